@@ -1,0 +1,32 @@
+/** The only place that reads the clock. Everything else is handed a `Clock`, so that tests move time. */
+export interface Clock {
+  /** Wall time. */
+  now(): Date;
+  /** A time that never goes back, in milliseconds; for durations and deadlines. */
+  monotonicMs(): number;
+  /** Resolves after `delayMs`, or rejects with the signal's reason. */
+  sleep(delayMs: number, signal?: AbortSignal): Promise<void>;
+}
+
+export const systemClock: Clock = {
+  now: () => new Date(),
+  monotonicMs: () => performance.now(),
+  sleep: (delayMs, signal) =>
+    new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason);
+      const onAbort = () => {
+        clearTimeout(timer);
+        reject(signal?.reason);
+      };
+      const timer = setTimeout(() => {
+        signal?.removeEventListener("abort", onAbort);
+        resolve();
+      }, delayMs);
+      signal?.addEventListener("abort", onAbort, { once: true });
+    }),
+};
+
+/** RFC 3339 in UTC with whole seconds, as records and output show it: `2026-11-23T00:25:00Z`. */
+export function rfc3339(date: Date): string {
+  return `${date.toISOString().slice(0, 19)}Z`;
+}

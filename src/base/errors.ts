@@ -1,0 +1,71 @@
+/**
+ * The one error class and the one table of exit codes. Everything that pg321 expects to go wrong is a
+ * `Pg321Error`; anything else that reaches `main.ts` is a bug (exit 1, with a stack trace).
+ */
+
+/** Exit codes of the program. The same table stands in `docs/cli.md`; a test compares the two. */
+export const EXIT_CODES = {
+  ok: 0,
+  /** A defect of pg321 itself. */
+  bug: 1,
+  /** Wrong words on the command line, or a config that cannot be used. */
+  usage: 2,
+  /** The job ended, but some copies or databases failed. */
+  partial: 3,
+  /** PostgreSQL: unreachable, refused, pg_dump or pg_restore failed. */
+  database: 10,
+  /** Another run holds the lock. */
+  locked: 11,
+  /** A key is missing, wrong or does not open the file; a signature is not ours. */
+  key: 12,
+  /** A storage (or the catalog's disk) failed. */
+  storage: 13,
+  /** What was read back is damaged, or is not what was asked for. */
+  verification: 14,
+  /** Ended by SIGINT. */
+  interrupted: 130,
+  /** Ended by SIGTERM. */
+  terminated: 143,
+} as const;
+
+export type ErrorCode = Exclude<keyof typeof EXIT_CODES, "ok" | "bug">;
+
+export interface ErrorOptions {
+  /** What the reader can do about it: lower case, no full stop. */
+  hint?: string;
+  cause?: unknown;
+  /** True when the same call may succeed later without anybody changing anything. */
+  retryable?: boolean;
+}
+
+/**
+ * An expected failure. `message` says what failed and on what, lower case and without a full stop:
+ * `storage "r2": put backup_app_….enc: access denied`. It never holds a secret.
+ */
+export class Pg321Error extends Error {
+  override readonly name = "Pg321Error";
+  readonly code: ErrorCode;
+  readonly hint: string | undefined;
+  readonly retryable: boolean;
+
+  constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.hint = options.hint;
+    this.retryable = options.retryable ?? false;
+  }
+
+  get exitCode(): number {
+    return EXIT_CODES[this.code];
+  }
+}
+
+/** The message of anything thrown, for a record or a log line. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** The exit code that anything thrown ends the program with: its own, or 1 for a bug. */
+export function exitCodeOf(error: unknown): number {
+  return error instanceof Pg321Error ? error.exitCode : EXIT_CODES.bug;
+}

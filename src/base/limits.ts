@@ -1,0 +1,21 @@
+/** Every bound of the program that is not a setting, in one place. Sizes in bytes, times in ms. */
+
+export const KIB = 1024;
+export const MIB = 1024 * KIB;
+export const GIB = 1024 * MIB;
+
+/** Plaintext of one sealed segment (`docs/format.md`). */
+export const SEGMENT_BYTES = MIB;
+/** Dump bytes that are compressed as one frame. */
+export const BLOCK_BYTES = 4 * MIB;
+/** S3: the smallest part but the last, and the largest. */
+export const PART_BYTES_MIN = 5 * MIB;
+export const PART_BYTES_MAX = 5 * GIB;
+/** What a run uses while the database is small enough for it. */
+export const PART_BYTES_DEFAULT = 8 * MIB;
+/** A manifest larger than this is not ours. */
+export const MANIFEST_BYTES_MAX = MIB;
+/** The end of a child's stderr that goes into records and errors. */
+export const STDERR_TAIL_BYTES = 4 * KIB;
+/** A lease that is not renewed for this long is over; it is renewed four times in that time. */
+export const LEASE_MS = 60_000;

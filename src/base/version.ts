@@ -1,0 +1,6 @@
+declare const PG321_VERSION: string | undefined;
+declare const PG321_COMMIT: string | undefined;
+
+/** Stamped in by `scripts/build.ts`; a run from source says so. */
+export const VERSION: string = typeof PG321_VERSION === "string" ? PG321_VERSION : "0.0.0-source";
+export const COMMIT: string = typeof PG321_COMMIT === "string" ? PG321_COMMIT : "unknown";

@@ -1,0 +1,166 @@
+/**
+ * The records of backups, copies, runs and leases. Field names are those of the tables and of `--json`:
+ * snake_case, sizes in bytes, times as RFC 3339 UTC text with milliseconds (`Date.toISOString()`).
+ */
+
+/** RUNNING becomes INTERRUPTED once its lease is over. Only VERIFIED and PARTIAL can be restored. */
+export type BackupStatus = "RUNNING" | "VERIFIED" | "PARTIAL" | "FAILED" | "INTERRUPTED";
+
+/**
+ * INTENDED: the key is reserved, bytes may be on the way. CONFIRMED: the storage has it whole, and its
+ * manifest. FAILED: given up, nothing is there. DAMAGED, MISSING: found so by a later look.
+ * DELETING: marked for removal. DELETED: its removal is confirmed.
+ */
+export type CopyState = "INTENDED" | "CONFIRMED" | "FAILED" | "DAMAGED" | "MISSING" | "DELETING" | "DELETED";
+
+export type BackupKind = "dump" | "globals";
+
+export interface BackupRecord {
+  /** UUID v4, lower case. */
+  id: string;
+  installation: string;
+  server: string;
+  database: string;
+  kind: BackupKind;
+  status: BackupStatus;
+  run_id: string;
+  /** Key of the object, the same in every storage; the manifest is at `${key}.json`. */
+  object_key: string;
+  started_at: string;
+  finished_at: string | null;
+  /** Bytes that pg_dump wrote; null until known. */
+  dump_bytes: number | null;
+  /** Bytes of the object as stored (compressed, sealed). */
+  object_bytes: number | null;
+  /** Lower-case hex SHA-256 of the object as stored. */
+  object_sha256: string | null;
+  compression: string;
+  encryption: "age" | "none";
+  server_version: string | null;
+  pg_dump_version: string | null;
+  /** The newest good backup of this database when this one began. */
+  previous_id: string | null;
+  /** The manifest's exact text, once the backup is complete. */
+  manifest: string | null;
+  error: string | null;
+  /** The end of pg_dump's stderr. */
+  stderr_tail: string | null;
+}
+
+export interface CopyRecord {
+  backup_id: string;
+  storage: string;
+  object_key: string;
+  state: CopyState;
+  /** Id of the multipart upload that carries it, while INTENDED. */
+  upload_id: string | null;
+  object_bytes: number | null;
+  confirmed_at: string | null;
+  /** When the copy was last read back whole and found right. */
+  verified_at: string | null;
+  error: string | null;
+}
+
+export type Job = "backup" | "cleanup" | "verify" | "repair" | "restore";
+export type RunOutcome = "RUNNING" | "OK" | "PARTIAL" | "FAILED" | "INTERRUPTED";
+
+export interface RunRecord {
+  id: string;
+  job: Job;
+  outcome: RunOutcome;
+  host: string;
+  pid: number;
+  started_at: string;
+  finished_at: string | null;
+  /** What the job counted, as JSON; null while it runs. */
+  statistics: Record<string, unknown> | null;
+  error: string | null;
+}
+
+export type AlertLevel = "INFO" | "WARNING" | "CRITICAL";
+
+export interface AlertRecord {
+  id: string;
+  level: AlertLevel;
+  job: Job;
+  run_id: string | null;
+  server: string | null;
+  database: string | null;
+  message: string;
+  metadata: Record<string, unknown>;
+  created_at: string;
+  acknowledged_at: string | null;
+}
+
+/** Who holds a lease, as told to the one that is turned away. */
+export interface LeaseHolder {
+  name: string;
+  run_id: string;
+  host: string;
+  pid: number;
+  acquired_at: string;
+  expires_at: string;
+}
+
+export interface BackupFilter {
+  server?: string;
+  database?: string;
+  status?: readonly BackupStatus[];
+  /** Newest first; all of them where not given. */
+  limit?: number;
+}
+
+/**
+ * Where the records live. Every implementation is one file, is opened by `open.ts`, and passes
+ * `test/suites/catalog-conformance.ts`. Each call is one transaction, durable when it returns.
+ * Errors are `Pg321Error` with code `storage`.
+ */
+export interface Catalog extends AsyncDisposable {
+  /** The id of this installation: `given` is stored at the first call, or a new one is made; later calls return the stored one. */
+  installation(given?: string): Promise<string>;
+
+  insertBackup(record: BackupRecord): Promise<void>;
+  /** Changes the named fields. Throws when there is no such backup. */
+  updateBackup(id: string, change: Partial<Omit<BackupRecord, "id">>): Promise<void>;
+  backup(id: string): Promise<BackupRecord | undefined>;
+  /** Every backup whose id starts with `prefix` (hex digits and dashes, any case), newest first; at most `limit`. */
+  backupsByPrefix(prefix: string, limit: number): Promise<BackupRecord[]>;
+  /** Newest first by started_at. */
+  backups(filter: BackupFilter): Promise<BackupRecord[]>;
+  /** Newest VERIFIED or PARTIAL backup of a database with a CONFIRMED copy. */
+  newestGood(server: string, database: string): Promise<BackupRecord | undefined>;
+
+  /** Inserts, or replaces the record of the same backup and storage. */
+  putCopy(record: CopyRecord): Promise<void>;
+  updateCopy(
+    backupId: string,
+    storage: string,
+    change: Partial<Omit<CopyRecord, "backup_id" | "storage">>,
+  ): Promise<void>;
+  /** In order of storage name. */
+  copies(backupId: string): Promise<CopyRecord[]>;
+  copiesInState(states: readonly CopyState[]): Promise<CopyRecord[]>;
+
+  insertRun(record: RunRecord): Promise<void>;
+  updateRun(id: string, change: Partial<Omit<RunRecord, "id">>): Promise<void>;
+  runs(filter: { job?: Job; outcome?: RunOutcome; limit?: number }): Promise<RunRecord[]>;
+
+  insertAlert(record: AlertRecord): Promise<void>;
+  /** Newest first. */
+  alerts(filter: { unacknowledged?: boolean; limit?: number }): Promise<AlertRecord[]>;
+  acknowledgeAlert(id: string, at: string): Promise<void>;
+
+  /**
+   * Takes the lease `name` for `LEASE_MS`, atomically. A lease whose `expires_at` has passed, or whose
+   * holder is this host and `isAlive(pid)` is false, is free. Returns undefined when taken, else its holder.
+   */
+  acquireLease(
+    lease: LeaseHolder,
+    now: string,
+    isAlive: (pid: number) => boolean,
+  ): Promise<LeaseHolder | undefined>;
+  /** False when the lease is no longer this run's. */
+  renewLease(name: string, runId: string, expiresAt: string): Promise<boolean>;
+  releaseLease(name: string, runId: string): Promise<void>;
+  leases(): Promise<LeaseHolder[]>;
+}

@@ -1,0 +1,118 @@
+import type { Secret } from "../base/secret.ts";
+
+/**
+ * The config after loading: every value resolved (environment, file, credential), every default filled
+ * in, every unit turned into bytes, milliseconds or bytes per second. Keys are those of the TOML file.
+ */
+export interface Config {
+  /** Absolute path of the file it came from. */
+  file: string;
+  /** Hex SHA-256 of the file's bytes. */
+  checksum: string;
+  /** IANA name; the system's when not set. */
+  timezone: string;
+  state_dir: string;
+  /** Private directory for temporary files, 0700. */
+  temp_dir: string;
+  server: ServerConfig[];
+  storage: StorageConfig[];
+  encryption: EncryptionConfig;
+  compression: CompressionConfig;
+  catalog: { type: "sqlite"; path: string };
+  dump: DumpConfig;
+  /** Things that are allowed but unwise (a secret in a world-readable file), for the log and `check`. */
+  warnings: string[];
+}
+
+export interface ServerConfig {
+  name: string;
+  host: string | undefined;
+  port: number;
+  user: string;
+  password: Secret | undefined;
+  sslmode: "disable" | "allow" | "prefer" | "require" | "verify-ca" | "verify-full";
+  sslrootcert: string | undefined;
+  sslcert: string | undefined;
+  sslkey: string | undefined;
+  /** The database to connect to for the list of databases. */
+  maintenance_database: string;
+  /** Names or globs (`*`, `?`, `[a-z]`). */
+  databases: string[];
+  exclude: string[];
+  connect_timeout_ms: number;
+  /** A directory that holds pg_dump and pg_restore; searched for when not set. */
+  bin_dir: string | undefined;
+}
+
+interface StorageCommon {
+  name: string;
+  off_site: boolean;
+  /** Bytes per second under which a storage that holds the dump back is dropped and filled later; 0: never. */
+  min_rate: number;
+  stall_timeout_ms: number;
+  /** Tries of one request or part. */
+  attempts: number;
+  keep: { days: number };
+}
+
+export interface LocalStorageConfig extends StorageCommon {
+  type: "local";
+  path: string;
+  /** Bytes that must stay free on its file system. */
+  min_free: number;
+}
+
+export type S3Provider = "cloudflare-r2" | "backblaze-b2" | "aws" | "minio" | "ceph" | "wasabi" | "generic";
+
+export interface S3StorageConfig extends StorageCommon {
+  type: "s3";
+  provider: S3Provider;
+  /** URL, derived from the provider where it can be. */
+  endpoint: string;
+  region: string;
+  bucket: string;
+  /** Without leading or trailing slash; may be empty. */
+  prefix: string;
+  access_key_id: Secret;
+  secret_access_key: Secret;
+  session_token: Secret | undefined;
+  path_style: boolean;
+  storage_class: string | undefined;
+  /** Parts of one upload under way at once. */
+  max_parallel_parts: number;
+  /** Most parts that the provider takes for one object. */
+  max_parts: number;
+}
+
+export type StorageConfig = LocalStorageConfig | S3StorageConfig;
+
+export interface EncryptionConfig {
+  mode: "age" | "none";
+  /** age X25519 recipients, `age1…`. */
+  recipients: string[];
+  /** The identity that opens backups; unset on a host that only writes them. */
+  identity_file: string | undefined;
+  /** Opens an identity file that is protected by a passphrase. */
+  identity_passphrase: Secret | undefined;
+  signing_key_file: string;
+}
+
+export interface CompressionConfig {
+  algorithm: "zstd" | "gzip" | "none";
+  level: number;
+}
+
+export interface DumpConfig {
+  /** A storage that would make the dump longer than this is dropped and filled later; 0: no bound. */
+  max_duration_ms: number;
+  /** No byte from pg_dump for this long ends the run. */
+  stall_timeout_ms: number;
+  /** The whole run of one database. */
+  run_timeout_ms: number;
+  /** -20 to 19, for pg_dump. */
+  nice: number;
+  io_class: "idle" | "best-effort" | "none";
+  /** Databases dumped at the same time. */
+  max_parallel: number;
+  lock_wait_timeout_ms: number;
+}

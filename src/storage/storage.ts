@@ -1,0 +1,78 @@
+import type { Part } from "../stream/part.ts";
+
+/** What a storage says of an object that it holds. */
+export interface StoredObject {
+  /** Relative to the storage's prefix, `/` between components, as handed to `put`. */
+  key: string;
+  sizeBytes: number;
+  modifiedAt: Date;
+}
+
+export interface PutOptions {
+  signal: AbortSignal;
+  /** The size of every part but the last, in bytes. The driver may rely on it. */
+  partBytes: number;
+  /**
+   * Told once, before the first byte is sent, how an interrupted put can be undone after a crash:
+   * the id of a multipart upload. The caller records it. Not called where there is nothing to tell.
+   */
+  onUpload?: (uploadId: string) => void | Promise<void>;
+  /** Told whenever the storage has taken more bytes (not yet confirmed): for progress and rates. */
+  onProgress?: (bytes: number) => void;
+}
+
+/**
+ * A place for copies. Every driver is one file, is listed in `registry.ts`, and passes
+ * `test/suites/storage-conformance.ts`.
+ *
+ * Errors are `Pg321Error` with code `storage`, whose message starts with `storage "NAME": `, mapped at
+ * the driver's edge; `retryable` tells timeouts, throttling and 5xx from refusals. An aborted signal
+ * rejects with the signal's reason.
+ * Keys are relative, non-empty, without `.` or `..` components, a leading `/` or NUL: anything else is
+ * refused before a byte moves.
+ */
+export interface Storage extends AsyncDisposable {
+  readonly name: string;
+  readonly type: "local" | "s3";
+  readonly offSite: boolean;
+
+  /** Settings for logs and `check`, secrets left out. */
+  describe(): Record<string, string>;
+
+  /**
+   * Stores an object under a key that must not exist yet. When it resolves, the storage has confirmed
+   * the object durably and with the size sent. When it rejects (also when `body` throws or the signal
+   * aborts) nothing is visible under the key, and what was sent has been removed with a fresh signal as
+   * far as the storage answers. Pulls `body` only as fast as it stores; releases each part it pulled
+   * exactly once, whatever happens. An empty body makes an empty object.
+   */
+  put(key: string, body: AsyncIterable<Part>, options: PutOptions): Promise<StoredObject>;
+
+  /**
+   * The bytes of an object, from `range.start` (bytes) on, `range.length` of them where given. Rejects
+   * with code `storage` when it is missing. Chunks are the reader's to keep.
+   */
+  get(
+    key: string,
+    range: { start: number; length?: number } | undefined,
+    signal: AbortSignal,
+  ): AsyncIterable<Uint8Array>;
+
+  /** Undefined when there is no such object; never for any other reason. */
+  head(key: string, signal: AbortSignal): Promise<StoredObject | undefined>;
+
+  /** Objects whose key starts with `prefix`, in key order, pages fetched as they are read. Never temporary files. */
+  list(prefix: string, signal: AbortSignal): AsyncIterable<StoredObject>;
+
+  /** Removes an object, every version of it. Idempotent: a missing one is fine. */
+  remove(key: string, signal: AbortSignal): Promise<void>;
+
+  /** Undoes what an interrupted `put` of exactly this key left: temporary file, multipart upload. Idempotent. */
+  discard(key: string, uploadId: string | undefined, signal: AbortSignal): Promise<void>;
+
+  /** Removes temporary files and multipart uploads under the prefix that began before `olderThan`. Returns how many. */
+  sweep(olderThan: Date, signal: AbortSignal): Promise<number>;
+
+  /** Bytes that can still be stored, where the storage can tell. */
+  freeBytes(): Promise<number | undefined>;
+}

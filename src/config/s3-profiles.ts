@@ -1,0 +1,173 @@
+import type { S3Provider } from "./config.ts";
+
+/** What a config may say of where an S3 storage is. */
+export interface S3Given {
+  account_id?: string | undefined;
+  region?: string | undefined;
+  endpoint?: string | undefined;
+}
+
+/** What a provider's profile makes of it: the defaults that a config may still override. */
+export interface S3Derived {
+  endpoint: string;
+  region: string;
+  path_style: boolean;
+  max_parallel_parts: number;
+  max_parts: number;
+}
+
+/** A mistake, told by the key of the `[[storage]]` table that it is about. */
+export interface S3Problem {
+  key: keyof S3Given;
+  message: string;
+}
+
+interface S3Profile {
+  /** Unset where only the reader can know it. */
+  endpoint?: (region: string, accountId: string) => string;
+  /** Unset where the reader must name one. */
+  region?: string;
+  region_example: string;
+  needs_account_id: boolean;
+  path_style: boolean;
+  max_parallel_parts: number;
+  /** Takes `If-None-Match: *` on PUT. "Try" still copes with a server that answers 501. */
+  conditional_put: "never" | "try";
+}
+
+const SELF_HOSTED: S3Profile = {
+  region: "us-east-1",
+  region_example: "us-east-1",
+  needs_account_id: false,
+  // A bucket as a host name needs a DNS entry and a certificate for each; few own servers have them.
+  path_style: true,
+  max_parallel_parts: 4,
+  conditional_put: "try",
+};
+
+const PROFILES: Record<S3Provider, S3Profile> = {
+  "cloudflare-r2": {
+    endpoint: (_region, accountId) => `https://${accountId}.r2.cloudflarestorage.com`,
+    region: "auto",
+    region_example: "auto",
+    needs_account_id: true,
+    path_style: true,
+    // R2 throttles one upload at more than two or three parts at once.
+    max_parallel_parts: 2,
+    conditional_put: "try",
+  },
+  "backblaze-b2": {
+    endpoint: (region) => `https://s3.${region}.backblazeb2.com`,
+    region_example: "us-east-005",
+    needs_account_id: false,
+    path_style: true,
+    max_parallel_parts: 4,
+    // Answers 501, and only after it has read the body.
+    conditional_put: "never",
+  },
+  aws: {
+    endpoint: (region) => `https://s3.${region}.amazonaws.com${region.startsWith("cn-") ? ".cn" : ""}`,
+    region_example: "eu-central-1",
+    needs_account_id: false,
+    path_style: false,
+    max_parallel_parts: 4,
+    conditional_put: "try",
+  },
+  wasabi: {
+    endpoint: (region) => `https://s3.${region}.wasabisys.com`,
+    region_example: "eu-central-2",
+    needs_account_id: false,
+    path_style: true,
+    max_parallel_parts: 4,
+    conditional_put: "try",
+  },
+  minio: SELF_HOSTED,
+  ceph: SELF_HOSTED,
+  generic: SELF_HOSTED,
+};
+
+const MAX_PARTS = 10_000;
+/** Providers that are reached as `generic` and take fewer parts than S3's 10,000. */
+const FEWER_PARTS: readonly { host_suffix: string; max_parts: number }[] = [
+  { host_suffix: ".scw.cloud", max_parts: 1_000 },
+];
+
+/**
+ * Endpoint, region and limits of a provider. What is given wins over what would be derived (an R2 bucket
+ * in the EU jurisdiction has an endpoint of its own). Returns every problem at once when something lacks.
+ */
+export function deriveS3(provider: S3Provider, given: S3Given): S3Derived | S3Problem[] {
+  const profile = PROFILES[provider];
+  const problems: S3Problem[] = [];
+  const region = given.region ?? profile.region;
+  if (region === undefined) {
+    problems.push({
+      key: "region",
+      message: `provider "${provider}" needs a region, such as "${profile.region_example}"`,
+    });
+  } else if (!/^[A-Za-z0-9-]+$/.test(region)) {
+    problems.push({ key: "region", message: `"${region}" is not a region's name` });
+  }
+  const endpoint = endpointOf(provider, profile, given, region ?? profile.region_example, problems);
+  if (problems.length > 0 || region === undefined || endpoint === undefined) return problems;
+  return {
+    endpoint,
+    region,
+    path_style: profile.path_style,
+    max_parallel_parts: profile.max_parallel_parts,
+    max_parts: maxPartsAt(endpoint),
+  };
+}
+
+/** Whether the first PUT may carry `If-None-Match: *`. */
+export function triesConditionalPut(provider: S3Provider): boolean {
+  return PROFILES[provider].conditional_put === "try";
+}
+
+function endpointOf(
+  provider: S3Provider,
+  profile: S3Profile,
+  given: S3Given,
+  region: string,
+  problems: S3Problem[],
+): string | undefined {
+  if (given.endpoint !== undefined) {
+    const problem = endpointProblem(given.endpoint);
+    if (problem !== undefined) problems.push({ key: "endpoint", message: problem });
+    return given.endpoint.replace(/\/+$/, "");
+  }
+  if (profile.endpoint === undefined) {
+    problems.push({
+      key: "endpoint",
+      message: `provider "${provider}" needs an endpoint, such as "https://s3.example.com"`,
+    });
+    return undefined;
+  }
+  if (profile.needs_account_id && given.account_id === undefined) {
+    problems.push({
+      key: "account_id",
+      message: `provider "${provider}" needs an account_id or an endpoint`,
+    });
+    return undefined;
+  }
+  if (profile.needs_account_id && !/^[0-9a-f]{32}$/.test(given.account_id ?? "")) {
+    problems.push({ key: "account_id", message: "an account id is 32 hexadecimal digits" });
+  }
+  return profile.endpoint(region, given.account_id ?? "");
+}
+
+function endpointProblem(endpoint: string): string | undefined {
+  const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
+  if (url === undefined || !["http:", "https:"].includes(url.protocol)) {
+    return `"${endpoint}" is not a URL that begins with https:// or http://`;
+  }
+  if (url.username !== "" || url.password !== "") return "an endpoint holds no user name or password";
+  if (url.pathname !== "/" || url.search !== "")
+    return "an endpoint is a host only; the bucket has a key of its own";
+  return undefined;
+}
+
+function maxPartsAt(endpoint: string): number {
+  const host = new URL(endpoint).hostname;
+  return FEWER_PARTS.find(({ host_suffix }) => host.endsWith(host_suffix))?.max_parts ?? MAX_PARTS;
+}

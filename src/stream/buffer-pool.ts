@@ -1,0 +1,48 @@
+/**
+ * Buffers of one size that are used again and again, so that a dump of any length touches the same
+ * memory. A holder waits for a free one; that wait is the backpressure of the stage that fills them.
+ */
+export class BufferPool {
+  readonly bufferBytes: number;
+  readonly #capacity: number;
+  #made = 0;
+  readonly #free: Uint8Array[] = [];
+  readonly #waiting: ((buffer: Uint8Array) => void)[] = [];
+
+  /** At most `capacity` buffers of `bufferBytes` bytes; each is made when it is first needed. */
+  constructor(bufferBytes: number, capacity: number) {
+    this.bufferBytes = bufferBytes;
+    this.#capacity = capacity;
+  }
+
+  /** A whole buffer with arbitrary content; waits until one is free. */
+  async acquire(signal?: AbortSignal): Promise<Uint8Array> {
+    signal?.throwIfAborted();
+    const free = this.#free.pop();
+    if (free) return free;
+    if (this.#made < this.#capacity) {
+      this.#made++;
+      return new Uint8Array(this.bufferBytes);
+    }
+    return new Promise((resolve, reject) => {
+      const onAbort = () => {
+        this.#waiting.splice(this.#waiting.indexOf(take), 1);
+        reject(signal?.reason);
+      };
+      const take = (buffer: Uint8Array) => {
+        signal?.removeEventListener("abort", onAbort);
+        resolve(buffer);
+      };
+      this.#waiting.push(take);
+      signal?.addEventListener("abort", onAbort, { once: true });
+    });
+  }
+
+  /** Takes back the buffer that `view` looks into. The caller must not touch its bytes afterwards. */
+  release(view: Uint8Array): void {
+    const whole = new Uint8Array(view.buffer as ArrayBuffer, 0, this.bufferBytes);
+    const next = this.#waiting.shift();
+    if (next) next(whole);
+    else this.#free.push(whole);
+  }
+}

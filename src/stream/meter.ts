@@ -1,0 +1,37 @@
+import { createHash } from "node:crypto";
+
+/** What passed by: the byte count grows while it runs, the hash is there after a normal end. */
+export interface Meter {
+  bytes: number;
+  /** Lower-case hex SHA-256; undefined until the stream ended normally. */
+  sha256: string | undefined;
+}
+
+export function newMeter(): Meter {
+  return { bytes: 0, sha256: undefined };
+}
+
+/** Hands the source on unchanged while `meter` counts and hashes it. */
+export async function* metered(
+  source: AsyncIterable<Uint8Array>,
+  meter: Meter,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const hash = createHash("sha256");
+  for await (const chunk of source) {
+    hash.update(chunk);
+    meter.bytes += chunk.length;
+    yield chunk;
+  }
+  meter.sha256 = hash.digest("hex");
+}
+
+/** Hands the source on unchanged and tells how many bytes passed, without hashing. */
+export async function* counted(
+  source: AsyncIterable<Uint8Array>,
+  onBytes: (bytes: number) => void,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const chunk of source) {
+    onBytes(chunk.length);
+    yield chunk;
+  }
+}

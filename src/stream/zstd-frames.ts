@@ -1,0 +1,61 @@
+/**
+ * Cuts a stream of concatenated zstd frames (RFC 8878) at the frames' ends, so that each can be
+ * decompressed on its own in the thread pool. The runtime's streaming decompressor takes a stream that
+ * ends within a frame for complete; this does not.
+ */
+
+const MAGIC = 0xfd2fb528;
+/** A block of our dump compresses to a little more than itself at worst; anything far larger is not ours. */
+const FRAME_BYTES_MAX = 16 * 1024 * 1024;
+const DICTIONARY_ID_BYTES = [0, 1, 2, 4] as const;
+const CONTENT_SIZE_BYTES = [0, 2, 4, 8] as const;
+const BLOCK_TYPE_RLE = 1;
+const BLOCK_TYPE_RESERVED = 3;
+
+export async function* zstdFrames(
+  source: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  let pending: Uint8Array[] = [];
+  let pendingBytes = 0;
+  /** Below this many pending bytes no frame can be complete; spares looking at every chunk. */
+  let neededBytes = 1;
+  for await (const chunk of source) {
+    pending.push(chunk);
+    pendingBytes += chunk.length;
+    if (pendingBytes < neededBytes) continue;
+    let bytes: Uint8Array = pending.length === 1 ? chunk : Buffer.concat(pending, pendingBytes);
+    for (;;) {
+      const { complete, length } = frameLength(bytes);
+      neededBytes = length;
+      if (!complete) break;
+      yield bytes.subarray(0, length);
+      bytes = bytes.subarray(length);
+    }
+    pending = [bytes];
+    pendingBytes = bytes.length;
+  }
+  if (pendingBytes > 0) throw new Error("zstd: the stream ends within a frame");
+}
+
+/** The length in bytes of the frame at the start of `bytes`; when it is not complete, what is needed at least. */
+function frameLength(bytes: Uint8Array): { complete: boolean; length: number } {
+  if (bytes.length < 5) return { complete: false, length: 5 };
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (view.getUint32(0, true) !== MAGIC) throw new Error("zstd: not a frame");
+  const descriptor = view.getUint8(4);
+  const isSingleSegment = (descriptor & 0x20) !== 0;
+  const contentSizeFlag = descriptor >> 6;
+  let at = 5 + (isSingleSegment ? 0 : 1) + (DICTIONARY_ID_BYTES[descriptor & 3] as number);
+  at += contentSizeFlag === 0 && isSingleSegment ? 1 : (CONTENT_SIZE_BYTES[contentSizeFlag] as number);
+  for (;;) {
+    if (at > FRAME_BYTES_MAX) throw new Error("zstd: a frame is larger than this program writes");
+    if (at + 3 > bytes.length) return { complete: false, length: at + 3 };
+    const blockHeader = view.getUint16(at, true) | (view.getUint8(at + 2) << 16);
+    const blockType = (blockHeader >> 1) & 3;
+    if (blockType === BLOCK_TYPE_RESERVED) throw new Error("zstd: reserved block type");
+    at += 3 + (blockType === BLOCK_TYPE_RLE ? 1 : blockHeader >> 3);
+    if ((blockHeader & 1) === 1) break;
+  }
+  const length = at + ((descriptor & 4) !== 0 ? 4 : 0);
+  return { complete: length <= bytes.length, length };
+}

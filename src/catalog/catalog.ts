@@ -98,6 +98,8 @@ export interface LeaseHolder {
   run_id: string;
   host: string;
   pid: number;
+  /** When the process began, in clock ticks since boot: tells it from a later one with the same pid. Null where unknown. */
+  pid_start: number | null;
   acquired_at: string;
   expires_at: string;
 }
@@ -151,13 +153,13 @@ export interface Catalog extends AsyncDisposable {
   acknowledgeAlert(id: string, at: string): Promise<void>;
 
   /**
-   * Takes the lease `name` for `LEASE_MS`, atomically. A lease whose `expires_at` has passed, or whose
-   * holder is this host and `isAlive(pid)` is false, is free. Returns undefined when taken, else its holder.
+   * Takes a lease, atomically. One whose `expires_at` has passed, or whose holder is on the same host and
+   * is not alive, is free. Returns undefined when taken, else its holder.
    */
   acquireLease(
     lease: LeaseHolder,
     now: string,
-    isAlive: (pid: number) => boolean,
+    isAlive: (holder: LeaseHolder) => boolean,
   ): Promise<LeaseHolder | undefined>;
   /** False when the lease is no longer this run's. */
   renewLease(name: string, runId: string, expiresAt: string): Promise<boolean>;

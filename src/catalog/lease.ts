@@ -1,0 +1,119 @@
+import { readFileSync } from "node:fs";
+import type { Clock } from "../base/clock.ts";
+import { Pg321Error } from "../base/errors.ts";
+import { LEASE_MS } from "../base/limits.ts";
+import type { Catalog, LeaseHolder } from "./catalog.ts";
+
+export interface LeaseRequest {
+  /** What is locked, as errors name it: `backup of main/app`. */
+  name: string;
+  runId: string;
+  host: string;
+  pid: number;
+}
+
+/** A lease that is kept alive until it is disposed of. */
+export interface Held extends AsyncDisposable {
+  /** Aborts when the caller's signal does, and with an error of code `locked` when the lease is lost. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Takes a lease and renews it four times per `LEASE_MS`. Rejects with code `locked`, naming the holder,
+ * when another run has it.
+ */
+export async function holdLease(
+  catalog: Catalog,
+  { name, runId, host, pid }: LeaseRequest,
+  { clock, signal }: { clock: Clock; signal: AbortSignal },
+): Promise<Held> {
+  signal.throwIfAborted();
+  const now = clock.now();
+  const lease: LeaseHolder = {
+    name,
+    run_id: runId,
+    host,
+    pid,
+    pid_start: processStart(pid),
+    acquired_at: now.toISOString(),
+    expires_at: expiry(now),
+  };
+  const holder = await catalog.acquireLease(lease, now.toISOString(), isAlive);
+  if (holder) throw heldBy(holder);
+
+  const lost = new AbortController();
+  const ended = new AbortController();
+  const heartbeat = renew(catalog, lease, clock, ended.signal).catch((error) => lost.abort(error));
+  return {
+    signal: AbortSignal.any([signal, lost.signal]),
+    async [Symbol.asyncDispose]() {
+      ended.abort();
+      await heartbeat;
+      // A lease that cannot be given back ends by itself; the job's own outcome must not be hidden by that.
+      await catalog.releaseLease(name, runId).catch(() => {});
+    },
+  };
+}
+
+/** Renews until `ended` aborts. Rejects once the lease is another's, or could not be renewed before it ran out. */
+async function renew(catalog: Catalog, lease: LeaseHolder, clock: Clock, ended: AbortSignal): Promise<void> {
+  let expiresAt = lease.expires_at;
+  while (!ended.aborted) {
+    await clock.sleep(LEASE_MS / 4, ended).catch(() => {});
+    if (ended.aborted) return;
+    const next = expiry(clock.now());
+    try {
+      if (!(await catalog.renewLease(lease.name, lease.run_id, next))) throw lostLease(lease.name);
+      expiresAt = next;
+    } catch (error) {
+      // The catalog may be back before anybody else can take the lease.
+      const isOver = clock.now().toISOString() >= expiresAt;
+      if (isOver || (error instanceof Pg321Error && error.code === "locked"))
+        throw lostLease(lease.name, error);
+    }
+  }
+}
+
+/**
+ * Whether the process that took the lease still runs on this host. A process of the same pid that began
+ * at another time is another process.
+ */
+export function isAlive({ pid, pid_start }: Pick<LeaseHolder, "pid" | "pid_start">): boolean {
+  const start = processStart(pid);
+  return start !== null && (pid_start === null || start === pid_start);
+}
+
+/** Field 22 of `/proc/PID/stat`, in clock ticks since boot; null when there is no such process. */
+function processStart(pid: number): number | null {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    // The second field, the command's name in parentheses, may itself hold spaces and parentheses.
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return fields[0] === "Z" ? null : Number(fields[19]);
+  } catch {
+    return null;
+  }
+}
+
+function expiry(now: Date): string {
+  return new Date(now.getTime() + LEASE_MS).toISOString();
+}
+
+function heldBy({ name, pid, host, run_id, acquired_at, expires_at }: LeaseHolder): Pg321Error {
+  const who = `run ${run_id} (pid ${pid} on ${host})`;
+  return new Pg321Error(
+    "locked",
+    `${name}: held by ${who} since ${acquired_at}, at least until ${expires_at}`,
+    {
+      hint: "wait for that run to end; the lease of a process that died ends by itself within a minute",
+      retryable: true,
+    },
+  );
+}
+
+function lostLease(name: string, cause?: unknown): Pg321Error {
+  return new Pg321Error("locked", `${name}: the lease was lost while the job ran`, {
+    hint: "this host may have been suspended, or its catalog was out of reach for a minute; run the job again",
+    cause,
+  });
+}

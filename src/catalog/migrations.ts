@@ -1,0 +1,144 @@
+import type { Database } from "bun:sqlite";
+import { Pg321Error } from "../base/errors.ts";
+
+/** "pg32" as SQLite's application id: tells our file from any other SQLite database. */
+const APPLICATION_ID = 0x70673332;
+
+/**
+ * The schema's history: entry N takes a catalog from version N to N + 1. An entry that was released is
+ * never edited; a change is a new entry at the end. Backups name their run and their predecessor without
+ * a foreign key, because a catalog rebuilt from manifests does not know those.
+ */
+export const MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE installation (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    id TEXT NOT NULL
+  ) STRICT;
+
+  CREATE TABLE backups (
+    id TEXT PRIMARY KEY,
+    installation TEXT NOT NULL,
+    server TEXT NOT NULL,
+    database TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    status TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    object_key TEXT NOT NULL,
+    started_at TEXT NOT NULL,
+    finished_at TEXT,
+    dump_bytes INTEGER,
+    object_bytes INTEGER,
+    object_sha256 TEXT,
+    compression TEXT NOT NULL,
+    encryption TEXT NOT NULL,
+    server_version TEXT,
+    pg_dump_version TEXT,
+    previous_id TEXT,
+    manifest TEXT,
+    error TEXT,
+    stderr_tail TEXT
+  ) STRICT;
+  CREATE INDEX backups_by_time ON backups (started_at, id);
+  CREATE INDEX backups_by_server ON backups (server, database, started_at, id);
+  CREATE INDEX backups_by_database ON backups (database, started_at, id);
+  CREATE INDEX backups_by_status ON backups (status, started_at, id);
+
+  CREATE TABLE copies (
+    backup_id TEXT NOT NULL REFERENCES backups (id),
+    storage TEXT NOT NULL,
+    object_key TEXT NOT NULL,
+    state TEXT NOT NULL,
+    upload_id TEXT,
+    object_bytes INTEGER,
+    confirmed_at TEXT,
+    verified_at TEXT,
+    error TEXT,
+    PRIMARY KEY (backup_id, storage)
+  ) STRICT;
+  CREATE INDEX copies_by_state ON copies (state, backup_id, storage);
+
+  CREATE TABLE runs (
+    id TEXT PRIMARY KEY,
+    job TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    host TEXT NOT NULL,
+    pid INTEGER NOT NULL,
+    started_at TEXT NOT NULL,
+    finished_at TEXT,
+    statistics TEXT,
+    error TEXT
+  ) STRICT;
+  CREATE INDEX runs_by_time ON runs (started_at, id);
+  CREATE INDEX runs_by_outcome ON runs (outcome, started_at, id);
+
+  CREATE TABLE alerts (
+    id TEXT PRIMARY KEY,
+    level TEXT NOT NULL,
+    job TEXT NOT NULL,
+    run_id TEXT,
+    server TEXT,
+    database TEXT,
+    message TEXT NOT NULL,
+    metadata TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    acknowledged_at TEXT
+  ) STRICT;
+  CREATE INDEX alerts_by_time ON alerts (created_at, id);
+  CREATE INDEX alerts_open ON alerts (created_at, id) WHERE acknowledged_at IS NULL;
+
+  CREATE TABLE leases (
+    name TEXT PRIMARY KEY,
+    run_id TEXT NOT NULL,
+    host TEXT NOT NULL,
+    pid INTEGER NOT NULL,
+    pid_start INTEGER,
+    acquired_at TEXT NOT NULL,
+    expires_at TEXT NOT NULL
+  ) STRICT;
+
+  PRAGMA application_id = ${APPLICATION_ID};
+  `,
+];
+
+/**
+ * Brings a catalog to the newest version, one transaction a step: a step that fails leaves the version
+ * before it. Safe when several processes open a new or old catalog at once.
+ */
+export function migrate(database: Database, path: string, migrations = MIGRATIONS): void {
+  refuseForeign(database, path);
+  for (const [version, sql] of migrations.entries()) {
+    if (pragma(database, "user_version") > version) continue;
+    database
+      .transaction(() => {
+        // Another process may have done this step while we waited for the lock.
+        if (pragma(database, "user_version") !== version) return;
+        database.run(sql);
+        database.run(`PRAGMA user_version = ${version + 1}`);
+      })
+      .immediate();
+  }
+  const found = pragma(database, "user_version");
+  if (found > migrations.length) {
+    throw new Pg321Error(
+      "usage",
+      `catalog ${path}: written by a newer pg321 (version ${found}, this program knows ${migrations.length})`,
+      { hint: "run the newer pg321, or name another file under catalog.path" },
+    );
+  }
+}
+
+function refuseForeign(database: Database, path: string): void {
+  if (pragma(database, "application_id") === APPLICATION_ID) return;
+  const empty = database.query("SELECT 1 FROM sqlite_schema LIMIT 1").get() === null;
+  // A process that creates the catalog right now has committed its tables together with the id.
+  if (empty || pragma(database, "application_id") === APPLICATION_ID) return;
+  throw new Pg321Error("usage", `catalog ${path}: a SQLite database of another program`, {
+    hint: "name another file under catalog.path",
+  });
+}
+
+function pragma(database: Database, name: "user_version" | "application_id"): number {
+  const row = database.query<Record<string, number>, []>(`PRAGMA ${name}`).get();
+  return row?.[name] ?? 0;
+}

@@ -1,0 +1,117 @@
+import type { AlertRecord, BackupRecord, CopyRecord, LeaseHolder, RunRecord } from "./catalog.ts";
+
+export type Binding = string | number | null;
+export type Row = Record<string, Binding>;
+
+/** How a kind of record is stored: one column a field, `json` being the one that holds JSON text. */
+export interface Table<R> {
+  readonly name: string;
+  /** An object and not a list, so that the compiler holds it equal to the record. */
+  readonly columns: { readonly [K in keyof Required<R>]: true };
+  readonly json?: keyof R & string;
+}
+
+export const BACKUPS: Table<BackupRecord> = {
+  name: "backups",
+  columns: {
+    id: true,
+    installation: true,
+    server: true,
+    database: true,
+    kind: true,
+    status: true,
+    run_id: true,
+    object_key: true,
+    started_at: true,
+    finished_at: true,
+    dump_bytes: true,
+    object_bytes: true,
+    object_sha256: true,
+    compression: true,
+    encryption: true,
+    server_version: true,
+    pg_dump_version: true,
+    previous_id: true,
+    manifest: true,
+    error: true,
+    stderr_tail: true,
+  },
+};
+
+export const COPIES: Table<CopyRecord> = {
+  name: "copies",
+  columns: {
+    backup_id: true,
+    storage: true,
+    object_key: true,
+    state: true,
+    upload_id: true,
+    object_bytes: true,
+    confirmed_at: true,
+    verified_at: true,
+    error: true,
+  },
+};
+
+export const RUNS: Table<RunRecord> = {
+  name: "runs",
+  json: "statistics",
+  columns: {
+    id: true,
+    job: true,
+    outcome: true,
+    host: true,
+    pid: true,
+    started_at: true,
+    finished_at: true,
+    statistics: true,
+    error: true,
+  },
+};
+
+export const ALERTS: Table<AlertRecord> = {
+  name: "alerts",
+  json: "metadata",
+  columns: {
+    id: true,
+    level: true,
+    job: true,
+    run_id: true,
+    server: true,
+    database: true,
+    message: true,
+    metadata: true,
+    created_at: true,
+    acknowledged_at: true,
+  },
+};
+
+export const LEASES: Table<LeaseHolder> = {
+  name: "leases",
+  columns: {
+    name: true,
+    run_id: true,
+    host: true,
+    pid: true,
+    pid_start: true,
+    acquired_at: true,
+    expires_at: true,
+  },
+};
+
+/** The columns of a record or of a part of one, ready to bind. */
+export function toRow<R extends object>(table: Table<R>, record: Partial<R>): Row {
+  const row: Row = {};
+  for (const column in table.columns) {
+    const value = record[column];
+    if (value === undefined) continue;
+    row[column] = column === table.json && value !== null ? JSON.stringify(value) : (value as Binding);
+  }
+  return row;
+}
+
+export function fromRow<R extends object>(table: Table<R>, row: Row): R {
+  const text = table.json === undefined ? null : row[table.json];
+  const record = typeof text === "string" ? { ...row, [String(table.json)]: JSON.parse(text) } : row;
+  return record as R;
+}

@@ -1,0 +1,270 @@
+import { Database } from "bun:sqlite";
+import { closeSync, mkdirSync, openSync } from "node:fs";
+import { dirname } from "node:path";
+import type { Clock } from "../base/clock.ts";
+import { Pg321Error } from "../base/errors.ts";
+import { type RetryPolicy, retry } from "../base/retry.ts";
+import type {
+  AlertRecord,
+  BackupFilter,
+  BackupRecord,
+  Catalog,
+  CopyRecord,
+  CopyState,
+  LeaseHolder,
+  RunRecord,
+} from "./catalog.ts";
+import { migrate } from "./migrations.ts";
+import { catalogError, isBusy } from "./sqlite-errors.ts";
+import {
+  ALERTS,
+  BACKUPS,
+  COPIES,
+  fromRow,
+  LEASES,
+  type Row,
+  RUNS,
+  type Table,
+  toRow,
+} from "./sqlite-tables.ts";
+
+/** How long SQLite itself waits for another writer. It blocks the thread, so it is short. */
+const BUSY_TIMEOUT_MS = 50;
+/** After that we wait outside SQLite, where the event loop lives: about half a minute in all. */
+const BUSY_RETRY: RetryPolicy = { attempts: 300, delayMs: 5, delayMsMax: 100 };
+
+const NEWEST_FIRST = "ORDER BY started_at DESC, id DESC LIMIT $limit";
+/** SQLite's "no limit". */
+const ALL = -1;
+
+type InsertVerb = "INSERT" | "INSERT OR REPLACE";
+type RunFilter = Parameters<Catalog["runs"]>[0];
+type AlertFilter = Parameters<Catalog["alerts"]>[0];
+
+/** Opens the catalog at `path`, makes it (0600, in a directory of 0700) where it does not exist, and migrates it. */
+export async function openSqlite(path: string, clock: Clock): Promise<Catalog> {
+  const database = await whileBusy(path, "open", clock, () => {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    // SQLite would create it with 0644; the files beside it (-wal, -shm) take over this mode.
+    closeSync(openSync(path, "a", 0o600));
+    return connect(path);
+  });
+  return new SqliteCatalog(database, path, clock);
+}
+
+function connect(path: string): Database {
+  const database = new Database(path, { readwrite: true, create: false, strict: true });
+  try {
+    database.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
+    database.run("PRAGMA journal_mode = WAL");
+    database.run("PRAGMA synchronous = FULL");
+    database.run("PRAGMA foreign_keys = ON");
+    migrate(database, path);
+    return database;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+async function whileBusy<T>(path: string, doing: string, clock: Clock, operation: () => T): Promise<T> {
+  try {
+    return await retry(BUSY_RETRY, { clock, isRetryable: isBusy }, async () => operation());
+  } catch (error) {
+    throw catalogError(path, doing, error);
+  }
+}
+
+class SqliteCatalog implements Catalog {
+  readonly #database: Database;
+  readonly #path: string;
+  readonly #clock: Clock;
+
+  constructor(database: Database, path: string, clock: Clock) {
+    this.#database = database;
+    this.#path = path;
+    this.#clock = clock;
+  }
+
+  installation(given?: string): Promise<string> {
+    return this.#do("read the installation", () => {
+      const read = () => this.#rows("SELECT id FROM installation", {})[0]?.["id"];
+      const stored = read();
+      if (stored !== undefined) return String(stored);
+      const id = given ?? crypto.randomUUID();
+      this.#run("INSERT INTO installation VALUES (1, $id) ON CONFLICT DO NOTHING", { id });
+      return String(read());
+    });
+  }
+
+  insertBackup(record: BackupRecord): Promise<void> {
+    return this.#insert("INSERT", BACKUPS, record);
+  }
+
+  updateBackup(id: string, change: Partial<Omit<BackupRecord, "id">>): Promise<void> {
+    return this.#update(BACKUPS, { id }, change);
+  }
+
+  async backup(id: string): Promise<BackupRecord | undefined> {
+    const [record] = await this.#select(BACKUPS, "WHERE id = $id", { id });
+    return record;
+  }
+
+  async backupsByPrefix(prefix: string, limit: number): Promise<BackupRecord[]> {
+    const start = prefix.toLowerCase();
+    if (!/^[0-9a-f-]*$/.test(start)) return [];
+    // "g" sorts after every character of an id, so the primary key answers.
+    const where = "WHERE id >= $start AND id < $start || 'g'";
+    return this.#select(BACKUPS, `${where} ${NEWEST_FIRST}`, { start, limit });
+  }
+
+  backups({ server, database, status, limit }: BackupFilter): Promise<BackupRecord[]> {
+    const { where, values } = equalTo({ server, database });
+    if (status !== undefined) {
+      where.push("status IN (SELECT value FROM json_each($status))");
+      values["status"] = JSON.stringify(status);
+    }
+    return this.#select(BACKUPS, `${whereAll(where)} ${NEWEST_FIRST}`, { ...values, limit: limit ?? ALL });
+  }
+
+  async newestGood(server: string, database: string): Promise<BackupRecord | undefined> {
+    const where = `WHERE server = $server AND database = $database AND status IN ('VERIFIED', 'PARTIAL')
+      AND EXISTS (SELECT 1 FROM copies WHERE backup_id = backups.id AND state = 'CONFIRMED')`;
+    const [record] = await this.#select(BACKUPS, `${where} ${NEWEST_FIRST}`, { server, database, limit: 1 });
+    return record;
+  }
+
+  putCopy(record: CopyRecord): Promise<void> {
+    return this.#insert("INSERT OR REPLACE", COPIES, record);
+  }
+
+  updateCopy(
+    backupId: string,
+    storage: string,
+    change: Partial<Omit<CopyRecord, "backup_id" | "storage">>,
+  ): Promise<void> {
+    return this.#update(COPIES, { backup_id: backupId, storage }, change);
+  }
+
+  copies(backupId: string): Promise<CopyRecord[]> {
+    return this.#select(COPIES, "WHERE backup_id = $backupId ORDER BY storage", { backupId });
+  }
+
+  copiesInState(states: readonly CopyState[]): Promise<CopyRecord[]> {
+    const rest = "WHERE state IN (SELECT value FROM json_each($states)) ORDER BY backup_id, storage";
+    return this.#select(COPIES, rest, { states: JSON.stringify(states) });
+  }
+
+  insertRun(record: RunRecord): Promise<void> {
+    return this.#insert("INSERT", RUNS, record);
+  }
+
+  updateRun(id: string, change: Partial<Omit<RunRecord, "id">>): Promise<void> {
+    return this.#update(RUNS, { id }, change);
+  }
+
+  runs({ job, outcome, limit }: RunFilter): Promise<RunRecord[]> {
+    const { where, values } = equalTo({ job, outcome });
+    return this.#select(RUNS, `${whereAll(where)} ${NEWEST_FIRST}`, { ...values, limit: limit ?? ALL });
+  }
+
+  insertAlert(record: AlertRecord): Promise<void> {
+    return this.#insert("INSERT", ALERTS, record);
+  }
+
+  alerts({ unacknowledged, limit }: AlertFilter): Promise<AlertRecord[]> {
+    const where = unacknowledged === true ? "WHERE acknowledged_at IS NULL" : "";
+    const rest = `${where} ORDER BY created_at DESC, id DESC LIMIT $limit`;
+    return this.#select(ALERTS, rest, { limit: limit ?? ALL });
+  }
+
+  acknowledgeAlert(id: string, at: string): Promise<void> {
+    return this.#update(ALERTS, { id }, { acknowledged_at: at });
+  }
+
+  acquireLease(
+    lease: LeaseHolder,
+    now: string,
+    isAlive: (holder: LeaseHolder) => boolean,
+  ): Promise<LeaseHolder | undefined> {
+    const take = this.#database.transaction(() => {
+      const [row] = this.#rows("SELECT * FROM leases WHERE name = $name", { name: lease.name });
+      const holder = row === undefined ? undefined : fromRow(LEASES, row);
+      if (holder && holder.expires_at > now && (holder.host !== lease.host || isAlive(holder))) return holder;
+      this.#run(...insertion("INSERT OR REPLACE", LEASES, lease));
+      return undefined;
+    });
+    // The write lock is taken at the start: two that both read first could not both go on to write.
+    return this.#do("take a lease", () => take.immediate());
+  }
+
+  renewLease(name: string, runId: string, expiresAt: string): Promise<boolean> {
+    const sql = "UPDATE leases SET expires_at = $expiresAt WHERE name = $name AND run_id = $runId";
+    return this.#do("renew a lease", () => this.#run(sql, { name, runId, expiresAt }) === 1);
+  }
+
+  releaseLease(name: string, runId: string): Promise<void> {
+    const sql = "DELETE FROM leases WHERE name = $name AND run_id = $runId";
+    return this.#do("release a lease", () => void this.#run(sql, { name, runId }));
+  }
+
+  leases(): Promise<LeaseHolder[]> {
+    return this.#select(LEASES, "ORDER BY name", {});
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#database.close();
+  }
+
+  #insert<R extends object>(verb: InsertVerb, table: Table<R>, record: R): Promise<void> {
+    return this.#do(`insert into ${table.name}`, () => void this.#run(...insertion(verb, table, record)));
+  }
+
+  #update<R extends object>(table: Table<R>, key: Row, change: Partial<NoInfer<R>>): Promise<void> {
+    const row = toRow(table, change);
+    // Without a change the row is still looked for, so that a missing one is told.
+    const set = Object.keys(row).map((column) => `${column} = $${column}`);
+    const where = Object.keys(key).map((column) => `${column} = $${column}`);
+    const sql = `UPDATE ${table.name} SET ${set.join(", ") || "rowid = rowid"} ${whereAll(where)}`;
+    return this.#do(`update ${table.name}`, () => {
+      if (this.#run(sql, { ...row, ...key }) === 1) return;
+      const wanted = Object.values(key).join(" in ");
+      throw new Pg321Error("storage", `catalog ${this.#path}: update ${table.name}: no record of ${wanted}`);
+    });
+  }
+
+  #select<R extends object>(table: Table<R>, rest: string, values: Row): Promise<R[]> {
+    return this.#do(`read ${table.name}`, () =>
+      this.#rows(`SELECT * FROM ${table.name} ${rest}`, values).map((row) => fromRow(table, row)),
+    );
+  }
+
+  #do<T>(doing: string, operation: () => T): Promise<T> {
+    return whileBusy(this.#path, doing, this.#clock, operation);
+  }
+
+  #run(sql: string, values: Row): number {
+    return this.#database.query<never, Row>(sql).run(values).changes;
+  }
+
+  #rows(sql: string, values: Row): Row[] {
+    return this.#database.query<Row, Row>(sql).all(values);
+  }
+}
+
+function insertion<R extends object>(verb: InsertVerb, table: Table<R>, record: R): [sql: string, Row] {
+  const row = toRow(table, record);
+  const columns = Object.keys(row);
+  return [`${verb} INTO ${table.name} (${columns}) VALUES (${columns.map((column) => `$${column}`)})`, row];
+}
+
+/** A condition for each value that is given. */
+function equalTo(wanted: Record<string, string | undefined>): { where: string[]; values: Row } {
+  const values: Row = {};
+  for (const [column, value] of Object.entries(wanted)) if (value !== undefined) values[column] = value;
+  return { where: Object.keys(values).map((column) => `${column} = $${column}`), values };
+}
+
+function whereAll(conditions: string[]): string {
+  return conditions.length === 0 ? "" : `WHERE ${conditions.join(" AND ")}`;
+}

@@ -6,6 +6,12 @@ export const GIB = 1024 * MIB;
 
 /** Plaintext of one sealed segment (`docs/format.md`). */
 export const SEGMENT_BYTES = MIB;
+/** What a sealed file may declare as its segment size; a reader allocates this much. */
+export const SEGMENT_BYTES_MIN = 64;
+export const SEGMENT_BYTES_MAX = 16 * MIB;
+/** The two parts of a sealed file's header that have a variable length. */
+export const SEALED_METADATA_BYTES_MAX = 64 * KIB;
+export const SEALED_AGE_BYTES_MAX = 64 * KIB;
 /** Dump bytes that are compressed as one frame. */
 export const BLOCK_BYTES = 4 * MIB;
 /** S3: the smallest part but the last, and the largest. */

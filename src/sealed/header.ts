@@ -1,0 +1,102 @@
+import { SEALED_AGE_BYTES_MAX, SEALED_METADATA_BYTES_MAX } from "../base/limits.ts";
+import { ByteReader } from "./byte-reader.ts";
+import { damaged } from "./damage.ts";
+import { MAC_BYTES, NONCE_BYTES } from "./file-key.ts";
+import type { SealedMetadata } from "./metadata.ts";
+import { decodeMetadata } from "./metadata.ts";
+import { SIGNATURE_BYTES } from "./signing-key.ts";
+
+const MAGIC = "pg321 sealed ";
+const FIRST_LINE = Buffer.from(`${MAGIC}1\n`);
+
+/** A header as it was read: parsed, and nothing of it verified yet. */
+export interface SealedHeader {
+  metadata: SealedMetadata;
+  /** Everything before the signature: what is signed. */
+  signedBytes: Uint8Array;
+  wrappedFileKey: Uint8Array;
+  signature: Uint8Array;
+  mac: Uint8Array;
+  /** Of the payload, which begins with it. */
+  nonce: Uint8Array;
+}
+
+export interface SealedStream {
+  header: SealedHeader;
+  /** The header's exact bytes, without the payload's nonce. */
+  headerBytes: Uint8Array;
+  /** Where the payload (its nonce, then its segments) begins in the file. */
+  payloadOffset: number;
+  /** The segments. Whoever does not read it to its end calls its `return()`. */
+  rest: ByteReader;
+}
+
+/** The signed part of a header. */
+export function encodeSignedBytes(metadata: Uint8Array, wrappedFileKey: Uint8Array): Uint8Array {
+  return Buffer.concat([FIRST_LINE, lengthOf(metadata), metadata, lengthOf(wrappedFileKey), wrappedFileKey]);
+}
+
+function lengthOf(bytes: Uint8Array): Uint8Array {
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(bytes.length);
+  return length;
+}
+
+/**
+ * Reads the header and the payload's nonce. Throws code `verification` (and ends `source`) when they are
+ * not whole and well-formed. Nothing that it gives back is to be believed before `verifySignature`.
+ */
+export async function readHeader(source: AsyncIterable<Uint8Array>): Promise<SealedStream> {
+  const reader = new ByteReader(source);
+  try {
+    checkFirstLine(await reader.take(FIRST_LINE.length));
+    const metadata = await takePart(reader, "metadata", SEALED_METADATA_BYTES_MAX);
+    const wrappedFileKey = await takePart(reader, "wrapped key", SEALED_AGE_BYTES_MAX);
+    const signature = await takeWhole(reader, "signature", SIGNATURE_BYTES);
+    const mac = await takeWhole(reader, "authentication code", MAC_BYTES);
+    const nonce = await takeWhole(reader, "nonce", NONCE_BYTES);
+    const signedBytes = encodeSignedBytes(metadata, wrappedFileKey);
+    const headerBytes = Buffer.concat([signedBytes, signature, mac]);
+    const header = {
+      metadata: decodeMetadata(metadata),
+      signedBytes,
+      wrappedFileKey,
+      signature,
+      mac,
+      nonce,
+    };
+    return { header, headerBytes, payloadOffset: headerBytes.length, rest: reader };
+  } catch (error) {
+    await reader.return();
+    throw error;
+  }
+}
+
+function checkFirstLine(line: Uint8Array): void {
+  if (FIRST_LINE.equals(line)) return;
+  if (line.length < FIRST_LINE.length && FIRST_LINE.subarray(0, line.length).equals(line)) {
+    throw damaged("cut off in its first line");
+  }
+  if (Buffer.from(line).toString("latin1").startsWith(MAGIC)) {
+    throw damaged(
+      "its format version is not 1, the one that this pg321 reads",
+      "open it with the pg321 that wrote it or a newer one; if there is none, the file is damaged",
+    );
+  }
+  throw damaged(
+    "does not begin as a file sealed by pg321 does",
+    "name a file that pg321 backup made (….enc)",
+  );
+}
+
+async function takePart(reader: ByteReader, what: string, lengthMax: number): Promise<Uint8Array> {
+  const length = Buffer.from(await takeWhole(reader, `length of the ${what}`, 4)).readUInt32BE();
+  if (length > lengthMax) throw damaged(`its ${what} claims ${length} bytes, more than ${lengthMax}`);
+  return takeWhole(reader, what, length);
+}
+
+async function takeWhole(reader: ByteReader, what: string, count: number): Promise<Uint8Array> {
+  const bytes = await reader.take(count);
+  if (bytes.length < count) throw damaged(`cut off in its ${what}`);
+  return bytes;
+}

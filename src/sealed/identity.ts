@@ -1,0 +1,116 @@
+import { armor, Decrypter, Encrypter, generateX25519Identity, identityToRecipient } from "age-encryption";
+import { rfc3339 } from "../base/clock.ts";
+import { Pg321Error } from "../base/errors.ts";
+import { Secret } from "../base/secret.ts";
+import { isInstallation } from "./metadata.ts";
+import { isSigner } from "./signing-key.ts";
+
+/** An age X25519 key pair. */
+export interface Identity {
+  /** `AGE-SECRET-KEY-1…` */
+  identity: Secret;
+  /** `age1…`, which may be shown. */
+  recipient: string;
+}
+
+/** What an identity file holds. A file of plain age has identities only. */
+export interface IdentityFile {
+  identities: Secret[];
+  /** The public half of each identity, in the same order. */
+  recipients: string[];
+  /** Whose backups to trust. */
+  signers: string[];
+  installation: string | undefined;
+}
+
+export async function generateIdentity(): Promise<Identity> {
+  const identity = await generateX25519Identity();
+  return { identity: new Secret(identity), recipient: await identityToRecipient(identity) };
+}
+
+/**
+ * The text of an identity file, which stock `age -d -i` takes. With a passphrase it is an armored age
+ * file around that text (scrypt: a second or two during which nothing else runs).
+ */
+export async function encodeIdentityFile(
+  { identity, recipient }: Identity,
+  about: { installation: string; signers: readonly string[]; createdAt: Date },
+  passphrase?: Secret,
+): Promise<string> {
+  const text = [
+    `# created: ${rfc3339(about.createdAt)}`,
+    `# installation: ${about.installation}`,
+    ...about.signers.map((signer) => `# signer: ${signer}`),
+    `# public key: ${recipient}`,
+    identity.reveal(),
+    "",
+  ].join("\n");
+  if (passphrase === undefined) return text;
+  const encrypter = new Encrypter();
+  encrypter.setPassphrase(passphrase.reveal());
+  return armor.encode(await encrypter.encrypt(text));
+}
+
+export function isPassphraseProtected(text: string): boolean {
+  return text.trimStart().startsWith("-----BEGIN AGE ENCRYPTED FILE-----");
+}
+
+/** Reads the text of an identity file. Throws code `key`; no message holds any secret of it. */
+export async function readIdentityFile(text: string, passphrase?: Secret): Promise<IdentityFile> {
+  const plain = isPassphraseProtected(text) ? await decryptWithPassphrase(text, passphrase) : text;
+  const file: IdentityFile = { identities: [], recipients: [], signers: [], installation: undefined };
+  for (const [index, raw] of plain.split("\n").entries()) {
+    const line = raw.trim();
+    if (line.startsWith("#")) readComment(file, line, index + 1);
+    else if (line !== "") await readIdentity(file, line, index + 1);
+  }
+  if (file.identities.length === 0) throw unreadable("holds no identity");
+  return file;
+}
+
+function readComment(file: IdentityFile, line: string, lineNumber: number): void {
+  const [, word, value = ""] = /^# (installation|signer): (.*)$/.exec(line) ?? [];
+  if (word === "signer") {
+    if (!isSigner(value)) throw unreadable(`line ${lineNumber} is not a signer's public key`);
+    file.signers.push(value);
+  }
+  if (word === "installation") {
+    if (!isInstallation(value)) throw unreadable(`line ${lineNumber} is not an installation's id`);
+    file.installation ??= value;
+  }
+}
+
+async function readIdentity(file: IdentityFile, line: string, lineNumber: number): Promise<void> {
+  try {
+    if (!line.startsWith("AGE-SECRET-KEY-1")) throw new Error("not an X25519 identity");
+    file.recipients.push(await identityToRecipient(line));
+    file.identities.push(new Secret(line));
+  } catch {
+    // The cause is left out: it may quote the line.
+    throw unreadable(`line ${lineNumber} is neither a comment nor a whole X25519 identity`);
+  }
+}
+
+async function decryptWithPassphrase(text: string, passphrase: Secret | undefined): Promise<string> {
+  if (passphrase === undefined) {
+    throw new Pg321Error("key", "identity file: it is protected by a passphrase, and none was given", {
+      hint: "set encryption.identity_passphrase, from a file or a systemd credential",
+    });
+  }
+  const decrypter = new Decrypter();
+  decrypter.addPassphrase(passphrase.reveal());
+  try {
+    return await decrypter.decrypt(armor.decode(text), "text");
+  } catch (cause) {
+    throw new Pg321Error("key", "identity file: the passphrase does not open it", {
+      hint: "try the passphrase that pg321 key generate was given; if it is right, the file is damaged",
+      cause,
+    });
+  }
+}
+
+function unreadable(why: string): Pg321Error {
+  return new Pg321Error("key", `identity file: ${why}`, {
+    hint: "name a file that pg321 key generate or age-keygen wrote",
+  });
+}

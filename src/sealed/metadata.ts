@@ -1,0 +1,86 @@
+import * as v from "valibot";
+import { SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN } from "../base/limits.ts";
+import { damaged } from "./damage.ts";
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+const UTC = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?Z$/;
+
+/** The members that a sealed file's header and a manifest share. */
+export const uuid = v.pipe(v.string(), v.regex(UUID));
+export const utcTime = v.pipe(v.string(), v.regex(UTC));
+/** A lone surrogate has no UTF-8, so it could not be read back as it was signed. */
+export const text = (lengthMax: number) =>
+  v.pipe(
+    v.string(),
+    v.nonEmpty(),
+    v.maxLength(lengthMax),
+    v.check((value) => value.isWellFormed()),
+  );
+export const name = text(255);
+export const kind = v.picklist(["dump", "globals"]);
+export const compression = v.picklist(["zstd", "gzip", "none"]);
+/** Only its shape: whether it is a key, and a trusted one, is asked before anything is made of it. */
+export const signer = v.pipe(v.string(), v.regex(/^[A-Za-z0-9+/]{43}=$/));
+
+const schema = v.object({
+  installation: uuid,
+  server: name,
+  database: name,
+  backup_id: uuid,
+  kind,
+  started_at: utcTime,
+  compression,
+  cipher: v.literal("aes-256-gcm"),
+  segment_bytes: v.pipe(
+    v.number(),
+    v.integer(),
+    v.minValue(SEGMENT_BYTES_MIN),
+    v.maxValue(SEGMENT_BYTES_MAX),
+  ),
+  signer,
+});
+
+/** What a sealed file says of itself, in the clear and signed. Keys and order are those of the file. */
+export type SealedMetadata = v.InferOutput<typeof schema>;
+/** The part of it that the maker of a backup decides. */
+export type BackupNames = Omit<SealedMetadata, "cipher" | "segment_bytes" | "signer">;
+
+export function isInstallation(value: string): boolean {
+  return UUID.test(value);
+}
+
+export function encodeMetadata(metadata: SealedMetadata): Uint8Array {
+  return Buffer.from(JSON.stringify(v.parse(schema, metadata)));
+}
+
+/** Members that this version does not know are signed too, and ignored. */
+export function decodeMetadata(bytes: Uint8Array): SealedMetadata {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes));
+  } catch {
+    throw damaged("its metadata is not JSON in UTF-8");
+  }
+  const result = v.safeParse(schema, parsed);
+  if (result.success) return result.output;
+  throw damaged(`its metadata has no valid ${faultyMembers(result.issues)}`);
+}
+
+/** The members that a schema refused, for a message: values stay out, they may be anything. */
+export function faultyMembers(issues: readonly v.BaseIssue<unknown>[]): string {
+  const paths = issues.map((issue) => v.getDotPath(issue) ?? "object");
+  return [...new Set(paths)].join(", ");
+}
+
+/** Refuses (code `verification`) a file that is not the one asked for. */
+export function requireNames(metadata: SealedMetadata, expected: Partial<BackupNames>): void {
+  const keys = Object.keys(expected) as (keyof BackupNames)[];
+  for (const key of keys) {
+    const wanted = expected[key];
+    if (wanted === undefined || wanted === metadata[key]) continue;
+    throw damaged(
+      `its ${key} is ${JSON.stringify(metadata[key])}, asked for was ${JSON.stringify(wanted)}`,
+      "it is another backup under this name: do not restore it, and look who can write to the storage",
+    );
+  }
+}

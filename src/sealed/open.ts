@@ -1,0 +1,93 @@
+import type { Secret } from "../base/secret.ts";
+import { damaged } from "./damage.ts";
+import { isHeaderMac, NONCE_BYTES, payloadKey, unwrapFileKey } from "./file-key.ts";
+import type { SealedHeader, SealedStream } from "./header.ts";
+import { readHeader } from "./header.ts";
+import type { BackupNames, SealedMetadata } from "./metadata.ts";
+import { requireNames } from "./metadata.ts";
+import type { PayloadCipher } from "./payload.ts";
+import { openSegments, TAG_BYTES } from "./payload.ts";
+import { isSignedBy, requireTrusted } from "./signing-key.ts";
+
+/** What a reader demands of a header before it believes it. */
+export interface Trust {
+  /** Public keys of the installations whose backups may be restored (base64). */
+  trustedSigners: readonly string[];
+  /** What the file must say of itself; members that are not given may be anything. */
+  expected?: Partial<BackupNames>;
+}
+
+/** Opens the payload of one verified header, in any of the file's copies. */
+export interface Opener {
+  readonly metadata: SealedMetadata;
+  /** Where segment 0 begins in the file. */
+  readonly segmentsOffset: number;
+  readonly cipher: PayloadCipher;
+}
+
+/**
+ * Whether the header is one of ours, and of the file that was asked for; needs no identity. Throws code
+ * `key` (untrusted signer) or `verification` (forged or damaged, or another backup's).
+ */
+export function verifySignature(header: SealedHeader, { trustedSigners, expected = {} }: Trust): void {
+  const { metadata, signedBytes, signature } = header;
+  requireTrusted("sealed file", metadata.signer, trustedSigners);
+  if (!isSignedBy(metadata.signer, "pg321 sealed 1 signature\n", signedBytes, signature)) {
+    throw damaged("its header is damaged or forged: the signature does not match");
+  }
+  requireNames(metadata, expected);
+}
+
+/** Verifies signature and names, then unwraps the file key (code `key` when no identity does) and binds the header to it. */
+export async function verifyHeader(
+  { header, headerBytes, payloadOffset }: Pick<SealedStream, "header" | "headerBytes" | "payloadOffset">,
+  trust: Trust,
+  identities: readonly Secret[],
+): Promise<Opener> {
+  verifySignature(header, trust);
+  const fileKey = await unwrapFileKey(header.wrappedFileKey, identities);
+  const authenticated = headerBytes.subarray(0, headerBytes.length - header.mac.length);
+  if (!isHeaderMac(fileKey, authenticated, header.mac)) {
+    throw damaged("its header is damaged: the authentication code does not match");
+  }
+  return {
+    metadata: header.metadata,
+    segmentsOffset: payloadOffset + NONCE_BYTES,
+    cipher: { key: payloadKey(fileKey, header.nonce), segmentBytes: header.metadata.segment_bytes },
+  };
+}
+
+/** Where a segment begins in the file, in bytes. */
+export function segmentOffset(opener: Opener, segment: number): number {
+  return opener.segmentsOffset + segment * (opener.cipher.segmentBytes + TAG_BYTES);
+}
+
+/**
+ * The plaintext, one authenticated segment at a time. `source` is the file's bytes from
+ * `segmentOffset(opener, firstSegment)` to its end, of any copy; it is ended whatever happens. Throws
+ * code `verification` before any byte of a segment that is damaged, displaced or not there; what
+ * `source` throws goes through unchanged.
+ */
+export function openPayload(
+  opener: Opener,
+  source: AsyncIterable<Uint8Array>,
+  firstSegment = 0,
+): AsyncGenerator<Uint8Array> {
+  return openSegments(opener.cipher, source, firstSegment);
+}
+
+/** Opens a whole file: header verified when it resolves, plaintext (still compressed) as it is read. */
+export async function openSealed(
+  source: AsyncIterable<Uint8Array>,
+  trust: Trust,
+  identities: readonly Secret[],
+): Promise<{ metadata: SealedMetadata; plaintext: AsyncGenerator<Uint8Array> }> {
+  const stream = await readHeader(source);
+  try {
+    const opener = await verifyHeader(stream, trust, identities);
+    return { metadata: opener.metadata, plaintext: openPayload(opener, stream.rest) };
+  } catch (error) {
+    await stream.rest.return();
+    throw error;
+  }
+}

@@ -1,0 +1,107 @@
+import type { KeyObject } from "node:crypto";
+import { createCipheriv, createDecipheriv } from "node:crypto";
+import { setImmediate } from "node:timers/promises";
+import { ByteReader } from "./byte-reader.ts";
+import { damaged } from "./damage.ts";
+
+export const TAG_BYTES = 16;
+const ALGORITHM = "aes-256-gcm";
+
+/** A payload's key and shape: all that sealing or opening its segments needs. */
+export interface PayloadCipher {
+  key: KeyObject;
+  /** Plaintext of every segment but the last. */
+  segmentBytes: number;
+}
+
+/**
+ * The segments of `source`. Holds on to pieces until their segment is complete and known to be the last
+ * or not, so the source must not reuse the memory of what it handed out. Lets the event loop turn after
+ * each segment.
+ */
+export async function* sealSegments(
+  cipher: PayloadCipher,
+  source: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  let pieces: Uint8Array[] = [];
+  let sizeBytes = 0;
+  let index = 0;
+  for await (let rest of source) {
+    while (rest.length > 0) {
+      if (sizeBytes === cipher.segmentBytes) {
+        yield* sealSegment(cipher, index, false, pieces);
+        await setImmediate();
+        pieces = [];
+        sizeBytes = 0;
+        index += 1;
+      }
+      const piece = rest.subarray(0, cipher.segmentBytes - sizeBytes);
+      rest = rest.subarray(piece.length);
+      sizeBytes += piece.length;
+      pieces.push(piece);
+    }
+  }
+  yield* sealSegment(cipher, index, true, pieces);
+}
+
+export function* sealSegment(
+  { key }: PayloadCipher,
+  index: number,
+  isLast: boolean,
+  pieces: Iterable<Uint8Array>,
+): Generator<Uint8Array> {
+  const gcm = createCipheriv(ALGORITHM, key, segmentNonce(index, isLast));
+  for (const piece of pieces) yield gcm.update(piece);
+  gcm.final();
+  yield gcm.getAuthTag();
+}
+
+/**
+ * The plaintext of each segment, in order, from the one that `source` begins with. A segment is handed
+ * on only when it is authentic and in its place; the generator returns only after the true last one.
+ */
+export async function* openSegments(
+  cipher: PayloadCipher,
+  source: AsyncIterable<Uint8Array>,
+  firstSegment: number,
+): AsyncGenerator<Uint8Array> {
+  const reader = new ByteReader(source);
+  try {
+    for (let index = firstSegment; ; index += 1) {
+      const sealed = await reader.take(cipher.segmentBytes + TAG_BYTES);
+      const isLast = await reader.atEnd();
+      yield openSegment(cipher, index, isLast, sealed);
+      if (isLast) return;
+      await setImmediate();
+    }
+  } finally {
+    await reader.return();
+  }
+}
+
+function openSegment({ key }: PayloadCipher, index: number, isLast: boolean, sealed: Uint8Array): Uint8Array {
+  const sizeBytes = sealed.length - TAG_BYTES;
+  // An empty segment after others would be a second way to write the same payload.
+  if (sizeBytes < 0 || (sizeBytes === 0 && index > 0)) throw damaged(`cut off in or before segment ${index}`);
+  const gcm = createDecipheriv(ALGORITHM, key, segmentNonce(index, isLast));
+  gcm.setAuthTag(sealed.subarray(sizeBytes));
+  const plaintext = gcm.update(sealed.subarray(0, sizeBytes));
+  try {
+    gcm.final();
+  } catch {
+    throw damaged(
+      isLast
+        ? `segment ${index}, where it ends, is damaged or not its last: it is cut off, or has bytes added`
+        : `segment ${index} is damaged or out of its place`,
+    );
+  }
+  return plaintext;
+}
+
+/** 11 bytes counter, big-endian, and one byte that is 1 in the last segment: STREAM, as age does it. */
+function segmentNonce(index: number, isLast: boolean): Uint8Array {
+  const nonce = Buffer.alloc(12);
+  nonce.writeBigUInt64BE(BigInt(index), 3);
+  nonce[11] = isLast ? 1 : 0;
+  return nonce;
+}

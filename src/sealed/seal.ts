@@ -1,0 +1,58 @@
+import { randomBytes } from "node:crypto";
+import { SEGMENT_BYTES } from "../base/limits.ts";
+import { FILE_KEY_BYTES, headerMac, NONCE_BYTES, payloadKey, wrapFileKey } from "./file-key.ts";
+import { encodeSignedBytes } from "./header.ts";
+import type { BackupNames, SealedMetadata } from "./metadata.ts";
+import { encodeMetadata } from "./metadata.ts";
+import { sealSegments } from "./payload.ts";
+import type { SigningKey } from "./signing-key.ts";
+
+export interface SealOptions {
+  /** age X25519 recipients (`age1…`), at least one. */
+  recipients: readonly string[];
+  signingKey: SigningKey;
+  /** Plaintext of one segment; others than the default are for test vectors. */
+  segmentBytes?: number;
+}
+
+/**
+ * The sealed file of what `source` yields. Keys and header are made before the first pull from `source`;
+ * throws code `usage` for bad recipients. What `source` throws ends the file without its last segment,
+ * so no reader takes it for whole. `source` must not reuse the memory of the pieces it yields.
+ */
+export async function* seal(
+  source: AsyncIterable<Uint8Array>,
+  names: BackupNames,
+  { recipients, signingKey, segmentBytes = SEGMENT_BYTES }: SealOptions,
+): AsyncGenerator<Uint8Array> {
+  const fileKey = randomBytes(FILE_KEY_BYTES);
+  const metadata: SealedMetadata = {
+    installation: names.installation,
+    server: names.server,
+    database: names.database,
+    backup_id: names.backup_id,
+    kind: names.kind,
+    started_at: names.started_at,
+    compression: names.compression,
+    cipher: "aes-256-gcm",
+    segment_bytes: segmentBytes,
+    signer: signingKey.signer,
+  };
+  yield await sealHeader(encodeMetadata(metadata), fileKey, recipients, signingKey);
+  const nonce = randomBytes(NONCE_BYTES);
+  yield nonce;
+  yield* sealSegments({ key: payloadKey(fileKey, nonce), segmentBytes }, source);
+}
+
+/** The header's bytes for metadata that is encoded already. */
+export async function sealHeader(
+  metadata: Uint8Array,
+  fileKey: Uint8Array,
+  recipients: readonly string[],
+  signingKey: SigningKey,
+): Promise<Uint8Array> {
+  const signedBytes = encodeSignedBytes(metadata, await wrapFileKey(fileKey, recipients));
+  const signature = signingKey.sign("pg321 sealed 1 signature\n", signedBytes);
+  const authenticated = Buffer.concat([signedBytes, signature]);
+  return Buffer.concat([authenticated, headerMac(fileKey, authenticated)]);
+}

@@ -1,0 +1,103 @@
+import type { KeyObject } from "node:crypto";
+import { createPrivateKey, createPublicKey, generateKeyPairSync, sign, verify } from "node:crypto";
+import { rfc3339 } from "../base/clock.ts";
+import { Pg321Error } from "../base/errors.ts";
+import { isInstallation } from "./metadata.ts";
+
+/** What a signature is for stands in front of the signed bytes, so that none passes for another. */
+export type SignatureDomain = "pg321 sealed 1 signature\n" | "pg321 manifest 1 signature\n";
+
+export const SIGNATURE_BYTES = 64;
+const PUBLIC_KEY_BYTES = 32;
+
+/** The installation's Ed25519 key. The private half stays inside. */
+export class SigningKey {
+  readonly installation: string;
+  /** The public half: base64 of its 32 raw bytes. */
+  readonly signer: string;
+  readonly #privateKey: KeyObject;
+
+  constructor(installation: string, privateKey: KeyObject) {
+    this.installation = installation;
+    this.#privateKey = privateKey;
+    const { x } = createPublicKey(privateKey).export({ format: "jwk" });
+    this.signer = Buffer.from(x ?? "", "base64url").toString("base64");
+  }
+
+  sign(domain: SignatureDomain, bytes: Uint8Array): Uint8Array {
+    return sign(null, Buffer.concat([Buffer.from(domain), bytes]), this.#privateKey);
+  }
+
+  /** The text of its file, which is secret. `createdAt` is only told to the reader. */
+  encode(createdAt: Date): string {
+    return [
+      "# pg321 signing key: restores trust what it signs. Keep it on the host that makes the backups.",
+      `# created: ${rfc3339(createdAt)}`,
+      `# installation: ${this.installation}`,
+      `# signer: ${this.signer}`,
+      this.#privateKey.export({ type: "pkcs8", format: "pem" }),
+    ].join("\n");
+  }
+}
+
+export function generateSigningKey(installation: string): SigningKey {
+  return new SigningKey(installation, generateKeyPairSync("ed25519").privateKey);
+}
+
+/** Reads the text of a signing key file. Throws code `key`; no message holds any of the text. */
+export function readSigningKey(text: string): SigningKey {
+  const pem = /-----BEGIN PRIVATE KEY-----[\s\S]+?-----END PRIVATE KEY-----/.exec(text)?.[0];
+  const installation = /^# installation: (\S+)$/m.exec(text)?.[1];
+  if (pem === undefined || installation === undefined || !isInstallation(installation)) {
+    throw unreadable("has no installation id or no private key");
+  }
+  const key = new SigningKey(installation, ed25519Key(pem));
+  const told = /^# signer: (\S+)$/m.exec(text)?.[1];
+  if (told !== key.signer) throw unreadable("its signer line and its private key do not belong together");
+  return key;
+}
+
+function ed25519Key(pem: string): KeyObject {
+  let key: KeyObject | undefined;
+  try {
+    key = createPrivateKey(pem);
+  } catch {
+    // The cause is left out: it may quote the text.
+  }
+  if (key?.asymmetricKeyType !== "ed25519") throw unreadable("its private key is not an Ed25519 key");
+  return key;
+}
+
+function unreadable(why: string): Pg321Error {
+  return new Pg321Error("key", `signing key file: ${why}`, {
+    hint: "name the file that pg321 key generate wrote, or put it back from its backup",
+  });
+}
+
+/** Whether `text` is a signer: canonical base64 of 32 bytes. */
+export function isSigner(text: string): boolean {
+  const bytes = Buffer.from(text, "base64");
+  return bytes.length === PUBLIC_KEY_BYTES && bytes.toString("base64") === text;
+}
+
+/**
+ * Refuses (code `key`) a signer that is not one of `trustedSigners`. Comes before the signature, which
+ * proves nothing under a key that anybody may have made.
+ */
+export function requireTrusted(what: string, signer: string, trustedSigners: readonly string[]): void {
+  if (trustedSigners.includes(signer)) return;
+  throw new Pg321Error("key", `${what}: signed by ${signer}, which is not a trusted signer`, {
+    hint: "if an installation of yours made it, add its line `# signer: …` to the identity file; else do not restore it",
+  });
+}
+
+export function isSignedBy(
+  signer: string,
+  domain: SignatureDomain,
+  bytes: Uint8Array,
+  signature: Uint8Array,
+): boolean {
+  const x = Buffer.from(signer, "base64").toString("base64url");
+  const publicKey = createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x }, format: "jwk" });
+  return verify(null, Buffer.concat([Buffer.from(domain), bytes]), publicKey, signature);
+}

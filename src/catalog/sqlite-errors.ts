@@ -48,6 +48,7 @@ const FILE_MEANINGS: Readonly<Record<string, Meaning>> = {
   EROFS: { what: "the file system is read-only", hint: "set catalog.path to a place that can be written" },
   ENOSPC: { what: "the disk is full", hint: "free some space on its file system" },
   ENOTDIR: { what: "a part of the path is not a directory", hint: "correct catalog.path" },
+  EEXIST: { what: "a part of the path is not a directory", hint: "correct catalog.path" },
   EISDIR: { what: "it is a directory", hint: "correct catalog.path: it names a file" },
 };
 

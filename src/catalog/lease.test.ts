@@ -1,0 +1,147 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Clock } from "../base/clock.ts";
+import { systemClock } from "../base/clock.ts";
+import { LEASE_MS } from "../base/limits.ts";
+import type { Catalog, LeaseHolder } from "./catalog.ts";
+import { holdLease, isAlive, type LeaseRequest } from "./lease.ts";
+import { openCatalog } from "./open.ts";
+
+let directory: string;
+let catalog: Catalog;
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "pg321-lease-"));
+  catalog = await openCatalog(
+    { type: "sqlite", path: join(directory, "catalog.db") },
+    { clock: systemClock },
+  );
+});
+afterAll(async () => {
+  await catalog[Symbol.asyncDispose]();
+  await rm(directory, { recursive: true });
+});
+
+/** A clock that stands still until `advance`, which lets everything that it wakes come to rest. */
+function handClock(): Clock & { advance(ms: number): Promise<void> } {
+  let nowMs = Date.parse("2026-01-01T00:00:00Z");
+  const sleepers = new Set<{ atMs: number; wake: () => void }>();
+  return {
+    now: () => new Date(nowMs),
+    monotonicMs: () => nowMs,
+    sleep: (delayMs, signal) =>
+      new Promise((resolve, reject) => {
+        const sleeper = { atMs: nowMs + delayMs, wake: resolve };
+        sleepers.add(sleeper);
+        signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
+      }),
+    async advance(ms) {
+      nowMs += ms;
+      for (const sleeper of sleepers) {
+        if (sleeper.atMs > nowMs) continue;
+        sleepers.delete(sleeper);
+        sleeper.wake();
+      }
+      await new Promise((resolve) => setImmediate(resolve));
+    },
+  };
+}
+
+const request = (name: string): LeaseRequest => ({
+  name,
+  runId: crypto.randomUUID(),
+  host: "here",
+  pid: process.pid,
+});
+const never = new AbortController().signal;
+const find = async (name: string) => (await catalog.leases()).find((lease) => lease.name === name);
+
+test("a second run is turned away and told who holds the lease, until it is given back", async () => {
+  const clock = handClock();
+  const first = request("backup of main/a");
+  const held = await holdLease(catalog, first, { clock, signal: never });
+  const error = await holdLease(catalog, request("backup of main/a"), { clock, signal: never }).catch(
+    (e) => e,
+  );
+  expect(error).toMatchObject({ code: "locked", exitCode: 11 });
+  expect(error.message).toBe(
+    `backup of main/a: held by run ${first.runId} (pid ${process.pid} on here) since 2026-01-01T00:00:00.000Z, at least until 2026-01-01T00:01:00.000Z`,
+  );
+  expect(error.hint).toContain("wait");
+  await held[Symbol.asyncDispose]();
+  expect(held.signal.aborted).toBe(false);
+  await using second = await holdLease(catalog, request("backup of main/a"), { clock, signal: never });
+  expect(second.signal.aborted).toBe(false);
+});
+
+test("the heartbeat renews it four times in the time it lasts, so that it outlives that time", async () => {
+  const clock = handClock();
+  await using held = await holdLease(catalog, request("b"), { clock, signal: never });
+  for (let beat = 1; beat <= 12; beat++) {
+    await clock.advance(LEASE_MS / 4);
+    const expected = new Date(clock.now().getTime() + LEASE_MS).toISOString();
+    expect((await find("b"))?.expires_at).toBe(expected);
+  }
+  expect(held.signal.aborted).toBe(false);
+});
+
+test("a renewal that finds the lease taken over aborts the holder, whose disposal leaves the new one alone", async () => {
+  const clock = handClock();
+  const held = await holdLease(catalog, request("c"), { clock, signal: never });
+  const { expires_at } = (await find("c")) as LeaseHolder;
+  const other: LeaseHolder = {
+    name: "c",
+    run_id: crypto.randomUUID(),
+    host: "there",
+    pid: 1,
+    pid_start: null,
+    acquired_at: expires_at,
+    expires_at: "2027-01-01T00:00:00.000Z",
+  };
+  expect(await catalog.acquireLease(other, expires_at, () => true)).toBeUndefined();
+  await clock.advance(LEASE_MS / 4);
+  expect(held.signal.reason).toMatchObject({ code: "locked" });
+  await held[Symbol.asyncDispose]();
+  expect(await find("c")).toEqual(other);
+});
+
+test("the caller's signal aborts the work, and not the lease, which clean-up still needs", async () => {
+  const clock = handClock();
+  const caller = new AbortController();
+  await using held = await holdLease(catalog, request("d"), { clock, signal: caller.signal });
+  caller.abort(new Error("stop"));
+  expect(held.signal.reason).toMatchObject({ message: "stop" });
+  await clock.advance(LEASE_MS / 4);
+  expect((await find("d"))?.expires_at).toBe(new Date(clock.now().getTime() + LEASE_MS).toISOString());
+  await expect(holdLease(catalog, request("e"), { clock, signal: caller.signal })).rejects.toThrow("stop");
+  expect(await find("e")).toBeUndefined();
+});
+
+test("a catalog out of reach is borne until the lease has run out, and no longer", async () => {
+  const clock = handClock();
+  const path = join(directory, "lost.db");
+  const lost = await openCatalog({ type: "sqlite", path }, { clock: systemClock });
+  const held = await holdLease(lost, request("f"), { clock, signal: never });
+  await lost[Symbol.asyncDispose]();
+  for (const expected of [false, false, false, true]) {
+    await clock.advance(LEASE_MS / 4);
+    expect(held.signal.aborted).toBe(expected);
+  }
+  await held[Symbol.asyncDispose]();
+});
+
+test("a process is told from a later one of the same pid", async () => {
+  const child = Bun.spawn(["sleep", "60"]);
+  const clock = handClock();
+  await using _held = await holdLease(catalog, { ...request("g"), pid: child.pid }, { clock, signal: never });
+  const holder = (await find("g")) as LeaseHolder;
+  expect(holder.pid_start).toBeGreaterThan(0);
+  expect(isAlive(holder)).toBe(true);
+  expect(isAlive({ ...holder, pid_start: (holder.pid_start ?? 0) - 1 })).toBe(false);
+  child.kill("SIGKILL");
+  await child.exited;
+  expect(isAlive(holder)).toBe(false);
+  await using next = await holdLease(catalog, request("g"), { clock, signal: never });
+  expect(next.signal.aborted).toBe(false);
+});

@@ -1,0 +1,61 @@
+import { Database } from "bun:sqlite";
+import { expect, test } from "bun:test";
+import { MIGRATIONS, migrate } from "./migrations.ts";
+
+const version = (database: Database) => database.query("PRAGMA user_version").get();
+const tables = (database: Database) =>
+  database.query<{ name: string }, []>("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
+
+test("an older catalog is brought forward, step by step, with what it holds", () => {
+  using database = new Database(":memory:");
+  migrate(database, "c", MIGRATIONS.slice(0, 1));
+  database.run("INSERT INTO installation VALUES (1, 'kept')");
+  const later = [
+    ...MIGRATIONS.slice(0, 1),
+    "ALTER TABLE installation ADD COLUMN label TEXT",
+    "UPDATE installation SET label = id || '!'",
+  ];
+  migrate(database, "c", later);
+  expect(version(database)).toEqual({ user_version: 3 });
+  expect(database.query("SELECT * FROM installation").get()).toEqual({ only: 1, id: "kept", label: "kept!" });
+});
+
+test("a second pass changes nothing", () => {
+  using database = new Database(":memory:");
+  migrate(database, "c");
+  const before = tables(database);
+  migrate(database, "c");
+  expect(tables(database)).toEqual(before);
+  expect(version(database)).toEqual({ user_version: MIGRATIONS.length });
+});
+
+test("a step that fails half-way leaves the version before it, whole", () => {
+  using database = new Database(":memory:");
+  const broken = [...MIGRATIONS, "CREATE TABLE half (a); INSERT INTO nowhere VALUES (1)"];
+  expect(() => migrate(database, "c", broken)).toThrow("nowhere");
+  expect(version(database)).toEqual({ user_version: MIGRATIONS.length });
+  expect(tables(database)).not.toContainEqual({ name: "half" });
+});
+
+test("a catalog of a newer program is refused and left as it is", () => {
+  using database = new Database(":memory:");
+  migrate(database, "c", [...MIGRATIONS, "CREATE TABLE future (a)"]);
+  let error: unknown;
+  try {
+    migrate(database, "/x/catalog.db");
+  } catch (thrown) {
+    error = thrown;
+  }
+  expect(error).toMatchObject({ code: "usage", hint: expect.stringContaining("newer pg321") });
+  expect(String(error)).toContain(
+    `/x/catalog.db: written by a newer pg321 (version ${MIGRATIONS.length + 1}`,
+  );
+  expect(version(database)).toEqual({ user_version: MIGRATIONS.length + 1 });
+});
+
+test("a database of another program is refused and left as it is", () => {
+  using database = new Database(":memory:");
+  database.run("CREATE TABLE theirs (a)");
+  expect(() => migrate(database, "c")).toThrow("another program");
+  expect(tables(database)).toEqual([{ name: "theirs" }]);
+});

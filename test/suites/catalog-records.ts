@@ -1,0 +1,74 @@
+import type { AlertRecord, BackupRecord, CopyRecord, RunRecord } from "../../src/catalog/catalog.ts";
+
+export function backupRecord(change: Partial<BackupRecord> = {}): BackupRecord {
+  return {
+    id: crypto.randomUUID(),
+    installation: "0a0a0a0a-0000-4000-8000-000000000000",
+    server: "main",
+    database: "app",
+    kind: "dump",
+    status: "RUNNING",
+    run_id: crypto.randomUUID(),
+    object_key: "main/app/backup_app_20260101_000000_abc.dump.zst.enc",
+    started_at: "2026-01-01T00:00:00.000Z",
+    finished_at: null,
+    dump_bytes: null,
+    object_bytes: null,
+    object_sha256: null,
+    compression: "zstd-3",
+    encryption: "age",
+    server_version: null,
+    pg_dump_version: null,
+    previous_id: null,
+    manifest: null,
+    error: null,
+    stderr_tail: null,
+    ...change,
+  };
+}
+
+export function copyRecord(backup: BackupRecord, change: Partial<CopyRecord> = {}): CopyRecord {
+  return {
+    backup_id: backup.id,
+    storage: "local",
+    object_key: backup.object_key,
+    state: "INTENDED",
+    upload_id: null,
+    object_bytes: null,
+    confirmed_at: null,
+    verified_at: null,
+    error: null,
+    ...change,
+  };
+}
+
+export function runRecord(change: Partial<RunRecord>): RunRecord {
+  return {
+    id: crypto.randomUUID(),
+    job: "backup",
+    outcome: "RUNNING",
+    host: "here",
+    pid: 42,
+    started_at: "2026-01-01T00:00:00.000Z",
+    finished_at: null,
+    statistics: null,
+    error: null,
+    ...change,
+  };
+}
+
+export function alertRecord(change: Partial<AlertRecord>): AlertRecord {
+  return {
+    id: crypto.randomUUID(),
+    level: "WARNING",
+    job: "backup",
+    run_id: null,
+    server: "main",
+    database: "app",
+    message: "something to know",
+    metadata: {},
+    created_at: "2026-01-01T00:00:00.000Z",
+    acknowledged_at: null,
+    ...change,
+  };
+}

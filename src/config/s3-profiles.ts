@@ -159,7 +159,7 @@ function endpointOf(
 function endpointProblem(endpoint: string): string | undefined {
   const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
   if (url === undefined || !["http:", "https:"].includes(url.protocol)) {
-    return `"${endpoint}" is not a URL that begins with https:// or http://`;
+    return "an endpoint is a URL that begins with https:// or http://";
   }
   if (url.username !== "" || url.password !== "") return "an endpoint holds no user name or password";
   if (url.pathname !== "/" || url.search !== "")

@@ -24,13 +24,17 @@ export interface Config {
   warnings: string[];
 }
 
+/** libpq's, from the weakest to the strongest. */
+export const SSL_MODES = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] as const;
+export type SslMode = (typeof SSL_MODES)[number];
+
 export interface ServerConfig {
   name: string;
   host: string | undefined;
   port: number;
   user: string;
   password: Secret | undefined;
-  sslmode: "disable" | "allow" | "prefer" | "require" | "verify-ca" | "verify-full";
+  sslmode: SslMode;
   sslrootcert: string | undefined;
   sslcert: string | undefined;
   sslkey: string | undefined;
@@ -62,7 +66,16 @@ export interface LocalStorageConfig extends StorageCommon {
   min_free: number;
 }
 
-export type S3Provider = "cloudflare-r2" | "backblaze-b2" | "aws" | "minio" | "ceph" | "wasabi" | "generic";
+export const S3_PROVIDERS = [
+  "cloudflare-r2",
+  "backblaze-b2",
+  "aws",
+  "minio",
+  "ceph",
+  "wasabi",
+  "generic",
+] as const;
+export type S3Provider = (typeof S3_PROVIDERS)[number];
 
 export interface S3StorageConfig extends StorageCommon {
   type: "s3";

@@ -1,0 +1,93 @@
+import type { Config, ServerConfig, StorageConfig } from "./config.ts";
+import { formatDuration, formatRate, formatSize } from "./units.ts";
+
+type Described = { [key: string]: string | number | boolean | null | string[] | Described | Described[] };
+
+/**
+ * What a config means, for `pg321 check`: everything resolved and derived, units for people, secrets as
+ * `[secret]`. Null stands for what is not set. Plain JSON.
+ */
+export function describeConfig(config: Config): Described {
+  const { encryption, compression, dump } = config;
+  return {
+    file: config.file,
+    checksum: config.checksum,
+    timezone: config.timezone,
+    state_dir: config.state_dir,
+    temp_dir: config.temp_dir,
+    server: config.server.map(describeServer),
+    storage: config.storage.map(describeStorage),
+    encryption: {
+      mode: encryption.mode,
+      recipients: encryption.recipients,
+      identity_file: encryption.identity_file ?? null,
+      identity_passphrase: encryption.identity_passphrase?.toString() ?? null,
+      signing_key_file: encryption.signing_key_file,
+    },
+    compression: { algorithm: compression.algorithm, level: compression.level },
+    catalog: { type: config.catalog.type, path: config.catalog.path },
+    dump: {
+      max_duration: boundText(dump.max_duration_ms, formatDuration),
+      stall_timeout: formatDuration(dump.stall_timeout_ms),
+      run_timeout: formatDuration(dump.run_timeout_ms),
+      nice: dump.nice,
+      io_class: dump.io_class,
+      max_parallel: dump.max_parallel,
+      lock_wait_timeout: formatDuration(dump.lock_wait_timeout_ms),
+    },
+    warnings: config.warnings,
+  };
+}
+
+function describeServer(server: ServerConfig): Described {
+  return {
+    name: server.name,
+    host: server.host ?? null,
+    port: server.port,
+    user: server.user,
+    password: server.password?.toString() ?? null,
+    sslmode: server.sslmode,
+    sslrootcert: server.sslrootcert ?? null,
+    sslcert: server.sslcert ?? null,
+    sslkey: server.sslkey ?? null,
+    maintenance_database: server.maintenance_database,
+    connect_timeout: formatDuration(server.connect_timeout_ms),
+    databases: server.databases,
+    exclude: server.exclude,
+    bin_dir: server.bin_dir ?? null,
+  };
+}
+
+function describeStorage(storage: StorageConfig): Described {
+  const common = {
+    name: storage.name,
+    type: storage.type,
+    off_site: storage.off_site,
+    min_rate: boundText(storage.min_rate, formatRate),
+    stall_timeout: formatDuration(storage.stall_timeout_ms),
+    attempts: storage.attempts,
+    keep: { days: storage.keep.days },
+  };
+  if (storage.type === "local") {
+    return { ...common, path: storage.path, min_free: boundText(storage.min_free, formatSize) };
+  }
+  return {
+    ...common,
+    provider: storage.provider,
+    endpoint: storage.endpoint,
+    region: storage.region,
+    bucket: storage.bucket,
+    prefix: storage.prefix,
+    access_key_id: storage.access_key_id.toString(),
+    secret_access_key: storage.secret_access_key.toString(),
+    session_token: storage.session_token?.toString() ?? null,
+    path_style: storage.path_style,
+    storage_class: storage.storage_class ?? null,
+    max_parallel_parts: storage.max_parallel_parts,
+    max_parts: storage.max_parts,
+  };
+}
+
+function boundText(amount: number, format: (amount: number) => string): string {
+  return amount === 0 ? "no bound" : format(amount);
+}

@@ -1,0 +1,159 @@
+import { createHash } from "node:crypto";
+import { readFile, stat } from "node:fs/promises";
+import { resolve } from "node:path";
+import { parse, TomlError } from "smol-toml";
+import * as v from "valibot";
+import { Secret } from "../base/secret.ts";
+import type { Config } from "./config.ts";
+import { findLines, type LineFinder } from "./positions.ts";
+import { ConfigError, type KeyPath, type Problem, pathText, problemText } from "./problems.ts";
+import { configSchema } from "./schema.ts";
+import { fetchValues, isReference, isTable, type ValueSource } from "./values.ts";
+
+export const DEFAULT_CONFIG_PATH = "/etc/pg321/config.toml";
+
+const MISTAKE_HINT = "config.example.toml explains every setting";
+
+/** The environment and credentials of this process. */
+export function processSource(): ValueSource {
+  return { env: process.env, credentialsDirectory: process.env["CREDENTIALS_DIRECTORY"] };
+}
+
+/** `--config`, else `PG321_CONFIG`, else the file under /etc. */
+export function configPath(flag: string | undefined, env: ValueSource["env"]): string {
+  return flag ?? (env["PG321_CONFIG"] || DEFAULT_CONFIG_PATH);
+}
+
+/** Reads and checks a config. Rejects with a `ConfigError` that carries every mistake. */
+export async function loadConfig(file: string, source: ValueSource): Promise<Config> {
+  const { bytes, mode } = await readConfigFile(file);
+  const toml = decode(file, bytes);
+  const document = parseToml(file, toml);
+  const lineOf = findLines(toml);
+  const result = v.safeParse(configSchema, await fetchValues(document, source));
+  if (!result.success) {
+    throw new ConfigError(file, problemsOf(result.issues, lineOf), MISTAKE_HINT);
+  }
+  const config = result.output;
+  return {
+    ...config,
+    file: resolve(file),
+    checksum: createHash("sha256").update(bytes).digest("hex"),
+    warnings: [
+      ...exposedSecrets(config, document, mode, lineOf).map((problem) => problemText(file, problem)),
+      ...unwiseSettings(config, lineOf).map((problem) => problemText(file, problem)),
+    ],
+  };
+}
+
+async function readConfigFile(file: string): Promise<{ bytes: Buffer; mode: number }> {
+  try {
+    return { bytes: await readFile(file), mode: (await stat(file)).mode & 0o777 };
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const isMissing = code === "ENOENT" || code === "ENOTDIR";
+    const message = isMissing ? "there is no such config file" : `the config cannot be read (${code})`;
+    const hint = isMissing
+      ? "start from config.example.toml, or name another file with --config or PG321_CONFIG"
+      : "run as the user that may read it, usually root or pg321";
+    throw new ConfigError(file, [wholeFile(message)], hint);
+  }
+}
+
+function decode(file: string, bytes: Buffer): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw new ConfigError(file, [wholeFile("found bytes that are not UTF-8, expected a TOML file")]);
+  }
+}
+
+function parseToml(file: string, toml: string): unknown {
+  try {
+    return parse(toml, { maxDepth: 32, unsafeKeyBehaviour: "throw" });
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error;
+    // Only the first line: the rest quotes the file, and with it perhaps a secret.
+    const message = (error.message.split("\n")[0] ?? "").replace(
+      "Invalid TOML document: ",
+      "not valid TOML: ",
+    );
+    throw new ConfigError(
+      file,
+      [{ line: error.line, column: error.column, path: "", message }],
+      MISTAKE_HINT,
+    );
+  }
+}
+
+function wholeFile(message: string): Problem {
+  return { line: undefined, column: undefined, path: "", message };
+}
+
+function problemAt(path: KeyPath, lineOf: LineFinder, message: string): Problem {
+  return { line: lineOf(path), column: undefined, path: pathText(path), message };
+}
+
+/** One problem a key path, in the order of the file; what lacks altogether comes first. */
+function problemsOf(issues: readonly v.BaseIssue<unknown>[], lineOf: LineFinder): Problem[] {
+  const problems = new Map<string, Problem>();
+  for (const issue of issues) {
+    const path = (issue.path ?? []).map(({ key }) => (typeof key === "number" ? key : String(key)));
+    const problem = problemAt(path, lineOf, issue.message);
+    // The first one is about the value itself, later ones about how it suits others.
+    if (!problems.has(problem.path)) problems.set(problem.path, problem);
+  }
+  return [...problems.values()].sort((a, b) => (a.line ?? 0) - (b.line ?? 0));
+}
+
+/** Secrets that stand literally in a file that others can read. */
+function exposedSecrets(config: unknown, document: unknown, mode: number, lineOf: LineFinder): Problem[] {
+  if ((mode & 0o044) === 0) return [];
+  const readers = mode & 0o004 ? "everyone" : "its group";
+  const shownMode = mode.toString(8).padStart(4, "0");
+  return secretPaths(config)
+    .map((path) => literalAt(document, path))
+    .filter((path) => path !== undefined)
+    .map((path) =>
+      problemAt(
+        path,
+        lineOf,
+        `a secret in a file that ${readers} can read (mode ${shownMode}); make it 0600, or take the value from { credential = "name" }`,
+      ),
+    );
+}
+
+function secretPaths(value: unknown, path: KeyPath = []): KeyPath[] {
+  if (value instanceof Secret) return [path];
+  if (typeof value !== "object" || value === null) return [];
+  return Object.entries(value).flatMap(([key, item]) =>
+    secretPaths(item, [...path, Array.isArray(value) ? Number(key) : key]),
+  );
+}
+
+/** The path of the text in the document that a resolved secret came from: its own, or the server's URL. */
+function literalAt(document: unknown, path: KeyPath): KeyPath | undefined {
+  const candidates = path.at(-1) === "password" ? [path, [...path.slice(0, -1), "url"]] : [path];
+  return candidates.find((candidate) => {
+    const value = candidate.reduce<unknown>(
+      (node, key) =>
+        Array.isArray(node) || isTable(node) ? (node as Record<string, unknown>)[key] : undefined,
+      document,
+    );
+    return typeof value === "string" || (isReference(value) && typeof value["default"] === "string");
+  });
+}
+
+/** The one in config.example.toml. Its secret key was thrown away, so what is sealed to it alone is lost. */
+export const EXAMPLE_RECIPIENT = "age1dqr8fshknnl78nhw6lm53afd5y2atjdxuh75r97wmtxw5a4pw5lszdf67r";
+
+function unwiseSettings({ encryption }: Pick<Config, "encryption">, lineOf: LineFinder): Problem[] {
+  if (encryption.mode === "none") {
+    const message = "backups are not encrypted: whoever can read a storage can read every database";
+    return [problemAt(["encryption", "mode"], lineOf, message)];
+  }
+  if (!encryption.recipients.includes(EXAMPLE_RECIPIENT)) return [];
+  const message =
+    "the example's recipient, whose secret key nobody has; replace it by your own from `pg321 key generate`";
+  return [problemAt(["encryption", "recipients"], lineOf, message)];
+}

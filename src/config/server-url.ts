@@ -1,0 +1,69 @@
+import { isAbsolute } from "node:path";
+import { Secret } from "../base/secret.ts";
+import { SSL_MODES, type SslMode } from "./config.ts";
+import { type Leaf, leaf } from "./leaf.ts";
+
+/** How to reach a server; what is left out takes the same default whether it comes from a URL or from keys. */
+export interface Connection {
+  host?: string | undefined;
+  port?: number | undefined;
+  user?: string | undefined;
+  password?: Secret | undefined;
+  sslmode?: SslMode | undefined;
+  sslrootcert?: string | undefined;
+  sslcert?: string | undefined;
+  sslkey?: string | undefined;
+  maintenance_database?: string | undefined;
+  connect_timeout_ms?: number | undefined;
+}
+
+/** A name, an address, or a unix socket's directory; one, not a list. */
+export const HOST_PATTERN = /^(?:\/[^,]*|[A-Za-z0-9._:%-]+)$/;
+
+/** Parameters of libpq that a URL may carry. Anything else is refused rather than ignored. */
+const PARAMETERS = ["host", "sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout"];
+
+export const serverUrl: Leaf<Connection> = leaf(
+  `a URL such as "postgresql://user:password@host:5432/postgres?sslmode=require" (one host; reserved signs such as @ / # % in the password as %40 %2F %23 %25; parameters ${PARAMETERS.join(", ")})`,
+  (value) => (typeof value === "string" ? parseServerUrl(value) : undefined),
+  { isShown: false },
+);
+
+/** Undefined when it is not a URL that this program can use in full. */
+export function parseServerUrl(text: string): Connection | undefined {
+  if (/[\u0000-\u0020\u007f]/.test(text) || !URL.canParse(text)) return undefined;
+  const url = new URL(text);
+  if (!["postgres:", "postgresql:"].includes(url.protocol) || url.hash !== "") return undefined;
+  try {
+    const parameters = new Map([...url.searchParams].filter(([, parameter]) => parameter !== ""));
+    const hosts = [decodeURIComponent(url.hostname).replace(/^\[|\]$/g, ""), parameters.get("host") ?? ""];
+    const given = hosts.filter((host) => host !== "");
+    const database = decodeURIComponent(url.pathname.slice(1));
+    const password = decodeURIComponent(url.password);
+    const sslmode = SSL_MODES.find((mode) => mode === parameters.get("sslmode"));
+    const timeout = parameters.get("connect_timeout");
+    const isKnown = [...parameters.keys()].every((name) => PARAMETERS.includes(name));
+    const isSound =
+      given.length <= 1 &&
+      given.every((host) => HOST_PATTERN.test(host)) &&
+      (sslmode !== undefined || !parameters.has("sslmode")) &&
+      ["sslrootcert", "sslcert", "sslkey"].every((name) => isAbsolute(parameters.get(name) ?? "/")) &&
+      (timeout === undefined || /^[1-9]\d{0,4}$/.test(timeout));
+    if (!isKnown || !isSound || url.port === "0") return undefined;
+    return {
+      host: given[0],
+      port: url.port === "" ? undefined : Number(url.port),
+      user: decodeURIComponent(url.username) || undefined,
+      password: password === "" ? undefined : new Secret(password),
+      sslmode,
+      sslrootcert: parameters.get("sslrootcert"),
+      sslcert: parameters.get("sslcert"),
+      sslkey: parameters.get("sslkey"),
+      maintenance_database: database || undefined,
+      connect_timeout_ms: timeout === undefined ? undefined : Number(timeout) * 1000,
+    };
+  } catch {
+    // A percent sign that escapes nothing.
+    return undefined;
+  }
+}

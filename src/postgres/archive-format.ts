@@ -1,0 +1,138 @@
+import { Pg321Error } from "../base/errors.ts";
+
+/**
+ * The head and the table of contents of pg_dump's custom format, as `ReadHead` and `ReadToc` of
+ * PostgreSQL's pg_backup_archiver.c read them. (`pg_restore --list` prints the same without quoting, so
+ * that names with spaces cannot be told apart.)
+ */
+export interface ArchiveEntry {
+  /** What it is: `TABLE`, `TABLE DATA`, `ACL`, `DATABASE PROPERTIES`. */
+  description: string;
+  /** Its name; `TABLE name` for what belongs to something else. */
+  tag: string;
+  namespace: string | undefined;
+  owner: string | undefined;
+  tablespace: string | undefined;
+  /** The statements that make it, with a line break or semicolon at the end; empty for data. */
+  definition: string;
+}
+
+export interface ArchiveContents {
+  /** `1.14`. */
+  format: string;
+  /** The name of the database that was dumped. */
+  database: string;
+  /** Versions as the server and pg_dump told them: `15.14 (Debian 15.14-0+deb12u1)`. */
+  serverVersion: string;
+  pgDumpVersion: string;
+  entries: ArchiveEntry[];
+}
+
+const MAGIC = "PGDMP";
+const CUSTOM_FORMAT = 1;
+/** Older than PostgreSQL 10 writes, and newer than is known, which is tried as if it were known. */
+const MINOR_MIN = 13;
+
+/** Undefined when the bytes end before the table of contents does. */
+export function parseContents(bytes: Uint8Array): ArchiveContents | undefined {
+  try {
+    return readContents(new Reader(bytes));
+  } catch (error) {
+    if (error instanceof EndOfBytes) return undefined;
+    throw error;
+  }
+}
+
+function readContents(reader: Reader): ArchiveContents {
+  if (reader.ascii(MAGIC.length) !== MAGIC) throw notAnArchive("its first bytes are not those of pg_dump");
+  const [major, minor] = [reader.byte(), reader.byte()];
+  reader.byte();
+  reader.intBytes = reader.byte();
+  reader.offsetBytes = reader.byte();
+  const formatCode = reader.byte();
+  if (major !== 1 || minor < MINOR_MIN || formatCode !== CUSTOM_FORMAT) {
+    throw notAnArchive(`it is format ${major}.${minor}, kind ${formatCode}`);
+  }
+  // The method of compression: one byte since 1.15, the level as a number before.
+  if (minor >= 15) reader.byte();
+  else reader.int();
+  for (let i = 0; i < 7; i++) reader.int();
+  const database = reader.text() ?? "";
+  const serverVersion = reader.text() ?? "";
+  const pgDumpVersion = reader.text() ?? "";
+  const count = reader.int();
+  if (count < 0) throw notAnArchive("its table of contents is damaged");
+  const entries = Array.from({ length: count }, () => readEntry(reader, minor));
+  return { format: `${major}.${minor}`, database, serverVersion, pgDumpVersion, entries };
+}
+
+function readEntry(reader: Reader, minor: number): ArchiveEntry {
+  reader.int(); // id
+  reader.int(); // whether it has data
+  reader.text(); // oid of its catalog
+  reader.text(); // oid
+  const tag = reader.text() ?? "";
+  const description = reader.text() ?? "";
+  reader.int(); // section
+  const definition = reader.text() ?? "";
+  reader.text(); // drop statement
+  reader.text(); // copy statement
+  const namespace = reader.text() || undefined;
+  const tablespace = reader.text() || undefined;
+  if (minor >= 14) reader.text(); // table access method
+  if (minor >= 16) reader.int(); // kind of relation
+  const owner = reader.text() || undefined;
+  reader.text(); // with oids
+  while (reader.text() !== undefined); // ids that it depends on, up to a null
+  reader.skip(1 + reader.offsetBytes); // where its data is
+  return { description, tag, namespace, owner, tablespace, definition };
+}
+
+class EndOfBytes extends Error {}
+
+class Reader {
+  intBytes = 4;
+  offsetBytes = 8;
+  readonly #bytes: Buffer;
+  #position = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  skip(count: number): number {
+    const start = this.#position;
+    if (start + count > this.#bytes.length) throw new EndOfBytes();
+    this.#position += count;
+    return start;
+  }
+
+  byte(): number {
+    return this.#bytes.readUInt8(this.skip(1));
+  }
+
+  ascii(length: number): string {
+    const start = this.skip(length);
+    return this.#bytes.toString("latin1", start, start + length);
+  }
+
+  /** A sign, then the least significant byte first. */
+  int(): number {
+    const isNegative = this.byte() !== 0;
+    const start = this.skip(this.intBytes);
+    const value = this.#bytes.readUIntLE(start, Math.min(this.intBytes, 6));
+    return isNegative ? -value : value;
+  }
+
+  /** Undefined for a null. */
+  text(): string | undefined {
+    const length = this.int();
+    if (length < 0) return undefined;
+    const start = this.skip(length);
+    return this.#bytes.toString("utf8", start, start + length);
+  }
+}
+
+export function notAnArchive(detail: string): Pg321Error {
+  return new Pg321Error("verification", `not a dump in pg_dump's custom format: ${detail}`);
+}

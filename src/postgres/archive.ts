@@ -1,0 +1,165 @@
+import type { ArchiveContents, ArchiveEntry } from "./archive-format.ts";
+import { notAnArchive, parseContents } from "./archive-format.ts";
+import { renameDatabase, rolesNamedIn, statementsOf, tokensOf } from "./sql-text.ts";
+
+/** What of an archive is restored; everything where nothing is named. */
+export interface Selection {
+  schemas: readonly string[];
+  tables: readonly string[];
+}
+
+export const EVERYTHING: Selection = { schemas: [], tables: [] };
+
+/** What must exist in a target before an archive can be restored into it. */
+export interface ArchiveNeeds {
+  /** Owners, grantees and others that are named; sorted, as the other lists. */
+  roles: string[];
+  extensions: string[];
+  tablespaces: string[];
+}
+
+const PROBE_BYTES_MIN = 64 * 1024;
+
+/**
+ * Reads the table of contents from the beginning of a dump. `bytes` is the whole dump again, from its first
+ * byte, so that one pass over the source serves for the preflight and the restore. Holds no more than
+ * about twice the table of contents. Throws code `verification` when it is no custom-format dump.
+ */
+export async function openArchive(
+  source: AsyncIterable<Uint8Array>,
+): Promise<{ contents: ArchiveContents; bytes: AsyncIterable<Uint8Array> }> {
+  const iterator = source[Symbol.asyncIterator]();
+  let head: Buffer = Buffer.alloc(0);
+  let pending: Uint8Array[] = [];
+  let pendingBytes = 0;
+  for (let isEnd = false; ; ) {
+    const next = await iterator.next();
+    if (next.done) isEnd = true;
+    else {
+      // A source may reuse its buffers.
+      pending.push(Buffer.from(next.value));
+      pendingBytes += next.value.length;
+    }
+    // Parsed anew at every doubling, which keeps the work linear.
+    if (!isEnd && pendingBytes < Math.max(head.length, PROBE_BYTES_MIN)) continue;
+    head = Buffer.concat([head, ...pending]);
+    pending = [];
+    pendingBytes = 0;
+    const contents = parseOrClose(head);
+    if (contents instanceof Error) {
+      await iterator.return?.();
+      throw contents;
+    }
+    if (contents) return { contents, bytes: replay(head, isEnd ? undefined : iterator) };
+    if (isEnd) throw notAnArchive(`it ends after ${head.length} bytes, within its table of contents`);
+  }
+}
+
+function parseOrClose(head: Buffer): ArchiveContents | Error | undefined {
+  try {
+    return parseContents(head);
+  } catch (error) {
+    return error as Error;
+  }
+}
+
+async function* replay(
+  head: Uint8Array,
+  rest: AsyncIterator<Uint8Array> | undefined,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  try {
+    yield head;
+    if (!rest) return;
+    for (let next = await rest.next(); !next.done; next = await rest.next()) yield next.value;
+  } finally {
+    await rest?.return?.();
+  }
+}
+
+/** Kinds of entries that belong to the database itself and are applied only when it is created. */
+function isOfDatabase({ description, tag }: ArchiveEntry): boolean {
+  if (description === "DATABASE" || description === "DATABASE PROPERTIES") return true;
+  return ["ACL", "COMMENT", "SECURITY LABEL"].includes(description) && tag.startsWith("DATABASE ");
+}
+
+/** Kinds that `pg_restore --table` takes. */
+const TABLE_KINDS = [
+  "TABLE",
+  "TABLE DATA",
+  "VIEW",
+  "FOREIGN TABLE",
+  "MATERIALIZED VIEW",
+  "SEQUENCE",
+  "SEQUENCE SET",
+].concat("MATERIALIZED VIEW DATA");
+
+/** The entries that a restore of the selection runs, those of the database itself left out. */
+export function selectedEntries(contents: ArchiveContents, { schemas, tables }: Selection): ArchiveEntry[] {
+  return contents.entries.filter((entry) => {
+    if (isOfDatabase(entry)) return false;
+    if (schemas.length > 0 && !schemas.includes(entry.namespace ?? "")) return false;
+    return tables.length === 0 || (TABLE_KINDS.includes(entry.description) && tables.includes(entry.tag));
+  });
+}
+
+/** With `create`, also what the properties of the database name. */
+export function needsOf(contents: ArchiveContents, selection: Selection, create: boolean): ArchiveNeeds {
+  const entries = selectedEntries(contents, selection);
+  if (create) entries.push(...contents.entries.filter(isOfDatabase));
+  const roles = entries.flatMap(({ owner, definition, description }) => [
+    ...(owner === undefined ? [] : [owner]),
+    ...(NAMES_ROLES.has(description) ? statementsOf(definition).flatMap(rolesNamedIn) : []),
+  ]);
+  const tablespaces = entries.flatMap(({ tablespace, description, definition }) =>
+    description === "DATABASE"
+      ? tablespacesNamedIn(definition)
+      : tablespace === undefined
+        ? []
+        : [tablespace],
+  );
+  const extensions = entries.filter(({ description }) => description === "EXTENSION").map(({ tag }) => tag);
+  return { roles: sorted(roles), extensions: sorted(extensions), tablespaces: sorted(tablespaces) };
+}
+
+const NAMES_ROLES = new Set(["ACL", "DEFAULT ACL", "POLICY", "USER MAPPING", "DATABASE PROPERTIES"]);
+
+function tablespacesNamedIn(createDatabase: string): string[] {
+  const tokens = tokensOf(createDatabase);
+  const at = tokens.findIndex(({ kind, value }) => kind === "word" && value === "tablespace");
+  const name = at < 0 ? undefined : tokens[at + 2]?.value;
+  return name === undefined ? [] : [name];
+}
+
+function sorted(names: string[]): string[] {
+  return [...new Set(names)].sort();
+}
+
+/** The statements that make a database of another name with the archive's properties. */
+export interface DatabaseStatements {
+  /** The first creates it; one transaction each. */
+  before: string[];
+  /** Those that could stand in the way of the restore: limits, rights, `default_transaction_read_only`. */
+  after: string[];
+}
+
+export function databaseStatements(contents: ArchiveContents, name: string): DatabaseStatements {
+  const before: string[] = [];
+  const after: string[] = [];
+  for (const entry of contents.entries.filter(isOfDatabase)) {
+    const statements = statementsOf(renameDatabase(entry.definition, contents.database, name));
+    if (entry.description === "DATABASE") {
+      before.unshift(...statements.filter((statement) => /^CREATE\s/.test(statement)));
+      continue;
+    }
+    for (const statement of statements) {
+      const isSetting = / SET /.test(statement) && !/default_transaction_read_only/.test(statement);
+      (entry.description === "DATABASE PROPERTIES" && isSetting ? before : after).push(statement);
+    }
+  }
+  return { before, after };
+}
+
+/** The owner of the database that was dumped. */
+export function databaseOwner({ entries }: ArchiveContents): string | undefined {
+  return entries.find(({ description }) => description === "DATABASE")?.owner;
+}

@@ -1,0 +1,130 @@
+import { globSync, realpathSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { Pg321Error } from "../base/errors.ts";
+import { ChildError, runChild } from "../stream/process.ts";
+import { CLEAN_ENVIRONMENT } from "./libpq.ts";
+
+export interface PostgresBinary {
+  path: string;
+  /** As it prints it: `15.14`, `17beta1`. */
+  version: string;
+  major: number;
+}
+
+export type ProgramName = "pg_dump" | "pg_restore";
+
+const SEARCHED_DIRS = ["/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin"];
+/** Since this version pg_restore sends `SET transaction_timeout`, which older servers refuse. */
+const TRANSACTION_TIMEOUT_MAJOR = 17;
+
+/** The pg_dump for a server: of its major version, else the nearest newer one (an older one refuses). */
+export async function pgDumpFor(serverMajor: number, binDir: string | undefined): Promise<PostgresBinary> {
+  const found = await findBinaries("pg_dump", binDir);
+  return (
+    nearest(found, serverMajor, (major) => major >= serverMajor) ??
+    refuse(`no pg_dump for PostgreSQL ${serverMajor}`, found, serverMajor)
+  );
+}
+
+/**
+ * The pg_restore for an archive and a target: one that reads the archive's format and that the target
+ * understands, as near to the target's version as can be.
+ */
+export async function pgRestoreFor(
+  targetMajor: number,
+  archiveFormat: string,
+  binDir: string | undefined,
+): Promise<PostgresBinary> {
+  const found = await findBinaries("pg_restore", binDir);
+  const needed = firstMajorReading(archiveFormat);
+  const readers = found.filter(({ major }) => major >= needed);
+  if (readers.length === 0) {
+    return refuse(
+      `no pg_restore that reads archive format ${archiveFormat}`,
+      found,
+      Math.max(needed, targetMajor),
+    );
+  }
+  const understood = (major: number) =>
+    targetMajor >= TRANSACTION_TIMEOUT_MAJOR || major < TRANSACTION_TIMEOUT_MAJOR;
+  const usable = nearest(readers, targetMajor, understood);
+  if (usable) return usable;
+  const reason = `PostgreSQL ${targetMajor} refuses what pg_restore ${TRANSACTION_TIMEOUT_MAJOR} and newer send`;
+  if (needed >= TRANSACTION_TIMEOUT_MAJOR) {
+    throw new Pg321Error(
+      "database",
+      `no pg_restore that reads archive format ${archiveFormat} suits the target: ${reason}`,
+      {
+        hint: `restore into PostgreSQL ${TRANSACTION_TIMEOUT_MAJOR} or newer`,
+      },
+    );
+  }
+  return refuse(
+    `no pg_restore for PostgreSQL ${targetMajor}: ${reason}`,
+    found,
+    Math.max(needed, targetMajor),
+  );
+}
+
+/** Archive formats came with: 1.14 in 12, 1.15 in 16, 1.16 in 17. An unknown newer one is left to the newest. */
+function firstMajorReading(archiveFormat: string): number {
+  const minor = Number(archiveFormat.split(".")[1]);
+  if (minor >= 16) return 17;
+  if (minor === 15) return 16;
+  return minor === 14 ? 12 : 10;
+}
+
+/** Of the usable ones: the wanted major version, else the nearest newer, else the nearest older. */
+function nearest(
+  found: readonly PostgresBinary[],
+  wanted: number,
+  isUsable: (major: number) => boolean,
+): PostgresBinary | undefined {
+  const distance = (major: number) => (major >= wanted ? major - wanted : 1000 + wanted - major);
+  return found
+    .filter(({ major }) => isUsable(major))
+    .sort((a, b) => distance(a.major) - distance(b.major))[0];
+}
+
+function refuse(problem: string, found: readonly PostgresBinary[], major: number): never {
+  const seen = found.length === 0 ? "none found" : `found ${found.map(({ version }) => version).join(", ")}`;
+  throw new Pg321Error("database", `${problem} (${seen})`, {
+    hint: `apt-get install postgresql-client-${major}, or set bin_dir of the server`,
+  });
+}
+
+/** Every one that runs: in `binDir` alone where given, else in the usual directories and on PATH. */
+export async function findBinaries(name: ProgramName, binDir: string | undefined): Promise<PostgresBinary[]> {
+  const onPath = Bun.which(name);
+  const paths = binDir
+    ? globSync(join(binDir, name))
+    : [...SEARCHED_DIRS.flatMap((dir) => globSync(join(dir, name))), ...(onPath ? [onPath] : [])];
+  // Debian's /usr/bin/pg_dump is a wrapper that picks a version of its own choice.
+  const programs = new Set(
+    paths.map((path) => realpathSync(path)).filter((path) => !path.endsWith("pg_wrapper")),
+  );
+  const found = await Promise.all([...programs].map(versionOf));
+  return found.filter((binary) => binary !== undefined);
+}
+
+const versions = new Map<string, Promise<PostgresBinary | undefined>>();
+
+/** Asked once for each state of the file: a package may be upgraded under a daemon. */
+function versionOf(path: string): Promise<PostgresBinary | undefined> {
+  const { mtimeMs, size } = statSync(path);
+  const key = `${path} ${mtimeMs} ${size}`;
+  const known = versions.get(key) ?? askVersion(path);
+  versions.set(key, known);
+  return known;
+}
+
+async function askVersion(path: string): Promise<PostgresBinary | undefined> {
+  try {
+    const { stdout } = await runChild({ argv: [path, "--version"], env: { ...CLEAN_ENVIRONMENT } });
+    const version = stdout.match(/\(PostgreSQL\) ((\d+)\S*)/);
+    return version ? { path, version: String(version[1]), major: Number(version[2]) } : undefined;
+  } catch (error) {
+    if (error instanceof ChildError) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,154 @@
+import { existsSync, readFileSync } from "node:fs";
+import { userInfo } from "node:os";
+import type { Options, Sql } from "postgres";
+import postgres from "postgres";
+import { Pg321Error } from "../base/errors.ts";
+import { Secret } from "../base/secret.ts";
+import type { ServerConfig } from "../config/config.ts";
+import { databaseError } from "./errors.ts";
+
+type ServerAddress = Pick<
+  ServerConfig,
+  | "host"
+  | "port"
+  | "user"
+  | "password"
+  | "sslmode"
+  | "sslrootcert"
+  | "sslcert"
+  | "sslkey"
+  | "connect_timeout_ms"
+>;
+
+/** One database of one server, and how to get in. */
+export interface Endpoint extends ServerAddress {
+  /** What messages call the server: `server "main"`. */
+  label: string;
+  database: string;
+}
+
+/** Where a server without `host` is looked for, as libpq of the distributions does. */
+const SOCKET_DIRS = ["/var/run/postgresql", "/run/postgresql", "/tmp"];
+const CONNECT_TIMEOUT_MS_DEFAULT = 10_000;
+const SSL_MODES = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] as const;
+const URL_PARAMETERS = ["host", "port", "sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout"];
+
+export function endpointOf(server: ServerConfig, database = server.maintenance_database): Endpoint {
+  return { ...server, label: `server "${server.name}"`, database };
+}
+
+/** `postgres://user:password@host:port/database?sslmode=…`; a socket's directory as `?host=/run/postgresql`. */
+export function endpointOfUrl(text: string, label = "target"): Endpoint {
+  const refuse = (problem: string) =>
+    new Pg321Error("usage", `${label}: ${problem}`, { hint: "write postgres://user@host:port/database" });
+  const url = URL.parse(text);
+  // The text itself may hold a password.
+  if (!url || !/^postgres(ql)?:$/.test(url.protocol)) throw refuse("not a PostgreSQL URL");
+  const unknown = [...url.searchParams.keys()].find((key) => !URL_PARAMETERS.includes(key));
+  if (unknown !== undefined) throw refuse(`unknown parameter "${unknown}" in the URL`);
+  const parameter = (name: string) => url.searchParams.get(name) ?? undefined;
+  const host = parameter("host") ?? decodeURIComponent(url.hostname).replace(/^\[(.*)\]$/, "$1");
+  if (host.includes(",")) throw refuse("one URL names one host");
+  const sslmode = SSL_MODES.find((mode) => mode === (parameter("sslmode") ?? "prefer"));
+  if (!sslmode) throw refuse(`unknown sslmode "${parameter("sslmode")}"`);
+  const user = decodeURIComponent(url.username) || userInfo().username;
+  return {
+    label,
+    host: host || undefined,
+    port: Number(url.port || parameter("port") || 5432),
+    user,
+    password: url.password ? new Secret(decodeURIComponent(url.password)) : undefined,
+    database: decodeURIComponent(url.pathname.slice(1)) || user,
+    sslmode,
+    sslrootcert: parameter("sslrootcert"),
+    sslcert: parameter("sslcert"),
+    sslkey: parameter("sslkey"),
+    connect_timeout_ms: Number(parameter("connect_timeout") ?? 0) * 1000 || CONNECT_TIMEOUT_MS_DEFAULT,
+  };
+}
+
+/** The host, or the directory of the socket, that both the `postgres` package and libpq are given. */
+export function hostOf({ host, port }: Pick<Endpoint, "host" | "port">): string {
+  return host ?? SOCKET_DIRS.find((dir) => existsSync(`${dir}/.s.PGSQL.${port}`)) ?? "localhost";
+}
+
+/** A single session. Queries go through `run`, which maps what they throw. */
+export interface Connection extends AsyncDisposable {
+  readonly endpoint: Endpoint;
+  /** `what` completes "cannot …" in the message. */
+  run<T>(what: string, query: (sql: Sql) => PromiseLike<T>): Promise<T>;
+}
+
+/** Connects now. Throws `Pg321Error` with code `database`. */
+export async function connect(endpoint: Endpoint): Promise<Connection> {
+  const sql = postgres(optionsOf(endpoint));
+  const run = async <T>(what: string, query: (sql: Sql) => PromiseLike<T>): Promise<T> => {
+    try {
+      return await query(sql);
+    } catch (error) {
+      throw databaseError(error, `${endpoint.label}: cannot ${what}`);
+    }
+  };
+  const close = () => sql.end({ timeout: 1 });
+  try {
+    // Objects of the database's users must not stand in for the system's.
+    await run(
+      `connect to database "${endpoint.database}" as "${endpoint.user}" at ${hostOf(endpoint)}:${endpoint.port}`,
+      () => sql`select pg_catalog.set_config('search_path', 'pg_catalog', false)`,
+    );
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { endpoint, run, [Symbol.asyncDispose]: close };
+}
+
+/** Everything is given, so that the package takes nothing from this process's environment. */
+function optionsOf(endpoint: Endpoint): Options<Record<string, never>> {
+  const host = hostOf(endpoint);
+  return {
+    host,
+    port: endpoint.port,
+    user: endpoint.user,
+    password: () => endpoint.password?.reveal() ?? "",
+    database: endpoint.database,
+    ssl: host.startsWith("/") ? false : tlsOf(endpoint),
+    max: 1,
+    prepare: false,
+    fetch_types: false,
+    idle_timeout: 0,
+    connect_timeout: endpoint.connect_timeout_ms / 1000,
+    connection: { application_name: "pg321" },
+    onnotice: () => {},
+  };
+}
+
+/** libpq's modes in the package's words. `allow` becomes `prefer`: both take what the server offers. */
+function tlsOf({
+  label,
+  sslmode,
+  sslrootcert,
+  sslcert,
+  sslkey,
+}: Endpoint): "require" | "prefer" | false | object {
+  if (sslmode === "disable") return false;
+  const read = (path: string) => {
+    try {
+      return readFileSync(path);
+    } catch (cause) {
+      throw new Pg321Error("database", `${label}: cannot read ${path}`, {
+        cause,
+        hint: "check the paths of sslrootcert, sslcert and sslkey",
+      });
+    }
+  };
+  const isVerified = sslmode.startsWith("verify-") || (sslmode === "require" && sslrootcert !== undefined);
+  if (!isVerified && !sslcert) return sslmode === "require" ? "require" : "prefer";
+  return {
+    rejectUnauthorized: isVerified,
+    ...(sslrootcert && sslrootcert !== "system" && { ca: read(sslrootcert) }),
+    ...(sslcert && { cert: read(sslcert) }),
+    ...(sslkey && { key: read(sslkey) }),
+    ...(sslmode !== "verify-full" && { checkServerIdentity: () => undefined }),
+  };
+}

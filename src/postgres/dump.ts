@@ -1,0 +1,52 @@
+import type { DumpConfig } from "../config/config.ts";
+import type { BufferPool } from "../stream/buffer-pool.ts";
+import { readChild } from "../stream/process.ts";
+import type { PostgresBinary } from "./binaries.ts";
+import type { Endpoint } from "./connection.ts";
+import { databaseError } from "./errors.ts";
+import { libpqEnvironment } from "./libpq.ts";
+
+export interface DumpOptions
+  extends Pick<DumpConfig, "lock_wait_timeout_ms" | "stall_timeout_ms" | "nice" | "io_class"> {
+  /** The database to dump. */
+  endpoint: Endpoint;
+  binary: PostgresBinary;
+  /** A private directory, for the password's file. */
+  tempDir: string;
+  signal?: AbortSignal;
+  /** Where the blocks come from and must be released to. */
+  blocks?: BufferPool;
+  /** Told once when pg_dump has succeeded; warnings are in its stderr. */
+  onExit?: (result: { stderrTail: string }) => void;
+}
+
+/**
+ * The dump of one database, uncompressed, in pg_dump's custom format. The end of the stream means that
+ * pg_dump succeeded; anything else throws before it, `Pg321Error` with code `database` and the end of
+ * stderr. Leaving early ends pg_dump.
+ */
+export async function* dumpDatabase(options: DumpOptions): AsyncGenerator<Uint8Array, void, undefined> {
+  const { endpoint, binary, signal } = options;
+  await using libpq = await libpqEnvironment(endpoint, options.tempDir);
+  try {
+    yield* readChild(
+      {
+        argv: [
+          ...[binary.path, "--format=custom", "--compress=0", "--no-password"],
+          ...(options.lock_wait_timeout_ms > 0
+            ? [`--lock-wait-timeout=${options.lock_wait_timeout_ms}`]
+            : []),
+        ],
+        env: libpq.env,
+        nice: options.nice,
+        ioClass: options.io_class,
+        stallTimeoutMs: options.stall_timeout_ms,
+        ...(signal && { signal }),
+      },
+      options.blocks,
+      options.onExit,
+    );
+  } catch (error) {
+    throw databaseError(error, `${endpoint.label}: dump of database "${endpoint.database}" failed`);
+  }
+}

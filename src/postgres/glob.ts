@@ -1,0 +1,20 @@
+import { Pg321Error } from "../base/errors.ts";
+
+/**
+ * The pattern of a glob with `*`, `?` and `[a-z]` (`[!a-z]` for the opposite), for names of databases, in
+ * which no character separates; undefined for a plain name. Throws code `usage` for `[z-a]`.
+ */
+export function globPattern(glob: string): RegExp | undefined {
+  if (!/[*?[]/.test(glob)) return undefined;
+  const source = glob.replace(/\*|\?|\[(!?)([^\]]+)\]|./gsu, (part, negated?: string, set?: string) => {
+    if (part === "*") return ".*";
+    if (part === "?") return ".";
+    if (set !== undefined) return `[${negated ? "^" : ""}${set.replace(/[\\^[]/g, "\\$&")}]`;
+    return part.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
+  });
+  try {
+    return new RegExp(`^${source}$`, "su");
+  } catch {
+    throw new Pg321Error("usage", `"${glob}" is not a glob`, { hint: "it may hold *, ? and [a-z]" });
+  }
+}

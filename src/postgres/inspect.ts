@@ -1,0 +1,147 @@
+import { Pg321Error } from "../base/errors.ts";
+import type { Connection } from "./connection.ts";
+import { globPattern } from "./glob.ts";
+
+export interface ServerFacts {
+  /** As the server tells it: `15.14 (Debian 15.14-0+deb12u1)`. */
+  version: string;
+  major: number;
+  isSuperuser: boolean;
+  /** Undefined where the role may not see it. */
+  dataDirectory: string | undefined;
+}
+
+export async function inspectServer(connection: Connection): Promise<ServerFacts> {
+  const [row] = await connection.run(
+    "read the server's version",
+    (sql) => sql<{ version: string; number: number; is_superuser: boolean; data_directory: string | null }[]>`
+      select current_setting('server_version') as version,
+        current_setting('server_version_num')::int as number,
+        (select rolsuper from pg_roles where rolname = current_user) as is_superuser,
+        case when pg_has_role('pg_read_all_settings', 'usage')
+          then current_setting('data_directory', true) end as data_directory`,
+  );
+  if (!row) throw new Error("a select without a table gives one row");
+  return {
+    version: row.version,
+    major: Math.floor(row.number / 10_000),
+    isSuperuser: row.is_superuser,
+    dataDirectory: row.data_directory ?? undefined,
+  };
+}
+
+/** Databases that can be dumped: those that take connections, templates left out; sorted by name. */
+export async function listDatabases(connection: Connection): Promise<string[]> {
+  const rows = await connection.run(
+    "list the databases",
+    (sql) => sql<{ name: string }[]>`
+      select datname as name from pg_database where datallowconn and not datistemplate
+      order by datname collate "C"`,
+  );
+  return rows.map(({ name }) => name);
+}
+
+export interface DatabaseChoice {
+  /** In the order of `available`. */
+  chosen: string[];
+  /** Globs that matched nothing: worth a warning. */
+  idle: string[];
+}
+
+/**
+ * Applies the names and globs of a config (`*`, `?`, `[a-z]`) to the databases of a server. A plain name
+ * that is not there is an error, since it would silently not be backed up.
+ */
+export function chooseDatabases(
+  available: readonly string[],
+  { databases, exclude }: { databases: readonly string[]; exclude: readonly string[] },
+  label: string,
+): DatabaseChoice {
+  const matches = (pattern: string) => {
+    if (available.includes(pattern)) return [pattern];
+    const regexp = globPattern(pattern);
+    return regexp ? available.filter((name) => regexp.test(name)) : [];
+  };
+  const missing = databases.filter((name) => globPattern(name) === undefined && !available.includes(name));
+  if (missing.length > 0) {
+    const names = missing.map((name) => `"${name}"`).join(", ");
+    throw new Pg321Error("database", `${label}: no database ${names}`, {
+      hint: "check databases in the config: names are case-sensitive; templates and databases that take no connections cannot be dumped",
+    });
+  }
+  const wanted = new Set(databases.flatMap(matches));
+  const unwanted = new Set(exclude.flatMap(matches));
+  return {
+    chosen: available.filter((name) => wanted.has(name) && !unwanted.has(name)),
+    idle: databases.filter((pattern) => matches(pattern).length === 0),
+  };
+}
+
+/** Bytes on the server's disk, indexes included; undefined when the role may not see it. */
+export async function databaseBytes(connection: Connection, database: string): Promise<number | undefined> {
+  const [row] = await connection.run(
+    `read the size of database "${database}"`,
+    (sql) => sql<{ bytes: string | null }[]>`
+      select case when has_database_privilege(datname, 'connect') or pg_has_role('pg_read_all_stats', 'usage')
+        then pg_database_size(oid) end as bytes
+      from pg_database where datname = ${database}`,
+  );
+  return row?.bytes == null ? undefined : Number(row.bytes);
+}
+
+export async function databaseExists(connection: Connection, database: string): Promise<boolean> {
+  const rows = await connection.run(
+    "list the databases",
+    (sql) => sql`select from pg_database where datname = ${database}`,
+  );
+  return rows.length > 0;
+}
+
+/**
+ * What users have put into the connected database, as `3 relations`; empty for one as `create database`
+ * makes it. Extensions and what belongs to them do not count: a restore takes them as they are.
+ */
+export async function contentsOfDatabase(connection: Connection): Promise<string[]> {
+  const rows = await connection.run(
+    "look for objects",
+    (sql) => sql<{ kind: string; count: number }[]>`
+      with object (kind, classid, oid, namespace) as (
+        select 'relations', tableoid, oid, relnamespace from pg_class where relkind not in ('i', 'I', 't', 'c')
+        union all select 'functions', tableoid, oid, pronamespace from pg_proc
+        union all select 'types', tableoid, oid, typnamespace from pg_type where typrelid = 0 and typelem = 0
+          or typrelid in (select oid from pg_class where relkind = 'c')
+        union all select 'operators', tableoid, oid, oprnamespace from pg_operator
+        union all select 'collations', tableoid, oid, collnamespace from pg_collation
+        union all select 'schemas', tableoid, oid, oid from pg_namespace where nspname <> 'public'
+        union all select 'large objects', tableoid, oid, null from pg_largeobject_metadata
+        union all select 'publications', tableoid, oid, null from pg_publication
+        union all select 'event triggers', tableoid, oid, null from pg_event_trigger
+        union all select 'foreign servers', tableoid, oid, null from pg_foreign_server
+      )
+      select kind, count(*)::int as count from object
+      left join pg_namespace n on n.oid = namespace
+      where (namespace is null or (n.nspname !~ '^pg_' and n.nspname <> 'information_schema'))
+        and not exists (select from pg_depend d
+          where d.classid = object.classid and d.objid = object.oid and d.deptype = 'e')
+      group by kind order by kind`,
+  );
+  return rows.map(({ kind, count }) => `${count} ${count === 1 ? kind.replace(/s$/, "") : kind}`);
+}
+
+/** What the server offers to a restore. */
+export interface ServerOffer {
+  roles: string[];
+  extensions: string[];
+  tablespaces: string[];
+}
+
+export async function offerOf(connection: Connection): Promise<ServerOffer> {
+  const [row] = await connection.run(
+    "list roles, extensions and tablespaces",
+    (sql) => sql<[ServerOffer]>`
+      select (select json_agg(rolname) from pg_roles) as roles,
+        (select json_agg(name) from pg_available_extensions) as extensions,
+        (select json_agg(spcname) from pg_tablespace) as tablespaces`,
+  );
+  return { roles: row.roles, extensions: row.extensions ?? [], tablespaces: row.tablespaces };
+}

@@ -1,0 +1,71 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { Pg321Error } from "../base/errors.ts";
+import type { Endpoint } from "./connection.ts";
+import { hostOf } from "./connection.ts";
+
+const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/** What libpq's programs run with, and nothing of this process's own environment. Messages in English, UTC. */
+export const CLEAN_ENVIRONMENT: Readonly<Record<string, string>> = {
+  PATH,
+  LANG: "C.UTF-8",
+  LC_ALL: "C.UTF-8",
+  TZ: "UTC",
+};
+
+export interface LibpqEnvironment extends AsyncDisposable {
+  readonly env: Record<string, string>;
+}
+
+/**
+ * The environment that takes a program of libpq to the endpoint. The password is in a private file that
+ * disposing removes: never in argv nor in the environment, which other processes may read. Without a
+ * password libpq looks into `~/.pgpass`.
+ */
+export async function libpqEnvironment(endpoint: Endpoint, tempDir: string): Promise<LibpqEnvironment> {
+  const password = endpoint.password?.reveal();
+  const passwordDir = password ? await writePassword(password, endpoint.label, tempDir) : undefined;
+  const optional = {
+    PGSSLROOTCERT: endpoint.sslrootcert,
+    PGSSLCERT: endpoint.sslcert,
+    PGSSLKEY: endpoint.sslkey,
+    PGPASSFILE: passwordDir && join(passwordDir, "pgpass"),
+  };
+  return {
+    env: {
+      ...CLEAN_ENVIRONMENT,
+      HOME: homedir(),
+      PGHOST: hostOf(endpoint),
+      PGPORT: String(endpoint.port),
+      PGUSER: endpoint.user,
+      // Not parsed as a connection string, unlike --dbname: any name will do.
+      PGDATABASE: endpoint.database,
+      PGSSLMODE: endpoint.sslmode,
+      PGCONNECT_TIMEOUT: String(Math.max(2, Math.ceil(endpoint.connect_timeout_ms / 1000))),
+      PGAPPNAME: "pg321",
+      ...Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== undefined)),
+    },
+    async [Symbol.asyncDispose]() {
+      if (passwordDir) await rm(passwordDir, { recursive: true, force: true });
+    },
+  };
+}
+
+async function writePassword(password: string, label: string, tempDir: string): Promise<string> {
+  if (/[\n\r\0]/.test(password)) {
+    throw new Pg321Error("usage", `${label}: the password holds a line break or a NUL`, {
+      hint: "libpq cannot take it from a password file: choose another",
+    });
+  }
+  const dir = await mkdtemp(join(tempDir, "pg321-libpq-"));
+  const escaped = password.replace(/[\\:]/g, (character) => `\\${character}`);
+  await writeFile(join(dir, "pgpass"), `*:*:*:*:${escaped}\n`, { mode: 0o600 });
+  return dir;
+}
+
+/** A database's name for `--dbname`, which would read one with `=` or `://` as a connection string. */
+export function dbnameArgument(name: string): string {
+  return `--dbname=dbname='${name.replace(/[\\']/g, (character) => `\\${character}`)}'`;
+}

@@ -1,0 +1,109 @@
+import { Pg321Error } from "../base/errors.ts";
+import type { Selection } from "./archive.ts";
+import { databaseOwner, databaseStatements, needsOf, selectedEntries } from "./archive.ts";
+import type { ArchiveContents } from "./archive-format.ts";
+import type { Connection } from "./connection.ts";
+import { databaseExists, inspectServer, offerOf } from "./inspect.ts";
+import { quoteIdentifier } from "./sql-text.ts";
+
+/** One thing that a target lacks, and what to do about it. */
+export interface Lack {
+  kind: "role" | "extension" | "tablespace" | "version";
+  name: string;
+  hint: string;
+}
+
+/**
+ * Compares an archive with a target and changes nothing. `create` also asks for what the database's own
+ * properties need. A lack of kind `version` (the target is older than the dumped server) is a risk, each
+ * other one makes the restore fail.
+ */
+export async function preflight(
+  target: Connection,
+  contents: ArchiveContents,
+  { selection, create }: { selection: Selection; create: boolean },
+): Promise<Lack[]> {
+  const needs = needsOf(contents, selection, create);
+  const offer = await offerOf(target);
+  const { major } = await inspectServer(target);
+  const sourceMajor = Number.parseInt(contents.serverVersion, 10);
+  const missing = (kind: "role" | "extension" | "tablespace", hint: (name: string) => string) =>
+    needs[`${kind}s`]
+      .filter((name) => !offer[`${kind}s`].includes(name))
+      .map((name): Lack => ({ kind, name, hint: hint(name) }));
+  return [
+    ...missing("role", (name) => `create role ${quoteIdentifier(name)}`),
+    ...missing("extension", () => "install its package on the target's host"),
+    ...missing("tablespace", (name) => `create tablespace ${quoteIdentifier(name)} location '…'`),
+    ...(sourceMajor > major
+      ? [{ kind: "version" as const, name: `${major}`, hint: `the dump is of PostgreSQL ${sourceMajor}` }]
+      : []),
+  ];
+}
+
+/**
+ * Makes the database `name` with the properties of the archive's (encoding, locale, owner, settings), but
+ * not yet those of `finishDatabase`. When it throws, the database is not there. `target` is connected to another database.
+ */
+export async function createDatabase(
+  target: Connection,
+  contents: ArchiveContents,
+  name: string,
+): Promise<void> {
+  if (await databaseExists(target, name)) {
+    throw new Pg321Error("database", `${target.endpoint.label}: database "${name}" exists already`, {
+      hint: "restore without --create, or under another name",
+    });
+  }
+  const { before } = databaseStatements(contents, name);
+  const create = before.length > 0 ? before : [`CREATE DATABASE ${quoteIdentifier(name)} TEMPLATE template0`];
+  const owner = databaseOwner(contents);
+  if (owner) create.push(`ALTER DATABASE ${quoteIdentifier(name)} OWNER TO ${quoteIdentifier(owner)}`);
+  const [first = "", ...rest] = create;
+  await runAll(target, `create database "${name}"`, [first]);
+  try {
+    await runAll(target, `set the properties of database "${name}"`, rest);
+  } catch (error) {
+    await runAll(target, `drop database "${name}"`, [`DROP DATABASE ${quoteIdentifier(name)}`]);
+    throw error;
+  }
+}
+
+/** Applies, after the data, the rest: comment, rights, limits. */
+export async function finishDatabase(
+  target: Connection,
+  contents: ArchiveContents,
+  name: string,
+): Promise<void> {
+  await runAll(target, `set the properties of database "${name}"`, databaseStatements(contents, name).after);
+}
+
+/**
+ * Makes the schemas that a selection needs and the connected database lacks: pg_restore leaves them out
+ * of a selection. Returns their names.
+ */
+export async function createSchemas(
+  target: Connection,
+  contents: ArchiveContents,
+  selection: Selection,
+): Promise<string[]> {
+  const needed = new Set(selectedEntries(contents, selection).map(({ namespace }) => namespace));
+  const schemas = contents.entries.filter(
+    ({ description, tag }) => description === "SCHEMA" && needed.has(tag),
+  );
+  const present = await target.run(
+    "list the schemas",
+    (sql) => sql<{ name: string }[]>`
+    select nspname as name from pg_namespace`,
+  );
+  const lacking = schemas.filter(({ tag }) => !present.some(({ name }) => name === tag));
+  for (const { tag, owner, definition } of lacking) {
+    const alter = owner ? [`ALTER SCHEMA ${quoteIdentifier(tag)} OWNER TO ${quoteIdentifier(owner)}`] : [];
+    await runAll(target, `create schema "${tag}"`, [definition, ...alter]);
+  }
+  return lacking.map(({ tag }) => tag);
+}
+
+async function runAll(target: Connection, what: string, statements: string[]): Promise<void> {
+  for (const statement of statements) await target.run(what, (sql) => sql.unsafe(statement).simple());
+}

@@ -1,0 +1,92 @@
+/** Just enough of SQL's lexical rules to read and to rename in the statements that pg_dump writes. */
+
+export interface SqlToken {
+  kind: "word" | "quoted" | "string" | "symbol";
+  /** A word in lower case, a quoted name without its quotes, anything else as it stands. */
+  value: string;
+  start: number;
+  end: number;
+}
+
+export function quoteIdentifier(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+const SKIPPED = String.raw`(?<skipped>\s+|--[^\n]*)`;
+const QUOTED = '"(?<quoted>(?:[^"]|"")*)"';
+const STRING = String.raw`(?<string>[eE]'(?:[^'\\]|\\[^]|'')*'|'(?:[^']|'')*'|\$(?<tag>\w*)\$[^]*?\$\k<tag>\$)`;
+const WORD = String.raw`(?<word>[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*)`;
+const TOKEN = new RegExp(`${SKIPPED}|${QUOTED}|${STRING}|${WORD}|(?<symbol>[^])`, "gy");
+
+export function tokensOf(sql: string): SqlToken[] {
+  const tokens: SqlToken[] = [];
+  for (const match of sql.matchAll(TOKEN)) {
+    const { skipped, quoted, string, word, symbol } = match.groups ?? {};
+    if (skipped !== undefined) continue;
+    const place = { start: match.index, end: match.index + match[0].length };
+    if (quoted !== undefined) tokens.push({ kind: "quoted", value: quoted.replaceAll('""', '"'), ...place });
+    else if (word !== undefined) tokens.push({ kind: "word", value: word.toLowerCase(), ...place });
+    else if (string !== undefined) tokens.push({ kind: "string", value: string, ...place });
+    else tokens.push({ kind: "symbol", value: symbol ?? "", ...place });
+  }
+  return tokens;
+}
+
+/** The statements of a text, without their semicolons. */
+export function statementsOf(sql: string): string[] {
+  const statements: string[] = [];
+  let start = 0;
+  for (const token of tokensOf(sql)) {
+    if (token.kind !== "symbol" || token.value !== ";") continue;
+    statements.push(sql.slice(start, token.start).trim());
+    start = token.end;
+  }
+  return [...statements, sql.slice(start).trim()].filter((statement) => statement !== "");
+}
+
+/** Replaces the name that follows the word DATABASE, each time it is `from`. */
+export function renameDatabase(sql: string, from: string, to: string): string {
+  const tokens = tokensOf(sql);
+  let renamed = "";
+  let copied = 0;
+  tokens.forEach((token, i) => {
+    const before = tokens[i - 1];
+    if (before?.kind !== "word" || before.value !== "database" || token.value !== from) return;
+    renamed += sql.slice(copied, token.start) + quoteIdentifier(to);
+    copied = token.end;
+  });
+  return renamed + sql.slice(copied);
+}
+
+/** Words that stand where a role may, without being one. */
+const NO_ROLES = new Set(["public", "current_user", "current_role", "session_user"]);
+
+/**
+ * The roles that a statement of pg_dump names beyond the owner of its object: those it grants to or
+ * revokes from, those of a policy, a user mapping, default privileges, `ALTER ROLE … IN DATABASE`.
+ */
+export function rolesNamedIn(statement: string): string[] {
+  const tokens = tokensOf(statement);
+  const isWord = (i: number, value: string) => tokens[i]?.kind === "word" && tokens[i].value === value;
+  const roles: string[] = [];
+  const takeList = (from: number) => {
+    for (let i = from; ; i += 2) {
+      const token = tokens[i];
+      if (token?.kind === "quoted" || (token?.kind === "word" && !NO_ROLES.has(token.value)))
+        roles.push(token.value);
+      if (tokens[i + 1]?.value !== ",") return;
+    }
+  };
+  const isGrant = tokens.some((_, i) => isWord(i, "grant") || isWord(i, "revoke"));
+  const isPolicy = isWord(0, "create") && isWord(1, "policy");
+  for (let i = 0; i < tokens.length; i++) {
+    if ((isGrant || isPolicy) && isWord(i, "to")) takeList(i + 1);
+    else if (isGrant && isWord(i, "from")) takeList(i + 1);
+    else if (isWord(i, "for") && isWord(i + 1, "role")) takeList(i + 2);
+    else if (isWord(i, "mapping") && isWord(i + 1, "for")) takeList(i + 2);
+    else if (i === 0 && isWord(0, "alter") && isWord(1, "role")) takeList(2);
+    // What follows is an expression of the user's.
+    else if (isPolicy && (isWord(i, "using") || isWord(i, "check"))) break;
+  }
+  return roles;
+}

@@ -1,0 +1,206 @@
+import { chownSync, existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir, userInfo } from "node:os";
+import { join } from "node:path";
+import type { Sql } from "postgres";
+import postgres from "postgres";
+
+/**
+ * A throw-away PostgreSQL for tests and the demo: its own temporary directory, an unprivileged user, a unix
+ * socket there and a free port on 127.0.0.1, a random password on both. Never a cluster of the machine.
+ */
+
+/** How to reach it; what `PG321_TEST_POSTGRES` carries as JSON. */
+export interface PostgresAddress {
+  socket_dir: string;
+  port: number;
+  user: string;
+  password: string;
+  data_dir: string;
+  bin_dir: string;
+}
+
+export interface LabPostgres extends AsyncDisposable {
+  readonly address: PostgresAddress;
+  /** Starts it again on kept data, at the same address. */
+  start(): Promise<void>;
+  /** Ends every session, keeps the data. */
+  stop(): Promise<void>;
+  /** SIGKILL, as a crash would. */
+  kill(): Promise<void>;
+  /** Stops it and removes everything; also run when the process exits without it. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+export interface LabOptions {
+  /** Lines for postgresql.conf. */
+  settings?: readonly string[];
+  /** Files to put into the data directory, by name, for settings that need them. */
+  files?: Record<string, string>;
+}
+
+const START_TIMEOUT_MS = 60_000;
+const BIN_DIRS = ["/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/local/bin", "/usr/bin"];
+const SETTINGS = [
+  "fsync = off",
+  "full_page_writes = off",
+  "synchronous_commit = off",
+  "wal_level = minimal",
+  "max_wal_senders = 0",
+  "max_wal_size = '4GB'",
+  "shared_buffers = '128MB'",
+  "max_connections = 60",
+  "autovacuum = off",
+  "listen_addresses = '127.0.0.1'",
+];
+
+export async function startPostgres({ settings = [], files = {} }: LabOptions = {}): Promise<LabPostgres> {
+  const binDir = serverBinDir();
+  const root = mkdtempSync(join(tmpdir(), "pg321-lab-postgres-"));
+  const dataDir = join(root, "data");
+  const password = Buffer.from(crypto.getRandomValues(new Uint8Array(12))).toString("hex");
+  const port = await freePort();
+  writeFileSync(join(root, "password"), password, { mode: 0o600 });
+  const account = unprivilegedAccount();
+  if (account) for (const path of [root, join(root, "password")]) chownSync(path, account.uid, account.gid);
+  // LC_ALL=C keeps the server's messages English.
+  const env = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C", HOME: root };
+  const asAccount = account ? [`--reuid=${account.uid}`, `--regid=${account.gid}`, "--clear-groups"] : [];
+
+  const initdb = Bun.spawnSync(
+    [
+      "setpriv",
+      ...asAccount,
+      "--",
+      join(binDir, "initdb"),
+      "--pgdata",
+      dataDir,
+      "--username=postgres",
+    ].concat(
+      ["--auth=scram-sha-256", `--pwfile=${join(root, "password")}`, "--encoding=UTF8", "--no-sync"],
+      ["--locale=C.UTF-8"],
+    ),
+    { env, cwd: root, stdout: "ignore", stderr: "pipe" },
+  );
+  if (!initdb.success) {
+    rmSync(root, { recursive: true, force: true });
+    throw new Error(`initdb failed: ${initdb.stderr.toString()}`);
+  }
+  for (const [name, content] of Object.entries(files)) {
+    writeFileSync(join(dataDir, name), content, { mode: 0o600 });
+    if (account) chownSync(join(dataDir, name), account.uid, account.gid);
+  }
+  const ownSettings = [`port = ${port}`, `unix_socket_directories = '${root}'`];
+  writeFileSync(
+    join(dataDir, "postgresql.auto.conf"),
+    [...SETTINGS, ...ownSettings, ...settings, ""].join("\n"),
+  );
+  const address = { socket_dir: root, port, user: "postgres", password, data_dir: dataDir, bin_dir: binDir };
+  // SIGINT (a fast shutdown) when this process dies without having stopped it.
+  const command = ["setpriv", ...asAccount, "--pdeathsig=INT", "--", join(binDir, "postgres"), "-D", dataDir];
+  const lab = new Lab(address, command, env);
+  await lab.start();
+  return lab;
+}
+
+class Lab implements LabPostgres {
+  readonly address: PostgresAddress;
+  readonly #command: string[];
+  readonly #env: Record<string, string>;
+  #server: Bun.Subprocess | undefined;
+  readonly #onExit = () => {
+    this.#server?.kill("SIGQUIT");
+    const pidFile = join(this.address.data_dir, "postmaster.pid");
+    // Nothing is awaited while a process exits; the server removes this file as the last thing.
+    for (let i = 0; i < 500 && this.#server && existsSync(pidFile); i++) Bun.sleepSync(10);
+    this.#remove();
+  };
+
+  constructor(address: PostgresAddress, command: string[], env: Record<string, string>) {
+    this.address = address;
+    this.#command = command;
+    this.#env = env;
+    process.once("exit", this.#onExit);
+  }
+
+  async start(): Promise<void> {
+    const log = join(this.address.socket_dir, "server.log");
+    const server = Bun.spawn(this.#command, {
+      env: this.#env,
+      cwd: this.address.socket_dir,
+      stderr: Bun.file(log),
+    });
+    server.unref();
+    this.#server = server;
+    const deadline = performance.now() + START_TIMEOUT_MS;
+    while (!this.#isReady(server.pid)) {
+      if (server.exitCode !== null || performance.now() > deadline) {
+        throw new Error(`the test's PostgreSQL did not start: ${readFileSync(log, "utf8").slice(-2000)}`);
+      }
+      await Bun.sleep(10);
+    }
+  }
+
+  /** The last line of postmaster.pid tells the state, its first the process. */
+  #isReady(pid: number): boolean {
+    const file = join(this.address.data_dir, "postmaster.pid");
+    if (!existsSync(file)) return false;
+    const lines = readFileSync(file, "utf8").split("\n");
+    return Number(lines[0]) === pid && lines[7]?.trim() === "ready";
+  }
+
+  stop = () => this.#end("SIGINT");
+  kill = () => this.#end("SIGKILL");
+
+  async #end(signal: "SIGINT" | "SIGKILL" | "SIGQUIT"): Promise<void> {
+    this.#server?.kill(signal);
+    await this.#server?.exited;
+    this.#server = undefined;
+  }
+
+  #remove(): void {
+    rmSync(this.address.socket_dir, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#end("SIGQUIT");
+    this.#remove();
+    process.off("exit", this.#onExit);
+  }
+}
+
+/** One connection as superuser. (`sql(name)` of the package splits a name at its dots: quote names yourself). */
+export function connectTo(address: PostgresAddress, database: string): Sql {
+  const { socket_dir, port, user, password } = address;
+  return postgres({ host: socket_dir, port, user, password, database, max: 1, onnotice: () => {} });
+}
+
+function serverBinDir(): string {
+  const version = (path: string) => Number(path.match(/\d+/)?.[0] ?? 0);
+  const found = BIN_DIRS.flatMap((pattern) => globSync(join(pattern, "initdb")));
+  const newest = found.sort((a, b) => version(b) - version(a))[0];
+  if (newest === undefined) throw new Error("no PostgreSQL server here: apt-get install postgresql-15");
+  return newest.slice(0, -"/initdb".length);
+}
+
+/** PostgreSQL refuses to run as root: root takes the packaged account, or nobody. */
+function unprivilegedAccount(): { uid: number; gid: number } | undefined {
+  if (userInfo().uid !== 0) return undefined;
+  for (const name of ["postgres", "nobody"]) {
+    const fields = readFileSync("/etc/passwd", "utf8").match(
+      new RegExp(`^${name}:[^:]*:(\\d+):(\\d+):`, "m"),
+    );
+    if (fields) return { uid: Number(fields[1]), gid: Number(fields[2]) };
+  }
+  throw new Error("root needs an account named postgres or nobody to run PostgreSQL");
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer().once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
+    });
+  });
+}

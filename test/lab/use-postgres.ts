@@ -1,0 +1,70 @@
+import { afterAll, beforeAll } from "bun:test";
+import type { Sql } from "postgres";
+import { quoteIdentifier } from "../../src/postgres/sql-text.ts";
+import type { LabPostgres, PostgresAddress } from "./postgres.ts";
+import { connectTo, startPostgres } from "./postgres.ts";
+
+/** A test file's access to the PostgreSQL that the runner started once; a file run alone has its own. */
+export interface PostgresForTests {
+  readonly address: PostgresAddress;
+  /** As superuser; closed with the file's last test. */
+  connect(database?: string): Sql;
+  /** Makes an empty database that is dropped after the file's last test. Returns its name. */
+  createDatabase(name?: string): Promise<string>;
+  /** Has a database dropped at the end that somebody else makes. */
+  dropAtEnd(name: string): void;
+  /** For `--target` and `url` settings, over TCP. */
+  url(database: string): string;
+}
+
+export function usePostgres(): PostgresForTests {
+  let own: LabPostgres | undefined;
+  let address: PostgresAddress | undefined;
+  const connections: Sql[] = [];
+  const databases: string[] = [];
+
+  beforeAll(async () => {
+    const given = process.env["PG321_TEST_POSTGRES"];
+    if (!given) own = await startPostgres();
+    address = own?.address ?? (JSON.parse(given as string) as PostgresAddress);
+  });
+  afterAll(async () => {
+    for (const sql of connections) await sql.end({ timeout: 1 });
+    if (own) return own[Symbol.asyncDispose]();
+    await using admin = disposable(connectTo(started(address), "postgres"));
+    for (const name of databases)
+      await admin.sql.unsafe(`drop database if exists ${quoteIdentifier(name)} with (force)`);
+  });
+
+  const use: PostgresForTests = {
+    get address() {
+      return started(address);
+    },
+    connect(database = "postgres") {
+      const sql = connectTo(use.address, database);
+      connections.push(sql);
+      return sql;
+    },
+    async createDatabase(name = `test_${crypto.randomUUID().slice(0, 8)}`) {
+      await using admin = disposable(connectTo(use.address, "postgres"));
+      await admin.sql.unsafe(`create database ${quoteIdentifier(name)} template template0`);
+      databases.push(name);
+      return name;
+    },
+    dropAtEnd: (name) => void databases.push(name),
+    url: (database) => {
+      const { user, password, port } = use.address;
+      return `postgres://${user}:${password}@127.0.0.1:${port}/${encodeURIComponent(database)}`;
+    },
+  };
+  return use;
+}
+
+function started(address: PostgresAddress | undefined): PostgresAddress {
+  if (!address) throw new Error("use it inside of a test: PostgreSQL is not started yet");
+  return address;
+}
+
+function disposable(sql: Sql) {
+  return { sql, [Symbol.asyncDispose]: () => sql.end({ timeout: 1 }) };
+}

@@ -1,0 +1,121 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { randomUUID } from "node:crypto";
+import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Secret } from "../base/secret.ts";
+import { encodeIdentityFile, generateIdentity, readIdentityFile } from "./identity.ts";
+import { writeKeyFile } from "./key-file.ts";
+import { generateSigningKey, isSignedBy, isSigner, readSigningKey } from "./signing-key.ts";
+
+const installation = randomUUID();
+const createdAt = new Date("2026-11-23T00:25:00Z");
+const thrownBy = (promise: Promise<unknown>) => promise.catch((error: unknown) => error);
+
+describe("an identity file", () => {
+  test("comes back as it was written", async () => {
+    const identity = await generateIdentity();
+    const signers = [generateSigningKey(installation).signer, generateSigningKey(installation).signer];
+    const text = await encodeIdentityFile(identity, { installation, signers, createdAt });
+    const file = await readIdentityFile(text.replaceAll("\n", "\r\n"));
+    expect(file.identities.map((secret) => secret.reveal())).toEqual([identity.identity.reveal()]);
+    expect(file).toMatchObject({ installation, signers, recipients: [identity.recipient] });
+  });
+
+  test("may be one of plain age, with several identities", async () => {
+    const [first, second] = [await generateIdentity(), await generateIdentity()];
+    const text = `# mine\n${first.identity.reveal()}\n\n  ${second.identity.reveal()}\n`;
+    const file = await readIdentityFile(text);
+    expect(file.recipients).toEqual([first.recipient, second.recipient]);
+    expect(file).toMatchObject({ signers: [], installation: undefined });
+  });
+
+  test("opens with its passphrase only", async () => {
+    const identity = await generateIdentity();
+    const about = { installation, signers: [], createdAt };
+    const text = await encodeIdentityFile(identity, about, new Secret("correct horse"));
+    expect(text).not.toContain(identity.recipient);
+    expect((await readIdentityFile(text, new Secret("correct horse"))).recipients).toEqual([
+      identity.recipient,
+    ]);
+    const wrong = await thrownBy(readIdentityFile(text, new Secret("battery staple")));
+    expect(wrong).toMatchObject({ code: "key" });
+    expect(await thrownBy(readIdentityFile(text))).toMatchObject({ code: "key" });
+  }, 60_000);
+
+  test("is refused, without a word of it, when a line is wrong", async () => {
+    const secret = (await generateIdentity()).identity.reveal();
+    const damaged = [
+      "",
+      "# public key: age1\n",
+      `${secret.slice(0, -1)}\n`,
+      `AGE-SECRET-KEY-PQ-1${secret.slice(16)}\n`,
+      `# signer: c2hvcnQ=\n${secret}\n`,
+      `# installation: here\n${secret}\n`,
+    ];
+    for (const text of damaged) {
+      const error = (await thrownBy(readIdentityFile(text))) as Error;
+      expect(error).toMatchObject({ code: "key" });
+      expect(error.message + String(error.cause)).not.toContain("AGE-SECRET");
+    }
+  });
+});
+
+describe("a signing key", () => {
+  test("comes back from its file and signs for its domain only", () => {
+    const key = generateSigningKey(installation);
+    const back = readSigningKey(key.encode(createdAt));
+    expect(back).toMatchObject({ installation, signer: key.signer });
+    expect(isSigner(key.signer)).toBe(true);
+    const bytes = Buffer.from("bytes");
+    const signature = back.sign("pg321 sealed 1 signature\n", bytes);
+    expect(isSignedBy(key.signer, "pg321 sealed 1 signature\n", bytes, signature)).toBe(true);
+    expect(isSignedBy(key.signer, "pg321 manifest 1 signature\n", bytes, signature)).toBe(false);
+    expect(
+      isSignedBy(generateSigningKey(installation).signer, "pg321 sealed 1 signature\n", bytes, signature),
+    ).toBe(false);
+  });
+
+  test("is refused when its file is damaged or pieced together", () => {
+    const text = generateSigningKey(installation).encode(createdAt);
+    const other = generateSigningKey(installation);
+    const damaged = [
+      "",
+      text.replace(/^# installation.*\n/m, ""),
+      text.replace(installation, "here"),
+      text.replace(/^# signer.*$/m, `# signer: ${other.signer}`),
+      text.replace(/-----BEGIN[\s\S]*/, ""),
+      text.replace("MC4CAQ", "MC4CAR"),
+    ];
+    for (const broken of damaged) expect(() => readSigningKey(broken)).toThrow("signing key file: ");
+  });
+
+  test("does not show its private half", () => {
+    const key = generateSigningKey(installation);
+    const secret = /KEY-----\n(.+)\n/.exec(key.encode(createdAt))?.[1] ?? "";
+    expect(secret.length).toBeGreaterThan(40);
+    expect(Bun.inspect(key) + JSON.stringify(key)).not.toContain(secret);
+  });
+});
+
+describe("writeKeyFile", () => {
+  let directory = "";
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), "pg321-keys-"));
+  });
+  afterAll(() => rm(directory, { recursive: true }));
+
+  test("writes a private file once and never replaces it", async () => {
+    const path = join(directory, "identity.txt");
+    await writeKeyFile(path, "first");
+    expect((await stat(path)).mode & 0o777).toBe(0o600);
+    expect(await thrownBy(writeKeyFile(path, "second"))).toMatchObject({ code: "key" });
+    expect(await Bun.file(path).text()).toBe("first");
+    expect(await readdir(directory)).toEqual(["identity.txt"]);
+  });
+
+  test("says so when there is no such directory", async () => {
+    const error = await thrownBy(writeKeyFile(join(directory, "none", "identity.txt"), "text"));
+    expect(error).toMatchObject({ code: "key", hint: "its directory must exist and be writable" });
+  });
+});

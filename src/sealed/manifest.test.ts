@@ -1,0 +1,151 @@
+import { describe, expect, test } from "bun:test";
+import { createHash, randomUUID } from "node:crypto";
+import fc from "fast-check";
+import { openDetails, sealDetails } from "./details.ts";
+import { generateIdentity } from "./identity.ts";
+import type { ManifestFields } from "./manifest.ts";
+import { decodeManifest, encodeManifest } from "./manifest.ts";
+import { generateSigningKey } from "./signing-key.ts";
+
+const installation = randomUUID();
+const key = generateSigningKey(installation);
+const trusted = [key.signer];
+const fields: ManifestFields = {
+  installation,
+  backup_id: randomUUID(),
+  server: "main",
+  database: 'Größe "1"\u2028/\u007f\u0001\\',
+  kind: "dump",
+  started_at: "2026-11-23T00:25:00.000Z",
+  finished_at: "2026-11-23T00:26:00.000Z",
+  object_key: "main/app/backup_app_20261123_002500_7d3e9b52.dump.zst.enc",
+  object_bytes: 2 ** 50,
+  object_sha256: createHash("sha256").digest("hex"),
+  dump_bytes: 0,
+  compression: "zstd",
+  encryption: "age",
+  server_version: "15.18",
+  pg_dump_version: null,
+  pg321_version: "0.1.0",
+  previous_id: null,
+};
+const unencrypted: ManifestFields = { ...fields, encryption: "none" };
+
+/** The text that anyone can make who changes a member after signing. */
+function changed(encoded: string, change: Record<string, unknown>): string {
+  return JSON.stringify({ ...JSON.parse(encoded), ...change });
+}
+
+describe("a manifest", () => {
+  test("comes back as it was signed", () => {
+    const details = "-----BEGIN AGE ENCRYPTED FILE-----\n…";
+    const encoded = encodeManifest({ ...fields, details }, key);
+    expect(decodeManifest(encoded, trusted)).toEqual({
+      ...fields,
+      details,
+      signer: key.signer,
+      signed: true,
+    });
+  });
+
+  test("is the same text whatever the order of its fields", () => {
+    const reversed = Object.fromEntries(Object.entries(fields).reverse()) as unknown as ManifestFields;
+    expect(encodeManifest(reversed, key)).toBe(encodeManifest(fields, key));
+  });
+
+  test("tells when it is not signed, which only an unencrypted backup's may be", () => {
+    expect(decodeManifest(encodeManifest(unencrypted, undefined), trusted)).toEqual({
+      ...unencrypted,
+      signer: undefined,
+      signed: false,
+    });
+    expect(decodeManifest(encodeManifest(unencrypted, key), trusted).signed).toBe(true);
+    expect(() => encodeManifest(fields, undefined)).toThrow("needs a signing key");
+    const { signer: _, signature: __, ...stripped } = JSON.parse(encodeManifest(fields, key));
+    expect(() => decodeManifest(JSON.stringify(stripped), trusted)).toThrow("is signed, and it is not");
+  });
+
+  test("is refused when any member was changed, added or taken away", () => {
+    const encoded = encodeManifest(fields, key);
+    const changes: Record<string, unknown>[] = [
+      { backup_id: randomUUID() },
+      { database: "other" },
+      { object_sha256: "0".repeat(64) },
+      { object_bytes: 1 },
+      { previous_id: randomUUID() },
+      { encryption: "none" },
+      { server_version: null },
+      { added: true },
+      { signature: `${"A".repeat(86)}==` },
+      { signature: undefined },
+      { signer: undefined },
+      { details: "x" },
+    ];
+    for (const change of changes) {
+      const decode = () => decodeManifest(changed(encoded, change), trusted);
+      expect(decode).toThrow(expect.objectContaining({ code: "verification" }));
+    }
+  });
+
+  test("is refused from a signer that is not trusted", () => {
+    const encoded = encodeManifest(fields, generateSigningKey(installation));
+    expect(() => decodeManifest(encoded, trusted)).toThrow(expect.objectContaining({ code: "key" }));
+  });
+
+  test("is refused, and no bug, whatever the text is", () => {
+    const encoded = encodeManifest(fields, key);
+    const texts = [
+      "",
+      "null",
+      "[]",
+      "1",
+      `${encoded} `,
+      encoded.slice(0, -1),
+      encoded.replace("{", "{ "),
+      encoded.replace('"kind"', '"kind":"dump","kind"'),
+      changed(encoded, { manifest: 2 }),
+      changed(encoded, { manifest: 0 }),
+      changed(encoded, { dump_bytes: -1 }),
+      changed(encoded, { object_bytes: 2 ** 53 }),
+      changed(encoded, { padding: "x".repeat(2 ** 20) }),
+    ];
+    for (const text of texts) {
+      expect(() => decodeManifest(text, trusted)).toThrow(expect.objectContaining({ code: "verification" }));
+    }
+    fc.assert(
+      fc.property(fc.nat(encoded.length - 1), fc.string({ maxLength: 3 }), (at, inserted) => {
+        const text = encoded.slice(0, at) + inserted + encoded.slice(at + 1);
+        fc.pre(text !== encoded);
+        expect(() => decodeManifest(text, trusted)).toThrow(expect.objectContaining({ name: "Pg321Error" }));
+      }),
+    );
+  });
+
+  test("can be verified with Python as docs/format.md says", async () => {
+    const program = `
+import base64, json, sys
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+manifest = json.load(sys.stdin)
+signature = base64.b64decode(manifest.pop("signature"))
+body = json.dumps(manifest, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+key = Ed25519PublicKey.from_public_bytes(base64.b64decode(manifest["signer"]))
+key.verify(signature, b"pg321 manifest 1 signature\\n" + body)
+`;
+    const run = (text: string) =>
+      Bun.spawn(["python3", "-X", "utf8", "-c", program], { stdin: Buffer.from(text), stderr: "ignore" })
+        .exited;
+    const encoded = encodeManifest(fields, key);
+    expect(await run(encoded)).toBe(0);
+    expect(await run(changed(encoded, { dump_bytes: 1 }))).toBe(1);
+  });
+});
+
+test("details open for the identity only", async () => {
+  const identity = await generateIdentity();
+  const details = { tables: { "public.größe": 12 } };
+  const sealed = await sealDetails(details, [identity.recipient]);
+  expect(sealed).not.toContain("public");
+  expect(await openDetails(sealed, [identity.identity])).toEqual(details);
+  const { identity: other } = await generateIdentity();
+  expect(await openDetails(sealed, [other]).catch((error: unknown) => error)).toMatchObject({ code: "key" });
+});

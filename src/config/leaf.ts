@@ -52,10 +52,11 @@ export function found(value: unknown, isShown: boolean): string {
     return `found a table that is not ${REFERENCE_FORMS}`;
   }
   const type = value instanceof Date ? "date" : typeof value === "string" ? "text" : typeof value;
-  // A URL with a password, or a secret key, under a key that is not meant for it.
-  const isRevealing = typeof value === "string" && /:\/\/.*@|SECRET-KEY/is.test(value);
+  // A URL, perhaps with a password, or a secret key, under a key that is not meant for it.
+  const isRevealing = typeof value === "string" && /:\/\/|SECRET-KEY/i.test(value);
   if (!isShown || isRevealing) return `found a ${type}`;
-  const text = typeof value === "string" ? JSON.stringify(value) : String(value);
+  const shown = value instanceof Date ? value.toISOString() : value;
+  const text = typeof shown === "string" && type === "text" ? JSON.stringify(shown) : String(shown);
   return `found ${text.length > 60 ? `${text.slice(0, 60)}…` : text} (${type})`;
 }
 
@@ -145,10 +146,16 @@ function amount(
   });
 }
 
-export function absolutePath(): Leaf<string> {
-  return leaf("an absolute path", (value) =>
-    typeof value === "string" && isAbsolute(value) && !/[\u0000-\u001f]/.test(value)
-      ? normalize(value).replace(/(.)\/$/, "$1")
-      : undefined,
+/** `words` are taken in place of a path. */
+export function absolutePath(...words: string[]): Leaf<string> {
+  const expected = ["an absolute path", ...words.map((word) => JSON.stringify(word))].join(" or ");
+  return leaf(
+    expected,
+    (value) => {
+      if (typeof value !== "string" || /[\u0000-\u001f]/.test(value)) return undefined;
+      if (words.includes(value)) return value;
+      return isAbsolute(value) ? normalize(value).replace(/(.)\/$/, "$1") : undefined;
+    },
+    { choices: words },
   );
 }

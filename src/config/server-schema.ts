@@ -24,7 +24,7 @@ const CONNECTION_KEYS = {
   user: v.optional(text("the name of a role")),
   password: v.optional(secret("a password")),
   sslmode: v.optional(choice(SSL_MODES)),
-  sslrootcert: v.optional(absolutePath()),
+  sslrootcert: v.optional(absolutePath("system")),
   sslcert: v.optional(absolutePath()),
   sslkey: v.optional(absolutePath()),
   maintenance_database: v.optional(text("the name of a database")),

@@ -21,7 +21,7 @@ export interface Connection {
 export const HOST_PATTERN = /^(?:\/[^,]*|[A-Za-z0-9._:%-]+)$/;
 
 /** Parameters of libpq that a URL may carry. Anything else is refused rather than ignored. */
-const PARAMETERS = ["host", "sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout"];
+const PARAMETERS = ["host", "port", "sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout"];
 
 export const serverUrl: Leaf<Connection> = leaf(
   `a URL such as "postgresql://user:password@host:5432/postgres?sslmode=require" (one host; reserved signs such as @ / # % in the password as %40 %2F %23 %25; parameters ${PARAMETERS.join(", ")})`,
@@ -35,35 +35,46 @@ export function parseServerUrl(text: string): Connection | undefined {
   const url = new URL(text);
   if (!["postgres:", "postgresql:"].includes(url.protocol) || url.hash !== "") return undefined;
   try {
-    const parameters = new Map([...url.searchParams].filter(([, parameter]) => parameter !== ""));
-    const hosts = [decodeURIComponent(url.hostname).replace(/^\[|\]$/g, ""), parameters.get("host") ?? ""];
-    const given = hosts.filter((host) => host !== "");
-    const database = decodeURIComponent(url.pathname.slice(1));
-    const password = decodeURIComponent(url.password);
-    const sslmode = SSL_MODES.find((mode) => mode === parameters.get("sslmode"));
-    const timeout = parameters.get("connect_timeout");
-    const isKnown = [...parameters.keys()].every((name) => PARAMETERS.includes(name));
-    const isSound =
-      given.length <= 1 &&
-      given.every((host) => HOST_PATTERN.test(host)) &&
-      (sslmode !== undefined || !parameters.has("sslmode")) &&
-      ["sslrootcert", "sslcert", "sslkey"].every((name) => isAbsolute(parameters.get(name) ?? "/")) &&
-      (timeout === undefined || /^[1-9]\d{0,4}$/.test(timeout));
-    if (!isKnown || !isSound || url.port === "0") return undefined;
-    return {
-      host: given[0],
-      port: url.port === "" ? undefined : Number(url.port),
-      user: decodeURIComponent(url.username) || undefined,
-      password: password === "" ? undefined : new Secret(password),
-      sslmode,
-      sslrootcert: parameters.get("sslrootcert"),
-      sslcert: parameters.get("sslcert"),
-      sslkey: parameters.get("sslkey"),
-      maintenance_database: database || undefined,
-      connect_timeout_ms: timeout === undefined ? undefined : Number(timeout) * 1000,
-    };
+    return connectionOf(url);
   } catch {
     // A percent sign that escapes nothing.
     return undefined;
   }
+}
+
+function connectionOf(url: URL): Connection | undefined {
+  const parameters = new Map(url.searchParams);
+  if (![...parameters.keys()].every((name) => PARAMETERS.includes(name))) return undefined;
+  const hosts = [decodeURIComponent(url.hostname).replace(/^\[(.*)\]$/, "$1"), parameters.get("host") ?? ""];
+  const [host, ...others] = hosts.filter((given) => given !== "");
+  const port = url.port || parameters.get("port");
+  const sslmode = SSL_MODES.find((mode) => mode === parameters.get("sslmode"));
+  const timeout = parameters.get("connect_timeout");
+  const isSound =
+    others.length === 0 &&
+    (host === undefined || HOST_PATTERN.test(host)) &&
+    (!port || (/^\d{1,5}$/.test(port) && Number(port) > 0 && Number(port) < 65_536)) &&
+    (sslmode !== undefined || !parameters.has("sslmode")) &&
+    isCertificatePath(parameters.get("sslrootcert"), "system") &&
+    isCertificatePath(parameters.get("sslcert")) &&
+    isCertificatePath(parameters.get("sslkey")) &&
+    parameters.has("sslcert") === parameters.has("sslkey") &&
+    (timeout === undefined || /^[1-9]\d{0,4}$/.test(timeout));
+  if (!isSound) return undefined;
+  return {
+    host,
+    port: port ? Number(port) : undefined,
+    user: decodeURIComponent(url.username) || undefined,
+    password: url.password === "" ? undefined : new Secret(decodeURIComponent(url.password)),
+    sslmode,
+    sslrootcert: parameters.get("sslrootcert"),
+    sslcert: parameters.get("sslcert"),
+    sslkey: parameters.get("sslkey"),
+    maintenance_database: decodeURIComponent(url.pathname.slice(1)) || undefined,
+    connect_timeout_ms: timeout === undefined ? undefined : Number(timeout) * 1000,
+  };
+}
+
+function isCertificatePath(path: string | undefined, word?: string): boolean {
+  return path === undefined || path === word || isAbsolute(path);
 }

@@ -23,6 +23,7 @@ export function table<const E extends v.ObjectEntries>(what: string, entries: E)
   return v.pipe(
     openTable(what, entries),
     rule((value, report) => {
+      if (!isTable(value)) return;
       const allowed = Object.keys(entries);
       for (const key of Object.keys(value).filter((key) => !Object.hasOwn(entries, key))) {
         const suggestion = closest(key, allowed);

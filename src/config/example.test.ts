@@ -1,0 +1,138 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Config } from "./config.ts";
+import { EXAMPLE_RECIPIENT, loadConfig } from "./load.ts";
+import type { ConfigError } from "./problems.ts";
+
+const EXAMPLE = await readFile(new URL("../../config.example.toml", import.meta.url), "utf8");
+const LINES = EXAMPLE.split("\n");
+const ENV = {
+  R2_ACCOUNT_ID: "0123456789abcdef0123456789abcdef",
+  R2_BUCKET_NAME: "backups-r2",
+  R2_ACCESS_KEY_ID: "r2-key",
+  R2_SECRET_ACCESS_KEY: "r2-secret",
+  B2_BUCKET_NAME: "backups-b2",
+  B2_REGION: "us-east-005",
+  B2_ACCESS_KEY_ID: "b2-key",
+  B2_SECRET_ACCESS_KEY: "b2-secret",
+  BACKUP_LOCAL_PATH: "/srv/backups",
+};
+/** For the settings that the example only shows. */
+const SHOWN_ENV = {
+  ...ENV,
+  PGPASSWORD: "p",
+  R2_SESSION_TOKEN: "t",
+  DATABASE_URL: "postgres://u:p@db.example.com/postgres",
+};
+
+let directory: string;
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "pg321-config-"));
+  await writeFile(join(directory, "identity-passphrase"), "x");
+});
+afterAll(() => rm(directory, { recursive: true }));
+
+async function load(lines: string[], env: Record<string, string> = ENV): Promise<Config> {
+  const file = join(directory, "config.toml");
+  await writeFile(file, lines.join("\n"), { mode: 0o644 });
+  return loadConfig(file, { env, credentialsDirectory: directory });
+}
+
+/** `#key = value`: a default, or with "# not set" an example of a setting that has none. */
+const COMMENTED = LINES.flatMap((line, index) => {
+  const match = /^#([a-z][a-z0-9_.]* = .*?)(\s+# not set)?$/.exec(line);
+  return match?.[1] === undefined ? [] : [{ index, setting: match[1], hasDefault: match[2] === undefined }];
+});
+const uncommented = (...settings: { index: number; setting: string }[]) =>
+  LINES.map((line, index) => settings.find((setting) => setting.index === index)?.setting ?? line);
+const withoutChecksum = ({ checksum, ...config }: Config) => revealed(config);
+/** Secrets compare by what they hide. */
+const revealed = (config: unknown) => JSON.parse(JSON.stringify(config));
+
+describe("config.example.toml", () => {
+  test("loads with the documented variables alone", async () => {
+    const { storage, warnings } = await load(LINES);
+    expect(storage).toMatchObject([
+      { name: "local", type: "local", path: "/srv/backups", off_site: false },
+      {
+        name: "r2",
+        provider: "cloudflare-r2",
+        endpoint: "https://0123456789abcdef0123456789abcdef.r2.cloudflarestorage.com",
+        bucket: "backups-r2",
+        off_site: true,
+      },
+      { name: "b2", provider: "backblaze-b2", endpoint: "https://s3.us-east-005.backblazeb2.com" },
+    ]);
+    expect(storage.map((one) => one.type === "s3" && one.secret_access_key.reveal())).toEqual([
+      false,
+      "r2-secret",
+      "b2-secret",
+    ]);
+    // Nobody may go into production with a key that nobody has.
+    expect(warnings).toEqual([expect.stringContaining("the example's recipient")]);
+    expect(EXAMPLE).toContain(EXAMPLE_RECIPIENT);
+  });
+
+  test("names every variable that it lacks", async () => {
+    const error = (await load(LINES, {}).catch((thrown: unknown) => thrown)) as ConfigError;
+    for (const name of Object.keys(ENV)) expect(error.message).toContain(`"${name}" is not set`);
+    expect(error.problems).toHaveLength(Object.keys(ENV).length);
+  });
+
+  test.each(COMMENTED.filter(({ hasDefault }) => hasDefault))(
+    "shows the default: $setting",
+    async (setting) => {
+      expect(withoutChecksum(await load(uncommented(setting)))).toEqual(withoutChecksum(await load(LINES)));
+    },
+  );
+
+  test("a default that differs from the program's would be noticed", async () => {
+    const setting = COMMENTED.find((commented) => commented.setting.startsWith("nice")) ?? COMMENTED[0];
+    const changed = uncommented({ index: setting?.index ?? 0, setting: "nice = 11" });
+    expect(withoutChecksum(await load(changed))).not.toEqual(withoutChecksum(await load(LINES)));
+  });
+
+  test("every setting that it shows without a default is valid", async () => {
+    const shown = COMMENTED.filter(({ setting }) => !setting.startsWith("url = "));
+    const config = await load(uncommented(...shown), SHOWN_ENV);
+    expect(config.server[0]).toMatchObject({ host: "db.example.com", sslcert: "/etc/pg321/client.pem" });
+    const url = COMMENTED.filter(({ setting }) => setting.startsWith("url = "));
+    expect((await load(uncommented(...url), SHOWN_ENV)).server[0]?.host).toBe("db.example.com");
+  });
+
+  /** The program's own lists of keys, as it tells them to whoever misspells one beyond recognition. */
+  test.each([
+    ["the top level", "", ["qqqqqq = 1"]],
+    ["[[server]]", "server", ["[[server]]", "qqqqqq = 1"]],
+    ["[[storage]] local", "local", ["[[storage]]", 'type = "local"', "qqqqqq = 1"]],
+    ["[[storage]] s3", "r2", ["[[storage]]", 'type = "s3"', "qqqqqq = 1"]],
+    ["keep", "keep", ["[[storage]]", 'type = "local"', "keep.qqqqqq = 1"]],
+    ["[encryption]", "encryption", ["[encryption]", "qqqqqq = 1"]],
+    ["[compression]", "compression", ["[compression]", "qqqqqq = 1"]],
+    ["[catalog]", "catalog", ["[catalog]", "qqqqqq = 1"]],
+    ["[dump]", "dump", ["[dump]", "qqqqqq = 1"]],
+  ])("explains every key of %s", async (_, section, lines) => {
+    const error = (await load(lines).catch((thrown: unknown) => thrown)) as ConfigError;
+    const message = error.problems.find(({ path }) => path.endsWith("qqqqqq"))?.message ?? "";
+    const keys = message.split("expected one of ")[1]?.split(", ") ?? [];
+    expect(keys.length).toBeGreaterThan(0);
+    const text = sectionOf(section);
+    for (const key of keys) expect(text).toMatch(new RegExp(`^#?(\\[+)?(keep\\.)?${key}\\b`, "m"));
+  });
+});
+
+/** The part of the example that a table of the config is explained in. */
+function sectionOf(section: string): string {
+  if (section === "" || section === "keep") return EXAMPLE;
+  const parts = EXAMPLE.split(/^(?=\[)/m);
+  return (
+    parts.find(
+      (part) =>
+        part.includes(`name = "${section}"`) ||
+        part.startsWith(`[${section}]`) ||
+        part.startsWith(`[[${section}]]`),
+    ) ?? ""
+  );
+}

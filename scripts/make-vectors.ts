@@ -97,9 +97,9 @@ function rightSegments(length: number, segmentBytes = SEGMENT_BYTES) {
 }
 
 async function sealed(length: number, sealing: Sealing = {}, segmentBytes = SEGMENT_BYTES) {
-  const fileKey = randomBytes(32);
+  const fileKey = sealing.fileKey ?? randomBytes(32);
   return Buffer.concat([
-    await header({ fileKey, ...sealing }),
+    await header({ ...sealing, fileKey }),
     payload(fileKey, rightSegments(length, segmentBytes)),
   ]);
 }
@@ -236,8 +236,8 @@ async function addMalformed() {
     copy.writeUInt32BE(length, at);
     return copy;
   };
-  await fails("metadata-too-long", claim(FIRST_LINE_BYTES, SEALED_METADATA_BYTES_MAX + 1));
-  await fails("wrapped-key-too-long", claim(wrappedLengthAt, SEALED_AGE_BYTES_MAX + 1));
+  await fails("metadata-length-too-large", claim(FIRST_LINE_BYTES, 0xffffffff));
+  await fails("wrapped-key-length-too-large", claim(wrappedLengthAt, SEALED_AGE_BYTES_MAX + 1));
   const { database: _, ...nameless } = metadata;
   const said: [string, Record<string, unknown> | Uint8Array][] = [
     ["not-json", Buffer.from("{")],
@@ -248,9 +248,11 @@ async function addMalformed() {
     ["segments-too-small", { ...metadata, segment_bytes: 63 }],
     ["segments-too-large", { ...metadata, segment_bytes: 16 * MIB + 1 }],
     ["segments-not-whole", { ...metadata, segment_bytes: 64.5 }],
+    ["too-long", { ...metadata, padding: "x".repeat(SEALED_METADATA_BYTES_MAX) }],
   ];
   for (const [name, content] of said) {
-    await fails(`metadata-${name}`, await sealed(100, { metadata: content }));
+    // One segment: but for its metadata each of these is a file that opens.
+    await fails(`metadata-${name}`, await sealed(50, { metadata: content }));
   }
   const [first, second] = rightSegments(128);
   if (first === undefined || second === undefined) throw new Error("128 bytes are two segments");

@@ -1,8 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { createHash } from "node:crypto";
+import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { MIB } from "../src/base/limits.ts";
+import { encodeIdentityFile, generateIdentity } from "../src/sealed/identity.ts";
+import type { BackupNames } from "../src/sealed/metadata.ts";
+import { seal } from "../src/sealed/seal.ts";
+import { generateSigningKey } from "../src/sealed/signing-key.ts";
 import vectors from "./vectors/vectors.json";
 
 const PROGRAM = join(import.meta.dir, "../contrib/unseal.py");
@@ -50,6 +55,43 @@ describe("contrib/unseal.py", () => {
     expect(unchecked).toMatchObject({ exitCode: 0, length: 100 });
     expect(unchecked.stderr).toContain("WARNING: no trusted signer");
     expect(await unseal(["-i", bare, "--signer", signer, file])).toMatchObject({ exitCode: 1, length: 0 });
+  });
+
+  test("opens a file of production size, and stock zstd its payload", async () => {
+    const dump = Buffer.concat([randomBytes(5 * MIB), Buffer.alloc(MIB, "a")]);
+    const frames = [dump.subarray(0, 4 * MIB), dump.subarray(4 * MIB)].map((block) =>
+      Bun.zstdCompressSync(block),
+    );
+    const identity = await generateIdentity();
+    const signingKey = generateSigningKey(randomUUID());
+    const { installation, signer } = signingKey;
+    const key = join(scratch, "identity.txt");
+    await Bun.write(
+      key,
+      await encodeIdentityFile(identity, { installation, signers: [signer], createdAt: new Date() }),
+    );
+    const names: BackupNames = {
+      installation,
+      server: "main",
+      database: "app",
+      backup_id: randomUUID(),
+      kind: "dump",
+      started_at: new Date().toISOString(),
+      compression: "zstd",
+    };
+    const source = async function* () {
+      yield* frames;
+    };
+    const sealed = seal(source(), names, { recipients: [identity.recipient], signingKey });
+    const file = join(scratch, "backup.enc");
+    await Bun.write(file, Buffer.concat(await Array.fromAsync(sealed)));
+    const pipeline = 'set -o pipefail; "$0" -i "$1" "$2" | zstd -dc';
+    const child = Bun.spawn(["bash", "-c", pipeline, PROGRAM, key, file], {
+      stdout: "pipe",
+      stderr: "ignore",
+    });
+    expect(dump.equals(await child.stdout.bytes())).toBe(true);
+    expect(await child.exited).toBe(0);
   });
 
   test("is short enough to read through", async () => {

@@ -1,0 +1,100 @@
+/** `npm run check`: types, format and lint, and the rules of this project that neither tool knows. */
+import { join } from "node:path";
+import { Glob } from "bun";
+
+const ROOT = join(import.meta.dir, "..");
+const FILE_LINES_MAX = 350;
+
+/** Imports go from a higher rank to a lower one only. */
+const RANKS: Readonly<Record<string, number>> = {
+  main: 9,
+  cli: 8,
+  ...{ daemon: 7, http: 7 },
+  jobs: 6,
+  ...{ retention: 5, rule: 5 },
+  ...{ catalog: 4, storage: 4, notify: 4 },
+  ...{ postgres: 3, sealed: 3 },
+  stream: 2,
+  config: 1,
+  base: 0,
+};
+/** None of these knows another of them; the jobs put them together. */
+const STRANGERS = ["catalog", "storage", "postgres", "sealed"];
+
+/** What may stand in one file of `src` only. */
+const RESERVED: readonly { pattern: RegExp; file: string }[] = [
+  { pattern: /\bprocess\.env\b|\bBun\.env\b|\bimport\.meta\.env\b/, file: "config/load.ts" },
+  { pattern: /\bprocess\.exit\b(?!Code)/, file: "main.ts" },
+  { pattern: /\bDate\.now\(|\bnew Date\(\)|\bperformance\.now\(/, file: "base/clock.ts" },
+];
+
+const BAD_NAME = /(^|-)(utils?|helpers?|managers?|services?|common|misc)(-|\.|$)/;
+const KEBAB_CASE = /^[a-z0-9]+(-[a-z0-9]+)*(\.test)?\.(ts|mjs)$/;
+
+/** The rules that one file of the project breaks; `path` is relative to the project. */
+export function styleProblems(path: string, text: string): string[] {
+  const name = path.split("/").at(-1) ?? path;
+  const lines = text.split("\n");
+  const problems: string[] = [];
+  if (BAD_NAME.test(name)) problems.push(`${path}: says nothing by its name`);
+  if (!KEBAB_CASE.test(name)) problems.push(`${path}: not in kebab-case`);
+  if (lines.length - 1 > FILE_LINES_MAX)
+    problems.push(`${path}: ${lines.length - 1} lines, at most ${FILE_LINES_MAX}`);
+  const inSource = /^src\/(.*)$/.exec(path)?.[1];
+  if (inSource === undefined || name.endsWith(".test.ts")) return problems;
+  for (const [index, line] of lines.entries()) {
+    for (const { pattern, file } of RESERVED)
+      if (inSource !== file && pattern.test(line))
+        problems.push(`${path}:${index + 1}: only src/${file} may do this`);
+    const imported = /\bfrom "(\.[^"]*)"|\bimport\("(\.[^"]*)"\)/.exec(line);
+    const target = imported?.[1] ?? imported?.[2];
+    const wrong = target === undefined ? undefined : wrongImport(inSource, target);
+    if (wrong !== undefined) problems.push(`${path}:${index + 1}: ${wrong}`);
+  }
+  return problems;
+}
+
+function wrongImport(from: string, target: string): string | undefined {
+  const to = new URL(target, `file:///src/${from}`).pathname.slice(1);
+  if (!to.startsWith("src/")) return to === "package.json" ? undefined : `imports ${to}, which is not in src`;
+  const [upper, lower] = [layer(from), layer(to.slice("src/".length))];
+  const [upperRank, lowerRank] = [RANKS[upper], RANKS[lower]];
+  if (upperRank === undefined || lowerRank === undefined) return `${upper} or ${lower} is no layer`;
+  if (upper === lower || (upperRank > lowerRank && !(STRANGERS.includes(upper) && STRANGERS.includes(lower))))
+    return;
+  return `${upper} must not import ${lower}`;
+}
+
+/** The folder below `src`; a file right in it is its own layer. */
+function layer(path: string): string {
+  return path.split("/")[0]?.replace(/\.ts$/, "") ?? path;
+}
+
+async function style(): Promise<boolean> {
+  const problems: string[] = [];
+  const glob = new Glob("{src,test,scripts,bench}/**/*.{ts,mjs}");
+  for (const path of (await Array.fromAsync(glob.scan({ cwd: ROOT }))).sort())
+    problems.push(...styleProblems(path, await Bun.file(join(ROOT, path)).text()));
+  for (const problem of problems) console.error(problem);
+  return problems.length === 0;
+}
+
+/** The tools are JavaScript that starts a native program; Bun runs them on every machine alike. */
+async function tool(path: string, ...args: string[]): Promise<boolean> {
+  const command = [process.execPath, join(ROOT, "node_modules", path), ...args];
+  return (await Bun.spawn(command, { cwd: ROOT, stdio: ["ignore", "inherit", "inherit"] }).exited) === 0;
+}
+
+/** True when all is well; what is not has been said on stderr. */
+export async function check(): Promise<boolean> {
+  const results = {
+    types: await tool("typescript/bin/tsc"),
+    "format and lint": await tool("@biomejs/biome/bin/biome", "check", "--error-on-warnings"),
+    style: await style(),
+  };
+  for (const [name, passed] of Object.entries(results))
+    console.error(`check: ${name}: ${passed ? "ok" : "failed"}`);
+  return Object.values(results).every(Boolean);
+}
+
+if (import.meta.main) process.exitCode = (await check()) ? 0 : 1;

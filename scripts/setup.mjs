@@ -1,0 +1,166 @@
+// node scripts/setup.mjs PURPOSE SCRIPT [ARGUMENT…]
+// Installs what PURPOSE needs and is missing, then runs SCRIPT with Bun. Plain JavaScript without
+// dependencies, because a fresh machine has Node and npm and nothing else.
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { constants } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..");
+const BUN = join(ROOT, "node_modules/bun/bin/bun.exe");
+
+const POSTGRES = ["postgresql-15"];
+const S3_SERVERS = [
+  ...["ceph-mon", "ceph-osd", "radosgw", "ceph-common"],
+  ...["swift-proxy", "swift-account", "swift-container", "swift-object", "memcached"],
+];
+const TOOLS = ["age", "zstd", "procps", "util-linux"];
+/** Debian packages that each purpose needs. */
+const PACKAGES = {
+  build: [],
+  demo: POSTGRES,
+  test: [...POSTGRES, ...S3_SERVERS, ...TOOLS, "gzip", "openssl", "python3-cryptography"],
+  bench: [...POSTGRES, ...S3_SERVERS, ...TOOLS, "gzip", "openssl", "rclone"],
+};
+
+/** What a person can mend: told in two lines, without a stack trace. */
+class SetupError extends Error {
+  constructor(message, hint) {
+    super(message);
+    this.hint = hint;
+  }
+}
+
+function main([purpose, script, ...args]) {
+  if (!(purpose in PACKAGES) || script === undefined)
+    throw new SetupError("setup: wrong arguments", `setup.mjs ${Object.keys(PACKAGES).join("|")} SCRIPT`);
+  if (process.platform !== "linux") throw new SetupError("pg321 runs on Linux", "try a Debian 12");
+  installNodePackages();
+  installDebianPackages(PACKAGES[purpose]);
+  if (!existsSync(join(ROOT, script))) throw new SetupError(`${script}: no such file`, "see package.json");
+  run(script, args);
+}
+
+function installNodePackages() {
+  if (!nodePackagesAreCurrent()) {
+    say("installing the npm packages of package-lock.json");
+    // Without install scripts: newer versions of npm hold them back anyway, and only Bun has one, run below.
+    call("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], {
+      hint: "see what npm said above; it needs a way to an npm registry",
+    });
+  }
+  const wanted = JSON.parse(readFileSync(join(ROOT, "node_modules/bun/package.json"), "utf8")).version;
+  if (bunVersion() === wanted) return;
+  // Puts the binary that suits this CPU in the place of a placeholder.
+  call(process.execPath, ["install.js"], {
+    cwd: join(ROOT, "node_modules/bun"),
+    hint: "remove node_modules and try again",
+  });
+  if (bunVersion() !== wanted)
+    throw new SetupError(`bun ${wanted} does not run here`, `try ${BUN} --version`);
+}
+
+/** Whether node_modules holds every version that the lock file names; packages for other platforms may be missing. */
+function nodePackagesAreCurrent() {
+  const record = join(ROOT, "node_modules/.package-lock.json");
+  if (!existsSync(record)) return false;
+  const installed = JSON.parse(readFileSync(record, "utf8")).packages;
+  const locked = JSON.parse(readFileSync(join(ROOT, "package-lock.json"), "utf8")).packages;
+  return Object.entries(locked).every(([path, { version, optional }]) => {
+    if (path === "") return true;
+    const found = installed[path];
+    return found === undefined
+      ? optional === true
+      : found.version === version && existsSync(join(ROOT, path));
+  });
+}
+
+function bunVersion() {
+  return spawnSync(BUN, ["--version"], { encoding: "utf8" }).stdout?.trim();
+}
+
+function installDebianPackages(wanted) {
+  const missing = missingPackages(wanted);
+  if (missing.length === 0) return;
+  const command = `apt-get install -y --no-install-recommends ${missing.join(" ")}`;
+  if (!existsSync("/usr/bin/apt-get"))
+    throw new SetupError(`missing: ${missing.join(", ")}`, "install what goes by these names in Debian 12");
+  if (process.getuid() !== 0)
+    throw new SetupError("some Debian packages are missing", `run: sudo ${command}`);
+  say(`installing Debian packages: ${missing.join(" ")}`);
+  const undo = keepServicesDown();
+  try {
+    const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+    const hint = `see what apt-get said above, then try: ${command}`;
+    call("apt-get", ["update", "-q"], { env, hint });
+    // Our createcluster.conf stays while PostgreSQL is installed; the package's own comes beside it.
+    const keepOurs = ["-o", "Dpkg::Options::=--force-confold", "-o", "Dpkg::Use-Pty=0"];
+    call("apt-get", ["install", "-qy", "--no-install-recommends", ...keepOurs, ...missing], { env, hint });
+  } finally {
+    undo();
+  }
+}
+
+function missingPackages(wanted) {
+  if (wanted.length === 0) return [];
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: the placeholders are dpkg-query's.
+  const format = "${Package} ${db:Status-Status}\n";
+  const { stdout } = spawnSync("dpkg-query", ["-W", "-f", format, ...wanted], { encoding: "utf8" });
+  const present = new Set(
+    (stdout ?? "").split("\n").flatMap((line) => line.match(/^(\S+) installed$/)?.[1] ?? []),
+  );
+  return wanted.filter((name) => !present.has(name));
+}
+
+/**
+ * While packages are installed no service may start and no PostgreSQL cluster be made: the tests run
+ * servers of their own, and the machine stays as it was. Returns what takes this back.
+ */
+function keepServicesDown() {
+  const policy = "/usr/sbin/policy-rc.d";
+  const cluster = "/etc/postgresql-common/createcluster.conf";
+  const undo = [];
+  if (!existsSync(policy)) {
+    writeFileSync(policy, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
+    undo.push(() => rmSync(policy, { force: true }));
+  }
+  if (!existsSync(cluster)) {
+    mkdirSync(dirname(cluster), { recursive: true });
+    writeFileSync(cluster, "create_main_cluster = false\n");
+    const theirs = `${cluster}.dpkg-dist`;
+    undo.push(() => (existsSync(theirs) ? renameSync(theirs, cluster) : rmSync(cluster, { force: true })));
+  }
+  return () => {
+    for (const step of undo) step();
+  };
+}
+
+/** Runs a command to its end, its output on our stderr, so that stdout is the script's alone. */
+function call(command, args, { hint, ...options }) {
+  const { status, error } = spawnSync(command, args, { cwd: ROOT, stdio: ["ignore", 2, 2], ...options });
+  if (status === 0) return;
+  throw new SetupError(`${command} ${args[0]} failed${error ? `: ${error.message}` : ""}`, hint);
+}
+
+function run(script, args) {
+  const child = spawn(BUN, [join(ROOT, script), ...args], { cwd: ROOT, stdio: "inherit" });
+  // A Ctrl-C reaches the child as well; it ends itself, and we wait for it.
+  process.on("SIGINT", () => {});
+  process.on("SIGTERM", () => child.kill("SIGTERM"));
+  child.on("exit", (code, signal) => {
+    process.exitCode = code ?? 128 + constants.signals[signal];
+  });
+}
+
+function say(message) {
+  process.stderr.write(`setup: ${message}\n`);
+}
+
+try {
+  main(process.argv.slice(2));
+} catch (error) {
+  if (!(error instanceof SetupError)) throw error;
+  process.stderr.write(`error: ${error.message}\nhint: ${error.hint}\n`);
+  process.exitCode = 2;
+}

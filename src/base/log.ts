@@ -47,7 +47,7 @@ export function createLog({ format, level, write, clock = systemClock }: LogOpti
 
 function shownValue(value: string | number | boolean): string {
   const text = String(value);
-  return /^[^\s"=]+$/.test(text) ? text : JSON.stringify(text);
+  return /^[^\s"=\p{Cc}]+$/u.test(text) ? text : JSON.stringify(text);
 }
 
 /** A log that says nothing, for tests. */

@@ -4,7 +4,7 @@ import { systemClock } from "./clock.ts";
 export interface RetryPolicy {
   /** All tries together, the first included. Always bounded. */
   attempts: number;
-  /** The first pause; each next one is twice as long, with full jitter, up to `delayMsMax`. */
+  /** The first pause; each next one is twice as long, up to `delayMsMax`; a random half of it is left out. */
   delayMs: number;
   delayMsMax: number;
 }

@@ -5,7 +5,7 @@
 export class BufferPool {
   readonly bufferBytes: number;
   readonly #capacity: number;
-  #made = 0;
+  readonly #made = new Set<ArrayBufferLike>();
   readonly #free: Uint8Array[] = [];
   readonly #waiting: ((buffer: Uint8Array) => void)[] = [];
 
@@ -20,9 +20,10 @@ export class BufferPool {
     signal?.throwIfAborted();
     const free = this.#free.pop();
     if (free) return free;
-    if (this.#made < this.#capacity) {
-      this.#made++;
-      return new Uint8Array(this.bufferBytes);
+    if (this.#made.size < this.#capacity) {
+      const made = new Uint8Array(this.bufferBytes);
+      this.#made.add(made.buffer);
+      return made;
     }
     return new Promise((resolve, reject) => {
       const onAbort = () => {
@@ -40,6 +41,9 @@ export class BufferPool {
 
   /** Takes back the buffer that `view` looks into. The caller must not touch its bytes afterwards. */
   release(view: Uint8Array): void {
+    const isFree = this.#free.some((free) => free.buffer === view.buffer);
+    // A bug, and one that would let two holders write into the same memory unseen.
+    if (isFree || !this.#made.has(view.buffer)) throw new Error("released a buffer that is not out");
     const whole = new Uint8Array(view.buffer as ArrayBuffer, 0, this.bufferBytes);
     const next = this.#waiting.shift();
     if (next) next(whole);

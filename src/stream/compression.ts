@@ -7,8 +7,11 @@ import { zstdFrames } from "./zstd-frames.ts";
 
 export type CompressionAlgorithm = "zstd" | "gzip" | "none";
 
-/** Blocks that are worked on at the same time: one for every thread of the pool, and one to follow. */
-const JOBS_AT_ONCE: number = availableParallelism() + 1;
+/**
+ * Blocks that are worked on at the same time: one for every thread of the pool, and one to follow. Bounded
+ * because each of them takes memory; eight cores compress faster than PostgreSQL dumps.
+ */
+const JOBS_AT_ONCE: number = Math.min(availableParallelism(), 8) + 1;
 
 /** The buffers for a dump's blocks: those under work, one that is being filled, one that waits. */
 export function blockPool(): BufferPool {
@@ -20,8 +23,8 @@ const gzip = promisify(zlib.gzip);
 /**
  * Compresses each block on its own in the thread pool, several at once, and yields them in order: each is
  * a whole zstd frame or gzip member, and the concatenation is a file that `zstd -d` or `gzip -d` reads.
- * Each block goes back to `blocks` when it is done with. "none" hands the blocks on: then they are the
- * reader's to release.
+ * Each block goes back to `blocks` when it is done with, whatever happens; what is yielded is the reader's
+ * to keep. An empty source gives one empty frame or member: those tools refuse an empty file.
  */
 export async function* compress(
   source: AsyncIterable<Uint8Array>,
@@ -29,7 +32,17 @@ export async function* compress(
   blocks: BufferPool,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const compressBlock = blockCompressor(settings);
-  yield* inOrder(source, (block) => compressBlock(block).finally(() => blocks.release(block)));
+  let isEmpty = true;
+  const compressed = inOrder(source, async (block) => {
+    isEmpty = false;
+    try {
+      return await compressBlock(block);
+    } finally {
+      blocks.release(block);
+    }
+  });
+  yield* compressed;
+  if (isEmpty && settings.algorithm !== "none") yield await compressBlock(new Uint8Array());
 }
 
 function blockCompressor({ algorithm, level }: { algorithm: CompressionAlgorithm; level: number }) {
@@ -90,6 +103,8 @@ async function* gunzip(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8A
     await feeding;
   } finally {
     stream.destroy();
+    // The source is closed when this returns, as with any generator.
+    await feeding.catch(() => {});
   }
 }
 

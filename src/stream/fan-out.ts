@@ -1,3 +1,4 @@
+import { unlessAborted } from "../base/abort.ts";
 import type { Clock } from "../base/clock.ts";
 import { BufferPool } from "./buffer-pool.ts";
 import type { Part } from "./part.ts";
@@ -9,9 +10,12 @@ export interface Sink<T> {
   name: string;
   /** Bytes per second under which it is dropped while it holds the source back; 0: never. */
   minRate: number;
-  /** No byte taken for this long, with bytes waiting, drops it. */
+  /** No byte taken for this long, with bytes waiting or the end to be confirmed, drops it; 0: never. */
   stallTimeoutMs: number;
-  /** Must release every part that it pulls, and reject soon after the signal aborts. */
+  /**
+   * Must read the body to its end before it resolves, release every part that it pulls exactly once, and
+   * settle soon after the signal aborts. Resolving earlier counts as a failure.
+   */
   store(body: AsyncIterable<Part>, signal: AbortSignal, onProgress: (bytes: number) => void): Promise<T>;
 }
 
@@ -57,18 +61,23 @@ export class NoSinkLeftError extends Error {
 
 /**
  * Opens the source, reads it once and feeds every sink with the same parts. A sink that fails, stalls or
- * is too slow is dropped and the others go on. The source is handed a signal that ends it early. An error of the source reaches every sink as the end of its body, so
- * none commits, and is thrown once all of them have settled. Throws `NoSinkLeftError` when the last sink
- * is gone, and ends the source.
+ * is too slow is dropped and the others go on. The source is handed a signal that ends it early. An error
+ * of the source reaches every sink in place of its body's end, so none commits, and is thrown once all of
+ * them have settled. Throws `NoSinkLeftError` when the last sink is gone, and ends the source.
+ *
+ * An aborted signal is thrown as its reason. When it aborts after the source has ended, some sinks may
+ * have stored the object all the same: `onOutcome` has told of them.
  *
  * `minRate` and a projected delay never drop the last sink (a slow backup beats none); a stall, and
- * passing `maxDurationMs` in fact, do.
+ * passing `maxDurationMs` in fact, do. Once the source has ended only a stall does.
  */
 export async function fanOut<T>(
   open: (signal: AbortSignal) => AsyncIterable<Uint8Array>,
   sinks: readonly Sink<T>[],
   options: FanOutOptions,
 ): Promise<SinkOutcome<T>[]> {
+  options.signal.throwIfAborted();
+  if (sinks.length === 0) throw new NoSinkLeftError([]);
   return new FanOut(sinks, options).feed(open);
 }
 
@@ -77,8 +86,9 @@ interface Lane<T> {
   sink: Sink<T>;
   queue: PartQueue;
   abort: AbortController;
+  /** Set when it is dropped; its outcome once it has settled, unless it has stored all the same. */
+  dropped: { name: string; state: "slow" | "stalled"; error: Error } | undefined;
   outcome: SinkOutcome<T> | undefined;
-  done: Promise<void>;
   /** Bytes that were put before it, and bytes that it took. */
   pushedBytes: number;
   bytes: number;
@@ -89,37 +99,47 @@ interface Lane<T> {
 class FanOut<T> {
   readonly #lanes: Lane<T>[];
   readonly #options: FanOutOptions;
-  readonly #pool: BufferPool;
+  readonly #pool: WatchedPool;
   readonly #startedAtMs: number;
   /** Aborted when no sink is left, so that a source that waits is ended. */
   readonly #noneLeft = new AbortController();
-  /** Since when the source waits for a free part; undefined while it does not. */
-  #waitingSinceMs: number | undefined;
   #sourceEnded = false;
 
   constructor(sinks: readonly Sink<T>[], options: FanOutOptions) {
     this.#options = options;
-    this.#pool = new WatchedPool(options.partBytes, options.partsAhead, (waiting) => {
-      this.#waitingSinceMs = waiting ? options.clock.monotonicMs() : undefined;
-    });
-    this.#startedAtMs = options.clock.monotonicMs();
-    this.#lanes = sinks.map((sink) => this.#start(sink));
+    this.#pool = new WatchedPool(options.partBytes, options.partsAhead, options.clock);
+    const now = options.clock.monotonicMs();
+    this.#startedAtMs = now;
+    this.#lanes = sinks.map((sink) => ({
+      sink,
+      queue: new PartQueue(),
+      abort: new AbortController(),
+      dropped: undefined,
+      outcome: undefined,
+      pushedBytes: 0,
+      bytes: 0,
+      progressAtMs: now,
+      window: { sinceMs: now, bytes: 0, heldBackMs: 0 },
+    }));
   }
 
   async feed(open: (signal: AbortSignal) => AsyncIterable<Uint8Array>): Promise<SinkOutcome<T>[]> {
     const watching = new AbortController();
     const watch = this.#watch(watching.signal).catch(() => {});
+    const settled = Promise.all(this.#lanes.map((lane) => this.#run(lane)));
     const signal = AbortSignal.any([this.#options.signal, this.#noneLeft.signal]);
     try {
       await this.#deliver(open(signal), signal);
       this.#sourceEnded = true;
       for (const lane of this.#lanes) lane.queue.end();
-      await Promise.race([this.#settled(), rejectedWhenAborted(this.#options.signal)]);
+      await unlessAborted(settled, this.#options.signal);
     } catch (error) {
-      for (const lane of this.#lanes) lane.queue.fail(error);
-      for (const lane of this.#lanes) lane.abort.abort(error);
-      await this.#settled();
-      if (!this.#noneLeft.signal.aborted) throw error;
+      // Asked before the lanes are ended, which leaves none in any case.
+      const isForLackOfSinks = this.#noneLeft.signal.aborted;
+      const cause = this.#options.signal.aborted ? this.#options.signal.reason : error;
+      for (const lane of this.#lanes) this.#end(lane, cause);
+      await settled;
+      if (!isForLackOfSinks || this.#options.signal.aborted) throw cause;
     } finally {
       watching.abort();
       await watch;
@@ -145,67 +165,74 @@ class FanOut<T> {
     signal.throwIfAborted();
   }
 
-  async #settled(): Promise<void> {
-    await Promise.all(this.#lanes.map((lane) => lane.done));
-  }
-
+  /** Those that still take the stream. */
   #live(): Lane<T>[] {
-    return this.#lanes.filter((lane) => lane.outcome === undefined);
+    return this.#lanes.filter((lane) => !lane.outcome && !lane.dropped);
   }
 
-  #start(sink: Sink<T>): Lane<T> {
-    const now = this.#options.clock.monotonicMs();
-    const lane: Lane<T> = {
-      sink,
-      queue: new PartQueue(),
-      abort: new AbortController(),
-      outcome: undefined,
-      done: Promise.resolve(),
-      pushedBytes: 0,
-      bytes: 0,
-      progressAtMs: now,
-      window: { sinceMs: now, bytes: 0, heldBackMs: 0 },
-    };
-    const onProgress = (bytes: number) => {
-      lane.bytes += bytes;
-      lane.window.bytes += bytes;
-      lane.progressAtMs = this.#options.clock.monotonicMs();
-      this.#options.onProgress?.(sink.name, lane.bytes);
-    };
-    lane.done = sink.store(lane.queue, lane.abort.signal, onProgress).then(
-      (value) => this.#settle(lane, { name: sink.name, state: "stored", value }),
-      (error) => this.#settle(lane, { name: sink.name, state: "failed", error }),
-    );
-    return lane;
-  }
-
-  /** The first outcome counts: a lane that was dropped has its own before its put rejects. */
-  #settle(lane: Lane<T>, outcome: SinkOutcome<T>): void {
-    if (lane.outcome === undefined) {
-      lane.outcome = outcome;
-      this.#options.onOutcome?.(outcome);
+  async #run(lane: Lane<T>): Promise<void> {
+    const { name } = lane.sink;
+    try {
+      const value = await lane.sink.store(lane.queue, lane.abort.signal, (bytes) =>
+        this.#progress(lane, bytes),
+      );
+      if (!lane.queue.isRead) throw new Error("ended before the stream did");
+      lane.outcome = { name, state: "stored", value };
+    } catch (error) {
+      lane.outcome = lane.dropped ?? { name, state: "failed", error };
     }
-    lane.queue.discard();
-    if (this.#live().length === 0 && !this.#sourceEnded) this.#noneLeft.abort(new NoSinkLeftError([]));
+    lane.queue.fail(new Error("its sink has settled"));
+    this.#endSourceIfNoneLeft();
+    this.#options.onOutcome?.(lane.outcome);
+  }
+
+  #progress(lane: Lane<T>, bytes: number): void {
+    lane.bytes += bytes;
+    lane.window.bytes += bytes;
+    lane.progressAtMs = this.#options.clock.monotonicMs();
+    this.#options.onProgress?.(lane.sink.name, lane.bytes);
   }
 
   #drop(lane: Lane<T>, state: "slow" | "stalled", why: string): void {
     const error = new Error(why);
-    this.#settle(lane, { name: lane.sink.name, state, error });
+    lane.dropped = { name: lane.sink.name, state, error };
+    this.#end(lane, error);
+    this.#endSourceIfNoneLeft();
+  }
+
+  /** A sink that waits for its body learns it there, one that works learns it from its signal. */
+  #end(lane: Lane<T>, error: unknown): void {
+    lane.queue.fail(error);
     lane.abort.abort(error);
+  }
+
+  #endSourceIfNoneLeft(): void {
+    if (this.#live().length === 0 && !this.#sourceEnded) this.#noneLeft.abort(new NoSinkLeftError([]));
   }
 
   async #watch(signal: AbortSignal): Promise<void> {
     const tickMs = this.#options.tickMs ?? TICK_MS;
+    let waitedMs = 0;
     for (;;) {
       await this.#options.clock.sleep(tickMs, signal);
       const now = this.#options.clock.monotonicMs();
-      for (const lane of this.#live()) this.#judge(lane, now, tickMs);
+      const heldBackMs = this.#pool.waitedMs - waitedMs;
+      waitedMs += heldBackMs;
+      for (const lane of this.#laggards()) lane.window.heldBackMs += heldBackMs;
+      for (const lane of this.#live()) this.#judge(lane, now);
     }
   }
 
-  #judge(lane: Lane<T>, now: number, tickMs: number): void {
+  /** Those that have most of the stream before them: whatever time the source waits, it waits for them. */
+  #laggards(): Lane<T>[] {
+    const live = this.#live();
+    const leastBytes = Math.min(...live.map((lane) => lane.bytes));
+    return live.filter((lane) => lane.bytes === leastBytes);
+  }
+
+  #judge(lane: Lane<T>, now: number): void {
     const { sink, window } = lane;
+    const { maxDurationMs, rateWindowMs = RATE_WINDOW_MS } = this.#options;
     if (lane.bytes >= lane.pushedBytes && !this.#sourceEnded) {
       // Nothing to do is not a stall: the time counts from when it has something.
       lane.progressAtMs = now;
@@ -213,24 +240,17 @@ class FanOut<T> {
       this.#drop(lane, "stalled", `took no byte for ${seconds(sink.stallTimeoutMs)}`);
       return;
     }
-    if (this.#isWaitingFor(lane, now, tickMs)) window.heldBackMs += tickMs;
+    if (this.#sourceEnded) return;
     const elapsedMs = now - this.#startedAtMs;
     const windowMs = now - window.sinceMs;
-    const isLast = this.#live().length === 1;
-    if (
-      this.#options.maxDurationMs > 0 &&
-      elapsedMs > this.#options.maxDurationMs &&
-      window.heldBackMs > windowMs / 2
-    ) {
-      this.#drop(
-        lane,
-        "slow",
-        `held the dump back past dump.max_duration (${seconds(this.#options.maxDurationMs)})`,
-      );
+    const holdsBack = window.heldBackMs > windowMs * HELD_BACK_SHARE;
+    if (maxDurationMs > 0 && elapsedMs > maxDurationMs && holdsBack) {
+      const why = `held the dump back past dump.max_duration (${seconds(maxDurationMs)})`;
+      this.#drop(lane, "slow", why);
       return;
     }
-    if (windowMs < (this.#options.rateWindowMs ?? RATE_WINDOW_MS)) return;
-    if (window.heldBackMs > windowMs * HELD_BACK_SHARE && !isLast) {
+    if (windowMs < rateWindowMs) return;
+    if (holdsBack && this.#live().length > 1) {
       const rate = (window.bytes / windowMs) * 1000;
       const why =
         rate < sink.minRate
@@ -239,12 +259,6 @@ class FanOut<T> {
       if (why) this.#drop(lane, "slow", why);
     }
     lane.window = { sinceMs: now, bytes: 0, heldBackMs: 0 };
-  }
-
-  /** The source has waited since the last tick, and no live lane has more of it before it than this one. */
-  #isWaitingFor(lane: Lane<T>, now: number, tickMs: number): boolean {
-    if (this.#waitingSinceMs === undefined || now - this.#waitingSinceMs < tickMs / 2) return false;
-    return lane.bytes <= Math.min(...this.#live().map((other) => other.bytes));
   }
 
   #projectedDelay(elapsedMs: number): string | undefined {
@@ -257,28 +271,31 @@ class FanOut<T> {
   }
 }
 
-function rejectedWhenAborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    if (signal.aborted) reject(signal.reason);
-    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-  });
-}
-
-/** Tells when somebody begins and ends to wait for a free buffer. */
+/** Tells how long its users have waited for a free buffer. */
 class WatchedPool extends BufferPool {
-  readonly #onWait: (waiting: boolean) => void;
+  readonly #clock: Clock;
+  #waitedMs = 0;
+  #waitingSinceMs: number | undefined;
 
-  constructor(bufferBytes: number, capacity: number, onWait: (waiting: boolean) => void) {
+  constructor(bufferBytes: number, capacity: number, clock: Clock) {
     super(bufferBytes, capacity);
-    this.#onWait = onWait;
+    this.#clock = clock;
+  }
+
+  /** All waits together, the one that is under way included. */
+  get waitedMs(): number {
+    const underWayMs =
+      this.#waitingSinceMs === undefined ? 0 : this.#clock.monotonicMs() - this.#waitingSinceMs;
+    return this.#waitedMs + underWayMs;
   }
 
   override async acquire(signal?: AbortSignal): Promise<Uint8Array> {
-    this.#onWait(true);
+    this.#waitingSinceMs = this.#clock.monotonicMs();
     try {
       return await super.acquire(signal);
     } finally {
-      this.#onWait(false);
+      this.#waitedMs = this.waitedMs;
+      this.#waitingSinceMs = undefined;
     }
   }
 }

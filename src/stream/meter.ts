@@ -1,4 +1,6 @@
 import { createHash } from "node:crypto";
+import { setImmediate } from "node:timers/promises";
+import { MIB } from "../base/limits.ts";
 
 /** What passed by: the byte count grows while it runs, the hash is there after a normal end. */
 export interface Meter {
@@ -11,14 +13,22 @@ export function newMeter(): Meter {
   return { bytes: 0, sha256: undefined };
 }
 
-/** Hands the source on unchanged while `meter` counts and hashes it. */
+/** Hands the source on unchanged while `meter` counts and hashes it. Lets the event loop turn after each MiB. */
 export async function* metered(
   source: AsyncIterable<Uint8Array>,
   meter: Meter,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const hash = createHash("sha256");
+  let bytesThisTurn = 0;
   for await (const chunk of source) {
-    hash.update(chunk);
+    for (let at = 0; at < chunk.length; at += MIB) {
+      const piece = chunk.subarray(at, at + MIB);
+      hash.update(piece);
+      bytesThisTurn += piece.length;
+      if (bytesThisTurn < MIB) continue;
+      await setImmediate();
+      bytesThisTurn = 0;
+    }
     meter.bytes += chunk.length;
     yield chunk;
   }

@@ -2,16 +2,22 @@ import type { Part } from "./part.ts";
 
 /**
  * The parts on their way to one sink. It is bounded by the pool that the parts come from, not by itself.
- * One reader. A part that the reader has not pulled when the queue is discarded is released here.
+ * One reader. A part that the reader has not pulled when the queue fails, or when the reader leaves, is
+ * released here, and so is any that still comes.
  */
 export class PartQueue implements AsyncIterable<Part> {
   readonly #waiting: Part[] = [];
   #end: { error: unknown } | "normal" | undefined;
-  #isDiscarded = false;
+  #isRead = false;
   #wake: (() => void) | undefined;
 
+  /** The reader has seen the normal end. */
+  get isRead(): boolean {
+    return this.#isRead;
+  }
+
   push(part: Part): void {
-    if (this.#isDiscarded) {
+    if (this.#end) {
       part.release();
       return;
     }
@@ -25,35 +31,32 @@ export class PartQueue implements AsyncIterable<Part> {
     this.#wake?.();
   }
 
-  /** The reader gets this error instead of a next part. */
+  /** The reader gets this error instead of a next part or of the end. */
   fail(error: unknown): void {
     this.#end = { error };
-    this.#release();
+    for (const part of this.#waiting.splice(0)) part.release();
     this.#wake?.();
   }
 
-  /** The reader is gone: whatever waits or still comes is released at once. */
-  discard(): void {
-    this.#isDiscarded = true;
-    this.#release();
-  }
-
   async *[Symbol.asyncIterator](): AsyncGenerator<Part, void, undefined> {
-    for (;;) {
-      const part = this.#waiting.shift();
-      if (part) {
-        yield part;
-        continue;
+    try {
+      for (;;) {
+        const part = this.#waiting.shift();
+        if (part) {
+          yield part;
+          continue;
+        }
+        if (this.#end === "normal") {
+          this.#isRead = true;
+          return;
+        }
+        if (this.#end) throw this.#end.error;
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
       }
-      if (this.#end === "normal") return;
-      if (this.#end) throw this.#end.error;
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
+    } finally {
+      this.fail(new Error("the reader has left"));
     }
-  }
-
-  #release(): void {
-    for (const part of this.#waiting.splice(0)) part.release();
   }
 }

@@ -1,63 +1,49 @@
-import { dlopen, FFIType, ptr, read as readMemory } from "bun:ffi";
-import { closeSync } from "node:fs";
+import { dlopen, FFIType, ptr } from "bun:ffi";
+import { closeSync, readSync, writeSync } from "node:fs";
+import { setImmediate } from "node:timers/promises";
 import type { Clock } from "../base/clock.ts";
 import { MIB } from "../base/limits.ts";
 
-/*
- * Why not the runtime's own `stdout: "pipe"`: it hands on a dump in pieces of about 13 KB, which costs
- * 1.3 s of CPU a GB. A pipe of 1 MiB that is read in few large reads costs a third of that. The reads do
- * not block, and where nothing is there they come again after a short pause: a blocking read would hold
- * one of the pool's few threads, which compression needs.
- */
 const libc = dlopen("libc.so.6", {
   pipe2: { args: [FFIType.ptr, FFIType.i32], returns: FFIType.i32 },
   fcntl: { args: [FFIType.i32, FFIType.i32, FFIType.i32], returns: FFIType.i32 },
-  read: { args: [FFIType.i32, FFIType.ptr, FFIType.u64], returns: FFIType.i64 },
-  __errno_location: { args: [], returns: FFIType.ptr },
 }).symbols;
 
 const O_CLOEXEC = 0o2000000;
 const O_NONBLOCK = 0o4000;
 const F_SETFL = 4;
 const F_SETPIPE_SZ = 1031;
-const EAGAIN = 11;
-const EINTR = 4;
 const PAUSE_MS_MIN = 1;
 const PAUSE_MS_MAX = 16;
 
-export interface Pipe {
+/**
+ * A pipe to or from a child; our end does not block, the child's does.
+ *
+ * Why not the runtime's own: its `stdout: "pipe"` hands on a dump in pieces of about 13 KB, which costs
+ * 1.3 s of CPU a GB, and its stdin says nothing of writes after the child has closed it. A pipe of 1 MiB
+ * that is read in few large reads costs a third of that. Where nothing can be read or written it is tried
+ * again after a short pause: a blocking call would hold one of the pool's few threads, which compression
+ * needs.
+ */
+export class Pipe {
   /** For the child; close it in this process once the child has it. */
-  writeFd: number;
-  closeWriter(): void;
-  reader: PipeReader;
-}
-
-/** A pipe whose reading end does not block. The kernel gives 1 MiB where the user's quota allows it. */
-export function openPipe(clock: Clock): Pipe {
-  const fds = new Int32Array(2);
-  if (libc.pipe2(ptr(fds), O_CLOEXEC) !== 0) throw new Error("pipe2 failed: too many open files");
-  const [readFd, writeFd] = [fds[0] as number, fds[1] as number];
-  libc.fcntl(readFd, F_SETPIPE_SZ, MIB);
-  libc.fcntl(readFd, F_SETFL, O_NONBLOCK);
-  let open = true;
-  return {
-    writeFd,
-    closeWriter: () => {
-      if (open) closeSync(writeFd);
-      open = false;
-    },
-    reader: new PipeReader(readFd, clock),
-  };
-}
-
-export class PipeReader {
+  readonly childFd: number;
   readonly #fd: number;
   readonly #clock: Clock;
-  #open = true;
+  readonly #open: Set<number>;
+  #bytesThisTurn = 0;
 
-  constructor(fd: number, clock: Clock) {
-    this.#fd = fd;
+  /** The kernel gives it 1 MiB where the user's quota allows that. */
+  constructor(use: "read" | "write", clock: Clock) {
+    const fds = new Int32Array(2);
+    if (libc.pipe2(ptr(fds), O_CLOEXEC) !== 0) throw new Error("pipe2 failed: too many open files");
+    const [readFd, writeFd] = [fds[0] as number, fds[1] as number];
+    this.#fd = use === "read" ? readFd : writeFd;
+    this.childFd = use === "read" ? writeFd : readFd;
+    this.#open = new Set([readFd, writeFd]);
     this.#clock = clock;
+    libc.fcntl(readFd, F_SETPIPE_SZ, MIB);
+    libc.fcntl(this.#fd, F_SETFL, O_NONBLOCK);
   }
 
   /**
@@ -66,29 +52,52 @@ export class PipeReader {
    */
   async fill(buffer: Uint8Array, signal: AbortSignal, onBytes: () => void): Promise<number> {
     let filled = 0;
-    let pauseMs = PAUSE_MS_MIN;
     while (filled < buffer.length) {
-      signal.throwIfAborted();
-      const count = Number(libc.read(this.#fd, ptr(buffer, filled), buffer.length - filled));
-      if (count === 0) break;
-      if (count > 0) {
-        filled += count;
-        pauseMs = PAUSE_MS_MIN;
-        onBytes();
-        continue;
-      }
-      const errno = readMemory.i32(
-        libc.__errno_location() as NonNullable<ReturnType<typeof libc.__errno_location>>,
+      const count = await this.#transfer(signal, () =>
+        readSync(this.#fd, buffer, filled, buffer.length - filled, null),
       );
-      if (errno !== EAGAIN && errno !== EINTR) throw new Error(`read from a pipe failed: errno ${errno}`);
-      await this.#clock.sleep(pauseMs, signal);
-      pauseMs = Math.min(PAUSE_MS_MAX, pauseMs * 2);
+      if (count === 0) break;
+      filled += count;
+      onBytes();
     }
     return filled;
   }
 
+  /** Resolves when the pipe has taken all bytes. Rejects with code `EPIPE` when nobody reads them. */
+  async write(bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+    for (let written = 0; written < bytes.length; ) {
+      written += await this.#transfer(signal, () => writeSync(this.#fd, bytes, written));
+    }
+  }
+
+  closeChildEnd(): void {
+    if (this.#open.delete(this.childFd)) closeSync(this.childFd);
+  }
+
+  /** Closes both ends, as far as they are open. */
   close(): void {
-    if (this.#open) closeSync(this.#fd);
-    this.#open = false;
+    this.closeChildEnd();
+    if (this.#open.delete(this.#fd)) closeSync(this.#fd);
+  }
+
+  async #transfer(signal: AbortSignal, call: () => number): Promise<number> {
+    for (let pauseMs = PAUSE_MS_MIN; ; pauseMs = Math.min(PAUSE_MS_MAX, pauseMs * 2)) {
+      signal.throwIfAborted();
+      try {
+        const count = call();
+        this.#bytesThisTurn += count;
+        // With a child as fast as we are no call ever has to pause, and timers would starve.
+        if (this.#bytesThisTurn >= MIB) {
+          await setImmediate();
+          this.#bytesThisTurn = 0;
+        }
+        return count;
+      } catch (error) {
+        const { code } = error as { code?: string };
+        if (code !== "EAGAIN" && code !== "EINTR") throw error;
+      }
+      await this.#clock.sleep(pauseMs, signal);
+      this.#bytesThisTurn = 0;
+    }
   }
 }

@@ -1,9 +1,10 @@
 import type { Subprocess } from "bun";
+import { unlessAborted } from "../base/abort.ts";
 import type { Clock } from "../base/clock.ts";
 import { systemClock } from "../base/clock.ts";
 import { BLOCK_BYTES, STDERR_TAIL_BYTES } from "../base/limits.ts";
 import { BufferPool } from "./buffer-pool.ts";
-import { openPipe } from "./pipe.ts";
+import { Pipe } from "./pipe.ts";
 
 export interface ChildOptions {
   /** Program and arguments. Never a secret: every user of the machine can read them. */
@@ -14,7 +15,7 @@ export interface ChildOptions {
   /** -20 to 19. */
   nice?: number;
   ioClass?: "idle" | "best-effort" | "none";
-  /** No byte for this long, while we wait for one, ends the child; 0: never. */
+  /** `readChild` only: no byte, or no end, for this long, while we wait for one, ends the child; 0: never. */
   stallTimeoutMs?: number;
   clock?: Clock;
 }
@@ -45,64 +46,81 @@ export class ChildError extends Error {
 
 /** How long a child may take to end after SIGTERM before SIGKILL. */
 const KILL_GRACE_MS = 5_000;
+/** How long the end of stderr is waited for after a child's end: what it started may hold it open. */
+const STDERR_GRACE_MS = 1_000;
 
 /**
  * The stdout of a child in blocks of `blocks.bufferBytes` bytes, the last one shorter. End of stream
  * means success: it throws `ChildError` before it returns unless the child exits with 0. Each block is
- * the reader's until it calls `blocks.release`. Leaving the loop early ends the child.
+ * the reader's until it calls `blocks.release`. Leaving the loop early ends the child. An aborted signal
+ * ends the child too and its reason is thrown.
  */
 export async function* readChild(
   options: ChildOptions,
   blocks: BufferPool = new BufferPool(BLOCK_BYTES, 4),
   onExit?: (result: { stderrTail: string }) => void,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const clock = options.clock ?? systemClock;
-  const pipe = openPipe(clock);
-  const child = new Child(options, { stdin: "ignore", stdout: pipe.writeFd }, () => pipe.closeWriter());
+  options.signal?.throwIfAborted();
+  const pipe = new Pipe("read", options.clock ?? systemClock);
+  let child: Child | undefined;
   try {
-    for (;;) {
-      const buffer = await blocks.acquire(child.signal);
-      let filled = 0;
-      try {
-        child.watchStall(true);
-        filled = await pipe.reader.fill(buffer, child.signal, () => child.noteProgress());
-      } finally {
-        child.watchStall(false);
-        if (filled === 0) blocks.release(buffer);
-      }
-      if (filled === 0) break;
-      yield buffer.subarray(0, filled);
-      if (filled < buffer.length) break;
+    child = new Child(options, { stdin: "ignore", stdout: pipe.childFd });
+    pipe.closeChildEnd();
+    for (let isAtEnd = false; !isAtEnd; ) {
+      const block = await nextBlock(child, pipe, blocks);
+      isAtEnd = block.length < blocks.bufferBytes;
+      if (block.length > 0) yield block;
     }
+    child.watchStall(true);
+    // On a line of its own: without onExit an optional call would not evaluate its argument.
     const result = await child.success();
     onExit?.(result);
   } catch (error) {
-    throw await child.explain(error);
+    throw (await child?.explain(error)) ?? error;
   } finally {
-    pipe.reader.close();
-    await child.end();
+    pipe.close();
+    await child?.end();
+  }
+}
+
+/** Shorter than a whole buffer, and perhaps empty, only at the end of the stream. */
+async function nextBlock(child: Child, pipe: Pipe, blocks: BufferPool): Promise<Uint8Array> {
+  const buffer = await blocks.acquire(child.signal);
+  let filled = 0;
+  try {
+    child.watchStall(true);
+    filled = await pipe.fill(buffer, child.signal, () => child.noteProgress());
+    return buffer.subarray(0, filled);
+  } finally {
+    child.watchStall(false);
+    if (filled === 0) blocks.release(buffer);
   }
 }
 
 /**
  * Feeds a child's stdin, collecting its stdout. A child that closes its stdin early and exits with 0 is
  * content (pg_restore with a selection): that is success, and the source is left where it is. Any other
- * end throws `ChildError`; an error of the source ends the child and is thrown as it is.
+ * end throws `ChildError`; an error of the source ends the child and is thrown as it is, and so is the
+ * reason of an aborted signal.
  */
 export async function feedChild(
   options: ChildOptions,
   source: AsyncIterable<Uint8Array>,
 ): Promise<ChildResult> {
-  const child = new Child(options, { stdin: "pipe", stdout: "pipe" });
-  const stdout = collect(child.process.stdout as ReadableStream<Uint8Array>);
+  options.signal?.throwIfAborted();
+  const pipe = new Pipe("write", options.clock ?? systemClock);
+  let child: Child | undefined;
   try {
-    await feed(child, source);
-    const { stderrTail } = await child.success();
-    return { stdout: await stdout, stderrTail };
+    child = new Child(options, { stdin: pipe.childFd, stdout: "pipe" });
+    pipe.closeChildEnd();
+    await feed(child, pipe, source);
+    pipe.close();
+    return await child.success();
   } catch (error) {
-    throw await child.explain(error);
+    throw (await child?.explain(error)) ?? error;
   } finally {
-    await child.end();
+    pipe.close();
+    await child?.end();
   }
 }
 
@@ -111,28 +129,17 @@ export async function runChild(options: ChildOptions): Promise<ChildResult> {
   return feedChild(options, (async function* () {})());
 }
 
-async function feed(child: Child, source: AsyncIterable<Uint8Array>): Promise<void> {
-  const stdin = child.process.stdin as import("bun").FileSink;
-  let closedByChild = false;
-  const exited = child.process.exited.then(() => {
-    closedByChild = true;
-  });
-  try {
-    for await (const chunk of source) {
+async function feed(child: Child, stdin: Pipe, source: AsyncIterable<Uint8Array>): Promise<void> {
+  const signal = AbortSignal.any([child.signal, child.exited]);
+  for await (const chunk of source) {
+    try {
+      await stdin.write(chunk, signal);
+    } catch (error) {
       child.signal.throwIfAborted();
-      stdin.write(chunk);
-      await Promise.race([stdin.flush(), exited, child.aborted]);
-      if (closedByChild) return;
+      if (child.exited.aborted || (error as { code?: string }).code === "EPIPE") return;
+      throw error;
     }
-  } catch (error) {
-    if ((error as { code?: string }).code !== "EPIPE") throw error;
-    return;
   }
-  await Promise.race([Promise.resolve(stdin.end()).catch(() => {}), exited, child.aborted]);
-}
-
-async function collect(stream: ReadableStream<Uint8Array>): Promise<string> {
-  return new Response(stream).text();
 }
 
 /** A running child: its end, the tail of its stderr, and every way to end it. */
@@ -140,21 +147,17 @@ class Child {
   readonly process: Subprocess;
   /** Aborted by the caller's signal or by a stall. */
   readonly signal: AbortSignal;
-  /** Never resolves; rejects when the signal aborts. */
-  readonly aborted: Promise<never>;
+  readonly #exited = new AbortController();
   readonly #name: string;
-  readonly #stderr: Promise<string>;
+  readonly #stdout: Collected | undefined;
+  readonly #stderr: Collected;
   readonly #stall = new AbortController();
   readonly #stallTimeoutMs: number;
   readonly #clock: Clock;
   #stallTimer: AbortController | undefined;
   #progressAtMs = 0;
 
-  constructor(
-    options: ChildOptions,
-    stdio: { stdin: "ignore" | "pipe"; stdout: number | "pipe" },
-    onSpawned?: () => void,
-  ) {
+  constructor(options: ChildOptions, stdio: { stdin: "ignore" | number; stdout: number | "pipe" }) {
     this.#name = options.argv[0]?.split("/").at(-1) ?? "child";
     this.#stallTimeoutMs = options.stallTimeoutMs ?? 0;
     this.#clock = options.clock ?? systemClock;
@@ -165,6 +168,7 @@ class Child {
         stdin: stdio.stdin,
         stdout: stdio.stdout,
         stderr: "pipe",
+        onExit: () => this.#exited.abort(),
       });
     } catch (error) {
       throw new ChildError(`${this.#name} could not be started: ${(error as Error).message}`, {
@@ -172,15 +176,15 @@ class Child {
         signalName: null,
         stderrTail: "",
       });
-    } finally {
-      onSpawned?.();
     }
-    this.#stderr = tailOf(this.process.stderr as ReadableStream<Uint8Array>);
-    this.aborted = new Promise((_, reject) => {
-      if (this.signal.aborted) reject(this.signal.reason);
-      this.signal.addEventListener("abort", () => reject(this.signal.reason), { once: true });
-    });
-    this.aborted.catch(() => {});
+    const { stdout, stderr } = this.process;
+    if (stdout instanceof ReadableStream) this.#stdout = new Collected(stdout, Number.POSITIVE_INFINITY);
+    this.#stderr = new Collected(stderr as ReadableStream<Uint8Array>, STDERR_TAIL_BYTES);
+  }
+
+  /** Aborted when the child is gone. */
+  get exited(): AbortSignal {
+    return this.#exited.signal;
   }
 
   noteProgress(): void {
@@ -207,45 +211,51 @@ class Child {
     this.#stall.abort(new StallError(`${this.#name} sent no byte for ${this.#stallTimeoutMs / 1000} s`));
   }
 
-  async success(): Promise<{ stderrTail: string }> {
-    const exitCode = await Promise.race([this.process.exited, this.aborted]);
-    const stderrTail = await this.#stderr;
-    if (exitCode === 0) return { stderrTail };
-    throw this.#failure(stderrTail);
-  }
-
-  /** What really went wrong: the child's own end tells more than the pipe that broke because of it. */
-  async explain(error: unknown): Promise<unknown> {
-    if (error instanceof ChildError) return error;
-    await this.end();
-    const stderrTail = await this.#stderr;
-    if (error instanceof StallError)
-      return new ChildError(error.message, { exitCode: null, signalName: null, stderrTail });
-    return error;
-  }
-
-  #failure(stderrTail: string): ChildError {
+  /** Waits for the child's end and throws `ChildError` unless its exit code is 0. */
+  async success(): Promise<ChildResult> {
+    await unlessAborted(this.process.exited, this.signal);
+    const stderrTail = await this.#stderrTail();
     const { exitCode, signalCode } = this.process;
+    if (exitCode === 0) {
+      if (this.#stdout) await unlessAborted(this.#stdout.ended, this.signal);
+      return { stdout: this.#stdout?.text() ?? "", stderrTail };
+    }
     const how = signalCode ? `was killed by ${signalCode}` : `ended with exit code ${exitCode}`;
-    return new ChildError(`${this.#name} ${how}`, {
-      exitCode,
-      signalName: signalCode === null ? null : String(signalCode),
-      stderrTail,
-    });
+    const signalName = signalCode === null ? null : String(signalCode);
+    throw new ChildError(`${this.#name} ${how}`, { exitCode, signalName, stderrTail });
   }
 
-  /** Ends the child if it still runs: SIGTERM, then SIGKILL. Resolves when it is gone. */
+  /** Ends the child. A stall becomes a `ChildError`; any other error stays what it is. */
+  async explain(error: unknown): Promise<unknown> {
+    await this.#kill();
+    if (!(error instanceof StallError)) return error;
+    const stderrTail = await this.#stderrTail();
+    return new ChildError(error.message, { exitCode: null, signalName: null, stderrTail });
+  }
+
+  /** Ends the child if it still runs, and lets go of its output. Resolves when it is gone. */
   async end(): Promise<void> {
+    await this.#kill();
+    await Promise.all([this.#stdout?.cancel(), this.#stderr.cancel()]);
+  }
+
+  /** SIGTERM, then SIGKILL. */
+  async #kill(): Promise<void> {
     this.watchStall(false);
-    if (this.process.exitCode !== null || this.process.signalCode !== null) return;
+    if (this.exited.aborted) return;
     this.process.kill("SIGTERM");
-    const timer = new AbortController();
-    void this.#clock.sleep(KILL_GRACE_MS, timer.signal).then(
-      () => this.process.kill("SIGKILL"),
-      () => {},
-    );
+    await within(this.#clock, KILL_GRACE_MS, this.process.exited);
+    this.process.kill("SIGKILL");
     await this.process.exited;
-    timer.abort();
+  }
+
+  async #stderrTail(): Promise<string> {
+    await within(
+      this.#clock,
+      STDERR_GRACE_MS,
+      this.#stderr.ended.catch(() => {}),
+    );
+    return this.#stderr.text().trim();
   }
 }
 
@@ -260,10 +270,48 @@ function priorityPrefix({ nice, ioClass }: ChildOptions): string[] {
   ];
 }
 
-async function tailOf(stream: ReadableStream<Uint8Array>): Promise<string> {
-  let tail: Uint8Array = new Uint8Array();
-  for await (const chunk of stream) {
-    tail = Buffer.concat([tail, chunk]).subarray(-STDERR_TAIL_BYTES);
+/** Resolves when `promise` does or the time is over, whichever comes first. */
+async function within(clock: Clock, durationMs: number, promise: Promise<unknown>): Promise<void> {
+  const timer = new AbortController();
+  await Promise.race([promise, clock.sleep(durationMs, timer.signal).catch(() => {})]);
+  timer.abort();
+}
+
+/** What has come of a stream that is being read to its end. */
+class Collected {
+  /** Resolves at the end of the stream. */
+  readonly ended: Promise<void>;
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly #keepBytes: number;
+  readonly #chunks: Uint8Array[] = [];
+  #bytes = 0;
+
+  constructor(stream: ReadableStream<Uint8Array>, keepBytes: number) {
+    this.#reader = stream.getReader() as ReadableStreamDefaultReader<Uint8Array>;
+    this.#keepBytes = keepBytes;
+    this.ended = this.#read();
+    this.ended.catch(() => {});
   }
-  return new TextDecoder().decode(tail).trim();
+
+  /** The last `keepBytes` bytes so far, without a character that they begin in the middle of. */
+  text(): string {
+    const kept = Buffer.concat(this.#chunks).subarray(-this.#keepBytes);
+    return kept.toString().replace(/^\uFFFD+/, "");
+  }
+
+  async cancel(): Promise<void> {
+    await this.#reader.cancel().catch(() => {});
+  }
+
+  async #read(): Promise<void> {
+    for (;;) {
+      const { done, value } = await this.#reader.read();
+      if (done) return;
+      this.#chunks.push(value);
+      this.#bytes += value.length;
+      while (this.#bytes - (this.#chunks[0]?.length ?? 0) >= this.#keepBytes) {
+        this.#bytes -= this.#chunks.shift()?.length ?? 0;
+      }
+    }
+  }
 }

@@ -15,26 +15,36 @@ const BLOCK_TYPE_RESERVED = 3;
 export async function* zstdFrames(
   source: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  let pending: Uint8Array[] = [];
-  let pendingBytes = 0;
-  /** Below this many pending bytes no frame can be complete; spares looking at every chunk. */
+  let held = new Uint8Array();
+  let heldBytes = 0;
+  /** Below this many held bytes no frame can be complete; spares looking at every chunk. */
   let neededBytes = 1;
+  let isEmpty = true;
   for await (const chunk of source) {
-    pending.push(chunk);
-    pendingBytes += chunk.length;
-    if (pendingBytes < neededBytes) continue;
-    let bytes: Uint8Array = pending.length === 1 ? chunk : Buffer.concat(pending, pendingBytes);
+    if (heldBytes + chunk.length > held.length) {
+      // Twice as much, so that a frame in many small chunks is not copied again for each of them.
+      const larger = new Uint8Array(Math.max(2 * held.length, heldBytes + chunk.length));
+      larger.set(held.subarray(0, heldBytes));
+      held = larger;
+    }
+    held.set(chunk, heldBytes);
+    heldBytes += chunk.length;
+    if (heldBytes < neededBytes) continue;
+    let rest = held.subarray(0, heldBytes);
     for (;;) {
-      const { complete, length } = frameLength(bytes);
+      const { complete, length } = frameLength(rest);
       neededBytes = length;
       if (!complete) break;
-      yield bytes.subarray(0, length);
-      bytes = bytes.subarray(length);
+      isEmpty = false;
+      yield rest.subarray(0, length);
+      rest = rest.subarray(length);
     }
-    pending = [bytes];
-    pendingBytes = bytes.length;
+    if (rest.length === heldBytes) continue;
+    // The frames are the reader's now: what comes next goes elsewhere.
+    held = rest.slice();
+    heldBytes = rest.length;
   }
-  if (pendingBytes > 0) throw new Error("zstd: the stream ends within a frame");
+  if (heldBytes > 0 || isEmpty) throw new Error("zstd: the stream ends within a frame");
 }
 
 /** The length in bytes of the frame at the start of `bytes`; when it is not complete, what is needed at least. */

@@ -1,0 +1,406 @@
+import { describe, expect, test } from "bun:test";
+import { existsSync, readdirSync } from "node:fs";
+import { ManualClock } from "../../test/lab/manual-clock.ts";
+import { bytesOf, freeBuffers, streamOf } from "../../test/lab/streams.ts";
+import { systemClock } from "../base/clock.ts";
+import { BufferPool } from "./buffer-pool.ts";
+import type { ChildOptions } from "./process.ts";
+import { ChildError, feedChild, readChild, runChild } from "./process.ts";
+
+const ENV = { PATH: "/usr/local/bin:/usr/bin:/bin" };
+const CAPACITY = 3;
+
+function sh(script: string, options: Partial<ChildOptions> = {}): ChildOptions {
+  return { argv: ["sh", "-c", script], env: ENV, ...options };
+}
+
+/** Reads a child to its end; tells what came, what was thrown, and whether every buffer came back. */
+async function read(options: ChildOptions, blockBytes = 1024) {
+  const pool = new BufferPool(blockBytes, CAPACITY);
+  const blocks: Buffer[] = [];
+  let exit: { stderrTail: string } | undefined;
+  let error: unknown;
+  try {
+    for await (const block of readChild(options, pool, (result) => {
+      exit = result;
+    })) {
+      blocks.push(Buffer.from(block));
+      pool.release(block);
+    }
+  } catch (thrown) {
+    error = thrown;
+  }
+  expect(await freeBuffers(pool, CAPACITY + 1)).toBe(CAPACITY);
+  return { blocks, text: Buffer.concat(blocks).toString(), exit, error: error as ChildError };
+}
+
+/** A child that prints its process id in 8 bytes, then does what the script says. */
+const printPid = "printf '%07d\\n' $$;";
+
+async function firstBlock(source: AsyncGenerator<Uint8Array>): Promise<{ pid: number; block: Uint8Array }> {
+  const { value } = await source.next();
+  const block = value as Uint8Array;
+  return { pid: Number(Buffer.from(block).toString()), block };
+}
+
+const isGone = (pid: number) => !existsSync(`/proc/${pid}`);
+
+async function waitUntil(condition: () => boolean): Promise<void> {
+  while (!condition()) await Bun.sleep(1);
+}
+
+describe("readChild", () => {
+  test("hands on stdout in whole blocks and the end of stderr", async () => {
+    const { blocks, text, exit, error } = await read(sh("seq 1 1000; echo done >&2"));
+    expect(error).toBeUndefined();
+    expect(text).toBe(`${Array.from({ length: 1000 }, (_, at) => at + 1).join("\n")}\n`);
+    expect(blocks.slice(0, -1).every((block) => block.length === 1024)).toBe(true);
+    expect(exit).toEqual(expect.objectContaining({ stderrTail: "done" }));
+  });
+
+  test.each([0, 1, 1023, 1024, 1025, 2048])("a stream of %d bytes", async (bytes) => {
+    const { blocks, text, error } = await read(sh(`head -c ${bytes} /dev/zero`));
+    expect(error).toBeUndefined();
+    expect(text.length).toBe(bytes);
+    expect(blocks.length).toBe(Math.ceil(bytes / 1024));
+  });
+
+  test("a failing exit code is thrown after the last byte, with the end of stderr", async () => {
+    const { text, exit, error } = await read(sh("echo partial; echo why >&2; exit 3"));
+    expect(text).toBe("partial\n");
+    expect(exit).toBeUndefined();
+    expect(error).toBeInstanceOf(ChildError);
+    expect(error).toMatchObject({
+      message: "sh ended with exit code 3",
+      exitCode: 3,
+      signalName: null,
+      stderrTail: "why",
+    });
+  });
+
+  test("death by a signal is thrown too, however cleanly stdout ended", async () => {
+    const { error } = await read(sh("head -c 1024 /dev/zero; kill -KILL $$"));
+    expect(error).toMatchObject({
+      exitCode: null,
+      signalName: "SIGKILL",
+      message: "sh was killed by SIGKILL",
+    });
+  });
+
+  test("a program that does not exist or cannot be run", async () => {
+    for (const program of ["no-such-program", "/etc/passwd"]) {
+      const { error } = await read({ argv: [program], env: ENV });
+      expect(error).toBeInstanceOf(ChildError);
+      expect(error.message).toContain("could not be started");
+      expect(error.exitCode).toBeNull();
+    }
+  });
+
+  test("nice and ionice stand before the program, which keeps its name in errors", async () => {
+    const niced = await read(sh("nice; ionice", { nice: 7, ioClass: "idle" }));
+    expect(niced.text).toBe("7\nidle\n");
+    const { error } = await read(sh("exit 4", { nice: 7, ioClass: "best-effort" }));
+    expect(error.message).toBe("sh ended with exit code 4");
+  });
+
+  test("the environment is the child's whole environment", async () => {
+    const { text } = await read({ argv: ["env"], env: { ONLY: "this" } });
+    expect(text).toBe("ONLY=this\n");
+  });
+
+  test("an abort before the start starts nothing", async () => {
+    const reason = new Error("too late");
+    const file = `/tmp/pg321-stream-test-${process.pid}-${crypto.randomUUID()}`;
+    const { error } = await read(sh(`touch ${file}`, { signal: AbortSignal.abort(reason) }));
+    expect(error as Error).toBe(reason);
+    await expect(
+      feedChild(sh(`touch ${file}`, { signal: AbortSignal.abort(reason) }), streamOf()),
+    ).rejects.toBe(reason);
+    expect(existsSync(file)).toBe(false);
+  });
+
+  test("an abort while it waits for bytes throws the reason and the child is gone", async () => {
+    const abort = new AbortController();
+    const pool = new BufferPool(8, CAPACITY);
+    const source = readChild(sh(`${printPid} exec sleep 1000`, { signal: abort.signal }), pool);
+    const { pid, block } = await firstBlock(source);
+    const next = source.next();
+    abort.abort(new Error("interrupted"));
+    await expect(next).rejects.toThrow("interrupted");
+    expect(isGone(pid)).toBe(true);
+    pool.release(block);
+    expect(await freeBuffers(pool, CAPACITY + 1)).toBe(CAPACITY);
+  });
+
+  test("an abort while it waits for a free block", async () => {
+    const abort = new AbortController();
+    const pool = new BufferPool(8, 1);
+    const source = readChild(sh(`${printPid} exec cat /dev/zero`, { signal: abort.signal }), pool);
+    const { pid, block } = await firstBlock(source);
+    const next = source.next();
+    abort.abort(new Error("interrupted"));
+    await expect(next).rejects.toThrow("interrupted");
+    expect(isGone(pid)).toBe(true);
+    pool.release(block);
+    expect(await freeBuffers(pool, 2)).toBe(1);
+  });
+
+  test("an abort after the end changes nothing", async () => {
+    const abort = new AbortController();
+    const { error } = await read(sh("echo", { signal: abort.signal }));
+    abort.abort();
+    expect(error).toBeUndefined();
+  });
+
+  test("a reader that leaves early ends the child", async () => {
+    const pool = new BufferPool(8, CAPACITY);
+    let pid = 0;
+    for await (const block of readChild(sh(`${printPid} exec cat /dev/zero`), pool)) {
+      pid = Number(Buffer.from(block).toString());
+      pool.release(block);
+      break;
+    }
+    expect(isGone(pid)).toBe(true);
+    expect(await freeBuffers(pool, CAPACITY + 1)).toBe(CAPACITY);
+  });
+
+  test("a child that ignores SIGTERM is killed after the grace time", async () => {
+    // Time stands still until the child has shown that it ignores SIGTERM.
+    const grace = new ManualClock();
+    const clock = {
+      ...systemClock,
+      sleep: (delayMs: number, signal?: AbortSignal) =>
+        (delayMs < 1000 ? systemClock : grace).sleep(delayMs, signal),
+    };
+    const pool = new BufferPool(8, CAPACITY);
+    const script = `trap '' TERM; ${printPid} while :; do sleep 0.01; done`;
+    const source = readChild(sh(script, { clock }), pool);
+    const { pid } = await firstBlock(source);
+    const leaving = source.return();
+    await waitUntil(() => grace.sleeping === 1);
+    await grace.advance(4_999);
+    expect(isGone(pid)).toBe(false);
+    await grace.advance(1);
+    await leaving;
+    expect(isGone(pid)).toBe(true);
+  });
+
+  test("no byte for the stall timeout ends the child; bytes in time do not", async () => {
+    const clock = new ManualClock();
+    const quick = read(sh("for i in 1 2 3 4 5; do echo $i; done", { clock, stallTimeoutMs: 1_000 }));
+    expect((await clock.advanceUntil(quick, 1)).error).toBeUndefined();
+
+    const options = sh(`echo last words >&2; exec sleep 1000`, { clock, stallTimeoutMs: 60_000 });
+    const { error } = await clock.advanceUntil(read(options));
+    expect(error).toBeInstanceOf(ChildError);
+    expect(error).toMatchObject({ message: "sh sent no byte for 60 s", stderrTail: "last words" });
+  });
+
+  test("the time that the reader takes is not the child's stall", async () => {
+    const clock = new ManualClock();
+    const pool = new BufferPool(8, CAPACITY);
+    const source = readChild(sh(`${printPid} printf 12345678`, { clock, stallTimeoutMs: 1_000 }), pool);
+    await clock.advanceUntil(source.next());
+    await clock.advance(100_000);
+    expect(Buffer.from((await clock.advanceUntil(source.next())).value as Uint8Array).toString()).toBe(
+      "12345678",
+    );
+    expect((await clock.advanceUntil(source.next())).done).toBe(true);
+  });
+
+  test("a child that closes stdout and lives on has not succeeded: it stalls", async () => {
+    const clock = new ManualClock();
+    const options = sh("echo all; exec >&-; exec sleep 1000", { clock, stallTimeoutMs: 60_000 });
+    const { text, error } = await clock.advanceUntil(read(options));
+    expect(text).toBe("all\n");
+    expect(error.message).toBe("sh sent no byte for 60 s");
+  });
+
+  test("a child that closes stdout and fails later has failed", async () => {
+    const { error } = await read(sh("echo all; exec >&-; sleep 0.1; exit 9"));
+    expect(error).toMatchObject({ exitCode: 9 });
+  });
+
+  test("what a child leaves running holds up neither its success nor its failure", async () => {
+    for (const code of [0, 5]) {
+      const { text, error } = await read(sh(`sleep 30 >/dev/null & echo $!; exit ${code}`));
+      process.kill(Number(text));
+      expect(error?.exitCode).toBe(code === 0 ? undefined : code);
+    }
+  });
+
+  test("the end of stderr is cut between characters", async () => {
+    const { error } = await read(
+      sh(`i=0; while [ $i -lt 3000 ]; do printf 'äö'; i=$((i+1)); done >&2; exit 1`),
+    );
+    expect(error.stderrTail).toMatch(/^[äö]+$/);
+    expect(Buffer.byteLength(error.stderrTail)).toBeGreaterThan(4090);
+    const odd = await read(
+      sh(`i=0; while [ $i -lt 3000 ]; do printf 'äö'; i=$((i+1)); done >&2; printf x >&2; exit 1`),
+    );
+    expect(odd.error.stderrTail).toMatch(/^[äö]+x$/);
+  });
+});
+
+describe("feedChild", () => {
+  test("feeds stdin to its end and collects stdout", async () => {
+    const { stdout, stderrTail } = await feedChild(
+      sh("cat; echo done >&2"),
+      streamOf(Buffer.from("one "), new Uint8Array(), Buffer.from("two")),
+    );
+    expect(stdout).toBe("one two");
+    expect(stderrTail).toBe("done");
+  });
+
+  test("bytes arrive whole and in order however large", async () => {
+    const chunks = Array.from({ length: 40 }, (_, at) => Buffer.alloc(300_001, at));
+    const hash = new Bun.CryptoHasher("sha256");
+    for (const chunk of chunks) hash.update(chunk);
+    const { stdout } = await feedChild(sh("sha256sum"), streamOf(...chunks));
+    expect(stdout.split(" ")[0]).toBe(hash.digest("hex"));
+  });
+
+  test("stdout and stdin flow at the same time", async () => {
+    const chunk = new Uint8Array(256 * 1024).fill(65);
+    const { stdout } = await feedChild(sh("cat"), streamOf(...Array.from({ length: 16 }, () => chunk)));
+    expect(stdout.length).toBe(4 * 1024 * 1024);
+  });
+
+  async function* endless(onEnd: () => void) {
+    try {
+      for (;;) yield new Uint8Array(64 * 1024);
+    } finally {
+      onEnd();
+    }
+  }
+
+  test("a child that has enough and exits with 0 has succeeded; the source is closed", async () => {
+    let isClosed = false;
+    const { stdout } = await feedChild(
+      sh("head -c 5 >/dev/null; echo enough"),
+      endless(() => {
+        isClosed = true;
+      }),
+    );
+    expect(stdout).toBe("enough\n");
+    expect(isClosed).toBe(true);
+  });
+
+  test("a child that closes stdin and lives on decides with its exit code", async () => {
+    await feedChild(
+      sh("exec <&-; sleep 0.1; exit 0"),
+      endless(() => {}),
+    );
+    await expect(
+      feedChild(
+        sh("exec <&-; sleep 0.1; exit 6"),
+        endless(() => {}),
+      ),
+    ).rejects.toMatchObject({
+      exitCode: 6,
+    });
+  });
+
+  test("a child that closes stdin early and fails has failed", async () => {
+    const failing = feedChild(
+      sh("head -c 5 >/dev/null; echo no such role >&2; exit 1"),
+      endless(() => {}),
+    );
+    await expect(failing).rejects.toMatchObject({ exitCode: 1, stderrTail: "no such role" });
+  });
+
+  test("a child that dies while something else holds its stdin open", async () => {
+    const failing = feedChild(
+      sh("sleep 30 <&0 >/dev/null & echo $! >&2; exit 8"),
+      endless(() => {}),
+    );
+    const error: ChildError = await failing.then(expect.unreachable, (thrown) => thrown);
+    process.kill(Number(error.stderrTail));
+    expect(error.exitCode).toBe(8);
+  });
+
+  test.each(["EIO", "EPIPE"])("a source's own %s ends the child and is thrown as it is", async (code) => {
+    const broken = Object.assign(new Error("the network"), { code });
+    let pid = 0;
+    async function* source() {
+      yield Buffer.from("half of it");
+      throw broken;
+    }
+    const file = `/tmp/pg321-stream-test-${process.pid}-${crypto.randomUUID()}`;
+    const options = sh(`echo $$ > ${file}; cat > /dev/null; echo complete`);
+    await expect(feedChild(options, source())).rejects.toBe(broken);
+    pid = Number(
+      await Bun.file(file)
+        .text()
+        .catch(() => "0"),
+    );
+    await Bun.file(file)
+      .delete()
+      .catch(() => {});
+    if (pid > 0) expect(isGone(pid)).toBe(true);
+  });
+
+  test("an abort while the child does not read throws the reason", async () => {
+    const abort = new AbortController();
+    let yielded = 0;
+    async function* source() {
+      for (;;) {
+        yielded++;
+        yield new Uint8Array(1024 * 1024);
+      }
+    }
+    const feeding = feedChild(sh("exec sleep 1000", { signal: abort.signal }), source());
+    await waitUntil(() => yielded >= 2);
+    abort.abort(new Error("interrupted"));
+    await expect(feeding).rejects.toThrow("interrupted");
+    expect(yielded).toBeLessThan(5);
+  });
+
+  test("an abort while the child works after the last byte", async () => {
+    const abort = new AbortController();
+    let isOver = false;
+    async function* source() {
+      yield Buffer.from("x");
+      isOver = true;
+    }
+    const feeding = feedChild(sh("cat; exec sleep 1000", { signal: abort.signal }), source());
+    await waitUntil(() => isOver);
+    abort.abort(new Error("interrupted"));
+    await expect(feeding).rejects.toThrow("interrupted");
+  });
+});
+
+test("runChild gives an empty stdin and returns the output", async () => {
+  expect(await runChild(sh("wc -c; echo note >&2"))).toEqual({ stdout: "0\n", stderrTail: "note" });
+  await expect(runChild(sh("exit 2"))).rejects.toBeInstanceOf(ChildError);
+  await expect(runChild({ argv: ["no-such-program"], env: ENV })).rejects.toThrow(
+    "no-such-program could not be started",
+  );
+});
+
+test("no file descriptor stays open, whatever the end", async () => {
+  const openFds = () => readdirSync("/proc/self/fd").length;
+  const ends = [
+    () => read(sh("echo")),
+    () => read(sh("exit 1")),
+    () => read({ argv: ["no-such-program"], env: ENV }),
+    async () => {
+      for await (const _ of readChild(sh("cat /dev/zero"), new BufferPool(64, 2))) break;
+    },
+    () => runChild(sh("echo")),
+    () => runChild({ argv: ["no-such-program"], env: ENV }).catch(() => {}),
+    () => feedChild(sh("exit 0"), streamOf(new Uint8Array(2 ** 21))),
+    () =>
+      feedChild(
+        sh("cat"),
+        (async function* () {
+          yield new Uint8Array(10);
+          throw new Error("source");
+        })(),
+      ).catch(() => {}),
+  ];
+  for (const end of ends) await end();
+  const before = openFds();
+  for (let run = 0; run < 25; run++) for (const end of ends) await end();
+  expect(openFds()).toBeLessThanOrEqual(before);
+});

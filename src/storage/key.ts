@@ -1,0 +1,43 @@
+import { Pg321Error } from "../base/errors.ts";
+
+/** S3's bound for a whole key, the storage's prefix included. */
+const KEY_BYTES_MAX = 1024;
+/** The bound of a file's name on every common file system. */
+const COMPONENT_BYTES_MAX = 255;
+/** The names of temporary files of local storages begin so. */
+export const RESERVED_NAME = ".pg321-";
+
+/** Throws for a key that not every storage can hold, or that would leave the storage's root. */
+export function checkKey(storage: string, key: string, prefix = ""): void {
+  const problem = keyProblem(key, prefix);
+  if (problem === undefined) return;
+  throw new Pg321Error("storage", `storage "${storage}": key ${JSON.stringify(key)} refused: ${problem}`);
+}
+
+/** What follows the storage's prefix in an object's full name. */
+export function fullKey(prefix: string, key: string): string {
+  return prefix === "" ? key : `${prefix}/${key}`;
+}
+
+/** Compares keys as S3 orders them: by their UTF-8 bytes. */
+export function compareKeys(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b));
+}
+
+function keyProblem(key: string, prefix: string): string | undefined {
+  if (key === "") return "it is empty";
+  // Control characters do not survive the XML of S3's listings.
+  if (/[\u0000-\u001f\u007f]/.test(key)) return "it holds a control character";
+  if (Buffer.byteLength(fullKey(prefix, key)) > KEY_BYTES_MAX) {
+    return `it is longer than ${KEY_BYTES_MAX} bytes`;
+  }
+  for (const component of key.split("/")) {
+    if (component === "") return 'it has an empty component (a leading, trailing or double "/")';
+    if (component === "." || component === "..") return `it has a component "${component}"`;
+    if (component.startsWith(RESERVED_NAME)) return `names that begin with "${RESERVED_NAME}" are reserved`;
+    if (Buffer.byteLength(component) > COMPONENT_BYTES_MAX) {
+      return `a component is longer than ${COMPONENT_BYTES_MAX} bytes`;
+    }
+  }
+  return undefined;
+}

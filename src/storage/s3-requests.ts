@@ -1,0 +1,124 @@
+import { S3Client } from "@aws-sdk/client-s3";
+import { FetchHttpHandler } from "@smithy/fetch-http-handler";
+import type { Clock } from "../base/clock.ts";
+import type { Log } from "../base/log.ts";
+import { type RetryPolicy, retry } from "../base/retry.ts";
+import type { S3StorageConfig } from "../config/config.ts";
+import { isRetryable, s3Error } from "./s3-errors.ts";
+
+/** A request without a body that matters is answered by then, or it is tried again. */
+const REQUEST_TIMEOUT_MS = 60_000;
+const RETRY_DELAY_MS = 500;
+const RETRY_DELAY_MS_MAX = 30_000;
+
+export interface CallOptions {
+  signal: AbortSignal;
+  /** Until the answer's headers; 0: none, for bodies whose progress the caller watches. */
+  timeoutMs?: number;
+}
+
+/** The client of one storage: signs, sends, tries again, and maps errors. */
+export class S3Requests {
+  readonly client: S3Client;
+  /** The storage's name. */
+  readonly storage: string;
+  readonly #endpoint: string;
+  readonly #policy: RetryPolicy;
+  readonly #log: Log;
+  readonly #clock: Clock;
+  /** After a failure and until a success, every request has a connection of its own: B2 asks for that. */
+  #hasFailed = false;
+
+  constructor(config: S3StorageConfig, deps: { log: Log; clock: Clock }) {
+    this.storage = config.name;
+    this.#endpoint = config.endpoint;
+    this.#policy = {
+      attempts: config.attempts,
+      delayMs: RETRY_DELAY_MS,
+      delayMsMax: RETRY_DELAY_MS_MAX,
+    };
+    this.#log = deps.log;
+    this.#clock = deps.clock;
+    this.client = newClient(config, () => !this.#hasFailed);
+  }
+
+  /** The beginning of an error's message. */
+  what(operation: string): string {
+    return `storage "${this.storage}": ${operation}`;
+  }
+
+  /** Sends a request until it succeeds, its error is not retryable or the tries are used up. */
+  async call<T>(
+    operation: string,
+    { signal, timeoutMs = REQUEST_TIMEOUT_MS }: CallOptions,
+    request: (options: { abortSignal: AbortSignal }) => Promise<T>,
+  ): Promise<T> {
+    const onRetry = (error: unknown, attempt: number) => {
+      const cause = s3Error(this.what(operation), this.#endpoint, error).message;
+      this.#log.warning("storage request failed, trying again", { storage: this.storage, attempt, cause });
+    };
+    try {
+      return await retry(this.#policy, { signal, clock: this.#clock, isRetryable, onRetry }, () =>
+        this.#once(signal, timeoutMs, request),
+      );
+    } catch (error) {
+      if (signal.aborted) throw signal.reason;
+      throw s3Error(this.what(operation), this.#endpoint, error);
+    }
+  }
+
+  async #once<T>(
+    signal: AbortSignal,
+    timeoutMs: number,
+    request: (options: { abortSignal: AbortSignal }) => Promise<T>,
+  ): Promise<T> {
+    const late = new AbortController();
+    const timer = timeoutMs > 0 ? setTimeout(() => late.abort(), timeoutMs) : undefined;
+    try {
+      const result = await request({ abortSignal: AbortSignal.any([signal, late.signal]) });
+      this.#hasFailed = false;
+      return result;
+    } catch (error) {
+      this.#hasFailed = true;
+      throw late.signal.aborted ? new Error(`nothing within ${timeoutMs / 1000} s`, { cause: error }) : error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+/**
+ * Integrity is carried by Content-MD5, which every server understands; the SDK's own checksums and its
+ * `aws-chunked` bodies break several. So payloads are not hashed a second time for the signature.
+ * Retrying is ours (`S3Requests.call`): the SDK's token bucket gives up too soon.
+ * The request handler is the one on `fetch`: see docs/adr/0002-s3-requests-by-fetch.md.
+ */
+function newClient(config: S3StorageConfig, keepsConnections: () => boolean): S3Client {
+  const sessionToken = config.session_token?.reveal();
+  const client = new S3Client({
+    endpoint: config.endpoint,
+    region: config.region,
+    forcePathStyle: config.path_style,
+    credentials: {
+      accessKeyId: config.access_key_id.reveal(),
+      secretAccessKey: config.secret_access_key.reveal(),
+      ...(sessionToken === undefined ? {} : { sessionToken }),
+    },
+    requestChecksumCalculation: "WHEN_REQUIRED",
+    responseChecksumValidation: "WHEN_REQUIRED",
+    maxAttempts: 1,
+    followRegionRedirects: false,
+    requestHandler: new FetchHttpHandler({
+      requestInit: () => ({ keepalive: keepsConnections(), redirect: "manual" }),
+    }),
+  });
+  client.middlewareStack.add(
+    (next) => (args) => {
+      const { headers } = args.request as { headers: Record<string, string> };
+      headers["x-amz-content-sha256"] = "UNSIGNED-PAYLOAD";
+      return next(args);
+    },
+    { step: "build", name: "unsignedPayload" },
+  );
+  return client;
+}

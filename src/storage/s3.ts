@@ -1,0 +1,260 @@
+import {
+  DeleteObjectCommand,
+  GetObjectCommand,
+  ListMultipartUploadsCommand,
+  type ListMultipartUploadsCommandInput,
+  ListObjectsV2Command,
+  ListObjectVersionsCommand,
+} from "@aws-sdk/client-s3";
+import type { Clock } from "../base/clock.ts";
+import { Pg321Error } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+import type { S3StorageConfig } from "../config/config.ts";
+import { triesConditionalPut } from "../config/s3-profiles.ts";
+import type { Part } from "../stream/part.ts";
+import { checkKey, fullKey } from "./key.ts";
+import { failureOf } from "./s3-errors.ts";
+import { abortUpload, type S3Target } from "./s3-multipart.ts";
+import { headObject, S3Put, type S3PutSettings } from "./s3-put.ts";
+import { S3Requests } from "./s3-requests.ts";
+import type { PutOptions, Storage, StoredObject } from "./storage.ts";
+
+/** Pages of versions of one key, of up to 1,000 each, before something must be wrong. */
+const VERSION_PAGES_MAX = 100;
+/** What a server answers that knows no versions, or a key that may not see them. */
+const NO_VERSIONS: readonly (number | undefined)[] = [400, 403, 405, 501];
+
+/** A bucket, or the part of it under a prefix, of any server that speaks S3. */
+export class S3Storage implements Storage {
+  readonly type = "s3";
+  readonly name: string;
+  readonly offSite: boolean;
+  readonly #config: S3StorageConfig;
+  readonly #s3: S3Requests;
+  readonly #settings: S3PutSettings;
+  #isBucketKnown = false;
+
+  constructor(config: S3StorageConfig, deps: { log: Log; clock: Clock }) {
+    this.name = config.name;
+    this.offSite = config.off_site;
+    this.#config = config;
+    this.#s3 = new S3Requests(config, deps);
+    this.#settings = {
+      log: deps.log,
+      storageClass: config.storage_class,
+      maxParallelParts: config.max_parallel_parts,
+      maxParts: config.max_parts,
+      conditional: { isTried: triesConditionalPut(config.provider) },
+      remove: (target, signal) => this.#removeVersions(target, signal),
+    };
+  }
+
+  describe(): Record<string, string> {
+    const { provider, endpoint, region, bucket, prefix } = this.#config;
+    return { type: this.type, provider, endpoint, region, bucket, prefix };
+  }
+
+  async put(key: string, body: AsyncIterable<Part>, options: PutOptions): Promise<StoredObject> {
+    return { key, ...(await new S3Put(this.#settings, this.#target("put", key), options).run(body)) };
+  }
+
+  async *get(
+    key: string,
+    range: { start: number; length?: number } | undefined,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array> {
+    const { operation, object } = this.#target("get", key);
+    const what = this.#s3.what(operation);
+    const { start = 0, length } = range ?? {};
+    if (length === 0) return;
+    const Range = start === 0 && length === undefined ? {} : { Range: rangeHeader(start, length) };
+    const output = await this.#s3
+      .call(operation, { signal }, (options) =>
+        this.#s3.client.send(new GetObjectCommand({ ...object, ...Range }), options),
+      )
+      .catch((error) => {
+        // A range that begins at or after the end holds nothing.
+        if (failureOf(error).status === 416) return undefined;
+        throw error;
+      });
+    if (output?.Body === undefined) return;
+    let received = 0;
+    try {
+      for await (const chunk of output.Body.transformToWebStream() as AsyncIterable<Uint8Array>) {
+        received += chunk.length;
+        yield chunk;
+      }
+    } catch (error) {
+      if (signal.aborted) throw signal.reason;
+      throw new Pg321Error("storage", `${what}: cut off after ${received} bytes`, {
+        cause: error,
+        retryable: true,
+      });
+    }
+    if (received === (output.ContentLength ?? received)) return;
+    throw new Pg321Error("storage", `${what}: ended after ${received} of ${output.ContentLength} bytes`, {
+      retryable: true,
+    });
+  }
+
+  async head(key: string, signal: AbortSignal): Promise<StoredObject | undefined> {
+    const target = this.#target("head", key);
+    const head = await headObject(target, signal);
+    if (!head) {
+      await this.#requireBucket(target.operation, signal);
+      return undefined;
+    }
+    return { key, sizeBytes: head.ContentLength ?? 0, modifiedAt: head.LastModified ?? new Date(0) };
+  }
+
+  async *list(prefix: string, signal: AbortSignal): AsyncGenerator<StoredObject> {
+    const operation = `list ${prefix}`;
+    const base = fullKey(this.#config.prefix, "");
+    let ContinuationToken: string | undefined;
+    do {
+      const input = { Bucket: this.#config.bucket, Prefix: base + prefix, ContinuationToken };
+      const page = await this.#s3.call(operation, { signal }, (options) =>
+        this.#s3.client.send(new ListObjectsV2Command(input), options),
+      );
+      for (const { Key, Size, LastModified } of page.Contents ?? []) {
+        if (Key === undefined || !Key.startsWith(base) || Key === base) continue;
+        yield { key: Key.slice(base.length), sizeBytes: Size ?? 0, modifiedAt: LastModified ?? new Date(0) };
+      }
+      ContinuationToken = page.IsTruncated ? page.NextContinuationToken : undefined;
+    } while (ContinuationToken !== undefined);
+  }
+
+  remove(key: string, signal: AbortSignal): Promise<void> {
+    return this.#removeVersions(this.#target("remove", key), signal);
+  }
+
+  async discard(key: string, uploadId: string | undefined, signal: AbortSignal): Promise<void> {
+    const target = this.#target("discard", key);
+    if (uploadId !== undefined) await abortUpload(target, uploadId, signal);
+    for await (const upload of this.#uploads(target.operation, target.object.Key, signal)) {
+      if (upload.name === target.object.Key) await abortUpload(target, upload.id, signal);
+    }
+  }
+
+  async sweep(olderThan: Date, signal: AbortSignal): Promise<number> {
+    let count = 0;
+    const base = fullKey(this.#config.prefix, "");
+    for await (const { name, id, beganAt } of this.#uploads("sweep", base, signal)) {
+      if (beganAt >= olderThan) continue;
+      const object = { Bucket: this.#config.bucket, Key: name };
+      if (await abortUpload({ s3: this.#s3, operation: "sweep", object }, id, signal)) count++;
+    }
+    return count;
+  }
+
+  async freeBytes(): Promise<undefined> {}
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#s3.client.destroy();
+  }
+
+  /** Checks the key, before any byte moves. */
+  #target(verb: string, key: string): S3Target {
+    checkKey(this.name, key, this.#config.prefix);
+    const object = { Bucket: this.#config.bucket, Key: fullKey(this.#config.prefix, key) };
+    return { s3: this.#s3, operation: `${verb} ${key}`, object };
+  }
+
+  /** HEAD answers 404 for a missing bucket too, and without a body that would tell. */
+  async #requireBucket(operation: string, signal: AbortSignal): Promise<void> {
+    if (this.#isBucketKnown) return;
+    const input = { Bucket: this.#config.bucket, Prefix: this.#config.prefix, MaxKeys: 1 };
+    await this.#s3.call(operation, { signal }, (options) =>
+      this.#s3.client.send(new ListObjectsV2Command(input), options),
+    );
+    this.#isBucketKnown = true;
+  }
+
+  async #removeVersions(target: S3Target, signal: AbortSignal): Promise<void> {
+    for (let page = 0; page < VERSION_PAGES_MAX; page++) {
+      const versions = await this.#versions(target, signal);
+      if (versions === undefined) return this.#removePlainly(target, signal);
+      for (const version of versions.ids) await this.#delete(target, version, signal);
+      if (!versions.hasMore) return;
+    }
+    throw new Pg321Error("storage", `${this.#s3.what(target.operation)}: its versions do not go`);
+  }
+
+  /**
+   * Versions and delete markers of exactly this object. Its name sorts before every longer one, so they
+   * stand on the first page; that page is read again after they are deleted, because Swift's paging fails.
+   */
+  async #versions(
+    { operation, object }: S3Target,
+    signal: AbortSignal,
+  ): Promise<{ ids: (string | undefined)[]; hasMore: boolean } | undefined> {
+    try {
+      const page = await this.#s3.call(operation, { signal }, (options) =>
+        this.#s3.client.send(
+          new ListObjectVersionsCommand({ Bucket: object.Bucket, Prefix: object.Key }),
+          options,
+        ),
+      );
+      const all = [...(page.Versions ?? []), ...(page.DeleteMarkers ?? [])];
+      const ids = all.filter(({ Key }) => Key === object.Key).map(({ VersionId }) => VersionId);
+      return { ids, hasMore: page.IsTruncated === true && ids.length === all.length };
+    } catch (error) {
+      if (NO_VERSIONS.includes(failureOf(error).status)) return undefined;
+      throw error;
+    }
+  }
+
+  async #delete(
+    { operation, object }: S3Target,
+    versionId: string | undefined,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const version = versionId === undefined ? {} : { VersionId: versionId };
+    try {
+      const { DeleteMarker } = await this.#s3.call(operation, { signal }, (options) =>
+        this.#s3.client.send(new DeleteObjectCommand({ ...object, ...version }), options),
+      );
+      return DeleteMarker === true;
+    } catch (error) {
+      if (failureOf(error).status === 404 && failureOf(error).code !== "NoSuchBucket") return false;
+      throw error;
+    }
+  }
+
+  async #removePlainly(target: S3Target, signal: AbortSignal): Promise<void> {
+    const isOnlyHidden = await this.#delete(target, undefined, signal);
+    if (!isOnlyHidden) return;
+    const what = this.#s3.what(target.operation);
+    throw new Pg321Error("storage", `${what}: only hidden: the bucket keeps versions, and they stay billed`, {
+      hint: "give the key the right to list and delete versions (s3:ListBucketVersions, s3:DeleteObjectVersion)",
+    });
+  }
+
+  async *#uploads(
+    operation: string,
+    prefix: string,
+    signal: AbortSignal,
+  ): AsyncGenerator<{ name: string; id: string; beganAt: Date }> {
+    let markers: { KeyMarker?: string; UploadIdMarker?: string } | undefined = {};
+    while (markers !== undefined) {
+      const input: ListMultipartUploadsCommandInput = {
+        Bucket: this.#config.bucket,
+        Prefix: prefix,
+        ...markers,
+      };
+      const page = await this.#s3.call(operation, { signal }, (options) =>
+        this.#s3.client.send(new ListMultipartUploadsCommand(input), options),
+      );
+      for (const { Key, UploadId, Initiated } of page.Uploads ?? []) {
+        if (Key === undefined || UploadId === undefined) continue;
+        yield { name: Key, id: UploadId, beganAt: Initiated ?? new Date(0) };
+      }
+      const { NextKeyMarker: KeyMarker, NextUploadIdMarker: UploadIdMarker } = page;
+      markers = page.IsTruncated && KeyMarker && UploadIdMarker ? { KeyMarker, UploadIdMarker } : undefined;
+    }
+  }
+}
+
+function rangeHeader(start: number, length: number | undefined): string {
+  return `bytes=${start}-${length === undefined ? "" : start + length - 1}`;
+}

@@ -1,0 +1,49 @@
+import { describe, expect, test } from "bun:test";
+import { loadToml, MINIMAL, S3 } from "../../test/fixtures/config-file.ts";
+import { describeConfig } from "./describe.ts";
+
+const TOML = `${MINIMAL.replace('"main"\n', '"main"\npassword = "hunter2"\nconnect_timeout = "90s"\n')}${S3}
+provider = "backblaze-b2"
+region = "us-east-005"
+min_rate = "1MiB/s"
+`;
+
+describe("describeConfig", () => {
+  test("shows what the config means, with units and derived values, and no secret", async () => {
+    const described = describeConfig(await loadToml(TOML));
+    expect(described).toMatchObject({
+      server: [{ name: "main", host: null, password: "[secret]", connect_timeout: "90s", databases: ["*"] }],
+      storage: [
+        { name: "disk", path: "/srv/backup", min_free: "1GiB", min_rate: "no bound", keep: { days: 30 } },
+        {
+          name: "bucket",
+          endpoint: "https://s3.us-east-005.backblazeb2.com",
+          access_key_id: "[secret]",
+          secret_access_key: "[secret]",
+          session_token: null,
+          min_rate: "1MiB/s",
+          stall_timeout: "5m",
+        },
+      ],
+      encryption: { identity_passphrase: null },
+      dump: { max_duration: "no bound", run_timeout: "1d" },
+    });
+    expect(JSON.stringify(described)).not.toMatch(/hunter2|"AK"|"SK"/);
+    expect(JSON.parse(JSON.stringify(described))).toEqual(described);
+  });
+
+  test("leaves no setting out", async () => {
+    const config = await loadToml(TOML);
+    expect(keysOf(describeConfig(config))).toEqual(keysOf(config));
+  });
+});
+
+/** Every key path, without the units that a description writes beside the number instead. */
+function keysOf(node: unknown, path = ""): string[] {
+  const isTable =
+    typeof node === "object" && node !== null && !/password|_key|_id|token|passphrase/.test(path);
+  if (!isTable) return [path];
+  return Object.entries(node)
+    .flatMap(([key, value]) => keysOf(value, `${path}.${key.replace(/_ms$/, "")}`))
+    .sort();
+}

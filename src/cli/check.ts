@@ -1,0 +1,41 @@
+import { describeConfig } from "../config/describe.ts";
+import type { Command } from "./command.ts";
+import { isSet, JSON_OPTION } from "./command.ts";
+import { commandConfig } from "./open-context.ts";
+import type { Style } from "./output.ts";
+import { jsonText } from "./output.ts";
+
+export const command: Command = {
+  name: "check",
+  summary: "check the config and print what it means",
+  usage: "",
+  description:
+    "Reads the config, reports every mistake at once, and prints what it means, secrets left out. Exit 2 on mistakes.",
+  options: { json: JSON_OPTION },
+  examples: [{ command: "pg321 check --config ./config.toml", explanation: "before a reload" }],
+  positionals: { min: 0, max: 0 },
+  async run(invocation) {
+    const { arguments: args, output } = invocation;
+    const described = describeConfig(await commandConfig(invocation));
+    output.print(isSet(args, "json") ? jsonText(described) : linesOf(described, output.style).join("\n"));
+    return 0;
+  },
+};
+
+/** Nested settings as indented lines. */
+function linesOf(value: object, style: Style, indent = ""): string[] {
+  return Object.entries(value).flatMap(([key, member]) => {
+    if (Array.isArray(member) && member.some((item) => typeof item === "object")) {
+      return member.flatMap((item) => [
+        `${indent}${style.bold(`[[${key}]]`)}`,
+        ...linesOf(item, style, `${indent}  `),
+      ]);
+    }
+    if (Array.isArray(member))
+      return [`${indent}${key} = ${member.length === 0 ? "none" : member.join(", ")}`];
+    if (typeof member === "object" && member !== null) {
+      return [`${indent}${style.bold(`[${key}]`)}`, ...linesOf(member, style, `${indent}  `)];
+    }
+    return [`${indent}${key} = ${member === null ? style.dim("not set") : member}`];
+  });
+}

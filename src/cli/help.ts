@@ -1,0 +1,55 @@
+import { VERSION } from "../base/version.ts";
+import type { Command, Option } from "./command.ts";
+import { COMMON_OPTIONS } from "./command.ts";
+import type { Style } from "./output.ts";
+import { COMMANDS } from "./registry.ts";
+
+/** What `pg321 --help` prints. */
+export function programHelp(style: Style): string {
+  const widest = Math.max(...COMMANDS.map(({ name }) => name.length));
+  return [
+    `${style.bold("pg321")} ${VERSION}: PostgreSQL backups the 3-2-1-1-0 way, proved by restoring them`,
+    "",
+    style.bold("Usage:"),
+    "  pg321 COMMAND [OPTION…]",
+    "",
+    style.bold("Commands:"),
+    ...COMMANDS.map(({ name, summary }) => `  ${name.padEnd(widest)}  ${summary}`),
+    "",
+    style.bold("Options:"),
+    ...optionLines({ ...COMMON_OPTIONS, version: { type: "boolean", help: "print the version" } }),
+    "",
+    "pg321 COMMAND --help tells more, with examples.",
+    "Exit codes: 0 ok, 1 a bug, 2 usage or config, 3 partial, 10 database, 11 locked, 12 key, 13 storage,",
+    "14 verification failed, 130 and 143 ended by a signal.",
+  ].join("\n");
+}
+
+/** What `pg321 COMMAND --help` prints. */
+export function commandHelp(command: Command, style: Style): string {
+  return [
+    `${style.bold(`pg321 ${command.name}`)}: ${command.summary}`,
+    "",
+    style.bold("Usage:"),
+    `  pg321 ${command.name}${command.usage ? ` ${command.usage}` : ""}`,
+    ...(command.description ? ["", command.description] : []),
+    "",
+    style.bold("Options:"),
+    ...optionLines({ ...command.options, ...COMMON_OPTIONS }),
+    "",
+    style.bold("Examples:"),
+    ...command.examples.flatMap(({ command: words, explanation }) => [
+      `  ${words}`,
+      `      ${style.dim(explanation)}`,
+    ]),
+  ].join("\n");
+}
+
+function optionLines(options: Record<string, Option>): string[] {
+  const entries = Object.entries(options).map(([name, { short, value, help }]) => ({
+    words: `${short ? `-${short}, ` : "    "}--${name}${value ? ` ${value}` : ""}`,
+    help,
+  }));
+  const widest = Math.max(...entries.map(({ words }) => words.length));
+  return entries.map(({ words, help }) => `  ${words.padEnd(widest)}  ${help}`);
+}

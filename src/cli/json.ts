@@ -1,0 +1,28 @@
+import type { CopyRecord } from "../catalog/catalog.ts";
+import type { ListedBackup } from "../jobs/list-backups.ts";
+
+/** A backup as every `--json` shows it: sizes in bytes, times in RFC 3339 UTC. Keys are stable. */
+export function backupJson({ backup, copies, running_on }: ListedBackup) {
+  const { manifest: _manifest, stderr_tail: _stderr, started_at, finished_at, ...rest } = backup;
+  const duration_ms = finished_at === null ? null : Date.parse(finished_at) - Date.parse(started_at);
+  return {
+    ...rest,
+    started_at,
+    finished_at,
+    duration_ms,
+    /** How many times smaller the object is than the dump. */
+    ratio: ratio(backup.dump_bytes, backup.object_bytes),
+    rate_bytes_per_second:
+      duration_ms && backup.dump_bytes ? Math.round((backup.dump_bytes / duration_ms) * 1000) : null,
+    running_on,
+    copies: copies.map(copyJson),
+  };
+}
+
+function copyJson({ storage, state, object_bytes, confirmed_at, verified_at, error }: CopyRecord) {
+  return { storage, state, object_bytes, confirmed_at, verified_at, error };
+}
+
+function ratio(dumpBytes: number | null, objectBytes: number | null): number | null {
+  return dumpBytes && objectBytes ? Math.round((dumpBytes / objectBytes) * 100) / 100 : null;
+}

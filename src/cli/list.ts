@@ -1,0 +1,97 @@
+import { hostname } from "node:os";
+import type { BackupStatus } from "../catalog/catalog.ts";
+import { openCatalog } from "../catalog/open.ts";
+import type { ListedBackup } from "../jobs/list-backups.ts";
+import { listBackups } from "../jobs/list-backups.ts";
+import { shortId } from "../jobs/object-key.ts";
+import type { Command } from "./command.ts";
+import { isSet, JSON_OPTION, textOption } from "./command.ts";
+import { backupJson } from "./json.ts";
+import { commandConfig } from "./open-context.ts";
+import type { Output } from "./output.ts";
+import { durationText, jsonText, sizeText, table } from "./output.ts";
+import { choiceOption, integerOption } from "./parse.ts";
+import { statusText } from "./status-text.ts";
+
+const STATUSES: readonly BackupStatus[] = ["RUNNING", "VERIFIED", "PARTIAL", "FAILED", "INTERRUPTED"];
+
+export const command: Command = {
+  name: "list",
+  summary: "list the backups",
+  usage: "",
+  description: "Newest first, from the catalog; no storage is asked.",
+  options: {
+    database: { type: "string", short: "d", value: "NAME", help: "only backups of this database" },
+    server: { type: "string", short: "s", value: "NAME", help: "only backups of this server" },
+    status: { type: "string", value: "STATUS", help: STATUSES.join(", ") },
+    limit: { type: "string", short: "n", value: "N", help: "at most so many (default 50)" },
+    json: JSON_OPTION,
+  },
+  examples: [
+    { command: "pg321 list", explanation: "the newest 50" },
+    {
+      command: "pg321 list -d app --status FAILED --json",
+      explanation: "failed backups of a database, as JSON",
+    },
+  ],
+  positionals: { min: 0, max: 0 },
+  async run(invocation) {
+    const { arguments: args, output, clock } = invocation;
+    const config = await commandConfig(invocation);
+    const status = choiceOption("list", "status", textOption(args, "status")?.toUpperCase(), STATUSES);
+    const limit = integerOption("list", "limit", textOption(args, "limit"), { min: 1, max: 1_000_000 }) ?? 50;
+    const database = textOption(args, "database");
+    const server = textOption(args, "server");
+    await using catalog = await openCatalog(config.catalog, { clock });
+    // RUNNING in the catalog may turn out to be INTERRUPTED, so both are asked for either.
+    const asked =
+      status === "INTERRUPTED" ? (["INTERRUPTED", "RUNNING"] as const) : status && ([status] as const);
+    const found = await listBackups(
+      { catalog, clock, host: hostname() },
+      {
+        limit,
+        ...(database !== undefined && { database }),
+        ...(server !== undefined && { server }),
+        ...(asked && { status: asked }),
+      },
+    );
+    const rows = found.filter(({ backup }) => status === undefined || backup.status === status);
+    if (isSet(args, "json")) output.print(jsonText({ backups: rows.map(backupJson) }));
+    else if (rows.length === 0) output.print("no backups");
+    else output.print(textOf(rows, output, clock.now()));
+    return 0;
+  },
+};
+
+function textOf(rows: readonly ListedBackup[], { style }: Output, now: Date): string {
+  return table(
+    rows,
+    [
+      { title: "ID", cell: ({ backup }) => shortId(backup.id) },
+      { title: "DATABASE", cell: ({ backup }) => `${backup.server}/${backup.database}` },
+      { title: "STARTED (UTC)", cell: ({ backup }) => backup.started_at.slice(0, 19).replace("T", " ") },
+      {
+        title: "AGE",
+        cell: ({ backup }) => durationText(now.getTime() - Date.parse(backup.started_at)),
+        align: "right",
+      },
+      {
+        title: "STATUS",
+        cell: ({ backup, running_on }) =>
+          statusText(backup.status, style) + (running_on ? ` on ${running_on}` : ""),
+      },
+      { title: "DUMP", cell: ({ backup }) => sizeText(backup.dump_bytes), align: "right" },
+      { title: "STORED", cell: ({ backup }) => sizeText(backup.object_bytes), align: "right" },
+      {
+        title: "COPIES",
+        cell: ({ copies }) =>
+          copies
+            .map(({ storage, state }) =>
+              state === "CONFIRMED" ? storage : style.warn(`${storage}:${state}`),
+            )
+            .join(" ") || "-",
+      },
+    ],
+    style,
+  );
+}

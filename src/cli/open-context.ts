@@ -1,0 +1,44 @@
+import { createInterface } from "node:readline/promises";
+import { Writable } from "node:stream";
+import type { Config } from "../config/config.ts";
+import { configPath, loadConfig, processSource } from "../config/load.ts";
+import type { JobContext } from "../jobs/context.ts";
+import { openContext } from "../jobs/context.ts";
+import type { Invocation } from "./command.ts";
+import { textOption } from "./command.ts";
+import { logProgress, terminalProgress } from "./progress.ts";
+
+/** The config that a command works with; what is unwise in it is logged. */
+export async function commandConfig({ arguments: args, env, log }: Invocation): Promise<Config> {
+  const config = await loadConfig(configPath(textOption(args, "config"), env), processSource());
+  for (const warning of config.warnings) log.warning(warning);
+  return config;
+}
+
+/** Config, catalog, storages and keys of a command that runs a job. */
+export async function commandContext(invocation: Invocation): Promise<JobContext> {
+  const { log, clock, signal, terminal } = invocation;
+  return openContext({
+    config: await commandConfig(invocation),
+    log,
+    clock,
+    signal,
+    progress: terminal ? terminalProgress({ ...terminal, clock }) : logProgress(log, clock),
+    askPassphrase: terminal?.isInteractive
+      ? () => askPassphrase("Passphrase of the identity file: ")
+      : undefined,
+  });
+}
+
+/** Asks on the terminal without echo. */
+export async function askPassphrase(question: string): Promise<string> {
+  process.stderr.write(question);
+  const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const lines = createInterface({ input: process.stdin, output: silent, terminal: true });
+  try {
+    return await lines.question("");
+  } finally {
+    lines.close();
+    process.stderr.write("\n");
+  }
+}

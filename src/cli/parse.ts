@@ -1,0 +1,86 @@
+import { parseArgs } from "node:util";
+import { Pg321Error } from "../base/errors.ts";
+import { closest } from "../base/suggest.ts";
+import type { Arguments, Command } from "./command.ts";
+import { COMMON_OPTIONS } from "./command.ts";
+
+/** Reads the words after a command's name. Throws code `usage`, with a suggestion for a misspelt option. */
+export function parseArguments(command: Command, words: readonly string[]): Arguments {
+  const options = { ...command.options, ...COMMON_OPTIONS };
+  const { tokens, values, positionals } = parseArgs({
+    args: [...words],
+    options: Object.fromEntries(
+      Object.entries(options).map(([name, { help: _h, value: _v, ...rest }]) => [name, rest]),
+    ),
+    allowPositionals: true,
+    strict: false,
+    tokens: true,
+  });
+  for (const token of tokens) {
+    if (token.kind !== "option") continue;
+    const option = options[token.name];
+    if (!option) throw unknownOption(command, token.rawName, Object.keys(options));
+    if (option.type === "string" && token.value === undefined)
+      throw usage(command, `${token.rawName} needs a value (${option.value})`);
+    if (option.type === "boolean" && token.value !== undefined)
+      throw usage(command, `${token.rawName} takes no value`);
+  }
+  if (values["help"] !== true) checkCount(command, positionals);
+  return { positionals, options: values };
+}
+
+function checkCount(command: Command, positionals: readonly string[]): void {
+  const { min, max } = command.positionals;
+  if (positionals.length < min) throw usage(command, "an argument is missing");
+  if (positionals.length > max) throw usage(command, `"${positionals[max]}" is one argument too many`);
+}
+
+function unknownOption(command: Command, rawName: string, known: string[]): Pg321Error {
+  const suggestion = closest(rawName.replace(/^-+/, ""), known);
+  return usage(command, `unknown option ${rawName}`, suggestion && `did you mean --${suggestion}?`);
+}
+
+function usage(command: Command, problem: string, suggestion?: string): Pg321Error {
+  return new Pg321Error("usage", `${command.name}: ${problem}`, {
+    hint: suggestion || `usage: pg321 ${command.name} ${command.usage}`.trim(),
+  });
+}
+
+export function unknownCommand(word: string, known: readonly string[]): Pg321Error {
+  const suggestion = closest(word, known);
+  return new Pg321Error("usage", `unknown command "${word}"`, {
+    hint: suggestion ? `did you mean pg321 ${suggestion}?` : "pg321 --help lists the commands",
+  });
+}
+
+/** A number in an option's value. Throws code `usage`. */
+export function integerOption(
+  command: string,
+  name: string,
+  text: string | undefined,
+  range: { min: number; max: number },
+): number | undefined {
+  if (text === undefined) return undefined;
+  const number = Number(text);
+  if (Number.isInteger(number) && number >= range.min && number <= range.max) return number;
+  throw new Pg321Error(
+    "usage",
+    `${command}: --${name} is "${text}", expected a whole number from ${range.min} to ${range.max}`,
+  );
+}
+
+/** One of a few words in an option's value. Throws code `usage`. */
+export function choiceOption<T extends string>(
+  command: string,
+  name: string,
+  text: string | undefined,
+  choices: readonly T[],
+): T | undefined {
+  if (text === undefined) return undefined;
+  const choice = choices.find((one) => one === text);
+  if (choice !== undefined) return choice;
+  const suggestion = closest(text, choices);
+  throw new Pg321Error("usage", `${command}: --${name} is "${text}", expected one of ${choices.join(", ")}`, {
+    ...(suggestion !== undefined && { hint: `did you mean ${suggestion}?` }),
+  });
+}

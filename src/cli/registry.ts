@@ -1,0 +1,29 @@
+import type { Command } from "./command.ts";
+
+interface Entry {
+  name: string;
+  summary: string;
+  /** Loaded when it is called: `pg321 --version` must not wait for an S3 client. */
+  load: () => Promise<{ command: Command }>;
+}
+
+/** Every command, in the order of help. */
+export const COMMANDS: readonly Entry[] = [
+  { name: "backup", summary: "back up databases to every storage", load: () => import("./backup.ts") },
+  { name: "list", summary: "list the backups", load: () => import("./list.ts") },
+  { name: "show", summary: "show one backup and its copies", load: () => import("./show.ts") },
+  { name: "verify", summary: "read copies back and check every byte", load: () => import("./verify.ts") },
+  { name: "repair", summary: "fill missing copies from good ones", load: () => import("./repair.ts") },
+  {
+    name: "restore",
+    summary: "restore a backup into a database, or to a file",
+    load: () => import("./restore.ts"),
+  },
+  {
+    name: "unseal",
+    summary: "open a sealed file, without catalog or config",
+    load: () => import("./unseal.ts"),
+  },
+  { name: "key", summary: "make and show the keys", load: () => import("./key.ts") },
+  { name: "check", summary: "check the config and print what it means", load: () => import("./check.ts") },
+];

@@ -1,0 +1,204 @@
+import { EXIT_CODES, Pg321Error } from "../base/errors.ts";
+import type { BackupRecord } from "../catalog/catalog.ts";
+import type { Config } from "../config/config.ts";
+import type { JobContext } from "../jobs/context.ts";
+import { exportDump } from "../jobs/export-dump.ts";
+import { findBackup, latestBackup, storagesToRead } from "../jobs/find-backup.ts";
+import { shortId } from "../jobs/object-key.ts";
+import type { RestoreReport } from "../jobs/restore.ts";
+import { runRestore } from "../jobs/restore.ts";
+import type { Endpoint } from "../postgres/connection.ts";
+import { endpointOf, endpointOfUrl } from "../postgres/connection.ts";
+import type { Arguments, Command, Invocation } from "./command.ts";
+import { isSet, JSON_OPTION, textOption, textOptions } from "./command.ts";
+import { commandContext } from "./open-context.ts";
+import type { Output } from "./output.ts";
+import { durationText, jsonText, rateText, sizeText } from "./output.ts";
+import { integerOption } from "./parse.ts";
+
+export const command: Command = {
+  name: "restore",
+  summary: "restore a backup into a database, or to a file",
+  usage: "ID|latest --target URL|SERVER/DATABASE [--create]",
+  description:
+    "Verifies whose backup it is before anything else, and every byte before PostgreSQL sees it. When a copy\n" +
+    "is damaged on the way the next one goes on from the same place. Looks first at what the target lacks\n" +
+    "(roles, extensions, tablespaces) and changes nothing then. The target must be empty unless told otherwise.",
+  options: {
+    database: {
+      type: "string",
+      short: "d",
+      value: "NAME",
+      help: "with latest: the database that was backed up",
+    },
+    target: {
+      type: "string",
+      short: "t",
+      value: "TARGET",
+      help: "postgres://user@host/database, or SERVER/DATABASE with a server of the config",
+    },
+    "password-file": {
+      type: "string",
+      value: "FILE",
+      help: "the password for a --target URL (a password in the URL can be seen by others)",
+    },
+    create: { type: "boolean", help: "make the target database, with the properties of the one backed up" },
+    from: { type: "string", value: "STORAGE", help: "read only from this storage" },
+    jobs: {
+      type: "string",
+      short: "j",
+      value: "N",
+      help: "so many sessions; needs room in temp_dir for the whole plain dump",
+    },
+    schema: { type: "string", multiple: true, value: "NAME", help: "only this schema (may be given again)" },
+    table: { type: "string", multiple: true, value: "NAME", help: "only this table (may be given again)" },
+    clean: { type: "boolean", help: "drop what the backup holds before making it" },
+    "into-existing": { type: "boolean", help: "let the target hold something already" },
+    "keep-going": { type: "boolean", help: "go on after errors of pg_restore (exit 3 when there were any)" },
+    output: {
+      type: "string",
+      short: "o",
+      value: "FILE|-",
+      help: "write the plain dump for pg_restore instead of restoring it",
+    },
+    "dry-run": { type: "boolean", help: "only tell what would be restored, and what the target lacks" },
+    json: JSON_OPTION,
+  },
+  examples: [
+    {
+      command: "pg321 restore latest -d app --target main/app_restored --create",
+      explanation: "the newest good backup, beside the original",
+    },
+    {
+      command: "pg321 restore 3f2a --target postgres://admin@db2/app --create -j 4",
+      explanation: "onto another server, four sessions",
+    },
+    {
+      command: "pg321 restore latest -d app -t main/app --table orders --into-existing",
+      explanation: "one table, into a database that has others",
+    },
+    {
+      command: "pg321 restore 3f2a --output - | pg_restore --list",
+      explanation: "the dump itself, for stock pg_restore",
+    },
+  ],
+  positionals: { min: 1, max: 1 },
+  async run(invocation) {
+    const { arguments: args, output } = invocation;
+    await using context = await commandContext(invocation);
+    const backup = await chosenBackup(context, args);
+    const file = textOption(args, "output");
+    if (file !== undefined) return writeDump(invocation, context, backup, file);
+    const report = await runRestore(context, {
+      backup,
+      target: await targetOf(args, context.config),
+      create: isSet(args, "create"),
+      from: textOption(args, "from"),
+      jobs: integerOption("restore", "jobs", textOption(args, "jobs"), { min: 1, max: 256 }) ?? 1,
+      selection: { schemas: textOptions(args, "schema"), tables: textOptions(args, "table") },
+      clean: isSet(args, "clean"),
+      intoExisting: isSet(args, "into-existing"),
+      keepGoing: isSet(args, "keep-going"),
+      dryRun: isSet(args, "dry-run"),
+    });
+    output.print(isSet(args, "json") ? jsonText(jsonOf(report, args)) : textOf(report, args, output));
+    return report.errors_ignored > 0 ? EXIT_CODES.partial : EXIT_CODES.ok;
+  },
+};
+
+async function chosenBackup(context: JobContext, args: Arguments): Promise<BackupRecord> {
+  const id = args.positionals[0] ?? "";
+  const database = textOption(args, "database");
+  if (id !== "latest") return findBackup(context, id);
+  if (database !== undefined) return latestBackup(context, database);
+  throw new Pg321Error("usage", "restore: latest needs --database", {
+    hint: "pg321 restore latest --database NAME --target …",
+  });
+}
+
+async function targetOf(args: Arguments, config: Config): Promise<Endpoint> {
+  const text = textOption(args, "target");
+  if (text === undefined) {
+    throw new Pg321Error("usage", "restore: --target is missing", {
+      hint: "--target SERVER/DATABASE, or --target postgres://user@host/database",
+    });
+  }
+  if (text.includes("://")) {
+    const endpoint = endpointOfUrl(text);
+    const file = textOption(args, "password-file");
+    return file === undefined ? endpoint : { ...endpoint, password: await readPassword(file) };
+  }
+  const slash = text.indexOf("/");
+  const server = config.server.find(({ name }) => name === text.slice(0, slash));
+  const database = text.slice(slash + 1);
+  if (server && database !== "") return endpointOf(server, database);
+  const known = config.server.map(({ name }) => `${name}/DATABASE`).join(", ");
+  throw new Pg321Error("usage", `restore: --target "${text}" names no configured server and a database`, {
+    hint: `expected postgres://… or one of ${known}`,
+  });
+}
+
+async function readPassword(file: string) {
+  const { Secret } = await import("../base/secret.ts");
+  try {
+    return new Secret((await Bun.file(file).text()).replace(/\r?\n$/, ""));
+  } catch (cause) {
+    throw new Pg321Error("usage", `restore: --password-file ${file} cannot be read`, { cause });
+  }
+}
+
+async function writeDump(
+  { arguments: args, output }: Invocation,
+  context: JobContext,
+  backup: BackupRecord,
+  file: string,
+): Promise<number> {
+  const storages = storagesToRead(
+    context,
+    backup,
+    await context.catalog.copies(backup.id),
+    textOption(args, "from"),
+  );
+  const bytes = await exportDump(context, backup, storages, file === "-" ? output : file);
+  output.note(
+    `wrote ${sizeText(bytes)}: the dump of ${backup.server}/${backup.database} of ${backup.started_at}, for pg_restore`,
+  );
+  return EXIT_CODES.ok;
+}
+
+function jsonOf(
+  { run, backup, lacks, target_contents, dump_bytes, duration_ms, errors_ignored }: RestoreReport,
+  args: Arguments,
+) {
+  return {
+    run_id: run.id,
+    outcome: run.outcome,
+    backup_id: backup.id,
+    server: backup.server,
+    database: backup.database,
+    dry_run: isSet(args, "dry-run"),
+    lacks,
+    target_contents,
+    dump_bytes,
+    duration_ms,
+    errors_ignored,
+  };
+}
+
+function textOf(report: RestoreReport, args: Arguments, { style }: Output): string {
+  const { backup, lacks, target_contents, dump_bytes, duration_ms, errors_ignored } = report;
+  const what = `backup ${shortId(backup.id)} of ${backup.server}/${backup.database} (${backup.started_at})`;
+  const lackLines = lacks.map(({ kind, name, hint }) => `${style.warn("lacks")} ${kind} ${name}: ${hint}`);
+  if (isSet(args, "dry-run")) {
+    const contents =
+      target_contents.length > 0
+        ? [`${style.warn("target is not empty:")} ${target_contents.join(", ")}`]
+        : [];
+    const verdict =
+      lackLines.length + contents.length === 0 ? style.good("nothing is in the way") : "nothing was changed";
+    return [`would restore ${what}`, ...lackLines, ...contents, verdict].join("\n");
+  }
+  const size = `${sizeText(dump_bytes)} in ${durationText(duration_ms)} (${rateText(dump_bytes, duration_ms)})`;
+  const errors = errors_ignored > 0 ? [style.warn(`pg_restore went past ${errors_ignored} errors`)] : [];
+  return [...lackLines, `${style.good("restored")} ${what}: ${size}`, ...errors].join("\n");
+}

@@ -1,0 +1,10 @@
+import type { Style } from "./output.ts";
+
+const GOOD = new Set(["VERIFIED", "CONFIRMED", "OK", "good", "filled"]);
+const BAD = new Set(["FAILED", "DAMAGED", "MISSING", "damaged", "missing", "failed"]);
+
+/** A status in the colour that it deserves. */
+export function statusText(status: string, style: Style): string {
+  if (GOOD.has(status)) return style.good(status);
+  return BAD.has(status) ? style.bad(status) : style.warn(status);
+}

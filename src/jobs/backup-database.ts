@@ -1,0 +1,169 @@
+import { messageOf, Pg321Error } from "../base/errors.ts";
+import type { BackupRecord, CopyRecord } from "../catalog/catalog.ts";
+import { holdLease } from "../catalog/lease.ts";
+import type { ServerConfig } from "../config/config.ts";
+import { seal } from "../sealed/seal.ts";
+import type { Storage } from "../storage/storage.ts";
+import { blockPool, compress } from "../stream/compression.ts";
+import type { SinkOutcome } from "../stream/fan-out.ts";
+import { NoSinkLeftError } from "../stream/fan-out.ts";
+import type { Meter } from "../stream/meter.ts";
+import { counted, metered, newMeter } from "../stream/meter.ts";
+import { recordFailure, recordObject, recordStart } from "./backup-record.ts";
+import type { JobContext } from "./context.ts";
+import { storageNamed } from "./context.ts";
+import type { DumpSource } from "./dump-source.ts";
+import { prepareDump } from "./dump-source.ts";
+import { requireSigningKey } from "./keys.ts";
+import { leaseName } from "./lease-name.ts";
+import { maxPartsOf, partBytesFor } from "./part-size.ts";
+import { ProgressMeter } from "./progress.ts";
+import { statusOf } from "./reconcile.ts";
+import type { StoredBackup } from "./store-copies.ts";
+import { confirmCopy, failCopy, fillCopy, intendCopies, storeEverywhere } from "./store-copies.ts";
+
+export interface DatabaseBackup {
+  backup: BackupRecord;
+  copies: CopyRecord[];
+}
+
+/**
+ * Backs up one database: one dump, every storage. Resolves when the backup is VERIFIED or PARTIAL; throws
+ * after it is recorded as FAILED. Throws code `locked` before anything is recorded when another run works
+ * on this database.
+ */
+export async function backupDatabase(
+  context: JobContext,
+  runId: string,
+  server: ServerConfig,
+  database: string,
+): Promise<DatabaseBackup> {
+  const { catalog, clock, config, host, pid } = context;
+  await using lease = await holdLease(
+    catalog,
+    { name: leaseName(server.name, database), runId, host, pid },
+    { clock, signal: context.signal },
+  );
+  const timeout = new AbortController();
+  const timer = clock.sleep(config.dump.run_timeout_ms, AbortSignal.any([lease.signal, timeout.signal])).then(
+    () => timeout.abort(runTimedOut(server, database, config.dump.run_timeout_ms)),
+    () => {},
+  );
+  const signal = AbortSignal.any([lease.signal, timeout.signal]);
+  const backup = await recordStart(context, runId, server.name, database);
+  try {
+    return await makeBackup(context, server, backup, signal);
+  } catch (error) {
+    throw await recordFailure(context, backup, signal.aborted ? signal.reason : error);
+  } finally {
+    timeout.abort();
+    await timer;
+  }
+}
+
+function runTimedOut(server: ServerConfig, database: string, timeoutMs: number): Pg321Error {
+  return new Pg321Error(
+    "database",
+    `backup of ${server.name}/${database} took longer than dump.run_timeout (${timeoutMs / 1000} s)`,
+    {
+      hint: "look for a slow storage or a lock in the database, or raise dump.run_timeout",
+    },
+  );
+}
+
+async function makeBackup(
+  context: JobContext,
+  server: ServerConfig,
+  started: BackupRecord,
+  signal: AbortSignal,
+): Promise<DatabaseBackup> {
+  const { catalog, clock, config, keys } = context;
+  if (config.encryption.mode === "age") requireSigningKey(keys, config.encryption);
+  const source = await prepareDump(context, server, started.database);
+  const versions = { server_version: source.serverVersion, pg_dump_version: source.pgDumpVersion };
+  await catalog.updateBackup(started.id, versions);
+  await intendCopies(context, started);
+
+  const title = `backup ${started.server}/${started.database}`;
+  const storages = context.storages.map((storage) => storage.name);
+  const progress = new ProgressMeter(context.progress, title, source.databaseBytes, storages);
+  const meters = { dump: newMeter(), object: newMeter() };
+  const partBytes = partBytesFor(source.databaseBytes, maxPartsOf(config.storage));
+  const open = (stop: AbortSignal) => sealedDump(context, source, started, meters, progress, stop);
+  const outcomes = await storeEverywhere(context, started, open, { partBytes, signal, progress }).finally(
+    () => progress.end(),
+  );
+
+  const backup = await recordObject(context, { ...started, ...versions }, meters, source.stderrTail());
+  await confirmCopies(context, backup, outcomes, partBytes, signal);
+  const copies = await catalog.copies(backup.id);
+  const status = statusOf(copies);
+  if (status === "INTERRUPTED") throw new NoSinkLeftError(outcomes);
+  await catalog.updateBackup(backup.id, { status, finished_at: clock.now().toISOString() });
+  return { backup: { ...backup, status }, copies };
+}
+
+/** dump → blocks → compression → sealing → SHA-256, as one stream. */
+function sealedDump(
+  context: JobContext,
+  source: DumpSource,
+  backup: BackupRecord,
+  meters: { dump: Meter; object: Meter },
+  progress: ProgressMeter,
+  stop: AbortSignal,
+): AsyncIterable<Uint8Array> {
+  const { config, keys } = context;
+  const blocks = blockPool();
+  const dump = counted(source.read(blocks, stop), (bytes) => {
+    meters.dump.bytes += bytes;
+    progress.pass(bytes);
+  });
+  const compressed = compress(dump, config.compression, blocks);
+  if (config.encryption.mode === "none") return metered(compressed, meters.object);
+  const sealed = seal(
+    compressed,
+    {
+      installation: backup.installation,
+      server: backup.server,
+      database: backup.database,
+      backup_id: backup.id,
+      kind: backup.kind,
+      started_at: backup.started_at,
+      compression: config.compression.algorithm,
+    },
+    { recipients: config.encryption.recipients, signingKey: requireSigningKey(keys, config.encryption) },
+  );
+  return metered(sealed, meters.object);
+}
+
+/** Confirms what was stored, then fills the storages that were too slow for the dump from a finished copy. */
+async function confirmCopies(
+  context: JobContext,
+  backup: StoredBackup,
+  outcomes: readonly SinkOutcome<unknown>[],
+  partBytes: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const confirmed: Storage[] = [];
+  for (const outcome of outcomes) {
+    const storage = storageNamed(context, outcome.name);
+    if (!storage) continue;
+    if (outcome.state === "stored") {
+      if (await confirmCopy(context, backup, storage, signal)) confirmed.push(storage);
+      continue;
+    }
+    context.log.warning("a storage was dropped from the backup", {
+      storage: outcome.name,
+      state: outcome.state,
+      backup_id: backup.id,
+      error: messageOf(outcome.error),
+    });
+    await failCopy(context, backup, storage, outcome.error);
+  }
+  const [from] = confirmed;
+  for (const outcome of outcomes) {
+    const to = storageNamed(context, outcome.name);
+    if (outcome.state !== "slow" || !from || !to) continue;
+    await fillCopy(context, backup, { from, to }, { partBytes, signal });
+  }
+}

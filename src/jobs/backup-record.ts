@@ -1,0 +1,132 @@
+import { messageOf, Pg321Error } from "../base/errors.ts";
+import { VERSION } from "../base/version.ts";
+import type { BackupRecord } from "../catalog/catalog.ts";
+import { encodeManifest } from "../sealed/manifest.ts";
+import type { CompressionAlgorithm } from "../stream/compression.ts";
+import { NoSinkLeftError } from "../stream/fan-out.ts";
+import type { Meter } from "../stream/meter.ts";
+import type { JobContext } from "./context.ts";
+import { storageNamed } from "./context.ts";
+import { objectKey } from "./object-key.ts";
+import { statusOf } from "./reconcile.ts";
+import { failCopy } from "./store-copies.ts";
+
+/** The record of a backup that begins now. */
+export async function recordStart(
+  { catalog, clock, config, installation }: JobContext,
+  runId: string,
+  server: string,
+  database: string,
+): Promise<BackupRecord> {
+  const id = crypto.randomUUID();
+  const startedAt = clock.now();
+  const previous = await catalog.newestGood(server, database);
+  const compression = config.compression.algorithm;
+  const encryption = config.encryption.mode;
+  const kind = "dump";
+  const isSealed = encryption === "age";
+  const backup: BackupRecord = {
+    id,
+    installation,
+    server,
+    database,
+    kind,
+    status: "RUNNING",
+    run_id: runId,
+    object_key: objectKey({ server, database, kind, backupId: id, startedAt, compression, isSealed }),
+    started_at: startedAt.toISOString(),
+    finished_at: null,
+    dump_bytes: null,
+    object_bytes: null,
+    object_sha256: null,
+    compression,
+    encryption,
+    server_version: null,
+    pg_dump_version: null,
+    previous_id: previous?.id ?? null,
+    manifest: null,
+    error: null,
+    stderr_tail: null,
+  };
+  await catalog.insertBackup(backup);
+  return backup;
+}
+
+/** The object is whole: size, hash and manifest go into the record before any manifest is written. */
+export async function recordObject(
+  { catalog, clock, keys }: JobContext,
+  backup: BackupRecord,
+  meters: { dump: Meter; object: Meter },
+  stderrTail: string,
+): Promise<BackupRecord & { manifest: string }> {
+  if (meters.object.sha256 === undefined) throw new Error("the stream ended without a hash");
+  const facts = {
+    finished_at: clock.now().toISOString(),
+    dump_bytes: meters.dump.bytes,
+    object_bytes: meters.object.bytes,
+    object_sha256: meters.object.sha256,
+  };
+  const { id, compression, ...rest } = backup;
+  const manifest = encodeManifest(
+    {
+      ...rest,
+      ...facts,
+      backup_id: id,
+      compression: compression as CompressionAlgorithm,
+      pg321_version: VERSION,
+    },
+    keys.signingKey,
+  );
+  const change = { ...facts, manifest, stderr_tail: stderrTail || null };
+  await catalog.updateBackup(id, change);
+  return { ...backup, ...change };
+}
+
+/**
+ * Closes the record of a backup whose run ended with an error. A copy that is confirmed stays, and makes
+ * it PARTIAL; everything else that was begun is removed. Returns the error for the caller to throw.
+ */
+export async function recordFailure(
+  context: JobContext,
+  backup: BackupRecord,
+  error: unknown,
+): Promise<unknown> {
+  const { catalog, clock } = context;
+  for (const copy of await catalog.copies(backup.id)) {
+    const storage = storageNamed(context, copy.storage);
+    if (!storage || copy.state !== "INTENDED") continue;
+    await failCopy(context, backup, storage, reasonFor(copy.storage, error));
+  }
+  const told = error instanceof NoSinkLeftError ? noCopyLeft(backup, error) : error;
+  const status = statusOf(await catalog.copies(backup.id));
+  await catalog.updateBackup(backup.id, {
+    status: status === "INTERRUPTED" ? "FAILED" : "PARTIAL",
+    finished_at: clock.now().toISOString(),
+    error: messageOf(told),
+    ...stderrTailOf(told),
+  });
+  return told;
+}
+
+function reasonFor(storage: string, error: unknown): unknown {
+  if (!(error instanceof NoSinkLeftError)) return error;
+  const outcome = error.outcomes.find((one) => one.name === storage);
+  return outcome && outcome.state !== "stored" ? outcome.error : error;
+}
+
+function noCopyLeft(backup: BackupRecord, { outcomes }: NoSinkLeftError): Pg321Error {
+  const reasons = outcomes.map((outcome) => (outcome.state === "stored" ? "" : messageOf(outcome.error)));
+  const message = `backup of ${backup.server}/${backup.database}: every storage failed: ${reasons.join("; ")}`;
+  const hinted = outcomes.find(
+    (outcome) => outcome.state === "failed" && outcome.error instanceof Pg321Error,
+  );
+  const hint = hinted?.state === "failed" ? (hinted.error as Pg321Error).hint : undefined;
+  return new Pg321Error("storage", message, hint === undefined ? {} : { hint });
+}
+
+function stderrTailOf(error: unknown): { stderr_tail: string } | undefined {
+  const cause = error instanceof Error ? (error.cause as { stderrTail?: unknown } | undefined) : undefined;
+  return typeof cause?.stderrTail === "string" && cause.stderrTail !== ""
+    ? { stderr_tail: cause.stderrTail }
+    : undefined;
+}

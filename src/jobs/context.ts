@@ -1,0 +1,105 @@
+import { hostname } from "node:os";
+import type { Clock } from "../base/clock.ts";
+import { messageOf } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+import type { Catalog, Job, RunOutcome, RunRecord } from "../catalog/catalog.ts";
+import { openCatalog } from "../catalog/open.ts";
+import type { Config } from "../config/config.ts";
+import { openStorage } from "../storage/registry.ts";
+import type { Storage } from "../storage/storage.ts";
+import type { Keys } from "./keys.ts";
+import { loadKeys } from "./keys.ts";
+import type { ProgressListener } from "./progress.ts";
+
+/** What every job works with. */
+export interface JobContext extends AsyncDisposable {
+  config: Config;
+  catalog: Catalog;
+  /** In the order of the config. */
+  storages: readonly Storage[];
+  keys: Keys;
+  /** Id of this installation. */
+  installation: string;
+  log: Log;
+  clock: Clock;
+  signal: AbortSignal;
+  host: string;
+  pid: number;
+  progress: ProgressListener;
+}
+
+export interface ContextOptions {
+  config: Config;
+  log: Log;
+  clock: Clock;
+  signal: AbortSignal;
+  progress: ProgressListener;
+  /** Asked for the passphrase of a protected identity file, when the config has none. */
+  askPassphrase?: (() => Promise<string>) | undefined;
+}
+
+/** Opens catalog, storages and keys. Throws what they throw; nothing stays open then. */
+export async function openContext(options: ContextOptions): Promise<JobContext> {
+  const { config, log, clock, signal, progress } = options;
+  await using opened = new AsyncDisposableStack();
+  const keys = await loadKeys(config.encryption, options.askPassphrase);
+  const catalog = opened.use(await openCatalog(config.catalog, { clock }));
+  const storages = config.storage.map((storage) => opened.use(openStorage(storage, { log, clock })));
+  const installation = await catalog.installation(keys.signingKey?.installation);
+  const all = opened.move();
+  return {
+    config,
+    catalog,
+    storages,
+    keys,
+    installation,
+    log,
+    clock,
+    signal,
+    host: hostname(),
+    pid: process.pid,
+    progress,
+    [Symbol.asyncDispose]: () => all.disposeAsync(),
+  };
+}
+
+/**
+ * Runs a job under a run record: exactly one outcome is recorded, whatever happens. `work` returns the
+ * outcome and what it counted.
+ */
+export async function recordRun<S extends Record<string, unknown>>(
+  context: JobContext,
+  job: Job,
+  work: (run: RunRecord) => Promise<{ outcome: RunOutcome; statistics: S; error?: string | null }>,
+): Promise<{ run: RunRecord; statistics: S }> {
+  const { catalog, clock } = context;
+  const run: RunRecord = {
+    id: crypto.randomUUID(),
+    job,
+    outcome: "RUNNING",
+    host: context.host,
+    pid: context.pid,
+    started_at: clock.now().toISOString(),
+    finished_at: null,
+    statistics: null,
+    error: null,
+  };
+  await catalog.insertRun(run);
+  const finish = async (end: Pick<RunRecord, "outcome" | "statistics" | "error">) => {
+    const change = { ...end, finished_at: clock.now().toISOString() };
+    await catalog.updateRun(run.id, change);
+    return { ...run, ...change };
+  };
+  try {
+    const { outcome, statistics, error = null } = await work(run);
+    return { run: await finish({ outcome, statistics, error }), statistics };
+  } catch (error) {
+    await finish({ outcome: "FAILED", statistics: null, error: messageOf(error) });
+    throw error;
+  }
+}
+
+/** The storage of that name, as the config has it now. */
+export function storageNamed(context: Pick<JobContext, "storages">, name: string): Storage | undefined {
+  return context.storages.find((storage) => storage.name === name);
+}

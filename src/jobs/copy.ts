@@ -1,0 +1,97 @@
+import { Pg321Error } from "../base/errors.ts";
+import { MANIFEST_BYTES_MAX, PART_BYTES_MIN } from "../base/limits.ts";
+import type { BackupRecord } from "../catalog/catalog.ts";
+import type { Manifest } from "../sealed/manifest.ts";
+import { decodeManifest } from "../sealed/manifest.ts";
+import type { Storage } from "../storage/storage.ts";
+import { BufferPool } from "../stream/buffer-pool.ts";
+import { metered, newMeter } from "../stream/meter.ts";
+import { partsOf } from "../stream/part.ts";
+import { parts } from "../stream/parts.ts";
+import type { JobContext } from "./context.ts";
+import { manifestKey } from "./object-key.ts";
+
+/** Parts of a copy from storage to storage that are in memory at once. */
+const PARTS_IN_FLIGHT = 4;
+
+/** What must be known of an object to copy or check it. */
+export type ObjectFacts = Pick<BackupRecord, "object_key" | "object_bytes" | "object_sha256">;
+
+/**
+ * Copies an object as it is stored from one storage to another, and checks it on the way: the copy is
+ * committed only when size and hash are the recorded ones. Throws code `verification` when the source is
+ * damaged (nothing is left at the target), else what the storages throw.
+ */
+export async function copyObject(
+  from: Storage,
+  to: Storage,
+  facts: ObjectFacts,
+  options: {
+    partBytes: number;
+    signal: AbortSignal;
+    onUpload: (uploadId: string) => Promise<void>;
+    onProgress?: (bytes: number) => void;
+  },
+): Promise<void> {
+  const { signal, partBytes } = options;
+  const source = checkedObject(from, facts, signal);
+  const body = parts(source, new BufferPool(partBytes, PARTS_IN_FLIGHT), () => 1, signal);
+  await to.put(facts.object_key, body, { ...options });
+}
+
+/**
+ * The bytes of a stored object; throws code `verification` at the end, instead of ending, when size or
+ * hash are not the recorded ones. What was read until then must not have been acted upon.
+ */
+export async function* checkedObject(
+  storage: Storage,
+  facts: ObjectFacts,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const meter = newMeter();
+  yield* metered(storage.get(facts.object_key, undefined, signal), meter);
+  if (meter.bytes === facts.object_bytes && meter.sha256 === facts.object_sha256) return;
+  const what =
+    meter.bytes === facts.object_bytes
+      ? "its SHA-256 is not the recorded one"
+      : `it has ${meter.bytes} bytes, not ${facts.object_bytes}`;
+  throw new Pg321Error("verification", `storage "${storage.name}": ${facts.object_key} is damaged: ${what}`, {
+    hint: "pg321 repair replaces it from a good copy",
+  });
+}
+
+/** Puts a manifest beside its object. */
+export async function putManifest(
+  storage: Storage,
+  key: string,
+  text: string,
+  signal: AbortSignal,
+): Promise<void> {
+  await storage.put(manifestKey(key), partsOf(new TextEncoder().encode(text)), {
+    signal,
+    partBytes: PART_BYTES_MIN,
+  });
+}
+
+/**
+ * The manifest beside an object, verified; undefined when there is none. Throws code `verification` or
+ * `key` when there is one that is not good.
+ */
+export async function readManifest(
+  context: Pick<JobContext, "keys">,
+  storage: Storage,
+  key: string,
+  signal: AbortSignal,
+): Promise<{ manifest: Manifest; text: string } | undefined> {
+  const found = await storage.head(manifestKey(key), signal);
+  if (!found) return undefined;
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of storage.get(
+    manifestKey(key),
+    { start: 0, length: MANIFEST_BYTES_MAX + 1 },
+    signal,
+  ))
+    chunks.push(chunk);
+  const text = new TextDecoder().decode(Buffer.concat(chunks));
+  return { manifest: decodeManifest(text, await context.keys.trustedSigners()), text };
+}

@@ -1,0 +1,61 @@
+import { link, open, rm } from "node:fs/promises";
+import { messageOf, Pg321Error } from "../base/errors.ts";
+import type { BackupRecord } from "../catalog/catalog.ts";
+import type { Storage } from "../storage/storage.ts";
+import type { JobContext } from "./context.ts";
+import { openBackup } from "./read-backup.ts";
+
+/** Something that takes bytes one after another. */
+export interface ByteSink {
+  write(bytes: Uint8Array): Promise<unknown>;
+}
+
+/**
+ * Writes the plain dump of a backup, in pg_dump's custom format, to a new file (0600; never over an
+ * existing one, and only when all of it was good) or into a sink. Returns its size in bytes.
+ */
+export async function exportDump(
+  context: JobContext,
+  backup: BackupRecord,
+  storages: readonly Storage[],
+  to: string | ByteSink,
+): Promise<number> {
+  await using readable = await openBackup(context, backup, storages, context.signal);
+  return typeof to === "string" ? writeNewFile(to, readable.dump) : writeAll(to, readable.dump);
+}
+
+/** Writes a stream into a file that must not exist; an error leaves none. Throws code `storage`. */
+export async function writeNewFile(path: string, source: AsyncIterable<Uint8Array>): Promise<number> {
+  const temporary = `${path}.${process.pid}.part`;
+  try {
+    const file = await open(temporary, "wx", 0o600).catch((error) => refuse(path, error));
+    try {
+      const bytes = await writeAll(file, source);
+      await file.sync();
+      await link(temporary, path).catch((error) => refuse(path, error));
+      return bytes;
+    } finally {
+      await file.close();
+    }
+  } finally {
+    await rm(temporary, { force: true });
+  }
+}
+
+async function writeAll(sink: ByteSink, source: AsyncIterable<Uint8Array>): Promise<number> {
+  let bytes = 0;
+  for await (const chunk of source) {
+    await sink.write(chunk);
+    bytes += chunk.length;
+  }
+  return bytes;
+}
+
+function refuse(path: string, cause: unknown): never {
+  const { code } = cause as NodeJS.ErrnoException;
+  const why = code === "EEXIST" ? "exists already" : messageOf(cause);
+  throw new Pg321Error(code === "EEXIST" ? "usage" : "storage", `${path}: ${why}`, {
+    hint: "name another file",
+    cause,
+  });
+}

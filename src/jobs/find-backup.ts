@@ -1,0 +1,91 @@
+import { Pg321Error } from "../base/errors.ts";
+import type { BackupRecord, CopyRecord } from "../catalog/catalog.ts";
+import type { Storage } from "../storage/storage.ts";
+import type { JobContext } from "./context.ts";
+import { storageNamed } from "./context.ts";
+import { shortId } from "./object-key.ts";
+
+/** The backup that an id or an unambiguous prefix of one names. Throws code `usage`. */
+export async function findBackup(
+  { catalog }: Pick<JobContext, "catalog">,
+  prefix: string,
+): Promise<BackupRecord> {
+  if (!/^[0-9a-f-]{1,36}$/i.test(prefix)) {
+    throw new Pg321Error("usage", `"${prefix}" is not a backup's id`, {
+      hint: "pg321 list shows the ids; the first few characters are enough",
+    });
+  }
+  const [found, second] = await catalog.backupsByPrefix(prefix.toLowerCase(), 2);
+  if (!found)
+    throw new Pg321Error("usage", `no backup's id begins with "${prefix}"`, {
+      hint: "pg321 list shows the ids",
+    });
+  if (second) {
+    const both = [found, second].map(
+      (backup) => `${shortId(backup.id)} (${backup.server}/${backup.database}, ${backup.started_at})`,
+    );
+    throw new Pg321Error(
+      "usage",
+      `"${prefix}" is the beginning of more than one backup's id: ${both.join(", ")}`,
+      {
+        hint: "give more characters of it",
+      },
+    );
+  }
+  return found;
+}
+
+/** The newest good backup of a database (`app` or `server/app`). Throws code `usage`. */
+export async function latestBackup(
+  { catalog, config }: Pick<JobContext, "catalog" | "config">,
+  database: string,
+): Promise<BackupRecord> {
+  const candidates: BackupRecord[] = [];
+  for (const { name } of config.server) {
+    const prefix = `${name}/`;
+    const names = [database, ...(database.startsWith(prefix) ? [database.slice(prefix.length)] : [])];
+    for (const one of names) {
+      const found = await catalog.newestGood(name, one);
+      if (found) candidates.push(found);
+    }
+  }
+  const servers = new Set(candidates.map((backup) => backup.server));
+  if (servers.size > 1) {
+    throw new Pg321Error(
+      "usage",
+      `database "${database}" is backed up from several servers: ${[...servers].join(", ")}`,
+      {
+        hint: `name it as SERVER/${database}`,
+      },
+    );
+  }
+  const [latest] = candidates;
+  if (latest) return latest;
+  throw new Pg321Error("usage", `no good backup of database "${database}"`, {
+    hint: "pg321 list shows what there is",
+  });
+}
+
+/**
+ * The storages to read a backup from, confirmed copies first, local before off-site; only `from` where it
+ * is named. Throws code `usage` when there is none.
+ */
+export function storagesToRead(
+  context: Pick<JobContext, "storages">,
+  backup: BackupRecord,
+  copies: readonly CopyRecord[],
+  from: string | undefined,
+): Storage[] {
+  const readable = copies.filter(
+    (copy) => copy.state === "CONFIRMED" || (copy.state === "DAMAGED" && copy.storage === from),
+  );
+  const storages = readable
+    .filter((copy) => from === undefined || copy.storage === from)
+    .flatMap((copy) => storageNamed(context, copy.storage) ?? [])
+    .sort((a, b) => Number(a.offSite) - Number(b.offSite));
+  if (storages.length > 0) return storages;
+  const where = from === undefined ? "in any configured storage" : `in storage "${from}"`;
+  throw new Pg321Error("usage", `backup ${shortId(backup.id)} has no confirmed copy ${where}`, {
+    hint: `see its copies with: pg321 show ${shortId(backup.id)}`,
+  });
+}

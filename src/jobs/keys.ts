@@ -1,0 +1,80 @@
+import { readFile } from "node:fs/promises";
+import { Pg321Error } from "../base/errors.ts";
+import { Secret } from "../base/secret.ts";
+import type { EncryptionConfig } from "../config/config.ts";
+import type { IdentityFile } from "../sealed/identity.ts";
+import { isPassphraseProtected, readIdentityFile } from "../sealed/identity.ts";
+import type { SigningKey } from "../sealed/signing-key.ts";
+import { readSigningKey } from "../sealed/signing-key.ts";
+
+/** The keys of this host, each read when it is first needed. */
+export interface Keys {
+  /** Undefined on a host that only restores, and where nothing is encrypted and no key was made. */
+  signingKey: SigningKey | undefined;
+  /** The opened identity file; undefined where the config names none. Throws code `key`. */
+  identity(): Promise<IdentityFile | undefined>;
+  /** Public keys whose signatures we trust: our own, and those that the identity file names. */
+  trustedSigners(): Promise<string[]>;
+}
+
+export async function loadKeys(
+  config: EncryptionConfig,
+  askPassphrase?: () => Promise<string>,
+): Promise<Keys> {
+  const signingKey = await loadSigningKey(config.signing_key_file);
+  let opened: Promise<IdentityFile | undefined> | undefined;
+  const identity = () => {
+    opened ??= openIdentity(config, askPassphrase);
+    return opened;
+  };
+  return {
+    signingKey,
+    identity,
+    trustedSigners: async () => {
+      const named = (await identity())?.signers ?? [];
+      return [...new Set([...(signingKey ? [signingKey.signer] : []), ...named])];
+    },
+  };
+}
+
+/** The signing key, which a backup needs and a restore does not. */
+export function requireSigningKey(keys: Keys, config: EncryptionConfig): SigningKey {
+  if (keys.signingKey) return keys.signingKey;
+  throw new Pg321Error("key", `no signing key at ${config.signing_key_file}`, {
+    hint: "make the installation's keys with: pg321 key generate",
+  });
+}
+
+async function loadSigningKey(file: string): Promise<SigningKey | undefined> {
+  const text = await readKeyFile(file, "signing key");
+  return text === undefined ? undefined : readSigningKey(text);
+}
+
+async function openIdentity(
+  config: EncryptionConfig,
+  askPassphrase: (() => Promise<string>) | undefined,
+): Promise<IdentityFile | undefined> {
+  if (config.identity_file === undefined) return undefined;
+  const text = await readKeyFile(config.identity_file, "identity");
+  if (text === undefined) {
+    throw new Pg321Error("key", `no identity at ${config.identity_file}`, {
+      hint: "put the identity file there, or make a new installation's keys with: pg321 key generate",
+    });
+  }
+  let passphrase = config.identity_passphrase;
+  if (isPassphraseProtected(text) && !passphrase && askPassphrase)
+    passphrase = new Secret(await askPassphrase());
+  return readIdentityFile(text, passphrase);
+}
+
+async function readKeyFile(file: string, what: string): Promise<string | undefined> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw new Pg321Error("key", `${what} file ${file}: ${(error as NodeJS.ErrnoException).code}`, {
+      hint: "it must be readable by the user that pg321 runs as, and by nobody else",
+      cause: error,
+    });
+  }
+}

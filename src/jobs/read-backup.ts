@@ -1,0 +1,203 @@
+import { createHash } from "node:crypto";
+import { messageOf, Pg321Error } from "../base/errors.ts";
+import type { BackupRecord } from "../catalog/catalog.ts";
+import { readHeader } from "../sealed/header.ts";
+import type { BackupNames } from "../sealed/metadata.ts";
+import type { Opener } from "../sealed/open.ts";
+import { openPayload, segmentOffset, verifyHeader } from "../sealed/open.ts";
+import { TAG_BYTES } from "../sealed/payload.ts";
+import type { Storage } from "../storage/storage.ts";
+import type { CompressionAlgorithm } from "../stream/compression.ts";
+import { decompress } from "../stream/compression.ts";
+import type { JobContext } from "./context.ts";
+import { CopyFailures } from "./copy-failures.ts";
+import { spoolObject } from "./spool.ts";
+
+/** A backup that is ready to be read, whole and authenticated, from whichever copies are good. */
+export interface ReadableBackup extends AsyncDisposable {
+  /** The dump as pg_dump wrote it. Throws code `verification` or `storage` when no copy can give the rest. May be read once. */
+  dump: AsyncIterable<Uint8Array>;
+}
+
+type ReadContext = Pick<JobContext, "keys" | "log" | "config">;
+
+/**
+ * Opens a backup from its copies, the first storage first. Sealed ones: signature and names are verified
+ * before it resolves, every segment before its bytes are handed on, the whole hash at the end; when a copy
+ * is missing, damaged or cut off, the same range comes from the next, without a second start. Unencrypted
+ * ones are spooled and hashed first: nothing else could tell a damaged byte in time.
+ */
+export async function openBackup(
+  context: ReadContext,
+  backup: BackupRecord,
+  storages: readonly Storage[],
+  signal: AbortSignal,
+): Promise<ReadableBackup> {
+  const algorithm = backup.compression as CompressionAlgorithm;
+  if (backup.encryption === "none") {
+    const spooled = await spoolObject(context, backup, storages, signal);
+    return {
+      dump: decompressed(spooled.read(), algorithm),
+      [Symbol.asyncDispose]: () => spooled[Symbol.asyncDispose](),
+    };
+  }
+  const opener = await openHeader(context, backup, storages, signal);
+  return {
+    dump: decompressed(readSegments(context, backup, opener, storages, signal), algorithm),
+    [Symbol.asyncDispose]: async () => {},
+  };
+}
+
+/** What the header of a backup's object must say. */
+export function expectedNames(backup: BackupRecord): Partial<BackupNames> {
+  return {
+    installation: backup.installation,
+    server: backup.server,
+    database: backup.database,
+    backup_id: backup.id,
+    kind: backup.kind,
+    started_at: backup.started_at,
+  };
+}
+
+/** Opens the header of the first copy that has a good one. */
+async function openHeader(
+  { keys, log }: ReadContext,
+  backup: BackupRecord,
+  storages: readonly Storage[],
+  signal: AbortSignal,
+): Promise<{ opener: Opener; head: Uint8Array }> {
+  const trust = { trustedSigners: await keys.trustedSigners(), expected: expectedNames(backup) };
+  const identities = (await keys.identity())?.identities;
+  if (!identities) {
+    throw new Pg321Error("key", "this host has no identity, so it cannot open backups", {
+      hint: "set encryption.identity_file to the identity that pg321 key generate made",
+    });
+  }
+  const failures = new CopyFailures(backup);
+  for (const storage of storages) {
+    try {
+      const stream = await readHeader(storage.get(backup.object_key, undefined, signal));
+      await stream.rest.return();
+      const opener = await verifyHeader(stream, trust, identities);
+      return { opener, head: Buffer.concat([stream.headerBytes, stream.header.nonce]) };
+    } catch (error) {
+      signal.throwIfAborted();
+      failures.add(storage, error);
+      log.warning("a copy cannot be opened", {
+        storage: storage.name,
+        backup_id: backup.id,
+        error: messageOf(error),
+      });
+    }
+  }
+  throw failures.error();
+}
+
+async function* readSegments(
+  { log }: ReadContext,
+  backup: BackupRecord,
+  { opener, head }: { opener: Opener; head: Uint8Array },
+  storages: readonly Storage[],
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const failures = new CopyFailures(backup);
+  const hash = createHash("sha256").update(head);
+  let segment = 0;
+  for (const storage of storages) {
+    const read = new PendingBytes(
+      storage.get(backup.object_key, { start: segmentOffset(opener, segment) }, signal),
+    );
+    try {
+      for await (const plaintext of openPayload(opener, read, segment)) {
+        for (const chunk of read.take(plaintext.length + TAG_BYTES)) hash.update(chunk);
+        segment++;
+        yield plaintext;
+      }
+      if (backup.object_sha256 !== null && hash.digest("hex") !== backup.object_sha256)
+        throw hashMismatch(backup);
+      return;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof HashMismatch) throw error.reason;
+      failures.add(storage, error);
+      log.warning("a copy failed while it was read; going on with the next", {
+        storage: storage.name,
+        backup_id: backup.id,
+        segment,
+        error: messageOf(error),
+      });
+    }
+  }
+  throw failures.error();
+}
+
+/** Every segment was good, and still the object is not the recorded one: no other copy can mend that. */
+class HashMismatch extends Error {
+  readonly reason: Pg321Error;
+
+  constructor(reason: Pg321Error) {
+    super(reason.message);
+    this.reason = reason;
+  }
+}
+
+function hashMismatch(backup: BackupRecord): HashMismatch {
+  return new HashMismatch(
+    new Pg321Error(
+      "verification",
+      `backup ${backup.id}: the SHA-256 of what was read is not the recorded one`,
+      {
+        hint: "do not use what was restored; look at the other backups with: pg321 list",
+      },
+    ),
+  );
+}
+
+/** Hands a stream on and keeps what was not taken yet, for the hash of exactly what was authenticated. */
+class PendingBytes implements AsyncIterable<Uint8Array> {
+  readonly #source: AsyncIterable<Uint8Array>;
+  #pending: Uint8Array[] = [];
+
+  constructor(source: AsyncIterable<Uint8Array>) {
+    this.#source = source;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
+    for await (const chunk of this.#source) {
+      this.#pending.push(chunk);
+      yield chunk;
+    }
+  }
+
+  /** The next `count` bytes that passed. */
+  take(count: number): Uint8Array[] {
+    const taken: Uint8Array[] = [];
+    let left = count;
+    while (left > 0) {
+      const chunk = this.#pending.shift();
+      if (!chunk) throw new Error("took more bytes than passed");
+      taken.push(chunk.subarray(0, left));
+      if (chunk.length > left) this.#pending.unshift(chunk.subarray(left));
+      left -= Math.min(left, chunk.length);
+    }
+    return taken;
+  }
+}
+
+/** The dump's bytes; what the decompressor throws becomes code `verification`. */
+export async function* decompressed(
+  source: AsyncIterable<Uint8Array>,
+  algorithm: CompressionAlgorithm,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  try {
+    yield* decompress(source, algorithm);
+  } catch (error) {
+    if (error instanceof Pg321Error || !/zstd|zlib|unexpected end|incorrect|invalid/i.test(messageOf(error)))
+      throw error;
+    throw new Pg321Error("verification", `the backup cannot be decompressed: ${messageOf(error)}`, {
+      hint: "restore another backup, and report this one: its bytes are as they were written",
+      cause: error,
+    });
+  }
+}

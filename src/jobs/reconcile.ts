@@ -1,0 +1,159 @@
+import { messageOf, Pg321Error } from "../base/errors.ts";
+import type { BackupRecord, BackupStatus, CopyRecord } from "../catalog/catalog.ts";
+import { isAlive } from "../catalog/lease.ts";
+import type { Manifest } from "../sealed/manifest.ts";
+import type { Storage } from "../storage/storage.ts";
+import type { JobContext } from "./context.ts";
+import { storageNamed } from "./context.ts";
+import { readManifest } from "./copy.ts";
+import { leaseName } from "./lease-name.ts";
+import { manifestKey } from "./object-key.ts";
+
+/**
+ * Settles what runs that were killed left behind, by the intents in the catalog: a copy with a valid
+ * manifest counts; of any other intended copy exactly its own keys and its own upload are removed. A
+ * storage that does not answer keeps its intent for the next time. Never throws for one backup's sake.
+ */
+export async function reconcile(context: JobContext): Promise<void> {
+  const { catalog, log } = context;
+  const intended = await catalog.copiesInState(["INTENDED"]);
+  const running = await catalog.backups({ status: ["RUNNING"] });
+  const ids = new Set([...intended.map((copy) => copy.backup_id), ...running.map((backup) => backup.id)]);
+  for (const id of ids) {
+    const backup = await catalog.backup(id);
+    if (!backup || (await isLeased(context, backup))) continue;
+    try {
+      await reconcileBackup(context, backup);
+    } catch (error) {
+      context.signal.throwIfAborted();
+      log.error("an interrupted backup could not be settled", { backup_id: id, error: messageOf(error) });
+    }
+  }
+  await closeRuns(context);
+}
+
+/** Whether a run that lives works on the backups of this database. */
+export async function isLeased(
+  context: Pick<JobContext, "catalog" | "clock" | "host">,
+  backup: Pick<BackupRecord, "server" | "database">,
+): Promise<boolean> {
+  const now = context.clock.now().toISOString();
+  const leases = await context.catalog.leases();
+  return leases.some(
+    (lease) =>
+      lease.name === leaseName(backup.server, backup.database) &&
+      lease.expires_at > now &&
+      (lease.host !== context.host || isAlive(lease)),
+  );
+}
+
+async function reconcileBackup(context: JobContext, backup: BackupRecord): Promise<void> {
+  const { catalog, log, clock } = context;
+  let manifest: { manifest: Manifest; text: string } | undefined;
+  for (const copy of await catalog.copies(backup.id)) {
+    if (copy.state !== "INTENDED") continue;
+    const storage = storageNamed(context, copy.storage);
+    if (!storage) continue;
+    try {
+      manifest = (await reconcileCopy(context, backup, copy, storage)) ?? manifest;
+    } catch (error) {
+      context.signal.throwIfAborted();
+      const fields = { backup_id: backup.id, storage: copy.storage, error: messageOf(error) };
+      log.warning("a storage could not be asked about an interrupted copy; the next run asks again", fields);
+    }
+  }
+  const status = statusOf(await catalog.copies(backup.id));
+  const now = clock.now().toISOString();
+  await catalog.updateBackup(backup.id, {
+    status,
+    finished_at: backup.finished_at ?? now,
+    ...(manifest && factsOf(manifest.manifest, manifest.text)),
+    ...(status === "INTERRUPTED" && { error: "the run ended before any copy was complete" }),
+  });
+  log.warning("an interrupted backup was settled", {
+    backup_id: backup.id,
+    database: backup.database,
+    status,
+  });
+}
+
+/** Returns the manifest when it confirms the copy. */
+async function reconcileCopy(
+  context: JobContext,
+  backup: BackupRecord,
+  copy: CopyRecord,
+  storage: Storage,
+): Promise<{ manifest: Manifest; text: string } | undefined> {
+  const { catalog, signal } = context;
+  const found = await goodManifest(context, backup, storage);
+  if (found) {
+    await catalog.updateCopy(backup.id, storage.name, {
+      state: "CONFIRMED",
+      upload_id: null,
+      object_bytes: found.manifest.object_bytes,
+      confirmed_at: context.clock.now().toISOString(),
+    });
+    return found;
+  }
+  await removeIntended(storage, copy, signal);
+  await catalog.updateCopy(backup.id, storage.name, {
+    state: "FAILED",
+    upload_id: null,
+    error: "the run ended before this copy was complete",
+  });
+  return undefined;
+}
+
+/** Removes what one intended copy may have left: manifest first, so that no manifest tells of no object. */
+export async function removeIntended(
+  storage: Storage,
+  copy: Pick<CopyRecord, "object_key" | "upload_id">,
+  signal: AbortSignal,
+): Promise<void> {
+  await storage.discard(manifestKey(copy.object_key), undefined, signal);
+  await storage.remove(manifestKey(copy.object_key), signal);
+  await storage.discard(copy.object_key, copy.upload_id ?? undefined, signal);
+  await storage.remove(copy.object_key, signal);
+}
+
+async function goodManifest(context: JobContext, backup: BackupRecord, storage: Storage) {
+  let found: Awaited<ReturnType<typeof readManifest>>;
+  try {
+    found = await readManifest(context, storage, backup.object_key, context.signal);
+  } catch (error) {
+    // A manifest that was damaged while it was written is as good as none; a storage that fails is not.
+    if (error instanceof Pg321Error && error.code === "verification") return undefined;
+    throw error;
+  }
+  if (!found || found.manifest.backup_id !== backup.id) return undefined;
+  const object = await storage.head(backup.object_key, context.signal);
+  return object?.sizeBytes === found.manifest.object_bytes ? found : undefined;
+}
+
+/** What the records of its copies make of a backup that no run works on any more. */
+export function statusOf(copies: readonly CopyRecord[]): BackupStatus {
+  const confirmed = copies.filter((copy) => copy.state === "CONFIRMED").length;
+  if (confirmed === 0) return "INTERRUPTED";
+  return confirmed === copies.length ? "VERIFIED" : "PARTIAL";
+}
+
+function factsOf(manifest: Manifest, text: string): Partial<BackupRecord> {
+  return {
+    finished_at: manifest.finished_at,
+    dump_bytes: manifest.dump_bytes,
+    object_bytes: manifest.object_bytes,
+    object_sha256: manifest.object_sha256,
+    manifest: text,
+  };
+}
+
+async function closeRuns({ catalog, clock, host }: JobContext): Promise<void> {
+  for (const run of await catalog.runs({ outcome: "RUNNING" })) {
+    if (run.host !== host || isAlive({ pid: run.pid, pid_start: null })) continue;
+    await catalog.updateRun(run.id, {
+      outcome: "INTERRUPTED",
+      finished_at: clock.now().toISOString(),
+      error: "the process ended before the run did",
+    });
+  }
+}

@@ -1,0 +1,191 @@
+import { messageOf, Pg321Error } from "../base/errors.ts";
+import type { BackupRecord, CopyRecord, CopyState, RunRecord } from "../catalog/catalog.ts";
+import { holdLease } from "../catalog/lease.ts";
+import type { Storage } from "../storage/storage.ts";
+import type { JobContext } from "./context.ts";
+import { recordRun } from "./context.ts";
+import { checkedObject } from "./copy.ts";
+import { leaseName } from "./lease-name.ts";
+import { shortId } from "./object-key.ts";
+import { maxPartsOf, partBytesFor } from "./part-size.ts";
+import { ProgressMeter } from "./progress.ts";
+import { reconcile, removeIntended } from "./reconcile.ts";
+import type { StoredBackup } from "./store-copies.ts";
+import { fillCopy, settingsOf } from "./store-copies.ts";
+import { settle } from "./verify.ts";
+
+export interface RepairResult {
+  backup_id: string;
+  server: string;
+  database: string;
+  storage: string;
+  outcome: "filled" | "failed";
+  object_bytes: number;
+  error: string | null;
+}
+
+export interface RepairReport {
+  run: RunRecord;
+  results: RepairResult[];
+}
+
+/** Copies that repair makes again. What retention removed stays away. */
+const WANTING: readonly CopyState[] = ["FAILED", "DAMAGED", "MISSING", "INTENDED"];
+const DAY_MS = 86_400_000;
+
+/**
+ * Fills every missing copy of every good backup from a good copy, as ciphertext, without touching
+ * PostgreSQL. A storage that was added to the config gets the backups that its `keep.days` would keep.
+ */
+export async function runRepair(context: JobContext): Promise<RepairReport> {
+  await reconcile(context);
+  const results: RepairResult[] = [];
+  const { run } = await recordRun(context, "repair", async (run) => {
+    for (const backup of await context.catalog.backups({ status: ["VERIFIED", "PARTIAL"] })) {
+      if (isStored(backup)) await repairBackup(context, run.id, backup, results);
+    }
+    const failed = results.filter(({ outcome }) => outcome === "failed").length;
+    return {
+      outcome: failed === 0 ? "OK" : "PARTIAL",
+      statistics: { filled: results.length - failed, failed },
+      error: results.find(({ error }) => error !== null)?.error ?? null,
+    };
+  });
+  return { run, results };
+}
+
+function isStored(backup: BackupRecord): backup is StoredBackup {
+  return backup.manifest !== null;
+}
+
+async function repairBackup(
+  context: JobContext,
+  runId: string,
+  backup: StoredBackup,
+  results: RepairResult[],
+): Promise<void> {
+  const { catalog, clock, host, pid, log } = context;
+  const wanting = storagesWanting(context, backup, await catalog.copies(backup.id));
+  if (wanting.length === 0) return;
+  const name = leaseName(backup.server, backup.database);
+  try {
+    await using lease = await holdLease(
+      catalog,
+      { name, runId, host, pid },
+      { clock, signal: context.signal },
+    );
+    for (const to of wanting) results.push(await repairCopy(context, backup, to, lease.signal));
+    await settle(context, backup);
+  } catch (error) {
+    if (!(error instanceof Pg321Error && error.code === "locked")) throw error;
+    // The run that holds it makes or removes copies of this database right now; the next repair looks again.
+    log.warning("a backup was left for the next repair", { backup_id: backup.id, error: messageOf(error) });
+  }
+}
+
+function storagesWanting(
+  context: JobContext,
+  backup: StoredBackup,
+  copies: readonly CopyRecord[],
+): Storage[] {
+  const ageDays = (context.clock.now().getTime() - Date.parse(backup.started_at)) / DAY_MS;
+  return context.storages.filter((storage) => {
+    const copy = copies.find((one) => one.storage === storage.name);
+    if (copy) return WANTING.includes(copy.state);
+    return ageDays < settingsOf(context.config.storage, storage).keep.days;
+  });
+}
+
+async function repairCopy(
+  context: JobContext,
+  backup: StoredBackup,
+  to: Storage,
+  signal: AbortSignal,
+): Promise<RepairResult> {
+  const about = {
+    backup_id: backup.id,
+    server: backup.server,
+    database: backup.database,
+    storage: to.name,
+    object_bytes: backup.object_bytes ?? 0,
+  };
+  const title = `repair ${shortId(backup.id)} ${backup.server}/${backup.database} in ${to.name}`;
+  const progress = new ProgressMeter(context.progress, title, backup.object_bytes ?? undefined, [to.name]);
+  try {
+    const from = await goodSource(context, backup, to, signal);
+    await clearTheKey(context, backup, from, to, signal);
+    const partBytes = partBytesFor(backup.object_bytes ?? 0, maxPartsOf(context.config.storage));
+    const isFilled = await fillCopy(
+      context,
+      backup,
+      { from, to },
+      { partBytes, signal, onProgress: (bytes) => progress.pass(bytes) },
+    );
+    if (isFilled) return { ...about, outcome: "filled", error: null };
+    const error =
+      (await context.catalog.copies(backup.id)).find((copy) => copy.storage === to.name)?.error ?? null;
+    return { ...about, outcome: "failed", error };
+  } catch (error) {
+    signal.throwIfAborted();
+    return { ...about, outcome: "failed", error: messageOf(error) };
+  } finally {
+    progress.end();
+  }
+}
+
+/** A storage other than `to` that has a confirmed copy, local first. */
+async function goodSource(
+  context: JobContext,
+  backup: StoredBackup,
+  to: Storage,
+  signal: AbortSignal,
+): Promise<Storage> {
+  const copies = await context.catalog.copies(backup.id);
+  const confirmed = copies.filter((copy) => copy.state === "CONFIRMED").map((copy) => copy.storage);
+  const sources = context.storages
+    .filter((storage) => storage !== to && confirmed.includes(storage.name))
+    .sort((a, b) => Number(a.offSite) - Number(b.offSite));
+  for (const source of sources) {
+    try {
+      if (await source.head(backup.object_key, signal)) return source;
+    } catch (error) {
+      context.log.warning("a storage does not answer", { storage: source.name, error: messageOf(error) });
+    }
+  }
+  throw new Pg321Error(
+    "storage",
+    `backup ${shortId(backup.id)}: no storage has a good copy to fill "${to.name}" from`,
+    {
+      hint: `see its copies with: pg321 show ${shortId(backup.id)}`,
+    },
+  );
+}
+
+/**
+ * Frees the key. Bytes that are there may be all that is left of the backup, so they go only once the
+ * source has been read whole and found right.
+ */
+async function clearTheKey(
+  context: JobContext,
+  backup: StoredBackup,
+  from: Storage,
+  to: Storage,
+  signal: AbortSignal,
+): Promise<void> {
+  if (await to.head(backup.object_key, signal)) {
+    for await (const _ of checkedObject(from, backup, signal));
+  }
+  const copy = (await context.catalog.copies(backup.id)).find((one) => one.storage === to.name);
+  await context.catalog.putCopy({
+    backup_id: backup.id,
+    storage: to.name,
+    object_key: backup.object_key,
+    state: "INTENDED",
+    upload_id: copy?.upload_id ?? null,
+    object_bytes: null,
+    confirmed_at: null,
+    verified_at: null,
+    error: null,
+  });
+  await removeIntended(to, { object_key: backup.object_key, upload_id: copy?.upload_id ?? null }, signal);
+}

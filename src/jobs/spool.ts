@@ -1,0 +1,84 @@
+import { createReadStream } from "node:fs";
+import { chmod, mkdir, mkdtemp, open, rm, statfs } from "node:fs/promises";
+import { join } from "node:path";
+import { messageOf, Pg321Error } from "../base/errors.ts";
+import type { BackupRecord } from "../catalog/catalog.ts";
+import type { Storage } from "../storage/storage.ts";
+import type { JobContext } from "./context.ts";
+import { checkedObject } from "./copy.ts";
+import { CopyFailures } from "./copy-failures.ts";
+
+/** Directories of this prefix in `temp_dir` are private, and are swept when the process that made them is gone. */
+export const SPOOL_PREFIX = "pg321-spool-";
+
+/** A private file that is removed whatever happens. */
+export interface Spool extends AsyncDisposable {
+  path: string;
+  read(): AsyncIterable<Uint8Array>;
+}
+
+/**
+ * Writes a stream into a private temporary file: directory 0700, file 0600. `expectedBytes` must be free
+ * first (code `storage`). An error of the source removes the file and is thrown as it is.
+ */
+export async function spool(
+  source: AsyncIterable<Uint8Array>,
+  { tempDir, expectedBytes }: { tempDir: string; expectedBytes: number },
+): Promise<Spool> {
+  await mkdir(tempDir, { recursive: true, mode: 0o700 });
+  await requireFree(tempDir, expectedBytes);
+  const directory = await mkdtemp(join(tempDir, SPOOL_PREFIX));
+  const remove = () => rm(directory, { recursive: true, force: true });
+  try {
+    await chmod(directory, 0o700);
+    const path = join(directory, "spool");
+    const file = await open(path, "wx", 0o600);
+    try {
+      for await (const chunk of source) await file.write(chunk);
+    } finally {
+      await file.close();
+    }
+    return {
+      path,
+      read: () => createReadStream(path, { highWaterMark: 1024 * 1024 }),
+      [Symbol.asyncDispose]: remove,
+    };
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+}
+
+/** An unencrypted object, hashed before anybody reads it, from the first copy that is good. */
+export async function spoolObject(
+  { config, log }: Pick<JobContext, "config" | "log">,
+  backup: BackupRecord,
+  storages: readonly Storage[],
+  signal: AbortSignal,
+): Promise<Spool> {
+  const failures = new CopyFailures(backup);
+  for (const storage of storages) {
+    try {
+      const source = checkedObject(storage, backup, signal);
+      return await spool(source, { tempDir: config.temp_dir, expectedBytes: backup.object_bytes ?? 0 });
+    } catch (error) {
+      signal.throwIfAborted();
+      failures.add(storage, error);
+      log.warning("a copy cannot be read", {
+        storage: storage.name,
+        backup_id: backup.id,
+        error: messageOf(error),
+      });
+    }
+  }
+  throw failures.error();
+}
+
+async function requireFree(directory: string, neededBytes: number): Promise<void> {
+  const { bavail, bsize } = await statfs(directory);
+  const freeBytes = bavail * bsize;
+  if (freeBytes >= neededBytes) return;
+  throw new Pg321Error("storage", `${directory}: ${neededBytes} bytes are needed, ${freeBytes} are free`, {
+    hint: "free some space, or set temp_dir to a larger file system",
+  });
+}

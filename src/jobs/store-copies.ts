@@ -1,0 +1,186 @@
+import { messageOf, Pg321Error } from "../base/errors.ts";
+import type { BackupRecord } from "../catalog/catalog.ts";
+import type { StorageConfig } from "../config/config.ts";
+import type { Storage } from "../storage/storage.ts";
+import type { Sink, SinkOutcome } from "../stream/fan-out.ts";
+import { fanOut } from "../stream/fan-out.ts";
+import type { JobContext } from "./context.ts";
+import { copyObject, putManifest } from "./copy.ts";
+import type { ProgressMeter } from "./progress.ts";
+import { removeIntended } from "./reconcile.ts";
+
+/** A backup whose object is whole, and described by a manifest. */
+export type StoredBackup = BackupRecord & { manifest: string };
+
+/** Parts that the slowest storage may lag behind the source. */
+const PARTS_AHEAD = 6;
+
+export interface StoreOptions {
+  partBytes: number;
+  signal: AbortSignal;
+  progress: ProgressMeter;
+}
+
+/** Writes the intents: from here on a crash leaves nothing that the next run cannot settle. */
+export async function intendCopies(context: JobContext, backup: BackupRecord): Promise<void> {
+  for (const storage of context.storages) {
+    await context.catalog.putCopy({
+      backup_id: backup.id,
+      storage: storage.name,
+      object_key: backup.object_key,
+      state: "INTENDED",
+      upload_id: null,
+      object_bytes: null,
+      confirmed_at: null,
+      verified_at: null,
+      error: null,
+    });
+  }
+}
+
+/** One read of the source into every storage. Resolves with each storage's outcome; see `fanOut`. */
+export function storeEverywhere(
+  context: JobContext,
+  backup: BackupRecord,
+  open: (signal: AbortSignal) => AsyncIterable<Uint8Array>,
+  options: StoreOptions,
+): Promise<SinkOutcome<unknown>[]> {
+  const { config, storages, clock } = context;
+  const sinks = storages.map((storage) =>
+    sinkOf(context, storage, settingsOf(config.storage, storage), backup, options),
+  );
+  return fanOut(open, sinks, {
+    partBytes: options.partBytes,
+    partsAhead: PARTS_AHEAD,
+    maxDurationMs: config.dump.max_duration_ms,
+    progress: () => options.progress.share,
+    onProgress: (name, bytes) => options.progress.storage(name, bytes),
+    onOutcome: (outcome) => options.progress.outcome(outcome),
+    signal: options.signal,
+    clock,
+  });
+}
+
+function sinkOf(
+  { catalog }: JobContext,
+  storage: Storage,
+  settings: StorageConfig,
+  backup: BackupRecord,
+  { partBytes }: StoreOptions,
+): Sink<unknown> {
+  return {
+    name: storage.name,
+    minRate: settings.min_rate,
+    stallTimeoutMs: settings.stall_timeout_ms,
+    store: (body, signal, onProgress) =>
+      storage.put(backup.object_key, body, {
+        signal,
+        partBytes,
+        onProgress,
+        onUpload: (uploadId) => catalog.updateCopy(backup.id, storage.name, { upload_id: uploadId }),
+      }),
+  };
+}
+
+/**
+ * Puts the manifest beside a stored object and confirms the copy. When the manifest cannot be written the
+ * object goes too, and the copy counts as failed. Returns whether the copy is confirmed.
+ */
+export async function confirmCopy(
+  context: JobContext,
+  backup: StoredBackup,
+  storage: Storage,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { catalog, clock, log } = context;
+  try {
+    await putManifest(storage, backup.object_key, backup.manifest, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    log.error("a manifest could not be written", {
+      storage: storage.name,
+      backup_id: backup.id,
+      error: messageOf(error),
+    });
+    await failCopy(context, backup, storage, error);
+    return false;
+  }
+  await catalog.updateCopy(backup.id, storage.name, {
+    state: "CONFIRMED",
+    upload_id: null,
+    object_bytes: backup.object_bytes,
+    confirmed_at: clock.now().toISOString(),
+    error: null,
+  });
+  return true;
+}
+
+/** How long the tidying after a failed copy may take: the storage that failed is often the one that hangs. */
+const TIDY_TIMEOUT_MS = 30_000;
+
+/**
+ * Records that a copy failed and removes what it may have left. When the storage does not answer now, the
+ * intent stays and the next run removes it.
+ */
+export async function failCopy(
+  context: JobContext,
+  backup: BackupRecord,
+  storage: Storage,
+  error: unknown,
+): Promise<void> {
+  const { catalog, log } = context;
+  const copy = (await catalog.copies(backup.id)).find((one) => one.storage === storage.name);
+  const upload_id = copy?.upload_id ?? null;
+  let state: "FAILED" | "INTENDED" = "FAILED";
+  try {
+    const tidySignal = AbortSignal.timeout(TIDY_TIMEOUT_MS);
+    await removeIntended(storage, { object_key: backup.object_key, upload_id }, tidySignal);
+  } catch (tidyError) {
+    state = "INTENDED";
+    const fields = { storage: storage.name, backup_id: backup.id, error: messageOf(tidyError) };
+    log.warning("a failed copy could not be tidied up; the next run does it", fields);
+  }
+  await catalog.updateCopy(backup.id, storage.name, {
+    state,
+    error: messageOf(error),
+    ...(state === "FAILED" && { upload_id: null }),
+  });
+}
+
+/**
+ * Fills one storage with the object of another, as it is stored, and confirms it. Returns whether the copy
+ * is confirmed; what went wrong is logged and recorded, and nothing is left in the storage. The key must
+ * be free.
+ */
+export async function fillCopy(
+  context: JobContext,
+  backup: StoredBackup,
+  { from, to }: { from: Storage; to: Storage },
+  options: { partBytes: number; signal: AbortSignal; onProgress?: (bytes: number) => void },
+): Promise<boolean> {
+  const { catalog, log } = context;
+  const fields = { storage: to.name, from: from.name, backup_id: backup.id };
+  log.info("filling a storage from a finished copy", fields);
+  await catalog.updateCopy(backup.id, to.name, { state: "INTENDED", upload_id: null, error: null });
+  try {
+    await copyObject(from, to, backup, {
+      ...options,
+      onUpload: (uploadId) => catalog.updateCopy(backup.id, to.name, { upload_id: uploadId }),
+    });
+  } catch (error) {
+    options.signal.throwIfAborted();
+    log.warning("filling a storage failed; the next repair tries again", {
+      ...fields,
+      error: messageOf(error),
+    });
+    await failCopy(context, backup, to, error);
+    return false;
+  }
+  return confirmCopy(context, backup, to, options.signal);
+}
+
+export function settingsOf(configs: readonly StorageConfig[], storage: Storage): StorageConfig {
+  const settings = configs.find((config) => config.name === storage.name);
+  if (!settings) throw new Pg321Error("usage", `no storage is named "${storage.name}"`);
+  return settings;
+}

@@ -1,0 +1,160 @@
+import { messageOf, Pg321Error } from "../base/errors.ts";
+import type { BackupRecord, CopyRecord, CopyState, RunRecord } from "../catalog/catalog.ts";
+import { openSealed } from "../sealed/open.ts";
+import type { Storage } from "../storage/storage.ts";
+import type { CompressionAlgorithm } from "../stream/compression.ts";
+import { counted } from "../stream/meter.ts";
+import type { JobContext } from "./context.ts";
+import { recordRun, storageNamed } from "./context.ts";
+import { checkedObject, readManifest } from "./copy.ts";
+import { shortId } from "./object-key.ts";
+import { ProgressMeter } from "./progress.ts";
+import { decompressed, expectedNames } from "./read-backup.ts";
+
+export interface CopyVerdict {
+  backup_id: string;
+  server: string;
+  database: string;
+  storage: string;
+  /** `good`: read whole and right; `unreachable`: the storage did not answer, nothing is known. */
+  verdict: "good" | "damaged" | "missing" | "unreachable";
+  /** Whether every segment was opened too; without an identity only the hash could be checked. */
+  segments_checked: boolean;
+  object_bytes: number;
+  error: string | null;
+}
+
+export interface VerifyReport {
+  run: RunRecord;
+  verdicts: CopyVerdict[];
+}
+
+/** Copies that are or were there; what was never there or was removed on purpose is not looked for. */
+const LOOKED_FOR: readonly CopyState[] = ["CONFIRMED", "DAMAGED", "MISSING"];
+
+/**
+ * Reads copies back whole and checks manifest, hash and every segment; records what it found. Damage in
+ * one copy does not end the run.
+ */
+export async function runVerify(
+  context: JobContext,
+  backups: readonly BackupRecord[],
+  only?: string,
+): Promise<VerifyReport> {
+  const verdicts: CopyVerdict[] = [];
+  const { run } = await recordRun(context, "verify", async () => {
+    for (const backup of backups) {
+      for (const copy of await context.catalog.copies(backup.id)) {
+        const storage = storageNamed(context, copy.storage);
+        if (!storage || !LOOKED_FOR.includes(copy.state) || (only !== undefined && only !== storage.name))
+          continue;
+        verdicts.push(await verifyCopy(context, backup, copy, storage));
+      }
+    }
+    const bad = verdicts.filter(({ verdict }) => verdict !== "good").length;
+    return {
+      outcome: bad === 0 ? "OK" : "PARTIAL",
+      statistics: { copies: verdicts.length, good: verdicts.length - bad, bad },
+      error: verdicts.find(({ error }) => error !== null)?.error ?? null,
+    };
+  });
+  return { run, verdicts };
+}
+
+async function verifyCopy(
+  context: JobContext,
+  backup: BackupRecord,
+  copy: CopyRecord,
+  storage: Storage,
+): Promise<CopyVerdict> {
+  const { catalog, clock, signal, log } = context;
+  const about = {
+    backup_id: backup.id,
+    server: backup.server,
+    database: backup.database,
+    storage: storage.name,
+    object_bytes: backup.object_bytes ?? 0,
+  };
+  try {
+    const segments_checked = await readBack(context, backup, storage);
+    const now = clock.now().toISOString();
+    await catalog.updateCopy(backup.id, storage.name, { state: "CONFIRMED", verified_at: now, error: null });
+    await settle(context, backup);
+    return { ...about, verdict: "good", segments_checked, error: null };
+  } catch (error) {
+    signal.throwIfAborted();
+    const verdict = await verdictOf(error, backup, storage, signal);
+    log.error("a copy is not good", {
+      storage: storage.name,
+      backup_id: backup.id,
+      verdict,
+      error: messageOf(error),
+    });
+    if (verdict !== "unreachable") {
+      const state = verdict === "missing" ? "MISSING" : "DAMAGED";
+      await catalog.updateCopy(copy.backup_id, storage.name, { state, error: messageOf(error) });
+      await settle(context, backup);
+    }
+    return { ...about, verdict, segments_checked: false, error: messageOf(error) };
+  }
+}
+
+/** Throws what is wrong with a copy. Returns whether its segments could be opened. */
+async function readBack(context: JobContext, backup: BackupRecord, storage: Storage): Promise<boolean> {
+  const { keys, signal } = context;
+  const manifest = await readManifest(context, storage, backup.object_key, signal);
+  if (manifest?.text !== backup.manifest) {
+    const what = manifest ? "its manifest is not the recorded one" : "its manifest is missing";
+    throw new Pg321Error("verification", `storage "${storage.name}": ${backup.object_key}: ${what}`, {
+      hint: "pg321 repair replaces it from a good copy",
+    });
+  }
+  const title = `verify ${shortId(backup.id)} ${backup.server}/${backup.database} in ${storage.name}`;
+  const progress = new ProgressMeter(context.progress, title, backup.object_bytes ?? undefined);
+  const identities = (await keys.identity())?.identities;
+  const source = counted(checkedObject(storage, backup, signal), (bytes) => progress.pass(bytes));
+  try {
+    if (backup.encryption === "age" && identities) {
+      const trust = { trustedSigners: await keys.trustedSigners(), expected: expectedNames(backup) };
+      const { plaintext } = await openSealed(source, trust, identities);
+      await drain(decompressed(plaintext, backup.compression as CompressionAlgorithm));
+      return true;
+    }
+    await drain(source);
+    return backup.encryption === "none";
+  } finally {
+    progress.end();
+  }
+}
+
+async function drain(source: AsyncIterable<Uint8Array>): Promise<void> {
+  for await (const _ of source);
+}
+
+/** What an error says of a copy. An error that is not the copy's fault (a wrong key, a bug) is thrown on. */
+async function verdictOf(error: unknown, backup: BackupRecord, storage: Storage, signal: AbortSignal) {
+  if (!(error instanceof Pg321Error)) throw error;
+  if (error.code === "verification") return "damaged";
+  if (error.code !== "storage") throw error;
+  try {
+    return (await storage.head(backup.object_key, signal)) ? "unreachable" : "missing";
+  } catch {
+    return "unreachable";
+  }
+}
+
+/** Brings the status of a backup in line with its copies after a look at them. */
+export async function settle(
+  { catalog }: Pick<JobContext, "catalog">,
+  { id }: Pick<BackupRecord, "id">,
+): Promise<void> {
+  const copies = (await catalog.copies(id)).filter((copy) => copy.state !== "DELETED");
+  const confirmed = copies.filter((copy) => copy.state === "CONFIRMED").length;
+  if (confirmed === 0)
+    await catalog.updateBackup(id, { status: "FAILED", error: "no undamaged copy is left" });
+  else
+    await catalog.updateBackup(id, {
+      status: confirmed === copies.length ? "VERIFIED" : "PARTIAL",
+      error: null,
+    });
+}

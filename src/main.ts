@@ -1,0 +1,37 @@
+import { EXIT_CODES, exitCodeOf, messageOf, Pg321Error } from "./base/errors.ts";
+import { runProgram } from "./cli/program.ts";
+
+/*
+ * The only place that ends the process. Signals abort the run, so that children end, uploads are aborted
+ * and records are closed; a second one ends the process at once.
+ */
+process.umask(0o077);
+const ended = new AbortController();
+for (const [name, code] of [
+  ["SIGINT", "interrupted"],
+  ["SIGTERM", "terminated"],
+] as const) {
+  process.on(name, () => {
+    if (ended.signal.aborted) process.exit(EXIT_CODES[code]);
+    ended.abort(new Pg321Error(code, `ended by ${name}`));
+  });
+}
+
+try {
+  process.exitCode = await runProgram(process.argv.slice(2), ended.signal);
+} catch (error) {
+  const told = ended.signal.aborted ? ended.signal.reason : error;
+  process.stderr.write(errorText(told));
+  process.exitCode = exitCodeOf(told);
+}
+// What is still on its way to a pipe must arrive; sockets that are kept alive must not hold the process.
+await new Promise((resolve) => process.stdout.write("", resolve));
+process.exit();
+
+function errorText(error: unknown): string {
+  if (error instanceof Pg321Error) {
+    return `error: ${error.message}\n${error.hint === undefined ? "" : `hint: ${error.hint}\n`}`;
+  }
+  const stack = error instanceof Error ? (error.stack ?? error.message) : messageOf(error);
+  return `error: this is a bug of pg321: ${messageOf(error)}\n${stack}\nhint: report it, with this text\n`;
+}

@@ -93,7 +93,7 @@ function refuse(problem: string, found: readonly PostgresBinary[], major: number
   });
 }
 
-/** Every one that runs: in `binDir` alone where given, else in the usual directories and on PATH. */
+/** Every one that runs, oldest first: in `binDir` alone where given, else in the usual directories and on PATH. */
 export async function findBinaries(name: ProgramName, binDir: string | undefined): Promise<PostgresBinary[]> {
   const onPath = Bun.which(name);
   const paths = binDir
@@ -104,7 +104,7 @@ export async function findBinaries(name: ProgramName, binDir: string | undefined
     paths.map((path) => realpathSync(path)).filter((path) => !path.endsWith("pg_wrapper")),
   );
   const found = await Promise.all([...programs].map(versionOf));
-  return found.filter((binary) => binary !== undefined);
+  return found.filter((binary) => binary !== undefined).sort((a, b) => a.major - b.major);
 }
 
 const versions = new Map<string, Promise<PostgresBinary | undefined>>();

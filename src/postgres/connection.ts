@@ -31,6 +31,7 @@ export interface Endpoint extends ServerAddress {
 const SOCKET_DIRS = ["/var/run/postgresql", "/run/postgresql", "/tmp"];
 const CONNECT_TIMEOUT_MS_DEFAULT = 10_000;
 const SSL_MODES = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] as const;
+const NO_HOST = "_";
 const URL_PARAMETERS = ["host", "port", "sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout"];
 
 export function endpointOf(server: ServerConfig, database = server.maintenance_database): Endpoint {
@@ -41,7 +42,8 @@ export function endpointOf(server: ServerConfig, database = server.maintenance_d
 export function endpointOfUrl(text: string, label = "target"): Endpoint {
   const refuse = (problem: string) =>
     new Pg321Error("usage", `${label}: ${problem}`, { hint: "write postgres://user@host:port/database" });
-  const url = URL.parse(text);
+  // The URL standard wants a host behind credentials, libpq does not.
+  const url = URL.parse(text.replace(/^([a-z]+:\/\/[^/?#]*@)(?=[/?:]|$)/, `$1${NO_HOST}`));
   // The text itself may hold a password.
   if (!url || !/^postgres(ql)?:$/.test(url.protocol)) throw refuse("not a PostgreSQL URL");
   const unknown = [...url.searchParams.keys()].find((key) => !URL_PARAMETERS.includes(key));
@@ -54,7 +56,7 @@ export function endpointOfUrl(text: string, label = "target"): Endpoint {
   const user = decodeURIComponent(url.username) || userInfo().username;
   return {
     label,
-    host: host || undefined,
+    host: host === NO_HOST ? undefined : host || undefined,
     port: Number(url.port || parameter("port") || 5432),
     user,
     password: url.password ? new Secret(decodeURIComponent(url.password)) : undefined,

@@ -27,6 +27,14 @@ const KNOWN: readonly Known[] = [
     hint: "check the name of the database",
   },
   {
+    codes: [
+      ...["DEPTH_ZERO_SELF_SIGNED_CERT", "SELF_SIGNED_CERT_IN_CHAIN", "UNABLE_TO_VERIFY_LEAF_SIGNATURE"],
+      ...["CERT_HAS_EXPIRED", "ERR_TLS_CERT_ALTNAME_INVALID", "UNABLE_TO_GET_ISSUER_CERT_LOCALLY"],
+    ],
+    text: /server certificate|certificate verify failed|root certificate|SSL error|does not support SSL|before secure TLS connection/,
+    hint: "check sslmode, sslrootcert and the server's certificate",
+  },
+  {
     codes: ["ECONNREFUSED", "ENOENT"],
     text: /Connection refused|No such file or directory\s+Is the server running/,
     hint: "check that PostgreSQL runs and listens at this host and port",
@@ -51,21 +59,14 @@ const KNOWN: readonly Known[] = [
     retryable: true,
   },
   {
-    codes: [
-      ...["DEPTH_ZERO_SELF_SIGNED_CERT", "SELF_SIGNED_CERT_IN_CHAIN", "UNABLE_TO_VERIFY_LEAF_SIGNATURE"],
-      ...["CERT_HAS_EXPIRED", "ERR_TLS_CERT_ALTNAME_INVALID", "UNABLE_TO_GET_ISSUER_CERT_LOCALLY"],
-    ],
-    text: /certificate verify failed|SSL error|does not support SSL|root certificate/,
-    hint: "check sslmode, sslrootcert and the server's certificate",
-  },
-  {
     codes: ["42501"],
     text: /permission denied|must be owner|must be superuser/,
     hint: "grant the role what it lacks",
   },
   {
     codes: ["55P03"],
-    text: /lock timeout/,
+    // pg_dump bounds its LOCK TABLE by a statement timeout.
+    text: /lock timeout|statement timeout.*LOCK TABLE/s,
     hint: "something holds a lock on a table: look at pg_locks, or raise lock_wait_timeout",
     retryable: true,
   },
@@ -83,7 +84,7 @@ export function databaseError(error: unknown, what: string): unknown {
   // A host with several addresses fails with one error for each of them.
   if (Array.isArray(errors) && errors.length > 0) return databaseError(errors[0], what);
   if (error instanceof Pg321Error || typeof code !== "string") return error;
-  const known = KNOWN.find(({ codes }) => codes.includes(code));
+  const known = KNOWN.find(({ codes, text }) => codes.includes(code) || text.test(message ?? ""));
   return new Pg321Error("database", `${what}: ${lowerFirst(message || code)}`, {
     cause: error,
     retryable: known?.retryable ?? false,
@@ -101,12 +102,19 @@ function childError(error: ChildError, what: string): Pg321Error {
   });
 }
 
-/** The errors that a child printed, or else its last line. */
+/** The errors that a child printed, each with its cause, or else its last line. */
 function told(stderrTail: string): string {
   const lines = stderrTail.split("\n").filter((line) => line.trim() !== "");
-  const errors = lines.filter((line) => /error:|FATAL:|ERROR:/.test(line));
+  const errors = lines.filter((line) => /error:|detail:|FATAL:|ERROR:|DETAIL:/.test(line));
   const shown = errors.length > 0 ? errors.slice(0, 3) : lines.slice(-1);
-  return shown.map((line) => line.replace(/^pg_\w+: (error: )?/, "").trim()).join("; ");
+  return shown
+    .map((line) =>
+      line
+        .replace(/^pg_\w+: (error: |detail: )?/, "")
+        .slice(0, 300)
+        .trim(),
+    )
+    .join("; ");
 }
 
 function lowerFirst(text: string): string {

@@ -59,7 +59,7 @@ async function writePassword(password: string, label: string, tempDir: string): 
       hint: "libpq cannot take it from a password file: choose another",
     });
   }
-  const dir = await mkdtemp(join(tempDir, "pg321-libpq-"));
+  const dir = await mkdtemp(join(tempDir, `pg321-libpq-${process.pid}-`));
   const escaped = password.replace(/[\\:]/g, (character) => `\\${character}`);
   await writeFile(join(dir, "pgpass"), `*:*:*:*:${escaped}\n`, { mode: 0o600 });
   return dir;

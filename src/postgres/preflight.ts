@@ -104,6 +104,29 @@ export async function createSchemas(
   return lacking.map(({ tag }) => tag);
 }
 
+/**
+ * What must be done before a restore with `clean`: the drop statements of an archive first take the
+ * constraints of partitions away, which PostgreSQL refuses while their parent has them. Drops the
+ * partitions, with what depends on them, from the connected database.
+ */
+export async function dropPartitions(
+  target: Connection,
+  contents: ArchiveContents,
+  { schemas, tables }: Selection,
+): Promise<void> {
+  const partitions = contents.entries.filter(
+    ({ description, namespace, tag }) =>
+      description === "TABLE ATTACH" &&
+      (schemas.length === 0 || schemas.includes(namespace ?? "")) &&
+      (tables.length === 0 || tables.includes(tag)),
+  );
+  const statements = partitions.map(
+    ({ namespace = "public", tag }) =>
+      `DROP TABLE IF EXISTS ${quoteIdentifier(namespace)}.${quoteIdentifier(tag)} CASCADE`,
+  );
+  await runAll(target, "drop partitions that the restore replaces", statements);
+}
+
 async function runAll(target: Connection, what: string, statements: string[]): Promise<void> {
   for (const statement of statements) await target.run(what, (sql) => sql.unsafe(statement).simple());
 }

@@ -58,13 +58,17 @@ export async function contentsOf(connection: Sql): Promise<DatabaseContents> {
 type Query = Pick<Sql, "unsafe">;
 
 async function addRows(sql: Query, facts: Map<string, string>): Promise<{ tables: number; rows: number }> {
-  const relations = await sql.unsafe<{ name: string; kind: string }[]>(
-    `select format('%I.%I', nspname, relname) as name, relkind as kind
+  const relations = await sql.unsafe<{ name: string; kind: string; is_populated: boolean }[]>(
+    `select format('%I.%I', nspname, relname) as name, relkind as kind, relispopulated as is_populated
      from pg_class c join pg_namespace n on n.oid = relnamespace
      where relkind in ('r', 'v', 'm') and ${IS_USERS("c", "relnamespace")} order by 1`,
   );
   let rows = 0;
-  for (const { name, kind } of relations) {
+  for (const { name, kind, is_populated } of relations) {
+    if (!is_populated) {
+      facts.set(`rows ${name}`, "not populated");
+      continue;
+    }
     // The sum of each row's hash: equal rows in any order, with any multiplicity, have the same.
     const [row] = await sql.unsafe<{ count: string; hash: string }[]>(
       `select count(*) as count, coalesce(sum(hashtextextended(t::text, 1)::numeric), 0) || '/' ||

@@ -1,0 +1,34 @@
+import { describe, expect, test } from "bun:test";
+import { chooseDatabases } from "./inspect.ts";
+
+const AVAILABLE = ["App_1", "a.b", "a[1]", "app_1", "app_2", "app_test", "postgres"];
+const choose = (databases: string[], exclude: string[] = []) =>
+  chooseDatabases(AVAILABLE, { databases, exclude }, 'server "main"');
+
+describe("the databases that a config names", () => {
+  test.each([
+    [["*"], [], AVAILABLE],
+    [["*"], ["app_*", "postgres"], ["App_1", "a.b", "a[1]"]],
+    [["app_?"], [], ["app_1", "app_2"]],
+    [["app_[2-9]", "postgres"], [], ["app_2", "postgres"]],
+    [["[!a]*"], [], ["App_1", "postgres"]],
+    [["a.?"], [], ["a.b"]],
+    // A name that looks like a glob is itself first.
+    [["a[1]"], [], ["a[1]"]],
+    [["postgres", "postgres"], [], ["postgres"]],
+  ])("%j without %j", (databases, exclude, chosen) => {
+    expect(choose(databases, exclude)).toEqual({ chosen, idle: [] });
+  });
+
+  test("a plain name that is not there is an error", () => {
+    expect(() => choose(["*", "gone", "APP_2"])).toThrow('server "main": no database "gone", "APP_2"');
+  });
+
+  test("a glob without a match is told", () => {
+    expect(choose(["app_1", "crm_*"])).toEqual({ chosen: ["app_1"], idle: ["crm_*"] });
+  });
+
+  test("an impossible glob is refused", () => {
+    expect(() => choose(["[z-a]"])).toThrow('"[z-a]" is not a glob');
+  });
+});

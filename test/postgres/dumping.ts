@@ -1,0 +1,51 @@
+import { pgDumpFor, pgRestoreFor } from "../../src/postgres/binaries.ts";
+import type { Endpoint } from "../../src/postgres/connection.ts";
+import type { DumpOptions } from "../../src/postgres/dump.ts";
+import { dumpDatabase } from "../../src/postgres/dump.ts";
+import type { RestoreOptions, RestoreResult } from "../../src/postgres/restore.ts";
+import { restoreStream } from "../../src/postgres/restore.ts";
+import { BufferPool } from "../../src/stream/buffer-pool.ts";
+
+/** Dumps with small blocks, each of them copied, so that a test may keep them. */
+export async function* dumpBlocks(
+  endpoint: Endpoint,
+  tempDir: string,
+  options: Partial<DumpOptions> = {},
+): AsyncGenerator<Uint8Array> {
+  const binary = options.binary ?? (await pgDumpFor(15, undefined));
+  const blocks = new BufferPool(64 * 1024, 2);
+  const settings = { lock_wait_timeout_ms: 0, stall_timeout_ms: 0, nice: 0, io_class: "none" as const };
+  for await (const block of dumpDatabase({ endpoint, binary, tempDir, blocks, ...settings, ...options })) {
+    const copy = Uint8Array.from(block);
+    blocks.release(block);
+    yield copy;
+  }
+}
+
+export async function dumpToMemory(
+  endpoint: Endpoint,
+  tempDir: string,
+  options: Partial<DumpOptions> = {},
+): Promise<Buffer> {
+  return Buffer.concat(await Array.fromAsync(dumpBlocks(endpoint, tempDir, options)));
+}
+
+/** Bytes as they come from a storage: in pieces that have nothing to do with what they hold. */
+export async function* pieces(bytes: Uint8Array, pieceBytes = 10_007): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += pieceBytes) yield bytes.subarray(at, at + pieceBytes);
+}
+
+export async function restoreDump(
+  dump: Uint8Array | AsyncIterable<Uint8Array>,
+  target: Endpoint,
+  tempDir: string,
+  options: Partial<RestoreOptions> = {},
+): Promise<RestoreResult> {
+  const binary = await pgRestoreFor(15, "1.14", undefined);
+  return restoreStream(dump instanceof Uint8Array ? pieces(dump) : dump, {
+    target,
+    binary,
+    tempDir,
+    ...options,
+  });
+}

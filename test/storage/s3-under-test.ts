@@ -1,6 +1,7 @@
 import {
   CreateMultipartUploadCommand,
   ListMultipartUploadsCommand,
+  PutObjectCommand,
   UploadPartCommand,
 } from "@aws-sdk/client-s3";
 import { systemClock } from "../../src/base/clock.ts";
@@ -66,6 +67,7 @@ export async function s3UnderTest(
       await lab.client.send(new UploadPartCommand(part));
       return UploadId;
     },
+    seed: (key, Body) => lab.client.send(new PutObjectCommand({ Bucket: bucket, Key: base + key, Body })),
     close: async () => storage[Symbol.asyncDispose](),
   };
 }

@@ -91,12 +91,11 @@ function installDebianPackages(wanted) {
   say(`installing Debian packages: ${missing.join(" ")}`);
   const undo = keepServicesDown();
   try {
-    const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-    const hint = `see what apt-get said above, then try: ${command}`;
-    call("apt-get", ["update", "-q"], { env, hint });
     // Our createcluster.conf stays while PostgreSQL is installed; the package's own comes beside it.
-    const keepOurs = ["-o", "Dpkg::Options::=--force-confold", "-o", "Dpkg::Use-Pty=0"];
-    call("apt-get", ["install", "-qy", "--no-install-recommends", ...keepOurs, ...missing], { env, hint });
+    const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive", UCF_FORCE_CONFFOLD: "1" };
+    const options = { env, quiet: true, hint: `see what apt-get said above, then try: ${command}` };
+    call("apt-get", ["update", "-q"], options);
+    call("apt-get", ["install", "-qy", "--no-install-recommends", ...missing], options);
   } finally {
     undo();
   }
@@ -128,7 +127,7 @@ function keepServicesDown() {
   if (!existsSync(cluster)) {
     mkdirSync(dirname(cluster), { recursive: true });
     writeFileSync(cluster, "create_main_cluster = false\n");
-    const theirs = `${cluster}.dpkg-dist`;
+    const theirs = `${cluster}.ucf-dist`;
     undo.push(() => (existsSync(theirs) ? renameSync(theirs, cluster) : rmSync(cluster, { force: true })));
   }
   return () => {
@@ -136,10 +135,13 @@ function keepServicesDown() {
   };
 }
 
-/** Runs a command to its end, its output on our stderr, so that stdout is the script's alone. */
-function call(command, args, { hint, ...options }) {
-  const { status, error } = spawnSync(command, args, { cwd: ROOT, stdio: ["ignore", 2, 2], ...options });
+/** Runs a command to its end, its output on our stderr, so that stdout is the script's alone; if `quiet`, only when it fails. */
+function call(command, args, { hint, quiet = false, ...options }) {
+  const output = quiet ? "pipe" : 2;
+  const settings = { cwd: ROOT, stdio: ["ignore", output, output], maxBuffer: 2 ** 26, ...options };
+  const { status, error, stdout, stderr } = spawnSync(command, args, settings);
   if (status === 0) return;
+  if (quiet) process.stderr.write(Buffer.concat([stdout ?? Buffer.alloc(0), stderr ?? Buffer.alloc(0)]));
   throw new SetupError(`${command} ${args[0]} failed${error ? `: ${error.message}` : ""}`, hint);
 }
 

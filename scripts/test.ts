@@ -17,6 +17,8 @@ interface Counts {
 }
 
 const ROOT = join(import.meta.dir, "..");
+/** A test waits for conditions on real servers; this only bounds one that never comes true. */
+const TEST_TIMEOUT_MS = 60_000;
 /** How long a process that was told to end may take. */
 const END_TIMEOUT_MS = 10_000;
 
@@ -43,7 +45,7 @@ async function inDirectoryOfOurOwn(run: (directory: string) => Promise<Counts>):
 async function runTests(directory: string): Promise<Counts> {
   const report = join(directory, "report.xml");
   const exitCode = await withServers(async (env) => {
-    const flags = ["--reporter=junit", `--reporter-outfile=${report}`];
+    const flags = [`--timeout=${TEST_TIMEOUT_MS}`, "--reporter=junit", `--reporter-outfile=${report}`];
     const child = Bun.spawn([process.execPath, "test", ...flags, ...process.argv.slice(2)], {
       cwd: ROOT,
       env: { ...process.env, ...env },

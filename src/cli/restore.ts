@@ -88,7 +88,7 @@ export const command: Command = {
     await using context = await commandContext(invocation);
     const backup = await chosenBackup(context, args);
     const file = textOption(args, "output");
-    if (file !== undefined) return writeDump(invocation, context, backup, file);
+    if (file !== undefined) return await writeDump(invocation, context, backup, file);
     const report = await runRestore(context, {
       backup,
       target: await targetOf(args, context.config),

@@ -10,6 +10,7 @@ import type { Storage } from "../storage/storage.ts";
 import type { Keys } from "./keys.ts";
 import { loadKeys } from "./keys.ts";
 import type { ProgressListener } from "./progress.ts";
+import { prepareTempDir } from "./temp-dir.ts";
 
 /** What every job works with. */
 export interface JobContext extends AsyncDisposable {
@@ -43,6 +44,7 @@ export async function openContext(options: ContextOptions): Promise<JobContext> 
   const { config, log, clock, signal, progress } = options;
   await using opened = new AsyncDisposableStack();
   const keys = await loadKeys(config.encryption, options.askPassphrase);
+  await prepareTempDir(config.temp_dir);
   const catalog = opened.use(await openCatalog(config.catalog, { clock }));
   const storages = config.storage.map((storage) => opened.use(openStorage(storage, { log, clock })));
   const installation = await catalog.installation(keys.signingKey?.installation);

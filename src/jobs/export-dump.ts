@@ -21,7 +21,7 @@ export async function exportDump(
   to: string | ByteSink,
 ): Promise<number> {
   await using readable = await openBackup(context, backup, storages, context.signal);
-  return typeof to === "string" ? writeNewFile(to, readable.dump) : writeAll(to, readable.dump);
+  return await (typeof to === "string" ? writeNewFile(to, readable.dump) : writeAll(to, readable.dump));
 }
 
 /** Writes a stream into a file that must not exist; an error leaves none. Throws code `storage`. */

@@ -198,5 +198,5 @@ async function restoreSpooled(
   options: Parameters<typeof restoreStream>[1],
 ): Promise<RestoreResult> {
   await using file = await spool(dump, { tempDir: config.temp_dir, expectedBytes: backup.dump_bytes ?? 0 });
-  return restoreFile(file.path, { ...options, jobs });
+  return await restoreFile(file.path, { ...options, jobs });
 }

@@ -1,5 +1,5 @@
 import { createReadStream } from "node:fs";
-import { chmod, mkdir, mkdtemp, open, rm, statfs } from "node:fs/promises";
+import { chmod, mkdtemp, open, rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { BackupRecord } from "../catalog/catalog.ts";
@@ -7,9 +7,6 @@ import type { Storage } from "../storage/storage.ts";
 import type { JobContext } from "./context.ts";
 import { checkedObject } from "./copy.ts";
 import { CopyFailures } from "./copy-failures.ts";
-
-/** Directories of this prefix in `temp_dir` are private, and are swept when the process that made them is gone. */
-export const SPOOL_PREFIX = "pg321-spool-";
 
 /** A private file that is removed whatever happens. */
 export interface Spool extends AsyncDisposable {
@@ -25,9 +22,8 @@ export async function spool(
   source: AsyncIterable<Uint8Array>,
   { tempDir, expectedBytes }: { tempDir: string; expectedBytes: number },
 ): Promise<Spool> {
-  await mkdir(tempDir, { recursive: true, mode: 0o700 });
   await requireFree(tempDir, expectedBytes);
-  const directory = await mkdtemp(join(tempDir, SPOOL_PREFIX));
+  const directory = await mkdtemp(join(tempDir, `pg321-spool-${process.pid}-`));
   const remove = () => rm(directory, { recursive: true, force: true });
   try {
     await chmod(directory, 0o700);

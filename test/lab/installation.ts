@@ -1,0 +1,215 @@
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Subprocess } from "bun";
+import type { PostgresAddress } from "./postgres.ts";
+import type { S3Address } from "./s3.ts";
+
+/** What a finished run of the program printed. */
+export interface Ended {
+  exitCode: number;
+  stdout: string;
+  stderr: string;
+  /** Its `--json` output. */
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into it freely.
+  json: any;
+}
+
+export interface InstallationOptions {
+  postgres: PostgresAddress;
+  /** `[[server]] databases`. */
+  databases: readonly string[];
+  /** TOML tables made by `localStorage` and `s3Storage`. */
+  storages: (directory: string) => string[];
+  /** More lines of `[[server]]`. */
+  server?: string;
+  /** More TOML tables, such as `[dump]` or `[compression]`. */
+  more?: string;
+  /** `none` leaves everything unencrypted; `age` is the default. */
+  encryption?: "age" | "none";
+}
+
+/** One pg321 with its own directory: config, keys, catalog, local storages. Removed when disposed of. */
+export class Installation implements AsyncDisposable {
+  readonly directory: string;
+  readonly configFile: string;
+  readonly identityFile: string;
+  readonly recipient: string;
+  readonly #options: InstallationOptions;
+
+  constructor(directory: string, recipient: string, options: InstallationOptions) {
+    this.directory = directory;
+    this.configFile = join(directory, "config.toml");
+    this.identityFile = join(directory, "identity.txt");
+    this.recipient = recipient;
+    this.#options = options;
+  }
+
+  static async make(options: InstallationOptions): Promise<Installation> {
+    const directory = await mkdtemp(join(tmpdir(), "pg321-installation-"));
+    const keys = await runProgram(
+      [
+        "key",
+        "generate",
+        "--identity",
+        join(directory, "identity.txt"),
+        "--signing-key",
+        join(directory, "signing.key"),
+        "--json",
+      ],
+      {},
+    );
+    const made = new Installation(directory, keys.json.recipient, options);
+    await made.configure({});
+    return made;
+  }
+
+  /** Writes the config anew, with some of the options changed. */
+  async configure(change: Partial<InstallationOptions>): Promise<void> {
+    const {
+      postgres,
+      databases,
+      storages,
+      server = "",
+      more = "",
+      encryption = "age",
+    } = Object.assign(this.#options, change);
+    const config = [
+      `state_dir = ${text(join(this.directory, "state"))}`,
+      "[encryption]",
+      `mode = "${encryption}"`,
+      ...(encryption === "age" ? [`recipients = [${text(this.recipient)}]`] : []),
+      `identity_file = ${text(this.identityFile)}`,
+      `signing_key_file = ${text(join(this.directory, "signing.key"))}`,
+      "[[server]]",
+      'name = "main"',
+      'host = "127.0.0.1"',
+      `port = ${postgres.port}`,
+      `user = ${text(postgres.user)}`,
+      `password = ${text(postgres.password)}`,
+      `databases = [${databases.map(text).join(", ")}]`,
+      server,
+      ...storages(this.directory),
+      more,
+    ];
+    for (const path of config.join("\n").matchAll(/^path = (".*")$/gm)) {
+      await mkdir(JSON.parse(path[1] as string), { recursive: true });
+    }
+    await writeFile(this.configFile, config.join("\n"), { mode: 0o600 });
+  }
+
+  /** Runs a command to its end. */
+  run(...words: string[]): Promise<Ended> {
+    return runProgram(words, { PG321_CONFIG: this.configFile });
+  }
+
+  /** Runs a command that must succeed; throws with everything that it printed otherwise. */
+  async ok(...words: string[]): Promise<Ended> {
+    const ended = await this.run(...words);
+    if (ended.exitCode !== 0)
+      throw new Error(`pg321 ${words.join(" ")}: exit ${ended.exitCode}\n${ended.stdout}${ended.stderr}`);
+    return ended;
+  }
+
+  /** Starts a command and leaves it running. */
+  start(...words: string[]): Subprocess<"ignore", "pipe", "pipe"> {
+    return startProgram(words, { PG321_CONFIG: this.configFile });
+  }
+
+  /** Every file under a directory of the installation, relative to it, sorted. */
+  async files(under: string): Promise<string[]> {
+    const entries = await readdir(join(this.directory, under), { recursive: true, withFileTypes: true });
+    const base = join(this.directory, under);
+    return entries
+      .filter((entry) => !entry.isDirectory())
+      .map((entry) => join(entry.parentPath, entry.name).slice(base.length + 1))
+      .sort();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.directory, { recursive: true, force: true });
+  }
+}
+
+/** A `[[storage]]` in a directory of the installation. */
+export function localStorage(
+  name: string,
+  directory: string,
+  more: Record<string, string | number | boolean> = {},
+): string {
+  return storage({ name, type: "local", path: join(directory, name), min_free: "1MiB", ...more });
+}
+
+/** A `[[storage]]` in a bucket of a lab server; `endpoint` may lead through a fault proxy. */
+export function s3Storage(
+  name: string,
+  address: S3Address,
+  bucket: string,
+  more: Record<string, string | number | boolean> = {},
+): string {
+  const { endpoint, region, access_key_id, secret_access_key } = address;
+  return storage({
+    name,
+    type: "s3",
+    provider: "generic",
+    bucket,
+    endpoint,
+    region,
+    access_key_id,
+    secret_access_key,
+    ...more,
+  });
+}
+
+function storage(settings: Record<string, string | number | boolean>): string {
+  const lines = Object.entries(settings).map(
+    ([key, value]) => `${key} = ${typeof value === "string" ? text(value) : value}`,
+  );
+  return ["[[storage]]", ...lines].join("\n");
+}
+
+/** A TOML basic string: JSON's escapes are TOML's too. */
+function text(value: string): string {
+  return JSON.stringify(value);
+}
+
+const ROOT = join(import.meta.dir, "../..");
+const EXECUTABLE = join(ROOT, "dist/pg321");
+
+/** The compiled program where the runner has just built it, else the source. */
+function programWords(): string[] {
+  const isBuilt = process.env["PG321_TEST_POSTGRES"] !== undefined && existsSync(EXECUTABLE);
+  return isBuilt ? [EXECUTABLE] : [process.execPath, join(ROOT, "src/main.ts")];
+}
+
+export function startProgram(
+  words: readonly string[],
+  env: Record<string, string>,
+): Subprocess<"ignore", "pipe", "pipe"> {
+  return Bun.spawn([...programWords(), ...words], {
+    env: { PATH: process.env["PATH"] ?? "", HOME: tmpdir(), TMPDIR: tmpdir(), ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+}
+
+export async function runProgram(words: readonly string[], env: Record<string, string>): Promise<Ended> {
+  return ended(startProgram(words, env));
+}
+
+/** Waits for a started program to end. */
+export async function ended(child: Subprocess<"ignore", "pipe", "pipe">): Promise<Ended> {
+  const [stdout, stderr, exitCode] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
+  return {
+    exitCode,
+    stdout,
+    stderr,
+    get json() {
+      return JSON.parse(stdout);
+    },
+  };
+}

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { ManualClock } from "../../test/lab/manual-clock.ts";
-import { bytesOf, freeBuffers, streamOf } from "../../test/lab/streams.ts";
+import { freeBuffers, streamOf } from "../../test/lab/streams.ts";
 import { systemClock } from "../base/clock.ts";
 import { BufferPool } from "./buffer-pool.ts";
 import type { ChildOptions } from "./process.ts";
@@ -33,6 +33,9 @@ async function read(options: ChildOptions, blockBytes = 1024) {
   expect(await freeBuffers(pool, CAPACITY + 1)).toBe(CAPACITY);
   return { blocks, text: Buffer.concat(blocks).toString(), exit, error: error as ChildError };
 }
+
+/** Between two steps of a manual clock, for the child. */
+const childTime = () => Bun.sleep(1);
 
 /** A child that prints its process id in 8 bytes, then does what the script says. */
 const printPid = "printf '%07d\\n' $$;";
@@ -188,10 +191,10 @@ describe("readChild", () => {
   test("no byte for the stall timeout ends the child; bytes in time do not", async () => {
     const clock = new ManualClock();
     const quick = read(sh("for i in 1 2 3 4 5; do echo $i; done", { clock, stallTimeoutMs: 1_000 }));
-    expect((await clock.advanceUntil(quick, 1)).error).toBeUndefined();
+    expect((await clock.advanceUntil(quick, 1, childTime)).error).toBeUndefined();
 
     const options = sh(`echo last words >&2; exec sleep 1000`, { clock, stallTimeoutMs: 60_000 });
-    const { error } = await clock.advanceUntil(read(options));
+    const { error } = await clock.advanceUntil(read(options), 100, childTime);
     expect(error).toBeInstanceOf(ChildError);
     expect(error).toMatchObject({ message: "sh sent no byte for 60 s", stderrTail: "last words" });
   });
@@ -200,18 +203,18 @@ describe("readChild", () => {
     const clock = new ManualClock();
     const pool = new BufferPool(8, CAPACITY);
     const source = readChild(sh(`${printPid} printf 12345678`, { clock, stallTimeoutMs: 1_000 }), pool);
-    await clock.advanceUntil(source.next());
+    await clock.advanceUntil(source.next(), 100, childTime);
     await clock.advance(100_000);
-    expect(Buffer.from((await clock.advanceUntil(source.next())).value as Uint8Array).toString()).toBe(
-      "12345678",
-    );
-    expect((await clock.advanceUntil(source.next())).done).toBe(true);
+    expect(
+      Buffer.from((await clock.advanceUntil(source.next(), 100, childTime)).value as Uint8Array).toString(),
+    ).toBe("12345678");
+    expect((await clock.advanceUntil(source.next(), 100, childTime)).done).toBe(true);
   });
 
   test("a child that closes stdout and lives on has not succeeded: it stalls", async () => {
     const clock = new ManualClock();
     const options = sh("echo all; exec >&-; exec sleep 1000", { clock, stallTimeoutMs: 60_000 });
-    const { text, error } = await clock.advanceUntil(read(options));
+    const { text, error } = await clock.advanceUntil(read(options), 100, childTime);
     expect(text).toBe("all\n");
     expect(error.message).toBe("sh sent no byte for 60 s");
   });
@@ -225,7 +228,7 @@ describe("readChild", () => {
     for (const code of [0, 5]) {
       const { text, error } = await read(sh(`sleep 30 >/dev/null & echo $!; exit ${code}`));
       process.kill(Number(text));
-      expect(error?.exitCode).toBe(code === 0 ? undefined : code);
+      expect(error?.exitCode ?? 0).toBe(code);
     }
   });
 
@@ -314,7 +317,10 @@ describe("feedChild", () => {
       sh("sleep 30 <&0 >/dev/null & echo $! >&2; exit 8"),
       endless(() => {}),
     );
-    const error: ChildError = await failing.then(expect.unreachable, (thrown) => thrown);
+    const error: ChildError = await failing.then(
+      () => undefined,
+      (thrown) => thrown,
+    );
     process.kill(Number(error.stderrTail));
     expect(error.exitCode).toBe(8);
   });

@@ -67,8 +67,15 @@ export class ManualClock implements Clock {
     this.#elapsedMs = untilMs;
   }
 
-  /** Moves time on in steps until `promise` settles, while the world outside goes on in its own time. */
-  async advanceUntil<T>(promise: Promise<T>, stepMs = 100): Promise<T> {
+  /**
+   * Moves time on in steps until `promise` settles. Where it depends on the world outside (a child), `turn`
+   * gives that some of its own time between the steps.
+   */
+  async advanceUntil<T>(
+    promise: Promise<T>,
+    stepMs = 100,
+    turn: () => Promise<unknown> = setImmediate,
+  ): Promise<T> {
     let isSettled = false;
     const settle = () => {
       isSettled = true;
@@ -76,7 +83,7 @@ export class ManualClock implements Clock {
     promise.then(settle, settle);
     while (!isSettled) {
       await this.advance(stepMs);
-      await Bun.sleep(1);
+      await turn();
     }
     return promise;
   }

@@ -12,6 +12,8 @@ export const EVERYTHING: Selection = { schemas: [], tables: [] };
 
 /** What must exist in a target before an archive can be restored into it. */
 export interface ArchiveNeeds {
+  /** Roles that will own something: whoever restores must be a member of each. */
+  owners: string[];
   /** Owners, grantees and others that are named; sorted, as the other lists. */
   roles: string[];
   extensions: string[];
@@ -106,10 +108,10 @@ export function selectedEntries(contents: ArchiveContents, { schemas, tables }: 
 export function needsOf(contents: ArchiveContents, selection: Selection, create: boolean): ArchiveNeeds {
   const entries = selectedEntries(contents, selection);
   if (create) entries.push(...contents.entries.filter(isOfDatabase));
-  const roles = entries.flatMap(({ owner, definition, description }) => [
-    ...(owner === undefined ? [] : [owner]),
-    ...(NAMES_ROLES.has(description) ? statementsOf(definition).flatMap(rolesNamedIn) : []),
-  ]);
+  const owners = entries.flatMap(({ owner }) => owner ?? []);
+  const named = entries
+    .filter(({ description }) => NAMES_ROLES.has(description))
+    .flatMap(({ definition }) => statementsOf(definition).flatMap(rolesNamedIn));
   const tablespaces = entries.flatMap(({ tablespace, description, definition }) =>
     description === "DATABASE"
       ? tablespacesNamedIn(definition)
@@ -118,7 +120,13 @@ export function needsOf(contents: ArchiveContents, selection: Selection, create:
         : [tablespace],
   );
   const extensions = entries.filter(({ description }) => description === "EXTENSION").map(({ tag }) => tag);
-  return { roles: sorted(roles), extensions: sorted(extensions), tablespaces: sorted(tablespaces) };
+  const roles = [...owners, ...named];
+  return {
+    owners: sorted(owners),
+    roles: sorted(roles),
+    extensions: sorted(extensions),
+    tablespaces: sorted(tablespaces),
+  };
 }
 
 const NAMES_ROLES = new Set(["ACL", "DEFAULT ACL", "POLICY", "USER MAPPING", "DATABASE PROPERTIES"]);
@@ -145,8 +153,10 @@ export interface DatabaseStatements {
 export function databaseStatements(contents: ArchiveContents, name: string): DatabaseStatements {
   const before: string[] = [];
   const after: string[] = [];
+  const from =
+    contents.entries.find(({ description }) => description === "DATABASE")?.tag ?? contents.database;
   for (const entry of contents.entries.filter(isOfDatabase)) {
-    const statements = statementsOf(renameDatabase(entry.definition, contents.database, name));
+    const statements = statementsOf(renameDatabase(entry.definition, from, name));
     if (entry.description === "DATABASE") {
       before.unshift(...statements.filter((statement) => /^CREATE\s/.test(statement)));
       continue;

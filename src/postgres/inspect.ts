@@ -131,6 +131,8 @@ export async function contentsOfDatabase(connection: Connection): Promise<string
 /** What the server offers to a restore. */
 export interface ServerOffer {
   roles: string[];
+  /** Those that the session's role may give objects to. */
+  memberships: string[];
   extensions: string[];
   tablespaces: string[];
 }
@@ -140,8 +142,9 @@ export async function offerOf(connection: Connection): Promise<ServerOffer> {
     "list roles, extensions and tablespaces",
     (sql) => sql<[ServerOffer]>`
       select (select json_agg(rolname) from pg_roles) as roles,
+        (select json_agg(rolname) from pg_roles where pg_has_role(oid, 'member')) as memberships,
         (select json_agg(name) from pg_available_extensions) as extensions,
         (select json_agg(spcname) from pg_tablespace) as tablespaces`,
   );
-  return { roles: row.roles, extensions: row.extensions ?? [], tablespaces: row.tablespaces };
+  return { ...row, extensions: row.extensions ?? [] };
 }

@@ -8,7 +8,7 @@ import { quoteIdentifier } from "./sql-text.ts";
 
 /** One thing that a target lacks, and what to do about it. */
 export interface Lack {
-  kind: "role" | "extension" | "tablespace" | "version";
+  kind: "role" | "membership" | "extension" | "tablespace" | "version";
   name: string;
   hint: string;
 }
@@ -33,12 +33,19 @@ export async function preflight(
       .map((name): Lack => ({ kind, name, hint: hint(name) }));
   return [
     ...missing("role", (name) => `create role ${quoteIdentifier(name)}`),
+    ...needs.owners
+      .filter((name) => offer.roles.includes(name) && !offer.memberships.includes(name))
+      .map((name): Lack => ({ kind: "membership", name, hint: grantTo(target.endpoint.user, name) })),
     ...missing("extension", () => "install its package on the target's host"),
     ...missing("tablespace", (name) => `create tablespace ${quoteIdentifier(name)} location '…'`),
     ...(sourceMajor > major
       ? [{ kind: "version" as const, name: `${major}`, hint: `the dump is of PostgreSQL ${sourceMajor}` }]
       : []),
   ];
+}
+
+function grantTo(user: string, role: string): string {
+  return `grant ${quoteIdentifier(role)} to ${quoteIdentifier(user)}, or restore as a superuser`;
 }
 
 /**

@@ -1,3 +1,5 @@
+import { openArchive } from "../../src/postgres/archive.ts";
+import type { ArchiveContents } from "../../src/postgres/archive-format.ts";
 import { pgDumpFor, pgRestoreFor } from "../../src/postgres/binaries.ts";
 import type { Endpoint } from "../../src/postgres/connection.ts";
 import type { DumpOptions } from "../../src/postgres/dump.ts";
@@ -48,4 +50,8 @@ export async function restoreDump(
     tempDir,
     ...options,
   });
+}
+
+export async function contentsOfDump(dump: Uint8Array): Promise<ArchiveContents> {
+  return (await openArchive(pieces(dump))).contents;
 }

@@ -1,12 +1,10 @@
-import { beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Pg321Error } from "../../src/base/errors.ts";
 import { EVERYTHING, openArchive } from "../../src/postgres/archive.ts";
-import type { ArchiveContents } from "../../src/postgres/archive-format.ts";
 import { pgRestoreFor } from "../../src/postgres/binaries.ts";
 import { connect, endpointOfUrl } from "../../src/postgres/connection.ts";
-import { contentsOfDatabase } from "../../src/postgres/inspect.ts";
 import {
   createDatabase,
   createSchemas,
@@ -16,41 +14,21 @@ import {
 } from "../../src/postgres/preflight.ts";
 import { restoreFile } from "../../src/postgres/restore.ts";
 import { compareDatabases } from "../lab/compare-databases.ts";
-import { fillSampleDatabase } from "../lab/sample-database.ts";
 import { usePostgres } from "../lab/use-postgres.ts";
-import { dumpBlocks, dumpToMemory, pieces, restoreDump } from "./dumping.ts";
+import { contentsOfDump, dumpBlocks, dumpToMemory, restoreDump } from "./dumping.ts";
+import { useSampleDump } from "./sample-dump.ts";
 import { useTempDir } from "./temp-dir.ts";
 
 const lab = usePostgres();
 const temp = useTempDir();
+const sample = useSampleDump(lab, temp);
 const endpoint = (database: string) => endpointOfUrl(lab.url(database));
-const contentsOfDump = async (dump: Uint8Array): Promise<ArchiveContents> =>
-  (await openArchive(pieces(dump))).contents;
-
-/** A small sample database, filled once. */
-let sample = "";
-let sampleDump: Buffer;
-beforeAll(async () => {
-  sample = await lab.createDatabase(`Sample "${crypto.randomUUID().slice(0, 8)}"`);
-  await fillSampleDatabase(lab.connect(sample), 0.02);
-  const admin = lab.connect();
-  const quoted = `"${sample.replaceAll('"', '""')}"`;
-  await admin
-    .unsafe(
-      `alter database ${quoted} owner to sample_owner; comment on database ${quoted} is 'DATABASE "it''s"';
-     alter database ${quoted} set work_mem to '5MB'; alter database ${quoted} connection limit 50;
-     alter role sample_owner in database ${quoted} set search_path to shop, public;
-     revoke temporary on database ${quoted} from public; grant connect on database ${quoted} to "Sample Reader"`,
-    )
-    .simple();
-  sampleDump = await dumpToMemory(endpoint(sample), temp.path);
-});
 
 test("a database that is dumped, streamed and restored under another name is exactly the same", async () => {
   const name = `Restored ${crypto.randomUUID().slice(0, 8)} as "ünïcode"`;
   lab.dropAtEnd(name);
-  const { contents, bytes } = await openArchive(dumpBlocks(endpoint(sample), temp.path));
-  expect(contents).toMatchObject({ database: sample, format: "1.14" });
+  const { contents, bytes } = await openArchive(dumpBlocks(endpoint(sample.name), temp.path));
+  expect(contents).toMatchObject({ database: sample.name, format: "1.14" });
 
   await using target = await connect(endpoint("postgres"));
   expect(await preflight(target, contents, { selection: EVERYTHING, create: true })).toEqual([]);
@@ -58,11 +36,11 @@ test("a database that is dumped, streamed and restored under another name is exa
   expect(await restoreDump(bytes, endpoint(name), temp.path)).toEqual({ errorsIgnored: 0, stderrTail: "" });
   await finishDatabase(target, contents, name);
 
-  const { differences, summary } = await compareDatabases(lab.connect(sample), lab.connect(name));
+  const { differences, summary } = await compareDatabases(lab.connect(sample.name), lab.connect(name));
   expect(differences).toEqual([]);
   expect(summary.rows).toBeGreaterThan(5_000);
   expect(summary).toMatchObject({ large_objects: 1, sequences: 5 });
-  expect(await propertiesOf(name)).toEqual(await propertiesOf(sample));
+  expect(await propertiesOf(name)).toEqual(await propertiesOf(sample.name));
   expect((await propertiesOf(name))["settings"]).toHaveLength(2);
   expect(readdirSync(temp.path)).toEqual([]);
 });
@@ -111,7 +89,7 @@ describe("the comparison finds", () => {
   ])("%s", async (_, change, expected) => {
     const copy = lab.connect(await sampleCopy());
     await copy.unsafe(change);
-    const { differences } = await compareDatabases(lab.connect(sample), copy);
+    const { differences } = await compareDatabases(lab.connect(sample.name), copy);
     expect(differences.filter((line) => line.startsWith(expected))).not.toEqual([]);
   });
 
@@ -119,7 +97,7 @@ describe("the comparison finds", () => {
   async function sampleCopy(): Promise<string> {
     const name = `copy_${crypto.randomUUID().slice(0, 8)}`;
     lab.dropAtEnd(name);
-    await restoreDump(sampleDump, endpoint(await lab.createDatabase(name)), temp.path);
+    await restoreDump(sample.dump, endpoint(await lab.createDatabase(name)), temp.path);
     return name;
   }
 });
@@ -142,78 +120,12 @@ test("a database that was made read-only comes back whole, and read-only", async
   ).toMatchObject([{ i: 1, read_only: "on" }]);
 });
 
-describe("preflight", () => {
-  test("tells what the target lacks, which the restore then fails on", async () => {
-    const source = await lab.createDatabase();
-    const [owner, grantee] = [`owner_${source}`, `Grantee ${source}`];
-    const admin = lab.connect();
-    const sql = lab.connect(source);
-    await sql
-      .unsafe(
-        `create role ${owner}; create role "${grantee}"; create extension hstore; create table t (h hstore);
-       alter table t owner to ${owner}; grant select on t to "${grantee}"`,
-      )
-      .simple();
-    await sql.unsafe("set allow_in_place_tablespaces = on");
-    await sql.unsafe(`create tablespace space_${source} location ''`);
-    await sql.unsafe(`create table elsewhere () tablespace space_${source}`);
-    const dump = await dumpToMemory(endpoint(source), temp.path);
-    await sql
-      .unsafe(
-        `drop table t, elsewhere; drop owned by ${owner}, "${grantee}"; drop role ${owner}, "${grantee}"`,
-      )
-      .simple();
-    await admin.unsafe(`drop tablespace space_${source}`);
-    // The same archive with an extension that no server has.
-    const unknown = Buffer.from(dump.toString("latin1").replaceAll("hstore", "hstorx"), "latin1");
-
-    const empty = await lab.createDatabase();
-    await using target = await connect(endpoint(empty));
-    const contents = await contentsOfDump(unknown);
-    const lacks = await preflight(target, contents, { selection: EVERYTHING, create: false });
-    expect(lacks.map(({ kind, name }) => [kind, name])).toEqual([
-      ["role", grantee],
-      ["role", owner],
-      ["extension", "hstorx"],
-      ["tablespace", `space_${source}`],
-    ]);
-    expect(lacks[0]?.hint).toBe(`create role "${grantee}"`);
-    expect(await contentsOfDatabase(target)).toEqual([]);
-
-    await expect(restoreDump(unknown, endpoint(empty), temp.path)).rejects.toThrow(/hstorx/);
-    await expect(restoreDump(dump, endpoint(empty), temp.path)).rejects.toThrow(/space_|owner_/);
-  });
-
-  test("asks for the database's own needs only when it is to be created", async () => {
-    const contents = await contentsOfDump(sampleDump);
-    const renamed = structuredClone(contents);
-    for (const entry of renamed.entries) if (entry.description === "DATABASE") entry.owner = "gone";
-    await using target = await connect(endpoint("postgres"));
-    const lacks = (create: boolean) => preflight(target, renamed, { selection: EVERYTHING, create });
-    expect(await lacks(false)).toEqual([]);
-    expect(await lacks(true)).toMatchObject([{ kind: "role", name: "gone" }]);
-    // Nothing half made is left.
-    await expect(createDatabase(target, renamed, "half_made")).rejects.toMatchObject({ code: "database" });
-    expect(
-      await target.run("look", (sql) => sql`select from pg_database where datname = 'half_made'`),
-    ).toHaveLength(0);
-  });
-
-  test("a target older than the source is told", async () => {
-    const contents = { ...(await contentsOfDump(sampleDump)), serverVersion: "99.1" };
-    await using target = await connect(endpoint("postgres"));
-    expect(await preflight(target, contents, { selection: EVERYTHING, create: false })).toMatchObject([
-      { kind: "version", hint: "the dump is of PostgreSQL 99" },
-    ]);
-  });
-});
-
 test("a database that exists is not created over", async () => {
   await using target = await connect(endpoint("postgres"));
-  const contents = await contentsOfDump(sampleDump);
-  await expect(createDatabase(target, contents, sample)).rejects.toMatchObject({
+  const contents = await contentsOfDump(sample.dump);
+  await expect(createDatabase(target, contents, sample.name)).rejects.toMatchObject({
     code: "database",
-    message: `target: database "${sample}" exists already`,
+    message: `target: database "${sample.name}" exists already`,
   });
 });
 
@@ -221,10 +133,10 @@ describe("a selection", () => {
   test("of a table leaves the rest out, and ends before the source does", async () => {
     const name = await lab.createDatabase();
     const selection = { schemas: [], tables: ["empty_table", "session"] };
-    const contents = await contentsOfDump(sampleDump);
+    const contents = await contentsOfDump(sample.dump);
     await using target = await connect(endpoint(name));
     expect(await createSchemas(target, contents, selection)).toEqual(["shop"]);
-    await restoreDump(sampleDump, endpoint(name), temp.path, { selection });
+    await restoreDump(sample.dump, endpoint(name), temp.path, { selection });
     const tables = await lab.connect(
       name,
     )`select relname from pg_class where relnamespace = 'shop'::regnamespace and relkind = 'r' order by 1`;
@@ -234,17 +146,17 @@ describe("a selection", () => {
   test("of a schema", async () => {
     const name = await lab.createDatabase();
     const selection = { schemas: ["log", "Mixed Case"], tables: [] };
-    const contents = await contentsOfDump(sampleDump);
+    const contents = await contentsOfDump(sample.dump);
     await using target = await connect(endpoint(name));
     await createSchemas(target, contents, selection);
-    await restoreDump(sampleDump, endpoint(name), temp.path, { selection });
-    const { differences } = await compareDatabases(lab.connect(sample), lab.connect(name));
+    await restoreDump(sample.dump, endpoint(name), temp.path, { selection });
+    const { differences } = await compareDatabases(lab.connect(sample.name), lab.connect(name));
     expect(differences.filter((line) => /\blog\.|Mixed Case/.test(line.split(":")[0] ?? ""))).toEqual([]);
     expect(differences).not.toEqual([]);
   });
 
   test("names roles of its own entries alone", async () => {
-    const contents = await contentsOfDump(sampleDump);
+    const contents = await contentsOfDump(sample.dump);
     const stranger = structuredClone(contents);
     for (const entry of stranger.entries) if (entry.namespace === "shop") entry.owner = "gone";
     await using target = await connect(endpoint("postgres"));
@@ -259,12 +171,12 @@ describe("errors of a restore", () => {
   test("end it by default, and are counted where that is asked for", async () => {
     const name = await lab.createDatabase();
     await lab.connect(name).unsafe('create schema shop; create table shop."Order" (other int)').simple();
-    const failure = (await restoreDump(sampleDump, endpoint(name), temp.path).catch(
+    const failure = (await restoreDump(sample.dump, endpoint(name), temp.path).catch(
       (error) => error,
     )) as Pg321Error;
     expect(failure.message).toContain('schema "shop" already exists');
     expect(failure.code).toBe("database");
-    const again = await restoreDump(sampleDump, endpoint(name), temp.path, { exitOnError: false });
+    const again = await restoreDump(sample.dump, endpoint(name), temp.path, { exitOnError: false });
     expect(again.errorsIgnored).toBeGreaterThan(0);
   });
 
@@ -272,7 +184,7 @@ describe("errors of a restore", () => {
     const name = await lab.createDatabase();
     const damage = new Error("segment 3 is damaged");
     async function* damaged() {
-      yield sampleDump.subarray(0, sampleDump.length / 2);
+      yield sample.dump.subarray(0, sample.dump.length / 2);
       throw damage;
     }
     await expect(restoreDump(damaged(), endpoint(name), temp.path)).rejects.toBe(damage);
@@ -282,12 +194,12 @@ describe("errors of a restore", () => {
 
   test("a dump that is cut off fails", async () => {
     const name = await lab.createDatabase();
-    const cut = sampleDump.subarray(0, sampleDump.length - 1000);
+    const cut = sample.dump.subarray(0, sample.dump.length - 1000);
     await expect(restoreDump(cut, endpoint(name), temp.path)).rejects.toMatchObject({ code: "database" });
   });
 
   test("a target that refuses", async () => {
-    await expect(restoreDump(sampleDump, endpoint("no such"), temp.path)).rejects.toMatchObject({
+    await expect(restoreDump(sample.dump, endpoint("no such"), temp.path)).rejects.toMatchObject({
       code: "database",
       hint: "check the name of the database",
     });
@@ -296,73 +208,21 @@ describe("errors of a restore", () => {
 
 test("clean replaces what is there", async () => {
   const name = await lab.createDatabase();
-  await restoreDump(sampleDump, endpoint(name), temp.path);
+  await restoreDump(sample.dump, endpoint(name), temp.path);
   const sql = lab.connect(name);
   await sql.unsafe("delete from shop.session; select lo_unlink(700001); drop view shop.open_order").simple();
   await using target = await connect(endpoint(name));
-  await dropPartitions(target, await contentsOfDump(sampleDump), EVERYTHING);
-  await restoreDump(sampleDump, endpoint(name), temp.path, { clean: true });
-  expect((await compareDatabases(lab.connect(sample), sql)).differences).toEqual([]);
+  await dropPartitions(target, await contentsOfDump(sample.dump), EVERYTHING);
+  await restoreDump(sample.dump, endpoint(name), temp.path, { clean: true });
+  expect((await compareDatabases(lab.connect(sample.name), sql)).differences).toEqual([]);
 });
 
 test("a file is restored by several sessions", async () => {
   const name = await lab.createDatabase();
   const path = join(temp.path, "-a dump");
-  await Bun.write(path, sampleDump);
+  await Bun.write(path, sample.dump);
   const binary = await pgRestoreFor(15, "1.14", undefined);
   await restoreFile(path, { target: endpoint(name), binary, tempDir: temp.path, jobs: 3 });
   await Bun.file(path).delete();
-  expect((await compareDatabases(lab.connect(sample), lab.connect(name))).differences).toEqual([]);
-});
-
-describe("the table of contents", () => {
-  test("is the same however the bytes come, and all of them come out again", async () => {
-    const whole = await contentsOfDump(sampleDump);
-    const head = sampleDump.subarray(0, 200_000);
-    for (const pieceBytes of [1, 65_536, sampleDump.length]) {
-      const { contents, bytes } = await openArchive(pieces(pieceBytes === 1 ? head : sampleDump, pieceBytes));
-      expect(contents).toEqual(whole);
-      const all = Buffer.concat(await Array.fromAsync(bytes));
-      expect(all.equals(pieceBytes === 1 ? head : sampleDump)).toBe(true);
-    }
-  });
-
-  test("agrees with pg_restore --list", async () => {
-    const { path } = await pgRestoreFor(15, "1.14", undefined);
-    const listed = Bun.spawnSync([path, "--list"], { stdin: sampleDump }).stdout.toString();
-    const lines = listed
-      .split("\n")
-      .filter((line) => /^\d/.test(line))
-      .map((line) => line.replace(/^\d+; \d+ \d+ /, ""));
-    const hidden = ["ENCODING", "STDSTRINGS", "SEARCHPATH", "DATABASE", "DATABASE PROPERTIES"];
-    const { entries } = await contentsOfDump(sampleDump);
-    const ours = entries
-      .filter(({ description, tag }) => !hidden.includes(description) && !tag.startsWith("DATABASE "))
-      .map(
-        ({ description, namespace, tag, owner }) =>
-          `${description} ${namespace ?? "-"} ${tag} ${owner ?? ""}`,
-      );
-    const theirs = lines.filter(
-      (line) => !hidden.some((kind) => line.startsWith(`${kind} `)) && !/ DATABASE /.test(line),
-    );
-    expect(ours.toSorted()).toEqual(theirs.toSorted());
-  });
-
-  test.each([
-    ["nothing", Buffer.alloc(0), "it ends after 0 bytes"],
-    ["something else", Buffer.from("-- PostgreSQL database dump\n"), "first bytes"],
-    ["a tar dump's kind", Buffer.from("PGDMP\x01\x0e\x00\x04\x08\x03", "latin1"), "kind 3"],
-    ["a too old one", Buffer.from("PGDMP\x01\x0c\x00\x04\x08\x01", "latin1"), "format 1.12"],
-  ])("of %s is refused", async (_, bytes, message) => {
-    await expect(openArchive(pieces(bytes))).rejects.toMatchObject({
-      code: "verification",
-      message: expect.stringContaining(message),
-    });
-  });
-
-  test("that is cut off is refused", async () => {
-    await expect(openArchive(pieces(sampleDump.subarray(0, 5000)))).rejects.toMatchObject({
-      code: "verification",
-    });
-  });
+  expect((await compareDatabases(lab.connect(sample.name), lab.connect(name))).differences).toEqual([]);
 });

@@ -1,0 +1,111 @@
+import { expect, test } from "bun:test";
+import { Secret } from "../../src/base/secret.ts";
+import { EVERYTHING } from "../../src/postgres/archive.ts";
+import { connect, endpointOfUrl } from "../../src/postgres/connection.ts";
+import { contentsOfDatabase } from "../../src/postgres/inspect.ts";
+import { createDatabase, finishDatabase, preflight } from "../../src/postgres/preflight.ts";
+import { compareDatabases } from "../lab/compare-databases.ts";
+import { usePostgres } from "../lab/use-postgres.ts";
+import { contentsOfDump, dumpToMemory, restoreDump } from "./dumping.ts";
+import { useSampleDump } from "./sample-dump.ts";
+import { useTempDir } from "./temp-dir.ts";
+
+const lab = usePostgres();
+const temp = useTempDir();
+const sample = useSampleDump(lab, temp);
+const endpoint = (database: string) => endpointOfUrl(lab.url(database));
+
+test("tells what the target lacks, which the restore then fails on", async () => {
+  const source = await lab.createDatabase();
+  const [owner, grantee] = [`owner_${source}`, `Grantee ${source}`];
+  const admin = lab.connect();
+  const sql = lab.connect(source);
+  await sql
+    .unsafe(
+      `create role ${owner}; create role "${grantee}"; create extension hstore; create table t (h hstore);
+       alter table t owner to ${owner}; grant select on t to "${grantee}"`,
+    )
+    .simple();
+  await sql.unsafe("set allow_in_place_tablespaces = on");
+  await sql.unsafe(`create tablespace space_${source} location ''`);
+  await sql.unsafe(`create table elsewhere () tablespace space_${source}`);
+  const dump = await dumpToMemory(endpoint(source), temp.path);
+  await sql
+    .unsafe(`drop table t, elsewhere; drop owned by ${owner}, "${grantee}"; drop role ${owner}, "${grantee}"`)
+    .simple();
+  await admin.unsafe(`drop tablespace space_${source}`);
+  // The same archive with an extension that no server has.
+  const unknown = Buffer.from(dump.toString("latin1").replaceAll("hstore", "hstorx"), "latin1");
+
+  const empty = await lab.createDatabase();
+  await using target = await connect(endpoint(empty));
+  const contents = await contentsOfDump(unknown);
+  const lacks = await preflight(target, contents, { selection: EVERYTHING, create: false });
+  expect(lacks.map(({ kind, name }) => [kind, name])).toEqual([
+    ["role", grantee],
+    ["role", owner],
+    ["extension", "hstorx"],
+    ["tablespace", `space_${source}`],
+  ]);
+  expect(lacks[0]?.hint).toBe(`create role "${grantee}"`);
+  expect(await contentsOfDatabase(target)).toEqual([]);
+
+  await expect(restoreDump(unknown, endpoint(empty), temp.path)).rejects.toThrow(/hstorx/);
+  await expect(restoreDump(dump, endpoint(empty), temp.path)).rejects.toThrow(/space_|owner_/);
+});
+
+test("asks for the database's own needs only when it is to be created", async () => {
+  const contents = await contentsOfDump(sample.dump);
+  const renamed = structuredClone(contents);
+  for (const entry of renamed.entries) if (entry.description === "DATABASE") entry.owner = "gone";
+  await using target = await connect(endpoint("postgres"));
+  const lacks = (create: boolean) => preflight(target, renamed, { selection: EVERYTHING, create });
+  expect(await lacks(false)).toEqual([]);
+  expect(await lacks(true)).toMatchObject([{ kind: "role", name: "gone" }]);
+  // Nothing half made is left.
+  await expect(createDatabase(target, renamed, "half_made")).rejects.toMatchObject({ code: "database" });
+  expect(
+    await target.run("look", (sql) => sql`select from pg_database where datname = 'half_made'`),
+  ).toHaveLength(0);
+});
+
+test("a target older than the source is told", async () => {
+  const contents = { ...(await contentsOfDump(sample.dump)), serverVersion: "99.1" };
+  await using target = await connect(endpoint("postgres"));
+  expect(await preflight(target, contents, { selection: EVERYTHING, create: false })).toMatchObject([
+    { kind: "version", hint: "the dump is of PostgreSQL 99" },
+  ]);
+});
+
+test("a role that is no superuser restores what is its own, and is told what is not", async () => {
+  const role = `plain_${crypto.randomUUID().slice(0, 8)}`;
+  const admin = lab.connect();
+  await admin.unsafe(`create role ${role} login createdb password 'plain'`);
+  const as = (database: string) => ({ ...endpoint(database), user: role, password: new Secret("plain") });
+  const [source, restored] = [`${role}_source`, `${role}_restored`];
+  for (const name of [source, restored]) lab.dropAtEnd(name);
+  await admin.unsafe(`create database ${source} owner ${role} template template0`);
+  {
+    await using own = await connect(as(source));
+    const objects =
+      "create extension hstore with schema public; create table public.t as select 'a=>1'::public.hstore as h";
+    await own.run("fill", (sql) => sql.unsafe(objects).simple());
+  }
+  await using target = await connect(as("postgres"));
+  const foreign = await preflight(target, await contentsOfDump(sample.dump), {
+    selection: EVERYTHING,
+    create: true,
+  });
+  expect(foreign.map(({ kind, name }) => [kind, name])).toEqual([
+    ["membership", "postgres"],
+    ["membership", "sample_owner"],
+  ]);
+
+  const dump = await dumpToMemory(as(source), temp.path);
+  const contents = await contentsOfDump(dump);
+  expect(await preflight(target, contents, { selection: EVERYTHING, create: true })).toEqual([]);
+  await createDatabase(target, contents, restored);
+  await restoreDump(dump, as(restored), temp.path);
+  await finishDatabase(target, contents, restored);
+  expect((await compareDatabases(lab.connect(source), lab.connect(restored))).differences).toEqual([]);
+});

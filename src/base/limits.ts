@@ -21,6 +21,8 @@ export const PART_BYTES_MAX = 5 * GIB;
 export const PART_BYTES_DEFAULT = 8 * MIB;
 /** A manifest larger than this is not ours. */
 export const MANIFEST_BYTES_MAX = MIB;
+/** A dump's table of contents (some 1.5 KiB a table); it is held in memory. */
+export const TABLE_OF_CONTENTS_BYTES_MAX = 512 * MIB;
 /** The end of a child's stderr that goes into records and errors. */
 export const STDERR_TAIL_BYTES = 4 * KIB;
 /** A lease that is not renewed for this long is over; it is renewed four times in that time. */

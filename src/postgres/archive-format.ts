@@ -30,7 +30,10 @@ export interface ArchiveContents {
 
 const MAGIC = "PGDMP";
 const CUSTOM_FORMAT = 1;
-/** Older than PostgreSQL 10 writes, and newer than is known, which is tried as if it were known. */
+/** As on every platform that PostgreSQL runs on today. */
+const INT_BYTES = 4;
+const OFFSET_BYTES = 8;
+/** What PostgreSQL 10 writes. A newer format than 1.16 (PostgreSQL 17) is tried as if it were that. */
 const MINOR_MIN = 13;
 
 /** Undefined when the bytes end before the table of contents does. */
@@ -47,12 +50,13 @@ function readContents(reader: Reader): ArchiveContents {
   if (reader.ascii(MAGIC.length) !== MAGIC) throw notAnArchive("its first bytes are not those of pg_dump");
   const [major, minor] = [reader.byte(), reader.byte()];
   reader.byte();
-  reader.intBytes = reader.byte();
-  reader.offsetBytes = reader.byte();
+  const [intBytes, offsetBytes] = [reader.byte(), reader.byte()];
   const formatCode = reader.byte();
   if (major !== 1 || minor < MINOR_MIN || formatCode !== CUSTOM_FORMAT) {
     throw notAnArchive(`it is format ${major}.${minor}, kind ${formatCode}`);
   }
+  if (intBytes !== INT_BYTES || offsetBytes !== OFFSET_BYTES)
+    throw notAnArchive("its numbers have an unknown size");
   // The method of compression: one byte since 1.15, the level as a number before.
   if (minor >= 15) reader.byte();
   else reader.int();
@@ -84,15 +88,13 @@ function readEntry(reader: Reader, minor: number): ArchiveEntry {
   const owner = reader.text() || undefined;
   reader.text(); // with oids
   while (reader.text() !== undefined); // ids that it depends on, up to a null
-  reader.skip(1 + reader.offsetBytes); // where its data is
+  reader.skip(1 + OFFSET_BYTES); // where its data is
   return { description, tag, namespace, owner, tablespace, definition };
 }
 
 class EndOfBytes extends Error {}
 
 class Reader {
-  intBytes = 4;
-  offsetBytes = 8;
   readonly #bytes: Buffer;
   #position = 0;
 
@@ -119,8 +121,8 @@ class Reader {
   /** A sign, then the least significant byte first. */
   int(): number {
     const isNegative = this.byte() !== 0;
-    const start = this.skip(this.intBytes);
-    const value = this.#bytes.readUIntLE(start, Math.min(this.intBytes, 6));
+    const start = this.skip(INT_BYTES);
+    const value = this.#bytes.readUInt32LE(start);
     return isNegative ? -value : value;
   }
 

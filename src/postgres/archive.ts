@@ -1,3 +1,4 @@
+import { TABLE_OF_CONTENTS_BYTES_MAX } from "../base/limits.ts";
 import type { ArchiveContents, ArchiveEntry } from "./archive-format.ts";
 import { notAnArchive, parseContents } from "./archive-format.ts";
 import { renameDatabase, rolesNamedIn, statementsOf, tokensOf } from "./sql-text.ts";
@@ -22,14 +23,19 @@ export interface ArchiveNeeds {
 
 const PROBE_BYTES_MIN = 64 * 1024;
 
+/** Disposing closes the source, also when `bytes` was never read. */
+export interface OpenArchive extends AsyncDisposable {
+  contents: ArchiveContents;
+  /** Can be read once. */
+  bytes: AsyncIterable<Uint8Array>;
+}
+
 /**
  * Reads the table of contents from the beginning of a dump. `bytes` is the whole dump again, from its first
  * byte, so that one pass over the source serves for the preflight and the restore. Holds no more than
  * about twice the table of contents. Throws code `verification` when it is no custom-format dump.
  */
-export async function openArchive(
-  source: AsyncIterable<Uint8Array>,
-): Promise<{ contents: ArchiveContents; bytes: AsyncIterable<Uint8Array> }> {
+export async function openArchive(source: AsyncIterable<Uint8Array>): Promise<OpenArchive> {
   const iterator = source[Symbol.asyncIterator]();
   let head: Buffer = Buffer.alloc(0);
   let pending: Uint8Array[] = [];
@@ -47,19 +53,24 @@ export async function openArchive(
     head = Buffer.concat([head, ...pending]);
     pending = [];
     pendingBytes = 0;
-    const contents = parseOrClose(head);
+    const contents = parsed(head);
     if (contents instanceof Error) {
       await iterator.return?.();
       throw contents;
     }
-    if (contents) return { contents, bytes: replay(head, isEnd ? undefined : iterator) };
+    if (contents) {
+      const close = async () => void (await iterator.return?.());
+      return { contents, bytes: replay(head, isEnd ? undefined : iterator), [Symbol.asyncDispose]: close };
+    }
     if (isEnd) throw notAnArchive(`it ends after ${head.length} bytes, within its table of contents`);
   }
 }
 
-function parseOrClose(head: Buffer): ArchiveContents | Error | undefined {
+function parsed(head: Buffer): ArchiveContents | Error | undefined {
   try {
-    return parseContents(head);
+    const contents = parseContents(head);
+    if (contents || head.length <= TABLE_OF_CONTENTS_BYTES_MAX) return contents;
+    return notAnArchive(`its table of contents is larger than ${TABLE_OF_CONTENTS_BYTES_MAX} bytes`);
   } catch (error) {
     return error as Error;
   }

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { Pg321Error } from "../../src/base/errors.ts";
 import { openArchive } from "../../src/postgres/archive.ts";
 import { pgRestoreFor } from "../../src/postgres/binaries.ts";
 import { usePostgres } from "../lab/use-postgres.ts";
@@ -59,5 +60,39 @@ describe("the table of contents", () => {
     await expect(openArchive(pieces(sample.dump.subarray(0, 5000)))).rejects.toMatchObject({
       code: "verification",
     });
+  });
+
+  test("with any byte of its beginning damaged is read or refused, never a crash", async () => {
+    const head = sample.dump.subarray(0, 200_000);
+    for (let at = 0; at < 400; at++) {
+      const damaged = Buffer.from(head);
+      damaged[at] = 0xff;
+      const error: unknown = await openArchive(pieces(damaged, 100_000)).then(
+        () => undefined,
+        (thrown: unknown) => thrown,
+      );
+      if (error !== undefined) expect(error).toBeInstanceOf(Pg321Error);
+    }
+  });
+
+  test("closes its source in every case", async () => {
+    let closed = 0;
+    async function* source(bytes: Uint8Array) {
+      try {
+        yield* pieces(bytes);
+      } finally {
+        closed++;
+      }
+    }
+    {
+      // Never read, as after a preflight that refuses.
+      await using archive = await openArchive(source(sample.dump));
+      expect(archive.contents.database).toBe(sample.name);
+    }
+    expect(closed).toBe(1);
+    for await (const _ of (await openArchive(source(sample.dump))).bytes) break;
+    expect(closed).toBe(2);
+    await openArchive(source(Buffer.alloc(100_000))).catch(() => {});
+    expect(closed).toBe(3);
   });
 });

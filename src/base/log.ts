@@ -1,8 +1,15 @@
 import type { Clock } from "./clock.ts";
 import { systemClock } from "./clock.ts";
 
-/** Fields carry their unit in the name: `size_bytes`, `duration_ms`, `run_id`. Never a secret. */
-export type LogFields = Record<string, string | number | boolean | undefined>;
+/**
+ * Fields carry their unit in the name: `size_bytes`, `duration_ms`, `run_id`. Never a secret. The three
+ * names that every line has are not free.
+ */
+export type LogFields = Record<string, string | number | boolean | undefined> & {
+  time?: undefined;
+  level?: undefined;
+  message?: undefined;
+};
 export type LogLevel = "debug" | "info" | "warning" | "error";
 
 /** One line an event: a static message plus fields. */

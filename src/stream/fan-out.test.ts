@@ -314,6 +314,30 @@ describe("a sink is too slow", () => {
     expect(passedBefore).toBeLessThan(50);
   });
 
+  test("nobody is blamed for the time that a dropped one takes to leave", async () => {
+    const lab = new Lab();
+    const holding: Sink<string> = {
+      name: "holding",
+      minRate: 0,
+      stallTimeoutMs: 200,
+      store: async (body, signal) => {
+        const parts: Part[] = [];
+        try {
+          for await (const part of body) {
+            if (parts.push(part) === AHEAD) await never(signal);
+          }
+          return "";
+        } finally {
+          await lab.clock.sleep(2_000);
+          for (const part of parts) part.release();
+        }
+      },
+    };
+    const others = ["a", "b"].map((name) => lab.sink(name, {}, { minRate: 1_000 }));
+    const { outcomes } = await run(lab, 50, [holding, ...others]);
+    expect(statesOf(outcomes ?? [])).toEqual({ holding: "stalled", a: "stored", b: "stored" });
+  });
+
   test("waiting for the source is not a stall", async () => {
     const lab = new Lab();
     async function* slow() {

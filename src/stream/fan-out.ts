@@ -223,11 +223,14 @@ class FanOut<T> {
     }
   }
 
-  /** Those that have most of the stream before them: whatever time the source waits, it waits for them. */
+  /**
+   * Those that have most of the stream before them: whatever time the source waits, it waits for them. One
+   * that is dropped but not gone yet still holds parts; the others must not be blamed for that.
+   */
   #laggards(): Lane<T>[] {
-    const live = this.#live();
-    const leastBytes = Math.min(...live.map((lane) => lane.bytes));
-    return live.filter((lane) => lane.bytes === leastBytes);
+    const atWork = this.#lanes.filter((lane) => !lane.outcome);
+    const leastBytes = Math.min(...atWork.map((lane) => lane.bytes));
+    return atWork.filter((lane) => lane.bytes === leastBytes);
   }
 
   #judge(lane: Lane<T>, now: number): void {

@@ -3,12 +3,20 @@ import type { BackupRecord, RunRecord } from "../catalog/catalog.ts";
 import type { Selection } from "../postgres/archive.ts";
 import { openArchive } from "../postgres/archive.ts";
 import type { ArchiveContents } from "../postgres/archive-format.ts";
+import type { PostgresBinary, PostgresBinary } from "../postgres/binaries.ts";
 import { pgRestoreFor } from "../postgres/binaries.ts";
 import type { Connection, Endpoint } from "../postgres/connection.ts";
 import { connect } from "../postgres/connection.ts";
-import { contentsOfDatabase, inspectServer } from "../postgres/inspect.ts";
+import { contentsOfDatabase, databaseExists, inspectServer } from "../postgres/inspect.ts";
 import type { Lack } from "../postgres/preflight.ts";
-import { createDatabase, createSchemas, finishDatabase, preflight } from "../postgres/preflight.ts";
+import {
+  createDatabase,
+  createSchemas,
+  dropPartitions,
+  existsAlready,
+  finishDatabase,
+  preflight,
+} from "../postgres/preflight.ts";
 import type { RestoreResult } from "../postgres/restore.ts";
 import { restoreFile, restoreStream } from "../postgres/restore.ts";
 import { counted } from "../stream/meter.ts";
@@ -24,6 +32,10 @@ export interface RestoreRequest {
   backup: BackupRecord;
   /** The database that takes it. */
   target: Endpoint;
+  /** The database of the target's server to connect to while `target` is not there yet. */
+  maintenanceDatabase: string;
+  /** A directory that holds pg_restore; searched for when not set. */
+  binDir: string | undefined;
   /** Make the database, under the name that `target` has. */
   create: boolean;
   /** The only storage to read from. */
@@ -46,6 +58,8 @@ export interface RestoreReport {
   lacks: Lack[];
   /** What the target holds already, as `3 relations`. */
   target_contents: string[];
+  /** Why the restore cannot go on; null when nothing is in the way. Only a dry run reports it, others throw. */
+  obstacle: Pg321Error | null;
   dump_bytes: number;
   duration_ms: number;
   errors_ignored: number;
@@ -68,88 +82,105 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
     });
     try {
       const { contents, bytes } = await openArchive(dump);
-      const found = await checkTarget(request, contents);
-      if (!request.dryRun) requireFit(request, found);
+      const { binary, lacks, target_contents, obstacle } = await checkTarget(request, contents);
+      if (obstacle && !request.dryRun) throw obstacle;
       const errors_ignored = request.dryRun
         ? 0
-        : (await restoreInto(context, request, contents, bytes)).errorsIgnored;
+        : (await restoreInto(context, request, contents, bytes, binary)).errorsIgnored;
       const about = { backup_id: backup.id, target_database: target.database, dry_run: request.dryRun };
       const duration_ms = Math.round(context.clock.monotonicMs() - startedAtMs);
-      const statistics = { ...about, ...found, dump_bytes, duration_ms, errors_ignored };
-      return { outcome: errors_ignored > 0 ? "PARTIAL" : "OK", statistics };
+      const statistics = { ...about, lacks, target_contents, dump_bytes, duration_ms, errors_ignored };
+      const outcome = errors_ignored > 0 ? "PARTIAL" : "OK";
+      return { outcome, statistics, error: obstacle?.message ?? null, obstacle };
     } finally {
+      await dump.return();
       progress.end();
     }
   });
   return { run, backup, ...statistics };
 }
 
-type Found = Pick<RestoreReport, "lacks" | "target_contents">;
+type Found = Pick<RestoreReport, "lacks" | "target_contents" | "obstacle"> & { binary: PostgresBinary };
 
-/** Looks at the target and changes nothing. */
-async function checkTarget(
-  { target, create, selection }: RestoreRequest,
-  contents: ArchiveContents,
-): Promise<Found> {
-  await using connection = await connectForCheck(target, create);
+/** Looks at the target and changes nothing. Throws code `database` where it cannot even be looked at. */
+async function checkTarget(request: RestoreRequest, contents: ArchiveContents): Promise<Found> {
+  const { target, create, selection, binDir } = request;
+  await using connection = await connectForCheck(request);
+  const { major } = await inspectServer(connection);
+  const binary = await pgRestoreFor(major, contents.format, binDir);
+  if (create && (await databaseExists(connection, target.database))) {
+    return { lacks: [], target_contents: [], obstacle: existsAlready(target), binary };
+  }
   const lacks = await preflight(connection, contents, { selection, create });
   const target_contents = create ? [] : await contentsOfDatabase(connection);
-  return { lacks, target_contents };
+  return { lacks, target_contents, obstacle: obstacleOf(request, lacks, target_contents), binary };
 }
 
 /** With `create` the database is not there yet: the server's maintenance database tells the rest. */
-function connectForCheck(target: Endpoint, create: boolean): Promise<Connection> {
-  return connect(create ? { ...target, database: "postgres" } : target);
+function connectForCheck({ target, create, maintenanceDatabase }: RestoreRequest): Promise<Connection> {
+  return connect(create ? { ...target, database: maintenanceDatabase } : target);
 }
 
-function requireFit(
+function obstacleOf(
   { target, clean, intoExisting }: RestoreRequest,
-  { lacks, target_contents }: Found,
-): void {
+  lacks: readonly Lack[],
+  targetContents: readonly string[],
+): Pg321Error | null {
   const missing = lacks.filter(({ kind }) => kind !== "version");
   if (missing.length > 0) {
     const list = missing.map(({ kind, name }) => `${kind} "${name}"`).join(", ");
-    throw new Pg321Error("database", `${target.label}: it lacks ${list}; nothing was changed`, {
+    return new Pg321Error("database", `${target.label}: it lacks ${list}; nothing was changed`, {
       hint: missing.map(({ hint }) => hint).join("; "),
     });
   }
-  if (target_contents.length > 0 && !clean && !intoExisting) {
-    throw new Pg321Error(
-      "database",
-      `${target.label}: database "${target.database}" is not empty (${target_contents.join(", ")}); nothing was changed`,
-      {
-        hint: "restore into a new database with --create, replace what the backup holds with --clean, or add to it with --into-existing",
-      },
-    );
-  }
+  if (targetContents.length === 0 || clean || intoExisting) return null;
+  return new Pg321Error(
+    "database",
+    `${target.label}: database "${target.database}" is not empty (${targetContents.join(", ")}); nothing was changed`,
+    {
+      hint: "restore into a new database with --create, replace what the backup holds with --clean, or add to it with --into-existing",
+    },
+  );
 }
 
 async function restoreInto(
   context: JobContext,
   request: RestoreRequest,
+  binary: PostgresBinary,
   contents: ArchiveContents,
   dump: AsyncIterable<Uint8Array>,
 ): Promise<RestoreResult> {
-  const { target, selection } = request;
-  const major = await prepareTarget(request, contents);
-  const binary = await pgRestoreFor(major, contents.format, undefined);
-  const options = {
-    target,
-    binary,
-    tempDir: context.config.temp_dir,
-    selection,
-    clean: request.clean,
-    exitOnError: !request.keepGoing,
-    signal: context.signal,
-  };
-  const result = await (request.jobs > 1
-    ? restoreSpooled(context, request, dump, options)
-    : restoreWhole(dump, options, selection));
-  if (request.create) {
-    await using connection = await connectForCheck(target, true);
-    await finishDatabase(connection, contents, target.database);
+  const { target, selection, jobs, clean, create } = request;
+  const tempDir = context.config.temp_dir;
+  const exitOnError = !request.keepGoing;
+  const options = { target, binary, tempDir, selection, clean, exitOnError, signal: context.signal };
+  // Several sessions need a file to seek in: the whole dump in plain text, private, gone afterwards. It is
+  // made first: then all of the backup has proved good before anything of the target is changed.
+  const expectedBytes = request.backup.dump_bytes ?? 0;
+  await using spooled = jobs > 1 ? await spool(dump, { tempDir, expectedBytes }) : undefined;
+  await prepareTarget(request, contents);
+  try {
+    const result = spooled
+      ? await restoreFile(spooled.path, { ...options, jobs })
+      : await restoreWhole(dump, options, selection);
+    if (create) await finishTarget(target, contents);
+    return result;
+  } catch (error) {
+    throw withRemains(error, target);
   }
-  return result;
+}
+
+async function finishTarget(target: Endpoint, contents: ArchiveContents): Promise<void> {
+  await using connection = await connectForCheck(target, true);
+  await finishDatabase(connection, contents, target.database);
+}
+
+/** A restore that broke off leaves what it had restored: the reader must know before the next try. */
+function withRemains(error: unknown, { database }: Endpoint): unknown {
+  if (!(error instanceof Pg321Error)) return error;
+  const remains = `database "${database}" holds what was restored until then: drop it before the next try`;
+  const hint = error.hint === undefined ? remains : `${error.hint}; ${remains}`;
+  return new Pg321Error(error.code, error.message, { hint, cause: error.cause, retryable: error.retryable });
 }
 
 /**
@@ -162,41 +193,25 @@ async function restoreWhole(
   selection: Selection,
 ): Promise<RestoreResult> {
   const iterator = dump[Symbol.asyncIterator]();
-  try {
-    const result = await restoreStream(
-      { [Symbol.asyncIterator]: () => ({ next: () => iterator.next() }) },
-      options,
-    );
-    const isWhole = selection.schemas.length + selection.tables.length === 0;
-    while (isWhole && !(await iterator.next()).done);
-    return result;
-  } finally {
-    await iterator.return?.();
-  }
+  // Without its return(), a loop over it that ends early leaves the rest to be read.
+  const unended = { [Symbol.asyncIterator]: () => ({ next: () => iterator.next() }) };
+  const result = await restoreStream(unended, options);
+  const isWhole = selection.schemas.length + selection.tables.length === 0;
+  while (isWhole && !(await iterator.next()).done);
+  return result;
 }
 
-/** Makes the database or the schemas that are asked for. Returns the server's major version. */
+/** Makes the database or the schemas that are asked for, and frees what `clean` could not. */
 async function prepareTarget(
-  { target, create, selection }: RestoreRequest,
+  { target, create, clean, selection }: RestoreRequest,
   contents: ArchiveContents,
-): Promise<number> {
+): Promise<void> {
   if (create) {
     await using connection = await connectForCheck(target, true);
     await createDatabase(connection, contents, target.database);
   }
   await using connection = await connect(target);
+  if (clean) await dropPartitions(connection, contents, selection);
   if (selection.schemas.length + selection.tables.length > 0)
     await createSchemas(connection, contents, selection);
-  return (await inspectServer(connection)).major;
-}
-
-/** Several sessions need a file to seek in: the whole dump in plain text, private, gone afterwards. */
-async function restoreSpooled(
-  { config }: JobContext,
-  { backup, jobs }: RestoreRequest,
-  dump: AsyncIterable<Uint8Array>,
-  options: Parameters<typeof restoreStream>[1],
-): Promise<RestoreResult> {
-  await using file = await spool(dump, { tempDir: config.temp_dir, expectedBytes: backup.dump_bytes ?? 0 });
-  return await restoreFile(file.path, { ...options, jobs });
 }

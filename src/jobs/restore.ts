@@ -3,7 +3,7 @@ import type { BackupRecord, RunRecord } from "../catalog/catalog.ts";
 import type { Selection } from "../postgres/archive.ts";
 import { openArchive } from "../postgres/archive.ts";
 import type { ArchiveContents } from "../postgres/archive-format.ts";
-import type { PostgresBinary, PostgresBinary } from "../postgres/binaries.ts";
+import type { PostgresBinary } from "../postgres/binaries.ts";
 import { pgRestoreFor } from "../postgres/binaries.ts";
 import type { Connection, Endpoint } from "../postgres/connection.ts";
 import { connect } from "../postgres/connection.ts";
@@ -58,8 +58,8 @@ export interface RestoreReport {
   lacks: Lack[];
   /** What the target holds already, as `3 relations`. */
   target_contents: string[];
-  /** Why the restore cannot go on; null when nothing is in the way. Only a dry run reports it, others throw. */
-  obstacle: Pg321Error | null;
+  /** What a dry run found to be in the way of the restore; any other run throws it. */
+  obstacle: string | null;
   dump_bytes: number;
   duration_ms: number;
   errors_ignored: number;
@@ -81,17 +81,18 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
       progress.pass(bytes);
     });
     try {
-      const { contents, bytes } = await openArchive(dump);
+      await using archive = await openArchive(dump);
+      const { contents, bytes } = archive;
       const { binary, lacks, target_contents, obstacle } = await checkTarget(request, contents);
       if (obstacle && !request.dryRun) throw obstacle;
       const errors_ignored = request.dryRun
         ? 0
-        : (await restoreInto(context, request, contents, bytes, binary)).errorsIgnored;
+        : (await restoreInto(context, request, binary, contents, bytes)).errorsIgnored;
       const about = { backup_id: backup.id, target_database: target.database, dry_run: request.dryRun };
       const duration_ms = Math.round(context.clock.monotonicMs() - startedAtMs);
-      const statistics = { ...about, lacks, target_contents, dump_bytes, duration_ms, errors_ignored };
-      const outcome = errors_ignored > 0 ? "PARTIAL" : "OK";
-      return { outcome, statistics, error: obstacle?.message ?? null, obstacle };
+      const found = { lacks, target_contents, obstacle: obstacle?.message ?? null };
+      const statistics = { ...about, ...found, dump_bytes, duration_ms, errors_ignored };
+      return { outcome: errors_ignored > 0 ? "PARTIAL" : "OK", statistics };
     } finally {
       await dump.return();
       progress.end();
@@ -100,7 +101,11 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
   return { run, backup, ...statistics };
 }
 
-type Found = Pick<RestoreReport, "lacks" | "target_contents" | "obstacle"> & { binary: PostgresBinary };
+interface Found extends Pick<RestoreReport, "lacks" | "target_contents"> {
+  /** Why the restore cannot go on, code `database`; null when nothing is in the way. */
+  obstacle: Pg321Error | null;
+  binary: PostgresBinary;
+}
 
 /** Looks at the target and changes nothing. Throws code `database` where it cannot even be looked at. */
 async function checkTarget(request: RestoreRequest, contents: ArchiveContents): Promise<Found> {
@@ -163,16 +168,16 @@ async function restoreInto(
     const result = spooled
       ? await restoreFile(spooled.path, { ...options, jobs })
       : await restoreWhole(dump, options, selection);
-    if (create) await finishTarget(target, contents);
+    if (create) await finishTarget(request, contents);
     return result;
   } catch (error) {
     throw withRemains(error, target);
   }
 }
 
-async function finishTarget(target: Endpoint, contents: ArchiveContents): Promise<void> {
-  await using connection = await connectForCheck(target, true);
-  await finishDatabase(connection, contents, target.database);
+async function finishTarget(request: RestoreRequest, contents: ArchiveContents): Promise<void> {
+  await using connection = await connectForCheck(request);
+  await finishDatabase(connection, contents, request.target.database);
 }
 
 /** A restore that broke off leaves what it had restored: the reader must know before the next try. */
@@ -202,12 +207,10 @@ async function restoreWhole(
 }
 
 /** Makes the database or the schemas that are asked for, and frees what `clean` could not. */
-async function prepareTarget(
-  { target, create, clean, selection }: RestoreRequest,
-  contents: ArchiveContents,
-): Promise<void> {
+async function prepareTarget(request: RestoreRequest, contents: ArchiveContents): Promise<void> {
+  const { target, create, clean, selection } = request;
   if (create) {
-    await using connection = await connectForCheck(target, true);
+    await using connection = await connectForCheck(request);
     await createDatabase(connection, contents, target.database);
   }
   await using connection = await connect(target);

@@ -1,12 +1,29 @@
+import { readFileSync } from "node:fs";
+
 /** One measured run of a whole process and everything that it started and waited for. */
 export interface Measured {
   exitCode: number;
   wallMs: number;
   /** User and system time, children included. */
   cpuMs: number;
-  /** The largest resident size of any one process of it. */
+  /**
+   * The largest resident size of the process itself, without children. Sampled from VmHWM, which only
+   * grows: the usage that the system tells at the end begins with the size of the process that forked.
+   */
   peakMib: number;
   stderr: string;
+}
+
+const SAMPLE_MS = 20;
+
+function highWaterMib(pid: number): number {
+  try {
+    const line = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"));
+    return Number(line?.[1] ?? 0) / 1024;
+  } catch {
+    // It has ended since.
+    return 0;
+  }
 }
 
 export async function measure({
@@ -21,15 +38,20 @@ export async function measure({
     env: { PATH: process.env["PATH"] ?? "", HOME: process.env["HOME"] ?? "/", ...env },
     stdio: ["ignore", "ignore", "pipe"],
   });
+  let peakMib = 0;
+  const sampler = setInterval(() => {
+    peakMib = Math.max(peakMib, highWaterMib(child.pid));
+  }, SAMPLE_MS);
   const [stderr, exitCode] = await Promise.all([new Response(child.stderr).text(), child.exited]);
   const wallMs = performance.now() - startedAtMs;
+  clearInterval(sampler);
   const usage = child.resourceUsage();
   if (!usage) throw new Error("no resource usage");
   return {
     exitCode,
     wallMs,
     cpuMs: Number(usage.cpuTime.total) / 1000,
-    peakMib: usage.maxRSS / 1024 / 1024,
+    peakMib,
     stderr,
   };
 }

@@ -1,0 +1,129 @@
+import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { delimiter, dirname, join } from "node:path";
+import { type LabPostgres, startPostgres } from "../../test/lab/postgres.ts";
+import type { Narrator } from "./narrator.ts";
+
+/** Something in the demo went otherwise than it should: told without a stack trace. */
+export class DemoError extends Error {}
+
+/** How a command of the demo ended. */
+export interface Ended {
+  exitCode: number;
+  duration_ms: number;
+}
+
+/**
+ * The one directory in which everything of the demo lies, its PostgreSQL included, and in which its
+ * commands run. Disposing of it stops and removes all.
+ */
+export class Stage implements AsyncDisposable {
+  readonly directory: string;
+  readonly postgres: LabPostgres;
+  readonly #narrator: Narrator;
+  readonly #env: Record<string, string>;
+  readonly #signal: AbortSignal;
+
+  private constructor(
+    directory: string,
+    postgres: LabPostgres,
+    { narrator, executable, signal }: StageOptions,
+  ) {
+    this.directory = directory;
+    this.postgres = postgres;
+    this.#narrator = narrator;
+    this.#signal = signal;
+    this.#env = commandEnvironment(directory, executable);
+  }
+
+  static async open(options: StageOptions): Promise<Stage> {
+    options.signal.throwIfAborted();
+    const directory = await mkdtemp(join(tmpdir(), "pg321-demo-"));
+    try {
+      // PostgreSQL runs as another user where we are root, and must get through to its own directory.
+      await chmod(directory, 0o711);
+      // Read by what starts PostgreSQL, so that its directory lies in ours.
+      process.env["TMPDIR"] = directory;
+      return new Stage(directory, await startPostgres(), options);
+    } catch (error) {
+      await rm(directory, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  path(name: string): string {
+    return join(this.directory, name);
+  }
+
+  /** A file that only we can read. */
+  async write(name: string, text: string): Promise<void> {
+    await mkdir(dirname(this.path(name)), { recursive: true, mode: 0o700 });
+    await writeFile(this.path(name), text, { mode: 0o600 });
+  }
+
+  /** The sealed objects below a storage's directory, relative to the demo's. */
+  async sealedFiles(storage: string): Promise<string[]> {
+    const entries = await readdir(this.path(storage), { recursive: true });
+    return entries.filter((name) => name.endsWith(".enc")).map((name) => join(storage, name));
+  }
+
+  /** Shows a command line and runs exactly it, its output on our terminal. Throws unless it ends with `expected`. */
+  async show(commandLine: string, expected = 0): Promise<Ended> {
+    await this.#narrator.command(commandLine);
+    return this.#run(commandLine, "inherit", expected);
+  }
+
+  /** Runs a command line that the story does not tell. Resolves with what it printed on stdout, as JSON. */
+  // biome-ignore lint/suspicious/noExplicitAny: the demo takes a few fields of documented JSON.
+  async json(commandLine: string): Promise<any> {
+    const output = this.path("output.json");
+    await this.#run(commandLine, Bun.file(output), 0);
+    return Bun.file(output).json();
+  }
+
+  async #run(commandLine: string, stdout: "inherit" | Bun.BunFile, expected: number): Promise<Ended> {
+    const startedAtMs = performance.now();
+    const child = Bun.spawn(["bash", "-o", "pipefail", "-c", commandLine], {
+      cwd: this.directory,
+      env: this.#env,
+      stdio: ["ignore", stdout, "inherit"],
+    });
+    // A Ctrl-C reaches the child by itself; being told twice, it would end without cleaning up.
+    const forward = () => {
+      if (this.#signal.reason !== "SIGINT") child.kill(this.#signal.reason);
+    };
+    this.#signal.addEventListener("abort", forward);
+    const exitCode = await child.exited.finally(() => this.#signal.removeEventListener("abort", forward));
+    this.#signal.throwIfAborted();
+    if (exitCode !== expected)
+      throw new DemoError(`"${commandLine}" ended with ${exitCode}, expected ${expected}`);
+    return { exitCode, duration_ms: performance.now() - startedAtMs };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.postgres[Symbol.asyncDispose]();
+    await rm(this.directory, { recursive: true, force: true });
+  }
+}
+
+interface StageOptions {
+  narrator: Narrator;
+  executable: string;
+  /** Aborted with the name of the signal that ends the demo. */
+  signal: AbortSignal;
+}
+
+/** Nothing of the person's own settings for PostgreSQL or pg321 may have a say. */
+function commandEnvironment(directory: string, executable: string): Record<string, string> {
+  const kept = ["TERM", "NO_COLOR", "LANG", "LC_ALL", "COLUMNS"].flatMap((name) => {
+    const value = process.env[name];
+    return value === undefined ? [] : [[name, value]];
+  });
+  return {
+    ...Object.fromEntries(kept),
+    PATH: [dirname(executable), process.env["PATH"]].join(delimiter),
+    HOME: directory,
+    TMPDIR: directory,
+    PG321_CONFIG: join(directory, "config.toml"),
+  };
+}

@@ -1,13 +1,14 @@
 import { EXIT_CODES, Pg321Error } from "../base/errors.ts";
+import { Secret } from "../base/secret.ts";
+import { visibleData } from "../base/visible.ts";
 import type { BackupRecord } from "../catalog/catalog.ts";
 import type { Config } from "../config/config.ts";
 import type { JobContext } from "../jobs/context.ts";
 import { exportDump } from "../jobs/export-dump.ts";
 import { findBackup, latestBackup, storagesToRead } from "../jobs/find-backup.ts";
 import { shortId } from "../jobs/object-key.ts";
-import type { RestoreReport } from "../jobs/restore.ts";
+import type { RestoreReport, RestoreRequest } from "../jobs/restore.ts";
 import { runRestore } from "../jobs/restore.ts";
-import type { Endpoint } from "../postgres/connection.ts";
 import { endpointOf, endpointOfUrl } from "../postgres/connection.ts";
 import type { Arguments, Command, Invocation } from "./command.ts";
 import { isSet, JSON_OPTION, textOption, textOptions } from "./command.ts";
@@ -61,7 +62,10 @@ export const command: Command = {
       value: "FILE|-",
       help: "write the plain dump for pg_restore instead of restoring it",
     },
-    "dry-run": { type: "boolean", help: "only tell what would be restored, and what the target lacks" },
+    "dry-run": {
+      type: "boolean",
+      help: "only tell what would be restored and what is in the way (exit 10 when something is)",
+    },
     json: JSON_OPTION,
   },
   examples: [
@@ -88,10 +92,13 @@ export const command: Command = {
     await using context = await commandContext(invocation);
     const backup = await chosenBackup(context, args);
     const file = textOption(args, "output");
-    if (file !== undefined) return await writeDump(invocation, context, backup, file);
+    if (file !== undefined) {
+      refuseBesideOutput(args);
+      return await writeDump(invocation, context, backup, file);
+    }
     const report = await runRestore(context, {
       backup,
-      target: await targetOf(args, context.config),
+      ...(await targetOf(args, context.config)),
       create: isSet(args, "create"),
       from: textOption(args, "from"),
       jobs: integerOption("restore", "jobs", textOption(args, "jobs"), { min: 1, max: 256 }) ?? 1,
@@ -101,7 +108,8 @@ export const command: Command = {
       keepGoing: isSet(args, "keep-going"),
       dryRun: isSet(args, "dry-run"),
     });
-    output.print(isSet(args, "json") ? jsonText(jsonOf(report, args)) : textOf(report, args, output));
+    output.print(isSet(args, "json") ? jsonText(jsonOf(report, args)) : textOf(visibleData(report), args, output));
+    if (report.obstacle !== null) return EXIT_CODES.database;
     return report.errors_ignored > 0 ? EXIT_CODES.partial : EXIT_CODES.ok;
   },
 };
@@ -116,34 +124,70 @@ async function chosenBackup(context: JobContext, args: Arguments): Promise<Backu
   });
 }
 
-async function targetOf(args: Arguments, config: Config): Promise<Endpoint> {
+/** What only a restore into a database can do. */
+const NOT_WITH_OUTPUT = ["target", "password-file", "create", "jobs", "schema", "table", "clean"].concat(
+  "into-existing",
+  "keep-going",
+  "dry-run",
+);
+
+function refuseBesideOutput({ options }: Arguments): void {
+  const refused = NOT_WITH_OUTPUT.find((name) => options[name] !== undefined);
+  if (refused === undefined) return;
+  throw new Pg321Error(
+    "usage",
+    `restore: --${refused} does not go with --output, which writes the whole dump`,
+    {
+      hint: "leave one of them out; pg_restore has options of its own for what it takes from the file",
+    },
+  );
+}
+
+type Target = Pick<RestoreRequest, "target" | "maintenanceDatabase" | "binDir">;
+
+async function targetOf(args: Arguments, config: Config): Promise<Target> {
   const text = textOption(args, "target");
   if (text === undefined) {
     throw new Pg321Error("usage", "restore: --target is missing", {
       hint: "--target SERVER/DATABASE, or --target postgres://user@host/database",
     });
   }
-  if (text.includes("://")) {
+  const file = textOption(args, "password-file");
+  if (/^[a-z]+:\/\//i.test(text)) {
     const endpoint = endpointOfUrl(text);
-    const file = textOption(args, "password-file");
-    return file === undefined ? endpoint : { ...endpoint, password: await readPassword(file) };
+    const target = file === undefined ? endpoint : { ...endpoint, password: await readPassword(file) };
+    return { target, maintenanceDatabase: "postgres", binDir: undefined };
   }
   const slash = text.indexOf("/");
   const server = config.server.find(({ name }) => name === text.slice(0, slash));
   const database = text.slice(slash + 1);
-  if (server && database !== "") return endpointOf(server, database);
+  if (server && database !== "") {
+    if (file !== undefined) {
+      throw new Pg321Error("usage", "restore: --password-file goes with a --target URL", {
+        hint: `the password of server "${server.name}" comes from the config`,
+      });
+    }
+    const { maintenance_database, bin_dir } = server;
+    return {
+      target: endpointOf(server, database),
+      maintenanceDatabase: maintenance_database,
+      binDir: bin_dir,
+    };
+  }
   const known = config.server.map(({ name }) => `${name}/DATABASE`).join(", ");
   throw new Pg321Error("usage", `restore: --target "${text}" names no configured server and a database`, {
     hint: `expected postgres://… or one of ${known}`,
   });
 }
 
-async function readPassword(file: string) {
-  const { Secret } = await import("../base/secret.ts");
+async function readPassword(file: string): Promise<Secret> {
   try {
     return new Secret((await Bun.file(file).text()).replace(/\r?\n$/, ""));
   } catch (cause) {
-    throw new Pg321Error("usage", `restore: --password-file ${file} cannot be read`, { cause });
+    throw new Pg321Error("usage", `restore: --password-file ${file} cannot be read`, {
+      hint: "name a file that holds the password and nothing else",
+      cause,
+    });
   }
 }
 
@@ -167,7 +211,7 @@ async function writeDump(
 }
 
 function jsonOf(
-  { run, backup, lacks, target_contents, dump_bytes, duration_ms, errors_ignored }: RestoreReport,
+  { run, backup, lacks, target_contents, obstacle, dump_bytes, duration_ms, errors_ignored }: RestoreReport,
   args: Arguments,
 ) {
   return {
@@ -179,6 +223,7 @@ function jsonOf(
     dry_run: isSet(args, "dry-run"),
     lacks,
     target_contents,
+    obstacle,
     dump_bytes,
     duration_ms,
     errors_ignored,
@@ -186,17 +231,12 @@ function jsonOf(
 }
 
 function textOf(report: RestoreReport, args: Arguments, { style }: Output): string {
-  const { backup, lacks, target_contents, dump_bytes, duration_ms, errors_ignored } = report;
+  const { backup, lacks, obstacle, dump_bytes, duration_ms, errors_ignored } = report;
   const what = `backup ${shortId(backup.id)} of ${backup.server}/${backup.database} (${backup.started_at})`;
   const lackLines = lacks.map(({ kind, name, hint }) => `${style.warn("lacks")} ${kind} ${name}: ${hint}`);
   if (isSet(args, "dry-run")) {
-    const contents =
-      target_contents.length > 0
-        ? [`${style.warn("target is not empty:")} ${target_contents.join(", ")}`]
-        : [];
-    const verdict =
-      lackLines.length + contents.length === 0 ? style.good("nothing is in the way") : "nothing was changed";
-    return [`would restore ${what}`, ...lackLines, ...contents, verdict].join("\n");
+    const verdict = obstacle === null ? style.good("nothing is in the way") : style.warn(obstacle);
+    return [`would restore ${what}`, ...lackLines, verdict].join("\n");
   }
   const size = `${sizeText(dump_bytes)} in ${durationText(duration_ms)} (${rateText(dump_bytes, duration_ms)})`;
   const errors = errors_ignored > 0 ? [style.warn(`pg_restore went past ${errors_ignored} errors`)] : [];

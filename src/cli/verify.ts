@@ -1,7 +1,8 @@
 import { EXIT_CODES } from "../base/errors.ts";
-import { findBackup } from "../jobs/find-backup.ts";
+import { visibleData } from "../base/visible.ts";
+import { findBackup, requireStorage } from "../jobs/find-backup.ts";
 import { shortId } from "../jobs/object-key.ts";
-import type { CopyVerdict, VerifyReport } from "../jobs/verify.ts";
+import type { CopyVerdict } from "../jobs/verify.ts";
 import { runVerify } from "../jobs/verify.ts";
 import type { Command } from "./command.ts";
 import { isSet, JSON_OPTION, textOption } from "./command.ts";
@@ -17,7 +18,7 @@ export const command: Command = {
   description:
     "Reads each copy whole and checks its manifest, its SHA-256 and, where this host has the identity, every\n" +
     "sealed segment and the compression. Without an id it checks every backup. Exit 14 when a copy is damaged\n" +
-    "or missing, 13 when a storage did not answer.",
+    "or missing, 12 when no key of this host opens one, 13 when a storage did not answer.",
   options: {
     storage: { type: "string", value: "NAME", help: "only the copies in this storage" },
     json: JSON_OPTION,
@@ -30,14 +31,16 @@ export const command: Command = {
   async run(invocation) {
     const { arguments: args, output } = invocation;
     await using context = await commandContext(invocation);
+    const storage = textOption(args, "storage");
+    if (storage !== undefined) requireStorage(context, storage);
     const backups =
       args.positionals.length > 0
         ? await Promise.all(args.positionals.map((prefix) => findBackup(context, prefix)))
         : (await context.catalog.backups({})).filter(({ manifest }) => manifest !== null);
-    const report = await runVerify(context, backups, textOption(args, "storage"));
+    const report = await runVerify(context, backups, storage);
     if (isSet(args, "json"))
       output.print(jsonText({ run_id: report.run.id, outcome: report.run.outcome, copies: report.verdicts }));
-    else output.print(textOf(report, output));
+    else output.print(textOf(visibleData(report.verdicts), output));
     return exitCodeFor(report.verdicts);
   },
 };
@@ -45,10 +48,11 @@ export const command: Command = {
 function exitCodeFor(verdicts: readonly CopyVerdict[]): number {
   if (verdicts.some(({ verdict }) => verdict === "damaged" || verdict === "missing"))
     return EXIT_CODES.verification;
+  if (verdicts.some(({ verdict }) => verdict === "unopened")) return EXIT_CODES.key;
   return verdicts.some(({ verdict }) => verdict === "unreachable") ? EXIT_CODES.storage : EXIT_CODES.ok;
 }
 
-function textOf({ verdicts }: VerifyReport, { style }: Output): string {
+function textOf(verdicts: readonly CopyVerdict[], { style }: Output): string {
   if (verdicts.length === 0) return "no copies to verify";
   return table(
     verdicts,

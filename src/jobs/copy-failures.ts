@@ -2,35 +2,35 @@ import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { BackupRecord } from "../catalog/catalog.ts";
 import type { Storage } from "../storage/storage.ts";
 
-/** Why each copy could not be used. */
+/** Why each copy could not be used, the last reason of each. */
 export class CopyFailures {
   readonly #backup: BackupRecord;
-  readonly #failures: { storage: string; error: unknown }[] = [];
+  readonly #failures = new Map<string, unknown>();
 
   constructor(backup: BackupRecord) {
     this.#backup = backup;
   }
 
   add(storage: Storage, error: unknown): void {
-    this.#failures.push({ storage: storage.name, error });
+    this.#failures.set(storage.name, error);
   }
 
   /** With the code of the failure that tells most: a wrong key before damage before a storage's failure. */
   error(): Pg321Error {
-    const failures = this.#failures;
+    const failures = [...this.#failures];
     const name = `backup ${this.#backup.id.slice(0, 8)} of ${this.#backup.server}/${this.#backup.database}`;
     if (failures.length === 0)
       return new Pg321Error("storage", `${name}: no copy to read`, {
         hint: "see its copies with: pg321 show",
       });
-    const known = failures.map(({ error }) => error).filter((error) => error instanceof Pg321Error);
+    const known = failures.map(([, error]) => error).filter((error) => error instanceof Pg321Error);
     const telling = ["key", "verification", "storage"]
       .map((code) => known.find((error) => error.code === code))
       .find(Boolean);
-    const list = failures.map(({ storage, error }) => `${storage}: ${messageOf(error)}`).join("; ");
+    const list = failures.map(([storage, error]) => `${storage}: ${messageOf(error)}`).join("; ");
     return new Pg321Error(telling?.code ?? "storage", `${name}: no copy can be read: ${list}`, {
       ...(telling?.hint !== undefined && { hint: telling.hint }),
-      cause: failures[0]?.error,
+      cause: failures[0]?.[1],
     });
   }
 }

@@ -73,6 +73,19 @@ export async function putManifest(
   });
 }
 
+/** The text of the manifest beside an object, as it is; undefined when there is none. */
+export async function readManifestText(
+  storage: Storage,
+  key: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const found = await storage.head(manifestKey(key), signal);
+  if (!found) return undefined;
+  const range = { start: 0, length: MANIFEST_BYTES_MAX + 1 };
+  const chunks = await Array.fromAsync(storage.get(manifestKey(key), range, signal));
+  return new TextDecoder().decode(Buffer.concat(chunks));
+}
+
 /**
  * The manifest beside an object, verified; undefined when there is none. Throws code `verification` or
  * `key` when there is one that is not good.
@@ -83,15 +96,7 @@ export async function readManifest(
   key: string,
   signal: AbortSignal,
 ): Promise<{ manifest: Manifest; text: string } | undefined> {
-  const found = await storage.head(manifestKey(key), signal);
-  if (!found) return undefined;
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of storage.get(
-    manifestKey(key),
-    { start: 0, length: MANIFEST_BYTES_MAX + 1 },
-    signal,
-  ))
-    chunks.push(chunk);
-  const text = new TextDecoder().decode(Buffer.concat(chunks));
+  const text = await readManifestText(storage, key, signal);
+  if (text === undefined) return undefined;
   return { manifest: decodeManifest(text, await context.keys.trustedSigners()), text };
 }

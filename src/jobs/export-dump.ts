@@ -1,9 +1,10 @@
-import { link, open, rm } from "node:fs/promises";
+import { link, lstat, open, rm } from "node:fs/promises";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { BackupRecord } from "../catalog/catalog.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { JobContext } from "./context.ts";
 import { openBackup } from "./read-backup.ts";
+import { writeWhole } from "./write-whole.ts";
 
 /** Something that takes bytes one after another. */
 export interface ByteSink {
@@ -20,17 +21,21 @@ export async function exportDump(
   storages: readonly Storage[],
   to: string | ByteSink,
 ): Promise<number> {
+  if (typeof to === "string") await requireAbsent(to);
   await using readable = await openBackup(context, backup, storages, context.signal);
   return await (typeof to === "string" ? writeNewFile(to, readable.dump) : writeAll(to, readable.dump));
 }
 
-/** Writes a stream into a file that must not exist; an error leaves none. Throws code `storage`. */
+/** Writes a stream into a file that must not exist; an error leaves none. Throws code `usage` or `storage`. */
 export async function writeNewFile(path: string, source: AsyncIterable<Uint8Array>): Promise<number> {
   const temporary = `${path}.${process.pid}.part`;
+  const file = await open(temporary, "wx", 0o600).catch((error) => refuse(path, error));
   try {
-    const file = await open(temporary, "wx", 0o600).catch((error) => refuse(path, error));
     try {
-      const bytes = await writeAll(file, source);
+      const sink = {
+        write: (chunk: Uint8Array) => writeWhole(file, chunk).catch((error) => refuse(path, error)),
+      };
+      const bytes = await writeAll(sink, source);
       await file.sync();
       await link(temporary, path).catch((error) => refuse(path, error));
       return bytes;
@@ -40,6 +45,15 @@ export async function writeNewFile(path: string, source: AsyncIterable<Uint8Arra
   } finally {
     await rm(temporary, { force: true });
   }
+}
+
+/** Hours of reading come before the file is made: what is in its way is better told first. */
+async function requireAbsent(path: string): Promise<void> {
+  const isThere = await lstat(path).then(
+    () => true,
+    (error: NodeJS.ErrnoException) => (error.code === "ENOENT" ? false : refuse(path, error)),
+  );
+  if (isThere) refuse(path, { code: "EEXIST" });
 }
 
 async function writeAll(sink: ByteSink, source: AsyncIterable<Uint8Array>): Promise<number> {

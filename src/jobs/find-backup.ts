@@ -1,5 +1,6 @@
 import { Pg321Error } from "../base/errors.ts";
-import type { BackupRecord, CopyRecord } from "../catalog/catalog.ts";
+import { closest } from "../base/suggest.ts";
+import type { BackupRecord, CopyRecord, CopyState } from "../catalog/catalog.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { JobContext } from "./context.ts";
 import { storageNamed } from "./context.ts";
@@ -66,9 +67,12 @@ export async function latestBackup(
   });
 }
 
+/** What is worth a try, the best first: what a look found damaged or missing may still help where others fail. */
+const READABLE: readonly CopyState[] = ["CONFIRMED", "DAMAGED", "MISSING"];
+
 /**
- * The storages to read a backup from, confirmed copies first, local before off-site; only `from` where it
- * is named. Throws code `usage` when there is none.
+ * The storages to read a backup from: confirmed copies first, of these local before off-site; only `from`
+ * where it is named. Throws code `usage` when there is none.
  */
 export function storagesToRead(
   context: Pick<JobContext, "storages">,
@@ -76,16 +80,29 @@ export function storagesToRead(
   copies: readonly CopyRecord[],
   from: string | undefined,
 ): Storage[] {
-  const readable = copies.filter(
-    (copy) => copy.state === "CONFIRMED" || (copy.state === "DAMAGED" && copy.storage === from),
+  const hint = `see its copies with: pg321 show ${shortId(backup.id)}`;
+  if (from !== undefined) requireStorage(context, from);
+  if (backup.status === "RUNNING" || backup.status === "INTERRUPTED") {
+    const what = `backup ${shortId(backup.id)} is ${backup.status} and cannot be restored`;
+    throw new Pg321Error("usage", what, { hint: "pg321 list shows the others" });
+  }
+  const storages = READABLE.flatMap((state) =>
+    copies
+      .filter((copy) => copy.state === state && (from === undefined || copy.storage === from))
+      .flatMap((copy) => storageNamed(context, copy.storage) ?? [])
+      .sort((a, b) => Number(a.offSite) - Number(b.offSite)),
   );
-  const storages = readable
-    .filter((copy) => from === undefined || copy.storage === from)
-    .flatMap((copy) => storageNamed(context, copy.storage) ?? [])
-    .sort((a, b) => Number(a.offSite) - Number(b.offSite));
   if (storages.length > 0) return storages;
   const where = from === undefined ? "in any configured storage" : `in storage "${from}"`;
-  throw new Pg321Error("usage", `backup ${shortId(backup.id)} has no confirmed copy ${where}`, {
-    hint: `see its copies with: pg321 show ${shortId(backup.id)}`,
+  throw new Pg321Error("usage", `backup ${shortId(backup.id)} has no copy ${where}`, { hint });
+}
+
+/** Refuses (code `usage`) a name that no configured storage has. */
+export function requireStorage({ storages }: Pick<JobContext, "storages">, name: string): void {
+  const names = storages.map((storage) => storage.name);
+  if (names.includes(name)) return;
+  const suggestion = closest(name, names);
+  throw new Pg321Error("usage", `no storage is named "${name}"`, {
+    hint: suggestion ? `did you mean ${suggestion}?` : `the config has ${names.join(", ")}`,
   });
 }

@@ -103,8 +103,12 @@ async function* readSegments(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const failures = new CopyFailures(backup);
   const hash = createHash("sha256").update(head);
+  const failedAt = new Map<Storage, number>();
+  const queue = [...storages];
   let segment = 0;
-  for (const storage of storages) {
+  // A copy that failed is tried again once another has helped over the place where it did: two copies may be
+  // damaged, each somewhere else. It ends when no copy gives the same segment.
+  for (let storage = queue.shift(); storage && failedAt.get(storage) !== segment; storage = queue.shift()) {
     const read = new PendingBytes(
       storage.get(backup.object_key, { start: segmentOffset(opener, segment) }, signal),
     );
@@ -120,6 +124,8 @@ async function* readSegments(
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof HashMismatch) throw error.reason;
+      failedAt.set(storage, segment);
+      queue.push(storage);
       failures.add(storage, error);
       log.warning("a copy failed while it was read; going on with the next", {
         storage: storage.name,

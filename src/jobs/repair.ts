@@ -31,6 +31,8 @@ export interface RepairReport {
 
 /** Copies that repair makes again. What retention removed stays away. */
 const WANTING: readonly CopyState[] = ["FAILED", "DAMAGED", "MISSING", "INTENDED"];
+/** Without any copy that is or was good there is nothing to repair from: the backup never came about. */
+const ONCE_GOOD: readonly CopyState[] = ["CONFIRMED", "DAMAGED", "MISSING"];
 const DAY_MS = 86_400_000;
 
 /**
@@ -41,7 +43,8 @@ export async function runRepair(context: JobContext): Promise<RepairReport> {
   await reconcile(context);
   const results: RepairResult[] = [];
   const { run } = await recordRun(context, "repair", async (run) => {
-    for (const backup of await context.catalog.backups({ status: ["VERIFIED", "PARTIAL"] })) {
+    // A backup that was good has FAILED once no copy of it is: that is told, not passed over.
+    for (const backup of await context.catalog.backups({ status: ["VERIFIED", "PARTIAL", "FAILED"] })) {
       if (isStored(backup)) await repairBackup(context, run.id, backup, results);
     }
     const failed = results.filter(({ outcome }) => outcome === "failed").length;
@@ -65,7 +68,9 @@ async function repairBackup(
   results: RepairResult[],
 ): Promise<void> {
   const { catalog, clock, host, pid, log } = context;
-  const wanting = storagesWanting(context, backup, await catalog.copies(backup.id));
+  const copies = await catalog.copies(backup.id);
+  if (!copies.some(({ state }) => ONCE_GOOD.includes(state))) return;
+  const wanting = storagesWanting(context, backup, copies);
   if (wanting.length === 0) return;
   const name = leaseName(backup.server, backup.database);
   try {
@@ -111,54 +116,41 @@ async function repairCopy(
   };
   const title = `repair ${shortId(backup.id)} ${backup.server}/${backup.database} in ${to.name}`;
   const progress = new ProgressMeter(context.progress, title, backup.object_bytes ?? undefined, [to.name]);
+  const partBytes = partBytesFor(backup.object_bytes ?? 0, maxPartsOf(context.config.storage));
+  let error = `no storage has a good copy to fill "${to.name}" from`;
   try {
-    const from = await goodSource(context, backup, to, signal);
-    await clearTheKey(context, backup, from, to, signal);
-    const partBytes = partBytesFor(backup.object_bytes ?? 0, maxPartsOf(context.config.storage));
-    const isFilled = await fillCopy(
-      context,
-      backup,
-      { from, to },
-      { partBytes, signal, onProgress: (bytes) => progress.pass(bytes) },
-    );
-    if (isFilled) return { ...about, outcome: "filled", error: null };
-    const error =
-      (await context.catalog.copies(backup.id)).find((copy) => copy.storage === to.name)?.error ?? null;
+    for (const from of await sourcesFor(context, backup, to)) {
+      try {
+        await clearTheKey(context, backup, from, to, signal);
+        const onProgress = (bytes: number) => progress.pass(bytes);
+        if (await fillCopy(context, backup, { from, to }, { partBytes, signal, onProgress }))
+          return { ...about, outcome: "filled", error: null };
+        const copies = await context.catalog.copies(backup.id);
+        error = copies.find((copy) => copy.storage === to.name)?.error ?? error;
+      } catch (failure) {
+        signal.throwIfAborted();
+        error = messageOf(failure);
+        context.log.warning("a copy could not be filled from this storage", {
+          storage: to.name,
+          from: from.name,
+          backup_id: backup.id,
+          error,
+        });
+      }
+    }
     return { ...about, outcome: "failed", error };
-  } catch (error) {
-    signal.throwIfAborted();
-    return { ...about, outcome: "failed", error: messageOf(error) };
   } finally {
     progress.end();
   }
 }
 
-/** A storage other than `to` that has a confirmed copy, local first. */
-async function goodSource(
-  context: JobContext,
-  backup: StoredBackup,
-  to: Storage,
-  signal: AbortSignal,
-): Promise<Storage> {
+/** The storages other than `to` that have a confirmed copy, local first. */
+async function sourcesFor(context: JobContext, backup: StoredBackup, to: Storage): Promise<Storage[]> {
   const copies = await context.catalog.copies(backup.id);
   const confirmed = copies.filter((copy) => copy.state === "CONFIRMED").map((copy) => copy.storage);
-  const sources = context.storages
+  return context.storages
     .filter((storage) => storage !== to && confirmed.includes(storage.name))
     .sort((a, b) => Number(a.offSite) - Number(b.offSite));
-  for (const source of sources) {
-    try {
-      if (await source.head(backup.object_key, signal)) return source;
-    } catch (error) {
-      context.log.warning("a storage does not answer", { storage: source.name, error: messageOf(error) });
-    }
-  }
-  throw new Pg321Error(
-    "storage",
-    `backup ${shortId(backup.id)}: no storage has a good copy to fill "${to.name}" from`,
-    {
-      hint: `see its copies with: pg321 show ${shortId(backup.id)}`,
-    },
-  );
 }
 
 /**

@@ -7,6 +7,7 @@ import type { Storage } from "../storage/storage.ts";
 import type { JobContext } from "./context.ts";
 import { checkedObject } from "./copy.ts";
 import { CopyFailures } from "./copy-failures.ts";
+import { writeWhole } from "./write-whole.ts";
 
 /** A private file that is removed whatever happens. */
 export interface Spool extends AsyncDisposable {
@@ -16,21 +17,27 @@ export interface Spool extends AsyncDisposable {
 
 /**
  * Writes a stream into a private temporary file: directory 0700, file 0600. `expectedBytes` must be free
- * first (code `storage`). An error of the source removes the file and is thrown as it is.
+ * first. An error of the source removes the file and is thrown as it is; one of the disk is a `SpoolError`.
  */
 export async function spool(
   source: AsyncIterable<Uint8Array>,
   { tempDir, expectedBytes }: { tempDir: string; expectedBytes: number },
 ): Promise<Spool> {
   await requireFree(tempDir, expectedBytes);
-  const directory = await mkdtemp(join(tempDir, `pg321-spool-${process.pid}-`));
+  const directory = await mkdtemp(join(tempDir, `pg321-spool-${process.pid}-`)).catch((cause) => {
+    throw new SpoolError(tempDir, messageOf(cause), cause);
+  });
   const remove = () => rm(directory, { recursive: true, force: true });
   try {
     await chmod(directory, 0o700);
     const path = join(directory, "spool");
     const file = await open(path, "wx", 0o600);
     try {
-      for await (const chunk of source) await file.write(chunk);
+      for await (const chunk of source) {
+        await writeWhole(file, chunk).catch((cause) => {
+          throw new SpoolError(tempDir, messageOf(cause), cause);
+        });
+      }
     } finally {
       await file.close();
     }
@@ -42,6 +49,16 @@ export async function spool(
   } catch (error) {
     await remove();
     throw error;
+  }
+}
+
+/** The temporary directory cannot take what is to be spooled: no fault of any copy. */
+class SpoolError extends Pg321Error {
+  constructor(directory: string, why: string, cause?: unknown) {
+    super("storage", `temp_dir ${directory}: ${why}`, {
+      hint: "free some space, or set temp_dir to a larger file system",
+      cause,
+    });
   }
 }
 
@@ -59,6 +76,7 @@ export async function spoolObject(
       return await spool(source, { tempDir: config.temp_dir, expectedBytes: backup.object_bytes ?? 0 });
     } catch (error) {
       signal.throwIfAborted();
+      if (error instanceof SpoolError) throw error;
       failures.add(storage, error);
       log.warning("a copy cannot be read", {
         storage: storage.name,
@@ -74,7 +92,5 @@ async function requireFree(directory: string, neededBytes: number): Promise<void
   const { bavail, bsize } = await statfs(directory);
   const freeBytes = bavail * bsize;
   if (freeBytes >= neededBytes) return;
-  throw new Pg321Error("storage", `${directory}: ${neededBytes} bytes are needed, ${freeBytes} are free`, {
-    hint: "free some space, or set temp_dir to a larger file system",
-  });
+  throw new SpoolError(directory, `${neededBytes} bytes are needed, ${freeBytes} are free`);
 }

@@ -6,7 +6,7 @@ import type { CompressionAlgorithm } from "../stream/compression.ts";
 import { counted } from "../stream/meter.ts";
 import type { JobContext } from "./context.ts";
 import { recordRun, storageNamed } from "./context.ts";
-import { checkedObject, readManifest } from "./copy.ts";
+import { checkedObject, readManifestText } from "./copy.ts";
 import { shortId } from "./object-key.ts";
 import { ProgressMeter } from "./progress.ts";
 import { decompressed, expectedNames } from "./read-backup.ts";
@@ -16,8 +16,11 @@ export interface CopyVerdict {
   server: string;
   database: string;
   storage: string;
-  /** `good`: read whole and right; `unreachable`: the storage did not answer, nothing is known. */
-  verdict: "good" | "damaged" | "missing" | "unreachable";
+  /**
+   * `good`: read whole and right; `unreachable`: the storage did not answer, nothing is known; `unopened`:
+   * the bytes are the recorded ones, and no key of this host opens them.
+   */
+  verdict: "good" | "damaged" | "missing" | "unreachable" | "unopened";
   /** Whether every segment was opened too; without an identity only the hash could be checked. */
   segments_checked: boolean;
   object_bytes: number;
@@ -90,7 +93,7 @@ async function verifyCopy(
       verdict,
       error: messageOf(error),
     });
-    if (verdict !== "unreachable") {
+    if (verdict === "damaged" || verdict === "missing") {
       const state = verdict === "missing" ? "MISSING" : "DAMAGED";
       await catalog.updateCopy(copy.backup_id, storage.name, { state, error: messageOf(error) });
       await settle(context, backup);
@@ -102,16 +105,11 @@ async function verifyCopy(
 /** Throws what is wrong with a copy. Returns whether its segments could be opened. */
 async function readBack(context: JobContext, backup: BackupRecord, storage: Storage): Promise<boolean> {
   const { keys, signal } = context;
-  const manifest = await readManifest(context, storage, backup.object_key, signal);
-  if (manifest?.text !== backup.manifest) {
-    const what = manifest ? "its manifest is not the recorded one" : "its manifest is missing";
-    throw new Pg321Error("verification", `storage "${storage.name}": ${backup.object_key}: ${what}`, {
-      hint: "pg321 repair replaces it from a good copy",
-    });
-  }
+  await checkManifest(backup, storage, signal);
+  // Before the progress begins: it may have to ask for a passphrase.
+  const identities = (await keys.identity())?.identities;
   const title = `verify ${shortId(backup.id)} ${backup.server}/${backup.database} in ${storage.name}`;
   const progress = new ProgressMeter(context.progress, title, backup.object_bytes ?? undefined);
-  const identities = (await keys.identity())?.identities;
   const source = counted(checkedObject(storage, backup, signal), (bytes) => progress.pass(bytes));
   try {
     if (backup.encryption === "age" && identities) {
@@ -122,19 +120,41 @@ async function readBack(context: JobContext, backup: BackupRecord, storage: Stor
     }
     await drain(source);
     return backup.encryption === "none";
+  } catch (error) {
+    // A stranger's file in the place of ours is damage; only of our own bytes is it a matter of the key.
+    if (isKeyError(error)) await drain(checkedObject(storage, backup, signal));
+    throw error;
   } finally {
     progress.end();
   }
+}
+
+/** Compared as text: what was recorded is ours, so what equals it needs no other proof. */
+async function checkManifest(backup: BackupRecord, storage: Storage, signal: AbortSignal): Promise<void> {
+  const text = await readManifestText(storage, backup.object_key, signal);
+  if (text === backup.manifest) return;
+  const what = `storage "${storage.name}": ${backup.object_key}`;
+  if (text === undefined && !(await storage.head(backup.object_key, signal)))
+    throw new Pg321Error("storage", `${what}: object and manifest are missing`);
+  const manifest = text === undefined ? "its manifest is missing" : "its manifest is not the recorded one";
+  throw new Pg321Error("verification", `${what}: ${manifest}`, {
+    hint: "pg321 repair replaces it from a good copy",
+  });
+}
+
+function isKeyError(error: unknown): boolean {
+  return error instanceof Pg321Error && error.code === "key";
 }
 
 async function drain(source: AsyncIterable<Uint8Array>): Promise<void> {
   for await (const _ of source);
 }
 
-/** What an error says of a copy. An error that is not the copy's fault (a wrong key, a bug) is thrown on. */
+/** What an error says of a copy. One that says nothing of it (a bug) is thrown on. */
 async function verdictOf(error: unknown, backup: BackupRecord, storage: Storage, signal: AbortSignal) {
   if (!(error instanceof Pg321Error)) throw error;
   if (error.code === "verification") return "damaged";
+  if (isKeyError(error)) return "unopened";
   if (error.code !== "storage") throw error;
   try {
     return (await storage.head(backup.object_key, signal)) ? "unreachable" : "missing";

@@ -2,7 +2,7 @@ import { Pg321Error } from "../base/errors.ts";
 import type { Selection } from "./archive.ts";
 import { databaseOwner, databaseStatements, needsOf, selectedEntries } from "./archive.ts";
 import type { ArchiveContents } from "./archive-format.ts";
-import type { Connection } from "./connection.ts";
+import type { Connection, Endpoint } from "./connection.ts";
 import { databaseExists, inspectServer, offerOf } from "./inspect.ts";
 import { quoteIdentifier } from "./sql-text.ts";
 
@@ -57,11 +57,7 @@ export async function createDatabase(
   contents: ArchiveContents,
   name: string,
 ): Promise<void> {
-  if (await databaseExists(target, name)) {
-    throw new Pg321Error("database", `${target.endpoint.label}: database "${name}" exists already`, {
-      hint: "restore without --create, or under another name",
-    });
-  }
+  if (await databaseExists(target, name)) throw existsAlready({ ...target.endpoint, database: name });
   const { before } = databaseStatements(contents, name);
   const create = before.length > 0 ? before : [`CREATE DATABASE ${quoteIdentifier(name)} TEMPLATE template0`];
   const owner = databaseOwner(contents);
@@ -74,6 +70,12 @@ export async function createDatabase(
     await runAll(target, `drop database "${name}"`, [`DROP DATABASE ${quoteIdentifier(name)}`]);
     throw error;
   }
+}
+
+export function existsAlready({ label, database }: Pick<Endpoint, "label" | "database">): Pg321Error {
+  return new Pg321Error("database", `${label}: database "${database}" exists already`, {
+    hint: "restore without --create, or under another name",
+  });
 }
 
 /** Applies, after the data, the rest: comment, rights, limits. */

@@ -17,6 +17,7 @@ import { failureOf } from "./s3-errors.ts";
 import { abortUpload, type S3Target } from "./s3-multipart.ts";
 import { headObject, S3Put, type S3PutSettings } from "./s3-put.ts";
 import { S3Requests } from "./s3-requests.ts";
+import { unlessStalled } from "./stall.ts";
 import type { PutOptions, Storage, StoredObject } from "./storage.ts";
 
 /** Pages of versions of one key, of up to 1,000 each, before something must be wrong. */
@@ -31,6 +32,7 @@ export class S3Storage implements Storage {
   readonly offSite: boolean;
   readonly #config: S3StorageConfig;
   readonly #s3: S3Requests;
+  readonly #clock: Clock;
   readonly #settings: S3PutSettings;
   #isBucketKnown = false;
 
@@ -39,6 +41,7 @@ export class S3Storage implements Storage {
     this.offSite = config.off_site;
     this.#config = config;
     this.#s3 = new S3Requests(config, deps);
+    this.#clock = deps.clock;
     this.#settings = {
       log: deps.log,
       storageClass: config.storage_class,
@@ -68,8 +71,9 @@ export class S3Storage implements Storage {
     const { start = 0, length } = range ?? {};
     if (length === 0) return;
     const Range = start === 0 && length === undefined ? {} : { Range: rangeHeader(start, length) };
+    const stall = new AbortController();
     const output = await this.#s3
-      .call(operation, { signal }, (options) =>
+      .call(operation, { signal: AbortSignal.any([signal, stall.signal]) }, (options) =>
         this.#s3.client.send(new GetObjectCommand({ ...object, ...Range }), options),
       )
       .catch((error) => {
@@ -79,13 +83,22 @@ export class S3Storage implements Storage {
       });
     if (output?.Body === undefined) return;
     let received = 0;
+    const timeoutMs = this.#config.stall_timeout_ms;
+    const stalled = () =>
+      new Pg321Error("storage", `${what}: no byte for ${timeoutMs / 1000} s after ${received} bytes`, {
+        hint: "check the network to the storage, or raise its stall_timeout",
+        retryable: true,
+      });
     try {
-      for await (const chunk of output.Body.transformToWebStream() as AsyncIterable<Uint8Array>) {
+      const body = output.Body.transformToWebStream() as AsyncIterable<Uint8Array>;
+      for await (const chunk of unlessStalled(body, { timeoutMs, clock: this.#clock, stalled })) {
         received += chunk.length;
         yield chunk;
       }
     } catch (error) {
       if (signal.aborted) throw signal.reason;
+      stall.abort();
+      if (error instanceof Pg321Error) throw error;
       throw new Pg321Error("storage", `${what}: cut off after ${received} bytes`, {
         cause: error,
         retryable: true,

@@ -50,7 +50,8 @@ export interface Storage extends AsyncDisposable {
 
   /**
    * The bytes of an object, from `range.start` (bytes) on, `range.length` of them where given. Rejects
-   * with code `storage` when it is missing. Chunks are the reader's to keep.
+   * with code `storage` when it is missing, is cut off, or gives no byte for the storage's `stall_timeout`
+   * while one is asked for. Chunks are the reader's to keep.
    */
   get(
     key: string,

@@ -1,0 +1,45 @@
+import type { Clock } from "../base/clock.ts";
+
+/**
+ * Hands the source on unchanged; throws what `stalled` makes when a chunk that was asked for has not come
+ * after `timeoutMs`. The time that the reader takes does not count. 0: waits for ever.
+ */
+export async function* unlessStalled(
+  source: AsyncIterable<Uint8Array>,
+  { timeoutMs, clock, stalled }: { timeoutMs: number; clock: Clock; stalled: () => Error },
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const iterator = source[Symbol.asyncIterator]();
+  let isWaiting = false;
+  try {
+    for (;;) {
+      isWaiting = true;
+      const next = iterator.next();
+      const chunk = timeoutMs > 0 ? await within(next, timeoutMs, clock, stalled) : await next;
+      isWaiting = false;
+      if (chunk.done) return;
+      yield chunk.value;
+    }
+  } finally {
+    const ended = Promise.resolve(iterator.return?.()).catch(() => {});
+    // A source that hangs in its next() would hang here too.
+    if (!isWaiting) await ended;
+  }
+}
+
+async function within<T>(
+  promise: Promise<T>,
+  timeoutMs: number,
+  clock: Clock,
+  late: () => Error,
+): Promise<T> {
+  const timer = new AbortController();
+  const timeout = clock.sleep(timeoutMs, timer.signal).then(
+    () => Promise.reject(late()),
+    () => promise,
+  );
+  try {
+    return await Promise.race([promise, timeout]);
+  } finally {
+    timer.abort();
+  }
+}

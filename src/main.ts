@@ -1,4 +1,5 @@
 import { EXIT_CODES, exitCodeOf, messageOf, Pg321Error } from "./base/errors.ts";
+import { visibleLines } from "./base/visible.ts";
 import { runProgram } from "./cli/program.ts";
 
 /*
@@ -17,6 +18,13 @@ for (const [name, code] of [
   });
 }
 
+// A reader that has seen enough (`| head -1`) is no failure of the command; anything else is one.
+let outputError: NodeJS.ErrnoException | undefined;
+process.stdout.on("error", (error) => {
+  outputError ??= error;
+});
+process.stderr.on("error", () => {});
+
 try {
   process.exitCode = await runProgram(process.argv.slice(2), ended.signal);
 } catch (error) {
@@ -26,11 +34,17 @@ try {
 }
 // What is still on its way to a pipe must arrive; sockets that are kept alive must not hold the process.
 await new Promise((resolve) => process.stdout.write("", resolve));
+if (outputError && outputError.code !== "EPIPE" && process.exitCode === EXIT_CODES.ok) {
+  process.stderr.write(`error: stdout: ${messageOf(outputError)}\n`);
+  process.exitCode = EXIT_CODES.storage;
+}
 process.exit();
 
 function errorText(error: unknown): string {
   if (error instanceof Pg321Error) {
-    return `error: ${error.message}\n${error.hint === undefined ? "" : `hint: ${error.hint}\n`}`;
+    return visibleLines(
+      `error: ${error.message}\n${error.hint === undefined ? "" : `hint: ${error.hint}\n`}`,
+    );
   }
   const stack = error instanceof Error ? (error.stack ?? error.message) : messageOf(error);
   return `error: this is a bug of pg321: ${messageOf(error)}\n${stack}\nhint: report it, with this text\n`;

@@ -1,4 +1,5 @@
 import { EXIT_CODES, exitCodeOf } from "../base/errors.ts";
+import { visibleData } from "../base/visible.ts";
 import type { BackupReport, BackupResult } from "../jobs/backup.ts";
 import { runBackup } from "../jobs/backup.ts";
 import { shortId } from "../jobs/object-key.ts";
@@ -30,7 +31,7 @@ export const command: Command = {
     await using context = await commandContext(invocation);
     const report = await runBackup(context, args.positionals);
     if (isSet(args, "json")) output.print(jsonText(jsonOf(report)));
-    else output.print(textOf(report, output));
+    else output.print(textOf(visibleData(jsonOf(report).backups), output));
     return exitCodeFor(report.results);
   },
 };
@@ -42,6 +43,8 @@ export function exitCodeFor(results: readonly BackupResult[]): number {
   return exitCodeOf(results[0]?.cause);
 }
 
+type ShownResult = Omit<BackupResult, "cause">;
+
 function jsonOf({ run, results }: BackupReport) {
   return {
     run_id: run.id,
@@ -50,7 +53,7 @@ function jsonOf({ run, results }: BackupReport) {
   };
 }
 
-function textOf({ results }: BackupReport, { style }: Output): string {
+function textOf(results: readonly ShownResult[], { style }: Output): string {
   if (results.length === 0) return "nothing to back up: the config selects no database";
   const rows = table(
     results,
@@ -75,7 +78,7 @@ function textOf({ results }: BackupReport, { style }: Output): string {
   return [rows, ...results.flatMap((result) => problemsOf(result, style))].join("\n");
 }
 
-function problemsOf(result: BackupResult, style: Output["style"]): string[] {
+function problemsOf(result: ShownResult, style: Output["style"]): string[] {
   const name = `${result.server}/${result.database ?? "?"}`;
   const lines = result.copies.flatMap(({ storage, error }) =>
     error === null ? [] : [`${style.warn("warning:")} ${name}: ${storage}: ${error}`],

@@ -1,4 +1,6 @@
+import { visible } from "../base/visible.ts";
 import { describeConfig } from "../config/describe.ts";
+import { formatDuration, formatRate, formatSize } from "../config/units.ts";
 import type { Command } from "./command.ts";
 import { isSet, JSON_OPTION } from "./command.ts";
 import { commandConfig } from "./open-context.ts";
@@ -22,7 +24,14 @@ export const command: Command = {
   },
 };
 
-/** Nested settings as indented lines. */
+/** How a setting is written whose name ends in a unit; the longest ending comes first. */
+const UNITS: readonly [ending: string, format: (amount: number) => string][] = [
+  ["_bytes_per_second", formatRate],
+  ["_bytes", formatSize],
+  ["_ms", formatDuration],
+];
+
+/** Nested settings as indented lines, in the words of the config file. */
 function linesOf(value: object, style: Style, indent = ""): string[] {
   return Object.entries(value).flatMap(([key, member]) => {
     if (Array.isArray(member) && member.some((item) => typeof item === "object")) {
@@ -31,11 +40,18 @@ function linesOf(value: object, style: Style, indent = ""): string[] {
         ...linesOf(item, style, `${indent}  `),
       ]);
     }
-    if (Array.isArray(member))
-      return [`${indent}${key} = ${member.length === 0 ? "none" : member.join(", ")}`];
+    if (Array.isArray(member)) {
+      const items = member.length === 0 ? "none" : visible(member.join(", "));
+      return [`${indent}${key} = ${items}`];
+    }
     if (typeof member === "object" && member !== null) {
       return [`${indent}${style.bold(`[${key}]`)}`, ...linesOf(member, style, `${indent}  `)];
     }
-    return [`${indent}${key} = ${member === null ? style.dim("not set") : member}`];
+    const unit = typeof member === "number" ? UNITS.find(([ending]) => key.endsWith(ending)) : undefined;
+    if (unit) {
+      const [ending, format] = unit;
+      return [`${indent}${key.slice(0, -ending.length)} = ${member === 0 ? "no bound" : format(member)}`];
+    }
+    return [`${indent}${key} = ${member === null ? style.dim("not set") : visible(String(member))}`];
   });
 }

@@ -20,7 +20,8 @@ export interface Arguments {
 }
 
 export interface Terminal {
-  write: (text: string) => void;
+  /** Replaces the lines that are redrawn in place. */
+  draw: (lines: readonly string[]) => void;
   columns: () => number;
   style: Style;
   /** Whether a person can be asked, too. */
@@ -36,7 +37,7 @@ export interface Invocation {
   /** Aborted by SIGINT or SIGTERM. */
   signal: AbortSignal;
   env: Record<string, string | undefined>;
-  /** Where progress is drawn; undefined where stderr is no terminal. */
+  /** Where progress is drawn; undefined where stderr is no terminal, or a dumb one. */
   terminal: Terminal | undefined;
   stdin: () => AsyncIterable<Uint8Array>;
 }
@@ -70,7 +71,7 @@ export const COMMON_OPTIONS: Record<string, Option> = {
   "log-format": {
     type: "string",
     value: "FORMAT",
-    help: "text or json (text on a terminal, else json under systemd)",
+    help: "text or json (json under systemd, else text)",
   },
   help: { type: "boolean", short: "h", help: "show this help" },
 };

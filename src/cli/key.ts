@@ -61,7 +61,7 @@ export const command: Command = {
   ],
   positionals: { min: 1, max: 1 },
   run(invocation) {
-    const action = choiceOption("key", "action", invocation.arguments.positionals[0], ACTIONS);
+    const action = choiceOption("key", "the action", invocation.arguments.positionals[0], ACTIONS);
     return action === "generate" ? generate(invocation) : show(invocation);
   },
 };

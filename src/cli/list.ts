@@ -1,4 +1,5 @@
 import { hostname } from "node:os";
+import { visibleData } from "../base/visible.ts";
 import type { BackupStatus } from "../catalog/catalog.ts";
 import { openCatalog } from "../catalog/open.ts";
 import type { ListedBackup } from "../jobs/list-backups.ts";
@@ -38,7 +39,7 @@ export const command: Command = {
   async run(invocation) {
     const { arguments: args, output, clock } = invocation;
     const config = await commandConfig(invocation);
-    const status = choiceOption("list", "status", textOption(args, "status")?.toUpperCase(), STATUSES);
+    const status = choiceOption("list", "--status", textOption(args, "status")?.toUpperCase(), STATUSES);
     const limit = integerOption("list", "limit", textOption(args, "limit"), { min: 1, max: 1_000_000 }) ?? 50;
     const database = textOption(args, "database");
     const server = textOption(args, "server");
@@ -58,7 +59,7 @@ export const command: Command = {
     const rows = found.filter(({ backup }) => status === undefined || backup.status === status);
     if (isSet(args, "json")) output.print(jsonText({ backups: rows.map(backupJson) }));
     else if (rows.length === 0) output.print("no backups");
-    else output.print(textOf(rows, output, clock.now()));
+    else output.print(textOf(visibleData(rows), output, clock.now()));
     return 0;
   },
 };

@@ -1,16 +1,25 @@
 import { stripVTControlCharacters } from "node:util";
+import { Pg321Error } from "../base/errors.ts";
 
 /** Where a command's data goes. Everything else (log, progress, errors) goes to stderr. */
 export interface Output {
   /** Data for a person, or JSON; a line break is added. */
   print(text: string): void;
-  /** Raw bytes, with backpressure. */
+  /** Raw bytes, with backpressure. Throws code `storage` when they cannot be written. */
   write(bytes: Uint8Array): Promise<void>;
   /** What a person reads beside the data; a line break is added. */
   note(text: string): void;
   style: Style;
-  /** Width of the terminal in columns; undefined where there is none. */
-  columns: number | undefined;
+  /** Whether a person would see what is printed. */
+  isTerminal: boolean;
+}
+
+/** Refuses (code `usage`) to pour raw bytes over somebody's terminal. */
+export function refuseTerminal(command: string, { isTerminal }: Output): void {
+  if (!isTerminal) return;
+  throw new Pg321Error("usage", `${command}: a dump is no text for a terminal`, {
+    hint: "send it on, with | or >",
+  });
 }
 
 /** Colours where they are wanted, else the text as it is. */
@@ -25,9 +34,17 @@ export interface Style {
 const wrap = (code: number) => (text: string) => `\u001b[${code}m${text}\u001b[0m`;
 const plain = (text: string) => text;
 
+/** Whether a stream may be sent colours and more: a terminal, and not a dumb one. */
+export function isSmartTerminal(
+  { isTTY }: { isTTY?: boolean },
+  env: Record<string, string | undefined>,
+): boolean {
+  return isTTY === true && env["TERM"] !== "dumb";
+}
+
 /** Colours only on a terminal, and not with `NO_COLOR` (no-color.org) set to anything. */
 export function styleFor(isTerminal: boolean, env: Record<string, string | undefined>): Style {
-  if (!isTerminal || env["NO_COLOR"] || env["TERM"] === "dumb") {
+  if (!isTerminal || env["NO_COLOR"]) {
     return { bold: plain, dim: plain, good: plain, warn: plain, bad: plain };
   }
   return { bold: wrap(1), dim: wrap(2), good: wrap(32), warn: wrap(33), bad: wrap(31) };
@@ -39,9 +56,9 @@ export interface Column<T> {
   align?: "right";
 }
 
-/** A table of plain columns, as wide as its cells. */
+/** A table of plain columns, as wide as its cells, which hold `visible` text. */
 export function table<T>(rows: readonly T[], columns: readonly Column<T>[], style: Style): string {
-  const cells = rows.map((row) => columns.map((column) => printable(column.cell(row))));
+  const cells = rows.map((row) => columns.map((column) => column.cell(row)));
   const widths = columns.map((column, index) =>
     Math.max(...[column.title, ...cells.map((line) => line[index] ?? "")].map(width)),
   );
@@ -51,11 +68,6 @@ export function table<T>(rows: readonly T[], columns: readonly Column<T>[], styl
       .join("  ")
       .trimEnd();
   return [style.bold(line(columns.map((column) => column.title))), ...cells.map(line)].join("\n");
-}
-
-/** Names come from databases and may hold anything: control characters must not reach the terminal. */
-function printable(text: string): string {
-  return text.replace(/[\u0000-\u001a\u001c-\u001f\u007f]/g, "\ufffd");
 }
 
 function width(text: string): number {
@@ -98,7 +110,10 @@ export function rateText(bytes: number, durationMs: number): string {
   return durationMs <= 0 ? "-" : `${sizeText((bytes / durationMs) * 1000)}/s`;
 }
 
-/** Stable JSON for `--json`. */
+/** Stable JSON for `--json`. Control characters that JSON lets through are escaped, too. */
 export function jsonText(value: unknown): string {
-  return JSON.stringify(value, null, 2);
+  return JSON.stringify(value, null, 2).replace(
+    /[\u007f-\u009f]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }

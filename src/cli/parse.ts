@@ -20,13 +20,18 @@ export function parseArguments(command: Command, words: readonly string[]): Argu
     if (token.kind !== "option") continue;
     const option = options[token.name];
     if (!option) throw unknownOption(command, token.rawName, Object.keys(options));
-    if (option.type === "string" && token.value === undefined)
+    if (option.type === "string" && (token.value === undefined || isOptionLike(token)))
       throw usage(command, `${token.rawName} needs a value (${option.value})`);
     if (option.type === "boolean" && token.value !== undefined)
       throw usage(command, `${token.rawName} takes no value`);
   }
   if (values["help"] !== true) checkCount(command, positionals);
   return { positionals, options: values };
+}
+
+/** Another option where the value should be: `--database --json`. A value like that is given as `--database=--json`. */
+function isOptionLike({ value = "", inlineValue }: { value?: string; inlineValue?: boolean }): boolean {
+  return inlineValue === false && value.length > 1 && value.startsWith("-");
 }
 
 function checkCount(command: Command, positionals: readonly string[]): void {
@@ -47,6 +52,11 @@ function usage(command: Command, problem: string, suggestion?: string): Pg321Err
 }
 
 export function unknownCommand(word: string, known: readonly string[]): Pg321Error {
+  if (word.startsWith("-")) {
+    return new Pg321Error("usage", `"${word}" stands where a command should`, {
+      hint: "options come after the command: pg321 COMMAND [OPTION…]; or pg321 --help, pg321 --version",
+    });
+  }
   const suggestion = closest(word, known);
   return new Pg321Error("usage", `unknown command "${word}"`, {
     hint: suggestion ? `did you mean pg321 ${suggestion}?` : "pg321 --help lists the commands",
@@ -61,7 +71,7 @@ export function integerOption(
   range: { min: number; max: number },
 ): number | undefined {
   if (text === undefined) return undefined;
-  const number = Number(text);
+  const number = /^-?\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
   if (Number.isInteger(number) && number >= range.min && number <= range.max) return number;
   throw new Pg321Error(
     "usage",
@@ -69,7 +79,7 @@ export function integerOption(
   );
 }
 
-/** One of a few words in an option's value. Throws code `usage`. */
+/** One of a few words; `name` is what it is given as (`--status`). Throws code `usage`. */
 export function choiceOption<T extends string>(
   command: string,
   name: string,
@@ -80,7 +90,7 @@ export function choiceOption<T extends string>(
   const choice = choices.find((one) => one === text);
   if (choice !== undefined) return choice;
   const suggestion = closest(text, choices);
-  throw new Pg321Error("usage", `${command}: --${name} is "${text}", expected one of ${choices.join(", ")}`, {
+  throw new Pg321Error("usage", `${command}: ${name} is "${text}", expected one of ${choices.join(", ")}`, {
     ...(suggestion !== undefined && { hint: `did you mean ${suggestion}?` }),
   });
 }

@@ -1,5 +1,6 @@
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
+import { visible } from "../base/visible.ts";
 import type { JobProgress, ProgressListener } from "../jobs/progress.ts";
 import type { Style } from "./output.ts";
 import { durationText, rateText, sizeText } from "./output.ts";
@@ -8,74 +9,69 @@ const TERMINAL_INTERVAL_MS = 200;
 const LOG_INTERVAL_MS = 30_000;
 
 export interface TerminalOptions {
-  write: (text: string) => void;
+  draw: (lines: readonly string[]) => void;
   columns: () => number;
   style: Style;
   clock: Clock;
 }
 
 /** One line for each piece of work under way, redrawn in place. */
-export function terminalProgress({
-  write,
-  columns,
-  style,
-  clock,
-}: TerminalOptions): ProgressListener & { clear(): void } {
-  const underWay = new Map<string, { startedAtMs: number; progress: JobProgress }>();
-  let drawnLines = 0;
-  let drawnAtMs = Number.NEGATIVE_INFINITY;
-  const clear = () => {
-    if (drawnLines > 0) write(`\u001b[${drawnLines}A\u001b[J`);
-    drawnLines = 0;
-  };
-  const draw = () => {
-    const lines = [...underWay.values()].map(({ startedAtMs, progress }) =>
-      lineOf(progress, clock.monotonicMs() - startedAtMs, style),
-    );
-    clear();
-    // A line that wraps could not be redrawn in place.
-    for (const line of lines) write(`${truncated(line, columns() - 1)}\n`);
-    drawnLines = lines.length;
-  };
-  return {
-    update(progress) {
-      const now = clock.monotonicMs();
-      const startedAtMs = underWay.get(progress.title)?.startedAtMs ?? now;
-      underWay.set(progress.title, { startedAtMs, progress });
-      if (now - drawnAtMs < TERMINAL_INTERVAL_MS) return;
-      drawnAtMs = now;
-      draw();
-    },
-    end(title) {
-      underWay.delete(title);
-      draw();
-    },
-    clear,
-  };
+export function terminalProgress({ draw, columns, style, clock }: TerminalOptions): ProgressListener {
+  return shownEvery(TERMINAL_INTERVAL_MS, clock, (works) => {
+    const now = clock.monotonicMs();
+    const lines = works.map(({ startedAtMs, progress }) => lineOf(progress, now - startedAtMs, style));
+    draw(lines.map((line) => truncated(line, columns() - 1)));
+  });
 }
 
 /** A log line every 30 s for each piece of work, where nobody watches a terminal. */
 export function logProgress(log: Log, clock: Clock): ProgressListener {
-  const underWay = new Map<string, { startedAtMs: number; toldAtMs: number }>();
-  return {
-    update({ title, bytes, expectedBytes, storages }) {
-      const now = clock.monotonicMs();
-      const entry = underWay.get(title) ?? { startedAtMs: now, toldAtMs: now };
-      underWay.set(title, entry);
-      if (now - entry.toldAtMs < LOG_INTERVAL_MS) return;
-      entry.toldAtMs = now;
+  return shownEvery(LOG_INTERVAL_MS, clock, (works) => {
+    for (const { startedAtMs, progress } of works) {
+      const states = [...progress.storages].map(([name, { bytes, state }]) => `${name}:${state}:${bytes}`);
       log.info("progress", {
-        work: title,
-        bytes,
-        expected_bytes: expectedBytes,
-        elapsed_ms: Math.round(now - entry.startedAtMs),
-        storages:
-          [...storages].map(([name, { bytes: taken, state }]) => `${name}:${state}:${taken}`).join(" ") ||
-          undefined,
+        work: progress.title,
+        bytes: progress.bytes,
+        expected_bytes: progress.expectedBytes,
+        elapsed_ms: Math.round(clock.monotonicMs() - startedAtMs),
+        storages: states.join(" ") || undefined,
       });
+    }
+  });
+}
+
+interface Work {
+  startedAtMs: number;
+  progress: JobProgress;
+}
+
+/**
+ * Shows all that is under way every `intervalMs`, also while nothing moves: that is when somebody looks.
+ * What has ended is taken away at the next showing, or at once when it was the last.
+ */
+function shownEvery(intervalMs: number, clock: Clock, show: (works: Work[]) => void): ProgressListener {
+  const underWay = new Map<string, Work>();
+  let ticking: AbortController | undefined;
+  const tick = async (signal: AbortSignal) => {
+    for (;;) {
+      await clock.sleep(intervalMs, signal);
+      show([...underWay.values()]);
+    }
+  };
+  return {
+    update(progress) {
+      const startedAtMs = underWay.get(progress.title)?.startedAtMs ?? clock.monotonicMs();
+      underWay.set(progress.title, { startedAtMs, progress });
+      if (ticking) return;
+      ticking = new AbortController();
+      tick(ticking.signal).catch(() => {});
     },
     end(title) {
       underWay.delete(title);
+      if (underWay.size > 0) return;
+      ticking?.abort();
+      ticking = undefined;
+      show([]);
     },
   };
 }
@@ -94,9 +90,10 @@ function lineOf(
     return state === "writing" ? text : state === "stored" ? style.good(text) : style.bad(text);
   });
   const parts = [
-    style.bold(title),
+    style.bold(visible(title)),
     `${sizeText(bytes)}${share}`,
-    rateText(bytes, elapsedMs),
+    // The first bytes come at once: their rate would be absurd.
+    elapsedMs < TERMINAL_INTERVAL_MS ? "-" : rateText(bytes, elapsedMs),
     durationText(elapsedMs),
     ...states,
   ];

@@ -1,4 +1,5 @@
 import { EXIT_CODES } from "../base/errors.ts";
+import { visibleData } from "../base/visible.ts";
 import { shortId } from "../jobs/object-key.ts";
 import { runRepair } from "../jobs/repair.ts";
 import type { Command } from "./command.ts";
@@ -26,7 +27,7 @@ export const command: Command = {
     else if (results.length === 0) output.print("nothing to repair: every copy is in its place");
     else {
       const rows = table(
-        results,
+        visibleData(results),
         [
           { title: "ID", cell: (row) => shortId(row.backup_id) },
           { title: "DATABASE", cell: (row) => `${row.server}/${row.database}` },

@@ -1,4 +1,5 @@
 import { hostname } from "node:os";
+import { visibleData, visibleLines } from "../base/visible.ts";
 import { openCatalog } from "../catalog/open.ts";
 import { findBackup } from "../jobs/find-backup.ts";
 import type { ListedBackup } from "../jobs/list-backups.ts";
@@ -25,16 +26,17 @@ export const command: Command = {
     const backup = await findBackup({ catalog }, args.positionals[0] ?? "");
     const found = await listed({ catalog, clock, host: hostname() }, backup);
     const { stderr_tail, manifest } = backup;
-    if (isSet(args, "json"))
-      output.print(
-        jsonText({ ...backupJson(found), stderr_tail, manifest: manifest && JSON.parse(manifest) }),
-      );
-    else output.print(textOf(found, output));
+    if (isSet(args, "json")) {
+      const shown = { ...backupJson(found), stderr_tail, manifest: manifest && JSON.parse(manifest) };
+      output.print(jsonText(shown));
+    } else {
+      output.print(textOf(visibleData(found), stderr_tail && visibleLines(stderr_tail), output));
+    }
     return 0;
   },
 };
 
-function textOf(found: ListedBackup, { style }: Output): string {
+function textOf(found: ListedBackup, stderrTail: string | null, { style }: Output): string {
   const { backup, copies, running_on } = found;
   const { duration_ms, ratio } = backupJson(found);
   const facts: [string, string | null][] = [
@@ -63,7 +65,7 @@ function textOf(found: ListedBackup, { style }: Output): string {
     ["pg_dump", backup.pg_dump_version],
     ["previous", backup.previous_id],
     ["error", backup.error && style.bad(backup.error)],
-    ["pg_dump said", backup.stderr_tail],
+    ["pg_dump said", stderrTail],
   ];
   const lines = facts.flatMap(([name, value]) =>
     value === null ? [] : [`${style.bold(name.padEnd(14))} ${value}`],

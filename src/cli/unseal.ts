@@ -9,6 +9,7 @@ import { openSealed } from "../sealed/open.ts";
 import type { Command, Invocation } from "./command.ts";
 import { isSet, textOption, textOptions } from "./command.ts";
 import { askPassphrase, commandConfig } from "./open-context.ts";
+import { refuseTerminal } from "./output.ts";
 
 export const command: Command = {
   name: "unseal",
@@ -46,6 +47,7 @@ export const command: Command = {
   positionals: { min: 1, max: 1 },
   async run(invocation) {
     const { arguments: args, output } = invocation;
+    refuseTerminal("unseal", output);
     const file = args.positionals[0] ?? "-";
     const identity = await identityOf(invocation);
     const source = file === "-" ? invocation.stdin() : readable(file);

@@ -9,24 +9,32 @@ min_rate = "1MiB/s"
 `;
 
 describe("describeConfig", () => {
-  test("shows what the config means, with units and derived values, and no secret", async () => {
+  test("shows what the config means, with derived values, units in the names, and no secret", async () => {
     const described = describeConfig(await loadToml(TOML));
     expect(described).toMatchObject({
-      server: [{ name: "main", host: null, password: "[secret]", connect_timeout: "90s", databases: ["*"] }],
+      server: [
+        { name: "main", host: null, password: "[secret]", connect_timeout_ms: 90_000, databases: ["*"] },
+      ],
       storage: [
-        { name: "disk", path: "/srv/backup", min_free: "1GiB", min_rate: "no bound", keep: { days: 30 } },
+        {
+          name: "disk",
+          path: "/srv/backup",
+          min_free_bytes: 2 ** 30,
+          min_rate_bytes_per_second: 0,
+          keep: { days: 30 },
+        },
         {
           name: "bucket",
           endpoint: "https://s3.us-east-005.backblazeb2.com",
           access_key_id: "[secret]",
           secret_access_key: "[secret]",
           session_token: null,
-          min_rate: "1MiB/s",
-          stall_timeout: "5m",
+          min_rate_bytes_per_second: 2 ** 20,
+          stall_timeout_ms: 300_000,
         },
       ],
       encryption: { identity_passphrase: null },
-      dump: { max_duration: "no bound", run_timeout: "1d" },
+      dump: { max_duration_ms: 0, run_timeout_ms: 86_400_000 },
     });
     expect(JSON.stringify(described)).not.toMatch(/hunter2|"AK"|"SK"/);
     expect(JSON.parse(JSON.stringify(described))).toEqual(described);
@@ -38,12 +46,12 @@ describe("describeConfig", () => {
   });
 });
 
-/** Every key path, without the units that a description writes beside the number instead. */
+/** Every key path, without the units, which a description tells more often. */
 function keysOf(node: unknown, path = ""): string[] {
   const isTable =
     typeof node === "object" && node !== null && !/password|_key|_id|token|passphrase/.test(path);
   if (!isTable) return [path];
   return Object.entries(node)
-    .flatMap(([key, value]) => keysOf(value, `${path}.${key.replace(/_ms$/, "")}`))
+    .flatMap(([key, value]) => keysOf(value, `${path}.${key.replace(/_(ms|bytes|bytes_per_second)$/, "")}`))
     .sort();
 }

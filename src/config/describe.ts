@@ -1,11 +1,10 @@
 import type { Config, ServerConfig, StorageConfig } from "./config.ts";
-import { formatDuration, formatRate, formatSize } from "./units.ts";
 
 type Described = { [key: string]: string | number | boolean | null | string[] | Described | Described[] };
 
 /**
- * What a config means, for `pg321 check`: everything resolved and derived, units for people, secrets as
- * `[secret]`. Null stands for what is not set. Plain JSON.
+ * What a config means, for `pg321 check`: everything resolved and derived, units in the names (`_ms`,
+ * `_bytes`, `_bytes_per_second`), secrets as `[secret]`. Null stands for what is not set. Plain JSON.
  */
 export function describeConfig(config: Config): Described {
   const { encryption, compression, dump } = config;
@@ -27,13 +26,13 @@ export function describeConfig(config: Config): Described {
     compression: { algorithm: compression.algorithm, level: compression.level },
     catalog: { type: config.catalog.type, path: config.catalog.path },
     dump: {
-      max_duration: boundText(dump.max_duration_ms, formatDuration),
-      stall_timeout: formatDuration(dump.stall_timeout_ms),
-      run_timeout: formatDuration(dump.run_timeout_ms),
+      max_duration_ms: dump.max_duration_ms,
+      stall_timeout_ms: dump.stall_timeout_ms,
+      run_timeout_ms: dump.run_timeout_ms,
       nice: dump.nice,
       io_class: dump.io_class,
       max_parallel: dump.max_parallel,
-      lock_wait_timeout: formatDuration(dump.lock_wait_timeout_ms),
+      lock_wait_timeout_ms: dump.lock_wait_timeout_ms,
     },
     warnings: config.warnings,
   };
@@ -51,7 +50,7 @@ function describeServer(server: ServerConfig): Described {
     sslcert: server.sslcert ?? null,
     sslkey: server.sslkey ?? null,
     maintenance_database: server.maintenance_database,
-    connect_timeout: formatDuration(server.connect_timeout_ms),
+    connect_timeout_ms: server.connect_timeout_ms,
     databases: server.databases,
     exclude: server.exclude,
     bin_dir: server.bin_dir ?? null,
@@ -63,13 +62,13 @@ function describeStorage(storage: StorageConfig): Described {
     name: storage.name,
     type: storage.type,
     off_site: storage.off_site,
-    min_rate: boundText(storage.min_rate, formatRate),
-    stall_timeout: formatDuration(storage.stall_timeout_ms),
+    min_rate_bytes_per_second: storage.min_rate,
+    stall_timeout_ms: storage.stall_timeout_ms,
     attempts: storage.attempts,
     keep: { days: storage.keep.days },
   };
   if (storage.type === "local") {
-    return { ...common, path: storage.path, min_free: boundText(storage.min_free, formatSize) };
+    return { ...common, path: storage.path, min_free_bytes: storage.min_free };
   }
   return {
     ...common,
@@ -86,8 +85,4 @@ function describeStorage(storage: StorageConfig): Described {
     max_parallel_parts: storage.max_parallel_parts,
     max_parts: storage.max_parts,
   };
-}
-
-function boundText(amount: number, format: (amount: number) => string): string {
-  return amount === 0 ? "no bound" : format(amount);
 }

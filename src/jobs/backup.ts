@@ -1,6 +1,7 @@
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { BackupStatus, CopyState, RunOutcome, RunRecord } from "../catalog/catalog.ts";
 import type { ServerConfig } from "../config/config.ts";
+import { EXAMPLE_RECIPIENT } from "../config/load.ts";
 import { connect, endpointOf } from "../postgres/connection.ts";
 import { chooseDatabases, listDatabases } from "../postgres/inspect.ts";
 import { backupDatabase } from "./backup-database.ts";
@@ -34,9 +35,10 @@ export interface BackupReport {
 
 /**
  * Backs up every configured database, or those that are named (`app` or `server/app`). One that fails does
- * not stop the others. Throws only when nothing could begin: an unknown name, a config without servers.
+ * not stop the others. Throws only when nothing could begin: an unknown name, a recipient whose key is lost.
  */
 export async function runBackup(context: JobContext, names: readonly string[]): Promise<BackupReport> {
+  refuseLostKey(context);
   await reconcile(context);
   const results: BackupResult[] = [];
   const { run } = await recordRun(context, "backup", async (run) => {
@@ -53,6 +55,17 @@ export async function runBackup(context: JobContext, names: readonly string[]): 
     };
   });
   return { run, results };
+}
+
+/** A backup that nobody can ever open looks like one and is worse than none. */
+function refuseLostKey({ config }: JobContext): void {
+  const { mode, recipients } = config.encryption;
+  if (mode === "none" || recipients.some((recipient) => recipient !== EXAMPLE_RECIPIENT)) return;
+  throw new Pg321Error(
+    "usage",
+    `${config.file}: encryption.recipients holds only the example's, whose secret key nobody has`,
+    { hint: "make your own with pg321 key generate, and put its recipient there" },
+  );
 }
 
 interface Target {

@@ -40,6 +40,7 @@ export class ProgressMeter {
     this.#title = title;
     this.#expectedBytes = expectedBytes || undefined;
     for (const name of storages) this.#storages.set(name, { bytes: 0, state: "writing" });
+    this.#tell();
   }
 
   /** Share of the expected bytes that passed, 0 to 1; undefined where nothing is expected. */

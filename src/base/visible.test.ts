@@ -1,0 +1,22 @@
+import { expect, test } from "bun:test";
+import { visible, visibleData, visibleLines } from "./visible.ts";
+
+const CONTROLS = [...Array(32).keys(), 127, ...Array.from({ length: 32 }, (_, index) => 128 + index)]
+  .map((code) => String.fromCharCode(code))
+  .join("");
+
+test("no control character is left, and everything else stays", () => {
+  expect(visible(`a${CONTROLS}b`)).toBe(`a${"\ufffd".repeat(CONTROLS.length)}b`);
+  expect(visible("Käse, чай, 茶, 🍵, \ud800")).toBe("Käse, чай, 茶, 🍵, \ud800");
+  expect(visibleLines("one\n\u001b[31mtwo\r\n")).toBe("one\n\ufffd[31mtwo\ufffd\n");
+});
+
+test("texts of records are cleaned however deep they are", () => {
+  const record = { name: "a\nb", copies: [{ storage: "x", error: "\u009b2J" }], bytes: 5, error: null };
+  expect(visibleData(record)).toEqual({
+    name: "a\ufffdb",
+    copies: [{ storage: "x", error: "\ufffd2J" }],
+    bytes: 5,
+    error: null,
+  });
+});

@@ -171,7 +171,7 @@ async function restoreInto(
     if (create) await finishTarget(request, contents);
     return result;
   } catch (error) {
-    throw withRemains(error, target);
+    throw withRemains(error, request);
   }
 }
 
@@ -180,10 +180,14 @@ async function finishTarget(request: RestoreRequest, contents: ArchiveContents):
   await finishDatabase(connection, contents, request.target.database);
 }
 
-/** A restore that broke off leaves what it had restored: the reader must know before the next try. */
-function withRemains(error: unknown, { database }: Endpoint): unknown {
+/**
+ * A restore that broke off leaves what it had restored: the reader must know before the next try. Nobody
+ * is told to drop a database that held something of its own.
+ */
+function withRemains(error: unknown, { target, clean, intoExisting }: RestoreRequest): unknown {
   if (!(error instanceof Pg321Error)) return error;
-  const remains = `database "${database}" holds what was restored until then: drop it before the next try`;
+  const advice = clean || intoExisting ? "look at it" : "drop it";
+  const remains = `database "${target.database}" holds what was restored until then: ${advice} before the next try`;
   const hint = error.hint === undefined ? remains : `${error.hint}; ${remains}`;
   return new Pg321Error(error.code, error.message, { hint, cause: error.cause, retryable: error.retryable });
 }

@@ -347,7 +347,11 @@ describe("a sink is too slow", () => {
       }
       lab.sourceClosed++;
     }
-    const storing = fanOut(slow, [lab.sink("a", {}, { stallTimeoutMs: 1_000 })], lab.options());
+    const storing = fanOut(
+      slow,
+      [lab.sink("a", { perPartMs: 500 }, { stallTimeoutMs: 1_000 })],
+      lab.options(),
+    );
     expect(statesOf(await lab.clock.advanceUntil(storing))).toEqual({ a: "stored" });
   });
 

@@ -135,7 +135,6 @@ async function feed(child: Child, stdin: Pipe, source: AsyncIterable<Uint8Array>
     try {
       await stdin.write(chunk, signal);
     } catch (error) {
-      child.signal.throwIfAborted();
       if (child.exited.aborted || (error as { code?: string }).code === "EPIPE") return;
       throw error;
     }

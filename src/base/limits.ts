@@ -13,12 +13,12 @@ export const SEGMENT_BYTES_MAX = 16 * MIB;
 export const SEALED_METADATA_BYTES_MAX = 64 * KIB;
 export const SEALED_AGE_BYTES_MAX = 64 * KIB;
 /** Dump bytes that are compressed as one frame. */
-export const BLOCK_BYTES = 4 * MIB;
+export const BLOCK_BYTES = 2 * MIB;
 /** S3: the smallest part but the last, and the largest. */
 export const PART_BYTES_MIN = 5 * MIB;
 export const PART_BYTES_MAX = 5 * GIB;
 /** What a run uses while the database is small enough for it. */
-export const PART_BYTES_DEFAULT = 8 * MIB;
+export const PART_BYTES_DEFAULT = 5 * MIB;
 /** A manifest larger than this is not ours. */
 export const MANIFEST_BYTES_MAX = MIB;
 /** A dump's table of contents (some 1.5 KiB a table); it is held in memory. */

@@ -2,12 +2,11 @@
  * `npm run demo [-- --scale N]`: the whole way of a backup on a throw-away PostgreSQL, with the real
  * executable: back up, list, verify, restore, compare, damage, repair. Leaves nothing behind.
  */
-import { parseArgs } from "node:util";
 import { sizeText, styleFor } from "../src/cli/output.ts";
 import { build, EXECUTABLE } from "./build.ts";
-import { Narrator } from "./demo/narrator.ts";
+import { DemoError, Narrator } from "./demo/narrator.ts";
 import { nextSteps } from "./demo/next-steps.ts";
-import { DemoError, Stage } from "./demo/stage.ts";
+import { Stage } from "./demo/stage.ts";
 import { tellStory } from "./demo/story.ts";
 
 const EXIT_CODES = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
@@ -18,10 +17,11 @@ for (const name of Object.keys(EXIT_CODES) as (keyof typeof EXIT_CODES)[])
 
 /** Rows relative to the sample database's own: 1 is about 300,000. */
 function scaleFromArguments(): number {
-  const { values } = parseArgs({ options: { scale: { type: "string", default: "1" } }, strict: false });
-  const scale = Number(values["scale"]);
-  if (scale > 0 && scale <= 100) return scale;
-  throw new DemoError(`--scale is "${values["scale"]}", expected a number above 0 and up to 100`);
+  const [word, value = "1", ...rest] = process.argv.slice(2).flatMap((argument) => argument.split("="));
+  const scale = Number(value);
+  const isOurs = rest.length === 0 && (word === undefined || word === "--scale");
+  if (isOurs && scale > 0 && scale <= 100) return scale;
+  throw new DemoError("expected no argument, or --scale and a number above 0 and up to 100");
 }
 
 async function demo(narrator: Narrator): Promise<void> {

@@ -1,6 +1,9 @@
 import { stripVTControlCharacters } from "node:util";
 import type { Style } from "../../src/cli/output.ts";
 
+/** Something in the demo went otherwise than it should: told without a stack trace. */
+export class DemoError extends Error {}
+
 /** Columns of running text. Commands print in their own width. */
 const TEXT_COLUMNS = 80;
 
@@ -11,6 +14,8 @@ export class Narrator {
 
   constructor(style: Style) {
     this.style = style;
+    // What cannot be written is told by the write itself.
+    process.stdout.on("error", () => {});
   }
 
   /** Begins a scene: what is done, and in one sentence why. */
@@ -33,7 +38,9 @@ export class Narrator {
 
   async say(...lines: string[]): Promise<void> {
     await new Promise<void>((resolve, reject) => {
-      process.stdout.write(`${lines.join("\n")}\n`, (error) => (error ? reject(error) : resolve()));
+      process.stdout.write(`${lines.join("\n")}\n`, (error) =>
+        error ? reject(new DemoError(`nobody reads the output: ${error.message}`)) : resolve(),
+      );
     });
   }
 

@@ -3,9 +3,7 @@ import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { type LabPostgres, startPostgres } from "../../test/lab/postgres.ts";
 import type { Narrator } from "./narrator.ts";
-
-/** Something in the demo went otherwise than it should: told without a stack trace. */
-export class DemoError extends Error {}
+import { DemoError } from "./narrator.ts";
 
 /** How a command of the demo ended. */
 export interface Ended {

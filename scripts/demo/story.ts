@@ -1,7 +1,8 @@
 import { durationText, rateText, sizeText } from "../../src/cli/output.ts";
 import { compareWithSource, DATABASE, makeDatabase, makeRole, ROLE, ROLE_STATEMENTS } from "./database.ts";
 import type { Narrator } from "./narrator.ts";
-import { DemoError, type Stage } from "./stage.ts";
+import { DemoError } from "./narrator.ts";
+import type { Stage } from "./stage.ts";
 
 /** What the last scene sums up. */
 interface Measured {

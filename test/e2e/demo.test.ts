@@ -1,0 +1,44 @@
+import { expect, test } from "bun:test";
+import { chmod, mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const DEMO = join(import.meta.dir, "../../scripts/demo.ts");
+
+/** Runs the demo, told to end with SIGTERM as soon as its output holds `until`. */
+async function runDemo(until?: string) {
+  const directory = await mkdtemp(join(tmpdir(), "pg321-demo-test-"));
+  // Its PostgreSQL runs as another user.
+  await chmod(directory, 0o711);
+  const child = Bun.spawn([process.execPath, DEMO, "--scale", "0.02"], {
+    env: { ...process.env, TMPDIR: directory, NO_COLOR: "1" },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const stderr = new Response(child.stderr).text();
+  let stdout = "";
+  for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
+    stdout += text;
+    if (until !== undefined && stdout.includes(until)) child.kill("SIGTERM");
+  }
+  const exitCode = await child.exited;
+  const left = await readdir(directory);
+  await rm(directory, { recursive: true, force: true });
+  return { exitCode, stdout, stderr: await stderr, left };
+}
+
+test("the demo goes all the way and leaves nothing behind", async () => {
+  const { exitCode, stdout, stderr, left } = await runDemo();
+  expect({ exitCode, stderr: exitCode === 0 ? "" : stderr }).toEqual({ exitCode: 0, stderr: "" });
+  expect(stdout).toContain("compared on the server");
+  expect(stdout).toContain("(exit 14)");
+  expect(stdout).toContain("All of it worked");
+  expect(stdout).not.toContain("\u001b");
+  expect(left).toEqual([]);
+}, 60_000);
+
+test("a demo that is told to end removes everything", async () => {
+  const { exitCode, stdout, left } = await runDemo("$ pg321 backup");
+  expect(exitCode).toBe(143);
+  expect(stdout).not.toContain("All of it worked");
+  expect(left).toEqual([]);
+}, 60_000);

@@ -60,6 +60,12 @@ export function usePostgres(): PostgresForTests {
   return use;
 }
 
+/** The databases that are there now. */
+export async function databaseNames(postgres: PostgresForTests): Promise<string[]> {
+  const rows = await postgres.connect()<{ datname: string }[]>`select datname from pg_database`;
+  return rows.map(({ datname }) => datname);
+}
+
 function started(address: PostgresAddress | undefined): PostgresAddress {
   if (!address) throw new Error("use it inside of a test: PostgreSQL is not started yet");
   return address;

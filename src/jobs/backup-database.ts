@@ -4,6 +4,7 @@ import { holdLease } from "../catalog/lease.ts";
 import type { ServerConfig } from "../config/config.ts";
 import { seal } from "../sealed/seal.ts";
 import type { Storage } from "../storage/storage.ts";
+import { collected } from "../stream/collected.ts";
 import { blockPool, compress } from "../stream/compression.ts";
 import type { SinkOutcome } from "../stream/fan-out.ts";
 import { NoSinkLeftError } from "../stream/fan-out.ts";
@@ -119,7 +120,7 @@ function sealedDump(
     progress.pass(bytes);
   });
   const compressed = compress(dump, config.compression, blocks);
-  if (config.encryption.mode === "none") return metered(compressed, meters.object);
+  if (config.encryption.mode === "none") return metered(collected(compressed), meters.object);
   const sealed = seal(
     compressed,
     {
@@ -133,10 +134,13 @@ function sealedDump(
     },
     { recipients: config.encryption.recipients, signingKey: requireSigningKey(keys, config.encryption) },
   );
-  return metered(sealed, meters.object);
+  return metered(collected(sealed), meters.object);
 }
 
-/** Confirms what was stored, then fills the storages that were too slow for the dump from a finished copy. */
+/**
+ * Confirms what was stored, then tidies up after the storages that were dropped, which may take long to
+ * answer, then fills those that were too slow for the dump from a finished copy.
+ */
 async function confirmCopies(
   context: JobContext,
   backup: StoredBackup,
@@ -145,25 +149,26 @@ async function confirmCopies(
   signal: AbortSignal,
 ): Promise<void> {
   const confirmed: Storage[] = [];
+  const dropped: { storage: Storage; outcome: Exclude<SinkOutcome<unknown>, { state: "stored" }> }[] = [];
   for (const outcome of outcomes) {
     const storage = storageNamed(context, outcome.name);
     if (!storage) continue;
-    if (outcome.state === "stored") {
-      if (await confirmCopy(context, backup, storage, signal)) confirmed.push(storage);
-      continue;
-    }
+    if (outcome.state !== "stored") dropped.push({ storage, outcome });
+    else if (await confirmCopy(context, backup, storage, signal)) confirmed.push(storage);
+  }
+  for (const { storage, outcome } of dropped) {
     context.log.warning("a storage was dropped from the backup", {
       storage: outcome.name,
       state: outcome.state,
       backup_id: backup.id,
       error: messageOf(outcome.error),
+      hint: outcome.error instanceof Pg321Error ? outcome.error.hint : undefined,
     });
     await failCopy(context, backup, storage, outcome.error);
   }
   const [from] = confirmed;
-  for (const outcome of outcomes) {
-    const to = storageNamed(context, outcome.name);
-    if (outcome.state !== "slow" || !from || !to) continue;
-    await fillCopy(context, backup, { from, to }, { partBytes, signal });
+  for (const { storage: to, outcome } of dropped) {
+    if (outcome.state === "slow" && from)
+      await fillCopy(context, backup, { from, to }, { partBytes, signal });
   }
 }

@@ -1,6 +1,6 @@
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import { VERSION } from "../base/version.ts";
-import type { BackupRecord } from "../catalog/catalog.ts";
+import type { BackupRecord, CopyRecord } from "../catalog/catalog.ts";
 import { encodeManifest } from "../sealed/manifest.ts";
 import type { CompressionAlgorithm } from "../stream/compression.ts";
 import { NoSinkLeftError } from "../stream/fan-out.ts";
@@ -94,11 +94,13 @@ export async function recordFailure(
   const { catalog, clock } = context;
   for (const copy of await catalog.copies(backup.id)) {
     const storage = storageNamed(context, copy.storage);
-    if (!storage || copy.state !== "INTENDED") continue;
+    // One with an error has been tidied up after, or could not be.
+    if (!storage || copy.state !== "INTENDED" || copy.error !== null) continue;
     await failCopy(context, backup, storage, reasonFor(copy.storage, error));
   }
-  const told = error instanceof NoSinkLeftError ? noCopyLeft(backup, error) : error;
-  const status = statusOf(await catalog.copies(backup.id));
+  const copies = await catalog.copies(backup.id);
+  const told = error instanceof NoSinkLeftError ? noCopyLeft(backup, copies, error) : error;
+  const status = statusOf(copies);
   await catalog.updateBackup(backup.id, {
     status: status === "INTERRUPTED" ? "FAILED" : "PARTIAL",
     finished_at: clock.now().toISOString(),
@@ -114,8 +116,12 @@ function reasonFor(storage: string, error: unknown): unknown {
   return outcome && outcome.state !== "stored" ? outcome.error : error;
 }
 
-function noCopyLeft(backup: BackupRecord, { outcomes }: NoSinkLeftError): Pg321Error {
-  const reasons = outcomes.map((outcome) => (outcome.state === "stored" ? "" : messageOf(outcome.error)));
+function noCopyLeft(
+  backup: BackupRecord,
+  copies: readonly CopyRecord[],
+  { outcomes }: NoSinkLeftError,
+): Pg321Error {
+  const reasons = copies.map((copy) => copy.error ?? "no reason is known");
   const message = `backup of ${backup.server}/${backup.database}: every storage failed: ${reasons.join("; ")}`;
   const hinted = outcomes.find(
     (outcome) => outcome.state === "failed" && outcome.error instanceof Pg321Error,

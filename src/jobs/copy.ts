@@ -10,6 +10,8 @@ import { partsOf } from "../stream/part.ts";
 import { parts } from "../stream/parts.ts";
 import type { JobContext } from "./context.ts";
 import { manifestKey } from "./object-key.ts";
+import type { WatchedPutOptions } from "./watched-put.ts";
+import { watchedPut } from "./watched-put.ts";
 
 /** Parts of a copy from storage to storage that are in memory at once. */
 const PARTS_IN_FLIGHT = 4;
@@ -26,17 +28,12 @@ export async function copyObject(
   from: Storage,
   to: Storage,
   facts: ObjectFacts,
-  options: {
-    partBytes: number;
-    signal: AbortSignal;
-    onUpload: (uploadId: string) => Promise<void>;
-    onProgress?: (bytes: number) => void;
-  },
+  options: WatchedPutOptions,
 ): Promise<void> {
   const { signal, partBytes } = options;
   const source = checkedObject(from, facts, signal);
   const body = parts(source, new BufferPool(partBytes, PARTS_IN_FLIGHT), () => 1, signal);
-  await to.put(facts.object_key, body, { ...options });
+  await watchedPut(to, facts.object_key, body, options);
 }
 
 /**
@@ -65,12 +62,10 @@ export async function putManifest(
   storage: Storage,
   key: string,
   text: string,
-  signal: AbortSignal,
+  options: Pick<WatchedPutOptions, "signal" | "clock" | "stallTimeoutMs">,
 ): Promise<void> {
-  await storage.put(manifestKey(key), partsOf(new TextEncoder().encode(text)), {
-    signal,
-    partBytes: PART_BYTES_MIN,
-  });
+  const body = partsOf(new TextEncoder().encode(text));
+  await watchedPut(storage, manifestKey(key), body, { ...options, partBytes: PART_BYTES_MIN });
 }
 
 /** The text of the manifest beside an object, as it is; undefined when there is none. */

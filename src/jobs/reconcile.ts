@@ -1,6 +1,6 @@
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { BackupRecord, BackupStatus, CopyRecord } from "../catalog/catalog.ts";
-import { isAlive } from "../catalog/lease.ts";
+import { holdLease, isAlive } from "../catalog/lease.ts";
 import type { Manifest } from "../sealed/manifest.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { JobContext } from "./context.ts";
@@ -13,6 +13,7 @@ import { manifestKey } from "./object-key.ts";
  * Settles what runs that were killed left behind, by the intents in the catalog: a copy with a valid
  * manifest counts; of any other intended copy exactly its own keys and its own upload are removed. A
  * storage that does not answer keeps its intent for the next time. Never throws for one backup's sake.
+ * It holds the database's lease meanwhile: what a run that lives makes must not be taken for left behind.
  */
 export async function reconcile(context: JobContext): Promise<void> {
   const { catalog, log } = context;
@@ -20,12 +21,11 @@ export async function reconcile(context: JobContext): Promise<void> {
   const running = await catalog.backups({ status: ["RUNNING"] });
   const ids = new Set([...intended.map((copy) => copy.backup_id), ...running.map((backup) => backup.id)]);
   for (const id of ids) {
-    const backup = await catalog.backup(id);
-    if (!backup || (await isLeased(context, backup))) continue;
     try {
-      await reconcileBackup(context, backup);
+      await reconcileUnderLease(context, id);
     } catch (error) {
       context.signal.throwIfAborted();
+      if (error instanceof Pg321Error && error.code === "locked") continue;
       log.error("an interrupted backup could not be settled", { backup_id: id, error: messageOf(error) });
     }
   }
@@ -47,6 +47,20 @@ export async function isLeased(
   );
 }
 
+async function reconcileUnderLease(context: JobContext, id: string): Promise<void> {
+  const { catalog, clock, host, pid } = context;
+  const found = await catalog.backup(id);
+  if (!found) return;
+  const name = leaseName(found.server, found.database);
+  const request = { name, runId: crypto.randomUUID(), host, pid };
+  await using lease = await holdLease(catalog, request, { clock, signal: context.signal });
+  // As it is now: the run that made it may have ended in the meantime.
+  const backup = await catalog.backup(id);
+  const hasIntents = (await catalog.copies(id)).some((copy) => copy.state === "INTENDED");
+  if (backup && (backup.status === "RUNNING" || hasIntents))
+    await reconcileBackup({ ...context, signal: lease.signal }, backup);
+}
+
 async function reconcileBackup(context: JobContext, backup: BackupRecord): Promise<void> {
   const { catalog, log, clock } = context;
   let manifest: { manifest: Manifest; text: string } | undefined;
@@ -62,14 +76,17 @@ async function reconcileBackup(context: JobContext, backup: BackupRecord): Promi
       log.warning("a storage could not be asked about an interrupted copy; the next run asks again", fields);
     }
   }
-  const status = statusOf(await catalog.copies(backup.id));
-  const now = clock.now().toISOString();
+  const copies = await catalog.copies(backup.id);
+  const settled = statusOf(copies);
+  // One that failed by itself stays what it is, with its own error.
+  const status = settled === "INTERRUPTED" && backup.status === "FAILED" ? "FAILED" : settled;
+  const error = status === "INTERRUPTED" ? "the run ended before any copy was complete" : null;
   await catalog.updateBackup(backup.id, {
-    status,
-    finished_at: backup.finished_at ?? now,
+    finished_at: backup.finished_at ?? clock.now().toISOString(),
     ...(manifest && factsOf(manifest.manifest, manifest.text)),
-    ...(status === "INTERRUPTED" && { error: "the run ended before any copy was complete" }),
+    ...(status !== backup.status && { status, error }),
   });
+  if (copies.some((copy) => copy.state === "INTENDED")) return;
   log.warning("an interrupted backup was settled", {
     backup_id: backup.id,
     database: backup.database,
@@ -131,7 +148,8 @@ async function goodManifest(context: JobContext, backup: BackupRecord, storage: 
 }
 
 /** What the records of its copies make of a backup that no run works on any more. */
-export function statusOf(copies: readonly CopyRecord[]): BackupStatus {
+export function statusOf(all: readonly CopyRecord[]): BackupStatus {
+  const copies = all.filter((copy) => copy.state !== "DELETED");
   const confirmed = copies.filter((copy) => copy.state === "CONFIRMED").length;
   if (confirmed === 0) return "INTERRUPTED";
   return confirmed === copies.length ? "VERIFIED" : "PARTIAL";

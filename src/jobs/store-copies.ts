@@ -92,9 +92,10 @@ export async function confirmCopy(
   storage: Storage,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const { catalog, clock, log } = context;
+  const { catalog, clock, config, log } = context;
+  const stallTimeoutMs = settingsOf(config.storage, storage).stall_timeout_ms;
   try {
-    await putManifest(storage, backup.object_key, backup.manifest, signal);
+    await putManifest(storage, backup.object_key, backup.manifest, { signal, clock, stallTimeoutMs });
   } catch (error) {
     signal.throwIfAborted();
     log.error("a manifest could not be written", {
@@ -158,13 +159,15 @@ export async function fillCopy(
   { from, to }: { from: Storage; to: Storage },
   options: { partBytes: number; signal: AbortSignal; onProgress?: (bytes: number) => void },
 ): Promise<boolean> {
-  const { catalog, log } = context;
+  const { catalog, clock, config, log } = context;
   const fields = { storage: to.name, from: from.name, backup_id: backup.id };
   log.info("filling a storage from a finished copy", fields);
   await catalog.updateCopy(backup.id, to.name, { state: "INTENDED", upload_id: null, error: null });
   try {
     await copyObject(from, to, backup, {
       ...options,
+      clock,
+      stallTimeoutMs: settingsOf(config.storage, to).stall_timeout_ms,
       onUpload: (uploadId) => catalog.updateCopy(backup.id, to.name, { upload_id: uploadId }),
     });
   } catch (error) {

@@ -166,6 +166,8 @@ export class LocalStorage implements Storage {
   }
 
   async #requireSpace(key: string, bytes: number): Promise<void> {
+    // Without a bound the disk itself tells when it is full.
+    if (this.#minFree === 0) return;
     const { bavail, bsize } = await statfs(this.#root);
     const freeBytes = bavail * bsize;
     if (freeBytes - bytes >= this.#minFree) return;

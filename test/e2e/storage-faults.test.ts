@@ -1,0 +1,358 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { MIB } from "../../src/base/limits.ts";
+import { fillBulk } from "../lab/bulk-database.ts";
+import { type FaultProxy, startFaultProxy } from "../lab/fault-proxy.ts";
+import { Installation, type InstallationOptions, localStorage, s3Storage } from "../lab/installation.ts";
+import { keysIn, leftovers, type Place, uploadsIn } from "../lab/leftovers.ts";
+import { connectTo, type LabPostgres, startPostgres } from "../lab/postgres.ts";
+import { type Running, watched } from "../lab/running.ts";
+import { rgw, type S3Lab, type StartedRgw, startRgw, swift } from "../lab/s3.ts";
+
+/** Larger than what fits between pg_dump and a storage that takes nothing. */
+const DUMP_MIB = 128;
+const MIDDLE_BYTES = 20 * MIB;
+
+let postgres: LabPostgres;
+let r2: S3Lab;
+let b2: S3Lab;
+/** A gateway of its own, for outages. */
+let own: StartedRgw;
+
+beforeAll(async () => {
+  postgres = await startPostgres();
+  [r2, b2, own] = [await rgw(), await swift(), await startRgw()];
+  const admin = connectTo(postgres.address, "postgres");
+  await admin.unsafe("create database bulk");
+  await admin.end();
+  const sql = connectTo(postgres.address, "bulk");
+  await fillBulk(sql, DUMP_MIB);
+  await sql.end();
+}, 60_000);
+afterAll(async () => {
+  await postgres[Symbol.asyncDispose]();
+  await own[Symbol.asyncDispose]();
+});
+
+function install(change: Pick<InstallationOptions, "storages"> & Partial<InstallationOptions>) {
+  return Installation.make({
+    postgres: postgres.address,
+    databases: ["bulk"],
+    // What is stored is as large as what is dumped, and soon compressed.
+    more: '[compression]\nalgorithm = "none"',
+    ...change,
+  });
+}
+
+function through(lab: S3Lab, proxy: FaultProxy): S3Lab {
+  return { ...lab, endpoint: `http://127.0.0.1:${proxy.port}` };
+}
+
+const portOf = (lab: S3Lab) => Number(new URL(lab.endpoint).port);
+const directory = (installation: Installation, name = "disk"): Place => ({
+  name,
+  directory: join(installation.directory, name),
+});
+
+async function backup(installation: Installation): Promise<Running> {
+  return watched(installation.start("backup", "--json"));
+}
+
+/** The one backup of a run's `--json`, as `list` and `show` tell it, too. */
+async function listedAs(installation: Installation, status: string, copies: string): Promise<string> {
+  const listed = (await installation.ok("list", "--json")).json.backups[0];
+  expect(listed).toMatchObject({ status });
+  const shown = (await installation.ok("show", listed.id, "--json")).json;
+  for (const one of [listed, shown]) {
+    expect(statesOf(one.copies)).toBe(copies);
+    expect(one.status).toBe(status);
+  }
+  return listed.id;
+}
+
+function statesOf(copies: { storage: string; state: string }[]): string {
+  return copies.map(({ storage, state }) => `${storage}:${state}`).join(" ");
+}
+
+async function expectGoodCopies(installation: Installation, storages: string[]): Promise<void> {
+  const { copies } = (await installation.ok("verify", "--json")).json;
+  expect(copies.map((copy: { storage: string }) => copy.storage)).toEqual(storages);
+  for (const copy of copies) expect(copy).toMatchObject({ verdict: "good", segments_checked: true });
+}
+
+describe("an outage of one storage", () => {
+  test("from the start: the others are good, and repair heals it later without PostgreSQL", async () => {
+    const [bucket, b2Bucket] = [await own.makeBucket(), await b2.makeBucket()];
+    await using installation = await install({
+      storages: (dir) => [
+        localStorage("disk", dir),
+        s3Storage("r2", own, bucket, { attempts: 2 }),
+        s3Storage("b2", b2, b2Bucket),
+      ],
+    });
+    await own.down();
+    const run = await installation.run("backup", "--json");
+    expect(run.exitCode).toBe(3);
+    const [made] = run.json.backups;
+    expect(made.status).toBe("PARTIAL");
+    expect(made.copies.find((copy: { storage: string }) => copy.storage === "r2").error).toContain(
+      `no answer from ${own.endpoint}`,
+    );
+    // It could not be asked, so the intent stays, and the next run looks again.
+    await listedAs(installation, "PARTIAL", "b2:CONFIRMED disk:CONFIRMED r2:INTENDED");
+    await expectGoodCopies(installation, ["b2", "disk"]);
+
+    await own.up();
+    await postgres.stop();
+    const repaired = await installation.ok("repair", "--json").finally(() => postgres.start());
+    expect(repaired.json.copies).toMatchObject([{ storage: "r2", outcome: "filled" }]);
+    await listedAs(installation, "VERIFIED", "b2:CONFIRMED disk:CONFIRMED r2:CONFIRMED");
+    await expectGoodCopies(installation, ["b2", "disk", "r2"]);
+    const places: Place[] = [
+      directory(installation),
+      { name: "r2", lab: own, bucket },
+      { name: "b2", lab: b2, bucket: b2Bucket },
+    ];
+    expect(await leftovers(installation, places)).toEqual([]);
+  }, 60_000);
+
+  test("in the middle: its upload is undone by the next run, which fills it", async () => {
+    await using proxy = await startFaultProxy(portOf(own));
+    const bucket = await own.makeBucket();
+    await using installation = await install({
+      storages: (dir) => [
+        localStorage("disk", dir),
+        s3Storage("r2", through(own, proxy), bucket, { attempts: 2 }),
+      ],
+    });
+    const places: Place[] = [directory(installation), { name: "r2", lab: own, bucket }];
+    proxy.stallAfter(MIDDLE_BYTES);
+    const running = await backup(installation);
+    await running.until("the upload is in its middle", () => proxy.bytesUp() > MIDDLE_BYTES / 2);
+    expect(await uploadsIn(places[1] as Place)).toHaveLength(1);
+    await own.down();
+    proxy.pass();
+    const { exitCode, json } = await running.ended;
+    expect(exitCode).toBe(3);
+    expect(statesOf(json.backups[0].copies)).toBe("disk:CONFIRMED r2:INTENDED");
+    await own.up();
+    expect(await uploadsIn(places[1] as Place)).toHaveLength(1);
+
+    await installation.ok("repair");
+    await listedAs(installation, "VERIFIED", "disk:CONFIRMED r2:CONFIRMED");
+    expect(await leftovers(installation, places)).toEqual([]);
+  }, 60_000);
+
+  test("a cut of the connection is tried again within the run", async () => {
+    await using proxy = await startFaultProxy(portOf(r2));
+    const bucket = await r2.makeBucket();
+    await using installation = await install({
+      storages: (dir) => [localStorage("disk", dir), s3Storage("r2", through(r2, proxy), bucket)],
+    });
+    proxy.cutOnceAfter(MIDDLE_BYTES);
+    const [made] = (await installation.ok("backup", "--json")).json.backups;
+    // More went up than there is to store: what the cut had taken was sent again.
+    expect(proxy.bytesUp()).toBeGreaterThan(made.object_bytes + MIB);
+    await listedAs(installation, "VERIFIED", "disk:CONFIRMED r2:CONFIRMED");
+    await expectGoodCopies(installation, ["disk", "r2"]);
+    expect(await leftovers(installation, [directory(installation), { name: "r2", lab: r2, bucket }])).toEqual(
+      [],
+    );
+  }, 60_000);
+});
+
+describe("a full disk", () => {
+  // Only root may mount a disk of a few MiB to fill.
+  test.skipIf(process.getuid?.() !== 0)(
+    "fails only that storage, tells what to free, and leaves nothing there",
+    async () => {
+      await using installation = await install({
+        storages: (dir) => [
+          localStorage("disk", dir),
+          localStorage("full", dir, { min_free: 0 }),
+          localStorage("reserved", dir, { min_free: "8MiB" }),
+        ],
+      });
+      await using _full = await mountTmpfs(join(installation.directory, "full"), 24);
+      await using _reserved = await mountTmpfs(join(installation.directory, "reserved"), 32);
+      const { exitCode, json, stderr } = await installation.run("backup", "--json");
+      expect(exitCode).toBe(3);
+      expect(stderr).toContain(`free space on the file system of ${join(installation.directory, "full")}`);
+      const errors = json.backups[0].copies.map((copy: { error: string | null }) => copy.error);
+      expect(errors[0]).toBeNull();
+      expect(errors[1]).toMatch(
+        /^storage "full": put main\/bulk\/backup_bulk_\S+: no space left on the disk$/,
+      );
+      expect(errors[2]).toMatch(
+        /^storage "reserved": put \S+: \d+ bytes are free, and 8388608 must stay free$/,
+      );
+      await listedAs(installation, "PARTIAL", "disk:CONFIRMED full:FAILED reserved:FAILED");
+      const places = ["disk", "full", "reserved"].map((name) => directory(installation, name));
+      expect(await leftovers(installation, places)).toEqual([]);
+    },
+    60_000,
+  );
+
+  async function mountTmpfs(path: string, mib: number): Promise<AsyncDisposable> {
+    const run = async (...argv: string[]) => expect(await Bun.spawn(argv).exited).toBe(0);
+    await run("mount", "-t", "tmpfs", "-o", `size=${mib}m,mode=700`, "pg321-test", path);
+    return { [Symbol.asyncDispose]: () => run("umount", path) };
+  }
+});
+
+describe("a storage that holds the dump back", () => {
+  test("and stalls is dropped, and the others finish", async () => {
+    await using proxy = await startFaultProxy(portOf(r2));
+    const bucket = await r2.makeBucket();
+    await using installation = await install({
+      storages: (dir) => [
+        s3Storage("r2", through(r2, proxy), bucket, { stall_timeout: "1s" }),
+        localStorage("disk", dir),
+      ],
+    });
+    const places: Place[] = [directory(installation), { name: "r2", lab: r2, bucket }];
+    proxy.stallAfter(MIDDLE_BYTES);
+    const running = await backup(installation);
+    await running.says("a storage was dropped");
+    proxy.pass();
+    const { exitCode, json } = await running.ended;
+    expect(exitCode).toBe(3);
+    expect(json.backups[0].copies).toMatchObject([
+      { storage: "disk", state: "CONFIRMED", error: null },
+      { storage: "r2", state: "FAILED", error: "took no byte for 1 s" },
+    ]);
+    await listedAs(installation, "PARTIAL", "disk:CONFIRMED r2:FAILED");
+    expect(await leftovers(installation, places)).toEqual([]);
+
+    proxy.stallAfter(MIDDLE_BYTES);
+    const repair = watched(installation.start("repair", "--json"));
+    await repair.says("filling a storage failed");
+    proxy.pass();
+    const stalled = await repair.ended;
+    expect(stalled.exitCode).toBe(3);
+    expect(stalled.json.copies).toMatchObject([{ storage: "r2", outcome: "failed" }]);
+    expect(stalled.json.copies[0].error).toMatch(/^storage "r2": put \S+: took no byte for 1 s$/);
+    await listedAs(installation, "PARTIAL", "disk:CONFIRMED r2:FAILED");
+    expect(await leftovers(installation, places)).toEqual([]);
+
+    await installation.ok("repair");
+    await expectGoodCopies(installation, ["disk", "r2"]);
+    expect(await leftovers(installation, places)).toEqual([]);
+  }, 60_000);
+
+  test.each([
+    ["is slower than its min_rate", { min_rate: "8MiB/s" }, "", "less than its min_rate"],
+    ["would take longer than max_duration", {}, '[dump]\nmax_duration = "3s"', "dump.max_duration"],
+  ])(
+    "and %s is dropped, then filled by copying in the same run",
+    async (_, settings, more, why) => {
+      await using proxy = await startFaultProxy(portOf(r2));
+      const bucket = await r2.makeBucket();
+      await using installation = await install({
+        storages: (dir) => [localStorage("disk", dir), s3Storage("r2", through(r2, proxy), bucket, settings)],
+        more: `[compression]\nalgorithm = "none"\n${more}`,
+      });
+      proxy.throttle(4 * MIB);
+      const running = await backup(installation);
+      await running.says("a storage was dropped");
+      proxy.pass();
+      const { exitCode, stderr, json } = await running.ended;
+      expect(stderr).toContain(why);
+      expect(exitCode).toBe(0);
+      expect(statesOf(json.backups[0].copies)).toBe("disk:CONFIRMED r2:CONFIRMED");
+      await listedAs(installation, "VERIFIED", "disk:CONFIRMED r2:CONFIRMED");
+      await expectGoodCopies(installation, ["disk", "r2"]);
+      expect(
+        await leftovers(installation, [directory(installation), { name: "r2", lab: r2, bucket }]),
+      ).toEqual([]);
+    },
+    60_000,
+  );
+});
+
+test("without any storage left the backup has failed, and pg_dump is ended early", async () => {
+  const server = postgres.address;
+  await using toPostgres = await startFaultProxy(server.port);
+  await using proxy = await startFaultProxy(portOf(r2));
+  const [first, second] = [await r2.makeBucket(), await r2.makeBucket()];
+  await using installation = await install({
+    postgres: { ...server, port: toPostgres.port },
+    storages: () =>
+      [first, second].map((bucket, index) =>
+        s3Storage(`r${index}`, through(r2, proxy), bucket, { attempts: 1 }),
+      ),
+  });
+  const places: Place[] = [first, second].map((bucket, index) => ({ name: `r${index}`, lab: r2, bucket }));
+  proxy.stallAfter(MIDDLE_BYTES);
+  const running = await backup(installation);
+  await running.until("the uploads are in their middle", () => proxy.bytesUp() > MIDDLE_BYTES / 2);
+  // Now pg_dump cannot end by itself any more.
+  toPostgres.stall();
+  proxy.cutAfter(0);
+  const { exitCode, json } = await running.ended;
+  expect(exitCode).toBe(13);
+  expect(json.outcome).toBe("FAILED");
+  expect(json.backups[0]).toMatchObject({ status: "FAILED", dump_bytes: null });
+  expect(json.backups[0].error).toMatch(
+    /^backup of main\/bulk: every storage failed: storage "r0": .*; storage "r1": /,
+  );
+  expect(json.backups[0].hint).toContain("endpoint");
+
+  // The next run undoes what could not be undone; the record stays what it was.
+  proxy.pass();
+  toPostgres.pass();
+  await installation.ok("repair");
+  const id = await listedAs(installation, "FAILED", "r0:FAILED r1:FAILED");
+  expect((await installation.ok("show", id, "--json")).json.error).toContain("every storage failed");
+  expect((await installation.run("restore", id, "--target", "main/never", "--create")).exitCode).toBe(2);
+  expect(await leftovers(installation, places)).toEqual([]);
+  for (const place of places) expect(await keysIn(place)).toEqual([]);
+}, 60_000);
+
+test("a stalled storage does not grow memory", async () => {
+  const admin = connectTo(postgres.address, "postgres");
+  await admin.unsafe("create database large template bulk");
+  await admin.end();
+  const sql = connectTo(postgres.address, "large");
+  await sql.unsafe("insert into bulk select b.* from bulk b, generate_series(1, 2)");
+  await sql.end();
+
+  const peakMib = async (isStalled: boolean) => {
+    await using proxy = await startFaultProxy(portOf(r2));
+    const bucket = await r2.makeBucket();
+    await using installation = await install({
+      databases: ["large"],
+      storages: (dir) => [
+        localStorage("disk", dir),
+        s3Storage("r2", through(r2, proxy), bucket, { stall_timeout: "3s" }),
+      ],
+      more: "",
+    });
+    if (isStalled) proxy.stallAfter(MIDDLE_BYTES);
+    const running = await backup(installation);
+    let peakKib = 0;
+    const look = () => {
+      peakKib = Math.max(peakKib, peakOf(running.pid));
+      if (running.stderr().includes("a storage was dropped")) proxy.pass();
+      return false;
+    };
+    await running.until("its end", look).catch(() => {});
+    expect((await running.ended).exitCode).toBe(isStalled ? 3 : 0);
+    return peakKib / 1024;
+  };
+  const [undisturbed, stalled] = [await peakMib(false), await peakMib(true)];
+  console.info(
+    `peak memory: ${undisturbed.toFixed()} MiB undisturbed, ${stalled.toFixed()} MiB with one stalled`,
+  );
+  expect(stalled - undisturbed).toBeLessThan(64);
+}, 120_000);
+
+/** The most memory that a process has used so far, in KiB; 0 once it is gone. */
+function peakOf(pid: number): number {
+  try {
+    return Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0);
+  } catch {
+    return 0;
+  }
+}

@@ -41,11 +41,12 @@ export async function openBackup(
       [Symbol.asyncDispose]: () => spooled[Symbol.asyncDispose](),
     };
   }
-  const opener = await openHeader(context, backup, storages, signal);
-  return {
-    dump: decompressed(readSegments(context, backup, opener, storages, signal), algorithm),
-    [Symbol.asyncDispose]: async () => {},
-  };
+  const failures = new CopyFailures(backup);
+  const headers = goodHeaders(context, backup, storages, signal, failures);
+  const first = await headers.next();
+  if (first.done) throw failures.error();
+  const payload = readPayload(context, backup, first.value, headers, storages, signal, failures);
+  return { dump: decompressed(payload, algorithm), [Symbol.asyncDispose]: async () => {} };
 }
 
 /** What the header of a backup's object must say. */
@@ -60,13 +61,20 @@ export function expectedNames(backup: BackupRecord): Partial<BackupNames> {
   };
 }
 
-/** Opens the header of the first copy that has a good one. */
-async function openHeader(
+interface GoodHeader {
+  opener: Opener;
+  /** The file up to its first segment. */
+  head: Uint8Array;
+}
+
+/** The headers that verify, of one copy after another; those that do not are added to `failures`. */
+async function* goodHeaders(
   { keys, log }: ReadContext,
   backup: BackupRecord,
   storages: readonly Storage[],
   signal: AbortSignal,
-): Promise<{ opener: Opener; head: Uint8Array }> {
+  failures: CopyFailures,
+): AsyncGenerator<GoodHeader, undefined, undefined> {
   const trust = { trustedSigners: await keys.trustedSigners(), expected: expectedNames(backup) };
   const identities = (await keys.identity())?.identities;
   if (!identities) {
@@ -74,13 +82,13 @@ async function openHeader(
       hint: "set encryption.identity_file to the identity that pg321 key generate made",
     });
   }
-  const failures = new CopyFailures(backup);
   for (const storage of storages) {
+    let good: GoodHeader;
     try {
       const stream = await readHeader(storage.get(backup.object_key, undefined, signal));
       await stream.rest.return();
       const opener = await verifyHeader(stream, trust, identities);
-      return { opener, head: Buffer.concat([stream.headerBytes, stream.header.nonce]) };
+      good = { opener, head: Buffer.concat([stream.headerBytes, stream.header.nonce]) };
     } catch (error) {
       signal.throwIfAborted();
       failures.add(storage, error);
@@ -89,19 +97,46 @@ async function openHeader(
         backup_id: backup.id,
         error: messageOf(error),
       });
+      continue;
     }
+    yield good;
+  }
+}
+
+/**
+ * The payload under the first header that opens a segment. Header and payload may disagree, and the nonce
+ * before the payload is under no signature: only a segment that opens proves them.
+ */
+async function* readPayload(
+  context: ReadContext,
+  backup: BackupRecord,
+  first: GoodHeader,
+  others: AsyncGenerator<GoodHeader, undefined, undefined>,
+  storages: readonly Storage[],
+  signal: AbortSignal,
+  failures: CopyFailures,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const tried: Uint8Array[] = [];
+  for (let header: GoodHeader | undefined = first; header; header = (await others.next()).value) {
+    const { head } = header;
+    if (tried.some((one) => Buffer.compare(one, head) === 0)) continue;
+    tried.push(head);
+    const read = yield* readSegments(context, backup, header, storages, signal, failures);
+    if (read.isWhole) return;
+    if (read.segments > 0) break;
   }
   throw failures.error();
 }
 
+/** Returns how many segments the copies gave together, and whether these were all. */
 async function* readSegments(
   { log }: ReadContext,
   backup: BackupRecord,
-  { opener, head }: { opener: Opener; head: Uint8Array },
+  { opener, head }: GoodHeader,
   storages: readonly Storage[],
   signal: AbortSignal,
-): AsyncGenerator<Uint8Array, void, undefined> {
-  const failures = new CopyFailures(backup);
+  failures: CopyFailures,
+): AsyncGenerator<Uint8Array, { segments: number; isWhole: boolean }, undefined> {
   const hash = createHash("sha256").update(head);
   const failedAt = new Map<Storage, number>();
   const queue = [...storages];
@@ -120,7 +155,7 @@ async function* readSegments(
       }
       if (backup.object_sha256 !== null && hash.digest("hex") !== backup.object_sha256)
         throw hashMismatch(backup);
-      return;
+      return { segments: segment, isWhole: true };
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof HashMismatch) throw error.reason;
@@ -135,7 +170,7 @@ async function* readSegments(
       });
     }
   }
-  throw failures.error();
+  return { segments: segment, isWhole: false };
 }
 
 /** Every segment was good, and still the object is not the recorded one: no other copy can mend that. */

@@ -3,7 +3,14 @@ import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, te
 import { join } from "node:path";
 import { compareDatabases } from "../lab/compare-databases.ts";
 import { Installation, localStorage } from "../lab/installation.ts";
-import { cutTo, extended, flipped, flippedInTheMiddle, LocalCopies } from "../lab/local-copies.ts";
+import {
+  cutTo,
+  extended,
+  flipped,
+  flippedInTheMiddle,
+  LocalCopies,
+  payloadOffset,
+} from "../lab/local-copies.ts";
 import { fillNoiseDatabase } from "../lab/noise-database.ts";
 import { databaseNames, usePostgres } from "../lab/use-postgres.ts";
 
@@ -49,6 +56,7 @@ describe("one copy is damaged: the restore goes on from the other", () => {
     ["its first line", flipped(0)],
     ["its metadata", flipped(40)],
     ["its wrapped key", flipped(700)],
+    ["its nonce", (bytes: Buffer) => flipped(payloadOffset(bytes) + 3)(bytes)],
     ["its first segment", flipped(5_000)],
     ["a middle segment", flippedInTheMiddle],
     ["its last segment", flipped(-1)],

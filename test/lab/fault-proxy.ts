@@ -20,6 +20,10 @@ export interface FaultProxy extends AsyncDisposable {
   cutAfter(bytes: number): void;
   /** Cuts every connection once that many more bytes have gone up, then passes again. */
   cutOnceAfter(bytes: number): void;
+  /** Cuts every connection once that many more bytes have come down from the server, then refuses new ones. */
+  cutAnswersAfter(bytes: number): void;
+  /** `stall`, once that many more bytes have come down from the server. */
+  stallAnswersAfter(bytes: number): void;
   /** Forwards that many bytes a second at most. */
   throttle(bytesPerSecond: number): void;
   stop(): Promise<void>;
@@ -27,7 +31,7 @@ export interface FaultProxy extends AsyncDisposable {
 
 type Mode =
   | { name: "pass" | "stall" | "refuse" }
-  | { name: "until"; bytesLeft: number; next: "stall" | "refuse" | "pass" }
+  | { name: "until"; isUp: boolean; bytesLeft: number; next: "stall" | "refuse" | "pass" }
   | { name: "throttle"; bytesPerSecond: number; freeAtMs: number };
 
 interface Pair {
@@ -69,15 +73,23 @@ class TcpFaultProxy implements FaultProxy {
   }
 
   stallAfter(bytes: number): void {
-    this.#enter({ name: "until", bytesLeft: bytes, next: "stall" });
+    this.#enter({ name: "until", isUp: true, bytesLeft: bytes, next: "stall" });
   }
 
   cutAfter(bytes: number): void {
-    this.#enter({ name: "until", bytesLeft: bytes, next: "refuse" });
+    this.#enter({ name: "until", isUp: true, bytesLeft: bytes, next: "refuse" });
   }
 
   cutOnceAfter(bytes: number): void {
-    this.#enter({ name: "until", bytesLeft: bytes, next: "pass" });
+    this.#enter({ name: "until", isUp: true, bytesLeft: bytes, next: "pass" });
+  }
+
+  cutAnswersAfter(bytes: number): void {
+    this.#enter({ name: "until", isUp: false, bytesLeft: bytes, next: "refuse" });
+  }
+
+  stallAnswersAfter(bytes: number): void {
+    this.#enter({ name: "until", isUp: false, bytesLeft: bytes, next: "stall" });
   }
 
   throttle(bytesPerSecond: number): void {
@@ -135,7 +147,7 @@ class TcpFaultProxy implements FaultProxy {
   async #allowed(bytes: number, isUp: boolean): Promise<void> {
     for (;;) {
       const mode = this.#mode;
-      if (mode.name === "until" && isUp) {
+      if (mode.name === "until" && isUp === mode.isUp) {
         mode.bytesLeft -= bytes;
         if (mode.bytesLeft > 0) return;
         this.#enter({ name: mode.next });

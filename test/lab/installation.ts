@@ -28,6 +28,10 @@ export interface InstallationOptions {
   more?: string;
   /** `none` leaves everything unencrypted; `age` is the default. */
   encryption?: "age" | "none";
+  /** Instead of the installation's own. */
+  recipients?: readonly string[];
+  /** More lines of `[encryption]`. */
+  encryptionMore?: string;
 }
 
 /** One pg321 with its own directory: config, keys, catalog, local storages. Removed when disposed of. */
@@ -74,14 +78,17 @@ export class Installation implements AsyncDisposable {
       server = "",
       more = "",
       encryption = "age",
+      recipients = [this.recipient],
+      encryptionMore = "",
     } = Object.assign(this.#options, change);
     const config = [
       `state_dir = ${text(join(this.directory, "state"))}`,
       "[encryption]",
       `mode = "${encryption}"`,
-      ...(encryption === "age" ? [`recipients = [${text(this.recipient)}]`] : []),
+      ...(encryption === "age" ? [`recipients = [${recipients.map(text).join(", ")}]`] : []),
       `identity_file = ${text(this.identityFile)}`,
       `signing_key_file = ${text(join(this.directory, "signing.key"))}`,
+      encryptionMore,
       "[[server]]",
       'name = "main"',
       'host = "127.0.0.1"',

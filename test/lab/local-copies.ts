@@ -79,3 +79,10 @@ export const cutTo =
   (bytes) =>
     bytes.subarray(0, count < 0 ? bytes.length + count : count);
 export const extended: Damage = (bytes) => Buffer.concat([bytes, Buffer.from([0])]);
+
+/** Where the payload of a sealed file begins: after the first line, two parts with their lengths, signature and code. */
+export function payloadOffset(object: Buffer): number {
+  const metadataAt = object.indexOf("\n") + 1;
+  const wrappedAt = metadataAt + 4 + object.readUInt32BE(metadataAt);
+  return wrappedAt + 4 + object.readUInt32BE(wrappedAt) + 64 + 32;
+}

@@ -14,7 +14,7 @@ import type { Arguments, Command, Invocation } from "./command.ts";
 import { isSet, JSON_OPTION, textOption, textOptions } from "./command.ts";
 import { commandContext } from "./open-context.ts";
 import type { Output } from "./output.ts";
-import { durationText, jsonText, rateText, sizeText } from "./output.ts";
+import { durationText, jsonText, rateText, refuseTerminal, sizeText } from "./output.ts";
 import { integerOption } from "./parse.ts";
 
 export const command: Command = {
@@ -108,7 +108,9 @@ export const command: Command = {
       keepGoing: isSet(args, "keep-going"),
       dryRun: isSet(args, "dry-run"),
     });
-    output.print(isSet(args, "json") ? jsonText(jsonOf(report, args)) : textOf(visibleData(report), args, output));
+    output.print(
+      isSet(args, "json") ? jsonText(jsonOf(report, args)) : textOf(visibleData(report), args, output),
+    );
     if (report.obstacle !== null) return EXIT_CODES.database;
     return report.errors_ignored > 0 ? EXIT_CODES.partial : EXIT_CODES.ok;
   },
@@ -129,6 +131,7 @@ const NOT_WITH_OUTPUT = ["target", "password-file", "create", "jobs", "schema", 
   "into-existing",
   "keep-going",
   "dry-run",
+  "json",
 );
 
 function refuseBesideOutput({ options }: Arguments): void {
@@ -197,6 +200,7 @@ async function writeDump(
   backup: BackupRecord,
   file: string,
 ): Promise<number> {
+  if (file === "-") refuseTerminal("restore", output);
   const storages = storagesToRead(
     context,
     backup,

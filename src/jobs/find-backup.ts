@@ -23,7 +23,7 @@ export async function findBackup(
     });
   if (second) {
     const both = [found, second].map(
-      (backup) => `${shortId(backup.id)} (${backup.server}/${backup.database}, ${backup.started_at})`,
+      (backup) => `${backup.id} (${backup.server}/${backup.database}, ${backup.started_at})`,
     );
     throw new Pg321Error(
       "usage",

@@ -1,0 +1,62 @@
+import { expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { COMMANDS } from "../src/cli/registry.ts";
+import { runProgram } from "./lab/installation.ts";
+
+const ROOT = join(import.meta.dir, "..");
+const readme = await Bun.file(join(ROOT, "README.md")).text();
+
+/** The contents of its code blocks in a language; those without one are command lines. */
+function blocks(language: string): string[] {
+  return [...readme.matchAll(/^```(\w*)\n(.*?)^```$/gms)]
+    .filter(([, found]) => found === language)
+    .map(([, , text]) => text ?? "");
+}
+
+test("its config is one that pg321 takes", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "pg321-readme-"));
+  const [password, config] = [join(directory, "password"), join(directory, "config.toml")];
+  await Bun.write(password, "secret");
+  await Bun.write(config, blocks("toml").join("").replace("/etc/pg321/main.password", password));
+  const names = ["R2_ACCOUNT_ID", "R2_BUCKET_NAME", "R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY"];
+  const env = Object.fromEntries(names.map((name) => [name, "0123456789abcdef0123456789abcdef"]));
+  const { exitCode, stderr } = await runProgram(["check", "--config", config], env);
+  await rm(directory, { recursive: true });
+  expect({ exitCode, stderr: exitCode === 0 ? "" : stderr }).toEqual({ exitCode: 0, stderr: "" });
+});
+
+test("its commands and their options exist", async () => {
+  // A command line goes on after a backslash or a pipe; what follows a pipe is another program.
+  const lines = blocks("").join("\n").replaceAll("\\\n", " ").split("\n");
+  const calls = lines.flatMap((line) => [...line.matchAll(/\bpg321 ([a-z]+)\b([^|>&'#]*)/g)]);
+  expect(calls.length).toBeGreaterThan(10);
+  for (const [line, name, words = ""] of calls) {
+    const entry = COMMANDS.find((one) => one.name === name);
+    if (!entry) throw new Error(`${line}: no such command`);
+    const known = [...Object.keys((await entry.load()).command.options), "config", "log-level"];
+    for (const [, option] of words.matchAll(/ --([a-z-]+)/g))
+      expect([line, known]).toEqual([line, expect.arrayContaining([option])]);
+  }
+});
+
+test("its links lead somewhere", async () => {
+  const links = [...readme.matchAll(/\]\(([^)]*)\)/g)].map(([, link = ""]) => link);
+  expect(links.length).toBeGreaterThan(5);
+  for (const link of links.filter((one) => !one.includes("://"))) {
+    const [path = "", anchor] = link.split("#");
+    const file = path === "" ? "README.md" : path;
+    expect([link, existsSync(join(ROOT, file))]).toEqual([link, true]);
+    if (anchor === undefined) continue;
+    const headings = [...(await Bun.file(join(ROOT, file)).text()).matchAll(/^#+ (.*)$/gm)];
+    const anchors = headings.map(([, text = ""]) =>
+      text
+        .toLowerCase()
+        .replace(/[^\w\- ]/g, "")
+        .replaceAll(" ", "-"),
+    );
+    expect(anchors).toContain(anchor);
+  }
+});

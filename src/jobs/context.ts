@@ -46,7 +46,8 @@ export async function openContext(options: ContextOptions): Promise<JobContext> 
   const keys = await loadKeys(config.encryption, options.askPassphrase);
   await prepareTempDir(config.temp_dir);
   const catalog = opened.use(await openCatalog(config.catalog, { clock }));
-  const storages = config.storage.map((storage) => opened.use(openStorage(storage, { log, clock })));
+  const storages: Storage[] = [];
+  for (const storage of config.storage) storages.push(opened.use(await openStorage(storage, { log, clock })));
   const installation = await catalog.installation(keys.signingKey?.installation);
   const all = opened.move();
   return {

@@ -2,13 +2,11 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { lstat, mkdir, mkdtemp, readdir, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { systemClock } from "../../src/base/clock.ts";
 import type { Pg321Error } from "../../src/base/errors.ts";
 import { GIB, KIB, MIB } from "../../src/base/limits.ts";
-import { silentLog } from "../../src/base/log.ts";
 import type { LocalStorageConfig } from "../../src/config/config.ts";
+import { LocalStorage } from "../../src/storage/local.ts";
 import { temporaryPath } from "../../src/storage/local-put.ts";
-import { openStorage } from "../../src/storage/registry.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { CountedParts, patterned } from "../suites/parts.ts";
 
@@ -18,7 +16,7 @@ const never = new AbortController().signal;
 function openLocal(path: string, change: Partial<LocalStorageConfig> = {}): Storage {
   const common = { off_site: false, min_rate: 0, stall_timeout_ms: 10_000, attempts: 3, keep: { days: 7 } };
   const config = { type: "local" as const, name: "disk", path, min_free: 0, ...common, ...change };
-  return openStorage(config, { log: silentLog, clock: systemClock });
+  return new LocalStorage(config);
 }
 
 async function put(storage: Storage, key: string, sizeBytes = 10): Promise<void> {

@@ -1,11 +1,9 @@
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { systemClock } from "../../src/base/clock.ts";
 import { KIB } from "../../src/base/limits.ts";
-import { silentLog } from "../../src/base/log.ts";
+import { LocalStorage } from "../../src/storage/local.ts";
 import { temporaryPath } from "../../src/storage/local-put.ts";
-import { openStorage } from "../../src/storage/registry.ts";
 import { storageConformance } from "../suites/storage-conformance.ts";
 
 storageConformance("local", async () => {
@@ -13,7 +11,7 @@ storageConformance("local", async () => {
   const common = { off_site: false, min_rate: 0, stall_timeout_ms: 10_000, attempts: 3, keep: { days: 7 } };
   const config = { type: "local" as const, name: "disk", path, min_free: 0, ...common };
   return {
-    storage: openStorage(config, { log: silentLog, clock: systemClock }),
+    storage: new LocalStorage(config),
     partBytes: 64 * KIB,
     dangling: () => Array.fromAsync(new Bun.Glob("**/.pg321-*").scan({ cwd: path, dot: true })),
     crashDuringPut: async (key) => {

@@ -9,7 +9,7 @@ import { PART_BYTES_MIN } from "../../src/base/limits.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { Secret } from "../../src/base/secret.ts";
 import type { S3StorageConfig } from "../../src/config/config.ts";
-import { openStorage } from "../../src/storage/registry.ts";
+import { S3Storage } from "../../src/storage/s3.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import type { S3Lab } from "../lab/s3.ts";
 import type { StorageUnderTest } from "../suites/storage-conformance.ts";
@@ -40,7 +40,7 @@ export function s3Config(lab: S3Lab, bucket: string, change: Partial<S3StorageCo
 }
 
 export function openS3(lab: S3Lab, bucket: string, change: Partial<S3StorageConfig> = {}): Storage {
-  return openStorage(s3Config(lab, bucket, change), { log: silentLog, clock: systemClock });
+  return new S3Storage(s3Config(lab, bucket, change), { log: silentLog, clock: systemClock });
 }
 
 /** Keys of the multipart uploads that are open. */

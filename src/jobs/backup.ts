@@ -3,6 +3,7 @@ import type { BackupStatus, CopyState, RunOutcome, RunRecord } from "../catalog/
 import type { ServerConfig } from "../config/config.ts";
 import { EXAMPLE_RECIPIENT } from "../config/load.ts";
 import { connect, endpointOf } from "../postgres/connection.ts";
+import type { DatabaseChoice } from "../postgres/inspect.ts";
 import { chooseDatabases, listDatabases } from "../postgres/inspect.ts";
 import { backupDatabase } from "./backup-database.ts";
 import type { JobContext } from "./context.ts";
@@ -84,8 +85,13 @@ async function targetsOf(
   for (const server of context.config.server) {
     const startedAtMs = context.clock.monotonicMs();
     try {
-      for (const database of await databasesOf(context, server, names, unmatched))
-        targets.push({ server, database });
+      const { chosen, missing } = await databasesOf(context, server);
+      const asked = (database: string) => isAskedFor(server, database, names, unmatched);
+      for (const database of chosen.filter(asked)) targets.push({ server, database });
+      for (const database of missing.filter(asked)) {
+        results.push(failedResult(server.name, database, noDatabase(server, database), 0));
+        context.log.error("a configured database is not there", { server: server.name, database });
+      }
     } catch (error) {
       results.push(failedResult(server.name, null, error, context.clock.monotonicMs() - startedAtMs));
       context.log.error("the databases of a server could not be listed", {
@@ -103,25 +109,29 @@ async function targetsOf(
   return targets;
 }
 
-async function databasesOf(
-  context: JobContext,
+async function databasesOf(context: JobContext, server: ServerConfig): Promise<DatabaseChoice> {
+  await using connection = await connect(endpointOf(server));
+  const choice = chooseDatabases(await listDatabases(connection), server);
+  for (const pattern of choice.idle)
+    context.log.warning("a pattern matches no database", { server: server.name, pattern });
+  return choice;
+}
+
+/** Whether the names of the command line, if there are any, ask for a database; takes those that do from `unmatched`. */
+function isAskedFor(
   server: ServerConfig,
+  database: string,
   names: readonly string[],
   unmatched: Set<string>,
-): Promise<string[]> {
-  await using connection = await connect(endpointOf(server));
-  const { chosen, idle } = chooseDatabases(
-    await listDatabases(connection),
-    server,
-    `server "${server.name}"`,
-  );
-  for (const pattern of idle)
-    context.log.warning("a pattern matches no database", { server: server.name, pattern });
-  if (names.length === 0) return chosen;
-  return chosen.filter((database) => {
-    const wanted = [database, `${server.name}/${database}`].filter((name) => names.includes(name));
-    for (const name of wanted) unmatched.delete(name);
-    return wanted.length > 0;
+): boolean {
+  const matching = [database, `${server.name}/${database}`].filter((name) => names.includes(name));
+  for (const name of matching) unmatched.delete(name);
+  return names.length === 0 || matching.length > 0;
+}
+
+function noDatabase(server: ServerConfig, database: string): Pg321Error {
+  return new Pg321Error("database", `server "${server.name}": no database "${database}"`, {
+    hint: "check databases in the config: names are case-sensitive; templates and databases that take no connections cannot be dumped",
   });
 }
 

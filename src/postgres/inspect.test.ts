@@ -3,7 +3,7 @@ import { chooseDatabases } from "./inspect.ts";
 
 const AVAILABLE = ["App_1", "a.b", "a[1]", "app_1", "app_2", "app_test", "postgres"];
 const choose = (databases: string[], exclude: string[] = []) =>
-  chooseDatabases(AVAILABLE, { databases, exclude }, 'server "main"');
+  chooseDatabases(AVAILABLE, { databases, exclude });
 
 describe("the databases that a config names", () => {
   test.each([
@@ -17,15 +17,19 @@ describe("the databases that a config names", () => {
     [["a[1]"], [], ["a[1]"]],
     [["postgres", "postgres"], [], ["postgres"]],
   ])("%j without %j", (databases, exclude, chosen) => {
-    expect(choose(databases, exclude)).toEqual({ chosen, idle: [] });
+    expect(choose(databases, exclude)).toEqual({ chosen, missing: [], idle: [] });
   });
 
-  test("a plain name that is not there is an error", () => {
-    expect(() => choose(["*", "gone", "APP_2"])).toThrow('server "main": no database "gone", "APP_2"');
+  test("a plain name that is not there is told, and the others are chosen all the same", () => {
+    expect(choose(["app_1", "gone", "APP_2"])).toEqual({
+      chosen: ["app_1"],
+      missing: ["gone", "APP_2"],
+      idle: [],
+    });
   });
 
   test("a glob without a match is told", () => {
-    expect(choose(["app_1", "crm_*"])).toEqual({ chosen: ["app_1"], idle: ["crm_*"] });
+    expect(choose(["app_1", "crm_*"])).toEqual({ chosen: ["app_1"], missing: [], idle: ["crm_*"] });
   });
 
   test("an impossible glob is refused", () => {

@@ -1,4 +1,3 @@
-import { Pg321Error } from "../base/errors.ts";
 import type { Connection } from "./connection.ts";
 import { globPattern } from "./glob.ts";
 
@@ -44,36 +43,29 @@ export async function listDatabases(connection: Connection): Promise<string[]> {
 export interface DatabaseChoice {
   /** In the order of `available`. */
   chosen: string[];
+  /** Plain names that are not there: a failure, since they would silently not be backed up. */
+  missing: string[];
   /** Globs that matched nothing: worth a warning. */
   idle: string[];
 }
 
-/**
- * Applies the names and globs of a config (`*`, `?`, `[a-z]`) to the databases of a server. A plain name
- * that is not there is an error, since it would silently not be backed up.
- */
+/** Applies the names and globs of a config (`*`, `?`, `[a-z]`) to the databases of a server. */
 export function chooseDatabases(
   available: readonly string[],
   { databases, exclude }: { databases: readonly string[]; exclude: readonly string[] },
-  label: string,
 ): DatabaseChoice {
   const matches = (pattern: string) => {
     if (available.includes(pattern)) return [pattern];
     const regexp = globPattern(pattern);
     return regexp ? available.filter((name) => regexp.test(name)) : [];
   };
-  const missing = databases.filter((name) => globPattern(name) === undefined && !available.includes(name));
-  if (missing.length > 0) {
-    const names = missing.map((name) => `"${name}"`).join(", ");
-    throw new Pg321Error("database", `${label}: no database ${names}`, {
-      hint: "check databases in the config: names are case-sensitive; templates and databases that take no connections cannot be dumped",
-    });
-  }
   const wanted = new Set(databases.flatMap(matches));
   const unwanted = new Set(exclude.flatMap(matches));
+  const idle = databases.filter((pattern) => matches(pattern).length === 0);
   return {
     chosen: available.filter((name) => wanted.has(name) && !unwanted.has(name)),
-    idle: databases.filter((pattern) => matches(pattern).length === 0),
+    missing: idle.filter((name) => globPattern(name) === undefined),
+    idle: idle.filter((pattern) => globPattern(pattern) !== undefined),
   };
 }
 

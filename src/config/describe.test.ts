@@ -5,7 +5,7 @@ import { describeConfig } from "./describe.ts";
 const TOML = `${MINIMAL.replace('"main"\n', '"main"\npassword = "hunter2"\nconnect_timeout = "90s"\n')}${S3}
 provider = "backblaze-b2"
 region = "us-east-005"
-min_rate = "1MiB/s"
+min_rate = "2MiB/s"
 `;
 
 describe("describeConfig", () => {
@@ -20,7 +20,7 @@ describe("describeConfig", () => {
           name: "disk",
           path: "/srv/backup",
           min_free_bytes: 2 ** 30,
-          min_rate_bytes_per_second: 0,
+          min_rate_bytes_per_second: 2 ** 20,
           keep: { days: 30 },
         },
         {
@@ -29,7 +29,7 @@ describe("describeConfig", () => {
           access_key_id: "[secret]",
           secret_access_key: "[secret]",
           session_token: null,
-          min_rate_bytes_per_second: 2 ** 20,
+          min_rate_bytes_per_second: 2 ** 21,
           stall_timeout_ms: 300_000,
         },
       ],

@@ -51,7 +51,7 @@ describe("a minimal config", () => {
           off_site: false,
           path: "/srv/backup",
           min_free: 2 ** 30,
-          min_rate: 0,
+          min_rate: 2 ** 20,
           stall_timeout_ms: 300_000,
           attempts: 5,
           keep: { days: 30 },
@@ -84,7 +84,7 @@ describe("a minimal config", () => {
     const { storage } = await loadToml(
       `${SERVER + ENCRYPTION + S3}provider = "aws"\nregion = "eu-central-1"\n` +
         `${S3.replace("bucket", "own")}provider = "minio"\nendpoint = "http://10.0.0.1:9000"\n` +
-        'path_style = false\nmax_parallel_parts = 9\nprefix = ""\noff_site = false\nkeep = { days = 5 }\nmin_rate = "1MiB/s"\n',
+        'path_style = false\nmax_parallel_parts = 9\nprefix = ""\noff_site = false\nkeep = { days = 5 }\nmin_rate = "2MiB/s"\n',
     );
     expect(storage[0]).toMatchObject({
       endpoint: "https://s3.eu-central-1.amazonaws.com",
@@ -103,7 +103,7 @@ describe("a minimal config", () => {
       prefix: "",
       off_site: false,
       keep: { days: 5 },
-      min_rate: 2 ** 20,
+      min_rate: 2 ** 21,
     });
   });
 

@@ -22,7 +22,7 @@ const TYPES = ["local", "s3"] as const;
 
 const COMMON = {
   name: NAME,
-  min_rate: v.optional(rate("no bound"), "0"),
+  min_rate: v.optional(rate("no bound"), "1MiB/s"),
   stall_timeout: v.optional(duration(), "5m"),
   attempts: v.optional(integer(1, 100), 5),
 };

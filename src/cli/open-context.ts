@@ -1,5 +1,6 @@
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
+import { Pg321Error } from "../base/errors.ts";
 import type { Config } from "../config/config.ts";
 import { configPath, loadConfig, processSource } from "../config/load.ts";
 import type { JobContext } from "../jobs/context.ts";
@@ -30,13 +31,19 @@ export async function commandContext(invocation: Invocation): Promise<JobContext
   });
 }
 
-/** Asks on the terminal without echo. */
+/** Asks on the terminal without echo. Throws code `interrupted` for ^C, code `key` for ^D. */
 export async function askPassphrase(question: string): Promise<string> {
-  process.stderr.write(question);
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
   const lines = createInterface({ input: process.stdin, output: silent, terminal: true });
+  // Only now: what is typed ahead of it would be shown.
+  process.stderr.write(question);
   try {
-    return await lines.question("");
+    return await new Promise((resolve, reject) => {
+      // Without echo the terminal makes no signal of ^C, either.
+      lines.on("SIGINT", () => reject(new Pg321Error("interrupted", "ended by SIGINT")));
+      lines.on("close", () => reject(new Pg321Error("key", "no passphrase was given")));
+      lines.question("").then(resolve, reject);
+    });
   } finally {
     lines.close();
     process.stderr.write("\n");

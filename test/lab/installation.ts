@@ -185,7 +185,7 @@ const ROOT = join(import.meta.dir, "../..");
 const EXECUTABLE = join(ROOT, "dist/pg321");
 
 /** The compiled program where the runner has just built it, else the source. */
-function programWords(): string[] {
+export function programWords(): string[] {
   const isBuilt = process.env["PG321_TEST_POSTGRES"] !== undefined && existsSync(EXECUTABLE);
   return isBuilt ? [EXECUTABLE] : [process.execPath, join(ROOT, "src/main.ts")];
 }

@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { EXIT_CODES, exitCodeOf, messageOf, Pg321Error } from "./base/errors.ts";
 import { visibleLines } from "./base/visible.ts";
 import { runProgram } from "./cli/program.ts";
@@ -34,6 +35,8 @@ try {
 }
 // What is still on its way to a pipe must arrive; sockets that are kept alive must not hold the process.
 await new Promise((resolve) => process.stdout.write("", resolve));
+// The error of a write is told a turn later.
+await setImmediate();
 if (outputError && outputError.code !== "EPIPE" && process.exitCode === EXIT_CODES.ok) {
   process.stderr.write(`error: stdout: ${messageOf(outputError)}\n`);
   process.exitCode = EXIT_CODES.storage;

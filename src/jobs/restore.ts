@@ -1,7 +1,7 @@
 import { Pg321Error } from "../base/errors.ts";
 import type { BackupRecord, RunRecord } from "../catalog/catalog.ts";
 import type { Selection } from "../postgres/archive.ts";
-import { openArchive } from "../postgres/archive.ts";
+import { openArchive, requireSelected } from "../postgres/archive.ts";
 import type { ArchiveContents } from "../postgres/archive-format.ts";
 import type { PostgresBinary } from "../postgres/binaries.ts";
 import { pgRestoreFor } from "../postgres/binaries.ts";
@@ -83,6 +83,7 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
     try {
       await using archive = await openArchive(dump);
       const { contents, bytes } = archive;
+      requireSelected(contents, request.selection);
       const { binary, lacks, target_contents, obstacle } = await checkTarget(request, contents);
       if (obstacle && !request.dryRun) throw obstacle;
       const errors_ignored = request.dryRun

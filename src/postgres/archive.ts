@@ -1,4 +1,6 @@
+import { Pg321Error } from "../base/errors.ts";
 import { TABLE_OF_CONTENTS_BYTES_MAX } from "../base/limits.ts";
+import { closest } from "../base/suggest.ts";
 import type { ArchiveContents, ArchiveEntry } from "./archive-format.ts";
 import { notAnArchive, parseContents } from "./archive-format.ts";
 import { renameDatabase, rolesNamedIn, statementsOf, tokensOf } from "./sql-text.ts";
@@ -113,6 +115,32 @@ export function selectedEntries(contents: ArchiveContents, { schemas, tables }: 
     if (schemas.length > 0 && !schemas.includes(entry.namespace ?? "")) return false;
     return tables.length === 0 || (TABLE_KINDS.includes(entry.description) && tables.includes(entry.tag));
   });
+}
+
+/**
+ * Refuses (code `usage`) a selection that names what the archive does not hold: pg_restore would restore
+ * nothing of it and be content.
+ */
+export function requireSelected(contents: ArchiveContents, selection: Selection): void {
+  const inSchemas = selectedEntries(contents, { ...selection, tables: [] });
+  const tables = inSchemas
+    .filter(({ description }) => TABLE_KINDS.includes(description))
+    .map(({ tag }) => tag);
+  const schemas = contents.entries.flatMap(({ namespace }) => namespace ?? []);
+  for (const [what, wanted, present] of [
+    ["schema", selection.schemas, schemas],
+    ["table", selection.tables, tables],
+  ] as const) {
+    const unknown = wanted.find((name) => !present.includes(name));
+    if (unknown === undefined) continue;
+    const suggestion = closest(unknown, present);
+    const named = unknown.includes(".") ? "name a table without its schema, and that with --schema; " : "";
+    throw new Pg321Error("usage", `the backup holds no ${what} "${unknown}"`, {
+      hint: suggestion
+        ? `did you mean ${suggestion}?`
+        : `${named}pg321 restore ID --output - | pg_restore --list shows what it holds`,
+    });
+  }
 }
 
 /** With `create`, also what the properties of the database name. */

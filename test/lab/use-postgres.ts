@@ -62,7 +62,8 @@ export function usePostgres(): PostgresForTests {
 
 /** The databases that are there now. */
 export async function databaseNames(postgres: PostgresForTests): Promise<string[]> {
-  const rows = await postgres.connect()<{ datname: string }[]>`select datname from pg_database`;
+  await using admin = disposable(connectTo(postgres.address, "postgres"));
+  const rows = await admin.sql<{ datname: string }[]>`select datname from pg_database`;
   return rows.map(({ datname }) => datname);
 }
 

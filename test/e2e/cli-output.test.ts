@@ -126,9 +126,9 @@ describe("colour and control characters", () => {
     }
   });
 
-  test.each([["list"], ["show", ODD_ID], ["show", "aaaa"], ["verify", ODD_ID, "--storage", ODD]])(
+  test.each([[["list"]], [["show", ODD_ID]], [["show", "aaaa"]], [["verify", ODD_ID, "--storage", ODD]]])(
     "no name reaches the terminal raw: %p",
-    async (...words) => {
+    async (words) => {
       const { written } = await onTerminal(words, env()).ended;
       expect(written).not.toContain("evil\u001b");
       // Only colours of our own, and the line ends that the terminal makes.

@@ -23,7 +23,7 @@ export function section(heading: string): string {
 /** The cells of every table row in a text, header and ruler left out. */
 export function rowsOf(text: string): string[][] {
   return [...text.matchAll(/^\| (`.*|\d.*) \|$/gm)].map(([, row = ""]) =>
-    row.split(" | ").map((cell) => cell.trim()),
+    row.split(/ \|(?: |$)/).map((cell) => cell.trim()),
   );
 }
 

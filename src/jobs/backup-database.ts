@@ -168,7 +168,12 @@ async function confirmCopies(
   }
   const [from] = confirmed;
   for (const { storage: to, outcome } of dropped) {
-    if (outcome.state === "slow" && from)
-      await fillCopy(context, backup, { from, to }, { partBytes, signal });
+    if (outcome.state !== "slow" || !from) continue;
+    const title = `fill ${to.name} with ${backup.server}/${backup.database} from ${from.name}`;
+    const progress = new ProgressMeter(context.progress, title, backup.object_bytes ?? undefined);
+    const onProgress = (bytes: number) => progress.pass(bytes);
+    await fillCopy(context, backup, { from, to }, { partBytes, signal, onProgress }).finally(() =>
+      progress.end(),
+    );
   }
 }

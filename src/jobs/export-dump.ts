@@ -2,7 +2,10 @@ import { link, lstat, open, rm } from "node:fs/promises";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { BackupRecord } from "../catalog/catalog.ts";
 import type { Storage } from "../storage/storage.ts";
+import { counted } from "../stream/meter.ts";
 import type { JobContext } from "./context.ts";
+import { shortId } from "./object-key.ts";
+import { ProgressMeter } from "./progress.ts";
 import { openBackup } from "./read-backup.ts";
 import { writeWhole } from "./write-whole.ts";
 
@@ -23,7 +26,14 @@ export async function exportDump(
 ): Promise<number> {
   if (typeof to === "string") await requireAbsent(to);
   await using readable = await openBackup(context, backup, storages, context.signal);
-  return await (typeof to === "string" ? writeNewFile(to, readable.dump) : writeAll(to, readable.dump));
+  const title = `read ${shortId(backup.id)} ${backup.server}/${backup.database}`;
+  const progress = new ProgressMeter(context.progress, title, backup.dump_bytes ?? undefined);
+  const dump = counted(readable.dump, (bytes) => progress.pass(bytes));
+  try {
+    return await (typeof to === "string" ? writeNewFile(to, dump) : writeAll(to, dump));
+  } finally {
+    progress.end();
+  }
 }
 
 /** Writes a stream into a file that must not exist; an error leaves none. Throws code `usage` or `storage`. */

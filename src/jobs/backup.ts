@@ -9,6 +9,7 @@ import { backupDatabase } from "./backup-database.ts";
 import type { JobContext } from "./context.ts";
 import { recordRun } from "./context.ts";
 import { reconcile } from "./reconcile.ts";
+import { warnOfSharedDevice } from "./shared-device.ts";
 
 /** What became of one database in a run. */
 export interface BackupResult {
@@ -111,6 +112,7 @@ async function targetsOf(
 
 async function databasesOf(context: JobContext, server: ServerConfig): Promise<DatabaseChoice> {
   await using connection = await connect(endpointOf(server));
+  await warnOfSharedDevice(context, connection);
   const choice = chooseDatabases(await listDatabases(connection), server);
   for (const pattern of choice.idle)
     context.log.warning("a pattern matches no database", { server: server.name, pattern });

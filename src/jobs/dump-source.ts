@@ -1,9 +1,8 @@
-import { stat } from "node:fs/promises";
 import type { ServerConfig } from "../config/config.ts";
 import type { PostgresBinary } from "../postgres/binaries.ts";
 import { pgDumpFor } from "../postgres/binaries.ts";
 import type { Endpoint } from "../postgres/connection.ts";
-import { connect, endpointOf, hostOf } from "../postgres/connection.ts";
+import { connect, endpointOf } from "../postgres/connection.ts";
 import { dumpDatabase } from "../postgres/dump.ts";
 import { databaseBytes, inspectServer } from "../postgres/inspect.ts";
 import type { BufferPool } from "../stream/buffer-pool.ts";
@@ -28,7 +27,7 @@ export async function prepareDump(
   database: string,
 ): Promise<DumpSource> {
   const endpoint = endpointOf(server, database);
-  const facts = await factsOf(context, endpoint, database);
+  const facts = await factsOf(endpoint, database);
   const binary = await pgDumpFor(facts.major, server.bin_dir);
   let stderrTail = "";
   return {
@@ -50,35 +49,9 @@ function dumpOptions({ config }: JobContext, endpoint: Endpoint, binary: Postgre
   return { ...config.dump, endpoint, binary, tempDir: config.temp_dir };
 }
 
-async function factsOf(context: JobContext, endpoint: Endpoint, database: string) {
+async function factsOf(endpoint: Endpoint, database: string) {
   await using connection = await connect(endpoint);
   const facts = await inspectServer(connection);
-  await warnOfSharedDevice(context, endpoint, facts.dataDirectory);
   const bytes = (await databaseBytes(connection, database)) ?? 0;
   return { version: facts.version, major: facts.major, bytes };
-}
-
-/** A full disk under PGDATA stops PostgreSQL, and a lost one takes the database and its backups together. */
-async function warnOfSharedDevice(
-  { config, log }: JobContext,
-  endpoint: Endpoint,
-  dataDirectory: string | undefined,
-): Promise<void> {
-  const host = hostOf(endpoint);
-  const isLocal = host.startsWith("/") || host === "localhost" || host === "127.0.0.1" || host === "::1";
-  const dataDevice = isLocal && dataDirectory !== undefined ? await deviceOf(dataDirectory) : undefined;
-  if (dataDevice === undefined) return;
-  for (const storage of config.storage) {
-    if (storage.type !== "local" || (await deviceOf(storage.path)) !== dataDevice) continue;
-    log.warning("a local storage is on the same device as the server's data directory", {
-      storage: storage.name,
-      path: storage.path,
-      server: endpoint.label,
-    });
-  }
-}
-
-/** Undefined when it cannot be seen. */
-async function deviceOf(path: string): Promise<number | undefined> {
-  return (await stat(path).catch(() => undefined))?.dev;
 }

@@ -177,6 +177,13 @@ test("away from a terminal progress and warnings are in the log, on stderr, with
   for (const line of lines) expect(JSON.parse(line.replace(/^<\d>/, ""))).toHaveProperty("message");
 });
 
+test("a storage on the disk of the server is warned about once a run, not once a database", async () => {
+  await installation.configure({ databases: [database, `odd*${ODD_END}`] });
+  const { stderr } = await installation.ok("backup", "--json");
+  const warned = [...stderr.matchAll(/ warning a local storage is on the same device [^\n]*storage=(\w+) /g)];
+  expect(warned.map(([, storage]) => storage)).toEqual(["disk", "usb"]);
+});
+
 test("a reader of a dump that leaves early is told of in one line, without a stack trace", async () => {
   const [{ id }] = (await installation.ok("list", "--json")).json.backups;
   const child = installation.start("restore", id, "--output", "-");

@@ -9,7 +9,7 @@ import { leaseName } from "./lease-name.ts";
 import { shortId } from "./object-key.ts";
 import { maxPartsOf, partBytesFor } from "./part-size.ts";
 import { ProgressMeter } from "./progress.ts";
-import { reconcile, removeIntended } from "./reconcile.ts";
+import { reconcile, removeIntended, statusOf } from "./reconcile.ts";
 import type { StoredBackup } from "./store-copies.ts";
 import { fillCopy, settingsOf } from "./store-copies.ts";
 import { settle } from "./verify.ts";
@@ -71,7 +71,8 @@ async function repairBackup(
   const copies = await catalog.copies(backup.id);
   if (!copies.some(({ state }) => ONCE_GOOD.includes(state))) return;
   const wanting = storagesWanting(context, backup, copies);
-  if (wanting.length === 0) return;
+  // A repair that was killed may have filled the last copy and not said so in the backup's status.
+  if (wanting.length === 0 && backup.status === statusOf(copies)) return;
   const name = leaseName(backup.server, backup.database);
   try {
     await using lease = await holdLease(

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { rmSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { hostname } from "node:os";
@@ -15,6 +15,8 @@ import { freePort, rgw, type S3Lab } from "../lab/s3.ts";
 /** What pg_dump has sent when the test stops it: enough for an upload to be under way. */
 const MIDDLE_BYTES = 20 * MIB;
 
+setDefaultTimeout(60_000);
+
 let postgres: LabPostgres;
 let r2: S3Lab;
 
@@ -24,7 +26,7 @@ beforeAll(async () => {
   const sql = connectTo(postgres.address, "bulk");
   await fillBulk(sql, 40);
   await sql.end();
-}, 60_000);
+});
 afterAll(() => postgres[Symbol.asyncDispose]());
 
 async function administer(...statements: string[]): Promise<void> {

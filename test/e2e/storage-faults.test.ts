@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { MIB } from "../../src/base/limits.ts";
@@ -13,6 +13,8 @@ import { rgw, type S3Lab, type StartedRgw, startRgw, swift } from "../lab/s3.ts"
 /** Larger than what fits between pg_dump and a storage that takes nothing. */
 const DUMP_MIB = 128;
 const MIDDLE_BYTES = 20 * MIB;
+
+setDefaultTimeout(60_000);
 
 let postgres: LabPostgres;
 let r2: S3Lab;
@@ -29,7 +31,7 @@ beforeAll(async () => {
   const sql = connectTo(postgres.address, "bulk");
   await fillBulk(sql, DUMP_MIB);
   await sql.end();
-}, 60_000);
+});
 afterAll(async () => {
   await postgres[Symbol.asyncDispose]();
   await own[Symbol.asyncDispose]();
@@ -115,7 +117,7 @@ describe("an outage of one storage", () => {
       { name: "b2", lab: b2, bucket: b2Bucket },
     ];
     expect(await leftovers(installation, places)).toEqual([]);
-  }, 60_000);
+  });
 
   test("in the middle: its upload is undone by the next run, which fills it", async () => {
     await using proxy = await startFaultProxy(portOf(own));
@@ -142,7 +144,7 @@ describe("an outage of one storage", () => {
     await installation.ok("repair");
     await listedAs(installation, "VERIFIED", "disk:CONFIRMED r2:CONFIRMED");
     expect(await leftovers(installation, places)).toEqual([]);
-  }, 60_000);
+  });
 
   test("a cut of the connection is tried again within the run", async () => {
     await using proxy = await startFaultProxy(portOf(r2));
@@ -159,7 +161,7 @@ describe("an outage of one storage", () => {
     expect(await leftovers(installation, [directory(installation), { name: "r2", lab: r2, bucket }])).toEqual(
       [],
     );
-  }, 60_000);
+  });
 });
 
 describe("a full disk", () => {
@@ -191,7 +193,6 @@ describe("a full disk", () => {
       const places = ["disk", "full", "reserved"].map((name) => directory(installation, name));
       expect(await leftovers(installation, places)).toEqual([]);
     },
-    60_000,
   );
 
   async function mountTmpfs(path: string, mib: number): Promise<AsyncDisposable> {
@@ -239,36 +240,32 @@ describe("a storage that holds the dump back", () => {
     await installation.ok("repair");
     await expectGoodCopies(installation, ["disk", "r2"]);
     expect(await leftovers(installation, places)).toEqual([]);
-  }, 60_000);
+  });
 
   test.each([
     ["is slower than its min_rate", { min_rate: "8MiB/s" }, "", "less than its min_rate"],
     ["would take longer than max_duration", {}, '[dump]\nmax_duration = "3s"', "dump.max_duration"],
-  ])(
-    "and %s is dropped, then filled by copying in the same run",
-    async (_, settings, more, why) => {
-      await using proxy = await startFaultProxy(portOf(r2));
-      const bucket = await r2.makeBucket();
-      await using installation = await install({
-        storages: (dir) => [localStorage("disk", dir), s3Storage("r2", through(r2, proxy), bucket, settings)],
-        more: `[compression]\nalgorithm = "none"\n${more}`,
-      });
-      proxy.throttle(4 * MIB);
-      const running = await backup(installation);
-      await running.says("a storage was dropped");
-      proxy.pass();
-      const { exitCode, stderr, json } = await running.ended;
-      expect(stderr).toContain(why);
-      expect(exitCode).toBe(0);
-      expect(statesOf(json.backups[0].copies)).toBe("disk:CONFIRMED r2:CONFIRMED");
-      await listedAs(installation, "VERIFIED", "disk:CONFIRMED r2:CONFIRMED");
-      await expectGoodCopies(installation, ["disk", "r2"]);
-      expect(
-        await leftovers(installation, [directory(installation), { name: "r2", lab: r2, bucket }]),
-      ).toEqual([]);
-    },
-    60_000,
-  );
+  ])("and %s is dropped, then filled by copying in the same run", async (_, settings, more, why) => {
+    await using proxy = await startFaultProxy(portOf(r2));
+    const bucket = await r2.makeBucket();
+    await using installation = await install({
+      storages: (dir) => [localStorage("disk", dir), s3Storage("r2", through(r2, proxy), bucket, settings)],
+      more: `[compression]\nalgorithm = "none"\n${more}`,
+    });
+    proxy.throttle(4 * MIB);
+    const running = await backup(installation);
+    await running.says("a storage was dropped");
+    proxy.pass();
+    const { exitCode, stderr, json } = await running.ended;
+    expect(stderr).toContain(why);
+    expect(exitCode).toBe(0);
+    expect(statesOf(json.backups[0].copies)).toBe("disk:CONFIRMED r2:CONFIRMED");
+    await listedAs(installation, "VERIFIED", "disk:CONFIRMED r2:CONFIRMED");
+    await expectGoodCopies(installation, ["disk", "r2"]);
+    expect(await leftovers(installation, [directory(installation), { name: "r2", lab: r2, bucket }])).toEqual(
+      [],
+    );
+  });
 });
 
 test("without any storage left the backup has failed, and pg_dump is ended early", async () => {
@@ -308,7 +305,7 @@ test("without any storage left the backup has failed, and pg_dump is ended early
   expect((await installation.run("restore", id, "--target", "main/never", "--create")).exitCode).toBe(2);
   expect(await leftovers(installation, places)).toEqual([]);
   for (const place of places) expect(await keysIn(place)).toEqual([]);
-}, 60_000);
+});
 
 test("a stalled storage does not grow memory", async () => {
   const admin = connectTo(postgres.address, "postgres");

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { ListMultipartUploadsCommand, ListObjectsV2Command } from "@aws-sdk/client-s3";
 import { systemClock } from "../../src/base/clock.ts";
 import type { Catalog } from "../../src/catalog/catalog.ts";
+import { isAlive } from "../../src/catalog/lease.ts";
 import { openCatalog } from "../../src/catalog/open.ts";
 import type { Installation } from "./installation.ts";
 import type { S3Lab } from "./s3.ts";
@@ -43,7 +44,8 @@ export async function withCatalog<T>(
 /**
  * What no run may leave behind, whatever happened to it: open uploads, temporary files, an object without
  * its manifest or a manifest without its object, objects that no record confirms, confirmed copies that are
- * not there, records that are still open, leases. `foreign` keys are not pg321's and must all be there.
+ * not there, records that are still open, leases of live runs. `foreign` keys are not pg321's: their objects must all be
+ * there, and an upload of theirs may be open.
  */
 export async function leftovers(
   installation: Installation,
@@ -56,7 +58,7 @@ export async function leftovers(
     for (const name of await readdir(temporary)) found.push(`temporary ${name}`);
   }
   const confirmed = await withCatalog(installation, async (catalog) => {
-    for (const { name } of await catalog.leases()) found.push(`lease ${name}`);
+    for (const lease of await catalog.leases()) if (isAlive(lease)) found.push(`lease ${lease.name}`);
     for (const run of await catalog.runs({ outcome: "RUNNING" })) found.push(`open run: ${run.job}`);
     const backups = await catalog.backups({});
     for (const { id, status } of backups) if (status === "RUNNING") found.push(`open backup ${id}`);
@@ -65,7 +67,8 @@ export async function leftovers(
     return copies.filter(({ state }) => state === "CONFIRMED");
   });
   for (const place of places) {
-    for (const key of await uploadsIn(place)) found.push(`${place.name}: upload ${key}`);
+    for (const key of (await uploadsIn(place)).filter((one) => !foreign.includes(one)))
+      found.push(`${place.name}: upload ${key}`);
     const keys = await keysIn(place);
     const recorded = confirmed.filter(({ storage }) => storage === place.name);
     const expected = recorded.flatMap(({ object_key }) => [object_key, `${object_key}.json`]).concat(foreign);

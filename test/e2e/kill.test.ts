@@ -1,0 +1,348 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdir, writeFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import { dirname, join } from "node:path";
+import { CreateMultipartUploadCommand, PutObjectCommand } from "@aws-sdk/client-s3";
+import { systemClock } from "../../src/base/clock.ts";
+import { fillBulk } from "../lab/bulk-database.ts";
+import { type HttpProxy, type ProxiedRequest, startHttpProxy } from "../lab/http-proxy.ts";
+import { Installation, localStorage, s3Storage } from "../lab/installation.ts";
+import { copyStates, keysIn, leftovers, type Place, uploadsIn, withCatalog } from "../lab/leftovers.ts";
+import { connectTo, type LabPostgres, startPostgres } from "../lab/postgres.ts";
+import { eventually, pgDumpOf, type Running, startedWith, watched } from "../lab/running.ts";
+import { rgw, type S3Lab, swift } from "../lab/s3.ts";
+
+setDefaultTimeout(120_000);
+
+let postgres: LabPostgres;
+let r2: S3Lab;
+let b2: S3Lab;
+
+beforeAll(async () => {
+  [postgres, r2, b2] = [await startPostgres(), await rgw(), await swift()];
+  const admin = connectTo(postgres.address, "postgres");
+  for (const [name, mib] of [
+    ["bulk", 64],
+    ["small", 30],
+  ] as const) {
+    await admin.unsafe(`create database ${name}`);
+    const sql = connectTo(postgres.address, name);
+    await fillBulk(sql, mib);
+    await sql.end();
+  }
+  await admin.end();
+});
+afterAll(() => postgres[Symbol.asyncDispose]());
+
+/** Not pg321's, although they stand among its objects and some look like them. */
+const FOREIGN = [
+  "main/bulk/.pg321-0123456789abcdef.tmp",
+  "main/bulk/backup_bulk_20200101_000000_deadbeef.dump.enc",
+  "main/bulk/notes.txt",
+  "other.json",
+];
+
+interface Fixture extends AsyncDisposable {
+  installation: Installation;
+  proxy: HttpProxy;
+  disk: Place;
+  bucket: Place;
+}
+
+async function install(order: "disk first" | "bucket first" = "disk first"): Promise<Fixture> {
+  const proxy = startHttpProxy(r2.endpoint);
+  const bucket = await r2.makeBucket();
+  const installation = await Installation.make({
+    postgres: postgres.address,
+    databases: ["bulk"],
+    storages: (dir) => {
+      const both = [
+        localStorage("disk", dir),
+        s3Storage("r2", { ...r2, endpoint: proxy.endpoint }, bucket, { max_parallel_parts: 2 }),
+      ];
+      return order === "disk first" ? both : both.toReversed();
+    },
+    more: '[compression]\nalgorithm = "none"',
+  });
+  const directory = join(installation.directory, "disk");
+  for (const key of FOREIGN) {
+    await mkdir(dirname(join(directory, key)), { recursive: true });
+    await writeFile(join(directory, key), "foreign");
+    const object = { Bucket: bucket, Key: `pg321/${key}` };
+    await r2.client.send(new PutObjectCommand({ ...object, Body: "foreign" }));
+    await r2.client.send(new CreateMultipartUploadCommand(object));
+  }
+  return {
+    installation,
+    proxy,
+    disk: { name: "disk", directory },
+    bucket: { name: "r2", lab: r2, bucket },
+    async [Symbol.asyncDispose]() {
+      await installation[Symbol.asyncDispose]();
+      await proxy[Symbol.asyncDispose]();
+    },
+  };
+}
+
+type Hold = (request: ProxiedRequest) => boolean;
+
+/** Holds the first such request back for ever, before it reaches the server or after it was answered there. */
+function holdAt(proxy: HttpProxy, when: "before" | "after", isIt: Hold): () => boolean {
+  let isHeld = false;
+  proxy.answer = async (request) => {
+    if (isHeld || !isIt(request)) return request.forward();
+    if (when === "after") await request.forward();
+    isHeld = true;
+    return new Promise(() => {});
+  };
+  return () => isHeld;
+}
+
+const pathOf = ({ target }: ProxiedRequest) => target.split("?")[0] ?? "";
+const queryOf = ({ target }: ProxiedRequest) => new URLSearchParams(target.split("?")[1]);
+const isHead: Hold = (request) => request.method === "HEAD" && pathOf(request).includes("/backup_bulk_");
+const isBegin: Hold = (request) => request.method === "POST" && queryOf(request).has("uploads");
+const isThirdPart: Hold = (request) => queryOf(request).get("partNumber") === "3";
+const isCompletion: Hold = (request) => request.method === "POST" && queryOf(request).has("uploadId");
+const isManifest: Hold = (request) => request.method === "PUT" && pathOf(request).endsWith(".json");
+
+/** SIGKILL; resolves when it is gone, and the pg_dump that it had started. */
+async function killed(running: Running): Promise<void> {
+  const pgDump = pgDumpOf(running.pid);
+  running.kill("SIGKILL");
+  expect((await running.ended).exitCode).toBe(137);
+  if (pgDump !== undefined) await eventually(() => startedWith(pgDump).cmdline === "");
+}
+
+async function only(installation: Installation) {
+  const { backups } = (await installation.ok("list", "--json")).json;
+  expect(backups).toHaveLength(1);
+  return backups[0];
+}
+
+async function statusOf(installation: Installation, id: string): Promise<string> {
+  return (await installation.ok("show", id, "--json")).json.status;
+}
+
+async function expectNoRestore(installation: Installation, id: string): Promise<void> {
+  const { exitCode, stderr } = await installation.run("restore", id, "--target", "main/never", "--create");
+  expect(exitCode).toBe(2);
+  expect(stderr).toContain("error: backup ");
+  expect(
+    (await installation.run("restore", "latest", "--database", "bulk", "--target", "main/never", "--create"))
+      .exitCode,
+  ).toBe(2);
+}
+
+describe("kill -9 of a backup", () => {
+  test.each<[string, Parameters<typeof install>[0], "before" | "after", Hold, string, string]>([
+    ["after the intents", "disk first", "before", isHead, "INTERRUPTED", "disk:FAILED r2:FAILED"],
+    [
+      "before the upload's id is known",
+      "disk first",
+      "after",
+      isBegin,
+      "INTERRUPTED",
+      "disk:FAILED r2:FAILED",
+    ],
+    [
+      "in the middle of the upload",
+      "disk first",
+      "before",
+      isThirdPart,
+      "INTERRUPTED",
+      "disk:FAILED r2:FAILED",
+    ],
+    [
+      "before the upload is completed",
+      "disk first",
+      "before",
+      isCompletion,
+      "INTERRUPTED",
+      "disk:FAILED r2:FAILED",
+    ],
+    [
+      "when it is completed, unknown to us",
+      "disk first",
+      "after",
+      isCompletion,
+      "INTERRUPTED",
+      "disk:FAILED r2:FAILED",
+    ],
+    [
+      "before the first manifest",
+      "bucket first",
+      "before",
+      isManifest,
+      "INTERRUPTED",
+      "disk:FAILED r2:FAILED",
+    ],
+    [
+      "when the first manifest is stored, unrecorded",
+      "bucket first",
+      "after",
+      isManifest,
+      "PARTIAL",
+      "disk:FAILED r2:CONFIRMED",
+    ],
+    [
+      "after the manifest of one storage",
+      "disk first",
+      "before",
+      isManifest,
+      "PARTIAL",
+      "disk:CONFIRMED r2:FAILED",
+    ],
+    [
+      "before the catalog's final update",
+      "disk first",
+      "after",
+      isManifest,
+      "VERIFIED",
+      "disk:CONFIRMED r2:CONFIRMED",
+    ],
+  ])("%s", async (_, order, when, isIt, status, copies) => {
+    await using fixture = await install(order);
+    const { installation, proxy, disk, bucket } = fixture;
+    const isHeld = holdAt(proxy, when, isIt);
+    const running = watched(installation.start("backup"));
+    await running.until(
+      "the request is held",
+      async () => isHeld() && (await keysIn(disk)).length > FOREIGN.length,
+    );
+    const { id, ...told } = await only(installation);
+    expect(told).toMatchObject({ status: "RUNNING", running_on: hostname() });
+    expect((await installation.ok("list")).stdout).toMatch(
+      new RegExp(`^${id.slice(0, 8)} .*main/bulk .* [0-9.]+ m?s .*RUNNING on ${hostname()}`, "m"),
+    );
+    await expectNoRestore(installation, id);
+
+    await killed(running);
+    expect(await only(installation)).toMatchObject({ id, status: "INTERRUPTED", running_on: null });
+    await expectNoRestore(installation, id);
+
+    // The next run settles it.
+    proxy.answer = (request) => request.forward();
+    await installation.ok("backup");
+    expect(await copyStates(installation, id)).toBe(copies);
+    expect(await statusOf(installation, id)).toBe(status);
+    expect(await leftovers(installation, [disk, bucket], FOREIGN)).toEqual([]);
+    expect((await uploadsIn(bucket)).sort()).toEqual(FOREIGN);
+    const runs = await withCatalog(installation, (catalog) => catalog.runs({ job: "backup" }));
+    expect(runs.map(({ outcome }) => outcome).sort()).toEqual(["INTERRUPTED", "OK"]);
+
+    await installation.ok("repair");
+    expect(await statusOf(installation, id)).toBe(status === "PARTIAL" ? "VERIFIED" : status);
+    expect(await leftovers(installation, [disk, bucket], FOREIGN)).toEqual([]);
+    const { copies: verdicts } = (await installation.ok("verify", "--json")).json;
+    expect(verdicts).toHaveLength(status === "INTERRUPTED" ? 2 : 4);
+  });
+
+  test("at random moments, again and again", async () => {
+    const [bucket, b2Bucket] = [await r2.makeBucket(), await b2.makeBucket()];
+    await using installation = await Installation.make({
+      postgres: postgres.address,
+      databases: ["small"],
+      storages: (dir) => [
+        localStorage("disk", dir),
+        s3Storage("r2", r2, bucket),
+        s3Storage("b2", b2, b2Bucket),
+      ],
+    });
+    const places: Place[] = [
+      { name: "disk", directory: join(installation.directory, "disk") },
+      { name: "r2", lab: r2, bucket },
+      { name: "b2", lab: b2, bucket: b2Bucket },
+    ];
+    const startedAtMs = systemClock.monotonicMs();
+    await installation.ok("backup");
+    const wholeMs = systemClock.monotonicMs() - startedAtMs;
+    for (let round = 0; round < 8; round++) {
+      const running = watched(installation.start("backup"));
+      const delayMs = Math.random() * wholeMs;
+      await systemClock.sleep(delayMs);
+      running.kill("SIGKILL");
+      await running.ended;
+      const settling = watched(installation.start("repair"));
+      await systemClock.sleep(Math.random() * delayMs);
+      settling.kill("SIGKILL");
+      await settling.ended;
+      await installation.ok("repair");
+      const statuses = (await installation.ok("list", "--json")).json.backups.map(
+        (backup: { status: string }) => backup.status,
+      );
+      const wrong = statuses.filter((status: string) => status !== "VERIFIED" && status !== "INTERRUPTED");
+      const left = await leftovers(installation, places);
+      expect({ delayMs, wrong, left }).toEqual({ delayMs, wrong: [], left: [] });
+    }
+    await installation.ok("verify");
+  });
+});
+
+test("what one run settles no other run touches meanwhile", async () => {
+  await using fixture = await install();
+  const { installation, proxy, disk, bucket } = fixture;
+  proxy.answer = async () => new Response(null, { status: 403 });
+  expect((await installation.run("backup")).exitCode).toBe(3);
+  const { id } = await only(installation);
+  expect(await copyStates(installation, id)).toBe("disk:CONFIRMED r2:INTENDED");
+
+  const release = Promise.withResolvers<void>();
+  let isHeld = false;
+  proxy.answer = async (request) => {
+    if (!isHeld) {
+      isHeld = true;
+      await release.promise;
+    }
+    return request.forward();
+  };
+  const settling = watched(installation.start("backup"));
+  await settling.until("it looks for what was left", () => isHeld);
+  // It would fill the copy that the other one is about to remove.
+  expect((await installation.ok("repair", "--json")).json.copies).toEqual([]);
+  release.resolve();
+  expect((await settling.ended).exitCode).toBe(0);
+  expect(await copyStates(installation, id)).toBe("disk:CONFIRMED r2:FAILED");
+  await installation.ok("repair");
+  expect(await copyStates(installation, id)).toBe("disk:CONFIRMED r2:CONFIRMED");
+  expect(await leftovers(installation, [disk, bucket], FOREIGN)).toEqual([]);
+});
+
+describe("kill -9 of a repair", () => {
+  test.each<[string, "before" | "after", Hold]>([
+    ["in the middle of the upload", "before", isThirdPart],
+    ["before the manifest", "before", isManifest],
+    ["when the manifest is stored, unrecorded", "after", isManifest],
+  ])("%s: the next one completes it", async (_, when, isIt) => {
+    await using fixture = await install();
+    const { installation, proxy, disk, bucket } = fixture;
+    proxy.answer = async () => new Response(null, { status: 403 });
+    expect((await installation.run("backup")).exitCode).toBe(3);
+    const { id } = await only(installation);
+
+    const isHeld = holdAt(proxy, when, isIt);
+    const running = watched(installation.start("repair"));
+    await running.until("the request is held", isHeld);
+    await killed(running);
+    expect(await copyStates(installation, id)).toBe("disk:CONFIRMED r2:INTENDED");
+    expect(await statusOf(installation, id)).toBe("PARTIAL");
+
+    proxy.answer = (request) => request.forward();
+    await installation.ok("repair");
+    expect(await copyStates(installation, id)).toBe("disk:CONFIRMED r2:CONFIRMED");
+    expect(await statusOf(installation, id)).toBe("VERIFIED");
+    expect(await leftovers(installation, [disk, bucket], FOREIGN)).toEqual([]);
+    expect((await installation.ok("verify", "--json")).json.copies).toHaveLength(2);
+  });
+
+  test("between the last copy and the backup's status: the next one sets it", async () => {
+    await using fixture = await install();
+    const { installation } = fixture;
+    await installation.ok("backup");
+    const { id } = await only(installation);
+    // Nothing goes over the network in between that could be held: this is what the catalog then says.
+    await withCatalog(installation, (catalog) => catalog.updateBackup(id, { status: "PARTIAL" }));
+    await installation.ok("repair");
+    expect(await statusOf(installation, id)).toBe("VERIFIED");
+  });
+});

@@ -1,4 +1,4 @@
-import { chmod, mkdir, readdir, rm } from "node:fs/promises";
+import { mkdir, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import { isAlive } from "../catalog/lease.ts";
@@ -8,17 +8,17 @@ const OWN_NAME = /^pg321-(?:spool|libpq)-(\d+)-[A-Za-z0-9]{6}$/;
 
 /**
  * Makes the directory for temporary files, 0700, and removes what killed processes left there: passwords
- * and dumps must not stay. Throws code `storage`.
+ * and dumps must not stay. One that is there keeps its mode, since it may be anybody's: what is made in it
+ * is private by itself. Throws code `storage`.
  */
 export async function prepareTempDir(path: string): Promise<void> {
   try {
     await mkdir(path, { recursive: true, mode: 0o700 });
-    await chmod(path, 0o700);
     for (const entry of await readdir(path, { withFileTypes: true })) {
       const pid = OWN_NAME.exec(entry.name)?.[1];
-      if (!entry.isDirectory() || pid === undefined || isAlive({ pid: Number(pid), pid_start: null }))
-        continue;
-      await rm(join(path, entry.name), { recursive: true, force: true });
+      const directory = join(path, entry.name);
+      if (!entry.isDirectory() || pid === undefined || (await isInUse(directory, Number(pid)))) continue;
+      await rm(directory, { recursive: true, force: true });
     }
   } catch (cause) {
     throw new Pg321Error("storage", `temp_dir ${path}: ${messageOf(cause)}`, {
@@ -26,4 +26,10 @@ export async function prepareTempDir(path: string): Promise<void> {
       cause,
     });
   }
+}
+
+/** In a container every run has the same pid: what is older than this process is not its own. */
+async function isInUse(directory: string, pid: number): Promise<boolean> {
+  if (pid === process.pid) return (await stat(directory)).mtimeMs >= performance.timeOrigin;
+  return isAlive({ pid, pid_start: null });
 }

@@ -70,6 +70,8 @@ export interface RunRecord {
   outcome: RunOutcome;
   host: string;
   pid: number;
+  /** As in `LeaseHolder`. */
+  pid_start: number | null;
   started_at: string;
   finished_at: string | null;
   /** What the job counted, as JSON; null while it runs. */

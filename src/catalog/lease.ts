@@ -84,7 +84,7 @@ export function isAlive({ pid, pid_start }: Pick<LeaseHolder, "pid" | "pid_start
 }
 
 /** Field 22 of `/proc/PID/stat`, in clock ticks since boot; null when there is no such process. */
-function processStart(pid: number): number | null {
+export function processStart(pid: number): number | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
     // The second field, the command's name in parentheses, may itself hold spaces and parentheses.

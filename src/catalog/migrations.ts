@@ -99,6 +99,7 @@ export const MIGRATIONS: readonly string[] = [
 
   PRAGMA application_id = ${APPLICATION_ID};
   `,
+  "ALTER TABLE runs ADD COLUMN pid_start INTEGER",
 ];
 
 /**

@@ -62,6 +62,7 @@ export const RUNS: Table<RunRecord> = {
     outcome: true,
     host: true,
     pid: true,
+    pid_start: true,
     started_at: true,
     finished_at: true,
     statistics: true,

@@ -3,6 +3,7 @@ import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Catalog, Job, RunOutcome, RunRecord } from "../catalog/catalog.ts";
+import { processStart } from "../catalog/lease.ts";
 import { openCatalog } from "../catalog/open.ts";
 import type { Config } from "../config/config.ts";
 import { openStorage } from "../storage/registry.ts";
@@ -82,6 +83,7 @@ export async function recordRun<S extends Record<string, unknown>>(
     outcome: "RUNNING",
     host: context.host,
     pid: context.pid,
+    pid_start: processStart(context.pid),
     started_at: clock.now().toISOString(),
     finished_at: null,
     statistics: null,

@@ -167,7 +167,7 @@ function factsOf(manifest: Manifest, text: string): Partial<BackupRecord> {
 
 async function closeRuns({ catalog, clock, host }: JobContext): Promise<void> {
   for (const run of await catalog.runs({ outcome: "RUNNING" })) {
-    if (run.host !== host || isAlive({ pid: run.pid, pid_start: null })) continue;
+    if (run.host !== host || isAlive(run)) continue;
     await catalog.updateRun(run.id, {
       outcome: "INTERRUPTED",
       finished_at: clock.now().toISOString(),

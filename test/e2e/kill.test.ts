@@ -11,6 +11,7 @@ import { copyStates, keysIn, leftovers, type Place, uploadsIn, withCatalog } fro
 import { connectTo, type LabPostgres, startPostgres } from "../lab/postgres.ts";
 import { eventually, pgDumpOf, type Running, startedWith, watched } from "../lab/running.ts";
 import { rgw, type S3Lab, swift } from "../lab/s3.ts";
+import { runRecord } from "../suites/catalog-records.ts";
 
 setDefaultTimeout(120_000);
 
@@ -277,6 +278,17 @@ describe("kill -9 of a backup", () => {
     }
     await installation.ok("verify");
   });
+});
+
+test("a run is closed although another process has its pid now", async () => {
+  await using fixture = await install();
+  const { installation } = fixture;
+  // As in a container, where every start of pg321 gets the same pid.
+  const run = runRecord({ host: hostname(), pid: process.pid, pid_start: 1 });
+  await withCatalog(installation, (catalog) => catalog.insertRun(run));
+  await installation.ok("repair");
+  const runs = await withCatalog(installation, (catalog) => catalog.runs({}));
+  expect(runs.find(({ id }) => id === run.id)).toMatchObject({ outcome: "INTERRUPTED" });
 });
 
 test("what one run settles no other run touches meanwhile", async () => {

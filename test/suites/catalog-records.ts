@@ -49,6 +49,7 @@ export function runRecord(change: Partial<RunRecord>): RunRecord {
     outcome: "RUNNING",
     host: "here",
     pid: 42,
+    pid_start: 1234,
     started_at: "2026-01-01T00:00:00.000Z",
     finished_at: null,
     statistics: null,

@@ -141,9 +141,11 @@ async function* readSegments(
   const failedAt = new Map<Storage, number>();
   const queue = [...storages];
   let segment = 0;
-  // A copy that failed is tried again once another has helped over the place where it did: two copies may be
-  // damaged, each somewhere else. It ends when no copy gives the same segment.
+  // A copy that failed is tried again where another has helped over the place: two copies may be damaged, each
+  // somewhere else. One that was cut off is tried again too, even alone, as long as it gives something each
+  // time. It ends when no copy gives the next segment.
   for (let storage = queue.shift(); storage && failedAt.get(storage) !== segment; storage = queue.shift()) {
+    const firstSegment = segment;
     const read = new PendingBytes(
       storage.get(backup.object_key, { start: segmentOffset(opener, segment) }, signal),
     );
@@ -159,10 +161,11 @@ async function* readSegments(
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof HashMismatch) throw error.reason;
-      failedAt.set(storage, segment);
+      if (segment > firstSegment && isCutOff(error)) failedAt.delete(storage);
+      else failedAt.set(storage, segment);
       queue.push(storage);
       failures.add(storage, error);
-      log.warning("a copy failed while it was read; going on with the next", {
+      log.warning("a copy failed while it was read; going on from where it did", {
         storage: storage.name,
         backup_id: backup.id,
         segment,
@@ -171,6 +174,10 @@ async function* readSegments(
     }
   }
   return { segments: segment, isWhole: false };
+}
+
+function isCutOff(error: unknown): boolean {
+  return error instanceof Pg321Error && error.code === "storage" && error.retryable;
 }
 
 /** Every segment was good, and still the object is not the recorded one: no other copy can mend that. */

@@ -1,10 +1,13 @@
 import { afterAll, beforeAll, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { GetObjectCommand, ListObjectsV2Command, PutObjectCommand } from "@aws-sdk/client-s3";
 import { compareDatabases } from "../lab/compare-databases.ts";
 import type { FaultProxy } from "../lab/fault-proxy.ts";
 import { startFaultProxy } from "../lab/fault-proxy.ts";
 import { Installation, localStorage, s3Storage } from "../lab/installation.ts";
-import { LocalCopies } from "../lab/local-copies.ts";
+import { flippedInTheMiddle, LocalCopies } from "../lab/local-copies.ts";
 import { fillNoiseDatabase } from "../lab/noise-database.ts";
+import type { S3Lab } from "../lab/s3.ts";
 import { rgw } from "../lab/s3.ts";
 import { usePostgres } from "../lab/use-postgres.ts";
 
@@ -12,6 +15,8 @@ setDefaultTimeout(120_000);
 const postgres = usePostgres();
 let installation: Installation;
 let proxy: FaultProxy;
+let lab: S3Lab;
+let bucket: string;
 let source: string;
 let backupId: string;
 
@@ -19,8 +24,8 @@ let backupId: string;
 beforeAll(async () => {
   source = await postgres.createDatabase();
   await fillNoiseDatabase(postgres.connect(source), 24);
-  const lab = await rgw();
-  const bucket = await lab.makeBucket();
+  lab = await rgw();
+  bucket = await lab.makeBucket();
   proxy = await startFaultProxy(Number(new URL(lab.endpoint).port));
   const address = { ...lab, endpoint: `http://127.0.0.1:${proxy.port}` };
   installation = await Installation.make({
@@ -62,11 +67,49 @@ test.each([
   expect(differences).toEqual([]);
 });
 
+test("with --from the same storage goes on when it is back", async () => {
+  proxy.cutAnswersOnceAfter(15 * MIB);
+  const { exitCode, stderr, name } = await restore("--from", "r2");
+  expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
+  expect(stderr).toMatch(/warning a copy failed while it was read.*storage=r2/);
+  const { differences } = await compareDatabases(postgres.connect(source), postgres.connect(name));
+  expect(differences).toEqual([]);
+});
+
 test("with --from there is no other: exit 13, and what to do with the remains", async () => {
   proxy.cutAnswersAfter(15 * MIB);
   const { exitCode, stderr, name } = await restore("--from", "r2");
   expect({ exitCode, stderr }).toMatchObject({ exitCode: 13 });
   expect(stderr).toMatch(new RegExp(`hint: .*database "${name}" holds what was restored until then`));
+});
+
+test("verify marks nothing of a storage that is cut off: exit 13", async () => {
+  for (const fault of [() => proxy.cutAnswersAfter(1), () => proxy.cutAnswersAfter(5 * MIB)]) {
+    proxy.pass();
+    fault();
+    const { exitCode, json } = await installation.run("verify", "--json");
+    const verdicts = json.copies.map(({ verdict }: { verdict: string }) => verdict).sort();
+    expect({ exitCode, verdicts }).toEqual({ exitCode: 13, verdicts: ["good", "unreachable"] });
+  }
+  proxy.pass();
+  const { json } = await installation.ok("show", backupId, "--json");
+  expect(json.status).toBe("VERIFIED");
+});
+
+test("an object that was replaced in the bucket is found, and repaired from the directory", async () => {
+  const { Contents = [] } = await lab.client.send(new ListObjectsV2Command({ Bucket: bucket }));
+  const Key = Contents.find((one) => one.Key?.endsWith(".enc"))?.Key;
+  const whole = readFileSync(new LocalCopies(installation, backupId).object("disk"));
+  const Body = flippedInTheMiddle(Buffer.from(whole));
+  await lab.client.send(new PutObjectCommand({ Bucket: bucket, Key, Body }));
+  const { exitCode, stderr } = await restore();
+  expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
+  expect(stderr).toMatch(/warning a copy failed while it was read.*storage=r2.*is damaged/);
+  expect((await installation.run("verify")).exitCode).toBe(14);
+  await installation.ok("repair");
+  await installation.ok("verify");
+  const object = await lab.client.send(new GetObjectCommand({ Bucket: bucket, Key }));
+  expect(whole.equals(Buffer.from((await object.Body?.transformToByteArray()) ?? []))).toBe(true);
 });
 
 test("repair does not take what was cut off for a copy", async () => {

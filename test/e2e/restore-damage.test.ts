@@ -98,7 +98,7 @@ describe("both copies are damaged", () => {
     copies.damage("b", (bytes) => flipped(40)(flippedInTheMiddle(bytes)));
     const { exitCode, stderr, name } = await restore();
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
-    expect(stderr.match(/going on with the next/g)).toHaveLength(3);
+    expect(stderr.match(/going on from where it did/g)).toHaveLength(3);
     await expectEqual(name);
   });
 
@@ -149,6 +149,28 @@ describe("--from", () => {
       stderr: expect.stringMatching(/no storage is named "bb"\nhint: did you mean (a|b)\?/),
     });
   });
+});
+
+test.each(["RUNNING", "INTERRUPTED"])("what is %s cannot be restored: exit 2", async (status) => {
+  using catalog = new Database(join(installation.directory, "state/catalog.db"));
+  catalog.run("update backups set status = ?", [status]);
+  try {
+    const { exitCode, stderr } = await restore();
+    expect({ exitCode, stderr }).toMatchObject({ exitCode: 2 });
+    expect(stderr).toContain(`is ${status} and cannot be restored`);
+    const latest = await installation.run(
+      "restore",
+      "latest",
+      "-d",
+      source,
+      "-t",
+      "main/never_made",
+      "--create",
+    );
+    expect(latest.exitCode).toBe(2);
+  } finally {
+    catalog.run("update backups set status = 'VERIFIED'");
+  }
 });
 
 test("another hash in the catalog than that of what was read: exit 14 at the end", async () => {

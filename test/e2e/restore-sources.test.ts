@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { compareDatabases } from "../lab/compare-databases.ts";
@@ -147,6 +147,21 @@ describe("keys", () => {
     }
     const dump = join(directory, "out.dump");
     expect((await installation.run("restore", id, "--output", dump)).exitCode).toBe(12);
+  });
+
+  test("a host without the signing key restores what the identity file vouches for, and nothing else", async () => {
+    await using installation = await install();
+    const { id } = await backUp(installation);
+    rmSync(join(installation.directory, "signing.key"));
+    const [target, refused] = [restored(), restored()];
+    await installation.ok("restore", id, "-t", `main/${target}`, "--create");
+    await expectEqual(target);
+    const identity = readFileSync(installation.identityFile, "utf8");
+    writeFileSync(installation.identityFile, identity.replace(/^# signer: .*\n/m, ""));
+    const { exitCode, stderr } = await installation.run("restore", id, "-t", `main/${refused}`, "--create");
+    expect({ exitCode, stderr }).toMatchObject({ exitCode: 12 });
+    expect(stderr).toMatch(/is not a trusted signer\nhint: .*# signer: /);
+    expect(await databaseNames(postgres)).not.toContain(refused);
   });
 
   test("an identity under a passphrase takes it from a file; a wrong one opens nothing", async () => {

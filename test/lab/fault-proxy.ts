@@ -22,6 +22,8 @@ export interface FaultProxy extends AsyncDisposable {
   cutOnceAfter(bytes: number): void;
   /** Cuts every connection once that many more bytes have come down from the server, then refuses new ones. */
   cutAnswersAfter(bytes: number): void;
+  /** Cuts every connection once that many more bytes have come down from the server, then passes again. */
+  cutAnswersOnceAfter(bytes: number): void;
   /** `stall`, once that many more bytes have come down from the server. */
   stallAnswersAfter(bytes: number): void;
   /** Forwards that many bytes a second at most. */
@@ -86,6 +88,10 @@ class TcpFaultProxy implements FaultProxy {
 
   cutAnswersAfter(bytes: number): void {
     this.#enter({ name: "until", isUp: false, bytesLeft: bytes, next: "refuse" });
+  }
+
+  cutAnswersOnceAfter(bytes: number): void {
+    this.#enter({ name: "until", isUp: false, bytesLeft: bytes, next: "pass" });
   }
 
   stallAnswersAfter(bytes: number): void {

@@ -9,7 +9,8 @@ import { recordRun, storageNamed } from "./context.ts";
 import { checkedObject, readManifestText } from "./copy.ts";
 import { shortId } from "./object-key.ts";
 import { ProgressMeter } from "./progress.ts";
-import { decompressed, expectedNames } from "./read-backup.ts";
+import { decompressed } from "./read-backup.ts";
+import { expectedNames } from "./sealed-copies.ts";
 
 export interface CopyVerdict {
   backup_id: string;

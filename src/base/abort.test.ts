@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { unlessAborted } from "./abort.ts";
+import { unlessAborted, unlessHung } from "./abort.ts";
 
 const never = new Promise<never>(() => {});
 
@@ -41,4 +41,20 @@ test("a promise that rejects after the abort is not unhandled, and no listener s
   await expect(waiting).rejects.toThrow("enough");
   late.reject(new Error("too late"));
   await late.promise.catch(() => {});
+});
+
+test("what ends soon after an abort is waited for, what hangs is left behind and told", async () => {
+  const abort = new AbortController();
+  let left = 0;
+  const onLeft = () => void left++;
+  const ending = unlessHung(Promise.withResolvers<string>().promise, abort.signal, 0, onLeft);
+  const late = Promise.withResolvers<string>();
+  const waiting = unlessHung(late.promise, abort.signal, 60_000, onLeft);
+  const reason = new Error("enough");
+  abort.abort(reason);
+  await expect(ending).rejects.toBe(reason);
+  expect(left).toBe(1);
+  late.resolve("done");
+  expect(await waiting).toBe("done");
+  expect(left).toBe(1);
 });

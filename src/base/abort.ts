@@ -8,3 +8,32 @@ export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Prom
     promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
   });
 }
+
+/**
+ * Settles as `promise` does, unless it still has not `graceMs` after the signal aborted: then it rejects
+ * with the signal's reason, after telling `onLeft`, and leaves the promise to itself. For what ends by the
+ * signal in its own way, but may hang in the system, which nothing ends.
+ */
+export function unlessHung<T>(
+  promise: Promise<T>,
+  signal: AbortSignal,
+  graceMs: number,
+  onLeft: () => void,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    let timer: NodeJS.Timeout | undefined;
+    const leave = () => {
+      onLeft();
+      reject(signal.reason);
+    };
+    const onAbort = () => {
+      timer = setTimeout(leave, graceMs);
+    };
+    if (signal.aborted) onAbort();
+    else signal.addEventListener("abort", onAbort, { once: true });
+    promise.then(resolve, reject).finally(() => {
+      signal.removeEventListener("abort", onAbort);
+      clearTimeout(timer);
+    });
+  });
+}

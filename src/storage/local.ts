@@ -1,6 +1,7 @@
 import { constants, type Stats } from "node:fs";
 import { lstat, open, readdir, statfs } from "node:fs/promises";
 import { join, normalize } from "node:path";
+import { unlessHung } from "../base/abort.ts";
 import { Pg321Error } from "../base/errors.ts";
 import { MIB } from "../base/limits.ts";
 import type { LocalStorageConfig } from "../config/config.ts";
@@ -11,6 +12,12 @@ import { isTemporary, temporaryPath, writeObject } from "./local-put.ts";
 import type { PutOptions, Storage, StoredObject } from "./storage.ts";
 
 const READ_BYTES = MIB;
+/**
+ * A mount that hangs (a lost NFS server, a dying disk) hangs a call for good: an aborted one is left behind
+ * after this. Until it comes back the storage takes no other: each would hang a thread of the few there are,
+ * and what the hung one may yet do could not be undone.
+ */
+const HANG_GRACE_MS = 5_000;
 
 /** A directory on this host. Its root must exist: making it could fill the disk under a mount point. */
 export class LocalStorage implements Storage {
@@ -19,6 +26,8 @@ export class LocalStorage implements Storage {
   readonly offSite: boolean;
   readonly #root: string;
   readonly #minFree: number;
+  /** Calls that were left behind and have not come back. */
+  #hanging = 0;
 
   constructor(config: LocalStorageConfig) {
     this.name = config.name;
@@ -129,12 +138,27 @@ export class LocalStorage implements Storage {
   /** Runs one operation: its signal's reason and its errors, in the words of the contract. */
   async #do<T>(what: string, signal: AbortSignal | undefined, operation: () => Promise<T>): Promise<T> {
     signal?.throwIfAborted();
+    if (this.#hanging > 0) {
+      throw new Pg321Error("storage", `storage "${this.name}": ${what}: an earlier call still hangs`, {
+        hint: `see whether the disk or the server behind ${this.#root} answers`,
+        retryable: true,
+      });
+    }
     try {
-      return await operation();
+      const running = operation();
+      return await (signal ? this.#unlessHung(running, signal) : running);
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
       throw localError(this.name, what, error, this.#root);
     }
+  }
+
+  #unlessHung<T>(running: Promise<T>, signal: AbortSignal): Promise<T> {
+    const over = () => void this.#hanging--;
+    return unlessHung(running, signal, HANG_GRACE_MS, () => {
+      this.#hanging++;
+      running.then(over, over);
+    });
   }
 
   async #requireRoot(): Promise<void> {

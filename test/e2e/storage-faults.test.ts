@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { MIB } from "../../src/base/limits.ts";
 import { fillBulk } from "../lab/bulk-database.ts";
@@ -194,12 +194,6 @@ describe("a full disk", () => {
       expect(await leftovers(installation, places)).toEqual([]);
     },
   );
-
-  async function mountTmpfs(path: string, mib: number): Promise<AsyncDisposable> {
-    const run = async (...argv: string[]) => expect(await Bun.spawn(argv).exited).toBe(0);
-    await run("mount", "-t", "tmpfs", "-o", `size=${mib}m,mode=700`, "pg321-test", path);
-    return { [Symbol.asyncDispose]: () => run("umount", path) };
-  }
 });
 
 describe("a storage that holds the dump back", () => {
@@ -241,6 +235,38 @@ describe("a storage that holds the dump back", () => {
     await expectGoodCopies(installation, ["disk", "r2"]);
     expect(await leftovers(installation, places)).toEqual([]);
   });
+
+  // A freeze hangs every write as a lost NFS server does. It takes root, and a loop device for a file system of our own.
+  test.skipIf(process.getuid?.() !== 0 || !existsSync("/dev/loop-control"))(
+    "and hangs in the system, where nothing ends a call, is left behind",
+    async () => {
+      await using installation = await install({
+        storages: (dir) => [localStorage("hung", dir, { stall_timeout: "1s" }), localStorage("disk", dir)],
+      });
+      const places = ["hung", "disk"].map((name) => directory(installation, name));
+      await using mount = await mountFreezable(
+        join(installation.directory, "image"),
+        join(installation.directory, "hung"),
+      );
+      await mount.freeze();
+      const running = await backup(installation);
+      const isDone = async () => {
+        const [made] = (await installation.ok("list", "--json")).json.backups;
+        return made !== undefined && made.status !== "RUNNING";
+      };
+      await running.until("the backup is done", isDone);
+      await listedAs(installation, "PARTIAL", "disk:CONFIRMED hung:INTENDED");
+      // A process whose thread hangs in the system cannot even exit.
+      await mount.thaw();
+      const { exitCode, json, stderr } = await running.ended;
+      expect(exitCode).toBe(3);
+      expect(json.backups[0].copies[1]).toMatchObject({ storage: "hung", error: "took no byte for 1 s" });
+      expect(stderr).toContain("an earlier call still hangs");
+      await installation.ok("repair");
+      await listedAs(installation, "VERIFIED", "disk:CONFIRMED hung:CONFIRMED");
+      expect(await leftovers(installation, places)).toEqual([]);
+    },
+  );
 
   test.each([
     ["is slower than its min_rate", { min_rate: "8MiB/s" }, "", "less than its min_rate"],
@@ -352,4 +378,42 @@ function peakOf(pid: number): number {
   } catch {
     return 0;
   }
+}
+
+async function system(...argv: string[]): Promise<void> {
+  expect(await Bun.spawn(argv, { stdout: "ignore" }).exited).toBe(0);
+}
+
+async function mountTmpfs(path: string, mib: number): Promise<AsyncDisposable> {
+  await system("mount", "-t", "tmpfs", "-o", `size=${mib}m,mode=700`, "pg321-test", path);
+  return { [Symbol.asyncDispose]: () => system("umount", path) };
+}
+
+interface Freezable extends AsyncDisposable {
+  freeze(): Promise<void>;
+  thaw(): Promise<void>;
+}
+
+async function mountFreezable(image: string, path: string): Promise<Freezable> {
+  await system("truncate", "--size=300M", image);
+  await system("mkfs.ext4", "-q", image);
+  await system("mount", "-o", "loop", image, path);
+  // Empty, as a storage's directory is.
+  await system("rmdir", join(path, "lost+found"));
+  let isFrozen = false;
+  const thaw = async () => {
+    if (isFrozen) await system("fsfreeze", "--unfreeze", path);
+    isFrozen = false;
+  };
+  return {
+    async freeze() {
+      await system("fsfreeze", "--freeze", path);
+      isFrozen = true;
+    },
+    thaw,
+    async [Symbol.asyncDispose]() {
+      await thaw();
+      await system("umount", path);
+    },
+  };
 }

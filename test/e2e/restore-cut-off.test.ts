@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { GetObjectCommand, ListObjectsV2Command, PutObjectCommand } from "@aws-sdk/client-s3";
-import { compareDatabases } from "../lab/compare-databases.ts";
 import type { FaultProxy } from "../lab/fault-proxy.ts";
 import { startFaultProxy } from "../lab/fault-proxy.ts";
 import { Installation, localStorage, s3Storage } from "../lab/installation.ts";
@@ -9,7 +8,7 @@ import { flippedInTheMiddle, LocalCopies } from "../lab/local-copies.ts";
 import { fillNoiseDatabase } from "../lab/noise-database.ts";
 import type { S3Lab } from "../lab/s3.ts";
 import { rgw } from "../lab/s3.ts";
-import { usePostgres } from "../lab/use-postgres.ts";
+import { compareByName, usePostgres } from "../lab/use-postgres.ts";
 
 setDefaultTimeout(120_000);
 const postgres = usePostgres();
@@ -63,7 +62,7 @@ test.each([
   const { exitCode, stderr, name } = await restore();
   expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
   expect(stderr).toMatch(/warning a copy .*storage=r2/);
-  const { differences } = await compareDatabases(postgres.connect(source), postgres.connect(name));
+  const { differences } = await compareByName(postgres, source, name);
   expect(differences).toEqual([]);
 });
 
@@ -72,7 +71,7 @@ test("with --from the same storage goes on when it is back", async () => {
   const { exitCode, stderr, name } = await restore("--from", "r2");
   expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
   expect(stderr).toMatch(/warning a copy failed while it was read.*storage=r2/);
-  const { differences } = await compareDatabases(postgres.connect(source), postgres.connect(name));
+  const { differences } = await compareByName(postgres, source, name);
   expect(differences).toEqual([]);
 });
 

@@ -1,7 +1,6 @@
 import { Database } from "bun:sqlite";
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
-import { compareDatabases } from "../lab/compare-databases.ts";
 import { Installation, localStorage } from "../lab/installation.ts";
 import {
   cutTo,
@@ -12,7 +11,7 @@ import {
   payloadOffset,
 } from "../lab/local-copies.ts";
 import { fillNoiseDatabase } from "../lab/noise-database.ts";
-import { databaseNames, usePostgres } from "../lab/use-postgres.ts";
+import { compareByName, databaseNames, usePostgres } from "../lab/use-postgres.ts";
 
 setDefaultTimeout(120_000);
 const postgres = usePostgres();
@@ -44,7 +43,7 @@ async function restore(...words: string[]) {
 }
 
 async function expectEqual(name: string): Promise<void> {
-  const { differences, summary } = await compareDatabases(postgres.connect(source), postgres.connect(name));
+  const { differences, summary } = await compareByName(postgres, source, name);
   expect(differences).toEqual([]);
   expect(summary.rows).toBeGreaterThan(1_000);
 }

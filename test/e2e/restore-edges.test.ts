@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { compareDatabases } from "../lab/compare-databases.ts";
 import { Installation, localStorage } from "../lab/installation.ts";
-import { usePostgres } from "../lab/use-postgres.ts";
+import { compareByName, usePostgres } from "../lab/use-postgres.ts";
 
 /** Databases at the edge of what there is: nothing in them, or very much in one place. */
 
@@ -30,7 +29,7 @@ async function roundTrip(source: string, ...words: string[]) {
 }
 
 async function expectEqual(source: string, target: string): Promise<void> {
-  const { differences } = await compareDatabases(postgres.connect(source), postgres.connect(target));
+  const { differences } = await compareByName(postgres, source, target);
   expect(differences).toEqual([]);
 }
 

@@ -2,13 +2,13 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { existsSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { compareDatabases, contentsOf } from "../lab/compare-databases.ts";
+import { contentsOf } from "../lab/compare-databases.ts";
 import { Installation, localStorage, programWords } from "../lab/installation.ts";
 import { flipped, LocalCopies } from "../lab/local-copies.ts";
 import { fillNoiseDatabase } from "../lab/noise-database.ts";
 import { watched } from "../lab/running.ts";
 import { fillSampleDatabase } from "../lab/sample-database.ts";
-import { databaseNames, usePostgres } from "../lab/use-postgres.ts";
+import { compareByName, databaseNames, usePostgres } from "../lab/use-postgres.ts";
 
 /** Parts of a backup, several sessions, a file instead of a database, and looking without doing. */
 
@@ -82,7 +82,7 @@ describe("a selection", () => {
     const target = await postgres.createDatabase();
     const words = ["--schema", "log", "--schema", "Mixed Case", "--jobs", "2"];
     await installation.ok("restore", backupId, "--target", `main/${target}`, ...words);
-    const { differences } = await compareDatabases(postgres.connect(source), postgres.connect(target));
+    const { differences } = await compareByName(postgres, source, target);
     const selected = differences.filter((line) => /\blog\.|Mixed Case/.test(line.split(": ")[0] ?? ""));
     expect(selected).toEqual([]);
     expect((await relationsOf(target)).filter((name) => !/^log\.|^"Mixed Case"\./.test(name))).toEqual([]);
@@ -118,7 +118,7 @@ describe("several sessions", () => {
       expect(statSync(join(tmp, name, "spool")).mode & 0o777).toBe(0o600);
     }
     expect(await child.ended).toMatchObject({ exitCode: 0 });
-    const { differences } = await compareDatabases(postgres.connect(source), postgres.connect(target));
+    const { differences } = await compareByName(postgres, source, target);
     expect(differences).toEqual([]);
     expect(await tempFiles()).toEqual([]);
   });
@@ -175,9 +175,7 @@ describe("--output", () => {
     const url = postgres.url(target);
     const run = Bun.spawn([pgRestore, "--exit-on-error", `--dbname=${url}`, file], { stderr: "inherit" });
     expect(await run.exited).toBe(0);
-    expect((await compareDatabases(postgres.connect(source), postgres.connect(target))).differences).toEqual(
-      [],
-    );
+    expect((await compareByName(postgres, source, target)).differences).toEqual([]);
   });
 
   test("never writes over a file, and says so before it reads anything", async () => {

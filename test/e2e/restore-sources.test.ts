@@ -2,11 +2,10 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { compareDatabases } from "../lab/compare-databases.ts";
 import { Installation, localStorage, programWords, runProgram } from "../lab/installation.ts";
 import { cutTo, flipped, flippedInTheMiddle, LocalCopies } from "../lab/local-copies.ts";
 import { fillNoiseDatabase } from "../lab/noise-database.ts";
-import { databaseNames, usePostgres } from "../lab/use-postgres.ts";
+import { compareByName, databaseNames, usePostgres } from "../lab/use-postgres.ts";
 
 /** What a backup may be made with, and what it then takes to open it. */
 
@@ -36,7 +35,7 @@ function restored(): string {
 }
 
 async function expectEqual(name: string): Promise<void> {
-  const { differences } = await compareDatabases(postgres.connect(source), postgres.connect(name));
+  const { differences } = await compareByName(postgres, source, name);
   expect(differences).toEqual([]);
 }
 

@@ -6,7 +6,7 @@ import { quoteIdentifier } from "../../src/postgres/sql-text.ts";
 import { compareDatabases } from "../lab/compare-databases.ts";
 import { Installation, localStorage } from "../lab/installation.ts";
 import { fillSampleDatabase } from "../lab/sample-database.ts";
-import { databaseNames, usePostgres } from "../lab/use-postgres.ts";
+import { compareByName, databaseNames, usePostgres } from "../lab/use-postgres.ts";
 
 /** What of the target is looked at before anything is changed, and what of it is made. */
 
@@ -158,7 +158,7 @@ describe("a target that is not empty", () => {
     const target = await postgres.createDatabase();
     await postgres.connect(target)`create table mine as select 1 as i`;
     await installation.ok("restore", backup, "--target", `main/${target}`, "--into-existing");
-    const { differences } = await compareDatabases(postgres.connect(source), postgres.connect(target));
+    const { differences } = await compareByName(postgres, source, target);
     expect(differences.filter((line) => !/\bmine\b/.test(line))).toEqual([]);
     expect(differences).not.toEqual([]);
   });
@@ -190,9 +190,7 @@ describe("a target that is not empty", () => {
   test("does not trouble a restore into an empty one that exists", async () => {
     const target = await postgres.createDatabase();
     await installation.ok("restore", backup, "--target", postgres.url(target));
-    expect((await compareDatabases(postgres.connect(source), postgres.connect(target))).differences).toEqual(
-      [],
-    );
+    expect((await compareByName(postgres, source, target)).differences).toEqual([]);
   });
 });
 
@@ -223,9 +221,7 @@ test("--create makes the database with its encoding, owner, settings, comment, r
     datconnlimit: 7,
     comment: "it's; mine",
   });
-  expect((await compareDatabases(postgres.connect(source), postgres.connect(target))).differences).toEqual(
-    [],
-  );
+  expect((await compareByName(postgres, source, target)).differences).toEqual([]);
   for (const one of [source, target]) await admin(`drop database ${quoteIdentifier(one)} with (force)`);
   await admin(`drop role ${owner}; drop role ${reader}`);
 });

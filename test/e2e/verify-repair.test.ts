@@ -11,11 +11,10 @@ import {
 } from "bun:test";
 import { existsSync, readFileSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { compareDatabases } from "../lab/compare-databases.ts";
 import { Installation, localStorage } from "../lab/installation.ts";
 import { cutTo, extended, flipped, flippedInTheMiddle, LocalCopies } from "../lab/local-copies.ts";
 import { fillNoiseDatabase } from "../lab/noise-database.ts";
-import { usePostgres } from "../lab/use-postgres.ts";
+import { compareByName, usePostgres } from "../lab/use-postgres.ts";
 
 /** Damage is found and marked by verify, and healed by repair; neither does harm where nothing can be done. */
 
@@ -127,7 +126,7 @@ describe("verify finds and marks, repair heals from a good copy", () => {
     const target = `restored_${crypto.randomUUID().slice(0, 8)}`;
     postgres.dropAtEnd(target);
     await installation.ok("restore", backupId, "-t", `main/${target}`, "--create");
-    const { differences } = await compareDatabases(postgres.connect(source), postgres.connect(target));
+    const { differences } = await compareByName(postgres, source, target);
     expect(differences).toEqual([]);
     expect(await repair()).toMatchObject({
       exitCode: 0,

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll } from "bun:test";
 import type { Sql } from "postgres";
 import { quoteIdentifier } from "../../src/postgres/sql-text.ts";
+import type { Comparison } from "./compare-databases.ts";
+import { compareDatabases } from "./compare-databases.ts";
 import type { LabPostgres, PostgresAddress } from "./postgres.ts";
 import { connectTo, startPostgres } from "./postgres.ts";
 
@@ -58,6 +60,17 @@ export function usePostgres(): PostgresForTests {
     },
   };
   return use;
+}
+
+/** `compareDatabases` by name, which leaves no connection open: a file may compare more often than a server takes. */
+export async function compareByName(
+  postgres: PostgresForTests,
+  source: string,
+  restored: string,
+): Promise<Comparison> {
+  await using one = disposable(connectTo(postgres.address, source));
+  await using other = disposable(connectTo(postgres.address, restored));
+  return await compareDatabases(one.sql, other.sql);
 }
 
 /** The databases that are there now. */

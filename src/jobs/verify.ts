@@ -47,6 +47,8 @@ export async function runVerify(
 ): Promise<VerifyReport> {
   const verdicts: CopyVerdict[] = [];
   const { run } = await recordRun(context, "verify", async () => {
+    // An identity that cannot be read says nothing of any copy: it is told once, before all of them are read.
+    await context.keys.identity();
     for (const backup of backups) {
       for (const copy of await context.catalog.copies(backup.id)) {
         const storage = storageNamed(context, copy.storage);

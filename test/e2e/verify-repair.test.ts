@@ -187,6 +187,14 @@ describe("keys", () => {
     expect(await repair()).toMatchObject({ exitCode: 0, outcomes: [["c", "filled"]] });
   });
 
+  test("an identity file that is not there ends it at once, and nothing is marked", async () => {
+    await changeConfig(/^identity_file = .*$/m, 'identity_file = "/no/identity.txt"');
+    const { exitCode, stderr } = await installation.run("verify");
+    expect({ exitCode, stderr }).toMatchObject({ exitCode: 12 });
+    expect(stderr).toMatch(/^error: no identity at \/no\/identity.txt\nhint: /);
+    expect(await recorded()).toEqual(ALL_GOOD);
+  });
+
   test("an identity that opens none is told (exit 12), and nothing is marked but real damage", async () => {
     await using other = await Installation.make({
       postgres: postgres.address,

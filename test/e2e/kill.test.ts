@@ -15,6 +15,9 @@ import { runRecord } from "../suites/catalog-records.ts";
 
 setDefaultTimeout(120_000);
 
+/** `bulk` is more than three parts of an upload, `blocked` more than fits between pg_dump and a storage that hangs. */
+const DUMP_MIB = { bulk: 30, blocked: 100 };
+
 let postgres: LabPostgres;
 let r2: S3Lab;
 let b2: S3Lab;
@@ -22,10 +25,7 @@ let b2: S3Lab;
 beforeAll(async () => {
   [postgres, r2, b2] = [await startPostgres(), await rgw(), await swift()];
   const admin = connectTo(postgres.address, "postgres");
-  for (const [name, mib] of [
-    ["bulk", 64],
-    ["small", 30],
-  ] as const) {
+  for (const [name, mib] of Object.entries(DUMP_MIB)) {
     await admin.unsafe(`create database ${name}`);
     const sql = connectTo(postgres.address, name);
     await fillBulk(sql, mib);
@@ -50,12 +50,15 @@ interface Fixture extends AsyncDisposable {
   bucket: Place;
 }
 
-async function install(order: "disk first" | "bucket first" = "disk first"): Promise<Fixture> {
+async function install(
+  order: "disk first" | "bucket first" = "disk first",
+  database: keyof typeof DUMP_MIB = "bulk",
+): Promise<Fixture> {
   const proxy = startHttpProxy(r2.endpoint);
   const bucket = await r2.makeBucket();
   const installation = await Installation.make({
     postgres: postgres.address,
-    databases: ["bulk"],
+    databases: [database],
     storages: (dir) => {
       const both = [
         localStorage("disk", dir),
@@ -101,18 +104,16 @@ function holdAt(proxy: HttpProxy, when: "before" | "after", isIt: Hold): () => b
 
 const pathOf = ({ target }: ProxiedRequest) => target.split("?")[0] ?? "";
 const queryOf = ({ target }: ProxiedRequest) => new URLSearchParams(target.split("?")[1]);
-const isHead: Hold = (request) => request.method === "HEAD" && pathOf(request).includes("/backup_bulk_");
+const isHead: Hold = (request) => request.method === "HEAD" && pathOf(request).includes("/backup_b");
 const isBegin: Hold = (request) => request.method === "POST" && queryOf(request).has("uploads");
 const isThirdPart: Hold = (request) => queryOf(request).get("partNumber") === "3";
 const isCompletion: Hold = (request) => request.method === "POST" && queryOf(request).has("uploadId");
 const isManifest: Hold = (request) => request.method === "PUT" && pathOf(request).endsWith(".json");
 
-/** SIGKILL; resolves when it is gone, and the pg_dump that it had started. */
+/** SIGKILL; resolves when it is gone. */
 async function killed(running: Running): Promise<void> {
-  const pgDump = pgDumpOf(running.pid);
   running.kill("SIGKILL");
   expect((await running.ended).exitCode).toBe(137);
-  if (pgDump !== undefined) await eventually(() => startedWith(pgDump).cmdline === "");
 }
 
 async function only(installation: Installation) {
@@ -239,11 +240,24 @@ describe("kill -9 of a backup", () => {
     expect(verdicts).toHaveLength(status === "INTERRUPTED" ? 2 : 4);
   });
 
+  test("ends its pg_dump, too", async () => {
+    await using fixture = await install("disk first", "blocked");
+    const isHeld = holdAt(fixture.proxy, "before", isHead);
+    const running = watched(fixture.installation.start("backup"));
+    let pgDump: number | undefined;
+    await running.until("pg_dump runs", () => {
+      pgDump = pgDumpOf(running.pid);
+      return isHeld() && pgDump !== undefined;
+    });
+    await killed(running);
+    await eventually(() => startedWith(pgDump as number).cmdline === "");
+  });
+
   test("at random moments, again and again", async () => {
     const [bucket, b2Bucket] = [await r2.makeBucket(), await b2.makeBucket()];
     await using installation = await Installation.make({
       postgres: postgres.address,
-      databases: ["small"],
+      databases: ["bulk"],
       storages: (dir) => [
         localStorage("disk", dir),
         s3Storage("r2", r2, bucket),

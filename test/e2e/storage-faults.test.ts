@@ -11,7 +11,7 @@ import { type Running, watched } from "../lab/running.ts";
 import { rgw, type S3Lab, type StartedRgw, startRgw, swift } from "../lab/s3.ts";
 
 /** Larger than what fits between pg_dump and a storage that takes nothing. */
-const DUMP_MIB = 128;
+const DUMP_MIB = 96;
 const MIDDLE_BYTES = 20 * MIB;
 
 setDefaultTimeout(60_000);
@@ -338,7 +338,7 @@ test("a stalled storage does not grow memory", async () => {
   await admin.unsafe("create database large template bulk");
   await admin.end();
   const sql = connectTo(postgres.address, "large");
-  await sql.unsafe("insert into bulk select b.* from bulk b, generate_series(1, 2)");
+  await sql.unsafe("insert into bulk select b.* from bulk b, generate_series(1, 3)");
   await sql.end();
 
   const peakMib = async (isStalled: boolean) => {

@@ -6,9 +6,11 @@ import { fillBulk } from "../lab/bulk-database.ts";
 import { type FaultProxy, startFaultProxy } from "../lab/fault-proxy.ts";
 import { Installation, type InstallationOptions, localStorage, s3Storage } from "../lab/installation.ts";
 import { keysIn, leftovers, type Place, uploadsIn } from "../lab/leftovers.ts";
+import { mountFreezable, mountTmpfs } from "../lab/mounts.ts";
 import { connectTo, type LabPostgres, startPostgres } from "../lab/postgres.ts";
 import { type Running, watched } from "../lab/running.ts";
 import { rgw, type S3Lab, type StartedRgw, startRgw, swift } from "../lab/s3.ts";
+import { expectGoodCopies, listedAs, statesOf } from "../lab/told.ts";
 
 /** Larger than what fits between pg_dump and a storage that takes nothing. */
 const DUMP_MIB = 96;
@@ -59,28 +61,6 @@ const directory = (installation: Installation, name = "disk"): Place => ({
 
 async function backup(installation: Installation): Promise<Running> {
   return watched(installation.start("backup", "--json"));
-}
-
-/** The one backup of a run's `--json`, as `list` and `show` tell it, too. */
-async function listedAs(installation: Installation, status: string, copies: string): Promise<string> {
-  const listed = (await installation.ok("list", "--json")).json.backups[0];
-  expect(listed).toMatchObject({ status });
-  const shown = (await installation.ok("show", listed.id, "--json")).json;
-  for (const one of [listed, shown]) {
-    expect(statesOf(one.copies)).toBe(copies);
-    expect(one.status).toBe(status);
-  }
-  return listed.id;
-}
-
-function statesOf(copies: { storage: string; state: string }[]): string {
-  return copies.map(({ storage, state }) => `${storage}:${state}`).join(" ");
-}
-
-async function expectGoodCopies(installation: Installation, storages: string[]): Promise<void> {
-  const { copies } = (await installation.ok("verify", "--json")).json;
-  expect(copies.map((copy: { storage: string }) => copy.storage)).toEqual(storages);
-  for (const copy of copies) expect(copy).toMatchObject({ verdict: "good", segments_checked: true });
 }
 
 describe("an outage of one storage", () => {
@@ -378,42 +358,4 @@ function peakOf(pid: number): number {
   } catch {
     return 0;
   }
-}
-
-async function system(...argv: string[]): Promise<void> {
-  expect(await Bun.spawn(argv, { stdout: "ignore" }).exited).toBe(0);
-}
-
-async function mountTmpfs(path: string, mib: number): Promise<AsyncDisposable> {
-  await system("mount", "-t", "tmpfs", "-o", `size=${mib}m,mode=700`, "pg321-test", path);
-  return { [Symbol.asyncDispose]: () => system("umount", path) };
-}
-
-interface Freezable extends AsyncDisposable {
-  freeze(): Promise<void>;
-  thaw(): Promise<void>;
-}
-
-async function mountFreezable(image: string, path: string): Promise<Freezable> {
-  await system("truncate", "--size=300M", image);
-  await system("mkfs.ext4", "-q", image);
-  await system("mount", "-o", "loop", image, path);
-  // Empty, as a storage's directory is.
-  await system("rmdir", join(path, "lost+found"));
-  let isFrozen = false;
-  const thaw = async () => {
-    if (isFrozen) await system("fsfreeze", "--unfreeze", path);
-    isFrozen = false;
-  };
-  return {
-    async freeze() {
-      await system("fsfreeze", "--freeze", path);
-      isFrozen = true;
-    },
-    thaw,
-    async [Symbol.asyncDispose]() {
-      await thaw();
-      await system("umount", path);
-    },
-  };
 }

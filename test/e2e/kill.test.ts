@@ -5,12 +5,23 @@ import { dirname, join } from "node:path";
 import { CreateMultipartUploadCommand, PutObjectCommand } from "@aws-sdk/client-s3";
 import { systemClock } from "../../src/base/clock.ts";
 import { fillBulk } from "../lab/bulk-database.ts";
-import { type HttpProxy, type ProxiedRequest, startHttpProxy } from "../lab/http-proxy.ts";
+import type { Hold } from "../lab/held-requests.ts";
+import {
+  holdAt,
+  isBegin,
+  isCompletion,
+  isHead,
+  isManifest,
+  isThirdPart,
+  killed,
+} from "../lab/held-requests.ts";
+import { type HttpProxy, startHttpProxy } from "../lab/http-proxy.ts";
 import { Installation, localStorage, s3Storage } from "../lab/installation.ts";
 import { copyStates, keysIn, leftovers, type Place, uploadsIn, withCatalog } from "../lab/leftovers.ts";
 import { connectTo, type LabPostgres, startPostgres } from "../lab/postgres.ts";
-import { eventually, pgDumpOf, type Running, startedWith, watched } from "../lab/running.ts";
+import { eventually, pgDumpOf, startedWith, watched } from "../lab/running.ts";
 import { rgw, type S3Lab, swift } from "../lab/s3.ts";
+import { only, statusOf } from "../lab/told.ts";
 import { runRecord } from "../suites/catalog-records.ts";
 
 setDefaultTimeout(120_000);
@@ -86,44 +97,6 @@ async function install(
       await proxy[Symbol.asyncDispose]();
     },
   };
-}
-
-type Hold = (request: ProxiedRequest) => boolean;
-
-/** Holds the first such request back for ever, before it reaches the server or after it was answered there. */
-function holdAt(proxy: HttpProxy, when: "before" | "after", isIt: Hold): () => boolean {
-  let isHeld = false;
-  proxy.answer = async (request) => {
-    if (isHeld || !isIt(request)) return request.forward();
-    if (when === "after") await request.forward();
-    isHeld = true;
-    return new Promise(() => {});
-  };
-  return () => isHeld;
-}
-
-const pathOf = ({ target }: ProxiedRequest) => target.split("?")[0] ?? "";
-const queryOf = ({ target }: ProxiedRequest) => new URLSearchParams(target.split("?")[1]);
-const isHead: Hold = (request) => request.method === "HEAD" && pathOf(request).includes("/backup_b");
-const isBegin: Hold = (request) => request.method === "POST" && queryOf(request).has("uploads");
-const isThirdPart: Hold = (request) => queryOf(request).get("partNumber") === "3";
-const isCompletion: Hold = (request) => request.method === "POST" && queryOf(request).has("uploadId");
-const isManifest: Hold = (request) => request.method === "PUT" && pathOf(request).endsWith(".json");
-
-/** SIGKILL; resolves when it is gone. */
-async function killed(running: Running): Promise<void> {
-  running.kill("SIGKILL");
-  expect((await running.ended).exitCode).toBe(137);
-}
-
-async function only(installation: Installation) {
-  const { backups } = (await installation.ok("list", "--json")).json;
-  expect(backups).toHaveLength(1);
-  return backups[0];
-}
-
-async function statusOf(installation: Installation, id: string): Promise<string> {
-  return (await installation.ok("show", id, "--json")).json.status;
 }
 
 async function expectNoRestore(installation: Installation, id: string): Promise<void> {

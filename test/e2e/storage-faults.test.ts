@@ -1,15 +1,15 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { MIB } from "../../src/base/limits.ts";
 import { fillBulk } from "../lab/bulk-database.ts";
-import { type FaultProxy, startFaultProxy } from "../lab/fault-proxy.ts";
+import { startFaultProxy } from "../lab/fault-proxy.ts";
 import { Installation, type InstallationOptions, localStorage, s3Storage } from "../lab/installation.ts";
 import { keysIn, leftovers, type Place, uploadsIn } from "../lab/leftovers.ts";
 import { mountFreezable, mountTmpfs } from "../lab/mounts.ts";
 import { connectTo, type LabPostgres, startPostgres } from "../lab/postgres.ts";
 import { type Running, watched } from "../lab/running.ts";
-import { rgw, type S3Lab, type StartedRgw, startRgw, swift } from "../lab/s3.ts";
+import { portOf, rgw, type S3Lab, type StartedRgw, startRgw, swift, through } from "../lab/s3.ts";
 import { expectGoodCopies, listedAs, statesOf } from "../lab/told.ts";
 
 /** Larger than what fits between pg_dump and a storage that takes nothing. */
@@ -49,11 +49,6 @@ function install(change: Pick<InstallationOptions, "storages"> & Partial<Install
   });
 }
 
-function through(lab: S3Lab, proxy: FaultProxy): S3Lab {
-  return { ...lab, endpoint: `http://127.0.0.1:${proxy.port}` };
-}
-
-const portOf = (lab: S3Lab) => Number(new URL(lab.endpoint).port);
 const directory = (installation: Installation, name = "disk"): Place => ({
   name,
   directory: join(installation.directory, name),
@@ -312,50 +307,3 @@ test("without any storage left the backup has failed, and pg_dump is ended early
   expect(await leftovers(installation, places)).toEqual([]);
   for (const place of places) expect(await keysIn(place)).toEqual([]);
 });
-
-test("a stalled storage does not grow memory", async () => {
-  const admin = connectTo(postgres.address, "postgres");
-  await admin.unsafe("create database large template bulk");
-  await admin.end();
-  const sql = connectTo(postgres.address, "large");
-  await sql.unsafe("insert into bulk select b.* from bulk b, generate_series(1, 3)");
-  await sql.end();
-
-  const peakMib = async (isStalled: boolean) => {
-    await using proxy = await startFaultProxy(portOf(r2));
-    const bucket = await r2.makeBucket();
-    await using installation = await install({
-      databases: ["large"],
-      storages: (dir) => [
-        localStorage("disk", dir),
-        s3Storage("r2", through(r2, proxy), bucket, { stall_timeout: "3s" }),
-      ],
-      more: "",
-    });
-    if (isStalled) proxy.stallAfter(MIDDLE_BYTES);
-    const running = await backup(installation);
-    let peakKib = 0;
-    const look = () => {
-      peakKib = Math.max(peakKib, peakOf(running.pid));
-      if (running.stderr().includes("a storage was dropped")) proxy.pass();
-      return false;
-    };
-    await running.until("its end", look).catch(() => {});
-    expect((await running.ended).exitCode).toBe(isStalled ? 3 : 0);
-    return peakKib / 1024;
-  };
-  const [undisturbed, stalled] = [await peakMib(false), await peakMib(true)];
-  console.info(
-    `peak memory: ${undisturbed.toFixed()} MiB undisturbed, ${stalled.toFixed()} MiB with one stalled`,
-  );
-  expect(stalled - undisturbed).toBeLessThan(64);
-}, 120_000);
-
-/** The most memory that a process has used so far, in KiB; 0 once it is gone. */
-function peakOf(pid: number): number {
-  try {
-    return Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0);
-  } catch {
-    return 0;
-  }
-}

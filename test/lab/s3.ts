@@ -86,6 +86,15 @@ export function shareable({ endpoint, region, access_key_id, secret_access_key }
   return JSON.stringify({ endpoint, region, access_key_id, secret_access_key } satisfies S3Address);
 }
 
+export function portOf({ endpoint }: Pick<S3Address, "endpoint">): number {
+  return Number(new URL(endpoint).port);
+}
+
+/** The same server, reached through a proxy on this machine. */
+export function through<T extends S3Address>(lab: T, proxy: { port: number }): T {
+  return { ...lab, endpoint: `http://127.0.0.1:${proxy.port}` };
+}
+
 export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

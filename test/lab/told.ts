@@ -24,3 +24,14 @@ export async function expectGoodCopies(installation: Installation, storages: str
   expect(copies.map((copy: { storage: string }) => copy.storage)).toEqual(storages);
   for (const copy of copies) expect(copy).toMatchObject({ verdict: "good", segments_checked: true });
 }
+
+/** The newest backup, as `list --json` tells it. */
+export async function only(installation: Installation) {
+  const { backups } = (await installation.ok("list", "--json")).json;
+  expect(backups).toHaveLength(1);
+  return backups[0];
+}
+
+export async function statusOf(installation: Installation, id: string): Promise<string> {
+  return (await installation.ok("show", id, "--json")).json.status;
+}

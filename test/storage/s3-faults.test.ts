@@ -7,13 +7,12 @@ import type { Storage } from "../../src/storage/storage.ts";
 import { partsOf } from "../../src/stream/part.ts";
 import { type FaultProxy, startFaultProxy } from "../lab/fault-proxy.ts";
 import { startHttpProxy } from "../lab/http-proxy.ts";
-import { freePort, rgw, type S3Lab, startRgw } from "../lab/s3.ts";
+import { freePort, portOf, rgw, type S3Lab, startRgw } from "../lab/s3.ts";
 import { CountedParts, patterned } from "../suites/parts.ts";
 import { openS3, openUploads } from "./s3-under-test.ts";
 
 const partBytes = PART_BYTES_MIN;
 const never = new AbortController().signal;
-const portOf = (lab: S3Lab) => Number(new URL(lab.endpoint).port);
 
 async function bytesOf(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   return Buffer.concat(await Array.fromAsync(chunks));

@@ -9,9 +9,21 @@ export type BackupStatus = "RUNNING" | "VERIFIED" | "PARTIAL" | "FAILED" | "INTE
 /**
  * INTENDED: the key is reserved, bytes may be on the way. CONFIRMED: the storage has it whole, and its
  * manifest. FAILED: given up, nothing is there. DAMAGED, MISSING: found so by a later look.
- * DELETING: marked for removal. DELETED: its removal is confirmed.
+ * DELETING: marked for removal. HIDDEN: removed from sight, but its versions stay, and stay billed, until the
+ * key may delete them. DELETED: its removal is confirmed.
  */
-export type CopyState = "INTENDED" | "CONFIRMED" | "FAILED" | "DAMAGED" | "MISSING" | "DELETING" | "DELETED";
+export type CopyState =
+  | "INTENDED"
+  | "CONFIRMED"
+  | "FAILED"
+  | "DAMAGED"
+  | "MISSING"
+  | "DELETING"
+  | "HIDDEN"
+  | "DELETED";
+
+/** States of copies that were removed on purpose, or are about to be: nothing restores or refills them. */
+export const REMOVED: readonly CopyState[] = ["DELETING", "HIDDEN", "DELETED"];
 
 export type BackupKind = "dump" | "globals";
 
@@ -45,6 +57,10 @@ export interface BackupRecord {
   error: string | null;
   /** The end of pg_dump's stderr. */
   stderr_tail: string | null;
+  /** When somebody put a hold on it, which keeps every copy of it; null: none. */
+  held_at: string | null;
+  /** When the hold ends by itself; null: never. */
+  hold_until: string | null;
 }
 
 export interface CopyRecord {
@@ -59,6 +75,24 @@ export interface CopyRecord {
   /** When the copy was last read back whole and found right. */
   verified_at: string | null;
   error: string | null;
+  /** Until when the storage refuses to delete it, as a look at it has last shown; null: not locked. */
+  locked_until: string | null;
+}
+
+/** What is left of a backup whose record was removed: one line for the history. */
+export interface TombstoneRecord {
+  backup_id: string;
+  server: string;
+  database: string;
+  kind: BackupKind;
+  started_at: string;
+  dump_bytes: number | null;
+  object_bytes: number | null;
+  /** Whether it was ever good. */
+  was_good: boolean;
+  removed_at: string;
+  /** Who asked for it: retention by its rules, or a person. */
+  removed_by: "retention" | "delete" | "forget";
 }
 
 export type Job = "backup" | "cleanup" | "verify" | "repair" | "restore";
@@ -129,6 +163,12 @@ export interface Catalog extends AsyncDisposable {
   backupsByPrefix(prefix: string, limit: number): Promise<BackupRecord[]>;
   /** Newest first by started_at. */
   backups(filter: BackupFilter): Promise<BackupRecord[]>;
+  /** Removes the records of a backup and of its copies and leaves the tombstone. Throws when there is no such backup. */
+  removeBackup(tombstone: TombstoneRecord): Promise<void>;
+  /** Newest first by removed_at. */
+  tombstones(filter: { server?: string; database?: string; limit?: number }): Promise<TombstoneRecord[]>;
+  /** Removes those from before `removedBefore`. Returns how many. */
+  pruneTombstones(removedBefore: string): Promise<number>;
   /** Newest VERIFIED or PARTIAL backup of a database with a CONFIRMED copy. */
   newestGood(server: string, database: string): Promise<BackupRecord | undefined>;
 
@@ -141,6 +181,7 @@ export interface Catalog extends AsyncDisposable {
   ): Promise<void>;
   /** In order of storage name. */
   copies(backupId: string): Promise<CopyRecord[]>;
+  /** In order of backup id and storage name. */
   copiesInState(states: readonly CopyState[]): Promise<CopyRecord[]>;
 
   insertRun(record: RunRecord): Promise<void>;

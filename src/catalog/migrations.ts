@@ -99,6 +99,25 @@ export const MIGRATIONS: readonly string[] = [
 
   PRAGMA application_id = ${APPLICATION_ID};
   `,
+  `
+  ALTER TABLE backups ADD COLUMN held_at TEXT;
+  ALTER TABLE backups ADD COLUMN hold_until TEXT;
+  ALTER TABLE copies ADD COLUMN locked_until TEXT;
+
+  CREATE TABLE tombstones (
+    backup_id TEXT PRIMARY KEY,
+    server TEXT NOT NULL,
+    database TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    started_at TEXT NOT NULL,
+    dump_bytes INTEGER,
+    object_bytes INTEGER,
+    was_good INTEGER NOT NULL,
+    removed_at TEXT NOT NULL,
+    removed_by TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX tombstones_by_time ON tombstones (removed_at, backup_id);
+  `,
 ];
 
 /**

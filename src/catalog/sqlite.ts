@@ -13,6 +13,7 @@ import type {
   CopyState,
   LeaseHolder,
   RunRecord,
+  TombstoneRecord,
 } from "./catalog.ts";
 import { migrate } from "./migrations.ts";
 import { catalogError, isBusy } from "./sqlite-errors.ts";
@@ -25,6 +26,7 @@ import {
   type Row,
   RUNS,
   type Table,
+  TOMBSTONES,
   toRow,
 } from "./sqlite-tables.ts";
 
@@ -40,6 +42,7 @@ const ALL = -1;
 type InsertVerb = "INSERT" | "INSERT OR REPLACE";
 type RunFilter = Parameters<Catalog["runs"]>[0];
 type AlertFilter = Parameters<Catalog["alerts"]>[0];
+type TombstoneFilter = Parameters<Catalog["tombstones"]>[0];
 
 /** Opens the catalog at `path`, makes it (0600, in a directory of 0700) where it does not exist, and migrates it. */
 export async function openSqlite(path: string, clock: Clock): Promise<Catalog> {
@@ -125,6 +128,29 @@ class SqliteCatalog implements Catalog {
       values["status"] = JSON.stringify(status);
     }
     return this.#select(BACKUPS, `${whereAll(where)} ${NEWEST_FIRST}`, { ...values, limit: limit ?? ALL });
+  }
+
+  removeBackup(tombstone: TombstoneRecord): Promise<void> {
+    const id = tombstone.backup_id;
+    const remove = this.#database.transaction(() => {
+      this.#run("DELETE FROM copies WHERE backup_id = $id", { id });
+      if (this.#run("DELETE FROM backups WHERE id = $id", { id }) !== 1)
+        throw new Pg321Error("storage", `catalog ${this.#path}: remove a backup: no record of ${id}`);
+      // One that was adopted again after its removal has a tombstone already.
+      this.#run(...insertion("INSERT OR REPLACE", TOMBSTONES, tombstone));
+    });
+    return this.#do("remove a backup", () => remove.immediate());
+  }
+
+  tombstones({ server, database, limit }: TombstoneFilter): Promise<TombstoneRecord[]> {
+    const { where, values } = equalTo({ server, database });
+    const rest = `${whereAll(where)} ORDER BY removed_at DESC, backup_id DESC LIMIT $limit`;
+    return this.#select(TOMBSTONES, rest, { ...values, limit: limit ?? ALL });
+  }
+
+  pruneTombstones(removedBefore: string): Promise<number> {
+    const sql = "DELETE FROM tombstones WHERE removed_at < $removedBefore";
+    return this.#do("prune tombstones", () => this.#run(sql, { removedBefore }));
   }
 
   async newestGood(server: string, database: string): Promise<BackupRecord | undefined> {

@@ -11,7 +11,7 @@ import { maxPartsOf, partBytesFor } from "./part-size.ts";
 import { ProgressMeter } from "./progress.ts";
 import { reconcile, removeIntended } from "./reconcile.ts";
 import type { StoredBackup } from "./store-copies.ts";
-import { fillCopy, settingsOf } from "./store-copies.ts";
+import { fillCopy, intendedCopy, settingsOf } from "./store-copies.ts";
 import { settle } from "./verify.ts";
 
 export interface RepairResult {
@@ -168,16 +168,6 @@ async function clearTheKey(
     for await (const _ of checkedObject(from, backup, signal));
   }
   const copy = (await context.catalog.copies(backup.id)).find((one) => one.storage === to.name);
-  await context.catalog.putCopy({
-    backup_id: backup.id,
-    storage: to.name,
-    object_key: backup.object_key,
-    state: "INTENDED",
-    upload_id: copy?.upload_id ?? null,
-    object_bytes: null,
-    confirmed_at: null,
-    verified_at: null,
-    error: null,
-  });
+  await context.catalog.putCopy({ ...intendedCopy(backup, to), upload_id: copy?.upload_id ?? null });
   await removeIntended(to, { object_key: backup.object_key, upload_id: copy?.upload_id ?? null }, signal);
 }

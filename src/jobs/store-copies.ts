@@ -1,5 +1,5 @@
 import { messageOf, Pg321Error } from "../base/errors.ts";
-import type { BackupRecord } from "../catalog/catalog.ts";
+import type { BackupRecord, CopyRecord } from "../catalog/catalog.ts";
 import type { StorageConfig } from "../config/config.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { Sink, SinkOutcome } from "../stream/fan-out.ts";
@@ -24,18 +24,26 @@ export interface StoreOptions {
 /** Writes the intents: from here on a crash leaves nothing that the next run cannot settle. */
 export async function intendCopies(context: JobContext, backup: BackupRecord): Promise<void> {
   for (const storage of context.storages) {
-    await context.catalog.putCopy({
-      backup_id: backup.id,
-      storage: storage.name,
-      object_key: backup.object_key,
-      state: "INTENDED",
-      upload_id: null,
-      object_bytes: null,
-      confirmed_at: null,
-      verified_at: null,
-      error: null,
-    });
+    await context.catalog.putCopy(intendedCopy(backup, storage));
   }
+}
+
+export function intendedCopy(
+  backup: Pick<BackupRecord, "id" | "object_key">,
+  storage: Pick<Storage, "name">,
+): CopyRecord {
+  return {
+    backup_id: backup.id,
+    storage: storage.name,
+    object_key: backup.object_key,
+    state: "INTENDED",
+    upload_id: null,
+    object_bytes: null,
+    confirmed_at: null,
+    verified_at: null,
+    error: null,
+    locked_until: null,
+  };
 }
 
 /** One read of the source into every storage. Resolves with each storage's outcome; see `fanOut`. */

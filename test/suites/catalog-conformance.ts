@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { BackupRecord, Catalog, CopyRecord, RunRecord } from "../../src/catalog/catalog.ts";
 import { leases } from "./catalog-lease-conformance.ts";
-import { alertRecord, backupRecord, copyRecord, runRecord } from "./catalog-records.ts";
+import { alertRecord, backupRecord, copyRecord, runRecord, tombstoneOf } from "./catalog-records.ts";
 
 /** A catalog that is empty at first, and that can be opened again to see what lasted. */
 export interface CatalogFixture extends AsyncDisposable {
@@ -31,6 +31,7 @@ export function catalogConformance(name: string, makeFixture: () => Promise<Cata
     describe("backups", () => backups(use, reopen));
     describe("queries of backups", () => queries(use));
     describe("copies", () => copies(use));
+    describe("removed backups", () => removed(use, reopen));
     describe("newest good backup", () => newestGood(use));
     describe("runs", () => runs(use, reopen));
     describe("alerts", () => alerts(use, reopen));
@@ -190,6 +191,57 @@ function copies(use: Use): void {
   });
 }
 
+function removed(use: Use, reopen: Reopen): void {
+  test("a removed backup goes with its copies, leaves its tombstone, and no other is touched", async () => {
+    const [gone, stays] = [backupRecord({ server: "removed" }), backupRecord({ server: "removed" })];
+    for (const backup of [gone, stays]) {
+      await use().insertBackup(backup);
+      await use().putCopy(copyRecord(backup, { state: "DELETED" }));
+    }
+    const tombstone = tombstoneOf(gone, { dump_bytes: 5, was_good: false, removed_by: "forget" });
+    await use().removeBackup(tombstone);
+    await reopen();
+    expect(await use().backup(gone.id)).toBeUndefined();
+    expect(await use().copies(gone.id)).toEqual([]);
+    expect(await use().backup(stays.id)).toEqual(stays);
+    expect(await use().copies(stays.id)).toHaveLength(1);
+    expect(await use().tombstones({ server: "removed" })).toEqual([tombstone]);
+    await rejectsAsStorage(use().removeBackup(tombstoneOf(gone)));
+    expect(await use().tombstones({ server: "removed" })).toEqual([tombstone]);
+  });
+
+  test("tombstones are newest first, filtered, and pruned by age", async () => {
+    const server = "tombstones";
+    const all = [];
+    for (const [month, database] of [
+      ["01", "app"],
+      ["03", "other"],
+      ["02", "app"],
+    ] as const) {
+      const backup = backupRecord({ server, database });
+      await use().insertBackup(backup);
+      const tombstone = tombstoneOf(backup, { removed_at: `2026-${month}-01T00:00:00.000Z` });
+      await use().removeBackup(tombstone);
+      all.push(tombstone);
+    }
+    const [first, last, middle] = all as [(typeof all)[0], (typeof all)[0], (typeof all)[0]];
+    expect(await use().tombstones({ server })).toEqual([last, middle, first]);
+    expect(await use().tombstones({ server, database: "app", limit: 1 })).toEqual([middle]);
+    expect(await use().pruneTombstones(middle.removed_at)).toBe(1);
+    expect(await use().tombstones({ server })).toEqual([last, middle]);
+  });
+
+  test("a backup that was removed may come back and be removed again", async () => {
+    const backup = backupRecord({ server: "again" });
+    await use().insertBackup(backup);
+    await use().removeBackup(tombstoneOf(backup));
+    await use().insertBackup(backup);
+    const tombstone = tombstoneOf(backup, { removed_at: "2026-06-01T00:00:00.000Z" });
+    await use().removeBackup(tombstone);
+    expect(await use().tombstones({ server: "again" })).toEqual([tombstone]);
+  });
+}
+
 function newestGood(use: Use): void {
   const server = `good-${crypto.randomUUID()}`;
   const store = async (
@@ -222,6 +274,7 @@ function newestGood(use: Use): void {
       "DAMAGED",
       "MISSING",
       "DELETING",
+      "HIDDEN",
       "DELETED",
     ]);
     await store(1, { status: "VERIFIED", database: "other" }, ["CONFIRMED"]);

@@ -1,4 +1,10 @@
-import type { AlertRecord, BackupRecord, CopyRecord, RunRecord } from "../../src/catalog/catalog.ts";
+import type {
+  AlertRecord,
+  BackupRecord,
+  CopyRecord,
+  RunRecord,
+  TombstoneRecord,
+} from "../../src/catalog/catalog.ts";
 
 export function backupRecord(change: Partial<BackupRecord> = {}): BackupRecord {
   return {
@@ -23,6 +29,8 @@ export function backupRecord(change: Partial<BackupRecord> = {}): BackupRecord {
     manifest: null,
     error: null,
     stderr_tail: null,
+    held_at: null,
+    hold_until: null,
     ...change,
   };
 }
@@ -38,6 +46,23 @@ export function copyRecord(backup: BackupRecord, change: Partial<CopyRecord> = {
     confirmed_at: null,
     verified_at: null,
     error: null,
+    locked_until: null,
+    ...change,
+  };
+}
+
+export function tombstoneOf(backup: BackupRecord, change: Partial<TombstoneRecord> = {}): TombstoneRecord {
+  return {
+    backup_id: backup.id,
+    server: backup.server,
+    database: backup.database,
+    kind: backup.kind,
+    started_at: backup.started_at,
+    dump_bytes: backup.dump_bytes,
+    object_bytes: backup.object_bytes,
+    was_good: true,
+    removed_at: "2026-05-01T00:00:00.000Z",
+    removed_by: "retention",
     ...change,
   };
 }

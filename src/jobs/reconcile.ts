@@ -128,9 +128,16 @@ export async function removeIntended(
   signal: AbortSignal,
 ): Promise<void> {
   await storage.discard(manifestKey(copy.object_key), undefined, signal);
-  await storage.remove(manifestKey(copy.object_key), signal);
+  await removeFromSight(storage, manifestKey(copy.object_key), signal);
   await storage.discard(copy.object_key, copy.upload_id ?? undefined, signal);
-  await storage.remove(copy.object_key, signal);
+  await removeFromSight(storage, copy.object_key, signal);
+}
+
+async function removeFromSight(storage: Storage, key: string, signal: AbortSignal): Promise<void> {
+  const removal = await storage.remove(key, signal);
+  if (removal.outcome !== "locked") return;
+  const until = removal.lockedUntil.toISOString();
+  throw new Pg321Error("storage", `storage "${storage.name}": remove ${key}: locked until ${until}`);
 }
 
 async function goodManifest(context: JobContext, backup: BackupRecord, storage: Storage) {

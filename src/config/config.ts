@@ -20,6 +20,8 @@ export interface Config {
   compression: CompressionConfig;
   catalog: { type: "sqlite"; path: string };
   dump: DumpConfig;
+  guard: GuardConfig;
+  cleanup: CleanupConfig;
   /** Things that are allowed but unwise (a secret in a world-readable file), for the log and `check`. */
   warnings: string[];
 }
@@ -56,8 +58,22 @@ interface StorageCommon {
   stall_timeout_ms: number;
   /** Tries of one request or part. */
   attempts: number;
-  keep: { days: number };
+  keep: KeepConfig;
+  expire: ExpireConfig;
 }
+
+/** Which copies stay; the counting rules are off where not set, and none of them stands beside "provider-lifecycle". */
+export interface KeepConfig {
+  days: number;
+  last?: number | undefined;
+  daily?: number | undefined;
+  weekly?: number | undefined;
+  monthly?: number | undefined;
+  yearly?: number | undefined;
+}
+
+/** What becomes of the others; `archive_to` names another storage, never in a circle. */
+export type ExpireConfig = "delete" | "provider-lifecycle" | { archive_to: string };
 
 export interface LocalStorageConfig extends StorageCommon {
   type: "local";
@@ -128,4 +144,19 @@ export interface DumpConfig {
   /** Databases dumped at the same time. */
   max_parallel: number;
   lock_wait_timeout_ms: number;
+}
+
+export interface GuardConfig {
+  /** Without a new good backup for this long a database is stale; unset: 3 × its interval, or 3 days. */
+  stale_after_ms: number | undefined;
+  /** Good backups of a stale database that keep a copy. */
+  keep: number;
+}
+
+export interface CleanupConfig {
+  temp_max_age_ms: number;
+  /** Of multipart uploads that no run of this installation knows. */
+  upload_max_age_ms: number;
+  /** How long a removed backup's line stays in the history; 0: not at all. */
+  tombstones_ms: number;
 }

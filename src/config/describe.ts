@@ -7,7 +7,7 @@ type Described = { [key: string]: string | number | boolean | null | string[] | 
  * `_bytes`, `_bytes_per_second`), secrets as `[secret]`. Null stands for what is not set. Plain JSON.
  */
 export function describeConfig(config: Config): Described {
-  const { encryption, compression, dump } = config;
+  const { encryption, compression, dump, guard, cleanup } = config;
   return {
     file: config.file,
     checksum: config.checksum,
@@ -33,6 +33,12 @@ export function describeConfig(config: Config): Described {
       io_class: dump.io_class,
       max_parallel: dump.max_parallel,
       lock_wait_timeout_ms: dump.lock_wait_timeout_ms,
+    },
+    guard: { stale_after_ms: guard.stale_after_ms ?? null, keep: guard.keep },
+    cleanup: {
+      temp_max_age_ms: cleanup.temp_max_age_ms,
+      upload_max_age_ms: cleanup.upload_max_age_ms,
+      tombstones_ms: cleanup.tombstones_ms,
     },
     warnings: config.warnings,
   };
@@ -65,7 +71,15 @@ function describeStorage(storage: StorageConfig): Described {
     min_rate_bytes_per_second: storage.min_rate,
     stall_timeout_ms: storage.stall_timeout_ms,
     attempts: storage.attempts,
-    keep: { days: storage.keep.days },
+    keep: {
+      days: storage.keep.days,
+      last: storage.keep.last ?? null,
+      daily: storage.keep.daily ?? null,
+      weekly: storage.keep.weekly ?? null,
+      monthly: storage.keep.monthly ?? null,
+      yearly: storage.keep.yearly ?? null,
+    },
+    expire: storage.expire,
   };
   if (storage.type === "local") {
     return { ...common, path: storage.path, min_free_bytes: storage.min_free };

@@ -113,6 +113,8 @@ describe("config.example.toml", () => {
     ["[compression]", "compression", ["[compression]", "qqqqqq = 1"]],
     ["[catalog]", "catalog", ["[catalog]", "qqqqqq = 1"]],
     ["[dump]", "dump", ["[dump]", "qqqqqq = 1"]],
+    ["[guard]", "guard", ["[guard]", "qqqqqq = 1"]],
+    ["[cleanup]", "cleanup", ["[cleanup]", "qqqqqq = 1"]],
   ])("explains every key of %s", async (_, section, lines) => {
     const error = (await load(lines).catch((thrown: unknown) => thrown)) as ConfigError;
     const message = error.problems.find(({ path }) => path.endsWith("qqqqqq"))?.message ?? "";

@@ -79,6 +79,13 @@ export interface CopyRecord {
   locked_until: string | null;
 }
 
+/** What retention must know of one copy that is, or should be, in a storage: as little as that, for there may be many. */
+export type RetainedCopyRecord = Pick<
+  BackupRecord,
+  "id" | "server" | "database" | "status" | "started_at" | "held_at" | "hold_until"
+> &
+  Pick<CopyRecord, "storage" | "state" | "object_bytes" | "locked_until">;
+
 /** What is left of a backup whose record was removed: one line for the history. */
 export interface TombstoneRecord {
   backup_id: string;
@@ -113,17 +120,59 @@ export interface RunRecord {
 
 export type AlertLevel = "INFO" | "WARNING" | "CRITICAL";
 
+/** Something to tell people. Trouble stays open until it is over; repeated, it is still one alert. */
 export interface AlertRecord {
   id: string;
+  /** What is the same trouble: at most one alert of a key is open. */
+  key: string;
+  /** The highest that it had while it was open. */
   level: AlertLevel;
   job: Job;
+  /** The run that told of it last. */
   run_id: string | null;
   server: string | null;
   database: string | null;
   message: string;
   metadata: Record<string, unknown>;
+  /** How often it was raised. */
+  count: number;
   created_at: string;
+  /** When it was raised last. */
+  last_at: string;
+  /** How many reminders went out. */
+  reminders: number;
+  /** When the next one is due; null: never. */
+  remind_at: string | null;
+  /** When the trouble was over; an event that is over as it is told (a success) has it from the start. */
+  resolved_at: string | null;
   acknowledged_at: string | null;
+}
+
+export type DeliveryState = "PENDING" | "DELIVERED" | "FAILED";
+
+/** One notice on its way to one notifier. */
+export interface DeliveryRecord {
+  id: string;
+  /** Null for what is not about an alert (a ping). */
+  alert_id: string | null;
+  /** Name of the notifier in the config. */
+  notifier: string;
+  /** What is told, as it was at that time. */
+  notice: Record<string, unknown>;
+  state: DeliveryState;
+  /** Tries that were begun. */
+  attempts: number;
+  created_at: string;
+  next_try_at: string;
+  finished_at: string | null;
+  /** Why the last try failed. */
+  error: string | null;
+}
+
+/** A new version of an alert, and what is to be told of it. */
+export interface AlertChange {
+  alert: AlertRecord;
+  deliveries: readonly DeliveryRecord[];
 }
 
 /** Who holds a lease, as told to the one that is turned away. */
@@ -163,6 +212,10 @@ export interface Catalog extends AsyncDisposable {
   backupsByPrefix(prefix: string, limit: number): Promise<BackupRecord[]>;
   /** Newest first by started_at. */
   backups(filter: BackupFilter): Promise<BackupRecord[]>;
+  /** Every copy that is CONFIRMED, DAMAGED or MISSING, those of one backup beside each other. */
+  retainedCopies(): Promise<RetainedCopyRecord[]>;
+  /** Backups that no run makes and of which no storage has anything: each of their copies is FAILED or DELETED. Oldest first. */
+  backupsWithoutCopies(): Promise<BackupRecord[]>;
   /** Removes the records of a backup and of its copies and leaves the tombstone. Throws when there is no such backup. */
   removeBackup(tombstone: TombstoneRecord): Promise<void>;
   /** Newest first by removed_at. */
@@ -188,10 +241,38 @@ export interface Catalog extends AsyncDisposable {
   updateRun(id: string, change: Partial<Omit<RunRecord, "id">>): Promise<void>;
   runs(filter: { job?: Job; outcome?: RunOutcome; limit?: number }): Promise<RunRecord[]>;
 
-  insertAlert(record: AlertRecord): Promise<void>;
-  /** Newest first. */
-  alerts(filter: { unacknowledged?: boolean; limit?: number }): Promise<AlertRecord[]>;
+  /**
+   * Stores, in one transaction, what `decide` makes of the open alert of a key: the alert, inserted or
+   * replaced by its id, and its deliveries. `decide` must return at once; undefined changes nothing. Returns
+   * what was stored.
+   */
+  changeAlert(
+    key: string,
+    decide: (open: AlertRecord | undefined) => AlertChange | undefined,
+  ): Promise<AlertRecord | undefined>;
+  /** Newest first by created_at. `open`: not resolved. `unacknowledged`: waits for somebody, which INFO never does. */
+  alerts(filter: {
+    key?: string;
+    open?: boolean;
+    unacknowledged?: boolean;
+    limit?: number;
+  }): Promise<AlertRecord[]>;
   acknowledgeAlert(id: string, at: string): Promise<void>;
+
+  insertDeliveries(records: readonly DeliveryRecord[]): Promise<void>;
+  updateDelivery(id: string, change: Partial<Omit<DeliveryRecord, "id">>): Promise<void>;
+  /**
+   * Takes a PENDING delivery that is due: counts a try and moves `next_try_at` to `until`, when it is due again
+   * should the taker die. False when it is not due, or another process took it.
+   */
+  claimDelivery(id: string, now: string, until: string): Promise<boolean>;
+  /** In the order they were inserted. */
+  deliveries(filter: {
+    alert_id?: string;
+    notifier?: string;
+    state?: DeliveryState;
+    limit?: number;
+  }): Promise<DeliveryRecord[]>;
 
   /**
    * Takes a lease, atomically. One whose `expires_at` has passed, or whose holder is on the same host and

@@ -2,6 +2,7 @@ import type {
   AlertRecord,
   BackupRecord,
   CopyRecord,
+  DeliveryRecord,
   LeaseHolder,
   RunRecord,
   TombstoneRecord,
@@ -111,6 +112,29 @@ export const ALERTS: Table<AlertRecord> = {
     metadata: true,
     created_at: true,
     acknowledged_at: true,
+    key: true,
+    count: true,
+    last_at: true,
+    reminders: true,
+    remind_at: true,
+    resolved_at: true,
+  },
+};
+
+export const DELIVERIES: Table<DeliveryRecord> = {
+  name: "deliveries",
+  json: "notice",
+  columns: {
+    id: true,
+    alert_id: true,
+    notifier: true,
+    notice: true,
+    state: true,
+    attempts: true,
+    created_at: true,
+    next_try_at: true,
+    finished_at: true,
+    error: true,
   },
 };
 

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { BackupRecord, Catalog, CopyRecord, RunRecord } from "../../src/catalog/catalog.ts";
+import { alerts, deliveries } from "./catalog-alert-conformance.ts";
 import { leases } from "./catalog-lease-conformance.ts";
-import { alertRecord, backupRecord, copyRecord, runRecord, tombstoneOf } from "./catalog-records.ts";
+import { backupRecord, copyRecord, runRecord, tombstoneOf } from "./catalog-records.ts";
 
 /** A catalog that is empty at first, and that can be opened again to see what lasted. */
 export interface CatalogFixture extends AsyncDisposable {
@@ -35,6 +36,7 @@ export function catalogConformance(name: string, makeFixture: () => Promise<Cata
     describe("newest good backup", () => newestGood(use));
     describe("runs", () => runs(use, reopen));
     describe("alerts", () => alerts(use, reopen));
+    describe("deliveries", () => deliveries(use, reopen));
     describe("leases", () => leases(use, reopen));
   });
 }
@@ -210,6 +212,46 @@ function removed(use: Use, reopen: Reopen): void {
     expect(await use().tombstones({ server: "removed" })).toEqual([tombstone]);
   });
 
+  test("what retention is shown: each copy that is or should be there, and backups without any", async () => {
+    const server = "retained";
+    const held = { held_at: "2026-01-02T00:00:00.000Z", hold_until: "2026-02-02T00:00:00.000Z" };
+    const states = ["INTENDED", "FAILED", "DELETING", "HIDDEN", "DELETED", "MISSING", "DAMAGED", "CONFIRMED"];
+    const kept = backupRecord({ server, status: "PARTIAL", ...held });
+    await use().insertBackup(kept);
+    for (const state of states as CopyRecord["state"][])
+      await use().putCopy(
+        copyRecord(kept, {
+          storage: state,
+          state,
+          object_bytes: 7,
+          locked_until: "2026-09-01T00:00:00.000Z",
+        }),
+      );
+    const empty = [1, 2].map((day) =>
+      backupRecord({ server, status: "VERIFIED", started_at: `2025-01-0${day}T00:00:00.000Z` }),
+    );
+    for (const backup of empty.toReversed()) {
+      await use().insertBackup(backup);
+      for (const state of ["FAILED", "DELETED"] as const)
+        await use().putCopy(copyRecord(backup, { storage: state, state }));
+    }
+    await use().insertBackup(backupRecord({ server, status: "RUNNING" }));
+    const { id, database, status, started_at } = kept;
+    const row = { id, server, database, status, started_at, ...held };
+    const mine = (await use().retainedCopies()).filter((copy) => copy.server === server);
+    expect(mine).toEqual(
+      (["CONFIRMED", "DAMAGED", "MISSING"] as const).map((state) => ({
+        ...row,
+        storage: state,
+        state,
+        object_bytes: 7,
+        locked_until: "2026-09-01T00:00:00.000Z",
+      })),
+    );
+    const without = (await use().backupsWithoutCopies()).filter((backup) => backup.server === server);
+    expect(without).toEqual(empty);
+  });
+
   test("tombstones are newest first, filtered, and pruned by age", async () => {
     const server = "tombstones";
     const all = [];
@@ -310,26 +352,6 @@ function runs(use: Use, reopen: Reopen): void {
     expect(await use().runs({ job: "verify", outcome: "PARTIAL" })).toEqual([changed] as RunRecord[]);
     expect(await use().runs({ job: "cleanup" })).toEqual([]);
     await rejectsAsStorage(use().updateRun(crypto.randomUUID(), { outcome: "OK" }));
-  });
-}
-
-function alerts(use: Use, reopen: Reopen): void {
-  test("are newest first, and stay unacknowledged until they are", async () => {
-    const older = alertRecord({
-      created_at: "2026-04-01T00:00:00.000Z",
-      metadata: { storages: ["r2"], bytes: 1 },
-    });
-    const newer = alertRecord({ created_at: "2026-04-02T00:00:00.000Z", level: "CRITICAL" });
-    await use().insertAlert(older);
-    await use().insertAlert(newer);
-    expect(await use().alerts({})).toEqual([newer, older]);
-    await use().acknowledgeAlert(newer.id, "2026-04-03T00:00:00.000Z");
-    await reopen();
-    expect(await use().alerts({ unacknowledged: true })).toEqual([older]);
-    expect(await use().alerts({ limit: 1 })).toEqual([
-      { ...newer, acknowledged_at: "2026-04-03T00:00:00.000Z" },
-    ]);
-    await rejectsAsStorage(use().acknowledgeAlert(crypto.randomUUID(), "2026-04-03T00:00:00.000Z"));
   });
 }
 

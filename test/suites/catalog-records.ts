@@ -2,6 +2,7 @@ import type {
   AlertRecord,
   BackupRecord,
   CopyRecord,
+  DeliveryRecord,
   RunRecord,
   TombstoneRecord,
 } from "../../src/catalog/catalog.ts";
@@ -85,6 +86,7 @@ export function runRecord(change: Partial<RunRecord>): RunRecord {
 export function alertRecord(change: Partial<AlertRecord>): AlertRecord {
   return {
     id: crypto.randomUUID(),
+    key: "backup main/app",
     level: "WARNING",
     job: "backup",
     run_id: null,
@@ -92,8 +94,29 @@ export function alertRecord(change: Partial<AlertRecord>): AlertRecord {
     database: "app",
     message: "something to know",
     metadata: {},
+    count: 1,
     created_at: "2026-01-01T00:00:00.000Z",
+    last_at: "2026-01-01T00:00:00.000Z",
+    reminders: 0,
+    remind_at: null,
+    resolved_at: null,
     acknowledged_at: null,
+    ...change,
+  };
+}
+
+export function deliveryRecord(change: Partial<DeliveryRecord>): DeliveryRecord {
+  return {
+    id: crypto.randomUUID(),
+    alert_id: null,
+    notifier: "ops",
+    notice: { message: "something to know" },
+    state: "PENDING",
+    attempts: 0,
+    created_at: "2026-01-01T00:00:00.000Z",
+    next_try_at: "2026-01-01T00:00:00.000Z",
+    finished_at: null,
+    error: null,
     ...change,
   };
 }

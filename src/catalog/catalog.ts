@@ -1,3 +1,5 @@
+import type { AlertLevel, Job } from "../config/config.ts";
+
 /**
  * The records of backups, copies, runs and leases. Field names are those of the tables and of `--json`:
  * snake_case, sizes in bytes, times as RFC 3339 UTC text with milliseconds (`Date.toISOString()`).
@@ -102,7 +104,7 @@ export interface TombstoneRecord {
   removed_by: "retention" | "delete" | "forget";
 }
 
-export type Job = "backup" | "cleanup" | "verify" | "repair" | "restore";
+export type { AlertLevel, Job };
 export type RunOutcome = "RUNNING" | "OK" | "PARTIAL" | "FAILED" | "INTERRUPTED";
 
 export interface RunRecord {
@@ -117,8 +119,6 @@ export interface RunRecord {
   statistics: Record<string, unknown> | null;
   error: string | null;
 }
-
-export type AlertLevel = "INFO" | "WARNING" | "CRITICAL";
 
 /** Something to tell people. Trouble stays open until it is over; repeated, it is still one alert. */
 export interface AlertRecord {

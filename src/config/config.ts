@@ -22,6 +22,7 @@ export interface Config {
   dump: DumpConfig;
   guard: GuardConfig;
   cleanup: CleanupConfig;
+  notify: NotifyConfig[];
   /** Things that are allowed but unwise (a secret in a world-readable file), for the log and `check`. */
   warnings: string[];
 }
@@ -151,7 +152,84 @@ export interface GuardConfig {
   stale_after_ms: number | undefined;
   /** Good backups of a stale database that keep a copy. */
   keep: number;
+  /** A dump smaller than this share of the median of the last good ones raises an alert; 0: none does. */
+  shrunk_percent: number;
 }
+
+export const ALERT_LEVELS = ["INFO", "WARNING", "CRITICAL"] as const;
+export type AlertLevel = (typeof ALERT_LEVELS)[number];
+
+export const JOBS = ["backup", "cleanup", "verify", "repair", "restore"] as const;
+export type Job = (typeof JOBS)[number];
+
+interface NotifyCommon {
+  name: string;
+  /** Nothing below it is told. */
+  min_level: AlertLevel;
+  jobs: Job[];
+  timeout_ms: number;
+}
+
+interface AlertNotifyCommon extends NotifyCommon {
+  /** Names, `SERVER/DATABASE`, or globs of either. Alerts about no single database pass. */
+  databases: string[];
+}
+
+export interface WebhookConfig extends AlertNotifyCommon {
+  type: "webhook";
+  url: Secret;
+  /** Signs what is sent. */
+  secret: Secret | undefined;
+}
+
+export interface SlackConfig extends AlertNotifyCommon {
+  type: "slack";
+  url: Secret;
+}
+
+export interface NtfyConfig extends AlertNotifyCommon {
+  type: "ntfy";
+  /** The server, without a slash at its end. */
+  url: string;
+  topic: Secret;
+  token: Secret | undefined;
+}
+
+export interface EmailConfig extends AlertNotifyCommon {
+  type: "email";
+  host: string;
+  port: number;
+  /** `tls`: from the first byte; `starttls`: or nothing is sent. */
+  tls: "starttls" | "tls" | "none";
+  /** The authorities that may sign the server's certificate; those of this host when not set. */
+  ca_file: string | undefined;
+  user: string | undefined;
+  password: Secret | undefined;
+  from: string;
+  to: string[];
+}
+
+/** Told when a run begins, succeeds and fails; raises the alarm itself when it hears nothing. */
+export interface HealthchecksConfig extends NotifyCommon {
+  type: "healthchecks";
+  url: Secret;
+}
+
+export interface CommandConfig extends AlertNotifyCommon {
+  type: "command";
+  /** An absolute path first. */
+  argv: string[];
+}
+
+export const NOTIFY_TYPES = ["webhook", "slack", "ntfy", "email", "healthchecks", "command"] as const;
+
+export type NotifyConfig =
+  | WebhookConfig
+  | SlackConfig
+  | NtfyConfig
+  | EmailConfig
+  | HealthchecksConfig
+  | CommandConfig;
 
 export interface CleanupConfig {
   temp_max_age_ms: number;

@@ -1,4 +1,5 @@
-import type { Config, ServerConfig, StorageConfig } from "./config.ts";
+import { Secret } from "../base/secret.ts";
+import type { Config, NotifyConfig, ServerConfig, StorageConfig } from "./config.ts";
 
 type Described = { [key: string]: string | number | boolean | null | string[] | Described | Described[] };
 
@@ -34,14 +35,25 @@ export function describeConfig(config: Config): Described {
       max_parallel: dump.max_parallel,
       lock_wait_timeout_ms: dump.lock_wait_timeout_ms,
     },
-    guard: { stale_after_ms: guard.stale_after_ms ?? null, keep: guard.keep },
+    guard: {
+      stale_after_ms: guard.stale_after_ms ?? null,
+      keep: guard.keep,
+      shrunk_percent: guard.shrunk_percent,
+    },
     cleanup: {
       temp_max_age_ms: cleanup.temp_max_age_ms,
       upload_max_age_ms: cleanup.upload_max_age_ms,
       tombstones_ms: cleanup.tombstones_ms,
     },
+    notify: config.notify.map(describeNotify),
     warnings: config.warnings,
   };
+}
+
+function describeNotify(notify: NotifyConfig): Described {
+  const shown = (value: Secret | string | number | readonly string[] | undefined) =>
+    value instanceof Secret ? value.toString() : Array.isArray(value) ? [...value] : (value ?? null);
+  return Object.fromEntries(Object.entries(notify).map(([key, value]) => [key, shown(value)])) as Described;
 }
 
 function describeServer(server: ServerConfig): Described {

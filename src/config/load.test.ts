@@ -61,7 +61,7 @@ describe("a minimal config", () => {
       encryption: { mode: "age", recipients: [RECIPIENT], signing_key_file: "/var/lib/pg321/signing.key" },
       compression: { algorithm: "zstd", level: 3 },
       catalog: { type: "sqlite", path: "/var/lib/pg321/catalog.db" },
-      guard: { stale_after_ms: undefined, keep: 3 },
+      guard: { stale_after_ms: undefined, keep: 3, shrunk_percent: 50 },
       cleanup: { temp_max_age_ms: 86_400_000, upload_max_age_ms: 604_800_000, tombstones_ms: 31_536_000_000 },
       warnings: [],
     });
@@ -117,7 +117,7 @@ describe("a minimal config", () => {
         '[cleanup]\ntemp_max_age = "2h"\nupload_max_age = "30d"\ntombstones = 0\n',
     );
     expect(config.storage[1]).toMatchObject({ expire: "provider-lifecycle", storage_class: "GLACIER_IR" });
-    expect(config.guard).toEqual({ stale_after_ms: 36 * 3_600_000, keep: 5 });
+    expect(config.guard).toEqual({ stale_after_ms: 36 * 3_600_000, keep: 5, shrunk_percent: 50 });
     expect(config.cleanup).toEqual({
       temp_max_age_ms: 7_200_000,
       upload_max_age_ms: 30 * 86_400_000,

@@ -4,6 +4,7 @@ import * as v from "valibot";
 import type { Config, StorageConfig } from "./config.ts";
 import { archiveProblem } from "./keep-schema.ts";
 import { absolutePath, age, choice, duration, integer, type Leaf, leaf, secret } from "./leaf.ts";
+import { notifySchema } from "./notify-schema.ts";
 import { serverSchema } from "./server-schema.ts";
 import { placeOf, storageSchema } from "./storage-schema.ts";
 import { list, namedTables, rule, table } from "./table.ts";
@@ -105,8 +106,13 @@ const guard = v.pipe(
   table("the [guard] table", {
     stale_after: v.optional(age("1h")),
     keep: v.optional(integer(1, 1000), 3),
+    shrunk_percent: v.optional(integer(0, 99), 50),
   }),
-  v.transform(({ stale_after, keep }) => ({ stale_after_ms: stale_after, keep })),
+  v.transform(({ stale_after, keep, shrunk_percent }) => ({
+    stale_after_ms: stale_after,
+    keep,
+    shrunk_percent,
+  })),
 );
 
 const cleanup = v.pipe(
@@ -146,6 +152,7 @@ export const configSchema = v.pipe(
     dump: v.optional(dump, {}),
     guard: v.optional(guard, {}),
     cleanup: v.optional(cleanup, {}),
+    notify: v.optional(namedTables("notify", notifySchema)),
   }),
   v.transform(
     (given): Omit<Config, "file" | "checksum" | "warnings"> => ({
@@ -166,6 +173,7 @@ export const configSchema = v.pipe(
       dump: given.dump,
       guard: given.guard,
       cleanup: given.cleanup,
+      notify: given.notify ?? [],
     }),
   ),
 );

@@ -73,6 +73,8 @@ export interface RetentionDecision {
   server: string;
   database: string;
   storage: string;
+  bytes: number;
+  isConfirmed: boolean;
   action: "keep" | "expire";
   /** One sentence for people: lower case, no full stop. */
   reason: string;
@@ -99,8 +101,8 @@ export interface RetentionPlan {
   /** Backups dated more than an hour ahead: they expire nothing, are no newest backup, and need a look. */
   futureDated: FutureDated[];
   /**
-   * The newest good backup of each database of which something expires, and where its copies stay. Before
-   * any backup of that database loses its last copy, one of these must be seen there in the same run.
+   * The newest good backup of each database that has one, and where its copies stay. Before another backup
+   * of that database loses its last copy, one of these must be seen there (HEAD) in the same run.
    */
   newestGood: NewestGood[];
 }
@@ -114,6 +116,7 @@ export interface Suspension {
   database?: string;
   /** Copies that wait. */
   copies: number;
+  /** One sentence for people: lower case, no full stop. */
   reason: string;
 }
 

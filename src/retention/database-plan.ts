@@ -32,7 +32,10 @@ interface Draft {
   storage: RetainingStorage | undefined;
   /** Begins the reason of a copy that is past its days. */
   tooOld: string;
-  /** Confirmed, and where it is nobody but pg321 and its rules let it go: other copies may rely on it. */
+  /**
+   * Confirmed, and in a storage where nobody but pg321 removes anything: other copies may rely on it. What a
+   * provider removes by its age alone would take the last copy with it some day.
+   */
   isReliable: boolean;
 }
 
@@ -43,15 +46,16 @@ export function isAhead({ startedAt }: RetainedBackup, now: Date): boolean {
 
 /** Decides on the copies of one database. `backups` are its own, newest first. */
 export function planDatabase(backups: readonly RetainedBackup[], rules: Rules): DatabasePlan {
-  const good = backups.filter((backup) => isGood(backup, rules));
-  const guards = guardsOf(good, rules);
+  const storages = [...rules.storages.values()];
+  const good = backups.filter((backup) => backup.isGood && !isAhead(backup, rules.now));
+  const goodIn = (places: readonly RetainingStorage[]) => {
+    const names = new Set(places.map(({ name }) => name));
+    return good.filter(({ copies }) => copies.some((copy) => copy.isConfirmed && names.has(copy.storage)));
+  };
+  const guards = guardsOf(goodIn(storages), goodIn(storages.filter(({ expire }) => expire)), rules);
   const counted = new Map<string, Map<RetainedBackup, string>>();
-  for (const { name, keep } of rules.storages.values()) {
-    const candidates = good.filter(({ copies }) =>
-      copies.some(({ storage, isConfirmed }) => storage === name && isConfirmed),
-    );
-    counted.set(name, heldByCount(candidates, keep, rules.calendar));
-  }
+  for (const storage of storages)
+    counted.set(storage.name, heldByCount(goodIn([storage]), storage.keep, rules.calendar));
   const decisions: RetentionDecision[] = [];
   let newestGood: NewestGood | undefined;
   for (const backup of backups) {
@@ -68,15 +72,6 @@ export function planDatabase(backups: readonly RetainedBackup[], rules: Rules): 
     }
   }
   return { decisions, newestGood };
-}
-
-/** Only what can be reached and will stay counts: a copy that its provider is about to remove guards nothing. */
-function isGood(backup: RetainedBackup, rules: Rules): boolean {
-  if (!backup.isGood || isAhead(backup, rules.now)) return false;
-  return backup.copies.some(({ storage, isConfirmed }) => {
-    const place = rules.storages.get(storage);
-    return isConfirmed && place !== undefined && (place.expire || !isTooOld(backup, place, rules.now));
-  });
 }
 
 function isTooOld({ startedAt }: RetainedBackup, { keep }: RetainingStorage, now: Date): boolean {
@@ -98,10 +93,11 @@ function judge(copy: RetainedCopy, backup: RetainedBackup, rules: Rules, count: 
     reason: "",
     reliesOn: [],
   };
-  const draft: Draft = { decision, storage, tooOld: "", isReliable: copy.isConfirmed };
+  const isReliable = copy.isConfirmed && storage?.expire === true;
+  const draft: Draft = { decision, storage, tooOld: "", isReliable };
   if (storage === undefined) {
     decision.reason = "its storage is not in the config";
-    return { ...draft, isReliable: false };
+    return draft;
   }
   const days = daysText(storage.keep.days);
   if (isAhead(backup, now)) {
@@ -117,7 +113,7 @@ function judge(copy: RetainedCopy, backup: RetainedBackup, rules: Rules, count: 
   if (!storage.expire) {
     decision.reason = `${tooOld}, and left to the provider's lifecycle rule`;
     decision.isLeftToProvider = true;
-    return { ...draft, isReliable: false };
+    return draft;
   }
   if (count !== undefined) {
     decision.reason = `${tooOld}, but ${count}`;

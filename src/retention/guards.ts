@@ -7,25 +7,35 @@ export interface BackupGuard {
   reason: string;
 }
 
-/** `good` are the good backups of one database, newest first. */
+/**
+ * The guards of one database. `good` are its good backups with a confirmed copy in a configured storage,
+ * newest first; `ours` are those of them of which a copy is where pg321 itself removes what is too old, and
+ * so can hold it.
+ */
 export function guardsOf(
   good: readonly RetainedBackup[],
+  ours: readonly RetainedBackup[],
   { now, guard }: Pick<RetentionInput, "now" | "guard">,
 ): Map<RetainedBackup, BackupGuard> {
   const guards = new Map<RetainedBackup, BackupGuard>();
   const [newest] = good;
-  if (newest === undefined) return guards;
+  const [newestOurs] = ours;
+  if (newest === undefined || newestOurs === undefined) return guards;
   const name = `${newest.server}/${newest.database}`;
-  for (const backup of good.filter(({ shrinkSuspect }) => shrinkSuspect)) {
+  for (const backup of ours.filter(({ shrinkSuspect }) => shrinkSuspect)) {
     const reason = `of a good backup from before the dumps of ${name} shrank suddenly`;
     guards.set(backup, { guard: "shrunk", reason });
   }
   const silentMs = now.getTime() - newest.startedAt.getTime();
   if (silentMs > guard.staleAfterMs(newest.server, newest.database)) {
     const reason = `of one of the newest ${guard.keep} good backups of ${name}, which has had no new one for ${spanText(silentMs)}`;
-    for (const backup of good.slice(0, guard.keep)) guards.set(backup, { guard: "stale", reason });
+    for (const backup of ours.slice(0, guard.keep)) guards.set(backup, { guard: "stale", reason });
   }
-  guards.set(newest, { guard: "newest-good", reason: `of the newest good backup of ${name}` });
+  const elsewhere = newest === newestOurs ? "" : " that no provider removes";
+  guards.set(newestOurs, {
+    guard: "newest-good",
+    reason: `of the newest good backup of ${name}${elsewhere}`,
+  });
   return guards;
 }
 

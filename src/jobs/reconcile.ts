@@ -1,5 +1,6 @@
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { BackupRecord, BackupStatus, CopyRecord } from "../catalog/catalog.ts";
+import { REMOVED } from "../catalog/catalog.ts";
 import { holdLease, isAlive } from "../catalog/lease.ts";
 import type { Manifest } from "../sealed/manifest.ts";
 import type { Storage } from "../storage/storage.ts";
@@ -156,7 +157,7 @@ async function goodManifest(context: JobContext, backup: BackupRecord, storage: 
 
 /** What the records of its copies make of a backup that no run works on any more. */
 export function statusOf(all: readonly CopyRecord[]): BackupStatus {
-  const copies = all.filter((copy) => copy.state !== "DELETED");
+  const copies = all.filter(({ state }) => !REMOVED.includes(state));
   const confirmed = copies.filter((copy) => copy.state === "CONFIRMED").length;
   if (confirmed === 0) return "INTERRUPTED";
   return confirmed === copies.length ? "VERIFIED" : "PARTIAL";

@@ -3,7 +3,7 @@ import type { BackupRecord, CopyRecord, CopyState, RunRecord } from "../catalog/
 import { holdLease } from "../catalog/lease.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { JobContext } from "./context.ts";
-import { recordRun } from "./context.ts";
+import { backupStorages, recordRun } from "./context.ts";
 import { checkedObject } from "./copy.ts";
 import { leaseName } from "./lease-name.ts";
 import { shortId } from "./object-key.ts";
@@ -29,8 +29,10 @@ export interface RepairReport {
   results: RepairResult[];
 }
 
-/** Copies that repair makes again. What retention removed stays away. */
-const WANTING: readonly CopyState[] = ["FAILED", "DAMAGED", "MISSING", "INTENDED"];
+/** Copies that were there and that retention has kept until now: they are made again, whatever their age. */
+const LOST: readonly CopyState[] = ["DAMAGED", "MISSING"];
+/** Copies that never came about: they are made while retention would keep them. What it removed stays away. */
+const NEVER_MADE: readonly CopyState[] = ["FAILED", "INTENDED"];
 /** Without any copy that is or was good there is nothing to repair from: the backup never came about. */
 const ONCE_GOOD: readonly CopyState[] = ["CONFIRMED", "DAMAGED", "MISSING"];
 const DAY_MS = 86_400_000;
@@ -94,10 +96,12 @@ function storagesWanting(
   copies: readonly CopyRecord[],
 ): Storage[] {
   const ageDays = (context.clock.now().getTime() - Date.parse(backup.started_at)) / DAY_MS;
+  const direct = backupStorages(context);
   return context.storages.filter((storage) => {
     const copy = copies.find((one) => one.storage === storage.name);
-    if (copy) return WANTING.includes(copy.state);
-    return ageDays < settingsOf(context.config.storage, storage).keep.days;
+    if (copy && LOST.includes(copy.state)) return true;
+    if (copy && !NEVER_MADE.includes(copy.state)) return false;
+    return direct.includes(storage) && ageDays < settingsOf(context.config.storage, storage).keep.days;
   });
 }
 

@@ -5,6 +5,7 @@ import type { Storage } from "../storage/storage.ts";
 import type { Sink, SinkOutcome } from "../stream/fan-out.ts";
 import { fanOut } from "../stream/fan-out.ts";
 import type { JobContext } from "./context.ts";
+import { backupStorages } from "./context.ts";
 import { copyObject, putManifest } from "./copy.ts";
 import type { ProgressMeter } from "./progress.ts";
 import { removeIntended } from "./reconcile.ts";
@@ -23,7 +24,7 @@ export interface StoreOptions {
 
 /** Writes the intents: from here on a crash leaves nothing that the next run cannot settle. */
 export async function intendCopies(context: JobContext, backup: BackupRecord): Promise<void> {
-  for (const storage of context.storages) {
+  for (const storage of backupStorages(context)) {
     await context.catalog.putCopy(intendedCopy(backup, storage));
   }
 }
@@ -53,8 +54,8 @@ export function storeEverywhere(
   open: (signal: AbortSignal) => AsyncIterable<Uint8Array>,
   options: StoreOptions,
 ): Promise<SinkOutcome<unknown>[]> {
-  const { config, storages, clock } = context;
-  const sinks = storages.map((storage) =>
+  const { config, clock } = context;
+  const sinks = backupStorages(context).map((storage) =>
     sinkOf(context, storage, settingsOf(config.storage, storage), backup, options),
   );
   return fanOut(open, sinks, {

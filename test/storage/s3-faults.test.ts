@@ -1,10 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import {
   CreateBucketCommand,
-  DeleteBucketPolicyCommand,
   DeleteObjectCommand,
   ListObjectVersionsCommand,
-  PutBucketPolicyCommand,
   PutObjectCommand,
   PutObjectRetentionCommand,
 } from "@aws-sdk/client-s3";
@@ -15,7 +13,7 @@ import type { Storage } from "../../src/storage/storage.ts";
 import { partsOf } from "../../src/stream/part.ts";
 import { type FaultProxy, startFaultProxy } from "../lab/fault-proxy.ts";
 import { startHttpProxy } from "../lab/http-proxy.ts";
-import { freePort, rgw, type S3Lab, startRgw } from "../lab/s3.ts";
+import { allowAll, deny, freePort, rgw, type S3Lab, startRgw } from "../lab/s3.ts";
 import { CountedParts, patterned } from "../suites/parts.ts";
 import { openS3, openUploads } from "./s3-under-test.ts";
 
@@ -328,23 +326,12 @@ describe("a bucket that keeps versions", () => {
     const bucket = await lab.makeBucket({ versioned: true });
     const storage = openS3(lab, bucket);
     await put(storage, "denied");
-    const Policy = JSON.stringify({
-      Version: "2012-10-17",
-      Statement: [
-        {
-          Effect: "Deny",
-          Principal: { AWS: ["*"] },
-          Action: ["s3:DeleteObjectVersion"],
-          Resource: [`arn:aws:s3:::${bucket}/*`],
-        },
-      ],
-    });
-    await lab.client.send(new PutBucketPolicyCommand({ Bucket: bucket, Policy }));
+    await deny(lab, bucket, "s3:DeleteObjectVersion");
     for (let time = 0; time < 2; time++) {
       expect(await storage.remove("denied", never)).toEqual({ outcome: "hidden" });
       expect(await versionsIn(lab, bucket)).toEqual({ versions: 1, markers: 1 });
     }
-    await lab.client.send(new DeleteBucketPolicyCommand({ Bucket: bucket }));
+    await allowAll(lab, bucket);
     expect(await storage.remove("denied", never)).toEqual({ outcome: "removed" });
     expect(await versionsIn(lab, bucket)).toEqual({ versions: 0, markers: 0 });
   });

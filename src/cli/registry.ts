@@ -32,6 +32,7 @@ export const COMMANDS: readonly Entry[] = [
     summary: "delete every backup of a database that is no more",
     load: () => import("./forget.ts"),
   },
+  { name: "alerts", summary: "show the alerts and acknowledge them", load: () => import("./alerts.ts") },
   {
     name: "unseal",
     summary: "open a sealed file, without catalog or config",

@@ -10,6 +10,7 @@ import { shortId } from "./object-key.ts";
 import { maxPartsOf, partBytesFor } from "./part-size.ts";
 import { ProgressMeter } from "./progress.ts";
 import { reconcile, removeIntended } from "./reconcile.ts";
+import { alertRepair } from "./run-alerts.ts";
 import type { StoredBackup } from "./store-copies.ts";
 import { fillCopy, intendedCopy, settingsOf } from "./store-copies.ts";
 import { settle } from "./verify.ts";
@@ -56,6 +57,7 @@ export async function runRepair(context: JobContext): Promise<RepairReport> {
       error: results.find(({ error }) => error !== null)?.error ?? null,
     };
   });
+  await alertRepair(context, { run, results });
   return { run, results };
 }
 

@@ -11,6 +11,7 @@ import { checkedObject, readManifestText } from "./copy.ts";
 import { shortId } from "./object-key.ts";
 import { ProgressMeter } from "./progress.ts";
 import { decompressed, expectedNames } from "./read-backup.ts";
+import { alertVerify } from "./run-alerts.ts";
 
 export interface CopyVerdict {
   backup_id: string;
@@ -62,6 +63,7 @@ export async function runVerify(
       error: verdicts.find(({ error }) => error !== null)?.error ?? null,
     };
   });
+  await alertVerify(context, { run, verdicts });
   return { run, verdicts };
 }
 

@@ -11,13 +11,11 @@ export interface Periods {
 }
 
 const DAY_MS = 86_400_000;
-/** Days begin, and clocks change, at a multiple of this in every time zone since 1972. */
-const SLOT_MS = 15 * 60_000;
 
 /** Remembers what it was asked: a time zone's rules cost far more than a look into a table. */
 export class Calendar {
   readonly #format: Intl.DateTimeFormat;
-  readonly #bySlot = new Map<number, Periods>();
+  readonly #offsetAtMidnightUtc = new Map<number, number>();
   readonly #byDay = new Map<number, Periods>();
 
   /** Throws a `RangeError` for a name that is no IANA time zone. */
@@ -26,27 +24,50 @@ export class Calendar {
       timeZone: timezone,
       calendar: "gregory",
       numberingSystem: "latn",
+      hourCycle: "h23",
       year: "numeric",
       month: "numeric",
       day: "numeric",
+      hour: "numeric",
+      minute: "numeric",
+      second: "numeric",
     });
   }
 
   periods(at: Date): Periods {
-    const slot = Math.floor(at.getTime() / SLOT_MS);
-    let periods = this.#bySlot.get(slot);
-    if (periods === undefined) {
-      periods = this.#periodsOfDay(this.#dayOf(at));
-      this.#bySlot.set(slot, periods);
-    }
-    return periods;
+    const local = at.getTime() + this.#offsetMs(at.getTime());
+    return this.#periodsOfDay(Math.floor(local / DAY_MS));
   }
 
-  /** Days since 1970-01-01, of the date that the wall clock shows. */
-  #dayOf(at: Date): number {
-    const parts = new Map(this.#format.formatToParts(at).map(({ type, value }) => [type, Number(value)]));
-    const [year = 0, month = 1, day = 1] = [parts.get("year"), parts.get("month"), parts.get("day")];
-    return Date.UTC(year, month - 1, day) / DAY_MS;
+  /** What the wall clock is ahead of UTC: the same all day, but on days when the clocks change. */
+  #offsetMs(at: number): number {
+    const midnight = Math.floor(at / DAY_MS) * DAY_MS;
+    const offset = this.#midnightOffsetMs(midnight);
+    return offset === this.#midnightOffsetMs(midnight + DAY_MS) ? offset : this.#lookUpOffsetMs(at);
+  }
+
+  #midnightOffsetMs(midnight: number): number {
+    let offset = this.#offsetAtMidnightUtc.get(midnight);
+    if (offset === undefined) {
+      offset = this.#lookUpOffsetMs(midnight);
+      this.#offsetAtMidnightUtc.set(midnight, offset);
+    }
+    return offset;
+  }
+
+  #lookUpOffsetMs(at: number): number {
+    const second = Math.floor(at / 1000) * 1000;
+    const parts = new Map(this.#format.formatToParts(second).map(({ type, value }) => [type, Number(value)]));
+    const part = (type: Intl.DateTimeFormatPartTypes) => parts.get(type) ?? 0;
+    const wallClock = Date.UTC(
+      part("year"),
+      part("month") - 1,
+      part("day"),
+      part("hour"),
+      part("minute"),
+      part("second"),
+    );
+    return wallClock - second;
   }
 
   #periodsOfDay(day: number): Periods {

@@ -117,6 +117,10 @@ describe("the plan's hash", () => {
     expect(planRetention(later).planHash).toBe(stopped.planHash);
   });
 
+  test("is the same when only more stays", () => {
+    expect(plan([...backups, backup("new", NOW)]).planHash).toBe(stopped.planHash);
+  });
+
   test("is another when anything else would go, and then nothing is confirmed", () => {
     for (const changed of [backups.slice(1), [...backups, backup("more", daysAgo(50), ["local", "r2"])]]) {
       const other = plan(changed, stopped.planHash);

@@ -38,7 +38,7 @@ export const command: Command = {
       integerOption("alerts", "limit", textOption(args, "limit"), { min: 1, max: 1_000_000 }) ?? 50;
     const { catalog: config } = await commandConfig(invocation);
     await using catalog = await openCatalog(config, { clock });
-    if (id !== undefined) return acknowledge(catalog, id, invocation);
+    if (id !== undefined) return await acknowledge(catalog, id, invocation);
     const shown: ShownAlert[] = [];
     for (const alert of await catalog.alerts({ unacknowledged: isSet(args, "unacknowledged"), limit }))
       shown.push({ ...alert, deliveries: await deliveriesOf(catalog, alert) });

@@ -60,8 +60,9 @@ export function planDatabase(backups: readonly RetainedBackup[], rules: Rules): 
   let newestGood: NewestGood | undefined;
   for (const backup of backups) {
     const countOf = (storage: string) => counted.get(storage)?.get(backup);
+    const age = spanText(Math.max(0, rules.now.getTime() - backup.startedAt.getTime()));
     const drafts = backup.copies
-      .map((copy) => judge(copy, backup, rules, countOf(copy.storage)))
+      .map((copy) => judge(copy, backup, age, rules, countOf(copy.storage)))
       .sort((a, b) => (a.decision.storage < b.decision.storage ? -1 : 1));
     const guard = guards.get(backup);
     const stays = guard === undefined ? [] : protect(drafts, guard);
@@ -78,8 +79,17 @@ function isTooOld({ startedAt }: RetainedBackup, { keep }: RetainingStorage, now
   return now.getTime() - startedAt.getTime() > keep.days * DAY_MS;
 }
 
+/** Shared by all that rely on nothing: there are hundreds of thousands of them. */
+const NOTHING: readonly string[] = [];
+
 /** What the storage's own rules, a hold by hand and an object lock make of a copy. */
-function judge(copy: RetainedCopy, backup: RetainedBackup, rules: Rules, count: string | undefined): Draft {
+function judge(
+  copy: RetainedCopy,
+  backup: RetainedBackup,
+  age: string,
+  rules: Rules,
+  count: string | undefined,
+): Draft {
   const { now } = rules;
   const storage = rules.storages.get(copy.storage);
   const decision: RetentionDecision = {
@@ -91,44 +101,40 @@ function judge(copy: RetainedCopy, backup: RetainedBackup, rules: Rules, count: 
     isConfirmed: copy.isConfirmed,
     action: "keep",
     reason: "",
-    reliesOn: [],
+    reliesOn: NOTHING,
   };
-  const isReliable = copy.isConfirmed && storage?.expire === true;
-  const draft: Draft = { decision, storage, tooOld: "", isReliable };
+  const draft: Draft = {
+    decision,
+    storage,
+    tooOld: "",
+    isReliable: copy.isConfirmed && storage?.expire === true,
+  };
   if (storage === undefined) {
     decision.reason = "its storage is not in the config";
-    return draft;
-  }
-  const days = daysText(storage.keep.days);
-  if (isAhead(backup, now)) {
+  } else if (isAhead(backup, now)) {
     decision.reason = "it is dated ahead of the clock, so its age is unknown";
-    return draft;
-  }
-  const age = spanText(Math.max(0, now.getTime() - backup.startedAt.getTime()));
-  if (!isTooOld(backup, storage, now)) {
-    decision.reason = `not older than ${days} (${age})`;
-    return draft;
-  }
-  const tooOld = `older than ${days} (${age})`;
-  if (!storage.expire) {
-    decision.reason = `${tooOld}, and left to the provider's lifecycle rule`;
-    decision.isLeftToProvider = true;
-    return draft;
-  }
-  if (count !== undefined) {
-    decision.reason = `${tooOld}, but ${count}`;
-  } else if (isHeldByHand(backup, now)) {
-    const until = backup.heldUntil === undefined ? "" : ` until ${rfc3339(backup.heldUntil)}`;
-    decision.reason = `${tooOld}, but the backup is held by hand${until}`;
-    decision.guard = "held";
-  } else if (copy.lockedUntil !== undefined && copy.lockedUntil > now) {
-    decision.reason = `${tooOld}, but held until ${rfc3339(copy.lockedUntil)} by its object lock`;
-    decision.guard = "locked";
+  } else if (!isTooOld(backup, storage, now)) {
+    decision.reason = `not older than ${daysText(storage.keep.days)} (${age})`;
   } else {
-    decision.reason = `${tooOld}, and no other rule holds it`;
-    decision.action = "expire";
+    draft.tooOld = `older than ${daysText(storage.keep.days)} (${age})`;
+    if (!storage.expire) {
+      decision.reason = `${draft.tooOld}, and left to the provider's lifecycle rule`;
+      decision.isLeftToProvider = true;
+    } else if (count !== undefined) {
+      decision.reason = `${draft.tooOld}, but ${count}`;
+    } else if (isHeldByHand(backup, now)) {
+      const until = backup.heldUntil === undefined ? "" : ` until ${rfc3339(backup.heldUntil)}`;
+      decision.reason = `${draft.tooOld}, but the backup is held by hand${until}`;
+      decision.guard = "held";
+    } else if (copy.lockedUntil !== undefined && copy.lockedUntil > now) {
+      decision.reason = `${draft.tooOld}, but held until ${rfc3339(copy.lockedUntil)} by its object lock`;
+      decision.guard = "locked";
+    } else {
+      decision.reason = `${draft.tooOld}, and no other rule holds it`;
+      decision.action = "expire";
+    }
   }
-  return { ...draft, tooOld };
+  return draft;
 }
 
 /**

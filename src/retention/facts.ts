@@ -88,7 +88,7 @@ export interface RetentionDecision {
    * Storages that hold the copies because of which this one of a guarded backup may go. Each must be seen
    * there (HEAD) in the same run before this one goes; one that does not answer means hold.
    */
-  reliesOn: string[];
+  reliesOn: readonly string[];
 }
 
 export interface RetentionPlan {

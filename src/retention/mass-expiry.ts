@@ -25,25 +25,29 @@ const STORAGE_COPIES_MAX = 10;
 
 /**
  * The stops of a plan that would empty a storage: a slip in the config, or records that are wrong, looks
- * like this. `decisions` are those before any stop.
+ * like this. `databases` are the decisions on each of them before any stop.
  */
-export function massExpiryStops(decisions: readonly RetentionDecision[]): Stops {
+export function massExpiryStops(databases: readonly (readonly RetentionDecision[])[]): Stops {
   const byStorage = new Map<string, Scope>();
   const byDatabase = new Map<string, Scope>();
-  for (const decision of decisions) {
-    const { server, database, storage } = decision;
-    count(scopeAt(byStorage, storage, { storage }), decision);
-    count(scopeAt(byDatabase, databaseKey(decision), { storage, server, database }), decision);
+  for (const decisions of databases) {
+    const ofDatabase = new Map<string, Scope>();
+    for (const decision of decisions) {
+      const { server, database, storage } = decision;
+      count(scopeAt(byStorage, storage, { storage }), decision);
+      count(scopeAt(ofDatabase, storage, { storage, server, database }), decision);
+    }
+    for (const scope of ofDatabase.values()) byDatabase.set(databaseKey(scope), scope);
   }
-  const storages = suspensions("storage", byStorage, STORAGE_COPIES_MAX);
-  const databases = suspensions("database", byDatabase, DATABASE_COPIES_MAX);
+  const storageStops = suspensions("storage", byStorage, STORAGE_COPIES_MAX);
+  const databaseStops = suspensions("database", byDatabase, DATABASE_COPIES_MAX);
   return {
-    suspended: [...storages.values(), ...databases.values()],
-    stopOf: (decision) => storages.get(decision.storage) ?? databases.get(databaseKey(decision)),
+    suspended: [...storageStops.values(), ...databaseStops.values()],
+    stopOf: (decision) => storageStops.get(decision.storage) ?? databaseStops.get(databaseKey(decision)),
   };
 }
 
-function databaseKey({ storage, server, database }: RetentionDecision): string {
+function databaseKey({ storage, server, database }: Place): string {
   return `${storage}\0${server}\0${database}`;
 }
 

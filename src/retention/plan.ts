@@ -29,7 +29,8 @@ export function planRetention(input: RetentionInput): RetentionPlan {
   };
   const plans = byDatabase(input.backups).map((backups) => planDatabase(backups, rules));
   const decisions = plans.flatMap((plan) => plan.decisions);
-  const stops = stopsOf(decisions, input.clockSuspicion);
+  const mass = massExpiryStops(plans.map((plan) => plan.decisions));
+  const stops = input.clockSuspicion === undefined ? mass : withClock(mass, input.clockSuspicion, decisions);
   const planHash = hashOf(decisions, stops.suspended);
   const isConfirmed = input.confirmedPlanHash === planHash;
   if (!isConfirmed) suspend(decisions, stops);
@@ -64,11 +65,10 @@ function newestFirst(a: RetainedBackup, b: RetainedBackup): number {
   return bMs - aMs || (a.id < b.id ? -1 : 1);
 }
 
-function stopsOf(decisions: readonly RetentionDecision[], clockSuspicion: string | undefined): Stops {
-  const mass = massExpiryStops(decisions);
+function withClock(mass: Stops, reason: string, decisions: readonly RetentionDecision[]): Stops {
   const copies = decisions.filter(({ action }) => action === "expire").length;
-  if (clockSuspicion === undefined || copies === 0) return mass;
-  const clock: Suspension = { kind: "clock", copies, reason: clockSuspicion };
+  if (copies === 0) return mass;
+  const clock: Suspension = { kind: "clock", copies, reason };
   return { suspended: [clock, ...mass.suspended], stopOf: () => clock };
 }
 

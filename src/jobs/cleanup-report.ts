@@ -105,8 +105,11 @@ export class CleanupTally {
 
   plan(plan: RetentionPlan, clockSuspicion: string | undefined, isConfirmed: boolean): void {
     this.decisions = plan.decisions;
-    this.statistics.suspended = plan.suspended.map(({ reason }) => reason);
-    this.statistics.plan_hash = plan.suspended.length > 0 ? plan.planHash : null;
+    const reasons = plan.suspended.map(({ reason }) => reason);
+    // A clock that stops no copy still stops the rest, whose age it would tell wrongly.
+    if (clockSuspicion !== undefined && !isConfirmed && reasons.length === 0) reasons.push(clockSuspicion);
+    this.statistics.suspended = reasons;
+    this.statistics.plan_hash = reasons.length > 0 ? plan.planHash : null;
     this.statistics.clock_suspected = clockSuspicion !== undefined;
     this.statistics.confirmed = isConfirmed;
     for (const { storage, action, guard, isSuspended } of plan.decisions) {

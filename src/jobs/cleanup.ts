@@ -77,7 +77,8 @@ async function cleanUp(
 ): Promise<void> {
   const { statistics } = tally;
   const { plan, clockSuspicion } = await planCleanup(context, { confirm: options.confirm, runId });
-  tally.plan(plan, clockSuspicion, options.confirm === plan.planHash);
+  const isConfirmed = options.confirm === plan.planHash;
+  tally.plan(plan, clockSuspicion, isConfirmed);
   await tellOfFutureBackups(context, plan);
   const looks = new CopyLooks(context, (copy) => {
     statistics.missing++;
@@ -89,8 +90,8 @@ async function cleanUp(
   await expireCopies(expiry, "s3");
   // 3. Records of backups that have no copy left.
   statistics.records_deleted = await removeEmptyRecords(context);
-  // 4. Temporary files and multipart uploads.
-  await sweep(context, tally);
+  // 4. Temporary files and multipart uploads, whose age a wrong clock would tell wrongly, too.
+  if (clockSuspicion === undefined || isConfirmed) await sweep(context, tally);
   // 5. Objects that no record knows.
   for (const storage of context.storages)
     await guarded(context, tally, storage, () =>

@@ -50,7 +50,7 @@ async function alertBackupOf(context: AlertContext, run: RunRecord, result: Back
   const backup = backup_id === null ? undefined : await context.catalog.backup(backup_id);
   if (backup) await alertIfShrunk(context, backup);
   if (status === "VERIFIED") return resolveAlert(context, key);
-  const { cause, ...metadata } = result;
+  const { cause, server: _server, database: _database, error: _error, ...metadata } = result;
   const isLocked = cause instanceof Pg321Error && cause.code === "locked";
   const lacking = copies.filter(({ state }) => state !== "CONFIRMED");
   const reasons = lacking.map((copy) => copy.error ?? `${copy.storage}: ${copy.state}`).join("; ");

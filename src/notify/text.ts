@@ -12,7 +12,8 @@ export function textOf(notice: Notice): string {
   const { message, job, server, database, host, count, first_at, last_at, resolved_at, metadata } = notice;
   const facts: Record<string, unknown> = {
     job,
-    database: database === null ? server : `${server}/${database}`,
+    server: database === null ? server : null,
+    database: database === null ? null : `${server}/${database}`,
     host,
     count: count > 1 ? `${count} times` : null,
     since: first_at,

@@ -55,6 +55,27 @@ test("webhook: the whole notice, with an id, a time and a signature over time an
   expect(receiver.requests[1]?.headers.has("pg321-signature")).toBe(false);
 });
 
+test("webhook: the check of the signature that docs/alerts.md shows takes ours and no other", async () => {
+  await using receiver = await RECEIVERS.webhook();
+  await send(receiver.config);
+  const [request] = receiver.requests;
+  const docs = await Bun.file(join(import.meta.dir, "../docs/alerts.md")).text();
+  const example = /```python\n(.*?)```/s.exec(docs)?.[1] ?? "";
+  const headers = {
+    "Pg321-Timestamp": request?.headers.get("pg321-timestamp"),
+    "Pg321-Signature": request?.headers.get("pg321-signature"),
+  };
+  const check = (body: string) => {
+    const call =
+      "import json, sys\nprint(is_ours(*(f(a) for f, a in zip((str.encode, dict, str.encode), json.load(sys.stdin)))))";
+    const stdin = Buffer.from(JSON.stringify([TOKEN, headers, body]));
+    const python = Bun.spawnSync(["python3", "-c", `${example}\n${call}`], { stdin });
+    return python.stdout.toString().trim();
+  };
+  expect(check(request?.body ?? "")).toBe("True");
+  expect(check(`${request?.body} `)).toBe("False");
+});
+
 test("a redirect is not followed: it would take the notice elsewhere", async () => {
   await using receiver = await RECEIVERS.webhook();
   await using elsewhere = await RECEIVERS.webhook();

@@ -242,6 +242,9 @@ describe("trouble on the way", () => {
         expect(exitCode).toBe(13);
         expect(errors[0].error).toContain("read-only");
         expect(await at.states(old)).toBe("disk:DELETING");
+        expect(await openAlerts(at)).toMatchObject([
+          { job: "cleanup", level: "CRITICAL", metadata: { errors } },
+        ]);
         await $`mount -o remount,rw ${disk}`.quiet();
         expect(await cleanup(at)).toMatchObject({ exitCode: 0, records_deleted: 1 });
       } finally {

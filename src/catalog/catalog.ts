@@ -212,6 +212,8 @@ export interface Catalog extends AsyncDisposable {
   backupsByPrefix(prefix: string, limit: number): Promise<BackupRecord[]>;
   /** Newest first by started_at. */
   backups(filter: BackupFilter): Promise<BackupRecord[]>;
+  /** The keys of every object that a storage may have of ours, manifests not among them. */
+  objectKeys(storage: string): Promise<string[]>;
   /** Every copy that is CONFIRMED, DAMAGED or MISSING, those of one backup beside each other. */
   retainedCopies(): Promise<RetainedCopyRecord[]>;
   /** Backups that no run makes and of which no storage has anything: each of their copies is FAILED or DELETED. Oldest first. */

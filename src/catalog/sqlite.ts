@@ -135,6 +135,13 @@ class SqliteCatalog implements Catalog {
     return this.#select(BACKUPS, `${whereAll(where)} ${NEWEST_FIRST}`, { ...values, limit: limit ?? ALL });
   }
 
+  objectKeys(storage: string): Promise<string[]> {
+    const sql = "SELECT object_key FROM copies WHERE storage = $storage AND state != 'DELETED'";
+    return this.#do("read copies", () =>
+      this.#rows(sql, { storage }).map(({ object_key }) => String(object_key)),
+    );
+  }
+
   retainedCopies(): Promise<RetainedCopyRecord[]> {
     const sql = `SELECT id, server, database, status, started_at, held_at, hold_until,
         storage, state, copies.object_bytes, locked_until

@@ -20,17 +20,9 @@ export async function orphansIn(context: JobContext, storage: Storage): Promise<
 }
 
 async function knownKeys({ catalog }: JobContext, { name }: Storage): Promise<Set<string>> {
-  const copies = await catalog.copiesInState([
-    "INTENDED",
-    "CONFIRMED",
-    "FAILED",
-    "DAMAGED",
-    "MISSING",
-    "DELETING",
-    "HIDDEN",
-  ]);
-  const ours = copies.filter(({ storage }) => storage === name);
-  return new Set(ours.flatMap(({ object_key }) => [object_key, manifestKey(object_key)]));
+  const known = new Set<string>();
+  for (const key of await catalog.objectKeys(name)) known.add(key).add(manifestKey(key));
+  return known;
 }
 
 /**

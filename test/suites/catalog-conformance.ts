@@ -248,6 +248,10 @@ function removed(use: Use, reopen: Reopen): void {
         locked_until: "2026-09-01T00:00:00.000Z",
       })),
     );
+    for (const state of states)
+      expect(await use().objectKeys(state)).toEqual(
+        state === "DELETED" ? [] : expect.arrayContaining([kept.object_key]),
+      );
     const without = (await use().backupsWithoutCopies()).filter((backup) => backup.server === server);
     expect(without).toEqual(empty);
   });

@@ -27,3 +27,11 @@ export const TABLE_OF_CONTENTS_BYTES_MAX = 512 * MIB;
 export const STDERR_TAIL_BYTES = 4 * KIB;
 /** A lease that is not renewed for this long is over; it is renewed four times in that time. */
 export const LEASE_MS = 60_000;
+/** The first reminder of an alert comes after this long; each interval is twice as long, up to the maximum. */
+export const REMINDER_MS = 3_600_000;
+export const REMINDER_MS_MAX = 7 * 86_400_000;
+/** A notice that was not delivered is tried again after this long, then twice as long each time, up to the maximum. */
+export const DELIVERY_RETRY_MS = 60_000;
+export const DELIVERY_RETRY_MS_MAX = 3_600_000;
+/** Then it is given up. */
+export const DELIVERY_AGE_MS_MAX = 3 * 86_400_000;

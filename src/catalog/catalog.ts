@@ -1,3 +1,5 @@
+import type { AlertLevel, Job } from "../config/config.ts";
+
 /**
  * The records of backups, copies, runs and leases. Field names are those of the tables and of `--json`:
  * snake_case, sizes in bytes, times as RFC 3339 UTC text with milliseconds (`Date.toISOString()`).
@@ -9,9 +11,21 @@ export type BackupStatus = "RUNNING" | "VERIFIED" | "PARTIAL" | "FAILED" | "INTE
 /**
  * INTENDED: the key is reserved, bytes may be on the way. CONFIRMED: the storage has it whole, and its
  * manifest. FAILED: given up, nothing is there. DAMAGED, MISSING: found so by a later look.
- * DELETING: marked for removal. DELETED: its removal is confirmed.
+ * DELETING: marked for removal. HIDDEN: removed from sight, but its versions stay, and stay billed, until the
+ * key may delete them. DELETED: its removal is confirmed.
  */
-export type CopyState = "INTENDED" | "CONFIRMED" | "FAILED" | "DAMAGED" | "MISSING" | "DELETING" | "DELETED";
+export type CopyState =
+  | "INTENDED"
+  | "CONFIRMED"
+  | "FAILED"
+  | "DAMAGED"
+  | "MISSING"
+  | "DELETING"
+  | "HIDDEN"
+  | "DELETED";
+
+/** States of copies that were removed on purpose, or are about to be: nothing restores or refills them. */
+export const REMOVED: readonly CopyState[] = ["DELETING", "HIDDEN", "DELETED"];
 
 export type BackupKind = "dump" | "globals";
 
@@ -45,6 +59,10 @@ export interface BackupRecord {
   error: string | null;
   /** The end of pg_dump's stderr. */
   stderr_tail: string | null;
+  /** When somebody put a hold on it, which keeps every copy of it; null: none. */
+  held_at: string | null;
+  /** When the hold ends by itself; null: never. */
+  hold_until: string | null;
 }
 
 export interface CopyRecord {
@@ -59,9 +77,34 @@ export interface CopyRecord {
   /** When the copy was last read back whole and found right. */
   verified_at: string | null;
   error: string | null;
+  /** Until when the storage refuses to delete it, as a look at it has last shown; null: not locked. */
+  locked_until: string | null;
 }
 
-export type Job = "backup" | "cleanup" | "verify" | "repair" | "restore";
+/** What retention must know of one copy that is, or should be, in a storage: as little as that, for there may be many. */
+export type RetainedCopyRecord = Pick<
+  BackupRecord,
+  "id" | "server" | "database" | "status" | "started_at" | "held_at" | "hold_until"
+> &
+  Pick<CopyRecord, "storage" | "state" | "object_bytes" | "locked_until">;
+
+/** What is left of a backup whose record was removed: one line for the history. */
+export interface TombstoneRecord {
+  backup_id: string;
+  server: string;
+  database: string;
+  kind: BackupKind;
+  started_at: string;
+  dump_bytes: number | null;
+  object_bytes: number | null;
+  /** Whether it was ever good. */
+  was_good: boolean;
+  removed_at: string;
+  /** Who asked for it: retention by its rules, or a person. */
+  removed_by: "retention" | "delete" | "forget";
+}
+
+export type { AlertLevel, Job };
 export type RunOutcome = "RUNNING" | "OK" | "PARTIAL" | "FAILED" | "INTERRUPTED";
 
 export interface RunRecord {
@@ -79,19 +122,59 @@ export interface RunRecord {
   error: string | null;
 }
 
-export type AlertLevel = "INFO" | "WARNING" | "CRITICAL";
-
+/** Something to tell people. Trouble stays open until it is over; repeated, it is still one alert. */
 export interface AlertRecord {
   id: string;
+  /** What is the same trouble: at most one alert of a key is open. */
+  key: string;
+  /** The highest that it had while it was open. */
   level: AlertLevel;
   job: Job;
+  /** The run that told of it last. */
   run_id: string | null;
   server: string | null;
   database: string | null;
   message: string;
   metadata: Record<string, unknown>;
+  /** How often it was raised. */
+  count: number;
   created_at: string;
+  /** When it was raised last. */
+  last_at: string;
+  /** How many reminders went out. */
+  reminders: number;
+  /** When the next one is due; null: never. */
+  remind_at: string | null;
+  /** When the trouble was over; an event that is over as it is told (a success) has it from the start. */
+  resolved_at: string | null;
   acknowledged_at: string | null;
+}
+
+export type DeliveryState = "PENDING" | "DELIVERED" | "FAILED";
+
+/** One notice on its way to one notifier. */
+export interface DeliveryRecord {
+  id: string;
+  /** Null for what is not about an alert (a ping). */
+  alert_id: string | null;
+  /** Name of the notifier in the config. */
+  notifier: string;
+  /** What is told, as it was at that time. */
+  notice: Record<string, unknown>;
+  state: DeliveryState;
+  /** Tries that were begun. */
+  attempts: number;
+  created_at: string;
+  next_try_at: string;
+  finished_at: string | null;
+  /** Why the last try failed. */
+  error: string | null;
+}
+
+/** A new version of an alert, and what is to be told of it. */
+export interface AlertChange {
+  alert: AlertRecord;
+  deliveries: readonly DeliveryRecord[];
 }
 
 /** Who holds a lease, as told to the one that is turned away. */
@@ -131,6 +214,18 @@ export interface Catalog extends AsyncDisposable {
   backupsByPrefix(prefix: string, limit: number): Promise<BackupRecord[]>;
   /** Newest first by started_at. */
   backups(filter: BackupFilter): Promise<BackupRecord[]>;
+  /** The keys of every object that a storage may have of ours, manifests not among them. */
+  objectKeys(storage: string): Promise<string[]>;
+  /** Every copy that is CONFIRMED, DAMAGED or MISSING, those of one backup beside each other. */
+  retainedCopies(): Promise<RetainedCopyRecord[]>;
+  /** Backups that no run makes and of which no storage has anything: each of their copies is FAILED or DELETED. Oldest first. */
+  backupsWithoutCopies(): Promise<BackupRecord[]>;
+  /** Removes the records of a backup and of its copies and leaves the tombstone. Throws when there is no such backup. */
+  removeBackup(tombstone: TombstoneRecord): Promise<void>;
+  /** Newest first by removed_at. */
+  tombstones(filter: { server?: string; database?: string; limit?: number }): Promise<TombstoneRecord[]>;
+  /** Removes those from before `removedBefore`. Returns how many. */
+  pruneTombstones(removedBefore: string): Promise<number>;
   /** Newest VERIFIED or PARTIAL backup of a database with a CONFIRMED copy. */
   newestGood(server: string, database: string): Promise<BackupRecord | undefined>;
 
@@ -143,16 +238,45 @@ export interface Catalog extends AsyncDisposable {
   ): Promise<void>;
   /** In order of storage name. */
   copies(backupId: string): Promise<CopyRecord[]>;
+  /** In order of backup id and storage name. */
   copiesInState(states: readonly CopyState[]): Promise<CopyRecord[]>;
 
   insertRun(record: RunRecord): Promise<void>;
   updateRun(id: string, change: Partial<Omit<RunRecord, "id">>): Promise<void>;
   runs(filter: { job?: Job; outcome?: RunOutcome; limit?: number }): Promise<RunRecord[]>;
 
-  insertAlert(record: AlertRecord): Promise<void>;
-  /** Newest first. */
-  alerts(filter: { unacknowledged?: boolean; limit?: number }): Promise<AlertRecord[]>;
+  /**
+   * Stores, in one transaction, what `decide` makes of the open alert of a key: the alert, inserted or
+   * replaced by its id, and its deliveries. `decide` must return at once; undefined changes nothing. Returns
+   * what was stored.
+   */
+  changeAlert(
+    key: string,
+    decide: (open: AlertRecord | undefined) => AlertChange | undefined,
+  ): Promise<AlertRecord | undefined>;
+  /** Newest first by created_at. `open`: not resolved. `unacknowledged`: waits for somebody, which INFO never does. */
+  alerts(filter: {
+    key?: string;
+    open?: boolean;
+    unacknowledged?: boolean;
+    limit?: number;
+  }): Promise<AlertRecord[]>;
   acknowledgeAlert(id: string, at: string): Promise<void>;
+
+  insertDeliveries(records: readonly DeliveryRecord[]): Promise<void>;
+  updateDelivery(id: string, change: Partial<Omit<DeliveryRecord, "id">>): Promise<void>;
+  /**
+   * Takes a PENDING delivery that is due: counts a try and moves `next_try_at` to `until`, when it is due again
+   * should the taker die. False when it is not due, or another process took it.
+   */
+  claimDelivery(id: string, now: string, until: string): Promise<boolean>;
+  /** In the order they were inserted. */
+  deliveries(filter: {
+    alert_id?: string;
+    notifier?: string;
+    state?: DeliveryState;
+    limit?: number;
+  }): Promise<DeliveryRecord[]>;
 
   /**
    * Takes a lease, atomically. One whose `expires_at` has passed, or whose holder is on the same host and

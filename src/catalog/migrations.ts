@@ -100,6 +100,51 @@ export const MIGRATIONS: readonly string[] = [
   PRAGMA application_id = ${APPLICATION_ID};
   `,
   "ALTER TABLE runs ADD COLUMN pid_start INTEGER",
+  `
+  ALTER TABLE backups ADD COLUMN held_at TEXT;
+  ALTER TABLE backups ADD COLUMN hold_until TEXT;
+  ALTER TABLE copies ADD COLUMN locked_until TEXT;
+
+  CREATE TABLE tombstones (
+    backup_id TEXT PRIMARY KEY,
+    server TEXT NOT NULL,
+    database TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    started_at TEXT NOT NULL,
+    dump_bytes INTEGER,
+    object_bytes INTEGER,
+    was_good INTEGER NOT NULL,
+    removed_at TEXT NOT NULL,
+    removed_by TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX tombstones_by_time ON tombstones (removed_at, backup_id);
+  `,
+  `
+  ALTER TABLE alerts ADD COLUMN key TEXT NOT NULL DEFAULT '';
+  ALTER TABLE alerts ADD COLUMN count INTEGER NOT NULL DEFAULT 1;
+  ALTER TABLE alerts ADD COLUMN last_at TEXT NOT NULL DEFAULT '';
+  ALTER TABLE alerts ADD COLUMN reminders INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE alerts ADD COLUMN remind_at TEXT;
+  ALTER TABLE alerts ADD COLUMN resolved_at TEXT;
+  UPDATE alerts SET key = id, last_at = created_at, resolved_at = created_at;
+  CREATE UNIQUE INDEX alerts_one_open ON alerts (key) WHERE resolved_at IS NULL;
+  CREATE INDEX alerts_by_key ON alerts (key, created_at, id);
+
+  CREATE TABLE deliveries (
+    id TEXT PRIMARY KEY,
+    alert_id TEXT REFERENCES alerts (id),
+    notifier TEXT NOT NULL,
+    notice TEXT NOT NULL,
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    created_at TEXT NOT NULL,
+    next_try_at TEXT NOT NULL,
+    finished_at TEXT,
+    error TEXT
+  ) STRICT;
+  CREATE INDEX deliveries_by_alert ON deliveries (alert_id);
+  CREATE INDEX deliveries_by_state ON deliveries (state, notifier);
+  `,
 ];
 
 /**

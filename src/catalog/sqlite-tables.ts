@@ -1,14 +1,23 @@
-import type { AlertRecord, BackupRecord, CopyRecord, LeaseHolder, RunRecord } from "./catalog.ts";
+import type {
+  AlertRecord,
+  BackupRecord,
+  CopyRecord,
+  DeliveryRecord,
+  LeaseHolder,
+  RunRecord,
+  TombstoneRecord,
+} from "./catalog.ts";
 
 export type Binding = string | number | null;
 export type Row = Record<string, Binding>;
 
-/** How a kind of record is stored: one column a field, `json` being the one that holds JSON text. */
+/** How a kind of record is stored: one column a field; `json` names one of JSON text, `flag` a boolean kept as 0 or 1. */
 export interface Table<R> {
   readonly name: string;
   /** An object and not a list, so that the compiler holds it equal to the record. */
   readonly columns: { readonly [K in keyof Required<R>]: true };
   readonly json?: keyof R & string;
+  readonly flag?: keyof R & string;
 }
 
 export const BACKUPS: Table<BackupRecord> = {
@@ -35,6 +44,8 @@ export const BACKUPS: Table<BackupRecord> = {
     manifest: true,
     error: true,
     stderr_tail: true,
+    held_at: true,
+    hold_until: true,
   },
 };
 
@@ -50,6 +61,24 @@ export const COPIES: Table<CopyRecord> = {
     confirmed_at: true,
     verified_at: true,
     error: true,
+    locked_until: true,
+  },
+};
+
+export const TOMBSTONES: Table<TombstoneRecord> = {
+  name: "tombstones",
+  flag: "was_good",
+  columns: {
+    backup_id: true,
+    server: true,
+    database: true,
+    kind: true,
+    started_at: true,
+    dump_bytes: true,
+    object_bytes: true,
+    was_good: true,
+    removed_at: true,
+    removed_by: true,
   },
 };
 
@@ -84,6 +113,29 @@ export const ALERTS: Table<AlertRecord> = {
     metadata: true,
     created_at: true,
     acknowledged_at: true,
+    key: true,
+    count: true,
+    last_at: true,
+    reminders: true,
+    remind_at: true,
+    resolved_at: true,
+  },
+};
+
+export const DELIVERIES: Table<DeliveryRecord> = {
+  name: "deliveries",
+  json: "notice",
+  columns: {
+    id: true,
+    alert_id: true,
+    notifier: true,
+    notice: true,
+    state: true,
+    attempts: true,
+    created_at: true,
+    next_try_at: true,
+    finished_at: true,
+    error: true,
   },
 };
 
@@ -106,13 +158,16 @@ export function toRow<R extends object>(table: Table<R>, record: Partial<R>): Ro
   for (const column in table.columns) {
     const value = record[column];
     if (value === undefined) continue;
-    row[column] = column === table.json && value !== null ? JSON.stringify(value) : (value as Binding);
+    if (column === table.flag) row[column] = Number(value);
+    else row[column] = column === table.json && value !== null ? JSON.stringify(value) : (value as Binding);
   }
   return row;
 }
 
 export function fromRow<R extends object>(table: Table<R>, row: Row): R {
   const text = table.json === undefined ? null : row[table.json];
-  const record = typeof text === "string" ? { ...row, [String(table.json)]: JSON.parse(text) } : row;
+  const record: Record<string, unknown> =
+    typeof text === "string" ? { ...row, [String(table.json)]: JSON.parse(text) } : row;
+  if (table.flag !== undefined) record[table.flag] = row[table.flag] === 1;
   return record as R;
 }

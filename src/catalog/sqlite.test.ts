@@ -75,7 +75,8 @@ test("a damaged file is told as such", async () => {
     for (let i = 0; i < 200; i++) await catalog.insertBackup(backupRecord({ manifest: "x".repeat(2000) }));
   }
   const bytes = new Uint8Array(await Bun.file(path).arrayBuffer());
-  bytes.fill(0xa5, 16 * 1024);
+  // The schema, which opening reads, is in the first pages.
+  bytes.fill(0xa5, bytes.length / 2);
   await Bun.write(path, bytes);
   await using catalog = await open(path);
   const error = await failure(catalog.backups({}));

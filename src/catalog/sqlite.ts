@@ -5,26 +5,33 @@ import type { Clock } from "../base/clock.ts";
 import { Pg321Error } from "../base/errors.ts";
 import { type RetryPolicy, retry } from "../base/retry.ts";
 import type {
+  AlertChange,
   AlertRecord,
   BackupFilter,
   BackupRecord,
   Catalog,
   CopyRecord,
   CopyState,
+  DeliveryRecord,
   LeaseHolder,
+  RetainedCopyRecord,
   RunRecord,
+  TombstoneRecord,
 } from "./catalog.ts";
 import { migrate } from "./migrations.ts";
 import { catalogError, isBusy } from "./sqlite-errors.ts";
+import { equalTo, type InsertVerb, insertion, whereAll } from "./sqlite-statements.ts";
 import {
   ALERTS,
   BACKUPS,
   COPIES,
+  DELIVERIES,
   fromRow,
   LEASES,
   type Row,
   RUNS,
   type Table,
+  TOMBSTONES,
   toRow,
 } from "./sqlite-tables.ts";
 
@@ -37,9 +44,10 @@ const NEWEST_FIRST = "ORDER BY started_at DESC, id DESC LIMIT $limit";
 /** SQLite's "no limit". */
 const ALL = -1;
 
-type InsertVerb = "INSERT" | "INSERT OR REPLACE";
 type RunFilter = Parameters<Catalog["runs"]>[0];
 type AlertFilter = Parameters<Catalog["alerts"]>[0];
+type DeliveryFilter = Parameters<Catalog["deliveries"]>[0];
+type TombstoneFilter = Parameters<Catalog["tombstones"]>[0];
 
 /** Opens the catalog at `path`, makes it (0600, in a directory of 0700) where it does not exist, and migrates it. */
 export async function openSqlite(path: string, clock: Clock): Promise<Catalog> {
@@ -127,6 +135,50 @@ class SqliteCatalog implements Catalog {
     return this.#select(BACKUPS, `${whereAll(where)} ${NEWEST_FIRST}`, { ...values, limit: limit ?? ALL });
   }
 
+  objectKeys(storage: string): Promise<string[]> {
+    const sql = "SELECT object_key FROM copies WHERE storage = $storage AND state != 'DELETED'";
+    return this.#do("read copies", () =>
+      this.#rows(sql, { storage }).map(({ object_key }) => String(object_key)),
+    );
+  }
+
+  retainedCopies(): Promise<RetainedCopyRecord[]> {
+    const sql = `SELECT id, server, database, status, started_at, held_at, hold_until,
+        storage, state, copies.object_bytes, locked_until
+      FROM copies JOIN backups ON id = backup_id
+      WHERE state IN ('CONFIRMED', 'DAMAGED', 'MISSING') ORDER BY id, storage`;
+    return this.#do("read copies", () => this.#rows(sql, {}) as unknown as RetainedCopyRecord[]);
+  }
+
+  backupsWithoutCopies(): Promise<BackupRecord[]> {
+    const where = `WHERE status != 'RUNNING' AND NOT EXISTS (SELECT 1 FROM copies
+      WHERE backup_id = backups.id AND state NOT IN ('FAILED', 'DELETED'))`;
+    return this.#select(BACKUPS, `${where} ORDER BY started_at, id`, {});
+  }
+
+  removeBackup(tombstone: TombstoneRecord): Promise<void> {
+    const id = tombstone.backup_id;
+    const remove = this.#database.transaction(() => {
+      this.#run("DELETE FROM copies WHERE backup_id = $id", { id });
+      if (this.#run("DELETE FROM backups WHERE id = $id", { id }) !== 1)
+        throw new Pg321Error("storage", `catalog ${this.#path}: remove a backup: no record of ${id}`);
+      // One that was adopted again after its removal has a tombstone already.
+      this.#run(...insertion("INSERT OR REPLACE", TOMBSTONES, tombstone));
+    });
+    return this.#do("remove a backup", () => remove.immediate());
+  }
+
+  tombstones({ server, database, limit }: TombstoneFilter): Promise<TombstoneRecord[]> {
+    const { where, values } = equalTo({ server, database });
+    const rest = `${whereAll(where)} ORDER BY removed_at DESC, backup_id DESC LIMIT $limit`;
+    return this.#select(TOMBSTONES, rest, { ...values, limit: limit ?? ALL });
+  }
+
+  pruneTombstones(removedBefore: string): Promise<number> {
+    const sql = "DELETE FROM tombstones WHERE removed_at < $removedBefore";
+    return this.#do("prune tombstones", () => this.#run(sql, { removedBefore }));
+  }
+
   async newestGood(server: string, database: string): Promise<BackupRecord | undefined> {
     const where = `WHERE server = $server AND database = $database AND status IN ('VERIFIED', 'PARTIAL')
       AND EXISTS (SELECT 1 FROM copies WHERE backup_id = backups.id AND state = 'CONFIRMED')`;
@@ -168,18 +220,56 @@ class SqliteCatalog implements Catalog {
     return this.#select(RUNS, `${whereAll(where)} ${NEWEST_FIRST}`, { ...values, limit: limit ?? ALL });
   }
 
-  insertAlert(record: AlertRecord): Promise<void> {
-    return this.#insert("INSERT", ALERTS, record);
+  changeAlert(
+    key: string,
+    decide: (open: AlertRecord | undefined) => AlertChange | undefined,
+  ): Promise<AlertRecord | undefined> {
+    const change = this.#database.transaction(() => {
+      const [row] = this.#rows("SELECT * FROM alerts WHERE key = $key AND resolved_at IS NULL", { key });
+      const open = row === undefined ? undefined : fromRow(ALERTS, row);
+      const decided = decide(open);
+      if (!decided) return undefined;
+      const verb = decided.alert.id === open?.id ? "INSERT OR REPLACE" : "INSERT";
+      this.#run(...insertion(verb, ALERTS, decided.alert));
+      for (const delivery of decided.deliveries) this.#run(...insertion("INSERT", DELIVERIES, delivery));
+      return decided.alert;
+    });
+    return this.#do("change an alert", () => change.immediate());
   }
 
-  alerts({ unacknowledged, limit }: AlertFilter): Promise<AlertRecord[]> {
-    const where = unacknowledged === true ? "WHERE acknowledged_at IS NULL" : "";
-    const rest = `${where} ORDER BY created_at DESC, id DESC LIMIT $limit`;
-    return this.#select(ALERTS, rest, { limit: limit ?? ALL });
+  alerts({ key, open, unacknowledged, limit }: AlertFilter): Promise<AlertRecord[]> {
+    const { where, values } = equalTo({ key });
+    if (open === true) where.push("resolved_at IS NULL");
+    if (unacknowledged === true) where.push("acknowledged_at IS NULL AND level <> 'INFO'");
+    const rest = `${whereAll(where)} ORDER BY created_at DESC, id DESC LIMIT $limit`;
+    return this.#select(ALERTS, rest, { ...values, limit: limit ?? ALL });
   }
 
   acknowledgeAlert(id: string, at: string): Promise<void> {
     return this.#update(ALERTS, { id }, { acknowledged_at: at });
+  }
+
+  insertDeliveries(records: readonly DeliveryRecord[]): Promise<void> {
+    const insert = this.#database.transaction(() => {
+      for (const record of records) this.#run(...insertion("INSERT", DELIVERIES, record));
+    });
+    return this.#do("insert into deliveries", () => insert.immediate());
+  }
+
+  updateDelivery(id: string, change: Partial<Omit<DeliveryRecord, "id">>): Promise<void> {
+    return this.#update(DELIVERIES, { id }, change);
+  }
+
+  claimDelivery(id: string, now: string, until: string): Promise<boolean> {
+    const sql = `UPDATE deliveries SET attempts = attempts + 1, next_try_at = $until
+      WHERE id = $id AND state = 'PENDING' AND next_try_at <= $now`;
+    return this.#do("take a delivery", () => this.#run(sql, { id, now, until }) === 1);
+  }
+
+  deliveries({ limit, ...wanted }: DeliveryFilter): Promise<DeliveryRecord[]> {
+    const { where, values } = equalTo(wanted);
+    const rest = `${whereAll(where)} ORDER BY rowid LIMIT $limit`;
+    return this.#select(DELIVERIES, rest, { ...values, limit: limit ?? ALL });
   }
 
   acquireLease(
@@ -250,21 +340,4 @@ class SqliteCatalog implements Catalog {
   #rows(sql: string, values: Row): Row[] {
     return this.#database.query<Row, Row>(sql).all(values);
   }
-}
-
-function insertion<R extends object>(verb: InsertVerb, table: Table<R>, record: R): [sql: string, Row] {
-  const row = toRow(table, record);
-  const columns = Object.keys(row);
-  return [`${verb} INTO ${table.name} (${columns}) VALUES (${columns.map((column) => `$${column}`)})`, row];
-}
-
-/** A condition for each value that is given. */
-function equalTo(wanted: Record<string, string | undefined>): { where: string[]; values: Row } {
-  const values: Row = {};
-  for (const [column, value] of Object.entries(wanted)) if (value !== undefined) values[column] = value;
-  return { where: Object.keys(values).map((column) => `${column} = $${column}`), values };
-}
-
-function whereAll(conditions: string[]): string {
-  return conditions.length === 0 ? "" : `WHERE ${conditions.join(" AND ")}`;
 }

@@ -19,8 +19,9 @@ export function backupJson({ backup, copies, running_on }: ListedBackup) {
   };
 }
 
-function copyJson({ storage, state, object_bytes, confirmed_at, verified_at, error }: CopyRecord) {
-  return { storage, state, object_bytes, confirmed_at, verified_at, error };
+function copyJson(copy: CopyRecord) {
+  const { storage, state, object_bytes, confirmed_at, verified_at, locked_until, error } = copy;
+  return { storage, state, object_bytes, confirmed_at, verified_at, locked_until, error };
 }
 
 function ratio(dumpBytes: number | null, objectBytes: number | null): number | null {

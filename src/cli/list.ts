@@ -1,6 +1,6 @@
 import { hostname } from "node:os";
 import { visibleData } from "../base/visible.ts";
-import type { BackupStatus } from "../catalog/catalog.ts";
+import type { BackupStatus, TombstoneRecord } from "../catalog/catalog.ts";
 import { openCatalog } from "../catalog/open.ts";
 import type { ListedBackup } from "../jobs/list-backups.ts";
 import { listBackups } from "../jobs/list-backups.ts";
@@ -26,6 +26,7 @@ export const command: Command = {
     server: { type: "string", short: "s", value: "NAME", help: "only backups of this server" },
     status: { type: "string", value: "STATUS", help: STATUSES.join(", ") },
     limit: { type: "string", short: "n", value: "N", help: "at most so many (default 50)" },
+    removed: { type: "boolean", help: "the history instead: backups that were removed, and by whom" },
     json: JSON_OPTION,
   },
   examples: [
@@ -44,17 +45,24 @@ export const command: Command = {
     const database = textOption(args, "database");
     const server = textOption(args, "server");
     await using catalog = await openCatalog(config.catalog, { clock });
+    const wanted = {
+      limit,
+      ...(database !== undefined && { database }),
+      ...(server !== undefined && { server }),
+    };
+    if (isSet(args, "removed")) {
+      const removed = await catalog.tombstones(wanted);
+      if (isSet(args, "json")) output.print(jsonText({ removed }));
+      else
+        output.print(removed.length === 0 ? "no removed backups" : removedText(visibleData(removed), output));
+      return 0;
+    }
     // RUNNING in the catalog may turn out to be INTERRUPTED, so both are asked for either.
     const asked =
       status === "INTERRUPTED" ? (["INTERRUPTED", "RUNNING"] as const) : status && ([status] as const);
     const found = await listBackups(
       { catalog, clock, host: hostname() },
-      {
-        limit,
-        ...(database !== undefined && { database }),
-        ...(server !== undefined && { server }),
-        ...(asked && { status: asked }),
-      },
+      { ...wanted, ...(asked && { status: asked }) },
     );
     const rows = found.filter(({ backup }) => status === undefined || backup.status === status);
     if (isSet(args, "json")) output.print(jsonText({ backups: rows.map(backupJson) }));
@@ -87,11 +95,29 @@ function textOf(rows: readonly ListedBackup[], { style }: Output, now: Date): st
         title: "COPIES",
         cell: ({ copies }) =>
           copies
+            // Gone as it should be: nothing to look at any more.
+            .filter(({ state }) => state !== "DELETED")
             .map(({ storage, state }) =>
               state === "CONFIRMED" ? storage : style.warn(`${storage}:${state}`),
             )
             .join(" ") || "-",
       },
+    ],
+    style,
+  );
+}
+
+function removedText(rows: readonly TombstoneRecord[], { style }: Output): string {
+  const time = (text: string) => text.slice(0, 19).replace("T", " ");
+  return table(
+    rows,
+    [
+      { title: "ID", cell: (row) => shortId(row.backup_id) },
+      { title: "DATABASE", cell: (row) => `${row.server}/${row.database}` },
+      { title: "STARTED (UTC)", cell: (row) => time(row.started_at) },
+      { title: "STORED", cell: (row) => sizeText(row.object_bytes), align: "right" },
+      { title: "REMOVED (UTC)", cell: (row) => time(row.removed_at) },
+      { title: "BY", cell: (row) => row.removed_by },
     ],
     style,
   );

@@ -5,6 +5,7 @@ import type { Config } from "../config/config.ts";
 import { configPath, loadConfig, processSource } from "../config/load.ts";
 import type { JobContext } from "../jobs/context.ts";
 import { openContext } from "../jobs/context.ts";
+import { deliverAlerts } from "../jobs/deliver.ts";
 import type { Invocation } from "./command.ts";
 import { textOption } from "./command.ts";
 import { logProgress, terminalProgress } from "./progress.ts";
@@ -16,10 +17,13 @@ export async function commandConfig({ arguments: args, env, log }: Invocation): 
   return config;
 }
 
-/** Config, catalog, storages and keys of a command that runs a job. */
+/**
+ * Config, catalog, storages and keys of a command that runs a job. Before it closes, also after a job that
+ * failed, the alerts that were raised are delivered.
+ */
 export async function commandContext(invocation: Invocation): Promise<JobContext> {
   const { log, clock, signal, terminal } = invocation;
-  return openContext({
+  const context = await openContext({
     config: await commandConfig(invocation),
     log,
     clock,
@@ -29,6 +33,13 @@ export async function commandContext(invocation: Invocation): Promise<JobContext
       ? () => askPassphrase("Passphrase of the identity file: ")
       : undefined,
   });
+  return {
+    ...context,
+    async [Symbol.asyncDispose]() {
+      await deliverAlerts(context);
+      await context[Symbol.asyncDispose]();
+    },
+  };
 }
 
 /** Asks on the terminal without echo. Throws code `interrupted` for ^C, code `key` for ^D. */

@@ -20,6 +20,20 @@ export const COMMANDS: readonly Entry[] = [
     load: () => import("./restore.ts"),
   },
   {
+    name: "cleanup",
+    summary: "delete what retention lets go, and what is left over",
+    load: () => import("./cleanup.ts"),
+  },
+  { name: "hold", summary: "keep a backup, whatever its age", load: () => import("./hold.ts") },
+  { name: "unhold", summary: "end the hold on a backup", load: () => import("./unhold.ts") },
+  { name: "delete", summary: "delete one backup and all of its copies", load: () => import("./delete.ts") },
+  {
+    name: "forget",
+    summary: "delete every backup of a database that is no more",
+    load: () => import("./forget.ts"),
+  },
+  { name: "alerts", summary: "show the alerts and acknowledge them", load: () => import("./alerts.ts") },
+  {
     name: "unseal",
     summary: "open a sealed file, without catalog or config",
     load: () => import("./unseal.ts"),

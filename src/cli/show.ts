@@ -64,6 +64,7 @@ function textOf(found: ListedBackup, stderrTail: string | null, { style }: Outpu
     ["server version", backup.server_version],
     ["pg_dump", backup.pg_dump_version],
     ["previous", backup.previous_id],
+    ["held", backup.held_at && (backup.hold_until ? `until ${backup.hold_until}` : "until pg321 unhold")],
     ["error", backup.error && style.bad(backup.error)],
     ["pg_dump said", stderrTail],
   ];

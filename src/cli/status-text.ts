@@ -1,7 +1,7 @@
 import type { Style } from "./output.ts";
 
-const GOOD = new Set(["VERIFIED", "CONFIRMED", "OK", "good", "filled"]);
-const BAD = new Set(["FAILED", "DAMAGED", "MISSING", "damaged", "missing", "failed"]);
+const GOOD = new Set(["INFO", "VERIFIED", "CONFIRMED", "OK", "good", "filled", "deleted", "gone"]);
+const BAD = new Set(["CRITICAL", "FAILED", "DAMAGED", "MISSING", "damaged", "missing", "failed"]);
 
 /** A status in the colour that it deserves. */
 export function statusText(status: string, style: Style): string {

@@ -20,6 +20,9 @@ export interface Config {
   compression: CompressionConfig;
   catalog: { type: "sqlite"; path: string };
   dump: DumpConfig;
+  guard: GuardConfig;
+  cleanup: CleanupConfig;
+  notify: NotifyConfig[];
   /** Things that are allowed but unwise (a secret in a world-readable file), for the log and `check`. */
   warnings: string[];
 }
@@ -56,8 +59,22 @@ interface StorageCommon {
   stall_timeout_ms: number;
   /** Tries of one request or part. */
   attempts: number;
-  keep: { days: number };
+  keep: KeepConfig;
+  expire: ExpireConfig;
 }
+
+/** Which copies stay; the counting rules are off where not set, and none of them stands beside "provider-lifecycle". */
+export interface KeepConfig {
+  days: number;
+  last?: number | undefined;
+  daily?: number | undefined;
+  weekly?: number | undefined;
+  monthly?: number | undefined;
+  yearly?: number | undefined;
+}
+
+/** What becomes of the others; `archive_to` names another storage, never in a circle. */
+export type ExpireConfig = "delete" | "provider-lifecycle" | { archive_to: string };
 
 export interface LocalStorageConfig extends StorageCommon {
   type: "local";
@@ -128,4 +145,96 @@ export interface DumpConfig {
   /** Databases dumped at the same time. */
   max_parallel: number;
   lock_wait_timeout_ms: number;
+}
+
+export interface GuardConfig {
+  /** Without a new good backup for this long a database is stale; unset: 3 × its interval, or 3 days. */
+  stale_after_ms: number | undefined;
+  /** Good backups of a stale database that keep a copy. */
+  keep: number;
+  /** A dump smaller than this share of the median of the last good ones raises an alert; 0: none does. */
+  shrunk_percent: number;
+}
+
+export const ALERT_LEVELS = ["INFO", "WARNING", "CRITICAL"] as const;
+export type AlertLevel = (typeof ALERT_LEVELS)[number];
+
+export const JOBS = ["backup", "cleanup", "verify", "repair", "restore"] as const;
+export type Job = (typeof JOBS)[number];
+
+interface NotifyCommon {
+  name: string;
+  /** Nothing below it is told. */
+  min_level: AlertLevel;
+  jobs: Job[];
+  timeout_ms: number;
+}
+
+interface AlertNotifyCommon extends NotifyCommon {
+  /** Names, `SERVER/DATABASE`, or globs of either. Alerts about no single database pass. */
+  databases: string[];
+}
+
+export interface WebhookConfig extends AlertNotifyCommon {
+  type: "webhook";
+  url: Secret;
+  /** Signs what is sent. */
+  secret: Secret | undefined;
+}
+
+export interface SlackConfig extends AlertNotifyCommon {
+  type: "slack";
+  url: Secret;
+}
+
+export interface NtfyConfig extends AlertNotifyCommon {
+  type: "ntfy";
+  /** The server, without a slash at its end. */
+  url: string;
+  topic: Secret;
+  token: Secret | undefined;
+}
+
+export interface EmailConfig extends AlertNotifyCommon {
+  type: "email";
+  host: string;
+  port: number;
+  /** `tls`: from the first byte; `starttls`: or nothing is sent. */
+  tls: "starttls" | "tls" | "none";
+  /** The authorities that may sign the server's certificate; those of this host when not set. */
+  ca_file: string | undefined;
+  user: string | undefined;
+  password: Secret | undefined;
+  from: string;
+  to: string[];
+}
+
+/** Told when a run begins, succeeds and fails; raises the alarm itself when it hears nothing. */
+export interface HealthchecksConfig extends NotifyCommon {
+  type: "healthchecks";
+  url: Secret;
+}
+
+export interface CommandConfig extends AlertNotifyCommon {
+  type: "command";
+  /** An absolute path first. */
+  argv: string[];
+}
+
+export const NOTIFY_TYPES = ["webhook", "slack", "ntfy", "email", "healthchecks", "command"] as const;
+
+export type NotifyConfig =
+  | WebhookConfig
+  | SlackConfig
+  | NtfyConfig
+  | EmailConfig
+  | HealthchecksConfig
+  | CommandConfig;
+
+export interface CleanupConfig {
+  temp_max_age_ms: number;
+  /** Of multipart uploads that no run of this installation knows. */
+  upload_max_age_ms: number;
+  /** How long a removed backup's line stays in the history; 0: not at all. */
+  tombstones_ms: number;
 }

@@ -6,6 +6,10 @@ const TOML = `${MINIMAL.replace('"main"\n', '"main"\npassword = "hunter2"\nconne
 provider = "backblaze-b2"
 region = "us-east-005"
 min_rate = "2MiB/s"
+keep = { days = 365, last = 1, daily = 7, weekly = 4, monthly = 12, yearly = 3 }
+expire = { archive_to = "disk" }
+[guard]
+stale_after = "2d"
 `;
 
 describe("describeConfig", () => {
@@ -21,7 +25,8 @@ describe("describeConfig", () => {
           path: "/srv/backup",
           min_free_bytes: 2 ** 30,
           min_rate_bytes_per_second: 2 ** 20,
-          keep: { days: 30 },
+          keep: { days: 30, last: null, yearly: null },
+          expire: "delete",
         },
         {
           name: "bucket",
@@ -31,10 +36,14 @@ describe("describeConfig", () => {
           session_token: null,
           min_rate_bytes_per_second: 2 ** 21,
           stall_timeout_ms: 300_000,
+          keep: { days: 365, last: 1, daily: 7, weekly: 4, monthly: 12, yearly: 3 },
+          expire: { archive_to: "disk" },
         },
       ],
       encryption: { identity_passphrase: null },
       dump: { max_duration_ms: 0, run_timeout_ms: 86_400_000 },
+      guard: { stale_after_ms: 172_800_000, keep: 3 },
+      cleanup: { temp_max_age_ms: 86_400_000, tombstones_ms: 31_536_000_000 },
     });
     expect(JSON.stringify(described)).not.toMatch(/hunter2|"AK"|"SK"/);
     expect(JSON.parse(JSON.stringify(described))).toEqual(described);

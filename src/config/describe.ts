@@ -1,4 +1,5 @@
-import type { Config, ServerConfig, StorageConfig } from "./config.ts";
+import { Secret } from "../base/secret.ts";
+import type { Config, NotifyConfig, ServerConfig, StorageConfig } from "./config.ts";
 
 type Described = { [key: string]: string | number | boolean | null | string[] | Described | Described[] };
 
@@ -7,7 +8,7 @@ type Described = { [key: string]: string | number | boolean | null | string[] | 
  * `_bytes`, `_bytes_per_second`), secrets as `[secret]`. Null stands for what is not set. Plain JSON.
  */
 export function describeConfig(config: Config): Described {
-  const { encryption, compression, dump } = config;
+  const { encryption, compression, dump, guard, cleanup } = config;
   return {
     file: config.file,
     checksum: config.checksum,
@@ -34,8 +35,25 @@ export function describeConfig(config: Config): Described {
       max_parallel: dump.max_parallel,
       lock_wait_timeout_ms: dump.lock_wait_timeout_ms,
     },
+    guard: {
+      stale_after_ms: guard.stale_after_ms ?? null,
+      keep: guard.keep,
+      shrunk_percent: guard.shrunk_percent,
+    },
+    cleanup: {
+      temp_max_age_ms: cleanup.temp_max_age_ms,
+      upload_max_age_ms: cleanup.upload_max_age_ms,
+      tombstones_ms: cleanup.tombstones_ms,
+    },
+    notify: config.notify.map(describeNotify),
     warnings: config.warnings,
   };
+}
+
+function describeNotify(notify: NotifyConfig): Described {
+  const shown = (value: Secret | string | number | readonly string[] | undefined) =>
+    value instanceof Secret ? value.toString() : Array.isArray(value) ? [...value] : (value ?? null);
+  return Object.fromEntries(Object.entries(notify).map(([key, value]) => [key, shown(value)])) as Described;
 }
 
 function describeServer(server: ServerConfig): Described {
@@ -65,7 +83,15 @@ function describeStorage(storage: StorageConfig): Described {
     min_rate_bytes_per_second: storage.min_rate,
     stall_timeout_ms: storage.stall_timeout_ms,
     attempts: storage.attempts,
-    keep: { days: storage.keep.days },
+    keep: {
+      days: storage.keep.days,
+      last: storage.keep.last ?? null,
+      daily: storage.keep.daily ?? null,
+      weekly: storage.keep.weekly ?? null,
+      monthly: storage.keep.monthly ?? null,
+      yearly: storage.keep.yearly ?? null,
+    },
+    expire: storage.expire,
   };
   if (storage.type === "local") {
     return { ...common, path: storage.path, min_free_bytes: storage.min_free };

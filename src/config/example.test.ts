@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Config } from "./config.ts";
+import { type Config, NOTIFY_TYPES } from "./config.ts";
 import { EXAMPLE_RECIPIENT, loadConfig } from "./load.ts";
 import type { ConfigError } from "./problems.ts";
 
@@ -113,13 +113,43 @@ describe("config.example.toml", () => {
     ["[compression]", "compression", ["[compression]", "qqqqqq = 1"]],
     ["[catalog]", "catalog", ["[catalog]", "qqqqqq = 1"]],
     ["[dump]", "dump", ["[dump]", "qqqqqq = 1"]],
+    ["[guard]", "guard", ["[guard]", "qqqqqq = 1"]],
+    ["[cleanup]", "cleanup", ["[cleanup]", "qqqqqq = 1"]],
   ])("explains every key of %s", async (_, section, lines) => {
     const error = (await load(lines).catch((thrown: unknown) => thrown)) as ConfigError;
     const message = error.problems.find(({ path }) => path.endsWith("qqqqqq"))?.message ?? "";
     const keys = message.split("expected one of ")[1]?.split(", ") ?? [];
     expect(keys.length).toBeGreaterThan(0);
     const text = sectionOf(section);
-    for (const key of keys) expect(text).toMatch(new RegExp(`^#?(\\[+)?(keep\\.)?${key}\\b`, "m"));
+    for (const key of keys) expect(text).toMatch(new RegExp(`^(# )?#?(\\[+)?(keep\\.)?${key}\\b`, "m"));
+  });
+
+  describe("notifiers", () => {
+    /** The part of the example that is an offer, without the "# " in front of its settings. */
+    const offer = EXAMPLE.slice(EXAMPLE.indexOf("# Who is told"))
+      .split("\n")
+      .map((line) => line.replace(/^# (\[\[notify\]\]$|[a-z_]+ = )/, "$1"));
+    const secrets = ["webhook-url", "webhook-secret", "slack-url", "ntfy-topic", "ntfy-token"];
+
+    test("are all offered, none of them by default, and each offer is valid", async () => {
+      expect((await load(LINES)).notify).toEqual([]);
+      for (const name of [...secrets, "mail-password", "healthchecks-url"])
+        await writeFile(join(directory, name), "https://example.com/hook");
+      const { notify } = await load([...LINES, ...offer]);
+      expect(notify.map(({ type }) => type)).toEqual([...NOTIFY_TYPES]);
+    });
+
+    test.each(NOTIFY_TYPES)("are explained with every key: %s", async (type) => {
+      const lines = [...LINES, "[[notify]]", `type = "${type}"`, "qqqqqq = 1"];
+      const error = (await load(lines).catch((thrown: unknown) => thrown)) as ConfigError;
+      const message = error.problems.find(({ path }) => path.endsWith("qqqqqq"))?.message ?? "";
+      const keys = message.split("expected one of ")[1]?.split(", ") ?? [];
+      const blocks = offer.join("\n").split("[[notify]]");
+      const block = blocks.find((text) => text.includes(`type = "${type}"`)) ?? "";
+      const shown = [...block.matchAll(/^([a-z_]+) = /gm)].map(([, key]) => key);
+      expect(shown.sort()).toEqual(keys.sort());
+      expect(keys.length).toBeGreaterThan(4);
+    });
   });
 });
 

@@ -115,12 +115,16 @@ const DURATION_MS_MAX = 24 * 86_400_000;
 
 /** Milliseconds. Zero only where it has a meaning. */
 export function duration(zeroMeans?: string): Leaf<number> {
-  return amount(
-    'a duration up to "24d", such as "90s", "5m" or "2h"',
-    zeroMeans,
-    (written) => parseDuration(written),
-    DURATION_MS_MAX,
-  );
+  return amount('a duration up to "24d", such as "90s", "5m" or "2h"', zeroMeans, parseDuration, {
+    max: DURATION_MS_MAX,
+  });
+}
+
+/** Milliseconds of an age, which no timer waits for. */
+export function age(least: string, zeroMeans?: string): Leaf<number> {
+  return amount(`a duration from "${least}", such as "36h" or "90d"`, zeroMeans, parseDuration, {
+    min: parseDuration(least) ?? 0,
+  });
 }
 
 /** Bytes. */
@@ -137,12 +141,13 @@ function amount(
   expected: string,
   zeroMeans: string | undefined,
   parse: (written: string) => number | undefined,
-  max = Number.MAX_SAFE_INTEGER,
+  { min = 0, max = Number.MAX_SAFE_INTEGER }: { min?: number; max?: number } = {},
 ): Leaf<number> {
   return leaf(zeroMeans === undefined ? expected : `${expected}, or 0 for ${zeroMeans}`, (value) => {
     const parsed = value === 0 ? 0 : typeof value === "string" ? parse(value) : undefined;
     if (parsed === undefined || parsed > max) return undefined;
-    return parsed > 0 || zeroMeans !== undefined ? parsed : undefined;
+    if (parsed === 0) return zeroMeans === undefined ? undefined : 0;
+    return parsed >= min ? parsed : undefined;
   });
 }
 

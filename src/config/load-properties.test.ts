@@ -38,7 +38,7 @@ const sound = (): Document => ({
     { name: "two", url: "postgres://h" },
   ],
   storage: [
-    { name: "disk", type: "local", path: "/srv", keep: { days: 3 } },
+    { name: "disk", type: "local", path: "/srv", keep: { days: 3, weekly: 4 } },
     {
       name: "s3",
       type: "s3",
@@ -48,6 +48,7 @@ const sound = (): Document => ({
       access_key_id: "x",
       secret_access_key: "x",
       session_token: "x",
+      expire: { archive_to: "disk" },
     },
   ],
   encryption: {
@@ -58,6 +59,8 @@ const sound = (): Document => ({
   compression: { algorithm: "zstd", level: 3 },
   catalog: { type: "sqlite" },
   dump: { nice: 5, max_duration: "5h" },
+  guard: { stale_after: "5d" },
+  cleanup: { temp_max_age: "5h", tombstones: "0" },
 });
 
 /** Every path of a document, tables and items included. */
@@ -151,7 +154,18 @@ describe("whatever stands in the file", () => {
 
   test("no key that is not one is let through", async () => {
     const tables = PATHS.filter((path) =>
-      ["0", "1", "keep", "encryption", "compression", "catalog", "dump"].includes(path.at(-1) ?? ""),
+      [
+        "0",
+        "1",
+        "keep",
+        "encryption",
+        "compression",
+        "catalog",
+        "dump",
+        "expire",
+        "guard",
+        "cleanup",
+      ].includes(path.at(-1) ?? ""),
     );
     const at = fc.constantFrom(
       [],

@@ -55,11 +55,14 @@ describe("a minimal config", () => {
           stall_timeout_ms: 300_000,
           attempts: 5,
           keep: { days: 30 },
+          expire: "delete",
         },
       ],
       encryption: { mode: "age", recipients: [RECIPIENT], signing_key_file: "/var/lib/pg321/signing.key" },
       compression: { algorithm: "zstd", level: 3 },
       catalog: { type: "sqlite", path: "/var/lib/pg321/catalog.db" },
+      guard: { stale_after_ms: undefined, keep: 3, shrunk_percent: 50 },
+      cleanup: { temp_max_age_ms: 86_400_000, upload_max_age_ms: 604_800_000, tombstones_ms: 31_536_000_000 },
       warnings: [],
     });
   });
@@ -104,6 +107,35 @@ describe("a minimal config", () => {
       off_site: false,
       keep: { days: 5 },
       min_rate: 2 ** 21,
+    });
+  });
+
+  test("what stays how long, and what becomes of the rest", async () => {
+    const config = await loadToml(
+      `${MINIMAL + S3}provider = "aws"\nregion = "x"\nstorage_class = "GLACIER_IR"\nexpire = "provider-lifecycle"\n` +
+        '[guard]\nstale_after = "36h"\nkeep = 5\n' +
+        '[cleanup]\ntemp_max_age = "2h"\nupload_max_age = "30d"\ntombstones = 0\n',
+    );
+    expect(config.storage[1]).toMatchObject({ expire: "provider-lifecycle", storage_class: "GLACIER_IR" });
+    expect(config.guard).toEqual({ stale_after_ms: 36 * 3_600_000, keep: 5, shrunk_percent: 50 });
+    expect(config.cleanup).toEqual({
+      temp_max_age_ms: 7_200_000,
+      upload_max_age_ms: 30 * 86_400_000,
+      tombstones_ms: 0,
+    });
+    const counting = await loadToml(
+      MINIMAL.replace(
+        '"disk"\n',
+        '"disk"\nkeep = { last = 1, daily = 7, weekly = 4, monthly = 12, yearly = 3 }\n',
+      ),
+    );
+    expect(counting.storage[0]?.keep).toEqual({
+      days: 30,
+      last: 1,
+      daily: 7,
+      weekly: 4,
+      monthly: 12,
+      yearly: 3,
     });
   });
 

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import {
   ENCRYPTION,
   LOCAL,
+  loadToml,
   mistakes,
   RECIPIENT,
   refusal,
@@ -81,6 +82,28 @@ const BAD: [section: "top" | "server" | "storage" | "s3" | "end", lines: string,
     "storage[0].keep.days: found 0 (number), expected a whole number from 1 to 36500",
   ],
   ["storage", "keep.dasy = 5", 'storage[0].keep.dasy: not a key of a keep table; did you mean "days"?'],
+  ["storage", "keep.weekly = 0", "storage[0].keep.weekly: found 0 (number), expected a whole number"],
+  [
+    "storage",
+    'expire = "delet"',
+    'storage[0].expire: found "delet" (text), expected "delete" or { archive_to = "NAME" }; did you mean "delete"?',
+  ],
+  [
+    "storage",
+    'expire = "provider-lifecycle"',
+    'storage[0].expire: found "provider-lifecycle" (text), expected "delete"',
+  ],
+  [
+    "storage",
+    'expire = { archiv_to = "x", archive_to = "y" }',
+    'storage[0].expire.archiv_to: not a key of an expire table; did you mean "archive_to"?',
+  ],
+  ["storage", "[storage.expire]", "storage[0].expire.archive_to: missing, expected a name of up to 40"],
+  [
+    "storage",
+    'expire = { archive_to = "disk" }',
+    'storage[0].expire.archive_to: found "disk", expected the name of another [[storage]]',
+  ],
   ["storage", 'bucket = "b"', 'storage[0].bucket: not a key of a [[storage]] of type "local"'],
   [
     "storage",
@@ -128,6 +151,43 @@ const BAD: [section: "top" | "server" | "storage" | "s3" | "end", lines: string,
     'provider = "aws"\nregion = "x"\nmax_parallel_parts = 65',
     "storage[1].max_parallel_parts: found 65 (number)",
   ],
+  [
+    "s3",
+    'provider = "aws"\nregion = "x"\nexpire = { archive_to = "dsik" }',
+    'storage[1].expire.archive_to: found "dsik", expected the name of another [[storage]]: "disk"',
+  ],
+  [
+    "s3",
+    'provider = "aws"\nregion = "x"\nexpire = "provider-lifecycle"\nkeep = { days = 5, weekly = 4 }',
+    'storage[1].keep.weekly: found beside expire = "provider-lifecycle", which removes by age alone',
+  ],
+  [
+    "s3",
+    'provider = "aws"\nregion = "x"\nstorage_class = "DEEP_ARCHIVE"',
+    'storage[1].storage_class: found "DEEP_ARCHIVE" (text), expected a storage class that reads at once',
+  ],
+  [
+    "s3",
+    'provider = "aws"\nregion = "x"\nstorage_class = "GLACIER"',
+    'storage[1].storage_class: found "GLACIER" (text), expected a storage class that reads at once',
+  ],
+  [
+    "end",
+    '[guard]\nstale_after = "5m"',
+    'guard.stale_after: found "5m" (text), expected a duration from "1h", such as "36h" or "90d"',
+  ],
+  ["end", "[guard]\nkeep = 0", "guard.keep: found 0 (number), expected a whole number from 1 to 1000"],
+  [
+    "end",
+    '[cleanup]\ntemp_max_age = "0"',
+    'cleanup.temp_max_age: found "0" (text), expected a duration from "1h"',
+  ],
+  [
+    "end",
+    '[cleanup]\nupload_max_age = "2h"',
+    'cleanup.upload_max_age: found "2h" (text), expected a duration from "1d"',
+  ],
+  ["end", "[cleanup]\ntombstones = 365", "cleanup.tombstones: found 365 (number), expected a duration"],
   [
     "end",
     '[compression]\nalgorithm = "zsdt"',
@@ -191,6 +251,31 @@ describe("one mistake", () => {
     expect(found).toHaveLength(1);
     expect(found[0]?.replace(/^\d+ /, "")).toStartWith(expected);
     expect(found[0]).not.toContain("HUNTER2");
+  });
+});
+
+describe("where expired copies go", () => {
+  const disk = (name: string, to?: string) =>
+    `${LOCAL.replace("disk", name).replace("/srv/backup", `/srv/${name}`)}${to ? `expire = { archive_to = "${to}" }\n` : ""}`;
+
+  test("a chain is fine, as long as it ends", async () => {
+    const { storage } = await loadToml(
+      SERVER + disk("a", "b") + disk("b", "c") + disk("c") + disk("d", "b") + ENCRYPTION,
+    );
+    expect(storage.map(({ expire }) => expire)).toEqual([
+      { archive_to: "b" },
+      { archive_to: "c" },
+      "delete",
+      { archive_to: "b" },
+    ]);
+  });
+
+  test("a circle is refused at each of its members, and only there", async () => {
+    const toml = SERVER + disk("a", "b") + disk("b", "c") + disk("c", "b") + ENCRYPTION;
+    expect(await mistakes(toml)).toEqual([
+      "12 storage[1].expire.archive_to: found a circle: b to c to b",
+      "17 storage[2].expire.archive_to: found a circle: c to b to c",
+    ]);
   });
 });
 

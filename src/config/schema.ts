@@ -2,7 +2,9 @@ import { join } from "node:path";
 import { Encrypter } from "age-encryption";
 import * as v from "valibot";
 import type { Config, StorageConfig } from "./config.ts";
-import { absolutePath, choice, duration, integer, type Leaf, leaf, secret } from "./leaf.ts";
+import { archiveProblem } from "./keep-schema.ts";
+import { absolutePath, age, choice, duration, integer, type Leaf, leaf, secret } from "./leaf.ts";
+import { notifySchema } from "./notify-schema.ts";
 import { serverSchema } from "./server-schema.ts";
 import { placeOf, storageSchema } from "./storage-schema.ts";
 import { list, namedTables, rule, table } from "./table.ts";
@@ -92,6 +94,39 @@ const storages = v.pipe(
       names.set(placeOf(storage), storage.name);
     }
   }),
+  rule<StorageConfig[]>((_, report, sound = []) => {
+    for (const [index, storage] of sound.entries()) {
+      const problem = archiveProblem(storage, sound);
+      if (problem !== undefined) report([index, "expire", "archive_to"], problem);
+    }
+  }),
+);
+
+const guard = v.pipe(
+  table("the [guard] table", {
+    stale_after: v.optional(age("1h")),
+    keep: v.optional(integer(1, 1000), 3),
+    shrunk_percent: v.optional(integer(0, 99), 50),
+  }),
+  v.transform(({ stale_after, keep, shrunk_percent }) => ({
+    stale_after_ms: stale_after,
+    keep,
+    shrunk_percent,
+  })),
+);
+
+const cleanup = v.pipe(
+  table("the [cleanup] table", {
+    // The least ages leave room for a long restore and a long upload, which are not dead.
+    temp_max_age: v.optional(age("1h"), "1d"),
+    upload_max_age: v.optional(age("1d"), "7d"),
+    tombstones: v.optional(age("1d", "no history"), "365d"),
+  }),
+  v.transform(({ temp_max_age, upload_max_age, tombstones }) => ({
+    temp_max_age_ms: temp_max_age,
+    upload_max_age_ms: upload_max_age,
+    tombstones_ms: tombstones,
+  })),
 );
 
 const catalog = table("the [catalog] table", {
@@ -115,6 +150,9 @@ export const configSchema = v.pipe(
     compression: v.optional(compression, {}),
     catalog: v.optional(catalog, {}),
     dump: v.optional(dump, {}),
+    guard: v.optional(guard, {}),
+    cleanup: v.optional(cleanup, {}),
+    notify: v.optional(namedTables("notify", notifySchema)),
   }),
   v.transform(
     (given): Omit<Config, "file" | "checksum" | "warnings"> => ({
@@ -133,6 +171,9 @@ export const configSchema = v.pipe(
       compression: given.compression,
       catalog: { type: given.catalog.type, path: given.catalog.path ?? join(given.state_dir, "catalog.db") },
       dump: given.dump,
+      guard: given.guard,
+      cleanup: given.cleanup,
+      notify: given.notify ?? [],
     }),
   ),
 );

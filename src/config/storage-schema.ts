@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { type LocalStorageConfig, S3_PROVIDERS, type S3StorageConfig, type StorageConfig } from "./config.ts";
+import { expire, keep, providerCountsNothing } from "./keep-schema.ts";
 import {
   absolutePath,
   boolean,
@@ -27,10 +28,6 @@ const COMMON = {
   attempts: v.optional(integer(1, 100), 5),
 };
 
-function keep(days: number) {
-  return v.optional(table("a keep table", { days: v.optional(integer(1, 36_500), days) }), {});
-}
-
 const localSchema = v.pipe(
   table('a [[storage]] of type "local"', {
     ...COMMON,
@@ -39,6 +36,7 @@ const localSchema = v.pipe(
     path: absolutePath(),
     min_free: v.optional(size("no bound"), "1GiB"),
     keep: keep(30),
+    expire: expire(["delete"]),
   }),
   v.transform(
     ({
@@ -51,6 +49,7 @@ const localSchema = v.pipe(
       stall_timeout,
       attempts,
       keep,
+      expire,
     }): LocalStorageConfig => ({
       name,
       type,
@@ -60,9 +59,20 @@ const localSchema = v.pipe(
       min_rate,
       stall_timeout_ms: stall_timeout,
       attempts,
-      keep: { days: keep.days },
+      keep,
+      expire,
     }),
   ),
+);
+
+/** A backup that takes hours to be readable is none when it is needed, and cannot be verified. */
+const THAWING_CLASSES = ["GLACIER", "DEEP_ARCHIVE"];
+const storageClass = leaf(
+  `a storage class that reads at once, such as "STANDARD_IA" (not ${THAWING_CLASSES.join(" or ")})`,
+  (value) =>
+    typeof value === "string" && /^[A-Z0-9_-]+$/.test(value) && !THAWING_CLASSES.includes(value)
+      ? value
+      : undefined,
 );
 
 const s3Table = table('a [[storage]] of type "s3"', {
@@ -79,13 +89,15 @@ const s3Table = table('a [[storage]] of type "s3"', {
   secret_access_key: secret("a secret access key"),
   session_token: v.optional(secret("a session token")),
   path_style: v.optional(boolean()),
-  storage_class: v.optional(text('a storage class, such as "STANDARD_IA"', /^[A-Z0-9_-]+$/)),
+  storage_class: v.optional(storageClass),
   max_parallel_parts: v.optional(integer(1, 64)),
   keep: keep(365),
+  expire: expire(["delete", "provider-lifecycle"]),
 });
 
 const s3Schema = v.pipe(
   s3Table,
+  rule(providerCountsNothing),
   rule((storage, report) => {
     const provider = S3_PROVIDERS.find((name) => name === storage["provider"]);
     const derived = provider === undefined ? [] : deriveS3(provider, locationOf(storage));
@@ -101,7 +113,8 @@ const s3Schema = v.pipe(
       min_rate: storage.min_rate,
       stall_timeout_ms: storage.stall_timeout,
       attempts: storage.attempts,
-      keep: { days: storage.keep.days },
+      keep: storage.keep,
+      expire: storage.expire,
       provider: storage.provider,
       endpoint: derived.endpoint,
       region: derived.region,

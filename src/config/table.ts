@@ -78,7 +78,8 @@ function itemsOf({ text, origin }: OutsideText): OutsideText[] {
     .map((line) => new OutsideText(line, origin));
 }
 
-type Report = (path: readonly (string | number)[], message: string) => void;
+/** Tells a mistake at a path below the value that a `rule` looks at. */
+export type Report = (path: readonly (string | number)[], message: string) => void;
 
 /**
  * A mistake that only several values together show. Runs also where some of them are mistakes

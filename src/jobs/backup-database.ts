@@ -12,7 +12,7 @@ import type { Meter } from "../stream/meter.ts";
 import { counted, metered, newMeter } from "../stream/meter.ts";
 import { recordFailure, recordObject, recordStart } from "./backup-record.ts";
 import type { JobContext } from "./context.ts";
-import { storageNamed } from "./context.ts";
+import { backupStorages, storageNamed } from "./context.ts";
 import type { DumpSource } from "./dump-source.ts";
 import { prepareDump } from "./dump-source.ts";
 import { requireSigningKey } from "./keys.ts";
@@ -86,7 +86,7 @@ async function makeBackup(
   await intendCopies(context, started);
 
   const title = `backup ${started.server}/${started.database}`;
-  const storages = context.storages.map((storage) => storage.name);
+  const storages = backupStorages(context).map((storage) => storage.name);
   const progress = new ProgressMeter(context.progress, title, source.databaseBytes, storages);
   const meters = { dump: newMeter(), object: newMeter() };
   const partBytes = partBytesFor(source.databaseBytes, maxPartsOf(config.storage));

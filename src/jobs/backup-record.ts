@@ -47,6 +47,8 @@ export async function recordStart(
     manifest: null,
     error: null,
     stderr_tail: null,
+    held_at: null,
+    hold_until: null,
   };
   await catalog.insertBackup(backup);
   return backup;

@@ -9,6 +9,7 @@ import { backupDatabase } from "./backup-database.ts";
 import type { JobContext } from "./context.ts";
 import { recordRun } from "./context.ts";
 import { reconcile } from "./reconcile.ts";
+import { alertBackup } from "./run-alerts.ts";
 import { warnOfSharedDevice } from "./shared-device.ts";
 
 /** What became of one database in a run. */
@@ -43,7 +44,7 @@ export async function runBackup(context: JobContext, names: readonly string[]): 
   refuseLostKey(context);
   await reconcile(context);
   const results: BackupResult[] = [];
-  const { run } = await recordRun(context, "backup", async (run) => {
+  const work = async (run: RunRecord) => {
     const targets = await targetsOf(context, names, results);
     await inParallel(targets, context.config.dump.max_parallel, async ({ server, database }) => {
       if (!context.signal.aborted) results.push(await backupOne(context, run.id, server, database));
@@ -55,7 +56,9 @@ export async function runBackup(context: JobContext, names: readonly string[]): 
       statistics,
       error: results.find((result) => result.error)?.error ?? null,
     };
-  });
+  };
+  const { run } = await recordRun(context, "backup", work, { isPart: names.length > 0 });
+  await alertBackup(context, { run, results });
   return { run, results };
 }
 

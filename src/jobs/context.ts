@@ -8,9 +8,12 @@ import { openCatalog } from "../catalog/open.ts";
 import type { Config } from "../config/config.ts";
 import { openStorage } from "../storage/registry.ts";
 import type { Storage } from "../storage/storage.ts";
+import { resolveAlert } from "./alert.ts";
 import type { Keys } from "./keys.ts";
 import { loadKeys } from "./keys.ts";
+import { pingEnd, pingStart } from "./ping.ts";
 import type { ProgressListener } from "./progress.ts";
+import { alertFailedRun } from "./run-alerts.ts";
 import { prepareTempDir } from "./temp-dir.ts";
 
 /** What every job works with. */
@@ -67,14 +70,26 @@ export async function openContext(options: ContextOptions): Promise<JobContext> 
   };
 }
 
+/** What others hear of a run. */
+export interface RunScope {
+  /** The one database that it is about. */
+  about?: { server: string; database: string };
+  /** Not the whole job but what somebody picked: no dead man's switch takes it for that. */
+  isPart?: boolean;
+  /** Nobody is told, whatever becomes of it. */
+  isSilent?: boolean;
+}
+
 /**
  * Runs a job under a run record: exactly one outcome is recorded, whatever happens. `work` returns the
- * outcome and what it counted.
+ * outcome and what it counted. The alert of a run that ends with an error is raised here; those of what it
+ * found are its own.
  */
 export async function recordRun<S extends Record<string, unknown>>(
   context: JobContext,
   job: Job,
   work: (run: RunRecord) => Promise<{ outcome: RunOutcome; statistics: S; error?: string | null }>,
+  scope: RunScope = {},
 ): Promise<{ run: RunRecord; statistics: S }> {
   const { catalog, clock } = context;
   const run: RunRecord = {
@@ -90,18 +105,34 @@ export async function recordRun<S extends Record<string, unknown>>(
     error: null,
   };
   await catalog.insertRun(run);
+  const isPinged = !scope.isPart && !scope.isSilent;
+  const started = isPinged ? pingStart(context, run) : undefined;
   const finish = async (end: Pick<RunRecord, "outcome" | "statistics" | "error">) => {
     const change = { ...end, finished_at: clock.now().toISOString() };
     await catalog.updateRun(run.id, change);
-    return { ...run, ...change };
+    const ended = { ...run, ...change };
+    await started;
+    if (isPinged) await pingEnd(context, ended);
+    return ended;
   };
   try {
     const { outcome, statistics, error = null } = await work(run);
-    return { run: await finish({ outcome, statistics, error }), statistics };
+    const ended = await finish({ outcome, statistics, error });
+    await resolveAlert(context, job);
+    return { run: ended, statistics };
   } catch (error) {
-    await finish({ outcome: "FAILED", statistics: null, error: messageOf(error) });
+    const failed = await finish({ outcome: "FAILED", statistics: null, error: messageOf(error) });
+    if (!scope.isSilent) await alertFailedRun(context, failed, scope, error);
     throw error;
   }
+}
+
+/** The storages that every backup goes to: all but those that only take what others archive. */
+export function backupStorages({ config, storages }: Pick<JobContext, "config" | "storages">): Storage[] {
+  const archives = config.storage.flatMap(({ expire }) =>
+    typeof expire === "object" ? expire.archive_to : [],
+  );
+  return storages.filter(({ name }) => !archives.includes(name));
 }
 
 /** The storage of that name, as the config has it now. */

@@ -1,5 +1,6 @@
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { BackupRecord, BackupStatus, CopyRecord } from "../catalog/catalog.ts";
+import { REMOVED } from "../catalog/catalog.ts";
 import { holdLease, isAlive } from "../catalog/lease.ts";
 import type { Manifest } from "../sealed/manifest.ts";
 import type { Storage } from "../storage/storage.ts";
@@ -128,9 +129,16 @@ export async function removeIntended(
   signal: AbortSignal,
 ): Promise<void> {
   await storage.discard(manifestKey(copy.object_key), undefined, signal);
-  await storage.remove(manifestKey(copy.object_key), signal);
+  await removeFromSight(storage, manifestKey(copy.object_key), signal);
   await storage.discard(copy.object_key, copy.upload_id ?? undefined, signal);
-  await storage.remove(copy.object_key, signal);
+  await removeFromSight(storage, copy.object_key, signal);
+}
+
+async function removeFromSight(storage: Storage, key: string, signal: AbortSignal): Promise<void> {
+  const removal = await storage.remove(key, signal);
+  if (removal.outcome !== "locked") return;
+  const until = removal.lockedUntil.toISOString();
+  throw new Pg321Error("storage", `storage "${storage.name}": remove ${key}: locked until ${until}`);
 }
 
 async function goodManifest(context: JobContext, backup: BackupRecord, storage: Storage) {
@@ -149,7 +157,7 @@ async function goodManifest(context: JobContext, backup: BackupRecord, storage: 
 
 /** What the records of its copies make of a backup that no run works on any more. */
 export function statusOf(all: readonly CopyRecord[]): BackupStatus {
-  const copies = all.filter((copy) => copy.state !== "DELETED");
+  const copies = all.filter(({ state }) => !REMOVED.includes(state));
   const confirmed = copies.filter((copy) => copy.state === "CONFIRMED").length;
   if (confirmed === 0) return "INTERRUPTED";
   return confirmed === copies.length ? "VERIFIED" : "PARTIAL";

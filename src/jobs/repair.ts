@@ -3,15 +3,16 @@ import type { BackupRecord, CopyRecord, CopyState, RunRecord } from "../catalog/
 import { holdLease } from "../catalog/lease.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { JobContext } from "./context.ts";
-import { recordRun } from "./context.ts";
+import { backupStorages, recordRun } from "./context.ts";
 import { checkedObject } from "./copy.ts";
 import { leaseName } from "./lease-name.ts";
 import { shortId } from "./object-key.ts";
 import { maxPartsOf, partBytesFor } from "./part-size.ts";
 import { ProgressMeter } from "./progress.ts";
 import { reconcile, removeIntended, statusOf } from "./reconcile.ts";
+import { alertRepair } from "./run-alerts.ts";
 import type { StoredBackup } from "./store-copies.ts";
-import { fillCopy, settingsOf } from "./store-copies.ts";
+import { fillCopy, intendedCopy, settingsOf } from "./store-copies.ts";
 import { settle } from "./verify.ts";
 
 export interface RepairResult {
@@ -29,8 +30,10 @@ export interface RepairReport {
   results: RepairResult[];
 }
 
-/** Copies that repair makes again. What retention removed stays away. */
-const WANTING: readonly CopyState[] = ["FAILED", "DAMAGED", "MISSING", "INTENDED"];
+/** Copies that were there and that retention has kept until now: they are made again, whatever their age. */
+const LOST: readonly CopyState[] = ["DAMAGED", "MISSING"];
+/** Copies that never came about: they are made while retention would keep them. What it removed stays away. */
+const NEVER_MADE: readonly CopyState[] = ["FAILED", "INTENDED"];
 /** Without any copy that is or was good there is nothing to repair from: the backup never came about. */
 const ONCE_GOOD: readonly CopyState[] = ["CONFIRMED", "DAMAGED", "MISSING"];
 const DAY_MS = 86_400_000;
@@ -54,6 +57,7 @@ export async function runRepair(context: JobContext): Promise<RepairReport> {
       error: results.find(({ error }) => error !== null)?.error ?? null,
     };
   });
+  await alertRepair(context, { run, results });
   return { run, results };
 }
 
@@ -95,10 +99,12 @@ function storagesWanting(
   copies: readonly CopyRecord[],
 ): Storage[] {
   const ageDays = (context.clock.now().getTime() - Date.parse(backup.started_at)) / DAY_MS;
+  const direct = backupStorages(context);
   return context.storages.filter((storage) => {
     const copy = copies.find((one) => one.storage === storage.name);
-    if (copy) return WANTING.includes(copy.state);
-    return ageDays < settingsOf(context.config.storage, storage).keep.days;
+    if (copy && LOST.includes(copy.state)) return true;
+    if (copy && !NEVER_MADE.includes(copy.state)) return false;
+    return direct.includes(storage) && ageDays < settingsOf(context.config.storage, storage).keep.days;
   });
 }
 
@@ -169,16 +175,6 @@ async function clearTheKey(
     for await (const _ of checkedObject(from, backup, signal));
   }
   const copy = (await context.catalog.copies(backup.id)).find((one) => one.storage === to.name);
-  await context.catalog.putCopy({
-    backup_id: backup.id,
-    storage: to.name,
-    object_key: backup.object_key,
-    state: "INTENDED",
-    upload_id: copy?.upload_id ?? null,
-    object_bytes: null,
-    confirmed_at: null,
-    verified_at: null,
-    error: null,
-  });
+  await context.catalog.putCopy({ ...intendedCopy(backup, to), upload_id: copy?.upload_id ?? null });
   await removeIntended(to, { object_key: backup.object_key, upload_id: copy?.upload_id ?? null }, signal);
 }

@@ -1,5 +1,5 @@
 import { Pg321Error } from "../base/errors.ts";
-import type { BackupRecord, RunRecord } from "../catalog/catalog.ts";
+import type { BackupRecord, RunOutcome, RunRecord } from "../catalog/catalog.ts";
 import type { Selection } from "../postgres/archive.ts";
 import { openArchive, requireSelected } from "../postgres/archive.ts";
 import type { ArchiveContents } from "../postgres/archive-format.ts";
@@ -26,6 +26,7 @@ import { storagesToRead } from "./find-backup.ts";
 import { shortId } from "./object-key.ts";
 import { ProgressMeter } from "./progress.ts";
 import { openBackup } from "./read-backup.ts";
+import { alertRestore } from "./run-alerts.ts";
 import { spool } from "./spool.ts";
 
 export interface RestoreRequest {
@@ -71,7 +72,7 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
   const copies = await context.catalog.copies(backup.id);
   const storages = storagesToRead(context, backup, copies, request.from);
   const startedAtMs = context.clock.monotonicMs();
-  const { run, statistics } = await recordRun(context, "restore", async () => {
+  const work = async () => {
     await using readable = await openBackup(context, backup, storages, context.signal);
     const title = `restore ${shortId(backup.id)} ${backup.server}/${backup.database}`;
     const progress = new ProgressMeter(context.progress, title, backup.dump_bytes ?? undefined);
@@ -93,13 +94,18 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
       const duration_ms = Math.round(context.clock.monotonicMs() - startedAtMs);
       const found = { lacks, target_contents, obstacle: obstacle?.message ?? null };
       const statistics = { ...about, ...found, dump_bytes, duration_ms, errors_ignored };
-      return { outcome: errors_ignored > 0 ? "PARTIAL" : "OK", statistics };
+      const outcome: RunOutcome = errors_ignored > 0 ? "PARTIAL" : "OK";
+      return { outcome, statistics };
     } finally {
       await dump.return();
       progress.end();
     }
-  });
-  return { run, backup, ...statistics };
+  };
+  const about = { server: backup.server, database: backup.database };
+  const { run, statistics } = await recordRun(context, "restore", work, { about, isSilent: request.dryRun });
+  const report = { run, backup, ...statistics };
+  if (!request.dryRun) await alertRestore(context, report);
+  return report;
 }
 
 interface Found extends Pick<RestoreReport, "lacks" | "target_contents"> {

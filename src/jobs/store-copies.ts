@@ -1,10 +1,11 @@
 import { messageOf, Pg321Error } from "../base/errors.ts";
-import type { BackupRecord } from "../catalog/catalog.ts";
+import type { BackupRecord, CopyRecord } from "../catalog/catalog.ts";
 import type { StorageConfig } from "../config/config.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { Sink, SinkOutcome } from "../stream/fan-out.ts";
 import { fanOut } from "../stream/fan-out.ts";
 import type { JobContext } from "./context.ts";
+import { backupStorages } from "./context.ts";
 import { copyObject, putManifest } from "./copy.ts";
 import type { ProgressMeter } from "./progress.ts";
 import { removeIntended } from "./reconcile.ts";
@@ -23,19 +24,27 @@ export interface StoreOptions {
 
 /** Writes the intents: from here on a crash leaves nothing that the next run cannot settle. */
 export async function intendCopies(context: JobContext, backup: BackupRecord): Promise<void> {
-  for (const storage of context.storages) {
-    await context.catalog.putCopy({
-      backup_id: backup.id,
-      storage: storage.name,
-      object_key: backup.object_key,
-      state: "INTENDED",
-      upload_id: null,
-      object_bytes: null,
-      confirmed_at: null,
-      verified_at: null,
-      error: null,
-    });
+  for (const storage of backupStorages(context)) {
+    await context.catalog.putCopy(intendedCopy(backup, storage));
   }
+}
+
+export function intendedCopy(
+  backup: Pick<BackupRecord, "id" | "object_key">,
+  storage: Pick<Storage, "name">,
+): CopyRecord {
+  return {
+    backup_id: backup.id,
+    storage: storage.name,
+    object_key: backup.object_key,
+    state: "INTENDED",
+    upload_id: null,
+    object_bytes: null,
+    confirmed_at: null,
+    verified_at: null,
+    error: null,
+    locked_until: null,
+  };
 }
 
 /** One read of the source into every storage. Resolves with each storage's outcome; see `fanOut`. */
@@ -45,8 +54,8 @@ export function storeEverywhere(
   open: (signal: AbortSignal) => AsyncIterable<Uint8Array>,
   options: StoreOptions,
 ): Promise<SinkOutcome<unknown>[]> {
-  const { config, storages, clock } = context;
-  const sinks = storages.map((storage) =>
+  const { config, clock } = context;
+  const sinks = backupStorages(context).map((storage) =>
     sinkOf(context, storage, settingsOf(config.storage, storage), backup, options),
   );
   return fanOut(open, sinks, {

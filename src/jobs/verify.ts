@@ -1,5 +1,6 @@
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { BackupRecord, CopyRecord, CopyState, RunRecord } from "../catalog/catalog.ts";
+import { REMOVED } from "../catalog/catalog.ts";
 import { openSealed } from "../sealed/open.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { CompressionAlgorithm } from "../stream/compression.ts";
@@ -10,6 +11,7 @@ import { checkedObject, readManifestText } from "./copy.ts";
 import { shortId } from "./object-key.ts";
 import { ProgressMeter } from "./progress.ts";
 import { decompressed } from "./read-backup.ts";
+import { alertVerify } from "./run-alerts.ts";
 import { expectedNames } from "./sealed-copies.ts";
 
 export interface CopyVerdict {
@@ -64,6 +66,7 @@ export async function runVerify(
       error: verdicts.find(({ error }) => error !== null)?.error ?? null,
     };
   });
+  await alertVerify(context, { run, verdicts });
   return { run, verdicts };
 }
 
@@ -171,7 +174,9 @@ export async function settle(
   { catalog }: Pick<JobContext, "catalog">,
   { id }: Pick<BackupRecord, "id">,
 ): Promise<void> {
-  const copies = (await catalog.copies(id)).filter((copy) => copy.state !== "DELETED");
+  const copies = (await catalog.copies(id)).filter(({ state }) => !REMOVED.includes(state));
+  // One whose copies were all removed on purpose was good to its end.
+  if (copies.length === 0) return;
   const confirmed = copies.filter((copy) => copy.state === "CONFIRMED").length;
   if (confirmed === 0)
     await catalog.updateBackup(id, { status: "FAILED", error: "no undamaged copy is left" });

@@ -9,7 +9,7 @@ import type { Part } from "../stream/part.ts";
 import { checkKey, compareKeys } from "./key.ts";
 import { ignoring, localError, removeFile } from "./local-files.ts";
 import { isTemporary, temporaryPath, writeObject } from "./local-put.ts";
-import type { PutOptions, Storage, StoredObject } from "./storage.ts";
+import type { PutOptions, Removal, Storage, StoredObject } from "./storage.ts";
 
 const READ_BYTES = MIB;
 /**
@@ -99,10 +99,11 @@ export class LocalStorage implements Storage {
     }
   }
 
-  remove(key: string, signal: AbortSignal): Promise<void> {
+  remove(key: string, signal: AbortSignal): Promise<Removal> {
     return this.#do(`remove ${key}`, signal, async () => {
       const path = await this.#pathOf(key);
       if ((await statsOrMissing(path))?.isFile()) await removeFile(this.#root, path);
+      return { outcome: "removed" };
     });
   }
 
@@ -132,6 +133,8 @@ export class LocalStorage implements Storage {
       return Math.max(0, bavail * bsize - this.#minFree);
     });
   }
+
+  clockSkewMs(): undefined {}
 
   async [Symbol.asyncDispose](): Promise<void> {}
 

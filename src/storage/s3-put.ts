@@ -32,13 +32,16 @@ export interface S3PutSettings {
   /** Whether to send `If-None-Match: *`; set to false once the server has answered 501 to it. */
   conditional: { isTried: boolean };
   /** Removes every version of an object, by its full name. */
-  remove: (target: S3Target, signal: AbortSignal) => Promise<void>;
+  remove: (target: S3Target, signal: AbortSignal) => Promise<unknown>;
 }
 
 export interface S3Stored {
   sizeBytes: number;
   modifiedAt: Date;
 }
+
+/** Stands for "as long as a legal hold is on it", which has no date. */
+const LEGAL_HOLD_END = new Date("9999-12-31T00:00:00Z");
 
 /** The object as the server shows it, or undefined when there is none. */
 export async function headObject(
@@ -53,6 +56,11 @@ export async function headObject(
     if (failureOf(error).status === 404) return undefined;
     throw error;
   }
+}
+
+/** Until when Object Lock keeps an object from being deleted, as far as its HEAD shows. */
+export function lockOf(head: HeadObjectCommandOutput): Date | undefined {
+  return head.ObjectLockLegalHoldStatus === "ON" ? LEGAL_HOLD_END : head.ObjectLockRetainUntilDate;
 }
 
 /** One put of one object. */

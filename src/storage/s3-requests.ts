@@ -28,6 +28,7 @@ export class S3Requests {
   readonly #clock: Clock;
   /** After a failure and until a success, every request has a connection of its own: B2 asks for that. */
   #hasFailed = false;
+  #clockSkewMs: number | undefined;
 
   constructor(config: S3StorageConfig, deps: { log: Log; clock: Clock }) {
     this.storage = config.name;
@@ -40,6 +41,21 @@ export class S3Requests {
     this.#log = deps.log;
     this.#clock = deps.clock;
     this.client = newClient(config, () => !this.#hasFailed);
+    this.client.middlewareStack.add(
+      (next) => async (args) => {
+        const result = await next(args);
+        const { headers } = result.response as { headers?: Record<string, string> };
+        const serverMs = Date.parse(headers?.["date"] ?? "");
+        if (!Number.isNaN(serverMs)) this.#clockSkewMs = this.#clock.now().getTime() - serverMs;
+        return result;
+      },
+      // Next to the handler: replies that become errors pass here, too.
+      { step: "deserialize", priority: "low", name: "clockSkew" },
+    );
+  }
+
+  get clockSkewMs(): number | undefined {
+    return this.#clockSkewMs;
   }
 
   /** The beginning of an error's message. */

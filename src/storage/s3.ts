@@ -1,10 +1,8 @@
 import {
-  DeleteObjectCommand,
   GetObjectCommand,
   ListMultipartUploadsCommand,
   type ListMultipartUploadsCommandInput,
   ListObjectsV2Command,
-  ListObjectVersionsCommand,
 } from "@aws-sdk/client-s3";
 import type { Clock } from "../base/clock.ts";
 import { Pg321Error } from "../base/errors.ts";
@@ -15,15 +13,11 @@ import type { Part } from "../stream/part.ts";
 import { checkKey, fullKey } from "./key.ts";
 import { failureOf } from "./s3-errors.ts";
 import { abortUpload, type S3Target } from "./s3-multipart.ts";
-import { headObject, S3Put, type S3PutSettings } from "./s3-put.ts";
+import { headObject, lockOf, S3Put, type S3PutSettings } from "./s3-put.ts";
+import { removeVersions } from "./s3-remove.ts";
 import { S3Requests } from "./s3-requests.ts";
 import { unlessStalled } from "./stall.ts";
-import type { PutOptions, Storage, StoredObject } from "./storage.ts";
-
-/** Pages of versions of one key, of up to 1,000 each, before something must be wrong. */
-const VERSION_PAGES_MAX = 100;
-/** What a server answers that knows no versions, or a key that may not see them. */
-const NO_VERSIONS: readonly (number | undefined)[] = [400, 403, 405, 501];
+import type { PutOptions, Removal, Storage, StoredObject } from "./storage.ts";
 
 /** A bucket, or the part of it under a prefix, of any server that speaks S3. */
 export class S3Storage implements Storage {
@@ -48,7 +42,7 @@ export class S3Storage implements Storage {
       maxParallelParts: config.max_parallel_parts,
       maxParts: config.max_parts,
       conditional: { isTried: triesConditionalPut(config.provider) },
-      remove: (target, signal) => this.#removeVersions(target, signal),
+      remove: removeVersions,
     };
   }
 
@@ -117,7 +111,13 @@ export class S3Storage implements Storage {
       await this.#requireBucket(target.operation, signal);
       return undefined;
     }
-    return { key, sizeBytes: head.ContentLength ?? 0, modifiedAt: head.LastModified ?? new Date(0) };
+    const lockedUntil = lockOf(head);
+    return {
+      key,
+      sizeBytes: head.ContentLength ?? 0,
+      modifiedAt: head.LastModified ?? new Date(0),
+      ...(lockedUntil && { lockedUntil }),
+    };
   }
 
   async *list(prefix: string, signal: AbortSignal): AsyncGenerator<StoredObject> {
@@ -137,8 +137,8 @@ export class S3Storage implements Storage {
     } while (ContinuationToken !== undefined);
   }
 
-  remove(key: string, signal: AbortSignal): Promise<void> {
-    return this.#removeVersions(this.#target("remove", key), signal);
+  async remove(key: string, signal: AbortSignal): Promise<Removal> {
+    return removeVersions(this.#target("remove", key), signal);
   }
 
   async discard(key: string, uploadId: string | undefined, signal: AbortSignal): Promise<void> {
@@ -162,6 +162,10 @@ export class S3Storage implements Storage {
 
   async freeBytes(): Promise<undefined> {}
 
+  clockSkewMs(): number | undefined {
+    return this.#s3.clockSkewMs;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#s3.client.destroy();
   }
@@ -181,66 +185,6 @@ export class S3Storage implements Storage {
       this.#s3.client.send(new ListObjectsV2Command(input), options),
     );
     this.#isBucketKnown = true;
-  }
-
-  async #removeVersions(target: S3Target, signal: AbortSignal): Promise<void> {
-    for (let page = 0; page < VERSION_PAGES_MAX; page++) {
-      const versions = await this.#versions(target, signal);
-      if (versions === undefined) return this.#removePlainly(target, signal);
-      for (const version of versions.ids) await this.#delete(target, version, signal);
-      if (!versions.hasMore) return;
-    }
-    throw new Pg321Error("storage", `${this.#s3.what(target.operation)}: its versions do not go`);
-  }
-
-  /**
-   * Versions and delete markers of exactly this object. Its name sorts before every longer one, so they
-   * stand on the first page; that page is read again after they are deleted, because Swift's paging fails.
-   */
-  async #versions(
-    { operation, object }: S3Target,
-    signal: AbortSignal,
-  ): Promise<{ ids: (string | undefined)[]; hasMore: boolean } | undefined> {
-    try {
-      const page = await this.#s3.call(operation, { signal }, (options) =>
-        this.#s3.client.send(
-          new ListObjectVersionsCommand({ Bucket: object.Bucket, Prefix: object.Key }),
-          options,
-        ),
-      );
-      const all = [...(page.Versions ?? []), ...(page.DeleteMarkers ?? [])];
-      const ids = all.filter(({ Key }) => Key === object.Key).map(({ VersionId }) => VersionId);
-      return { ids, hasMore: page.IsTruncated === true && ids.length === all.length };
-    } catch (error) {
-      if (NO_VERSIONS.includes(failureOf(error).status)) return undefined;
-      throw error;
-    }
-  }
-
-  async #delete(
-    { operation, object }: S3Target,
-    versionId: string | undefined,
-    signal: AbortSignal,
-  ): Promise<boolean> {
-    const version = versionId === undefined ? {} : { VersionId: versionId };
-    try {
-      const { DeleteMarker } = await this.#s3.call(operation, { signal }, (options) =>
-        this.#s3.client.send(new DeleteObjectCommand({ ...object, ...version }), options),
-      );
-      return DeleteMarker === true;
-    } catch (error) {
-      if (failureOf(error).status === 404 && failureOf(error).code !== "NoSuchBucket") return false;
-      throw error;
-    }
-  }
-
-  async #removePlainly(target: S3Target, signal: AbortSignal): Promise<void> {
-    const isOnlyHidden = await this.#delete(target, undefined, signal);
-    if (!isOnlyHidden) return;
-    const what = this.#s3.what(target.operation);
-    throw new Pg321Error("storage", `${what}: only hidden: the bucket keeps versions, and they stay billed`, {
-      hint: "give the key the right to list and delete versions (s3:ListBucketVersions, s3:DeleteObjectVersion)",
-    });
   }
 
   async *#uploads(

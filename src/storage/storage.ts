@@ -6,7 +6,16 @@ export interface StoredObject {
   key: string;
   sizeBytes: number;
   modifiedAt: Date;
+  /** From `head` only: until when the storage refuses to delete it (Object Lock); unset where it is not locked. */
+  lockedUntil?: Date;
 }
+
+/**
+ * What became of an object that was to go. `removed`: no version of it is left, or there was none. `hidden`:
+ * it cannot be read any more, but versions stay, and stay billed, because the key may not delete them.
+ * `locked`: the storage keeps it as it is until then.
+ */
+export type Removal = { outcome: "removed" | "hidden" } | { outcome: "locked"; lockedUntil: Date };
 
 export interface PutOptions {
   signal: AbortSignal;
@@ -65,8 +74,8 @@ export interface Storage extends AsyncDisposable {
   /** Objects whose key starts with `prefix`, in key order, pages fetched as they are read. Never temporary files. */
   list(prefix: string, signal: AbortSignal): AsyncIterable<StoredObject>;
 
-  /** Removes an object, every version of it. Idempotent: a missing one is fine. */
-  remove(key: string, signal: AbortSignal): Promise<void>;
+  /** Removes an object, every version of it. Idempotent: a missing one counts as removed. */
+  remove(key: string, signal: AbortSignal): Promise<Removal>;
 
   /** Undoes what an interrupted `put` of exactly this key left: temporary file, multipart upload. Idempotent. */
   discard(key: string, uploadId: string | undefined, signal: AbortSignal): Promise<void>;
@@ -76,4 +85,7 @@ export interface Storage extends AsyncDisposable {
 
   /** Bytes that can still be stored, where the storage can tell. */
   freeBytes(): Promise<number | undefined>;
+
+  /** By how many ms this host's clock was ahead of the server's at its last reply; undefined where nothing tells. */
+  clockSkewMs(): number | undefined;
 }

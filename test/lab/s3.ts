@@ -2,7 +2,13 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { CreateBucketCommand, PutBucketVersioningCommand, S3Client } from "@aws-sdk/client-s3";
+import {
+  CreateBucketCommand,
+  DeleteBucketPolicyCommand,
+  PutBucketPolicyCommand,
+  PutBucketVersioningCommand,
+  S3Client,
+} from "@aws-sdk/client-s3";
 
 /** Where a server is and how to log in: what the test runner hands to every test file. */
 export interface S3Address {
@@ -168,4 +174,16 @@ function labAt(address: S3Address): S3Lab {
     return Bucket;
   };
   return { ...address, client, makeBucket };
+}
+
+/** Has a bucket refuse actions (`s3:DeleteObject`) to everybody, its owner too, until `allowAll`. */
+export async function deny({ client }: S3Lab, Bucket: string, ...Action: string[]): Promise<void> {
+  const Resource = [`arn:aws:s3:::${Bucket}`, `arn:aws:s3:::${Bucket}/*`];
+  const Statement = [{ Effect: "Deny", Principal: { AWS: ["*"] }, Action, Resource }];
+  const Policy = JSON.stringify({ Version: "2012-10-17", Statement });
+  await client.send(new PutBucketPolicyCommand({ Bucket, Policy }));
+}
+
+export async function allowAll({ client }: S3Lab, Bucket: string): Promise<void> {
+  await client.send(new DeleteBucketPolicyCommand({ Bucket }));
 }

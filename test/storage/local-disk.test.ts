@@ -14,7 +14,14 @@ const partBytes = 64 * KIB;
 const never = new AbortController().signal;
 
 function openLocal(path: string, change: Partial<LocalStorageConfig> = {}): Storage {
-  const common = { off_site: false, min_rate: 0, stall_timeout_ms: 10_000, attempts: 3, keep: { days: 7 } };
+  const common = {
+    off_site: false,
+    min_rate: 0,
+    stall_timeout_ms: 10_000,
+    attempts: 3,
+    keep: { days: 7 },
+    expire: "delete" as const,
+  };
   const config = { type: "local" as const, name: "disk", path, min_free: 0, ...common, ...change };
   return new LocalStorage(config);
 }

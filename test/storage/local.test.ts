@@ -8,7 +8,14 @@ import { storageConformance } from "../suites/storage-conformance.ts";
 
 storageConformance("local", async () => {
   const path = await mkdtemp(join(tmpdir(), "pg321-local-"));
-  const common = { off_site: false, min_rate: 0, stall_timeout_ms: 10_000, attempts: 3, keep: { days: 7 } };
+  const common = {
+    off_site: false,
+    min_rate: 0,
+    stall_timeout_ms: 10_000,
+    attempts: 3,
+    keep: { days: 7 },
+    expire: "delete" as const,
+  };
   const config = { type: "local" as const, name: "disk", path, min_free: 0, ...common };
   return {
     storage: new LocalStorage(config),

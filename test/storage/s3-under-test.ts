@@ -23,6 +23,7 @@ export function s3Config(lab: S3Lab, bucket: string, change: Partial<S3StorageCo
     stall_timeout_ms: 10_000,
     attempts: 3,
     keep: { days: 7 },
+    expire: "delete",
     provider: "generic",
     endpoint: lab.endpoint,
     region: lab.region,

@@ -1,4 +1,11 @@
-import type { AlertRecord, BackupRecord, CopyRecord, RunRecord } from "../../src/catalog/catalog.ts";
+import type {
+  AlertRecord,
+  BackupRecord,
+  CopyRecord,
+  DeliveryRecord,
+  RunRecord,
+  TombstoneRecord,
+} from "../../src/catalog/catalog.ts";
 
 export function backupRecord(change: Partial<BackupRecord> = {}): BackupRecord {
   return {
@@ -23,6 +30,8 @@ export function backupRecord(change: Partial<BackupRecord> = {}): BackupRecord {
     manifest: null,
     error: null,
     stderr_tail: null,
+    held_at: null,
+    hold_until: null,
     ...change,
   };
 }
@@ -38,6 +47,23 @@ export function copyRecord(backup: BackupRecord, change: Partial<CopyRecord> = {
     confirmed_at: null,
     verified_at: null,
     error: null,
+    locked_until: null,
+    ...change,
+  };
+}
+
+export function tombstoneOf(backup: BackupRecord, change: Partial<TombstoneRecord> = {}): TombstoneRecord {
+  return {
+    backup_id: backup.id,
+    server: backup.server,
+    database: backup.database,
+    kind: backup.kind,
+    started_at: backup.started_at,
+    dump_bytes: backup.dump_bytes,
+    object_bytes: backup.object_bytes,
+    was_good: true,
+    removed_at: "2026-05-01T00:00:00.000Z",
+    removed_by: "retention",
     ...change,
   };
 }
@@ -61,6 +87,7 @@ export function runRecord(change: Partial<RunRecord>): RunRecord {
 export function alertRecord(change: Partial<AlertRecord>): AlertRecord {
   return {
     id: crypto.randomUUID(),
+    key: "backup main/app",
     level: "WARNING",
     job: "backup",
     run_id: null,
@@ -68,8 +95,29 @@ export function alertRecord(change: Partial<AlertRecord>): AlertRecord {
     database: "app",
     message: "something to know",
     metadata: {},
+    count: 1,
     created_at: "2026-01-01T00:00:00.000Z",
+    last_at: "2026-01-01T00:00:00.000Z",
+    reminders: 0,
+    remind_at: null,
+    resolved_at: null,
     acknowledged_at: null,
+    ...change,
+  };
+}
+
+export function deliveryRecord(change: Partial<DeliveryRecord>): DeliveryRecord {
+  return {
+    id: crypto.randomUUID(),
+    alert_id: null,
+    notifier: "ops",
+    notice: { message: "something to know" },
+    state: "PENDING",
+    attempts: 0,
+    created_at: "2026-01-01T00:00:00.000Z",
+    next_try_at: "2026-01-01T00:00:00.000Z",
+    finished_at: null,
+    error: null,
     ...change,
   };
 }

@@ -1,0 +1,91 @@
+/**
+ * `npm run bench:retention [-- --backups N]`: plans the retention of many records, each time in a process of
+ * its own, and prints how long the plan took and how much memory the process needed. Fails when a plan takes
+ * 2 s or more.
+ */
+import { parseArgs } from "node:util";
+import { planRetention, type RetainedBackup } from "../src/retention/plan.ts";
+import { measure } from "./measure.ts";
+
+const { values } = parseArgs({
+  options: {
+    backups: { type: "string", default: "100000" },
+    /** Plans for so many databases, and does not start processes. */
+    databases: { type: "string" },
+  },
+});
+const PLAN_MS_MAX = 2_000;
+const NOW = new Date("2026-11-23T05:00:00Z");
+const STORAGES = ["b2", "local", "r2"];
+const keep = { days: 30, last: 3, daily: 14, weekly: 8, monthly: 24, yearly: 10 };
+
+interface Planned {
+  planMs: number;
+  /** Copies that go, or would but for a stop. */
+  expiring: number;
+}
+
+function records(backups: number, databases: number): RetainedBackup[] {
+  return Array.from({ length: backups }, (_, n) => ({
+    id: crypto.randomUUID(),
+    server: "main",
+    database: `database-${n % databases}`,
+    startedAt: new Date(NOW.getTime() - n * 17 * 60_000),
+    isGood: n % 50 !== 0,
+    isHeld: n % 1000 === 0,
+    heldUntil: undefined,
+    shrinkSuspect: n % 700 === 0,
+    copies: STORAGES.map((storage) => ({ storage, isConfirmed: n % 70 !== 0, bytes: 1_000_000 })),
+  }));
+}
+
+function plan(backups: number, databases: number): Planned {
+  const given = records(backups, databases);
+  const startedAt = performance.now();
+  const { decisions } = planRetention({
+    now: NOW,
+    timezone: "Europe/Berlin",
+    storages: STORAGES.map((name) => ({ name, offSite: name !== "local", expire: true, keep })),
+    guard: { staleAfterMs: () => 3 * 86_400_000, keep: 3 },
+    backups: given,
+  });
+  const planMs = performance.now() - startedAt;
+  return {
+    planMs,
+    expiring: decisions.filter(({ action, isSuspended }) => action === "expire" || isSuspended).length,
+  };
+}
+
+async function compare(backups: number): Promise<boolean> {
+  let isFast = true;
+  // The first is what the process needs without any record.
+  for (const [count, databases] of [
+    [0, 1],
+    [backups / 2, 100],
+    [backups, 1],
+    [backups, 100],
+    [backups, 10_000],
+  ] as const) {
+    const options = ["--backups", String(count), "--databases", String(databases)];
+    const { exitCode, peakMib, stderr } = await measure({
+      argv: [process.execPath, import.meta.path, ...options],
+    });
+    if (exitCode !== 0) throw new Error(stderr);
+    const { planMs, expiring } = JSON.parse(stderr) as Planned;
+    isFast &&= planMs < PLAN_MS_MAX;
+    console.log(
+      [
+        `${count} backups of ${databases} databases in ${STORAGES.length} storages:`,
+        `planned in ${Math.round(planMs)} ms (limit ${PLAN_MS_MAX}),`,
+        `${expiring} of ${count * STORAGES.length} copies to go,`,
+        `${Math.round(peakMib)} MiB at most`,
+      ].join(" "),
+    );
+  }
+  return isFast;
+}
+
+const backups = Number(values.backups);
+// Only stderr comes back from what is measured.
+if (values.databases !== undefined) console.error(JSON.stringify(plan(backups, Number(values.databases))));
+else process.exitCode = (await compare(backups)) ? 0 : 1;

@@ -1,0 +1,26 @@
+import type { Row, Table } from "./sqlite-tables.ts";
+import { toRow } from "./sqlite-tables.ts";
+
+export type InsertVerb = "INSERT" | "INSERT OR REPLACE";
+
+/** The statement that stores a record, and its values. */
+export function insertion<R extends object>(
+  verb: InsertVerb,
+  table: Table<R>,
+  record: R,
+): [sql: string, Row] {
+  const row = toRow(table, record);
+  const columns = Object.keys(row);
+  return [`${verb} INTO ${table.name} (${columns}) VALUES (${columns.map((column) => `$${column}`)})`, row];
+}
+
+/** A condition for each value that is given. */
+export function equalTo(wanted: Record<string, string | undefined>): { where: string[]; values: Row } {
+  const values: Row = {};
+  for (const [column, value] of Object.entries(wanted)) if (value !== undefined) values[column] = value;
+  return { where: Object.keys(values).map((column) => `${column} = $${column}`), values };
+}
+
+export function whereAll(conditions: string[]): string {
+  return conditions.length === 0 ? "" : `WHERE ${conditions.join(" AND ")}`;
+}

@@ -1,0 +1,130 @@
+import { EXIT_CODES } from "../base/errors.ts";
+import { visibleData } from "../base/visible.ts";
+import { previewCleanup, runCleanup } from "../jobs/cleanup.ts";
+import type { CleanupReport } from "../jobs/cleanup-report.ts";
+import { shortId } from "../jobs/object-key.ts";
+import type { RetentionDecision } from "../retention/plan.ts";
+import type { Command } from "./command.ts";
+import { isSet, JSON_OPTION, textOption } from "./command.ts";
+import { commandContext } from "./open-context.ts";
+import type { Output, Style } from "./output.ts";
+import { durationText, jsonText, sizeText, table } from "./output.ts";
+
+export const command: Command = {
+  name: "cleanup",
+  summary: "delete what retention lets go, and what is left over",
+  usage: "",
+  description:
+    "In this order: copies on this host, copies in buckets, records of backups without any copy, temporary files\n" +
+    "and dead multipart uploads, then a report of objects that no record knows, which are never deleted. A copy\n" +
+    "goes when it is older than its storage's keep.days and no other rule or guard holds it. A run that would\n" +
+    "delete suspiciously much stops there and waits for --confirm. Exit 3 when something failed or was stopped,\n" +
+    "13 when everything failed, 11 when another cleanup runs.",
+  options: {
+    "dry-run": {
+      type: "boolean",
+      help: "print each copy with keep or expire and the reason; change nothing",
+    },
+    confirm: { type: "string", value: "PLAN_HASH", help: "carry out the stopped plan of this hash" },
+    adopt: { type: "boolean", help: "take unknown objects with a good manifest into the catalog" },
+    json: JSON_OPTION,
+  },
+  examples: [
+    { command: "pg321 cleanup --dry-run", explanation: "what would go, what would stay, and why" },
+    { command: "pg321 cleanup", explanation: "do it" },
+  ],
+  positionals: { min: 0, max: 0 },
+  async run(invocation) {
+    const { arguments: args, output } = invocation;
+    await using context = await commandContext(invocation);
+    const isDry = isSet(args, "dry-run");
+    const options = { confirm: textOption(args, "confirm"), adopt: isSet(args, "adopt") };
+    const report = await (isDry ? previewCleanup(context, options) : runCleanup(context, options));
+    if (isSet(args, "json")) output.print(jsonText(json(report)));
+    else output.print(textOf(visibleData(report), output, isDry));
+    const outcome = report.run?.outcome ?? "OK";
+    if (outcome === "OK") return EXIT_CODES.ok;
+    return outcome === "FAILED" ? EXIT_CODES.storage : EXIT_CODES.partial;
+  },
+};
+
+function json({ run, statistics, decisions, orphans }: CleanupReport) {
+  return {
+    run_id: run?.id ?? null,
+    outcome: run?.outcome ?? null,
+    ...statistics,
+    decisions: decisions.map(
+      ({ backupId, server, database, storage, action, reason, guard, isSuspended }) => ({
+        backup_id: backupId,
+        server,
+        database,
+        storage,
+        action,
+        reason,
+        guard: guard ?? null,
+        suspended: isSuspended ?? false,
+      }),
+    ),
+    orphan_objects: orphans,
+  };
+}
+
+function textOf(report: CleanupReport, { style }: Output, isDry: boolean): string {
+  const { statistics, decisions, orphans } = report;
+  const lines = isDry
+    ? [decisionTable(decisions, style)]
+    : [countTable(report, style), "", ...counted(report)];
+  for (const { storage, key, note } of statistics.notes) lines.push(`${storage}: ${key}: ${note}`);
+  for (const { storage, key, error } of statistics.errors)
+    lines.push(style.bad(key === null ? `${storage}: ${error}` : `${storage}: ${key}: ${error}`));
+  for (const { storage, objects, bytes } of statistics.orphans)
+    lines.push(style.warn(`${storage}: ${objects} objects (${sizeText(bytes)}) that no record knows:`));
+  for (const { storage, key, size_bytes } of orphans)
+    lines.push(`  ${storage}: ${key} (${sizeText(size_bytes)})`);
+  for (const reason of statistics.suspended) lines.push(style.bad(`stopped: ${reason}`));
+  if (statistics.plan_hash !== null)
+    lines.push(`look at it with --dry-run; if it is right: pg321 cleanup --confirm ${statistics.plan_hash}`);
+  return lines.join("\n");
+}
+
+function decisionTable(decisions: readonly RetentionDecision[], style: Style): string {
+  if (decisions.length === 0) return "no copies";
+  return table(
+    decisions,
+    [
+      { title: "ID", cell: (row) => shortId(row.backupId) },
+      { title: "DATABASE", cell: (row) => `${row.server}/${row.database}` },
+      { title: "STORAGE", cell: (row) => row.storage },
+      { title: "ACTION", cell: (row) => (row.action === "expire" ? style.warn(row.action) : row.action) },
+      { title: "REASON", cell: (row) => row.reason },
+    ],
+    style,
+  );
+}
+
+function countTable({ statistics }: CleanupReport, style: Style): string {
+  return table(
+    Object.entries(statistics.storages),
+    [
+      { title: "STORAGE", cell: ([name]) => name },
+      { title: "EXPIRED", cell: ([, counts]) => String(counts.expired), align: "right" },
+      { title: "DELETED", cell: ([, counts]) => String(counts.deleted), align: "right" },
+      { title: "ARCHIVED", cell: ([, counts]) => String(counts.archived), align: "right" },
+      { title: "HIDDEN", cell: ([, counts]) => String(counts.hidden), align: "right" },
+      { title: "HELD", cell: ([, counts]) => String(counts.held), align: "right" },
+      { title: "FAILED", cell: ([, counts]) => String(counts.failed), align: "right" },
+      { title: "FREED", cell: ([, counts]) => sizeText(counts.bytes_freed), align: "right" },
+    ],
+    style,
+  );
+}
+
+function counted({ statistics }: CleanupReport): string[] {
+  return [
+    `records deleted            ${statistics.records_deleted}`,
+    `temporary files deleted    ${statistics.temporary_files_deleted}`,
+    `multipart uploads aborted  ${statistics.multipart_uploads_aborted}`,
+    ...(statistics.adopted > 0 ? [`objects adopted            ${statistics.adopted}`] : []),
+    `duration                   ${durationText(statistics.duration_ms)}`,
+  ];
+}

@@ -1,0 +1,116 @@
+import type { AlertLevel, RunRecord } from "../catalog/catalog.ts";
+import type { RetentionPlan } from "../retention/plan.ts";
+import { raiseAlert, resolveAlert } from "./alert.ts";
+import type { CleanupTally } from "./cleanup-report.ts";
+import type { JobContext } from "./context.ts";
+import { shortId } from "./object-key.ts";
+
+/** The keys of what a cleanup tells; of each kind one is open at most (a database's guards: one a database). */
+const SUCCESS_KEY = "cleanup succeeded";
+const INCOMPLETE_KEY = "cleanup incomplete";
+const STOP_KEY = "cleanup stopped";
+const GUARD_KEY = "cleanup guard ";
+
+/** One alert about the run, one about what stopped it, and one for each database that a guard protects. */
+export async function raiseCleanupAlerts(
+  context: JobContext,
+  run: RunRecord,
+  tally: CleanupTally,
+): Promise<void> {
+  const about = { job: "cleanup", run_id: run.id, server: null, database: null } as const;
+  const level = levelOf(run);
+  if (level === "INFO") await resolveAlert(context, INCOMPLETE_KEY);
+  const key = level === "INFO" ? SUCCESS_KEY : INCOMPLETE_KEY;
+  const metadata = { ...tally.statistics };
+  await raiseAlert(context, { ...about, level, key, message: messageFor(run, tally), metadata });
+  await tellOfStops(context, about, tally);
+  await tellOfGuards(context, about, tally);
+}
+
+type About = Pick<Parameters<typeof raiseAlert>[1], "job" | "run_id" | "server" | "database">;
+
+function levelOf({ outcome }: RunRecord): AlertLevel {
+  if (outcome === "OK") return "INFO";
+  return outcome === "FAILED" ? "CRITICAL" : "WARNING";
+}
+
+function messageFor(run: RunRecord, tally: CleanupTally): string {
+  const { statistics } = tally;
+  const removed = tally.total("deleted") + tally.total("archived");
+  const hidden = tally.total("hidden");
+  const overdue = tally.total("overdue");
+  const done = `${removed} copies removed, ${statistics.records_deleted} records`;
+  if (run.outcome === "OK") return `cleanup done: ${done}`;
+  const troubles = [
+    ...(statistics.errors.length > 0
+      ? [`${statistics.errors.length} errors, first: ${statistics.errors[0]?.error}`]
+      : []),
+    ...(hidden > 0
+      ? [`${hidden} copies are only hidden, and still billed: the key may not delete versions`]
+      : []),
+    ...(overdue > 0
+      ? [`${overdue} copies are still there days after the provider should have removed them`]
+      : []),
+    ...statistics.suspended,
+  ];
+  return `cleanup ${run.outcome === "FAILED" ? "failed" : "was not complete"}: ${done}; ${troubles.join("; ")}`;
+}
+
+async function tellOfStops(context: JobContext, about: About, tally: CleanupTally): Promise<void> {
+  const { suspended, plan_hash } = tally.statistics;
+  if (suspended.length === 0) return resolveAlert(context, STOP_KEY);
+  await raiseAlert(context, {
+    ...about,
+    level: "CRITICAL",
+    key: STOP_KEY,
+    message: `cleanup stopped: ${suspended.join("; ")}; look at cleanup --dry-run, then cleanup --confirm ${plan_hash}`,
+    metadata: { suspended, plan_hash },
+  });
+}
+
+async function tellOfGuards(context: JobContext, about: About, tally: CleanupTally): Promise<void> {
+  const byDatabase = Map.groupBy(
+    tally.decisions.filter(({ guard }) => guard === "newest-good" || guard === "stale" || guard === "shrunk"),
+    ({ server, database }) => `${GUARD_KEY}${server}/${database}`,
+  );
+  const open = await context.catalog.alerts({ open: true });
+  for (const { key } of open)
+    if (key.startsWith(GUARD_KEY) && !byDatabase.has(key)) await resolveAlert(context, key);
+  for (const [key, decisions] of byDatabase) {
+    const [first] = decisions;
+    if (!first) continue;
+    const { server, database, reason } = first;
+    const what = decisions.length === 1 ? "a copy" : `${decisions.length} copies`;
+    const held = decisions.map((one) => `${shortId(one.backupId)} in ${one.storage}`);
+    const message = `retention keeps ${what} of ${server}/${database} past their days: ${reason}`;
+    await raiseAlert(context, {
+      ...about,
+      server,
+      database,
+      level: "WARNING",
+      key,
+      message,
+      metadata: { held },
+    });
+  }
+}
+
+/** Backups whose records say that they were made in the time to come. */
+export async function tellOfFutureBackups(
+  context: JobContext,
+  { futureDated }: Pick<RetentionPlan, "futureDated">,
+): Promise<void> {
+  for (const { backupId, server, database, startedAt } of futureDated) {
+    const at = startedAt.toISOString();
+    await raiseAlert(context, {
+      job: "cleanup",
+      run_id: null,
+      server,
+      database,
+      level: "WARNING",
+      key: `cleanup future ${backupId}`,
+      message: `backup ${shortId(backupId)} of ${server}/${database} is dated ${at}, which is yet to come: this host's clock is wrong now, or it was then`,
+      metadata: { backup_id: backupId, started_at: at },
+    });
+  }
+}

@@ -1,0 +1,154 @@
+import type { RunRecord } from "../catalog/catalog.ts";
+import type { RetentionDecision, RetentionPlan } from "../retention/plan.ts";
+
+/** What a cleanup counted in one storage. Sizes in bytes. */
+export interface StorageStatistics {
+  /** Copies that retention let go in this run. */
+  expired: number;
+  /** Confirmed gone, archived ones left out. */
+  deleted: number;
+  /** Moved to the storage that `archive_to` names. */
+  archived: number;
+  /** Removed from sight, but versions stay, and stay billed: the key may not delete them. */
+  hidden: number;
+  /** Kept against the storage's own rules: by a guard, a hold, a lock, a stop, or for want of an answer. */
+  held: number;
+  failed: number;
+  /** Left to the provider's lifecycle rule, which should have removed them days ago. */
+  overdue: number;
+  bytes_freed: number;
+}
+
+export interface CleanupError {
+  storage: string;
+  /** Null for what is not about one object. */
+  key: string | null;
+  error: string;
+}
+
+/** Something to know that is no failure. */
+export interface CleanupNote {
+  storage: string;
+  key: string;
+  note: string;
+}
+
+/** An object under a storage's prefix that no record knows. */
+export interface Orphan {
+  storage: string;
+  key: string;
+  size_bytes: number;
+}
+
+export interface OrphanCount {
+  storage: string;
+  objects: number;
+  bytes: number;
+}
+
+export interface CleanupStatistics extends Record<string, unknown> {
+  storages: Record<string, StorageStatistics>;
+  records_deleted: number;
+  temporary_files_deleted: number;
+  multipart_uploads_aborted: number;
+  adopted: number;
+  duration_ms: number;
+  errors: CleanupError[];
+  notes: CleanupNote[];
+  orphans: OrphanCount[];
+  /** Why expiry stopped, wholly or in part; empty when it did not. */
+  suspended: string[];
+  /** What `--confirm` takes; null when nothing waits for it. */
+  plan_hash: string | null;
+  /** Copies that were recorded as good and are gone, without anybody having asked for it. */
+  missing: number;
+  /** Whether the clock was not trusted, and whether somebody confirmed the plan all the same. */
+  clock_suspected: boolean;
+  confirmed: boolean;
+}
+
+export interface CleanupReport {
+  /** Null for a dry run, which leaves no record. */
+  run: RunRecord | null;
+  statistics: CleanupStatistics;
+  decisions: readonly RetentionDecision[];
+  orphans: readonly Orphan[];
+}
+
+/** Names of orphans that a report lists; more are only counted. */
+const ORPHANS_NAMED_MAX = 1000;
+
+/** Collects what a run does, for its record, its alert and its output. */
+export class CleanupTally {
+  readonly statistics: CleanupStatistics;
+  readonly orphans: Orphan[] = [];
+  decisions: readonly RetentionDecision[] = [];
+
+  constructor(storages: readonly string[]) {
+    this.statistics = {
+      storages: Object.fromEntries(storages.map((name) => [name, nothing()])),
+      records_deleted: 0,
+      temporary_files_deleted: 0,
+      multipart_uploads_aborted: 0,
+      adopted: 0,
+      duration_ms: 0,
+      errors: [],
+      notes: [],
+      orphans: [],
+      suspended: [],
+      plan_hash: null,
+      missing: 0,
+      clock_suspected: false,
+      confirmed: false,
+    };
+  }
+
+  plan(plan: RetentionPlan, clockSuspicion: string | undefined, isConfirmed: boolean): void {
+    this.decisions = plan.decisions;
+    const reasons = plan.suspended.map(({ reason }) => reason);
+    // A clock that stops no copy still stops the rest, whose age it would tell wrongly.
+    if (clockSuspicion !== undefined && !isConfirmed && reasons.length === 0) reasons.push(clockSuspicion);
+    this.statistics.suspended = reasons;
+    this.statistics.plan_hash = reasons.length > 0 ? plan.planHash : null;
+    this.statistics.clock_suspected = clockSuspicion !== undefined;
+    this.statistics.confirmed = isConfirmed;
+    for (const { storage, action, guard, isSuspended } of plan.decisions) {
+      if (action === "expire") this.in(storage).expired++;
+      else if (guard !== undefined || isSuspended) this.in(storage).held++;
+    }
+  }
+
+  in(storage: string): StorageStatistics {
+    const { storages } = this.statistics;
+    storages[storage] ??= nothing();
+    return storages[storage];
+  }
+
+  fail(storage: string, key: string | null, error: string): void {
+    this.statistics.errors.push({ storage, key, error });
+  }
+
+  note(storage: string, key: string, note: string): void {
+    this.statistics.notes.push({ storage, key, note });
+  }
+
+  orphan(orphan: Orphan): void {
+    let count = this.statistics.orphans.find(({ storage }) => storage === orphan.storage);
+    if (!count) {
+      count = { storage: orphan.storage, objects: 0, bytes: 0 };
+      this.statistics.orphans.push(count);
+    }
+    count.objects++;
+    count.bytes += orphan.size_bytes;
+    if (this.orphans.length < ORPHANS_NAMED_MAX) this.orphans.push(orphan);
+  }
+
+  /** Sums over every storage. */
+  total(field: keyof StorageStatistics): number {
+    return Object.values(this.statistics.storages).reduce((sum, counts) => sum + counts[field], 0);
+  }
+}
+
+function nothing(): StorageStatistics {
+  return { expired: 0, deleted: 0, archived: 0, hidden: 0, held: 0, failed: 0, overdue: 0, bytes_freed: 0 };
+}

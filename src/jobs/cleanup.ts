@@ -1,0 +1,165 @@
+import { messageOf } from "../base/errors.ts";
+import type { RunOutcome } from "../catalog/catalog.ts";
+import { holdLease } from "../catalog/lease.ts";
+import type { Storage } from "../storage/storage.ts";
+import { raiseCleanupAlerts, tellOfFutureBackups } from "./cleanup-alerts.ts";
+import { planCleanup } from "./cleanup-plan.ts";
+import type { CleanupReport } from "./cleanup-report.ts";
+import { CleanupTally } from "./cleanup-report.ts";
+import type { JobContext } from "./context.ts";
+import { recordRun } from "./context.ts";
+import { CopyLooks } from "./copy-looks.ts";
+import { expireCopies } from "./expire-copies.ts";
+import { adopt, orphansIn } from "./orphans.ts";
+import { reconcile } from "./reconcile.ts";
+import { removeEmptyRecords } from "./remove-records.ts";
+import { removeTemporaryFiles } from "./temporary-files.ts";
+
+export interface CleanupOptions {
+  /** The plan hash that somebody has looked at and confirmed. */
+  confirm?: string | undefined;
+  /** Take orphans with a good manifest into the catalog. */
+  adopt?: boolean;
+}
+
+/** The lease of the job: there is one cleanup at a time. */
+const LEASE = "cleanup";
+
+/** What a cleanup would do with each copy, and why. Changes nothing. */
+export async function previewCleanup(
+  context: JobContext,
+  { confirm }: CleanupOptions,
+): Promise<CleanupReport> {
+  const { clock } = context;
+  const startedAtMs = clock.monotonicMs();
+  const tally = new CleanupTally(context.storages.map(({ name }) => name));
+  const { plan, clockSuspicion } = await planCleanup(context, { confirm });
+  tally.plan(plan, clockSuspicion, false);
+  for (const storage of context.storages) {
+    await guarded(context, tally, storage, async () => {
+      for (const { key, sizeBytes } of await orphansIn(context, storage))
+        tally.orphan({ storage: storage.name, key, size_bytes: sizeBytes });
+    });
+  }
+  tally.statistics.duration_ms = Math.round(clock.monotonicMs() - startedAtMs);
+  return { run: null, statistics: tally.statistics, decisions: tally.decisions, orphans: tally.orphans };
+}
+
+/**
+ * Removes what retention lets go, then what it leaves behind, past every single failure. Throws code
+ * `locked` when another cleanup runs, and what the catalog throws.
+ */
+export async function runCleanup(context: JobContext, options: CleanupOptions): Promise<CleanupReport> {
+  await using lease = await holdLease(
+    context.catalog,
+    { name: LEASE, runId: crypto.randomUUID(), host: context.host, pid: context.pid },
+    { clock: context.clock, signal: context.signal },
+  );
+  const leased = { ...context, signal: lease.signal };
+  await reconcile(leased);
+  const tally = new CleanupTally(context.storages.map(({ name }) => name));
+  const { run, statistics } = await recordRun(leased, "cleanup", async ({ id }) => {
+    const startedAtMs = context.clock.monotonicMs();
+    await cleanUp(leased, id, tally, options);
+    tally.statistics.duration_ms = Math.round(context.clock.monotonicMs() - startedAtMs);
+    const [first] = tally.statistics.errors;
+    return { outcome: outcomeOf(tally), statistics: tally.statistics, error: first?.error ?? null };
+  });
+  await raiseCleanupAlerts(leased, run, tally);
+  return { run, statistics, decisions: tally.decisions, orphans: tally.orphans };
+}
+
+async function cleanUp(
+  context: JobContext,
+  runId: string,
+  tally: CleanupTally,
+  options: CleanupOptions,
+): Promise<void> {
+  const { statistics } = tally;
+  const { plan, clockSuspicion } = await planCleanup(context, { confirm: options.confirm, runId });
+  const isConfirmed = options.confirm === plan.planHash;
+  tally.plan(plan, clockSuspicion, isConfirmed);
+  await tellOfFutureBackups(context, plan);
+  const looks = new CopyLooks(context, (copy) => {
+    statistics.missing++;
+    tally.fail(copy.storage, copy.object_key, `missing: ${copy.error}`);
+  });
+  const expiry = { context, runId, plan, tally, looks };
+  // 1. and 2.: copies on this host, then those in buckets.
+  await expireCopies(expiry, "local");
+  await expireCopies(expiry, "s3");
+  // 3. Records of backups that have no copy left.
+  statistics.records_deleted = await removeEmptyRecords(context);
+  // 4. Temporary files and multipart uploads, whose age a wrong clock would tell wrongly, too.
+  if (clockSuspicion === undefined || isConfirmed) await sweep(context, tally);
+  // 5. Objects that no record knows.
+  for (const storage of context.storages)
+    await guarded(context, tally, storage, () =>
+      reportOrphans(context, tally, storage, options.adopt === true),
+    );
+  // What waits is to be confirmed as it is now, without what has gone.
+  if (plan.suspended.length > 0) statistics.plan_hash = (await planCleanup(context, { runId })).plan.planHash;
+}
+
+async function sweep(context: JobContext, tally: CleanupTally): Promise<void> {
+  const { clock, config } = context;
+  const { statistics } = tally;
+  const before = (ageMs: number) => new Date(clock.now().getTime() - ageMs);
+  const filesBefore = before(config.cleanup.temp_max_age_ms);
+  statistics.temporary_files_deleted = await removeTemporaryFiles(
+    config.temp_dir,
+    filesBefore,
+    (file, error) => tally.fail("temp_dir", file, error),
+  );
+  for (const storage of context.storages) {
+    await guarded(context, tally, storage, async () => {
+      if (storage.type === "local")
+        statistics.temporary_files_deleted += await storage.sweep(filesBefore, context.signal);
+      else {
+        const uploadsBefore = before(config.cleanup.upload_max_age_ms);
+        statistics.multipart_uploads_aborted += await storage.sweep(uploadsBefore, context.signal);
+      }
+    });
+  }
+}
+
+async function reportOrphans(
+  context: JobContext,
+  tally: CleanupTally,
+  storage: Storage,
+  isAdopting: boolean,
+): Promise<void> {
+  const orphans = await orphansIn(context, storage);
+  const adopted = isAdopting ? await adopt(context, storage, orphans) : [];
+  tally.statistics.adopted += adopted.length;
+  const left = adopted.length === 0 ? orphans : await orphansIn(context, storage);
+  for (const { key, sizeBytes } of left) tally.orphan({ storage: storage.name, key, size_bytes: sizeBytes });
+}
+
+/** What one storage refuses must not keep the others from being cleaned up. */
+async function guarded(
+  context: JobContext,
+  tally: CleanupTally,
+  storage: Storage,
+  work: () => Promise<void>,
+): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    context.signal.throwIfAborted();
+    tally.fail(storage.name, null, messageOf(error));
+    context.log.error("a storage could not be cleaned up", {
+      storage: storage.name,
+      error: messageOf(error),
+    });
+  }
+}
+
+function outcomeOf(tally: CleanupTally): RunOutcome {
+  const { errors, suspended, missing, records_deleted, temporary_files_deleted } = tally.statistics;
+  const troubles =
+    errors.length + suspended.length + missing + tally.total("hidden") + tally.total("overdue");
+  if (troubles === 0) return "OK";
+  const done = tally.total("deleted") + tally.total("archived") + records_deleted + temporary_files_deleted;
+  return done === 0 && tally.total("failed") > 0 ? "FAILED" : "PARTIAL";
+}

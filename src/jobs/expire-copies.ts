@@ -1,0 +1,212 @@
+import { messageOf, Pg321Error } from "../base/errors.ts";
+import type { BackupRecord, CopyRecord } from "../catalog/catalog.ts";
+import { REMOVED } from "../catalog/catalog.ts";
+import { holdLease } from "../catalog/lease.ts";
+import type { RetentionDecision, RetentionPlan } from "../retention/plan.ts";
+import type { Storage } from "../storage/storage.ts";
+import { archiveCopy } from "./archive-copy.ts";
+import type { CleanupTally } from "./cleanup-report.ts";
+import type { JobContext } from "./context.ts";
+import { storageNamed } from "./context.ts";
+import type { CopyLooks } from "./copy-looks.ts";
+import { deleteCopy } from "./delete-copy.ts";
+import { isHeld } from "./hold.ts";
+import { leaseName } from "./lease-name.ts";
+import { settingsOf } from "./store-copies.ts";
+import { settle } from "./verify.ts";
+
+/** A storage that owes so many answers in a row is not asked any more in this run. */
+const SILENT_MAX = 3;
+const DAY_MS = 86_400_000;
+/** How much later than asked a provider's lifecycle rule may act: they run once a day, some take days. */
+const PROVIDER_GRACE_MS = 7 * DAY_MS;
+
+export interface Expiry {
+  context: JobContext;
+  runId: string;
+  plan: RetentionPlan;
+  tally: CleanupTally;
+  looks: CopyLooks;
+}
+
+/** One copy to work on, under the lease of its database. */
+interface Task {
+  backupId: string;
+  server: string;
+  database: string;
+  storage: Storage;
+  decision: RetentionDecision | undefined;
+}
+
+/**
+ * Carries a plan out in the storages of one type, and ends what earlier runs began there. One copy that
+ * fails does not stop the others; a database that another run works on is left for the next cleanup.
+ */
+export async function expireCopies(expiry: Expiry, type: Storage["type"]): Promise<void> {
+  const tasks = [...(await begunTasks(expiry)), ...plannedTasks(expiry)];
+  const ofType = tasks.filter(({ storage }) => storage.type === type);
+  const silent = new Map<Storage, number>();
+  for (const [name, group] of Map.groupBy(ofType, (task) => leaseName(task.server, task.database)))
+    await underLease(expiry, name, group, silent);
+}
+
+async function begunTasks({ context }: Expiry): Promise<Task[]> {
+  const tasks: Task[] = [];
+  for (const copy of await context.catalog.copiesInState(["DELETING", "HIDDEN"])) {
+    const storage = storageNamed(context, copy.storage);
+    const backup = storage && (await context.catalog.backup(copy.backup_id));
+    if (!backup) continue;
+    const { id, server, database } = backup;
+    tasks.push({ backupId: id, server, database, storage, decision: undefined });
+  }
+  return tasks;
+}
+
+function plannedTasks({ context, plan }: Expiry): Task[] {
+  return plan.decisions.flatMap((decision) => {
+    const { backupId, server, database, action, isLeftToProvider } = decision;
+    const storage = storageNamed(context, decision.storage);
+    if (!storage || (action === "keep" && !isLeftToProvider)) return [];
+    return { backupId, server, database, storage, decision };
+  });
+}
+
+async function underLease(
+  expiry: Expiry,
+  name: string,
+  tasks: readonly Task[],
+  silent: Map<Storage, number>,
+): Promise<void> {
+  const { context, runId, tally } = expiry;
+  const { catalog, clock, host, pid } = context;
+  try {
+    const request = { name, runId, host, pid };
+    await using lease = await holdLease(catalog, request, { clock, signal: context.signal });
+    const underLease = { ...expiry, context: { ...context, signal: lease.signal } };
+    for (const task of tasks) await attempt(underLease, task, silent);
+  } catch (error) {
+    if (!(error instanceof Pg321Error && error.code === "locked")) throw error;
+    for (const { storage, backupId } of tasks) hold(tally, storage, backupId, messageOf(error));
+  }
+}
+
+async function attempt(expiry: Expiry, task: Task, silent: Map<Storage, number>): Promise<void> {
+  const { context, tally } = expiry;
+  const { storage, decision } = task;
+  const backup = await context.catalog.backup(task.backupId);
+  const copy = (await context.catalog.copies(task.backupId)).find((one) => one.storage === storage.name);
+  if (!backup || !copy || (decision && REMOVED.includes(copy.state))) return;
+  try {
+    if ((silent.get(storage) ?? 0) >= SILENT_MAX)
+      throw new Pg321Error("storage", `storage "${storage.name}": not asked, for it did not answer before`);
+    if (!decision) await removeCopy(expiry, storage, copy);
+    else if (decision.action === "keep") await watchProvider(expiry, storage, backup, copy);
+    else await expireCopy(expiry, storage, backup, copy, decision);
+    silent.delete(storage);
+  } catch (error) {
+    context.signal.throwIfAborted();
+    if (error instanceof Pg321Error && error.retryable) silent.set(storage, (silent.get(storage) ?? 0) + 1);
+    tally.in(storage.name).failed++;
+    tally.fail(storage.name, copy.object_key, messageOf(error));
+    const fields = { storage: storage.name, backup_id: backup.id, error: messageOf(error) };
+    context.log.error("a copy could not be removed", fields);
+  }
+  await settle(context, backup);
+}
+
+async function expireCopy(
+  expiry: Expiry,
+  storage: Storage,
+  backup: BackupRecord,
+  copy: CopyRecord,
+  decision: RetentionDecision,
+): Promise<void> {
+  const { context, tally } = expiry;
+  const { config, signal } = context;
+  const reason = await reasonToHold(expiry, backup, decision);
+  if (reason !== undefined) return hold(tally, storage, copy.object_key, reason);
+  const { expire } = settingsOf(config.storage, storage);
+  const archive = typeof expire === "object" ? storageNamed(context, expire.archive_to) : undefined;
+  if (!archive || copy.state !== "CONFIRMED") return removeCopy(expiry, storage, copy);
+  await archiveCopy(context, backup, { from: storage, to: archive }, signal);
+  await removeCopy(expiry, storage, copy, archive);
+}
+
+/** What has changed since the plan was made, or cannot be seen: then the copy stays for this time. */
+async function reasonToHold(
+  { context, plan, looks }: Expiry,
+  backup: BackupRecord,
+  decision: RetentionDecision,
+): Promise<string | undefined> {
+  if (isHeld(backup, context.clock.now())) return "somebody has put a hold on it";
+  for (const name of decision.reliesOn) {
+    const look = await looks.at(backup.id, name);
+    if (look === "missing") return `the copy in "${name}" that would remain is not there`;
+    if (look === "unknown") return `the copy in "${name}" that would remain cannot be looked after now`;
+  }
+  const newest = plan.newestGood.find(
+    ({ server, database }) => server === backup.server && database === backup.database,
+  );
+  if (!newest || newest.backupId === backup.id) return undefined;
+  for (const name of newest.storages)
+    if ((await looks.at(newest.backupId, name)) === "there") return undefined;
+  return `no copy of the newest good backup of ${backup.server}/${backup.database} can be seen now`;
+}
+
+async function removeCopy(
+  { context, tally }: Expiry,
+  storage: Storage,
+  copy: CopyRecord,
+  archive?: Storage,
+): Promise<void> {
+  const { log, signal } = context;
+  const counts = tally.in(storage.name);
+  const bytes = copy.object_bytes ?? 0;
+  const deletion = await deleteCopy(context, storage, copy, signal);
+  const fields = { storage: storage.name, backup_id: copy.backup_id, object: copy.object_key, bytes };
+  if (deletion.outcome === "locked")
+    return hold(
+      tally,
+      storage,
+      copy.object_key,
+      `held until ${deletion.lockedUntil.toISOString()} by its lock`,
+    );
+  if (deletion.outcome === "hidden") {
+    counts.hidden++;
+    log.warning("a copy is hidden, and still billed: the key may not delete versions", fields);
+    return tally.note(storage.name, copy.object_key, HIDDEN_NOTE);
+  }
+  if (deletion.outcome === "gone") tally.note(storage.name, copy.object_key, "it was gone already");
+  else counts.bytes_freed += bytes;
+  counts[archive ? "archived" : "deleted"]++;
+  log.info(archive ? "a copy was archived" : "a copy was deleted", {
+    ...fields,
+    ...(archive && { to: archive.name }),
+  });
+}
+
+const HIDDEN_NOTE =
+  "hidden, still billed: give the key the right to list and delete versions (s3:ListBucketVersions, s3:DeleteObjectVersion), and run cleanup again";
+
+/** A copy that a provider's lifecycle rule should remove: it is told only when that is long overdue. */
+async function watchProvider(
+  { context, tally }: Expiry,
+  storage: Storage,
+  backup: BackupRecord,
+  copy: CopyRecord,
+): Promise<void> {
+  const { catalog, clock, config, signal } = context;
+  if (!(await storage.head(copy.object_key, signal))) {
+    await catalog.updateCopy(backup.id, storage.name, { state: "DELETED", error: null });
+    tally.in(storage.name).deleted++;
+    tally.note(storage.name, copy.object_key, "removed by the provider's lifecycle rule");
+    return;
+  }
+  const dueMs = Date.parse(backup.started_at) + settingsOf(config.storage, storage).keep.days * DAY_MS;
+  if (clock.now().getTime() > dueMs + PROVIDER_GRACE_MS) tally.in(storage.name).overdue++;
+}
+
+function hold(tally: CleanupTally, storage: Storage, key: string, reason: string): void {
+  tally.in(storage.name).held++;
+  tally.note(storage.name, key, reason);
+}

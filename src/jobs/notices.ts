@@ -1,0 +1,77 @@
+import type { AlertRecord, DeliveryRecord } from "../catalog/catalog.ts";
+import type { NotifyConfig } from "../config/config.ts";
+import { ALERT_LEVELS } from "../config/config.ts";
+import type { Notice, NoticeEvent } from "../notify/notice.ts";
+import { globPattern } from "../postgres/glob.ts";
+import type { AlertContext } from "./alert.ts";
+
+/** What is to be told of an alert, for each notifier that wants to hear it. */
+export function noticesFor(context: AlertContext, alert: AlertRecord, event: NoticeEvent): DeliveryRecord[] {
+  const { config, host, installation } = context;
+  const { id, count, created_at, last_at, resolved_at, level, job, key, run_id } = alert;
+  const { server, database, message, metadata } = alert;
+  return config.notify
+    .filter((notifier) => wants(notifier, alert))
+    .map(({ name }) =>
+      newDelivery(context, name, id, {
+        id: crypto.randomUUID(),
+        event,
+        level,
+        job,
+        key,
+        alert_id: id,
+        run_id,
+        host,
+        installation,
+        server,
+        database,
+        message,
+        count,
+        first_at: created_at,
+        last_at,
+        resolved_at,
+        metadata,
+      }),
+    );
+}
+
+export function newDelivery(
+  { clock }: Pick<AlertContext, "clock">,
+  notifier: string,
+  alertId: string | null,
+  notice: Notice,
+): DeliveryRecord {
+  const now = clock.now().toISOString();
+  return {
+    id: notice.id,
+    alert_id: alertId,
+    notifier,
+    notice: { ...notice },
+    state: "PENDING",
+    attempts: 0,
+    created_at: now,
+    next_try_at: now,
+    finished_at: null,
+    error: null,
+  };
+}
+
+/** Level, job and database; a healthcheck hears of runs only. */
+function wants(notifier: NotifyConfig, { level, job, server, database }: AlertRecord): boolean {
+  if (notifier.type === "healthchecks") return false;
+  if (ALERT_LEVELS.indexOf(level) < ALERT_LEVELS.indexOf(notifier.min_level)) return false;
+  if (!notifier.jobs.includes(job)) return false;
+  // What is about a whole server or run may well be about the database that is asked for.
+  if (database === null) return true;
+  const names = [database, `${server}/${database}`];
+  return notifier.databases.some((glob) => names.some((name) => matches(glob, name)));
+}
+
+function matches(glob: string, name: string): boolean {
+  try {
+    return globPattern(glob)?.test(name) ?? name === glob;
+  } catch {
+    // What is no glob must not silence an alert.
+    return true;
+  }
+}

@@ -1,0 +1,93 @@
+import { messageOf } from "../base/errors.ts";
+import type { BackupRecord, BackupStatus } from "../catalog/catalog.ts";
+import type { Manifest } from "../sealed/manifest.ts";
+import type { Storage, StoredObject } from "../storage/storage.ts";
+import type { JobContext } from "./context.ts";
+import { readManifest } from "./copy.ts";
+import { manifestKey } from "./object-key.ts";
+import { intendedCopy } from "./store-copies.ts";
+import { settle } from "./verify.ts";
+
+/** Objects under the storage's prefix that no record knows, in key order. */
+export async function orphansIn(context: JobContext, storage: Storage): Promise<StoredObject[]> {
+  const known = await knownKeys(context, storage);
+  const found: StoredObject[] = [];
+  for await (const object of storage.list("", context.signal)) if (!known.has(object.key)) found.push(object);
+  if (found.length === 0) return found;
+  // Records come before objects, so what a backup has begun since is known by now.
+  const knownNow = await knownKeys(context, storage);
+  return found.filter(({ key }) => !knownNow.has(key));
+}
+
+async function knownKeys({ catalog }: JobContext, { name }: Storage): Promise<Set<string>> {
+  const known = new Set<string>();
+  for (const key of await catalog.objectKeys(name)) known.add(key).add(manifestKey(key));
+  return known;
+}
+
+/**
+ * Takes the orphans that are whole backups of this installation into the catalog: object and manifest are
+ * there, the manifest is signed by a signer that we trust, and the size is right. Returns what it adopted.
+ */
+export async function adopt(
+  context: JobContext,
+  storage: Storage,
+  orphans: readonly StoredObject[],
+): Promise<StoredObject[]> {
+  const { catalog, clock, log, signal } = context;
+  const keys = new Set(orphans.map(({ key }) => key));
+  const adopted: StoredObject[] = [];
+  for (const object of orphans) {
+    if (!keys.has(manifestKey(object.key))) continue;
+    try {
+      const found = await readManifest(context, storage, object.key, signal);
+      const problem = found ? problemOf(context, object, found.manifest) : "its manifest is gone";
+      if (!found || problem !== undefined) throw new Error(problem);
+      const backup = recordOf(found.manifest, found.text);
+      if (!(await catalog.backup(backup.id))) await catalog.insertBackup(backup);
+      await catalog.putCopy({
+        ...intendedCopy(backup, storage),
+        state: "CONFIRMED",
+        object_bytes: object.sizeBytes,
+        confirmed_at: clock.now().toISOString(),
+      });
+      await settle(context, backup);
+      adopted.push(object);
+    } catch (error) {
+      signal.throwIfAborted();
+      const fields = { storage: storage.name, object: object.key, error: messageOf(error) };
+      log.warning("an object was not adopted", fields);
+    }
+  }
+  return adopted;
+}
+
+function problemOf(
+  { installation }: JobContext,
+  object: StoredObject,
+  manifest: Manifest,
+): string | undefined {
+  if (!manifest.signed) return "its manifest is not signed: anybody may have put it there";
+  if (manifest.installation !== installation)
+    return `it is a backup of another installation (${manifest.installation})`;
+  if (manifest.object_key !== object.key) return `its manifest is that of ${manifest.object_key}`;
+  if (manifest.object_bytes === object.sizeBytes) return undefined;
+  return `it has ${object.sizeBytes} bytes, and its manifest says ${manifest.object_bytes}`;
+}
+
+/** The record that a manifest is enough for. */
+function recordOf(manifest: Manifest, text: string): BackupRecord {
+  const { backup_id, pg321_version: _1, details: _2, signer: _3, signed: _4, ...facts } = manifest;
+  return {
+    ...facts,
+    id: backup_id,
+    status: "VERIFIED" satisfies BackupStatus,
+    // The run that made it is not known any more.
+    run_id: backup_id,
+    manifest: text,
+    error: null,
+    stderr_tail: null,
+    held_at: null,
+    hold_until: null,
+  };
+}

@@ -1,0 +1,81 @@
+import { messageOf } from "../base/errors.ts";
+import type { AlertLevel, RunRecord } from "../catalog/catalog.ts";
+import type { HealthchecksConfig } from "../config/config.ts";
+import { ALERT_LEVELS } from "../config/config.ts";
+import type { Notice, NoticeEvent } from "../notify/notice.ts";
+import { sendNotice } from "../notify/send.ts";
+import type { DeliveryContext } from "./deliver.ts";
+import { newDelivery } from "./notices.ts";
+
+/**
+ * Tells every dead man's switch of this job that a run has begun. Told at once, and not again: a start that
+ * comes late says something wrong. Never throws.
+ */
+export async function pingStart(context: DeliveryContext, run: RunRecord): Promise<void> {
+  const tell = async (notifier: HealthchecksConfig) => {
+    try {
+      await sendNotice(notifier, runNotice(context, run, "started", "INFO"), context);
+    } catch (error) {
+      const fields = { notifier: notifier.name, run_id: run.id, error: messageOf(error) };
+      if (!context.signal.aborted) context.log.warning("the start of a run could not be told", fields);
+    }
+  };
+  await Promise.all(switchesOf(context, run).map(tell));
+}
+
+/** Queues how a run has ended for every dead man's switch of this job. Never throws. */
+export async function pingEnd(context: DeliveryContext, run: RunRecord): Promise<void> {
+  const level = run.outcome === "OK" ? "INFO" : run.outcome === "PARTIAL" ? "WARNING" : "CRITICAL";
+  const pings = switchesOf(context, run).map((notifier) => {
+    const isBad = level !== "INFO" && rank(level) >= rank(notifier.min_level);
+    return newDelivery(
+      context,
+      notifier.name,
+      null,
+      runNotice(context, run, isBad ? "failed" : "succeeded", level),
+    );
+  });
+  try {
+    await context.catalog.insertDeliveries(pings);
+  } catch (error) {
+    context.log.error("the end of a run could not be queued for telling", { error: messageOf(error) });
+  }
+}
+
+function switchesOf({ config }: DeliveryContext, { job }: RunRecord): HealthchecksConfig[] {
+  return config.notify
+    .filter((notifier) => notifier.type === "healthchecks")
+    .filter(({ jobs }) => jobs.includes(job));
+}
+
+function runNotice(
+  { clock, host, installation }: DeliveryContext,
+  { id: run_id, job, outcome, started_at, error, statistics }: RunRecord,
+  event: NoticeEvent,
+  level: AlertLevel,
+): Notice {
+  const result = event === "started" ? "has started" : `ended: ${outcome}`;
+  return {
+    id: crypto.randomUUID(),
+    event,
+    level,
+    job,
+    key: job,
+    alert_id: null,
+    run_id,
+    host,
+    installation,
+    server: null,
+    database: null,
+    message: error === null ? `${job} ${result}` : `${job} ${result}: ${error}`,
+    count: 1,
+    first_at: started_at,
+    last_at: clock.now().toISOString(),
+    resolved_at: null,
+    metadata: statistics ?? {},
+  };
+}
+
+function rank(level: AlertLevel): number {
+  return ALERT_LEVELS.indexOf(level);
+}

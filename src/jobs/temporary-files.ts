@@ -1,0 +1,32 @@
+import { lstat, readdir, unlink } from "node:fs/promises";
+import { join } from "node:path";
+import { messageOf } from "../base/errors.ts";
+
+/** What our own jobs, and tools that were told to use this directory, call their temporary files. */
+const TEMPORARY = /\.tmp$|\.temp$|^test_restore_/;
+
+/**
+ * Removes temporary files from before `olderThan` in pg321's own temporary directory. Only regular files
+ * that stand in it directly: nothing is followed, and nothing entered. Never throws for one file's sake.
+ */
+export async function removeTemporaryFiles(
+  directory: string,
+  olderThan: Date,
+  onError: (file: string, error: string) => void,
+): Promise<number> {
+  let count = 0;
+  for (const name of await readdir(directory)) {
+    if (!TEMPORARY.test(name)) continue;
+    const path = join(directory, name);
+    try {
+      const stats = await lstat(path);
+      if (!stats.isFile() || stats.mtime >= olderThan) continue;
+      // A symbolic link that has taken its place since would go itself, not what it points to.
+      await unlink(path);
+      count++;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") onError(path, messageOf(error));
+    }
+  }
+  return count;
+}

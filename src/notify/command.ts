@@ -1,0 +1,52 @@
+import type { CommandConfig } from "../config/config.ts";
+import { ChildError, feedChild } from "../stream/process.ts";
+import type { Notice } from "./notice.ts";
+import type { Notifier } from "./notifier.ts";
+import { deliveryError } from "./notifier.ts";
+
+const ENVIRONMENT = {
+  PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+  LANG: "C.UTF-8",
+};
+
+/** Nobody reads its stdout, which a daemon that it starts might hold open. */
+const SILENTLY = ["/bin/sh", "-c", 'exec "$0" "$@" >/dev/null'];
+
+/** sysexits.h: 64 to 78 say what no other try would mend, but 75 asks for one. */
+const REFUSALS = { first: 64, last: 78, tryAgain: 75 };
+
+/** A program with the notice as JSON on its stdin, and nothing of our own environment. */
+export class CommandNotifier implements Notifier {
+  readonly #config: CommandConfig;
+
+  constructor(config: CommandConfig) {
+    this.#config = config;
+  }
+
+  async send(notice: Notice, signal: AbortSignal): Promise<void> {
+    const { argv } = this.#config;
+    try {
+      await feedChild({ argv: [...SILENTLY, ...argv], env: { ...ENVIRONMENT }, signal }, jsonLine(notice));
+    } catch (error) {
+      signal.throwIfAborted();
+      throw toldBy(error);
+    }
+  }
+}
+
+async function* jsonLine(notice: Notice): AsyncGenerator<Uint8Array, void, undefined> {
+  yield new TextEncoder().encode(`${JSON.stringify(notice)}\n`);
+}
+
+function toldBy(error: unknown): unknown {
+  if (!(error instanceof ChildError)) return error;
+  const { exitCode, signalName, stderrTail } = error;
+  const said = stderrTail.trim().split("\n").at(-1) ?? "";
+  const end = exitCode === null ? (signalName ?? "it could not be started") : `exit code ${exitCode}`;
+  const isRefusal =
+    exitCode !== null &&
+    exitCode >= REFUSALS.first &&
+    exitCode <= REFUSALS.last &&
+    exitCode !== REFUSALS.tryAgain;
+  return deliveryError(said ? `${end}: ${said}` : end, !isRefusal, error);
+}

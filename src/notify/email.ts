@@ -1,0 +1,87 @@
+import { readFile } from "node:fs/promises";
+import { createTransport } from "nodemailer";
+import { messageOf } from "../base/errors.ts";
+import { visible } from "../base/visible.ts";
+import type { EmailConfig } from "../config/config.ts";
+import type { Notice } from "./notice.ts";
+import type { Notifier } from "./notifier.ts";
+import { deliveryError } from "./notifier.ts";
+import { textOf, titleOf } from "./text.ts";
+
+/** A mail by SMTP, plain text; the notices of one alert are one thread. */
+export class EmailNotifier implements Notifier {
+  readonly #config: EmailConfig;
+
+  constructor(config: EmailConfig) {
+    this.#config = config;
+  }
+
+  async send(notice: Notice, signal: AbortSignal): Promise<void> {
+    const { from, to } = this.#config;
+    const transport = createTransport(await this.#server());
+    const domain = from.split("@").at(-1);
+    let refused: readonly unknown[];
+    try {
+      const { rejected } = await transport.sendMail({
+        from: { name: "pg321", address: from },
+        to,
+        subject: titleOf(notice),
+        text: textOf(notice),
+        messageId: `<${notice.id}@${domain}>`,
+        ...(notice.alert_id !== null && { references: `<${notice.alert_id}@${domain}>` }),
+        // No vacation notice shall answer.
+        headers: { "Auto-Submitted": "auto-generated" },
+        signal,
+      });
+      refused = rejected;
+    } catch (error) {
+      signal.throwIfAborted();
+      throw toldBy(error);
+    } finally {
+      transport.close();
+    }
+    if (refused.length > 0) {
+      throw deliveryError(
+        `${refused.length} of ${to.length} recipients were refused, the others have it`,
+        false,
+      );
+    }
+  }
+
+  async #server() {
+    const { host, port, tls, ca_file, user, password, timeout_ms } = this.#config;
+    return {
+      host,
+      port,
+      secure: tls === "tls",
+      requireTLS: tls === "starttls",
+      ignoreTLS: tls === "none",
+      connectionTimeout: timeout_ms,
+      greetingTimeout: timeout_ms,
+      socketTimeout: timeout_ms,
+      ...(user !== undefined && password && { auth: { user, pass: password.reveal() } }),
+      ...(ca_file !== undefined && { tls: { ca: await authorities(ca_file) } }),
+    };
+  }
+}
+
+async function authorities(file: string): Promise<string> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    throw deliveryError(`ca_file: ${messageOf(error)}`, true, error);
+  }
+}
+
+/** A reply of 5xx is for good, whatever it is about; anything else may pass. */
+function toldBy(error: unknown): unknown {
+  const { responseCode, response, code } = error as {
+    responseCode?: number;
+    response?: string;
+    code?: string;
+  };
+  if (typeof responseCode === "number") {
+    return deliveryError(visible(`reply ${response ?? responseCode}`), responseCode < 500, error);
+  }
+  return deliveryError(code === undefined ? messageOf(error) : `${code}: ${messageOf(error)}`, true, error);
+}

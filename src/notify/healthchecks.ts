@@ -1,0 +1,26 @@
+import type { HealthchecksConfig } from "../config/config.ts";
+import { post } from "./http.ts";
+import type { Notice } from "./notice.ts";
+import type { Notifier } from "./notifier.ts";
+import { clipped, textOf } from "./text.ts";
+
+const TEXT_MAX = 10_000;
+
+/** Pings as healthchecks.io takes them: `URL/start`, `URL`, `URL/fail`, with the run's id to measure it by. */
+export class HealthchecksNotifier implements Notifier {
+  readonly #config: HealthchecksConfig;
+
+  constructor(config: HealthchecksConfig) {
+    this.#config = config;
+  }
+
+  async send(notice: Notice, signal: AbortSignal): Promise<void> {
+    const url = new URL(this.#config.url.reveal());
+    const path = url.pathname.replace(/\/+$/, "");
+    if (notice.event === "started") url.pathname = `${path}/start`;
+    if (notice.event === "failed") url.pathname = `${path}/fail`;
+    if (notice.run_id !== null) url.searchParams.set("rid", notice.run_id);
+    const body = clipped(textOf(notice), TEXT_MAX);
+    await post({ url: url.href, headers: { "content-type": "text/plain; charset=utf-8" }, body }, signal);
+  }
+}

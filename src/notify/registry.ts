@@ -1,0 +1,28 @@
+import type { NotifyConfig } from "../config/config.ts";
+import { CommandNotifier } from "./command.ts";
+import { HealthchecksNotifier } from "./healthchecks.ts";
+import type { Notifier, NotifierDependencies } from "./notifier.ts";
+import { NtfyNotifier } from "./ntfy.ts";
+import { SlackNotifier } from "./slack.ts";
+import { WebhookNotifier } from "./webhook.ts";
+
+/** Opens a notifier by the one list of them there is. Nothing is sent yet. */
+export async function openNotifier(config: NotifyConfig, deps: NotifierDependencies): Promise<Notifier> {
+  switch (config.type) {
+    case "webhook":
+      return new WebhookNotifier(config, deps);
+    case "slack":
+      return new SlackNotifier(config);
+    case "ntfy":
+      return new NtfyNotifier(config);
+    case "email": {
+      // Only who sends mail waits for the library.
+      const { EmailNotifier } = await import("./email.ts");
+      return new EmailNotifier(config);
+    }
+    case "healthchecks":
+      return new HealthchecksNotifier(config);
+    case "command":
+      return new CommandNotifier(config);
+  }
+}

@@ -1,0 +1,50 @@
+import type { Clock } from "../base/clock.ts";
+import { messageOf, Pg321Error } from "../base/errors.ts";
+import { Secret } from "../base/secret.ts";
+import { visible } from "../base/visible.ts";
+import type { NotifyConfig } from "../config/config.ts";
+import type { Notice } from "./notice.ts";
+import { deliveryError } from "./notifier.ts";
+import { openNotifier } from "./registry.ts";
+import { clipped } from "./text.ts";
+
+const ERROR_MAX = 500;
+
+/**
+ * Sends one notice within the notifier's `timeout`. Throws a `deliveryError` without any of its secrets, or
+ * the signal's reason.
+ */
+export async function sendNotice(
+  config: NotifyConfig,
+  notice: Notice,
+  { clock, signal }: { clock: Clock; signal: AbortSignal },
+): Promise<void> {
+  signal.throwIfAborted();
+  const ended = new AbortController();
+  const late = new AbortController();
+  const timer = clock.sleep(config.timeout_ms, ended.signal).then(
+    () => late.abort(deliveryError(`no answer within ${config.timeout_ms / 1000} s`, true)),
+    () => {},
+  );
+  try {
+    const notifier = await openNotifier(config, { clock });
+    await notifier.send(notice, AbortSignal.any([signal, late.signal]));
+  } catch (error) {
+    signal.throwIfAborted();
+    throw withoutSecrets(error, config);
+  } finally {
+    ended.abort();
+    await timer;
+  }
+}
+
+/** What a receiver or a program says may quote what it was given. */
+function withoutSecrets(error: unknown, config: NotifyConfig): Pg321Error {
+  const secrets = Object.values(config).filter((value) => value instanceof Secret);
+  const message = secrets.reduce(
+    (text, secret) => text.replaceAll(secret.reveal(), String(secret)),
+    messageOf(error),
+  );
+  const isRetryable = error instanceof Pg321Error ? error.retryable : true;
+  return deliveryError(clipped(visible(message), ERROR_MAX), isRetryable);
+}

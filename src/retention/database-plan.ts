@@ -1,0 +1,163 @@
+import { rfc3339 } from "../base/clock.ts";
+import type { Calendar } from "./calendar.ts";
+import type {
+  NewestGood,
+  RetainedBackup,
+  RetainedCopy,
+  RetainingStorage,
+  RetentionDecision,
+  RetentionInput,
+} from "./facts.ts";
+import { type BackupGuard, guardsOf, isHeldByHand } from "./guards.ts";
+import { heldByCount } from "./keep-rules.ts";
+import { DAY_MS, daysText, HOUR_MS, spanText } from "./spans.ts";
+
+/** A record dated later than this is not to be believed; below it two clocks may honestly differ. */
+const AHEAD_MS_MAX = HOUR_MS;
+
+/** What every database is decided by. */
+export interface Rules extends Pick<RetentionInput, "now" | "guard"> {
+  calendar: Calendar;
+  storages: ReadonlyMap<string, RetainingStorage>;
+}
+
+export interface DatabasePlan {
+  decisions: RetentionDecision[];
+  newestGood: NewestGood | undefined;
+}
+
+/** A copy on the way to its decision. */
+interface Draft {
+  decision: RetentionDecision;
+  storage: RetainingStorage | undefined;
+  /** Begins the reason of a copy that is past its days. */
+  tooOld: string;
+  /**
+   * Confirmed, and in a storage where nobody but pg321 removes anything: other copies may rely on it. What a
+   * provider removes by its age alone would take the last copy with it some day.
+   */
+  isReliable: boolean;
+}
+
+/** True also for a date that is none. */
+export function isAhead({ startedAt }: RetainedBackup, now: Date): boolean {
+  return !(startedAt.getTime() - now.getTime() <= AHEAD_MS_MAX);
+}
+
+/** Decides on the copies of one database. `backups` are its own, newest first. */
+export function planDatabase(backups: readonly RetainedBackup[], rules: Rules): DatabasePlan {
+  const storages = [...rules.storages.values()];
+  const good = backups.filter((backup) => backup.isGood && !isAhead(backup, rules.now));
+  const goodIn = (places: readonly RetainingStorage[]) => {
+    const names = new Set(places.map(({ name }) => name));
+    return good.filter(({ copies }) => copies.some((copy) => copy.isConfirmed && names.has(copy.storage)));
+  };
+  const guards = guardsOf(goodIn(storages), goodIn(storages.filter(({ expire }) => expire)), rules);
+  const counted = new Map<string, Map<RetainedBackup, string>>();
+  for (const storage of storages)
+    counted.set(storage.name, heldByCount(goodIn([storage]), storage.keep, rules.calendar));
+  const decisions: RetentionDecision[] = [];
+  let newestGood: NewestGood | undefined;
+  for (const backup of backups) {
+    const countOf = (storage: string) => counted.get(storage)?.get(backup);
+    const age = spanText(Math.max(0, rules.now.getTime() - backup.startedAt.getTime()));
+    const drafts = backup.copies
+      .map((copy) => judge(copy, backup, age, rules, countOf(copy.storage)))
+      .sort((a, b) => (a.decision.storage < b.decision.storage ? -1 : 1));
+    const guard = guards.get(backup);
+    const stays = guard === undefined ? [] : protect(drafts, guard);
+    for (const { decision } of drafts) decisions.push(decision);
+    if (guard?.guard === "newest-good") {
+      const { server, database, id } = backup;
+      newestGood = { server, database, backupId: id, storages: stays };
+    }
+  }
+  return { decisions, newestGood };
+}
+
+function isTooOld({ startedAt }: RetainedBackup, { keep }: RetainingStorage, now: Date): boolean {
+  return now.getTime() - startedAt.getTime() > keep.days * DAY_MS;
+}
+
+/** Shared by all that rely on nothing: there are hundreds of thousands of them. */
+const NOTHING: readonly string[] = [];
+
+/** What the storage's own rules, a hold by hand and an object lock make of a copy. */
+function judge(
+  copy: RetainedCopy,
+  backup: RetainedBackup,
+  age: string,
+  rules: Rules,
+  count: string | undefined,
+): Draft {
+  const { now } = rules;
+  const storage = rules.storages.get(copy.storage);
+  const decision: RetentionDecision = {
+    backupId: backup.id,
+    server: backup.server,
+    database: backup.database,
+    storage: copy.storage,
+    bytes: copy.bytes,
+    isConfirmed: copy.isConfirmed,
+    action: "keep",
+    reason: "",
+    reliesOn: NOTHING,
+  };
+  const draft: Draft = {
+    decision,
+    storage,
+    tooOld: "",
+    isReliable: copy.isConfirmed && storage?.expire === true,
+  };
+  if (storage === undefined) {
+    decision.reason = "its storage is not in the config";
+  } else if (isAhead(backup, now)) {
+    decision.reason = "it is dated ahead of the clock, so its age is unknown";
+  } else if (!isTooOld(backup, storage, now)) {
+    decision.reason = `not older than ${daysText(storage.keep.days)} (${age})`;
+  } else {
+    draft.tooOld = `older than ${daysText(storage.keep.days)} (${age})`;
+    if (!storage.expire) {
+      decision.reason = `${draft.tooOld}, and left to the provider's lifecycle rule`;
+      decision.isLeftToProvider = true;
+    } else if (count !== undefined) {
+      decision.reason = `${draft.tooOld}, but ${count}`;
+    } else if (isHeldByHand(backup, now)) {
+      const until = backup.heldUntil === undefined ? "" : ` until ${rfc3339(backup.heldUntil)}`;
+      decision.reason = `${draft.tooOld}, but the backup is held by hand${until}`;
+      decision.guard = "held";
+    } else if (copy.lockedUntil !== undefined && copy.lockedUntil > now) {
+      decision.reason = `${draft.tooOld}, but held until ${rfc3339(copy.lockedUntil)} by its object lock`;
+      decision.guard = "locked";
+    } else {
+      decision.reason = `${draft.tooOld}, and no other rule holds it`;
+      decision.action = "expire";
+    }
+  }
+  return draft;
+}
+
+/**
+ * Keeps one confirmed copy of a guarded backup, if it had any, and tells the others what they rely on.
+ * Returns the storages of the confirmed copies that stay.
+ */
+function protect(drafts: readonly Draft[], { guard, reason }: BackupGuard): string[] {
+  const confirmed = drafts.filter(({ isReliable }) => isReliable);
+  if (confirmed.every(({ decision }) => decision.action === "expire")) {
+    // One that survives the loss of this site, if there is one; then by name, so that it stays the same one.
+    const last = confirmed.find(({ storage }) => storage?.offSite) ?? confirmed[0];
+    if (last === undefined) return [];
+    last.decision.action = "keep";
+    last.decision.guard = guard;
+    last.decision.reason = `${last.tooOld}, but it is the last confirmed copy ${reason}`;
+  }
+  const stays = confirmed
+    .filter(({ decision }) => decision.action === "keep")
+    .map(({ decision }) => decision.storage);
+  for (const { decision } of drafts) {
+    if (decision.action !== "expire") continue;
+    decision.reliesOn = stays;
+    decision.reason += `; the backup stays in ${stays.join(", ")}`;
+  }
+  return stays;
+}

@@ -292,6 +292,25 @@ describe("trouble on the way", () => {
     expect(await leftovers(at.installation, [...at.places.values()])).toEqual([]);
   });
 
+  test("a removal that was begun is not ended when it would take what has become the last copy", async () => {
+    const lab = await rgw();
+    const bucket = await lab.makeBucket();
+    await using at = await brieflyKept({ buckets: { r2: bucket } });
+    const [old, newest] = [await at.backup(2), await at.backup(0)];
+    await deny(lab, bucket, "s3:DeleteObject", "s3:DeleteObjectVersion");
+    expect((await cleanup(at)).storages.r2).toMatchObject({ failed: 1 });
+    expect(await at.states(old)).toBe("disk:DELETED r2:DELETING");
+    await allowAll(lab, bucket);
+    for (const storage of ["disk", "r2"]) await at.lose(storage, newest);
+    const { exitCode, storages } = await cleanup(at);
+    expect(exitCode).toBe(3);
+    expect(storages.r2).toMatchObject({ deleted: 0, held: 1 });
+    expect(await at.objects("r2", old)).toHaveLength(2);
+    const third = await at.backup(0);
+    expect(await cleanup(at)).toMatchObject({ storages: { r2: { deleted: 1 } } });
+    expect(await at.objects("r2", third)).toHaveLength(2);
+  });
+
   test("a database that is being backed up is left for the next run", async () => {
     const database = await postgres.createDatabase();
     await using at = await retained(postgres, { databases: [database], settings: BRIEFLY });

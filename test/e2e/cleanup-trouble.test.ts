@@ -6,6 +6,7 @@ import { join } from "node:path";
 import {
   CreateBucketCommand,
   CreateMultipartUploadCommand,
+  GetObjectCommand,
   ListMultipartUploadsCommand,
   ListObjectVersionsCommand,
   PutObjectCommand,
@@ -389,11 +390,22 @@ describe("what no record knows", () => {
     expect(await keysIn(place)).toEqual(before);
     expect(await at.record(id)).toBeUndefined();
 
+    // A true manifest beside something else makes no backup of it.
+    const [object = "", manifest = ""] = (await at.objects("r2", id)).toSorted();
+    const { Body } = await place.lab.client.send(
+      new GetObjectCommand({ Bucket: place.bucket, Key: `pg321/${manifest}` }),
+    );
+    const text = await Body?.transformToString();
+    for (const [key, Body] of [
+      [`${object}.copy`, "something else"],
+      [`${object}.copy.json`, text],
+    ] as const)
+      await place.lab.client.send(new PutObjectCommand({ Bucket: place.bucket, Key: `pg321/${key}`, Body }));
     const adopting = await cleanup(at, "--adopt");
     expect(adopting).toMatchObject({
       exitCode: 0,
       adopted: 2,
-      orphans: [{ storage: "r2", objects: 1, bytes: 5 }],
+      orphans: [{ storage: "r2", objects: 3, bytes: expect.any(Number) }],
     });
     expect(await at.record(id)).toMatchObject({ status: "VERIFIED" });
     expect(await at.states(id)).toBe("disk:CONFIRMED r2:CONFIRMED");

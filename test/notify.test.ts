@@ -107,7 +107,10 @@ test("ntfy: the topic, the token, and a priority by level; good news is quiet", 
   expect(first).toMatchObject({ topic: "hidden-topic", priority: 5 });
   expect(second).toMatchObject({ priority: 3, title: expect.stringContaining("RESOLVED") });
   expect(receiver.requests[0]?.headers.get("authorization")).toBe("Bearer ntfy-t0ken");
-  expect(Buffer.byteLength(receiver.requests[0]?.body ?? "")).toBeLessThan(4096);
+  await send(receiver.config, { message: "\u{1F418}".repeat(5000) });
+  const { message } = JSON.parse(receiver.requests[2]?.body ?? "");
+  // A longer one would become a file.
+  expect(Buffer.byteLength(message)).toBeLessThan(4096);
 });
 
 test("healthchecks: start, success and fail, each with the run's id", async () => {
@@ -139,6 +142,16 @@ test("email: neither a wrong certificate nor a wrong password gets a mail throug
   await expect(wrong).rejects.toMatchObject({ retryable: false, message: expect.stringContaining("535") });
   await expect(wrong).rejects.not.toMatchObject({ message: expect.stringContaining(TOKEN) });
   expect(await receiver.taken()).toEqual([]);
+});
+
+test("email: without TLS on the way nothing is sent, unless the config says so", async () => {
+  await using receiver = await smtpReceiver("none");
+  const { config } = receiver;
+  if (config.type !== "email") throw new Error("no mail");
+  await expect(send({ ...config, tls: "starttls" })).rejects.toMatchObject({ code: "storage" });
+  expect(await receiver.taken()).toEqual([]);
+  await send({ ...config, user: undefined, password: undefined });
+  expect((await receiver.taken())[0]).toContain("secure=false");
 });
 
 test("command: its output is nobody's, and what it leaves running does not hold it up", async () => {

@@ -99,7 +99,7 @@ async function attempt(expiry: Expiry, task: Task, silent: Map<Storage, number>)
   try {
     if ((silent.get(storage) ?? 0) >= SILENT_MAX)
       throw new Pg321Error("storage", `storage "${storage.name}": not asked, for it did not answer before`);
-    if (!decision) await removeCopy(expiry, storage, copy);
+    if (!decision) await endRemoval(expiry, storage, backup, copy);
     else if (decision.action === "keep") await watchProvider(expiry, storage, backup, copy);
     else await expireCopy(expiry, storage, backup, copy, decision);
     silent.delete(storage);
@@ -112,6 +112,31 @@ async function attempt(expiry: Expiry, task: Task, silent: Map<Storage, number>)
     context.log.error("a copy could not be removed", fields);
   }
   await settle(context, backup);
+}
+
+/**
+ * Ends a removal that an earlier run began, as long as that still costs nobody the last good backup: much
+ * may have been lost since.
+ */
+async function endRemoval(
+  expiry: Expiry,
+  storage: Storage,
+  backup: BackupRecord,
+  copy: CopyRecord,
+): Promise<void> {
+  const { context, tally, looks } = expiry;
+  const newest = await context.catalog.newestGood(backup.server, backup.database);
+  for (const other of newest ? await context.catalog.copies(newest.id) : []) {
+    if (other.state !== "CONFIRMED" || (await looks.at(other.backup_id, other.storage)) !== "there") continue;
+    return removeCopy(expiry, storage, copy);
+  }
+  const name = `${backup.server}/${backup.database}`;
+  hold(
+    tally,
+    storage,
+    copy.object_key,
+    `its removal was begun, but no good backup of ${name} can be seen now`,
+  );
 }
 
 async function expireCopy(

@@ -60,6 +60,16 @@ test("once it is acknowledged the new size is the usual one, and less than half 
   expect(await lab.catalog.alerts({ unacknowledged: true })).toMatchObject([{ count: 1 }]);
 });
 
+test("one that shrinks again right after it was acknowledged is a new alert", async () => {
+  await using lab = await alertLab();
+  await dumps(lab, 100, 100, 100, 10);
+  await acknowledge(lab);
+  expect(await dumps(lab, 4)).toEqual([true]);
+  expect(await lab.catalog.alerts({ unacknowledged: true })).toMatchObject([
+    { count: 1, metadata: { usual_bytes: 10 } },
+  ]);
+});
+
 test("the first dump, those that failed and other databases say nothing; 0 turns it off", async () => {
   await using lab = await alertLab();
   await lab.catalog.insertBackup(backupRecord({ status: "FAILED", dump_bytes: 1000 }));

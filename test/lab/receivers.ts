@@ -111,8 +111,8 @@ export const RECEIVERS = {
   command: () => commandReceiver(),
 };
 
-/** A real SMTP server that wants TLS and a login. */
-export async function smtpReceiver(tls: "starttls" | "tls"): Promise<Receiver> {
+/** A real SMTP server that wants TLS and a login; with `none` it knows no TLS. */
+export async function smtpReceiver(tls: EmailConfig["tls"]): Promise<Receiver> {
   const directory = await mkdtemp(join(tmpdir(), "pg321-smtp-"));
   const { key, cert, certFile } = await makeCertificate(directory);
   const taken: string[] = [];
@@ -123,6 +123,9 @@ export async function smtpReceiver(tls: "starttls" | "tls"): Promise<Receiver> {
     key,
     cert,
     authMethods: ["PLAIN"],
+    disabledCommands: tls === "none" ? ["STARTTLS"] : [],
+    allowInsecureAuth: tls === "none",
+    authOptional: tls === "none",
     closeTimeout: 100,
     onAuth({ username, password }, _session, done) {
       if (username === "pg321" && password === TOKEN) done(null, { user: username });

@@ -1,7 +1,14 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { DeleteObjectCommand } from "@aws-sdk/client-s3";
-import type { BackupRecord, CopyRecord } from "../../src/catalog/catalog.ts";
+import type { Clock } from "../../src/base/clock.ts";
+import { systemClock } from "../../src/base/clock.ts";
+import { silentLog } from "../../src/base/log.ts";
+import type { AlertRecord, BackupRecord, CopyRecord } from "../../src/catalog/catalog.ts";
+import { loadConfig } from "../../src/config/load.ts";
+import type { JobContext } from "../../src/jobs/context.ts";
+import { openContext } from "../../src/jobs/context.ts";
+import { silentProgress } from "../../src/jobs/progress.ts";
 import type { InstallationOptions } from "./installation.ts";
 import { Installation, localStorage, s3Storage } from "./installation.ts";
 import type { Place } from "./leftovers.ts";
@@ -31,6 +38,10 @@ export interface Retained extends AsyncDisposable {
   /** `disk:DELETED r2:CONFIRMED`: of every copy of a backup. */
   states(id: string): Promise<string>;
   copies(id: string): Promise<CopyRecord[]>;
+  /** Runs `pg321 cleanup --json`: what it printed, and its exit code. */
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into it freely.
+  cleanup(...words: string[]): Promise<any>;
+  openAlerts(): Promise<AlertRecord[]>;
 }
 
 export interface RetainedOptions extends Partial<Omit<InstallationOptions, "postgres" | "storages">> {
@@ -64,6 +75,26 @@ export async function retained(
   });
   places.set("disk", { name: "disk", directory: join(installation.directory, "disk") });
   return new RetainedInstallation(installation, places);
+}
+
+/** A day is all that these storages keep, and one try all that the bucket gets. */
+export const BRIEFLY = { disk: { "keep.days": 1 }, r2: { "keep.days": 1, attempts: 1 } };
+
+export function brieflyKept(postgres: PostgresForTests, options: RetainedOptions = {}): Promise<Retained> {
+  return retained(postgres, { storages: ["disk", "r2"], settings: BRIEFLY, ...options });
+}
+
+/** A context whose clock is so many hours ahead of everybody else's. */
+export async function contextAhead({ installation }: Retained, hours: number): Promise<JobContext> {
+  const clock: Clock = { ...systemClock, now: () => new Date(Date.now() + hours * 3_600_000) };
+  const source = { env: {}, credentialsDirectory: undefined };
+  return openContext({
+    config: await loadConfig(installation.configFile, source),
+    log: silentLog,
+    clock,
+    signal: new AbortController().signal,
+    progress: silentProgress,
+  });
 }
 
 function tableOf(name: StorageName, directory: string, place: Place | undefined, settings: Settings): string {
@@ -111,6 +142,15 @@ class RetainedInstallation implements Retained {
 
   copies(id: string): Promise<CopyRecord[]> {
     return withCatalog(this.installation, (catalog) => catalog.copies(id));
+  }
+
+  async cleanup(...words: string[]) {
+    const { exitCode, json } = await this.installation.run("cleanup", "--json", ...words);
+    return { exitCode, ...json };
+  }
+
+  openAlerts(): Promise<AlertRecord[]> {
+    return withCatalog(this.installation, (catalog) => catalog.alerts({ open: true }));
   }
 
   async states(id: string): Promise<string> {

@@ -1,0 +1,105 @@
+import { describe, expect, test } from "bun:test";
+import {
+  CreateBucketCommand,
+  DeleteObjectCommand,
+  ListObjectVersionsCommand,
+  PutObjectCommand,
+  PutObjectRetentionCommand,
+} from "@aws-sdk/client-s3";
+import { PART_BYTES_MIN } from "../../src/base/limits.ts";
+import type { Storage } from "../../src/storage/storage.ts";
+import { partsOf } from "../../src/stream/part.ts";
+import { startHttpProxy } from "../lab/http-proxy.ts";
+import { allowAll, deny, rgw, type S3Lab } from "../lab/s3.ts";
+import { patterned } from "../suites/parts.ts";
+import { openS3 } from "./s3-under-test.ts";
+
+const partBytes = PART_BYTES_MIN;
+const never = new AbortController().signal;
+
+describe("a bucket that keeps versions", () => {
+  const put = (storage: Storage, key: string) =>
+    storage.put(key, partsOf(patterned(10)), { signal: never, partBytes });
+
+  test("remove takes every version and delete marker of the key only", async () => {
+    const lab = await rgw();
+    const bucket = await lab.makeBucket({ versioned: true });
+    const storage = openS3(lab, bucket);
+    await put(storage, "a.json");
+    await put(storage, "a");
+    const object = { Bucket: bucket, Key: "a" };
+    await lab.client.send(new DeleteObjectCommand(object));
+    await lab.client.send(new PutObjectCommand({ ...object, Body: "second" }));
+    await storage.remove("a", never);
+    const left = await lab.client.send(new ListObjectVersionsCommand({ Bucket: bucket }));
+    expect(left.Versions?.map(({ Key }) => Key)).toEqual(["a.json"]);
+    expect(left.DeleteMarkers ?? []).toEqual([]);
+  });
+
+  const versionsIn = async (lab: S3Lab, bucket: string) => {
+    const { Versions = [], DeleteMarkers = [] } = await lab.client.send(
+      new ListObjectVersionsCommand({ Bucket: bucket }),
+    );
+    return { versions: Versions.length, markers: DeleteMarkers.length };
+  };
+
+  test("where the key may not see versions the object is hidden, once, however often it is removed", async () => {
+    const lab = await rgw();
+    const bucket = await lab.makeBucket({ versioned: true });
+    await using proxy = startHttpProxy(lab.endpoint);
+    proxy.answer = async ({ method, target, forward }) =>
+      method === "GET" && /[?&]versions/.test(target) ? new Response("", { status: 403 }) : forward();
+    const storage = openS3(lab, bucket, { endpoint: proxy.endpoint });
+    await put(storage, "hidden");
+    for (let time = 0; time < 2; time++) {
+      expect(await storage.remove("hidden", never)).toEqual({ outcome: "hidden" });
+      expect(await storage.head("hidden", never)).toBeUndefined();
+      expect(await versionsIn(lab, bucket)).toEqual({ versions: 1, markers: 1 });
+    }
+    // Once the key may, nothing stays.
+    expect(await openS3(lab, bucket).remove("hidden", never)).toEqual({ outcome: "removed" });
+    expect(await versionsIn(lab, bucket)).toEqual({ versions: 0, markers: 0 });
+  });
+
+  test("where a policy denies to delete versions the object is hidden, once, until it allows it", async () => {
+    const lab = await rgw();
+    const bucket = await lab.makeBucket({ versioned: true });
+    const storage = openS3(lab, bucket);
+    await put(storage, "denied");
+    await deny(lab, bucket, "s3:DeleteObjectVersion");
+    for (let time = 0; time < 2; time++) {
+      expect(await storage.remove("denied", never)).toEqual({ outcome: "hidden" });
+      expect(await versionsIn(lab, bucket)).toEqual({ versions: 1, markers: 1 });
+    }
+    await allowAll(lab, bucket);
+    expect(await storage.remove("denied", never)).toEqual({ outcome: "removed" });
+    expect(await versionsIn(lab, bucket)).toEqual({ versions: 0, markers: 0 });
+  });
+
+  test("what is locked stays as it is, and head and remove tell until when", async () => {
+    const lab = await rgw();
+    const bucket = `locks-${crypto.randomUUID()}`;
+    await lab.client.send(new CreateBucketCommand({ Bucket: bucket, ObjectLockEnabledForBucket: true }));
+    const storage = openS3(lab, bucket);
+    await put(storage, "locked");
+    const RetainUntilDate = new Date(Math.floor(Date.now() / 1000) * 1000 + 86_400_000);
+    const object = { Bucket: bucket, Key: "locked" };
+    const Retention = { Mode: "GOVERNANCE", RetainUntilDate } as const;
+    await lab.client.send(new PutObjectRetentionCommand({ ...object, Retention }));
+    expect(await storage.head("locked", never)).toMatchObject({ lockedUntil: RetainUntilDate });
+    expect(await storage.remove("locked", never)).toEqual({
+      outcome: "locked",
+      lockedUntil: RetainUntilDate,
+    });
+    expect(await storage.head("locked", never)).toMatchObject({ sizeBytes: 10 });
+    expect(await versionsIn(lab, bucket)).toEqual({ versions: 1, markers: 0 });
+  });
+});
+
+test("the clock of a server is told by its replies, also by those that refuse", async () => {
+  const lab = await rgw();
+  const refused = openS3(lab, "there-is-no-such-bucket");
+  expect(refused.clockSkewMs()).toBeUndefined();
+  await expect(refused.head("clock", never)).rejects.toMatchObject({ code: "storage" });
+  expect(Math.abs(refused.clockSkewMs() ?? Number.NaN)).toBeLessThan(120_000);
+});

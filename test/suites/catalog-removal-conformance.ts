@@ -1,0 +1,99 @@
+import { expect, test } from "bun:test";
+import type { Catalog, CopyRecord } from "../../src/catalog/catalog.ts";
+import { backupRecord, copyRecord, tombstoneOf } from "./catalog-records.ts";
+
+/** What is there to go, what goes, and what stays of it. */
+export function removed(use: () => Catalog, reopen: () => Promise<void>): void {
+  test("a removed backup goes with its copies, leaves its tombstone, and no other is touched", async () => {
+    const [gone, stays] = [backupRecord({ server: "removed" }), backupRecord({ server: "removed" })];
+    for (const backup of [gone, stays]) {
+      await use().insertBackup(backup);
+      await use().putCopy(copyRecord(backup, { state: "DELETED" }));
+    }
+    const tombstone = tombstoneOf(gone, { dump_bytes: 5, was_good: false, removed_by: "forget" });
+    await use().removeBackup(tombstone);
+    await reopen();
+    expect(await use().backup(gone.id)).toBeUndefined();
+    expect(await use().copies(gone.id)).toEqual([]);
+    expect(await use().backup(stays.id)).toEqual(stays);
+    expect(await use().copies(stays.id)).toHaveLength(1);
+    expect(await use().tombstones({ server: "removed" })).toEqual([tombstone]);
+    await expect(use().removeBackup(tombstoneOf(gone))).rejects.toMatchObject({ code: "storage" });
+    expect(await use().tombstones({ server: "removed" })).toEqual([tombstone]);
+  });
+
+  test("what retention is shown: each copy that is or should be there, and backups without any", async () => {
+    const server = "retained";
+    const held = { held_at: "2026-01-02T00:00:00.000Z", hold_until: "2026-02-02T00:00:00.000Z" };
+    const states = ["INTENDED", "FAILED", "DELETING", "HIDDEN", "DELETED", "MISSING", "DAMAGED", "CONFIRMED"];
+    const kept = backupRecord({ server, status: "PARTIAL", ...held });
+    await use().insertBackup(kept);
+    for (const state of states as CopyRecord["state"][])
+      await use().putCopy(
+        copyRecord(kept, {
+          storage: state,
+          state,
+          object_bytes: 7,
+          locked_until: "2026-09-01T00:00:00.000Z",
+        }),
+      );
+    const empty = [1, 2].map((day) =>
+      backupRecord({ server, status: "VERIFIED", started_at: `2025-01-0${day}T00:00:00.000Z` }),
+    );
+    for (const backup of empty.toReversed()) {
+      await use().insertBackup(backup);
+      for (const state of ["FAILED", "DELETED"] as const)
+        await use().putCopy(copyRecord(backup, { storage: state, state }));
+    }
+    await use().insertBackup(backupRecord({ server, status: "RUNNING" }));
+    const { id, database, status, started_at } = kept;
+    const row = { id, server, database, status, started_at, ...held };
+    const mine = (await use().retainedCopies()).filter((copy) => copy.server === server);
+    expect(mine).toEqual(
+      (["CONFIRMED", "DAMAGED", "MISSING"] as const).map((state) => ({
+        ...row,
+        storage: state,
+        state,
+        object_bytes: 7,
+        locked_until: "2026-09-01T00:00:00.000Z",
+      })),
+    );
+    for (const state of states)
+      expect(await use().objectKeys(state)).toEqual(
+        state === "DELETED" ? [] : expect.arrayContaining([kept.object_key]),
+      );
+    const without = (await use().backupsWithoutCopies()).filter((backup) => backup.server === server);
+    expect(without).toEqual(empty);
+  });
+
+  test("tombstones are newest first, filtered, and pruned by age", async () => {
+    const server = "tombstones";
+    const all = [];
+    for (const [month, database] of [
+      ["01", "app"],
+      ["03", "other"],
+      ["02", "app"],
+    ] as const) {
+      const backup = backupRecord({ server, database });
+      await use().insertBackup(backup);
+      const tombstone = tombstoneOf(backup, { removed_at: `2026-${month}-01T00:00:00.000Z` });
+      await use().removeBackup(tombstone);
+      all.push(tombstone);
+    }
+    const [first, last, middle] = all as [(typeof all)[0], (typeof all)[0], (typeof all)[0]];
+    expect(await use().tombstones({ server })).toEqual([last, middle, first]);
+    expect(await use().tombstones({ server, database: "app", limit: 1 })).toEqual([middle]);
+    expect(await use().pruneTombstones(middle.removed_at)).toBe(1);
+    expect(await use().tombstones({ server })).toEqual([last, middle]);
+  });
+
+  test("a backup that was removed may come back and be removed again", async () => {
+    const backup = backupRecord({ server: "again" });
+    await use().insertBackup(backup);
+    await use().removeBackup(tombstoneOf(backup));
+    await use().insertBackup(backup);
+    const tombstone = tombstoneOf(backup, { removed_at: "2026-06-01T00:00:00.000Z" });
+    await use().removeBackup(tombstone);
+    expect(await use().tombstones({ server: "again" })).toEqual([tombstone]);
+  });
+}

@@ -1,6 +1,7 @@
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { BackupRecord } from "../catalog/catalog.ts";
 import type { Storage } from "../storage/storage.ts";
+import { collected } from "../stream/collected.ts";
 import type { CompressionAlgorithm } from "../stream/compression.ts";
 import { decompress } from "../stream/compression.ts";
 import type { ReadContext } from "./sealed-copies.ts";
@@ -43,7 +44,7 @@ export async function* decompressed(
   algorithm: CompressionAlgorithm,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   try {
-    yield* decompress(source, algorithm);
+    yield* collected(decompress(source, algorithm));
   } catch (error) {
     if (error instanceof Pg321Error || !/zstd|zlib|unexpected end|incorrect|invalid/i.test(messageOf(error)))
       throw error;

@@ -4,7 +4,7 @@ import { MIB } from "../base/limits.ts";
 const COLLECT_EVERY_BYTES = 64 * MIB;
 
 /**
- * Hands the source on and has the garbage collected every 64 MiB. Compression and sealing make buffers
+ * Hands the source on and has the garbage collected every 64 MiB. Compressing, sealing and their reverse make buffers
  * outside of the collector's heap, which it counts for less than they take: left to itself it let a backup
  * of 1 GB peak at 165 MB, with this at 122 MB.
  */

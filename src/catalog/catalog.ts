@@ -81,12 +81,15 @@ export interface CopyRecord {
   locked_until: string | null;
 }
 
-/** What retention must know of one copy that is, or should be, in a storage: as little as that, for there may be many. */
-export type RetainedCopyRecord = Pick<
-  BackupRecord,
-  "id" | "server" | "database" | "status" | "started_at" | "held_at" | "hold_until"
-> &
-  Pick<CopyRecord, "storage" | "state" | "object_bytes" | "locked_until">;
+/** What retention must know of a backup: as little as that, for there may be many. */
+export interface RetainedBackupRecord
+  extends Pick<
+    BackupRecord,
+    "id" | "server" | "database" | "status" | "started_at" | "held_at" | "hold_until"
+  > {
+  /** Those that are, or should be, in a storage. */
+  copies: Pick<CopyRecord, "storage" | "state" | "object_bytes" | "locked_until">[];
+}
 
 /** What is left of a backup whose record was removed: one line for the history. */
 export interface TombstoneRecord {
@@ -216,8 +219,8 @@ export interface Catalog extends AsyncDisposable {
   backups(filter: BackupFilter): Promise<BackupRecord[]>;
   /** The keys of every object that a storage may have of ours, manifests not among them. */
   objectKeys(storage: string): Promise<string[]>;
-  /** Every copy that is CONFIRMED, DAMAGED or MISSING, those of one backup beside each other. */
-  retainedCopies(): Promise<RetainedCopyRecord[]>;
+  /** Every backup with a copy that is CONFIRMED, DAMAGED or MISSING, and these copies, in no order. */
+  retainedBackups(): Promise<RetainedBackupRecord[]>;
   /** Backups that no run makes and of which no storage has anything: each of their copies is FAILED or DELETED. Oldest first. */
   backupsWithoutCopies(): Promise<BackupRecord[]>;
   /** Removes the records of a backup and of its copies and leaves the tombstone. Throws when there is no such backup. */

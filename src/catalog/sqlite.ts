@@ -14,12 +14,13 @@ import type {
   CopyState,
   DeliveryRecord,
   LeaseHolder,
-  RetainedCopyRecord,
+  RetainedBackupRecord,
   RunRecord,
   TombstoneRecord,
 } from "./catalog.ts";
 import { migrate } from "./migrations.ts";
 import { catalogError, isBusy } from "./sqlite-errors.ts";
+import { retainedBackups } from "./sqlite-retained.ts";
 import { equalTo, type InsertVerb, insertion, whereAll } from "./sqlite-statements.ts";
 import {
   ALERTS,
@@ -142,12 +143,8 @@ class SqliteCatalog implements Catalog {
     );
   }
 
-  retainedCopies(): Promise<RetainedCopyRecord[]> {
-    const sql = `SELECT id, server, database, status, started_at, held_at, hold_until,
-        storage, state, copies.object_bytes, locked_until
-      FROM copies JOIN backups ON id = backup_id
-      WHERE state IN ('CONFIRMED', 'DAMAGED', 'MISSING') ORDER BY id, storage`;
-    return this.#do("read copies", () => this.#rows(sql, {}) as unknown as RetainedCopyRecord[]);
+  retainedBackups(): Promise<RetainedBackupRecord[]> {
+    return this.#do("read what is retained", () => retainedBackups(this.#database));
   }
 
   backupsWithoutCopies(): Promise<BackupRecord[]> {

@@ -1,4 +1,4 @@
-import type { AlertRecord, RetainedCopyRecord } from "../catalog/catalog.ts";
+import type { AlertRecord, RetainedBackupRecord } from "../catalog/catalog.ts";
 import type { ClockFacts } from "../retention/clock-suspicion.ts";
 import { clockSuspicion } from "../retention/clock-suspicion.ts";
 import type { RetainedBackup, RetentionPlan } from "../retention/plan.ts";
@@ -16,8 +16,8 @@ export async function planCleanup(
   options: { confirm?: string | undefined; runId?: string },
 ): Promise<{ plan: RetentionPlan; clockSuspicion: string | undefined }> {
   const { catalog, clock, config } = context;
-  const copies = await catalog.retainedCopies();
-  await askForTheTime(context, copies);
+  const records = await catalog.retainedBackups();
+  await askForTheTime(context, records);
   const suspicion = clockSuspicion(await clockFacts(context, options.runId));
   const shrunk = shrunkSince(await catalog.alerts({ unacknowledged: true }));
   const plan = planRetention({
@@ -30,7 +30,7 @@ export async function planCleanup(
       keep,
     })),
     guard: { staleAfterMs: () => config.guard.stale_after_ms ?? STALE_AFTER_MS, keep: config.guard.keep },
-    backups: retainedBackups(context, copies, shrunk),
+    backups: retainedBackups(context, records, shrunk),
     clockSuspicion: suspicion,
     confirmedPlanHash: options.confirm,
   });
@@ -39,38 +39,29 @@ export async function planCleanup(
 
 function retainedBackups(
   context: Pick<JobContext, "storages">,
-  copies: readonly RetainedCopyRecord[],
+  records: readonly RetainedBackupRecord[],
   shrunk: ReadonlyMap<string, string>,
 ): RetainedBackup[] {
+  // A storage that the config does not name any more cannot be asked, and so nothing is known of it.
   const names = new Set(context.storages.map(({ name }) => name));
-  const backups: (RetainedBackup & { copies: RetainedBackup["copies"][number][] })[] = [];
-  for (const copy of copies) {
-    // A storage that the config does not name any more cannot be asked, and so nothing is known of it.
-    if (!names.has(copy.storage)) continue;
-    let backup = backups.at(-1);
-    if (backup?.id !== copy.id) {
-      const { id, server, database, status, started_at, held_at, hold_until } = copy;
-      backup = {
-        id,
-        server,
-        database,
-        startedAt: new Date(started_at),
-        isGood: status === "VERIFIED" || status === "PARTIAL",
-        isHeld: held_at !== null,
-        heldUntil: hold_until === null ? undefined : new Date(hold_until),
-        shrinkSuspect: started_at < (shrunk.get(databaseKey(server, database)) ?? ""),
-        copies: [],
-      };
-      backups.push(backup);
-    }
-    backup.copies.push({
-      storage: copy.storage,
-      isConfirmed: copy.state === "CONFIRMED",
-      lockedUntil: copy.locked_until === null ? undefined : new Date(copy.locked_until),
-      bytes: copy.object_bytes ?? 0,
-    });
-  }
-  return backups;
+  return records.map(({ id, server, database, status, started_at, held_at, hold_until, copies }) => ({
+    id,
+    server,
+    database,
+    startedAt: new Date(started_at),
+    isGood: status === "VERIFIED" || status === "PARTIAL",
+    isHeld: held_at !== null,
+    heldUntil: hold_until === null ? undefined : new Date(hold_until),
+    shrinkSuspect: started_at < (shrunk.get(databaseKey(server, database)) ?? ""),
+    copies: copies
+      .filter(({ storage }) => names.has(storage))
+      .map(({ storage, state, locked_until, object_bytes }) => ({
+        storage,
+        isConfirmed: state === "CONFIRMED",
+        lockedUntil: locked_until === null ? undefined : new Date(locked_until),
+        bytes: object_bytes ?? 0,
+      })),
+  }));
 }
 
 /** The earliest backup of each database that an alert calls suddenly smaller. */
@@ -92,9 +83,9 @@ function databaseKey(server: string, database: string): string {
 /** One small request to each S3 storage, for the `Date` of its reply. One that fails tells nothing. */
 async function askForTheTime(
   { storages, signal }: JobContext,
-  copies: readonly RetainedCopyRecord[],
+  records: readonly RetainedBackupRecord[],
 ): Promise<void> {
-  if (copies.length === 0) return;
+  if (records.length === 0) return;
   await Promise.all(
     storages.map(async (storage) => {
       if (storage.type === "s3" && storage.clockSkewMs() === undefined)

@@ -46,8 +46,9 @@ export async function expireCopies(expiry: Expiry, type: Storage["type"]): Promi
   const tasks = [...(await begunTasks(expiry)), ...plannedTasks(expiry)];
   const ofType = tasks.filter(({ storage }) => storage.type === type);
   const silent = new Map<Storage, number>();
-  for (const [name, group] of Map.groupBy(ofType, (task) => leaseName(task.server, task.database)))
-    await underLease(expiry, name, group, silent);
+  // The lease is given back after each backup: a dump of that database must not be kept out for long.
+  for (const group of Map.groupBy(ofType, ({ backupId }) => backupId).values())
+    await underLease(expiry, group, silent);
 }
 
 async function begunTasks({ context }: Expiry): Promise<Task[]> {
@@ -73,14 +74,15 @@ function plannedTasks({ context, plan }: Expiry): Task[] {
 
 async function underLease(
   expiry: Expiry,
-  name: string,
   tasks: readonly Task[],
   silent: Map<Storage, number>,
 ): Promise<void> {
   const { context, runId, tally } = expiry;
   const { catalog, clock, host, pid } = context;
+  const [first] = tasks;
+  if (!first) return;
   try {
-    const request = { name, runId, host, pid };
+    const request = { name: leaseName(first.server, first.database), runId, host, pid };
     await using lease = await holdLease(catalog, request, { clock, signal: context.signal });
     const underLease = { ...expiry, context: { ...context, signal: lease.signal } };
     for (const task of tasks) await attempt(underLease, task, silent);

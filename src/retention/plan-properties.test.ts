@@ -1,15 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import {
-  asked,
-  DAY_MS,
-  daysAgo,
-  expired,
-  input,
-  NOW,
-  nameOf,
-  without,
-} from "../../test/fixtures/retention.ts";
+import { asked, DAY_MS, expired, nameOf, without } from "../../test/fixtures/retention.ts";
+import { COUNTS, inputs } from "../../test/fixtures/retention-facts.ts";
 import {
   type KeepRules,
   planRetention,
@@ -20,86 +12,7 @@ import {
   type RetentionPlan,
 } from "./plan.ts";
 
-const STORAGES = ["b2", "disk", "r2", "tape"];
-const COUNTS = ["last", "daily", "weekly", "monthly", "yearly"] as const;
 const RUNS = { numRuns: 200 };
-
-/** Mostly none: any count holds the newest backup, and then no guard has to. */
-const count = fc.oneof({ weight: 4, arbitrary: fc.constant(undefined) }, fc.integer({ min: 1, max: 4 }));
-const keepRules: fc.Arbitrary<KeepRules> = fc.record({
-  days: fc.integer({ min: 1, max: 60 }),
-  last: count,
-  daily: count,
-  weekly: count,
-  monthly: count,
-  yearly: count,
-});
-/** One of those that copies name is not among the configured ones. */
-const storages: fc.Arbitrary<RetainingStorage[]> = fc
-  .subarray(STORAGES.slice(0, 3), { minLength: 1 })
-  .chain((names) =>
-    fc.tuple(
-      ...names.map((name) =>
-        fc.record({
-          name: fc.constant(name),
-          offSite: fc.boolean(),
-          expire: fc.oneof({ weight: 5, arbitrary: fc.constant(true) }, fc.constant(false)),
-          keep: keepRules,
-        }),
-      ),
-    ),
-  );
-/** Whole days often, so that ages meet their boundaries, and now and then ahead of the clock. */
-const startedAt = fc
-  .oneof(
-    { weight: 4, arbitrary: fc.integer({ min: -1, max: 60 }) },
-    fc.double({ min: -0.1, max: 800, noNaN: true }),
-  )
-  .map((days) => daysAgo(days));
-const copies: fc.Arbitrary<RetainedCopy[]> = fc.uniqueArray(
-  fc.record({
-    storage: fc.constantFrom(...STORAGES),
-    isConfirmed: fc.oneof({ weight: 5, arbitrary: fc.constant(true) }, fc.constant(false)),
-    lockedUntil: fc.oneof({ weight: 5, arbitrary: fc.constant(undefined) }, startedAt),
-    bytes: fc.nat(),
-  }),
-  { selector: ({ storage }) => storage, maxLength: 4, size: "max" },
-);
-const rarely = fc.oneof({ weight: 9, arbitrary: fc.constant(false) }, fc.constant(true));
-const backups: fc.Arbitrary<RetainedBackup[]> = fc.uniqueArray(
-  fc.record({
-    id: fc.nat({ max: 999 }).map((n) => `id-${n}`),
-    server: fc.constantFrom("main", "two"),
-    database: fc.constantFrom("app", "shop"),
-    startedAt,
-    isGood: fc.oneof({ weight: 5, arbitrary: fc.constant(true) }, fc.constant(false)),
-    isHeld: rarely,
-    heldUntil: fc.option(startedAt, { nil: undefined }),
-    shrinkSuspect: rarely,
-    copies,
-  }),
-  { selector: ({ id }) => id, maxLength: 40, size: "max" },
-);
-const inputs: fc.Arbitrary<RetentionInput> = fc
-  .record({
-    storages,
-    backups,
-    timezone: fc.constantFrom("UTC", "Europe/Berlin", "America/New_York", "Pacific/Apia"),
-    staleDays: fc.integer({ min: 1, max: 10 }),
-    keep: fc.integer({ min: 1, max: 4 }),
-    /** Some databases have been silent for long. */
-    silentDays: fc.constantFrom(0, 0, 3, 40, 400),
-    now: fc.constantFrom(NOW, new Date("2026-03-29T01:00:00Z"), new Date("2027-01-01T00:00:00Z")),
-  })
-  .map(({ staleDays, silentDays, keep, now, backups, ...rest }) =>
-    input(
-      backups.map((one) => ({
-        ...one,
-        startedAt: daysAgo(silentDays, new Date(one.startedAt.getTime() + now.getTime() - NOW.getTime())),
-      })),
-      { ...rest, now, guard: { staleAfterMs: () => staleDays * DAY_MS, keep } },
-    ),
-  );
 
 /** Without its stops: a rule that is added may well bring a plan below a stop, and so let it through. */
 function confirmed(given: RetentionInput): RetentionPlan {

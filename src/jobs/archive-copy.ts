@@ -1,10 +1,10 @@
-import { messageOf, Pg321Error } from "../base/errors.ts";
+import { Pg321Error } from "../base/errors.ts";
 import type { BackupRecord } from "../catalog/catalog.ts";
 import type { Storage } from "../storage/storage.ts";
+import { clearTheKey } from "./clear-key.ts";
 import type { JobContext } from "./context.ts";
 import { maxPartsOf, partBytesFor } from "./part-size.ts";
-import { removeIntended } from "./reconcile.ts";
-import { fillCopy, intendedCopy } from "./store-copies.ts";
+import { fillCopy } from "./store-copies.ts";
 
 /**
  * Sees to it that an archive has a copy of a backup: the one it has, or a new one of `from`, as it is stored.
@@ -22,14 +22,7 @@ export async function archiveCopy(
   const recorded = (await catalog.copies(backup.id)).find((copy) => copy.storage === to.name);
   const found = await to.head(object_key, signal);
   if (recorded?.state === "CONFIRMED" && found?.sizeBytes === object_bytes) return;
-  const upload_id = recorded?.upload_id ?? null;
-  await catalog.putCopy({ ...intendedCopy(backup, to), upload_id });
-  try {
-    await removeIntended(to, { object_key, upload_id }, signal);
-  } catch (error) {
-    await catalog.updateCopy(backup.id, to.name, { error: messageOf(error) });
-    throw error;
-  }
+  await clearTheKey(context, { ...backup, manifest }, { from, to }, signal);
   const partBytes = partBytesFor(object_bytes ?? 0, maxPartsOf(config.storage));
   if (await fillCopy(context, { ...backup, manifest }, { from, to }, { partBytes, signal })) return;
   const copy = (await catalog.copies(backup.id)).find(({ storage }) => storage === to.name);

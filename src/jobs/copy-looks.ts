@@ -21,17 +21,20 @@ export class CopyLooks {
     this.#onMissing = onMissing;
   }
 
-  at(backupId: string, storage: string): Promise<Look> {
+  async at(backupId: string, storage: string): Promise<Look> {
+    const { catalog } = this.#context;
+    // The record is asked each time: another run may have removed the copy since.
+    const copy = (await catalog.copies(backupId)).find((one) => one.storage === storage);
+    if (copy?.state !== "CONFIRMED") return "missing";
     const key = `${backupId} ${storage}`;
-    const look = this.#looks.get(key) ?? this.#look(backupId, storage);
+    const look = this.#looks.get(key) ?? this.#look(copy);
     this.#looks.set(key, look);
     return look;
   }
 
-  async #look(backupId: string, name: string): Promise<Look> {
+  async #look(copy: CopyRecord): Promise<Look> {
     const { catalog, log, signal } = this.#context;
-    const copy = (await catalog.copies(backupId)).find(({ storage }) => storage === name);
-    if (copy?.state !== "CONFIRMED") return "missing";
+    const { backup_id: backupId, storage: name } = copy;
     const storage = storageNamed(this.#context, name);
     if (!storage) return "unknown";
     try {

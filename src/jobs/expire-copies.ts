@@ -150,13 +150,31 @@ async function expireCopy(
 ): Promise<void> {
   const { context, tally } = expiry;
   const { config, signal } = context;
-  const reason = await reasonToHold(expiry, backup, decision);
+  const reason =
+    (await reasonToDoubt(expiry, storage, backup, copy)) ?? (await reasonToHold(expiry, backup, decision));
   if (reason !== undefined) return hold(tally, storage, copy.object_key, reason);
   const { expire } = settingsOf(config.storage, storage);
   const archive = typeof expire === "object" ? storageNamed(context, expire.archive_to) : undefined;
   if (!archive || copy.state !== "CONFIRMED") return removeCopy(expiry, storage, copy);
   await archiveCopy(context, backup, { from: storage, to: archive }, signal);
   await removeCopy(expiry, storage, copy, archive);
+}
+
+/** Bytes that are recorded as no good copy may still be all that is left, or good after all. */
+async function reasonToDoubt(
+  { context }: Expiry,
+  storage: Storage,
+  { server, database }: BackupRecord,
+  copy: CopyRecord,
+): Promise<string | undefined> {
+  const { catalog, signal } = context;
+  if (copy.state === "CONFIRMED") return undefined;
+  const found = await storage.head(copy.object_key, signal);
+  if (!found) return undefined;
+  if (copy.state === "MISSING" && found.sizeBytes === copy.object_bytes)
+    return "it was missing and is there again: pg321 verify tells whether it is good";
+  if (await catalog.newestGood(server, database)) return undefined;
+  return `there is no good backup of ${server}/${database}, and this may be all that is left`;
 }
 
 /** What has changed since the plan was made, or cannot be seen: then the copy stays for this time. */

@@ -2,17 +2,17 @@ import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { BackupRecord, CopyRecord, CopyState, RunRecord } from "../catalog/catalog.ts";
 import { holdLease } from "../catalog/lease.ts";
 import type { Storage } from "../storage/storage.ts";
+import { clearTheKey } from "./clear-key.ts";
 import type { JobContext } from "./context.ts";
 import { backupStorages, recordRun } from "./context.ts";
-import { checkedObject } from "./copy.ts";
 import { leaseName } from "./lease-name.ts";
 import { shortId } from "./object-key.ts";
 import { maxPartsOf, partBytesFor } from "./part-size.ts";
 import { ProgressMeter } from "./progress.ts";
-import { reconcile, removeIntended, statusOf } from "./reconcile.ts";
+import { reconcile, statusOf } from "./reconcile.ts";
 import { alertRepair } from "./run-alerts.ts";
 import type { StoredBackup } from "./store-copies.ts";
-import { fillCopy, intendedCopy, settingsOf } from "./store-copies.ts";
+import { fillCopy, settingsOf } from "./store-copies.ts";
 import { settle } from "./verify.ts";
 
 export interface RepairResult {
@@ -128,7 +128,7 @@ async function repairCopy(
   try {
     for (const from of await sourcesFor(context, backup, to)) {
       try {
-        await clearTheKey(context, backup, from, to, signal);
+        await clearTheKey(context, backup, { from, to }, signal);
         const onProgress = (bytes: number) => progress.pass(bytes);
         if (await fillCopy(context, backup, { from, to }, { partBytes, signal, onProgress }))
           return { ...about, outcome: "filled", error: null };
@@ -158,23 +158,4 @@ async function sourcesFor(context: JobContext, backup: StoredBackup, to: Storage
   return context.storages
     .filter((storage) => storage !== to && confirmed.includes(storage.name))
     .sort((a, b) => Number(a.offSite) - Number(b.offSite));
-}
-
-/**
- * Frees the key. Bytes that are there may be all that is left of the backup, so they go only once the
- * source has been read whole and found right.
- */
-async function clearTheKey(
-  context: JobContext,
-  backup: StoredBackup,
-  from: Storage,
-  to: Storage,
-  signal: AbortSignal,
-): Promise<void> {
-  if (await to.head(backup.object_key, signal)) {
-    for await (const _ of checkedObject(from, backup, signal));
-  }
-  const copy = (await context.catalog.copies(backup.id)).find((one) => one.storage === to.name);
-  await context.catalog.putCopy({ ...intendedCopy(backup, to), upload_id: copy?.upload_id ?? null });
-  await removeIntended(to, { object_key: backup.object_key, upload_id: copy?.upload_id ?? null }, signal);
 }

@@ -56,7 +56,8 @@ export async function runVerify(
         const storage = storageNamed(context, copy.storage);
         if (!storage || !LOOKED_FOR.includes(copy.state) || (only !== undefined && only !== storage.name))
           continue;
-        verdicts.push(await verifyCopy(context, backup, copy, storage));
+        const verdict = await verifyCopy(context, backup, storage);
+        if (verdict) verdicts.push(verdict);
       }
     }
     const bad = verdicts.filter(({ verdict }) => verdict !== "good").length;
@@ -70,13 +71,13 @@ export async function runVerify(
   return { run, verdicts };
 }
 
+/** Undefined for a copy that was removed, or is being made anew, since the look at it began. */
 async function verifyCopy(
   context: JobContext,
   backup: BackupRecord,
-  copy: CopyRecord,
   storage: Storage,
-): Promise<CopyVerdict> {
-  const { catalog, clock, signal, log } = context;
+): Promise<CopyVerdict | undefined> {
+  const { clock, signal, log } = context;
   const about = {
     backup_id: backup.id,
     server: backup.server,
@@ -87,25 +88,42 @@ async function verifyCopy(
   try {
     const segments_checked = await readBack(context, backup, storage);
     const now = clock.now().toISOString();
-    await catalog.updateCopy(backup.id, storage.name, { state: "CONFIRMED", verified_at: now, error: null });
-    await settle(context, backup);
+    const found = { state: "CONFIRMED", verified_at: now, error: null } as const;
+    if (!(await recordLook(context, backup, storage, found))) return undefined;
     return { ...about, verdict: "good", segments_checked, error: null };
   } catch (error) {
     signal.throwIfAborted();
     const verdict = await verdictOf(error, backup, storage, signal);
+    const state = verdict === "missing" ? "MISSING" : "DAMAGED";
+    const found =
+      verdict === "missing" || verdict === "damaged" ? ({ state, error: messageOf(error) } as const) : {};
+    if (!(await recordLook(context, backup, storage, found))) return undefined;
     log.error("a copy is not good", {
       storage: storage.name,
       backup_id: backup.id,
       verdict,
       error: messageOf(error),
     });
-    if (verdict === "damaged" || verdict === "missing") {
-      const state = verdict === "missing" ? "MISSING" : "DAMAGED";
-      await catalog.updateCopy(copy.backup_id, storage.name, { state, error: messageOf(error) });
-      await settle(context, backup);
-    }
     return { ...about, verdict, segments_checked: false, error: messageOf(error) };
   }
+}
+
+/**
+ * Records what a look found, unless another run has removed the copy meanwhile, or makes it anew: reading
+ * takes long, and no lease is held. Returns whether the copy is still one to look for.
+ */
+async function recordLook(
+  context: JobContext,
+  backup: BackupRecord,
+  { name }: Storage,
+  found: Partial<CopyRecord>,
+): Promise<boolean> {
+  const copy = (await context.catalog.copies(backup.id)).find(({ storage }) => storage === name);
+  if (!copy || !LOOKED_FOR.includes(copy.state)) return false;
+  if (found.state === undefined) return true;
+  await context.catalog.updateCopy(backup.id, name, found);
+  await settle(context, backup);
+  return true;
 }
 
 /** Throws what is wrong with a copy. Returns whether its segments could be opened. */

@@ -1,0 +1,167 @@
+import { describe, expect, test } from "bun:test";
+import { createHash } from "node:crypto";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Pg321Error } from "../../src/base/errors.ts";
+import type { BackupRecord, CopyState } from "../../src/catalog/catalog.ts";
+import { archiveCopy } from "../../src/jobs/archive-copy.ts";
+import type { JobContext } from "../../src/jobs/context.ts";
+import { storageNamed } from "../../src/jobs/context.ts";
+import { CopyLooks } from "../../src/jobs/copy-looks.ts";
+import { deleteCopy } from "../../src/jobs/delete-copy.ts";
+import { reconcile } from "../../src/jobs/reconcile.ts";
+import { runRepair } from "../../src/jobs/repair.ts";
+import { runVerify, settle } from "../../src/jobs/verify.ts";
+import { encodeManifest } from "../../src/sealed/manifest.ts";
+import type { Storage } from "../../src/storage/storage.ts";
+import type { StorageName } from "../lab/made-up-world.ts";
+import { World } from "../lab/made-up-world.ts";
+
+/** A backup whose record and manifests say of its bytes what is so: it can be copied, verified, confirmed. */
+async function provenBackup(world: World, storages: readonly StorageName[]): Promise<BackupRecord> {
+  const { catalog } = world.context;
+  const id = await world.backup("app", storages);
+  const found = (await catalog.backup(id)) as BackupRecord;
+  const bytes = await readFile(pathOf(world, storages[0] as StorageName, found));
+  const facts = {
+    compression: "zstd" as const,
+    dump_bytes: bytes.length,
+    object_sha256: createHash("sha256").update(bytes).digest("hex"),
+  };
+  const about = { ...found, ...facts, backup_id: id, object_bytes: bytes.length, pg321_version: "1.0.0" };
+  const { id: _, manifest: _none, finished_at, ...fields } = about;
+  const manifest = encodeManifest({ ...fields, finished_at: finished_at ?? "" }, undefined);
+  for (const storage of storages) await writeFile(`${pathOf(world, storage, found)}.json`, manifest);
+  await catalog.updateBackup(id, { ...facts, manifest });
+  return { ...found, ...facts, manifest };
+}
+
+function pathOf({ context }: World, storage: StorageName, { object_key }: BackupRecord): string {
+  return join(storageOf(context, storage).describe()["path"] as string, object_key);
+}
+
+function storageOf(context: JobContext, name: StorageName): Storage {
+  const found = storageNamed(context, name);
+  if (!found) throw new Error(`no storage ${name}`);
+  return found;
+}
+
+/** The same world, but for some methods of one storage. */
+function changed(context: JobContext, name: StorageName, change: Partial<Storage>): JobContext {
+  const storages = context.storages.map((storage) => {
+    if (storage.name !== name) return storage;
+    const get = (target: Storage, property: string | symbol) => {
+      const found = Reflect.get({ ...change }, property) ?? Reflect.get(target, property);
+      return typeof found === "function" ? found.bind(target) : found;
+    };
+    return new Proxy(storage, { get });
+  });
+  return { ...context, storages };
+}
+
+const refusing: Partial<Storage> = {
+  remove: () => Promise.reject(new Pg321Error("storage", "the key may not delete")),
+};
+
+async function mark({ context }: World, id: string, storage: StorageName, state: CopyState): Promise<void> {
+  await context.catalog.updateCopy(id, storage, { state });
+  await settle(context, { id });
+}
+
+async function states({ context }: World, id: string): Promise<string> {
+  return (await context.catalog.copies(id)).map(({ storage, state }) => `${storage}:${state}`).join(" ");
+}
+
+describe("a damaged copy that cannot be removed", () => {
+  test("is not taken for a good one after a repair that failed", async () => {
+    await using world = await World.make({});
+    const backup = await provenBackup(world, ["disk", "vault"]);
+    await writeFile(pathOf(world, "disk", backup), "as many bytes as ANY");
+    await mark(world, backup.id, "disk", "DAMAGED");
+    const { results } = await runRepair(changed(world.context, "disk", refusing));
+    expect(results).toContainEqual(expect.objectContaining({ storage: "disk", outcome: "failed" }));
+    await reconcile(world.context);
+    expect(await states(world, backup.id)).toContain("disk:DAMAGED");
+    await runRepair(world.context);
+    expect(await states(world, backup.id)).toContain("disk:CONFIRMED");
+    expect(await readFile(pathOf(world, "disk", backup), "utf8")).toBe("as many bytes as any");
+  });
+
+  test("is not taken for a good one by an archive, which would end the good one", async () => {
+    await using world = await World.make({});
+    const backup = await provenBackup(world, ["disk", "vault"]);
+    await writeFile(pathOf(world, "vault", backup), "as many bytes as ANY");
+    await mark(world, backup.id, "vault", "DAMAGED");
+    const context = changed(world.context, "vault", refusing);
+    const places = { from: storageOf(context, "disk"), to: storageOf(context, "vault") };
+    await expect(archiveCopy(context, backup, places, context.signal)).rejects.toThrow("may not delete");
+    await reconcile(world.context);
+    expect(await states(world, backup.id)).toBe("disk:CONFIRMED vault:DAMAGED");
+  });
+});
+
+test("what an archive has goes only once the source was read whole and found right", async () => {
+  await using world = await World.make({});
+  const backup = await provenBackup(world, ["disk", "vault"]);
+  await writeFile(pathOf(world, "disk", backup), "as many bytes as ANY");
+  await mark(world, backup.id, "vault", "MISSING");
+  const places = { from: storageOf(world.context, "disk"), to: storageOf(world.context, "vault") };
+  await expect(archiveCopy(world.context, backup, places, world.context.signal)).rejects.toThrow("damaged");
+  expect(await readFile(pathOf(world, "vault", backup), "utf8")).toBe("as many bytes as any");
+  expect(await states(world, backup.id)).toBe("disk:CONFIRMED vault:MISSING");
+});
+
+test("a copy that was removed while it was verified stays removed", async () => {
+  await using world = await World.make({});
+  const backup = await provenBackup(world, ["disk", "vault"]);
+  const disk = storageOf(world.context, "disk");
+  const context = changed(world.context, "disk", {
+    async *get(...request) {
+      yield* disk.get(...request);
+      if (request[0] !== backup.object_key) return;
+      const copy = (await world.context.catalog.copies(backup.id)).find(({ storage }) => storage === "disk");
+      if (copy) await deleteCopy(world.context, disk, copy, world.context.signal);
+    },
+  });
+  await runVerify(context, [backup]);
+  expect(await states(world, backup.id)).toBe("disk:DELETED vault:CONFIRMED");
+});
+
+describe("cleanup", () => {
+  test("keeps a copy that was missing and is there again until verify has looked at it", async () => {
+    await using world = await World.make({});
+    const backup = await provenBackup(world, ["disk"]);
+    await mark(world, backup.id, "disk", "MISSING");
+    await world.wait(5);
+    await provenBackup(world, ["disk"]);
+    const [report] = await world.cleanup();
+    expect(report?.statistics.notes).toContainEqual(
+      expect.objectContaining({ storage: "disk", note: expect.stringContaining("there again") }),
+    );
+    expect(world.really(backup)).toEqual(["disk"]);
+    await runVerify(world.context, [backup]);
+    await world.cleanup();
+    expect(world.really(backup)).toEqual([]);
+  });
+
+  test("keeps damaged copies while their database has no good backup: they may be all that is left", async () => {
+    await using world = await World.make({});
+    const backup = await provenBackup(world, ["disk"]);
+    await mark(world, backup.id, "disk", "DAMAGED");
+    await world.wait(5);
+    await world.cleanup();
+    expect(world.really(backup)).toEqual(["disk"]);
+    await provenBackup(world, ["disk"]);
+    await world.cleanup();
+    expect(world.really(backup)).toEqual([]);
+  });
+
+  test("relies on no copy that was removed since it has looked", async () => {
+    await using world = await World.make({});
+    const { id } = await provenBackup(world, ["disk"]);
+    const looks = new CopyLooks(world.context, () => {});
+    expect(await looks.at(id, "disk")).toBe("there");
+    await world.context.catalog.updateCopy(id, "disk", { state: "DELETED" });
+    expect(await looks.at(id, "disk")).toBe("missing");
+  });
+});

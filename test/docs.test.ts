@@ -39,7 +39,7 @@ function documentedOptions(heading: string): string[] {
   return rowsOf(section(heading))
     .map(([words = ""]) => words)
     .filter((words) => words.startsWith("`-"))
-    .map((words) => words.replaceAll("`", "").replace(/ [A-Z]+$/, ""));
+    .map((words) => words.replaceAll("`", "").replace(/ [A-Z_]+$/, ""));
 }
 
 describe("docs/cli.md", () => {

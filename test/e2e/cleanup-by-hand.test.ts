@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import {
   CreateMultipartUploadCommand,
@@ -72,6 +73,34 @@ describe("what no record knows", () => {
     expect(await at.states(id)).toBe("disk:CONFIRMED r2:CONFIRMED");
     const verdicts = (await at.installation.ok("verify", "--json")).json.copies;
     expect(verdicts.map(({ verdict }: { verdict: string }) => verdict)).toEqual(["good", "good"]);
+  });
+
+  test("a lost catalog comes back from the storages, as long as the signing key is there", async () => {
+    await using at = await brieflyKept(postgres);
+    const { installation } = at;
+    const ids = [await at.backup(0), await at.backup(0)];
+    await at.lose("r2", ids[0] as string);
+    const [{ database }] = (await installation.ok("list", "--json")).json.backups;
+    const key = join(installation.directory, "signing.key");
+    const forgetEverything = () => rm(join(installation.directory, "state"), { recursive: true });
+
+    // Another key is another installation, whose backups these are not.
+    await forgetEverything();
+    await rename(key, `${key}.kept`);
+    expect(await at.cleanup("--adopt")).toMatchObject({ exitCode: 0, adopted: 0 });
+    await forgetEverything();
+    await rename(`${key}.kept`, key);
+    expect(await at.cleanup("--adopt")).toMatchObject({ exitCode: 0, adopted: 3, orphans: [] });
+
+    const listed = (await installation.ok("list", "--json")).json.backups;
+    expect(listed.map(({ id }: { id: string }) => id).toSorted()).toEqual(ids.toSorted());
+    const repaired = (await installation.ok("repair", "--json")).json.copies;
+    expect(repaired).toMatchObject([{ backup_id: ids[0], storage: "r2", outcome: "filled" }]);
+    await installation.ok("verify");
+    const target = `${database}_back`;
+    postgres.dropAtEnd(target);
+    await installation.ok("restore", "latest", "-d", database, "--target", `main/${target}`, "--create");
+    await installation.ok("backup");
   });
 
   test("multipart uploads under the prefix go when they are old, and no others", async () => {

@@ -3,6 +3,8 @@ import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { documentedKeys, misfits, pathsOf } from "../lab/cli-docs.ts";
 import { Installation, localStorage, runProgram } from "../lab/installation.ts";
+import { withCatalog } from "../lab/leftovers.ts";
+import { retained } from "../lab/retained.ts";
 import { onTerminal, screenOf } from "../lab/terminal.ts";
 import { usePostgres } from "../lab/use-postgres.ts";
 
@@ -36,11 +38,14 @@ afterAll(async () => {
 });
 
 /** Runs with `--json`: stdout is one JSON document and nothing else. */
-async function json(...words: string[]) {
-  const ended = await installation.run(...words, "--json");
-  expect({ stdout: ended.stdout, isJson: ended.stdout.startsWith("{\n") }).toMatchObject({ isJson: true });
-  return ended.json;
+function jsonOf(of: Installation) {
+  return async (...words: string[]) => {
+    const ended = await of.run(...words, "--json");
+    expect({ stdout: ended.stdout, isJson: ended.stdout.startsWith("{\n") }).toMatchObject({ isJson: true });
+    return ended.json;
+  };
 }
+const json = (...words: string[]) => jsonOf(installation)(...words);
 
 /** What was printed is exactly what is documented: no key more, none less, every value of its type. */
 function expectDocumented(heading: string, ...documents: unknown[]): void {
@@ -101,12 +106,70 @@ test("a failure is in the JSON too, as documented", async () => {
   });
 });
 
+describe("cleanup, delete, forget and alerts print the JSON that is documented:", () => {
+  const made = () =>
+    retained(postgres, {
+      settings: { disk: { "keep.days": 1 } },
+      others: (directory) => [localStorage("usb", directory)],
+      more: '[[notify]]\nname = "all"\ntype = "command"\nargv = ["/bin/true"]\nmin_level = "INFO"',
+    });
+  // biome-ignore lint/suspicious/noExplicitAny: what a program printed.
+  const nameLess = ({ storages, ...rest }: any) => ({ ...rest, storages: { NAME: storages.disk } });
+
+  test("cleanup, and the alerts of it", async () => {
+    await using at = await made();
+    const { installation } = at;
+    const print = jsonOf(installation);
+    const old = await at.backup(2);
+    const newest = await at.backup(0);
+    await writeFile(join(installation.directory, "disk/stray"), "unknown");
+    for (const file of await installation.files("usb"))
+      if (file.includes(newest.slice(0, 8))) await rm(join(installation.directory, "usb", file));
+    await at.lose("disk", newest);
+    // Nothing of the newest is there: told, and the old one stays.
+    const troubled = await print("cleanup");
+    expect(troubled).toMatchObject({ outcome: "PARTIAL", missing: 2, orphans: [{ objects: 1 }] });
+    const tomorrow = new Date(Date.now() + 86_400_000).toISOString();
+    await withCatalog(installation, (catalog) =>
+      catalog.updateBackup(old, { started_at: tomorrow, finished_at: tomorrow }),
+    );
+    const doubted = await print("cleanup", "--dry-run");
+    expect(doubted).toMatchObject({ run_id: null, clock_suspected: true });
+    expectDocumented("JSON of cleanup", nameLess(troubled), nameLess(doubted));
+
+    const alerts = await print("alerts");
+    expectDocumented("JSON of alerts", alerts);
+    expectDocumented("JSON of alerts ack", await print("alerts", "ack", "all"));
+  }, 60_000);
+
+  test("delete, forget, and the history", async () => {
+    await using at = await made();
+    const print = jsonOf(at.installation);
+    const id = await at.backup(0);
+    await at.backup(0);
+    const deleted = await print("delete", id);
+    const [{ database }] = (await print("list")).backups;
+    const forgotten = await print("forget", database, "--yes", database);
+    expectDocumented("JSON of delete", deleted, forgotten);
+    expectDocumented("JSON of list --removed", await print("list", "--removed"));
+  }, 60_000);
+});
+
 test("check and key print the JSON that is documented", async () => {
   const bucket = [
     '[[storage]]\nname = "b2"\ntype = "s3"\nprovider = "backblaze-b2"\nregion = "us-east-005"',
-    'bucket = "backups"\naccess_key_id = "a"\nsecret_access_key = "b"',
+    'bucket = "backups"\naccess_key_id = "a"\nsecret_access_key = "b"\nexpire = { archive_to = "usb" }',
   ].join("\n");
-  await installation.configure({ more: bucket, server: 'exclude = ["x"]' });
+  const notifiers = [
+    'type = "webhook"\nurl = "https://a.example/hook"',
+    'type = "slack"\nurl = "https://a.example/hook"',
+    'type = "ntfy"\nurl = "https://a.example"\ntopic = "t"',
+    'type = "email"\nhost = "a.example"\nfrom = "a@a.example"\nto = ["b@a.example"]',
+    'type = "healthchecks"\nurl = "https://a.example/ping"',
+    'type = "command"\nargv = ["/bin/true"]',
+  ].map((lines, index) => `[[notify]]\nname = "n${index}"\n${lines}`);
+  const more = [bucket, ...notifiers].join("\n");
+  await installation.configure({ more, server: 'exclude = ["x"]' });
   const file = join(installation.directory, "open.toml");
   await writeFile(file, await Bun.file(installation.configFile).text(), { mode: 0o644 });
   const checked = await runProgram(["check", "--json", "-c", file], {});

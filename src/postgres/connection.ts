@@ -49,23 +49,35 @@ export function endpointOfUrl(text: string, label = "target"): Endpoint {
   const unknown = [...url.searchParams.keys()].find((key) => !URL_PARAMETERS.includes(key));
   if (unknown !== undefined) throw refuse(`unknown parameter "${unknown}" in the URL`);
   const parameter = (name: string) => url.searchParams.get(name) ?? undefined;
-  const host = parameter("host") ?? decodeURIComponent(url.hostname).replace(/^\[(.*)\]$/, "$1");
+  const decoded = (part: string) => {
+    try {
+      return decodeURIComponent(part);
+    } catch {
+      throw refuse("a percent sign in the URL escapes nothing: write it as %25");
+    }
+  };
+  const host = parameter("host") ?? decoded(url.hostname).replace(/^\[(.*)\]$/, "$1");
   if (host.includes(",")) throw refuse("one URL names one host");
   const sslmode = SSL_MODES.find((mode) => mode === (parameter("sslmode") ?? "prefer"));
   if (!sslmode) throw refuse(`unknown sslmode "${parameter("sslmode")}"`);
-  const user = decodeURIComponent(url.username) || userInfo().username;
+  const port = Number(url.port || (parameter("port") ?? 5432));
+  if (!Number.isInteger(port) || port < 1 || port > 65_535)
+    throw refuse("no port from 1 to 65535 in the URL");
+  const timeoutMs = Number(parameter("connect_timeout") ?? 0) * 1000;
+  if (!(timeoutMs >= 0)) throw refuse("connect_timeout in the URL is no number of seconds");
+  const user = decoded(url.username) || userInfo().username;
   return {
     label,
     host: host === NO_HOST ? undefined : host || undefined,
-    port: Number(url.port || parameter("port") || 5432),
+    port,
     user,
-    password: url.password ? new Secret(decodeURIComponent(url.password)) : undefined,
-    database: decodeURIComponent(url.pathname.slice(1)) || user,
+    password: url.password ? new Secret(decoded(url.password)) : undefined,
+    database: decoded(url.pathname.slice(1)) || user,
     sslmode,
     sslrootcert: parameter("sslrootcert"),
     sslcert: parameter("sslcert"),
     sslkey: parameter("sslkey"),
-    connect_timeout_ms: Number(parameter("connect_timeout") ?? 0) * 1000 || CONNECT_TIMEOUT_MS_DEFAULT,
+    connect_timeout_ms: timeoutMs || CONNECT_TIMEOUT_MS_DEFAULT,
   };
 }
 

@@ -26,6 +26,7 @@ export class LocalStorage implements Storage {
   readonly offSite: boolean;
   readonly #root: string;
   readonly #minFree: number;
+  readonly #stallTimeoutMs: number;
   /** Calls that were left behind and have not come back. */
   #hanging = 0;
 
@@ -34,6 +35,7 @@ export class LocalStorage implements Storage {
     this.offSite = config.off_site;
     this.#root = normalize(config.path).replace(/(?<=.)\/$/, "");
     this.#minFree = config.min_free;
+    this.#stallTimeoutMs = config.stall_timeout_ms;
   }
 
   describe(): Record<string, string> {
@@ -41,7 +43,8 @@ export class LocalStorage implements Storage {
   }
 
   put(key: string, body: AsyncIterable<Part>, options: PutOptions): Promise<StoredObject> {
-    return this.#do(`put ${key}`, options.signal, async () => {
+    // The caller watches the progress of a put, so it has no time limit here.
+    return this.#unlimited(`put ${key}`, options.signal, async () => {
       await this.#pathOf(key);
       const requireSpace = (bytes: number) => this.#requireSpace(key, bytes);
       await requireSpace(0);
@@ -80,7 +83,10 @@ export class LocalStorage implements Storage {
         yield chunk.subarray(0, bytesRead);
       }
     } finally {
-      await file.close();
+      const closed = file.close();
+      // It would wait for a read that hangs.
+      if (this.#hanging === 0) await closed;
+      else closed.catch(() => {});
     }
   }
 
@@ -138,8 +144,33 @@ export class LocalStorage implements Storage {
 
   async [Symbol.asyncDispose](): Promise<void> {}
 
-  /** Runs one operation: its signal's reason and its errors, in the words of the contract. */
+  /** Runs one operation, which is left to itself when it has not come back after `stall_timeout`. */
   async #do<T>(what: string, signal: AbortSignal | undefined, operation: () => Promise<T>): Promise<T> {
+    const timeoutMs = this.#stallTimeoutMs;
+    if (timeoutMs === 0) return this.#unlimited(what, signal, operation);
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(this.#noAnswer(what, timeoutMs)), timeoutMs);
+    try {
+      const ended = signal ? AbortSignal.any([signal, late.signal]) : late.signal;
+      return await this.#unlimited(what, ended, operation);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #noAnswer(what: string, timeoutMs: number): Pg321Error {
+    return new Pg321Error("storage", `storage "${this.name}": ${what}: no answer for ${timeoutMs / 1000} s`, {
+      hint: `see whether the disk or the server behind ${this.#root} answers, or raise its stall_timeout`,
+      retryable: true,
+    });
+  }
+
+  /** Runs one operation: its signal's reason and its errors, in the words of the contract. */
+  async #unlimited<T>(
+    what: string,
+    signal: AbortSignal | undefined,
+    operation: () => Promise<T>,
+  ): Promise<T> {
     signal?.throwIfAborted();
     if (this.#hanging > 0) {
       throw new Pg321Error("storage", `storage "${this.name}": ${what}: an earlier call still hangs`, {

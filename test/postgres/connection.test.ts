@@ -117,6 +117,11 @@ test.each([
   ["postgres://u:s3cret@h/d?sslmod=x", 'unknown parameter "sslmod"'],
   ["postgres://u:s3cret@h/d?sslmode=always", 'unknown sslmode "always"'],
   ["postgres://u:s3cret@a,b/d", "one host"],
+  ["postgres://u:s3cret%zz@h/d", "percent sign"],
+  ["postgres://u:s3cret@h/%zz", "percent sign"],
+  ["postgres://u:s3cret@h/d?port=abc", "no port"],
+  ["postgres://u:s3cret@h:0/d", "no port"],
+  ["postgres://u:s3cret@h/d?connect_timeout=-5", "connect_timeout"],
 ])("the URL %s is refused without being shown", (url, message) => {
   expect(() => endpointOfUrl(url)).toThrow(message);
   expect(() => endpointOfUrl(url)).not.toThrow("s3cret");

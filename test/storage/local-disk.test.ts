@@ -1,5 +1,5 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { lstat, mkdir, mkdtemp, readdir, rm, symlink } from "node:fs/promises";
+import { afterAll, beforeAll, describe, expect, spyOn, test } from "bun:test";
+import { type FileHandle, lstat, mkdir, mkdtemp, open, readdir, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Pg321Error } from "../../src/base/errors.ts";
@@ -104,6 +104,33 @@ describe("a local storage on a real disk", () => {
     expect(await Bun.file(victim).text()).toBe("precious");
     expect(await openLocal(path).sweep(new Date(Date.now() + 1000), never)).toBe(0);
   });
+
+  test("a read that hangs ends after stall_timeout, and no other call hangs behind it", async () => {
+    const own = join(root, "hung");
+    await mkdir(own);
+    const storage = openLocal(own, { stall_timeout_ms: 100 });
+    await put(storage, "object");
+    const handle = await open(join(own, "object"));
+    const prototype = Object.getPrototypeOf(handle);
+    await handle.close();
+    // As on a mount that is lost: a read does not come back, and a close waits for it.
+    const left: FileHandle[] = [];
+    const read = spyOn(prototype, "read").mockImplementation(() => new Promise<never>(() => {}));
+    const close = spyOn(prototype, "close").mockImplementation(function (this: FileHandle) {
+      left.push(this);
+      return new Promise<never>(() => {});
+    });
+    try {
+      const error = await failureOf(Array.fromAsync(storage.get("object", undefined, never)));
+      expect(error).toMatchObject({ code: "storage", retryable: true });
+      expect(error.message).toBe('storage "disk": get object: no answer for 0.1 s');
+      expect((await failureOf(storage.head("object", never))).message).toContain("still hangs");
+    } finally {
+      read.mockRestore();
+      close.mockRestore();
+      for (const handle of left) await handle.close();
+    }
+  }, 15_000);
 
   test("a put that is under way is not disturbed by a second one of its key", async () => {
     const storage = openLocal(path);

@@ -37,7 +37,9 @@ export async function deleteBackups(
   backups: readonly BackupRecord[],
   removedBy: TombstoneRecord["removed_by"],
 ): Promise<DeletionReport> {
-  const held = backups.filter((backup) => isHeld(backup, context.clock.now()));
+  // As they are now: whoever was asked may have taken long to answer.
+  const known = await Promise.all(backups.map(({ id }) => context.catalog.backup(id)));
+  const held = known.flatMap((one) => (one && isHeld(one, context.clock.now()) ? one : []));
   if (held.length > 0) {
     const ids = held.map(({ id }) => shortId(id)).join(", ");
     throw new Pg321Error("usage", `a hold is on ${ids}`, { hint: "end it first with: pg321 unhold ID" });

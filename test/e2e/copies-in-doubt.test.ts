@@ -8,6 +8,7 @@ import { archiveCopy } from "../../src/jobs/archive-copy.ts";
 import type { JobContext } from "../../src/jobs/context.ts";
 import { storageNamed } from "../../src/jobs/context.ts";
 import { CopyLooks } from "../../src/jobs/copy-looks.ts";
+import { deleteBackups } from "../../src/jobs/delete-backup.ts";
 import { deleteCopy } from "../../src/jobs/delete-copy.ts";
 import { reconcile } from "../../src/jobs/reconcile.ts";
 import { runRepair } from "../../src/jobs/repair.ts";
@@ -125,6 +126,14 @@ test("a copy that was removed while it was verified stays removed", async () => 
   });
   await runVerify(context, [backup]);
   expect(await states(world, backup.id)).toBe("disk:DELETED vault:CONFIRMED");
+});
+
+test("a hold that was put on a backup while somebody was asked keeps it from deletion", async () => {
+  await using world = await World.make({});
+  const asked = await provenBackup(world, ["disk"]);
+  await world.hold(asked.id, 1);
+  await expect(deleteBackups(world.context, [asked], "forget")).rejects.toThrow("a hold is on");
+  expect(world.really(asked)).toEqual(["disk"]);
 });
 
 describe("cleanup", () => {

@@ -282,8 +282,8 @@ export interface Catalog extends AsyncDisposable {
   }): Promise<DeliveryRecord[]>;
 
   /**
-   * Takes a lease, atomically. One whose `expires_at` has passed, or whose holder is on the same host and
-   * is not alive, is free. Returns undefined when taken, else its holder.
+   * Takes a lease, atomically. One of the same host is free when its holder is not alive, one of another
+   * host when its `expires_at` has passed. Returns undefined when taken, else its holder.
    */
   acquireLease(
     lease: LeaseHolder,

@@ -75,6 +75,19 @@ async function renew(catalog: Catalog, lease: LeaseHolder, clock: Clock, ended: 
 }
 
 /**
+ * Whether a lease is still its holder's, seen from `host`. On the holder's own host the process decides and
+ * not the clock: one that was suspended, or whose clock jumped, has not renewed and goes on all the same.
+ */
+export function isHeld(
+  lease: LeaseHolder,
+  host: string,
+  now: string,
+  isHolderAlive: (holder: LeaseHolder) => boolean = isAlive,
+): boolean {
+  return lease.host === host ? isHolderAlive(lease) : lease.expires_at > now;
+}
+
+/**
  * Whether the process that took the lease still runs on this host. A process of the same pid that began
  * at another time is another process.
  */

@@ -18,6 +18,7 @@ import type {
   RunRecord,
   TombstoneRecord,
 } from "./catalog.ts";
+import { isHeld } from "./lease.ts";
 import { migrate } from "./migrations.ts";
 import { catalogError, isBusy } from "./sqlite-errors.ts";
 import { retainedBackups } from "./sqlite-retained.ts";
@@ -277,7 +278,7 @@ class SqliteCatalog implements Catalog {
     const take = this.#database.transaction(() => {
       const [row] = this.#rows("SELECT * FROM leases WHERE name = $name", { name: lease.name });
       const holder = row === undefined ? undefined : fromRow(LEASES, row);
-      if (holder && holder.expires_at > now && (holder.host !== lease.host || isAlive(holder))) return holder;
+      if (holder && isHeld(holder, lease.host, now, isAlive)) return holder;
       this.#run(...insertion("INSERT OR REPLACE", LEASES, lease));
       return undefined;
     });

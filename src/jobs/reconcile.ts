@@ -1,7 +1,7 @@
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { BackupRecord, BackupStatus, CopyRecord } from "../catalog/catalog.ts";
 import { REMOVED } from "../catalog/catalog.ts";
-import { holdLease, isAlive } from "../catalog/lease.ts";
+import { holdLease, isAlive, isHeld } from "../catalog/lease.ts";
 import type { Manifest } from "../sealed/manifest.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { JobContext } from "./context.ts";
@@ -40,12 +40,8 @@ export async function isLeased(
 ): Promise<boolean> {
   const now = context.clock.now().toISOString();
   const leases = await context.catalog.leases();
-  return leases.some(
-    (lease) =>
-      lease.name === leaseName(backup.server, backup.database) &&
-      lease.expires_at > now &&
-      (lease.host !== context.host || isAlive(lease)),
-  );
+  const name = leaseName(backup.server, backup.database);
+  return leases.some((lease) => lease.name === name && isHeld(lease, context.host, now));
 }
 
 async function reconcileUnderLease(context: JobContext, id: string): Promise<void> {

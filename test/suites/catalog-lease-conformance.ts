@@ -26,13 +26,21 @@ export function leases(use: () => Catalog, reopen: () => Promise<void>): void {
     expect(await use().leases()).toContainEqual(first);
   });
 
-  test("are free once they ran out, at that very moment and not before", async () => {
-    const first = holder();
+  test("of another host are free once they ran out, at that very moment and not before", async () => {
+    const first = holder({ host: "there" });
     const next = holder({ name: first.name, expires_at: "2026-05-01T00:02:00.000Z" });
     await use().acquireLease(first, now, alive);
     expect(await use().acquireLease(next, "2026-05-01T00:00:59.999Z", alive)).toEqual(first);
     expect(await use().acquireLease(next, "2026-05-01T00:01:00.000Z", alive)).toBeUndefined();
     expect((await use().leases()).filter(({ name }) => name === first.name)).toEqual([next]);
+  });
+
+  test("stay with a holder on this host that lives, though it was suspended for longer than they last", async () => {
+    const first = holder();
+    await use().acquireLease(first, now, alive);
+    const next = holder({ name: first.name });
+    expect(await use().acquireLease(next, "2026-05-01T09:00:00.000Z", alive)).toEqual(first);
+    expect(await use().acquireLease(next, "2026-05-01T09:00:00.000Z", dead)).toBeUndefined();
   });
 
   test("are free when their holder on this host is dead; of another host nobody can tell", async () => {

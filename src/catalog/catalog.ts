@@ -206,8 +206,10 @@ export interface BackupFilter {
  * Errors are `Pg321Error` with code `storage`.
  */
 export interface Catalog extends AsyncDisposable {
-  /** The id of this installation: `given` is stored at the first call, or a new one is made; later calls return the stored one. */
-  installation(given?: string): Promise<string>;
+  /** The id of the installation that the catalog belongs to; undefined while it is new. */
+  installation(): Promise<string | undefined>;
+  /** Gives a new catalog its installation. Returns the one that it has from then on: the first that was given. */
+  belongTo(installation: string): Promise<string>;
 
   insertBackup(record: BackupRecord): Promise<void>;
   /** Changes the named fields. Throws when there is no such backup. */

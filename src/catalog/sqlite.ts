@@ -96,15 +96,22 @@ class SqliteCatalog implements Catalog {
     this.#clock = clock;
   }
 
-  installation(given?: string): Promise<string> {
-    return this.#do("read the installation", () => {
-      const read = () => this.#rows("SELECT id FROM installation", {})[0]?.["id"];
-      const stored = read();
-      if (stored !== undefined) return String(stored);
-      const id = given ?? crypto.randomUUID();
-      this.#run("INSERT INTO installation VALUES (1, $id) ON CONFLICT DO NOTHING", { id });
-      return String(read());
+  installation(): Promise<string | undefined> {
+    return this.#do("read the installation", () => this.#installation());
+  }
+
+  belongTo(installation: string): Promise<string> {
+    return this.#do("store the installation", () => {
+      this.#run("INSERT INTO installation VALUES (1, $installation) ON CONFLICT DO NOTHING", {
+        installation,
+      });
+      return String(this.#installation());
     });
+  }
+
+  #installation(): string | undefined {
+    const [row] = this.#rows("SELECT id FROM installation", {});
+    return row && String(row["id"]);
   }
 
   insertBackup(record: BackupRecord): Promise<void> {

@@ -52,7 +52,7 @@ export async function openContext(options: ContextOptions): Promise<JobContext> 
   const catalog = opened.use(await openCatalog(config.catalog, { clock }));
   const storages: Storage[] = [];
   for (const storage of config.storage) storages.push(opened.use(await openStorage(storage, { log, clock })));
-  const installation = await catalog.installation(keys.signingKey?.installation);
+  const installation = await installationOf(catalog, keys);
   const all = opened.move();
   return {
     config,
@@ -138,4 +138,15 @@ export function backupStorages({ config, storages }: Pick<JobContext, "config" |
 /** The storage of that name, as the config has it now. */
 export function storageNamed(context: Pick<JobContext, "storages">, name: string): Storage | undefined {
   return context.storages.find((storage) => storage.name === name);
+}
+
+/**
+ * The id that the catalog has; a new one gets that of the keys, so that who lost the catalog, and even the
+ * signing key, goes on as the same installation with the identity alone.
+ */
+async function installationOf(catalog: Catalog, keys: Keys): Promise<string> {
+  const known = await catalog.installation();
+  if (known !== undefined) return known;
+  const named = keys.signingKey?.installation ?? (await keys.identity())?.installation;
+  return catalog.belongTo(named ?? crypto.randomUUID());
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { rename, rm } from "node:fs/promises";
+import { rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
   CreateMultipartUploadCommand,
@@ -8,6 +8,7 @@ import {
   PutObjectCommand,
 } from "@aws-sdk/client-s3";
 import { runCleanup } from "../../src/jobs/cleanup.ts";
+import { generateIdentity } from "../../src/sealed/identity.ts";
 import { keysIn, withCatalog } from "../lab/leftovers.ts";
 import { BRIEFLY, brieflyKept, contextAhead, retained } from "../lab/retained.ts";
 import { rgw } from "../lab/s3.ts";
@@ -75,7 +76,7 @@ describe("what no record knows", () => {
     expect(verdicts.map(({ verdict }: { verdict: string }) => verdict)).toEqual(["good", "good"]);
   });
 
-  test("a lost catalog comes back from the storages, as long as the signing key is there", async () => {
+  test("a lost catalog comes back from the storages and the identity, without the signing key too", async () => {
     await using at = await brieflyKept(postgres);
     const { installation } = at;
     const ids = [await at.backup(0), await at.backup(0)];
@@ -84,13 +85,15 @@ describe("what no record knows", () => {
     const key = join(installation.directory, "signing.key");
     const forgetEverything = () => rm(join(installation.directory, "state"), { recursive: true });
 
-    // Another key is another installation, whose backups these are not.
+    // Neither key nor identity tells whose they are: a new installation, whose backups these are not.
     await forgetEverything();
-    await rename(key, `${key}.kept`);
+    for (const file of [key, installation.identityFile]) await rename(file, `${file}.kept`);
+    await writeFile(installation.identityFile, (await generateIdentity()).identity.reveal());
     expect(await at.cleanup("--adopt")).toMatchObject({ exitCode: 0, adopted: 0 });
     await forgetEverything();
-    await rename(`${key}.kept`, key);
+    await rename(`${installation.identityFile}.kept`, installation.identityFile);
     expect(await at.cleanup("--adopt")).toMatchObject({ exitCode: 0, adopted: 3, orphans: [] });
+    await rename(`${key}.kept`, key);
 
     const listed = (await installation.ok("list", "--json")).json.backups;
     expect(listed.map(({ id }: { id: string }) => id).toSorted()).toEqual(ids.toSorted());

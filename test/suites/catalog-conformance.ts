@@ -47,8 +47,9 @@ type Reopen = () => Promise<void>;
 
 function installation(use: Use, reopen: Reopen): void {
   test("the first call decides, also after it is opened again", async () => {
-    expect(await use().installation("given")).toBe("given");
-    expect(await use().installation("other")).toBe("given");
+    expect(await use().installation()).toBeUndefined();
+    expect(await use().belongTo("given")).toBe("given");
+    expect(await use().belongTo("other")).toBe("given");
     await reopen();
     expect(await use().installation()).toBe("given");
   });

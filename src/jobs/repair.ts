@@ -5,8 +5,9 @@ import type { Storage } from "../storage/storage.ts";
 import { clearTheKey } from "./clear-key.ts";
 import type { JobContext } from "./context.ts";
 import { backupStorages, recordRun } from "./context.ts";
+import { checkedObject, putManifest } from "./copy.ts";
 import { leaseName } from "./lease-name.ts";
-import { shortId } from "./object-key.ts";
+import { manifestKey, shortId } from "./object-key.ts";
 import { maxPartsOf, partBytesFor } from "./part-size.ts";
 import { ProgressMeter } from "./progress.ts";
 import { reconcile, statusOf } from "./reconcile.ts";
@@ -126,6 +127,7 @@ async function repairCopy(
   const partBytes = partBytesFor(backup.object_bytes ?? 0, maxPartsOf(context.config.storage));
   let error = `no storage has a good copy to fill "${to.name}" from`;
   try {
+    if (await mendManifest(context, backup, to, signal)) return { ...about, outcome: "filled", error: null };
     for (const from of await sourcesFor(context, backup, to)) {
       try {
         await clearTheKey(context, backup, { from, to }, signal);
@@ -149,6 +151,38 @@ async function repairCopy(
   } finally {
     progress.end();
   }
+}
+
+/**
+ * Writes the manifest anew beside an object that is whole: then no other copy is needed, and there may be
+ * none. Returns false, and leaves all as it is, where the object is not there or not whole.
+ */
+async function mendManifest(
+  { catalog, clock, config }: JobContext,
+  backup: StoredBackup,
+  to: Storage,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { object_key: key, object_bytes } = backup;
+  try {
+    if (!(await to.head(key, signal))) return false;
+    for await (const _ of checkedObject(to, backup, signal));
+    await to.remove(manifestKey(key), signal);
+    const stallTimeoutMs = settingsOf(config.storage, to).stall_timeout_ms;
+    await putManifest(to, key, backup.manifest, { signal, clock, stallTimeoutMs });
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof Pg321Error) return false;
+    throw error;
+  }
+  const confirmed_at = clock.now().toISOString();
+  await catalog.updateCopy(backup.id, to.name, {
+    state: "CONFIRMED",
+    object_bytes,
+    confirmed_at,
+    error: null,
+  });
+  return true;
 }
 
 /** The storages other than `to` that have a confirmed copy, local first. */

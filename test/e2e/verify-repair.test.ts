@@ -266,6 +266,20 @@ describe("repair does no harm", () => {
     await expectHealed();
   });
 
+  test("an object that has lost only its manifest gets it back, although no other copy is good", async () => {
+    for (const storage of ["a", "b"]) copies.damage(storage, flippedInTheMiddle);
+    for (const storage of ["b", "c"]) copies.remove(copies.manifest(storage));
+    expect((await verify()).exitCode).toBe(14);
+    expect(await recorded()).toMatchObject({ status: "FAILED", c: "DAMAGED" });
+    const { ino } = statSync(copies.object("c"));
+    expect((await repair()).exitCode).toBe(3);
+    expect(statSync(copies.object("c")).ino).toBe(ino);
+    expect(await recorded()).toMatchObject({ c: "CONFIRMED" });
+    // The others could only be healed once that one was.
+    expect((await repair()).exitCode).toBe(0);
+    await expectHealed();
+  });
+
   test("nothing to do is told, and success", async () => {
     expect((await installation.ok("repair")).stdout).toContain("nothing to repair");
   });

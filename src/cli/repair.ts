@@ -1,12 +1,10 @@
 import { EXIT_CODES } from "../base/errors.ts";
-import { visibleData } from "../base/visible.ts";
-import { shortId } from "../jobs/object-key.ts";
 import { runRepair } from "../jobs/repair.ts";
 import type { Command } from "./command.ts";
 import { isSet, JSON_OPTION } from "./command.ts";
 import { commandContext } from "./open-context.ts";
-import { jsonText, sizeText, table } from "./output.ts";
-import { statusText } from "./status-text.ts";
+import { outcomeTable } from "./outcome-table.ts";
+import { jsonText } from "./output.ts";
 
 export const command: Command = {
   name: "repair",
@@ -25,21 +23,7 @@ export const command: Command = {
     if (isSet(args, "json"))
       output.print(jsonText({ run_id: run.id, outcome: run.outcome, copies: results }));
     else if (results.length === 0) output.print("nothing to repair: every copy is in its place");
-    else {
-      const rows = table(
-        visibleData(results),
-        [
-          { title: "ID", cell: (row) => shortId(row.backup_id) },
-          { title: "DATABASE", cell: (row) => `${row.server}/${row.database}` },
-          { title: "STORAGE", cell: (row) => row.storage },
-          { title: "SIZE", cell: (row) => sizeText(row.object_bytes), align: "right" },
-          { title: "OUTCOME", cell: (row) => statusText(row.outcome, output.style) },
-          { title: "ERROR", cell: (row) => row.error ?? "" },
-        ],
-        output.style,
-      );
-      output.print(rows);
-    }
+    else output.print(outcomeTable(results, output.style));
     return results.every(({ outcome }) => outcome === "filled") ? EXIT_CODES.ok : EXIT_CODES.partial;
   },
 };

@@ -16,11 +16,13 @@ const S3_SERVERS = [
   ...["swift-proxy", "swift-account", "swift-container", "swift-object", "memcached"],
 ];
 const TOOLS = ["age", "zstd", "procps", "util-linux"];
+/** The service is tested in a real systemd, its page in a real browser. */
+const SERVICE = ["systemd", "chromium", "fonts-dejavu-core"];
 /** Debian packages that each purpose needs. */
 const PACKAGES = {
   build: [],
   demo: POSTGRES,
-  test: [...POSTGRES, ...S3_SERVERS, ...TOOLS, "gzip", "openssl", "python3-cryptography"],
+  test: [...POSTGRES, ...S3_SERVERS, ...TOOLS, ...SERVICE, "gzip", "openssl", "python3-cryptography"],
   bench: [...POSTGRES, ...S3_SERVERS, ...TOOLS, "gzip", "openssl", "rclone"],
 };
 

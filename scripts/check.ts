@@ -29,7 +29,7 @@ const RESERVED: readonly { pattern: RegExp; file: string }[] = [
 ];
 
 const BAD_NAME = /(^|-)(utils?|helpers?|managers?|services?|common|misc)(-|\.|$)/;
-const KEBAB_CASE = /^[a-z0-9]+(-[a-z0-9]+)*(\.test)?\.(ts|mjs)$/;
+const KEBAB_CASE = /^[a-z0-9]+(-[a-z0-9]+)*(\.test)?\.(tsx?|mjs)$/;
 
 /** The rules that one file of the project breaks; `path` is relative to the project. */
 export function styleProblems(path: string, text: string): string[] {
@@ -67,12 +67,12 @@ function wrongImport(from: string, target: string): string | undefined {
 
 /** The folder below `src`; a file right in it is its own layer. */
 function layer(path: string): string {
-  return path.split("/")[0]?.replace(/\.ts$/, "") ?? path;
+  return path.split("/")[0]?.replace(/\.tsx?$/, "") ?? path;
 }
 
 async function style(): Promise<boolean> {
   const problems: string[] = [];
-  const glob = new Glob("{src,test,scripts,bench}/**/*.{ts,mjs}");
+  const glob = new Glob("{src,test,scripts,bench}/**/*.{ts,tsx,mjs}");
   for (const path of (await Array.fromAsync(glob.scan({ cwd: ROOT }))).sort())
     problems.push(...styleProblems(path, await Bun.file(join(ROOT, path)).text()));
   for (const problem of problems) console.error(problem);

@@ -22,6 +22,8 @@ export interface Config {
   dump: DumpConfig;
   guard: GuardConfig;
   cleanup: CleanupConfig;
+  schedule: ScheduleConfig;
+  http: HttpConfig;
   notify: NotifyConfig[];
   /** Things that are allowed but unwise (a secret in a world-readable file), for the log and `check`. */
   warnings: string[];
@@ -237,4 +239,47 @@ export interface CleanupConfig {
   upload_max_age_ms: number;
   /** How long a removed backup's line stays in the history; 0: not at all. */
   tombstones_ms: number;
+}
+
+/** When the daemon runs each job: cron patterns in the config's time zone, or "off". */
+export interface ScheduleConfig {
+  backup: string;
+  cleanup: string;
+  verify: string;
+  repair: string;
+  /** The first one that matches a database and has a pattern for the job takes it out of the general one. */
+  override: ScheduleOverride[];
+  /** Each run begins up to this much later, by chance. */
+  jitter_ms: number;
+  /** A run that was missed is made up for if it was due within this time; 0: never. */
+  catch_up_ms: number;
+  /** How often a failed backup is tried again before it counts as failed. */
+  retries: number;
+  /** Before the first new try; twice as long before each further one. */
+  retry_delay_ms: number;
+  /** Runs at the same time. */
+  max_parallel: number;
+  /** What a run that is under way gets when the daemon is stopped; 0: nothing. */
+  shutdown_grace_ms: number;
+}
+
+export interface ScheduleOverride {
+  name: string;
+  /** Names, `SERVER/DATABASE`, or globs of either. */
+  databases: string[];
+  backup?: string | undefined;
+  verify?: string | undefined;
+}
+
+export type Listen =
+  | { type: "tcp"; host: string; port: number }
+  | { type: "unix"; path: string }
+  | { type: "off" };
+
+export interface HttpConfig {
+  listen: Listen;
+  /** Asked of every reader but that of /health. */
+  token: Secret | undefined;
+  /** Names that the endpoint may be called by, beyond those of the loopback. */
+  hosts: string[];
 }

@@ -45,6 +45,20 @@ export function describeConfig(config: Config): Described {
       upload_max_age_ms: cleanup.upload_max_age_ms,
       tombstones_ms: cleanup.tombstones_ms,
     },
+    schedule: {
+      ...config.schedule,
+      override: config.schedule.override.map(({ name, databases, backup, verify }) => ({
+        name,
+        databases,
+        backup: backup ?? null,
+        verify: verify ?? null,
+      })),
+    },
+    http: {
+      listen: { ...config.http.listen },
+      token: config.http.token?.toString() ?? null,
+      hosts: config.http.hosts,
+    },
     notify: config.notify.map(describeNotify),
     warnings: config.warnings,
   };

@@ -31,6 +31,7 @@ let directory: string;
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "pg321-config-"));
   await writeFile(join(directory, "identity-passphrase"), "x");
+  await writeFile(join(directory, "http-token"), "0123456789abcdef");
 });
 afterAll(() => rm(directory, { recursive: true }));
 
@@ -115,13 +116,16 @@ describe("config.example.toml", () => {
     ["[dump]", "dump", ["[dump]", "qqqqqq = 1"]],
     ["[guard]", "guard", ["[guard]", "qqqqqq = 1"]],
     ["[cleanup]", "cleanup", ["[cleanup]", "qqqqqq = 1"]],
+    ["[schedule]", "schedule", ["[schedule]", "qqqqqq = 1"]],
+    ["[http]", "http", ["[http]", "qqqqqq = 1"]],
   ])("explains every key of %s", async (_, section, lines) => {
     const error = (await load(lines).catch((thrown: unknown) => thrown)) as ConfigError;
     const message = error.problems.find(({ path }) => path.endsWith("qqqqqq"))?.message ?? "";
     const keys = message.split("expected one of ")[1]?.split(", ") ?? [];
     expect(keys.length).toBeGreaterThan(0);
     const text = sectionOf(section);
-    for (const key of keys) expect(text).toMatch(new RegExp(`^(# )?#?(\\[+)?(keep\\.)?${key}\\b`, "m"));
+    for (const key of keys)
+      expect(text).toMatch(new RegExp(`^(# )?#?(\\[+)?((keep|schedule)\\.)?${key}\\b`, "m"));
   });
 
   describe("notifiers", () => {

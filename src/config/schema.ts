@@ -2,9 +2,11 @@ import { join } from "node:path";
 import { Encrypter } from "age-encryption";
 import * as v from "valibot";
 import type { Config, StorageConfig } from "./config.ts";
+import { httpSchema } from "./http-schema.ts";
 import { archiveProblem } from "./keep-schema.ts";
 import { absolutePath, age, choice, duration, integer, type Leaf, leaf, secret } from "./leaf.ts";
 import { notifySchema } from "./notify-schema.ts";
+import { scheduleSchema } from "./schedule-schema.ts";
 import { serverSchema } from "./server-schema.ts";
 import { placeOf, storageSchema } from "./storage-schema.ts";
 import { list, namedTables, rule, table } from "./table.ts";
@@ -152,6 +154,8 @@ export const configSchema = v.pipe(
     dump: v.optional(dump, {}),
     guard: v.optional(guard, {}),
     cleanup: v.optional(cleanup, {}),
+    schedule: v.optional(scheduleSchema, {}),
+    http: v.optional(httpSchema, {}),
     notify: v.optional(namedTables("notify", notifySchema)),
   }),
   v.transform(
@@ -173,6 +177,8 @@ export const configSchema = v.pipe(
       dump: given.dump,
       guard: given.guard,
       cleanup: given.cleanup,
+      schedule: given.schedule,
+      http: given.http,
       notify: given.notify ?? [],
     }),
   ),

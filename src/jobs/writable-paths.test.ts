@@ -1,0 +1,75 @@
+import { expect, test } from "bun:test";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { LocalStorageConfig } from "../config/config.ts";
+import type { Writing } from "./writable-paths.ts";
+import { dropInText, missingWritablePaths, writtenPaths } from "./writable-paths.ts";
+
+function writing(paths: readonly string[], change: Partial<Writing> = {}): Writing {
+  return {
+    state_dir: "/var/lib/pg321",
+    temp_dir: "/var/lib/pg321/tmp",
+    catalog: { type: "sqlite", path: "/var/lib/pg321/catalog.db" },
+    storage: paths.map((path) => ({ type: "local", name: path, path }) as LocalStorageConfig),
+    ...change,
+  };
+}
+
+const ODD = '/srv/odd name/100%"q"\\e:x';
+
+test("a config that writes nowhere else needs no drop-in", () => {
+  expect(writtenPaths(writing(["/var/lib/pg321/backups"]))).toEqual([]);
+  expect(dropInText(writing([]))).toBeUndefined();
+});
+
+test("each path is named once, and none under another; a neighbour of the same beginning is another", () => {
+  const config = writing(["/srv/b", "/srv/b/c", "/srv/backups", "/var/lib/pg321-other"], {
+    temp_dir: "/scratch/pg321",
+    catalog: { type: "sqlite", path: "/srv/b/catalog.db" },
+  });
+  expect(writtenPaths(config)).toEqual(["/scratch/pg321", "/srv/b", "/srv/backups", "/var/lib/pg321-other"]);
+});
+
+test("quotes, backslashes, blanks and percent signs are written as systemd reads them", () => {
+  expect(
+    dropInText(writing([ODD]))
+      ?.split("\n")
+      .slice(1),
+  ).toEqual(["[Service]", String.raw`ReadWritePaths="-/srv/odd name/100%%\"q\"\\e:x"`, ""]);
+});
+
+test("what the unit hides is bound into it", () => {
+  expect(
+    dropInText(writing(["/home/x/backups", "/tmp/y"]))
+      ?.split("\n")
+      .slice(1),
+  ).toEqual(["[Service]", "ProtectHome=tmpfs", 'BindPaths="-/home/x/backups"', 'BindPaths="-/tmp/y"', ""]);
+});
+
+test("the drop-in that was written fits, and a config that changed no longer does", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "pg321-drop-in-"));
+  try {
+    const paths = ["/home/x/backups", "/srv/b", ODD];
+    expect(await missingWritablePaths(writing(paths), [directory, join(directory, "no")])).toEqual(paths);
+    await writeFile(join(directory, "storages.conf"), dropInText(writing(paths)) ?? "");
+    expect(await missingWritablePaths(writing(paths), [directory])).toEqual([]);
+    expect(await missingWritablePaths(writing([...paths, "/srv/new"]), [directory])).toEqual(["/srv/new"]);
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+});
+
+test("a drop-in of the administrator's own counts, a comment does not", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "pg321-drop-in-"));
+  try {
+    const own = "[Service]\n#ReadWritePaths=/srv/c\nReadWritePaths = -/data /srv/b\\ b '/home'\n";
+    await writeFile(join(directory, "override.conf"), own);
+    await writeFile(join(directory, "override.conf~"), "ReadWritePaths=/srv/d");
+    const config = writing(["/data/a/b", "/srv/b b", "/srv/c", "/srv/d", "/home/x"]);
+    // It is hidden: making it writable does not make it seen.
+    expect(await missingWritablePaths(config, [directory])).toEqual(["/home/x", "/srv/c", "/srv/d"]);
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+});

@@ -1,4 +1,5 @@
 import type { AlertLevel, Job } from "../config/config.ts";
+import type { Overview } from "./overview.ts";
 
 /**
  * The records of backups, copies, runs and leases. Field names are those of the tables and of `--json`:
@@ -108,7 +109,8 @@ export interface TombstoneRecord {
 }
 
 export type { AlertLevel, Job };
-export type RunOutcome = "RUNNING" | "OK" | "PARTIAL" | "FAILED" | "INTERRUPTED";
+/** SKIPPED: it was due while the run before it of the same schedule was still under way. */
+export type RunOutcome = "RUNNING" | "OK" | "PARTIAL" | "FAILED" | "INTERRUPTED" | "SKIPPED";
 
 export interface RunRecord {
   id: string;
@@ -123,6 +125,10 @@ export interface RunRecord {
   /** What the job counted, as JSON; null while it runs. */
   statistics: Record<string, unknown> | null;
   error: string | null;
+  /** Name of the schedule that began it; null: a person did. */
+  schedule: string | null;
+  /** When it was due, if a schedule began it. */
+  scheduled_for: string | null;
 }
 
 /** Something to tell people. Trouble stays open until it is over; repeated, it is still one alert. */
@@ -206,6 +212,8 @@ export interface BackupFilter {
  * Errors are `Pg321Error` with code `storage`.
  */
 export interface Catalog extends AsyncDisposable {
+  readonly overview: Overview;
+
   /** The id of the installation that the catalog belongs to; undefined while it is new. */
   installation(): Promise<string | undefined>;
   /** Gives a new catalog its installation. Returns the one that it has from then on: the first that was given. */

@@ -145,6 +145,101 @@ export const MIGRATIONS: readonly string[] = [
   CREATE INDEX deliveries_by_alert ON deliveries (alert_id);
   CREATE INDEX deliveries_by_state ON deliveries (state, notifier);
   `,
+  `
+  ALTER TABLE runs ADD COLUMN schedule TEXT;
+  ALTER TABLE runs ADD COLUMN scheduled_for TEXT;
+  CREATE INDEX runs_by_schedule ON runs (schedule, scheduled_for, started_at, id);
+  CREATE INDEX runs_by_job ON runs (job, started_at, id);
+
+  CREATE TABLE schedules (
+    name TEXT PRIMARY KEY,
+    pattern TEXT NOT NULL,
+    since TEXT NOT NULL
+  ) STRICT;
+
+  CREATE TABLE databases (
+    server TEXT NOT NULL,
+    database TEXT NOT NULL,
+    first_seen_at TEXT NOT NULL,
+    last_seen_at TEXT NOT NULL,
+    gone_at TEXT,
+    PRIMARY KEY (server, database)
+  ) STRICT;
+  INSERT INTO databases
+    SELECT server, database, min(started_at), max(started_at), NULL FROM backups GROUP BY server, database;
+
+  CREATE TABLE storages (
+    name TEXT PRIMARY KEY,
+    checked_at TEXT,
+    check_error TEXT,
+    free_bytes INTEGER,
+    total_bytes INTEGER,
+    errors INTEGER NOT NULL,
+    last_error TEXT,
+    last_error_at TEXT
+  ) STRICT;
+  CREATE TRIGGER copies_failed_insert AFTER INSERT ON copies WHEN NEW.error IS NOT NULL BEGIN
+    INSERT INTO storages (name, errors, last_error, last_error_at)
+      VALUES (NEW.storage, 1, NEW.error, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+      ON CONFLICT (name) DO UPDATE SET errors = errors + 1, last_error = excluded.last_error,
+        last_error_at = excluded.last_error_at;
+  END;
+  CREATE TRIGGER copies_failed_update AFTER UPDATE OF error ON copies
+    WHEN NEW.error IS NOT NULL AND NEW.error IS NOT OLD.error BEGIN
+    INSERT INTO storages (name, errors, last_error, last_error_at)
+      VALUES (NEW.storage, 1, NEW.error, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+      ON CONFLICT (name) DO UPDATE SET errors = errors + 1, last_error = excluded.last_error,
+        last_error_at = excluded.last_error_at;
+  END;
+
+  CREATE TABLE copy_totals (
+    server TEXT NOT NULL,
+    database TEXT NOT NULL,
+    storage TEXT NOT NULL,
+    copies INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    PRIMARY KEY (server, database, storage)
+  ) STRICT;
+  INSERT INTO copy_totals
+    SELECT server, database, storage, count(*), sum(ifnull(copies.object_bytes, 0))
+    FROM copies JOIN backups ON backups.id = copies.backup_id
+    WHERE state = 'CONFIRMED' GROUP BY server, database, storage;
+  CREATE TRIGGER copies_counted_insert AFTER INSERT ON copies WHEN NEW.state = 'CONFIRMED' BEGIN
+    INSERT INTO copy_totals
+      SELECT server, database, NEW.storage, 1, ifnull(NEW.object_bytes, 0) FROM backups WHERE id = NEW.backup_id
+      ON CONFLICT DO UPDATE SET copies = copies + 1, bytes = bytes + excluded.bytes;
+  END;
+  CREATE TRIGGER copies_counted_update AFTER UPDATE OF state, object_bytes ON copies
+    WHEN NEW.state = 'CONFIRMED' OR OLD.state = 'CONFIRMED' BEGIN
+    INSERT INTO copy_totals
+      SELECT server, database, NEW.storage,
+        (NEW.state = 'CONFIRMED') - (OLD.state = 'CONFIRMED'),
+        iif(NEW.state = 'CONFIRMED', ifnull(NEW.object_bytes, 0), 0)
+          - iif(OLD.state = 'CONFIRMED', ifnull(OLD.object_bytes, 0), 0)
+      FROM backups WHERE id = NEW.backup_id
+      ON CONFLICT DO UPDATE SET copies = copies + excluded.copies, bytes = bytes + excluded.bytes;
+  END;
+  CREATE TRIGGER copies_counted_delete AFTER DELETE ON copies WHEN OLD.state = 'CONFIRMED' BEGIN
+    INSERT INTO copy_totals
+      SELECT server, database, OLD.storage, -1, -ifnull(OLD.object_bytes, 0) FROM backups WHERE id = OLD.backup_id
+      ON CONFLICT DO UPDATE SET copies = copies - 1, bytes = bytes + excluded.bytes;
+  END;
+
+  CREATE TABLE run_totals (
+    job TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    runs INTEGER NOT NULL,
+    PRIMARY KEY (job, outcome)
+  ) STRICT;
+  INSERT INTO run_totals SELECT job, outcome, count(*) FROM runs WHERE outcome <> 'RUNNING' GROUP BY job, outcome;
+  CREATE TRIGGER runs_counted_insert AFTER INSERT ON runs WHEN NEW.outcome <> 'RUNNING' BEGIN
+    INSERT INTO run_totals VALUES (NEW.job, NEW.outcome, 1) ON CONFLICT DO UPDATE SET runs = runs + 1;
+  END;
+  CREATE TRIGGER runs_counted_update AFTER UPDATE OF outcome ON runs
+    WHEN OLD.outcome = 'RUNNING' AND NEW.outcome <> 'RUNNING' BEGIN
+    INSERT INTO run_totals VALUES (NEW.job, NEW.outcome, 1) ON CONFLICT DO UPDATE SET runs = runs + 1;
+  END;
+  `,
 ];
 
 /**

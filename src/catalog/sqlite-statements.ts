@@ -14,6 +14,17 @@ export function insertion<R extends object>(
   return [`${verb} INTO ${table.name} (${columns}) VALUES (${columns.map((column) => `$${column}`)})`, row];
 }
 
+/** As `insertion`, or an update of the record with the same key: unlike a replacement, triggers see what was there. */
+export function upsert<R extends object>(
+  table: Table<R>,
+  key: readonly (keyof R & string)[],
+  record: R,
+): [sql: string, Row] {
+  const [sql, row] = insertion("INSERT", table, record);
+  const set = Object.keys(row).map((column) => `${column} = excluded.${column}`);
+  return [`${sql} ON CONFLICT (${key}) DO UPDATE SET ${set.join(", ")}`, row];
+}
+
 /** A condition for each value that is given. */
 export function equalTo(wanted: Record<string, string | undefined>): { where: string[]; values: Row } {
   const values: Row = {};

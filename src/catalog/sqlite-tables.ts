@@ -96,6 +96,8 @@ export const RUNS: Table<RunRecord> = {
     finished_at: true,
     statistics: true,
     error: true,
+    schedule: true,
+    scheduled_for: true,
   },
 };
 

@@ -3,7 +3,6 @@ import { closeSync, mkdirSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { Pg321Error } from "../base/errors.ts";
-import { type RetryPolicy, retry } from "../base/retry.ts";
 import type {
   AlertChange,
   AlertRecord,
@@ -20,9 +19,11 @@ import type {
 } from "./catalog.ts";
 import { isHeld } from "./lease.ts";
 import { migrate } from "./migrations.ts";
-import { catalogError, isBusy } from "./sqlite-errors.ts";
+import type { Overview } from "./overview.ts";
+import { BUSY_TIMEOUT_MS, whileBusy } from "./sqlite-busy.ts";
+import { SqliteOverview } from "./sqlite-overview.ts";
 import { retainedBackups } from "./sqlite-retained.ts";
-import { equalTo, type InsertVerb, insertion, whereAll } from "./sqlite-statements.ts";
+import { equalTo, type InsertVerb, insertion, upsert, whereAll } from "./sqlite-statements.ts";
 import {
   ALERTS,
   BACKUPS,
@@ -36,11 +37,6 @@ import {
   TOMBSTONES,
   toRow,
 } from "./sqlite-tables.ts";
-
-/** How long SQLite itself waits for another writer. It blocks the thread, so it is short. */
-const BUSY_TIMEOUT_MS = 50;
-/** After that we wait outside SQLite, where the event loop lives: about half a minute in all. */
-const BUSY_RETRY: RetryPolicy = { attempts: 300, delayMs: 5, delayMsMax: 100 };
 
 const NEWEST_FIRST = "ORDER BY started_at DESC, id DESC LIMIT $limit";
 /** SQLite's "no limit". */
@@ -77,15 +73,8 @@ function connect(path: string): Database {
   }
 }
 
-async function whileBusy<T>(path: string, doing: string, clock: Clock, operation: () => T): Promise<T> {
-  try {
-    return await retry(BUSY_RETRY, { clock, isRetryable: isBusy }, async () => operation());
-  } catch (error) {
-    throw catalogError(path, doing, error);
-  }
-}
-
 class SqliteCatalog implements Catalog {
+  readonly overview: Overview;
   readonly #database: Database;
   readonly #path: string;
   readonly #clock: Clock;
@@ -94,6 +83,7 @@ class SqliteCatalog implements Catalog {
     this.#database = database;
     this.#path = path;
     this.#clock = clock;
+    this.overview = new SqliteOverview(database, (doing, operation) => this.#do(doing, operation));
   }
 
   installation(): Promise<string | undefined> {
@@ -192,7 +182,10 @@ class SqliteCatalog implements Catalog {
   }
 
   putCopy(record: CopyRecord): Promise<void> {
-    return this.#insert("INSERT OR REPLACE", COPIES, record);
+    return this.#do(
+      "store a copy",
+      () => void this.#run(...upsert(COPIES, ["backup_id", "storage"], record)),
+    );
   }
 
   updateCopy(

@@ -9,7 +9,7 @@ import type { Config } from "../config/config.ts";
 import { openStorage } from "../storage/registry.ts";
 import type { Storage } from "../storage/storage.ts";
 import { resolveAlert } from "./alert.ts";
-import type { Keys } from "./keys.ts";
+import type { Keys, KeySources } from "./keys.ts";
 import { loadKeys } from "./keys.ts";
 import { pingEnd, pingStart } from "./ping.ts";
 import type { ProgressListener } from "./progress.ts";
@@ -31,25 +31,25 @@ export interface JobContext extends AsyncDisposable {
   host: string;
   pid: number;
   progress: ProgressListener;
+  /** What began the runs of this context, if it was not a person. */
+  schedule?: { name: string; dueAt: Date };
 }
 
-export interface ContextOptions {
+export interface ContextOptions extends KeySources {
   config: Config;
   log: Log;
   clock: Clock;
   signal: AbortSignal;
   progress: ProgressListener;
-  /** Asked for the passphrase of a protected identity file, when the config has none. */
-  askPassphrase?: (() => Promise<string>) | undefined;
 }
 
 /** Opens catalog, storages and keys. Throws what they throw; nothing stays open then. */
 export async function openContext(options: ContextOptions): Promise<JobContext> {
   const { config, log, clock, signal, progress } = options;
   await using opened = new AsyncDisposableStack();
-  const keys = await loadKeys(config.encryption, options.askPassphrase);
+  const keys = await loadKeys(config.encryption, options);
   await prepareTempDir(config.temp_dir);
-  const catalog = opened.use(await openCatalog(config.catalog, { clock }));
+  const catalog = opened.use(await openCatalog(config.catalog, { clock, log }));
   const storages: Storage[] = [];
   for (const storage of config.storage) storages.push(opened.use(await openStorage(storage, { log, clock })));
   const installation = await installationOf(catalog, keys);
@@ -103,6 +103,8 @@ export async function recordRun<S extends Record<string, unknown>>(
     finished_at: null,
     statistics: null,
     error: null,
+    schedule: context.schedule?.name ?? null,
+    scheduled_for: context.schedule?.dueAt.toISOString() ?? null,
   };
   await catalog.insertRun(run);
   const isPinged = !scope.isPart && !scope.isSilent;

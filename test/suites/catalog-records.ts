@@ -80,6 +80,8 @@ export function runRecord(change: Partial<RunRecord>): RunRecord {
     finished_at: null,
     statistics: null,
     error: null,
+    schedule: null,
+    scheduled_for: null,
     ...change,
   };
 }

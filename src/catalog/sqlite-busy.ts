@@ -1,0 +1,22 @@
+import type { Clock } from "../base/clock.ts";
+import { type RetryPolicy, retry } from "../base/retry.ts";
+import { catalogError, isBusy } from "./sqlite-errors.ts";
+
+/** How long SQLite itself waits for another writer. It blocks the thread, so it is short. */
+export const BUSY_TIMEOUT_MS = 50;
+/** After that we wait outside SQLite, where the event loop lives: about half a minute in all. */
+const BUSY_RETRY: RetryPolicy = { attempts: 300, delayMs: 5, delayMsMax: 100 };
+
+/** Runs an operation of the catalog at `path` once no other writer is in its way. */
+export async function whileBusy<T>(
+  path: string,
+  doing: string,
+  clock: Clock,
+  operation: () => T,
+): Promise<T> {
+  try {
+    return await retry(BUSY_RETRY, { clock, isRetryable: isBusy }, async () => operation());
+  } catch (error) {
+    throw catalogError(path, doing, error);
+  }
+}

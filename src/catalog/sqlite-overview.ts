@@ -1,0 +1,133 @@
+import type { Database } from "bun:sqlite";
+import type { BackupRecord, RunRecord } from "./catalog.ts";
+import type {
+  CopyTotal,
+  DatabaseRecord,
+  LatestBackups,
+  Overview,
+  RunTotal,
+  StorageLook,
+  StorageRecord,
+} from "./overview.ts";
+import { BACKUPS, fromRow, type Row, RUNS } from "./sqlite-tables.ts";
+
+type Do = <T>(doing: string, operation: () => T) => Promise<T>;
+
+const SEE_SCHEDULE = `INSERT INTO schedules VALUES ($name, $pattern, $at)
+  ON CONFLICT (name) DO UPDATE SET since = $at, pattern = $pattern WHERE pattern <> $pattern`;
+const SEE_DATABASE = `INSERT INTO databases VALUES ($server, $database, $at, $at, NULL)
+  ON CONFLICT DO UPDATE SET last_seen_at = $at, gone_at = NULL`;
+const MISS_DATABASES = `UPDATE databases SET gone_at = $at WHERE server = $server AND gone_at IS NULL
+  AND database NOT IN (SELECT value FROM json_each($databases))`;
+const SEE_STORAGE = `INSERT INTO storages (name, checked_at, check_error, free_bytes, total_bytes, errors, last_error, last_error_at)
+  VALUES ($name, $checked_at, $check_error, $free_bytes, $total_bytes, $failed, $check_error, iif($failed, $checked_at, NULL))
+  ON CONFLICT (name) DO UPDATE SET checked_at = $checked_at, check_error = $check_error, free_bytes = $free_bytes,
+    total_bytes = $total_bytes, errors = errors + $failed, last_error = ifnull($check_error, last_error),
+    last_error_at = iif($failed, $checked_at, last_error_at)`;
+/** The index on server, database and time finds the newest one at once, as long as the newest ones are good. */
+const COPY_TOTALS = `SELECT *, CASE WHEN copies > 0 THEN (
+    SELECT started_at FROM backups WHERE server = copy_totals.server AND database = copy_totals.database
+      AND EXISTS (SELECT 1 FROM copies WHERE backup_id = backups.id AND storage = copy_totals.storage
+        AND state = 'CONFIRMED')
+    ORDER BY started_at DESC, id DESC LIMIT 1) END AS newest_started_at
+  FROM copy_totals ORDER BY server, database, storage`;
+/** Every database by a walk from one to the next in the index. */
+const NAMES = `WITH RECURSIVE names (server, database) AS (
+    SELECT * FROM (SELECT server, database FROM backups ORDER BY server, database LIMIT 1)
+    UNION ALL
+    SELECT (SELECT server FROM backups WHERE (server, database) > (names.server, names.database)
+        ORDER BY server, database LIMIT 1),
+      (SELECT database FROM backups WHERE (server, database) > (names.server, names.database)
+        ORDER BY server, database LIMIT 1)
+    FROM names WHERE names.server IS NOT NULL
+  ) SELECT server, database FROM names WHERE server IS NOT NULL`;
+const NEWEST_GOOD = `SELECT * FROM backups WHERE server = $server AND database = $database
+  AND status IN ('VERIFIED', 'PARTIAL')
+  AND EXISTS (SELECT 1 FROM copies WHERE backup_id = backups.id AND state = 'CONFIRMED')
+  ORDER BY started_at DESC, id DESC LIMIT 1`;
+const NEWEST_ENDED = `SELECT * FROM backups WHERE server = $server AND database = $database
+  AND status <> 'RUNNING' ORDER BY started_at DESC, id DESC LIMIT 1`;
+const LAST_SCHEDULED = `SELECT * FROM runs WHERE schedule = $schedule
+  ORDER BY scheduled_for DESC, started_at DESC, id DESC LIMIT 1`;
+
+/** The part of the SQLite catalog that `/status` and the metrics ask. */
+export class SqliteOverview implements Overview {
+  readonly #database: Database;
+  readonly #do: Do;
+
+  constructor(database: Database, whileBusy: Do) {
+    this.#database = database;
+    this.#do = whileBusy;
+  }
+
+  seeSchedule(name: string, pattern: string, at: string): Promise<string> {
+    const see = this.#database.transaction(() => {
+      this.#run(SEE_SCHEDULE, { name, pattern, at });
+      return String(this.#rows("SELECT since FROM schedules WHERE name = $name", { name })[0]?.["since"]);
+    });
+    return this.#do("remember a schedule", () => see.immediate());
+  }
+
+  seeDatabases(server: string, databases: readonly string[], at: string): Promise<void> {
+    const see = this.#database.transaction(() => {
+      this.#run(MISS_DATABASES, { server, at, databases: JSON.stringify(databases) });
+      for (const database of databases) this.#run(SEE_DATABASE, { server, database, at });
+    });
+    return this.#do("remember databases", () => see.immediate());
+  }
+
+  databases(): Promise<DatabaseRecord[]> {
+    return this.#read("databases", "SELECT * FROM databases ORDER BY server, database");
+  }
+
+  seeStorage(name: string, look: StorageLook): Promise<void> {
+    const failed = Number(look.check_error !== null);
+    return this.#do("remember a storage", () => this.#run(SEE_STORAGE, { name, ...look, failed }));
+  }
+
+  storages(): Promise<StorageRecord[]> {
+    return this.#read("storages", "SELECT * FROM storages ORDER BY name");
+  }
+
+  copyTotals(): Promise<CopyTotal[]> {
+    return this.#read("sums of copies", COPY_TOTALS);
+  }
+
+  runTotals(): Promise<RunTotal[]> {
+    return this.#read("sums of runs", "SELECT * FROM run_totals ORDER BY job, outcome");
+  }
+
+  latestBackups(): Promise<LatestBackups[]> {
+    const newest = (sql: string, name: Row): BackupRecord | null => {
+      const [row] = this.#rows(sql, name);
+      return row === undefined ? null : fromRow(BACKUPS, row);
+    };
+    return this.#do("read the latest backups", () =>
+      this.#rows(NAMES, {}).map((name) => ({
+        server: String(name["server"]),
+        database: String(name["database"]),
+        good: newest(NEWEST_GOOD, name),
+        ended: newest(NEWEST_ENDED, name),
+      })),
+    );
+  }
+
+  lastScheduled(schedule: string): Promise<RunRecord | undefined> {
+    return this.#do("read runs", () => {
+      const [row] = this.#rows(LAST_SCHEDULED, { schedule });
+      return row === undefined ? undefined : fromRow(RUNS, row);
+    });
+  }
+
+  #read<R>(what: string, sql: string): Promise<R[]> {
+    return this.#do(`read ${what}`, () => this.#rows(sql, {}) as unknown as R[]);
+  }
+
+  #run(sql: string, values: Row): void {
+    this.#database.query<never, Row>(sql).run(values);
+  }
+
+  #rows(sql: string, values: Row): Row[] {
+    return this.#database.query<Row, Row>(sql).all(values);
+  }
+}

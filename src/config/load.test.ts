@@ -201,10 +201,6 @@ describe("values from outside", () => {
     ['{ file = "/tmp" }', 'file "/tmp" cannot be read (EISDIR), expected a password'],
     ['{ file = "nope" }', 'file "nope" is not an absolute path, expected a password'],
     ['{ file = "/dev/null" }', 'file "/dev/null" is empty, expected a password'],
-    [
-      '{ credential = "db" }',
-      'credential "db" is not there, because systemd handed over no credentials, expected a password',
-    ],
     ['{ credential = "../db" }', 'credential "../db" is not the name of a credential, expected a password'],
     ['{ env = "A", file = "/b" }', "found env and file together, expected one of them, expected a password"],
     [

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
-import { resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { parse, TomlError } from "smol-toml";
 import * as v from "valibot";
 import { Secret } from "../base/secret.ts";
@@ -24,13 +24,24 @@ export function configPath(flag: string | undefined, env: ValueSource["env"]): s
   return flag ?? (env["PG321_CONFIG"] || DEFAULT_CONFIG_PATH);
 }
 
-/** Reads and checks a config. Rejects with a `ConfigError` that carries every mistake. */
+/** The directory beside a config whose files are its credentials where systemd hands over none: `/etc/pg321/credentials`. */
+export function credentialFilesOf(configFile: string): string {
+  return join(dirname(resolve(configFile)), "credentials");
+}
+
+/**
+ * Reads and checks a config. Credentials are looked for in `credentials` beside it, too, unless `source` says
+ * where else. Rejects with a `ConfigError` that carries every mistake.
+ */
 export async function loadConfig(file: string, source: ValueSource): Promise<Config> {
   const { bytes, mode } = await readConfigFile(file);
   const toml = decode(file, bytes);
   const document = parseToml(file, toml);
   const lineOf = findLines(toml);
-  const result = v.safeParse(configSchema, await fetchValues(document, source));
+  const result = v.safeParse(
+    configSchema,
+    await fetchValues(document, { credentialFiles: credentialFilesOf(file), ...source }),
+  );
   if (!result.success) {
     throw new ConfigError(file, problemsOf(result.issues, lineOf), MISTAKE_HINT);
   }

@@ -1,12 +1,18 @@
-import { readFile } from "node:fs/promises";
+import { constants } from "node:fs";
+import { access, readFile } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 
 /** Where values come from that do not stand in the file itself. */
 export interface ValueSource {
   env: Readonly<Record<string, string | undefined>>;
-  /** The directory of systemd's credentials (`$CREDENTIALS_DIRECTORY`). */
+  /** The directory of systemd's credentials (`$CREDENTIALS_DIRECTORY`); undefined outside of a unit. */
   credentialsDirectory?: string | undefined;
+  /** Where the unit's credentials come from, for root outside of it: `credentials` beside the config. */
+  credentialFiles?: string | undefined;
 }
+
+/** In the unit `LoadCredential=pg321:/etc/pg321/credentials` makes `pg321_NAME` of each file there (systemd.exec(5)). */
+const UNIT_PREFIX = "pg321_";
 
 /** A value that was fetched from outside: text, which the schema turns into what it expects. */
 export class OutsideText {
@@ -98,12 +104,52 @@ async function fetchFrom(
       if (!/^[A-Za-z0-9_.-]+$/.test(name) || name.startsWith(".")) {
         return new MissingValue(`${origin} is not the name of a credential`);
       }
-      if (source.credentialsDirectory === undefined) {
-        return new MissingValue(`${origin} is not there, because systemd handed over no credentials`);
-      }
-      return readText(join(source.credentialsDirectory, name), origin);
+      return fetchCredential(name, origin, source);
     }
   }
+}
+
+/** As systemd hands it over, else from the files that systemd would take it from. */
+async function fetchCredential(
+  name: string,
+  origin: string,
+  { credentialsDirectory, credentialFiles }: ValueSource,
+): Promise<OutsideText | MissingValue> {
+  const handedOver =
+    credentialsDirectory === undefined
+      ? []
+      : [join(credentialsDirectory, name), join(credentialsDirectory, `${UNIT_PREFIX}${name}`)];
+  for (const path of handedOver) if (await isThere(path)) return readText(path, origin);
+  const file = credentialFiles === undefined ? undefined : join(credentialFiles, name);
+  const looked = [...handedOver, ...(file === undefined ? [] : [file])].join(", ");
+  if (file === undefined)
+    return new MissingValue(`${origin} is not there (looked for ${looked || "nothing"})`);
+  if (handedOver.length > 0) {
+    // The service's user cannot look into the directory, which is root's: it gets them when it starts.
+    return (await isThere(file))
+      ? readText(file, origin)
+      : new MissingValue(
+          `${origin} was not handed over (looked for ${looked}; put it into ${credentialFiles} and restart the service)`,
+        );
+  }
+  try {
+    await access(file, constants.R_OK);
+  } catch (error) {
+    return new MissingValue(
+      (error as NodeJS.ErrnoException).code === "ENOENT"
+        ? `${origin} is not there (looked for ${looked})`
+        : `${origin} may not be read by this user (${looked}; run it with sudo)`,
+    );
+  }
+  return readText(file, origin);
+}
+
+/** False also where nobody may look. */
+async function isThere(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 const OUTSIDE_BYTES_MAX = 64 * 1024;

@@ -1,0 +1,54 @@
+import { describe, expect, test } from "bun:test";
+import { loadToml, MINIMAL } from "../../test/fixtures/config-file.ts";
+import { intervalMs, schedulesOf } from "./schedules.ts";
+
+const HOUR_MS = 3_600_000;
+const schedulesIn = async (lines: string) => schedulesOf(await loadToml(`${MINIMAL}[schedule]\n${lines}\n`));
+const override = (name: string, databases: string[], pattern: string) =>
+  `[[schedule.override]]\nname = "${name}"\ndatabases = ${JSON.stringify(databases)}\nbackup = "${pattern}"\n`;
+
+describe("schedules", () => {
+  test("are the four jobs, less those that are off", async () => {
+    expect((await schedulesIn("")).map(({ name }) => name)).toEqual([
+      "backup",
+      "cleanup",
+      "verify",
+      "repair",
+    ]);
+    expect((await schedulesIn('verify = "off"')).map(({ name }) => name)).not.toContain("verify");
+  });
+
+  test("an override takes its databases out of the general one, the first that matches wins", async () => {
+    const found = await schedulesIn(
+      override("busy", ["shop"], "@hourly") +
+        override("rest", ["main/s*"], "@daily") +
+        override("none", ["tmp_*"], "off"),
+    );
+    const followed = (server: string, database: string) =>
+      found
+        .filter(({ job, selects }) => job === "backup" && selects(server, database))
+        .map(({ name }) => name);
+    expect(followed("main", "shop")).toEqual(["backup busy"]);
+    expect(followed("other", "shop")).toEqual(["backup busy"]);
+    expect(followed("main", "sales")).toEqual(["backup rest"]);
+    expect(followed("other", "sales")).toEqual(["backup"]);
+    expect(followed("main", "tmp_1")).toEqual([]);
+    // None of them says anything of verification.
+    expect(found.filter(({ job }) => job === "verify").map(({ name }) => name)).toEqual(["verify"]);
+  });
+});
+
+describe("the interval of a pattern", () => {
+  test.each([
+    ["*/30 * * * *", HOUR_MS / 2],
+    ["*/10 * * * * *", 10_000],
+    // The day on which summer time ends has 25 hours.
+    ["0 2 * * *", 25 * HOUR_MS],
+    ["0 2 * * 1-5", 73 * HOUR_MS],
+    ["0 8,20 * * *", 13 * HOUR_MS],
+    ["*/10 8-18 * * 1-5", (2 * 24 + 13 + 1) * HOUR_MS + HOUR_MS / 6],
+    ["0 0 1 */3 *", 92 * 24 * HOUR_MS + HOUR_MS],
+  ])("%s", (pattern, expected) => {
+    expect(intervalMs(pattern, "Europe/Berlin", new Date("2026-10-20T00:00:00Z"))).toBe(expected);
+  });
+});

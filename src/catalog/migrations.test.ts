@@ -8,14 +8,14 @@ const tables = (database: Database) =>
 
 test("an older catalog is brought forward, step by step, with what it holds", () => {
   using database = new Database(":memory:");
-  migrate(database, "c", MIGRATIONS.slice(0, 1));
+  migrate(database, "c", { migrations: MIGRATIONS.slice(0, 1) });
   database.run("INSERT INTO installation VALUES (1, 'kept')");
   const later = [
     ...MIGRATIONS.slice(0, 1),
     "ALTER TABLE installation ADD COLUMN label TEXT",
     "UPDATE installation SET label = id || '!'",
   ];
-  migrate(database, "c", later);
+  migrate(database, "c", { migrations: later });
   expect(version(database)).toEqual({ user_version: 3 });
   expect(database.query("SELECT * FROM installation").get()).toEqual({ only: 1, id: "kept", label: "kept!" });
 });
@@ -32,14 +32,14 @@ test("a second pass changes nothing", () => {
 test("a step that fails half-way leaves the version before it, whole", () => {
   using database = new Database(":memory:");
   const broken = [...MIGRATIONS, "CREATE TABLE half (a); INSERT INTO nowhere VALUES (1)"];
-  expect(() => migrate(database, "c", broken)).toThrow("nowhere");
+  expect(() => migrate(database, "c", { migrations: broken })).toThrow("nowhere");
   expect(version(database)).toEqual({ user_version: MIGRATIONS.length });
   expect(tables(database)).not.toContainEqual({ name: "half" });
 });
 
 test("a catalog of a newer program is refused and left as it is", () => {
   using database = new Database(":memory:");
-  migrate(database, "c", [...MIGRATIONS, "CREATE TABLE future (a)"]);
+  migrate(database, "c", { migrations: [...MIGRATIONS, "CREATE TABLE future (a)"] });
   let error: unknown;
   try {
     migrate(database, "/x/catalog.db");

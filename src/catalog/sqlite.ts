@@ -3,6 +3,7 @@ import { closeSync, mkdirSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { Pg321Error } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
 import type {
   AlertChange,
   AlertRecord,
@@ -21,6 +22,7 @@ import { isHeld } from "./lease.ts";
 import { migrate } from "./migrations.ts";
 import type { Overview } from "./overview.ts";
 import { BUSY_TIMEOUT_MS, whileBusy } from "./sqlite-busy.ts";
+import { copiesBesideIt } from "./sqlite-copy.ts";
 import { SqliteOverview } from "./sqlite-overview.ts";
 import { retainedBackups } from "./sqlite-retained.ts";
 import { equalTo, type InsertVerb, insertion, upsert, whereAll } from "./sqlite-statements.ts";
@@ -47,25 +49,28 @@ type AlertFilter = Parameters<Catalog["alerts"]>[0];
 type DeliveryFilter = Parameters<Catalog["deliveries"]>[0];
 type TombstoneFilter = Parameters<Catalog["tombstones"]>[0];
 
-/** Opens the catalog at `path`, makes it (0600, in a directory of 0700) where it does not exist, and migrates it. */
-export async function openSqlite(path: string, clock: Clock): Promise<Catalog> {
+/**
+ * Opens the catalog at `path`, makes it (0600, in a directory of 0700) where it does not exist, and migrates
+ * it, an older one after it was copied.
+ */
+export async function openSqlite(path: string, clock: Clock, log?: Log): Promise<Catalog> {
   const database = await whileBusy(path, "open", clock, () => {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     // SQLite would create it with 0644; the files beside it (-wal, -shm) take over this mode.
     closeSync(openSync(path, "a", 0o600));
-    return connect(path);
+    return connect(path, log);
   });
   return new SqliteCatalog(database, path, clock);
 }
 
-function connect(path: string): Database {
+function connect(path: string, log: Log | undefined): Database {
   const database = new Database(path, { readwrite: true, create: false, strict: true });
   try {
     database.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
     database.run("PRAGMA journal_mode = WAL");
     database.run("PRAGMA synchronous = FULL");
     database.run("PRAGMA foreign_keys = ON");
-    migrate(database, path);
+    migrate(database, path, copiesBesideIt(path, log));
     return database;
   } catch (error) {
     database.close();

@@ -30,14 +30,14 @@ export const command: Command = {
   ],
   positionals: { min: 0, max: 2 },
   async run(invocation) {
-    const { arguments: args, output, clock } = invocation;
+    const { arguments: args, output, clock, log } = invocation;
     const [action, id] = args.positionals;
     if (action !== undefined && action !== "ack") throw usage(`"${action}" is no action`);
     if (action === "ack" && id === undefined) throw usage("ack needs the id of an alert, or all");
     const limit =
       integerOption("alerts", "limit", textOption(args, "limit"), { min: 1, max: 1_000_000 }) ?? 50;
     const { catalog: config } = await commandConfig(invocation);
-    await using catalog = await openCatalog(config, { clock });
+    await using catalog = await openCatalog(config, { clock, log });
     if (id !== undefined) return await acknowledge(catalog, id, invocation);
     const shown: ShownAlert[] = [];
     for (const alert of await catalog.alerts({ unacknowledged: isSet(args, "unacknowledged"), limit }))

@@ -38,13 +38,13 @@ export const command: Command = {
   ],
   positionals: { min: 0, max: 0 },
   async run(invocation) {
-    const { arguments: args, output, clock } = invocation;
+    const { arguments: args, output, clock, log } = invocation;
     const config = await commandConfig(invocation);
     const status = choiceOption("list", "--status", textOption(args, "status")?.toUpperCase(), STATUSES);
     const limit = integerOption("list", "limit", textOption(args, "limit"), { min: 1, max: 1_000_000 }) ?? 50;
     const database = textOption(args, "database");
     const server = textOption(args, "server");
-    await using catalog = await openCatalog(config.catalog, { clock });
+    await using catalog = await openCatalog(config.catalog, { clock, log });
     const wanted = {
       limit,
       ...(database !== undefined && { database }),

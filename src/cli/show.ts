@@ -20,9 +20,9 @@ export const command: Command = {
   examples: [{ command: "pg321 show 3f2a", explanation: "any unambiguous beginning of the id will do" }],
   positionals: { min: 1, max: 1 },
   async run(invocation) {
-    const { arguments: args, output, clock } = invocation;
+    const { arguments: args, output, clock, log } = invocation;
     const config = await commandConfig(invocation);
-    await using catalog = await openCatalog(config.catalog, { clock });
+    await using catalog = await openCatalog(config.catalog, { clock, log });
     const backup = await findBackup({ catalog }, args.positionals[0] ?? "");
     const found = await listed({ catalog, clock, host: hostname() }, backup);
     const { stderr_tail, manifest } = backup;

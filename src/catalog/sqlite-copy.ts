@@ -1,0 +1,92 @@
+import { Database } from "bun:sqlite";
+import { closeSync, existsSync, fsyncSync, linkSync, openSync, readdirSync, rmSync, statSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { messageOf } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+import type { MigrateOptions } from "./migrations.ts";
+import { catalogError } from "./sqlite-errors.ts";
+
+/** Copies of one catalog from before its upgrades; older ones go. */
+const COPIES_KEPT = 3;
+
+/** How `migrate` keeps copies of the catalog at `path`, and finds them again. */
+export function copiesBesideIt(path: string, log?: Log): MigrateOptions {
+  return {
+    keepCopy: (version) => copyBeforeUpgrade(path, version, log),
+    copyFor: (known) => catalogCopies(path).find(({ version }) => version <= known)?.path,
+  };
+}
+
+/** A catalog as it was before a newer program migrated it. */
+interface CatalogCopy {
+  path: string;
+  /** Of its schema. */
+  version: number;
+}
+
+/**
+ * Copies the catalog at `path`, whose schema is of `version`, to `PATH.version-N` beside it (0600, whole and on
+ * disk or not at all, never over another one) and removes the oldest copies beyond three. The caller holds
+ * the write lock, so what is copied is consistent and nobody else copies. Throws code `storage`.
+ */
+function copyBeforeUpgrade(path: string, version: number, log: Log | undefined): void {
+  const copy = freeName(`${path}.version-${version}`);
+  const temporary = `${path}.version-${version}.tmp`;
+  try {
+    // One that a killed process left.
+    rmSync(temporary, { force: true });
+    closeSync(openSync(temporary, "wx", 0o600));
+    using database = new Database(path, { readonly: true, strict: true });
+    database.query("VACUUM INTO $file").run({ file: temporary });
+    sync(temporary);
+    linkSync(temporary, copy);
+    sync(dirname(path));
+  } catch (error) {
+    throw catalogError(path, `copy it to ${copy} before its upgrade`, error);
+  } finally {
+    rmSync(temporary, { force: true });
+  }
+  log?.info("catalog copied before its upgrade", { path, version, copy });
+  removeOldest(path, log);
+}
+
+/** The copies from before upgrades, newest first. */
+function catalogCopies(path: string): CatalogCopy[] {
+  const start = `${basename(path)}.version-`;
+  return readdirSync(dirname(path))
+    .filter((name) => name.startsWith(start) && /^\d+(-\d+)?$/.test(name.slice(start.length)))
+    .map((name) => {
+      const copy = join(dirname(path), name);
+      return {
+        path: copy,
+        version: Number.parseInt(name.slice(start.length), 10),
+        at: statSync(copy).mtimeMs,
+      };
+    })
+    .sort((a, b) => b.at - a.at || b.version - a.version)
+    .map(({ path: copy, version }) => ({ path: copy, version }));
+}
+
+/** After a way back and a second upgrade there is one of that version already, of another time. */
+function freeName(wanted: string): string {
+  let name = wanted;
+  for (let number = 2; existsSync(name); number++) name = `${wanted}-${number}`;
+  return name;
+}
+
+function removeOldest(path: string, log: Log | undefined): void {
+  try {
+    for (const { path: copy } of catalogCopies(path).slice(COPIES_KEPT)) rmSync(copy);
+  } catch (error) {
+    log?.warning("an old copy of the catalog could not be removed", { path, error: messageOf(error) });
+  }
+}
+
+function sync(path: string): void {
+  const file = openSync(path, "r");
+  try {
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+}

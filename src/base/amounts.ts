@@ -1,0 +1,32 @@
+/** Sizes and times as people read them. */
+
+const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"] as const;
+
+/** `1.4 GiB`; a dash where it is not known. */
+export function sizeText(bytes: number | null | undefined): string {
+  if (bytes === null || bytes === undefined) return "-";
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < UNITS.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`;
+}
+
+/** `1h 02m`, `3m 05s`, `4.2 s`, `87 ms`. */
+export function durationText(durationMs: number | null | undefined): string {
+  if (durationMs === null || durationMs === undefined) return "-";
+  if (durationMs < 1000) return `${Math.round(durationMs)} ms`;
+  const seconds = durationMs / 1000;
+  if (seconds < 60) return `${seconds.toFixed(1)} s`;
+  const two = (value: number) => String(Math.floor(value)).padStart(2, "0");
+  if (seconds < 3600) return `${Math.floor(seconds / 60)}m ${two(seconds % 60)}s`;
+  if (seconds < 172_800) return `${Math.floor(seconds / 3600)}h ${two((seconds % 3600) / 60)}m`;
+  return `${Math.floor(seconds / 86_400)}d ${two((seconds % 86_400) / 3600)}h`;
+}
+
+/** `183 MiB/s`. */
+export function rateText(bytes: number, durationMs: number): string {
+  return durationMs <= 0 ? "-" : `${sizeText((bytes / durationMs) * 1000)}/s`;
+}

@@ -18,7 +18,7 @@ export const command: Command = {
   positionals: { min: 0, max: 0 },
   async run(invocation) {
     const { arguments: args, output } = invocation;
-    const described = describeConfig(await commandConfig(invocation));
+    const described = describeConfig(await commandConfig(invocation, { keepsRoot: true }));
     output.print(isSet(args, "json") ? jsonText(described) : linesOf(described, output.style).join("\n"));
     return 0;
   },

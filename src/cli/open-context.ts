@@ -1,19 +1,29 @@
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
+import { isRoot } from "../base/become-user.ts";
 import { Pg321Error } from "../base/errors.ts";
 import type { Config } from "../config/config.ts";
 import { configPath, loadConfig, processSource } from "../config/load.ts";
 import type { JobContext } from "../jobs/context.ts";
 import { openContext } from "../jobs/context.ts";
 import { deliverAlerts } from "../jobs/deliver.ts";
+import { readIdentityText } from "../jobs/keys.ts";
+import { becomeStateOwner } from "../jobs/state-owner.ts";
 import type { Invocation } from "./command.ts";
 import { textOption } from "./command.ts";
 import { logProgress, terminalProgress } from "./progress.ts";
 
-/** The config that a command works with; what is unwise in it is logged. */
-export async function commandConfig({ arguments: args, env, log }: Invocation): Promise<Config> {
+/**
+ * The config that a command works with; what is unwise in it is logged. Root then becomes the user that the
+ * state belongs to, unless the command touches neither catalog nor storages (`keepsRoot`).
+ */
+export async function commandConfig(
+  { arguments: args, env, log }: Invocation,
+  { keepsRoot = false }: { keepsRoot?: boolean } = {},
+): Promise<Config> {
   const config = await loadConfig(configPath(textOption(args, "config"), env), processSource());
   for (const warning of config.warnings) log.warning(warning);
+  if (!keepsRoot) await becomeStateOwner(config.state_dir, log);
   return config;
 }
 
@@ -23,8 +33,13 @@ export async function commandConfig({ arguments: args, env, log }: Invocation): 
  */
 export async function commandContext(invocation: Invocation): Promise<JobContext> {
   const { log, clock, signal, terminal } = invocation;
+  const config = await commandConfig(invocation, { keepsRoot: true });
+  // The service need not be able to open backups for root to be.
+  const identityText = isRoot() ? await readIdentityText(config.encryption) : undefined;
+  await becomeStateOwner(config.state_dir, log);
   const context = await openContext({
-    config: await commandConfig(invocation),
+    config,
+    identityText,
     log,
     clock,
     signal,

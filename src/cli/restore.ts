@@ -15,6 +15,7 @@ import { isSet, JSON_OPTION, textOption, textOptions } from "./command.ts";
 import { commandContext } from "./open-context.ts";
 import type { Output } from "./output.ts";
 import { durationText, jsonText, rateText, refuseTerminal, sizeText } from "./output.ts";
+import { isOwnedByAnother, writeDumpAsRoot } from "./output-of-root.ts";
 import { integerOption } from "./parse.ts";
 
 export const command: Command = {
@@ -89,16 +90,18 @@ export const command: Command = {
   positionals: { min: 1, max: 1 },
   async run(invocation) {
     const { arguments: args, output } = invocation;
+    // While root may still read it.
+    const password = await givenPassword(args);
+    const file = textOption(args, "output");
+    if (file !== undefined) refuseBesideOutput(args);
+    if (file !== undefined && file !== "-" && (await isOwnedByAnother(invocation)))
+      return await writeDumpAsRoot(invocation, file);
     await using context = await commandContext(invocation);
     const backup = await chosenBackup(context, args);
-    const file = textOption(args, "output");
-    if (file !== undefined) {
-      refuseBesideOutput(args);
-      return await writeDump(invocation, context, backup, file);
-    }
+    if (file !== undefined) return await writeDump(invocation, context, backup, file);
     const report = await runRestore(context, {
       backup,
-      ...(await targetOf(args, context.config)),
+      ...targetOf(args, context.config, password),
       create: isSet(args, "create"),
       from: textOption(args, "from"),
       jobs: integerOption("restore", "jobs", textOption(args, "jobs"), { min: 1, max: 256 }) ?? 1,
@@ -146,30 +149,26 @@ function refuseBesideOutput({ options }: Arguments): void {
   );
 }
 
+const URL_START = /^[a-z]+:\/\//i;
+
 type Target = Pick<RestoreRequest, "target" | "maintenanceDatabase" | "binDir">;
 
-async function targetOf(args: Arguments, config: Config): Promise<Target> {
+function targetOf(args: Arguments, config: Config, password: Secret | undefined): Target {
   const text = textOption(args, "target");
   if (text === undefined) {
     throw new Pg321Error("usage", "restore: --target is missing", {
       hint: "--target SERVER/DATABASE, or --target postgres://user@host/database",
     });
   }
-  const file = textOption(args, "password-file");
-  if (/^[a-z]+:\/\//i.test(text)) {
+  if (URL_START.test(text)) {
     const endpoint = endpointOfUrl(text);
-    const target = file === undefined ? endpoint : { ...endpoint, password: await readPassword(file) };
+    const target = password === undefined ? endpoint : { ...endpoint, password };
     return { target, maintenanceDatabase: "postgres", binDir: undefined };
   }
   const slash = text.indexOf("/");
   const server = config.server.find(({ name }) => name === text.slice(0, slash));
   const database = text.slice(slash + 1);
   if (server && database !== "") {
-    if (file !== undefined) {
-      throw new Pg321Error("usage", "restore: --password-file goes with a --target URL", {
-        hint: `the password of server "${server.name}" comes from the config`,
-      });
-    }
     const { maintenance_database, bin_dir } = server;
     return {
       target: endpointOf(server, database),
@@ -180,6 +179,16 @@ async function targetOf(args: Arguments, config: Config): Promise<Target> {
   const known = config.server.map(({ name }) => `${name}/DATABASE`).join(", ");
   throw new Pg321Error("usage", `restore: --target "${text}" names no configured server and a database`, {
     hint: `expected postgres://… or one of ${known}`,
+  });
+}
+
+/** Of `--password-file`, for a target that is a URL. */
+async function givenPassword(args: Arguments): Promise<Secret | undefined> {
+  const [file, target] = [textOption(args, "password-file"), textOption(args, "target")];
+  if (file === undefined || target === undefined) return undefined;
+  if (URL_START.test(target)) return readPassword(file);
+  throw new Pg321Error("usage", "restore: --password-file goes with a --target URL", {
+    hint: "the password of a configured server comes from the config",
   });
 }
 

@@ -63,7 +63,8 @@ export const command: Command = {
 
 async function identityOf(invocation: Invocation): Promise<IdentityFile> {
   const named = textOption(invocation.arguments, "identity");
-  const encryption = named === undefined ? (await commandConfig(invocation)).encryption : undefined;
+  const encryption =
+    named === undefined ? (await commandConfig(invocation, { keepsRoot: true })).encryption : undefined;
   const file = named ?? encryption?.identity_file;
   if (file === undefined) {
     throw new Pg321Error("key", "unseal: no identity is named", { hint: "give it with --identity FILE" });

@@ -9,7 +9,7 @@ import type { Config } from "../config/config.ts";
 import { openStorage } from "../storage/registry.ts";
 import type { Storage } from "../storage/storage.ts";
 import { resolveAlert } from "./alert.ts";
-import type { Keys, KeySources } from "./keys.ts";
+import type { KeySources, Keys } from "./keys.ts";
 import { loadKeys } from "./keys.ts";
 import { pingEnd, pingStart } from "./ping.ts";
 import type { ProgressListener } from "./progress.ts";

@@ -58,7 +58,7 @@ export async function writeNewFile(path: string, source: AsyncIterable<Uint8Arra
 }
 
 /** Hours of reading come before the file is made: what is in its way is better told first. */
-async function requireAbsent(path: string): Promise<void> {
+export async function requireAbsent(path: string): Promise<void> {
   const isThere = await lstat(path).then(
     () => true,
     (error: NodeJS.ErrnoException) => (error.code === "ENOENT" ? false : refuse(path, error)),

@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { userName } from "../base/become-user.ts";
 import { Pg321Error } from "../base/errors.ts";
 import { Secret } from "../base/secret.ts";
 import type { EncryptionConfig } from "../config/config.ts";
@@ -17,14 +18,19 @@ export interface Keys {
   trustedSigners(): Promise<string[]>;
 }
 
-export async function loadKeys(
-  config: EncryptionConfig,
-  askPassphrase?: () => Promise<string>,
-): Promise<Keys> {
+/** What keys can come from beside the files that the config names. */
+export interface KeySources {
+  /** Asked for the passphrase of a protected identity file, when the config has none. */
+  askPassphrase?: (() => Promise<string>) | undefined;
+  /** The identity file's text, where it was read with rights that are given up by now. */
+  identityText?: string | undefined;
+}
+
+export async function loadKeys(config: EncryptionConfig, sources: KeySources = {}): Promise<Keys> {
   const signingKey = await loadSigningKey(config.signing_key_file);
   let opened: Promise<IdentityFile | undefined> | undefined;
   const identity = () => {
-    opened ??= openIdentity(config, askPassphrase);
+    opened ??= openIdentity(config, sources);
     return opened;
   };
   return {
@@ -52,10 +58,10 @@ async function loadSigningKey(file: string): Promise<SigningKey | undefined> {
 
 async function openIdentity(
   config: EncryptionConfig,
-  askPassphrase: (() => Promise<string>) | undefined,
+  { askPassphrase, identityText }: KeySources,
 ): Promise<IdentityFile | undefined> {
   if (config.identity_file === undefined) return undefined;
-  const text = await readKeyFile(config.identity_file, "identity");
+  const text = identityText ?? (await readIdentityText(config));
   if (text === undefined) {
     throw new Pg321Error("key", `no identity at ${config.identity_file}`, {
       hint: "put the identity file there, or make a new installation's keys with: pg321 key generate",
@@ -67,13 +73,26 @@ async function openIdentity(
   return readIdentityFile(text, passphrase);
 }
 
+/** The text of the identity file; undefined where there is none. Throws code `key` where it cannot be read. */
+export async function readIdentityText({
+  identity_file,
+}: Pick<EncryptionConfig, "identity_file">): Promise<string | undefined> {
+  return identity_file === undefined ? undefined : readKeyFile(identity_file, "identity");
+}
+
 async function readKeyFile(file: string, what: string): Promise<string | undefined> {
   try {
     return await readFile(file, "utf8");
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw new Pg321Error("key", `${what} file ${file}: ${(error as NodeJS.ErrnoException).code}`, {
-      hint: "it must be readable by the user that pg321 runs as, and by nobody else",
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT") return undefined;
+    if (code !== "EACCES") throw new Pg321Error("key", `${what} file ${file}: ${code}`, { cause: error });
+    const user = userName();
+    throw new Pg321Error("key", `${what} file ${file}: user "${user}" may not read it`, {
+      hint:
+        what === "identity"
+          ? `run pg321 as root for this once, or let the service open backups, too: chgrp ${user} ${file} && chmod 0640 ${file}`
+          : `chown ${user} ${file} && chmod 0600 ${file}`,
       cause: error,
     });
   }

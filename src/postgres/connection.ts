@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
-import { userInfo } from "node:os";
 import type { Options, Sql } from "postgres";
 import postgres from "postgres";
+import { userName } from "../base/become-user.ts";
 import { Pg321Error } from "../base/errors.ts";
 import { Secret } from "../base/secret.ts";
 import type { ServerConfig } from "../config/config.ts";
@@ -65,7 +65,7 @@ export function endpointOfUrl(text: string, label = "target"): Endpoint {
     throw refuse("no port from 1 to 65535 in the URL");
   const timeoutMs = Number(parameter("connect_timeout") ?? 0) * 1000;
   if (!(timeoutMs >= 0)) throw refuse("connect_timeout in the URL is no number of seconds");
-  const user = decoded(url.username) || userInfo().username;
+  const user = decoded(url.username) || userName();
   return {
     label,
     host: host === NO_HOST ? undefined : host || undefined,

@@ -1,6 +1,6 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { homedir } from "node:os";
 import { join } from "node:path";
+import { homeDirectory } from "../base/become-user.ts";
 import { Pg321Error } from "../base/errors.ts";
 import type { Endpoint } from "./connection.ts";
 import { hostOf } from "./connection.ts";
@@ -36,7 +36,7 @@ export async function libpqEnvironment(endpoint: Endpoint, tempDir: string): Pro
   return {
     env: {
       ...CLEAN_ENVIRONMENT,
-      HOME: homedir(),
+      HOME: homeDirectory(),
       PGHOST: hostOf(endpoint),
       PGPORT: String(endpoint.port),
       PGUSER: endpoint.user,

@@ -1,17 +1,19 @@
 import { randomBytes } from "node:crypto";
-import { link, open, rm } from "node:fs/promises";
+import { link, open, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { isRoot } from "../base/become-user.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 
 /**
- * Writes a key file, 0600, and returns when it is on disk: whole or not at all. Never replaces a file:
- * that could be the only key of somebody's backups. Throws code `key`.
+ * Writes a key file, 0600, and returns when it is on disk: whole or not at all. What root writes into another
+ * user's directory is that user's, as the signing key is the service's. Never replaces a file: that could be
+ * the only key of somebody's backups. Throws code `key`.
  */
 export async function writeKeyFile(path: string, text: string): Promise<void> {
   const directory = dirname(path);
   const temporary = join(directory, `.${basename(path)}.${randomBytes(6).toString("hex")}.tmp`);
   try {
-    await writeDurably(temporary, text);
+    await writeDurably(temporary, text, isRoot() ? await stat(directory) : undefined);
     await link(temporary, path);
   } catch (cause) {
     throw notWritten(path, cause);
@@ -21,8 +23,13 @@ export async function writeKeyFile(path: string, text: string): Promise<void> {
   await syncDirectory(directory);
 }
 
-async function writeDurably(path: string, text: string): Promise<void> {
+async function writeDurably(
+  path: string,
+  text: string,
+  owner: { uid: number; gid: number } | undefined,
+): Promise<void> {
   await using file = await open(path, "wx", 0o600);
+  if (owner && owner.uid !== 0) await file.chown(owner.uid, owner.gid);
   await file.writeFile(text);
   await file.sync();
 }

@@ -1,0 +1,77 @@
+import { isRoot } from "../base/become-user.ts";
+import { Pg321Error } from "../base/errors.ts";
+import { configPath, loadConfig, processSource } from "../config/load.ts";
+import { requireAbsent, writeNewFile } from "../jobs/export-dump.ts";
+import { stateOwner } from "../jobs/state-owner.ts";
+import type { Invocation } from "./command.ts";
+import { textOption } from "./command.ts";
+
+/*
+ * `restore --output FILE` by root: what touches catalog and storages must become the owner of the state, and
+ * could then not write into root's directories any more. So a second process does that and passes the dump on,
+ * and the file is root's, as whoever typed the command expects.
+ */
+
+/** What a dump's writer is told on the command line, besides the backup and the file. */
+const OPTIONS = ["database", "from", "config", "log-level", "log-format"];
+
+/** Whether this command would have to become another user. */
+export async function isOwnedByAnother({ arguments: args, env }: Invocation): Promise<boolean> {
+  if (!isRoot()) return false;
+  const { state_dir } = await loadConfig(configPath(textOption(args, "config"), env), processSource());
+  return (await stateOwner(state_dir)) !== undefined;
+}
+
+/** Resolves with the exit code of the second process, which has told what went wrong; the file is there only at 0. */
+export async function writeDumpAsRoot(invocation: Invocation, file: string): Promise<number> {
+  await requireAbsent(file);
+  const { arguments: args } = invocation;
+  const words = OPTIONS.flatMap((name) => {
+    const value = textOption(args, name);
+    return value === undefined ? [] : [`--${name}=${value}`];
+  });
+  try {
+    await writeNewFile(file, dumpOf(["restore", ...args.positionals, "--output=-", ...words], invocation));
+    return 0;
+  } catch (error) {
+    if (error instanceof Failed) return error.exitCode;
+    throw error;
+  }
+}
+
+class Failed extends Error {
+  readonly exitCode: number;
+  constructor(exitCode: number) {
+    super(`exit code ${exitCode}`);
+    this.exitCode = exitCode;
+  }
+}
+
+/** The end of the stream means success. */
+async function* dumpOf(
+  words: readonly string[],
+  { env, signal }: Invocation,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const isCompiled = Bun.main.startsWith("/$bunfs/");
+  const child = Bun.spawn([process.execPath, ...(isCompiled ? [] : [Bun.main]), ...words], {
+    env,
+    stdio: ["inherit", "pipe", "inherit"],
+  });
+  // A terminal sends ^C to both; a second signal would end it without tidying up.
+  const isAlone = () => signal.reason instanceof Pg321Error && signal.reason.code === "terminated";
+  const onAbort = () => void (isAlone() && child.kill("SIGTERM"));
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    for await (const chunk of child.stdout) {
+      signal.throwIfAborted();
+      yield chunk;
+    }
+    const exitCode = await child.exited;
+    signal.throwIfAborted();
+    if (exitCode !== 0) throw new Failed(exitCode);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    // Leaving the loop has closed the pipe, at which it ends.
+    await child.exited;
+  }
+}

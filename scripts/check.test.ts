@@ -35,6 +35,8 @@ test.each([
   ["src/catalog/open.ts", 'import type { Config } from "../config/config.ts";\nprocess.exitCode = 1;'],
   ["src/sealed/a.ts", 'import { b } from "./parts/b.ts";\nconst at = new Date(0);'],
   ["src/config/load.ts", 'const home = process.env["HOME"];'],
+  ["src/jobs/x.ts", 'import UNIT from "../../systemd/pg321.service" with { type: "text" };'],
+  ["src/jobs/carried.d.ts", ""],
   ["src/sealed/a.test.ts", 'import { x } from "../../test/x.ts";\nDate.now();'],
   ["src/jobs/x.ts", "\n".repeat(350)],
 ])("%s is fine", (path, text) => {

@@ -40,4 +40,14 @@ export const COMMANDS: readonly Entry[] = [
   },
   { name: "key", summary: "make and show the keys", load: () => import("./key.ts") },
   { name: "check", summary: "check the config and print what it means", load: () => import("./check.ts") },
+  {
+    name: "install",
+    summary: "install pg321 as a systemd service, or upgrade it",
+    load: () => import("./install.ts"),
+  },
+  {
+    name: "uninstall",
+    summary: "remove the service and the executable, and no backup",
+    load: () => import("./uninstall.ts"),
+  },
 ];

@@ -13,8 +13,10 @@ export const DROP_IN_DIRECTORIES = [
 ] as const;
 export const DROP_IN_NAME = "storages.conf";
 
+/** StateDirectory= of the unit. */
+export const STATE_DIRECTORY = "/var/lib/pg321";
 /** What the unit lets the service write without a drop-in. */
-const WRITABLE_ANYWAY = ["/var/lib/pg321", "/run/pg321"];
+const WRITABLE_ANYWAY = [STATE_DIRECTORY, "/run/pg321"];
 /** What the unit hides: a path in it must be bound, it is not there to be made writable. */
 const HIDDEN = ["/home", "/root", "/run/user", "/tmp", "/var/tmp"];
 const HIDDEN_HOMES = ["/home", "/root", "/run/user"];

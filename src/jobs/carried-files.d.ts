@@ -1,0 +1,5 @@
+/** Files that the executable carries as text: `import text from "…" with { type: "text" }`. */
+declare module "*.service" {
+  const text: string;
+  export default text;
+}

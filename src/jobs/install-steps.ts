@@ -1,0 +1,45 @@
+import { messageOf, Pg321Error } from "../base/errors.ts";
+
+/** One thing that installing or uninstalling looks at. */
+export interface InstallStep {
+  /** A path, or what it is about. */
+  what: string;
+  /** `right`: as it should be. `planned`: a dry run leaves it. `attention`: it needs a person. `kept`: stays. */
+  state: "right" | "done" | "planned" | "attention" | "kept";
+  detail: string;
+}
+
+/** The steps so far; every change goes through here, so a dry run makes none. */
+export class InstallSteps {
+  readonly steps: InstallStep[] = [];
+  readonly isDryRun: boolean;
+
+  constructor(isDryRun: boolean) {
+    this.isDryRun = isDryRun;
+  }
+
+  note(state: "right" | "attention" | "kept", what: string, detail: string): void {
+    this.steps.push({ what, state, detail });
+  }
+
+  /** Does it, unless this is a dry run. Throws code `storage` for what the system refuses. */
+  async change(what: string, detail: string, act: () => Promise<void>): Promise<void> {
+    if (!this.isDryRun) {
+      try {
+        await act();
+      } catch (cause) {
+        if (cause instanceof Pg321Error) throw cause;
+        throw new Pg321Error("storage", `${what}: ${detail}: ${messageOf(cause)}`, {
+          hint: "what was done before stays; run it again when that is mended",
+          cause,
+        });
+      }
+    }
+    this.steps.push({ what, state: this.isDryRun ? "planned" : "done", detail });
+  }
+
+  /** Whether anything among these was changed, or would be. */
+  changed(...names: string[]): boolean {
+    return this.steps.some(({ what, state }) => names.includes(what) && /^(done|planned)$/.test(state));
+  }
+}

@@ -1,0 +1,77 @@
+import { chmod, chown, readdir, readFile, rm, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { Config } from "../config/config.ts";
+import { ensureFile, mkdirBelow, ROOT, statsOf } from "./install-files.ts";
+import type { Account } from "./install-host.ts";
+import { canService, SERVICE_USER } from "./install-host.ts";
+import type { InstallSteps } from "./install-steps.ts";
+import { DROP_IN_DIRECTORIES, DROP_IN_NAME, dropInText, STATE_DIRECTORY } from "./writable-paths.ts";
+
+export const DROP_IN_FILE: string = join(DROP_IN_DIRECTORIES[0], DROP_IN_NAME);
+
+/** The directories that the config names: made where they can be, and opened in the unit's sandbox. */
+export async function installStorages(
+  steps: InstallSteps,
+  config: Config,
+  account: Account | undefined,
+): Promise<void> {
+  const paths = config.storage.flatMap((storage) => (storage.type === "local" ? [storage.path] : []));
+  const own = [config.state_dir, dirname(config.catalog.path)].filter((path) => path !== STATE_DIRECTORY);
+  for (const path of new Set([...own, ...paths])) await installDirectory(steps, path, account);
+  const text = dropInText(config);
+  if (text !== undefined) await ensureFile(steps, DROP_IN_FILE, text, { ...ROOT, mode: 0o644 });
+  else if (await statsOf(DROP_IN_FILE))
+    await steps.change(DROP_IN_FILE, "removed: the config writes nowhere else", () => rm(DROP_IN_FILE));
+}
+
+async function installDirectory(
+  steps: InstallSteps,
+  path: string,
+  account: Account | undefined,
+): Promise<void> {
+  const entries = await readdir(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return undefined;
+    throw error;
+  });
+  const own = () => chown(path, account?.uid ?? 0, account?.gid ?? 0);
+  if (entries === undefined) {
+    const mountPoint = await missingMount(path);
+    if (mountPoint !== undefined) {
+      const detail = `not made: ${mountPoint} is in /etc/fstab and not mounted. Mount it, then run this again`;
+      return steps.note("attention", path, detail);
+    }
+    return steps.change(path, `directory, ${SERVICE_USER}:${SERVICE_USER} 0700`, async () => {
+      await mkdirBelow(path);
+      await own();
+      await chmod(path, 0o700);
+    });
+  }
+  if (account !== undefined && (await canService("rwx", path)))
+    return steps.note("right", path, `${SERVICE_USER} can write it`);
+  if (entries.length === 0 && (await stat(path)).uid === 0)
+    return steps.change(path, `given to ${SERVICE_USER}: it is empty`, own);
+  const advice = `chown -R ${SERVICE_USER}: ${path}`;
+  return steps.note("attention", path, `${SERVICE_USER} cannot write it, and it is not empty: ${advice}`);
+}
+
+/** The mount point above a path that fstab knows and where nothing is mounted: what is made there is hidden later. */
+async function missingMount(path: string): Promise<string | undefined> {
+  const fstab = await readFile("/etc/fstab", "utf8").catch(() => "");
+  const mounted = await readFile("/proc/self/mountinfo", "utf8");
+  const known = fieldsOf(fstab, 1).filter((point) => point !== "/");
+  const now = fieldsOf(mounted, 4);
+  return known.find(
+    (point) => (path === point || path.startsWith(`${point.replace(/\/$/, "")}/`)) && !now.includes(point),
+  );
+}
+
+/** One column of fstab or mountinfo, in which blanks are octal. */
+function fieldsOf(table: string, column: number): string[] {
+  return table
+    .split("\n")
+    .filter((line) => !/^\s*(#|$)/.test(line))
+    .map((line) => line.trim().split(/\s+/)[column] ?? "")
+    .map((field) =>
+      field.replace(/\\(\d{3})/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8))),
+    );
+}

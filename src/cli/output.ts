@@ -1,7 +1,9 @@
-import { stripVTControlCharacters } from "node:util";
 import { Pg321Error } from "../base/errors.ts";
+import { PLAIN, type Style } from "../base/table.ts";
 
 export { durationText, rateText, sizeText } from "../base/amounts.ts";
+export { jsonText } from "../base/json-text.ts";
+export { type Column, type Style, table, tableLine, width } from "../base/table.ts";
 
 /** Where a command's data goes. Everything else (log, progress, errors) goes to stderr. */
 export interface Output {
@@ -24,17 +26,7 @@ export function refuseTerminal(command: string, { isTerminal }: Output): void {
   });
 }
 
-/** Colours where they are wanted, else the text as it is. */
-export interface Style {
-  bold(text: string): string;
-  dim(text: string): string;
-  good(text: string): string;
-  warn(text: string): string;
-  bad(text: string): string;
-}
-
 const wrap = (code: number) => (text: string) => `\u001b[${code}m${text}\u001b[0m`;
-const plain = (text: string) => text;
 
 /** Whether a stream may be sent colours and more: a terminal, and not a dumb one. */
 export function isSmartTerminal(
@@ -46,45 +38,6 @@ export function isSmartTerminal(
 
 /** Colours only on a terminal, and not with `NO_COLOR` (no-color.org) set to anything. */
 export function styleFor(isTerminal: boolean, env: Record<string, string | undefined>): Style {
-  if (!isTerminal || env["NO_COLOR"]) {
-    return { bold: plain, dim: plain, good: plain, warn: plain, bad: plain };
-  }
+  if (!isTerminal || env["NO_COLOR"]) return PLAIN;
   return { bold: wrap(1), dim: wrap(2), good: wrap(32), warn: wrap(33), bad: wrap(31) };
-}
-
-export interface Column<T> {
-  title: string;
-  cell: (row: T) => string;
-  align?: "right";
-}
-
-/** A table of plain columns, as wide as its cells, which hold `visible` text. */
-export function table<T>(rows: readonly T[], columns: readonly Column<T>[], style: Style): string {
-  const cells = rows.map((row) => columns.map((column) => column.cell(row)));
-  const widths = columns.map((column, index) =>
-    Math.max(...[column.title, ...cells.map((line) => line[index] ?? "")].map(width)),
-  );
-  const line = (texts: readonly string[]) =>
-    texts
-      .map((text, index) => pad(text, widths[index] ?? 0, columns[index]?.align))
-      .join("  ")
-      .trimEnd();
-  return [style.bold(line(columns.map((column) => column.title))), ...cells.map(line)].join("\n");
-}
-
-function width(text: string): number {
-  return Bun.stringWidth(stripVTControlCharacters(text));
-}
-
-function pad(text: string, to: number, align: "right" | undefined): string {
-  const space = " ".repeat(Math.max(0, to - width(text)));
-  return align === "right" ? space + text : text + space;
-}
-
-/** Stable JSON for `--json`. Control characters that JSON lets through are escaped, too. */
-export function jsonText(value: unknown): string {
-  return JSON.stringify(value, null, 2).replace(
-    /[\u007f-\u009f]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
 }

@@ -2,13 +2,15 @@
 // Installs what PURPOSE needs and is missing, then runs SCRIPT with Bun. Plain JavaScript without
 // dependencies, because a fresh machine has Node and npm and nothing else.
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { constants } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..");
 const BUN = join(ROOT, "node_modules/bun/bin/bun.exe");
+/** Where the tests look for it. */
+const PROMTOOL = join(ROOT, "node_modules/.cache/promtool/promtool");
 
 const POSTGRES = ["postgresql-15"];
 const S3_SERVERS = [
@@ -21,8 +23,8 @@ const SERVICE = ["systemd", "chromium", "fonts-dejavu-core"];
 /** Debian packages that each purpose needs. */
 const PACKAGES = {
   build: [],
-  demo: POSTGRES,
-  test: [...POSTGRES, ...S3_SERVERS, ...TOOLS, ...SERVICE, "gzip", "openssl", "python3-cryptography"],
+  demo: [...POSTGRES, "curl"],
+  test: [...POSTGRES, ...S3_SERVERS, ...TOOLS, ...SERVICE, "curl", "gzip", "openssl", "python3-cryptography"],
   bench: [...POSTGRES, ...S3_SERVERS, ...TOOLS, "gzip", "openssl", "rclone"],
 };
 
@@ -40,6 +42,7 @@ function main([purpose, script, ...args]) {
   if (process.platform !== "linux") throw new SetupError("pg321 runs on Linux", "try a Debian 12");
   installNodePackages();
   installDebianPackages(PACKAGES[purpose]);
+  if (purpose === "test") fetchPromtool();
   if (!existsSync(join(ROOT, script))) throw new SetupError(`${script}: no such file`, "see package.json");
   run(script, args);
 }
@@ -112,6 +115,31 @@ function missingPackages(wanted) {
     (stdout ?? "").split("\n").flatMap((line) => line.match(/^(\S+) installed$/)?.[1] ?? []),
   );
   return wanted.filter((name) => !present.has(name));
+}
+
+/**
+ * Prometheus's own checker, out of its Debian package, which is not installed: it would bring a server, a user
+ * and a web interface. Needs no root.
+ */
+function fetchPromtool() {
+  if (existsSync(PROMTOOL)) return;
+  const cache = dirname(PROMTOOL);
+  mkdirSync(cache, { recursive: true });
+  const directory = mkdtempSync(join(cache, "fetch-"));
+  try {
+    const hint = "see what apt-get said above; the lists of packages must be there: apt-get update";
+    const hasLists = spawnSync("apt-get", ["download", "--print-uris", "prometheus"]).status === 0;
+    if (!hasLists && process.getuid() === 0) call("apt-get", ["update", "-q"], { hint, quiet: true });
+    say("fetching promtool from the Debian package prometheus");
+    // As root apt would fetch as another user, who may not write here, and warn.
+    const options = process.getuid() === 0 ? ["-o", "APT::Sandbox::User=root"] : [];
+    call("apt-get", ["download", "-q", ...options, "prometheus"], { cwd: directory, hint, quiet: true });
+    const unpack = "dpkg-deb -x prometheus_*.deb .";
+    call("sh", ["-c", unpack], { cwd: directory, hint: `${unpack} failed`, quiet: true });
+    renameSync(join(directory, "usr/bin/promtool"), PROMTOOL);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
 }
 
 /**

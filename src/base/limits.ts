@@ -35,3 +35,5 @@ export const DELIVERY_RETRY_MS = 60_000;
 export const DELIVERY_RETRY_MS_MAX = 3_600_000;
 /** Then it is given up. */
 export const DELIVERY_AGE_MS_MAX = 3 * 86_400_000;
+/** Series of single databases in one scrape; with more, the least troubled databases are left out of it. */
+export const DATABASE_SERIES_MAX = 20_000;

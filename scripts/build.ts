@@ -7,14 +7,18 @@ const ROOT = join(import.meta.dir, "..");
 /** Where `npm run build` puts it. */
 export const EXECUTABLE = join(ROOT, "dist/pg321");
 
-export async function build(outfile: string): Promise<void> {
+/** `as`: what it calls itself; tests of upgrades want another version. */
+export async function build(
+  outfile: string,
+  as: { version: string; commit: string } = { version, commit: commit() },
+): Promise<void> {
   await Bun.build({
     entrypoints: [join(ROOT, "src/main.ts")],
     // Bytecode halves the start-up time; it needs this format. Not minified: stack traces stay readable.
     format: "esm",
     bytecode: true,
     sourcemap: "linked",
-    define: { PG321_VERSION: JSON.stringify(version), PG321_COMMIT: JSON.stringify(commit()) },
+    define: { PG321_VERSION: JSON.stringify(as.version), PG321_COMMIT: JSON.stringify(as.commit) },
     // Otherwise a bunfig.toml in the working directory would run its code inside of the daemon.
     compile: { outfile, autoloadDotenv: false, autoloadBunfig: false },
   });

@@ -35,7 +35,7 @@ start() {
     exec setsid unshare -m -p -u -i -C --fork --kill-child=KILL --propagation private \
       bash -ec "$(declare -f become_init); become_init \"\$@\"" x "$R" "$controllers" "$options"
   ) </dev/null >"$S/console.log" 2>&1 &
-  echo $! >"$S/pid"
+  echo $! >"$S/pid"; disown
   for _ in {1..400}; do
     sleep .05
     [ -s "$S/leader" ] || pgrep -P "$(<"$S/pid")" >"$S/leader" || continue

@@ -204,6 +204,8 @@ export interface BackupFilter {
   status?: readonly BackupStatus[];
   /** Newest first; all of them where not given. */
   limit?: number;
+  /** So many of the newest are left out; none where not given. */
+  offset?: number;
 }
 
 /**

@@ -130,13 +130,14 @@ class SqliteCatalog implements Catalog {
     return this.#select(BACKUPS, `${where} ${NEWEST_FIRST}`, { start, limit });
   }
 
-  backups({ server, database, status, limit }: BackupFilter): Promise<BackupRecord[]> {
+  backups({ server, database, status, limit = ALL, offset = 0 }: BackupFilter): Promise<BackupRecord[]> {
     const { where, values } = equalTo({ server, database });
     if (status !== undefined) {
       where.push("status IN (SELECT value FROM json_each($status))");
       values["status"] = JSON.stringify(status);
     }
-    return this.#select(BACKUPS, `${whereAll(where)} ${NEWEST_FIRST}`, { ...values, limit: limit ?? ALL });
+    const rest = `${whereAll(where)} ${NEWEST_FIRST} OFFSET $offset`;
+    return this.#select(BACKUPS, rest, { ...values, limit, offset });
   }
 
   objectKeys(storage: string): Promise<string[]> {

@@ -150,6 +150,7 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE runs ADD COLUMN scheduled_for TEXT;
   CREATE INDEX runs_by_schedule ON runs (schedule, scheduled_for, started_at, id);
   CREATE INDEX runs_by_job ON runs (job, started_at, id);
+  CREATE INDEX runs_by_job_outcome ON runs (job, outcome, started_at, id);
 
   CREATE TABLE schedules (
     name TEXT PRIMARY KEY,

@@ -58,6 +58,29 @@ export interface LatestBackups {
   ended: BackupRecord | null;
 }
 
+/** What a picture of a database's backups over time is drawn from. */
+export type BackupPoint = Pick<
+  BackupRecord,
+  "id" | "status" | "started_at" | "finished_at" | "dump_bytes" | "object_bytes"
+>;
+
+/** What the runs of a job came to. */
+export interface LatestRuns {
+  job: Job;
+  /** The newest one that has ended, whatever became of it; those that were skipped are none. */
+  ended: RunRecord;
+  /** The newest one that ended as OK; null where there is none. */
+  ok: RunRecord | null;
+}
+
+/** What the runs of a schedule came to. */
+export interface ScheduleRuns {
+  /** The newest one that has ended, those that were skipped left out; null where there is none. */
+  ended: RunRecord | null;
+  /** How many were skipped since the newest one that was not. */
+  skipped: number;
+}
+
 /**
  * What `/status` and the metrics are made of: what was seen of schedules, databases and storages, and sums over
  * the records, none of which takes longer the more records there are. Errors as those of `Catalog`.
@@ -81,6 +104,11 @@ export interface Overview {
   runTotals(): Promise<RunTotal[]>;
   /** For every database that has a backup, in order of server and name. */
   latestBackups(): Promise<LatestBackups[]>;
+  /** The last backups of a database that have ended, whatever became of them; newest first, at most `limit`. */
+  recentBackups(server: string, database: string, limit: number): Promise<BackupPoint[]>;
   /** The newest run that a schedule began, or was to begin, by `scheduled_for`. */
   lastScheduled(schedule: string): Promise<RunRecord | undefined>;
+  /** For every job of which a run has ended, in order of job. */
+  latestRuns(): Promise<LatestRuns[]>;
+  scheduleRuns(schedule: string): Promise<ScheduleRuns>;
 }

@@ -1,11 +1,14 @@
 import type { Database } from "bun:sqlite";
-import type { BackupRecord, RunRecord } from "./catalog.ts";
+import type { BackupRecord, Job, RunOutcome, RunRecord } from "./catalog.ts";
 import type {
+  BackupPoint,
   CopyTotal,
   DatabaseRecord,
   LatestBackups,
+  LatestRuns,
   Overview,
   RunTotal,
+  ScheduleRuns,
   StorageLook,
   StorageRecord,
 } from "./overview.ts";
@@ -47,8 +50,21 @@ const NEWEST_GOOD = `SELECT * FROM backups WHERE server = $server AND database =
   ORDER BY started_at DESC, id DESC LIMIT 1`;
 const NEWEST_ENDED = `SELECT * FROM backups WHERE server = $server AND database = $database
   AND status <> 'RUNNING' ORDER BY started_at DESC, id DESC LIMIT 1`;
+const RECENT_BACKUPS = `SELECT id, status, started_at, finished_at, dump_bytes, object_bytes FROM backups
+  WHERE server = $server AND database = $database AND status <> 'RUNNING'
+  ORDER BY started_at DESC, id DESC LIMIT $limit`;
 const LAST_SCHEDULED = `SELECT * FROM runs WHERE schedule = $schedule
   ORDER BY scheduled_for DESC, started_at DESC, id DESC LIMIT 1`;
+/** An index on job, outcome and time answers each of them. */
+const NEWEST_RUN = `SELECT * FROM runs WHERE job = $job AND outcome = $outcome
+  ORDER BY started_at DESC, id DESC LIMIT 1`;
+const NEWEST_OF_SCHEDULE = `SELECT * FROM runs WHERE schedule = $schedule AND outcome NOT IN ('RUNNING', 'SKIPPED')
+  ORDER BY scheduled_for DESC, started_at DESC, id DESC LIMIT 1`;
+const SKIPPED_IN_A_ROW = `SELECT count(*) AS skipped FROM runs
+  WHERE schedule = $schedule AND outcome = 'SKIPPED' AND scheduled_for > ifnull((
+    SELECT scheduled_for FROM runs WHERE schedule = $schedule AND outcome <> 'SKIPPED'
+    ORDER BY scheduled_for DESC LIMIT 1), '')`;
+const ENDED: readonly RunOutcome[] = ["OK", "PARTIAL", "FAILED", "INTERRUPTED"];
 
 /** The part of the SQLite catalog that `/status` and the metrics ask. */
 export class SqliteOverview implements Overview {
@@ -112,11 +128,42 @@ export class SqliteOverview implements Overview {
     );
   }
 
+  recentBackups(server: string, database: string, limit: number): Promise<BackupPoint[]> {
+    return this.#do(
+      "read the last backups",
+      () => this.#rows(RECENT_BACKUPS, { server, database, limit }) as unknown as BackupPoint[],
+    );
+  }
+
   lastScheduled(schedule: string): Promise<RunRecord | undefined> {
-    return this.#do("read runs", () => {
-      const [row] = this.#rows(LAST_SCHEDULED, { schedule });
-      return row === undefined ? undefined : fromRow(RUNS, row);
-    });
+    return this.#do("read runs", () => this.#newestRun(LAST_SCHEDULED, { schedule }) ?? undefined);
+  }
+
+  latestRuns(): Promise<LatestRuns[]> {
+    return this.#do("read the latest runs", () => this.#jobs().flatMap((job) => this.#latestRuns(job)));
+  }
+
+  scheduleRuns(schedule: string): Promise<ScheduleRuns> {
+    return this.#do("read the runs of a schedule", () => ({
+      ended: this.#newestRun(NEWEST_OF_SCHEDULE, { schedule }),
+      skipped: Number(this.#rows(SKIPPED_IN_A_ROW, { schedule })[0]?.["skipped"]),
+    }));
+  }
+
+  #jobs(): Job[] {
+    return this.#rows("SELECT DISTINCT job FROM run_totals ORDER BY job", {}).map(({ job }) => job as Job);
+  }
+
+  #latestRuns(job: Job): LatestRuns[] {
+    const newest = ENDED.map((outcome) => this.#newestRun(NEWEST_RUN, { job, outcome }));
+    const [ok = null] = newest;
+    const [ended] = newest.filter((run) => run !== null).sort(newestFirst);
+    return ended === undefined ? [] : [{ job, ended, ok }];
+  }
+
+  #newestRun(sql: string, values: Row): RunRecord | null {
+    const [row] = this.#rows(sql, values);
+    return row === undefined ? null : fromRow(RUNS, row);
   }
 
   #read<R>(what: string, sql: string): Promise<R[]> {
@@ -130,4 +177,9 @@ export class SqliteOverview implements Overview {
   #rows(sql: string, values: Row): Row[] {
     return this.#database.query<Row, Row>(sql).all(values);
   }
+}
+
+function newestFirst(left: RunRecord, right: RunRecord): number {
+  const [a, b] = [left, right].map(({ started_at, id }) => `${started_at} ${id}`) as [string, string];
+  return a < b ? 1 : -1;
 }

@@ -47,9 +47,11 @@ export interface ReloadStatus {
 
 export interface JobStatus {
   job: Job;
+  /** The newest one that ended; those that were skipped are none. */
   last_run: RunStatus | null;
+  /** The end of the newest run that ended as OK. */
   last_success_at: string | null;
-  /** Of all of its schedules the earliest; null: it is off, or no daemon runs. */
+  /** Of all of its schedules the earliest, where no daemon runs that of one that would; null: it is off. */
   next_run_at: string | null;
 }
 
@@ -74,6 +76,7 @@ export interface ScheduleStatus {
   interval_ms: number | null;
   /** How many runs in a row were left out because the one before was still under way. */
   skipped: number;
+  /** The newest one that ended; those that were skipped are none. */
   last_run: RunStatus | null;
 }
 

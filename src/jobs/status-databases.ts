@@ -1,0 +1,182 @@
+import type { BackupRecord } from "../catalog/catalog.ts";
+import type { CopyTotal, DatabaseRecord, LatestBackups } from "../catalog/overview.ts";
+import { backupStorages } from "./context.ts";
+import { isLeased } from "./reconcile.ts";
+import type { StatusSource, TimedSchedule } from "./status.ts";
+import type { DatabaseCopiesStatus, DatabaseStatus, GoodBackupStatus } from "./status-report.ts";
+import { backupEntry } from "./timetable.ts";
+
+/** A good backup older than so many intervals is stale. */
+const STALE_INTERVALS = 2;
+/** Older than this, where no schedule makes new ones. */
+const STALE_MS = 2 * 86_400_000;
+
+/** What the records say of one database. */
+interface Facts {
+  record: DatabaseRecord;
+  good: BackupRecord | null;
+  /** The newest attempt that has ended, well or not. */
+  ended: BackupRecord | null;
+  /** Storages with a confirmed copy of the good one. */
+  storages: string[];
+  totals: readonly CopyTotal[];
+  schedule: TimedSchedule | undefined;
+}
+
+/** Every database that is there to be backed up, or has copies still; in order of server and name. */
+export async function databaseStatuses(
+  source: StatusSource,
+  schedules: readonly TimedSchedule[],
+  now: Date,
+): Promise<DatabaseStatus[]> {
+  const { catalog } = source;
+  const records = new Map((await catalog.overview.databases()).map((record) => [nameOf(record), record]));
+  const latest = new Map((await catalog.overview.latestBackups()).map((found) => [nameOf(found), found]));
+  // Backups that were adopted may be of databases that nobody has looked for yet.
+  for (const [name, found] of latest) if (!records.has(name)) records.set(name, recordOf(found));
+  const totals = Map.groupBy(await catalog.overview.copyTotals(), nameOf);
+  const abandoned = await abandonedBackups(source);
+
+  const statuses: DatabaseStatus[] = [];
+  for (const record of [...records.values()].sort(byName)) {
+    const { good = null, ended = null } = latest.get(nameOf(record)) ?? {};
+    const facts: Facts = {
+      record: withGone(source, record),
+      good,
+      ended: newer(ended, abandoned.get(nameOf(record)) ?? null),
+      storages: good ? await confirmedIn(source, good) : [],
+      totals: totals.get(nameOf(record)) ?? [],
+      schedule: backupEntry(schedules, record.server, record.database),
+    };
+    // One that is gone for good, copies and all, is history.
+    if (facts.record.gone_at === null || facts.totals.some(({ copies }) => copies > 0))
+      statuses.push(databaseStatus(source, facts, now));
+  }
+  return statuses;
+}
+
+function databaseStatus(source: StatusSource, facts: Facts, now: Date): DatabaseStatus {
+  const { record, good, ended, storages, schedule } = facts;
+  const isGone = record.gone_at !== null;
+  return {
+    server: record.server,
+    database: record.database,
+    first_seen_at: record.first_seen_at,
+    gone_at: record.gone_at,
+    state: databaseState(source, facts, now),
+    newest_good: good && goodStatus(good, storages, now),
+    last_attempt: ended && {
+      id: ended.id,
+      status: ended.status,
+      started_at: ended.started_at,
+      finished_at: ended.finished_at,
+      error: ended.error,
+    },
+    interval_ms: isGone ? null : (schedule?.intervalMs ?? null),
+    next_backup_at: isGone ? null : (schedule?.nextRunAt ?? null),
+    copies: copiesStatus(source, facts, now),
+  };
+}
+
+/**
+ * The first that is true of: gone; never (no good backup yet); stale (the newest good one began more than two
+ * intervals ago, or two days where no schedule makes them); failing (a newer attempt ended and is not good);
+ * partial (the newest good one lacks a confirmed copy in a storage that backups go to); else good.
+ */
+function databaseState(
+  source: StatusSource,
+  { record, good, ended, storages, schedule }: Facts,
+  now: Date,
+): DatabaseStatus["state"] {
+  if (record.gone_at !== null) return "gone";
+  if (!good) return "never";
+  const interval = schedule?.intervalMs;
+  if (ageMs(good.started_at, now) > (interval === undefined ? STALE_MS : STALE_INTERVALS * interval))
+    return "stale";
+  if (ended && ended.id !== good.id && newer(ended, good) === ended) return "failing";
+  const isWhole = backupStoragesOf(source).every((name) => storages.includes(name));
+  return good.status === "PARTIAL" || !isWhole ? "partial" : "good";
+}
+
+function goodStatus(good: BackupRecord, storages: string[], now: Date): GoodBackupStatus {
+  const { id, status, started_at, finished_at, dump_bytes, object_bytes } = good;
+  return {
+    id,
+    status,
+    started_at,
+    finished_at,
+    age_ms: ageMs(started_at, now),
+    duration_ms: finished_at === null ? null : Date.parse(finished_at) - Date.parse(started_at),
+    dump_bytes,
+    object_bytes,
+    storages,
+  };
+}
+
+/** Storages that backups go to are told of even where they have nothing. */
+function copiesStatus(source: StatusSource, { record, totals }: Facts, now: Date): DatabaseCopiesStatus[] {
+  const expected = record.gone_at === null ? backupStoragesOf(source) : [];
+  const held = totals.filter(({ copies }) => copies > 0);
+  const names = new Set([...expected, ...held.map(({ storage }) => storage)]);
+  return [...names].sort().map((storage) => {
+    const total = held.find((one) => one.storage === storage);
+    const newest = total?.newest_started_at ?? null;
+    return {
+      storage,
+      copies: total?.copies ?? 0,
+      bytes: total?.bytes ?? 0,
+      newest_started_at: newest,
+      newest_age_ms: newest === null ? null : ageMs(newest, now),
+    };
+  });
+}
+
+/** Backups that are RUNNING in the catalog although nobody makes them: they have failed. By database, the newest. */
+async function abandonedBackups(source: StatusSource): Promise<Map<string, BackupRecord>> {
+  const found = new Map<string, BackupRecord>();
+  for (const backup of await source.catalog.backups({ status: ["RUNNING"] })) {
+    if (found.has(nameOf(backup)) || (await isLeased(source, backup))) continue;
+    found.set(nameOf(backup), { ...backup, status: "INTERRUPTED" });
+  }
+  return found;
+}
+
+async function confirmedIn({ catalog }: StatusSource, { id }: BackupRecord): Promise<string[]> {
+  const copies = await catalog.copies(id);
+  return copies.filter(({ state }) => state === "CONFIRMED").map(({ storage }) => storage);
+}
+
+/** Those of a server that the config no longer has are not looked for any more. */
+function withGone({ config }: StatusSource, record: DatabaseRecord): DatabaseRecord {
+  const isConfigured = config.server.some(({ name }) => name === record.server);
+  return isConfigured || record.gone_at !== null ? record : { ...record, gone_at: record.last_seen_at };
+}
+
+function recordOf({ server, database, good, ended }: LatestBackups): DatabaseRecord {
+  const times = [good, ended].flatMap((backup) => (backup ? [backup.started_at] : [])).sort();
+  const [first = ""] = times;
+  return { server, database, first_seen_at: first, last_seen_at: times.at(-1) ?? first, gone_at: null };
+}
+
+function backupStoragesOf(source: StatusSource): string[] {
+  return backupStorages(source).map(({ name }) => name);
+}
+
+function newer(left: BackupRecord | null, right: BackupRecord | null): BackupRecord | null {
+  if (!left || !right) return left ?? right;
+  return left.started_at >= right.started_at ? left : right;
+}
+
+/** A clock that was set back makes nothing younger than new. */
+function ageMs(at: string, now: Date): number {
+  return Math.max(0, now.getTime() - Date.parse(at));
+}
+
+function nameOf({ server, database }: { server: string; database: string }): string {
+  return JSON.stringify([server, database]);
+}
+
+function byName(left: DatabaseRecord, right: DatabaseRecord): number {
+  const [a, b] = [left, right].map(nameOf) as [string, string];
+  return a < b ? -1 : 1;
+}

@@ -1,0 +1,45 @@
+import type { DatabaseStatus, StatusReport } from "../jobs/status-report.ts";
+import { isSameDatabase, type PageQuery } from "./page-query.ts";
+
+/** The databases as the page shows them: those in trouble come first. */
+export interface DatabaseGroups {
+  /** With everything that is known of them. */
+  full: DatabaseStatus[];
+  /** In one line each, for there are too many. */
+  brief: DatabaseStatus[];
+  /** In one line each. */
+  gone: DatabaseStatus[];
+}
+
+/** So many are shown in full. */
+const FULL_MAX = 60;
+const RANK: Readonly<Record<DatabaseStatus["state"], number>> = {
+  stale: 0,
+  failing: 1,
+  never: 2,
+  partial: 3,
+  good: 4,
+  gone: 5,
+};
+
+export function databaseGroups({ databases }: StatusReport, { database }: PageQuery): DatabaseGroups {
+  if (database !== null)
+    return { full: databases.filter((one) => isSameDatabase(one, database)), brief: [], gone: [] };
+  const present = databases
+    .filter(({ state }) => state !== "gone")
+    .toSorted((left, right) => RANK[left.state] - RANK[right.state] || compareNames(left, right));
+  return {
+    full: present.slice(0, FULL_MAX),
+    brief: present.slice(FULL_MAX),
+    gone: databases.filter(({ state }) => state === "gone").toSorted(compareNames),
+  };
+}
+
+function compareNames(left: DatabaseStatus, right: DatabaseStatus): number {
+  return compare(left.server, right.server) || compare(left.database, right.database);
+}
+
+function compare(left: string, right: string): number {
+  if (left === right) return 0;
+  return left < right ? -1 : 1;
+}

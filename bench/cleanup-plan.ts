@@ -1,6 +1,7 @@
 /**
- * `npm run bench:cleanup [-- --backups N]`: how long cleanup takes to read a large catalog and to plan, and how
- * much memory the process needs, on a real SQLite catalog. The plan alone is in `bench/retention.ts`.
+ * `npm run bench:cleanup [-- --backups N]`: how long cleanup takes to read and to plan a large catalog, on a real
+ * SQLite catalog, how much memory that needs beyond what the process has without any record, and how long the
+ * event loop has to wait meanwhile. Fails when a plan takes 2 s or more. The plan alone is in `bench/retention.ts`.
  */
 import { Database } from "bun:sqlite";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -10,11 +11,11 @@ import { parseArgs } from "node:util";
 import { systemClock } from "../src/base/clock.ts";
 import { silentLog } from "../src/base/log.ts";
 import { loadConfig } from "../src/config/load.ts";
-import { planCleanup } from "../src/jobs/cleanup-plan.ts";
+import { planRun } from "../src/jobs/cleanup-plan.ts";
 import { openContext } from "../src/jobs/context.ts";
 import { silentProgress } from "../src/jobs/progress.ts";
 import { backupRecord, copyRecord } from "../test/suites/catalog-records.ts";
-import { measure } from "./measure.ts";
+import { highWaterMib, type Measured, measure } from "./measure.ts";
 
 const { values } = parseArgs({
   options: {
@@ -24,6 +25,16 @@ const { values } = parseArgs({
   },
 });
 const STORAGES = ["disk", "nas", "vault"];
+const PLAN_MS_MAX = 2_000;
+
+/** What one process tells of itself. */
+interface Planned {
+  planMs: number;
+  expiring: number;
+  held: number;
+  blockedMsMax: number;
+  peakMib: number;
+}
 
 async function contextIn(directory: string) {
   return openContext({
@@ -35,17 +46,22 @@ async function contextIn(directory: string) {
   });
 }
 
-/** A catalog of backups of 100 databases, one every 17 minutes, each with a copy in every storage. */
-async function makeCatalog(directory: string, backups: number): Promise<void> {
+/** A catalog of so many backups of so many databases, one every 17 minutes, each with a copy in every storage. */
+async function makeCatalog(
+  directory: string,
+  { backups, databases, days }: { backups: number; databases: number; days: number },
+): Promise<void> {
   for (const name of STORAGES) await mkdir(join(directory, name));
   const tables = STORAGES.map(
     (name) =>
-      `[[storage]]\nname = "${name}"\ntype = "local"\npath = "${join(directory, name)}"\nkeep.last = 3\n`,
+      `[[storage]]\nname = "${name}"\ntype = "local"\npath = "${join(directory, name)}"\nkeep.days = ${days}\nkeep.last = 3\nkeep.monthly = 12\n`,
   );
   const config = `state_dir = "${directory}/state"\n[[server]]\nname = "main"\n${tables.join("")}[encryption]\nmode = "none"\n`;
   await writeFile(join(directory, "config.toml"), config, { mode: 0o600 });
   const context = await contextIn(directory);
-  const first = backupRecord({ status: "VERIFIED" });
+  if (backups === 0) return context[Symbol.asyncDispose]();
+  // A manifest takes about as much.
+  const first = backupRecord({ status: "VERIFIED", manifest: "m".repeat(1_000) });
   await context.catalog.insertBackup(first);
   for (const storage of STORAGES)
     await context.catalog.putCopy(copyRecord(first, { storage, state: "CONFIRMED" }));
@@ -59,9 +75,10 @@ async function makeCatalog(directory: string, backups: number): Promise<void> {
       .map(({ name }) => change[name] ?? `t.${name}`)
       .join(", ");
   const numbers = `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${backups - 1})`;
-  const id = "printf('%08x-0000-4000-8000-000000000000', i)";
+  // In no order, as real ones are.
+  const id = "printf('%08x-0000-4000-8000-%012x', (i * 2654435761) % 4294967296, i)";
   const startedAt = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now', printf('-%d minutes', i * 17))";
-  const made = { id, database: "'database-' || i % 100", started_at: startedAt };
+  const made = { id, database: `'database-' || i % ${databases}`, started_at: startedAt };
   database.run(
     `${numbers} INSERT INTO backups SELECT ${columns("backups", made)} FROM backups t, n WHERE t.id = ?`,
     [first.id],
@@ -74,29 +91,94 @@ async function makeCatalog(directory: string, backups: number): Promise<void> {
 
 async function planIn(directory: string): Promise<void> {
   await using context = await contextIn(directory);
+  let blockedMsMax = 0;
+  let turnAtMs = performance.now();
+  const turn = () => {
+    blockedMsMax = Math.max(blockedMsMax, performance.now() - turnAtMs);
+    turnAtMs = performance.now();
+  };
+  const watch = setInterval(turn, 1);
   const startedAt = performance.now();
-  const { plan } = await planCleanup(context, {});
-  console.error(JSON.stringify({ planMs: performance.now() - startedAt, decisions: plan.decisions.length }));
-}
-
-async function compare(backups: number): Promise<void> {
-  const directory = await mkdtemp(join(tmpdir(), "pg321-bench-"));
-  try {
-    await makeCatalog(directory, backups);
-    for (let run = 0; run < 3; run++) {
-      const { exitCode, stderr, peakMib } = await measure({
-        argv: [process.execPath, import.meta.path, "--in", directory],
-      });
-      if (exitCode !== 0) throw new Error(stderr);
-      const { planMs, decisions } = JSON.parse(stderr) as { planMs: number; decisions: number };
-      const what = `${backups} backups with ${STORAGES.length} copies: read and planned`;
-      console.log(
-        `${what} in ${Math.round(planMs)} ms, ${decisions} decisions, ${Math.round(peakMib)} MiB at most`,
-      );
-    }
-  } finally {
-    await rm(directory, { recursive: true, force: true });
+  const { plan, going } = await planRun(context, "bench", { confirm: undefined });
+  const planMs = performance.now() - startedAt;
+  turn();
+  clearInterval(watch);
+  let [expiring, held] = [0, 0];
+  for (const counts of plan.outline.counts.values()) {
+    expiring += counts.expiring;
+    held += counts.guarded + counts.suspended;
   }
+  // What goes is held until it has gone.
+  const copies = going.backups.reduce((sum, backup) => sum + backup.copies.length, 0);
+  if (copies !== expiring) throw new Error(`${copies} copies to remove, ${expiring} counted`);
+  const planned: Planned = { planMs, expiring, held, blockedMsMax, peakMib: highWaterMib(process.pid) };
+  console.error(JSON.stringify(planned));
 }
 
-await (values.in === undefined ? compare(Number(values.backups)) : planIn(values.in));
+/** The median of three runs, each in a process of its own. */
+async function planned(directory: string): Promise<Planned> {
+  const runs: Planned[] = [];
+  for (let run = 0; run < 3; run++) {
+    const { exitCode, stderr } = await measure({
+      argv: [process.execPath, import.meta.path, "--in", directory],
+    });
+    if (exitCode !== 0) throw new Error(stderr);
+    runs.push(JSON.parse(stderr));
+  }
+  const median = (figure: keyof Planned) => runs.map((run) => run[figure]).sort((a, b) => a - b)[1] as number;
+  return {
+    planMs: median("planMs"),
+    expiring: median("expiring"),
+    held: median("held"),
+    blockedMsMax: median("blockedMsMax"),
+    peakMib: median("peakMib"),
+  };
+}
+
+/** The whole command, each decision printed. */
+async function dryRun(directory: string): Promise<Measured> {
+  const main = join(import.meta.dir, "../src/main.ts");
+  const config = join(directory, "config.toml");
+  const run = await measure({
+    argv: [process.execPath, main, "cleanup", "--dry-run", "--json", "--config", config],
+  });
+  if (run.exitCode !== 0) throw new Error(run.stderr);
+  return run;
+}
+
+async function compare(backups: number): Promise<boolean> {
+  let isFast = true;
+  let base: { planMib: number; dryMib: number } | undefined;
+  for (const [what, shape] of [
+    ["no records", { backups: 0, databases: 1, days: 365 }],
+    ["one database", { backups, databases: 1, days: 365 }],
+    ["1,000 databases", { backups, databases: 1_000, days: 365 }],
+    ["10,000 databases", { backups, databases: 10_000, days: 365 }],
+    ["1,000 databases, all but little waits", { backups, databases: 1_000, days: 1 }],
+  ] as const) {
+    const directory = await mkdtemp(join(tmpdir(), "pg321-bench-"));
+    try {
+      await makeCatalog(directory, shape);
+      const { planMs, expiring, held, blockedMsMax, peakMib } = await planned(directory);
+      const { wallMs, peakMib: dryMib } = await dryRun(directory);
+      base ??= { planMib: peakMib, dryMib };
+      isFast &&= planMs < PLAN_MS_MAX;
+      console.log(
+        [
+          `${what}: ${shape.backups * STORAGES.length} copies planned in ${Math.round(planMs)} ms (limit ${PLAN_MS_MAX}),`,
+          `${expiring} go, ${held} are held;`,
+          `${Math.round(peakMib)} MiB at most (${Math.round(peakMib - base.planMib)} over the base),`,
+          `blocked for ${Math.round(blockedMsMax)} ms at most;`,
+          `--dry-run --json took ${Math.round(wallMs)} ms and ${Math.round(dryMib)} MiB`,
+          `(${Math.round(dryMib - base.dryMib)} over the base)`,
+        ].join(" "),
+      );
+    } finally {
+      await rm(directory, { recursive: true, force: true });
+    }
+  }
+  return isFast;
+}
+
+if (values.in !== undefined) await planIn(values.in);
+else process.exitCode = (await compare(Number(values.backups))) ? 0 : 1;

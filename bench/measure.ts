@@ -16,7 +16,8 @@ export interface Measured {
 
 const SAMPLE_MS = 20;
 
-function highWaterMib(pid: number): number {
+/** The largest resident size of a process until now. */
+export function highWaterMib(pid: number): number {
   try {
     const line = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"));
     return Number(line?.[1] ?? 0) / 1024;

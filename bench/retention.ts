@@ -4,7 +4,7 @@
  * 2 s or more.
  */
 import { parseArgs } from "node:util";
-import { planRetention, type RetainedBackup } from "../src/retention/plan.ts";
+import { type RetainedBackup, RetentionSurvey } from "../src/retention/plan.ts";
 import { measure } from "./measure.ts";
 
 const { values } = parseArgs({
@@ -25,35 +25,36 @@ interface Planned {
   expiring: number;
 }
 
-function records(backups: number, databases: number): RetainedBackup[] {
-  return Array.from({ length: backups }, (_, n) => ({
-    id: crypto.randomUUID(),
-    server: "main",
-    database: `database-${n % databases}`,
-    startedAt: new Date(NOW.getTime() - n * 17 * 60_000),
-    isGood: n % 50 !== 0,
-    isHeld: n % 1000 === 0,
-    heldUntil: undefined,
-    shrinkSuspect: n % 700 === 0,
-    copies: STORAGES.map((storage) => ({ storage, isConfirmed: n % 70 !== 0, bytes: 1_000_000 })),
-  }));
+/** Newest first, as a planner wants them. */
+function* records(database: number, backups: number, databases: number): Generator<RetainedBackup> {
+  for (let n = database; n < backups; n += databases) {
+    yield {
+      id: crypto.randomUUID(),
+      server: "main",
+      database: `database-${database}`,
+      startedAt: new Date(NOW.getTime() - n * 17 * 60_000),
+      isGood: n % 50 !== 0,
+      isHeld: n % 1000 === 0,
+      heldUntil: undefined,
+      shrinkSuspect: n % 700 === 0,
+      copies: STORAGES.map((storage) => ({ storage, isConfirmed: n % 70 !== 0, bytes: 1_000_000 })),
+    };
+  }
 }
 
 function plan(backups: number, databases: number): Planned {
-  const given = records(backups, databases);
   const startedAt = performance.now();
-  const { decisions } = planRetention({
+  const survey = new RetentionSurvey({
     now: NOW,
     timezone: "Europe/Berlin",
     storages: STORAGES.map((name) => ({ name, offSite: name !== "local", expire: true, keep })),
     guard: { staleAfterMs: () => 3 * 86_400_000, keep: 3 },
-    backups: given,
   });
-  const planMs = performance.now() - startedAt;
-  return {
-    planMs,
-    expiring: decisions.filter(({ action, isSuspended }) => action === "expire" || isSuspended).length,
-  };
+  for (let database = 0; database < databases; database++)
+    for (const backup of records(database, backups, databases)) survey.add(backup);
+  const { counts } = survey.end();
+  const expiring = [...counts.values()].reduce((sum, one) => sum + one.expiring + one.suspended, 0);
+  return { planMs: performance.now() - startedAt, expiring };
 }
 
 async function compare(backups: number): Promise<boolean> {

@@ -92,6 +92,19 @@ export interface RetainedBackupRecord
   copies: Pick<CopyRecord, "storage" | "state" | "object_bytes" | "locked_until">[];
 }
 
+/**
+ * Keeps what retention plans with as it was when it was taken, whatever is written meanwhile. Close it soon:
+ * the catalog keeps for it what has been replaced since.
+ */
+export interface RetainedSnapshot extends AsyncDisposable {
+  /**
+   * Every backup with a copy that is CONFIRMED, DAMAGED or MISSING, and these copies: database by database,
+   * newest first (by started_at, then by id), some hundreds at a time; others get their turn in between. May be
+   * read several times, one after the other.
+   */
+  backups(): AsyncIterable<RetainedBackupRecord[]>;
+}
+
 /** What is left of a backup whose record was removed: one line for the history. */
 export interface TombstoneRecord {
   backup_id: string;
@@ -231,8 +244,8 @@ export interface Catalog extends AsyncDisposable {
   backups(filter: BackupFilter): Promise<BackupRecord[]>;
   /** The keys of every object that a storage may have of ours, manifests not among them. */
   objectKeys(storage: string): Promise<string[]>;
-  /** Every backup with a copy that is CONFIRMED, DAMAGED or MISSING, and these copies, in no order. */
-  retainedBackups(): Promise<RetainedBackupRecord[]>;
+  /** What retention plans with, as it is now. */
+  retained(): Promise<RetainedSnapshot>;
   /** Backups that no run makes and of which no storage has anything: each of their copies is FAILED or DELETED. Oldest first. */
   backupsWithoutCopies(): Promise<BackupRecord[]>;
   /** Removes the records of a backup and of its copies and leaves the tombstone. Throws when there is no such backup. */

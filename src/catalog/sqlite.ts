@@ -14,7 +14,7 @@ import type {
   CopyState,
   DeliveryRecord,
   LeaseHolder,
-  RetainedBackupRecord,
+  RetainedSnapshot,
   RunRecord,
   TombstoneRecord,
 } from "./catalog.ts";
@@ -24,7 +24,7 @@ import type { Overview } from "./overview.ts";
 import { BUSY_TIMEOUT_MS, whileBusy } from "./sqlite-busy.ts";
 import { copiesBesideIt } from "./sqlite-copy.ts";
 import { SqliteOverview } from "./sqlite-overview.ts";
-import { retainedBackups } from "./sqlite-retained.ts";
+import { openRetained } from "./sqlite-retained.ts";
 import { equalTo, type InsertVerb, insertion, upsert, whereAll } from "./sqlite-statements.ts";
 import {
   ALERTS,
@@ -147,8 +147,8 @@ class SqliteCatalog implements Catalog {
     );
   }
 
-  retainedBackups(): Promise<RetainedBackupRecord[]> {
-    return this.#do("read what is retained", () => retainedBackups(this.#database));
+  retained(): Promise<RetainedSnapshot> {
+    return openRetained(this.#path, this.#clock);
   }
 
   backupsWithoutCopies(): Promise<BackupRecord[]> {

@@ -2,8 +2,7 @@ import { EXIT_CODES } from "../base/errors.ts";
 import { visibleData } from "../base/visible.ts";
 import { previewCleanup, runCleanup } from "../jobs/cleanup.ts";
 import type { CleanupReport } from "../jobs/cleanup-report.ts";
-import { shortId } from "../jobs/object-key.ts";
-import type { RetentionDecision } from "../retention/plan.ts";
+import { decisionJson, findings, printPreview } from "./cleanup-preview.ts";
 import type { Command } from "./command.ts";
 import { isSet, JSON_OPTION, textOption } from "./command.ts";
 import { commandContext } from "./open-context.ts";
@@ -37,12 +36,16 @@ export const command: Command = {
   async run(invocation) {
     const { arguments: args, output } = invocation;
     await using context = await commandContext(invocation);
-    const isDry = isSet(args, "dry-run");
     const options = { confirm: textOption(args, "confirm"), adopt: isSet(args, "adopt") };
-    const report = await (isDry ? previewCleanup(context, options) : runCleanup(context, options));
-    if (isSet(args, "json")) output.print(jsonText(json(report)));
-    else output.print(textOf(visibleData(report), output, isDry));
-    const outcome = report.run?.outcome ?? "OK";
+    const isJson = isSet(args, "json");
+    if (isSet(args, "dry-run")) {
+      await using preview = await previewCleanup(context, options);
+      await printPreview(preview, output, isJson);
+      return EXIT_CODES.ok;
+    }
+    const report = await runCleanup(context, options);
+    output.print(isJson ? jsonText(json(report)) : textOf(visibleData(report), output));
+    const { outcome } = report.run;
     if (outcome === "OK") return EXIT_CODES.ok;
     return outcome === "FAILED" ? EXIT_CODES.storage : EXIT_CODES.partial;
   },
@@ -50,56 +53,16 @@ export const command: Command = {
 
 function json({ run, statistics, decisions, orphans }: CleanupReport) {
   return {
-    run_id: run?.id ?? null,
-    outcome: run?.outcome ?? null,
+    run_id: run.id,
+    outcome: run.outcome,
     ...statistics,
-    decisions: decisions.map(
-      ({ backupId, server, database, storage, action, reason, guard, isSuspended }) => ({
-        backup_id: backupId,
-        server,
-        database,
-        storage,
-        action,
-        reason,
-        guard: guard ?? null,
-        suspended: isSuspended ?? false,
-      }),
-    ),
     orphan_objects: orphans,
+    decisions: decisions.map(decisionJson),
   };
 }
 
-function textOf(report: CleanupReport, { style }: Output, isDry: boolean): string {
-  const { statistics, decisions, orphans } = report;
-  const lines = isDry
-    ? [decisionTable(decisions, style)]
-    : [countTable(report, style), "", ...counted(report)];
-  for (const { storage, key, note } of statistics.notes) lines.push(`${storage}: ${key}: ${note}`);
-  for (const { storage, key, error } of statistics.errors)
-    lines.push(style.bad(key === null ? `${storage}: ${error}` : `${storage}: ${key}: ${error}`));
-  for (const { storage, objects, bytes } of statistics.orphans)
-    lines.push(style.warn(`${storage}: ${objects} objects (${sizeText(bytes)}) that no record knows:`));
-  for (const { storage, key, size_bytes } of orphans)
-    lines.push(`  ${storage}: ${key} (${sizeText(size_bytes)})`);
-  for (const reason of statistics.suspended) lines.push(style.bad(`stopped: ${reason}`));
-  if (statistics.plan_hash !== null)
-    lines.push(`look at it with --dry-run; if it is right: pg321 cleanup --confirm ${statistics.plan_hash}`);
-  return lines.join("\n");
-}
-
-function decisionTable(decisions: readonly RetentionDecision[], style: Style): string {
-  if (decisions.length === 0) return "no copies";
-  return table(
-    decisions,
-    [
-      { title: "ID", cell: (row) => shortId(row.backupId) },
-      { title: "DATABASE", cell: (row) => `${row.server}/${row.database}` },
-      { title: "STORAGE", cell: (row) => row.storage },
-      { title: "ACTION", cell: (row) => (row.action === "expire" ? style.warn(row.action) : row.action) },
-      { title: "REASON", cell: (row) => row.reason },
-    ],
-    style,
-  );
+function textOf(report: CleanupReport, { style }: Output): string {
+  return [countTable(report, style), "", ...counted(report), ...findings(report, style)].join("\n");
 }
 
 function countTable({ statistics }: CleanupReport, style: Style): string {

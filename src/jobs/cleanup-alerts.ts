@@ -1,8 +1,9 @@
 import type { AlertLevel, RunRecord } from "../catalog/catalog.ts";
-import type { RetentionPlan } from "../retention/plan.ts";
+import type { PlanOutline } from "../retention/plan.ts";
 import { raiseAlert, resolveAlert } from "./alert.ts";
 import type { CleanupTally } from "./cleanup-report.ts";
 import type { JobContext } from "./context.ts";
+import type { GuardedDatabase } from "./going-copies.ts";
 import { shortId } from "./object-key.ts";
 
 /** The keys of what a cleanup tells; of each kind one is open at most (a database's guards: one a database). */
@@ -69,36 +70,24 @@ async function tellOfStops(context: JobContext, about: About, tally: CleanupTall
 }
 
 async function tellOfGuards(context: JobContext, about: About, tally: CleanupTally): Promise<void> {
-  const byDatabase = Map.groupBy(
-    tally.decisions.filter(({ guard }) => guard === "newest-good" || guard === "stale" || guard === "shrunk"),
-    ({ server, database }) => `${GUARD_KEY}${server}/${database}`,
+  const guarded = new Map<string, GuardedDatabase>(
+    tally.guarded.map((one) => [`${GUARD_KEY}${one.server}/${one.database}`, one]),
   );
   const open = await context.catalog.alerts({ open: true });
   for (const { key } of open)
-    if (key.startsWith(GUARD_KEY) && !byDatabase.has(key)) await resolveAlert(context, key);
-  for (const [key, decisions] of byDatabase) {
-    const [first] = decisions;
-    if (!first) continue;
-    const { server, database, reason } = first;
-    const what = decisions.length === 1 ? "a copy" : `${decisions.length} copies`;
-    const held = decisions.map((one) => `${shortId(one.backupId)} in ${one.storage}`);
+    if (key.startsWith(GUARD_KEY) && !guarded.has(key)) await resolveAlert(context, key);
+  for (const [key, { server, database, reason, copies, held }] of guarded) {
+    const what = copies === 1 ? "a copy" : `${copies} copies`;
     const message = `retention keeps ${what} of ${server}/${database} past their days: ${reason}`;
-    await raiseAlert(context, {
-      ...about,
-      server,
-      database,
-      level: "WARNING",
-      key,
-      message,
-      metadata: { held },
-    });
+    const metadata = { copies, held };
+    await raiseAlert(context, { ...about, server, database, level: "WARNING", key, message, metadata });
   }
 }
 
 /** Backups whose records say that they were made in the time to come. */
 export async function tellOfFutureBackups(
   context: JobContext,
-  { futureDated }: Pick<RetentionPlan, "futureDated">,
+  { futureDated }: Pick<PlanOutline, "futureDated">,
 ): Promise<void> {
   for (const { backupId, server, database, startedAt } of futureDated) {
     const at = startedAt.toISOString();

@@ -1,26 +1,40 @@
-import type { AlertRecord, RetainedBackupRecord } from "../catalog/catalog.ts";
+import type { AlertRecord, RetainedBackupRecord, RetainedSnapshot } from "../catalog/catalog.ts";
 import type { ClockFacts } from "../retention/clock-suspicion.ts";
 import { clockSuspicion } from "../retention/clock-suspicion.ts";
-import type { RetainedBackup, RetentionPlan } from "../retention/plan.ts";
-import { planRetention } from "../retention/plan.ts";
+import type { PlanOutline, RetainedBackup, RetentionDecision, RetentionRules } from "../retention/plan.ts";
+import { RetentionPlanner, RetentionSurvey } from "../retention/plan.ts";
 import type { JobContext } from "./context.ts";
+import { GoingCopies } from "./going-copies.ts";
 import type { ShrinkMetadata } from "./shrink.ts";
 
 const DAY_MS = 86_400_000;
 /** Without a schedule that says more. */
 const STALE_AFTER_MS = 3 * DAY_MS;
 
-/** The plan for everything that the catalog knows now, and why its clock is not trusted, if it is not. */
+/** A plan for everything in a snapshot. Its decisions are made as they are read, and kept by nobody. */
+export interface CleanupPlan {
+  outline: PlanOutline;
+  /** Why the clock is not trusted, if it is not. */
+  clockSuspicion: string | undefined;
+  rules: RetentionRules;
+  toBackup: (record: RetainedBackupRecord) => RetainedBackup;
+}
+
+/**
+ * Looks at every backup of a snapshot. `onDecision` is told of each decision as the outline has not settled it
+ * yet: what expires may still have to wait.
+ */
 export async function planCleanup(
   context: JobContext,
+  snapshot: RetainedSnapshot,
   options: { confirm?: string | undefined; runId?: string },
-): Promise<{ plan: RetentionPlan; clockSuspicion: string | undefined }> {
+  onDecision: (decision: RetentionDecision) => void = () => {},
+): Promise<CleanupPlan> {
   const { catalog, clock, config } = context;
-  const records = await catalog.retainedBackups();
-  await askForTheTime(context, records);
+  await askForTheTime(context);
   const suspicion = clockSuspicion(await clockFacts(context, options.runId));
   const shrunk = shrunkSince(await catalog.alerts({ unacknowledged: true }));
-  const plan = planRetention({
+  const rules: RetentionRules = {
     now: clock.now(),
     timezone: config.timezone,
     storages: config.storage.map(({ name, off_site, keep, expire }) => ({
@@ -30,21 +44,50 @@ export async function planCleanup(
       keep,
     })),
     guard: { staleAfterMs: () => config.guard.stale_after_ms ?? STALE_AFTER_MS, keep: config.guard.keep },
-    backups: retainedBackups(context, records, shrunk),
     clockSuspicion: suspicion,
     confirmedPlanHash: options.confirm,
-  });
-  return { plan, clockSuspicion: suspicion };
-}
-
-function retainedBackups(
-  context: Pick<JobContext, "storages">,
-  records: readonly RetainedBackupRecord[],
-  shrunk: ReadonlyMap<string, string>,
-): RetainedBackup[] {
+  };
   // A storage that the config does not name any more cannot be asked, and so nothing is known of it.
   const names = new Set(context.storages.map(({ name }) => name));
-  return records.map(({ id, server, database, status, started_at, held_at, hold_until, copies }) => ({
+  const toBackup = (record: RetainedBackupRecord) => retainedBackup(record, names, shrunk);
+  const survey = new RetentionSurvey(rules);
+  for await (const records of snapshot.backups()) {
+    context.signal.throwIfAborted();
+    for (const record of records) for (const decision of survey.add(toBackup(record))) onDecision(decision);
+  }
+  return { outline: survey.end(), clockSuspicion: suspicion, rules, toBackup };
+}
+
+/** Plans, and keeps what a run needs of it: the snapshot is closed before anything is removed. */
+export async function planRun(
+  context: JobContext,
+  runId: string,
+  { confirm }: { confirm?: string | undefined },
+): Promise<{ plan: CleanupPlan; going: GoingCopies }> {
+  const going = new GoingCopies();
+  await using snapshot = await context.catalog.retained();
+  const plan = await planCleanup(context, snapshot, { confirm, runId }, (decision) => going.add(decision));
+  going.settle(plan.outline);
+  return { plan, going };
+}
+
+/** Every decision of a plan, settled: by server and database, newest backup first, by storage. */
+export async function* decisionsOf(
+  { outline, rules, toBackup }: CleanupPlan,
+  snapshot: RetainedSnapshot,
+): AsyncGenerator<RetentionDecision[]> {
+  const planner = new RetentionPlanner(rules);
+  for await (const records of snapshot.backups())
+    yield records.flatMap((record) => planner.decide(toBackup(record)).map(outline.settle));
+}
+
+function retainedBackup(
+  record: RetainedBackupRecord,
+  storages: ReadonlySet<string>,
+  shrunk: ReadonlyMap<string, string>,
+): RetainedBackup {
+  const { id, server, database, status, started_at, held_at, hold_until, copies } = record;
+  return {
     id,
     server,
     database,
@@ -54,14 +97,14 @@ function retainedBackups(
     heldUntil: hold_until === null ? undefined : new Date(hold_until),
     shrinkSuspect: started_at < (shrunk.get(databaseKey(server, database)) ?? ""),
     copies: copies
-      .filter(({ storage }) => names.has(storage))
+      .filter(({ storage }) => storages.has(storage))
       .map(({ storage, state, locked_until, object_bytes }) => ({
         storage,
         isConfirmed: state === "CONFIRMED",
         lockedUntil: locked_until === null ? undefined : new Date(locked_until),
         bytes: object_bytes ?? 0,
       })),
-  }));
+  };
 }
 
 /** The earliest backup of each database that an alert calls suddenly smaller. */
@@ -81,11 +124,9 @@ function databaseKey(server: string, database: string): string {
 }
 
 /** One small request to each S3 storage, for the `Date` of its reply. One that fails tells nothing. */
-async function askForTheTime(
-  { storages, signal }: JobContext,
-  records: readonly RetainedBackupRecord[],
-): Promise<void> {
-  if (records.length === 0) return;
+async function askForTheTime({ catalog, storages, signal }: JobContext): Promise<void> {
+  const [anyBackup] = await catalog.backups({ limit: 1 });
+  if (!anyBackup) return;
   await Promise.all(
     storages.map(async (storage) => {
       if (storage.type === "s3" && storage.clockSkewMs() === undefined)

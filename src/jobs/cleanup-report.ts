@@ -1,5 +1,7 @@
 import type { RunRecord } from "../catalog/catalog.ts";
-import type { RetentionDecision, RetentionPlan } from "../retention/plan.ts";
+import type { RetentionDecision } from "../retention/plan.ts";
+import type { CleanupPlan } from "./cleanup-plan.ts";
+import type { GuardedDatabase } from "./going-copies.ts";
 
 /** What a cleanup counted in one storage. Sizes in bytes. */
 export interface StorageStatistics {
@@ -68,11 +70,24 @@ export interface CleanupStatistics extends Record<string, unknown> {
 }
 
 export interface CleanupReport {
-  /** Null for a dry run, which leaves no record. */
-  run: RunRecord | null;
+  run: RunRecord;
   statistics: CleanupStatistics;
+  /** The first of those on copies that went, wait, or are kept by a guard. */
   decisions: readonly RetentionDecision[];
   orphans: readonly Orphan[];
+}
+
+/** What a cleanup would do. It reads the catalog as it was when it was made, until it is disposed of. */
+export interface CleanupPreview extends AsyncDisposable {
+  statistics: CleanupStatistics;
+  orphans: readonly Orphan[];
+  /** `SERVER/DATABASE` of every database that has copies. */
+  databases: readonly string[];
+  /**
+   * Every decision, by server and database, newest backup first, by storage. They are made as they are read,
+   * some hundreds at a time, and may be read several times, one after the other.
+   */
+  decisions(): AsyncIterable<RetentionDecision[]>;
 }
 
 /** Names of orphans that a report lists; more are only counted. */
@@ -83,6 +98,7 @@ export class CleanupTally {
   readonly statistics: CleanupStatistics;
   readonly orphans: Orphan[] = [];
   decisions: readonly RetentionDecision[] = [];
+  guarded: readonly GuardedDatabase[] = [];
 
   constructor(storages: readonly string[]) {
     this.statistics = {
@@ -103,18 +119,18 @@ export class CleanupTally {
     };
   }
 
-  plan(plan: RetentionPlan, clockSuspicion: string | undefined, isConfirmed: boolean): void {
-    this.decisions = plan.decisions;
-    const reasons = plan.suspended.map(({ reason }) => reason);
+  plan({ outline, clockSuspicion }: CleanupPlan): void {
+    const { suspended, isConfirmed, planHash, counts } = outline;
+    const reasons = suspended.map(({ reason }) => reason);
     // A clock that stops no copy still stops the rest, whose age it would tell wrongly.
     if (clockSuspicion !== undefined && !isConfirmed && reasons.length === 0) reasons.push(clockSuspicion);
     this.statistics.suspended = reasons;
-    this.statistics.plan_hash = reasons.length > 0 ? plan.planHash : null;
+    this.statistics.plan_hash = reasons.length > 0 ? planHash : null;
     this.statistics.clock_suspected = clockSuspicion !== undefined;
     this.statistics.confirmed = isConfirmed;
-    for (const { storage, action, guard, isSuspended } of plan.decisions) {
-      if (action === "expire") this.in(storage).expired++;
-      else if (guard !== undefined || isSuspended) this.in(storage).held++;
+    for (const [storage, { expiring, guarded, suspended }] of counts) {
+      this.in(storage).expired += expiring;
+      this.in(storage).held += guarded + suspended;
     }
   }
 

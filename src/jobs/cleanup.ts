@@ -3,13 +3,13 @@ import type { RunOutcome } from "../catalog/catalog.ts";
 import { holdLease } from "../catalog/lease.ts";
 import type { Storage } from "../storage/storage.ts";
 import { raiseCleanupAlerts, tellOfFutureBackups } from "./cleanup-alerts.ts";
-import { planCleanup } from "./cleanup-plan.ts";
-import type { CleanupReport } from "./cleanup-report.ts";
+import { decisionsOf, planCleanup, planRun } from "./cleanup-plan.ts";
+import type { CleanupPreview, CleanupReport } from "./cleanup-report.ts";
 import { CleanupTally } from "./cleanup-report.ts";
 import type { JobContext } from "./context.ts";
 import { recordRun } from "./context.ts";
 import { CopyLooks } from "./copy-looks.ts";
-import { expireCopies } from "./expire-copies.ts";
+import { byDatabase, expireCopies } from "./expire-copies.ts";
 import { adopt, orphansIn } from "./orphans.ts";
 import { reconcile } from "./reconcile.ts";
 import { removeEmptyRecords } from "./remove-records.ts";
@@ -29,20 +29,32 @@ const LEASE = "cleanup";
 export async function previewCleanup(
   context: JobContext,
   { confirm }: CleanupOptions,
-): Promise<CleanupReport> {
+): Promise<CleanupPreview> {
   const { clock } = context;
   const startedAtMs = clock.monotonicMs();
   const tally = new CleanupTally(context.storages.map(({ name }) => name));
-  const { plan, clockSuspicion } = await planCleanup(context, { confirm });
-  tally.plan(plan, clockSuspicion, false);
   for (const storage of context.storages) {
     await guarded(context, tally, storage, async () => {
       for (const { key, sizeBytes } of await orphansIn(context, storage))
         tally.orphan({ storage: storage.name, key, size_bytes: sizeBytes });
     });
   }
+  await using opened = new AsyncDisposableStack();
+  const snapshot = opened.use(await context.catalog.retained());
+  const databases = new Set<string>();
+  const plan = await planCleanup(context, snapshot, { confirm }, ({ server, database }) =>
+    databases.add(`${server}/${database}`),
+  );
+  tally.plan(plan);
   tally.statistics.duration_ms = Math.round(clock.monotonicMs() - startedAtMs);
-  return { run: null, statistics: tally.statistics, decisions: tally.decisions, orphans: tally.orphans };
+  const all = opened.move();
+  return {
+    statistics: tally.statistics,
+    orphans: tally.orphans,
+    databases: [...databases],
+    decisions: () => decisionsOf(plan, snapshot),
+    [Symbol.asyncDispose]: () => all.disposeAsync(),
+  };
 }
 
 /**
@@ -76,29 +88,33 @@ async function cleanUp(
   options: CleanupOptions,
 ): Promise<void> {
   const { statistics } = tally;
-  const { plan, clockSuspicion } = await planCleanup(context, { confirm: options.confirm, runId });
-  const isConfirmed = options.confirm === plan.planHash;
-  tally.plan(plan, clockSuspicion, isConfirmed);
-  await tellOfFutureBackups(context, plan);
+  const { plan, going } = await planRun(context, runId, options);
+  const { outline, clockSuspicion } = plan;
+  tally.plan(plan);
+  tally.decisions = going.told;
+  tally.guarded = going.guarded;
+  await tellOfFutureBackups(context, outline);
   const looks = new CopyLooks(context, (copy) => {
     statistics.missing++;
     tally.fail(copy.storage, copy.object_key, `missing: ${copy.error}`);
   });
-  const expiry = { context, runId, plan, tally, looks };
+  const expiry = { context, runId, going: going.backups, newestGood: byDatabase(outline), tally, looks };
   // 1. and 2.: copies on this host, then those in buckets.
   await expireCopies(expiry, "local");
   await expireCopies(expiry, "s3");
   // 3. Records of backups that have no copy left.
   statistics.records_deleted = await removeEmptyRecords(context);
   // 4. Temporary files and multipart uploads, whose age a wrong clock would tell wrongly, too.
-  if (clockSuspicion === undefined || isConfirmed) await sweep(context, tally);
+  if (clockSuspicion === undefined || outline.isConfirmed) await sweep(context, tally);
   // 5. Objects that no record knows.
   for (const storage of context.storages)
     await guarded(context, tally, storage, () =>
       reportOrphans(context, tally, storage, options.adopt === true),
     );
   // What waits is to be confirmed as it is now, without what has gone.
-  if (plan.suspended.length > 0) statistics.plan_hash = (await planCleanup(context, { runId })).plan.planHash;
+  if (outline.suspended.length === 0) return;
+  await using snapshot = await context.catalog.retained();
+  statistics.plan_hash = (await planCleanup(context, snapshot, { runId })).outline.planHash;
 }
 
 async function sweep(context: JobContext, tally: CleanupTally): Promise<void> {

@@ -2,7 +2,7 @@ import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { BackupRecord, CopyRecord } from "../catalog/catalog.ts";
 import { REMOVED } from "../catalog/catalog.ts";
 import { holdLease } from "../catalog/lease.ts";
-import type { RetentionDecision, RetentionPlan } from "../retention/plan.ts";
+import type { NewestGood, PlanOutline } from "../retention/plan.ts";
 import type { Storage } from "../storage/storage.ts";
 import { archiveCopy } from "./archive-copy.ts";
 import type { CleanupTally } from "./cleanup-report.ts";
@@ -10,6 +10,7 @@ import type { JobContext } from "./context.ts";
 import { storageNamed } from "./context.ts";
 import type { CopyLooks } from "./copy-looks.ts";
 import { deleteCopy } from "./delete-copy.ts";
+import type { GoingBackup, GoingCopy } from "./going-copies.ts";
 import { isHeld } from "./hold.ts";
 import { leaseName } from "./lease-name.ts";
 import { settingsOf } from "./store-copies.ts";
@@ -24,7 +25,8 @@ const PROVIDER_GRACE_MS = 7 * DAY_MS;
 export interface Expiry {
   context: JobContext;
   runId: string;
-  plan: RetentionPlan;
+  going: readonly GoingBackup[];
+  newestGood: ReadonlyMap<string, NewestGood>;
   tally: CleanupTally;
   looks: CopyLooks;
 }
@@ -35,7 +37,13 @@ interface Task {
   server: string;
   database: string;
   storage: Storage;
-  decision: RetentionDecision | undefined;
+  /** Undefined: an earlier run has begun to remove it. */
+  going: GoingCopy | undefined;
+}
+
+/** The newest good backup of each database, to be looked up. */
+export function byDatabase({ newestGood }: PlanOutline): Map<string, NewestGood> {
+  return new Map(newestGood.map((one) => [leaseName(one.server, one.database), one]));
 }
 
 /**
@@ -43,12 +51,13 @@ interface Task {
  * fails does not stop the others; a database that another run works on is left for the next cleanup.
  */
 export async function expireCopies(expiry: Expiry, type: Storage["type"]): Promise<void> {
-  const tasks = [...(await begunTasks(expiry)), ...plannedTasks(expiry)];
-  const ofType = tasks.filter(({ storage }) => storage.type === type);
   const silent = new Map<Storage, number>();
+  const isOfType = (task: Task) => task.storage.type === type;
   // The lease is given back after each backup: a dump of that database must not be kept out for long.
-  for (const group of Map.groupBy(ofType, ({ backupId }) => backupId).values())
-    await underLease(expiry, group, silent);
+  for (const group of Map.groupBy(await begunTasks(expiry), ({ backupId }) => backupId).values())
+    await underLease(expiry, group.filter(isOfType), silent);
+  for (const backup of expiry.going)
+    await underLease(expiry, plannedTasks(expiry, backup).filter(isOfType), silent);
 }
 
 async function begunTasks({ context }: Expiry): Promise<Task[]> {
@@ -58,17 +67,15 @@ async function begunTasks({ context }: Expiry): Promise<Task[]> {
     const backup = storage && (await context.catalog.backup(copy.backup_id));
     if (!backup) continue;
     const { id, server, database } = backup;
-    tasks.push({ backupId: id, server, database, storage, decision: undefined });
+    tasks.push({ backupId: id, server, database, storage, going: undefined });
   }
   return tasks;
 }
 
-function plannedTasks({ context, plan }: Expiry): Task[] {
-  return plan.decisions.flatMap((decision) => {
-    const { backupId, server, database, action, isLeftToProvider } = decision;
-    const storage = storageNamed(context, decision.storage);
-    if (!storage || (action === "keep" && !isLeftToProvider)) return [];
-    return { backupId, server, database, storage, decision };
+function plannedTasks({ context }: Expiry, { backupId, server, database, copies }: GoingBackup): Task[] {
+  return copies.flatMap((going) => {
+    const storage = storageNamed(context, going.storage);
+    return storage ? { backupId, server, database, storage, going } : [];
   });
 }
 
@@ -94,16 +101,16 @@ async function underLease(
 
 async function attempt(expiry: Expiry, task: Task, silent: Map<Storage, number>): Promise<void> {
   const { context, tally } = expiry;
-  const { storage, decision } = task;
+  const { storage, going } = task;
   const backup = await context.catalog.backup(task.backupId);
   const copy = (await context.catalog.copies(task.backupId)).find((one) => one.storage === storage.name);
-  if (!backup || !copy || (decision && REMOVED.includes(copy.state))) return;
+  if (!backup || !copy || (going && REMOVED.includes(copy.state))) return;
   try {
     if ((silent.get(storage) ?? 0) >= SILENT_MAX)
       throw new Pg321Error("storage", `storage "${storage.name}": not asked, for it did not answer before`);
-    if (!decision) await endRemoval(expiry, storage, backup, copy);
-    else if (decision.action === "keep") await watchProvider(expiry, storage, backup, copy);
-    else await expireCopy(expiry, storage, backup, copy, decision);
+    if (!going) await endRemoval(expiry, storage, backup, copy);
+    else if (going.isLeftToProvider) await watchProvider(expiry, storage, backup, copy);
+    else await expireCopy(expiry, storage, backup, copy, going);
     silent.delete(storage);
   } catch (error) {
     context.signal.throwIfAborted();
@@ -146,12 +153,12 @@ async function expireCopy(
   storage: Storage,
   backup: BackupRecord,
   copy: CopyRecord,
-  decision: RetentionDecision,
+  going: GoingCopy,
 ): Promise<void> {
   const { context, tally } = expiry;
   const { config, signal } = context;
   const reason =
-    (await reasonToDoubt(expiry, storage, backup, copy)) ?? (await reasonToHold(expiry, backup, decision));
+    (await reasonToDoubt(expiry, storage, backup, copy)) ?? (await reasonToHold(expiry, backup, going));
   if (reason !== undefined) return hold(tally, storage, copy.object_key, reason);
   const { expire } = settingsOf(config.storage, storage);
   const archive = typeof expire === "object" ? storageNamed(context, expire.archive_to) : undefined;
@@ -179,19 +186,17 @@ async function reasonToDoubt(
 
 /** What has changed since the plan was made, or cannot be seen: then the copy stays for this time. */
 async function reasonToHold(
-  { context, plan, looks }: Expiry,
+  { context, newestGood, looks }: Expiry,
   backup: BackupRecord,
-  decision: RetentionDecision,
+  { reliesOn }: GoingCopy,
 ): Promise<string | undefined> {
   if (isHeld(backup, context.clock.now())) return "somebody has put a hold on it";
-  for (const name of decision.reliesOn) {
+  for (const name of reliesOn) {
     const look = await looks.at(backup.id, name);
     if (look === "missing") return `the copy in "${name}" that would remain is not there`;
     if (look === "unknown") return `the copy in "${name}" that would remain cannot be looked after now`;
   }
-  const newest = plan.newestGood.find(
-    ({ server, database }) => server === backup.server && database === backup.database,
-  );
+  const newest = newestGood.get(leaseName(backup.server, backup.database));
   if (!newest || newest.backupId === backup.id) return undefined;
   for (const name of newest.storages)
     if ((await looks.at(newest.backupId, name)) === "there") return undefined;

@@ -6,24 +6,19 @@ import type {
   RetainedCopy,
   RetainingStorage,
   RetentionDecision,
-  RetentionInput,
+  RetentionRules,
 } from "./facts.ts";
-import { type BackupGuard, guardsOf, isHeldByHand } from "./guards.ts";
-import { heldByCount } from "./keep-rules.ts";
+import { type BackupGuard, Guards, isHeldByHand } from "./guards.ts";
+import { CountingRules } from "./keep-rules.ts";
 import { DAY_MS, daysText, HOUR_MS, spanText } from "./spans.ts";
 
 /** A record dated later than this is not to be believed; below it two clocks may honestly differ. */
 const AHEAD_MS_MAX = HOUR_MS;
 
 /** What every database is decided by. */
-export interface Rules extends Pick<RetentionInput, "now" | "guard"> {
+export interface Rules extends Pick<RetentionRules, "now" | "guard"> {
   calendar: Calendar;
   storages: ReadonlyMap<string, RetainingStorage>;
-}
-
-export interface DatabasePlan {
-  decisions: RetentionDecision[];
-  newestGood: NewestGood | undefined;
 }
 
 /** A copy on the way to its decision. */
@@ -44,42 +39,59 @@ export function isAhead({ startedAt }: RetainedBackup, now: Date): boolean {
   return !(startedAt.getTime() - now.getTime() <= AHEAD_MS_MAX);
 }
 
-/** Decides on the copies of one database. `backups` are its own, newest first. */
-export function planDatabase(backups: readonly RetainedBackup[], rules: Rules): DatabasePlan {
-  const storages = [...rules.storages.values()];
-  const good = backups.filter((backup) => backup.isGood && !isAhead(backup, rules.now));
-  const goodIn = (places: readonly RetainingStorage[]) => {
-    const names = new Set(places.map(({ name }) => name));
-    return good.filter(({ copies }) => copies.some((copy) => copy.isConfirmed && names.has(copy.storage)));
-  };
-  const guards = guardsOf(goodIn(storages), goodIn(storages.filter(({ expire }) => expire)), rules);
-  const counted = new Map<string, Map<RetainedBackup, string>>();
-  for (const storage of storages)
-    counted.set(storage.name, heldByCount(goodIn([storage]), storage.keep, rules.calendar));
-  const decisions: RetentionDecision[] = [];
-  let newestGood: NewestGood | undefined;
-  for (const backup of backups) {
-    const countOf = (storage: string) => counted.get(storage)?.get(backup);
-    const age = spanText(Math.max(0, rules.now.getTime() - backup.startedAt.getTime()));
+/**
+ * Decides on the copies of one database. It is told of its backups newest first, and what it must remember does
+ * not grow with them: whatever keeps a backup looks at newer ones only.
+ */
+export class DatabasePlanner {
+  readonly #rules: Rules;
+  readonly #guards: Guards;
+  readonly #counting = new Map<string, CountingRules>();
+  #newestGood: NewestGood | undefined;
+
+  constructor(rules: Rules) {
+    this.#rules = rules;
+    this.#guards = new Guards(rules);
+    for (const { name, keep } of rules.storages.values())
+      this.#counting.set(name, new CountingRules(keep, rules.calendar));
+  }
+
+  /** Known once the backup has been decided on. */
+  get newestGood(): NewestGood | undefined {
+    return this.#newestGood;
+  }
+
+  /** The decisions on the copies of the next backup, by storage. */
+  decide(backup: RetainedBackup): RetentionDecision[] {
+    const { now, storages } = this.#rules;
+    const isGood = backup.isGood && !isAhead(backup, now);
+    const counts = new Map<string, string | undefined>();
+    let isOurs = false;
+    for (const { storage: name, isConfirmed } of isGood ? backup.copies : []) {
+      const storage = storages.get(name);
+      if (!isConfirmed || storage === undefined) continue;
+      isOurs ||= storage.expire;
+      counts.set(name, this.#counting.get(name)?.count(backup));
+    }
+    const age = spanText(Math.max(0, now.getTime() - backup.startedAt.getTime()));
     const drafts = backup.copies
-      .map((copy) => judge(copy, backup, age, rules, countOf(copy.storage)))
+      .map((copy) => judge(copy, backup, age, this.#rules, counts.get(copy.storage)))
       .sort((a, b) => (a.decision.storage < b.decision.storage ? -1 : 1));
-    const guard = guards.get(backup);
+    const guard = counts.size === 0 ? undefined : this.#guards.count(backup, isOurs);
     const stays = guard === undefined ? [] : protect(drafts, guard);
-    for (const { decision } of drafts) decisions.push(decision);
     if (guard?.guard === "newest-good") {
       const { server, database, id } = backup;
-      newestGood = { server, database, backupId: id, storages: stays };
+      this.#newestGood = { server, database, backupId: id, storages: stays };
     }
+    return drafts.map(({ decision }) => decision);
   }
-  return { decisions, newestGood };
 }
 
 function isTooOld({ startedAt }: RetainedBackup, { keep }: RetainingStorage, now: Date): boolean {
   return now.getTime() - startedAt.getTime() > keep.days * DAY_MS;
 }
 
-/** Shared by all that rely on nothing: there are hundreds of thousands of them. */
+/** Shared by all that rely on nothing, which are nearly all. */
 const NOTHING: readonly string[] = [];
 
 /** What the storage's own rules, a hold by hand and an object lock make of a copy. */

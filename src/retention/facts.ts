@@ -1,6 +1,7 @@
 /** What retention is told, and what it answers. Times are instants; nothing here reads a clock. */
 
-export interface RetentionInput {
+/** What every copy is decided by. */
+export interface RetentionRules {
   now: Date;
   /** IANA name: the days, weeks, months and years of the counting rules are those of this zone. */
   timezone: string;
@@ -11,8 +12,6 @@ export interface RetentionInput {
     /** How many good backups of a stale database are guarded. */
     keep: number;
   };
-  /** In any order. */
-  backups: readonly RetainedBackup[];
   /** Set when the clock is not to be trusted (`clockSuspicion`): nothing expires without a confirmation. */
   clockSuspicion?: string | undefined;
   /** The `planHash` that somebody has confirmed: exactly that plan is carried out in spite of its stops. */
@@ -91,20 +90,39 @@ export interface RetentionDecision {
   reliesOn: readonly string[];
 }
 
-export interface RetentionPlan {
-  /** One for each copy: by server and database, newest backup first, by storage. */
-  decisions: RetentionDecision[];
+/** What is known of a plan once every backup has been looked at: its decisions themselves are not kept. */
+export interface PlanOutline {
   /** Stops, each of which needs a look. Empty once the plan is confirmed. */
   suspended: Suspension[];
   /** Stands for what the plan lets go and for its stops; the same for the same facts in any order. */
   planHash: string;
-  /** Backups dated more than an hour ahead: they expire nothing, are no newest backup, and need a look. */
+  /** Whether that is the plan that somebody has confirmed. */
+  isConfirmed: boolean;
+  /**
+   * The newest of the backups that are dated more than an hour ahead: they expire nothing, are no newest
+   * backup, and need a look.
+   */
   futureDated: FutureDated[];
   /**
    * The newest good backup of each database that has one, and where its copies stay. Before another backup
    * of that database loses its last copy, one of these must be seen there (HEAD) in the same run.
    */
   newestGood: NewestGood[];
+  /** By storage. */
+  counts: ReadonlyMap<string, DecisionCounts>;
+  /** The stop that keeps a copy that would expire. */
+  stopOf(copy: Pick<RetentionDecision, "server" | "database" | "storage">): Suspension | undefined;
+  /** Makes a decision final: what a stop holds stays, and says why. Returns the same object. */
+  settle(decision: RetentionDecision): RetentionDecision;
+}
+
+/** Copies in one storage, each in one of these at most. */
+export interface DecisionCounts {
+  expiring: number;
+  /** Kept by nothing but a guard. */
+  guarded: number;
+  /** Kept by nothing but a stop. */
+  suspended: number;
 }
 
 export interface Suspension {

@@ -1,4 +1,4 @@
-import type { Guard, RetainedBackup, RetentionInput } from "./facts.ts";
+import type { Guard, RetainedBackup, RetentionRules } from "./facts.ts";
 import { spanText } from "./spans.ts";
 
 /** A guard of a backup's last confirmed copy. `reason` follows "the last confirmed copy …". */
@@ -8,35 +8,42 @@ export interface BackupGuard {
 }
 
 /**
- * The guards of one database. `good` are its good backups with a confirmed copy in a configured storage,
- * newest first; `ours` are those of them of which a copy is where pg321 itself removes what is too old, and
- * so can hold it.
+ * The guards of one database. They are told, newest first, of its good backups with a confirmed copy in a
+ * configured storage.
  */
-export function guardsOf(
-  good: readonly RetainedBackup[],
-  ours: readonly RetainedBackup[],
-  { now, guard }: Pick<RetentionInput, "now" | "guard">,
-): Map<RetainedBackup, BackupGuard> {
-  const guards = new Map<RetainedBackup, BackupGuard>();
-  const [newest] = good;
-  const [newestOurs] = ours;
-  if (newest === undefined || newestOurs === undefined) return guards;
-  const name = `${newest.server}/${newest.database}`;
-  for (const backup of ours.filter(({ shrinkSuspect }) => shrinkSuspect)) {
-    const reason = `of a good backup from before the dumps of ${name} shrank suddenly`;
-    guards.set(backup, { guard: "shrunk", reason });
+export class Guards {
+  readonly #rules: Pick<RetentionRules, "now" | "guard">;
+  #newest: RetainedBackup | undefined;
+  /** Backups of which a copy is where pg321 itself removes what is too old, and so can hold it. */
+  #ours = 0;
+
+  constructor(rules: Pick<RetentionRules, "now" | "guard">) {
+    this.#rules = rules;
   }
-  const silentMs = now.getTime() - newest.startedAt.getTime();
-  if (silentMs > guard.staleAfterMs(newest.server, newest.database)) {
-    const reason = `of one of the newest ${guard.keep} good backups of ${name}, which has had no new one for ${spanText(silentMs)}`;
-    for (const backup of ours.slice(0, guard.keep)) guards.set(backup, { guard: "stale", reason });
+
+  /** Counts the next one. Returns its guard, if it has one. `isOurs`: as above. */
+  count(backup: RetainedBackup, isOurs: boolean): BackupGuard | undefined {
+    const { now, guard } = this.#rules;
+    this.#newest ??= backup;
+    if (!isOurs) return undefined;
+    this.#ours++;
+    const { server, database, startedAt } = this.#newest;
+    const name = `${server}/${database}`;
+    if (this.#ours === 1) {
+      const elsewhere = this.#newest === backup ? "" : " that no provider removes";
+      return { guard: "newest-good", reason: `of the newest good backup of ${name}${elsewhere}` };
+    }
+    const silentMs = now.getTime() - startedAt.getTime();
+    if (this.#ours <= guard.keep && silentMs > guard.staleAfterMs(server, database)) {
+      const reason = `of one of the newest ${guard.keep} good backups of ${name}, which has had no new one for ${spanText(silentMs)}`;
+      return { guard: "stale", reason };
+    }
+    if (!backup.shrinkSuspect) return undefined;
+    return {
+      guard: "shrunk",
+      reason: `of a good backup from before the dumps of ${name} shrank suddenly`,
+    };
   }
-  const elsewhere = newest === newestOurs ? "" : " that no provider removes";
-  guards.set(newestOurs, {
-    guard: "newest-good",
-    reason: `of the newest good backup of ${name}${elsewhere}`,
-  });
-  return guards;
 }
 
 /** A hold by hand keeps every copy, the last one or not: whoever held the backup meant all of it. */

@@ -8,10 +8,10 @@ import {
   input,
   LOCAL,
   NOW,
+  planRetention,
   R2,
 } from "../../test/fixtures/retention.ts";
 import type { KeepRules, RetainedBackup } from "./facts.ts";
-import { planRetention } from "./plan.ts";
 
 /** Only the rules speak: no database is ever stale. */
 const guard = { staleAfterMs: () => Number.POSITIVE_INFINITY, keep: 1 };

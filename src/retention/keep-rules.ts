@@ -5,32 +5,40 @@ const PERIODS = ["daily", "weekly", "monthly", "yearly"] as const;
 const PERIOD_NAMES = { daily: "day", weekly: "week", monthly: "month", yearly: "year" } as const;
 
 /**
- * What the counting rules of one storage hold, and why. `candidates` are the good backups of one database
- * with a confirmed copy there, newest first.
+ * The counting rules of one storage for one database. They are told, newest first, of its good backups with a
+ * confirmed copy there, and remember no more than the periods that they have counted.
  */
-export function heldByCount(
-  candidates: readonly RetainedBackup[],
-  keep: KeepRules,
-  calendar: Calendar,
-): Map<RetainedBackup, string> {
-  const held = new Map<RetainedBackup, string>();
-  for (const backup of candidates.slice(0, keep.last ?? 0))
-    held.set(backup, `keep.last = ${keep.last}, and it is one of the newest here`);
-  for (const rule of PERIODS) {
-    const count = keep[rule];
-    if (count === undefined) continue;
-    const seen = new Set<string>();
-    for (const backup of candidates) {
-      const period = calendar.periods(backup.startedAt)[rule];
-      if (seen.has(period)) continue;
-      if (seen.size === count) break;
-      seen.add(period);
-      if (!held.has(backup))
-        held.set(
-          backup,
-          `keep.${rule} = ${count}, and it is the newest here of the ${PERIOD_NAMES[rule]} ${period}`,
-        );
-    }
+export class CountingRules {
+  readonly #keep: KeepRules;
+  readonly #calendar: Calendar;
+  readonly #seen = new Map<string, Set<string>>();
+  #count = 0;
+
+  constructor(keep: KeepRules, calendar: Calendar) {
+    this.#keep = keep;
+    this.#calendar = calendar;
   }
-  return held;
+
+  /** Counts the next one. Returns why it stays, by the first rule that holds it; undefined: none does. */
+  count({ startedAt }: RetainedBackup): string | undefined {
+    const { last = 0 } = this.#keep;
+    this.#count++;
+    let reason = this.#count <= last ? `keep.last = ${last}, and it is one of the newest here` : undefined;
+    for (const rule of PERIODS) {
+      const most = this.#keep[rule];
+      if (most === undefined) continue;
+      const period = this.#calendar.periods(startedAt)[rule];
+      if (!this.#isNew(rule, period, most)) continue;
+      reason ??= `keep.${rule} = ${most}, and it is the newest here of the ${PERIOD_NAMES[rule]} ${period}`;
+    }
+    return reason;
+  }
+
+  #isNew(rule: string, period: string, most: number): boolean {
+    const seen = this.#seen.get(rule) ?? new Set();
+    this.#seen.set(rule, seen);
+    if (seen.has(period) || seen.size === most) return false;
+    seen.add(period);
+    return true;
+  }
 }

@@ -8,9 +8,10 @@ import {
   input,
   LOCAL,
   NOW,
+  planRetention,
   R2,
 } from "../../test/fixtures/retention.ts";
-import { planRetention, type RetainedBackup } from "./plan.ts";
+import type { RetainedBackup } from "./facts.ts";
 
 /** So many of a database that are too old for the disk, and so many that are not; good copies in the cloud, too. */
 function some(old: number, young: number, database = "app"): RetainedBackup[] {

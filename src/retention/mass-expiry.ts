@@ -1,9 +1,19 @@
-import type { RetentionDecision, Suspension } from "./facts.ts";
+import type { DecisionCounts, PlanOutline, RetentionDecision, Suspension } from "./facts.ts";
 
 export interface Stops {
   suspended: Suspension[];
   /** The one that keeps this copy for now. */
-  stopOf: (decision: RetentionDecision) => Suspension | undefined;
+  stopOf: PlanOutline["stopOf"];
+  /** By storage, as the stops leave them. */
+  counts: ReadonlyMap<string, DecisionCounts>;
+}
+
+/** Of one storage. */
+interface Counts {
+  expiring: number;
+  guarded: number;
+  /** Of those that expire: how many a stop of their database holds. */
+  stopped: number;
 }
 
 type Place = Pick<Suspension, "server" | "database"> & { storage: string };
@@ -24,62 +34,117 @@ const DATABASE_COPIES_MAX = 4;
 const STORAGE_COPIES_MAX = 10;
 
 /**
- * The stops of a plan that would empty a storage: a slip in the config, or records that are wrong, looks
- * like this. `databases` are the decisions on each of them before any stop.
+ * Finds the stops of a plan that would empty a storage: a slip in the config, or records that are wrong, looks
+ * like this. It is told of the decisions database by database, before any stop, and keeps counts of them only.
  */
-export function massExpiryStops(databases: readonly (readonly RetentionDecision[])[]): Stops {
-  const byStorage = new Map<string, Scope>();
-  const byDatabase = new Map<string, Scope>();
-  for (const decisions of databases) {
-    const ofDatabase = new Map<string, Scope>();
-    for (const decision of decisions) {
-      const { server, database, storage } = decision;
-      count(scopeAt(byStorage, storage, { storage }), decision);
-      count(scopeAt(ofDatabase, storage, { storage, server, database }), decision);
-    }
-    for (const scope of ofDatabase.values()) byDatabase.set(databaseKey(scope), scope);
+export class MassExpiry {
+  readonly #storages = new Map<string, Scope>();
+  readonly #ofDatabase = new Map<string, Scope>();
+  readonly #databaseStops = new Map<string, Suspension>();
+  readonly #counts = new Map<string, Counts>();
+
+  count(decision: RetentionDecision): void {
+    const { server, database, storage, action, guard } = decision;
+    tally(scopeAt(this.#storages, { storage }), decision);
+    tally(scopeAt(this.#ofDatabase, { storage, server, database }), decision);
+    const counts = this.#countsOf(storage);
+    if (action === "expire") counts.expiring++;
+    else if (guard !== undefined) counts.guarded++;
   }
-  const storageStops = suspensions("storage", byStorage, STORAGE_COPIES_MAX);
-  const databaseStops = suspensions("database", byDatabase, DATABASE_COPIES_MAX);
-  return {
-    suspended: [...storageStops.values(), ...databaseStops.values()],
-    stopOf: (decision) => storageStops.get(decision.storage) ?? databaseStops.get(databaseKey(decision)),
-  };
+
+  /** No other decision on this database follows. */
+  endDatabase(): void {
+    for (const scope of this.#ofDatabase.values()) {
+      const stop = stopAt("database", scope, DATABASE_COPIES_MAX);
+      if (stop === undefined) continue;
+      this.#databaseStops.set(databaseKey(scope), stop);
+      this.#countsOf(scope.storage).stopped += stop.copies;
+    }
+    this.#ofDatabase.clear();
+  }
+
+  /** The stops of all of it; `clockSuspicion` stops everything. */
+  stops(clockSuspicion: string | undefined): Stops {
+    const storageStops = new Map<string, Suspension>();
+    for (const scope of [...this.#storages.values()].sort((a, b) => (a.storage < b.storage ? -1 : 1))) {
+      const stop = stopAt("storage", scope, STORAGE_COPIES_MAX);
+      if (stop !== undefined) storageStops.set(scope.storage, stop);
+    }
+    const all = [...this.#storages.values()].reduce((sum, { copies }) => sum + copies.expiring, 0);
+    const clock: Suspension | undefined =
+      clockSuspicion === undefined || all === 0
+        ? undefined
+        : { kind: "clock", copies: all, reason: clockSuspicion };
+    const databaseStops = [...this.#databaseStops].sort(([a], [b]) => (a < b ? -1 : 1));
+    return {
+      suspended: [
+        ...(clock ? [clock] : []),
+        ...storageStops.values(),
+        ...databaseStops.map(([, stop]) => stop),
+      ],
+      stopOf: (copy) => clock ?? storageStops.get(copy.storage) ?? this.#databaseStops.get(databaseKey(copy)),
+      counts: this.#counted((storage, { expiring, stopped }) =>
+        clock || storageStops.has(storage) ? expiring : stopped,
+      ),
+    };
+  }
+
+  /** By storage, when nothing is to be stopped. */
+  counts(): ReadonlyMap<string, DecisionCounts> {
+    return this.#counted(() => 0);
+  }
+
+  #counted(suspendedIn: (storage: string, counts: Counts) => number): Map<string, DecisionCounts> {
+    const counted = new Map<string, DecisionCounts>();
+    for (const [storage, counts] of this.#counts) {
+      const suspended = suspendedIn(storage, counts);
+      const { expiring, guarded } = counts;
+      counted.set(storage, { expiring: expiring - suspended, guarded, suspended });
+    }
+    return counted;
+  }
+
+  #countsOf(storage: string): Counts {
+    let counts = this.#counts.get(storage);
+    if (counts === undefined) {
+      counts = { expiring: 0, guarded: 0, stopped: 0 };
+      this.#counts.set(storage, counts);
+    }
+    return counts;
+  }
 }
 
 function databaseKey({ storage, server, database }: Place): string {
   return `${storage}\0${server}\0${database}`;
 }
 
-function scopeAt(scopes: Map<string, Scope>, key: string, place: Place): Scope {
-  let found = scopes.get(key);
+/** The scopes of a map are all of one kind, so that the storage tells them apart. */
+function scopeAt(scopes: Map<string, Scope>, place: Place): Scope {
+  let found = scopes.get(place.storage);
   if (found === undefined) {
     found = { ...place, copies: { total: 0, expiring: 0 }, confirmed: { total: 0, expiring: 0 } };
-    scopes.set(key, found);
+    scopes.set(place.storage, found);
   }
   return found;
 }
 
-function count({ copies, confirmed }: Scope, { action, isConfirmed }: RetentionDecision): void {
-  for (const tally of isConfirmed ? [copies, confirmed] : [copies]) {
-    tally.total += 1;
-    if (action === "expire") tally.expiring += 1;
+function tally({ copies, confirmed }: Scope, { action, isConfirmed }: RetentionDecision): void {
+  for (const one of isConfirmed ? [copies, confirmed] : [copies]) {
+    one.total += 1;
+    if (action === "expire") one.expiring += 1;
   }
 }
 
-function suspensions(
+function stopAt(
   kind: "database" | "storage",
-  scopes: ReadonlyMap<string, Scope>,
+  { copies, confirmed, ...place }: Scope,
   copiesMax: number,
-): Map<string, Suspension> {
+): Suspension | undefined {
   const isMass = ({ total, expiring }: Tally) => expiring > copiesMax && expiring * 2 > total;
-  const found = new Map<string, Suspension>();
-  for (const [key, { copies, confirmed, ...place }] of [...scopes].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    if (isMass(copies)) found.set(key, suspension(kind, place, copies.expiring, `${shareOf(copies)} copies`));
-    else if (isMass(confirmed))
-      found.set(key, suspension(kind, place, copies.expiring, `${shareOf(confirmed)} confirmed copies`));
-  }
-  return found;
+  if (isMass(copies)) return suspension(kind, place, copies.expiring, `${shareOf(copies)} copies`);
+  if (isMass(confirmed))
+    return suspension(kind, place, copies.expiring, `${shareOf(confirmed)} confirmed copies`);
+  return undefined;
 }
 
 function shareOf({ total, expiring }: Tally): string {

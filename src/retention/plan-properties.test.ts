@@ -1,16 +1,17 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { asked, DAY_MS, expired, nameOf, without } from "../../test/fixtures/retention.ts";
-import { COUNTS, inputs } from "../../test/fixtures/retention-facts.ts";
 import {
-  type KeepRules,
+  asked,
+  DAY_MS,
+  expired,
+  nameOf,
   planRetention,
-  type RetainedBackup,
-  type RetainedCopy,
-  type RetainingStorage,
   type RetentionInput,
   type RetentionPlan,
-} from "./plan.ts";
+  without,
+} from "../../test/fixtures/retention.ts";
+import { COUNTS, inputs } from "../../test/fixtures/retention-facts.ts";
+import type { KeepRules, RetainedBackup, RetainedCopy, RetainingStorage } from "./facts.ts";
 
 const RUNS = { numRuns: 200 };
 
@@ -33,7 +34,7 @@ function newestGood(
     const isNewer =
       other === undefined ||
       one.startedAt > other.startedAt ||
-      (one.startedAt.getTime() === other.startedAt.getTime() && one.id < other.id);
+      (one.startedAt.getTime() === other.startedAt.getTime() && one.id > other.id);
     if (isNewer) newest.set(key, one);
   }
   return [...newest.values()];

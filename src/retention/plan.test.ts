@@ -9,9 +9,10 @@ import {
   input,
   LOCAL,
   NOW,
+  planRetention,
   R2,
 } from "../../test/fixtures/retention.ts";
-import { planRetention, type RetainedBackup } from "./plan.ts";
+import type { RetainedBackup } from "./facts.ts";
 
 describe("the reference report's settings", () => {
   test("a single backup of 35 days: the local copy goes, relying on the clouds", () => {

@@ -1,94 +1,182 @@
-import { createHash } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
+import { Pg321Error } from "../base/errors.ts";
 import { Calendar } from "./calendar.ts";
-import { isAhead, planDatabase, type Rules } from "./database-plan.ts";
+import { DatabasePlanner, isAhead, type Rules } from "./database-plan.ts";
 import type {
+  FutureDated,
   NewestGood,
+  PlanOutline,
   RetainedBackup,
   RetentionDecision,
-  RetentionInput,
-  RetentionPlan,
+  RetentionRules,
   Suspension,
 } from "./facts.ts";
-import { massExpiryStops, type Stops } from "./mass-expiry.ts";
+import { MassExpiry, type Stops } from "./mass-expiry.ts";
 
 export type * from "./facts.ts";
 
 /** Hex digits of a plan's hash: few enough to type, too many to hit by chance. */
 const HASH_DIGITS = 16;
+/** Of backups that are dated ahead: a clock that was wrong for long would name them all. */
+const FUTURE_DATED_MAX = 100;
 
 /**
- * Decides on every copy whether it stays. The same facts give the same plan in whatever order they come, and
- * once a plan is carried out the same facts let nothing more go.
+ * The order in which plans are told of the backups of a database: newest first, of two at the same moment the
+ * greater id. A date that is none comes first, with those of the future.
  */
-export function planRetention(input: RetentionInput): RetentionPlan {
-  const rules: Rules = {
-    now: input.now,
-    guard: input.guard,
-    calendar: new Calendar(input.timezone),
-    storages: new Map(input.storages.map((storage) => [storage.name, storage])),
-  };
-  const plans = byDatabase(input.backups).map((backups) => planDatabase(backups, rules));
-  const decisions = plans.flatMap((plan) => plan.decisions);
-  const mass = massExpiryStops(plans.map((plan) => plan.decisions));
-  const stops = input.clockSuspicion === undefined ? mass : withClock(mass, input.clockSuspicion, decisions);
-  const planHash = hashOf(decisions, stops.suspended);
-  const isConfirmed = input.confirmedPlanHash === planHash;
-  if (!isConfirmed) suspend(decisions, stops);
-  return {
-    decisions,
-    suspended: isConfirmed ? [] : stops.suspended,
-    planHash,
-    futureDated: input.backups
-      .filter((backup) => isAhead(backup, input.now))
-      .sort(newestFirst)
-      .map(({ id, server, database, startedAt }) => ({ backupId: id, server, database, startedAt })),
-    newestGood: plans.map((plan) => plan.newestGood).filter((one): one is NewestGood => one !== undefined),
-  };
-}
-
-/** The backups of each database, newest first; the databases in order of their names. */
-function byDatabase(backups: readonly RetainedBackup[]): RetainedBackup[][] {
-  const groups = new Map<string, RetainedBackup[]>();
-  for (const backup of backups) {
-    const key = `${backup.server}\0${backup.database}`;
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [backup]);
-    else group.push(backup);
-  }
-  return [...groups].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, group]) => group.sort(newestFirst));
-}
-
-function newestFirst(a: RetainedBackup, b: RetainedBackup): number {
+export function newestFirst(
+  a: Pick<RetainedBackup, "id" | "startedAt">,
+  b: Pick<RetainedBackup, "id" | "startedAt">,
+): number {
   const [aMs, bMs] = [a.startedAt.getTime(), b.startedAt.getTime()];
-  // A date that is none comes first, with those of the future; two at the same moment in order of their ids.
   if (Number.isNaN(aMs) !== Number.isNaN(bMs)) return Number.isNaN(aMs) ? -1 : 1;
-  return bMs - aMs || (a.id < b.id ? -1 : 1);
+  return bMs - aMs || (a.id > b.id ? -1 : 1);
 }
 
-function withClock(mass: Stops, reason: string, decisions: readonly RetentionDecision[]): Stops {
-  const copies = decisions.filter(({ action }) => action === "expire").length;
-  if (copies === 0) return mass;
-  const clock: Suspension = { kind: "clock", copies, reason };
-  return { suspended: [clock, ...mass.suspended], stopOf: () => clock };
-}
+/**
+ * Decides on every copy whether it stays, before any stop: told of backups database by database, each
+ * `newestFirst`. What it remembers does not grow with the backups. Throws when they come in another order,
+ * for then it would let the wrong ones go.
+ */
+export class RetentionPlanner {
+  readonly #rules: Rules;
+  readonly #onDatabase: (newestGood: NewestGood | undefined) => void;
+  readonly #ended = new Set<string>();
+  /** The start of the last one whose date can be believed. */
+  #previous: Date | undefined;
+  #database: { key: string; planner: DatabasePlanner } | undefined;
 
-function suspend(decisions: readonly RetentionDecision[], { stopOf }: Stops): void {
-  for (const decision of decisions) {
-    const stop = decision.action === "expire" ? stopOf(decision) : undefined;
-    if (stop === undefined) continue;
-    decision.action = "keep";
-    decision.isSuspended = true;
-    decision.reliesOn = [];
-    decision.reason += `, but it waits for a confirmation: ${stop.reason}`;
+  /** `onDatabase` is called as each database ends. */
+  constructor(rules: RetentionRules, onDatabase: (newestGood: NewestGood | undefined) => void = () => {}) {
+    const { now, guard, storages, timezone } = rules;
+    this.#rules = {
+      now,
+      guard,
+      calendar: new Calendar(timezone),
+      storages: new Map(storages.map((storage) => [storage.name, storage])),
+    };
+    this.#onDatabase = onDatabase;
+  }
+
+  decide(backup: RetainedBackup): RetentionDecision[] {
+    const { id, server, database, startedAt } = backup;
+    const key = `${server}\0${database}`;
+    if (this.#database?.key !== key) {
+      this.end();
+      if (this.#ended.has(key)) throw new Error(`${server}/${database} came a second time`);
+      this.#database = { key, planner: new DatabasePlanner(this.#rules) };
+    }
+    if (!isAhead(backup, this.#rules.now)) {
+      if (this.#previous !== undefined && startedAt > this.#previous)
+        throw new Pg321Error(
+          "storage",
+          `the start of backup ${id} of ${server}/${database} is out of order`,
+          {
+            hint: "its started_at in the catalog was not written by pg321: write it like 2026-11-23T05:00:00.000Z",
+          },
+        );
+      this.#previous = startedAt;
+    }
+    return this.#database.planner.decide(backup);
+  }
+
+  /** There are no more backups. */
+  end(): void {
+    if (this.#database === undefined) return;
+    this.#ended.add(this.#database.key);
+    this.#onDatabase(this.#database.planner.newestGood);
+    this.#database = undefined;
+    this.#previous = undefined;
   }
 }
 
-/** The decisions come in one order whatever the order of the input was. */
-function hashOf(decisions: readonly RetentionDecision[], suspended: readonly Suspension[]): string {
+/**
+ * A first look at every backup: what goes, and where the plan must stop. Its decisions are final only once the
+ * outline has settled them; they may be made again from the same backups, or be kept as they come. The same
+ * facts give the same plan in whatever order the databases come, and once it is carried out the same facts let
+ * nothing more go.
+ */
+export class RetentionSurvey {
+  readonly #rules: RetentionRules;
+  readonly #planner: RetentionPlanner;
+  readonly #mass = new MassExpiry();
+  readonly #newestGood: NewestGood[] = [];
+  readonly #futureDated: FutureDated[] = [];
+  /** Of what goes of each database that loses something. */
+  readonly #hashes: string[] = [];
+  #hash: Hash | undefined;
+
+  constructor(rules: RetentionRules) {
+    this.#rules = rules;
+    this.#planner = new RetentionPlanner(rules, (newestGood) => this.#endDatabase(newestGood));
+  }
+
+  /** Takes the next backup, in the order of a `RetentionPlanner`. Returns its decisions, not settled yet. */
+  add(backup: RetainedBackup): RetentionDecision[] {
+    const decisions = this.#planner.decide(backup);
+    for (const decision of decisions) {
+      this.#mass.count(decision);
+      if (decision.action !== "expire") continue;
+      this.#hash ??= createHash("sha256");
+      this.#hash.update(`${JSON.stringify([decision.backupId, decision.storage])}\n`);
+    }
+    if (isAhead(backup, this.#rules.now)) this.#addFutureDated(backup);
+    return decisions;
+  }
+
+  /** What all of them make. */
+  end(): PlanOutline {
+    this.#planner.end();
+    const { clockSuspicion, confirmedPlanHash } = this.#rules;
+    const stops = this.#mass.stops(clockSuspicion);
+    const planHash = hashOf(this.#hashes, stops.suspended);
+    const isConfirmed = confirmedPlanHash === planHash;
+    return {
+      suspended: isConfirmed ? [] : stops.suspended,
+      planHash,
+      isConfirmed,
+      futureDated: this.#newestDated(),
+      newestGood: this.#newestGood,
+      counts: isConfirmed ? this.#mass.counts() : stops.counts,
+      stopOf: isConfirmed ? () => undefined : stops.stopOf,
+      settle: isConfirmed ? (decision) => decision : (decision) => settle(decision, stops),
+    };
+  }
+
+  #endDatabase(newestGood: NewestGood | undefined): void {
+    this.#mass.endDatabase();
+    if (newestGood) this.#newestGood.push(newestGood);
+    if (this.#hash) this.#hashes.push(this.#hash.digest("hex"));
+    this.#hash = undefined;
+  }
+
+  #addFutureDated({ id, server, database, startedAt }: RetainedBackup): void {
+    this.#futureDated.push({ backupId: id, server, database, startedAt });
+    if (this.#futureDated.length < 2 * FUTURE_DATED_MAX) return;
+    this.#futureDated.splice(0, this.#futureDated.length, ...this.#newestDated());
+  }
+
+  #newestDated(): FutureDated[] {
+    return this.#futureDated
+      .toSorted((a, b) => newestFirst({ ...a, id: a.backupId }, { ...b, id: b.backupId }))
+      .slice(0, FUTURE_DATED_MAX);
+  }
+}
+
+function settle(decision: RetentionDecision, { stopOf }: Stops): RetentionDecision {
+  const stop = decision.action === "expire" ? stopOf(decision) : undefined;
+  if (stop === undefined) return decision;
+  decision.action = "keep";
+  decision.isSuspended = true;
+  decision.reliesOn = [];
+  decision.reason += `, but it waits for a confirmation: ${stop.reason}`;
+  return decision;
+}
+
+function hashOf(databases: readonly string[], suspended: readonly Suspension[]): string {
   const hash = createHash("sha256");
   for (const { kind, storage, server, database } of suspended)
     hash.update(`${JSON.stringify([kind, storage, server, database])}\n`);
-  for (const { action, backupId, storage } of decisions)
-    if (action === "expire") hash.update(`${JSON.stringify([backupId, storage])}\n`);
+  for (const database of databases.toSorted()) hash.update(`${database}\n`);
   return hash.digest("hex").slice(0, HASH_DIGITS);
 }

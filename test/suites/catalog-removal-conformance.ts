@@ -1,6 +1,11 @@
 import { expect, test } from "bun:test";
-import type { Catalog, CopyRecord } from "../../src/catalog/catalog.ts";
+import type { BackupRecord, Catalog, CopyRecord, RetainedBackupRecord } from "../../src/catalog/catalog.ts";
 import { backupRecord, copyRecord, tombstoneOf } from "./catalog-records.ts";
+
+const retained = async (catalog: Catalog) => {
+  await using snapshot = await catalog.retained();
+  return (await Array.fromAsync(snapshot.backups())).flat();
+};
 
 /** What is there to go, what goes, and what stays of it. */
 export function removed(use: () => Catalog, reopen: () => Promise<void>): void {
@@ -48,7 +53,7 @@ export function removed(use: () => Catalog, reopen: () => Promise<void>): void {
     await use().insertBackup(backupRecord({ server, status: "RUNNING" }));
     const { id, database, status, started_at } = kept;
     const row = { id, server, database, status, started_at, ...held };
-    const mine = (await use().retainedBackups()).filter((backup) => backup.server === server);
+    const mine = (await retained(use())).filter((backup) => backup.server === server);
     for (const { copies } of mine) copies.sort((one, other) => (one.storage < other.storage ? -1 : 1));
     const copies = (["CONFIRMED", "DAMAGED", "MISSING"] as const).map((state) => ({
       storage: state,
@@ -63,6 +68,54 @@ export function removed(use: () => Catalog, reopen: () => Promise<void>): void {
       );
     const without = (await use().backupsWithoutCopies()).filter((backup) => backup.server === server);
     expect(without).toEqual(empty);
+  });
+
+  test("what retention is shown comes database by database, newest first, and stays as it was", async () => {
+    const server = "snapshot";
+    const made: BackupRecord[] = [];
+    // More than are read at once, the databases mixed, every third one at the same moment as the one before.
+    for (let n = 0; n < 520; n++) {
+      const started_at = new Date(Date.UTC(2026, 0, 1) + (n - (n % 3 === 2 ? 2 : 0)) * 60_000).toISOString();
+      made.push(backupRecord({ server, database: `database ${n % 2}`, status: "VERIFIED", started_at }));
+    }
+    for (const backup of made) {
+      await use().insertBackup(backup);
+      await use().putCopy(copyRecord(backup, { state: "CONFIRMED" }));
+    }
+    const order = ({ database, started_at, id }: RetainedBackupRecord | BackupRecord) => [
+      database,
+      started_at,
+      id,
+    ];
+    const expected = made.toSorted((a, b) =>
+      a.database !== b.database
+        ? a.database < b.database
+          ? -1
+          : 1
+        : `${a.started_at} ${a.id}` > `${b.started_at} ${b.id}`
+          ? -1
+          : 1,
+    );
+    const [first] = made as [BackupRecord];
+    {
+      await using snapshot = await use().retained();
+      const own = async () =>
+        (await Array.fromAsync(snapshot.backups())).flat().filter((backup) => backup.server === server);
+      for await (const batch of snapshot.backups()) {
+        expect(batch.length).toBeLessThan(520);
+        if (batch.length > 0) break;
+      }
+      await use().updateCopy(first.id, "local", { state: "MISSING" });
+      await use().insertBackup(backupRecord({ server, status: "VERIFIED" }));
+      expect((await own()).map(order)).toEqual(expected.map(order));
+      const again = await own();
+      expect(again.find(({ id }) => id === first.id)?.copies).toMatchObject([{ state: "CONFIRMED" }]);
+      expect(again.map(order)).toEqual(expected.map(order));
+    }
+    const now = (await retained(use())).find(({ id }) => id === first.id);
+    expect(now?.copies).toMatchObject([{ state: "MISSING" }]);
+    // The other tests count what is there.
+    for (const backup of made) await use().removeBackup(tombstoneOf(backup));
   });
 
   test("tombstones are newest first, filtered, and pruned by age", async () => {

@@ -1,0 +1,91 @@
+import type { PlanOutline, RetentionDecision } from "../retention/plan.ts";
+import { shortId } from "./object-key.ts";
+
+/** The copies of one backup that a cleanup acts on. */
+export interface GoingBackup {
+  backupId: string;
+  server: string;
+  database: string;
+  copies: GoingCopy[];
+}
+
+export interface GoingCopy {
+  storage: string;
+  reliesOn: readonly string[];
+  /** It is past its days where the provider is to remove it: it is only watched. */
+  isLeftToProvider: boolean;
+}
+
+/** What guards keep of one database past its days. */
+export interface GuardedDatabase {
+  server: string;
+  database: string;
+  reason: string;
+  copies: number;
+  /** The first of them, as people name them. */
+  held: string[];
+}
+
+/** Decisions, or copies, that are named one by one; more are only counted. */
+const TOLD_MAX = 1000;
+const HELD_NAMED_MAX = 20;
+const GUARDS: readonly unknown[] = ["newest-good", "stale", "shrunk"];
+
+/**
+ * What a run keeps of the decisions that pass it: as little as it needs for the copies that go, some of those that
+ * there is something to tell of, and nothing of those that just stay.
+ */
+export class GoingCopies {
+  #backups: GoingBackup[] = [];
+  #told: RetentionDecision[] = [];
+  readonly #guarded = new Map<string, GuardedDatabase>();
+
+  /** Takes the next decision, of the same backup as the last one or of another. */
+  add(decision: RetentionDecision): void {
+    const { action, guard, isLeftToProvider } = decision;
+    if (action === "expire" || isLeftToProvider) this.#addCopy(decision);
+    else if (guard === undefined) return;
+    if (this.#told.length < TOLD_MAX) this.#told.push(decision);
+    if (GUARDS.includes(guard)) this.#addGuarded(decision);
+  }
+
+  /** Once every decision is known: leaves what a stop keeps out of those that go. */
+  settle({ stopOf, settle }: PlanOutline): void {
+    this.#told = this.#told.map(settle);
+    for (const backup of this.#backups)
+      backup.copies = backup.copies.filter(
+        (copy) => copy.isLeftToProvider || stopOf({ ...backup, storage: copy.storage }) === undefined,
+      );
+    this.#backups = this.#backups.filter(({ copies }) => copies.length > 0);
+  }
+
+  get backups(): readonly GoingBackup[] {
+    return this.#backups;
+  }
+
+  /** The first of those that go, wait, or are kept by a guard. */
+  get told(): readonly RetentionDecision[] {
+    return this.#told;
+  }
+
+  get guarded(): readonly GuardedDatabase[] {
+    return [...this.#guarded.values()];
+  }
+
+  #addCopy({ backupId, server, database, storage, reliesOn, isLeftToProvider }: RetentionDecision): void {
+    let backup = this.#backups.at(-1);
+    if (backup?.backupId !== backupId) {
+      backup = { backupId, server, database, copies: [] };
+      this.#backups.push(backup);
+    }
+    backup.copies.push({ storage, reliesOn, isLeftToProvider: isLeftToProvider === true });
+  }
+
+  #addGuarded({ backupId, server, database, storage, reason }: RetentionDecision): void {
+    const key = `${server}\0${database}`;
+    const known = this.#guarded.get(key) ?? { server, database, reason, copies: 0, held: [] };
+    known.copies++;
+    if (known.held.length < HELD_NAMED_MAX) known.held.push(`${shortId(backupId)} in ${storage}`);
+    this.#guarded.set(key, known);
+  }
+}

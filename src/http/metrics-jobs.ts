@@ -4,7 +4,7 @@ import type { JobStatus, RunStatus, ScheduleStatus, StatusReport } from "../jobs
 import type { MetricSheet } from "./metrics-sheet.ts";
 import { seconds, unixTime } from "./metrics-units.ts";
 
-const OUTCOMES = ["OK", "PARTIAL", "FAILED", "INTERRUPTED", "SKIPPED"] as const;
+const ENDED = ["OK", "PARTIAL", "FAILED", "INTERRUPTED"] as const;
 /** Of `StorageStatistics` in a cleanup's record. */
 const CLEANUP_RESULTS = ["expired", "deleted", "archived", "hidden", "held", "failed", "overdue"] as const;
 
@@ -24,7 +24,7 @@ export function setJobs(sheet: MetricSheet, report: StatusReport, runTotals: rea
 function setRuns(sheet: MetricSheet, { running }: StatusReport, runTotals: readonly RunTotal[]): void {
   for (const job of JOBS) {
     const labels = { pg321_job: job };
-    for (const outcome of OUTCOMES) {
+    for (const outcome of [...ENDED, "SKIPPED"] as const) {
       const total = runTotals.find((one) => one.job === job && one.outcome === outcome);
       sheet.set("pg321_runs_total", { ...labels, outcome }, total?.runs ?? 0);
     }
@@ -39,8 +39,7 @@ function setJob(sheet: MetricSheet, { job, last_run, last_success_at, next_run_a
   const labels = { pg321_job: job };
   sheet.set("pg321_job_last_run_timestamp_seconds", labels, unixTime(last_run?.started_at ?? null));
   sheet.set("pg321_job_last_run_duration_seconds", labels, seconds(last_run?.duration_ms ?? null));
-  if (last_run && last_run.outcome !== "RUNNING")
-    sheet.setState("pg321_job_last_run_outcome", labels, "outcome", OUTCOMES, last_run.outcome);
+  if (last_run) sheet.setState("pg321_job_last_run_outcome", labels, "outcome", ENDED, last_run.outcome);
   sheet.set("pg321_job_last_success_timestamp_seconds", labels, unixTime(last_success_at));
   sheet.set("pg321_job_next_run_timestamp_seconds", labels, unixTime(next_run_at));
 }

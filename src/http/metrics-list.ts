@@ -82,7 +82,7 @@ export const METRICS = {
 
   // Each database in each storage.
   pg321_backup_copied: gauge(
-    "Whether the storage has a confirmed copy of the newest good backup (1).",
+    "Whether the storage has a confirmed copy of the newest good backup (1); absent for storages that only take what is archived.",
     DATABASE_STORAGE,
   ),
   pg321_copies: gauge("Confirmed copies of the database's backups in the storage.", DATABASE_STORAGE),
@@ -102,26 +102,29 @@ export const METRICS = {
   ]),
   pg321_running: gauge("Runs under way, those between two tries included.", JOB),
   pg321_queued: gauge("Runs that wait for their turn.", JOB),
-  pg321_job_last_run_timestamp_seconds: gauge("When the last run of the job began.", JOB),
-  pg321_job_last_run_duration_seconds: gauge("How long the last run of the job took.", JOB),
+  pg321_job_last_run_timestamp_seconds: gauge("When the last run of the job that has ended began.", JOB),
+  pg321_job_last_run_duration_seconds: gauge("How long the last run of the job that has ended took.", JOB),
   pg321_job_last_run_outcome: gauge(
-    "Outcome of the job's last run: 1 for the one it had, 0 for the others; absent while it is under way.",
+    "Outcome of the job's last run that has ended: 1 for the one it had, 0 for the others.",
     [...JOB, "outcome"],
   ),
   pg321_job_last_success_timestamp_seconds: gauge(
-    "When the job last had a run in which everything went well.",
+    "When the last run of the job in which everything went well ended.",
     JOB,
   ),
   pg321_job_next_run_timestamp_seconds: gauge("When the next run of the job is due.", JOB),
   pg321_schedule_interval_seconds: gauge("The longest time between two runs of the schedule.", SCHEDULE),
   pg321_schedule_next_run_timestamp_seconds: gauge("When the next run of the schedule is due.", SCHEDULE),
-  pg321_schedule_last_run_timestamp_seconds: gauge("When the last run of the schedule began.", SCHEDULE),
+  pg321_schedule_last_run_timestamp_seconds: gauge(
+    "When the last run of the schedule that has ended began.",
+    SCHEDULE,
+  ),
   pg321_schedule_skipped_runs: gauge(
     "Runs in a row that were left out because the one before was still under way.",
     SCHEDULE,
   ),
 
-  // What the last run of a job counted; absent while it is under way, and after one that could not run.
+  // What the last run of a job that has ended counted; absent after one that could not run.
   pg321_backup_last_run_databases: gauge("Databases of the last backup run, by what became of them.", [
     "result",
   ]),

@@ -4,6 +4,7 @@ import { DATABASE_SERIES_MAX } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import type { RunTotal } from "../catalog/overview.ts";
 import { ALERT_LEVELS } from "../config/config.ts";
+import { backupStorages, type JobContext } from "../jobs/context.ts";
 import type { DatabaseStatus, StatusReport, StorageStatus } from "../jobs/status-report.ts";
 import { setJobs } from "./metrics-jobs.ts";
 import { type ProcessUsage, processUsage } from "./metrics-process.ts";
@@ -12,10 +13,24 @@ import { seconds, unixTime } from "./metrics-units.ts";
 
 export const METRICS_CONTENT_TYPE: string = Registry.PROMETHEUS_CONTENT_TYPE;
 
+/** What the report does not say. */
 export interface MetricsSource {
   runTotals: readonly RunTotal[];
+  /** Names of the storages that every backup goes to; the others take what is archived. */
+  backupStorages: readonly string[];
   /** Told once when databases are left out. */
   log: Log;
+}
+
+/** Errors as those of `Overview`. */
+export async function metricsSource(
+  context: Pick<JobContext, "catalog" | "config" | "storages" | "log">,
+): Promise<MetricsSource> {
+  return {
+    runTotals: await context.catalog.overview.runTotals(),
+    backupStorages: backupStorages(context).map(({ name }) => name),
+    log: context.log,
+  };
 }
 
 /** The most troubled first: these are kept when there are too many. */
@@ -34,15 +49,12 @@ const toldOfLeftOut = new WeakSet<Log>();
  * and so survives a restart; only the process metrics begin anew. What is not known is not there. Databases that
  * are gone are left out, and the least troubled ones where there would be more than `DATABASE_SERIES_MAX` series.
  */
-export async function renderMetrics(
-  report: StatusReport,
-  { runTotals, log }: MetricsSource,
-): Promise<string> {
+export async function renderMetrics(report: StatusReport, source: MetricsSource): Promise<string> {
   const sheet = new MetricSheet();
   setInstallation(sheet, report);
-  setJobs(sheet, report, runTotals);
+  setJobs(sheet, report, source.runTotals);
   for (const storage of report.storages) setStorage(sheet, storage);
-  await setDatabases(sheet, report, log);
+  await setDatabases(sheet, report.databases, source);
   setProcess(sheet, report, await processUsage());
   return await sheet.text();
 }
@@ -66,17 +78,13 @@ function setInstallation(sheet: MetricSheet, report: StatusReport): void {
 
 async function setDatabases(
   sheet: MetricSheet,
-  { databases, storages }: StatusReport,
-  log: Log,
+  databases: readonly DatabaseStatus[],
+  { backupStorages, log }: MetricsSource,
 ): Promise<void> {
   const present = databases.filter(({ state }) => state !== "gone");
   for (const state of STATES)
     sheet.set("pg321_databases", { state }, present.filter((database) => database.state === state).length);
-  const names = storages.map(({ name }) => name);
-  const most = Math.floor(DATABASE_SERIES_MAX / (DATABASE_SERIES + COPIES_SERIES * names.length));
-  const rank = ({ state }: DatabaseStatus) => (STATES as readonly string[]).indexOf(state);
-  // They come in order of their names, which a stable sort keeps within each state.
-  const shown = present.toSorted((a, b) => rank(a) - rank(b)).slice(0, most);
+  const shown = fitting(present);
   const leftOut = present.length - shown.length;
   sheet.set("pg321_metrics_databases_left_out", {}, leftOut);
   if (leftOut > 0 && !toldOfLeftOut.has(log)) {
@@ -90,8 +98,21 @@ async function setDatabases(
   for (const [index, database] of shown.entries()) {
     if (index % DATABASES_AT_ONCE === DATABASES_AT_ONCE - 1) await setImmediate();
     setDatabase(sheet, database);
-    setCopies(sheet, database, names);
+    setCopies(sheet, database, backupStorages);
   }
+}
+
+/** As many as may have series, each with all of its own. */
+function fitting(databases: readonly DatabaseStatus[]): DatabaseStatus[] {
+  const rank = ({ state }: DatabaseStatus) => (STATES as readonly string[]).indexOf(state);
+  // They come in order of their names, which a stable sort keeps within each state.
+  const ranked = databases.toSorted((a, b) => rank(a) - rank(b));
+  let series = 0;
+  const end = ranked.findIndex(({ copies }) => {
+    series += DATABASE_SERIES + COPIES_SERIES * copies.length;
+    return series > DATABASE_SERIES_MAX;
+  });
+  return end === -1 ? ranked : ranked.slice(0, end);
 }
 
 function setDatabase(sheet: MetricSheet, one: DatabaseStatus): void {
@@ -116,16 +137,16 @@ function setDatabase(sheet: MetricSheet, one: DatabaseStatus): void {
   }
 }
 
-/** A storage that has nothing of the database yet shows 0, so that a copy that is wanting can be seen. */
-function setCopies(sheet: MetricSheet, one: DatabaseStatus, storages: readonly string[]): void {
+/** A storage that has nothing of the database yet is among them with 0, so that a copy that is wanting can be seen. */
+function setCopies(sheet: MetricSheet, one: DatabaseStatus, backupStorages: readonly string[]): void {
   const { server, database, newest_good: good } = one;
-  for (const storage of storages) {
+  for (const { storage, copies, bytes, newest_started_at } of one.copies) {
     const labels = { server, database, storage };
-    const found = one.copies.find((copies) => copies.storage === storage);
-    if (good) sheet.set("pg321_backup_copied", labels, good.storages.includes(storage) ? 1 : 0);
-    sheet.set("pg321_copies", labels, found?.copies ?? 0);
-    sheet.set("pg321_copies_bytes", labels, found?.bytes ?? 0);
-    sheet.set("pg321_copies_newest_timestamp_seconds", labels, unixTime(found?.newest_started_at ?? null));
+    if (good && backupStorages.includes(storage))
+      sheet.set("pg321_backup_copied", labels, good.storages.includes(storage) ? 1 : 0);
+    sheet.set("pg321_copies", labels, copies);
+    sheet.set("pg321_copies_bytes", labels, bytes);
+    sheet.set("pg321_copies_newest_timestamp_seconds", labels, unixTime(newest_started_at));
   }
 }
 

@@ -1,19 +1,20 @@
 import { durationText, sizeText } from "../base/amounts.ts";
-import type { BackupStatus, CopyRecord, CopyState } from "../catalog/catalog.ts";
+import type { CopyRecord, CopyState } from "../catalog/catalog.ts";
 import type { ListedBackup } from "../jobs/list-backups.ts";
 import { shortId } from "../jobs/object-key.ts";
 import type { PageHistory } from "./page-history.ts";
-import { DatabaseLink, DatabaseName, Moment, type Page, State, type Tone } from "./page-parts.tsx";
+import {
+  BACKUP_TONES,
+  DatabaseLink,
+  DatabaseName,
+  Moment,
+  type Page,
+  State,
+  type Tone,
+} from "./page-parts.tsx";
 import { pageAddress } from "./page-query.ts";
 import { shortened } from "./page-words.ts";
 
-const TONES: Readonly<Record<BackupStatus, Tone>> = {
-  VERIFIED: "good",
-  PARTIAL: "warning",
-  FAILED: "bad",
-  INTERRUPTED: "bad",
-  RUNNING: "new",
-};
 const COPY_TONES: Readonly<Record<CopyState, Tone>> = {
   CONFIRMED: "good",
   INTENDED: "new",
@@ -74,7 +75,7 @@ const BackupRow = ({ listed, page }: { listed: ListedBackup; page: Page }) => {
   const { status, started_at, finished_at, error } = backup;
   return (
     <tr>
-      <td data-label="Started">
+      <td>
         <Moment at={started_at} page={page} />
       </td>
       <th scope="row">
@@ -85,8 +86,8 @@ const BackupRow = ({ listed, page }: { listed: ListedBackup; page: Page }) => {
           {backup.held_at !== null && " · held"}
         </span>
       </th>
-      <td data-label="Status">
-        <State tone={TONES[status]}>{status.toLowerCase()}</State>
+      <td class="state-cell">
+        <State tone={BACKUP_TONES[status]}>{status.toLowerCase()}</State>
         {running_on !== null && ` on ${running_on}`}
         {error !== null && <span class="error block">{shortened(error, 160)}</span>}
       </td>

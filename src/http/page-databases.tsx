@@ -5,10 +5,10 @@ import { count } from "../jobs/verdict.ts";
 import { type PageSeries, seriesKey } from "./page-history.ts";
 import type { DatabaseGroups } from "./page-order.ts";
 import {
+  BACKUP_TONES,
   DatabaseLink,
   DatabaseName,
   Fact,
-  Moment,
   MomentOr,
   type Page,
   State,
@@ -30,9 +30,9 @@ const TONES: Readonly<Record<DatabaseStatus["state"], Tone>> = {
 /** What a state means, for those who have not read the manual. */
 const WORDS: Readonly<Record<DatabaseStatus["state"], string>> = {
   good: "good",
-  partial: "partial: a copy is missing",
-  failing: "failing: the last try",
-  stale: "stale: none in time",
+  partial: "partial: lacks a copy",
+  failing: "failing: last try failed",
+  stale: "stale: too old",
   never: "no backup yet",
   gone: "gone",
 };
@@ -95,15 +95,23 @@ const DatabaseCard = ({ id, database, points, page }: CardInput) => {
         <State tone={TONES[state]}>{WORDS[state]}</State>
       </div>
       {hasError && last_attempt !== null && (
-        <p class="error">
-          Last try <Moment at={last_attempt.started_at} page={page} />: {shortened(last_attempt.error ?? "")}
-        </p>
+        <p class="error">Last try: {shortened(last_attempt.error ?? "")}</p>
       )}
       <dl class="facts">
         <Fact name="Newest good backup">
           <MomentOr at={newest_good?.started_at ?? null} page={page} none="none" />
         </Fact>
         {newest_good && <SizeFact backup={newest_good} />}
+        <Fact name="Last try">
+          {last_attempt === null ? (
+            <span class="muted">none</span>
+          ) : (
+            <>
+              <State tone={BACKUP_TONES[last_attempt.status]}>{last_attempt.status.toLowerCase()}</State>{" "}
+              <span class="absolute">{page.telling.relative(last_attempt.started_at)}</span>
+            </>
+          )}
+        </Fact>
         <Fact name={state === "gone" ? "Gone" : "Next backup"}>
           <MomentOr
             at={state === "gone" ? database.gone_at : next_backup_at}

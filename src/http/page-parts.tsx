@@ -1,4 +1,5 @@
 import type { Child } from "hono/jsx";
+import type { BackupStatus } from "../catalog/catalog.ts";
 import type { DatabaseStatus } from "../jobs/status-report.ts";
 import { type PageQuery, pageAddress } from "./page-query.ts";
 import type { Telling } from "./page-words.ts";
@@ -11,6 +12,14 @@ export interface Page {
   telling: Telling;
   query: PageQuery;
 }
+
+export const BACKUP_TONES: Readonly<Record<BackupStatus, Tone>> = {
+  VERIFIED: "good",
+  PARTIAL: "warning",
+  FAILED: "bad",
+  INTERRUPTED: "bad",
+  RUNNING: "new",
+};
 
 const SHAPES: Readonly<Record<Tone, Child>> = {
   good: (

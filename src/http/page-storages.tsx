@@ -31,7 +31,7 @@ const StorageCard = ({ storage, page }: { storage: StorageStatus; page: Page }) 
       </div>
       <p class="place">
         {storage.type}
-        {storage.off_site && ", off-site"}: {Object.values(storage.location).join(" ")}
+        {storage.off_site && ", off-site"}: {place(storage)}
       </p>
       {storage.is_reachable === false && storage.error !== null && (
         <p class="error">{shortened(storage.error)}</p>
@@ -76,6 +76,11 @@ const Space = ({ storage }: { storage: StorageStatus }) => {
     </div>
   );
 };
+
+function place({ location }: StorageStatus): string {
+  const parts = Object.entries(location);
+  return parts.map(([name, value]) => (parts.length === 1 ? value : `${name} ${value}`)).join(", ");
+}
 
 function reach(storage: StorageStatus): { tone: Tone; word: string } {
   if (storage.is_reachable === null) return { tone: "new", word: "not looked at yet" };

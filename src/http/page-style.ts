@@ -38,6 +38,7 @@ h3 a, tbody th a { color: inherit; text-decoration-color: var(--quiet); }
 .server { font-weight: 400; }
 .small, .absolute, .place { font-size: .85rem; }
 .block { display: block; }
+.relative, .absolute { display: inline-block; }
 .error { color: var(--bad); font-size: .9rem; }
 .error .absolute { color: inherit; }
 
@@ -73,12 +74,13 @@ footer { margin-top: 2.5rem; padding-top: 1rem; border-top: 1px solid var(--edge
 .edge > .place { color: var(--quiet); }
 .edge > .error { color: var(--bad); }
 .top { display: flex; flex-wrap: wrap; gap: .1rem .8rem; justify-content: space-between; align-items: baseline; }
-.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: .5rem 1rem; }
+.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(7.5rem, 1fr)); gap: .5rem 1rem; }
 .fact { min-width: 0; }
 dt { font-size: .8rem; color: var(--quiet); }
 dd { margin: 0; font-variant-numeric: tabular-nums; }
 dd .relative { font-weight: 600; }
 dd .absolute, td .absolute { display: block; }
+td .absolute { white-space: nowrap; }
 .copies { font-size: .85rem; color: var(--quiet); }
 .copies li + li { margin-top: .15rem; }
 .rows > li { padding: .7rem 1rem; }
@@ -116,15 +118,20 @@ thead th.number { text-align: right; }
 @media (max-width: 46rem) {
   thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
   table, tbody { display: block; }
-  tbody tr { display: block; padding: .7rem 1rem; }
+  tbody tr { display: flex; flex-wrap: wrap; gap: .15rem .9rem; padding: .6rem .9rem; }
   tbody tr + tr { border-top: 1px solid var(--edge); }
-  tbody th, tbody td { display: block; padding: 0; }
-  tbody tr > * { border: 0; }
-  tbody tr > * + * { margin-top: .25rem; }
+  tbody tr > * { display: block; padding: 0; border: 0; flex: 1 1 100%; }
+  tbody th { flex: 1 1 8rem; order: -1; }
+  td.state-cell { flex: 0 1 auto; order: -1; }
+  .inline, .inline li { display: inline; }
+  .inline li + li { margin-left: .8rem; }
+  tbody td.number { flex: 0 0 auto; text-align: left; }
   td[data-label]::before { content: attr(data-label) " "; color: var(--quiet); font-size: .8rem; }
   td .absolute { display: inline; }
-  .number { text-align: left; white-space: normal; }
   header nav { margin-left: 0; }
+  .verdict { padding: .8rem .9rem; gap: .6rem; }
+  .verdict > .shape { width: 1.5rem; height: 1.5rem; }
+  h1 { font-size: 1.2rem; }
 }
 @media print {
   body { max-width: none; padding: 0; font-size: 10pt; }

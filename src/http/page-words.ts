@@ -2,10 +2,9 @@ import { visibleLines } from "../base/visible.ts";
 
 /** Times as the page tells them. */
 export interface Telling {
-  now: Date;
   /** `5 h ago`, `in 12 min`. */
   relative: (at: string) => string;
-  /** `23 Nov 2026, 05:00 CET`, in the zone of the report. */
+  /** `23 Nov, 05:00 CET`, in the zone of the report; with the year where it is another one. */
   absolute: (at: string) => string;
 }
 
@@ -14,20 +13,25 @@ const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 
 export function telling(now: string, timezone: string): Telling {
-  const format = new Intl.DateTimeFormat("en-GB", {
+  const parts: Intl.DateTimeFormatOptions = {
     timeZone: timezone,
     day: "numeric",
     month: "short",
-    year: "numeric",
     hour: "2-digit",
     minute: "2-digit",
     hourCycle: "h23",
     timeZoneName: "short",
-  });
+  };
+  const year = new Intl.DateTimeFormat("en-GB", { timeZone: timezone, year: "numeric" });
+  const short = new Intl.DateTimeFormat("en-GB", parts);
+  const long = new Intl.DateTimeFormat("en-GB", { ...parts, year: "numeric" });
+  const thisYear = year.format(new Date(now));
   const nowMs = Date.parse(now);
   return {
-    now: new Date(now),
-    absolute: (at) => format.format(new Date(at)),
+    absolute(at) {
+      const date = new Date(at);
+      return (year.format(date) === thisYear ? short : long).format(date);
+    },
     relative(at) {
       const agoMs = nowMs - Date.parse(at);
       const span = spanText(Math.abs(agoMs));

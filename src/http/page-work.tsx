@@ -1,5 +1,6 @@
+import type { Child } from "hono/jsx";
 import { durationText, sizeText } from "../base/amounts.ts";
-import type { RunOutcome } from "../catalog/catalog.ts";
+import type { Job, RunOutcome } from "../catalog/catalog.ts";
 import { SCHEDULED_JOBS } from "../jobs/schedules.ts";
 import type {
   AlertStatus,
@@ -72,7 +73,7 @@ export const Running = ({ running, page }: { running: readonly RunningStatus[]; 
           <li class="edge new">
             <p class="top">
               <State tone="new">
-                {run.schedule ?? run.job} {run.state}
+                {run.schedule ?? run.job}: {run.state}
               </State>
               <span class="muted">
                 since <Moment at={run.started_at} page={page} /> · pid {run.pid} on {run.host}
@@ -124,26 +125,9 @@ export const Work = ({ report: { jobs, schedules }, page }: WorkInput) => (
           </tr>
         </thead>
         <tbody>
-          {schedules.map((schedule) => (
-            <WorkRow
-              name={schedule.name}
-              when={<Pattern schedule={schedule} />}
-              run={schedule.last_run}
-              nextAt={schedule.next_run_at}
-              page={page}
-            />
+          {workRows(jobs, schedules).map((row) => (
+            <WorkRow row={row} page={page} />
           ))}
-          {jobs
-            .filter((job) => isByHand(job, schedules) || isOff(job, schedules))
-            .map((job) => (
-              <WorkRow
-                name={job.job}
-                when={<span class="muted">{isOff(job, schedules) ? "not scheduled" : "by hand"}</span>}
-                run={job.last_run}
-                nextAt={null}
-                page={page}
-              />
-            ))}
         </tbody>
       </table>
     )}
@@ -162,15 +146,38 @@ const Pattern = ({ schedule: { pattern, skipped } }: { schedule: ScheduleStatus 
   </>
 );
 
-interface RowInput {
+/** A schedule, or a job without one. */
+interface WorkLine {
+  job: Job;
   name: string;
-  when: unknown;
+  when: Child;
   run: RunStatus | null;
   nextAt: string | null;
-  page: Page;
 }
 
-const WorkRow = ({ name, when, run, nextAt, page }: RowInput) => (
+/** The schedules of one job stand together, and after them what was begun by hand since. */
+function workRows(jobs: readonly JobStatus[], schedules: readonly ScheduleStatus[]): WorkLine[] {
+  const scheduled = schedules.map((schedule) => ({
+    job: schedule.job,
+    name: schedule.name,
+    when: <Pattern schedule={schedule} />,
+    run: schedule.last_run,
+    nextAt: schedule.next_run_at,
+  }));
+  const others = jobs
+    .filter((job) => isByHand(job, schedules) || isOff(job, schedules))
+    .map((job) => ({
+      job: job.job,
+      name: job.job,
+      when: <span class="muted">{isOff(job, schedules) ? "not scheduled" : "by hand"}</span>,
+      run: job.last_run,
+      nextAt: null,
+    }));
+  const rank = ({ job }: WorkLine) => jobs.findIndex((one) => one.job === job);
+  return [...scheduled, ...others].toSorted((left, right) => rank(left) - rank(right));
+}
+
+const WorkRow = ({ row: { name, when, run, nextAt }, page }: { row: WorkLine; page: Page }) => (
   <tr>
     <th scope="row">{name}</th>
     <td data-label="When">{when}</td>

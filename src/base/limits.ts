@@ -37,3 +37,13 @@ export const DELIVERY_RETRY_MS_MAX = 3_600_000;
 export const DELIVERY_AGE_MS_MAX = 3 * 86_400_000;
 /** Series of single databases in one scrape; with more, the least troubled databases are left out of it. */
 export const DATABASE_SERIES_MAX = 20_000;
+/** The daemon's endpoint: requests that it answers at the same time; with more, others are told to come again. */
+export const HTTP_REQUESTS_MAX = 64;
+/** No request has a body; of one that has, this much is taken before it is refused. */
+export const HTTP_BODY_BYTES_MAX = 16 * KIB;
+/** A connection without a request under way is closed after this long. */
+export const HTTP_IDLE_MS_MAX = 10_000;
+/** What does not answer `/health` within this time is not healthy. */
+export const HEALTH_MS_MAX = 2_000;
+/** How long requests under way get when the endpoint is closed. */
+export const HTTP_GRACE_MS = 2_000;

@@ -1,0 +1,111 @@
+import { Hono } from "hono";
+import type { Clock } from "../base/clock.ts";
+import { messageOf } from "../base/errors.ts";
+import { HTTP_REQUESTS_MAX } from "../base/limits.ts";
+import type { Log } from "../base/log.ts";
+import { visibleData } from "../base/visible.ts";
+import type { HttpConfig } from "../config/config.ts";
+import type { LiveDaemon } from "../jobs/live-state.ts";
+import { statusReport } from "../jobs/status.ts";
+import type { StatusReport } from "../jobs/status-report.ts";
+import { statusText } from "../jobs/status-text.ts";
+import { errorAnswer, FORMATS, formatOf, jsonAnswer, pagePolicy, secured, textAnswer } from "./answer.ts";
+import { refusalOf } from "./guard.ts";
+import { healthAnswer, readyAnswer } from "./health.ts";
+
+export interface AppSource {
+  live: LiveDaemon;
+  /** The settings in force. */
+  http: () => HttpConfig;
+  log: Log;
+  clock: Clock;
+}
+
+/** Answers one request. Never rejects. */
+export type Answer = (request: Request) => Promise<Response>;
+
+/** What the endpoint answers. It only reads, and holds nothing but what is asked for at the moment. */
+export function httpAnswers(source: AppSource): Answer {
+  const { http, log } = source;
+  const app = routes(source);
+  let underWay = 0;
+  const answer = async (request: Request): Promise<Response> => {
+    const target = targetOf(request.url);
+    const refusal = refusalOf(request, target.pathname, http());
+    if (refusal) return errorAnswer(request, refusal.status, refusal.message, refusal.headers);
+    // That of health is never in the way, and must not wait for what is.
+    if (target.pathname !== "/health" && underWay > HTTP_REQUESTS_MAX)
+      return errorAnswer(request, 503, "too many requests at the same time", { "retry-after": "1" });
+    return await app.fetch(new Request(target.href, { method: request.method, headers: request.headers }));
+  };
+  return async (request) => {
+    underWay++;
+    try {
+      return secured(await answer(request));
+    } catch (error) {
+      log.error("the endpoint failed to answer", { error: messageOf(error) });
+      return secured(errorAnswer(request, 500, "this could not be answered; the log of the daemon says why"));
+    } finally {
+      underWay--;
+    }
+  };
+}
+
+function routes({ live, clock }: AppSource): Hono {
+  const report = shared(() => statusReport(live.context(), live));
+  const app = new Hono();
+  app.get("/health", () => healthAnswer(live, clock));
+  app.get("/ready", () => readyAnswer(live, clock));
+  app.get("/status", async ({ req }) => {
+    const wanted = req.query("format");
+    const format = wanted === undefined ? formatOf(req.raw.headers) : FORMATS.find((one) => one === wanted);
+    if (format === undefined) return errorAnswer(req.raw, 400, `format must be one of ${FORMATS.join(", ")}`);
+    return format === "json"
+      ? jsonAnswer(await report(), 200, { vary: "accept" })
+      : textAnswer(statusText(visibleData(await report())), 200, { vary: "accept" });
+  });
+  app.get("/metrics", async () => {
+    const metrics = await import("./metrics.ts");
+    const text = await metrics.renderMetrics(await report(), await metrics.metricsSource(live.context()));
+    return new Response(text, { headers: { "content-type": metrics.METRICS_CONTENT_TYPE } });
+  });
+  app.get("/", async ({ req }) => {
+    const page = await import("./page.tsx");
+    const context = live.context();
+    const query = page.pageQuery(new URL(req.url).searchParams);
+    const shown = await report();
+    const history = await page.pageHistory(context, query);
+    const series = await page.pageSeries(context.catalog, shown, query);
+    return new Response(page.renderPage({ report: shown, history, series, query }), {
+      headers: {
+        "content-type": "text/html; charset=utf-8",
+        "content-security-policy": pagePolicy(page.PAGE_STYLE_HASH),
+      },
+    });
+  });
+  app.notFound(({ req }) =>
+    errorAnswer(req.raw, 404, "there is nothing here; try /, /status, /metrics, /health or /ready"),
+  );
+  app.onError((error) => {
+    throw error;
+  });
+  return app;
+}
+
+/** One report serves all who ask for it while it is made. */
+function shared(make: () => Promise<StatusReport>): () => Promise<StatusReport> {
+  let made: Promise<StatusReport> | undefined;
+  return () => {
+    made ??= make().finally(() => {
+      made = undefined;
+    });
+    return made;
+  };
+}
+
+/** Path and query, whatever the request's line and host were: the host was looked at, and counts no more. */
+function targetOf(url: string): URL {
+  const path = URL.canParse(url) ? new URL(url).pathname + new URL(url).search : url;
+  const rest = path.startsWith("/") ? path.replace(/^\/+/, "/") : "/";
+  return new URL(rest, "http://localhost");
+}

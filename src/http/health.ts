@@ -1,0 +1,37 @@
+import type { Clock } from "../base/clock.ts";
+import { messageOf } from "../base/errors.ts";
+import { HEALTH_MS_MAX } from "../base/limits.ts";
+import type { LiveDaemon } from "../jobs/live-state.ts";
+import { jsonAnswer } from "./answer.ts";
+
+/** Whether the daemon does its work. Answers within `HEALTH_MS_MAX` and asks no storage and no server. */
+export async function healthAnswer(live: LiveDaemon, clock: Clock): Promise<Response> {
+  return answerOf("ok", "failing", await troublesOf(live, clock));
+}
+
+/** Whether it has started and does not stop yet. */
+export async function readyAnswer(live: LiveDaemon, clock: Clock): Promise<Response> {
+  return answerOf("ready", "waiting", [...live.waits(), ...(await troublesOf(live, clock))]);
+}
+
+/** In one line: who knows no JSON looks for the words. */
+function answerOf(well: string, ill: string, reasons: readonly string[]): Response {
+  return reasons.length === 0
+    ? jsonAnswer({ status: well }, 200, {}, JSON.stringify)
+    : jsonAnswer({ status: ill, reasons }, 503, {}, JSON.stringify);
+}
+
+async function troublesOf(live: LiveDaemon, clock: Clock): Promise<string[]> {
+  const answered = new AbortController();
+  const tooLate = clock.sleep(HEALTH_MS_MAX, answered.signal).then(
+    () => [`no answer from the daemon within ${HEALTH_MS_MAX} ms`],
+    () => [],
+  );
+  try {
+    return await Promise.race([live.troubles(), tooLate]);
+  } catch (error) {
+    return [messageOf(error)];
+  } finally {
+    answered.abort();
+  }
+}

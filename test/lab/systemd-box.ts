@@ -50,6 +50,12 @@ export class SystemdBox implements AsyncDisposable {
     return join(this.#directory, "root", inside);
   }
 
+  /** The root as a process of the box sees it, /run and /tmp too: for sockets and what lies there. */
+  async rootAsInside(): Promise<string> {
+    const leader = await Bun.file(join(this.#directory, "state/leader")).text();
+    return `/proc/${leader.trim()}/root`;
+  }
+
   /** Runs a command in the box, as root, to its end. */
   async run(...argv: string[]): Promise<BoxEnded> {
     const child = Bun.spawn(["bash", SCRIPT, "exec", this.#directory, ...argv], {

@@ -43,7 +43,7 @@ export interface DatabasesInput {
   page: Page;
 }
 
-export const Databases = ({ groups: { full, brief, gone }, series, page }: DatabasesInput) => (
+export const Databases = ({ groups: { full, brief, gone, left_out }, series, page }: DatabasesInput) => (
   <section aria-labelledby="databases">
     <h2 id="databases">Databases</h2>
     {page.query.database !== null && (
@@ -73,6 +73,11 @@ export const Databases = ({ groups: { full, brief, gone }, series, page }: Datab
       databases={gone}
       page={page}
     />
+    {left_out > 0 && (
+      <p class="muted">
+        {count(left_out, "other")} left out: <code>pg321 status</code> shows them all.
+      </p>
+    )}
   </section>
 );
 
@@ -98,7 +103,7 @@ const DatabaseCard = ({ id, database, points, page }: CardInput) => {
         <p class="error">Last try: {shortened(last_attempt.error ?? "")}</p>
       )}
       <dl class="facts">
-        <Fact name="Newest good backup">
+        <Fact name="Newest good one">
           <MomentOr at={newest_good?.started_at ?? null} page={page} none="none" />
         </Fact>
         {newest_good && <SizeFact backup={newest_good} />}
@@ -154,7 +159,7 @@ const SizeFact = ({ backup: { dump_bytes, object_bytes } }: { backup: GoodBackup
 
 /** Where copies are, and which storages lack the newest backup. */
 const Copies = ({ database: { copies, newest_good, database, server } }: { database: DatabaseStatus }) => {
-  if (copies.length === 0) return null;
+  if (newest_good === null && copies.every((one) => one.copies === 0)) return null;
   return (
     <ul class="copies" aria-label={`Copies of ${server}/${database}`}>
       {copies.map(({ storage, copies: number, bytes }) => {
@@ -181,7 +186,7 @@ interface BriefInput {
 
 const BriefDatabases = ({ title, databases, page }: BriefInput) =>
   databases.length === 0 ? null : (
-    <details>
+    <details open={databases.some(({ state }) => state !== "good" && state !== "gone")}>
       <summary>{title}</summary>
       <ul class="brief">
         {databases.map((database) => (

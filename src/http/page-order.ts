@@ -9,10 +9,14 @@ export interface DatabaseGroups {
   brief: DatabaseStatus[];
   /** In one line each. */
   gone: DatabaseStatus[];
+  /** How many are not shown at all. */
+  left_out: number;
 }
 
-/** So many are shown in full. */
-const FULL_MAX = 60;
+/** Others wait while a page is made: so many databases are shown in full, and so many in one line. */
+const FULL_MAX = 48;
+const BRIEF_MAX = 500;
+const GONE_MAX = 100;
 const RANK: Readonly<Record<DatabaseStatus["state"], number>> = {
   stale: 0,
   failing: 1,
@@ -24,15 +28,23 @@ const RANK: Readonly<Record<DatabaseStatus["state"], number>> = {
 
 export function databaseGroups({ databases }: StatusReport, { database }: PageQuery): DatabaseGroups {
   if (database !== null)
-    return { full: databases.filter((one) => isSameDatabase(one, database)), brief: [], gone: [] };
+    return {
+      full: databases.filter((one) => isSameDatabase(one, database)),
+      brief: [],
+      gone: [],
+      left_out: 0,
+    };
   const present = databases
     .filter(({ state }) => state !== "gone")
     .toSorted((left, right) => RANK[left.state] - RANK[right.state] || compareNames(left, right));
-  return {
+  const gone = databases.filter(({ state }) => state === "gone").toSorted(compareNames);
+  const groups = {
     full: present.slice(0, FULL_MAX),
-    brief: present.slice(FULL_MAX),
-    gone: databases.filter(({ state }) => state === "gone").toSorted(compareNames),
+    brief: present.slice(FULL_MAX, FULL_MAX + BRIEF_MAX),
+    gone: gone.slice(0, GONE_MAX),
   };
+  const left_out = databases.length - Object.values(groups).flat().length;
+  return { ...groups, left_out };
 }
 
 function compareNames(left: DatabaseStatus, right: DatabaseStatus): number {

@@ -36,7 +36,7 @@ export function pageAddress({ page, database, refresh_s }: PageQuery): string {
   if (database !== null) parameters.set("database", `${database.server}/${database.database}`);
   if (page > 1) parameters.set("page", String(page));
   if (refresh_s !== null) parameters.set("refresh", String(refresh_s));
-  return parameters.size === 0 ? "/" : `/?${parameters}`;
+  return parameters.size === 0 ? "./" : `./?${parameters}`;
 }
 
 export function isSameDatabase(

@@ -80,6 +80,7 @@ dt { font-size: .8rem; color: var(--quiet); }
 dd { margin: 0; font-variant-numeric: tabular-nums; }
 dd .relative { font-weight: 600; }
 dd .absolute, td .absolute { display: block; }
+dd .absolute { font-size: .8rem; }
 td .absolute { white-space: nowrap; }
 .copies { font-size: .85rem; color: var(--quiet); }
 .copies li + li { margin-top: .15rem; }

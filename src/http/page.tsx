@@ -134,10 +134,10 @@ const Bottom = ({ report, page }: { report: StatusReport; page: Page }) => (
       {report.timezone}
     </p>
     <nav aria-label="The same for programs">
-      <a href="/status?format=json">status as JSON</a>
-      <a href="/status?format=text">status as text</a>
-      <a href="/metrics">metrics</a>
-      <a href="/health">health</a>
+      <a href="./status?format=json">status as JSON</a>
+      <a href="./status?format=text">status as text</a>
+      <a href="./metrics">metrics</a>
+      <a href="./health">health</a>
     </nav>
   </footer>
 );

@@ -1,16 +1,14 @@
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { BackupStatus, CopyState, RunOutcome, RunRecord } from "../catalog/catalog.ts";
-import type { ServerConfig } from "../config/config.ts";
+import type { Config, ServerConfig } from "../config/config.ts";
 import { EXAMPLE_RECIPIENT } from "../config/load.ts";
-import { connect, endpointOf } from "../postgres/connection.ts";
-import type { DatabaseChoice } from "../postgres/inspect.ts";
-import { chooseDatabases, listDatabases } from "../postgres/inspect.ts";
 import { backupDatabase } from "./backup-database.ts";
+import type { Choice, Selects, Target, Untargeted } from "./backup-targets.ts";
+import { resolveTargets } from "./backup-targets.ts";
 import type { JobContext } from "./context.ts";
 import { recordRun } from "./context.ts";
 import { reconcile } from "./reconcile.ts";
 import { alertBackup } from "./run-alerts.ts";
-import { warnOfSharedDevice } from "./shared-device.ts";
 
 /** What became of one database in a run. */
 export interface BackupResult {
@@ -33,23 +31,42 @@ export type BackupStatistics = { databases: number; verified: number; partial: n
 
 export interface BackupReport {
   run: RunRecord;
+  /** The servers whose databases could be listed. */
+  listed: readonly string[];
   results: BackupResult[];
+}
+
+/** How databases whose backup failed are tried again, within the same run. */
+export interface BackupRetry {
+  /** How many times after the first. */
+  retries: number;
+  /** Waits before try `retry` (1 for the first one after the failure). Throws when the run is ended meanwhile. */
+  pause: (retry: number) => Promise<void>;
+}
+
+export interface BackupOptions {
+  /** Which databases it is about; all that are configured where not given. */
+  selects?: Selects;
+  /** Once only where not given. */
+  retry?: BackupRetry;
 }
 
 /**
  * Backs up every configured database, or those that are named (`app` or `server/app`). One that fails does
  * not stop the others. Throws only when nothing could begin: an unknown name, a recipient whose key is lost.
  */
-export async function runBackup(context: JobContext, names: readonly string[]): Promise<BackupReport> {
-  refuseLostKey(context);
-  await reconcile(context);
-  const results: BackupResult[] = [];
+export async function runBackup(
+  context: JobContext,
+  names: readonly string[],
+  options: BackupOptions = {},
+): Promise<BackupReport> {
+  refuseLostKey(context.config);
+  let results: BackupResult[] = [];
+  let listed: string[] = [];
+  const { selects = () => true } = options;
   const work = async (run: RunRecord) => {
-    const targets = await targetsOf(context, names, results);
-    await inParallel(targets, context.config.dump.max_parallel, async ({ server, database }) => {
-      if (!context.signal.aborted) results.push(await backupOne(context, run.id, server, database));
-    });
-    context.signal.throwIfAborted();
+    await reconcile(context, selects);
+    ({ results, listed } = await backUp(context, run.id, { names, selects }, options.retry));
     const statistics = count(results);
     return {
       outcome: outcomeOf(statistics),
@@ -58,86 +75,65 @@ export async function runBackup(context: JobContext, names: readonly string[]): 
     };
   };
   const { run } = await recordRun(context, "backup", work, { isPart: names.length > 0 });
-  await alertBackup(context, { run, results });
-  return { run, results };
+  await alertBackup(context, { run, results, listed });
+  return { run, results, listed };
 }
 
-/** A backup that nobody can ever open looks like one and is worse than none. */
-function refuseLostKey({ config }: JobContext): void {
-  const { mode, recipients } = config.encryption;
+/** A backup that nobody can ever open looks like one and is worse than none. Throws code `usage`. */
+export function refuseLostKey({ encryption, file }: Pick<Config, "encryption" | "file">): void {
+  const { mode, recipients } = encryption;
   if (mode === "none" || recipients.some((recipient) => recipient !== EXAMPLE_RECIPIENT)) return;
   throw new Pg321Error(
     "usage",
-    `${config.file}: encryption.recipients holds only the example's, whose secret key nobody has`,
+    `${file}: encryption.recipients holds only the example's, whose secret key nobody has`,
     { hint: "make your own with pg321 key generate, and put its recipient there" },
   );
 }
 
-interface Target {
-  server: ServerConfig;
-  database: string;
-}
-
-/** The databases to back up, resolved now. A server that cannot be asked becomes a failed result. */
-async function targetsOf(
+/** The results of the last try of each. */
+async function backUp(
   context: JobContext,
-  names: readonly string[],
-  results: BackupResult[],
-): Promise<Target[]> {
-  const targets: Target[] = [];
-  const unmatched = new Set(names);
-  for (const server of context.config.server) {
-    const startedAtMs = context.clock.monotonicMs();
-    try {
-      const { chosen, missing } = await databasesOf(context, server);
-      const asked = (database: string) => isAskedFor(server, database, names, unmatched);
-      for (const database of chosen.filter(asked)) targets.push({ server, database });
-      for (const database of missing.filter(asked)) {
-        results.push(failedResult(server.name, database, noDatabase(server, database), 0));
-        context.log.error("a configured database is not there", { server: server.name, database });
-      }
-    } catch (error) {
-      results.push(failedResult(server.name, null, error, context.clock.monotonicMs() - startedAtMs));
-      context.log.error("the databases of a server could not be listed", {
-        server: server.name,
-        error: messageOf(error),
-      });
-    }
-  }
-  if (unmatched.size > 0 && results.length === 0) {
-    const list = [...unmatched].map((name) => `"${name}"`).join(", ");
-    throw new Pg321Error("usage", `no configured database is named ${list}`, {
-      hint: "name it as the server does (case matters), or as SERVER/DATABASE; pg321 check shows what is configured",
+  runId: string,
+  choice: Choice,
+  retry: BackupRetry | undefined,
+): Promise<{ results: BackupResult[]; listed: string[] }> {
+  const ended: BackupResult[] = [];
+  let round = await resolveTargets(context, context.config.server, choice);
+  for (let tries = 1; ; tries++) {
+    const failed: { target: Target; result: BackupResult }[] = [];
+    await inParallel(round.targets, context.config.dump.max_parallel, async (target) => {
+      if (context.signal.aborted) return;
+      const result = await backupOne(context, runId, target.server, target.database);
+      if (isWorthAnotherTry(result)) failed.push({ target, result });
+      else ended.push(result);
     });
+    context.signal.throwIfAborted();
+    const unlisted = round.untargeted.filter(({ database }) => database === null);
+    ended.push(...round.untargeted.filter(({ database }) => database !== null).map(untargetedResult));
+    const isOver = !retry || tries > retry.retries || failed.length + unlisted.length === 0;
+    if (isOver) {
+      const results = [...ended, ...failed.map(({ result }) => result), ...unlisted.map(untargetedResult)];
+      return { results, listed: round.listed };
+    }
+    await retry.pause(tries);
+    const servers = unlisted.map(({ server }) => server);
+    const again = await resolveTargets(context, servers, choice);
+    round = {
+      targets: [...failed.map(({ target }) => target), ...again.targets],
+      untargeted: again.untargeted,
+      listed: [...round.listed, ...again.listed],
+    };
   }
-  return targets;
 }
 
-async function databasesOf(context: JobContext, server: ServerConfig): Promise<DatabaseChoice> {
-  await using connection = await connect(endpointOf(server));
-  await warnOfSharedDevice(context, connection);
-  const choice = chooseDatabases(await listDatabases(connection), server);
-  for (const pattern of choice.idle)
-    context.log.warning("a pattern matches no database", { server: server.name, pattern });
-  return choice;
+/** What neither the config nor a key is to blame for. */
+function isWorthAnotherTry({ status, cause }: BackupResult): boolean {
+  if (status !== "FAILED") return false;
+  return !(cause instanceof Pg321Error && (cause.code === "usage" || cause.code === "key"));
 }
 
-/** Whether the names of the command line, if there are any, ask for a database; takes those that do from `unmatched`. */
-function isAskedFor(
-  server: ServerConfig,
-  database: string,
-  names: readonly string[],
-  unmatched: Set<string>,
-): boolean {
-  const matching = [database, `${server.name}/${database}`].filter((name) => names.includes(name));
-  for (const name of matching) unmatched.delete(name);
-  return names.length === 0 || matching.length > 0;
-}
-
-function noDatabase(server: ServerConfig, database: string): Pg321Error {
-  return new Pg321Error("database", `server "${server.name}": no database "${database}"`, {
-    hint: "check databases in the config: names are case-sensitive; templates and databases that take no connections cannot be dumped",
-  });
+function untargetedResult({ server, database, error, duration_ms }: Untargeted): BackupResult {
+  return failedResult(server.name, database, error, duration_ms);
 }
 
 async function backupOne(

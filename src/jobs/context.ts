@@ -1,6 +1,6 @@
 import { hostname } from "node:os";
 import type { Clock } from "../base/clock.ts";
-import { messageOf } from "../base/errors.ts";
+import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Catalog, Job, RunOutcome, RunRecord } from "../catalog/catalog.ts";
 import { processStart } from "../catalog/lease.ts";
@@ -31,8 +31,8 @@ export interface JobContext extends AsyncDisposable {
   host: string;
   pid: number;
   progress: ProgressListener;
-  /** What began the runs of this context, if it was not a person. */
-  schedule?: { name: string; dueAt: Date };
+  /** What began the runs of this context, if it was not a person. `began` is told once the record is there. */
+  schedule?: { name: string; dueAt: Date; began?: (run: RunRecord) => void };
 }
 
 export interface ContextOptions extends KeySources {
@@ -41,6 +41,8 @@ export interface ContextOptions extends KeySources {
   clock: Clock;
   signal: AbortSignal;
   progress: ProgressListener;
+  /** One that is open already; it is not closed with the context. */
+  catalog?: Catalog;
 }
 
 /** Opens catalog, storages and keys. Throws what they throw; nothing stays open then. */
@@ -49,7 +51,7 @@ export async function openContext(options: ContextOptions): Promise<JobContext> 
   await using opened = new AsyncDisposableStack();
   const keys = await loadKeys(config.encryption, options);
   await prepareTempDir(config.temp_dir);
-  const catalog = opened.use(await openCatalog(config.catalog, { clock, log }));
+  const catalog = options.catalog ?? opened.use(await openCatalog(config.catalog, { clock, log }));
   const storages: Storage[] = [];
   for (const storage of config.storage) storages.push(opened.use(await openStorage(storage, { log, clock })));
   const installation = await installationOf(catalog, keys);
@@ -107,6 +109,7 @@ export async function recordRun<S extends Record<string, unknown>>(
     scheduled_for: context.schedule?.dueAt.toISOString() ?? null,
   };
   await catalog.insertRun(run);
+  context.schedule?.began?.(run);
   const isPinged = !scope.isPart && !scope.isSilent;
   const started = isPinged ? pingStart(context, run) : undefined;
   const finish = async (end: Pick<RunRecord, "outcome" | "statistics" | "error">) => {
@@ -114,7 +117,8 @@ export async function recordRun<S extends Record<string, unknown>>(
     await catalog.updateRun(run.id, change);
     const ended = { ...run, ...change };
     await started;
-    if (isPinged) await pingEnd(context, ended);
+    // One that the daemon's end has cut off is made up for: a dead man's switch goes on waiting for that.
+    if (isPinged && ended.outcome !== "INTERRUPTED") await pingEnd(context, ended);
     return ended;
   };
   try {
@@ -123,10 +127,18 @@ export async function recordRun<S extends Record<string, unknown>>(
     await resolveAlert(context, job);
     return { run: ended, statistics };
   } catch (error) {
-    const failed = await finish({ outcome: "FAILED", statistics: null, error: messageOf(error) });
+    const outcome = context.schedule && isStopped(context.signal) ? "INTERRUPTED" : "FAILED";
+    const failed = await finish({ outcome, statistics: null, error: messageOf(error) });
     if (!scope.isSilent) await alertFailedRun(context, failed, scope, error);
     throw error;
   }
+}
+
+/** Whether the program is being ended, and not this run for a reason of its own. */
+function isStopped({ aborted, reason }: AbortSignal): boolean {
+  return (
+    aborted && reason instanceof Pg321Error && (reason.code === "terminated" || reason.code === "interrupted")
+  );
 }
 
 /** The storages that every backup goes to: all but those that only take what others archive. */

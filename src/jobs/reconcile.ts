@@ -15,15 +15,19 @@ import { manifestKey } from "./object-key.ts";
  * manifest counts; of any other intended copy exactly its own keys and its own upload are removed. A
  * storage that does not answer keeps its intent for the next time. Never throws for one backup's sake.
  * It holds the database's lease meanwhile: what a run that lives makes must not be taken for left behind.
+ * `selects`: only of these databases, so that runs beside each other do not take each other's leases.
  */
-export async function reconcile(context: JobContext): Promise<void> {
+export async function reconcile(
+  context: JobContext,
+  selects: (server: string, database: string) => boolean = () => true,
+): Promise<void> {
   const { catalog, log } = context;
   const intended = await catalog.copiesInState(["INTENDED"]);
   const running = await catalog.backups({ status: ["RUNNING"] });
   const ids = new Set([...intended.map((copy) => copy.backup_id), ...running.map((backup) => backup.id)]);
   for (const id of ids) {
     try {
-      await reconcileUnderLease(context, id);
+      await reconcileUnderLease(context, id, selects);
     } catch (error) {
       context.signal.throwIfAborted();
       if (error instanceof Pg321Error && error.code === "locked") continue;
@@ -44,10 +48,14 @@ export async function isLeased(
   return leases.some((lease) => lease.name === name && isHeld(lease, context.host, now));
 }
 
-async function reconcileUnderLease(context: JobContext, id: string): Promise<void> {
+async function reconcileUnderLease(
+  context: JobContext,
+  id: string,
+  selects: (server: string, database: string) => boolean,
+): Promise<void> {
   const { catalog, clock, host, pid } = context;
   const found = await catalog.backup(id);
-  if (!found) return;
+  if (!found || !selects(found.server, found.database)) return;
   const name = leaseName(found.server, found.database);
   const request = { name, runId: crypto.randomUUID(), host, pid };
   await using lease = await holdLease(catalog, request, { clock, signal: context.signal });
@@ -169,7 +177,12 @@ function factsOf(manifest: Manifest, text: string): Partial<BackupRecord> {
   };
 }
 
-async function closeRuns({ catalog, clock, host }: JobContext): Promise<void> {
+/** Closes the records of runs of this host whose process is gone. */
+export async function closeRuns({
+  catalog,
+  clock,
+  host,
+}: Pick<JobContext, "catalog" | "clock" | "host">): Promise<void> {
   for (const run of await catalog.runs({ outcome: "RUNNING" })) {
     if (run.host !== host || isAlive(run)) continue;
     await catalog.updateRun(run.id, {

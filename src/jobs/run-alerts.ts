@@ -34,11 +34,12 @@ export async function alertFailedRun(
 }
 
 /** One alert for each database that failed or lacks copies, and one for a run in which all went well. */
-export async function alertBackup(context: AlertContext, { run, results }: BackupReport): Promise<void> {
+export async function alertBackup(
+  context: AlertContext,
+  { run, results, listed }: BackupReport,
+): Promise<void> {
   for (const result of results) await alertBackupOf(context, run, result);
-  const unlisted = new Set(results.filter(({ database }) => database === null).map(({ server }) => server));
-  for (const { name } of context.config.server)
-    if (!unlisted.has(name)) await resolveAlert(context, `backup ${name}`);
+  for (const name of listed) await resolveAlert(context, `backup ${name}`);
   if (run.outcome !== "OK") return;
   await alertSuccess(context, run, `backed up ${counted(results.length, "database")}`);
 }

@@ -1,0 +1,233 @@
+import type { Clock } from "../base/clock.ts";
+import { rfc3339 } from "../base/clock.ts";
+import { messageOf } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+import type { JobContext } from "../jobs/context.ts";
+import type { ProgressListener } from "../jobs/progress.ts";
+import { reconcile } from "../jobs/reconcile.ts";
+import type { Schedule } from "../jobs/schedules.ts";
+import type { RunningStatus } from "../jobs/status-report.ts";
+import type { ContextInForce } from "./context-in-force.ts";
+import { LiveProgress } from "./live-progress.ts";
+import { claimOf, endSkips, isHeldElsewhere, recordSkip, runScheduled } from "./scheduled-job.ts";
+import type { Claim } from "./turns.ts";
+import { HeldTurn, Turns } from "./turns.ts";
+
+export interface ActiveRunsOptions {
+  clock: Clock;
+  log: Log;
+  progress: ProgressListener;
+  /** The context of the config in force. */
+  inForce: () => ContextInForce;
+  /** The schedule of that name in the config in force. */
+  scheduleNamed: (name: string) => Schedule | undefined;
+  maxParallel: number;
+  /** What is under way has changed. */
+  onChange: () => void;
+  /** A run has ended. */
+  onEnd: () => void;
+}
+
+interface ActiveRun {
+  schedule: Schedule;
+  dueAt: Date;
+  /** When it came to wait, then when it began. */
+  startedAt: Date;
+  state: RunningStatus["state"];
+  runId: string | null;
+  progress: LiveProgress;
+  ending: AbortController;
+}
+
+/** The longest pause between two tries of a failed backup. */
+const RETRY_PAUSE_MS_MAX = 3_600_000;
+
+/** The runs of the schedules, from the moment they are due until they have ended. */
+export class ActiveRuns {
+  readonly #options: ActiveRunsOptions;
+  readonly #turns: Turns;
+  /** By the name of the schedule: a schedule has one at most. */
+  readonly #runs = new Map<string, ActiveRun>();
+  readonly #ends = new Set<Promise<void>>();
+  /** How many runs of a schedule in a row were left out. */
+  readonly #skipped = new Map<string, number>();
+  readonly #stopping = new AbortController();
+
+  constructor(options: ActiveRunsOptions) {
+    this.#options = options;
+    this.#turns = new Turns(options.maxParallel);
+  }
+
+  set maxParallel(value: number) {
+    this.#turns.maxParallel = value;
+  }
+
+  /** Goes on counting the runs that were left out from what the catalog tells. */
+  rememberSkips(name: string, skipped: number): void {
+    this.#skipped.set(name, skipped);
+  }
+
+  /** Settles what was interrupted before this start, ahead of every run. */
+  settle(): void {
+    this.#keep(
+      this.#withTurn({ type: "upkeep" }, this.#stopping.signal, (context) => reconcile(context)).catch(
+        (error) => this.#tellUnlessStopping("what was interrupted could not be settled", error),
+      ),
+    );
+  }
+
+  /** A run is due: it begins when its turn comes, or is left out. */
+  due(schedule: Schedule, dueAt: Date): void {
+    if (this.#stopping.signal.aborted) return;
+    const before = this.#runs.get(schedule.name);
+    if (before) {
+      const waits = before.state === "queued" ? "waits for its turn" : "is still under way";
+      this.#keep(this.#skip(schedule, dueAt, `the run before it, due at ${rfc3339(before.dueAt)}, ${waits}`));
+      return;
+    }
+    const run: ActiveRun = {
+      schedule,
+      dueAt,
+      startedAt: this.#options.clock.now(),
+      state: "queued",
+      runId: null,
+      progress: new LiveProgress(this.#options.progress),
+      ending: new AbortController(),
+    };
+    this.#runs.set(schedule.name, run);
+    this.#keep(this.#carryOut(run));
+  }
+
+  running(): RunningStatus[] {
+    const { context } = this.#options.inForce();
+    return [...this.#runs.values()].map(({ schedule, state, runId, startedAt, progress }) => ({
+      run_id: runId,
+      job: schedule.job,
+      schedule: schedule.name,
+      host: context.host,
+      pid: context.pid,
+      started_at: startedAt.toISOString(),
+      state,
+      progress: progress.status(),
+    }));
+  }
+
+  /**
+   * Lets those that are at work end within `graceMs`, then ends them; what waits is dropped at once. Resolves
+   * when none is left.
+   */
+  async stop(reason: Error, graceMs: number): Promise<void> {
+    this.#stopping.abort(reason);
+    for (const run of this.#runs.values()) if (run.state !== "running") run.ending.abort(reason);
+    const timer = new AbortController();
+    const grace = this.#options.clock.sleep(graceMs, timer.signal).catch(() => {});
+    await Promise.race([this.#ended(), grace]);
+    timer.abort();
+    for (const { schedule, ending } of this.#runs.values()) {
+      this.#options.log.warning("a run is ended before its end", { schedule: schedule.name });
+      ending.abort(reason);
+    }
+    await this.#ended();
+  }
+
+  async #ended(): Promise<void> {
+    while (this.#ends.size > 0) await Promise.all(this.#ends);
+  }
+
+  #keep(work: Promise<void>): void {
+    const end = work.finally(() => this.#ends.delete(end));
+    this.#ends.add(end);
+  }
+
+  /** Never throws. */
+  async #carryOut(run: ActiveRun): Promise<void> {
+    const { clock, log, onChange, onEnd } = this.#options;
+    const { schedule, ending } = run;
+    const told = { schedule: schedule.name, due_at: rfc3339(run.dueAt) };
+    try {
+      const claim = await claimOf(this.#options.inForce().context, schedule);
+      await this.#withTurn(claim, ending.signal, async (context, turn) => {
+        const current = this.#options.scheduleNamed(schedule.name);
+        if (!current) return log.info("a run was dropped: its schedule is gone", told);
+        this.#skipped.set(schedule.name, 0);
+        await endSkips(context, schedule);
+        this.#change(run, "running");
+        run.startedAt = clock.now();
+        log.info("a run begins", told);
+        const began = ({ id }: { id: string }) => {
+          run.runId = id;
+        };
+        const own = { progress: run.progress, schedule: { name: schedule.name, dueAt: run.dueAt, began } };
+        const outcome = await runScheduled({ ...context, ...own }, current, (retry) =>
+          turn.leaveFor(() => this.#pause(run, context, retry)).then(() => this.#change(run, "running")),
+        );
+        log.info("a run has ended", { ...told, run_id: run.runId ?? undefined, outcome });
+      });
+    } catch (error) {
+      await this.#tellOfFailure(run, error);
+    } finally {
+      this.#runs.delete(schedule.name);
+      onChange();
+      onEnd();
+    }
+  }
+
+  async #tellOfFailure({ schedule, dueAt, runId, ending }: ActiveRun, error: unknown): Promise<void> {
+    const told = { schedule: schedule.name, due_at: rfc3339(dueAt), error: messageOf(error) };
+    if (runId === null && isHeldElsewhere(error)) return this.#skip(schedule, dueAt, messageOf(error));
+    if (!ending.signal.aborted) this.#options.log.error("a run has failed", told);
+    else if (runId === null) this.#options.log.info("a run that waited was dropped", told);
+    else this.#options.log.warning("a run was interrupted; the next start makes up for it", told);
+  }
+
+  async #pause(run: ActiveRun, { config }: JobContext, retry: number): Promise<void> {
+    const { clock, log } = this.#options;
+    const pauseMs = Math.min(
+      Math.max(RETRY_PAUSE_MS_MAX, config.schedule.retry_delay_ms),
+      config.schedule.retry_delay_ms * 2 ** (retry - 1),
+    );
+    const until = new Date(clock.now().getTime() + pauseMs);
+    log.warning("a backup failed and is tried again", {
+      schedule: run.schedule.name,
+      retry,
+      retries: config.schedule.retries,
+      at: rfc3339(until),
+    });
+    this.#change(run, "retrying");
+    await clock.sleep(pauseMs, run.ending.signal);
+    this.#change(run, "queued");
+  }
+
+  /** Never throws. */
+  async #skip(schedule: Schedule, dueAt: Date, reason: string): Promise<void> {
+    const skipped = (this.#skipped.get(schedule.name) ?? 0) + 1;
+    this.#skipped.set(schedule.name, skipped);
+    const inForce = this.#options.inForce();
+    using _used = inForce.use();
+    try {
+      await recordSkip(inForce.context, schedule, dueAt, { reason, skipped });
+    } catch (error) {
+      this.#tellUnlessStopping("a run that was left out could not be recorded", error);
+    }
+  }
+
+  async #withTurn(
+    claim: Claim,
+    signal: AbortSignal,
+    work: (context: JobContext, turn: HeldTurn) => Promise<void>,
+  ): Promise<void> {
+    using turn = await HeldTurn.take(this.#turns, claim, signal);
+    const inForce = this.#options.inForce();
+    using _used = inForce.use();
+    await work({ ...inForce.context, signal }, turn);
+  }
+
+  #change(run: ActiveRun, state: ActiveRun["state"]): void {
+    run.state = state;
+    this.#options.onChange();
+  }
+
+  #tellUnlessStopping(message: string, error: unknown): void {
+    if (!this.#stopping.signal.aborted) this.#options.log.error(message, { error: messageOf(error) });
+  }
+}

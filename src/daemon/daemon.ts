@@ -1,0 +1,325 @@
+import { unlessAborted } from "../base/abort.ts";
+import type { Clock } from "../base/clock.ts";
+import { messageOf, Pg321Error } from "../base/errors.ts";
+import type { Catalog } from "../catalog/catalog.ts";
+import type { Held } from "../catalog/lease.ts";
+import { holdLease } from "../catalog/lease.ts";
+import type { Config } from "../config/config.ts";
+import { refuseLostKey } from "../jobs/backup.ts";
+import type { ContextOptions, JobContext } from "../jobs/context.ts";
+import { openContext } from "../jobs/context.ts";
+import { deliverAlerts } from "../jobs/deliver.ts";
+import type { LiveDaemon } from "../jobs/live-state.ts";
+import type { DaemonStatus, ReloadStatus, RunningStatus } from "../jobs/status-report.ts";
+import { ActiveRuns } from "./active-runs.ts";
+import { ContextInForce } from "./context-in-force.ts";
+import { reloadedPlans, startingPlans } from "./plans.ts";
+import { mistakesIn, refuseFixedChange, tellOfClosedPaths } from "./reload.ts";
+import { Scheduler, TICK_MS_MAX } from "./scheduler.ts";
+import { Sightings } from "./sightings.ts";
+import { statusLine } from "./status-line.ts";
+import type { Notify } from "./systemd.ts";
+
+export interface DaemonOptions extends Omit<ContextOptions, "signal" | "catalog"> {
+  /** Open already; the daemon does not close it. */
+  catalog: Catalog;
+  /** Held for as long as the daemon lives. */
+  lease: Held;
+  /** Reads the config anew; throws what is wrong with it. */
+  loadConfig: () => Promise<Config>;
+  notify: Notify;
+  /** Whether it is the unit's process, in the unit's sandbox. */
+  isService: boolean;
+  /** How often `notify` is told that all is well; never where undefined. */
+  watchdogPauseMs: number | undefined;
+  /** Told of each new config that comes into force. */
+  onConfig: (config: Config) => Promise<void>;
+}
+
+const DELIVERY_PAUSE_MS = 60_000;
+const SIGHTING_PAUSE_MS = 15 * 60_000;
+/** How long the last alerts may take to be told while the daemon stops. */
+const LAST_DELIVERY_MS = 5_000;
+/** systemd is asked for this much more time, again and again, while runs end. */
+const EXTENSION_MS = 30_000;
+/** The schedule is looked at every `TICK_MS_MAX`; one that was not for this long has come to a stop. */
+const SILENCE_MS_MAX = 3 * TICK_MS_MAX;
+/** A catalog that has not answered after this time does not. */
+const CATALOG_ANSWER_MS = 2_000;
+
+/** The lease that keeps a catalog to one daemon. */
+export function holdDaemonLease(
+  catalog: Catalog,
+  { host, pid }: Pick<JobContext, "host" | "pid">,
+  tools: { clock: Clock; signal: AbortSignal },
+): Promise<Held> {
+  return holdLease(catalog, { name: "daemon", runId: crypto.randomUUID(), host, pid }, tools);
+}
+
+/** Runs the jobs when they are due, until it is stopped. */
+export class Daemon implements LiveDaemon {
+  readonly #options: DaemonOptions;
+  readonly #startedAt: Date;
+  readonly #startedAtMs: number;
+  readonly #scheduler: Scheduler;
+  readonly #runs: ActiveRuns;
+  readonly #sightings = new Sightings();
+  /** Aborted once nothing new is to begin. */
+  readonly #stopping = new AbortController();
+  /** Aborted when all is over. */
+  readonly #life = new AbortController();
+  #inForce: ContextInForce;
+  #isReady = false;
+  #lastReload: ReloadStatus | null = null;
+  #reloading: Promise<void> = Promise.resolve();
+  #delivering: Promise<void> | undefined;
+  #deliveredAtMs = Number.NEGATIVE_INFINITY;
+  #toldStatus = "";
+
+  private constructor(options: DaemonOptions, life: AbortController, context: JobContext) {
+    const { clock, log, progress, config } = options;
+    this.#options = options;
+    this.#life = life;
+    this.#inForce = new ContextInForce(context);
+    this.#startedAt = clock.now();
+    this.#startedAtMs = clock.monotonicMs();
+    this.#scheduler = new Scheduler({
+      clock,
+      log,
+      begin: (schedule, dueAt) => this.#runs.due(schedule, dueAt),
+      onTick: () => this.#onTick(),
+    });
+    this.#runs = new ActiveRuns({
+      clock,
+      log,
+      progress,
+      inForce: () => this.#inForce,
+      scheduleNamed: (name) => this.#scheduler.scheduleNamed(name),
+      maxParallel: config.schedule.max_parallel,
+      onChange: () => this.#tellStatus(),
+      onEnd: () => this.#deliver(),
+    });
+  }
+
+  /** Opens what the jobs need, and finds out what was missed. Nothing runs yet. Throws what that throws. */
+  static async open(options: DaemonOptions): Promise<Daemon> {
+    refuseLostKey(options.config);
+    const life = new AbortController();
+    const context = await openContext({ ...options, signal: life.signal });
+    const daemon = new Daemon(options, life, context);
+    const { plans, interrupted, skipped } = await startingPlans(context);
+    for (const [name, count] of skipped) daemon.#runs.rememberSkips(name, count);
+    daemon.#runs.settle();
+    daemon.#scheduler.follow(plans, options.config.schedule.catch_up_ms);
+    for (const { schedule, dueAt } of interrupted) daemon.#runs.due(schedule, dueAt);
+    return daemon;
+  }
+
+  /** Works until the signal aborts and what was under way has ended. Throws when the lease is lost. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { lease, notify, log } = this.#options;
+    const end = AbortSignal.any([signal, lease.signal]);
+    const loops = [
+      this.#scheduler.run(this.#stopping.signal),
+      this.#every(SIGHTING_PAUSE_MS, this.#stopping.signal, () => this.#look()),
+      this.#feedWatchdog(),
+    ];
+    this.#isReady = true;
+    notify({ READY: 1, STATUS: this.#status() });
+    void this.#tellOfClosedPaths();
+    await aborted(end);
+    log.info("stopping", { reason: messageOf(end.reason) });
+    await this.#stop(end.reason);
+    await Promise.all(loops);
+    if (!signal.aborted) throw lease.signal.reason;
+  }
+
+  /** Takes a new config, or keeps the old one and tells why. Never throws. */
+  reload(): Promise<void> {
+    this.#reloading = this.#reloading.then(() => this.#reload());
+    return this.#reloading;
+  }
+
+  context(): JobContext {
+    return this.#inForce.context;
+  }
+
+  daemon(): DaemonStatus {
+    const { config, pid } = this.context();
+    return {
+      pid,
+      started_at: this.#startedAt.toISOString(),
+      uptime_ms: Math.round(this.#options.clock.monotonicMs() - this.#startedAtMs),
+      config_file: config.file,
+      config_checksum: config.checksum,
+      last_reload: this.#lastReload,
+      is_stopping: this.#stopping.signal.aborted,
+    };
+  }
+
+  running(): RunningStatus[] {
+    return this.#runs.running();
+  }
+
+  nextRuns(): ReadonlyMap<string, Date> {
+    return this.#stopping.signal.aborted ? new Map() : this.#scheduler.nextRuns();
+  }
+
+  async troubles(): Promise<string[]> {
+    const troubles: string[] = [];
+    const silentMs = this.#scheduler.silentMs();
+    if (silentMs > SILENCE_MS_MAX && !this.#stopping.signal.aborted)
+      troubles.push(`the schedule was not looked at for ${Math.round(silentMs / 1000)} s`);
+    try {
+      await this.#within(CATALOG_ANSWER_MS, this.#options.catalog.installation());
+    } catch (error) {
+      troubles.push(`the catalog does not answer: ${messageOf(error)}`);
+    }
+    return troubles;
+  }
+
+  waits(): string[] {
+    if (this.#stopping.signal.aborted) return ["the daemon is stopping"];
+    return this.#isReady ? [] : ["the daemon is starting"];
+  }
+
+  async #reload(): Promise<void> {
+    const { notify, clock, log } = this.#options;
+    if (this.#stopping.signal.aborted) return;
+    notify({ RELOADING: 1, STATUS: "reading the config anew" });
+    let errors: string[] = [];
+    try {
+      await this.#takeConfig(await this.#options.loadConfig());
+      log.info("a new config is in force", { checksum: this.context().config.checksum });
+      await this.#tellOfClosedPaths();
+    } catch (error) {
+      errors = mistakesIn(error);
+      for (const mistake of errors) log.error("the new config was refused", { error: mistake });
+    }
+    this.#lastReload = { at: clock.now().toISOString(), is_ok: errors.length === 0, errors };
+    notify({ READY: 1, STATUS: this.#status() });
+  }
+
+  async #takeConfig(config: Config): Promise<void> {
+    const { log } = this.#options;
+    const before = this.#inForce;
+    refuseLostKey(config);
+    refuseFixedChange(before.context.config, config);
+    for (const warning of config.warnings) log.warning(warning);
+    const context = await openContext({ ...this.#options, config, signal: this.#life.signal });
+    const plans = await reloadedPlans(context, (name) => this.#scheduler.settledUntil(name));
+    this.#inForce = new ContextInForce(context);
+    this.#scheduler.follow(plans, config.schedule.catch_up_ms);
+    this.#runs.maxParallel = config.schedule.max_parallel;
+    before
+      .retire()
+      .catch((error) => log.error("an old config could not be let go", { error: messageOf(error) }));
+    await this.#options.onConfig(config);
+    void this.#look();
+  }
+
+  async #stop(reason: Error): Promise<void> {
+    const { notify, clock } = this.#options;
+    const { config } = this.context();
+    this.#stopping.abort(reason);
+    notify({ STOPPING: 1, STATUS: this.#status() });
+    const ended = new AbortController();
+    const extending = this.#every(EXTENSION_MS / 2, ended.signal, async () =>
+      notify({ EXTEND_TIMEOUT_USEC: EXTENSION_MS * 1_000, STATUS: this.#status() }),
+    );
+    await this.#reloading;
+    await this.#runs.stop(reason, config.schedule.shutdown_grace_ms);
+    this.#deliver();
+    await this.#within(LAST_DELIVERY_MS, this.#delivering ?? Promise.resolve()).catch(() => {});
+    ended.abort();
+    this.#life.abort(reason);
+    await Promise.all([extending, this.#delivering]);
+    await this.#inForce.retire();
+    await clock.sleep(0);
+  }
+
+  #onTick(): void {
+    this.#tellStatus();
+    if (this.#options.clock.monotonicMs() - this.#deliveredAtMs >= DELIVERY_PAUSE_MS) this.#deliver();
+  }
+
+  /** Tells what waits to be told; once more when it was asked for meanwhile. */
+  #deliver(): void {
+    this.#deliveredAtMs = this.#options.clock.monotonicMs();
+    const inForce = this.#inForce;
+    const used = inForce.use();
+    const delivery = (this.#delivering ?? Promise.resolve())
+      .then(() => deliverAlerts(inForce.context))
+      .finally(() => {
+        used[Symbol.dispose]();
+        if (this.#delivering === delivery) this.#delivering = undefined;
+      });
+    this.#delivering = delivery;
+  }
+
+  async #look(): Promise<void> {
+    const inForce = this.#inForce;
+    using _used = inForce.use();
+    const signal = this.#stopping.signal;
+    try {
+      await this.#sightings.look({ ...inForce.context, signal });
+    } catch (error) {
+      if (!signal.aborted)
+        this.#options.log.error("a look at servers and storages failed", { error: messageOf(error) });
+    }
+  }
+
+  async #feedWatchdog(): Promise<void> {
+    const { notify, watchdogPauseMs } = this.#options;
+    if (watchdogPauseMs === undefined) return;
+    // A catalog that fails is no reason: a new start would not mend a disk, and would end runs that go on.
+    await this.#every(watchdogPauseMs, this.#life.signal, async () => {
+      if (this.#scheduler.silentMs() <= SILENCE_MS_MAX || this.#stopping.signal.aborted)
+        notify({ WATCHDOG: 1 });
+    });
+  }
+
+  #status(): string {
+    return statusLine(this.running(), this.nextRuns(), {
+      isStopping: this.#stopping.signal.aborted,
+      refused: this.#lastReload?.is_ok === false,
+    });
+  }
+
+  #tellStatus(): void {
+    const status = this.#status();
+    if (status === this.#toldStatus) return;
+    this.#toldStatus = status;
+    this.#options.notify({ STATUS: status });
+  }
+
+  async #tellOfClosedPaths(): Promise<void> {
+    const { isService, log } = this.#options;
+    if (isService) await tellOfClosedPaths(this.context().config, log);
+  }
+
+  /** At once, and after each pause, until the signal aborts. */
+  async #every(pauseMs: number, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
+    while (!signal.aborted) {
+      await work();
+      await this.#options.clock.sleep(pauseMs, signal).catch(() => {});
+    }
+  }
+
+  async #within<T>(durationMs: number, work: Promise<T>): Promise<T> {
+    const late = new AbortController();
+    const done = new AbortController();
+    this.#options.clock.sleep(durationMs, done.signal).then(
+      () => late.abort(new Pg321Error("storage", `no answer within ${durationMs / 1000} s`)),
+      () => {},
+    );
+    return unlessAborted(work, late.signal).finally(() => done.abort());
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}

@@ -1,0 +1,31 @@
+import type { JobProgress, ProgressListener } from "../jobs/progress.ts";
+import type { ProgressStatus } from "../jobs/status-report.ts";
+
+/** Keeps how far a run is, for who asks, and hands it on. */
+export class LiveProgress implements ProgressListener {
+  readonly #works = new Map<string, JobProgress>();
+  readonly #next: ProgressListener;
+
+  constructor(next: ProgressListener) {
+    this.#next = next;
+  }
+
+  update(progress: JobProgress): void {
+    this.#works.set(progress.title, progress);
+    this.#next.update(progress);
+  }
+
+  end(title: string): void {
+    this.#works.delete(title);
+    this.#next.end(title);
+  }
+
+  status(): ProgressStatus[] {
+    return [...this.#works.values()].map(({ title, bytes, expectedBytes, storages }) => ({
+      title,
+      bytes,
+      expected_bytes: expectedBytes ?? null,
+      storages: [...storages].map(([storage, progress]) => ({ storage, ...progress })),
+    }));
+  }
+}

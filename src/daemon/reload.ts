@@ -1,0 +1,37 @@
+import { messageOf, Pg321Error } from "../base/errors.ts";
+import type { Log } from "../base/log.ts";
+import type { Config } from "../config/config.ts";
+import { ConfigError, problemText } from "../config/problems.ts";
+import { missingWritablePaths, readOnlyPaths } from "../jobs/writable-paths.ts";
+
+/** Throws code `usage` where a new config names another catalog: records of runs under way are in the old one. */
+export function refuseFixedChange(before: Config, after: Config): void {
+  if (before.catalog.path === after.catalog.path) return;
+  throw new Pg321Error(
+    "usage",
+    `${after.file}: the catalog cannot become another one (${after.catalog.path}) while the daemon runs`,
+    { hint: "restart the daemon: systemctl restart pg321" },
+  );
+}
+
+/** What a config was refused for, one mistake each. */
+export function mistakesIn(error: unknown): string[] {
+  if (error instanceof ConfigError) return error.problems.map((problem) => problemText(error.file, problem));
+  return [messageOf(error)];
+}
+
+/** Warns of directories of the config that the unit's sandbox does not let the daemon write. Never throws. */
+export async function tellOfClosedPaths(config: Config, log: Log): Promise<void> {
+  try {
+    const closed = new Set([...(await missingWritablePaths(config)), ...(await readOnlyPaths(config))]);
+    for (const path of closed)
+      log.warning(
+        "the service may not write this directory of the config: run pg321 install, then restart it",
+        {
+          path,
+        },
+      );
+  } catch (error) {
+    log.warning("the unit's drop-ins could not be read", { error: messageOf(error) });
+  }
+}

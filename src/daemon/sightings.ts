@@ -1,0 +1,100 @@
+import { statfs } from "node:fs/promises";
+import { unlessAborted } from "../base/abort.ts";
+import { messageOf, Pg321Error } from "../base/errors.ts";
+import type { ServerConfig } from "../config/config.ts";
+import type { JobContext } from "../jobs/context.ts";
+import { connect, endpointOf } from "../postgres/connection.ts";
+import { chooseDatabases, listDatabases } from "../postgres/inspect.ts";
+import type { Storage } from "../storage/storage.ts";
+
+/** A storage that has not answered after this time is out of reach. */
+const ANSWER_MS_MAX = 20_000;
+/** Asked for where no object is known: that there is none is an answer, too. */
+const NO_KEY = "pg321-is-it-there";
+
+/** Looks at servers and storages between the runs, so that who asks for the status is told how they are now. */
+export class Sightings {
+  /** The error of the last look at each, by what it was about; null where all was well. */
+  readonly #last = new Map<string, string | null>();
+
+  /** Looks once at all of them, one after the other; rejects only when the signal aborts or the catalog fails. */
+  async look(context: JobContext): Promise<void> {
+    for (const server of context.config.server)
+      await this.#note(context, `server "${server.name}"`, () => seeServer(context, server));
+    await forgetServers(context);
+    for (const storage of context.storages)
+      await this.#note(context, `storage "${storage.name}"`, () => seeStorage(context, storage));
+  }
+
+  /** Logs what has changed since the last look only. */
+  async #note({ log, signal }: JobContext, about: string, look: () => Promise<string | null>): Promise<void> {
+    signal.throwIfAborted();
+    const error = await look();
+    const before = this.#last.get(about) ?? null;
+    this.#last.set(about, error);
+    if (error === before) return;
+    if (error !== null) log.warning("out of reach", { what: about, error });
+    else log.info("in reach again", { what: about });
+  }
+}
+
+async function seeServer(context: JobContext, server: ServerConfig): Promise<string | null> {
+  try {
+    await using connection = await connect(endpointOf(server));
+    const { chosen } = chooseDatabases(await listDatabases(connection), server);
+    await context.catalog.overview.seeDatabases(server.name, chosen, context.clock.now().toISOString());
+    return null;
+  } catch (error) {
+    if (error instanceof Pg321Error && error.code === "database") return error.message;
+    throw error;
+  }
+}
+
+/** The databases of servers that the config has no more. */
+async function forgetServers({ catalog, clock, config }: JobContext): Promise<void> {
+  const known = new Set(config.server.map(({ name }) => name));
+  const kept = (await catalog.overview.databases()).filter(({ gone_at }) => gone_at === null);
+  for (const server of new Set(kept.map((database) => database.server)))
+    if (!known.has(server)) await catalog.overview.seeDatabases(server, [], clock.now().toISOString());
+}
+
+async function seeStorage(context: JobContext, storage: Storage): Promise<string | null> {
+  const { catalog, clock, signal } = context;
+  const timer = new AbortController();
+  const late = new AbortController();
+  const answer = AbortSignal.any([signal, late.signal]);
+  clock.sleep(ANSWER_MS_MAX, AbortSignal.any([signal, timer.signal])).then(
+    () => late.abort(new Pg321Error("storage", `no answer within ${ANSWER_MS_MAX / 1000} s`)),
+    () => {},
+  );
+  const nothing = { free_bytes: null, total_bytes: null };
+  try {
+    const room = await unlessAborted(lookAt(context, storage, answer), answer);
+    await catalog.overview.seeStorage(storage.name, { ...nothing, ...room, ...lookedAt(context, null) });
+    return null;
+  } catch (cause) {
+    signal.throwIfAborted();
+    const error = messageOf(cause);
+    await catalog.overview.seeStorage(storage.name, { ...nothing, ...lookedAt(context, error) });
+    return error;
+  } finally {
+    timer.abort();
+  }
+}
+
+/** Asks for one object, which is the least that a storage can be asked; a local one is asked for its room. */
+async function lookAt({ config, catalog }: JobContext, storage: Storage, signal: AbortSignal) {
+  const settings = config.storage.find(({ name }) => name === storage.name);
+  if (settings?.type === "local") {
+    const { bsize, blocks, bavail } = await statfs(settings.path);
+    return { free_bytes: bavail * bsize, total_bytes: blocks * bsize };
+  }
+  const latest = await catalog.overview.latestBackups();
+  const key = latest.find(({ good }) => good !== null)?.good?.object_key ?? NO_KEY;
+  await storage.head(key, signal);
+  return {};
+}
+
+function lookedAt({ clock }: JobContext, check_error: string | null) {
+  return { checked_at: clock.now().toISOString(), check_error };
+}

@@ -1,0 +1,65 @@
+/*
+ * sd_notify(3) without a helper process: one datagram to the socket that systemd names. Bun has no datagram
+ * sockets of the unix domain, so libc is called.
+ */
+
+/** What systemd is told, by the names of sd_notify(3): `READY`, `STATUS`, `WATCHDOG` … */
+export type Notify = (state: Readonly<Record<string, string | number>>) => void;
+
+const AF_UNIX = 1;
+const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
+const MSG_NOSIGNAL = 0x4000;
+const CLOCK_MONOTONIC = 1;
+
+/**
+ * Tells whoever listens at `address` (`NOTIFY_SOCKET`: a path, or `@name` for an abstract one); nobody where
+ * it is undefined. Throws when the system has no such socket; what does not arrive is nobody's trouble.
+ */
+export async function notifierAt(address: string | undefined): Promise<Notify> {
+  if (!address) return () => {};
+  const { dlopen } = await import("bun:ffi");
+  const { symbols: libc } = dlopen("libc.so.6", {
+    socket: { args: ["i32", "i32", "i32"], returns: "i32" },
+    sendto: { args: ["i32", "ptr", "u64", "i32", "ptr", "u32"], returns: "i64" },
+    clock_gettime: { args: ["i32", "ptr"], returns: "i32" },
+  });
+  const socket = libc.socket(AF_UNIX, SOCK_DGRAM_CLOEXEC, 0);
+  if (socket < 0) throw new Error("no datagram socket of the unix domain could be opened");
+  const receiver = socketAddress(address);
+  return (state) => {
+    const lines = Object.entries(state).map(([name, value]) => `${name}=${oneLine(value)}\n`);
+    if ("RELOADING" in state) lines.push(`MONOTONIC_USEC=${monotonicUsec(libc.clock_gettime)}\n`);
+    const message = Buffer.from(lines.join(""));
+    libc.sendto(socket, message, message.length, MSG_NOSIGNAL, receiver, receiver.length);
+  };
+}
+
+/** `struct sockaddr_un`, as long as its name; an abstract one begins with NUL and has none at its end. */
+export function socketAddress(address: string): Buffer {
+  const name = Buffer.from(address.startsWith("@") ? `\0${address.slice(1)}` : `${address}\0`);
+  const family = Buffer.alloc(2);
+  new Uint16Array(family.buffer, family.byteOffset, 1)[0] = AF_UNIX;
+  return Buffer.concat([family, name]);
+}
+
+/** systemd compares it with its own look at this clock, so it must be this one and no other. */
+function monotonicUsec(clock_gettime: (clock: number, time: Uint8Array) => number): bigint {
+  const time = new BigInt64Array(2);
+  clock_gettime(CLOCK_MONOTONIC, new Uint8Array(time.buffer));
+  const [seconds = 0n, nanoseconds = 0n] = time;
+  return seconds * 1_000_000n + nanoseconds / 1_000n;
+}
+
+function oneLine(value: string | number): string {
+  return String(value).replaceAll(/\s*\n\s*/g, "; ");
+}
+
+/** How often systemd wants to hear `WATCHDOG`, halved, in milliseconds; undefined where it does not, or means another process. */
+export function watchdogPauseMs(
+  env: Readonly<Record<string, string | undefined>>,
+  pid: number,
+): number | undefined {
+  const usec = Number(env["WATCHDOG_USEC"]);
+  const isOurs = env["WATCHDOG_PID"] === undefined || Number(env["WATCHDOG_PID"]) === pid;
+  return isOurs && usec > 0 ? usec / 2_000 : undefined;
+}

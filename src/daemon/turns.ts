@@ -1,0 +1,103 @@
+/** What a run works on, as far as others must not work on it at the same time. */
+export type Claim =
+  /** Backups of the databases of these servers. */
+  | { type: "backup"; servers: ReadonlySet<string> }
+  /** Takes copies away, or makes them anew, of any database: cleanup, repair, settling what was interrupted. */
+  | { type: "upkeep" }
+  /** Only reads. */
+  | { type: "verify" };
+
+interface Waiting {
+  claim: Claim;
+  begin: () => void;
+}
+
+/** Whose turn it is. Runs that are in each other's way go one after the other, in the order they came. */
+export class Turns {
+  #maxParallel: number;
+  readonly #waiting: Waiting[] = [];
+  readonly #begun = new Set<Claim>();
+
+  constructor(maxParallel: number) {
+    this.#maxParallel = maxParallel;
+  }
+
+  set maxParallel(value: number) {
+    this.#maxParallel = value;
+    this.#beginNext();
+  }
+
+  /** Resolves when the turn has come; it lasts until it is disposed of. Rejects with the signal's reason. */
+  async take(claim: Claim, signal: AbortSignal): Promise<Disposable> {
+    signal.throwIfAborted();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const waiting: Waiting = { claim, begin: resolve };
+    const leave = () => {
+      const index = this.#waiting.indexOf(waiting);
+      if (index < 0) return;
+      this.#waiting.splice(index, 1);
+      reject(signal.reason);
+      // It may have been the one that the others waited for.
+      this.#beginNext();
+    };
+    signal.addEventListener("abort", leave, { once: true });
+    this.#waiting.push(waiting);
+    this.#beginNext();
+    await promise.finally(() => signal.removeEventListener("abort", leave));
+    return {
+      [Symbol.dispose]: () => {
+        this.#begun.delete(claim);
+        this.#beginNext();
+      },
+    };
+  }
+
+  #beginNext(): void {
+    const ahead = [...this.#begun];
+    for (const waiting of [...this.#waiting]) {
+      if (this.#begun.size >= this.#maxParallel) return;
+      const { claim } = waiting;
+      // Also for those that wait longer: else a cleanup would never come between backups.
+      if (!ahead.some((other) => areInTheWay(other, claim))) {
+        this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
+        this.#begun.add(claim);
+        waiting.begin();
+      }
+      ahead.push(claim);
+    }
+  }
+}
+
+/** A turn that can be left and taken again. */
+export class HeldTurn implements Disposable {
+  readonly #takeAgain: () => Promise<Disposable>;
+  #turn: Disposable | undefined;
+
+  private constructor(takeAgain: () => Promise<Disposable>, turn: Disposable) {
+    this.#takeAgain = takeAgain;
+    this.#turn = turn;
+  }
+
+  static async take(turns: Turns, claim: Claim, signal: AbortSignal): Promise<HeldTurn> {
+    const take = () => turns.take(claim, signal);
+    return new HeldTurn(take, await take());
+  }
+
+  /** Lets others have their turn while `pause` lasts, then waits for its own again. */
+  async leaveFor(pause: () => Promise<void>): Promise<void> {
+    this[Symbol.dispose]();
+    await pause();
+    this.#turn = await this.#takeAgain();
+  }
+
+  [Symbol.dispose](): void {
+    this.#turn?.[Symbol.dispose]();
+    this.#turn = undefined;
+  }
+}
+
+function areInTheWay(one: Claim, other: Claim): boolean {
+  if (one.type === "verify" || other.type === "verify") return false;
+  if (one.type === "upkeep" || other.type === "upkeep") return true;
+  return !one.servers.isDisjointFrom(other.servers);
+}

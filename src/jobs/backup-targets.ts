@@ -1,0 +1,115 @@
+import { messageOf, Pg321Error } from "../base/errors.ts";
+import type { ServerConfig } from "../config/config.ts";
+import { connect, endpointOf } from "../postgres/connection.ts";
+import type { DatabaseChoice } from "../postgres/inspect.ts";
+import { chooseDatabases, listDatabases } from "../postgres/inspect.ts";
+import type { JobContext } from "./context.ts";
+import { warnOfSharedDevice } from "./shared-device.ts";
+
+export interface Target {
+  server: ServerConfig;
+  database: string;
+}
+
+/** A server that could not be asked, or, with `database`, a configured database that is not there. */
+export interface Untargeted {
+  server: ServerConfig;
+  database: string | null;
+  error: unknown;
+  duration_ms: number;
+}
+
+export type Selects = (server: string, database: string) => boolean;
+
+/** Which of the configured databases are meant. */
+export interface Choice {
+  /** `app` or `server/app`; all of them where empty. */
+  names: readonly string[];
+  selects: Selects;
+}
+
+/**
+ * The databases to back up, resolved now, and remembered as seen. Throws code `usage` when a name fits none.
+ * A server that cannot be asked is passed over in silence when no database that it is known to have is meant.
+ */
+export async function resolveTargets(
+  context: JobContext,
+  servers: readonly ServerConfig[],
+  choice: Choice,
+): Promise<{ targets: Target[]; untargeted: Untargeted[]; listed: string[] }> {
+  const targets: Target[] = [];
+  const listed: string[] = [];
+  const untargeted: Untargeted[] = [];
+  const unmatched = new Set(choice.names);
+  const { clock, log } = context;
+  for (const server of servers) {
+    const startedAtMs = clock.monotonicMs();
+    try {
+      const { chosen, missing } = await databasesOf(context, server);
+      listed.push(server.name);
+      const isMeant = (database: string) =>
+        choice.selects(server.name, database) && isAskedFor(server, database, choice.names, unmatched);
+      for (const database of chosen.filter(isMeant)) targets.push({ server, database });
+      for (const database of missing.filter(isMeant)) {
+        untargeted.push({ server, database, error: noDatabase(server, database), duration_ms: 0 });
+        log.error("a configured database is not there", { server: server.name, database });
+      }
+    } catch (error) {
+      const fields = { server: server.name, error: messageOf(error) };
+      if (!(await mayMean(context, server, choice.selects))) {
+        log.warning("the databases of a server could not be listed, and none of them is due", fields);
+        continue;
+      }
+      const duration_ms = Math.round(clock.monotonicMs() - startedAtMs);
+      untargeted.push({ server, database: null, error, duration_ms });
+      log.error("the databases of a server could not be listed", fields);
+    }
+  }
+  if (unmatched.size > 0 && untargeted.length === 0) {
+    const list = [...unmatched].map((name) => `"${name}"`).join(", ");
+    throw new Pg321Error("usage", `no configured database is named ${list}`, {
+      hint: "name it as the server does (case matters), or as SERVER/DATABASE; pg321 check shows what is configured",
+    });
+  }
+  return { targets, untargeted, listed };
+}
+
+/** Whether a database of this server may be meant, by those that it is known to have: any may be where none is known. */
+export async function mayMean(
+  { catalog }: Pick<JobContext, "catalog">,
+  server: ServerConfig,
+  selects: Selects,
+): Promise<boolean> {
+  const known = (await catalog.overview.databases()).filter(
+    (database) => database.server === server.name && database.gone_at === null,
+  );
+  return known.length === 0 || known.some(({ database }) => selects(server.name, database));
+}
+
+async function databasesOf(context: JobContext, server: ServerConfig): Promise<DatabaseChoice> {
+  await using connection = await connect(endpointOf(server));
+  await warnOfSharedDevice(context, connection);
+  const choice = chooseDatabases(await listDatabases(connection), server);
+  for (const pattern of choice.idle)
+    context.log.warning("a pattern matches no database", { server: server.name, pattern });
+  await context.catalog.overview.seeDatabases(server.name, choice.chosen, context.clock.now().toISOString());
+  return choice;
+}
+
+/** Whether the names of the command line, if there are any, ask for a database; takes those that do from `unmatched`. */
+function isAskedFor(
+  server: ServerConfig,
+  database: string,
+  names: readonly string[],
+  unmatched: Set<string>,
+): boolean {
+  const matching = [database, `${server.name}/${database}`].filter((name) => names.includes(name));
+  for (const name of matching) unmatched.delete(name);
+  return names.length === 0 || matching.length > 0;
+}
+
+function noDatabase(server: ServerConfig, database: string): Pg321Error {
+  return new Pg321Error("database", `server "${server.name}": no database "${database}"`, {
+    hint: "check databases in the config: names are case-sensitive; templates and databases that take no connections cannot be dumped",
+  });
+}

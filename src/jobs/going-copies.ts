@@ -6,7 +6,7 @@ export interface GoingBackup {
   backupId: string;
   server: string;
   database: string;
-  copies: GoingCopy[];
+  copies: readonly GoingCopy[];
 }
 
 export interface GoingCopy {
@@ -38,6 +38,8 @@ const GUARDS: readonly unknown[] = ["newest-good", "stale", "shrunk"];
 export class GoingCopies {
   #backups: GoingBackup[] = [];
   #told: RetentionDecision[] = [];
+  /** Nearly all backups go from the same storages: hundreds of thousands share what is said of these. */
+  readonly #shared = new Map<string, readonly GoingCopy[]>();
   readonly #guarded = new Map<string, GuardedDatabase>();
 
   /** Takes the next decision, of the same backup as the last one or of another. */
@@ -53,8 +55,10 @@ export class GoingCopies {
   settle({ stopOf, settle }: PlanOutline): void {
     this.#told = this.#told.map(settle);
     for (const backup of this.#backups)
-      backup.copies = backup.copies.filter(
-        (copy) => copy.isLeftToProvider || stopOf({ ...backup, storage: copy.storage }) === undefined,
+      backup.copies = this.#share(
+        backup.copies.filter(
+          (copy) => copy.isLeftToProvider || stopOf({ ...backup, storage: copy.storage }) === undefined,
+        ),
       );
     this.#backups = this.#backups.filter(({ copies }) => copies.length > 0);
   }
@@ -78,7 +82,18 @@ export class GoingCopies {
       backup = { backupId, server, database, copies: [] };
       this.#backups.push(backup);
     }
-    backup.copies.push({ storage, reliesOn, isLeftToProvider: isLeftToProvider === true });
+    const copy = { storage, reliesOn, isLeftToProvider: isLeftToProvider === true };
+    backup.copies = this.#share([...backup.copies, copy]);
+  }
+
+  #share(copies: readonly GoingCopy[]): readonly GoingCopy[] {
+    if (copies.some(({ reliesOn }) => reliesOn.length > 0)) return copies;
+    const key = copies
+      .map(({ storage, isLeftToProvider }) => `${storage}${isLeftToProvider ? " watched" : ""}`)
+      .join("\n");
+    const known = this.#shared.get(key);
+    if (known === undefined) this.#shared.set(key, copies);
+    return known ?? copies;
   }
 
   #addGuarded({ backupId, server, database, storage, reason }: RetentionDecision): void {

@@ -18,12 +18,12 @@ function blocks(language: string): string[] {
 
 test("its config is one that pg321 takes", async () => {
   const directory = await mkdtemp(join(tmpdir(), "pg321-readme-"));
-  const [password, config] = [join(directory, "password"), join(directory, "config.toml")];
-  await Bun.write(password, "secret");
-  await Bun.write(config, blocks("toml").join("").replace("/etc/pg321/main.password", password));
-  const names = ["R2_ACCOUNT_ID", "R2_BUCKET_NAME", "R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY"];
-  const env = Object.fromEntries(names.map((name) => [name, "0123456789abcdef0123456789abcdef"]));
-  const { exitCode, stderr } = await runProgram(["check", "--config", config], env);
+  const config = join(directory, "config.toml");
+  const toml = blocks("toml").join("");
+  await Bun.write(config, toml);
+  for (const [, name = ""] of toml.matchAll(/credential = "([^"]+)"/g))
+    await Bun.write(join(directory, "credentials", name), "0123456789abcdef0123456789abcdef");
+  const { exitCode, stderr } = await runProgram(["check", "--config", config], {});
   await rm(directory, { recursive: true });
   expect({ exitCode, stderr: exitCode === 0 ? "" : stderr }).toEqual({ exitCode: 0, stderr: "" });
 });

@@ -41,6 +41,11 @@ export const COMMANDS: readonly Entry[] = [
   { name: "key", summary: "make and show the keys", load: () => import("./key.ts") },
   { name: "check", summary: "check the config and print what it means", load: () => import("./check.ts") },
   {
+    name: "doctor",
+    summary: "look at everything that a backup needs, and say what is not right",
+    load: () => import("./doctor.ts"),
+  },
+  {
     name: "run",
     summary: "run the jobs when they are due, as the service does",
     load: () => import("./run.ts"),

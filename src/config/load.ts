@@ -120,7 +120,10 @@ function problemsOf(issues: readonly v.BaseIssue<unknown>[], lineOf: LineFinder)
 /** Secrets that stand literally in a file that others can read. */
 function exposedSecrets(config: unknown, document: unknown, mode: number, lineOf: LineFinder): Problem[] {
   if ((mode & 0o044) === 0) return [];
-  const readers = mode & 0o004 ? "everyone" : "its group";
+  const [readers, mend] =
+    mode & 0o004
+      ? ["everyone", "make it 0600"]
+      : ["its group", "make it 0600, if the service is not that group"];
   const shownMode = mode.toString(8).padStart(4, "0");
   return secretPaths(config)
     .map((path) => literalAt(document, path))
@@ -129,7 +132,7 @@ function exposedSecrets(config: unknown, document: unknown, mode: number, lineOf
       problemAt(
         path,
         lineOf,
-        `a secret in a file that ${readers} can read (mode ${shownMode}); make it 0600, or take the value from { credential = "name" }`,
+        `a secret in a file that ${readers} can read (mode ${shownMode}); ${mend}, or take the value from { credential = "name" }`,
       ),
     );
 }

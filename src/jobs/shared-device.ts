@@ -1,4 +1,5 @@
 import { stat } from "node:fs/promises";
+import type { Config, LocalStorageConfig } from "../config/config.ts";
 import type { Connection } from "../postgres/connection.ts";
 import { hostOf } from "../postgres/connection.ts";
 import { inspectServer } from "../postgres/inspect.ts";
@@ -9,21 +10,30 @@ export async function warnOfSharedDevice(
   { config, log }: Pick<JobContext, "config" | "log">,
   connection: Connection,
 ): Promise<void> {
-  const { endpoint } = connection;
-  const host = hostOf(endpoint);
-  const isLocal = host.startsWith("/") || host === "localhost" || host === "127.0.0.1" || host === "::1";
-  if (!isLocal) return;
-  const { dataDirectory } = await inspectServer(connection);
-  const dataDevice = dataDirectory === undefined ? undefined : await deviceOf(dataDirectory);
-  if (dataDevice === undefined) return;
-  for (const storage of config.storage) {
-    if (storage.type !== "local" || (await deviceOf(storage.path)) !== dataDevice) continue;
+  for (const { name, path } of await storagesOnDevice(config, connection)) {
     log.warning("a local storage is on the same device as the server's data directory", {
-      storage: storage.name,
-      path: storage.path,
-      server: endpoint.label,
+      storage: name,
+      path,
+      server: connection.endpoint.label,
     });
   }
+}
+
+/** The local storages on the device of the server's data, as far as that can be seen from here. */
+export async function storagesOnDevice(
+  config: Pick<Config, "storage">,
+  connection: Connection,
+): Promise<LocalStorageConfig[]> {
+  const host = hostOf(connection.endpoint);
+  const isLocal = host.startsWith("/") || host === "localhost" || host === "127.0.0.1" || host === "::1";
+  if (!isLocal) return [];
+  const { dataDirectory } = await inspectServer(connection);
+  const dataDevice = dataDirectory === undefined ? undefined : await deviceOf(dataDirectory);
+  if (dataDevice === undefined) return [];
+  const found: LocalStorageConfig[] = [];
+  for (const storage of config.storage)
+    if (storage.type === "local" && (await deviceOf(storage.path)) === dataDevice) found.push(storage);
+  return found;
 }
 
 /** Undefined when it cannot be seen. */

@@ -14,7 +14,7 @@ import { removeIntended } from "./reconcile.ts";
 export type StoredBackup = BackupRecord & { manifest: string };
 
 /** Parts that the slowest storage may lag behind the source. */
-const PARTS_AHEAD = 6;
+export const PARTS_AHEAD = 6;
 
 export interface StoreOptions {
   partBytes: number;

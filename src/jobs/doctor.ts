@@ -1,0 +1,192 @@
+import { existsSync } from "node:fs";
+import { access, constants } from "node:fs/promises";
+import { userName } from "../base/become-user.ts";
+import type { Clock } from "../base/clock.ts";
+import { EXIT_CODES } from "../base/errors.ts";
+import { examineCatalog } from "../catalog/examine.ts";
+import type { Config, ServerConfig } from "../config/config.ts";
+import { lookAtOwnDirectory } from "./doctor-directories.ts";
+import type { Finding, Seen } from "./doctor-finding.ts";
+import { AREAS, failed, look, ok, warning } from "./doctor-finding.ts";
+import { lookAtIdentity, lookAtSigningKey } from "./doctor-keys.ts";
+import { lookAtMemory } from "./doctor-memory.ts";
+import type { ServerLook } from "./doctor-server.ts";
+import { lookAtDatabase, lookAtServer } from "./doctor-server.ts";
+import { lookAtStorage } from "./doctor-storage.ts";
+import { loadKeys } from "./keys.ts";
+import { missingWritablePaths, UNIT_FILE } from "./writable-paths.ts";
+
+export interface DoctorOptions {
+  config: Config;
+  /** The identity file's text, where root read it before it became the service's user. */
+  identityText: string | undefined;
+  clock: Clock;
+  signal: AbortSignal;
+}
+
+/**
+ * Looks at everything that the config names, as the user that we are, and writes nothing. Every look goes on
+ * past the failure of another and has 10 s; what stands on different machines is looked at side by side.
+ */
+export async function examine(options: DoctorOptions): Promise<Finding[]> {
+  const { config } = options;
+  // These read disks of this host and block: they come first, so that no answer of another waits for them.
+  const here = [...(await lookAtHost(options)), ...(await lookAtKeys(options))];
+  const [servers, storages] = await Promise.all([
+    Promise.all(config.server.map((server) => lookAtServerWhole(options, server))),
+    Promise.all(
+      config.storage.map((storage) =>
+        look({ area: "storage", subject: storage.name, code: "storage" }, options, (signal) =>
+          lookAtStorage(storage, options.clock, signal),
+        ),
+      ),
+    ),
+  ]);
+  const largestBytes = Math.max(0, ...servers.map(({ largestBytes: bytes }) => bytes));
+  const memory = await look({ area: "memory", subject: "backup", code: "usage" }, options, () =>
+    lookAtMemory(config, largestBytes),
+  );
+  const findings = [...here, ...storages.flat(), ...servers.flatMap((one) => one.findings), ...memory];
+  return findings.sort((a, b) => AREAS.indexOf(a.area) - AREAS.indexOf(b.area));
+}
+
+/** What keeps everything from working comes before what concerns one server, and that before one storage. */
+const GRAVEST_FIRST = ["bug", "usage", "key", "database", "storage"] as const;
+
+/** The exit code of the gravest failure; 0 where nothing failed. */
+export function doctorExitCode(findings: readonly Finding[]): number {
+  const codes = findings.flatMap(({ code }) => code ?? []);
+  const gravest = GRAVEST_FIRST.find((code) => codes.includes(code)) ?? codes[0];
+  return gravest === undefined ? EXIT_CODES.ok : EXIT_CODES[gravest];
+}
+
+async function lookAtHost(options: DoctorOptions): Promise<Finding[]> {
+  const { config } = options;
+  const own = (subject: "state_dir" | "temp_dir") =>
+    look({ area: "directories", subject, code: "storage" }, options, () =>
+      lookAtOwnDirectory(config[subject]),
+    );
+  const findings = await Promise.all([
+    look({ area: "config", subject: config.file, code: "usage" }, options, () => lookAtConfig(config)),
+    own("state_dir"),
+    own("temp_dir"),
+    look({ area: "catalog", subject: config.catalog.path, code: "storage" }, options, () =>
+      lookAtCatalog(config),
+    ),
+    look({ area: "notify", subject: "alerts", code: "usage" }, options, async () => lookAtNotifiers(config)),
+    look({ area: "unit", subject: UNIT_FILE, code: "usage" }, options, () => lookAtUnit(config)),
+  ]);
+  return findings.flat();
+}
+
+async function lookAtConfig(config: Config): Promise<Seen[]> {
+  const seen = config.warnings.map((text) => warning(text));
+  const isReadable = await access(config.file, constants.R_OK).then(
+    () => true,
+    () => false,
+  );
+  if (!isReadable) {
+    const user = userName();
+    const hint = `chgrp ${user} ${config.file} && chmod 0640 ${config.file}`;
+    seen.push(failed("usage", `user "${user}" may not read it, so the service cannot start`, hint));
+  }
+  return seen.length > 0 ? seen : [ok("makes sense")];
+}
+
+async function lookAtCatalog({ catalog, encryption }: Config): Promise<Seen[]> {
+  const facts = examineCatalog(catalog);
+  if (!facts) return [ok("not there yet: the first command makes it")];
+  const { version, knownVersion, installation, damage } = facts;
+  if (damage.length > 0) {
+    const hint = "move it aside; pg321 cleanup --adopt takes what the storages hold into a new one";
+    return [failed("storage", `damaged: ${damage.join("; ")}`, hint)];
+  }
+  if (!(await isWritableFile(catalog.path)))
+    return [
+      failed("storage", `user "${userName()}" may not write it`, `chown ${userName()} ${catalog.path}*`),
+    ];
+  const older =
+    version < knownVersion ? `; the next command copies it and brings it to version ${knownVersion}` : "";
+  const seen = [ok(`whole, version ${version}${older}`)];
+  const { signingKey } = await loadKeys(encryption).catch(() => ({ signingKey: undefined }));
+  if (signingKey && installation !== undefined && signingKey.installation !== installation) {
+    seen.push(
+      warning(
+        `belongs to installation ${installation}, and the signing key to ${signingKey.installation}`,
+        "name the signing key that was made with this catalog, or another catalog.path",
+      ),
+    );
+  }
+  return seen;
+}
+
+async function isWritableFile(path: string): Promise<boolean> {
+  return access(path, constants.R_OK | constants.W_OK).then(
+    () => true,
+    () => false,
+  );
+}
+
+function lookAtNotifiers({ notify }: Config): Seen[] {
+  if (notify.length === 0)
+    return [warning("nobody is told when a backup fails", "add a [[notify]] to the config: docs/alerts.md")];
+  return notify.map(({ name, type, min_level }) =>
+    ok(`"${name}" is told by ${type} from ${min_level} on (nothing was sent)`),
+  );
+}
+
+/** Nothing where no service is installed. */
+async function lookAtUnit(config: Config): Promise<Seen[]> {
+  if (!existsSync(UNIT_FILE)) return [];
+  const missing = await missingWritablePaths(config);
+  if (missing.length === 0) return [ok("its sandbox opens every directory that the config has written")];
+  const hint = "sudo pg321 install, then systemctl restart pg321";
+  return [failed("usage", `its sandbox does not let the service write to ${missing.join(", ")}`, hint)];
+}
+
+async function lookAtKeys(options: DoctorOptions): Promise<Finding[]> {
+  const { config, identityText } = options;
+  const { signing_key_file, identity_file } = config.encryption;
+  const findings = await Promise.all([
+    look({ area: "keys", subject: signing_key_file, code: "key" }, options, () =>
+      lookAtSigningKey(config.encryption),
+    ),
+    identity_file === undefined
+      ? look({ area: "keys", subject: "identity_file", code: "key" }, options, async () => [
+          ok("not on this host, which can make backups and not open them"),
+        ])
+      : look({ area: "keys", subject: identity_file, code: "key" }, options, () =>
+          lookAtIdentity(config, identity_file, identityText),
+        ),
+  ]);
+  return findings.flat();
+}
+
+async function lookAtServerWhole(
+  options: DoctorOptions,
+  server: ServerConfig,
+): Promise<{ findings: Finding[]; largestBytes: number }> {
+  let found: ServerLook | undefined;
+  const findings = await look(
+    { area: "server", subject: server.name, code: "database" },
+    options,
+    async () => {
+      found = await lookAtServer(options.config, server);
+      return found.seen;
+    },
+  );
+  if (!found) return { findings, largestBytes: 0 };
+  // One after the other: a server that is busy with its users needs no crowd of us.
+  for (const database of found.databases) {
+    const subject = `${server.name}/${database}`;
+    findings.push(
+      ...(await look({ area: "server", subject, code: "database" }, options, () =>
+        lookAtDatabase(server, database),
+      )),
+    );
+  }
+  const message = `on the same device as the data of server "${server.name}": one broken disk takes both, and a full one stops it`;
+  for (const subject of found.storagesOnDevice)
+    findings.push({ area: "storage", subject, ...warning(message, "give the storage a disk of its own") });
+  return { findings, largestBytes: found.largestBytes };
+}

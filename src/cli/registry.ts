@@ -10,6 +10,11 @@ interface Entry {
 /** Every command, in the order of help. */
 export const COMMANDS: readonly Entry[] = [
   { name: "backup", summary: "back up databases to every storage", load: () => import("./backup.ts") },
+  {
+    name: "status",
+    summary: "show the state of everything, the verdict first",
+    load: () => import("./status.ts"),
+  },
   { name: "list", summary: "list the backups", load: () => import("./list.ts") },
   { name: "show", summary: "show one backup and its copies", load: () => import("./show.ts") },
   { name: "verify", summary: "read copies back and check every byte", load: () => import("./verify.ts") },
@@ -49,6 +54,11 @@ export const COMMANDS: readonly Entry[] = [
     name: "run",
     summary: "run the jobs when they are due, as the service does",
     load: () => import("./run.ts"),
+  },
+  {
+    name: "schedule",
+    summary: "show when the daemon runs each job next",
+    load: () => import("./schedule.ts"),
   },
   {
     name: "install",

@@ -9,6 +9,7 @@ export interface StatusReport {
   version: string;
   commit: string;
   host: string;
+  /** Empty: nothing has run yet. */
   installation: string;
   /** When this was put together. */
   now: string;

@@ -1,0 +1,84 @@
+import { request } from "node:http";
+import type { Clock } from "../base/clock.ts";
+import { messageOf } from "../base/errors.ts";
+import { MIB } from "../base/limits.ts";
+import type { HttpConfig } from "../config/config.ts";
+import { listenText } from "../config/http-schema.ts";
+import type { StatusReport } from "../jobs/status-report.ts";
+
+const ASKED_MS_MAX = 3_000;
+/** A report of 10,000 databases is a tenth of this. */
+const ANSWER_BYTES_MAX = 128 * MIB;
+/** A daemon that listens everywhere listens here, too. */
+const ANY_HOST: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
+
+/** The report of the daemon of this config, or why there is none (`127.0.0.1:8321: ECONNREFUSED`). */
+export async function askDaemon(
+  http: HttpConfig,
+  { clock, signal }: { clock: Clock; signal: AbortSignal },
+): Promise<StatusReport | string> {
+  const { listen } = http;
+  if (listen.type === "off") return "http.listen is off";
+  if (listen.type === "tcp" && listen.port === 0)
+    return "http.listen has port 0: only the daemon's log tells which";
+  const answered = new AbortController();
+  const tooLate = clock.sleep(ASKED_MS_MAX, answered.signal).then(
+    () => `no answer within ${ASKED_MS_MAX} ms`,
+    () => "",
+  );
+  try {
+    const asked = answerOf(http, AbortSignal.any([signal, answered.signal])).catch(messageOf);
+    const found = await Promise.race([asked, tooLate]);
+    signal.throwIfAborted();
+    return typeof found === "string" ? `${listenText(listen)}: ${found}` : found;
+  } finally {
+    answered.abort();
+  }
+}
+
+/** Not by `fetch`: that would tell a proxy of the environment the token. */
+function answerOf({ listen, token }: HttpConfig, signal: AbortSignal): Promise<StatusReport | string> {
+  const place =
+    listen.type === "tcp"
+      ? { host: ANY_HOST[listen.host] ?? listen.host, port: listen.port }
+      : { socketPath: listen.type === "unix" ? listen.path : "" };
+  return new Promise((resolve, reject) => {
+    const asking = request({
+      ...place,
+      path: "/status?format=json",
+      headers: {
+        host: "localhost",
+        accept: "application/json",
+        ...(token && { authorization: `Bearer ${token.reveal()}` }),
+      },
+      signal,
+    });
+    asking.on("error", (error: NodeJS.ErrnoException) => reject(new Error(error.code ?? error.message)));
+    asking.on("response", (answer) => {
+      const parts: Buffer[] = [];
+      let bytes = 0;
+      answer.on("error", reject);
+      answer.on("data", (part: Buffer) => {
+        bytes += part.length;
+        parts.push(part);
+        if (bytes > ANSWER_BYTES_MAX) asking.destroy(new Error("an answer too long to be a status"));
+      });
+      answer.on("end", () => resolve(reportIn(answer.statusCode ?? 0, Buffer.concat(parts).toString())));
+    });
+    asking.end();
+  });
+}
+
+/** What listens there may be another program, or a daemon that has another token. */
+function reportIn(status: number, text: string): StatusReport | string {
+  if (status === 401) return "the daemon does not take the token of this config; has it been reloaded?";
+  if (status !== 200) return `status ${status}`;
+  try {
+    const report = JSON.parse(text) as Partial<StatusReport> | null;
+    const lists = [report?.jobs, report?.schedules, report?.running, report?.databases, report?.storages];
+    if (report?.daemon && [...lists, report.alerts].every(Array.isArray)) return report as StatusReport;
+  } catch {
+    // Not even JSON.
+  }
+  return "what answers there is no pg321";
+}

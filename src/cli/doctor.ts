@@ -1,6 +1,6 @@
 import { isRoot } from "../base/become-user.ts";
 import { visibleData } from "../base/visible.ts";
-import { configPath, loadConfig, processSource } from "../config/load.ts";
+import { configPath, filesOfConfig, loadConfig, processSource } from "../config/load.ts";
 import { doctorExitCode, examine } from "../jobs/doctor.ts";
 import type { Finding } from "../jobs/doctor-finding.ts";
 import { readIdentityText } from "../jobs/keys.ts";
@@ -34,8 +34,9 @@ export const command: Command = {
     const identityText = isRoot()
       ? await readIdentityText(config.encryption).catch(() => undefined)
       : undefined;
+    const valueFiles = await filesOfConfig(config.file);
     await becomeStateOwner(config.state_dir, log);
-    const findings = await examine({ config, identityText, clock, signal });
+    const findings = await examine({ config, valueFiles, identityText, clock, signal });
     output.print(isSet(args, "json") ? jsonText(jsonOf(findings)) : textOf(visibleData(findings), output));
     return doctorExitCode(findings);
   },

@@ -8,7 +8,7 @@ import type { Config } from "./config.ts";
 import { findLines, type LineFinder } from "./positions.ts";
 import { ConfigError, type KeyPath, type Problem, pathText, problemText } from "./problems.ts";
 import { configSchema } from "./schema.ts";
-import { fetchValues, isReference, isTable, type ValueSource } from "./values.ts";
+import { fetchValues, isReference, isTable, referencedFiles, type ValueSource } from "./values.ts";
 
 export const DEFAULT_CONFIG_PATH = "/etc/pg321/config.toml";
 
@@ -57,6 +57,11 @@ export async function loadConfig(file: string, source: ValueSource): Promise<Con
   };
 }
 
+/** The files that a sound config takes values from, for a look at who may read them. */
+export async function filesOfConfig(file: string): Promise<string[]> {
+  return referencedFiles(parseToml(file, decode(file, (await readConfigFile(file)).bytes)));
+}
+
 async function readConfigFile(file: string): Promise<{ bytes: Buffer; mode: number }> {
   try {
     return { bytes: await readFile(file), mode: (await stat(file)).mode & 0o777 };
@@ -66,7 +71,7 @@ async function readConfigFile(file: string): Promise<{ bytes: Buffer; mode: numb
     const message = isMissing ? "there is no such config file" : `the config cannot be read (${code})`;
     const hint = isMissing
       ? "start from config.example.toml, or name another file with --config or PG321_CONFIG"
-      : "run as the user that may read it, usually root or pg321";
+      : "run it with sudo, or as the user that may read it";
     throw new ConfigError(file, [wholeFile(message)], hint);
   }
 }

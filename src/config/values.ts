@@ -65,6 +65,14 @@ export async function fetchValues(value: unknown, source: ValueSource): Promise<
   return Object.fromEntries(await Promise.all(entries));
 }
 
+/** The files whose text a parsed TOML value asks for by `{ file = "…" }`. */
+export function referencedFiles(value: unknown): string[] {
+  if (Array.isArray(value)) return value.flatMap(referencedFiles);
+  if (!isTable(value)) return [];
+  if (isReference(value)) return typeof value["file"] === "string" ? [value["file"]] : [];
+  return Object.values(value).flatMap(referencedFiles);
+}
+
 async function fetchReference(reference: Record<string, unknown>, source: ValueSource): Promise<unknown> {
   const stray = Object.keys(reference).find((key) => !REFERENCE_KEYS.includes(key));
   if (stray !== undefined) {

@@ -17,8 +17,6 @@ export interface ServerLook {
   seen: Seen[];
   /** Those that a backup would take; empty where that could not be asked. */
   databases: string[];
-  /** Bytes of the largest one on the server's disk; 0 where none may be seen. */
-  largestBytes: number;
   /** Names of local storages that lie on the same device as the server's data. */
   storagesOnDevice: string[];
 }
@@ -27,8 +25,6 @@ export async function lookAtServer(config: Config, server: ServerConfig): Promis
   await using connection = await connect(endpointOf(server));
   const facts = await inspectServer(connection);
   const choice = chooseDatabases(await listDatabases(connection), server);
-  const sizes: number[] = [0];
-  for (const database of choice.chosen) sizes.push((await databaseBytes(connection, database)) ?? 0);
   return {
     seen: [
       ok(`PostgreSQL ${facts.version} as "${server.user}"`),
@@ -37,7 +33,6 @@ export async function lookAtServer(config: Config, server: ServerConfig): Promis
       ...choiceOf(choice),
     ],
     databases: choice.chosen,
-    largestBytes: Math.max(...sizes),
     storagesOnDevice: (await storagesOnDevice(config, connection)).map(({ name }) => name),
   };
 }
@@ -78,8 +73,14 @@ function choiceOf({ chosen, missing, idle }: ReturnType<typeof chooseDatabases>)
   return seen;
 }
 
-/** What would make the dump of one database fail; nothing where all is well. */
-export async function lookAtDatabase(server: ServerConfig, database: string): Promise<Seen[]> {
+export interface DatabaseLook {
+  /** What would make its dump fail; nothing where all is well. */
+  seen: Seen[];
+  /** On the server's disk; 0 where that may not be seen. */
+  bytes: number;
+}
+
+export async function lookAtDatabase(server: ServerConfig, database: string): Promise<DatabaseLook> {
   await using connection = await connect(endpointOf(server, database));
   const { unreadable, rowSecurity, largeObjects } = await lackingRights(connection);
   const role = quoteIdentifier(server.user);
@@ -96,7 +97,7 @@ export async function lookAtDatabase(server: ServerConfig, database: string): Pr
     const what = `"${server.user}" may not read ${largeObjects} large ${largeObjects === 1 ? "object" : "objects"} of others`;
     seen.push(failed("database", what, `alter role ${role} set lo_compat_privileges = on`));
   }
-  return seen;
+  return { seen, bytes: (await databaseBytes(connection, database)) ?? 0 };
 }
 
 function someOf(names: readonly string[], count = names.length): string {

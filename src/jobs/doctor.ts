@@ -18,6 +18,8 @@ import { missingWritablePaths, UNIT_FILE } from "./writable-paths.ts";
 
 export interface DoctorOptions {
   config: Config;
+  /** Those that the config takes values from. */
+  valueFiles: readonly string[];
   /** The identity file's text, where root read it before it became the service's user. */
   identityText: string | undefined;
   clock: Clock;
@@ -67,7 +69,7 @@ async function lookAtHost(options: DoctorOptions): Promise<Finding[]> {
       lookAtOwnDirectory(config[subject]),
     );
   const findings = await Promise.all([
-    look({ area: "config", subject: config.file, code: "usage" }, options, () => lookAtConfig(config)),
+    look({ area: "config", subject: config.file, code: "usage" }, options, () => lookAtConfig(options)),
     own("state_dir"),
     own("temp_dir"),
     look({ area: "catalog", subject: config.catalog.path, code: "storage" }, options, () =>
@@ -79,18 +81,32 @@ async function lookAtHost(options: DoctorOptions): Promise<Finding[]> {
   return findings.flat();
 }
 
-async function lookAtConfig(config: Config): Promise<Seen[]> {
+/** Its warnings, and what of it the service may not read; its environment and its credentials are not known here. */
+async function lookAtConfig({ config, valueFiles }: DoctorOptions): Promise<Seen[]> {
   const seen = config.warnings.map((text) => warning(text));
-  const isReadable = await access(config.file, constants.R_OK).then(
+  const user = userName();
+  const needed = [config.file, ...valueFiles];
+  const certificates = [
+    ...config.server.flatMap(({ sslrootcert, sslcert, sslkey }) => [sslrootcert, sslcert, sslkey]),
+    ...config.notify.map((one) => (one.type === "email" ? one.ca_file : undefined)),
+  ];
+  // "system" is no file.
+  for (const file of new Set([...needed, ...certificates.filter((path) => path?.startsWith("/"))])) {
+    if (file === undefined || (await isReadable(file))) continue;
+    const end = needed.includes(file) ? ", so the service cannot start" : "";
+    const hint = `chgrp ${user} ${file} && chmod 0640 ${file}`;
+    seen.push(
+      failed("usage", `user "${user}" may not read ${file === config.file ? "it" : file}${end}`, hint),
+    );
+  }
+  return seen.length > 0 ? seen : [ok("makes sense")];
+}
+
+async function isReadable(file: string): Promise<boolean> {
+  return access(file, constants.R_OK).then(
     () => true,
     () => false,
   );
-  if (!isReadable) {
-    const user = userName();
-    const hint = `chgrp ${user} ${config.file} && chmod 0640 ${config.file}`;
-    seen.push(failed("usage", `user "${user}" may not read it, so the service cannot start`, hint));
-  }
-  return seen.length > 0 ? seen : [ok("makes sense")];
 }
 
 async function lookAtCatalog({ catalog, encryption }: Config): Promise<Seen[]> {
@@ -176,17 +192,19 @@ async function lookAtServerWhole(
     },
   );
   if (!found) return { findings, largestBytes: 0 };
+  let largestBytes = 0;
   // One after the other: a server that is busy with its users needs no crowd of us.
   for (const database of found.databases) {
-    const subject = `${server.name}/${database}`;
-    findings.push(
-      ...(await look({ area: "server", subject, code: "database" }, options, () =>
-        lookAtDatabase(server, database),
-      )),
-    );
+    const at = { area: "server", subject: `${server.name}/${database}`, code: "database" } as const;
+    const seen = await look(at, options, async () => {
+      const looked = await lookAtDatabase(server, database);
+      largestBytes = Math.max(largestBytes, looked.bytes);
+      return looked.seen;
+    });
+    findings.push(...seen);
   }
   const message = `on the same device as the data of server "${server.name}": one broken disk takes both, and a full one stops it`;
   for (const subject of found.storagesOnDevice)
     findings.push({ area: "storage", subject, ...warning(message, "give the storage a disk of its own") });
-  return { findings, largestBytes: found.largestBytes };
+  return { findings, largestBytes };
 }

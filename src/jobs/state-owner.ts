@@ -25,11 +25,11 @@ export async function becomeStateOwner(stateDir: string, log: Log): Promise<void
  * nearest directory above it while it is not there yet. Undefined where that is root. The directory of an
  * installation that lacks is made for its user. Throws code `storage`.
  */
-export async function stateOwner(stateDir: string): Promise<Account | undefined> {
+export async function stateOwner(stateDir: string, installed = INSTALLED): Promise<Account | undefined> {
   try {
     const owner = await ownerOf(stateDir);
-    if (owner || stateDir !== INSTALLED.stateDir) return owner;
-    const account = findAccount(INSTALLED.user);
+    if (owner || stateDir !== installed.stateDir) return owner;
+    const account = findAccount(installed.user);
     if (!account || (await isThere(stateDir))) return undefined;
     await mkdir(stateDir, { mode: 0o700 });
     await chown(stateDir, account.uid, account.gid);

@@ -264,17 +264,28 @@ describe.skipIf(!isRoot || !NOBODY)(
       Bun.spawnSync(["mount", "-o", "remount,ro", join(directory, "fixed")]);
       for (const name of ["state", "signing.key"])
         if (NOBODY) await chown(join(directory, name), NOBODY.uid, NOBODY.gid);
+      const hook = join(directory, "hook");
+      await writeFile(hook, "https://hooks.example/x", { mode: 0o600 });
+      await writeFile(join(directory, "ca.pem"), "", { mode: 0o600 });
+      const mail = 'host = "mail.example"\nfrom = "a@mail.example"\nto = ["b@mail.example"]';
+      await at.configure({
+        more: [
+          `[[notify]]\nname = "hook"\ntype = "webhook"\nurl = { file = "${hook}" }`,
+          `[[notify]]\nname = "mail"\ntype = "email"\n${mail}\nca_file = "${directory}/ca.pem"`,
+        ].join("\n"),
+      });
       const report = await doctor(at);
       expect(report.exitCode).toBe(2);
       expect(withoutSharedDisk(report.wrong)).toEqual([
         `failed config ${at.configFile}: user "nobody" may not read it, so the service cannot start`,
+        `failed config ${at.configFile}: user "nobody" may not read ${hook}, so the service cannot start`,
+        `failed config ${at.configFile}: user "nobody" may not read ${directory}/ca.pem`,
         expect.stringMatching(
           /^warning keys .*: user "nobody" may not read it: .* cannot open them, nor verify them$/,
         ),
         "warning directories state_dir: everybody on this host can look into it",
         expect.stringMatching(/^failed storage disk: .*(permission denied|may not write)/),
         expect.stringMatching(/^failed storage fixed: /),
-        "warning notify alerts: nobody is told when a backup fails",
       ]);
       for (const { subject, hint } of report.findings) {
         const command = hint?.replace(/^let it: (.*); or .*$/, "$1").replaceAll(" nobody ", " nogroup ");

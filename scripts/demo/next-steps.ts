@@ -4,12 +4,14 @@ import { ROLE, ROLE_STATEMENTS } from "./database.ts";
 /** What to do next with a real server. */
 export function nextSteps({ bold, dim }: Style): string[] {
   const steps: [string, string[]][] = [
-    ["The program, on the host that makes the backups:", ["sudo install -m 0755 dist/pg321 /usr/local/bin/"]],
+    ["The service, on the host that makes the backups:", ["sudo dist/pg321 install"]],
     [
       "A role that may read everything, and is no superuser (in psql, as one):",
       [
-        ...ROLE_STATEMENTS,
-        dim(`-- and a line in pg_hba.conf that lets ${ROLE} in, unless it has one already`),
+        ...ROLE_STATEMENTS.map((statement) => statement.replace(" PASSWORD '…'", "")),
+        dim(
+          `-- no password: the system user ${ROLE} is let in over the unix socket; see README.md for another host`,
+        ),
       ],
     ],
     [
@@ -17,14 +19,14 @@ export function nextSteps({ bold, dim }: Style): string[] {
       ["sudo pg321 key generate"],
     ],
     [
-      "The config; config.example.toml tells every setting:",
-      [
-        "sudo install -m 0600 config.example.toml /etc/pg321/config.toml",
-        "sudoedit /etc/pg321/config.toml",
-        "sudo pg321 check",
-      ],
+      "The config, which tells every setting; then what follows from it, and a look at all that a backup needs:",
+      ["sudoedit /etc/pg321/config.toml", "sudo pg321 check", "sudo pg321 install", "sudo pg321 doctor"],
     ],
     ["The first backup, and every copy of it read back:", ["sudo pg321 backup", "sudo pg321 verify"]],
+    [
+      "The daemon, which goes on from here:",
+      ["sudo systemctl enable --now pg321", "curl http://127.0.0.1:8321/status"],
+    ],
     [
       "A restore test, before you need it (here to a server where you are superuser; roles must be there):",
       [

@@ -1,4 +1,5 @@
-import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { closeSync, openSync } from "node:fs";
+import { appendFile, chmod, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { type LabPostgres, startPostgres } from "../../test/lab/postgres.ts";
@@ -11,6 +12,13 @@ export interface Ended {
   duration_ms: number;
 }
 
+/** A command that goes on beside the story. */
+export interface Running {
+  /** Ends it; resolves with its exit code. */
+  end(): Promise<number>;
+  isRunning(): boolean;
+}
+
 /**
  * The one directory in which everything of the demo lies, its PostgreSQL included, and in which its
  * commands run. Disposing of it stops and removes all.
@@ -21,6 +29,7 @@ export class Stage implements AsyncDisposable {
   readonly #narrator: Narrator;
   readonly #env: Record<string, string>;
   readonly #signal: AbortSignal;
+  readonly #running: Running[] = [];
 
   private constructor(
     directory: string,
@@ -59,6 +68,10 @@ export class Stage implements AsyncDisposable {
     await writeFile(this.path(name), text, { mode: 0o600 });
   }
 
+  async append(name: string, text: string): Promise<void> {
+    await appendFile(this.path(name), text);
+  }
+
   /** The sealed objects below a storage's directory, relative to the demo's. */
   async sealedFiles(storage: string): Promise<string[]> {
     const entries = await readdir(this.path(storage), { recursive: true });
@@ -77,6 +90,27 @@ export class Stage implements AsyncDisposable {
     const output = this.path("output.json");
     await this.#run(commandLine, Bun.file(output), 0);
     return Bun.file(output).json();
+  }
+
+  /** Starts a command line that goes on beside the story, its stderr in `log`. Ends with the stage at the latest. */
+  async start(commandLine: string, log: string): Promise<Running> {
+    await this.#narrator.command(`${commandLine} 2>${log} &`);
+    const file = openSync(this.path(log), "a", 0o600);
+    const child = Bun.spawn(["bash", "-c", `exec ${commandLine}`], {
+      cwd: this.directory,
+      env: this.#env,
+      stdio: ["ignore", "ignore", file],
+    });
+    closeSync(file);
+    const running: Running = {
+      end: async () => {
+        child.kill("SIGTERM");
+        return child.exited;
+      },
+      isRunning: () => child.exitCode === null && child.signalCode === null,
+    };
+    this.#running.push(running);
+    return running;
   }
 
   async #run(commandLine: string, stdout: "inherit" | Bun.BunFile, expected: number): Promise<Ended> {
@@ -99,6 +133,7 @@ export class Stage implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    for (const running of this.#running) await running.end();
     await this.postgres[Symbol.asyncDispose]();
     await rm(this.directory, { recursive: true, force: true });
   }

@@ -1,4 +1,6 @@
 import { durationText, rateText, sizeText } from "../../src/cli/output.ts";
+import type { DaemonScene } from "./daemon.ts";
+import { showDaemon } from "./daemon.ts";
 import { compareWithSource, DATABASE, makeDatabase, makeRole, ROLE, ROLE_STATEMENTS } from "./database.ts";
 import type { Narrator } from "./narrator.ts";
 import { DemoError } from "./narrator.ts";
@@ -11,12 +13,12 @@ interface Measured {
   restore_ms: number;
 }
 
-/** The demo from the empty database to the repaired copy. Throws when anything went otherwise than told. */
+/** The demo from the empty database to the daemon, which goes on at its end. Throws when anything went otherwise than told. */
 export async function tellStory(
   stage: Stage,
   narrator: Narrator,
-  { scale, signal }: { scale: number; signal: AbortSignal },
-): Promise<void> {
+  { scale, stay, signal }: { scale: number; stay: boolean; signal: AbortSignal },
+): Promise<DaemonScene> {
   const database_bytes = await prepareServer(stage, narrator, scale);
   signal.throwIfAborted();
   await makeKeysAndConfig(stage, narrator);
@@ -25,6 +27,7 @@ export async function tellStory(
   signal.throwIfAborted();
   await damageAndRepair(stage, narrator);
   await sumUp(stage, narrator, { database_bytes, verify_ms, restore_ms });
+  return showDaemon(stage, narrator, { stay, signal });
 }
 
 async function prepareServer(stage: Stage, narrator: Narrator, scale: number): Promise<number> {
@@ -71,6 +74,7 @@ async function makeKeysAndConfig(stage: Stage, narrator: Narrator): Promise<void
 
 function configText({ directory, postgres }: Stage, recipient: string): string {
   return `state_dir = "${directory}/state"
+timezone = "UTC"
 
 [[server]]
 name = "main"

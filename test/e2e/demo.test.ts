@@ -6,11 +6,11 @@ import { join } from "node:path";
 const DEMO = join(import.meta.dir, "../../scripts/demo.ts");
 
 /** Runs the demo, told to end with SIGTERM as soon as its output holds `until`. */
-async function runDemo(until?: string) {
+async function runDemo(until?: string, ...more: string[]) {
   const directory = await mkdtemp(join(tmpdir(), "pg321-demo-test-"));
   // Its PostgreSQL runs as another user.
   await chmod(directory, 0o711);
-  const child = Bun.spawn([process.execPath, DEMO, "--scale", "0.02"], {
+  const child = Bun.spawn([process.execPath, DEMO, "--scale", "0.02", ...more], {
     env: { ...process.env, TMPDIR: directory, NO_COLOR: "1" },
     stdio: ["ignore", "pipe", "pipe"],
   });
@@ -31,6 +31,9 @@ test("the demo goes all the way and leaves nothing behind", async () => {
   expect({ exitCode, stderr: exitCode === 0 ? "" : stderr }).toEqual({ exitCode: 0, stderr: "" });
   expect(stdout).toContain("compared on the server");
   expect(stdout).toContain("(exit 14)");
+  expect(stdout).toContain('{"status":"ok"}');
+  expect(stdout).toMatch(/^pg321_runs_total\{pg321_job="cleanup",outcome="OK"\} 1$/m);
+  expect(stdout).toContain("the daemon ended with 0");
   expect(stdout).toContain("All of it worked");
   expect(stdout).not.toContain("\u001b");
   expect(left).toEqual([]);
@@ -40,5 +43,12 @@ test("a demo that is told to end removes everything", async () => {
   const { exitCode, stdout, left } = await runDemo("$ pg321 backup");
   expect(exitCode).toBe(143);
   expect(stdout).not.toContain("All of it worked");
+  expect(left).toEqual([]);
+}, 60_000);
+
+test("--stay leaves the daemon up and tells where its page is, until it is told to end", async () => {
+  const { exitCode, stdout, left } = await runDemo("Ctrl-C ends it", "--stay");
+  expect(exitCode).toBe(143);
+  expect(stdout).toMatch(/its page is at http:\/\/127\.0\.0\.1:\d+\//);
   expect(left).toEqual([]);
 }, 60_000);

@@ -7,6 +7,7 @@ import { notifierAt, watchdogPauseMs } from "../daemon/systemd.ts";
 import { closeRuns } from "../jobs/reconcile.ts";
 import type { Command } from "./command.ts";
 import { textOption } from "./command.ts";
+import { Endpoint } from "./endpoint.ts";
 import { commandConfig } from "./open-context.ts";
 import { logProgress } from "./progress.ts";
 
@@ -48,11 +49,13 @@ export const command: Command = {
       progress: logProgress(log, clock),
       watchdogPauseMs: watchdogPauseMs(env, process.pid),
       loadConfig: () => loadConfig(configPath(textOption(args, "config"), env), processSource()),
-      onConfig: async () => {},
+      onConfig: (changed) => endpoint.reconfigure(changed),
     });
+    const endpoint = new Endpoint({ live: daemon, log, clock });
+    await endpoint.open(config);
     reloads.addEventListener("reload", () => void daemon.reload());
     log.info("started", { config_file: config.file, pid: process.pid });
-    await daemon.run(signal);
+    await daemon.run(signal).finally(() => endpoint.close());
     log.info("stopped");
     return EXIT_CODES.ok;
   },

@@ -32,7 +32,7 @@ export interface DaemonOptions extends Omit<ContextOptions, "signal" | "catalog"
   isService: boolean;
   /** How often `notify` is told that all is well; never where undefined. */
   watchdogPauseMs: number | undefined;
-  /** Told of each new config that comes into force. */
+  /** Told of each new config before it comes into force; what it throws refuses the config. */
   onConfig: (config: Config) => Promise<void>;
 }
 
@@ -119,13 +119,13 @@ export class Daemon implements LiveDaemon {
   async run(signal: AbortSignal): Promise<void> {
     const { lease, notify, log } = this.#options;
     const end = AbortSignal.any([signal, lease.signal]);
+    this.#isReady = true;
+    notify({ READY: 1, STATUS: this.#status() });
     const loops = [
       this.#scheduler.run(this.#stopping.signal),
       this.#every(SIGHTING_PAUSE_MS, this.#stopping.signal, () => this.#look()),
       this.#feedWatchdog(),
     ];
-    this.#isReady = true;
-    notify({ READY: 1, STATUS: this.#status() });
     void this.#tellOfClosedPaths();
     await aborted(end);
     log.info("stopping", { reason: messageOf(end.reason) });
@@ -208,13 +208,18 @@ export class Daemon implements LiveDaemon {
     for (const warning of config.warnings) log.warning(warning);
     const context = await openContext({ ...this.#options, config, signal: this.#life.signal });
     const plans = await reloadedPlans(context, (name) => this.#scheduler.settledUntil(name));
+    try {
+      await this.#options.onConfig(config);
+    } catch (error) {
+      await context[Symbol.asyncDispose]();
+      throw error;
+    }
     this.#inForce = new ContextInForce(context);
     this.#scheduler.follow(plans, config.schedule.catch_up_ms);
     this.#runs.maxParallel = config.schedule.max_parallel;
     before
       .retire()
       .catch((error) => log.error("an old config could not be let go", { error: messageOf(error) }));
-    await this.#options.onConfig(config);
     void this.#look();
   }
 

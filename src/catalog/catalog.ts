@@ -121,6 +121,13 @@ export interface TombstoneRecord {
   removed_by: "retention" | "delete" | "forget";
 }
 
+/** How many records were removed. */
+export interface HistoryCounts {
+  runs: number;
+  alerts: number;
+  deliveries: number;
+}
+
 export type { AlertLevel, Job };
 /** SKIPPED: it was due while the run before it of the same schedule was still under way. */
 export type RunOutcome = "RUNNING" | "OK" | "PARTIAL" | "FAILED" | "INTERRUPTED" | "SKIPPED";
@@ -254,6 +261,12 @@ export interface Catalog extends AsyncDisposable {
   tombstones(filter: { server?: string; database?: string; limit?: number }): Promise<TombstoneRecord[]>;
   /** Removes those from before `removedBefore`. Returns how many. */
   pruneTombstones(removedBefore: string): Promise<number>;
+  /**
+   * Removes runs and notices that ended, and alerts that were over, before a time: at most some thousands at
+   * once, none of them when there are no more. The newest 100 runs of each job stay, the newest of each outcome
+   * and schedule, and alerts that retention or later dumps still look at. Sums of runs are not touched.
+   */
+  pruneHistory(before: string): Promise<HistoryCounts>;
   /** Newest VERIFIED or PARTIAL backup of a database with a CONFIRMED copy. */
   newestGood(server: string, database: string): Promise<BackupRecord | undefined>;
 

@@ -13,6 +13,7 @@ import type {
   CopyRecord,
   CopyState,
   DeliveryRecord,
+  HistoryCounts,
   LeaseHolder,
   RetainedSnapshot,
   RunRecord,
@@ -23,6 +24,7 @@ import { migrate } from "./migrations.ts";
 import type { Overview } from "./overview.ts";
 import { BUSY_TIMEOUT_MS, whileBusy } from "./sqlite-busy.ts";
 import { copiesBesideIt } from "./sqlite-copy.ts";
+import { pruneHistory } from "./sqlite-history.ts";
 import { SqliteOverview } from "./sqlite-overview.ts";
 import { openRetained } from "./sqlite-retained.ts";
 import { equalTo, type InsertVerb, insertion, upsert, whereAll } from "./sqlite-statements.ts";
@@ -47,7 +49,6 @@ const ALL = -1;
 type RunFilter = Parameters<Catalog["runs"]>[0];
 type AlertFilter = Parameters<Catalog["alerts"]>[0];
 type DeliveryFilter = Parameters<Catalog["deliveries"]>[0];
-type TombstoneFilter = Parameters<Catalog["tombstones"]>[0];
 
 /**
  * Opens the catalog at `path`, makes it (0600, in a directory of 0700) where it does not exist, and migrates
@@ -141,10 +142,8 @@ class SqliteCatalog implements Catalog {
   }
 
   objectKeys(storage: string): Promise<string[]> {
-    const sql = "SELECT object_key FROM copies WHERE storage = $storage AND state != 'DELETED'";
-    return this.#do("read copies", () =>
-      this.#rows(sql, { storage }).map(({ object_key }) => String(object_key)),
-    );
+    const sql = "SELECT object_key AS key FROM copies WHERE storage = $storage AND state != 'DELETED'";
+    return this.#do("read copies", () => this.#rows(sql, { storage }).map(({ key }) => String(key)));
   }
 
   retained(): Promise<RetainedSnapshot> {
@@ -169,7 +168,7 @@ class SqliteCatalog implements Catalog {
     return this.#do("remove a backup", () => remove.immediate());
   }
 
-  tombstones({ server, database, limit }: TombstoneFilter): Promise<TombstoneRecord[]> {
+  tombstones({ server, database, limit }: Parameters<Catalog["tombstones"]>[0]): Promise<TombstoneRecord[]> {
     const { where, values } = equalTo({ server, database });
     const rest = `${whereAll(where)} ORDER BY removed_at DESC, backup_id DESC LIMIT $limit`;
     return this.#select(TOMBSTONES, rest, { ...values, limit: limit ?? ALL });
@@ -178,6 +177,10 @@ class SqliteCatalog implements Catalog {
   pruneTombstones(removedBefore: string): Promise<number> {
     const sql = "DELETE FROM tombstones WHERE removed_at < $removedBefore";
     return this.#do("prune tombstones", () => this.#run(sql, { removedBefore }));
+  }
+
+  pruneHistory(before: string): Promise<HistoryCounts> {
+    return this.#do("prune the history", () => pruneHistory(this.#database, before));
   }
 
   async newestGood(server: string, database: string): Promise<BackupRecord | undefined> {

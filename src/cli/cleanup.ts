@@ -83,10 +83,12 @@ function countTable({ statistics }: CleanupReport, style: Style): string {
 }
 
 function counted({ statistics }: CleanupReport): string[] {
+  const pruned = statistics.runs_pruned + statistics.alerts_pruned + statistics.deliveries_pruned;
   return [
     `records deleted            ${statistics.records_deleted}`,
     `temporary files deleted    ${statistics.temporary_files_deleted}`,
     `multipart uploads aborted  ${statistics.multipart_uploads_aborted}`,
+    ...(pruned > 0 ? [`history records deleted    ${pruned}`] : []),
     ...(statistics.adopted > 0 ? [`objects adopted            ${statistics.adopted}`] : []),
     `duration                   ${durationText(statistics.duration_ms)}`,
   ];

@@ -239,6 +239,8 @@ export interface CleanupConfig {
   upload_max_age_ms: number;
   /** How long a removed backup's line stays in the history; 0: not at all. */
   tombstones_ms: number;
+  /** How long runs, alerts that are over and notices stay. */
+  history_ms: number;
 }
 
 /** When the daemon runs each job: cron patterns in the config's time zone, or "off". */

@@ -43,7 +43,7 @@ describe("describeConfig", () => {
       encryption: { identity_passphrase: null },
       dump: { max_duration_ms: 0, run_timeout_ms: 86_400_000 },
       guard: { stale_after_ms: 172_800_000, keep: 3 },
-      cleanup: { temp_max_age_ms: 86_400_000, tombstones_ms: 31_536_000_000 },
+      cleanup: { temp_max_age_ms: 86_400_000, tombstones_ms: 31_536_000_000, history_ms: 31_536_000_000 },
     });
     expect(JSON.stringify(described)).not.toMatch(/hunter2|"AK"|"SK"/);
     expect(JSON.parse(JSON.stringify(described))).toEqual(described);

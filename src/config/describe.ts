@@ -44,6 +44,7 @@ export function describeConfig(config: Config): Described {
       temp_max_age_ms: cleanup.temp_max_age_ms,
       upload_max_age_ms: cleanup.upload_max_age_ms,
       tombstones_ms: cleanup.tombstones_ms,
+      history_ms: cleanup.history_ms,
     },
     schedule: {
       ...config.schedule,

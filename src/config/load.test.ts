@@ -62,7 +62,12 @@ describe("a minimal config", () => {
       compression: { algorithm: "zstd", level: 3 },
       catalog: { type: "sqlite", path: "/var/lib/pg321/catalog.db" },
       guard: { stale_after_ms: undefined, keep: 3, shrunk_percent: 50 },
-      cleanup: { temp_max_age_ms: 86_400_000, upload_max_age_ms: 604_800_000, tombstones_ms: 31_536_000_000 },
+      cleanup: {
+        temp_max_age_ms: 86_400_000,
+        upload_max_age_ms: 604_800_000,
+        tombstones_ms: 31_536_000_000,
+        history_ms: 31_536_000_000,
+      },
       warnings: [],
     });
   });
@@ -114,7 +119,7 @@ describe("a minimal config", () => {
     const config = await loadToml(
       `${MINIMAL + S3}provider = "aws"\nregion = "x"\nstorage_class = "GLACIER_IR"\nexpire = "provider-lifecycle"\n` +
         '[guard]\nstale_after = "36h"\nkeep = 5\n' +
-        '[cleanup]\ntemp_max_age = "2h"\nupload_max_age = "30d"\ntombstones = 0\n',
+        '[cleanup]\ntemp_max_age = "2h"\nupload_max_age = "30d"\ntombstones = 0\nhistory = "30d"\n',
     );
     expect(config.storage[1]).toMatchObject({ expire: "provider-lifecycle", storage_class: "GLACIER_IR" });
     expect(config.guard).toEqual({ stale_after_ms: 36 * 3_600_000, keep: 5, shrunk_percent: 50 });
@@ -122,6 +127,7 @@ describe("a minimal config", () => {
       temp_max_age_ms: 7_200_000,
       upload_max_age_ms: 30 * 86_400_000,
       tombstones_ms: 0,
+      history_ms: 2_592_000_000,
     });
     const counting = await loadToml(
       MINIMAL.replace(

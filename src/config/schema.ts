@@ -123,11 +123,14 @@ const cleanup = v.pipe(
     temp_max_age: v.optional(age("1h"), "1d"),
     upload_max_age: v.optional(age("1d"), "7d"),
     tombstones: v.optional(age("1d", "no history"), "365d"),
+    // Reminders, deliveries and the judgement of the clock look back for weeks.
+    history: v.optional(age("30d"), "365d"),
   }),
-  v.transform(({ temp_max_age, upload_max_age, tombstones }) => ({
+  v.transform(({ temp_max_age, upload_max_age, tombstones, history }) => ({
     temp_max_age_ms: temp_max_age,
     upload_max_age_ms: upload_max_age,
     tombstones_ms: tombstones,
+    history_ms: history,
   })),
 );
 

@@ -53,6 +53,10 @@ export interface CleanupStatistics extends Record<string, unknown> {
   records_deleted: number;
   temporary_files_deleted: number;
   multipart_uploads_aborted: number;
+  /** Records of the history that were older than `cleanup.history`. */
+  runs_pruned: number;
+  alerts_pruned: number;
+  deliveries_pruned: number;
   adopted: number;
   duration_ms: number;
   errors: CleanupError[];
@@ -106,6 +110,9 @@ export class CleanupTally {
       records_deleted: 0,
       temporary_files_deleted: 0,
       multipart_uploads_aborted: 0,
+      runs_pruned: 0,
+      alerts_pruned: 0,
+      deliveries_pruned: 0,
       adopted: 0,
       duration_ms: 0,
       errors: [],

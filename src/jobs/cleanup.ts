@@ -11,6 +11,7 @@ import { recordRun } from "./context.ts";
 import { CopyLooks } from "./copy-looks.ts";
 import { byDatabase, expireCopies } from "./expire-copies.ts";
 import { adopt, orphansIn } from "./orphans.ts";
+import { pruneHistory } from "./prune-history.ts";
 import { reconcile } from "./reconcile.ts";
 import { removeEmptyRecords } from "./remove-records.ts";
 import { removeTemporaryFiles } from "./temporary-files.ts";
@@ -104,8 +105,14 @@ async function cleanUp(
   await expireCopies(expiry, "s3");
   // 3. Records of backups that have no copy left.
   statistics.records_deleted = await removeEmptyRecords(context);
-  // 4. Temporary files and multipart uploads, whose age a wrong clock would tell wrongly, too.
-  if (clockSuspicion === undefined || outline.isConfirmed) await sweep(context, tally);
+  // 4. Temporary files, multipart uploads and the history, whose age a wrong clock would tell wrongly, too.
+  if (clockSuspicion === undefined || outline.isConfirmed) {
+    await sweep(context, tally);
+    const { runs, alerts, deliveries } = await pruneHistory(context);
+    statistics.runs_pruned = runs;
+    statistics.alerts_pruned = alerts;
+    statistics.deliveries_pruned = deliveries;
+  }
   // 5. Objects that no record knows.
   for (const storage of context.storages)
     await guarded(context, tally, storage, () =>

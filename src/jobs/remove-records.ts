@@ -20,7 +20,6 @@ export async function removeEmptyRecords(context: JobContext): Promise<number> {
     await removeRecord(context, backup, "retention");
     count++;
   }
-  await catalog.pruneTombstones(new Date(now.getTime() - config.cleanup.tombstones_ms).toISOString());
   return count;
 }
 

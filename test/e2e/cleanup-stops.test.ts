@@ -68,6 +68,31 @@ describe("a clock that no storage confirms", () => {
   });
 });
 
+test("what the catalog tells of the past goes after cleanup.history, but never what is open or the newest", async () => {
+  await using world = await World.make({ cleanup: 'history = "30d"' });
+  const { catalog } = world.context;
+  // Open from the first day: it keeps being raised.
+  await world.backup("dropped", ["disk"]);
+  for (let day = 0; day < 150; day++) {
+    await world.wait(1);
+    await world.backup("app", ["disk", "vault"]);
+    await world.cleanup();
+  }
+  const since = new Date(world.context.clock.now().getTime() - 31 * 86_400_000).toISOString();
+  const runs = await catalog.runs({ job: "cleanup" });
+  const [newest] = runs;
+  // Those of the last days of May, and so many of before that clocks are judged by.
+  expect(runs).toHaveLength(100);
+  expect(newest?.statistics).toMatchObject({ runs_pruned: 1, alerts_pruned: 1, deliveries_pruned: 0 });
+  expect((await world.cleanup())[0]?.statistics).toMatchObject({ runs_pruned: 1 });
+  const alerts = await catalog.alerts({});
+  const old = alerts.filter(({ created_at }) => created_at < since);
+  expect(old.map(({ key, resolved_at }) => [key, resolved_at])).toEqual([
+    ["cleanup guard main/dropped", null],
+  ]);
+  expect(alerts.length).toBeLessThan(40);
+}, 60_000);
+
 describe("what a guard holds past its days", () => {
   test("is told of once for each database, until a newer good backup is there", async () => {
     await using world = await World.make({});

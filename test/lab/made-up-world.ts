@@ -38,7 +38,7 @@ export class World implements AsyncDisposable {
     this.#clock = clock;
   }
 
-  static async make({ keep = "", guard = "" }): Promise<World> {
+  static async make({ keep = "", guard = "", cleanup = "" }): Promise<World> {
     const directory = await mkdtemp(join(tmpdir(), "pg321-guards-"));
     const clock = new ManualClock();
     const tables = NAMES.map(
@@ -51,7 +51,7 @@ export class World implements AsyncDisposable {
     await writeFile(
       file,
       `timezone = "Europe/Berlin"\nstate_dir = "${directory}/state"\n[[server]]\nname = "main"\n` +
-        `${tables.join("")}[encryption]\nmode = "none"\n[guard]\n${guard}\n`,
+        `${tables.join("")}[encryption]\nmode = "none"\n[guard]\n${guard}\n[cleanup]\n${cleanup}\n`,
     );
     const context = await openContext({
       config: await loadConfig(file, { env: {} }),

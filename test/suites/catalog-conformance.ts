@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { BackupRecord, Catalog, CopyRecord, RunRecord } from "../../src/catalog/catalog.ts";
 import { alerts, deliveries } from "./catalog-alert-conformance.ts";
+import { history } from "./catalog-history-conformance.ts";
 import { leases } from "./catalog-lease-conformance.ts";
 import { backupRecord, copyRecord, runRecord } from "./catalog-records.ts";
 import { removed } from "./catalog-removal-conformance.ts";
@@ -39,6 +40,7 @@ export function catalogConformance(name: string, makeFixture: () => Promise<Cata
     describe("alerts", () => alerts(use, reopen));
     describe("deliveries", () => deliveries(use, reopen));
     describe("leases", () => leases(use, reopen));
+    describe("history", () => history(use));
   });
 }
 

@@ -1,7 +1,9 @@
 import { setImmediate } from "node:timers/promises";
 import { EXIT_CODES, exitCodeOf, messageOf, Pg321Error } from "./base/errors.ts";
+import { asErrors, leadsToJournal } from "./base/journal.ts";
 import { visibleLines } from "./base/visible.ts";
 import { runProgram } from "./cli/program.ts";
+import { processSource } from "./config/load.ts";
 
 /*
  * The only place that ends the process. Signals abort the run, so that children end, uploads are aborted
@@ -30,7 +32,9 @@ try {
   process.exitCode = await runProgram(process.argv.slice(2), ended.signal);
 } catch (error) {
   const told = ended.signal.aborted ? ended.signal.reason : error;
-  process.stderr.write(errorText(told));
+  const text = errorText(told);
+  const isJournal = leadsToJournal(processSource().env["JOURNAL_STREAM"], process.stderr.fd);
+  process.stderr.write(isJournal ? asErrors(text) : text);
   process.exitCode = exitCodeOf(told);
 }
 // What is still on its way to a pipe must arrive; sockets that are kept alive must not hold the process.

@@ -80,6 +80,7 @@ export function isSystemdRunning(): boolean {
 export interface ServiceState {
   isActive: boolean;
   isEnabled: boolean;
+  isFailed: boolean;
   /** Of the running service; 0 when it does not run. */
   pid: number;
 }
@@ -91,6 +92,7 @@ export async function serviceState(): Promise<ServiceState> {
   return {
     isActive: /^(active|reloading|activating)$/.test(values["ActiveState"] ?? ""),
     isEnabled: values["UnitFileState"] === "enabled",
+    isFailed: values["ActiveState"] === "failed",
     pid: Number(values["MainPID"] ?? 0),
   };
 }

@@ -50,10 +50,14 @@ async function stopService(steps: InstallSteps): Promise<void> {
     );
     return;
   }
-  const { isActive, isEnabled } = await serviceState();
+  const { isActive, isEnabled, isFailed } = await serviceState();
   if (isActive)
     await steps.change("service", "stopped; a run that is under way is given its time", async () => {
       await system("systemctl", "stop", "pg321.service");
+    });
+  if (isFailed)
+    await steps.change("service", "its failure forgotten", async () => {
+      await system("systemctl", "reset-failed", "pg321.service");
     });
   if (isEnabled)
     await steps.change("service", "disabled", async () => {

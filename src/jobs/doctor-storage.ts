@@ -25,8 +25,11 @@ export async function lookAtStorage(
     break;
   }
   if (config.type === "local") return lookAtStorageDirectory(config.path, config.min_free);
-  const holds = isEmpty ? "holds nothing yet" : "holds objects";
-  const seen = [ok(`bucket "${config.bucket}" can be read and listed, ${holds}`)];
+  const traits = [
+    isEmpty ? "holds nothing yet" : "holds objects",
+    ...((await storage.traits?.(signal)) ?? []),
+  ];
+  const seen = [ok(`bucket "${config.bucket}" can be read and listed: ${traits.join(", ")}`)];
   const skewMs = storage.clockSkewMs();
   if (skewMs !== undefined && Math.abs(skewMs) > SKEW_MS_MAX) {
     const direction = skewMs > 0 ? "ahead of" : "behind";

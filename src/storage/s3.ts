@@ -16,6 +16,7 @@ import { abortUpload, type S3Target } from "./s3-multipart.ts";
 import { headObject, lockOf, S3Put, type S3PutSettings } from "./s3-put.ts";
 import { removeVersions } from "./s3-remove.ts";
 import { S3Requests } from "./s3-requests.ts";
+import { bucketTraits } from "./s3-traits.ts";
 import { unlessStalled } from "./stall.ts";
 import type { PutOptions, Removal, Storage, StoredObject } from "./storage.ts";
 
@@ -161,6 +162,10 @@ export class S3Storage implements Storage {
   }
 
   async freeBytes(): Promise<undefined> {}
+
+  traits(signal: AbortSignal): Promise<string[]> {
+    return bucketTraits(this.#s3, this.#config.bucket, signal);
+  }
 
   clockSkewMs(): number | undefined {
     return this.#s3.clockSkewMs;

@@ -86,6 +86,9 @@ export interface Storage extends AsyncDisposable {
   /** Bytes that can still be stored, where the storage can tell. */
   freeBytes(): Promise<number | undefined>;
 
+  /** How the place keeps what it holds, in words for people; drivers that have nothing to tell lack it. */
+  traits?(signal: AbortSignal): Promise<string[]>;
+
   /** By how many ms this host's clock was ahead of the server's at its last reply; undefined where nothing tells. */
   clockSkewMs(): number | undefined;
 }

@@ -2,12 +2,13 @@ import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chmod, chown, mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { CreateBucketCommand, PutObjectLockConfigurationCommand } from "@aws-sdk/client-s3";
 import { findAccount } from "../../src/base/become-user.ts";
 import type { Finding } from "../../src/jobs/doctor-finding.ts";
 import { documentedKeys, misfits, pathsOf } from "../lab/cli-docs.ts";
 import { Installation, localStorage, s3Storage } from "../lab/installation.ts";
 import { mountTmpfs } from "../lab/mounts.ts";
-import { freePort, rgw } from "../lab/s3.ts";
+import { deny, freePort, rgw, swift } from "../lab/s3.ts";
 import { usePostgres } from "../lab/use-postgres.ts";
 
 const postgres = usePostgres();
@@ -79,7 +80,9 @@ test("where all is right it says what that is, and ends with 0", async () => {
     `1 database: ${database}`,
   ]);
   expect(of("catalog")).toEqual([expect.stringMatching(/^whole, version \d+$/)]);
-  expect(of("storage", "cloud")).toEqual([`bucket "${bucket}" can be read and listed, holds objects`]);
+  expect(of("storage", "cloud")).toEqual([
+    `bucket "${bucket}" can be read and listed: holds objects, keeps no versions`,
+  ]);
   expect(of("storage", "disk").at(-1) ?? "").toMatch(
     /disk can be written, .* free on \/.* \(\w+\)$|same device/,
   );
@@ -138,6 +141,36 @@ test("servers and storages that fail are all told at once, and hide nothing", as
   for (const { verdict, hint, message } of findings)
     if (verdict === "failed")
       expect({ message, hint }).toEqual({ message, hint: expect.stringMatching(/\w/) });
+});
+
+test("how a bucket keeps what it holds is told, as far as the key may see it", async () => {
+  const lab = await rgw();
+  const { client } = lab;
+  const [versioned, closed] = [await lab.makeBucket({ versioned: true }), await lab.makeBucket()];
+  const locked = `${closed}-locked`;
+  // Answers the question for locks with a listing.
+  const plain = await swift();
+  const bucketThere = await plain.makeBucket();
+  await client.send(new CreateBucketCommand({ Bucket: locked, ObjectLockEnabledForBucket: true }));
+  const DefaultRetention = { Mode: "COMPLIANCE", Days: 14 } as const;
+  const ObjectLockConfiguration = { ObjectLockEnabled: "Enabled", Rule: { DefaultRetention } } as const;
+  await client.send(new PutObjectLockConfigurationCommand({ Bucket: locked, ObjectLockConfiguration }));
+  await deny(lab, closed, "s3:GetBucketVersioning", "s3:GetBucketObjectLockConfiguration");
+  await using at = await Installation.make({
+    postgres: postgres.address,
+    databases: [database],
+    storages: () => [
+      ...[versioned, locked, closed].map((name) => s3Storage(name.slice(-8), lab, name)),
+      s3Storage("limited", plain, bucketThere),
+    ],
+  });
+  const told = (await doctor(at)).of("storage").map((message) => message.replace(/^.* listed: /, ""));
+  expect(told).toEqual([
+    "holds nothing yet, keeps versions",
+    "holds nothing yet, keeps versions, locks each object for 14 days (compliance)",
+    "holds nothing yet, the key may not see whether it keeps versions, the key may not see Object Lock",
+    "holds nothing yet, keeps no versions",
+  ]);
 });
 
 test("what the role may not dump is told for each database, with the statement that mends it", async () => {

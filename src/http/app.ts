@@ -43,7 +43,8 @@ export function httpAnswers(source: AppSource): Answer {
     try {
       return secured(await answer(request));
     } catch (error) {
-      log.error("the endpoint failed to answer", { error: messageOf(error) });
+      const path = targetOf(request.url).pathname;
+      log.error("the endpoint failed to answer", { path, error: messageOf(error) });
       return secured(errorAnswer(request, 500, "this could not be answered; the log of the daemon says why"));
     } finally {
       underWay--;

@@ -44,7 +44,9 @@ function serve(at: OpenListen, answer: Answer): Server<undefined> {
   const limits = { maxRequestBodySize: HTTP_BODY_BYTES_MAX, development: false, fetch: answer };
   try {
     if (at.type === "unix") return Bun.serve({ ...limits, unix: at.path });
-    return Bun.serve({ ...limits, hostname: at.host, port: at.port, idleTimeout: HTTP_IDLE_MS_MAX / 1000 });
+    const idleTimeout = HTTP_IDLE_MS_MAX / 1000;
+    // Without it Bun lets another process of the same user listen at the same port and take half of the requests.
+    return Bun.serve({ ...limits, hostname: at.host, port: at.port, idleTimeout, reusePort: false });
   } catch (error) {
     throw refused(at, error);
   }

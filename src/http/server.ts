@@ -30,7 +30,10 @@ export interface HttpServer {
 }
 
 interface Open {
+  /** As in the config. */
   at: Listen;
+  /** The one that was taken. */
+  port: number | undefined;
   server: Server<undefined> | undefined;
   address: string;
 }
@@ -46,12 +49,13 @@ export async function serveHttp({ live, config, log, clock }: HttpOptions): Prom
   /** The one so far stays open until the other one is; where both take one port, it has to make room first. */
   const move = async (former: Open, wanted: HttpConfig): Promise<Open> => {
     const other = await open(wanted, answer, log).catch((error) => {
-      if (portOf(former.at) === undefined || portOf(former.at) !== portOf(wanted.listen)) throw error;
+      if (former.port === undefined || former.port !== portOf(wanted.listen)) throw error;
     });
     await close(former, clock);
     if (other) return other;
     return await open(wanted, answer, log).catch(async (error) => {
-      current = await open({ ...http, listen: former.at }, answer, log);
+      const back = await open({ ...http, listen: withPort(former.at, former.port) }, answer, log);
+      current = { ...back, at: former.at };
       throw error;
     });
   };
@@ -73,15 +77,19 @@ function portOf(at: Listen): number | undefined {
   return at.type === "tcp" ? at.port : undefined;
 }
 
+function withPort(at: Listen, port: number | undefined): Listen {
+  return at.type === "tcp" && port !== undefined ? { ...at, port } : at;
+}
+
 async function open(http: HttpConfig, answer: Answer, log: Log): Promise<Open> {
   const { listen: at, token } = http;
-  if (at.type === "off") return { at, server: undefined, address: "off" };
+  if (at.type === "off") return { at, port: undefined, server: undefined, address: "off" };
   const server = await listen(at, answer);
   const address = addressOf(at, server);
   log.info("the endpoint is open", { address });
   if (token === undefined && at.type === "tcp" && !isLoopback(at))
     log.warning("everybody who reaches the endpoint can read it: set http.token", { address });
-  return { at, server, address };
+  return { at, port: server.port, server, address };
 }
 
 async function close({ server }: Open, clock: Clock): Promise<void> {

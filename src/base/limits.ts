@@ -27,6 +27,9 @@ export const TABLE_OF_CONTENTS_BYTES_MAX = 512 * MIB;
 export const STDERR_TAIL_BYTES = 4 * KIB;
 /** A lease that is not renewed for this long is over; it is renewed four times in that time. */
 export const LEASE_MS = 60_000;
+/** A backup waits this long for a run that gives the lease of its database back soon, and looks this often. */
+export const LEASE_WAIT_MS = 600_000;
+export const LEASE_POLL_MS = 100;
 /** The first reminder of an alert comes after this long; each interval is twice as long, up to the maximum. */
 export const REMINDER_MS = 3_600_000;
 export const REMINDER_MS_MAX = 7 * 86_400_000;

@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { systemClock } from "../base/clock.ts";
-import { LEASE_MS } from "../base/limits.ts";
+import { LEASE_MS, LEASE_POLL_MS, LEASE_WAIT_MS } from "../base/limits.ts";
 import type { Catalog, LeaseHolder } from "./catalog.ts";
-import { holdLease, isAlive, type LeaseRequest } from "./lease.ts";
+import { awaitLease, holdLease, isAlive, isAwaited, type LeaseRequest } from "./lease.ts";
 import { openCatalog } from "./open.ts";
 
 let directory: string;
@@ -144,4 +144,53 @@ test("a process is told from a later one of the same pid", async () => {
   expect(isAlive(holder)).toBe(false);
   await using next = await holdLease(catalog, request("g"), { clock, signal: never });
   expect(next.signal.aborted).toBe(false);
+});
+
+test("one that waits has its turn once the holder leaves, is known to wait, and is the only one", async () => {
+  const clock = handClock();
+  const waiting = (name: string, isBrief = true) => ({
+    request: request(name),
+    tools: { clock, signal: never, isBrief: async () => isBrief, onWait: () => {} },
+  });
+  const awaited = () => isAwaited(catalog, "h", "here", clock.now());
+  const first = await holdLease(catalog, request("h"), { clock, signal: never });
+  const impatient = waiting("h", false);
+  await expect(awaitLease(catalog, impatient.request, impatient.tools)).rejects.toMatchObject({
+    code: "locked",
+  });
+  expect(await awaited()).toBe(false);
+
+  const started = Promise.withResolvers<LeaseHolder>();
+  const second = waiting("h");
+  const next = awaitLease(catalog, second.request, { ...second.tools, onWait: started.resolve });
+  expect((await started.promise).name).toBe("h");
+  expect(await awaited()).toBe(true);
+  const third = waiting("h");
+  const refused = awaitLease(catalog, third.request, third.tools);
+  await expect(refused).rejects.toMatchObject({ code: "locked", message: expect.stringContaining("next h") });
+  await clock.advance(LEASE_POLL_MS);
+  expect(await awaited()).toBe(true);
+  await first[Symbol.asyncDispose]();
+  await clock.advance(LEASE_POLL_MS);
+  await using held = await next;
+  expect(held.signal.aborted).toBe(false);
+  expect((await find("h"))?.run_id).toBe(second.request.runId);
+  expect(await awaited()).toBe(false);
+});
+
+test("nobody waits for ever", async () => {
+  const clock = handClock();
+  await using _first = await holdLease(catalog, request("i"), { clock, signal: never });
+  const started = Promise.withResolvers<LeaseHolder>();
+  const next = awaitLease(catalog, request("i"), {
+    ...{ clock, signal: never, isBrief: async () => true, onWait: started.resolve },
+  });
+  const ended = next.then(
+    () => "taken",
+    (error) => error,
+  );
+  await started.promise;
+  await clock.advance(LEASE_WAIT_MS);
+  expect(await ended).toMatchObject({ code: "locked", message: expect.stringContaining("i: held by") });
+  expect(await isAwaited(catalog, "i", "here", clock.now())).toBe(false);
 });

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import type { Clock } from "../base/clock.ts";
 import { Pg321Error } from "../base/errors.ts";
-import { LEASE_MS } from "../base/limits.ts";
+import { LEASE_MS, LEASE_POLL_MS, LEASE_WAIT_MS } from "../base/limits.ts";
 import type { Catalog, LeaseHolder } from "./catalog.ts";
 
 export interface LeaseRequest {
@@ -18,15 +18,64 @@ export interface Held extends AsyncDisposable {
   readonly signal: AbortSignal;
 }
 
+export interface LeaseTools {
+  clock: Clock;
+  signal: AbortSignal;
+}
+
 /**
  * Takes a lease and renews it four times per `LEASE_MS`. Rejects with code `locked`, naming the holder,
  * when another run has it.
  */
-export async function holdLease(
+export async function holdLease(catalog: Catalog, request: LeaseRequest, tools: LeaseTools): Promise<Held> {
+  const taken = await tryLease(catalog, request, tools);
+  if ("holder" in taken) throw heldBy(taken.holder);
+  return taken;
+}
+
+/** The lease of the one that waits for a lease: no server is called so that it could be another one's name. */
+function nextName(name: string): string {
+  return `next ${name}`;
+}
+
+/** Whether a run waits for the lease: then another one does not take it again and again. */
+export async function isAwaited(catalog: Catalog, name: string, host: string, now: Date): Promise<boolean> {
+  const leases = await catalog.leases();
+  return leases.some((lease) => lease.name === nextName(name) && isHeld(lease, host, now.toISOString()));
+}
+
+/**
+ * Takes a lease as `holdLease` does, but waits up to `LEASE_WAIT_MS` for a holder of which `isBrief` says that it
+ * gives it back soon. One run waits at most; others are turned away. `onWait` is called when the wait begins.
+ */
+export async function awaitLease(
+  catalog: Catalog,
+  request: LeaseRequest,
+  tools: LeaseTools & {
+    isBrief: (holder: LeaseHolder) => Promise<boolean>;
+    onWait: (holder: LeaseHolder) => void;
+  },
+): Promise<Held> {
+  const { clock, signal, isBrief, onWait } = tools;
+  const taken = await tryLease(catalog, request, tools);
+  if (!("holder" in taken)) return taken;
+  if (!(await isBrief(taken.holder))) throw heldBy(taken.holder);
+  await using _next = await holdLease(catalog, { ...request, name: nextName(request.name) }, tools);
+  onWait(taken.holder);
+  const untilMs = clock.monotonicMs() + LEASE_WAIT_MS;
+  for (;;) {
+    await clock.sleep(LEASE_POLL_MS, signal);
+    const again = await tryLease(catalog, request, tools);
+    if (!("holder" in again)) return again;
+    if (clock.monotonicMs() >= untilMs || !(await isBrief(again.holder))) throw heldBy(again.holder);
+  }
+}
+
+async function tryLease(
   catalog: Catalog,
   { name, runId, host, pid }: LeaseRequest,
-  { clock, signal }: { clock: Clock; signal: AbortSignal },
-): Promise<Held> {
+  { clock, signal }: LeaseTools,
+): Promise<Held | { holder: LeaseHolder }> {
   signal.throwIfAborted();
   const now = clock.now();
   const lease: LeaseHolder = {
@@ -39,7 +88,7 @@ export async function holdLease(
     expires_at: expiry(now),
   };
   const holder = await catalog.acquireLease(lease, now.toISOString(), isAlive);
-  if (holder) throw heldBy(holder);
+  if (holder) return { holder };
 
   const lost = new AbortController();
   const ended = new AbortController();

@@ -1,6 +1,6 @@
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { BackupRecord, CopyRecord } from "../catalog/catalog.ts";
-import { holdLease } from "../catalog/lease.ts";
+import { awaitLease } from "../catalog/lease.ts";
 import type { ServerConfig } from "../config/config.ts";
 import { seal } from "../sealed/seal.ts";
 import type { Storage } from "../storage/storage.ts";
@@ -30,8 +30,8 @@ export interface DatabaseBackup {
 
 /**
  * Backs up one database: one dump, every storage. Resolves when the backup is VERIFIED or PARTIAL; throws
- * after it is recorded as FAILED. Throws code `locked` before anything is recorded when another run works
- * on this database.
+ * after it is recorded as FAILED. Throws code `locked` before anything is recorded when another backup of
+ * this database is made; what removes or fills copies of it, which takes them one by one, is waited for.
  */
 export async function backupDatabase(
   context: JobContext,
@@ -39,11 +39,24 @@ export async function backupDatabase(
   server: ServerConfig,
   database: string,
 ): Promise<DatabaseBackup> {
-  const { catalog, clock, config, host, pid } = context;
-  await using lease = await holdLease(
+  const { catalog, clock, config, host, log, pid } = context;
+  await using lease = await awaitLease(
     catalog,
     { name: leaseName(server.name, database), runId, host, pid },
-    { clock, signal: context.signal },
+    {
+      clock,
+      signal: context.signal,
+      isBrief: async ({ run_id }) => {
+        const backups = await catalog.runs({ job: "backup", outcome: "RUNNING" });
+        return !backups.some(({ id }) => id === run_id);
+      },
+      onWait: ({ run_id }) =>
+        log.info("a backup waits for another run to leave its database", {
+          server: server.name,
+          database,
+          holder_run_id: run_id,
+        }),
+    },
   );
   const timeout = new AbortController();
   const timer = clock.sleep(config.dump.run_timeout_ms, AbortSignal.any([lease.signal, timeout.signal])).then(

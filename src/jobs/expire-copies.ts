@@ -1,7 +1,7 @@
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { BackupRecord, CopyRecord } from "../catalog/catalog.ts";
 import { REMOVED } from "../catalog/catalog.ts";
-import { holdLease } from "../catalog/lease.ts";
+import { holdLease, isAwaited } from "../catalog/lease.ts";
 import type { NewestGood, PlanOutline } from "../retention/plan.ts";
 import type { Storage } from "../storage/storage.ts";
 import { archiveCopy } from "./archive-copy.ts";
@@ -88,8 +88,14 @@ async function underLease(
   const { catalog, clock, host, pid } = context;
   const [first] = tasks;
   if (!first) return;
+  const name = leaseName(first.server, first.database);
+  if (await isAwaited(catalog, name, host, clock.now())) {
+    const reason = `a backup of ${name} waits for its turn: left for the next cleanup`;
+    for (const { storage, backupId } of tasks) hold(tally, storage, backupId, reason);
+    return;
+  }
   try {
-    const request = { name: leaseName(first.server, first.database), runId, host, pid };
+    const request = { name, runId, host, pid };
     await using lease = await holdLease(catalog, request, { clock, signal: context.signal });
     const underLease = { ...expiry, context: { ...context, signal: lease.signal } };
     for (const task of tasks) await attempt(underLease, task, silent);

@@ -1,6 +1,6 @@
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { BackupRecord, CopyRecord, CopyState, RunRecord } from "../catalog/catalog.ts";
-import { holdLease } from "../catalog/lease.ts";
+import { holdLease, isAwaited } from "../catalog/lease.ts";
 import type { Storage } from "../storage/storage.ts";
 import { clearTheKey } from "./clear-key.ts";
 import type { JobContext } from "./context.ts";
@@ -79,6 +79,12 @@ async function repairBackup(
   // A repair that was killed may have filled the last copy and not said so in the backup's status.
   if (wanting.length === 0 && backup.status === statusOf(copies)) return;
   const name = leaseName(backup.server, backup.database);
+  if (await isAwaited(catalog, name, host, clock.now())) {
+    log.warning("a backup was left for the next repair: a new one waits for its turn", {
+      backup_id: backup.id,
+    });
+    return;
+  }
   try {
     await using lease = await holdLease(
       catalog,

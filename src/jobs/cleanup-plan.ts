@@ -6,10 +6,7 @@ import { RetentionPlanner, RetentionSurvey } from "../retention/plan.ts";
 import type { JobContext } from "./context.ts";
 import { GoingCopies } from "./going-copies.ts";
 import type { ShrinkMetadata } from "./shrink.ts";
-
-const DAY_MS = 86_400_000;
-/** Without a schedule that says more. */
-const STALE_AFTER_MS = 3 * DAY_MS;
+import { staleAfterMs } from "./stale-after.ts";
 
 /** A plan for everything in a snapshot. Its decisions are made as they are read, and kept by nobody. */
 export interface CleanupPlan {
@@ -34,8 +31,9 @@ export async function planCleanup(
   await askForTheTime(context);
   const suspicion = clockSuspicion(await clockFacts(context, options.runId));
   const shrunk = shrunkSince(await catalog.alerts({ unacknowledged: true }));
+  const now = clock.now();
   const rules: RetentionRules = {
-    now: clock.now(),
+    now,
     timezone: config.timezone,
     storages: config.storage.map(({ name, off_site, keep, expire }) => ({
       name,
@@ -43,7 +41,7 @@ export async function planCleanup(
       expire: expire !== "provider-lifecycle",
       keep,
     })),
-    guard: { staleAfterMs: () => config.guard.stale_after_ms ?? STALE_AFTER_MS, keep: config.guard.keep },
+    guard: { staleAfterMs: (...name) => staleAfterMs(config, ...name, now), keep: config.guard.keep },
     clockSuspicion: suspicion,
     confirmedPlanHash: options.confirm,
   };

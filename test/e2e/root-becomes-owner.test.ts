@@ -1,10 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, readFileSync } from "node:fs";
 import { chmod, chown, mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findAccount } from "../../src/base/become-user.ts";
+import { holdAt } from "../lab/held-requests.ts";
+import { startHttpProxy } from "../lab/http-proxy.ts";
 import type { Ended } from "../lab/installation.ts";
-import { ended, Installation, localStorage, programWords } from "../lab/installation.ts";
+import { ended, Installation, localStorage, programWords, s3Storage } from "../lab/installation.ts";
+import { watched } from "../lab/running.ts";
+import { rgw } from "../lab/s3.ts";
 import { fillSampleDatabase } from "../lab/sample-database.ts";
 import { compareByName, usePostgres } from "../lab/use-postgres.ts";
 
@@ -62,6 +67,10 @@ async function owners(): Promise<number[]> {
       found.add((await stat(join(base, entry))).uid);
   }
   return [...found];
+}
+
+function childrenOf(pid: number): string[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").filter(Boolean);
 }
 
 /** A directory that only root may enter, as /root is. */
@@ -145,6 +154,39 @@ describe.skipIf(!isRoot || !NOBODY)(
       expect(unknown.exitCode).toBe(2);
       expect(unknown.stderr.match(/^error: /gm)).toHaveLength(1);
       expect(await readdir(home.path)).toEqual(["app.dump"]);
+    });
+
+    test("stops the second process of --output, too, when it is told to stop, and leaves no file", async () => {
+      await using home = await rootsOwn();
+      const lab = await rgw();
+      await using proxy = startHttpProxy(lab.endpoint);
+      const bucket = await lab.makeBucket();
+      await using remote = await Installation.make({
+        postgres: postgres.address,
+        databases: [database],
+        storages: () => [s3Storage("cloud", { ...lab, endpoint: proxy.endpoint }, bucket)],
+      });
+      await chmod(remote.directory, 0o755);
+      await mkdir(join(remote.directory, "state"), { mode: 0o700 });
+      for (const name of ["state", "signing.key"])
+        if (NOBODY) await chown(join(remote.directory, name), NOBODY.uid, NOBODY.gid);
+      await remote.ok("backup");
+      const isHeld = holdAt(
+        proxy,
+        "before",
+        ({ method, target }) => method === "GET" && /dump\S*enc/.test(target),
+      );
+      const output = join(home.path, "app.dump");
+      const running = watched(remote.start("restore", "latest", "-d", database, "--output", output));
+      await running.until("it reads the backup", isHeld);
+      const [child] = childrenOf(running.pid);
+      expect(child).toBeDefined();
+      running.kill("SIGTERM");
+      const { exitCode, stderr } = await running.ended;
+      expect(exitCode).toBe(143);
+      expect(stderr).toContain("ended by SIGTERM");
+      expect(existsSync(`/proc/${child}`)).toBe(false);
+      expect(await readdir(home.path)).toEqual([]);
     });
 
     test("is told what to do about a signing key that the other may not read", async () => {

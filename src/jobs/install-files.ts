@@ -1,5 +1,17 @@
 import { createReadStream, type Stats } from "node:fs";
-import { chmod, chown, copyFile, link, lstat, mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import {
+  chmod,
+  chown,
+  copyFile,
+  link,
+  lstat,
+  mkdir,
+  open,
+  readFile,
+  rename,
+  rm,
+  stat,
+} from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { InstallSteps } from "./install-steps.ts";
 
@@ -24,7 +36,8 @@ function hasRights(stats: Stats, { uid, gid, mode }: Ownership): boolean {
 
 /** A directory of ours: made, or given the owner and mode that it should have. */
 export async function ensureDirectory(steps: InstallSteps, path: string, owner: Ownership): Promise<void> {
-  const stats = await statsOf(path);
+  // A symlink to another disk is as good.
+  const stats = await statsOf(path, stat);
   const rights = rightsText(owner);
   const own = async () => {
     await chown(path, owner.uid ?? 0, owner.gid ?? 0);
@@ -116,10 +129,10 @@ async function digest(path: string): Promise<string> {
   return hash.digest("hex");
 }
 
-/** Of the name itself, not of what a symlink leads to; undefined where there is nothing. */
-export async function statsOf(path: string) {
+/** Of the name itself, not of what a symlink leads to, unless asked by `stat`; undefined where there is nothing. */
+export async function statsOf(path: string, ask: (path: string) => Promise<Stats> = lstat) {
   try {
-    return await lstat(path);
+    return await ask(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;

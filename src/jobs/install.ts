@@ -1,3 +1,4 @@
+import { realpath, stat } from "node:fs/promises";
 import EXAMPLE_CONFIG from "../../config.example.toml" with { type: "text" };
 import UNIT from "../../systemd/pg321.service" with { type: "text" };
 import { Pg321Error } from "../base/errors.ts";
@@ -116,12 +117,12 @@ async function installState(steps: InstallSteps, account: Account | undefined): 
     gid: account?.gid,
     mode: 0o700,
   };
-  const stats = await statsOf(STATE_DIRECTORY);
+  const stats = await statsOf(STATE_DIRECTORY, stat);
   if (stats === undefined || (stats.uid === owner.uid && stats.gid === owner.gid))
     return ensureDirectory(steps, STATE_DIRECTORY, owner);
   // As systemd does it with a StateDirectory= of another owner: what root has made here so far is needed.
   await steps.change(STATE_DIRECTORY, `given to ${owner.name} with all that is in it`, async () => {
-    await system("chown", "--recursive", "--no-dereference", owner.name, STATE_DIRECTORY);
+    await system("chown", "-R", "--no-dereference", owner.name, await realpath(STATE_DIRECTORY));
     await system("chmod", "0700", STATE_DIRECTORY);
   });
 }

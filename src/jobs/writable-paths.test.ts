@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { LocalStorageConfig } from "../config/config.ts";
+import type { LocalStorageConfig, ServerConfig } from "../config/config.ts";
 import type { Writing } from "./writable-paths.ts";
 import { dropInText, missingWritablePaths, writtenPaths } from "./writable-paths.ts";
 
@@ -11,6 +11,7 @@ function writing(paths: readonly string[], change: Partial<Writing> = {}): Writi
     state_dir: "/var/lib/pg321",
     temp_dir: "/var/lib/pg321/tmp",
     catalog: { type: "sqlite", path: "/var/lib/pg321/catalog.db" },
+    server: [],
     storage: paths.map((path) => ({ type: "local", name: path, path }) as LocalStorageConfig),
     ...change,
   };
@@ -45,6 +46,20 @@ test("what the unit hides is bound into it", () => {
       ?.split("\n")
       .slice(1),
   ).toEqual(["[Service]", "ProtectHome=tmpfs", 'BindPaths="-/home/x/backups"', 'BindPaths="-/tmp/y"', ""]);
+});
+
+test("a socket of PostgreSQL in what the unit hides is reached, too", () => {
+  const at = (...hosts: (string | undefined)[]) =>
+    dropInText(writing([], { server: hosts.map((host) => ({ host }) as ServerConfig) }))
+      ?.split("\n")
+      .slice(2, -1);
+  expect(at(undefined, "db.example.com", "/run/postgresql", "/tmpfs")).toBeUndefined();
+  expect(at("/tmp/pg", "/tmp/pg", "/home/x/pg")).toEqual([
+    "ProtectHome=tmpfs",
+    'BindReadOnlyPaths="-/home/x/pg"',
+    'BindReadOnlyPaths="-/tmp/pg"',
+  ]);
+  expect(at("/tmp")).toEqual(["PrivateTmp=no"]);
 });
 
 test("the drop-in that was written fits, and a config that changed no longer does", async () => {

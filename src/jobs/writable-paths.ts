@@ -18,12 +18,12 @@ export const STATE_DIRECTORY = "/var/lib/pg321";
 /** What the unit lets the service write without a drop-in. */
 const WRITABLE_ANYWAY = [STATE_DIRECTORY, "/run/pg321"];
 /** What the unit hides: a path in it must be bound, it is not there to be made writable. */
-const HIDDEN = ["/home", "/root", "/run/user", "/tmp", "/var/tmp"];
 const HIDDEN_HOMES = ["/home", "/root", "/run/user"];
+const PRIVATE = ["/tmp", "/var/tmp"];
+const HIDDEN = [...HIDDEN_HOMES, ...PRIVATE];
 
-export type Writing = Pick<Config, "state_dir" | "temp_dir" | "catalog"> & {
-  storage: readonly Config["storage"][number][];
-};
+/** What of a config says where a service reaches out of its sandbox. */
+export type Writing = Pick<Config, "state_dir" | "temp_dir" | "catalog" | "server" | "storage">;
 
 /** The directories that a service with this config writes and that the unit alone does not let it write. */
 export function writtenPaths(config: Writing): string[] {
@@ -33,22 +33,22 @@ export function writtenPaths(config: Writing): string[] {
   return paths.filter((path) => !paths.some((other) => other !== path && isUnder(path, other))).sort();
 }
 
-/** The drop-in that opens the unit's sandbox for them; undefined when none is needed. */
+/** The drop-in that opens the unit's sandbox for them, and for sockets of PostgreSQL in what the unit hides. */
 export function dropInText(config: Writing): string | undefined {
   const paths = writtenPaths(config);
-  if (paths.length === 0) return undefined;
-  const lines = paths.map((path) =>
-    // The dash: a disk that is away must not keep the service from the other storages.
-    isUnderAny(path, HIDDEN) ? `BindPaths=${quoted(`-${path}`)}` : `ReadWritePaths=${quoted(`-${path}`)}`,
-  );
-  // An empty file system in their place can have the bound ones in it.
-  if (paths.some((path) => isUnderAny(path, HIDDEN_HOMES))) lines.unshift("ProtectHome=tmpfs");
-  return [
-    "# Written by `pg321 install`, from the paths in the config: run it again when they change.",
-    "[Service]",
-    ...lines,
-    "",
-  ].join("\n");
+  const hosts = config.server.map(({ host }) => host ?? "").filter((host) => isUnderAny(host, HIDDEN));
+  const sockets = [...new Set(hosts)].sort();
+  const lines = [
+    // An empty file system in their place can have the bound ones in it.
+    ...([...paths, ...sockets].some((path) => isUnderAny(path, HIDDEN_HOMES)) ? ["ProtectHome=tmpfs"] : []),
+    // A socket right in it is a new file whenever the server starts: only the directory can be bound.
+    ...(sockets.some((path) => PRIVATE.includes(path)) ? ["PrivateTmp=no"] : []),
+    ...paths.map((path) => `${isUnderAny(path, HIDDEN) ? "BindPaths" : "ReadWritePaths"}=${optional(path)}`),
+    ...sockets.filter((path) => !PRIVATE.includes(path)).map((path) => `BindReadOnlyPaths=${optional(path)}`),
+  ];
+  if (lines.length === 0) return undefined;
+  const head = "# Written by `pg321 install`, from the paths in the config: run it again when they change.";
+  return [head, "[Service]", ...lines, ""].join("\n");
 }
 
 /**
@@ -109,9 +109,12 @@ function openedPaths(text: string): { path: string; isBound: boolean }[] {
   });
 }
 
-/** One word of a unit file: a quoted one, in which a backslash takes the next character as it is. */
-function quoted(path: string): string {
-  return `"${path.replaceAll("%", "%%").replace(/["\\]/g, (character) => `\\${character}`)}"`;
+/**
+ * One word of a unit file, quoted: a backslash takes the next character as it is. The dash: a disk that is away
+ * must not keep the service from the other storages.
+ */
+function optional(path: string): string {
+  return `"-${path.replaceAll("%", "%%").replace(/["\\]/g, (character) => `\\${character}`)}"`;
 }
 
 /** The words of a value as systemd splits it, specifiers other than `%%` left alone. */

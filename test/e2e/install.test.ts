@@ -220,6 +220,19 @@ describe.skipIf(noBoxReason !== undefined)(
       ]);
     });
 
+    test("the state directory may be a symlink to another disk", async () => {
+      await box.sh(
+        "mv /var/lib/pg321 /srv/state; ln -s /srv/state /var/lib/pg321; chown -R root: /srv/state",
+      );
+      expect(states(await install())).toMatchObject({ "/var/lib/pg321": "done" });
+      expect(await rights("/srv/state", "/srv/state/signing.key")).toEqual([
+        "pg321:pg321 700",
+        "pg321:pg321 644",
+      ]);
+      expect(states(await install())).toMatchObject({ "/var/lib/pg321": "right" });
+      await box.sh("rm /var/lib/pg321; mv /srv/state /var/lib/pg321");
+    });
+
     test("without systemd-sysusers the account is made all the same; without a running systemd that is told", async () => {
       await box.sh(
         "userdel pg321; mv /usr/bin/systemd-sysusers /root/; mv /run/systemd/system /run/systemd/hidden",

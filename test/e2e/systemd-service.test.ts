@@ -143,6 +143,12 @@ describe.skipIf(noBoxReason !== undefined)(
       );
     });
 
+    test("it answers at its socket, in the directory that the unit makes for it", async () => {
+      const curl = ["curl", "--silent", "--show-error", "--unix-socket", "/run/pg321/http.sock"];
+      expect(JSON.parse(await box.ok(...curl, "http://localhost/health"))).toEqual({ status: "ok" });
+      expect(await box.ok(...curl, "http://localhost/metrics")).toContain("pg321_build_info");
+    });
+
     test("a backup runs when it is due, with everything that it needs, and its restore is equal", async () => {
       await reloadWith(await configText({ backup: EVERY_SECOND }));
       const verified = await box.until("a verified backup", async () =>

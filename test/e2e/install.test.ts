@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { documentedKeys, misfits } from "../lab/cli-docs.ts";
 import { useExecutable } from "../lab/executable.ts";
 import { ended } from "../lab/installation.ts";
-import { startUnpackedBox, UNPACKED, unpack } from "../lab/service-box.ts";
+import { startUnpackedBox, UNPACKED, unpack } from "../lab/installed-box.ts";
 import type { SystemdBox } from "../lab/systemd-box.ts";
 import { noBoxReason } from "../lab/systemd-box.ts";
 

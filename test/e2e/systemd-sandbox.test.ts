@@ -1,8 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { contentsOf } from "../lab/compare-databases.ts";
 import { useExecutable } from "../lab/executable.ts";
-import { rgw } from "../lab/s3.ts";
-import { fillSampleDatabase } from "../lab/sample-database.ts";
 import {
   boxStorage,
   CONFIG,
@@ -12,7 +10,9 @@ import {
   runOnceInSandbox,
   serviceConfig,
   startInstalledBox,
-} from "../lab/service-box.ts";
+} from "../lab/installed-box.ts";
+import { rgw } from "../lab/s3.ts";
+import { fillSampleDatabase } from "../lab/sample-database.ts";
 import type { SystemdBox } from "../lab/systemd-box.ts";
 import { noBoxReason } from "../lab/systemd-box.ts";
 

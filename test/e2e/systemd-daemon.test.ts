@@ -4,8 +4,6 @@ import { contentsOf } from "../lab/compare-databases.ts";
 import { useExecutable } from "../lab/executable.ts";
 import { holdAt, isManifest } from "../lab/held-requests.ts";
 import { type HttpProxy, startHttpProxy } from "../lab/http-proxy.ts";
-import { rgw, type S3Lab } from "../lab/s3.ts";
-import { fillSampleDatabase } from "../lab/sample-database.ts";
 import {
   boxStorage,
   CONFIG,
@@ -16,7 +14,9 @@ import {
   startInstalledBox,
   UNPACKED,
   unpack,
-} from "../lab/service-box.ts";
+} from "../lab/installed-box.ts";
+import { rgw, type S3Lab } from "../lab/s3.ts";
+import { fillSampleDatabase } from "../lab/sample-database.ts";
 import type { SystemdBox } from "../lab/systemd-box.ts";
 import { noBoxReason } from "../lab/systemd-box.ts";
 

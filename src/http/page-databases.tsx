@@ -157,20 +157,25 @@ const SizeFact = ({ backup: { dump_bytes, object_bytes } }: { backup: GoodBackup
   </Fact>
 );
 
-/** Where copies are, and which storages lack the newest backup. */
-const Copies = ({ database: { copies, newest_good, database, server } }: { database: DatabaseStatus }) => {
+/** Where copies are, and which storages lack the newest backup: wrongly so, unless the database is good. */
+const Copies = ({
+  database: { copies, newest_good, database, server, state },
+}: {
+  database: DatabaseStatus;
+}) => {
   if (newest_good === null && copies.every((one) => one.copies === 0)) return null;
   return (
     <ul class="copies" aria-label={`Copies of ${server}/${database}`}>
       {copies.map(({ storage, copies: number, bytes }) => {
-        const hasNewest = newest_good?.storages.includes(storage) ?? false;
+        const hasNewest = newest_good?.storages.includes(storage) === true;
+        const lacking = state === "good" || newest_good === null ? "quiet" : "warning";
         return (
-          <li class={hasNewest || newest_good === null ? "" : "lacking"}>
-            <State tone={hasNewest ? "good" : newest_good === null ? "quiet" : "warning"}>
+          <li>
+            <State tone={hasNewest ? "good" : lacking}>
               <bdi>{storage}</bdi>
             </State>{" "}
-            {hasNewest || newest_good === null ? "" : "lacks the newest · "}
-            {count(number, "copy", "copies")} · {sizeText(bytes)}
+            {!hasNewest && newest_good !== null && "lacks the newest · "}
+            {number === 0 ? "no copy" : `${count(number, "copy", "copies")} · ${sizeText(bytes)}`}
           </li>
         );
       })}

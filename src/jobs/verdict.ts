@@ -21,6 +21,8 @@ export interface Trouble {
 
 /** A storage with less of its space left than this is nearly full. */
 const FREE_RATIO_MIN = 0.1;
+/** A database without a schedule should have a backup by then. */
+const FIRST_MS_MAX = 2 * 86_400_000;
 /** So many databases are named; the others are counted. */
 const NAMED_MAX = 3;
 
@@ -67,7 +69,7 @@ function databaseTroubles(report: StatusReport, present: readonly DatabaseStatus
   /** It was tried in vain, or should have been long ago. */
   const isOverdue = ({ last_attempt, first_seen_at, interval_ms }: DatabaseStatus) =>
     (last_attempt !== null && last_attempt.status !== "RUNNING") ||
-    (interval_ms !== null && now - Date.parse(first_seen_at) > 2 * interval_ms);
+    now - Date.parse(first_seen_at) > (interval_ms === null ? FIRST_MS_MAX : 2 * interval_ms);
   const inState = (state: DatabaseStatus["state"]) => present.filter((database) => database.state === state);
   const tell = (level: Trouble["level"], databases: readonly DatabaseStatus[], one: string, many: string) =>
     databases.length === 0

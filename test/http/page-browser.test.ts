@@ -1,0 +1,216 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { pagePolicy, secured } from "../../src/http/answer.ts";
+import { PAGE_STYLE_HASH } from "../../src/http/page.tsx";
+import { pageOf } from "../fixtures/page-input.ts";
+import {
+  database,
+  freshReport,
+  fullReport,
+  manyDatabases,
+  NOW,
+  oddNames,
+} from "../fixtures/status-report.ts";
+import { accessibility, type Box, BrowserLab, type Sight } from "../lab/browser.ts";
+
+/** Pages that show everything that there is to see, each under its path. */
+const PAGES: Readonly<Record<string, string>> = {
+  "/full": pageOf(fullReport()),
+  "/fresh": pageOf(freshReport()),
+  "/empty": pageOf(freshReport({ databases: [], jobs: [], schedules: [], storages: [] })),
+  "/good": pageOf(freshReport({ databases: [database()] })),
+  "/odd": pageOf(oddNames()),
+  "/many": pageOf(manyDatabases(500)),
+  "/one": pageOf(fullReport(), "database=main/app&page=3"),
+};
+const PATHS = Object.keys(PAGES);
+const PHONE = 320;
+const LOOKS = [{ colorScheme: "light" }, { colorScheme: "dark", width: PHONE }] as const;
+
+let browser: BrowserLab;
+let server: ReturnType<typeof Bun.serve>;
+/** The addresses that the server was asked for. */
+const served: string[] = [];
+const address = (path: string) => `http://127.0.0.1:${server.port}${path}`;
+
+beforeAll(async () => {
+  const headers = {
+    "content-type": "text/html; charset=utf-8",
+    "content-security-policy": pagePolicy(PAGE_STYLE_HASH),
+  };
+  server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch({ url }) {
+      served.push(url);
+      return secured(new Response(PAGES[new URL(url).pathname] ?? "", { headers }));
+    },
+  });
+  browser = await BrowserLab.open();
+});
+afterAll(async () => {
+  await browser[Symbol.asyncDispose]();
+  await server.stop(true);
+});
+
+async function openDetails({ page }: Sight): Promise<void> {
+  await page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true");
+}
+
+const numberOf = ({ page }: Sight, expression: string) => page.evaluate<number>(expression);
+
+describe.each(PATHS)("%s", (path) => {
+  test("asks for nothing but itself, and breaks no rule of its policy", async () => {
+    await using sight = await browser.look(address(path));
+    expect(sight.requests).toEqual([address(path)]);
+    expect(sight.complaints).toEqual([]);
+  });
+
+  test("is whole HTML: a doctype, a language, a title, one heading of the first level, no level left out", async () => {
+    await using sight = await browser.look(address(path));
+    const { page } = sight;
+    expect(await page.evaluate<string>("document.doctype.name + document.compatMode")).toBe("htmlCSS1Compat");
+    expect(await page.getAttribute("html", "lang")).toBe("en");
+    expect(await page.title()).toContain("pg321 on db1");
+    expect(await page.locator("h1").count()).toBe(1);
+    expect(await page.locator("script, [style], [onclick], iframe, img, link").count()).toBe(0);
+    const ids = await page.evaluate<string[]>("[...document.querySelectorAll('[id]')].map(({ id }) => id)");
+    expect(new Set(ids).size).toBe(ids.length);
+  });
+
+  test.each([PHONE, 768, 1280])("does not scroll sideways where it is %d pixels wide", async (width) => {
+    await using sight = await browser.look(address(path), { width });
+    expect(await numberOf(sight, "document.documentElement.scrollWidth")).toBe(width);
+    // Nothing is cut off either: every text ends within the window.
+    const outside = await sight.page.evaluate<string[]>(`[...document.querySelectorAll("main *")]
+      .filter((one) => one.closest("thead") === null && one.getBoundingClientRect().right > ${width} + 1)
+      .map((one) => one.outerHTML.slice(0, 80))`);
+    expect(outside).toEqual([]);
+  });
+
+  test("is accessible, light and wide, dark and narrow", async () => {
+    for (const look of path === "/many" ? [LOOKS[0]] : LOOKS) {
+      await using sight = await browser.look(address(path), { ...look, ignorePolicy: true });
+      if (path !== "/many") await openDetails(sight);
+      const { violations, passes } = await accessibility(sight);
+      expect(violations).toEqual([]);
+      expect(passes).toContain("color-contrast");
+      expect(passes).toContain("document-title");
+    }
+  });
+
+  test("shows the same where scripts are turned off", async () => {
+    await using on = await browser.look(address(path));
+    await using off = await browser.look(address(path), { javaScript: false });
+    expect(await off.page.innerText("body")).toBe(await on.page.innerText("body"));
+    expect(await off.page.isVisible("h1")).toBe(true);
+  });
+});
+
+test("the check for accessibility finds what is wrong", async () => {
+  await using sight = await browser.look(address("/good"), { ignorePolicy: true });
+  await sight.page.evaluate(`document.body.insertAdjacentHTML("beforeend",
+    '<main><img src="data:,"><p style="color: #ccc; background: #fff">too pale</p></main>')`);
+  const { violations } = await accessibility(sight);
+  expect(violations.join("\n")).toContain("image-alt: img");
+  expect(violations.join("\n")).toMatch(/color-contrast: .*> p$/m);
+});
+
+test("the policy refuses any style, script and picture that is not the page's own", async () => {
+  await using sight = await browser.look(address("/good"));
+  await sight.page.evaluate(`document.body.insertAdjacentHTML("beforeend",
+    '<style>body { display: none }</style><p style="color: red">x</p><img src="/picture" alt="">')`);
+  await sight.page.waitForFunction("document.images[0].complete");
+  expect(await sight.page.isVisible("h1")).toBe(true);
+  expect(sight.complaints.filter((one) => /style-src|img-src/.test(one)).length).toBeGreaterThanOrEqual(3);
+  expect(served).not.toContain(address("/picture"));
+});
+
+test.each(["light", "dark"] as const)("its pictures are drawn in %s colours", async (colorScheme) => {
+  for (const width of [PHONE, 1280]) {
+    await using sight = await browser.look(address("/full"), { colorScheme, width });
+    const [pictures, shapes] = [
+      await boxes(sight, ".spark svg, .bar"),
+      await boxes(sight, ".state > .shape"),
+    ];
+    expect(pictures.length).toBeGreaterThanOrEqual(10);
+    expect(shapes.length).toBeGreaterThan(60);
+    for (const box of pictures) expect(Math.min(box.width / 80, box.height / 8)).toBeGreaterThanOrEqual(1);
+    const shown = [...pictures, ...shapes];
+    const drawn = await browser.drawn(await sight.page.screenshot({ fullPage: true }), shown);
+    for (const [index, pixels] of drawn.entries())
+      expect(pixels).toBeGreaterThan(index < pictures.length ? 60 : 30);
+  }
+});
+
+async function boxes({ page }: Sight, selector: string): Promise<Box[]> {
+  return page.evaluate<Box[]>(`[...document.querySelectorAll(${JSON.stringify(selector)})]
+    .filter((one) => one.checkVisibility())
+    .map((one) => one.getBoundingClientRect())
+    .map(({ left, top, width, height }) => ({ left: left + scrollX, top: top + scrollY, width, height }))`);
+}
+
+test("a picture rises with its values, and marks what failed", async () => {
+  await using sight = await browser.look(address("/good"));
+  const spark = sight.page.locator(".spark svg").first();
+  const curve = (await spark.locator(".curve").getAttribute("d")) ?? "";
+  const heights = [...curve.matchAll(/ ([\d.]+)/g)].map(([, y]) => Number(y));
+  expect(heights.length).toBeGreaterThan(40);
+  // The axis points down.
+  expect(heights.at(-1)).toBeLessThan(heights[0] ?? 0);
+  expect((await spark.locator(".failure").getAttribute("d"))?.match(/M/g)).toHaveLength(48 - heights.length);
+  expect(await spark.locator("title").textContent()).toBe("Size of the last 48 backups");
+  expect(await spark.locator("desc").textContent()).toMatch(
+    /from 5\.\d GiB to .* GiB, newest .* GiB; 2 failed$/,
+  );
+});
+
+test("no state is told by its colour alone", async () => {
+  await using sight = await browser.look(address("/full"));
+  for (const state of await sight.page.locator(".state").all()) {
+    expect((await state.textContent())?.trim()).not.toBe("");
+    expect(await state.locator("svg.shape > *").count()).toBeGreaterThan(0);
+  }
+});
+
+test.each(["light", "dark"] as const)("the keyboard's focus is seen in %s colours", async (colorScheme) => {
+  await using sight = await browser.look(address("/full"), { colorScheme });
+  const { page } = sight;
+  await openDetails(sight);
+  const links = await page.locator("a, summary").count();
+  const focused = new Set<number>();
+  for (let link = 0; link < links; link++) {
+    await page.keyboard.press("Tab");
+    const { outline, index } = await page.evaluate<{ outline: string; index: number }>(`(() => {
+      const { outlineWidth, outlineStyle } = getComputedStyle(document.activeElement);
+      const index = [...document.querySelectorAll("a, summary")].indexOf(document.activeElement);
+      return { outline: outlineWidth + " " + outlineStyle, index };
+    })()`);
+    expect({ outline, index }).toEqual({ outline: "3px solid", index });
+    focused.add(index);
+  }
+  expect(focused.has(-1)).toBe(false);
+  expect(focused.size).toBe(links);
+});
+
+test("light and dark are two grounds, and paper is always light", async () => {
+  const ground = async (colorScheme: "light" | "dark", media?: "print") => {
+    await using sight = await browser.look(address("/full"), { colorScheme });
+    if (media) await sight.page.emulateMedia({ media, colorScheme });
+    return await sight.page.evaluate<string>("getComputedStyle(document.body).backgroundColor");
+  };
+  const [light, dark] = [await ground("light"), await ground("dark")];
+  expect(light).not.toBe(dark);
+  expect(await ground("dark", "print")).toBe("rgb(255, 255, 255)");
+  expect(await ground("light", "print")).toBe("rgb(255, 255, 255)");
+});
+
+test("times can be read by programs and by people, with their zone", async () => {
+  await using sight = await browser.look(address("/full"));
+  const times = await sight.page.locator("time").all();
+  expect(times.length).toBeGreaterThanOrEqual(50);
+  for (const time of times) {
+    expect(await time.getAttribute("datetime")).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+    expect(await time.textContent()).toMatch(/\d\d:\d\d CES?T$/);
+  }
+  expect(await sight.page.locator("header time").getAttribute("datetime")).toBe(NOW);
+});

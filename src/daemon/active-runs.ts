@@ -9,7 +9,8 @@ import type { Schedule } from "../jobs/schedules.ts";
 import type { RunningStatus } from "../jobs/status-report.ts";
 import type { ContextInForce } from "./context-in-force.ts";
 import { LiveProgress } from "./live-progress.ts";
-import { claimOf, endSkips, isHeldElsewhere, recordSkip, runScheduled } from "./scheduled-job.ts";
+import type { runScheduled } from "./scheduled-job.ts";
+import { claimOf, endSkips, isHeldElsewhere, recordSkip } from "./scheduled-job.ts";
 import type { Claim } from "./turns.ts";
 import { HeldTurn, Turns } from "./turns.ts";
 
@@ -22,6 +23,8 @@ export interface ActiveRunsOptions {
   /** The schedule of that name in the config in force. */
   scheduleNamed: (name: string) => Schedule | undefined;
   maxParallel: number;
+  /** Carries out what is due; `runScheduled`, but in tests of what is around it. */
+  perform: typeof runScheduled;
   /** What is under way has changed. */
   onChange: () => void;
   /** A run has ended. */
@@ -158,7 +161,7 @@ export class ActiveRuns {
           run.runId = id;
         };
         const own = { progress: run.progress, schedule: { name: schedule.name, dueAt: run.dueAt, began } };
-        const outcome = await runScheduled({ ...context, ...own }, current, (retry) =>
+        const outcome = await this.#options.perform({ ...context, ...own }, current, (retry) =>
           turn.leaveFor(() => this.#pause(run, context, retry)).then(() => this.#change(run, "running")),
         );
         log.info("a run has ended", { ...told, run_id: run.runId ?? undefined, outcome });

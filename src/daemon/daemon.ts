@@ -15,6 +15,7 @@ import { ActiveRuns } from "./active-runs.ts";
 import { ContextInForce } from "./context-in-force.ts";
 import { reloadedPlans, startingPlans } from "./plans.ts";
 import { mistakesIn, refuseFixedChange, tellOfClosedPaths } from "./reload.ts";
+import { runScheduled } from "./scheduled-job.ts";
 import { Scheduler, TICK_MS_MAX } from "./scheduler.ts";
 import { Sightings } from "./sightings.ts";
 import { statusLine } from "./status-line.ts";
@@ -96,6 +97,7 @@ export class Daemon implements LiveDaemon {
       inForce: () => this.#inForce,
       scheduleNamed: (name) => this.#scheduler.scheduleNamed(name),
       maxParallel: config.schedule.max_parallel,
+      perform: runScheduled,
       onChange: () => this.#tellStatus(),
       onEnd: () => this.#deliver(),
     });

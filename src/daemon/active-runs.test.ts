@@ -1,0 +1,179 @@
+import { describe, expect, test } from "bun:test";
+import type { Job } from "../../test/lab/schedule-lab.ts";
+import { ScheduleLab } from "../../test/lab/schedule-lab.ts";
+import { Pg321Error } from "../base/errors.ts";
+
+const MINUTE_MS = 60_000;
+const HOURLY = { backup: "0 * * * *" };
+const BEFORE = "2026-11-23T00:59:30Z";
+
+function only(jobs: readonly Job[]): Job {
+  const [job, ...others] = jobs;
+  if (!job || others.length > 0) throw new Error(`${jobs.length} jobs are under way`);
+  return job;
+}
+
+async function started(schedule: object, at = BEFORE): Promise<ScheduleLab> {
+  const lab = await ScheduleLab.make(schedule, at);
+  await lab.start();
+  return lab;
+}
+
+describe("a run that is due while the one before it is under way", () => {
+  test("is left out, recorded, told from the third in a row on, and over once one begins", async () => {
+    await using lab = await started(HOURLY);
+    await lab.pass(MINUTE_MS);
+    const job = only(lab.jobs);
+    const told = async () =>
+      (await lab.catalog.alerts({ open: true })).map(({ key, message }) => ({ key, message }));
+    await lab.pass(120 * MINUTE_MS);
+    expect(await told()).toEqual([]);
+    await lab.pass(60 * MINUTE_MS);
+    const key = "schedule backup";
+    expect(await told()).toMatchObject([
+      {
+        key,
+        message: expect.stringMatching(
+          /^3 runs .* left out: the run before it, due at 2026-11-23T01:00:00Z, is still under way$/,
+        ),
+      },
+    ]);
+    job.end();
+    await lab.pass(60 * MINUTE_MS);
+    expect(await told()).toEqual([]);
+    expect(await lab.told()).toEqual([
+      "2026-11-23T01:00 OK",
+      ...["2026-11-23T02:00 SKIPPED", "2026-11-23T03:00 SKIPPED", "2026-11-23T04:00 SKIPPED"],
+      "2026-11-23T05:00 RUNNING",
+    ]);
+    const skipped = (await lab.records()).find(({ outcome }) => outcome === "SKIPPED");
+    expect(skipped).toMatchObject({ job: "backup", error: expect.stringContaining("still under way") });
+    expect(skipped?.finished_at).toBe(skipped?.started_at as string);
+  });
+
+  test("runs left out are counted across a restart", async () => {
+    await using lab = await started(HOURLY);
+    await lab.pass(121 * MINUTE_MS);
+    lab.crash();
+    await lab.start();
+    // What was cut off is run again, and takes as long.
+    await lab.pass(120 * MINUTE_MS);
+    expect(await lab.told()).toEqual([
+      ...["2026-11-23T01:00 INTERRUPTED", "2026-11-23T02:00 SKIPPED", "2026-11-23T03:00 SKIPPED"],
+      ...["2026-11-23T01:00 RUNNING", "2026-11-23T04:00 SKIPPED", "2026-11-23T05:00 SKIPPED"],
+    ]);
+  });
+
+  test("while it waits for its turn, too", async () => {
+    await using lab = await started({ ...HOURLY, cleanup: "30 * * * *", max_parallel: 1 });
+    await lab.pass(31 * MINUTE_MS);
+    expect(lab.runs.running().map(({ schedule, state }) => `${schedule} ${state}`)).toEqual([
+      "backup running",
+      "cleanup queued",
+    ]);
+    await lab.pass(60 * MINUTE_MS);
+    expect(await lab.told("cleanup")).toEqual(["2026-11-23T02:30 SKIPPED"]);
+  });
+});
+
+test("a run that a command keeps from beginning is left out, not failed", async () => {
+  await using lab = await started(HOURLY);
+  lab.refusal = new Pg321Error("locked", "cleanup: held by run 1 (pid 1 on here)");
+  await lab.pass(MINUTE_MS);
+  expect(await lab.records()).toMatchObject([
+    {
+      scheduled_for: "2026-11-23T01:00:00.000Z",
+      outcome: "SKIPPED",
+      error: "cleanup: held by run 1 (pid 1 on here)",
+    },
+  ]);
+  await lab.pass(60 * MINUTE_MS);
+  only(lab.jobs).end();
+});
+
+describe("another try", () => {
+  test("waits as long as the config says, twice as long each time, up to an hour", async () => {
+    await using lab = await started({
+      ...HOURLY,
+      backup: "0 1 * * *",
+      retries: 20,
+      retry_delay_ms: 5 * MINUTE_MS,
+    });
+    await lab.pass(MINUTE_MS);
+    const job = only(lab.jobs);
+    for (const [retry, minutes] of [5, 10, 20, 40, 60, 60].entries()) {
+      const again = job.pause(retry + 1);
+      await lab.settle();
+      expect(lab.runs.running()).toMatchObject([{ state: "retrying" }]);
+      await lab.pass(minutes * MINUTE_MS - 1);
+      expect(lab.runs.running()).toMatchObject([{ state: "retrying" }]);
+      await lab.pass(1);
+      await again;
+      expect(lab.runs.running()).toMatchObject([{ state: "running" }]);
+    }
+    expect(await lab.told()).toEqual(["2026-11-23T01:00 RUNNING"]);
+  });
+
+  test("others have their turn meanwhile", async () => {
+    await using lab = await started({ ...HOURLY, cleanup: "5 * * * *" });
+    await lab.pass(MINUTE_MS);
+    const job = only(lab.jobs);
+    await lab.pass(5 * MINUTE_MS);
+    expect(lab.jobs).toHaveLength(1);
+    const again = job.pause(1);
+    await lab.settle();
+    expect(lab.jobs.map(({ schedule }) => schedule)).toEqual(["backup", "cleanup"]);
+    await lab.pass(5 * MINUTE_MS);
+    expect(lab.runs.running().map(({ state }) => state)).toEqual(["queued", "running"]);
+    lab.jobs[1]?.end();
+    await lab.settle();
+    await again;
+    expect(lab.runs.running().map(({ state }) => state)).toEqual(["running"]);
+  });
+});
+
+describe("a stop", () => {
+  test("lets what is under way end, drops what waits, and begins nothing", async () => {
+    await using lab = await started({ ...HOURLY, cleanup: "0 * * * *" });
+    await lab.pass(MINUTE_MS);
+    const job = only(lab.jobs);
+    const { runs } = lab;
+    const stopped = runs.stop(new Pg321Error("terminated", "ended by SIGTERM"), 60 * MINUTE_MS);
+    await lab.settle();
+    expect(runs.running()).toHaveLength(1);
+    runs.due({ name: "verify", job: "verify", pattern: "", selects: () => true }, lab.clock.now());
+    job.end();
+    await lab.settle();
+    await stopped;
+    expect(await lab.told()).toEqual(["2026-11-23T01:00 OK"]);
+  });
+
+  test("ends what is still under way after the grace; the next start makes up for it", async () => {
+    await using lab = await started({ ...HOURLY, cleanup: "0 * * * *" });
+    await lab.pass(MINUTE_MS);
+    await lab.stop(60_000);
+    expect(await lab.told()).toEqual(["2026-11-23T01:00 INTERRUPTED"]);
+    expect(await lab.catalog.alerts({})).toEqual([]);
+    await lab.start();
+    expect(only(lab.jobs)).toMatchObject({ schedule: "cleanup", dueAt: new Date("2026-11-23T01:00:00Z") });
+    only(lab.jobs).end();
+    await lab.settle();
+    only(lab.jobs).end();
+    await lab.settle();
+    expect((await lab.told()).sort()).toEqual([
+      ...["2026-11-23T01:00 INTERRUPTED", "2026-11-23T01:00 OK", "2026-11-23T01:00 OK"],
+    ]);
+  });
+
+  test("does not wait for a run between two tries", async () => {
+    await using lab = await started(HOURLY);
+    await lab.pass(MINUTE_MS);
+    const job = only(lab.jobs);
+    job.pause(1).catch(job.end);
+    await lab.settle();
+    const before = lab.clock.monotonicMs();
+    await lab.stop(60 * MINUTE_MS);
+    expect(lab.clock.monotonicMs() - before).toBeLessThan(60_000);
+    expect(await lab.told()).toEqual(["2026-11-23T01:00 INTERRUPTED"]);
+  });
+});

@@ -1,0 +1,99 @@
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { ScheduleLab } from "../../test/lab/schedule-lab.ts";
+import type { RunRecord } from "../catalog/catalog.ts";
+
+const MINUTE_MS = 60_000;
+const RETRIES = 2;
+const SCHEDULE = { backup: "*/10 * * * *", cleanup: "5-59/20 * * * *", max_parallel: 1, retries: RETRIES };
+
+type Event =
+  | { type: "pass"; minutes: number }
+  | { type: "end" }
+  | { type: "stop" }
+  | { type: "crash" }
+  | { type: "start" };
+
+const events: fc.Arbitrary<Event> = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.integer({ min: 1, max: 25 }).map((minutes) => ({ type: "pass" as const, minutes })),
+  },
+  { weight: 3, arbitrary: fc.constant({ type: "end" as const }) },
+  { weight: 1, arbitrary: fc.constant({ type: "stop" as const }) },
+  { weight: 1, arbitrary: fc.constant({ type: "crash" as const }) },
+  { weight: 3, arbitrary: fc.constant({ type: "start" as const }) },
+);
+
+async function play(lab: ScheduleLab, history: readonly Event[]): Promise<void> {
+  let isUp = false;
+  for (const event of history) {
+    if (event.type === "pass") await lab.pass(event.minutes * MINUTE_MS);
+    else if (event.type === "start" && !isUp) {
+      await lab.start();
+      isUp = true;
+    } else if (isUp && event.type === "end") lab.jobs[0]?.end();
+    else if (isUp && event.type === "stop") {
+      await lab.stop();
+      isUp = false;
+    } else if (isUp && event.type === "crash") {
+      lab.crash();
+      isUp = false;
+    }
+    // No two records of one time: their order would be anybody's guess.
+    await lab.pass(1);
+  }
+  if (!isUp) await lab.start();
+}
+
+/** Ends all that runs, and what begins thereupon. */
+async function endAll(lab: ScheduleLab): Promise<void> {
+  for (let job = lab.jobs[0]; job !== undefined; job = lab.jobs[0]) {
+    job.end();
+    await lab.pass(1);
+  }
+}
+
+test("property: however it is started, stopped and killed, no due time is run twice, and the newest is settled", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(events, { minLength: 5, maxLength: 30 }), async (history) => {
+      await using lab = await ScheduleLab.make(SCHEDULE, "2026-11-23T00:01:00Z");
+      await play(lab, [{ type: "start" }, ...history]);
+      const until = lab.clock.now();
+      await endAll(lab);
+      for (const [name, everyMinutes, offsetMinutes] of [
+        ["backup", 10, 0],
+        ["cleanup", 20, 5],
+      ] as const) {
+        const records = await lab.records(name);
+        const real = records.filter(({ outcome }) => outcome !== "SKIPPED");
+        for (const [due, runs] of Map.groupBy(real, ({ scheduled_for }) => scheduled_for)) {
+          const told = `${name} ${due}: ${runs.map(({ outcome }) => outcome).join(" ")}`;
+          // Only what was cut off is begun again, and only so often.
+          expect(told).toMatch(/^\S+ \S+: (INTERRUPTED ?)*(OK)?$/);
+          expect(runs.length).toBeLessThanOrEqual(RETRIES + 1);
+        }
+        expectNoneBesides(real);
+        // What was left out was left out for a run that came to be, if only later.
+        const lastSkip = records.findLast(({ outcome }) => outcome === "SKIPPED");
+        const ends = real.map(({ finished_at }) => finished_at ?? "").sort();
+        if (lastSkip) expect((ends.at(-1) ?? "") >= lastSkip.started_at).toBe(true);
+        const offsetMs = offsetMinutes * MINUTE_MS;
+        const newest =
+          Math.floor((until.getTime() - offsetMs) / (everyMinutes * MINUTE_MS)) * everyMinutes * MINUTE_MS +
+          offsetMs;
+        const settled = records.map(({ scheduled_for }) => Date.parse(scheduled_for ?? ""));
+        if (newest >= Date.parse("2026-11-23T00:01:00Z")) expect(settled).toContain(newest);
+      }
+    }),
+    { numRuns: 40 },
+  );
+}, 120_000);
+
+/** No run of a schedule began while another one was under way. */
+function expectNoneBesides(runs: readonly RunRecord[]): void {
+  for (const [index, run] of runs.entries()) {
+    const next = runs[index + 1];
+    if (next) expect((run.finished_at ?? "") <= next.started_at).toBe(true);
+  }
+}

@@ -1,0 +1,228 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Clock } from "../../src/base/clock.ts";
+import { Pg321Error } from "../../src/base/errors.ts";
+import { silentLog } from "../../src/base/log.ts";
+import type { Catalog, RunRecord } from "../../src/catalog/catalog.ts";
+import { openCatalog } from "../../src/catalog/open.ts";
+import type { ScheduleConfig } from "../../src/config/config.ts";
+import { ActiveRuns } from "../../src/daemon/active-runs.ts";
+import { ContextInForce } from "../../src/daemon/context-in-force.ts";
+import { startingPlans } from "../../src/daemon/plans.ts";
+import { Scheduler } from "../../src/daemon/scheduler.ts";
+import type { JobContext } from "../../src/jobs/context.ts";
+import { recordRun } from "../../src/jobs/context.ts";
+import { silentProgress } from "../../src/jobs/progress.ts";
+import { closeRuns } from "../../src/jobs/reconcile.ts";
+import type { Schedule } from "../../src/jobs/schedules.ts";
+import { loadToml, MINIMAL } from "../fixtures/config-file.ts";
+import { ManualClock } from "./manual-clock.ts";
+
+/** No process has such a number: what it was said to have begun is found dead. */
+const NO_PID = 2 ** 22 + 1;
+
+/** A job under way, which lasts until the test ends it. */
+export interface Job {
+  schedule: string;
+  dueAt: Date;
+  end: (how?: "OK" | Error) => void;
+  /** Asks for another try, as a backup that failed does. Resolves when that begins. */
+  pause: (retry: number) => Promise<void>;
+}
+
+/** A clock that can also be set, as people and time servers do. */
+class SettableClock implements Clock {
+  readonly manual: ManualClock;
+  /** By how many ms it was set forward (or back, below 0). */
+  offsetMs = 0;
+
+  constructor(startedAt: Date) {
+    this.manual = new ManualClock(startedAt);
+  }
+
+  now = () => new Date(this.manual.now().getTime() + this.offsetMs);
+  monotonicMs = () => this.manual.monotonicMs();
+  sleep: Clock["sleep"] = (delayMs, signal) => this.manual.sleep(delayMs, signal);
+}
+
+/**
+ * The schedule of a daemon over a real catalog, in a time that the test moves. Its jobs are the test's; all
+ * that decides when they begin and what is recorded of them is the program's.
+ */
+export class ScheduleLab implements AsyncDisposable {
+  readonly clock: SettableClock;
+  readonly catalog: Catalog;
+  readonly #directory: string;
+  readonly #config: JobContext["config"];
+  #process: { scheduler: Scheduler; runs: ActiveRuns; life: AbortController } | undefined;
+  #jobs: Job[] = [];
+  /** What the next job throws before anything is recorded of it. */
+  refusal: Error | undefined;
+
+  private constructor(
+    directory: string,
+    catalog: Catalog,
+    clock: SettableClock,
+    config: JobContext["config"],
+  ) {
+    this.#directory = directory;
+    this.catalog = catalog;
+    this.clock = clock;
+    this.#config = config;
+  }
+
+  static async make(
+    schedule: Partial<ScheduleConfig>,
+    startedAt: string,
+    timezone = "UTC",
+  ): Promise<ScheduleLab> {
+    const directory = await mkdtemp(join(tmpdir(), "pg321-schedule-"));
+    const clock = new SettableClock(new Date(startedAt));
+    const catalog = await openCatalog({ type: "sqlite", path: join(directory, "catalog.db") }, { clock });
+    const config = await loadToml(MINIMAL);
+    const off = { backup: "off", cleanup: "off", verify: "off", repair: "off" };
+    Object.assign(config, { timezone, schedule: { ...config.schedule, ...off, ...schedule } });
+    return new ScheduleLab(directory, catalog, clock, config);
+  }
+
+  /** Those that are under way, in the order they began. */
+  get jobs(): readonly Job[] {
+    return this.#jobs;
+  }
+
+  get runs(): ActiveRuns {
+    return this.#alive().runs;
+  }
+
+  get scheduler(): Scheduler {
+    return this.#alive().scheduler;
+  }
+
+  setSchedule(schedule: Partial<ScheduleConfig>): void {
+    Object.assign(this.#config.schedule, schedule);
+  }
+
+  /** Starts the daemon. */
+  async start(): Promise<void> {
+    const { clock, catalog } = this;
+    const life = new AbortController();
+    const context = {
+      config: this.#config,
+      catalog,
+      storages: [],
+      installation: "0a0a0a0a-0000-4000-8000-000000000000",
+      log: silentLog,
+      clock,
+      signal: life.signal,
+      host: "here",
+      pid: NO_PID,
+      progress: silentProgress,
+      [Symbol.asyncDispose]: async () => {},
+    } as unknown as JobContext;
+    await closeRuns(context);
+    const inForce = new ContextInForce(context);
+    const scheduler = new Scheduler({ clock, log: silentLog, begin: (...due) => runs.due(...due) });
+    const runs: ActiveRuns = new ActiveRuns({
+      clock,
+      log: silentLog,
+      progress: silentProgress,
+      inForce: () => inForce,
+      scheduleNamed: (name) => scheduler.scheduleNamed(name),
+      maxParallel: this.#config.schedule.max_parallel,
+      perform: (own, schedule, pause) => this.#perform(own, schedule, pause, life.signal),
+      onChange: () => {},
+      onEnd: () => {},
+    });
+    const { plans, interrupted, skipped } = await startingPlans(context);
+    for (const [name, count] of skipped) runs.rememberSkips(name, count);
+    scheduler.follow(plans, this.#config.schedule.catch_up_ms);
+    for (const { schedule, dueAt } of interrupted) runs.due(schedule, dueAt);
+    this.#process = { scheduler, runs, life };
+    void scheduler.run(life.signal);
+    await this.settle();
+  }
+
+  /** Ends the daemon as SIGTERM does. What is under way gets `graceMs`, and is not ended by the test meanwhile. */
+  async stop(graceMs = 0): Promise<void> {
+    const { runs, life } = this.#alive();
+    const reason = new Pg321Error("terminated", "ended by SIGTERM");
+    life.abort(reason);
+    await this.clock.manual.advanceUntil(runs.stop(reason, graceMs), 1_000);
+    this.#process = undefined;
+    this.#jobs = [];
+  }
+
+  /** Ends it as `kill -9` does: nothing more is done, and nothing is recorded. */
+  crash(): void {
+    this.#alive().life.abort(new Error("killed"));
+    this.#process = undefined;
+    this.#jobs = [];
+  }
+
+  /** Moves time on, and lets all that follows happen. */
+  async pass(durationMs: number): Promise<void> {
+    await this.clock.manual.advance(durationMs);
+    await this.settle();
+  }
+
+  async settle(): Promise<void> {
+    for (let turn = 0; turn < 5; turn++) await this.clock.manual.advance(0);
+  }
+
+  /** Of one schedule, or all, oldest first. */
+  async records(schedule?: string): Promise<RunRecord[]> {
+    const runs = (await this.catalog.runs({})).reverse();
+    return runs.filter((run) => schedule === undefined || run.schedule === schedule);
+  }
+
+  /** `2026-11-23T02:00 OK`, one for each record. */
+  async told(schedule?: string): Promise<string[]> {
+    const runs = await this.records(schedule);
+    return runs.map(({ scheduled_for, outcome }) => `${scheduled_for?.slice(0, 16)} ${outcome}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#process?.life.abort(new Error("the test is over"));
+    await this.catalog[Symbol.asyncDispose]();
+    await rm(this.#directory, { recursive: true });
+  }
+
+  #alive() {
+    if (!this.#process) throw new Error("no daemon runs");
+    return this.#process;
+  }
+
+  async #perform(
+    context: JobContext,
+    { job: kind }: Schedule,
+    pause: Job["pause"],
+    life: AbortSignal,
+  ): Promise<"OK"> {
+    const { schedule } = context;
+    const { refusal } = this;
+    this.refusal = undefined;
+    if (refusal) throw refusal;
+    if (!schedule) throw new Error("a job without a schedule");
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const job: Job = {
+      schedule: schedule.name,
+      dueAt: schedule.dueAt,
+      end: (how = "OK") => (how === "OK" ? resolve() : reject(how)),
+      pause,
+    };
+    const onAbort = () => reject(context.signal.reason);
+    context.signal.addEventListener("abort", onAbort, { once: true });
+    const work = async () => {
+      this.#jobs.push(job);
+      await promise;
+      return { outcome: "OK" as const, statistics: {} };
+    };
+    try {
+      await recordRun(context, kind, work, { isSilent: true });
+      return "OK";
+    } finally {
+      if (!life.aborted) this.#jobs = this.#jobs.filter((other) => other !== job);
+    }
+  }
+}

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { systemClock } from "../src/base/clock.ts";
 import { CATALOGS, openCatalog } from "../src/catalog/open.ts";
 import { type CatalogFixture, catalogConformance } from "./suites/catalog-conformance.ts";
+import { overviewConformance } from "./suites/catalog-overview-conformance.ts";
 
 /** One fixture for each registered type: a type without one does not compile. */
 const FIXTURES: { readonly [T in keyof typeof CATALOGS]: () => Promise<CatalogFixture> } = {
@@ -18,7 +19,10 @@ const FIXTURES: { readonly [T in keyof typeof CATALOGS]: () => Promise<CatalogFi
   },
 };
 
-for (const [type, fixture] of Object.entries(FIXTURES)) catalogConformance(type, fixture);
+for (const [type, fixture] of Object.entries(FIXTURES)) {
+  catalogConformance(type, fixture);
+  overviewConformance(type, fixture);
+}
 
 test("every driver file is registered, and so covered by the conformance suite", async () => {
   const directory = join(import.meta.dir, "../src/catalog");

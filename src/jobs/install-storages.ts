@@ -48,10 +48,22 @@ async function installDirectory(
   }
   if (account !== undefined && (await canService("rwx", path)))
     return steps.note("right", path, `${SERVICE_USER} can write it`);
+  const closed = account && (await closedAbove(path));
+  if (closed !== undefined) {
+    const detail = `${closed} does not let ${SERVICE_USER} in: the service sees it in its sandbox, commands do not. Take another place`;
+    return steps.note("attention", path, detail);
+  }
   if (entries.length === 0 && (await stat(path)).uid === 0)
     return steps.change(path, `given to ${SERVICE_USER}: it is empty`, own);
   const advice = `chown -R ${SERVICE_USER}: ${path}`;
   return steps.note("attention", path, `${SERVICE_USER} cannot write it, and it is not empty: ${advice}`);
+}
+
+/** The uppermost directory above a path that the service's user cannot pass. */
+async function closedAbove(path: string): Promise<string | undefined> {
+  const above = dirname(path);
+  if (above === path) return undefined;
+  return (await closedAbove(above)) ?? ((await canService("x", above)) ? undefined : above);
 }
 
 /** The mount point above a path that fstab knows and where nothing is mounted: what is made there is hidden later. */

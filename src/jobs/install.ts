@@ -75,7 +75,7 @@ export async function install(options: { isDryRun: boolean }): Promise<InstallRe
     dry_run: options.isDryRun,
     version: OWN_VERSION,
     steps: steps.steps,
-    next: await nextSteps(steps, state),
+    next: await nextSteps(steps, state, config !== undefined),
   };
 }
 
@@ -168,8 +168,17 @@ const START = [
   "sudo pg321 check && sudo pg321 install && sudo systemctl enable --now pg321",
 ].join("\n");
 
-async function nextSteps(steps: InstallSteps, state: ServiceState | undefined): Promise<string[]> {
-  if (state === undefined || !state.isActive) return [ROLE, KEY, START];
+const START_ONLY = [
+  "see whether everything is reached, then start the service:",
+  "sudo pg321 doctor && sudo systemctl enable --now pg321",
+].join("\n");
+
+async function nextSteps(
+  steps: InstallSteps,
+  state: ServiceState | undefined,
+  isConfigured: boolean,
+): Promise<string[]> {
+  if (state === undefined || !state.isActive) return isConfigured ? [START_ONLY] : [ROLE, KEY, START];
   const running = state.pid > 0 ? await versionOf(`/proc/${state.pid}/exe`) : undefined;
   const isOld = running !== undefined && running !== OWN_VERSION;
   if (!isOld && !steps.changed(EXECUTABLE_FILE, UNIT_FILE, DROP_IN_FILE)) return [];

@@ -185,6 +185,18 @@ describe.skipIf(noBoxReason !== undefined)(
       expect(Object.values(states(await install())).sort()).not.toContain("attention");
     });
 
+    test("a storage that commands cannot reach is told of, although the service can", async () => {
+      await box.write(CONFIG, config("/root/backups"));
+      await install();
+      const { steps, next } = await install();
+      expect(steps.find(({ what }: Step) => what === "/root/backups")).toMatchObject({
+        state: "attention",
+        detail: expect.stringMatching(/^\/root does not let pg321 in/),
+      });
+      // With a config that can be used only the start is left.
+      expect(next).toEqual([expect.stringContaining("sudo systemctl enable --now pg321")]);
+    });
+
     test("a drop-in goes when the config writes nowhere else, and a config that pg321 cannot read is told of", async () => {
       await box.write(CONFIG, config("/var/lib/pg321/backups"));
       await box.ok("chmod", "0600", CONFIG);

@@ -34,16 +34,23 @@ const COPY_TOTALS = `SELECT *, CASE WHEN copies > 0 THEN (
         AND state = 'CONFIRMED')
     ORDER BY started_at DESC, id DESC LIMIT 1) END AS newest_started_at
   FROM copy_totals ORDER BY server, database, storage`;
-/** Every database by a walk from one to the next in the index. */
-const NAMES = `WITH RECURSIVE names (server, database) AS (
-    SELECT * FROM (SELECT server, database FROM backups ORDER BY server, database LIMIT 1)
+/**
+ * Every server, and every database of each, by steps from one to the next in the index. Two columns compared at once
+ * would walk through all backups of a server instead.
+ */
+const NAMES = `WITH RECURSIVE
+  servers (server) AS (
+    SELECT min(server) FROM backups
     UNION ALL
-    SELECT (SELECT server FROM backups WHERE (server, database) > (names.server, names.database)
-        ORDER BY server, database LIMIT 1),
-      (SELECT database FROM backups WHERE (server, database) > (names.server, names.database)
-        ORDER BY server, database LIMIT 1)
-    FROM names WHERE names.server IS NOT NULL
-  ) SELECT server, database FROM names WHERE server IS NOT NULL`;
+    SELECT (SELECT min(server) FROM backups WHERE server > servers.server)
+    FROM servers WHERE servers.server IS NOT NULL),
+  names (server, database) AS (
+    SELECT server, (SELECT min(database) FROM backups WHERE server = servers.server)
+    FROM servers WHERE server IS NOT NULL
+    UNION ALL
+    SELECT server, (SELECT min(database) FROM backups WHERE server = names.server AND database > names.database)
+    FROM names WHERE database IS NOT NULL)
+  SELECT server, database FROM names WHERE database IS NOT NULL ORDER BY server, database`;
 const NEWEST_GOOD = `SELECT * FROM backups WHERE server = $server AND database = $database
   AND status IN ('VERIFIED', 'PARTIAL')
   AND EXISTS (SELECT 1 FROM copies WHERE backup_id = backups.id AND state = 'CONFIRMED')

@@ -4,6 +4,19 @@ import { Pg321Error } from "../base/errors.ts";
 /** "pg32" as SQLite's application id: tells our file from any other SQLite database. */
 const APPLICATION_ID = 0x70673332;
 
+/** Where the newest copy went, the one before it is next to it in the index. */
+const FIND_NEWEST = `
+    UPDATE copy_totals SET newest_started_at = (
+      SELECT started_at FROM backups WHERE server = copy_totals.server AND database = copy_totals.database
+        AND started_at <= copy_totals.newest_started_at
+        AND EXISTS (SELECT 1 FROM copies WHERE backup_id = backups.id AND storage = OLD.storage
+          AND state = 'CONFIRMED')
+      ORDER BY started_at DESC LIMIT 1)
+    WHERE server = (SELECT server FROM backups WHERE id = OLD.backup_id)
+      AND database = (SELECT database FROM backups WHERE id = OLD.backup_id)
+      AND storage = OLD.storage
+      AND newest_started_at = (SELECT started_at FROM backups WHERE id = OLD.backup_id)`;
+
 /**
  * The schema's history: entry N takes a catalog from version N to N + 1. An entry that was released is
  * never edited; a change is a new entry at the end. Backups name their run and their predecessor without
@@ -199,16 +212,19 @@ export const MIGRATIONS: readonly string[] = [
     storage TEXT NOT NULL,
     copies INTEGER NOT NULL,
     bytes INTEGER NOT NULL,
+    newest_started_at TEXT,
     PRIMARY KEY (server, database, storage)
   ) STRICT;
   INSERT INTO copy_totals
-    SELECT server, database, storage, count(*), sum(ifnull(copies.object_bytes, 0))
+    SELECT server, database, storage, count(*), sum(ifnull(copies.object_bytes, 0)), max(started_at)
     FROM copies JOIN backups ON backups.id = copies.backup_id
     WHERE state = 'CONFIRMED' GROUP BY server, database, storage;
   CREATE TRIGGER copies_counted_insert AFTER INSERT ON copies WHEN NEW.state = 'CONFIRMED' BEGIN
     INSERT INTO copy_totals
-      SELECT server, database, NEW.storage, 1, ifnull(NEW.object_bytes, 0) FROM backups WHERE id = NEW.backup_id
-      ON CONFLICT DO UPDATE SET copies = copies + 1, bytes = bytes + excluded.bytes;
+      SELECT server, database, NEW.storage, 1, ifnull(NEW.object_bytes, 0), started_at
+      FROM backups WHERE id = NEW.backup_id
+      ON CONFLICT DO UPDATE SET copies = copies + 1, bytes = bytes + excluded.bytes,
+        newest_started_at = nullif(max(ifnull(newest_started_at, ''), excluded.newest_started_at), '');
   END;
   CREATE TRIGGER copies_counted_update AFTER UPDATE OF state, object_bytes ON copies
     WHEN NEW.state = 'CONFIRMED' OR OLD.state = 'CONFIRMED' BEGIN
@@ -216,15 +232,20 @@ export const MIGRATIONS: readonly string[] = [
       SELECT server, database, NEW.storage,
         (NEW.state = 'CONFIRMED') - (OLD.state = 'CONFIRMED'),
         iif(NEW.state = 'CONFIRMED', ifnull(NEW.object_bytes, 0), 0)
-          - iif(OLD.state = 'CONFIRMED', ifnull(OLD.object_bytes, 0), 0)
+          - iif(OLD.state = 'CONFIRMED', ifnull(OLD.object_bytes, 0), 0),
+        iif(NEW.state = 'CONFIRMED', started_at, '')
       FROM backups WHERE id = NEW.backup_id
-      ON CONFLICT DO UPDATE SET copies = copies + excluded.copies, bytes = bytes + excluded.bytes;
+      ON CONFLICT DO UPDATE SET copies = copies + excluded.copies, bytes = bytes + excluded.bytes,
+        newest_started_at = nullif(max(ifnull(newest_started_at, ''), excluded.newest_started_at), '');
   END;
   CREATE TRIGGER copies_counted_delete AFTER DELETE ON copies WHEN OLD.state = 'CONFIRMED' BEGIN
     INSERT INTO copy_totals
-      SELECT server, database, OLD.storage, -1, -ifnull(OLD.object_bytes, 0) FROM backups WHERE id = OLD.backup_id
+      SELECT server, database, OLD.storage, -1, -ifnull(OLD.object_bytes, 0), '' FROM backups WHERE id = OLD.backup_id
       ON CONFLICT DO UPDATE SET copies = copies - 1, bytes = bytes + excluded.bytes;
   END;
+  CREATE TRIGGER copies_newest_update AFTER UPDATE OF state ON copies
+    WHEN OLD.state = 'CONFIRMED' AND NEW.state <> 'CONFIRMED' BEGIN ${FIND_NEWEST}; END;
+  CREATE TRIGGER copies_newest_delete AFTER DELETE ON copies WHEN OLD.state = 'CONFIRMED' BEGIN ${FIND_NEWEST}; END;
 
   CREATE TABLE run_totals (
     job TEXT NOT NULL,

@@ -27,13 +27,6 @@ const SEE_STORAGE = `INSERT INTO storages (name, checked_at, check_error, free_b
   ON CONFLICT (name) DO UPDATE SET checked_at = $checked_at, check_error = $check_error, free_bytes = $free_bytes,
     total_bytes = $total_bytes, errors = errors + $failed, last_error = ifnull($check_error, last_error),
     last_error_at = iif($failed, $checked_at, last_error_at)`;
-/** The index on server, database and time finds the newest one at once, as long as the newest ones are good. */
-const COPY_TOTALS = `SELECT *, CASE WHEN copies > 0 THEN (
-    SELECT started_at FROM backups WHERE server = copy_totals.server AND database = copy_totals.database
-      AND EXISTS (SELECT 1 FROM copies WHERE backup_id = backups.id AND storage = copy_totals.storage
-        AND state = 'CONFIRMED')
-    ORDER BY started_at DESC, id DESC LIMIT 1) END AS newest_started_at
-  FROM copy_totals ORDER BY server, database, storage`;
 /**
  * Every server, and every database of each, by steps from one to the next in the index. Two columns compared at once
  * would walk through all backups of a server instead.
@@ -113,7 +106,7 @@ export class SqliteOverview implements Overview {
   }
 
   copyTotals(): Promise<CopyTotal[]> {
-    return this.#read("sums of copies", COPY_TOTALS);
+    return this.#read("sums of copies", "SELECT * FROM copy_totals ORDER BY server, database, storage");
   }
 
   runTotals(): Promise<RunTotal[]> {

@@ -5,6 +5,7 @@ import type { CleanupTally } from "./cleanup-report.ts";
 import type { JobContext } from "./context.ts";
 import type { GuardedDatabase } from "./going-copies.ts";
 import { shortId } from "./object-key.ts";
+import { counted } from "./run-alerts.ts";
 
 /** The keys of what a cleanup tells; of each kind one is open at most (a database's guards: one a database). */
 const SUCCESS_KEY = "cleanup succeeded";
@@ -40,17 +41,19 @@ function messageFor(run: RunRecord, tally: CleanupTally): string {
   const removed = tally.total("deleted") + tally.total("archived");
   const hidden = tally.total("hidden");
   const overdue = tally.total("overdue");
-  const done = `${removed} copies removed, ${statistics.records_deleted} records`;
+  const done = `${counted(removed, "copy", "copies")} removed, ${counted(statistics.records_deleted, "record")}`;
   if (run.outcome === "OK") return `cleanup done: ${done}`;
   const troubles = [
     ...(statistics.errors.length > 0
-      ? [`${statistics.errors.length} errors, first: ${statistics.errors[0]?.error}`]
+      ? [`${counted(statistics.errors.length, "error")}, first: ${statistics.errors[0]?.error}`]
       : []),
     ...(hidden > 0
-      ? [`${hidden} copies are only hidden, and still billed: the key may not delete versions`]
+      ? [
+          `${counted(hidden, "copy is", "copies are")} only hidden, and still billed: the key may not delete versions`,
+        ]
       : []),
     ...(overdue > 0
-      ? [`${overdue} copies are still there days after the provider should have removed them`]
+      ? [`${counted(overdue, "copy is", "copies are")} still there days after the provider's rule was due`]
       : []),
     ...statistics.suspended,
   ];

@@ -151,6 +151,13 @@ export class CleanupTally {
     this.statistics.errors.push({ storage, key, error });
   }
 
+  /** Whether this is known of a storage as a whole. */
+  hasFailed(storage: string, error: string): boolean {
+    return this.statistics.errors.some(
+      (one) => one.key === null && one.storage === storage && one.error === error,
+    );
+  }
+
   note(storage: string, key: string, note: string): void {
     this.statistics.notes.push({ storage, key, note });
   }

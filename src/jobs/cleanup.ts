@@ -170,11 +170,11 @@ async function guarded(
     await work();
   } catch (error) {
     context.signal.throwIfAborted();
-    tally.fail(storage.name, null, messageOf(error));
-    context.log.error("a storage could not be cleaned up", {
-      storage: storage.name,
-      error: messageOf(error),
-    });
+    const told = { storage: storage.name, error: messageOf(error) };
+    // Each step of the run meets the same trouble.
+    if (tally.hasFailed(told.storage, told.error)) return;
+    tally.fail(told.storage, null, told.error);
+    context.log.error("a storage could not be cleaned up", told);
   }
 }
 

@@ -131,7 +131,7 @@ async function attempt(expiry: Expiry, task: Task, silent: Map<Storage, number>)
 
 /**
  * Ends a removal that an earlier run began, as long as that still costs nobody the last good backup: much
- * may have been lost since.
+ * may have been lost since. A hold that came since keeps what is left.
  */
 async function endRemoval(
   expiry: Expiry,
@@ -140,6 +140,8 @@ async function endRemoval(
   copy: CopyRecord,
 ): Promise<void> {
   const { context, tally, looks } = expiry;
+  if (isHeld(backup, context.clock.now()))
+    return hold(tally, storage, copy.object_key, "its removal was begun, but somebody has put a hold on it");
   const newest = await context.catalog.newestGood(backup.server, backup.database);
   for (const other of newest ? await context.catalog.copies(newest.id) : []) {
     if (other.state !== "CONFIRMED" || (await looks.at(other.backup_id, other.storage)) !== "there") continue;

@@ -190,6 +190,7 @@ async function alertSuccess(context: AlertContext, run: RunRecord, message: stri
   });
 }
 
-function counted(count: number, one: string, many = `${one}s`): string {
+/** `1 copy`, `2 copies`. */
+export function counted(count: number, one: string, many = `${one}s`): string {
   return `${count} ${count === 1 ? one : many}`;
 }

@@ -148,7 +148,9 @@ export async function failCopy(
   } catch (tidyError) {
     state = "INTENDED";
     const fields = { storage: storage.name, backup_id: backup.id, error: messageOf(tidyError) };
-    log.warning("a failed copy could not be tidied up; the next run does it", fields);
+    // What made the copy fail has been told: that it still does so is no news.
+    if (fields.error !== messageOf(error))
+      log.warning("a failed copy could not be tidied up; the next run does it", fields);
   }
   await catalog.updateCopy(backup.id, storage.name, {
     state,

@@ -1,11 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { mkdtempSync, rmdirSync } from "node:fs";
-import { rename } from "node:fs/promises";
+import { rename, rmdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { $ } from "bun";
 import { runCleanup } from "../../src/jobs/cleanup.ts";
 import { startHttpProxy } from "../lab/http-proxy.ts";
+import { localStorage } from "../lab/installation.ts";
 import { leftovers } from "../lab/leftovers.ts";
 import { BRIEFLY, brieflyKept, contextAhead, retained } from "../lab/retained.ts";
 import { pgDumpOf, watched } from "../lab/running.ts";
@@ -125,6 +126,41 @@ describe("trouble on the way", () => {
     const third = await at.backup(0);
     expect(await at.cleanup()).toMatchObject({ storages: { r2: { deleted: 1 } } });
     expect(await at.objects("r2", third)).toHaveLength(2);
+  });
+
+  test("a removal that was begun is not ended while a hold is on the backup", async () => {
+    const lab = await rgw();
+    const bucket = await lab.makeBucket();
+    await using at = await brieflyKept(postgres, { buckets: { r2: bucket } });
+    const old = await at.backup(2);
+    await at.backup(0);
+    await deny(lab, bucket, "s3:DeleteObject", "s3:DeleteObjectVersion");
+    expect((await at.cleanup()).storages.r2).toMatchObject({ failed: 1 });
+    expect(await at.states(old)).toBe("disk:DELETED r2:DELETING");
+    await allowAll(lab, bucket);
+    await at.installation.ok("hold", old);
+    const { exitCode, storages, notes } = await at.cleanup();
+    expect(exitCode).toBe(0);
+    expect(storages.r2).toMatchObject({ deleted: 0, held: 1 });
+    expect(notes[0].note).toContain("a hold on it");
+    expect(await at.objects("r2", old)).toHaveLength(2);
+    await at.installation.ok("unhold", old);
+    expect(await at.cleanup()).toMatchObject({ records_deleted: 1, storages: { r2: { deleted: 1 } } });
+  });
+
+  test("a directory that is gone is told of once", async () => {
+    await using at = await retained(postgres, { others: (directory) => [localStorage("usb", directory)] });
+    await rmdir(join(at.installation.directory, "usb"));
+    const backup = await at.installation.run("backup");
+    expect(backup.exitCode).toBe(3);
+    const told = (text: string) => text.split("does not exist").length - 1;
+    expect(told(backup.stderr.replaceAll(/^error.*$/gm, ""))).toBe(1);
+    const { errors } = await at.cleanup();
+    expect(errors).toEqual([{ storage: "usb", key: null, error: expect.stringContaining("does not exist") }]);
+    const [alert] = await at.openAlerts().then((all) => all.filter(({ job }) => job === "cleanup"));
+    expect(alert?.message).toStartWith(
+      "cleanup was not complete: 0 copies removed, 0 records; 1 error, first: ",
+    );
   });
 
   test("a database that is being backed up is left for the next run", async () => {

@@ -1,5 +1,5 @@
 import { messageOf, Pg321Error } from "../base/errors.ts";
-import type { BackupRecord, BackupStatus, CopyRecord } from "../catalog/catalog.ts";
+import type { BackupRecord, BackupStatus, CopyRecord, RunRecord } from "../catalog/catalog.ts";
 import { REMOVED } from "../catalog/catalog.ts";
 import { holdLease, isAlive, isHeld } from "../catalog/lease.ts";
 import type { Manifest } from "../sealed/manifest.ts";
@@ -177,17 +177,29 @@ function factsOf(manifest: Manifest, text: string): Partial<BackupRecord> {
   };
 }
 
-/** Closes the records of runs of this host whose process is gone. */
+/** A run of another host is taken for ended this long after it began, if that host has no lease any more. */
+const FOREIGN_RUN_MS_MAX = 86_400_000;
+
+/**
+ * Closes the records of runs whose process is gone. Of another host's nobody can tell; but a host may have got
+ * another name since (a container does with every start), and then nobody else would ever close them. One that
+ * is still under way after all records its own end over this.
+ */
 export async function closeRuns({
   catalog,
   clock,
   host,
 }: Pick<JobContext, "catalog" | "clock" | "host">): Promise<void> {
+  const now = clock.now();
+  const beganBefore = new Date(now.getTime() - FOREIGN_RUN_MS_MAX).toISOString();
+  const leases = (await catalog.leases()).filter((lease) => isHeld(lease, host, now.toISOString()));
+  const isGone = (run: RunRecord) =>
+    run.started_at < beganBefore && !leases.some((lease) => lease.host === run.host);
   for (const run of await catalog.runs({ outcome: "RUNNING" })) {
-    if (run.host !== host || isAlive(run)) continue;
+    if (run.host === host ? isAlive(run) : !isGone(run)) continue;
     await catalog.updateRun(run.id, {
       outcome: "INTERRUPTED",
-      finished_at: clock.now().toISOString(),
+      finished_at: now.toISOString(),
       error: "the process ended before the run did",
     });
   }

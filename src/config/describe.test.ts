@@ -6,7 +6,7 @@ const TOML = `${MINIMAL.replace('"main"\n', '"main"\npassword = "hunter2"\nconne
 provider = "backblaze-b2"
 region = "us-east-005"
 min_rate = "2MiB/s"
-keep = { days = 365, last = 1, daily = 7, weekly = 4, monthly = 12, yearly = 3 }
+keep = { days = 20, last = 1, daily = 7, weekly = 4, monthly = 12, yearly = 3 }
 expire = { archive_to = "disk" }
 [guard]
 stale_after = "2d"
@@ -36,7 +36,7 @@ describe("describeConfig", () => {
           session_token: null,
           min_rate_bytes_per_second: 2 ** 21,
           stall_timeout_ms: 300_000,
-          keep: { days: 365, last: 1, daily: 7, weekly: 4, monthly: 12, yearly: 3 },
+          keep: { days: 20, last: 1, daily: 7, weekly: 4, monthly: 12, yearly: 3 },
           expire: { archive_to: "disk" },
         },
       ],

@@ -75,7 +75,10 @@ export function archiveProblem(from: StorageConfig, storages: readonly StorageCo
     const at = storages.find(({ name }) => name === next);
     next = at === undefined ? undefined : archiveOf(at);
   }
-  return next === from.name ? `found a circle: ${[...passed, next].join(" to ")}` : undefined;
+  if (next === from.name) return `found a circle: ${[...passed, next].join(" to ")}`;
+  const archive = storages.find(({ name }) => name === target);
+  if (archive === undefined || archive.keep.days > from.keep.days) return undefined;
+  return `found "${target}", which keeps no longer (keep.days = ${archive.keep.days}) than this one (${from.keep.days}): what it gets would be too old there at once`;
 }
 
 function archiveOf({ expire }: StorageConfig): string | undefined {

@@ -38,7 +38,7 @@ const sound = (): Document => ({
     { name: "two", url: "postgres://h" },
   ],
   storage: [
-    { name: "disk", type: "local", path: "/srv", keep: { days: 3, weekly: 4 } },
+    { name: "disk", type: "local", path: "/srv", keep: { days: 400, weekly: 4 } },
     {
       name: "s3",
       type: "s3",

@@ -259,8 +259,14 @@ describe("where expired copies go", () => {
     `${LOCAL.replace("disk", name).replace("/srv/backup", `/srv/${name}`)}${to ? `expire = { archive_to = "${to}" }\n` : ""}`;
 
   test("a chain is fine, as long as it ends", async () => {
+    const keeping = (days: number) => `keep = { days = ${days} }\n`;
     const { storage } = await loadToml(
-      SERVER + disk("a", "b") + disk("b", "c") + disk("c") + disk("d", "b") + ENCRYPTION,
+      SERVER +
+        (disk("a", "b") + keeping(1)) +
+        (disk("b", "c") + keeping(2)) +
+        (disk("c") + keeping(3)) +
+        (disk("d", "b") + keeping(1)) +
+        ENCRYPTION,
     );
     expect(storage.map(({ expire }) => expire)).toEqual([
       { archive_to: "b" },
@@ -270,11 +276,23 @@ describe("where expired copies go", () => {
     ]);
   });
 
+  test("an archive that keeps nothing longer would let go at once what it gets", async () => {
+    const keeping = (days: number) => `keep = { days = ${days} }\n`;
+    const toml = (days: number) =>
+      SERVER + disk("a", "b") + keeping(30) + disk("b") + keeping(days) + ENCRYPTION;
+    expect(await mistakes(toml(30))).toEqual([
+      '7 storage[0].expire.archive_to: found "b", which keeps no longer (keep.days = 30) than this one (30): what it gets would be too old there at once',
+    ]);
+    expect(await mistakes(toml(29))).toHaveLength(1);
+    await loadToml(toml(31));
+  });
+
   test("a circle is refused at each of its members, and only there", async () => {
-    const toml = SERVER + disk("a", "b") + disk("b", "c") + disk("c", "b") + ENCRYPTION;
+    const briefly = "keep = { days = 1 }\n";
+    const toml = SERVER + disk("a", "b") + briefly + disk("b", "c") + disk("c", "b") + ENCRYPTION;
     expect(await mistakes(toml)).toEqual([
-      "12 storage[1].expire.archive_to: found a circle: b to c to b",
-      "17 storage[2].expire.archive_to: found a circle: c to b to c",
+      "13 storage[1].expire.archive_to: found a circle: b to c to b",
+      "18 storage[2].expire.archive_to: found a circle: c to b to c",
     ]);
   });
 });

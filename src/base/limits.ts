@@ -21,6 +21,8 @@ export const PART_BYTES_MAX = 5 * GIB;
 export const PART_BYTES_DEFAULT = 5 * MIB;
 /** A manifest larger than this is not ours. */
 export const MANIFEST_BYTES_MAX = MIB;
+/** What pg_dump may take before its first byte, beyond its wait for locks: a million tables take that long. */
+export const FIRST_DUMP_BYTE_MS = 1_800_000;
 /** A dump's table of contents (some 1.5 KiB a table); it is held in memory. */
 export const TABLE_OF_CONTENTS_BYTES_MAX = 512 * MIB;
 /** The end of a child's stderr that goes into records and errors. */

@@ -137,7 +137,7 @@ export interface CompressionConfig {
 export interface DumpConfig {
   /** A storage that would make the dump longer than this is dropped and filled later; 0: no bound. */
   max_duration_ms: number;
-  /** No byte from pg_dump for this long ends the run. */
+  /** No byte from pg_dump for this long, once it began to write, ends the dump. */
   stall_timeout_ms: number;
   /** The whole run of one database. */
   run_timeout_ms: number;

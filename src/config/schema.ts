@@ -63,7 +63,7 @@ const compression = v.pipe(
 const dump = v.pipe(
   table("the [dump] table", {
     max_duration: v.optional(duration("no bound"), "0"),
-    stall_timeout: v.optional(duration(), "30m"),
+    stall_timeout: v.optional(duration(), "5m"),
     run_timeout: v.optional(duration(), "24h"),
     nice: v.optional(integer(-20, 19), 10),
     io_class: v.optional(choice(["idle", "best-effort", "none"]), "best-effort"),

@@ -1,3 +1,4 @@
+import { FIRST_DUMP_BYTE_MS } from "../base/limits.ts";
 import type { DumpConfig } from "../config/config.ts";
 import type { BufferPool } from "../stream/buffer-pool.ts";
 import { readChild } from "../stream/process.ts";
@@ -41,6 +42,7 @@ export async function* dumpDatabase(options: DumpOptions): AsyncGenerator<Uint8A
         nice: options.nice,
         ioClass: options.io_class,
         stallTimeoutMs: options.stall_timeout_ms,
+        firstByteTimeoutMs: firstByteTimeoutMs(options),
         ...(signal && { signal }),
       },
       options.blocks,
@@ -49,4 +51,10 @@ export async function* dumpDatabase(options: DumpOptions): AsyncGenerator<Uint8A
   } catch (error) {
     throw databaseError(error, `${endpoint.label}: dump of database "${endpoint.database}" failed`);
   }
+}
+
+/** Before it writes anything, pg_dump reads the whole system catalog and locks each table. 0: no bound. */
+function firstByteTimeoutMs({ stall_timeout_ms, lock_wait_timeout_ms }: DumpOptions): number {
+  if (stall_timeout_ms === 0 || lock_wait_timeout_ms === 0) return 0;
+  return Math.max(stall_timeout_ms, FIRST_DUMP_BYTE_MS) + lock_wait_timeout_ms;
 }

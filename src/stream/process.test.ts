@@ -165,6 +165,17 @@ describe("readChild", () => {
     expect(error).toMatchObject({ message: "sh sent no byte for 60 s", stderrTail: "last words" });
   });
 
+  test("until its first byte a child may have another time", async () => {
+    const clock = new ManualClock();
+    const timeouts = { clock, stallTimeoutMs: 60_000, firstByteTimeoutMs: 300_000 };
+    const failure = async (script: string, options: object) =>
+      (await clock.advanceUntil(read(sh(script, options)), 1_000, childTime)).error.message;
+    expect(await failure("exec sleep 1000", timeouts)).toBe("sh sent no byte for 300 s");
+    expect(await failure("echo one; exec sleep 1000", timeouts)).toBe("sh sent no byte for 60 s");
+    const unbounded = { ...timeouts, firstByteTimeoutMs: 0 };
+    expect(await failure("echo one; exec sleep 1000", unbounded)).toBe("sh sent no byte for 60 s");
+  });
+
   test("the time that the reader takes is not the child's stall", async () => {
     const clock = new ManualClock();
     const pool = new BufferPool(8, CAPACITY);

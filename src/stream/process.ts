@@ -17,6 +17,8 @@ export interface ChildOptions {
   ioClass?: "idle" | "best-effort" | "none";
   /** `readChild` only: no byte, or no end, for this long, while we wait for one, ends the child; 0: never. */
   stallTimeoutMs?: number;
+  /** Instead of it until the first byte, where that takes its time; 0: never. */
+  firstByteTimeoutMs?: number;
   clock?: Clock;
 }
 
@@ -151,14 +153,16 @@ class Child {
   readonly #stdout: Collected | undefined;
   readonly #stderr: Collected;
   readonly #stall = new AbortController();
-  readonly #stallTimeoutMs: number;
+  #stallTimeoutMs: number;
+  readonly #laterStallTimeoutMs: number;
   readonly #clock: Clock;
   #stallTimer: AbortController | undefined;
   #progressAtMs = 0;
 
   constructor(options: ChildOptions, stdio: { stdin: "ignore" | number; stdout: number | "pipe" }) {
     this.#name = options.argv[0]?.split("/").at(-1) ?? "child";
-    this.#stallTimeoutMs = options.stallTimeoutMs ?? 0;
+    this.#laterStallTimeoutMs = options.stallTimeoutMs ?? 0;
+    this.#stallTimeoutMs = options.firstByteTimeoutMs ?? this.#laterStallTimeoutMs;
     this.#clock = options.clock ?? systemClock;
     this.signal = options.signal ? AbortSignal.any([options.signal, this.#stall.signal]) : this.#stall.signal;
     try {
@@ -186,8 +190,12 @@ class Child {
     return this.#exited.signal;
   }
 
+  /** A byte has come. */
   noteProgress(): void {
     this.#progressAtMs = this.#clock.monotonicMs();
+    if (this.#stallTimeoutMs === this.#laterStallTimeoutMs) return;
+    this.#stallTimeoutMs = this.#laterStallTimeoutMs;
+    this.watchStall(true);
   }
 
   /** Counts the time without a byte, only while somebody waits for one. */
@@ -195,7 +203,7 @@ class Child {
     this.#stallTimer?.abort();
     this.#stallTimer = undefined;
     if (!on || this.#stallTimeoutMs <= 0) return;
-    this.noteProgress();
+    this.#progressAtMs = this.#clock.monotonicMs();
     const timer = new AbortController();
     this.#stallTimer = timer;
     void this.#waitForStall(timer.signal).catch(() => {});

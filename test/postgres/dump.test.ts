@@ -3,8 +3,9 @@ import { readdirSync, readFileSync } from "node:fs";
 import type { Pg321Error } from "../../src/base/errors.ts";
 import { openArchive } from "../../src/postgres/archive.ts";
 import { endpointOfUrl } from "../../src/postgres/connection.ts";
+import { eventually } from "../lab/running.ts";
 import { usePostgres } from "../lab/use-postgres.ts";
-import { dumpBlocks, dumpToMemory, pieces } from "./dumping.ts";
+import { contentsOfDump, dumpBlocks, dumpToMemory, pieces } from "./dumping.ts";
 import { useTempDir } from "./temp-dir.ts";
 
 const lab = usePostgres();
@@ -169,4 +170,25 @@ test("a reader that leaves early ends pg_dump", async () => {
   for await (const _ of dumpBlocks(endpointOfUrl(lab.url(name)), temp.path)) break;
   expect(pgDumpOf(name)).toBeUndefined();
   expect(readdirSync(temp.path)).toEqual([]);
+});
+
+test("the wait for a lock before pg_dump's first byte is no stall", async () => {
+  const name = await largeDatabase();
+  const sql = lab.connect(name);
+  const locked = await sql.reserve();
+  await locked`begin`;
+  await locked`lock table t in access exclusive mode`;
+  // Far less than pg_dump will wait below.
+  const settings = { stall_timeout_ms: 100, lock_wait_timeout_ms: 600_000 };
+  const dump = dumpToMemory(endpointOfUrl(lab.url(name)), temp.path, settings);
+  const admin = lab.connect();
+  await eventually(async () => {
+    const waiting =
+      await admin`select from pg_stat_activity where datname = ${name} and query like 'LOCK TABLE%'
+      and wait_event_type = 'Lock' and clock_timestamp() - query_start > interval '1 second'`;
+    return waiting.length > 0;
+  });
+  await locked`rollback`;
+  locked.release();
+  expect((await contentsOfDump(await dump)).entries.map(({ tag }) => tag)).toContain("t");
 });

@@ -1,4 +1,5 @@
-import { link, lstat, open, rm } from "node:fs/promises";
+import { link, lstat, open, readdir, rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { BackupRecord } from "../catalog/catalog.ts";
 import type { Storage } from "../storage/storage.ts";
@@ -7,6 +8,7 @@ import type { JobContext } from "./context.ts";
 import { shortId } from "./object-key.ts";
 import { ProgressMeter } from "./progress.ts";
 import { openBackup } from "./read-backup.ts";
+import { isInUse } from "./temp-dir.ts";
 import { writeWhole } from "./write-whole.ts";
 
 /** Something that takes bytes one after another. */
@@ -36,8 +38,12 @@ export async function exportDump(
   }
 }
 
-/** Writes a stream into a file that must not exist; an error leaves none. Throws code `usage` or `storage`. */
+/**
+ * Writes a stream into a file that must not exist; an error leaves none, and what killed processes have left of
+ * the same file goes. Throws code `usage` or `storage`.
+ */
 export async function writeNewFile(path: string, source: AsyncIterable<Uint8Array>): Promise<number> {
+  await removeLeft(path).catch((error) => refuse(path, error));
   const temporary = `${path}.${process.pid}.part`;
   const file = await open(temporary, "wx", 0o600).catch((error) => refuse(path, error));
   try {
@@ -54,6 +60,17 @@ export async function writeNewFile(path: string, source: AsyncIterable<Uint8Arra
     }
   } finally {
     await rm(temporary, { force: true });
+  }
+}
+
+/** A plain dump must not stay because somebody killed the process that wrote it. */
+async function removeLeft(path: string): Promise<void> {
+  const start = `${basename(path)}.`;
+  for (const entry of await readdir(dirname(path), { withFileTypes: true })) {
+    if (!entry.isFile() || !entry.name.startsWith(start)) continue;
+    const pid = /^(\d+)\.part$/.exec(entry.name.slice(start.length))?.[1];
+    const file = join(dirname(path), entry.name);
+    if (pid !== undefined && !(await isInUse(file, Number(pid)))) await rm(file, { force: true });
   }
 }
 

@@ -28,8 +28,11 @@ export async function prepareTempDir(path: string): Promise<void> {
   }
 }
 
-/** In a container every run has the same pid: what is older than this process is not its own. */
-async function isInUse(directory: string, pid: number): Promise<boolean> {
-  if (pid === process.pid) return (await stat(directory)).mtimeMs >= performance.timeOrigin;
+/**
+ * Whether the process that made a temporary file or directory lives. In a container every run has the same pid:
+ * what is older than this process is not its own.
+ */
+export async function isInUse(path: string, pid: number): Promise<boolean> {
+  if (pid === process.pid) return (await stat(path)).mtimeMs >= performance.timeOrigin;
   return isAlive({ pid, pid_start: null });
 }

@@ -1,7 +1,7 @@
 import { durationText, sizeText } from "../base/amounts.ts";
 import type { BackupPoint } from "../catalog/overview.ts";
 import type { DatabaseStatus, GoodBackupStatus } from "../jobs/status-report.ts";
-import { count } from "../jobs/verdict.ts";
+import { count, isOverdue } from "../jobs/verdict.ts";
 import { type PageSeries, seriesKey } from "./page-history.ts";
 import type { DatabaseGroups } from "./page-order.ts";
 import {
@@ -88,16 +88,24 @@ interface CardInput {
   page: Page;
 }
 
+/** How a database stands, in a shape and in words. */
+function standing(database: DatabaseStatus, { telling }: Page): { tone: Tone; words: string } {
+  const { state } = database;
+  if (isOverdue(database, telling.now)) return { tone: "bad", words: "no good backup" };
+  return { tone: TONES[state], words: WORDS[state] };
+}
+
 const DatabaseCard = ({ id, database, points, page }: CardInput) => {
   const { state, newest_good, last_attempt, next_backup_at } = database;
   const hasError = last_attempt?.error && (state === "failing" || state === "stale" || state === "never");
+  const { tone, words } = standing(database, page);
   return (
-    <li class={`card edge ${TONES[state]}`}>
+    <li class={`card edge ${tone}`}>
       <div class="top">
         <h3>
           <DatabaseLink database={database} page={page} />
         </h3>
-        <State tone={TONES[state]}>{WORDS[state]}</State>
+        <State tone={tone}>{words}</State>
       </div>
       {hasError && last_attempt !== null && (
         <p class="error">Last try: {shortened(last_attempt.error ?? "")}</p>
@@ -196,7 +204,7 @@ const BriefDatabases = ({ title, databases, page }: BriefInput) =>
       <ul class="brief">
         {databases.map((database) => (
           <li>
-            <State tone={TONES[database.state]}>{WORDS[database.state]}</State>{" "}
+            <State tone={standing(database, page).tone}>{standing(database, page).words}</State>{" "}
             <DatabaseLink database={database} page={page} />{" "}
             <span class="muted">
               {database.newest_good

@@ -1,4 +1,5 @@
 import type { DatabaseStatus, StatusReport } from "../jobs/status-report.ts";
+import { isOverdue } from "../jobs/verdict.ts";
 import { isSameDatabase, type PageQuery } from "./page-query.ts";
 
 /** The databases as the page shows them: those in trouble come first. */
@@ -18,15 +19,15 @@ const FULL_MAX = 48;
 const BRIEF_MAX = 500;
 const GONE_MAX = 100;
 const RANK: Readonly<Record<DatabaseStatus["state"], number>> = {
-  stale: 0,
-  failing: 1,
-  never: 2,
+  stale: 1,
+  failing: 2,
   partial: 3,
-  good: 4,
-  gone: 5,
+  never: 4,
+  good: 5,
+  gone: 6,
 };
 
-export function databaseGroups({ databases }: StatusReport, { database }: PageQuery): DatabaseGroups {
+export function databaseGroups({ databases, now }: StatusReport, { database }: PageQuery): DatabaseGroups {
   if (database !== null)
     return {
       full: databases.filter((one) => isSameDatabase(one, database)),
@@ -34,9 +35,10 @@ export function databaseGroups({ databases }: StatusReport, { database }: PageQu
       gone: [],
       left_out: 0,
     };
+  const rank = (one: DatabaseStatus) => (isOverdue(one, now) ? 0 : RANK[one.state]);
   const present = databases
     .filter(({ state }) => state !== "gone")
-    .toSorted((left, right) => RANK[left.state] - RANK[right.state] || compareNames(left, right));
+    .toSorted((left, right) => rank(left) - rank(right) || compareNames(left, right));
   const gone = databases.filter(({ state }) => state === "gone").toSorted(compareNames);
   const groups = {
     full: present.slice(0, FULL_MAX),

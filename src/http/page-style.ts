@@ -79,6 +79,7 @@ footer { margin-top: 2.5rem; padding-top: 1rem; border-top: 1px solid var(--edge
 dt { font-size: .8rem; color: var(--quiet); }
 dd { margin: 0; font-variant-numeric: tabular-nums; }
 dd .relative { font-weight: 600; }
+dd .state { font-size: .95rem; gap: .3em; }
 dd .absolute, td .absolute { display: block; }
 dd .absolute { font-size: .8rem; }
 td .absolute { white-space: nowrap; }

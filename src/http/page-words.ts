@@ -2,6 +2,8 @@ import { visibleLines } from "../base/visible.ts";
 
 /** Times as the page tells them. */
 export interface Telling {
+  /** When the page was made. */
+  now: string;
   /** `5 h ago`, `in 12 min`. */
   relative: (at: string) => string;
   /** `23 Nov, 05:00 CET`, in the zone of the report; with the year where it is another one. */
@@ -28,6 +30,7 @@ export function telling(now: string, timezone: string): Telling {
   const thisYear = year.format(new Date(now));
   const nowMs = Date.parse(now);
   return {
+    now,
     absolute(at) {
       const date = new Date(at);
       return (year.format(date) === thisYear ? short : long).format(date);

@@ -44,17 +44,15 @@ export const Alerts = ({ alerts, page }: { alerts: readonly AlertStatus[]; page:
                 since <Moment at={alert.created_at} page={page} />
                 {alert.count > 1 && ` · ${alert.count} times`}
                 {alert.acknowledged_at !== null && " · acknowledged"}
+                {alert.server !== null && alert.database !== null && (
+                  <>
+                    {" · "}
+                    <DatabaseLink database={{ server: alert.server, database: alert.database }} page={page} />
+                  </>
+                )}
               </span>
             </p>
-            <p>
-              {alert.server !== null && alert.database !== null && (
-                <>
-                  <DatabaseLink database={{ server: alert.server, database: alert.database }} page={page} />
-                  {": "}
-                </>
-              )}
-              {shortened(alert.message)}
-            </p>
+            <p>{shortened(alert.message)}</p>
           </li>
         ))}
       </ul>

@@ -59,23 +59,29 @@ function sentenceOf(
   return `All ${good} databases have a good backup in time, in ${storages}.${first}`;
 }
 
+/** Whether a database without any good backup was tried in vain, or should have had one by now. */
+export function isOverdue(
+  { state, last_attempt, first_seen_at, interval_ms }: DatabaseStatus,
+  now: string,
+): boolean {
+  if (state !== "never") return false;
+  if (last_attempt !== null && last_attempt.status !== "RUNNING") return true;
+  const waitedMs = Date.parse(now) - Date.parse(first_seen_at);
+  return waitedMs > (interval_ms === null ? FIRST_MS_MAX : 2 * interval_ms);
+}
+
 /** Whether there is nothing to be judged yet. */
 function isNew(present: readonly DatabaseStatus[]): boolean {
   return present.every(({ state }) => state === "never");
 }
 
 function databaseTroubles(report: StatusReport, present: readonly DatabaseStatus[]): Trouble[] {
-  const now = Date.parse(report.now);
-  /** It was tried in vain, or should have been long ago. */
-  const isOverdue = ({ last_attempt, first_seen_at, interval_ms }: DatabaseStatus) =>
-    (last_attempt !== null && last_attempt.status !== "RUNNING") ||
-    now - Date.parse(first_seen_at) > (interval_ms === null ? FIRST_MS_MAX : 2 * interval_ms);
   const inState = (state: DatabaseStatus["state"]) => present.filter((database) => database.state === state);
   const tell = (level: Trouble["level"], databases: readonly DatabaseStatus[], one: string, many: string) =>
     databases.length === 0
       ? []
       : [{ level, text: `${named(databases)} ${databases.length === 1 ? one : many}` }];
-  const never = inState("never").filter(isOverdue);
+  const never = present.filter((database) => isOverdue(database, report.now));
   return [
     ...tell("bad", never, "has no good backup at all", "have no good backup at all"),
     ...tell("bad", inState("stale"), "has no good backup in time", "have no good backup in time"),

@@ -255,7 +255,7 @@ test("every state, outcome and level has its word", () => {
     "stale: too old",
     "failing: last try failed",
     "partial: lacks a copy",
-    "no backup yet",
+    "no good backup",
     "good",
   ])
     expectPart(html, `<span>${word}</span>`);

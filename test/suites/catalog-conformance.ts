@@ -123,6 +123,13 @@ function queries(use: Use): void {
     expect(await use().backups({ server, limit: 0 })).toEqual([]);
   });
 
+  test("leave out the newest ones that were asked to be", async () => {
+    expect(ids(await use().backups({ server, offset: 1 }))).toEqual([second.id, first.id]);
+    expect(ids(await use().backups({ server, offset: 1, limit: 1 }))).toEqual([second.id]);
+    expect(ids(await use().backups({ server, database: "app", offset: 1, limit: 5 }))).toEqual([first.id]);
+    expect(await use().backups({ server, offset: 3 })).toEqual([]);
+  });
+
   test("can be filtered by database and by status", async () => {
     expect(ids(await use().backups({ server, database: "app" }))).toEqual([third.id, first.id]);
     expect(ids(await use().backups({ server, status: ["PARTIAL", "FAILED"] }))).toEqual([

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import type { Catalog, Job, RunOutcome } from "../../src/catalog/catalog.ts";
+import type { BackupRecord, BackupStatus, Catalog, Job, RunOutcome } from "../../src/catalog/catalog.ts";
 import { backupRecord, copyRecord, runRecord } from "./catalog-records.ts";
 import { at, type MakeFixture, onNew, sums } from "./catalog-sums-conformance.ts";
 
@@ -8,6 +8,7 @@ export function overviewConformance(name: string, makeFixture: MakeFixture): voi
   describe(`overview conformance: ${name}`, () => {
     describe("schedules", () => schedules(makeFixture));
     describe("databases", () => databases(makeFixture));
+    describe("recent backups", () => recent(makeFixture));
     describe("storages", () => storages(makeFixture));
     describe("runs", () => runs(makeFixture));
     describe("sums", () => sums(makeFixture));
@@ -110,6 +111,24 @@ function databases(make: MakeFixture): void {
       await overview.seeDatabases("main", names, at(1));
       expect((await overview.databases()).map(({ database }) => database).sort()).toEqual(names);
       expect((await overview.databases()).every(({ gone_at }) => gone_at === null)).toBe(true);
+    }));
+}
+
+function recent(make: MakeFixture): void {
+  test("are those of one database that have ended, newest first, up to the limit", () =>
+    onNew(make, async (catalog) => {
+      const backup = (hour: number, status: BackupStatus, database = "app") =>
+        backupRecord({ database, status, started_at: at(hour), finished_at: at(hour), dump_bytes: hour });
+      const [good, failed, partial] = [backup(1, "VERIFIED"), backup(2, "FAILED"), backup(3, "PARTIAL")];
+      for (const one of [partial, good, failed, backup(4, "RUNNING"), backup(5, "VERIFIED", "other")])
+        await catalog.insertBackup(one);
+      const point = ({ id, status, started_at, finished_at, dump_bytes, object_bytes }: BackupRecord) => {
+        return { id, status, started_at, finished_at, dump_bytes, object_bytes };
+      };
+      const { overview } = catalog;
+      expect(await overview.recentBackups("main", "app", 10)).toEqual([partial, failed, good].map(point));
+      expect(await overview.recentBackups("main", "app", 2)).toEqual([partial, failed].map(point));
+      expect(await overview.recentBackups("other", "app", 2)).toEqual([]);
     }));
 }
 

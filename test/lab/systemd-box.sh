@@ -38,7 +38,8 @@ start() {
   echo $! >"$S/pid"; disown
   for _ in {1..400}; do
     sleep .05
-    [ -s "$S/leader" ] || pgrep -P "$(<"$S/pid")" >"$S/leader" || continue
+    # Its parent has other children before it.
+    [ -s "$S/leader" ] || pgrep -P "$(<"$S/pid")" -x systemd >"$S/leader" || continue
     inside test -S /run/systemd/private 2>/dev/null && break
   done
   inside systemctl is-system-running --wait >/dev/null || { inside systemctl --failed >&2; cat "$S/console.log" >&2; return 1; }
@@ -72,15 +73,20 @@ stop() {
   mountpoint -q "$D" || return 0
   pid=$(cat "$S/pid" 2>/dev/null) || pid=
   if [ "$pid" ]; then
-    # With its process 1 everything in the box ends, and its own mounts go.
-    kill -9 $(leader) "$pid" 2>/dev/null || :
+    # With its process 1 everything in the box ends, and its own mounts go; unshare waits for that.
+    kill -9 "$(leader)" 2>/dev/null || kill -9 "$pid" 2>/dev/null || :
     while kill -0 "$pid" 2>/dev/null; do sleep .02; done
   fi
   for _ in {1..100}; do umount "$R" 2>/dev/null && break; mountpoint -q "$R" || break; sleep .05; done
   umount "$R" 2>/dev/null || umount -l "$R" 2>/dev/null || :
   umount "$D" 2>/dev/null || umount -l "$D"
   for group in $(groups); do
-    find "$group/$N" -depth -type d -exec rmdir {} \; 2>/dev/null || :
+    # What has ended a moment ago is counted for a moment more.
+    for _ in {1..100}; do
+      [ -d "$group/$N" ] || break
+      find "$group/$N" -depth -type d -exec rmdir {} \; 2>/dev/null || :
+      [ ! -d "$group/$N" ] || sleep .05
+    done
   done
 }
 
@@ -90,7 +96,7 @@ case $cmd in
   exec) inside "$@";;
   run)
     trap '' INT TERM HUP PIPE
-    trap stop EXIT
+    trap 'stop; rmdir "$D" 2>/dev/null || :' EXIT
     start && echo ready
     while kill -0 "$1" 2>/dev/null && mountpoint -q "$D"; do sleep .2; done;;
   *) exit 2;;

@@ -108,7 +108,9 @@ export class SystemdBox implements AsyncDisposable {
       stdio: ["ignore", "ignore", "inherit"],
     });
     await stop.exited;
-    // Only when it is empty: what is still mounted there is this machine.
-    await rmdir(this.#directory);
+    // Only when it is empty: what is still mounted there is this machine. The script that watches may be first.
+    await rmdir(this.#directory).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "ENOENT") throw error;
+    });
   }
 }

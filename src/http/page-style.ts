@@ -79,7 +79,7 @@ footer { margin-top: 2.5rem; padding-top: 1rem; border-top: 1px solid var(--edge
 dt { font-size: .8rem; color: var(--quiet); }
 dd { margin: 0; font-variant-numeric: tabular-nums; }
 dd .relative { font-weight: 600; }
-dd .state { font-size: .95rem; gap: .3em; }
+dd .state { font-size: .95em; gap: .3em; }
 dd .absolute, td .absolute { display: block; }
 dd .absolute { font-size: .8rem; }
 td .absolute { white-space: nowrap; }
@@ -136,7 +136,8 @@ thead th.number { text-align: right; }
   h1 { font-size: 1.2rem; }
 }
 @media print {
-  body { max-width: none; padding: 0; font-size: 10pt; }
+  :root { font-size: 10pt; }
+  body { max-width: none; padding: 0; }
   header nav, footer nav, .paging { display: none; }
   .card, .rows > li, tr { break-inside: avoid; }
   .verdict, .bar, .spark svg { print-color-adjust: exact; -webkit-print-color-adjust: exact; }

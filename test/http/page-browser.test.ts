@@ -11,6 +11,8 @@ import {
   oddNames,
 } from "../fixtures/status-report.ts";
 import { accessibility, type Box, BrowserLab, type Sight } from "../lab/browser.ts";
+import { endpointLab } from "../lab/endpoint.ts";
+import { backupRecord, copyRecord } from "../suites/catalog-records.ts";
 
 /** Pages that show everything that there is to see, each under its path. */
 const PAGES: Readonly<Record<string, string>> = {
@@ -192,6 +194,43 @@ test.each(["light", "dark"] as const)("the keyboard's focus is seen in %s colour
   }
   expect(focused.has(-1)).toBe(false);
   expect(focused.size).toBe(links);
+});
+
+test("tables stay tables for a screen reader, also on a phone, where they do not look like any", async () => {
+  const roles = async (width: number) => {
+    await using sight = await browser.look(address("/full"), { width });
+    const session = await sight.page.context().newCDPSession(sight.page);
+    const { nodes } = await session.send("Accessibility.getFullAXTree");
+    const named = nodes.filter(({ ignored }) => !ignored).map(({ role }) => String(role?.value));
+    return ["table", "row", "columnheader", "rowheader", "cell"].map(
+      (name) => `${name} ${named.filter((one) => one === name).length}`,
+    );
+  };
+  expect(await roles(PHONE)).toEqual(await roles(1280));
+  expect((await roles(PHONE)).slice(0, 3)).toEqual(["table 2", "row 34", "columnheader 11"]);
+});
+
+test("the daemon's own endpoint serves it as it is", async () => {
+  await using lab = await endpointLab();
+  const backup = backupRecord({
+    status: "VERIFIED",
+    finished_at: "2026-01-01T00:05:00.000Z",
+    dump_bytes: 1e9,
+  });
+  await lab.context.catalog.insertBackup(backup);
+  await lab.context.catalog.putCopy(copyRecord(backup, { state: "CONFIRMED", storage: "disk" }));
+  await lab.context.catalog.overview.seeDatabases("main", ["app"], "2026-01-01T00:00:00.000Z");
+  const { address: endpoint } = await lab.serve();
+  await using sight = await browser.look(`${endpoint}/`);
+  expect(sight.requests).toEqual([`${endpoint}/`]);
+  expect(sight.complaints).toEqual([]);
+  expect(await sight.page.textContent("h1")).toStartWith("Database main/app has no good backup in time");
+  await sight.page.getByRole("link", { name: "main/app" }).first().click();
+  expect(sight.page.url()).toBe(`${endpoint}/?database=main%2Fapp#history`);
+  await sight.page.getByRole("link", { name: "Show all databases" }).click();
+  await sight.page.getByRole("link", { name: "status as text" }).click();
+  expect(await sight.page.textContent("body")).toContain("main/app");
+  expect(sight.complaints).toEqual([]);
 });
 
 test("light and dark are two grounds, and paper is always light", async () => {

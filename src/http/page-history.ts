@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { BackupPoint } from "../catalog/overview.ts";
 import type { JobContext } from "../jobs/context.ts";
@@ -18,6 +19,9 @@ export type PageSeries = ReadonlyMap<string, readonly BackupPoint[]>;
 
 /** As many as a picture of a few fingers' width can tell apart. */
 const SERIES_BACKUPS = 48;
+
+/** Databases that are read in one turn. */
+const READ_AT_ONCE = 8;
 
 export function seriesKey({ server, database }: { server: string; database: string }): string {
   return `${server}/${database}`;
@@ -44,6 +48,8 @@ export async function pageSeries(
 ): Promise<PageSeries> {
   const series = new Map<string, BackupPoint[]>();
   for (const { server, database } of databaseGroups(report, query).full) {
+    // None of these reads waits for anything, and others shall have their turn.
+    if (series.size % READ_AT_ONCE === 0) await setImmediate();
     const newest = await overview.recentBackups(server, database, SERIES_BACKUPS);
     series.set(seriesKey({ server, database }), newest.toReversed());
   }

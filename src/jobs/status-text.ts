@@ -50,7 +50,7 @@ function titled(style: Style, title: string, text: string | undefined): string |
 
 function daemonLines({ version, host, now, timezone, daemon }: StatusReport): string[] {
   const head = `pg321 ${version} on ${host}, ${time(now)} UTC (schedules in ${timezone})`;
-  if (!daemon) return [head, "no daemon runs: next runs are those that it would start"];
+  if (!daemon) return [head, "no daemon answers: next runs are those that one would start"];
   const { pid, uptime_ms, config_file, config_checksum, last_reload, is_stopping } = daemon;
   const lines = [
     head,

@@ -105,7 +105,7 @@ test.each([
     { storages: [storage({ free_bytes: 0, total_bytes: 0 })] },
     "good: The database has a good backup in time, in 1 storage.",
   ],
-  [{ daemon: null }, "warning: No daemon runs."],
+  [{ daemon: null }, "warning: No daemon answers."],
 ] as [Partial<StatusReport>, string][])("%j", (part, sentence) => {
   expect(verdict(part)).toBe(sentence);
 });

@@ -119,7 +119,7 @@ function alertTroubles({ alerts }: StatusReport): Trouble[] {
 }
 
 function daemonTroubles({ daemon }: StatusReport): Trouble[] {
-  if (daemon === null) return [{ level: "warning", text: "no daemon runs" }];
+  if (daemon === null) return [{ level: "warning", text: "no daemon answers" }];
   return daemon.last_reload?.is_ok === false
     ? [{ level: "warning", text: "the changed config was refused, and the one before it stays in force" }]
     : [];

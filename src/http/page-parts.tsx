@@ -1,4 +1,6 @@
+import { raw } from "hono/html";
 import type { Child } from "hono/jsx";
+import type { HtmlEscapedString } from "hono/utils/html";
 import type { BackupStatus } from "../catalog/catalog.ts";
 import type { DatabaseStatus } from "../jobs/status-report.ts";
 import { type PageQuery, pageAddress } from "./page-query.ts";
@@ -49,16 +51,30 @@ const SHAPES: Readonly<Record<Tone, Child>> = {
   ),
 };
 
-export const Shape = ({ tone }: { tone: Tone }) => (
-  <svg class="shape" width="16" height="16" viewBox="0 0 16 16" aria-hidden="true" focusable="false">
-    {SHAPES[tone]}
-  </svg>
-);
+const drawn = (tone: Tone): HtmlEscapedString =>
+  raw(
+    String(
+      <svg class="shape" width="16" height="16" viewBox="0 0 16 16" aria-hidden="true" focusable="false">
+        {SHAPES[tone]}
+      </svg>,
+    ),
+  );
+
+/** Drawn once: a page has hundreds of them. */
+const DRAWN: Readonly<Record<Tone, HtmlEscapedString>> = {
+  good: drawn("good"),
+  warning: drawn("warning"),
+  bad: drawn("bad"),
+  new: drawn("new"),
+  quiet: drawn("quiet"),
+};
+
+export const Shape = ({ tone }: { tone: Tone }) => <>{DRAWN[tone]}</>;
 
 /** A word with the shape and colour of how it stands. */
 export const State = ({ tone, children }: { tone: Tone; children?: Child }) => (
   <span class={`state ${tone}`}>
-    <Shape tone={tone} />
+    {DRAWN[tone]}
     <span>{children}</span>
   </span>
 );

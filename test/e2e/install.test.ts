@@ -48,7 +48,7 @@ describe.skipIf(noBoxReason !== undefined)(
   () => {
     beforeAll(async () => {
       box = await startUnpackedBox(await executable.present());
-    }, 60_000);
+    }, 120_000);
     afterAll(() => box?.[Symbol.asyncDispose]());
 
     test("who is not root is told so", async () => {

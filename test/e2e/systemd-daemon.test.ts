@@ -123,7 +123,7 @@ describe.skipIf(noBoxReason !== undefined)(
       await sql.unsafe("create database shop template template0");
       await using shop = await connectIn(box, "shop");
       await fillSampleDatabase(shop);
-    }, 60_000);
+    }, 120_000);
     afterAll(async () => {
       await box?.[Symbol.asyncDispose]();
       await proxy?.[Symbol.asyncDispose]();

@@ -43,7 +43,7 @@ describe.skipIf(noBoxReason !== undefined)(
       await sql.unsafe("create database shop template template0");
       await using shop = await connectIn(box, "shop");
       await fillSampleDatabase(shop);
-    }, 60_000);
+    }, 120_000);
     afterAll(() => box?.[Symbol.asyncDispose]());
 
     test("a backup reaches PostgreSQL by peer authentication and every storage, and its restore is equal", async () => {

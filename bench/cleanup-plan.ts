@@ -115,7 +115,8 @@ async function planIn(directory: string): Promise<void> {
     held += counts.guarded + counts.suspended;
   }
   // What goes is held until it has gone.
-  const copies = going.backups.reduce((sum, backup) => sum + backup.copies.length, 0);
+  let copies = 0;
+  for (const backup of going.backups()) copies += backup.copies.length;
   if (copies !== expiring) throw new Error(`${copies} copies to remove, ${expiring} counted`);
   const cpuMs = (user + system) / 1000;
   const planned: Planned = {

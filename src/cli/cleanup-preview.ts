@@ -44,17 +44,15 @@ export function decisionJson(decision: RetentionDecision) {
 /** One JSON object, the same as `jsonText` of all of it. */
 async function* jsonParts({ statistics, orphans, decisions }: CleanupPreview): AsyncGenerator<string> {
   const head = jsonText({ run_id: null, outcome: null, ...statistics, orphan_objects: orphans });
-  let text = `${head.slice(0, -"\n}".length)},\n  "decisions": [`;
+  yield `${head.slice(0, -"\n}".length)},\n  "decisions": [`;
   let isFirst = true;
   for await (const batch of decisions()) {
-    for (const decision of batch) {
-      text += `${isFirst ? "" : ","}\n    ${jsonText(decisionJson(decision)).replaceAll("\n", "\n    ")}`;
-      isFirst = false;
-    }
-    yield text;
-    text = "";
+    if (batch.length === 0) continue;
+    const list = jsonText({ decisions: batch.map(decisionJson) });
+    yield `${isFirst ? "" : ","}${list.slice('{\n  "decisions": ['.length, -"\n  ]\n}".length)}`;
+    isFirst = false;
   }
-  yield `${text}${isFirst ? "]" : "\n  ]"}\n}\n`;
+  yield isFirst ? "]\n}\n" : "\n  ]\n}\n";
 }
 
 async function* textParts(preview: CleanupPreview, style: Style): AsyncGenerator<string> {
@@ -72,7 +70,10 @@ async function* textParts(preview: CleanupPreview, style: Style): AsyncGenerator
     yield text;
     text = "";
   }
-  yield [text, ...findings(visibleData({ statistics, orphans: preview.orphans }), style).map((line) => `${line}\n`)].join("");
+  yield [
+    text,
+    ...findings(visibleData({ statistics, orphans: preview.orphans }), style).map((line) => `${line}\n`),
+  ].join("");
 }
 
 /** What a person must see of a cleanup beside its decisions and counts. Takes `visible` data. */

@@ -99,7 +99,7 @@ async function cleanUp(
     statistics.missing++;
     tally.fail(copy.storage, copy.object_key, `missing: ${copy.error}`);
   });
-  const expiry = { context, runId, going: going.backups, newestGood: byDatabase(outline), tally, looks };
+  const expiry = { context, runId, going, newestGood: byDatabase(outline), tally, looks };
   // 1. and 2.: copies on this host, then those in buckets.
   await expireCopies(expiry, "local");
   await expireCopies(expiry, "s3");

@@ -10,7 +10,7 @@ import type { JobContext } from "./context.ts";
 import { storageNamed } from "./context.ts";
 import type { CopyLooks } from "./copy-looks.ts";
 import { deleteCopy } from "./delete-copy.ts";
-import type { GoingBackup, GoingCopy } from "./going-copies.ts";
+import type { GoingBackup, GoingCopies, GoingCopy } from "./going-copies.ts";
 import { isHeld } from "./hold.ts";
 import { leaseName } from "./lease-name.ts";
 import { settingsOf } from "./store-copies.ts";
@@ -25,7 +25,7 @@ const PROVIDER_GRACE_MS = 7 * DAY_MS;
 export interface Expiry {
   context: JobContext;
   runId: string;
-  going: readonly GoingBackup[];
+  going: GoingCopies;
   newestGood: ReadonlyMap<string, NewestGood>;
   tally: CleanupTally;
   looks: CopyLooks;
@@ -56,7 +56,7 @@ export async function expireCopies(expiry: Expiry, type: Storage["type"]): Promi
   // The lease is given back after each backup: a dump of that database must not be kept out for long.
   for (const group of Map.groupBy(await begunTasks(expiry), ({ backupId }) => backupId).values())
     await underLease(expiry, group.filter(isOfType), silent);
-  for (const backup of expiry.going)
+  for (const backup of expiry.going.backups())
     await underLease(expiry, plannedTasks(expiry, backup).filter(isOfType), silent);
 }
 

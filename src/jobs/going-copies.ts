@@ -36,7 +36,8 @@ const GUARDS: readonly unknown[] = ["newest-good", "stale", "shrunk"];
  * there is something to tell of, and nothing of those that just stay.
  */
 export class GoingCopies {
-  #backups: GoingBackup[] = [];
+  readonly #backups: GoingBackup[] = [];
+  #stopOf: PlanOutline["stopOf"] = () => undefined;
   #told: RetentionDecision[] = [];
   /** Nearly all backups go from the same storages: hundreds of thousands share what is said of these. */
   readonly #shared = new Map<string, readonly GoingCopy[]>();
@@ -51,20 +52,21 @@ export class GoingCopies {
     if (GUARDS.includes(guard)) this.#addGuarded(decision);
   }
 
-  /** Once every decision is known: leaves what a stop keeps out of those that go. */
-  settle({ stopOf, settle }: PlanOutline): void {
-    this.#told = this.#told.map(settle);
-    for (const backup of this.#backups)
-      backup.copies = this.#share(
-        backup.copies.filter(
-          (copy) => copy.isLeftToProvider || stopOf({ ...backup, storage: copy.storage }) === undefined,
-        ),
-      );
-    this.#backups = this.#backups.filter(({ copies }) => copies.length > 0);
+  /** Every decision is known. */
+  settle(outline: PlanOutline): void {
+    this.#told = this.#told.map(outline.settle);
+    this.#stopOf = outline.stopOf;
   }
 
-  get backups(): readonly GoingBackup[] {
-    return this.#backups;
+  /** Those that go, without what a stop keeps. */
+  *backups(): Generator<GoingBackup> {
+    for (const backup of this.#backups) {
+      const copies = backup.copies.filter(
+        ({ storage, isLeftToProvider }) =>
+          isLeftToProvider || this.#stopOf({ ...backup, storage }) === undefined,
+      );
+      if (copies.length > 0) yield { ...backup, copies };
+    }
   }
 
   /** The first of those that go, wait, or are kept by a guard. */

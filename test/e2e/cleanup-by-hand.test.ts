@@ -1,3 +1,4 @@
+import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import { rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -144,6 +145,53 @@ describe("by hand", () => {
     expect(await at.states(old)).toBe("disk:CONFIRMED r2:CONFIRMED");
     expect(await withCatalog(at.installation, (catalog) => catalog.runs({ job: "cleanup" }))).toEqual([]);
     expect(await Bun.file(join(at.installation.directory, "state/catalog.db")).bytes()).toEqual(before);
+  });
+
+  test("a dry run of very many tells of each, in one JSON object and in one table, and to who reads some only", async () => {
+    await using at = await retained(postgres);
+    const { installation } = at;
+    const id = await at.backup(0);
+    const count = 2000;
+    {
+      using catalog = new Database(join(installation.directory, "state/catalog.db"));
+      const names = (table: string, change: Record<string, string>) =>
+        catalog
+          .query<{ name: string }, []>(`SELECT name FROM pragma_table_info('${table}')`)
+          .all()
+          .map(({ name }) => change[name] ?? `t.${name}`);
+      const numbers = `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${count})`;
+      const made = "printf('%08x-0000-4000-8000-000000000000', i)";
+      const started_at = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now', printf('-%d hours', i))";
+      const database = "'database-' || i % 7";
+      for (const [table, change] of [
+        ["backups", { id: made, database, started_at }],
+        ["copies", { backup_id: made }],
+      ] as const)
+        catalog.run(
+          `${numbers} INSERT INTO ${table} SELECT ${names(table, change)} FROM ${table} t, n
+             WHERE ${table === "backups" ? "t.id" : "t.backup_id"} = ?`,
+          [id],
+        );
+    }
+    const { decisions, storages, ...rest } = await at.cleanup("--dry-run");
+    expect(rest).toMatchObject({ exitCode: 0, run_id: null, orphan_objects: [] });
+    expect(new Set(decisions.map((one: { backup_id: string }) => one.backup_id)).size).toBe(count + 1);
+    const waits = decisions.filter(({ suspended }: { suspended: boolean }) => suspended);
+    expect(waits.length).toBeGreaterThan(1000);
+    expect(storages.disk).toMatchObject({ expired: 0, held: waits.length });
+    const lines = (await installation.ok("cleanup", "--dry-run")).stdout.trimEnd().split("\n");
+    expect(lines[0]).toMatch(/^ID +DATABASE +STORAGE +ACTION +REASON$/);
+    const column = lines[0]?.indexOf("REASON") ?? 0;
+    for (const [index, { reason }] of decisions.entries())
+      expect(lines[index + 1]?.slice(column)).toStartWith(reason.split(" (")[0]);
+    expect(lines.at(-1)).toContain(rest.plan_hash);
+
+    const reader = installation.start("cleanup", "--dry-run", "--json");
+    const output = reader.stdout.getReader();
+    await output.read();
+    await output.cancel();
+    expect(await new Response(reader.stderr).text()).toBe("");
+    expect(await reader.exited).toBe(0);
   });
 
   test("a hold keeps a backup from cleanup and from delete, until it is over", async () => {

@@ -4,6 +4,7 @@ import { chmod, cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { YAML } from "bun";
+import { DATABASE_SERIES_MAX } from "../src/base/limits.ts";
 import { silentLog } from "../src/base/log.ts";
 import { renderMetrics } from "../src/http/metrics.ts";
 import { METRICS, type MetricDefinition } from "../src/http/metrics-list.ts";
@@ -269,6 +270,19 @@ describe("the documents", () => {
     });
     const byName = (a: { name: string }, b: { name: string }) => (a.name < b.name ? -1 : 1);
     expect(rows.sort(byName)).toEqual(expected.sort(byName));
+  });
+
+  test("docs/metrics.md tells how many series there may be", async () => {
+    const source = { runTotals: [], backupStorages: ["local", "r2"], log: silentLog };
+    const { series } = scrapeOf(await renderMetrics(fullReport(), source));
+    const ofApp = series.filter(({ labels }) => labels["database"] === "app");
+    const inStorage = ofApp.filter(({ labels }) => labels["storage"] === "r2").length;
+    const alone = ofApp.filter(({ labels }) => labels["storage"] === undefined).length;
+    const said = DOCS.replaceAll(/\s+/g, " ");
+    expect(said).toContain(`One database has up to ${alone} series and ${inStorage} in each storage`);
+    expect(said).toContain(`At most ${DATABASE_SERIES_MAX.toLocaleString("en")} are exported`);
+    const most = Math.floor(DATABASE_SERIES_MAX / (alone + 3 * inStorage));
+    expect(said).toContain(`with three storages that is ${most} databases`);
   });
 
   test("link to what is there", async () => {

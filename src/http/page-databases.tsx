@@ -204,8 +204,7 @@ const BriefDatabases = ({ title, databases, page }: BriefInput) =>
       <ul class="brief">
         {databases.map((database) => (
           <li>
-            <State tone={standing(database, page).tone}>{standing(database, page).words}</State>{" "}
-            <DatabaseLink database={database} page={page} />{" "}
+            <BriefState database={database} page={page} /> <DatabaseLink database={database} page={page} />{" "}
             <span class="muted">
               {database.newest_good
                 ? `${page.telling.relative(database.newest_good.started_at)}, ${sizeText(database.newest_good.dump_bytes)}`
@@ -216,6 +215,11 @@ const BriefDatabases = ({ title, databases, page }: BriefInput) =>
       </ul>
     </details>
   );
+
+const BriefState = ({ database, page }: { database: DatabaseStatus; page: Page }) => {
+  const { tone, words } = standing(database, page);
+  return <State tone={tone}>{words.replace(/:.*/, "")}</State>;
+};
 
 function durationMs({ started_at, finished_at }: BackupPoint): number | null {
   return finished_at === null ? null : Math.max(0, Date.parse(finished_at) - Date.parse(started_at));

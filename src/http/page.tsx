@@ -121,7 +121,7 @@ const FirstSteps = ({ report, page }: { report: StatusReport; page: Page }) => {
           The next scheduled backup starts <Moment at={nextAt} page={page} />.{" "}
         </>
       )}
-      <code>pg321 backup</code> makes one now, and <code>pg321 check</code> tells beforehand whether it can.
+      <code>pg321 backup</code> makes one now, and <code>pg321 doctor</code> tells beforehand whether it can.
     </p>
   );
 };

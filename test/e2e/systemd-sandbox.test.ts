@@ -126,6 +126,15 @@ describe.skipIf(noBoxReason !== undefined)(
       ]);
     });
 
+    test("a disk that is mounted while the service runs can be written at once", async () => {
+      await box.ok("mkdir", "-p", "/mnt/late");
+      const printed = inSandbox("until touch /mnt/late/file 2>/dev/null; do sleep 0.05; done; echo wrote");
+      const runs = async () => (await box.run("pgrep", "-f", "^/bin/bash /opt/pg321/script")).exitCode === 0;
+      await box.until("the service", runs);
+      await box.sh("mount -t tmpfs -o mode=0700,uid=$(id -u pg321) late /mnt/late");
+      expect(await printed).toBe("wrote\n");
+    });
+
     test("what steers the runtime is taken out of the environment", async () => {
       await box.ok(
         "systemctl",

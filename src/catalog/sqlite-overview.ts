@@ -1,4 +1,5 @@
 import type { Database } from "bun:sqlite";
+import { setImmediate } from "node:timers/promises";
 import type { BackupRecord, Job, RunOutcome, RunRecord } from "./catalog.ts";
 import type {
   BackupPoint,
@@ -64,6 +65,8 @@ const SKIPPED_IN_A_ROW = `SELECT count(*) AS skipped FROM runs
   WHERE schedule = $schedule AND outcome = 'SKIPPED' AND scheduled_for > ifnull((
     SELECT scheduled_for FROM runs WHERE schedule = $schedule AND outcome <> 'SKIPPED'
     ORDER BY scheduled_for DESC LIMIT 1), '')`;
+/** Databases that are looked at without a pause. */
+const NAMES_AT_ONCE = 50;
 const ENDED: readonly RunOutcome[] = ["OK", "PARTIAL", "FAILED", "INTERRUPTED"];
 
 /** The part of the SQLite catalog that `/status` and the metrics ask. */
@@ -113,19 +116,31 @@ export class SqliteOverview implements Overview {
     return this.#read("sums of runs", "SELECT * FROM run_totals ORDER BY job, outcome");
   }
 
-  latestBackups(): Promise<LatestBackups[]> {
-    const newest = (sql: string, name: Row): BackupRecord | null => {
+  async latestBackups(): Promise<LatestBackups[]> {
+    const names = await this.#do("read the latest backups", () => this.#rows(NAMES, {}));
+    const found: LatestBackups[] = [];
+    for (let start = 0; start < names.length; start += NAMES_AT_ONCE) {
+      // Others get their turn in between: there may be thousands.
+      if (start > 0) await setImmediate();
+      const some = names.slice(start, start + NAMES_AT_ONCE);
+      found.push(
+        ...(await this.#do("read the latest backups", () => some.map((name) => this.#latest(name)))),
+      );
+    }
+    return found;
+  }
+
+  #latest(name: Row): LatestBackups {
+    const newest = (sql: string): BackupRecord | null => {
       const [row] = this.#rows(sql, name);
       return row === undefined ? null : fromRow(BACKUPS, row);
     };
-    return this.#do("read the latest backups", () =>
-      this.#rows(NAMES, {}).map((name) => ({
-        server: String(name["server"]),
-        database: String(name["database"]),
-        good: newest(NEWEST_GOOD, name),
-        ended: newest(NEWEST_ENDED, name),
-      })),
-    );
+    return {
+      server: String(name["server"]),
+      database: String(name["database"]),
+      good: newest(NEWEST_GOOD),
+      ended: newest(NEWEST_ENDED),
+    };
   }
 
   recentBackups(server: string, database: string, limit: number): Promise<BackupPoint[]> {

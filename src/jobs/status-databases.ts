@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import type { BackupRecord } from "../catalog/catalog.ts";
 import type { CopyTotal, DatabaseRecord, LatestBackups } from "../catalog/overview.ts";
 import { backupStorages } from "./context.ts";
@@ -10,6 +11,8 @@ import { backupEntry } from "./timetable.ts";
 const STALE_INTERVALS = 2;
 /** Older than this, where no schedule makes new ones. */
 const STALE_MS = 2 * 86_400_000;
+/** So many are looked at without a pause. */
+const DATABASES_AT_ONCE = 50;
 
 /** What the records say of one database. */
 interface Facts {
@@ -38,7 +41,9 @@ export async function databaseStatuses(
   const abandoned = await abandonedBackups(source);
 
   const statuses: DatabaseStatus[] = [];
-  for (const record of [...records.values()].sort(byName)) {
+  for (const [index, record] of [...records.values()].sort(byName).entries()) {
+    // The endpoint must answer others meanwhile: there may be thousands.
+    if (index % DATABASES_AT_ONCE === DATABASES_AT_ONCE - 1) await setImmediate();
     const { good = null, ended = null } = latest.get(nameOf(record)) ?? {};
     const facts: Facts = {
       record: withGone(source, record),

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { setImmediate } from "node:timers/promises";
 import { isAlive, processStart } from "../../src/catalog/lease.ts";
 import { statusReport } from "../../src/jobs/status.ts";
 import type { RunningStatus } from "../../src/jobs/status-report.ts";
@@ -223,4 +224,24 @@ test("without a daemon the next runs are those that one would start, and alerts 
   expect(report.jobs[0]?.next_run_at).toBe("2026-11-23T02:00:00.000Z");
   expect(report.alerts.map(({ id }) => id)).toEqual([open.id]);
   expect(Object.keys(report.alerts[0] ?? {})).not.toContain("metadata");
+});
+
+test("others get their turn while a report of many databases is made", async () => {
+  await using lab = await twoStorages();
+  const names = Array.from({ length: 200 }, (_, index) => `app_${index}`);
+  await see(lab, ...names);
+  for (const database of names) await backUp(lab, 1, { disk: "CONFIRMED" }, { database });
+  const made = statusReport(lab.context, lab.live);
+  let [turns, isMade] = [0, false];
+  const noted = made.then(() => {
+    isMade = true;
+  });
+  while (!isMade) {
+    turns++;
+    await setImmediate();
+  }
+  await noted;
+  expect((await made).databases).toHaveLength(200);
+  // One for each 50 databases, when their backups are read and when their copies are.
+  expect(turns).toBeGreaterThanOrEqual(6);
 });

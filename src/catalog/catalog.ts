@@ -249,8 +249,11 @@ export interface Catalog extends AsyncDisposable {
   backupsByPrefix(prefix: string, limit: number): Promise<BackupRecord[]>;
   /** Newest first by started_at. */
   backups(filter: BackupFilter): Promise<BackupRecord[]>;
-  /** The keys of every object that a storage may have of ours, manifests not among them. */
-  objectKeys(storage: string): Promise<string[]>;
+  /**
+   * The keys of every object that a storage may have of ours, manifests not among them, some thousands at a
+   * time. What was recorded before the first are read is among them.
+   */
+  objectKeys(storage: string): AsyncIterable<string[]>;
   /** What retention plans with, as it is now. */
   retained(): Promise<RetainedSnapshot>;
   /** Backups that no run makes and of which no storage has anything: each of their copies is FAILED or DELETED. Oldest first. */

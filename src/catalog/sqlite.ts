@@ -25,6 +25,7 @@ import type { Overview } from "./overview.ts";
 import { BUSY_TIMEOUT_MS, whileBusy } from "./sqlite-busy.ts";
 import { copiesBesideIt } from "./sqlite-copy.ts";
 import { pruneHistory } from "./sqlite-history.ts";
+import { objectKeys, WITHOUT_COPIES } from "./sqlite-objects.ts";
 import { SqliteOverview } from "./sqlite-overview.ts";
 import { openRetained } from "./sqlite-retained.ts";
 import { equalTo, type InsertVerb, insertion, upsert, whereAll } from "./sqlite-statements.ts";
@@ -141,9 +142,8 @@ class SqliteCatalog implements Catalog {
     return this.#select(BACKUPS, rest, { ...values, limit, offset });
   }
 
-  objectKeys(storage: string): Promise<string[]> {
-    const sql = "SELECT object_key AS key FROM copies WHERE storage = $storage AND state != 'DELETED'";
-    return this.#do("read copies", () => this.#rows(sql, { storage }).map(({ key }) => String(key)));
+  objectKeys(storage: string): AsyncIterable<string[]> {
+    return objectKeys((sql, values) => this.#do("read copies", () => this.#rows(sql, values)), storage);
   }
 
   retained(): Promise<RetainedSnapshot> {
@@ -151,9 +151,7 @@ class SqliteCatalog implements Catalog {
   }
 
   backupsWithoutCopies(): Promise<BackupRecord[]> {
-    const where = `WHERE status != 'RUNNING' AND NOT EXISTS (SELECT 1 FROM copies
-      WHERE backup_id = backups.id AND state NOT IN ('FAILED', 'DELETED'))`;
-    return this.#select(BACKUPS, `${where} ORDER BY started_at, id`, {});
+    return this.#select(BACKUPS, WITHOUT_COPIES, {});
   }
 
   removeBackup(tombstone: TombstoneRecord): Promise<void> {

@@ -8,21 +8,34 @@ import { manifestKey } from "./object-key.ts";
 import { intendedCopy } from "./store-copies.ts";
 import { settle } from "./verify.ts";
 
+const MANIFEST_SUFFIX = manifestKey("");
+
 /** Objects under the storage's prefix that no record knows, in key order. */
 export async function orphansIn(context: JobContext, storage: Storage): Promise<StoredObject[]> {
+  const found = new Map<string, StoredObject>();
   const known = await knownKeys(context, storage);
-  const found: StoredObject[] = [];
-  for await (const object of storage.list("", context.signal)) if (!known.has(object.key)) found.push(object);
-  if (found.length === 0) return found;
+  for await (const object of storage.list("", context.signal))
+    if (!known.has(object.key) && !known.has(objectOf(object.key))) found.set(object.key, object);
+  if (found.size === 0) return [];
   // Records come before objects, so what a backup has begun since is known by now.
-  const knownNow = await knownKeys(context, storage);
-  return found.filter(({ key }) => !knownNow.has(key));
+  for await (const keys of context.catalog.objectKeys(storage.name))
+    for (const key of keys) {
+      found.delete(key);
+      found.delete(manifestKey(key));
+    }
+  return [...found.values()];
 }
 
+/** Of objects; their manifests are not named. */
 async function knownKeys({ catalog }: JobContext, { name }: Storage): Promise<Set<string>> {
   const known = new Set<string>();
-  for (const key of await catalog.objectKeys(name)) known.add(key).add(manifestKey(key));
+  for await (const keys of catalog.objectKeys(name)) for (const key of keys) known.add(key);
   return known;
+}
+
+/** The object that a key would be the manifest of. */
+function objectOf(key: string): string {
+  return key.endsWith(MANIFEST_SUFFIX) ? key.slice(0, -MANIFEST_SUFFIX.length) : key;
 }
 
 /**

@@ -63,7 +63,7 @@ export function removed(use: () => Catalog, reopen: () => Promise<void>): void {
     }));
     expect(mine).toEqual([{ ...row, copies }]);
     for (const state of states)
-      expect(await use().objectKeys(state)).toEqual(
+      expect((await Array.fromAsync(use().objectKeys(state))).flat()).toEqual(
         state === "DELETED" ? [] : expect.arrayContaining([kept.object_key]),
       );
     const without = (await use().backupsWithoutCopies()).filter((backup) => backup.server === server);
@@ -112,6 +112,8 @@ export function removed(use: () => Catalog, reopen: () => Promise<void>): void {
       expect(again.find(({ id }) => id === first.id)?.copies).toMatchObject([{ state: "CONFIRMED" }]);
       expect(again.map(order)).toEqual(expected.map(order));
     }
+    const keys = (await Array.fromAsync(use().objectKeys("local"))).flat();
+    expect(keys.length).toBeGreaterThanOrEqual(made.length);
     const now = (await retained(use())).find(({ id }) => id === first.id);
     expect(now?.copies).toMatchObject([{ state: "MISSING" }]);
     // The other tests count what is there.

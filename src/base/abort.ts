@@ -1,3 +1,5 @@
+import type { Clock } from "./clock.ts";
+
 /** Settles as `promise` does, unless the signal aborts first: then it rejects with the signal's reason. */
 export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
@@ -36,4 +38,23 @@ export function unlessHung<T>(
       clearTimeout(timer);
     });
   });
+}
+
+/**
+ * Settles as `promise` does, unless the signal aborts or `durationMs` passes first: then it rejects with the
+ * signal's reason, or with what `late` makes, and leaves the promise to itself.
+ */
+export async function unlessLate<T>(
+  promise: Promise<T>,
+  { clock, durationMs, signal }: { clock: Clock; durationMs: number; signal?: AbortSignal },
+  late: () => Error,
+): Promise<T> {
+  const done = new AbortController();
+  const tooLate = new AbortController();
+  clock.sleep(durationMs, done.signal).then(
+    () => tooLate.abort(late()),
+    () => {},
+  );
+  const signals = signal ? [signal, tooLate.signal] : [tooLate.signal];
+  return unlessAborted(promise, AbortSignal.any(signals)).finally(() => done.abort());
 }

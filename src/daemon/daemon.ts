@@ -1,4 +1,4 @@
-import { unlessAborted } from "../base/abort.ts";
+import { unlessAborted, unlessLate } from "../base/abort.ts";
 import type { Clock } from "../base/clock.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { Catalog } from "../catalog/catalog.ts";
@@ -269,7 +269,7 @@ export class Daemon implements LiveDaemon {
     using _used = inForce.use();
     const signal = this.#stopping.signal;
     try {
-      await this.#sightings.look({ ...inForce.context, signal });
+      await unlessAborted(this.#sightings.look({ ...inForce.context, signal }), signal);
     } catch (error) {
       if (!signal.aborted)
         this.#options.log.error("a look at servers and storages failed", { error: messageOf(error) });
@@ -313,15 +313,14 @@ export class Daemon implements LiveDaemon {
     }
   }
 
-  async #within<T>(durationMs: number, work: Promise<T>): Promise<T> {
-    const late = new AbortController();
-    const done = new AbortController();
-    this.#options.clock.sleep(durationMs, done.signal).then(
-      () => late.abort(new Pg321Error("storage", `no answer within ${durationMs / 1000} s`)),
-      () => {},
-    );
-    return unlessAborted(work, late.signal).finally(() => done.abort());
+  #within<T>(durationMs: number, work: Promise<T>): Promise<T> {
+    const { clock } = this.#options;
+    return unlessLate(work, { clock, durationMs }, () => noAnswer(durationMs));
   }
+}
+
+function noAnswer(durationMs: number): Pg321Error {
+  return new Pg321Error("storage", `no answer within ${durationMs / 1000} s`);
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -1,5 +1,5 @@
 import { statfs } from "node:fs/promises";
-import { unlessAborted } from "../base/abort.ts";
+import { unlessLate } from "../base/abort.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { ServerConfig } from "../config/config.ts";
 import type { JobContext } from "../jobs/context.ts";
@@ -7,7 +7,7 @@ import { connect, endpointOf } from "../postgres/connection.ts";
 import { chooseDatabases, listDatabases } from "../postgres/inspect.ts";
 import type { Storage } from "../storage/storage.ts";
 
-/** A storage that has not answered after this time is out of reach. */
+/** What has not answered after this time is out of reach. */
 const ANSWER_MS_MAX = 20_000;
 /** Asked for where no object is known: that there is none is an answer, too. */
 const NO_KEY = "pg321-is-it-there";
@@ -40,8 +40,11 @@ export class Sightings {
 
 async function seeServer(context: JobContext, server: ServerConfig): Promise<string | null> {
   try {
-    await using connection = await connect(endpointOf(server));
-    const { chosen } = chooseDatabases(await listDatabases(connection), server);
+    const look = async () => {
+      await using connection = await connect(endpointOf(server));
+      return await listDatabases(connection);
+    };
+    const { chosen } = chooseDatabases(await answered(context, "database", look()), server);
     await context.catalog.overview.seeDatabases(server.name, chosen, context.clock.now().toISOString());
     return null;
   } catch (error) {
@@ -59,27 +62,33 @@ async function forgetServers({ catalog, clock, config }: JobContext): Promise<vo
 }
 
 async function seeStorage(context: JobContext, storage: Storage): Promise<string | null> {
-  const { catalog, clock, signal } = context;
-  const timer = new AbortController();
-  const late = new AbortController();
-  const answer = AbortSignal.any([signal, late.signal]);
-  clock.sleep(ANSWER_MS_MAX, AbortSignal.any([signal, timer.signal])).then(
-    () => late.abort(new Pg321Error("storage", `no answer within ${ANSWER_MS_MAX / 1000} s`)),
-    () => {},
-  );
+  const { catalog, signal } = context;
   const nothing = { free_bytes: null, total_bytes: null };
   try {
-    const room = await unlessAborted(lookAt(context, storage, answer), answer);
-    await catalog.overview.seeStorage(storage.name, { ...nothing, ...room, ...lookedAt(context, null) });
+    const ending = new AbortController();
+    const answer = AbortSignal.any([signal, ending.signal]);
+    const look = answered(context, "storage", lookAt(context, storage, answer)).finally(() => ending.abort());
+    await catalog.overview.seeStorage(storage.name, {
+      ...nothing,
+      ...(await look),
+      ...lookedAt(context, null),
+    });
     return null;
   } catch (cause) {
     signal.throwIfAborted();
     const error = messageOf(cause);
     await catalog.overview.seeStorage(storage.name, { ...nothing, ...lookedAt(context, error) });
     return error;
-  } finally {
-    timer.abort();
   }
+}
+
+function answered<T>(
+  { clock, signal }: JobContext,
+  code: "database" | "storage",
+  answer: Promise<T>,
+): Promise<T> {
+  const limits = { clock, signal, durationMs: ANSWER_MS_MAX };
+  return unlessLate(answer, limits, () => new Pg321Error(code, `no answer within ${ANSWER_MS_MAX / 1000} s`));
 }
 
 /** Asks for one object, which is the least that a storage can be asked; a local one is asked for its room. */

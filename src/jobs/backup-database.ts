@@ -1,3 +1,4 @@
+import { unlessAborted } from "../base/abort.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { BackupRecord, CopyRecord } from "../catalog/catalog.ts";
 import { awaitLease } from "../catalog/lease.ts";
@@ -93,7 +94,7 @@ async function makeBackup(
 ): Promise<DatabaseBackup> {
   const { catalog, clock, config, keys } = context;
   if (config.encryption.mode === "age") requireSigningKey(keys, config.encryption);
-  const source = await prepareDump(context, server, started.database);
+  const source = await unlessAborted(prepareDump(context, server, started.database), signal);
   const versions = { server_version: source.serverVersion, pg_dump_version: source.pgDumpVersion };
   await catalog.updateBackup(started.id, versions);
   await intendCopies(context, started);

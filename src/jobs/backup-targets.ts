@@ -1,3 +1,4 @@
+import { unlessLate } from "../base/abort.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { ServerConfig } from "../config/config.ts";
 import { connect, endpointOf } from "../postgres/connection.ts";
@@ -45,7 +46,7 @@ export async function resolveTargets(
   for (const server of servers) {
     const startedAtMs = clock.monotonicMs();
     try {
-      const { chosen, missing } = await databasesOf(context, server);
+      const { chosen, missing } = await answered(context, server, databasesOf(context, server));
       listed.push(server.name);
       const isMeant = (database: string) =>
         choice.selects(server.name, database) && isAskedFor(server, database, choice.names, unmatched);
@@ -55,6 +56,7 @@ export async function resolveTargets(
         log.error("a configured database is not there", { server: server.name, database });
       }
     } catch (error) {
+      context.signal.throwIfAborted();
       const fields = { server: server.name, error: messageOf(error) };
       if (!(await mayMean(context, server, choice.selects))) {
         log.warning("the databases of a server could not be listed, and none of them is due", fields);
@@ -84,6 +86,21 @@ export async function mayMean(
     (database) => database.server === server.name && database.gone_at === null,
   );
   return known.length === 0 || known.some(({ database }) => selects(server.name, database));
+}
+
+/** A server that takes a query and never answers must not hold the run for ever. */
+function answered<T>(context: JobContext, { name }: ServerConfig, answer: Promise<T>): Promise<T> {
+  const { clock, signal, config } = context;
+  const durationMs = config.dump.stall_timeout_ms;
+  return unlessLate(
+    answer,
+    { clock, signal, durationMs },
+    () =>
+      new Pg321Error("database", `server "${name}": no answer for ${durationMs / 1000} s`, {
+        hint: "check the server and the network to it, or raise dump.stall_timeout",
+        retryable: true,
+      }),
+  );
 }
 
 async function databasesOf(context: JobContext, server: ServerConfig): Promise<DatabaseChoice> {

@@ -21,7 +21,8 @@ interface Place extends Record<string, string> {
   server: string;
   database: string;
 }
-type Row = Omit<RetainedBackupRecord, "server" | "database" | "copies"> & RetainedBackupRecord["copies"][number];
+type Row = Omit<RetainedBackupRecord, "server" | "database" | "copies"> &
+  RetainedBackupRecord["copies"][number];
 
 /**
  * Opens a snapshot of the catalog at `path`: a connection of its own with one read transaction, so that neither

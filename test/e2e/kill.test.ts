@@ -278,27 +278,6 @@ test("a run is closed although another process has its pid now", async () => {
   expect(runs.find(({ id }) => id === run.id)).toMatchObject({ outcome: "INTERRUPTED" });
 });
 
-test("a run of another host is closed a day after it began, unless that host still holds a lease", async () => {
-  await using fixture = await install();
-  const { installation } = fixture;
-  const began = (hoursAgo: number) => new Date(Date.now() - hoursAgo * 3_600_000).toISOString();
-  const [renamed, recent, living] = [
-    runRecord({ host: "renamed", started_at: began(25) }),
-    runRecord({ host: "renamed", started_at: began(23) }),
-    runRecord({ host: "other", started_at: began(25) }),
-  ] as const;
-  await withCatalog(installation, async (catalog) => {
-    for (const run of [renamed, recent, living]) await catalog.insertRun(run);
-    const lease = { name: "main/app", run_id: crypto.randomUUID(), host: "other", pid: 1, pid_start: null };
-    const times = { acquired_at: began(25), expires_at: began(-1) };
-    expect(await catalog.acquireLease({ ...lease, ...times }, began(0), () => true)).toBeUndefined();
-  });
-  await installation.ok("repair");
-  const runs = await withCatalog(installation, (catalog) => catalog.runs({}));
-  const outcomes = [renamed, recent, living].map(({ id }) => runs.find((run) => run.id === id)?.outcome);
-  expect(outcomes).toEqual(["INTERRUPTED", "RUNNING", "RUNNING"]);
-});
-
 test("what one run settles no other run touches meanwhile", async () => {
   await using fixture = await install();
   const { installation, proxy, disk, bucket } = fixture;

@@ -48,7 +48,7 @@ export const HTTP_REQUESTS_MAX = 64;
 export const HTTP_BODY_BYTES_MAX = 16 * KIB;
 /** A connection without a request under way is closed after this long. */
 export const HTTP_IDLE_MS_MAX = 10_000;
-/** What does not answer `/health` within this time is not healthy. */
-export const HEALTH_MS_MAX = 2_000;
+/** What does not answer `/health` within this time is not healthy; longer than the daemon waits for its catalog. */
+export const HEALTH_MS_MAX = 3_000;
 /** How long requests under way get when the endpoint is closed. */
 export const HTTP_GRACE_MS = 2_000;

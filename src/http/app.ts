@@ -5,6 +5,7 @@ import { HTTP_REQUESTS_MAX } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import { visibleData } from "../base/visible.ts";
 import type { HttpConfig } from "../config/config.ts";
+import type { JobContext } from "../jobs/context.ts";
 import type { LiveDaemon } from "../jobs/live-state.ts";
 import { statusReport } from "../jobs/status.ts";
 import type { StatusReport } from "../jobs/status-report.ts";
@@ -53,7 +54,7 @@ export function httpAnswers(source: AppSource): Answer {
 }
 
 function routes({ live, clock }: AppSource): Hono {
-  const report = shared(() => statusReport(live.context(), live));
+  const report = shared(() => inForce(live, (context) => statusReport(context, live)));
   const app = new Hono();
   app.get("/health", () => healthAnswer(live, clock));
   app.get("/ready", () => readyAnswer(live, clock));
@@ -67,17 +68,22 @@ function routes({ live, clock }: AppSource): Hono {
   });
   app.get("/metrics", async () => {
     const metrics = await import("./metrics.ts");
-    const text = await metrics.renderMetrics(await report(), await metrics.metricsSource(live.context()));
+    const shown = await report();
+    const text = await inForce(live, async (context) =>
+      metrics.renderMetrics(shown, await metrics.metricsSource(context)),
+    );
     return new Response(text, { headers: { "content-type": metrics.METRICS_CONTENT_TYPE } });
   });
   app.get("/", async ({ req }) => {
     const page = await import("./page.tsx");
-    const context = live.context();
     const query = page.pageQuery(new URL(req.url).searchParams);
     const shown = await report();
-    const history = await page.pageHistory(context, query);
-    const series = await page.pageSeries(context.catalog, shown, query);
-    return new Response(page.renderPage({ report: shown, history, series, query }), {
+    const html = await inForce(live, async (context) => {
+      const history = await page.pageHistory(context, query);
+      const series = await page.pageSeries(context.catalog, shown, query);
+      return page.renderPage({ report: shown, history, series, query });
+    });
+    return new Response(html, {
       headers: {
         "content-type": "text/html; charset=utf-8",
         "content-security-policy": pagePolicy(page.PAGE_STYLE_HASH),
@@ -91,6 +97,17 @@ function routes({ live, clock }: AppSource): Hono {
     throw error;
   });
   return app;
+}
+
+/** Works with the context in force; again with the next one where a reload closed it meanwhile. */
+async function inForce<T>(live: LiveDaemon, work: (context: JobContext) => Promise<T>): Promise<T> {
+  const context = live.context();
+  try {
+    return await work(context);
+  } catch (error) {
+    if (live.context() === context) throw error;
+    return await work(live.context());
+  }
 }
 
 /** One report serves all who ask for it while it is made. */

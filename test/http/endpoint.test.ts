@@ -54,7 +54,7 @@ describe("/health", () => {
     expect(answer.status).toBe(503);
     expect(await answer.json()).toEqual({
       status: "failing",
-      reasons: ["no answer from the daemon within 2000 ms"],
+      reasons: ["no answer from the daemon within 3000 ms"],
     });
     await clock.advanceUntil(server.stop());
   });
@@ -206,4 +206,17 @@ test("a defect is told in the log, and to the reader only that there is one", as
     "the endpoint failed to answer",
     { path: "/status", error: "a secret detail" },
   ]);
+});
+
+test("a reload that closes what a request works with does not fail it", async () => {
+  const before = await endpointLab();
+  await before[Symbol.asyncDispose]();
+  const { context } = lab.live;
+  for (const path of ["/status", "/metrics", "/"])
+    for (const old of [1, 2, 3]) {
+      let asked = 0;
+      lab.live.context = () => (++asked === old ? before.context : lab.context);
+      expect({ path, old, status: (await ask(path)).status }).toEqual({ path, old, status: 200 });
+    }
+  lab.live.context = context;
 });

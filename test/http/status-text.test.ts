@@ -1,0 +1,109 @@
+import { expect, test } from "bun:test";
+import type { Style } from "../../src/base/table.ts";
+import { visibleData } from "../../src/base/visible.ts";
+import { statusText } from "../../src/jobs/status-text.ts";
+import { verdictOf } from "../../src/jobs/verdict.ts";
+import {
+  database,
+  freshReport,
+  fullReport,
+  manyDatabases,
+  oddNames,
+  storage,
+} from "../fixtures/status-report.ts";
+
+/** The lines under a title, the head of the table left out. */
+function part(text: string, title: string): string[] {
+  const [, rest = ""] = text.split(`\n${title}\n`);
+  return (rest.split("\n\n")[0] ?? "").split("\n").slice(1);
+}
+const firstWords = (lines: readonly string[]) => lines.map((line) => line.split(/ +/)[0]);
+
+test("the verdict comes first, and under it everything that is wrong", () => {
+  const report = fullReport();
+  const { sentence, troubles } = verdictOf(report);
+  const lines = statusText(report).split("\n");
+  expect(lines[0]).toBe(sentence);
+  expect(lines.slice(1, 1 + troubles.length)).toEqual(troubles.map(({ text }) => `  - ${text}`));
+  expect(troubles.length).toBeGreaterThan(3);
+});
+
+test("databases in trouble stand first", () => {
+  expect(firstWords(part(statusText(fullReport()), "DATABASES"))).toEqual([
+    "main/legacy",
+    "main/crm",
+    "main/new",
+    "main/billing",
+    "main/app",
+    "main/dropped",
+  ]);
+});
+
+test("everything is there that an operator looks for", () => {
+  const text = statusText(fullReport());
+  expect(text).toContain("daemon up for 2d 02h, pid 4711");
+  expect(text).toContain(
+    "config refused at 2026-11-22 22:00:00, the one before it stays in force:\n  storage[1].bucket: missing",
+  );
+  expect(part(text, "ALERTS")[0]).toMatch(/^33333333 +CRITICAL .* no +backup of main\/crm failed/);
+  expect(text).toContain("main/shop: 3.0 GiB of about 8.0 GiB, local 1.0 GiB uploading");
+  expect(part(text, "DATABASES")[3]).toEndWith("newest not in r2");
+  expect(part(text, "STORAGES")[0]).toMatch(/^local +local +reachable +21 +21\.0 GiB +60\.0 GiB \(6 %\) +0$/);
+  expect(firstWords(part(text, "JOBS"))).toEqual(["backup", "cleanup", "verify", "repair"]);
+  expect(text).toMatch(/^backup busy .* left out 3 times in a row$/m);
+});
+
+test("a new installation, and one of which nothing is known, have less to tell", () => {
+  const fresh = statusText(freshReport());
+  expect(fresh).not.toContain("ALERTS");
+  expect(fresh).not.toContain("RUNNING");
+  const empty = { ...freshReport(), databases: [], storages: [], schedules: [], jobs: [], daemon: null };
+  expect(statusText(empty)).toContain("no daemon answers");
+  expect(statusText(empty)).toEndWith("DATABASES\nnone has been seen yet");
+});
+
+test("names of any kind keep their table, and no control character comes through", () => {
+  const text = statusText(visibleData(oddNames()));
+  expect(text).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/);
+  expect(part(statusText(manyDatabases(500)), "DATABASES")).toHaveLength(500);
+});
+
+test("an error of many lines, or a long one, is cut to one that fits", () => {
+  const error = `first\n  second ${"x".repeat(500)}`;
+  const report = {
+    ...fullReport(),
+    storages: [storage({ name: "usb", is_reachable: false, error })],
+    databases: [
+      database({
+        state: "failing",
+        last_attempt: {
+          id: "x",
+          status: "FAILED",
+          started_at: "2026-11-23T01:00:00.000Z",
+          finished_at: null,
+          error,
+        },
+      }),
+    ],
+  };
+  const text = statusText(report);
+  expect(text).toContain("FAILED at 2026-11-23 01:00:00: first second xxx");
+  for (const line of [...part(text, "DATABASES"), ...part(text, "STORAGES")])
+    expect(line.length).toBeLessThan(320);
+  expect(part(text, "STORAGES")).toHaveLength(1);
+});
+
+test("colours are the caller's, and change nothing else", () => {
+  const mark = (name: string) => (text: string) => `\u001b[${name}m${text}\u001b[0m`;
+  const style: Style = {
+    bold: mark("1"),
+    dim: mark("2"),
+    good: mark("32"),
+    warn: mark("33"),
+    bad: mark("31"),
+  };
+  const coloured = statusText(fullReport(), style);
+  expect(coloured).toContain("\u001b[31mstale\u001b[0m");
+  expect(coloured).toContain("\u001b[32mgood\u001b[0m");
+  expect(coloured.replace(/\u001b\[\d+m/g, "")).toBe(statusText(fullReport()));
+});

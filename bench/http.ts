@@ -113,7 +113,9 @@ async function latencies(holds: () => Promise<boolean>, requests: number): Promi
     const times: number[] = [];
     for (const path of PATHS) {
       const startedAtMs = performance.now();
-      await (await ask(path)).arrayBuffer();
+      const answer = await ask(path);
+      await answer.arrayBuffer();
+      if (!answer.ok) throw new Error(`${path}: status ${answer.status}`);
       times.push(performance.now() - startedAtMs);
       await Bun.sleep(PAUSE_MS);
     }

@@ -158,7 +158,7 @@ describe("cleanup, delete, forget and alerts print the JSON that is documented:"
 test("check and key print the JSON that is documented", async () => {
   const bucket = [
     '[[storage]]\nname = "b2"\ntype = "s3"\nprovider = "backblaze-b2"\nregion = "us-east-005"',
-    'bucket = "backups"\naccess_key_id = "a"\nsecret_access_key = "b"\nexpire = { archive_to = "usb" }',
+    'bucket = "backups"\naccess_key_id = "a"\nsecret_access_key = "b"\nkeep.days = 20\nexpire = { archive_to = "usb" }',
   ].join("\n");
   const notifiers = [
     'type = "webhook"\nurl = "https://a.example/hook"',

@@ -1,10 +1,12 @@
 import { statfs } from "node:fs/promises";
 import { unlessLate } from "../base/abort.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
+import { silentLog } from "../base/log.ts";
 import type { ServerConfig } from "../config/config.ts";
 import type { JobContext } from "../jobs/context.ts";
 import { connect, endpointOf } from "../postgres/connection.ts";
 import { chooseDatabases, listDatabases } from "../postgres/inspect.ts";
+import { openStorage } from "../storage/registry.ts";
 import type { Storage } from "../storage/storage.ts";
 
 /** What has not answered after this time is out of reach. */
@@ -92,14 +94,17 @@ function answered<T>(
 }
 
 /** Asks for one object, which is the least that a storage can be asked; a local one is asked for its room. */
-async function lookAt({ config, catalog }: JobContext, storage: Storage, signal: AbortSignal) {
-  const settings = config.storage.find(({ name }) => name === storage.name);
+async function lookAt({ config, catalog, clock }: JobContext, { name }: Storage, signal: AbortSignal) {
+  const settings = config.storage.find((storage) => storage.name === name);
   if (settings?.type === "local") {
     const { bsize, blocks, bavail } = await statfs(settings.path);
     return { free_bytes: bavail * bsize, total_bytes: blocks * bsize };
   }
+  if (!settings) return {};
   const latest = await catalog.overview.latestBackups();
   const key = latest.find(({ good }) => good !== null)?.good?.object_key ?? NO_KEY;
+  // One of its own: that a storage is away is told once, and not at each try of each look.
+  await using storage = await openStorage(settings, { log: silentLog, clock });
   await storage.head(key, signal);
   return {};
 }

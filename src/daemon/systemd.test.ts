@@ -1,0 +1,50 @@
+import { describe, expect, test } from "bun:test";
+import { NotifySocket } from "../../test/lab/notify-socket.ts";
+import { notifierAt, watchdogPauseMs } from "./systemd.ts";
+
+describe("notifications", () => {
+  test.each(["path", "abstract"] as const)(
+    "reach a socket by its %s name, each as one datagram",
+    async (kind) => {
+      await using socket = new NotifySocket(kind);
+      const notify = await notifierAt(socket.address);
+      notify({ READY: 1, STATUS: "idle; next: backup at 2026-11-24T01:00:00Z" });
+      notify({ WATCHDOG: 1 });
+      expect(socket.told()).toEqual([
+        "READY=1\nSTATUS=idle; next: backup at 2026-11-24T01:00:00Z",
+        "WATCHDOG=1",
+      ]);
+    },
+  );
+
+  test("a reload carries the time of the clock that systemd compares it with", async () => {
+    await using socket = new NotifySocket();
+    const notify = await notifierAt(socket.address);
+    const uptimeUsec = Math.floor(Number((await Bun.file("/proc/uptime").text()).split(" ")[0]) * 1e6);
+    notify({ RELOADING: 1 });
+    const [, usec] = /^RELOADING=1\nMONOTONIC_USEC=(\d+)$/.exec(socket.told()[0] ?? "") ?? [];
+    // The one in /proc counts suspends, too, and is rounded down.
+    expect(Number(usec)).toBeGreaterThan(0);
+    expect(Math.abs(Number(usec) - uptimeUsec)).toBeLessThan(3_600_000_000);
+  });
+
+  test("a line break in a text makes no line of its own", async () => {
+    await using socket = new NotifySocket();
+    (await notifierAt(socket.address))({ STATUS: "one\nREADY=1\n two" });
+    expect(socket.told()).toEqual(["STATUS=one; READY=1; two"]);
+  });
+
+  test("nobody is told where nobody listens", async () => {
+    (await notifierAt(undefined))({ READY: 1 });
+    (await notifierAt(""))({ READY: 1 });
+    (await notifierAt("/nowhere/notify"))({ READY: 1 });
+  });
+});
+
+test("the watchdog is fed twice in its time, and only by the process that systemd means", () => {
+  expect(watchdogPauseMs({ WATCHDOG_USEC: "60000000", WATCHDOG_PID: "7" }, 7)).toBe(30_000);
+  expect(watchdogPauseMs({ WATCHDOG_USEC: "60000000" }, 7)).toBe(30_000);
+  expect(watchdogPauseMs({ WATCHDOG_USEC: "60000000", WATCHDOG_PID: "8" }, 7)).toBeUndefined();
+  expect(watchdogPauseMs({}, 7)).toBeUndefined();
+  expect(watchdogPauseMs({ WATCHDOG_USEC: "0" }, 7)).toBeUndefined();
+});

@@ -168,7 +168,11 @@ test("check and key print the JSON that is documented", async () => {
     'type = "healthchecks"\nurl = "https://a.example/ping"',
     'type = "command"\nargv = ["/bin/true"]',
   ].map((lines, index) => `[[notify]]\nname = "n${index}"\n${lines}`);
-  const more = [bucket, ...notifiers].join("\n");
+  const daemon = [
+    '[[schedule.override]]\nname = "busy"\ndatabases = ["app"]\nbackup = "@hourly"',
+    '[http]\nlisten = "unix:/run/pg321/http.sock"\nhosts = ["backup.example.com"]',
+  ];
+  const more = [bucket, ...notifiers, ...daemon].join("\n");
   await installation.configure({ more, server: 'exclude = ["x"]' });
   const file = join(installation.directory, "open.toml");
   await writeFile(file, await Bun.file(installation.configFile).text(), { mode: 0o644 });

@@ -180,7 +180,7 @@ test("check and key print the JSON that is documented", async () => {
   const alone = await json("check");
   // Before anything can fail: no other test may reach for a real provider.
   await installation.configure({ more: "", server: "" });
-  expectDocumented("JSON of check", alone, checked.json);
+  expectDocumented("JSON of check", alone, checked.json, await json("check"));
 
   expectDocumented("JSON of key show", await json("key", "show"));
   const pair = [

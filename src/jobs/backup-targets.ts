@@ -2,6 +2,7 @@ import { unlessLate } from "../base/abort.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { ServerConfig } from "../config/config.ts";
 import { connect, endpointOf } from "../postgres/connection.ts";
+import { globPattern } from "../postgres/glob.ts";
 import type { DatabaseChoice } from "../postgres/inspect.ts";
 import { chooseDatabases, listDatabases } from "../postgres/inspect.ts";
 import type { JobContext } from "./context.ts";
@@ -76,16 +77,18 @@ export async function resolveTargets(
   return { targets, untargeted, listed };
 }
 
-/** Whether a database of this server may be meant, by those that it is known to have: any may be where none is known. */
+/** Whether a database of this server may be meant, by those that it is known to have, else by those in the config. */
 export async function mayMean(
   { catalog }: Pick<JobContext, "catalog">,
   server: ServerConfig,
   selects: Selects,
 ): Promise<boolean> {
+  const isMeant = (database: string) => selects(server.name, database);
   const known = (await catalog.overview.databases()).filter(
     (database) => database.server === server.name && database.gone_at === null,
   );
-  return known.length === 0 || known.some(({ database }) => selects(server.name, database));
+  if (known.length > 0) return known.some(({ database }) => isMeant(database));
+  return server.databases.some((name) => globPattern(name) !== undefined || isMeant(name));
 }
 
 /** A server that takes a query and never answers must not hold the run for ever. */

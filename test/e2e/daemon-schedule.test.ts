@@ -59,6 +59,28 @@ test("an override's databases are backed up by it alone; what is off is never ru
   expect(schedules.map(({ name }) => name)).toEqual(["backup busy", "backup"]);
 });
 
+test("a server that is away is no matter of a schedule that means none of its databases", async () => {
+  const away = `[[server]]\nname = "away"\nhost = "127.0.0.1"\nport = 1\ndatabases = ["far"]`;
+  const override = `[[schedule.override]]\nname = "busy"\ndatabases = ["main/*"]\nbackup = "${EVERY_SECOND}"`;
+  await using lab = await make(`backup = "${YEARLY}"`, [small], `${override}\n${away}`);
+  const daemon = await lab.start();
+  await lab.until(daemon, "backup busy", "OK", 2);
+  expect((await lab.status()).alerts).toEqual([]);
+});
+
+test("an endpoint whose address is taken keeps no backup from running", async () => {
+  await using lab = await make(`backup = "${EVERY_SECOND}"`, [small]);
+  using taken = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response() });
+  const { configFile } = lab.installation;
+  const config = await Bun.file(configFile).text();
+  await Bun.write(configFile, config.replace(/^listen = .*$/m, `listen = "127.0.0.1:${taken.port}"`));
+  const daemon = await lab.start();
+  expect(daemon.stderr()).toContain("the endpoint could not be opened; it is tried again");
+  await lab.until(daemon, "backup", "OK");
+  daemon.kill("SIGTERM");
+  expect((await daemon.ended).exitCode).toBe(0);
+});
+
 describe("a backup that fails", () => {
   const failing = async (retries: number) => {
     const lab = await make(`backup = "${EVERY_SECOND}"\nretries = ${retries}\nretry_delay = "1s"`, [small]);

@@ -1,0 +1,127 @@
+import { expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { loadToml, MINIMAL } from "../../test/fixtures/config-file.ts";
+import { ManualClock } from "../../test/lab/manual-clock.ts";
+import { silentLog } from "../base/log.ts";
+import type { Catalog } from "../catalog/catalog.ts";
+import { openCatalog } from "../catalog/open.ts";
+import { silentProgress } from "../jobs/progress.ts";
+import { Daemon, holdDaemonLease } from "./daemon.ts";
+
+const MINUTE_MS = 60_000;
+/** This process, so that the lease is seen to be held. */
+const SELF = { host: "here", pid: process.pid };
+
+/** A clock whose sleepers oversleep once they are told to: as a process that hangs does. */
+class HangingClock extends ManualClock {
+  #lostMs = 0;
+
+  hang(durationMs: number): void {
+    this.#lostMs += durationMs;
+  }
+
+  override monotonicMs(): number {
+    return super.monotonicMs() + this.#lostMs;
+  }
+}
+
+interface Fixture extends AsyncDisposable {
+  daemon: Daemon;
+  clock: HangingClock;
+  catalog: Catalog;
+  told: string[];
+  stop: AbortController;
+  running: Promise<void>;
+}
+
+async function running(): Promise<Fixture> {
+  const directory = await mkdtemp(join(tmpdir(), "pg321-daemon-"));
+  const clock = new HangingClock();
+  const off = '[schedule]\nbackup = "off"\ncleanup = "off"\nverify = "off"\nrepair = "off"\n';
+  const server = 'host = "127.0.0.1"\nport = 1\n';
+  const config = await loadToml(
+    `state_dir = "${directory}"\n${MINIMAL.replace('name = "main"\n', `name = "main"\n${server}`)}${off}`,
+  );
+  const catalog = await openCatalog(config.catalog, { clock });
+  const lease = await holdDaemonLease(catalog, SELF, { clock, signal: new AbortController().signal });
+  const told: string[] = [];
+  const daemon = await Daemon.open({
+    config,
+    catalog,
+    lease,
+    log: silentLog,
+    clock,
+    progress: silentProgress,
+    isService: false,
+    watchdogPauseMs: 20_000,
+    notify: (state) => told.push(...Object.keys(state)),
+    loadConfig: async () => config,
+    onConfig: async () => {},
+  });
+  const stop = new AbortController();
+  const work = daemon.run(stop.signal);
+  work.catch(() => {});
+  return {
+    ...{ daemon, clock, catalog, told, stop, running: work },
+    async [Symbol.asyncDispose]() {
+      stop.abort(new Error("the test is over"));
+      await clock.advanceUntil(work.catch(() => {}));
+      await lease[Symbol.asyncDispose]();
+      await catalog[Symbol.asyncDispose]();
+      await rm(directory, { recursive: true });
+    },
+  };
+}
+
+test("it is healthy and feeds the watchdog while its schedule is looked at, and not when that has come to a stop", async () => {
+  await using fixture = await running();
+  const { daemon, clock, told } = fixture;
+  await clock.advance(10 * MINUTE_MS);
+  expect(await daemon.troubles()).toEqual([]);
+  expect(told.filter((name) => name === "WATCHDOG").length).toBeGreaterThanOrEqual(30);
+  clock.hang(5 * MINUTE_MS);
+  expect(await daemon.troubles()).toEqual(["the schedule was not looked at for 300 s"]);
+  told.length = 0;
+  await clock.advance(20_000);
+  expect(told).not.toContain("WATCHDOG");
+  await clock.advance(20_000);
+  expect(await daemon.troubles()).toEqual([]);
+  expect(told).toContain("WATCHDOG");
+});
+
+test("a catalog that fails is told, and no reason to starve the watchdog", async () => {
+  await using fixture = await running();
+  const { daemon, clock, catalog, told } = fixture;
+  catalog.installation = () => Promise.reject(new Error("disk I/O error"));
+  expect(await daemon.troubles()).toEqual(["the catalog does not answer: disk I/O error"]);
+  const hung = Promise.withResolvers<undefined>();
+  catalog.installation = () => hung.promise;
+  const troubles = daemon.troubles();
+  await clock.advance(2_000);
+  expect(await troubles).toEqual(["the catalog does not answer: no answer within 2 s"]);
+  told.length = 0;
+  await clock.advance(MINUTE_MS);
+  expect(told).toContain("WATCHDOG");
+});
+
+test("a daemon whose lease is taken from it stops, with that as its error", async () => {
+  await using fixture = await running();
+  const { clock, catalog } = fixture;
+  const [lease] = await catalog.leases();
+  await catalog.releaseLease("daemon", lease?.run_id ?? "");
+  await expect(clock.advanceUntil(fixture.running, 1_000)).rejects.toThrow("daemon: the lease was lost");
+});
+
+test("it is ready from its start to its stop", async () => {
+  await using fixture = await running();
+  const { daemon, stop, clock } = fixture;
+  expect(daemon.waits()).toEqual([]);
+  stop.abort(new Error("enough"));
+  await clock.advanceUntil(fixture.running);
+  expect(daemon.waits()).toEqual(["the daemon is stopping"]);
+  expect(daemon.daemon().is_stopping).toBe(true);
+  expect(fixture.told.slice(0, 2)).toEqual(["READY", "STATUS"]);
+  expect(fixture.told).toContain("STOPPING");
+});

@@ -1,5 +1,5 @@
 import { Database } from "bun:sqlite";
-import { existsSync } from "node:fs";
+import { statSync } from "node:fs";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { Config } from "../config/config.ts";
 import { MIGRATIONS, migrate } from "./migrations.ts";
@@ -11,7 +11,10 @@ import { copiesBesideIt } from "./sqlite-copy.ts";
  * beside a catalog to the catalog's owner.
  */
 export function refuseNewerCatalog({ path }: Config["catalog"]): void {
-  if (!existsSync(path)) return;
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (!stats) return;
+  // A pipe in its place would be waited for, by root too.
+  if (!stats.isFile()) throw new Pg321Error("storage", `catalog ${path}: not a file`);
   try {
     using database = new Database(path, { readonly: true });
     const found = database.query<{ user_version: number }, []>("PRAGMA user_version").get();

@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { CLEAN_ENVIRONMENT } from "../postgres/libpq.ts";
 import { ChildError, runChild } from "../stream/process.ts";
 
@@ -59,12 +60,16 @@ export async function makeAccount(home: string): Promise<void> {
   await system("useradd", ...identity, ...place, SERVICE_USER);
 }
 
-/** Whether the service's user has rights on a path (`rwx` of them), by groups and lists, too. */
-export async function canService(rights: string, path: string): Promise<boolean> {
-  const asService = [`--reuid=${SERVICE_USER}`, `--regid=${SERVICE_USER}`, "--init-groups"];
-  const tests = [...rights].flatMap((right, index) => [...(index > 0 ? ["-a"] : []), `-${right}`, path]);
+/** What a program prints that runs with no more rights than the service's user. Throws as `system`. */
+export function asService(...argv: string[]): Promise<string> {
+  return system("setpriv", `--reuid=${SERVICE_USER}`, `--regid=${SERVICE_USER}`, "--init-groups", ...argv);
+}
+
+/** What test(1) says of a path as the service's user, by groups and lists, too: `rwx` of rights, `d` of a directory. */
+export async function canService(tests: string, path: string): Promise<boolean> {
+  const words = [...tests].flatMap((one, index) => [...(index > 0 ? ["-a"] : []), `-${one}`, path]);
   try {
-    await system("setpriv", ...asService, "test", ...tests);
+    await asService("test", ...words);
     return true;
   } catch (error) {
     if (error instanceof ChildError && error.exitCode === 1) return false;
@@ -97,12 +102,19 @@ export async function serviceState(): Promise<ServiceState> {
   };
 }
 
-/** What an executable calls itself: `pg321 0.1.0 (abc1234)`; undefined when it says nothing of the kind. */
+/**
+ * What an executable calls itself: `pg321 0.1.0 (abc1234)`; undefined when it says nothing of the kind. What is
+ * not root's is not run: the service, taken over by somebody, may run a program of its own.
+ */
 export async function versionOf(executable: string): Promise<string | undefined> {
   try {
-    return (await system(executable, "--version")).trim() || undefined;
+    await using file = await open(executable);
+    const stats = await file.stat();
+    if (!stats.isFile() || stats.uid !== 0 || (stats.mode & 0o022) !== 0) return undefined;
+    // Of what was looked at, whatever has the name meanwhile.
+    return (await system(`/proc/${process.pid}/fd/${file.fd}`, "--version")).trim() || undefined;
   } catch (error) {
-    if (error instanceof ChildError) return undefined;
+    if (error instanceof ChildError || (error instanceof Error && "syscall" in error)) return undefined;
     throw error;
   }
 }

@@ -3,8 +3,9 @@ import { dirname, join } from "node:path";
 import type { Config } from "../config/config.ts";
 import { ensureFile, mkdirBelow, ROOT, statsOf } from "./install-files.ts";
 import type { Account } from "./install-host.ts";
-import { canService, SERVICE_USER } from "./install-host.ts";
+import { asService, canService, SERVICE_USER } from "./install-host.ts";
 import type { InstallSteps } from "./install-steps.ts";
+import { openToOthers } from "./roots-alone.ts";
 import { DROP_IN_DIRECTORIES, DROP_IN_NAME, dropInText, STATE_DIRECTORY } from "./writable-paths.ts";
 
 export const DROP_IN_FILE: string = join(DROP_IN_DIRECTORIES[0], DROP_IN_NAME);
@@ -29,34 +30,63 @@ async function installDirectory(
   path: string,
   account: Account | undefined,
 ): Promise<void> {
-  const entries = await readdir(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return undefined;
-    throw error;
-  });
-  const own = () => chown(path, account?.uid ?? 0, account?.gid ?? 0);
-  if (entries === undefined) {
-    const mountPoint = await missingMount(path);
-    if (mountPoint !== undefined) {
-      const detail = `not made: ${mountPoint} is in /etc/fstab and not mounted. Mount it, then run this again`;
-      return steps.note("attention", path, detail);
-    }
-    return steps.change(path, `directory, ${SERVICE_USER}:${SERVICE_USER} 0700`, async () => {
-      await mkdirBelow(path);
-      await own();
-      await chmod(path, 0o700);
-    });
-  }
-  if (account !== undefined && (await canService("rwx", path)))
+  // Asked first: root may see less than the service, on a disk of the network.
+  if (account !== undefined && (await canService("drwx", path)))
     return steps.note("right", path, `${SERVICE_USER} can write it`);
+  const entries = await readdir(path).catch((error: NodeJS.ErrnoException) => error);
+  if (entries instanceof Error) {
+    if (entries.code === "ENOENT") return await makeDirectory(steps, path, account);
+    return steps.note("attention", path, `no directory that ${SERVICE_USER} can write: ${entries.code}`);
+  }
   const closed = account && (await closedAbove(path));
   if (closed !== undefined) {
     const detail = `${closed} does not let ${SERVICE_USER} in: the service sees it in its sandbox, commands do not. Take another place`;
     return steps.note("attention", path, detail);
   }
-  if (entries.length === 0 && (await stat(path)).uid === 0)
-    return steps.change(path, `given to ${SERVICE_USER}: it is empty`, own);
   const advice = `chown -R ${SERVICE_USER}: ${path}`;
-  return steps.note("attention", path, `${SERVICE_USER} cannot write it, and it is not empty: ${advice}`);
+  const why = entries.length > 0 ? "it is not empty" : "it is not root's";
+  if (entries.length > 0 || (await stat(path)).uid !== 0)
+    return steps.note("attention", path, `${SERVICE_USER} cannot write it, and ${why}: ${advice}`);
+  const open = await openToOthers(path);
+  if (open !== undefined) {
+    const detail = `${SERVICE_USER} cannot write it, and ${open} is not root's alone: see where it leads, then ${advice}`;
+    return steps.note("attention", path, detail);
+  }
+  await steps.change(path, `given to ${SERVICE_USER}: it is empty`, () => give(path, account));
+}
+
+async function give(path: string, account: Account | undefined): Promise<void> {
+  await chown(path, account?.uid ?? 0, account?.gid ?? 0);
+}
+
+async function makeDirectory(steps: InstallSteps, path: string, account: Account | undefined): Promise<void> {
+  const mountPoint = await missingMount(path);
+  if (mountPoint !== undefined) {
+    const detail = `not made: ${mountPoint} is in /etc/fstab and not mounted. Mount it, then run this again`;
+    return steps.note("attention", path, detail);
+  }
+  const detail = `directory, ${SERVICE_USER}:${SERVICE_USER} 0700`;
+  const open = await openToOthers(path);
+  if (open === undefined) {
+    return steps.change(path, detail, async () => {
+      await mkdirBelow(path);
+      await give(path, account);
+      await chmod(path, 0o700);
+    });
+  }
+  if (account !== undefined && (await canMakeBelow(path)))
+    return steps.change(path, detail, () =>
+      asService("mkdir", "-p", "-m", "0700", "--", path).then(() => {}),
+    );
+  const advice = `install -d -m 0700 -o ${SERVICE_USER} -g ${SERVICE_USER} ${path}`;
+  steps.note("attention", path, `not made: ${open} is not root's alone. Make it: ${advice}`);
+}
+
+/** Whether the service's user may make a directory that is not there, and those above it. */
+async function canMakeBelow(path: string): Promise<boolean> {
+  const above = dirname(path);
+  if ((await statsOf(above)) !== undefined) return await canService("dwx", above);
+  return await canMakeBelow(above);
 }
 
 /** The uppermost directory above a path that the service's user cannot pass. */

@@ -180,9 +180,10 @@ async function nextSteps(
 ): Promise<string[]> {
   if (state === undefined || !state.isActive) return isConfigured ? [START_ONLY] : [ROLE, KEY, START];
   const running = state.pid > 0 ? await versionOf(`/proc/${state.pid}/exe`) : undefined;
-  const isOld = running !== undefined && running !== OWN_VERSION;
-  if (!isOld && !steps.changed(EXECUTABLE_FILE, UNIT_FILE, DROP_IN_FILE)) return [];
-  const reason = isOld ? `it still runs ${running}` : "it still runs as it was started";
+  const isOther = state.pid > 0 && running !== OWN_VERSION;
+  if (!isOther && !steps.changed(EXECUTABLE_FILE, UNIT_FILE, DROP_IN_FILE)) return [];
+  const other = running === undefined ? "it runs another program" : `it still runs ${running}`;
+  const reason = isOther ? other : "it still runs as it was started";
   return [
     `restart the service, ${reason}; a backup that runs is given its time:\nsudo systemctl restart pg321`,
   ];

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { unlessAborted, unlessHung } from "./abort.ts";
+import { ManualClock } from "../../test/lab/manual-clock.ts";
+import { unlessAborted, unlessHung, unlessLate } from "./abort.ts";
 
 const never = new Promise<never>(() => {});
 
@@ -57,4 +58,23 @@ test("what ends soon after an abort is waited for, what hangs is left behind and
   late.resolve("done");
   expect(await waiting).toBe("done");
   expect(left).toBe(1);
+});
+
+test("a promise that takes too long is left, and no timer stays", async () => {
+  const clock = new ManualClock();
+  const stop = new AbortController();
+  const limits = { clock, durationMs: 1_000, signal: stop.signal };
+  const late = () => new Error("too late");
+  expect(await unlessLate(Promise.resolve(5), limits, late)).toBe(5);
+  await expect(unlessLate(Promise.reject(new Error("no")), limits, late)).rejects.toThrow("no");
+  expect(clock.sleeping).toBe(0);
+  const told = unlessLate(never, limits, late).catch((error: Error) => error.message);
+  await clock.advance(999);
+  expect(clock.sleeping).toBe(1);
+  await clock.advance(1);
+  expect(await told).toBe("too late");
+  const stopped = unlessLate(never, limits, late);
+  stop.abort(new Error("enough"));
+  await expect(stopped).rejects.toThrow("enough");
+  expect(clock.sleeping).toBe(0);
 });

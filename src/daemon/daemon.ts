@@ -13,6 +13,7 @@ import type { LiveDaemon } from "../jobs/live-state.ts";
 import type { DaemonStatus, ReloadStatus, RunningStatus } from "../jobs/status-report.ts";
 import { ActiveRuns } from "./active-runs.ts";
 import { ContextInForce } from "./context-in-force.ts";
+import type { StartingPlans } from "./plans.ts";
 import { reloadedPlans, startingPlans } from "./plans.ts";
 import { mistakesIn, refuseFixedChange, tellOfClosedPaths } from "./reload.ts";
 import { runScheduled } from "./scheduled-job.ts";
@@ -70,6 +71,8 @@ export class Daemon implements LiveDaemon {
   /** Aborted when all is over. */
   readonly #life = new AbortController();
   #inForce: ContextInForce;
+  /** What is to be made up for at the start, beside what was missed. */
+  #interrupted: StartingPlans["interrupted"] = [];
   #isReady = false;
   #lastReload: ReloadStatus | null = null;
   #reloading: Promise<void> = Promise.resolve();
@@ -111,9 +114,8 @@ export class Daemon implements LiveDaemon {
     const daemon = new Daemon(options, life, context);
     const { plans, interrupted, skipped } = await startingPlans(context);
     for (const [name, count] of skipped) daemon.#runs.rememberSkips(name, count);
-    daemon.#runs.settle();
     daemon.#scheduler.follow(plans, options.config.schedule.catch_up_ms);
-    for (const { schedule, dueAt } of interrupted) daemon.#runs.due(schedule, dueAt);
+    daemon.#interrupted = interrupted;
     return daemon;
   }
 
@@ -123,6 +125,8 @@ export class Daemon implements LiveDaemon {
     const end = AbortSignal.any([signal, lease.signal]);
     this.#isReady = true;
     notify({ READY: 1, STATUS: this.#status() });
+    this.#runs.settle();
+    for (const { schedule, dueAt } of this.#interrupted) this.#runs.due(schedule, dueAt);
     const loops = [
       this.#scheduler.run(this.#stopping.signal),
       this.#every(SIGHTING_PAUSE_MS, this.#stopping.signal, () => this.#look()),

@@ -16,7 +16,7 @@ import { healthAnswer, readyAnswer } from "./health.ts";
 
 export interface AppSource {
   live: LiveDaemon;
-  /** The settings in force. */
+  /** The settings in force; `listen` is the address that was taken, not a name. */
   http: () => HttpConfig;
   log: Log;
   clock: Clock;

@@ -60,8 +60,10 @@ function isKnownHost(host: string | null, { listen, hosts }: HttpConfig): boolea
   return isAddress || name === "localhost" || hosts.some((one) => one.toLowerCase() === name);
 }
 
+/** Of an address that is listened at, not of a name. */
 export function isLoopback({ host }: Extract<Listen, { type: "tcp" }>): boolean {
-  return host === "localhost" || host === "::1" || (isIPv4(host) && host.startsWith("127."));
+  const address = host.replace(/^::ffff:/i, "");
+  return address === "::1" || (isIPv4(address) && address.startsWith("127."));
 }
 
 function hasToken(headers: Headers, token: Secret): boolean {

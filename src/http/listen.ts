@@ -1,5 +1,6 @@
+import { lookup } from "node:dns/promises";
 import { chmod, lstat, unlink } from "node:fs/promises";
-import { connect } from "node:net";
+import { connect, isIP } from "node:net";
 import type { Server } from "bun";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import { HTTP_BODY_BYTES_MAX, HTTP_IDLE_MS_MAX } from "../base/limits.ts";
@@ -17,7 +18,7 @@ const SOCKET_MODE = 0o660;
  * when the address is in use or not there (yet), and `usage` when it cannot be had at all.
  */
 export async function listen(at: OpenListen, answer: Answer): Promise<Server<undefined>> {
-  if (at.type === "tcp") return serve(at, answer);
+  if (at.type === "tcp") return serveAt(at, answer);
   await removeDeadSocket(at.path);
   const server = serve(at, answer);
   try {
@@ -27,6 +28,27 @@ export async function listen(at: OpenListen, answer: Answer): Promise<Server<und
     throw refused(at, error);
   }
   return server;
+}
+
+/** What a name is not found for, Bun tells by whatever error was the last: the name is looked up to tell it. */
+async function serveAt(at: Extract<Listen, { type: "tcp" }>, answer: Answer): Promise<Server<undefined>> {
+  try {
+    return serve(at, answer);
+  } catch (error) {
+    if (isIP(at.host) !== 0 || (await lookup(at.host).catch(() => undefined))) throw error;
+    throw new Pg321Error("locked", `http.listen: ${listenText(at)}: the name has no address`, {
+      hint: "this host does not know the name, or not yet; an address needs nobody to know it",
+      cause: error,
+      retryable: true,
+    });
+  }
+}
+
+/** The address that was taken for what the config says: `::1` for a name, or another way to write it. */
+export function boundTo(at: Listen, server: Server<undefined>): Listen {
+  // Bun has it, its types do not.
+  const { address } = server as { address?: { address: string } | null };
+  return at.type === "tcp" ? { ...at, host: address?.address ?? at.host } : at;
 }
 
 /** As readers may call it: with the port that was taken. */

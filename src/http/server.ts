@@ -7,7 +7,7 @@ import { listenText } from "../config/http-schema.ts";
 import type { LiveDaemon } from "../jobs/live-state.ts";
 import { type Answer, httpAnswers } from "./app.ts";
 import { isLoopback } from "./guard.ts";
-import { addressOf, listen } from "./listen.ts";
+import { addressOf, boundTo, listen } from "./listen.ts";
 
 export interface HttpOptions {
   live: LiveDaemon;
@@ -32,6 +32,8 @@ export interface HttpServer {
 interface Open {
   /** As in the config. */
   at: Listen;
+  /** The address that this came to. */
+  bound: Listen;
   /** The one that was taken. */
   port: number | undefined;
   server: Server<undefined> | undefined;
@@ -44,30 +46,39 @@ interface Open {
  */
 export async function serveHttp({ live, config, log, clock }: HttpOptions): Promise<HttpServer> {
   let http = config.http;
-  const answer = httpAnswers({ live, http: () => http, log, clock });
-  let current = await open(http, answer, log);
+  const { listen: at } = http;
+  // Requests may come while it opens.
+  let current: Open = { at, bound: at, port: undefined, server: undefined, address: "off" };
+  const answer = httpAnswers({ live, http: () => ({ ...http, listen: current.bound }), log, clock });
+  current = await open(http, answer, log);
+  const take = (opened: Open, wanted: HttpConfig) => {
+    current = opened;
+    http = wanted;
+  };
   /** The one so far stays open until the other one is; where both take one port, it has to make room first. */
-  const move = async (former: Open, wanted: HttpConfig): Promise<Open> => {
+  const move = async (wanted: HttpConfig): Promise<void> => {
+    const former = current;
     const other = await open(wanted, answer, log).catch((error) => {
       if (former.port === undefined || former.port !== portOf(wanted.listen)) throw error;
     });
+    // Before the former one has ended: the other one answers already, and must ask for its own token.
+    if (other) take(other, wanted);
     await close(former, clock);
-    if (other) return other;
-    return await open(wanted, answer, log).catch(async (error) => {
+    if (other) return;
+    const opened = await open(wanted, answer, log).catch(async (error) => {
       const back = await open({ ...http, listen: withPort(former.at, former.port) }, answer, log);
       current = { ...back, at: former.at };
       throw error;
     });
+    take(opened, wanted);
   };
   return {
     get address() {
       return current.address;
     },
     async reconfigure({ http: wanted }) {
-      if (listenText(wanted.listen) !== listenText(current.at)) {
-        current = await move(current, wanted);
-      }
-      http = wanted;
+      if (listenText(wanted.listen) !== listenText(current.at)) await move(wanted);
+      else http = wanted;
     },
     stop: () => close(current, clock),
   };
@@ -83,13 +94,14 @@ function withPort(at: Listen, port: number | undefined): Listen {
 
 async function open(http: HttpConfig, answer: Answer, log: Log): Promise<Open> {
   const { listen: at, token } = http;
-  if (at.type === "off") return { at, port: undefined, server: undefined, address: "off" };
+  if (at.type === "off") return { at, bound: at, port: undefined, server: undefined, address: "off" };
   const server = await listen(at, answer);
   const address = addressOf(at, server);
+  const bound = boundTo(at, server);
   log.info("the endpoint is open", { address });
-  if (token === undefined && at.type === "tcp" && !isLoopback(at))
+  if (token === undefined && bound.type === "tcp" && !isLoopback(bound))
     log.warning("everybody who reaches the endpoint can read it: set http.token", { address });
-  return { at, port: server.port, server, address };
+  return { at, bound, port: server.port, server, address };
 }
 
 async function close({ server }: Open, clock: Clock): Promise<void> {

@@ -116,6 +116,10 @@ describe("tells what is wrong", () => {
       code: "locked",
       message: "http.listen: 192.0.2.1:0: EADDRNOTAVAIL",
     });
+    expect(await refusal('listen = "no-such-name.invalid:0"')).toMatchObject({
+      code: "locked",
+      message: "http.listen: no-such-name.invalid:0: the name has no address",
+    });
     expect(await refusal('listen = "unix:/no/such/directory/x.sock"')).toMatchObject({
       code: "usage",
       message: "http.listen: unix:/no/such/directory/x.sock: ENOENT",
@@ -160,6 +164,27 @@ describe("another config", () => {
     expect(existsSync(path)).toBe(false);
     await server.reconfigure(await httpTable('listen = "127.0.0.1:0"'));
     expect(await health(server.address)).toBe(200);
+  });
+
+  test("asks for its token at the other address at once, also while requests at the former one end", async () => {
+    const server = await lab.serve();
+    const { promise, resolve } = Promise.withResolvers<string[]>();
+    const asked = Promise.withResolvers<void>();
+    lab.part.troubles = () => {
+      asked.resolve();
+      return promise;
+    };
+    const answer = fetch(`${server.address}/health`);
+    await asked.promise;
+    const path = join(lab.directory, "other.sock");
+    const moved = server.reconfigure(await httpTable(`listen = "unix:${path}"\ntoken = "0123456789abcdef"`));
+    let other: Response | undefined;
+    while (!other) other = await fetch("http://localhost/status", { unix: path }).catch(() => undefined);
+    expect(other.status).toBe(401);
+    resolve([]);
+    expect((await answer).status).toBe(200);
+    await moved;
+    lab.part.troubles = async () => [];
   });
 
   test("moves it to another address of the same port, which has to be free first", async () => {

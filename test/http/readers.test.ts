@@ -113,6 +113,15 @@ describe("the name of the endpoint", () => {
     expect(await statuses(OTHERS, address)).toEqual(all(OTHERS, 421));
   });
 
+  test.each(["LOCALHOST:0", "127.1:0", "0x7f.1:0", "[0:0::0:1]:0", "[::ffff:127.0.0.1]:0"])(
+    "at %s, which is the loopback in other words, too",
+    async (listen) => {
+      const { address } = await lab.serve(`listen = "${listen}"`);
+      expect(await statuses(OWN, address)).toEqual(all(OWN, 200));
+      expect(await statuses(OTHERS, address)).toEqual(all(OTHERS, 421));
+    },
+  );
+
   test("may be another one that the config gives it", async () => {
     const { address } = await lab.serve('listen = "127.0.0.1:0"\nhosts = ["Backup.example.com"]');
     const names = ["backup.example.com", "BACKUP.example.com:443", ...OWN];

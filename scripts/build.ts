@@ -1,6 +1,6 @@
 /** Compiles `dist/pg321`, one executable that needs nothing beside it. */
-import { stat } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, mkdtemp, rename, rm, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { version } from "../package.json";
 
 const ROOT = join(import.meta.dir, "..");
@@ -12,6 +12,19 @@ export async function build(
   outfile: string,
   as: { version: string; commit: string } = { version, commit: commit() },
 ): Promise<void> {
+  await mkdir(dirname(outfile), { recursive: true });
+  // The source maps are inside; what Bun writes of them beside it is of no use.
+  const directory = await mkdtemp(`${outfile}-`);
+  try {
+    const made = join(directory, basename(outfile));
+    await compile(made, as);
+    await rename(made, outfile);
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+}
+
+async function compile(outfile: string, as: { version: string; commit: string }): Promise<void> {
   await Bun.build({
     entrypoints: [join(ROOT, "src/main.ts")],
     // Bytecode halves the start-up time; it needs this format. Not minified: stack traces stay readable.

@@ -40,6 +40,8 @@ export const DELIVERY_RETRY_MS = 60_000;
 export const DELIVERY_RETRY_MS_MAX = 3_600_000;
 /** Then it is given up. */
 export const DELIVERY_AGE_MS_MAX = 3 * 86_400_000;
+/** A record dated later than this from now is not to be believed; below it two clocks may honestly differ. */
+export const RECORD_AHEAD_MS_MAX = 3_600_000;
 /** Series of single databases in one scrape; with more, the least troubled databases are left out of it. */
 export const DATABASE_SERIES_MAX = 20_000;
 /** The daemon's endpoint: requests that it answers at the same time; with more, others are told to come again. */

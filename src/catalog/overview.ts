@@ -102,8 +102,11 @@ export interface Overview {
   copyTotals(): Promise<CopyTotal[]>;
   /** Since the beginning, also of runs whose records were pruned. In order of job and outcome. */
   runTotals(): Promise<RunTotal[]>;
-  /** For every database that has a backup, in order of server and name. */
-  latestBackups(): Promise<LatestBackups[]>;
+  /**
+   * For every database that has a backup, in order of server and name. Those that began later than `until` (RFC
+   * 3339 UTC) were made under a clock that was ahead: they count only where there is no other.
+   */
+  latestBackups(until?: string): Promise<LatestBackups[]>;
   /** The last backups of a database that have ended, whatever became of them; newest first, at most `limit`. */
   recentBackups(server: string, database: string, limit: number): Promise<BackupPoint[]>;
   /** The newest run that a schedule began, or was to begin, by `scheduled_for`. */

@@ -152,6 +152,7 @@ test("100,000 backups with three copies each are answered for without a walk thr
   // With fewer columns a step to the next database would walk through all backups of the one before.
   expect([...steps].sort()).toEqual([
     "SEARCH backups",
+    "SEARCH backups (server=? AND database=? AND started_at<?)",
     "SEARCH backups (server=? AND database=?)",
     "SEARCH backups (server=? AND database>?)",
     "SEARCH backups (server=?)",

@@ -45,11 +45,13 @@ const NAMES = `WITH RECURSIVE
     SELECT server, (SELECT min(database) FROM backups WHERE server = names.server AND database > names.database)
     FROM names WHERE database IS NOT NULL)
   SELECT server, database FROM names WHERE database IS NOT NULL ORDER BY server, database`;
-const NEWEST_GOOD = `SELECT * FROM backups WHERE server = $server AND database = $database
+/** Later than any. */
+const NO_END = "9999";
+const NEWEST_GOOD = `SELECT * FROM backups WHERE server = $server AND database = $database AND started_at <= $until
   AND status IN ('VERIFIED', 'PARTIAL')
   AND EXISTS (SELECT 1 FROM copies WHERE backup_id = backups.id AND state = 'CONFIRMED')
   ORDER BY started_at DESC, id DESC LIMIT 1`;
-const NEWEST_ENDED = `SELECT * FROM backups WHERE server = $server AND database = $database
+const NEWEST_ENDED = `SELECT * FROM backups WHERE server = $server AND database = $database AND started_at <= $until
   AND status <> 'RUNNING' ORDER BY started_at DESC, id DESC LIMIT 1`;
 const RECENT_BACKUPS = `SELECT id, status, started_at, finished_at, dump_bytes, object_bytes FROM backups
   WHERE server = $server AND database = $database AND status <> 'RUNNING'
@@ -116,7 +118,7 @@ export class SqliteOverview implements Overview {
     return this.#read("sums of runs", "SELECT * FROM run_totals ORDER BY job, outcome");
   }
 
-  async latestBackups(): Promise<LatestBackups[]> {
+  async latestBackups(until = NO_END): Promise<LatestBackups[]> {
     const names = await this.#do("read the latest backups", () => this.#rows(NAMES, {}));
     const found: LatestBackups[] = [];
     for (let start = 0; start < names.length; start += NAMES_AT_ONCE) {
@@ -124,15 +126,16 @@ export class SqliteOverview implements Overview {
       if (start > 0) await setImmediate();
       const some = names.slice(start, start + NAMES_AT_ONCE);
       found.push(
-        ...(await this.#do("read the latest backups", () => some.map((name) => this.#latest(name)))),
+        ...(await this.#do("read the latest backups", () => some.map((name) => this.#latest(name, until)))),
       );
     }
     return found;
   }
 
-  #latest(name: Row): LatestBackups {
+  #latest(name: Row, until: string): LatestBackups {
     const newest = (sql: string): BackupRecord | null => {
-      const [row] = this.#rows(sql, name);
+      const first = (end: string) => this.#rows(sql, { ...name, until: end })[0];
+      const row = first(until) ?? (until === NO_END ? undefined : first(NO_END));
       return row === undefined ? null : fromRow(BACKUPS, row);
     };
     return {

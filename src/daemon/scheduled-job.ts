@@ -8,6 +8,7 @@ import { runCleanup } from "../jobs/cleanup.ts";
 import type { JobContext } from "../jobs/context.ts";
 import { runRepair } from "../jobs/repair.ts";
 import type { Schedule } from "../jobs/schedules.ts";
+import { believedUntil } from "../jobs/status-databases.ts";
 import { runVerify } from "../jobs/verify.ts";
 import type { Claim } from "./turns.ts";
 
@@ -41,7 +42,7 @@ export async function runScheduled(
       case "repair":
         return runRepair(context);
       case "verify": {
-        const latest = await context.catalog.overview.latestBackups();
+        const latest = await context.catalog.overview.latestBackups(believedUntil(context.clock.now()));
         const chosen = latest.filter(({ server, database }) => selects(server, database));
         return runVerify(
           context,

@@ -1,4 +1,5 @@
 import { setImmediate } from "node:timers/promises";
+import { RECORD_AHEAD_MS_MAX } from "../base/limits.ts";
 import type { BackupRecord } from "../catalog/catalog.ts";
 import type { CopyTotal, DatabaseRecord, LatestBackups } from "../catalog/overview.ts";
 import { backupStorages } from "./context.ts";
@@ -34,9 +35,10 @@ export async function databaseStatuses(
 ): Promise<DatabaseStatus[]> {
   const { catalog } = source;
   const records = new Map((await catalog.overview.databases()).map((record) => [nameOf(record), record]));
-  const latest = new Map((await catalog.overview.latestBackups()).map((found) => [nameOf(found), found]));
+  const found = await catalog.overview.latestBackups(believedUntil(now));
+  const latest = new Map(found.map((backups) => [nameOf(backups), backups]));
   // Backups that were adopted may be of databases that nobody has looked for yet.
-  for (const [name, found] of latest) if (!records.has(name)) records.set(name, recordOf(found));
+  for (const [name, backups] of latest) if (!records.has(name)) records.set(name, recordOf(backups));
   const totals = Map.groupBy(await catalog.overview.copyTotals(), nameOf);
   const abandoned = await abandonedBackups(source);
 
@@ -85,7 +87,8 @@ function databaseStatus(source: StatusSource, facts: Facts, now: Date): Database
 
 /**
  * The first that is true of: gone; never (no good backup yet); stale (the newest good one began more than two
- * intervals ago, or two days where no schedule makes them); failing (a newer attempt ended and is not good);
+ * intervals ago, or two days where no schedule makes them, or is dated ahead of the clock, and nobody knows how old
+ * it is); failing (a newer attempt ended and is not good);
  * partial (the newest good one lacks a confirmed copy in a storage that backups go to); else good.
  */
 function databaseState(
@@ -95,6 +98,7 @@ function databaseState(
 ): DatabaseStatus["state"] {
   if (record.gone_at !== null) return "gone";
   if (!good) return "never";
+  if (good.started_at > believedUntil(now)) return "stale";
   const interval = schedule?.intervalMs;
   if (ageMs(good.started_at, now) > (interval === undefined ? STALE_MS : STALE_INTERVALS * interval))
     return "stale";
@@ -170,6 +174,11 @@ function backupStoragesOf(source: StatusSource): string[] {
 function newer(left: BackupRecord | null, right: BackupRecord | null): BackupRecord | null {
   if (!left || !right) return left ?? right;
   return left.started_at >= right.started_at ? left : right;
+}
+
+/** What began later did so under a clock that was ahead, or ours is behind. RFC 3339 UTC. */
+export function believedUntil(now: Date): string {
+  return new Date(now.getTime() + RECORD_AHEAD_MS_MAX).toISOString();
 }
 
 /** A clock that was set back makes nothing younger than new. */

@@ -1,4 +1,5 @@
 import { rfc3339 } from "../base/clock.ts";
+import { RECORD_AHEAD_MS_MAX } from "../base/limits.ts";
 import type { Calendar } from "./calendar.ts";
 import type {
   NewestGood,
@@ -10,10 +11,7 @@ import type {
 } from "./facts.ts";
 import { type BackupGuard, Guards, isHeldByHand } from "./guards.ts";
 import { CountingRules } from "./keep-rules.ts";
-import { DAY_MS, daysText, HOUR_MS, spanText } from "./spans.ts";
-
-/** A record dated later than this is not to be believed; below it two clocks may honestly differ. */
-const AHEAD_MS_MAX = HOUR_MS;
+import { DAY_MS, daysText, spanText } from "./spans.ts";
 
 /** What every database is decided by. */
 export interface Rules extends Pick<RetentionRules, "now" | "guard"> {
@@ -36,7 +34,7 @@ interface Draft {
 
 /** True also for a date that is none. */
 export function isAhead({ startedAt }: RetainedBackup, now: Date): boolean {
-  return !(startedAt.getTime() - now.getTime() <= AHEAD_MS_MAX);
+  return !(startedAt.getTime() - now.getTime() <= RECORD_AHEAD_MS_MAX);
 }
 
 /**

@@ -81,6 +81,32 @@ describe("a database is", () => {
     ).toBe("good");
   });
 
+  test("what it is, whatever was made under a clock that was ahead; stale where all was", async () => {
+    const ahead = (lab: EndpointLab) => backUp(lab, -2, BOTH);
+    expect(
+      await after(async (lab) => {
+        await ahead(lab);
+        await backUp(lab, 49, BOTH);
+      }),
+    ).toBe("stale");
+    expect(
+      await after(async (lab) => {
+        await ahead(lab);
+        await backUp(lab, 25, BOTH);
+        await backUp(lab, 1, {}, { status: "FAILED" });
+      }),
+    ).toBe("failing");
+    expect(
+      await after(async (lab) => {
+        await backUp(lab, 1, BOTH);
+        await backUp(lab, -2, {}, { status: "FAILED" });
+      }),
+    ).toBe("good");
+    expect(await after(ahead)).toBe("stale");
+    // Two clocks may honestly differ by some minutes.
+    expect(await after((lab) => backUp(lab, -0.5, BOTH))).toBe("good");
+  });
+
   test("stale, when the newest good one is older than two intervals of its schedule, whatever failed since", async () => {
     expect(await after((lab) => backUp(lab, 48, BOTH))).toBe("good");
     expect(await after((lab) => backUp(lab, 49, BOTH))).toBe("stale");

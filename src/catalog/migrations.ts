@@ -266,8 +266,11 @@ export const MIGRATIONS: readonly string[] = [
 
 export interface MigrateOptions {
   migrations?: readonly string[];
-  /** Copies a catalog of that version, while we hold its write lock; when it throws nothing is migrated. */
-  keepCopy?: (version: number) => void;
+  /**
+   * Copies a catalog of that version, while we hold its write lock; when it throws nothing is migrated. What it
+   * returns is told then whether the catalog was.
+   */
+  keepCopy?: (version: number) => (isMigrated: boolean) => void;
   /** The copy to go back to for a program that knows no newer version, for a hint. */
   copyFor?: (knownVersion: number) => string | undefined;
 }
@@ -286,16 +289,22 @@ export function migrate(
   const foundAtFirst = pragma(database, "user_version");
   for (const [version, sql] of migrations.entries()) {
     if (pragma(database, "user_version") > version) continue;
-    database
-      .transaction(() => {
-        // Another process may have done this step while we waited for the lock.
-        if (pragma(database, "user_version") !== version) return;
-        // Where it has moved on since we looked, who did that has copied it.
-        if (version > 0 && version === foundAtFirst) keepCopy?.(version);
-        database.run(sql);
-        database.run(`PRAGMA user_version = ${version + 1}`);
-      })
-      .immediate();
+    let settle: ((isMigrated: boolean) => void) | undefined;
+    let isMigrated = false;
+    const step = database.transaction(() => {
+      // Another process may have done this step while we waited for the lock.
+      if (pragma(database, "user_version") !== version) return;
+      // Where it has moved on since we looked, who did that has copied it.
+      if (version > 0 && version === foundAtFirst) settle = keepCopy?.(version);
+      database.run(sql);
+      database.run(`PRAGMA user_version = ${version + 1}`);
+    });
+    try {
+      step.immediate();
+      isMigrated = true;
+    } finally {
+      settle?.(isMigrated);
+    }
   }
   const found = pragma(database, "user_version");
   if (found > migrations.length) {

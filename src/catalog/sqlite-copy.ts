@@ -26,10 +26,15 @@ interface CatalogCopy {
 
 /**
  * Copies the catalog at `path`, whose schema is of `version`, to `PATH.version-N` beside it (0600, whole and on
- * disk or not at all, never over another one) and removes the oldest copies beyond three. The caller holds
- * the write lock, so what is copied is consistent and nobody else copies. Throws code `storage`.
+ * disk or not at all, never over another one). The caller holds the write lock, so what is copied is consistent
+ * and nobody else copies. Throws code `storage`. The function that it returns takes the copy away again after an
+ * upgrade that failed, which is tried again at each start, and the oldest beyond three after one that did not.
  */
-function copyBeforeUpgrade(path: string, version: number, log: Log | undefined): void {
+function copyBeforeUpgrade(
+  path: string,
+  version: number,
+  log: Log | undefined,
+): (isMigrated: boolean) => void {
   const copy = freeName(`${path}.version-${version}`);
   const temporary = `${path}.version-${version}.tmp`;
   try {
@@ -47,7 +52,9 @@ function copyBeforeUpgrade(path: string, version: number, log: Log | undefined):
     rmSync(temporary, { force: true });
   }
   log?.info("catalog copied before its upgrade", { path, version, copy });
-  removeOldest(path, log);
+  return (isMigrated) => {
+    tidy(path, log, isMigrated ? undefined : copy);
+  };
 }
 
 /** The copies from before upgrades, newest first. */
@@ -74,11 +81,13 @@ function freeName(wanted: string): string {
   return name;
 }
 
-function removeOldest(path: string, log: Log | undefined): void {
+/** Never throws: an upgrade that went well does not fail by it, and what another failed by is told. */
+function tidy(path: string, log: Log | undefined, needless: string | undefined): void {
   try {
+    if (needless !== undefined) return rmSync(needless, { force: true });
     for (const { path: copy } of catalogCopies(path).slice(COPIES_KEPT)) rmSync(copy);
   } catch (error) {
-    log?.warning("an old copy of the catalog could not be removed", { path, error: messageOf(error) });
+    log?.warning("a copy of the catalog could not be removed", { path, error: messageOf(error) });
   }
 }
 

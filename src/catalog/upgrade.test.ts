@@ -87,6 +87,20 @@ test("no copy is written over, three are kept, and what a killed process left go
   expect(versionOf(`${path}.version-${OLD}-2`)).toBe(OLD);
 });
 
+test("an upgrade that fails again and again leaves no copies, and takes no older one away", async () => {
+  makeOld();
+  for (const name of ["version-1", "version-2", "version-3"]) await writeFile(`${path}.${name}`, name);
+  const broken = [...MIGRATIONS.slice(0, OLD), "CREATE TABLE broken ("];
+  for (let tried = 0; tried < 3; tried++) {
+    using database = new Database(path);
+    expect(() => migrate(database, path, { migrations: broken, ...copiesBesideIt(path) })).toThrow();
+  }
+  expect(await copies()).toEqual([1, 2, 3].map((version) => `catalog.db.version-${version}`));
+  await (await open())[Symbol.asyncDispose]();
+  expect(await copies()).toContain(`catalog.db.version-${OLD}`);
+  expect(await copies()).toHaveLength(3);
+});
+
 test("a newer catalog is refused with the copy to go back to, and that is a way back", async () => {
   makeOld();
   await (await open())[Symbol.asyncDispose]();

@@ -84,8 +84,8 @@ function freeName(wanted: string): string {
 /** Never throws: an upgrade that went well does not fail by it, and what another failed by is told. */
 function tidy(path: string, log: Log | undefined, needless: string | undefined): void {
   try {
-    if (needless !== undefined) return rmSync(needless, { force: true });
-    for (const { path: copy } of catalogCopies(path).slice(COPIES_KEPT)) rmSync(copy);
+    const oldest = catalogCopies(path).slice(COPIES_KEPT);
+    for (const copy of needless === undefined ? oldest.map((one) => one.path) : [needless]) rmSync(copy);
   } catch (error) {
     log?.warning("a copy of the catalog could not be removed", { path, error: messageOf(error) });
   }

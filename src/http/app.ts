@@ -22,27 +22,28 @@ export interface AppSource {
   clock: Clock;
 }
 
-/** Answers one request. Never rejects. */
-export type Answer = (request: Request) => Promise<Response>;
+/** Answers one request. `pending`: how many of its server are not taken to their end, itself included. Never rejects. */
+export type Answer = (request: Request, pending: number) => Promise<Response>;
 
 /** What the endpoint answers. It only reads, and holds nothing but what is asked for at the moment. */
 export function httpAnswers(source: AppSource): Answer {
   const { http, log } = source;
   const app = routes(source);
   let underWay = 0;
-  const answer = async (request: Request): Promise<Response> => {
+  const answer: Answer = async (request, pending) => {
     const target = targetOf(request.url);
     const refusal = refusalOf(request, target.pathname, http());
     if (refusal) return errorAnswer(request, refusal.status, refusal.message, refusal.headers);
-    // That of health is never in the way, and must not wait for what is.
-    if (target.pathname !== "/health" && underWay > HTTP_REQUESTS_MAX)
+    // That of health is never in the way, and must not wait for what is. An answer is held in memory until its
+    // reader has taken it.
+    if (target.pathname !== "/health" && Math.max(underWay, pending) > HTTP_REQUESTS_MAX)
       return errorAnswer(request, 503, "too many requests at the same time", { "retry-after": "1" });
     return await app.fetch(new Request(target.href, { method: request.method, headers: request.headers }));
   };
-  return async (request) => {
+  return async (request, pending) => {
     underWay++;
     try {
-      return secured(await answer(request));
+      return secured(await answer(request, pending));
     } catch (error) {
       const path = targetOf(request.url).pathname;
       log.error("the endpoint failed to answer", { path, error: messageOf(error) });

@@ -63,7 +63,11 @@ export function addressOf(at: OpenListen, { port }: Server<undefined>): string {
  * files of the process are the bound.
  */
 function serve(at: OpenListen, answer: Answer): Server<undefined> {
-  const limits = { maxRequestBodySize: HTTP_BODY_BYTES_MAX, development: false, fetch: answer };
+  const limits = {
+    maxRequestBodySize: HTTP_BODY_BYTES_MAX,
+    development: false,
+    fetch: (request: Request, server: Server<undefined>) => answer(request, server.pendingRequests),
+  };
   try {
     if (at.type === "unix") return Bun.serve({ ...limits, unix: at.path });
     const idleTimeout = HTTP_IDLE_MS_MAX / 1000;

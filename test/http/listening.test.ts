@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { once } from "node:events";
 import { existsSync, statSync, writeFileSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
+import { HTTP_REQUESTS_MAX } from "../../src/base/limits.ts";
 import type { Log } from "../../src/base/log.ts";
 import { type EndpointLab, endpointLab, httpTable } from "../lab/endpoint.ts";
 
@@ -282,6 +285,28 @@ describe("limits", () => {
     expect((await Promise.all(waiting)).map(({ status }) => status)).toEqual(Array(64).fill(200));
     lab.part.troubles = async () => [];
     expect((await fetch(`${server.address}/status`)).status).toBe(200);
+  });
+
+  test("answers that nobody takes count, too: they are held in memory", async () => {
+    await using full = await endpointLab();
+    // More than the kernel takes for a reader.
+    const names = Array.from({ length: 500 }, (_, index) => `${index}-${"x".repeat(2_000)}`);
+    await full.context.catalog.overview.seeDatabases("main", names, "2026-11-23T00:00:00.000Z");
+    const path = join(full.directory, "full.sock");
+    await full.serve(`listen = "unix:${path}"`);
+    const status = async (of: string) => (await fetch(`http://localhost${of}`, { unix: path })).status;
+    const readers = Array.from({ length: HTTP_REQUESTS_MAX }, () => connect(path));
+    await Promise.all(
+      readers.map(async (reader) => {
+        reader.write("GET /status?format=json HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        await once(reader, "data");
+        reader.pause();
+      }),
+    );
+    expect(await status("/ready")).toBe(503);
+    expect(await status("/health")).toBe(200);
+    for (const reader of readers) reader.destroy();
+    while ((await status("/ready")) !== 200) await setImmediate();
   });
 
   test("readers that send nothing, or half of a request, keep nobody else waiting", async () => {

@@ -6,7 +6,13 @@ import type { Account } from "./install-host.ts";
 import { asService, canService, SERVICE_USER } from "./install-host.ts";
 import type { InstallSteps } from "./install-steps.ts";
 import { openToOthers } from "./roots-alone.ts";
-import { DROP_IN_DIRECTORIES, DROP_IN_NAME, dropInText, STATE_DIRECTORY } from "./writable-paths.ts";
+import {
+  DROP_IN_DIRECTORIES,
+  DROP_IN_NAME,
+  dropInText,
+  STATE_DIRECTORY,
+  writtenPaths,
+} from "./writable-paths.ts";
 
 export const DROP_IN_FILE: string = join(DROP_IN_DIRECTORIES[0], DROP_IN_NAME);
 
@@ -18,7 +24,8 @@ export async function installStorages(
 ): Promise<void> {
   const paths = config.storage.flatMap((storage) => (storage.type === "local" ? [storage.path] : []));
   const own = [config.state_dir, dirname(config.catalog.path)].filter((path) => path !== STATE_DIRECTORY);
-  for (const path of new Set([...own, ...paths])) await installDirectory(steps, path, account);
+  for (const path of new Set([...own, ...writtenPaths(config), ...paths]))
+    await installDirectory(steps, path, account);
   const text = dropInText(config);
   if (text !== undefined) await ensureFile(steps, DROP_IN_FILE, text, { ...ROOT, mode: 0o644 });
   else if (await statsOf(DROP_IN_FILE))

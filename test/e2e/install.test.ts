@@ -197,6 +197,13 @@ describe.skipIf(noBoxReason !== undefined)(
       expect(next).toEqual([expect.stringContaining("sudo systemctl enable --now pg321")]);
     });
 
+    test("a place of its own for temporary files and the catalog is made, too", async () => {
+      const own = 'temp_dir = "/srv/scratch"\n[catalog]\npath = "/srv/catalog/c.db"\n';
+      await box.write(CONFIG, own + config("/srv/empty"));
+      expect(states(await install())).toMatchObject({ "/srv/scratch": "done", "/srv/catalog": "done" });
+      expect(await rights("/srv/scratch", "/srv/catalog")).toEqual(["pg321:pg321 700", "pg321:pg321 700"]);
+    });
+
     test("a drop-in goes when the config writes nowhere else, and a config that pg321 cannot read is told of", async () => {
       await box.write(CONFIG, config("/var/lib/pg321/backups"));
       await box.ok("chmod", "0600", CONFIG);

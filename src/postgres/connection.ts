@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from "node:fs";
+import { connect as connectSocket, Socket } from "node:net";
 import type { Options, Sql } from "postgres";
 import postgres from "postgres";
 import { userName } from "../base/become-user.ts";
@@ -118,11 +119,12 @@ export async function connect(endpoint: Endpoint): Promise<Connection> {
 }
 
 /** Everything is given, so that the package takes nothing from this process's environment. */
-function optionsOf(endpoint: Endpoint): Options<Record<string, never>> {
+function optionsOf(endpoint: Endpoint): Options<Record<string, never>> & { socket: () => Promise<Socket> } {
   const host = hostOf(endpoint);
   return {
     host,
     port: endpoint.port,
+    socket: onlyOnce(() => openSocket(endpoint, host)),
     user: endpoint.user,
     password: () => endpoint.password?.reveal() ?? "",
     database: endpoint.database,
@@ -135,6 +137,49 @@ function optionsOf(endpoint: Endpoint): Options<Record<string, never>> {
     connection: { application_name: "pg321" },
     onnotice: () => {},
   };
+}
+
+/**
+ * Left to itself the package connects anew, at once and for ever, where a server takes a connection and closes it
+ * before it answers; and after one that was lost it would go on in a session without our search_path.
+ */
+function onlyOnce(open: () => Promise<Socket>): () => Promise<Socket> {
+  let isFirst = true;
+  return async () => {
+    if (isFirst) {
+      isFirst = false;
+      return open();
+    }
+    const socket = new Socket();
+    // Not thrown here: the package would keep every later query waiting.
+    setImmediate(() => socket.destroy(coded("CONNECTION_CLOSED", "the server closed the connection")));
+    return socket;
+  };
+}
+
+function coded(code: string, message: string): Error {
+  return Object.assign(new Error(message), { code });
+}
+
+/** Resolves once it is connected. */
+function openSocket({ port, connect_timeout_ms }: Endpoint, host: string): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const at = host.startsWith("/") ? { path: `${host}/.s.PGSQL.${port}` } : { host, port };
+    const socket = connectSocket(at);
+    const timer = setTimeout(() => {
+      socket.destroy();
+      reject(coded("CONNECT_TIMEOUT", "no connection within connect_timeout"));
+    }, connect_timeout_ms);
+    socket.once("error", (error) => {
+      clearTimeout(timer);
+      reject(error);
+    });
+    socket.once("connect", () => {
+      clearTimeout(timer);
+      // The package takes the name in the server's certificate from here.
+      resolve(Object.assign(socket, { host, port }));
+    });
+  });
 }
 
 /** libpq's modes in the package's words. `allow` becomes `prefer`: both take what the server offers. */

@@ -107,6 +107,45 @@ describe("refusals have a code and a hint, and hold no secret", () => {
     }
   });
 
+  test.each(["at once", "at the first byte"])(
+    "a server that closes the connection %s is asked once",
+    async (when) => {
+      let taken = 0;
+      const socket = {
+        open(client: { end(): unknown }) {
+          taken++;
+          if (when === "at once") client.end();
+        },
+        data: (client: { end(): unknown }) => void client.end(),
+      };
+      const server = Bun.listen({ hostname: "127.0.0.1", port: 0, socket });
+      try {
+        const error = await connect(local({ port: server.port })).catch((reason: unknown) => reason);
+        expect(error).toMatchObject({
+          code: "database",
+          message: expect.stringContaining("closed the connection"),
+          retryable: true,
+        });
+        expect(taken).toBe(1);
+      } finally {
+        server.stop(true);
+      }
+    },
+  );
+
+  test("a session that was lost is not silently another one", async () => {
+    await using connection = await connect(local());
+    const admin = lab.connect();
+    const [mine] = await connection.run(
+      "ask",
+      (sql) => sql<[{ pid: number }]>`select pg_backend_pid() as pid`,
+    );
+    await admin`select pg_terminate_backend(${mine?.pid as number}, 10000)`;
+    const ask = () => connection.run("ask", (sql) => sql`select 1`);
+    await expect(ask()).rejects.toMatchObject({ code: "database" });
+    await expect(ask()).rejects.toMatchObject({ code: "database" });
+  });
+
   test("nothing is left of the password's file", () => {
     expect(readdirSync(temp.path)).toEqual([]);
   });

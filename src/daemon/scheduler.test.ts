@@ -1,5 +1,9 @@
 import { describe, expect, test } from "bun:test";
+import { ManualClock } from "../../test/lab/manual-clock.ts";
 import { ScheduleLab } from "../../test/lab/schedule-lab.ts";
+import { silentLog } from "../base/log.ts";
+import { DueTimes } from "./due-times.ts";
+import { Scheduler } from "./scheduler.ts";
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -47,6 +51,28 @@ test("a schedule of every second is kept", async () => {
     "04",
     "05",
   ]);
+});
+
+test("a run that began while the plans after it were made is not begun again by these", async () => {
+  const clock = new ManualClock(new Date("2026-11-23T01:59:59Z"));
+  const begun: string[] = [];
+  const begin = (_: unknown, dueAt: Date) => void begun.push(dueAt.toISOString());
+  const scheduler = new Scheduler({ clock, log: silentLog, begin });
+  const schedule = { name: "backup", job: "backup", pattern: "0 2 * * *", selects: () => true } as const;
+  const planned = () => {
+    const times = new DueTimes(schedule.pattern, { timezone: "UTC", jitterMs: 0, seed: "" });
+    return [{ schedule, times, settledUntil: scheduler.settledUntil("backup") ?? clock.now() }];
+  };
+  scheduler.follow(planned(), DAY_MS);
+  const end = new AbortController();
+  const running = scheduler.run(end.signal);
+  const reloaded = planned();
+  await clock.advance(1_000);
+  scheduler.follow(reloaded, DAY_MS);
+  await clock.advance(MINUTE_MS);
+  expect(begun).toEqual(["2026-11-23T02:00:00.000Z"]);
+  end.abort();
+  await clock.advanceUntil(running);
 });
 
 describe("the nights in which the clock is set, in Berlin", () => {

@@ -46,6 +46,11 @@ export class Scheduler {
 
   /** Works by these plans from now on. `catchUpMs`: how late a run may still be made up for. */
   follow(plans: readonly Plan[], catchUpMs: number): void {
+    for (const plan of plans) {
+      // It took time to make them, in which a run may have begun.
+      const settled = this.settledUntil(plan.schedule.name);
+      if (settled !== undefined && settled > plan.settledUntil) plan.settledUntil = settled;
+    }
     this.#plans = [...plans];
     this.#catchUpMs = catchUpMs;
     this.#wake.abort();

@@ -6,8 +6,10 @@ import { loadToml, MINIMAL } from "../../test/fixtures/config-file.ts";
 import { ManualClock } from "../../test/lab/manual-clock.ts";
 import { silentLog } from "../base/log.ts";
 import type { Catalog } from "../catalog/catalog.ts";
+import type { Held } from "../catalog/lease.ts";
 import { openCatalog } from "../catalog/open.ts";
 import { silentProgress } from "../jobs/progress.ts";
+import type { DaemonOptions } from "./daemon.ts";
 import { Daemon, holdDaemonLease } from "./daemon.ts";
 
 const MINUTE_MS = 60_000;
@@ -28,6 +30,7 @@ class HangingClock extends ManualClock {
 }
 
 interface Fixture extends AsyncDisposable {
+  lease: Held;
   daemon: Daemon;
   clock: HangingClock;
   catalog: Catalog;
@@ -36,7 +39,7 @@ interface Fixture extends AsyncDisposable {
   running: Promise<void>;
 }
 
-async function running(): Promise<Fixture> {
+async function running(options: Partial<DaemonOptions> = {}): Promise<Fixture> {
   const directory = await mkdtemp(join(tmpdir(), "pg321-daemon-"));
   const clock = new HangingClock();
   const off = '[schedule]\nbackup = "off"\ncleanup = "off"\nverify = "off"\nrepair = "off"\n';
@@ -59,12 +62,13 @@ async function running(): Promise<Fixture> {
     notify: (state) => told.push(...Object.keys(state)),
     loadConfig: async () => config,
     onConfig: async () => {},
+    ...options,
   });
   const stop = new AbortController();
   const work = daemon.run(stop.signal);
   work.catch(() => {});
   return {
-    ...{ daemon, clock, catalog, told, stop, running: work },
+    ...{ daemon, clock, catalog, lease, told, stop, running: work },
     async [Symbol.asyncDispose]() {
       stop.abort(new Error("the test is over"));
       await clock.advanceUntil(work.catch(() => {}));
@@ -124,4 +128,20 @@ test("it is ready from its start to its stop", async () => {
   expect(daemon.daemon().is_stopping).toBe(true);
   expect(fixture.told.slice(0, 2)).toEqual(["READY", "STATUS"]);
   expect(fixture.told).toContain("STOPPING");
+});
+
+test("what hangs in its stop gets a few minutes more from systemd, and not for ever", async () => {
+  const hung = Promise.withResolvers<never>();
+  await using fixture = await running({ loadConfig: () => hung.promise });
+  using _end = { [Symbol.dispose]: () => hung.reject(new Error("the test is over")) };
+  const { daemon, clock, told, stop } = fixture;
+  void daemon.reload();
+  stop.abort(new Error("enough"));
+  await clock.advance(4 * MINUTE_MS);
+  const extensions = () => told.filter((name) => name === "EXTEND_TIMEOUT_USEC").length;
+  expect(extensions()).toBeGreaterThanOrEqual(16);
+  await clock.advance(6 * MINUTE_MS);
+  const before = extensions();
+  await clock.advance(60 * MINUTE_MS);
+  expect(extensions()).toBe(before);
 });

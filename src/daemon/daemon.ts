@@ -17,6 +17,7 @@ import type { StartingPlans } from "./plans.ts";
 import { reloadedPlans, startingPlans } from "./plans.ts";
 import { mistakesIn, refuseFixedChange, tellOfClosedPaths } from "./reload.ts";
 import { runScheduled } from "./scheduled-job.ts";
+import type { Plan } from "./scheduler.ts";
 import { Scheduler, TICK_MS_MAX } from "./scheduler.ts";
 import { Sightings } from "./sightings.ts";
 import { statusLine } from "./status-line.ts";
@@ -44,6 +45,8 @@ const SIGHTING_PAUSE_MS = 15 * 60_000;
 const LAST_DELIVERY_MS = 5_000;
 /** systemd is asked for this much more time, again and again, while runs end. */
 const EXTENSION_MS = 30_000;
+/** So long after their grace; what has not ended then hangs, and must not keep the host from shutting down. */
+const ENDING_MS_MAX = 5 * 60_000;
 /** The schedule is looked at every `TICK_MS_MAX`; one that was not for this long has come to a stop. */
 const SILENCE_MS_MAX = 3 * TICK_MS_MAX;
 /** A catalog that has not answered after this time does not. */
@@ -213,8 +216,9 @@ export class Daemon implements LiveDaemon {
     refuseFixedChange(before.context.config, config);
     for (const warning of config.warnings) log.warning(warning);
     const context = await openContext({ ...this.#options, config, signal: this.#life.signal });
-    const plans = await reloadedPlans(context, (name) => this.#scheduler.settledUntil(name));
+    let plans: Plan[];
     try {
+      plans = await reloadedPlans(context, (name) => this.#scheduler.settledUntil(name));
       await this.#options.onConfig(config);
     } catch (error) {
       await context[Symbol.asyncDispose]();
@@ -235,9 +239,11 @@ export class Daemon implements LiveDaemon {
     this.#stopping.abort(reason);
     notify({ STOPPING: 1, STATUS: this.#status() });
     const ended = new AbortController();
-    const extending = this.#every(EXTENSION_MS / 2, ended.signal, async () =>
-      notify({ EXTEND_TIMEOUT_USEC: EXTENSION_MS * 1_000, STATUS: this.#status() }),
-    );
+    const untilMs = clock.monotonicMs() + config.schedule.shutdown_grace_ms + ENDING_MS_MAX;
+    const extending = this.#every(EXTENSION_MS / 2, ended.signal, async () => {
+      if (clock.monotonicMs() < untilMs)
+        notify({ EXTEND_TIMEOUT_USEC: EXTENSION_MS * 1_000, STATUS: this.#status() });
+    });
     await this.#reloading;
     await this.#runs.stop(reason, config.schedule.shutdown_grace_ms);
     this.#deliver();

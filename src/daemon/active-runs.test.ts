@@ -91,6 +91,55 @@ test("a run that a command keeps from beginning is left out, not failed", async 
   only(lab.jobs).end();
 });
 
+describe("a run that could not begin, for the catalog failed", () => {
+  const full = () => new Pg321Error("storage", "catalog /c.db: insert into runs: the disk is full");
+
+  test("is tried again like a backup that failed", async () => {
+    await using lab = await started({ backup: "0 1 * * *", retries: 1, retry_delay_ms: 5 * MINUTE_MS });
+    lab.refusal = full();
+    await lab.pass(MINUTE_MS);
+    expect(lab.runs.running()).toMatchObject([{ state: "retrying", run_id: null }]);
+    await lab.pass(5 * MINUTE_MS);
+    only(lab.jobs).end();
+    await lab.settle();
+    expect(await lab.told()).toEqual(["2026-11-23T01:00 OK"]);
+    expect(await lab.catalog.alerts({ open: true })).toEqual([]);
+  });
+
+  test("is told as an alert after its last try, until a run of the job goes well", async () => {
+    await using lab = await started({ ...HOURLY, retries: 1, retry_delay_ms: 5 * MINUTE_MS });
+    lab.refusal = full();
+    await lab.pass(MINUTE_MS);
+    lab.refusal = full();
+    await lab.pass(5 * MINUTE_MS);
+    expect(lab.runs.running()).toEqual([]);
+    const open = () => lab.catalog.alerts({ open: true });
+    expect(await open()).toMatchObject([
+      {
+        level: "CRITICAL",
+        key: "backup",
+        run_id: null,
+        message: "backup failed before it began: catalog /c.db: insert into runs: the disk is full",
+      },
+    ]);
+    await lab.pass(60 * MINUTE_MS);
+    only(lab.jobs).end();
+    await lab.settle();
+    expect(await open()).toEqual([]);
+  });
+
+  test("is not tried again where the daemon stops", async () => {
+    await using lab = await started({ ...HOURLY, retries: 1, retry_delay_ms: 5 * MINUTE_MS });
+    lab.refusal = full();
+    await lab.pass(MINUTE_MS);
+    await lab.stop();
+    expect(await lab.records()).toEqual([]);
+    expect(await lab.catalog.alerts({})).toEqual([]);
+    await lab.start();
+    only(lab.jobs).end();
+  });
+});
+
 describe("another try", () => {
   test("waits as long as the config says, twice as long each time, up to an hour", async () => {
     await using lab = await started({

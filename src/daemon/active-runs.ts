@@ -10,7 +10,14 @@ import type { RunningStatus } from "../jobs/status-report.ts";
 import type { ContextInForce } from "./context-in-force.ts";
 import { LiveProgress } from "./live-progress.ts";
 import type { runScheduled } from "./scheduled-job.ts";
-import { claimOf, endSkips, isHeldElsewhere, recordSkip } from "./scheduled-job.ts";
+import {
+  alertNoRun,
+  claimOf,
+  endSkips,
+  isHeldElsewhere,
+  mayBeginLater,
+  recordSkip,
+} from "./scheduled-job.ts";
 import type { Claim } from "./turns.ts";
 import { HeldTurn, Turns } from "./turns.ts";
 
@@ -42,7 +49,7 @@ interface ActiveRun {
   ending: AbortController;
 }
 
-/** The longest pause between two tries of a failed backup. */
+/** The longest pause between two tries. */
 const RETRY_PAUSE_MS_MAX = 3_600_000;
 
 /** The runs of the schedules, from the moment they are due until they have ended. */
@@ -144,28 +151,21 @@ export class ActiveRuns {
 
   /** Never throws. */
   async #carryOut(run: ActiveRun): Promise<void> {
-    const { clock, log, onChange, onEnd } = this.#options;
+    const { log, onChange, onEnd, inForce } = this.#options;
     const { schedule, ending } = run;
-    const told = { schedule: schedule.name, due_at: rfc3339(run.dueAt) };
     try {
-      const claim = await claimOf(this.#options.inForce().context, schedule);
-      await this.#withTurn(claim, ending.signal, async (context, turn) => {
-        const current = this.#options.scheduleNamed(schedule.name);
-        if (!current) return log.info("a run was dropped: its schedule is gone", told);
-        this.#skipped.set(schedule.name, 0);
-        await endSkips(context, schedule);
-        this.#change(run, "running");
-        run.startedAt = clock.now();
-        log.info("a run begins", told);
-        const began = ({ id }: { id: string }) => {
-          run.runId = id;
-        };
-        const own = { progress: run.progress, schedule: { name: schedule.name, dueAt: run.dueAt, began } };
-        const outcome = await this.#options.perform({ ...context, ...own }, current, (retry) =>
-          turn.leaveFor(() => this.#pause(run, context, retry)).then(() => this.#change(run, "running")),
-        );
-        log.info("a run has ended", { ...told, run_id: run.runId ?? undefined, outcome });
-      });
+      for (let retry = 1; ; retry++) {
+        const { context } = inForce();
+        try {
+          await this.#begin(run);
+          break;
+        } catch (error) {
+          const isOver = run.runId !== null || ending.signal.aborted || !mayBeginLater(error);
+          if (isOver || retry > context.config.schedule.retries) throw error;
+          log.error("a run could not begin", { schedule: schedule.name, error: messageOf(error) });
+          await this.#pause(run, context, retry);
+        }
+      }
     } catch (error) {
       await this.#tellOfFailure(run, error);
     } finally {
@@ -175,11 +175,37 @@ export class ActiveRuns {
     }
   }
 
+  async #begin(run: ActiveRun): Promise<void> {
+    const { clock, log } = this.#options;
+    const { schedule, ending } = run;
+    const told = { schedule: schedule.name, due_at: rfc3339(run.dueAt) };
+    const claim = await claimOf(this.#options.inForce().context, schedule);
+    await this.#withTurn(claim, ending.signal, async (context, turn) => {
+      const current = this.#options.scheduleNamed(schedule.name);
+      if (!current) return log.info("a run was dropped: its schedule is gone", told);
+      this.#skipped.set(schedule.name, 0);
+      await endSkips(context, schedule);
+      this.#change(run, "running");
+      run.startedAt = clock.now();
+      log.info("a run begins", told);
+      const began = ({ id }: { id: string }) => {
+        run.runId = id;
+      };
+      const own = { progress: run.progress, schedule: { name: schedule.name, dueAt: run.dueAt, began } };
+      const outcome = await this.#options.perform({ ...context, ...own }, current, (retry) =>
+        turn.leaveFor(() => this.#pause(run, context, retry)).then(() => this.#change(run, "running")),
+      );
+      log.info("a run has ended", { ...told, run_id: run.runId ?? undefined, outcome });
+    });
+  }
+
   async #tellOfFailure({ schedule, dueAt, runId, ending }: ActiveRun, error: unknown): Promise<void> {
     const told = { schedule: schedule.name, due_at: rfc3339(dueAt), error: messageOf(error) };
     if (runId === null && isHeldElsewhere(error)) return this.#skip(schedule, dueAt, messageOf(error));
-    if (!ending.signal.aborted) this.#options.log.error("a run has failed", told);
-    else if (runId === null) this.#options.log.info("a run that waited was dropped", told);
+    if (!ending.signal.aborted) {
+      this.#options.log.error("a run has failed", told);
+      if (runId === null) await this.#alertNoRun(schedule, error);
+    } else if (runId === null) this.#options.log.info("a run that waited was dropped", told);
     else this.#options.log.warning("a run was interrupted; the next start makes up for it", told);
   }
 
@@ -190,7 +216,7 @@ export class ActiveRuns {
       config.schedule.retry_delay_ms * 2 ** (retry - 1),
     );
     const until = new Date(clock.now().getTime() + pauseMs);
-    log.warning("a backup failed and is tried again", {
+    log.warning("a run failed and is tried again", {
       schedule: run.schedule.name,
       retry,
       retries: config.schedule.retries,
@@ -199,6 +225,12 @@ export class ActiveRuns {
     this.#change(run, "retrying");
     await clock.sleep(pauseMs, run.ending.signal);
     this.#change(run, "queued");
+  }
+
+  async #alertNoRun(schedule: Schedule, error: unknown): Promise<void> {
+    const inForce = this.#options.inForce();
+    using _used = inForce.use();
+    await alertNoRun(inForce.context, schedule, error);
   }
 
   /** Never throws. */

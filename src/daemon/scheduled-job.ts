@@ -1,4 +1,4 @@
-import { Pg321Error } from "../base/errors.ts";
+import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { RunOutcome } from "../catalog/catalog.ts";
 import { processStart } from "../catalog/lease.ts";
 import { raiseAlert, resolveAlert } from "../jobs/alert.ts";
@@ -100,6 +100,30 @@ export async function recordSkip(
 /** A run of the schedule has begun. */
 export async function endSkips(context: JobContext, { name }: Schedule): Promise<void> {
   await resolveAlert(context, alertKey(name));
+}
+
+/** Whether a run that could not even begin may do so later: a catalog that was locked, or a full disk. */
+export function mayBeginLater(error: unknown): boolean {
+  return error instanceof Pg321Error && !["locked", "usage", "key"].includes(error.code);
+}
+
+/** A run could not begin, so that no record tells of it. Never throws. */
+export async function alertNoRun(
+  context: JobContext,
+  { name, job }: Schedule,
+  error: unknown,
+): Promise<void> {
+  await raiseAlert(context, {
+    level: "CRITICAL",
+    job,
+    run_id: null,
+    server: null,
+    database: null,
+    // That of a run that failed: the next one that goes well ends it.
+    key: job,
+    message: `${job} failed before it began: ${messageOf(error)}`,
+    metadata: { schedule: name, hint: error instanceof Pg321Error ? (error.hint ?? null) : null },
+  });
 }
 
 /** Whether a run could not begin since another process does the same. */

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { systemClock } from "../base/clock.ts";
+import { Pg321Error } from "../base/errors.ts";
 import { LEASE_MS, LEASE_POLL_MS, LEASE_WAIT_MS } from "../base/limits.ts";
 import type { Catalog, LeaseHolder } from "./catalog.ts";
 import { awaitLease, holdLease, isAlive, isAwaited, type LeaseRequest } from "./lease.ts";
@@ -129,6 +130,30 @@ test("a catalog out of reach is borne until the lease has run out, and no longer
     expect(held.signal.aborted).toBe(expected);
   }
   await held[Symbol.asyncDispose]();
+});
+
+test("one that is held until it is taken outlives a catalog that fails, and tells of it", async () => {
+  const clock = handClock();
+  const failing = Object.create(catalog) as typeof catalog;
+  failing.acquireLease = (...given) => catalog.acquireLease(...given);
+  failing.releaseLease = (...given) => catalog.releaseLease(...given);
+  const full = new Pg321Error("storage", "the disk is full");
+  let isFull = true;
+  failing.renewLease = (...given) => (isFull ? Promise.reject(full) : catalog.renewLease(...given));
+  const tools = { clock, signal: never, untilTaken: true };
+  await using held = await holdLease(failing, request("h"), tools);
+  expect(held.trouble).toBeUndefined();
+  for (let beat = 0; beat < 12; beat++) await clock.advance(LEASE_MS / 4);
+  expect(held.signal.aborted).toBe(false);
+  expect(held.trouble).toBe(full);
+  isFull = false;
+  await clock.advance(LEASE_MS / 4);
+  expect(held.trouble).toBeUndefined();
+  const expected = new Date(clock.now().getTime() + LEASE_MS).toISOString();
+  expect((await find("h"))?.expires_at).toBe(expected);
+  await catalog.releaseLease("h", (await find("h"))?.run_id ?? "");
+  await clock.advance(LEASE_MS / 4);
+  expect(held.signal.reason).toMatchObject({ code: "locked" });
 });
 
 test("a process is told from a later one of the same pid", async () => {

@@ -16,11 +16,18 @@ export interface LeaseRequest {
 export interface Held extends AsyncDisposable {
   /** Aborts when the caller's signal does, and with an error of code `locked` when the lease is lost. */
   readonly signal: AbortSignal;
+  /** Why it could not be renewed when that was last tried; undefined where it was. */
+  readonly trouble: unknown;
 }
 
 export interface LeaseTools {
   clock: Clock;
   signal: AbortSignal;
+  /**
+   * It counts as lost only once the catalog says that it is another's. Else it does also when it has run out and the
+   * catalog cannot be asked.
+   */
+  untilTaken?: boolean;
 }
 
 /**
@@ -74,7 +81,7 @@ export async function awaitLease(
 async function tryLease(
   catalog: Catalog,
   { name, runId, host, pid }: LeaseRequest,
-  { clock, signal }: LeaseTools,
+  { clock, signal, untilTaken = false }: LeaseTools,
 ): Promise<Held | { holder: LeaseHolder }> {
   signal.throwIfAborted();
   const now = clock.now();
@@ -92,9 +99,17 @@ async function tryLease(
 
   const lost = new AbortController();
   const ended = new AbortController();
-  const heartbeat = renew(catalog, lease, clock, ended.signal).catch((error) => lost.abort(error));
+  let trouble: unknown;
+  const onTry = (error: unknown) => {
+    trouble = error;
+  };
+  const tools = { clock, ended: ended.signal, untilTaken, onTry };
+  const heartbeat = renew(catalog, lease, tools).catch((error) => lost.abort(error));
   return {
     signal: AbortSignal.any([signal, lost.signal]),
+    get trouble() {
+      return trouble;
+    },
     async [Symbol.asyncDispose]() {
       ended.abort();
       await heartbeat;
@@ -104,8 +119,21 @@ async function tryLease(
   };
 }
 
-/** Renews until `ended` aborts. Rejects once the lease is another's, or could not be renewed before it ran out. */
-async function renew(catalog: Catalog, lease: LeaseHolder, clock: Clock, ended: AbortSignal): Promise<void> {
+interface RenewalTools extends Required<Pick<LeaseTools, "clock" | "untilTaken">> {
+  ended: AbortSignal;
+  /** Told of each try, and why it failed if it did. */
+  onTry: (error: unknown) => void;
+}
+
+/**
+ * Renews until `ended` aborts. Rejects once the lease is another's, or, unless `untilTaken`, could not be renewed
+ * before it ran out.
+ */
+async function renew(
+  catalog: Catalog,
+  lease: LeaseHolder,
+  { clock, ended, untilTaken, onTry }: RenewalTools,
+): Promise<void> {
   let expiresAt = lease.expires_at;
   while (!ended.aborted) {
     await clock.sleep(LEASE_MS / 4, ended).catch(() => {});
@@ -114,9 +142,11 @@ async function renew(catalog: Catalog, lease: LeaseHolder, clock: Clock, ended: 
     try {
       if (!(await catalog.renewLease(lease.name, lease.run_id, next))) throw lostLease(lease.name);
       expiresAt = next;
+      onTry(undefined);
     } catch (error) {
+      onTry(error);
       // The catalog may be back before anybody else can take the lease.
-      const isOver = clock.now().toISOString() >= expiresAt;
+      const isOver = !untilTaken && clock.now().toISOString() >= expiresAt;
       if (isOver || (error instanceof Pg321Error && error.code === "locked"))
         throw lostLease(lease.name, error);
     }

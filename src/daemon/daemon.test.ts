@@ -6,11 +6,11 @@ import { loadToml, MINIMAL } from "../../test/fixtures/config-file.ts";
 import { ManualClock } from "../../test/lab/manual-clock.ts";
 import { silentLog } from "../base/log.ts";
 import type { Catalog } from "../catalog/catalog.ts";
-import type { Held } from "../catalog/lease.ts";
 import { openCatalog } from "../catalog/open.ts";
 import { silentProgress } from "../jobs/progress.ts";
 import type { DaemonOptions } from "./daemon.ts";
-import { Daemon, holdDaemonLease } from "./daemon.ts";
+import { Daemon } from "./daemon.ts";
+import { holdDaemonLease } from "./daemon-lease.ts";
 
 const MINUTE_MS = 60_000;
 /** This process, so that the lease is seen to be held. */
@@ -30,7 +30,6 @@ class HangingClock extends ManualClock {
 }
 
 interface Fixture extends AsyncDisposable {
-  lease: Held;
   daemon: Daemon;
   clock: HangingClock;
   catalog: Catalog;
@@ -68,7 +67,7 @@ async function running(options: Partial<DaemonOptions> = {}): Promise<Fixture> {
   const work = daemon.run(stop.signal);
   work.catch(() => {});
   return {
-    ...{ daemon, clock, catalog, lease, told, stop, running: work },
+    ...{ daemon, clock, catalog, told, stop, running: work },
     async [Symbol.asyncDispose]() {
       stop.abort(new Error("the test is over"));
       await clock.advanceUntil(work.catch(() => {}));
@@ -108,6 +107,19 @@ test("a catalog that fails is told, and no reason to starve the watchdog", async
   told.length = 0;
   await clock.advance(MINUTE_MS);
   expect(told).toContain("WATCHDOG");
+});
+
+test("a catalog that cannot be written for long is told, and borne until it can be again", async () => {
+  await using fixture = await running();
+  const { daemon, clock, catalog } = fixture;
+  const renewLease = catalog.renewLease.bind(catalog);
+  catalog.renewLease = () => Promise.reject(new Error("the disk is full"));
+  await clock.advance(30 * MINUTE_MS);
+  expect(daemon.daemon().is_stopping).toBe(false);
+  expect(await daemon.troubles()).toEqual(["the catalog cannot be written: the disk is full"]);
+  catalog.renewLease = renewLease;
+  await clock.advance(MINUTE_MS);
+  expect(await daemon.troubles()).toEqual([]);
 });
 
 test("a daemon whose lease is taken from it stops, with that as its error", async () => {

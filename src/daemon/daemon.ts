@@ -1,9 +1,7 @@
 import { unlessAborted, unlessLate } from "../base/abort.ts";
-import type { Clock } from "../base/clock.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { Held } from "../catalog/lease.ts";
-import { holdLease } from "../catalog/lease.ts";
 import type { Config } from "../config/config.ts";
 import { refuseLostKey } from "../jobs/backup.ts";
 import type { ContextOptions, JobContext } from "../jobs/context.ts";
@@ -52,15 +50,6 @@ const SILENCE_MS_MAX = 3 * TICK_MS_MAX;
 /** A catalog that has not answered after this time does not. */
 const CATALOG_ANSWER_MS = 2_000;
 
-/** The lease that keeps a catalog to one daemon. */
-export function holdDaemonLease(
-  catalog: Catalog,
-  { host, pid }: Pick<JobContext, "host" | "pid">,
-  tools: { clock: Clock; signal: AbortSignal },
-): Promise<Held> {
-  return holdLease(catalog, { name: "daemon", runId: crypto.randomUUID(), host, pid }, tools);
-}
-
 /** Runs the jobs when they are due, until it is stopped. */
 export class Daemon implements LiveDaemon {
   readonly #options: DaemonOptions;
@@ -82,6 +71,7 @@ export class Daemon implements LiveDaemon {
   #delivering: Promise<void> | undefined;
   #deliveredAtMs = Number.NEGATIVE_INFINITY;
   #toldStatus = "";
+  #toldOfCatalog = "";
 
   private constructor(options: DaemonOptions, life: AbortController, context: JobContext) {
     const { clock, log, progress, config } = options;
@@ -138,7 +128,9 @@ export class Daemon implements LiveDaemon {
     void this.#tellOfClosedPaths();
     await aborted(end);
     log.info("stopping", { reason: messageOf(end.reason) });
-    await this.#stop(end.reason);
+    const lost = () =>
+      new Pg321Error("terminated", "the daemon ends: it lost its lease", { cause: lease.signal.reason });
+    await this.#stop(signal.aborted ? signal.reason : lost());
     await Promise.all(loops);
     if (!signal.aborted) throw lease.signal.reason;
   }
@@ -184,6 +176,8 @@ export class Daemon implements LiveDaemon {
     } catch (error) {
       troubles.push(`the catalog does not answer: ${messageOf(error)}`);
     }
+    const { trouble } = this.#options.lease;
+    if (trouble !== undefined) troubles.push(`the catalog cannot be written: ${messageOf(trouble)}`);
     return troubles;
   }
 
@@ -257,6 +251,7 @@ export class Daemon implements LiveDaemon {
 
   #onTick(): void {
     this.#tellStatus();
+    this.#tellOfCatalog();
     if (this.#options.clock.monotonicMs() - this.#deliveredAtMs >= DELIVERY_PAUSE_MS) this.#deliver();
   }
 
@@ -308,6 +303,15 @@ export class Daemon implements LiveDaemon {
     if (status === this.#toldStatus) return;
     this.#toldStatus = status;
     this.#options.notify({ STATUS: status });
+  }
+
+  #tellOfCatalog(): void {
+    const { lease, log } = this.#options;
+    const failing = lease.trouble === undefined ? "" : messageOf(lease.trouble);
+    if (failing === this.#toldOfCatalog) return;
+    this.#toldOfCatalog = failing;
+    if (failing) log.error("the catalog cannot be written", { error: failing });
+    else log.info("the catalog can be written again");
   }
 
   async #tellOfClosedPaths(): Promise<void> {

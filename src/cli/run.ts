@@ -2,7 +2,8 @@ import { hostname } from "node:os";
 import { EXIT_CODES } from "../base/errors.ts";
 import { openCatalog } from "../catalog/open.ts";
 import { configPath, loadConfig, processSource } from "../config/load.ts";
-import { Daemon, holdDaemonLease } from "../daemon/daemon.ts";
+import { Daemon } from "../daemon/daemon.ts";
+import { holdDaemonLease } from "../daemon/daemon-lease.ts";
 import { notifierAt, watchdogPauseMs } from "../daemon/systemd.ts";
 import { closeRuns } from "../jobs/reconcile.ts";
 import type { Command } from "./command.ts";
@@ -28,6 +29,11 @@ export const command: Command = {
   async run(invocation) {
     const { arguments: args, env, log, clock, signal } = invocation;
     const reloads = new EventTarget();
+    // One that comes before the daemon is there may mean a config newer than the one that it starts with.
+    let isAskedEarly = false;
+    reloads.addEventListener("reload", () => {
+      isAskedEarly = true;
+    });
     process.on("SIGHUP", () => reloads.dispatchEvent(new Event("reload")));
     const notify = await notifierAt(env["NOTIFY_SOCKET"]);
     const config = await commandConfig(invocation);
@@ -55,7 +61,9 @@ export const command: Command = {
     await endpoint.open(config);
     reloads.addEventListener("reload", () => void daemon.reload());
     log.info("started", { config_file: config.file, pid: process.pid });
-    await daemon.run(signal).finally(() => endpoint.close());
+    const running = daemon.run(signal).finally(() => endpoint.close());
+    if (isAskedEarly) void daemon.reload();
+    await running;
     log.info("stopped");
     return EXIT_CODES.ok;
   },

@@ -16,8 +16,11 @@ export async function alertFailedRun(
   { about }: RunScope,
   error: unknown,
 ): Promise<void> {
-  const { code, hint } = error instanceof Pg321Error ? error : {};
-  if (context.signal.aborted || code === "usage") return;
+  const { aborted, reason } = context.signal;
+  const cause: unknown = aborted ? reason : error;
+  const { code, hint } = cause instanceof Pg321Error ? cause : {};
+  // A lease that was lost aborts the run, too, and that nobody asked for.
+  if ((aborted && code !== "locked") || code === "usage") return;
   const { server = null, database = null } = about ?? {};
   await raiseAlert(context, {
     level: code === "locked" ? "WARNING" : "CRITICAL",
@@ -26,7 +29,7 @@ export async function alertFailedRun(
     server,
     database,
     key: job,
-    message: `${job} failed: ${messageOf(error)}`,
+    message: `${job} failed: ${messageOf(cause)}`,
     metadata: { hint: hint ?? null },
     // Nobody runs the same restore every night: it would be reminded of for ever.
     isEvent: job === "restore",

@@ -3,7 +3,7 @@ import type { Clock } from "../base/clock.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Catalog, Job, RunOutcome, RunRecord } from "../catalog/catalog.ts";
-import { processStart } from "../catalog/lease.ts";
+import { isAlive, processStart } from "../catalog/lease.ts";
 import { openCatalog } from "../catalog/open.ts";
 import type { Config } from "../config/config.ts";
 import { openStorage } from "../storage/registry.ts";
@@ -82,6 +82,15 @@ export interface RunScope {
   isSilent?: boolean;
 }
 
+/** The runs of this process that are under way, by id. */
+const underWay = new Set<string>();
+
+/** Whether somebody works on a run that is recorded as RUNNING, seen from the host that it is recorded of. */
+export function isUnderWay(run: RunRecord): boolean {
+  const isOurs = run.pid === process.pid && run.pid_start === processStart(process.pid);
+  return isOurs ? underWay.has(run.id) : isAlive(run);
+}
+
 /**
  * Runs a job under a run record: exactly one outcome is recorded, whatever happens. `work` returns the
  * outcome and what it counted. The alert of a run that ends with an error is raised here; those of what it
@@ -108,7 +117,11 @@ export async function recordRun<S extends Record<string, unknown>>(
     schedule: context.schedule?.name ?? null,
     scheduled_for: context.schedule?.dueAt.toISOString() ?? null,
   };
-  await catalog.insertRun(run);
+  underWay.add(run.id);
+  await catalog.insertRun(run).catch((error) => {
+    underWay.delete(run.id);
+    throw error;
+  });
   context.schedule?.began?.(run);
   const isPinged = !scope.isPart && !scope.isSilent;
   const started = isPinged ? pingStart(context, run) : undefined;
@@ -131,6 +144,8 @@ export async function recordRun<S extends Record<string, unknown>>(
     const failed = await finish({ outcome, statistics: null, error: messageOf(error) });
     if (!scope.isSilent) await alertFailedRun(context, failed, scope, error);
     throw error;
+  } finally {
+    underWay.delete(run.id);
   }
 }
 

@@ -5,7 +5,7 @@ import { holdLease, isAlive, isHeld } from "../catalog/lease.ts";
 import type { Manifest } from "../sealed/manifest.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { JobContext } from "./context.ts";
-import { storageNamed } from "./context.ts";
+import { isUnderWay, storageNamed } from "./context.ts";
 import { readManifest } from "./copy.ts";
 import { leaseName } from "./lease-name.ts";
 import { manifestKey } from "./object-key.ts";
@@ -181,7 +181,7 @@ function factsOf(manifest: Manifest, text: string): Partial<BackupRecord> {
 const FOREIGN_RUN_MS_MAX = 86_400_000;
 
 /**
- * Closes the records of runs whose process is gone. Of another host's nobody can tell; but a host may have got
+ * Closes the records of runs whose process is gone, or is this one and works on them no more. Of another host's nobody can tell; but a host may have got
  * another name since (a container does with every start), and then nobody else would ever close them. One that
  * is still under way after all records its own end over this.
  */
@@ -196,11 +196,13 @@ export async function closeRuns({
   const isGone = (run: RunRecord) =>
     run.started_at < beganBefore && !leases.some((lease) => lease.host === run.host);
   for (const run of await catalog.runs({ outcome: "RUNNING" })) {
-    if (run.host === host ? isAlive(run) : !isGone(run)) continue;
+    if (run.host === host ? isUnderWay(run) : !isGone(run)) continue;
+    // That of a process that lives could not be recorded: its disk was full, say.
+    const isOver = run.host === host && isAlive(run);
     await catalog.updateRun(run.id, {
       outcome: "INTERRUPTED",
       finished_at: now.toISOString(),
-      error: "the process ended before the run did",
+      error: isOver ? "its end could not be recorded" : "the process ended before the run did",
     });
   }
 }

@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { World } from "../../test/lab/made-up-world.ts";
 import { Pg321Error } from "../base/errors.ts";
 import { recordRun } from "./context.ts";
+import { closeRuns } from "./reconcile.ts";
 
 /** The alerts that are open once a cleanup was cut off for this reason. */
 async function alertsAfter(reason: Error) {
@@ -31,4 +32,23 @@ test("a run that lost its lease is told of", async () => {
 test("one that somebody ended is not", async () => {
   expect(await alertsAfter(new Pg321Error("interrupted", "ended by SIGINT"))).toEqual([]);
   expect(await alertsAfter(new Pg321Error("terminated", "ended by SIGTERM"))).toEqual([]);
+});
+
+test("a run whose end could not be recorded is closed by the next one, and not while it works", async () => {
+  await using world = await World.make({});
+  const { catalog } = world.context;
+  const told = async () => (await catalog.runs({})).map(({ outcome, error }) => `${outcome} ${error}`);
+  const { updateRun } = catalog;
+  const full = new Pg321Error("storage", "the disk is full");
+  const run = recordRun(world.context, "cleanup", async () => {
+    await closeRuns(world.context);
+    expect(await told()).toEqual(["RUNNING null"]);
+    catalog.updateRun = () => Promise.reject(full);
+    return { outcome: "OK", statistics: {} };
+  });
+  await expect(run).rejects.toThrow("the disk is full");
+  catalog.updateRun = updateRun;
+  expect(await told()).toEqual(["RUNNING null"]);
+  await closeRuns(world.context);
+  expect(await told()).toEqual(["INTERRUPTED its end could not be recorded"]);
 });

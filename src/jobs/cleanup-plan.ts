@@ -28,8 +28,9 @@ export async function planCleanup(
   onDecision: (decision: RetentionDecision) => void = () => {},
 ): Promise<CleanupPlan> {
   const { catalog, clock, config } = context;
+  const askedAtMs = clock.monotonicMs();
   await askForTheTime(context);
-  const suspicion = clockSuspicion(await clockFacts(context, options.runId));
+  const suspicion = clockSuspicion(await clockFacts(context, askedAtMs, options.runId));
   const shrunk = shrunkSince(await catalog.alerts({ unacknowledged: true }));
   const now = clock.now();
   const rules: RetentionRules = {
@@ -121,19 +122,25 @@ function databaseKey(server: string, database: string): string {
   return `${server}/${database}`;
 }
 
-/** One small request to each S3 storage, for the `Date` of its reply. One that fails tells nothing. */
+/**
+ * One small request to each S3 storage, for the `Date` of its reply; what an earlier reply told is of a time when the
+ * clock may have been right. One that fails tells nothing.
+ */
 async function askForTheTime({ catalog, storages, signal }: JobContext): Promise<void> {
   const [anyBackup] = await catalog.backups({ limit: 1 });
   if (!anyBackup) return;
   await Promise.all(
     storages.map(async (storage) => {
-      if (storage.type === "s3" && storage.clockSkewMs() === undefined)
-        await storage.head("clock", signal).catch(() => signal.throwIfAborted());
+      if (storage.type === "s3") await storage.head("clock", signal).catch(() => signal.throwIfAborted());
     }),
   );
 }
 
-async function clockFacts({ catalog, clock, storages }: JobContext, runId?: string): Promise<ClockFacts> {
+async function clockFacts(
+  { catalog, clock, storages }: JobContext,
+  askedAtMs: number,
+  runId?: string,
+): Promise<ClockFacts> {
   const now = clock.now();
   const [newest] = await catalog.backups({ limit: 1 });
   const good = await catalog.backups({ status: ["VERIFIED", "PARTIAL"], limit: 100 });
@@ -146,7 +153,7 @@ async function clockFacts({ catalog, clock, storages }: JobContext, runId?: stri
   return {
     now,
     s3Dates: storages.flatMap((storage) => {
-      const skewMs = storage.clockSkewMs();
+      const skewMs = storage.clockSkewMs(askedAtMs);
       if (skewMs === undefined) return [];
       return { storage: storage.name, date: new Date(now.getTime() - skewMs), receivedAt: now };
     }),

@@ -140,7 +140,7 @@ export class LocalStorage implements Storage {
     });
   }
 
-  clockSkewMs(): undefined {}
+  clockSkewMs(_sinceMs?: number): undefined {}
 
   async [Symbol.asyncDispose](): Promise<void> {}
 

@@ -28,7 +28,8 @@ export class S3Requests {
   readonly #clock: Clock;
   /** After a failure and until a success, every request has a connection of its own: B2 asks for that. */
   #hasFailed = false;
-  #clockSkewMs: number | undefined;
+  /** As the last reply that told it did, and when that came. */
+  #clockSkew: { skewMs: number; atMs: number } | undefined;
 
   constructor(config: S3StorageConfig, deps: { log: Log; clock: Clock }) {
     this.storage = config.name;
@@ -46,7 +47,8 @@ export class S3Requests {
         const result = await next(args);
         const { headers } = result.response as { headers?: Record<string, string> };
         const serverMs = Date.parse(headers?.["date"] ?? "");
-        if (!Number.isNaN(serverMs)) this.#clockSkewMs = this.#clock.now().getTime() - serverMs;
+        const skewMs = this.#clock.now().getTime() - serverMs;
+        if (!Number.isNaN(skewMs)) this.#clockSkew = { skewMs, atMs: this.#clock.monotonicMs() };
         return result;
       },
       // Next to the handler: replies that become errors pass here, too.
@@ -54,8 +56,8 @@ export class S3Requests {
     );
   }
 
-  get clockSkewMs(): number | undefined {
-    return this.#clockSkewMs;
+  clockSkewMs(sinceMs = Number.NEGATIVE_INFINITY): number | undefined {
+    return this.#clockSkew && this.#clockSkew.atMs >= sinceMs ? this.#clockSkew.skewMs : undefined;
   }
 
   /** The beginning of an error's message. */

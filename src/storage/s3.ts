@@ -167,8 +167,8 @@ export class S3Storage implements Storage {
     return bucketTraits(this.#s3, this.#config.bucket, signal);
   }
 
-  clockSkewMs(): number | undefined {
-    return this.#s3.clockSkewMs;
+  clockSkewMs(sinceMs?: number): number | undefined {
+    return this.#s3.clockSkewMs(sinceMs);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -89,6 +89,9 @@ export interface Storage extends AsyncDisposable {
   /** How the place keeps what it holds, in words for people; drivers that have nothing to tell lack it. */
   traits?(signal: AbortSignal): Promise<string[]>;
 
-  /** By how many ms this host's clock was ahead of the server's at its last reply; undefined where nothing tells. */
-  clockSkewMs(): number | undefined;
+  /**
+   * By how many ms this host's clock was ahead of the server's at its last reply; undefined where nothing tells, or
+   * where that reply came before `sinceMs` of the monotonic clock: a clock may have jumped since.
+   */
+  clockSkewMs(sinceMs?: number): number | undefined;
 }

@@ -6,6 +6,7 @@ import {
   PutObjectCommand,
   PutObjectRetentionCommand,
 } from "@aws-sdk/client-s3";
+import { systemClock } from "../../src/base/clock.ts";
 import { PART_BYTES_MIN } from "../../src/base/limits.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { partsOf } from "../../src/stream/part.ts";
@@ -102,4 +103,5 @@ test("the clock of a server is told by its replies, also by those that refuse", 
   expect(refused.clockSkewMs()).toBeUndefined();
   await expect(refused.head("clock", never)).rejects.toMatchObject({ code: "storage" });
   expect(Math.abs(refused.clockSkewMs() ?? Number.NaN)).toBeLessThan(120_000);
+  expect(refused.clockSkewMs(systemClock.monotonicMs())).toBeUndefined();
 });

@@ -7,11 +7,12 @@ import type { GuardedDatabase } from "./going-copies.ts";
 import { shortId } from "./object-key.ts";
 import { counted } from "./run-alerts.ts";
 
-/** The keys of what a cleanup tells; of each kind one is open at most (a database's guards: one a database). */
+/** The keys of what a cleanup tells; of each kind one is open at most (of guards one a database, of dates ahead one a backup). */
 const SUCCESS_KEY = "cleanup succeeded";
 const INCOMPLETE_KEY = "cleanup incomplete";
 const STOP_KEY = "cleanup stopped";
 const GUARD_KEY = "cleanup guard ";
+const FUTURE_KEY = "cleanup future ";
 
 /** One alert about the run, one about what stopped it, and one for each database that a guard protects. */
 export async function raiseCleanupAlerts(
@@ -76,9 +77,7 @@ async function tellOfGuards(context: JobContext, about: About, tally: CleanupTal
   const guarded = new Map<string, GuardedDatabase>(
     tally.guarded.map((one) => [`${GUARD_KEY}${one.server}/${one.database}`, one]),
   );
-  const open = await context.catalog.alerts({ open: true });
-  for (const { key } of open)
-    if (key.startsWith(GUARD_KEY) && !guarded.has(key)) await resolveAlert(context, key);
+  await resolveOthers(context, GUARD_KEY, new Set(guarded.keys()));
   for (const [key, { server, database, reason, copies, held }] of guarded) {
     const what = copies === 1 ? "a copy" : `${copies} copies`;
     const message = `retention keeps ${what} of ${server}/${database} past their days: ${reason}`;
@@ -87,11 +86,23 @@ async function tellOfGuards(context: JobContext, about: About, tally: CleanupTal
   }
 }
 
+/** Those of the open alerts of a kind whose trouble is over. */
+async function resolveOthers(
+  context: JobContext,
+  kind: string,
+  troubles: ReadonlySet<string>,
+): Promise<void> {
+  for (const { key } of await context.catalog.alerts({ open: true }))
+    if (key.startsWith(kind) && !troubles.has(key)) await resolveAlert(context, key);
+}
+
 /** Backups whose records say that they were made in the time to come. */
 export async function tellOfFutureBackups(
   context: JobContext,
   { futureDated }: Pick<PlanOutline, "futureDated">,
 ): Promise<void> {
+  const keys = new Set(futureDated.map(({ backupId }) => `${FUTURE_KEY}${backupId}`));
+  await resolveOthers(context, FUTURE_KEY, keys);
   for (const { backupId, server, database, startedAt } of futureDated) {
     const at = startedAt.toISOString();
     await raiseAlert(context, {
@@ -100,7 +111,7 @@ export async function tellOfFutureBackups(
       server,
       database,
       level: "WARNING",
-      key: `cleanup future ${backupId}`,
+      key: `${FUTURE_KEY}${backupId}`,
       message: `backup ${shortId(backupId)} of ${server}/${database} is dated ${at}, which is yet to come: this host's clock is wrong now, or it was then`,
       metadata: { backup_id: backupId, started_at: at },
     });

@@ -38,3 +38,19 @@ test("a clock that jumped since the last reply of a bucket is noticed: that is a
   expect(preview.statistics).toMatchObject({ clock_suspected: true });
   expect(preview.statistics.suspended).toEqual([expect.stringMatching(/400 d ahead of .*"vault"/)]);
 });
+
+test("a backup that is dated ahead is told of until its time has come, and then that this is over", async () => {
+  await using world = await World.make({});
+  await world.backup("app", ["disk"]);
+  const started_at = new Date(world.context.clock.now().getTime() + 86_400_000).toISOString();
+  await world.backup("app", ["disk"], { started_at });
+  const open = async () =>
+    (await world.context.catalog.alerts({ open: true })).filter(({ key }) =>
+      key.startsWith("cleanup future"),
+    );
+  await world.cleanup();
+  expect(await open()).toHaveLength(1);
+  await world.wait(1);
+  await world.cleanup();
+  expect(await open()).toEqual([]);
+});

@@ -25,6 +25,8 @@ export async function historyOf(catalog: Catalog, { name, job }: Schedule): Prom
   // Newest first, by when they began.
   const runs = (await catalog.runs({ job, limit: RECORDS })).filter(({ schedule }) => schedule === name);
   const isSkipped = ({ outcome }: RunRecord) => outcome === "SKIPPED";
+  // It began before all of those where it took long and others of its job are frequent.
+  if (!runs.some(({ id }) => id === last.id)) runs.push(last);
   const real = runs.find((run) => !isSkipped(run));
   const firstReal = runs.findIndex((run) => !isSkipped(run));
   const due = interruptedDue(last, real);

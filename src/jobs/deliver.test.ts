@@ -41,6 +41,17 @@ test("one receiver that fails holds up no other, and gets its notices in their o
   expect((await bad.taken()).map((text) => /message (.)/.exec(text)?.[1])).toEqual(["a", "b", "c"]);
 });
 
+test("what was put off while the clock was ahead is told once that is right again", async () => {
+  await using receiver = await RECEIVERS.webhook();
+  await using lab = await alertLab(receiver.config);
+  await raiseAlert(lab, alertRequest());
+  const nextYear = new Date(lab.clock.now().getTime() + 365 * 24 * HOUR_MS).toISOString();
+  for (const { id } of await lab.catalog.deliveries({}))
+    await lab.catalog.updateDelivery(id, { next_try_at: nextYear });
+  await deliverAlerts(lab);
+  expect(await receiver.taken()).toHaveLength(1);
+});
+
 test("two processes that deliver tell everything once", async () => {
   await using receiver = await RECEIVERS.webhook();
   await using lab = await alertLab(receiver.config);

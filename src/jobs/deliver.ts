@@ -38,7 +38,11 @@ async function deliverTo(context: DeliveryContext, notifier: NotifyConfig): Prom
     const [delivery] = await catalog.deliveries({ notifier: notifier.name, state: "PENDING", limit: 1 });
     if (!delivery) return;
     const now = clock.now();
-    const until = after(now, notifier.timeout_ms + CLAIM_GRACE_MS);
+    const claimMs = notifier.timeout_ms + CLAIM_GRACE_MS;
+    const until = after(now, claimMs);
+    // No pause is that long: the clock was ahead when it was put off.
+    if (delivery.next_try_at > after(now, Math.max(claimMs, DELIVERY_RETRY_MS_MAX)))
+      await catalog.updateDelivery(delivery.id, { next_try_at: now.toISOString() });
     if (!(await catalog.claimDelivery(delivery.id, now.toISOString(), until))) return;
     await tryDelivery(context, notifier, delivery);
   }

@@ -109,8 +109,8 @@ export interface Overview {
   latestBackups(until?: string): Promise<LatestBackups[]>;
   /** The last backups of a database that have ended, whatever became of them; newest first, at most `limit`. */
   recentBackups(server: string, database: string, limit: number): Promise<BackupPoint[]>;
-  /** The newest run that a schedule began, or was to begin, by `scheduled_for`. */
-  lastScheduled(schedule: string): Promise<RunRecord | undefined>;
+  /** The newest run that a schedule began, or was to begin, by `scheduled_for`; none that was due after `until`. */
+  lastScheduled(schedule: string, until?: string): Promise<RunRecord | undefined>;
   /** For every job of which a run has ended, in order of job. */
   latestRuns(): Promise<LatestRuns[]>;
   scheduleRuns(schedule: string): Promise<ScheduleRuns>;

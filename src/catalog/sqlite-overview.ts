@@ -56,7 +56,9 @@ const NEWEST_ENDED = `SELECT * FROM backups WHERE server = $server AND database 
 const RECENT_BACKUPS = `SELECT id, status, started_at, finished_at, dump_bytes, object_bytes FROM backups
   WHERE server = $server AND database = $database AND status <> 'RUNNING'
   ORDER BY started_at DESC, id DESC LIMIT $limit`;
-const LAST_SCHEDULED = `SELECT * FROM runs WHERE schedule = $schedule
+/** After every time in a record. */
+const END_OF_TIME = "9999";
+const LAST_SCHEDULED = `SELECT * FROM runs WHERE schedule = $schedule AND scheduled_for <= $until
   ORDER BY scheduled_for DESC, started_at DESC, id DESC LIMIT 1`;
 /** An index on job, outcome and time answers each of them. */
 const NEWEST_RUN = `SELECT * FROM runs WHERE job = $job AND outcome = $outcome
@@ -153,8 +155,8 @@ export class SqliteOverview implements Overview {
     );
   }
 
-  lastScheduled(schedule: string): Promise<RunRecord | undefined> {
-    return this.#do("read runs", () => this.#newestRun(LAST_SCHEDULED, { schedule }) ?? undefined);
+  lastScheduled(schedule: string, until = END_OF_TIME): Promise<RunRecord | undefined> {
+    return this.#do("read runs", () => this.#newestRun(LAST_SCHEDULED, { schedule, until }) ?? undefined);
   }
 
   latestRuns(): Promise<LatestRuns[]> {

@@ -17,7 +17,7 @@ test("a run that was cut off is found behind many newer ones of another schedule
   await record("backup", 0, "INTERRUPTED");
   for (let minute = 1; minute <= 550; minute++) await record("backup busy", minute, "OK");
   const schedule = { name: "backup", job: "backup", pattern: "0 2 * * *", selects: () => true } as const;
-  expect(await historyOf(lab.catalog, schedule)).toEqual({
+  expect(await historyOf(lab.catalog, schedule, lab.clock.now())).toEqual({
     settledUntil: new Date(began),
     interrupted: new Date(began),
     tries: 1,

@@ -1,5 +1,6 @@
 import type { Catalog, RunRecord } from "../catalog/catalog.ts";
 import type { Schedule } from "../jobs/schedules.ts";
+import { SET_BACK_MS } from "./scheduler.ts";
 
 /** Records of a job that are looked through for those of one schedule; a daemon skips few in a row. */
 const RECORDS = 500;
@@ -19,11 +20,19 @@ export interface ScheduleHistory {
  * What the catalog tells of a schedule at the start of the daemon, when no run of it is under way: the records
  * of runs whose process is gone must be closed before.
  */
-export async function historyOf(catalog: Catalog, { name, job }: Schedule): Promise<ScheduleHistory> {
-  const last = await catalog.overview.lastScheduled(name);
+export async function historyOf(
+  catalog: Catalog,
+  { name, job }: Schedule,
+  now: Date,
+): Promise<ScheduleHistory> {
+  // A clock that was far ahead left records of the time to come: they settle nothing of now.
+  const until = new Date(now.getTime() + SET_BACK_MS).toISOString();
+  const last = await catalog.overview.lastScheduled(name, until);
   if (!last) return { settledUntil: null, interrupted: null, tries: 0, skipped: 0 };
   // Newest first, by when they began.
-  const runs = (await catalog.runs({ job, limit: RECORDS })).filter(({ schedule }) => schedule === name);
+  const runs = (await catalog.runs({ job, limit: RECORDS })).filter(
+    ({ schedule, scheduled_for }) => schedule === name && (scheduled_for ?? "") <= until,
+  );
   const isSkipped = ({ outcome }: RunRecord) => outcome === "SKIPPED";
   // It began before all of those where it took long and others of its job are frequent.
   if (!runs.some(({ id }) => id === last.id)) runs.push(last);

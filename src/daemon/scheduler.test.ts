@@ -215,4 +215,19 @@ describe("a clock that jumps", () => {
     // In the order of a clock that was wrong.
     expect(await lab.told()).toEqual(["2026-11-21T02:00 OK", "2026-11-23T02:00 OK"]);
   });
+
+  test("back by days, and then a start: what was missed since is made up for", async () => {
+    await using lab = await running();
+    lab.clock.offsetMs += 100 * DAY_MS;
+    await passing(lab, HOUR_MS);
+    lab.clock.offsetMs -= 100 * DAY_MS;
+    await passing(lab, DAY_MS, 10 * MINUTE_MS);
+    await lab.stop();
+    await lab.pass(DAY_MS);
+    await lab.start();
+    await passing(lab, MINUTE_MS);
+    expect((await lab.told()).sort()).toEqual([
+      ...["2026-11-23T02:00 OK", "2026-11-24T02:00 OK", "2026-11-25T02:00 OK", "2027-03-03T02:00 OK"],
+    ]);
+  });
 });

@@ -62,6 +62,18 @@ test("reminders come at intervals that grow, and end with the trouble, which is 
   expect(await told(alerts)).toEqual(before);
 });
 
+test("what was raised while the clock was ahead is reminded of once that is right again", async () => {
+  await using alerts = await lab();
+  const now = () => alerts.clock.now();
+  const nextYear = new Date(now().getTime() + 365 * 24 * HOUR_MS);
+  const ahead = Object.assign(Object.create(alerts), { clock: { ...alerts.clock, now: () => nextYear } });
+  await raise(ahead as AlertLab);
+  await deliverAlerts(alerts);
+  expect((await told(alerts)).filter((text) => text.startsWith("reminder"))).toHaveLength(1);
+  await deliverAlerts(alerts);
+  expect((await told(alerts)).filter((text) => text.startsWith("reminder"))).toHaveLength(1);
+});
+
 test("what is acknowledged is not reminded of, counted all the same, and its end is told", async () => {
   await using alerts = await lab();
   await raise(alerts);

@@ -53,8 +53,10 @@ export async function resolveAlert(context: AlertContext, key: string): Promise<
 /** Queues reminders of what is open, not acknowledged, and due. Never throws. */
 export async function remindOfAlerts(context: AlertContext): Promise<void> {
   const now = context.clock.now().toISOString();
+  // No interval is that long: the clock was ahead when it was set.
+  const tooFar = new Date(Date.parse(now) + REMINDER_MS_MAX).toISOString();
   const isDue = ({ remind_at, acknowledged_at }: AlertRecord) =>
-    remind_at !== null && remind_at <= now && acknowledged_at === null;
+    remind_at !== null && (remind_at <= now || remind_at > tooFar) && acknowledged_at === null;
   for (const { key } of (await openAlerts(context)).filter(isDue)) {
     await change(context, key, (open) => {
       if (!open || !isDue(open)) return undefined;

@@ -46,6 +46,8 @@ export const RECORD_AHEAD_MS_MAX = 3_600_000;
 export const DATABASE_SERIES_MAX = 20_000;
 /** The daemon's endpoint: requests that it answers at the same time; with more, others are told to come again. */
 export const HTTP_REQUESTS_MAX = 64;
+/** Connections to it; more are turned away. */
+export const HTTP_CONNECTIONS_MAX = 256;
 /** No request has a body; of one that has, this much is taken before it is refused. */
 export const HTTP_BODY_BYTES_MAX = 16 * KIB;
 /** A connection without a request under way is closed after this long. */

@@ -3,37 +3,50 @@ import { chmod, lstat, unlink } from "node:fs/promises";
 import { connect, isIP } from "node:net";
 import type { Server } from "bun";
 import { messageOf, Pg321Error } from "../base/errors.ts";
-import { HTTP_BODY_BYTES_MAX, HTTP_IDLE_MS_MAX } from "../base/limits.ts";
+import { HTTP_BODY_BYTES_MAX } from "../base/limits.ts";
 import type { Listen } from "../config/config.ts";
 import { listenText } from "../config/http-schema.ts";
 import type { Answer } from "./app.ts";
+import { openDoor } from "./door.ts";
 
 export type OpenListen = Exclude<Listen, { type: "off" }>;
 
 /** Who owns the socket file, and its group: a reverse proxy, say. */
 const SOCKET_MODE = 0o660;
 
+/** An endpoint that is open. */
+export interface Listening {
+  /** The port that was taken; undefined for a socket file. */
+  readonly port: number | undefined;
+  /** The address that was taken: `::1` for a name, or another way to write it; undefined for a socket file. */
+  readonly host: string | undefined;
+  /** Resolves once the requests under way have their answers; lets nobody in any more. */
+  stop(): Promise<void>;
+  /** Ends everything at once. */
+  end(): Promise<void>;
+}
+
 /**
  * Opens the endpoint. A socket file that nobody listens to any more is replaced. Rejects with code `locked`
  * when the address is in use or not there (yet), and `usage` when it cannot be had at all.
  */
-export async function listen(at: OpenListen, answer: Answer): Promise<Server<undefined>> {
+export async function listen(at: OpenListen, answer: Answer): Promise<Listening> {
   if (at.type === "tcp") return serveAt(at, answer);
   await removeDeadSocket(at.path);
-  const server = serve(at, answer);
+  const listening = await serve(at, answer);
   try {
     await chmod(at.path, SOCKET_MODE);
   } catch (error) {
-    await server.stop(true);
+    await listening.end();
     throw refused(at, error);
   }
-  return server;
+  return listening;
 }
 
-/** What a name is not found for, Bun tells by whatever error was the last: the name is looked up to tell it. */
-async function serveAt(at: Extract<Listen, { type: "tcp" }>, answer: Answer): Promise<Server<undefined>> {
+/** A name that is not known is told by whatever error: it is looked up to tell it. */
+async function serveAt(at: Extract<Listen, { type: "tcp" }>, answer: Answer): Promise<Listening> {
   try {
-    return serve(at, answer);
+    return await serve(at, answer);
   } catch (error) {
     if (isIP(at.host) !== 0 || (await lookup(at.host).catch(() => undefined))) throw error;
     throw new Pg321Error("locked", `http.listen: ${listenText(at)}: the name has no address`, {
@@ -44,38 +57,60 @@ async function serveAt(at: Extract<Listen, { type: "tcp" }>, answer: Answer): Pr
   }
 }
 
-/** The address that was taken for what the config says: `::1` for a name, or another way to write it. */
-export function boundTo(at: Listen, server: Server<undefined>): Listen {
-  // Bun has it, its types do not.
-  const { address } = server as { address?: { address: string } | null };
-  return at.type === "tcp" ? { ...at, host: address?.address ?? at.host } : at;
+/** The address that was taken for what the config says. */
+export function boundTo(at: Listen, { host }: Listening): Listen {
+  return at.type === "tcp" ? { ...at, host: host ?? at.host } : at;
 }
 
 /** As readers may call it: with the port that was taken. */
-export function addressOf(at: OpenListen, { port }: Server<undefined>): string {
+export function addressOf(at: OpenListen, { port }: Listening): string {
   if (at.type === "unix") return listenText(at);
   return `http://${listenText({ ...at, port: port ?? at.port })}`;
 }
 
 /*
- * Bun itself bounds the request's line and headers (16 KiB, else 431) and the time until they are there (some
- * ten seconds, however slowly they come). It has no bound on connections: those that idle are closed, the open
- * files of the process are the bound.
+ * Bun bounds the request's line and headers (16 KiB, else 431) and the time until they are there (some ten
+ * seconds, however slowly they come). It does not count connections, so what anybody can reach is behind a door
+ * that does. Who may open a socket file is let in by the system, and needs none.
  */
-function serve(at: OpenListen, answer: Answer): Server<undefined> {
-  const limits = {
-    maxRequestBodySize: HTTP_BODY_BYTES_MAX,
-    development: false,
-    fetch: (request: Request, server: Server<undefined>) => answer(request, server.pendingRequests),
-  };
+async function serve(at: OpenListen, answer: Answer): Promise<Listening> {
   try {
-    if (at.type === "unix") return Bun.serve({ ...limits, unix: at.path });
-    const idleTimeout = HTTP_IDLE_MS_MAX / 1000;
-    // Without it Bun lets another process of the same user listen at the same port and take half of the requests.
-    return Bun.serve({ ...limits, hostname: at.host, port: at.port, idleTimeout, reusePort: false });
+    if (at.type === "unix") return withoutDoor(bunAt(at.path, answer));
+    // Without a file, and open to whoever is on this host; so is the address, and both ask for the same token.
+    const behind = `\0pg321-${crypto.randomUUID()}`;
+    const server = bunAt(behind, answer);
+    const door = await openDoor(at, behind).catch(async (error) => {
+      await server.stop(true);
+      throw error;
+    });
+    return {
+      ...door.taken,
+      async stop() {
+        const left = door.close();
+        await server.stop(false);
+        await left;
+      },
+      async end() {
+        door.clear();
+        await Promise.all([door.close(), server.stop(true)]);
+      },
+    };
   } catch (error) {
     throw refused(at, error);
   }
+}
+
+function bunAt(unix: string, answer: Answer): Server<undefined> {
+  return Bun.serve({
+    unix,
+    maxRequestBodySize: HTTP_BODY_BYTES_MAX,
+    development: false,
+    fetch: (request, server) => answer(request, server.pendingRequests),
+  });
+}
+
+function withoutDoor(server: Server<undefined>): Listening {
+  return { port: undefined, host: undefined, stop: () => server.stop(false), end: () => server.stop(true) };
 }
 
 /** A daemon that was killed leaves its socket file, and nobody can listen there until it is gone. */

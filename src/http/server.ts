@@ -1,4 +1,3 @@
-import type { Server } from "bun";
 import type { Clock } from "../base/clock.ts";
 import { HTTP_GRACE_MS } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
@@ -7,7 +6,7 @@ import { listenText } from "../config/http-schema.ts";
 import type { LiveDaemon } from "../jobs/live-state.ts";
 import { type Answer, httpAnswers } from "./app.ts";
 import { isLoopback } from "./guard.ts";
-import { addressOf, boundTo, listen } from "./listen.ts";
+import { addressOf, boundTo, type Listening, listen } from "./listen.ts";
 
 export interface HttpOptions {
   live: LiveDaemon;
@@ -36,7 +35,7 @@ interface Open {
   bound: Listen;
   /** The one that was taken. */
   port: number | undefined;
-  server: Server<undefined> | undefined;
+  listening: Listening | undefined;
   address: string;
 }
 
@@ -48,7 +47,7 @@ export async function serveHttp({ live, config, log, clock }: HttpOptions): Prom
   let http = config.http;
   const { listen: at } = http;
   // Requests may come while it opens.
-  let current: Open = { at, bound: at, port: undefined, server: undefined, address: "off" };
+  let current: Open = { at, bound: at, port: undefined, listening: undefined, address: "off" };
   const answer = httpAnswers({ live, http: () => ({ ...http, listen: current.bound }), log, clock });
   current = await open(http, answer, log);
   const take = (opened: Open, wanted: HttpConfig) => {
@@ -94,21 +93,21 @@ function withPort(at: Listen, port: number | undefined): Listen {
 
 async function open(http: HttpConfig, answer: Answer, log: Log): Promise<Open> {
   const { listen: at, token } = http;
-  if (at.type === "off") return { at, bound: at, port: undefined, server: undefined, address: "off" };
-  const server = await listen(at, answer);
-  const address = addressOf(at, server);
-  const bound = boundTo(at, server);
+  if (at.type === "off") return { at, bound: at, port: undefined, listening: undefined, address: "off" };
+  const listening = await listen(at, answer);
+  const address = addressOf(at, listening);
+  const bound = boundTo(at, listening);
   log.info("the endpoint is open", { address });
   if (token === undefined && bound.type === "tcp" && !isLoopback(bound))
     log.warning("everybody who reaches the endpoint can read it: set http.token", { address });
-  return { at, bound, port: server.port, server, address };
+  return { at, bound, port: listening.port, listening, address };
 }
 
-async function close({ server }: Open, clock: Clock): Promise<void> {
-  if (!server) return;
+async function close({ listening }: Open, clock: Clock): Promise<void> {
+  if (!listening) return;
   const closed = new AbortController();
   const tooLong = clock.sleep(HTTP_GRACE_MS, closed.signal).catch(() => {});
-  await Promise.race([server.stop(false), tooLong]);
+  await Promise.race([listening.stop(), tooLong]);
   closed.abort();
-  await server.stop(true);
+  await listening.end();
 }

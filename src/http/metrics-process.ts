@@ -1,4 +1,4 @@
-import { readdir, readFile } from "node:fs/promises";
+import { readdirSync, readFileSync } from "node:fs";
 
 /**
  * What Linux says of this process. Null where it does not tell.
@@ -15,14 +15,14 @@ export interface ProcessUsage {
   openFilesMax: number | null;
 }
 
-/** Never fails: where /proc is hidden, only the CPU time is known. */
-export async function processUsage(): Promise<ProcessUsage> {
-  const unknown = () => null;
-  const [status, limits, files] = await Promise.all([
-    readFile("/proc/self/status", "utf8").catch(unknown),
-    readFile("/proc/self/limits", "utf8").catch(unknown),
-    readdir("/proc/self/fd").catch(unknown),
-  ]);
+/**
+ * Never fails: where /proc is hidden, only the CPU time is known. Reads at once: the files are in memory, and the
+ * thread pool, which would read them otherwise, is taken up by the compression while a backup runs.
+ */
+export function processUsage(): ProcessUsage {
+  const status = known(() => readFileSync("/proc/self/status", "utf8"));
+  const limits = known(() => readFileSync("/proc/self/limits", "utf8"));
+  const files = known(() => readdirSync("/proc/self/fd"));
   const { user, system } = process.cpuUsage();
   const kibibytes = (name: string) => found(status, new RegExp(`^${name}:\\s+(\\d+) kB$`, "m"), 1024);
   return {
@@ -38,4 +38,12 @@ export async function processUsage(): Promise<ProcessUsage> {
 function found(text: string | null, pattern: RegExp, unit: number): number | null {
   const digits = text === null ? undefined : pattern.exec(text)?.[1];
   return digits === undefined ? null : Number(digits) * unit;
+}
+
+function known<T>(read: () => T): T | null {
+  try {
+    return read();
+  } catch {
+    return null;
+  }
 }

@@ -55,7 +55,7 @@ export async function renderMetrics(report: StatusReport, source: MetricsSource)
   setJobs(sheet, report, source.runTotals);
   for (const storage of report.storages) setStorage(sheet, storage);
   await setDatabases(sheet, report.databases, source);
-  setProcess(sheet, report, await processUsage());
+  setProcess(sheet, report, processUsage());
   return await sheet.text();
 }
 

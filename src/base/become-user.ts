@@ -51,7 +51,7 @@ export function becomeUser(account: Account): void {
 }
 
 /** `user "pg321"`, or `user 1000` for one without a name. */
-export function accountText({ name, uid }: Account): string {
+function accountText({ name, uid }: Account): string {
   return name === undefined ? `user ${uid}` : `user "${name}"`;
 }
 

@@ -25,7 +25,7 @@ export function configPath(flag: string | undefined, env: ValueSource["env"]): s
 }
 
 /** The directory beside a config whose files are its credentials where systemd hands over none: `/etc/pg321/credentials`. */
-export function credentialFilesOf(configFile: string): string {
+function credentialFilesOf(configFile: string): string {
   return join(dirname(resolve(configFile)), "credentials");
 }
 

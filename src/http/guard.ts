@@ -3,7 +3,7 @@ import { isIP, isIPv4 } from "node:net";
 import type { Secret } from "../base/secret.ts";
 import type { HttpConfig, Listen } from "../config/config.ts";
 
-export const METHODS = ["GET", "HEAD"] as const;
+const METHODS = ["GET", "HEAD"] as const;
 
 /** Why a request is turned away. */
 export interface Refusal {

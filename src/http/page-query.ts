@@ -13,7 +13,7 @@ export interface PageQuery {
 /** Backups on one page of the history. */
 export const PAGE_BACKUPS = 25;
 /** The last page that is looked at: of 100,000 backups the oldest. */
-export const PAGE_MAX = 4000;
+const PAGE_MAX = 4000;
 /** What the page's own link asks for. */
 export const REFRESH_S = 60;
 const REFRESH_S_MIN = 10;

@@ -63,7 +63,7 @@ export async function lookAtStorageDirectory(path: string, minFree: number): Pro
   return [ok(`${path} can be written, ${placeText(place)}`)];
 }
 
-export async function isWritable(path: string): Promise<boolean> {
+async function isWritable(path: string): Promise<boolean> {
   return access(path, constants.R_OK | constants.W_OK | constants.X_OK).then(
     () => true,
     () => false,

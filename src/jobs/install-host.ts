@@ -21,7 +21,7 @@ export async function system(...argv: string[]): Promise<string> {
   return stdout;
 }
 
-export function hasProgram(name: string): boolean {
+function hasProgram(name: string): boolean {
   return Bun.which(name, { PATH: CLEAN_ENVIRONMENT["PATH"] ?? "" }) !== null;
 }
 

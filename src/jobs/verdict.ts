@@ -1,7 +1,7 @@
 import type { DatabaseStatus, StatusReport, StorageStatus } from "./status-report.ts";
 
 /** `new`: nothing is wrong, but there is no backup yet. From the best to the worst. */
-export const VERDICT_LEVELS = ["good", "new", "warning", "bad"] as const;
+const VERDICT_LEVELS = ["good", "new", "warning", "bad"] as const;
 export type VerdictLevel = (typeof VERDICT_LEVELS)[number];
 
 /** What a report comes to. */

@@ -4,11 +4,11 @@ import { processStart } from "../catalog/lease.ts";
 import { raiseAlert, resolveAlert } from "../jobs/alert.ts";
 import { runBackup } from "../jobs/backup.ts";
 import { mayMean } from "../jobs/backup-targets.ts";
+import { believedUntil } from "../jobs/believed-until.ts";
 import { runCleanup } from "../jobs/cleanup.ts";
 import type { JobContext } from "../jobs/context.ts";
 import { runRepair } from "../jobs/repair.ts";
 import type { Schedule } from "../jobs/schedules.ts";
-import { believedUntil } from "../jobs/status-databases.ts";
 import { runVerify } from "../jobs/verify.ts";
 import type { Claim } from "./turns.ts";
 

@@ -1,7 +1,7 @@
 import { setImmediate } from "node:timers/promises";
-import { RECORD_AHEAD_MS_MAX } from "../base/limits.ts";
 import type { BackupRecord } from "../catalog/catalog.ts";
 import type { CopyTotal, DatabaseRecord, LatestBackups } from "../catalog/overview.ts";
+import { believedUntil } from "./believed-until.ts";
 import { backupStorages } from "./context.ts";
 import { isLeased } from "./reconcile.ts";
 import type { StatusSource, TimedSchedule } from "./status.ts";
@@ -174,11 +174,6 @@ function backupStoragesOf(source: StatusSource): string[] {
 function newer(left: BackupRecord | null, right: BackupRecord | null): BackupRecord | null {
   if (!left || !right) return left ?? right;
   return left.started_at >= right.started_at ? left : right;
-}
-
-/** What began later did so under a clock that was ahead, or ours is behind. RFC 3339 UTC. */
-export function believedUntil(now: Date): string {
-  return new Date(now.getTime() + RECORD_AHEAD_MS_MAX).toISOString();
 }
 
 /** A clock that was set back makes nothing younger than new. */

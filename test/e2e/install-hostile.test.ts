@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import type { InstallStep } from "../../src/jobs/install-steps.ts";
 import { useExecutable } from "../lab/executable.ts";
 import { boxStorage, CONFIG, startUnpackedBox, UNPACKED } from "../lab/installed-box.ts";
 import type { SystemdBox } from "../lab/systemd-box.ts";
@@ -12,22 +13,16 @@ import { noBoxReason } from "../lab/systemd-box.ts";
 const STATE = "/var/lib/pg321";
 const DROP_IN = "/etc/systemd/system/pg321.service.d/test.conf";
 
-interface Step {
-  what: string;
-  state: string;
-  detail: string;
-}
-
 const executable = useExecutable();
 let box: SystemdBox;
 
-const install = async (): Promise<{ steps: Step[]; next: string[] }> =>
+const install = async (): Promise<{ steps: InstallStep[]; next: string[] }> =>
   JSON.parse(await box.ok(UNPACKED, "install", "--json"));
 const asService = (line: string) =>
   box.ok("setpriv", "--reuid=pg321", "--regid=pg321", "--init-groups", "bash", "-ec", line);
 const rights = async (path: string) => (await box.ok("stat", "-c", "%U:%G %a", path)).trimEnd();
 
-async function installWith(path: string): Promise<Step | undefined> {
+async function installWith(path: string): Promise<InstallStep | undefined> {
   const mode = '[[server]]\nname = "main"\n[encryption]\nmode = "none"';
   await box.write(CONFIG, `${mode}\n${boxStorage("disk", path)}\n`);
   return (await install()).steps.find(({ what }) => what === path);

@@ -1,30 +1,24 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
+import type { InstallStep } from "../../src/jobs/install-steps.ts";
 import { documentedKeys, misfits } from "../lab/cli-docs.ts";
 import { useExecutable } from "../lab/executable.ts";
 import { ended } from "../lab/installation.ts";
-import { startUnpackedBox, UNPACKED, unpack } from "../lab/installed-box.ts";
+import { CONFIG, startUnpackedBox, UNPACKED, unpack } from "../lab/installed-box.ts";
 import type { SystemdBox } from "../lab/systemd-box.ts";
 import { noBoxReason } from "../lab/systemd-box.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 const UNIT = "/etc/systemd/system/pg321.service";
 const DROP_IN = `${UNIT}.d/storages.conf`;
-const CONFIG = "/etc/pg321/config.toml";
 /** Everything that installing may change. */
 const TREE = "/etc /var/lib /usr/local /srv /home";
-
-interface Step {
-  what: string;
-  state: string;
-  detail: string;
-}
 
 const executable = useExecutable();
 let box: SystemdBox;
 const install = async (...words: string[]) =>
   JSON.parse(await box.ok(UNPACKED, "install", "--json", ...words));
-const states = (report: { steps: Step[] }) =>
+const states = (report: { steps: InstallStep[] }) =>
   Object.fromEntries(report.steps.map(({ what, state }) => [what, state]));
 const listing = () => box.sh(`find ${TREE} -printf '%p %M %u %g %s %T@ %l\\n' | sort`);
 const rights = async (...paths: string[]) =>
@@ -160,7 +154,7 @@ describe.skipIf(noBoxReason !== undefined)(
         [DROP_IN]: "done",
         systemd: "done",
       });
-      expect(report.steps.find(({ what }: Step) => what === "/srv/full").detail).toContain(
+      expect(report.steps.find(({ what }: InstallStep) => what === "/srv/full").detail).toContain(
         "chown -R pg321: /srv/full",
       );
       expect(await Bun.file(box.path(CONFIG)).text()).toBe(own);
@@ -189,7 +183,7 @@ describe.skipIf(noBoxReason !== undefined)(
       await box.write(CONFIG, config("/root/backups"));
       await install();
       const { steps, next } = await install();
-      expect(steps.find(({ what }: Step) => what === "/root/backups")).toMatchObject({
+      expect(steps.find(({ what }: InstallStep) => what === "/root/backups")).toMatchObject({
         state: "attention",
         detail: expect.stringMatching(/^\/root does not let pg321 in/),
       });
@@ -221,7 +215,7 @@ describe.skipIf(noBoxReason !== undefined)(
       await box.write("/etc/fstab", "# disks\nLABEL=usb /mnt/u\\040s\\040b ext4 noauto 0 0\n");
       await box.write(CONFIG, config("/mnt/u s b/backups"));
       const { steps } = await install();
-      expect(steps.find(({ what }: Step) => what === "/mnt/u s b/backups")).toMatchObject({
+      expect(steps.find(({ what }: InstallStep) => what === "/mnt/u s b/backups")).toMatchObject({
         state: "attention",
         detail: expect.stringContaining("/mnt/u s b is in /etc/fstab and not mounted"),
       });
@@ -267,7 +261,7 @@ describe.skipIf(noBoxReason !== undefined)(
       const present = (await box.ok(UNPACKED, "--version")).trim();
       await unpack(box, await executable.as("9.9.9"));
       const { steps } = await install();
-      expect(steps.find(({ what }: Step) => what === "/usr/local/bin/pg321")).toMatchObject({
+      expect(steps.find(({ what }: InstallStep) => what === "/usr/local/bin/pg321")).toMatchObject({
         state: "done",
         detail: `pg321 9.9.9 (0ld) in place of ${present}`,
       });
@@ -323,7 +317,9 @@ c.executescript("PRAGMA journal_mode=WAL; PRAGMA application_id=${0x70673332}; C
         "/srv/full": "kept",
         "user pg321": "kept",
       });
-      expect(dry.steps.map(({ what }: Step) => what)).toEqual(report.steps.map(({ what }: Step) => what));
+      expect(dry.steps.map(({ what }: InstallStep) => what)).toEqual(
+        report.steps.map(({ what }: InstallStep) => what),
+      );
       const gone = (await listing()).split("\n").map((line) => line.split(" -")[0]);
       const was = before.split("\n").map((line) => line.split(" -")[0]);
       expect(was.filter((path) => !gone.includes(path)).filter((path) => !path?.includes(" d"))).toEqual(

@@ -32,6 +32,20 @@ function said(address: string, bytes: string): Promise<string> {
   });
 }
 
+/** A request that has come and waits for its answer until it is released. */
+async function underWay(address: string): Promise<{ answer: Promise<Response>; release: () => void }> {
+  const { promise, resolve } = Promise.withResolvers<string[]>();
+  const asked = Promise.withResolvers<void>();
+  lab.part.troubles = () => {
+    asked.resolve();
+    return promise;
+  };
+  const answer = fetch(`${address}/health`);
+  await asked.promise;
+  lab.part.troubles = async () => [];
+  return { answer, release: () => resolve([]) };
+}
+
 describe("listens", () => {
   test("at an address of IPv4 or IPv6, at any free port where it is 0", async () => {
     for (const listen of ["127.0.0.1:0", "[::1]:0", "0.0.0.0:0", "localhost:0"]) {
@@ -171,23 +185,15 @@ describe("another config", () => {
 
   test("asks for its token at the other address at once, also while requests at the former one end", async () => {
     const server = await lab.serve();
-    const { promise, resolve } = Promise.withResolvers<string[]>();
-    const asked = Promise.withResolvers<void>();
-    lab.part.troubles = () => {
-      asked.resolve();
-      return promise;
-    };
-    const answer = fetch(`${server.address}/health`);
-    await asked.promise;
+    const { answer, release } = await underWay(server.address);
     const path = join(lab.directory, "other.sock");
     const moved = server.reconfigure(await httpTable(`listen = "unix:${path}"\ntoken = "0123456789abcdef"`));
     let other: Response | undefined;
     while (!other) other = await fetch("http://localhost/status", { unix: path }).catch(() => undefined);
     expect(other.status).toBe(401);
-    resolve([]);
+    release();
     expect((await answer).status).toBe(200);
     await moved;
-    lab.part.troubles = async () => [];
   });
 
   test("moves it to another address of the same port, which has to be free first", async () => {
@@ -213,19 +219,11 @@ describe("another config", () => {
 
 test("stop lets a request under way end, and takes no other", async () => {
   const server = await lab.serve();
-  const { promise, resolve } = Promise.withResolvers<string[]>();
-  const asked = Promise.withResolvers<void>();
-  lab.part.troubles = () => {
-    asked.resolve();
-    return promise;
-  };
-  const answer = fetch(`${server.address}/health`);
-  await asked.promise;
+  const { answer, release } = await underWay(server.address);
   const stopped = server.stop();
-  resolve([]);
+  release();
   expect((await answer).status).toBe(200);
   await stopped;
-  lab.part.troubles = async () => [];
   await expect(health(server.address)).rejects.toThrow();
 });
 

@@ -7,6 +7,16 @@ const COMPONENT_BYTES_MAX = 255;
 /** The names of temporary files of local storages begin so. */
 export const RESERVED_NAME = ".pg321-";
 
+/**
+ * What `put` throws when an object of somebody else stands under its key: nothing of this operation is there, and
+ * what stands there was not touched. `what` is the beginning of the message: `storage "r2": put KEY`.
+ */
+export class KeyTaken extends Pg321Error {
+  constructor(what: string, cause?: unknown) {
+    super("storage", `${what}: the object exists already, and nothing is overwritten`, { cause });
+  }
+}
+
 /** Throws for a key that not every storage can hold, or that would leave the storage's root. */
 export function checkKey(storage: string, key: string, prefix = ""): void {
   const problem = keyProblem(key, prefix);

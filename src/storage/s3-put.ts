@@ -7,6 +7,7 @@ import {
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { Part } from "../stream/part.ts";
+import { KeyTaken } from "./key.ts";
 import { pullParts } from "./pull.ts";
 import { failureOf, isRetryable } from "./s3-errors.ts";
 import {
@@ -211,8 +212,7 @@ export class S3Put {
 
   async #refuseExisting(): Promise<void> {
     if (!(await headObject(this.#target, this.#options.signal))) return;
-    const what = this.#target.s3.what(this.#target.operation);
-    throw new Pg321Error("storage", `${what}: the object exists already, and nothing is overwritten`);
+    throw new KeyTaken(this.#target.s3.what(this.#target.operation));
   }
 
   /** The server's own word that the object is there, whole. */

@@ -26,6 +26,11 @@ export function durationText(durationMs: number | null | undefined): string {
   return `${Math.floor(seconds / 86_400)}d ${two((seconds % 86_400) / 3600)}h`;
 }
 
+/** How long ago something was; `in 20m 00s` where it is dated in the future: a clock was ahead. */
+export function ageText(ageMs: number): string {
+  return ageMs < 0 ? `in ${durationText(-ageMs)}` : durationText(ageMs);
+}
+
 /** `183 MiB/s`. */
 export function rateText(bytes: number, durationMs: number): string {
   return durationMs <= 0 ? "-" : `${sizeText((bytes / durationMs) * 1000)}/s`;

@@ -10,7 +10,7 @@ import { isSet, JSON_OPTION, textOption } from "./command.ts";
 import { backupJson } from "./json.ts";
 import { commandConfig } from "./open-context.ts";
 import type { Output } from "./output.ts";
-import { durationText, jsonText, sizeText, table } from "./output.ts";
+import { ageText, jsonText, sizeText, table } from "./output.ts";
 import { choiceOption, integerOption } from "./parse.ts";
 import { statusText } from "./status-text.ts";
 
@@ -81,7 +81,7 @@ function textOf(rows: readonly ListedBackup[], { style }: Output, now: Date): st
       { title: "STARTED (UTC)", cell: ({ backup }) => backup.started_at.slice(0, 19).replace("T", " ") },
       {
         title: "AGE",
-        cell: ({ backup }) => durationText(now.getTime() - Date.parse(backup.started_at)),
+        cell: ({ backup }) => ageText(now.getTime() - Date.parse(backup.started_at)),
         align: "right",
       },
       {

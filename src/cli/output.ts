@@ -1,7 +1,7 @@
 import { Pg321Error } from "../base/errors.ts";
 import { PLAIN, type Style } from "../base/table.ts";
 
-export { durationText, rateText, sizeText } from "../base/amounts.ts";
+export { ageText, durationText, rateText, sizeText } from "../base/amounts.ts";
 export { jsonText } from "../base/json-text.ts";
 export { type Column, type Style, table, tableLine, width } from "../base/table.ts";
 

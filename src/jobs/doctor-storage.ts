@@ -1,8 +1,8 @@
-import { durationText } from "../base/amounts.ts";
 import type { Clock } from "../base/clock.ts";
 import { silentLog } from "../base/log.ts";
 import type { StorageConfig } from "../config/config.ts";
 import { openStorage } from "../storage/registry.ts";
+import { clockText } from "../storage/s3-errors.ts";
 import { lookAtStorageDirectory } from "./doctor-directories.ts";
 import type { Seen } from "./doctor-finding.ts";
 import { ok, warning } from "./doctor-finding.ts";
@@ -32,13 +32,7 @@ export async function lookAtStorage(
   const seen = [ok(`bucket "${config.bucket}" can be read and listed: ${traits.join(", ")}`)];
   const skewMs = storage.clockSkewMs();
   if (skewMs !== undefined && Math.abs(skewMs) > SKEW_MS_MAX) {
-    const direction = skewMs > 0 ? "ahead of" : "behind";
-    seen.push(
-      warning(
-        `this host's clock is ${durationText(Math.abs(skewMs))} ${direction} the server's`,
-        "set the clock: timedatectl set-ntp true",
-      ),
-    );
+    seen.push(warning(clockText(skewMs), "set the clock: timedatectl set-ntp true"));
   }
   return seen;
 }

@@ -1,3 +1,4 @@
+import { durationText } from "../base/amounts.ts";
 import { Pg321Error } from "../base/errors.ts";
 
 /** What an error of the SDK says: S3's code, or the name of a network error, and the HTTP status if it got one. */
@@ -44,6 +45,8 @@ const WRONG_REGION: Meaning = {
   message: "the bucket is in another region",
   hint: "set region (and endpoint) to those of the bucket",
 };
+const SKEWED = "RequestTimeTooSkewed";
+const CLOCK_HINT = "set the clock: timedatectl set-ntp true";
 
 const MEANINGS: Record<string, Meaning> = {
   AccessDenied: ACCESS_DENIED,
@@ -52,9 +55,9 @@ const MEANINGS: Record<string, Meaning> = {
     message: "the signature was refused",
     hint: "check secret_access_key, access_key_id and region",
   },
-  RequestTimeTooSkewed: {
+  [SKEWED]: {
     message: "this host's clock differs from the server's by more than 15 minutes",
-    hint: "set the clock: timedatectl set-ntp true",
+    hint: CLOCK_HINT,
   },
   NoSuchBucket: { message: "the bucket does not exist", hint: "check bucket, endpoint and region" },
   NoSuchKey: { message: "no such object" },
@@ -82,11 +85,17 @@ const MEANINGS_BY_STATUS: Record<number, Meaning> = {
   507: { message: "the server is full" },
 };
 
-/** An error of the SDK in the words of the storage contract. */
-export function s3Error(what: string, endpoint: string, error: unknown): Pg321Error {
+/** Servers refuse requests at 15 minutes, some at 5, and not every one of them says why. */
+const SKEW_MS_MAX = 300_000;
+
+/**
+ * An error of the SDK in the words of the storage contract. `skewMs`: by how much this host's clock was ahead of
+ * the server's at the reply, where one came and told.
+ */
+export function s3Error(what: string, endpoint: string, error: unknown, skewMs?: number): Pg321Error {
   if (error instanceof Pg321Error) return error;
   const failure = failureOf(error);
-  const { message, hint } = meaningOf(failure, endpoint, error);
+  const { message, hint } = withClock(meaningOf(failure, endpoint, error), failure, skewMs);
   return new Pg321Error("storage", `${what}: ${message}`, {
     ...(hint === undefined ? {} : { hint }),
     cause: error,
@@ -94,10 +103,33 @@ export function s3Error(what: string, endpoint: string, error: unknown): Pg321Er
   });
 }
 
+/** A clock that is off explains a refusal, whatever the server calls it. */
+function withClock(meaning: Meaning, { code, status }: S3Failure, skewMs: number | undefined): Meaning {
+  if (skewMs === undefined || ![400, 401, 403].includes(status ?? 0)) return meaning;
+  const said = clockText(skewMs);
+  if (code === SKEWED) return { message: `${said} (${code}, ${status})`, hint: CLOCK_HINT };
+  if (Math.abs(skewMs) < SKEW_MS_MAX) return meaning;
+  return {
+    message: `${meaning.message}, and ${said}`,
+    hint: `${CLOCK_HINT}; if that is not all: ${meaning.hint}`,
+  };
+}
+
+/** `skewMs`: by how much this host's clock is ahead of the server's. */
+export function clockText(skewMs: number): string {
+  const direction = skewMs > 0 ? "ahead of" : "behind";
+  return `this host's clock is ${durationText(Math.abs(skewMs))} ${direction} the server's`;
+}
+
 function meaningOf({ code, status }: S3Failure, endpoint: string, error: unknown): Meaning {
   const known = MEANINGS[code] ?? (status === undefined ? undefined : MEANINGS_BY_STATUS[status]);
-  if (known)
-    return status === undefined ? known : { ...known, message: `${known.message} (${code}, ${status})` };
+  if (known) {
+    const region = known === WRONG_REGION ? regionIn(error) : undefined;
+    const message = region === undefined ? known.message : `the bucket is in region "${region}"`;
+    // A HEAD has no body that would name a code.
+    const codes = [code === "Unknown" ? "" : code, status ?? ""].filter((part) => part !== "");
+    return status === undefined ? known : { ...known, message: `${message} (${codes.join(", ")})` };
+  }
   if (status !== undefined) {
     const said = error instanceof Error && error.message !== code ? `: ${error.message}` : "";
     return { message: `the server answered ${status} ${code}${said}` };
@@ -113,4 +145,14 @@ function meaningOf({ code, status }: S3Failure, endpoint: string, error: unknown
     message: `no answer from ${endpoint}: ${said} (${code})`,
     hint: "check endpoint, name service and firewall",
   };
+}
+
+/** The region that the server wants, as far as its answer names it. */
+function regionIn(error: unknown): string | undefined {
+  const { Region, $response } = error as {
+    Region?: unknown;
+    $response?: { headers?: Record<string, string> };
+  };
+  if (typeof Region === "string") return Region;
+  return $response?.headers?.["x-amz-bucket-region"];
 }

@@ -1,15 +1,11 @@
-import {
-  HeadObjectCommand,
-  type HeadObjectCommandOutput,
-  PutObjectCommand,
-  type StorageClass,
-} from "@aws-sdk/client-s3";
+import { PutObjectCommand, type StorageClass } from "@aws-sdk/client-s3";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { Part } from "../stream/part.ts";
 import { KeyTaken } from "./key.ts";
 import { pullParts } from "./pull.ts";
 import { failureOf, isRetryable } from "./s3-errors.ts";
+import { headObject } from "./s3-head.ts";
 import {
   abortUpload,
   completeUpload,
@@ -39,29 +35,6 @@ export interface S3PutSettings {
 export interface S3Stored {
   sizeBytes: number;
   modifiedAt: Date;
-}
-
-/** Stands for "as long as a legal hold is on it", which has no date. */
-const LEGAL_HOLD_END = new Date("9999-12-31T00:00:00Z");
-
-/** The object as the server shows it, or undefined when there is none. */
-export async function headObject(
-  { s3, operation, object }: S3Target,
-  signal: AbortSignal,
-): Promise<HeadObjectCommandOutput | undefined> {
-  try {
-    return await s3.call(operation, { signal }, (options) =>
-      s3.client.send(new HeadObjectCommand(object), options),
-    );
-  } catch (error) {
-    if (failureOf(error).status === 404) return undefined;
-    throw error;
-  }
-}
-
-/** Until when Object Lock keeps an object from being deleted, as far as its HEAD shows. */
-export function lockOf(head: HeadObjectCommandOutput): Date | undefined {
-  return head.ObjectLockLegalHoldStatus === "ON" ? LEGAL_HOLD_END : head.ObjectLockRetainUntilDate;
 }
 
 /** One put of one object. */

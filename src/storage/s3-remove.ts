@@ -5,8 +5,8 @@ import {
 } from "@aws-sdk/client-s3";
 import { Pg321Error } from "../base/errors.ts";
 import { failureOf } from "./s3-errors.ts";
+import { headObject, lockOf } from "./s3-head.ts";
 import type { S3Target } from "./s3-multipart.ts";
-import { headObject, lockOf } from "./s3-put.ts";
 import type { Removal } from "./storage.ts";
 
 /** Pages of versions of one key, of up to 1,000 each, before something must be wrong. */

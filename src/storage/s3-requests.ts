@@ -71,8 +71,11 @@ export class S3Requests {
     { signal, timeoutMs = REQUEST_TIMEOUT_MS }: CallOptions,
     request: (options: { abortSignal: AbortSignal }) => Promise<T>,
   ): Promise<T> {
+    const askedAtMs = this.#clock.monotonicMs();
+    const mapped = (error: unknown) =>
+      s3Error(this.what(operation), this.#endpoint, error, this.clockSkewMs(askedAtMs));
     const onRetry = (error: unknown, attempt: number) => {
-      const cause = s3Error(this.what(operation), this.#endpoint, error).message;
+      const cause = mapped(error).message;
       this.#log.warning("storage request failed, trying again", { storage: this.storage, attempt, cause });
     };
     try {
@@ -81,7 +84,7 @@ export class S3Requests {
       );
     } catch (error) {
       if (signal.aborted) throw signal.reason;
-      throw s3Error(this.what(operation), this.#endpoint, error);
+      throw mapped(error);
     }
   }
 
@@ -124,6 +127,8 @@ function newClient(config: S3StorageConfig, keepsConnections: () => boolean): S3
     },
     requestChecksumCalculation: "WHEN_REQUIRED",
     responseChecksumValidation: "WHEN_REQUIRED",
+    // It would sign with the server's time after the first refusal: the next call would then hide what is wrong.
+    disableClockSkewCorrection: true,
     maxAttempts: 1,
     followRegionRedirects: false,
     requestHandler: new FetchHttpHandler({

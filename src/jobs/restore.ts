@@ -15,6 +15,7 @@ import {
   dropPartitions,
   existsAlready,
   finishDatabase,
+  isRisk,
   preflight,
 } from "../postgres/preflight.ts";
 import type { RestoreResult } from "../postgres/restore.ts";
@@ -55,7 +56,7 @@ export interface RestoreRequest {
 export interface RestoreReport {
   run: RunRecord;
   backup: BackupRecord;
-  /** What the target lacks; a restore goes on only when nothing but `version` is in it. */
+  /** What the target lacks; a restore goes on only when all of it is a risk (`isRisk`). */
   lacks: Lack[];
   /** What the target holds already, as `3 relations`. */
   target_contents: string[];
@@ -138,7 +139,7 @@ function obstacleOf(
   lacks: readonly Lack[],
   targetContents: readonly string[],
 ): Pg321Error | null {
-  const missing = lacks.filter(({ kind }) => kind !== "version");
+  const missing = lacks.filter((lack) => !isRisk(lack));
   if (missing.length > 0) {
     const list = missing.map(({ kind, name }) => `${kind} "${name}"`).join(", ");
     return new Pg321Error("database", `${target.label}: it lacks ${list}; nothing was changed`, {

@@ -3,6 +3,8 @@ import { TABLE_OF_CONTENTS_BYTES_MAX } from "../base/limits.ts";
 import { closest } from "../base/suggest.ts";
 import type { ArchiveContents, ArchiveEntry } from "./archive-format.ts";
 import { notAnArchive, parseContents } from "./archive-format.ts";
+import type { LostOption } from "./create-database.ts";
+import { createStatementFor } from "./create-database.ts";
 import { renameDatabase, rolesNamedIn, statementsOf, tokensOf } from "./sql-text.ts";
 
 /** What of an archive is restored; everything where nothing is named. */
@@ -181,23 +183,33 @@ function sorted(names: string[]): string[] {
   return [...new Set(names)].sort();
 }
 
-/** The statements that make a database of another name with the archive's properties. */
+/** The statements that make a database of another name with the archive's properties, in the target's words. */
 export interface DatabaseStatements {
+  /** What the target's version cannot make of the database's properties. */
+  lost: LostOption[];
   /** The first creates it; one transaction each. */
   before: string[];
   /** Those that could stand in the way of the restore: limits, rights, `default_transaction_read_only`. */
   after: string[];
 }
 
-export function databaseStatements(contents: ArchiveContents, name: string): DatabaseStatements {
+export function databaseStatements(
+  contents: ArchiveContents,
+  name: string,
+  targetMajor: number,
+): DatabaseStatements {
   const before: string[] = [];
   const after: string[] = [];
+  const lost: LostOption[] = [];
   const from =
     contents.entries.find(({ description }) => description === "DATABASE")?.tag ?? contents.database;
   for (const entry of contents.entries.filter(isOfDatabase)) {
     const statements = statementsOf(renameDatabase(entry.definition, from, name));
     if (entry.description === "DATABASE") {
-      before.unshift(...statements.filter((statement) => /^CREATE\s/.test(statement)));
+      const create = statements.filter((statement) => /^CREATE\s/.test(statement));
+      const fitting = create.map((statement) => createStatementFor(targetMajor, statement));
+      before.unshift(...fitting.map(({ statement }) => statement));
+      lost.push(...fitting.flatMap((one) => one.lost));
       continue;
     }
     for (const statement of statements) {
@@ -205,7 +217,7 @@ export function databaseStatements(contents: ArchiveContents, name: string): Dat
       (entry.description === "DATABASE PROPERTIES" && isSetting ? before : after).push(statement);
     }
   }
-  return { before, after };
+  return { before, after, lost };
 }
 
 /** The owner of the database that was dumped. */

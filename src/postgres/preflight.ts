@@ -8,15 +8,14 @@ import { quoteIdentifier } from "./sql-text.ts";
 
 /** One thing that a target lacks, and what to do about it. */
 export interface Lack {
-  kind: "role" | "membership" | "extension" | "tablespace" | "version";
+  kind: "role" | "membership" | "extension" | "tablespace" | "locale" | "version";
   name: string;
   hint: string;
 }
 
 /**
  * Compares an archive with a target and changes nothing. `create` also asks for what the database's own
- * properties need. A lack of kind `version` (the target is older than the dumped server) is a risk, each
- * other one makes the restore fail.
+ * properties need. A lack that `isRisk` is told, each other one makes the restore fail.
  */
 export async function preflight(
   target: Connection,
@@ -26,6 +25,7 @@ export async function preflight(
   const needs = needsOf(contents, selection, create);
   const offer = await offerOf(target);
   const { major } = await inspectServer(target);
+  const { lost } = databaseStatements(contents, contents.database, major);
   const sourceMajor = Number.parseInt(contents.serverVersion, 10);
   const missing = (kind: "role" | "extension" | "tablespace", hint: (name: string) => string) =>
     needs[`${kind}s`]
@@ -38,10 +38,22 @@ export async function preflight(
       .map((name): Lack => ({ kind: "membership", name, hint: grantTo(target.endpoint.user, name) })),
     ...missing("extension", () => "install its package on the target's host"),
     ...missing("tablespace", (name) => `create tablespace ${quoteIdentifier(name)} location '…'`),
+    ...(create ? lost : []).map(
+      ({ name, instead }): Lack => ({
+        kind: "locale",
+        name,
+        hint: `PostgreSQL ${major} does not know it: ${instead}`,
+      }),
+    ),
     ...(sourceMajor > major
       ? [{ kind: "version" as const, name: `${major}`, hint: `the dump is of PostgreSQL ${sourceMajor}` }]
       : []),
   ];
+}
+
+/** A restore goes on with it: an older target, or one that sorts by another locale. */
+export function isRisk({ kind }: Lack): boolean {
+  return kind === "version" || kind === "locale";
 }
 
 function grantTo(user: string, role: string): string {
@@ -58,7 +70,8 @@ export async function createDatabase(
   name: string,
 ): Promise<void> {
   if (await databaseExists(target, name)) throw existsAlready({ ...target.endpoint, database: name });
-  const { before } = databaseStatements(contents, name);
+  const { major } = await inspectServer(target);
+  const { before } = databaseStatements(contents, name, major);
   const create = before.length > 0 ? before : [`CREATE DATABASE ${quoteIdentifier(name)} TEMPLATE template0`];
   const owner = databaseOwner(contents);
   if (owner) create.push(`ALTER DATABASE ${quoteIdentifier(name)} OWNER TO ${quoteIdentifier(owner)}`);
@@ -84,7 +97,9 @@ export async function finishDatabase(
   contents: ArchiveContents,
   name: string,
 ): Promise<void> {
-  await runAll(target, `set the properties of database "${name}"`, databaseStatements(contents, name).after);
+  const { major } = await inspectServer(target);
+  const { after } = databaseStatements(contents, name, major);
+  await runAll(target, `set the properties of database "${name}"`, after);
 }
 
 /**

@@ -1,6 +1,7 @@
 import {
   chownSync,
   closeSync,
+  cpSync,
   existsSync,
   globSync,
   mkdtempSync,
@@ -45,6 +46,8 @@ export interface LabPostgres extends AsyncDisposable {
 export interface LabOptions {
   /** Lines for postgresql.conf. */
   settings?: readonly string[];
+  /** The older server that `npm test` fetches, without client programs, instead of the newest one of the machine. */
+  older?: boolean;
   /** Files to put into the data directory, by name, for settings that need them. */
   files?: Record<string, string>;
 }
@@ -64,9 +67,13 @@ const SETTINGS = [
   "listen_addresses = '127.0.0.1'",
 ];
 
-export async function startPostgres({ settings = [], files = {} }: LabOptions = {}): Promise<LabPostgres> {
-  const binDir = serverBinDir();
+export async function startPostgres({
+  settings = [],
+  files = {},
+  older = false,
+}: LabOptions = {}): Promise<LabPostgres> {
   const root = mkdtempSync(join(tmpdir(), "pg321-lab-postgres-"));
+  const binDir = older ? olderBinDir(root) : serverBinDir();
   const dataDir = join(root, "data");
   const password = Buffer.from(crypto.getRandomValues(new Uint8Array(12))).toString("hex");
   const port = await freePort();
@@ -205,6 +212,14 @@ function serverBinDir(): string {
   const newest = found.sort((a, b) => version(b) - version(a))[0];
   if (newest === undefined) throw new Error("no PostgreSQL server here: apt-get install postgresql-15");
   return newest.slice(0, -"/initdb".length);
+}
+
+/** A copy: where it was fetched to, the account that the server runs as may have no way in. */
+function olderBinDir(root: string): string {
+  const fetched = join(import.meta.dir, "../../node_modules/.cache/postgres-14");
+  if (!existsSync(fetched)) throw new Error(`no PostgreSQL 14 in ${fetched}: npm test fetches it`);
+  cpSync(fetched, join(root, "program"), { recursive: true, verbatimSymlinks: true });
+  return join(root, "program/bin");
 }
 
 /** PostgreSQL refuses to run as root: root takes the packaged account, or nobody. */

@@ -124,18 +124,22 @@ async function sendPart(
   throw new Pg321Error("storage", `${s3.what(operation)}: the server gave no tag for part ${number}`);
 }
 
-/** The SDK parses the answer's body and throws for an error in it, also when the status is 200. */
+/**
+ * Returns the version's id, in a bucket that keeps versions. The SDK parses the answer's body and throws for an
+ * error in it, also when the status is 200.
+ */
 export async function completeUpload(
   { s3, operation, object }: S3Target,
   uploadId: string,
   parts: CompletedPart[],
   ifNoneMatch: { IfNoneMatch?: "*" },
   signal: AbortSignal,
-): Promise<void> {
+): Promise<string | undefined> {
   const input = { ...object, ...ifNoneMatch, UploadId: uploadId, MultipartUpload: { Parts: parts } };
-  await s3.call(operation, { signal, timeoutMs: COMPLETE_TIMEOUT_MS }, (options) =>
+  const { VersionId } = await s3.call(operation, { signal, timeoutMs: COMPLETE_TIMEOUT_MS }, (options) =>
     s3.client.send(new CompleteMultipartUploadCommand(input), options),
   );
+  return VersionId;
 }
 
 /** Returns false when there was no such upload: it was completed, or aborted before. */

@@ -1,4 +1,4 @@
-import { PutObjectCommand, type StorageClass } from "@aws-sdk/client-s3";
+import { type HeadObjectCommandOutput, PutObjectCommand, type StorageClass } from "@aws-sdk/client-s3";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import { Part } from "../stream/part.ts";
@@ -14,11 +14,19 @@ import {
   type S3Target,
   sendParts,
 } from "./s3-multipart.ts";
+import { deleteVersion, removeVersion } from "./s3-remove.ts";
 import type { PutOptions } from "./storage.ts";
 
 /** The whole cleanup after a failed put; what a storage does not answer by then is swept later. */
 const CLEANUP_TIMEOUT_MS = 5_000;
 const CONFLICTS: readonly (number | undefined)[] = [409, 412];
+/**
+ * The metadata entry that holds a random id of the put that made an object. It alone tells whose an object is: a
+ * tag is no MD5 where a key service encrypts, and the same one where two puts send the same bytes.
+ */
+const MARK = "pg321-put";
+/** Tries whose answers were lost may each have made a version, in a bucket that keeps them. */
+const OWN_VERSIONS_MAX = 100;
 
 /** What every put of one storage shares. */
 export interface S3PutSettings {
@@ -28,8 +36,6 @@ export interface S3PutSettings {
   maxParts: number;
   /** Whether to send `If-None-Match: *`; set to false once the server has answered 501 to it. */
   conditional: { isTried: boolean };
-  /** Removes every version of an object, by its full name. */
-  remove: (target: S3Target, signal: AbortSignal) => Promise<unknown>;
 }
 
 export interface S3Stored {
@@ -42,6 +48,9 @@ export class S3Put {
   readonly #settings: S3PutSettings;
   readonly #target: S3Target;
   readonly #options: PutOptions;
+  readonly #mark = crypto.randomUUID();
+  /** As the answer named it, in a bucket that keeps versions. */
+  #versionId: string | undefined;
 
   constructor(settings: S3PutSettings, target: S3Target, options: PutOptions) {
     this.#settings = settings;
@@ -66,6 +75,7 @@ export class S3Put {
   }
 
   async #putWhole(part: Part, rest: AsyncGenerator<Part>): Promise<S3Stored> {
+    let mayBeThere = false;
     try {
       // Only a normal end of the body makes this part the whole object.
       const next = await rest.next();
@@ -73,18 +83,26 @@ export class S3Put {
         next.value.release();
         throw new Error(`${this.#target.operation}: a part followed a short one`);
       }
-      await this.#conditionally((ifNoneMatch) => this.#send(part, ifNoneMatch)).catch((error) =>
-        this.#settle(part, error),
+      let tries = 0;
+      await this.#conditionally((ifNoneMatch) => this.#send(part, ifNoneMatch, () => void tries++)).catch(
+        (error) => {
+          mayBeThere = tries > 1 || this.#options.signal.aborted || isRetryable(error);
+          return this.#requireOurs(error);
+        },
       );
+      mayBeThere = true;
       const stored = await this.#confirm(part.bytes.length);
       this.#options.onProgress?.(part.bytes.length);
       return stored;
+    } catch (error) {
+      if (mayBeThere) await this.#cleanUp((signal) => this.#undo(signal));
+      throw error;
     } finally {
       part.release();
     }
   }
 
-  async #send(part: Part, ifNoneMatch: { IfNoneMatch?: "*" }): Promise<void> {
+  async #send(part: Part, ifNoneMatch: { IfNoneMatch?: "*" }, onTry: () => void): Promise<void> {
     const { s3, operation, object } = this.#target;
     const input = {
       ...object,
@@ -95,33 +113,42 @@ export class S3Put {
       ContentMD5: part.md5(),
     };
     // The caller watches the progress of bodies, so there is no time limit here.
-    await s3.call(operation, { signal: this.#options.signal, timeoutMs: 0 }, (options) =>
-      s3.client.send(new PutObjectCommand(input), options),
+    const { VersionId } = await s3.call(
+      operation,
+      { signal: this.#options.signal, timeoutMs: 0 },
+      (options) => {
+        onTry();
+        return s3.client.send(new PutObjectCommand(input), options);
+      },
     );
+    this.#versionId = VersionId;
   }
 
   /**
-   * A PUT whose answer was lost may have stored the object all the same. The next try then meets it as a
-   * conflict, which is a success; without a next try it must not stay.
+   * Returns when the object that a try met is the one that an earlier try, whose answer was lost, has made. Throws
+   * otherwise: `KeyTaken` when it is somebody else's, else the error of the try.
    */
-  async #settle(part: Part, error: unknown): Promise<void> {
-    const isConflict = CONFLICTS.includes(failureOf(error).status);
-    const isUnknown = this.#options.signal.aborted || isRetryable(error);
-    let isStored = false;
-    if (isConflict) isStored = await this.#holds(part, this.#options.signal);
-    else if (isUnknown) {
-      await this.#cleanUp(async (signal) => {
-        if (await this.#holds(part, signal)) await this.#settings.remove(this.#target, signal);
-      });
-    }
-    if (!isStored) throw error;
+  async #requireOurs(error: unknown): Promise<void> {
+    if (!CONFLICTS.includes(failureOf(error).status) && !isNoSuchUpload(error)) throw error;
+    const head = await headObject(this.#target, this.#options.signal);
+    if (!head) throw error;
+    if (!this.#isOurs(head)) throw new KeyTaken(this.#target.s3.what(this.#target.operation), error);
   }
 
-  async #holds(part: Part, signal: AbortSignal): Promise<boolean> {
-    const head = await headObject(this.#target, signal);
-    // Not a multipart object: its tag is the MD5 (if not encrypted by a key service; then it stays).
-    const md5Hex = Buffer.from(part.md5(), "base64").toString("hex");
-    return head?.ContentLength === part.bytes.length && head.ETag?.replaceAll('"', "") === md5Hex;
+  #isOurs(head: HeadObjectCommandOutput): boolean {
+    return head.Metadata?.[MARK] === this.#mark;
+  }
+
+  /** Removes what this put has stored, and nothing else: neither another's object nor older versions. */
+  async #undo(signal: AbortSignal): Promise<void> {
+    for (let count = 0; count < OWN_VERSIONS_MAX; count++) {
+      const head = await headObject(this.#target, signal);
+      if (!head || !this.#isOurs(head)) break;
+      await removeVersion(this.#target, head.VersionId, signal);
+    }
+    // It may stand behind another's, on a server that does not mind `If-None-Match`. "null" may be another's.
+    if (this.#versionId !== undefined && this.#versionId !== "null")
+      await deleteVersion(this.#target, this.#versionId, signal);
   }
 
   async #putMultipart(
@@ -150,10 +177,9 @@ export class S3Put {
       if (!isFirstHandedOver) first.release();
       if (uploadId !== undefined) {
         const id = uploadId;
-        const mayBeOurs = isCompleting && !CONFLICTS.includes(failureOf(error).status);
         await this.#cleanUp(async (fresh) => {
-          const wasOpen = await abortUpload(this.#target, id, fresh);
-          if (!wasOpen && mayBeOurs) await this.#settings.remove(this.#target, fresh);
+          await abortUpload(this.#target, id, fresh);
+          if (isCompleting) await this.#undo(fresh);
         });
       }
       throw error;
@@ -161,14 +187,11 @@ export class S3Put {
   }
 
   async #complete(uploadId: string, completed: Parameters<typeof completeUpload>[2]): Promise<void> {
-    try {
-      await this.#conditionally((ifNoneMatch) =>
-        completeUpload(this.#target, uploadId, completed, ifNoneMatch, this.#options.signal),
-      );
-    } catch (error) {
-      // The answer to an earlier try was lost, and that one did it; the HEAD that follows tells.
-      if (!isNoSuchUpload(error) || !(await headObject(this.#target, this.#options.signal))) throw error;
-    }
+    const complete = async (ifNoneMatch: { IfNoneMatch?: "*" }) => {
+      const { signal } = this.#options;
+      this.#versionId = await completeUpload(this.#target, uploadId, completed, ifNoneMatch, signal);
+    };
+    await this.#conditionally(complete).catch((error) => this.#requireOurs(error));
   }
 
   async #conditionally(send: (ifNoneMatch: { IfNoneMatch?: "*" }) => Promise<void>): Promise<void> {
@@ -188,9 +211,12 @@ export class S3Put {
     throw new KeyTaken(this.#target.s3.what(this.#target.operation));
   }
 
-  /** The server's own word that the object is there, whole. */
+  /** The server's own word that the object is there, whole, and not another's that has taken its place. */
   async #confirm(sizeBytes: number): Promise<S3Stored> {
     const head = await headObject(this.#target, this.#options.signal);
+    // A server that keeps no metadata shows no mark at all.
+    if (head?.Metadata?.[MARK] !== undefined && !this.#isOurs(head))
+      throw new KeyTaken(this.#target.s3.what(this.#target.operation));
     if (head?.ContentLength === sizeBytes) {
       return { sizeBytes, modifiedAt: head.LastModified ?? new Date(0) };
     }
@@ -216,6 +242,7 @@ export class S3Put {
     const { storageClass } = this.#settings;
     return {
       ContentType: "application/octet-stream",
+      Metadata: { [MARK]: this.#mark },
       ...(storageClass === undefined ? {} : { StorageClass: storageClass as StorageClass }),
     };
   }

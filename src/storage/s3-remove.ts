@@ -15,8 +15,9 @@ const VERSION_PAGES_MAX = 100;
 const NO_VERSIONS: readonly (number | undefined)[] = [400, 403, 405, 501];
 
 interface Versions {
-  /** Undefined for the only version of an object in a bucket that keeps none. */
+  /** Oldest first, so that what can be read goes last. Undefined for the only one in a bucket that keeps none. */
   ids: (string | undefined)[];
+  markers: (string | undefined)[];
   /** Whether the object can be read, and is not hidden by a delete marker. */
   isVisible: boolean;
   hasMore: boolean;
@@ -24,24 +25,55 @@ interface Versions {
 
 /**
  * Removes every version of an object and its delete markers. Where the key may not, the object is hidden
- * behind a delete marker, once; a locked version is left, and so is everything else of the object.
+ * behind a delete marker, once. Where any version is locked nothing goes at all.
  */
 export async function removeVersions(target: S3Target, signal: AbortSignal): Promise<Removal> {
   for (let page = 0; page < VERSION_PAGES_MAX; page++) {
     const versions = await versionsOf(target, signal);
     if (versions === undefined) return hide(target, signal);
-    for (const version of versions.ids) {
-      const refusal = await refusalOf(target, version, signal);
-      if (refusal === undefined) continue;
-      const lockedUntil = await lockOfVersion(target, version, signal);
-      if (lockedUntil) return { outcome: "locked", lockedUntil };
-      // Without versions there is nothing to hide it behind.
-      if (version === undefined || version === "null") throw refusal;
-      return versions.isVisible ? hide(target, signal) : { outcome: "hidden" };
+    const { ids, markers, isVisible, hasMore } = versions;
+    // Of one alone the refusal of its deletion tells.
+    const lockedUntil = ids.length > 1 ? await lockOfAny(target, ids, signal) : undefined;
+    if (lockedUntil) return { outcome: "locked", lockedUntil };
+    for (const version of [...ids, ...markers]) {
+      const end = await remove(target, { version, isVisible }, signal);
+      if (end) return end;
     }
-    if (!versions.hasMore) return { outcome: "removed" };
+    if (hasMore) continue;
+    // The list of some servers lags behind their objects.
+    const head = await headObject(target, signal);
+    if (!head) return { outcome: "removed" };
+    const end = await remove(target, { version: head.VersionId, isVisible: true }, signal);
+    if (end) return end;
   }
   throw new Pg321Error("storage", `${target.s3.what(target.operation)}: its versions do not go`);
+}
+
+/** Removes the version that is seen under an object's key; where the key may not, hides it. */
+export async function removeVersion(
+  target: S3Target,
+  version: string | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  const refusal = await refusalOf(target, version, signal);
+  if (refusal === undefined) return;
+  if (version === undefined || version === "null") throw refusal;
+  await hide(target, signal);
+}
+
+/** Undefined when the version is gone; else what became of the object. */
+async function remove(
+  target: S3Target,
+  { version, isVisible }: { version: string | undefined; isVisible: boolean },
+  signal: AbortSignal,
+): Promise<Removal | undefined> {
+  const refusal = await refusalOf(target, version, signal);
+  if (refusal === undefined) return undefined;
+  const lockedUntil = await lockOfVersion(target, version, signal);
+  if (lockedUntil) return { outcome: "locked", lockedUntil };
+  // Without versions there is nothing to hide it behind.
+  if (version === undefined || version === "null") throw refusal;
+  return isVisible ? hide(target, signal) : { outcome: "hidden" };
 }
 
 /**
@@ -58,12 +90,12 @@ async function versionsOf(
     );
     const ofKey = ({ Key }: { Key?: string | undefined }) => Key === object.Key;
     const [found, markers] = [(page.Versions ?? []).filter(ofKey), (page.DeleteMarkers ?? []).filter(ofKey)];
-    const ids = [...found, ...markers].map(({ VersionId }) => VersionId);
     const countAll = (page.Versions ?? []).length + (page.DeleteMarkers ?? []).length;
     return {
-      ids,
+      ids: found.map(({ VersionId }) => VersionId).reverse(),
+      markers: markers.map(({ VersionId }) => VersionId),
       isVisible: found.some(({ IsLatest }) => IsLatest === true),
-      hasMore: page.IsTruncated === true && ids.length === countAll,
+      hasMore: page.IsTruncated === true && found.length + markers.length === countAll,
     };
   } catch (error) {
     if (NO_VERSIONS.includes(failureOf(error).status)) return undefined;
@@ -87,7 +119,7 @@ async function refusalOf(
 }
 
 /** Returns whether the server put a delete marker over the object instead of deleting it. */
-async function deleteVersion(
+export async function deleteVersion(
   { s3, operation, object }: S3Target,
   versionId: string | undefined,
   signal: AbortSignal,
@@ -104,6 +136,21 @@ async function deleteVersion(
   }
 }
 
+/** Until when the last lock of these versions holds, as far as the key may see it. */
+async function lockOfAny(
+  target: S3Target,
+  versions: readonly (string | undefined)[],
+  signal: AbortSignal,
+): Promise<Date | undefined> {
+  let latest: Date | undefined;
+  for (const version of versions) {
+    const lockedUntil = await lockOfVersion(target, version, signal);
+    if (lockedUntil && (!latest || lockedUntil > latest)) latest = lockedUntil;
+  }
+  return latest;
+}
+
+/** Undefined for a lock that is over, too. */
 async function lockOfVersion(
   target: S3Target,
   version: string | undefined,
@@ -112,7 +159,8 @@ async function lockOfVersion(
   try {
     const object = version === undefined ? target.object : { ...target.object, VersionId: version };
     const head = await headObject({ ...target, object }, signal);
-    return head && lockOf(head);
+    const lockedUntil = head && lockOf(head);
+    return lockedUntil && lockedUntil > target.s3.serverTime() ? lockedUntil : undefined;
   } catch (error) {
     // A key that may not look at versions, or a marker, which has nothing to look at.
     if ([400, 403, 405].includes(failureOf(error).status ?? 0)) return undefined;

@@ -60,6 +60,11 @@ export class S3Requests {
     return this.#clockSkew && this.#clockSkew.atMs >= sinceMs ? this.#clockSkew.skewMs : undefined;
   }
 
+  /** Now, by the server's clock as far as its replies have told it: that one ends locks. */
+  serverTime(): Date {
+    return new Date(this.#clock.now().getTime() - (this.#clockSkew?.skewMs ?? 0));
+  }
+
   /** The beginning of an error's message. */
   what(operation: string): string {
     return `storage "${this.storage}": ${operation}`;

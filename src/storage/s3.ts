@@ -44,7 +44,6 @@ export class S3Storage implements Storage {
       maxParallelParts: config.max_parallel_parts,
       maxParts: config.max_parts,
       conditional: { isTried: triesConditionalPut(config.provider) },
-      remove: removeVersions,
     };
   }
 

@@ -126,7 +126,9 @@ test("servers and storages that fail are all told at once, and hide nothing", as
     expect.stringMatching(/^failed server locked: cannot connect .*password/),
     expect.stringMatching(/^failed storage away: directory \/.*\/away does not exist/),
     expect.stringMatching(/^failed storage full: .* free on .*, and min_free is /),
-    expect.stringMatching(/^failed storage forged: .*the signature was refused|access denied/),
+    expect.stringMatching(
+      /^failed storage forged: .*the signature was refused \(SignatureDoesNotMatch, 403\)$/,
+    ),
     expect.stringMatching(/^failed storage astray: .*the bucket does not exist/),
     "warning notify alerts: nobody is told when a backup fails",
   ]);

@@ -11,7 +11,7 @@ import { PART_BYTES_MIN } from "../../src/base/limits.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { partsOf } from "../../src/stream/part.ts";
 import { startHttpProxy } from "../lab/http-proxy.ts";
-import { allowAll, deny, rgw, type S3Lab } from "../lab/s3.ts";
+import { allowAll, deny, rgw, type S3Lab, swift } from "../lab/s3.ts";
 import { patterned } from "../suites/parts.ts";
 import { openS3 } from "./s3-under-test.ts";
 
@@ -94,6 +94,79 @@ describe("a bucket that keeps versions", () => {
     });
     expect(await storage.head("locked", never)).toMatchObject({ sizeBytes: 10 });
     expect(await versionsIn(lab, bucket)).toEqual({ versions: 1, markers: 0 });
+  });
+
+  test("a locked version behind one that is not keeps all of them", async () => {
+    const lab = await rgw();
+    const bucket = `locks-${crypto.randomUUID()}`;
+    await lab.client.send(new CreateBucketCommand({ Bucket: bucket, ObjectLockEnabledForBucket: true }));
+    const storage = openS3(lab, bucket);
+    await put(storage, "locked");
+    const RetainUntilDate = new Date(Math.floor(Date.now() / 1000) * 1000 + 86_400_000);
+    const object = { Bucket: bucket, Key: "locked" };
+    const Retention = { Mode: "GOVERNANCE", RetainUntilDate } as const;
+    await lab.client.send(new PutObjectRetentionCommand({ ...object, Retention }));
+    await lab.client.send(new PutObjectCommand({ ...object, Body: "newest" }));
+    expect(await storage.head("locked", never)).not.toHaveProperty("lockedUntil");
+    expect(await storage.remove("locked", never)).toEqual({
+      outcome: "locked",
+      lockedUntil: RetainUntilDate,
+    });
+    expect(await versionsIn(lab, bucket)).toEqual({ versions: 2, markers: 0 });
+    expect(await storage.head("locked", never)).toMatchObject({ sizeBytes: 6 });
+    // Behind a delete marker, too.
+    await lab.client.send(new DeleteObjectCommand(object));
+    expect(await storage.remove("locked", never)).toMatchObject({ outcome: "locked" });
+    expect(await versionsIn(lab, bucket)).toEqual({ versions: 2, markers: 1 });
+  });
+});
+
+describe("a list of versions that lags behind", () => {
+  test.each([
+    ["Ceph RGW", rgw, false],
+    ["Ceph RGW with versions", rgw, true],
+    ["OpenStack Swift", swift, false],
+  ] as const)("%s: what it does not show yet goes all the same", async (_, start, versioned) => {
+    const lab = await start();
+    const bucket = await lab.makeBucket({ versioned });
+    await using proxy = startHttpProxy(lab.endpoint);
+    let listed = 0;
+    let stale: string | undefined;
+    proxy.answer = async (request) => {
+      const answer = await request.forward();
+      if (!/[?&]versions/.test(request.target)) return answer;
+      listed++;
+      stale ??= await answer.text();
+      return new Response(stale, { status: 200, headers: { "content-type": "application/xml" } });
+    };
+    const storage = openS3(lab, bucket, { endpoint: proxy.endpoint });
+    expect(await storage.remove("late", never)).toEqual({ outcome: "removed" });
+    const parts = partsOf(patterned(10));
+    await openS3(lab, bucket).put("late", parts, { signal: never, partBytes });
+    expect(await storage.remove("late", never)).toEqual({ outcome: "removed" });
+    expect(listed).toBeGreaterThan(1);
+    expect(await openS3(lab, bucket).head("late", never)).toBeUndefined();
+    const left = await lab.client.send(new ListObjectVersionsCommand({ Bucket: bucket }));
+    expect([...(left.Versions ?? []), ...(left.DeleteMarkers ?? [])]).toEqual([]);
+  });
+
+  test("what it still shows is not taken for left", async () => {
+    const lab = await rgw();
+    const bucket = await lab.makeBucket({ versioned: true });
+    await using proxy = startHttpProxy(lab.endpoint);
+    const storage = openS3(lab, bucket, { endpoint: proxy.endpoint });
+    await storage.put("gone", partsOf(patterned(10)), { signal: never, partBytes });
+    let stale: string | undefined;
+    proxy.answer = async (request) => {
+      const answer = await request.forward();
+      if (!/[?&]versions/.test(request.target)) return answer;
+      stale ??= await answer.text();
+      return new Response(stale, { status: 200, headers: { "content-type": "application/xml" } });
+    };
+    for (let time = 0; time < 2; time++)
+      expect(await storage.remove("gone", never)).toEqual({ outcome: "removed" });
+    const left = await lab.client.send(new ListObjectVersionsCommand({ Bucket: bucket }));
+    expect([...(left.Versions ?? []), ...(left.DeleteMarkers ?? [])]).toEqual([]);
   });
 });
 

@@ -1,3 +1,4 @@
+import type { Fate, ProcessIdentity } from "../base/process-identity.ts";
 import type { AlertLevel, Job } from "../config/config.ts";
 import type { Overview } from "./overview.ts";
 
@@ -132,14 +133,12 @@ export type { AlertLevel, Job };
 /** SKIPPED: it was due while the run before it of the same schedule was still under way. */
 export type RunOutcome = "RUNNING" | "OK" | "PARTIAL" | "FAILED" | "INTERRUPTED" | "SKIPPED";
 
-export interface RunRecord {
+export interface RunRecord extends ProcessIdentity {
   id: string;
   job: Job;
   outcome: RunOutcome;
+  /** Its name, for people. */
   host: string;
-  pid: number;
-  /** As in `LeaseHolder`. */
-  pid_start: number | null;
   started_at: string;
   finished_at: string | null;
   /** What the job counted, as JSON; null while it runs. */
@@ -207,13 +206,11 @@ export interface AlertChange {
 }
 
 /** Who holds a lease, as told to the one that is turned away. */
-export interface LeaseHolder {
+export interface LeaseHolder extends ProcessIdentity {
   name: string;
   run_id: string;
+  /** Its name, for people. */
   host: string;
-  pid: number;
-  /** When the process began, in clock ticks since boot: tells it from a later one with the same pid. Null where unknown. */
-  pid_start: number | null;
   acquired_at: string;
   expires_at: string;
 }
@@ -323,13 +320,13 @@ export interface Catalog extends AsyncDisposable {
   }): Promise<DeliveryRecord[]>;
 
   /**
-   * Takes a lease, atomically. One of the same host is free when its holder is not alive, one of another
-   * host when its `expires_at` has passed. Returns undefined when taken, else its holder.
+   * Takes a lease, atomically. One is free when its holder is dead, or, where nobody can see that, when its
+   * `expires_at` has passed. Returns undefined when taken, else its holder.
    */
   acquireLease(
     lease: LeaseHolder,
     now: string,
-    isAlive: (holder: LeaseHolder) => boolean,
+    fateOf: (holder: LeaseHolder) => Fate,
   ): Promise<LeaseHolder | undefined>;
   /** False when the lease is no longer this run's. */
   renewLease(name: string, runId: string, expiresAt: string): Promise<boolean>;

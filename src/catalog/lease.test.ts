@@ -2,12 +2,14 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { ELSEWHERE } from "../../test/suites/catalog-records.ts";
 import type { Clock } from "../base/clock.ts";
 import { systemClock } from "../base/clock.ts";
 import { Pg321Error } from "../base/errors.ts";
 import { LEASE_MS, LEASE_POLL_MS, LEASE_WAIT_MS } from "../base/limits.ts";
+import { fateOf } from "../base/process-identity.ts";
 import type { Catalog, LeaseHolder } from "./catalog.ts";
-import { awaitLease, holdLease, isAlive, isAwaited, type LeaseRequest } from "./lease.ts";
+import { awaitLease, holdLease, isAwaited, type LeaseRequest } from "./lease.ts";
 import { openCatalog } from "./open.ts";
 
 let directory: string;
@@ -94,13 +96,11 @@ test("a renewal that finds the lease taken over aborts the holder, whose disposa
   const other: LeaseHolder = {
     name: "c",
     run_id: crypto.randomUUID(),
-    host: "there",
-    pid: 1,
-    pid_start: null,
+    ...ELSEWHERE,
     acquired_at: expires_at,
     expires_at: "2027-01-01T00:00:00.000Z",
   };
-  expect(await catalog.acquireLease(other, expires_at, () => true)).toBeUndefined();
+  expect(await catalog.acquireLease(other, expires_at, () => "unseen")).toBeUndefined();
   await clock.advance(LEASE_MS / 4);
   expect(held.signal.reason).toMatchObject({ code: "locked" });
   await held[Symbol.asyncDispose]();
@@ -162,11 +162,11 @@ test("a process is told from a later one of the same pid", async () => {
   await using _held = await holdLease(catalog, { ...request("g"), pid: child.pid }, { clock, signal: never });
   const holder = (await find("g")) as LeaseHolder;
   expect(holder.pid_start).toBeGreaterThan(0);
-  expect(isAlive(holder)).toBe(true);
-  expect(isAlive({ ...holder, pid_start: (holder.pid_start ?? 0) - 1 })).toBe(false);
+  expect(fateOf(holder)).toBe("alive");
+  expect(fateOf({ ...holder, pid_start: (holder.pid_start ?? 0) - 1 })).toBe("dead");
   child.kill("SIGKILL");
   await child.exited;
-  expect(isAlive(holder)).toBe(false);
+  expect(fateOf(holder)).toBe("dead");
   await using next = await holdLease(catalog, request("g"), { clock, signal: never });
   expect(next.signal.aborted).toBe(false);
 });
@@ -177,7 +177,7 @@ test("one that waits has its turn once the holder leaves, is known to wait, and 
     request: request(name),
     tools: { clock, signal: never, isBrief: async () => isBrief, onWait: () => {} },
   });
-  const awaited = () => isAwaited(catalog, "h", "here", clock.now());
+  const awaited = () => isAwaited(catalog, "h", clock.now());
   const first = await holdLease(catalog, request("h"), { clock, signal: never });
   const impatient = waiting("h", false);
   await expect(awaitLease(catalog, impatient.request, impatient.tools)).rejects.toMatchObject({
@@ -217,5 +217,5 @@ test("nobody waits for ever", async () => {
   await started.promise;
   await clock.advance(LEASE_WAIT_MS);
   expect(await ended).toMatchObject({ code: "locked", message: expect.stringContaining("i: held by") });
-  expect(await isAwaited(catalog, "i", "here", clock.now())).toBe(false);
+  expect(await isAwaited(catalog, "i", clock.now())).toBe(false);
 });

@@ -1,7 +1,7 @@
-import { readFileSync } from "node:fs";
 import type { Clock } from "../base/clock.ts";
 import { Pg321Error } from "../base/errors.ts";
 import { LEASE_MS, LEASE_POLL_MS, LEASE_WAIT_MS } from "../base/limits.ts";
+import { type Fate, fateOf, processIdentity } from "../base/process-identity.ts";
 import type { Catalog, LeaseHolder } from "./catalog.ts";
 
 export interface LeaseRequest {
@@ -46,9 +46,9 @@ function nextName(name: string): string {
 }
 
 /** Whether a run waits for the lease: then another one does not take it again and again. */
-export async function isAwaited(catalog: Catalog, name: string, host: string, now: Date): Promise<boolean> {
+export async function isAwaited(catalog: Catalog, name: string, now: Date): Promise<boolean> {
   const leases = await catalog.leases();
-  return leases.some((lease) => lease.name === nextName(name) && isHeld(lease, host, now.toISOString()));
+  return leases.some((lease) => lease.name === nextName(name) && isHeld(lease, now.toISOString()));
 }
 
 /**
@@ -89,12 +89,11 @@ async function tryLease(
     name,
     run_id: runId,
     host,
-    pid,
-    pid_start: processStart(pid),
+    ...processIdentity(pid),
     acquired_at: now.toISOString(),
     expires_at: expiry(now),
   };
-  const holder = await catalog.acquireLease(lease, now.toISOString(), isAlive);
+  const holder = await catalog.acquireLease(lease, now.toISOString(), fateOf);
   if (holder) return { holder };
 
   const lost = new AbortController();
@@ -154,37 +153,16 @@ async function renew(
 }
 
 /**
- * Whether a lease is still its holder's, seen from `host`. On the holder's own host the process decides and
- * not the clock: one that was suspended, or whose clock jumped, has not renewed and goes on all the same.
+ * Whether a lease is still its holder's. Where the process can be seen it decides and not the clock: one that was
+ * suspended, or whose clock jumped, has not renewed and goes on all the same.
  */
 export function isHeld(
   lease: LeaseHolder,
-  host: string,
   now: string,
-  isHolderAlive: (holder: LeaseHolder) => boolean = isAlive,
+  fateOfHolder: (holder: LeaseHolder) => Fate = fateOf,
 ): boolean {
-  return lease.host === host ? isHolderAlive(lease) : lease.expires_at > now;
-}
-
-/**
- * Whether the process that took the lease still runs on this host. A process of the same pid that began
- * at another time is another process.
- */
-export function isAlive({ pid, pid_start }: Pick<LeaseHolder, "pid" | "pid_start">): boolean {
-  const start = processStart(pid);
-  return start !== null && (pid_start === null || start === pid_start);
-}
-
-/** Field 22 of `/proc/PID/stat`, in clock ticks since boot; null when there is no such process. */
-export function processStart(pid: number): number | null {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-    // The second field, the command's name in parentheses, may itself hold spaces and parentheses.
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return fields[0] === "Z" ? null : Number(fields[19]);
-  } catch {
-    return null;
-  }
+  const fate = fateOfHolder(lease);
+  return fate === "unseen" ? lease.expires_at > now : fate === "alive";
 }
 
 function expiry(now: Date): string {

@@ -1,6 +1,7 @@
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
-import { MIGRATIONS, migrate } from "./migrations.ts";
+import { migrate } from "./migrate.ts";
+import { MIGRATIONS } from "./migrations.ts";
 
 const version = (database: Database) => database.query("PRAGMA user_version").get();
 const tables = (database: Database) =>

@@ -3,7 +3,7 @@ import { closeSync, existsSync, fsyncSync, linkSync, openSync, readdirSync, rmSy
 import { basename, dirname, join } from "node:path";
 import { messageOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
-import type { MigrateOptions } from "./migrations.ts";
+import type { MigrateOptions } from "./migrate.ts";
 import { catalogError } from "./sqlite-errors.ts";
 
 /** Copies of one catalog from before its upgrades; older ones go. */

@@ -1,6 +1,7 @@
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
-import { MIGRATIONS, migrate } from "./migrations.ts";
+import { migrate } from "./migrate.ts";
+import { MIGRATIONS } from "./migrations.ts";
 import { SqliteOverview } from "./sqlite-overview.ts";
 
 /** The last version without sums. */

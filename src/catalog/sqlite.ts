@@ -20,7 +20,7 @@ import type {
   TombstoneRecord,
 } from "./catalog.ts";
 import { isHeld } from "./lease.ts";
-import { migrate } from "./migrations.ts";
+import { migrate } from "./migrate.ts";
 import type { Overview } from "./overview.ts";
 import { BUSY_TIMEOUT_MS, whileBusy } from "./sqlite-busy.ts";
 import { copiesBesideIt } from "./sqlite-copy.ts";
@@ -278,14 +278,12 @@ class SqliteCatalog implements Catalog {
   }
 
   acquireLease(
-    lease: LeaseHolder,
-    now: string,
-    isAlive: (holder: LeaseHolder) => boolean,
+    ...[lease, now, fateOf]: Parameters<Catalog["acquireLease"]>
   ): Promise<LeaseHolder | undefined> {
     const take = this.#database.transaction(() => {
       const [row] = this.#rows("SELECT * FROM leases WHERE name = $name", { name: lease.name });
       const holder = row === undefined ? undefined : fromRow(LEASES, row);
-      if (holder && isHeld(holder, lease.host, now, isAlive)) return holder;
+      if (holder && isHeld(holder, now, fateOf)) return holder;
       this.#run(...insertion("INSERT OR REPLACE", LEASES, lease));
       return undefined;
     });

@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { mountTmpfs } from "../../test/lab/mounts.ts";
 import { systemClock } from "../base/clock.ts";
 import { createLog } from "../base/log.ts";
-import { MIGRATIONS, migrate } from "./migrations.ts";
+import { migrate } from "./migrate.ts";
+import { MIGRATIONS } from "./migrations.ts";
 import { openCatalog } from "./open.ts";
 import { copiesBesideIt } from "./sqlite-copy.ts";
 

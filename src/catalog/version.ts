@@ -2,7 +2,8 @@ import { Database } from "bun:sqlite";
 import { statSync } from "node:fs";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { Config } from "../config/config.ts";
-import { MIGRATIONS, migrate } from "./migrations.ts";
+import { migrate } from "./migrate.ts";
+import { MIGRATIONS } from "./migrations.ts";
 import { copiesBesideIt } from "./sqlite-copy.ts";
 
 /**

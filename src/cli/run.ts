@@ -5,7 +5,7 @@ import { configPath, loadConfig, processSource } from "../config/load.ts";
 import { Daemon } from "../daemon/daemon.ts";
 import { holdDaemonLease } from "../daemon/daemon-lease.ts";
 import { notifierAt, watchdogPauseMs } from "../daemon/systemd.ts";
-import { closeRuns } from "../jobs/reconcile.ts";
+import { closeRuns } from "../jobs/close-runs.ts";
 import type { Command } from "./command.ts";
 import { textOption } from "./command.ts";
 import { Endpoint } from "./endpoint.ts";
@@ -41,7 +41,13 @@ export const command: Command = {
     await using catalog = await openCatalog(config.catalog, { clock, log });
     await using lease = await holdDaemonLease(catalog, self, {
       clock,
-      signal: new AbortController().signal,
+      signal,
+      onWait: ({ host, pid, expires_at }) =>
+        log.info("waiting for a daemon that cannot be seen from here", {
+          host,
+          pid,
+          at_most_until: expires_at,
+        }),
     });
     await closeRuns({ catalog, clock, ...self });
     const daemon = await Daemon.open({

@@ -47,7 +47,8 @@ async function running(options: Partial<DaemonOptions> = {}): Promise<Fixture> {
     `state_dir = "${directory}"\n${MINIMAL.replace('name = "main"\n', `name = "main"\n${server}`)}${off}`,
   );
   const catalog = await openCatalog(config.catalog, { clock });
-  const lease = await holdDaemonLease(catalog, SELF, { clock, signal: new AbortController().signal });
+  const signal = new AbortController().signal;
+  const lease = await holdDaemonLease(catalog, SELF, { clock, signal, onWait: () => {} });
   const told: string[] = [];
   const daemon = await Daemon.open({
     config,

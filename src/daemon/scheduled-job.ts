@@ -1,6 +1,6 @@
 import { messageOf, Pg321Error } from "../base/errors.ts";
+import { processIdentity } from "../base/process-identity.ts";
 import type { RunOutcome } from "../catalog/catalog.ts";
-import { processStart } from "../catalog/lease.ts";
 import { raiseAlert, resolveAlert } from "../jobs/alert.ts";
 import { runBackup } from "../jobs/backup.ts";
 import { mayMean } from "../jobs/backup-targets.ts";
@@ -69,8 +69,7 @@ export async function recordSkip(
     job,
     outcome: "SKIPPED",
     host,
-    pid,
-    pid_start: processStart(pid),
+    ...processIdentity(pid),
     started_at: now,
     finished_at: now,
     statistics: null,

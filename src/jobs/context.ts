@@ -2,8 +2,10 @@ import { hostname } from "node:os";
 import type { Clock } from "../base/clock.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
+import { isSameProcess, processIdentity } from "../base/process-identity.ts";
 import type { Catalog, Job, RunOutcome, RunRecord } from "../catalog/catalog.ts";
-import { isAlive, processStart } from "../catalog/lease.ts";
+import type { Held } from "../catalog/lease.ts";
+import { holdLease } from "../catalog/lease.ts";
 import { openCatalog } from "../catalog/open.ts";
 import type { Config } from "../config/config.ts";
 import { openStorage } from "../storage/registry.ts";
@@ -11,6 +13,7 @@ import type { Storage } from "../storage/storage.ts";
 import { resolveAlert } from "./alert.ts";
 import type { KeySources, Keys } from "./keys.ts";
 import { loadKeys } from "./keys.ts";
+import { runLeaseName } from "./lease-name.ts";
 import { pingEnd, pingStart } from "./ping.ts";
 import type { ProgressListener } from "./progress.ts";
 import { alertFailedRun } from "./run-alerts.ts";
@@ -85,10 +88,9 @@ export interface RunScope {
 /** The runs of this process that are under way, by id. */
 const underWay = new Set<string>();
 
-/** Whether somebody works on a run that is recorded as RUNNING, seen from the host that it is recorded of. */
-export function isUnderWay(run: RunRecord): boolean {
-  const isOurs = run.pid === process.pid && run.pid_start === processStart(process.pid);
-  return isOurs ? underWay.has(run.id) : isAlive(run);
+/** Whether a process that lives works on the run that was recorded of it: this one knows of its own. */
+export function isWorkedOn(run: RunRecord): boolean {
+  return !isSameProcess(run, processIdentity()) || underWay.has(run.id);
 }
 
 /**
@@ -108,8 +110,7 @@ export async function recordRun<S extends Record<string, unknown>>(
     job,
     outcome: "RUNNING",
     host: context.host,
-    pid: context.pid,
-    pid_start: processStart(context.pid),
+    ...processIdentity(context.pid),
     started_at: clock.now().toISOString(),
     finished_at: null,
     statistics: null,
@@ -117,6 +118,7 @@ export async function recordRun<S extends Record<string, unknown>>(
     schedule: context.schedule?.name ?? null,
     scheduled_for: context.schedule?.dueAt.toISOString() ?? null,
   };
+  await using _goesOn = await holdRunLease(context, run);
   underWay.add(run.id);
   await catalog.insertRun(run).catch((error) => {
     underWay.delete(run.id);
@@ -147,6 +149,13 @@ export async function recordRun<S extends Record<string, unknown>>(
   } finally {
     underWay.delete(run.id);
   }
+}
+
+/** Tells those who cannot see this process that the run goes on. */
+function holdRunLease({ catalog, clock, host, pid }: JobContext, { id }: RunRecord): Promise<Held> {
+  // It outlives the signal, and a catalog that fails: the end of the run is yet to be recorded.
+  const tools = { clock, signal: new AbortController().signal, untilTaken: true };
+  return holdLease(catalog, { name: runLeaseName(id), runId: id, host, pid }, tools);
 }
 
 /** Whether the program is being ended, and not this run for a reason of its own. */

@@ -89,7 +89,7 @@ async function underLease(
   const [first] = tasks;
   if (!first) return;
   const name = leaseName(first.server, first.database);
-  if (await isAwaited(catalog, name, host, clock.now())) {
+  if (await isAwaited(catalog, name, clock.now())) {
     const reason = `a backup of ${name} waits for its turn: left for the next cleanup`;
     for (const { storage, backupId } of tasks) hold(tally, storage, backupId, reason);
     return;

@@ -1,11 +1,12 @@
 import { messageOf, Pg321Error } from "../base/errors.ts";
-import type { BackupRecord, BackupStatus, CopyRecord, RunRecord } from "../catalog/catalog.ts";
+import type { BackupRecord, BackupStatus, CopyRecord } from "../catalog/catalog.ts";
 import { REMOVED } from "../catalog/catalog.ts";
-import { holdLease, isAlive, isHeld } from "../catalog/lease.ts";
+import { holdLease, isHeld } from "../catalog/lease.ts";
 import type { Manifest } from "../sealed/manifest.ts";
 import type { Storage } from "../storage/storage.ts";
+import { closeRuns } from "./close-runs.ts";
 import type { JobContext } from "./context.ts";
-import { isUnderWay, storageNamed } from "./context.ts";
+import { storageNamed } from "./context.ts";
 import { readManifest } from "./copy.ts";
 import { leaseName } from "./lease-name.ts";
 import { manifestKey } from "./object-key.ts";
@@ -39,13 +40,13 @@ export async function reconcile(
 
 /** Whether a run that lives works on the backups of this database. */
 export async function isLeased(
-  context: Pick<JobContext, "catalog" | "clock" | "host">,
+  context: Pick<JobContext, "catalog" | "clock">,
   backup: Pick<BackupRecord, "server" | "database">,
 ): Promise<boolean> {
   const now = context.clock.now().toISOString();
   const leases = await context.catalog.leases();
   const name = leaseName(backup.server, backup.database);
-  return leases.some((lease) => lease.name === name && isHeld(lease, context.host, now));
+  return leases.some((lease) => lease.name === name && isHeld(lease, now));
 }
 
 async function reconcileUnderLease(
@@ -175,34 +176,4 @@ function factsOf(manifest: Manifest, text: string): Partial<BackupRecord> {
     object_sha256: manifest.object_sha256,
     manifest: text,
   };
-}
-
-/** A run of another host is taken for ended this long after it began, if that host has no lease any more. */
-const FOREIGN_RUN_MS_MAX = 86_400_000;
-
-/**
- * Closes the records of runs whose process is gone, or is this one and works on them no more. Of another host's nobody can tell; but a host may have got
- * another name since (a container does with every start), and then nobody else would ever close them. One that
- * is still under way after all records its own end over this.
- */
-export async function closeRuns({
-  catalog,
-  clock,
-  host,
-}: Pick<JobContext, "catalog" | "clock" | "host">): Promise<void> {
-  const now = clock.now();
-  const beganBefore = new Date(now.getTime() - FOREIGN_RUN_MS_MAX).toISOString();
-  const leases = (await catalog.leases()).filter((lease) => isHeld(lease, host, now.toISOString()));
-  const isGone = (run: RunRecord) =>
-    run.started_at < beganBefore && !leases.some((lease) => lease.host === run.host);
-  for (const run of await catalog.runs({ outcome: "RUNNING" })) {
-    if (run.host === host ? isUnderWay(run) : !isGone(run)) continue;
-    // That of a process that lives could not be recorded: its disk was full, say.
-    const isOver = run.host === host && isAlive(run);
-    await catalog.updateRun(run.id, {
-      outcome: "INTERRUPTED",
-      finished_at: now.toISOString(),
-      error: isOver ? "its end could not be recorded" : "the process ended before the run did",
-    });
-  }
 }

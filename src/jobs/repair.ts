@@ -79,7 +79,7 @@ async function repairBackup(
   // A repair that was killed may have filled the last copy and not said so in the backup's status.
   if (wanting.length === 0 && backup.status === statusOf(copies)) return;
   const name = leaseName(backup.server, backup.database);
-  if (await isAwaited(catalog, name, host, clock.now())) {
+  if (await isAwaited(catalog, name, clock.now())) {
     log.warning("a backup was left for the next repair: a new one waits for its turn", {
       backup_id: backup.id,
     });

@@ -1,25 +1,25 @@
-import { isAlive, isHeld } from "../catalog/lease.ts";
+import { fateOf } from "../base/process-identity.ts";
+import { isHeld } from "../catalog/lease.ts";
 import type { JobContext } from "./context.ts";
 import type { RunningStatus } from "./status-report.ts";
 
 /**
- * The daemon's own runs, and those of other processes that the catalog knows and that live: on this host by
- * their process, elsewhere by a lease. Oldest first.
+ * The daemon's own runs, and those of other processes that the catalog knows and that live: by their
+ * process where it can be seen, elsewhere by a lease. Oldest first.
  */
 export async function runningStatuses(
-  { catalog, clock, host }: Pick<JobContext, "catalog" | "clock" | "host">,
+  { catalog, clock }: Pick<JobContext, "catalog" | "clock">,
   own: readonly RunningStatus[],
 ): Promise<RunningStatus[]> {
   const known = new Set(own.map(({ run_id }) => run_id));
   const now = clock.now().toISOString();
   const leases = await catalog.leases();
-  const others = (await catalog.runs({ outcome: "RUNNING" })).filter(
-    (run) =>
-      !known.has(run.id) &&
-      (run.host === host
-        ? isAlive(run)
-        : leases.some((lease) => lease.run_id === run.id && isHeld(lease, host, now))),
-  );
+  const others = (await catalog.runs({ outcome: "RUNNING" })).filter((run) => {
+    if (known.has(run.id)) return false;
+    const fate = fateOf(run);
+    if (fate !== "unseen") return fate === "alive";
+    return leases.some((lease) => lease.run_id === run.id && isHeld(lease, now));
+  });
   const found = others.map(
     (run): RunningStatus => ({
       run_id: run.id,

@@ -1,7 +1,7 @@
 import { mkdir, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf, Pg321Error } from "../base/errors.ts";
-import { isAlive } from "../catalog/lease.ts";
+import { processIdentity } from "../base/process-identity.ts";
 
 /** Private directories in `temp_dir` are called so, with the process that made them. */
 const OWN_NAME = /^pg321-(?:spool|libpq)-(\d+)-[A-Za-z0-9]{6}$/;
@@ -34,5 +34,5 @@ export async function prepareTempDir(path: string): Promise<void> {
  */
 export async function isInUse(path: string, pid: number): Promise<boolean> {
   if (pid === process.pid) return (await stat(path)).mtimeMs >= performance.timeOrigin;
-  return isAlive({ pid, pid_start: null });
+  return processIdentity(pid).pid_start !== null;
 }

@@ -1,12 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { setImmediate } from "node:timers/promises";
-import { isAlive, processStart } from "../../src/catalog/lease.ts";
+import { fateOf, processIdentity } from "../../src/base/process-identity.ts";
 import { statusReport } from "../../src/jobs/status.ts";
 import type { RunningStatus } from "../../src/jobs/status-report.ts";
 import { LOCAL, SERVER } from "../fixtures/config-file.ts";
 import { app, BOTH, backUp, HOUR_MS, hoursAgo, see, twoStorages, USB } from "../lab/backed-up.ts";
 import { endpointLab } from "../lab/endpoint.ts";
-import { alertRecord, copyRecord, runRecord } from "../suites/catalog-records.ts";
+import { alertRecord, copyRecord, ELSEWHERE, runRecord } from "../suites/catalog-records.ts";
 
 test("a database tells of its newest good backup, its last attempt, its copies and its next backup", async () => {
   await using lab = await twoStorages();
@@ -113,19 +113,18 @@ describe("runs", () => {
     const living = runRecord({
       job: "verify",
       host,
-      pid,
-      pid_start: processStart(pid),
+      ...processIdentity(pid),
       started_at: hoursAgo(3),
     });
-    const died = runRecord({ host, pid, pid_start: 1 });
-    const elsewhere = runRecord({ host: "other", pid: 1, pid_start: 1, started_at: hoursAgo(2) });
-    const left = runRecord({ host: "other", pid: 2, pid_start: 1 });
+    const died = runRecord({ host, ...processIdentity(pid), pid_start: 1 });
+    const elsewhere = runRecord({ ...ELSEWHERE, started_at: hoursAgo(2) });
+    const left = runRecord({ ...ELSEWHERE, pid: 2 });
     for (const run of [living, died, elsewhere, left]) await catalog.insertRun(run);
-    const lease = { name: "main/app", run_id: elsewhere.id, host: "other", pid: 1, pid_start: 1 };
+    const lease = { name: "main/app", run_id: elsewhere.id, ...ELSEWHERE };
     await catalog.acquireLease(
       { ...lease, acquired_at: hoursAgo(1), expires_at: hoursAgo(-1) },
       hoursAgo(0),
-      isAlive,
+      fateOf,
     );
     const own: RunningStatus = {
       run_id: crypto.randomUUID(),
@@ -138,7 +137,7 @@ describe("runs", () => {
       progress: [],
     };
     lab.part.running = [own];
-    await catalog.insertRun(runRecord({ id: String(own.run_id), host, pid, pid_start: processStart(pid) }));
+    await catalog.insertRun(runRecord({ id: String(own.run_id), host, ...processIdentity(pid) }));
     const shown = (await statusReport(lab.context, lab.live)).running;
     expect(shown.map(({ run_id }) => run_id)).toEqual([living.id, elsewhere.id, own.run_id]);
     expect(shown[0]).toEqual({

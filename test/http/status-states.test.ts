@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { isAlive, processStart } from "../../src/catalog/lease.ts";
+import { fateOf, processIdentity } from "../../src/base/process-identity.ts";
 import { leaseName } from "../../src/jobs/lease-name.ts";
 import { statusReport } from "../../src/jobs/status.ts";
 import { app, BOTH, backUp, hoursAgo, see, twoStorages } from "../lab/backed-up.ts";
@@ -69,13 +69,12 @@ describe("a database is", () => {
             name: leaseName("main", "app"),
             run_id: crypto.randomUUID(),
             host,
-            pid,
-            pid_start: processStart(pid),
+            ...processIdentity(pid),
             acquired_at: hoursAgo(1),
             expires_at: hoursAgo(1),
           },
           hoursAgo(0),
-          isAlive,
+          fateOf,
         );
       }),
     ).toBe("good");

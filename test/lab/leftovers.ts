@@ -3,8 +3,8 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { ListMultipartUploadsCommand, ListObjectsV2Command } from "@aws-sdk/client-s3";
 import { systemClock } from "../../src/base/clock.ts";
+import { fateOf } from "../../src/base/process-identity.ts";
 import type { Catalog } from "../../src/catalog/catalog.ts";
-import { isAlive } from "../../src/catalog/lease.ts";
 import { openCatalog } from "../../src/catalog/open.ts";
 import type { Installation } from "./installation.ts";
 import type { S3Lab } from "./s3.ts";
@@ -58,7 +58,8 @@ export async function leftovers(
     for (const name of await readdir(temporary)) found.push(`temporary ${name}`);
   }
   const confirmed = await withCatalog(installation, async (catalog) => {
-    for (const lease of await catalog.leases()) if (isAlive(lease)) found.push(`lease ${lease.name}`);
+    for (const lease of await catalog.leases())
+      if (fateOf(lease) === "alive") found.push(`lease ${lease.name}`);
     for (const run of await catalog.runs({ outcome: "RUNNING" })) found.push(`open run: ${run.job}`);
     const backups = await catalog.backups({});
     for (const { id, status } of backups) if (status === "RUNNING") found.push(`open backup ${id}`);

@@ -68,14 +68,22 @@ export function tombstoneOf(backup: BackupRecord, change: Partial<TombstoneRecor
   };
 }
 
+/** A process that nobody can see from here. */
+export const ELSEWHERE = {
+  host: "elsewhere",
+  pid: 42,
+  pid_start: 1234,
+  host_id: "0123456789abcdef0123456789abcdef",
+  boot_id: "00000000-0000-4000-8000-000000000000",
+  pid_namespace: "4026531999",
+} as const;
+
 export function runRecord(change: Partial<RunRecord>): RunRecord {
   return {
     id: crypto.randomUUID(),
     job: "backup",
     outcome: "RUNNING",
-    host: "here",
-    pid: 42,
-    pid_start: 1234,
+    ...ELSEWHERE,
     started_at: "2026-01-01T00:00:00.000Z",
     finished_at: null,
     statistics: null,

@@ -41,7 +41,7 @@ async function become(account: object, cwd: string) {
     const child = Bun.spawnSync(["/bin/sh", "-c", "id -u; id -g; id -G; pwd"]).stdout.toString().split("\\n");
     let regained = true;
     try { process.setuid(0); } catch { regained = false; }
-    const endpoint = endpointOfUrl("postgres://localhost");
+    const endpoint = endpointOfUrl("postgres://localhost/app");
     await using environment = await libpqEnvironment({ ...endpoint, password: undefined }, "/tmp");
     console.log(JSON.stringify({ owners: [...new Set(owners)], threads: [...new Set(threads)], child, regained,
       home: homeDirectory(), libpqHome: environment.env.HOME, name: userName(), user: endpoint.user,

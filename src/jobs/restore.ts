@@ -119,14 +119,31 @@ interface Found extends Pick<RestoreReport, "lacks" | "target_contents"> {
 async function checkTarget(request: RestoreRequest, contents: ArchiveContents): Promise<Found> {
   const { target, create, selection, binDir } = request;
   await using connection = await connectForCheck(request);
-  const { major } = await inspectServer(connection);
+  const { major, readOnly } = await inspectServer(connection);
   const binary = await pgRestoreFor(major, contents.format, binDir);
+  if (readOnly) return { lacks: [], target_contents: [], obstacle: takesNoWrites(target, readOnly), binary };
   if (create && (await databaseExists(connection, target.database))) {
     return { lacks: [], target_contents: [], obstacle: existsAlready(target), binary };
   }
   const lacks = await preflight(connection, contents, { selection, create });
   const target_contents = create ? [] : await contentsOfDatabase(connection);
   return { lacks, target_contents, obstacle: obstacleOf(request, lacks, target_contents), binary };
+}
+
+function takesNoWrites({ label, user }: Endpoint, why: "standby" | "setting"): Pg321Error {
+  if (why === "standby")
+    return new Pg321Error(
+      "database",
+      `${label}: it is a standby, which takes no writes; nothing was changed`,
+      {
+        hint: "restore into its primary",
+      },
+    );
+  return new Pg321Error(
+    "database",
+    `${label}: default_transaction_read_only is on for "${user}" there; nothing was changed`,
+    { hint: "put it off for the role or the database, or restore as another role" },
+  );
 }
 
 /** With `create` the database is not there yet: the server's maintenance database tells the rest. */

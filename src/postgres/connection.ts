@@ -1,12 +1,14 @@
 import { existsSync, readFileSync } from "node:fs";
 import { connect as connectSocket, Socket } from "node:net";
+import { join } from "node:path";
 import type { Options, Sql } from "postgres";
 import postgres from "postgres";
-import { userName } from "../base/become-user.ts";
+import { homeDirectory, userName } from "../base/become-user.ts";
 import { Pg321Error } from "../base/errors.ts";
 import { Secret } from "../base/secret.ts";
 import type { ServerConfig } from "../config/config.ts";
 import { databaseError } from "./errors.ts";
+import { passwordOfFile } from "./passfile.ts";
 
 type ServerAddress = Pick<
   ServerConfig,
@@ -32,6 +34,8 @@ export interface Endpoint extends ServerAddress {
 const SOCKET_DIRS = ["/var/run/postgresql", "/run/postgresql", "/tmp"];
 const CONNECT_TIMEOUT_MS_DEFAULT = 10_000;
 const SSL_MODES = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] as const;
+/** Not every version has each of them. Waiting for locks stays as bounded as it is. */
+const OTHER_TIMEOUTS = ["transaction_timeout", "idle_session_timeout", "idle_in_transaction_session_timeout"];
 const NO_HOST = "_";
 const URL_PARAMETERS = ["host", "port", "sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout"];
 
@@ -67,13 +71,16 @@ export function endpointOfUrl(text: string, label = "target"): Endpoint {
   const timeoutMs = Number(parameter("connect_timeout") ?? 0) * 1000;
   if (!(timeoutMs >= 0)) throw refuse("connect_timeout in the URL is no number of seconds");
   const user = decoded(url.username) || userName();
+  const database = decoded(url.pathname.slice(1));
+  // libpq would take the one that is named like the user: nobody who restores means that.
+  if (database === "") throw refuse("the URL names no database");
   return {
     label,
     host: host === NO_HOST ? undefined : host || undefined,
     port,
     user,
     password: url.password ? new Secret(decoded(url.password)) : undefined,
-    database: decoded(url.pathname.slice(1)) || user,
+    database,
     sslmode,
     sslrootcert: parameter("sslrootcert"),
     sslcert: parameter("sslcert"),
@@ -106,10 +113,15 @@ export async function connect(endpoint: Endpoint): Promise<Connection> {
   };
   const close = () => sql.end({ timeout: 1 });
   try {
-    // Objects of the database's users must not stand in for the system's.
+    // Objects of the database's users must not stand in for the system's. A timeout that a role or a database
+    // has is meant for its users; programs of PostgreSQL put it off in the same way.
     await run(
       `connect to database "${endpoint.database}" as "${endpoint.user}" at ${hostOf(endpoint)}:${endpoint.port}`,
-      () => sql`select pg_catalog.set_config('search_path', 'pg_catalog', false)`,
+      async () => {
+        await sql`select pg_catalog.set_config('statement_timeout', '0', false)`;
+        await sql`select pg_catalog.set_config('search_path', 'pg_catalog', false)`;
+        await sql`select set_config(name, '0', false) from pg_settings where name in ${sql(OTHER_TIMEOUTS)}`;
+      },
     );
   } catch (error) {
     await close();
@@ -126,7 +138,7 @@ function optionsOf(endpoint: Endpoint): Options<Record<string, never>> & { socke
     port: endpoint.port,
     socket: onlyOnce(() => openSocket(endpoint, host)),
     user: endpoint.user,
-    password: () => endpoint.password?.reveal() ?? "",
+    password: () => passwordFor(endpoint, host) ?? "",
     database: endpoint.database,
     ssl: host.startsWith("/") ? false : tlsOf(endpoint),
     max: 1,
@@ -137,6 +149,15 @@ function optionsOf(endpoint: Endpoint): Options<Record<string, never>> & { socke
     connection: { application_name: "pg321" },
     onnotice: () => {},
   };
+}
+
+/** The one that is set, else the one of `~/.pgpass`, where libpq's programs look as well. */
+export function passwordFor(endpoint: Endpoint, host: string): string | undefined {
+  const { port, database, user, password } = endpoint;
+  if (password) return password.reveal();
+  // libpq calls the directory that it looks into by itself so.
+  const hosts = SOCKET_DIRS.includes(host) ? [host, "localhost"] : [host];
+  return passwordOfFile(join(homeDirectory(), ".pgpass"), { hosts, port, database, user });
 }
 
 /**

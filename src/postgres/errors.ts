@@ -1,5 +1,6 @@
 import { Pg321Error } from "../base/errors.ts";
 import { ChildError } from "../stream/process.ts";
+import { messagesOf } from "./program-messages.ts";
 
 interface Known {
   /** SQLSTATE, or the code of a system or TLS error. */
@@ -10,11 +11,17 @@ interface Known {
   retryable?: boolean;
 }
 
-const KNOWN: readonly Known[] = [
+/** What keeps a session from beginning or going on. A statement's error of the same text is about another server. */
+const OF_CONNECTING: readonly Known[] = [
+  {
+    codes: [],
+    text: /cannot connect to invalid database/,
+    hint: "it holds nothing to save: a DROP DATABASE of it was cut off, and DROP DATABASE is what it still allows",
+  },
   {
     codes: ["28P01"],
     text: /password authentication failed|no password supplied/,
-    hint: "check user and password",
+    hint: "check user and password; ~/.pgpass counts only where nobody else can read it (0600)",
   },
   {
     codes: ["28000"],
@@ -23,7 +30,7 @@ const KNOWN: readonly Known[] = [
   },
   {
     codes: ["3D000"],
-    text: /FATAL: {2}database ".*" does not exist/,
+    text: /(FATAL: +|^)database ".*" does not exist/,
     hint: "check the name of the database",
   },
   {
@@ -58,6 +65,37 @@ const KNOWN: readonly Known[] = [
     hint: "the server is starting, stopping or full: try again, and read its log",
     retryable: true,
   },
+];
+
+const OF_STATEMENTS: readonly Known[] = [
+  {
+    codes: ["08000", "08001", "08003", "08006"],
+    text: /ERROR: .*could not (connect to server "|establish connection)/,
+    hint: "a foreign server (postgres_fdw, dblink) that a view or a function of the database asks does not answer",
+    retryable: true,
+  },
+  {
+    codes: [],
+    // Its list of tables is made before each of them is locked.
+    text: /^query failed: ERROR: .*(does not exist|could not open relation|cache lookup failed|failed sanity check)/m,
+    hint: "something was dropped while pg_dump read the catalog: try again",
+    retryable: true,
+  },
+  {
+    codes: ["25006"],
+    text: /cannot execute .* in a read-only transaction/,
+    hint: "the server is a standby, or default_transaction_read_only is on for the role or the database",
+  },
+  {
+    codes: [],
+    text: /canceling statement due to statement timeout(?!.*LOCK TABLE)/s,
+    hint: "a statement_timeout ended it: look at pg_db_role_setting and at what sits between pg321 and the server",
+  },
+  {
+    codes: [],
+    text: /invalid (LC_\w+ )?locale name/,
+    hint: "make this locale on the target's host, or make the database with another one and restore without --create",
+  },
   {
     codes: ["42501"],
     text: /permission denied|must be owner|must be superuser/,
@@ -77,44 +115,70 @@ const KNOWN: readonly Known[] = [
   },
 ];
 
-/** Maps what the `postgres` package, the system or a child throws; anything else is handed back as it is. */
+/**
+ * Maps what the `postgres` package, the system or a child throws; anything else is handed back as it is. DETAIL
+ * and HINT of the server are kept.
+ */
 export function databaseError(error: unknown, what: string): unknown {
   if (error instanceof ChildError) return childError(error, what);
-  const { code, message, errors } = error as { code?: unknown; message?: string; errors?: unknown[] };
+  const { code, message, errors, severity, detail, hint } = error as Partial<PostgresFields>;
   // A host with several addresses fails with one error for each of them.
   if (Array.isArray(errors) && errors.length > 0) return databaseError(errors[0], what);
   if (error instanceof Pg321Error || typeof code !== "string") return error;
-  const known = KNOWN.find(({ codes, text }) => codes.includes(code) || text.test(message ?? ""));
-  return new Pg321Error("database", `${what}: ${lowerFirst(message || code)}`, {
-    cause: error,
-    retryable: known?.retryable ?? false,
-    ...(known && { hint: known.hint }),
-  });
+  const isOfStatement = severity === "ERROR";
+  const candidates = isOfStatement ? OF_STATEMENTS : [...OF_CONNECTING, ...OF_STATEMENTS];
+  const text = `${severity ?? ""}: ${message}`;
+  const known =
+    candidates.find((one) => one.text.test(text)) ??
+    [...OF_STATEMENTS, ...OF_CONNECTING].find(({ codes }) => codes.includes(code));
+  const told = lowerFirst(message || code) + (detail ? ` (${detail})` : "");
+  return newError(error as Error, `${what}: ${told}`, known, hint ? [hint] : []);
+}
+
+/** An error of the server as the `postgres` package throws it. */
+interface PostgresFields {
+  code: unknown;
+  message: string;
+  errors: unknown[];
+  severity: string;
+  detail: string;
+  hint: string;
 }
 
 function childError(error: ChildError, what: string): Pg321Error {
-  const tail = error.stderrTail.trim();
-  const known = KNOWN.find(({ text }) => text.test(tail));
-  return new Pg321Error("database", `${what}: ${error.message}${tail && `: ${told(tail)}`}`, {
-    cause: error,
-    retryable: known?.retryable ?? false,
-    ...(known && { hint: known.hint }),
-  });
+  const messages = messagesOf(error.stderrTail);
+  const errors = messages.filter(({ kind }) => kind === "error");
+  const shown = errors.length > 0 ? errors.slice(0, 3) : messages.slice(-1);
+  const textOf = ({ text, details }: (typeof messages)[number]) => [text, ...details].join("\n");
+  const connecting = errors.filter(({ text }) => !/\bERROR: /.test(text)).map(textOf);
+  const known =
+    OF_CONNECTING.find(({ text }) => text.test(connecting.join("\n"))) ??
+    OF_STATEMENTS.find(({ text }) => text.test(errors.map(textOf).join("\n")));
+  const told = shown.flatMap((one) => [one.text, ...one.details]).map((line) => line.slice(0, 300));
+  const hints = shown.flatMap((one) => one.hints).map((line) => line.slice(0, 300));
+  return newError(
+    error,
+    [what, error.message, told.join("; ")].filter((part) => part !== "").join(": "),
+    known,
+    hints,
+  );
 }
 
-/** The errors that a child printed, each with its cause, or else its last line. */
-function told(stderrTail: string): string {
-  const lines = stderrTail.split("\n").filter((line) => line.trim() !== "");
-  const errors = lines.filter((line) => /error:|detail:|FATAL:|ERROR:|DETAIL:/.test(line));
-  const shown = errors.length > 0 ? errors.slice(0, 3) : lines.slice(-1);
-  return shown
-    .map((line) =>
-      line
-        .replace(/^pg_\w+: (error: |detail: )?/, "")
-        .slice(0, 300)
-        .trim(),
-    )
-    .join("; ");
+function newError(
+  cause: Error,
+  message: string,
+  known: Known | undefined,
+  serverHints: readonly string[],
+): Pg321Error {
+  const hints = [
+    ...serverHints.map((hint) => lowerFirst(hint.replace(/\.$/, ""))),
+    ...(known ? [known.hint] : []),
+  ];
+  return new Pg321Error("database", message, {
+    cause,
+    retryable: known?.retryable ?? false,
+    ...(hints.length > 0 && { hint: hints.join("; ") }),
+  });
 }
 
 function lowerFirst(text: string): string {

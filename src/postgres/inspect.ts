@@ -6,6 +6,8 @@ export interface ServerFacts {
   version: string;
   major: number;
   isSuperuser: boolean;
+  /** Why the session may not write, where it may not. */
+  readOnly: "standby" | "setting" | undefined;
   /** Undefined where the role may not see it. */
   dataDirectory: string | undefined;
 }
@@ -13,10 +15,20 @@ export interface ServerFacts {
 export async function inspectServer(connection: Connection): Promise<ServerFacts> {
   const [row] = await connection.run(
     "read the server's version",
-    (sql) => sql<{ version: string; number: number; is_superuser: boolean; data_directory: string | null }[]>`
+    (sql) => sql<
+      {
+        version: string;
+        number: number;
+        is_superuser: boolean;
+        read_only: ServerFacts["readOnly"] | null;
+        data_directory: string | null;
+      }[]
+    >`
       select current_setting('server_version') as version,
         current_setting('server_version_num')::int as number,
         (select rolsuper from pg_roles where rolname = current_user) as is_superuser,
+        case when pg_is_in_recovery() then 'standby'
+          when current_setting('transaction_read_only')::bool then 'setting' end as read_only,
         case when pg_has_role('pg_read_all_settings', 'usage')
           then current_setting('data_directory', true) end as data_directory`,
   );
@@ -25,6 +37,7 @@ export async function inspectServer(connection: Connection): Promise<ServerFacts
     version: row.version,
     major: Math.floor(row.number / 10_000),
     isSuperuser: row.is_superuser,
+    readOnly: row.read_only ?? undefined,
     dataDirectory: row.data_directory ?? undefined,
   };
 }

@@ -177,7 +177,7 @@ class Lab implements LabPostgres {
     const file = join(this.address.data_dir, "postmaster.pid");
     if (!existsSync(file)) return false;
     const lines = readFileSync(file, "utf8").split("\n");
-    return Number(lines[0]) === pid && lines[7]?.trim() === "ready";
+    return Number(lines[0]) === pid && ["ready", "standby"].includes(lines[7]?.trim() ?? "");
   }
 
   stop = () => this.#end("SIGINT");

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync } from "node:fs";
+import { chmodSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Secret } from "../../src/base/secret.ts";
@@ -65,6 +65,96 @@ describe("ways in", () => {
       code: "usage",
       message: "target: the password holds a line break or a NUL",
     });
+  });
+});
+
+test("a password in ~/.pgpass is taken both ways", async () => {
+  const home = mkdtempSync(join(temp.path, "home-"));
+  const { user, password, port } = lab.address;
+  const path = join(home, ".pgpass");
+  await Bun.write(path, `127.0.0.1:${port}:postgres:${user}:${password}\n`);
+  const code = `
+    const { connect, endpointOfUrl } = await import("${join(import.meta.dir, "../../src/postgres/connection.ts")}");
+    const { dumpToMemory } = await import("${join(import.meta.dir, "dumping.ts")}");
+    const endpoint = endpointOfUrl("postgres://${user}@127.0.0.1:${port}/postgres");
+    await using connection = await connect(endpoint);
+    await dumpToMemory(endpoint, ${JSON.stringify(temp.path)});
+    console.log("in");`;
+  const run = () =>
+    Bun.spawnSync([process.execPath, "-e", code], { env: { HOME: home, PATH: "/usr/bin:/bin" } });
+  chmodSync(path, 0o644);
+  expect(run().stderr.toString()).toContain("password");
+  chmodSync(path, 0o600);
+  const { stdout, stderr } = run();
+  expect(stderr.toString()).toBe("");
+  expect(stdout.toString()).toBe("in\n");
+  rmSync(home, { recursive: true });
+});
+
+test("timeouts of a role and of a database do not end our own queries", async () => {
+  const admin = lab.connect();
+  const role = `hasty_${crypto.randomUUID().slice(0, 8)}`;
+  const database = await lab.createDatabase();
+  await admin.unsafe(`create role ${role} superuser login password 'x'`);
+  try {
+    await admin.unsafe(`alter role ${role} set statement_timeout = '20ms'`);
+    await admin.unsafe(`alter role ${role} set idle_in_transaction_session_timeout = '20ms'`);
+    await admin.unsafe(`alter database ${database} set idle_session_timeout = '20ms'`);
+    await using connection = await connect(local({ user: role, password: new Secret("x"), database }));
+    const [row] = await connection.run(
+      "ask",
+      (sql) => sql<[{ a: string; b: string; c: string }]>`
+        select current_setting('statement_timeout') as a, current_setting('idle_session_timeout') as b,
+          current_setting('idle_in_transaction_session_timeout') as c from pg_sleep(0.1)`,
+    );
+    expect(row).toEqual({ a: "0", b: "0", c: "0" });
+  } finally {
+    await admin.unsafe(`drop role ${role}`);
+  }
+});
+
+describe("what the server says beside an error is kept", () => {
+  test("its detail and its hint", async () => {
+    const database = await lab.createDatabase();
+    await using connection = await connect(local({ database }));
+    const ask = (statement: string) => connection.run("ask", (sql) => sql.unsafe(statement).simple());
+    await ask("create table public.t (i int); create view public.v as select * from public.t");
+    await expect(ask("drop table public.t")).rejects.toMatchObject({
+      message:
+        "target: cannot ask: cannot drop table public.t because other objects depend on it (view public.v depends on table public.t)",
+      hint: "use DROP ... CASCADE to drop the dependent objects too",
+    });
+  });
+
+  test("an invalid database is told to be dropped", async () => {
+    const database = await lab.createDatabase();
+    const admin = lab.connect();
+    await admin.unsafe(`update pg_database set datconnlimit = -2 where datname = '${database}'`);
+    for (const error of await bothWays(local({ database })))
+      expect(error).toMatchObject({
+        message: expect.stringContaining("invalid database"),
+        hint: expect.stringMatching(/use DROP DATABASE to drop invalid databases; it holds nothing to save/),
+      });
+  });
+
+  test("a foreign server that does not answer is not the server itself", async () => {
+    const database = await lab.createDatabase();
+    const sql = lab.connect(database);
+    await sql
+      .unsafe(
+        `create extension postgres_fdw;
+         create server far foreign data wrapper postgres_fdw options (host '127.0.0.1', port '1', dbname 'x');
+         create user mapping for current_user server far;
+         create foreign table distant (i int) server far;
+         create materialized view seen as select * from distant with no data`,
+      )
+      .simple();
+    await using connection = await connect(local({ database }));
+    const error = await connection
+      .run("ask", (sql) => sql`select * from public.distant`)
+      .catch((reason: unknown) => reason);
+    const told = { code: "database", hint: expect.stringContaining("a foreign server") };
+    expect(error).toMatchObject({ ...told, message: expect.stringContaining("Connection refused") });
   });
 });
 
@@ -161,6 +251,8 @@ test.each([
   ["postgres://u:s3cret@h/d?port=abc", "no port"],
   ["postgres://u:s3cret@h:0/d", "no port"],
   ["postgres://u:s3cret@h/d?connect_timeout=-5", "connect_timeout"],
+  ["postgres://u:s3cret@h", "the URL names no database"],
+  ["postgres://u:s3cret@h:5432/?sslmode=disable", "the URL names no database"],
 ])("the URL %s is refused without being shown", (url, message) => {
   expect(() => endpointOfUrl(url)).toThrow(message);
   expect(() => endpointOfUrl(url)).not.toThrow("s3cret");

@@ -1,0 +1,59 @@
+import { readFileSync, statSync } from "node:fs";
+
+export interface PasswordPlace {
+  /** Names that the server may go by in the file. */
+  hosts: readonly string[];
+  port: number;
+  database: string;
+  user: string;
+}
+
+const NOT_ONLY_THE_OWNER = 0o077;
+
+/**
+ * The password of the first line that suits, by libpq's rules: `host:port:database:user:password`, `*` for any
+ * value, `\\` before a colon or a backslash, `#` before a comment. Undefined without one, and where the file may be
+ * read by others: libpq leaves it out as well.
+ */
+export function passwordOfFile(path: string, place: PasswordPlace): string | undefined {
+  for (const line of linesOf(path)) {
+    if (line.startsWith("#")) continue;
+    const [host, port, database, user, ...rest] = fieldsOf(line);
+    if (rest.length === 0) continue;
+    const isSuited =
+      suits(host, place.hosts) &&
+      suits(port, [String(place.port)]) &&
+      suits(database, [place.database]) &&
+      suits(user, [place.user]);
+    // A colon ends the password as well.
+    if (isSuited) return unescaped(rest[0] ?? "");
+  }
+  return undefined;
+}
+
+function linesOf(path: string): string[] {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (!stat?.isFile() || (stat.mode & NOT_ONLY_THE_OWNER) !== 0) return [];
+  try {
+    return readFileSync(path, "utf8").split(/\r?\n/);
+  } catch {
+    return [];
+  }
+}
+
+function fieldsOf(line: string): string[] {
+  const fields = [""];
+  for (const [part] of line.matchAll(/\\?./gsu)) {
+    if (part === ":") fields.push("");
+    else fields.push(fields.pop() + part);
+  }
+  return fields;
+}
+
+function suits(field: string | undefined, values: readonly string[]): boolean {
+  return field === "*" || (field !== undefined && values.includes(unescaped(field)));
+}
+
+function unescaped(field: string): string {
+  return field.replace(/\\(.)/gsu, "$1");
+}

@@ -10,7 +10,7 @@ import type { JobContext } from "./context.ts";
 import { recordRun } from "./context.ts";
 import { CopyLooks } from "./copy-looks.ts";
 import { byDatabase, expireCopies } from "./expire-copies.ts";
-import { adopt, orphansIn } from "./orphans.ts";
+import { adopt, orphansIn, recordedKeys } from "./orphans.ts";
 import { pruneHistory } from "./prune-history.ts";
 import { reconcile } from "./reconcile.ts";
 import { removeEmptyRecords } from "./remove-records.ts";
@@ -135,15 +135,24 @@ async function sweep(context: JobContext, tally: CleanupTally): Promise<void> {
     (file, error) => tally.fail("temp_dir", file, error),
   );
   for (const storage of context.storages) {
+    const keys = () => settledKeys(context, storage);
     await guarded(context, tally, storage, async () => {
       if (storage.type === "local")
-        statistics.temporary_files_deleted += await storage.sweep(filesBefore, context.signal);
+        statistics.temporary_files_deleted += await storage.sweep(filesBefore, context.signal, keys);
       else {
         const uploadsBefore = before(config.cleanup.upload_max_age_ms);
-        statistics.multipart_uploads_aborted += await storage.sweep(uploadsBefore, context.signal);
+        statistics.multipart_uploads_aborted += await storage.sweep(uploadsBefore, context.signal, keys);
       }
     });
   }
+}
+
+/** Without those of copies that are under way, or that reconciliation undoes: they may be older than a week. */
+async function* settledKeys(context: JobContext, storage: Storage): AsyncGenerator<string[]> {
+  const intended = new Set(
+    (await context.catalog.copiesInState(["INTENDED"])).map((copy) => copy.object_key),
+  );
+  for await (const keys of recordedKeys(context, storage)) yield keys.filter((key) => !intended.has(key));
 }
 
 async function reportOrphans(

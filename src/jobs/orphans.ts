@@ -18,12 +18,16 @@ export async function orphansIn(context: JobContext, storage: Storage): Promise<
     if (!known.has(object.key) && !known.has(objectOf(object.key))) found.set(object.key, object);
   if (found.size === 0) return [];
   // Records come before objects, so what a backup has begun since is known by now.
-  for await (const keys of context.catalog.objectKeys(storage.name))
-    for (const key of keys) {
-      found.delete(key);
-      found.delete(manifestKey(key));
-    }
+  for await (const keys of recordedKeys(context, storage)) for (const key of keys) found.delete(key);
   return [...found.values()];
+}
+
+/** The keys of every object in a storage that a record knows, and of their manifests, in batches. */
+export async function* recordedKeys(
+  { catalog }: Pick<JobContext, "catalog">,
+  { name }: Storage,
+): AsyncGenerator<string[]> {
+  for await (const keys of catalog.objectKeys(name)) yield keys.flatMap((key) => [key, manifestKey(key)]);
 }
 
 /** Of objects; their manifests are not named. */

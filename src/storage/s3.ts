@@ -150,13 +150,32 @@ export class S3Storage implements Storage {
     }
   }
 
-  async sweep(olderThan: Date, signal: AbortSignal): Promise<number> {
+  async sweep(
+    olderThan: Date,
+    signal: AbortSignal,
+    keys: () => AsyncIterable<readonly string[]>,
+  ): Promise<number> {
+    const old = new Map<string, string[]>();
+    for await (const { name, id, beganAt } of this.#uploads(
+      "sweep",
+      fullKey(this.#config.prefix, ""),
+      signal,
+    ))
+      if (beganAt < olderThan) old.set(name, [...(old.get(name) ?? []), id]);
+    if (old.size === 0) return 0;
     let count = 0;
-    const base = fullKey(this.#config.prefix, "");
-    for await (const { name, id, beganAt } of this.#uploads("sweep", base, signal)) {
-      if (beganAt >= olderThan) continue;
-      const object = { Bucket: this.#config.bucket, Key: name };
-      if (await abortUpload({ s3: this.#s3, operation: "sweep", object }, id, signal)) count++;
+    for await (const batch of keys()) {
+      for (const key of batch) {
+        const object = { Bucket: this.#config.bucket, Key: fullKey(this.#config.prefix, key) };
+        for (const id of old.get(object.Key) ?? [])
+          if (await abortUpload({ s3: this.#s3, operation: "sweep", object }, id, signal)) count++;
+        old.delete(object.Key);
+      }
+    }
+    if (old.size > 0) {
+      const uploads = [...old.values()].flat().length;
+      const fields = { storage: this.name, uploads, first: old.keys().next().value };
+      this.#settings.log.info("unfinished uploads that no record knows were left", fields);
     }
     return count;
   }

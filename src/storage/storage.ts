@@ -80,8 +80,12 @@ export interface Storage extends AsyncDisposable {
   /** Undoes what an interrupted `put` of exactly this key left: temporary file, multipart upload. Idempotent. */
   discard(key: string, uploadId: string | undefined, signal: AbortSignal): Promise<void>;
 
-  /** Removes temporary files and multipart uploads under the prefix that began before `olderThan`. Returns how many. */
-  sweep(olderThan: Date, signal: AbortSignal): Promise<number>;
+  /**
+   * Removes temporary files and multipart uploads under the prefix that began before `olderThan`. Returns how many.
+   * An upload goes only where `keys` has its key: under a shared prefix others have theirs. `keys` gives the keys of
+   * all objects that this installation has records of, in batches; it is not asked where nothing old is found.
+   */
+  sweep(olderThan: Date, signal: AbortSignal, keys: () => AsyncIterable<readonly string[]>): Promise<number>;
 
   /** Bytes that can still be stored, where the storage can tell. */
   freeBytes(): Promise<number | undefined>;

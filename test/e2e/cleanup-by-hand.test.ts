@@ -8,10 +8,12 @@ import {
   ListMultipartUploadsCommand,
   PutObjectCommand,
 } from "@aws-sdk/client-s3";
+import { holdLease } from "../../src/catalog/lease.ts";
 import { runCleanup } from "../../src/jobs/cleanup.ts";
+import { leaseName } from "../../src/jobs/lease-name.ts";
 import { generateIdentity } from "../../src/sealed/identity.ts";
 import { keysIn, withCatalog } from "../lab/leftovers.ts";
-import { BRIEFLY, brieflyKept, contextAhead, retained } from "../lab/retained.ts";
+import { BRIEFLY, brieflyKept, contextAhead, type Retained, retained } from "../lab/retained.ts";
 import { rgw } from "../lab/s3.ts";
 import { usePostgres } from "../lab/use-postgres.ts";
 
@@ -111,18 +113,31 @@ describe("what no record knows", () => {
     const lab = await rgw();
     const bucket = await lab.makeBucket();
     await using at = await retained(postgres, { storages: ["r2"], buckets: { r2: bucket } });
-    for (const Key of ["pg321/main/left", "other/theirs"])
+    const [ended, underWay] = [await at.backup(0), await at.backup(0)];
+    const [left, growing] = [await keyOf(at, ended), await keyOf(at, underWay)];
+    // Another installation has the same prefix; other programs have other ones.
+    const theirs = ["other/theirs", "pg321/main/app/backup_app_20261101_020000_0123abcd.dump.zst.enc"];
+    for (const Key of [left, growing, ...theirs])
       await lab.client.send(new CreateMultipartUploadCommand({ Bucket: bucket, Key }));
     expect(await at.cleanup()).toMatchObject({ exitCode: 0, multipart_uploads_aborted: 0 });
     // Eight days later: the clock is not trusted, so it takes a confirmation, too.
     await using context = await contextAhead(at, 8 * 24);
+    const { catalog, clock, signal, host, pid } = context;
+    const database = (await catalog.backup(underWay))?.database ?? "";
+    const request = { name: leaseName("main", database), runId: crypto.randomUUID(), host, pid };
+    await using _held = await holdLease(catalog, request, { clock, signal });
+    await catalog.updateCopy(underWay, "r2", { state: "INTENDED" });
     const doubted = await runCleanup(context, {});
     expect(doubted.statistics).toMatchObject({ clock_suspected: true, multipart_uploads_aborted: 0 });
     const { statistics } = await runCleanup(context, { confirm: doubted.statistics.plan_hash ?? "" });
     expect(statistics.multipart_uploads_aborted).toBe(1);
     const { Uploads = [] } = await lab.client.send(new ListMultipartUploadsCommand({ Bucket: bucket }));
-    expect(Uploads.map(({ Key }) => Key)).toEqual(["other/theirs"]);
+    expect(Uploads.map(({ Key }) => Key ?? "").toSorted()).toEqual([growing, ...theirs].toSorted());
   });
+
+  async function keyOf(at: Retained, id: string): Promise<string> {
+    return `pg321/${(await at.record(id))?.object_key}`;
+  }
 });
 
 describe("by hand", () => {

@@ -12,6 +12,7 @@ import { CountedParts, patterned } from "../suites/parts.ts";
 
 const partBytes = 64 * KIB;
 const never = new AbortController().signal;
+const noKeys = async function* () {};
 
 function openLocal(path: string, change: Partial<LocalStorageConfig> = {}): Storage {
   const common = {
@@ -67,7 +68,7 @@ describe("a local storage on a real disk", () => {
       () => put(storage, "a"),
       () => storage.head("a", never),
       () => Array.fromAsync(storage.list("", never)),
-      () => storage.sweep(new Date(0), never),
+      () => storage.sweep(new Date(0), never, noKeys),
       () => storage.freeBytes(),
     ]) {
       const error = await failureOf(call());
@@ -102,7 +103,7 @@ describe("a local storage on a real disk", () => {
     await symlink(victim, temporaryPath(path, "trapped"));
     await failureOf(put(openLocal(path), "trapped"));
     expect(await Bun.file(victim).text()).toBe("precious");
-    expect(await openLocal(path).sweep(new Date(Date.now() + 1000), never)).toBe(0);
+    expect(await openLocal(path).sweep(new Date(Date.now() + 1000), never, noKeys)).toBe(0);
   });
 
   test("a read that hangs ends after stall_timeout, and no other call hangs behind it", async () => {
@@ -177,7 +178,7 @@ describe("a local storage on a real disk", () => {
       await Bun.write(join(own, name), "keep");
     }
     await Bun.write(join(own, "a/.pg321-00000000000000ff.tmp"), "take");
-    expect(await openLocal(own).sweep(new Date(Date.now() + 60_000), never)).toBe(1);
+    expect(await openLocal(own).sweep(new Date(Date.now() + 60_000), never, noKeys)).toBe(1);
     expect((await readdir(own)).toSorted()).toEqual([
       ".pg321-0123456789abcdef.tmp",
       ".pg321-0123456789abcdef.tmp2",

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Pg321Error } from "../../src/base/errors.ts";
 import type { PutOptions, Storage, StoredObject } from "../../src/storage/storage.ts";
+import { bytesOf } from "../lab/streams.ts";
 import { CountedParts, patterned } from "./parts.ts";
 
 /** One driver under test, on a place of its own that holds nothing yet. */
@@ -17,10 +18,6 @@ export interface StorageUnderTest {
 }
 
 const never = new AbortController().signal;
-
-async function bytesOf(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-  return Buffer.concat(await Array.fromAsync(chunks));
-}
 
 async function keysOf(objects: AsyncIterable<StoredObject>): Promise<string[]> {
   return (await Array.fromAsync(objects)).map(({ key }) => key);
@@ -333,11 +330,14 @@ export function storageConformance(driver: string, open: () => Promise<StorageUn
 
     test("sweep takes what is older than asked, and nothing else", async () => {
       await put("sweep/kept", patterned(5));
-      await under.crashDuringPut("sweep/left-1");
-      await under.crashDuringPut("sweep/deeper/left-2");
-      expect(await storage.sweep(new Date(Date.now() - 3_600_000), never)).toBe(0);
+      const left = ["sweep/left-1", "sweep/deeper/left-2"];
+      for (const key of left) await under.crashDuringPut(key);
+      const keys = async function* () {
+        for (const key of left) yield ["sweep/kept", key];
+      };
+      expect(await storage.sweep(new Date(Date.now() - 3_600_000), never, keys)).toBe(0);
       expect(await under.dangling()).toHaveLength(2);
-      expect(await storage.sweep(new Date(Date.now() + 3_600_000), never)).toBe(2);
+      expect(await storage.sweep(new Date(Date.now() + 3_600_000), never, keys)).toBe(2);
       expect(await under.dangling()).toEqual([]);
       expect(await storage.head("sweep/kept", never)).toBeDefined();
     });

@@ -35,7 +35,7 @@ const S3_SERVERS = [
   ...["ceph-mon", "ceph-osd", "radosgw", "ceph-common"],
   ...["swift-proxy", "swift-account", "swift-container", "swift-object", "memcached"],
 ];
-const TOOLS = ["age", "zstd", "procps", "util-linux"];
+const TOOLS = ["age", "faketime", "zstd", "procps", "util-linux"];
 /** The service is tested in a real systemd, its page in a real browser. */
 const SERVICE = ["systemd", "chromium", "fonts-dejavu-core"];
 /** Debian packages that each purpose needs. */

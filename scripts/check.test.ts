@@ -19,6 +19,8 @@ test.each([
   ["src/jobs/x.ts", "only src/main.ts", "process.exit(1);"],
   ["src/jobs/x.ts", "only src/base/clock.ts", "const a = Date.now();"],
   ["src/jobs/x.ts", "only src/base/clock.ts", "const a = new Date();"],
+  ["src/jobs/x.ts", "only src/jobs/removal.ts", "await storage.remove(key, signal);"],
+  ["src/daemon/x.ts", "only src/jobs/removal.ts", "await to.discard(key, undefined, signal);"],
   ["src/jobs/x.ts", "351 lines", "\n".repeat(351)],
   ["src/jobs/backup-utils.ts", "says nothing", ""],
   ["test/lab/fooBar.ts", "kebab-case", ""],
@@ -37,6 +39,8 @@ test.each([
   ["src/config/load.ts", 'const home = process.env["HOME"];'],
   ["src/jobs/x.ts", 'import UNIT from "../../systemd/pg321.service" with { type: "text" };'],
   ["src/jobs/carried.d.ts", ""],
+  ["src/jobs/removal.ts", "await storage.remove(key, signal);"],
+  ["src/storage/local.ts", "await this.remove(key, signal);"],
   ["src/sealed/a.test.ts", 'import { x } from "../../test/x.ts";\nDate.now();'],
   ["src/jobs/x.ts", "\n".repeat(350)],
 ])("%s is fine", (path, text) => {

@@ -1,5 +1,6 @@
 import type { Fate, ProcessIdentity } from "../base/process-identity.ts";
 import type { AlertLevel, Job } from "../config/config.ts";
+import type { Identities } from "./identities.ts";
 import type { Overview } from "./overview.ts";
 
 /**
@@ -232,6 +233,7 @@ export interface BackupFilter {
  */
 export interface Catalog extends AsyncDisposable {
   readonly overview: Overview;
+  readonly identities: Identities;
 
   /** The id of the installation that the catalog belongs to; undefined while it is new. */
   installation(): Promise<string | undefined>;

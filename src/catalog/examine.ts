@@ -1,9 +1,12 @@
 import { Database } from "bun:sqlite";
 import { existsSync } from "node:fs";
 import type { Config } from "../config/config.ts";
+import type { StorageIdentity } from "./identities.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import { catalogError } from "./sqlite-errors.ts";
 import { refuseNewerCatalog } from "./version.ts";
+
+const HAS_IDENTITIES = "SELECT 1 FROM sqlite_schema WHERE name = 'storage_identities'";
 
 /** What a look at a catalog shows that neither makes nor changes it. */
 export interface CatalogFacts {
@@ -12,6 +15,8 @@ export interface CatalogFacts {
   /** That this program would bring it to. */
   knownVersion: number;
   installation: string | undefined;
+  /** The storages that it knows by their markers; none in an older version. */
+  identities: StorageIdentity[];
   /** What SQLite finds broken, at most five lines; empty for a whole one. */
   damage: string[];
 }
@@ -30,7 +35,11 @@ export function examineCatalog(config: Config["catalog"]): CatalogFacts | undefi
     const version = found?.user_version ?? 0;
     const row =
       version === 0 ? undefined : database.query<{ id: string }, []>("SELECT id FROM installation").get();
+    const hasIdentities = database.query(HAS_IDENTITIES).get() !== null;
     return {
+      identities: hasIdentities
+        ? database.query<StorageIdentity, []>("SELECT * FROM storage_identities ORDER BY name").all()
+        : [],
       version,
       knownVersion: MIGRATIONS.length,
       installation: row?.id,

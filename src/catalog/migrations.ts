@@ -267,4 +267,11 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE leases ADD COLUMN boot_id TEXT;
   ALTER TABLE leases ADD COLUMN pid_namespace TEXT;
   `,
+  `
+  CREATE TABLE storage_identities (
+    name TEXT PRIMARY KEY,
+    storage_id TEXT NOT NULL UNIQUE,
+    marked_at TEXT
+  ) STRICT;
+  `,
 ];

@@ -1,4 +1,4 @@
-import { Database } from "bun:sqlite";
+import type { Database } from "bun:sqlite";
 import { closeSync, mkdirSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Clock } from "../base/clock.ts";
@@ -19,12 +19,13 @@ import type {
   RunRecord,
   TombstoneRecord,
 } from "./catalog.ts";
+import type { Identities } from "./identities.ts";
 import { isHeld } from "./lease.ts";
-import { migrate } from "./migrate.ts";
 import type { Overview } from "./overview.ts";
-import { BUSY_TIMEOUT_MS, whileBusy } from "./sqlite-busy.ts";
-import { copiesBesideIt } from "./sqlite-copy.ts";
+import { whileBusy } from "./sqlite-busy.ts";
+import { connect } from "./sqlite-connection.ts";
 import { pruneHistory } from "./sqlite-history.ts";
+import { SqliteIdentities } from "./sqlite-identities.ts";
 import { objectKeys, WITHOUT_COPIES } from "./sqlite-objects.ts";
 import { SqliteOverview } from "./sqlite-overview.ts";
 import { openRetained } from "./sqlite-retained.ts";
@@ -65,23 +66,9 @@ export async function openSqlite(path: string, clock: Clock, log?: Log): Promise
   return new SqliteCatalog(database, path, clock);
 }
 
-function connect(path: string, log: Log | undefined): Database {
-  const database = new Database(path, { readwrite: true, create: false, strict: true });
-  try {
-    database.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
-    database.run("PRAGMA journal_mode = WAL");
-    database.run("PRAGMA synchronous = FULL");
-    database.run("PRAGMA foreign_keys = ON");
-    migrate(database, path, copiesBesideIt(path, log));
-    return database;
-  } catch (error) {
-    database.close();
-    throw error;
-  }
-}
-
 class SqliteCatalog implements Catalog {
   readonly overview: Overview;
+  readonly identities: Identities;
   readonly #database: Database;
   readonly #path: string;
   readonly #clock: Clock;
@@ -90,7 +77,9 @@ class SqliteCatalog implements Catalog {
     this.#database = database;
     this.#path = path;
     this.#clock = clock;
-    this.overview = new SqliteOverview(database, (doing, operation) => this.#do(doing, operation));
+    const whileFree = <T>(doing: string, operation: () => T) => this.#do(doing, operation);
+    this.overview = new SqliteOverview(database, whileFree);
+    this.identities = new SqliteIdentities(database, whileFree);
   }
 
   installation(): Promise<string | undefined> {

@@ -1,6 +1,7 @@
 import { visible } from "../base/visible.ts";
 import { describeConfig } from "../config/describe.ts";
 import { formatDuration, formatRate, formatSize } from "../config/units.ts";
+import { refuseSharedPlaces } from "../jobs/shared-places.ts";
 import type { Command } from "./command.ts";
 import { isSet, JSON_OPTION } from "./command.ts";
 import { commandConfig } from "./open-context.ts";
@@ -12,13 +13,16 @@ export const command: Command = {
   summary: "check the config and print what it means",
   usage: "",
   description:
-    "Reads the config, reports every mistake at once, and prints what it means, secrets left out. Exit 2 on mistakes.",
+    "Reads the config, reports every mistake at once, and prints what it means, secrets left out. Exit 2 on mistakes,\n" +
+    "and where two storages are one place, as far as this host can tell.",
   options: { json: JSON_OPTION },
   examples: [{ command: "pg321 check --config ./config.toml", explanation: "before a reload" }],
   positionals: { min: 0, max: 0 },
   async run(invocation) {
     const { arguments: args, output } = invocation;
-    const described = describeConfig(await commandConfig(invocation, { keepsRoot: true }));
+    const config = await commandConfig(invocation, { keepsRoot: true });
+    await refuseSharedPlaces(config, invocation);
+    const described = describeConfig(config);
     output.print(isSet(args, "json") ? jsonText(described) : linesOf(described, output.style).join("\n"));
     return 0;
   },

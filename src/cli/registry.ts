@@ -37,6 +37,11 @@ export const COMMANDS: readonly Entry[] = [
     summary: "delete every backup of a database that is no more",
     load: () => import("./forget.ts"),
   },
+  {
+    name: "storage",
+    summary: "accept a storage whose place has changed",
+    load: () => import("./storage.ts"),
+  },
   { name: "alerts", summary: "show the alerts and acknowledge them", load: () => import("./alerts.ts") },
   {
     name: "unseal",

@@ -11,7 +11,8 @@ import type { SinkOutcome } from "../stream/fan-out.ts";
 import { NoSinkLeftError } from "../stream/fan-out.ts";
 import type { Meter } from "../stream/meter.ts";
 import { counted, metered, newMeter } from "../stream/meter.ts";
-import { recordFailure, recordObject, recordStart } from "./backup-record.ts";
+import { describeObject, recordFailure, recordObject, recordStart } from "./backup-record.ts";
+import { statusOf } from "./backup-status.ts";
 import type { JobContext } from "./context.ts";
 import { backupStorages, storageNamed } from "./context.ts";
 import type { DumpSource } from "./dump-source.ts";
@@ -20,7 +21,6 @@ import { requireSigningKey } from "./keys.ts";
 import { leaseName } from "./lease-name.ts";
 import { maxPartsOf, partBytesFor } from "./part-size.ts";
 import { ProgressMeter } from "./progress.ts";
-import { statusOf } from "./reconcile.ts";
 import type { StoredBackup } from "./store-copies.ts";
 import { confirmCopy, failCopy, fillCopy, intendCopies, storeEverywhere } from "./store-copies.ts";
 
@@ -66,10 +66,11 @@ export async function backupDatabase(
   );
   const signal = AbortSignal.any([lease.signal, timeout.signal]);
   const backup = await recordStart(context, runId, server.name, database);
+  const state = { isWhole: false };
   try {
-    return await makeBackup(context, server, backup, signal);
+    return await makeBackup(context, server, backup, signal, state);
   } catch (error) {
-    throw await recordFailure(context, backup, signal.aborted ? signal.reason : error);
+    throw await recordFailure(context, backup, signal.aborted ? signal.reason : error, state.isWhole);
   } finally {
     timeout.abort();
     await timer;
@@ -91,6 +92,7 @@ async function makeBackup(
   server: ServerConfig,
   started: BackupRecord,
   signal: AbortSignal,
+  state: { isWhole: boolean },
 ): Promise<DatabaseBackup> {
   const { catalog, clock, config, keys } = context;
   if (config.encryption.mode === "age") requireSigningKey(keys, config.encryption);
@@ -109,13 +111,26 @@ async function makeBackup(
     () => progress.end(),
   );
 
-  const backup = await recordObject(context, { ...started, ...versions }, meters, source.stderrTail());
+  const backup = describeObject(context, { ...started, ...versions }, meters, source.stderrTail());
+  state.isWhole = true;
+  // A catalog that cannot be written now must not cost the copies: with their manifests they are complete, and
+  // the next run finds them.
+  const unrecorded = await failureOf(recordObject(context, backup));
   await confirmCopies(context, backup, outcomes, partBytes, signal);
+  if (unrecorded !== undefined) throw unrecorded;
   const copies = await catalog.copies(backup.id);
   const status = statusOf(copies);
   if (status === "INTERRUPTED") throw new NoSinkLeftError(outcomes);
   await catalog.updateBackup(backup.id, { status, finished_at: clock.now().toISOString() });
   return { backup: { ...backup, status }, copies };
+}
+
+/** The error of a promise that rejects. */
+function failureOf(promise: Promise<unknown>): Promise<unknown> {
+  return promise.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
 }
 
 /** dump → blocks → compression → sealing → SHA-256, as one stream. */
@@ -153,7 +168,8 @@ function sealedDump(
 
 /**
  * Confirms what was stored, then tidies up after the storages that were dropped, which may take long to
- * answer, then fills those that were too slow for the dump from a finished copy.
+ * answer, then fills those that were too slow for the dump from a finished copy. Where the catalog cannot be
+ * written every copy still gets its manifest; the first error is thrown at the end.
  */
 async function confirmCopies(
   context: JobContext,
@@ -163,12 +179,25 @@ async function confirmCopies(
   signal: AbortSignal,
 ): Promise<void> {
   const confirmed: Storage[] = [];
-  const dropped: { storage: Storage; outcome: Exclude<SinkOutcome<unknown>, { state: "stored" }> }[] = [];
+  const dropped: { storage: Storage; outcome: Dropped }[] = [];
+  const failures: unknown[] = [];
+  const attempt = async (step: Promise<unknown>) => {
+    const failure = await failureOf(step);
+    signal.throwIfAborted();
+    if (failure !== undefined) failures.push(failure);
+  };
   for (const outcome of outcomes) {
     const storage = storageNamed(context, outcome.name);
     if (!storage) continue;
-    if (outcome.state !== "stored") dropped.push({ storage, outcome });
-    else if (await confirmCopy(context, backup, storage, signal)) confirmed.push(storage);
+    if (outcome.state !== "stored") {
+      dropped.push({ storage, outcome });
+      continue;
+    }
+    await attempt(
+      confirmCopy(context, backup, storage, signal).then((isConfirmed) => {
+        if (isConfirmed) confirmed.push(storage);
+      }),
+    );
   }
   for (const { storage, outcome } of dropped) {
     context.log.warning("a storage was dropped from the backup", {
@@ -178,16 +207,29 @@ async function confirmCopies(
       error: messageOf(outcome.error),
       hint: outcome.error instanceof Pg321Error ? outcome.error.hint : undefined,
     });
-    await failCopy(context, backup, storage, outcome.error);
+    await attempt(failCopy(context, backup, storage, outcome.error));
   }
+  const slow = dropped.filter(({ outcome }) => outcome.state === "slow").map(({ storage }) => storage);
   const [from] = confirmed;
-  for (const { storage: to, outcome } of dropped) {
-    if (outcome.state !== "slow" || !from) continue;
-    const title = `fill ${to.name} with ${backup.server}/${backup.database} from ${from.name}`;
-    const progress = new ProgressMeter(context.progress, title, backup.object_bytes ?? undefined);
-    const onProgress = (bytes: number) => progress.pass(bytes);
-    await fillCopy(context, backup, { from, to }, { partBytes, signal, onProgress }).finally(() =>
-      progress.end(),
-    );
+  if (from) for (const to of slow) await attempt(fillSlow(context, backup, { from, to }, partBytes, signal));
+  if (failures.length > 0) throw failures[0];
+}
+
+type Dropped = Exclude<SinkOutcome<unknown>, { state: "stored" }>;
+
+async function fillSlow(
+  context: JobContext,
+  backup: StoredBackup,
+  { from, to }: { from: Storage; to: Storage },
+  partBytes: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const title = `fill ${to.name} with ${backup.server}/${backup.database} from ${from.name}`;
+  const progress = new ProgressMeter(context.progress, title, backup.object_bytes ?? undefined);
+  const onProgress = (bytes: number) => progress.pass(bytes);
+  try {
+    await fillCopy(context, backup, { from, to }, { partBytes, signal, onProgress });
+  } finally {
+    progress.end();
   }
 }

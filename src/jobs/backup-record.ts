@@ -5,10 +5,11 @@ import { encodeManifest } from "../sealed/manifest.ts";
 import type { CompressionAlgorithm } from "../stream/compression.ts";
 import { NoSinkLeftError } from "../stream/fan-out.ts";
 import type { Meter } from "../stream/meter.ts";
+import { statusOf } from "./backup-status.ts";
 import type { JobContext } from "./context.ts";
 import { storageNamed } from "./context.ts";
 import { objectKey } from "./object-key.ts";
-import { statusOf } from "./reconcile.ts";
+import type { StoredBackup } from "./store-copies.ts";
 import { failCopy } from "./store-copies.ts";
 
 /** The record of a backup that begins now. */
@@ -54,13 +55,13 @@ export async function recordStart(
   return backup;
 }
 
-/** The object is whole: size, hash and manifest go into the record before any manifest is written. */
-export async function recordObject(
-  { catalog, clock, keys }: JobContext,
+/** The record of a backup whose object is whole: with its size, hash and manifest. Nothing is written yet. */
+export function describeObject(
+  { clock, keys }: Pick<JobContext, "clock" | "keys">,
   backup: BackupRecord,
   meters: { dump: Meter; object: Meter },
   stderrTail: string,
-): Promise<BackupRecord & { manifest: string }> {
+): StoredBackup {
   if (meters.object.sha256 === undefined) throw new Error("the stream ended without a hash");
   const facts = {
     finished_at: clock.now().toISOString(),
@@ -79,25 +80,48 @@ export async function recordObject(
     },
     keys.signingKey,
   );
-  const change = { ...facts, manifest, stderr_tail: stderrTail || null };
-  await catalog.updateBackup(id, change);
-  return { ...backup, ...change };
+  return { ...backup, ...facts, manifest, stderr_tail: stderrTail || null };
+}
+
+/** Writes that into the catalog. */
+export function recordObject({ catalog }: Pick<JobContext, "catalog">, backup: StoredBackup): Promise<void> {
+  const { id, finished_at, dump_bytes, object_bytes, object_sha256, manifest, stderr_tail } = backup;
+  const change = { finished_at, dump_bytes, object_bytes, object_sha256, manifest, stderr_tail };
+  return catalog.updateBackup(id, change);
 }
 
 /**
  * Closes the record of a backup whose run ended with an error. A copy that is confirmed stays, and makes
- * it PARTIAL; everything else that was begun is removed. Returns the error for the caller to throw.
+ * it PARTIAL. Of a dump that did not end everything that was begun is removed; once the object was whole
+ * (`isWhole`) its copies stay, whatever failed afterwards, and the next run confirms them. Returns the error for
+ * the caller to throw: where the catalog cannot be written, too.
  */
 export async function recordFailure(
   context: JobContext,
   backup: BackupRecord,
   error: unknown,
+  isWhole: boolean,
+): Promise<unknown> {
+  try {
+    return await closeRecord(context, backup, error, isWhole);
+  } catch (failure) {
+    const fields = { backup_id: backup.id, error: messageOf(failure) };
+    context.log.error("the end of a failed backup could not be recorded; the next run does it", fields);
+    return error;
+  }
+}
+
+async function closeRecord(
+  context: JobContext,
+  backup: BackupRecord,
+  error: unknown,
+  isWhole: boolean,
 ): Promise<unknown> {
   const { catalog, clock } = context;
   for (const copy of await catalog.copies(backup.id)) {
     const storage = storageNamed(context, copy.storage);
-    // One with an error has been tidied up after, or could not be.
-    if (!storage || copy.state !== "INTENDED" || copy.error !== null) continue;
+    // A copy with an error has been tidied up after, or could not be.
+    if (isWhole || !storage || copy.state !== "INTENDED" || copy.error !== null) continue;
     await failCopy(context, backup, storage, reasonFor(copy.storage, error));
   }
   const copies = await catalog.copies(backup.id);

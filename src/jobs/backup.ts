@@ -9,6 +9,7 @@ import type { JobContext } from "./context.ts";
 import { recordRun } from "./context.ts";
 import { reconcile } from "./reconcile.ts";
 import { alertBackup } from "./run-alerts.ts";
+import { recognizeStorages } from "./storage-identity.ts";
 
 /** What became of one database in a run. */
 export interface BackupResult {
@@ -65,8 +66,9 @@ export async function runBackup(
   let listed: string[] = [];
   const { selects = () => true } = options;
   const work = async (run: RunRecord) => {
-    await reconcile(context, selects);
-    ({ results, listed } = await backUp(context, run.id, { names, selects }, options.retry));
+    const recognized = await recognizeStorages(context, "backup");
+    await reconcile(recognized, selects);
+    ({ results, listed } = await backUp(recognized, run.id, { names, selects }, options.retry));
     const statistics = count(results);
     return {
       outcome: outcomeOf(statistics),

@@ -14,6 +14,7 @@ import { adopt, orphansIn, recordedKeys } from "./orphans.ts";
 import { pruneHistory } from "./prune-history.ts";
 import { reconcile } from "./reconcile.ts";
 import { removeEmptyRecords } from "./remove-records.ts";
+import { recognizeStorages } from "./storage-identity.ts";
 import { removeTemporaryFiles } from "./temporary-files.ts";
 
 export interface CleanupOptions {
@@ -69,11 +70,12 @@ export async function runCleanup(context: JobContext, options: CleanupOptions): 
     { clock: context.clock, signal: context.signal },
   );
   const leased = { ...context, signal: lease.signal };
-  await reconcile(leased);
   const tally = new CleanupTally(context.storages.map(({ name }) => name));
   const { run, statistics } = await recordRun(leased, "cleanup", async ({ id }) => {
     const startedAtMs = context.clock.monotonicMs();
-    await cleanUp(leased, id, tally, options);
+    const recognized = await recognizeStorages(leased, "cleanup");
+    await reconcile(recognized);
+    await cleanUp(recognized, id, tally, options);
     tally.statistics.duration_ms = Math.round(context.clock.monotonicMs() - startedAtMs);
     const [first] = tally.statistics.errors;
     return { outcome: outcomeOf(tally), statistics: tally.statistics, error: first?.error ?? null };

@@ -1,14 +1,29 @@
 import { messageOf } from "../base/errors.ts";
 import type { CopyRecord } from "../catalog/catalog.ts";
+import { settle } from "./backup-status.ts";
 import type { JobContext } from "./context.ts";
 import { storageNamed } from "./context.ts";
-import { settle } from "./verify.ts";
+
+export interface CopyPlace {
+  backupId: string;
+  storage: string;
+}
 
 /**
  * `missing`: the storage answers, and has nothing or something of another size under the key. `unknown`: it
  * does not answer, or the config does not name it.
  */
 export type Look = "there" | "missing" | "unknown";
+
+/** Proof that the copies which retention relies on were seen in this run; only `CopyLooks.rely` makes one. */
+class RelianceProof {
+  readonly #isProof = true;
+
+  get isProof(): boolean {
+    return this.#isProof;
+  }
+}
+export type Reliance = RelianceProof;
 
 /** Looks after copies that others rely on: a HEAD of each, once in a run. */
 export class CopyLooks {
@@ -30,6 +45,25 @@ export class CopyLooks {
     const look = this.#looks.get(key) ?? this.#look(copy);
     this.#looks.set(key, look);
     return look;
+  }
+
+  /**
+   * What a removal may rely on: every copy of `all` is there, and, where `any` is given, at least one of its copies
+   * is. Returns the reason to hold the removal otherwise.
+   */
+  async rely(
+    all: readonly CopyPlace[],
+    any?: { places: readonly CopyPlace[]; otherwise: string },
+  ): Promise<Reliance | string> {
+    for (const { backupId, storage } of all) {
+      const look = await this.at(backupId, storage);
+      if (look === "missing") return `the copy in "${storage}" that would remain is not there`;
+      if (look === "unknown") return `the copy in "${storage}" that would remain cannot be checked now`;
+    }
+    if (any === undefined) return new RelianceProof();
+    for (const { backupId, storage } of any.places)
+      if ((await this.at(backupId, storage)) === "there") return new RelianceProof();
+    return any.otherwise;
   }
 
   async #look(copy: CopyRecord): Promise<Look> {

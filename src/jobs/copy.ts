@@ -57,6 +57,33 @@ export async function* checkedObject(
   });
 }
 
+/** Proof that a copy was read whole in this operation, and found right; only `readWhole` makes one. */
+class ReadProof {
+  readonly #isProof = true;
+  readonly storage: string;
+  readonly key: string;
+
+  constructor(storage: string, key: string) {
+    this.storage = storage;
+    this.key = key;
+  }
+
+  get isProof(): boolean {
+    return this.#isProof;
+  }
+}
+export type WholeRead = ReadProof;
+
+/** Reads a stored object whole; throws as `checkedObject` does. */
+export async function readWhole(
+  storage: Storage,
+  facts: ObjectFacts,
+  signal: AbortSignal,
+): Promise<WholeRead> {
+  for await (const _ of checkedObject(storage, facts, signal));
+  return new ReadProof(storage.name, facts.object_key);
+}
+
 /** Puts a manifest beside its object. */
 export async function putManifest(
   storage: Storage,

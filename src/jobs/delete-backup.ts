@@ -1,6 +1,7 @@
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { BackupRecord, CopyRecord, TombstoneRecord } from "../catalog/catalog.ts";
 import { holdLease } from "../catalog/lease.ts";
+import { settle } from "./backup-status.ts";
 import type { JobContext } from "./context.ts";
 import { storageNamed } from "./context.ts";
 import { deleteCopy } from "./delete-copy.ts";
@@ -9,7 +10,7 @@ import { leaseName } from "./lease-name.ts";
 import { shortId } from "./object-key.ts";
 import { reconcile } from "./reconcile.ts";
 import { removeRecord } from "./remove-records.ts";
-import { settle } from "./verify.ts";
+import { recognizeStorages } from "./storage-identity.ts";
 
 export interface DeletionResult {
   backup_id: string;
@@ -33,10 +34,11 @@ export interface DeletionReport {
  * when a run works on one of the databases.
  */
 export async function deleteBackups(
-  context: JobContext,
+  given: JobContext,
   backups: readonly BackupRecord[],
   removedBy: TombstoneRecord["removed_by"],
 ): Promise<DeletionReport> {
+  const context = await recognizeStorages(given, "cleanup");
   // As they are now: whoever was asked may have taken long to answer.
   const known = await Promise.all(backups.map(({ id }) => context.catalog.backup(id)));
   const held = known.flatMap((one) => (one && isHeld(one, context.clock.now()) ? one : []));
@@ -86,7 +88,7 @@ async function deleteOne(
   if (!storage)
     return { ...about, outcome: "failed", error: `the config names no storage "${copy.storage}" any more` };
   try {
-    const deletion = await deleteCopy(context, storage, copy, context.signal);
+    const deletion = await deleteCopy(context, storage, copy, { why: "asked" }, context.signal);
     if (deletion.outcome !== "locked") return { ...about, outcome: deletion.outcome, error: null };
     const until = deletion.lockedUntil.toISOString();
     return { ...about, outcome: "locked", error: `its lock holds it until ${until}` };

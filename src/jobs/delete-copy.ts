@@ -3,6 +3,8 @@ import type { CopyRecord } from "../catalog/catalog.ts";
 import type { Removal, Storage } from "../storage/storage.ts";
 import type { JobContext } from "./context.ts";
 import { manifestKey } from "./object-key.ts";
+import type { RemovalReason } from "./removal.ts";
+import { removeObject } from "./removal.ts";
 
 /** `gone`: nothing was there any more. */
 export type Deletion = { outcome: "deleted" | "hidden" | "gone" } | { outcome: "locked"; lockedUntil: Date };
@@ -16,6 +18,7 @@ export async function deleteCopy(
   { catalog, clock }: Pick<JobContext, "catalog" | "clock">,
   storage: Storage,
   copy: CopyRecord,
+  reason: RemovalReason,
   signal: AbortSignal,
 ): Promise<Deletion> {
   const record = (change: Partial<CopyRecord>) => catalog.updateCopy(copy.backup_id, copy.storage, change);
@@ -30,7 +33,7 @@ export async function deleteCopy(
   await record({ state: "DELETING", locked_until: null });
   try {
     const removals: Removal[] = [];
-    for (const key of keys) removals.push(await removeConfirmed(storage, key, signal));
+    for (const key of keys) removals.push(await removeConfirmed(storage, key, reason, signal));
     const isHidden = removals.some(({ outcome }) => outcome === "hidden");
     const wasThere = copy.state === "HIDDEN" || found.some((object) => object !== undefined);
     await record({ state: isHidden ? "HIDDEN" : "DELETED", error: null });
@@ -44,8 +47,13 @@ export async function deleteCopy(
 }
 
 /** Removes an object and looks whether it is gone. */
-async function removeConfirmed(storage: Storage, key: string, signal: AbortSignal): Promise<Removal> {
-  const removal = await storage.remove(key, signal);
+async function removeConfirmed(
+  storage: Storage,
+  key: string,
+  reason: RemovalReason,
+  signal: AbortSignal,
+): Promise<Removal> {
+  const removal = await removeObject(storage, key, reason, signal);
   const what = `storage "${storage.name}": remove ${key}`;
   if (removal.outcome === "locked")
     throw new Pg321Error("storage", `${what}: locked until ${removal.lockedUntil.toISOString()}`);

@@ -12,8 +12,10 @@ import { lookAtIdentity, lookAtSigningKey } from "./doctor-keys.ts";
 import { lookAtMemory } from "./doctor-memory.ts";
 import type { ServerLook } from "./doctor-server.ts";
 import { lookAtDatabase, lookAtServer } from "./doctor-server.ts";
+import type { KnownStorages } from "./doctor-storage.ts";
 import { lookAtStorage } from "./doctor-storage.ts";
 import { loadKeys } from "./keys.ts";
+import { refuseSharedPlaces } from "./shared-places.ts";
 import { missingWritablePaths, UNIT_FILE } from "./writable-paths.ts";
 
 export interface DoctorOptions {
@@ -34,21 +36,32 @@ export async function examine(options: DoctorOptions): Promise<Finding[]> {
   const { config } = options;
   // These read disks of this host and block: they come first, so that no answer of another waits for them.
   const here = [...(await lookAtHost(options)), ...(await lookAtKeys(options))];
-  const [servers, storages] = await Promise.all([
+  const known = knownStorages(config);
+  const [servers, storages, places] = await Promise.all([
     Promise.all(config.server.map((server) => lookAtServerWhole(options, server))),
     Promise.all(
       config.storage.map((storage) =>
         look({ area: "storage", subject: storage.name, code: "storage" }, options, (signal) =>
-          lookAtStorage(storage, options.clock, signal),
+          lookAtStorage(storage, known, options.clock, signal),
         ),
       ),
     ),
+    look({ area: "storage", subject: "places", code: "usage" }, options, async (signal) => {
+      await refuseSharedPlaces(config, { clock: options.clock, signal });
+      return [];
+    }),
   ]);
   const largestBytes = Math.max(0, ...servers.map(({ largestBytes: bytes }) => bytes));
   const memory = await look({ area: "memory", subject: "backup", code: "usage" }, options, () =>
     lookAtMemory(config, largestBytes),
   );
-  const findings = [...here, ...storages.flat(), ...servers.flatMap((one) => one.findings), ...memory];
+  const findings = [
+    ...here,
+    ...places,
+    ...storages.flat(),
+    ...servers.flatMap((one) => one.findings),
+    ...memory,
+  ];
   return findings.sort((a, b) => AREAS.indexOf(a.area) - AREAS.indexOf(b.area));
 }
 
@@ -107,6 +120,17 @@ async function isReadable(file: string): Promise<boolean> {
     () => true,
     () => false,
   );
+}
+
+/** A catalog that cannot be read is told by the look at it. */
+function knownStorages({ catalog, storage }: Config): KnownStorages {
+  const configured = storage.map(({ name }) => name);
+  try {
+    const { identities = [], installation } = examineCatalog(catalog) ?? {};
+    return { configured, identities, installation };
+  } catch {
+    return { configured, identities: [], installation: undefined };
+  }
 }
 
 async function lookAtCatalog({ catalog, encryption }: Config): Promise<Seen[]> {

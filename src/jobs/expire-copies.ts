@@ -5,16 +5,17 @@ import { holdLease, isAwaited } from "../catalog/lease.ts";
 import type { NewestGood, PlanOutline } from "../retention/plan.ts";
 import type { Storage } from "../storage/storage.ts";
 import { archiveCopy } from "./archive-copy.ts";
+import { settle } from "./backup-status.ts";
 import type { CleanupTally } from "./cleanup-report.ts";
 import type { JobContext } from "./context.ts";
 import { storageNamed } from "./context.ts";
-import type { CopyLooks } from "./copy-looks.ts";
+import type { CopyLooks, Reliance } from "./copy-looks.ts";
 import { deleteCopy } from "./delete-copy.ts";
 import type { GoingBackup, GoingCopies, GoingCopy } from "./going-copies.ts";
 import { isHeld } from "./hold.ts";
 import { leaseName } from "./lease-name.ts";
+import type { RemovalReason } from "./removal.ts";
 import { settingsOf } from "./store-copies.ts";
-import { settle } from "./verify.ts";
 
 /** A storage that owes so many answers in a row is not asked any more in this run. */
 const SILENT_MAX = 3;
@@ -143,17 +144,14 @@ async function endRemoval(
   if (isHeld(backup, context.clock.now()))
     return hold(tally, storage, copy.object_key, "its removal was begun, but somebody has put a hold on it");
   const newest = await context.catalog.newestGood(backup.server, backup.database);
-  for (const other of newest ? await context.catalog.copies(newest.id) : []) {
-    if (other.state !== "CONFIRMED" || (await looks.at(other.backup_id, other.storage)) !== "there") continue;
-    return removeCopy(expiry, storage, copy);
-  }
-  const name = `${backup.server}/${backup.database}`;
-  hold(
-    tally,
-    storage,
-    copy.object_key,
-    `its removal was begun, but no good backup of ${name} can be seen now`,
-  );
+  const others = newest ? await context.catalog.copies(newest.id) : [];
+  const confirmed = others.filter(({ state }) => state === "CONFIRMED");
+  const relyingOn = await looks.rely([], {
+    places: confirmed.map((other) => ({ backupId: other.backup_id, storage: other.storage })),
+    otherwise: `its removal was begun, but no good backup of ${backup.server}/${backup.database} can be seen now`,
+  });
+  if (typeof relyingOn === "string") return hold(tally, storage, copy.object_key, relyingOn);
+  return removeCopy(expiry, storage, copy, { why: "expired", relyingOn });
 }
 
 async function expireCopy(
@@ -165,14 +163,15 @@ async function expireCopy(
 ): Promise<void> {
   const { context, tally } = expiry;
   const { config, signal } = context;
-  const reason =
-    (await reasonToDoubt(expiry, storage, backup, copy)) ?? (await reasonToHold(expiry, backup, going));
-  if (reason !== undefined) return hold(tally, storage, copy.object_key, reason);
+  const doubt = await reasonToDoubt(expiry, storage, backup, copy);
+  const relyingOn = doubt ?? (await relianceFor(expiry, backup, going));
+  if (typeof relyingOn === "string") return hold(tally, storage, copy.object_key, relyingOn);
+  const reason: RemovalReason = { why: "expired", relyingOn };
   const { expire } = settingsOf(config.storage, storage);
   const archive = typeof expire === "object" ? storageNamed(context, expire.archive_to) : undefined;
-  if (!archive || copy.state !== "CONFIRMED") return removeCopy(expiry, storage, copy);
+  if (!archive || copy.state !== "CONFIRMED") return removeCopy(expiry, storage, copy, reason);
   await archiveCopy(context, backup, { from: storage, to: archive }, signal);
-  await removeCopy(expiry, storage, copy, archive);
+  await removeCopy(expiry, storage, copy, reason, archive);
 }
 
 /** Bytes that are recorded as no good copy may still be all that is left, or good after all. */
@@ -192,35 +191,33 @@ async function reasonToDoubt(
   return `there is no good backup of ${server}/${database}, and this may be all that is left`;
 }
 
-/** What has changed since the plan was made, or cannot be seen: then the copy stays for this time. */
-async function reasonToHold(
+/** The proof that the plan still holds; the reason to keep the copy for this time where it does not. */
+async function relianceFor(
   { context, newestGood, looks }: Expiry,
   backup: BackupRecord,
   { reliesOn }: GoingCopy,
-): Promise<string | undefined> {
+): Promise<Reliance | string> {
   if (isHeld(backup, context.clock.now())) return "somebody has put a hold on it";
-  for (const name of reliesOn) {
-    const look = await looks.at(backup.id, name);
-    if (look === "missing") return `the copy in "${name}" that would remain is not there`;
-    if (look === "unknown") return `the copy in "${name}" that would remain cannot be looked after now`;
-  }
+  const remaining = reliesOn.map((storage) => ({ backupId: backup.id, storage }));
   const newest = newestGood.get(leaseName(backup.server, backup.database));
-  if (!newest || newest.backupId === backup.id) return undefined;
-  for (const name of newest.storages)
-    if ((await looks.at(newest.backupId, name)) === "there") return undefined;
-  return `no copy of the newest good backup of ${backup.server}/${backup.database} can be seen now`;
+  if (!newest || newest.backupId === backup.id) return looks.rely(remaining);
+  return looks.rely(remaining, {
+    places: newest.storages.map((storage) => ({ backupId: newest.backupId, storage })),
+    otherwise: `no copy of the newest good backup of ${backup.server}/${backup.database} can be seen now`,
+  });
 }
 
 async function removeCopy(
   { context, tally }: Expiry,
   storage: Storage,
   copy: CopyRecord,
+  reason: RemovalReason,
   archive?: Storage,
 ): Promise<void> {
   const { log, signal } = context;
   const counts = tally.in(storage.name);
   const bytes = copy.object_bytes ?? 0;
-  const deletion = await deleteCopy(context, storage, copy, signal);
+  const deletion = await deleteCopy(context, storage, copy, reason, signal);
   const fields = { storage: storage.name, backup_id: copy.backup_id, object: copy.object_key, bytes };
   if (deletion.outcome === "locked")
     return hold(

@@ -1,12 +1,13 @@
 import { messageOf } from "../base/errors.ts";
 import type { BackupRecord, BackupStatus } from "../catalog/catalog.ts";
 import type { Manifest } from "../sealed/manifest.ts";
+import { MARKER_KEY } from "../storage/marker.ts";
 import type { Storage, StoredObject } from "../storage/storage.ts";
+import { settle } from "./backup-status.ts";
 import type { JobContext } from "./context.ts";
 import { readManifest } from "./copy.ts";
 import { manifestKey } from "./object-key.ts";
 import { intendedCopy } from "./store-copies.ts";
-import { settle } from "./verify.ts";
 
 const MANIFEST_SUFFIX = manifestKey("");
 
@@ -15,7 +16,8 @@ export async function orphansIn(context: JobContext, storage: Storage): Promise<
   const found = new Map<string, StoredObject>();
   const known = await knownKeys(context, storage);
   for await (const object of storage.list("", context.signal))
-    if (!known.has(object.key) && !known.has(objectOf(object.key))) found.set(object.key, object);
+    if (object.key !== MARKER_KEY && !known.has(object.key) && !known.has(objectOf(object.key)))
+      found.set(object.key, object);
   if (found.size === 0) return [];
   // Records come before objects, so what a backup has begun since is known by now.
   for await (const keys of recordedKeys(context, storage)) for (const key of keys) found.delete(key);

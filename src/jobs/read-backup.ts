@@ -4,6 +4,9 @@ import type { Storage } from "../storage/storage.ts";
 import { collected } from "../stream/collected.ts";
 import type { CompressionAlgorithm } from "../stream/compression.ts";
 import { decompress } from "../stream/compression.ts";
+import { CopyFailures } from "./copy-failures.ts";
+import type { DamageContext } from "./damage.ts";
+import { recordDamage } from "./damage.ts";
 import type { ReadContext } from "./sealed-copies.ts";
 import { openPayloadOf } from "./sealed-copies.ts";
 import { spoolObject } from "./spool.ts";
@@ -21,21 +24,41 @@ export interface ReadableBackup extends AsyncDisposable {
  * ones are spooled and hashed first: nothing else could tell a damaged byte in time.
  */
 export async function openBackup(
-  context: ReadContext,
+  context: ReadContext & DamageContext,
   backup: BackupRecord,
   storages: readonly Storage[],
   signal: AbortSignal,
 ): Promise<ReadableBackup> {
   const algorithm = backup.compression as CompressionAlgorithm;
-  if (backup.encryption === "none") {
-    const spooled = await spoolObject(context, backup, storages, signal);
-    return {
-      dump: decompressed(spooled.read(), algorithm),
-      [Symbol.asyncDispose]: () => spooled[Symbol.asyncDispose](),
-    };
+  const failures = new CopyFailures(backup);
+  await using opened = new AsyncDisposableStack();
+  let isOpened = false;
+  opened.defer(() => recordFailures(context, backup, failures, isOpened));
+  let payload: AsyncIterable<Uint8Array>;
+  if (backup.encryption === "none")
+    payload = opened.use(await spoolObject(context, backup, storages, failures, signal)).read();
+  else payload = await openPayloadOf(context, backup, storages, failures, signal);
+  isOpened = true;
+  const all = opened.move();
+  return { dump: decompressed(payload, algorithm), [Symbol.asyncDispose]: () => all.disposeAsync() };
+}
+
+/**
+ * The copies that the reader had to pass over are damaged or missing from now on, if that is why. Where another copy
+ * opened, the keys are right, and a copy that they do not open is damaged.
+ */
+async function recordFailures(
+  context: DamageContext,
+  backup: BackupRecord,
+  failures: CopyFailures,
+  isOpened: boolean,
+): Promise<void> {
+  if (context.signal.aborted) return;
+  for (const [storage, error] of failures.own) {
+    const isDamage = isOpened && error instanceof Pg321Error && error.code === "key";
+    const reason = isDamage ? new Pg321Error("verification", error.message) : error;
+    await recordDamage(context, backup, storage, reason, "restore");
   }
-  const payload = await openPayloadOf(context, backup, storages, signal);
-  return { dump: decompressed(payload, algorithm), [Symbol.asyncDispose]: async () => {} };
 }
 
 /** The dump's bytes; what the decompressor throws becomes code `verification`. */

@@ -1,15 +1,18 @@
 import { messageOf, Pg321Error } from "../base/errors.ts";
-import type { BackupRecord, BackupStatus, CopyRecord } from "../catalog/catalog.ts";
-import { REMOVED } from "../catalog/catalog.ts";
+import type { BackupRecord, CopyRecord } from "../catalog/catalog.ts";
 import { holdLease, isHeld } from "../catalog/lease.ts";
 import type { Manifest } from "../sealed/manifest.ts";
-import type { Storage } from "../storage/storage.ts";
+import type { Removal, Storage } from "../storage/storage.ts";
+import { statusOf } from "./backup-status.ts";
 import { closeRuns } from "./close-runs.ts";
 import type { JobContext } from "./context.ts";
 import { storageNamed } from "./context.ts";
-import { readManifest } from "./copy.ts";
+import { putManifest, readManifest } from "./copy.ts";
 import { leaseName } from "./lease-name.ts";
 import { manifestKey } from "./object-key.ts";
+import type { RemovalReason } from "./removal.ts";
+import { discardUpload, removeObject } from "./removal.ts";
+import { settingsOf } from "./store-copies.ts";
 
 /**
  * Settles what runs that were killed left behind, by the intents in the catalog: a copy with a valid
@@ -67,80 +70,129 @@ async function reconcileUnderLease(
     await reconcileBackup({ ...context, signal: lease.signal }, backup);
 }
 
-async function reconcileBackup(context: JobContext, backup: BackupRecord): Promise<void> {
+async function reconcileBackup(context: JobContext, found: BackupRecord): Promise<void> {
   const { catalog, log, clock } = context;
-  let manifest: { manifest: Manifest; text: string } | undefined;
-  for (const copy of await catalog.copies(backup.id)) {
-    if (copy.state !== "INTENDED") continue;
-    const storage = storageNamed(context, copy.storage);
-    if (!storage) continue;
-    try {
-      manifest = (await reconcileCopy(context, backup, copy, storage)) ?? manifest;
-    } catch (error) {
-      context.signal.throwIfAborted();
-      const fields = { backup_id: backup.id, storage: copy.storage, error: messageOf(error) };
-      log.warning("a storage could not be asked about an interrupted copy; the next run asks again", fields);
+  // The copies that have their manifest come first: it tells of the others what the catalog may not know.
+  let backup = found;
+  const askAbout = async (step: typeof confirmByManifest) => {
+    for (const copy of await catalog.copies(found.id)) {
+      const storage = storageNamed(context, copy.storage);
+      if (copy.state !== "INTENDED" || !storage) continue;
+      try {
+        backup = await step(context, backup, copy, storage);
+      } catch (error) {
+        context.signal.throwIfAborted();
+        const fields = { backup_id: found.id, storage: copy.storage, error: messageOf(error) };
+        log.warning(
+          "a storage could not be asked about an interrupted copy; the next run asks again",
+          fields,
+        );
+      }
     }
-  }
-  const copies = await catalog.copies(backup.id);
+  };
+  await askAbout(confirmByManifest);
+  await askAbout(completeOrRemove);
+  const copies = await catalog.copies(found.id);
   const settled = statusOf(copies);
-  // One that failed by itself stays what it is, with its own error.
-  const status = settled === "INTERRUPTED" && backup.status === "FAILED" ? "FAILED" : settled;
+  // A backup that failed by itself stays so, with its own error.
+  const status = settled === "INTERRUPTED" && found.status === "FAILED" ? "FAILED" : settled;
   const error = status === "INTERRUPTED" ? "the run ended before any copy was complete" : null;
-  await catalog.updateBackup(backup.id, {
+  await catalog.updateBackup(found.id, {
     finished_at: backup.finished_at ?? clock.now().toISOString(),
-    ...(manifest && factsOf(manifest.manifest, manifest.text)),
-    ...(status !== backup.status && { status, error }),
+    ...(status !== found.status && { status, error }),
   });
   if (copies.some((copy) => copy.state === "INTENDED")) return;
-  log.warning("an interrupted backup was settled", {
-    backup_id: backup.id,
-    database: backup.database,
-    status,
-  });
+  const { id, database } = found;
+  log.warning("an interrupted backup was settled", { backup_id: id, database, status });
 }
 
-/** Returns the manifest when it confirms the copy. */
-async function reconcileCopy(
+/** A copy with a good manifest counts. Returns the backup with what the manifest tells of it. */
+async function confirmByManifest(
   context: JobContext,
   backup: BackupRecord,
   copy: CopyRecord,
   storage: Storage,
-): Promise<{ manifest: Manifest; text: string } | undefined> {
-  const { catalog, signal } = context;
-  const found = await goodManifest(context, backup, storage);
-  if (found) {
-    await catalog.updateCopy(backup.id, storage.name, {
-      state: "CONFIRMED",
-      upload_id: null,
-      object_bytes: found.manifest.object_bytes,
-      confirmed_at: context.clock.now().toISOString(),
-    });
-    return found;
+): Promise<BackupRecord> {
+  const good = await goodManifest(context, backup, storage);
+  if (!good) return backup;
+  const facts = factsOf(good.manifest, good.text);
+  await context.catalog.updateBackup(backup.id, facts);
+  await confirmIntended(context, copy, good.manifest.object_bytes);
+  return { ...backup, ...facts };
+}
+
+/** A copy that lacks only its manifest gets it; of any other, what it may have left is removed. */
+async function completeOrRemove(
+  context: JobContext,
+  backup: BackupRecord,
+  copy: CopyRecord,
+  storage: Storage,
+): Promise<BackupRecord> {
+  if (await completeManifest(context, backup, copy, storage)) {
+    await confirmIntended(context, copy, backup.object_bytes);
+    return backup;
   }
-  await removeIntended(storage, copy, signal);
-  await catalog.updateCopy(backup.id, storage.name, {
+  await removeIntended(storage, copy, context.signal);
+  await context.catalog.updateCopy(backup.id, storage.name, {
     state: "FAILED",
     upload_id: null,
     error: "the run ended before this copy was complete",
   });
-  return undefined;
+  return backup;
 }
 
-/** Removes what one intended copy may have left: manifest first, so that no manifest tells of no object. */
-export async function removeIntended(
-  storage: Storage,
-  copy: Pick<CopyRecord, "object_key" | "upload_id">,
-  signal: AbortSignal,
+function confirmIntended(
+  { catalog, clock }: JobContext,
+  { backup_id, storage }: CopyRecord,
+  object_bytes: number | null,
 ): Promise<void> {
-  await storage.discard(manifestKey(copy.object_key), undefined, signal);
-  await removeFromSight(storage, manifestKey(copy.object_key), signal);
-  await storage.discard(copy.object_key, copy.upload_id ?? undefined, signal);
-  await removeFromSight(storage, copy.object_key, signal);
+  const confirmed_at = clock.now().toISOString();
+  const change = { state: "CONFIRMED", upload_id: null, object_bytes, confirmed_at, error: null } as const;
+  return catalog.updateCopy(backup_id, storage, change);
 }
 
-async function removeFromSight(storage: Storage, key: string, signal: AbortSignal): Promise<void> {
-  const removal = await storage.remove(key, signal);
+/**
+ * A finished object whose run ended before it wrote the manifest gets it now: a storage shows an object only once
+ * all of it was taken, and the catalog knows its size. Returns whether it did.
+ */
+async function completeManifest(
+  { clock, config, log, signal }: JobContext,
+  backup: BackupRecord,
+  copy: CopyRecord,
+  storage: Storage,
+): Promise<boolean> {
+  const { manifest, object_key: key, object_bytes } = backup;
+  if (manifest === null) return false;
+  const object = await storage.head(key, signal);
+  if (object === undefined || object.sizeBytes !== object_bytes) return false;
+  if (await storage.head(manifestKey(key), signal)) {
+    const reason: RemovalReason = { why: "intended", copy };
+    refuseLocked(storage, key, await removeObject(storage, manifestKey(key), reason, signal));
+  }
+  const stallTimeoutMs = settingsOf(config.storage, storage).stall_timeout_ms;
+  await putManifest(storage, key, manifest, { signal, clock, stallTimeoutMs });
+  log.info("a finished copy of an interrupted run was completed", {
+    storage: storage.name,
+    backup_id: backup.id,
+  });
+  return true;
+}
+
+/**
+ * Removes what one intended copy may have left: manifest first, so that no manifest tells of no object. Where
+ * nothing can be seen nothing is removed: older versions under a delete marker are not of this intent.
+ */
+export async function removeIntended(storage: Storage, copy: CopyRecord, signal: AbortSignal): Promise<void> {
+  const { object_key: key, upload_id } = copy;
+  for (const [one, upload] of [[manifestKey(key), null] as const, [key, upload_id] as const]) {
+    await discardUpload(storage, one, upload, signal);
+    if ((await storage.head(one, signal)) === undefined) continue;
+    refuseLocked(storage, one, await removeObject(storage, one, { why: "intended", copy }, signal));
+  }
+}
+
+/** Throws when a removal has left the object in place, because it is locked. */
+export function refuseLocked(storage: Storage, key: string, removal: Removal): void {
   if (removal.outcome !== "locked") return;
   const until = removal.lockedUntil.toISOString();
   throw new Pg321Error("storage", `storage "${storage.name}": remove ${key}: locked until ${until}`);
@@ -158,14 +210,6 @@ async function goodManifest(context: JobContext, backup: BackupRecord, storage: 
   if (!found || found.manifest.backup_id !== backup.id) return undefined;
   const object = await storage.head(backup.object_key, context.signal);
   return object?.sizeBytes === found.manifest.object_bytes ? found : undefined;
-}
-
-/** What the records of its copies make of a backup that no run works on any more. */
-export function statusOf(all: readonly CopyRecord[]): BackupStatus {
-  const copies = all.filter(({ state }) => !REMOVED.includes(state));
-  const confirmed = copies.filter((copy) => copy.state === "CONFIRMED").length;
-  if (confirmed === 0) return "INTERRUPTED";
-  return confirmed === copies.length ? "VERIFIED" : "PARTIAL";
 }
 
 function factsOf(manifest: Manifest, text: string): Partial<BackupRecord> {

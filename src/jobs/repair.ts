@@ -2,19 +2,21 @@ import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { BackupRecord, CopyRecord, CopyState, RunRecord } from "../catalog/catalog.ts";
 import { holdLease, isAwaited } from "../catalog/lease.ts";
 import type { Storage } from "../storage/storage.ts";
+import { settle, statusOf } from "./backup-status.ts";
 import { clearTheKey } from "./clear-key.ts";
 import type { JobContext } from "./context.ts";
 import { backupStorages, recordRun } from "./context.ts";
-import { checkedObject, putManifest } from "./copy.ts";
+import { putManifest, readWhole } from "./copy.ts";
 import { leaseName } from "./lease-name.ts";
 import { manifestKey, shortId } from "./object-key.ts";
 import { maxPartsOf, partBytesFor } from "./part-size.ts";
 import { ProgressMeter } from "./progress.ts";
-import { reconcile, statusOf } from "./reconcile.ts";
+import { reconcile } from "./reconcile.ts";
+import { removeObject } from "./removal.ts";
 import { alertRepair } from "./run-alerts.ts";
+import { recognizeStorages } from "./storage-identity.ts";
 import type { StoredBackup } from "./store-copies.ts";
-import { fillCopy, settingsOf } from "./store-copies.ts";
-import { settle } from "./verify.ts";
+import { fillCopy, intendedCopy, settingsOf } from "./store-copies.ts";
 
 export interface RepairResult {
   backup_id: string;
@@ -44,12 +46,13 @@ const DAY_MS = 86_400_000;
  * PostgreSQL. A storage that was added to the config gets the backups that its `keep.days` would keep.
  */
 export async function runRepair(context: JobContext): Promise<RepairReport> {
-  await reconcile(context);
   const results: RepairResult[] = [];
   const { run } = await recordRun(context, "repair", async (run) => {
+    const recognized = await recognizeStorages(context, "repair");
+    await reconcile(recognized);
     // A backup that was good has FAILED once no copy of it is: that is told, not passed over.
     for (const backup of await context.catalog.backups({ status: ["VERIFIED", "PARTIAL", "FAILED"] })) {
-      if (isStored(backup)) await repairBackup(context, run.id, backup, results);
+      if (isStored(backup)) await repairBackup(recognized, run.id, backup, results);
     }
     const failed = results.filter(({ outcome }) => outcome === "failed").length;
     return {
@@ -131,6 +134,7 @@ async function repairCopy(
   const title = `repair ${shortId(backup.id)} ${backup.server}/${backup.database} in ${to.name}`;
   const progress = new ProgressMeter(context.progress, title, backup.object_bytes ?? undefined, [to.name]);
   const partBytes = partBytesFor(backup.object_bytes ?? 0, maxPartsOf(context.config.storage));
+  const before = (await context.catalog.copies(backup.id)).find(({ storage }) => storage === to.name);
   let error = `no storage has a good copy to fill "${to.name}" from`;
   try {
     if (await mendManifest(context, backup, to, signal)) return { ...about, outcome: "filled", error: null };
@@ -153,10 +157,23 @@ async function repairCopy(
         });
       }
     }
+    await keepAsLost(context, backup, to, before);
     return { ...about, outcome: "failed", error };
   } finally {
     progress.end();
   }
+}
+
+/** A copy that was there is still to be made again, whatever its age, after a try that has left nothing. */
+async function keepAsLost(
+  { catalog }: JobContext,
+  { id }: StoredBackup,
+  { name }: Storage,
+  before: CopyRecord | undefined,
+): Promise<void> {
+  const now = (await catalog.copies(id)).find(({ storage }) => storage === name);
+  if (before && LOST.includes(before.state) && now?.state === "FAILED")
+    await catalog.updateCopy(id, name, { state: "MISSING" });
 }
 
 /**
@@ -172,8 +189,9 @@ async function mendManifest(
   const { object_key: key, object_bytes } = backup;
   try {
     if (!(await to.head(key, signal))) return false;
-    for await (const _ of checkedObject(to, backup, signal));
-    await to.remove(manifestKey(key), signal);
+    const by = await readWhole(to, backup, signal);
+    if (await to.head(manifestKey(key), signal))
+      await removeObject(to, manifestKey(key), { why: "superseded", by }, signal);
     const stallTimeoutMs = settingsOf(config.storage, to).stall_timeout_ms;
     await putManifest(to, key, backup.manifest, { signal, clock, stallTimeoutMs });
   } catch (error) {
@@ -182,12 +200,8 @@ async function mendManifest(
     throw error;
   }
   const confirmed_at = clock.now().toISOString();
-  await catalog.updateCopy(backup.id, to.name, {
-    state: "CONFIRMED",
-    object_bytes,
-    confirmed_at,
-    error: null,
-  });
+  // There may be no record of it yet: the storage may be new, or the copy have come by another way.
+  await catalog.putCopy({ ...intendedCopy(backup, to), state: "CONFIRMED", object_bytes, confirmed_at });
   return true;
 }
 

@@ -1,5 +1,5 @@
 import { messageOf, Pg321Error } from "../base/errors.ts";
-import type { RunRecord } from "../catalog/catalog.ts";
+import type { Job, RunRecord } from "../catalog/catalog.ts";
 import type { AlertContext } from "./alert.ts";
 import { raiseAlert, resolveAlert } from "./alert.ts";
 import type { BackupReport, BackupResult } from "./backup.ts";
@@ -103,6 +103,31 @@ export async function alertRestore(context: AlertContext, report: RestoreReport)
     message: `restored backup ${backup.id} of ${server}/${database}${ignored}`,
     metadata: { ...run.statistics },
     isEvent: true,
+  });
+}
+
+/**
+ * A copy that a job met damaged or missing while it read it for another purpose: the same trouble as when a
+ * verification finds it.
+ */
+export async function alertDamage(
+  context: AlertContext,
+  job: Job,
+  copy: Pick<CopyOutcome, "server" | "database" | "storage"> & { id: string; error: string },
+): Promise<void> {
+  const { id, server, database, storage, error } = copy;
+  const isLost = (await context.catalog.backup(id))?.status === "FAILED";
+  await raiseAlert(context, {
+    level: isLost ? "CRITICAL" : "WARNING",
+    job,
+    run_id: null,
+    server,
+    database,
+    key: `verify ${placeOf(copy)}`,
+    message:
+      `a copy of ${server}/${database} in ${storage} is not good` +
+      `${isLost ? "; its backup lost the last good copy" : ""}: ${error}`,
+    metadata: { storage, backup_ids: [id], lost: isLost ? 1 : 0 },
   });
 }
 

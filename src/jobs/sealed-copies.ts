@@ -8,7 +8,7 @@ import { openPayload, segmentOffset, verifyHeader } from "../sealed/open.ts";
 import { TAG_BYTES } from "../sealed/payload.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { JobContext } from "./context.ts";
-import { CopyFailures } from "./copy-failures.ts";
+import type { CopyFailures } from "./copy-failures.ts";
 
 export type ReadContext = Pick<JobContext, "keys" | "log" | "config">;
 
@@ -26,15 +26,15 @@ export function expectedNames(backup: BackupRecord): Partial<BackupNames> {
 
 /**
  * The payload of a sealed backup, still compressed, from whichever copies are good. Resolves once a header
- * has verified: signature, names, file key.
+ * has verified: signature, names, file key. Adds to `failures` why a copy could not be used.
  */
 export async function openPayloadOf(
   context: ReadContext,
   backup: BackupRecord,
   storages: readonly Storage[],
+  failures: CopyFailures,
   signal: AbortSignal,
 ): Promise<AsyncGenerator<Uint8Array, void, undefined>> {
-  const failures = new CopyFailures(backup);
   const headers = goodHeaders(context, backup, storages, signal, failures);
   const first = await headers.next();
   if (first.done) throw failures.error();
@@ -45,6 +45,8 @@ interface GoodHeader {
   opener: Opener;
   /** The file up to its first segment. */
   head: Uint8Array;
+  /** Whose copy it is of. */
+  from: Storage;
 }
 
 /** The headers that verify, of one copy after another; those that do not are added to `failures`. */
@@ -68,7 +70,7 @@ async function* goodHeaders(
       const stream = await readHeader(storage.get(backup.object_key, undefined, signal));
       await stream.rest.return();
       const opener = await verifyHeader(stream, trust, identities);
-      good = { opener, head: Buffer.concat([stream.headerBytes, stream.header.nonce]) };
+      good = { opener, head: Buffer.concat([stream.headerBytes, stream.header.nonce]), from: storage };
     } catch (error) {
       signal.throwIfAborted();
       failures.add(storage, error);
@@ -112,7 +114,7 @@ async function* readPayload(
 async function* readSegments(
   { log }: ReadContext,
   backup: BackupRecord,
-  { opener, head }: GoodHeader,
+  { opener, head, from }: GoodHeader,
   storages: readonly Storage[],
   signal: AbortSignal,
   failures: CopyFailures,
@@ -144,7 +146,7 @@ async function* readSegments(
       if (segment > firstSegment && isCutOff(error)) failedAt.delete(storage);
       else failedAt.set(storage, segment);
       queue.push(storage);
-      failures.add(storage, error);
+      failures.add(storage, error, storage === from || segment > 0);
       log.warning("a copy failed while it was read; going on from where it did", {
         storage: storage.name,
         backup_id: backup.id,

@@ -6,7 +6,7 @@ import type { BackupRecord } from "../catalog/catalog.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { JobContext } from "./context.ts";
 import { checkedObject } from "./copy.ts";
-import { CopyFailures } from "./copy-failures.ts";
+import type { CopyFailures } from "./copy-failures.ts";
 import { writeWhole } from "./write-whole.ts";
 
 /** A private file that is removed whatever happens. */
@@ -67,9 +67,9 @@ export async function spoolObject(
   { config, log }: Pick<JobContext, "config" | "log">,
   backup: BackupRecord,
   storages: readonly Storage[],
+  failures: CopyFailures,
   signal: AbortSignal,
 ): Promise<Spool> {
-  const failures = new CopyFailures(backup);
   for (const storage of storages) {
     try {
       const source = checkedObject(storage, backup, signal);

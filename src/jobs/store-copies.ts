@@ -1,12 +1,15 @@
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { BackupRecord, CopyRecord } from "../catalog/catalog.ts";
 import type { StorageConfig } from "../config/config.ts";
+import { KeyTaken } from "../storage/key.ts";
+import { StorageRefused } from "../storage/refused.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { Sink, SinkOutcome } from "../stream/fan-out.ts";
 import { fanOut } from "../stream/fan-out.ts";
 import type { JobContext } from "./context.ts";
 import { backupStorages } from "./context.ts";
 import { copyObject, putManifest } from "./copy.ts";
+import { recordDamage } from "./damage.ts";
 import type { ProgressMeter } from "./progress.ts";
 import { removeIntended } from "./reconcile.ts";
 
@@ -71,7 +74,7 @@ export function storeEverywhere(
 }
 
 function sinkOf(
-  { catalog }: JobContext,
+  context: JobContext,
   storage: Storage,
   settings: StorageConfig,
   backup: BackupRecord,
@@ -86,9 +89,24 @@ function sinkOf(
         signal,
         partBytes,
         onProgress,
-        onUpload: (uploadId) => catalog.updateCopy(backup.id, storage.name, { upload_id: uploadId }),
+        onUpload: (uploadId) => recordUpload(context, backup, storage, uploadId),
       }),
   };
+}
+
+/** Never throws: without the record an upload that is interrupted is found by its key. */
+async function recordUpload(
+  { catalog, log }: Pick<JobContext, "catalog" | "log">,
+  backup: BackupRecord,
+  storage: Storage,
+  upload_id: string,
+): Promise<void> {
+  try {
+    await catalog.updateCopy(backup.id, storage.name, { upload_id });
+  } catch (error) {
+    const fields = { storage: storage.name, backup_id: backup.id, error: messageOf(error) };
+    log.warning("the id of an upload could not be recorded", fields);
+  }
 }
 
 /**
@@ -130,7 +148,8 @@ const TIDY_TIMEOUT_MS = 30_000;
 
 /**
  * Records that a copy failed and removes what it may have left. When the storage does not answer now, the
- * intent stays and the next run removes it.
+ * intent stays and the next run removes it. Nothing is removed where the key was taken: what stands there is of
+ * another operation, and `repair` looks at it.
  */
 export async function failCopy(
   context: JobContext,
@@ -139,12 +158,18 @@ export async function failCopy(
   error: unknown,
 ): Promise<void> {
   const { catalog, log } = context;
+  if (error instanceof KeyTaken) {
+    const found = { state: "MISSING", upload_id: null, error: messageOf(error) } as const;
+    return catalog.updateCopy(backup.id, storage.name, found);
+  }
+  // Nothing has reached the place, so nothing is to be tidied up there.
+  if (error instanceof StorageRefused)
+    return catalog.updateCopy(backup.id, storage.name, { state: "FAILED", error: error.message });
   const copy = (await catalog.copies(backup.id)).find((one) => one.storage === storage.name);
-  const upload_id = copy?.upload_id ?? null;
   let state: "FAILED" | "INTENDED" = "FAILED";
   try {
     const tidySignal = AbortSignal.timeout(TIDY_TIMEOUT_MS);
-    await removeIntended(storage, { object_key: backup.object_key, upload_id }, tidySignal);
+    if (copy) await removeIntended(storage, copy, tidySignal);
   } catch (tidyError) {
     state = "INTENDED";
     const fields = { storage: storage.name, backup_id: backup.id, error: messageOf(tidyError) };
@@ -179,7 +204,7 @@ export async function fillCopy(
       ...options,
       clock,
       stallTimeoutMs: settingsOf(config.storage, to).stall_timeout_ms,
-      onUpload: (uploadId) => catalog.updateCopy(backup.id, to.name, { upload_id: uploadId }),
+      onUpload: (uploadId) => recordUpload(context, backup, to, uploadId),
     });
   } catch (error) {
     options.signal.throwIfAborted();
@@ -187,10 +212,17 @@ export async function fillCopy(
       ...fields,
       error: messageOf(error),
     });
+    if (isOf(from, error)) await recordDamage(context, backup, from, error);
     await failCopy(context, backup, to, error);
     return false;
   }
   return confirmCopy(context, backup, to, options.signal);
+}
+
+/** Whether an error of a copying is the source's: damage is, since what is written is not read back. */
+function isOf({ name }: Storage, error: unknown): boolean {
+  if (!(error instanceof Pg321Error)) return false;
+  return error.code === "verification" || error.message.startsWith(`storage "${name}": get `);
 }
 
 export function settingsOf(configs: readonly StorageConfig[], storage: Storage): StorageConfig {

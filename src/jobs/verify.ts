@@ -1,6 +1,5 @@
 import { messageOf, Pg321Error } from "../base/errors.ts";
-import type { BackupRecord, CopyRecord, CopyState, RunRecord } from "../catalog/catalog.ts";
-import { REMOVED } from "../catalog/catalog.ts";
+import type { BackupRecord, RunRecord } from "../catalog/catalog.ts";
 import { openSealed } from "../sealed/open.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { CompressionAlgorithm } from "../stream/compression.ts";
@@ -8,11 +7,13 @@ import { counted } from "../stream/meter.ts";
 import type { JobContext } from "./context.ts";
 import { recordRun, storageNamed } from "./context.ts";
 import { checkedObject, readManifestText } from "./copy.ts";
+import { LOOKED_FOR, recordLook, verdictOf } from "./damage.ts";
 import { shortId } from "./object-key.ts";
 import { ProgressMeter } from "./progress.ts";
 import { decompressed } from "./read-backup.ts";
 import { alertVerify } from "./run-alerts.ts";
 import { expectedNames } from "./sealed-copies.ts";
+import { recognizeStorages } from "./storage-identity.ts";
 
 export interface CopyVerdict {
   backup_id: string;
@@ -35,9 +36,6 @@ export interface VerifyReport {
   verdicts: CopyVerdict[];
 }
 
-/** Copies that are or were there; what was never there or was removed on purpose is not looked for. */
-const LOOKED_FOR: readonly CopyState[] = ["CONFIRMED", "DAMAGED", "MISSING"];
-
 /**
  * Reads copies back whole and checks manifest, hash and every segment; records what it found. Damage in
  * one copy does not end the run.
@@ -51,9 +49,10 @@ export async function runVerify(
   const { run } = await recordRun(context, "verify", async () => {
     // An identity that cannot be read says nothing of any copy: it is told once, before all of them are read.
     await context.keys.identity();
+    const recognized = await recognizeStorages(context, "verify");
     for (const backup of backups) {
       for (const copy of await context.catalog.copies(backup.id)) {
-        const storage = storageNamed(context, copy.storage);
+        const storage = storageNamed(recognized, copy.storage);
         if (!storage || !LOOKED_FOR.includes(copy.state) || (only !== undefined && only !== storage.name))
           continue;
         const verdict = await verifyCopy(context, backup, storage);
@@ -108,24 +107,6 @@ async function verifyCopy(
   }
 }
 
-/**
- * Records what a look found, unless another run has removed the copy meanwhile, or makes it anew: reading
- * takes long, and no lease is held. Returns whether the copy is still one to look for.
- */
-async function recordLook(
-  context: JobContext,
-  backup: BackupRecord,
-  { name }: Storage,
-  found: Partial<CopyRecord>,
-): Promise<boolean> {
-  const copy = (await context.catalog.copies(backup.id)).find(({ storage }) => storage === name);
-  if (!copy || !LOOKED_FOR.includes(copy.state)) return false;
-  if (found.state === undefined) return true;
-  await context.catalog.updateCopy(backup.id, name, found);
-  await settle(context, backup);
-  return true;
-}
-
 /** Throws what is wrong with a copy. Returns whether its segments could be opened. */
 async function readBack(context: JobContext, backup: BackupRecord, storage: Storage): Promise<boolean> {
   const { keys, signal } = context;
@@ -172,35 +153,4 @@ function isKeyError(error: unknown): boolean {
 
 async function drain(source: AsyncIterable<Uint8Array>): Promise<void> {
   for await (const _ of source);
-}
-
-/** What an error says of a copy. One that says nothing of it (a bug) is thrown on. */
-async function verdictOf(error: unknown, backup: BackupRecord, storage: Storage, signal: AbortSignal) {
-  if (!(error instanceof Pg321Error)) throw error;
-  if (error.code === "verification") return "damaged";
-  if (isKeyError(error)) return "unopened";
-  if (error.code !== "storage") throw error;
-  try {
-    return (await storage.head(backup.object_key, signal)) ? "unreachable" : "missing";
-  } catch {
-    return "unreachable";
-  }
-}
-
-/** Brings the status of a backup in line with its copies after a look at them. */
-export async function settle(
-  { catalog }: Pick<JobContext, "catalog">,
-  { id }: Pick<BackupRecord, "id">,
-): Promise<void> {
-  const copies = (await catalog.copies(id)).filter(({ state }) => !REMOVED.includes(state));
-  // One whose copies were all removed on purpose was good to its end.
-  if (copies.length === 0) return;
-  const confirmed = copies.filter((copy) => copy.state === "CONFIRMED").length;
-  if (confirmed === 0)
-    await catalog.updateBackup(id, { status: "FAILED", error: "no undamaged copy is left" });
-  else
-    await catalog.updateBackup(id, {
-      status: confirmed === copies.length ? "VERIFIED" : "PARTIAL",
-      error: null,
-    });
 }

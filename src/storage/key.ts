@@ -8,12 +8,21 @@ const COMPONENT_BYTES_MAX = 255;
 export const RESERVED_NAME = ".pg321-";
 
 /**
- * What `put` throws when an object of somebody else stands under its key: nothing of this operation is there, and
- * what stands there was not touched. `what` is the beginning of the message: `storage "r2": put KEY`.
+ * What `put` throws when somebody else's object stands under its key, or another put of it is under way: nothing of
+ * this operation is there, and what stands there was not touched. `what` is the beginning of the message: `storage "r2": put KEY`.
  */
 export class KeyTaken extends Pg321Error {
-  constructor(what: string, cause?: unknown) {
-    super("storage", `${what}: the object exists already, and nothing is overwritten`, { cause });
+  constructor(
+    what: string,
+    cause?: unknown,
+    found: { what: string; hint?: string } = {
+      what: "the object exists already, and nothing is overwritten",
+    },
+  ) {
+    super("storage", `${what}: ${found.what}`, {
+      cause,
+      ...(found.hint !== undefined && { hint: found.hint }),
+    });
   }
 }
 

@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { Pg321Error } from "../base/errors.ts";
 import { MIB } from "../base/limits.ts";
 import type { Part } from "../stream/part.ts";
-import { RESERVED_NAME } from "./key.ts";
+import { KeyTaken, RESERVED_NAME } from "./key.ts";
 import { codeOf, ignoring, removeFile, syncDirectories } from "./local-files.ts";
 import { pullParts } from "./pull.ts";
 
@@ -47,13 +47,13 @@ export function isTemporary(key: string): boolean {
 export async function writeObject(write: ObjectWrite): Promise<Stats> {
   const path = join(write.root, write.key);
   const temporary = temporaryPath(write.root, write.key);
-  if (await lstat(path).catch(ignoring("ENOENT", "ENOTDIR"))) throw existing(write);
+  if (await lstat(path).catch(ignoring("ENOENT", "ENOTDIR"))) throw new KeyTaken(write.what);
   const file = await createTemporary(write, temporary);
   try {
     const sizeBytes = await writeParts(file, write).finally(() => file.close());
     write.signal.throwIfAborted();
     await link(temporary, path).catch((error) => {
-      throw codeOf(error) === "EEXIST" ? existing(write) : error;
+      throw codeOf(error) === "EEXIST" ? new KeyTaken(write.what, error) : error;
     });
     return await confirm(write, path, temporary, sizeBytes);
   } catch (error) {
@@ -127,15 +127,12 @@ async function createTemporary(write: ObjectWrite, temporary: string): Promise<F
       return await open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
     } catch (error) {
       if (codeOf(error) === "EEXIST") {
-        throw new Pg321Error("storage", `${write.what}: its temporary file exists: ${temporary}`, {
-          hint: "another run is writing it, or one that crashed left it, and the next run will remove it",
+        throw new KeyTaken(write.what, error, {
+          what: `its temporary file exists: ${temporary}`,
+          hint: "another run is writing it, or a run that crashed left it, and the next run will remove it",
         });
       }
       if (codeOf(error) !== "ENOENT" || attempt >= DIRECTORY_ATTEMPTS) throw error;
     }
   }
-}
-
-function existing(write: ObjectWrite): Pg321Error {
-  return new Pg321Error("storage", `${write.what}: the object exists already, and nothing is overwritten`);
 }

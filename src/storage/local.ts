@@ -1,6 +1,6 @@
 import { constants, type Stats } from "node:fs";
-import { lstat, open, readdir, statfs } from "node:fs/promises";
-import { join, normalize } from "node:path";
+import { lstat, open, readdir, readFile, realpath, statfs } from "node:fs/promises";
+import { dirname, join, normalize } from "node:path";
 import { unlessHung } from "../base/abort.ts";
 import { Pg321Error } from "../base/errors.ts";
 import { MIB } from "../base/limits.ts";
@@ -9,6 +9,8 @@ import type { Part } from "../stream/part.ts";
 import { checkKey, compareKeys } from "./key.ts";
 import { ignoring, localError, removeFile } from "./local-files.ts";
 import { isTemporary, temporaryPath, writeObject } from "./local-put.ts";
+import type { PlaceNames } from "./place.ts";
+import { placeOfDirectory } from "./place.ts";
 import type { PutOptions, Removal, Storage, StoredObject } from "./storage.ts";
 
 const READ_BYTES = MIB;
@@ -40,6 +42,24 @@ export class LocalStorage implements Storage {
 
   describe(): Record<string, string> {
     return { type: this.type, path: this.#root, min_free: String(this.#minFree) };
+  }
+
+  place(signal: AbortSignal): Promise<PlaceNames> {
+    return this.#do("look at the place", signal, async () => {
+      await this.#requireRoot();
+      return placeOfDirectory(this.#root);
+    });
+  }
+
+  around(key: string, signal: AbortSignal): Promise<Uint8Array[]> {
+    return this.#do(`look around for ${key}`, signal, async () => {
+      const found: Uint8Array[] = [];
+      for (let path = await realpath(this.#root); path !== dirname(path); path = dirname(path)) {
+        const bytes = await readFile(join(dirname(path), key)).catch(() => undefined);
+        if (bytes) found.push(bytes);
+      }
+      return found;
+    });
   }
 
   put(key: string, body: AsyncIterable<Part>, options: PutOptions): Promise<StoredObject> {

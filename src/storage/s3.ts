@@ -11,6 +11,7 @@ import type { S3StorageConfig } from "../config/config.ts";
 import { triesConditionalPut } from "../config/s3-profiles.ts";
 import type { Part } from "../stream/part.ts";
 import { checkKey, fullKey } from "./key.ts";
+import type { PlaceNames } from "./place.ts";
 import { failureOf } from "./s3-errors.ts";
 import { headObject, lockOf } from "./s3-head.ts";
 import { abortUpload, type S3Target } from "./s3-multipart.ts";
@@ -20,6 +21,9 @@ import { S3Requests } from "./s3-requests.ts";
 import { bucketTraits } from "./s3-traits.ts";
 import { unlessStalled } from "./stall.ts";
 import type { PutOptions, Removal, Storage, StoredObject } from "./storage.ts";
+
+/** Of an object outside of the prefix. */
+const AROUND_BYTES_MAX = 65_536;
 
 /** A bucket, or the part of it under a prefix, of any server that speaks S3. */
 export class S3Storage implements Storage {
@@ -50,6 +54,36 @@ export class S3Storage implements Storage {
   describe(): Record<string, string> {
     const { provider, endpoint, region, bucket, prefix } = this.#config;
     return { type: this.type, provider, endpoint, region, bucket, prefix };
+  }
+
+  async place(): Promise<PlaceNames> {
+    const { endpoint, bucket, prefix } = this.#config;
+    const { host, pathname } = new URL(endpoint);
+    return [`s3://${host}${pathname.replace(/\/+$/, "")}/${fullKey(bucket, prefix)}`.replace(/\/$/, "")];
+  }
+
+  async around(key: string, signal: AbortSignal): Promise<Uint8Array[]> {
+    const folders = this.#config.prefix.split("/").slice(0, -1);
+    const prefixes =
+      this.#config.prefix === "" ? [] : ["", ...folders.map((_, i) => folders.slice(0, i + 1).join("/"))];
+    const found: Uint8Array[] = [];
+    for (const prefix of prefixes) {
+      const object = {
+        Bucket: this.#config.bucket,
+        Key: fullKey(prefix, key),
+        Range: rangeHeader(0, AROUND_BYTES_MAX),
+      };
+      try {
+        const output = await this.#s3.call(`look around for ${key}`, { signal }, (options) =>
+          this.#s3.client.send(new GetObjectCommand(object), options),
+        );
+        if (output.Body) found.push(await output.Body.transformToByteArray());
+      } catch {
+        // There is none, or the key of this storage may not look there.
+        signal.throwIfAborted();
+      }
+    }
+    return found;
   }
 
   async put(key: string, body: AsyncIterable<Part>, options: PutOptions): Promise<StoredObject> {

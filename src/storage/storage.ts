@@ -1,4 +1,5 @@
 import type { Part } from "../stream/part.ts";
+import type { PlaceNames } from "./place.ts";
 
 /** What a storage says of an object that it holds. */
 export interface StoredObject {
@@ -48,9 +49,18 @@ export interface Storage extends AsyncDisposable {
   /** Settings for logs and `check`, secrets left out. */
   describe(): Record<string, string>;
 
+  /** The names of the place, as far as this host can tell without asking a server; see `PlaceNames`. */
+  place(signal: AbortSignal): Promise<PlaceNames>;
+
   /**
-   * Stores an object under a key that must not exist yet. When it resolves, the storage has confirmed
-   * the object durably and with the size sent. When it rejects (also when `body` throws or the signal
+   * The objects of this key in the places around this one: the directories above, the shorter prefixes. At most
+   * some kilobytes of each; those that cannot be read are left out.
+   */
+  around(key: string, signal: AbortSignal): Promise<Uint8Array[]>;
+
+  /**
+   * Stores an object under a key that must not exist yet: `KeyTaken` where one is there, which is not touched. When
+   * it resolves, this operation has made the object, and the storage has confirmed it durably and with the size sent. When it rejects (also when `body` throws or the signal
    * aborts) nothing is visible under the key, and what was sent has been removed with a fresh signal as
    * far as the storage answers. Pulls `body` only as fast as it stores; releases each part it pulled
    * exactly once, whatever happens. An empty body makes an empty object.

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { Pg321Error } from "../../src/base/errors.ts";
 import type { BackupRecord, CopyState } from "../../src/catalog/catalog.ts";
 import { archiveCopy } from "../../src/jobs/archive-copy.ts";
+import { settle } from "../../src/jobs/backup-status.ts";
 import type { JobContext } from "../../src/jobs/context.ts";
 import { storageNamed } from "../../src/jobs/context.ts";
 import { CopyLooks } from "../../src/jobs/copy-looks.ts";
@@ -12,7 +13,7 @@ import { deleteBackups } from "../../src/jobs/delete-backup.ts";
 import { deleteCopy } from "../../src/jobs/delete-copy.ts";
 import { reconcile } from "../../src/jobs/reconcile.ts";
 import { runRepair } from "../../src/jobs/repair.ts";
-import { runVerify, settle } from "../../src/jobs/verify.ts";
+import { runVerify } from "../../src/jobs/verify.ts";
 import { encodeManifest } from "../../src/sealed/manifest.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import type { StorageName } from "../lab/made-up-world.ts";
@@ -109,7 +110,8 @@ test("what an archive has goes only once the source was read whole and found rig
   const places = { from: storageOf(world.context, "disk"), to: storageOf(world.context, "vault") };
   await expect(archiveCopy(world.context, backup, places, world.context.signal)).rejects.toThrow("damaged");
   expect(await readFile(pathOf(world, "vault", backup), "utf8")).toBe("as many bytes as any");
-  expect(await states(world, backup.id)).toBe("disk:CONFIRMED vault:MISSING");
+  // The source that was read whole and found damaged is known as such from now on.
+  expect(await states(world, backup.id)).toBe("disk:DAMAGED vault:MISSING");
 });
 
 test("a copy that was removed while it was verified stays removed", async () => {
@@ -121,7 +123,7 @@ test("a copy that was removed while it was verified stays removed", async () => 
       yield* disk.get(...request);
       if (request[0] !== backup.object_key) return;
       const copy = (await world.context.catalog.copies(backup.id)).find(({ storage }) => storage === "disk");
-      if (copy) await deleteCopy(world.context, disk, copy, world.context.signal);
+      if (copy) await deleteCopy(world.context, disk, copy, { why: "asked" }, world.context.signal);
     },
   });
   await runVerify(context, [backup]);

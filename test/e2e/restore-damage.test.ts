@@ -2,6 +2,7 @@ import { Database } from "bun:sqlite";
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { Installation, localStorage } from "../lab/installation.ts";
+import { copyStates } from "../lab/leftovers.ts";
 import {
   cutTo,
   extended,
@@ -31,7 +32,11 @@ beforeAll(async () => {
   backupId = (await installation.ok("backup", "--json")).json.backups[0].backup_id;
   copies = new LocalCopies(installation, backupId);
 });
-afterEach(() => copies.heal());
+afterEach(async () => {
+  copies.heal();
+  // A restore records the damage that it meets; a look at the copies finds them good again.
+  await installation.ok("verify", backupId);
+});
 afterAll(() => installation[Symbol.asyncDispose]());
 
 async function restore(...words: string[]) {
@@ -71,6 +76,7 @@ describe("one copy is damaged: the restore goes on from the other", () => {
     expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: expect.stringContaining("warning") });
     expect(stderr).toMatch(/a copy (cannot be opened|failed while it was read).*storage=a/);
     await expectEqual(name);
+    expect(await copyStates(installation, backupId)).toBe("a:DAMAGED b:CONFIRMED");
   });
 
   test("missing", async () => {
@@ -81,6 +87,11 @@ describe("one copy is damaged: the restore goes on from the other", () => {
       stderr: expect.stringMatching(/a copy .*storage=a/),
     });
     await expectEqual(name);
+    expect(await copyStates(installation, backupId)).toBe("a:MISSING b:CONFIRMED");
+    const { alerts } = (await installation.ok("alerts", "--json")).json;
+    expect(alerts).toContainEqual(
+      expect.objectContaining({ key: `verify main/${source} a`, level: "WARNING", resolved_at: null }),
+    );
   });
 
   test("and the same with several sessions", async () => {

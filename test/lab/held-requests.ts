@@ -1,4 +1,5 @@
 import { expect } from "bun:test";
+import { MARKER_KEY } from "../../src/storage/marker.ts";
 import type { HttpProxy, ProxiedRequest } from "./http-proxy.ts";
 import type { Running } from "./running.ts";
 
@@ -22,7 +23,8 @@ export const isHead: Hold = (request) => request.method === "HEAD" && pathOf(req
 export const isBegin: Hold = (request) => request.method === "POST" && queryOf(request).has("uploads");
 export const isThirdPart: Hold = (request) => queryOf(request).get("partNumber") === "3";
 export const isCompletion: Hold = (request) => request.method === "POST" && queryOf(request).has("uploadId");
-export const isManifest: Hold = (request) => request.method === "PUT" && pathOf(request).endsWith(".json");
+export const isManifest: Hold = (request) =>
+  request.method === "PUT" && pathOf(request).endsWith(".json") && !pathOf(request).endsWith(MARKER_KEY);
 
 /** SIGKILL; resolves when it is gone. */
 export async function killed(running: Running): Promise<void> {

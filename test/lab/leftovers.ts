@@ -6,13 +6,19 @@ import { systemClock } from "../../src/base/clock.ts";
 import { fateOf } from "../../src/base/process-identity.ts";
 import type { Catalog } from "../../src/catalog/catalog.ts";
 import { openCatalog } from "../../src/catalog/open.ts";
+import { MARKER_KEY } from "../../src/storage/marker.ts";
 import type { Installation } from "./installation.ts";
 import type { S3Lab } from "./s3.ts";
 
 /** Where an installation's copies are, as the test sees it without pg321. */
 export type Place = { name: string; directory: string } | { name: string; lab: S3Lab; bucket: string };
 
+/** Every key but that of the storage's marker, which stays for good. */
 export async function keysIn(place: Place): Promise<string[]> {
+  return (await allKeysIn(place)).filter((key) => key !== MARKER_KEY);
+}
+
+async function allKeysIn(place: Place): Promise<string[]> {
   if ("directory" in place) {
     const entries = await readdir(place.directory, { recursive: true, withFileTypes: true });
     return entries

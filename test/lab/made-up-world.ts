@@ -5,13 +5,13 @@ import { dirname, join } from "node:path";
 import { silentLog } from "../../src/base/log.ts";
 import type { BackupRecord, CopyRecord } from "../../src/catalog/catalog.ts";
 import { loadConfig } from "../../src/config/load.ts";
+import { settle } from "../../src/jobs/backup-status.ts";
 import { runCleanup } from "../../src/jobs/cleanup.ts";
 import type { CleanupReport } from "../../src/jobs/cleanup-report.ts";
 import type { JobContext } from "../../src/jobs/context.ts";
 import { openContext } from "../../src/jobs/context.ts";
 import { objectKey } from "../../src/jobs/object-key.ts";
 import { silentProgress } from "../../src/jobs/progress.ts";
-import { settle } from "../../src/jobs/verify.ts";
 import { backupRecord, copyRecord } from "../suites/catalog-records.ts";
 import { ManualClock } from "./manual-clock.ts";
 

@@ -68,7 +68,7 @@ describe.each([
 
   test("doctor names the clock", async () => {
     setSystemTime(new Date(Date.now() + 20 * MINUTE_MS));
-    const error = await errorOf(lookAtStorage(s3Config(lab, bucket), systemClock, never));
+    const error = await errorOf(lookAtStorage(s3Config(lab, bucket), NOTHING_KNOWN, systemClock, never));
     expect(error.message).toContain("this host's clock is ");
     expect(error.hint).toBe("set the clock: timedatectl set-ntp true");
   });
@@ -85,6 +85,8 @@ describe.each([
     expect(error.hint).toContain("secret_access_key");
   });
 });
+
+const NOTHING_KNOWN = { configured: [], identities: [], installation: undefined };
 
 describe("a HEAD that is refused", () => {
   test.each(CALLS)("because the key has no right to read: %s", async (_, call) => {

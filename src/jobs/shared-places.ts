@@ -1,0 +1,116 @@
+import { unlessLate } from "../base/abort.ts";
+import type { Clock } from "../base/clock.ts";
+import { Pg321Error } from "../base/errors.ts";
+import { silentLog } from "../base/log.ts";
+import type { Config, StorageConfig } from "../config/config.ts";
+import type { Marker } from "../storage/marker.ts";
+import { decodeMarker, MARKER_KEY } from "../storage/marker.ts";
+import type { Overlap, PlaceNames } from "../storage/place.ts";
+import { overlapOf } from "../storage/place.ts";
+import { openStorage } from "../storage/registry.ts";
+import type { Storage } from "../storage/storage.ts";
+
+/** What a look at the places of the config's storages has shown; a storage that did not answer lacks what it did not tell. */
+export interface SeenPlace {
+  storage: Storage;
+  place?: PlaceNames;
+  /** Null: there is none. */
+  marker?: Marker | null;
+  /** Ids of the markers in the places around it. */
+  around?: readonly string[];
+  /** Why the look failed. */
+  error?: unknown;
+}
+
+const WORDS: Record<Overlap, (a: string, b: string) => string> = {
+  same: (a, b) => `storages "${a}" and "${b}" are the same place`,
+  inside: (a, b) => `the place of storage "${a}" is inside of that of storage "${b}"`,
+  around: (a, b) => `the place of storage "${b}" is inside of that of storage "${a}"`,
+};
+
+/**
+ * Two names for one place would each tidy up what the other has made, and count one copy as two. Returns an error
+ * with code `usage`; undefined where all places are apart.
+ */
+export function sharedPlaceError(seen: readonly SeenPlace[]): Pg321Error | undefined {
+  for (const [index, a] of seen.entries())
+    for (const b of seen.slice(index + 1)) {
+      const overlap = overlapBetween(a, b);
+      if (overlap === undefined) continue;
+      return new Pg321Error("usage", WORDS[overlap](a.storage.name, b.storage.name), {
+        hint: "two copies in one place are one copy: name another place for one of them, or remove it from the config",
+      });
+    }
+  return undefined;
+}
+
+function overlapBetween(a: SeenPlace, b: SeenPlace): Overlap | undefined {
+  const overlap = a.place && b.place && overlapOf(a.place, b.place);
+  if (overlap !== undefined) return overlap;
+  const [idOfA, idOfB] = [a.marker?.storage_id, b.marker?.storage_id];
+  if (idOfA !== undefined && idOfA === idOfB) return "same";
+  if (idOfB !== undefined && a.around?.includes(idOfB)) return "inside";
+  if (idOfA !== undefined && b.around?.includes(idOfA)) return "around";
+  return undefined;
+}
+
+/** How long a look at the places of a config may take in all. */
+const CHECK_MS_MAX = 10_000;
+
+/**
+ * Throws code `usage` where two storages of a config are one place: by their names, and by their markers where they
+ * are on this host or in buckets of one name. A storage that does not answer is passed over.
+ */
+export async function refuseSharedPlaces(
+  config: Pick<Config, "storage">,
+  { clock, signal }: { clock: Clock; signal: AbortSignal },
+): Promise<void> {
+  await using opened = new AsyncDisposableStack();
+  const storages: { storage: Storage; isAsked: boolean }[] = [];
+  for (const settings of config.storage) {
+    const isTwin = (other: StorageConfig) =>
+      other !== settings && other.type === "s3" && settings.type === "s3" && other.bucket === settings.bucket;
+    const storage = opened.use(await openStorage({ ...settings, attempts: 1 }, { log: silentLog, clock }));
+    storages.push({ storage, isAsked: settings.type === "local" || config.storage.some(isTwin) });
+  }
+  const all = storages.map(({ storage }) => storage);
+  const limits = { clock, signal, durationMs: CHECK_MS_MAX };
+  const late = () => new Pg321Error("storage", "no answer in time");
+  const seen = storages.map(async ({ storage, isAsked }): Promise<SeenPlace> => {
+    const place = await unlessLate(storage.place(signal), limits, late).catch(() => undefined);
+    const names = place === undefined ? {} : { place };
+    if (!isAsked) return { storage, ...names };
+    return unlessLate(lookAtPlace(storage, all, signal), limits, late).catch(() => ({ storage, ...names }));
+  });
+  const shared = sharedPlaceError(await Promise.all(seen));
+  signal.throwIfAborted();
+  if (shared) throw shared;
+}
+
+/** Looks for the marker of a place, and for those around it where other storages could lie there. Throws what the storage throws. */
+export async function lookAtPlace(
+  storage: Storage,
+  others: readonly Storage[],
+  signal: AbortSignal,
+): Promise<SeenPlace> {
+  const place = await storage.place(signal);
+  const isAlone = others.every((other) => other === storage || other.type !== storage.type);
+  const around = isAlone ? [] : await storage.around(MARKER_KEY, signal);
+  const ids = around.flatMap((bytes) => idOf(storage, bytes) ?? []);
+  return { storage, place, around: ids, marker: (await readMarker(storage, signal)) ?? null };
+}
+
+/** Throws code `verification` for an object that is no marker. */
+export async function readMarker(storage: Storage, signal: AbortSignal): Promise<Marker | undefined> {
+  if ((await storage.head(MARKER_KEY, signal)) === undefined) return undefined;
+  const chunks = await Array.fromAsync(storage.get(MARKER_KEY, undefined, signal));
+  return decodeMarker(storage.name, Buffer.concat(chunks));
+}
+
+function idOf({ name }: Storage, bytes: Uint8Array): string | undefined {
+  try {
+    return decodeMarker(name, bytes).storage_id;
+  } catch {
+    return undefined;
+  }
+}

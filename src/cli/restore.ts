@@ -163,7 +163,9 @@ function targetOf(args: Arguments, config: Config, password: Secret | undefined)
   if (URL_START.test(text)) {
     const endpoint = endpointOfUrl(text);
     const target = password === undefined ? endpoint : { ...endpoint, password };
-    return { target, maintenanceDatabase: "postgres", binDir: undefined };
+    // Programs that dump one of the servers read its dumps, whatever the target.
+    const binDir = config.server.flatMap(({ bin_dir }) => bin_dir ?? []);
+    return { target, maintenanceDatabase: "postgres", binDir };
   }
   const slash = text.indexOf("/");
   const server = config.server.find(({ name }) => name === text.slice(0, slash));

@@ -3,7 +3,7 @@ import type { BackupRecord, RunOutcome, RunRecord } from "../catalog/catalog.ts"
 import type { Selection } from "../postgres/archive.ts";
 import { openArchive, requireSelected } from "../postgres/archive.ts";
 import type { ArchiveContents } from "../postgres/archive-format.ts";
-import type { PostgresBinary } from "../postgres/binaries.ts";
+import type { BinDir, PgRestore } from "../postgres/binaries.ts";
 import { pgRestoreFor } from "../postgres/binaries.ts";
 import type { Connection, Endpoint } from "../postgres/connection.ts";
 import { connect } from "../postgres/connection.ts";
@@ -36,8 +36,8 @@ export interface RestoreRequest {
   target: Endpoint;
   /** The database of the target's server to connect to while `target` is not there yet. */
   maintenanceDatabase: string;
-  /** A directory that holds pg_restore; searched for when not set. */
-  binDir: string | undefined;
+  /** Where pg_restore is. */
+  binDir: BinDir;
   /** Make the database, under the name that `target` has. */
   create: boolean;
   /** The only storage to read from. */
@@ -112,7 +112,7 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
 interface Found extends Pick<RestoreReport, "lacks" | "target_contents"> {
   /** Why the restore cannot go on, code `database`; null when nothing is in the way. */
   obstacle: Pg321Error | null;
-  binary: PostgresBinary;
+  binary: PgRestore;
 }
 
 /** Looks at the target and changes nothing. Throws code `database` where it cannot even be looked at. */
@@ -176,7 +176,7 @@ function obstacleOf(
 async function restoreInto(
   context: JobContext,
   request: RestoreRequest,
-  binary: PostgresBinary,
+  binary: PgRestore,
   contents: ArchiveContents,
   dump: AsyncIterable<Uint8Array>,
 ): Promise<RestoreResult> {

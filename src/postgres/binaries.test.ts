@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { ProgramName } from "./binaries.ts";
 import { findBinaries, pgDumpFor, pgRestoreFor } from "./binaries.ts";
 
@@ -18,6 +18,14 @@ function installed(name: ProgramName, versions: string[]): string {
   }
   return join(dir, "*", "bin");
 }
+
+/** Alternatives and some distributions put links into /usr/lib/postgresql. */
+test("a version whose directory is a link is found", async () => {
+  const dir = mkdtempSync(join(root, "linked-"));
+  const elsewhere = dirname(dirname(installed("pg_dump", ["16.2"])));
+  symlinkSync(join(elsewhere, "16.2"), join(dir, "16"));
+  expect(await findBinaries("pg_dump", join(dir, "*", "bin"))).toMatchObject([{ version: "16.2" }]);
+});
 
 describe("pg_dump", () => {
   test.each([
@@ -56,16 +64,21 @@ describe("pg_restore", () => {
     expect((await pgRestoreFor(target, format, installed("pg_restore", versions))).version).toBe(expected);
   });
 
-  test("17 and newer never meet an older target", async () => {
-    const dir = installed("pg_restore", ["17.0", "18.1"]);
-    await expect(pgRestoreFor(16, "1.14", dir)).rejects.toMatchObject({
-      code: "database",
-      hint: expect.stringContaining("postgresql-client-16"),
-    });
-    await expect(pgRestoreFor(16, "1.16", dir)).rejects.toMatchObject({
-      hint: "restore into PostgreSQL 17 or newer",
-    });
-  });
+  test.each([
+    // The nearest that reads it and that the target understands, else one that goes through a relay.
+    [16, "1.14", ["15.3", "17.0"], "15.3", false],
+    [16, "1.16", ["15.3", "17.0", "18.1"], "17.0", true],
+    [16, "1.15", ["17.0", "18.1"], "17.0", true],
+    [17, "1.16", ["17.0", "18.1"], "17.0", false],
+  ])(
+    "for target %i and format %s of %j needs a relay or not",
+    async (target, format, versions, version, needsRelay) => {
+      expect(await pgRestoreFor(target, format, installed("pg_restore", versions))).toMatchObject({
+        version,
+        needsRelay,
+      });
+    },
+  );
 
   test("too old for the archive", async () => {
     await expect(pgRestoreFor(17, "1.16", installed("pg_restore", ["15.3"]))).rejects.toMatchObject({

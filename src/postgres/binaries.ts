@@ -1,7 +1,8 @@
-import { globSync, realpathSync, statSync } from "node:fs";
+import { existsSync, readdirSync, realpathSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { Pg321Error } from "../base/errors.ts";
 import { ChildError, runChild } from "../stream/process.ts";
+import { globPattern } from "./glob.ts";
 import { CLEAN_ENVIRONMENT } from "./libpq.ts";
 
 export interface PostgresBinary {
@@ -11,6 +12,15 @@ export interface PostgresBinary {
   major: number;
 }
 
+/** A pg_restore for a certain target. */
+export interface PgRestore extends PostgresBinary {
+  /** It sends `SET transaction_timeout`, which the target does not know: it must go through a relay. */
+  needsRelay: boolean;
+}
+
+/** A directory that is searched alone, or those that are searched beside the usual ones. */
+export type BinDir = string | readonly string[] | undefined;
+
 export type ProgramName = "pg_dump" | "pg_restore";
 
 const SEARCHED_DIRS = ["/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin"];
@@ -18,7 +28,7 @@ const SEARCHED_DIRS = ["/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin"];
 const TRANSACTION_TIMEOUT_MAJOR = 17;
 
 /** The pg_dump for a server: of its major version, else the nearest newer one (an older one refuses). */
-export async function pgDumpFor(serverMajor: number, binDir: string | undefined): Promise<PostgresBinary> {
+export async function pgDumpFor(serverMajor: number, binDir: BinDir): Promise<PostgresBinary> {
   const found = await findBinaries("pg_dump", binDir);
   return (
     nearest(found, serverMajor, (major) => major >= serverMajor) ??
@@ -27,40 +37,24 @@ export async function pgDumpFor(serverMajor: number, binDir: string | undefined)
 }
 
 /**
- * The pg_restore for an archive and a target: one that reads the archive's format and that the target
- * understands, as near to the target's version as can be.
+ * The pg_restore for an archive and a target: one that reads the archive's format, as near to the target's version as
+ * can be, and one of 17 or newer for an older target only where no older one reads it.
  */
 export async function pgRestoreFor(
   targetMajor: number,
   archiveFormat: string,
-  binDir: string | undefined,
-): Promise<PostgresBinary> {
+  binDir: BinDir,
+): Promise<PgRestore> {
   const found = await findBinaries("pg_restore", binDir);
   const needed = firstMajorReading(archiveFormat);
   const readers = found.filter(({ major }) => major >= needed);
-  if (readers.length === 0) {
-    return refuse(
-      `no pg_restore that reads archive format ${archiveFormat}`,
-      found,
-      Math.max(needed, targetMajor),
-    );
-  }
-  const understood = (major: number) =>
-    targetMajor >= TRANSACTION_TIMEOUT_MAJOR || major < TRANSACTION_TIMEOUT_MAJOR;
-  const usable = nearest(readers, targetMajor, understood);
-  if (usable) return usable;
-  const reason = `PostgreSQL ${targetMajor} refuses what pg_restore ${TRANSACTION_TIMEOUT_MAJOR} and newer send`;
-  if (needed >= TRANSACTION_TIMEOUT_MAJOR) {
-    throw new Pg321Error(
-      "database",
-      `no pg_restore that reads archive format ${archiveFormat} suits the target: ${reason}`,
-      {
-        hint: `restore into PostgreSQL ${TRANSACTION_TIMEOUT_MAJOR} or newer`,
-      },
-    );
-  }
+  const needsRelay = (major: number) =>
+    major >= TRANSACTION_TIMEOUT_MAJOR && targetMajor < TRANSACTION_TIMEOUT_MAJOR;
+  const chosen =
+    nearest(readers, targetMajor, (major) => !needsRelay(major)) ?? nearest(readers, targetMajor, () => true);
+  if (chosen) return { ...chosen, needsRelay: needsRelay(chosen.major) };
   return refuse(
-    `no pg_restore for PostgreSQL ${targetMajor}: ${reason}`,
+    `no pg_restore that reads archive format ${archiveFormat}`,
     found,
     Math.max(needed, targetMajor),
   );
@@ -93,18 +87,40 @@ function refuse(problem: string, found: readonly PostgresBinary[], major: number
   });
 }
 
-/** Every one that runs, oldest first: in `binDir` alone where given, else in the usual directories and on PATH. */
-export async function findBinaries(name: ProgramName, binDir: string | undefined): Promise<PostgresBinary[]> {
+/** Every one that runs, oldest first: in `binDir` alone where it is one, else in the usual directories and on PATH. */
+export async function findBinaries(name: ProgramName, binDir: BinDir): Promise<PostgresBinary[]> {
   const onPath = Bun.which(name);
-  const paths = binDir
-    ? globSync(join(binDir, name))
-    : [...SEARCHED_DIRS.flatMap((dir) => globSync(join(dir, name))), ...(onPath ? [onPath] : [])];
+  const isAlone = typeof binDir === "string";
+  const dirs = isAlone ? [binDir] : [...SEARCHED_DIRS, ...(binDir ?? [])];
+  const inDirs = dirs.flatMap((dir) => pathsOf(join(dir, name)));
+  const paths = isAlone || !onPath ? inDirs : [...inDirs, onPath];
   // Debian's /usr/bin/pg_dump is a wrapper that picks a version of its own choice.
   const programs = new Set(
     paths.map((path) => realpathSync(path)).filter((path) => !path.endsWith("pg_wrapper")),
   );
   const found = await Promise.all([...programs].map(versionOf));
   return found.filter((binary) => binary !== undefined).sort((a, b) => a.major - b.major);
+}
+
+/** What is there of a path with `*` in it. Bun's glob takes no directory that is a symbolic link. */
+function pathsOf(pattern: string): string[] {
+  let paths = ["/"];
+  for (const segment of pattern.split("/").slice(1)) {
+    const isWanted = segment.includes("*") ? globPattern(segment) : undefined;
+    paths = paths.flatMap((path) => {
+      const names = isWanted ? namesIn(path).filter((name) => isWanted.test(name)) : [segment];
+      return names.map((name) => join(path, name));
+    });
+  }
+  return paths.filter((path) => existsSync(path));
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
 }
 
 const versions = new Map<string, Promise<PostgresBinary | undefined>>();

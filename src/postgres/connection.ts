@@ -183,7 +183,7 @@ function coded(code: string, message: string): Error {
 }
 
 /** Resolves once it is connected. */
-function openSocket({ port, connect_timeout_ms }: Endpoint, host: string): Promise<Socket> {
+export function openSocket({ port, connect_timeout_ms }: Endpoint, host: string): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const at = host.startsWith("/") ? { path: `${host}/.s.PGSQL.${port}` } : { host, port };
     const socket = connectSocket(at);
@@ -204,7 +204,7 @@ function openSocket({ port, connect_timeout_ms }: Endpoint, host: string): Promi
 }
 
 /** libpq's modes in the package's words. `allow` becomes `prefer`: both take what the server offers. */
-function tlsOf({
+export function tlsOf({
   label,
   sslmode,
   sslrootcert,

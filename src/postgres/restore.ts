@@ -3,15 +3,16 @@ import type { ChildResult } from "../stream/process.ts";
 import { feedChild, runChild } from "../stream/process.ts";
 import type { Selection } from "./archive.ts";
 import { EVERYTHING } from "./archive.ts";
-import type { PostgresBinary } from "./binaries.ts";
+import type { PgRestore } from "./binaries.ts";
 import type { Endpoint } from "./connection.ts";
 import { databaseError } from "./errors.ts";
 import { dbnameArgument, libpqEnvironment } from "./libpq.ts";
+import { openRelay } from "./relay.ts";
 
 export interface RestoreOptions {
   /** The database that takes it, which exists. */
   target: Endpoint;
-  binary: PostgresBinary;
+  binary: PgRestore;
   /** A private directory, for the password's file. */
   tempDir: string;
   selection?: Selection;
@@ -58,7 +59,8 @@ async function restore(
   run: (child: ChildRun) => Promise<ChildResult>,
 ): Promise<RestoreResult> {
   const { target, binary, signal, exitOnError = true, selection = EVERYTHING } = options;
-  await using libpq = await libpqEnvironment(target, options.tempDir);
+  await using relay = binary.needsRelay ? await openRelay(target, options.tempDir) : undefined;
+  await using libpq = await libpqEnvironment(relay?.endpoint ?? target, options.tempDir);
   const argv = [
     ...[binary.path, "--format=custom", "--no-password", dbnameArgument(target.database)],
     ...(exitOnError ? ["--exit-on-error"] : []),
@@ -71,7 +73,11 @@ async function restore(
     const { stderrTail } = await run({ argv, env: libpq.env, ...(signal && { signal }) });
     return { errorsIgnored: 0, stderrTail };
   } catch (thrown) {
-    const error = databaseError(thrown, `${target.label}: restore into database "${target.database}" failed`);
+    // What kept a session from the server is not known to the program.
+    const error = databaseError(
+      relay?.failure ?? thrown,
+      `${target.label}: restore into database "${target.database}" failed`,
+    );
     const stderrTail = (thrown as { stderrTail?: string }).stderrTail ?? "";
     const ignored = stderrTail.match(/errors ignored on restore: (\d+)\s*$/);
     if (!exitOnError && ignored && error instanceof Pg321Error)

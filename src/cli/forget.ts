@@ -2,6 +2,7 @@ import { createInterface } from "node:readline/promises";
 import { Pg321Error } from "../base/errors.ts";
 import { visible, visibleData } from "../base/visible.ts";
 import type { BackupRecord } from "../catalog/catalog.ts";
+import { namedDatabase } from "../config/database-pattern.ts";
 import type { JobContext } from "../jobs/context.ts";
 import { deleteBackups } from "../jobs/delete-backup.ts";
 import { shortId } from "../jobs/object-key.ts";
@@ -42,11 +43,12 @@ export const command: Command = {
   },
 };
 
-async function backupsOf({ catalog }: JobContext, name: string): Promise<BackupRecord[]> {
-  const found = await catalog.backups({ database: name });
-  const slash = name.indexOf("/");
-  if (slash > 0)
-    found.push(...(await catalog.backups({ server: name.slice(0, slash), database: name.slice(slash + 1) })));
+async function backupsOf({ catalog, config }: JobContext, name: string): Promise<BackupRecord[]> {
+  // Also of servers that the config has no more.
+  const recorded = (await catalog.overview.latestBackups()).map(({ server }) => server);
+  const servers = [...new Set([...config.server.map((server) => server.name), ...recorded])];
+  const { server, database } = namedDatabase(name, servers);
+  const found = await catalog.backups({ database, ...(server !== undefined && { server }) });
   const places = [...new Set(found.map(({ server, database }) => `${server}/${database}`))];
   if (places.length > 1) {
     throw new Pg321Error("usage", `forget: "${name}" may be any of ${places.join(", ")}`, {

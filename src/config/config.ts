@@ -45,7 +45,7 @@ export interface ServerConfig {
   sslkey: string | undefined;
   /** The database to connect to for the list of databases. */
   maintenance_database: string;
-  /** Names or globs (`*`, `?`, `[a-z]`). */
+  /** Names, globs (`*`, `?`, `[a-z]`), or `=NAME`: see `databasePattern`. */
   databases: string[];
   exclude: string[];
   connect_timeout_ms: number;
@@ -173,7 +173,7 @@ interface NotifyCommon {
 }
 
 interface AlertNotifyCommon extends NotifyCommon {
-  /** Names, `SERVER/DATABASE`, or globs of either. Alerts about no single database pass. */
+  /** Names, `SERVER/DATABASE`, or globs of either: see `serverPattern`. Alerts about no single database pass. */
   databases: string[];
 }
 
@@ -267,7 +267,7 @@ export interface ScheduleConfig {
 
 export interface ScheduleOverride {
   name: string;
-  /** Names, `SERVER/DATABASE`, or globs of either. */
+  /** Names, `SERVER/DATABASE`, or globs of either: see `serverPattern`. */
   databases: string[];
   backup?: string | undefined;
   verify?: string | undefined;

@@ -2,6 +2,7 @@ import { isAbsolute, normalize } from "node:path";
 import * as v from "valibot";
 import { Secret } from "../base/secret.ts";
 import { closest } from "../base/suggest.ts";
+import { databasePattern, serverPattern } from "./database-pattern.ts";
 import { parseDuration, parseRate, parseSize } from "./units.ts";
 import { isTable, MissingValue, OutsideText, REFERENCE_FORMS } from "./values.ts";
 
@@ -74,6 +75,36 @@ export function text(expected: string, pattern = /^.+$/su, options: LeafOptions 
         : undefined,
     options,
   );
+}
+
+/** Which databases of one server are meant: see `databasePattern`. */
+export const databaseNames: Leaf<string> = patternLeaf(
+  'the name of a database, a glob of names, or "=NAME" for a name that looks like a glob',
+  (written) => {
+    databasePattern(written);
+    return written !== "=";
+  },
+);
+
+/** Which databases of all servers are meant: see `serverPattern`. */
+export const serverDatabaseNames: Leaf<string> = patternLeaf(
+  'the name of a database, SERVER/DATABASE, a glob of either, or "=NAME" for a name that looks like one',
+  (written) => {
+    serverPattern(written);
+    return !/^=$|^\/|^[^=/]+\/=?$/u.test(written);
+  },
+);
+
+function patternLeaf(expected: string, isSound: (written: string) => boolean): Leaf<string> {
+  return leaf(expected, (value) => {
+    if (typeof value !== "string" || !/^[^\u0000-\u001f\u007f]+$/u.test(value)) return undefined;
+    try {
+      return isSound(value) ? value : undefined;
+    } catch {
+      // A glob that is none.
+      return undefined;
+    }
+  });
 }
 
 export function secret(expected: string): Leaf<Secret> {

@@ -1,12 +1,30 @@
 import * as v from "valibot";
 import { Secret } from "../base/secret.ts";
 import { ALERT_LEVELS, JOBS, NOTIFY_TYPES, type NotifyConfig } from "./config.ts";
-import { absolutePath, choice, duration, integer, type Leaf, leaf, secret, text } from "./leaf.ts";
+import {
+  absolutePath,
+  choice,
+  duration,
+  integer,
+  type Leaf,
+  leaf,
+  secret,
+  serverDatabaseNames,
+  text,
+} from "./leaf.ts";
 import { NAME } from "./server-schema.ts";
 import { list, openTable, rule, table } from "./table.ts";
 import { isTable, OutsideText } from "./values.ts";
 
-const jobs = list(choice(JOBS), 'an array of jobs, such as ["backup", "cleanup"]');
+const jobs = filled(list(choice(JOBS), 'an array of jobs, such as ["backup", "cleanup"]'), "job");
+
+/** A filter that lets nothing pass would silence its notifier for ever. */
+function filled<T>(items: Leaf<T[]>, one: string): Leaf<T[]> {
+  return v.pipe(
+    items,
+    v.check((given) => given.length > 0, `found an empty array, expected at least one ${one}`),
+  );
+}
 
 const COMMON = {
   name: NAME,
@@ -19,9 +37,9 @@ const FILTERED = {
   ...COMMON,
   jobs: v.optional(jobs, [...JOBS]),
   databases: v.optional(
-    list(
-      text("the name of a database, SERVER/DATABASE, or a glob of either"),
-      'an array such as ["app", "main/shop_*"]',
+    filled(
+      list(serverDatabaseNames, 'an array such as ["app", "main/shop_*"]'),
+      'name or glob ("*" for all)',
     ),
     ["*"],
   ),

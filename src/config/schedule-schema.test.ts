@@ -45,6 +45,10 @@ describe("[schedule]", () => {
     ['catch_up = "5s"', 'expected a duration from "1m"'],
     ["retries = -1", "expected a whole number from 0 to 20"],
     ['[[schedule.override]]\nname = "x"\ndatabases = []\nbackup = "off"', "found an empty array"],
+    ...["", "=", "main/", "main/=", "/a", "[z-a]", "main/[z-a]", "a\\u0007"].map((name) => [
+      `[[schedule.override]]\nname = "x"\ndatabases = ["${name}"]\nbackup = "off"`,
+      "SERVER/DATABASE",
+    ]),
     ['[[schedule.override]]\nname = "x"\ndatabases = ["a"]', "missing, and so is verify"],
     ['[[schedule.override]]\nname = "x"\ndatabases = ["a"]\ncleanup = "off"', "not a key of"],
   ])("%s", async (line, expected) => {

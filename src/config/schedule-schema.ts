@@ -1,17 +1,14 @@
 import * as v from "valibot";
 import type { ScheduleConfig } from "./config.ts";
 import { cron } from "./cron.ts";
-import { age, duration, integer, text } from "./leaf.ts";
+import { age, duration, integer, serverDatabaseNames } from "./leaf.ts";
 import { NAME } from "./server-schema.ts";
 import { list, namedTables, rule, table } from "./table.ts";
 
 const override = v.pipe(
   table("a [[schedule.override]] table", {
     name: NAME,
-    databases: list(
-      text("the name of a database, SERVER/DATABASE, or a glob of either"),
-      'an array such as ["app", "main/shop_*"]',
-    ),
+    databases: list(serverDatabaseNames, 'an array such as ["app", "main/shop_*"]'),
     backup: v.optional(cron()),
     verify: v.optional(cron()),
   }),

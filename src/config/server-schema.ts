@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { type ServerConfig, SSL_MODES } from "./config.ts";
-import { absolutePath, choice, duration, integer, secret, text } from "./leaf.ts";
+import { absolutePath, choice, databaseNames, duration, integer, secret, text } from "./leaf.ts";
 import { type Connection, HOST_PATTERN, serverUrl } from "./server-url.ts";
 import { list, rule, table } from "./table.ts";
 
@@ -31,10 +31,7 @@ const CONNECTION_KEYS = {
   connect_timeout: v.optional(duration()),
 };
 
-const databases = list(
-  text("the name of a database, or a glob of names"),
-  'an array such as ["app", "shop_*"]',
-);
+const databases = list(databaseNames, 'an array such as ["app", "shop_*"]');
 
 export const serverSchema = v.pipe(
   table("a [[server]] table", {

@@ -1,8 +1,8 @@
 import { unlessLate } from "../base/abort.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { ServerConfig } from "../config/config.ts";
+import { databasePattern, namedDatabase } from "../config/database-pattern.ts";
 import { connect, endpointOf } from "../postgres/connection.ts";
-import { globPattern } from "../postgres/glob.ts";
 import type { DatabaseChoice } from "../postgres/inspect.ts";
 import { chooseDatabases, listDatabases } from "../postgres/inspect.ts";
 import type { JobContext } from "./context.ts";
@@ -50,7 +50,8 @@ export async function resolveTargets(
       const { chosen, missing } = await answered(context, server, databasesOf(context, server));
       listed.push(server.name);
       const isMeant = (database: string) =>
-        choice.selects(server.name, database) && isAskedFor(server, database, choice.names, unmatched);
+        choice.selects(server.name, database) &&
+        isAskedFor(context, server, database, choice.names, unmatched);
       for (const database of chosen.filter(isMeant)) targets.push({ server, database });
       for (const database of missing.filter(isMeant)) {
         untargeted.push({ server, database, error: noDatabase(server, database), duration_ms: 0 });
@@ -71,7 +72,7 @@ export async function resolveTargets(
   if (unmatched.size > 0 && untargeted.length === 0) {
     const list = [...unmatched].map((name) => `"${name}"`).join(", ");
     throw new Pg321Error("usage", `no configured database is named ${list}`, {
-      hint: "name it as the server does (case matters), or as SERVER/DATABASE; pg321 check shows what is configured",
+      hint: "name it as the server does (case matters), or as SERVER/DATABASE; patterns belong in the config, which pg321 check shows",
     });
   }
   return { targets, untargeted, listed };
@@ -88,7 +89,7 @@ export async function mayMean(
     (database) => database.server === server.name && database.gone_at === null,
   );
   if (known.length > 0) return known.some(({ database }) => isMeant(database));
-  return server.databases.some((name) => globPattern(name) !== undefined || isMeant(name));
+  return server.databases.map(databasePattern).some(({ name }) => name === undefined || isMeant(name));
 }
 
 /** A server that takes a query and never answers must not hold the run for ever. */
@@ -118,12 +119,17 @@ async function databasesOf(context: JobContext, server: ServerConfig): Promise<D
 
 /** Whether the names of the command line, if there are any, ask for a database; takes those that do from `unmatched`. */
 function isAskedFor(
+  { config }: JobContext,
   server: ServerConfig,
   database: string,
   names: readonly string[],
   unmatched: Set<string>,
 ): boolean {
-  const matching = [database, `${server.name}/${database}`].filter((name) => names.includes(name));
+  const servers = config.server.map(({ name }) => name);
+  const matching = names.filter((name) => {
+    const named = namedDatabase(name, servers);
+    return named.database === database && (named.server ?? server.name) === server.name;
+  });
   for (const name of matching) unmatched.delete(name);
   return names.length === 0 || matching.length > 0;
 }

@@ -1,6 +1,7 @@
 import { Pg321Error } from "../base/errors.ts";
 import { closest } from "../base/suggest.ts";
 import type { BackupRecord, CopyRecord, CopyState } from "../catalog/catalog.ts";
+import { namedDatabase } from "../config/database-pattern.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { JobContext } from "./context.ts";
 import { storageNamed } from "./context.ts";
@@ -42,19 +43,16 @@ export async function latestBackup(
   database: string,
 ): Promise<BackupRecord> {
   const candidates: BackupRecord[] = [];
-  for (const { name } of config.server) {
-    const prefix = `${name}/`;
-    const names = [database, ...(database.startsWith(prefix) ? [database.slice(prefix.length)] : [])];
-    for (const one of names) {
-      const found = await catalog.newestGood(name, one);
-      if (found) candidates.push(found);
-    }
+  const servers = config.server.map(({ name }) => name);
+  const named = namedDatabase(database, servers);
+  for (const server of servers.filter((name) => named.server === undefined || named.server === name)) {
+    const found = await catalog.newestGood(server, named.database);
+    if (found) candidates.push(found);
   }
-  const servers = new Set(candidates.map((backup) => backup.server));
-  if (servers.size > 1) {
+  if (candidates.length > 1) {
     throw new Pg321Error(
       "usage",
-      `database "${database}" is backed up from several servers: ${[...servers].join(", ")}`,
+      `database "${database}" is backed up from several servers: ${candidates.map(({ server }) => server).join(", ")}`,
       {
         hint: `name it as SERVER/${database}`,
       },

@@ -1,8 +1,8 @@
 import type { AlertRecord, DeliveryRecord } from "../catalog/catalog.ts";
 import type { NotifyConfig } from "../config/config.ts";
 import { ALERT_LEVELS } from "../config/config.ts";
+import { serverPattern } from "../config/database-pattern.ts";
 import type { Notice, NoticeEvent } from "../notify/notice.ts";
-import { globPattern } from "../postgres/glob.ts";
 import type { AlertContext } from "./alert.ts";
 
 /** What is to be told of an alert, for each notifier that wants to hear it. */
@@ -62,16 +62,6 @@ function wants(notifier: NotifyConfig, { level, job, server, database }: AlertRe
   if (ALERT_LEVELS.indexOf(level) < ALERT_LEVELS.indexOf(notifier.min_level)) return false;
   if (!notifier.jobs.includes(job)) return false;
   // What is about a whole server or run may well be about the database that is asked for.
-  if (database === null) return true;
-  const names = [database, `${server}/${database}`];
-  return notifier.databases.some((glob) => names.some((name) => matches(glob, name)));
-}
-
-function matches(glob: string, name: string): boolean {
-  try {
-    return globPattern(glob)?.test(name) ?? name === glob;
-  } catch {
-    // What is no glob must not silence an alert.
-    return true;
-  }
+  if (server === null || database === null) return true;
+  return notifier.databases.some((written) => serverPattern(written).matches(server, database));
 }

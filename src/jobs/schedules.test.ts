@@ -38,6 +38,20 @@ describe("schedules", () => {
   });
 });
 
+test("a database that is called like a pattern takes no pattern's place", async () => {
+  const found = await schedulesIn(
+    override("all", ["main/*"], "@hourly") + override("named", ["=main/*", "shop*"], "@daily"),
+  );
+  const followed = (server: string, database: string) =>
+    found.filter(({ job, selects }) => job === "backup" && selects(server, database)).map(({ name }) => name);
+  expect(followed("main", "*")).toEqual(["backup all"]);
+  expect(followed("main", "app")).toEqual(["backup all"]);
+  expect(followed("other", "main/*")).toEqual(["backup named"]);
+  expect(followed("other", "main/app")).toEqual(["backup"]);
+  // A server is named before the slash only.
+  expect(followed("shop1", "app")).toEqual(["backup"]);
+});
+
 describe("the interval of a pattern", () => {
   test.each([
     ["*/30 * * * *", HOUR_MS / 2],

@@ -1,6 +1,6 @@
 import type { Config, ScheduleOverride } from "../config/config.ts";
 import { cronTimes, OFF } from "../config/cron.ts";
-import { globPattern } from "../postgres/glob.ts";
+import { serverPattern } from "../config/database-pattern.ts";
 
 export const SCHEDULED_JOBS = ["backup", "cleanup", "verify", "repair"] as const;
 export type ScheduledJob = (typeof SCHEDULED_JOBS)[number];
@@ -61,8 +61,6 @@ export function intervalMs(pattern: string, timezone: string, from: Date): numbe
 }
 
 function namedBy({ databases }: ScheduleOverride): Schedule["selects"] {
-  const patterns = databases.map((glob) => globPattern(glob) ?? glob);
-  const isOne = (name: string) =>
-    patterns.some((pattern) => (typeof pattern === "string" ? pattern === name : pattern.test(name)));
-  return (server, database) => isOne(database) || isOne(`${server}/${database}`);
+  const patterns = databases.map(serverPattern);
+  return (server, database) => patterns.some(({ matches }) => matches(server, database));
 }

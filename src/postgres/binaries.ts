@@ -1,8 +1,8 @@
 import { existsSync, readdirSync, realpathSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { Pg321Error } from "../base/errors.ts";
+import { globPattern } from "../config/glob.ts";
 import { ChildError, runChild } from "../stream/process.ts";
-import { globPattern } from "./glob.ts";
 import { CLEAN_ENVIRONMENT } from "./libpq.ts";
 
 export interface PostgresBinary {

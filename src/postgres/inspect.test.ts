@@ -13,17 +13,19 @@ describe("the databases that a config names", () => {
     [["app_[2-9]", "postgres"], [], ["app_2", "postgres"]],
     [["[!a]*"], [], ["App_1", "postgres"]],
     [["a.?"], [], ["a.b"]],
-    // A name that looks like a glob is itself first.
-    [["a[1]"], [], ["a[1]"]],
+    // A name that looks like a glob is one, whatever databases are called.
+    [["a[[]1]"], [], ["a[1]"]],
+    [["=a[1]"], [], ["a[1]"]],
+    [["a*"], ["=a.b", "=a[1]"], ["app_1", "app_2", "app_test"]],
     [["postgres", "postgres"], [], ["postgres"]],
   ])("%j without %j", (databases, exclude, chosen) => {
     expect(choose(databases, exclude)).toEqual({ chosen, missing: [], idle: [] });
   });
 
   test("a plain name that is not there is told, and the others are chosen all the same", () => {
-    expect(choose(["app_1", "gone", "APP_2"])).toEqual({
+    expect(choose(["app_1", "gone", "=APP_*"])).toEqual({
       chosen: ["app_1"],
-      missing: ["gone", "APP_2"],
+      missing: ["gone", "APP_*"],
       idle: [],
     });
   });

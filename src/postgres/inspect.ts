@@ -1,5 +1,5 @@
+import { databasePattern } from "../config/database-pattern.ts";
 import type { Connection } from "./connection.ts";
-import { globPattern } from "./glob.ts";
 
 export interface ServerFacts {
   /** As the server tells it: `15.14 (Debian 15.14-0+deb12u1)`. */
@@ -62,23 +62,20 @@ export interface DatabaseChoice {
   idle: string[];
 }
 
-/** Applies the names and globs of a config (`*`, `?`, `[a-z]`) to the databases of a server. */
+/** Applies the names and globs of a config (`databasePattern`) to the databases of a server. */
 export function chooseDatabases(
   available: readonly string[],
   { databases, exclude }: { databases: readonly string[]; exclude: readonly string[] },
 ): DatabaseChoice {
-  const matches = (pattern: string) => {
-    if (available.includes(pattern)) return [pattern];
-    const regexp = globPattern(pattern);
-    return regexp ? available.filter((name) => regexp.test(name)) : [];
-  };
-  const wanted = new Set(databases.flatMap(matches));
-  const unwanted = new Set(exclude.flatMap(matches));
-  const idle = databases.filter((pattern) => matches(pattern).length === 0);
+  const [wanted, unwanted] = [databases.map(databasePattern), exclude.map(databasePattern)];
+  const idle = wanted.filter(({ matches }) => !available.some(matches));
   return {
-    chosen: available.filter((name) => wanted.has(name) && !unwanted.has(name)),
-    missing: idle.filter((name) => globPattern(name) === undefined),
-    idle: idle.filter((pattern) => globPattern(pattern) !== undefined),
+    chosen: available.filter(
+      (database) =>
+        wanted.some(({ matches }) => matches(database)) && !unwanted.some(({ matches }) => matches(database)),
+    ),
+    missing: idle.flatMap(({ name }) => name ?? []),
+    idle: idle.flatMap(({ name, written }) => (name === undefined ? [written] : [])),
   };
 }
 

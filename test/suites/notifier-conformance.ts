@@ -152,17 +152,22 @@ function delivery(use: Use): void {
   test("takes only the databases that are asked for, and what is about none", async () => {
     const { config } = use();
     if (config.type === "healthchecks") return;
-    await using lab = await alertLab({ ...config, databases: ["shop_*", "main/app"] });
+    await using lab = await alertLab({ ...config, databases: ["shop_*", "main/app", "=a*"] });
     for (const [server, database] of [
       ["main", "app"],
       ["other", "app"],
       ["other", "shop_1"],
       ["main", "shop"],
       ["main", null],
+      // Names that look like a pattern, or as if a server stood in front, match nothing by chance.
+      ["main", "a*"],
+      ["main", "ab"],
+      ["main", "main/app"],
+      ["shop_eu", "ledger"],
     ] as const)
       await raiseAlert(lab, alertRequest({ server, database, key: crypto.randomUUID() }));
     await deliverAlerts(lab);
-    expect(await use().taken()).toHaveLength(3);
+    expect(await use().taken()).toHaveLength(4);
   });
 
   test("tries again later what could not be told, also after a restart, and then once", async () => {

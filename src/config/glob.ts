@@ -1,8 +1,8 @@
 import { Pg321Error } from "../base/errors.ts";
 
 /**
- * The pattern of a glob with `*`, `?` and `[a-z]` (`[!a-z]` for the opposite), for names of databases, in
- * which no character separates; undefined for a plain name. Throws code `usage` for `[z-a]`.
+ * A glob with `*`, `?` and `[a-z]` (`[!a-z]` for the opposite), for names in which no character separates;
+ * undefined for a plain name. Throws code `usage` for `[z-a]`.
  */
 export function globPattern(glob: string): RegExp | undefined {
   if (!/[*?[]/.test(glob)) return undefined;

@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import { Secret } from "../base/secret.ts";
+import { exactText } from "../base/utf8.ts";
 import {
   encodeIdentityFile,
   generateIdentity,
@@ -157,12 +158,21 @@ async function newPassphrase(args: Arguments, isInteractive: boolean): Promise<S
 }
 
 async function passphraseIn(file: string): Promise<Secret> {
-  return new Secret((await readText(file, "passphrase file")).replace(/\r?\n$/, ""));
+  // Not as repaired text: that would be another passphrase, which nobody can type.
+  const text = exactText(await readBytes(file, "passphrase file"));
+  if (text !== undefined) return new Secret(text.replace(/\r?\n$/, ""));
+  throw new Pg321Error("key", `passphrase file ${file}: is not UTF-8 text`, {
+    hint: "convert it, or write it anew in an editor that is set to UTF-8",
+  });
 }
 
 async function readText(file: string, what: string): Promise<string> {
+  return (await readBytes(file, what)).toString();
+}
+
+async function readBytes(file: string, what: string): Promise<Buffer> {
   try {
-    return await readFile(file, "utf8");
+    return await readFile(file);
   } catch (cause) {
     throw new Pg321Error("key", `${what} ${file}: ${messageOf(cause)}`, { cause });
   }

@@ -1,5 +1,6 @@
-import { EXIT_CODES, Pg321Error } from "../base/errors.ts";
+import { EXIT_CODES, messageOf, Pg321Error } from "../base/errors.ts";
 import { Secret } from "../base/secret.ts";
+import { exactText } from "../base/utf8.ts";
 import { visibleData } from "../base/visible.ts";
 import type { BackupRecord } from "../catalog/catalog.ts";
 import type { Config } from "../config/config.ts";
@@ -196,9 +197,11 @@ async function givenPassword(args: Arguments): Promise<Secret | undefined> {
 
 async function readPassword(file: string): Promise<Secret> {
   try {
-    return new Secret((await Bun.file(file).text()).replace(/\r?\n$/, ""));
+    const text = exactText(await Bun.file(file).bytes());
+    if (text === undefined) throw new Error("it is not UTF-8 text");
+    return new Secret(text.replace(/^\ufeff|\r?\n$/g, ""));
   } catch (cause) {
-    throw new Pg321Error("usage", `restore: --password-file ${file} cannot be read`, {
+    throw new Pg321Error("usage", `restore: --password-file ${file} cannot be read: ${messageOf(cause)}`, {
       hint: "name a file that holds the password and nothing else",
       cause,
     });

@@ -72,3 +72,8 @@ test.skipIf(process.getuid?.() !== 0)(
     );
   },
 );
+
+test("bytes that are no UTF-8 are told of, and not repaired into another password", async () => {
+  await writeFile(join(files, "db"), Buffer.from("schl\xfcssel", "latin1"));
+  expect(await problem()).toBe('credential "db" is not UTF-8 text');
+});

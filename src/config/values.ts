@@ -1,6 +1,7 @@
 import { constants } from "node:fs";
 import { access, readFile } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
+import { exactText } from "../base/utf8.ts";
 
 /** Where values come from that do not stand in the file itself. */
 export interface ValueSource {
@@ -167,7 +168,8 @@ async function readText(path: string, origin: string): Promise<OutsideText | Mis
   try {
     const bytes = await readFile(path);
     if (bytes.length > OUTSIDE_BYTES_MAX) return new MissingValue(`${origin} is larger than 64 KiB`);
-    const text = bytes.toString("utf8").replace(/\r?\n$/, "");
+    const text = exactText(bytes)?.replace(/\r?\n$/, "");
+    if (text === undefined) return new MissingValue(`${origin} is not UTF-8 text`);
     return text === "" ? new MissingValue(`${origin} is empty`) : new OutsideText(text, origin);
   } catch (error) {
     return new MissingValue(`${origin} cannot be read (${(error as NodeJS.ErrnoException).code})`);

@@ -1,10 +1,13 @@
 /**
  * Cuts a stream of concatenated zstd frames (RFC 8878) at the frames' ends, so that each can be
  * decompressed on its own in the thread pool. The runtime's streaming decompressor takes a stream that
- * ends within a frame for complete; this does not.
+ * ends within a frame for complete; this does not. Skippable frames, which hold nothing of the dump, are
+ * passed over, as `zstd -d` does.
  */
 
 const MAGIC = 0xfd2fb528;
+/** But for its last four bits, which may be any. */
+const SKIPPABLE_MAGIC = 0x184d2a50;
 /** A block of our dump compresses to a little more than itself at worst; anything far larger is not ours. */
 const FRAME_BYTES_MAX = 16 * 1024 * 1024;
 const DICTIONARY_ID_BYTES = [0, 1, 2, 4] as const;
@@ -32,11 +35,13 @@ export async function* zstdFrames(
     if (heldBytes < neededBytes) continue;
     let rest = held.subarray(0, heldBytes);
     for (;;) {
-      const { complete, length } = frameLength(rest);
+      const { complete, length, isSkippable } = frameLength(rest);
       neededBytes = length;
       if (!complete) break;
-      isEmpty = false;
-      yield rest.subarray(0, length);
+      if (!isSkippable) {
+        isEmpty = false;
+        yield rest.subarray(0, length);
+      }
       rest = rest.subarray(length);
     }
     if (rest.length === heldBytes) continue;
@@ -48,9 +53,10 @@ export async function* zstdFrames(
 }
 
 /** The length in bytes of the frame at the start of `bytes`; when it is not complete, what is needed at least. */
-function frameLength(bytes: Uint8Array): { complete: boolean; length: number } {
+function frameLength(bytes: Uint8Array): { complete: boolean; length: number; isSkippable?: true } {
   if (bytes.length < 5) return { complete: false, length: 5 };
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (view.getUint32(0, true) >>> 4 === SKIPPABLE_MAGIC >>> 4) return skippableLength(view);
   if (view.getUint32(0, true) !== MAGIC) throw new Error("zstd: not a frame");
   const descriptor = view.getUint8(4);
   const isSingleSegment = (descriptor & 0x20) !== 0;
@@ -68,4 +74,11 @@ function frameLength(bytes: Uint8Array): { complete: boolean; length: number } {
   }
   const length = at + ((descriptor & 4) !== 0 ? 4 : 0);
   return { complete: length <= bytes.length, length };
+}
+
+function skippableLength(view: DataView): { complete: boolean; length: number; isSkippable: true } {
+  if (view.byteLength < 8) return { complete: false, length: 8, isSkippable: true };
+  const length = 8 + view.getUint32(4, true);
+  if (length > FRAME_BYTES_MAX) throw new Error("zstd: a frame is larger than this program writes");
+  return { complete: length <= view.byteLength, length, isSkippable: true };
 }

@@ -2,7 +2,7 @@ import { Pg321Error } from "../base/errors.ts";
 import { MANIFEST_BYTES_MAX, PART_BYTES_MIN } from "../base/limits.ts";
 import type { BackupRecord } from "../catalog/catalog.ts";
 import type { Manifest } from "../sealed/manifest.ts";
-import { decodeManifest } from "../sealed/manifest.ts";
+import { decodeManifest, manifestText } from "../sealed/manifest.ts";
 import type { Storage } from "../storage/storage.ts";
 import { BufferPool } from "../stream/buffer-pool.ts";
 import { metered, newMeter } from "../stream/meter.ts";
@@ -95,7 +95,7 @@ export async function putManifest(
   await watchedPut(storage, manifestKey(key), body, { ...options, partBytes: PART_BYTES_MIN });
 }
 
-/** The text of the manifest beside an object, as it is; undefined when there is none. */
+/** The text of the manifest beside an object, as it is; undefined when there is none. Throws code `verification` for what is no text. */
 export async function readManifestText(
   storage: Storage,
   key: string,
@@ -105,7 +105,7 @@ export async function readManifestText(
   if (!found) return undefined;
   const range = { start: 0, length: MANIFEST_BYTES_MAX + 1 };
   const chunks = await Array.fromAsync(storage.get(manifestKey(key), range, signal));
-  return new TextDecoder().decode(Buffer.concat(chunks));
+  return manifestText(Buffer.concat(chunks));
 }
 
 /**

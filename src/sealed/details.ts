@@ -1,7 +1,9 @@
 import { armor } from "age-encryption";
 import { Pg321Error } from "../base/errors.ts";
 import type { Secret } from "../base/secret.ts";
+import { exactText } from "../base/utf8.ts";
 import { decryptAge, x25519Encrypter } from "./file-key.ts";
+import { parseObject } from "./json.ts";
 
 /**
  * What a manifest tells only to who holds an identity (row counts, names of tables, messages): JSON as
@@ -14,12 +16,24 @@ export async function sealDetails(
   return armor.encode(await x25519Encrypter(recipients).encrypt(JSON.stringify(details)));
 }
 
-/** For the details of a verified manifest. Throws code `key` when no identity opens them. */
-export async function openDetails(sealed: string, identities: readonly Secret[]): Promise<unknown> {
+/** For the details of a verified manifest. Throws code `key` when no identity opens them, `verification` when they are damaged. */
+export async function openDetails(
+  sealed: string,
+  identities: readonly Secret[],
+): Promise<Record<string, unknown>> {
+  const text = exactText(await decryptAge(unarmored(sealed), identities));
+  if (text === undefined) throw invalid("are not UTF-8");
+  return parseObject(text, (why) => invalid(`hold JSON that ${why}`));
+}
+
+function unarmored(sealed: string): Uint8Array {
   try {
-    return JSON.parse(Buffer.from(await decryptAge(armor.decode(sealed), identities)).toString());
+    return armor.decode(sealed);
   } catch (cause) {
-    if (cause instanceof Pg321Error) throw cause;
-    throw new Pg321Error("verification", "manifest: its details are damaged", { cause });
+    throw invalid("are no armored age file", cause);
   }
+}
+
+function invalid(why: string, cause?: unknown): Pg321Error {
+  return new Pg321Error("verification", `manifest: its details ${why}`, { cause });
 }

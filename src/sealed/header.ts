@@ -8,6 +8,8 @@ import { SIGNATURE_BYTES } from "./signing-key.ts";
 
 const MAGIC = "pg321 sealed ";
 const FIRST_LINE = Buffer.from(`${MAGIC}1\n`);
+/** Of a binary age file: an armored one would be a second spelling of it. */
+const AGE_LINE = Buffer.from("age-encryption.org/v1\n");
 
 /** A header as it was read: parsed, and nothing of it verified yet. */
 export interface SealedHeader {
@@ -52,6 +54,8 @@ export async function readHeader(source: AsyncIterable<Uint8Array>): Promise<Sea
     checkFirstLine(await reader.take(FIRST_LINE.length));
     const metadata = await takePart(reader, "metadata", SEALED_METADATA_BYTES_MAX);
     const wrappedFileKey = await takePart(reader, "wrapped key", SEALED_AGE_BYTES_MAX);
+    if (!AGE_LINE.equals(wrappedFileKey.subarray(0, AGE_LINE.length)))
+      throw damaged("its wrapped key is not a binary age file");
     const signature = await takeWhole(reader, "signature", SIGNATURE_BYTES);
     const mac = await takeWhole(reader, "authentication code", MAC_BYTES);
     const nonce = await takeWhole(reader, "nonce", NONCE_BYTES);

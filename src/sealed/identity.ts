@@ -2,8 +2,7 @@ import { armor, Decrypter, Encrypter, generateX25519Identity, identityToRecipien
 import { rfc3339 } from "../base/clock.ts";
 import { Pg321Error } from "../base/errors.ts";
 import { Secret } from "../base/secret.ts";
-import { isInstallation } from "./metadata.ts";
-import { isSigner } from "./signing-key.ts";
+import { isInstallation, isSigner } from "./metadata.ts";
 
 /** An age X25519 key pair. */
 export interface Identity {
@@ -55,12 +54,19 @@ export function isPassphraseProtected(text: string): boolean {
   return text.trimStart().startsWith("-----BEGIN AGE ENCRYPTED FILE-----");
 }
 
-/** Reads the text of an identity file. Throws code `key`; no message holds any secret of it. */
+/**
+ * Reads the text of an identity file. A byte order mark, carriage returns and blanks around a line are what
+ * editors and clipboards leave, and mean nothing: a signer must not be lost by one of them. Throws code `key`;
+ * no message holds any secret of it.
+ */
 export async function readIdentityFile(text: string, passphrase?: Secret): Promise<IdentityFile> {
   const plain = isPassphraseProtected(text) ? await decryptWithPassphrase(text, passphrase) : text;
   const file: IdentityFile = { identities: [], recipients: [], signers: [], installation: undefined };
-  for (const [index, raw] of plain.split("\n").entries()) {
-    const line = raw.trim();
+  for (const [index, raw] of plain
+    .replace(/^\ufeff/, "")
+    .split("\n")
+    .entries()) {
+    const line = raw.replace(/^[ \t\r]+|[ \t\r]+$/g, "");
     if (line.startsWith("#")) readComment(file, line, index + 1);
     else if (line !== "") await readIdentity(file, line, index + 1);
   }
@@ -69,7 +75,7 @@ export async function readIdentityFile(text: string, passphrase?: Secret): Promi
 }
 
 function readComment(file: IdentityFile, line: string, lineNumber: number): void {
-  const [, word, value = ""] = /^# (installation|signer): (.*)$/.exec(line) ?? [];
+  const [, word, value = ""] = /^#[ \t]*(installation|signer)[ \t]*:[ \t]*(.*)$/s.exec(line) ?? [];
   if (word === "signer") {
     if (!isSigner(value)) throw unreadable(`line ${lineNumber} is not a signer's public key`);
     file.signers.push(value);

@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { Secret } from "../base/secret.ts";
 import { encodeIdentityFile, generateIdentity, readIdentityFile } from "./identity.ts";
 import { writeKeyFile } from "./key-file.ts";
-import { generateSigningKey, isSignedBy, isSigner, readSigningKey } from "./signing-key.ts";
+import { isSigner } from "./metadata.ts";
+import { generateSigningKey, isSignedBy, readSigningKey } from "./signing-key.ts";
 
 const installation = randomUUID();
 const createdAt = new Date("2026-11-23T00:25:00Z");

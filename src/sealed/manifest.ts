@@ -1,9 +1,12 @@
 import * as v from "valibot";
 import { Pg321Error } from "../base/errors.ts";
 import { MANIFEST_BYTES_MAX } from "../base/limits.ts";
+import { exactText } from "../base/utf8.ts";
+import { isBase64Of } from "./base64.ts";
+import { parseCompact } from "./json.ts";
 import { compression, faultyMembers, kind, name, signer, text, utcTime, uuid } from "./metadata.ts";
 import type { SigningKey } from "./signing-key.ts";
-import { isSignedBy, requireTrusted } from "./signing-key.ts";
+import { isSignedBy, requireTrusted, SIGNATURE_BYTES } from "./signing-key.ts";
 
 const DOMAIN = "pg321 manifest 1 signature\n";
 
@@ -35,7 +38,12 @@ const schema = v.object({
   manifest: v.literal(1),
   ...entries,
   signer: v.optional(signer),
-  signature: v.optional(v.pipe(v.string(), v.regex(/^[A-Za-z0-9+/]{86}==$/))),
+  signature: v.optional(
+    v.pipe(
+      v.string(),
+      v.check((text) => isBase64Of(text, SIGNATURE_BYTES)),
+    ),
+  ),
 });
 
 export type ManifestFields = v.InferOutput<typeof fieldsSchema>;
@@ -76,7 +84,7 @@ function bounded(encoded: string): string {
  * when its signer is not trusted. Whether one that is not `signed` is good enough is for the caller.
  */
 export function decodeManifest(encoded: string, trustedSigners: readonly string[]): Manifest {
-  const parsed = parseCanonical(encoded);
+  const parsed = parseMembers(encoded);
   const result = v.safeParse(schema, parsed);
   if (!result.success) throw invalid(`it has no valid ${faultyMembers(result.issues)}`);
   const { manifest: _, signature, signer: signedBy, ...fields } = result.output;
@@ -89,28 +97,23 @@ export function decodeManifest(encoded: string, trustedSigners: readonly string[
   requireTrusted("manifest", signedBy, trustedSigners);
   const { signature: _signature, ...body } = parsed;
   const bytes = Buffer.from(JSON.stringify(body));
-  const signatureBytes = Buffer.from(signature, "base64");
-  // The last digit of the base64 has bits that say nothing: only one spelling of them is ours.
-  const isCanonical = signatureBytes.toString("base64") === signature;
-  if (!isCanonical || !isSignedBy(signedBy, DOMAIN, bytes, signatureBytes)) {
+  if (!isSignedBy(signedBy, DOMAIN, bytes, Buffer.from(signature, "base64"))) {
     throw invalid("it is damaged or forged: the signature does not match");
   }
   return { ...fields, signer: signedBy, signed: true };
 }
 
-/** One text for one content: what is signed can then be made again from what was parsed, in any language. */
-function parseCanonical(encoded: string): Record<string, unknown> {
+/** The text of a manifest as it is stored. Throws code `verification` where its bytes are none. */
+export function manifestText(bytes: Uint8Array): string {
+  if (bytes.length > MANIFEST_BYTES_MAX) throw invalid("it is too large");
+  const text = exactText(bytes);
+  if (text === undefined) throw invalid("it is not UTF-8");
+  return text;
+}
+
+function parseMembers(encoded: string): Record<string, unknown> {
   if (Buffer.byteLength(encoded) > MANIFEST_BYTES_MAX) throw invalid("it is too large");
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(encoded);
-  } catch {
-    throw invalid("it is not JSON");
-  }
-  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed))
-    throw invalid("it is no object");
-  if (JSON.stringify(parsed) !== encoded) throw invalid("it is not the compact JSON that was written");
-  const members = parsed as Record<string, unknown>;
+  const members = parseCompact(encoded, (why) => invalid(`it ${why}`));
   if (typeof members["manifest"] === "number" && members["manifest"] > 1) {
     throw new Pg321Error(
       "verification",

@@ -1,13 +1,16 @@
 import * as v from "valibot";
 import { SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN } from "../base/limits.ts";
+import { exactText } from "../base/utf8.ts";
+import { isBase64Of } from "./base64.ts";
 import { damaged } from "./damage.ts";
+import { parseCompact } from "./json.ts";
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-const UTC = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?Z$/;
+const UTC = /^(?!0000)\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$/;
 
 /** The members that a sealed file's header and a manifest share. */
 export const uuid = v.pipe(v.string(), v.regex(UUID));
-export const utcTime = v.pipe(v.string(), v.regex(UTC));
+export const utcTime = v.pipe(v.string(), v.check(isUtcTime));
 /** A lone surrogate has no UTF-8, so it could not be read back as it was signed. */
 export const text = (lengthMax: number) =>
   v.pipe(
@@ -19,8 +22,7 @@ export const text = (lengthMax: number) =>
 export const name = text(255);
 export const kind = v.picklist(["dump", "globals"]);
 export const compression = v.picklist(["zstd", "gzip", "none"]);
-/** Only its shape: whether it is a key, and a trusted one, is asked before anything is made of it. */
-export const signer = v.pipe(v.string(), v.regex(/^[A-Za-z0-9+/]{43}=$/));
+export const signer = v.pipe(v.string(), v.check(isSigner));
 
 const schema = v.object({
   installation: uuid,
@@ -45,6 +47,19 @@ export type SealedMetadata = v.InferOutput<typeof schema>;
 /** The part of it that the maker of a backup decides. */
 export type BackupNames = Omit<SealedMetadata, "cipher" | "segment_bytes" | "signer">;
 
+/** One spelling for each moment, of the years 1 to 9999: there is no 30 February, no hour 24 and no leap second. */
+function isUtcTime(value: string): boolean {
+  const time = new Date(UTC.test(value) ? value : Number.NaN);
+  return !Number.isNaN(time.getTime()) && time.toISOString() === value;
+}
+
+const PUBLIC_KEY_BYTES = 32;
+
+/** Whether `value` is spelled as a signer is: base64 of 32 bytes. Whether it is trusted is another question. */
+export function isSigner(value: string): boolean {
+  return isBase64Of(value, PUBLIC_KEY_BYTES);
+}
+
 export function isInstallation(value: string): boolean {
   return UUID.test(value);
 }
@@ -55,13 +70,12 @@ export function encodeMetadata(metadata: SealedMetadata): Uint8Array {
 
 /** Members that this version does not know are signed too, and ignored. */
 export function decodeMetadata(bytes: Uint8Array): SealedMetadata {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes));
-  } catch {
-    throw damaged("its metadata is not JSON in UTF-8");
-  }
-  const result = v.safeParse(schema, parsed);
+  const text = exactText(bytes);
+  if (text === undefined) throw damaged("its metadata is not UTF-8");
+  const result = v.safeParse(
+    schema,
+    parseCompact(text, (why) => damaged(`its metadata ${why}`)),
+  );
   if (result.success) return result.output;
   throw damaged(`its metadata has no valid ${faultyMembers(result.issues)}`);
 }

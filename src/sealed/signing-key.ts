@@ -8,7 +8,6 @@ import { isInstallation } from "./metadata.ts";
 export type SignatureDomain = "pg321 sealed 1 signature\n" | "pg321 manifest 1 signature\n";
 
 export const SIGNATURE_BYTES = 64;
-const PUBLIC_KEY_BYTES = 32;
 
 /** The installation's Ed25519 key. The private half stays inside. */
 export class SigningKey {
@@ -72,12 +71,6 @@ function unreadable(why: string): Pg321Error {
   return new Pg321Error("key", `signing key file: ${why}`, {
     hint: "name the file that pg321 key generate wrote, or put it back from its backup",
   });
-}
-
-/** Whether `text` is a signer: canonical base64 of 32 bytes. */
-export function isSigner(text: string): boolean {
-  const bytes = Buffer.from(text, "base64");
-  return bytes.length === PUBLIC_KEY_BYTES && bytes.toString("base64") === text;
 }
 
 /**

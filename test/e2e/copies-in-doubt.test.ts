@@ -20,7 +20,11 @@ import type { StorageName } from "../lab/made-up-world.ts";
 import { World } from "../lab/made-up-world.ts";
 
 /** A backup whose record and manifests say of its bytes what is so: it can be copied, verified, confirmed. */
-async function provenBackup(world: World, storages: readonly StorageName[]): Promise<BackupRecord> {
+async function provenBackup(
+  world: World,
+  storages: readonly StorageName[],
+  more: Pick<Partial<BackupRecord>, "server_version"> = {},
+): Promise<BackupRecord> {
   const { catalog } = world.context;
   const id = await world.backup("app", storages);
   const found = (await catalog.backup(id)) as BackupRecord;
@@ -29,6 +33,7 @@ async function provenBackup(world: World, storages: readonly StorageName[]): Pro
     compression: "zstd" as const,
     dump_bytes: bytes.length,
     object_sha256: createHash("sha256").update(bytes).digest("hex"),
+    ...more,
   };
   const about = { ...found, ...facts, backup_id: id, object_bytes: bytes.length, pg321_version: "1.0.0" };
   const { id: _, manifest: _none, finished_at, ...fields } = about;
@@ -174,5 +179,37 @@ describe("cleanup", () => {
     expect(await looks.at(id, "disk")).toBe("there");
     await world.context.catalog.updateCopy(id, "disk", { state: "DELETED" });
     expect(await looks.at(id, "disk")).toBe("missing");
+  });
+});
+
+describe("a manifest that a lenient decoder takes for the written one", () => {
+  test.each<[string, (manifest: Buffer) => Buffer]>([
+    ["a byte order mark in front", (manifest) => Buffer.concat([Buffer.from("\ufeff"), manifest])],
+    [
+      "an invalid byte",
+      (manifest) => Buffer.from(manifest.toString("latin1").replace("\xef\xbf\xbd", "\xff"), "latin1"),
+    ],
+  ])("is damage: %s", async (_, change) => {
+    await using world = await World.make({});
+    const backup = await provenBackup(world, ["disk", "vault"], { server_version: "15.\ufffd" });
+    const path = `${pathOf(world, "vault", backup)}.json`;
+    await writeFile(path, change(await readFile(path)));
+    const results = await runVerify(world.context, [backup]);
+    expect(JSON.stringify(results)).toContain('"damaged"');
+    expect(await states(world, backup.id)).toBe("disk:CONFIRMED vault:DAMAGED");
+  });
+
+  test.each([
+    ["deep JSON", `{"manifest":1,"later":${"[".repeat(400_000)}${"]".repeat(400_000)}}`],
+    ["deep JSON without an end", '{"a":'.repeat(200_000)],
+    ["bytes that are no text", Buffer.alloc(1000, 0xff)],
+  ])("settles an intended copy: %s", async (_, content) => {
+    await using world = await World.make({});
+    const backup = await provenBackup(world, ["disk", "vault"]);
+    await writeFile(`${pathOf(world, "vault", backup)}.json`, content);
+    await mark(world, backup.id, "vault", "INTENDED");
+    await reconcile(world.context);
+    expect(await states(world, backup.id)).toBe("disk:CONFIRMED vault:FAILED");
+    expect(world.really(backup)).toEqual(["disk"]);
   });
 });

@@ -2,9 +2,12 @@ import { createReadStream } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import { Secret } from "../base/secret.ts";
+import { namesAnother } from "../jobs/object-key.ts";
 import { decompressed } from "../jobs/read-backup.ts";
 import type { IdentityFile } from "../sealed/identity.ts";
 import { isPassphraseProtected, readIdentityFile } from "../sealed/identity.ts";
+import type { SealedMetadata } from "../sealed/metadata.ts";
+import { isSigner } from "../sealed/metadata.ts";
 import { openSealed } from "../sealed/open.ts";
 import type { Command, Invocation } from "./command.ts";
 import { isSet, textOption, textOptions } from "./command.ts";
@@ -51,15 +54,35 @@ export const command: Command = {
     const file = args.positionals[0] ?? "-";
     const identity = await identityOf(invocation);
     const source = file === "-" ? invocation.stdin() : readable(file);
-    const trust = { trustedSigners: [...identity.signers, ...textOptions(args, "signer")] };
+    const trust = {
+      trustedSigners: [...identity.signers, ...textOptions(args, "signer").map(requireSigner)],
+    };
     const { metadata, plaintext } = await openSealed(source, trust, identity.identities);
     const { server, database, started_at, compression } = metadata;
+    requireNamed(file, metadata);
     output.note(`backup ${metadata.backup_id} of ${server}/${database}, begun ${started_at}, ${compression}`);
     const bytes = isSet(args, "compressed") ? plaintext : decompressed(plaintext, compression);
     for await (const chunk of bytes) await output.write(chunk);
     return 0;
   },
 };
+
+function requireSigner(text: string): string {
+  if (isSigner(text)) return text;
+  throw new Pg321Error("usage", "unseal: --signer is not the base64 of an Ed25519 public key", {
+    hint: "copy it whole, 44 characters, from a line `# signer: …` or from pg321 key show",
+  });
+}
+
+/** All there is to compare with: who can write to a storage can put one good backup in another's place. */
+function requireNamed(file: string, { backup_id, started_at, kind }: SealedMetadata): void {
+  if (!namesAnother(file, { startedAt: new Date(started_at), backupId: backup_id, kind })) return;
+  throw new Pg321Error(
+    "verification",
+    `${file}: it holds another backup than its name says: ${backup_id}, begun ${started_at}`,
+    { hint: "if that is the one you want, give it on standard input: pg321 unseal - < FILE" },
+  );
+}
 
 async function identityOf(invocation: Invocation): Promise<IdentityFile> {
   const named = textOption(invocation.arguments, "identity");

@@ -19,10 +19,31 @@ export interface ObjectKeyParts {
  */
 export function objectKey(parts: ObjectKeyParts): string {
   const database = encodeComponent(parts.database);
-  const stamp = parts.startedAt.toISOString().replace(/[-:]/g, "").replace("T", "_").slice(0, 15);
-  const name = `backup_${database}_${stamp}_${shortId(parts.backupId)}.${parts.kind}`;
+  const name = `backup_${database}_${stampOf(parts)}`;
   const suffix = `${COMPRESSION_SUFFIX[parts.compression]}${parts.isSealed ? ".enc" : ""}`;
   return `${parts.server}/${database}/${name}${suffix}`;
+}
+
+/** The part of a name that tells which backup it is. */
+function stampOf({
+  startedAt,
+  backupId,
+  kind,
+}: Pick<ObjectKeyParts, "startedAt" | "backupId" | "kind">): string {
+  const time = startedAt.toISOString().replace(/[-:]/g, "").replace("T", "_").slice(0, 15);
+  return `${time}_${shortId(backupId)}.${kind}`;
+}
+
+/**
+ * Whether the name of a file tells of another backup than this. It may have been fetched from where others
+ * write; one that somebody renamed tells of none.
+ */
+export function namesAnother(
+  file: string,
+  parts: Pick<ObjectKeyParts, "startedAt" | "backupId" | "kind">,
+): boolean {
+  const [, told] = /_(\d{8}_\d{6}_[0-9a-f]{8}\.(?:dump|globals))[^/]*$/.exec(file) ?? [];
+  return told !== undefined && told !== stampOf(parts);
 }
 
 /** Where the manifest of an object stands. */

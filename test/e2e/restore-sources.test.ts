@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { Installation, localStorage, programWords, runProgram } from "../lab/installation.ts";
 import { cutTo, flipped, flippedInTheMiddle, LocalCopies } from "../lab/local-copies.ts";
 import { fillNoiseDatabase } from "../lab/noise-database.ts";
@@ -284,6 +284,26 @@ describe("without catalog and config", () => {
     expect(stdout.length).toBeLessThan(whole.length);
     expect(whole.subarray(0, stdout.length).equals(stdout)).toBe(true);
     expect((await unseal(["-"], damagedObject)).exitCode).toBe(code);
+  });
+
+  test("a file that has the name of another backup is refused, whoever put it there", async () => {
+    const [object, newer] = [copies.object("a"), (await backUp(installation)).copies.object("a")];
+    const swapped = join(installation.directory, basename(newer));
+    copyFileSync(object, swapped);
+    const refused = await unseal([swapped]);
+    expect({ exitCode: refused.exitCode, bytes: refused.stdout.length }).toEqual({ exitCode: 14, bytes: 0 });
+    expect(refused.stderr).toMatch(/another backup than its name says: .*\nhint: .*standard input/);
+    const byHand = shell(`"$1" -i "$2" "$3"`, unsealPy, installation.identityFile, swapped);
+    expect({ exitCode: byHand.exitCode, bytes: byHand.stdout.length }).toEqual({ exitCode: 1, bytes: 0 });
+    expect((await unseal(["-"], readFileSync(swapped))).exitCode).toBe(0);
+    const own = join(installation.directory, "renamed by hand.enc");
+    copyFileSync(object, own);
+    expect((await unseal([own])).exitCode).toBe(0);
+  });
+
+  test("--signer that is none is a wrong word", async () => {
+    const refused = await unseal([copies.object("a"), "--signer", "AAAA"]);
+    expect({ exitCode: refused.exitCode, bytes: refused.stdout.length }).toEqual({ exitCode: 2, bytes: 0 });
   });
 
   test("a wrong identity, a missing file, what is no sealed file: not a byte", async () => {

@@ -1,23 +1,28 @@
 /**
- * Writes `test/vectors/` anew: `bun scripts/make-vectors.ts`. Its keys and nonces are fresh each time, so
- * it is run only when a vector is added or the format gets a new version. Byte `i` of every plaintext is
- * `i % 251`.
+ * Writes what `test/vectors/` lacks: `bun scripts/make-vectors.ts`. A vector that is there stays as it is: it
+ * was written by the pg321 of its time, and must be read by every later one. Byte `i` of every plaintext is
+ * `i % 251`; of a compressed one, of what it decompresses to.
  */
-import { createHash, randomBytes } from "node:crypto";
-import { mkdir, rm } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { armor } from "age-encryption";
 import { MIB, SEALED_AGE_BYTES_MAX, SEALED_METADATA_BYTES_MAX } from "../src/base/limits.ts";
-import { payloadKey } from "../src/sealed/file-key.ts";
-import { encodeIdentityFile, generateIdentity } from "../src/sealed/identity.ts";
-import { sealSegment, TAG_BYTES } from "../src/sealed/payload.ts";
+import { headerMac, NONCE_BYTES, wrapFileKey } from "../src/sealed/file-key.ts";
+import { encodeSignedBytes } from "../src/sealed/header.ts";
+import { generateIdentity, readIdentityFile } from "../src/sealed/identity.ts";
+import { TAG_BYTES } from "../src/sealed/payload.ts";
 import { sealHeader } from "../src/sealed/seal.ts";
 import type { SigningKey } from "../src/sealed/signing-key.ts";
-import { generateSigningKey } from "../src/sealed/signing-key.ts";
+import { generateSigningKey, readSigningKey } from "../src/sealed/signing-key.ts";
+import { flipped, payload, plaintext, rightSegments, SEGMENT_BYTES, sha256 } from "./vectors/crafting.ts";
+import { identityVectors } from "./vectors/identities.ts";
+import { manifestVectors } from "./vectors/manifests.ts";
+import { oddMetadata, refusedMetadata } from "./vectors/metadata.ts";
 
 const DIRECTORY = join(import.meta.dir, "../test/vectors");
-const SEGMENT_BYTES = 64;
 const FIRST_LINE_BYTES = "pg321 sealed 1\n".length;
-const NONCE_BYTES = 16;
 const INSTALLATION = "2f6c1f0e-58a5-4a0b-9f1c-3b1f0a6d7c11";
 
 interface Vector {
@@ -28,11 +33,16 @@ interface Vector {
   /** What leaves: all of it, or the authentic segments before the damage. */
   plaintext_bytes: number;
   plaintext_sha256: string;
+  /** What the plaintext decompresses to, where it is compressed. */
+  dump_bytes?: number;
+  dump_sha256?: string;
 }
 
-const ours = await generateIdentity();
+const textOf = (name: string) => Bun.file(join(DIRECTORY, name)).text();
+const identityText = await textOf("identity.txt");
+const [ourRecipient = ""] = (await readIdentityFile(identityText)).recipients;
 const theirs = await generateIdentity();
-const ourKey = generateSigningKey(INSTALLATION);
+const ourKey = readSigningKey(await textOf("signing.key"));
 const theirKey = generateSigningKey(INSTALLATION);
 const vectors: Vector[] = [];
 
@@ -49,14 +59,15 @@ const metadata = {
   signer: ourKey.signer,
 };
 
-function plaintext(length: number): Buffer {
-  return Buffer.from(Uint8Array.from({ length }, (_, index) => index % 251));
+async function writeOnce(name: string, bytes: Uint8Array | string): Promise<void> {
+  const file = Bun.file(join(DIRECTORY, name));
+  if (!(await file.exists())) await Bun.write(file, bytes);
 }
 
 async function add(name: string, file: Uint8Array, outcome: Pick<Vector, "opens" | "code">, length: number) {
-  await Bun.write(join(DIRECTORY, `${name}.sealed`), file);
-  const sha256 = createHash("sha256").update(plaintext(length)).digest("hex");
-  vectors.push({ name, ...outcome, plaintext_bytes: length, plaintext_sha256: sha256 });
+  await writeOnce(`${name}.sealed`, file);
+  const plaintext_sha256 = sha256(plaintext(length));
+  vectors.push({ name, ...outcome, plaintext_bytes: length, plaintext_sha256 });
 }
 
 const opens = (name: string, file: Uint8Array, length: number) => add(name, file, { opens: true }, length);
@@ -73,34 +84,15 @@ interface Sealing {
 /** A header over any metadata, right or wrong. */
 function header({ metadata: said, fileKey = randomBytes(32), recipients, signingKey }: Sealing) {
   const bytes = said instanceof Uint8Array ? said : Buffer.from(JSON.stringify(said ?? metadata));
-  return sealHeader(bytes, fileKey, recipients ?? [ours.recipient], signingKey ?? ourKey);
+  return sealHeader(bytes, fileKey, recipients ?? [ourRecipient], signingKey ?? ourKey);
 }
 
-/** Segments with any counters, flags and sizes. */
-function payload(fileKey: Uint8Array, segments: { index: number; isLast: boolean; bytes: Uint8Array }[]) {
-  const nonce = randomBytes(NONCE_BYTES);
-  const cipher = { key: payloadKey(fileKey, nonce), segmentBytes: SEGMENT_BYTES };
-  const sealed = segments.flatMap(({ index, isLast, bytes }) => [
-    ...sealSegment(cipher, index, isLast, [bytes]),
-  ]);
-  return Buffer.concat([nonce, ...sealed]);
-}
-
-function rightSegments(length: number, segmentBytes = SEGMENT_BYTES) {
-  const bytes = plaintext(length);
-  const count = Math.max(1, Math.ceil(length / segmentBytes));
-  return Array.from({ length: count }, (_, index) => ({
-    index,
-    isLast: index === count - 1,
-    bytes: bytes.subarray(index * segmentBytes, (index + 1) * segmentBytes),
-  }));
-}
-
-async function sealed(length: number, sealing: Sealing = {}, segmentBytes = SEGMENT_BYTES) {
+async function sealed(content: number | Uint8Array, sealing: Sealing = {}, segmentBytes = SEGMENT_BYTES) {
   const fileKey = sealing.fileKey ?? randomBytes(32);
+  const bytes = typeof content === "number" ? plaintext(content) : content;
   return Buffer.concat([
     await header({ ...sealing, fileKey }),
-    payload(fileKey, rightSegments(length, segmentBytes)),
+    payload(fileKey, rightSegments(bytes, segmentBytes)),
   ]);
 }
 
@@ -109,19 +101,13 @@ async function crafted(segments: { index: number; isLast: boolean; bytes: Uint8A
   return Buffer.concat([await header({ fileKey }), payload(fileKey, segments)]);
 }
 
-function flipped(file: Uint8Array, at: number): Buffer {
-  const copy = Buffer.from(file);
-  copy.writeUInt8(copy.readUInt8(at) ^ 1, at);
-  return copy;
-}
-
 async function addGood() {
   for (const length of [0, 1, 63, 64, 65, 128, 200, 1000]) {
     await opens(`good-${length}-bytes`, await sealed(length), length);
   }
   await opens(
     "good-two-recipients",
-    await sealed(100, { recipients: [theirs.recipient, ours.recipient] }),
+    await sealed(100, { recipients: [theirs.recipient, ourRecipient] }),
     100,
   );
   const named = { ...metadata, server: 'Größe "1"', database: "a/b\\c \u2028 数据库" };
@@ -129,6 +115,33 @@ async function addGood() {
   await opens("good-unknown-member", await sealed(100, { metadata: { ...metadata, later: [1] } }), 100);
   const production = { metadata: { ...metadata, segment_bytes: MIB } };
   await opens("good-production-segments", await sealed(MIB + 100, production, MIB), MIB + 100);
+  for (const [name, said] of oddMetadata(metadata)) {
+    await opens(`metadata-${name}`, await sealed(50, { metadata: said }), 50);
+  }
+}
+
+/** Frames and members one after another are one dump; a skippable frame holds nothing of it. */
+async function addCompressed() {
+  const dump = plaintext(1000);
+  const halves = [dump.subarray(0, 400), dump.subarray(400)] as const;
+  const [zstd, zstdRest] = halves.map((half) => Bun.zstdCompressSync(half)) as [Buffer, Buffer];
+  const [gzip, gzipRest] = halves.map((half) => gzipSync(half)) as [Buffer, Buffer];
+  const skipped = Buffer.from([0x5f, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3]);
+  const empty = Buffer.from([0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0]);
+  const plaintexts: [string, string, Uint8Array[]][] = [
+    ["zstd-frames", "zstd", [zstd, zstdRest]],
+    ["zstd-skippable-first", "zstd", [skipped, zstd, zstdRest]],
+    ["zstd-skippable-between", "zstd", [zstd, skipped, empty, zstdRest]],
+    ["zstd-skippable-last", "zstd", [zstd, zstdRest, skipped]],
+    ["gzip-members", "gzip", [gzip, gzipRest]],
+  ];
+  for (const [name, compression, parts] of plaintexts) {
+    const file = await sealed(Buffer.concat(parts), { metadata: { ...metadata, compression } });
+    await writeOnce(`${name}.sealed`, file);
+    const [plaintext_bytes, plaintext_sha256] = [Buffer.concat(parts).length, sha256(Buffer.concat(parts))];
+    const [dump_bytes, dump_sha256] = [dump.length, sha256(dump)];
+    vectors.push({ name, opens: true, plaintext_bytes, plaintext_sha256, dump_bytes, dump_sha256 });
+  }
 }
 
 /** 200 bytes of plaintext: three whole segments and one of 8 bytes. */
@@ -230,6 +243,34 @@ async function addForged() {
   await fails("file-key-short", await sealed(100, { fileKey: randomBytes(16) }));
 }
 
+/** Two things are wrong with each of these: the step that comes first decides. */
+async function addDoublyWrong() {
+  const stranger = { signingKey: theirKey, metadata: { ...metadata, signer: theirKey.signer } };
+  const unknown = await sealed(0, stranger);
+  const payloadBytes = NONCE_BYTES + TAG_BYTES;
+  await fails("wrong-twice-signer-and-cut", unknown.subarray(0, unknown.length - payloadBytes + 8));
+  const signatureByte = unknown.length - payloadBytes - 32 - 1;
+  await fails("wrong-twice-signer-and-signature", flipped(unknown, signatureByte), 0, "key");
+  const noKind = { ...stranger, metadata: { ...stranger.metadata, kind: "wal" } };
+  await fails("wrong-twice-signer-and-metadata", await sealed(0, noKind));
+  const closed = await sealed(0, { recipients: [theirs.recipient] });
+  await fails("wrong-twice-recipient-and-mac", flipped(closed, closed.length - payloadBytes - 1), 0, "key");
+  await fails("wrong-twice-recipient-and-signature", flipped(closed, signatureByte));
+  await fails("wrong-twice-signer-and-armor", await armored(stranger));
+}
+
+/** With its wrapped key in the other form of an age file, which `age -d` opens as well. */
+async function armored(sealing: Sealing = {}) {
+  const said = Buffer.from(JSON.stringify(sealing.metadata ?? metadata));
+  const fileKey = randomBytes(32);
+  const wrapped = Buffer.from(armor.encode(await wrapFileKey(fileKey, [ourRecipient])));
+  const signedBytes = encodeSignedBytes(said, wrapped);
+  const signature = (sealing.signingKey ?? ourKey).sign("pg321 sealed 1 signature\n", signedBytes);
+  const authenticated = Buffer.concat([signedBytes, signature]);
+  const mac = headerMac(fileKey, authenticated);
+  return Buffer.concat([authenticated, mac, payload(fileKey, rightSegments(plaintext(0)))]);
+}
+
 async function addMalformed() {
   const claim = (at: number, length: number) => {
     const copy = Buffer.from(base);
@@ -250,11 +291,12 @@ async function addMalformed() {
     ["segments-not-whole", { ...metadata, segment_bytes: 64.5 }],
     ["too-long", { ...metadata, padding: "x".repeat(SEALED_METADATA_BYTES_MAX) }],
   ];
-  for (const [name, content] of said) {
+  await fails("wrapped-key-armored", await armored());
+  for (const [name, content] of [...said, ...refusedMetadata(metadata)]) {
     // One segment: but for its metadata each of these is a file that opens.
     await fails(`metadata-${name}`, await sealed(50, { metadata: content }));
   }
-  const [first, second] = rightSegments(128);
+  const [first, second] = rightSegments(plaintext(128));
   if (first === undefined || second === undefined) throw new Error("128 bytes are two segments");
   const none = new Uint8Array(0);
   await fails(
@@ -275,16 +317,30 @@ async function addMalformed() {
   await fails("segments-short-first", await crafted([short, second]));
 }
 
-await rm(DIRECTORY, { recursive: true, force: true });
-await mkdir(DIRECTORY, { recursive: true });
+await mkdir(join(DIRECTORY, "identities"), { recursive: true });
+await mkdir(join(DIRECTORY, "manifests"), { recursive: true });
 await addGood();
+await addCompressed();
 await addCut();
 await addMoved();
 await addFlipped();
 await addForged();
+await addDoublyWrong();
 await addMalformed();
-const createdAt = new Date(metadata.started_at);
-const about = { installation: INSTALLATION, signers: [ourKey.signer], createdAt };
-await Bun.write(join(DIRECTORY, "identity.txt"), await encodeIdentityFile(ours, about));
-await Bun.write(join(DIRECTORY, "vectors.json"), `${JSON.stringify(vectors, null, 2)}\n`);
-console.log(`${vectors.length} vectors`);
+const manifests = manifestVectors(ourKey, theirKey).map(async ({ bytes, ...vector }) => {
+  await writeOnce(`manifests/${vector.name}.json`, bytes);
+  return vector;
+});
+const identities = identityVectors(identityText, theirs).map(async ({ bytes, ...vector }) => {
+  await writeOnce(`identities/${vector.name}.txt`, bytes);
+  return vector;
+});
+const lists = {
+  vectors,
+  manifests: await Promise.all(manifests),
+  identities: await Promise.all(identities),
+};
+for (const [name, list] of Object.entries(lists)) {
+  await Bun.write(join(DIRECTORY, `${name}.json`), `${JSON.stringify(list, null, 2)}\n`);
+  console.log(`${list.length} ${name}`);
+}

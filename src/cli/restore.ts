@@ -1,4 +1,4 @@
-import { EXIT_CODES, messageOf, Pg321Error } from "../base/errors.ts";
+import { EXIT_CODES, Pg321Error } from "../base/errors.ts";
 import { Secret } from "../base/secret.ts";
 import { exactText } from "../base/utf8.ts";
 import { visibleData } from "../base/visible.ts";
@@ -196,16 +196,21 @@ async function givenPassword(args: Arguments): Promise<Secret | undefined> {
 }
 
 async function readPassword(file: string): Promise<Secret> {
-  try {
-    const text = exactText(await Bun.file(file).bytes());
-    if (text === undefined) throw new Error("it is not UTF-8 text");
-    return new Secret(text.replace(/^\ufeff|\r?\n$/g, ""));
-  } catch (cause) {
-    throw new Pg321Error("usage", `restore: --password-file ${file} cannot be read: ${messageOf(cause)}`, {
-      hint: "name a file that holds the password and nothing else",
-      cause,
+  const bytes = await Bun.file(file)
+    .bytes()
+    .catch((cause) => {
+      throw passwordError(file, "cannot be read", cause);
     });
-  }
+  const text = exactText(bytes);
+  if (text === undefined) throw passwordError(file, "is not UTF-8 text");
+  return new Secret(text.replace(/^\ufeff|\r?\n$/g, ""));
+}
+
+function passwordError(file: string, why: string, cause?: unknown): Pg321Error {
+  return new Pg321Error("usage", `restore: --password-file ${file} ${why}`, {
+    hint: "name a file that holds the password and nothing else",
+    cause,
+  });
 }
 
 async function writeDump(

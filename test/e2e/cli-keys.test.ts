@@ -85,6 +85,14 @@ test("a passphrase from a file protects the identity file and opens it; a wrong 
   expect(terminalless.stderr).toMatch(/needs a terminal\nhint: use --passphrase-file FILE\n$/);
   const missing = await run("key", "generate", ...newPair().words, "--passphrase-file", join(base, "none"));
   expect(missing.exitCode).toBe(12);
+  // As repaired text it would be a passphrase that nobody can type.
+  const latin = join(base, "latin");
+  await writeFile(latin, Buffer.from("schl\xfcssel am haken", "latin1"));
+  const untypeable = newPair();
+  const repaired = await run("key", "generate", ...untypeable.words, "--passphrase-file", latin);
+  expect(repaired).toMatchObject({ exitCode: 12, stdout: "" });
+  expect(repaired.stderr).toMatch(/latin: is not UTF-8 text\nhint: /);
+  expect(await exists(untypeable.identity)).toBe(false);
 });
 
 test("on a terminal a passphrase is asked for twice, and not shown", async () => {

@@ -64,6 +64,11 @@ describe("words that make no sense: exit 2 and a hint, and nothing is done", () 
       ["ID", "--target", "postgres://h/d", "--password-file", "/none"],
       /cannot be read\nhint: /,
     ],
+    [
+      "a password file that is no text",
+      ["ID", "--target", "postgres://h/d", "--password-file", "/bin/true"],
+      /is not UTF-8 text\nhint: /,
+    ],
     ["a file and a target", ["ID", "--output", "f", ...target], /--target does not go with --output/],
     [
       "a selection for a file",

@@ -1,3 +1,5 @@
+import { Pg321Error } from "../base/errors.ts";
+import { isInstallation } from "../sealed/metadata.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { JobContext } from "./context.ts";
 import { readManifestText } from "./copy.ts";
@@ -49,18 +51,27 @@ async function foreignIn(context: JobContext, storage: Storage): Promise<string 
   for await (const { key } of storage.list("", signal)) {
     if (++listed > LISTED_MAX) return undefined;
     if (!key.endsWith(manifestKey(""))) continue;
-    const named = installationIn(
-      await readManifestText(storage, key.slice(0, -manifestKey("").length), signal),
-    );
+    const named = installationIn(await textIn(storage, key.slice(0, -manifestKey("").length), signal));
     if (named !== undefined) return named === installation ? undefined : named;
   }
   return undefined;
 }
 
+/** Undefined also for a file of somebody's that is no text: whose name ends as a manifest's need not be one. */
+async function textIn(storage: Storage, key: string, signal: AbortSignal): Promise<string | undefined> {
+  try {
+    return await readManifestText(storage, key, signal);
+  } catch (error) {
+    if (error instanceof Pg321Error && error.code === "verification") return undefined;
+    throw error;
+  }
+}
+
+/** Whoever may write there may have written it; but nothing else than an id is shown to anybody. */
 function installationIn(text: string | undefined): string | undefined {
   try {
     const { installation } = JSON.parse(text ?? "") as { installation?: unknown };
-    return typeof installation === "string" ? installation : undefined;
+    return typeof installation === "string" && isInstallation(installation) ? installation : undefined;
   } catch {
     return undefined;
   }

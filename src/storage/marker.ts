@@ -1,4 +1,5 @@
 import { Pg321Error } from "../base/errors.ts";
+import { exactText } from "../base/utf8.ts";
 
 /**
  * The small object that gives a storage its identity: it lies at the root of the place, is written once, and is looked
@@ -39,7 +40,7 @@ export function decodeMarker(storage: string, bytes: Uint8Array): Marker {
 function parsed(bytes: Uint8Array): Record<string, unknown> {
   if (bytes.length > MARKER_BYTES_MAX) return {};
   try {
-    const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    const value: unknown = JSON.parse(exactText(bytes) ?? "");
     return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
   } catch {
     return {};

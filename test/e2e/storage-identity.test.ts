@@ -234,6 +234,17 @@ describe("a storage that lies elsewhere than it is known takes no part", () => {
     }
   });
 
+  test("files of somebody's whose names end as a manifest's tell of no installation", async () => {
+    const installation = await install((dir) => [localStorage("disk", dir)]);
+    const place = join(installation.directory, "disk");
+    await mkdir(place, { recursive: true });
+    await writeFile(join(place, "a.json"), Buffer.alloc(100, 0xff));
+    await writeFile(join(place, "b.json"), '{"installation":"\\u001b[2J"}');
+    await writeFile(join(place, "c.json"), "[".repeat(400_000));
+    await installation.ok("backup");
+    expect(await keysIn(disk(installation))).toContain("a.json");
+  });
+
   test("a name that no storage has, and an action that there is not: exit 2", async () => {
     const installation = await install((dir) => [localStorage("disk", dir)]);
     expect((await installation.run("storage", "accept", "dsik")).stderr).toContain("did you mean disk?");

@@ -1,9 +1,20 @@
 import { Database } from "bun:sqlite";
-import { closeSync, existsSync, fsyncSync, linkSync, openSync, readdirSync, rmSync, statSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  linkSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readSync,
+  rmSync,
+} from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { messageOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { MigrateOptions } from "./migrate.ts";
+import { APPLICATION_ID } from "./migrations.ts";
 import { catalogError } from "./sqlite-errors.ts";
 
 /** Copies of one catalog from before its upgrades; older ones go. */
@@ -62,16 +73,27 @@ function catalogCopies(path: string): CatalogCopy[] {
   const start = `${basename(path)}.version-`;
   return readdirSync(dirname(path))
     .filter((name) => name.startsWith(start) && /^\d+(-\d+)?$/.test(name.slice(start.length)))
-    .map((name) => {
+    .flatMap((name) => {
       const copy = join(dirname(path), name);
-      return {
-        path: copy,
-        version: Number.parseInt(name.slice(start.length), 10),
-        at: statSync(copy).mtimeMs,
-      };
+      const version = Number.parseInt(name.slice(start.length), 10);
+      const stats = lstatSync(copy);
+      return stats.isFile() && isCatalogOf(copy, version) ? { path: copy, version, at: stats.mtimeMs } : [];
     })
     .sort((a, b) => b.at - a.at || b.version - a.version)
     .map(({ path: copy, version }) => ({ path: copy, version }));
+}
+
+/** Somebody may have given another file such a name: by SQLite's header it is ours, and of that version. */
+function isCatalogOf(path: string, version: number): boolean {
+  const header = new DataView(new ArrayBuffer(100));
+  const file = openSync(path, "r");
+  try {
+    readSync(file, header);
+  } finally {
+    closeSync(file);
+  }
+  const [userVersion, applicationId] = [header.getUint32(60), header.getUint32(68)];
+  return userVersion === version && applicationId === APPLICATION_ID;
 }
 
 /** After a way back and a second upgrade there is one of that version already, of another time. */

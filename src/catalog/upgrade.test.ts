@@ -7,7 +7,7 @@ import { mountTmpfs } from "../../test/lab/mounts.ts";
 import { systemClock } from "../base/clock.ts";
 import { createLog } from "../base/log.ts";
 import { migrate } from "./migrate.ts";
-import { MIGRATIONS } from "./migrations.ts";
+import { APPLICATION_ID, MIGRATIONS } from "./migrations.ts";
 import { openCatalog } from "./open.ts";
 import { copiesBesideIt } from "./sqlite-copy.ts";
 
@@ -29,6 +29,14 @@ function makeOld(padding = 0): void {
   migrate(database, path, { migrations: MIGRATIONS.slice(0, OLD) });
   database.run("INSERT INTO installation VALUES (1, 'kept')");
   if (padding > 0) database.run(`CREATE TABLE padding AS SELECT randomblob(${padding}) AS bytes`);
+}
+
+/** What looks like a copy of that version, as far as its header tells. */
+async function writeCopy(version: number, name = `version-${version}`): Promise<void> {
+  const header = Buffer.alloc(100);
+  header.writeUInt32BE(version, 60);
+  header.writeUInt32BE(APPLICATION_ID, 68);
+  await writeFile(`${path}.${name}`, Buffer.concat([header, Buffer.from(name)]));
 }
 
 function versionOf(file: string): number | undefined {
@@ -76,7 +84,7 @@ test("of several processes that open an old catalog at once, one copies it", asy
 test("no copy is written over, three are kept, and what a killed process left goes", async () => {
   makeOld();
   for (const [age, name] of [`version-${OLD}`, "version-1", "version-2-2", "version-2"].entries()) {
-    await writeFile(`${path}.${name}`, name);
+    await writeCopy(Number(name.split("-")[1]), name);
     await utimes(`${path}.${name}`, 1_700_000_000 - age, 1_700_000_000 - age);
   }
   await writeFile(`${path}.version-${OLD}.tmp`, "half");
@@ -84,13 +92,27 @@ test("no copy is written over, three are kept, and what a killed process left go
   expect(await copies()).toEqual(
     ["catalog.db.version-1", `catalog.db.version-${OLD}`, `catalog.db.version-${OLD}-2`].sort(),
   );
-  expect(await Bun.file(`${path}.version-${OLD}`).text()).toBe(`version-${OLD}`);
+  expect(await Bun.file(`${path}.version-${OLD}`).text()).toEndWith(`version-${OLD}`);
   expect(versionOf(`${path}.version-${OLD}-2`)).toBe(OLD);
+});
+
+test("a file of another kind or version with such a name is left alone, and counts for nothing", async () => {
+  makeOld();
+  for (const version of [1, 2, 3]) await writeCopy(version);
+  await writeFile(`${path}.version-4`, "notes of mine");
+  await writeCopy(3, "version-1-7");
+  await mkdir(`${path}.version-90`);
+  const others = ["version-4", "version-1-7", "version-90"];
+  for (const name of others) await utimes(`${path}.${name}`, 1, 1);
+  for (const version of [1, 2, 3]) await utimes(`${path}.version-${version}`, version, version);
+  await (await open())[Symbol.asyncDispose]();
+  const left = [...others, "version-2", "version-3", `version-${OLD}`];
+  expect(await copies()).toEqual(left.map((name) => `catalog.db.${name}`).sort());
 });
 
 test("an upgrade that fails again and again leaves no copies, and takes no older one away", async () => {
   makeOld();
-  for (const name of ["version-1", "version-2", "version-3"]) await writeFile(`${path}.${name}`, name);
+  for (const version of [1, 2, 3]) await writeCopy(version);
   const broken = [...MIGRATIONS.slice(0, OLD), "CREATE TABLE broken ("];
   for (let tried = 0; tried < 3; tried++) {
     using database = new Database(path);

@@ -113,7 +113,7 @@ function withoutDoor(server: Server<undefined>): Listening {
   return { port: undefined, host: undefined, stop: () => server.stop(false), end: () => server.stop(true) };
 }
 
-/** A daemon that was killed leaves its socket file, and nobody can listen there until it is gone. */
+/** A daemon that was killed leaves its socket file, and nobody can listen there until it is gone. Only ours goes. */
 async function removeDeadSocket(path: string): Promise<void> {
   const found = await lstat(path).catch(() => undefined);
   if (!found) return;
@@ -122,7 +122,13 @@ async function removeDeadSocket(path: string): Promise<void> {
       hint: "name another file under http.listen, or move that one away",
     });
   }
-  if (!(await isAnswered(path))) await unlink(path).catch(() => {});
+  if (await isAnswered(path)) return;
+  if (found.uid !== process.geteuid?.()) {
+    throw new Pg321Error("usage", `http.listen: ${path} is there, and is a socket of user ${found.uid}`, {
+      hint: "name another file under http.listen, or remove that one if nothing needs it any more",
+    });
+  }
+  await unlink(path).catch(() => {});
 }
 
 function isAnswered(path: string): Promise<boolean> {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { once } from "node:events";
-import { existsSync, statSync, writeFileSync } from "node:fs";
+import { chownSync, existsSync, statSync, writeFileSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
@@ -67,19 +67,7 @@ describe("listens", () => {
   });
 
   test("at the socket file that a killed daemon left", async () => {
-    const path = join(lab.directory, "dead.sock");
-    const killed = Bun.spawn(
-      [
-        process.execPath,
-        "-e",
-        `Bun.serve({ unix: ${JSON.stringify(path)}, fetch: () => new Response() }); console.log("up")`,
-      ],
-      { stdout: "pipe" },
-    );
-    await killed.stdout.getReader().read();
-    killed.kill("SIGKILL");
-    await killed.exited;
-    expect(existsSync(path)).toBe(true);
+    const path = await deadSocket("dead.sock");
     const { address } = await lab.serve(`listen = "unix:${path}"`);
     expect(await health(address)).toBe(200);
   });
@@ -91,12 +79,37 @@ describe("listens", () => {
   });
 });
 
+/** What a program that was killed leaves of its socket. */
+async function deadSocket(name: string): Promise<string> {
+  const path = join(lab.directory, name);
+  const serve = `Bun.serve({ unix: ${JSON.stringify(path)}, fetch: () => new Response() }); console.log("up")`;
+  const killed = Bun.spawn([process.execPath, "-e", serve], { stdout: "pipe" });
+  await killed.stdout.getReader().read();
+  killed.kill("SIGKILL");
+  await killed.exited;
+  expect(existsSync(path)).toBe(true);
+  return path;
+}
+
 describe("tells what is wrong", () => {
   const refusal = (http: string) =>
     lab.serve(http).then(
       () => "served",
       (error) => error,
     );
+
+  test.skipIf(process.geteuid?.() !== 0)(
+    "with the socket file of another user's program, which stays (root only)",
+    async () => {
+      const path = await deadSocket("theirs.sock");
+      chownSync(path, 65534, 65534);
+      expect(await refusal(`listen = "unix:${path}"`)).toMatchObject({
+        code: "usage",
+        message: `http.listen: ${path} is there, and is a socket of user 65534`,
+      });
+      expect(existsSync(path)).toBe(true);
+    },
+  );
 
   test("with a port that is taken", async () => {
     const { address } = await lab.serve();

@@ -117,12 +117,14 @@ describe.skipIf(noBoxReason !== undefined)(
         chown root /var/lib/pg321 2>/dev/null && echo "chowned"
         kill -0 1 2>/dev/null && echo "signalled"
         grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status
-        # Whether the holder of a lease lives is seen there.
-        cut -d' ' -f2 /proc/1/stat`);
+        # Whether the holder of a lease lives is seen there, by its process and by the boot that it is of.
+        cut -d' ' -f2 /proc/1/stat
+        cat /proc/sys/kernel/random/boot_id`);
       expect(printed.split("\n").filter((line) => line !== "")).toEqual([
         ...["wrote its own", "/home:", "someone", "/root:"],
         ...["CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"],
         "(systemd)",
+        (await Bun.file("/proc/sys/kernel/random/boot_id").text()).trim(),
       ]);
     });
 

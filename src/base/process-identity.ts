@@ -55,6 +55,12 @@ export function fateOf(identity: ProcessIdentity): Fate {
   return isHost && host_id === here.host_id ? "dead" : "unseen";
 }
 
+/** Whether a process is one of this host, as pids are counted in another container, or outside of this one. */
+export function isInOtherContainer({ boot_id, pid_namespace }: ProcessIdentity): boolean {
+  here ??= findPlace();
+  return boot_id !== null && boot_id === here.boot_id && pid_namespace !== here.pid_namespace;
+}
+
 function lookFor({ pid, pid_start }: ProcessIdentity): Fate {
   const found = lookAt(pid);
   if (found === undefined) return isThere(pid) ? "unseen" : "dead";

@@ -1,7 +1,7 @@
 import type { Clock } from "../base/clock.ts";
 import { Pg321Error } from "../base/errors.ts";
 import { LEASE_MS, LEASE_POLL_MS, LEASE_WAIT_MS } from "../base/limits.ts";
-import { type Fate, fateOf, processIdentity } from "../base/process-identity.ts";
+import { type Fate, fateOf, isInOtherContainer, processIdentity } from "../base/process-identity.ts";
 import type { Catalog, LeaseHolder } from "./catalog.ts";
 
 export interface LeaseRequest {
@@ -169,8 +169,10 @@ function expiry(now: Date): string {
   return new Date(now.getTime() + LEASE_MS).toISOString();
 }
 
-function heldBy({ name, pid, host, run_id, acquired_at, expires_at }: LeaseHolder): Pg321Error {
-  const who = `run ${run_id} (pid ${pid} on ${host})`;
+function heldBy(holder: LeaseHolder): Pg321Error {
+  const { name, pid, host, run_id, acquired_at, expires_at } = holder;
+  const where = isInOtherContainer(holder) ? `${host}, in another container` : host;
+  const who = `run ${run_id} (pid ${pid} on ${where})`;
   return new Pg321Error(
     "locked",
     `${name}: held by ${who} since ${acquired_at}, at least until ${expires_at}`,

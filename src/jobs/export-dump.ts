@@ -1,6 +1,7 @@
 import { link, lstat, open, readdir, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { messageOf, Pg321Error } from "../base/errors.ts";
+import { isInUse, makerOfTag, processTag } from "../base/private-files.ts";
 import type { BackupRecord } from "../catalog/catalog.ts";
 import type { Storage } from "../storage/storage.ts";
 import { counted } from "../stream/meter.ts";
@@ -8,7 +9,6 @@ import type { JobContext } from "./context.ts";
 import { shortId } from "./object-key.ts";
 import { ProgressMeter } from "./progress.ts";
 import { openBackup } from "./read-backup.ts";
-import { isInUse } from "./temp-dir.ts";
 import { writeWhole } from "./write-whole.ts";
 
 /** Something that takes bytes one after another. */
@@ -44,7 +44,7 @@ export async function exportDump(
  */
 export async function writeNewFile(path: string, source: AsyncIterable<Uint8Array>): Promise<number> {
   await removeLeft(path).catch((error) => refuse(path, error));
-  const temporary = `${path}.${process.pid}.part`;
+  const temporary = `${path}.pg321-${processTag()}.part`;
   const file = await open(temporary, "wx", 0o600).catch((error) => refuse(path, error));
   try {
     try {
@@ -65,12 +65,15 @@ export async function writeNewFile(path: string, source: AsyncIterable<Uint8Arra
 
 /** A plain dump must not stay because somebody killed the process that wrote it. */
 async function removeLeft(path: string): Promise<void> {
-  const start = `${basename(path)}.`;
-  for (const entry of await readdir(dirname(path), { withFileTypes: true })) {
-    if (!entry.isFile() || !entry.name.startsWith(start)) continue;
-    const pid = /^(\d+)\.part$/.exec(entry.name.slice(start.length))?.[1];
-    const file = join(dirname(path), entry.name);
-    if (pid !== undefined && !(await isInUse(file, Number(pid)))) await rm(file, { force: true });
+  const [start, end] = [`${basename(path)}.pg321-`, ".part"];
+  for (const name of await readdir(dirname(path))) {
+    if (!name.startsWith(start) || !name.endsWith(end)) continue;
+    const maker = makerOfTag(name.slice(start.length, -end.length));
+    if (maker === undefined) continue;
+    const file = join(dirname(path), name);
+    const stats = await lstat(file).catch(() => undefined);
+    if (!stats?.isFile() || stats.uid !== process.geteuid?.() || isInUse(maker, stats.mtimeMs)) continue;
+    await rm(file, { force: true });
   }
 }
 

@@ -1,7 +1,8 @@
 import { createReadStream } from "node:fs";
-import { chmod, mkdtemp, open, rm, statfs } from "node:fs/promises";
+import { open, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf, Pg321Error } from "../base/errors.ts";
+import { makePrivateDirectory } from "../base/private-files.ts";
 import type { BackupRecord } from "../catalog/catalog.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { JobContext } from "./context.ts";
@@ -24,13 +25,11 @@ export async function spool(
   { tempDir, expectedBytes }: { tempDir: string; expectedBytes: number },
 ): Promise<Spool> {
   await requireFree(tempDir, expectedBytes);
-  const directory = await mkdtemp(join(tempDir, `pg321-spool-${process.pid}-`)).catch((cause) => {
+  const directory = await makePrivateDirectory(tempDir, "spool").catch((cause) => {
     throw new SpoolError(tempDir, messageOf(cause), cause);
   });
-  const remove = () => rm(directory, { recursive: true, force: true });
   try {
-    await chmod(directory, 0o700);
-    const path = join(directory, "spool");
+    const path = join(directory.path, "spool");
     const file = await open(path, "wx", 0o600);
     try {
       for await (const chunk of source) {
@@ -44,10 +43,10 @@ export async function spool(
     return {
       path,
       read: () => createReadStream(path, { highWaterMark: 1024 * 1024 }),
-      [Symbol.asyncDispose]: remove,
+      [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose](),
     };
   } catch (error) {
-    await remove();
+    await directory[Symbol.asyncDispose]();
     throw error;
   }
 }

@@ -1,25 +1,27 @@
-import { mkdir, readdir, rm, stat } from "node:fs/promises";
+import type { Stats } from "node:fs";
+import { lstat, mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf, Pg321Error } from "../base/errors.ts";
-import { processIdentity } from "../base/process-identity.ts";
+import { isInUse, makerOfDirectory } from "../base/private-files.ts";
 
-/** Private directories in `temp_dir` are called so, with the process that made them. */
-const OWN_NAME = /^pg321-(?:spool|libpq)-(\d+)-[A-Za-z0-9]{6}$/;
+/** Stands in a directory that is pg321's alone. */
+export const MARK = ".pg321-temp-dir";
+const MARK_TEXT =
+  "This directory is pg321's own. pg321 cleanup removes from it old files named *.tmp, *.temp and test_restore_*.\n";
 
 /**
- * Makes the directory for temporary files, 0700, and removes what killed processes left there: passwords
- * and dumps must not stay. One that is there keeps its mode, since it may be anybody's: what is made in it
- * is private by itself. Throws code `storage`.
+ * Makes the directory for temporary files, 0700, and removes what killed processes left there: passwords and dumps
+ * must not stay. A directory that is there keeps its mode, since it may be anybody's: what is made in it is private
+ * by itself. It is marked as pg321's own when pg321 makes it, or finds it private and holding nothing of others.
+ * Throws code `storage`.
  */
 export async function prepareTempDir(path: string): Promise<void> {
   try {
     await mkdir(path, { recursive: true, mode: 0o700 });
-    for (const entry of await readdir(path, { withFileTypes: true })) {
-      const pid = OWN_NAME.exec(entry.name)?.[1];
-      const directory = join(path, entry.name);
-      if (!entry.isDirectory() || pid === undefined || (await isInUse(directory, Number(pid)))) continue;
-      await rm(directory, { recursive: true, force: true });
-    }
+    await removeLeftDirectories(path);
+    if (isPrivate(await stat(path)) && (await readdir(path)).every((name) => makerOfDirectory(name)))
+      // On a full disk, say, it stays without: nothing depends on it but the sweep.
+      await writeFile(join(path, MARK), MARK_TEXT, { flag: "wx", mode: 0o600 }).catch(() => {});
   } catch (cause) {
     throw new Pg321Error("storage", `temp_dir ${path}: ${messageOf(cause)}`, {
       hint: "pg321 must be able to make it and to write there",
@@ -28,11 +30,37 @@ export async function prepareTempDir(path: string): Promise<void> {
   }
 }
 
-/**
- * Whether the process that made a temporary file or directory lives. In a container every run has the same pid:
- * what is older than this process is not its own.
- */
-export async function isInUse(path: string, pid: number): Promise<boolean> {
-  if (pid === process.pid) return (await stat(path)).mtimeMs >= performance.timeOrigin;
-  return processIdentity(pid).pid_start !== null;
+/** Removes the private directories of processes that are gone, whosever `path` is, and returns how many. */
+export async function removeLeftDirectories(path: string): Promise<number> {
+  let count = 0;
+  for (const name of await readdir(path)) {
+    const maker = makerOfDirectory(name);
+    if (maker === undefined) continue;
+    const directory = join(path, name);
+    const stats = await lstat(directory).catch(ignoreMissing);
+    // Anybody can make a directory of that name in /tmp, and nobody one that is ours and private.
+    if (!stats || !isPrivate(stats) || isInUse(maker, stats.mtimeMs)) continue;
+    await rm(directory, { recursive: true, force: true });
+    count++;
+  }
+  return count;
+}
+
+/** Whether a directory is pg321's alone: its user's, closed to everybody else, and marked by pg321. */
+export async function isOwnTempDir(path: string): Promise<boolean> {
+  if (!isPrivate(await stat(path))) return false;
+  const mark = await lstat(join(path, MARK)).catch(ignoreMissing);
+  return mark?.isFile() === true && isOurs(mark);
+}
+
+function isPrivate(stats: Stats): boolean {
+  return stats.isDirectory() && isOurs(stats) && (stats.mode & 0o077) === 0;
+}
+
+function isOurs({ uid }: Stats): boolean {
+  return uid === process.geteuid?.();
+}
+
+function ignoreMissing(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== "ENOENT") throw error;
 }

@@ -1,20 +1,23 @@
 import { lstat, readdir, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf } from "../base/errors.ts";
+import { isOwnTempDir, removeLeftDirectories } from "./temp-dir.ts";
 
 /** What our own jobs, and tools that were told to use this directory, call their temporary files. */
 const TEMPORARY = /\.tmp$|\.temp$|^test_restore_/;
 
 /**
- * Removes temporary files from before `olderThan` in pg321's own temporary directory. Only regular files
- * that stand in it directly: nothing is followed, and nothing entered. Never throws for one file's sake.
+ * Removes what killed processes left in the temporary directory, and where that is pg321's own, also temporary
+ * files from before `olderThan`: in anybody's directory those may be anybody's. Only regular files that stand in it
+ * directly: nothing is followed, and nothing entered. Never throws for one file's sake. Returns how many went.
  */
 export async function removeTemporaryFiles(
   directory: string,
   olderThan: Date,
   onError: (file: string, error: string) => void,
 ): Promise<number> {
-  let count = 0;
+  let count = await removeLeftDirectories(directory);
+  if (!(await isOwnTempDir(directory))) return count;
   for (const name of await readdir(directory)) {
     if (!TEMPORARY.test(name)) continue;
     const path = join(directory, name);

@@ -1,7 +1,8 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { homeDirectory } from "../base/become-user.ts";
 import { Pg321Error } from "../base/errors.ts";
+import { makePrivateDirectory, type PrivateDirectory } from "../base/private-files.ts";
 import type { Endpoint } from "./connection.ts";
 import { hostOf } from "./connection.ts";
 
@@ -31,7 +32,7 @@ export async function libpqEnvironment(endpoint: Endpoint, tempDir: string): Pro
     PGSSLROOTCERT: endpoint.sslrootcert,
     PGSSLCERT: endpoint.sslcert,
     PGSSLKEY: endpoint.sslkey,
-    PGPASSFILE: passwordDir && join(passwordDir, "pgpass"),
+    PGPASSFILE: passwordDir && join(passwordDir.path, "pgpass"),
   };
   return {
     env: {
@@ -48,21 +49,26 @@ export async function libpqEnvironment(endpoint: Endpoint, tempDir: string): Pro
       ...Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== undefined)),
     },
     async [Symbol.asyncDispose]() {
-      if (passwordDir) await rm(passwordDir, { recursive: true, force: true });
+      await passwordDir?.[Symbol.asyncDispose]();
     },
   };
 }
 
-async function writePassword(password: string, label: string, tempDir: string): Promise<string> {
+async function writePassword(password: string, label: string, tempDir: string): Promise<PrivateDirectory> {
   if (/[\n\r\0]/.test(password)) {
     throw new Pg321Error("usage", `${label}: the password holds a line break or a NUL`, {
       hint: "libpq cannot take it from a password file: choose another",
     });
   }
-  const dir = await mkdtemp(join(tempDir, `pg321-libpq-${process.pid}-`));
   const escaped = password.replace(/[\\:]/g, (character) => `\\${character}`);
-  await writeFile(join(dir, "pgpass"), `*:*:*:*:${escaped}\n`, { mode: 0o600 });
-  return dir;
+  const directory = await makePrivateDirectory(tempDir, "libpq");
+  try {
+    await writeFile(join(directory.path, "pgpass"), `*:*:*:*:${escaped}\n`, { mode: 0o600 });
+    return directory;
+  } catch (error) {
+    await directory[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 /** A database's name for `--dbname`, which would read one with `=` or `://` as a connection string. */

@@ -1,6 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import { mkdir, readdir, stat, symlink, utimes, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { processTag } from "../../src/base/private-files.ts";
+import { MARK } from "../../src/jobs/temp-dir.ts";
 import { leftovers, withCatalog } from "../lab/leftovers.ts";
 import type { Retained } from "../lab/retained.ts";
 import { retained } from "../lab/retained.ts";
@@ -67,9 +69,9 @@ describe("the seven unit tests of the report", () => {
 
   test("test_cleanup_temp_files", async () => {
     await using at = await retained(postgres);
-    await at.installation.ok("list");
+    // Its first cleanup makes the directory, which is pg321's own by that.
+    await clean(at);
     const temporary = join(at.installation.directory, "state/tmp");
-    await mkdir(temporary, { recursive: true });
     for (const name of ["a.tmp", "b.temp", "test_restore_x"]) await makeOldFile(join(temporary, name), 25);
     for (const name of ["young.tmp", "test_restore_young"]) await makeOldFile(join(temporary, name), 23);
     await makeOldFile(join(temporary, "other.txt"), 99);
@@ -213,12 +215,31 @@ describe("the seven integration tests of the report", () => {
     await makeOldFile(join(disk, "test_restore_theirs"), 99);
     const { temporary_files_deleted, orphans } = await clean(at);
     expect(temporary_files_deleted).toBe(2);
-    expect((await readdir(temporary)).toSorted()).toEqual(["directory.tmp", "link.tmp", "test_restore_link"]);
+    expect((await readdir(temporary)).toSorted()).toEqual([
+      MARK,
+      "directory.tmp",
+      "link.tmp",
+      "test_restore_link",
+    ]);
     expect(await readdir(outside)).toEqual(["precious.tmp"]);
     expect(await readdir(join(temporary, "directory.tmp"))).toEqual(["inside.tmp"]);
     expect(await readdir(disk)).toEqual(expect.arrayContaining(["theirs.tmp", "test_restore_theirs"]));
     expect(await at.objects("disk", id)).toHaveLength(2);
     expect(orphans).toEqual([{ storage: "disk", objects: 2, bytes: 18 }]);
+  });
+
+  test("temporary files stay in a directory that may be anybody's, but for pg321's own", async () => {
+    await using at = await retained(postgres);
+    const shared = join(at.installation.directory, "anybodys");
+    await mkdir(shared, { mode: 0o700 });
+    for (const name of ["a.tmp", "b.temp", "test_restore_x"]) await makeOldFile(join(shared, name), 99);
+    const config = await readFile(at.installation.configFile, "utf8");
+    await writeFile(at.installation.configFile, `temp_dir = ${JSON.stringify(shared)}\n${config}`);
+    const child = Bun.spawnSync(["sh", "-c", "echo $$"]);
+    const tag = processTag().split("-").with(3, child.stdout.toString().trim()).join("-");
+    await mkdir(join(shared, `pg321-spool-${tag}-aB3dE6`), { mode: 0o700 });
+    expect((await clean(at)).temporary_files_deleted).toBe(0);
+    expect((await readdir(shared)).toSorted()).toEqual(["a.tmp", "b.temp", "test_restore_x"]);
   });
 
   test("test_cleanup_respects_retention_policies", async () => {

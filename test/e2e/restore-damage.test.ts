@@ -134,7 +134,7 @@ describe("both copies are damaged", () => {
     const { exitCode, name } = await restore("--jobs", "2");
     expect(exitCode).toBe(14);
     expect(await databaseNames(postgres)).not.toContain(name);
-    expect(await installation.files("state/tmp")).toEqual([]);
+    expect(await installation.temporaryFiles()).toEqual([]);
   });
 });
 

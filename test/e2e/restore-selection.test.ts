@@ -43,7 +43,7 @@ function restored(): string {
   return name;
 }
 
-const tempFiles = () => installation.files("state/tmp");
+const tempFiles = () => installation.temporaryFiles();
 
 async function relationsOf(database: string): Promise<string[]> {
   const { facts } = await contentsOf(postgres.connect(database));

@@ -57,7 +57,7 @@ describe.each(COMPRESSIONS)("compression %s", (_, settings, suffix) => {
     const again = await installation.run("restore", id, "-t", `main/${second}`, "--create", "-j", "2");
     expect({ exitCode: again.exitCode, stderr: again.stderr }).toMatchObject({ exitCode: 0 });
     await expectEqual(second);
-    expect(await installation.files("state/tmp")).toEqual([]);
+    expect(await installation.temporaryFiles()).toEqual([]);
   });
 });
 
@@ -93,7 +93,7 @@ describe("an unencrypted backup is read whole before PostgreSQL sees any of it",
     // The copy that the restore before has found damaged comes last.
     expect(stderr).toMatch(/no copy can be read: b: .* is damaged: .*; a: .* is damaged: /);
     expect(await databaseNames(postgres)).not.toContain(refused);
-    expect(await installation.files("state/tmp")).toEqual([]);
+    expect(await installation.temporaryFiles()).toEqual([]);
   });
 });
 

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
+import { MARK } from "../../src/jobs/temp-dir.ts";
 import type { PostgresAddress } from "./postgres.ts";
 import type { S3Address } from "./s3.ts";
 
@@ -134,6 +135,11 @@ export class Installation implements AsyncDisposable {
       .sort();
   }
 
+  /** What lies in its temporary directory, but the directory's mark. */
+  async temporaryFiles(): Promise<string[]> {
+    return (await this.files("state/tmp")).filter((name) => name !== MARK);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await rm(this.directory, { recursive: true, force: true });
   }
@@ -190,11 +196,13 @@ export function programWords(): string[] {
   return isBuilt ? [EXECUTABLE] : [process.execPath, join(ROOT, "src/main.ts")];
 }
 
+/** `by`: a program that starts it, with its arguments. */
 export function startProgram(
   words: readonly string[],
   env: Record<string, string>,
+  by: readonly string[] = [],
 ): Subprocess<"ignore", "pipe", "pipe"> {
-  return Bun.spawn([...programWords(), ...words], {
+  return Bun.spawn([...by, ...programWords(), ...words], {
     env: { PATH: process.env["PATH"] ?? "", HOME: tmpdir(), TMPDIR: tmpdir(), ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });

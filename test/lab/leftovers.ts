@@ -6,6 +6,7 @@ import { systemClock } from "../../src/base/clock.ts";
 import { fateOf } from "../../src/base/process-identity.ts";
 import type { Catalog } from "../../src/catalog/catalog.ts";
 import { openCatalog } from "../../src/catalog/open.ts";
+import { MARK } from "../../src/jobs/temp-dir.ts";
 import { MARKER_KEY } from "../../src/storage/marker.ts";
 import type { Installation } from "./installation.ts";
 import type { S3Lab } from "./s3.ts";
@@ -61,7 +62,7 @@ export async function leftovers(
   const temporary = join(installation.directory, "state/tmp");
   const found: string[] = [];
   if (existsSync(temporary)) {
-    for (const name of await readdir(temporary)) found.push(`temporary ${name}`);
+    for (const name of await readdir(temporary)) if (name !== MARK) found.push(`temporary ${name}`);
   }
   const confirmed = await withCatalog(installation, async (catalog) => {
     for (const lease of await catalog.leases())

@@ -29,6 +29,9 @@ export const TABLE_OF_CONTENTS_BYTES_MAX = 512 * MIB;
 export const STDERR_TAIL_BYTES = 4 * KIB;
 /** A lease that is not renewed for this long is over; it is renewed four times in that time. */
 export const LEASE_MS = 60_000;
+/** One that ran out, of a holder that cannot be seen, is watched this long, and looked at this often, before it is taken. */
+export const LEASE_WATCH_MS = LEASE_MS / 3;
+export const LEASE_LOOK_MS = 500;
 /** A backup waits this long for a run that gives the lease of its database back soon, and looks this often. */
 export const LEASE_WAIT_MS = 600_000;
 export const LEASE_POLL_MS = 100;

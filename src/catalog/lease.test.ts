@@ -6,7 +6,7 @@ import { ELSEWHERE } from "../../test/suites/catalog-records.ts";
 import type { Clock } from "../base/clock.ts";
 import { systemClock } from "../base/clock.ts";
 import { Pg321Error } from "../base/errors.ts";
-import { LEASE_MS, LEASE_POLL_MS, LEASE_WAIT_MS } from "../base/limits.ts";
+import { LEASE_LOOK_MS, LEASE_MS, LEASE_POLL_MS, LEASE_WAIT_MS, LEASE_WATCH_MS } from "../base/limits.ts";
 import { fateOf } from "../base/process-identity.ts";
 import type { Catalog, LeaseHolder } from "./catalog.ts";
 import { awaitLease, holdLease, isAwaited, type LeaseRequest } from "./lease.ts";
@@ -137,6 +137,7 @@ test("one that is held until it is taken outlives a catalog that fails, and tell
   const failing = Object.create(catalog) as typeof catalog;
   failing.acquireLease = (...given) => catalog.acquireLease(...given);
   failing.releaseLease = (...given) => catalog.releaseLease(...given);
+  failing.leases = () => catalog.leases();
   const full = new Pg321Error("storage", "the disk is full");
   let isFull = true;
   failing.renewLease = (...given) => (isFull ? Promise.reject(full) : catalog.renewLease(...given));
@@ -169,6 +170,35 @@ test("a process is told from a later one of the same pid", async () => {
   expect(fateOf(holder)).toBe("dead");
   await using next = await holdLease(catalog, request("g"), { clock, signal: never });
   expect(next.signal.aborted).toBe(false);
+});
+
+test("a lease that ran out is taken from a holder that nobody sees only when it is not renewed meanwhile", async () => {
+  const clock = handClock();
+  const now = clock.now().toISOString();
+  const left = (name: string): LeaseHolder => ({
+    ...{ ...ELSEWHERE, name, run_id: `run of ${name}` },
+    ...{ acquired_at: "2025-01-01T00:00:00.000Z", expires_at: "2025-01-01T00:01:00.000Z" },
+  });
+  for (const name of ["j", "k"]) await catalog.acquireLease(left(name), now, () => "unseen");
+  const take = (name: string) => holdLease(catalog, request(name), { clock, signal: never });
+  // This host was suspended, and a process in another container goes on.
+  const refused = take("j").catch((error) => error);
+  await clock.advance(LEASE_LOOK_MS);
+  await catalog.renewLease("j", "run of j", new Date(clock.now().getTime() + LEASE_MS).toISOString());
+  await clock.advance(LEASE_LOOK_MS);
+  expect(await refused).toMatchObject({ code: "locked" });
+  expect(await find("j")).toMatchObject({ run_id: "run of j" });
+
+  let isTaken = false;
+  const taken = take("k").finally(() => {
+    isTaken = true;
+  });
+  for (let lookedMs = 0; lookedMs < LEASE_WATCH_MS - LEASE_LOOK_MS; lookedMs += LEASE_LOOK_MS)
+    await clock.advance(LEASE_LOOK_MS);
+  expect(isTaken).toBe(false);
+  while (!isTaken) await clock.advance(LEASE_LOOK_MS);
+  await using held = await taken;
+  expect(held.signal.aborted).toBe(false);
 });
 
 test("one that waits has its turn once the holder leaves, is known to wait, and is the only one", async () => {

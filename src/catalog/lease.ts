@@ -1,6 +1,6 @@
 import type { Clock } from "../base/clock.ts";
 import { Pg321Error } from "../base/errors.ts";
-import { LEASE_MS, LEASE_POLL_MS, LEASE_WAIT_MS } from "../base/limits.ts";
+import { LEASE_LOOK_MS, LEASE_MS, LEASE_POLL_MS, LEASE_WAIT_MS, LEASE_WATCH_MS } from "../base/limits.ts";
 import { type Fate, fateOf, isInOtherContainer, processIdentity } from "../base/process-identity.ts";
 import type { Catalog, LeaseHolder } from "./catalog.ts";
 
@@ -84,6 +84,7 @@ async function tryLease(
   { clock, signal, untilTaken = false }: LeaseTools,
 ): Promise<Held | { holder: LeaseHolder }> {
   signal.throwIfAborted();
+  await watchUnseen(catalog, name, { clock, signal });
   const now = clock.now();
   const lease: LeaseHolder = {
     name,
@@ -116,6 +117,26 @@ async function tryLease(
       await catalog.releaseLease(name, runId).catch(() => {});
     },
   };
+}
+
+/**
+ * Watches a lease that ran out and whose holder cannot be seen, before it is taken: a host that was suspended, or a
+ * clock that jumped, has kept a living one from renewing it in time, and it does so now.
+ */
+async function watchUnseen(
+  catalog: Catalog,
+  name: string,
+  { clock, signal }: Pick<LeaseTools, "clock" | "signal">,
+): Promise<void> {
+  const find = async () => (await catalog.leases()).find((lease) => lease.name === name);
+  const before = await find();
+  if (!before || fateOf(before) !== "unseen" || before.expires_at > clock.now().toISOString()) return;
+  const untilMs = clock.monotonicMs() + LEASE_WATCH_MS;
+  while (clock.monotonicMs() < untilMs) {
+    await clock.sleep(LEASE_LOOK_MS, signal);
+    const now = await find();
+    if (now?.run_id !== before.run_id || now.expires_at !== before.expires_at) return;
+  }
 }
 
 interface RenewalTools extends Required<Pick<LeaseTools, "clock" | "untilTaken">> {

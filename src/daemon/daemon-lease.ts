@@ -1,4 +1,5 @@
 import type { Clock } from "../base/clock.ts";
+import { LEASE_LOOK_MS, LEASE_WATCH_MS } from "../base/limits.ts";
 import { fateOf, isSameProcess } from "../base/process-identity.ts";
 import type { Catalog, LeaseHolder } from "../catalog/catalog.ts";
 import type { Held } from "../catalog/lease.ts";
@@ -6,7 +7,6 @@ import { holdLease } from "../catalog/lease.ts";
 import type { JobContext } from "../jobs/context.ts";
 
 const NAME = "daemon";
-const LOOK_PAUSE_MS = 500;
 
 /**
  * The lease that keeps a catalog to one daemon. The lease of a daemon that cannot be seen, such as the one of this
@@ -18,28 +18,35 @@ export async function holdDaemonLease(
   { host, pid }: Pick<JobContext, "host" | "pid">,
   tools: { clock: Clock; signal: AbortSignal; onWait: (holder: LeaseHolder) => void },
 ): Promise<Held> {
-  await awaitFate(catalog, tools);
+  const dead = await awaitFate(catalog, tools);
+  if (dead) await catalog.releaseLease(dead.name, dead.run_id);
   const { clock } = tools;
   // No work beside another daemon's is at stake: a new start would not mend a full disk, and would end what runs.
   const held = { clock, signal: new AbortController().signal, untilTaken: true };
   return holdLease(catalog, { name: NAME, runId: crypto.randomUUID(), host, pid }, held);
 }
 
-/** Returns once a daemon that cannot be seen has shown that it lives, or each lease of its process has run out. */
+/**
+ * Watches a daemon that cannot be seen until it has shown that it lives, or each lease of its process has run out:
+ * then it is returned.
+ */
 async function awaitFate(
   catalog: Catalog,
   { clock, signal, onWait }: Parameters<typeof holdDaemonLease>[2],
-): Promise<void> {
+): Promise<LeaseHolder | undefined> {
+  const untilMs = clock.monotonicMs() + LEASE_WATCH_MS;
   let before: LeaseHolder | undefined;
   for (;;) {
     const leases = await catalog.leases();
     const now = clock.now().toISOString();
     const holder = leases.find(({ name }) => name === NAME);
-    if (!holder || fateOf(holder) !== "unseen") return;
-    if (before && (before.run_id !== holder.run_id || before.expires_at !== holder.expires_at)) return;
-    if (!leases.some((lease) => isSameProcess(lease, holder) && lease.expires_at > now)) return;
+    if (!holder || fateOf(holder) !== "unseen") return undefined;
+    if (before && (before.run_id !== holder.run_id || before.expires_at !== holder.expires_at))
+      return undefined;
+    const isOver = !leases.some((lease) => isSameProcess(lease, holder) && lease.expires_at > now);
+    if (isOver && clock.monotonicMs() >= untilMs) return holder;
     if (!before) onWait(holder);
     before = holder;
-    await clock.sleep(LOOK_PAUSE_MS, signal);
+    await clock.sleep(LEASE_LOOK_MS, signal);
   }
 }

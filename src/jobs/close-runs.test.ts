@@ -120,7 +120,9 @@ test("a run of 0.1.0 on this host is closed at once, unless its process lives or
   await world.wait(1 / 12);
   await closeRuns(world.context);
   expect(await outcomes(world, [died, lives])).toEqual(["INTERRUPTED", "RUNNING"]);
-  await using _taken = await holdLease(catalog, request, tools);
+  const taking = holdLease(catalog, request, tools);
+  await world.wait(1 / 60);
+  await using _taken = await taking;
   child.kill("SIGKILL");
   await child.exited;
 });

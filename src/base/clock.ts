@@ -41,3 +41,19 @@ function timer(delayMs: number, signal?: AbortSignal): Promise<void> {
 export function rfc3339(date: Date): string {
   return `${date.toISOString().slice(0, 19)}Z`;
 }
+
+/** Milliseconds from `at` (RFC 3339) to `now`. Never negative: a clock that was set back makes nothing younger than new. */
+export function ageMs(at: string, now: Date): number {
+  return Math.max(0, now.getTime() - Date.parse(at));
+}
+
+/** As `ageMs`, of what began and ended; null while it has not ended. */
+export function durationMs({
+  started_at,
+  finished_at,
+}: {
+  started_at: string;
+  finished_at: string | null;
+}): number | null {
+  return finished_at === null ? null : ageMs(started_at, new Date(finished_at));
+}

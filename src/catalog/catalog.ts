@@ -1,5 +1,6 @@
 import type { Fate, ProcessIdentity } from "../base/process-identity.ts";
 import type { AlertLevel, Job } from "../config/config.ts";
+import type { ClockRecords } from "./clock-records.ts";
 import type { Identities } from "./identities.ts";
 import type { Overview } from "./overview.ts";
 
@@ -220,6 +221,10 @@ export interface BackupFilter {
   server?: string;
   database?: string;
   status?: readonly BackupStatus[];
+  /** Those that began then or before. */
+  startedBy?: string;
+  /** Those that began later than then. */
+  startedAfter?: string;
   /** Newest first; all of them where not given. */
   limit?: number;
   /** So many of the newest are left out; none where not given. */
@@ -233,6 +238,7 @@ export interface BackupFilter {
  */
 export interface Catalog extends AsyncDisposable {
   readonly overview: Overview;
+  readonly clockRecords: ClockRecords;
   readonly identities: Identities;
 
   /** The id of the installation that the catalog belongs to; undefined while it is new. */
@@ -269,8 +275,8 @@ export interface Catalog extends AsyncDisposable {
    * and schedule, and alerts that retention or later dumps still look at. Sums of runs are not touched.
    */
   pruneHistory(before: string): Promise<HistoryCounts>;
-  /** Newest VERIFIED or PARTIAL backup of a database with a CONFIRMED copy. */
-  newestGood(server: string, database: string): Promise<BackupRecord | undefined>;
+  /** By the rule of `base/newest-good.ts` the newest VERIFIED or PARTIAL backup of a database with a CONFIRMED copy. */
+  newestGood(server: string, database: string, now: Date): Promise<BackupRecord | undefined>;
 
   /** Inserts, or replaces the record of the same backup and storage. */
   putCopy(record: CopyRecord): Promise<void>;

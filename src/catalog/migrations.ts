@@ -274,4 +274,16 @@ export const MIGRATIONS: readonly string[] = [
     marked_at TEXT
   ) STRICT;
   `,
+  `
+  CREATE TABLE clock_trust (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    trusted_at TEXT NOT NULL,
+    accepted_until TEXT
+  ) STRICT;
+  INSERT INTO clock_trust
+    SELECT 1, max(started_at), NULL FROM runs WHERE job = 'cleanup'
+      AND (json_extract(statistics, '$.clock_suspected') = 0 OR json_extract(statistics, '$.confirmed') = 1)
+      AND started_at <= strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
+    HAVING max(started_at) IS NOT NULL;
+  `,
 ];

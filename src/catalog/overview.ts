@@ -83,7 +83,8 @@ export interface ScheduleRuns {
 
 /**
  * What `/status` and the metrics are made of: what was seen of schedules, databases and storages, and sums over
- * the records, none of which takes longer the more records there are. Errors as those of `Catalog`.
+ * the records, none of which takes longer the more records there are. What is newest is so by the rule of
+ * `base/newest-good.ts`. Errors as those of `Catalog`.
  */
 export interface Overview {
   /**
@@ -99,19 +100,24 @@ export interface Overview {
   /** In order of name. */
   storages(): Promise<StorageRecord[]>;
   /** In order of server, database and storage; only databases and storages that have, or had, a copy. */
-  copyTotals(): Promise<CopyTotal[]>;
+  copyTotals(now: Date): Promise<CopyTotal[]>;
   /** Since the beginning, also of runs whose records were pruned. In order of job and outcome. */
   runTotals(): Promise<RunTotal[]>;
-  /**
-   * For every database that has a backup, in order of server and name. Those that began later than `until` (RFC
-   * 3339 UTC) were made under a clock that was ahead: they count only where there is no other.
-   */
-  latestBackups(until?: string): Promise<LatestBackups[]>;
+  /** For every database that has a backup, in order of server and name. */
+  latestBackups(now: Date): Promise<LatestBackups[]>;
   /** The last backups of a database that have ended, whatever became of them; newest first, at most `limit`. */
   recentBackups(server: string, database: string, limit: number): Promise<BackupPoint[]>;
+  /**
+   * Sizes of the good dumps of a database and kind that began before `before`, and not before `since`; newest first,
+   * at most `limit`.
+   */
+  dumpSizes(
+    of: Pick<BackupRecord, "server" | "database" | "kind">,
+    range: { since: string; before: string; limit: number },
+  ): Promise<number[]>;
   /** The newest run that a schedule began, or was to begin, by `scheduled_for`; none that was due after `until`. */
   lastScheduled(schedule: string, until?: string): Promise<RunRecord | undefined>;
   /** For every job of which a run has ended, in order of job. */
-  latestRuns(): Promise<LatestRuns[]>;
-  scheduleRuns(schedule: string): Promise<ScheduleRuns>;
+  latestRuns(now: Date): Promise<LatestRuns[]>;
+  scheduleRuns(schedule: string, now: Date): Promise<ScheduleRuns>;
 }

@@ -7,6 +7,9 @@ export const BUSY_TIMEOUT_MS = 50;
 /** After that we wait outside SQLite, where the event loop lives: about half a minute in all. */
 const BUSY_RETRY: RetryPolicy = { attempts: 300, delayMs: 5, delayMsMax: 100 };
 
+/** Runs an operation of a catalog, named by what it is doing, by `whileBusy`. */
+export type Do = <T>(doing: string, operation: () => T) => Promise<T>;
+
 /** Runs an operation of the catalog at `path` once no other writer is in its way. */
 export async function whileBusy<T>(
   path: string,

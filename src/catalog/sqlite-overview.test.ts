@@ -55,7 +55,7 @@ test("a catalog from before there were sums has them once it is migrated, and ke
     bytes,
     newest_started_at: newest,
   });
-  expect(await overview.copyTotals()).toEqual([
+  expect(await overview.copyTotals(NOW)).toEqual([
     total("app", "disk", 2, 5, at(2)),
     total("shop", "usb", 1, 7, at(3)),
   ]);
@@ -67,26 +67,29 @@ test("a catalog from before there were sums has them once it is migrated, and ke
     { server: "main", database: "app", first_seen_at: at(1), last_seen_at: at(2), gone_at: null },
     { server: "main", database: "shop", first_seen_at: at(3), last_seen_at: at(3), gone_at: null },
   ]);
-  expect((await overview.latestBackups()).map(({ good }) => good?.id)).toEqual(["b", "c"]);
+  expect((await overview.latestBackups(NOW)).map(({ good }) => good?.id)).toEqual(["b", "c"]);
 
   database.run("UPDATE copies SET state = 'DELETED' WHERE backup_id = 'b'");
   database.run("UPDATE runs SET outcome = 'INTERRUPTED' WHERE id = '3'");
-  expect(await overview.copyTotals()).toEqual([
+  expect(await overview.copyTotals(NOW)).toEqual([
     total("app", "disk", 1, 5, at(1)),
     total("shop", "usb", 1, 7, at(3)),
   ]);
   expect(await overview.runTotals()).toContainEqual({ job: "backup", outcome: "INTERRUPTED", runs: 1 });
 });
 
+/** After every record. */
+const NOW = new Date("2100-01-01T00:00:00Z");
+
 /** Everything that `/status` and a scrape ask. */
 async function askEverything(overview: SqliteOverview): Promise<void> {
   await overview.databases();
   await overview.storages();
-  await overview.copyTotals();
+  await overview.copyTotals(NOW);
   await overview.runTotals();
-  await overview.latestBackups();
-  await overview.latestRuns();
-  await overview.scheduleRuns("backup");
+  await overview.latestBackups(NOW);
+  await overview.latestRuns(NOW);
+  await overview.scheduleRuns("backup", NOW);
   await overview.lastScheduled("backup");
   await overview.recentBackups("main", "db1", 48);
 }
@@ -130,7 +133,7 @@ test("100,000 backups with three copies each are answered for without a walk thr
   const overview = opened(recording);
   await askEverything(overview);
 
-  const totals = await overview.copyTotals();
+  const totals = await overview.copyTotals(NOW);
   expect(totals).toHaveLength(30);
   expect(totals.reduce((sum, { copies }) => sum + copies, 0)).toBe(300_000);
   expect(await overview.runTotals()).toEqual([

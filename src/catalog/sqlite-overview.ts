@@ -1,6 +1,7 @@
 import type { Database } from "bun:sqlite";
 import { setImmediate } from "node:timers/promises";
-import type { BackupRecord, Job, RunOutcome, RunRecord } from "./catalog.ts";
+import { believedUntil, newestOf } from "../base/newest-good.ts";
+import type { Job, RunOutcome, RunRecord } from "./catalog.ts";
 import type {
   BackupPoint,
   CopyTotal,
@@ -13,14 +14,14 @@ import type {
   StorageLook,
   StorageRecord,
 } from "./overview.ts";
-import { BACKUPS, fromRow, type Row, RUNS } from "./sqlite-tables.ts";
-
-type Do = <T>(doing: string, operation: () => T) => Promise<T>;
+import type { Do } from "./sqlite-busy.ts";
+import { END_OF_TIME, newestBackup, newestCopied, newestRun, newestRunOf } from "./sqlite-newest.ts";
+import { fromRow, type Row, RUNS } from "./sqlite-tables.ts";
 
 const SEE_SCHEDULE = `INSERT INTO schedules VALUES ($name, $pattern, $at)
-  ON CONFLICT (name) DO UPDATE SET since = $at, pattern = $pattern WHERE pattern <> $pattern`;
+  ON CONFLICT (name) DO UPDATE SET since = $at, pattern = $pattern WHERE pattern <> $pattern OR since > $at`;
 const SEE_DATABASE = `INSERT INTO databases VALUES ($server, $database, $at, $at, NULL)
-  ON CONFLICT DO UPDATE SET last_seen_at = $at, gone_at = NULL`;
+  ON CONFLICT DO UPDATE SET first_seen_at = min(first_seen_at, $at), last_seen_at = $at, gone_at = NULL`;
 const MISS_DATABASES = `UPDATE databases SET gone_at = $at WHERE server = $server AND gone_at IS NULL
   AND database NOT IN (SELECT value FROM json_each($databases))`;
 const SEE_STORAGE = `INSERT INTO storages (name, checked_at, check_error, free_bytes, total_bytes, errors, last_error, last_error_at)
@@ -45,33 +46,23 @@ const NAMES = `WITH RECURSIVE
     SELECT server, (SELECT min(database) FROM backups WHERE server = names.server AND database > names.database)
     FROM names WHERE database IS NOT NULL)
   SELECT server, database FROM names WHERE database IS NOT NULL ORDER BY server, database`;
-/** Later than any. */
-const NO_END = "9999";
-const NEWEST_GOOD = `SELECT * FROM backups WHERE server = $server AND database = $database AND started_at <= $until
-  AND status IN ('VERIFIED', 'PARTIAL')
-  AND EXISTS (SELECT 1 FROM copies WHERE backup_id = backups.id AND state = 'CONFIRMED')
-  ORDER BY started_at DESC, id DESC LIMIT 1`;
-const NEWEST_ENDED = `SELECT * FROM backups WHERE server = $server AND database = $database AND started_at <= $until
-  AND status <> 'RUNNING' ORDER BY started_at DESC, id DESC LIMIT 1`;
 const RECENT_BACKUPS = `SELECT id, status, started_at, finished_at, dump_bytes, object_bytes FROM backups
   WHERE server = $server AND database = $database AND status <> 'RUNNING'
   ORDER BY started_at DESC, id DESC LIMIT $limit`;
-/** After every time in a record. */
-const END_OF_TIME = "9999";
 const LAST_SCHEDULED = `SELECT * FROM runs WHERE schedule = $schedule AND scheduled_for <= $until
-  ORDER BY scheduled_for DESC, started_at DESC, id DESC LIMIT 1`;
-/** An index on job, outcome and time answers each of them. */
-const NEWEST_RUN = `SELECT * FROM runs WHERE job = $job AND outcome = $outcome
-  ORDER BY started_at DESC, id DESC LIMIT 1`;
-const NEWEST_OF_SCHEDULE = `SELECT * FROM runs WHERE schedule = $schedule AND outcome NOT IN ('RUNNING', 'SKIPPED')
   ORDER BY scheduled_for DESC, started_at DESC, id DESC LIMIT 1`;
 const SKIPPED_IN_A_ROW = `SELECT count(*) AS skipped FROM runs
   WHERE schedule = $schedule AND outcome = 'SKIPPED' AND scheduled_for > ifnull((
-    SELECT scheduled_for FROM runs WHERE schedule = $schedule AND outcome <> 'SKIPPED'
-    ORDER BY scheduled_for DESC LIMIT 1), '')`;
+    SELECT scheduled_for FROM runs WHERE schedule = $schedule AND outcome <> 'SKIPPED' AND scheduled_for <= $until
+    ORDER BY scheduled_for DESC LIMIT 1), '') AND scheduled_for <= $until`;
 /** Databases that are looked at without a pause. */
 const NAMES_AT_ONCE = 50;
 const ENDED: readonly RunOutcome[] = ["OK", "PARTIAL", "FAILED", "INTERRUPTED"];
+
+const DUMP_SIZES = `SELECT dump_bytes FROM backups
+  WHERE server = $server AND database = $database AND started_at >= $since AND started_at < $before
+    AND kind = $kind AND status IN ('VERIFIED', 'PARTIAL') AND dump_bytes IS NOT NULL
+  ORDER BY started_at DESC, id DESC LIMIT $limit`;
 
 /** The part of the SQLite catalog that `/status` and the metrics ask. */
 export class SqliteOverview implements Overview {
@@ -112,15 +103,25 @@ export class SqliteOverview implements Overview {
     return this.#read("storages", "SELECT * FROM storages ORDER BY name");
   }
 
-  copyTotals(): Promise<CopyTotal[]> {
-    return this.#read("sums of copies", "SELECT * FROM copy_totals ORDER BY server, database, storage");
+  async copyTotals(now: Date): Promise<CopyTotal[]> {
+    const sql = "SELECT * FROM copy_totals ORDER BY server, database, storage";
+    const totals = await this.#read<CopyTotal>("sums of copies", sql);
+    const until = believedUntil(now).toISOString();
+    for (const total of totals) {
+      if (total.newest_started_at === null || total.newest_started_at <= until) continue;
+      total.newest_started_at = await this.#do("read backups", () => {
+        const { server, database, storage } = total;
+        return newestCopied(this.#database, { server, database, storage }, now);
+      });
+    }
+    return totals;
   }
 
   runTotals(): Promise<RunTotal[]> {
     return this.#read("sums of runs", "SELECT * FROM run_totals ORDER BY job, outcome");
   }
 
-  async latestBackups(until = NO_END): Promise<LatestBackups[]> {
+  async latestBackups(now: Date): Promise<LatestBackups[]> {
     const names = await this.#do("read the latest backups", () => this.#rows(NAMES, {}));
     const found: LatestBackups[] = [];
     for (let start = 0; start < names.length; start += NAMES_AT_ONCE) {
@@ -128,23 +129,18 @@ export class SqliteOverview implements Overview {
       if (start > 0) await setImmediate();
       const some = names.slice(start, start + NAMES_AT_ONCE);
       found.push(
-        ...(await this.#do("read the latest backups", () => some.map((name) => this.#latest(name, until)))),
+        ...(await this.#do("read the latest backups", () => some.map((name) => this.#latest(name, now)))),
       );
     }
     return found;
   }
 
-  #latest(name: Row, until: string): LatestBackups {
-    const newest = (sql: string): BackupRecord | null => {
-      const first = (end: string) => this.#rows(sql, { ...name, until: end })[0];
-      const row = first(until) ?? (until === NO_END ? undefined : first(NO_END));
-      return row === undefined ? null : fromRow(BACKUPS, row);
-    };
+  #latest(name: Row, now: Date): LatestBackups {
+    const place = { server: String(name["server"]), database: String(name["database"]) };
     return {
-      server: String(name["server"]),
-      database: String(name["database"]),
-      good: newest(NEWEST_GOOD),
-      ended: newest(NEWEST_ENDED),
+      ...place,
+      good: newestBackup(this.#database, "good", place, now) ?? null,
+      ended: newestBackup(this.#database, "ended", place, now) ?? null,
     };
   }
 
@@ -155,18 +151,28 @@ export class SqliteOverview implements Overview {
     );
   }
 
+  dumpSizes(...[of, range]: Parameters<Overview["dumpSizes"]>): Promise<number[]> {
+    const { server, database, kind } = of;
+    const rows = () => this.#rows(DUMP_SIZES, { server, database, kind, ...range });
+    return this.#do("read the sizes of dumps", () => rows().map(({ dump_bytes }) => Number(dump_bytes)));
+  }
+
   lastScheduled(schedule: string, until = END_OF_TIME): Promise<RunRecord | undefined> {
-    return this.#do("read runs", () => this.#newestRun(LAST_SCHEDULED, { schedule, until }) ?? undefined);
+    return this.#do("read runs", () => {
+      const [row] = this.#rows(LAST_SCHEDULED, { schedule, until });
+      return row && fromRow(RUNS, row);
+    });
   }
 
-  latestRuns(): Promise<LatestRuns[]> {
-    return this.#do("read the latest runs", () => this.#jobs().flatMap((job) => this.#latestRuns(job)));
+  latestRuns(now: Date): Promise<LatestRuns[]> {
+    return this.#do("read the latest runs", () => this.#jobs().flatMap((job) => this.#latestRuns(job, now)));
   }
 
-  scheduleRuns(schedule: string): Promise<ScheduleRuns> {
+  scheduleRuns(schedule: string, now: Date): Promise<ScheduleRuns> {
+    const until = believedUntil(now).toISOString();
     return this.#do("read the runs of a schedule", () => ({
-      ended: this.#newestRun(NEWEST_OF_SCHEDULE, { schedule }),
-      skipped: Number(this.#rows(SKIPPED_IN_A_ROW, { schedule })[0]?.["skipped"]),
+      ended: newestRunOf(this.#database, schedule, now) ?? null,
+      skipped: Number(this.#rows(SKIPPED_IN_A_ROW, { schedule, until })[0]?.["skipped"]),
     }));
   }
 
@@ -174,16 +180,12 @@ export class SqliteOverview implements Overview {
     return this.#rows("SELECT DISTINCT job FROM run_totals ORDER BY job", {}).map(({ job }) => job as Job);
   }
 
-  #latestRuns(job: Job): LatestRuns[] {
-    const newest = ENDED.map((outcome) => this.#newestRun(NEWEST_RUN, { job, outcome }));
+  #latestRuns(job: Job, now: Date): LatestRuns[] {
+    const newest = ENDED.map((outcome) => newestRun(this.#database, { job, outcome }, now));
     const [ok = null] = newest;
-    const [ended] = newest.filter((run) => run !== null).sort(newestFirst);
+    const runs = newest.filter((run) => run !== undefined).sort(newestFirst);
+    const ended = newestOf(runs, ({ started_at }) => new Date(started_at), now);
     return ended === undefined ? [] : [{ job, ended, ok }];
-  }
-
-  #newestRun(sql: string, values: Row): RunRecord | null {
-    const [row] = this.#rows(sql, values);
-    return row === undefined ? null : fromRow(RUNS, row);
   }
 
   #read<R>(what: string, sql: string): Promise<R[]> {

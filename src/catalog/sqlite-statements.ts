@@ -1,3 +1,4 @@
+import type { BackupFilter } from "./catalog.ts";
 import type { Row, Table } from "./sqlite-tables.ts";
 import { toRow } from "./sqlite-tables.ts";
 
@@ -30,6 +31,20 @@ export function equalTo(wanted: Record<string, string | undefined>): { where: st
   const values: Row = {};
   for (const [column, value] of Object.entries(wanted)) if (value !== undefined) values[column] = value;
   return { where: Object.keys(values).map((column) => `${column} = $${column}`), values };
+}
+
+/** The backups of a filter. */
+export function thoseOf({ server, database, status, startedBy, startedAfter }: BackupFilter) {
+  const { where, values } = equalTo({ server, database });
+  const add = (condition: string, name: string, value: string | undefined) => {
+    if (value === undefined) return;
+    where.push(condition);
+    values[name] = value;
+  };
+  add("status IN (SELECT value FROM json_each($status))", "status", status && JSON.stringify(status));
+  add("started_at <= $startedBy", "startedBy", startedBy);
+  add("started_at > $startedAfter", "startedAfter", startedAfter);
+  return { where, values };
 }
 
 export function whereAll(conditions: string[]): string {

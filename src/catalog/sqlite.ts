@@ -19,17 +19,20 @@ import type {
   RunRecord,
   TombstoneRecord,
 } from "./catalog.ts";
+import type { ClockRecords } from "./clock-records.ts";
 import type { Identities } from "./identities.ts";
 import { isHeld } from "./lease.ts";
 import type { Overview } from "./overview.ts";
-import { whileBusy } from "./sqlite-busy.ts";
+import { type Do, whileBusy } from "./sqlite-busy.ts";
+import { SqliteClockRecords } from "./sqlite-clock-records.ts";
 import { connect } from "./sqlite-connection.ts";
 import { pruneHistory } from "./sqlite-history.ts";
 import { SqliteIdentities } from "./sqlite-identities.ts";
+import { newestBackup } from "./sqlite-newest.ts";
 import { objectKeys, WITHOUT_COPIES } from "./sqlite-objects.ts";
 import { SqliteOverview } from "./sqlite-overview.ts";
 import { openRetained } from "./sqlite-retained.ts";
-import { equalTo, type InsertVerb, insertion, upsert, whereAll } from "./sqlite-statements.ts";
+import { equalTo, type InsertVerb, insertion, thoseOf, upsert, whereAll } from "./sqlite-statements.ts";
 import {
   ALERTS,
   BACKUPS,
@@ -68,6 +71,7 @@ export async function openSqlite(path: string, clock: Clock, log?: Log): Promise
 
 class SqliteCatalog implements Catalog {
   readonly overview: Overview;
+  readonly clockRecords: ClockRecords;
   readonly identities: Identities;
   readonly #database: Database;
   readonly #path: string;
@@ -77,9 +81,10 @@ class SqliteCatalog implements Catalog {
     this.#database = database;
     this.#path = path;
     this.#clock = clock;
-    const whileFree = <T>(doing: string, operation: () => T) => this.#do(doing, operation);
+    const whileFree: Do = (doing, operation) => this.#do(doing, operation);
     this.overview = new SqliteOverview(database, whileFree);
     this.identities = new SqliteIdentities(database, whileFree);
+    this.clockRecords = new SqliteClockRecords(database, whileFree);
   }
 
   installation(): Promise<string | undefined> {
@@ -121,12 +126,8 @@ class SqliteCatalog implements Catalog {
     return this.#select(BACKUPS, `${where} ${NEWEST_FIRST}`, { start, limit });
   }
 
-  backups({ server, database, status, limit = ALL, offset = 0 }: BackupFilter): Promise<BackupRecord[]> {
-    const { where, values } = equalTo({ server, database });
-    if (status !== undefined) {
-      where.push("status IN (SELECT value FROM json_each($status))");
-      values["status"] = JSON.stringify(status);
-    }
+  backups({ limit = ALL, offset = 0, ...filter }: BackupFilter): Promise<BackupRecord[]> {
+    const { where, values } = thoseOf(filter);
     const rest = `${whereAll(where)} ${NEWEST_FIRST} OFFSET $offset`;
     return this.#select(BACKUPS, rest, { ...values, limit, offset });
   }
@@ -170,11 +171,8 @@ class SqliteCatalog implements Catalog {
     return this.#do("prune the history", () => pruneHistory(this.#database, before));
   }
 
-  async newestGood(server: string, database: string): Promise<BackupRecord | undefined> {
-    const where = `WHERE server = $server AND database = $database AND status IN ('VERIFIED', 'PARTIAL')
-      AND EXISTS (SELECT 1 FROM copies WHERE backup_id = backups.id AND state = 'CONFIRMED')`;
-    const [record] = await this.#select(BACKUPS, `${where} ${NEWEST_FIRST}`, { server, database, limit: 1 });
-    return record;
+  newestGood(server: string, database: string, now: Date): Promise<BackupRecord | undefined> {
+    return this.#do("read backups", () => newestBackup(this.#database, "good", { server, database }, now));
   }
 
   putCopy(record: CopyRecord): Promise<void> {

@@ -24,7 +24,7 @@ export const command: Command = {
     const { arguments: args, output } = invocation;
     await using context = await commandContext(invocation);
     const backup = await findBackup(context, args.positionals[0] ?? "");
-    const newest = await context.catalog.newestGood(backup.server, backup.database);
+    const newest = await context.catalog.newestGood(backup.server, backup.database, context.clock.now());
     if (newest?.id === backup.id && !isSet(args, "force")) {
       const what = `backup ${shortId(backup.id)} is the newest good one of ${backup.server}/${backup.database}`;
       throw new Pg321Error("usage", what, { hint: "make a newer one first, or give --force" });

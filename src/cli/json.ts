@@ -1,10 +1,11 @@
+import { durationMs } from "../base/clock.ts";
 import type { CopyRecord } from "../catalog/catalog.ts";
 import type { ListedBackup } from "../jobs/list-backups.ts";
 
 /** A backup as every `--json` shows it: sizes in bytes, times in RFC 3339 UTC. Keys are stable. */
 export function backupJson({ backup, copies, running_on }: ListedBackup) {
   const { manifest: _manifest, stderr_tail: _stderr, started_at, finished_at, ...rest } = backup;
-  const duration_ms = finished_at === null ? null : Date.parse(finished_at) - Date.parse(started_at);
+  const duration_ms = durationMs(backup);
   return {
     ...rest,
     started_at,

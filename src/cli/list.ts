@@ -20,7 +20,9 @@ export const command: Command = {
   name: "list",
   summary: "list the backups",
   usage: "",
-  description: "Newest first, from the catalog; no storage is asked.",
+  description:
+    "Newest first, from the catalog; no storage is asked. Backups that are dated more than an hour ahead of the\n" +
+    "clock come last.",
   options: {
     database: { type: "string", short: "d", value: "NAME", help: "only backups of this database" },
     server: { type: "string", short: "s", value: "NAME", help: "only backups of this server" },

@@ -4,7 +4,6 @@ import type { RunOutcome } from "../catalog/catalog.ts";
 import { raiseAlert, resolveAlert } from "../jobs/alert.ts";
 import { runBackup } from "../jobs/backup.ts";
 import { mayMean } from "../jobs/backup-targets.ts";
-import { believedUntil } from "../jobs/believed-until.ts";
 import { runCleanup } from "../jobs/cleanup.ts";
 import type { JobContext } from "../jobs/context.ts";
 import { runRepair } from "../jobs/repair.ts";
@@ -42,7 +41,7 @@ export async function runScheduled(
       case "repair":
         return runRepair(context);
       case "verify": {
-        const latest = await context.catalog.overview.latestBackups(believedUntil(context.clock.now()));
+        const latest = await context.catalog.overview.latestBackups(context.clock.now());
         const chosen = latest.filter(({ server, database }) => selects(server, database));
         return runVerify(
           context,

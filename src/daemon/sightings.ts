@@ -101,7 +101,7 @@ async function lookAt({ config, catalog, clock }: JobContext, { name }: Storage,
     return { free_bytes: bavail * bsize, total_bytes: blocks * bsize };
   }
   if (!settings) return {};
-  const latest = await catalog.overview.latestBackups();
+  const latest = await catalog.overview.latestBackups(clock.now());
   const key = latest.find(({ good }) => good !== null)?.good?.object_key ?? NO_KEY;
   // One of its own: that a storage is away is told once, and not at each try of each look.
   await using storage = await openStorage(settings, { log: silentLog, clock });

@@ -21,7 +21,7 @@ export async function recordStart(
 ): Promise<BackupRecord> {
   const id = crypto.randomUUID();
   const startedAt = clock.now();
-  const previous = await catalog.newestGood(server, database);
+  const previous = await catalog.newestGood(server, database, startedAt);
   const compression = config.compression.algorithm;
   const encryption = config.encryption.mode;
   const kind = "dump";

@@ -1,4 +1,5 @@
 import type { AlertLevel, RunRecord } from "../catalog/catalog.ts";
+import type { ClockTrust } from "../catalog/clock-records.ts";
 import type { PlanOutline } from "../retention/plan.ts";
 import { raiseAlert, resolveAlert } from "./alert.ts";
 import type { CleanupTally } from "./cleanup-report.ts";
@@ -96,11 +97,14 @@ async function resolveOthers(
     if (key.startsWith(kind) && !troubles.has(key)) await resolveAlert(context, key);
 }
 
-/** Backups whose records say that they were made in the time to come. */
+/** Backups whose records say that they were made in the time to come, those left out that a person has accepted. */
 export async function tellOfFutureBackups(
   context: JobContext,
-  { futureDated }: Pick<PlanOutline, "futureDated">,
+  outline: Pick<PlanOutline, "futureDated">,
+  clockTrust: ClockTrust | undefined,
 ): Promise<void> {
+  const accepted = clockTrust?.accepted_until ?? "";
+  const futureDated = outline.futureDated.filter(({ startedAt }) => startedAt.toISOString() > accepted);
   const keys = new Set(futureDated.map(({ backupId }) => `${FUTURE_KEY}${backupId}`));
   await resolveOthers(context, FUTURE_KEY, keys);
   for (const { backupId, server, database, startedAt } of futureDated) {

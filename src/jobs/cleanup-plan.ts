@@ -1,8 +1,9 @@
 import type { AlertRecord, RetainedBackupRecord, RetainedSnapshot } from "../catalog/catalog.ts";
-import type { ClockFacts } from "../retention/clock-suspicion.ts";
+import type { ClockTrust } from "../catalog/clock-records.ts";
 import { clockSuspicion } from "../retention/clock-suspicion.ts";
 import type { PlanOutline, RetainedBackup, RetentionDecision, RetentionRules } from "../retention/plan.ts";
 import { RetentionPlanner, RetentionSurvey } from "../retention/plan.ts";
+import { askForTheTime, clockFacts, trustAfter } from "./clock-facts.ts";
 import type { JobContext } from "./context.ts";
 import { GoingCopies } from "./going-copies.ts";
 import type { ShrinkMetadata } from "./shrink.ts";
@@ -13,6 +14,8 @@ export interface CleanupPlan {
   outline: PlanOutline;
   /** Why the clock is not trusted, if it is not. */
   clockSuspicion: string | undefined;
+  /** What a run that carries the plan out leaves for later ones; undefined where the clock is not trusted. */
+  clockTrust: ClockTrust | undefined;
   rules: RetentionRules;
   toBackup: (record: RetainedBackupRecord) => RetainedBackup;
 }
@@ -24,15 +27,14 @@ export interface CleanupPlan {
 export async function planCleanup(
   context: JobContext,
   snapshot: RetainedSnapshot,
-  options: { confirm?: string | undefined; runId?: string },
+  options: { confirm?: string | undefined },
   onDecision: (decision: RetentionDecision) => void = () => {},
 ): Promise<CleanupPlan> {
-  const { catalog, clock, config } = context;
-  const askedAtMs = clock.monotonicMs();
-  await askForTheTime(context);
-  const suspicion = clockSuspicion(await clockFacts(context, askedAtMs, options.runId));
+  const { catalog, config } = context;
+  const facts = await clockFacts(context, await askForTheTime(context));
+  const suspicion = clockSuspicion(facts);
   const shrunk = shrunkSince(await catalog.alerts({ unacknowledged: true }));
-  const now = clock.now();
+  const { now } = facts;
   const rules: RetentionRules = {
     now,
     timezone: config.timezone,
@@ -54,18 +56,19 @@ export async function planCleanup(
     context.signal.throwIfAborted();
     for (const record of records) for (const decision of survey.add(toBackup(record))) onDecision(decision);
   }
-  return { outline: survey.end(), clockSuspicion: suspicion, rules, toBackup };
+  const outline = survey.end();
+  const clockTrust = await trustAfter(context, facts, suspicion === undefined, outline.isConfirmed);
+  return { outline, clockSuspicion: suspicion, clockTrust, rules, toBackup };
 }
 
 /** Plans, and keeps what a run needs of it: the snapshot is closed before anything is removed. */
 export async function planRun(
   context: JobContext,
-  runId: string,
   { confirm }: { confirm?: string | undefined },
 ): Promise<{ plan: CleanupPlan; going: GoingCopies }> {
   const going = new GoingCopies();
   await using snapshot = await context.catalog.retained();
-  const plan = await planCleanup(context, snapshot, { confirm, runId }, (decision) => going.add(decision));
+  const plan = await planCleanup(context, snapshot, { confirm }, (decision) => going.add(decision));
   going.settle(plan.outline);
   return { plan, going };
 }
@@ -120,66 +123,4 @@ function shrunkSince(alerts: readonly AlertRecord[]): Map<string, string> {
 
 function databaseKey(server: string, database: string): string {
   return `${server}/${database}`;
-}
-
-/**
- * One small request to each S3 storage, for the `Date` of its reply; what an earlier reply told is of a time when the
- * clock may have been right. One that fails tells nothing.
- */
-async function askForTheTime({ catalog, storages, signal }: JobContext): Promise<void> {
-  const [anyBackup] = await catalog.backups({ limit: 1 });
-  if (!anyBackup) return;
-  await Promise.all(
-    storages.map(async (storage) => {
-      if (storage.type === "s3") await storage.head("clock", signal).catch(() => signal.throwIfAborted());
-    }),
-  );
-}
-
-async function clockFacts(
-  { catalog, clock, storages }: JobContext,
-  askedAtMs: number,
-  runId?: string,
-): Promise<ClockFacts> {
-  const now = clock.now();
-  const [newest] = await catalog.backups({ limit: 1 });
-  const good = await catalog.backups({ status: ["VERIFIED", "PARTIAL"], limit: 100 });
-  const newestGood = good.find(({ started_at }) => started_at <= now.toISOString());
-  const cleanups = await catalog.runs({ job: "cleanup", limit: 100 });
-  const lifted = cleanups.find(({ statistics }) => statistics?.["confirmed"] === true);
-  const suspended = cleanups.find(({ statistics }) => isSuspended(statistics));
-  const runs = (await catalog.runs({ limit: 100 })).filter(({ id }) => id !== runId);
-  const lastActivity = runs.find(({ statistics }) => !isSuspended(statistics));
-  return {
-    now,
-    s3Dates: storages.flatMap((storage) => {
-      const skewMs = storage.clockSkewMs(askedAtMs);
-      if (skewMs === undefined) return [];
-      return { storage: storage.name, date: new Date(now.getTime() - skewMs), receivedAt: now };
-    }),
-    newestRecord: newestOf(newest?.finished_at ?? newest?.started_at, runs[0]?.started_at),
-    lastActivity: dateOf(lastActivity?.finished_at ?? lastActivity?.started_at),
-    lastSuspended:
-      lifted && suspended && lifted.started_at > suspended.started_at
-        ? undefined
-        : dateOf(suspended?.started_at),
-    newestGood: dateOf(newestGood?.started_at),
-  };
-}
-
-function isSuspended(statistics: Record<string, unknown> | null): boolean {
-  return statistics?.["clock_suspected"] === true && statistics["confirmed"] !== true;
-}
-
-function newestOf(...times: (string | undefined)[]): Date | undefined {
-  return dateOf(
-    times
-      .filter((time) => time !== undefined)
-      .sort()
-      .at(-1),
-  );
-}
-
-function dateOf(time: string | null | undefined): Date | undefined {
-  return time === undefined || time === null ? undefined : new Date(time);
 }

@@ -143,7 +143,7 @@ async function endRemoval(
   const { context, tally, looks } = expiry;
   if (isHeld(backup, context.clock.now()))
     return hold(tally, storage, copy.object_key, "its removal was begun, but somebody has put a hold on it");
-  const newest = await context.catalog.newestGood(backup.server, backup.database);
+  const newest = await context.catalog.newestGood(backup.server, backup.database, context.clock.now());
   const others = newest ? await context.catalog.copies(newest.id) : [];
   const confirmed = others.filter(({ state }) => state === "CONFIRMED");
   const relyingOn = await looks.rely([], {
@@ -181,13 +181,13 @@ async function reasonToDoubt(
   { server, database }: BackupRecord,
   copy: CopyRecord,
 ): Promise<string | undefined> {
-  const { catalog, signal } = context;
+  const { catalog, clock, signal } = context;
   if (copy.state === "CONFIRMED") return undefined;
   const found = await storage.head(copy.object_key, signal);
   if (!found) return undefined;
   if (copy.state === "MISSING" && found.sizeBytes === copy.object_bytes)
     return "it was missing and is there again: pg321 verify tells whether it is good";
-  if (await catalog.newestGood(server, database)) return undefined;
+  if (await catalog.newestGood(server, database, clock.now())) return undefined;
   return `there is no good backup of ${server}/${database}, and this may be all that is left`;
 }
 

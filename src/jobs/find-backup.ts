@@ -39,14 +39,14 @@ export async function findBackup(
 
 /** The newest good backup of a database (`app` or `server/app`). Throws code `usage`. */
 export async function latestBackup(
-  { catalog, config }: Pick<JobContext, "catalog" | "config">,
+  { catalog, clock, config }: Pick<JobContext, "catalog" | "clock" | "config">,
   database: string,
 ): Promise<BackupRecord> {
   const candidates: BackupRecord[] = [];
   const servers = config.server.map(({ name }) => name);
   const named = namedDatabase(database, servers);
   for (const server of servers.filter((name) => named.server === undefined || named.server === name)) {
-    const found = await catalog.newestGood(server, named.database);
+    const found = await catalog.newestGood(server, named.database, clock.now());
     if (found) candidates.push(found);
   }
   if (candidates.length > 1) {

@@ -1,3 +1,4 @@
+import { believedUntil } from "../base/newest-good.ts";
 import type { BackupFilter, BackupRecord, CopyRecord } from "../catalog/catalog.ts";
 import type { JobContext } from "./context.ts";
 import { isLeased } from "./reconcile.ts";
@@ -11,10 +12,27 @@ export interface ListedBackup {
 
 type ListContext = Pick<JobContext, "catalog" | "clock" | "host">;
 
-/** Backups with their copies, newest first. One whose run has died shows as INTERRUPTED, settled or not. */
+/**
+ * Backups with their copies, newest first; after them, unless an offset is asked for, those that are dated ahead of
+ * the clock. One whose run has died shows as INTERRUPTED, settled or not.
+ */
 export async function listBackups(context: ListContext, filter: BackupFilter): Promise<ListedBackup[]> {
-  const backups = await context.catalog.backups(filter);
+  const backups =
+    filter.offset === undefined ? await newestFirst(context, filter) : await context.catalog.backups(filter);
   return Promise.all(backups.map((backup) => listed(context, backup)));
+}
+
+/** By the rule of `base/newest-good.ts`: a script that asks for the first one must not get one dated ahead. */
+async function newestFirst(
+  { catalog, clock }: ListContext,
+  { limit, ...filter }: BackupFilter,
+): Promise<BackupRecord[]> {
+  const until = believedUntil(clock.now()).toISOString();
+  const found = await catalog.backups({ ...filter, startedBy: until, ...(limit !== undefined && { limit }) });
+  const left = limit === undefined ? undefined : limit - found.length;
+  if (left === 0) return found;
+  const ahead = { ...filter, startedAfter: until, ...(left !== undefined && { limit: left }) };
+  return [...found, ...(await catalog.backups(ahead))];
 }
 
 export async function listed(context: ListContext, backup: BackupRecord): Promise<ListedBackup> {

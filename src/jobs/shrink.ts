@@ -1,3 +1,4 @@
+import { isAhead, newestOf } from "../base/newest-good.ts";
 import type { BackupRecord } from "../catalog/catalog.ts";
 import type { AlertContext } from "./alert.ts";
 import { raiseAlert, resolveAlert } from "./alert.ts";
@@ -14,6 +15,8 @@ export type ShrinkMetadata = Record<string, unknown> & {
 
 /** So many good dumps from before tell what is usual. */
 const LOOKED_AT = 5;
+/** Of this kind, to find the last one that is not dated ahead of the clock. */
+const ALERTS_LOOKED_AT = 20;
 
 /**
  * Raises an alert when a good dump is much smaller than the ones before it: a database that was emptied dumps
@@ -21,19 +24,23 @@ const LOOKED_AT = 5;
  * acknowledges the alert: then the new size is the usual one.
  */
 export async function alertIfShrunk(context: AlertContext, backup: BackupRecord): Promise<void> {
-  const { catalog, config } = context;
+  const { catalog, clock, config } = context;
   const { id: backup_id, server, database, dump_bytes, started_at, run_id } = backup;
   const percent = config.guard.shrunk_percent;
   if (percent === 0 || dump_bytes === null) return;
   const key = `shrunk ${server}/${database}`;
-  const [last] = await catalog.alerts({ key, limit: 1 });
+  const alerts = await catalog.alerts({ key, limit: ALERTS_LOOKED_AT });
+  const last = newestOf(alerts, ({ created_at }) => new Date(created_at), clock.now());
   const known = last?.metadata as ShrinkMetadata | undefined;
   const isAccepted = typeof last?.acknowledged_at === "string";
   const isOpen = last?.resolved_at === null;
   if (isOpen && isAccepted) await resolveAlert(context, key);
-  const since = isAccepted ? known?.shrunk_at : undefined;
+  // One that a clock wrote that was ahead would leave out every dump until then.
+  const isBelieved = known !== undefined && !isAhead(new Date(known.shrunk_at), clock.now());
+  const since = isAccepted && isBelieved ? known.shrunk_at : undefined;
   const open = isOpen && !isAccepted ? known : undefined;
-  const usual_bytes = open?.usual_bytes ?? (await usualBytes(context, backup, since));
+  const range = { since: since ?? "", before: started_at, limit: LOOKED_AT };
+  const usual_bytes = open?.usual_bytes ?? medianOf(await catalog.overview.dumpSizes(backup, range));
   if (usual_bytes === undefined) return;
   if (dump_bytes * 100 >= usual_bytes * percent) return resolveAlert(context, key);
   const share = Math.round((dump_bytes / usual_bytes) * 100);
@@ -41,7 +48,7 @@ export async function alertIfShrunk(context: AlertContext, backup: BackupRecord)
     backup_id,
     dump_bytes,
     usual_bytes,
-    shrunk_at: open?.shrunk_at ?? started_at,
+    shrunk_at: open && open.shrunk_at < started_at ? open.shrunk_at : started_at,
     hint: "look whether data is missing; if it is meant to be so small now, acknowledge this alert",
   };
   await raiseAlert(context, {
@@ -56,18 +63,7 @@ export async function alertIfShrunk(context: AlertContext, backup: BackupRecord)
   });
 }
 
-/** The median of the last good dumps before this one; undefined where there are none. */
-async function usualBytes(
-  { catalog }: AlertContext,
-  { id, server, database, kind, started_at }: BackupRecord,
-  since = "",
-): Promise<number | undefined> {
-  const good = await catalog.backups({ server, database, status: ["VERIFIED", "PARTIAL"] });
-  const sizes = good
-    .filter((other) => other.id !== id && other.kind === kind && other.started_at >= since)
-    .filter((other) => other.started_at < started_at)
-    .flatMap(({ dump_bytes }) => (dump_bytes === null ? [] : [dump_bytes]))
-    .slice(0, LOOKED_AT)
-    .sort((a, b) => a - b);
-  return sizes[Math.floor((sizes.length - 1) / 2)];
+/** Undefined for none. */
+function medianOf(sizes: readonly number[]): number | undefined {
+  return sizes.toSorted((a, b) => a - b)[Math.floor((sizes.length - 1) / 2)];
 }

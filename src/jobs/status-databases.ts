@@ -1,7 +1,8 @@
 import { setImmediate } from "node:timers/promises";
+import { ageMs, durationMs } from "../base/clock.ts";
+import { isAhead, newestOf } from "../base/newest-good.ts";
 import type { BackupRecord } from "../catalog/catalog.ts";
 import type { CopyTotal, DatabaseRecord, LatestBackups } from "../catalog/overview.ts";
-import { believedUntil } from "./believed-until.ts";
 import { backupStorages } from "./context.ts";
 import { isLeased } from "./reconcile.ts";
 import type { StatusSource, TimedSchedule } from "./status.ts";
@@ -35,12 +36,12 @@ export async function databaseStatuses(
 ): Promise<DatabaseStatus[]> {
   const { catalog } = source;
   const records = new Map((await catalog.overview.databases()).map((record) => [nameOf(record), record]));
-  const found = await catalog.overview.latestBackups(believedUntil(now));
+  const found = await catalog.overview.latestBackups(now);
   const latest = new Map(found.map((backups) => [nameOf(backups), backups]));
   // Backups that were adopted may be of databases that nobody has looked for yet.
   for (const [name, backups] of latest) if (!records.has(name)) records.set(name, recordOf(backups));
-  const totals = Map.groupBy(await catalog.overview.copyTotals(), nameOf);
-  const abandoned = await abandonedBackups(source);
+  const totals = Map.groupBy(await catalog.overview.copyTotals(now), nameOf);
+  const abandoned = await abandonedBackups(source, now);
 
   const statuses: DatabaseStatus[] = [];
   for (const [index, record] of [...records.values()].sort(byName).entries()) {
@@ -50,7 +51,7 @@ export async function databaseStatuses(
     const facts: Facts = {
       record: withGone(source, record),
       good,
-      ended: newer(ended, abandoned.get(nameOf(record)) ?? null),
+      ended: newer(ended, abandoned.get(nameOf(record)) ?? null, now),
       storages: good ? await confirmedIn(source, good) : [],
       totals: totals.get(nameOf(record)) ?? [],
       schedule: backupEntry(schedules, record.server, record.database),
@@ -98,11 +99,11 @@ function databaseState(
 ): DatabaseStatus["state"] {
   if (record.gone_at !== null) return "gone";
   if (!good) return "never";
-  if (good.started_at > believedUntil(now)) return "stale";
+  if (isAhead(new Date(good.started_at), now)) return "stale";
   const interval = schedule?.intervalMs;
   if (ageMs(good.started_at, now) > (interval === undefined ? STALE_MS : STALE_INTERVALS * interval))
     return "stale";
-  if (ended && ended.id !== good.id && newer(ended, good) === ended) return "failing";
+  if (ended && ended.id !== good.id && newer(ended, good, now) === ended) return "failing";
   const isWhole = backupStoragesOf(source).every((name) => storages.includes(name));
   return good.status === "PARTIAL" || !isWhole ? "partial" : "good";
 }
@@ -115,7 +116,7 @@ function goodStatus(good: BackupRecord, storages: string[], now: Date): GoodBack
     started_at,
     finished_at,
     age_ms: ageMs(started_at, now),
-    duration_ms: finished_at === null ? null : Date.parse(finished_at) - Date.parse(started_at),
+    duration_ms: durationMs(good),
     dump_bytes,
     object_bytes,
     storages,
@@ -141,11 +142,12 @@ function copiesStatus(source: StatusSource, { record, totals }: Facts, now: Date
 }
 
 /** Backups that are RUNNING in the catalog although nobody makes them: they have failed. By database, the newest. */
-async function abandonedBackups(source: StatusSource): Promise<Map<string, BackupRecord>> {
+async function abandonedBackups(source: StatusSource, now: Date): Promise<Map<string, BackupRecord>> {
   const found = new Map<string, BackupRecord>();
   for (const backup of await source.catalog.backups({ status: ["RUNNING"] })) {
-    if (found.has(nameOf(backup)) || (await isLeased(source, backup))) continue;
-    found.set(nameOf(backup), { ...backup, status: "INTERRUPTED" });
+    if (await isLeased(source, backup)) continue;
+    const newest = newer(found.get(nameOf(backup)) ?? null, { ...backup, status: "INTERRUPTED" }, now);
+    if (newest) found.set(nameOf(backup), newest);
   }
   return found;
 }
@@ -171,14 +173,10 @@ function backupStoragesOf(source: StatusSource): string[] {
   return backupStorages(source).map(({ name }) => name);
 }
 
-function newer(left: BackupRecord | null, right: BackupRecord | null): BackupRecord | null {
+function newer(left: BackupRecord | null, right: BackupRecord | null, now: Date): BackupRecord | null {
   if (!left || !right) return left ?? right;
-  return left.started_at >= right.started_at ? left : right;
-}
-
-/** A clock that was set back makes nothing younger than new. */
-function ageMs(at: string, now: Date): number {
-  return Math.max(0, now.getTime() - Date.parse(at));
+  const newestFirst = left.started_at >= right.started_at ? [left, right] : [right, left];
+  return newestOf(newestFirst, ({ started_at }) => new Date(started_at), now) ?? null;
 }
 
 function nameOf({ server, database }: { server: string; database: string }): string {

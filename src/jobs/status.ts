@@ -1,3 +1,4 @@
+import { durationMs } from "../base/clock.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
 import type { RunRecord } from "../catalog/catalog.ts";
 import { JOBS } from "../config/config.ts";
@@ -43,11 +44,11 @@ export async function statusReport(source: StatusSource, live?: LiveDaemon): Pro
     now: now.toISOString(),
     timezone: config.timezone,
     daemon: live?.daemon() ?? null,
-    jobs: await jobStatuses(source, schedules),
-    schedules: await Promise.all(schedules.map((schedule) => scheduleStatus(source, schedule))),
+    jobs: await jobStatuses(source, schedules, now),
+    schedules: await Promise.all(schedules.map((schedule) => scheduleStatus(source, schedule, now))),
     running: await runningStatuses(source, live?.running() ?? []),
     databases: await databaseStatuses(source, schedules, now),
-    storages: await storageStatuses(source),
+    storages: await storageStatuses(source, now),
     alerts: (await catalog.alerts({ open: true })).map(
       ({
         id,
@@ -92,8 +93,9 @@ function timedSchedules(
 async function jobStatuses(
   { catalog }: StatusSource,
   schedules: readonly TimedSchedule[],
+  now: Date,
 ): Promise<JobStatus[]> {
-  const latest = new Map((await catalog.overview.latestRuns()).map((runs) => [runs.job, runs]));
+  const latest = new Map((await catalog.overview.latestRuns(now)).map((runs) => [runs.job, runs]));
   return JOBS.map((job) => {
     const runs = latest.get(job);
     const next = schedules.flatMap((one) => (one.job === job && one.nextRunAt ? [one.nextRunAt] : []));
@@ -109,8 +111,9 @@ async function jobStatuses(
 async function scheduleStatus(
   { catalog }: StatusSource,
   { name, job, pattern, nextRunAt, intervalMs }: TimedSchedule,
+  now: Date,
 ): Promise<ScheduleStatus> {
-  const { ended, skipped } = await catalog.overview.scheduleRuns(name);
+  const { ended, skipped } = await catalog.overview.scheduleRuns(name, now);
   return {
     name,
     job,
@@ -129,16 +132,16 @@ function runStatus(run: RunRecord): RunStatus {
     outcome,
     started_at,
     finished_at,
-    duration_ms: finished_at === null ? null : Date.parse(finished_at) - Date.parse(started_at),
+    duration_ms: durationMs(run),
     statistics,
     error,
     schedule,
   };
 }
 
-async function storageStatuses({ catalog, storages }: StatusSource): Promise<StorageStatus[]> {
+async function storageStatuses({ catalog, storages }: StatusSource, now: Date): Promise<StorageStatus[]> {
   const seen = new Map((await catalog.overview.storages()).map((record) => [record.name, record]));
-  const totals = await catalog.overview.copyTotals();
+  const totals = await catalog.overview.copyTotals(now);
   return storages.map((storage) => {
     const { type: _type, ...location } = storage.describe();
     const record = seen.get(storage.name);

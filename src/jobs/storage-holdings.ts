@@ -33,10 +33,10 @@ async function recordedIn(
 
 /** A name from before there were markers that the config has no more. */
 async function formerNameOf(context: JobContext, storage: Storage): Promise<string | undefined> {
-  const { catalog, config } = context;
+  const { catalog, clock, config } = context;
   const configured = config.storage.map(({ name }) => name);
   const marked = (await catalog.identities.all()).map(({ name }) => name);
-  const withCopies = (await catalog.overview.copyTotals()).filter(({ copies }) => copies > 0);
+  const withCopies = (await catalog.overview.copyTotals(clock.now())).filter(({ copies }) => copies > 0);
   for (const name of new Set(withCopies.map((total) => total.storage))) {
     if (configured.includes(name) || marked.includes(name)) continue;
     if ((await recordedIn(context, storage, name)) === "there") return name;

@@ -1,3 +1,4 @@
+import { ageMs } from "../base/clock.ts";
 import type { DatabaseStatus, StatusReport, StorageStatus } from "./status-report.ts";
 
 /** `new`: nothing is wrong, but there is no backup yet. From the best to the worst. */
@@ -66,7 +67,7 @@ export function isOverdue(
 ): boolean {
   if (state !== "never") return false;
   if (last_attempt !== null && last_attempt.status !== "RUNNING") return true;
-  const waitedMs = Date.parse(now) - Date.parse(first_seen_at);
+  const waitedMs = ageMs(first_seen_at, new Date(now));
   return waitedMs > (interval_ms === null ? FIRST_MS_MAX : 2 * interval_ms);
 }
 

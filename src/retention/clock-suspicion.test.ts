@@ -6,8 +6,12 @@ const HOUR_MS = 3_600_000;
 const later = (ms: number) => new Date(NOW.getTime() + ms);
 /** A reply whose storage's clock differs from ours by so much. */
 const reply = (aheadMs: number, storage = "r2") => ({ storage, date: later(aheadMs), receivedAt: NOW });
+const ahead = {
+  ...{ id: "3f2a9c1b-0000-4000-8000-000000000000", server: "main", database: "app" },
+  startedAt: later(DAY_MS),
+};
 const suspicion = (facts: Partial<ClockFacts>) =>
-  clockSuspicion({ now: NOW, s3Dates: [], newestRecord: daysAgo(1), lastActivity: daysAgo(1), ...facts });
+  clockSuspicion({ now: NOW, s3Dates: [], reachesTo: daysAgo(1), silenceMsMax: 7 * DAY_MS, ...facts });
 
 describe("with S3", () => {
   test("an hour off is trusted, more is not, either way", () => {
@@ -26,51 +30,33 @@ describe("with S3", () => {
   });
 
   test("what the records say does not matter", () => {
-    const facts = { newestRecord: later(DAY_MS), lastActivity: daysAgo(30), lastSuspended: daysAgo(1) };
+    const facts = { ahead, trustedAt: later(DAY_MS), reachesTo: daysAgo(30) };
     expect(suspicion({ ...facts, s3Dates: [reply(0)] })).toBeUndefined();
     expect(suspicion(facts)).toBeDefined();
   });
 });
 
 describe("without S3", () => {
-  test("earlier than the newest record is suspect, the same moment is not", () => {
-    expect(suspicion({ newestRecord: NOW })).toBeUndefined();
-    expect(suspicion({ newestRecord: later(5000) })).toBe(
-      "the clock says 2026-11-23T05:00:00Z, which is earlier than the newest record (2026-11-23T05:00:05Z)",
-    );
-  });
-
   test("more than seven days of silence are suspect, seven are not", () => {
-    expect(suspicion({ lastActivity: daysAgo(7) })).toBeUndefined();
-    expect(suspicion({ lastActivity: daysAgo(7 + 1 / 24) })).toBe(
-      "the last recorded activity is 7 d 1 h ago, and no storage tells the time",
+    expect(suspicion({ reachesTo: daysAgo(7) })).toBeUndefined();
+    expect(suspicion({ reachesTo: daysAgo(7 + 1 / 24) })).toBe(
+      "nothing is recorded for more than 7 d after 2026-11-16T04:00:00Z (it is 2026-11-23T05:00:00Z), and no storage tells the time: if the clock is right, cleanup --confirm ends this for good",
     );
+    expect(suspicion({ reachesTo: daysAgo(30), silenceMsMax: 31 * DAY_MS })).toBeUndefined();
   });
 
   test("nothing recorded is nothing to suspect", () => {
-    expect(suspicion({ newestRecord: undefined, lastActivity: undefined })).toBeUndefined();
+    expect(suspicion({ reachesTo: undefined })).toBeUndefined();
   });
 
-  test("a suspicion stays until a new good backup", () => {
-    const facts = { lastActivity: daysAgo(0.1), lastSuspended: daysAgo(1) };
-    expect(suspicion({ ...facts, newestGood: daysAgo(20) })).toBe(
-      "the clock was suspect at 2026-11-22T05:00:00Z, and no good backup has been made since",
+  test("a backup that is dated ahead is suspect, and the two ways out of that are named", () => {
+    expect(suspicion({ ahead })).toBe(
+      "backup 3f2a9c1b of main/app is dated 2026-11-24T05:00:00Z, which is yet to come (it is 2026-11-23T05:00:00Z): if the clock is right now, cleanup --confirm accepts that date for good, or pg321 delete 3f2a9c1b removes it",
     );
-    expect(suspicion(facts)).toBeDefined();
-    expect(suspicion({ ...facts, newestGood: daysAgo(0.5) })).toBeUndefined();
   });
 
-  test("a new good backup ends the silence, and outweighs a record that is dated ahead", () => {
-    const lastSuspended = daysAgo(1);
-    const newestGood = daysAgo(0.5);
-    expect(suspicion({ lastActivity: daysAgo(30), lastSuspended, newestGood })).toBeUndefined();
-    expect(suspicion({ newestRecord: later(DAY_MS), lastSuspended, newestGood })).toBeUndefined();
-    // One that is itself dated ahead shows nothing.
-    expect(suspicion({ lastSuspended, newestGood: later(1) })).toBeDefined();
-  });
-
-  test("a suspicion that was lifted long ago does not lift the next one", () => {
-    const facts = { lastSuspended: daysAgo(100), newestGood: daysAgo(50), lastActivity: daysAgo(50) };
-    expect(suspicion(facts)).toBe("the last recorded activity is 50 d ago, and no storage tells the time");
+  test("a time of trust that is yet to come is suspect, beyond the hour by which clocks may differ", () => {
+    expect(suspicion({ trustedAt: later(HOUR_MS) })).toBeUndefined();
+    expect(suspicion({ trustedAt: later(HOUR_MS + 1) })).toContain("which is yet to come");
   });
 });

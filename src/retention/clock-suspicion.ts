@@ -1,27 +1,31 @@
 import { rfc3339 } from "../base/clock.ts";
-import { DAY_MS, HOUR_MS, spanText } from "./spans.ts";
+import { isAhead } from "../base/newest-good.ts";
+import { HOUR_MS, spanText } from "./spans.ts";
 
 export interface ClockFacts {
   now: Date;
   /** The `Date` headers of S3 replies of this run, each beside this host's time when it came. */
   s3Dates: readonly { storage: string; date: Date; receivedAt: Date }[];
-  /** The newest time in any record; undefined where there is none. */
-  newestRecord: Date | undefined;
-  /** The end of the last run of any job, this one and cleanups that were suspended left out. */
-  lastActivity: Date | undefined;
-  /** When a cleanup was last suspended for its clock, unless a confirmation has lifted that since. */
-  lastSuspended?: Date | undefined;
-  /** Start of the newest good backup of any database that is not dated ahead. */
-  newestGood?: Date | undefined;
+  /** This host's time when it was last trusted: by an S3 storage, by these rules, or by a person. */
+  trustedAt?: Date | undefined;
+  /** The newest backup that is dated ahead, unless a person has accepted that. */
+  ahead?: { id: string; server: string; database: string; startedAt: Date } | undefined;
+  /**
+   * How far the records reach that hang together: from `trustedAt`, or from the first one, to the last one that
+   * `silenceMsMax` does not part from those before it. Undefined where nothing is recorded.
+   */
+  reachesTo?: Date | undefined;
+  /** How long nothing may be recorded, in milliseconds. */
+  silenceMsMax: number;
 }
 
 const SKEW_MS_MAX = HOUR_MS;
-const SILENCE_MS_MAX = 7 * DAY_MS;
 
 /**
  * Why this host's clock is not to be trusted with deletions, in one sentence; undefined when it is. A clock
- * that runs ahead makes every backup too old at once. S3 knows the time; without it the records have to do,
- * until a new good backup shows that somebody works with this clock.
+ * that runs ahead makes every backup too old at once. S3 knows the time; without it the records have to do, and
+ * of these only what was there before a gap: what is recorded after it has its date from the same clock. So a
+ * suspicion ends with an S3 storage's time or with a person's word, and each sentence names that.
  */
 export function clockSuspicion(facts: ClockFacts): string | undefined {
   for (const { storage, date, receivedAt } of facts.s3Dates) {
@@ -34,26 +38,21 @@ export function clockSuspicion(facts: ClockFacts): string | undefined {
 
 function suspicionByRecords({
   now,
-  newestRecord,
-  lastActivity,
-  lastSuspended,
-  newestGood,
+  trustedAt,
+  ahead,
+  reachesTo,
+  silenceMsMax,
 }: ClockFacts): string | undefined {
-  const hasNewGood =
-    lastSuspended !== undefined &&
-    newestGood !== undefined &&
-    newestGood > lastSuspended &&
-    newestGood <= now;
-  if (newestRecord !== undefined && now < newestRecord && !hasNewGood)
-    return `the clock says ${rfc3339(now)}, which is earlier than the newest record (${rfc3339(newestRecord)})`;
-  const activeMs = Math.max(
-    lastActivity?.getTime() ?? -Infinity,
-    hasNewGood ? newestGood.getTime() : -Infinity,
-  );
-  const silenceMs = now.getTime() - activeMs;
-  if (Number.isFinite(silenceMs) && silenceMs > SILENCE_MS_MAX)
-    return `the last recorded activity is ${spanText(silenceMs)} ago, and no storage tells the time`;
-  if (lastSuspended !== undefined && !hasNewGood)
-    return `the clock was suspect at ${rfc3339(lastSuspended)}, and no good backup has been made since`;
-  return undefined;
+  const time = rfc3339(now);
+  if (ahead !== undefined) {
+    const id = ahead.id.slice(0, 8);
+    const backup = `backup ${id} of ${ahead.server}/${ahead.database}`;
+    return `${backup} is dated ${rfc3339(ahead.startedAt)}, which is yet to come (it is ${time}): if the clock is right now, cleanup --confirm accepts that date for good, or pg321 delete ${id} removes it`;
+  }
+  if (trustedAt !== undefined && isAhead(trustedAt, now))
+    return `the clock says ${time}, and it was trusted at ${rfc3339(trustedAt)}, which is yet to come: if it is right now, cleanup --confirm ends this for good`;
+  if (reachesTo === undefined) return undefined;
+  const silenceMs = now.getTime() - reachesTo.getTime();
+  if (silenceMs <= silenceMsMax) return undefined;
+  return `nothing is recorded for more than ${spanText(silenceMsMax)} after ${rfc3339(reachesTo)} (it is ${time}), and no storage tells the time: if the clock is right, cleanup --confirm ends this for good`;
 }

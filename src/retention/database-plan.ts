@@ -1,5 +1,5 @@
 import { rfc3339 } from "../base/clock.ts";
-import { RECORD_AHEAD_MS_MAX } from "../base/limits.ts";
+import { isAhead } from "../base/newest-good.ts";
 import type { Calendar } from "./calendar.ts";
 import type {
   NewestGood,
@@ -32,11 +32,6 @@ interface Draft {
   isReliable: boolean;
 }
 
-/** True also for a date that is none. */
-export function isAhead({ startedAt }: RetainedBackup, now: Date): boolean {
-  return !(startedAt.getTime() - now.getTime() <= RECORD_AHEAD_MS_MAX);
-}
-
 /**
  * Decides on the copies of one database. It is told of its backups newest first, and what it must remember does
  * not grow with them: whatever keeps a backup looks at newer ones only.
@@ -46,6 +41,8 @@ export class DatabasePlanner {
   readonly #guards: Guards;
   readonly #counting = new Map<string, CountingRules>();
   #newestGood: NewestGood | undefined;
+  /** Dated ahead: it counts where there is no other, and every copy of it stays. */
+  #newestAhead: NewestGood | undefined;
 
   constructor(rules: Rules) {
     this.#rules = rules;
@@ -54,18 +51,19 @@ export class DatabasePlanner {
       this.#counting.set(name, new CountingRules(keep, rules.calendar));
   }
 
-  /** Known once the backup has been decided on. */
+  /** By the rule of `base/newest-good.ts`. Known once all of them have been decided on. */
   get newestGood(): NewestGood | undefined {
-    return this.#newestGood;
+    return this.#newestGood ?? this.#newestAhead;
   }
 
   /** The decisions on the copies of the next backup, by storage. */
   decide(backup: RetainedBackup): RetentionDecision[] {
     const { now, storages } = this.#rules;
-    const isGood = backup.isGood && !isAhead(backup, now);
+    const isDatedAhead = isAhead(backup.startedAt, now);
+    if (isDatedAhead) this.#seeAhead(backup);
     const counts = new Map<string, string | undefined>();
     let isOurs = false;
-    for (const { storage: name, isConfirmed } of isGood ? backup.copies : []) {
+    for (const { storage: name, isConfirmed } of backup.isGood && !isDatedAhead ? backup.copies : []) {
       const storage = storages.get(name);
       if (!isConfirmed || storage === undefined) continue;
       isOurs ||= storage.expire;
@@ -82,6 +80,14 @@ export class DatabasePlanner {
       this.#newestGood = { server, database, backupId: id, storages: stays };
     }
     return drafts.map(({ decision }) => decision);
+  }
+
+  #seeAhead({ id, server, database, isGood, copies }: RetainedBackup): void {
+    const { storages } = this.#rules;
+    const confirmed = copies.filter(({ storage, isConfirmed }) => isConfirmed && storages.has(storage));
+    if (!isGood || confirmed.length === 0 || this.#newestAhead !== undefined) return;
+    const names = confirmed.map(({ storage }) => storage).sort();
+    this.#newestAhead = { server, database, backupId: id, storages: names };
   }
 }
 
@@ -121,7 +127,7 @@ function judge(
   };
   if (storage === undefined) {
     decision.reason = "its storage is not in the config";
-  } else if (isAhead(backup, now)) {
+  } else if (isAhead(backup.startedAt, now)) {
     decision.reason = "it is dated ahead of the clock, so its age is unknown";
   } else if (!isTooOld(backup, storage, now)) {
     decision.reason = `not older than ${daysText(storage.keep.days)} (${age})`;

@@ -1,7 +1,8 @@
 import { createHash, type Hash } from "node:crypto";
 import { Pg321Error } from "../base/errors.ts";
+import { isAhead } from "../base/newest-good.ts";
 import { Calendar } from "./calendar.ts";
-import { DatabasePlanner, isAhead, type Rules } from "./database-plan.ts";
+import { DatabasePlanner, type Rules } from "./database-plan.ts";
 import type {
   FutureDated,
   NewestGood,
@@ -66,7 +67,7 @@ export class RetentionPlanner {
       if (this.#ended.has(key)) throw new Error(`${server}/${database} came a second time`);
       this.#database = { key, planner: new DatabasePlanner(this.#rules) };
     }
-    if (!isAhead(backup, this.#rules.now)) {
+    if (!isAhead(startedAt, this.#rules.now)) {
       if (this.#previous !== undefined && startedAt > this.#previous)
         throw new Pg321Error(
           "storage",
@@ -120,7 +121,7 @@ export class RetentionSurvey {
       this.#hash ??= createHash("sha256");
       this.#hash.update(`${JSON.stringify([decision.backupId, decision.storage])}\n`);
     }
-    if (isAhead(backup, this.#rules.now)) this.#addFutureDated(backup);
+    if (isAhead(backup.startedAt, this.#rules.now)) this.#addFutureDated(backup);
     return decisions;
   }
 

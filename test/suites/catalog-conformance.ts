@@ -222,7 +222,8 @@ function newestGood(use: Use): void {
       await use().putCopy(copyRecord(backup, { storage: `s${index}`, state }));
     return backup.id;
   };
-  const found = async () => (await use().newestGood(server, "app"))?.id;
+  const found = async (now = "2026-03-01T00:00:00Z") =>
+    (await use().newestGood(server, "app", new Date(now)))?.id;
 
   test("is undefined as long as no backup is good", async () => {
     expect(await found()).toBeUndefined();
@@ -250,6 +251,14 @@ function newestGood(use: Use): void {
     await store(4, { status: "VERIFIED" }, ["CONFIRMED"]);
     await store(6, { status: "VERIFIED" }, ["DAMAGED"]);
     expect(await found()).toBe(newest);
+  });
+
+  test("is none that is dated more than an hour ahead of the clock, unless there is no other", async () => {
+    const before = await found();
+    const ahead = await store(7, { status: "VERIFIED" }, ["CONFIRMED"]);
+    expect(await found("2026-02-01T06:00:00Z")).toBe(ahead);
+    expect(await found("2026-02-01T05:59:59Z")).toBe(before ?? "");
+    expect(await found("2025-01-01T00:00:00Z")).toBe(ahead);
   });
 }
 

@@ -3,6 +3,9 @@ import type { BackupRecord, BackupStatus, Catalog, Job, RunOutcome } from "../..
 import { backupRecord, copyRecord, runRecord } from "./catalog-records.ts";
 import { at, type MakeFixture, onNew, sums } from "./catalog-sums-conformance.ts";
 
+/** After every record but those of a clock that was ahead. */
+const NOW = new Date(at(25));
+
 /** What every implementation of `Overview` must do. Each test has a catalog of its own: the sums are over all. */
 export function overviewConformance(name: string, makeFixture: MakeFixture): void {
   describe(`overview conformance: ${name}`, () => {
@@ -50,29 +53,39 @@ function schedules(make: MakeFixture): void {
         await catalog.insertRun(run);
         return run;
       };
-      expect(await overview.scheduleRuns("backup")).toEqual({ ended: null, skipped: 0 });
+      expect(await overview.scheduleRuns("backup", NOW)).toEqual({ ended: null, skipped: 0 });
       const skippedFirst = await insert("SKIPPED");
-      expect(await overview.scheduleRuns("backup")).toEqual({ ended: null, skipped: 1 });
+      expect(await overview.scheduleRuns("backup", NOW)).toEqual({ ended: null, skipped: 1 });
       const ok = await insert("OK");
-      expect(await overview.scheduleRuns("backup")).toEqual({ ended: ok, skipped: 0 });
+      expect(await overview.scheduleRuns("backup", NOW)).toEqual({ ended: ok, skipped: 0 });
       const running = await insert("RUNNING");
-      expect(await overview.scheduleRuns("backup")).toEqual({ ended: ok, skipped: 0 });
+      expect(await overview.scheduleRuns("backup", NOW)).toEqual({ ended: ok, skipped: 0 });
       await insert("SKIPPED");
       await insert("SKIPPED");
       await insert("SKIPPED", "verify");
-      expect(await overview.scheduleRuns("backup")).toEqual({ ended: ok, skipped: 2 });
+      expect(await overview.scheduleRuns("backup", NOW)).toEqual({ ended: ok, skipped: 2 });
       await catalog.updateRun(running.id, { outcome: "FAILED" });
-      expect(await overview.scheduleRuns("backup")).toEqual({
+      expect(await overview.scheduleRuns("backup", NOW)).toEqual({
         ended: { ...running, outcome: "FAILED" },
         skipped: 2,
       });
-      expect(await overview.scheduleRuns("verify")).toEqual({ ended: null, skipped: 1 });
+      expect(await overview.scheduleRuns("verify", NOW)).toEqual({ ended: null, skipped: 1 });
       expect(await overview.lastScheduled("backup")).toMatchObject({ outcome: "SKIPPED" });
       expect(skippedFirst.outcome).toBe("SKIPPED");
     }));
 }
 
 function databases(make: MakeFixture): void {
+  test("and schedules that were first seen by a clock that was ahead are known since it is right", () =>
+    onNew(make, async ({ overview }) => {
+      await overview.seeDatabases("main", ["app"], at(400));
+      await overview.seeDatabases("main", ["app"], at(2));
+      expect(await overview.databases()).toMatchObject([{ first_seen_at: at(2), last_seen_at: at(2) }]);
+      await overview.seeSchedule("backup", "@daily", at(400));
+      expect(await overview.seeSchedule("backup", "@daily", at(2))).toBe(at(2));
+      expect(await overview.seeSchedule("backup", "@daily", at(3))).toBe(at(2));
+    }));
+
   test("are gone when their server has them no more, and come back with the day they were first seen", () =>
     onNew(make, async (first, reopen) => {
       const see = (catalog: Catalog, names: string[], day: number, server = "main") =>
@@ -193,10 +206,10 @@ function runs(make: MakeFixture): void {
         await catalog.insertRun(run);
         return run;
       };
-      expect(await catalog.overview.latestRuns()).toEqual([]);
+      expect(await catalog.overview.latestRuns(NOW)).toEqual([]);
       await insert("repair", "SKIPPED", 1);
       await insert("cleanup", "RUNNING", 1);
-      expect(await catalog.overview.latestRuns()).toEqual([]);
+      expect(await catalog.overview.latestRuns(NOW)).toEqual([]);
       await insert("backup", "OK", 1);
       const ok = await insert("backup", "OK", 3);
       const partial = await insert("backup", "PARTIAL", 4);
@@ -204,10 +217,34 @@ function runs(make: MakeFixture): void {
       await insert("backup", "SKIPPED", 5);
       await insert("backup", "RUNNING", 6);
       const failed = await insert("verify", "INTERRUPTED", 1);
-      expect(await catalog.overview.latestRuns()).toEqual([
+      expect(await catalog.overview.latestRuns(NOW)).toEqual([
         { job: "backup", ended: partial, ok },
         { job: "verify", ended: failed, ok: null },
       ]);
+    }));
+
+  test("that are dated ahead of the clock count only where there is no other", () =>
+    onNew(make, async (catalog) => {
+      const { overview } = catalog;
+      const insert = async (job: Job, outcome: RunOutcome, day: number) => {
+        const due = { scheduled_for: at(day), schedule: job };
+        const run = runRecord({ job, outcome, started_at: at(day), ...due });
+        await catalog.insertRun(run);
+        return run;
+      };
+      const ahead = await insert("backup", "OK", 400);
+      await insert("backup", "SKIPPED", 401);
+      expect(await overview.latestRuns(NOW)).toEqual([{ job: "backup", ended: ahead, ok: ahead }]);
+      const failed = await insert("backup", "FAILED", 2);
+      await insert("backup", "SKIPPED", 3);
+      const only = await insert("verify", "FAILED", 300);
+      expect(await overview.latestRuns(NOW)).toEqual([
+        { job: "backup", ended: failed, ok: ahead },
+        { job: "verify", ended: only, ok: null },
+      ]);
+      expect(await overview.scheduleRuns("backup", NOW)).toEqual({ ended: failed, skipped: 1 });
+      const ok = await insert("backup", "OK", 1);
+      expect((await overview.latestRuns(NOW))[0]).toEqual({ job: "backup", ended: failed, ok });
     }));
 
   test("are counted when they end, also those whose record came in ended", () =>

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
+import { isAhead, newestOf } from "../../src/base/newest-good.ts";
 import type { BackupRecord, BackupStatus, Catalog, CopyState } from "../../src/catalog/catalog.ts";
 import type { CatalogFixture } from "./catalog-conformance.ts";
 import { backupRecord, copyRecord, tombstoneOf } from "./catalog-records.ts";
@@ -91,25 +92,42 @@ async function take(catalog: Catalog, one: Step): Promise<void> {
     return catalog.updateCopy(backup.id, one.storage, change);
 }
 
+/** In the middle of all dates: some are ahead of it. */
+const NOW = new Date(at(6));
+
+/** Given newest first. */
+const newest = (backups: readonly BackupRecord[]) =>
+  newestOf(backups, ({ started_at }) => new Date(started_at), NOW) ?? null;
+
 /** The same sums, from every single record. */
 async function recomputed(catalog: Catalog) {
   const totals = new Map<string, { copies: number; bytes: number; newest_started_at: string }>();
   const latest = new Map<string, { good: BackupRecord | null; ended: BackupRecord | null }>();
   // Newest first.
-  for (const backup of await catalog.backups({})) {
-    const name = `${backup.server} ${backup.database}`;
-    const found = latest.get(name) ?? { good: null, ended: null };
-    latest.set(name, found);
-    const confirmed = (await catalog.copies(backup.id)).filter((copy) => copy.state === "CONFIRMED");
-    if (backup.status !== "RUNNING") found.ended ??= backup;
-    if (["VERIFIED", "PARTIAL"].includes(backup.status) && confirmed.length > 0) found.good ??= backup;
-    for (const { storage, object_bytes } of confirmed) {
-      const key = `${name} ${storage}`;
-      const total = totals.get(key) ?? { copies: 0, bytes: 0, newest_started_at: backup.started_at };
-      totals.set(key, {
-        ...total,
-        copies: total.copies + 1,
-        bytes: total.bytes + (object_bytes ?? 0),
+  const all = await Promise.all(
+    (await catalog.backups({})).map(async (backup) => {
+      const copies = await catalog.copies(backup.id);
+      return { backup, confirmed: copies.filter(({ state }) => state === "CONFIRMED") };
+    }),
+  );
+  for (const [name, group] of Map.groupBy(all, ({ backup }) => `${backup.server} ${backup.database}`)) {
+    const isGood = ({ backup, confirmed }: (typeof group)[number]) =>
+      ["VERIFIED", "PARTIAL"].includes(backup.status) && confirmed.length > 0;
+    latest.set(name, {
+      good: newest(group.filter(isGood).map(({ backup }) => backup)),
+      ended: newest(group.map(({ backup }) => backup).filter(({ status }) => status !== "RUNNING")),
+    });
+    for (const storage of STORAGES) {
+      const held = group.flatMap(({ backup, confirmed }) =>
+        confirmed.filter((copy) => copy.storage === storage).map((copy) => ({ backup, copy })),
+      );
+      const first = newest(held.map(({ backup }) => backup));
+      if (first === null) continue;
+      const sum = held.reduce((total, { copy }) => total + (copy.object_bytes ?? 0), 0);
+      totals.set(`${name} ${storage}`, {
+        copies: held.length,
+        bytes: sum,
+        newest_started_at: first.started_at,
       });
     }
   }
@@ -122,14 +140,14 @@ function sorted<V>(map: Map<string, V>): [string, V][] {
 
 export function sums(make: MakeFixture): void {
   test("of copies, and the latest backups, are what the records say, whatever happened to these", async () => {
-    const seen = { removed: 0, emptied: 0, goodIsOlder: 0 };
+    const seen = { removed: 0, emptied: 0, goodIsOlder: 0, onlyAhead: 0 };
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 15, maxLength: 60, size: "max" }), (steps) =>
         onNew(make, async (first, reopen) => {
           for (const one of steps) await take(first, one);
           const catalog = await reopen();
           const { totals, latest } = await recomputed(catalog);
-          const told = await catalog.overview.copyTotals();
+          const told = await catalog.overview.copyTotals(NOW);
           const held = told.filter(({ copies }) => copies !== 0);
           expect(
             held.map(({ server, database, storage, ...total }) => [
@@ -140,12 +158,16 @@ export function sums(make: MakeFixture): void {
           for (const { copies, bytes, newest_started_at } of told)
             if (copies === 0)
               expect({ bytes, newest_started_at }).toEqual({ bytes: 0, newest_started_at: null });
-          const now = await catalog.overview.latestBackups();
+          const now = await catalog.overview.latestBackups(NOW);
           expect(
             now.map(({ server, database, good, ended }) => [`${server} ${database}`, { good, ended }]),
           ).toEqual(latest);
           seen.removed += (await catalog.tombstones({})).length;
           seen.emptied += told.length - held.length;
+          for (const { server, database, good } of now)
+            expect((await catalog.newestGood(server, database, NOW)) ?? null).toEqual(good);
+          const isAfter = ({ good }: (typeof now)[number]) => good && isAhead(new Date(good.started_at), NOW);
+          seen.onlyAhead += now.filter(isAfter).length;
           seen.goodIsOlder += now.filter(({ good, ended }) => good && ended && good.id !== ended.id).length;
         }),
       ),
@@ -162,7 +184,7 @@ export function sums(make: MakeFixture): void {
         await catalog.insertBackup(backup);
         await catalog.putCopy(copyRecord(backup, { storage: "s '\"", state: "CONFIRMED", object_bytes: 7 }));
       }
-      expect((await catalog.overview.latestBackups()).map(({ database }) => database)).toEqual(names);
-      expect(await catalog.overview.copyTotals()).toHaveLength(names.length);
+      expect((await catalog.overview.latestBackups(NOW)).map(({ database }) => database)).toEqual(names);
+      expect(await catalog.overview.copyTotals(NOW)).toHaveLength(names.length);
     }));
 }

@@ -2,6 +2,7 @@ import type { Fate, ProcessIdentity } from "../base/process-identity.ts";
 import type { AlertLevel, Job } from "../config/config.ts";
 import type { ClockRecords } from "./clock-records.ts";
 import type { Identities } from "./identities.ts";
+import type { BackupOutline, OutlineFilter } from "./outlines.ts";
 import type { Overview } from "./overview.ts";
 
 /**
@@ -259,6 +260,8 @@ export interface Catalog extends AsyncDisposable {
    * time. What was recorded before the first are read is among them.
    */
   objectKeys(storage: string): AsyncIterable<string[]>;
+  /** Every backup with a manifest, newest first, some hundreds at a time, each as it is then; others get their turn in between. */
+  outlines(filter: OutlineFilter): AsyncIterable<BackupOutline[]>;
   /** What retention plans with, as it is now. */
   retained(): Promise<RetainedSnapshot>;
   /** Backups that no run makes and of which no storage has anything: each of their copies is FAILED or DELETED. Oldest first. */

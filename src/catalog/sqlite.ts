@@ -22,6 +22,7 @@ import type {
 import type { ClockRecords } from "./clock-records.ts";
 import type { Identities } from "./identities.ts";
 import { isHeld } from "./lease.ts";
+import type { BackupOutline, OutlineFilter } from "./outlines.ts";
 import type { Overview } from "./overview.ts";
 import { type Do, whileBusy } from "./sqlite-busy.ts";
 import { SqliteClockRecords } from "./sqlite-clock-records.ts";
@@ -30,6 +31,7 @@ import { pruneHistory } from "./sqlite-history.ts";
 import { SqliteIdentities } from "./sqlite-identities.ts";
 import { newestBackup } from "./sqlite-newest.ts";
 import { objectKeys, WITHOUT_COPIES } from "./sqlite-objects.ts";
+import { backupOutlines } from "./sqlite-outlines.ts";
 import { SqliteOverview } from "./sqlite-overview.ts";
 import { openRetained } from "./sqlite-retained.ts";
 import { equalTo, type InsertVerb, insertion, thoseOf, upsert, whereAll } from "./sqlite-statements.ts";
@@ -134,6 +136,10 @@ class SqliteCatalog implements Catalog {
 
   objectKeys(storage: string): AsyncIterable<string[]> {
     return objectKeys((sql, values) => this.#do("read copies", () => this.#rows(sql, values)), storage);
+  }
+
+  outlines(filter: OutlineFilter): AsyncIterable<BackupOutline[]> {
+    return backupOutlines((sql, values) => this.#do("read backups", () => this.#rows(sql, values)), filter);
   }
 
   retained(): Promise<RetainedSnapshot> {

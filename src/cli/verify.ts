@@ -3,7 +3,7 @@ import { visibleData } from "../base/visible.ts";
 import { findBackup, requireStorage } from "../jobs/find-backup.ts";
 import { shortId } from "../jobs/object-key.ts";
 import type { CopyVerdict } from "../jobs/verify.ts";
-import { runVerify } from "../jobs/verify.ts";
+import { backupsToVerify, runVerify } from "../jobs/verify.ts";
 import type { Command } from "./command.ts";
 import { isSet, JSON_OPTION, textOption } from "./command.ts";
 import { commandContext } from "./open-context.ts";
@@ -33,11 +33,9 @@ export const command: Command = {
     await using context = await commandContext(invocation);
     const storage = textOption(args, "storage");
     if (storage !== undefined) requireStorage(context, storage);
-    const backups =
-      args.positionals.length > 0
-        ? await Promise.all(args.positionals.map((prefix) => findBackup(context, prefix)))
-        : (await context.catalog.backups({})).filter(({ manifest }) => manifest !== null);
-    const report = await runVerify(context, backups, storage);
+    const named = await Promise.all(args.positionals.map((prefix) => findBackup(context, prefix)));
+    const ids = named.length > 0 ? named.map(({ id }) => id) : backupsToVerify(context);
+    const report = await runVerify(context, ids, storage);
     if (isSet(args, "json"))
       output.print(jsonText({ run_id: report.run.id, outcome: report.run.outcome, copies: report.verdicts }));
     else output.print(textOf(visibleData(report.verdicts), output));

@@ -45,7 +45,7 @@ export async function runScheduled(
         const chosen = latest.filter(({ server, database }) => selects(server, database));
         return runVerify(
           context,
-          chosen.flatMap(({ good }) => (good === null ? [] : [good])),
+          chosen.flatMap(({ good }) => (good === null ? [] : [good.id])),
         );
       }
     }

@@ -3,7 +3,7 @@ import { REMOVED } from "../catalog/catalog.ts";
 import type { JobContext } from "./context.ts";
 
 /** The status that the records of its copies give a backup that no run works on any more. */
-export function statusOf(all: readonly CopyRecord[]): BackupStatus {
+export function statusOf(all: readonly Pick<CopyRecord, "state">[]): BackupStatus {
   const copies = all.filter(({ state }) => !REMOVED.includes(state));
   const confirmed = copies.filter((copy) => copy.state === "CONFIRMED").length;
   if (confirmed === 0) return "INTERRUPTED";

@@ -1,6 +1,8 @@
+import { ageMs } from "../base/clock.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { BackupRecord, CopyRecord, CopyState, RunRecord } from "../catalog/catalog.ts";
 import { holdLease, isAwaited } from "../catalog/lease.ts";
+import type { BackupOutline } from "../catalog/outlines.ts";
 import type { Storage } from "../storage/storage.ts";
 import { settle, statusOf } from "./backup-status.ts";
 import { clearTheKey } from "./clear-key.ts";
@@ -51,8 +53,12 @@ export async function runRepair(context: JobContext): Promise<RepairReport> {
     const recognized = await recognizeStorages(context, "repair");
     await reconcile(recognized);
     // A backup that was good has FAILED once no copy of it is: that is told, not passed over.
-    for (const backup of await context.catalog.backups({ status: ["VERIFIED", "PARTIAL", "FAILED"] })) {
-      if (isStored(backup)) await repairBackup(recognized, run.id, backup, results);
+    for await (const outlines of context.catalog.outlines({ status: ["VERIFIED", "PARTIAL", "FAILED"] })) {
+      for (const outline of outlines) {
+        if (!needsWork(recognized, outline)) continue;
+        const backup = await context.catalog.backup(outline.id);
+        if (backup && isStored(backup)) await repairBackup(recognized, run.id, backup, results);
+      }
     }
     const failed = results.filter(({ outcome }) => outcome === "failed").length;
     return {
@@ -69,6 +75,13 @@ function isStored(backup: BackupRecord): backup is StoredBackup {
   return backup.manifest !== null;
 }
 
+/** Whether a copy is wanting. A repair that was killed may have filled the last one and not said so in the status. */
+function needsWork(context: JobContext, outline: Omit<BackupOutline, "id">): boolean {
+  const { status, copies } = outline;
+  if (!copies.some(({ state }) => ONCE_GOOD.includes(state))) return false;
+  return storagesWanting(context, outline).length > 0 || status !== statusOf(copies);
+}
+
 async function repairBackup(
   context: JobContext,
   runId: string,
@@ -76,11 +89,9 @@ async function repairBackup(
   results: RepairResult[],
 ): Promise<void> {
   const { catalog, clock, host, pid, log } = context;
-  const copies = await catalog.copies(backup.id);
-  if (!copies.some(({ state }) => ONCE_GOOD.includes(state))) return;
-  const wanting = storagesWanting(context, backup, copies);
-  // A repair that was killed may have filled the last copy and not said so in the backup's status.
-  if (wanting.length === 0 && backup.status === statusOf(copies)) return;
+  const outline = { ...backup, copies: await catalog.copies(backup.id) };
+  if (!needsWork(context, outline)) return;
+  const wanting = storagesWanting(context, outline);
   const name = leaseName(backup.server, backup.database);
   if (await isAwaited(catalog, name, clock.now())) {
     log.warning("a backup was left for the next repair: a new one waits for its turn", {
@@ -105,10 +116,9 @@ async function repairBackup(
 
 function storagesWanting(
   context: JobContext,
-  backup: StoredBackup,
-  copies: readonly CopyRecord[],
+  { started_at, copies }: Pick<BackupOutline, "started_at" | "copies">,
 ): Storage[] {
-  const ageDays = (context.clock.now().getTime() - Date.parse(backup.started_at)) / DAY_MS;
+  const ageDays = ageMs(started_at, context.clock.now()) / DAY_MS;
   const direct = backupStorages(context);
   return context.storages.filter((storage) => {
     const copy = copies.find((one) => one.storage === storage.name);

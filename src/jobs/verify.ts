@@ -36,13 +36,18 @@ export interface VerifyReport {
   verdicts: CopyVerdict[];
 }
 
+/** The id of every backup with a manifest, newest first. */
+export async function* backupsToVerify({ catalog }: Pick<JobContext, "catalog">): AsyncGenerator<string> {
+  for await (const outlines of catalog.outlines({})) for (const { id } of outlines) yield id;
+}
+
 /**
- * Reads copies back whole and checks manifest, hash and every segment; records what it found. Damage in
- * one copy does not end the run.
+ * Reads copies of the backups of these ids back whole and checks manifest, hash and every segment; records what it
+ * found. Damage in one copy does not end the run. A backup that was removed since it was named is passed over.
  */
 export async function runVerify(
   context: JobContext,
-  backups: readonly BackupRecord[],
+  ids: AsyncIterable<string> | Iterable<string>,
   only?: string,
 ): Promise<VerifyReport> {
   const verdicts: CopyVerdict[] = [];
@@ -50,7 +55,9 @@ export async function runVerify(
     // An identity that cannot be read says nothing of any copy: it is told once, before all of them are read.
     await context.keys.identity();
     const recognized = await recognizeStorages(context, "verify");
-    for (const backup of backups) {
+    for await (const id of ids) {
+      const backup = await context.catalog.backup(id);
+      if (!backup) continue;
       for (const copy of await context.catalog.copies(backup.id)) {
         const storage = storageNamed(recognized, copy.storage);
         if (!storage || !LOOKED_FOR.includes(copy.state) || (only !== undefined && only !== storage.name))

@@ -131,7 +131,7 @@ test("a copy that was removed while it was verified stays removed", async () => 
       if (copy) await deleteCopy(world.context, disk, copy, { why: "asked" }, world.context.signal);
     },
   });
-  await runVerify(context, [backup]);
+  await runVerify(context, [backup.id]);
   expect(await states(world, backup.id)).toBe("disk:DELETED vault:CONFIRMED");
 });
 
@@ -155,7 +155,7 @@ describe("cleanup", () => {
       expect.objectContaining({ storage: "disk", note: expect.stringContaining("there again") }),
     );
     expect(world.really(backup)).toEqual(["disk"]);
-    await runVerify(world.context, [backup]);
+    await runVerify(world.context, [backup.id]);
     await world.cleanup();
     expect(world.really(backup)).toEqual([]);
   });

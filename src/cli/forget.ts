@@ -43,9 +43,9 @@ export const command: Command = {
   },
 };
 
-async function backupsOf({ catalog, config }: JobContext, name: string): Promise<BackupRecord[]> {
+async function backupsOf({ catalog, clock, config }: JobContext, name: string): Promise<BackupRecord[]> {
   // Also of servers that the config has no more.
-  const recorded = (await catalog.overview.latestBackups()).map(({ server }) => server);
+  const recorded = (await catalog.overview.latestBackups(clock.now())).map(({ server }) => server);
   const servers = [...new Set([...config.server.map((server) => server.name), ...recorded])];
   const { server, database } = namedDatabase(name, servers);
   const found = await catalog.backups({ database, ...(server !== undefined && { server }) });

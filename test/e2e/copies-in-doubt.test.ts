@@ -194,7 +194,7 @@ describe("a manifest that a lenient decoder takes for the written one", () => {
     const backup = await provenBackup(world, ["disk", "vault"], { server_version: "15.\ufffd" });
     const path = `${pathOf(world, "vault", backup)}.json`;
     await writeFile(path, change(await readFile(path)));
-    const results = await runVerify(world.context, [backup]);
+    const results = await runVerify(world.context, [backup.id]);
     expect(JSON.stringify(results)).toContain('"damaged"');
     expect(await states(world, backup.id)).toBe("disk:CONFIRMED vault:DAMAGED");
   });

@@ -104,7 +104,7 @@ async function planIn(directory: string): Promise<void> {
   const watch = setInterval(turn, 1);
   const cpu = process.cpuUsage();
   const startedAt = performance.now();
-  const { plan, going } = await planRun(context, { confirm: undefined });
+  const { plan, going } = await planRun(context, "bench", { confirm: undefined });
   const planMs = performance.now() - startedAt;
   const { user, system } = process.cpuUsage(cpu);
   turn();

@@ -12,8 +12,8 @@ export interface ClockRecords {
   trust(): Promise<ClockTrust | undefined>;
   /** Replaces what was known. */
   setTrust(trust: ClockTrust): Promise<void>;
-  /** When the first run or backup began; undefined where none did. */
-  first(): Promise<string | undefined>;
+  /** When the first run began, the one of id `except` left out; where there is no other, the first backup; undefined where none did. */
+  first(except?: string): Promise<string | undefined>;
   /** When the last run or backup began of those that began by `until`; undefined where none did. */
   lastBy(until: string): Promise<string | undefined>;
 }

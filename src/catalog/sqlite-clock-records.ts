@@ -6,8 +6,8 @@ import type { Row } from "./sqlite-tables.ts";
 const SET_TRUST = `INSERT INTO clock_trust VALUES (1, $trusted_at, $accepted_until)
   ON CONFLICT DO UPDATE SET trusted_at = excluded.trusted_at, accepted_until = excluded.accepted_until`;
 /** Each side is one step in an index by time. */
-const FIRST = `SELECT min(at) AS at FROM
-  (SELECT min(started_at) AS at FROM runs UNION ALL SELECT min(started_at) FROM backups)`;
+const FIRST = `SELECT ifnull((SELECT started_at FROM runs WHERE id <> $except ORDER BY started_at LIMIT 1),
+  (SELECT min(started_at) FROM backups)) AS at`;
 const LAST_BY = `SELECT max(at) AS at FROM (SELECT max(started_at) AS at FROM runs WHERE started_at <= $until
   UNION ALL SELECT max(started_at) FROM backups WHERE started_at <= $until)`;
 
@@ -35,8 +35,8 @@ export class SqliteClockRecords implements ClockRecords {
     );
   }
 
-  first(): Promise<string | undefined> {
-    return this.#time(FIRST, {});
+  first(except = ""): Promise<string | undefined> {
+    return this.#time(FIRST, { except });
   }
 
   lastBy(until: string): Promise<string | undefined> {

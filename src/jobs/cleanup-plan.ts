@@ -14,7 +14,7 @@ export interface CleanupPlan {
   outline: PlanOutline;
   /** Why the clock is not trusted, if it is not. */
   clockSuspicion: string | undefined;
-  /** What a run that carries the plan out leaves for later ones; undefined where the clock is not trusted. */
+  /** What a run leaves of this judgement for later ones; undefined where nothing is known. */
   clockTrust: ClockTrust | undefined;
   rules: RetentionRules;
   toBackup: (record: RetainedBackupRecord) => RetainedBackup;
@@ -27,11 +27,11 @@ export interface CleanupPlan {
 export async function planCleanup(
   context: JobContext,
   snapshot: RetainedSnapshot,
-  options: { confirm?: string | undefined },
+  options: { confirm?: string | undefined; runId?: string },
   onDecision: (decision: RetentionDecision) => void = () => {},
 ): Promise<CleanupPlan> {
   const { catalog, config } = context;
-  const facts = await clockFacts(context, await askForTheTime(context));
+  const facts = await clockFacts(context, await askForTheTime(context), options.runId);
   const suspicion = clockSuspicion(facts);
   const shrunk = shrunkSince(await catalog.alerts({ unacknowledged: true }));
   const { now } = facts;
@@ -64,11 +64,12 @@ export async function planCleanup(
 /** Plans, and keeps what a run needs of it: the snapshot is closed before anything is removed. */
 export async function planRun(
   context: JobContext,
+  runId: string,
   { confirm }: { confirm?: string | undefined },
 ): Promise<{ plan: CleanupPlan; going: GoingCopies }> {
   const going = new GoingCopies();
   await using snapshot = await context.catalog.retained();
-  const plan = await planCleanup(context, snapshot, { confirm }, (decision) => going.add(decision));
+  const plan = await planCleanup(context, snapshot, { confirm, runId }, (decision) => going.add(decision));
   going.settle(plan.outline);
   return { plan, going };
 }

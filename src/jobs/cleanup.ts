@@ -91,7 +91,7 @@ async function cleanUp(
   options: CleanupOptions,
 ): Promise<void> {
   const { statistics } = tally;
-  const { plan, going } = await planRun(context, options);
+  const { plan, going } = await planRun(context, runId, options);
   const { outline, clockSuspicion, clockTrust } = plan;
   tally.plan(plan);
   if (clockTrust) await context.catalog.clockRecords.setTrust(clockTrust);
@@ -124,7 +124,7 @@ async function cleanUp(
   // What waits is to be confirmed as it is now, without what has gone.
   if (outline.suspended.length === 0) return;
   await using snapshot = await context.catalog.retained();
-  statistics.plan_hash = (await planCleanup(context, snapshot, {})).outline.planHash;
+  statistics.plan_hash = (await planCleanup(context, snapshot, { runId })).outline.planHash;
 }
 
 async function sweep(context: JobContext, tally: CleanupTally): Promise<void> {

@@ -24,14 +24,16 @@ export async function askForTheTime({ catalog, clock, storages, signal }: JobCon
   return askedAtMs;
 }
 
-/** What the clock is to be judged by now. */
+/** What the clock is to be judged by now. `runId`: the run that asks, whose record tells nothing. */
 export async function clockFacts(
   { catalog, clock, config, storages }: JobContext,
   askedAtMs: number,
+  runId?: string,
 ): Promise<ClockFacts> {
   const now = clock.now();
   const trust = await catalog.clockRecords.trust();
   const silenceMsMax = silenceMsMaxOf(config, now);
+  const first = trust ? undefined : await catalog.clockRecords.first(runId);
   const [newest] = await catalog.backups({ limit: 1 });
   const isNews = newest !== undefined && newest.started_at > (trust?.accepted_until ?? "");
   const newestAt = new Date(newest?.started_at ?? now);
@@ -45,7 +47,7 @@ export async function clockFacts(
     }),
     trustedAt: trust && new Date(trust.trusted_at),
     ahead: isNews && isDatedAhead ? { ...newest, startedAt: newestAt } : undefined,
-    reachesTo: await reachOfRecords(catalog.clockRecords, trust?.trusted_at, { now, silenceMsMax }),
+    reachesTo: await reachOfRecords(catalog.clockRecords, trust?.trusted_at ?? first, { now, silenceMsMax }),
     silenceMsMax,
   };
 }
@@ -56,16 +58,20 @@ export async function clockFacts(
  */
 export async function trustAfter(
   { catalog }: Pick<JobContext, "catalog">,
-  { now, s3Dates, ahead }: ClockFacts,
+  { now, s3Dates, ahead, reachesTo }: ClockFacts,
   isTrusted: boolean,
   isConfirmed: boolean,
 ): Promise<ClockTrust | undefined> {
-  if (!isTrusted && (!isConfirmed || s3Dates.length > 0)) return undefined;
-  const accepted = (await catalog.clockRecords.trust())?.accepted_until ?? null;
-  return {
-    trusted_at: now.toISOString(),
-    accepted_until: !isTrusted && ahead ? ahead.startedAt.toISOString() : accepted,
-  };
+  const known = await catalog.clockRecords.trust();
+  const accepted_until = known?.accepted_until ?? null;
+  if (isTrusted) return { trusted_at: now.toISOString(), accepted_until };
+  if (isConfirmed && s3Dates.length === 0)
+    return {
+      trusted_at: now.toISOString(),
+      accepted_until: ahead?.startedAt.toISOString() ?? accepted_until,
+    };
+  // A first judgement that is a suspicion: the stopped run itself must not be what the next one begins with.
+  return known ?? (reachesTo && { trusted_at: reachesTo.toISOString(), accepted_until });
 }
 
 async function reachOfRecords(
@@ -73,7 +79,7 @@ async function reachOfRecords(
   from: string | undefined,
   { now, silenceMsMax }: Pick<ClockFacts, "now" | "silenceMsMax">,
 ): Promise<Date | undefined> {
-  let reach = from ?? (await records.first());
+  let reach = from;
   for (;;) {
     if (reach === undefined) return undefined;
     const untilMs = Math.min(Date.parse(reach) + silenceMsMax, now.getTime());

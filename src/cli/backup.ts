@@ -83,6 +83,7 @@ function problemsOf(result: ShownResult, style: Output["style"]): string[] {
   const lines = result.copies.flatMap(({ storage, error }) =>
     error === null ? [] : [`${style.warn("warning:")} ${name}: ${storage}: ${error}`],
   );
+  for (const warning of result.warnings) lines.push(`${style.warn("warning:")} ${name}: pg_dump: ${warning}`);
   if (result.error !== null) lines.push(`${style.bad("error:")} ${name}: ${result.error}`);
   if (result.hint !== null) lines.push(`${style.dim("hint:")} ${result.hint}`);
   return lines;

@@ -1,10 +1,11 @@
 import { durationMs } from "../base/clock.ts";
 import type { CopyRecord } from "../catalog/catalog.ts";
 import type { ListedBackup } from "../jobs/list-backups.ts";
+import { warningsOf } from "../postgres/program-messages.ts";
 
 /** A backup as every `--json` shows it: sizes in bytes, times in RFC 3339 UTC. Keys are stable. */
 export function backupJson({ backup, copies, running_on }: ListedBackup) {
-  const { manifest: _manifest, stderr_tail: _stderr, started_at, finished_at, ...rest } = backup;
+  const { manifest: _manifest, stderr_tail, started_at, finished_at, ...rest } = backup;
   const duration_ms = durationMs(backup);
   return {
     ...rest,
@@ -16,6 +17,7 @@ export function backupJson({ backup, copies, running_on }: ListedBackup) {
     rate_bytes_per_second:
       duration_ms && backup.dump_bytes ? Math.round((backup.dump_bytes / duration_ms) * 1000) : null,
     running_on,
+    warnings: warningsOf(stderr_tail),
     copies: copies.map(copyJson),
   };
 }

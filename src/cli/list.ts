@@ -5,6 +5,7 @@ import { openCatalog } from "../catalog/open.ts";
 import type { ListedBackup } from "../jobs/list-backups.ts";
 import { listBackups } from "../jobs/list-backups.ts";
 import { shortId } from "../jobs/object-key.ts";
+import { warningsOf } from "../postgres/program-messages.ts";
 import type { Command } from "./command.ts";
 import { isSet, JSON_OPTION, textOption } from "./command.ts";
 import { backupJson } from "./json.ts";
@@ -89,7 +90,9 @@ function textOf(rows: readonly ListedBackup[], { style }: Output, now: Date): st
       {
         title: "STATUS",
         cell: ({ backup, running_on }) =>
-          statusText(backup.status, style) + (running_on ? ` on ${running_on}` : ""),
+          statusText(backup.status, style) +
+          (running_on ? ` on ${running_on}` : "") +
+          warningsText(backup.stderr_tail, style),
       },
       { title: "DUMP", cell: ({ backup }) => sizeText(backup.dump_bytes), align: "right" },
       { title: "STORED", cell: ({ backup }) => sizeText(backup.object_bytes), align: "right" },
@@ -107,6 +110,12 @@ function textOf(rows: readonly ListedBackup[], { style }: Output, now: Date): st
     ],
     style,
   );
+}
+
+/** Those of pg_dump; `show` tells which. */
+function warningsText(stderrTail: string | null, style: Output["style"]): string {
+  const { length } = warningsOf(stderrTail);
+  return length === 0 ? "" : ` ${style.warn(length === 1 ? "1 warning" : `${length} warnings`)}`;
 }
 
 function removedText(rows: readonly TombstoneRecord[], { style }: Output): string {

@@ -147,6 +147,8 @@ export interface DumpConfig {
   /** Databases dumped at the same time. */
   max_parallel: number;
   lock_wait_timeout_ms: number;
+  /** Tries of a dump from under which something was dropped, after the first. */
+  retries: number;
 }
 
 export interface GuardConfig {

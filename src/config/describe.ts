@@ -34,6 +34,7 @@ export function describeConfig(config: Config): Described {
       io_class: dump.io_class,
       max_parallel: dump.max_parallel,
       lock_wait_timeout_ms: dump.lock_wait_timeout_ms,
+      retries: dump.retries,
     },
     guard: {
       stale_after_ms: guard.stale_after_ms ?? null,

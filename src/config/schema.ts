@@ -69,8 +69,9 @@ const dump = v.pipe(
     io_class: v.optional(choice(["idle", "best-effort", "none"]), "best-effort"),
     max_parallel: v.optional(integer(1, 64), 1),
     lock_wait_timeout: v.optional(duration(), "5m"),
+    retries: v.optional(integer(0, 20), 2),
   }),
-  v.transform(({ nice, io_class, max_parallel, ...dump }) => ({
+  v.transform(({ nice, io_class, max_parallel, retries, ...dump }) => ({
     max_duration_ms: dump.max_duration,
     stall_timeout_ms: dump.stall_timeout,
     run_timeout_ms: dump.run_timeout,
@@ -78,6 +79,7 @@ const dump = v.pipe(
     io_class,
     max_parallel,
     lock_wait_timeout_ms: dump.lock_wait_timeout,
+    retries,
   })),
 );
 

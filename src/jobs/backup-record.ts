@@ -136,8 +136,10 @@ async function closeRecord(
   return told;
 }
 
+/** Why a storage has no copy. The dump's failure is told of the backup: it is not the storage's. */
 function reasonFor(storage: string, error: unknown): unknown {
-  if (!(error instanceof NoSinkLeftError)) return error;
+  if (!(error instanceof NoSinkLeftError))
+    return new Error("not stored: the backup ended before it was whole");
   const outcome = error.outcomes.find((one) => one.name === storage);
   return outcome && outcome.state !== "stored" ? outcome.error : error;
 }

@@ -2,6 +2,8 @@ import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { BackupStatus, CopyState, RunOutcome, RunRecord } from "../catalog/catalog.ts";
 import type { Config, ServerConfig } from "../config/config.ts";
 import { EXAMPLE_RECIPIENT } from "../config/load.ts";
+import { VanishedError } from "../postgres/errors.ts";
+import { warningsOf } from "../postgres/program-messages.ts";
 import { backupDatabase } from "./backup-database.ts";
 import type { Choice, Selects, Target, Untargeted } from "./backup-targets.ts";
 import { resolveTargets } from "./backup-targets.ts";
@@ -22,6 +24,8 @@ export interface BackupResult {
   object_bytes: number | null;
   duration_ms: number;
   copies: { storage: string; state: CopyState; error: string | null }[];
+  /** What pg_dump warned of. */
+  warnings: string[];
   error: string | null;
   hint: string | null;
   /** The error itself, for the exit code. */
@@ -105,7 +109,7 @@ async function backUp(
     const failed: { target: Target; result: BackupResult }[] = [];
     await inParallel(round.targets, context.config.dump.max_parallel, async (target) => {
       if (context.signal.aborted) return;
-      const result = await backupOne(context, runId, target.server, target.database);
+      const result = await backupUnvanished(context, runId, target);
       if (isWorthAnotherTry(result)) failed.push({ target, result });
       else ended.push(result);
     });
@@ -138,6 +142,24 @@ function untargetedResult({ server, database, error, duration_ms }: Untargeted):
   return failedResult(server.name, database, error, duration_ms);
 }
 
+/** What was dropped while a dump began is not there for the next one: no time has to pass before it. */
+async function backupUnvanished(
+  context: JobContext,
+  runId: string,
+  { server, database }: Target,
+): Promise<BackupResult> {
+  const { retries } = context.config.dump;
+  for (let retry = 1; ; retry++) {
+    const result = await backupOne(context, runId, server, database);
+    if (!(result.cause instanceof VanishedError) || retry > retries || context.signal.aborted) return result;
+    const fields = { server: server.name, database, retry, retries };
+    context.log.warning(
+      "something was dropped while pg_dump read the catalog: the dump is made again",
+      fields,
+    );
+  }
+}
+
 async function backupOne(
   context: JobContext,
   runId: string,
@@ -150,6 +172,9 @@ async function backupOne(
     const { backup, copies } = await backupDatabase(context, runId, server, database);
     const duration_ms = Math.round(clock.monotonicMs() - startedAtMs);
     const { id, status, dump_bytes, object_bytes } = backup;
+    const warnings = warningsOf(backup.stderr_tail);
+    for (const warning of warnings)
+      log.warning("pg_dump warned", { server: server.name, database, backup_id: id, warning });
     log.info("backup done", {
       server: server.name,
       database,
@@ -168,6 +193,7 @@ async function backupOne(
       object_bytes,
       duration_ms,
       copies: copies.map(({ storage, state, error }) => ({ storage, state, error })),
+      warnings,
       error: null,
       hint: null,
     };
@@ -192,6 +218,7 @@ function failedResult(
     object_bytes: null,
     duration_ms: Math.round(durationMs),
     copies: [],
+    warnings: [],
     error: messageOf(cause),
     hint: cause instanceof Pg321Error ? (cause.hint ?? null) : null,
     cause,

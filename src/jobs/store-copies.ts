@@ -5,7 +5,7 @@ import { KeyTaken } from "../storage/key.ts";
 import { StorageRefused } from "../storage/refused.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { Sink, SinkOutcome } from "../stream/fan-out.ts";
-import { fanOut } from "../stream/fan-out.ts";
+import { fanOut, NoSinkLeftError } from "../stream/fan-out.ts";
 import type { JobContext } from "./context.ts";
 import { backupStorages } from "./context.ts";
 import { copyObject, putManifest } from "./copy.ts";
@@ -50,8 +50,11 @@ export function intendedCopy(
   };
 }
 
-/** One read of the source into every storage. Resolves with each storage's outcome; see `fanOut`. */
-export function storeEverywhere(
+/**
+ * One read of the source into every storage. Resolves with each storage's outcome; see `fanOut`. Where the source fails
+ * too, the storages that had failed by themselves before are recorded with their own reason.
+ */
+export async function storeEverywhere(
   context: JobContext,
   backup: BackupRecord,
   open: (signal: AbortSignal) => AsyncIterable<Uint8Array>,
@@ -61,16 +64,31 @@ export function storeEverywhere(
   const sinks = backupStorages(context).map((storage) =>
     sinkOf(context, storage, settingsOf(config.storage, storage), backup, options),
   );
-  return fanOut(open, sinks, {
+  const outcomes: SinkOutcome<unknown>[] = [];
+  const stored = fanOut(open, sinks, {
     partBytes: options.partBytes,
     partsAhead: PARTS_AHEAD,
     maxDurationMs: config.dump.max_duration_ms,
     progress: () => options.progress.share,
     onProgress: (name, bytes) => options.progress.storage(name, bytes),
-    onOutcome: (outcome) => options.progress.outcome(outcome),
+    onOutcome: (outcome) => {
+      outcomes.push(outcome);
+      options.progress.outcome(outcome);
+    },
     signal: options.signal,
     clock,
   });
+  try {
+    return await stored;
+  } catch (error) {
+    for (const outcome of outcomes) {
+      const storage = backupStorages(context).find(({ name }) => name === outcome.name);
+      const isOwn = outcome.state !== "stored" && outcome.error !== error;
+      if (storage && isOwn && !(error instanceof NoSinkLeftError))
+        await failCopy(context, backup, storage, outcome.error);
+    }
+    throw error;
+  }
 }
 
 function sinkOf(

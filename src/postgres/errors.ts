@@ -9,7 +9,11 @@ interface Known {
   text: RegExp;
   hint: string;
   retryable?: boolean;
+  vanished?: true;
 }
+
+/** Something was dropped while pg_dump read the catalog: the next dump does not look for it. */
+export class VanishedError extends Pg321Error {}
 
 /** What keeps a session from beginning or going on. A statement's error of the same text is about another server. */
 const OF_CONNECTING: readonly Known[] = [
@@ -78,8 +82,9 @@ const OF_STATEMENTS: readonly Known[] = [
     codes: [],
     // Its list of tables is made before each of them is locked.
     text: /^query failed: ERROR: .*(does not exist|could not open relation|cache lookup failed|failed sanity check)/m,
-    hint: "something was dropped while pg_dump read the catalog: try again",
+    hint: "something was dropped while pg_dump read the catalog: try again, or raise dump.retries",
     retryable: true,
+    vanished: true,
   },
   {
     codes: ["25006"],
@@ -174,7 +179,8 @@ function newError(
     ...serverHints.map((hint) => lowerFirst(hint.replace(/\.$/, ""))),
     ...(known ? [known.hint] : []),
   ];
-  return new Pg321Error("database", message, {
+  const Kind = known?.vanished ? VanishedError : Pg321Error;
+  return new Kind("database", message, {
     cause,
     retryable: known?.retryable ?? false,
     ...(hints.length > 0 && { hint: hints.join("; ") }),

@@ -48,3 +48,10 @@ function kindOf(word: string): ProgramMessage["kind"] {
   if (/^warning\b/i.test(word)) return "warning";
   return /^(error|fatal|panic)\b|ERROR: |FATAL: |failed/i.test(word) ? "error" : "note";
 }
+
+/** What pg_dump warned of, each with its details and hints. */
+export function warningsOf(stderr: string | null): string[] {
+  return messagesOf(stderr ?? "")
+    .filter(({ kind }) => kind === "warning")
+    .map(({ text, details, hints }) => [text.replace(/^WARNING: +/, ""), ...details, ...hints].join(" "));
+}

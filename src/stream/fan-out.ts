@@ -69,7 +69,8 @@ export class NoSinkLeftError extends Error {
  * have stored the object all the same: `onOutcome` has told of them.
  *
  * `minRate` and a projected delay never drop the last sink (a slow backup beats none); a stall, and
- * passing `maxDurationMs` in fact, do. Once the source has ended only a stall does.
+ * passing `maxDurationMs` in fact, do. Once the source has ended only a stall does. The outcome of a sink that was at
+ * work when the source failed has the source's error itself.
  */
 export async function fanOut<T>(
   open: (signal: AbortSignal) => AsyncIterable<Uint8Array>,
@@ -88,6 +89,8 @@ interface Lane<T> {
   abort: AbortController;
   /** Set when it is dropped; its outcome once it has settled, unless it has stored all the same. */
   dropped: { name: string; state: "slow" | "stalled"; error: Error } | undefined;
+  /** Why it was ended from outside; what the sink makes of that is no failure of its own. */
+  ended: { error: unknown } | undefined;
   outcome: SinkOutcome<T> | undefined;
   /** Bytes that were put before it, and bytes that it took. */
   pushedBytes: number;
@@ -115,6 +118,7 @@ class FanOut<T> {
       queue: new PartQueue(),
       abort: new AbortController(),
       dropped: undefined,
+      ended: undefined,
       outcome: undefined,
       pushedBytes: 0,
       bytes: 0,
@@ -179,7 +183,7 @@ class FanOut<T> {
       if (!lane.queue.isRead) throw new Error("ended before the stream did");
       lane.outcome = { name, state: "stored", value };
     } catch (error) {
-      lane.outcome = lane.dropped ?? { name, state: "failed", error };
+      lane.outcome = lane.dropped ?? { name, state: "failed", error: lane.ended ? lane.ended.error : error };
     }
     lane.queue.fail(new Error("its sink has settled"));
     this.#endSourceIfNoneLeft();
@@ -202,6 +206,7 @@ class FanOut<T> {
 
   /** A sink that waits for its body learns it there, one that works learns it from its signal. */
   #end(lane: Lane<T>, error: unknown): void {
+    lane.ended ??= { error };
     lane.queue.fail(error);
     lane.abort.abort(error);
   }

@@ -75,6 +75,20 @@ describe("a sink fails", () => {
     expect(lab.passed).toBeLessThan(20);
   });
 
+  test("before the source does: its own error is told apart from the source's", async () => {
+    const lab = new Lab();
+    const ended = new Error("pg_dump broke");
+    async function* source() {
+      for (let part = 0; part < 10; part++) yield new Uint8Array(PART);
+      throw ended;
+    }
+    const sinks = [lab.sink("bad", { failAtPart: 2 }), lab.sink("a")];
+    await expect(fanOut(source, sinks, lab.options())).rejects.toBe(ended);
+    const told = Object.fromEntries(lab.told.map((outcome) => [outcome.name, outcome]));
+    expect(told["a"]).toEqual({ name: "a", state: "failed", error: ended });
+    expect(told["bad"]).toMatchObject({ state: "failed", error: { message: expect.stringMatching(/^bad/) } });
+  });
+
   test("all of them after the source has ended", async () => {
     const lab = new Lab();
     const beforeEnd = () => Promise.reject(new Error("the last step"));

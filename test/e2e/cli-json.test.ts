@@ -18,7 +18,12 @@ let installation: Installation;
 let database: string;
 
 beforeAll(async () => {
-  database = await postgres.createDatabase();
+  database = `json_${crypto.randomUUID().slice(0, 8)}`;
+  postgres.dropAtEnd(database);
+  const admin = postgres.connect();
+  // So that pg_dump has something to warn of.
+  await admin.unsafe(`create database ${database} template template0 locale_provider icu icu_locale 'de'`);
+  await admin`update pg_database set datcollversion = '1' where datname = ${database}`;
   await postgres.createDatabase(ODD);
   const sql = postgres.connect(database);
   await sql.unsafe(`create role "${OWNER}"; create table item as select generate_series(1, 50) as id`);

@@ -1,6 +1,7 @@
 import { setImmediate } from "node:timers/promises";
 import { EXIT_CODES, exitCodeOf, messageOf, Pg321Error } from "./base/errors.ts";
 import { asErrors, leadsToJournal } from "./base/journal.ts";
+import { widenThreadPool } from "./base/thread-pool.ts";
 import { visibleLines } from "./base/visible.ts";
 import { runProgram } from "./cli/program.ts";
 import { processSource } from "./config/load.ts";
@@ -10,6 +11,7 @@ import { processSource } from "./config/load.ts";
  * and records are closed; a second one ends the process at once.
  */
 process.umask(0o077);
+await widenThreadPool();
 const ended = new AbortController();
 for (const [name, code] of [
   ["SIGINT", "interrupted"],

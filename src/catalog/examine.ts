@@ -4,6 +4,7 @@ import type { Config } from "../config/config.ts";
 import type { StorageIdentity } from "./identities.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import { catalogError } from "./sqlite-errors.ts";
+import { refuseEmpty } from "./sqlite-open.ts";
 import { refuseNewerCatalog } from "./version.ts";
 
 const HAS_IDENTITIES = "SELECT 1 FROM sqlite_schema WHERE name = 'storage_identities'";
@@ -27,6 +28,7 @@ export interface CatalogFacts {
  */
 export function examineCatalog(config: Config["catalog"]): CatalogFacts | undefined {
   if (!existsSync(config.path)) return undefined;
+  refuseEmpty(config.path);
   refuseNewerCatalog(config);
   try {
     using database = new Database(config.path, { readonly: true });

@@ -1,9 +1,9 @@
 import type { Database } from "bun:sqlite";
-import { closeSync, mkdirSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { Pg321Error } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
+import { requireAnswer } from "../base/place.ts";
 import type {
   AlertChange,
   AlertRecord,
@@ -26,11 +26,11 @@ import type { BackupOutline, OutlineFilter } from "./outlines.ts";
 import type { Overview } from "./overview.ts";
 import { type Do, whileBusy } from "./sqlite-busy.ts";
 import { SqliteClockRecords } from "./sqlite-clock-records.ts";
-import { connect } from "./sqlite-connection.ts";
 import { pruneHistory } from "./sqlite-history.ts";
 import { SqliteIdentities } from "./sqlite-identities.ts";
 import { newestBackup } from "./sqlite-newest.ts";
 import { objectKeys, WITHOUT_COPIES } from "./sqlite-objects.ts";
+import { openDatabase } from "./sqlite-open.ts";
 import { backupOutlines } from "./sqlite-outlines.ts";
 import { SqliteOverview } from "./sqlite-overview.ts";
 import { openRetained } from "./sqlite-retained.ts";
@@ -48,6 +48,7 @@ import {
   TOMBSTONES,
   toRow,
 } from "./sqlite-tables.ts";
+import type { Unwritable } from "./unwritable.ts";
 
 const NEWEST_FIRST = "ORDER BY started_at DESC, id DESC LIMIT $limit";
 /** SQLite's "no limit". */
@@ -58,17 +59,14 @@ type AlertFilter = Parameters<Catalog["alerts"]>[0];
 type DeliveryFilter = Parameters<Catalog["deliveries"]>[0];
 
 /**
- * Opens the catalog at `path`, makes it (0600, in a directory of 0700) where it does not exist, and migrates
- * it, an older one after it was copied.
+ * Opens the catalog at `path`, makes it where it does not exist, and migrates it. Where its disk takes no byte more
+ * it can still be read: then every write throws a `CatalogUnwritableError`.
  */
 export async function openSqlite(path: string, clock: Clock, log?: Log): Promise<Catalog> {
-  const database = await whileBusy(path, "open", clock, () => {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    // SQLite would create it with 0644; the files beside it (-wal, -shm) take over this mode.
-    closeSync(openSync(path, "a", 0o600));
-    return connect(path, log);
-  });
-  return new SqliteCatalog(database, path, clock);
+  // SQLite works in the thread of the event loop: what hangs there hangs everything.
+  await requireAnswer(`catalog ${path}`, dirname(path));
+  const { database, unwritable } = await whileBusy(path, "open", clock, () => openDatabase(path, log));
+  return new SqliteCatalog(database, path, clock, unwritable);
 }
 
 class SqliteCatalog implements Catalog {
@@ -78,8 +76,11 @@ class SqliteCatalog implements Catalog {
   readonly #database: Database;
   readonly #path: string;
   readonly #clock: Clock;
+  /** Of a catalog that can only be read: why. */
+  readonly #unwritable: Unwritable | undefined;
 
-  constructor(database: Database, path: string, clock: Clock) {
+  constructor(database: Database, path: string, clock: Clock, unwritable: Unwritable | undefined) {
+    this.#unwritable = unwritable;
     this.#database = database;
     this.#path = path;
     this.#clock = clock;
@@ -326,7 +327,7 @@ class SqliteCatalog implements Catalog {
   }
 
   #do<T>(doing: string, operation: () => T): Promise<T> {
-    return whileBusy(this.#path, doing, this.#clock, operation);
+    return whileBusy(this.#path, doing, this.#clock, operation, this.#unwritable);
   }
 
   #run(sql: string, values: Row): number {

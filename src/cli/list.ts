@@ -1,6 +1,6 @@
 import { hostname } from "node:os";
 import { visibleData } from "../base/visible.ts";
-import type { BackupStatus, TombstoneRecord } from "../catalog/catalog.ts";
+import type { BackupStatus, Catalog, TombstoneRecord } from "../catalog/catalog.ts";
 import { openCatalog } from "../catalog/open.ts";
 import type { ListedBackup } from "../jobs/list-backups.ts";
 import { listBackups } from "../jobs/list-backups.ts";
@@ -69,11 +69,20 @@ export const command: Command = {
     );
     const rows = found.filter(({ backup }) => status === undefined || backup.status === status);
     if (isSet(args, "json")) output.print(jsonText({ backups: rows.map(backupJson) }));
-    else if (rows.length === 0) output.print("no backups");
+    else if (rows.length === 0) await printNone(catalog, output);
     else output.print(textOf(visibleData(rows), output, clock.now()));
     return 0;
   },
 };
+
+/** A catalog that was lost looks as one that is new: who knows better is told the way back. */
+async function printNone(catalog: Catalog, output: Output): Promise<void> {
+  output.print("no backups");
+  if ((await catalog.backups({ limit: 1 })).length > 0) return;
+  output.note(
+    "the catalog has no backup at all; if it was lost, pg321 cleanup --adopt takes those in the storages into it",
+  );
+}
 
 function textOf(rows: readonly ListedBackup[], { style }: Output, now: Date): string {
   return table(

@@ -158,3 +158,12 @@ test("what hangs in its stop gets a few minutes more from systemd, and not for e
   await clock.advance(60 * MINUTE_MS);
   expect(extensions()).toBe(before);
 });
+
+test("a stop ends in time although a reload hangs", async () => {
+  await using fixture = await running({ loadConfig: () => new Promise(() => {}) });
+  const { daemon, clock, stop, running: work } = fixture;
+  void daemon.reload();
+  stop.abort(new Error("ended by SIGTERM"));
+  await clock.advanceUntil(work.catch(() => {}));
+  await expect(work).rejects.toThrow("ended by SIGTERM");
+});

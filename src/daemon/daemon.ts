@@ -1,5 +1,7 @@
 import { unlessAborted, unlessLate } from "../base/abort.ts";
+import { systemClock } from "../base/clock.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
+import { PoolWatch } from "../base/thread-pool.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { Held } from "../catalog/lease.ts";
 import type { Config } from "../config/config.ts";
@@ -16,10 +18,11 @@ import { reloadedPlans, startingPlans } from "./plans.ts";
 import { mistakesIn, refuseFixedChange, tellOfClosedPaths } from "./reload.ts";
 import { runScheduled } from "./scheduled-job.ts";
 import type { Plan } from "./scheduler.ts";
-import { Scheduler, TICK_MS_MAX } from "./scheduler.ts";
+import { Scheduler } from "./scheduler.ts";
 import { Sightings } from "./sightings.ts";
 import { statusLine } from "./status-line.ts";
 import type { Notify } from "./systemd.ts";
+import { SCHEDULE_MS_MAX, troublesOf } from "./troubles.ts";
 
 export interface DaemonOptions extends Omit<ContextOptions, "signal" | "catalog"> {
   /** Open already; the daemon does not close it. */
@@ -45,10 +48,6 @@ const LAST_DELIVERY_MS = 5_000;
 const EXTENSION_MS = 30_000;
 /** So long after their grace; what has not ended then hangs, and must not keep the host from shutting down. */
 const ENDING_MS_MAX = 5 * 60_000;
-/** The schedule is looked at every `TICK_MS_MAX`; one that was not for this long has come to a stop. */
-const SILENCE_MS_MAX = 3 * TICK_MS_MAX;
-/** A catalog that has not answered after this time does not. */
-const CATALOG_ANSWER_MS = 2_000;
 
 /** Runs the jobs when they are due, until it is stopped. */
 export class Daemon implements LiveDaemon {
@@ -58,6 +57,8 @@ export class Daemon implements LiveDaemon {
   readonly #scheduler: Scheduler;
   readonly #runs: ActiveRuns;
   readonly #sightings = new Sightings();
+  /** The threads of this process know no other time. */
+  readonly #pool: PoolWatch = new PoolWatch(systemClock);
   /** Aborted once nothing new is to begin. */
   readonly #stopping = new AbortController();
   /** Aborted when all is over. */
@@ -130,8 +131,14 @@ export class Daemon implements LiveDaemon {
     log.info("stopping", { reason: messageOf(end.reason) });
     const lost = () =>
       new Pg321Error("terminated", "the daemon ends: it lost its lease", { cause: lease.signal.reason });
-    await this.#stop(signal.aborted ? signal.reason : lost());
-    await Promise.all(loops);
+    const graceMs = this.context().config.schedule.shutdown_grace_ms;
+    const stopped = this.#stop(signal.aborted ? signal.reason : lost(), graceMs).then(() =>
+      Promise.all(loops),
+    );
+    await this.#within(graceMs + ENDING_MS_MAX, stopped, () => {
+      log.error("the daemon ends without what was under way: it hangs", { running: this.running().length });
+      return end.reason;
+    });
     if (!signal.aborted) throw lease.signal.reason;
   }
 
@@ -166,19 +173,9 @@ export class Daemon implements LiveDaemon {
     return this.#stopping.signal.aborted ? new Map() : this.#scheduler.nextRuns();
   }
 
-  async troubles(): Promise<string[]> {
-    const troubles: string[] = [];
-    const silentMs = this.#scheduler.silentMs();
-    if (silentMs > SILENCE_MS_MAX && !this.#stopping.signal.aborted)
-      troubles.push(`the schedule was not looked at for ${Math.round(silentMs / 1000)} s`);
-    try {
-      await this.#within(CATALOG_ANSWER_MS, this.#options.catalog.installation());
-    } catch (error) {
-      troubles.push(`the catalog does not answer: ${messageOf(error)}`);
-    }
-    const { trouble } = this.#options.lease;
-    if (trouble !== undefined) troubles.push(`the catalog cannot be written: ${messageOf(trouble)}`);
-    return troubles;
+  troubles(): Promise<string[]> {
+    const isStopping = this.#stopping.signal.aborted;
+    return troublesOf({ ...this.#options, scheduler: this.#scheduler, pool: this.#pool, isStopping });
   }
 
   waits(): string[] {
@@ -227,19 +224,18 @@ export class Daemon implements LiveDaemon {
     void this.#look();
   }
 
-  async #stop(reason: Error): Promise<void> {
+  async #stop(reason: Error, graceMs: number): Promise<void> {
     const { notify, clock } = this.#options;
-    const { config } = this.context();
     this.#stopping.abort(reason);
     notify({ STOPPING: 1, STATUS: this.#status() });
     const ended = new AbortController();
-    const untilMs = clock.monotonicMs() + config.schedule.shutdown_grace_ms + ENDING_MS_MAX;
+    const untilMs = clock.monotonicMs() + graceMs + ENDING_MS_MAX;
     const extending = this.#every(EXTENSION_MS / 2, ended.signal, async () => {
       if (clock.monotonicMs() < untilMs)
         notify({ EXTEND_TIMEOUT_USEC: EXTENSION_MS * 1_000, STATUS: this.#status() });
     });
     await this.#reloading;
-    await this.#runs.stop(reason, config.schedule.shutdown_grace_ms);
+    await this.#runs.stop(reason, graceMs);
     this.#deliver();
     await this.#within(LAST_DELIVERY_MS, this.#delivering ?? Promise.resolve()).catch(() => {});
     ended.abort();
@@ -250,6 +246,7 @@ export class Daemon implements LiveDaemon {
   }
 
   #onTick(): void {
+    this.#pool.look();
     this.#tellStatus();
     this.#tellOfCatalog();
     if (this.#options.clock.monotonicMs() - this.#deliveredAtMs >= DELIVERY_PAUSE_MS) this.#deliver();
@@ -286,7 +283,7 @@ export class Daemon implements LiveDaemon {
     if (watchdogPauseMs === undefined) return;
     // A catalog that fails is no reason: a new start would not mend a disk, and would end runs that go on.
     await this.#every(watchdogPauseMs, this.#life.signal, async () => {
-      if (this.#scheduler.silentMs() <= SILENCE_MS_MAX || this.#stopping.signal.aborted)
+      if (this.#scheduler.silentMs() <= SCHEDULE_MS_MAX || this.#stopping.signal.aborted)
         notify({ WATCHDOG: 1 });
     });
   }
@@ -327,9 +324,8 @@ export class Daemon implements LiveDaemon {
     }
   }
 
-  #within<T>(durationMs: number, work: Promise<T>): Promise<T> {
-    const { clock } = this.#options;
-    return unlessLate(work, { clock, durationMs }, () => noAnswer(durationMs));
+  #within<T>(durationMs: number, work: Promise<T>, late = () => noAnswer(durationMs)): Promise<T> {
+    return unlessLate(work, { clock: this.#options.clock, durationMs }, late);
   }
 }
 

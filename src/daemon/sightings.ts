@@ -2,6 +2,7 @@ import { statfs } from "node:fs/promises";
 import { unlessLate } from "../base/abort.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import { silentLog } from "../base/log.ts";
+import { placeAt } from "../base/place.ts";
 import type { ServerConfig } from "../config/config.ts";
 import type { JobContext } from "../jobs/context.ts";
 import { connect, endpointOf } from "../postgres/connection.ts";
@@ -97,7 +98,8 @@ function answered<T>(
 async function lookAt({ config, catalog, clock }: JobContext, { name }: Storage, signal: AbortSignal) {
   const settings = config.storage.find((storage) => storage.name === name);
   if (settings?.type === "local") {
-    const { bsize, blocks, bavail } = await statfs(settings.path);
+    const call = { what: settings.path, limitMs: ANSWER_MS_MAX, signal };
+    const { bsize, blocks, bavail } = await placeAt(settings.path).run(call, () => statfs(settings.path));
     return { free_bytes: bavail * bsize, total_bytes: blocks * bsize };
   }
   if (!settings) return {};

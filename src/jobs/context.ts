@@ -7,6 +7,7 @@ import type { Catalog, Job, RunOutcome, RunRecord } from "../catalog/catalog.ts"
 import type { Held } from "../catalog/lease.ts";
 import { holdLease } from "../catalog/lease.ts";
 import { openCatalog } from "../catalog/open.ts";
+import { CatalogUnwritableError } from "../catalog/unwritable.ts";
 import type { Config } from "../config/config.ts";
 import { openStorage } from "../storage/registry.ts";
 import type { Storage } from "../storage/storage.ts";
@@ -53,7 +54,7 @@ export async function openContext(options: ContextOptions): Promise<JobContext> 
   const { config, log, clock, signal, progress } = options;
   await using opened = new AsyncDisposableStack();
   const keys = await loadKeys(config.encryption, options);
-  await prepareTempDir(config.temp_dir);
+  await prepareTempDir(config.temp_dir, signal);
   const catalog = options.catalog ?? opened.use(await openCatalog(config.catalog, { clock, log }));
   const storages: Storage[] = [];
   for (const storage of config.storage) storages.push(opened.use(await openStorage(storage, { log, clock })));
@@ -83,6 +84,8 @@ export interface RunScope {
   isPart?: boolean;
   /** Nobody is told, whatever becomes of it. */
   isSilent?: boolean;
+  /** It is done all the same where the catalog cannot be written: then no record tells of it, and the log says so. */
+  isUrgent?: boolean;
 }
 
 /** The runs of this process that are under way, by id. */
@@ -118,18 +121,26 @@ export async function recordRun<S extends Record<string, unknown>>(
     schedule: context.schedule?.name ?? null,
     scheduled_for: context.schedule?.dueAt.toISOString() ?? null,
   };
-  await using _goesOn = await holdRunLease(context, run);
+  let isRecorded = true;
+  const unrecorded = (error: unknown): undefined => {
+    if (!scope.isUrgent || !(error instanceof CatalogUnwritableError)) throw error;
+    if (isRecorded) context.log.warning("no record tells of this run", { job, error: error.message });
+    isRecorded = false;
+  };
+  await using _goesOn = await holdRunLease(context, run).catch(unrecorded);
   underWay.add(run.id);
-  await catalog.insertRun(run).catch((error) => {
-    underWay.delete(run.id);
-    throw error;
-  });
+  if (isRecorded) {
+    await catalog.insertRun(run).catch((error) => {
+      underWay.delete(run.id);
+      unrecorded(error);
+    });
+  }
   context.schedule?.began?.(run);
   const isPinged = !scope.isPart && !scope.isSilent;
   const started = isPinged ? pingStart(context, run) : undefined;
   const finish = async (end: Pick<RunRecord, "outcome" | "statistics" | "error">) => {
     const change = { ...end, finished_at: clock.now().toISOString() };
-    await catalog.updateRun(run.id, change);
+    if (isRecorded) await catalog.updateRun(run.id, change).catch(unrecorded);
     const ended = { ...run, ...change };
     await started;
     // One that the daemon's end has cut off is made up for: a dead man's switch goes on waiting for that.

@@ -4,6 +4,7 @@ import { dirname } from "node:path";
 import { sizeText } from "../base/amounts.ts";
 import { userName } from "../base/become-user.ts";
 import { MIB } from "../base/limits.ts";
+import { requireAnswer } from "../base/place.ts";
 import type { Seen } from "./doctor-finding.ts";
 import { failed, ok, warning } from "./doctor-finding.ts";
 
@@ -21,6 +22,7 @@ export interface Place {
 
 /** A directory of pg321's own: `state_dir`, `temp_dir`. The first command makes one that is not there. */
 export async function lookAtOwnDirectory(path: string): Promise<Seen[]> {
+  await requireAnswer(path, path);
   const stats = await stat(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return undefined;
     throw error;
@@ -47,6 +49,7 @@ export async function lookAtOwnDirectory(path: string): Promise<Seen[]> {
 
 /** The directory of a local storage, which nobody makes by itself: it may be a disk that is not mounted. */
 export async function lookAtStorageDirectory(path: string, minFree: number): Promise<Seen[]> {
+  await requireAnswer(path, path);
   if (!(await isWritable(path)))
     return [
       failed("storage", `user "${userName()}" may not write to ${path}`, `chown ${userName()} ${path}`),

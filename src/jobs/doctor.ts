@@ -1,9 +1,12 @@
 import { existsSync } from "node:fs";
 import { access, constants } from "node:fs/promises";
+import { dirname } from "node:path";
 import { userName } from "../base/become-user.ts";
 import type { Clock } from "../base/clock.ts";
 import { EXIT_CODES } from "../base/errors.ts";
+import { requireAnswer } from "../base/place.ts";
 import { examineCatalog } from "../catalog/examine.ts";
+import { LOST_HINT } from "../catalog/sqlite-errors.ts";
 import type { Config, ServerConfig } from "../config/config.ts";
 import { lookAtOwnDirectory } from "./doctor-directories.ts";
 import type { Finding, Seen } from "./doctor-finding.ts";
@@ -134,12 +137,12 @@ function knownStorages({ catalog, storage }: Config): KnownStorages {
 }
 
 async function lookAtCatalog({ catalog, encryption }: Config): Promise<Seen[]> {
+  await requireAnswer(catalog.path, dirname(catalog.path));
   const facts = examineCatalog(catalog);
   if (!facts) return [ok("not there yet: the first command makes it")];
   const { version, knownVersion, installation, damage } = facts;
   if (damage.length > 0) {
-    const hint = "move it aside; pg321 cleanup --adopt takes what the storages hold into a new one";
-    return [failed("storage", `damaged: ${damage.join("; ")}`, hint)];
+    return [failed("storage", `damaged: ${damage.join("; ")}`, LOST_HINT)];
   }
   if (!(await isWritableFile(catalog.path)))
     return [

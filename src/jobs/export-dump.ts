@@ -1,6 +1,7 @@
 import { link, lstat, open, readdir, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { messageOf, Pg321Error } from "../base/errors.ts";
+import { requireAnswer } from "../base/place.ts";
 import { isInUse, makerOfTag, processTag } from "../base/private-files.ts";
 import type { BackupRecord } from "../catalog/catalog.ts";
 import type { Storage } from "../storage/storage.ts";
@@ -79,6 +80,7 @@ async function removeLeft(path: string): Promise<void> {
 
 /** Hours of reading come before the file is made: what is in its way is better told first. */
 export async function requireAbsent(path: string): Promise<void> {
+  await requireAnswer(path, dirname(path));
   const isThere = await lstat(path).then(
     () => true,
     (error: NodeJS.ErrnoException) => (error.code === "ENOENT" ? false : refuse(path, error)),

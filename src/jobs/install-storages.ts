@@ -1,5 +1,7 @@
 import { chmod, chown, readdir, readFile, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { messageOf } from "../base/errors.ts";
+import { requireAnswer } from "../base/place.ts";
 import type { Config } from "../config/config.ts";
 import { ensureFile, mkdirBelow, ROOT, statsOf } from "./install-files.ts";
 import type { Account } from "./install-host.ts";
@@ -37,6 +39,8 @@ async function installDirectory(
   path: string,
   account: Account | undefined,
 ): Promise<void> {
+  const silent = await requireAnswer(path, path).catch((error) => error);
+  if (silent) return steps.note("attention", path, messageOf(silent));
   // Asked first: root may see less than the service, on a disk of the network.
   if (account !== undefined && (await canService("drwx", path)))
     return steps.note("right", path, `${SERVICE_USER} can write it`);

@@ -103,7 +103,11 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
     }
   };
   const about = { server: backup.server, database: backup.database };
-  const { run, statistics } = await recordRun(context, "restore", work, { about, isSilent: request.dryRun });
+  const { run, statistics } = await recordRun(context, "restore", work, {
+    about,
+    isSilent: request.dryRun,
+    isUrgent: true,
+  });
   const report = { run, backup, ...statistics };
   if (!request.dryRun) await alertRestore(context, report);
   return report;

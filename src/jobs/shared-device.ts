@@ -1,9 +1,13 @@
 import { stat } from "node:fs/promises";
+import { placeAt } from "../base/place.ts";
 import type { Config, LocalStorageConfig } from "../config/config.ts";
 import type { Connection } from "../postgres/connection.ts";
 import { hostOf } from "../postgres/connection.ts";
 import { inspectServer } from "../postgres/inspect.ts";
 import type { JobContext } from "./context.ts";
+
+/** A disk that has not told its device by then is not waited for: databases wait behind this look. */
+const DEVICE_MS_MAX = 5_000;
 
 /** A full disk under PGDATA stops PostgreSQL, and a lost one takes the database and its backups together. */
 export async function warnOfSharedDevice(
@@ -30,13 +34,17 @@ export async function storagesOnDevice(
   const { dataDirectory } = await inspectServer(connection);
   const dataDevice = dataDirectory === undefined ? undefined : await deviceOf(dataDirectory);
   if (dataDevice === undefined) return [];
-  const found: LocalStorageConfig[] = [];
-  for (const storage of config.storage)
-    if (storage.type === "local" && (await deviceOf(storage.path)) === dataDevice) found.push(storage);
-  return found;
+  const storages = config.storage.filter((storage) => storage.type === "local");
+  const devices = await Promise.all(storages.map(({ path }) => deviceOf(path)));
+  return storages.filter((_, index) => devices[index] === dataDevice);
 }
 
-/** Undefined when it cannot be seen. */
+/** Undefined when it cannot be seen, also because its disk does not answer: that is for others to tell. */
 async function deviceOf(path: string): Promise<number | undefined> {
-  return (await stat(path).catch(() => undefined))?.dev;
+  const call = { what: path, limitMs: DEVICE_MS_MAX };
+  return (
+    await placeAt(path)
+      .run(call, () => stat(path))
+      .catch(() => undefined)
+  )?.dev;
 }

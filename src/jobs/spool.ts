@@ -2,6 +2,7 @@ import { createReadStream } from "node:fs";
 import { open, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf, Pg321Error } from "../base/errors.ts";
+import { requireAnswer } from "../base/place.ts";
 import { makePrivateDirectory } from "../base/private-files.ts";
 import type { BackupRecord } from "../catalog/catalog.ts";
 import type { Storage } from "../storage/storage.ts";
@@ -24,6 +25,7 @@ export async function spool(
   source: AsyncIterable<Uint8Array>,
   { tempDir, expectedBytes }: { tempDir: string; expectedBytes: number },
 ): Promise<Spool> {
+  await requireAnswer(`temp_dir ${tempDir}`, tempDir);
   await requireFree(tempDir, expectedBytes);
   const directory = await makePrivateDirectory(tempDir, "spool").catch((cause) => {
     throw new SpoolError(tempDir, messageOf(cause), cause);

@@ -4,6 +4,7 @@ import type { Account } from "../base/become-user.ts";
 import { becomeUser, findAccount, isRoot } from "../base/become-user.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
+import { requireAnswer } from "../base/place.ts";
 
 /** What `pg321 install` makes. */
 const INSTALLED = { stateDir: "/var/lib/pg321", user: "pg321" };
@@ -13,6 +14,7 @@ const INSTALLED = { stateDir: "/var/lib/pg321", user: "pg321" };
  * storages that the service may not write. What only root may read must have been read before.
  */
 export async function becomeStateOwner(stateDir: string, log: Log): Promise<void> {
+  await requireAnswer(`state_dir ${stateDir}`, stateDir);
   if (!isRoot()) return;
   const owner = await stateOwner(stateDir);
   if (!owner) return;

@@ -2,7 +2,9 @@ import type { Stats } from "node:fs";
 import { lstat, mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf, Pg321Error } from "../base/errors.ts";
+import { requireAnswer } from "../base/place.ts";
 import { isInUse, makerOfDirectory } from "../base/private-files.ts";
+import { MEMORY_DIR, TAKES_NOTHING } from "../postgres/libpq.ts";
 
 /** Stands in a directory that is pg321's alone. */
 export const MARK = ".pg321-temp-dir";
@@ -15,7 +17,10 @@ const MARK_TEXT =
  * by itself. It is marked as pg321's own when pg321 makes it, or finds it private and holding nothing of others.
  * Throws code `storage`.
  */
-export async function prepareTempDir(path: string): Promise<void> {
+export async function prepareTempDir(path: string, signal?: AbortSignal): Promise<void> {
+  await requireAnswer(`temp_dir ${path}`, path, signal);
+  // Passwords lie there where this one has no room for them.
+  await removeLeftDirectories(MEMORY_DIR).catch(() => {});
   try {
     await mkdir(path, { recursive: true, mode: 0o700 });
     await removeLeftDirectories(path);
@@ -23,6 +28,8 @@ export async function prepareTempDir(path: string): Promise<void> {
       // On a full disk, say, it stays without: nothing depends on it but the sweep.
       await writeFile(join(path, MARK), MARK_TEXT, { flag: "wx", mode: 0o600 }).catch(() => {});
   } catch (cause) {
+    // Who needs room in it will tell; a restore need not.
+    if (TAKES_NOTHING.includes((cause as NodeJS.ErrnoException).code)) return;
     throw new Pg321Error("storage", `temp_dir ${path}: ${messageOf(cause)}`, {
       hint: "pg321 must be able to make it and to write there",
       cause,

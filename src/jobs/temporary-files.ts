@@ -1,6 +1,7 @@
 import { lstat, readdir, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf } from "../base/errors.ts";
+import { requireAnswer } from "../base/place.ts";
 import { isOwnTempDir, removeLeftDirectories } from "./temp-dir.ts";
 
 /** What our own jobs, and tools that were told to use this directory, call their temporary files. */
@@ -16,6 +17,7 @@ export async function removeTemporaryFiles(
   olderThan: Date,
   onError: (file: string, error: string) => void,
 ): Promise<number> {
+  await requireAnswer(`temp_dir ${directory}`, directory);
   let count = await removeLeftDirectories(directory);
   if (!(await isOwnTempDir(directory))) return count;
   for (const name of await readdir(directory)) {

@@ -4,7 +4,7 @@ import type { PutOptions, Storage } from "../storage/storage.ts";
 import type { Part } from "../stream/part.ts";
 
 export interface WatchedPutOptions extends PutOptions {
-  /** No byte taken for this long, with bytes waiting or the end to be confirmed, ends the put; 0: never. */
+  /** No byte taken for this long, unless it waits for the source, ends the put; 0: never. */
   stallTimeoutMs: number;
   clock: Clock;
 }
@@ -20,24 +20,28 @@ export async function watchedPut(
   const stalled = new AbortController();
   const settled = new AbortController();
   let waitingBytes = 0;
-  let isAtEnd = false;
+  /** Not while the source makes the next part. Before the first one is asked for it is: a file is opened then. */
+  let isItsTurn = true;
   let movedAtMs = clock.monotonicMs();
 
   async function* pulled(): AsyncGenerator<Part, void, undefined> {
+    isItsTurn = false;
     for await (const part of body) {
+      isItsTurn = true;
       // What the source took to come is not the storage's fault.
       if (waitingBytes === 0) movedAtMs = clock.monotonicMs();
       waitingBytes += part.bytes.length;
       yield part;
+      isItsTurn = false;
     }
-    isAtEnd = true;
+    isItsTurn = true;
     movedAtMs = clock.monotonicMs();
   }
   const watch = async () => {
     for (let leftMs = stallTimeoutMs; leftMs > 0; ) {
       await clock.sleep(leftMs, settled.signal);
-      const isItsTurn = waitingBytes > 0 || isAtEnd;
-      leftMs = isItsTurn ? movedAtMs + stallTimeoutMs - clock.monotonicMs() : stallTimeoutMs;
+      leftMs =
+        isItsTurn || waitingBytes > 0 ? movedAtMs + stallTimeoutMs - clock.monotonicMs() : stallTimeoutMs;
     }
     stalled.abort(stallError(storage, key, stallTimeoutMs));
   };

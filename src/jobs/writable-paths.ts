@@ -1,6 +1,7 @@
 import { constants } from "node:fs";
 import { access, readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { PLACE_MS_MAX, placeAt } from "../base/place.ts";
 import type { Config } from "../config/config.ts";
 
 /** Not there: no service of `pg321 install` on this host, and no drop-in to miss. */
@@ -70,16 +71,18 @@ export async function missingWritablePaths(
 
 /**
  * The directories of this config that lie on what is mounted read-only, asked inside of the sandbox: what the
- * running service cannot write until it is restarted with a drop-in that fits. What is not there is not told.
+ * running service cannot write until it is restarted with a drop-in that fits. What is not there, or does not answer, is not told.
  */
 export async function readOnlyPaths(config: Writing): Promise<string[]> {
   const paths = writtenPaths(config);
   const codes = await Promise.all(
     paths.map((path) =>
-      access(path, constants.W_OK).then(
-        () => undefined,
-        (error: NodeJS.ErrnoException) => error.code,
-      ),
+      placeAt(path)
+        .run({ what: path, limitMs: PLACE_MS_MAX }, () => access(path, constants.W_OK))
+        .then(
+          () => undefined,
+          (error: NodeJS.ErrnoException) => error.code,
+        ),
     ),
   );
   return paths.filter((_, index) => codes[index] === "EROFS");

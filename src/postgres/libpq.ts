@@ -2,6 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { homeDirectory } from "../base/become-user.ts";
 import { Pg321Error } from "../base/errors.ts";
+import { requireAnswer } from "../base/place.ts";
 import { makePrivateDirectory, type PrivateDirectory } from "../base/private-files.ts";
 import type { Endpoint } from "./connection.ts";
 import { hostOf } from "./connection.ts";
@@ -15,6 +16,11 @@ export const CLEAN_ENVIRONMENT: Readonly<Record<string, string>> = {
   LC_ALL: "C.UTF-8",
   TZ: "UTC",
 };
+
+/** Codes of a file system that is full or read-only. */
+export const TAKES_NOTHING: readonly (string | undefined)[] = ["ENOSPC", "EDQUOT", "EROFS"];
+/** In memory, on every Linux. */
+export const MEMORY_DIR = "/dev/shm";
 
 export interface LibpqEnvironment extends AsyncDisposable {
   readonly env: Record<string, string>;
@@ -60,10 +66,20 @@ async function writePassword(password: string, label: string, tempDir: string): 
       hint: "libpq cannot take it from a password file: choose another",
     });
   }
+  await requireAnswer(`temp_dir ${tempDir}`, tempDir);
   const escaped = password.replace(/[\\:]/g, (character) => `\\${character}`);
-  const directory = await makePrivateDirectory(tempDir, "libpq");
+  const line = `*:*:*:*:${escaped}\n`;
+  return await writePasswordIn(tempDir, line).catch((error) => {
+    // A restore must not fail for the room that one line takes.
+    if (!TAKES_NOTHING.includes(error.code)) throw error;
+    return writePasswordIn(MEMORY_DIR, line);
+  });
+}
+
+async function writePasswordIn(parent: string, line: string): Promise<PrivateDirectory> {
+  const directory = await makePrivateDirectory(parent, "libpq");
   try {
-    await writeFile(join(directory.path, "pgpass"), `*:*:*:*:${escaped}\n`, { mode: 0o600 });
+    await writeFile(join(directory.path, "pgpass"), line, { mode: 0o600 });
     return directory;
   } catch (error) {
     await directory[Symbol.asyncDispose]();

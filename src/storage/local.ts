@@ -1,9 +1,9 @@
 import { constants, type Stats } from "node:fs";
 import { lstat, open, readdir, readFile, realpath, statfs } from "node:fs/promises";
 import { dirname, join, normalize } from "node:path";
-import { unlessHung } from "../base/abort.ts";
 import { Pg321Error } from "../base/errors.ts";
 import { MIB } from "../base/limits.ts";
+import { placeAt } from "../base/place.ts";
 import type { LocalStorageConfig } from "../config/config.ts";
 import type { Part } from "../stream/part.ts";
 import { checkKey, compareKeys } from "./key.ts";
@@ -14,12 +14,6 @@ import { placeOfDirectory } from "./place.ts";
 import type { PutOptions, Removal, Storage, StoredObject } from "./storage.ts";
 
 const READ_BYTES = MIB;
-/**
- * A mount that hangs (a lost NFS server, a dying disk) hangs a call for good: an aborted one is left behind
- * after this. Until it comes back the storage takes no other: each would hang a thread of the few there are,
- * and what the hung one may yet do could not be undone.
- */
-const HANG_GRACE_MS = 5_000;
 
 /** A directory on this host. Its root must exist: making it could fill the disk under a mount point. */
 export class LocalStorage implements Storage {
@@ -29,13 +23,14 @@ export class LocalStorage implements Storage {
   readonly #root: string;
   readonly #minFree: number;
   readonly #stallTimeoutMs: number;
-  /** Calls that were left behind and have not come back. */
-  #hanging = 0;
+  /** Shared with all who look at this directory. */
+  readonly #place: ReturnType<typeof placeAt>;
 
   constructor(config: LocalStorageConfig) {
     this.name = config.name;
     this.offSite = config.off_site;
     this.#root = normalize(config.path).replace(/(?<=.)\/$/, "");
+    this.#place = placeAt(this.#root);
     this.#minFree = config.min_free;
     this.#stallTimeoutMs = config.stall_timeout_ms;
   }
@@ -64,7 +59,7 @@ export class LocalStorage implements Storage {
 
   put(key: string, body: AsyncIterable<Part>, options: PutOptions): Promise<StoredObject> {
     // The caller watches the progress of a put, so it has no time limit here.
-    return this.#unlimited(`put ${key}`, options.signal, async () => {
+    return this.#run(`put ${key}`, options.signal, 0, async () => {
       await this.#pathOf(key);
       const requireSpace = (bytes: number) => this.#requireSpace(key, bytes);
       await requireSpace(0);
@@ -105,7 +100,7 @@ export class LocalStorage implements Storage {
     } finally {
       const closed = file.close();
       // It would wait for a read that hangs.
-      if (this.#hanging === 0) await closed;
+      if (!this.#place.isHanging) await closed;
       else closed.catch(() => {});
     }
   }
@@ -165,54 +160,29 @@ export class LocalStorage implements Storage {
   async [Symbol.asyncDispose](): Promise<void> {}
 
   /** Runs one operation, which is left to itself when it has not come back after `stall_timeout`. */
-  async #do<T>(what: string, signal: AbortSignal | undefined, operation: () => Promise<T>): Promise<T> {
-    const timeoutMs = this.#stallTimeoutMs;
-    if (timeoutMs === 0) return this.#unlimited(what, signal, operation);
-    const late = new AbortController();
-    const timer = setTimeout(() => late.abort(this.#noAnswer(what, timeoutMs)), timeoutMs);
-    try {
-      const ended = signal ? AbortSignal.any([signal, late.signal]) : late.signal;
-      return await this.#unlimited(what, ended, operation);
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  #noAnswer(what: string, timeoutMs: number): Pg321Error {
-    return new Pg321Error("storage", `storage "${this.name}": ${what}: no answer for ${timeoutMs / 1000} s`, {
-      hint: `see whether the disk or the server behind ${this.#root} answers, or raise its stall_timeout`,
-      retryable: true,
-    });
+  #do<T>(what: string, signal: AbortSignal | undefined, operation: () => Promise<T>): Promise<T> {
+    return this.#run(what, signal, this.#stallTimeoutMs, operation);
   }
 
   /** Runs one operation: its signal's reason and its errors, in the words of the contract. */
-  async #unlimited<T>(
+  async #run<T>(
     what: string,
     signal: AbortSignal | undefined,
+    limitMs: number,
     operation: () => Promise<T>,
   ): Promise<T> {
-    signal?.throwIfAborted();
-    if (this.#hanging > 0) {
-      throw new Pg321Error("storage", `storage "${this.name}": ${what}: an earlier call still hangs`, {
-        hint: `see whether the disk or the server behind ${this.#root} answers`,
-        retryable: true,
-      });
-    }
+    const call = {
+      what: `storage "${this.name}": ${what}`,
+      limitMs,
+      signal,
+      hint: "or raise its stall_timeout",
+    };
     try {
-      const running = operation();
-      return await (signal ? this.#unlessHung(running, signal) : running);
+      return await this.#place.run(call, operation);
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
       throw localError(this.name, what, error, this.#root);
     }
-  }
-
-  #unlessHung<T>(running: Promise<T>, signal: AbortSignal): Promise<T> {
-    const over = () => void this.#hanging--;
-    return unlessHung(running, signal, HANG_GRACE_MS, () => {
-      this.#hanging++;
-      running.then(over, over);
-    });
   }
 
   async #requireRoot(): Promise<void> {

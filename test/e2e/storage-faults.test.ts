@@ -235,11 +235,17 @@ describe("a storage that holds the dump back", () => {
       await mount.thaw();
       const { exitCode, json, stderr } = await running.ended;
       expect(exitCode).toBe(3);
-      expect(json.backups[0].copies[1]).toMatchObject({ storage: "hung", error: "took no byte for 1 s" });
-      expect(stderr).toContain("an earlier call still hangs");
+      // The first call that hung was for its marker.
+      expect(stderr).toContain("put pg321-storage.json: took no byte for 1 s");
+      expect(json.backups[0].copies[1].storage).toBe("hung");
+      expect(json.backups[0].copies[1].error).toContain("an earlier call still hangs");
       await installation.ok("repair");
       await listedAs(installation, "VERIFIED", "disk:CONFIRMED hung:CONFIRMED");
-      expect(await leftovers(installation, places)).toEqual([]);
+      // What the ended process left of the marker is a cleanup's to sweep.
+      const left = (await leftovers(installation, places)).filter(
+        (one) => !/^hung: has \.pg321-\w+\.tmp$/.test(one),
+      );
+      expect(left).toEqual([]);
     },
   );
 

@@ -1,3 +1,5 @@
+import { existsSync } from "node:fs";
+import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 async function system(...argv: string[]): Promise<void> {
@@ -38,6 +40,34 @@ export async function mountFreezable(image: string, path: string): Promise<Freez
     async [Symbol.asyncDispose]() {
       await thaw();
       await system("umount", path);
+    },
+  };
+}
+
+/** Why no mount can be made to hang here; undefined where one can. */
+export function noHanging(): string | undefined {
+  if (process.getuid?.() !== 0) return "only root can mount";
+  return existsSync("/dev/fuse") ? undefined : "there is no /dev/fuse";
+}
+
+/**
+ * An empty file system that hangs while it is told to: who calls it then cannot be ended, not even by SIGKILL.
+ * Needs root and /dev/fuse. A call that hung fails, at the latest, when it is disposed of.
+ */
+export async function mountHanging(path: string): Promise<{ hang(): Promise<void> } & AsyncDisposable> {
+  const toHang = `${path}.hangs`;
+  const server = Bun.spawn(["python3", join(import.meta.dir, "hangfs.py"), path, toHang], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const { value } = await server.stdout.getReader().read();
+  if (value === undefined) throw new Error(`${path} could not be mounted`);
+  return {
+    hang: () => writeFile(toHang, ""),
+    async [Symbol.asyncDispose]() {
+      server.kill("SIGKILL");
+      await server.exited;
+      await system("umount", "--lazy", path);
+      await rm(toHang, { force: true });
     },
   };
 }

@@ -1,0 +1,82 @@
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { mkdtemp, rmdir } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { placeAt } from "../../src/base/place.ts";
+import { LocalStorage } from "../../src/storage/local.ts";
+import type { Storage } from "../../src/storage/storage.ts";
+import { mountHanging, noHanging } from "../lab/mounts.ts";
+import { eventually } from "../lab/running.ts";
+
+setDefaultTimeout(60_000);
+
+const why = noHanging();
+const never = new AbortController().signal;
+
+function openLocal(path: string, stall_timeout_ms = 10_000): Storage {
+  return new LocalStorage({
+    ...{ type: "local", name: "disk", path, off_site: false, min_free: 0, min_rate: 0, stall_timeout_ms },
+    ...{ attempts: 1, keep: { days: 7 }, expire: "delete" },
+  });
+}
+
+/** The threads of this process that hang in the system, where nothing ends them. */
+function hangingThreads(): string[] {
+  return readdirSync("/proc/self/task").filter((thread) => {
+    const stat = readFileSync(`/proc/self/task/${thread}/stat`, "latin1");
+    return stat.slice(stat.lastIndexOf(")") + 2).startsWith("D");
+  });
+}
+
+async function messageOf(work: Promise<unknown>): Promise<string> {
+  return await work.then(
+    () => "no error",
+    (error) => error.message,
+  );
+}
+
+test.skipIf(why !== undefined)(
+  `a storage on a mount that hangs gives up in time, holds no thread, and works again${why ? `: ${why}` : ""}`,
+  async () => {
+    const path = await mkdtemp(join(tmpdir(), "pg321-hang-"));
+    {
+      await using mount = await mountHanging(path);
+      await mount.hang();
+      // Each reload of a config opens it anew.
+      const storages = Array.from({ length: 8 }, () => openLocal(path, 1_000));
+      const messages = await Promise.all(storages.map((storage) => messageOf(storage.head("a", never))));
+      expect(messages).toEqual(storages.map(() => 'storage "disk": head a: no answer for 1 s'));
+      expect(hangingThreads()).toEqual([]);
+      const [storage] = storages;
+      expect(await messageOf(storage?.freeBytes() ?? Promise.resolve())).toBe(
+        'storage "disk": free space: an earlier call still hangs',
+      );
+      expect(await messageOf(placeAt(`${path}/`).run({ what: "a look", limitMs: 0 }, async () => {}))).toBe(
+        "a look: an earlier call still hangs",
+      );
+      expect(hangingThreads()).toEqual([]);
+    }
+    await eventually(() => !placeAt(path).isHanging);
+    expect(await openLocal(path).head("a", never)).toBeUndefined();
+    await rmdir(path);
+  },
+);
+
+test.skipIf(why !== undefined)(
+  `who is told to end does not wait for a mount that hangs, and calls nobody silent${why ? `: ${why}` : ""}`,
+  async () => {
+    const path = await mkdtemp(join(tmpdir(), "pg321-hang-"));
+    {
+      await using mount = await mountHanging(path);
+      await mount.hang();
+      const ended = new AbortController();
+      const head = messageOf(openLocal(path).head("a", ended.signal));
+      ended.abort(new Error("ended by SIGTERM"));
+      expect(await head).toBe("ended by SIGTERM");
+      expect(placeAt(path).isHanging).toBe(false);
+    }
+    await eventually(async () => (await openLocal(path).head("a", never)) === undefined);
+    await rmdir(path);
+  },
+);

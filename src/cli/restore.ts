@@ -10,6 +10,8 @@ import { findBackup, latestBackup, storagesToRead } from "../jobs/find-backup.ts
 import { shortId } from "../jobs/object-key.ts";
 import type { RestoreReport, RestoreRequest } from "../jobs/restore.ts";
 import { runRestore } from "../jobs/restore.ts";
+import { faultText } from "../jobs/restore-faults.ts";
+import { counted } from "../jobs/run-alerts.ts";
 import { endpointOf, endpointOfUrl } from "../postgres/connection.ts";
 import type { Arguments, Command, Invocation } from "./command.ts";
 import { isSet, JSON_OPTION, textOption, textOptions } from "./command.ts";
@@ -54,10 +56,21 @@ export const command: Command = {
       help: "so many sessions; needs room in temp_dir for the whole plain dump",
     },
     schema: { type: "string", multiple: true, value: "NAME", help: "only this schema (may be given again)" },
-    table: { type: "string", multiple: true, value: "NAME", help: "only this table (may be given again)" },
-    clean: { type: "boolean", help: "drop what the backup holds before making it" },
+    table: {
+      type: "string",
+      multiple: true,
+      value: "NAME",
+      help: "only this table, with its partitions (may be given again)",
+    },
+    clean: {
+      type: "boolean",
+      help: "drop what the backup holds before making it, unless something else needs it",
+    },
     "into-existing": { type: "boolean", help: "let the target hold something already" },
-    "keep-going": { type: "boolean", help: "go on after errors of pg_restore (exit 3 when there were any)" },
+    "keep-going": {
+      type: "boolean",
+      help: "go on after errors of pg_restore, and tell them (exit 3 when there were any)",
+    },
     output: {
       type: "string",
       short: "o",
@@ -233,10 +246,7 @@ async function writeDump(
   return EXIT_CODES.ok;
 }
 
-function jsonOf(
-  { run, backup, lacks, target_contents, obstacle, dump_bytes, duration_ms, errors_ignored }: RestoreReport,
-  args: Arguments,
-) {
+function jsonOf({ run, backup, ...found }: RestoreReport, args: Arguments) {
   return {
     run_id: run.id,
     outcome: run.outcome,
@@ -244,24 +254,40 @@ function jsonOf(
     server: backup.server,
     database: backup.database,
     dry_run: isSet(args, "dry-run"),
-    lacks,
-    target_contents,
-    obstacle,
-    dump_bytes,
-    duration_ms,
-    errors_ignored,
+    lacks: found.lacks,
+    target_contents: found.target_contents,
+    dependents: found.dependents,
+    obstacle: found.obstacle,
+    tables: found.tables,
+    rows: found.rows,
+    unattached: found.unattached,
+    dump_bytes: found.dump_bytes,
+    duration_ms: found.duration_ms,
+    errors_ignored: found.errors_ignored,
+    errors: found.errors,
   };
 }
 
 function textOf(report: RestoreReport, args: Arguments, { style }: Output): string {
-  const { backup, lacks, obstacle, dump_bytes, duration_ms, errors_ignored } = report;
+  const { backup, lacks, obstacle, tables, rows, dump_bytes, duration_ms, errors_ignored, errors } = report;
   const what = `backup ${shortId(backup.id)} of ${backup.server}/${backup.database} (${backup.started_at})`;
   const lackLines = lacks.map(({ kind, name, hint }) => `${style.warn("lacks")} ${kind} ${name}: ${hint}`);
+  const aloneLines = report.unattached.map(
+    (name) => `${style.warn("alone")} ${name}: a partition without the table that it is a part of`,
+  );
+  const tableText = counted(tables, "table");
   if (isSet(args, "dry-run")) {
     const verdict = obstacle === null ? style.good("nothing is in the way") : style.warn(obstacle);
-    return [`would restore ${what}`, ...lackLines, verdict].join("\n");
+    return [`would restore ${what}: ${tableText}`, ...lackLines, ...aloneLines, verdict].join("\n");
   }
+  const rowText = rows === null ? "" : `, ${counted(rows, "row")}`;
   const size = `${sizeText(dump_bytes)} in ${durationText(duration_ms)} (${rateText(dump_bytes, duration_ms)})`;
-  const errors = errors_ignored > 0 ? [style.warn(`pg_restore went past ${errors_ignored} errors`)] : [];
-  return [...lackLines, `${style.good("restored")} ${what}: ${size}`, ...errors].join("\n");
+  const emptyLines = rows === 0 && tables > 0 ? [style.warn("the backup holds no row of them")] : [];
+  const errorLines = errors.map((error) => `${style.warn("error")} ${faultText(error)}`);
+  const summary =
+    errors_ignored > 0 ? [style.warn(`pg_restore went past ${counted(errors_ignored, "error")}`)] : [];
+  return [
+    ...[...lackLines, `${style.good("restored")} ${what}: ${tableText}${rowText}, ${size}`],
+    ...[...emptyLines, ...aloneLines, ...errorLines, ...summary],
+  ].join("\n");
 }

@@ -1,25 +1,28 @@
 import { Pg321Error } from "../base/errors.ts";
 import type { BackupRecord, RunOutcome, RunRecord } from "../catalog/catalog.ts";
-import type { Selection } from "../postgres/archive.ts";
-import { openArchive, requireSelected } from "../postgres/archive.ts";
-import type { ArchiveContents } from "../postgres/archive-format.ts";
+import { openArchive } from "../postgres/archive.ts";
+import { RowCounter, withoutDrops } from "../postgres/archive-data.ts";
+import type { ArchiveContents, ArchiveEntry } from "../postgres/archive-format.ts";
 import type { BinDir, PgRestore } from "../postgres/binaries.ts";
 import { pgRestoreFor } from "../postgres/binaries.ts";
+import { dependentsOfClean, needlessDrops } from "../postgres/clean.ts";
 import type { Connection, Endpoint } from "../postgres/connection.ts";
 import { connect } from "../postgres/connection.ts";
 import { contentsOfDatabase, databaseExists, inspectServer } from "../postgres/inspect.ts";
+import type { LockWait } from "../postgres/lock-wait.ts";
+import { boundLockWaits } from "../postgres/lock-wait.ts";
 import type { Lack } from "../postgres/preflight.ts";
 import {
   createDatabase,
-  createSchemas,
-  dropPartitions,
+  entriesToRestore,
   existsAlready,
   finishDatabase,
   isRisk,
   preflight,
 } from "../postgres/preflight.ts";
-import type { RestoreResult } from "../postgres/restore.ts";
 import { restoreFile, restoreStream } from "../postgres/restore.ts";
+import type { Selection } from "../postgres/selection.ts";
+import { isWhole, requireSelected, tableCount, unattached } from "../postgres/selection.ts";
 import { counted } from "../stream/meter.ts";
 import type { JobContext } from "./context.ts";
 import { recordRun } from "./context.ts";
@@ -27,6 +30,9 @@ import { storagesToRead } from "./find-backup.ts";
 import { shortId } from "./object-key.ts";
 import { ProgressMeter } from "./progress.ts";
 import { openBackup } from "./read-backup.ts";
+import type { RestoreFault } from "./restore-faults.ts";
+import { RestoreFaults } from "./restore-faults.ts";
+import { withRemains, withVersionRisk } from "./restore-remains.ts";
 import { alertRestore } from "./run-alerts.ts";
 import { spool } from "./spool.ts";
 
@@ -62,9 +68,19 @@ export interface RestoreReport {
   target_contents: string[];
   /** What a dry run found to be in the way of the restore; any other run throws it. */
   obstacle: string | null;
+  /** Objects of the target that depend on what `clean` drops, and partitions that would go along. */
+  dependents: string[];
+  /** Tables that came, partitions and their parents counted singly; in a dry run those that would come. */
+  tables: number;
+  /** Rows that came; null in a dry run, and where they could not be counted. */
+  rows: number | null;
+  /** Partitions that came without their parent, as `schema.table`. */
+  unattached: string[];
   dump_bytes: number;
   duration_ms: number;
   errors_ignored: number;
+  /** The errors that were ignored, in the order in which they came. */
+  errors: RestoreFault[];
 }
 
 /** Restores a backup into a database. Nothing of the target is changed before every check has passed. */
@@ -73,7 +89,7 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
   const copies = await context.catalog.copies(backup.id);
   const storages = storagesToRead(context, backup, copies, request.from);
   const startedAtMs = context.clock.monotonicMs();
-  const work = async () => {
+  const work = async (run: RunRecord) => {
     await using readable = await openBackup(context, backup, storages, context.signal);
     const title = `restore ${shortId(backup.id)} ${backup.server}/${backup.database}`;
     const progress = new ProgressMeter(context.progress, title, backup.dump_bytes ?? undefined);
@@ -86,15 +102,26 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
       await using archive = await openArchive(dump);
       const { contents, bytes } = archive;
       requireSelected(contents, request.selection);
-      const { binary, lacks, target_contents, obstacle } = await checkTarget(request, contents);
+      const found = await checkTarget(request, contents);
+      const { lacks, target_contents, dependents, obstacle, entries } = found;
+      for (const { name, hint } of lacks.filter(({ kind }) => kind === "version"))
+        context.log.warning("the target is older than the server that was backed up", { target: name, hint });
       if (obstacle && !request.dryRun) throw obstacle;
-      const errors_ignored = request.dryRun
-        ? 0
-        : (await restoreInto(context, request, binary, contents, bytes)).errorsIgnored;
+      const came = request.dryRun
+        ? { errors_ignored: 0, errors: [], tables: tableCount(entries), rows: null }
+        : await restoreInto(context, request, run, found, contents, bytes);
       const about = { backup_id: backup.id, target_database: target.database, dry_run: request.dryRun };
       const duration_ms = Math.round(context.clock.monotonicMs() - startedAtMs);
-      const found = { lacks, target_contents, obstacle: obstacle?.message ?? null };
-      const statistics = { ...about, ...found, dump_bytes, duration_ms, errors_ignored };
+      const looked = { lacks, target_contents, dependents, obstacle: obstacle?.message ?? null };
+      const { errors_ignored } = came;
+      const statistics = {
+        ...about,
+        ...looked,
+        ...came,
+        unattached: unattached(contents, entries),
+        dump_bytes,
+        duration_ms,
+      };
       const outcome: RunOutcome = errors_ignored > 0 ? "PARTIAL" : "OK";
       return { outcome, statistics };
     } finally {
@@ -113,25 +140,31 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
   return report;
 }
 
-interface Found extends Pick<RestoreReport, "lacks" | "target_contents"> {
+interface Found extends Pick<RestoreReport, "lacks" | "target_contents" | "dependents"> {
   /** Why the restore cannot go on, code `database`; null when nothing is in the way. */
   obstacle: Pg321Error | null;
   binary: PgRestore;
+  /** What pg_restore is to run. */
+  entries: ArchiveEntry[];
 }
 
 /** Looks at the target and changes nothing. Throws code `database` where it cannot even be looked at. */
 async function checkTarget(request: RestoreRequest, contents: ArchiveContents): Promise<Found> {
-  const { target, create, selection, binDir } = request;
+  const { target, create, clean, selection, binDir } = request;
   await using connection = await connectForCheck(request);
   const { major, readOnly } = await inspectServer(connection);
   const binary = await pgRestoreFor(major, contents.format, binDir);
-  if (readOnly) return { lacks: [], target_contents: [], obstacle: takesNoWrites(target, readOnly), binary };
-  if (create && (await databaseExists(connection, target.database))) {
-    return { lacks: [], target_contents: [], obstacle: existsAlready(target), binary };
-  }
+  const entries = await entriesToRestore(connection, contents, { selection, create });
+  const nothing = { lacks: [], target_contents: [], dependents: [] };
+  if (readOnly) return { ...nothing, obstacle: takesNoWrites(target, readOnly), binary, entries };
+  if (create && (await databaseExists(connection, target.database)))
+    return { ...nothing, obstacle: existsAlready(target), binary, entries };
   const lacks = await preflight(connection, contents, { selection, create });
   const target_contents = create ? [] : await contentsOfDatabase(connection);
-  return { lacks, target_contents, obstacle: obstacleOf(request, lacks, target_contents), binary };
+  const dependents =
+    clean && !create ? await dependentsOfClean(connection, entries, selection.tables.length > 0) : [];
+  const looked = { lacks, target_contents, dependents };
+  return { ...looked, obstacle: obstacleOf(request, looked), binary, entries };
 }
 
 function takesNoWrites({ label, user }: Endpoint, why: "standby" | "setting"): Pg321Error {
@@ -157,8 +190,7 @@ function connectForCheck({ target, create, maintenanceDatabase }: RestoreRequest
 
 function obstacleOf(
   { target, clean, intoExisting }: RestoreRequest,
-  lacks: readonly Lack[],
-  targetContents: readonly string[],
+  { lacks, target_contents, dependents }: Pick<Found, "lacks" | "target_contents" | "dependents">,
 ): Pg321Error | null {
   const missing = lacks.filter((lack) => !isRisk(lack));
   if (missing.length > 0) {
@@ -167,40 +199,76 @@ function obstacleOf(
       hint: missing.map(({ hint }) => hint).join("; "),
     });
   }
-  if (targetContents.length === 0 || clean || intoExisting) return null;
+  if (dependents.length > 0) {
+    return new Pg321Error(
+      "database",
+      `${target.label}: what --clean would drop has dependents that would not come back: ${dependents.join(", ")}; nothing was changed`,
+      {
+        hint: "drop or detach them first, or restore into a new database with --create and take over what you need",
+      },
+    );
+  }
+  if (target_contents.length === 0 || clean || intoExisting) return null;
   return new Pg321Error(
     "database",
-    `${target.label}: database "${target.database}" is not empty (${targetContents.join(", ")}); nothing was changed`,
+    `${target.label}: database "${target.database}" is not empty (${target_contents.join(", ")}); nothing was changed`,
     {
       hint: "restore into a new database with --create, replace what the backup holds with --clean, or add to it with --into-existing",
     },
   );
 }
 
+type Came = Pick<RestoreReport, "errors_ignored" | "errors" | "tables" | "rows">;
+
 async function restoreInto(
   context: JobContext,
   request: RestoreRequest,
-  binary: PgRestore,
+  run: RunRecord,
+  { binary, entries, lacks }: Found,
   contents: ArchiveContents,
   dump: AsyncIterable<Uint8Array>,
-): Promise<RestoreResult> {
-  const { target, selection, jobs, clean, create } = request;
-  const tempDir = context.config.temp_dir;
-  const exitOnError = !request.keepGoing;
-  const options = { target, binary, tempDir, selection, clean, exitOnError, signal: context.signal };
+): Promise<Came> {
+  const { target, jobs, clean, create, intoExisting, keepGoing, selection } = request;
+  const { temp_dir: tempDir, dump: dumpConfig } = context.config;
+  const faults = new RestoreFaults(context, contents);
+  const counter = new RowCounter(contents);
+  const applicationName = `pg321 restore ${shortId(run.id)}`;
+  // What the target held stays as it was when the restore fails.
+  const singleTransaction = jobs === 1 && !keepGoing && (clean || intoExisting);
+  const options = {
+    ...{ target, binary, tempDir, clean, singleTransaction, applicationName },
+    ...(!isWhole(selection) && { only: entries.map(({ id }) => id) }),
+    exitOnError: !keepGoing,
+    onError: faults.add,
+  };
+  const passing = counted(dump, (_, chunk) => counter.pass(chunk));
+  const source = clean ? withoutDrops(passing, needlessDrops(contents)) : passing;
   // Several sessions need a file to seek in: the whole dump in plain text, private, gone afterwards. It is
   // made first: then all of the backup has proved good before anything of the target is changed.
   const expectedBytes = request.backup.dump_bytes ?? 0;
-  await using spooled = jobs > 1 ? await spool(dump, { tempDir, expectedBytes }) : undefined;
-  await prepareTarget(request, contents);
+  await using spooled = jobs > 1 ? await spool(source, { tempDir, expectedBytes }) : undefined;
+  if (create) await makeTarget(request, contents);
+  let isUndone = singleTransaction;
+  const bound = {
+    ...{ target, applicationName, clock: context.clock, signal: context.signal },
+    boundMs: dumpConfig.lock_wait_timeout_ms,
+    onWait: (wait: LockWait) => tellOfWait(context, wait),
+  };
   try {
-    const result = spooled
-      ? await restoreFile(spooled.path, { ...options, jobs })
-      : await restoreWhole(dump, options, selection);
+    const { errorsIgnored } = await boundLockWaits(bound, (signal) =>
+      spooled
+        ? restoreFile(spooled.path, { ...options, signal, jobs })
+        : restoreStream(unended(source), { ...options, signal }),
+    );
+    isUndone = false;
+    // pg_restore may be content before the dump has ended: the whole hash is checked at its end.
+    if (!spooled && isWhole(selection)) for await (const _ of source);
     if (create) await finishTarget(request, contents);
-    return result;
+    const came = entries.filter(({ id }) => !faults.entries.has(id));
+    const rows = counter.rowsOf(came) ?? null;
+    return { errors_ignored: errorsIgnored, errors: faults.all, tables: tableCount(came), rows };
   } catch (error) {
-    throw withRemains(error, request);
+    throw withVersionRisk(withRemains(error, request, isUndone), lacks);
   }
 }
 
@@ -209,45 +277,17 @@ async function finishTarget(request: RestoreRequest, contents: ArchiveContents):
   await finishDatabase(connection, contents, request.target.database);
 }
 
-/**
- * A restore that broke off leaves what it had restored: the reader must know before the next try. Nobody
- * is told to drop a database that held something of its own.
- */
-function withRemains(error: unknown, { target, clean, intoExisting }: RestoreRequest): unknown {
-  if (!(error instanceof Pg321Error)) return error;
-  const advice = clean || intoExisting ? "look at it" : "drop it";
-  const remains = `database "${target.database}" holds what was restored until then: ${advice} before the next try`;
-  const hint = error.hint === undefined ? remains : `${error.hint}; ${remains}`;
-  return new Pg321Error(error.code, error.message, { hint, cause: error.cause, retryable: error.retryable });
+/** Without its return(), a loop over it that ends early leaves the rest to be read. */
+function unended(source: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  const iterator = source[Symbol.asyncIterator]();
+  return { [Symbol.asyncIterator]: () => ({ next: () => iterator.next() }) };
 }
 
-/**
- * pg_restore may be content before the dump has ended. Unless only a selection was asked for, the rest is
- * read all the same: the whole hash is checked at its end.
- */
-async function restoreWhole(
-  dump: AsyncIterable<Uint8Array>,
-  options: Parameters<typeof restoreStream>[1],
-  selection: Selection,
-): Promise<RestoreResult> {
-  const iterator = dump[Symbol.asyncIterator]();
-  // Without its return(), a loop over it that ends early leaves the rest to be read.
-  const unended = { [Symbol.asyncIterator]: () => ({ next: () => iterator.next() }) };
-  const result = await restoreStream(unended, options);
-  const isWhole = selection.schemas.length + selection.tables.length === 0;
-  while (isWhole && !(await iterator.next()).done);
-  return result;
+function tellOfWait({ log }: JobContext, { object, holders }: LockWait): void {
+  log.warning("the restore waits for a lock", { object, held_by: holders.join(", ") });
 }
 
-/** Makes the database or the schemas that are asked for, and frees what `clean` could not. */
-async function prepareTarget(request: RestoreRequest, contents: ArchiveContents): Promise<void> {
-  const { target, create, clean, selection } = request;
-  if (create) {
-    await using connection = await connectForCheck(request);
-    await createDatabase(connection, contents, target.database);
-  }
-  await using connection = await connect(target);
-  if (clean) await dropPartitions(connection, contents, selection);
-  if (selection.schemas.length + selection.tables.length > 0)
-    await createSchemas(connection, contents, selection);
+async function makeTarget(request: RestoreRequest, contents: ArchiveContents): Promise<void> {
+  await using connection = await connectForCheck(request);
+  await createDatabase(connection, contents, request.target.database);
 }

@@ -6,6 +6,7 @@ import type { BackupReport, BackupResult } from "./backup.ts";
 import type { RunScope } from "./context.ts";
 import type { RepairReport } from "./repair.ts";
 import type { RestoreReport } from "./restore.ts";
+import { faultText } from "./restore-faults.ts";
 import { alertIfShrunk } from "./shrink.ts";
 import type { VerifyReport } from "./verify.ts";
 
@@ -89,10 +90,17 @@ export async function alertRepair(context: AlertContext, { run, results }: Repai
     await alertSuccess(context, run, `filled ${counted(results.length, "copy", "copies")}`);
 }
 
+/** Errors that a message names, and those that go along with it: mail, chats and webhooks have bounds. */
+const ERRORS_IN_MESSAGE = 3;
+const ERRORS_IN_METADATA = 50;
+
 export async function alertRestore(context: AlertContext, report: RestoreReport): Promise<void> {
-  const { run, backup, errors_ignored } = report;
+  const { run, backup, errors_ignored, errors } = report;
   const { server, database } = backup;
-  const ignored = errors_ignored > 0 ? `; ${counted(errors_ignored, "error")} of pg_restore ignored` : "";
+  const named = errors.slice(0, ERRORS_IN_MESSAGE).map(faultText).join("; ");
+  const more = errors.length > ERRORS_IN_MESSAGE ? "; …" : "";
+  const ignored =
+    errors_ignored > 0 ? `; ${counted(errors_ignored, "error")} of pg_restore ignored: ${named}${more}` : "";
   await raiseAlert(context, {
     level: run.outcome === "OK" ? "INFO" : "WARNING",
     job: "restore",
@@ -101,7 +109,8 @@ export async function alertRestore(context: AlertContext, report: RestoreReport)
     database,
     key: "restore",
     message: `restored backup ${backup.id} of ${server}/${database}${ignored}`,
-    metadata: { ...run.statistics },
+    // The record of the run has all of them.
+    metadata: { ...run.statistics, errors: errors.slice(0, ERRORS_IN_METADATA) },
     isEvent: true,
   });
 }

@@ -6,6 +6,8 @@ import { Pg321Error } from "../base/errors.ts";
  * that names with spaces cannot be told apart.)
  */
 export interface ArchiveEntry {
+  /** Its number in this archive, from 1. */
+  id: number;
   /** What it is: `TABLE`, `TABLE DATA`, `ACL`, `DATABASE PROPERTIES`. */
   description: string;
   /** Its name; `TABLE name` for what belongs to something else. */
@@ -15,6 +17,12 @@ export interface ArchiveEntry {
   tablespace: string | undefined;
   /** The statements that make it, with a line break or semicolon at the end; empty for data. */
   definition: string;
+  /** The statement that drops it; a comment or empty where it goes with something else. */
+  drop: string;
+  /** Where that statement with its length stands in the archive: from its first byte to the one behind it. */
+  dropRange: readonly [number, number];
+  /** The ids of entries that it needs. */
+  dependencies: readonly number[];
 }
 
 export interface ArchiveContents {
@@ -26,12 +34,16 @@ export interface ArchiveContents {
   serverVersion: string;
   pgDumpVersion: string;
   entries: ArchiveEntry[];
+  /** Whether the data is compressed by pg_dump itself. */
+  isCompressed: boolean;
+  /** Where the table of contents ends and the data begins. */
+  dataStart: number;
 }
 
 const MAGIC = "PGDMP";
 const CUSTOM_FORMAT = 1;
 /** As on every platform that PostgreSQL runs on today. */
-const INT_BYTES = 4;
+export const INT_BYTES = 4;
 const OFFSET_BYTES = 8;
 /** What PostgreSQL 10 writes. A newer format than 1.16 (PostgreSQL 17) is tried as if it were that. */
 const MINOR_MIN = 13;
@@ -58,8 +70,7 @@ function readContents(reader: Reader): ArchiveContents {
   if (intBytes !== INT_BYTES || offsetBytes !== OFFSET_BYTES)
     throw notAnArchive("its numbers have an unknown size");
   // The method of compression: one byte since 1.15, the level as a number before.
-  if (minor >= 15) reader.byte();
-  else reader.int();
+  const isCompressed = (minor >= 15 ? reader.byte() : reader.int()) !== 0;
   for (let i = 0; i < 7; i++) reader.int();
   const database = reader.text() ?? "";
   const serverVersion = reader.text() ?? "";
@@ -67,11 +78,15 @@ function readContents(reader: Reader): ArchiveContents {
   const count = reader.int();
   if (count < 0) throw notAnArchive("its table of contents is damaged");
   const entries = Array.from({ length: count }, () => readEntry(reader, minor));
-  return { format: `${major}.${minor}`, database, serverVersion, pgDumpVersion, entries };
+  const format = `${major}.${minor}`;
+  return {
+    ...{ format, database, serverVersion, pgDumpVersion, entries, isCompressed },
+    dataStart: reader.position,
+  };
 }
 
 function readEntry(reader: Reader, minor: number): ArchiveEntry {
-  reader.int(); // id
+  const id = reader.int();
   reader.int(); // whether it has data
   reader.text(); // oid of its catalog
   reader.text(); // oid
@@ -79,7 +94,9 @@ function readEntry(reader: Reader, minor: number): ArchiveEntry {
   const description = reader.text() ?? "";
   reader.int(); // section
   const definition = reader.text() ?? "";
-  reader.text(); // drop statement
+  const dropStart = reader.position;
+  const drop = reader.text() ?? "";
+  const dropRange = [dropStart, reader.position] as const;
   reader.text(); // copy statement
   const namespace = reader.text() || undefined;
   const tablespace = reader.text() || undefined;
@@ -87,9 +104,13 @@ function readEntry(reader: Reader, minor: number): ArchiveEntry {
   if (minor >= 16) reader.int(); // kind of relation
   const owner = reader.text() || undefined;
   reader.text(); // with oids
-  while (reader.text() !== undefined); // ids that it depends on, up to a null
+  const dependencies: number[] = [];
+  for (let text = reader.text(); text !== undefined; text = reader.text()) dependencies.push(Number(text));
   reader.skip(1 + OFFSET_BYTES); // where its data is
-  return { description, tag, namespace, owner, tablespace, definition };
+  return {
+    ...{ id, description, tag, namespace, owner, tablespace },
+    ...{ definition, drop, dropRange, dependencies },
+  };
 }
 
 class EndOfBytes extends Error {}
@@ -100,6 +121,10 @@ class Reader {
 
   constructor(bytes: Uint8Array) {
     this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  get position(): number {
+    return this.#position;
   }
 
   skip(count: number): number {

@@ -1,19 +1,10 @@
-import { Pg321Error } from "../base/errors.ts";
 import { TABLE_OF_CONTENTS_BYTES_MAX } from "../base/limits.ts";
-import { closest } from "../base/suggest.ts";
 import type { ArchiveContents, ArchiveEntry } from "./archive-format.ts";
 import { notAnArchive, parseContents } from "./archive-format.ts";
 import type { LostOption } from "./create-database.ts";
 import { createStatementFor } from "./create-database.ts";
+import { isOfDatabase } from "./selection.ts";
 import { renameDatabase, rolesNamedIn, statementsOf, tokensOf } from "./sql-text.ts";
-
-/** What of an archive is restored; everything where nothing is named. */
-export interface Selection {
-  schemas: readonly string[];
-  tables: readonly string[];
-}
-
-export const EVERYTHING: Selection = { schemas: [], tables: [] };
 
 /** What must exist in a target before an archive can be restored into it. */
 export interface ArchiveNeeds {
@@ -93,62 +84,13 @@ async function* replay(
   }
 }
 
-/** Kinds of entries that belong to the database itself and are applied only when it is created. */
-function isOfDatabase({ description, tag }: ArchiveEntry): boolean {
-  if (description === "DATABASE" || description === "DATABASE PROPERTIES") return true;
-  return ["ACL", "COMMENT", "SECURITY LABEL"].includes(description) && tag.startsWith("DATABASE ");
-}
-
-/** Kinds that `pg_restore --table` takes. */
-const TABLE_KINDS = [
-  "TABLE",
-  "TABLE DATA",
-  "VIEW",
-  "FOREIGN TABLE",
-  "MATERIALIZED VIEW",
-  "SEQUENCE",
-  "SEQUENCE SET",
-].concat("MATERIALIZED VIEW DATA");
-
-/** The entries that a restore of the selection runs, those of the database itself left out. */
-export function selectedEntries(contents: ArchiveContents, { schemas, tables }: Selection): ArchiveEntry[] {
-  return contents.entries.filter((entry) => {
-    if (isOfDatabase(entry)) return false;
-    if (schemas.length > 0 && !schemas.includes(entry.namespace ?? "")) return false;
-    return tables.length === 0 || (TABLE_KINDS.includes(entry.description) && tables.includes(entry.tag));
-  });
-}
-
-/**
- * Refuses (code `usage`) a selection that names what the archive does not hold: pg_restore would restore
- * nothing of it and be content.
- */
-export function requireSelected(contents: ArchiveContents, selection: Selection): void {
-  const inSchemas = selectedEntries(contents, { ...selection, tables: [] });
-  const tables = inSchemas
-    .filter(({ description }) => TABLE_KINDS.includes(description))
-    .map(({ tag }) => tag);
-  const schemas = contents.entries.flatMap(({ namespace }) => namespace ?? []);
-  for (const [what, wanted, present] of [
-    ["schema", selection.schemas, schemas],
-    ["table", selection.tables, tables],
-  ] as const) {
-    const unknown = wanted.find((name) => !present.includes(name));
-    if (unknown === undefined) continue;
-    const suggestion = closest(unknown, present);
-    const named = unknown.includes(".") ? "name a table without its schema, and that with --schema; " : "";
-    throw new Pg321Error("usage", `the backup holds no ${what} "${unknown}"`, {
-      hint: suggestion
-        ? `did you mean ${suggestion}?`
-        : `${named}pg321 restore ID --output - | pg_restore --list shows what it holds`,
-    });
-  }
-}
-
-/** With `create`, also what the properties of the database name. */
-export function needsOf(contents: ArchiveContents, selection: Selection, create: boolean): ArchiveNeeds {
-  const entries = selectedEntries(contents, selection);
-  if (create) entries.push(...contents.entries.filter(isOfDatabase));
+/** What the entries that are restored need; with `create`, also what the properties of the database name. */
+export function needsOf(
+  contents: ArchiveContents,
+  restored: readonly ArchiveEntry[],
+  create: boolean,
+): ArchiveNeeds {
+  const entries = [...restored, ...(create ? contents.entries.filter(isOfDatabase) : [])];
   const owners = entries.flatMap(({ owner }) => owner ?? []);
   const named = entries
     .filter(({ description }) => NAMES_ROLES.has(description))

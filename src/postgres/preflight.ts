@@ -1,9 +1,10 @@
 import { Pg321Error } from "../base/errors.ts";
-import type { Selection } from "./archive.ts";
-import { databaseOwner, databaseStatements, needsOf, selectedEntries } from "./archive.ts";
-import type { ArchiveContents } from "./archive-format.ts";
+import { databaseOwner, databaseStatements, needsOf } from "./archive.ts";
+import type { ArchiveContents, ArchiveEntry } from "./archive-format.ts";
 import type { Connection, Endpoint } from "./connection.ts";
 import { databaseExists, inspectServer, offerOf } from "./inspect.ts";
+import type { Selection } from "./selection.ts";
+import { isWhole, selectedEntries } from "./selection.ts";
 import { quoteIdentifier } from "./sql-text.ts";
 
 /** One thing that a target lacks, and what to do about it. */
@@ -22,7 +23,7 @@ export async function preflight(
   contents: ArchiveContents,
   { selection, create }: { selection: Selection; create: boolean },
 ): Promise<Lack[]> {
-  const needs = needsOf(contents, selection, create);
+  const needs = needsOf(contents, await entriesToRestore(target, contents, { selection, create }), create);
   const offer = await offerOf(target);
   const { major } = await inspectServer(target);
   const { lost } = databaseStatements(contents, contents.database, major);
@@ -103,52 +104,30 @@ export async function finishDatabase(
 }
 
 /**
- * Makes the schemas that a selection needs and the connected database lacks: pg_restore leaves them out
- * of a selection. Returns their names.
+ * What a restore of the selection runs: the entries of the selection, and those of the schemas which they need
+ * and the target lacks. With `create` the database is not there yet, and `target` is another one.
  */
-export async function createSchemas(
+export async function entriesToRestore(
   target: Connection,
   contents: ArchiveContents,
-  selection: Selection,
-): Promise<string[]> {
-  const needed = new Set(selectedEntries(contents, selection).map(({ namespace }) => namespace));
-  const schemas = contents.entries.filter(
-    ({ description, tag }) => description === "SCHEMA" && needed.has(tag),
-  );
-  const present = await target.run(
-    "list the schemas",
-    (sql) => sql<{ name: string }[]>`
-    select nspname as name from pg_namespace`,
-  );
-  const lacking = schemas.filter(({ tag }) => !present.some(({ name }) => name === tag));
-  for (const { tag, owner, definition } of lacking) {
-    const alter = owner ? [`ALTER SCHEMA ${quoteIdentifier(tag)} OWNER TO ${quoteIdentifier(owner)}`] : [];
-    await runAll(target, `create schema "${tag}"`, [definition, ...alter]);
-  }
-  return lacking.map(({ tag }) => tag);
+  { selection, create }: { selection: Selection; create: boolean },
+): Promise<ArchiveEntry[]> {
+  const selected = selectedEntries(contents, selection);
+  if (isWhole(selection)) return selected;
+  const present = create ? ["public"] : await schemaNames(target);
+  const needed = new Set(selected.map(({ namespace }) => namespace));
+  const ids = new Set(selected.map(({ id }) => id));
+  const isLacking = ({ description, tag }: ArchiveEntry) =>
+    description === "SCHEMA" && needed.has(tag) && !present.includes(tag);
+  return contents.entries.filter((entry) => ids.has(entry.id) || isLacking(entry));
 }
 
-/**
- * What must be done before a restore with `clean`: the drop statements of an archive first take the
- * constraints of partitions away, which PostgreSQL refuses while their parent has them. Drops the
- * partitions, with what depends on them, from the connected database.
- */
-export async function dropPartitions(
-  target: Connection,
-  contents: ArchiveContents,
-  { schemas, tables }: Selection,
-): Promise<void> {
-  const partitions = contents.entries.filter(
-    ({ description, namespace, tag }) =>
-      description === "TABLE ATTACH" &&
-      (schemas.length === 0 || schemas.includes(namespace ?? "")) &&
-      (tables.length === 0 || tables.includes(tag)),
+async function schemaNames(target: Connection): Promise<string[]> {
+  const rows = await target.run(
+    "list the schemas",
+    (sql) => sql<{ name: string }[]>`select nspname as name from pg_namespace`,
   );
-  const statements = partitions.map(
-    ({ namespace = "public", tag }) =>
-      `DROP TABLE IF EXISTS ${quoteIdentifier(namespace)}.${quoteIdentifier(tag)} CASCADE`,
-  );
-  await runAll(target, "drop partitions that the restore replaces", statements);
+  return rows.map(({ name }) => name);
 }
 
 async function runAll(target: Connection, what: string, statements: string[]): Promise<void> {

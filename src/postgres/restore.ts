@@ -1,25 +1,35 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { Pg321Error } from "../base/errors.ts";
+import { makePrivateDirectory } from "../base/private-files.ts";
 import type { ChildResult } from "../stream/process.ts";
 import { feedChild, runChild } from "../stream/process.ts";
-import type { Selection } from "./archive.ts";
-import { EVERYTHING } from "./archive.ts";
 import type { PgRestore } from "./binaries.ts";
 import type { Endpoint } from "./connection.ts";
 import { databaseError } from "./errors.ts";
 import { dbnameArgument, libpqEnvironment } from "./libpq.ts";
 import { openRelay } from "./relay.ts";
+import type { RestoreError } from "./restore-errors.ts";
+import { RestoreErrors } from "./restore-errors.ts";
 
 export interface RestoreOptions {
   /** The database that takes it, which exists. */
   target: Endpoint;
   binary: PgRestore;
-  /** A private directory, for the password's file. */
+  /** A private directory, for the password's file and the list of entries. */
   tempDir: string;
-  selection?: Selection;
+  /** The ids of the entries to restore, in the archive's order; all of them unless given. */
+  only?: readonly number[];
   /** Drop what the archive holds before making it. */
   clean?: boolean;
-  /** End at the first error; else go on and count them. True unless given. */
+  /** All or nothing: one transaction. Ends at the first error and goes with one session only. */
+  singleTransaction?: boolean;
+  /** End at the first error; else go on and tell of them. True unless given. */
   exitOnError?: boolean;
+  /** Told of each error that pg_restore goes past, with `exitOnError: false`, as soon as it comes. */
+  onError?: (error: RestoreError) => void;
+  /** How the sessions are called in `pg_stat_activity`. */
+  applicationName?: string;
   signal?: AbortSignal;
 }
 
@@ -32,7 +42,7 @@ export interface RestoreResult {
 
 /**
  * Feeds a dump to pg_restore while it comes. An error of the source ends pg_restore and is thrown as it
- * is; one of pg_restore is a `Pg321Error` with code `database`. With a selection pg_restore may be done
+ * is; one of pg_restore is a `Pg321Error` with code `database`. With `only` pg_restore may be done
  * before the source is: the rest is then not read.
  */
 export function restoreStream(
@@ -58,30 +68,47 @@ async function restore(
   last: string[],
   run: (child: ChildRun) => Promise<ChildResult>,
 ): Promise<RestoreResult> {
-  const { target, binary, signal, exitOnError = true, selection = EVERYTHING } = options;
+  const { target, binary, signal, exitOnError = true, only, applicationName } = options;
   await using relay = binary.needsRelay ? await openRelay(target, options.tempDir) : undefined;
   await using libpq = await libpqEnvironment(relay?.endpoint ?? target, options.tempDir);
+  await using list = only && (await listOfEntries(only, options.tempDir));
   const argv = [
     ...[binary.path, "--format=custom", "--no-password", dbnameArgument(target.database)],
-    ...(exitOnError ? ["--exit-on-error"] : []),
+    // Only then it says which entry an error belongs to.
+    exitOnError ? "--exit-on-error" : "--verbose",
+    ...(options.singleTransaction ? ["--single-transaction"] : []),
     ...(options.clean ? ["--clean", "--if-exists"] : []),
-    ...selection.schemas.map((schema) => `--schema=${schema}`),
-    ...selection.tables.map((table) => `--table=${table}`),
+    ...(list ? [`--use-list=${list.path}`] : []),
     ...last,
   ];
+  const env = { ...libpq.env, ...(applicationName && { PGAPPNAME: applicationName }) };
+  const errors = new RestoreErrors((error) => options.onError?.(error));
+  const onStderr = exitOnError ? undefined : (bytes: Uint8Array) => errors.push(bytes);
   try {
-    const { stderrTail } = await run({ argv, env: libpq.env, ...(signal && { signal }) });
+    const { stderrTail } = await run({ argv, env, ...(onStderr && { onStderr }), ...(signal && { signal }) });
     return { errorsIgnored: 0, stderrTail };
   } catch (thrown) {
+    errors.end();
     // What kept a session from the server is not known to the program.
     const error = databaseError(
       relay?.failure ?? thrown,
       `${target.label}: restore into database "${target.database}" failed`,
     );
+    if (errors.ignored === undefined || !(error instanceof Pg321Error)) throw error;
     const stderrTail = (thrown as { stderrTail?: string }).stderrTail ?? "";
-    const ignored = stderrTail.match(/errors ignored on restore: (\d+)\s*$/);
-    if (!exitOnError && ignored && error instanceof Pg321Error)
-      return { errorsIgnored: Number(ignored[1]), stderrTail };
-    throw error;
+    return { errorsIgnored: errors.ignored, stderrTail };
   }
+}
+
+/** A file for `--use-list`: what pg_restore's own options select differs from version to version. */
+async function listOfEntries(
+  ids: readonly number[],
+  tempDir: string,
+): Promise<{ path: string } & AsyncDisposable> {
+  await using made = new AsyncDisposableStack();
+  const directory = made.use(await makePrivateDirectory(tempDir, "libpq"));
+  const path = join(directory.path, "list");
+  await writeFile(path, ids.map((id) => `${id};\n`).join(""), { mode: 0o600 });
+  const all = made.move();
+  return { path, [Symbol.asyncDispose]: () => all.disposeAsync() };
 }

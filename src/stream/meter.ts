@@ -35,13 +35,13 @@ export async function* metered(
   meter.sha256 = hash.digest("hex");
 }
 
-/** Hands the source on unchanged and tells how many bytes passed, without hashing. */
+/** Hands the source on unchanged and tells how many bytes passed, and which, without hashing. */
 export async function* counted(
   source: AsyncIterable<Uint8Array>,
-  onBytes: (bytes: number) => void,
+  onBytes: (bytes: number, chunk: Uint8Array) => void,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   for await (const chunk of source) {
-    onBytes(chunk.length);
+    onBytes(chunk.length, chunk);
     yield chunk;
   }
 }

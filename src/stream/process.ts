@@ -20,6 +20,8 @@ export interface ChildOptions {
   /** Instead of it until the first byte, where that takes its time; 0: never. */
   firstByteTimeoutMs?: number;
   clock?: Clock;
+  /** Handed all that the child writes to stderr, of which only the end is kept. Must not throw. */
+  onStderr?: (bytes: Uint8Array) => void;
 }
 
 export interface ChildResult {
@@ -182,7 +184,7 @@ class Child {
     }
     const { stdout, stderr } = this.process;
     if (stdout instanceof ReadableStream) this.#stdout = new Collected(stdout, Number.POSITIVE_INFINITY);
-    this.#stderr = new Collected(stderr as ReadableStream<Uint8Array>, STDERR_TAIL_BYTES);
+    this.#stderr = new Collected(stderr as ReadableStream<Uint8Array>, STDERR_TAIL_BYTES, options.onStderr);
   }
 
   /** Aborted when the child is gone. */
@@ -290,12 +292,14 @@ class Collected {
   readonly ended: Promise<void>;
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly #keepBytes: number;
+  readonly #onBytes: ((bytes: Uint8Array) => void) | undefined;
   readonly #chunks: Uint8Array[] = [];
   #bytes = 0;
 
-  constructor(stream: ReadableStream<Uint8Array>, keepBytes: number) {
+  constructor(stream: ReadableStream<Uint8Array>, keepBytes: number, onBytes?: (bytes: Uint8Array) => void) {
     this.#reader = stream.getReader() as ReadableStreamDefaultReader<Uint8Array>;
     this.#keepBytes = keepBytes;
+    this.#onBytes = onBytes;
     this.ended = this.#read();
     this.ended.catch(() => {});
   }
@@ -314,6 +318,7 @@ class Collected {
     for (;;) {
       const { done, value } = await this.#reader.read();
       if (done) return;
+      this.#onBytes?.(value);
       this.#chunks.push(value);
       this.#bytes += value.length;
       while (this.#bytes - (this.#chunks[0]?.length ?? 0) >= this.#keepBytes) {

@@ -93,9 +93,23 @@ test("backup, list, show, verify, repair and restore print the JSON that is docu
   await postgres.connect(restored).unsafe("alter table item owner to current_user");
   await postgres.connect(database).unsafe(`alter table item owner to current_user; drop role "${OWNER}"`);
   const dry = await json("restore", id, "--target", `main/${restored}`, "--dry-run");
-  expectDocumented("JSON of restore", done, dry);
+  expectDocumented("JSON of restore", done, dry, ...(await restoresInTrouble(restored)));
   expect(dry).toMatchObject({ lacks: [{ kind: "role", name: OWNER }], target_contents: ["1 relation"] });
 }, 60_000);
+
+/** A partition without its parent, errors that are gone past, a view in the way of what is to be dropped. */
+async function restoresInTrouble(restored: string): Promise<unknown[]> {
+  await postgres
+    .connect(database)
+    .unsafe("create table whole (i int) partition by list (i); create table part partition of whole default")
+    .simple();
+  const [{ backup_id: id }] = (await json("backup")).backups;
+  const restore = (...words: string[]) => json("restore", id, "--target", `main/${restored}`, ...words);
+  const alone = await restore("--into-existing", "--table", "part");
+  const errors = await restore("--into-existing", "--keep-going");
+  await postgres.connect(restored)`create view in_the_way as select * from part`;
+  return [alone, errors, await restore("--clean", "--dry-run")];
+}
 
 test("a failure is in the JSON too, as documented", async () => {
   await installation.configure({

@@ -19,10 +19,15 @@ test("a restore that breaks off says what it leaves, and never advises to drop a
 
   // Its table is there already.
   const existing = ["--target", `main/${source}`, "--table", "t", "--into-existing"];
-  const inUse = await installation.run("restore", "latest", "-d", source, ...existing);
-  expect(inUse.exitCode).toBe(10);
-  expect(inUse.stderr).toContain(`database "${source}" holds what was restored until then: look at it`);
-  expect(inUse.stderr).not.toContain("drop");
+  for (const [words, remains] of [
+    [[], `nothing of database "${source}" was changed`],
+    [["--jobs", "2"], `database "${source}" holds what was restored until then: look at it`],
+  ] as const) {
+    const inUse = await installation.run("restore", "latest", "-d", source, ...existing, ...words);
+    expect(inUse.exitCode).toBe(10);
+    expect(inUse.stderr).toContain(remains);
+    expect(inUse.stderr).not.toContain("drop");
+  }
 
   // A table alone comes without the domain that it needs.
   const made = `${source}_new`;

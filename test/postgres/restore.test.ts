@@ -2,20 +2,20 @@ import { describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Pg321Error } from "../../src/base/errors.ts";
-import { EVERYTHING, openArchive } from "../../src/postgres/archive.ts";
+import { openArchive } from "../../src/postgres/archive.ts";
+import { withoutDrops } from "../../src/postgres/archive-data.ts";
+import type { ArchiveContents } from "../../src/postgres/archive-format.ts";
 import { pgRestoreFor } from "../../src/postgres/binaries.ts";
+import { dependentsOfClean, needlessDrops } from "../../src/postgres/clean.ts";
+import type { Connection } from "../../src/postgres/connection.ts";
 import { connect, endpointOfUrl } from "../../src/postgres/connection.ts";
-import {
-  createDatabase,
-  createSchemas,
-  dropPartitions,
-  finishDatabase,
-  preflight,
-} from "../../src/postgres/preflight.ts";
+import { createDatabase, entriesToRestore, finishDatabase, preflight } from "../../src/postgres/preflight.ts";
 import { restoreFile } from "../../src/postgres/restore.ts";
+import type { Selection } from "../../src/postgres/selection.ts";
+import { EVERYTHING } from "../../src/postgres/selection.ts";
 import { compareDatabases } from "../lab/compare-databases.ts";
 import { usePostgres } from "../lab/use-postgres.ts";
-import { contentsOfDump, dumpBlocks, dumpToMemory, restoreDump } from "./dumping.ts";
+import { contentsOfDump, dumpBlocks, dumpToMemory, pieces, restoreDump } from "./dumping.ts";
 import { useSampleDump } from "./sample-dump.ts";
 import { useTempDir } from "./temp-dir.ts";
 
@@ -130,13 +130,16 @@ test("a database that exists is not created over", async () => {
 });
 
 describe("a selection", () => {
+  const idsToRestore = async (target: Connection, contents: ArchiveContents, selection: Selection) =>
+    (await entriesToRestore(target, contents, { selection, create: false })).map(({ id }) => id);
+
   test("of a table leaves the rest out, and ends before the source does", async () => {
     const name = await lab.createDatabase();
     const selection = { schemas: [], tables: ["empty_table", "session"] };
     const contents = await contentsOfDump(sample.dump);
     await using target = await connect(endpoint(name));
-    expect(await createSchemas(target, contents, selection)).toEqual(["shop"]);
-    await restoreDump(sample.dump, endpoint(name), temp.path, { selection });
+    const only = await idsToRestore(target, contents, selection);
+    await restoreDump(sample.dump, endpoint(name), temp.path, { only });
     const tables = await lab.connect(
       name,
     )`select relname from pg_class where relnamespace = 'shop'::regnamespace and relkind = 'r' order by 1`;
@@ -148,8 +151,8 @@ describe("a selection", () => {
     const selection = { schemas: ["log", "Mixed Case"], tables: [] };
     const contents = await contentsOfDump(sample.dump);
     await using target = await connect(endpoint(name));
-    await createSchemas(target, contents, selection);
-    await restoreDump(sample.dump, endpoint(name), temp.path, { selection });
+    const only = await idsToRestore(target, contents, selection);
+    await restoreDump(sample.dump, endpoint(name), temp.path, { only });
     const { differences } = await compareDatabases(lab.connect(sample.name), lab.connect(name));
     expect(differences.filter((line) => /\blog\.|Mixed Case/.test(line.split(":")[0] ?? ""))).toEqual([]);
     expect(differences).not.toEqual([]);
@@ -212,8 +215,10 @@ test("clean replaces what is there", async () => {
   const sql = lab.connect(name);
   await sql.unsafe("delete from shop.session; select lo_unlink(700001); drop view shop.open_order").simple();
   await using target = await connect(endpoint(name));
-  await dropPartitions(target, await contentsOfDump(sample.dump), EVERYTHING);
-  await restoreDump(sample.dump, endpoint(name), temp.path, { clean: true });
+  const { contents, bytes } = await openArchive(pieces(sample.dump));
+  expect(await dependentsOfClean(target, contents.entries, false)).toEqual([]);
+  const dump = withoutDrops(bytes, needlessDrops(contents));
+  await restoreDump(dump, endpoint(name), temp.path, { clean: true, singleTransaction: true });
   expect((await compareDatabases(lab.connect(sample.name), sql)).differences).toEqual([]);
 });
 

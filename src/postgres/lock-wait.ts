@@ -1,0 +1,113 @@
+import type { Clock } from "../base/clock.ts";
+import { Pg321Error } from "../base/errors.ts";
+import type { Connection, Endpoint } from "./connection.ts";
+import { connect } from "./connection.ts";
+
+/** A session of ours that waits for a lock which another one holds. */
+export interface LockWait {
+  pid: number;
+  /** Changes with the statement. */
+  statement: string;
+  /** What the lock is on: `relation public.t`. */
+  object: string;
+  /** `pid 4711 (user app, application "psql", idle in transaction for 63 s)`, each of them. */
+  holders: string[];
+}
+
+const LOOK_INTERVAL_MS = 1_000;
+/** Short waits are everyday. */
+const TELL_AFTER_MS = 5_000;
+
+export interface LockBound {
+  target: Endpoint;
+  /** How the watched sessions are called in `pg_stat_activity`. */
+  applicationName: string;
+  /** Longer than that nobody waits; 0: for ever. */
+  boundMs: number;
+  clock: Clock;
+  signal: AbortSignal;
+  /** Told once for each wait that takes long. */
+  onWait: (wait: LockWait) => void;
+}
+
+/**
+ * Runs `work`, whose sessions must have the application name, and ends it with code `database` when one of them
+ * has waited for a lock of somebody else's for too long. pg_restore itself switches `lock_timeout` off. Where
+ * the target cannot be watched the work goes on alone.
+ */
+export async function boundLockWaits<T>(
+  bound: LockBound,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const refusal = new AbortController();
+  const done = new AbortController();
+  const watch = watchLocks({ ...bound, signal: AbortSignal.any([bound.signal, done.signal]) }, (error) =>
+    refusal.abort(error),
+  ).catch(() => {});
+  try {
+    return await work(AbortSignal.any([bound.signal, refusal.signal]));
+  } finally {
+    done.abort();
+    await watch;
+  }
+}
+
+async function watchLocks(bound: LockBound, refuse: (error: Pg321Error) => void): Promise<void> {
+  const { target, applicationName, boundMs, clock, signal } = bound;
+  await using connection = await connect(target);
+  let known = new Map<string, { sinceMs: number; isTold: boolean }>();
+  for (;;) {
+    await clock.sleep(LOOK_INTERVAL_MS, signal);
+    const waits = await lockWaits(connection, applicationName);
+    const nowMs = clock.monotonicMs();
+    const before = known;
+    known = new Map();
+    for (const wait of waits) {
+      const key = `${wait.pid} ${wait.statement}`;
+      const state = before.get(key) ?? { sinceMs: nowMs, isTold: false };
+      known.set(key, state);
+      const waitedMs = nowMs - state.sinceMs;
+      if (boundMs > 0 && waitedMs >= boundMs) {
+        refuse(lockError(target, wait, boundMs));
+        // The server would go on waiting for a client that is gone.
+        await connection.run("end the wait", (sql) => sql`select pg_cancel_backend(${wait.pid})`);
+        return;
+      }
+      if (waitedMs < Math.min(TELL_AFTER_MS, boundMs / 2 || TELL_AFTER_MS) || state.isTold) continue;
+      state.isTold = true;
+      bound.onWait(wait);
+    }
+  }
+}
+
+function lockError({ label }: Endpoint, { object, holders }: LockWait, boundMs: number): Pg321Error {
+  return new Pg321Error(
+    "database",
+    `${label}: waited ${Math.round(boundMs / 1000)} s for a lock on ${object}, held by ${holders.join(", ")}`,
+    {
+      hint: "end that session, or wait until it ends; dump.lock_wait_timeout says how long a restore waits",
+      retryable: true,
+    },
+  );
+}
+
+async function lockWaits(connection: Connection, applicationName: string): Promise<LockWait[]> {
+  const rows = await connection.run(
+    "look for locks",
+    (sql) => sql<LockWait[]>`
+      select a.pid, a.query_start::text as statement,
+        (select case when l.relation is null then l.locktype || ' lock'
+            else 'relation ' || coalesce(l.relation::regclass::text, l.relation::text) end
+          from pg_locks l where l.pid = a.pid and not l.granted limit 1) as object,
+        json_agg(case when b.pid is null then 'a prepared transaction'
+          else format('pid %s (user %s, application "%s", %s since %s)', b.pid, b.usename, b.application_name,
+            coalesce(b.state, 'running'), to_char(b.state_change at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
+          end) as holders
+      from pg_stat_activity a cross join lateral unnest(pg_blocking_pids(a.pid)) as blocker
+      left join pg_stat_activity b on b.pid = blocker
+      where a.application_name = ${applicationName} and a.wait_event_type = 'Lock'
+        and b.application_name is distinct from ${applicationName}
+      group by a.pid, a.query_start`,
+  );
+  return rows.map((row) => ({ ...row, object: row.object ?? "an object" }));
+}

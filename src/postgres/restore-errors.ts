@@ -1,0 +1,99 @@
+/** One error that pg_restore met. What it was running is left out: such statements hold passwords. */
+export interface RestoreError {
+  /** The number of the archive's entry; undefined where it belongs to none, or pg_restore does not say. */
+  entry: number | undefined;
+  /** As PostgreSQL or pg_restore puts it, without the words that stand before each. */
+  message: string;
+  detail: string | undefined;
+  hint: string | undefined;
+  context: string | undefined;
+}
+
+/** Of one text of an error, in characters. */
+const TEXT_LENGTH_MAX = 2_000;
+
+/** Twice where two sessions wrote at once. */
+const PROGRAM = /^(?:pg_restore: )+(.*)$/;
+const MARGIN = /^(DETAIL|HINT|CONTEXT): +(.*)$/;
+/** The server shows a part of the statement below a syntax error. */
+const STATEMENT = /^(Command was: |LINE \d+: |QUERY: )/;
+
+/**
+ * Finds the errors in what `pg_restore --verbose` writes to stderr, line by line, and hands each on when it is
+ * complete. With several sessions their lines may be mixed up, and so may be who belongs to which entry.
+ */
+export class RestoreErrors {
+  /** How many there were; undefined until pg_restore says at its end that it went past some. */
+  ignored: number | undefined;
+  readonly #onError: (error: RestoreError) => void;
+  readonly #decoder = new TextDecoder();
+  #rest = "";
+  #found = 0;
+  #entry: number | undefined;
+  #error: RestoreError | undefined;
+  #part: "message" | "detail" | "hint" | "context" | undefined;
+
+  constructor(onError: (error: RestoreError) => void) {
+    this.#onError = onError;
+  }
+
+  push(bytes: Uint8Array): void {
+    const lines = (this.#rest + this.#decoder.decode(bytes, { stream: true })).split("\n");
+    this.#rest = lines.pop() ?? "";
+    for (const line of lines) this.#line(line);
+  }
+
+  /** Nothing more comes. */
+  end(): void {
+    if (this.#rest !== "") this.#line(this.#rest);
+    this.#rest = "";
+    this.#flush();
+  }
+
+  #line(line: string): void {
+    const own = PROGRAM.exec(line)?.[1];
+    const [, label, text] = MARGIN.exec(line) ?? [];
+    if (own !== undefined) this.#ownLine(own);
+    else if (!this.#error) return;
+    else if (label !== undefined && text !== undefined) {
+      this.#part = label.toLowerCase() as "detail" | "hint" | "context";
+      this.#append(text);
+    } else if (STATEMENT.test(line)) this.#part = undefined;
+    else if (line.trim() !== "") this.#append(`\n${line}`);
+  }
+
+  #ownLine(text: string): void {
+    this.#flush();
+    const entry = /^from TOC entry (\d+);/i.exec(text)?.[1];
+    if (entry !== undefined) this.#entry = Number(entry);
+    const counted = /errors ignored on restore: (\d+)$/.exec(text)?.[1];
+    // With several sessions pg_restore counts more than it has told.
+    if (counted !== undefined) this.ignored = this.#found || Number(counted);
+    const told = /^error: (.*)$/.exec(text)?.[1];
+    if (told === undefined) return;
+    const message = told.replace(/^could not execute query: /, "").replace(/ERROR: {2}/, "");
+    this.#error = {
+      entry: this.#entry,
+      message: "",
+      detail: undefined,
+      hint: undefined,
+      context: undefined,
+    };
+    this.#part = "message";
+    this.#append(message);
+  }
+
+  #append(text: string): void {
+    if (!this.#error || this.#part === undefined) return;
+    this.#error[this.#part] = `${this.#error[this.#part] ?? ""}${text}`.slice(0, TEXT_LENGTH_MAX);
+  }
+
+  #flush(): void {
+    if (this.#error) {
+      this.#found++;
+      this.#onError(this.#error);
+    }
+    this.#error = undefined;
+    this.#part = undefined;
+  }
+}

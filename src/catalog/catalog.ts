@@ -133,8 +133,11 @@ export interface HistoryCounts {
 }
 
 export type { AlertLevel, Job };
-/** SKIPPED: it was due while the run before it of the same schedule was still under way. */
-export type RunOutcome = "RUNNING" | "OK" | "PARTIAL" | "FAILED" | "INTERRUPTED" | "SKIPPED";
+/**
+ * SKIPPED: it was due while the run before it of the same schedule was still under way. IDLE: its schedule has no
+ * database to work on, which is neither a success nor a failure.
+ */
+export type RunOutcome = "RUNNING" | "OK" | "PARTIAL" | "FAILED" | "INTERRUPTED" | "SKIPPED" | "IDLE";
 
 export interface RunRecord extends ProcessIdentity {
   id: string;

@@ -54,7 +54,6 @@ function jsonOf({ run, results }: BackupReport) {
 }
 
 function textOf(results: readonly ShownResult[], { style }: Output): string {
-  if (results.length === 0) return "nothing to back up: the config selects no database";
   const rows = table(
     results,
     [

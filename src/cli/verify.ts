@@ -1,4 +1,4 @@
-import { EXIT_CODES } from "../base/errors.ts";
+import { EXIT_CODES, Pg321Error } from "../base/errors.ts";
 import { visibleData } from "../base/visible.ts";
 import { findBackup, requireStorage } from "../jobs/find-backup.ts";
 import { shortId } from "../jobs/object-key.ts";
@@ -34,8 +34,14 @@ export const command: Command = {
     const storage = textOption(args, "storage");
     if (storage !== undefined) requireStorage(context, storage);
     const named = await Promise.all(args.positionals.map((prefix) => findBackup(context, prefix)));
-    const ids = named.length > 0 ? named.map(({ id }) => id) : backupsToVerify(context);
-    const report = await runVerify(context, ids, storage);
+    const [any] = await context.catalog.backups({ limit: 1 });
+    if (any === undefined)
+      throw new Pg321Error("verification", "there is no backup to verify", {
+        hint: "make one with: pg321 backup; pg321 cleanup --adopt takes those that the storages hold into the catalog",
+      });
+    const isPicked = named.length > 0;
+    const ids = isPicked ? named.map(({ id }) => id) : backupsToVerify(context);
+    const report = await runVerify(context, ids, { storage, isPicked });
     if (isSet(args, "json"))
       output.print(jsonText({ run_id: report.run.id, outcome: report.run.outcome, copies: report.verdicts }));
     else output.print(textOf(visibleData(report.verdicts), output));
@@ -51,7 +57,6 @@ function exitCodeFor(verdicts: readonly CopyVerdict[]): number {
 }
 
 function textOf(verdicts: readonly CopyVerdict[], { style }: Output): string {
-  if (verdicts.length === 0) return "no copies to verify";
   return table(
     verdicts,
     [

@@ -27,14 +27,18 @@ export async function claimOf(context: JobContext, { job, selects }: Schedule): 
 /** Runs the job of a schedule. `pause` waits between two tries of a backup. */
 export async function runScheduled(
   context: JobContext,
-  { job, selects }: Schedule,
+  schedule: Schedule,
   pause: (retry: number) => Promise<void>,
 ): Promise<RunOutcome> {
+  const { job, selects } = schedule;
   const run = async () => {
     switch (job) {
       case "backup": {
         const { retries } = context.config.schedule;
-        return runBackup(context, [], { selects, retry: { retries, pause } });
+        const claim = await claimOf(context, schedule);
+        // Such a run may find a new database, but its end says nothing of the job.
+        const isPart = claim.type === "backup" && claim.servers.size === 0;
+        return runBackup(context, [], { selects, retry: { retries, pause }, isPart });
       }
       case "cleanup":
         return runCleanup(context, {});

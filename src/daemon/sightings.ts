@@ -5,6 +5,7 @@ import { silentLog } from "../base/log.ts";
 import { placeAt } from "../base/place.ts";
 import type { ServerConfig } from "../config/config.ts";
 import type { JobContext } from "../jobs/context.ts";
+import { tellOfSelection } from "../jobs/selection-alerts.ts";
 import { connect, endpointOf } from "../postgres/connection.ts";
 import { chooseDatabases, listDatabases } from "../postgres/inspect.ts";
 import { openStorage } from "../storage/registry.ts";
@@ -22,9 +23,11 @@ export class Sightings {
 
   /** Looks once at all of them, one after the other; rejects only when the signal aborts or the catalog fails. */
   async look(context: JobContext): Promise<void> {
+    const listed = new Map<string, readonly string[]>();
     for (const server of context.config.server)
-      await this.#note(context, `server "${server.name}"`, () => seeServer(context, server));
+      await this.#note(context, `server "${server.name}"`, () => seeServer(context, server, listed));
     await forgetServers(context);
+    await tellOfSelection(context, listed);
     for (const storage of context.storages)
       await this.#note(context, `storage "${storage.name}"`, () => seeStorage(context, storage));
   }
@@ -41,14 +44,19 @@ export class Sightings {
   }
 }
 
-async function seeServer(context: JobContext, server: ServerConfig): Promise<string | null> {
+async function seeServer(
+  context: JobContext,
+  server: ServerConfig,
+  listed: Map<string, readonly string[]>,
+): Promise<string | null> {
   try {
     const look = async () => {
       await using connection = await connect(endpointOf(server));
       return await listDatabases(connection);
     };
-    const { chosen } = chooseDatabases(await answered(context, "database", look()), server);
+    const { chosen, idle } = chooseDatabases(await answered(context, "database", look()), server);
     await context.catalog.overview.seeDatabases(server.name, chosen, context.clock.now().toISOString());
+    listed.set(server.name, idle);
     return null;
   } catch (error) {
     if (error instanceof Pg321Error && error.code === "database") return error.message;

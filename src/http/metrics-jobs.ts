@@ -24,7 +24,7 @@ export function setJobs(sheet: MetricSheet, report: StatusReport, runTotals: rea
 function setRuns(sheet: MetricSheet, { running }: StatusReport, runTotals: readonly RunTotal[]): void {
   for (const job of JOBS) {
     const labels = { pg321_job: job };
-    for (const outcome of [...ENDED, "SKIPPED"] as const) {
+    for (const outcome of [...ENDED, "SKIPPED", "IDLE"] as const) {
       const total = runTotals.find((one) => one.job === job && one.outcome === outcome);
       sheet.set("pg321_runs_total", { ...labels, outcome }, total?.runs ?? 0);
     }

@@ -26,6 +26,7 @@ const OUTCOME_TONES: Readonly<Record<RunOutcome, Tone>> = {
   FAILED: "bad",
   INTERRUPTED: "bad",
   SKIPPED: "quiet",
+  IDLE: "quiet",
   RUNNING: "new",
 };
 /** So many alerts are shown; the others are counted. */

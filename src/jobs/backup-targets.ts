@@ -6,6 +6,7 @@ import { connect, endpointOf } from "../postgres/connection.ts";
 import type { DatabaseChoice } from "../postgres/inspect.ts";
 import { chooseDatabases, listDatabases } from "../postgres/inspect.ts";
 import type { JobContext } from "./context.ts";
+import { tellOfSelection } from "./selection-alerts.ts";
 import { warnOfSharedDevice } from "./shared-device.ts";
 
 export interface Target {
@@ -13,7 +14,7 @@ export interface Target {
   database: string;
 }
 
-/** A server that could not be asked, or, with `database`, a configured database that is not there. */
+/** A server that could not be asked, or that has none of what the config selects, or, with `database`, a configured database that is not there. */
 export interface Untargeted {
   server: ServerConfig;
   database: string | null;
@@ -30,6 +31,13 @@ export interface Choice {
   selects: Selects;
 }
 
+export interface Targets {
+  targets: Target[];
+  untargeted: Untargeted[];
+  /** The servers that have told their databases. */
+  listed: string[];
+}
+
 /**
  * The databases to back up, resolved now, and remembered as seen. Throws code `usage` when a name fits none.
  * A server that cannot be asked is passed over in silence when no database that it is known to have is meant.
@@ -38,17 +46,17 @@ export async function resolveTargets(
   context: JobContext,
   servers: readonly ServerConfig[],
   choice: Choice,
-): Promise<{ targets: Target[]; untargeted: Untargeted[]; listed: string[] }> {
+): Promise<Targets> {
   const targets: Target[] = [];
-  const listed: string[] = [];
+  const listed = new Map<string, readonly string[]>();
   const untargeted: Untargeted[] = [];
   const unmatched = new Set(choice.names);
   const { clock, log } = context;
   for (const server of servers) {
     const startedAtMs = clock.monotonicMs();
     try {
-      const { chosen, missing } = await answered(context, server, databasesOf(context, server));
-      listed.push(server.name);
+      const { chosen, missing, idle } = await answered(context, server, databasesOf(context, server));
+      listed.set(server.name, idle);
       const isMeant = (database: string) =>
         choice.selects(server.name, database) &&
         isAskedFor(context, server, database, choice.names, unmatched);
@@ -57,6 +65,9 @@ export async function resolveTargets(
         untargeted.push({ server, database, error: noDatabase(server, database), duration_ms: 0 });
         log.error("a configured database is not there", { server: server.name, database });
       }
+      const isEmpty = chosen.length + missing.length === 0 && choice.names.length === 0;
+      if (isEmpty && (await mayMean(context, server, choice.selects)))
+        untargeted.push({ server, database: null, error: noneSelected(server, idle), duration_ms: 0 });
     } catch (error) {
       context.signal.throwIfAborted();
       const fields = { server: server.name, error: messageOf(error) };
@@ -75,7 +86,8 @@ export async function resolveTargets(
       hint: "name it as the server does (case matters), or as SERVER/DATABASE; patterns belong in the config, which pg321 check shows",
     });
   }
-  return { targets, untargeted, listed };
+  await tellOfSelection(context, listed);
+  return { targets, untargeted, listed: [...listed.keys()] };
 }
 
 /** Whether a database of this server may be meant, by those that it is known to have, else by those in the config. */
@@ -111,8 +123,6 @@ async function databasesOf(context: JobContext, server: ServerConfig): Promise<D
   await using connection = await connect(endpointOf(server));
   await warnOfSharedDevice(context, connection);
   const choice = chooseDatabases(await listDatabases(connection), server);
-  for (const pattern of choice.idle)
-    context.log.warning("a pattern matches no database", { server: server.name, pattern });
   await context.catalog.overview.seeDatabases(server.name, choice.chosen, context.clock.now().toISOString());
   return choice;
 }
@@ -132,6 +142,15 @@ function isAskedFor(
   });
   for (const name of matching) unmatched.delete(name);
   return names.length === 0 || matching.length > 0;
+}
+
+/** Nobody writes a config to have nothing backed up. */
+function noneSelected({ name, databases }: ServerConfig, idle: readonly string[]): Pg321Error {
+  const list = idle.map((pattern) => `"${pattern}" matches none`).join(", ");
+  const reason = idle.length < databases.length ? "exclude leaves none" : list;
+  return new Pg321Error("database", `server "${name}": the config selects no database: ${reason}`, {
+    hint: "see databases and exclude in the config; templates and databases that take no connections are not among them",
+  });
 }
 
 function noDatabase(server: ServerConfig, database: string): Pg321Error {

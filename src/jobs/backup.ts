@@ -13,6 +13,9 @@ import { reconcile } from "./reconcile.ts";
 import { alertBackup } from "./run-alerts.ts";
 import { recognizeStorages } from "./storage-identity.ts";
 
+/** Overrides may leave a schedule without a database. Without a schedule no run comes to this. */
+const IDLE = "the schedule has no database to back up";
+
 /** What became of one database in a run. */
 export interface BackupResult {
   server: string;
@@ -54,6 +57,8 @@ export interface BackupOptions {
   selects?: Selects;
   /** Once only where not given. */
   retry?: BackupRetry;
+  /** Not the whole job, for a dead man's switch. */
+  isPart?: boolean;
 }
 
 /**
@@ -77,10 +82,11 @@ export async function runBackup(
     return {
       outcome: outcomeOf(statistics),
       statistics,
-      error: results.find((result) => result.error)?.error ?? null,
+      error: results.find((result) => result.error)?.error ?? (results.length === 0 ? IDLE : null),
     };
   };
-  const { run } = await recordRun(context, "backup", work, { isPart: names.length > 0 });
+  const isPart = options.isPart === true || names.length > 0;
+  const { run } = await recordRun(context, "backup", work, { isPart });
   await alertBackup(context, { run, results, listed });
   return { run, results, listed };
 }
@@ -114,8 +120,9 @@ async function backUp(
       else ended.push(result);
     });
     context.signal.throwIfAborted();
-    const unlisted = round.untargeted.filter(({ database }) => database === null);
-    ended.push(...round.untargeted.filter(({ database }) => database !== null).map(untargetedResult));
+    const isUnlisted = ({ server }: Untargeted) => !round.listed.includes(server.name);
+    const unlisted = round.untargeted.filter(isUnlisted);
+    ended.push(...round.untargeted.filter((one) => !isUnlisted(one)).map(untargetedResult));
     const isOver = !retry || tries > retry.retries || failed.length + unlisted.length === 0;
     if (isOver) {
       const results = [...ended, ...failed.map(({ result }) => result), ...unlisted.map(untargetedResult)];
@@ -236,6 +243,7 @@ function count(results: readonly BackupResult[]): BackupStatistics {
 }
 
 function outcomeOf({ databases, verified, failed }: BackupStatistics): RunOutcome {
+  if (databases === 0) return "IDLE";
   if (verified === databases) return "OK";
   return failed === databases ? "FAILED" : "PARTIAL";
 }

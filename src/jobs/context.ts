@@ -150,7 +150,8 @@ export async function recordRun<S extends Record<string, unknown>>(
   try {
     const { outcome, statistics, error = null } = await work(run);
     const ended = await finish({ outcome, statistics, error });
-    await resolveAlert(context, job);
+    // One that had nothing to do proves nothing.
+    if (outcome !== "IDLE") await resolveAlert(context, job);
     return { run: ended, statistics };
   } catch (error) {
     const outcome = context.schedule && isStopped(context.signal) ? "INTERRUPTED" : "FAILED";

@@ -10,6 +10,7 @@ import { leaseName } from "./lease-name.ts";
 import { shortId } from "./object-key.ts";
 import { reconcile } from "./reconcile.ts";
 import { removeRecord } from "./remove-records.ts";
+import { endGone } from "./selection-alerts.ts";
 import { recognizeStorages } from "./storage-identity.ts";
 
 export interface DeletionResult {
@@ -54,6 +55,8 @@ export async function deleteBackups(
     await using lease = await holdLease(catalog, request, { clock, signal: context.signal });
     for (const backup of group)
       await deleteBackup({ ...context, signal: lease.signal }, backup, removedBy, report);
+    const [first] = group;
+    if (first) await endGone(context, first);
   }
   return report;
 }

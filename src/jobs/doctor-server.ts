@@ -8,6 +8,7 @@ import { chooseDatabases, databaseBytes, inspectServer, listDatabases } from "..
 import { quoteIdentifier } from "../postgres/sql-text.ts";
 import type { Seen } from "./doctor-finding.ts";
 import { failed, ok, seenOf, warning } from "./doctor-finding.ts";
+import { patternHint } from "./selection-alerts.ts";
 import { storagesOnDevice } from "./shared-device.ts";
 
 /** Since then a role can be let read everything without being a superuser. */
@@ -65,8 +66,7 @@ function choiceOf({ chosen, missing, idle }: ReturnType<typeof chooseDatabases>)
   const seen = missing.map((name) =>
     failed("database", `database "${name}" is not there`, "correct databases in the config, or make it"),
   );
-  for (const pattern of idle)
-    seen.push(warning(`"${pattern}" matches no database`, "correct databases in the config"));
+  for (const pattern of idle) seen.push(warning(`"${pattern}" matches no database`, patternHint(pattern)));
   if (chosen.length === 0)
     seen.push(failed("database", "no database is chosen", "see databases and exclude in the config"));
   else seen.push(ok(`${chosen.length} ${chosen.length === 1 ? "database" : "databases"}: ${someOf(chosen)}`));

@@ -17,7 +17,9 @@ import type { ServerLook } from "./doctor-server.ts";
 import { lookAtDatabase, lookAtServer } from "./doctor-server.ts";
 import type { KnownStorages } from "./doctor-storage.ts";
 import { lookAtStorage } from "./doctor-storage.ts";
+import { idlePatterns } from "./idle-patterns.ts";
 import { loadKeys } from "./keys.ts";
+import { patternHint } from "./selection-alerts.ts";
 import { refuseSharedPlaces } from "./shared-places.ts";
 import { missingWritablePaths, UNIT_FILE } from "./writable-paths.ts";
 
@@ -64,6 +66,10 @@ export async function examine(options: DoctorOptions): Promise<Finding[]> {
     ...storages.flat(),
     ...servers.flatMap((one) => one.findings),
     ...memory,
+    ...lookAtPatterns(
+      config,
+      servers.flatMap((one) => one.databases),
+    ),
   ];
   return findings.sort((a, b) => AREAS.indexOf(a.area) - AREAS.indexOf(b.area));
 }
@@ -205,10 +211,15 @@ async function lookAtKeys(options: DoctorOptions): Promise<Finding[]> {
   return findings.flat();
 }
 
+interface Place {
+  server: string;
+  database: string;
+}
+
 async function lookAtServerWhole(
   options: DoctorOptions,
   server: ServerConfig,
-): Promise<{ findings: Finding[]; largestBytes: number }> {
+): Promise<{ findings: Finding[]; largestBytes: number; databases: Place[] }> {
   let found: ServerLook | undefined;
   const findings = await look(
     { area: "server", subject: server.name, code: "database" },
@@ -218,7 +229,7 @@ async function lookAtServerWhole(
       return found.seen;
     },
   );
-  if (!found) return { findings, largestBytes: 0 };
+  if (!found) return { findings, largestBytes: 0, databases: [] };
   let largestBytes = 0;
   // One after the other: a server that is busy with its users needs no crowd of us.
   for (const database of found.databases) {
@@ -233,5 +244,15 @@ async function lookAtServerWhole(
   const message = `on the same device as the data of server "${server.name}": one broken disk takes both, and a full one stops it`;
   for (const subject of found.storagesOnDevice)
     findings.push({ area: "storage", subject, ...warning(message, "give the storage a disk of its own") });
-  return { findings, largestBytes };
+  const databases = found.databases.map((database) => ({ server: server.name, database }));
+  return { findings, largestBytes, databases };
+}
+
+/** What overrides and notifiers name and no server has; nothing is said of servers that did not answer. */
+function lookAtPatterns(config: Config, databases: readonly Place[]): Finding[] {
+  return idlePatterns(config, databases).map(({ holder, written }) => ({
+    area: "config",
+    subject: config.file,
+    ...warning(`"${written}" in databases of the ${holder} matches no database`, patternHint(written)),
+  }));
 }

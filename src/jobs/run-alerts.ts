@@ -43,7 +43,9 @@ export async function alertBackup(
   { run, results, listed }: BackupReport,
 ): Promise<void> {
   for (const result of results) await alertBackupOf(context, run, result);
-  for (const name of listed) await resolveAlert(context, `backup ${name}`);
+  const hasFailed = (name: string) =>
+    results.some(({ server, database }) => server === name && database === null);
+  for (const name of listed) if (!hasFailed(name)) await resolveAlert(context, `backup ${name}`);
   if (run.outcome !== "OK") return;
   await alertSuccess(context, run, `backed up ${counted(results.length, "database")}`);
 }

@@ -51,8 +51,11 @@ describe("nothing is wrong", () => {
   });
 
   test("as long as a database that is gone is the only one without", () => {
-    expect(verdict({ databases: [database(), database({ state: "gone", database: "old" })] })).toMatch(
-      /^good: The database has/,
+    const gone = database({ state: "gone", database: "old" });
+    const sentence = "good: The database has a good backup in time, in 2 storages.";
+    expect(verdict({ databases: [database(), gone] })).toBe(`${sentence} 1 database is no longer backed up.`);
+    expect(verdict({ databases: [database(), gone, gone] })).toBe(
+      `${sentence} 2 databases are no longer backed up.`,
     );
   });
 });
@@ -118,6 +121,26 @@ test("an alert that is open, unless somebody has acknowledged it or it only info
   expect(verdict({ alerts: [{ ...open, level: "WARNING" }] })).toBe("warning: 1 warning alert is open.");
   expect(verdict({ alerts: [{ ...open, level: "INFO" }] })).toMatch(/^good/);
   expect(verdict({ alerts: [{ ...open, acknowledged_at: hoursAgo(1) }] })).toMatch(/^good/);
+});
+
+test("a database that is not on its server any more, until somebody has acknowledged that", () => {
+  if (!alert) throw new Error("the full report has alerts");
+  const gone = (database: string) =>
+    ({
+      ...alert,
+      level: "WARNING",
+      acknowledged_at: null,
+      server: "main",
+      database,
+      key: `gone main/${database}`,
+    }) as const;
+  expect(verdict({ alerts: [gone("old")] })).toBe(
+    "warning: Database main/old is not on its server any more.",
+  );
+  expect(verdict({ alerts: [gone("old"), gone("odd")] })).toBe(
+    "warning: Databases main/old and main/odd are not on their server any more.",
+  );
+  expect(verdict({ alerts: [{ ...gone("old"), acknowledged_at: hoursAgo(1) }] })).toMatch(/^good/);
 });
 
 test("a config that was refused", () => {

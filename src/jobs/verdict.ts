@@ -1,4 +1,5 @@
 import { ageMs } from "../base/clock.ts";
+import { GONE_KEY } from "./selection-alerts.ts";
 import type { DatabaseStatus, StatusReport, StorageStatus } from "./status-report.ts";
 
 /** `new`: nothing is wrong, but there is no backup yet. From the best to the worst. */
@@ -56,8 +57,16 @@ function sentenceOf(
   const storages = count(report.storages.length, "storage");
   const first = waiting === 0 ? "" : ` ${capital(count(waiting, "new database"))} will get a first one.`;
   const good = present.length - waiting;
-  if (good === 1) return `The database has a good backup in time, in ${storages}.${first}`;
-  return `All ${good} databases have a good backup in time, in ${storages}.${first}`;
+  const rest = `${first}${leftOut(report.databases.length - present.length)}`;
+  if (good === 1) return `The database has a good backup in time, in ${storages}.${rest}`;
+  return `All ${good} databases have a good backup in time, in ${storages}.${rest}`;
+}
+
+/** "All" must not hide those that the config, or their server, has no more. */
+function leftOut(gone: number): string {
+  return gone === 0
+    ? ""
+    : ` ${capital(count(gone, "database"))} ${gone === 1 ? "is" : "are"} no longer backed up.`;
 }
 
 /** Whether a database without any good backup was tried in vain, or should have had one by now. */
@@ -109,14 +118,25 @@ export function isNearlyFull({
 }
 
 /** Those that somebody has acknowledged are known, and are no news at 3 a.m. */
-function alertTroubles({ alerts }: StatusReport): Trouble[] {
+function alertTroubles(report: StatusReport): Trouble[] {
+  const unknown = report.alerts.filter(({ acknowledged_at }) => acknowledged_at === null);
+  const gone = unknown.flatMap(({ key, server, database }) =>
+    key.startsWith(GONE_KEY) && server !== null && database !== null ? [{ server, database }] : [],
+  );
+  const alerts = unknown.filter(({ key }) => !key.startsWith(GONE_KEY));
   const tell = (level: Trouble["level"], alertLevel: "CRITICAL" | "WARNING"): Trouble[] => {
-    const open = alerts.filter((alert) => alert.level === alertLevel && alert.acknowledged_at === null);
+    const open = alerts.filter((alert) => alert.level === alertLevel);
     if (open.length === 0) return [];
     const text = `${count(open.length, `${alertLevel.toLowerCase()} alert`)} ${open.length === 1 ? "is" : "are"} open`;
     return [{ level, text }];
   };
-  return [...tell("bad", "CRITICAL"), ...tell("warning", "WARNING")];
+  const isOne = gone.length === 1;
+  const text = `${named(gone)} ${isOne ? "is not on its server" : "are not on their server"} any more`;
+  return [
+    ...tell("bad", "CRITICAL"),
+    ...(gone.length === 0 ? [] : [{ level: "warning", text } as const]),
+    ...tell("warning", "WARNING"),
+  ];
 }
 
 function daemonTroubles({ daemon }: StatusReport): Trouble[] {
@@ -126,7 +146,7 @@ function daemonTroubles({ daemon }: StatusReport): Trouble[] {
     : [];
 }
 
-function named(databases: readonly DatabaseStatus[]): string {
+function named(databases: readonly Pick<DatabaseStatus, "server" | "database">[]): string {
   const names = databases.slice(0, NAMED_MAX).map(({ server, database }) => `${server}/${database}`);
   const rest = databases.length - names.length;
   const last = rest > 0 ? count(rest, "other database") : names.pop();

@@ -1,5 +1,5 @@
 import { messageOf, Pg321Error } from "../base/errors.ts";
-import type { BackupRecord, RunRecord } from "../catalog/catalog.ts";
+import type { BackupRecord, RunOutcome, RunRecord } from "../catalog/catalog.ts";
 import { openSealed } from "../sealed/open.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { CompressionAlgorithm } from "../stream/compression.ts";
@@ -41,23 +41,41 @@ export async function* backupsToVerify({ catalog }: Pick<JobContext, "catalog">)
   for await (const outlines of catalog.outlines({})) for (const { id } of outlines) yield id;
 }
 
+export interface VerifyOptions {
+  /** Only the copies in this storage. */
+  storage?: string | undefined;
+  /** Somebody has named the backups: it is not the whole job. */
+  isPicked?: boolean;
+}
+
+type VerifyStatistics = { copies: number; good: number; bad: number };
+
 /**
  * Reads copies of the backups of these ids back whole and checks manifest, hash and every segment; records what it
  * found. Damage in one copy does not end the run. A backup that was removed since it was named is passed over.
+ * A schedule without a backup is idle; otherwise it throws where no copy could be looked for: code `usage` where
+ * backups or a storage were named, else `verification`.
  */
 export async function runVerify(
   context: JobContext,
   ids: AsyncIterable<string> | Iterable<string>,
-  only?: string,
+  { storage: only, isPicked = false }: VerifyOptions = {},
 ): Promise<VerifyReport> {
   const verdicts: CopyVerdict[] = [];
-  const { run } = await recordRun(context, "verify", async () => {
+  const isPart = isPicked || only !== undefined;
+  const work = async (): Promise<{
+    outcome: RunOutcome;
+    statistics: VerifyStatistics;
+    error: string | null;
+  }> => {
     // An identity that cannot be read says nothing of any copy: it is told once, before all of them are read.
     await context.keys.identity();
     const recognized = await recognizeStorages(context, "verify");
+    let backups = 0;
     for await (const id of ids) {
       const backup = await context.catalog.backup(id);
       if (!backup) continue;
+      backups++;
       for (const copy of await context.catalog.copies(backup.id)) {
         const storage = storageNamed(recognized, copy.storage);
         if (!storage || !LOOKED_FOR.includes(copy.state) || (only !== undefined && only !== storage.name))
@@ -66,15 +84,34 @@ export async function runVerify(
         if (verdict) verdicts.push(verdict);
       }
     }
+    // Nothing was backed up yet of what the schedule is about.
+    if (backups === 0 && context.schedule)
+      return {
+        outcome: "IDLE",
+        statistics: { copies: 0, good: 0, bad: 0 },
+        error: "there is no backup to verify",
+      };
+    if (verdicts.length === 0) throw noCopy(backups, only, isPart);
     const bad = verdicts.filter(({ verdict }) => verdict !== "good").length;
     return {
       outcome: bad === 0 ? "OK" : "PARTIAL",
       statistics: { copies: verdicts.length, good: verdicts.length - bad, bad },
       error: verdicts.find(({ error }) => error !== null)?.error ?? null,
     };
-  });
+  };
+  const { run } = await recordRun(context, "verify", work, { isPart });
   await alertVerify(context, { run, verdicts });
   return { run, verdicts };
+}
+
+/** Nothing was read, so nothing is good. */
+function noCopy(backups: number, storage: string | undefined, isPart: boolean): Pg321Error {
+  const of = `${backups} ${backups === 1 ? "backup" : "backups"}`;
+  const hint = "pg321 show ID tells where a backup has copies; pg321 repair fills those that are missing";
+  if (storage !== undefined)
+    return new Pg321Error("usage", `${of}: no copy to verify in storage "${storage}"`, { hint });
+  const message = `no storage that takes part has a copy of ${of}: nothing was verified`;
+  return new Pg321Error(isPart ? "usage" : "verification", message, { hint });
 }
 
 /** Undefined for a copy that was removed, or is being made anew, since the look at it began. */

@@ -1,0 +1,46 @@
+import type { Config } from "../config/config.ts";
+import type { ServerPattern } from "../config/database-pattern.ts";
+import { serverPattern } from "../config/database-pattern.ts";
+
+/** A name or glob of the config that no database matches. */
+export interface IdlePattern {
+  /** `override "busy"`. */
+  holder: string;
+  /** The same as the key of an alert, `override busy`: names of the config hold no blank. */
+  key: string;
+  written: string;
+}
+
+interface Known {
+  server: string;
+  database: string;
+}
+
+/**
+ * The names and globs of overrides and notifiers that match none of these databases. One that may mean a server of
+ * which nothing is known yet is not judged.
+ */
+export function idlePatterns(
+  { server: servers, schedule, notify }: Pick<Config, "server" | "schedule" | "notify">,
+  databases: readonly Known[],
+): IdlePattern[] {
+  const unknown = servers.filter(({ name }) => !databases.some(({ server }) => server === name));
+  const isIdle = ({ matches, isAbout }: ServerPattern) =>
+    !databases.some(({ server, database }) => matches(server, database)) &&
+    !unknown.some(({ name }) => isAbout(name));
+  const filtered = notify.flatMap((one) => (one.type === "healthchecks" ? [] : [one]));
+  const holders = [
+    ...schedule.override.map(({ name, databases }) => ({ kind: "override", name, databases })),
+    ...filtered.map(({ name, databases }) => ({ kind: "notifier", name, databases })),
+  ];
+  return holders.flatMap(({ kind, name, databases: written }) =>
+    written
+      .map(serverPattern)
+      .filter(isIdle)
+      .map((pattern) => ({
+        holder: `${kind} "${name}"`,
+        key: `${kind} ${name}`,
+        written: pattern.written,
+      })),
+  );
+}

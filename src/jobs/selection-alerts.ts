@@ -1,0 +1,123 @@
+import { messageOf } from "../base/errors.ts";
+import { databasePattern } from "../config/database-pattern.ts";
+import type { AlertContext, AlertRequest } from "./alert.ts";
+import { raiseAlert, resolveAlert } from "./alert.ts";
+import { type IdlePattern, idlePatterns } from "./idle-patterns.ts";
+
+/** The keys begin so. */
+export const GONE_KEY = "gone ";
+const PATTERN_KEY = "pattern ";
+
+interface Place {
+  server: string;
+  database: string;
+}
+
+/**
+ * Tells once of databases that the config selects and that are there no more, and of names and globs in the config
+ * that match none, and that either is over. `listed`: the servers that have just told their databases, each with
+ * the globs of its own that matched none. Never throws: it fails no job.
+ */
+export async function tellOfSelection(
+  context: AlertContext,
+  listed: ReadonlyMap<string, readonly string[]>,
+): Promise<void> {
+  if (listed.size === 0) return;
+  try {
+    const records = await context.catalog.overview.databases();
+    const backedUp = new Set((await context.catalog.overview.latestBackups(context.clock.now())).map(nameOf));
+    const isConfigured = ({ server }: Place) => context.config.server.some(({ name }) => name === server);
+    const known = records.filter(isConfigured);
+    const gone = known.filter(
+      (record) => record.gone_at !== null && backedUp.has(nameOf(record)) && isSelected(context, record),
+    );
+    await tellOnce(context, GONE_KEY, gone.map(goneAlert), () => true);
+    // What matches a database that has backups still is no slip of the pen: the alert above tells of that one.
+    const matchable = known.filter((record) => record.gone_at === null || backedUp.has(nameOf(record)));
+    const own = [...listed].flatMap(([server, globs]) =>
+      globs
+        .filter(
+          (glob) =>
+            !matchable.some((one) => one.server === server && databasePattern(glob).matches(one.database)),
+        )
+        .map((written) => ({ holder: `server "${server}"`, key: `server ${server}`, written })),
+    );
+    const isJudged = (key: string) => {
+      const server = /^pattern server (\S+) /.exec(key)?.[1];
+      return server === undefined || listed.has(server) || !isConfigured({ server, database: "" });
+    };
+    const idle = [...own, ...idlePatterns(context.config, matchable)].map(patternAlert);
+    await tellOnce(context, PATTERN_KEY, idle, isJudged);
+  } catch (error) {
+    context.log.error("what the config selects could not be judged", { error: messageOf(error) });
+  }
+}
+
+/** Ends what was told of a database that has no backup any more: nothing of it is left to look after. */
+export async function endGone(context: AlertContext, { server, database }: Place): Promise<void> {
+  const [left] = await context.catalog.backups({ server, database, limit: 1 });
+  if (left === undefined) await resolveAlert(context, `${GONE_KEY}${server}/${database}`);
+}
+
+/** Raises those that are not open yet, and ends the open ones of the kind that are judged and not among them. */
+async function tellOnce(
+  context: AlertContext,
+  kind: string,
+  troubles: readonly AlertRequest[],
+  isJudged: (key: string) => boolean,
+): Promise<void> {
+  const open = (await context.catalog.alerts({ open: true })).filter(({ key }) => key.startsWith(kind));
+  for (const trouble of troubles) {
+    if (open.some(({ key }) => key === trouble.key)) continue;
+    context.log.warning(trouble.message);
+    await raiseAlert(context, trouble);
+  }
+  for (const { key } of open)
+    if (isJudged(key) && !troubles.some((trouble) => trouble.key === key)) await resolveAlert(context, key);
+}
+
+function isSelected({ config }: AlertContext, { server, database }: Place): boolean {
+  return config.server.some(({ name, databases, exclude }) => {
+    const isNamedIn = (written: readonly string[]) =>
+      written.map(databasePattern).some(({ matches }) => matches(database));
+    return name === server && isNamedIn(databases) && !isNamedIn(exclude);
+  });
+}
+
+function goneAlert({ server, database }: Place): AlertRequest {
+  const name = `${server}/${database}`;
+  return {
+    ...ABOUT,
+    server,
+    database,
+    key: `${GONE_KEY}${name}`,
+    message: `database ${name} is not on its server any more: dropped, renamed, or closed to connections`,
+    metadata: {
+      hint: `pg321 forget ${name} deletes its backups; an entry in exclude keeps them and ends this alert`,
+    },
+  };
+}
+
+function patternAlert({ holder, key, written }: IdlePattern): AlertRequest {
+  return {
+    ...ABOUT,
+    server: null,
+    database: null,
+    key: `${PATTERN_KEY}${key} ${written}`,
+    message: `"${written}" in databases of the ${holder} matches no database`,
+    metadata: { hint: patternHint(written) },
+  };
+}
+
+const ABOUT = { level: "WARNING", job: "backup", run_id: null } as const;
+
+/** Why a pattern may match none although its writer thinks so. */
+export function patternHint(written: string): string {
+  const isPlain = written.startsWith("=") || !/[*?[/]/.test(written);
+  const literal = isPlain ? "" : `; "=${written}" is the database of that very name`;
+  return `correct databases in the config, case matters${literal}`;
+}
+
+function nameOf({ server, database }: Place): string {
+  return JSON.stringify([server, database]);
+}

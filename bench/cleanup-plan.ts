@@ -3,18 +3,12 @@
  * SQLite catalog, how much memory that needs beyond what the process has without any record, and how long the
  * event loop has to wait meanwhile. Fails when a plan takes 2 s or more. The plan alone is in `bench/retention.ts`.
  */
-import { Database } from "bun:sqlite";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { systemClock } from "../src/base/clock.ts";
-import { silentLog } from "../src/base/log.ts";
-import { loadConfig } from "../src/config/load.ts";
 import { planRun } from "../src/jobs/cleanup-plan.ts";
-import { openContext } from "../src/jobs/context.ts";
-import { silentProgress } from "../src/jobs/progress.ts";
-import { backupRecord, copyRecord } from "../test/suites/catalog-records.ts";
+import { contextIn, makeCatalog, STORAGES } from "./large-catalog.ts";
 import { highWaterMib, type Measured, measure } from "./measure.ts";
 
 const { values } = parseArgs({
@@ -24,7 +18,6 @@ const { values } = parseArgs({
     in: { type: "string" },
   },
 });
-const STORAGES = ["disk", "nas", "vault"];
 const PLAN_MS_MAX = 2_000;
 /** 100,000 backups are of 1,181 days: some are too old. */
 const DAYS = 1_150;
@@ -38,59 +31,6 @@ interface Planned {
   held: number;
   blockedMsMax: number;
   peakMib: number;
-}
-
-async function contextIn(directory: string) {
-  return openContext({
-    config: await loadConfig(join(directory, "config.toml"), { env: {} }),
-    log: silentLog,
-    clock: systemClock,
-    signal: new AbortController().signal,
-    progress: silentProgress,
-  });
-}
-
-/** A catalog of so many backups of so many databases, one every 17 minutes, each with a copy in every storage. */
-async function makeCatalog(
-  directory: string,
-  { backups, databases, days }: { backups: number; databases: number; days: number },
-): Promise<void> {
-  for (const name of STORAGES) await mkdir(join(directory, name));
-  const tables = STORAGES.map(
-    (name) =>
-      `[[storage]]\nname = "${name}"\ntype = "local"\npath = "${join(directory, name)}"\nkeep.days = ${days}\nkeep.last = 3\nkeep.monthly = 12\n`,
-  );
-  const config = `state_dir = "${directory}/state"\n[[server]]\nname = "main"\n${tables.join("")}[encryption]\nmode = "none"\n`;
-  await writeFile(join(directory, "config.toml"), config, { mode: 0o600 });
-  const context = await contextIn(directory);
-  if (backups === 0) return context[Symbol.asyncDispose]();
-  // A manifest takes about as much.
-  const first = backupRecord({ status: "VERIFIED", manifest: "m".repeat(1_000) });
-  await context.catalog.insertBackup(first);
-  for (const storage of STORAGES)
-    await context.catalog.putCopy(copyRecord(first, { storage, state: "CONFIRMED" }));
-  const { path } = context.config.catalog;
-  await context[Symbol.asyncDispose]();
-  using database = new Database(path);
-  const columns = (table: string, change: Record<string, string>) =>
-    database
-      .query<{ name: string }, []>(`SELECT name FROM pragma_table_info('${table}')`)
-      .all()
-      .map(({ name }) => change[name] ?? `t.${name}`)
-      .join(", ");
-  const numbers = `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${backups - 1})`;
-  // In no order, as real ones are.
-  const id = "printf('%08x-0000-4000-8000-%012x', (i * 2654435761) % 4294967296, i)";
-  const startedAt = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now', printf('-%d minutes', i * 17))";
-  const made = { id, database: `'database-' || i % ${databases}`, started_at: startedAt };
-  database.run(
-    `${numbers} INSERT INTO backups SELECT ${columns("backups", made)} FROM backups t, n WHERE t.id = ?`,
-    [first.id],
-  );
-  database.run(
-    `${numbers} INSERT INTO copies SELECT ${columns("copies", { backup_id: id })} FROM copies t, n WHERE t.backup_id = ?`,
-    [first.id],
-  );
 }
 
 async function planIn(directory: string): Promise<void> {

@@ -12,7 +12,7 @@ const PAGE = `SELECT id, status, started_at FROM backups
 const COPIES = `SELECT backup_id, storage, state FROM copies
   WHERE backup_id IN (SELECT value FROM json_each($ids)) ORDER BY backup_id, storage`;
 /** Backups that are read at once, before others get their turn. */
-const BATCH = 250;
+const BATCH = 100;
 /** After every time and every id. */
 const END = "\u{10ffff}";
 

@@ -9,7 +9,7 @@ import { Pg321Error } from "../base/errors.ts";
 import { LEASE_LOOK_MS, LEASE_MS, LEASE_POLL_MS, LEASE_WAIT_MS, LEASE_WATCH_MS } from "../base/limits.ts";
 import { fateOf } from "../base/process-identity.ts";
 import type { Catalog, LeaseHolder } from "./catalog.ts";
-import { awaitLease, holdLease, isAwaited, type LeaseRequest } from "./lease.ts";
+import { awaitLease, holdLease, isAwaited, isHeld, type LeaseRequest } from "./lease.ts";
 import { openCatalog } from "./open.ts";
 
 let directory: string;
@@ -155,6 +155,22 @@ test("one that is held until it is taken outlives a catalog that fails, and tell
   await catalog.releaseLease("h", (await find("h"))?.run_id ?? "");
   await clock.advance(LEASE_MS / 4);
   expect(held.signal.reason).toMatchObject({ code: "locked" });
+});
+
+test("a lease that could not be given back is free for its own process, which goes on", async () => {
+  const clock = handClock();
+  const failing = Object.create(catalog) as typeof catalog;
+  failing.acquireLease = (...given) => catalog.acquireLease(...given);
+  failing.renewLease = (...given) => catalog.renewLease(...given);
+  failing.leases = () => catalog.leases();
+  failing.releaseLease = () => Promise.reject(new Pg321Error("storage", "the disk is full"));
+  const held = await holdLease(failing, request("left"), { clock, signal: never });
+  await held[Symbol.asyncDispose]();
+  const left = (await find("left")) as LeaseHolder;
+  expect(isHeld(left, clock.now().toISOString())).toBe(false);
+  await using next = await holdLease(catalog, request("left"), { clock, signal: never });
+  expect(next.signal.aborted).toBe(false);
+  expect(isHeld((await find("left")) as LeaseHolder, clock.now().toISOString())).toBe(true);
 });
 
 test("a process is told from a later one of the same pid", async () => {

@@ -1,7 +1,13 @@
 import type { Clock } from "../base/clock.ts";
 import { Pg321Error } from "../base/errors.ts";
 import { LEASE_LOOK_MS, LEASE_MS, LEASE_POLL_MS, LEASE_WAIT_MS, LEASE_WATCH_MS } from "../base/limits.ts";
-import { type Fate, fateOf, isInOtherContainer, processIdentity } from "../base/process-identity.ts";
+import {
+  type Fate,
+  fateOf,
+  isInOtherContainer,
+  isSameProcess,
+  processIdentity,
+} from "../base/process-identity.ts";
 import type { Catalog, LeaseHolder } from "./catalog.ts";
 
 export interface LeaseRequest {
@@ -10,6 +16,19 @@ export interface LeaseRequest {
   runId: string;
   host: string;
   pid: number;
+}
+
+/** The leases that this process works under, by run and name. */
+const heldHere = new Set<string>();
+
+/** Whether a lease is of this process, which works under it no more: the catalog could not be written at its end. */
+export function isLeftHere(lease: LeaseHolder): boolean {
+  return !heldHere.has(lease.run_id + lease.name) && isSameProcess(lease, processIdentity());
+}
+
+/** What has become of the holder of a lease: this process knows of its own. */
+function fateOfHolder(lease: LeaseHolder): Fate {
+  return isLeftHere(lease) ? "dead" : fateOf(lease);
 }
 
 /** A lease that is kept alive until it is disposed of. */
@@ -94,7 +113,15 @@ async function tryLease(
     acquired_at: now.toISOString(),
     expires_at: expiry(now),
   };
-  const holder = await catalog.acquireLease(lease, now.toISOString(), fateOf);
+  heldHere.add(runId + name);
+  let holder: LeaseHolder | undefined;
+  try {
+    holder = await catalog.acquireLease(lease, now.toISOString(), fateOfHolder);
+    if (holder) heldHere.delete(runId + name);
+  } catch (error) {
+    heldHere.delete(runId + name);
+    throw error;
+  }
   if (holder) return { holder };
 
   const lost = new AbortController();
@@ -113,8 +140,10 @@ async function tryLease(
     async [Symbol.asyncDispose]() {
       ended.abort();
       await heartbeat;
-      // A lease that cannot be given back ends by itself; the job's own outcome must not be hidden by that.
+      // The job's own outcome must not be hidden by a lease that cannot be given back. Where this process goes on
+      // nobody else sees that it is over, so it is given back later; see `isLeftHere`.
       await catalog.releaseLease(name, runId).catch(() => {});
+      heldHere.delete(runId + name);
     },
   };
 }
@@ -180,9 +209,9 @@ async function renew(
 export function isHeld(
   lease: LeaseHolder,
   now: string,
-  fateOfHolder: (holder: LeaseHolder) => Fate = fateOf,
+  fateOf: (holder: LeaseHolder) => Fate = fateOfHolder,
 ): boolean {
-  const fate = fateOfHolder(lease);
+  const fate = fateOf(lease);
   return fate === "unseen" ? lease.expires_at > now : fate === "alive";
 }
 

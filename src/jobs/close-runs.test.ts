@@ -63,6 +63,22 @@ test("a run has its own lease from its beginning to its end, however it ends", a
   expect(await held()).toEqual([]);
 });
 
+test("a lease that this process could not give back goes with the next look, so that others can take it", async () => {
+  await using world = await World.make({});
+  const { catalog, clock } = world.context;
+  const tools = { clock, signal: new AbortController().signal };
+  const request = (name: string) => ({ name, runId: crypto.randomUUID(), host: "here", pid: process.pid });
+  const { releaseLease } = catalog;
+  catalog.releaseLease = () => Promise.reject(new Error("the disk is full"));
+  await (await holdLease(catalog, request("main/app"), tools))[Symbol.asyncDispose]();
+  catalog.releaseLease = releaseLease;
+  await using held = await holdLease(catalog, request("main/other"), tools);
+  expect((await catalog.leases()).map(({ name }) => name)).toEqual(["main/app", "main/other"]);
+  await closeRuns(world.context);
+  expect((await catalog.leases()).map(({ name }) => name)).toEqual(["main/other"]);
+  expect(held.signal.aborted).toBe(false);
+});
+
 test("a run that ends while others are looked at keeps its outcome", async () => {
   await using world = await World.make({});
   const { catalog } = world.context;

@@ -1,6 +1,6 @@
 import { fateOf } from "../base/process-identity.ts";
 import type { LeaseHolder, RunRecord } from "../catalog/catalog.ts";
-import { isHeld } from "../catalog/lease.ts";
+import { isHeld, isLeftHere } from "../catalog/lease.ts";
 import type { JobContext } from "./context.ts";
 import { isWorkedOn } from "./context.ts";
 import { isRunLease } from "./lease-name.ts";
@@ -11,7 +11,8 @@ const FOREIGN_RUN_MS_MAX = 86_400_000;
 /**
  * Closes the records of runs whose process is gone, or is this one and works on them no more. A process that cannot
  * be seen, of another host or in another container, works on its run while that run's lease is renewed. A run that
- * is still under way after all (its host was suspended, say) records its own end over this.
+ * is still under way after all (its host was suspended, say) records its own end over this. Leases that are nobody's
+ * any more go, too.
  */
 export async function closeRuns({
   catalog,
@@ -42,7 +43,9 @@ export async function closeRuns({
     });
   }
   for (const lease of leases)
-    if (isRunLease(lease.name) && !held.includes(lease)) await catalog.releaseLease(lease.name, lease.run_id);
+    // To others a lease that this process could not give back is held for as long as this process lives.
+    if (!held.includes(lease) && (isRunLease(lease.name) || isLeftHere(lease)))
+      await catalog.releaseLease(lease.name, lease.run_id);
 }
 
 function mayLive(

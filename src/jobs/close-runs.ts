@@ -42,8 +42,8 @@ export async function closeRuns({
       error: fate === "alive" ? "its end could not be recorded" : "the process ended before the run did",
     });
   }
+  // To others a lease that this process could not give back is held for as long as this process lives.
   for (const lease of leases)
-    // To others a lease that this process could not give back is held for as long as this process lives.
     if (!held.includes(lease) && (isRunLease(lease.name) || isLeftHere(lease)))
       await catalog.releaseLease(lease.name, lease.run_id);
 }

@@ -3,6 +3,7 @@ import type { CopyRecord } from "../catalog/catalog.ts";
 import { settle } from "./backup-status.ts";
 import type { JobContext } from "./context.ts";
 import { storageNamed } from "./context.ts";
+import { isInPlace } from "./in-place.ts";
 
 export interface CopyPlace {
   backupId: string;
@@ -11,7 +12,7 @@ export interface CopyPlace {
 
 /**
  * `missing`: the storage answers, and has nothing or something of another size under the key. `unknown`: it
- * does not answer, or the config does not name it.
+ * does not answer, lies elsewhere, or the config does not name it.
  */
 export type Look = "there" | "missing" | "unknown";
 
@@ -74,6 +75,7 @@ export class CopyLooks {
     try {
       const found = await storage.head(copy.object_key, signal);
       if (found?.sizeBytes === copy.object_bytes) return "there";
+      if (!found && !(await isInPlace(this.#context, storage, signal))) return "unknown";
       const error = found
         ? `it has ${found.sizeBytes} bytes, not ${copy.object_bytes}`
         : "it is gone, and nobody asked for that";

@@ -3,16 +3,18 @@ import type { BackupRecord, CopyRecord, CopyState, Job } from "../catalog/catalo
 import type { Storage } from "../storage/storage.ts";
 import { settle } from "./backup-status.ts";
 import type { JobContext } from "./context.ts";
+import { isInPlace } from "./in-place.ts";
 import { alertDamage } from "./run-alerts.ts";
 
 /** Copies that are or were there; what was never there or was removed on purpose is not looked for. */
 export const LOOKED_FOR: readonly CopyState[] = ["CONFIRMED", "DAMAGED", "MISSING"];
 
 /**
- * What an error says of the copy that was read. `unreachable`: the storage did not answer, nothing is known;
+ * What an error says of the copy that was read. `unreachable`: the storage did not answer, or lies elsewhere: nothing is known;
  * `unopened`: a matter of the keys of this host. An error that says nothing of a copy (a bug) is thrown on.
  */
 export async function verdictOf(
+  context: Pick<JobContext, "catalog" | "log">,
   error: unknown,
   backup: Pick<BackupRecord, "object_key">,
   storage: Storage,
@@ -23,7 +25,8 @@ export async function verdictOf(
   if (error.code === "key") return "unopened";
   if (error.code !== "storage") throw error;
   try {
-    return (await storage.head(backup.object_key, signal)) ? "unreachable" : "missing";
+    if (await storage.head(backup.object_key, signal)) return "unreachable";
+    return (await isInPlace(context, storage, signal)) ? "missing" : "unreachable";
   } catch {
     return "unreachable";
   }
@@ -64,7 +67,7 @@ export async function recordDamage(
   job: Job = "repair",
 ): Promise<void> {
   try {
-    const verdict = await verdictOf(error, backup, storage, context.signal);
+    const verdict = await verdictOf(context, error, backup, storage, context.signal);
     if (verdict !== "damaged" && verdict !== "missing") return;
     const state = verdict === "damaged" ? "DAMAGED" : "MISSING";
     const found = { state, error: messageOf(error) } as const;

@@ -136,7 +136,7 @@ async function verifyCopy(
     return { ...about, verdict: "good", segments_checked, error: null };
   } catch (error) {
     signal.throwIfAborted();
-    const verdict = await verdictOf(error, backup, storage, signal);
+    const verdict = await verdictOf(context, error, backup, storage, signal);
     const state = verdict === "missing" ? "MISSING" : "DAMAGED";
     const found =
       verdict === "missing" || verdict === "damaged" ? ({ state, error: messageOf(error) } as const) : {};

@@ -180,6 +180,17 @@ describe("cleanup", () => {
     await world.context.catalog.updateCopy(id, "disk", { state: "DELETED" });
     expect(await looks.at(id, "disk")).toBe("missing");
   });
+
+  test("takes nothing for missing where a disk was unmounted since the run began", async () => {
+    await using world = await World.make({});
+    const { id } = await provenBackup(world, ["disk"]);
+    const { catalog, clock } = world.context;
+    // The place has no marker, and the catalog knows one: the empty mount point is seen.
+    await catalog.identities.confirm("disk", crypto.randomUUID(), clock.now().toISOString());
+    await world.lose(id, ["disk"]);
+    expect(await new CopyLooks(world.context, () => {}).at(id, "disk")).toBe("unknown");
+    expect((await catalog.copies(id)).map(({ state }) => state)).toEqual(["CONFIRMED"]);
+  });
 });
 
 describe("a manifest that a lenient decoder takes for the written one", () => {

@@ -46,7 +46,10 @@ async function openAlerts(installation: Installation): Promise<{ key: string; le
 
 describe("two names for one place are refused, and nothing is lost", () => {
   async function expectRefused(installation: Installation, words: RegExp): Promise<void> {
-    for (const command of ["check", "backup", "repair", "verify", "cleanup"]) {
+    const { backups } = (await installation.ok("list", "--json")).json;
+    // Without a backup there is nothing to verify, wherever the storages lie.
+    const verify = backups.length > 0 ? ["verify"] : [];
+    for (const command of ["check", "backup", "repair", ...verify, "cleanup"]) {
       const { exitCode, stderr } = await installation.run(command);
       expect({ command, exitCode, stderr }).toEqual({
         command,
@@ -175,6 +178,27 @@ describe("a storage that lies elsewhere than it is known takes no part", () => {
     expect(await openAlerts(installation)).not.toContainEqual(
       expect.objectContaining({ key: "storage mounted" }),
     );
+  });
+
+  test("a restore from a disk that is not mounted counts no copy as missing: the newest backup stays it", async () => {
+    const installation = await install((dir) => [localStorage("disk", dir)]);
+    const ids: string[] = [];
+    for (let count = 0; count < 2; count++)
+      ids.push((await installation.ok("backup", "--json")).json.backups[0].backup_id);
+    const place = join(installation.directory, "disk");
+    const words = ["latest", "--database", source, "--output", join(installation.directory, "x")];
+    await rename(place, `${place}.away`);
+    await mkdir(place);
+    for (let count = 0; count < 2; count++) {
+      const restored = await installation.run("restore", ...words);
+      expect(restored.exitCode).toBe(13);
+      expect(restored.stderr).toContain("its disk may not be mounted");
+    }
+    for (const id of ids) expect(await copyStates(installation, id)).toBe("disk:CONFIRMED");
+    expect(await openAlerts(installation)).toEqual([]);
+    await rm(place, { recursive: true });
+    await rename(`${place}.away`, place);
+    await installation.ok("restore", ...words);
   });
 
   test("an emptied bucket, until somebody accepts it; then repair fills it", async () => {

@@ -6,6 +6,8 @@ export interface StorageIdentity {
   storage_id: string;
   /** When the marker was first known to be there; null: it was about to be written. */
   marked_at: string | null;
+  /** The first of the names of its place when its marker was last confirmed; see `PlaceNames`. */
+  place: string | null;
 }
 
 /** A storage whose records go on under another name. */
@@ -21,7 +23,7 @@ export interface Identities {
   /** Before the marker of a new storage is written. Returns the identity of that name from then on: the first one given. */
   intend(name: string, storageId: string): Promise<StorageIdentity>;
   /** The marker is there. Replaces what was known under the name, and any other name of the id. */
-  confirm(name: string, storageId: string, at: string): Promise<void>;
+  confirm(name: string, storageId: string, at: string, place: string | null): Promise<void>;
   /**
    * Records of copies, sums and identities of `from` go on as those of `to`, all pairs at once. Where both have a
    * copy of a backup, the confirmed one stays.

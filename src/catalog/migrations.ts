@@ -271,7 +271,8 @@ export const MIGRATIONS: readonly string[] = [
   CREATE TABLE storage_identities (
     name TEXT PRIMARY KEY,
     storage_id TEXT NOT NULL UNIQUE,
-    marked_at TEXT
+    marked_at TEXT,
+    place TEXT
   ) STRICT;
   `,
   `

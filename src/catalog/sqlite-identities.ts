@@ -4,8 +4,9 @@ import type { Row } from "./sqlite-tables.ts";
 
 type Do = <T>(doing: string, operation: () => T) => Promise<T>;
 
-const INTEND = "INSERT INTO storage_identities VALUES ($name, $storage_id, NULL) ON CONFLICT DO NOTHING";
-const CONFIRM = "INSERT INTO storage_identities VALUES ($name, $storage_id, $at)";
+const INTEND =
+  "INSERT INTO storage_identities VALUES ($name, $storage_id, NULL, NULL) ON CONFLICT DO NOTHING";
+const CONFIRM = "INSERT INTO storage_identities VALUES ($name, $storage_id, $at, $place)";
 const KNOWN = "SELECT * FROM storage_identities";
 const NEWEST_KEYS = `SELECT object_key FROM backups WHERE EXISTS (
     SELECT 1 FROM copies WHERE backup_id = backups.id AND storage = $storage AND state = 'CONFIRMED')
@@ -51,11 +52,11 @@ export class SqliteIdentities implements Identities {
     });
   }
 
-  confirm(name: string, storage_id: string, at: string): Promise<void> {
+  confirm(name: string, storage_id: string, at: string, place: string | null): Promise<void> {
     const confirm = this.#database.transaction(() => {
       const values = { name, storage_id };
       this.#run("DELETE FROM storage_identities WHERE name = $name OR storage_id = $storage_id", values);
-      this.#run(CONFIRM, { ...values, at });
+      this.#run(CONFIRM, { ...values, at, place });
     });
     return this.#do("remember a storage", () => confirm.immediate());
   }

@@ -62,7 +62,16 @@ async function lookAtMarker(
   if (installation === undefined) return [];
   const marker = await readMarker(storage, signal);
   const found = new Map(marker ? [[storage.name, marker.storage_id]] : []);
-  const about = { name: storage.name, installation, identities, configured, found, allAnswered: false };
+  const [place] = await storage.place(signal);
+  const about = {
+    name: storage.name,
+    place,
+    installation,
+    identities,
+    configured,
+    found,
+    allAnswered: false,
+  };
   const verdict = judgeMarker({ ...about, marker });
   return verdict.verdict === "refused" ? [failed("storage", verdict.problem, verdict.hint)] : [];
 }

@@ -4,6 +4,8 @@ import type { Marker } from "../storage/marker.ts";
 /** What is known of a configured storage and its place when a run begins. */
 export interface MarkerFacts {
   name: string;
+  /** The first of the names of its place. */
+  place: string | undefined;
   /** The marker that lies there. */
   marker: Marker | undefined;
   /** This installation's id. */
@@ -78,11 +80,17 @@ function judgeRenamed(
   );
 }
 
-function judgeUnmarked({ name, identities, holdings }: MarkerFacts): MarkerVerdict {
+function judgeUnmarked(facts: MarkerFacts): MarkerVerdict {
+  const { name, identities, holdings } = facts;
   const known = identities.find((one) => one.name === name);
   const advice = `mount its disk or correct the config; if the place is right as it is: pg321 storage accept ${name}`;
   if (known?.marked_at != null)
     return refused(name, "its marker is gone: its disk may not be mounted, or its place was emptied", advice);
+  const former = formerAt(facts);
+  if (former !== undefined) {
+    const problem = `the marker of storage "${former}", which had this place, is gone: its disk may not be mounted`;
+    return refused(name, problem, advice);
+  }
   const { recorded = "none", formerName, foreign } = holdings ?? {};
   if (recorded === "gone") {
     const problem =
@@ -94,6 +102,16 @@ function judgeUnmarked({ name, identities, holdings }: MarkerFacts): MarkerVerdi
   if (foreign !== undefined)
     return refused(name, `its place holds backups of another installation of pg321 (${foreign})`);
   return { verdict: "unmarked" };
+}
+
+/** A storage of another name that the catalog knows in this very place, and whose marker is in no other. */
+function formerAt({ name, place, identities, found }: MarkerFacts): string | undefined {
+  const ids = [...found.values()];
+  const known = identities.find(
+    (one) =>
+      one.name !== name && one.marked_at !== null && one.place === place && !ids.includes(one.storage_id),
+  );
+  return place === undefined ? undefined : known?.name;
 }
 
 function refused(name: string, problem: string, hint?: string): MarkerVerdict {

@@ -32,7 +32,7 @@ export async function recognizeStorages(context: JobContext, job: Job): Promise<
   const verdicts = await judge(context, seen);
   await followRenamed(context, verdicts);
   const storages: Storage[] = [];
-  for (const [index, { storage, error }] of seen.entries()) {
+  for (const [index, { storage, error, place }] of seen.entries()) {
     const verdict = verdicts[index];
     if (verdict === undefined) {
       if (error instanceof Pg321Error && error.code === "verification")
@@ -43,7 +43,7 @@ export async function recognizeStorages(context: JobContext, job: Job): Promise<
       const reason = new StorageRefused(storage.name, problem, hint);
       storages.push(await refuse(context, job, storage, reason));
     } else {
-      await confirm(context, storage, verdict);
+      await confirm(context, storage, place?.[0] ?? null, verdict);
       await resolveAlert(context, alertKey(storage));
       storages.push(storage);
     }
@@ -65,7 +65,8 @@ export async function acceptStorage(context: JobContext, storage: Storage): Prom
   if (own?.error !== undefined) throw own.error;
   const storageId =
     own?.marker?.storage_id ?? (await writeMarker(context, storage, crypto.randomUUID(), signal));
-  await catalog.identities.confirm(storage.name, storageId, clock.now().toISOString());
+  const place = own?.place?.[0] ?? null;
+  await catalog.identities.confirm(storage.name, storageId, clock.now().toISOString(), place);
   await resolveAlert(context, alertKey(storage));
   return { wasMarked: own?.marker != null };
 }
@@ -105,7 +106,7 @@ async function judge(
   const found = new Map(
     seen.flatMap(({ storage, marker }) => (marker ? [[storage.name, marker.storage_id]] : [])),
   );
-  const about: Omit<MarkerFacts, "name" | "marker"> = {
+  const about: Omit<MarkerFacts, "name" | "place" | "marker"> = {
     installation: context.installation,
     identities,
     found,
@@ -113,9 +114,9 @@ async function judge(
     configured: context.config.storage.map(({ name }) => name),
   };
   return Promise.all(
-    seen.map(async ({ storage, marker, error }) => {
+    seen.map(async ({ storage, marker, place, error }) => {
       if (error !== undefined || marker === undefined) return undefined;
-      const facts = { ...about, name: storage.name, marker: marker ?? undefined };
+      const facts = { ...about, name: storage.name, place: place?.[0], marker: marker ?? undefined };
       const isNew =
         marker === null && !identities.some((one) => one.name === storage.name && one.marked_at !== null);
       if (!isNew) return judgeMarker(facts);
@@ -153,6 +154,7 @@ async function followRenamed(
 async function confirm(
   context: JobContext,
   storage: Storage,
+  place: string | null,
   verdict: Exclude<MarkerVerdict, { verdict: "refused" }>,
 ): Promise<void> {
   const { catalog, clock, log, signal } = context;
@@ -160,16 +162,20 @@ async function confirm(
   if (verdict.verdict === "known") {
     const known = await catalog.identities.all();
     const isConfirmed = known.some(
-      (one) => one.name === storage.name && one.storage_id === verdict.storageId && one.marked_at !== null,
+      (one) =>
+        one.name === storage.name &&
+        one.storage_id === verdict.storageId &&
+        one.marked_at !== null &&
+        one.place === place,
     );
-    if (!isConfirmed) await catalog.identities.confirm(storage.name, verdict.storageId, at);
+    if (!isConfirmed) await catalog.identities.confirm(storage.name, verdict.storageId, at, place);
     return;
   }
   // The id is remembered first: two runs that begin at once write the same.
   const { storage_id } = await catalog.identities.intend(storage.name, crypto.randomUUID());
   try {
     const marked = await writeMarker(context, storage, storage_id, signal);
-    await catalog.identities.confirm(storage.name, marked, at);
+    await catalog.identities.confirm(storage.name, marked, at, place);
     log.info("a storage got its marker", { storage: storage.name, object: MARKER_KEY });
   } catch (error) {
     signal.throwIfAborted();

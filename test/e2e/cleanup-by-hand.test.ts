@@ -12,6 +12,7 @@ import { holdLease } from "../../src/catalog/lease.ts";
 import { runCleanup } from "../../src/jobs/cleanup.ts";
 import { leaseName } from "../../src/jobs/lease-name.ts";
 import { generateIdentity } from "../../src/sealed/identity.ts";
+import { MARKER_KEY } from "../../src/storage/marker.ts";
 import { keysIn, withCatalog } from "../lab/leftovers.ts";
 import { BRIEFLY, brieflyKept, contextAhead, type Retained, retained } from "../lab/retained.ts";
 import { rgw } from "../lab/s3.ts";
@@ -88,11 +89,18 @@ describe("what no record knows", () => {
     const key = join(installation.directory, "signing.key");
     const forgetEverything = () => rm(join(installation.directory, "state"), { recursive: true });
 
-    // Neither key nor identity tells whose they are: a new installation, whose backups these are not.
+    // Neither key nor identity tells whose they are: a new installation, whose places and backups these are not.
     await forgetEverything();
     for (const file of [key, installation.identityFile]) await rename(file, `${file}.kept`);
     await writeFile(installation.identityFile, (await generateIdentity()).identity.reveal());
-    expect(await at.cleanup("--adopt")).toMatchObject({ exitCode: 0, adopted: 0 });
+    expect(await at.cleanup("--adopt")).toMatchObject({
+      exitCode: 3,
+      adopted: 0,
+      errors: [
+        { storage: "disk", error: expect.stringContaining("belongs to another installation") },
+        { storage: "r2", error: expect.stringContaining("belongs to another installation") },
+      ],
+    });
     await forgetEverything();
     await rename(`${installation.identityFile}.kept`, installation.identityFile);
     expect(await at.cleanup("--adopt")).toMatchObject({ exitCode: 0, adopted: 3, orphans: [] });
@@ -258,7 +266,7 @@ describe("by hand", () => {
     const { json, stderr } = await installation.ok("forget", databases[0], "--yes", databases[0], "--json");
     expect(stderr).toContain(`main/${databases[0]}: 2 backups`);
     expect(json.records_deleted).toBe(2);
-    const left = await installation.files("disk");
+    const left = (await installation.files("disk")).filter((file) => file !== MARKER_KEY);
     expect(left).toHaveLength(4);
     for (const file of left) expect(file).toStartWith(`main/${databases[1]}/`);
     const backups = (await installation.ok("list", "--json")).json.backups;

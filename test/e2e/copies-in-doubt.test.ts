@@ -186,7 +186,7 @@ describe("cleanup", () => {
     const { id } = await provenBackup(world, ["disk"]);
     const { catalog, clock } = world.context;
     // The place has no marker, and the catalog knows one: the empty mount point is seen.
-    await catalog.identities.confirm("disk", crypto.randomUUID(), clock.now().toISOString());
+    await catalog.identities.confirm("disk", crypto.randomUUID(), clock.now().toISOString(), null);
     await world.lose(id, ["disk"]);
     expect(await new CopyLooks(world.context, () => {}).at(id, "disk")).toBe("unknown");
     expect((await catalog.copies(id)).map(({ state }) => state)).toEqual(["CONFIRMED"]);

@@ -5,6 +5,7 @@ import { silentLog } from "../base/log.ts";
 import { placeAt } from "../base/place.ts";
 import type { ServerConfig } from "../config/config.ts";
 import type { JobContext } from "../jobs/context.ts";
+import { isInPlace } from "../jobs/in-place.ts";
 import { tellOfSelection } from "../jobs/selection-alerts.ts";
 import { connect, endpointOf } from "../postgres/connection.ts";
 import { chooseDatabases, listDatabases } from "../postgres/inspect.ts";
@@ -102,12 +103,17 @@ function answered<T>(
   return unlessLate(answer, limits, () => new Pg321Error(code, `no answer within ${ANSWER_MS_MAX / 1000} s`));
 }
 
-/** Asks for one object, which is the least that a storage can be asked; a local one is asked for its room. */
-async function lookAt({ config, catalog, clock }: JobContext, { name }: Storage, signal: AbortSignal) {
-  const settings = config.storage.find((storage) => storage.name === name);
+/**
+ * Asks for one object, which is the least that a storage can be asked; a local one is asked for its room. Either is asked
+ * for its marker: a disk that is not mounted leaves a directory that answers.
+ */
+async function lookAt(context: JobContext, known: Storage, signal: AbortSignal) {
+  const { config, catalog, clock } = context;
+  const settings = config.storage.find((storage) => storage.name === known.name);
   if (settings?.type === "local") {
     const call = { what: settings.path, limitMs: ANSWER_MS_MAX, signal };
     const { bsize, blocks, bavail } = await placeAt(settings.path).run(call, () => statfs(settings.path));
+    await requireInPlace(context, known, signal);
     return { free_bytes: bavail * bsize, total_bytes: blocks * bsize };
   }
   if (!settings) return {};
@@ -116,7 +122,16 @@ async function lookAt({ config, catalog, clock }: JobContext, { name }: Storage,
   // One of its own: that a storage is away is told once, and not at each try of each look.
   await using storage = await openStorage(settings, { log: silentLog, clock });
   await storage.head(key, signal);
+  await requireInPlace(context, storage, signal);
   return {};
+}
+
+async function requireInPlace({ catalog }: JobContext, storage: Storage, signal: AbortSignal): Promise<void> {
+  if (await isInPlace({ catalog, log: silentLog }, storage, signal)) return;
+  throw new Pg321Error(
+    "storage",
+    "its marker is gone or another's: its disk may not be mounted, or its place was emptied",
+  );
 }
 
 function lookedAt({ clock }: JobContext, check_error: string | null) {

@@ -1,5 +1,5 @@
 import { beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { rename } from "node:fs/promises";
+import { mkdir, rename, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { systemClock } from "../../src/base/clock.ts";
 import { createLog } from "../../src/base/log.ts";
@@ -84,6 +84,29 @@ test("servers and storages are seen as they are, and told of once when that chan
   const gone = (await overview.databases()).filter(({ gone_at }) => gone_at !== null);
   expect(gone.map(({ database }) => database)).toEqual([shop]);
   expect((await overview.storages()).map(({ check_error }) => check_error)).toEqual([null, null]);
+});
+
+test("a directory that answers is no storage where the disk with the marker is away", async () => {
+  await using installation = await Installation.make({
+    postgres: postgres.address,
+    databases: [app],
+    storages: (directory) => [localStorage("disk", directory)],
+  });
+  await installation.ok("backup");
+  const { context } = await contextOf(installation);
+  await using _context = context;
+  const errorOf = async () => {
+    await new Sightings().look(context);
+    return (await context.catalog.overview.storages())[0]?.check_error;
+  };
+  const directory = join(installation.directory, "disk");
+  expect(await errorOf()).toBeNull();
+  await rename(directory, `${directory}.away`);
+  await mkdir(directory);
+  expect(await errorOf()).toContain("its marker is gone");
+  await rmdir(directory);
+  await rename(`${directory}.away`, directory);
+  expect(await errorOf()).toBeNull();
 });
 
 test("the databases of a server that the config has no more are gone", async () => {

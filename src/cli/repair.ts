@@ -1,5 +1,6 @@
 import { EXIT_CODES } from "../base/errors.ts";
 import { runRepair } from "../jobs/repair.ts";
+import { counted } from "../jobs/run-alerts.ts";
 import type { Command } from "./command.ts";
 import { isSet, JSON_OPTION } from "./command.ts";
 import { commandContext } from "./open-context.ts";
@@ -19,11 +20,15 @@ export const command: Command = {
   async run(invocation) {
     const { arguments: args, output } = invocation;
     await using context = await commandContext(invocation);
-    const { run, results } = await runRepair(context);
+    const { run, results, left } = await runRepair(context);
     if (isSet(args, "json"))
-      output.print(jsonText({ run_id: run.id, outcome: run.outcome, copies: results }));
-    else if (results.length === 0) output.print("nothing to repair: every copy is in its place");
-    else output.print(outcomeTable(results, output.style));
+      output.print(jsonText({ run_id: run.id, outcome: run.outcome, copies: results, left }));
+    else {
+      if (results.length > 0) output.print(outcomeTable(results, output.style));
+      else if (left === 0) output.print("nothing to repair: every copy is in its place");
+      if (left > 0)
+        output.print(`left for the next repair, since another run works on them: ${counted(left, "backup")}`);
+    }
     return results.every(({ outcome }) => outcome === "filled") ? EXIT_CODES.ok : EXIT_CODES.partial;
   },
 };

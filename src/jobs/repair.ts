@@ -33,6 +33,8 @@ export interface RepairResult {
 export interface RepairReport {
   run: RunRecord;
   results: RepairResult[];
+  /** Backups that lack a copy and were left for the next repair: another run works on their database. */
+  left: number;
 }
 
 /** Copies that were there and that retention has kept until now: they are made again, whatever their age. */
@@ -49,6 +51,7 @@ const DAY_MS = 86_400_000;
  */
 export async function runRepair(context: JobContext): Promise<RepairReport> {
   const results: RepairResult[] = [];
+  let left = 0;
   const { run } = await recordRun(context, "repair", async (run) => {
     const recognized = await recognizeStorages(context, "repair");
     await reconcile(recognized);
@@ -57,18 +60,20 @@ export async function runRepair(context: JobContext): Promise<RepairReport> {
       for (const outline of outlines) {
         if (!needsWork(recognized, outline)) continue;
         const backup = await context.catalog.backup(outline.id);
-        if (backup && isStored(backup)) await repairBackup(recognized, run.id, backup, results);
+        if (!backup || !isStored(backup)) continue;
+        if (!(await repairBackup(recognized, run.id, backup, results))) left++;
       }
     }
     const failed = results.filter(({ outcome }) => outcome === "failed").length;
     return {
       outcome: failed === 0 ? "OK" : "PARTIAL",
-      statistics: { filled: results.length - failed, failed },
+      statistics: { filled: results.length - failed, failed, left },
       error: results.find(({ error }) => error !== null)?.error ?? null,
     };
   });
-  await alertRepair(context, { run, results });
-  return { run, results };
+  const report = { run, results, left };
+  await alertRepair(context, report);
+  return report;
 }
 
 function isStored(backup: BackupRecord): backup is StoredBackup {
@@ -82,22 +87,23 @@ function needsWork(context: JobContext, outline: Omit<BackupOutline, "id">): boo
   return storagesWanting(context, outline).length > 0 || status !== statusOf(copies);
 }
 
+/** Returns false where it was left for the next repair, since another run works on its database. */
 async function repairBackup(
   context: JobContext,
   runId: string,
   backup: StoredBackup,
   results: RepairResult[],
-): Promise<void> {
+): Promise<boolean> {
   const { catalog, clock, host, pid, log } = context;
   const outline = { ...backup, copies: await catalog.copies(backup.id) };
-  if (!needsWork(context, outline)) return;
+  if (!needsWork(context, outline)) return true;
   const wanting = storagesWanting(context, outline);
   const name = leaseName(backup.server, backup.database);
   if (await isAwaited(catalog, name, clock.now())) {
     log.warning("a backup was left for the next repair: a new one waits for its turn", {
       backup_id: backup.id,
     });
-    return;
+    return false;
   }
   try {
     await using lease = await holdLease(
@@ -107,10 +113,12 @@ async function repairBackup(
     );
     for (const to of wanting) results.push(await repairCopy(context, backup, to, lease.signal));
     await settle(context, backup);
+    return true;
   } catch (error) {
     if (!(error instanceof Pg321Error && error.code === "locked")) throw error;
     // The run that holds it makes or removes copies of this database right now; the next repair looks again.
     log.warning("a backup was left for the next repair", { backup_id: backup.id, error: messageOf(error) });
+    return false;
   }
 }
 

@@ -3,6 +3,7 @@ import { messageOf, Pg321Error } from "../base/errors.ts";
 import { PART_BYTES_MIN } from "../base/limits.ts";
 import type { Job } from "../catalog/catalog.ts";
 import type { Renaming } from "../catalog/identities.ts";
+import { holdLease } from "../catalog/lease.ts";
 import { KeyTaken } from "../storage/key.ts";
 import { encodeMarker, MARKER_KEY } from "../storage/marker.ts";
 import { RefusedStorage, StorageRefused } from "../storage/refused.ts";
@@ -12,6 +13,7 @@ import { raiseAlert, resolveAlert } from "./alert.ts";
 import type { JobContext } from "./context.ts";
 import type { MarkerFacts, MarkerVerdict } from "./marker-verdict.ts";
 import { judgeMarker } from "./marker-verdict.ts";
+import { discardUpload } from "./removal.ts";
 import { lookAtPlace, readMarker, type SeenPlace, sharedPlaceError } from "./shared-places.ts";
 import { holdingsOf } from "./storage-holdings.ts";
 import { settingsOf } from "./store-copies.ts";
@@ -186,11 +188,16 @@ async function confirm(
 
 /** Returns the id that the place has from then on: another host may have written its marker in the meantime. */
 async function writeMarker(
-  { clock, config, installation }: JobContext,
+  { catalog, clock, config, host, installation, pid }: JobContext,
   storage: Storage,
   storage_id: string,
-  signal: AbortSignal,
+  given: AbortSignal,
 ): Promise<string> {
+  // Without it nobody could tell what a run that was killed has left of the marker from what another writes now.
+  const request = { name: `marker of ${storage.name}`, runId: crypto.randomUUID(), host, pid };
+  await using lease = await holdLease(catalog, request, { clock, signal: given });
+  const { signal } = lease;
+  await discardUpload(storage, MARKER_KEY, null, signal);
   const marker = { storage_id, installation, created_at: clock.now().toISOString() };
   const stallTimeoutMs = settingsOf(config.storage, storage).stall_timeout_ms;
   const options = { signal, clock, stallTimeoutMs, partBytes: PART_BYTES_MIN };

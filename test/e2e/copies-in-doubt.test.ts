@@ -15,6 +15,7 @@ import { reconcile } from "../../src/jobs/reconcile.ts";
 import { runRepair } from "../../src/jobs/repair.ts";
 import { runVerify } from "../../src/jobs/verify.ts";
 import { encodeManifest } from "../../src/sealed/manifest.ts";
+import { generateSigningKey, type SigningKey } from "../../src/sealed/signing-key.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import type { StorageName } from "../lab/made-up-world.ts";
 import { World } from "../lab/made-up-world.ts";
@@ -24,6 +25,7 @@ async function provenBackup(
   world: World,
   storages: readonly StorageName[],
   more: Pick<Partial<BackupRecord>, "server_version"> = {},
+  signingKey?: SigningKey,
 ): Promise<BackupRecord> {
   const { catalog } = world.context;
   const id = await world.backup("app", storages);
@@ -37,7 +39,7 @@ async function provenBackup(
   };
   const about = { ...found, ...facts, backup_id: id, object_bytes: bytes.length, pg321_version: "1.0.0" };
   const { id: _, manifest: _none, finished_at, ...fields } = about;
-  const manifest = encodeManifest({ ...fields, finished_at: finished_at ?? "" }, undefined);
+  const manifest = encodeManifest({ ...fields, finished_at: finished_at ?? "" }, signingKey);
   for (const storage of storages) await writeFile(`${pathOf(world, storage, found)}.json`, manifest);
   await catalog.updateBackup(id, { ...facts, manifest });
   return { ...found, ...facts, manifest };
@@ -224,4 +226,13 @@ describe("a manifest that a lenient decoder takes for the written one", () => {
     expect(await states(world, backup.id)).toBe("disk:CONFIRMED vault:CONFIRMED");
     expect(await readFile(`${pathOf(world, "vault", backup)}.json`, "utf8")).toBe(backup.manifest ?? "");
   });
+});
+
+test("a copy whose run was killed is settled although the signing key was replaced since", async () => {
+  await using world = await World.make({});
+  const backup = await provenBackup(world, ["disk", "vault"], {}, generateSigningKey(crypto.randomUUID()));
+  await mark(world, backup.id, "vault", "INTENDED");
+  await reconcile(world.context);
+  expect(await states(world, backup.id)).toBe("disk:CONFIRMED vault:CONFIRMED");
+  expect(await readFile(`${pathOf(world, "vault", backup)}.json`, "utf8")).toBe(backup.manifest ?? "");
 });

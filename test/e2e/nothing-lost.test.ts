@@ -1,8 +1,10 @@
 import { afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { readdirSync } from "node:fs";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DeleteObjectCommand, ListObjectVersionsCommand } from "@aws-sdk/client-s3";
 import { $ } from "bun";
+import { temporaryPath } from "../../src/storage/local-put.ts";
 import { MARKER_KEY } from "../../src/storage/marker.ts";
 import type { Hold } from "../lab/held-requests.ts";
 import { isManifest, pathOf } from "../lab/held-requests.ts";
@@ -112,4 +114,12 @@ test.each([
   expect(backups.map(({ status }: { status: string }) => status)).toEqual(["VERIFIED", "VERIFIED"]);
   const { copies } = (await installation.ok("verify", "--json")).json;
   expect(copies).toHaveLength(4);
+});
+
+test("a marker whose writer was killed leaves nothing in the way of the next", async () => {
+  const installation = await install((dir) => [localStorage("disk", dir)]);
+  const root = join(installation.directory, "disk");
+  await writeFile(temporaryPath(root, MARKER_KEY), "half a mark");
+  await installation.ok("backup");
+  expect(readdirSync(root).sort()).toEqual(["main", MARKER_KEY]);
 });

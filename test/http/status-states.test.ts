@@ -60,10 +60,12 @@ describe("a database is", () => {
       await backUp(lab, 1, { disk: "INTENDED" }, { status: "RUNNING", finished_at: null });
     };
     expect(await after(withRunning)).toBe("failing");
+    const maker = Bun.spawn(["sleep", "60"]);
+    const pid = maker.pid;
     expect(
       await after(async (lab) => {
         await withRunning(lab);
-        const { host, pid, catalog } = lab.context;
+        const { host, catalog } = lab.context;
         await catalog.acquireLease(
           {
             name: leaseName("main", "app"),
@@ -76,7 +78,7 @@ describe("a database is", () => {
           hoursAgo(0),
           fateOf,
         );
-      }),
+      }).finally(() => maker.kill()),
     ).toBe("good");
   });
 

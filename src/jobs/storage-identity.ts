@@ -29,7 +29,7 @@ const SHARED_KEY = "storages in one place";
  * the records of a storage that was renamed follow it. Throws code `usage` where two storages are one place.
  */
 export async function recognizeStorages(context: JobContext, job: Job): Promise<JobContext> {
-  const seen = await Promise.all(context.storages.map((storage) => look(context, storage)));
+  const seen = await lookAtAll(context);
   await refuseSharedPlaces(context, job, seen);
   const verdicts = await judge(context, seen);
   await followRenamed(context, verdicts);
@@ -50,6 +50,9 @@ export async function recognizeStorages(context: JobContext, job: Job): Promise<
       storages.push(storage);
     }
   }
+  // Of two names for one fresh place the markers tell only once they are there.
+  if (verdicts.some((one) => one?.verdict === "unmarked"))
+    await refuseSharedPlaces(context, job, await lookAtAll(context));
   return { ...context, storages };
 }
 
@@ -60,7 +63,7 @@ export async function recognizeStorages(context: JobContext, job: Job): Promise<
  */
 export async function acceptStorage(context: JobContext, storage: Storage): Promise<{ wasMarked: boolean }> {
   const { catalog, clock, signal } = context;
-  const seen = await Promise.all(context.storages.map((one) => look(context, one)));
+  const seen = await lookAtAll(context);
   const shared = sharedPlaceError(seen);
   if (shared) throw shared;
   const own = seen.find((one) => one.storage === storage);
@@ -71,6 +74,10 @@ export async function acceptStorage(context: JobContext, storage: Storage): Prom
   await catalog.identities.confirm(storage.name, storageId, clock.now().toISOString(), place);
   await resolveAlert(context, alertKey(storage));
   return { wasMarked: own?.marker != null };
+}
+
+function lookAtAll(context: JobContext): Promise<SeenPlace[]> {
+  return Promise.all(context.storages.map((storage) => look(context, storage)));
 }
 
 async function look({ clock, signal, storages, log }: JobContext, storage: Storage): Promise<SeenPlace> {
@@ -177,6 +184,9 @@ async function confirm(
   const { storage_id } = await catalog.identities.intend(storage.name, crypto.randomUUID());
   try {
     const marked = await writeMarker(context, storage, storage_id, signal);
+    const known = await catalog.identities.all();
+    // Another name of the same place was first: its records must find it again.
+    if (known.some((one) => one.name !== storage.name && one.storage_id === marked)) return;
     await catalog.identities.confirm(storage.name, marked, at, place);
     log.info("a storage got its marker", { storage: storage.name, object: MARKER_KEY });
   } catch (error) {

@@ -4,7 +4,7 @@ import { Pg321Error } from "../base/errors.ts";
 import { silentLog } from "../base/log.ts";
 import type { Config, StorageConfig } from "../config/config.ts";
 import type { Marker } from "../storage/marker.ts";
-import { decodeMarker, MARKER_KEY } from "../storage/marker.ts";
+import { decodeMarker, MARKER_BYTES_MAX, MARKER_KEY } from "../storage/marker.ts";
 import type { Overlap, PlaceNames } from "../storage/place.ts";
 import { overlapOf } from "../storage/place.ts";
 import { openStorage } from "../storage/registry.ts";
@@ -103,7 +103,8 @@ export async function lookAtPlace(
 /** Throws code `verification` for an object that is no marker. */
 export async function readMarker(storage: Storage, signal: AbortSignal): Promise<Marker | undefined> {
   if ((await storage.head(MARKER_KEY, signal)) === undefined) return undefined;
-  const chunks = await Array.fromAsync(storage.get(MARKER_KEY, undefined, signal));
+  const range = { start: 0, length: MARKER_BYTES_MAX + 1 };
+  const chunks = await Array.fromAsync(storage.get(MARKER_KEY, range, signal));
   return decodeMarker(storage.name, Buffer.concat(chunks));
 }
 

@@ -1,5 +1,5 @@
 import { constants, type Stats } from "node:fs";
-import { lstat, open, readdir, readFile, realpath, statfs } from "node:fs/promises";
+import { lstat, open, readdir, realpath, statfs } from "node:fs/promises";
 import { dirname, join, normalize } from "node:path";
 import { Pg321Error } from "../base/errors.ts";
 import { MIB } from "../base/limits.ts";
@@ -14,6 +14,10 @@ import { placeOfDirectory } from "./place.ts";
 import type { PutOptions, Removal, Storage, StoredObject } from "./storage.ts";
 
 const READ_BYTES = MIB;
+/** Of an object outside of the place. */
+const AROUND_BYTES_MAX = 65_536;
+/** `O_NONBLOCK` does nothing to a file; without it the opening of a FIFO would wait for a writer, for ever. */
+const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 /** A directory on this host. Its root must exist: making it could fill the disk under a mount point. */
 export class LocalStorage implements Storage {
@@ -50,7 +54,7 @@ export class LocalStorage implements Storage {
     return this.#do(`look around for ${key}`, signal, async () => {
       const found: Uint8Array[] = [];
       for (let path = await realpath(this.#root); path !== dirname(path); path = dirname(path)) {
-        const bytes = await readFile(join(dirname(path), key)).catch(() => undefined);
+        const bytes = await beginningOf(join(dirname(path), key)).catch(() => undefined);
         if (bytes) found.push(bytes);
       }
       return found;
@@ -84,9 +88,7 @@ export class LocalStorage implements Storage {
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array> {
     const what = `get ${key}`;
-    const file = await this.#do(what, signal, async () =>
-      open(await this.#pathOf(key), constants.O_RDONLY | constants.O_NOFOLLOW),
-    );
+    const file = await this.#do(what, signal, async () => open(await this.#pathOf(key), READ_FLAGS));
     try {
       let position = range?.start ?? 0;
       const end = position + (range?.length ?? Number.POSITIVE_INFINITY);
@@ -256,6 +258,14 @@ export class LocalStorage implements Storage {
 
 function objectOf(key: string, stats: Stats): StoredObject {
   return { key, sizeBytes: stats.size, modifiedAt: stats.mtime };
+}
+
+/** Undefined for what is no file: outside of the place anybody may have put anything. */
+async function beginningOf(path: string): Promise<Uint8Array | undefined> {
+  if (!(await lstat(path)).isFile()) return undefined;
+  await using file = await open(path, READ_FLAGS);
+  const { buffer, bytesRead } = await file.read(new Uint8Array(AROUND_BYTES_MAX), 0, AROUND_BYTES_MAX, 0);
+  return buffer.subarray(0, bytesRead);
 }
 
 async function statsOrMissing(path: string): Promise<Stats | undefined> {

@@ -31,12 +31,12 @@ export interface HttpServer {
 interface Open {
   /** As in the config. */
   at: Listen;
-  /** The address that this came to. */
-  bound: Listen;
   /** The one that was taken. */
   port: number | undefined;
   listening: Listening | undefined;
   address: string;
+  /** What it answers by. */
+  settings: { http: HttpConfig };
 }
 
 /**
@@ -44,32 +44,24 @@ interface Open {
  * or is not there yet, with code `usage` when it cannot be had at all.
  */
 export async function serveHttp({ live, config, log, clock }: HttpOptions): Promise<HttpServer> {
-  let http = config.http;
-  const { listen: at } = http;
-  // Requests may come while it opens.
-  let current: Open = { at, bound: at, port: undefined, listening: undefined, address: "off" };
-  const answer = httpAnswers({ live, http: () => ({ ...http, listen: current.bound }), log, clock });
-  current = await open(http, answer, log);
-  const take = (opened: Open, wanted: HttpConfig) => {
-    current = opened;
-    http = wanted;
-  };
+  // Each endpoint answers by its own settings from its first request on: another one opens before this one closes.
+  const openAt = (http: HttpConfig) =>
+    open(http, (settings) => httpAnswers({ live, http: settings, log, clock }), log);
+  let current = await openAt(config.http);
   /** The one so far stays open until the other one is; where both take one port, it has to make room first. */
   const move = async (wanted: HttpConfig): Promise<void> => {
     const former = current;
-    const other = await open(wanted, answer, log).catch((error) => {
+    const other = await openAt(wanted).catch((error) => {
       if (former.port === undefined || former.port !== portOf(wanted.listen)) throw error;
     });
-    // Before the former one has ended: the other one answers already, and must ask for its own token.
-    if (other) take(other, wanted);
+    if (other) current = other;
     await close(former, clock);
     if (other) return;
-    const opened = await open(wanted, answer, log).catch(async (error) => {
-      const back = await open({ ...http, listen: withPort(former.at, former.port) }, answer, log);
+    current = await openAt(wanted).catch(async (error) => {
+      const back = await openAt({ ...former.settings.http, listen: withPort(former.at, former.port) });
       current = { ...back, at: former.at };
       throw error;
     });
-    take(opened, wanted);
   };
   return {
     get address() {
@@ -77,7 +69,7 @@ export async function serveHttp({ live, config, log, clock }: HttpOptions): Prom
     },
     async reconfigure({ http: wanted }) {
       if (listenText(wanted.listen) !== listenText(current.at)) await move(wanted);
-      else http = wanted;
+      else current.settings.http = wanted;
     },
     stop: () => close(current, clock),
   };
@@ -91,16 +83,26 @@ function withPort(at: Listen, port: number | undefined): Listen {
   return at.type === "tcp" && port !== undefined ? { ...at, port } : at;
 }
 
-async function open(http: HttpConfig, answer: Answer, log: Log): Promise<Open> {
+async function open(
+  http: HttpConfig,
+  answersBy: (settings: () => HttpConfig) => Answer,
+  log: Log,
+): Promise<Open> {
   const { listen: at, token } = http;
-  if (at.type === "off") return { at, bound: at, port: undefined, listening: undefined, address: "off" };
-  const listening = await listen(at, answer);
+  const settings = { http };
+  if (at.type === "off") return { at, port: undefined, listening: undefined, address: "off", settings };
+  // Requests may come while it opens.
+  let bound: Listen = at;
+  const listening = await listen(
+    at,
+    answersBy(() => ({ ...settings.http, listen: bound })),
+  );
   const address = addressOf(at, listening);
-  const bound = boundTo(at, listening);
+  bound = boundTo(at, listening);
   log.info("the endpoint is open", { address });
   if (token === undefined && bound.type === "tcp" && !isLoopback(bound))
     log.warning("everybody who reaches the endpoint can read it: set http.token", { address });
-  return { at, bound, port: listening.port, listening, address };
+  return { at, port: listening.port, listening, address, settings };
 }
 
 async function close({ listening }: Open, clock: Clock): Promise<void> {

@@ -57,7 +57,7 @@ test("a restore goes past the one setting that an older server does not know", a
     await installation.ok("restore", backup.backup_id, "--target", `main/${target}`, "--create", ...words);
     expect((await compareByName(postgres, source, target)).differences).toEqual([]);
   }
-  expect(await installation.files("state/tmp")).toEqual([]);
+  expect(await installation.temporaryFiles()).toEqual([]);
 });
 
 const REAL = (process.env["PG321_TEST_BIN_DIRS"] ?? "").split(":").filter((path) => path !== "");

@@ -1,6 +1,8 @@
 import { readFile } from "node:fs/promises";
+import { dirname } from "node:path";
 import { userName } from "../base/become-user.ts";
 import { Pg321Error } from "../base/errors.ts";
+import { PLACE_MS_MAX, placeAt } from "../base/place.ts";
 import { Secret } from "../base/secret.ts";
 import type { EncryptionConfig } from "../config/config.ts";
 import type { IdentityFile } from "../sealed/identity.ts";
@@ -82,8 +84,12 @@ export async function readIdentityText({
 
 async function readKeyFile(file: string, what: string): Promise<string | undefined> {
   try {
-    return await readFile(file, "utf8");
+    const call = { what: `${what} file ${file}`, limitMs: PLACE_MS_MAX };
+    return await placeAt(dirname(file)).run(call, () => readFile(file, "utf8"));
   } catch (error) {
+    // Its disk does not answer.
+    if (error instanceof Pg321Error)
+      throw new Pg321Error("key", error.message, { hint: error.hint ?? "", cause: error });
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT") return undefined;
     if (code !== "EACCES") throw new Pg321Error("key", `${what} file ${file}: ${code}`, { cause: error });

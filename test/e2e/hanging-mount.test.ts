@@ -108,4 +108,22 @@ describe.skipIf(why !== undefined)(`two mounts that hang${why ? `: ${why}` : ""}
     running.kill("SIGTERM");
     expect((await running.ended).exitCode).toBe(143);
   });
+
+  test("an identity on them is told of, and keeps no command from its end", async () => {
+    await using installation = await Installation.make({
+      postgres: postgres.address,
+      databases: [app],
+      storages,
+    });
+    await installation.ok("backup");
+    const config = await readFile(installation.configFile, "utf8");
+    const hung = JSON.stringify(join(installation.directory, "hung", "identity.txt"));
+    await writeFile(installation.configFile, config.replace(/^identity_file = .*$/m, `identity_file = ${hung}`));
+    await using _mounts = await hanging(installation);
+    const { exitCode, stderr } = await installation.run("verify");
+    expect({ exitCode, stderr }).toEqual({
+      exitCode: 12,
+      stderr: expect.stringMatching(/identity file .*hung.identity.txt: no answer for 20 s/),
+    });
+  });
 });

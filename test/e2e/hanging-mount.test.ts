@@ -118,7 +118,10 @@ describe.skipIf(why !== undefined)(`two mounts that hang${why ? `: ${why}` : ""}
     await installation.ok("backup");
     const config = await readFile(installation.configFile, "utf8");
     const hung = JSON.stringify(join(installation.directory, "hung", "identity.txt"));
-    await writeFile(installation.configFile, config.replace(/^identity_file = .*$/m, `identity_file = ${hung}`));
+    await writeFile(
+      installation.configFile,
+      config.replace(/^identity_file = .*$/m, `identity_file = ${hung}`),
+    );
     await using _mounts = await hanging(installation);
     const { exitCode, stderr } = await installation.run("verify");
     expect({ exitCode, stderr }).toEqual({

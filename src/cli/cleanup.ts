@@ -44,7 +44,7 @@ export const command: Command = {
       return EXIT_CODES.ok;
     }
     const report = await runCleanup(context, options);
-    output.print(isJson ? jsonText(json(report)) : textOf(visibleData(report), output));
+    output.print(isJson ? jsonText(json(report)) : textOf(visibleData(report), options.adopt, output));
     const { outcome } = report.run;
     if (outcome === "OK") return EXIT_CODES.ok;
     return outcome === "FAILED" ? EXIT_CODES.storage : EXIT_CODES.partial;
@@ -61,8 +61,9 @@ function json({ run, statistics, decisions, orphans }: CleanupReport) {
   };
 }
 
-function textOf(report: CleanupReport, { style }: Output): string {
-  return [countTable(report, style), "", ...counted(report), ...findings(report, style)].join("\n");
+function textOf(report: CleanupReport, isAdopting: boolean, { style }: Output): string {
+  const lines = [...counted(report, isAdopting), ...findings(report, style)];
+  return [countTable(report, style), "", ...lines].join("\n");
 }
 
 function countTable({ statistics }: CleanupReport, style: Style): string {
@@ -82,14 +83,15 @@ function countTable({ statistics }: CleanupReport, style: Style): string {
   );
 }
 
-function counted({ statistics }: CleanupReport): string[] {
+/** What was asked for is told although it came to nothing. */
+function counted({ statistics }: CleanupReport, isAdopting: boolean): string[] {
   const pruned = statistics.runs_pruned + statistics.alerts_pruned + statistics.deliveries_pruned;
   return [
     `records deleted            ${statistics.records_deleted}`,
     `temporary files deleted    ${statistics.temporary_files_deleted}`,
     `multipart uploads aborted  ${statistics.multipart_uploads_aborted}`,
     ...(pruned > 0 ? [`history records deleted    ${pruned}`] : []),
-    ...(statistics.adopted > 0 ? [`objects adopted            ${statistics.adopted}`] : []),
+    ...(isAdopting ? [`objects adopted            ${statistics.adopted}`] : []),
     `duration                   ${durationText(statistics.duration_ms)}`,
   ];
 }

@@ -66,6 +66,8 @@ export async function recordDamage(
   error: unknown,
   job: Job = "repair",
 ): Promise<void> {
+  // A storage that has just not answered is not asked again: a restore at night would wait for it.
+  if (error instanceof Pg321Error && error.code === "storage" && error.retryable) return;
   try {
     const verdict = await verdictOf(context, error, backup, storage, context.signal);
     if (verdict !== "damaged" && verdict !== "missing") return;

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { ListMultipartUploadsCommand, ListObjectsV2Command } from "@aws-sdk/client-s3";
+import { MARK } from "../../src/jobs/temp-dir.ts";
+import { MARKER_KEY } from "../../src/storage/marker.ts";
 import { contentsOf } from "../lab/compare-databases.ts";
 import { useExecutable } from "../lab/executable.ts";
 import { holdAt, isManifest } from "../lab/held-requests.ts";
@@ -96,6 +98,7 @@ async function expectTidy(): Promise<void> {
   const expected = (storage: string) =>
     confirmed(storage)
       .flatMap(({ object_key }) => [object_key, `${object_key}.json`])
+      .concat(MARKER_KEY)
       .sort();
   const files = (await box.sh(`cd ${DISK}; find . -type f -printf '%P\\n'`)).trim().split("\n");
   expect(files.sort()).toEqual(expected("disk"));
@@ -103,7 +106,7 @@ async function expectTidy(): Promise<void> {
   expect(Contents.map(({ Key = "" }) => Key.replace(/^pg321\//, "")).sort()).toEqual(expected("bucket"));
   const { Uploads = [] } = await lab.client.send(new ListMultipartUploadsCommand({ Bucket: bucket }));
   expect(Uploads).toEqual([]);
-  expect(await box.sh("ls -A /var/lib/pg321/tmp")).toBe("");
+  expect((await box.sh("ls -A /var/lib/pg321/tmp")).trim()).toBe(MARK);
 }
 
 describe.skipIf(noBoxReason !== undefined)(

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
 import { MARK } from "../../src/jobs/temp-dir.ts";
+import { MARKER_KEY } from "../../src/storage/marker.ts";
 import type { PostgresAddress } from "./postgres.ts";
 import type { S3Address } from "./s3.ts";
 
@@ -125,13 +126,14 @@ export class Installation implements AsyncDisposable {
     return startProgram(words, { PG321_CONFIG: this.configFile });
   }
 
-  /** Every file under a directory of the installation, relative to it, sorted. */
+  /** Every file under a directory of the installation but a storage's marker, relative to it, sorted. */
   async files(under: string): Promise<string[]> {
     const entries = await readdir(join(this.directory, under), { recursive: true, withFileTypes: true });
     const base = join(this.directory, under);
     return entries
       .filter((entry) => !entry.isDirectory())
       .map((entry) => join(entry.parentPath, entry.name).slice(base.length + 1))
+      .filter((name) => name !== MARKER_KEY)
       .sort();
   }
 

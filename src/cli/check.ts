@@ -35,6 +35,9 @@ const UNITS: readonly [ending: string, format: (amount: number) => string][] = [
   ["_ms", formatDuration],
 ];
 
+/** Settings with a unit that at 0 bound nothing; the others are none at all then. */
+const UNBOUNDED_AT_ZERO = new Set(["min_rate", "min_free", "max_duration"]);
+
 /** Nested settings as indented lines, in the words of the config file. */
 function linesOf(value: object, style: Style, indent = ""): string[] {
   return Object.entries(value).flatMap(([key, member]) => {
@@ -51,11 +54,11 @@ function linesOf(value: object, style: Style, indent = ""): string[] {
     if (typeof member === "object" && member !== null) {
       return [`${indent}${style.bold(`[${key}]`)}`, ...linesOf(member, style, `${indent}  `)];
     }
-    const unit = typeof member === "number" ? UNITS.find(([ending]) => key.endsWith(ending)) : undefined;
-    if (unit) {
-      const [ending, format] = unit;
-      return [`${indent}${key.slice(0, -ending.length)} = ${member === 0 ? "no bound" : format(member)}`];
-    }
-    return [`${indent}${key} = ${member === null ? style.dim("not set") : visible(String(member))}`];
+    const [ending, format] = UNITS.find(([unit]) => key.endsWith(unit)) ?? ["", String];
+    const name = key.slice(0, key.length - ending.length);
+    if (member === null) return [`${indent}${name} = ${style.dim("not set")}`];
+    if (typeof member !== "number") return [`${indent}${name} = ${visible(String(member))}`];
+    const zero = UNBOUNDED_AT_ZERO.has(name) ? "no bound" : ending === "" ? "0" : "none";
+    return [`${indent}${name} = ${member === 0 ? zero : format(member)}`];
   });
 }

@@ -1,5 +1,5 @@
 import { access, mkdir, readFile } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import { Secret } from "../base/secret.ts";
@@ -68,8 +68,9 @@ export const command: Command = {
 };
 
 async function generate({ arguments: args, output, clock, terminal }: Invocation): Promise<number> {
-  const identityFile = textOption(args, "identity") ?? IDENTITY_FILE;
-  const signingKeyFile = textOption(args, "signing-key") ?? SIGNING_KEY_FILE;
+  // The config takes absolute paths only, and they are printed for it.
+  const identityFile = resolve(textOption(args, "identity") ?? IDENTITY_FILE);
+  const signingKeyFile = resolve(textOption(args, "signing-key") ?? SIGNING_KEY_FILE);
   // Both are looked for before one is written: half a pair would only confuse.
   for (const file of [identityFile, signingKeyFile]) await requireFree(file);
   const passphrase = await newPassphrase(args, terminal?.isInteractive === true);

@@ -58,7 +58,7 @@ function textOf(results: readonly ShownResult[], { style }: Output): string {
     results,
     [
       { title: "ID", cell: (row) => (row.backup_id === null ? "-" : shortId(row.backup_id)) },
-      { title: "DATABASE", cell: (row) => `${row.server}/${row.database ?? "?"}` },
+      { title: "DATABASE", cell: nameOf },
       { title: "STATUS", cell: (row) => statusText(row.status, style) },
       { title: "DUMP", cell: (row) => sizeText(row.dump_bytes), align: "right" },
       { title: "STORED", cell: (row) => sizeText(row.object_bytes), align: "right" },
@@ -77,8 +77,13 @@ function textOf(results: readonly ShownResult[], { style }: Output): string {
   return [rows, ...results.flatMap((result) => problemsOf(result, style))].join("\n");
 }
 
+/** The server alone where its databases could not even be told. */
+function nameOf({ server, database }: ShownResult): string {
+  return database === null ? server : `${server}/${database}`;
+}
+
 function problemsOf(result: ShownResult, style: Output["style"]): string[] {
-  const name = `${result.server}/${result.database ?? "?"}`;
+  const name = nameOf(result);
   const lines = result.copies.flatMap(({ storage, error }) =>
     error === null ? [] : [`${style.warn("warning:")} ${name}: ${storage}: ${error}`],
   );

@@ -6,6 +6,7 @@ import { namedDatabase } from "../config/database-pattern.ts";
 import type { JobContext } from "../jobs/context.ts";
 import { deleteBackups } from "../jobs/delete-backup.ts";
 import { shortId } from "../jobs/object-key.ts";
+import { counted } from "../jobs/run-alerts.ts";
 import type { Command, Invocation } from "./command.ts";
 import { isSet, JSON_OPTION, textOption } from "./command.ts";
 import { printDeletion } from "./deletion-text.ts";
@@ -73,7 +74,7 @@ async function linesOf({ catalog }: JobContext, backups: readonly BackupRecord[]
     lines.push(`  ${shortId(backup.id)}  ${backup.started_at.slice(0, 19)}Z  ${backup.status}  ${where}`);
   }
   const [first] = backups;
-  const what = `${first?.server}/${first?.database}: ${backups.length} backups, ${sizeText(bytes)} in all storages:`;
+  const what = `${first?.server}/${first?.database}: ${counted(backups.length, "backup")}, ${sizeText(bytes)} in all storages:`;
   return [visible(what), ...lines];
 }
 

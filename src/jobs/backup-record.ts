@@ -125,7 +125,7 @@ async function closeRecord(
     await failCopy(context, backup, storage, reasonFor(copy.storage, error));
   }
   const copies = await catalog.copies(backup.id);
-  const told = error instanceof NoSinkLeftError ? noCopyLeft(backup, copies, error) : error;
+  const told = error instanceof NoSinkLeftError ? noCopyLeft(copies, error) : error;
   const status = statusOf(copies);
   await catalog.updateBackup(backup.id, {
     status: status === "INTERRUPTED" ? "FAILED" : "PARTIAL",
@@ -144,13 +144,9 @@ function reasonFor(storage: string, error: unknown): unknown {
   return outcome && outcome.state !== "stored" ? outcome.error : error;
 }
 
-function noCopyLeft(
-  backup: BackupRecord,
-  copies: readonly CopyRecord[],
-  { outcomes }: NoSinkLeftError,
-): Pg321Error {
+function noCopyLeft(copies: readonly CopyRecord[], { outcomes }: NoSinkLeftError): Pg321Error {
   const reasons = copies.map((copy) => copy.error ?? "no reason is known");
-  const message = `backup of ${backup.server}/${backup.database}: every storage failed: ${reasons.join("; ")}`;
+  const message = `every storage failed: ${reasons.join("; ")}`;
   const hinted = outcomes.find(
     (outcome) => outcome.state === "failed" && outcome.error instanceof Pg321Error,
   );

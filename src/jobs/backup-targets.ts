@@ -121,7 +121,7 @@ function answered<T>(context: JobContext, { name }: ServerConfig, answer: Promis
 
 async function databasesOf(context: JobContext, server: ServerConfig): Promise<DatabaseChoice> {
   await using connection = await connect(endpointOf(server));
-  await warnOfSharedDevice(context, connection);
+  await warnOfSharedDevice(context, server.name, connection);
   const choice = chooseDatabases(await listDatabases(connection), server);
   await context.catalog.overview.seeDatabases(server.name, choice.chosen, context.clock.now().toISOString());
   return choice;

@@ -79,7 +79,7 @@ async function alertBackupOf(context: AlertContext, run: RunRecord, result: Back
 /** One alert for each database and storage with copies that are not good. */
 export async function alertVerify(context: AlertContext, { run, verdicts }: VerifyReport): Promise<void> {
   const outcomes = verdicts.map((verdict) => ({ ...verdict, isGood: verdict.verdict === "good" }));
-  await alertCopies(context, run, outcomes, "are not good");
+  await alertCopies(context, run, outcomes, (bad) => (bad === 1 ? "is not good" : "are not good"));
   if (run.outcome === "OK")
     await alertSuccess(context, run, `verified ${counted(verdicts.length, "copy", "copies")}`);
 }
@@ -87,7 +87,7 @@ export async function alertVerify(context: AlertContext, { run, verdicts }: Veri
 /** One alert for each database and storage whose copies could not be filled. */
 export async function alertRepair(context: AlertContext, { run, results }: RepairReport): Promise<void> {
   const outcomes = results.map((result) => ({ ...result, isGood: result.outcome === "filled" }));
-  await alertCopies(context, run, outcomes, "could not be filled");
+  await alertCopies(context, run, outcomes, () => "could not be filled");
   if (run.outcome === "OK")
     await alertSuccess(context, run, `filled ${counted(results.length, "copy", "copies")}`);
 }
@@ -155,7 +155,7 @@ async function alertCopies(
   context: AlertContext,
   run: RunRecord,
   outcomes: readonly CopyOutcome[],
-  problem: string,
+  problem: (bad: number) => string,
 ): Promise<void> {
   const unsound = await placesWithDamage(context);
   const isTotal = outcomes.every(({ isGood }) => !isGood);
@@ -179,7 +179,7 @@ async function alertCopies(
       server,
       database,
       key: `${run.job} ${place}`,
-      message: `${ofAll} of ${server}/${database} in ${storage} ${problem}${loss}: ${first.error}`,
+      message: `${ofAll} of ${server}/${database} in ${storage} ${problem(bad.length)}${loss}: ${first.error}`,
       metadata: {
         storage,
         backup_ids: bad.slice(0, 20).map(({ backup_id }) => backup_id),

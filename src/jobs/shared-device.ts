@@ -12,13 +12,14 @@ const DEVICE_MS_MAX = 5_000;
 /** A full disk under PGDATA stops PostgreSQL, and a lost one takes the database and its backups together. */
 export async function warnOfSharedDevice(
   { config, log }: Pick<JobContext, "config" | "log">,
+  server: string,
   connection: Connection,
 ): Promise<void> {
   for (const { name, path } of await storagesOnDevice(config, connection)) {
     log.warning("a local storage is on the same device as the server's data directory", {
       storage: name,
       path,
-      server: connection.endpoint.label,
+      server,
     });
   }
 }

@@ -66,7 +66,7 @@ test("a name on the command line stands for itself, and SERVER/DATABASE for that
   expect((await latest(star)).database).toBe(star);
 
   const forgotten = await installation.ok("forget", `main/${app}`, "--yes", `main/${app}`);
-  expect(forgotten.stderr).toContain(`main/${app}: 1 backups`);
+  expect(forgotten.stderr).toContain(`main/${app}: 1 backup, `);
   const { backups } = (await installation.ok("list", "--json")).json;
   const left = new Set(backups.map(({ database }: { database: string }) => database));
   expect(left).toEqual(new Set([star, slash]));

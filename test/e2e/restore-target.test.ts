@@ -112,7 +112,7 @@ test("a role that may not give objects to their owners is told so", async () => 
   try {
     const refused = await restore();
     expect(refused.exitCode).toBe(10);
-    expect(refused.stderr).toContain(`it lacks membership "boss ${id}"; nothing was changed`);
+    expect(refused.stderr).toContain(`it lacks membership in role "boss ${id}"; nothing was changed`);
     await admin(`grant "boss ${id}" to limited_${id}`);
     await postgres.connect(target).unsafe(`grant create on schema public to limited_${id}, "boss ${id}"`);
     const restored = await restore();

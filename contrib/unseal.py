@@ -54,7 +54,8 @@ def read_identity(path):
     """The identities, as age reads them, and the signers."""
     data = open(path, "rb").read()
     if b"-----BEGIN AGE ENCRYPTED FILE-----" in data:  # age asks for the passphrase
-        data = subprocess.run(["age", "-d", path], stdout=subprocess.PIPE).stdout
+        age = subprocess.run(["age", "-d", path], stdout=subprocess.PIPE)
+        data = age.stdout if age.returncode == 0 else fail(f"{path}: age did not open it; it needs the passphrase")
     lines = [line.strip(" \t\r") for line in data.decode("utf-8-sig", "replace").split("\n")]
     keys = [line for line in lines if line and not line.startswith("#")]
     told = re.findall(r"(?m)^#[ \t]*(signer|installation)[ \t]*:[ \t]*(.*)$", "\n".join(lines))

@@ -227,7 +227,10 @@ function heldBy(holder: LeaseHolder): Pg321Error {
     "locked",
     `${name}: held by ${who} since ${acquired_at}, at least until ${expires_at}`,
     {
-      hint: "wait for that run to end; the lease of a process that died ends by itself within a minute",
+      hint:
+        name === "daemon"
+          ? "one daemon is enough: every other command works beside it; stop it first to run another. The lease of one that died ends by itself within a minute"
+          : "wait for that run to end; the lease of a process that died ends by itself within a minute",
       retryable: true,
     },
   );

@@ -273,7 +273,7 @@ function textOf(report: RestoreReport, args: Arguments, { style }: Output): stri
   const what = `backup ${shortId(backup.id)} of ${backup.server}/${backup.database} (${backup.started_at})`;
   const lackLines = lacks.map(({ kind, name, hint }) => `${style.warn("lacks")} ${kind} ${name}: ${hint}`);
   const aloneLines = report.unattached.map(
-    (name) => `${style.warn("alone")} ${name}: a partition without the table that it is a part of`,
+    (name) => `${style.warn("unattached")} ${name}: a partition, without the table that it is a part of`,
   );
   const tableText = counted(tables, "table");
   if (isSet(args, "dry-run")) {

@@ -20,7 +20,7 @@ export const command: Command = {
   usage: "",
   description:
     "Prints the next times of every schedule in the config's time zone, with its offset. Each run begins up to\n" +
-    "schedule.jitter later. Reads only the config: whether a daemon runs shows pg321 status.",
+    "schedule.jitter later. Reads only the config: pg321 status tells whether a daemon runs.",
   options: {
     count: { type: "string", value: "N", help: `times of each schedule (default ${COUNT_DEFAULT})` },
     json: JSON_OPTION,

@@ -93,7 +93,7 @@ async function identityOf(invocation: Invocation): Promise<IdentityFile> {
     throw new Pg321Error("key", "unseal: no identity is named", { hint: "give it with --identity FILE" });
   }
   const text = await readFile(file, "utf8").catch((cause) => {
-    throw new Pg321Error("key", `identity file ${file}: ${messageOf(cause)}`, { cause });
+    throw new Pg321Error("key", `identity file ${file}: ${reasonOf(cause)}`, { cause });
   });
   let passphrase = encryption?.identity_passphrase;
   if (isPassphraseProtected(text) && !passphrase && invocation.terminal?.isInteractive) {
@@ -102,10 +102,14 @@ async function identityOf(invocation: Invocation): Promise<IdentityFile> {
   return readIdentityFile(text, passphrase);
 }
 
+function reasonOf(cause: NodeJS.ErrnoException): string {
+  return cause.code === "ENOENT" ? "there is no such file" : messageOf(cause);
+}
+
 async function* readable(file: string): AsyncGenerator<Uint8Array, void, undefined> {
   try {
     yield* createReadStream(file, { highWaterMark: 1024 * 1024 });
   } catch (cause) {
-    throw new Pg321Error("storage", `${file}: ${messageOf(cause)}`, { cause });
+    throw new Pg321Error("storage", `${file}: ${reasonOf(cause as NodeJS.ErrnoException)}`, { cause });
   }
 }

@@ -194,7 +194,9 @@ function obstacleOf(
 ): Pg321Error | null {
   const missing = lacks.filter((lack) => !isRisk(lack));
   if (missing.length > 0) {
-    const list = missing.map(({ kind, name }) => `${kind} "${name}"`).join(", ");
+    const list = missing
+      .map(({ kind, name }) => `${kind === "membership" ? "membership in role" : kind} "${name}"`)
+      .join(", ");
     return new Pg321Error("database", `${target.label}: it lacks ${list}; nothing was changed`, {
       hint: missing.map(({ hint }) => hint).join("; "),
     });

@@ -100,7 +100,7 @@ async function readIdentity(file: IdentityFile, line: string, lineNumber: number
 async function decryptWithPassphrase(text: string, passphrase: Secret | undefined): Promise<string> {
   if (passphrase === undefined) {
     throw new Pg321Error("key", "identity file: it is protected by a passphrase, and none was given", {
-      hint: "set encryption.identity_passphrase, from a file or a systemd credential",
+      hint: "set encryption.identity_passphrase, from a file or a systemd credential; key show takes --passphrase-file, and unseal asks on a terminal",
     });
   }
   const decrypter = new Decrypter();

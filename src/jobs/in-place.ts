@@ -1,3 +1,5 @@
+import { Pg321Error } from "../base/errors.ts";
+import { StorageRefused } from "../storage/refused.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { JobContext } from "./context.ts";
 import { readMarker } from "./shared-places.ts";
@@ -12,12 +14,39 @@ export async function isInPlace(
   storage: Storage,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const known = (await catalog.identities.all()).find(({ name }) => name === storage.name);
-  if (known === undefined || known.marked_at === null) return true;
-  const marker = await readMarker(storage, signal);
-  if (marker?.storage_id === known.storage_id) return true;
-  const found = marker ? "its place has the marker of another storage" : "its marker is gone";
-  const error = `${found}: its disk may not be mounted, or its place was emptied`;
+  const error = await problemAt({ catalog }, storage, signal);
+  if (error === undefined) return true;
   log.warning("nothing counts as missing in a storage that lies elsewhere", { storage: storage.name, error });
   return false;
+}
+
+/** Throws `StorageRefused` where it does not, before anything is written there. */
+export async function requireInPlace(
+  { catalog }: Pick<JobContext, "catalog">,
+  storage: Storage,
+  signal: AbortSignal,
+): Promise<void> {
+  const problem = await problemAt({ catalog }, storage, signal);
+  if (problem === undefined) return;
+  const hint = `mount its disk or correct the config; if the place is right as it is: pg321 storage accept ${storage.name}`;
+  throw new StorageRefused(storage.name, problem, hint);
+}
+
+async function problemAt(
+  { catalog }: Pick<JobContext, "catalog">,
+  storage: Storage,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const known = (await catalog.identities.all()).find(({ name }) => name === storage.name);
+  if (known === undefined || known.marked_at === null) return undefined;
+  try {
+    const marker = await readMarker(storage, signal);
+    if (marker?.storage_id === known.storage_id) return undefined;
+    const found = marker ? "its place has the marker of another storage" : "its marker is gone";
+    return `${found}: its disk may not be mounted, or its place was emptied`;
+  } catch (error) {
+    // It says nothing of a copy.
+    if (error instanceof Pg321Error && error.code === "verification") return "its marker cannot be read";
+    throw error;
+  }
 }

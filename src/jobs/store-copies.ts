@@ -10,6 +10,7 @@ import type { JobContext } from "./context.ts";
 import { backupStorages } from "./context.ts";
 import { copyObject, putManifest } from "./copy.ts";
 import { recordDamage } from "./damage.ts";
+import { requireInPlace } from "./in-place.ts";
 import type { ProgressMeter } from "./progress.ts";
 import { removeIntended } from "./reconcile.ts";
 
@@ -102,13 +103,16 @@ function sinkOf(
     name: storage.name,
     minRate: settings.min_rate,
     stallTimeoutMs: settings.stall_timeout_ms,
-    store: (body, signal, onProgress) =>
-      storage.put(backup.object_key, body, {
+    store: async (body, signal, onProgress) => {
+      // The run may have begun long ago, and its first look may have had no answer.
+      await requireInPlace(context, storage, signal);
+      return storage.put(backup.object_key, body, {
         signal,
         partBytes,
         onProgress,
         onUpload: (uploadId) => recordUpload(context, backup, storage, uploadId),
-      }),
+      });
+    },
   };
 }
 
@@ -218,6 +222,7 @@ export async function fillCopy(
   log.info("filling a storage from a finished copy", fields);
   await catalog.updateCopy(backup.id, to.name, { state: "INTENDED", upload_id: null, error: null });
   try {
+    await requireInPlace(context, to, options.signal);
     await copyObject(from, to, backup, {
       ...options,
       clock,

@@ -11,8 +11,11 @@ import { storageNamed } from "../../src/jobs/context.ts";
 import { CopyLooks } from "../../src/jobs/copy-looks.ts";
 import { deleteBackups } from "../../src/jobs/delete-backup.ts";
 import { deleteCopy } from "../../src/jobs/delete-copy.ts";
+import { ProgressMeter } from "../../src/jobs/progress.ts";
 import { reconcile } from "../../src/jobs/reconcile.ts";
 import { runRepair } from "../../src/jobs/repair.ts";
+import type { StoredBackup } from "../../src/jobs/store-copies.ts";
+import { fillCopy, intendCopies, intendedCopy, storeEverywhere } from "../../src/jobs/store-copies.ts";
 import { runVerify } from "../../src/jobs/verify.ts";
 import { encodeManifest } from "../../src/sealed/manifest.ts";
 import { generateSigningKey, type SigningKey } from "../../src/sealed/signing-key.ts";
@@ -192,6 +195,50 @@ describe("cleanup", () => {
     await world.lose(id, ["disk"]);
     expect(await new CopyLooks(world.context, () => {}).at(id, "disk")).toBe("unknown");
     expect((await catalog.copies(id)).map(({ state }) => state)).toEqual(["CONFIRMED"]);
+  });
+});
+
+describe("a disk that was unmounted since the run began is not written to", () => {
+  /** The catalog knows a marker in "nas", and there is none: the empty mount point is seen. */
+  async function unmounted(): Promise<{ world: World; backup: StoredBackup }> {
+    const world = await World.make({});
+    const backup = (await provenBackup(world, ["disk"])) as StoredBackup;
+    const { catalog, clock } = world.context;
+    await catalog.identities.confirm("nas", crypto.randomUUID(), clock.now().toISOString(), null);
+    return { world, backup };
+  }
+  const signal = new AbortController().signal;
+
+  test("by repair", async () => {
+    const { world, backup } = await unmounted();
+    await using _ = world;
+    const [from, to] = [storageOf(world.context, "disk"), storageOf(world.context, "nas")];
+    await world.context.catalog.putCopy(intendedCopy(backup, to));
+    const options = { partBytes: 5 * 1024 * 1024, signal };
+    expect(await fillCopy(world.context, backup, { from, to }, options)).toBe(false);
+    expect(world.really(backup)).toEqual(["disk"]);
+    const copy = (await world.context.catalog.copies(backup.id)).find(({ storage }) => storage === "nas");
+    expect(copy).toMatchObject({ state: "FAILED", error: expect.stringContaining("its marker is gone") });
+  });
+
+  test("by a backup of the next database", async () => {
+    const { world, backup } = await unmounted();
+    await using _ = world;
+    const record = { ...backup, id: crypto.randomUUID(), object_key: `${backup.object_key}.next` };
+    await world.context.catalog.insertBackup(record);
+    await intendCopies(world.context, record);
+    async function* source() {
+      yield Buffer.from("bytes");
+    }
+    const progress = new ProgressMeter(world.context.progress, "backup", undefined, []);
+    const options = { partBytes: 5 * 1024 * 1024, signal, progress };
+    const outcomes = await storeEverywhere(world.context, record, source, options);
+    progress.end();
+    expect(outcomes.map(({ name, state }) => [name, state]).slice(0, 2)).toEqual([
+      ["disk", "stored"],
+      ["nas", "failed"],
+    ]);
+    expect(world.really(record)).toEqual(["disk", "vault"]);
   });
 });
 

@@ -50,7 +50,8 @@ class Place {
 
   /**
    * Runs an operation once the place has answered. Throws what it throws; the signal's reason; code `storage`,
-   * retryable, when the place does not answer in time, or at once while an earlier call hangs.
+   * retryable, when the place does not answer in time; at once while an earlier call hangs, and where the place has
+   * been silent for that time already.
    */
   async run<T>(call: PlaceCall, operation: () => Promise<T>): Promise<T> {
     const { signal, limitMs } = call;
@@ -67,8 +68,9 @@ class Place {
 
   async #run<T>(call: PlaceCall, signal: AbortSignal | undefined, operation: () => Promise<T>): Promise<T> {
     signal?.throwIfAborted();
-    if (this.isHanging) throw this.#stillHangs(call);
-    if (systemClock.monotonicMs() - this.#answeredAtMs > ANSWER_MS) await this.#answer(signal);
+    if (this.#left > 0 || (this.#isSilent && !this.#mayWait(call))) throw this.#stillHangs(call);
+    if (this.#isSilent || systemClock.monotonicMs() - this.#answeredAtMs > ANSWER_MS)
+      await this.#answer(signal);
     signal?.throwIfAborted();
     // Others may have waited with us.
     if (this.isHanging) throw this.#stillHangs(call);
@@ -83,6 +85,12 @@ class Place {
       this.#left++;
       running.then(over, over);
     });
+  }
+
+  /** Whether a call has more time than the silence has lasted: who gave up before may have had little. */
+  #mayWait({ limitMs, signal }: PlaceCall): boolean {
+    if (limitMs === 0 && signal === undefined) return false;
+    return systemClock.monotonicMs() - this.#askedAtMs < (limitMs || PLACE_MS_MAX);
   }
 
   /** Resolves when the place answers; rejects with the signal's reason. One helper serves all who wait. */

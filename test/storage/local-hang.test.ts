@@ -64,6 +64,29 @@ test.skipIf(why !== undefined)(
 );
 
 test.skipIf(why !== undefined)(
+  `who waits longer is not turned away because another gave up early${why ? `: ${why}` : ""}`,
+  async () => {
+    const path = await mkdtemp(join(tmpdir(), "pg321-hang-"));
+    let head: Promise<string>;
+    let put: Promise<string>;
+    {
+      await using mount = await mountHanging(path);
+      await mount.hang();
+      const look = placeAt(path).run({ what: "a look", limitMs: 500 }, async () => {});
+      expect(await messageOf(look)).toBe("a look: no answer for 0.5 s");
+      head = messageOf(openLocal(path).head("a", never));
+      put = messageOf(placeAt(path).run({ what: "a put", limitMs: 0, signal: never }, async () => {}));
+      await Bun.sleep(500);
+      expect(hangingThreads()).toEqual([]);
+    }
+    // The file system of this test ends before it is unmounted.
+    expect(["no error", 'storage "disk": head a: ENOTCONN']).toContain(await head);
+    expect(await put).toBe("no error");
+    await rmdir(path);
+  },
+);
+
+test.skipIf(why !== undefined)(
   `who is told to end does not wait for a mount that hangs, and calls nobody silent${why ? `: ${why}` : ""}`,
   async () => {
     const path = await mkdtemp(join(tmpdir(), "pg321-hang-"));

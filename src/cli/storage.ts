@@ -27,7 +27,7 @@ export const command: Command = {
     const storage = storageNamed(context, name);
     if (!storage) throw new Error(`no storage ${name}`);
     const { wasMarked } = await acceptStorage(context, storage);
-    const how = wasMarked ? "the marker that is there counts from now on" : "it got a new marker";
+    const how = wasMarked ? "the marker that is there counts" : "it got a new marker";
     invocation.output.print(`storage "${name}" is accepted: ${how}`);
     return EXIT_CODES.ok;
   },

@@ -58,22 +58,24 @@ export async function recognizeStorages(context: JobContext, job: Job): Promise<
 
 /**
  * A person says that a storage is right where it is: its place gets a marker where it has none, and the catalog knows
- * it by its marker from now on. Returns whether the marker was there. Throws what the storage throws, code `usage`
- * where two storages are one place.
+ * it by its marker from now on. A storage that any run would recognize, under a new name too, is left to that. Returns
+ * whether the marker was there. Throws what the storage throws, code `usage` where two storages are one place, or where
+ * the place is known as that of another storage, whose records would be mixed with this one's.
  */
 export async function acceptStorage(context: JobContext, storage: Storage): Promise<{ wasMarked: boolean }> {
   const { catalog, clock, signal } = context;
-  const seen = await lookAtAll(context);
-  const shared = sharedPlaceError(seen);
-  if (shared) throw shared;
-  const own = seen.find((one) => one.storage === storage);
-  if (own?.error !== undefined) throw own.error;
-  const storageId =
-    own?.marker?.storage_id ?? (await writeMarker(context, storage, crypto.randomUUID(), signal));
-  const place = own?.place?.[0] ?? null;
-  await catalog.identities.confirm(storage.name, storageId, clock.now().toISOString(), place);
+  const recognized = await recognizeStorages(context, "repair");
+  const now = recognized.storages.find(({ name }) => name === storage.name);
+  if (!(now instanceof RefusedStorage)) return { wasMarked: true };
+  const { marker, place, error } = await look(context, storage);
+  if (error !== undefined) throw error;
+  const others = (await catalog.identities.all()).filter(({ name }) => name !== storage.name);
+  const former = marker && others.find((one) => one.storage_id === marker.storage_id);
+  if (former) throw new Pg321Error("usage", now.reason.message, { hint: now.reason.hint ?? "" });
+  const storageId = marker?.storage_id ?? (await writeMarker(context, storage, crypto.randomUUID(), signal));
+  await catalog.identities.confirm(storage.name, storageId, clock.now().toISOString(), place?.[0] ?? null);
   await resolveAlert(context, alertKey(storage));
-  return { wasMarked: own?.marker != null };
+  return { wasMarked: marker != null };
 }
 
 function lookAtAll(context: JobContext): Promise<SeenPlace[]> {

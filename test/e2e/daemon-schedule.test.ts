@@ -35,7 +35,8 @@ test("every job is run when it is due, beside commands, and a stop leaves nothin
   expect((await lab.installation.run("backup")).exitCode).toBeOneOf([0, 11]);
   for (const run of await lab.runs()) {
     const { scheduled_for, started_at, outcome } = run;
-    expect(outcome).toBeOneOf(["OK", "RUNNING", "SKIPPED"]);
+    // A verification may be due before there is a backup.
+    expect(outcome).toBeOneOf(["OK", "RUNNING", "SKIPPED", "IDLE"]);
     expect(scheduled_for).toMatch(/[02468]\.000Z$/);
     expect((scheduled_for ?? "") <= started_at).toBe(true);
   }

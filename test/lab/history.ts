@@ -322,7 +322,7 @@ export class History implements AsyncDisposable {
           .mount()
           .catch((error) => this.#violation("mount", `the mount point was filled: ${error}`));
     await this.#inProcess(async (context) => {
-      for (const storage of context.storages) await acceptStorage(context, storage);
+      for (const storage of context.storages) await acceptStorage(context, storage).catch(() => {});
     });
     await this.#verify();
     await this.#job("repair", (context) => runRepair(context));

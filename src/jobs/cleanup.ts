@@ -73,6 +73,8 @@ export async function runCleanup(context: JobContext, options: CleanupOptions): 
   const tally = new CleanupTally(context.storages.map(({ name }) => name));
   const { run, statistics } = await recordRun(leased, "cleanup", async ({ id }) => {
     const startedAtMs = context.clock.monotonicMs();
+    // Without the signers that are trusted nothing can be adopted: told once, before all objects are listed.
+    if (options.adopt) await context.keys.trustedSigners();
     const recognized = await recognizeStorages(leased, "cleanup");
     await reconcile(recognized);
     await cleanUp(recognized, id, tally, options);

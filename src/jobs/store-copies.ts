@@ -132,8 +132,9 @@ async function recordUpload(
 }
 
 /**
- * Puts the manifest beside a stored object and confirms the copy. When the manifest cannot be written the
- * object goes too, and the copy counts as failed. Returns whether the copy is confirmed.
+ * Puts the manifest beside a stored object and confirms the copy. When the manifest cannot be written the copy does
+ * not count, but its object stays, which is whole: the next run writes the manifest. Returns whether the copy is
+ * confirmed.
  */
 export async function confirmCopy(
   context: JobContext,
@@ -147,12 +148,13 @@ export async function confirmCopy(
     await putManifest(storage, backup.object_key, backup.manifest, { signal, clock, stallTimeoutMs });
   } catch (error) {
     signal.throwIfAborted();
+    const message = messageOf(error);
     log.error("a manifest could not be written", {
       storage: storage.name,
       backup_id: backup.id,
-      error: messageOf(error),
+      error: message,
     });
-    await failCopy(context, backup, storage, error);
+    await catalog.updateCopy(backup.id, storage.name, { state: "INTENDED", error: message });
     return false;
   }
   await catalog.updateCopy(backup.id, storage.name, {

@@ -138,7 +138,7 @@ function optionsOf(endpoint: Endpoint): Options<Record<string, never>> & { socke
     port: endpoint.port,
     socket: onlyOnce(() => openSocket(endpoint, host)),
     user: endpoint.user,
-    password: () => passwordFor(endpoint, host) ?? "",
+    password: async () => (await passwordFor(endpoint, host)) ?? "",
     database: endpoint.database,
     ssl: host.startsWith("/") ? false : tlsOf(endpoint),
     max: 1,
@@ -152,7 +152,7 @@ function optionsOf(endpoint: Endpoint): Options<Record<string, never>> & { socke
 }
 
 /** The one that is set, else the one of `~/.pgpass`, where libpq's programs look as well. */
-export function passwordFor(endpoint: Endpoint, host: string): string | undefined {
+export async function passwordFor(endpoint: Endpoint, host: string): Promise<string | undefined> {
   const { port, database, user, password } = endpoint;
   if (password) return password.reveal();
   // libpq calls the directory that it looks into by itself so.

@@ -9,7 +9,7 @@ afterAll(() => rmSync(directory, { recursive: true }));
 const file = join(directory, ".pgpass");
 const PLACE = { hosts: ["db", "localhost"], port: 5432, database: "app", user: "me" };
 
-function lookedUp(lines: string[], place = PLACE): string | undefined {
+function lookedUp(lines: string[], place = PLACE): Promise<string | undefined> {
   writeFileSync(file, lines.join("\n"), { mode: 0o600 });
   return passwordOfFile(file, place);
 }
@@ -21,19 +21,19 @@ test.each([
   ["Windows line ends", ["db:5432:app:me:yes\r", "x"]],
   ["a line that is cut off", ["db:5432:app:me", "db:5432:app:me:yes"]],
   ["an end by a colon", ["db:5432:app:me:yes:more"]],
-])("%s", (_, lines) => {
-  expect(lookedUp(lines)).toBe("yes");
+])("%s", async (_, lines) => {
+  expect(await lookedUp(lines)).toBe("yes");
 });
 
-test("colons and backslashes are escaped", () => {
+test("colons and backslashes are escaped", async () => {
   const place = { ...PLACE, hosts: ["::1"], database: "a\\b", user: "c:" };
-  expect(lookedUp(["\\:\\:1:5432:a\\\\b:c\\::p\\:w\\\\é"], place)).toBe("p:w\\é");
+  expect(await lookedUp(["\\:\\:1:5432:a\\\\b:c\\::p\\:w\\\\é"], place)).toBe("p:w\\é");
 });
 
-test("a file that others may read counts as little as none", () => {
+test("a file that others may read counts as little as none", async () => {
   writeFileSync(file, "*:*:*:*:yes");
   chmodSync(file, 0o640);
-  expect(passwordOfFile(file, PLACE)).toBeUndefined();
-  expect(passwordOfFile(join(directory, "none"), PLACE)).toBeUndefined();
-  expect(passwordOfFile(directory, PLACE)).toBeUndefined();
+  expect(await passwordOfFile(file, PLACE)).toBeUndefined();
+  expect(await passwordOfFile(join(directory, "none"), PLACE)).toBeUndefined();
+  expect(await passwordOfFile(directory, PLACE)).toBeUndefined();
 });

@@ -1,4 +1,6 @@
-import { readFileSync, statSync } from "node:fs";
+import { readFile, stat } from "node:fs/promises";
+import { dirname } from "node:path";
+import { PLACE_MS_MAX, placeAt } from "../base/place.ts";
 
 export interface PasswordPlace {
   /** Names that the server may go by in the file. */
@@ -13,10 +15,11 @@ const NOT_ONLY_THE_OWNER = 0o077;
 /**
  * The password of the first line that suits, by libpq's rules: `host:port:database:user:password`, `*` for any
  * value, `\\` before a colon or a backslash, `#` before a comment. Undefined without one, and where the file may be
- * read by others: libpq leaves it out as well.
+ * read by others: libpq leaves it out as well. Throws code `storage` where its disk does not answer.
  */
-export function passwordOfFile(path: string, place: PasswordPlace): string | undefined {
-  for (const line of linesOf(path)) {
+export async function passwordOfFile(path: string, place: PasswordPlace): Promise<string | undefined> {
+  const call = { what: `password file ${path}`, limitMs: PLACE_MS_MAX };
+  for (const line of await placeAt(dirname(path)).run(call, () => linesOf(path))) {
     if (line.startsWith("#")) continue;
     const [host, port, database, user, ...rest] = fieldsOf(line);
     if (rest.length === 0) continue;
@@ -31,14 +34,11 @@ export function passwordOfFile(path: string, place: PasswordPlace): string | und
   return undefined;
 }
 
-function linesOf(path: string): string[] {
-  const stat = statSync(path, { throwIfNoEntry: false });
-  if (!stat?.isFile() || (stat.mode & NOT_ONLY_THE_OWNER) !== 0) return [];
-  try {
-    return readFileSync(path, "utf8").split(/\r?\n/);
-  } catch {
-    return [];
-  }
+async function linesOf(path: string): Promise<string[]> {
+  const found = await stat(path).catch(() => undefined);
+  if (!found?.isFile() || (found.mode & NOT_ONLY_THE_OWNER) !== 0) return [];
+  const text = await readFile(path, "utf8").catch(() => "");
+  return text.split(/\r?\n/);
 }
 
 function fieldsOf(line: string): string[] {

@@ -32,7 +32,7 @@ const SOCKET_PATH_BYTES_MAX = 107;
 export async function openRelay(endpoint: Endpoint, tempDir: string): Promise<Relay> {
   const directory = await mkdtemp(join(tempDir, `pg321-libpq-${process.pid}-`));
   const host = hostOf(endpoint);
-  const password = passwordFor(endpoint, host);
+  const password = await passwordFor(endpoint, host);
   const sessions = new Set<Socket>();
   let failure: unknown;
   const server = createServer((client) => {

@@ -48,8 +48,17 @@ export async function tellOfSelection(
     };
     const idle = [...own, ...idlePatterns(context.config, matchable)].map(patternAlert);
     await tellOnce(context, PATTERN_KEY, idle, isJudged);
+    await endUnselected(context);
   } catch (error) {
     context.log.error("what the config selects could not be judged", { error: messageOf(error) });
+  }
+}
+
+/** What failed of a database that the config does not select any more (a name that was mistyped, say) is over. */
+async function endUnselected(context: AlertContext): Promise<void> {
+  for (const { key, server, database } of await context.catalog.alerts({ open: true })) {
+    if (server === null || database === null || key !== `backup ${server}/${database}`) continue;
+    if (!isSelected(context, { server, database })) await resolveAlert(context, key);
   }
 }
 

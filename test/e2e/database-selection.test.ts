@@ -60,6 +60,15 @@ test("a run that selects no database fails, and is over with the config", async 
   expect(await alerts(installation)).toEqual([]);
 });
 
+test("a database that never was fails the run, and is over once the config does not name it", async () => {
+  await using installation = await install([stays, `${prefix}tpyo`]);
+  expect((await installation.run("backup")).exitCode).toBe(3);
+  expect(await alerts(installation)).toContain(`CRITICAL backup main/${prefix}tpyo 1`);
+  await installation.configure({ databases: [stays] });
+  await installation.ok("backup");
+  expect(await alerts(installation)).toEqual([]);
+});
+
 test("a second server that selects none makes the run PARTIAL", async () => {
   const { host: _host, ...address } = { host: "127.0.0.1", ...postgres.address };
   const second = [

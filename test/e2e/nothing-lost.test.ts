@@ -1,4 +1,4 @@
-import { afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -9,11 +9,11 @@ import { MARKER_KEY } from "../../src/storage/marker.ts";
 import type { Hold } from "../lab/held-requests.ts";
 import { isManifest, pathOf } from "../lab/held-requests.ts";
 import { startHttpProxy } from "../lab/http-proxy.ts";
-import { Installation, localStorage, s3Storage } from "../lab/installation.ts";
+import { localStorage, s3Storage } from "../lab/installation.ts";
 import { copyStates, keysIn } from "../lab/leftovers.ts";
 import { mountTmpfs } from "../lab/mounts.ts";
 import { rgw } from "../lab/s3.ts";
-import { fillSampleDatabase } from "../lab/sample-database.ts";
+import { useInstallations } from "../lab/use-installations.ts";
 import { usePostgres } from "../lab/use-postgres.ts";
 
 setDefaultTimeout(120_000);
@@ -21,22 +21,8 @@ setDefaultTimeout(120_000);
 /** Tidying takes nothing that a good copy may still need. */
 
 const postgres = usePostgres();
-let source: string;
-const undo: (() => Promise<unknown>)[] = [];
-
-beforeAll(async () => {
-  source = await postgres.createDatabase();
-  await fillSampleDatabase(postgres.connect(source));
-});
-afterEach(async () => {
-  for (const step of undo.splice(0).reverse()) await step();
-});
-
-async function install(storages: (directory: string) => string[]): Promise<Installation> {
-  const installation = await Installation.make({ postgres: postgres.address, databases: [source], storages });
-  undo.push(() => installation[Symbol.asyncDispose]());
-  return installation;
-}
+const installations = useInstallations(postgres);
+const { install } = installations;
 
 test("bytes that somebody has hidden in a versioned bucket stay while the source is not proved good", async () => {
   const lab = await rgw();
@@ -64,7 +50,11 @@ test("bytes that somebody has hidden in a versioned bucket stay while the source
   expect(await copyStates(installation, backup_id)).toBe("disk:DAMAGED rgw:MISSING");
   expect((await installation.ok("list", "--json")).json.backups[0].status).toBe("FAILED");
   expect((await installation.ok("alerts", "--json")).json.alerts).toContainEqual(
-    expect.objectContaining({ key: `verify main/${source} disk`, level: "CRITICAL", resolved_at: null }),
+    expect.objectContaining({
+      key: `verify main/${installations.source} disk`,
+      level: "CRITICAL",
+      resolved_at: null,
+    }),
   );
   await writeFile(object, bytes);
   await installation.run("verify");

@@ -1,10 +1,10 @@
-import { afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { $ } from "bun";
-import { Installation, localStorage, s3Storage } from "../lab/installation.ts";
+import { localStorage, s3Storage } from "../lab/installation.ts";
 import { copyStates, keysIn } from "../lab/leftovers.ts";
 import { rgw } from "../lab/s3.ts";
-import { fillSampleDatabase } from "../lab/sample-database.ts";
+import { useInstallations } from "../lab/use-installations.ts";
 import { usePostgres } from "../lab/use-postgres.ts";
 
 setDefaultTimeout(60_000);
@@ -13,22 +13,8 @@ setDefaultTimeout(60_000);
 
 const MARKER = "pg321-storage.json";
 const postgres = usePostgres();
-let source: string;
-const undo: (() => Promise<unknown>)[] = [];
-
-beforeAll(async () => {
-  source = await postgres.createDatabase();
-  await fillSampleDatabase(postgres.connect(source));
-});
-afterEach(async () => {
-  for (const step of undo.splice(0).reverse()) await step();
-});
-
-async function install(storages: (directory: string) => string[]): Promise<Installation> {
-  const installation = await Installation.make({ postgres: postgres.address, databases: [source], storages });
-  undo.push(() => installation[Symbol.asyncDispose]());
-  return installation;
-}
+const installations = useInstallations(postgres);
+const { install } = installations;
 
 test.each([
   ["a bucket", {}, /storages "one" and "two" are the same place/],

@@ -1,13 +1,13 @@
-import { afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { mkdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DeleteObjectCommand } from "@aws-sdk/client-s3";
 import { $ } from "bun";
-import { Installation, localStorage, s3Storage } from "../lab/installation.ts";
+import { type Installation, localStorage, s3Storage } from "../lab/installation.ts";
 import { copyStates, keysIn, type Place } from "../lab/leftovers.ts";
 import { rgw } from "../lab/s3.ts";
-import { fillSampleDatabase } from "../lab/sample-database.ts";
+import { useInstallations } from "../lab/use-installations.ts";
 import { usePostgres } from "../lab/use-postgres.ts";
 
 setDefaultTimeout(120_000);
@@ -15,22 +15,8 @@ setDefaultTimeout(120_000);
 /** A storage is known by the marker in its place, not by its name, path or URL. */
 
 const postgres = usePostgres();
-let source: string;
-const undo: (() => Promise<unknown>)[] = [];
-
-beforeAll(async () => {
-  source = await postgres.createDatabase();
-  await fillSampleDatabase(postgres.connect(source));
-});
-afterEach(async () => {
-  for (const step of undo.splice(0).reverse()) await step();
-});
-
-async function install(storages: (directory: string) => string[]): Promise<Installation> {
-  const installation = await Installation.make({ postgres: postgres.address, databases: [source], storages });
-  undo.push(() => installation[Symbol.asyncDispose]());
-  return installation;
-}
+const installations = useInstallations(postgres);
+const { install } = installations;
 
 const disk = (installation: Installation, name = "disk"): Place => ({
   name,
@@ -108,7 +94,7 @@ describe("two names for one place are refused, and nothing is lost", () => {
       const mounted = join(installation.directory, name);
       await mkdir(mounted);
       await $`mount --bind ${what} ${mounted}`.quiet();
-      undo.push(() => $`umount ${mounted}`.quiet());
+      installations.undo(() => $`umount ${mounted}`.quiet());
       await installation.configure({ storages: (dir) => [path(dir, "disk"), path(dir, name)] });
       await expectRefused(installation, words);
     }
@@ -172,7 +158,7 @@ describe("a storage that lies elsewhere than it is known takes no part", () => {
     expect(doctor.stdout).toContain("pg321 storage accept mounted");
 
     await mount();
-    undo.push(unmount);
+    installations.undo(unmount);
     await installation.ok("repair");
     await installation.ok("verify");
     expect(await openAlerts(installation)).not.toContainEqual(
@@ -186,7 +172,13 @@ describe("a storage that lies elsewhere than it is known takes no part", () => {
     for (let count = 0; count < 2; count++)
       ids.push((await installation.ok("backup", "--json")).json.backups[0].backup_id);
     const place = join(installation.directory, "disk");
-    const words = ["latest", "--database", source, "--output", join(installation.directory, "x")];
+    const words = [
+      "latest",
+      "--database",
+      installations.source,
+      "--output",
+      join(installation.directory, "x"),
+    ];
     await rename(place, `${place}.away`);
     await mkdir(place);
     for (let count = 0; count < 2; count++) {

@@ -35,6 +35,21 @@ async function administer(...statements: string[]): Promise<void> {
   await admin.end();
 }
 
+async function backendsOfDump(): Promise<number[]> {
+  const admin = connectTo(postgres.address, "postgres");
+  const found = await admin`select pid from pg_stat_activity where application_name in ('pg321', 'pg_dump')`;
+  await admin.end();
+  return found.map(({ pid }) => Number(pid));
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has noticed by itself.
+  }
+}
+
 /** An installation whose way to PostgreSQL leads through a proxy, with a directory and a bucket. */
 interface Fixture extends AsyncDisposable {
   installation: Installation;
@@ -123,7 +138,10 @@ describe("a dump that ends in its middle is no backup", () => {
     [
       "the server crashes",
       async () => {
+        // A backend outlives its postmaster for as long as it never waits.
+        const backends = await backendsOfDump();
         await postgres.kill();
+        for (const pid of backends) killIfThere(pid);
         await postgres.start();
       },
       CONNECTION_LOST,

@@ -101,13 +101,22 @@ export function through<T extends S3Address>(lab: T, proxy: { port: number }): T
   return { ...lab, endpoint: `http://127.0.0.1:${proxy.port}` };
 }
 
+/**
+ * A port that nobody listens at, below those that the system gives to connections (ip_local_port_range): one of these
+ * may be taken by a client while the server of a test is down, even by one that asks for that very server.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
+  for (;;) {
+    const port = 12_000 + Math.floor(Math.random() * 20_000);
+    const server = createServer();
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once("error", () => resolve(false));
+      server.listen(port, "127.0.0.1", () => resolve(true));
+    });
+    if (!isFree) continue;
+    await new Promise((resolve) => server.close(resolve));
+    return port;
+  }
 }
 
 function lazily(variable: string, startOwn: () => Promise<S3Lab>): () => Promise<S3Lab> {

@@ -169,7 +169,7 @@ async function reportOrphans(
   const orphans = await orphansIn(context, storage);
   const adopted = isAdopting ? await adopt(context, storage, orphans) : [];
   tally.statistics.adopted += adopted.length;
-  const left = adopted.length === 0 ? orphans : await orphansIn(context, storage);
+  const left = isAdopting ? await orphansIn(context, storage) : orphans;
   for (const { key, sizeBytes } of left) tally.orphan({ storage: storage.name, key, size_bytes: sizeBytes });
 }
 

@@ -7,6 +7,7 @@ import { settle } from "./backup-status.ts";
 import type { JobContext } from "./context.ts";
 import { readManifest } from "./copy.ts";
 import { manifestKey } from "./object-key.ts";
+import { alertDamage } from "./run-alerts.ts";
 import { intendedCopy } from "./store-copies.ts";
 
 const MANIFEST_SUFFIX = manifestKey("");
@@ -46,7 +47,8 @@ function objectOf(key: string): string {
 
 /**
  * Takes the orphans that are whole backups of this installation into the catalog: object and manifest are
- * there, the manifest is signed by a signer that we trust, and the size is right. Returns what it adopted.
+ * there, and the manifest is signed by a signer that we trust. One whose size is wrong is recorded as damaged, with an
+ * alert. Returns what it adopted as good.
  */
 export async function adopt(
   context: JobContext,
@@ -64,14 +66,17 @@ export async function adopt(
       if (!found || problem !== undefined) throw new Error(problem);
       const backup = recordOf(found.manifest, found.text);
       if (!(await catalog.backup(backup.id))) await catalog.insertBackup(backup);
+      const error = damageOf(object, found.manifest);
       await catalog.putCopy({
         ...intendedCopy(backup, storage),
-        state: "CONFIRMED",
+        state: error === null ? "CONFIRMED" : "DAMAGED",
         object_bytes: object.sizeBytes,
         confirmed_at: clock.now().toISOString(),
+        error,
       });
       await settle(context, backup);
-      adopted.push(object);
+      if (error === null) adopted.push(object);
+      else await alertDamage(context, "cleanup", { ...backup, storage: storage.name, error });
     } catch (error) {
       signal.throwIfAborted();
       const fields = { storage: storage.name, object: object.key, error: messageOf(error) };
@@ -90,8 +95,13 @@ function problemOf(
   if (manifest.installation !== installation)
     return `it is a backup of another installation (${manifest.installation})`;
   if (manifest.object_key !== object.key) return `its manifest is that of ${manifest.object_key}`;
-  if (manifest.object_bytes === object.sizeBytes) return undefined;
-  return `it has ${object.sizeBytes} bytes, and its manifest says ${manifest.object_bytes}`;
+  return undefined;
+}
+
+/** An object of ours that is not as its manifest says: it is taken as a damaged copy, which others can replace. */
+function damageOf({ sizeBytes }: StoredObject, { object_bytes }: Manifest): string | null {
+  if (object_bytes === sizeBytes) return null;
+  return `it has ${sizeBytes} bytes, and its manifest says ${object_bytes}`;
 }
 
 /** The record that a manifest is enough for. */

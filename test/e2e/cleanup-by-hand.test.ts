@@ -1,6 +1,6 @@
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
-import { rename, rm, writeFile } from "node:fs/promises";
+import { rename, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
   CreateMultipartUploadCommand,
@@ -77,6 +77,22 @@ describe("what no record knows", () => {
     expect(await at.states(id)).toBe("disk:CONFIRMED r2:CONFIRMED");
     const verdicts = (await at.installation.ok("verify", "--json")).json.copies;
     expect(verdicts.map(({ verdict }: { verdict: string }) => verdict)).toEqual(["good", "good"]);
+  });
+
+  test("a copy that was cut is adopted as damaged, with an alert, and filled from the other", async () => {
+    await using at = await brieflyKept(postgres);
+    const id = await at.backup(0);
+    const disk = join(at.installation.directory, "disk");
+    const object = (await at.installation.files("disk")).find((file) => !file.endsWith(".json")) as string;
+    await truncate(join(disk, object), 100);
+    await rm(join(at.installation.directory, "state"), { recursive: true });
+    expect(await at.cleanup("--adopt")).toMatchObject({ exitCode: 0, adopted: 1, orphans: [] });
+    expect(await at.states(id)).toBe("disk:DAMAGED r2:CONFIRMED");
+    expect(await at.openAlerts()).toContainEqual(
+      expect.objectContaining({ key: expect.stringMatching(/^verify main\/\S+ disk$/), resolved_at: null }),
+    );
+    await at.installation.ok("repair");
+    expect(await at.states(id)).toBe("disk:CONFIRMED r2:CONFIRMED");
   });
 
   test("a lost catalog comes back from the storages and the identity, without the signing key too", async () => {

@@ -1,5 +1,5 @@
-import type { PostgresAddress } from "../test/lab/postgres.ts";
-import type { S3Lab } from "../test/lab/s3.ts";
+import type { PostgresAddress } from "../test/lab/servers/postgres.ts";
+import type { S3Lab } from "../test/lab/servers/s3.ts";
 
 export interface HandEnvironment {
   directory: string;

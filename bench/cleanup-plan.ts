@@ -7,7 +7,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { planRun } from "../src/jobs/cleanup-plan.ts";
+import { planRun } from "../src/jobs/cleanup/plan.ts";
 import { contextIn, makeCatalog, STORAGES } from "./large-catalog.ts";
 import { highWaterMib, type Measured, measure } from "./measure.ts";
 

@@ -10,8 +10,8 @@ import { parseArgs } from "node:util";
 import type { Subprocess } from "bun";
 import { build, EXECUTABLE } from "../scripts/build.ts";
 import { Installation, localStorage, s3Storage } from "../test/lab/installation.ts";
-import { connectTo, startPostgres } from "../test/lab/postgres.ts";
-import { startRgw } from "../test/lab/s3.ts";
+import { connectTo, startPostgres } from "../test/lab/servers/postgres.ts";
+import { startRgw } from "../test/lab/servers/s3.ts";
 
 const { values } = parseArgs({
   options: {

@@ -7,10 +7,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { alertIfShrunk } from "../src/alerts/shrink.ts";
 import type { JobContext } from "../src/jobs/context.ts";
-import { runRepair } from "../src/jobs/repair.ts";
-import { alertIfShrunk } from "../src/jobs/shrink.ts";
-import { backupsToVerify } from "../src/jobs/verify.ts";
+import { runRepair } from "../src/jobs/verify/repair.ts";
+import { backupsToVerify } from "../src/jobs/verify/verify.ts";
 import { contextIn, makeCatalog } from "./large-catalog.ts";
 import { highWaterMib, measure } from "./measure.ts";
 

@@ -6,10 +6,10 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { build, EXECUTABLE } from "../scripts/build.ts";
-import type { StatusReport } from "../src/jobs/status-report.ts";
-import { fillBulk } from "../test/lab/bulk-database.ts";
+import type { StatusReport } from "../src/status/report.ts";
+import { fillBulk } from "../test/lab/data/bulk-database.ts";
 import { Installation, localStorage } from "../test/lab/installation.ts";
-import { connectTo, startPostgres } from "../test/lab/postgres.ts";
+import { connectTo, startPostgres } from "../test/lab/servers/postgres.ts";
 
 const { values } = parseArgs({
   options: { mib: { type: "string", default: "1024" }, requests: { type: "string", default: "300" } },

@@ -6,7 +6,7 @@ import { silentLog } from "../src/base/log.ts";
 import { loadConfig } from "../src/config/load.ts";
 import { openContext } from "../src/jobs/context.ts";
 import { silentProgress } from "../src/jobs/progress.ts";
-import { backupRecord, copyRecord } from "../test/suites/catalog-records.ts";
+import { backupRecord, copyRecord } from "../test/suites/catalog/records.ts";
 
 export const STORAGES = ["disk", "nas", "vault"];
 

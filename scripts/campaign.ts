@@ -1,15 +1,15 @@
 /**
  * `npm run campaign [-- --seed N --rounds N --histories N --story]`: lives through made-up histories (see
- * `test/lab/history.ts`), by turns with directories only and with a bucket, on real servers of its own. Prints what each
+ * `test/lab/history/history.ts`), by turns with directories only and with a bucket, on real servers of its own. Prints what each
  * came to, and the story of one in which something was lost or claimed; exit 1 then. `--rounds`: steps of each.
  */
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { History } from "../test/lab/history.ts";
-import { connectTo, type PostgresAddress, startPostgres } from "../test/lab/postgres.ts";
-import { startRgw } from "../test/lab/s3.ts";
+import { History } from "../test/lab/history/history.ts";
+import { connectTo, type PostgresAddress, startPostgres } from "../test/lab/servers/postgres.ts";
+import { startRgw } from "../test/lab/servers/s3.ts";
 
 const { values } = parseArgs({
   options: {

@@ -29,7 +29,7 @@ const RESERVED: readonly { pattern: RegExp; file: string; except?: RegExp }[] = 
   { pattern: /\bprocess\.env\b|\bBun\.env\b|\bimport\.meta\.env\b/, file: "config/load.ts" },
   { pattern: /\bprocess\.exit\b(?!Code)/, file: "main.ts" },
   // The one gate for removals: everything else must give it a reason. The drivers are what it calls.
-  { pattern: /\.(remove|discard)\(/, file: "jobs/removal.ts", except: /^storage\// },
+  { pattern: /\.(remove|discard)\(/, file: "jobs/copies/removal.ts", except: /^storage\// },
   { pattern: /\bDate\.now\(|\bnew Date\(\)|\bperformance\.now\(/, file: "base/clock.ts" },
 ];
 
@@ -72,7 +72,8 @@ function wrongImport(from: string, target: string): string | undefined {
 
 /** The folder below `src`; a file right in it is its own layer. */
 function layer(path: string): string {
-  return path.split("/")[0]?.replace(/\.tsx?$/, "") ?? path;
+  const folder = path.split("/")[0]?.replace(/\.tsx?$/, "") ?? path;
+  return ["alerts", "install", "doctor", "status"].includes(folder) ? "jobs" : folder;
 }
 
 async function style(): Promise<boolean> {

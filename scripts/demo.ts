@@ -3,7 +3,7 @@
  * executable: back up, list, verify, restore, compare, damage, repair, and the daemon. Leaves nothing behind.
  */
 import { parseArgs } from "node:util";
-import { sizeText, styleFor } from "../src/cli/output.ts";
+import { sizeText, styleFor } from "../src/cli/output/output.ts";
 import { build, EXECUTABLE } from "./build.ts";
 import type { DaemonScene } from "./demo/daemon.ts";
 import { stopDaemon } from "./demo/daemon.ts";

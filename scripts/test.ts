@@ -5,8 +5,8 @@
 import { chmod, mkdtemp, readdir, readFile, readlink, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { startPostgres } from "../test/lab/postgres.ts";
-import { SHARED_RGW, SHARED_SWIFT, shareable, startRgw, startSwift } from "../test/lab/s3.ts";
+import { startPostgres } from "../test/lab/servers/postgres.ts";
+import { SHARED_RGW, SHARED_SWIFT, shareable, startRgw, startSwift } from "../test/lab/servers/s3.ts";
 import { build, EXECUTABLE } from "./build.ts";
 import { check } from "./check.ts";
 

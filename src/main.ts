@@ -1,8 +1,8 @@
 import { setImmediate } from "node:timers/promises";
 import { EXIT_CODES, exitCodeOf, messageOf, Pg321Error } from "./base/errors.ts";
-import { asErrors, leadsToJournal } from "./base/journal.ts";
-import { widenThreadPool } from "./base/thread-pool.ts";
-import { visibleLines } from "./base/visible.ts";
+import { asErrors, leadsToJournal } from "./base/process/journal.ts";
+import { widenThreadPool } from "./base/process/thread-pool.ts";
+import { visibleLines } from "./base/text/visible.ts";
 import { runProgram } from "./cli/program.ts";
 import { processSource } from "./config/load.ts";
 

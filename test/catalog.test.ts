@@ -1,11 +1,11 @@
 import { expect, test } from "bun:test";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { systemClock } from "../src/base/clock.ts";
 import { CATALOGS, openCatalog } from "../src/catalog/open.ts";
-import { type CatalogFixture, catalogConformance } from "./suites/catalog-conformance.ts";
-import { overviewConformance } from "./suites/catalog-overview-conformance.ts";
+import { type CatalogFixture, catalogConformance } from "./suites/catalog/conformance.ts";
+import { overviewConformance } from "./suites/catalog/overview.ts";
 
 /** One fixture for each registered type: a type without one does not compile. */
 const FIXTURES: { readonly [T in keyof typeof CATALOGS]: () => Promise<CatalogFixture> } = {
@@ -27,9 +27,10 @@ for (const [type, fixture] of Object.entries(FIXTURES)) {
 test("every driver file is registered, and so covered by the conformance suite", async () => {
   const directory = join(import.meta.dir, "../src/catalog");
   const drivers: string[] = [];
-  for (const file of await readdir(directory)) {
+  for (const file of await readdir(directory, { recursive: true })) {
+    if (!file.endsWith(".ts")) continue;
     if (/\bimplements Catalog\b/.test(await Bun.file(join(directory, file)).text())) drivers.push(file);
   }
-  expect(drivers.map((file) => file.replace(/\.ts$/, "")).sort()).toEqual(Object.keys(CATALOGS).sort());
+  expect(drivers.map((file) => basename(file, ".ts")).sort()).toEqual(Object.keys(CATALOGS).sort());
   expect(Object.keys(FIXTURES).sort()).toEqual(Object.keys(CATALOGS).sort());
 });

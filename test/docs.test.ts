@@ -15,7 +15,7 @@ import {
 import type { Option } from "../src/cli/command.ts";
 import { COMMON_OPTIONS } from "../src/cli/command.ts";
 import { COMMANDS } from "../src/cli/registry.ts";
-import { partBytesFor } from "../src/jobs/part-size.ts";
+import { partBytesFor } from "../src/jobs/copies/part-size.ts";
 import { CLI_DOCS, rowsOf, section } from "./lab/cli-docs.ts";
 
 const ROOT = join(import.meta.dir, "..");

@@ -6,12 +6,12 @@ import { dirname, join } from "node:path";
 import { YAML } from "bun";
 import { DATABASE_SERIES_MAX } from "../src/base/limits.ts";
 import { silentLog } from "../src/base/log.ts";
-import { renderMetrics } from "../src/http/metrics.ts";
-import { METRICS, type MetricDefinition } from "../src/http/metrics-list.ts";
-import type { StatusReport } from "../src/jobs/status-report.ts";
+import { METRICS, type MetricDefinition } from "../src/http/metrics/list.ts";
+import { renderMetrics } from "../src/http/metrics/metrics.ts";
+import type { StatusReport } from "../src/status/report.ts";
 import { freshReport, fullReport, NOW } from "./fixtures/status-report.ts";
 import { rowsOf } from "./lab/cli-docs.ts";
-import { promtool } from "./lab/promtool.ts";
+import { promtool } from "./lab/machine/promtool.ts";
 import { scrapeOf } from "./lab/scrape.ts";
 
 interface Rule {

@@ -6,7 +6,7 @@ import { systemClock } from "../src/base/clock.ts";
 import { NOTIFY_TYPES, type NotifyConfig } from "../src/config/config.ts";
 import type { Notice } from "../src/notify/notice.ts";
 import { sendNotice } from "../src/notify/send.ts";
-import { RECEIVERS, smtpReceiver, TOKEN } from "./lab/receivers.ts";
+import { RECEIVERS, smtpReceiver, TOKEN } from "./lab/servers/receivers.ts";
 import { noticeOf, notifierConformance } from "./suites/notifier-conformance.ts";
 
 const json = (taken: string) => JSON.parse(taken.slice(taken.indexOf("{")));

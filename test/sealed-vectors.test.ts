@@ -8,7 +8,7 @@ import { decodeManifest, manifestText } from "../src/sealed/manifest.ts";
 import { openSealed } from "../src/sealed/open.ts";
 import type { CompressionAlgorithm } from "../src/stream/compression.ts";
 import { decompress } from "../src/stream/compression.ts";
-import { bytesOf, streamOf } from "./lab/streams.ts";
+import { bytesOf, streamOf } from "./lab/data/streams.ts";
 import identities from "./vectors/identities.json";
 import manifests from "./vectors/manifests.json";
 import vectors from "./vectors/vectors.json";

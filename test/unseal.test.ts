@@ -9,7 +9,7 @@ import { encodeIdentityFile, generateIdentity, readIdentityFile } from "../src/s
 import type { BackupNames } from "../src/sealed/metadata.ts";
 import { seal } from "../src/sealed/seal.ts";
 import { generateSigningKey } from "../src/sealed/signing-key.ts";
-import { bytesOf, streamOf } from "./lab/streams.ts";
+import { bytesOf, streamOf } from "./lab/data/streams.ts";
 import identities from "./vectors/identities.json";
 import vectors from "./vectors/vectors.json";
 

@@ -1,7 +1,7 @@
 import type { Sql } from "postgres";
-import { type Comparison, compareDatabases } from "../../test/lab/compare-databases.ts";
-import { connectTo, type PostgresAddress } from "../../test/lab/postgres.ts";
-import { fillSampleDatabase } from "../../test/lab/sample-database.ts";
+import { type Comparison, compareDatabases } from "../../test/lab/data/compare-databases.ts";
+import { fillSampleDatabase } from "../../test/lab/data/sample-database.ts";
+import { connectTo, type PostgresAddress } from "../../test/lab/servers/postgres.ts";
 
 export const DATABASE = "shop";
 /** The role that pg321 connects as. */

@@ -1,5 +1,5 @@
 import { stripVTControlCharacters } from "node:util";
-import type { Style } from "../../src/cli/output.ts";
+import type { Style } from "../../src/cli/output/output.ts";
 
 /** Something in the demo went otherwise than it should: told without a stack trace. */
 export class DemoError extends Error {}

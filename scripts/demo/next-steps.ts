@@ -1,4 +1,4 @@
-import type { Style } from "../../src/cli/output.ts";
+import type { Style } from "../../src/cli/output/output.ts";
 import { ROLE, ROLE_STATEMENTS } from "./database.ts";
 
 /** What to do next with a real server. */

@@ -2,7 +2,7 @@ import { closeSync, openSync } from "node:fs";
 import { appendFile, chmod, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
-import { type LabPostgres, startPostgres } from "../../test/lab/postgres.ts";
+import { type LabPostgres, startPostgres } from "../../test/lab/servers/postgres.ts";
 import type { Narrator } from "./narrator.ts";
 import { DemoError } from "./narrator.ts";
 

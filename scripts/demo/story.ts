@@ -1,4 +1,4 @@
-import { durationText, rateText, sizeText } from "../../src/cli/output.ts";
+import { durationText, rateText, sizeText } from "../../src/cli/output/output.ts";
 import type { DaemonScene } from "./daemon.ts";
 import { showDaemon } from "./daemon.ts";
 import { compareWithSource, DATABASE, makeDatabase, makeRole, ROLE, ROLE_STATEMENTS } from "./database.ts";

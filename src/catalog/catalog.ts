@@ -1,4 +1,4 @@
-import type { Fate, ProcessIdentity } from "../base/process-identity.ts";
+import type { Fate, ProcessIdentity } from "../base/process/identity.ts";
 import type { AlertLevel, Job } from "../config/config.ts";
 import type { ClockRecords } from "./clock-records.ts";
 import type { Identities } from "./identities.ts";
@@ -237,7 +237,7 @@ export interface BackupFilter {
 
 /**
  * Where the records live. Every implementation is one file, is opened by `open.ts`, and passes
- * `test/suites/catalog-conformance.ts`. Each call is one transaction, durable when it returns.
+ * `test/suites/catalog/conformance.ts`. Each call is one transaction, durable when it returns.
  * Errors are `Pg321Error` with code `storage`.
  */
 export interface Catalog extends AsyncDisposable {

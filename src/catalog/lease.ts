@@ -7,7 +7,7 @@ import {
   isInOtherContainer,
   isSameProcess,
   processIdentity,
-} from "../base/process-identity.ts";
+} from "../base/process/identity.ts";
 import type { Catalog, LeaseHolder } from "./catalog.ts";
 
 export interface LeaseRequest {

@@ -3,8 +3,8 @@ import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import { MIB } from "../base/limits.ts";
 import type { HttpConfig } from "../config/config.ts";
-import { listenText } from "../config/http-schema.ts";
-import type { StatusReport } from "../jobs/status-report.ts";
+import { listenText } from "../config/schema/http.ts";
+import type { StatusReport } from "../status/report.ts";
 
 const ASKED_MS_MAX = 3_000;
 /** A report of 10,000 databases is a tenth of this. */

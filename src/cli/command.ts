@@ -1,7 +1,7 @@
 import type { ParseArgsConfig } from "node:util";
 import type { Clock } from "../base/clock.ts";
 import type { Log, LogLevel } from "../base/log.ts";
-import type { Output, Style } from "./output.ts";
+import type { Output, Style } from "./output/output.ts";
 
 type ParsedOptions = NonNullable<ParseArgsConfig["options"]>;
 

@@ -1,7 +1,7 @@
 import { VERSION } from "../base/version.ts";
 import type { Command, Option } from "./command.ts";
 import { COMMON_OPTIONS } from "./command.ts";
-import type { Style } from "./output.ts";
+import type { Style } from "./output/output.ts";
 import { COMMANDS } from "./registry.ts";
 
 /** What `pg321 --help` prints. */

@@ -1,17 +1,17 @@
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
-import { isRoot } from "../base/become-user.ts";
+import { deliverAlerts } from "../alerts/deliver.ts";
 import { Pg321Error } from "../base/errors.ts";
+import { isRoot } from "../base/process/become-user.ts";
 import type { Config } from "../config/config.ts";
 import { configPath, loadConfig, processSource } from "../config/load.ts";
+import { becomeStateOwner } from "../install/state-owner.ts";
 import type { JobContext } from "../jobs/context.ts";
 import { openContext } from "../jobs/context.ts";
-import { deliverAlerts } from "../jobs/deliver.ts";
 import { readIdentityText } from "../jobs/keys.ts";
-import { becomeStateOwner } from "../jobs/state-owner.ts";
 import type { Invocation } from "./command.ts";
 import { textOption } from "./command.ts";
-import { logProgress, terminalProgress } from "./progress.ts";
+import { logProgress, terminalProgress } from "./output/progress.ts";
 
 /**
  * The config that a command works with; what is unwise in it is logged. Root then becomes the user that the

@@ -1,8 +1,8 @@
-import { isRoot } from "../base/become-user.ts";
 import { Pg321Error } from "../base/errors.ts";
+import { isRoot } from "../base/process/become-user.ts";
 import { configPath, loadConfig, processSource } from "../config/load.ts";
-import { requireAbsent, writeNewFile } from "../jobs/export-dump.ts";
-import { stateOwner } from "../jobs/state-owner.ts";
+import { stateOwner } from "../install/state-owner.ts";
+import { requireAbsent, writeNewFile } from "../jobs/restore/export-dump.ts";
 import type { Invocation } from "./command.ts";
 import { textOption } from "./command.ts";
 

@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util";
 import { Pg321Error } from "../base/errors.ts";
-import { closest } from "../base/suggest.ts";
+import { closest } from "../base/text/suggest.ts";
 import type { Arguments, Command } from "./command.ts";
 import { COMMON_OPTIONS } from "./command.ts";
 

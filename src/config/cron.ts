@@ -1,5 +1,5 @@
 import { Cron } from "croner";
-import { type Leaf, leaf } from "./leaf.ts";
+import { type Leaf, leaf } from "./schema/leaf.ts";
 
 /** Stands in the place of a pattern for what is never run by itself. */
 export const OFF = "off";

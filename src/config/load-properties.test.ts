@@ -9,7 +9,7 @@ import type { Config } from "./config.ts";
 import { describeConfig } from "./describe.ts";
 import { loadConfig } from "./load.ts";
 import { ConfigError } from "./problems.ts";
-import type { ValueSource } from "./values.ts";
+import type { ValueSource } from "./schema/values.ts";
 
 let directory: string;
 beforeAll(async () => {

@@ -7,8 +7,8 @@ import { Secret } from "../base/secret.ts";
 import type { Config } from "./config.ts";
 import { findLines, type LineFinder } from "./positions.ts";
 import { ConfigError, type KeyPath, type Problem, pathText, problemText } from "./problems.ts";
-import { configSchema } from "./schema.ts";
-import { fetchValues, isReference, isTable, referencedFiles, type ValueSource } from "./values.ts";
+import { configSchema } from "./schema/schema.ts";
+import { fetchValues, isReference, isTable, referencedFiles, type ValueSource } from "./schema/values.ts";
 
 export const DEFAULT_CONFIG_PATH = "/etc/pg321/config.toml";
 

@@ -1,7 +1,7 @@
 import { isAbsolute } from "node:path";
 import { Secret } from "../base/secret.ts";
 import { SSL_MODES, type SslMode } from "./config.ts";
-import { type Leaf, leaf } from "./leaf.ts";
+import { type Leaf, leaf } from "./schema/leaf.ts";
 
 /** How to reach a server; what is left out takes the same default whether it comes from a URL or from keys. */
 export interface Connection {

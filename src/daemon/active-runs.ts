@@ -3,13 +3,13 @@ import { rfc3339 } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { JobContext } from "../jobs/context.ts";
+import { reconcile } from "../jobs/copies/reconcile.ts";
 import type { ProgressListener } from "../jobs/progress.ts";
-import { reconcile } from "../jobs/reconcile.ts";
 import type { Schedule } from "../jobs/schedules.ts";
-import type { RunningStatus } from "../jobs/status-report.ts";
+import type { RunningStatus } from "../status/report.ts";
 import type { ContextInForce } from "./context-in-force.ts";
 import { LiveProgress } from "./live-progress.ts";
-import type { runScheduled } from "./scheduled-job.ts";
+import type { runScheduled } from "./schedule/scheduled-job.ts";
 import {
   alertNoRun,
   claimOf,
@@ -17,7 +17,7 @@ import {
   isHeldElsewhere,
   mayBeginLater,
   recordSkip,
-} from "./scheduled-job.ts";
+} from "./schedule/scheduled-job.ts";
 import type { Claim } from "./turns.ts";
 import { HeldTurn, Turns } from "./turns.ts";
 

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
-import { World } from "../../test/lab/made-up-world.ts";
+import { World } from "../../test/lab/data/made-up-world.ts";
 import { ManualClock } from "../../test/lab/manual-clock.ts";
-import { ELSEWHERE } from "../../test/suites/catalog-records.ts";
+import { ELSEWHERE } from "../../test/suites/catalog/records.ts";
 import { LEASE_MS } from "../base/limits.ts";
 import type { LeaseHolder } from "../catalog/catalog.ts";
 import { holdDaemonLease } from "./daemon-lease.ts";

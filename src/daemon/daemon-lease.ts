@@ -1,6 +1,6 @@
 import type { Clock } from "../base/clock.ts";
 import { LEASE_LOOK_MS, LEASE_WATCH_MS } from "../base/limits.ts";
-import { fateOf, isSameProcess } from "../base/process-identity.ts";
+import { fateOf, isSameProcess } from "../base/process/identity.ts";
 import type { Catalog, LeaseHolder } from "../catalog/catalog.ts";
 import type { Held } from "../catalog/lease.ts";
 import { holdLease } from "../catalog/lease.ts";

@@ -1,5 +1,5 @@
 import type { JobProgress, ProgressListener } from "../jobs/progress.ts";
-import type { ProgressStatus } from "../jobs/status-report.ts";
+import type { ProgressStatus } from "../status/report.ts";
 
 /** Keeps how far a run is, for who asks, and hands it on. */
 export class LiveProgress implements ProgressListener {

@@ -2,7 +2,7 @@ import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Config } from "../config/config.ts";
 import { ConfigError, problemText } from "../config/problems.ts";
-import { missingWritablePaths, readOnlyPaths } from "../jobs/writable-paths.ts";
+import { missingWritablePaths, readOnlyPaths } from "../install/writable-paths.ts";
 
 /** Throws code `usage` where a new config names another catalog: records of runs under way are in the old one. */
 export function refuseFixedChange(before: Config, after: Config): void {

@@ -1,12 +1,12 @@
 import { statfs } from "node:fs/promises";
+import { tellOfSelection } from "../alerts/selection-alerts.ts";
 import { unlessLate } from "../base/abort.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
+import { placeAt } from "../base/files/place.ts";
 import { silentLog } from "../base/log.ts";
-import { placeAt } from "../base/place.ts";
 import type { ServerConfig } from "../config/config.ts";
 import type { JobContext } from "../jobs/context.ts";
 import { isInPlace } from "../jobs/in-place.ts";
-import { tellOfSelection } from "../jobs/selection-alerts.ts";
 import { connect, endpointOf } from "../postgres/connection.ts";
 import { chooseDatabases, listDatabases } from "../postgres/inspect.ts";
 import { openStorage } from "../storage/registry.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import type { ProgressStatus, RunningStatus } from "../jobs/status-report.ts";
+import type { ProgressStatus, RunningStatus } from "../status/report.ts";
 import { statusLine } from "./status-line.ts";
 
 const next = new Map([

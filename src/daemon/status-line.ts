@@ -1,5 +1,5 @@
 import { rfc3339 } from "../base/clock.ts";
-import type { RunningStatus } from "../jobs/status-report.ts";
+import type { RunningStatus } from "../status/report.ts";
 
 /** What `systemctl status` shows: what the daemon does now, and what comes next. */
 export function statusLine(

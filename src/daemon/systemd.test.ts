@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { NotifySocket } from "../../test/lab/notify-socket.ts";
+import { NotifySocket } from "../../test/lab/servers/notify-socket.ts";
 import { notifierAt, watchdogPauseMs } from "./systemd.ts";
 
 describe("notifications", () => {

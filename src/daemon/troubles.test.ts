@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ManualClock } from "../../test/lab/manual-clock.ts";
-import { PoolWatch } from "../base/thread-pool.ts";
+import { PoolWatch } from "../base/process/thread-pool.ts";
 import { openCatalog } from "../catalog/open.ts";
 import { troublesOf } from "./troubles.ts";
 

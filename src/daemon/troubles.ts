@@ -1,11 +1,11 @@
 import { unlessLate } from "../base/abort.ts";
 import type { Clock } from "../base/clock.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
-import type { PoolWatch } from "../base/thread-pool.ts";
+import type { PoolWatch } from "../base/process/thread-pool.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { Held } from "../catalog/lease.ts";
-import type { Scheduler } from "./scheduler.ts";
-import { TICK_MS_MAX } from "./scheduler.ts";
+import type { Scheduler } from "./schedule/scheduler.ts";
+import { TICK_MS_MAX } from "./schedule/scheduler.ts";
 
 /** The schedule is looked at every `TICK_MS_MAX`; one that was not for this long has come to a stop. */
 export const SCHEDULE_MS_MAX: number = 3 * TICK_MS_MAX;

@@ -1,5 +1,5 @@
 import { parseAccept } from "hono/utils/accept";
-import { jsonText } from "../base/json-text.ts";
+import { jsonText } from "../base/text/json.ts";
 
 export type Format = "json" | "text";
 export const FORMATS: readonly Format[] = ["json", "text"];

@@ -3,13 +3,13 @@ import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import { HTTP_REQUESTS_MAX } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
-import { visibleData } from "../base/visible.ts";
+import { visibleData } from "../base/text/visible.ts";
 import type { HttpConfig } from "../config/config.ts";
 import type { JobContext } from "../jobs/context.ts";
-import type { LiveDaemon } from "../jobs/live-state.ts";
-import { statusReport } from "../jobs/status.ts";
-import type { StatusReport } from "../jobs/status-report.ts";
-import { statusText } from "../jobs/status-text.ts";
+import type { LiveDaemon } from "../status/live-daemon.ts";
+import type { StatusReport } from "../status/report.ts";
+import { statusReport } from "../status/status.ts";
+import { statusText } from "../status/text.ts";
 import { errorAnswer, FORMATS, formatOf, jsonAnswer, pagePolicy, secured, textAnswer } from "./answer.ts";
 import { refusalOf } from "./guard.ts";
 import { healthAnswer, readyAnswer } from "./health.ts";
@@ -68,7 +68,7 @@ function routes({ live, clock }: AppSource): Hono {
       : textAnswer(statusText(visibleData(await report())), 200, { vary: "accept" });
   });
   app.get("/metrics", async () => {
-    const metrics = await import("./metrics.ts");
+    const metrics = await import("./metrics/metrics.ts");
     const shown = await report();
     const text = await inForce(live, async (context) =>
       metrics.renderMetrics(shown, await metrics.metricsSource(context)),
@@ -76,7 +76,7 @@ function routes({ live, clock }: AppSource): Hono {
     return new Response(text, { headers: { "content-type": metrics.METRICS_CONTENT_TYPE } });
   });
   app.get("/", async ({ req }) => {
-    const page = await import("./page.tsx");
+    const page = await import("./page/page.tsx");
     const query = page.pageQuery(new URL(req.url).searchParams);
     const shown = await report();
     const html = await inForce(live, async (context) => {

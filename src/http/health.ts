@@ -1,7 +1,7 @@
 import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import { HEALTH_MS_MAX } from "../base/limits.ts";
-import type { LiveDaemon } from "../jobs/live-state.ts";
+import type { LiveDaemon } from "../status/live-daemon.ts";
 import { jsonAnswer } from "./answer.ts";
 
 /** Whether the daemon does its work. Answers within `HEALTH_MS_MAX` and asks no storage and no server. */

@@ -5,7 +5,7 @@ import type { Server } from "bun";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import { HTTP_BODY_BYTES_MAX } from "../base/limits.ts";
 import type { Listen } from "../config/config.ts";
-import { listenText } from "../config/http-schema.ts";
+import { listenText } from "../config/schema/http.ts";
 import type { Answer } from "./app.ts";
 import { openDoor } from "./door.ts";
 

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
-import { World } from "../../test/lab/made-up-world.ts";
-import { ELSEWHERE, runRecord } from "../../test/suites/catalog-records.ts";
-import { processIdentity } from "../base/process-identity.ts";
+import { World } from "../../test/lab/data/made-up-world.ts";
+import { ELSEWHERE, runRecord } from "../../test/suites/catalog/records.ts";
+import { processIdentity } from "../base/process/identity.ts";
 import type { RunRecord } from "../catalog/catalog.ts";
 import { holdLease } from "../catalog/lease.ts";
 import { closeRuns } from "./close-runs.ts";

@@ -1,9 +1,13 @@
 import { hostname } from "node:os";
+import { resolveAlert } from "../alerts/alert.ts";
+import { pingEnd, pingStart } from "../alerts/ping.ts";
+import { alertFailedRun } from "../alerts/run-alerts.ts";
 import type { Clock } from "../base/clock.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
-import { isSameProcess, processIdentity } from "../base/process-identity.ts";
+import { isSameProcess, processIdentity } from "../base/process/identity.ts";
 import type { Catalog, Job, RunOutcome, RunRecord } from "../catalog/catalog.ts";
+import { runLeaseName } from "../catalog/database-lease.ts";
 import type { Held } from "../catalog/lease.ts";
 import { holdLease } from "../catalog/lease.ts";
 import { openCatalog } from "../catalog/open.ts";
@@ -11,13 +15,9 @@ import { CatalogUnwritableError } from "../catalog/unwritable.ts";
 import type { Config } from "../config/config.ts";
 import { openStorage } from "../storage/registry.ts";
 import type { Storage } from "../storage/storage.ts";
-import { resolveAlert } from "./alert.ts";
 import type { KeySources, Keys } from "./keys.ts";
 import { loadKeys } from "./keys.ts";
-import { runLeaseName } from "./lease-name.ts";
-import { pingEnd, pingStart } from "./ping.ts";
 import type { ProgressListener } from "./progress.ts";
-import { alertFailedRun } from "./run-alerts.ts";
 import { prepareTempDir } from "./temp-dir.ts";
 
 /** What every job works with. */

@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import { userName } from "../base/become-user.ts";
 import { Pg321Error } from "../base/errors.ts";
-import { PLACE_MS_MAX, placeAt } from "../base/place.ts";
+import { PLACE_MS_MAX, placeAt } from "../base/files/place.ts";
+import { userName } from "../base/process/become-user.ts";
 import { Secret } from "../base/secret.ts";
 import type { EncryptionConfig } from "../config/config.ts";
 import type { IdentityFile } from "../sealed/identity.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { World } from "../../test/lab/made-up-world.ts";
+import { World } from "../../test/lab/data/made-up-world.ts";
 import { Pg321Error } from "../base/errors.ts";
 import { closeRuns } from "./close-runs.ts";
 import { recordRun } from "./context.ts";

@@ -13,9 +13,9 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { processTag } from "../base/private-files.ts";
+import { processTag } from "../base/files/private-files.ts";
+import { removeTemporaryFiles } from "./cleanup/temporary-files.ts";
 import { isOwnTempDir, MARK, prepareTempDir } from "./temp-dir.ts";
-import { removeTemporaryFiles } from "./temporary-files.ts";
 
 let root = "";
 beforeAll(() => {

@@ -2,8 +2,8 @@ import type { Stats } from "node:fs";
 import { lstat, mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf, Pg321Error } from "../base/errors.ts";
-import { requireAnswer } from "../base/place.ts";
-import { isInUse, makerOfDirectory } from "../base/private-files.ts";
+import { requireAnswer } from "../base/files/place.ts";
+import { isInUse, makerOfDirectory } from "../base/files/private-files.ts";
 import { MEMORY_DIR, TAKES_NOTHING } from "../postgres/libpq.ts";
 
 /** Stands in a directory that is pg321's alone. */

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { createTransport } from "nodemailer";
 import { messageOf } from "../base/errors.ts";
-import { visible } from "../base/visible.ts";
+import { visible } from "../base/text/visible.ts";
 import type { EmailConfig } from "../config/config.ts";
 import type { Notice } from "./notice.ts";
 import type { Notifier } from "./notifier.ts";

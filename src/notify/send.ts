@@ -1,7 +1,7 @@
 import type { Clock } from "../base/clock.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import { Secret } from "../base/secret.ts";
-import { visible } from "../base/visible.ts";
+import { visible } from "../base/text/visible.ts";
 import type { NotifyConfig } from "../config/config.ts";
 import type { Notice } from "./notice.ts";
 import { deliveryError } from "./notifier.ts";

@@ -1,4 +1,4 @@
-import { visible, visibleLines } from "../base/visible.ts";
+import { visible, visibleLines } from "../base/text/visible.ts";
 import type { Notice } from "./notice.ts";
 
 /** `[pg321] CRITICAL: backup of main/app failed`: one line. */

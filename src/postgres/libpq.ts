@@ -1,9 +1,9 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { homeDirectory } from "../base/become-user.ts";
 import { Pg321Error } from "../base/errors.ts";
-import { requireAnswer } from "../base/place.ts";
-import { makePrivateDirectory, type PrivateDirectory } from "../base/private-files.ts";
+import { requireAnswer } from "../base/files/place.ts";
+import { makePrivateDirectory, type PrivateDirectory } from "../base/files/private-files.ts";
+import { homeDirectory } from "../base/process/become-user.ts";
 import type { Endpoint } from "./connection.ts";
 import { hostOf } from "./connection.ts";
 

@@ -1,6 +1,6 @@
 import { readFile, stat } from "node:fs/promises";
 import { dirname } from "node:path";
-import { PLACE_MS_MAX, placeAt } from "../base/place.ts";
+import { PLACE_MS_MAX, placeAt } from "../base/files/place.ts";
 
 export interface PasswordPlace {
   /** Names that the server may go by in the file. */

@@ -1,7 +1,7 @@
 import { armor } from "age-encryption";
 import { Pg321Error } from "../base/errors.ts";
 import type { Secret } from "../base/secret.ts";
-import { exactText } from "../base/utf8.ts";
+import { exactText } from "../base/text/utf8.ts";
 import { decryptAge, x25519Encrypter } from "./file-key.ts";
 import { parseObject } from "./json.ts";
 

@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { link, open, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { isRoot } from "../base/become-user.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
+import { isRoot } from "../base/process/become-user.ts";
 
 /**
  * Writes a key file, 0600, and returns when it is on disk: whole or not at all. What root writes into another

@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { Pg321Error } from "../base/errors.ts";
 import { MANIFEST_BYTES_MAX } from "../base/limits.ts";
-import { exactText } from "../base/utf8.ts";
+import { exactText } from "../base/text/utf8.ts";
 import { isBase64Of } from "./base64.ts";
 import { parseCompact } from "./json.ts";
 import { compression, faultyMembers, kind, name, signer, text, utcTime, uuid } from "./metadata.ts";

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN } from "../base/limits.ts";
-import { exactText } from "../base/utf8.ts";
+import { exactText } from "../base/text/utf8.ts";
 import { isBase64Of } from "./base64.ts";
 import { damaged } from "./damage.ts";
 import { parseCompact } from "./json.ts";

@@ -1,5 +1,5 @@
 import { Pg321Error } from "../base/errors.ts";
-import { exactText } from "../base/utf8.ts";
+import { exactText } from "../base/text/utf8.ts";
 
 /**
  * The small object that gives a storage its identity: it lies at the root of the place, is written once, and is looked

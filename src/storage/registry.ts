@@ -10,11 +10,11 @@ import type { Storage } from "./storage.ts";
 export async function openStorage(config: StorageConfig, deps: { log: Log; clock: Clock }): Promise<Storage> {
   switch (config.type) {
     case "local": {
-      const { LocalStorage } = await import("./local.ts");
+      const { LocalStorage } = await import("./local/local.ts");
       return new LocalStorage(config);
     }
     case "s3": {
-      const { S3Storage } = await import("./s3.ts");
+      const { S3Storage } = await import("./s3/s3.ts");
       return new S3Storage(config, deps);
     }
   }

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { freeBuffers } from "../../test/lab/streams.ts";
+import { freeBuffers } from "../../test/lab/data/streams.ts";
 import { BufferPool } from "./buffer-pool.ts";
 
 test("makes no more buffers than its capacity and uses them again", async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { bytesOf, cut, freeBuffers, streamOf } from "../../test/lab/streams.ts";
+import { bytesOf, cut, freeBuffers, streamOf } from "../../test/lab/data/streams.ts";
 import { BLOCK_BYTES } from "../base/limits.ts";
 import { BufferPool } from "./buffer-pool.ts";
 import type { CompressionAlgorithm } from "./compression.ts";

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import fc from "fast-check";
-import { bytesOf, streamOf } from "../../test/lab/streams.ts";
+import { bytesOf, streamOf } from "../../test/lab/data/streams.ts";
 import { MIB } from "../base/limits.ts";
 import { counted, metered, newMeter } from "./meter.ts";
 

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { bytesOf, freeBuffers, streamOf } from "../../test/lab/streams.ts";
+import { bytesOf, freeBuffers, streamOf } from "../../test/lab/data/streams.ts";
 import { BufferPool } from "./buffer-pool.ts";
 import { Part, partsOf } from "./part.ts";
 import { PartQueue } from "./part-queue.ts";

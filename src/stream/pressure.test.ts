@@ -1,6 +1,6 @@
 /** What holds for the stages together and at full speed: bounded memory, and an event loop that turns. */
 import { describe, expect, test } from "bun:test";
-import { inOwnProcess } from "../../test/lab/streams.ts";
+import { inOwnProcess } from "../../test/lab/data/streams.ts";
 import { systemClock } from "../base/clock.ts";
 import { MIB } from "../base/limits.ts";
 import type { CompressionAlgorithm } from "./compression.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { isGone, sh, waitUntil } from "../../test/lab/children.ts";
-import { streamOf } from "../../test/lab/streams.ts";
+import { streamOf } from "../../test/lab/data/streams.ts";
+import { isGone, sh, waitUntil } from "../../test/lab/machine/children.ts";
 import { type ChildError, feedChild } from "./process.ts";
 
 describe("feedChild", () => {

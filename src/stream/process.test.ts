@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { bytesOf, freeBuffers, streamOf } from "../../test/lab/data/streams.ts";
 import {
   CAPACITY,
   childTime,
@@ -10,9 +11,8 @@ import {
   read,
   sh,
   waitUntil,
-} from "../../test/lab/children.ts";
+} from "../../test/lab/machine/children.ts";
 import { ManualClock } from "../../test/lab/manual-clock.ts";
-import { bytesOf, freeBuffers, streamOf } from "../../test/lab/streams.ts";
 import { systemClock } from "../base/clock.ts";
 import { BufferPool } from "./buffer-pool.ts";
 import { ChildError, feedChild, readChild, runChild } from "./process.ts";

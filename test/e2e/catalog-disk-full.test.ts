@@ -2,8 +2,8 @@ import { beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdir, open, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Installation, localStorage } from "../lab/installation.ts";
-import { mountTmpfs } from "../lab/mounts.ts";
-import { usePostgres } from "../lab/use-postgres.ts";
+import { mountTmpfs } from "../lab/machine/mounts.ts";
+import { usePostgres } from "../lab/servers/use-postgres.ts";
 
 setDefaultTimeout(120_000);
 

@@ -1,7 +1,7 @@
 import { beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { History } from "../lab/history.ts";
-import { rgw } from "../lab/s3.ts";
-import { usePostgres } from "../lab/use-postgres.ts";
+import { History } from "../lab/history/history.ts";
+import { rgw } from "../lab/servers/s3.ts";
+import { usePostgres } from "../lab/servers/use-postgres.ts";
 
 setDefaultTimeout(300_000);
 

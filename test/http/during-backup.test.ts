@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
-import type { StatusReport } from "../../src/jobs/status-report.ts";
-import { fillBulk } from "../lab/bulk-database.ts";
+import type { StatusReport } from "../../src/status/report.ts";
+import { fillBulk } from "../lab/data/bulk-database.ts";
 import { Installation, localStorage } from "../lab/installation.ts";
-import { watched } from "../lab/running.ts";
-import { usePostgres } from "../lab/use-postgres.ts";
+import { watched } from "../lab/machine/running.ts";
+import { usePostgres } from "../lab/servers/use-postgres.ts";
 
 const DUMP_MIB = 256;
 const TICK_MS = 100;

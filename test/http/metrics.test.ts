@@ -4,16 +4,16 @@ import { setImmediate } from "node:timers/promises";
 import { DATABASE_SERIES_MAX } from "../../src/base/limits.ts";
 import { createLog, silentLog } from "../../src/base/log.ts";
 import type { RunTotal } from "../../src/catalog/overview.ts";
-import { METRICS_CONTENT_TYPE, metricsSource, renderMetrics } from "../../src/http/metrics.ts";
-import { METRICS } from "../../src/http/metrics-list.ts";
+import { METRICS } from "../../src/http/metrics/list.ts";
+import { METRICS_CONTENT_TYPE, metricsSource, renderMetrics } from "../../src/http/metrics/metrics.ts";
 import { openContext } from "../../src/jobs/context.ts";
 import { silentProgress } from "../../src/jobs/progress.ts";
-import { statusReport } from "../../src/jobs/status.ts";
-import type { StatusReport } from "../../src/jobs/status-report.ts";
+import type { StatusReport } from "../../src/status/report.ts";
+import { statusReport } from "../../src/status/status.ts";
 import * as made from "../fixtures/status-report.ts";
+import { World } from "../lab/data/made-up-world.ts";
 import { endpointLab } from "../lab/endpoint.ts";
-import { World } from "../lab/made-up-world.ts";
-import { promtool } from "../lab/promtool.ts";
+import { promtool } from "../lab/machine/promtool.ts";
 import { type Scrape, scrapeOf, valueIn } from "../lab/scrape.ts";
 
 const RUN_TOTALS: RunTotal[] = [

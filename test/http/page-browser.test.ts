@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { pagePolicy, secured } from "../../src/http/answer.ts";
-import { PAGE_STYLE_HASH } from "../../src/http/page.tsx";
+import { PAGE_STYLE_HASH } from "../../src/http/page/page.tsx";
 import { pageOf } from "../fixtures/page-input.ts";
 import {
   database,
@@ -10,9 +10,9 @@ import {
   NOW,
   oddNames,
 } from "../fixtures/status-report.ts";
-import { accessibility, type Box, BrowserLab, type Sight } from "../lab/browser.ts";
 import { endpointLab } from "../lab/endpoint.ts";
-import { backupRecord, copyRecord } from "../suites/catalog-records.ts";
+import { accessibility, type Box, BrowserLab, type Sight } from "../lab/machine/browser.ts";
+import { backupRecord, copyRecord } from "../suites/catalog/records.ts";
 
 /** Pages that show everything that there is to see, each under its path. */
 const PAGES: Readonly<Record<string, string>> = {

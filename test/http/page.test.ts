@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import type { BackupStatus } from "../../src/catalog/catalog.ts";
-import { PAGE_STYLE_HASH, pageHistory, pageQuery } from "../../src/http/page.tsx";
+import { PAGE_STYLE_HASH, pageHistory, pageQuery } from "../../src/http/page/page.tsx";
 import { pageOf } from "../fixtures/page-input.ts";
 import {
   database,
@@ -12,7 +12,7 @@ import {
   oddNames,
 } from "../fixtures/status-report.ts";
 import { type EndpointLab, endpointLab } from "../lab/endpoint.ts";
-import { backupRecord, copyRecord } from "../suites/catalog-records.ts";
+import { backupRecord, copyRecord } from "../suites/catalog/records.ts";
 
 const BACKUPS = 60;
 /** As `toContain`, but whose message does not hold the whole page. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { fateOf, processIdentity } from "../../src/base/process-identity.ts";
-import { leaseName } from "../../src/jobs/lease-name.ts";
-import { statusReport } from "../../src/jobs/status.ts";
+import { fateOf, processIdentity } from "../../src/base/process/identity.ts";
+import { leaseName } from "../../src/catalog/database-lease.ts";
+import { statusReport } from "../../src/status/status.ts";
 import { app, BOTH, backUp, hoursAgo, see, twoStorages } from "../lab/backed-up.ts";
 import type { EndpointLab } from "../lab/endpoint.ts";
 

@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
-import type { Style } from "../../src/base/table.ts";
-import { visibleData } from "../../src/base/visible.ts";
-import { statusText } from "../../src/jobs/status-text.ts";
-import { verdictOf } from "../../src/jobs/verdict.ts";
+import type { Style } from "../../src/base/text/table.ts";
+import { visibleData } from "../../src/base/text/visible.ts";
+import { statusText } from "../../src/status/text.ts";
+import { verdictOf } from "../../src/status/verdict.ts";
 import {
   database,
   freshReport,

@@ -1,12 +1,12 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { AlertRequest } from "../../src/alerts/alert.ts";
+import type { DeliveryContext } from "../../src/alerts/deliver.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { Catalog } from "../../src/catalog/catalog.ts";
 import { openCatalog } from "../../src/catalog/open.ts";
 import type { NotifyConfig } from "../../src/config/config.ts";
-import type { AlertRequest } from "../../src/jobs/alert.ts";
-import type { DeliveryContext } from "../../src/jobs/deliver.ts";
 import { loadToml, MINIMAL } from "../fixtures/config-file.ts";
 import { ManualClock } from "./manual-clock.ts";
 

@@ -1,8 +1,8 @@
 import type { BackupRecord, CopyState } from "../../src/catalog/catalog.ts";
-import { statusReport } from "../../src/jobs/status.ts";
-import type { DatabaseStatus } from "../../src/jobs/status-report.ts";
+import type { DatabaseStatus } from "../../src/status/report.ts";
+import { statusReport } from "../../src/status/status.ts";
 import { LOCAL, SERVER } from "../fixtures/config-file.ts";
-import { backupRecord, copyRecord } from "../suites/catalog-records.ts";
+import { backupRecord, copyRecord } from "../suites/catalog/records.ts";
 import { type EndpointLab, endpointLab } from "./endpoint.ts";
 
 export const HOUR_MS = 3_600_000;

@@ -1,12 +1,12 @@
 import { join } from "node:path";
 import type { RunRecord } from "../../src/catalog/catalog.ts";
-import type { StatusReport } from "../../src/jobs/status-report.ts";
-import type { FaultProxy } from "./fault-proxy.ts";
-import { startFaultProxy } from "./fault-proxy.ts";
+import type { StatusReport } from "../../src/status/report.ts";
 import { Installation, localStorage } from "./installation.ts";
 import { keysIn, type Place, withCatalog } from "./leftovers.ts";
-import type { PostgresAddress } from "./postgres.ts";
-import { pgDumpOf, type Running, watched } from "./running.ts";
+import { pgDumpOf, type Running, watched } from "./machine/running.ts";
+import type { FaultProxy } from "./servers/fault-proxy.ts";
+import { startFaultProxy } from "./servers/fault-proxy.ts";
+import type { PostgresAddress } from "./servers/postgres.ts";
 
 /** A pattern that is due in no test. */
 export const YEARLY = "0 0 1 1 *";

@@ -7,9 +7,9 @@ import { type Log, silentLog } from "../../src/base/log.ts";
 import type { HttpServer } from "../../src/http/server.ts";
 import { serveHttp } from "../../src/http/server.ts";
 import { type JobContext, openContext } from "../../src/jobs/context.ts";
-import type { LiveDaemon } from "../../src/jobs/live-state.ts";
 import { silentProgress } from "../../src/jobs/progress.ts";
-import type { RunningStatus } from "../../src/jobs/status-report.ts";
+import type { LiveDaemon } from "../../src/status/live-daemon.ts";
+import type { RunningStatus } from "../../src/status/report.ts";
 import { LOCAL, loadToml, SERVER } from "../fixtures/config-file.ts";
 import { ManualClock } from "./manual-clock.ts";
 

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import type { Subprocess } from "bun";
 import { MARK } from "../../src/jobs/temp-dir.ts";
 import { MARKER_KEY } from "../../src/storage/marker.ts";
-import type { PostgresAddress } from "./postgres.ts";
-import type { S3Address } from "./s3.ts";
+import type { PostgresAddress } from "./servers/postgres.ts";
+import type { S3Address } from "./servers/s3.ts";
 
 /** What a finished run of the program printed. */
 export interface Ended {

@@ -3,13 +3,13 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { ListMultipartUploadsCommand, ListObjectsV2Command } from "@aws-sdk/client-s3";
 import { systemClock } from "../../src/base/clock.ts";
-import { fateOf } from "../../src/base/process-identity.ts";
+import { fateOf } from "../../src/base/process/identity.ts";
 import type { Catalog } from "../../src/catalog/catalog.ts";
 import { openCatalog } from "../../src/catalog/open.ts";
 import { MARK } from "../../src/jobs/temp-dir.ts";
 import { MARKER_KEY } from "../../src/storage/marker.ts";
 import type { Installation } from "./installation.ts";
-import type { S3Lab } from "./s3.ts";
+import type { S3Lab } from "./servers/s3.ts";
 
 /** Where an installation's copies are, as the test sees it without pg321. */
 export type Place = { name: string; directory: string } | { name: string; lab: S3Lab; bucket: string };

@@ -13,8 +13,8 @@ import type { InstallationOptions } from "./installation.ts";
 import { Installation, localStorage, s3Storage } from "./installation.ts";
 import type { Place } from "./leftovers.ts";
 import { keysIn, withCatalog } from "./leftovers.ts";
-import { rgw, swift } from "./s3.ts";
-import type { PostgresForTests } from "./use-postgres.ts";
+import { rgw, swift } from "./servers/s3.ts";
+import type { PostgresForTests } from "./servers/use-postgres.ts";
 
 /** R2 is a Ceph gateway and B2 is Swift here: real servers with those providers' limits. */
 export type StorageName = "disk" | "r2" | "b2";

@@ -1,7 +1,7 @@
 import { afterEach, beforeAll } from "bun:test";
+import { fillSampleDatabase } from "./data/sample-database.ts";
 import { Installation } from "./installation.ts";
-import { fillSampleDatabase } from "./sample-database.ts";
-import type { PostgresForTests } from "./use-postgres.ts";
+import type { PostgresForTests } from "./servers/use-postgres.ts";
 
 /** A test file's installations of one sample database, each removed after its test. */
 export interface InstallationsForTests {

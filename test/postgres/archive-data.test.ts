@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import { openArchive } from "../../src/postgres/archive.ts";
-import { RowCounter, withoutDrops } from "../../src/postgres/archive-data.ts";
+import { openArchive } from "../../src/postgres/archive/archive.ts";
+import { RowCounter, withoutDrops } from "../../src/postgres/archive/data.ts";
+import { quoteIdentifier } from "../../src/postgres/archive/sql-text.ts";
 import { pgRestoreFor } from "../../src/postgres/binaries.ts";
-import { quoteIdentifier } from "../../src/postgres/sql-text.ts";
-import { usePostgres } from "../lab/use-postgres.ts";
+import { usePostgres } from "../lab/servers/use-postgres.ts";
 import { contentsOfDump, pieces } from "./dumping.ts";
 import { useSampleDump } from "./sample-dump.ts";
 import { useTempDir } from "./temp-dir.ts";

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { Pg321Error } from "../../src/base/errors.ts";
-import { openArchive } from "../../src/postgres/archive.ts";
+import { openArchive } from "../../src/postgres/archive/archive.ts";
 import { pgRestoreFor } from "../../src/postgres/binaries.ts";
-import { usePostgres } from "../lab/use-postgres.ts";
+import { usePostgres } from "../lab/servers/use-postgres.ts";
 import { contentsOfDump, pieces } from "./dumping.ts";
 import { useSampleDump } from "./sample-dump.ts";
 import { useTempDir } from "./temp-dir.ts";

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { Secret } from "../../src/base/secret.ts";
 import type { Endpoint } from "../../src/postgres/connection.ts";
 import { connect, endpointOfUrl } from "../../src/postgres/connection.ts";
-import { startPostgres } from "../lab/postgres.ts";
-import { usePostgres } from "../lab/use-postgres.ts";
+import { startPostgres } from "../lab/servers/postgres.ts";
+import { usePostgres } from "../lab/servers/use-postgres.ts";
 import { dumpToMemory } from "./dumping.ts";
 import { useTempDir } from "./temp-dir.ts";
 

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import type { Pg321Error } from "../../src/base/errors.ts";
-import { openArchive } from "../../src/postgres/archive.ts";
+import { openArchive } from "../../src/postgres/archive/archive.ts";
 import { endpointOfUrl } from "../../src/postgres/connection.ts";
-import { eventually } from "../lab/running.ts";
-import { usePostgres } from "../lab/use-postgres.ts";
+import { eventually } from "../lab/machine/running.ts";
+import { usePostgres } from "../lab/servers/use-postgres.ts";
 import { contentsOfDump, dumpBlocks, dumpToMemory, pieces } from "./dumping.ts";
 import { useTempDir } from "./temp-dir.ts";
 

@@ -1,11 +1,11 @@
-import { openArchive } from "../../src/postgres/archive.ts";
-import type { ArchiveContents } from "../../src/postgres/archive-format.ts";
+import { openArchive } from "../../src/postgres/archive/archive.ts";
+import type { ArchiveContents } from "../../src/postgres/archive/format.ts";
 import { pgDumpFor, pgRestoreFor } from "../../src/postgres/binaries.ts";
 import type { Endpoint } from "../../src/postgres/connection.ts";
 import type { DumpOptions } from "../../src/postgres/dump.ts";
 import { dumpDatabase } from "../../src/postgres/dump.ts";
-import type { RestoreOptions, RestoreResult } from "../../src/postgres/restore.ts";
-import { restoreStream } from "../../src/postgres/restore.ts";
+import type { RestoreOptions, RestoreResult } from "../../src/postgres/restore/restore.ts";
+import { restoreStream } from "../../src/postgres/restore/restore.ts";
 import { BufferPool } from "../../src/stream/buffer-pool.ts";
 
 /** Dumps with small blocks, each of them copied, so that a test may keep them. */

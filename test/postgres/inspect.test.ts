@@ -8,7 +8,7 @@ import {
   listDatabases,
   offerOf,
 } from "../../src/postgres/inspect.ts";
-import { usePostgres } from "../lab/use-postgres.ts";
+import { usePostgres } from "../lab/servers/use-postgres.ts";
 
 const lab = usePostgres();
 const open = (database: string, user?: string) =>

@@ -1,11 +1,11 @@
 import { expect, test } from "bun:test";
 import { Secret } from "../../src/base/secret.ts";
+import { EVERYTHING } from "../../src/postgres/archive/selection.ts";
 import { connect, endpointOfUrl } from "../../src/postgres/connection.ts";
 import { contentsOfDatabase } from "../../src/postgres/inspect.ts";
-import { createDatabase, finishDatabase, preflight } from "../../src/postgres/preflight.ts";
-import { EVERYTHING } from "../../src/postgres/selection.ts";
-import { compareDatabases } from "../lab/compare-databases.ts";
-import { usePostgres } from "../lab/use-postgres.ts";
+import { createDatabase, finishDatabase, preflight } from "../../src/postgres/restore/preflight.ts";
+import { compareDatabases } from "../lab/data/compare-databases.ts";
+import { usePostgres } from "../lab/servers/use-postgres.ts";
 import { contentsOfDump, dumpToMemory, restoreDump } from "./dumping.ts";
 import { useSampleDump } from "./sample-dump.ts";
 import { useTempDir } from "./temp-dir.ts";

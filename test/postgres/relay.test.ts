@@ -1,9 +1,9 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { connect, endpointOfUrl } from "../../src/postgres/connection.ts";
-import { openRelay, QueryRewriter } from "../../src/postgres/relay.ts";
-import { startPostgres } from "../lab/postgres.ts";
-import { usePostgres } from "../lab/use-postgres.ts";
+import { openRelay, QueryRewriter } from "../../src/postgres/restore/relay.ts";
+import { startPostgres } from "../lab/servers/postgres.ts";
+import { usePostgres } from "../lab/servers/use-postgres.ts";
 import { dumpToMemory, restoreDump } from "./dumping.ts";
 import { useTempDir } from "./temp-dir.ts";
 

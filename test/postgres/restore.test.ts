@@ -2,19 +2,24 @@ import { describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Pg321Error } from "../../src/base/errors.ts";
-import { openArchive } from "../../src/postgres/archive.ts";
-import { withoutDrops } from "../../src/postgres/archive-data.ts";
-import type { ArchiveContents } from "../../src/postgres/archive-format.ts";
+import { openArchive } from "../../src/postgres/archive/archive.ts";
+import { dependentsOfClean, needlessDrops } from "../../src/postgres/archive/clean.ts";
+import { withoutDrops } from "../../src/postgres/archive/data.ts";
+import type { ArchiveContents } from "../../src/postgres/archive/format.ts";
+import type { Selection } from "../../src/postgres/archive/selection.ts";
+import { EVERYTHING } from "../../src/postgres/archive/selection.ts";
 import { pgRestoreFor } from "../../src/postgres/binaries.ts";
-import { dependentsOfClean, needlessDrops } from "../../src/postgres/clean.ts";
 import type { Connection } from "../../src/postgres/connection.ts";
 import { connect, endpointOfUrl } from "../../src/postgres/connection.ts";
-import { createDatabase, entriesToRestore, finishDatabase, preflight } from "../../src/postgres/preflight.ts";
-import { restoreFile } from "../../src/postgres/restore.ts";
-import type { Selection } from "../../src/postgres/selection.ts";
-import { EVERYTHING } from "../../src/postgres/selection.ts";
-import { compareDatabases } from "../lab/compare-databases.ts";
-import { usePostgres } from "../lab/use-postgres.ts";
+import {
+  createDatabase,
+  entriesToRestore,
+  finishDatabase,
+  preflight,
+} from "../../src/postgres/restore/preflight.ts";
+import { restoreFile } from "../../src/postgres/restore/restore.ts";
+import { compareDatabases } from "../lab/data/compare-databases.ts";
+import { usePostgres } from "../lab/servers/use-postgres.ts";
 import { contentsOfDump, dumpBlocks, dumpToMemory, pieces, restoreDump } from "./dumping.ts";
 import { useSampleDump } from "./sample-dump.ts";
 import { useTempDir } from "./temp-dir.ts";

@@ -1,8 +1,8 @@
 import { beforeAll } from "bun:test";
+import { quoteIdentifier } from "../../src/postgres/archive/sql-text.ts";
 import { endpointOfUrl } from "../../src/postgres/connection.ts";
-import { quoteIdentifier } from "../../src/postgres/sql-text.ts";
-import { fillSampleDatabase } from "../lab/sample-database.ts";
-import type { PostgresForTests } from "../lab/use-postgres.ts";
+import { fillSampleDatabase } from "../lab/data/sample-database.ts";
+import type { PostgresForTests } from "../lab/servers/use-postgres.ts";
 import { dumpToMemory } from "./dumping.ts";
 
 /** A small sample database with properties of its own, and its dump; made once for a test file. */

@@ -1,4 +1,4 @@
-import { rgw } from "../lab/s3.ts";
+import { rgw } from "../lab/servers/s3.ts";
 import { storageConformance } from "../suites/storage-conformance.ts";
 import { s3UnderTest } from "./s3-under-test.ts";
 

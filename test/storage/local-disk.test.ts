@@ -5,8 +5,8 @@ import { join } from "node:path";
 import type { Pg321Error } from "../../src/base/errors.ts";
 import { GIB, KIB, MIB } from "../../src/base/limits.ts";
 import type { LocalStorageConfig } from "../../src/config/config.ts";
-import { LocalStorage } from "../../src/storage/local.ts";
-import { temporaryPath } from "../../src/storage/local-put.ts";
+import { LocalStorage } from "../../src/storage/local/local.ts";
+import { temporaryPath } from "../../src/storage/local/put.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { CountedParts, patterned } from "../suites/parts.ts";
 

@@ -2,8 +2,8 @@ import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { KIB } from "../../src/base/limits.ts";
-import { LocalStorage } from "../../src/storage/local.ts";
-import { temporaryPath } from "../../src/storage/local-put.ts";
+import { LocalStorage } from "../../src/storage/local/local.ts";
+import { temporaryPath } from "../../src/storage/local/put.ts";
 import { storageConformance } from "../suites/storage-conformance.ts";
 
 storageConformance("local", async () => {

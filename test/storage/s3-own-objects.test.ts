@@ -3,8 +3,8 @@ import { DeleteObjectCommand, ListObjectVersionsCommand, PutObjectCommand } from
 import { PART_BYTES_MIN } from "../../src/base/limits.ts";
 import { KeyTaken } from "../../src/storage/key.ts";
 import type { Storage } from "../../src/storage/storage.ts";
-import { type ProxiedRequest, startHttpProxy } from "../lab/http-proxy.ts";
-import { rgw, type S3Lab, swift } from "../lab/s3.ts";
+import { type ProxiedRequest, startHttpProxy } from "../lab/servers/http-proxy.ts";
+import { rgw, type S3Lab, swift } from "../lab/servers/s3.ts";
 import { CountedParts, patterned } from "../suites/parts.ts";
 import { openS3, openUploads } from "./s3-under-test.ts";
 

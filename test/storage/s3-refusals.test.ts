@@ -4,11 +4,11 @@ import { systemClock } from "../../src/base/clock.ts";
 import type { Pg321Error } from "../../src/base/errors.ts";
 import { PART_BYTES_MIN } from "../../src/base/limits.ts";
 import { Secret } from "../../src/base/secret.ts";
-import { lookAtStorage } from "../../src/jobs/doctor-storage.ts";
+import { lookAtStorage } from "../../src/doctor/storage.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { partsOf } from "../../src/stream/part.ts";
-import { startHttpProxy } from "../lab/http-proxy.ts";
-import { deny, rgw, type S3Lab, swift } from "../lab/s3.ts";
+import { startHttpProxy } from "../lab/servers/http-proxy.ts";
+import { deny, rgw, type S3Lab, swift } from "../lab/servers/s3.ts";
 import { patterned } from "../suites/parts.ts";
 import { openS3, s3Config } from "./s3-under-test.ts";
 

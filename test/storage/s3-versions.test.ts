@@ -10,8 +10,8 @@ import { systemClock } from "../../src/base/clock.ts";
 import { PART_BYTES_MIN } from "../../src/base/limits.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { partsOf } from "../../src/stream/part.ts";
-import { startHttpProxy } from "../lab/http-proxy.ts";
-import { allowAll, deny, rgw, type S3Lab, swift } from "../lab/s3.ts";
+import { startHttpProxy } from "../lab/servers/http-proxy.ts";
+import { allowAll, deny, rgw, type S3Lab, swift } from "../lab/servers/s3.ts";
 import { patterned } from "../suites/parts.ts";
 import { openS3 } from "./s3-under-test.ts";
 

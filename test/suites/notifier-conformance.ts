@@ -1,18 +1,18 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { raiseAlert } from "../../src/alerts/alert.ts";
+import { deliverAlerts } from "../../src/alerts/deliver.ts";
+import { pingEnd } from "../../src/alerts/ping.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { Secret } from "../../src/base/secret.ts";
 import type { NotifyConfig } from "../../src/config/config.ts";
-import { raiseAlert } from "../../src/jobs/alert.ts";
-import { deliverAlerts } from "../../src/jobs/deliver.ts";
-import { pingEnd } from "../../src/jobs/ping.ts";
 import type { Notice } from "../../src/notify/notice.ts";
 import { sendNotice } from "../../src/notify/send.ts";
 import type { AlertLab } from "../lab/alert-context.ts";
 import { alertLab, alertRequest } from "../lab/alert-context.ts";
 import { ManualClock } from "../lab/manual-clock.ts";
-import type { Receiver } from "../lab/receivers.ts";
-import { TOKEN } from "../lab/receivers.ts";
-import { runRecord } from "./catalog-records.ts";
+import type { Receiver } from "../lab/servers/receivers.ts";
+import { TOKEN } from "../lab/servers/receivers.ts";
+import { runRecord } from "./catalog/records.ts";
 
 const MESSAGE = 'backup of main/"ünï\u{1F418}" failed: <no> & "yes"';
 

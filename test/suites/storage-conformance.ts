@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Pg321Error } from "../../src/base/errors.ts";
 import type { PutOptions, Storage, StoredObject } from "../../src/storage/storage.ts";
-import { bytesOf } from "../lab/streams.ts";
+import { bytesOf } from "../lab/data/streams.ts";
 import { CountedParts, patterned } from "./parts.ts";
 
 /** One driver under test, on a place of its own that holds nothing yet. */

@@ -1,0 +1,125 @@
+import { messageOf } from "../base/errors.ts";
+import { REMINDER_MS, REMINDER_MS_MAX } from "../base/limits.ts";
+import type { AlertLevel, AlertRecord, Job } from "../catalog/catalog.ts";
+import { ALERT_LEVELS } from "../config/config.ts";
+import type { JobContext } from "../jobs/context.ts";
+import type { NoticeEvent } from "../notify/notice.ts";
+import { noticesFor } from "./notices.ts";
+
+export interface AlertRequest {
+  level: AlertLevel;
+  job: Job;
+  run_id: string | null;
+  server: string | null;
+  database: string | null;
+  /** What is the same trouble: `backup main/app`. */
+  key: string;
+  /** One sentence: what failed on what. No secret. */
+  message: string;
+  metadata: Record<string, unknown>;
+  /** It is told once and over, as a success is: never open, never reminded of. INFO always is so. */
+  isEvent?: boolean;
+}
+
+export type AlertContext = Pick<JobContext, "catalog" | "clock" | "config" | "host" | "installation" | "log">;
+
+/**
+ * Records trouble, or something that went well, and queues what is to be told of it. Trouble that is open
+ * already is counted, and told again only where it got worse; reminders are sent by `deliverAlerts`. Never
+ * throws: an alert that cannot be recorded is logged and fails no job.
+ */
+export async function raiseAlert(context: AlertContext, request: AlertRequest): Promise<void> {
+  const now = context.clock.now().toISOString();
+  await change(context, request.key, (open) => {
+    if (!open || isEvent(request)) return { alert: newAlert(request, now), event: "raised" };
+    const isWorse = rank(request.level) > rank(open.level);
+    const { isEvent: _, level, ...told } = request;
+    const alert: AlertRecord = { ...open, ...told, count: open.count + 1, last_at: now };
+    if (!isWorse) return { alert, event: undefined };
+    const reminders = { reminders: 0, remind_at: remindAt(now, 0), acknowledged_at: null };
+    return { alert: { ...alert, ...reminders, level }, event: "raised" };
+  });
+}
+
+/** The trouble of this key is over, if there was any: those who were told of it are told so. Never throws. */
+export async function resolveAlert(context: AlertContext, key: string): Promise<void> {
+  const now = context.clock.now().toISOString();
+  await change(context, key, (open) => {
+    if (!open) return undefined;
+    return { alert: { ...open, resolved_at: now, remind_at: null }, event: "resolved" };
+  });
+}
+
+/** Queues reminders of what is open, not acknowledged, and due. Never throws. */
+export async function remindOfAlerts(context: AlertContext): Promise<void> {
+  const now = context.clock.now().toISOString();
+  // No interval is that long: the clock was ahead when it was set.
+  const tooFar = new Date(Date.parse(now) + REMINDER_MS_MAX).toISOString();
+  const isDue = ({ remind_at, acknowledged_at }: AlertRecord) =>
+    remind_at !== null && (remind_at <= now || remind_at > tooFar) && acknowledged_at === null;
+  for (const { key } of (await openAlerts(context)).filter(isDue)) {
+    await change(context, key, (open) => {
+      if (!open || !isDue(open)) return undefined;
+      const reminders = open.reminders + 1;
+      return { alert: { ...open, reminders, remind_at: remindAt(now, reminders) }, event: "reminder" };
+    });
+  }
+}
+
+async function openAlerts({ catalog, log }: AlertContext): Promise<AlertRecord[]> {
+  try {
+    return await catalog.alerts({ open: true });
+  } catch (error) {
+    log.error("the open alerts could not be read", { error: messageOf(error) });
+    return [];
+  }
+}
+
+async function change(
+  context: AlertContext,
+  key: string,
+  decide: (
+    open: AlertRecord | undefined,
+  ) => { alert: AlertRecord; event: NoticeEvent | undefined } | undefined,
+): Promise<void> {
+  try {
+    await context.catalog.changeAlert(key, (open) => {
+      const decided = decide(open);
+      if (!decided) return undefined;
+      const { alert, event } = decided;
+      return { alert, deliveries: event === undefined ? [] : noticesFor(context, alert, event) };
+    });
+  } catch (error) {
+    context.log.error("an alert could not be recorded", { key, error: messageOf(error) });
+  }
+}
+
+function newAlert(request: AlertRequest, now: string): AlertRecord {
+  const { isEvent: _, ...told } = request;
+  const isOver = isEvent(request);
+  return {
+    ...told,
+    id: crypto.randomUUID(),
+    count: 1,
+    created_at: now,
+    last_at: now,
+    reminders: 0,
+    remind_at: isOver ? null : remindAt(now, 0),
+    resolved_at: isOver ? now : null,
+    acknowledged_at: null,
+  };
+}
+
+function isEvent({ isEvent = false, level }: AlertRequest): boolean {
+  return isEvent || level === "INFO";
+}
+
+function rank(level: AlertLevel): number {
+  return ALERT_LEVELS.indexOf(level);
+}
+
+/** Each interval is twice as long as the one before. */
+function remindAt(now: string, reminders: number): string {
+  const intervalMs = Math.min(REMINDER_MS_MAX, REMINDER_MS * 2 ** reminders);
+  return new Date(Date.parse(now) + intervalMs).toISOString();
+}

@@ -1,0 +1,97 @@
+import { messageOf, Pg321Error } from "../base/errors.ts";
+import { DELIVERY_AGE_MS_MAX, DELIVERY_RETRY_MS, DELIVERY_RETRY_MS_MAX } from "../base/limits.ts";
+import type { DeliveryRecord } from "../catalog/catalog.ts";
+import type { NotifyConfig } from "../config/config.ts";
+import type { JobContext } from "../jobs/context.ts";
+import type { Notice } from "../notify/notice.ts";
+import { sendNotice } from "../notify/send.ts";
+import type { AlertContext } from "./alert.ts";
+import { remindOfAlerts } from "./alert.ts";
+
+export type DeliveryContext = AlertContext & Pick<JobContext, "signal">;
+
+/** A try whose process died is taken up again after its time-out and this much more. */
+const CLAIM_GRACE_MS = 60_000;
+
+/**
+ * Sends what waits to be told, and reminders that are due: each notifier's notices in their order, the
+ * notifiers at the same time. A notifier that fails is left alone until its next try is due, which survives a
+ * restart. Failures are recorded and logged; never throws.
+ */
+export async function deliverAlerts(context: DeliveryContext): Promise<void> {
+  await remindOfAlerts(context);
+  try {
+    await Promise.all(context.config.notify.map((notifier) => deliverTo(context, notifier)));
+    await dropUnknown(context);
+  } catch (error) {
+    // What ends the program ends this, too: the rest is told by the next run.
+    if (!context.signal.aborted)
+      context.log.error("alerts could not be delivered", { error: messageOf(error) });
+  }
+}
+
+/** Stops at the first notice that is not due: it waits for its next try, or another process sends it now. */
+async function deliverTo(context: DeliveryContext, notifier: NotifyConfig): Promise<void> {
+  const { catalog, clock } = context;
+  for (;;) {
+    context.signal.throwIfAborted();
+    const [delivery] = await catalog.deliveries({ notifier: notifier.name, state: "PENDING", limit: 1 });
+    if (!delivery) return;
+    const now = clock.now();
+    const claimMs = notifier.timeout_ms + CLAIM_GRACE_MS;
+    const until = after(now, claimMs);
+    // No pause is that long: the clock was ahead when it was put off.
+    if (delivery.next_try_at > after(now, Math.max(claimMs, DELIVERY_RETRY_MS_MAX)))
+      await catalog.updateDelivery(delivery.id, { next_try_at: now.toISOString() });
+    if (!(await catalog.claimDelivery(delivery.id, now.toISOString(), until))) return;
+    await tryDelivery(context, notifier, delivery);
+  }
+}
+
+async function tryDelivery(
+  context: DeliveryContext,
+  notifier: NotifyConfig,
+  delivery: DeliveryRecord,
+): Promise<void> {
+  const { catalog, clock, log } = context;
+  try {
+    await sendNotice(notifier, delivery.notice as unknown as Notice, context);
+    const finished_at = clock.now().toISOString();
+    await catalog.updateDelivery(delivery.id, { state: "DELIVERED", finished_at, error: null });
+  } catch (error) {
+    if (context.signal.aborted) {
+      await catalog.updateDelivery(delivery.id, { next_try_at: clock.now().toISOString() });
+      throw error;
+    }
+    const change = afterFailure(delivery, error, clock.now());
+    const fields = { notifier: notifier.name, delivery_id: delivery.id, error: messageOf(error) };
+    if (change.state === "FAILED") log.error("an alert was not delivered", fields);
+    else log.warning("an alert could not be delivered yet", { ...fields, next_try_at: change.next_try_at });
+    await catalog.updateDelivery(delivery.id, change);
+  }
+}
+
+function afterFailure(delivery: DeliveryRecord, cause: unknown, now: Date): Partial<DeliveryRecord> {
+  const error = messageOf(cause);
+  const isRefused = cause instanceof Pg321Error && !cause.retryable;
+  const ageMs = now.getTime() - Date.parse(delivery.created_at);
+  if (isRefused || ageMs >= DELIVERY_AGE_MS_MAX)
+    return { state: "FAILED", finished_at: now.toISOString(), error };
+  const pauseMs = Math.min(DELIVERY_RETRY_MS_MAX, DELIVERY_RETRY_MS * 2 ** delivery.attempts);
+  return { next_try_at: after(now, pauseMs), error };
+}
+
+/** What waits for a notifier that is in the config no more. */
+async function dropUnknown({ catalog, clock, config }: DeliveryContext): Promise<void> {
+  const known = new Set(config.notify.map(({ name }) => name));
+  const finished_at = clock.now().toISOString();
+  for (const { id, notifier } of await catalog.deliveries({ state: "PENDING" })) {
+    if (known.has(notifier)) continue;
+    const error = `the config has no notifier "${notifier}" any more`;
+    await catalog.updateDelivery(id, { state: "FAILED", finished_at, error });
+  }
+}
+
+function after(now: Date, durationMs: number): string {
+  return new Date(now.getTime() + durationMs).toISOString();
+}

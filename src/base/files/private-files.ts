@@ -1,0 +1,107 @@
+import { mkdtemp, rm, utimes } from "node:fs/promises";
+import { join } from "node:path";
+import { systemClock } from "../clock.ts";
+import type { ProcessIdentity } from "../process/identity.ts";
+import { fateOf, processIdentity } from "../process/identity.ts";
+
+/** A private directory that is in use is touched this often, */
+const TOUCH_MS = 60_000;
+/** and what nobody has touched for this long is left over, where its process cannot be seen. */
+const UNTOUCHED_MS_MAX = 3_600_000;
+/** pg321 0.1.0 did not touch what it used. */
+const OLD_UNTOUCHED_MS_MAX = 86_400_000;
+
+/** The first characters of an id tell hosts and boots apart well enough. */
+const ID_LENGTH = 8;
+const UNKNOWN = "x";
+const TAG = "(?:[0-9a-f]{8}|x)-(?:[0-9a-f]{8}|x)-(?:\\d+|x)-\\d+-(?:\\d+|x)";
+const DIRECTORY = new RegExp(`^pg321-(?:spool|libpq)-(?:(${TAG})|(\\d+))-[A-Za-z0-9]{6}$`);
+const WHOLE_TAG = new RegExp(`^${TAG}$`);
+
+/** A directory that nobody else can look into, and that is removed with all that it holds. */
+export interface PrivateDirectory extends AsyncDisposable {
+  readonly path: string;
+}
+
+/** Makes one, 0700 whatever the umask, with a name that tells its process. */
+export async function makePrivateDirectory(
+  parent: string,
+  kind: "spool" | "libpq",
+): Promise<PrivateDirectory> {
+  const path = await mkdtemp(join(parent, `pg321-${kind}-${processTag()}-`));
+  // A file system that hangs must not be asked again and again.
+  let isTouching = false;
+  const touch = () => {
+    if (isTouching) return;
+    isTouching = true;
+    const now = systemClock.now();
+    void utimes(path, now, now)
+      .catch(() => {})
+      .finally(() => {
+        isTouching = false;
+      });
+  };
+  const timer = setInterval(touch, TOUCH_MS);
+  timer.unref();
+  return {
+    path,
+    async [Symbol.asyncDispose]() {
+      clearInterval(timer);
+      await rm(path, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Who made a temporary file or directory, by its name. */
+export type Maker = ProcessIdentity;
+
+/** The process that made the private directory of that name; undefined for any other name. */
+export function makerOfDirectory(name: string): Maker | undefined {
+  const [, tag, pid] = DIRECTORY.exec(name) ?? [];
+  if (pid !== undefined) return { pid: Number(pid), pid_start: null, ...NOWHERE };
+  return tag === undefined ? undefined : makerOfTag(tag);
+}
+
+/** Whether the maker still needs what it made and touched last at `touchedAtMs`. */
+export function isInUse(maker: Maker, touchedAtMs: number): boolean {
+  const fate = fateOf(maker);
+  if (fate !== "unseen") return fate === "alive";
+  const ageMs = systemClock.now().getTime() - touchedAtMs;
+  if (maker.boot_id !== null) return ageMs < UNTOUCHED_MS_MAX;
+  // Of 0.1.0: it may be the process of that pid here.
+  const mayLive = maker.pid !== process.pid && processIdentity(maker.pid).pid_start !== null;
+  return mayLive || ageMs < OLD_UNTOUCHED_MS_MAX;
+}
+
+/** This process in the name of a file: host, boot, PID namespace, pid and start. */
+export function processTag(): string {
+  const { host_id, boot_id, pid_namespace, pid, pid_start } = processIdentity();
+  return [short(host_id), short(boot_id), pid_namespace ?? UNKNOWN, pid, pid_start ?? UNKNOWN].join("-");
+}
+
+/** Undefined for what is no tag. */
+export function makerOfTag(tag: string): Maker | undefined {
+  if (!WHOLE_TAG.test(tag)) return undefined;
+  const own = processIdentity();
+  const whole = (id: string | undefined, ownId: string | null) =>
+    id === short(ownId) ? ownId : (known(id) ?? null);
+  const [host, boot, namespace, pid, start] = tag.split("-");
+  const knownStart = known(start);
+  return {
+    host_id: whole(host, own.host_id),
+    boot_id: whole(boot, own.boot_id),
+    pid_namespace: known(namespace) ?? null,
+    pid: Number(pid),
+    pid_start: knownStart === undefined ? null : Number(knownStart),
+  };
+}
+
+const NOWHERE = { host_id: null, boot_id: null, pid_namespace: null };
+
+function short(id: string | null): string {
+  return id?.slice(0, ID_LENGTH) ?? UNKNOWN;
+}
+
+function known(part: string | undefined): string | undefined {
+  return part === UNKNOWN ? undefined : part;
+}

@@ -1,0 +1,101 @@
+import { accessSync, constants, readFileSync } from "node:fs";
+import { homedir, userInfo } from "node:os";
+import { messageOf, Pg321Error } from "../errors.ts";
+
+/** A user of this machine. */
+export interface Account {
+  uid: number;
+  gid: number;
+  /** Undefined for an owner without an entry in the user database, as in a container. */
+  name: string | undefined;
+  home: string | undefined;
+}
+
+let became: Account | undefined;
+
+/** Bun has it, its types do not. */
+const { initgroups } = process as { initgroups?: (name: string, gid: number) => void };
+
+/** Whether this process may become any other user. */
+export function isRoot(): boolean {
+  return process.geteuid?.() === 0;
+}
+
+/**
+ * Turns root into another user, for good: all threads, with that user's groups and none of root's. Children
+ * that are started from now on are that user's. A working directory that the user may not enter is left
+ * for `/`, since programs of PostgreSQL complain about one. Throws code `usage`.
+ */
+export function becomeUser(account: Account): void {
+  const { uid, gid, name } = account;
+  try {
+    // Groups go first: without root's rights nothing else can be given up.
+    if (name === undefined || !initgroups) process.setgroups?.([gid]);
+    else initgroups(name, gid);
+    process.setgid?.(gid);
+    process.setuid?.(uid);
+  } catch (cause) {
+    throw new Pg321Error("usage", `root cannot become ${accountText(account)}: ${messageOf(cause)}`, {
+      hint: "run pg321 as that user, or let root keep its rights to do so (CAP_SETUID, CAP_SETGID)",
+      cause,
+    });
+  }
+  if (process.geteuid?.() !== uid || process.getegid?.() !== gid)
+    throw new Error(`still user ${process.geteuid?.()}, not ${uid}`);
+  became = account;
+  try {
+    accessSync(".", constants.R_OK | constants.X_OK);
+  } catch {
+    process.chdir("/");
+  }
+}
+
+/** `user "pg321"`, or `user 1000` for one without a name. */
+function accountText({ name, uid }: Account): string {
+  return name === undefined ? `user ${uid}` : `user "${name}"`;
+}
+
+/** The home directory of the user that this process is now; what `HOME` says may still be root's. */
+export function homeDirectory(): string {
+  return became ? (became.home ?? "/") : homedir();
+}
+
+/** The name of the user that this process is now. */
+export function userName(): string {
+  return became?.name ?? userInfo().username;
+}
+
+/** The account with this id or name; undefined where nothing knows it. */
+export function findAccount(key: number | string): Account | undefined {
+  return accountIn(readPasswd(), key) ?? accountIn(askDirectory(key), key);
+}
+
+function accountIn(passwd: string, key: number | string): Account | undefined {
+  for (const line of passwd.split("\n")) {
+    const [name = "", , uid, gid, , home] = line.split(":");
+    if (name !== "" && (typeof key === "number" ? Number(uid) === key : name === key))
+      return { uid: Number(uid), gid: Number(gid), name, home: home || undefined };
+  }
+  return undefined;
+}
+
+function readPasswd(): string {
+  try {
+    return readFileSync("/etc/passwd", "utf8");
+  } catch {
+    return "";
+  }
+}
+
+/** Users of LDAP and the like, which libc knows and the file does not. */
+function askDirectory(key: number | string): string {
+  try {
+    const { stdout } = Bun.spawnSync(["getent", "passwd", String(key)], {
+      env: { PATH: "/usr/bin:/bin" },
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    return stdout.toString();
+  } catch {
+    return "";
+  }
+}

@@ -1,0 +1,52 @@
+import type { Database } from "bun:sqlite";
+import type { ClockRecords, ClockTrust } from "../clock-records.ts";
+import type { Do } from "./busy.ts";
+import type { Row } from "./tables.ts";
+
+const SET_TRUST = `INSERT INTO clock_trust VALUES (1, $trusted_at, $accepted_until)
+  ON CONFLICT DO UPDATE SET trusted_at = excluded.trusted_at, accepted_until = excluded.accepted_until`;
+/** Each side is one step in an index by time. */
+const FIRST = `SELECT ifnull((SELECT started_at FROM runs WHERE id <> $except ORDER BY started_at LIMIT 1),
+  (SELECT min(started_at) FROM backups)) AS at`;
+const LAST_BY = `SELECT max(at) AS at FROM (SELECT max(started_at) AS at FROM runs WHERE started_at <= $until
+  UNION ALL SELECT max(started_at) FROM backups WHERE started_at <= $until)`;
+
+export class SqliteClockRecords implements ClockRecords {
+  readonly #database: Database;
+  readonly #do: Do;
+
+  constructor(database: Database, whileBusy: Do) {
+    this.#database = database;
+    this.#do = whileBusy;
+  }
+
+  trust(): Promise<ClockTrust | undefined> {
+    const sql = "SELECT trusted_at, accepted_until FROM clock_trust";
+    return this.#do(
+      "read when the clock was trusted",
+      () => this.#database.query<ClockTrust, []>(sql).get() ?? undefined,
+    );
+  }
+
+  setTrust({ trusted_at, accepted_until }: ClockTrust): Promise<void> {
+    return this.#do(
+      "remember that the clock was trusted",
+      () => void this.#database.query<never, Row>(SET_TRUST).run({ trusted_at, accepted_until }),
+    );
+  }
+
+  first(except = ""): Promise<string | undefined> {
+    return this.#time(FIRST, { except });
+  }
+
+  lastBy(until: string): Promise<string | undefined> {
+    return this.#time(LAST_BY, { until });
+  }
+
+  #time(sql: string, values: Row): Promise<string | undefined> {
+    return this.#do("read when something was recorded", () => {
+      const found = this.#database.query<{ at: string | null }, Row>(sql).get(values);
+      return found?.at ?? undefined;
+    });
+  }
+}

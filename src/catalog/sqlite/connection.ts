@@ -1,0 +1,21 @@
+import { Database } from "bun:sqlite";
+import type { Log } from "../../base/log.ts";
+import { BUSY_TIMEOUT_MS } from "./busy.ts";
+import { copiesBesideIt } from "./copy.ts";
+import { migrate } from "./migrate.ts";
+
+/** Opens a catalog's file for writing, and migrates it, an older one after it was copied. Throws what SQLite throws. */
+export function connect(path: string, log: Log | undefined): Database {
+  const database = new Database(path, { readwrite: true, create: false, strict: true });
+  try {
+    database.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
+    database.run("PRAGMA journal_mode = WAL");
+    database.run("PRAGMA synchronous = FULL");
+    database.run("PRAGMA foreign_keys = ON");
+    migrate(database, path, copiesBesideIt(path, log));
+    return database;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}

@@ -1,0 +1,66 @@
+import type { Database } from "bun:sqlite";
+import { believedUntil } from "../../base/newest-good.ts";
+import type { BackupRecord, RunRecord } from "../catalog.ts";
+import { BACKUPS, fromRow, type Row, RUNS } from "./tables.ts";
+
+/** The rule of `base/newest-good.ts` in SQL, by steps in an index: none takes longer the more records there are. */
+
+/** After every time in a record. */
+export const END_OF_TIME = "9999";
+
+const OF_DATABASE = "WHERE server = $server AND database = $database AND started_at <= $until";
+const NEWEST_FIRST = "ORDER BY started_at DESC, id DESC LIMIT 1";
+const BACKUP = {
+  /** VERIFIED or PARTIAL, with a CONFIRMED copy. */
+  good: `SELECT * FROM backups ${OF_DATABASE} AND status IN ('VERIFIED', 'PARTIAL')
+    AND EXISTS (SELECT 1 FROM copies WHERE backup_id = backups.id AND state = 'CONFIRMED') ${NEWEST_FIRST}`,
+  ended: `SELECT * FROM backups ${OF_DATABASE} AND status <> 'RUNNING' ${NEWEST_FIRST}`,
+} as const;
+/** An index on job, outcome and time answers each of them. */
+const RUN = `SELECT * FROM runs WHERE job = $job AND outcome = $outcome AND started_at <= $until ${NEWEST_FIRST}`;
+const RUN_OF_SCHEDULE = `SELECT * FROM runs WHERE schedule = $schedule AND outcome NOT IN ('RUNNING', 'SKIPPED')
+  AND scheduled_for <= $until ORDER BY scheduled_for DESC, started_at DESC, id DESC LIMIT 1`;
+const COPIED = `SELECT started_at FROM backups ${OF_DATABASE}
+  AND EXISTS (SELECT 1 FROM copies WHERE backup_id = backups.id AND storage = $storage AND state = 'CONFIRMED')
+  ${NEWEST_FIRST}`;
+
+export function newestBackup(
+  database: Database,
+  which: keyof typeof BACKUP,
+  place: { server: string; database: string },
+  now: Date,
+): BackupRecord | undefined {
+  const row = newest(database, BACKUP[which], place, now);
+  return row && fromRow(BACKUPS, row);
+}
+
+export function newestRun(
+  database: Database,
+  of: { job: string; outcome: string },
+  now: Date,
+): RunRecord | undefined {
+  const row = newest(database, RUN, of, now);
+  return row && fromRow(RUNS, row);
+}
+
+/** By when it was due. */
+export function newestRunOf(database: Database, schedule: string, now: Date): RunRecord | undefined {
+  const row = newest(database, RUN_OF_SCHEDULE, { schedule }, now);
+  return row && fromRow(RUNS, row);
+}
+
+/** When the newest backup began that has a confirmed copy in a storage; null: none has. */
+export function newestCopied(
+  database: Database,
+  place: { server: string; database: string; storage: string },
+  now: Date,
+): string | null {
+  const row = newest(database, COPIED, place, now);
+  return row === undefined ? null : String(row["started_at"]);
+}
+
+function newest(database: Database, sql: string, values: Row, now: Date): Row | undefined {
+  const query = database.query<Row, Row>(sql);
+  const first = (until: string) => query.all({ ...values, until })[0];
+  return first(believedUntil(now).toISOString()) ?? first(END_OF_TIME);
+}

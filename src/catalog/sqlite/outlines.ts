@@ -1,0 +1,39 @@
+import { setImmediate } from "node:timers/promises";
+import type { BackupOutline, OutlineFilter } from "../outlines.ts";
+import type { Row } from "./tables.ts";
+
+type Read = (sql: string, values: Row) => Promise<Row[]>;
+
+/** From where the page before ended, by the index on time: no page takes longer the more there are. */
+const PAGE = `SELECT id, status, started_at FROM backups
+  WHERE (started_at, id) < ($started_at, $id) AND manifest IS NOT NULL
+    AND ($status IS NULL OR status IN (SELECT value FROM json_each($status)))
+  ORDER BY started_at DESC, id DESC LIMIT $limit`;
+const COPIES = `SELECT backup_id, storage, state FROM copies
+  WHERE backup_id IN (SELECT value FROM json_each($ids)) ORDER BY backup_id, storage`;
+/** Backups that are read at once, before others get their turn. */
+const BATCH = 100;
+/** After every time and every id. */
+const END = "\u{10ffff}";
+
+/** `Catalog.outlines` */
+export async function* backupOutlines(
+  read: Read,
+  { status }: OutlineFilter,
+): AsyncGenerator<BackupOutline[]> {
+  const wanted = status === undefined ? null : JSON.stringify(status);
+  let from: Row = { started_at: END, id: END };
+  for (;;) {
+    const rows = await read(PAGE, { ...from, status: wanted, limit: BATCH });
+    const last = rows.at(-1);
+    if (last === undefined) return;
+    const ids = JSON.stringify(rows.map(({ id }) => id));
+    const copies = Map.groupBy(await read(COPIES, { ids }), ({ backup_id }) => backup_id);
+    yield rows.map((row) => ({
+      ...(row as unknown as Omit<BackupOutline, "copies">),
+      copies: (copies.get(row["id"] ?? null) ?? []) as unknown as BackupOutline["copies"],
+    }));
+    from = { started_at: last["started_at"] ?? END, id: last["id"] ?? END };
+    await setImmediate();
+  }
+}

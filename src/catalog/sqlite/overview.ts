@@ -1,0 +1,207 @@
+import type { Database } from "bun:sqlite";
+import { setImmediate } from "node:timers/promises";
+import { believedUntil, newestOf } from "../../base/newest-good.ts";
+import type { Job, RunOutcome, RunRecord } from "../catalog.ts";
+import type {
+  BackupPoint,
+  CopyTotal,
+  DatabaseRecord,
+  LatestBackups,
+  LatestRuns,
+  Overview,
+  RunTotal,
+  ScheduleRuns,
+  StorageLook,
+  StorageRecord,
+} from "../overview.ts";
+import type { Do } from "./busy.ts";
+import { END_OF_TIME, newestBackup, newestCopied, newestRun, newestRunOf } from "./newest.ts";
+import { fromRow, type Row, RUNS } from "./tables.ts";
+
+const SEE_SCHEDULE = `INSERT INTO schedules VALUES ($name, $pattern, $at)
+  ON CONFLICT (name) DO UPDATE SET since = $at, pattern = $pattern WHERE pattern <> $pattern OR since > $at`;
+const SEE_DATABASE = `INSERT INTO databases VALUES ($server, $database, $at, $at, NULL)
+  ON CONFLICT DO UPDATE SET first_seen_at = min(first_seen_at, $at), last_seen_at = $at, gone_at = NULL`;
+const MISS_DATABASES = `UPDATE databases SET gone_at = $at WHERE server = $server AND gone_at IS NULL
+  AND database NOT IN (SELECT value FROM json_each($databases))`;
+const SEE_STORAGE = `INSERT INTO storages (name, checked_at, check_error, free_bytes, total_bytes, errors, last_error, last_error_at)
+  VALUES ($name, $checked_at, $check_error, $free_bytes, $total_bytes, $failed, $check_error, iif($failed, $checked_at, NULL))
+  ON CONFLICT (name) DO UPDATE SET checked_at = $checked_at, check_error = $check_error, free_bytes = $free_bytes,
+    total_bytes = $total_bytes, errors = errors + $failed, last_error = ifnull($check_error, last_error),
+    last_error_at = iif($failed, $checked_at, last_error_at)`;
+/**
+ * Every server, and every database of each, by steps from one to the next in the index. Two columns compared at once
+ * would walk through all backups of a server instead.
+ */
+const NAMES = `WITH RECURSIVE
+  servers (server) AS (
+    SELECT min(server) FROM backups
+    UNION ALL
+    SELECT (SELECT min(server) FROM backups WHERE server > servers.server)
+    FROM servers WHERE servers.server IS NOT NULL),
+  names (server, database) AS (
+    SELECT server, (SELECT min(database) FROM backups WHERE server = servers.server)
+    FROM servers WHERE server IS NOT NULL
+    UNION ALL
+    SELECT server, (SELECT min(database) FROM backups WHERE server = names.server AND database > names.database)
+    FROM names WHERE database IS NOT NULL)
+  SELECT server, database FROM names WHERE database IS NOT NULL ORDER BY server, database`;
+const RECENT_BACKUPS = `SELECT id, status, started_at, finished_at, dump_bytes, object_bytes FROM backups
+  WHERE server = $server AND database = $database AND status <> 'RUNNING'
+  ORDER BY started_at DESC, id DESC LIMIT $limit`;
+const LAST_SCHEDULED = `SELECT * FROM runs WHERE schedule = $schedule AND scheduled_for <= $until
+  ORDER BY scheduled_for DESC, started_at DESC, id DESC LIMIT 1`;
+const SKIPPED_IN_A_ROW = `SELECT count(*) AS skipped FROM runs
+  WHERE schedule = $schedule AND outcome = 'SKIPPED' AND scheduled_for > ifnull((
+    SELECT scheduled_for FROM runs WHERE schedule = $schedule AND outcome <> 'SKIPPED' AND scheduled_for <= $until
+    ORDER BY scheduled_for DESC LIMIT 1), '') AND scheduled_for <= $until`;
+/** Databases that are looked at without a pause. */
+const NAMES_AT_ONCE = 50;
+const ENDED: readonly RunOutcome[] = ["OK", "PARTIAL", "FAILED", "INTERRUPTED"];
+
+const DUMP_SIZES = `SELECT dump_bytes FROM backups
+  WHERE server = $server AND database = $database AND started_at >= $since AND started_at < $before
+    AND kind = $kind AND status IN ('VERIFIED', 'PARTIAL') AND dump_bytes IS NOT NULL
+  ORDER BY started_at DESC, id DESC LIMIT $limit`;
+
+/** The part of the SQLite catalog that `/status` and the metrics ask. */
+export class SqliteOverview implements Overview {
+  readonly #database: Database;
+  readonly #do: Do;
+
+  constructor(database: Database, whileBusy: Do) {
+    this.#database = database;
+    this.#do = whileBusy;
+  }
+
+  seeSchedule(name: string, pattern: string, at: string): Promise<string> {
+    const see = this.#database.transaction(() => {
+      this.#run(SEE_SCHEDULE, { name, pattern, at });
+      return String(this.#rows("SELECT since FROM schedules WHERE name = $name", { name })[0]?.["since"]);
+    });
+    return this.#do("remember a schedule", () => see.immediate());
+  }
+
+  seeDatabases(server: string, databases: readonly string[], at: string): Promise<void> {
+    const see = this.#database.transaction(() => {
+      this.#run(MISS_DATABASES, { server, at, databases: JSON.stringify(databases) });
+      for (const database of databases) this.#run(SEE_DATABASE, { server, database, at });
+    });
+    return this.#do("remember databases", () => see.immediate());
+  }
+
+  databases(): Promise<DatabaseRecord[]> {
+    return this.#read("databases", "SELECT * FROM databases ORDER BY server, database");
+  }
+
+  seeStorage(name: string, look: StorageLook): Promise<void> {
+    const failed = Number(look.check_error !== null);
+    return this.#do("remember a storage", () => this.#run(SEE_STORAGE, { name, ...look, failed }));
+  }
+
+  storages(): Promise<StorageRecord[]> {
+    return this.#read("storages", "SELECT * FROM storages ORDER BY name");
+  }
+
+  async copyTotals(now: Date): Promise<CopyTotal[]> {
+    const sql = "SELECT * FROM copy_totals ORDER BY server, database, storage";
+    const totals = await this.#read<CopyTotal>("sums of copies", sql);
+    const until = believedUntil(now).toISOString();
+    for (const total of totals) {
+      if (total.newest_started_at === null || total.newest_started_at <= until) continue;
+      total.newest_started_at = await this.#do("read backups", () => {
+        const { server, database, storage } = total;
+        return newestCopied(this.#database, { server, database, storage }, now);
+      });
+    }
+    return totals;
+  }
+
+  runTotals(): Promise<RunTotal[]> {
+    return this.#read("sums of runs", "SELECT * FROM run_totals ORDER BY job, outcome");
+  }
+
+  async latestBackups(now: Date): Promise<LatestBackups[]> {
+    const names = await this.#do("read the latest backups", () => this.#rows(NAMES, {}));
+    const found: LatestBackups[] = [];
+    for (let start = 0; start < names.length; start += NAMES_AT_ONCE) {
+      // Others get their turn in between: there may be thousands.
+      if (start > 0) await setImmediate();
+      const some = names.slice(start, start + NAMES_AT_ONCE);
+      found.push(
+        ...(await this.#do("read the latest backups", () => some.map((name) => this.#latest(name, now)))),
+      );
+    }
+    return found;
+  }
+
+  #latest(name: Row, now: Date): LatestBackups {
+    const place = { server: String(name["server"]), database: String(name["database"]) };
+    return {
+      ...place,
+      good: newestBackup(this.#database, "good", place, now) ?? null,
+      ended: newestBackup(this.#database, "ended", place, now) ?? null,
+    };
+  }
+
+  recentBackups(server: string, database: string, limit: number): Promise<BackupPoint[]> {
+    return this.#do(
+      "read the last backups",
+      () => this.#rows(RECENT_BACKUPS, { server, database, limit }) as unknown as BackupPoint[],
+    );
+  }
+
+  dumpSizes(...[of, range]: Parameters<Overview["dumpSizes"]>): Promise<number[]> {
+    const { server, database, kind } = of;
+    const rows = () => this.#rows(DUMP_SIZES, { server, database, kind, ...range });
+    return this.#do("read the sizes of dumps", () => rows().map(({ dump_bytes }) => Number(dump_bytes)));
+  }
+
+  lastScheduled(schedule: string, until = END_OF_TIME): Promise<RunRecord | undefined> {
+    return this.#do("read runs", () => {
+      const [row] = this.#rows(LAST_SCHEDULED, { schedule, until });
+      return row && fromRow(RUNS, row);
+    });
+  }
+
+  latestRuns(now: Date): Promise<LatestRuns[]> {
+    return this.#do("read the latest runs", () => this.#jobs().flatMap((job) => this.#latestRuns(job, now)));
+  }
+
+  scheduleRuns(schedule: string, now: Date): Promise<ScheduleRuns> {
+    const until = believedUntil(now).toISOString();
+    return this.#do("read the runs of a schedule", () => ({
+      ended: newestRunOf(this.#database, schedule, now) ?? null,
+      skipped: Number(this.#rows(SKIPPED_IN_A_ROW, { schedule, until })[0]?.["skipped"]),
+    }));
+  }
+
+  #jobs(): Job[] {
+    return this.#rows("SELECT DISTINCT job FROM run_totals ORDER BY job", {}).map(({ job }) => job as Job);
+  }
+
+  #latestRuns(job: Job, now: Date): LatestRuns[] {
+    const newest = ENDED.map((outcome) => newestRun(this.#database, { job, outcome }, now));
+    const [ok = null] = newest;
+    const runs = newest.filter((run) => run !== undefined).sort(newestFirst);
+    const ended = newestOf(runs, ({ started_at }) => new Date(started_at), now);
+    return ended === undefined ? [] : [{ job, ended, ok }];
+  }
+
+  #read<R>(what: string, sql: string): Promise<R[]> {
+    return this.#do(`read ${what}`, () => this.#rows(sql, {}) as unknown as R[]);
+  }
+
+  #run(sql: string, values: Row): void {
+    this.#database.query<never, Row>(sql).run(values);
+  }
+
+  #rows(sql: string, values: Row): Row[] {
+    return this.#database.query<Row, Row>(sql).all(values);
+  }
+}
+
+function newestFirst(left: RunRecord, right: RunRecord): number {
+  const [a, b] = [left, right].map(({ started_at, id }) => `${started_at} ${id}`) as [string, string];
+  return a < b ? 1 : -1;
+}

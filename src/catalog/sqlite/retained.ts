@@ -1,0 +1,80 @@
+import { Database } from "bun:sqlite";
+import type { Clock } from "../../base/clock.ts";
+import type { RetainedBackupRecord, RetainedSnapshot } from "../catalog.ts";
+import { BUSY_TIMEOUT_MS, whileBusy } from "./busy.ts";
+import { catalogError } from "./errors.ts";
+
+const READING = "read what is retained";
+const DATABASES = "SELECT DISTINCT server, database FROM backups ORDER BY server, database";
+/**
+ * The backups by an index, backwards, and the copies of each by theirs: nothing is sorted, and so nothing is
+ * gathered. One statement for all of it: one for each backup would take three times as long.
+ */
+const RETAINED = `SELECT id, status, started_at, held_at, hold_until,
+    storage, state, copies.object_bytes, locked_until
+  FROM backups CROSS JOIN copies ON backup_id = id AND state IN ('CONFIRMED', 'DAMAGED', 'MISSING')
+  WHERE server = $server AND database = $database ORDER BY started_at DESC, id DESC`;
+/** Backups that are read at once, before others get their turn. */
+const BATCH = 250;
+
+interface Place extends Record<string, string> {
+  server: string;
+  database: string;
+}
+type Row = Omit<RetainedBackupRecord, "server" | "database" | "copies"> &
+  RetainedBackupRecord["copies"][number];
+
+/**
+ * Opens a snapshot of the catalog at `path`: a connection of its own with one read transaction, so that neither
+ * what this process writes meanwhile nor what others write is seen, and none of them waits.
+ */
+export async function openRetained(path: string, clock: Clock): Promise<RetainedSnapshot> {
+  const database = await whileBusy(path, READING, clock, () => {
+    const opened = new Database(path, { readonly: true, strict: true });
+    try {
+      opened.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
+      opened.run("BEGIN");
+      // The transaction is of the moment of its first read.
+      opened.query("SELECT 1 FROM backups LIMIT 1").get();
+      return opened;
+    } catch (error) {
+      opened.close();
+      throw error;
+    }
+  });
+  return {
+    backups: () => backupsIn(database, path),
+    async [Symbol.asyncDispose]() {
+      database.close();
+    },
+  };
+}
+
+async function* backupsIn(database: Database, path: string): AsyncGenerator<RetainedBackupRecord[]> {
+  try {
+    let batch: RetainedBackupRecord[] = [];
+    for (const place of database.query<Place, []>(DATABASES).all()) {
+      // Not cached: one that is left before its end must not be begun again where it stood.
+      using rows = database.prepare<Row, Place>(RETAINED);
+      for (const row of rows.iterate(place)) {
+        const { id, status, started_at, held_at, hold_until } = row;
+        let last = batch.at(-1);
+        if (last?.id !== id) {
+          if (batch.length >= BATCH) {
+            yield batch;
+            await new Promise((resolve) => setImmediate(resolve));
+            batch = [];
+          }
+          const { server, database } = place;
+          last = { id, server, database, status, started_at, held_at, hold_until, copies: [] };
+          batch.push(last);
+        }
+        const { storage, state, object_bytes, locked_until } = row;
+        last.copies.push({ storage, state, object_bytes, locked_until });
+      }
+    }
+    yield batch;
+  } catch (error) {
+    throw catalogError(path, READING, error);
+  }
+}

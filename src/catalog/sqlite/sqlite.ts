@@ -1,0 +1,340 @@
+import type { Database } from "bun:sqlite";
+import { dirname } from "node:path";
+import type { Clock } from "../../base/clock.ts";
+import { Pg321Error } from "../../base/errors.ts";
+import { requireAnswer } from "../../base/files/place.ts";
+import type { Log } from "../../base/log.ts";
+import type {
+  AlertChange,
+  AlertRecord,
+  BackupFilter,
+  BackupRecord,
+  Catalog,
+  CopyRecord,
+  CopyState,
+  DeliveryRecord,
+  HistoryCounts,
+  LeaseHolder,
+  RetainedSnapshot,
+  RunRecord,
+  TombstoneRecord,
+} from "../catalog.ts";
+import type { ClockRecords } from "../clock-records.ts";
+import type { Identities } from "../identities.ts";
+import { isHeld } from "../lease.ts";
+import type { BackupOutline, OutlineFilter } from "../outlines.ts";
+import type { Overview } from "../overview.ts";
+import type { Unwritable } from "../unwritable.ts";
+import { type Do, whileBusy } from "./busy.ts";
+import { SqliteClockRecords } from "./clock-records.ts";
+import { pruneHistory } from "./history.ts";
+import { SqliteIdentities } from "./identities.ts";
+import { newestBackup } from "./newest.ts";
+import { objectKeys, WITHOUT_COPIES } from "./objects.ts";
+import { openDatabase } from "./open.ts";
+import { backupOutlines } from "./outlines.ts";
+import { SqliteOverview } from "./overview.ts";
+import { openRetained } from "./retained.ts";
+import { equalTo, type InsertVerb, insertion, thoseOf, upsert, whereAll } from "./statements.ts";
+import {
+  ALERTS,
+  BACKUPS,
+  COPIES,
+  DELIVERIES,
+  fromRow,
+  LEASES,
+  type Row,
+  RUNS,
+  type Table,
+  TOMBSTONES,
+  toRow,
+} from "./tables.ts";
+
+const NEWEST_FIRST = "ORDER BY started_at DESC, id DESC LIMIT $limit";
+/** SQLite's "no limit". */
+const ALL = -1;
+
+type RunFilter = Parameters<Catalog["runs"]>[0];
+type AlertFilter = Parameters<Catalog["alerts"]>[0];
+type DeliveryFilter = Parameters<Catalog["deliveries"]>[0];
+
+/**
+ * Opens the catalog at `path`, makes it where it does not exist, and migrates it. Where its disk takes no byte more
+ * it can still be read: then every write throws a `CatalogUnwritableError`.
+ */
+export async function openSqlite(path: string, clock: Clock, log?: Log): Promise<Catalog> {
+  // SQLite works in the thread of the event loop: what hangs there hangs everything.
+  await requireAnswer(`catalog ${path}`, dirname(path));
+  const { database, unwritable } = await whileBusy(path, "open", clock, () => openDatabase(path, log));
+  return new SqliteCatalog(database, path, clock, unwritable);
+}
+
+class SqliteCatalog implements Catalog {
+  readonly overview: Overview;
+  readonly clockRecords: ClockRecords;
+  readonly identities: Identities;
+  readonly #database: Database;
+  readonly #path: string;
+  readonly #clock: Clock;
+  /** Of a catalog that can only be read: why. */
+  readonly #unwritable: Unwritable | undefined;
+
+  constructor(database: Database, path: string, clock: Clock, unwritable: Unwritable | undefined) {
+    this.#unwritable = unwritable;
+    this.#database = database;
+    this.#path = path;
+    this.#clock = clock;
+    const whileFree: Do = (doing, operation) => this.#do(doing, operation);
+    this.overview = new SqliteOverview(database, whileFree);
+    this.identities = new SqliteIdentities(database, whileFree);
+    this.clockRecords = new SqliteClockRecords(database, whileFree);
+  }
+
+  installation(): Promise<string | undefined> {
+    return this.#do("read the installation", () => this.#installation());
+  }
+
+  belongTo(installation: string): Promise<string> {
+    return this.#do("store the installation", () => {
+      this.#run("INSERT INTO installation VALUES (1, $installation) ON CONFLICT DO NOTHING", {
+        installation,
+      });
+      return String(this.#installation());
+    });
+  }
+
+  #installation(): string | undefined {
+    const [row] = this.#rows("SELECT id FROM installation", {});
+    return row && String(row["id"]);
+  }
+
+  insertBackup(record: BackupRecord): Promise<void> {
+    return this.#insert("INSERT", BACKUPS, record);
+  }
+
+  updateBackup(id: string, change: Partial<Omit<BackupRecord, "id">>): Promise<void> {
+    return this.#update(BACKUPS, { id }, change);
+  }
+
+  async backup(id: string): Promise<BackupRecord | undefined> {
+    const [record] = await this.#select(BACKUPS, "WHERE id = $id", { id });
+    return record;
+  }
+
+  async backupsByPrefix(prefix: string, limit: number): Promise<BackupRecord[]> {
+    const start = prefix.toLowerCase();
+    if (!/^[0-9a-f-]*$/.test(start)) return [];
+    // "g" sorts after every character of an id, so the primary key answers.
+    const where = "WHERE id >= $start AND id < $start || 'g'";
+    return this.#select(BACKUPS, `${where} ${NEWEST_FIRST}`, { start, limit });
+  }
+
+  backups({ limit = ALL, offset = 0, ...filter }: BackupFilter): Promise<BackupRecord[]> {
+    const { where, values } = thoseOf(filter);
+    const rest = `${whereAll(where)} ${NEWEST_FIRST} OFFSET $offset`;
+    return this.#select(BACKUPS, rest, { ...values, limit, offset });
+  }
+
+  objectKeys(storage: string): AsyncIterable<string[]> {
+    return objectKeys((sql, values) => this.#do("read copies", () => this.#rows(sql, values)), storage);
+  }
+
+  outlines(filter: OutlineFilter): AsyncIterable<BackupOutline[]> {
+    return backupOutlines((sql, values) => this.#do("read backups", () => this.#rows(sql, values)), filter);
+  }
+
+  retained(): Promise<RetainedSnapshot> {
+    return openRetained(this.#path, this.#clock);
+  }
+
+  backupsWithoutCopies(): Promise<BackupRecord[]> {
+    return this.#select(BACKUPS, WITHOUT_COPIES, {});
+  }
+
+  removeBackup(tombstone: TombstoneRecord): Promise<void> {
+    const id = tombstone.backup_id;
+    const remove = this.#database.transaction(() => {
+      this.#run("DELETE FROM copies WHERE backup_id = $id", { id });
+      if (this.#run("DELETE FROM backups WHERE id = $id", { id }) !== 1)
+        throw new Pg321Error("storage", `catalog ${this.#path}: remove a backup: no record of ${id}`);
+      // One that was adopted again after its removal has a tombstone already.
+      this.#run(...insertion("INSERT OR REPLACE", TOMBSTONES, tombstone));
+    });
+    return this.#do("remove a backup", () => remove.immediate());
+  }
+
+  tombstones({ server, database, limit }: Parameters<Catalog["tombstones"]>[0]): Promise<TombstoneRecord[]> {
+    const { where, values } = equalTo({ server, database });
+    const rest = `${whereAll(where)} ORDER BY removed_at DESC, backup_id DESC LIMIT $limit`;
+    return this.#select(TOMBSTONES, rest, { ...values, limit: limit ?? ALL });
+  }
+
+  pruneTombstones(removedBefore: string): Promise<number> {
+    const sql = "DELETE FROM tombstones WHERE removed_at < $removedBefore";
+    return this.#do("prune tombstones", () => this.#run(sql, { removedBefore }));
+  }
+
+  pruneHistory(before: string): Promise<HistoryCounts> {
+    return this.#do("prune the history", () => pruneHistory(this.#database, before));
+  }
+
+  newestGood(server: string, database: string, now: Date): Promise<BackupRecord | undefined> {
+    return this.#do("read backups", () => newestBackup(this.#database, "good", { server, database }, now));
+  }
+
+  putCopy(record: CopyRecord): Promise<void> {
+    return this.#do(
+      "store a copy",
+      () => void this.#run(...upsert(COPIES, ["backup_id", "storage"], record)),
+    );
+  }
+
+  updateCopy(
+    backupId: string,
+    storage: string,
+    change: Partial<Omit<CopyRecord, "backup_id" | "storage">>,
+  ): Promise<void> {
+    return this.#update(COPIES, { backup_id: backupId, storage }, change);
+  }
+
+  copies(backupId: string): Promise<CopyRecord[]> {
+    return this.#select(COPIES, "WHERE backup_id = $backupId ORDER BY storage", { backupId });
+  }
+
+  copiesInState(states: readonly CopyState[]): Promise<CopyRecord[]> {
+    const rest = "WHERE state IN (SELECT value FROM json_each($states)) ORDER BY backup_id, storage";
+    return this.#select(COPIES, rest, { states: JSON.stringify(states) });
+  }
+
+  insertRun(record: RunRecord): Promise<void> {
+    return this.#insert("INSERT", RUNS, record);
+  }
+
+  updateRun(id: string, change: Partial<Omit<RunRecord, "id">>): Promise<void> {
+    return this.#update(RUNS, { id }, change);
+  }
+
+  runs({ job, outcome, limit }: RunFilter): Promise<RunRecord[]> {
+    const { where, values } = equalTo({ job, outcome });
+    return this.#select(RUNS, `${whereAll(where)} ${NEWEST_FIRST}`, { ...values, limit: limit ?? ALL });
+  }
+
+  changeAlert(
+    key: string,
+    decide: (open: AlertRecord | undefined) => AlertChange | undefined,
+  ): Promise<AlertRecord | undefined> {
+    const change = this.#database.transaction(() => {
+      const [row] = this.#rows("SELECT * FROM alerts WHERE key = $key AND resolved_at IS NULL", { key });
+      const open = row === undefined ? undefined : fromRow(ALERTS, row);
+      const decided = decide(open);
+      if (!decided) return undefined;
+      const verb = decided.alert.id === open?.id ? "INSERT OR REPLACE" : "INSERT";
+      this.#run(...insertion(verb, ALERTS, decided.alert));
+      for (const delivery of decided.deliveries) this.#run(...insertion("INSERT", DELIVERIES, delivery));
+      return decided.alert;
+    });
+    return this.#do("change an alert", () => change.immediate());
+  }
+
+  alerts({ key, open, unacknowledged, limit }: AlertFilter): Promise<AlertRecord[]> {
+    const { where, values } = equalTo({ key });
+    if (open === true) where.push("resolved_at IS NULL");
+    if (unacknowledged === true) where.push("acknowledged_at IS NULL AND level <> 'INFO'");
+    const rest = `${whereAll(where)} ORDER BY created_at DESC, id DESC LIMIT $limit`;
+    return this.#select(ALERTS, rest, { ...values, limit: limit ?? ALL });
+  }
+
+  acknowledgeAlert(id: string, at: string): Promise<void> {
+    return this.#update(ALERTS, { id }, { acknowledged_at: at });
+  }
+
+  insertDeliveries(records: readonly DeliveryRecord[]): Promise<void> {
+    const insert = this.#database.transaction(() => {
+      for (const record of records) this.#run(...insertion("INSERT", DELIVERIES, record));
+    });
+    return this.#do("insert into deliveries", () => insert.immediate());
+  }
+
+  updateDelivery(id: string, change: Partial<Omit<DeliveryRecord, "id">>): Promise<void> {
+    return this.#update(DELIVERIES, { id }, change);
+  }
+
+  claimDelivery(id: string, now: string, until: string): Promise<boolean> {
+    const sql = `UPDATE deliveries SET attempts = attempts + 1, next_try_at = $until
+      WHERE id = $id AND state = 'PENDING' AND next_try_at <= $now`;
+    return this.#do("take a delivery", () => this.#run(sql, { id, now, until }) === 1);
+  }
+
+  deliveries({ limit, ...wanted }: DeliveryFilter): Promise<DeliveryRecord[]> {
+    const { where, values } = equalTo(wanted);
+    const rest = `${whereAll(where)} ORDER BY rowid LIMIT $limit`;
+    return this.#select(DELIVERIES, rest, { ...values, limit: limit ?? ALL });
+  }
+
+  acquireLease(
+    ...[lease, now, fateOf]: Parameters<Catalog["acquireLease"]>
+  ): Promise<LeaseHolder | undefined> {
+    const take = this.#database.transaction(() => {
+      const [row] = this.#rows("SELECT * FROM leases WHERE name = $name", { name: lease.name });
+      const holder = row === undefined ? undefined : fromRow(LEASES, row);
+      if (holder && isHeld(holder, now, fateOf)) return holder;
+      this.#run(...insertion("INSERT OR REPLACE", LEASES, lease));
+      return undefined;
+    });
+    // The write lock is taken at the start: two that both read first could not both go on to write.
+    return this.#do("take a lease", () => take.immediate());
+  }
+
+  renewLease(name: string, runId: string, expiresAt: string): Promise<boolean> {
+    const sql = "UPDATE leases SET expires_at = $expiresAt WHERE name = $name AND run_id = $runId";
+    return this.#do("renew a lease", () => this.#run(sql, { name, runId, expiresAt }) === 1);
+  }
+
+  releaseLease(name: string, runId: string): Promise<void> {
+    const sql = "DELETE FROM leases WHERE name = $name AND run_id = $runId";
+    return this.#do("release a lease", () => void this.#run(sql, { name, runId }));
+  }
+
+  leases(): Promise<LeaseHolder[]> {
+    return this.#select(LEASES, "ORDER BY name", {});
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#database.close();
+  }
+
+  #insert<R extends object>(verb: InsertVerb, table: Table<R>, record: R): Promise<void> {
+    return this.#do(`insert into ${table.name}`, () => void this.#run(...insertion(verb, table, record)));
+  }
+
+  #update<R extends object>(table: Table<R>, key: Row, change: Partial<NoInfer<R>>): Promise<void> {
+    const row = toRow(table, change);
+    // Without a change the row is still looked for, so that a missing one is told.
+    const set = Object.keys(row).map((column) => `${column} = $${column}`);
+    const where = Object.keys(key).map((column) => `${column} = $${column}`);
+    const sql = `UPDATE ${table.name} SET ${set.join(", ") || "rowid = rowid"} ${whereAll(where)}`;
+    return this.#do(`update ${table.name}`, () => {
+      if (this.#run(sql, { ...row, ...key }) === 1) return;
+      const wanted = Object.values(key).join(" in ");
+      throw new Pg321Error("storage", `catalog ${this.#path}: update ${table.name}: no record of ${wanted}`);
+    });
+  }
+
+  #select<R extends object>(table: Table<R>, rest: string, values: Row): Promise<R[]> {
+    return this.#do(`read ${table.name}`, () =>
+      this.#rows(`SELECT * FROM ${table.name} ${rest}`, values).map((row) => fromRow(table, row)),
+    );
+  }
+
+  #do<T>(doing: string, operation: () => T): Promise<T> {
+    return whileBusy(this.#path, doing, this.#clock, operation, this.#unwritable);
+  }
+
+  #run(sql: string, values: Row): number {
+    return this.#database.query<never, Row>(sql).run(values).changes;
+  }
+
+  #rows(sql: string, values: Row): Row[] {
+    return this.#database.query<Row, Row>(sql).all(values);
+  }
+}

@@ -1,0 +1,52 @@
+import type { BackupFilter } from "../catalog.ts";
+import type { Row, Table } from "./tables.ts";
+import { toRow } from "./tables.ts";
+
+export type InsertVerb = "INSERT" | "INSERT OR REPLACE";
+
+/** The statement that stores a record, and its values. */
+export function insertion<R extends object>(
+  verb: InsertVerb,
+  table: Table<R>,
+  record: R,
+): [sql: string, Row] {
+  const row = toRow(table, record);
+  const columns = Object.keys(row);
+  return [`${verb} INTO ${table.name} (${columns}) VALUES (${columns.map((column) => `$${column}`)})`, row];
+}
+
+/** As `insertion`, or an update of the record with the same key: unlike a replacement, triggers see what was there. */
+export function upsert<R extends object>(
+  table: Table<R>,
+  key: readonly (keyof R & string)[],
+  record: R,
+): [sql: string, Row] {
+  const [sql, row] = insertion("INSERT", table, record);
+  const set = Object.keys(row).map((column) => `${column} = excluded.${column}`);
+  return [`${sql} ON CONFLICT (${key}) DO UPDATE SET ${set.join(", ")}`, row];
+}
+
+/** A condition for each value that is given. */
+export function equalTo(wanted: Record<string, string | undefined>): { where: string[]; values: Row } {
+  const values: Row = {};
+  for (const [column, value] of Object.entries(wanted)) if (value !== undefined) values[column] = value;
+  return { where: Object.keys(values).map((column) => `${column} = $${column}`), values };
+}
+
+/** The backups of a filter. */
+export function thoseOf({ server, database, status, startedBy, startedAfter }: BackupFilter) {
+  const { where, values } = equalTo({ server, database });
+  const add = (condition: string, name: string, value: string | undefined) => {
+    if (value === undefined) return;
+    where.push(condition);
+    values[name] = value;
+  };
+  add("status IN (SELECT value FROM json_each($status))", "status", status && JSON.stringify(status));
+  add("started_at <= $startedBy", "startedBy", startedBy);
+  add("started_at > $startedAfter", "startedAfter", startedAfter);
+  return { where, values };
+}
+
+export function whereAll(conditions: string[]): string {
+  return conditions.length === 0 ? "" : `WHERE ${conditions.join(" AND ")}`;
+}

@@ -1,0 +1,181 @@
+import type {
+  AlertRecord,
+  BackupRecord,
+  CopyRecord,
+  DeliveryRecord,
+  LeaseHolder,
+  RunRecord,
+  TombstoneRecord,
+} from "../catalog.ts";
+
+export type Binding = string | number | null;
+export type Row = Record<string, Binding>;
+
+/** How a kind of record is stored: one column a field; `json` names one of JSON text, `flag` a boolean kept as 0 or 1. */
+export interface Table<R> {
+  readonly name: string;
+  /** An object and not a list, so that the compiler holds it equal to the record. */
+  readonly columns: { readonly [K in keyof Required<R>]: true };
+  readonly json?: keyof R & string;
+  readonly flag?: keyof R & string;
+}
+
+export const BACKUPS: Table<BackupRecord> = {
+  name: "backups",
+  columns: {
+    id: true,
+    installation: true,
+    server: true,
+    database: true,
+    kind: true,
+    status: true,
+    run_id: true,
+    object_key: true,
+    started_at: true,
+    finished_at: true,
+    dump_bytes: true,
+    object_bytes: true,
+    object_sha256: true,
+    compression: true,
+    encryption: true,
+    server_version: true,
+    pg_dump_version: true,
+    previous_id: true,
+    manifest: true,
+    error: true,
+    stderr_tail: true,
+    held_at: true,
+    hold_until: true,
+  },
+};
+
+export const COPIES: Table<CopyRecord> = {
+  name: "copies",
+  columns: {
+    backup_id: true,
+    storage: true,
+    object_key: true,
+    state: true,
+    upload_id: true,
+    object_bytes: true,
+    confirmed_at: true,
+    verified_at: true,
+    error: true,
+    locked_until: true,
+  },
+};
+
+export const TOMBSTONES: Table<TombstoneRecord> = {
+  name: "tombstones",
+  flag: "was_good",
+  columns: {
+    backup_id: true,
+    server: true,
+    database: true,
+    kind: true,
+    started_at: true,
+    dump_bytes: true,
+    object_bytes: true,
+    was_good: true,
+    removed_at: true,
+    removed_by: true,
+  },
+};
+
+export const RUNS: Table<RunRecord> = {
+  name: "runs",
+  json: "statistics",
+  columns: {
+    id: true,
+    job: true,
+    outcome: true,
+    host: true,
+    pid: true,
+    pid_start: true,
+    host_id: true,
+    boot_id: true,
+    pid_namespace: true,
+    started_at: true,
+    finished_at: true,
+    statistics: true,
+    error: true,
+    schedule: true,
+    scheduled_for: true,
+  },
+};
+
+export const ALERTS: Table<AlertRecord> = {
+  name: "alerts",
+  json: "metadata",
+  columns: {
+    id: true,
+    level: true,
+    job: true,
+    run_id: true,
+    server: true,
+    database: true,
+    message: true,
+    metadata: true,
+    created_at: true,
+    acknowledged_at: true,
+    key: true,
+    count: true,
+    last_at: true,
+    reminders: true,
+    remind_at: true,
+    resolved_at: true,
+  },
+};
+
+export const DELIVERIES: Table<DeliveryRecord> = {
+  name: "deliveries",
+  json: "notice",
+  columns: {
+    id: true,
+    alert_id: true,
+    notifier: true,
+    notice: true,
+    state: true,
+    attempts: true,
+    created_at: true,
+    next_try_at: true,
+    finished_at: true,
+    error: true,
+  },
+};
+
+export const LEASES: Table<LeaseHolder> = {
+  name: "leases",
+  columns: {
+    name: true,
+    run_id: true,
+    host: true,
+    pid: true,
+    pid_start: true,
+    host_id: true,
+    boot_id: true,
+    pid_namespace: true,
+    acquired_at: true,
+    expires_at: true,
+  },
+};
+
+/** The columns of a record or of a part of one, ready to bind. */
+export function toRow<R extends object>(table: Table<R>, record: Partial<R>): Row {
+  const row: Row = {};
+  for (const column in table.columns) {
+    const value = record[column];
+    if (value === undefined) continue;
+    if (column === table.flag) row[column] = Number(value);
+    else row[column] = column === table.json && value !== null ? JSON.stringify(value) : (value as Binding);
+  }
+  return row;
+}
+
+export function fromRow<R extends object>(table: Table<R>, row: Row): R {
+  const text = table.json === undefined ? null : row[table.json];
+  const record: Record<string, unknown> =
+    typeof text === "string" ? { ...row, [String(table.json)]: JSON.parse(text) } : row;
+  if (table.flag !== undefined) record[table.flag] = row[table.flag] === 1;
+  return record as R;
+}

@@ -1,0 +1,132 @@
+import { Pg321Error } from "../../base/errors.ts";
+import { visibleData } from "../../base/text/visible.ts";
+import type { AlertRecord, Catalog, DeliveryRecord } from "../../catalog/catalog.ts";
+import { openCatalog } from "../../catalog/open.ts";
+import { shortId } from "../../jobs/copies/object-key.ts";
+import type { Command, Invocation } from "../command.ts";
+import { isSet, JSON_OPTION, textOption } from "../command.ts";
+import { commandConfig } from "../open-context.ts";
+import type { Output } from "../output/output.ts";
+import { jsonText, table } from "../output/output.ts";
+import { statusText } from "../output/status-colour.ts";
+import { integerOption } from "../parse.ts";
+
+export const command: Command = {
+  name: "alerts",
+  summary: "show the alerts and acknowledge them",
+  usage: "[ack ID|all]",
+  description:
+    "Newest first: what failed (WARNING in part, CRITICAL as a whole) and what went well (INFO). Trouble is open\n" +
+    "until it is over. ack ends the reminders of it: somebody knows. An id may be cut short.",
+  options: {
+    unacknowledged: { type: "boolean", short: "u", help: "only trouble that nobody has acknowledged" },
+    limit: { type: "string", short: "n", value: "N", help: "at most so many (default 50)" },
+    json: JSON_OPTION,
+  },
+  examples: [
+    { command: "pg321 alerts --unacknowledged", explanation: "what waits for somebody" },
+    { command: "pg321 alerts ack 3f2a", explanation: "you know of it" },
+    { command: "pg321 alerts ack all", explanation: "you know of everything" },
+  ],
+  positionals: { min: 0, max: 2 },
+  async run(invocation) {
+    const { arguments: args, output, clock, log } = invocation;
+    const [action, id] = args.positionals;
+    if (action !== undefined && action !== "ack") throw usage(`"${action}" is no action`);
+    if (action === "ack" && id === undefined) throw usage("ack needs the id of an alert, or all");
+    const limit =
+      integerOption("alerts", "limit", textOption(args, "limit"), { min: 1, max: 1_000_000 }) ?? 50;
+    const { catalog: config } = await commandConfig(invocation);
+    await using catalog = await openCatalog(config, { clock, log });
+    if (id !== undefined) return await acknowledge(catalog, id, invocation);
+    const shown: ShownAlert[] = [];
+    for (const alert of await catalog.alerts({ unacknowledged: isSet(args, "unacknowledged"), limit }))
+      shown.push({ ...alert, deliveries: await deliveriesOf(catalog, alert) });
+    if (isSet(args, "json")) output.print(jsonText({ alerts: shown }));
+    else if (shown.length === 0) output.print("no alerts");
+    else output.print(textOf(visibleData(shown), output));
+    return 0;
+  },
+};
+
+type ShownDelivery = Pick<DeliveryRecord, "notifier" | "state" | "attempts" | "next_try_at" | "error"> & {
+  event: unknown;
+};
+type ShownAlert = AlertRecord & { deliveries: ShownDelivery[] };
+
+async function deliveriesOf(catalog: Catalog, { id }: AlertRecord): Promise<ShownDelivery[]> {
+  const deliveries = await catalog.deliveries({ alert_id: id });
+  return deliveries.map(({ notifier, notice, state, attempts, next_try_at, error }) => ({
+    notifier,
+    event: notice["event"],
+    state,
+    attempts,
+    next_try_at,
+    error,
+  }));
+}
+
+async function acknowledge(
+  catalog: Catalog,
+  id: string,
+  { arguments: args, output, clock }: Invocation,
+): Promise<number> {
+  const waiting = await catalog.alerts({ unacknowledged: true });
+  const chosen = id === "all" ? waiting : [await findAlert(catalog, id)];
+  const now = clock.now().toISOString();
+  const changed = chosen.filter((alert) => alert.acknowledged_at === null);
+  for (const alert of changed) await catalog.acknowledgeAlert(alert.id, now);
+  if (isSet(args, "json")) output.print(jsonText({ acknowledged: changed.map((alert) => alert.id) }));
+  else output.print(`acknowledged ${changed.length} ${changed.length === 1 ? "alert" : "alerts"}`);
+  return 0;
+}
+
+async function findAlert(catalog: Catalog, id: string): Promise<AlertRecord> {
+  const found = (await catalog.alerts({})).filter((alert) => alert.id.startsWith(id.toLowerCase()));
+  const [alert, other] = found;
+  if (!alert) throw usage(`no alert has the id "${id}"`);
+  if (other) throw usage(`${found.length} alerts have an id that starts with "${id}"`);
+  return alert;
+}
+
+function usage(problem: string): Pg321Error {
+  return new Pg321Error("usage", `alerts: ${problem}`, {
+    hint: "usage: pg321 alerts [ack ID|all]; pg321 alerts shows the ids",
+  });
+}
+
+function textOf(alerts: readonly ShownAlert[], { style }: Output): string {
+  const rows = table(
+    alerts,
+    [
+      { title: "ID", cell: ({ id }) => shortId(id) },
+      { title: "LEVEL", cell: ({ level }) => statusText(level, style) },
+      { title: "SINCE (UTC)", cell: ({ created_at }) => timeText(created_at) },
+      { title: "LAST (UTC)", cell: ({ last_at }) => timeText(last_at) },
+      { title: "COUNT", cell: ({ count }) => String(count), align: "right" },
+      { title: "STATE", cell: stateOf },
+      { title: "MESSAGE", cell: ({ message }) => message },
+    ],
+    style,
+  );
+  return [rows, ...alerts.flatMap((alert) => undeliveredOf(alert, style))].join("\n");
+}
+
+function stateOf({ level, resolved_at, acknowledged_at }: AlertRecord): string {
+  if (level === "INFO") return "-";
+  const states = [resolved_at ? "over" : "open", acknowledged_at ? "acknowledged" : ""];
+  return states.filter(Boolean).join(", ");
+}
+
+function undeliveredOf({ id, deliveries }: ShownAlert, style: Output["style"]): string[] {
+  return deliveries
+    .filter(({ state, error }) => state === "FAILED" || (state === "PENDING" && error !== null))
+    .map(({ notifier, state, attempts, next_try_at, error }) => {
+      const what = state === "FAILED" ? "not delivered" : `next try at ${timeText(next_try_at)}`;
+      return `${style.warn("warning:")} ${shortId(id)} to ${notifier}: ${what}, tries: ${attempts}: ${error}`;
+    });
+}
+
+function timeText(time: string): string {
+  return time.slice(0, 19).replace("T", " ");
+}

@@ -1,0 +1,94 @@
+import { EXIT_CODES, exitCodeOf } from "../../base/errors.ts";
+import { visibleData } from "../../base/text/visible.ts";
+import type { BackupReport, BackupResult } from "../../jobs/backup/backup.ts";
+import { runBackup } from "../../jobs/backup/backup.ts";
+import { shortId } from "../../jobs/copies/object-key.ts";
+import type { Command } from "../command.ts";
+import { isSet, JSON_OPTION } from "../command.ts";
+import { commandContext } from "../open-context.ts";
+import type { Output } from "../output/output.ts";
+import { durationText, jsonText, rateText, sizeText, table } from "../output/output.ts";
+import { statusText } from "../output/status-colour.ts";
+
+export const command: Command = {
+  name: "backup",
+  summary: "back up databases to every storage",
+  usage: "[DATABASE…]",
+  description:
+    "Dumps each database once and feeds every storage from that one read. Without a name it backs up all\n" +
+    "that the config selects. A database or a storage that fails does not stop the others (exit 3).",
+  options: { json: JSON_OPTION },
+  examples: [
+    { command: "pg321 backup", explanation: "every configured database" },
+    {
+      command: "pg321 backup app main/shop",
+      explanation: "two of them; SERVER/DATABASE where a name is on several servers",
+    },
+  ],
+  positionals: { min: 0, max: Number.POSITIVE_INFINITY },
+  async run(invocation) {
+    const { output, arguments: args } = invocation;
+    await using context = await commandContext(invocation);
+    const report = await runBackup(context, args.positionals);
+    if (isSet(args, "json")) output.print(jsonText(jsonOf(report)));
+    else output.print(textOf(visibleData(jsonOf(report).backups), output));
+    return exitCodeFor(report.results);
+  },
+};
+
+/** Nothing failed: 0. Everything failed: the first failure's own code. Anything between: 3. */
+export function exitCodeFor(results: readonly BackupResult[]): number {
+  if (results.every(({ status }) => status === "VERIFIED")) return EXIT_CODES.ok;
+  if (results.some(({ status }) => status !== "FAILED")) return EXIT_CODES.partial;
+  return exitCodeOf(results[0]?.cause);
+}
+
+type ShownResult = Omit<BackupResult, "cause">;
+
+function jsonOf({ run, results }: BackupReport) {
+  return {
+    run_id: run.id,
+    outcome: run.outcome,
+    backups: results.map(({ cause: _cause, ...result }) => result),
+  };
+}
+
+function textOf(results: readonly ShownResult[], { style }: Output): string {
+  const rows = table(
+    results,
+    [
+      { title: "ID", cell: (row) => (row.backup_id === null ? "-" : shortId(row.backup_id)) },
+      { title: "DATABASE", cell: nameOf },
+      { title: "STATUS", cell: (row) => statusText(row.status, style) },
+      { title: "DUMP", cell: (row) => sizeText(row.dump_bytes), align: "right" },
+      { title: "STORED", cell: (row) => sizeText(row.object_bytes), align: "right" },
+      { title: "TIME", cell: (row) => durationText(row.duration_ms), align: "right" },
+      { title: "RATE", cell: (row) => rateText(row.dump_bytes ?? 0, row.duration_ms), align: "right" },
+      {
+        title: "COPIES",
+        cell: (row) =>
+          row.copies
+            .map(({ storage, state }) => (state === "CONFIRMED" ? storage : `${storage}:${state}`))
+            .join(" ") || "-",
+      },
+    ],
+    style,
+  );
+  return [rows, ...results.flatMap((result) => problemsOf(result, style))].join("\n");
+}
+
+/** The server alone where its databases could not even be told. */
+function nameOf({ server, database }: ShownResult): string {
+  return database === null ? server : `${server}/${database}`;
+}
+
+function problemsOf(result: ShownResult, style: Output["style"]): string[] {
+  const name = nameOf(result);
+  const lines = result.copies.flatMap(({ storage, error }) =>
+    error === null ? [] : [`${style.warn("warning:")} ${name}: ${storage}: ${error}`],
+  );
+  for (const warning of result.warnings) lines.push(`${style.warn("warning:")} ${name}: pg_dump: ${warning}`);
+  if (result.error !== null) lines.push(`${style.bad("error:")} ${name}: ${result.error}`);
+  if (result.hint !== null) lines.push(`${style.dim("hint:")} ${result.hint}`);
+  return lines;
+}

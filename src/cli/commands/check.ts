@@ -1,0 +1,64 @@
+import { visible } from "../../base/text/visible.ts";
+import { describeConfig } from "../../config/describe.ts";
+import { formatDuration, formatRate, formatSize } from "../../config/units.ts";
+import { refuseSharedPlaces } from "../../jobs/shared-places.ts";
+import type { Command } from "../command.ts";
+import { isSet, JSON_OPTION } from "../command.ts";
+import { commandConfig } from "../open-context.ts";
+import type { Style } from "../output/output.ts";
+import { jsonText } from "../output/output.ts";
+
+export const command: Command = {
+  name: "check",
+  summary: "check the config and print what it means",
+  usage: "",
+  description:
+    "Reads the config, reports every mistake at once, and prints what it means, secrets left out. Exit 2 on mistakes,\n" +
+    "and where two storages are one place, as far as this host can tell.",
+  options: { json: JSON_OPTION },
+  examples: [{ command: "pg321 check --config ./config.toml", explanation: "before a reload" }],
+  positionals: { min: 0, max: 0 },
+  async run(invocation) {
+    const { arguments: args, output } = invocation;
+    const config = await commandConfig(invocation, { keepsRoot: true });
+    await refuseSharedPlaces(config, invocation);
+    const described = describeConfig(config);
+    output.print(isSet(args, "json") ? jsonText(described) : linesOf(described, output.style).join("\n"));
+    return 0;
+  },
+};
+
+/** How a setting is written whose name ends in a unit; the longest ending comes first. */
+const UNITS: readonly [ending: string, format: (amount: number) => string][] = [
+  ["_bytes_per_second", formatRate],
+  ["_bytes", formatSize],
+  ["_ms", formatDuration],
+];
+
+/** Settings with a unit that at 0 bound nothing; the others are none at all then. */
+const UNBOUNDED_AT_ZERO = new Set(["min_rate", "min_free", "max_duration"]);
+
+/** Nested settings as indented lines, in the words of the config file. */
+function linesOf(value: object, style: Style, indent = ""): string[] {
+  return Object.entries(value).flatMap(([key, member]) => {
+    if (Array.isArray(member) && member.some((item) => typeof item === "object")) {
+      return member.flatMap((item) => [
+        `${indent}${style.bold(`[[${key}]]`)}`,
+        ...linesOf(item, style, `${indent}  `),
+      ]);
+    }
+    if (Array.isArray(member)) {
+      const items = member.length === 0 ? "none" : visible(member.join(", "));
+      return [`${indent}${key} = ${items}`];
+    }
+    if (typeof member === "object" && member !== null) {
+      return [`${indent}${style.bold(`[${key}]`)}`, ...linesOf(member, style, `${indent}  `)];
+    }
+    const [ending, format] = UNITS.find(([unit]) => key.endsWith(unit)) ?? ["", String];
+    const name = key.slice(0, key.length - ending.length);
+    if (member === null) return [`${indent}${name} = ${style.dim("not set")}`];
+    if (typeof member !== "number") return [`${indent}${name} = ${visible(String(member))}`];
+    const zero = UNBOUNDED_AT_ZERO.has(name) ? "no bound" : ending === "" ? "0" : "none";
+    return [`${indent}${name} = ${member === 0 ? zero : format(member)}`];
+  });
+}

@@ -1,0 +1,35 @@
+import { Pg321Error } from "../../base/errors.ts";
+import { deleteBackups } from "../../jobs/cleanup/delete-backup.ts";
+import { findBackup } from "../../jobs/copies/find-backup.ts";
+import { shortId } from "../../jobs/copies/object-key.ts";
+import type { Command } from "../command.ts";
+import { isSet, JSON_OPTION } from "../command.ts";
+import { commandContext } from "../open-context.ts";
+import { printDeletion } from "../output/deletion-text.ts";
+
+export const command: Command = {
+  name: "delete",
+  summary: "delete one backup and all of its copies",
+  usage: "ID",
+  description:
+    "Deletes every copy, confirms that it is gone, then removes the record. A backup with a hold on it is\n" +
+    "refused, and so is the newest good one of its database without --force. Exit 3 when a copy is left.",
+  options: {
+    force: { type: "boolean", help: "also the newest good backup of its database" },
+    json: JSON_OPTION,
+  },
+  examples: [{ command: "pg321 delete 3f2a", explanation: "any unambiguous beginning of the id will do" }],
+  positionals: { min: 1, max: 1 },
+  async run(invocation) {
+    const { arguments: args, output } = invocation;
+    await using context = await commandContext(invocation);
+    const backup = await findBackup(context, args.positionals[0] ?? "");
+    const newest = await context.catalog.newestGood(backup.server, backup.database, context.clock.now());
+    if (newest?.id === backup.id && !isSet(args, "force")) {
+      const what = `backup ${shortId(backup.id)} is the newest good one of ${backup.server}/${backup.database}`;
+      throw new Pg321Error("usage", what, { hint: "make a newer one first, or give --force" });
+    }
+    const report = await deleteBackups(context, [backup], "delete");
+    return printDeletion(report, output, isSet(args, "json"));
+  },
+};

@@ -1,0 +1,79 @@
+import { isRoot } from "../../base/process/become-user.ts";
+import { visibleData } from "../../base/text/visible.ts";
+import { configPath, filesOfConfig, loadConfig, processSource } from "../../config/load.ts";
+import { doctorExitCode, examine } from "../../doctor/doctor.ts";
+import type { Finding } from "../../doctor/finding.ts";
+import { becomeStateOwner } from "../../install/state-owner.ts";
+import { readIdentityText } from "../../jobs/keys.ts";
+import type { Command } from "../command.ts";
+import { isSet, JSON_OPTION, textOption } from "../command.ts";
+import type { Output } from "../output/output.ts";
+import { jsonText, table } from "../output/output.ts";
+
+export const command: Command = {
+  name: "doctor",
+  summary: "look at everything that a backup needs, and say what is not right",
+  usage: "",
+  description:
+    "Looks at config, keys, directories, catalog, servers, storages, memory and notifiers, as the user that the\n" +
+    "service runs as, and goes on past every failure. Writes nothing, so it cannot prove that a storage takes\n" +
+    "what is written: a backup does that. Exit 0 when nothing failed, else the code of the gravest failure.",
+  options: { json: JSON_OPTION },
+  examples: [
+    { command: "sudo pg321 doctor", explanation: "after a change of the config, before a reload" },
+    {
+      command: "pg321 doctor --json | jq '.findings[] | select(.verdict != \"ok\")'",
+      explanation: "what is not right, for a script",
+    },
+  ],
+  positionals: { min: 0, max: 0 },
+  async run({ arguments: args, output, env, log, clock, signal }) {
+    // Its warnings are findings, and not logged beside them.
+    const config = await loadConfig(configPath(textOption(args, "config"), env), processSource());
+    // Where it cannot be read the look at the keys tells why.
+    const identityText = isRoot()
+      ? await readIdentityText(config.encryption).catch(() => undefined)
+      : undefined;
+    const valueFiles = await filesOfConfig(config.file);
+    await becomeStateOwner(config.state_dir, log);
+    const findings = await examine({ config, valueFiles, identityText, clock, signal });
+    output.print(isSet(args, "json") ? jsonText(jsonOf(findings)) : textOf(visibleData(findings), output));
+    return doctorExitCode(findings);
+  },
+};
+
+function count(findings: readonly Finding[], verdict: Finding["verdict"]): number {
+  return findings.filter((finding) => finding.verdict === verdict).length;
+}
+
+function jsonOf(findings: readonly Finding[]) {
+  return {
+    ok: count(findings, "ok"),
+    warnings: count(findings, "warning"),
+    failed: count(findings, "failed"),
+    findings,
+  };
+}
+
+function textOf(findings: readonly Finding[], { style }: Output): string {
+  const shown = { ok: style.good, warning: style.warn, failed: style.bad };
+  const lines = table(
+    findings,
+    [
+      { title: "", cell: ({ verdict }) => shown[verdict](verdict) },
+      { title: "AREA", cell: ({ area }) => area },
+      { title: "WHAT", cell: ({ subject }) => subject },
+      { title: "FOUND", cell: ({ message }) => message },
+    ],
+    style,
+  ).split("\n");
+  const [header = "", ...rows] = lines;
+  const told = rows.flatMap((row, index) => {
+    const hint = findings[index]?.hint;
+    return hint ? [row, `         ${style.dim("hint:")} ${hint}`] : [row];
+  });
+  const [failures, warnings] = [count(findings, "failed"), count(findings, "warning")];
+  const sum = `${failures} failed, ${warnings} ${warnings === 1 ? "warning" : "warnings"}, ${count(findings, "ok")} ok`;
+  const verdict = failures > 0 ? style.bad(sum) : warnings > 0 ? style.warn(sum) : style.good(sum);
+  return [header, ...told, "", verdict].join("\n");
+}

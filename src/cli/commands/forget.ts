@@ -1,0 +1,90 @@
+import { createInterface } from "node:readline/promises";
+import { counted } from "../../alerts/run-alerts.ts";
+import { Pg321Error } from "../../base/errors.ts";
+import { visible, visibleData } from "../../base/text/visible.ts";
+import type { BackupRecord } from "../../catalog/catalog.ts";
+import { namedDatabase } from "../../config/database-pattern.ts";
+import { deleteBackups } from "../../jobs/cleanup/delete-backup.ts";
+import type { JobContext } from "../../jobs/context.ts";
+import { shortId } from "../../jobs/copies/object-key.ts";
+import type { Command, Invocation } from "../command.ts";
+import { isSet, JSON_OPTION, textOption } from "../command.ts";
+import { commandContext } from "../open-context.ts";
+import { printDeletion } from "../output/deletion-text.ts";
+import { sizeText } from "../output/output.ts";
+
+export const command: Command = {
+  name: "forget",
+  summary: "delete every backup of a database that is no more",
+  usage: "DATABASE",
+  description:
+    "Shows what goes, asks for the database's name, then deletes every copy of every backup of it and their\n" +
+    "records. DATABASE is a name, or SERVER/NAME where several servers have it. Exit 3 when a copy is left.",
+  options: {
+    yes: {
+      type: "string",
+      value: "NAME",
+      help: "the database's name once more, instead of being asked for it",
+    },
+    json: JSON_OPTION,
+  },
+  examples: [{ command: "pg321 forget old_shop --yes old_shop", explanation: "from a script" }],
+  positionals: { min: 1, max: 1 },
+  async run(invocation) {
+    const { arguments: args, output } = invocation;
+    await using context = await commandContext(invocation);
+    const name = args.positionals[0] ?? "";
+    const backups = await backupsOf(context, name);
+    for (const line of await linesOf(context, backups)) output.note(line);
+    const answer = textOption(args, "yes") ?? (await ask(invocation, name));
+    if (answer !== name)
+      throw new Pg321Error("usage", `forget: "${answer}" is not "${name}": nothing was deleted`);
+    const report = await deleteBackups(context, backups, "forget");
+    return printDeletion(report, output, isSet(args, "json"));
+  },
+};
+
+async function backupsOf({ catalog, clock, config }: JobContext, name: string): Promise<BackupRecord[]> {
+  // Also of servers that the config has no more.
+  const recorded = (await catalog.overview.latestBackups(clock.now())).map(({ server }) => server);
+  const servers = [...new Set([...config.server.map((server) => server.name), ...recorded])];
+  const { server, database } = namedDatabase(name, servers);
+  const found = await catalog.backups({ database, ...(server !== undefined && { server }) });
+  const places = [...new Set(found.map(({ server, database }) => `${server}/${database}`))];
+  if (places.length > 1) {
+    throw new Pg321Error("usage", `forget: "${name}" may be any of ${places.join(", ")}`, {
+      hint: "name it as SERVER/DATABASE",
+    });
+  }
+  if (found.length > 0) return found;
+  throw new Pg321Error("usage", `forget: there is no backup of a database "${name}"`, {
+    hint: "pg321 list shows what there is; case matters",
+  });
+}
+
+async function linesOf({ catalog }: JobContext, backups: readonly BackupRecord[]): Promise<string[]> {
+  const lines: string[] = [];
+  let bytes = 0;
+  for (const backup of visibleData(backups)) {
+    const copies = (await catalog.copies(backup.id)).filter(
+      ({ state }) => state !== "FAILED" && state !== "DELETED",
+    );
+    bytes += copies.reduce((sum, copy) => sum + (copy.object_bytes ?? 0), 0);
+    const where = copies.map(({ storage }) => storage).join(" ") || "no copy";
+    lines.push(`  ${shortId(backup.id)}  ${backup.started_at.slice(0, 19)}Z  ${backup.status}  ${where}`);
+  }
+  const [first] = backups;
+  const what = `${first?.server}/${first?.database}: ${counted(backups.length, "backup")}, ${sizeText(bytes)} in all storages:`;
+  return [visible(what), ...lines];
+}
+
+async function ask({ terminal }: Invocation, name: string): Promise<string> {
+  if (!terminal?.isInteractive)
+    throw new Pg321Error("usage", "forget: nobody can be asked here", { hint: `give --yes ${name}` });
+  const lines = createInterface({ input: process.stdin, output: process.stderr, terminal: true });
+  try {
+    return await lines.question(`All of this goes for good. The name of the database: `);
+  } finally {
+    lines.close();
+  }
+}

@@ -1,0 +1,48 @@
+import { EXIT_CODES, Pg321Error } from "../../base/errors.ts";
+import { holdBackup } from "../../jobs/cleanup/hold.ts";
+import { findBackup } from "../../jobs/copies/find-backup.ts";
+import { shortId } from "../../jobs/copies/object-key.ts";
+import type { Command } from "../command.ts";
+import { textOption } from "../command.ts";
+import { commandContext } from "../open-context.ts";
+
+export const command: Command = {
+  name: "hold",
+  summary: "keep a backup, whatever its age",
+  usage: "ID",
+  description:
+    "Neither cleanup nor delete touches a backup with a hold on it, until unhold or the time that is given.\n" +
+    "A second hold replaces the first.",
+  options: {
+    until: {
+      type: "string",
+      value: "TIME",
+      help: "when the hold ends by itself: 2027-01-31, or with a time in UTC",
+    },
+  },
+  examples: [{ command: "pg321 hold 3f2a --until 2027-01-31", explanation: "until an audit is over" }],
+  positionals: { min: 1, max: 1 },
+  async run(invocation) {
+    const { arguments: args, output, clock } = invocation;
+    const until = timeOption(textOption(args, "until"), clock.now());
+    await using context = await commandContext(invocation);
+    const backup = await findBackup(context, args.positionals[0] ?? "");
+    await holdBackup(context, backup, until);
+    const end = until === undefined ? "until pg321 unhold" : `until ${until.toISOString()}`;
+    output.print(`${shortId(backup.id)} is held ${end}`);
+    return EXIT_CODES.ok;
+  },
+};
+
+function timeOption(text: string | undefined, now: Date): Date | undefined {
+  if (text === undefined) return undefined;
+  const match = /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{3})?)?Z)?$/.exec(text);
+  const time = new Date(match ? text : Number.NaN);
+  if (Number.isNaN(time.getTime()) || !time.toISOString().startsWith(text.slice(0, 10)))
+    throw new Pg321Error(
+      "usage",
+      `hold: --until is "${text}", expected a day such as 2027-01-31, or 2027-01-31T18:00Z`,
+    );
+  if (time <= now) throw new Pg321Error("usage", `hold: --until is ${text}, which is over already`);
+  return time;
+}

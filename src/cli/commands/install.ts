@@ -1,0 +1,46 @@
+import { EXIT_CODES, Pg321Error } from "../../base/errors.ts";
+import { isCompiled } from "../../base/version.ts";
+import { install } from "../../install/install.ts";
+import type { Command } from "../command.ts";
+import { isSet, JSON_OPTION } from "../command.ts";
+import { requireRoot, stepTable } from "../output/install-table.ts";
+import { jsonText } from "../output/output.ts";
+
+export const command: Command = {
+  name: "install",
+  summary: "install pg321 as a systemd service, or upgrade it",
+  usage: "",
+  description:
+    "As root: copies this executable to /usr/local/bin, makes the user pg321, its directories, a commented config\n" +
+    "where there is none, the systemd unit, and what its sandbox needs for the local storages in the config. What is\n" +
+    "right already stays, so run it again after a change of storages, and from a newer executable for an upgrade.\n" +
+    "It starts and restarts nothing.",
+  options: {
+    "dry-run": { type: "boolean", help: "tell every step and change nothing" },
+    json: JSON_OPTION,
+  },
+  examples: [
+    { command: "sudo ./pg321 install", explanation: "from wherever the executable was unpacked" },
+    { command: "sudo pg321 install --dry-run", explanation: "what it would change" },
+  ],
+  positionals: { min: 0, max: 0 },
+  async run(invocation) {
+    requireRoot("install", invocation);
+    const { arguments: args, output } = invocation;
+    if (!isCompiled) {
+      throw new Pg321Error("usage", "install: this runs from source, and there is no executable to copy", {
+        hint: "npm run build, then sudo dist/pg321 install",
+      });
+    }
+    const report = await install({ isDryRun: isSet(args, "dry-run") });
+    if (isSet(args, "json")) {
+      output.print(jsonText(report));
+      return EXIT_CODES.ok;
+    }
+    output.print(stepTable(report.steps, output.style));
+    for (const [index, step] of report.next.entries())
+      output.print(`\n${output.style.bold(`${index + 1}.`)} ${step.replaceAll("\n", "\n   ")}`);
+    if (report.next.length === 0) output.print("\nthe service runs, and everything is as it should be");
+    return EXIT_CODES.ok;
+  },
+};

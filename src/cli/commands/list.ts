@@ -1,0 +1,144 @@
+import { hostname } from "node:os";
+import { visibleData } from "../../base/text/visible.ts";
+import type { BackupStatus, Catalog, TombstoneRecord } from "../../catalog/catalog.ts";
+import { openCatalog } from "../../catalog/open.ts";
+import { shortId } from "../../jobs/copies/object-key.ts";
+import { warningsOf } from "../../postgres/program-messages.ts";
+import type { ListedBackup } from "../../status/list-backups.ts";
+import { listBackups } from "../../status/list-backups.ts";
+import type { Command } from "../command.ts";
+import { isSet, JSON_OPTION, textOption } from "../command.ts";
+import { commandConfig } from "../open-context.ts";
+import { backupJson } from "../output/json.ts";
+import type { Output } from "../output/output.ts";
+import { ageText, jsonText, sizeText, table } from "../output/output.ts";
+import { statusText } from "../output/status-colour.ts";
+import { choiceOption, integerOption } from "../parse.ts";
+
+const STATUSES: readonly BackupStatus[] = ["RUNNING", "VERIFIED", "PARTIAL", "FAILED", "INTERRUPTED"];
+
+export const command: Command = {
+  name: "list",
+  summary: "list the backups",
+  usage: "",
+  description:
+    "Newest first, from the catalog; no storage is asked. Backups that are dated more than an hour ahead of the\n" +
+    "clock come last.",
+  options: {
+    database: { type: "string", short: "d", value: "NAME", help: "only backups of this database" },
+    server: { type: "string", short: "s", value: "NAME", help: "only backups of this server" },
+    status: { type: "string", value: "STATUS", help: STATUSES.join(", ") },
+    limit: { type: "string", short: "n", value: "N", help: "at most so many (default 50)" },
+    removed: { type: "boolean", help: "the history instead: backups that were removed, and by whom" },
+    json: JSON_OPTION,
+  },
+  examples: [
+    { command: "pg321 list", explanation: "the newest 50" },
+    {
+      command: "pg321 list -d app --status FAILED --json",
+      explanation: "failed backups of a database, as JSON",
+    },
+  ],
+  positionals: { min: 0, max: 0 },
+  async run(invocation) {
+    const { arguments: args, output, clock, log } = invocation;
+    const config = await commandConfig(invocation);
+    const status = choiceOption("list", "--status", textOption(args, "status")?.toUpperCase(), STATUSES);
+    const limit = integerOption("list", "limit", textOption(args, "limit"), { min: 1, max: 1_000_000 }) ?? 50;
+    const database = textOption(args, "database");
+    const server = textOption(args, "server");
+    await using catalog = await openCatalog(config.catalog, { clock, log });
+    const wanted = {
+      limit,
+      ...(database !== undefined && { database }),
+      ...(server !== undefined && { server }),
+    };
+    if (isSet(args, "removed")) {
+      const removed = await catalog.tombstones(wanted);
+      if (isSet(args, "json")) output.print(jsonText({ removed }));
+      else
+        output.print(removed.length === 0 ? "no removed backups" : removedText(visibleData(removed), output));
+      return 0;
+    }
+    // RUNNING in the catalog may turn out to be INTERRUPTED, so both are asked for either.
+    const asked =
+      status === "INTERRUPTED" ? (["INTERRUPTED", "RUNNING"] as const) : status && ([status] as const);
+    const found = await listBackups(
+      { catalog, clock, host: hostname() },
+      { ...wanted, ...(asked && { status: asked }) },
+    );
+    const rows = found.filter(({ backup }) => status === undefined || backup.status === status);
+    if (isSet(args, "json")) output.print(jsonText({ backups: rows.map(backupJson) }));
+    else if (rows.length === 0) await printNone(catalog, output);
+    else output.print(textOf(visibleData(rows), output, clock.now()));
+    return 0;
+  },
+};
+
+/** A catalog that was lost looks as one that is new: who knows better is told the way back. */
+async function printNone(catalog: Catalog, output: Output): Promise<void> {
+  output.print("no backups");
+  if ((await catalog.backups({ limit: 1 })).length > 0) return;
+  output.note(
+    "the catalog has no backup at all; if it was lost, pg321 cleanup --adopt takes those in the storages into it",
+  );
+}
+
+function textOf(rows: readonly ListedBackup[], { style }: Output, now: Date): string {
+  return table(
+    rows,
+    [
+      { title: "ID", cell: ({ backup }) => shortId(backup.id) },
+      { title: "DATABASE", cell: ({ backup }) => `${backup.server}/${backup.database}` },
+      { title: "STARTED (UTC)", cell: ({ backup }) => backup.started_at.slice(0, 19).replace("T", " ") },
+      {
+        title: "AGE",
+        cell: ({ backup }) => ageText(now.getTime() - Date.parse(backup.started_at)),
+        align: "right",
+      },
+      {
+        title: "STATUS",
+        cell: ({ backup, running_on }) =>
+          statusText(backup.status, style) +
+          (running_on ? ` on ${running_on}` : "") +
+          warningsText(backup.stderr_tail, style),
+      },
+      { title: "DUMP", cell: ({ backup }) => sizeText(backup.dump_bytes), align: "right" },
+      { title: "STORED", cell: ({ backup }) => sizeText(backup.object_bytes), align: "right" },
+      {
+        title: "COPIES",
+        cell: ({ copies }) =>
+          copies
+            // Gone as it should be: nothing to look at any more.
+            .filter(({ state }) => state !== "DELETED")
+            .map(({ storage, state }) =>
+              state === "CONFIRMED" ? storage : style.warn(`${storage}:${state}`),
+            )
+            .join(" ") || "-",
+      },
+    ],
+    style,
+  );
+}
+
+/** Those of pg_dump; `show` tells which. */
+function warningsText(stderrTail: string | null, style: Output["style"]): string {
+  const { length } = warningsOf(stderrTail);
+  return length === 0 ? "" : ` ${style.warn(length === 1 ? "1 warning" : `${length} warnings`)}`;
+}
+
+function removedText(rows: readonly TombstoneRecord[], { style }: Output): string {
+  const time = (text: string) => text.slice(0, 19).replace("T", " ");
+  return table(
+    rows,
+    [
+      { title: "ID", cell: (row) => shortId(row.backup_id) },
+      { title: "DATABASE", cell: (row) => `${row.server}/${row.database}` },
+      { title: "STARTED (UTC)", cell: (row) => time(row.started_at) },
+      { title: "STORED", cell: (row) => sizeText(row.object_bytes), align: "right" },
+      { title: "REMOVED (UTC)", cell: (row) => time(row.removed_at) },
+      { title: "BY", cell: (row) => row.removed_by },
+    ],
+    style,
+  );
+}

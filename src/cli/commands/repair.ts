@@ -1,0 +1,34 @@
+import { counted } from "../../alerts/run-alerts.ts";
+import { EXIT_CODES } from "../../base/errors.ts";
+import { runRepair } from "../../jobs/verify/repair.ts";
+import type { Command } from "../command.ts";
+import { isSet, JSON_OPTION } from "../command.ts";
+import { commandContext } from "../open-context.ts";
+import { outcomeTable } from "../output/outcome-table.ts";
+import { jsonText } from "../output/output.ts";
+
+export const command: Command = {
+  name: "repair",
+  summary: "fill missing copies from good ones",
+  usage: "",
+  description:
+    "Copies the stored object as it is, still sealed, from a storage that has it to each that lacks it or has\n" +
+    "it damaged. PostgreSQL is not touched, and no identity is needed. Exit 3 when some could not be filled.",
+  options: { json: JSON_OPTION },
+  examples: [{ command: "pg321 repair", explanation: "heal every PARTIAL backup" }],
+  positionals: { min: 0, max: 0 },
+  async run(invocation) {
+    const { arguments: args, output } = invocation;
+    await using context = await commandContext(invocation);
+    const { run, results, left } = await runRepair(context);
+    if (isSet(args, "json"))
+      output.print(jsonText({ run_id: run.id, outcome: run.outcome, copies: results, left }));
+    else {
+      if (results.length > 0) output.print(outcomeTable(results, output.style));
+      else if (left === 0) output.print("nothing to repair: every copy is in its place");
+      if (left > 0)
+        output.print(`left for the next repair, since another run works on them: ${counted(left, "backup")}`);
+    }
+    return results.every(({ outcome }) => outcome === "filled") ? EXIT_CODES.ok : EXIT_CODES.partial;
+  },
+};

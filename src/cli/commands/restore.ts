@@ -1,0 +1,293 @@
+import { counted } from "../../alerts/run-alerts.ts";
+import { EXIT_CODES, Pg321Error } from "../../base/errors.ts";
+import { Secret } from "../../base/secret.ts";
+import { exactText } from "../../base/text/utf8.ts";
+import { visibleData } from "../../base/text/visible.ts";
+import type { BackupRecord } from "../../catalog/catalog.ts";
+import type { Config } from "../../config/config.ts";
+import type { JobContext } from "../../jobs/context.ts";
+import { findBackup, latestBackup, storagesToRead } from "../../jobs/copies/find-backup.ts";
+import { shortId } from "../../jobs/copies/object-key.ts";
+import { exportDump } from "../../jobs/restore/export-dump.ts";
+import { faultText } from "../../jobs/restore/faults.ts";
+import type { RestoreReport, RestoreRequest } from "../../jobs/restore/restore.ts";
+import { runRestore } from "../../jobs/restore/restore.ts";
+import { endpointOf, endpointOfUrl } from "../../postgres/connection.ts";
+import type { Arguments, Command, Invocation } from "../command.ts";
+import { isSet, JSON_OPTION, textOption, textOptions } from "../command.ts";
+import { commandContext } from "../open-context.ts";
+import type { Output } from "../output/output.ts";
+import { durationText, jsonText, rateText, refuseTerminal, sizeText } from "../output/output.ts";
+import { isOwnedByAnother, writeDumpAsRoot } from "../output-of-root.ts";
+import { integerOption } from "../parse.ts";
+
+export const command: Command = {
+  name: "restore",
+  summary: "restore a backup into a database, or to a file",
+  usage: "ID|latest --target URL|SERVER/DATABASE [--create]",
+  description:
+    "Verifies whose backup it is before anything else, and every byte before PostgreSQL sees it. When a copy\n" +
+    "is damaged on the way the next one goes on from the same place. Looks first at what the target lacks\n" +
+    "(roles, extensions, tablespaces) and changes nothing then. The target must be empty unless told otherwise.",
+  options: {
+    database: {
+      type: "string",
+      short: "d",
+      value: "NAME",
+      help: "with latest: the database that was backed up",
+    },
+    target: {
+      type: "string",
+      short: "t",
+      value: "TARGET",
+      help: "postgres://user@host/database, or SERVER/DATABASE with a server of the config",
+    },
+    "password-file": {
+      type: "string",
+      value: "FILE",
+      help: "the password for a --target URL (a password in the URL can be seen by others)",
+    },
+    create: { type: "boolean", help: "make the target database, with the properties of the one backed up" },
+    from: { type: "string", value: "STORAGE", help: "read only from this storage" },
+    jobs: {
+      type: "string",
+      short: "j",
+      value: "N",
+      help: "so many sessions; needs room in temp_dir for the whole plain dump",
+    },
+    schema: { type: "string", multiple: true, value: "NAME", help: "only this schema (may be given again)" },
+    table: {
+      type: "string",
+      multiple: true,
+      value: "NAME",
+      help: "only this table, with its partitions (may be given again)",
+    },
+    clean: {
+      type: "boolean",
+      help: "drop what the backup holds before making it, unless something else needs it",
+    },
+    "into-existing": { type: "boolean", help: "let the target hold something already" },
+    "keep-going": {
+      type: "boolean",
+      help: "go on after errors of pg_restore, and tell them (exit 3 when there were any)",
+    },
+    output: {
+      type: "string",
+      short: "o",
+      value: "FILE|-",
+      help: "write the plain dump for pg_restore instead of restoring it",
+    },
+    "dry-run": {
+      type: "boolean",
+      help: "only tell what would be restored and what is in the way (exit 10 when something is)",
+    },
+    json: JSON_OPTION,
+  },
+  examples: [
+    {
+      command: "pg321 restore latest -d app --target main/app_restored --create",
+      explanation: "the newest good backup, beside the original",
+    },
+    {
+      command: "pg321 restore 3f2a --target postgres://admin@db2/app --create -j 4",
+      explanation: "onto another server, four sessions",
+    },
+    {
+      command: "pg321 restore latest -d app -t main/app --table orders --into-existing",
+      explanation: "one table, into a database that has others",
+    },
+    {
+      command: "pg321 restore 3f2a --output - | pg_restore --list",
+      explanation: "the dump itself, for stock pg_restore",
+    },
+  ],
+  positionals: { min: 1, max: 1 },
+  async run(invocation) {
+    const { arguments: args, output } = invocation;
+    // While root may still read it.
+    const password = await givenPassword(args);
+    const file = textOption(args, "output");
+    if (file !== undefined) refuseBesideOutput(args);
+    if (file !== undefined && file !== "-" && (await isOwnedByAnother(invocation)))
+      return await writeDumpAsRoot(invocation, file);
+    await using context = await commandContext(invocation);
+    const backup = await chosenBackup(context, args);
+    if (file !== undefined) return await writeDump(invocation, context, backup, file);
+    const report = await runRestore(context, {
+      backup,
+      ...targetOf(args, context.config, password),
+      create: isSet(args, "create"),
+      from: textOption(args, "from"),
+      jobs: integerOption("restore", "jobs", textOption(args, "jobs"), { min: 1, max: 256 }) ?? 1,
+      selection: { schemas: textOptions(args, "schema"), tables: textOptions(args, "table") },
+      clean: isSet(args, "clean"),
+      intoExisting: isSet(args, "into-existing"),
+      keepGoing: isSet(args, "keep-going"),
+      dryRun: isSet(args, "dry-run"),
+    });
+    output.print(
+      isSet(args, "json") ? jsonText(jsonOf(report, args)) : textOf(visibleData(report), args, output),
+    );
+    if (report.obstacle !== null) return EXIT_CODES.database;
+    return report.errors_ignored > 0 ? EXIT_CODES.partial : EXIT_CODES.ok;
+  },
+};
+
+async function chosenBackup(context: JobContext, args: Arguments): Promise<BackupRecord> {
+  const id = args.positionals[0] ?? "";
+  const database = textOption(args, "database");
+  if (id !== "latest") return findBackup(context, id);
+  if (database !== undefined) return latestBackup(context, database);
+  throw new Pg321Error("usage", "restore: latest needs --database", {
+    hint: "pg321 restore latest --database NAME --target …",
+  });
+}
+
+/** What only a restore into a database can do. */
+const NOT_WITH_OUTPUT = ["target", "password-file", "create", "jobs", "schema", "table", "clean"].concat(
+  "into-existing",
+  "keep-going",
+  "dry-run",
+  "json",
+);
+
+function refuseBesideOutput({ options }: Arguments): void {
+  const refused = NOT_WITH_OUTPUT.find((name) => options[name] !== undefined);
+  if (refused === undefined) return;
+  throw new Pg321Error(
+    "usage",
+    `restore: --${refused} does not go with --output, which writes the whole dump`,
+    {
+      hint: "leave one of them out; pg_restore has options of its own for what it takes from the file",
+    },
+  );
+}
+
+const URL_START = /^[a-z]+:\/\//i;
+
+type Target = Pick<RestoreRequest, "target" | "maintenanceDatabase" | "binDir">;
+
+function targetOf(args: Arguments, config: Config, password: Secret | undefined): Target {
+  const text = textOption(args, "target");
+  if (text === undefined) {
+    throw new Pg321Error("usage", "restore: --target is missing", {
+      hint: "--target SERVER/DATABASE, or --target postgres://user@host/database",
+    });
+  }
+  if (URL_START.test(text)) {
+    const endpoint = endpointOfUrl(text);
+    const target = password === undefined ? endpoint : { ...endpoint, password };
+    // Programs that dump one of the servers read its dumps, whatever the target.
+    const binDir = config.server.flatMap(({ bin_dir }) => bin_dir ?? []);
+    return { target, maintenanceDatabase: "postgres", binDir };
+  }
+  const slash = text.indexOf("/");
+  const server = config.server.find(({ name }) => name === text.slice(0, slash));
+  const database = text.slice(slash + 1);
+  if (server && database !== "") {
+    const { maintenance_database, bin_dir } = server;
+    return {
+      target: endpointOf(server, database),
+      maintenanceDatabase: maintenance_database,
+      binDir: bin_dir,
+    };
+  }
+  const known = config.server.map(({ name }) => `${name}/DATABASE`).join(", ");
+  throw new Pg321Error("usage", `restore: --target "${text}" names no configured server and a database`, {
+    hint: `expected postgres://… or one of ${known}`,
+  });
+}
+
+/** Of `--password-file`, for a target that is a URL. */
+async function givenPassword(args: Arguments): Promise<Secret | undefined> {
+  const [file, target] = [textOption(args, "password-file"), textOption(args, "target")];
+  if (file === undefined || target === undefined) return undefined;
+  if (URL_START.test(target)) return readPassword(file);
+  throw new Pg321Error("usage", "restore: --password-file goes with a --target URL", {
+    hint: "the password of a configured server comes from the config",
+  });
+}
+
+async function readPassword(file: string): Promise<Secret> {
+  const bytes = await Bun.file(file)
+    .bytes()
+    .catch((cause) => {
+      throw passwordError(file, "cannot be read", cause);
+    });
+  const text = exactText(bytes);
+  if (text === undefined) throw passwordError(file, "is not UTF-8 text");
+  return new Secret(text.replace(/^\ufeff|\r?\n$/g, ""));
+}
+
+function passwordError(file: string, why: string, cause?: unknown): Pg321Error {
+  return new Pg321Error("usage", `restore: --password-file ${file} ${why}`, {
+    hint: "name a file that holds the password and nothing else",
+    cause,
+  });
+}
+
+async function writeDump(
+  { arguments: args, output }: Invocation,
+  context: JobContext,
+  backup: BackupRecord,
+  file: string,
+): Promise<number> {
+  if (file === "-") refuseTerminal("restore", output);
+  const storages = storagesToRead(
+    context,
+    backup,
+    await context.catalog.copies(backup.id),
+    textOption(args, "from"),
+  );
+  const bytes = await exportDump(context, backup, storages, file === "-" ? output : file);
+  output.note(
+    `wrote ${sizeText(bytes)}: the dump of ${backup.server}/${backup.database} of ${backup.started_at}, for pg_restore`,
+  );
+  return EXIT_CODES.ok;
+}
+
+function jsonOf({ run, backup, ...found }: RestoreReport, args: Arguments) {
+  return {
+    run_id: run.id,
+    outcome: run.outcome,
+    backup_id: backup.id,
+    server: backup.server,
+    database: backup.database,
+    dry_run: isSet(args, "dry-run"),
+    lacks: found.lacks,
+    target_contents: found.target_contents,
+    dependents: found.dependents,
+    obstacle: found.obstacle,
+    tables: found.tables,
+    rows: found.rows,
+    unattached: found.unattached,
+    dump_bytes: found.dump_bytes,
+    duration_ms: found.duration_ms,
+    errors_ignored: found.errors_ignored,
+    errors: found.errors,
+  };
+}
+
+function textOf(report: RestoreReport, args: Arguments, { style }: Output): string {
+  const { backup, lacks, obstacle, tables, rows, dump_bytes, duration_ms, errors_ignored, errors } = report;
+  const what = `backup ${shortId(backup.id)} of ${backup.server}/${backup.database} (${backup.started_at})`;
+  const lackLines = lacks.map(({ kind, name, hint }) => `${style.warn("lacks")} ${kind} ${name}: ${hint}`);
+  const aloneLines = report.unattached.map(
+    (name) => `${style.warn("unattached")} ${name}: a partition, without the table that it is a part of`,
+  );
+  const tableText = counted(tables, "table");
+  if (isSet(args, "dry-run")) {
+    const verdict = obstacle === null ? style.good("nothing is in the way") : style.warn(obstacle);
+    return [`would restore ${what}: ${tableText}`, ...lackLines, ...aloneLines, verdict].join("\n");
+  }
+  const rowText = rows === null ? "" : `, ${counted(rows, "row")}`;
+  const size = `${sizeText(dump_bytes)} in ${durationText(duration_ms)} (${rateText(dump_bytes, duration_ms)})`;
+  const emptyLines = rows === 0 && tables > 0 ? [style.warn("the backup holds no row of them")] : [];
+  const errorLines = errors.map((error) => `${style.warn("error")} ${faultText(error)}`);
+  const summary =
+    errors_ignored > 0 ? [style.warn(`pg_restore went past ${counted(errors_ignored, "error")}`)] : [];
+  return [
+    ...[...lackLines, `${style.good("restored")} ${what}: ${tableText}${rowText}, ${size}`],
+    ...[...emptyLines, ...aloneLines, ...errorLines, ...summary],
+  ].join("\n");
+}

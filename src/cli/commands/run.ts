@@ -1,0 +1,76 @@
+import { hostname } from "node:os";
+import { EXIT_CODES } from "../../base/errors.ts";
+import { openCatalog } from "../../catalog/open.ts";
+import { configPath, loadConfig, processSource } from "../../config/load.ts";
+import { Daemon } from "../../daemon/daemon.ts";
+import { holdDaemonLease } from "../../daemon/daemon-lease.ts";
+import { notifierAt, watchdogPauseMs } from "../../daemon/systemd.ts";
+import { Endpoint } from "../../http/endpoint.ts";
+import { closeRuns } from "../../jobs/close-runs.ts";
+import type { Command } from "../command.ts";
+import { textOption } from "../command.ts";
+import { commandConfig } from "../open-context.ts";
+import { logProgress } from "../output/progress.ts";
+
+export const command: Command = {
+  name: "run",
+  summary: "run the jobs when they are due, as the service does",
+  usage: "",
+  description:
+    "The daemon: runs backup, cleanup, verify and repair by [schedule] until SIGTERM or SIGINT. SIGHUP reads\n" +
+    "the config anew; one with mistakes is refused, and the one before it stays in force. Other commands work\n" +
+    "beside it. Exit 11 when another daemon runs on this catalog.",
+  options: {},
+  examples: [
+    { command: "pg321 run", explanation: "in the foreground; the service is made by pg321 install" },
+    { command: "systemctl reload pg321", explanation: "have the service take a changed config" },
+  ],
+  positionals: { min: 0, max: 0 },
+  async run(invocation) {
+    const { arguments: args, env, log, clock, signal } = invocation;
+    const reloads = new EventTarget();
+    // One that comes before the daemon is there may mean a config newer than the one that it starts with.
+    let isAskedEarly = false;
+    reloads.addEventListener("reload", () => {
+      isAskedEarly = true;
+    });
+    process.on("SIGHUP", () => reloads.dispatchEvent(new Event("reload")));
+    const notify = await notifierAt(env["NOTIFY_SOCKET"]);
+    const config = await commandConfig(invocation);
+    const self = { host: hostname(), pid: process.pid };
+    await using catalog = await openCatalog(config.catalog, { clock, log });
+    await using lease = await holdDaemonLease(catalog, self, {
+      clock,
+      signal,
+      onWait: ({ host, pid, expires_at }) =>
+        log.info("waiting for a daemon that cannot be seen from here", {
+          host,
+          pid,
+          at_most_until: expires_at,
+        }),
+    });
+    await closeRuns({ catalog, clock, ...self });
+    const daemon = await Daemon.open({
+      config,
+      catalog,
+      lease,
+      log,
+      clock,
+      notify,
+      isService: Boolean(env["NOTIFY_SOCKET"]),
+      progress: logProgress(log, clock),
+      watchdogPauseMs: watchdogPauseMs(env, process.pid),
+      loadConfig: () => loadConfig(configPath(textOption(args, "config"), env), processSource()),
+      onConfig: (changed) => endpoint.reconfigure(changed),
+    });
+    const endpoint = new Endpoint({ live: daemon, log, clock });
+    await endpoint.open(config);
+    reloads.addEventListener("reload", () => void daemon.reload());
+    log.info("started", { config_file: config.file, pid: process.pid });
+    const running = daemon.run(signal).finally(() => endpoint.close());
+    if (isAskedEarly) void daemon.reload();
+    await running;
+    log.info("stopped");
+    return EXIT_CODES.ok;
+  },
+};

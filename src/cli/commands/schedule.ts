@@ -1,0 +1,109 @@
+import { Pg321Error } from "../../base/errors.ts";
+import { visibleData } from "../../base/text/visible.ts";
+import type { Config } from "../../config/config.ts";
+import { cronTimes } from "../../config/cron.ts";
+import type { ScheduledJob } from "../../jobs/schedules.ts";
+import { intervalMs, SCHEDULED_JOBS, schedulesOf } from "../../jobs/schedules.ts";
+import type { Command } from "../command.ts";
+import { isSet, JSON_OPTION, textOption } from "../command.ts";
+import { commandConfig } from "../open-context.ts";
+import type { Style } from "../output/output.ts";
+import { durationText, jsonText, table } from "../output/output.ts";
+import { zonedTime } from "../output/zoned-time.ts";
+
+const COUNT_DEFAULT = 3;
+const COUNT_MAX = 1_000;
+
+export const command: Command = {
+  name: "schedule",
+  summary: "show when the daemon runs each job next",
+  usage: "",
+  description:
+    "Prints the next times of every schedule in the config's time zone, with its offset. Each run begins up to\n" +
+    "schedule.jitter later. Reads only the config: pg321 status tells whether a daemon runs.",
+  options: {
+    count: { type: "string", value: "N", help: `times of each schedule (default ${COUNT_DEFAULT})` },
+    json: JSON_OPTION,
+  },
+  examples: [
+    { command: "pg321 schedule", explanation: "the next three of each" },
+    { command: "pg321 schedule --count 10 --json", explanation: "more of them, for a program" },
+  ],
+  positionals: { min: 0, max: 0 },
+  async run(invocation) {
+    const { arguments: args, output, clock } = invocation;
+    const count = countOf(textOption(args, "count"));
+    const config = await commandConfig(invocation, { keepsRoot: true });
+    const schedules = upcoming(config, clock.now(), count);
+    const { timezone, schedule } = config;
+    if (isSet(args, "json")) output.print(jsonText({ timezone, jitter_ms: schedule.jitter_ms, schedules }));
+    else output.print(textOf(visibleData(schedules), timezone, output.style));
+    return 0;
+  },
+};
+
+/** What the daemon does by one pattern, or does not do where it is off. */
+interface Upcoming {
+  name: string;
+  job: ScheduledJob;
+  /** Null: the job is off. */
+  pattern: string | null;
+  /** The longest time between two runs. */
+  interval_ms: number | null;
+  /** Names and globs of an override; none: what no override takes. */
+  databases: readonly string[];
+  /** RFC 3339 with the zone's offset. */
+  next_runs: string[];
+}
+
+function upcoming(config: Config, now: Date, count: number): Upcoming[] {
+  const { timezone } = config;
+  const found = schedulesOf(config).map(({ name, job, pattern }): Upcoming => {
+    const override = config.schedule.override.find((one) => name === `${job} ${one.name}`);
+    const times = cronTimes(pattern, timezone).nextRuns(count, now);
+    return {
+      name,
+      job,
+      pattern,
+      interval_ms: intervalMs(pattern, timezone, now) ?? null,
+      databases: override?.databases ?? [],
+      next_runs: times.map((time) => zonedTime(time, timezone)),
+    };
+  });
+  const isOff = (job: ScheduledJob) => !found.some(({ name }) => name === job);
+  const off = SCHEDULED_JOBS.filter(isOff).map(
+    (job): Upcoming => ({ name: job, job, pattern: null, interval_ms: null, databases: [], next_runs: [] }),
+  );
+  return [...found, ...off];
+}
+
+function countOf(text: string | undefined): number {
+  if (text === undefined) return COUNT_DEFAULT;
+  const count = Number(text);
+  if (/^\d+$/.test(text) && count >= 1 && count <= COUNT_MAX) return count;
+  throw new Pg321Error("usage", `--count is "${text}", expected a number from 1 to ${COUNT_MAX}`);
+}
+
+/** One row a time; what is the same for all times of a schedule stands in its first row. */
+function textOf(schedules: readonly Upcoming[], timezone: string, style: Style): string {
+  const rows = schedules.flatMap((schedule) => {
+    const [first = schedule.pattern === null ? "off" : "never", ...others] = schedule.next_runs;
+    return [{ schedule, time: first }, ...others.map((time) => ({ schedule: undefined, time }))];
+  });
+  return table(
+    rows,
+    [
+      { title: "SCHEDULE", cell: ({ schedule }) => schedule?.name ?? "" },
+      { title: "PATTERN", cell: ({ schedule }) => (schedule ? (schedule.pattern ?? "-") : "") },
+      {
+        title: "AT MOST EVERY",
+        cell: ({ schedule }) =>
+          schedule ? (schedule.interval_ms === null ? "-" : durationText(schedule.interval_ms)) : "",
+        align: "right",
+      },
+      { title: `NEXT (${timezone})`, cell: ({ time }) => time },
+      { title: "DATABASES", cell: ({ schedule }) => schedule?.databases.join(" ") ?? "" },
+    ],
+    style,
+  );
+}

@@ -1,0 +1,87 @@
+import { hostname } from "node:os";
+import { visibleData, visibleLines } from "../../base/text/visible.ts";
+import { openCatalog } from "../../catalog/open.ts";
+import { findBackup } from "../../jobs/copies/find-backup.ts";
+import type { ListedBackup } from "../../status/list-backups.ts";
+import { listed } from "../../status/list-backups.ts";
+import type { Command } from "../command.ts";
+import { isSet, JSON_OPTION } from "../command.ts";
+import { commandConfig } from "../open-context.ts";
+import { backupJson } from "../output/json.ts";
+import type { Output } from "../output/output.ts";
+import { durationText, jsonText, rateText, sizeText, table } from "../output/output.ts";
+import { statusText } from "../output/status-colour.ts";
+
+export const command: Command = {
+  name: "show",
+  summary: "show one backup and its copies",
+  usage: "ID",
+  options: { json: JSON_OPTION },
+  examples: [{ command: "pg321 show 3f2a", explanation: "any unambiguous beginning of the id will do" }],
+  positionals: { min: 1, max: 1 },
+  async run(invocation) {
+    const { arguments: args, output, clock, log } = invocation;
+    const config = await commandConfig(invocation);
+    await using catalog = await openCatalog(config.catalog, { clock, log });
+    const backup = await findBackup({ catalog }, args.positionals[0] ?? "");
+    const found = await listed({ catalog, clock, host: hostname() }, backup);
+    const { stderr_tail, manifest } = backup;
+    if (isSet(args, "json")) {
+      const shown = { ...backupJson(found), stderr_tail, manifest: manifest && JSON.parse(manifest) };
+      output.print(jsonText(shown));
+    } else {
+      output.print(textOf(visibleData(found), stderr_tail && visibleLines(stderr_tail), output));
+    }
+    return 0;
+  },
+};
+
+function textOf(found: ListedBackup, stderrTail: string | null, { style }: Output): string {
+  const { backup, copies, running_on } = found;
+  const { duration_ms, ratio } = backupJson(found);
+  const facts: [string, string | null][] = [
+    ["backup", backup.id],
+    ["database", `${backup.server}/${backup.database}`],
+    ["status", statusText(backup.status, style) + (running_on ? ` on ${running_on}` : "")],
+    ["started", backup.started_at],
+    ["finished", backup.finished_at],
+    ["duration", duration_ms === null ? null : durationText(duration_ms)],
+    [
+      "dump",
+      backup.dump_bytes === null ? null : `${sizeText(backup.dump_bytes)} (${backup.dump_bytes} bytes)`,
+    ],
+    [
+      "stored",
+      backup.object_bytes === null
+        ? null
+        : `${sizeText(backup.object_bytes)} (${backup.object_bytes} bytes${ratio ? `, ${ratio} times smaller` : ""})`,
+    ],
+    ["rate", backup.dump_bytes && duration_ms ? rateText(backup.dump_bytes, duration_ms) : null],
+    ["object", backup.object_key],
+    ["sha256", backup.object_sha256],
+    ["compression", backup.compression],
+    ["encryption", backup.encryption],
+    ["server version", backup.server_version],
+    ["pg_dump", backup.pg_dump_version],
+    ["previous", backup.previous_id],
+    ["held", backup.held_at && (backup.hold_until ? `until ${backup.hold_until}` : "until pg321 unhold")],
+    ["error", backup.error && style.bad(backup.error)],
+    ["pg_dump said", stderrTail],
+  ];
+  const lines = facts.flatMap(([name, value]) =>
+    value === null ? [] : [`${style.bold(name.padEnd(14))} ${value}`],
+  );
+  if (copies.length === 0) return lines.join("\n");
+  const copyTable = table(
+    copies,
+    [
+      { title: "STORAGE", cell: (copy) => copy.storage },
+      { title: "STATE", cell: (copy) => statusText(copy.state, style) },
+      { title: "CONFIRMED", cell: (copy) => copy.confirmed_at ?? "-" },
+      { title: "VERIFIED", cell: (copy) => copy.verified_at ?? "-" },
+      { title: "ERROR", cell: (copy) => copy.error ?? "" },
+    ],
+    style,
+  );
+  return [...lines, "", copyTable].join("\n");
+}

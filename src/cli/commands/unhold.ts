@@ -1,0 +1,23 @@
+import { EXIT_CODES } from "../../base/errors.ts";
+import { releaseBackup } from "../../jobs/cleanup/hold.ts";
+import { findBackup } from "../../jobs/copies/find-backup.ts";
+import { shortId } from "../../jobs/copies/object-key.ts";
+import type { Command } from "../command.ts";
+import { commandContext } from "../open-context.ts";
+
+export const command: Command = {
+  name: "unhold",
+  summary: "end the hold on a backup",
+  usage: "ID",
+  options: {},
+  examples: [{ command: "pg321 unhold 3f2a", explanation: "from now on retention decides again" }],
+  positionals: { min: 1, max: 1 },
+  async run(invocation) {
+    await using context = await commandContext(invocation);
+    const backup = await findBackup(context, invocation.arguments.positionals[0] ?? "");
+    await releaseBackup(context, backup);
+    const what = backup.held_at === null ? "had no hold on it" : "is not held any more";
+    invocation.output.print(`${shortId(backup.id)} ${what}`);
+    return EXIT_CODES.ok;
+  },
+};

@@ -1,0 +1,28 @@
+import { EXIT_CODES } from "../../base/errors.ts";
+import { uninstall } from "../../install/uninstall.ts";
+import type { Command } from "../command.ts";
+import { isSet, JSON_OPTION } from "../command.ts";
+import { requireRoot, stepTable } from "../output/install-table.ts";
+import { jsonText } from "../output/output.ts";
+
+export const command: Command = {
+  name: "uninstall",
+  summary: "remove the service and the executable, and no backup",
+  usage: "",
+  description:
+    "As root: stops and disables the service, removes the unit, its drop-in and the executable. Config, secrets, keys,\n" +
+    "catalog and every backup stay, and it tells where they are.",
+  options: {
+    "dry-run": { type: "boolean", help: "tell every step and change nothing" },
+    json: JSON_OPTION,
+  },
+  examples: [{ command: "sudo pg321 uninstall --dry-run", explanation: "what would go, and what stays" }],
+  positionals: { min: 0, max: 0 },
+  async run(invocation) {
+    requireRoot("uninstall", invocation);
+    const { arguments: args, output } = invocation;
+    const report = await uninstall({ isDryRun: isSet(args, "dry-run") });
+    output.print(isSet(args, "json") ? jsonText(report) : stepTable(report.steps, output.style));
+    return EXIT_CODES.ok;
+  },
+};

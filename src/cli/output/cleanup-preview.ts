@@ -1,0 +1,95 @@
+import { visible, visibleData } from "../../base/text/visible.ts";
+import type { CleanupPreview, CleanupReport } from "../../jobs/cleanup/report.ts";
+import { shortId } from "../../jobs/copies/object-key.ts";
+import type { RetentionDecision } from "../../retention/plan.ts";
+import type { Output, Style } from "./output.ts";
+import { jsonText, sizeText, tableLine, width } from "./output.ts";
+
+const TITLES = ["ID", "DATABASE", "STORAGE", "ACTION", "REASON"] as const;
+
+/**
+ * Prints what a dry run tells, each decision as it is made: there may be hundreds of thousands, and nobody
+ * needs all of them at once.
+ */
+export async function printPreview(preview: CleanupPreview, output: Output, isJson: boolean): Promise<void> {
+  const encoder = new TextEncoder();
+  try {
+    for await (const text of isJson ? jsonParts(preview) : textParts(preview, output.style))
+      await output.write(encoder.encode(text));
+  } catch (error) {
+    // A reader that has seen enough (`| head`) is no failure.
+    if (!isEndOfReader(error)) throw error;
+  }
+}
+
+function isEndOfReader(error: unknown): boolean {
+  const cause = error instanceof Error ? error.cause : undefined;
+  return cause instanceof Error && "code" in cause && cause.code === "EPIPE";
+}
+
+export function decisionJson(decision: RetentionDecision) {
+  const { backupId, server, database, storage, action, reason, guard, isSuspended } = decision;
+  return {
+    backup_id: backupId,
+    server,
+    database,
+    storage,
+    action,
+    reason,
+    guard: guard ?? null,
+    suspended: isSuspended ?? false,
+  };
+}
+
+/** One JSON object, the same as `jsonText` of all of it. */
+async function* jsonParts({ statistics, orphans, decisions }: CleanupPreview): AsyncGenerator<string> {
+  const head = jsonText({ run_id: null, outcome: null, ...statistics, orphan_objects: orphans });
+  yield `${head.slice(0, -"\n}".length)},\n  "decisions": [`;
+  let isFirst = true;
+  for await (const batch of decisions()) {
+    if (batch.length === 0) continue;
+    const list = jsonText({ decisions: batch.map(decisionJson) });
+    yield `${isFirst ? "" : ","}${list.slice('{\n  "decisions": ['.length, -"\n  ]\n}".length)}`;
+    isFirst = false;
+  }
+  yield isFirst ? "]\n}\n" : "\n  ]\n}\n";
+}
+
+async function* textParts(preview: CleanupPreview, style: Style): AsyncGenerator<string> {
+  const { databases, statistics, decisions } = preview;
+  const widest = (title: string, texts: readonly string[]) =>
+    texts.reduce((most, text) => Math.max(most, width(visible(text))), title.length);
+  const widths = [8, widest("DATABASE", databases), widest("STORAGE", Object.keys(statistics.storages)), 6];
+  let text = databases.length === 0 ? "no copies\n" : `${style.bold(tableLine(TITLES, widths))}\n`;
+  for await (const batch of decisions()) {
+    for (const { backupId, server, database, storage, action, reason } of batch) {
+      const shown = action === "expire" ? style.warn(action) : action;
+      const cells = [shortId(backupId), visible(`${server}/${database}`), storage, shown, visible(reason)];
+      text += `${tableLine(cells, widths)}\n`;
+    }
+    yield text;
+    text = "";
+  }
+  yield [
+    text,
+    ...findings(visibleData({ statistics, orphans: preview.orphans }), style).map((line) => `${line}\n`),
+  ].join("");
+}
+
+/** What a person must see of a cleanup beside its decisions and counts. Takes `visible` data. */
+export function findings(
+  { statistics, orphans }: Pick<CleanupReport, "statistics" | "orphans">,
+  style: Style,
+): string[] {
+  const lines = statistics.notes.map(({ storage, key, note }) => `${storage}: ${key}: ${note}`);
+  for (const { storage, key, error } of statistics.errors)
+    lines.push(style.bad(key === null ? `${storage}: ${error}` : `${storage}: ${key}: ${error}`));
+  for (const { storage, objects, bytes } of statistics.orphans)
+    lines.push(style.warn(`${storage}: ${objects} objects (${sizeText(bytes)}) that no record knows:`));
+  for (const { storage, key, size_bytes } of orphans)
+    lines.push(`  ${storage}: ${key} (${sizeText(size_bytes)})`);
+  for (const reason of statistics.suspended) lines.push(style.bad(`stopped: ${reason}`));
+  if (statistics.plan_hash !== null)
+    lines.push(`look at it with --dry-run; if it is right: pg321 cleanup --confirm ${statistics.plan_hash}`);
+  return lines;
+}

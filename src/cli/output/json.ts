@@ -1,0 +1,32 @@
+import { durationMs } from "../../base/clock.ts";
+import type { CopyRecord } from "../../catalog/catalog.ts";
+import { warningsOf } from "../../postgres/program-messages.ts";
+import type { ListedBackup } from "../../status/list-backups.ts";
+
+/** A backup as every `--json` shows it: sizes in bytes, times in RFC 3339 UTC. Keys are stable. */
+export function backupJson({ backup, copies, running_on }: ListedBackup) {
+  const { manifest: _manifest, stderr_tail, started_at, finished_at, ...rest } = backup;
+  const duration_ms = durationMs(backup);
+  return {
+    ...rest,
+    started_at,
+    finished_at,
+    duration_ms,
+    /** How many times smaller the object is than the dump. */
+    ratio: ratio(backup.dump_bytes, backup.object_bytes),
+    rate_bytes_per_second:
+      duration_ms && backup.dump_bytes ? Math.round((backup.dump_bytes / duration_ms) * 1000) : null,
+    running_on,
+    warnings: warningsOf(stderr_tail),
+    copies: copies.map(copyJson),
+  };
+}
+
+function copyJson(copy: CopyRecord) {
+  const { storage, state, object_bytes, confirmed_at, verified_at, locked_until, error } = copy;
+  return { storage, state, object_bytes, confirmed_at, verified_at, locked_until, error };
+}
+
+function ratio(dumpBytes: number | null, objectBytes: number | null): number | null {
+  return dumpBytes && objectBytes ? Math.round((dumpBytes / objectBytes) * 100) / 100 : null;
+}

@@ -1,0 +1,32 @@
+import { visibleData } from "../../base/text/visible.ts";
+import { shortId } from "../../jobs/copies/object-key.ts";
+import type { Style } from "./output.ts";
+import { sizeText, table } from "./output.ts";
+import { statusText } from "./status-colour.ts";
+
+/** What a job did with one copy. */
+export interface CopyOutcome {
+  backup_id: string;
+  server: string;
+  database: string;
+  storage: string;
+  outcome: string;
+  object_bytes: number | null;
+  error: string | null;
+}
+
+/** One line for each copy that a job made or removed. */
+export function outcomeTable(results: readonly CopyOutcome[], style: Style): string {
+  return table(
+    visibleData(results),
+    [
+      { title: "ID", cell: (row) => shortId(row.backup_id) },
+      { title: "DATABASE", cell: (row) => `${row.server}/${row.database}` },
+      { title: "STORAGE", cell: (row) => row.storage },
+      { title: "SIZE", cell: (row) => sizeText(row.object_bytes), align: "right" },
+      { title: "OUTCOME", cell: (row) => statusText(row.outcome, style) },
+      { title: "ERROR", cell: (row) => row.error ?? "" },
+    ],
+    style,
+  );
+}

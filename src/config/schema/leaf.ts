@@ -1,0 +1,197 @@
+import { isAbsolute, normalize } from "node:path";
+import * as v from "valibot";
+import { Secret } from "../../base/secret.ts";
+import { closest } from "../../base/text/suggest.ts";
+import { databasePattern, serverPattern } from "../database-pattern.ts";
+import { parseDuration, parseRate, parseSize } from "../units.ts";
+import { isTable, MissingValue, OutsideText, REFERENCE_FORMS } from "./values.ts";
+
+/** The schema of one value: takes what TOML or the outside gave, yields what the program uses. */
+export type Leaf<T> = v.GenericSchema<unknown, T>;
+
+interface LeafOptions {
+  /** A value that may be shown in messages when it stands in the config file itself. */
+  isShown?: boolean;
+  /** Words to suggest from. */
+  choices?: readonly string[];
+}
+
+/**
+ * `read` gets a TOML value, or text with `isOutside` set, and answers undefined for what it does not
+ * take. `expected` completes "expected …" in messages, and is found again as the schema's description.
+ */
+export function leaf<T>(
+  expected: string,
+  read: (value: unknown, isOutside: boolean) => T | undefined,
+  { isShown = true, choices = [] }: LeafOptions = {},
+): Leaf<T> {
+  return v.pipe(
+    v.unknown(),
+    v.rawTransform(({ dataset, addIssue, NEVER }): T => {
+      const given = dataset.value;
+      const isOutside = given instanceof OutsideText;
+      const value =
+        given instanceof MissingValue ? undefined : read(isOutside ? given.text : given, isOutside);
+      if (value !== undefined) return value;
+      const word = isOutside ? given.text : given;
+      const suggestion = typeof word === "string" ? closest(word, choices) : undefined;
+      addIssue({
+        message: `${found(given, isShown)}, expected ${expected}${didYouMean(suggestion)}`,
+      });
+      return NEVER;
+    }),
+    v.description(expected),
+  );
+}
+
+/** What stands there, without giving away a secret or anything that came from outside. */
+export function found(value: unknown, isShown: boolean): string {
+  if (value instanceof MissingValue) return value.reason;
+  if (value instanceof OutsideText) return `found something else in ${value.origin}`;
+  if (Array.isArray(value)) return "found an array";
+  if (isTable(value)) {
+    return `found a table that is not ${REFERENCE_FORMS}`;
+  }
+  const type = value instanceof Date ? "date" : typeof value === "string" ? "text" : typeof value;
+  // A URL, perhaps with a password, or a secret key, under a key that is not meant for it.
+  const isRevealing = typeof value === "string" && /:\/\/|SECRET-KEY/i.test(value);
+  if (!isShown || isRevealing) return `found a ${type}`;
+  const shown = value instanceof Date ? value.toISOString() : value;
+  const text = typeof shown === "string" && type === "text" ? JSON.stringify(shown) : String(shown);
+  return `found ${text.length > 60 ? `${text.slice(0, 60)}…` : text} (${type})`;
+}
+
+export function didYouMean(suggestion: string | undefined): string {
+  return suggestion === undefined ? "" : `; did you mean ${JSON.stringify(suggestion)}?`;
+}
+
+/** Text that a pattern matches. Control characters never pass: they would end up in headers and paths. */
+export function text(expected: string, pattern = /^.+$/su, options: LeafOptions = {}): Leaf<string> {
+  return leaf(
+    expected,
+    (value) =>
+      typeof value === "string" && pattern.test(value) && !/[\u0000-\u001f\u007f]/.test(value)
+        ? value
+        : undefined,
+    options,
+  );
+}
+
+/** Which databases of one server are meant: see `databasePattern`. */
+export const databaseNames: Leaf<string> = patternLeaf(
+  'the name of a database, a glob of names, or "=NAME" for a name that looks like a glob',
+  (written) => {
+    databasePattern(written);
+    return written !== "=";
+  },
+);
+
+/** Which databases of all servers are meant: see `serverPattern`. */
+export const serverDatabaseNames: Leaf<string> = patternLeaf(
+  'the name of a database, SERVER/DATABASE, a glob of either, or "=NAME" for a name that looks like one',
+  (written) => {
+    serverPattern(written);
+    return !/^=$|^\/|^[^=/]+\/=?$/u.test(written);
+  },
+);
+
+function patternLeaf(expected: string, isSound: (written: string) => boolean): Leaf<string> {
+  return leaf(expected, (value) => {
+    if (typeof value !== "string" || !/^[^\u0000-\u001f\u007f]+$/u.test(value)) return undefined;
+    try {
+      return isSound(value) ? value : undefined;
+    } catch {
+      // A glob that is none.
+      return undefined;
+    }
+  });
+}
+
+export function secret(expected: string): Leaf<Secret> {
+  return leaf(
+    expected,
+    (value) =>
+      typeof value === "string" && value !== "" && !value.includes("\u0000") ? new Secret(value) : undefined,
+    { isShown: false },
+  );
+}
+
+export function choice<const T extends string>(choices: readonly T[]): Leaf<T> {
+  const listed = choices.map((word) => JSON.stringify(word)).join(", ");
+  return leaf(
+    choices.length === 1 ? listed : `one of ${listed}`,
+    (value) => choices.find((word) => word === value),
+    { choices },
+  );
+}
+
+export function boolean(): Leaf<boolean> {
+  return leaf("true or false", (value, isOutside) => {
+    if (typeof value === "boolean") return value;
+    return isOutside && (value === "true" || value === "false") ? value === "true" : undefined;
+  });
+}
+
+export function integer(min: number, max: number): Leaf<number> {
+  return leaf(`a whole number from ${min} to ${max}`, (value, isOutside) => {
+    const number = isOutside && /^-?\d{1,15}$/.test(String(value)) ? Number(value) : value;
+    return typeof number === "number" && Number.isInteger(number) && number >= min && number <= max
+      ? number
+      : undefined;
+  });
+}
+
+/** Longer ones do not fit into a timer (2³¹ ms), which would then fire at once. */
+const DURATION_MS_MAX = 24 * 86_400_000;
+
+/** Milliseconds. Zero only where it has a meaning. */
+export function duration(zeroMeans?: string): Leaf<number> {
+  return amount('a duration up to "24d", such as "90s", "5m" or "2h"', zeroMeans, parseDuration, {
+    max: DURATION_MS_MAX,
+  });
+}
+
+/** Milliseconds of an age, which no timer waits for. */
+export function age(least: string, zeroMeans?: string): Leaf<number> {
+  return amount(`a duration from "${least}", such as "36h" or "90d"`, zeroMeans, parseDuration, {
+    min: parseDuration(least) ?? 0,
+  });
+}
+
+/** Bytes. */
+export function size(zeroMeans?: string): Leaf<number> {
+  return amount('a size such as "512MiB", "10GiB" or "1GB"', zeroMeans, parseSize);
+}
+
+/** Bytes per second. */
+export function rate(zeroMeans?: string): Leaf<number> {
+  return amount('a rate such as "1MiB/s"', zeroMeans, parseRate);
+}
+
+function amount(
+  expected: string,
+  zeroMeans: string | undefined,
+  parse: (written: string) => number | undefined,
+  { min = 0, max = Number.MAX_SAFE_INTEGER }: { min?: number; max?: number } = {},
+): Leaf<number> {
+  return leaf(zeroMeans === undefined ? expected : `${expected}, or 0 for ${zeroMeans}`, (value) => {
+    const parsed = value === 0 ? 0 : typeof value === "string" ? parse(value) : undefined;
+    if (parsed === undefined || parsed > max) return undefined;
+    if (parsed === 0) return zeroMeans === undefined ? undefined : 0;
+    return parsed >= min ? parsed : undefined;
+  });
+}
+
+/** `words` are taken in place of a path. */
+export function absolutePath(...words: string[]): Leaf<string> {
+  const expected = ["an absolute path", ...words.map((word) => JSON.stringify(word))].join(" or ");
+  return leaf(
+    expected,
+    (value) => {
+      if (typeof value !== "string" || /[\u0000-\u001f]/.test(value)) return undefined;
+      if (words.includes(value)) return value;
+      return isAbsolute(value) ? normalize(value).replace(/(.)\/$/, "$1") : undefined;
+    },
+    { choices: words },
+  );
+}

@@ -1,0 +1,84 @@
+import * as v from "valibot";
+import { type ServerConfig, SSL_MODES } from "../config.ts";
+import { type Connection, HOST_PATTERN, serverUrl } from "../server-url.ts";
+import { absolutePath, choice, databaseNames, duration, integer, secret, text } from "./leaf.ts";
+import { list, rule, table } from "./table.ts";
+
+export const NAME = text(
+  "a name of up to 40 lower-case letters, digits, _ and -, which starts with a letter or digit",
+  /^[a-z0-9][a-z0-9_-]{0,39}$/,
+);
+
+const CONNECTION_DEFAULTS = {
+  port: 5432,
+  user: "postgres",
+  sslmode: "prefer",
+  maintenance_database: "postgres",
+  connect_timeout_ms: 10_000,
+} as const;
+
+/** Keys that say in single fields what `url` says in one. */
+const CONNECTION_KEYS = {
+  host: v.optional(text("a host name, an address, or the directory of a unix socket", HOST_PATTERN)),
+  port: v.optional(integer(1, 65_535)),
+  user: v.optional(text("the name of a role")),
+  password: v.optional(secret("a password")),
+  sslmode: v.optional(choice(SSL_MODES)),
+  sslrootcert: v.optional(absolutePath("system")),
+  sslcert: v.optional(absolutePath()),
+  sslkey: v.optional(absolutePath()),
+  maintenance_database: v.optional(text("the name of a database")),
+  connect_timeout: v.optional(duration()),
+};
+
+const databases = list(databaseNames, 'an array such as ["app", "shop_*"]');
+
+export const serverSchema = v.pipe(
+  table("a [[server]] table", {
+    name: NAME,
+    url: v.optional(serverUrl),
+    ...CONNECTION_KEYS,
+    databases: v.optional(databases, ["*"]),
+    exclude: v.optional(databases, []),
+    bin_dir: v.optional(absolutePath()),
+  }),
+  rule((server, report) => {
+    for (const key of Object.keys(CONNECTION_KEYS)) {
+      if (server["url"] !== undefined && server[key] !== undefined) {
+        report([key], "found beside url, expected either url or the single keys");
+      }
+    }
+    const databases = server["databases"];
+    if (Array.isArray(databases) && databases.length === 0) {
+      report(["databases"], 'found an empty array, expected at least one name or glob ("*" for all)');
+    }
+    const isLone = (server["sslcert"] === undefined) !== (server["sslkey"] === undefined);
+    if (isLone && server["url"] === undefined) {
+      report(
+        [server["sslcert"] === undefined ? "sslkey" : "sslcert"],
+        "found alone, expected sslcert and sslkey together",
+      );
+    }
+  }),
+  v.transform((server): ServerConfig => {
+    const { name, url, databases, exclude, bin_dir, connect_timeout } = server;
+    const fields: Connection = { ...server, connect_timeout_ms: connect_timeout };
+    const connection = url ?? fields;
+    return {
+      name,
+      host: connection.host,
+      port: connection.port ?? CONNECTION_DEFAULTS.port,
+      user: connection.user ?? CONNECTION_DEFAULTS.user,
+      password: connection.password,
+      sslmode: connection.sslmode ?? CONNECTION_DEFAULTS.sslmode,
+      sslrootcert: connection.sslrootcert,
+      sslcert: connection.sslcert,
+      sslkey: connection.sslkey,
+      maintenance_database: connection.maintenance_database ?? CONNECTION_DEFAULTS.maintenance_database,
+      databases,
+      exclude,
+      connect_timeout_ms: connection.connect_timeout_ms ?? CONNECTION_DEFAULTS.connect_timeout_ms,
+      bin_dir,
+    };
+  }),
+);

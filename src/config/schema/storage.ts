@@ -1,0 +1,176 @@
+import * as v from "valibot";
+import {
+  type LocalStorageConfig,
+  S3_PROVIDERS,
+  type S3StorageConfig,
+  type StorageConfig,
+} from "../config.ts";
+import { deriveS3, type S3Derived, type S3Given } from "../s3-profiles.ts";
+import { expire, keep, providerCountsNothing } from "./keep.ts";
+import {
+  absolutePath,
+  boolean,
+  choice,
+  duration,
+  integer,
+  type Leaf,
+  leaf,
+  rate,
+  secret,
+  size,
+  text,
+} from "./leaf.ts";
+import { NAME } from "./server.ts";
+import { openTable, rule, table } from "./table.ts";
+import { isTable, OutsideText } from "./values.ts";
+
+const TYPES = ["local", "s3"] as const;
+
+const COMMON = {
+  name: NAME,
+  min_rate: v.optional(rate("no bound"), "1MiB/s"),
+  stall_timeout: v.optional(duration(), "5m"),
+  attempts: v.optional(integer(1, 100), 5),
+};
+
+const localSchema = v.pipe(
+  table('a [[storage]] of type "local"', {
+    ...COMMON,
+    type: choice(["local"]),
+    off_site: v.optional(boolean(), false),
+    path: absolutePath(),
+    min_free: v.optional(size("no bound"), "1GiB"),
+    keep: keep(30),
+    expire: expire(["delete"]),
+  }),
+  v.transform(
+    ({
+      name,
+      type,
+      off_site,
+      path,
+      min_free,
+      min_rate,
+      stall_timeout,
+      attempts,
+      keep,
+      expire,
+    }): LocalStorageConfig => ({
+      name,
+      type,
+      off_site,
+      path,
+      min_free,
+      min_rate,
+      stall_timeout_ms: stall_timeout,
+      attempts,
+      keep,
+      expire,
+    }),
+  ),
+);
+
+/** A backup that takes hours to be readable is none when it is needed, and cannot be verified. */
+const THAWING_CLASSES = ["GLACIER", "DEEP_ARCHIVE"];
+const storageClass = leaf(
+  `a storage class that reads at once, such as "STANDARD_IA" (not ${THAWING_CLASSES.join(" or ")})`,
+  (value) =>
+    typeof value === "string" && /^[A-Z0-9_-]+$/.test(value) && !THAWING_CLASSES.includes(value)
+      ? value
+      : undefined,
+);
+
+const s3Table = table('a [[storage]] of type "s3"', {
+  ...COMMON,
+  type: choice(["s3"]),
+  off_site: v.optional(boolean(), true),
+  provider: choice(S3_PROVIDERS),
+  account_id: v.optional(text("the account id of the provider", /^[A-Za-z0-9-]+$/)),
+  endpoint: v.optional(text("a URL that begins with https:// or http://", /^https?:\/\/[^\s@]+$/)),
+  region: v.optional(text('the name of a region, such as "eu-central-1"', /^[A-Za-z0-9-]+$/)),
+  bucket: text("a bucket name", /^[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]$/),
+  prefix: v.optional(prefix(), "pg321"),
+  access_key_id: secret("an access key id"),
+  secret_access_key: secret("a secret access key"),
+  session_token: v.optional(secret("a session token")),
+  path_style: v.optional(boolean()),
+  storage_class: v.optional(storageClass),
+  max_parallel_parts: v.optional(integer(1, 64)),
+  keep: keep(365),
+  expire: expire(["delete", "provider-lifecycle"]),
+});
+
+const s3Schema = v.pipe(
+  s3Table,
+  rule(providerCountsNothing),
+  rule((storage, report) => {
+    const provider = S3_PROVIDERS.find((name) => name === storage["provider"]);
+    const derived = provider === undefined ? [] : deriveS3(provider, locationOf(storage));
+    if (!Array.isArray(derived)) return;
+    for (const { key, message } of derived) report([key], message);
+  }),
+  v.transform((storage): S3StorageConfig => {
+    const derived = deriveS3(storage.provider, locationOf(storage)) as S3Derived;
+    return {
+      name: storage.name,
+      type: storage.type,
+      off_site: storage.off_site,
+      min_rate: storage.min_rate,
+      stall_timeout_ms: storage.stall_timeout,
+      attempts: storage.attempts,
+      keep: storage.keep,
+      expire: storage.expire,
+      provider: storage.provider,
+      endpoint: derived.endpoint,
+      region: derived.region,
+      bucket: storage.bucket,
+      prefix: storage.prefix,
+      access_key_id: storage.access_key_id,
+      secret_access_key: storage.secret_access_key,
+      session_token: storage.session_token,
+      path_style: storage.path_style ?? derived.path_style,
+      storage_class: storage.storage_class,
+      max_parallel_parts: storage.max_parallel_parts ?? derived.max_parallel_parts,
+      max_parts: derived.max_parts,
+    };
+  }),
+);
+
+/** One whose type is a mistake: its other keys cannot be judged. */
+const untypedSchema = v.pipe(
+  openTable("a [[storage]] table", {
+    name: NAME,
+    type: leaf<never>('"local" or "s3"', () => undefined, { choices: TYPES }),
+  }),
+  v.transform(({ type }) => type),
+);
+
+export const storageSchema: v.GenericSchema<unknown, StorageConfig> = v.lazy((storage) => {
+  const given = isTable(storage) ? storage["type"] : undefined;
+  const type = given instanceof OutsideText ? given.text : given;
+  return type === "local" ? localSchema : type === "s3" ? s3Schema : untypedSchema;
+});
+
+/** Where objects end up, to tell when two storages are the same place; two copies there would be one. */
+export function placeOf(storage: StorageConfig): string {
+  return storage.type === "local" ? storage.path : `${storage.endpoint}/${storage.bucket}/${storage.prefix}`;
+}
+
+function prefix(): Leaf<string> {
+  const isPrefix = (value: string) =>
+    value === "" ||
+    (/^[^\u0000-\u001f\u007f\\]{1,512}$/.test(value) &&
+      value.split("/").every((component) => !["", ".", ".."].includes(component)));
+  return leaf("a prefix without a slash at its start or end", (value) =>
+    typeof value === "string" && isPrefix(value) ? value : undefined,
+  );
+}
+
+/** Only what has passed its own check by now is text. */
+function locationOf(storage: Readonly<Record<string, unknown>>): S3Given {
+  const textAt = (key: keyof S3Given) => {
+    const value = storage[key];
+    return typeof value === "string" ? value : undefined;
+  };
+  return { account_id: textAt("account_id"), region: textAt("region"), endpoint: textAt("endpoint") };
+}

@@ -1,0 +1,114 @@
+import * as v from "valibot";
+import { closest } from "../../base/text/suggest.ts";
+import { didYouMean, found, type Leaf } from "./leaf.ts";
+import { isTable, MissingValue, OutsideText } from "./values.ts";
+
+/** A table of which only these keys are looked at. `what` completes "expected …". */
+export function openTable<const E extends v.ObjectEntries>(what: string, entries: E) {
+  return v.pipe(
+    v.unknown(),
+    v.check(isTable, ({ input }) => `${foundInsteadOfTable(input)}, expected ${what}`),
+    v.looseObject(entries, ({ expected }) => {
+      const schema = entries[expected?.slice(1, -1) ?? ""];
+      return `missing, expected ${schema === undefined ? "a value" : v.getDescription(schema)}`;
+    }),
+  );
+}
+
+/**
+ * A table that takes these keys and no other. Unlike valibot's strict object it reports every unknown
+ * key, not only the first.
+ */
+export function table<const E extends v.ObjectEntries>(what: string, entries: E) {
+  return v.pipe(
+    openTable(what, entries),
+    rule((value, report) => {
+      if (!isTable(value)) return;
+      const allowed = Object.keys(entries);
+      for (const key of Object.keys(value).filter((key) => !Object.hasOwn(entries, key))) {
+        const suggestion = closest(key, allowed);
+        const help =
+          suggestion === undefined ? `, expected one of ${allowed.join(", ")}` : didYouMean(suggestion);
+        report([key], `not a key of ${what}${help}`);
+      }
+    }),
+  );
+}
+
+/** `[[server]]`: at least one table, no two with the same name. */
+export function namedTables<T extends { name: string }>(header: string, item: v.GenericSchema<unknown, T>) {
+  const expected = `at least one [[${header}]] table`;
+  return v.pipe(
+    v.unknown(),
+    v.check(
+      (value) => Array.isArray(value) && value.length > 0,
+      ({ input }) => `${foundInsteadOfTable(input)}, expected ${expected}`,
+    ),
+    v.array(item),
+    rule((tables, report) => {
+      const seen = new Set<unknown>();
+      for (const [index, entry] of Object.values(tables).entries()) {
+        const name = isTable(entry) ? entry["name"] : undefined;
+        if (typeof name !== "string") continue;
+        if (seen.has(name))
+          report([index, "name"], `found ${JSON.stringify(name)} twice, expected a name of its own`);
+        seen.add(name);
+      }
+    }),
+    v.description(expected),
+  );
+}
+
+/** A list of values: an array, or text from outside with an item a line or between commas. */
+export function list<T>(item: Leaf<T>, expected: string): Leaf<T[]> {
+  return v.pipe(
+    v.unknown(),
+    v.transform((value) => (value instanceof OutsideText ? itemsOf(value) : value)),
+    v.check(Array.isArray, ({ input }) => `${found(input, true)}, expected ${expected}`),
+    v.array(item),
+    v.description(expected),
+  );
+}
+
+function itemsOf({ text, origin }: OutsideText): OutsideText[] {
+  return text
+    .split(/[\n,]/)
+    .map((line) => line.trim())
+    .filter((line) => line !== "" && !line.startsWith("#"))
+    .map((line) => new OutsideText(line, origin));
+}
+
+/** Tells a mistake at a path below the value that a `rule` looks at. */
+export type Report = (path: readonly (string | number)[], message: string) => void;
+
+/**
+ * A mistake that only several values together show. Runs also where some of them are mistakes
+ * themselves (those are as they were given), so that everything is reported at once; `sound` is set
+ * where none is.
+ */
+export function rule<T>(
+  check: (value: Readonly<Record<string, unknown>>, report: Report, sound: T | undefined) => void,
+) {
+  return v.rawCheck<T>(({ dataset, addIssue }) => {
+    const input: unknown = dataset.value;
+    if (typeof input !== "object" || input === null) return;
+    const report: Report = (path, message) => {
+      const [first, ...rest] = path.map((key) => ({
+        type: "unknown" as const,
+        origin: "value" as const,
+        input,
+        key,
+        value: undefined,
+      }));
+      if (first !== undefined) addIssue({ message, path: [first, ...rest] });
+    };
+    check(input as Record<string, unknown>, report, dataset.typed ? dataset.value : undefined);
+  });
+}
+
+function foundInsteadOfTable(value: unknown): string {
+  if (value instanceof MissingValue || value instanceof OutsideText) return "found a value from outside";
+  if (Array.isArray(value)) return value.length === 0 ? "found an empty array" : "found an array";
+  if (isTable(value)) return "found a single table";
+  return found(value, false);
+}

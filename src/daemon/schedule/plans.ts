@@ -1,0 +1,70 @@
+import type { JobContext } from "../../jobs/context.ts";
+import type { Schedule } from "../../jobs/schedules.ts";
+import { schedulesOf } from "../../jobs/schedules.ts";
+import { historyOf } from "./catch-up.ts";
+import { DueTimes } from "./due-times.ts";
+import type { Plan } from "./scheduler.ts";
+
+/** What a daemon starts with. */
+export interface StartingPlans {
+  plans: Plan[];
+  /** Runs that were begun before and did not come to their end: they are run now. */
+  interrupted: { schedule: Schedule; dueAt: Date }[];
+  /** How many runs of each schedule were left out in a row. */
+  skipped: Map<string, number>;
+}
+
+/** The plans at the start, from the catalog: what was missed since the daemon last ran is due at once. */
+export async function startingPlans(context: JobContext): Promise<StartingPlans> {
+  const now = context.clock.now();
+  const { catch_up_ms, retries } = context.config.schedule;
+  const oldest = before(now, catch_up_ms);
+  const started: StartingPlans = { plans: [], interrupted: [], skipped: new Map() };
+  for (const schedule of schedulesOf(context.config)) {
+    const history = await historyOf(context.catalog, schedule, now);
+    const since = await seenSince(context, schedule);
+    const plan = planOf(context, schedule, latest(oldest, before(since, 0), history.settledUntil ?? since));
+    started.plans.push(plan);
+    started.skipped.set(schedule.name, history.skipped);
+    const { interrupted, tries } = history;
+    const isMissed = plan.times.newestBegun(plan.settledUntil, now) !== undefined;
+    if (interrupted !== null && interrupted > oldest && tries <= retries && !isMissed)
+      started.interrupted.push({ schedule, dueAt: interrupted });
+  }
+  return started;
+}
+
+/** The plans after a reload; `settledUntil` tells how far those that stay have come. */
+export async function reloadedPlans(
+  context: JobContext,
+  settledUntil: (name: string) => Date | undefined,
+): Promise<Plan[]> {
+  const plans: Plan[] = [];
+  for (const schedule of schedulesOf(context.config)) {
+    const since = before(await seenSince(context, schedule), 0);
+    plans.push(planOf(context, schedule, latest(since, settledUntil(schedule.name) ?? context.clock.now())));
+  }
+  return plans;
+}
+
+function planOf({ config, installation }: JobContext, schedule: Schedule, settledUntil: Date): Plan {
+  const { timezone } = config;
+  const seed = `${installation} ${schedule.name}`;
+  const times = new DueTimes(schedule.pattern, { timezone, jitterMs: config.schedule.jitter_ms, seed });
+  return { schedule, times, settledUntil };
+}
+
+/** Since when a schedule has its pattern, in its time zone. */
+async function seenSince({ catalog, clock, config }: JobContext, schedule: Schedule): Promise<Date> {
+  const pattern = `${schedule.pattern} ${config.timezone}`;
+  return new Date(await catalog.overview.seeSchedule(schedule.name, pattern, clock.now().toISOString()));
+}
+
+/** Just before that, so that what is due at that very moment is due. */
+function before(moment: Date, durationMs: number): Date {
+  return new Date(moment.getTime() - durationMs - 1);
+}
+
+function latest(...moments: Date[]): Date {
+  return new Date(Math.max(...moments.map((moment) => moment.getTime())));
+}

@@ -1,0 +1,233 @@
+import { describe, expect, test } from "bun:test";
+import { ManualClock } from "../../../test/lab/manual-clock.ts";
+import { ScheduleLab } from "../../../test/lab/schedule-lab.ts";
+import { silentLog } from "../../base/log.ts";
+import { DueTimes } from "./due-times.ts";
+import { Scheduler } from "./scheduler.ts";
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+const DAY_MS = 24 * HOUR_MS;
+const NIGHTLY = { backup: "0 2 * * *" };
+
+/** Lets time pass, and each job that begins end at once. */
+async function passing(lab: ScheduleLab, durationMs: number, stepMs = MINUTE_MS): Promise<void> {
+  for (let passedMs = 0; passedMs < durationMs; passedMs += stepMs) {
+    await lab.pass(stepMs);
+    for (const job of lab.jobs) job.end();
+    await lab.settle();
+  }
+}
+
+test("runs begin at their due times, with the time they were due for in their records", async () => {
+  await using lab = await ScheduleLab.make(
+    { backup: "*/15 * * * *", cleanup: "5 1 * * *" },
+    "2026-11-23T00:50:00Z",
+  );
+  await lab.start();
+  expect(lab.scheduler.nextRuns()).toEqual(
+    new Map([
+      ["backup", new Date("2026-11-23T01:00:00Z")],
+      ["cleanup", new Date("2026-11-23T01:05:00Z")],
+    ]),
+  );
+  await passing(lab, 30 * MINUTE_MS);
+  expect(await lab.told()).toEqual(["2026-11-23T01:00 OK", "2026-11-23T01:05 OK", "2026-11-23T01:15 OK"]);
+  const [first] = await lab.records("backup");
+  expect(first).toMatchObject({
+    scheduled_for: "2026-11-23T01:00:00.000Z",
+    started_at: "2026-11-23T01:00:00.000Z",
+  });
+});
+
+test("a schedule of every second is kept", async () => {
+  await using lab = await ScheduleLab.make({ backup: "* * * * * *" }, "2026-11-23T00:00:00Z");
+  await lab.start();
+  await passing(lab, 5_000, 1_000);
+  expect((await lab.records()).map((run) => run.scheduled_for?.slice(17, 19))).toEqual([
+    "01",
+    "02",
+    "03",
+    "04",
+    "05",
+  ]);
+});
+
+test("a run that began while the plans after it were made is not begun again by these", async () => {
+  const clock = new ManualClock(new Date("2026-11-23T01:59:59Z"));
+  const begun: string[] = [];
+  const begin = (_: unknown, dueAt: Date) => void begun.push(dueAt.toISOString());
+  const scheduler = new Scheduler({ clock, log: silentLog, begin });
+  const schedule = { name: "backup", job: "backup", pattern: "0 2 * * *", selects: () => true } as const;
+  const planned = () => {
+    const times = new DueTimes(schedule.pattern, { timezone: "UTC", jitterMs: 0, seed: "" });
+    return [{ schedule, times, settledUntil: scheduler.settledUntil("backup") ?? clock.now() }];
+  };
+  scheduler.follow(planned(), DAY_MS);
+  const end = new AbortController();
+  const running = scheduler.run(end.signal);
+  const reloaded = planned();
+  await clock.advance(1_000);
+  scheduler.follow(reloaded, DAY_MS);
+  await clock.advance(MINUTE_MS);
+  expect(begun).toEqual(["2026-11-23T02:00:00.000Z"]);
+  end.abort();
+  await clock.advanceUntil(running);
+});
+
+describe("the nights in which the clock is set, in Berlin", () => {
+  for (const { night, from, expected } of [
+    {
+      night: "skipped",
+      from: "2026-03-28T12:00:00Z",
+      expected: ["2026-03-29T01:00 OK", "2026-03-30T00:30 OK"],
+    },
+    {
+      night: "repeated",
+      from: "2026-10-24T12:00:00Z",
+      expected: ["2026-10-25T00:30 OK", "2026-10-26T01:30 OK"],
+    },
+  ])
+    test(`an hour is ${night}: one run each night`, async () => {
+      await using lab = await ScheduleLab.make({ backup: "30 2 * * *" }, from, "Europe/Berlin");
+      await lab.start();
+      await passing(lab, 2 * DAY_MS, 10 * MINUTE_MS);
+      expect(await lab.told()).toEqual(expected);
+    });
+
+  test("a daemon that starts between the two half past twos runs nothing again", async () => {
+    await using lab = await ScheduleLab.make(
+      { backup: "30 2 * * *" },
+      "2026-10-24T23:00:00Z",
+      "Europe/Berlin",
+    );
+    await lab.start();
+    await passing(lab, 100 * MINUTE_MS);
+    await lab.stop();
+    await lab.pass(5 * MINUTE_MS);
+    await lab.start();
+    await passing(lab, 3 * HOUR_MS);
+    expect(await lab.told()).toEqual(["2026-10-25T00:30 OK"]);
+  });
+});
+
+describe("what was missed while the daemon was down", () => {
+  /** A daemon that ran a night's backup, then was down for some time, and its start after that. */
+  async function afterDown(downMs: number, schedule: object = {}): Promise<string[]> {
+    await using lab = await ScheduleLab.make({ ...NIGHTLY, ...schedule }, "2026-11-23T01:00:00Z");
+    await lab.start();
+    await passing(lab, 2 * HOUR_MS);
+    await lab.stop();
+    await lab.pass(downMs);
+    await lab.start();
+    await passing(lab, 2 * MINUTE_MS);
+    return (await lab.told()).slice(1);
+  }
+
+  test("nothing was due: nothing is made up for", async () => {
+    expect(await afterDown(22 * HOUR_MS)).toEqual([]);
+  });
+  test("one time was missed: it is run, under its own time", async () => {
+    expect(await afterDown(24 * HOUR_MS)).toEqual(["2026-11-24T02:00 OK"]);
+  });
+  test("many were missed: one run, for the newest", async () => {
+    expect(await afterDown(10 * DAY_MS)).toEqual(["2026-12-03T02:00 OK"]);
+  });
+  test("the newest is older than catch_up: it is not run", async () => {
+    expect(await afterDown(29 * HOUR_MS, { catch_up_ms: 5 * HOUR_MS })).toEqual([]);
+    expect(await afterDown(27 * HOUR_MS, { catch_up_ms: 5 * HOUR_MS })).toEqual(["2026-11-24T02:00 OK"]);
+  });
+  test("catch_up is off: nothing is", async () => {
+    expect(await afterDown(24 * HOUR_MS, { catch_up_ms: 0 })).toEqual([]);
+  });
+
+  test("a schedule that is new has missed nothing", async () => {
+    await using lab = await ScheduleLab.make(NIGHTLY, "2026-11-23T12:00:00Z");
+    await lab.start();
+    await passing(lab, MINUTE_MS);
+    expect(await lab.told()).toEqual([]);
+  });
+
+  test("one with a new pattern has missed nothing of it", async () => {
+    await using lab = await ScheduleLab.make(NIGHTLY, "2026-11-23T01:00:00Z");
+    await lab.start();
+    await passing(lab, 2 * HOUR_MS);
+    await lab.stop();
+    await lab.pass(2 * HOUR_MS);
+    lab.setSchedule({ backup: "0 4 * * *" });
+    await lab.start();
+    await passing(lab, HOUR_MS);
+    expect(await lab.told()).toEqual(["2026-11-23T02:00 OK"]);
+  });
+
+  test("jitter: a time whose run has not begun yet begins when it would have", async () => {
+    await using lab = await ScheduleLab.make({ ...NIGHTLY, jitter_ms: HOUR_MS }, "2026-11-23T01:59:00Z");
+    await lab.start();
+    const begin = lab.scheduler.nextRuns().get("backup") as Date;
+    await lab.pass(MINUTE_MS);
+    await lab.stop();
+    await lab.start();
+    expect(lab.scheduler.nextRuns().get("backup")).toEqual(begin);
+    await lab.pass(begin.getTime() - lab.clock.now().getTime() - 1);
+    expect(lab.jobs).toEqual([]);
+    await lab.pass(1);
+    expect(lab.jobs).toHaveLength(1);
+  });
+});
+
+describe("a clock that jumps", () => {
+  async function running(): Promise<ScheduleLab> {
+    const lab = await ScheduleLab.make(NIGHTLY, "2026-11-23T01:00:00Z");
+    await lab.start();
+    await passing(lab, 2 * HOUR_MS);
+    return lab;
+  }
+
+  test("forward past a due time: one run, noticed within half a minute", async () => {
+    await using lab = await running();
+    lab.clock.offsetMs += 12 * DAY_MS;
+    await lab.pass(30_000);
+    expect(lab.jobs.map(({ dueAt }) => dueAt)).toEqual([new Date("2026-12-05T02:00:00Z")]);
+    expect(lab.scheduler.nextRuns().get("backup")).toEqual(new Date("2026-12-06T02:00:00Z"));
+  });
+
+  test("forward, but the newest due time is older than catch_up: none", async () => {
+    await using lab = await running();
+    lab.setSchedule({ catch_up_ms: HOUR_MS });
+    await lab.stop();
+    await lab.start();
+    lab.clock.offsetMs += DAY_MS + 2 * HOUR_MS;
+    await lab.pass(MINUTE_MS);
+    expect(lab.jobs).toEqual([]);
+  });
+
+  test("back by some minutes: nothing is repeated", async () => {
+    await using lab = await running();
+    lab.clock.offsetMs -= HOUR_MS + 5 * MINUTE_MS;
+    await passing(lab, HOUR_MS);
+    expect(await lab.told()).toEqual(["2026-11-23T02:00 OK"]);
+  });
+
+  test("back by days: the schedule goes on from there", async () => {
+    await using lab = await running();
+    lab.clock.offsetMs -= 3 * DAY_MS;
+    await passing(lab, DAY_MS, 10 * MINUTE_MS);
+    // In the order of a clock that was wrong.
+    expect(await lab.told()).toEqual(["2026-11-21T02:00 OK", "2026-11-23T02:00 OK"]);
+  });
+
+  test("back by days, and then a start: what was missed since is made up for", async () => {
+    await using lab = await running();
+    lab.clock.offsetMs += 100 * DAY_MS;
+    await passing(lab, HOUR_MS);
+    lab.clock.offsetMs -= 100 * DAY_MS;
+    await passing(lab, DAY_MS, 10 * MINUTE_MS);
+    await lab.stop();
+    await lab.pass(DAY_MS);
+    await lab.start();
+    await passing(lab, MINUTE_MS);
+    expect((await lab.told()).sort()).toEqual([
+      ...["2026-11-23T02:00 OK", "2026-11-24T02:00 OK", "2026-11-25T02:00 OK", "2027-03-03T02:00 OK"],
+    ]);
+  });
+});

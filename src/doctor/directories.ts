@@ -1,0 +1,118 @@
+import { constants } from "node:fs";
+import { access, readFile, realpath, stat, statfs } from "node:fs/promises";
+import { dirname } from "node:path";
+import { requireAnswer } from "../base/files/place.ts";
+import { MIB } from "../base/limits.ts";
+import { userName } from "../base/process/become-user.ts";
+import { sizeText } from "../base/text/amounts.ts";
+import type { Seen } from "./finding.ts";
+import { failed, ok, warning } from "./finding.ts";
+
+/** Less than this is soon nothing: the catalog and its copies grow. */
+const FREE_BYTES_MIN = 100 * MIB;
+/** File systems without hard links, by which a copy gets its name. */
+const WITHOUT_LINKS = ["vfat", "exfat", "msdos"];
+
+/** Where a path lies, and how much room is there. */
+export interface Place {
+  freeBytes: number;
+  mountPoint: string;
+  fileSystem: string;
+}
+
+/** A directory of pg321's own: `state_dir`, `temp_dir`. The first command makes one that is not there. */
+export async function lookAtOwnDirectory(path: string): Promise<Seen[]> {
+  await requireAnswer(path, path);
+  const stats = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return undefined;
+    throw error;
+  });
+  if (!stats) {
+    const parent = await nearest(dirname(path));
+    if (await isWritable(parent)) return [ok("not there yet: the first command that needs it makes it")];
+    return [
+      failed("storage", `not there, and user "${userName()}" may not make it in ${parent}`, makeIt(path)),
+    ];
+  }
+  if (!stats.isDirectory())
+    return [failed("storage", "not a directory", "name a directory in the config, or move the file away")];
+  if (!(await isWritable(path)))
+    return [failed("storage", `user "${userName()}" may not write there`, makeIt(path))];
+  const place = await placeOf(path);
+  const seen = [
+    place.freeBytes < FREE_BYTES_MIN ? warning(placeText(place), "free some space") : ok(placeText(place)),
+  ];
+  if ((stats.mode & 0o007) !== 0)
+    seen.push(warning("everybody on this host can look into it", `chmod 0700 ${path}`));
+  return seen;
+}
+
+/** The directory of a local storage, which nobody makes by itself: it may be a disk that is not mounted. */
+export async function lookAtStorageDirectory(path: string, minFree: number): Promise<Seen[]> {
+  await requireAnswer(path, path);
+  if (!(await isWritable(path)))
+    return [
+      failed("storage", `user "${userName()}" may not write to ${path}`, `chown ${userName()} ${path}`),
+    ];
+  const place = await placeOf(path);
+  if (WITHOUT_LINKS.includes(place.fileSystem)) {
+    const hint = "take a file system with hard links: ext4, xfs, btrfs, zfs";
+    return [failed("storage", `${place.fileSystem} on ${place.mountPoint} has no hard links`, hint)];
+  }
+  if (place.freeBytes < minFree) {
+    const hint = "free some space, shorten keep, or lower min_free";
+    return [failed("storage", `${placeText(place)}, and min_free is ${sizeText(minFree)}`, hint)];
+  }
+  return [ok(`${path} can be written, ${placeText(place)}`)];
+}
+
+async function isWritable(path: string): Promise<boolean> {
+  return access(path, constants.R_OK | constants.W_OK | constants.X_OK).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function placeOf(path: string): Promise<Place> {
+  const { bavail, bsize } = await statfs(path);
+  const { mountPoint, fileSystem } = mountOf(
+    await realpath(path),
+    await readFile("/proc/self/mountinfo", "utf8"),
+  );
+  return { freeBytes: bavail * bsize, mountPoint, fileSystem };
+}
+
+/** The mount that a path lies on, by the text of `/proc/self/mountinfo` (proc(5)). */
+export function mountOf(path: string, mountinfo: string): Pick<Place, "mountPoint" | "fileSystem"> {
+  let found = { mountPoint: "/", fileSystem: "unknown" };
+  for (const line of mountinfo.split("\n")) {
+    const fields = line.split(" ");
+    const mountPoint = unescaped(fields[4] ?? "");
+    const fileSystem = fields[fields.indexOf("-") + 1];
+    if (mountPoint === "" || fileSystem === undefined) continue;
+    const isAbove = mountPoint === "/" || path === mountPoint || path.startsWith(`${mountPoint}/`);
+    // A later mount on the same point hides an earlier one.
+    if (isAbove && mountPoint.length >= found.mountPoint.length) found = { mountPoint, fileSystem };
+  }
+  return found;
+}
+
+function unescaped(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+}
+
+function placeText({ freeBytes, mountPoint, fileSystem }: Place): string {
+  return `${sizeText(freeBytes)} free on ${mountPoint} (${fileSystem})`;
+}
+
+async function nearest(path: string): Promise<string> {
+  const isThere = await stat(path).then(
+    () => true,
+    () => false,
+  );
+  return isThere || path === dirname(path) ? path : nearest(dirname(path));
+}
+
+function makeIt(path: string): string {
+  return `install -d -m 0700 -o ${userName()} ${path}`;
+}

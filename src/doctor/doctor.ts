@@ -1,0 +1,258 @@
+import { existsSync } from "node:fs";
+import { access, constants } from "node:fs/promises";
+import { dirname } from "node:path";
+import { idlePatterns } from "../alerts/idle-patterns.ts";
+import { patternHint } from "../alerts/selection-alerts.ts";
+import type { Clock } from "../base/clock.ts";
+import { EXIT_CODES } from "../base/errors.ts";
+import { requireAnswer } from "../base/files/place.ts";
+import { userName } from "../base/process/become-user.ts";
+import { LOST_HINT } from "../catalog/sqlite/errors.ts";
+import { examineCatalog } from "../catalog/sqlite/examine.ts";
+import type { Config, ServerConfig } from "../config/config.ts";
+import { missingWritablePaths, UNIT_FILE } from "../install/writable-paths.ts";
+import { loadKeys } from "../jobs/keys.ts";
+import { refuseSharedPlaces } from "../jobs/shared-places.ts";
+import { lookAtOwnDirectory } from "./directories.ts";
+import type { Finding, Seen } from "./finding.ts";
+import { AREAS, failed, look, ok, warning } from "./finding.ts";
+import { lookAtIdentity, lookAtSigningKey } from "./keys.ts";
+import { lookAtMemory } from "./memory.ts";
+import type { ServerLook } from "./server.ts";
+import { lookAtDatabase, lookAtServer } from "./server.ts";
+import type { KnownStorages } from "./storage.ts";
+import { lookAtStorage } from "./storage.ts";
+
+export interface DoctorOptions {
+  config: Config;
+  /** Those that the config takes values from. */
+  valueFiles: readonly string[];
+  /** The identity file's text, where root read it before it became the service's user. */
+  identityText: string | undefined;
+  clock: Clock;
+  signal: AbortSignal;
+}
+
+/**
+ * Looks at everything that the config names, as the user that we are, and writes nothing. Every look goes on
+ * past the failure of another and has 10 s; what stands on different machines is looked at side by side.
+ */
+export async function examine(options: DoctorOptions): Promise<Finding[]> {
+  const { config } = options;
+  // These read disks of this host and block: they come first, so that no answer of another waits for them.
+  const here = [...(await lookAtHost(options)), ...(await lookAtKeys(options))];
+  const known = knownStorages(config);
+  const [servers, storages, places] = await Promise.all([
+    Promise.all(config.server.map((server) => lookAtServerWhole(options, server))),
+    Promise.all(
+      config.storage.map((storage) =>
+        look({ area: "storage", subject: storage.name, code: "storage" }, options, (signal) =>
+          lookAtStorage(storage, known, options.clock, signal),
+        ),
+      ),
+    ),
+    look({ area: "storage", subject: "places", code: "usage" }, options, async (signal) => {
+      await refuseSharedPlaces(config, { clock: options.clock, signal });
+      return [];
+    }),
+  ]);
+  const largestBytes = Math.max(0, ...servers.map(({ largestBytes: bytes }) => bytes));
+  const memory = await look({ area: "memory", subject: "backup", code: "usage" }, options, () =>
+    lookAtMemory(config, largestBytes),
+  );
+  const findings = [
+    ...here,
+    ...places,
+    ...storages.flat(),
+    ...servers.flatMap((one) => one.findings),
+    ...memory,
+    ...lookAtPatterns(
+      config,
+      servers.flatMap((one) => one.databases),
+    ),
+  ];
+  return findings.sort((a, b) => AREAS.indexOf(a.area) - AREAS.indexOf(b.area));
+}
+
+/** What keeps everything from working comes before what concerns one server, and that before one storage. */
+const GRAVEST_FIRST = ["bug", "usage", "key", "database", "storage"] as const;
+
+/** The exit code of the gravest failure; 0 where nothing failed. */
+export function doctorExitCode(findings: readonly Finding[]): number {
+  const codes = findings.flatMap(({ code }) => code ?? []);
+  const gravest = GRAVEST_FIRST.find((code) => codes.includes(code)) ?? codes[0];
+  return gravest === undefined ? EXIT_CODES.ok : EXIT_CODES[gravest];
+}
+
+async function lookAtHost(options: DoctorOptions): Promise<Finding[]> {
+  const { config } = options;
+  const own = (subject: "state_dir" | "temp_dir") =>
+    look({ area: "directories", subject, code: "storage" }, options, () =>
+      lookAtOwnDirectory(config[subject]),
+    );
+  const findings = await Promise.all([
+    look({ area: "config", subject: config.file, code: "usage" }, options, () => lookAtConfig(options)),
+    own("state_dir"),
+    own("temp_dir"),
+    look({ area: "catalog", subject: config.catalog.path, code: "storage" }, options, () =>
+      lookAtCatalog(config),
+    ),
+    look({ area: "notify", subject: "alerts", code: "usage" }, options, async () => lookAtNotifiers(config)),
+    look({ area: "unit", subject: UNIT_FILE, code: "usage" }, options, () => lookAtUnit(config)),
+  ]);
+  return findings.flat();
+}
+
+/** Its warnings, and what of it the service may not read; its environment and its credentials are not known here. */
+async function lookAtConfig({ config, valueFiles }: DoctorOptions): Promise<Seen[]> {
+  const seen = config.warnings.map((text) => warning(text));
+  const user = userName();
+  const needed = [config.file, ...valueFiles];
+  const certificates = [
+    ...config.server.flatMap(({ sslrootcert, sslcert, sslkey }) => [sslrootcert, sslcert, sslkey]),
+    ...config.notify.map((one) => (one.type === "email" ? one.ca_file : undefined)),
+  ];
+  // "system" is no file.
+  for (const file of new Set([...needed, ...certificates.filter((path) => path?.startsWith("/"))])) {
+    if (file === undefined || (await isReadable(file))) continue;
+    const end = needed.includes(file) ? ", so the service cannot start" : "";
+    const hint = `chgrp ${user} ${file} && chmod 0640 ${file}`;
+    seen.push(
+      failed("usage", `user "${user}" may not read ${file === config.file ? "it" : file}${end}`, hint),
+    );
+  }
+  return seen.length > 0 ? seen : [ok("makes sense")];
+}
+
+async function isReadable(file: string): Promise<boolean> {
+  return access(file, constants.R_OK).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** A catalog that cannot be read is told by the look at it. */
+function knownStorages({ catalog, storage }: Config): KnownStorages {
+  const configured = storage.map(({ name }) => name);
+  try {
+    const { identities = [], installation } = examineCatalog(catalog) ?? {};
+    return { configured, identities, installation };
+  } catch {
+    return { configured, identities: [], installation: undefined };
+  }
+}
+
+async function lookAtCatalog({ catalog, encryption }: Config): Promise<Seen[]> {
+  await requireAnswer(catalog.path, dirname(catalog.path));
+  const facts = examineCatalog(catalog);
+  if (!facts) return [ok("not there yet: the first command makes it")];
+  const { version, knownVersion, installation, damage } = facts;
+  if (damage.length > 0) {
+    return [failed("storage", `damaged: ${damage.join("; ")}`, LOST_HINT)];
+  }
+  if (!(await isWritableFile(catalog.path)))
+    return [
+      failed("storage", `user "${userName()}" may not write it`, `chown ${userName()} ${catalog.path}*`),
+    ];
+  const older =
+    version < knownVersion ? `; the next command copies it and brings it to version ${knownVersion}` : "";
+  const seen = [ok(`whole, version ${version}${older}`)];
+  const { signingKey } = await loadKeys(encryption).catch(() => ({ signingKey: undefined }));
+  if (signingKey && installation !== undefined && signingKey.installation !== installation) {
+    seen.push(
+      warning(
+        `belongs to installation ${installation}, and the signing key to ${signingKey.installation}`,
+        "name the signing key that was made with this catalog, or another catalog.path",
+      ),
+    );
+  }
+  return seen;
+}
+
+async function isWritableFile(path: string): Promise<boolean> {
+  return access(path, constants.R_OK | constants.W_OK).then(
+    () => true,
+    () => false,
+  );
+}
+
+function lookAtNotifiers({ notify }: Config): Seen[] {
+  if (notify.length === 0)
+    return [warning("nobody is told when a backup fails", "add a [[notify]] to the config: docs/alerts.md")];
+  return notify.map(({ name, type, min_level }) =>
+    ok(`"${name}" is told by ${type} from ${min_level} on (nothing was sent)`),
+  );
+}
+
+/** Nothing where no service is installed. */
+async function lookAtUnit(config: Config): Promise<Seen[]> {
+  if (!existsSync(UNIT_FILE)) return [];
+  const missing = await missingWritablePaths(config);
+  if (missing.length === 0) return [ok("its sandbox opens every directory that the config has written")];
+  const hint = "sudo pg321 install, then systemctl restart pg321";
+  return [failed("usage", `its sandbox does not let the service write to ${missing.join(", ")}`, hint)];
+}
+
+async function lookAtKeys(options: DoctorOptions): Promise<Finding[]> {
+  const { config, identityText } = options;
+  const { signing_key_file, identity_file } = config.encryption;
+  const findings = await Promise.all([
+    look({ area: "keys", subject: signing_key_file, code: "key" }, options, () =>
+      lookAtSigningKey(config.encryption),
+    ),
+    identity_file === undefined
+      ? look({ area: "keys", subject: "identity_file", code: "key" }, options, async () => [
+          ok("not on this host, which can make backups and not open them"),
+        ])
+      : look({ area: "keys", subject: identity_file, code: "key" }, options, () =>
+          lookAtIdentity(config, identity_file, identityText),
+        ),
+  ]);
+  return findings.flat();
+}
+
+interface Place {
+  server: string;
+  database: string;
+}
+
+async function lookAtServerWhole(
+  options: DoctorOptions,
+  server: ServerConfig,
+): Promise<{ findings: Finding[]; largestBytes: number; databases: Place[] }> {
+  let found: ServerLook | undefined;
+  const findings = await look(
+    { area: "server", subject: server.name, code: "database" },
+    options,
+    async () => {
+      found = await lookAtServer(options.config, server);
+      return found.seen;
+    },
+  );
+  if (!found) return { findings, largestBytes: 0, databases: [] };
+  let largestBytes = 0;
+  // One after the other: a server that is busy with its users needs no crowd of us.
+  for (const database of found.databases) {
+    const at = { area: "server", subject: `${server.name}/${database}`, code: "database" } as const;
+    const seen = await look(at, options, async () => {
+      const looked = await lookAtDatabase(server, database);
+      largestBytes = Math.max(largestBytes, looked.bytes);
+      return looked.seen;
+    });
+    findings.push(...seen);
+  }
+  const message = `on the same device as the data of server "${server.name}": one broken disk takes both, and a full one stops it`;
+  for (const subject of found.storagesOnDevice)
+    findings.push({ area: "storage", subject, ...warning(message, "give the storage a disk of its own") });
+  const databases = found.databases.map((database) => ({ server: server.name, database }));
+  return { findings, largestBytes, databases };
+}
+
+/** What overrides and notifiers name and no server has; nothing is said of servers that did not answer. */
+function lookAtPatterns(config: Config, databases: readonly Place[]): Finding[] {
+  return idlePatterns(config, databases).map(({ holder, written }) => ({
+    area: "config",
+    subject: config.file,
+    ...warning(`"${written}" in databases of the ${holder} matches no database`, patternHint(written)),
+  }));
+}

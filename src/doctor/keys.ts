@@ -1,0 +1,85 @@
+import { constants } from "node:fs";
+import { access, stat } from "node:fs/promises";
+import { userName } from "../base/process/become-user.ts";
+import type { Config, EncryptionConfig } from "../config/config.ts";
+import { OFF } from "../config/cron.ts";
+import { loadKeys, readIdentityText, requireSigningKey } from "../jobs/keys.ts";
+import { isPassphraseProtected, readIdentityFile } from "../sealed/identity.ts";
+import type { Seen } from "./finding.ts";
+import { failed, ok, warning } from "./finding.ts";
+
+export async function lookAtSigningKey(config: EncryptionConfig): Promise<Seen[]> {
+  const keys = await loadKeys(config);
+  if (!keys.signingKey && config.mode === "none")
+    return [warning("none, so nothing proves whose the backups are", "make one with: pg321 key generate")];
+  const { installation } = requireSigningKey(keys, config);
+  return [ok(`signs for installation ${installation}`), ...(await exposed(config.signing_key_file))];
+}
+
+/** `identityText` is what root read before it gave its rights up. */
+export async function lookAtIdentity(
+  { encryption, schedule }: Config,
+  file: string,
+  identityText: string | undefined,
+): Promise<Seen[]> {
+  const text = identityText ?? (await readIdentityText(encryption));
+  if (text === undefined) {
+    return [
+      failed(
+        "key",
+        "there is no such file",
+        "put the identity file there, or leave identity_file out of the config",
+      ),
+    ];
+  }
+  const seen = [...(await exposed(file)), ...(await readable(file, schedule.verify !== OFF))];
+  if (isPassphraseProtected(text) && !encryption.identity_passphrase) {
+    const hint = "pg321 key show opens it; with encryption.identity_passphrase doctor does, and the service";
+    return [
+      warning("protected by a passphrase that the config does not have, so not looked into", hint),
+      ...seen,
+    ];
+  }
+  const identity = await readIdentityFile(text, encryption.identity_passphrase);
+  const opened = encryption.recipients.filter((one) => identity.recipients.includes(one));
+  if (encryption.mode === "age" && opened.length === 0) {
+    const hint = `add its recipient to encryption.recipients: ${identity.recipients.join(", ")}`;
+    return [failed("key", "opens none of the recipients that backups are sealed to", hint), ...seen];
+  }
+  const { signingKey } = await loadKeys(encryption).catch(() => ({ signingKey: undefined }));
+  if (signingKey && !identity.signers.includes(signingKey.signer)) {
+    const line = `# signer: ${signingKey.signer}`;
+    seen.push(
+      warning(
+        "does not name our signing key, so on another host it would not trust our backups",
+        `add this line to it, and to its copies: ${line}`,
+      ),
+    );
+  }
+  const count = `${opened.length} of ${encryption.recipients.length} recipients`;
+  return [ok(encryption.mode === "age" ? `opens what is sealed to ${count}` : "nothing is sealed"), ...seen];
+}
+
+/** Whether the user that we are now, the service's, may read it too. */
+async function readable(file: string, isVerified: boolean): Promise<Seen[]> {
+  try {
+    await access(file, constants.R_OK);
+    return [];
+  } catch {
+    const user = userName();
+    const hint = `let it: chgrp ${user} ${file} && chmod 0640 ${file}; or leave it, and verify and restore as root`;
+    const message = `user "${user}" may not read it: the service can make backups and cannot open them`;
+    return [isVerified ? warning(`${message}, nor verify them`, hint) : ok(message)];
+  }
+}
+
+async function exposed(file: string): Promise<Seen[]> {
+  try {
+    const { mode } = await stat(file);
+    if ((mode & 0o007) === 0) return [];
+    return [warning("everybody on this host can read it", `chmod o= ${file}`)];
+  } catch {
+    // Who may not even see it cannot read it.
+    return [];
+  }
+}

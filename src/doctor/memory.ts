@@ -1,0 +1,48 @@
+import { readFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { BLOCK_BYTES, MIB } from "../base/limits.ts";
+import { sizeText } from "../base/text/amounts.ts";
+import type { Config } from "../config/config.ts";
+import { maxPartsOf, partBytesFor } from "../jobs/copies/part-size.ts";
+import { PARTS_AHEAD } from "../jobs/copies/store-copies.ts";
+import type { Seen } from "./finding.ts";
+import { ok, warning } from "./finding.ts";
+
+/** The program itself, with the S3 client: docs/limits.md. */
+const BASE_BYTES = 90 * MIB;
+const CORES_MAX = 8;
+
+/** The most that a run of backups takes, in bytes, and what it is made of; the formula of docs/limits.md. */
+export function memoryBudget(
+  { storage, dump }: Pick<Config, "storage" | "dump">,
+  largestBytes: number,
+  cores: number = availableParallelism(),
+): { bytes: number; partBytes: number } {
+  const counted = Math.min(cores, CORES_MAX);
+  const partBytes = partBytesFor(largestBytes, maxPartsOf(storage));
+  const requests = storage.reduce((sum, one) => sum + (one.type === "s3" ? one.max_parallel_parts : 0), 0);
+  // What does not compress at all is as large as before.
+  const blocks = BLOCK_BYTES * (counted + 3 + counted + 1);
+  const each = blocks + partBytes * (PARTS_AHEAD + requests);
+  return { bytes: BASE_BYTES + each * dump.max_parallel, partBytes };
+}
+
+export async function lookAtMemory(config: Config, largestBytes: number): Promise<Seen[]> {
+  const { bytes, partBytes } = memoryBudget(config, largestBytes);
+  const { max_parallel } = config.dump;
+  const what = `a run of backups takes up to ${sizeText(bytes)} (parts of ${sizeText(partBytes)}, ${max_parallel} ${max_parallel === 1 ? "database" : "databases"} at once)`;
+  const available = await availableBytes();
+  if (available === undefined || bytes <= available) return [ok(what)];
+  return [
+    warning(
+      `${what}, and ${sizeText(available)} are available`,
+      "lower max_parallel_parts of the storages, or dump.max_parallel; docs/limits.md has the formula",
+    ),
+  ];
+}
+
+async function availableBytes(): Promise<number | undefined> {
+  const text = await readFile("/proc/meminfo", "utf8").catch(() => "");
+  const kib = /^MemAvailable:\s+(\d+) kB$/m.exec(text)?.[1];
+  return kib === undefined ? undefined : Number(kib) * 1024;
+}

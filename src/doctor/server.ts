@@ -1,0 +1,106 @@
+import { patternHint } from "../alerts/selection-alerts.ts";
+import type { Config, ServerConfig } from "../config/config.ts";
+import { storagesOnDevice } from "../jobs/backup/shared-device.ts";
+import { quoteIdentifier } from "../postgres/archive/sql-text.ts";
+import { pgDumpFor } from "../postgres/binaries.ts";
+import type { Connection } from "../postgres/connection.ts";
+import { connect, endpointOf } from "../postgres/connection.ts";
+import { lackingRights } from "../postgres/dump-rights.ts";
+import type { ServerFacts } from "../postgres/inspect.ts";
+import { chooseDatabases, databaseBytes, inspectServer, listDatabases } from "../postgres/inspect.ts";
+import type { Seen } from "./finding.ts";
+import { failed, ok, seenOf, warning } from "./finding.ts";
+
+/** Since then a role can be let read everything without being a superuser. */
+const READ_ALL_MAJOR = 14;
+
+export interface ServerLook {
+  seen: Seen[];
+  /** Those that a backup would take; empty where that could not be asked. */
+  databases: string[];
+  /** Names of local storages that lie on the same device as the server's data. */
+  storagesOnDevice: string[];
+}
+
+export async function lookAtServer(config: Config, server: ServerConfig): Promise<ServerLook> {
+  await using connection = await connect(endpointOf(server));
+  const facts = await inspectServer(connection);
+  const choice = chooseDatabases(await listDatabases(connection), server);
+  return {
+    seen: [
+      ok(`PostgreSQL ${facts.version} as "${server.user}"`),
+      ...(await programOf(facts, server)),
+      ...(await roleOf(connection, facts)),
+      ...choiceOf(choice),
+    ],
+    databases: choice.chosen,
+    storagesOnDevice: (await storagesOnDevice(config, connection)).map(({ name }) => name),
+  };
+}
+
+async function programOf({ major }: ServerFacts, server: ServerConfig): Promise<Seen[]> {
+  try {
+    const { path, version } = await pgDumpFor(major, server.bin_dir);
+    return [ok(`pg_dump ${version} (${path})`)];
+  } catch (error) {
+    return [seenOf(error, server.name, "database")];
+  }
+}
+
+/** What only this database shows is looked at there; this is what the next new table would meet. */
+async function roleOf(connection: Connection, { major, isSuperuser }: ServerFacts): Promise<Seen[]> {
+  if (isSuperuser) return [ok("a superuser, who may dump everything")];
+  const { user } = connection.endpoint;
+  if (major < READ_ALL_MAJOR)
+    return [warning("no superuser: a new table is dumped only if its owner allows it")];
+  const [row] = await connection.run(
+    "look at the role",
+    (sql) => sql<{ reads_all: boolean }[]>`select pg_has_role('pg_read_all_data', 'usage') as reads_all`,
+  );
+  if (row?.reads_all) return [ok("may read all data")];
+  const hint = `grant pg_read_all_data to ${quoteIdentifier(user)}`;
+  return [warning("is not in pg_read_all_data: the next new table may make its dump fail", hint)];
+}
+
+function choiceOf({ chosen, missing, idle }: ReturnType<typeof chooseDatabases>): Seen[] {
+  const seen = missing.map((name) =>
+    failed("database", `database "${name}" is not there`, "correct databases in the config, or make it"),
+  );
+  for (const pattern of idle) seen.push(warning(`"${pattern}" matches no database`, patternHint(pattern)));
+  if (chosen.length === 0)
+    seen.push(failed("database", "no database is chosen", "see databases and exclude in the config"));
+  else seen.push(ok(`${chosen.length} ${chosen.length === 1 ? "database" : "databases"}: ${someOf(chosen)}`));
+  return seen;
+}
+
+export interface DatabaseLook {
+  /** What would make its dump fail; nothing where all is well. */
+  seen: Seen[];
+  /** On the server's disk; 0 where that may not be seen. */
+  bytes: number;
+}
+
+export async function lookAtDatabase(server: ServerConfig, database: string): Promise<DatabaseLook> {
+  await using connection = await connect(endpointOf(server, database));
+  const { unreadable, rowSecurity, largeObjects } = await lackingRights(connection);
+  const role = quoteIdentifier(server.user);
+  const seen: Seen[] = [];
+  if (unreadable.count > 0) {
+    const what = `"${server.user}" may not read ${unreadable.count} of its tables and sequences: ${someOf(unreadable.names, unreadable.count)}`;
+    seen.push(failed("database", what, `grant pg_read_all_data to ${role}`));
+  }
+  if (rowSecurity.count > 0) {
+    const what = `row security hides rows of ${someOf(rowSecurity.names, rowSecurity.count)}, which pg_dump refuses`;
+    seen.push(failed("database", what, `alter role ${role} bypassrls`));
+  }
+  if (largeObjects > 0) {
+    const what = `"${server.user}" may not read ${largeObjects} large ${largeObjects === 1 ? "object" : "objects"} of others`;
+    seen.push(failed("database", what, `alter role ${role} set lo_compat_privileges = on`));
+  }
+  return { seen, bytes: (await databaseBytes(connection, database)) ?? 0 };
+}
+
+function someOf(names: readonly string[], count = names.length): string {
+  const shown = names.slice(0, 5).join(", ");
+  return count > 5 ? `${shown} and ${count - 5} more` : shown;
+}

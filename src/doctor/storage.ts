@@ -1,0 +1,77 @@
+import type { Clock } from "../base/clock.ts";
+import { silentLog } from "../base/log.ts";
+import type { StorageIdentity } from "../catalog/identities.ts";
+import type { StorageConfig } from "../config/config.ts";
+import { judgeMarker } from "../jobs/identity/marker-verdict.ts";
+import { readMarker } from "../jobs/shared-places.ts";
+import { openStorage } from "../storage/registry.ts";
+import { clockText } from "../storage/s3/errors.ts";
+import type { Storage } from "../storage/storage.ts";
+import { lookAtStorageDirectory } from "./directories.ts";
+import type { Seen } from "./finding.ts";
+import { failed, ok, warning } from "./finding.ts";
+
+/** S3 refuses requests at 15 minutes; a clock that is off by this much is on its way there. */
+const SKEW_MS_MAX = 60_000;
+
+/** What the catalog knows of storages, as far as it can be read. */
+export interface KnownStorages {
+  configured: readonly string[];
+  identities: readonly StorageIdentity[];
+  installation: string | undefined;
+}
+
+/** Asks for an object that is not there and for the first that is: nothing is written, so writing is not proved. */
+export async function lookAtStorage(
+  config: StorageConfig,
+  known: KnownStorages,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<Seen[]> {
+  // One try: what is down now is told now.
+  await using storage = await openStorage({ ...config, attempts: 1 }, { log: silentLog, clock });
+  await storage.head("doctor/absent", signal);
+  let isEmpty = true;
+  for await (const _first of storage.list("", signal)) {
+    isEmpty = false;
+    break;
+  }
+  const unrecognized = await lookAtMarker(storage, known, signal);
+  if (config.type === "local")
+    return [...(await lookAtStorageDirectory(config.path, config.min_free)), ...unrecognized];
+  const traits = [
+    isEmpty ? "holds nothing yet" : "holds objects",
+    ...((await storage.traits?.(signal)) ?? []),
+  ];
+  const seen = [ok(`bucket "${config.bucket}" can be read and listed: ${traits.join(", ")}`)];
+  seen.push(...unrecognized);
+  const skewMs = storage.clockSkewMs();
+  if (skewMs !== undefined && Math.abs(skewMs) > SKEW_MS_MAX) {
+    seen.push(warning(clockText(skewMs), "set the clock: timedatectl set-ntp true"));
+  }
+  return seen;
+}
+
+/** Says what a run would refuse the storage for; nothing where it would not. */
+async function lookAtMarker(
+  storage: Storage,
+  { configured, identities, installation }: KnownStorages,
+  signal: AbortSignal,
+): Promise<Seen[]> {
+  // Before the first backup there is nothing that a place could differ from.
+  if (installation === undefined) return [];
+  const marker = await readMarker(storage, signal);
+  const found = new Map(marker ? [[storage.name, marker.storage_id]] : []);
+  const [place] = await storage.place(signal);
+  const about = {
+    name: storage.name,
+    place,
+    installation,
+    identities,
+    configured,
+    found,
+    allAnswered: false,
+  };
+  const verdict = judgeMarker({ ...about, marker });
+  return verdict.verdict === "refused" ? [failed("storage", verdict.problem, verdict.hint)] : [];
+}

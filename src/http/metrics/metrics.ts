@@ -1,0 +1,174 @@
+import { setImmediate } from "node:timers/promises";
+import { Registry } from "prom-client";
+import { DATABASE_SERIES_MAX } from "../../base/limits.ts";
+import type { Log } from "../../base/log.ts";
+import type { RunTotal } from "../../catalog/overview.ts";
+import { ALERT_LEVELS } from "../../config/config.ts";
+import { backupStorages, type JobContext } from "../../jobs/context.ts";
+import type { DatabaseStatus, StatusReport, StorageStatus } from "../../status/report.ts";
+import { setJobs } from "./jobs.ts";
+import { type ProcessUsage, processUsage } from "./process.ts";
+import { MetricSheet } from "./sheet.ts";
+import { seconds, unixTime } from "./units.ts";
+
+export const METRICS_CONTENT_TYPE: string = Registry.PROMETHEUS_CONTENT_TYPE;
+
+/** What the report does not say. */
+export interface MetricsSource {
+  runTotals: readonly RunTotal[];
+  /** Names of the storages that every backup goes to; the others take what is archived. */
+  backupStorages: readonly string[];
+  /** Told once when databases are left out. */
+  log: Log;
+}
+
+/** Errors as those of `Overview`. */
+export async function metricsSource(
+  context: Pick<JobContext, "catalog" | "config" | "storages" | "log">,
+): Promise<MetricsSource> {
+  return {
+    runTotals: await context.catalog.overview.runTotals(),
+    backupStorages: backupStorages(context).map(({ name }) => name),
+    log: context.log,
+  };
+}
+
+/** The most troubled first: these are kept when there are too many. */
+const STATES = ["failing", "stale", "never", "partial", "good"] as const;
+const ENDED = ["VERIFIED", "PARTIAL", "FAILED", "INTERRUPTED"] as const;
+/** Series of one database, and of one database in one storage, at most. */
+const DATABASE_SERIES = 9 + STATES.length + ENDED.length;
+const COPIES_SERIES = 4;
+/** So many databases are written down without a pause. */
+const DATABASES_AT_ONCE = 100;
+
+const toldOfLeftOut = new WeakSet<Log>();
+
+/**
+ * What `GET /metrics` answers, of type `METRICS_CONTENT_TYPE`. Everything comes from the report and the catalog,
+ * and so survives a restart; only the process metrics begin anew. What is not known is not there. Databases that
+ * are gone are left out, and the least troubled ones where there would be more than `DATABASE_SERIES_MAX` series.
+ */
+export async function renderMetrics(report: StatusReport, source: MetricsSource): Promise<string> {
+  const sheet = new MetricSheet();
+  setInstallation(sheet, report);
+  setJobs(sheet, report, source.runTotals);
+  for (const storage of report.storages) setStorage(sheet, storage);
+  await setDatabases(sheet, report.databases, source);
+  setProcess(sheet, report, processUsage());
+  return await sheet.text();
+}
+
+function setInstallation(sheet: MetricSheet, report: StatusReport): void {
+  const { version, commit, installation, host, daemon, alerts } = report;
+  sheet.set("pg321_build_info", { version, commit }, 1);
+  sheet.set("pg321_installation_info", { installation, host }, 1);
+  if (daemon) {
+    const { last_reload, started_at } = daemon;
+    sheet.set("pg321_config_last_reload_success", {}, last_reload?.is_ok === false ? 0 : 1);
+    sheet.set("pg321_config_last_reload_timestamp_seconds", {}, unixTime(last_reload?.at ?? started_at));
+  }
+  for (const level of ALERT_LEVELS) {
+    const open = alerts.filter((alert) => alert.level === level);
+    const unacknowledged = open.filter(({ acknowledged_at }) => acknowledged_at === null);
+    sheet.set("pg321_alerts_open", { level }, open.length);
+    sheet.set("pg321_alerts_unacknowledged", { level }, unacknowledged.length);
+  }
+}
+
+async function setDatabases(
+  sheet: MetricSheet,
+  databases: readonly DatabaseStatus[],
+  { backupStorages, log }: MetricsSource,
+): Promise<void> {
+  const present = databases.filter(({ state }) => state !== "gone");
+  for (const state of STATES)
+    sheet.set("pg321_databases", { state }, present.filter((database) => database.state === state).length);
+  const shown = fitting(present);
+  const leftOut = present.length - shown.length;
+  sheet.set("pg321_metrics_databases_left_out", {}, leftOut);
+  if (leftOut > 0 && !toldOfLeftOut.has(log)) {
+    toldOfLeftOut.add(log);
+    log.warning("metrics: too many databases, the least troubled ones are left out", {
+      shown: shown.length,
+      left_out: leftOut,
+      series_max: DATABASE_SERIES_MAX,
+    });
+  }
+  for (const [index, database] of shown.entries()) {
+    if (index % DATABASES_AT_ONCE === DATABASES_AT_ONCE - 1) await setImmediate();
+    setDatabase(sheet, database);
+    setCopies(sheet, database, backupStorages);
+  }
+}
+
+/** As many as may have series, each with all of its own. */
+function fitting(databases: readonly DatabaseStatus[]): DatabaseStatus[] {
+  const rank = ({ state }: DatabaseStatus) => (STATES as readonly string[]).indexOf(state);
+  // They come in order of their names, which a stable sort keeps within each state.
+  const ranked = databases.toSorted((a, b) => rank(a) - rank(b));
+  let series = 0;
+  const end = ranked.findIndex(({ copies }) => {
+    series += DATABASE_SERIES + COPIES_SERIES * copies.length;
+    return series > DATABASE_SERIES_MAX;
+  });
+  return end === -1 ? ranked : ranked.slice(0, end);
+}
+
+function setDatabase(sheet: MetricSheet, one: DatabaseStatus): void {
+  const { server, database, newest_good: good, last_attempt: attempt } = one;
+  const labels = { server, database };
+  sheet.set("pg321_database_first_seen_timestamp_seconds", labels, unixTime(one.first_seen_at));
+  sheet.setState("pg321_database_state", labels, "state", STATES, one.state);
+  sheet.set("pg321_backup_interval_seconds", labels, seconds(one.interval_ms));
+  sheet.set("pg321_backup_next_timestamp_seconds", labels, unixTime(one.next_backup_at));
+  if (good) {
+    sheet.set("pg321_backup_last_success_timestamp_seconds", labels, unixTime(good.started_at));
+    sheet.set("pg321_backup_duration_seconds", labels, seconds(good.duration_ms));
+    sheet.set("pg321_backup_dump_bytes", labels, good.dump_bytes);
+    sheet.set("pg321_backup_stored_bytes", labels, good.object_bytes);
+  }
+  // One under way has no result yet.
+  if (attempt && attempt.status !== "RUNNING") {
+    const isGood = attempt.status === "VERIFIED" || attempt.status === "PARTIAL";
+    sheet.set("pg321_backup_last_attempt_timestamp_seconds", labels, unixTime(attempt.started_at));
+    sheet.set("pg321_backup_last_attempt_success", labels, isGood ? 1 : 0);
+    sheet.setState("pg321_backup_last_attempt_status", labels, "status", ENDED, attempt.status);
+  }
+}
+
+/** A storage that has nothing of the database yet is among them with 0, so that a copy that is wanting can be seen. */
+function setCopies(sheet: MetricSheet, one: DatabaseStatus, backupStorages: readonly string[]): void {
+  const { server, database, newest_good: good } = one;
+  for (const { storage, copies, bytes, newest_started_at } of one.copies) {
+    const labels = { server, database, storage };
+    if (good && backupStorages.includes(storage))
+      sheet.set("pg321_backup_copied", labels, good.storages.includes(storage) ? 1 : 0);
+    sheet.set("pg321_copies", labels, copies);
+    sheet.set("pg321_copies_bytes", labels, bytes);
+    sheet.set("pg321_copies_newest_timestamp_seconds", labels, unixTime(newest_started_at));
+  }
+}
+
+function setStorage(sheet: MetricSheet, one: StorageStatus): void {
+  const labels = { storage: one.name };
+  const { type, off_site, is_reachable } = one;
+  sheet.set("pg321_storage_info", { ...labels, type, off_site: String(off_site) }, 1);
+  sheet.set("pg321_storage_reachable", labels, is_reachable === null ? null : Number(is_reachable));
+  sheet.set("pg321_storage_last_check_timestamp_seconds", labels, unixTime(one.checked_at));
+  sheet.set("pg321_storage_free_bytes", labels, one.free_bytes);
+  sheet.set("pg321_storage_size_bytes", labels, one.total_bytes);
+  sheet.set("pg321_storage_copies", labels, one.copies);
+  sheet.set("pg321_storage_stored_bytes", labels, one.stored_bytes);
+  sheet.set("pg321_storage_errors_total", labels, one.errors);
+  sheet.set("pg321_storage_last_error_timestamp_seconds", labels, unixTime(one.last_error_at));
+}
+
+function setProcess(sheet: MetricSheet, { daemon }: StatusReport, usage: ProcessUsage): void {
+  sheet.set("process_cpu_seconds_total", {}, usage.cpuSeconds);
+  sheet.set("process_resident_memory_bytes", {}, usage.residentBytes);
+  sheet.set("process_virtual_memory_bytes", {}, usage.virtualBytes);
+  sheet.set("process_open_fds", {}, usage.openFiles);
+  sheet.set("process_max_fds", {}, usage.openFilesMax);
+  sheet.set("process_start_time_seconds", {}, unixTime(daemon?.started_at ?? null));
+}

@@ -1,0 +1,226 @@
+import { durationText, sizeText } from "../../base/text/amounts.ts";
+import type { BackupPoint } from "../../catalog/overview.ts";
+import type { DatabaseStatus, GoodBackupStatus } from "../../status/report.ts";
+import { count, isOverdue } from "../../status/verdict.ts";
+import { type PageSeries, seriesKey } from "./history.ts";
+import type { DatabaseGroups } from "./order.ts";
+import {
+  BACKUP_TONES,
+  DatabaseLink,
+  DatabaseName,
+  Fact,
+  MomentOr,
+  type Page,
+  State,
+  type Tone,
+} from "./parts.tsx";
+import { pageAddress } from "./query.ts";
+import { Spark } from "./spark.tsx";
+import { shortened } from "./words.ts";
+
+const TONES: Readonly<Record<DatabaseStatus["state"], Tone>> = {
+  good: "good",
+  partial: "warning",
+  failing: "bad",
+  stale: "bad",
+  never: "new",
+  gone: "quiet",
+};
+
+/** What a state means, for those who have not read the manual. */
+const WORDS: Readonly<Record<DatabaseStatus["state"], string>> = {
+  good: "good",
+  partial: "partial: lacks a copy",
+  failing: "failing: last try failed",
+  stale: "stale: too old",
+  never: "no backup yet",
+  gone: "gone",
+};
+
+export interface DatabasesInput {
+  groups: DatabaseGroups;
+  series: PageSeries;
+  page: Page;
+}
+
+export const Databases = ({ groups: { full, brief, gone, left_out }, series, page }: DatabasesInput) => (
+  <section aria-labelledby="databases">
+    <h2 id="databases">Databases</h2>
+    {page.query.database !== null && (
+      <p>
+        Only <DatabaseName database={page.query.database} />.{" "}
+        <a href={pageAddress({ ...page.query, page: 1, database: null })}>Show all databases</a>
+      </p>
+    )}
+    {full.length === 0 && (
+      <p class="muted">{page.query.database ? "There is no such database." : "None has been seen yet."}</p>
+    )}
+    {full.length > 0 && (
+      <ul class="cards">
+        {full.map((database, index) => (
+          <DatabaseCard
+            id={`database-${index}`}
+            database={database}
+            points={series.get(seriesKey(database)) ?? []}
+            page={page}
+          />
+        ))}
+      </ul>
+    )}
+    <BriefDatabases title={count(brief.length, "more database")} databases={brief} page={page} />
+    <BriefDatabases
+      title={`${count(gone.length, "database")} no longer there`}
+      databases={gone}
+      page={page}
+    />
+    {left_out > 0 && (
+      <p class="muted">
+        {count(left_out, "other")} left out: <code>pg321 status</code> shows them all.
+      </p>
+    )}
+  </section>
+);
+
+interface CardInput {
+  id: string;
+  database: DatabaseStatus;
+  points: readonly BackupPoint[];
+  page: Page;
+}
+
+/** How a database stands, in a shape and in words. */
+function standing(database: DatabaseStatus, { telling }: Page): { tone: Tone; words: string } {
+  const { state } = database;
+  if (isOverdue(database, telling.now)) return { tone: "bad", words: "no good backup" };
+  return { tone: TONES[state], words: WORDS[state] };
+}
+
+const DatabaseCard = ({ id, database, points, page }: CardInput) => {
+  const { state, newest_good, last_attempt, next_backup_at } = database;
+  const hasError = last_attempt?.error && (state === "failing" || state === "stale" || state === "never");
+  const { tone, words } = standing(database, page);
+  return (
+    <li class={`card edge ${tone}`}>
+      <div class="top">
+        <h3>
+          <DatabaseLink database={database} page={page} />
+        </h3>
+        <State tone={tone}>{words}</State>
+      </div>
+      {hasError && last_attempt !== null && (
+        <p class="error">Last try: {shortened(last_attempt.error ?? "")}</p>
+      )}
+      <dl class="facts">
+        <Fact name="Newest good one">
+          <MomentOr at={newest_good?.started_at ?? null} page={page} none="none" />
+        </Fact>
+        {newest_good && <SizeFact backup={newest_good} />}
+        <Fact name="Last try">
+          {last_attempt === null ? (
+            <span class="muted">none</span>
+          ) : (
+            <>
+              <State tone={BACKUP_TONES[last_attempt.status]}>{last_attempt.status.toLowerCase()}</State>{" "}
+              <span class="absolute">{page.telling.relative(last_attempt.started_at)}</span>
+            </>
+          )}
+        </Fact>
+        <Fact name={state === "gone" ? "Gone" : "Next backup"}>
+          <MomentOr
+            at={state === "gone" ? database.gone_at : next_backup_at}
+            page={page}
+            none="none is scheduled"
+          />
+        </Fact>
+      </dl>
+      <Copies database={database} />
+      {points.length > 0 && (
+        <div class="sparks">
+          <Spark
+            id={`${id}-size`}
+            name="Size"
+            points={points}
+            value={({ dump_bytes }) => dump_bytes}
+            text={sizeText}
+            page={page}
+          />
+          <Spark
+            id={`${id}-duration`}
+            name="Duration"
+            points={points}
+            value={durationMs}
+            text={durationText}
+            page={page}
+          />
+        </div>
+      )}
+    </li>
+  );
+};
+
+const SizeFact = ({ backup: { dump_bytes, object_bytes } }: { backup: GoodBackupStatus }) => (
+  <Fact name="Size">
+    <span class="relative">{sizeText(dump_bytes)}</span>{" "}
+    <span class="absolute">{sizeText(object_bytes)} stored</span>
+  </Fact>
+);
+
+/** Where copies are, and which storages lack the newest backup: wrongly so, unless the database is good. */
+const Copies = ({
+  database: { copies, newest_good, database, server, state },
+}: {
+  database: DatabaseStatus;
+}) => {
+  if (newest_good === null && copies.every((one) => one.copies === 0)) return null;
+  return (
+    <ul class="copies" aria-label={`Copies of ${server}/${database}`}>
+      {copies.map(({ storage, copies: number, bytes }) => {
+        const hasNewest = newest_good?.storages.includes(storage) === true;
+        const lacking = state === "good" || newest_good === null ? "quiet" : "warning";
+        return (
+          <li>
+            <State tone={hasNewest ? "good" : lacking}>
+              <bdi>{storage}</bdi>
+            </State>{" "}
+            {!hasNewest && newest_good !== null && "lacks the newest · "}
+            {number === 0 ? "no copy" : `${count(number, "copy", "copies")} · ${sizeText(bytes)}`}
+          </li>
+        );
+      })}
+    </ul>
+  );
+};
+
+interface BriefInput {
+  title: string;
+  databases: readonly DatabaseStatus[];
+  page: Page;
+}
+
+const BriefDatabases = ({ title, databases, page }: BriefInput) =>
+  databases.length === 0 ? null : (
+    <details open={databases.some(({ state }) => state !== "good" && state !== "gone")}>
+      <summary>{title}</summary>
+      <ul class="brief">
+        {databases.map((database) => (
+          <li>
+            <BriefState database={database} page={page} /> <DatabaseLink database={database} page={page} />{" "}
+            <span class="muted">
+              {database.newest_good
+                ? `${page.telling.relative(database.newest_good.started_at)}, ${sizeText(database.newest_good.dump_bytes)}`
+                : "no good backup"}
+            </span>
+          </li>
+        ))}
+      </ul>
+    </details>
+  );
+
+const BriefState = ({ database, page }: { database: DatabaseStatus; page: Page }) => {
+  const { tone, words } = standing(database, page);
+  return <State tone={tone}>{words.replace(/:.*/, "")}</State>;
+};
+
+function durationMs({ started_at, finished_at }: BackupPoint): number | null {
+  return finished_at === null ? null : Math.max(0, Date.parse(finished_at) - Date.parse(started_at));
+}

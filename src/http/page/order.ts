@@ -1,0 +1,59 @@
+import type { DatabaseStatus, StatusReport } from "../../status/report.ts";
+import { isOverdue } from "../../status/verdict.ts";
+import { isSameDatabase, type PageQuery } from "./query.ts";
+
+/** The databases as the page shows them: those in trouble come first. */
+export interface DatabaseGroups {
+  /** With everything that is known of them. */
+  full: DatabaseStatus[];
+  /** In one line each, for there are too many. */
+  brief: DatabaseStatus[];
+  /** In one line each. */
+  gone: DatabaseStatus[];
+  /** How many are not shown at all. */
+  left_out: number;
+}
+
+/** Others wait while a page is made: so many databases are shown in full, and so many in one line. */
+const FULL_MAX = 48;
+const BRIEF_MAX = 500;
+const GONE_MAX = 100;
+const RANK: Readonly<Record<DatabaseStatus["state"], number>> = {
+  stale: 1,
+  failing: 2,
+  partial: 3,
+  never: 4,
+  good: 5,
+  gone: 6,
+};
+
+export function databaseGroups({ databases, now }: StatusReport, { database }: PageQuery): DatabaseGroups {
+  if (database !== null)
+    return {
+      full: databases.filter((one) => isSameDatabase(one, database)),
+      brief: [],
+      gone: [],
+      left_out: 0,
+    };
+  const rank = (one: DatabaseStatus) => (isOverdue(one, now) ? 0 : RANK[one.state]);
+  const present = databases
+    .filter(({ state }) => state !== "gone")
+    .toSorted((left, right) => rank(left) - rank(right) || compareNames(left, right));
+  const gone = databases.filter(({ state }) => state === "gone").toSorted(compareNames);
+  const groups = {
+    full: present.slice(0, FULL_MAX),
+    brief: present.slice(FULL_MAX, FULL_MAX + BRIEF_MAX),
+    gone: gone.slice(0, GONE_MAX),
+  };
+  const left_out = databases.length - Object.values(groups).flat().length;
+  return { ...groups, left_out };
+}
+
+function compareNames(left: DatabaseStatus, right: DatabaseStatus): number {
+  return compare(left.server, right.server) || compare(left.database, right.database);
+}
+
+function compare(left: string, right: string): number {
+  if (left === right) return 0;
+  return left < right ? -1 : 1;
+}

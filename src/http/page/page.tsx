@@ -1,0 +1,169 @@
+import { raw } from "hono/html";
+import { durationText } from "../../base/text/amounts.ts";
+import type { DaemonStatus, StatusReport } from "../../status/report.ts";
+import { type Verdict, type VerdictLevel, verdictOf } from "../../status/verdict.ts";
+import { Backups } from "./backups.tsx";
+import { Databases } from "./databases.tsx";
+import type { PageHistory, PageSeries } from "./history.ts";
+import { databaseGroups } from "./order.ts";
+import { Moment, type Page, Shape, State } from "./parts.tsx";
+import { type PageQuery, pageAddress, REFRESH_S } from "./query.ts";
+import { Storages } from "./storages.tsx";
+import { PAGE_STYLE } from "./style.ts";
+import { readable, shortened, telling } from "./words.ts";
+import { Alerts, Running, Work } from "./work.tsx";
+
+export { type PageHistory, type PageSeries, pageHistory, pageSeries } from "./history.ts";
+export { type PageQuery, pageQuery } from "./query.ts";
+export { PAGE_STYLE_HASH } from "./style.ts";
+
+export interface PageInput {
+  report: StatusReport;
+  history: PageHistory;
+  series: PageSeries;
+  query: PageQuery;
+}
+
+/** For the title, where no shape can stand. */
+const TITLES: Readonly<Record<VerdictLevel, string>> = {
+  good: "all good",
+  new: "no backup yet",
+  warning: "look at this",
+  bad: "trouble",
+};
+
+/**
+ * The page as HTML, whole: it names no other resource, needs no script, and its only style is the one that
+ * `PAGE_STYLE_HASH` is of.
+ */
+export function renderPage({ report, history, series, query }: PageInput): string {
+  const page: Page = { telling: telling(report.now, report.timezone), query };
+  const verdict = verdictOf(report);
+  const html = (
+    <html lang="en">
+      <head>
+        <meta charset="utf-8" />
+        <meta name="viewport" content="width=device-width, initial-scale=1" />
+        <meta name="color-scheme" content="light dark" />
+        <meta name="robots" content="noindex" />
+        {query.refresh_s !== null && <meta http-equiv="refresh" content={String(query.refresh_s)} />}
+        <title>{`${TITLES[verdict.level]}: pg321 on ${report.host}`}</title>
+        <style>{raw(PAGE_STYLE)}</style>
+      </head>
+      <body>
+        <Top report={report} page={page} />
+        <main>
+          <VerdictPart verdict={verdict} report={report} page={page} />
+          <Alerts alerts={report.alerts} page={page} />
+          <Running running={report.running} page={page} />
+          <Databases groups={databaseGroups(report, query)} series={series} page={page} />
+          <Storages storages={report.storages} page={page} />
+          <Work report={report} page={page} />
+          <Backups history={history} page={page} />
+        </main>
+        <Bottom report={report} page={page} />
+      </body>
+    </html>
+  );
+  return `<!doctype html>\n${readable(String(html))}\n`;
+}
+
+const Top = ({ report, page: { query, telling } }: { report: StatusReport; page: Page }) => (
+  <header>
+    <p class="brand">
+      <b>pg321</b> on <bdi>{report.host}</bdi>
+    </p>
+    <p class="muted">
+      as of <time datetime={report.now}>{telling.absolute(report.now)}</time>
+    </p>
+    <nav aria-label="This page">
+      <a href={pageAddress(query)}>Reload</a>
+      {query.refresh_s === null ? (
+        <a href={pageAddress({ ...query, refresh_s: REFRESH_S })}>Reload every minute</a>
+      ) : (
+        <a href={pageAddress({ ...query, refresh_s: null })}>Stop reloading every {query.refresh_s} s</a>
+      )}
+    </nav>
+  </header>
+);
+
+const VerdictPart = ({ verdict, report, page }: { verdict: Verdict; report: StatusReport; page: Page }) => {
+  const { level, sentence, troubles } = verdict;
+  return (
+    <section class={`verdict ${level}`} aria-labelledby="verdict">
+      <Shape tone={level} />
+      <div>
+        <h1 id="verdict">{sentence}</h1>
+        {troubles.length > 1 && (
+          <ul class="troubles">
+            {troubles.map((trouble) => (
+              <li>
+                <State tone={trouble.level}>{trouble.text}</State>
+              </li>
+            ))}
+          </ul>
+        )}
+        {level === "new" && <FirstSteps report={report} page={page} />}
+      </div>
+    </section>
+  );
+};
+
+/** What comes next where nothing has happened yet. */
+const FirstSteps = ({ report, page }: { report: StatusReport; page: Page }) => {
+  const nextAt = report.jobs.find(({ job }) => job === "backup")?.next_run_at ?? null;
+  return (
+    <p>
+      {nextAt === null ? (
+        "No backup is scheduled. "
+      ) : (
+        <>
+          The next scheduled backup starts <Moment at={nextAt} page={page} />.{" "}
+        </>
+      )}
+      <code>pg321 backup</code> makes one now, and <code>pg321 doctor</code> tells beforehand whether it can.
+    </p>
+  );
+};
+
+const Bottom = ({ report, page }: { report: StatusReport; page: Page }) => (
+  <footer>
+    {report.daemon !== null && <Daemon daemon={report.daemon} page={page} />}
+    <p>
+      pg321 {report.version} ({report.commit}) · installation {report.installation} · times in{" "}
+      {report.timezone}
+    </p>
+    <nav aria-label="The same for programs">
+      <a href="./status?format=json">status as JSON</a>
+      <a href="./status?format=text">status as text</a>
+      <a href="./metrics">metrics</a>
+      <a href="./health">health</a>
+    </nav>
+  </footer>
+);
+
+const Daemon = ({ daemon, page }: { daemon: DaemonStatus; page: Page }) => {
+  const { last_reload } = daemon;
+  return (
+    <>
+      <p>
+        {daemon.is_stopping ? "The daemon is stopping" : "The daemon is up"}, pid {daemon.pid}, for{" "}
+        {durationText(daemon.uptime_ms)} · config <code>{daemon.config_file}</code>{" "}
+        <code>{daemon.config_checksum.slice(0, 12)}</code>
+        {last_reload !== null && (
+          <>
+            {" "}
+            · {last_reload.is_ok ? "reloaded" : "reload refused"} <Moment at={last_reload.at} page={page} />
+          </>
+        )}
+      </p>
+      {last_reload?.is_ok === false && (
+        <ul>
+          {last_reload.errors.slice(0, 20).map((error) => (
+            <li>{shortened(error)}</li>
+          ))}
+        </ul>
+      )}
+    </>
+  );
+};

@@ -1,0 +1,91 @@
+import { sizeText } from "../../base/text/amounts.ts";
+import type { StorageStatus } from "../../status/report.ts";
+import { count, isNearlyFull } from "../../status/verdict.ts";
+import { Bar, Fact, Moment, type Page, State, type Tone } from "./parts.tsx";
+import { shortened } from "./words.ts";
+
+export const Storages = ({ storages, page }: { storages: readonly StorageStatus[]; page: Page }) => (
+  <section aria-labelledby="storages">
+    <h2 id="storages">Storages</h2>
+    {storages.length === 0 ? (
+      <p class="muted">None is configured.</p>
+    ) : (
+      <ul class="cards">
+        {storages.map((storage) => (
+          <StorageCard storage={storage} page={page} />
+        ))}
+      </ul>
+    )}
+  </section>
+);
+
+const StorageCard = ({ storage, page }: { storage: StorageStatus; page: Page }) => {
+  const { tone, word } = reach(storage);
+  return (
+    <li class={`card edge ${tone}`}>
+      <div class="top">
+        <h3>
+          <bdi>{storage.name}</bdi>
+        </h3>
+        <State tone={tone}>{word}</State>
+      </div>
+      <p class="place">
+        {storage.type}
+        {storage.off_site && ", off-site"}: {place(storage)}
+      </p>
+      {storage.is_reachable === false && storage.error !== null && (
+        <p class="error">{shortened(storage.error)}</p>
+      )}
+      <Space storage={storage} />
+      <dl class="facts">
+        <Fact name="Copies">
+          <span class="relative">{count(storage.copies, "copy", "copies")}</span>{" "}
+          <span class="absolute">{sizeText(storage.stored_bytes)} stored</span>
+        </Fact>
+        <Fact name="Last looked at">
+          {storage.checked_at === null ? (
+            <span class="muted">never</span>
+          ) : (
+            <Moment at={storage.checked_at} page={page} />
+          )}
+        </Fact>
+        {storage.last_error_at !== null && (
+          <Fact name={`Last of ${count(storage.errors, "error")}`}>
+            <Moment at={storage.last_error_at} page={page} />
+          </Fact>
+        )}
+      </dl>
+      {storage.is_reachable !== false && storage.last_error !== null && (
+        <p class="muted small">{shortened(storage.last_error, 160)}</p>
+      )}
+    </li>
+  );
+};
+
+const Space = ({ storage }: { storage: StorageStatus }) => {
+  const { free_bytes, total_bytes } = storage;
+  if (free_bytes === null || total_bytes === null || total_bytes <= 0) return null;
+  const usedRatio = 1 - free_bytes / total_bytes;
+  return (
+    <div class="space">
+      <Bar ratio={usedRatio} tone={isNearlyFull(storage) ? "warning" : "new"} />
+      <p>
+        {sizeText(free_bytes)} free of {sizeText(total_bytes)}
+        <span class="muted"> · {Math.round(100 * usedRatio)} % used</span>
+      </p>
+    </div>
+  );
+};
+
+function place({ location }: StorageStatus): string {
+  const parts = Object.entries(location);
+  return parts.map(([name, value]) => (parts.length === 1 ? value : `${name} ${value}`)).join(", ");
+}
+
+function reach(storage: StorageStatus): { tone: Tone; word: string } {
+  if (storage.is_reachable === null) return { tone: "new", word: "not looked at yet" };
+  if (!storage.is_reachable) return { tone: "bad", word: "unreachable" };
+  return isNearlyFull(storage)
+    ? { tone: "warning", word: "nearly full" }
+    : { tone: "good", word: "reachable" };
+}

@@ -1,0 +1,190 @@
+import { realpath, stat } from "node:fs/promises";
+import EXAMPLE_CONFIG from "../../config.example.toml" with { type: "text" };
+import UNIT from "../../systemd/pg321.service" with { type: "text" };
+import { Pg321Error } from "../base/errors.ts";
+import { COMMIT, VERSION } from "../base/version.ts";
+import { refuseNewerCatalog } from "../catalog/sqlite/version.ts";
+import type { Config } from "../config/config.ts";
+import { DEFAULT_CONFIG_PATH, loadConfig, processSource } from "../config/load.ts";
+import type { Ownership } from "./files.ts";
+import {
+  ensureDirectory,
+  ensureFile,
+  isRunningExecutable,
+  placeRunningExecutable,
+  putNew,
+  ROOT,
+  replaceBy,
+  rightsText,
+  statsOf,
+} from "./files.ts";
+import type { Account, ServiceState } from "./host.ts";
+import {
+  canService,
+  isSystemdRunning,
+  makeAccount,
+  SERVICE_USER,
+  serviceAccount,
+  serviceState,
+  system,
+  versionOf,
+} from "./host.ts";
+import type { InstallStep } from "./steps.ts";
+import { InstallSteps } from "./steps.ts";
+import { DROP_IN_FILE, installStorages } from "./storages.ts";
+import { STATE_DIRECTORY, UNIT_FILE } from "./writable-paths.ts";
+
+export const EXECUTABLE_FILE = "/usr/local/bin/pg321";
+export const CONFIG_DIRECTORY = "/etc/pg321";
+export const CREDENTIALS_DIRECTORY: string = `${CONFIG_DIRECTORY}/credentials`;
+
+const OWN_VERSION = `pg321 ${VERSION} (${COMMIT})`;
+
+export interface InstallReport {
+  dry_run: boolean;
+  /** What `--version` prints. */
+  version: string;
+  steps: InstallStep[];
+  /** What is left to a person, in order. */
+  next: string[];
+}
+
+/**
+ * Makes this host run the executable that runs now as a service: account, directories, config, executable,
+ * unit, sandbox. What is right already stays; the config is never replaced, nothing is started or restarted.
+ * Throws code `usage`, before anything is changed, when the catalog needs a newer program.
+ */
+export async function install(options: { isDryRun: boolean }): Promise<InstallReport> {
+  const config = await usableConfig();
+  refuseNewerCatalog(config?.catalog ?? { type: "sqlite", path: `${STATE_DIRECTORY}/catalog.db` });
+  const steps = new InstallSteps(options.isDryRun);
+  const account = await installAccount(steps);
+  await ensureDirectory(steps, CONFIG_DIRECTORY, { ...ROOT, mode: 0o755 });
+  await ensureDirectory(steps, CREDENTIALS_DIRECTORY, { ...ROOT, mode: 0o700 });
+  await installConfig(steps, account);
+  await installState(steps, account);
+  await installExecutable(steps);
+  await ensureFile(steps, UNIT_FILE, UNIT, { ...ROOT, mode: 0o644 });
+  if (config !== undefined) await installStorages(steps, config, account);
+  else {
+    const detail = `${DEFAULT_CONFIG_PATH} cannot be used yet: complete it, check it, and run this again`;
+    steps.note("attention", DROP_IN_FILE, detail);
+  }
+  const state = await reloadSystemd(steps);
+  return {
+    dry_run: options.isDryRun,
+    version: OWN_VERSION,
+    steps: steps.steps,
+    next: await nextSteps(steps, state, config !== undefined),
+  };
+}
+
+/** The config of the service; undefined while it is not there or has mistakes, which `check` tells. */
+async function usableConfig(): Promise<Config | undefined> {
+  try {
+    return await loadConfig(DEFAULT_CONFIG_PATH, processSource());
+  } catch (error) {
+    if (error instanceof Pg321Error) return undefined;
+    throw error;
+  }
+}
+
+async function installAccount(steps: InstallSteps): Promise<Account | undefined> {
+  const account = await serviceAccount();
+  const name = `user ${SERVICE_USER}`;
+  if (account !== undefined) steps.note("right", name, `uid ${account.uid}, gid ${account.gid}`);
+  else await steps.change(name, "system user and group, no login", () => makeAccount(STATE_DIRECTORY));
+  return account ?? (await serviceAccount());
+}
+
+async function installConfig(steps: InstallSteps, account: Account | undefined): Promise<void> {
+  const owner: Ownership = { name: `root:${SERVICE_USER}`, uid: 0, gid: account?.gid, mode: 0o640 };
+  if ((await statsOf(DEFAULT_CONFIG_PATH)) === undefined) {
+    return steps.change(DEFAULT_CONFIG_PATH, `the commented example, ${rightsText(owner)}`, () =>
+      replaceBy(DEFAULT_CONFIG_PATH, owner, (temporary) => Bun.write(temporary, EXAMPLE_CONFIG), putNew),
+    );
+  }
+  const isReadable = account !== undefined && (await canService("r", DEFAULT_CONFIG_PATH));
+  if (isReadable) return steps.note("kept", DEFAULT_CONFIG_PATH, "yours");
+  const advice = `chown root:${SERVICE_USER} ${DEFAULT_CONFIG_PATH} && chmod 0640 ${DEFAULT_CONFIG_PATH}`;
+  steps.note("attention", DEFAULT_CONFIG_PATH, `yours, and ${SERVICE_USER} cannot read it: ${advice}`);
+}
+
+async function installState(steps: InstallSteps, account: Account | undefined): Promise<void> {
+  const owner: Ownership = {
+    name: `${SERVICE_USER}:${SERVICE_USER}`,
+    uid: account?.uid,
+    gid: account?.gid,
+    mode: 0o700,
+  };
+  const stats = await statsOf(STATE_DIRECTORY, stat);
+  if (stats === undefined || (stats.uid === owner.uid && stats.gid === owner.gid))
+    return ensureDirectory(steps, STATE_DIRECTORY, owner);
+  // As systemd does it with a StateDirectory= of another owner: what root has made here so far is needed.
+  await steps.change(STATE_DIRECTORY, `given to ${owner.name} with all that is in it`, async () => {
+    await system("chown", "-R", "--no-dereference", owner.name, await realpath(STATE_DIRECTORY));
+    await system("chmod", "0700", STATE_DIRECTORY);
+  });
+}
+
+async function installExecutable(steps: InstallSteps): Promise<void> {
+  if (await isRunningExecutable(EXECUTABLE_FILE)) return steps.note("right", EXECUTABLE_FILE, OWN_VERSION);
+  const stats = await statsOf(EXECUTABLE_FILE);
+  const old = stats === undefined ? undefined : await versionOf(EXECUTABLE_FILE);
+  const detail = stats === undefined ? OWN_VERSION : `${OWN_VERSION} in place of ${old ?? "another file"}`;
+  await steps.change(EXECUTABLE_FILE, detail, () => placeRunningExecutable(EXECUTABLE_FILE));
+}
+
+const SYSTEMD = "systemd";
+
+/** The state of the service; undefined where no systemd runs. */
+async function reloadSystemd(steps: InstallSteps): Promise<ServiceState | undefined> {
+  if (!isSystemdRunning()) {
+    steps.note("attention", SYSTEMD, "does not run here: the unit is read when it starts");
+    return undefined;
+  }
+  if (steps.changed(UNIT_FILE, DROP_IN_FILE))
+    await steps.change(
+      SYSTEMD,
+      "daemon-reload",
+      async () => void (await system("systemctl", "daemon-reload")),
+    );
+  else steps.note("right", SYSTEMD, "knows the unit");
+  return serviceState();
+}
+
+const ROLE = [
+  'let it into PostgreSQL, and set `user = "pg321"` in [[server]]:',
+  "sudo -u postgres psql -c 'CREATE ROLE pg321 LOGIN BYPASSRLS' \\",
+  "    -c 'GRANT pg_read_all_data, pg_read_all_settings TO pg321' \\",
+  "    -c 'ALTER ROLE pg321 SET lo_compat_privileges = on'",
+].join("\n");
+const KEY = [
+  `make the keys, put what is printed into ${DEFAULT_CONFIG_PATH}, and keep the identity elsewhere, too:`,
+  "sudo pg321 key generate",
+].join("\n");
+const START = [
+  `complete ${DEFAULT_CONFIG_PATH} (secrets as files in ${CREDENTIALS_DIRECTORY}), then:`,
+  "sudo pg321 check && sudo pg321 install && sudo systemctl enable --now pg321",
+].join("\n");
+
+const START_ONLY = [
+  "see whether everything is reached, then start the service:",
+  "sudo pg321 doctor && sudo systemctl enable --now pg321",
+].join("\n");
+
+async function nextSteps(
+  steps: InstallSteps,
+  state: ServiceState | undefined,
+  isConfigured: boolean,
+): Promise<string[]> {
+  if (state === undefined || !state.isActive) return isConfigured ? [START_ONLY] : [ROLE, KEY, START];
+  const running = state.pid > 0 ? await versionOf(`/proc/${state.pid}/exe`) : undefined;
+  const isOther = state.pid > 0 && running !== OWN_VERSION;
+  if (!isOther && !steps.changed(EXECUTABLE_FILE, UNIT_FILE, DROP_IN_FILE)) return [];
+  const other = running === undefined ? "it runs another program" : `it still runs ${running}`;
+  const reason = isOther ? other : "it still runs as it was started";
+  return [
+    `restart the service, ${reason}; a backup that runs is given its time:\nsudo systemctl restart pg321`,
+  ];
+}

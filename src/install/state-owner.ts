@@ -1,0 +1,60 @@
+import { chown, mkdir, stat } from "node:fs/promises";
+import { dirname } from "node:path";
+import { messageOf, Pg321Error } from "../base/errors.ts";
+import { requireAnswer } from "../base/files/place.ts";
+import type { Log } from "../base/log.ts";
+import type { Account } from "../base/process/become-user.ts";
+import { becomeUser, findAccount, isRoot } from "../base/process/become-user.ts";
+
+/** What `pg321 install` makes. */
+const INSTALLED = { stateDir: "/var/lib/pg321", user: "pg321" };
+
+/**
+ * As root: becomes the user whose files the state is, for good, so that nothing is left behind in catalog or
+ * storages that the service may not write. What only root may read must have been read before.
+ */
+export async function becomeStateOwner(stateDir: string, log: Log): Promise<void> {
+  await requireAnswer(`state_dir ${stateDir}`, stateDir);
+  if (!isRoot()) return;
+  const owner = await stateOwner(stateDir);
+  if (!owner) return;
+  becomeUser(owner);
+  log.debug("root became the owner of the state", { user: owner.name ?? owner.uid, state_dir: stateDir });
+}
+
+/**
+ * The user whose files the state is, and that root therefore becomes: the owner of `stateDir`, or of the
+ * nearest directory above it while it is not there yet. Undefined where that is root. The directory of an
+ * installation that lacks is made for its user. Throws code `storage`.
+ */
+export async function stateOwner(stateDir: string, installed = INSTALLED): Promise<Account | undefined> {
+  try {
+    const owner = await ownerOf(stateDir);
+    if (owner || stateDir !== installed.stateDir) return owner;
+    const account = findAccount(installed.user);
+    if (!account || (await isThere(stateDir))) return undefined;
+    await mkdir(stateDir, { mode: 0o700 });
+    await chown(stateDir, account.uid, account.gid);
+    return account;
+  } catch (cause) {
+    throw new Pg321Error("storage", `state_dir ${stateDir}: ${messageOf(cause)}`, {
+      hint: "it must be a directory of the user that pg321 runs as",
+      cause,
+    });
+  }
+}
+
+/** Of a path, or of the nearest one above it that is there; undefined for root. */
+async function ownerOf(path: string): Promise<Account | undefined> {
+  const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT" && dirname(path) !== path) return undefined;
+    throw error;
+  });
+  if (!found) return ownerOf(dirname(path));
+  if (found.uid === 0) return undefined;
+  return findAccount(found.uid) ?? { uid: found.uid, gid: found.gid, name: undefined, home: undefined };
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined)) !== undefined;
+}

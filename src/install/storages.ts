@@ -1,0 +1,130 @@
+import { chmod, chown, readdir, readFile, rm, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { messageOf } from "../base/errors.ts";
+import { requireAnswer } from "../base/files/place.ts";
+import type { Config } from "../config/config.ts";
+import { ensureFile, mkdirBelow, ROOT, statsOf } from "./files.ts";
+import type { Account } from "./host.ts";
+import { asService, canService, SERVICE_USER } from "./host.ts";
+import { openToOthers } from "./roots-alone.ts";
+import type { InstallSteps } from "./steps.ts";
+import {
+  DROP_IN_DIRECTORIES,
+  DROP_IN_NAME,
+  dropInText,
+  STATE_DIRECTORY,
+  writtenPaths,
+} from "./writable-paths.ts";
+
+export const DROP_IN_FILE: string = join(DROP_IN_DIRECTORIES[0], DROP_IN_NAME);
+
+/** The directories that the config names: made where they can be, and opened in the unit's sandbox. */
+export async function installStorages(
+  steps: InstallSteps,
+  config: Config,
+  account: Account | undefined,
+): Promise<void> {
+  const paths = config.storage.flatMap((storage) => (storage.type === "local" ? [storage.path] : []));
+  const own = [config.state_dir, dirname(config.catalog.path)].filter((path) => path !== STATE_DIRECTORY);
+  for (const path of new Set([...own, ...writtenPaths(config), ...paths]))
+    await installDirectory(steps, path, account);
+  const text = dropInText(config);
+  if (text !== undefined) await ensureFile(steps, DROP_IN_FILE, text, { ...ROOT, mode: 0o644 });
+  else if (await statsOf(DROP_IN_FILE))
+    await steps.change(DROP_IN_FILE, "removed: the config writes nowhere else", () => rm(DROP_IN_FILE));
+}
+
+async function installDirectory(
+  steps: InstallSteps,
+  path: string,
+  account: Account | undefined,
+): Promise<void> {
+  const silent = await requireAnswer(path, path).catch((error) => error);
+  if (silent) return steps.note("attention", path, messageOf(silent));
+  // Asked first: root may see less than the service, on a disk of the network.
+  if (account !== undefined && (await canService("drwx", path)))
+    return steps.note("right", path, `${SERVICE_USER} can write it`);
+  const entries = await readdir(path).catch((error: NodeJS.ErrnoException) => error);
+  if (entries instanceof Error) {
+    if (entries.code === "ENOENT") return await makeDirectory(steps, path, account);
+    return steps.note("attention", path, `no directory that ${SERVICE_USER} can write: ${entries.code}`);
+  }
+  const closed = account && (await closedAbove(path));
+  if (closed !== undefined) {
+    const detail = `${closed} does not let ${SERVICE_USER} in: the service sees it in its sandbox, commands do not. Take another place`;
+    return steps.note("attention", path, detail);
+  }
+  const advice = `chown -R ${SERVICE_USER}: ${path}`;
+  const why = entries.length > 0 ? "it is not empty" : "it is not root's";
+  if (entries.length > 0 || (await stat(path)).uid !== 0)
+    return steps.note("attention", path, `${SERVICE_USER} cannot write it, and ${why}: ${advice}`);
+  const open = await openToOthers(path);
+  if (open !== undefined) {
+    const detail = `${SERVICE_USER} cannot write it, and ${open} is not root's alone: see where it leads, then ${advice}`;
+    return steps.note("attention", path, detail);
+  }
+  await steps.change(path, `given to ${SERVICE_USER}: it is empty`, () => give(path, account));
+}
+
+async function give(path: string, account: Account | undefined): Promise<void> {
+  await chown(path, account?.uid ?? 0, account?.gid ?? 0);
+}
+
+async function makeDirectory(steps: InstallSteps, path: string, account: Account | undefined): Promise<void> {
+  const mountPoint = await missingMount(path);
+  if (mountPoint !== undefined) {
+    const detail = `not made: ${mountPoint} is in /etc/fstab and not mounted. Mount it, then run this again`;
+    return steps.note("attention", path, detail);
+  }
+  const detail = `directory, ${SERVICE_USER}:${SERVICE_USER} 0700`;
+  const open = await openToOthers(path);
+  if (open === undefined) {
+    return steps.change(path, detail, async () => {
+      await mkdirBelow(path);
+      await give(path, account);
+      await chmod(path, 0o700);
+    });
+  }
+  if (account !== undefined && (await canMakeBelow(path)))
+    return steps.change(path, detail, () =>
+      asService("mkdir", "-p", "-m", "0700", "--", path).then(() => {}),
+    );
+  const advice = `install -d -m 0700 -o ${SERVICE_USER} -g ${SERVICE_USER} ${path}`;
+  steps.note("attention", path, `not made: ${open} is not root's alone. Make it: ${advice}`);
+}
+
+/** Whether the service's user may make a directory that is not there, and those above it. */
+async function canMakeBelow(path: string): Promise<boolean> {
+  const above = dirname(path);
+  if ((await statsOf(above)) !== undefined) return await canService("dwx", above);
+  return await canMakeBelow(above);
+}
+
+/** The uppermost directory above a path that the service's user cannot pass. */
+async function closedAbove(path: string): Promise<string | undefined> {
+  const above = dirname(path);
+  if (above === path) return undefined;
+  return (await closedAbove(above)) ?? ((await canService("x", above)) ? undefined : above);
+}
+
+/** The mount point above a path that fstab knows and where nothing is mounted: what is made there is hidden later. */
+async function missingMount(path: string): Promise<string | undefined> {
+  const fstab = await readFile("/etc/fstab", "utf8").catch(() => "");
+  const mounted = await readFile("/proc/self/mountinfo", "utf8");
+  const known = fieldsOf(fstab, 1).filter((point) => point !== "/");
+  const now = fieldsOf(mounted, 4);
+  return known.find(
+    (point) => (path === point || path.startsWith(`${point.replace(/\/$/, "")}/`)) && !now.includes(point),
+  );
+}
+
+/** One column of fstab or mountinfo, in which blanks are octal. */
+function fieldsOf(table: string, column: number): string[] {
+  return table
+    .split("\n")
+    .filter((line) => !/^\s*(#|$)/.test(line))
+    .map((line) => line.trim().split(/\s+/)[column] ?? "")
+    .map((field) =>
+      field.replace(/\\(\d{3})/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8))),
+    );
+}

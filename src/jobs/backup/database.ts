@@ -1,0 +1,235 @@
+import { unlessAborted } from "../../base/abort.ts";
+import { messageOf, Pg321Error } from "../../base/errors.ts";
+import type { BackupRecord, CopyRecord } from "../../catalog/catalog.ts";
+import { leaseName } from "../../catalog/database-lease.ts";
+import { awaitLease } from "../../catalog/lease.ts";
+import type { ServerConfig } from "../../config/config.ts";
+import { seal } from "../../sealed/seal.ts";
+import type { Storage } from "../../storage/storage.ts";
+import { collected } from "../../stream/collected.ts";
+import { blockPool, compress } from "../../stream/compression.ts";
+import type { SinkOutcome } from "../../stream/fan-out.ts";
+import { NoSinkLeftError } from "../../stream/fan-out.ts";
+import type { Meter } from "../../stream/meter.ts";
+import { counted, metered, newMeter } from "../../stream/meter.ts";
+import type { JobContext } from "../context.ts";
+import { backupStorages, storageNamed } from "../context.ts";
+import { statusOf } from "../copies/backup-status.ts";
+import { maxPartsOf, partBytesFor } from "../copies/part-size.ts";
+import type { StoredBackup } from "../copies/store-copies.ts";
+import { confirmCopy, failCopy, fillCopy, intendCopies, storeEverywhere } from "../copies/store-copies.ts";
+import { requireSigningKey } from "../keys.ts";
+import { ProgressMeter } from "../progress.ts";
+import type { DumpSource } from "./dump-source.ts";
+import { prepareDump } from "./dump-source.ts";
+import { describeObject, recordFailure, recordObject, recordStart } from "./record.ts";
+
+export interface DatabaseBackup {
+  backup: BackupRecord;
+  copies: CopyRecord[];
+}
+
+/**
+ * Backs up one database: one dump, every storage. Resolves when the backup is VERIFIED or PARTIAL; throws
+ * after it is recorded as FAILED. Throws code `locked` before anything is recorded when another backup of
+ * this database is made; what removes or fills copies of it, which takes them one by one, is waited for.
+ */
+export async function backupDatabase(
+  context: JobContext,
+  runId: string,
+  server: ServerConfig,
+  database: string,
+): Promise<DatabaseBackup> {
+  const { catalog, clock, config, host, log, pid } = context;
+  await using lease = await awaitLease(
+    catalog,
+    { name: leaseName(server.name, database), runId, host, pid },
+    {
+      clock,
+      signal: context.signal,
+      isBrief: async ({ run_id }) => {
+        const backups = await catalog.runs({ job: "backup", outcome: "RUNNING" });
+        return !backups.some(({ id }) => id === run_id);
+      },
+      onWait: ({ run_id }) =>
+        log.info("a backup waits for another run to leave its database", {
+          server: server.name,
+          database,
+          holder_run_id: run_id,
+        }),
+    },
+  );
+  const timeout = new AbortController();
+  const timer = clock.sleep(config.dump.run_timeout_ms, AbortSignal.any([lease.signal, timeout.signal])).then(
+    () => timeout.abort(runTimedOut(server, database, config.dump.run_timeout_ms)),
+    () => {},
+  );
+  const signal = AbortSignal.any([lease.signal, timeout.signal]);
+  const backup = await recordStart(context, runId, server.name, database);
+  const state = { isWhole: false };
+  try {
+    return await makeBackup(context, server, backup, signal, state);
+  } catch (error) {
+    throw await recordFailure(context, backup, signal.aborted ? signal.reason : error, state.isWhole);
+  } finally {
+    timeout.abort();
+    await timer;
+  }
+}
+
+function runTimedOut(server: ServerConfig, database: string, timeoutMs: number): Pg321Error {
+  return new Pg321Error(
+    "database",
+    `backup of ${server.name}/${database} took longer than dump.run_timeout (${timeoutMs / 1000} s)`,
+    {
+      hint: "look for a slow storage or a lock in the database, or raise dump.run_timeout",
+    },
+  );
+}
+
+async function makeBackup(
+  context: JobContext,
+  server: ServerConfig,
+  started: BackupRecord,
+  signal: AbortSignal,
+  state: { isWhole: boolean },
+): Promise<DatabaseBackup> {
+  const { catalog, clock, config, keys } = context;
+  if (config.encryption.mode === "age") requireSigningKey(keys, config.encryption);
+  const source = await unlessAborted(prepareDump(context, server, started.database), signal);
+  const versions = { server_version: source.serverVersion, pg_dump_version: source.pgDumpVersion };
+  await catalog.updateBackup(started.id, versions);
+  await intendCopies(context, started);
+
+  const title = `backup ${started.server}/${started.database}`;
+  const storages = backupStorages(context).map((storage) => storage.name);
+  const progress = new ProgressMeter(context.progress, title, source.databaseBytes, storages);
+  const meters = { dump: newMeter(), object: newMeter() };
+  const partBytes = partBytesFor(source.databaseBytes, maxPartsOf(config.storage));
+  const open = (stop: AbortSignal) => sealedDump(context, source, started, meters, progress, stop);
+  const outcomes = await storeEverywhere(context, started, open, { partBytes, signal, progress }).finally(
+    () => progress.end(),
+  );
+
+  const backup = describeObject(context, { ...started, ...versions }, meters, source.stderrTail());
+  state.isWhole = true;
+  // A catalog that cannot be written now must not cost the copies: with their manifests they are complete, and
+  // the next run finds them.
+  const unrecorded = await failureOf(recordObject(context, backup));
+  await confirmCopies(context, backup, outcomes, partBytes, signal);
+  if (unrecorded !== undefined) throw unrecorded;
+  const copies = await catalog.copies(backup.id);
+  const status = statusOf(copies);
+  if (status === "INTERRUPTED") throw new NoSinkLeftError(outcomes);
+  await catalog.updateBackup(backup.id, { status, finished_at: clock.now().toISOString() });
+  return { backup: { ...backup, status }, copies };
+}
+
+/** The error of a promise that rejects. */
+function failureOf(promise: Promise<unknown>): Promise<unknown> {
+  return promise.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+}
+
+/** dump → blocks → compression → sealing → SHA-256, as one stream. */
+function sealedDump(
+  context: JobContext,
+  source: DumpSource,
+  backup: BackupRecord,
+  meters: { dump: Meter; object: Meter },
+  progress: ProgressMeter,
+  stop: AbortSignal,
+): AsyncIterable<Uint8Array> {
+  const { config, keys } = context;
+  const blocks = blockPool();
+  const dump = counted(source.read(blocks, stop), (bytes) => {
+    meters.dump.bytes += bytes;
+    progress.pass(bytes);
+  });
+  const compressed = compress(dump, config.compression, blocks);
+  if (config.encryption.mode === "none") return metered(collected(compressed), meters.object);
+  const sealed = seal(
+    compressed,
+    {
+      installation: backup.installation,
+      server: backup.server,
+      database: backup.database,
+      backup_id: backup.id,
+      kind: backup.kind,
+      started_at: backup.started_at,
+      compression: config.compression.algorithm,
+    },
+    { recipients: config.encryption.recipients, signingKey: requireSigningKey(keys, config.encryption) },
+  );
+  return metered(collected(sealed), meters.object);
+}
+
+/**
+ * Confirms what was stored, then tidies up after the storages that were dropped, which may take long to
+ * answer, then fills those that were too slow for the dump from a finished copy. Where the catalog cannot be
+ * written every copy still gets its manifest; the first error is thrown at the end.
+ */
+async function confirmCopies(
+  context: JobContext,
+  backup: StoredBackup,
+  outcomes: readonly SinkOutcome<unknown>[],
+  partBytes: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const confirmed: Storage[] = [];
+  const dropped: { storage: Storage; outcome: Dropped }[] = [];
+  const failures: unknown[] = [];
+  const attempt = async (step: Promise<unknown>) => {
+    const failure = await failureOf(step);
+    signal.throwIfAborted();
+    if (failure !== undefined) failures.push(failure);
+  };
+  for (const outcome of outcomes) {
+    const storage = storageNamed(context, outcome.name);
+    if (!storage) continue;
+    if (outcome.state !== "stored") {
+      dropped.push({ storage, outcome });
+      continue;
+    }
+    await attempt(
+      confirmCopy(context, backup, storage, signal).then((isConfirmed) => {
+        if (isConfirmed) confirmed.push(storage);
+      }),
+    );
+  }
+  for (const { storage, outcome } of dropped) {
+    context.log.warning("a storage was dropped from the backup", {
+      storage: outcome.name,
+      state: outcome.state,
+      backup_id: backup.id,
+      error: messageOf(outcome.error),
+      hint: outcome.error instanceof Pg321Error ? outcome.error.hint : undefined,
+    });
+    await attempt(failCopy(context, backup, storage, outcome.error));
+  }
+  const slow = dropped.filter(({ outcome }) => outcome.state === "slow").map(({ storage }) => storage);
+  const [from] = confirmed;
+  if (from) for (const to of slow) await attempt(fillSlow(context, backup, { from, to }, partBytes, signal));
+  if (failures.length > 0) throw failures[0];
+}
+
+type Dropped = Exclude<SinkOutcome<unknown>, { state: "stored" }>;
+
+async function fillSlow(
+  context: JobContext,
+  backup: StoredBackup,
+  { from, to }: { from: Storage; to: Storage },
+  partBytes: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const title = `fill ${to.name} with ${backup.server}/${backup.database} from ${from.name}`;
+  const progress = new ProgressMeter(context.progress, title, backup.object_bytes ?? undefined);
+  const onProgress = (bytes: number) => progress.pass(bytes);
+  try {
+    await fillCopy(context, backup, { from, to }, { partBytes, signal, onProgress });
+  } finally {
+    progress.end();
+  }
+}

@@ -1,0 +1,57 @@
+import type { ServerConfig } from "../../config/config.ts";
+import type { PostgresBinary } from "../../postgres/binaries.ts";
+import { pgDumpFor } from "../../postgres/binaries.ts";
+import type { Endpoint } from "../../postgres/connection.ts";
+import { connect, endpointOf } from "../../postgres/connection.ts";
+import { dumpDatabase } from "../../postgres/dump.ts";
+import { databaseBytes, inspectServer } from "../../postgres/inspect.ts";
+import type { BufferPool } from "../../stream/buffer-pool.ts";
+import type { JobContext } from "../context.ts";
+
+/** A database that is ready to be dumped. */
+export interface DumpSource {
+  serverVersion: string;
+  pgDumpVersion: string;
+  /** Size on the server's disk, in bytes; 0 where it may not be seen. */
+  databaseBytes: number;
+  /** The dump, in buffers of `blocks`. May be called once. */
+  read(blocks: BufferPool, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  /** The end of pg_dump's stderr, once it succeeded: its warnings. */
+  stderrTail(): string;
+}
+
+/** Connects, looks at the server and finds the pg_dump that suits it. Throws code `database`. */
+export async function prepareDump(
+  context: JobContext,
+  server: ServerConfig,
+  database: string,
+): Promise<DumpSource> {
+  const endpoint = endpointOf(server, database);
+  const facts = await factsOf(endpoint, database);
+  const binary = await pgDumpFor(facts.major, server.bin_dir);
+  let stderrTail = "";
+  return {
+    serverVersion: facts.version,
+    pgDumpVersion: binary.version,
+    databaseBytes: facts.bytes,
+    read: (blocks, signal) =>
+      dumpDatabase({
+        ...dumpOptions(context, endpoint, binary),
+        blocks,
+        signal,
+        onExit: (end) => (stderrTail = end.stderrTail),
+      }),
+    stderrTail: () => stderrTail,
+  };
+}
+
+function dumpOptions({ config }: JobContext, endpoint: Endpoint, binary: PostgresBinary) {
+  return { ...config.dump, endpoint, binary, tempDir: config.temp_dir };
+}
+
+async function factsOf(endpoint: Endpoint, database: string) {
+  await using connection = await connect(endpoint);
+  const facts = await inspectServer(connection);
+  const bytes = (await databaseBytes(connection, database)) ?? 0;
+  return { version: facts.version, major: facts.major, bytes };
+}

@@ -1,0 +1,162 @@
+import { messageOf, Pg321Error } from "../../base/errors.ts";
+import { VERSION } from "../../base/version.ts";
+import type { BackupRecord, CopyRecord } from "../../catalog/catalog.ts";
+import { encodeManifest } from "../../sealed/manifest.ts";
+import type { CompressionAlgorithm } from "../../stream/compression.ts";
+import { NoSinkLeftError } from "../../stream/fan-out.ts";
+import type { Meter } from "../../stream/meter.ts";
+import type { JobContext } from "../context.ts";
+import { storageNamed } from "../context.ts";
+import { statusOf } from "../copies/backup-status.ts";
+import { objectKey } from "../copies/object-key.ts";
+import type { StoredBackup } from "../copies/store-copies.ts";
+import { failCopy } from "../copies/store-copies.ts";
+
+/** The record of a backup that begins now. */
+export async function recordStart(
+  { catalog, clock, config, installation }: JobContext,
+  runId: string,
+  server: string,
+  database: string,
+): Promise<BackupRecord> {
+  const id = crypto.randomUUID();
+  const startedAt = clock.now();
+  const previous = await catalog.newestGood(server, database, startedAt);
+  const compression = config.compression.algorithm;
+  const encryption = config.encryption.mode;
+  const kind = "dump";
+  const isSealed = encryption === "age";
+  const backup: BackupRecord = {
+    id,
+    installation,
+    server,
+    database,
+    kind,
+    status: "RUNNING",
+    run_id: runId,
+    object_key: objectKey({ server, database, kind, backupId: id, startedAt, compression, isSealed }),
+    started_at: startedAt.toISOString(),
+    finished_at: null,
+    dump_bytes: null,
+    object_bytes: null,
+    object_sha256: null,
+    compression,
+    encryption,
+    server_version: null,
+    pg_dump_version: null,
+    previous_id: previous?.id ?? null,
+    manifest: null,
+    error: null,
+    stderr_tail: null,
+    held_at: null,
+    hold_until: null,
+  };
+  await catalog.insertBackup(backup);
+  return backup;
+}
+
+/** The record of a backup whose object is whole: with its size, hash and manifest. Nothing is written yet. */
+export function describeObject(
+  { clock, keys }: Pick<JobContext, "clock" | "keys">,
+  backup: BackupRecord,
+  meters: { dump: Meter; object: Meter },
+  stderrTail: string,
+): StoredBackup {
+  if (meters.object.sha256 === undefined) throw new Error("the stream ended without a hash");
+  const facts = {
+    finished_at: clock.now().toISOString(),
+    dump_bytes: meters.dump.bytes,
+    object_bytes: meters.object.bytes,
+    object_sha256: meters.object.sha256,
+  };
+  const { id, compression, ...rest } = backup;
+  const manifest = encodeManifest(
+    {
+      ...rest,
+      ...facts,
+      backup_id: id,
+      compression: compression as CompressionAlgorithm,
+      pg321_version: VERSION,
+    },
+    keys.signingKey,
+  );
+  return { ...backup, ...facts, manifest, stderr_tail: stderrTail || null };
+}
+
+/** Writes that into the catalog. */
+export function recordObject({ catalog }: Pick<JobContext, "catalog">, backup: StoredBackup): Promise<void> {
+  const { id, finished_at, dump_bytes, object_bytes, object_sha256, manifest, stderr_tail } = backup;
+  const change = { finished_at, dump_bytes, object_bytes, object_sha256, manifest, stderr_tail };
+  return catalog.updateBackup(id, change);
+}
+
+/**
+ * Closes the record of a backup whose run ended with an error. A copy that is confirmed stays, and makes
+ * it PARTIAL. Of a dump that did not end everything that was begun is removed; once the object was whole
+ * (`isWhole`) its copies stay, whatever failed afterwards, and the next run confirms them. Returns the error for
+ * the caller to throw: where the catalog cannot be written, too.
+ */
+export async function recordFailure(
+  context: JobContext,
+  backup: BackupRecord,
+  error: unknown,
+  isWhole: boolean,
+): Promise<unknown> {
+  try {
+    return await closeRecord(context, backup, error, isWhole);
+  } catch (failure) {
+    const fields = { backup_id: backup.id, error: messageOf(failure) };
+    context.log.error("the end of a failed backup could not be recorded; the next run does it", fields);
+    return error;
+  }
+}
+
+async function closeRecord(
+  context: JobContext,
+  backup: BackupRecord,
+  error: unknown,
+  isWhole: boolean,
+): Promise<unknown> {
+  const { catalog, clock } = context;
+  for (const copy of await catalog.copies(backup.id)) {
+    const storage = storageNamed(context, copy.storage);
+    // A copy with an error has been tidied up after, or could not be.
+    if (isWhole || !storage || copy.state !== "INTENDED" || copy.error !== null) continue;
+    await failCopy(context, backup, storage, reasonFor(copy.storage, error));
+  }
+  const copies = await catalog.copies(backup.id);
+  const told = error instanceof NoSinkLeftError ? noCopyLeft(copies, error) : error;
+  const status = statusOf(copies);
+  await catalog.updateBackup(backup.id, {
+    status: status === "INTERRUPTED" ? "FAILED" : "PARTIAL",
+    finished_at: clock.now().toISOString(),
+    error: messageOf(told),
+    ...stderrTailOf(told),
+  });
+  return told;
+}
+
+/** Why a storage has no copy. The dump's failure is told of the backup: it is not the storage's. */
+function reasonFor(storage: string, error: unknown): unknown {
+  if (!(error instanceof NoSinkLeftError))
+    return new Error("not stored: the backup ended before it was whole");
+  const outcome = error.outcomes.find((one) => one.name === storage);
+  return outcome && outcome.state !== "stored" ? outcome.error : error;
+}
+
+function noCopyLeft(copies: readonly CopyRecord[], { outcomes }: NoSinkLeftError): Pg321Error {
+  const reasons = copies.map((copy) => copy.error ?? "no reason is known");
+  const message = `every storage failed: ${reasons.join("; ")}`;
+  const hinted = outcomes.find(
+    (outcome) => outcome.state === "failed" && outcome.error instanceof Pg321Error,
+  );
+  const hint = hinted?.state === "failed" ? (hinted.error as Pg321Error).hint : undefined;
+  return new Pg321Error("storage", message, hint === undefined ? {} : { hint });
+}
+
+function stderrTailOf(error: unknown): { stderr_tail: string } | undefined {
+  const cause = error instanceof Error ? (error.cause as { stderrTail?: unknown } | undefined) : undefined;
+  return typeof cause?.stderrTail === "string" && cause.stderrTail !== ""
+    ? { stderr_tail: cause.stderrTail }
+    : undefined;
+}

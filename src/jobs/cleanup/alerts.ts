@@ -1,0 +1,123 @@
+import { raiseAlert, resolveAlert } from "../../alerts/alert.ts";
+import { counted } from "../../alerts/run-alerts.ts";
+import type { AlertLevel, RunRecord } from "../../catalog/catalog.ts";
+import type { ClockTrust } from "../../catalog/clock-records.ts";
+import type { PlanOutline } from "../../retention/plan.ts";
+import type { JobContext } from "../context.ts";
+import { shortId } from "../copies/object-key.ts";
+import type { GuardedDatabase } from "./going-copies.ts";
+import type { CleanupTally } from "./report.ts";
+
+/** The keys of what a cleanup tells; of each kind one is open at most (of guards one a database, of dates ahead one a backup). */
+const SUCCESS_KEY = "cleanup succeeded";
+const INCOMPLETE_KEY = "cleanup incomplete";
+const STOP_KEY = "cleanup stopped";
+const GUARD_KEY = "cleanup guard ";
+const FUTURE_KEY = "cleanup future ";
+
+/** One alert about the run, one about what stopped it, and one for each database that a guard protects. */
+export async function raiseCleanupAlerts(
+  context: JobContext,
+  run: RunRecord,
+  tally: CleanupTally,
+): Promise<void> {
+  const about = { job: "cleanup", run_id: run.id, server: null, database: null } as const;
+  const level = levelOf(run);
+  if (level === "INFO") await resolveAlert(context, INCOMPLETE_KEY);
+  const key = level === "INFO" ? SUCCESS_KEY : INCOMPLETE_KEY;
+  const metadata = { ...tally.statistics };
+  await raiseAlert(context, { ...about, level, key, message: messageFor(run, tally), metadata });
+  await tellOfStops(context, about, tally);
+  await tellOfGuards(context, about, tally);
+}
+
+type About = Pick<Parameters<typeof raiseAlert>[1], "job" | "run_id" | "server" | "database">;
+
+function levelOf({ outcome }: RunRecord): AlertLevel {
+  if (outcome === "OK") return "INFO";
+  return outcome === "FAILED" ? "CRITICAL" : "WARNING";
+}
+
+function messageFor(run: RunRecord, tally: CleanupTally): string {
+  const { statistics } = tally;
+  const removed = tally.total("deleted") + tally.total("archived");
+  const hidden = tally.total("hidden");
+  const overdue = tally.total("overdue");
+  const done = `${counted(removed, "copy", "copies")} removed, ${counted(statistics.records_deleted, "record")}`;
+  if (run.outcome === "OK") return `cleanup done: ${done}`;
+  const troubles = [
+    ...(statistics.errors.length > 0
+      ? [`${counted(statistics.errors.length, "error")}, first: ${statistics.errors[0]?.error}`]
+      : []),
+    ...(hidden > 0
+      ? [
+          `${counted(hidden, "copy is", "copies are")} only hidden, and still billed: the key may not delete versions`,
+        ]
+      : []),
+    ...(overdue > 0
+      ? [`${counted(overdue, "copy is", "copies are")} still there days after the provider's rule was due`]
+      : []),
+    ...statistics.suspended,
+  ];
+  return `cleanup ${run.outcome === "FAILED" ? "failed" : "was not complete"}: ${done}; ${troubles.join("; ")}`;
+}
+
+async function tellOfStops(context: JobContext, about: About, tally: CleanupTally): Promise<void> {
+  const { suspended, plan_hash } = tally.statistics;
+  if (suspended.length === 0) return resolveAlert(context, STOP_KEY);
+  await raiseAlert(context, {
+    ...about,
+    level: "CRITICAL",
+    key: STOP_KEY,
+    message: `cleanup stopped: ${suspended.join("; ")}; look at cleanup --dry-run, then cleanup --confirm ${plan_hash}`,
+    metadata: { suspended, plan_hash },
+  });
+}
+
+async function tellOfGuards(context: JobContext, about: About, tally: CleanupTally): Promise<void> {
+  const guarded = new Map<string, GuardedDatabase>(
+    tally.guarded.map((one) => [`${GUARD_KEY}${one.server}/${one.database}`, one]),
+  );
+  await resolveOthers(context, GUARD_KEY, new Set(guarded.keys()));
+  for (const [key, { server, database, reason, copies, held }] of guarded) {
+    const what = copies === 1 ? "a copy" : `${copies} copies`;
+    const message = `retention keeps ${what} of ${server}/${database} past their days: ${reason}`;
+    const metadata = { copies, held };
+    await raiseAlert(context, { ...about, server, database, level: "WARNING", key, message, metadata });
+  }
+}
+
+/** Those of the open alerts of a kind whose trouble is over. */
+async function resolveOthers(
+  context: JobContext,
+  kind: string,
+  troubles: ReadonlySet<string>,
+): Promise<void> {
+  for (const { key } of await context.catalog.alerts({ open: true }))
+    if (key.startsWith(kind) && !troubles.has(key)) await resolveAlert(context, key);
+}
+
+/** Backups whose records say that they were made in the time to come, those left out that a person has accepted. */
+export async function tellOfFutureBackups(
+  context: JobContext,
+  outline: Pick<PlanOutline, "futureDated">,
+  clockTrust: ClockTrust | undefined,
+): Promise<void> {
+  const accepted = clockTrust?.accepted_until ?? "";
+  const futureDated = outline.futureDated.filter(({ startedAt }) => startedAt.toISOString() > accepted);
+  const keys = new Set(futureDated.map(({ backupId }) => `${FUTURE_KEY}${backupId}`));
+  await resolveOthers(context, FUTURE_KEY, keys);
+  for (const { backupId, server, database, startedAt } of futureDated) {
+    const at = startedAt.toISOString();
+    await raiseAlert(context, {
+      job: "cleanup",
+      run_id: null,
+      server,
+      database,
+      level: "WARNING",
+      key: `${FUTURE_KEY}${backupId}`,
+      message: `backup ${shortId(backupId)} of ${server}/${database} is dated ${at}, which is yet to come: this host's clock is wrong now, or it was then`,
+      metadata: { backup_id: backupId, started_at: at },
+    });
+  }
+}

@@ -1,0 +1,30 @@
+import { Pg321Error } from "../../base/errors.ts";
+import type { BackupRecord } from "../../catalog/catalog.ts";
+import type { Storage } from "../../storage/storage.ts";
+import type { JobContext } from "../context.ts";
+import { clearTheKey } from "../copies/clear-key.ts";
+import { maxPartsOf, partBytesFor } from "../copies/part-size.ts";
+import { fillCopy } from "../copies/store-copies.ts";
+
+/**
+ * Sees to it that an archive has a copy of a backup: the one it has, or a new one of `from`, as it is stored.
+ * Resolves once the archive has confirmed it; throws otherwise, and then `from` must keep its own.
+ */
+export async function archiveCopy(
+  context: JobContext,
+  backup: BackupRecord,
+  { from, to }: { from: Storage; to: Storage },
+  signal: AbortSignal,
+): Promise<void> {
+  const { catalog, config } = context;
+  const { manifest, object_key, object_bytes } = backup;
+  if (manifest === null) throw new Pg321Error("storage", `${object_key} has no manifest to archive it with`);
+  const recorded = (await catalog.copies(backup.id)).find((copy) => copy.storage === to.name);
+  const found = await to.head(object_key, signal);
+  if (recorded?.state === "CONFIRMED" && found?.sizeBytes === object_bytes) return;
+  await clearTheKey(context, { ...backup, manifest }, { from, to }, signal);
+  const partBytes = partBytesFor(object_bytes ?? 0, maxPartsOf(config.storage));
+  if (await fillCopy(context, { ...backup, manifest }, { from, to }, { partBytes, signal })) return;
+  const copy = (await catalog.copies(backup.id)).find(({ storage }) => storage === to.name);
+  throw new Pg321Error("storage", copy?.error ?? `storage "${to.name}": ${object_key} was not archived`);
+}

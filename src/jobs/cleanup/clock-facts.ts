@@ -1,0 +1,97 @@
+import { isAhead } from "../../base/newest-good.ts";
+import type { ClockTrust } from "../../catalog/clock-records.ts";
+import type { ClockFacts } from "../../retention/clock-suspicion.ts";
+import type { JobContext } from "../context.ts";
+import { timetableOf } from "../timetable.ts";
+
+const SILENCE_MS_MAX = 7 * 86_400_000;
+/** Of the schedule with the most frequent runs; each of them is recorded. */
+const SILENT_INTERVALS = 2;
+
+/**
+ * One small request to each S3 storage, for the `Date` of its reply; what an earlier reply told is of a time when the
+ * clock may have been right. One that fails tells nothing. Returns when they were asked, monotonic milliseconds.
+ */
+export async function askForTheTime({ catalog, clock, storages, signal }: JobContext): Promise<number> {
+  const askedAtMs = clock.monotonicMs();
+  const [anyBackup] = await catalog.backups({ limit: 1 });
+  if (!anyBackup) return askedAtMs;
+  await Promise.all(
+    storages.map(async (storage) => {
+      if (storage.type === "s3") await storage.head("clock", signal).catch(() => signal.throwIfAborted());
+    }),
+  );
+  return askedAtMs;
+}
+
+/** What the clock is to be judged by now. `runId`: the run that asks, whose record tells nothing. */
+export async function clockFacts(
+  { catalog, clock, config, storages }: JobContext,
+  askedAtMs: number,
+  runId?: string,
+): Promise<ClockFacts> {
+  const now = clock.now();
+  const trust = await catalog.clockRecords.trust();
+  const silenceMsMax = silenceMsMaxOf(config, now);
+  const first = trust ? undefined : await catalog.clockRecords.first(runId);
+  const [newest] = await catalog.backups({ limit: 1 });
+  const isNews = newest !== undefined && newest.started_at > (trust?.accepted_until ?? "");
+  const newestAt = new Date(newest?.started_at ?? now);
+  const isDatedAhead = !Number.isNaN(newestAt.getTime()) && isAhead(newestAt, now);
+  return {
+    now,
+    s3Dates: storages.flatMap((storage) => {
+      const skewMs = storage.clockSkewMs(askedAtMs);
+      if (skewMs === undefined) return [];
+      return { storage: storage.name, date: new Date(now.getTime() - skewMs), receivedAt: now };
+    }),
+    trustedAt: trust && new Date(trust.trusted_at),
+    ahead: isNews && isDatedAhead ? { ...newest, startedAt: newestAt } : undefined,
+    reachesTo: await reachOfRecords(catalog.clockRecords, trust?.trusted_at ?? first, { now, silenceMsMax }),
+    silenceMsMax,
+  };
+}
+
+/**
+ * What is to be remembered of this judgement. A person's word holds for what comes after it, dates ahead and all;
+ * against the time of a storage it holds for one plan only.
+ */
+export async function trustAfter(
+  { catalog }: Pick<JobContext, "catalog">,
+  { now, s3Dates, ahead, reachesTo }: ClockFacts,
+  isTrusted: boolean,
+  isConfirmed: boolean,
+): Promise<ClockTrust | undefined> {
+  const known = await catalog.clockRecords.trust();
+  const accepted_until = known?.accepted_until ?? null;
+  if (isTrusted) return { trusted_at: now.toISOString(), accepted_until };
+  if (isConfirmed && s3Dates.length === 0)
+    return {
+      trusted_at: now.toISOString(),
+      accepted_until: ahead?.startedAt.toISOString() ?? accepted_until,
+    };
+  // A first judgement that is a suspicion: the stopped run itself must not be what the next one begins with.
+  return known ?? (reachesTo && { trusted_at: reachesTo.toISOString(), accepted_until });
+}
+
+async function reachOfRecords(
+  records: JobContext["catalog"]["clockRecords"],
+  from: string | undefined,
+  { now, silenceMsMax }: Pick<ClockFacts, "now" | "silenceMsMax">,
+): Promise<Date | undefined> {
+  let reach = from;
+  for (;;) {
+    if (reach === undefined) return undefined;
+    const untilMs = Math.min(Date.parse(reach) + silenceMsMax, now.getTime());
+    const next = await records.lastBy(new Date(untilMs).toISOString());
+    if (next === undefined || next <= reach) return new Date(reach);
+    reach = next;
+  }
+}
+
+/** Where everything runs rarely, it is silent for long between two runs. */
+function silenceMsMaxOf(config: JobContext["config"], now: Date): number {
+  const intervals = timetableOf(config, now).flatMap(({ intervalMs }) => intervalMs ?? []);
+  if (intervals.length === 0) return SILENCE_MS_MAX;
+  return Math.max(SILENCE_MS_MAX, SILENT_INTERVALS * Math.min(...intervals));
+}

@@ -1,0 +1,63 @@
+import { messageOf, Pg321Error } from "../../base/errors.ts";
+import type { CopyRecord } from "../../catalog/catalog.ts";
+import type { Removal, Storage } from "../../storage/storage.ts";
+import type { JobContext } from "../context.ts";
+import { manifestKey } from "../copies/object-key.ts";
+import type { RemovalReason } from "../copies/removal.ts";
+import { removeObject } from "../copies/removal.ts";
+
+/** `gone`: nothing was there any more. */
+export type Deletion = { outcome: "deleted" | "hidden" | "gone" } | { outcome: "locked"; lockedUntil: Date };
+
+/**
+ * Removes one copy for good: mark, manifest, object, confirm, record. A run that dies in between leaves the
+ * mark, and the next cleanup goes on from it. Throws what the storage throws; the mark stays then, with the
+ * error. A copy under Object Lock is left as it is, and its record tells until when.
+ */
+export async function deleteCopy(
+  { catalog, clock }: Pick<JobContext, "catalog" | "clock">,
+  storage: Storage,
+  copy: CopyRecord,
+  reason: RemovalReason,
+  signal: AbortSignal,
+): Promise<Deletion> {
+  const record = (change: Partial<CopyRecord>) => catalog.updateCopy(copy.backup_id, copy.storage, change);
+  const keys = [manifestKey(copy.object_key), copy.object_key];
+  const found = await Promise.all(keys.map((key) => storage.head(key, signal)));
+  const locks = found.flatMap((object) => object?.lockedUntil ?? []);
+  const lockedUntil = locks.sort((a, b) => b.getTime() - a.getTime())[0];
+  if (lockedUntil && lockedUntil > clock.now()) {
+    await record({ locked_until: lockedUntil.toISOString() });
+    return { outcome: "locked", lockedUntil };
+  }
+  await record({ state: "DELETING", locked_until: null });
+  try {
+    const removals: Removal[] = [];
+    for (const key of keys) removals.push(await removeConfirmed(storage, key, reason, signal));
+    const isHidden = removals.some(({ outcome }) => outcome === "hidden");
+    const wasThere = copy.state === "HIDDEN" || found.some((object) => object !== undefined);
+    await record({ state: isHidden ? "HIDDEN" : "DELETED", error: null });
+    if (isHidden) return { outcome: "hidden" };
+    return { outcome: wasThere ? "deleted" : "gone" };
+  } catch (error) {
+    signal.throwIfAborted();
+    await record({ error: messageOf(error) });
+    throw error;
+  }
+}
+
+/** Removes an object and looks whether it is gone. */
+async function removeConfirmed(
+  storage: Storage,
+  key: string,
+  reason: RemovalReason,
+  signal: AbortSignal,
+): Promise<Removal> {
+  const removal = await removeObject(storage, key, reason, signal);
+  const what = `storage "${storage.name}": remove ${key}`;
+  if (removal.outcome === "locked")
+    throw new Pg321Error("storage", `${what}: locked until ${removal.lockedUntil.toISOString()}`);
+  if (await storage.head(key, signal))
+    throw new Pg321Error("storage", `${what}: it is still there after the storage said it was removed`);
+  return removal;
+}

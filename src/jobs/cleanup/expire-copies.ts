@@ -1,0 +1,267 @@
+import { messageOf, Pg321Error } from "../../base/errors.ts";
+import type { BackupRecord, CopyRecord } from "../../catalog/catalog.ts";
+import { REMOVED } from "../../catalog/catalog.ts";
+import { leaseName } from "../../catalog/database-lease.ts";
+import { holdLease, isAwaited } from "../../catalog/lease.ts";
+import type { NewestGood, PlanOutline } from "../../retention/plan.ts";
+import type { Storage } from "../../storage/storage.ts";
+import type { JobContext } from "../context.ts";
+import { storageNamed } from "../context.ts";
+import { settle } from "../copies/backup-status.ts";
+import type { CopyLooks, Reliance } from "../copies/looks.ts";
+import type { RemovalReason } from "../copies/removal.ts";
+import { settingsOf } from "../copies/store-copies.ts";
+import { archiveCopy } from "./archive-copy.ts";
+import { deleteCopy } from "./delete-copy.ts";
+import type { GoingBackup, GoingCopies, GoingCopy } from "./going-copies.ts";
+import { isHeld } from "./hold.ts";
+import type { CleanupTally } from "./report.ts";
+
+/** A storage that owes so many answers in a row is not asked any more in this run. */
+const SILENT_MAX = 3;
+const DAY_MS = 86_400_000;
+/** How much later than asked a provider's lifecycle rule may act: they run once a day, some take days. */
+const PROVIDER_GRACE_MS = 7 * DAY_MS;
+
+export interface Expiry {
+  context: JobContext;
+  runId: string;
+  going: GoingCopies;
+  newestGood: ReadonlyMap<string, NewestGood>;
+  tally: CleanupTally;
+  looks: CopyLooks;
+}
+
+/** One copy to work on, under the lease of its database. */
+interface Task {
+  backupId: string;
+  server: string;
+  database: string;
+  storage: Storage;
+  /** Undefined: an earlier run has begun to remove it. */
+  going: GoingCopy | undefined;
+}
+
+/** The newest good backup of each database, to be looked up. */
+export function byDatabase({ newestGood }: PlanOutline): Map<string, NewestGood> {
+  return new Map(newestGood.map((one) => [leaseName(one.server, one.database), one]));
+}
+
+/**
+ * Carries a plan out in the storages of one type, and ends what earlier runs began there. One copy that
+ * fails does not stop the others; a database that another run works on is left for the next cleanup.
+ */
+export async function expireCopies(expiry: Expiry, type: Storage["type"]): Promise<void> {
+  const silent = new Map<Storage, number>();
+  const isOfType = (task: Task) => task.storage.type === type;
+  // The lease is given back after each backup: a dump of that database must not be kept out for long.
+  for (const group of Map.groupBy(await begunTasks(expiry), ({ backupId }) => backupId).values())
+    await underLease(expiry, group.filter(isOfType), silent);
+  for (const backup of expiry.going.backups())
+    await underLease(expiry, plannedTasks(expiry, backup).filter(isOfType), silent);
+}
+
+async function begunTasks({ context }: Expiry): Promise<Task[]> {
+  const tasks: Task[] = [];
+  for (const copy of await context.catalog.copiesInState(["DELETING", "HIDDEN"])) {
+    const storage = storageNamed(context, copy.storage);
+    const backup = storage && (await context.catalog.backup(copy.backup_id));
+    if (!backup) continue;
+    const { id, server, database } = backup;
+    tasks.push({ backupId: id, server, database, storage, going: undefined });
+  }
+  return tasks;
+}
+
+function plannedTasks({ context }: Expiry, { backupId, server, database, copies }: GoingBackup): Task[] {
+  return copies.flatMap((going) => {
+    const storage = storageNamed(context, going.storage);
+    return storage ? { backupId, server, database, storage, going } : [];
+  });
+}
+
+async function underLease(
+  expiry: Expiry,
+  tasks: readonly Task[],
+  silent: Map<Storage, number>,
+): Promise<void> {
+  const { context, runId, tally } = expiry;
+  const { catalog, clock, host, pid } = context;
+  const [first] = tasks;
+  if (!first) return;
+  const name = leaseName(first.server, first.database);
+  if (await isAwaited(catalog, name, clock.now())) {
+    const reason = `a backup of ${name} waits for its turn: left for the next cleanup`;
+    for (const { storage, backupId } of tasks) hold(tally, storage, backupId, reason);
+    return;
+  }
+  try {
+    const request = { name, runId, host, pid };
+    await using lease = await holdLease(catalog, request, { clock, signal: context.signal });
+    const underLease = { ...expiry, context: { ...context, signal: lease.signal } };
+    for (const task of tasks) await attempt(underLease, task, silent);
+  } catch (error) {
+    if (!(error instanceof Pg321Error && error.code === "locked")) throw error;
+    for (const { storage, backupId } of tasks) hold(tally, storage, backupId, messageOf(error));
+  }
+}
+
+async function attempt(expiry: Expiry, task: Task, silent: Map<Storage, number>): Promise<void> {
+  const { context, tally } = expiry;
+  const { storage, going } = task;
+  const backup = await context.catalog.backup(task.backupId);
+  const copy = (await context.catalog.copies(task.backupId)).find((one) => one.storage === storage.name);
+  if (!backup || !copy || (going && REMOVED.includes(copy.state))) return;
+  try {
+    if ((silent.get(storage) ?? 0) >= SILENT_MAX)
+      throw new Pg321Error("storage", `storage "${storage.name}": not asked, for it did not answer before`);
+    if (!going) await endRemoval(expiry, storage, backup, copy);
+    else if (going.isLeftToProvider) await watchProvider(expiry, storage, backup, copy);
+    else await expireCopy(expiry, storage, backup, copy, going);
+    silent.delete(storage);
+  } catch (error) {
+    context.signal.throwIfAborted();
+    if (error instanceof Pg321Error && error.retryable) silent.set(storage, (silent.get(storage) ?? 0) + 1);
+    tally.in(storage.name).failed++;
+    tally.fail(storage.name, copy.object_key, messageOf(error));
+    const fields = { storage: storage.name, backup_id: backup.id, error: messageOf(error) };
+    context.log.error("a copy could not be removed", fields);
+  }
+  await settle(context, backup);
+}
+
+/**
+ * Ends a removal that an earlier run began, as long as that still costs nobody the last good backup: much
+ * may have been lost since. A hold that came since keeps what is left.
+ */
+async function endRemoval(
+  expiry: Expiry,
+  storage: Storage,
+  backup: BackupRecord,
+  copy: CopyRecord,
+): Promise<void> {
+  const { context, tally, looks } = expiry;
+  if (isHeld(backup, context.clock.now()))
+    return hold(tally, storage, copy.object_key, "its removal was begun, but somebody has put a hold on it");
+  const newest = await context.catalog.newestGood(backup.server, backup.database, context.clock.now());
+  const others = newest ? await context.catalog.copies(newest.id) : [];
+  const confirmed = others.filter(({ state }) => state === "CONFIRMED");
+  const relyingOn = await looks.rely([], {
+    places: confirmed.map((other) => ({ backupId: other.backup_id, storage: other.storage })),
+    otherwise: `its removal was begun, but no good backup of ${backup.server}/${backup.database} can be seen now`,
+  });
+  if (typeof relyingOn === "string") return hold(tally, storage, copy.object_key, relyingOn);
+  return removeCopy(expiry, storage, copy, { why: "expired", relyingOn });
+}
+
+async function expireCopy(
+  expiry: Expiry,
+  storage: Storage,
+  backup: BackupRecord,
+  copy: CopyRecord,
+  going: GoingCopy,
+): Promise<void> {
+  const { context, tally } = expiry;
+  const { config, signal } = context;
+  const doubt = await reasonToDoubt(expiry, storage, backup, copy);
+  const relyingOn = doubt ?? (await relianceFor(expiry, backup, going));
+  if (typeof relyingOn === "string") return hold(tally, storage, copy.object_key, relyingOn);
+  const reason: RemovalReason = { why: "expired", relyingOn };
+  const { expire } = settingsOf(config.storage, storage);
+  const archive = typeof expire === "object" ? storageNamed(context, expire.archive_to) : undefined;
+  if (!archive || copy.state !== "CONFIRMED") return removeCopy(expiry, storage, copy, reason);
+  await archiveCopy(context, backup, { from: storage, to: archive }, signal);
+  await removeCopy(expiry, storage, copy, reason, archive);
+}
+
+/** Bytes that are recorded as no good copy may still be all that is left, or good after all. */
+async function reasonToDoubt(
+  { context }: Expiry,
+  storage: Storage,
+  { server, database }: BackupRecord,
+  copy: CopyRecord,
+): Promise<string | undefined> {
+  const { catalog, clock, signal } = context;
+  if (copy.state === "CONFIRMED") return undefined;
+  const found = await storage.head(copy.object_key, signal);
+  if (!found) return undefined;
+  if (copy.state === "MISSING" && found.sizeBytes === copy.object_bytes)
+    return "it was missing and is there again: pg321 verify tells whether it is good";
+  if (await catalog.newestGood(server, database, clock.now())) return undefined;
+  return `there is no good backup of ${server}/${database}, and this may be all that is left`;
+}
+
+/** The proof that the plan still holds; the reason to keep the copy for this time where it does not. */
+async function relianceFor(
+  { context, newestGood, looks }: Expiry,
+  backup: BackupRecord,
+  { reliesOn }: GoingCopy,
+): Promise<Reliance | string> {
+  if (isHeld(backup, context.clock.now())) return "somebody has put a hold on it";
+  const remaining = reliesOn.map((storage) => ({ backupId: backup.id, storage }));
+  const newest = newestGood.get(leaseName(backup.server, backup.database));
+  if (!newest || newest.backupId === backup.id) return looks.rely(remaining);
+  return looks.rely(remaining, {
+    places: newest.storages.map((storage) => ({ backupId: newest.backupId, storage })),
+    otherwise: `no copy of the newest good backup of ${backup.server}/${backup.database} can be seen now`,
+  });
+}
+
+async function removeCopy(
+  { context, tally }: Expiry,
+  storage: Storage,
+  copy: CopyRecord,
+  reason: RemovalReason,
+  archive?: Storage,
+): Promise<void> {
+  const { log, signal } = context;
+  const counts = tally.in(storage.name);
+  const bytes = copy.object_bytes ?? 0;
+  const deletion = await deleteCopy(context, storage, copy, reason, signal);
+  const fields = { storage: storage.name, backup_id: copy.backup_id, object: copy.object_key, bytes };
+  if (deletion.outcome === "locked")
+    return hold(
+      tally,
+      storage,
+      copy.object_key,
+      `held until ${deletion.lockedUntil.toISOString()} by its lock`,
+    );
+  if (deletion.outcome === "hidden") {
+    counts.hidden++;
+    log.warning("a copy is hidden, and still billed: the key may not delete versions", fields);
+    return tally.note(storage.name, copy.object_key, HIDDEN_NOTE);
+  }
+  if (deletion.outcome === "gone") tally.note(storage.name, copy.object_key, "it was gone already");
+  else counts.bytes_freed += bytes;
+  counts[archive ? "archived" : "deleted"]++;
+  log.info(archive ? "a copy was archived" : "a copy was deleted", {
+    ...fields,
+    ...(archive && { to: archive.name }),
+  });
+}
+
+const HIDDEN_NOTE =
+  "hidden, still billed: give the key the right to list and delete versions (s3:ListBucketVersions, s3:DeleteObjectVersion), and run cleanup again";
+
+/** A copy that a provider's lifecycle rule should remove: it is told only when that is long overdue. */
+async function watchProvider(
+  { context, tally }: Expiry,
+  storage: Storage,
+  backup: BackupRecord,
+  copy: CopyRecord,
+): Promise<void> {
+  const { catalog, clock, config, signal } = context;
+  if (!(await storage.head(copy.object_key, signal))) {
+    await catalog.updateCopy(backup.id, storage.name, { state: "DELETED", error: null });
+    tally.in(storage.name).deleted++;
+    tally.note(storage.name, copy.object_key, "removed by the provider's lifecycle rule");
+    return;
+  }
+  const dueMs = Date.parse(backup.started_at) + settingsOf(config.storage, storage).keep.days * DAY_MS;
+  if (clock.now().getTime() > dueMs + PROVIDER_GRACE_MS) tally.in(storage.name).overdue++;
+}
+
+function hold(tally: CleanupTally, storage: Storage, key: string, reason: string): void {
+  tally.in(storage.name).held++;
+  tally.note(storage.name, key, reason);
+}

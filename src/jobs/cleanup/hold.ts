@@ -1,0 +1,29 @@
+import type { BackupRecord } from "../../catalog/catalog.ts";
+import type { JobContext } from "../context.ts";
+
+/** Whether somebody's hold keeps every copy of a backup now. */
+export function isHeld(
+  { held_at, hold_until }: Pick<BackupRecord, "held_at" | "hold_until">,
+  now: Date,
+): boolean {
+  return held_at !== null && (hold_until === null || Date.parse(hold_until) > now.getTime());
+}
+
+/** Keeps every copy of a backup from retention and from deletion by hand, for good or until a time. */
+export async function holdBackup(
+  { catalog, clock }: Pick<JobContext, "catalog" | "clock">,
+  { id }: BackupRecord,
+  until: Date | undefined,
+): Promise<void> {
+  await catalog.updateBackup(id, {
+    held_at: clock.now().toISOString(),
+    hold_until: until?.toISOString() ?? null,
+  });
+}
+
+export async function releaseBackup(
+  { catalog }: Pick<JobContext, "catalog">,
+  { id }: BackupRecord,
+): Promise<void> {
+  await catalog.updateBackup(id, { held_at: null, hold_until: null });
+}

@@ -1,0 +1,122 @@
+import { alertDamage } from "../../alerts/run-alerts.ts";
+import { messageOf } from "../../base/errors.ts";
+import type { BackupRecord, BackupStatus } from "../../catalog/catalog.ts";
+import type { Manifest } from "../../sealed/manifest.ts";
+import { MARKER_KEY } from "../../storage/marker.ts";
+import type { Storage, StoredObject } from "../../storage/storage.ts";
+import type { JobContext } from "../context.ts";
+import { settle } from "../copies/backup-status.ts";
+import { manifestKey } from "../copies/object-key.ts";
+import { intendedCopy } from "../copies/store-copies.ts";
+import { readManifest } from "../copies/stored-object.ts";
+
+const MANIFEST_SUFFIX = manifestKey("");
+
+/** Objects under the storage's prefix that no record knows, in key order. */
+export async function orphansIn(context: JobContext, storage: Storage): Promise<StoredObject[]> {
+  const found = new Map<string, StoredObject>();
+  const known = await knownKeys(context, storage);
+  for await (const object of storage.list("", context.signal))
+    if (object.key !== MARKER_KEY && !known.has(object.key) && !known.has(objectOf(object.key)))
+      found.set(object.key, object);
+  if (found.size === 0) return [];
+  // Records come before objects, so what a backup has begun since is known by now.
+  for await (const keys of recordedKeys(context, storage)) for (const key of keys) found.delete(key);
+  return [...found.values()];
+}
+
+/** The keys of every object in a storage that a record knows, and of their manifests, in batches. */
+export async function* recordedKeys(
+  { catalog }: Pick<JobContext, "catalog">,
+  { name }: Storage,
+): AsyncGenerator<string[]> {
+  for await (const keys of catalog.objectKeys(name)) yield keys.flatMap((key) => [key, manifestKey(key)]);
+}
+
+/** Of objects; their manifests are not named. */
+async function knownKeys({ catalog }: JobContext, { name }: Storage): Promise<Set<string>> {
+  const known = new Set<string>();
+  for await (const keys of catalog.objectKeys(name)) for (const key of keys) known.add(key);
+  return known;
+}
+
+/** The object that a key would be the manifest of. */
+function objectOf(key: string): string {
+  return key.endsWith(MANIFEST_SUFFIX) ? key.slice(0, -MANIFEST_SUFFIX.length) : key;
+}
+
+/**
+ * Takes the orphans that are whole backups of this installation into the catalog: object and manifest are
+ * there, and the manifest is signed by a signer that we trust. One whose size is wrong is recorded as damaged, with an
+ * alert. Returns what it adopted as good.
+ */
+export async function adopt(
+  context: JobContext,
+  storage: Storage,
+  orphans: readonly StoredObject[],
+): Promise<StoredObject[]> {
+  const { catalog, clock, log, signal } = context;
+  const keys = new Set(orphans.map(({ key }) => key));
+  const adopted: StoredObject[] = [];
+  for (const object of orphans) {
+    if (!keys.has(manifestKey(object.key))) continue;
+    try {
+      const found = await readManifest(context, storage, object.key, signal);
+      const problem = found ? problemOf(context, object, found.manifest) : "its manifest is gone";
+      if (!found || problem !== undefined) throw new Error(problem);
+      const backup = recordOf(found.manifest, found.text);
+      if (!(await catalog.backup(backup.id))) await catalog.insertBackup(backup);
+      const error = damageOf(object, found.manifest);
+      await catalog.putCopy({
+        ...intendedCopy(backup, storage),
+        state: error === null ? "CONFIRMED" : "DAMAGED",
+        object_bytes: object.sizeBytes,
+        confirmed_at: clock.now().toISOString(),
+        error,
+      });
+      await settle(context, backup);
+      if (error === null) adopted.push(object);
+      else await alertDamage(context, "cleanup", { ...backup, storage: storage.name, error });
+    } catch (error) {
+      signal.throwIfAborted();
+      const fields = { storage: storage.name, object: object.key, error: messageOf(error) };
+      log.warning("an object was not adopted", fields);
+    }
+  }
+  return adopted;
+}
+
+function problemOf(
+  { installation }: JobContext,
+  object: StoredObject,
+  manifest: Manifest,
+): string | undefined {
+  if (!manifest.signed) return "its manifest is not signed: anybody may have put it there";
+  if (manifest.installation !== installation)
+    return `it is a backup of another installation (${manifest.installation})`;
+  if (manifest.object_key !== object.key) return `its manifest is that of ${manifest.object_key}`;
+  return undefined;
+}
+
+/** An object of ours that is not as its manifest says: it is taken as a damaged copy, which others can replace. */
+function damageOf({ sizeBytes }: StoredObject, { object_bytes }: Manifest): string | null {
+  if (object_bytes === sizeBytes) return null;
+  return `it has ${sizeBytes} bytes, and its manifest says ${object_bytes}`;
+}
+
+/** The record that a manifest is enough for. */
+function recordOf(manifest: Manifest, text: string): BackupRecord {
+  const { backup_id, pg321_version: _1, details: _2, signer: _3, signed: _4, ...facts } = manifest;
+  return {
+    ...facts,
+    id: backup_id,
+    status: "VERIFIED" satisfies BackupStatus,
+    // The run that made it is not known any more.
+    run_id: backup_id,
+    manifest: text,
+    error: null,
+    stderr_tail: null,
+    held_at: null,
+    hold_until: null,
+  };
+}

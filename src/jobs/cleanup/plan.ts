@@ -1,0 +1,127 @@
+import type { ShrinkMetadata } from "../../alerts/shrink.ts";
+import type { AlertRecord, RetainedBackupRecord, RetainedSnapshot } from "../../catalog/catalog.ts";
+import type { ClockTrust } from "../../catalog/clock-records.ts";
+import { clockSuspicion } from "../../retention/clock-suspicion.ts";
+import type { PlanOutline, RetainedBackup, RetentionDecision, RetentionRules } from "../../retention/plan.ts";
+import { RetentionPlanner, RetentionSurvey } from "../../retention/plan.ts";
+import type { JobContext } from "../context.ts";
+import { askForTheTime, clockFacts, trustAfter } from "./clock-facts.ts";
+import { GoingCopies } from "./going-copies.ts";
+import { staleAfterMs } from "./stale-after.ts";
+
+/** A plan for everything in a snapshot. Its decisions are made as they are read, and kept by nobody. */
+export interface CleanupPlan {
+  outline: PlanOutline;
+  /** Why the clock is not trusted, if it is not. */
+  clockSuspicion: string | undefined;
+  /** What a run leaves of this judgement for later ones; undefined where nothing is known. */
+  clockTrust: ClockTrust | undefined;
+  rules: RetentionRules;
+  toBackup: (record: RetainedBackupRecord) => RetainedBackup;
+}
+
+/**
+ * Looks at every backup of a snapshot. `onDecision` is told of each decision as the outline has not settled it
+ * yet: what expires may still have to wait.
+ */
+export async function planCleanup(
+  context: JobContext,
+  snapshot: RetainedSnapshot,
+  options: { confirm?: string | undefined; runId?: string },
+  onDecision: (decision: RetentionDecision) => void = () => {},
+): Promise<CleanupPlan> {
+  const { catalog, config } = context;
+  const facts = await clockFacts(context, await askForTheTime(context), options.runId);
+  const suspicion = clockSuspicion(facts);
+  const shrunk = shrunkSince(await catalog.alerts({ unacknowledged: true }));
+  const { now } = facts;
+  const rules: RetentionRules = {
+    now,
+    timezone: config.timezone,
+    storages: config.storage.map(({ name, off_site, keep, expire }) => ({
+      name,
+      offSite: off_site,
+      expire: expire !== "provider-lifecycle",
+      keep,
+    })),
+    guard: { staleAfterMs: (...name) => staleAfterMs(config, ...name, now), keep: config.guard.keep },
+    clockSuspicion: suspicion,
+    confirmedPlanHash: options.confirm,
+  };
+  // A storage that the config does not name any more cannot be asked, and so nothing is known of it.
+  const names = new Set(context.storages.map(({ name }) => name));
+  const toBackup = (record: RetainedBackupRecord) => retainedBackup(record, names, shrunk);
+  const survey = new RetentionSurvey(rules);
+  for await (const records of snapshot.backups()) {
+    context.signal.throwIfAborted();
+    for (const record of records) for (const decision of survey.add(toBackup(record))) onDecision(decision);
+  }
+  const outline = survey.end();
+  const clockTrust = await trustAfter(context, facts, suspicion === undefined, outline.isConfirmed);
+  return { outline, clockSuspicion: suspicion, clockTrust, rules, toBackup };
+}
+
+/** Plans, and keeps what a run needs of it: the snapshot is closed before anything is removed. */
+export async function planRun(
+  context: JobContext,
+  runId: string,
+  { confirm }: { confirm?: string | undefined },
+): Promise<{ plan: CleanupPlan; going: GoingCopies }> {
+  const going = new GoingCopies();
+  await using snapshot = await context.catalog.retained();
+  const plan = await planCleanup(context, snapshot, { confirm, runId }, (decision) => going.add(decision));
+  going.settle(plan.outline);
+  return { plan, going };
+}
+
+/** Every decision of a plan, settled: by server and database, newest backup first, by storage. */
+export async function* decisionsOf(
+  { outline, rules, toBackup }: CleanupPlan,
+  snapshot: RetainedSnapshot,
+): AsyncGenerator<RetentionDecision[]> {
+  const planner = new RetentionPlanner(rules);
+  for await (const records of snapshot.backups())
+    yield records.flatMap((record) => planner.decide(toBackup(record)).map(outline.settle));
+}
+
+function retainedBackup(
+  record: RetainedBackupRecord,
+  storages: ReadonlySet<string>,
+  shrunk: ReadonlyMap<string, string>,
+): RetainedBackup {
+  const { id, server, database, status, started_at, held_at, hold_until, copies } = record;
+  return {
+    id,
+    server,
+    database,
+    startedAt: new Date(started_at),
+    isGood: status === "VERIFIED" || status === "PARTIAL",
+    isHeld: held_at !== null,
+    heldUntil: hold_until === null ? undefined : new Date(hold_until),
+    shrinkSuspect: started_at < (shrunk.get(databaseKey(server, database)) ?? ""),
+    copies: copies
+      .filter(({ storage }) => storages.has(storage))
+      .map(({ storage, state, locked_until, object_bytes }) => ({
+        storage,
+        isConfirmed: state === "CONFIRMED",
+        lockedUntil: locked_until === null ? undefined : new Date(locked_until),
+        bytes: object_bytes ?? 0,
+      })),
+  };
+}
+
+/** The earliest backup of each database that an alert calls suddenly smaller. */
+function shrunkSince(alerts: readonly AlertRecord[]): Map<string, string> {
+  const since = new Map<string, string>();
+  for (const { server, database, metadata } of alerts) {
+    const { shrunk_at } = metadata as Partial<ShrinkMetadata>;
+    if (server === null || database === null || shrunk_at === undefined) continue;
+    const key = databaseKey(server, database);
+    if (shrunk_at < (since.get(key) ?? "\uffff")) since.set(key, shrunk_at);
+  }
+  return since;
+}
+
+function databaseKey(server: string, database: string): string {
+  return `${server}/${database}`;
+}

@@ -1,0 +1,22 @@
+import type { HistoryCounts } from "../../catalog/catalog.ts";
+import type { JobContext } from "../context.ts";
+
+/** Removes from the catalog what nobody asks for any more: old tombstones, runs, alerts and notices. */
+export async function pruneHistory({
+  catalog,
+  clock,
+  config,
+  signal,
+}: Pick<JobContext, "catalog" | "clock" | "config" | "signal">): Promise<HistoryCounts> {
+  const before = (ageMs: number) => new Date(clock.now().getTime() - ageMs).toISOString();
+  await catalog.pruneTombstones(before(config.cleanup.tombstones_ms));
+  const total: HistoryCounts = { runs: 0, alerts: 0, deliveries: 0 };
+  for (;;) {
+    signal.throwIfAborted();
+    const { runs, alerts, deliveries } = await catalog.pruneHistory(before(config.cleanup.history_ms));
+    if (runs + alerts + deliveries === 0) return total;
+    total.runs += runs;
+    total.alerts += alerts;
+    total.deliveries += deliveries;
+  }
+}

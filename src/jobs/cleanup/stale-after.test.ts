@@ -1,0 +1,53 @@
+import { expect, test } from "bun:test";
+import { endpointLab } from "../../../test/lab/endpoint.ts";
+import { backupRecord, copyRecord } from "../../../test/suites/catalog/records.ts";
+import { planCleanup } from "./plan.ts";
+import { staleAfterMs } from "./stale-after.ts";
+
+const HOUR_MS = 3_600_000;
+const NOW = new Date("2026-11-23T00:00:00Z");
+
+const hoursFor = async (more: string, database = "app") => {
+  await using lab = await endpointLab({ more });
+  return staleAfterMs(lab.context.config, "main", database, NOW) / HOUR_MS;
+};
+
+test("is three times the longest time between two backups of the database's own schedule", async () => {
+  expect(await hoursFor("")).toBe(72);
+  expect(await hoursFor('[schedule]\nbackup = "@hourly"')).toBe(3);
+  expect(await hoursFor('[schedule]\nbackup = "0 2 * * 1-5"')).toBe(3 * 72);
+  const busy = '[[schedule.override]]\nname = "busy"\ndatabases = ["shop_*"]\nbackup = "0 */6 * * *"';
+  expect(await hoursFor(busy, "shop_1")).toBe(18);
+  expect(await hoursFor(busy)).toBe(72);
+});
+
+test("is three days for what no schedule backs up, and what the config says for everything", async () => {
+  expect(await hoursFor('[schedule]\nbackup = "off"')).toBe(72);
+  const other = '[[schedule.override]]\nname = "none"\ndatabases = ["shop"]\nbackup = "off"';
+  expect(await hoursFor(`[schedule]\nbackup = "@hourly"\n${other}`, "shop")).toBe(72);
+  expect(await hoursFor('[guard]\nstale_after = "36h"\n[schedule]\nbackup = "@hourly"')).toBe(36);
+});
+
+test("decides when retention guards what a database has", async () => {
+  const guards = async (more: string) => {
+    await using lab = await endpointLab({ more });
+    const { catalog } = lab.context;
+    for (const started_at of ["2026-11-22T19:00:00.000Z", "2026-01-02T00:00:00.000Z"]) {
+      const backup = backupRecord({ started_at, status: "VERIFIED" });
+      await catalog.insertBackup(backup);
+      await catalog.putCopy(copyRecord(backup, { storage: "disk", state: "CONFIRMED", object_bytes: 1 }));
+    }
+    await using snapshot = await catalog.retained();
+    const found: unknown[] = [];
+    await planCleanup(lab.context, snapshot, {}, ({ action, guard }) => void found.push([action, guard]));
+    return found;
+  };
+  expect(await guards("")).toEqual([
+    ["keep", undefined],
+    ["expire", undefined],
+  ]);
+  expect(await guards('[schedule]\nbackup = "@hourly"')).toEqual([
+    ["keep", undefined],
+    ["keep", "stale"],
+  ]);
+});

@@ -1,0 +1,21 @@
+import type { Config } from "../../config/config.ts";
+import { backupEntry, timetableOf } from "../timetable.ts";
+
+/** For databases that no schedule backs up. */
+const STALE_AFTER_MS = 3 * 86_400_000;
+const INTERVALS = 3;
+
+/**
+ * How long a database may go without a new good backup before retention guards what it has, in milliseconds:
+ * `guard.stale_after`, else three times the longest time between two backups by its schedule, else three days.
+ */
+export function staleAfterMs(
+  config: Pick<Config, "guard" | "schedule" | "timezone">,
+  server: string,
+  database: string,
+  now: Date,
+): number {
+  if (config.guard.stale_after_ms !== undefined) return config.guard.stale_after_ms;
+  const interval = backupEntry(timetableOf(config, now), server, database)?.intervalMs;
+  return interval === undefined ? STALE_AFTER_MS : INTERVALS * interval;
+}

@@ -1,0 +1,25 @@
+import type { BackupRecord, BackupStatus, CopyRecord } from "../../catalog/catalog.ts";
+import { REMOVED } from "../../catalog/catalog.ts";
+import type { JobContext } from "../context.ts";
+
+/** The status that the records of its copies give a backup that no run works on any more. */
+export function statusOf(all: readonly Pick<CopyRecord, "state">[]): BackupStatus {
+  const copies = all.filter(({ state }) => !REMOVED.includes(state));
+  const confirmed = copies.filter((copy) => copy.state === "CONFIRMED").length;
+  if (confirmed === 0) return "INTERRUPTED";
+  return confirmed === copies.length ? "VERIFIED" : "PARTIAL";
+}
+
+/** Brings the status of a backup in line with its copies after a look at them. */
+export async function settle(
+  { catalog }: Pick<JobContext, "catalog">,
+  { id }: Pick<BackupRecord, "id">,
+): Promise<void> {
+  const copies = (await catalog.copies(id)).filter(({ state }) => !REMOVED.includes(state));
+  // A backup whose copies were all removed on purpose was good to its end.
+  if (copies.length === 0) return;
+  const status = statusOf(copies);
+  if (status === "INTERRUPTED")
+    await catalog.updateBackup(id, { status: "FAILED", error: "no undamaged copy is left" });
+  else await catalog.updateBackup(id, { status, error: null });
+}

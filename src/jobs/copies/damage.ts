@@ -1,0 +1,84 @@
+import { alertDamage } from "../../alerts/run-alerts.ts";
+import { messageOf, Pg321Error } from "../../base/errors.ts";
+import type { BackupRecord, CopyRecord, CopyState, Job } from "../../catalog/catalog.ts";
+import type { Storage } from "../../storage/storage.ts";
+import type { JobContext } from "../context.ts";
+import { isInPlace } from "../in-place.ts";
+import { settle } from "./backup-status.ts";
+
+/** Copies that are or were there; what was never there or was removed on purpose is not looked for. */
+export const LOOKED_FOR: readonly CopyState[] = ["CONFIRMED", "DAMAGED", "MISSING"];
+
+/**
+ * What an error says of the copy that was read. `unreachable`: the storage did not answer, or lies elsewhere: nothing is known;
+ * `unopened`: a matter of the keys of this host. An error that says nothing of a copy (a bug) is thrown on.
+ */
+export async function verdictOf(
+  context: Pick<JobContext, "catalog" | "log">,
+  error: unknown,
+  backup: Pick<BackupRecord, "object_key">,
+  storage: Storage,
+  signal: AbortSignal,
+): Promise<"damaged" | "missing" | "unreachable" | "unopened"> {
+  if (!(error instanceof Pg321Error)) throw error;
+  if (error.code === "verification") return "damaged";
+  if (error.code === "key") return "unopened";
+  if (error.code !== "storage") throw error;
+  try {
+    if (await storage.head(backup.object_key, signal)) return "unreachable";
+    return (await isInPlace(context, storage, signal)) ? "missing" : "unreachable";
+  } catch {
+    return "unreachable";
+  }
+}
+
+/**
+ * Records what a look found, unless another run has removed the copy meanwhile, or makes it anew: reading
+ * takes long, and no lease is held. Returns whether the copy is still one to look for.
+ */
+export async function recordLook(
+  { catalog }: Pick<JobContext, "catalog">,
+  backup: Pick<BackupRecord, "id">,
+  { name }: Pick<Storage, "name">,
+  found: Partial<CopyRecord>,
+): Promise<boolean> {
+  const copy = (await catalog.copies(backup.id)).find(({ storage }) => storage === name);
+  if (!copy || !LOOKED_FOR.includes(copy.state)) return false;
+  if (found.state === undefined) return true;
+  await catalog.updateCopy(backup.id, name, found);
+  await settle({ catalog }, backup);
+  return true;
+}
+
+export type DamageContext = Pick<
+  JobContext,
+  "catalog" | "clock" | "config" | "host" | "installation" | "log" | "signal"
+>;
+
+/**
+ * A copy could not be read by a job that wanted its bytes: where it is damaged or missing, its record says so from
+ * now on, and an alert is raised. Anything else (no answer, no key) is no damage. Never throws but for a stop.
+ */
+export async function recordDamage(
+  context: DamageContext,
+  backup: BackupRecord,
+  storage: Storage,
+  error: unknown,
+  job: Job = "repair",
+): Promise<void> {
+  // A storage that has just not answered is not asked again: a restore at night would wait for it.
+  if (error instanceof Pg321Error && error.code === "storage" && error.retryable) return;
+  try {
+    const verdict = await verdictOf(context, error, backup, storage, context.signal);
+    if (verdict !== "damaged" && verdict !== "missing") return;
+    const state = verdict === "damaged" ? "DAMAGED" : "MISSING";
+    const found = { state, error: messageOf(error) } as const;
+    if (!(await recordLook(context, backup, storage, found))) return;
+    await alertDamage(context, job, { ...backup, storage: storage.name, error: found.error });
+  } catch (failure) {
+    context.signal.throwIfAborted();
+    // The job goes on: a catalog that cannot be written must not keep a restore from its next copy.
+    const fields = { storage: storage.name, backup_id: backup.id, error: messageOf(failure) };
+    context.log.error("a damaged copy could not be recorded", fields);
+  }
+}

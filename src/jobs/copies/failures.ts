@@ -1,0 +1,44 @@
+import { messageOf, Pg321Error } from "../../base/errors.ts";
+import type { BackupRecord } from "../../catalog/catalog.ts";
+import type { Storage } from "../../storage/storage.ts";
+
+/** Why each copy could not be used, the last reason of each. */
+export class CopyFailures {
+  readonly #backup: BackupRecord;
+  readonly #failures = new Map<Storage, unknown>();
+  readonly #own = new Map<Storage, unknown>();
+
+  constructor(backup: BackupRecord) {
+    this.#backup = backup;
+  }
+
+  /** `isOwn`: the copy itself is to blame, and not the header of another copy that it was read under. */
+  add(storage: Storage, error: unknown, isOwn = true): void {
+    this.#failures.set(storage, error);
+    if (isOwn) this.#own.set(storage, error);
+  }
+
+  /** The copies that are to blame themselves. */
+  get own(): ReadonlyMap<Storage, unknown> {
+    return this.#own;
+  }
+
+  /** With the code of the failure that tells most: a wrong key before damage before a storage's failure. */
+  error(): Pg321Error {
+    const failures = [...this.#failures];
+    const name = `backup ${this.#backup.id.slice(0, 8)} of ${this.#backup.server}/${this.#backup.database}`;
+    if (failures.length === 0)
+      return new Pg321Error("storage", `${name}: no copy to read`, {
+        hint: "see its copies with: pg321 show",
+      });
+    const known = failures.map(([, error]) => error).filter((error) => error instanceof Pg321Error);
+    const telling = ["key", "verification", "storage"]
+      .map((code) => known.find((error) => error.code === code))
+      .find(Boolean);
+    const list = failures.map(([storage, error]) => `${storage.name}: ${messageOf(error)}`).join("; ");
+    return new Pg321Error(telling?.code ?? "storage", `${name}: no copy can be read: ${list}`, {
+      ...(telling?.hint !== undefined && { hint: telling.hint }),
+      cause: failures[0]?.[1],
+    });
+  }
+}

@@ -1,0 +1,106 @@
+import { Pg321Error } from "../../base/errors.ts";
+import { closest } from "../../base/text/suggest.ts";
+import type { BackupRecord, CopyRecord, CopyState } from "../../catalog/catalog.ts";
+import { namedDatabase } from "../../config/database-pattern.ts";
+import type { Storage } from "../../storage/storage.ts";
+import type { JobContext } from "../context.ts";
+import { storageNamed } from "../context.ts";
+import { shortId } from "./object-key.ts";
+
+/** The backup that an id or an unambiguous prefix of one names. Throws code `usage`. */
+export async function findBackup(
+  { catalog }: Pick<JobContext, "catalog">,
+  prefix: string,
+): Promise<BackupRecord> {
+  if (!/^[0-9a-f-]{1,36}$/i.test(prefix)) {
+    throw new Pg321Error("usage", `"${prefix}" is not a backup's id`, {
+      hint: "pg321 list shows the ids; the first few characters are enough",
+    });
+  }
+  const [found, second] = await catalog.backupsByPrefix(prefix.toLowerCase(), 2);
+  if (!found)
+    throw new Pg321Error("usage", `no backup's id begins with "${prefix}"`, {
+      hint: "pg321 list shows the ids",
+    });
+  if (second) {
+    const both = [found, second].map(
+      (backup) => `${backup.id} (${backup.server}/${backup.database}, ${backup.started_at})`,
+    );
+    throw new Pg321Error(
+      "usage",
+      `"${prefix}" is the beginning of more than one backup's id: ${both.join(", ")}`,
+      {
+        hint: "give more characters of it",
+      },
+    );
+  }
+  return found;
+}
+
+/** The newest good backup of a database (`app` or `server/app`). Throws code `usage`. */
+export async function latestBackup(
+  { catalog, clock, config }: Pick<JobContext, "catalog" | "clock" | "config">,
+  database: string,
+): Promise<BackupRecord> {
+  const candidates: BackupRecord[] = [];
+  const servers = config.server.map(({ name }) => name);
+  const named = namedDatabase(database, servers);
+  for (const server of servers.filter((name) => named.server === undefined || named.server === name)) {
+    const found = await catalog.newestGood(server, named.database, clock.now());
+    if (found) candidates.push(found);
+  }
+  if (candidates.length > 1) {
+    throw new Pg321Error(
+      "usage",
+      `database "${database}" is backed up from several servers: ${candidates.map(({ server }) => server).join(", ")}`,
+      {
+        hint: `name it as SERVER/${database}`,
+      },
+    );
+  }
+  const [latest] = candidates;
+  if (latest) return latest;
+  throw new Pg321Error("usage", `no good backup of database "${database}"`, {
+    hint: "pg321 list shows what there is",
+  });
+}
+
+/** What is worth a try, the best first: what a look found damaged or missing may still help where others fail. */
+const READABLE: readonly CopyState[] = ["CONFIRMED", "DAMAGED", "MISSING"];
+
+/**
+ * The storages to read a backup from: confirmed copies first, of these local before off-site; only `from`
+ * where it is named. Throws code `usage` when there is none.
+ */
+export function storagesToRead(
+  context: Pick<JobContext, "storages">,
+  backup: BackupRecord,
+  copies: readonly CopyRecord[],
+  from: string | undefined,
+): Storage[] {
+  const hint = `see its copies with: pg321 show ${shortId(backup.id)}`;
+  if (from !== undefined) requireStorage(context, from);
+  if (backup.status === "RUNNING" || backup.status === "INTERRUPTED") {
+    const what = `backup ${shortId(backup.id)} is ${backup.status} and cannot be restored`;
+    throw new Pg321Error("usage", what, { hint: "pg321 list shows the others" });
+  }
+  const storages = READABLE.flatMap((state) =>
+    copies
+      .filter((copy) => copy.state === state && (from === undefined || copy.storage === from))
+      .flatMap((copy) => storageNamed(context, copy.storage) ?? [])
+      .sort((a, b) => Number(a.offSite) - Number(b.offSite)),
+  );
+  if (storages.length > 0) return storages;
+  const where = from === undefined ? "in any configured storage" : `in storage "${from}"`;
+  throw new Pg321Error("usage", `backup ${shortId(backup.id)} has no copy ${where}`, { hint });
+}
+
+/** Refuses (code `usage`) a name that no configured storage has. */
+export function requireStorage({ storages }: Pick<JobContext, "storages">, name: string): void {
+  const names = storages.map((storage) => storage.name);
+  if (names.includes(name)) return;
+  const suggestion = closest(name, names);
+  throw new Pg321Error("usage", `no storage is named "${name}"`, {
+    hint: suggestion ? `did you mean ${suggestion}?` : `the config has ${names.join(", ")}`,
+  });
+}

@@ -1,0 +1,96 @@
+import { messageOf } from "../../base/errors.ts";
+import type { CopyRecord } from "../../catalog/catalog.ts";
+import type { JobContext } from "../context.ts";
+import { storageNamed } from "../context.ts";
+import { isInPlace } from "../in-place.ts";
+import { settle } from "./backup-status.ts";
+
+export interface CopyPlace {
+  backupId: string;
+  storage: string;
+}
+
+/**
+ * `missing`: the storage answers, and has nothing or something of another size under the key. `unknown`: it
+ * does not answer, lies elsewhere, or the config does not name it.
+ */
+export type Look = "there" | "missing" | "unknown";
+
+/** Proof that the copies which retention relies on were seen in this run; only `CopyLooks.rely` makes one. */
+class RelianceProof {
+  readonly #isProof = true;
+
+  get isProof(): boolean {
+    return this.#isProof;
+  }
+}
+export type Reliance = RelianceProof;
+
+/** Looks after copies that others rely on: a HEAD of each, once in a run. */
+export class CopyLooks {
+  readonly #context: JobContext;
+  readonly #onMissing: (copy: CopyRecord) => void;
+  readonly #looks = new Map<string, Promise<Look>>();
+
+  constructor(context: JobContext, onMissing: (copy: CopyRecord) => void) {
+    this.#context = context;
+    this.#onMissing = onMissing;
+  }
+
+  async at(backupId: string, storage: string): Promise<Look> {
+    const { catalog } = this.#context;
+    // The record is asked each time: another run may have removed the copy since.
+    const copy = (await catalog.copies(backupId)).find((one) => one.storage === storage);
+    if (copy?.state !== "CONFIRMED") return "missing";
+    const key = `${backupId} ${storage}`;
+    const look = this.#looks.get(key) ?? this.#look(copy);
+    this.#looks.set(key, look);
+    return look;
+  }
+
+  /**
+   * What a removal may rely on: every copy of `all` is there, and, where `any` is given, at least one of its copies
+   * is. Returns the reason to hold the removal otherwise.
+   */
+  async rely(
+    all: readonly CopyPlace[],
+    any?: { places: readonly CopyPlace[]; otherwise: string },
+  ): Promise<Reliance | string> {
+    for (const { backupId, storage } of all) {
+      const look = await this.at(backupId, storage);
+      if (look === "missing") return `the copy in "${storage}" that would remain is not there`;
+      if (look === "unknown") return `the copy in "${storage}" that would remain cannot be checked now`;
+    }
+    if (any === undefined) return new RelianceProof();
+    for (const { backupId, storage } of any.places)
+      if ((await this.at(backupId, storage)) === "there") return new RelianceProof();
+    return any.otherwise;
+  }
+
+  async #look(copy: CopyRecord): Promise<Look> {
+    const { catalog, log, signal } = this.#context;
+    const { backup_id: backupId, storage: name } = copy;
+    const storage = storageNamed(this.#context, name);
+    if (!storage) return "unknown";
+    try {
+      const found = await storage.head(copy.object_key, signal);
+      if (found?.sizeBytes === copy.object_bytes) return "there";
+      if (!found && !(await isInPlace(this.#context, storage, signal))) return "unknown";
+      const error = found
+        ? `it has ${found.sizeBytes} bytes, not ${copy.object_bytes}`
+        : "it is gone, and nobody asked for that";
+      await catalog.updateCopy(backupId, name, { state: found ? "DAMAGED" : "MISSING", error });
+      await settle(this.#context, { id: backupId });
+      this.#onMissing({ ...copy, error });
+      return "missing";
+    } catch (error) {
+      signal.throwIfAborted();
+      log.warning("a copy could not be looked after", {
+        storage: name,
+        backup_id: backupId,
+        error: messageOf(error),
+      });
+      return "unknown";
+    }
+  }
+}

@@ -1,0 +1,234 @@
+import { messageOf, Pg321Error } from "../../base/errors.ts";
+import type { BackupRecord, CopyRecord } from "../../catalog/catalog.ts";
+import { leaseName } from "../../catalog/database-lease.ts";
+import { holdLease, isHeld } from "../../catalog/lease.ts";
+import type { Manifest } from "../../sealed/manifest.ts";
+import type { Removal, Storage } from "../../storage/storage.ts";
+import { closeRuns } from "../close-runs.ts";
+import type { JobContext } from "../context.ts";
+import { storageNamed } from "../context.ts";
+import { statusOf } from "./backup-status.ts";
+import { manifestKey } from "./object-key.ts";
+import type { RemovalReason } from "./removal.ts";
+import { discardUpload, removeObject } from "./removal.ts";
+import { settingsOf } from "./store-copies.ts";
+import { putManifest, readManifest, readManifestText } from "./stored-object.ts";
+
+/**
+ * Settles what runs that were killed left behind, by the intents in the catalog: a copy with a valid
+ * manifest counts; of any other intended copy exactly its own keys and its own upload are removed. A
+ * storage that does not answer keeps its intent for the next time. Never throws for one backup's sake.
+ * It holds the database's lease meanwhile: what a run that lives makes must not be taken for left behind.
+ * `selects`: only of these databases, so that runs beside each other do not take each other's leases.
+ */
+export async function reconcile(
+  context: JobContext,
+  selects: (server: string, database: string) => boolean = () => true,
+): Promise<void> {
+  const { catalog, log } = context;
+  const intended = await catalog.copiesInState(["INTENDED"]);
+  const running = await catalog.backups({ status: ["RUNNING"] });
+  const ids = new Set([...intended.map((copy) => copy.backup_id), ...running.map((backup) => backup.id)]);
+  for (const id of ids) {
+    try {
+      await reconcileUnderLease(context, id, selects);
+    } catch (error) {
+      context.signal.throwIfAborted();
+      if (error instanceof Pg321Error && error.code === "locked") continue;
+      log.error("an interrupted backup could not be settled", { backup_id: id, error: messageOf(error) });
+    }
+  }
+  await closeRuns(context);
+}
+
+/** Whether a run that lives works on the backups of this database. */
+export async function isLeased(
+  context: Pick<JobContext, "catalog" | "clock">,
+  backup: Pick<BackupRecord, "server" | "database">,
+): Promise<boolean> {
+  const now = context.clock.now().toISOString();
+  const leases = await context.catalog.leases();
+  const name = leaseName(backup.server, backup.database);
+  return leases.some((lease) => lease.name === name && isHeld(lease, now));
+}
+
+async function reconcileUnderLease(
+  context: JobContext,
+  id: string,
+  selects: (server: string, database: string) => boolean,
+): Promise<void> {
+  const { catalog, clock, host, pid } = context;
+  const found = await catalog.backup(id);
+  if (!found || !selects(found.server, found.database)) return;
+  const name = leaseName(found.server, found.database);
+  const request = { name, runId: crypto.randomUUID(), host, pid };
+  await using lease = await holdLease(catalog, request, { clock, signal: context.signal });
+  // As it is now: the run that made it may have ended in the meantime.
+  const backup = await catalog.backup(id);
+  const hasIntents = (await catalog.copies(id)).some((copy) => copy.state === "INTENDED");
+  if (backup && (backup.status === "RUNNING" || hasIntents))
+    await reconcileBackup({ ...context, signal: lease.signal }, backup);
+}
+
+async function reconcileBackup(context: JobContext, found: BackupRecord): Promise<void> {
+  const { catalog, log, clock } = context;
+  // The copies that have their manifest come first: it tells of the others what the catalog may not know.
+  let backup = found;
+  const askAbout = async (step: typeof confirmByManifest) => {
+    for (const copy of await catalog.copies(found.id)) {
+      const storage = storageNamed(context, copy.storage);
+      if (copy.state !== "INTENDED" || !storage) continue;
+      try {
+        backup = await step(context, backup, copy, storage);
+      } catch (error) {
+        context.signal.throwIfAborted();
+        const fields = { backup_id: found.id, storage: copy.storage, error: messageOf(error) };
+        log.warning(
+          "a storage could not be asked about an interrupted copy; the next run asks again",
+          fields,
+        );
+      }
+    }
+  };
+  await askAbout(confirmByManifest);
+  await askAbout(completeOrRemove);
+  const copies = await catalog.copies(found.id);
+  const settled = statusOf(copies);
+  // A backup that failed by itself stays so, with its own error.
+  const status = settled === "INTERRUPTED" && found.status === "FAILED" ? "FAILED" : settled;
+  const error = status === "INTERRUPTED" ? "the run ended before any copy was complete" : null;
+  await catalog.updateBackup(found.id, {
+    finished_at: backup.finished_at ?? clock.now().toISOString(),
+    ...(status !== found.status && { status, error }),
+  });
+  if (copies.some((copy) => copy.state === "INTENDED")) return;
+  const { id, database } = found;
+  log.warning("an interrupted backup was settled", { backup_id: id, database, status });
+}
+
+/** A copy with a good manifest counts. Returns the backup with what the manifest tells of it. */
+async function confirmByManifest(
+  context: JobContext,
+  backup: BackupRecord,
+  copy: CopyRecord,
+  storage: Storage,
+): Promise<BackupRecord> {
+  const good = await goodManifest(context, backup, storage);
+  if (!good) return backup;
+  const facts = factsOf(good.manifest, good.text);
+  await context.catalog.updateBackup(backup.id, facts);
+  await confirmIntended(context, copy, good.manifest.object_bytes);
+  return { ...backup, ...facts };
+}
+
+/** A copy that lacks only its manifest gets it; of any other, what it may have left is removed. */
+async function completeOrRemove(
+  context: JobContext,
+  backup: BackupRecord,
+  copy: CopyRecord,
+  storage: Storage,
+): Promise<BackupRecord> {
+  if (await completeManifest(context, backup, copy, storage)) {
+    await confirmIntended(context, copy, backup.object_bytes);
+    return backup;
+  }
+  await removeIntended(storage, copy, context.signal);
+  await context.catalog.updateCopy(backup.id, storage.name, {
+    state: "FAILED",
+    upload_id: null,
+    error: "the run ended before this copy was complete",
+  });
+  return backup;
+}
+
+function confirmIntended(
+  { catalog, clock }: JobContext,
+  { backup_id, storage }: CopyRecord,
+  object_bytes: number | null,
+): Promise<void> {
+  const confirmed_at = clock.now().toISOString();
+  const change = { state: "CONFIRMED", upload_id: null, object_bytes, confirmed_at, error: null } as const;
+  return catalog.updateCopy(backup_id, storage, change);
+}
+
+/**
+ * A finished object whose run ended before it wrote the manifest gets it now: a storage shows an object only once
+ * all of it was taken, and the catalog knows its size. Returns whether it did.
+ */
+async function completeManifest(
+  { clock, config, log, signal }: JobContext,
+  backup: BackupRecord,
+  copy: CopyRecord,
+  storage: Storage,
+): Promise<boolean> {
+  const { manifest, object_key: key, object_bytes } = backup;
+  if (manifest === null) return false;
+  const object = await storage.head(key, signal);
+  if (object === undefined || object.sizeBytes !== object_bytes) return false;
+  if (await storage.head(manifestKey(key), signal)) {
+    const reason: RemovalReason = { why: "intended", copy };
+    refuseLocked(storage, key, await removeObject(storage, manifestKey(key), reason, signal));
+  }
+  const stallTimeoutMs = settingsOf(config.storage, storage).stall_timeout_ms;
+  await putManifest(storage, key, manifest, { signal, clock, stallTimeoutMs });
+  log.info("a finished copy of an interrupted run was completed", {
+    storage: storage.name,
+    backup_id: backup.id,
+  });
+  return true;
+}
+
+/**
+ * Removes what one intended copy may have left: manifest first, so that no manifest tells of no object. Where
+ * nothing can be seen nothing is removed: older versions under a delete marker are not of this intent.
+ */
+export async function removeIntended(storage: Storage, copy: CopyRecord, signal: AbortSignal): Promise<void> {
+  const { object_key: key, upload_id } = copy;
+  for (const [one, upload] of [[manifestKey(key), null] as const, [key, upload_id] as const]) {
+    await discardUpload(storage, one, upload, signal);
+    if ((await storage.head(one, signal)) === undefined) continue;
+    refuseLocked(storage, one, await removeObject(storage, one, { why: "intended", copy }, signal));
+  }
+}
+
+/** Throws when a removal has left the object in place, because it is locked. */
+export function refuseLocked(storage: Storage, key: string, removal: Removal): void {
+  if (removal.outcome !== "locked") return;
+  const until = removal.lockedUntil.toISOString();
+  throw new Pg321Error("storage", `storage "${storage.name}": remove ${key}: locked until ${until}`);
+}
+
+async function goodManifest(context: JobContext, backup: BackupRecord, storage: Storage) {
+  let found: Awaited<ReturnType<typeof readManifest>>;
+  try {
+    found = await readManifest(context, storage, backup.object_key, context.signal);
+  } catch (error) {
+    // The signing key may have been replaced since: a text that the catalog recorded needs no signature to be ours.
+    const isOurs =
+      error instanceof Pg321Error && error.code === "key" && (await isRecorded(context, backup, storage));
+    if (isOurs) return undefined;
+    // A manifest that was damaged while it was written is as good as none; a storage that fails is not.
+    if (error instanceof Pg321Error && error.code === "verification") return undefined;
+    throw error;
+  }
+  if (!found || found.manifest.backup_id !== backup.id) return undefined;
+  const object = await storage.head(backup.object_key, context.signal);
+  return object?.sizeBytes === found.manifest.object_bytes ? found : undefined;
+}
+
+async function isRecorded({ signal }: JobContext, backup: BackupRecord, storage: Storage): Promise<boolean> {
+  return (
+    backup.manifest !== null &&
+    (await readManifestText(storage, backup.object_key, signal)) === backup.manifest
+  );
+}
+
+function factsOf(manifest: Manifest, text: string): Partial<BackupRecord> {
+  return {
+    finished_at: manifest.finished_at,
+    dump_bytes: manifest.dump_bytes,
+    object_bytes: manifest.object_bytes,
+    object_sha256: manifest.object_sha256,
+    manifest: text,
+  };
+}

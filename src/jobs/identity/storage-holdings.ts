@@ -1,0 +1,78 @@
+import { Pg321Error } from "../../base/errors.ts";
+import { isInstallation } from "../../sealed/metadata.ts";
+import type { Storage } from "../../storage/storage.ts";
+import type { JobContext } from "../context.ts";
+import { manifestKey } from "../copies/object-key.ts";
+import { readManifestText } from "../copies/stored-object.ts";
+import type { Holdings } from "./marker-verdict.ts";
+
+/** Newest copies that are looked for: one of them may have been removed by somebody. */
+const LOOKED_FOR = 3;
+/** Objects of an unknown place among which a manifest is looked for. */
+const LISTED_MAX = 200;
+
+/** How the objects of a place without a marker go together with the catalog's records. Throws what the storage throws. */
+export async function holdingsOf(context: JobContext, storage: Storage): Promise<Holdings> {
+  const own = await recordedIn(context, storage, storage.name);
+  if (own !== "none") return { recorded: own };
+  const formerName = await formerNameOf(context, storage);
+  if (formerName !== undefined) return { recorded: "none", formerName };
+  const foreign = await foreignIn(context, storage);
+  return { recorded: "none", ...(foreign !== undefined && { foreign }) };
+}
+
+async function recordedIn(
+  { catalog, signal }: JobContext,
+  storage: Storage,
+  name: string,
+): Promise<Holdings["recorded"]> {
+  const keys = await catalog.identities.newestKeys(name, LOOKED_FOR);
+  for (const key of keys) if (await storage.head(key, signal)) return "there";
+  return keys.length === 0 ? "none" : "gone";
+}
+
+/** A name from before there were markers that the config has no more. */
+async function formerNameOf(context: JobContext, storage: Storage): Promise<string | undefined> {
+  const { catalog, clock, config } = context;
+  const configured = config.storage.map(({ name }) => name);
+  const marked = (await catalog.identities.all()).map(({ name }) => name);
+  const withCopies = (await catalog.overview.copyTotals(clock.now())).filter(({ copies }) => copies > 0);
+  for (const name of new Set(withCopies.map((total) => total.storage))) {
+    if (configured.includes(name) || marked.includes(name)) continue;
+    if ((await recordedIn(context, storage, name)) === "there") return name;
+  }
+  return undefined;
+}
+
+/** The installation that the first manifest in the place names, where it is another than ours. */
+async function foreignIn(context: JobContext, storage: Storage): Promise<string | undefined> {
+  const { installation, signal } = context;
+  let listed = 0;
+  for await (const { key } of storage.list("", signal)) {
+    if (++listed > LISTED_MAX) return undefined;
+    if (!key.endsWith(manifestKey(""))) continue;
+    const named = installationIn(await textIn(storage, key.slice(0, -manifestKey("").length), signal));
+    if (named !== undefined) return named === installation ? undefined : named;
+  }
+  return undefined;
+}
+
+/** Undefined also for a file of somebody's that is no text: whose name ends as a manifest's need not be one. */
+async function textIn(storage: Storage, key: string, signal: AbortSignal): Promise<string | undefined> {
+  try {
+    return await readManifestText(storage, key, signal);
+  } catch (error) {
+    if (error instanceof Pg321Error && error.code === "verification") return undefined;
+    throw error;
+  }
+}
+
+/** Whoever may write there may have written it; but nothing else than an id is shown to anybody. */
+function installationIn(text: string | undefined): string | undefined {
+  try {
+    const { installation } = JSON.parse(text ?? "") as { installation?: unknown };
+    return typeof installation === "string" && isInstallation(installation) ? installation : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,250 @@
+import { raiseAlert, resolveAlert } from "../../alerts/alert.ts";
+import { unlessLate } from "../../base/abort.ts";
+import { messageOf, Pg321Error } from "../../base/errors.ts";
+import { PART_BYTES_MIN } from "../../base/limits.ts";
+import type { Job } from "../../catalog/catalog.ts";
+import type { Renaming } from "../../catalog/identities.ts";
+import { holdLease } from "../../catalog/lease.ts";
+import { KeyTaken } from "../../storage/key.ts";
+import { encodeMarker, MARKER_KEY } from "../../storage/marker.ts";
+import { RefusedStorage, StorageRefused } from "../../storage/refused.ts";
+import type { Storage } from "../../storage/storage.ts";
+import { partsOf } from "../../stream/part.ts";
+import type { JobContext } from "../context.ts";
+import { discardUpload } from "../copies/removal.ts";
+import { settingsOf } from "../copies/store-copies.ts";
+import { watchedPut } from "../copies/watched-put.ts";
+import { lookAtPlace, readMarker, type SeenPlace, sharedPlaceError } from "../shared-places.ts";
+import type { MarkerFacts, MarkerVerdict } from "./marker-verdict.ts";
+import { judgeMarker } from "./marker-verdict.ts";
+import { holdingsOf } from "./storage-holdings.ts";
+
+/** A storage that has not answered by then takes part as it is: what is asked of it fails by itself. */
+const LOOK_MS_MAX = 30_000;
+const SHARED_KEY = "storages in one place";
+
+/**
+ * The context of a run, once every storage has been recognized by its marker: a storage that lies elsewhere than the
+ * catalog knows it is replaced by one that refuses everything, and an alert says so; a fresh place gets its marker;
+ * the records of a storage that was renamed follow it. Throws code `usage` where two storages are one place.
+ */
+export async function recognizeStorages(context: JobContext, job: Job): Promise<JobContext> {
+  const seen = await lookAtAll(context);
+  await refuseSharedPlaces(context, job, seen);
+  const verdicts = await judge(context, seen);
+  await followRenamed(context, verdicts);
+  const storages: Storage[] = [];
+  for (const [index, { storage, error, place }] of seen.entries()) {
+    const verdict = verdicts[index];
+    if (verdict === undefined) {
+      if (error instanceof Pg321Error && error.code === "verification")
+        storages.push(await refuse(context, job, storage, damagedMarker(storage, error)));
+      else storages.push(storage);
+    } else if (verdict.verdict === "refused") {
+      const { problem, hint } = verdict;
+      const reason = new StorageRefused(storage.name, problem, hint);
+      storages.push(await refuse(context, job, storage, reason));
+    } else {
+      await confirm(context, storage, place?.[0] ?? null, verdict);
+      await resolveAlert(context, alertKey(storage));
+      storages.push(storage);
+    }
+  }
+  // Of two names for one fresh place the markers tell only once they are there.
+  if (verdicts.some((one) => one?.verdict === "unmarked"))
+    await refuseSharedPlaces(context, job, await lookAtAll(context));
+  return { ...context, storages };
+}
+
+/**
+ * A person says that a storage is right where it is: its place gets a marker where it has none, and the catalog knows
+ * it by its marker from now on. A storage that any run would recognize, under a new name too, is left to that. Returns
+ * whether the marker was there. Throws what the storage throws, code `usage` where two storages are one place, or where
+ * the place is known as that of another storage, whose records would be mixed with this one's.
+ */
+export async function acceptStorage(context: JobContext, storage: Storage): Promise<{ wasMarked: boolean }> {
+  const { catalog, clock, signal } = context;
+  const recognized = await recognizeStorages(context, "repair");
+  const now = recognized.storages.find(({ name }) => name === storage.name);
+  if (!(now instanceof RefusedStorage)) return { wasMarked: true };
+  const { marker, place, error } = await look(context, storage);
+  if (error !== undefined) throw error;
+  const others = (await catalog.identities.all()).filter(({ name }) => name !== storage.name);
+  const former = marker && others.find((one) => one.storage_id === marker.storage_id);
+  if (former) throw new Pg321Error("usage", now.reason.message, { hint: now.reason.hint ?? "" });
+  const storageId = marker?.storage_id ?? (await writeMarker(context, storage, crypto.randomUUID(), signal));
+  await catalog.identities.confirm(storage.name, storageId, clock.now().toISOString(), place?.[0] ?? null);
+  await resolveAlert(context, alertKey(storage));
+  return { wasMarked: marker != null };
+}
+
+function lookAtAll(context: JobContext): Promise<SeenPlace[]> {
+  return Promise.all(context.storages.map((storage) => look(context, storage)));
+}
+
+async function look({ clock, signal, storages, log }: JobContext, storage: Storage): Promise<SeenPlace> {
+  try {
+    const late = () =>
+      new Pg321Error("storage", `storage "${storage.name}": no answer within ${LOOK_MS_MAX / 1000} s`);
+    const limits = { clock, signal, durationMs: LOOK_MS_MAX };
+    return await unlessLate(lookAtPlace(storage, storages, signal), limits, late);
+  } catch (error) {
+    signal.throwIfAborted();
+    // The job tells of it by itself, where it needs the storage.
+    log.debug("a storage could not be looked at", { storage: storage.name, error: messageOf(error) });
+    return { storage, error };
+  }
+}
+
+async function refuseSharedPlaces(context: JobContext, job: Job, seen: readonly SeenPlace[]): Promise<void> {
+  const error = sharedPlaceError(seen);
+  if (error === undefined) return resolveAlert(context, SHARED_KEY);
+  await raiseAlert(context, {
+    ...{ level: "CRITICAL", job, run_id: null, server: null, database: null },
+    key: SHARED_KEY,
+    message: `nothing was done: ${error.message}`,
+    metadata: { hint: error.hint ?? null },
+  });
+  throw error;
+}
+
+/** In the order of what was seen; undefined for a storage that did not answer. */
+async function judge(
+  context: JobContext,
+  seen: readonly SeenPlace[],
+): Promise<(MarkerVerdict | undefined)[]> {
+  const identities = await context.catalog.identities.all();
+  const found = new Map(
+    seen.flatMap(({ storage, marker }) => (marker ? [[storage.name, marker.storage_id]] : [])),
+  );
+  const about: Omit<MarkerFacts, "name" | "place" | "marker"> = {
+    installation: context.installation,
+    identities,
+    found,
+    allAnswered: seen.every(({ error }) => error === undefined),
+    configured: context.config.storage.map(({ name }) => name),
+  };
+  return Promise.all(
+    seen.map(async ({ storage, marker, place, error }) => {
+      if (error !== undefined || marker === undefined) return undefined;
+      const facts = { ...about, name: storage.name, place: place?.[0], marker: marker ?? undefined };
+      const isNew =
+        marker === null && !identities.some((one) => one.name === storage.name && one.marked_at !== null);
+      if (!isNew) return judgeMarker(facts);
+      const holdings = await holdingsOf(context, storage).catch((failure) => {
+        context.signal.throwIfAborted();
+        const fields = { storage: storage.name, error: messageOf(failure) };
+        context.log.debug("a storage could not be looked at", fields);
+        return undefined;
+      });
+      return holdings && judgeMarker({ ...facts, holdings });
+    }),
+  );
+}
+
+async function followRenamed(
+  context: JobContext,
+  verdicts: readonly (MarkerVerdict | undefined)[],
+): Promise<void> {
+  const pairs: Renaming[] = [];
+  for (const [index, verdict] of verdicts.entries()) {
+    const to = context.storages[index]?.name;
+    if (to === undefined || verdict === undefined || verdict.verdict === "refused") continue;
+    if (verdict.renamedFrom !== undefined) pairs.push({ from: verdict.renamedFrom, to });
+  }
+  if (pairs.length === 0) return;
+  await context.catalog.identities.rename(pairs);
+  for (const { from, to } of pairs) {
+    context.log.info("a storage was renamed: its records follow it", { storage: to, former_name: from });
+    // What is still wrong there is told again under the new name.
+    for (const { key, metadata } of await context.catalog.alerts({ open: true }))
+      if (metadata["storage"] === from) await resolveAlert(context, key);
+  }
+}
+
+async function confirm(
+  context: JobContext,
+  storage: Storage,
+  place: string | null,
+  verdict: Exclude<MarkerVerdict, { verdict: "refused" }>,
+): Promise<void> {
+  const { catalog, clock, log, signal } = context;
+  const at = clock.now().toISOString();
+  if (verdict.verdict === "known") {
+    const known = await catalog.identities.all();
+    const isConfirmed = known.some(
+      (one) =>
+        one.name === storage.name &&
+        one.storage_id === verdict.storageId &&
+        one.marked_at !== null &&
+        one.place === place,
+    );
+    if (!isConfirmed) await catalog.identities.confirm(storage.name, verdict.storageId, at, place);
+    return;
+  }
+  // The id is remembered first: two runs that begin at once write the same.
+  const { storage_id } = await catalog.identities.intend(storage.name, crypto.randomUUID());
+  try {
+    const marked = await writeMarker(context, storage, storage_id, signal);
+    const known = await catalog.identities.all();
+    // Another name of the same place was first: its records must find it again.
+    if (known.some((one) => one.name !== storage.name && one.storage_id === marked)) return;
+    await catalog.identities.confirm(storage.name, marked, at, place);
+    log.info("a storage got its marker", { storage: storage.name, object: MARKER_KEY });
+  } catch (error) {
+    signal.throwIfAborted();
+    // A storage that cannot be written tells so by itself; to read from it needs no marker.
+    log.warning("a storage got no marker", { storage: storage.name, error: messageOf(error) });
+  }
+}
+
+/** Returns the id that the place has from then on: another host may have written its marker in the meantime. */
+async function writeMarker(
+  { catalog, clock, config, host, installation, pid }: JobContext,
+  storage: Storage,
+  storage_id: string,
+  given: AbortSignal,
+): Promise<string> {
+  // Without it nobody could tell what a run that was killed has left of the marker from what another writes now.
+  const request = { name: `marker of ${storage.name}`, runId: crypto.randomUUID(), host, pid };
+  await using lease = await holdLease(catalog, request, { clock, signal: given });
+  const { signal } = lease;
+  await discardUpload(storage, MARKER_KEY, null, signal);
+  const marker = { storage_id, installation, created_at: clock.now().toISOString() };
+  const stallTimeoutMs = settingsOf(config.storage, storage).stall_timeout_ms;
+  const options = { signal, clock, stallTimeoutMs, partBytes: PART_BYTES_MIN };
+  await watchedPut(storage, MARKER_KEY, partsOf(encodeMarker(marker)), options).catch((error) => {
+    if (!(error instanceof KeyTaken)) throw error;
+  });
+  const written = await readMarker(storage, signal);
+  if (written) return written.storage_id;
+  throw new Pg321Error("storage", `storage "${storage.name}": its marker is not there after it was written`);
+}
+
+async function refuse(
+  context: JobContext,
+  job: Job,
+  storage: Storage,
+  reason: StorageRefused,
+): Promise<Storage> {
+  context.log.error("a storage takes no part", {
+    storage: storage.name,
+    error: reason.message,
+    hint: reason.hint,
+  });
+  await raiseAlert(context, {
+    ...{ level: "CRITICAL", job, run_id: null, server: null, database: null },
+    key: alertKey(storage),
+    message: reason.message,
+    metadata: { storage: storage.name, hint: reason.hint ?? null },
+  });
+  return new RefusedStorage(storage, reason);
+}
+
+function damagedMarker(storage: Storage, { hint = "" }: Pg321Error): StorageRefused {
+  return new StorageRefused(storage.name, `its marker ${MARKER_KEY} cannot be read`, hint);
+}
+
+function alertKey({ name }: Storage): string {
+  return `storage ${name}`;
+}

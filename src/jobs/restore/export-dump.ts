@@ -1,0 +1,107 @@
+import { link, lstat, open, readdir, rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { messageOf, Pg321Error } from "../../base/errors.ts";
+import { requireAnswer } from "../../base/files/place.ts";
+import { isInUse, makerOfTag, processTag } from "../../base/files/private-files.ts";
+import { writeWhole } from "../../base/files/write-whole.ts";
+import type { BackupRecord } from "../../catalog/catalog.ts";
+import type { Storage } from "../../storage/storage.ts";
+import { counted } from "../../stream/meter.ts";
+import type { JobContext } from "../context.ts";
+import { shortId } from "../copies/object-key.ts";
+import { openBackup } from "../copies/read-backup.ts";
+import { ProgressMeter } from "../progress.ts";
+
+/** Something that takes bytes one after another. */
+export interface ByteSink {
+  write(bytes: Uint8Array): Promise<unknown>;
+}
+
+/**
+ * Writes the plain dump of a backup, in pg_dump's custom format, to a new file (0600; never over an
+ * existing one, and only when all of it was good) or into a sink. Returns its size in bytes.
+ */
+export async function exportDump(
+  context: JobContext,
+  backup: BackupRecord,
+  storages: readonly Storage[],
+  to: string | ByteSink,
+): Promise<number> {
+  if (typeof to === "string") await requireAbsent(to);
+  await using readable = await openBackup(context, backup, storages, context.signal);
+  const title = `read ${shortId(backup.id)} ${backup.server}/${backup.database}`;
+  const progress = new ProgressMeter(context.progress, title, backup.dump_bytes ?? undefined);
+  const dump = counted(readable.dump, (bytes) => progress.pass(bytes));
+  try {
+    return await (typeof to === "string" ? writeNewFile(to, dump) : writeAll(to, dump));
+  } finally {
+    progress.end();
+  }
+}
+
+/**
+ * Writes a stream into a file that must not exist; an error leaves none, and what killed processes have left of
+ * the same file goes. Throws code `usage` or `storage`.
+ */
+export async function writeNewFile(path: string, source: AsyncIterable<Uint8Array>): Promise<number> {
+  await removeLeft(path).catch((error) => refuse(path, error));
+  const temporary = `${path}.pg321-${processTag()}.part`;
+  const file = await open(temporary, "wx", 0o600).catch((error) => refuse(path, error));
+  try {
+    try {
+      const sink = {
+        write: (chunk: Uint8Array) => writeWhole(file, chunk).catch((error) => refuse(path, error)),
+      };
+      const bytes = await writeAll(sink, source);
+      await file.sync();
+      await link(temporary, path).catch((error) => refuse(path, error));
+      return bytes;
+    } finally {
+      await file.close();
+    }
+  } finally {
+    await rm(temporary, { force: true });
+  }
+}
+
+/** A plain dump must not stay because somebody killed the process that wrote it. */
+async function removeLeft(path: string): Promise<void> {
+  const [start, end] = [`${basename(path)}.pg321-`, ".part"];
+  for (const name of await readdir(dirname(path))) {
+    if (!name.startsWith(start) || !name.endsWith(end)) continue;
+    const maker = makerOfTag(name.slice(start.length, -end.length));
+    if (maker === undefined) continue;
+    const file = join(dirname(path), name);
+    const stats = await lstat(file).catch(() => undefined);
+    if (!stats?.isFile() || stats.uid !== process.geteuid?.() || isInUse(maker, stats.mtimeMs)) continue;
+    await rm(file, { force: true });
+  }
+}
+
+/** Hours of reading come before the file is made: what is in its way is better told first. */
+export async function requireAbsent(path: string): Promise<void> {
+  await requireAnswer(path, dirname(path));
+  const isThere = await lstat(path).then(
+    () => true,
+    (error: NodeJS.ErrnoException) => (error.code === "ENOENT" ? false : refuse(path, error)),
+  );
+  if (isThere) refuse(path, { code: "EEXIST" });
+}
+
+async function writeAll(sink: ByteSink, source: AsyncIterable<Uint8Array>): Promise<number> {
+  let bytes = 0;
+  for await (const chunk of source) {
+    await sink.write(chunk);
+    bytes += chunk.length;
+  }
+  return bytes;
+}
+
+function refuse(path: string, cause: unknown): never {
+  const { code } = cause as NodeJS.ErrnoException;
+  const why = code === "EEXIST" ? "exists already" : messageOf(cause);
+  throw new Pg321Error(code === "EEXIST" ? "usage" : "storage", `${path}: ${why}`, {
+    hint: "name another file",
+    cause,
+  });
+}

@@ -1,0 +1,47 @@
+import type { ArchiveContents, ArchiveEntry } from "../../postgres/archive/format.ts";
+import type { RestoreError } from "../../postgres/restore/errors.ts";
+import type { JobContext } from "../context.ts";
+
+/** One error that a restore went past, as records and output show it. */
+export interface RestoreFault {
+  /** What it is about, as `TABLE DATA public.orders`; null where pg_restore does not say. */
+  entry: string | null;
+  message: string;
+  detail: string | null;
+  hint: string | null;
+  context: string | null;
+}
+
+/** The errors of one restore: all of them are kept, and logged as they come. */
+export class RestoreFaults {
+  readonly all: RestoreFault[] = [];
+  /** The ids of the entries that had errors. */
+  readonly entries = new Set<number>();
+  readonly #log: JobContext["log"];
+  readonly #contents: ReadonlyMap<number, ArchiveEntry>;
+
+  constructor({ log }: Pick<JobContext, "log">, contents: ArchiveContents) {
+    this.#log = log;
+    this.#contents = new Map(contents.entries.map((entry) => [entry.id, entry]));
+  }
+
+  readonly add = ({ entry: id, message, detail, hint, context }: RestoreError): void => {
+    const found = id === undefined ? undefined : this.#contents.get(id);
+    if (id !== undefined) this.entries.add(id);
+    const name = found && [found.namespace, found.tag].filter((part) => part !== undefined).join(".");
+    const entry = found ? `${found.description} ${name}` : null;
+    const margin = { detail: detail ?? null, hint: hint ?? null, context: context ?? null };
+    this.all.push({ entry, message, ...margin });
+    this.#log.warning("pg_restore went past an error", {
+      ...(entry !== null && { entry }),
+      error: message,
+      ...(detail !== undefined && { detail }),
+      ...(hint !== undefined && { hint }),
+      ...(context !== undefined && { context }),
+    });
+  };
+}
+
+export function faultText({ entry, message, detail }: RestoreFault): string {
+  return [entry === null ? message : `${entry}: ${message}`, ...(detail === null ? [] : [detail])].join("; ");
+}

@@ -1,0 +1,13 @@
+import { expect, test } from "bun:test";
+import { Pg321Error } from "../../base/errors.ts";
+import { withVersionRisk } from "./remains.ts";
+
+test("a restore that fails names the target's older version beside the error's own hint", () => {
+  const error = new Pg321Error("database", "it failed", { hint: "look" });
+  const risk = { kind: "version" as const, name: "13", hint: "the dump is of PostgreSQL 15" };
+  expect(withVersionRisk(error, [risk])).toMatchObject({
+    message: "it failed",
+    hint: "look; the target is PostgreSQL 13, and the dump is of PostgreSQL 15: that may be why",
+  });
+  expect(withVersionRisk(error, [])).toBe(error);
+});

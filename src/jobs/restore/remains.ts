@@ -1,0 +1,33 @@
+import { Pg321Error } from "../../base/errors.ts";
+import type { Lack } from "../../postgres/restore/preflight.ts";
+import type { RestoreRequest } from "./restore.ts";
+
+/**
+ * What a restore that broke off leaves: the reader must know before the next try. `isUndone`: all of it was one
+ * transaction. Nobody is told to drop a database that held something of its own.
+ */
+export function withRemains(
+  error: unknown,
+  { target: { database }, clean, intoExisting }: RestoreRequest,
+  isUndone: boolean,
+): unknown {
+  if (isUndone) return withHint(error, `nothing of database "${database}" was changed`);
+  const advice = clean || intoExisting ? "look at it" : "drop it";
+  return withHint(
+    error,
+    `database "${database}" holds what was restored until then: ${advice} before the next try`,
+  );
+}
+
+/** A target that is older than the source may be why a restore failed. */
+export function withVersionRisk(error: unknown, lacks: readonly Lack[]): unknown {
+  const risk = lacks.find(({ kind }) => kind === "version");
+  if (!risk) return error;
+  return withHint(error, `the target is PostgreSQL ${risk.name}, and ${risk.hint}: that may be why`);
+}
+
+function withHint(error: unknown, more: string): unknown {
+  if (!(error instanceof Pg321Error)) return error;
+  const hint = error.hint === undefined ? more : `${error.hint}; ${more}`;
+  return new Pg321Error(error.code, error.message, { hint, cause: error.cause, retryable: error.retryable });
+}

@@ -1,0 +1,295 @@
+import { alertRestore } from "../../alerts/run-alerts.ts";
+import { Pg321Error } from "../../base/errors.ts";
+import type { BackupRecord, RunOutcome, RunRecord } from "../../catalog/catalog.ts";
+import { openArchive } from "../../postgres/archive/archive.ts";
+import { dependentsOfClean, needlessDrops } from "../../postgres/archive/clean.ts";
+import { RowCounter, withoutDrops } from "../../postgres/archive/data.ts";
+import type { ArchiveContents, ArchiveEntry } from "../../postgres/archive/format.ts";
+import type { Selection } from "../../postgres/archive/selection.ts";
+import { isWhole, requireSelected, tableCount, unattached } from "../../postgres/archive/selection.ts";
+import type { BinDir, PgRestore } from "../../postgres/binaries.ts";
+import { pgRestoreFor } from "../../postgres/binaries.ts";
+import type { Connection, Endpoint } from "../../postgres/connection.ts";
+import { connect } from "../../postgres/connection.ts";
+import { contentsOfDatabase, databaseExists, inspectServer } from "../../postgres/inspect.ts";
+import type { LockWait } from "../../postgres/lock-wait.ts";
+import { boundLockWaits } from "../../postgres/lock-wait.ts";
+import type { Lack } from "../../postgres/restore/preflight.ts";
+import {
+  createDatabase,
+  entriesToRestore,
+  existsAlready,
+  finishDatabase,
+  isRisk,
+  preflight,
+} from "../../postgres/restore/preflight.ts";
+import { restoreFile, restoreStream } from "../../postgres/restore/restore.ts";
+import { counted } from "../../stream/meter.ts";
+import type { JobContext } from "../context.ts";
+import { recordRun } from "../context.ts";
+import { storagesToRead } from "../copies/find-backup.ts";
+import { shortId } from "../copies/object-key.ts";
+import { openBackup } from "../copies/read-backup.ts";
+import { spool } from "../copies/spool.ts";
+import { ProgressMeter } from "../progress.ts";
+import type { RestoreFault } from "./faults.ts";
+import { RestoreFaults } from "./faults.ts";
+import { withRemains, withVersionRisk } from "./remains.ts";
+
+export interface RestoreRequest {
+  backup: BackupRecord;
+  /** The database that takes it. */
+  target: Endpoint;
+  /** The database of the target's server to connect to while `target` is not there yet. */
+  maintenanceDatabase: string;
+  /** Where pg_restore is. */
+  binDir: BinDir;
+  /** Make the database, under the name that `target` has. */
+  create: boolean;
+  /** The only storage to read from. */
+  from: string | undefined;
+  /** Sessions of pg_restore; more than one needs a temporary file of the whole dump. */
+  jobs: number;
+  selection: Selection;
+  /** Drop what the archive holds before making it; also lets the target hold something. */
+  clean: boolean;
+  /** Let the target hold something. */
+  intoExisting: boolean;
+  keepGoing: boolean;
+  dryRun: boolean;
+}
+
+export interface RestoreReport {
+  run: RunRecord;
+  backup: BackupRecord;
+  /** What the target lacks; a restore goes on only when all of it is a risk (`isRisk`). */
+  lacks: Lack[];
+  /** What the target holds already, as `3 relations`. */
+  target_contents: string[];
+  /** What a dry run found to be in the way of the restore; any other run throws it. */
+  obstacle: string | null;
+  /** Objects of the target that depend on what `clean` drops, and partitions that would go along. */
+  dependents: string[];
+  /** Tables that came, partitions and their parents counted singly; in a dry run those that would come. */
+  tables: number;
+  /** Rows that came; null in a dry run, and where they could not be counted. */
+  rows: number | null;
+  /** Partitions that came without their parent, as `schema.table`. */
+  unattached: string[];
+  dump_bytes: number;
+  duration_ms: number;
+  errors_ignored: number;
+  /** The errors that were ignored, in the order in which they came. */
+  errors: RestoreFault[];
+}
+
+/** Restores a backup into a database. Nothing of the target is changed before every check has passed. */
+export async function runRestore(context: JobContext, request: RestoreRequest): Promise<RestoreReport> {
+  const { backup, target } = request;
+  const copies = await context.catalog.copies(backup.id);
+  const storages = storagesToRead(context, backup, copies, request.from);
+  const startedAtMs = context.clock.monotonicMs();
+  const work = async (run: RunRecord) => {
+    await using readable = await openBackup(context, backup, storages, context.signal);
+    const title = `restore ${shortId(backup.id)} ${backup.server}/${backup.database}`;
+    const progress = new ProgressMeter(context.progress, title, backup.dump_bytes ?? undefined);
+    let dump_bytes = 0;
+    const dump = counted(readable.dump, (bytes) => {
+      dump_bytes += bytes;
+      progress.pass(bytes);
+    });
+    try {
+      await using archive = await openArchive(dump);
+      const { contents, bytes } = archive;
+      requireSelected(contents, request.selection);
+      const found = await checkTarget(request, contents);
+      const { lacks, target_contents, dependents, obstacle, entries } = found;
+      for (const { name, hint } of lacks.filter(({ kind }) => kind === "version"))
+        context.log.warning("the target is older than the server that was backed up", { target: name, hint });
+      if (obstacle && !request.dryRun) throw obstacle;
+      const came = request.dryRun
+        ? { errors_ignored: 0, errors: [], tables: tableCount(entries), rows: null }
+        : await restoreInto(context, request, run, found, contents, bytes);
+      const about = { backup_id: backup.id, target_database: target.database, dry_run: request.dryRun };
+      const duration_ms = Math.round(context.clock.monotonicMs() - startedAtMs);
+      const looked = { lacks, target_contents, dependents, obstacle: obstacle?.message ?? null };
+      const { errors_ignored } = came;
+      const statistics = {
+        ...about,
+        ...looked,
+        ...came,
+        unattached: unattached(contents, entries),
+        dump_bytes,
+        duration_ms,
+      };
+      const outcome: RunOutcome = errors_ignored > 0 ? "PARTIAL" : "OK";
+      return { outcome, statistics };
+    } finally {
+      await dump.return();
+      progress.end();
+    }
+  };
+  const about = { server: backup.server, database: backup.database };
+  const { run, statistics } = await recordRun(context, "restore", work, {
+    about,
+    isSilent: request.dryRun,
+    isUrgent: true,
+  });
+  const report = { run, backup, ...statistics };
+  if (!request.dryRun) await alertRestore(context, report);
+  return report;
+}
+
+interface Found extends Pick<RestoreReport, "lacks" | "target_contents" | "dependents"> {
+  /** Why the restore cannot go on, code `database`; null when nothing is in the way. */
+  obstacle: Pg321Error | null;
+  binary: PgRestore;
+  /** What pg_restore is to run. */
+  entries: ArchiveEntry[];
+}
+
+/** Looks at the target and changes nothing. Throws code `database` where it cannot even be looked at. */
+async function checkTarget(request: RestoreRequest, contents: ArchiveContents): Promise<Found> {
+  const { target, create, clean, selection, binDir } = request;
+  await using connection = await connectForCheck(request);
+  const { major, readOnly } = await inspectServer(connection);
+  const binary = await pgRestoreFor(major, contents.format, binDir);
+  const entries = await entriesToRestore(connection, contents, { selection, create });
+  const nothing = { lacks: [], target_contents: [], dependents: [] };
+  if (readOnly) return { ...nothing, obstacle: takesNoWrites(target, readOnly), binary, entries };
+  if (create && (await databaseExists(connection, target.database)))
+    return { ...nothing, obstacle: existsAlready(target), binary, entries };
+  const lacks = await preflight(connection, contents, { selection, create });
+  const target_contents = create ? [] : await contentsOfDatabase(connection);
+  const dependents =
+    clean && !create ? await dependentsOfClean(connection, entries, selection.tables.length > 0) : [];
+  const looked = { lacks, target_contents, dependents };
+  return { ...looked, obstacle: obstacleOf(request, looked), binary, entries };
+}
+
+function takesNoWrites({ label, user }: Endpoint, why: "standby" | "setting"): Pg321Error {
+  if (why === "standby")
+    return new Pg321Error(
+      "database",
+      `${label}: it is a standby, which takes no writes; nothing was changed`,
+      {
+        hint: "restore into its primary",
+      },
+    );
+  return new Pg321Error(
+    "database",
+    `${label}: default_transaction_read_only is on for "${user}" there; nothing was changed`,
+    { hint: "put it off for the role or the database, or restore as another role" },
+  );
+}
+
+/** With `create` the database is not there yet: the server's maintenance database tells the rest. */
+function connectForCheck({ target, create, maintenanceDatabase }: RestoreRequest): Promise<Connection> {
+  return connect(create ? { ...target, database: maintenanceDatabase } : target);
+}
+
+function obstacleOf(
+  { target, clean, intoExisting }: RestoreRequest,
+  { lacks, target_contents, dependents }: Pick<Found, "lacks" | "target_contents" | "dependents">,
+): Pg321Error | null {
+  const missing = lacks.filter((lack) => !isRisk(lack));
+  if (missing.length > 0) {
+    const list = missing
+      .map(({ kind, name }) => `${kind === "membership" ? "membership in role" : kind} "${name}"`)
+      .join(", ");
+    return new Pg321Error("database", `${target.label}: it lacks ${list}; nothing was changed`, {
+      hint: missing.map(({ hint }) => hint).join("; "),
+    });
+  }
+  if (dependents.length > 0) {
+    return new Pg321Error(
+      "database",
+      `${target.label}: what --clean would drop has dependents that would not come back: ${dependents.join(", ")}; nothing was changed`,
+      {
+        hint: "drop or detach them first, or restore into a new database with --create and take over what you need",
+      },
+    );
+  }
+  if (target_contents.length === 0 || clean || intoExisting) return null;
+  return new Pg321Error(
+    "database",
+    `${target.label}: database "${target.database}" is not empty (${target_contents.join(", ")}); nothing was changed`,
+    {
+      hint: "restore into a new database with --create, replace what the backup holds with --clean, or add to it with --into-existing",
+    },
+  );
+}
+
+type Came = Pick<RestoreReport, "errors_ignored" | "errors" | "tables" | "rows">;
+
+async function restoreInto(
+  context: JobContext,
+  request: RestoreRequest,
+  run: RunRecord,
+  { binary, entries, lacks }: Found,
+  contents: ArchiveContents,
+  dump: AsyncIterable<Uint8Array>,
+): Promise<Came> {
+  const { target, jobs, clean, create, intoExisting, keepGoing, selection } = request;
+  const { temp_dir: tempDir, dump: dumpConfig } = context.config;
+  const faults = new RestoreFaults(context, contents);
+  const counter = new RowCounter(contents);
+  const applicationName = `pg321 restore ${shortId(run.id)}`;
+  // What the target held stays as it was when the restore fails.
+  const singleTransaction = jobs === 1 && !keepGoing && (clean || intoExisting);
+  const options = {
+    ...{ target, binary, tempDir, clean, singleTransaction, applicationName },
+    ...(!isWhole(selection) && { only: entries.map(({ id }) => id) }),
+    exitOnError: !keepGoing,
+    onError: faults.add,
+  };
+  const passing = counted(dump, (_, chunk) => counter.pass(chunk));
+  const source = clean ? withoutDrops(passing, needlessDrops(contents)) : passing;
+  // Several sessions need a file to seek in: the whole dump in plain text, private, gone afterwards. It is
+  // made first: then all of the backup has proved good before anything of the target is changed.
+  const expectedBytes = request.backup.dump_bytes ?? 0;
+  await using spooled = jobs > 1 ? await spool(source, { tempDir, expectedBytes }) : undefined;
+  if (create) await makeTarget(request, contents);
+  let isUndone = singleTransaction;
+  const bound = {
+    ...{ target, applicationName, clock: context.clock, signal: context.signal },
+    boundMs: dumpConfig.lock_wait_timeout_ms,
+    onWait: (wait: LockWait) => tellOfWait(context, wait),
+  };
+  try {
+    const { errorsIgnored } = await boundLockWaits(bound, (signal) =>
+      spooled
+        ? restoreFile(spooled.path, { ...options, signal, jobs })
+        : restoreStream(unended(source), { ...options, signal }),
+    );
+    isUndone = false;
+    // pg_restore may be content before the dump has ended: the whole hash is checked at its end.
+    if (!spooled && isWhole(selection)) for await (const _ of source);
+    if (create) await finishTarget(request, contents);
+    const came = entries.filter(({ id }) => !faults.entries.has(id));
+    const rows = counter.rowsOf(came) ?? null;
+    return { errors_ignored: errorsIgnored, errors: faults.all, tables: tableCount(came), rows };
+  } catch (error) {
+    throw withVersionRisk(withRemains(error, request, isUndone), lacks);
+  }
+}
+
+async function finishTarget(request: RestoreRequest, contents: ArchiveContents): Promise<void> {
+  await using connection = await connectForCheck(request);
+  await finishDatabase(connection, contents, request.target.database);
+}
+
+/** Without its return(), a loop over it that ends early leaves the rest to be read. */
+function unended(source: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  const iterator = source[Symbol.asyncIterator]();
+  return { [Symbol.asyncIterator]: () => ({ next: () => iterator.next() }) };
+}
+
+function tellOfWait({ log }: JobContext, { object, holders }: LockWait): void {
+  log.warning("the restore waits for a lock", { object, held_by: holders.join(", ") });
+}
+
+async function makeTarget(request: RestoreRequest, contents: ArchiveContents): Promise<void> {
+  await using connection = await connectForCheck(request);
+  await createDatabase(connection, contents, request.target.database);
+}

@@ -1,0 +1,233 @@
+import { alertRepair } from "../../alerts/run-alerts.ts";
+import { ageMs } from "../../base/clock.ts";
+import { messageOf, Pg321Error } from "../../base/errors.ts";
+import type { BackupRecord, CopyRecord, CopyState, RunRecord } from "../../catalog/catalog.ts";
+import { leaseName } from "../../catalog/database-lease.ts";
+import { holdLease, isAwaited } from "../../catalog/lease.ts";
+import type { BackupOutline } from "../../catalog/outlines.ts";
+import type { Storage } from "../../storage/storage.ts";
+import type { JobContext } from "../context.ts";
+import { backupStorages, recordRun } from "../context.ts";
+import { settle, statusOf } from "../copies/backup-status.ts";
+import { clearTheKey } from "../copies/clear-key.ts";
+import { manifestKey, shortId } from "../copies/object-key.ts";
+import { maxPartsOf, partBytesFor } from "../copies/part-size.ts";
+import { reconcile } from "../copies/reconcile.ts";
+import { removeObject } from "../copies/removal.ts";
+import type { StoredBackup } from "../copies/store-copies.ts";
+import { fillCopy, intendedCopy, settingsOf } from "../copies/store-copies.ts";
+import { putManifest, readWhole } from "../copies/stored-object.ts";
+import { recognizeStorages } from "../identity/storage-identity.ts";
+import { ProgressMeter } from "../progress.ts";
+
+export interface RepairResult {
+  backup_id: string;
+  server: string;
+  database: string;
+  storage: string;
+  outcome: "filled" | "failed";
+  object_bytes: number;
+  error: string | null;
+}
+
+export interface RepairReport {
+  run: RunRecord;
+  results: RepairResult[];
+  /** Backups that lack a copy and were left for the next repair: another run works on their database. */
+  left: number;
+}
+
+/** Copies that were there and that retention has kept until now: they are made again, whatever their age. */
+const LOST: readonly CopyState[] = ["DAMAGED", "MISSING"];
+/** Copies that never came about: they are made while retention would keep them. What it removed stays away. */
+const NEVER_MADE: readonly CopyState[] = ["FAILED", "INTENDED"];
+/** Without any copy that is or was good there is nothing to repair from: the backup never came about. */
+const ONCE_GOOD: readonly CopyState[] = ["CONFIRMED", "DAMAGED", "MISSING"];
+const DAY_MS = 86_400_000;
+
+/**
+ * Fills every missing copy of every good backup from a good copy, as ciphertext, without touching
+ * PostgreSQL. A storage that was added to the config gets the backups that its `keep.days` would keep.
+ */
+export async function runRepair(context: JobContext): Promise<RepairReport> {
+  const results: RepairResult[] = [];
+  let left = 0;
+  const { run } = await recordRun(context, "repair", async (run) => {
+    const recognized = await recognizeStorages(context, "repair");
+    await reconcile(recognized);
+    // A backup that was good has FAILED once no copy of it is: that is told, not passed over.
+    for await (const outlines of context.catalog.outlines({ status: ["VERIFIED", "PARTIAL", "FAILED"] })) {
+      for (const outline of outlines) {
+        if (!needsWork(recognized, outline)) continue;
+        const backup = await context.catalog.backup(outline.id);
+        if (!backup || !isStored(backup)) continue;
+        if (!(await repairBackup(recognized, run.id, backup, results))) left++;
+      }
+    }
+    const failed = results.filter(({ outcome }) => outcome === "failed").length;
+    return {
+      outcome: failed === 0 ? "OK" : "PARTIAL",
+      statistics: { filled: results.length - failed, failed, left },
+      error: results.find(({ error }) => error !== null)?.error ?? null,
+    };
+  });
+  const report = { run, results, left };
+  await alertRepair(context, report);
+  return report;
+}
+
+function isStored(backup: BackupRecord): backup is StoredBackup {
+  return backup.manifest !== null;
+}
+
+/** Whether a copy is wanting. A repair that was killed may have filled the last one and not said so in the status. */
+function needsWork(context: JobContext, outline: Omit<BackupOutline, "id">): boolean {
+  const { status, copies } = outline;
+  if (!copies.some(({ state }) => ONCE_GOOD.includes(state))) return false;
+  return storagesWanting(context, outline).length > 0 || status !== statusOf(copies);
+}
+
+/** Returns false where it was left for the next repair, since another run works on its database. */
+async function repairBackup(
+  context: JobContext,
+  runId: string,
+  backup: StoredBackup,
+  results: RepairResult[],
+): Promise<boolean> {
+  const { catalog, clock, host, pid, log } = context;
+  const outline = { ...backup, copies: await catalog.copies(backup.id) };
+  if (!needsWork(context, outline)) return true;
+  const wanting = storagesWanting(context, outline);
+  const name = leaseName(backup.server, backup.database);
+  if (await isAwaited(catalog, name, clock.now())) {
+    log.warning("a backup was left for the next repair: a new one waits for its turn", {
+      backup_id: backup.id,
+    });
+    return false;
+  }
+  try {
+    await using lease = await holdLease(
+      catalog,
+      { name, runId, host, pid },
+      { clock, signal: context.signal },
+    );
+    for (const to of wanting) results.push(await repairCopy(context, backup, to, lease.signal));
+    await settle(context, backup);
+    return true;
+  } catch (error) {
+    if (!(error instanceof Pg321Error && error.code === "locked")) throw error;
+    // The run that holds it makes or removes copies of this database right now; the next repair looks again.
+    log.warning("a backup was left for the next repair", { backup_id: backup.id, error: messageOf(error) });
+    return false;
+  }
+}
+
+function storagesWanting(
+  context: JobContext,
+  { started_at, copies }: Pick<BackupOutline, "started_at" | "copies">,
+): Storage[] {
+  const ageDays = ageMs(started_at, context.clock.now()) / DAY_MS;
+  const direct = backupStorages(context);
+  return context.storages.filter((storage) => {
+    const copy = copies.find((one) => one.storage === storage.name);
+    if (copy && LOST.includes(copy.state)) return true;
+    if (copy && !NEVER_MADE.includes(copy.state)) return false;
+    return direct.includes(storage) && ageDays < settingsOf(context.config.storage, storage).keep.days;
+  });
+}
+
+async function repairCopy(
+  context: JobContext,
+  backup: StoredBackup,
+  to: Storage,
+  signal: AbortSignal,
+): Promise<RepairResult> {
+  const about = {
+    backup_id: backup.id,
+    server: backup.server,
+    database: backup.database,
+    storage: to.name,
+    object_bytes: backup.object_bytes ?? 0,
+  };
+  const title = `repair ${shortId(backup.id)} ${backup.server}/${backup.database} in ${to.name}`;
+  const progress = new ProgressMeter(context.progress, title, backup.object_bytes ?? undefined, [to.name]);
+  const partBytes = partBytesFor(backup.object_bytes ?? 0, maxPartsOf(context.config.storage));
+  const before = (await context.catalog.copies(backup.id)).find(({ storage }) => storage === to.name);
+  let error = `no storage has a good copy to fill "${to.name}" from`;
+  try {
+    if (await mendManifest(context, backup, to, signal)) return { ...about, outcome: "filled", error: null };
+    for (const from of await sourcesFor(context, backup, to)) {
+      try {
+        await clearTheKey(context, backup, { from, to }, signal);
+        const onProgress = (bytes: number) => progress.pass(bytes);
+        if (await fillCopy(context, backup, { from, to }, { partBytes, signal, onProgress }))
+          return { ...about, outcome: "filled", error: null };
+        const copies = await context.catalog.copies(backup.id);
+        error = copies.find((copy) => copy.storage === to.name)?.error ?? error;
+      } catch (failure) {
+        signal.throwIfAborted();
+        error = messageOf(failure);
+        context.log.warning("a copy could not be filled from this storage", {
+          storage: to.name,
+          from: from.name,
+          backup_id: backup.id,
+          error,
+        });
+      }
+    }
+    await keepAsLost(context, backup, to, before);
+    return { ...about, outcome: "failed", error };
+  } finally {
+    progress.end();
+  }
+}
+
+/** A copy that was there is still to be made again, whatever its age, after a try that has left nothing. */
+async function keepAsLost(
+  { catalog }: JobContext,
+  { id }: StoredBackup,
+  { name }: Storage,
+  before: CopyRecord | undefined,
+): Promise<void> {
+  const now = (await catalog.copies(id)).find(({ storage }) => storage === name);
+  if (before && LOST.includes(before.state) && now?.state === "FAILED")
+    await catalog.updateCopy(id, name, { state: "MISSING" });
+}
+
+/**
+ * Writes the manifest anew beside an object that is whole: then no other copy is needed, and there may be
+ * none. Returns false, and leaves all as it is, where the object is not there or not whole.
+ */
+async function mendManifest(
+  { catalog, clock, config }: JobContext,
+  backup: StoredBackup,
+  to: Storage,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { object_key: key, object_bytes } = backup;
+  try {
+    if (!(await to.head(key, signal))) return false;
+    const by = await readWhole(to, backup, signal);
+    if (await to.head(manifestKey(key), signal))
+      await removeObject(to, manifestKey(key), { why: "superseded", by }, signal);
+    const stallTimeoutMs = settingsOf(config.storage, to).stall_timeout_ms;
+    await putManifest(to, key, backup.manifest, { signal, clock, stallTimeoutMs });
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof Pg321Error) return false;
+    throw error;
+  }
+  const confirmed_at = clock.now().toISOString();
+  // There may be no record of it yet: the storage may be new, or the copy have come by another way.
+  await catalog.putCopy({ ...intendedCopy(backup, to), state: "CONFIRMED", object_bytes, confirmed_at });
+  return true;
+}
+
+/** The storages other than `to` that have a confirmed copy, local first. */
+async function sourcesFor(context: JobContext, backup: StoredBackup, to: Storage): Promise<Storage[]> {
+  const copies = await context.catalog.copies(backup.id);
+  const confirmed = copies.filter((copy) => copy.state === "CONFIRMED").map((copy) => copy.storage);
+  return context.storages
+    .filter((storage) => storage !== to && confirmed.includes(storage.name))
+    .sort((a, b) => Number(a.offSite) - Number(b.offSite));
+}

@@ -1,0 +1,200 @@
+import { alertVerify } from "../../alerts/run-alerts.ts";
+import { messageOf, Pg321Error } from "../../base/errors.ts";
+import type { BackupRecord, RunOutcome, RunRecord } from "../../catalog/catalog.ts";
+import { openSealed } from "../../sealed/open.ts";
+import type { Storage } from "../../storage/storage.ts";
+import type { CompressionAlgorithm } from "../../stream/compression.ts";
+import { counted } from "../../stream/meter.ts";
+import type { JobContext } from "../context.ts";
+import { recordRun, storageNamed } from "../context.ts";
+import { LOOKED_FOR, recordLook, verdictOf } from "../copies/damage.ts";
+import { shortId } from "../copies/object-key.ts";
+import { decompressed } from "../copies/read-backup.ts";
+import { expectedNames } from "../copies/sealed-copies.ts";
+import { checkedObject, readManifestText } from "../copies/stored-object.ts";
+import { recognizeStorages } from "../identity/storage-identity.ts";
+import { ProgressMeter } from "../progress.ts";
+
+export interface CopyVerdict {
+  backup_id: string;
+  server: string;
+  database: string;
+  storage: string;
+  /**
+   * `good`: read whole and right; `unreachable`: the storage did not answer, nothing is known; `unopened`:
+   * the bytes are the recorded ones, and no key of this host opens them.
+   */
+  verdict: "good" | "damaged" | "missing" | "unreachable" | "unopened";
+  /** Whether every segment was opened too; without an identity only the hash could be checked. */
+  segments_checked: boolean;
+  object_bytes: number;
+  error: string | null;
+}
+
+export interface VerifyReport {
+  run: RunRecord;
+  verdicts: CopyVerdict[];
+}
+
+/** The id of every backup with a manifest, newest first. */
+export async function* backupsToVerify({ catalog }: Pick<JobContext, "catalog">): AsyncGenerator<string> {
+  for await (const outlines of catalog.outlines({})) for (const { id } of outlines) yield id;
+}
+
+export interface VerifyOptions {
+  /** Only the copies in this storage. */
+  storage?: string | undefined;
+  /** Somebody has named the backups: it is not the whole job. */
+  isPicked?: boolean;
+}
+
+type VerifyStatistics = { copies: number; good: number; bad: number };
+
+/**
+ * Reads copies of the backups of these ids back whole and checks manifest, hash and every segment; records what it
+ * found. Damage in one copy does not end the run. A backup that was removed since it was named is passed over.
+ * A schedule without a backup is idle; otherwise it throws where no copy could be looked for: code `usage` where
+ * backups or a storage were named, else `verification`.
+ */
+export async function runVerify(
+  context: JobContext,
+  ids: AsyncIterable<string> | Iterable<string>,
+  { storage: only, isPicked = false }: VerifyOptions = {},
+): Promise<VerifyReport> {
+  const verdicts: CopyVerdict[] = [];
+  const isPart = isPicked || only !== undefined;
+  const work = async (): Promise<{
+    outcome: RunOutcome;
+    statistics: VerifyStatistics;
+    error: string | null;
+  }> => {
+    // An identity that cannot be read says nothing of any copy: it is told once, before all of them are read.
+    await context.keys.identity();
+    const recognized = await recognizeStorages(context, "verify");
+    let backups = 0;
+    for await (const id of ids) {
+      const backup = await context.catalog.backup(id);
+      if (!backup) continue;
+      backups++;
+      for (const copy of await context.catalog.copies(backup.id)) {
+        const storage = storageNamed(recognized, copy.storage);
+        if (!storage || !LOOKED_FOR.includes(copy.state) || (only !== undefined && only !== storage.name))
+          continue;
+        const verdict = await verifyCopy(context, backup, storage);
+        if (verdict) verdicts.push(verdict);
+      }
+    }
+    // Nothing was backed up yet of what the schedule is about.
+    if (backups === 0 && context.schedule)
+      return {
+        outcome: "IDLE",
+        statistics: { copies: 0, good: 0, bad: 0 },
+        error: "there is no backup to verify",
+      };
+    if (verdicts.length === 0) throw noCopy(backups, only, isPart);
+    const bad = verdicts.filter(({ verdict }) => verdict !== "good").length;
+    return {
+      outcome: bad === 0 ? "OK" : "PARTIAL",
+      statistics: { copies: verdicts.length, good: verdicts.length - bad, bad },
+      error: verdicts.find(({ error }) => error !== null)?.error ?? null,
+    };
+  };
+  const { run } = await recordRun(context, "verify", work, { isPart });
+  await alertVerify(context, { run, verdicts });
+  return { run, verdicts };
+}
+
+/** Nothing was read, so nothing is good. */
+function noCopy(backups: number, storage: string | undefined, isPart: boolean): Pg321Error {
+  const of = `${backups} ${backups === 1 ? "backup" : "backups"}`;
+  const hint = "pg321 show ID tells where a backup has copies; pg321 repair fills those that are missing";
+  if (storage !== undefined)
+    return new Pg321Error("usage", `${of}: no copy to verify in storage "${storage}"`, { hint });
+  const message = `no storage that takes part has a copy of ${of}: nothing was verified`;
+  return new Pg321Error(isPart ? "usage" : "verification", message, { hint });
+}
+
+/** Undefined for a copy that was removed, or is being made anew, since the look at it began. */
+async function verifyCopy(
+  context: JobContext,
+  backup: BackupRecord,
+  storage: Storage,
+): Promise<CopyVerdict | undefined> {
+  const { clock, signal, log } = context;
+  const about = {
+    backup_id: backup.id,
+    server: backup.server,
+    database: backup.database,
+    storage: storage.name,
+    object_bytes: backup.object_bytes ?? 0,
+  };
+  try {
+    const segments_checked = await readBack(context, backup, storage);
+    const now = clock.now().toISOString();
+    const found = { state: "CONFIRMED", verified_at: now, error: null } as const;
+    if (!(await recordLook(context, backup, storage, found))) return undefined;
+    return { ...about, verdict: "good", segments_checked, error: null };
+  } catch (error) {
+    signal.throwIfAborted();
+    const verdict = await verdictOf(context, error, backup, storage, signal);
+    const state = verdict === "missing" ? "MISSING" : "DAMAGED";
+    const found =
+      verdict === "missing" || verdict === "damaged" ? ({ state, error: messageOf(error) } as const) : {};
+    if (!(await recordLook(context, backup, storage, found))) return undefined;
+    log.error("a copy is not good", {
+      storage: storage.name,
+      backup_id: backup.id,
+      verdict,
+      error: messageOf(error),
+    });
+    return { ...about, verdict, segments_checked: false, error: messageOf(error) };
+  }
+}
+
+/** Throws what is wrong with a copy. Returns whether its segments could be opened. */
+async function readBack(context: JobContext, backup: BackupRecord, storage: Storage): Promise<boolean> {
+  const { keys, signal } = context;
+  await checkManifest(backup, storage, signal);
+  // Before the progress begins: it may have to ask for a passphrase.
+  const identities = (await keys.identity())?.identities;
+  const title = `verify ${shortId(backup.id)} ${backup.server}/${backup.database} in ${storage.name}`;
+  const progress = new ProgressMeter(context.progress, title, backup.object_bytes ?? undefined);
+  const source = counted(checkedObject(storage, backup, signal), (bytes) => progress.pass(bytes));
+  try {
+    if (backup.encryption === "age" && identities) {
+      const trust = { trustedSigners: await keys.trustedSigners(), expected: expectedNames(backup) };
+      const { plaintext } = await openSealed(source, trust, identities);
+      await drain(decompressed(plaintext, backup.compression as CompressionAlgorithm));
+      return true;
+    }
+    await drain(source);
+    return backup.encryption === "none";
+  } catch (error) {
+    // A stranger's file in the place of ours is damage; only of our own bytes is it a matter of the key.
+    if (isKeyError(error)) await drain(checkedObject(storage, backup, signal));
+    throw error;
+  } finally {
+    progress.end();
+  }
+}
+
+/** Compared as text: what was recorded is ours, so what equals it needs no other proof. */
+async function checkManifest(backup: BackupRecord, storage: Storage, signal: AbortSignal): Promise<void> {
+  const text = await readManifestText(storage, backup.object_key, signal);
+  if (text === backup.manifest) return;
+  const what = `storage "${storage.name}": ${backup.object_key}`;
+  if (text === undefined && !(await storage.head(backup.object_key, signal)))
+    throw new Pg321Error("storage", `${what}: object and manifest are missing`);
+  const manifest = text === undefined ? "its manifest is missing" : "its manifest is not the recorded one";
+  throw new Pg321Error("verification", `${what}: ${manifest}`, {
+    hint: "pg321 repair replaces it from a good copy",
+  });
+}
+
+function isKeyError(error: unknown): boolean {
+  return error instanceof Pg321Error && error.code === "key";
+}
+
+async function drain(source: AsyncIterable<Uint8Array>): Promise<void> {
+  for await (const _ of source);
+}

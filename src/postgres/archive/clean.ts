@@ -1,0 +1,116 @@
+import type { Connection } from "../connection.ts";
+import type { ArchiveContents, ArchiveEntry } from "./format.ts";
+
+/**
+ * The entries whose drop statement PostgreSQL refuses although there is no need for it: constraints that a
+ * partition has from its parent, which go with either of the two.
+ */
+export function needlessDrops({ entries }: ArchiveContents): ArchiveEntry[] {
+  const byId = new Map(entries.map((entry) => [entry.id, entry]));
+  const partitions = new Set(
+    entries
+      .filter(({ description }) => description === "TABLE ATTACH")
+      .flatMap(({ namespace, tag, dependencies }) =>
+        dependencies.filter((id) => {
+          const table = byId.get(id);
+          return table?.namespace === namespace && table?.tag === tag;
+        }),
+      ),
+  );
+  return entries.filter(
+    ({ description, dependencies }) =>
+      ["CONSTRAINT", "INDEX"].includes(description) && dependencies.some((id) => partitions.has(id)),
+  );
+}
+
+/** What `clean` drops, as the drop statements of an archive name it. */
+const DROPPED: Readonly<Record<string, string>> = {
+  TABLE: "relation",
+  VIEW: "relation",
+  "MATERIALIZED VIEW": "relation",
+  "FOREIGN TABLE": "relation",
+  SEQUENCE: "relation",
+  INDEX: "relation",
+  FUNCTION: "routine",
+  PROCEDURE: "routine",
+  AGGREGATE: "routine",
+  TYPE: "type",
+  DOMAIN: "type",
+  SCHEMA: "schema",
+  EXTENSION: "extension",
+  SERVER: "server",
+};
+
+const DROP = new RegExp(`^DROP (${Object.keys(DROPPED).join("|")}) (.+);\\s*$`, "s");
+
+function droppedBy({ drop, tag }: ArchiveEntry): { kind: string; name: string }[] {
+  const [, what = "", name = ""] = DROP.exec(drop) ?? [];
+  const kind = DROPPED[what];
+  // `agg(*)` and ordered-set aggregates are no names of routines as PostgreSQL reads them.
+  if (kind === undefined || (what === "AGGREGATE" && /\*|ORDER BY/.test(name))) return [];
+  return [{ kind, name: kind === "extension" || kind === "server" ? tag : name }];
+}
+
+/**
+ * What stands in the way of dropping what the entries make, and what would go along although the archive does
+ * not hold it: views, foreign keys, defaults of others, and partitions that the archive knows nothing of; where only
+ * tables are restored, also the keys, indexes, triggers and sequences that these have. As PostgreSQL describes
+ * them, sorted. Changes and locks nothing.
+ */
+export async function dependentsOfClean(
+  target: Connection,
+  entries: readonly ArchiveEntry[],
+  isTablesOnly: boolean,
+): Promise<string[]> {
+  const dropped = JSON.stringify(entries.flatMap(droppedBy));
+  const rows = await target.run(
+    "look for what depends on what is to be dropped",
+    (sql) => sql<{ name: string }[]>`
+      with recursive given as (
+        select kind, name from json_to_recordset(${dropped}::text::json) as g (kind text, name text)
+      ), target (classid, objid) as (
+        select 'pg_class'::regclass::oid, to_regclass(name)::oid from given where kind = 'relation'
+        union all select 'pg_proc'::regclass::oid, to_regprocedure(name)::oid from given where kind = 'routine'
+        union all select 'pg_type'::regclass::oid, to_regtype(name)::oid from given where kind = 'type'
+        union all select 'pg_namespace'::regclass::oid, to_regnamespace(name)::oid from given where kind = 'schema'
+        union all select 'pg_extension'::regclass::oid, e.oid from given join pg_extension e
+          on kind = 'extension' and extname = name
+        union all select 'pg_foreign_server'::regclass::oid, s.oid from given join pg_foreign_server s
+          on kind = 'server' and srvname = name
+      ), gone (classid, objid) as (
+        select classid, objid from target where objid is not null
+        union select d.classid, d.objid from gone g
+          join pg_depend d on d.refclassid = g.classid and d.refobjid = g.objid
+          where d.deptype in ('a', 'i', 'P', 'S', 'e', 'x')
+      ), behind as (
+        select d.classid, d.objid, max(d.objsubid) as objsubid from gone g
+          join pg_depend d on d.refclassid = g.classid and d.refobjid = g.objid
+          where d.deptype = 'n' and (d.classid, d.objid) not in (select classid, objid from gone)
+          group by d.classid, d.objid
+      )
+      select distinct coalesce(
+          (select pg_describe_object(i.refclassid, i.refobjid, 0) from pg_depend i
+            where i.classid = b.classid and i.objid = b.objid and i.deptype = 'i' limit 1),
+          pg_describe_object(b.classid, b.objid, b.objsubid)) as name
+        from behind b
+      union
+      select 'partition ' || i.inhrelid::regclass || ' of table ' || i.inhparent::regclass
+        from gone g join pg_inherits i on g.classid = 'pg_class'::regclass and i.inhparent = g.objid
+        join pg_class c on c.oid = i.inhrelid
+        where c.relispartition and c.relkind in ('r', 'p', 'f')
+          and (g.classid, i.inhrelid) not in (select classid, objid from target where objid is not null)
+      union
+      select pg_describe_object(d.classid, d.objid, 0) from target t
+        join pg_depend d on d.refclassid = t.classid and d.refobjid = t.objid
+        left join pg_class c on d.classid = 'pg_class'::regclass and c.oid = d.objid
+        left join pg_constraint k on d.classid = 'pg_constraint'::regclass and k.oid = d.objid
+        where ${isTablesOnly} and t.classid = 'pg_class'::regclass
+          and (d.classid, d.objid) not in (select classid, objid from target where objid is not null)
+          and (d.deptype = 'a' and (c.relkind in ('i', 'I') or k.contype in ('p', 'u', 'x', 'f')
+              or d.classid in ('pg_trigger'::regclass, 'pg_policy'::regclass, 'pg_rewrite'::regclass,
+                'pg_statistic_ext'::regclass, 'pg_publication_rel'::regclass))
+            or d.deptype in ('a', 'i') and c.relkind = 'S')
+      order by name`,
+  );
+  return rows.map(({ name }) => name);
+}

@@ -1,0 +1,130 @@
+import type { ArchiveContents, ArchiveEntry } from "./format.ts";
+import { INT_BYTES } from "./format.ts";
+
+/**
+ * What follows the table of contents in pg_dump's custom format, as `_PrintTocData` of PostgreSQL's
+ * pg_backup_custom.c reads it: for each entry with data its kind and id, then pieces with their lengths up to
+ * one of length 0; large objects have their own id before their pieces, up to an id of 0.
+ */
+const DATA = 1;
+const LARGE_OBJECTS = 3;
+const LINE_BREAK = 0x0a;
+/** Behind the rows, in pg_dump's words: what ends a COPY, and two empty lines. */
+const END_OF_ROWS = Buffer.from("\\.\n\n\n");
+
+type State = "kind" | "entry" | "large object" | "length" | "piece" | "lost";
+
+/**
+ * Counts the rows of each table while the dump passes. Nothing that comes makes it fail: where it loses the
+ * thread, or where pg_dump has compressed the data, the counts are unknown.
+ */
+export class RowCounter {
+  readonly #rows = new Map<number, number>();
+  #state: State;
+  /** Bytes until the data begins. */
+  #skip: number;
+  /** Of the number that is being read: its sign, then the least significant byte first. */
+  #number: number[] = [];
+  #entry = 0;
+  #isLargeObject = false;
+  #left = 0;
+  #lines = 0;
+  #tail = Buffer.alloc(0);
+
+  constructor({ dataStart, isCompressed }: Pick<ArchiveContents, "dataStart" | "isCompressed">) {
+    this.#skip = dataStart;
+    this.#state = isCompressed ? "lost" : "kind";
+  }
+
+  /** The rows of these tables that have passed; undefined when they could not be counted. */
+  rowsOf(entries: readonly Pick<ArchiveEntry, "id" | "description">[]): number | undefined {
+    if (this.#state === "lost") return undefined;
+    return entries.reduce((sum, { id }) => sum + (this.#rows.get(id) ?? 0), 0);
+  }
+
+  pass(chunk: Uint8Array): void {
+    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+    let at = Math.min(this.#skip, bytes.length);
+    this.#skip -= at;
+    while (at < bytes.length && this.#state !== "lost") {
+      if (this.#state === "piece") at = this.#piece(bytes, at);
+      else this.#byte(bytes.readUInt8(at++));
+    }
+  }
+
+  #byte(byte: number): void {
+    if (this.#state === "kind") {
+      this.#isLargeObject = byte === LARGE_OBJECTS;
+      this.#state = byte === DATA || byte === LARGE_OBJECTS ? "entry" : "lost";
+      return;
+    }
+    this.#number.push(byte);
+    if (this.#number.length <= INT_BYTES) return;
+    const [sign = 0, ...rest] = this.#number;
+    const value = rest.reduceRight((sum, one) => sum * 256 + one, 0);
+    this.#number = [];
+    if (sign === 0) this.#take(value);
+    else this.#state = "lost";
+  }
+
+  #take(value: number): void {
+    if (this.#state === "entry") {
+      this.#entry = value;
+      this.#state = this.#isLargeObject ? "large object" : "length";
+    } else if (this.#state === "large object") this.#state = value === 0 ? "kind" : "length";
+    else if (value > 0) {
+      this.#left = value;
+      this.#state = "piece";
+    } else if (this.#isLargeObject) this.#state = "large object";
+    else this.#endTable();
+  }
+
+  #piece(bytes: Buffer, start: number): number {
+    const end = Math.min(bytes.length, start + this.#left);
+    this.#left -= end - start;
+    if (this.#left === 0) this.#state = "length";
+    if (this.#isLargeObject) return end;
+    const piece = bytes.subarray(start, end);
+    for (let at = piece.indexOf(LINE_BREAK); at >= 0; at = piece.indexOf(LINE_BREAK, at + 1)) this.#lines++;
+    this.#tail = Buffer.concat([this.#tail, piece.subarray(-END_OF_ROWS.length)]).subarray(
+      -END_OF_ROWS.length,
+    );
+    return end;
+  }
+
+  #endTable(): void {
+    this.#rows.set(this.#entry, this.#lines - (this.#tail.equals(END_OF_ROWS) ? 3 : 0));
+    this.#lines = 0;
+    this.#tail = Buffer.alloc(0);
+    this.#state = "kind";
+  }
+}
+
+/**
+ * Hands a dump on without the drop statements of some entries: where pg_restore would run one that PostgreSQL
+ * refuses although what it drops goes with another. The first piece holds the whole table of contents, as
+ * that of `openArchive` does; nothing in a dump that comes from a pipe tells of positions in it. Not for what
+ * has an owner: without a drop statement pg_restore leaves its owner out.
+ */
+export async function* withoutDrops(
+  dump: AsyncIterable<Uint8Array>,
+  entries: readonly Pick<ArchiveEntry, "dropRange">[],
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const ranges = entries.map(({ dropRange }) => dropRange).toSorted(([a], [b]) => a - b);
+  const emptyText = new Uint8Array(1 + INT_BYTES);
+  let isFirst = true;
+  for await (const chunk of dump) {
+    if (!isFirst) {
+      yield chunk;
+      continue;
+    }
+    isFirst = false;
+    let copied = 0;
+    const pieces: Uint8Array[] = [];
+    for (const [start, end] of ranges) {
+      pieces.push(chunk.subarray(copied, start), emptyText);
+      copied = end;
+    }
+    yield Buffer.concat([...pieces, chunk.subarray(copied)]);
+  }
+}

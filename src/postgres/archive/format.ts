@@ -1,0 +1,165 @@
+import { Pg321Error } from "../../base/errors.ts";
+
+/**
+ * The head and the table of contents of pg_dump's custom format, as `ReadHead` and `ReadToc` of
+ * PostgreSQL's pg_backup_archiver.c read them. (`pg_restore --list` prints the same without quoting, so
+ * that names with spaces cannot be told apart.)
+ */
+export interface ArchiveEntry {
+  /** Its number in this archive, from 1. */
+  id: number;
+  /** What it is: `TABLE`, `TABLE DATA`, `ACL`, `DATABASE PROPERTIES`. */
+  description: string;
+  /** Its name; `TABLE name` for what belongs to something else. */
+  tag: string;
+  namespace: string | undefined;
+  owner: string | undefined;
+  tablespace: string | undefined;
+  /** The statements that make it, with a line break or semicolon at the end; empty for data. */
+  definition: string;
+  /** The statement that drops it; a comment or empty where it goes with something else. */
+  drop: string;
+  /** Where that statement with its length stands in the archive: from its first byte to the one behind it. */
+  dropRange: readonly [number, number];
+  /** The ids of entries that it needs. */
+  dependencies: readonly number[];
+}
+
+export interface ArchiveContents {
+  /** `1.14`. */
+  format: string;
+  /** The name of the database that was dumped. */
+  database: string;
+  /** Versions as the server and pg_dump told them: `15.14 (Debian 15.14-0+deb12u1)`. */
+  serverVersion: string;
+  pgDumpVersion: string;
+  entries: ArchiveEntry[];
+  /** Whether the data is compressed by pg_dump itself. */
+  isCompressed: boolean;
+  /** Where the table of contents ends and the data begins. */
+  dataStart: number;
+}
+
+const MAGIC = "PGDMP";
+const CUSTOM_FORMAT = 1;
+/** As on every platform that PostgreSQL runs on today. */
+export const INT_BYTES = 4;
+const OFFSET_BYTES = 8;
+/** What PostgreSQL 10 writes. A newer format than 1.16 (PostgreSQL 17) is tried as if it were that. */
+const MINOR_MIN = 13;
+
+/** Undefined when the bytes end before the table of contents does. */
+export function parseContents(bytes: Uint8Array): ArchiveContents | undefined {
+  try {
+    return readContents(new Reader(bytes));
+  } catch (error) {
+    if (error instanceof EndOfBytes) return undefined;
+    throw error;
+  }
+}
+
+function readContents(reader: Reader): ArchiveContents {
+  if (reader.ascii(MAGIC.length) !== MAGIC) throw notAnArchive("its first bytes are not those of pg_dump");
+  const [major, minor] = [reader.byte(), reader.byte()];
+  reader.byte();
+  const [intBytes, offsetBytes] = [reader.byte(), reader.byte()];
+  const formatCode = reader.byte();
+  if (major !== 1 || minor < MINOR_MIN || formatCode !== CUSTOM_FORMAT) {
+    throw notAnArchive(`it is format ${major}.${minor}, kind ${formatCode}`);
+  }
+  if (intBytes !== INT_BYTES || offsetBytes !== OFFSET_BYTES)
+    throw notAnArchive("its numbers have an unknown size");
+  // The method of compression: one byte since 1.15, the level as a number before.
+  const isCompressed = (minor >= 15 ? reader.byte() : reader.int()) !== 0;
+  for (let i = 0; i < 7; i++) reader.int();
+  const database = reader.text() ?? "";
+  const serverVersion = reader.text() ?? "";
+  const pgDumpVersion = reader.text() ?? "";
+  const count = reader.int();
+  if (count < 0) throw notAnArchive("its table of contents is damaged");
+  const entries = Array.from({ length: count }, () => readEntry(reader, minor));
+  const format = `${major}.${minor}`;
+  return {
+    ...{ format, database, serverVersion, pgDumpVersion, entries, isCompressed },
+    dataStart: reader.position,
+  };
+}
+
+function readEntry(reader: Reader, minor: number): ArchiveEntry {
+  const id = reader.int();
+  reader.int(); // whether it has data
+  reader.text(); // oid of its catalog
+  reader.text(); // oid
+  const tag = reader.text() ?? "";
+  const description = reader.text() ?? "";
+  reader.int(); // section
+  const definition = reader.text() ?? "";
+  const dropStart = reader.position;
+  const drop = reader.text() ?? "";
+  const dropRange = [dropStart, reader.position] as const;
+  reader.text(); // copy statement
+  const namespace = reader.text() || undefined;
+  const tablespace = reader.text() || undefined;
+  if (minor >= 14) reader.text(); // table access method
+  if (minor >= 16) reader.int(); // kind of relation
+  const owner = reader.text() || undefined;
+  reader.text(); // with oids
+  const dependencies: number[] = [];
+  for (let text = reader.text(); text !== undefined; text = reader.text()) dependencies.push(Number(text));
+  reader.skip(1 + OFFSET_BYTES); // where its data is
+  return {
+    ...{ id, description, tag, namespace, owner, tablespace },
+    ...{ definition, drop, dropRange, dependencies },
+  };
+}
+
+class EndOfBytes extends Error {}
+
+class Reader {
+  readonly #bytes: Buffer;
+  #position = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  get position(): number {
+    return this.#position;
+  }
+
+  skip(count: number): number {
+    const start = this.#position;
+    if (start + count > this.#bytes.length) throw new EndOfBytes();
+    this.#position += count;
+    return start;
+  }
+
+  byte(): number {
+    return this.#bytes.readUInt8(this.skip(1));
+  }
+
+  ascii(length: number): string {
+    const start = this.skip(length);
+    return this.#bytes.toString("latin1", start, start + length);
+  }
+
+  /** A sign, then the least significant byte first. */
+  int(): number {
+    const isNegative = this.byte() !== 0;
+    const start = this.skip(INT_BYTES);
+    const value = this.#bytes.readUInt32LE(start);
+    return isNegative ? -value : value;
+  }
+
+  /** Undefined for a null. */
+  text(): string | undefined {
+    const length = this.int();
+    if (length < 0) return undefined;
+    const start = this.skip(length);
+    return this.#bytes.toString("utf8", start, start + length);
+  }
+}
+
+export function notAnArchive(detail: string): Pg321Error {
+  return new Pg321Error("verification", `not a dump in pg_dump's custom format: ${detail}`);
+}

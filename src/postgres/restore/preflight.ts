@@ -1,0 +1,135 @@
+import { Pg321Error } from "../../base/errors.ts";
+import { databaseOwner, databaseStatements, needsOf } from "../archive/archive.ts";
+import type { ArchiveContents, ArchiveEntry } from "../archive/format.ts";
+import type { Selection } from "../archive/selection.ts";
+import { isWhole, selectedEntries } from "../archive/selection.ts";
+import { quoteIdentifier } from "../archive/sql-text.ts";
+import type { Connection, Endpoint } from "../connection.ts";
+import { databaseExists, inspectServer, offerOf } from "../inspect.ts";
+
+/** One thing that a target lacks, and what to do about it. */
+export interface Lack {
+  kind: "role" | "membership" | "extension" | "tablespace" | "locale" | "version";
+  name: string;
+  hint: string;
+}
+
+/**
+ * Compares an archive with a target and changes nothing. `create` also asks for what the database's own
+ * properties need. A lack that `isRisk` is told, each other one makes the restore fail.
+ */
+export async function preflight(
+  target: Connection,
+  contents: ArchiveContents,
+  { selection, create }: { selection: Selection; create: boolean },
+): Promise<Lack[]> {
+  const needs = needsOf(contents, await entriesToRestore(target, contents, { selection, create }), create);
+  const offer = await offerOf(target);
+  const { major } = await inspectServer(target);
+  const { lost } = databaseStatements(contents, contents.database, major);
+  const sourceMajor = Number.parseInt(contents.serverVersion, 10);
+  const missing = (kind: "role" | "extension" | "tablespace", hint: (name: string) => string) =>
+    needs[`${kind}s`]
+      .filter((name) => !offer[`${kind}s`].includes(name))
+      .map((name): Lack => ({ kind, name, hint: hint(name) }));
+  return [
+    ...missing("role", (name) => `create role ${quoteIdentifier(name)}`),
+    ...needs.owners
+      .filter((name) => offer.roles.includes(name) && !offer.memberships.includes(name))
+      .map((name): Lack => ({ kind: "membership", name, hint: grantTo(target.endpoint.user, name) })),
+    ...missing("extension", () => "install its package on the target's host"),
+    ...missing("tablespace", (name) => `create tablespace ${quoteIdentifier(name)} location '…'`),
+    ...(create ? lost : []).map(
+      ({ name, instead }): Lack => ({
+        kind: "locale",
+        name,
+        hint: `PostgreSQL ${major} does not know it: ${instead}`,
+      }),
+    ),
+    ...(sourceMajor > major
+      ? [{ kind: "version" as const, name: `${major}`, hint: `the dump is of PostgreSQL ${sourceMajor}` }]
+      : []),
+  ];
+}
+
+/** A restore goes on with it: an older target, or one that sorts by another locale. */
+export function isRisk({ kind }: Lack): boolean {
+  return kind === "version" || kind === "locale";
+}
+
+function grantTo(user: string, role: string): string {
+  return `grant ${quoteIdentifier(role)} to ${quoteIdentifier(user)}, or restore as a superuser`;
+}
+
+/**
+ * Makes the database `name` with the properties of the archive's (encoding, locale, owner, settings), but
+ * not yet those of `finishDatabase`. When it throws, the database is not there. `target` is connected to another database.
+ */
+export async function createDatabase(
+  target: Connection,
+  contents: ArchiveContents,
+  name: string,
+): Promise<void> {
+  if (await databaseExists(target, name)) throw existsAlready({ ...target.endpoint, database: name });
+  const { major } = await inspectServer(target);
+  const { before } = databaseStatements(contents, name, major);
+  const create = before.length > 0 ? before : [`CREATE DATABASE ${quoteIdentifier(name)} TEMPLATE template0`];
+  const owner = databaseOwner(contents);
+  if (owner) create.push(`ALTER DATABASE ${quoteIdentifier(name)} OWNER TO ${quoteIdentifier(owner)}`);
+  const [first = "", ...rest] = create;
+  await runAll(target, `create database "${name}"`, [first]);
+  try {
+    await runAll(target, `set the properties of database "${name}"`, rest);
+  } catch (error) {
+    await runAll(target, `drop database "${name}"`, [`DROP DATABASE ${quoteIdentifier(name)}`]);
+    throw error;
+  }
+}
+
+export function existsAlready({ label, database }: Pick<Endpoint, "label" | "database">): Pg321Error {
+  return new Pg321Error("database", `${label}: database "${database}" exists already`, {
+    hint: "restore without --create, or under another name",
+  });
+}
+
+/** Applies, after the data, the rest: comment, rights, limits. */
+export async function finishDatabase(
+  target: Connection,
+  contents: ArchiveContents,
+  name: string,
+): Promise<void> {
+  const { major } = await inspectServer(target);
+  const { after } = databaseStatements(contents, name, major);
+  await runAll(target, `set the properties of database "${name}"`, after);
+}
+
+/**
+ * What a restore of the selection runs: the entries of the selection, and those of the schemas which they need
+ * and the target lacks. With `create` the database is not there yet, and `target` is another one.
+ */
+export async function entriesToRestore(
+  target: Connection,
+  contents: ArchiveContents,
+  { selection, create }: { selection: Selection; create: boolean },
+): Promise<ArchiveEntry[]> {
+  const selected = selectedEntries(contents, selection);
+  if (isWhole(selection)) return selected;
+  const present = create ? ["public"] : await schemaNames(target);
+  const needed = new Set(selected.map(({ namespace }) => namespace));
+  const ids = new Set(selected.map(({ id }) => id));
+  const isLacking = ({ description, tag }: ArchiveEntry) =>
+    description === "SCHEMA" && needed.has(tag) && !present.includes(tag);
+  return contents.entries.filter((entry) => ids.has(entry.id) || isLacking(entry));
+}
+
+async function schemaNames(target: Connection): Promise<string[]> {
+  const rows = await target.run(
+    "list the schemas",
+    (sql) => sql<{ name: string }[]>`select nspname as name from pg_namespace`,
+  );
+  return rows.map(({ name }) => name);
+}
+
+async function runAll(target: Connection, what: string, statements: string[]): Promise<void> {
+  for (const statement of statements) await target.run(what, (sql) => sql.unsafe(statement).simple());
+}

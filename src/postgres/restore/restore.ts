@@ -1,0 +1,114 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Pg321Error } from "../../base/errors.ts";
+import { makePrivateDirectory } from "../../base/files/private-files.ts";
+import type { ChildResult } from "../../stream/process.ts";
+import { feedChild, runChild } from "../../stream/process.ts";
+import type { PgRestore } from "../binaries.ts";
+import type { Endpoint } from "../connection.ts";
+import { databaseError } from "../errors.ts";
+import { dbnameArgument, libpqEnvironment } from "../libpq.ts";
+import type { RestoreError } from "./errors.ts";
+import { RestoreErrors } from "./errors.ts";
+import { openRelay } from "./relay.ts";
+
+export interface RestoreOptions {
+  /** The database that takes it, which exists. */
+  target: Endpoint;
+  binary: PgRestore;
+  /** A private directory, for the password's file and the list of entries. */
+  tempDir: string;
+  /** The ids of the entries to restore, in the archive's order; all of them unless given. */
+  only?: readonly number[];
+  /** Drop what the archive holds before making it. */
+  clean?: boolean;
+  /** All or nothing: one transaction. Ends at the first error and goes with one session only. */
+  singleTransaction?: boolean;
+  /** End at the first error; else go on and tell of them. True unless given. */
+  exitOnError?: boolean;
+  /** Told of each error that pg_restore goes past, with `exitOnError: false`, as soon as it comes. */
+  onError?: (error: RestoreError) => void;
+  /** How the sessions are called in `pg_stat_activity`. */
+  applicationName?: string;
+  signal?: AbortSignal;
+}
+
+export interface RestoreResult {
+  /** Errors that pg_restore went past, with `exitOnError: false`. */
+  errorsIgnored: number;
+  /** The end of pg_restore's stderr. */
+  stderrTail: string;
+}
+
+/**
+ * Feeds a dump to pg_restore while it comes. An error of the source ends pg_restore and is thrown as it
+ * is; one of pg_restore is a `Pg321Error` with code `database`. With `only` pg_restore may be done
+ * before the source is: the rest is then not read.
+ */
+export function restoreStream(
+  source: AsyncIterable<Uint8Array>,
+  options: RestoreOptions,
+): Promise<RestoreResult> {
+  return restore(options, [], (child) => feedChild(child, source));
+}
+
+/** Restores a dump in a file with several sessions at once. */
+export function restoreFile(
+  path: string,
+  options: RestoreOptions & { jobs: number },
+): Promise<RestoreResult> {
+  // A name that begins with a dash is no option.
+  return restore(options, [`--jobs=${options.jobs}`, "--", path], runChild);
+}
+
+type ChildRun = Parameters<typeof runChild>[0];
+
+async function restore(
+  options: RestoreOptions,
+  last: string[],
+  run: (child: ChildRun) => Promise<ChildResult>,
+): Promise<RestoreResult> {
+  const { target, binary, signal, exitOnError = true, only, applicationName } = options;
+  await using relay = binary.needsRelay ? await openRelay(target, options.tempDir) : undefined;
+  await using libpq = await libpqEnvironment(relay?.endpoint ?? target, options.tempDir);
+  await using list = only && (await listOfEntries(only, options.tempDir));
+  const argv = [
+    ...[binary.path, "--format=custom", "--no-password", dbnameArgument(target.database)],
+    // Only then it says which entry an error belongs to.
+    exitOnError ? "--exit-on-error" : "--verbose",
+    ...(options.singleTransaction ? ["--single-transaction"] : []),
+    ...(options.clean ? ["--clean", "--if-exists"] : []),
+    ...(list ? [`--use-list=${list.path}`] : []),
+    ...last,
+  ];
+  const env = { ...libpq.env, ...(applicationName && { PGAPPNAME: applicationName }) };
+  const errors = new RestoreErrors((error) => options.onError?.(error));
+  const onStderr = exitOnError ? undefined : (bytes: Uint8Array) => errors.push(bytes);
+  try {
+    const { stderrTail } = await run({ argv, env, ...(onStderr && { onStderr }), ...(signal && { signal }) });
+    return { errorsIgnored: 0, stderrTail };
+  } catch (thrown) {
+    errors.end();
+    // What kept a session from the server is not known to the program.
+    const error = databaseError(
+      relay?.failure ?? thrown,
+      `${target.label}: restore into database "${target.database}" failed`,
+    );
+    if (errors.ignored === undefined || !(error instanceof Pg321Error)) throw error;
+    const stderrTail = (thrown as { stderrTail?: string }).stderrTail ?? "";
+    return { errorsIgnored: errors.ignored, stderrTail };
+  }
+}
+
+/** A file for `--use-list`: what pg_restore's own options select differs from version to version. */
+async function listOfEntries(
+  ids: readonly number[],
+  tempDir: string,
+): Promise<{ path: string } & AsyncDisposable> {
+  await using made = new AsyncDisposableStack();
+  const directory = made.use(await makePrivateDirectory(tempDir, "libpq"));
+  const path = join(directory.path, "list");
+  await writeFile(path, ids.map((id) => `${id};\n`).join(""), { mode: 0o600 });
+  const all = made.move();
+  return { path, [Symbol.asyncDispose]: () => all.disposeAsync() };
+}

@@ -1,0 +1,189 @@
+import { setImmediate } from "node:timers/promises";
+import { ageMs, durationMs } from "../base/clock.ts";
+import { isAhead, newestOf } from "../base/newest-good.ts";
+import type { BackupRecord } from "../catalog/catalog.ts";
+import type { CopyTotal, DatabaseRecord, LatestBackups } from "../catalog/overview.ts";
+import { backupStorages } from "../jobs/context.ts";
+import { isLeased } from "../jobs/copies/reconcile.ts";
+import { backupEntry } from "../jobs/timetable.ts";
+import type { DatabaseCopiesStatus, DatabaseStatus, GoodBackupStatus } from "./report.ts";
+import type { StatusSource, TimedSchedule } from "./status.ts";
+
+/** A good backup older than so many intervals is stale. */
+const STALE_INTERVALS = 2;
+/** Older than this, where no schedule makes new ones. */
+const STALE_MS = 2 * 86_400_000;
+/** So many are looked at without a pause. */
+const DATABASES_AT_ONCE = 50;
+
+/** What the records say of one database. */
+interface Facts {
+  record: DatabaseRecord;
+  good: BackupRecord | null;
+  /** The newest attempt that has ended, well or not. */
+  ended: BackupRecord | null;
+  /** Storages with a confirmed copy of the good one. */
+  storages: string[];
+  totals: readonly CopyTotal[];
+  schedule: TimedSchedule | undefined;
+}
+
+/** Every database that is there to be backed up, or has copies still; in order of server and name. */
+export async function databaseStatuses(
+  source: StatusSource,
+  schedules: readonly TimedSchedule[],
+  now: Date,
+): Promise<DatabaseStatus[]> {
+  const { catalog } = source;
+  const records = new Map((await catalog.overview.databases()).map((record) => [nameOf(record), record]));
+  const found = await catalog.overview.latestBackups(now);
+  const latest = new Map(found.map((backups) => [nameOf(backups), backups]));
+  // Backups that were adopted may be of databases that nobody has looked for yet.
+  for (const [name, backups] of latest) if (!records.has(name)) records.set(name, recordOf(backups));
+  const totals = Map.groupBy(await catalog.overview.copyTotals(now), nameOf);
+  const abandoned = await abandonedBackups(source, now);
+
+  const statuses: DatabaseStatus[] = [];
+  for (const [index, record] of [...records.values()].sort(byName).entries()) {
+    // The endpoint must answer others meanwhile: there may be thousands.
+    if (index % DATABASES_AT_ONCE === DATABASES_AT_ONCE - 1) await setImmediate();
+    const { good = null, ended = null } = latest.get(nameOf(record)) ?? {};
+    const facts: Facts = {
+      record: withGone(source, record),
+      good,
+      ended: newer(ended, abandoned.get(nameOf(record)) ?? null, now),
+      storages: good ? await confirmedIn(source, good) : [],
+      totals: totals.get(nameOf(record)) ?? [],
+      schedule: backupEntry(schedules, record.server, record.database),
+    };
+    // One that is gone for good, copies and all, is history.
+    if (facts.record.gone_at === null || facts.totals.some(({ copies }) => copies > 0))
+      statuses.push(databaseStatus(source, facts, now));
+  }
+  return statuses;
+}
+
+function databaseStatus(source: StatusSource, facts: Facts, now: Date): DatabaseStatus {
+  const { record, good, ended, storages, schedule } = facts;
+  const isGone = record.gone_at !== null;
+  return {
+    server: record.server,
+    database: record.database,
+    first_seen_at: record.first_seen_at,
+    gone_at: record.gone_at,
+    state: databaseState(source, facts, now),
+    newest_good: good && goodStatus(good, storages, now),
+    last_attempt: ended && {
+      id: ended.id,
+      status: ended.status,
+      started_at: ended.started_at,
+      finished_at: ended.finished_at,
+      error: ended.error,
+    },
+    interval_ms: isGone ? null : (schedule?.intervalMs ?? null),
+    next_backup_at: isGone ? null : (schedule?.nextRunAt ?? null),
+    copies: copiesStatus(source, facts, now),
+  };
+}
+
+/**
+ * The first that is true of: gone; never (no good backup yet); stale (the newest good one began more than two
+ * intervals ago, or two days where no schedule makes them, or is dated ahead of the clock, and nobody knows how old
+ * it is); failing (a newer attempt ended and is not good);
+ * partial (the newest good one lacks a confirmed copy in a storage that backups go to); else good.
+ */
+function databaseState(
+  source: StatusSource,
+  { record, good, ended, storages, schedule }: Facts,
+  now: Date,
+): DatabaseStatus["state"] {
+  if (record.gone_at !== null) return "gone";
+  if (!good) return "never";
+  if (isAhead(new Date(good.started_at), now)) return "stale";
+  const interval = schedule?.intervalMs;
+  if (ageMs(good.started_at, now) > (interval === undefined ? STALE_MS : STALE_INTERVALS * interval))
+    return "stale";
+  if (ended && ended.id !== good.id && newer(ended, good, now) === ended) return "failing";
+  const isWhole = backupStoragesOf(source).every((name) => storages.includes(name));
+  return good.status === "PARTIAL" || !isWhole ? "partial" : "good";
+}
+
+function goodStatus(good: BackupRecord, storages: string[], now: Date): GoodBackupStatus {
+  const { id, status, started_at, finished_at, dump_bytes, object_bytes } = good;
+  return {
+    id,
+    status,
+    started_at,
+    finished_at,
+    age_ms: ageMs(started_at, now),
+    duration_ms: durationMs(good),
+    dump_bytes,
+    object_bytes,
+    storages,
+  };
+}
+
+/** Storages that backups go to are told of even where they have nothing. */
+function copiesStatus(source: StatusSource, { record, totals }: Facts, now: Date): DatabaseCopiesStatus[] {
+  const expected = record.gone_at === null ? backupStoragesOf(source) : [];
+  const held = totals.filter(({ copies }) => copies > 0);
+  const names = new Set([...expected, ...held.map(({ storage }) => storage)]);
+  return [...names].sort().map((storage) => {
+    const total = held.find((one) => one.storage === storage);
+    const newest = total?.newest_started_at ?? null;
+    return {
+      storage,
+      copies: total?.copies ?? 0,
+      bytes: total?.bytes ?? 0,
+      newest_started_at: newest,
+      newest_age_ms: newest === null ? null : ageMs(newest, now),
+    };
+  });
+}
+
+/** Backups that are RUNNING in the catalog although nobody makes them: they have failed. By database, the newest. */
+async function abandonedBackups(source: StatusSource, now: Date): Promise<Map<string, BackupRecord>> {
+  const found = new Map<string, BackupRecord>();
+  for (const backup of await source.catalog.backups({ status: ["RUNNING"] })) {
+    if (await isLeased(source, backup)) continue;
+    const newest = newer(found.get(nameOf(backup)) ?? null, { ...backup, status: "INTERRUPTED" }, now);
+    if (newest) found.set(nameOf(backup), newest);
+  }
+  return found;
+}
+
+async function confirmedIn({ catalog }: StatusSource, { id }: BackupRecord): Promise<string[]> {
+  const copies = await catalog.copies(id);
+  return copies.filter(({ state }) => state === "CONFIRMED").map(({ storage }) => storage);
+}
+
+/** Those of a server that the config no longer has are not looked for any more. */
+function withGone({ config }: StatusSource, record: DatabaseRecord): DatabaseRecord {
+  const isConfigured = config.server.some(({ name }) => name === record.server);
+  return isConfigured || record.gone_at !== null ? record : { ...record, gone_at: record.last_seen_at };
+}
+
+function recordOf({ server, database, good, ended }: LatestBackups): DatabaseRecord {
+  const times = [good, ended].flatMap((backup) => (backup ? [backup.started_at] : [])).sort();
+  const [first = ""] = times;
+  return { server, database, first_seen_at: first, last_seen_at: times.at(-1) ?? first, gone_at: null };
+}
+
+function backupStoragesOf(source: StatusSource): string[] {
+  return backupStorages(source).map(({ name }) => name);
+}
+
+function newer(left: BackupRecord | null, right: BackupRecord | null, now: Date): BackupRecord | null {
+  if (!left || !right) return left ?? right;
+  const newestFirst = left.started_at >= right.started_at ? [left, right] : [right, left];
+  return newestOf(newestFirst, ({ started_at }) => new Date(started_at), now) ?? null;
+}
+
+function nameOf({ server, database }: { server: string; database: string }): string {
+  return JSON.stringify([server, database]);
+}
+
+function byName(left: DatabaseRecord, right: DatabaseRecord): number {
+  const [a, b] = [left, right].map(nameOf) as [string, string];
+  return a < b ? -1 : 1;
+}

@@ -1,0 +1,36 @@
+import { fateOf } from "../base/process/identity.ts";
+import { isHeld } from "../catalog/lease.ts";
+import type { JobContext } from "../jobs/context.ts";
+import type { RunningStatus } from "./report.ts";
+
+/**
+ * The daemon's own runs, and those of other processes that the catalog knows and that live: by their
+ * process where it can be seen, elsewhere by a lease. Oldest first.
+ */
+export async function runningStatuses(
+  { catalog, clock }: Pick<JobContext, "catalog" | "clock">,
+  own: readonly RunningStatus[],
+): Promise<RunningStatus[]> {
+  const known = new Set(own.map(({ run_id }) => run_id));
+  const now = clock.now().toISOString();
+  const leases = await catalog.leases();
+  const others = (await catalog.runs({ outcome: "RUNNING" })).filter((run) => {
+    if (known.has(run.id)) return false;
+    const fate = fateOf(run);
+    if (fate !== "unseen") return fate === "alive";
+    return leases.some((lease) => lease.run_id === run.id && isHeld(lease, now));
+  });
+  const found = others.map(
+    (run): RunningStatus => ({
+      run_id: run.id,
+      job: run.job,
+      schedule: run.schedule,
+      host: run.host,
+      pid: run.pid,
+      started_at: run.started_at,
+      state: "running",
+      progress: [],
+    }),
+  );
+  return [...own, ...found].sort((left, right) => left.started_at.localeCompare(right.started_at));
+}

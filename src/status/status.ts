@@ -1,0 +1,166 @@
+import { durationMs } from "../base/clock.ts";
+import { COMMIT, VERSION } from "../base/version.ts";
+import type { RunRecord } from "../catalog/catalog.ts";
+import { JOBS } from "../config/config.ts";
+import { cronTimes } from "../config/cron.ts";
+import type { JobContext } from "../jobs/context.ts";
+import { type TimetableEntry, timetableOf } from "../jobs/timetable.ts";
+import { databaseStatuses } from "./databases.ts";
+import type { LiveDaemon } from "./live-daemon.ts";
+import type {
+  AlertStatus,
+  JobStatus,
+  RunStatus,
+  ScheduleStatus,
+  StatusReport,
+  StorageStatus,
+} from "./report.ts";
+import { runningStatuses } from "./running.ts";
+
+/** What a report is made from. Of the storages it asks nothing but what they are. */
+export type StatusSource = Pick<
+  JobContext,
+  "catalog" | "config" | "storages" | "clock" | "host" | "installation"
+>;
+
+/** A schedule and when it is due next; null: never again. */
+export interface TimedSchedule extends TimetableEntry {
+  nextRunAt: string | null;
+}
+
+/**
+ * What an installation is like now, from the catalog and, where one runs, from the daemon: no storage and no
+ * server is asked. Without a daemon the next runs are those that one would start. Errors as those of `Catalog`.
+ */
+export async function statusReport(source: StatusSource, live?: LiveDaemon): Promise<StatusReport> {
+  const { catalog, config, clock, host, installation } = source;
+  const now = clock.now();
+  const schedules = timedSchedules(source, now, live?.nextRuns());
+  return {
+    version: VERSION,
+    commit: COMMIT,
+    host,
+    installation,
+    now: now.toISOString(),
+    timezone: config.timezone,
+    daemon: live?.daemon() ?? null,
+    jobs: await jobStatuses(source, schedules, now),
+    schedules: await Promise.all(schedules.map((schedule) => scheduleStatus(source, schedule, now))),
+    running: await runningStatuses(source, live?.running() ?? []),
+    databases: await databaseStatuses(source, schedules, now),
+    storages: await storageStatuses(source, now),
+    alerts: (await catalog.alerts({ open: true })).map(
+      ({
+        id,
+        key,
+        level,
+        job,
+        server,
+        database,
+        message,
+        count,
+        created_at,
+        last_at,
+        acknowledged_at,
+      }): AlertStatus => ({
+        id,
+        key,
+        level,
+        job,
+        server,
+        database,
+        message,
+        count,
+        created_at,
+        last_at,
+        acknowledged_at,
+      }),
+    ),
+  };
+}
+
+function timedSchedules(
+  { config }: StatusSource,
+  now: Date,
+  nextRuns: ReturnType<LiveDaemon["nextRuns"]> | undefined,
+): TimedSchedule[] {
+  return timetableOf(config, now).map((entry) => {
+    const next = nextRuns ? nextRuns.get(entry.name) : cronTimes(entry.pattern, config.timezone).nextRun(now);
+    return { ...entry, nextRunAt: next?.toISOString() ?? null };
+  });
+}
+
+async function jobStatuses(
+  { catalog }: StatusSource,
+  schedules: readonly TimedSchedule[],
+  now: Date,
+): Promise<JobStatus[]> {
+  const latest = new Map((await catalog.overview.latestRuns(now)).map((runs) => [runs.job, runs]));
+  return JOBS.map((job) => {
+    const runs = latest.get(job);
+    const next = schedules.flatMap((one) => (one.job === job && one.nextRunAt ? [one.nextRunAt] : []));
+    return {
+      job,
+      last_run: runs ? runStatus(runs.ended) : null,
+      last_success_at: runs?.ok?.finished_at ?? null,
+      next_run_at: next.sort()[0] ?? null,
+    };
+  });
+}
+
+async function scheduleStatus(
+  { catalog }: StatusSource,
+  { name, job, pattern, nextRunAt, intervalMs }: TimedSchedule,
+  now: Date,
+): Promise<ScheduleStatus> {
+  const { ended, skipped } = await catalog.overview.scheduleRuns(name, now);
+  return {
+    name,
+    job,
+    pattern,
+    next_run_at: nextRunAt,
+    interval_ms: intervalMs ?? null,
+    skipped,
+    last_run: ended && runStatus(ended),
+  };
+}
+
+function runStatus(run: RunRecord): RunStatus {
+  const { id, outcome, started_at, finished_at, statistics, error, schedule } = run;
+  return {
+    id,
+    outcome,
+    started_at,
+    finished_at,
+    duration_ms: durationMs(run),
+    statistics,
+    error,
+    schedule,
+  };
+}
+
+async function storageStatuses({ catalog, storages }: StatusSource, now: Date): Promise<StorageStatus[]> {
+  const seen = new Map((await catalog.overview.storages()).map((record) => [record.name, record]));
+  const totals = await catalog.overview.copyTotals(now);
+  return storages.map((storage) => {
+    const { type: _type, ...location } = storage.describe();
+    const record = seen.get(storage.name);
+    const own = totals.filter((total) => total.storage === storage.name);
+    return {
+      name: storage.name,
+      type: storage.type,
+      location,
+      off_site: storage.offSite,
+      is_reachable: record?.checked_at ? record.check_error === null : null,
+      checked_at: record?.checked_at ?? null,
+      error: record?.check_error ?? null,
+      free_bytes: record?.free_bytes ?? null,
+      total_bytes: record?.total_bytes ?? null,
+      copies: own.reduce((sum, { copies }) => sum + copies, 0),
+      stored_bytes: own.reduce((sum, { bytes }) => sum + bytes, 0),
+      errors: record?.errors ?? 0,
+      last_error: record?.last_error ?? null,
+      last_error_at: record?.last_error_at ?? null,
+    };
+  });
+}

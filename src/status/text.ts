@@ -1,0 +1,218 @@
+import { durationText, sizeText } from "../base/text/amounts.ts";
+import { type Column, PLAIN, type Style, table } from "../base/text/table.ts";
+import type { DatabaseStatus, RunningStatus, RunStatus, StatusReport, StorageStatus } from "./report.ts";
+import { verdictOf } from "./verdict.ts";
+
+/** What stands first in the table of databases: what somebody must look at. */
+const BY_URGENCY: readonly DatabaseStatus["state"][] = [
+  "stale",
+  "failing",
+  "never",
+  "partial",
+  "good",
+  "gone",
+];
+const GOOD = new Set(["good", "OK", "reachable", "INFO"]);
+const BAD = new Set(["stale", "failing", "FAILED", "INTERRUPTED", "unreachable", "CRITICAL"]);
+/** More of an error than this only breaks the lines; `pg321 show` and the JSON have it whole. */
+const NOTE_CHARACTERS_MAX = 120;
+
+/** A report for a person to read, the verdict first. Its texts must be `visible`. */
+export function statusText(report: StatusReport, style: Style = PLAIN): string {
+  const { level, sentence, troubles } = verdictOf(report);
+  const colour = { good: style.good, new: style.bold, warning: style.warn, bad: style.bad }[level];
+  const parts = [
+    [
+      colour(sentence),
+      ...(troubles.length > 1 ? troubles.map(({ text }) => `  - ${text}`) : []),
+      "",
+      ...daemonLines(report),
+    ].join("\n"),
+    titled(style, "ALERTS", alertTable(report, style)),
+    titled(style, "RUNNING", runningText(report, style)),
+    titled(style, "DATABASES", databaseTable(report, style) ?? "none has been seen yet"),
+    titled(style, "STORAGES", storageTable(report, style)),
+    titled(style, "JOBS", jobTable(report, style)),
+    titled(style, "SCHEDULES", scheduleTable(report, style)),
+  ];
+  return parts.filter((part) => part !== undefined).join("\n\n");
+}
+
+function titled(style: Style, title: string, text: string | undefined): string | undefined {
+  return text === undefined ? undefined : `${style.bold(title)}\n${text}`;
+}
+
+function daemonLines({ version, host, now, timezone, daemon }: StatusReport): string[] {
+  const head = `pg321 ${version} on ${host}, ${time(now)} UTC (schedules in ${timezone})`;
+  if (!daemon) return [head, "no daemon answers: next runs are those that one would start"];
+  const { pid, uptime_ms, config_file, config_checksum, last_reload, is_stopping } = daemon;
+  const lines = [
+    head,
+    `daemon ${is_stopping ? "stopping" : "up"} for ${durationText(uptime_ms)}, pid ${pid}, ` +
+      `config ${config_file} (${config_checksum.slice(0, 12)})`,
+  ];
+  if (!last_reload) return lines;
+  if (last_reload.is_ok) return [...lines, `config reloaded at ${time(last_reload.at)}`];
+  return [
+    ...lines,
+    `config refused at ${time(last_reload.at)}, the one before it stays in force:`,
+    ...last_reload.errors.map((error) => `  ${error}`),
+  ];
+}
+
+function databaseTable(report: StatusReport, style: Style): string | undefined {
+  const rank = ({ state }: DatabaseStatus) => BY_URGENCY.indexOf(state);
+  return tableOf(
+    report.databases.toSorted((left, right) => rank(left) - rank(right)),
+    [
+      { title: "DATABASE", cell: ({ server, database }) => `${server}/${database}` },
+      { title: "STATE", cell: ({ state }) => coloured(state, style) },
+      { title: "NEWEST GOOD", cell: ({ newest_good }) => time(newest_good?.started_at) },
+      { title: "AGE", cell: ({ newest_good }) => durationText(newest_good?.age_ms), align: "right" },
+      { title: "TOOK", cell: ({ newest_good }) => durationText(newest_good?.duration_ms), align: "right" },
+      { title: "DUMP", cell: ({ newest_good }) => sizeText(newest_good?.dump_bytes), align: "right" },
+      { title: "STORED", cell: ({ newest_good }) => sizeText(newest_good?.object_bytes), align: "right" },
+      {
+        title: "COPIES",
+        cell: ({ copies }) => copies.map((one) => `${one.storage}:${one.copies}`).join(" ") || "-",
+      },
+      { title: "NEXT BACKUP", cell: ({ next_backup_at }) => time(next_backup_at) },
+      { title: "NOTE", cell: databaseNote },
+    ],
+    style,
+  );
+}
+
+function databaseNote({ state, newest_good, last_attempt, copies, gone_at }: DatabaseStatus): string {
+  if (state === "gone") return `gone since ${time(gone_at)}`;
+  const lacks = copies.filter(({ storage }) => newest_good && !newest_good.storages.includes(storage));
+  if (last_attempt && last_attempt.id !== newest_good?.id)
+    return note(`${last_attempt.status} at ${time(last_attempt.started_at)}`, last_attempt.error);
+  return lacks.length === 0 ? "" : `newest not in ${lacks.map(({ storage }) => storage).join(", ")}`;
+}
+
+function storageTable({ storages }: StatusReport, style: Style): string | undefined {
+  return tableOf(
+    storages,
+    [
+      { title: "STORAGE", cell: ({ name }) => name },
+      { title: "TYPE", cell: ({ type }) => type },
+      { title: "STATE", cell: (storage) => coloured(storageState(storage), style) },
+      { title: "COPIES", cell: ({ copies }) => String(copies), align: "right" },
+      { title: "STORED", cell: ({ stored_bytes }) => sizeText(stored_bytes), align: "right" },
+      { title: "FREE", cell: freeText, align: "right" },
+      { title: "ERRORS", cell: ({ errors }) => String(errors), align: "right" },
+      {
+        title: "NOTE",
+        cell: ({ error, last_error, last_error_at }) =>
+          error ? note("", error) : last_error ? note(`last at ${time(last_error_at)}`, last_error) : "",
+      },
+    ],
+    style,
+  );
+}
+
+function storageState({ is_reachable }: StorageStatus): string {
+  return is_reachable === null ? "not looked at" : is_reachable ? "reachable" : "unreachable";
+}
+
+function freeText({ free_bytes, total_bytes }: StorageStatus): string {
+  const share =
+    free_bytes !== null && total_bytes ? ` (${Math.floor((100 * free_bytes) / total_bytes)} %)` : "";
+  return sizeText(free_bytes) + share;
+}
+
+function jobTable({ jobs }: StatusReport, style: Style): string | undefined {
+  return tableOf(
+    jobs.filter(({ last_run, next_run_at }) => last_run || next_run_at),
+    [
+      { title: "JOB", cell: ({ job }) => job },
+      ...runColumns<{ last_run: RunStatus | null }>(style),
+      { title: "LAST SUCCESS", cell: ({ last_success_at }) => time(last_success_at) },
+      { title: "NEXT RUN", cell: ({ next_run_at }) => time(next_run_at) },
+      { title: "NOTE", cell: ({ last_run }) => note("", last_run?.error ?? null) },
+    ],
+    style,
+  );
+}
+
+function scheduleTable({ schedules }: StatusReport, style: Style): string | undefined {
+  return tableOf(
+    schedules,
+    [
+      { title: "SCHEDULE", cell: ({ name }) => name },
+      { title: "PATTERN", cell: ({ pattern }) => pattern },
+      { title: "NEXT RUN", cell: ({ next_run_at }) => time(next_run_at) },
+      ...runColumns<{ last_run: RunStatus | null }>(style),
+      {
+        title: "NOTE",
+        cell: ({ skipped }) => (skipped === 0 ? "" : style.warn(`left out ${skipped} times in a row`)),
+      },
+    ],
+    style,
+  );
+}
+
+function runColumns<T extends { last_run: RunStatus | null }>(style: Style): Column<T>[] {
+  return [
+    { title: "LAST RUN", cell: ({ last_run }) => time(last_run?.started_at) },
+    { title: "OUTCOME", cell: ({ last_run }) => (last_run ? coloured(last_run.outcome, style) : "-") },
+    { title: "TOOK", cell: ({ last_run }) => durationText(last_run?.duration_ms), align: "right" },
+  ];
+}
+
+function runningText({ running }: StatusReport, style: Style): string | undefined {
+  if (running.length === 0) return;
+  return running.map((run) => [runningLine(run, style), ...progressLines(run)].join("\n")).join("\n");
+}
+
+function runningLine({ job, schedule, state, host, pid, started_at }: RunningStatus, style: Style): string {
+  const by = schedule === null || schedule === job ? "" : ` (${schedule})`;
+  return `${style.bold(job)}${by} ${state} since ${time(started_at)}, pid ${pid} on ${host}`;
+}
+
+function progressLines({ progress }: RunningStatus): string[] {
+  return progress.map(({ title, bytes, expected_bytes, storages }) => {
+    const of = expected_bytes === null ? "" : ` of about ${sizeText(expected_bytes)}`;
+    const each = storages.map((one) => `${one.storage} ${sizeText(one.bytes)} ${one.state}`);
+    return `  ${[`${title}: ${sizeText(bytes)}${of}`, ...each].join(", ")}`;
+  });
+}
+
+function alertTable({ alerts }: StatusReport, style: Style): string | undefined {
+  return tableOf(
+    alerts,
+    [
+      { title: "ID", cell: ({ id }) => id.slice(0, 8) },
+      { title: "LEVEL", cell: ({ level }) => coloured(level, style) },
+      { title: "SINCE", cell: ({ created_at }) => time(created_at) },
+      { title: "COUNT", cell: ({ count }) => String(count), align: "right" },
+      { title: "KNOWN", cell: ({ acknowledged_at }) => (acknowledged_at ? "yes" : "no") },
+      { title: "MESSAGE", cell: ({ message }) => oneLine(message) },
+    ],
+    style,
+  );
+}
+
+function tableOf<T>(rows: readonly T[], columns: readonly Column<T>[], style: Style): string | undefined {
+  return rows.length === 0 ? undefined : table(rows, columns, style);
+}
+
+function coloured(word: string, style: Style): string {
+  if (GOOD.has(word)) return style.good(word);
+  return BAD.has(word) ? style.bad(word) : style.warn(word);
+}
+
+function note(what: string, error: string | null): string {
+  const text = [what, error === null ? "" : oneLine(error)].filter((part) => part !== "").join(": ");
+  return text.length <= NOTE_CHARACTERS_MAX ? text : `${text.slice(0, NOTE_CHARACTERS_MAX - 1)}…`;
+}
+
+function oneLine(text: string): string {
+  return text.replace(/\s+/g, " ").trim();
+}
+
+/** To the second, in UTC. */
+function time(at: string | null | undefined): string {
+  return at ? at.slice(0, 19).replace("T", " ") : "-";
+}

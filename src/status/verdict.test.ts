@@ -1,0 +1,166 @@
+import { describe, expect, test } from "bun:test";
+import {
+  database,
+  freshReport,
+  fullReport,
+  hoursAgo,
+  manyDatabases,
+  storage,
+} from "../../test/fixtures/status-report.ts";
+import type { DatabaseStatus, StatusReport } from "./report.ts";
+import { verdictOf } from "./verdict.ts";
+
+const never: Partial<DatabaseStatus> = { state: "never", newest_good: null, last_attempt: null, copies: [] };
+const attempt = {
+  id: "1",
+  status: "FAILED",
+  started_at: hoursAgo(1),
+  finished_at: null,
+  error: "lost",
+} as const;
+const alert = fullReport().alerts[0];
+
+/** A daemon with one database that has a good backup, but for what is given. */
+const report = (part: Partial<StatusReport>) => freshReport({ databases: [database()], ...part });
+const verdict = (part: Partial<StatusReport>) => {
+  const { level, sentence } = verdictOf(report(part));
+  return `${level}: ${sentence}`;
+};
+
+describe("nothing is wrong", () => {
+  test("and every database has a good backup in time", () => {
+    const two = [database(), database({ database: "crm" })];
+    expect(verdict({})).toBe("good: The database has a good backup in time, in 2 storages.");
+    expect(verdict({ databases: two })).toBe(
+      "good: All 2 databases have a good backup in time, in 2 storages.",
+    );
+    expect(verdictOf(report({})).troubles).toEqual([]);
+  });
+
+  test("and one has joined since the last backup", () => {
+    const joined = database({ ...never, database: "crm", first_seen_at: hoursAgo(1) });
+    expect(verdict({ databases: [database(), joined] })).toBe(
+      "good: The database has a good backup in time, in 2 storages. 1 new database will get a first one.",
+    );
+  });
+
+  test("and nothing has happened yet", () => {
+    const fresh = database({ ...never, first_seen_at: hoursAgo(1) });
+    expect(verdict({ databases: [] })).toBe("new: No database has been seen yet.");
+    expect(verdict({ databases: [fresh] })).toBe("new: 1 database will get a first backup.");
+  });
+
+  test("as long as a database that is gone is the only one without", () => {
+    const gone = database({ state: "gone", database: "old" });
+    const sentence = "good: The database has a good backup in time, in 2 storages.";
+    expect(verdict({ databases: [database(), gone] })).toBe(`${sentence} 1 database is no longer backed up.`);
+    expect(verdict({ databases: [database(), gone, gone] })).toBe(
+      `${sentence} 2 databases are no longer backed up.`,
+    );
+  });
+});
+
+test.each([
+  ["stale", "bad: Database main/app has no good backup in time."],
+  ["failing", "bad: Database main/app failed at the last backup."],
+  ["partial", "warning: Database main/app lacks a copy."],
+] as const)("a database that is %s", (state, sentence) => {
+  expect(verdict({ databases: [database({ state })] })).toBe(sentence);
+});
+
+test("a database that should have had its first backup by now", () => {
+  const sentence = "bad: Database main/app has no good backup at all.";
+  const seen = (hours: number) =>
+    database({ ...never, first_seen_at: hoursAgo(hours), interval_ms: 86_400_000 });
+  expect(verdict({ databases: [seen(48)] })).toMatch(/^new/);
+  expect(verdict({ databases: [seen(49)] })).toBe(sentence);
+  expect(verdict({ databases: [{ ...seen(47), interval_ms: null }] })).toMatch(/^new/);
+  expect(verdict({ databases: [{ ...seen(49), interval_ms: null }] })).toBe(sentence);
+  expect(verdict({ databases: [database({ ...never, last_attempt: attempt })] })).toBe(sentence);
+});
+
+test("three databases are named, more are counted", () => {
+  const failing = (count: number) =>
+    verdict({
+      databases: Array.from({ length: count }, (_, index) =>
+        database({ state: "failing", database: `d${index}` }),
+      ),
+    });
+  expect(failing(2)).toBe("bad: Databases main/d0 and main/d1 failed at the last backup.");
+  expect(failing(3)).toBe("bad: Databases main/d0, main/d1 and main/d2 failed at the last backup.");
+  expect(failing(4)).toBe(
+    "bad: Databases main/d0, main/d1, main/d2 and 1 other database failed at the last backup.",
+  );
+  expect(verdictOf({ ...manyDatabases(10_000), storages: [], alerts: [] }).sentence).toBe(
+    "Databases main/database-0006, main/database-0013, main/database-0020 and 1,425 other databases " +
+      "failed at the last backup, and 1 more to look at.",
+  );
+});
+
+test.each([
+  [{ storages: [storage({ is_reachable: false })] }, "bad: Storage local cannot be reached."],
+  [{ storages: [storage({ free_bytes: 99, total_bytes: 1000 })] }, "warning: Storage local is nearly full."],
+  [
+    { storages: [storage({ free_bytes: 100, total_bytes: 1000 })] },
+    "good: The database has a good backup in time, in 1 storage.",
+  ],
+  [
+    { storages: [storage({ free_bytes: 0, total_bytes: 0 })] },
+    "good: The database has a good backup in time, in 1 storage.",
+  ],
+  [{ daemon: null }, "warning: No daemon answers."],
+] as [Partial<StatusReport>, string][])("%j", (part, sentence) => {
+  expect(verdict(part)).toBe(sentence);
+});
+
+test("an alert that is open, unless somebody has acknowledged it or it only informs", () => {
+  if (!alert) throw new Error("the full report has alerts");
+  const open = { ...alert, acknowledged_at: null };
+  expect(verdict({ alerts: [open] })).toBe("bad: 1 critical alert is open.");
+  expect(verdict({ alerts: [open, open] })).toBe("bad: 2 critical alerts are open.");
+  expect(verdict({ alerts: [{ ...open, level: "WARNING" }] })).toBe("warning: 1 warning alert is open.");
+  expect(verdict({ alerts: [{ ...open, level: "INFO" }] })).toMatch(/^good/);
+  expect(verdict({ alerts: [{ ...open, acknowledged_at: hoursAgo(1) }] })).toMatch(/^good/);
+});
+
+test("a database that is not on its server any more, until somebody has acknowledged that", () => {
+  if (!alert) throw new Error("the full report has alerts");
+  const gone = (database: string) =>
+    ({
+      ...alert,
+      level: "WARNING",
+      acknowledged_at: null,
+      server: "main",
+      database,
+      key: `gone main/${database}`,
+    }) as const;
+  expect(verdict({ alerts: [gone("old")] })).toBe(
+    "warning: Database main/old is not on its server any more.",
+  );
+  expect(verdict({ alerts: [gone("old"), gone("odd")] })).toBe(
+    "warning: Databases main/old and main/odd are not on their server any more.",
+  );
+  expect(verdict({ alerts: [{ ...gone("old"), acknowledged_at: hoursAgo(1) }] })).toMatch(/^good/);
+});
+
+test("a config that was refused", () => {
+  const { daemon } = freshReport();
+  if (!daemon) throw new Error("the fresh report has a daemon");
+  const refused = { at: hoursAgo(1), is_ok: false, errors: ["missing"] };
+  expect(verdict({ daemon: { ...daemon, last_reload: refused } })).toBe(
+    "warning: The changed config was refused, and the one before it stays in force.",
+  );
+  expect(verdict({ daemon: { ...daemon, last_reload: { ...refused, is_ok: true } } })).toMatch(/^good/);
+});
+
+test("the worst comes first, and the sentence counts the rest", () => {
+  const { level, sentence, troubles } = verdictOf(fullReport());
+  expect({ level, sentence }).toEqual({
+    level: "bad",
+    sentence: "Database main/new has no good backup at all, and 7 more to look at.",
+  });
+  expect(troubles.map((trouble) => trouble.level)).toEqual([
+    ...Array(5).fill("bad"),
+    ...Array(3).fill("warning"),
+  ]);
+});

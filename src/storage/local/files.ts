@@ -1,0 +1,91 @@
+import { constants } from "node:fs";
+import { open, rmdir, unlink } from "node:fs/promises";
+import { dirname } from "node:path";
+import { Pg321Error } from "../../base/errors.ts";
+
+/** The `code` of an error of the operating system, such as `ENOENT`. */
+export function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
+}
+
+/** For `catch`: undefined for errors of these codes, thrown on otherwise. */
+export function ignoring(...codes: string[]): (error: unknown) => undefined {
+  return (error) => {
+    if (!codes.includes(codeOf(error) ?? "")) throw error;
+    return undefined;
+  };
+}
+
+/** Makes the names in a directory durable, and those in each directory above it up to the root. */
+export async function syncDirectories(root: string, directory: string): Promise<void> {
+  for (let path = directory; ; path = dirname(path)) {
+    const handle = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+    await handle.sync().finally(() => handle.close());
+    if (path === root || path === dirname(path)) return;
+  }
+}
+
+/** Removes a file durably, and the directories that it leaves empty, below the root only. Idempotent. */
+export async function removeFile(root: string, path: string): Promise<void> {
+  await unlink(path).catch(ignoring("ENOENT"));
+  let directory = dirname(path);
+  while (directory !== root && (await isNowRemoved(directory))) directory = dirname(directory);
+  // Another one may have pruned it in the meantime.
+  await syncDirectories(root, directory).catch(ignoring("ENOENT"));
+}
+
+async function isNowRemoved(directory: string): Promise<boolean> {
+  try {
+    await rmdir(directory);
+    return true;
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === "ENOENT") return true;
+    if (code === "ENOTEMPTY" || code === "EEXIST") return false;
+    throw error;
+  }
+}
+
+interface Meaning {
+  message: string;
+  hint?: (root: string) => string;
+}
+
+const MEANINGS: Record<string, Meaning> = {
+  ENOENT: { message: "no such object" },
+  ENOSPC: {
+    message: "no space left on the disk",
+    hint: (root) => `free space on the file system of ${root}`,
+  },
+  EDQUOT: { message: "the disk quota is used up", hint: (root) => `raise the quota for ${root}` },
+  EACCES: { message: "permission denied", hint: (root) => `give pg321's user write access to ${root}` },
+  EPERM: {
+    message: "not permitted",
+    hint: (root) =>
+      `${root} needs a file system with hard links (ext4, xfs, btrfs, zfs) and no immutable flag`,
+  },
+  EROFS: {
+    message: "the file system is read-only",
+    hint: (root) => `see the kernel's log for errors of the disk, then remount ${root} for writing`,
+  },
+  EIO: {
+    message: "input/output error",
+    hint: () => "the disk may be failing: see the kernel's log and replace it",
+  },
+  ELOOP: { message: "refused: it is a symbolic link" },
+  EISDIR: { message: "a directory is in its place" },
+  ENOTDIR: { message: "a file stands where a directory is needed" },
+  ENAMETOOLONG: { message: "the path is too long" },
+};
+
+/** An error of the file system in the words of the storage contract; anything else is given back as it is. */
+export function localError(storage: string, what: string, error: unknown, root: string): unknown {
+  const code = codeOf(error);
+  if (error instanceof Pg321Error || code === undefined) return error;
+  const meaning = MEANINGS[code];
+  const hint = meaning?.hint?.(root);
+  return new Pg321Error("storage", `storage "${storage}": ${what}: ${meaning?.message ?? code}`, {
+    ...(hint === undefined ? {} : { hint }),
+    cause: error,
+  });
+}

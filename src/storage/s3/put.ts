@@ -1,0 +1,249 @@
+import { type HeadObjectCommandOutput, PutObjectCommand, type StorageClass } from "@aws-sdk/client-s3";
+import { messageOf, Pg321Error } from "../../base/errors.ts";
+import type { Log } from "../../base/log.ts";
+import { Part } from "../../stream/part.ts";
+import { KeyTaken } from "../key.ts";
+import { pullParts } from "../pull.ts";
+import type { PutOptions } from "../storage.ts";
+import { failureOf, isRetryable } from "./errors.ts";
+import { headObject } from "./head.ts";
+import {
+  abortUpload,
+  completeUpload,
+  createUpload,
+  isNoSuchUpload,
+  type S3Target,
+  sendParts,
+} from "./multipart.ts";
+import { deleteVersion, removeVersion } from "./remove.ts";
+
+/** The whole cleanup after a failed put; what a storage does not answer by then is swept later. */
+const CLEANUP_TIMEOUT_MS = 5_000;
+const CONFLICTS: readonly (number | undefined)[] = [409, 412];
+/**
+ * The metadata entry that holds a random id of the put that made an object. It alone tells whose an object is: a
+ * tag is no MD5 where a key service encrypts, and the same one where two puts send the same bytes.
+ */
+const MARK = "pg321-put";
+/** Tries whose answers were lost may each have made a version, in a bucket that keeps them. */
+const OWN_VERSIONS_MAX = 100;
+
+/** What every put of one storage shares. */
+export interface S3PutSettings {
+  log: Log;
+  storageClass: string | undefined;
+  maxParallelParts: number;
+  maxParts: number;
+  /** Whether to send `If-None-Match: *`; set to false once the server has answered 501 to it. */
+  conditional: { isTried: boolean };
+}
+
+export interface S3Stored {
+  sizeBytes: number;
+  modifiedAt: Date;
+}
+
+/** One put of one object. */
+export class S3Put {
+  readonly #settings: S3PutSettings;
+  readonly #target: S3Target;
+  readonly #options: PutOptions;
+  readonly #mark = crypto.randomUUID();
+  /** As the answer named it, in a bucket that keeps versions. */
+  #versionId: string | undefined;
+
+  constructor(settings: S3PutSettings, target: S3Target, options: PutOptions) {
+    this.#settings = settings;
+    this.#target = target;
+    this.#options = options;
+  }
+
+  /** A first part that is short is the whole object and goes in one PUT; else it is a multipart upload. */
+  async run(body: AsyncIterable<Part>): Promise<S3Stored> {
+    await this.#refuseExisting();
+    const stop = new AbortController();
+    const signal = AbortSignal.any([this.#options.signal, stop.signal]);
+    const parts = pullParts(body, signal);
+    try {
+      const next = await parts.next();
+      const first = next.done ? new Part(new Uint8Array(0), 0, 1) : next.value;
+      if (first.bytes.length < this.#options.partBytes) return await this.#putWhole(first, parts);
+      return await this.#putMultipart(first, parts, stop, signal);
+    } finally {
+      await parts.return(undefined);
+    }
+  }
+
+  async #putWhole(part: Part, rest: AsyncGenerator<Part>): Promise<S3Stored> {
+    let mayBeThere = false;
+    try {
+      // Only a normal end of the body makes this part the whole object.
+      const next = await rest.next();
+      if (!next.done) {
+        next.value.release();
+        throw new Error(`${this.#target.operation}: a part followed a short one`);
+      }
+      let tries = 0;
+      await this.#conditionally((ifNoneMatch) => this.#send(part, ifNoneMatch, () => void tries++)).catch(
+        (error) => {
+          mayBeThere = tries > 1 || this.#options.signal.aborted || isRetryable(error);
+          return this.#requireOurs(error);
+        },
+      );
+      mayBeThere = true;
+      const stored = await this.#confirm(part.bytes.length);
+      this.#options.onProgress?.(part.bytes.length);
+      return stored;
+    } catch (error) {
+      if (mayBeThere) await this.#cleanUp((signal) => this.#undo(signal));
+      throw error;
+    } finally {
+      part.release();
+    }
+  }
+
+  async #send(part: Part, ifNoneMatch: { IfNoneMatch?: "*" }, onTry: () => void): Promise<void> {
+    const { s3, operation, object } = this.#target;
+    const input = {
+      ...object,
+      ...this.#creation(),
+      ...ifNoneMatch,
+      Body: part.bytes,
+      ContentLength: part.bytes.length,
+      ContentMD5: part.md5(),
+    };
+    // The caller watches the progress of bodies, so there is no time limit here.
+    const { VersionId } = await s3.call(
+      operation,
+      { signal: this.#options.signal, timeoutMs: 0 },
+      (options) => {
+        onTry();
+        return s3.client.send(new PutObjectCommand(input), options);
+      },
+    );
+    this.#versionId = VersionId;
+  }
+
+  /**
+   * Returns when the object that a try met is the one that an earlier try, whose answer was lost, has made. Throws
+   * otherwise: `KeyTaken` when it is somebody else's, else the error of the try.
+   */
+  async #requireOurs(error: unknown): Promise<void> {
+    if (!CONFLICTS.includes(failureOf(error).status) && !isNoSuchUpload(error)) throw error;
+    const head = await headObject(this.#target, this.#options.signal);
+    if (!head) throw error;
+    if (!this.#isOurs(head)) throw new KeyTaken(this.#target.s3.what(this.#target.operation), error);
+  }
+
+  #isOurs(head: HeadObjectCommandOutput): boolean {
+    return head.Metadata?.[MARK] === this.#mark;
+  }
+
+  /** Removes what this put has stored, and nothing else: neither another's object nor older versions. */
+  async #undo(signal: AbortSignal): Promise<void> {
+    for (let count = 0; count < OWN_VERSIONS_MAX; count++) {
+      const head = await headObject(this.#target, signal);
+      if (!head || !this.#isOurs(head)) break;
+      await removeVersion(this.#target, head.VersionId, signal);
+    }
+    // It may stand behind another's, on a server that does not mind `If-None-Match`. "null" may be another's.
+    if (this.#versionId !== undefined && this.#versionId !== "null")
+      await deleteVersion(this.#target, this.#versionId, signal);
+  }
+
+  async #putMultipart(
+    first: Part,
+    rest: AsyncGenerator<Part>,
+    stop: AbortController,
+    signal: AbortSignal,
+  ): Promise<S3Stored> {
+    const { maxParallelParts, maxParts } = this.#settings;
+    let isFirstHandedOver = false;
+    let isCompleting = false;
+    let uploadId: string | undefined;
+    try {
+      uploadId = await createUpload(this.#target, this.#creation(), signal);
+      await this.#options.onUpload?.(uploadId);
+      isFirstHandedOver = true;
+      const onSent = (bytes: number) => this.#options.onProgress?.(bytes);
+      const send = { uploadId, first, rest, maxParts, maxParallelParts, stop, signal, onSent };
+      const { completed, sizeBytes } = await sendParts(this.#target, send);
+      // Not every server minds `If-None-Match` at the completion, so look once more.
+      await this.#refuseExisting();
+      isCompleting = true;
+      await this.#complete(uploadId, completed);
+      return await this.#confirm(sizeBytes);
+    } catch (error) {
+      if (!isFirstHandedOver) first.release();
+      if (uploadId !== undefined) {
+        const id = uploadId;
+        await this.#cleanUp(async (fresh) => {
+          await abortUpload(this.#target, id, fresh);
+          if (isCompleting) await this.#undo(fresh);
+        });
+      }
+      throw error;
+    }
+  }
+
+  async #complete(uploadId: string, completed: Parameters<typeof completeUpload>[2]): Promise<void> {
+    const complete = async (ifNoneMatch: { IfNoneMatch?: "*" }) => {
+      const { signal } = this.#options;
+      this.#versionId = await completeUpload(this.#target, uploadId, completed, ifNoneMatch, signal);
+    };
+    await this.#conditionally(complete).catch((error) => this.#requireOurs(error));
+  }
+
+  async #conditionally(send: (ifNoneMatch: { IfNoneMatch?: "*" }) => Promise<void>): Promise<void> {
+    const { conditional } = this.#settings;
+    if (!conditional.isTried) return send({});
+    try {
+      await send({ IfNoneMatch: "*" });
+    } catch (error) {
+      if (failureOf(error).status !== 501) throw error;
+      conditional.isTried = false;
+      await send({});
+    }
+  }
+
+  async #refuseExisting(): Promise<void> {
+    if (!(await headObject(this.#target, this.#options.signal))) return;
+    throw new KeyTaken(this.#target.s3.what(this.#target.operation));
+  }
+
+  /** The server's own word that the object is there, whole, and not another's that has taken its place. */
+  async #confirm(sizeBytes: number): Promise<S3Stored> {
+    const head = await headObject(this.#target, this.#options.signal);
+    // A server that keeps no metadata shows no mark at all.
+    if (head?.Metadata?.[MARK] !== undefined && !this.#isOurs(head))
+      throw new KeyTaken(this.#target.s3.what(this.#target.operation));
+    if (head?.ContentLength === sizeBytes) {
+      return { sizeBytes, modifiedAt: head.LastModified ?? new Date(0) };
+    }
+    const found = head ? `the server holds ${head.ContentLength} bytes` : "the server holds nothing";
+    const what = this.#target.s3.what(this.#target.operation);
+    throw new Pg321Error("storage", `${what}: ${sizeBytes} bytes were sent, but ${found}`, {
+      retryable: true,
+    });
+  }
+
+  /** With a signal of its own, because the put's may be aborted; it never hides the error that led here. */
+  async #cleanUp(undo: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    const { operation, s3 } = this.#target;
+    try {
+      await undo(AbortSignal.timeout(CLEANUP_TIMEOUT_MS));
+    } catch (error) {
+      const cause = messageOf(error);
+      this.#settings.log.warning("failed put not cleaned up yet", { storage: s3.storage, operation, cause });
+    }
+  }
+
+  #creation() {
+    const { storageClass } = this.#settings;
+    return {
+      ContentType: "application/octet-stream",
+      Metadata: { [MARK]: this.#mark },
+      ...(storageClass === undefined ? {} : { StorageClass: storageClass as StorageClass }),
+    };
+  }
+}

@@ -1,0 +1,192 @@
+import {
+  DeleteObjectCommand,
+  GetBucketVersioningCommand,
+  ListObjectVersionsCommand,
+} from "@aws-sdk/client-s3";
+import { Pg321Error } from "../../base/errors.ts";
+import type { Removal } from "../storage.ts";
+import { failureOf } from "./errors.ts";
+import { headObject, lockOf } from "./head.ts";
+import type { S3Target } from "./multipart.ts";
+
+/** Pages of versions of one key, of up to 1,000 each, before something must be wrong. */
+const VERSION_PAGES_MAX = 100;
+/** What a server answers that knows no versions, or a key that may not see them. */
+const NO_VERSIONS: readonly (number | undefined)[] = [400, 403, 405, 501];
+
+interface Versions {
+  /** Oldest first, so that what can be read goes last. Undefined for the only one in a bucket that keeps none. */
+  ids: (string | undefined)[];
+  markers: (string | undefined)[];
+  /** Whether the object can be read, and is not hidden by a delete marker. */
+  isVisible: boolean;
+  hasMore: boolean;
+}
+
+/**
+ * Removes every version of an object and its delete markers. Where the key may not, the object is hidden
+ * behind a delete marker, once. Where any version is locked nothing goes at all.
+ */
+export async function removeVersions(target: S3Target, signal: AbortSignal): Promise<Removal> {
+  for (let page = 0; page < VERSION_PAGES_MAX; page++) {
+    const versions = await versionsOf(target, signal);
+    if (versions === undefined) return hide(target, signal);
+    const { ids, markers, isVisible, hasMore } = versions;
+    // Of one alone the refusal of its deletion tells.
+    const lockedUntil = ids.length > 1 ? await lockOfAny(target, ids, signal) : undefined;
+    if (lockedUntil) return { outcome: "locked", lockedUntil };
+    for (const version of [...ids, ...markers]) {
+      const end = await remove(target, { version, isVisible }, signal);
+      if (end) return end;
+    }
+    if (hasMore) continue;
+    // The list of some servers lags behind their objects.
+    const head = await headObject(target, signal);
+    if (!head) return { outcome: "removed" };
+    const end = await remove(target, { version: head.VersionId, isVisible: true }, signal);
+    if (end) return end;
+  }
+  throw new Pg321Error("storage", `${target.s3.what(target.operation)}: its versions do not go`);
+}
+
+/** Removes the version that is seen under an object's key; where the key may not, hides it. */
+export async function removeVersion(
+  target: S3Target,
+  version: string | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  const refusal = await refusalOf(target, version, signal);
+  if (refusal === undefined) return;
+  if (version === undefined || version === "null") throw refusal;
+  await hide(target, signal);
+}
+
+/** Undefined when the version is gone; else what became of the object. */
+async function remove(
+  target: S3Target,
+  { version, isVisible }: { version: string | undefined; isVisible: boolean },
+  signal: AbortSignal,
+): Promise<Removal | undefined> {
+  const refusal = await refusalOf(target, version, signal);
+  if (refusal === undefined) return undefined;
+  const lockedUntil = await lockOfVersion(target, version, signal);
+  if (lockedUntil) return { outcome: "locked", lockedUntil };
+  // Without versions there is nothing to hide it behind.
+  if (version === undefined || version === "null") throw refusal;
+  return isVisible ? hide(target, signal) : { outcome: "hidden" };
+}
+
+/**
+ * Versions and delete markers of exactly this object. Its name sorts before every longer one, so they
+ * stand on the first page; that page is read again after they are deleted, because Swift's paging fails.
+ */
+async function versionsOf(
+  { s3, operation, object }: S3Target,
+  signal: AbortSignal,
+): Promise<Versions | undefined> {
+  try {
+    const page = await s3.call(operation, { signal }, (options) =>
+      s3.client.send(new ListObjectVersionsCommand({ Bucket: object.Bucket, Prefix: object.Key }), options),
+    );
+    const ofKey = ({ Key }: { Key?: string | undefined }) => Key === object.Key;
+    const [found, markers] = [(page.Versions ?? []).filter(ofKey), (page.DeleteMarkers ?? []).filter(ofKey)];
+    const countAll = (page.Versions ?? []).length + (page.DeleteMarkers ?? []).length;
+    return {
+      ids: found.map(({ VersionId }) => VersionId).reverse(),
+      markers: markers.map(({ VersionId }) => VersionId),
+      isVisible: found.some(({ IsLatest }) => IsLatest === true),
+      hasMore: page.IsTruncated === true && found.length + markers.length === countAll,
+    };
+  } catch (error) {
+    if (NO_VERSIONS.includes(failureOf(error).status)) return undefined;
+    throw error;
+  }
+}
+
+/** The error of a deletion that the server refuses; undefined when the version is gone. */
+async function refusalOf(
+  target: S3Target,
+  version: string | undefined,
+  signal: AbortSignal,
+): Promise<unknown> {
+  try {
+    await deleteVersion(target, version, signal);
+    return undefined;
+  } catch (error) {
+    if (failureOf(error).status === 403) return error;
+    throw error;
+  }
+}
+
+/** Returns whether the server put a delete marker over the object instead of deleting it. */
+export async function deleteVersion(
+  { s3, operation, object }: S3Target,
+  versionId: string | undefined,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const version = versionId === undefined ? {} : { VersionId: versionId };
+  try {
+    const { DeleteMarker } = await s3.call(operation, { signal }, (options) =>
+      s3.client.send(new DeleteObjectCommand({ ...object, ...version }), options),
+    );
+    return DeleteMarker === true;
+  } catch (error) {
+    if (failureOf(error).status === 404 && failureOf(error).code !== "NoSuchBucket") return false;
+    throw error;
+  }
+}
+
+/** Until when the last lock of these versions holds, as far as the key may see it. */
+async function lockOfAny(
+  target: S3Target,
+  versions: readonly (string | undefined)[],
+  signal: AbortSignal,
+): Promise<Date | undefined> {
+  let latest: Date | undefined;
+  for (const version of versions) {
+    const lockedUntil = await lockOfVersion(target, version, signal);
+    if (lockedUntil && (!latest || lockedUntil > latest)) latest = lockedUntil;
+  }
+  return latest;
+}
+
+/** Undefined for a lock that is over, too. */
+async function lockOfVersion(
+  target: S3Target,
+  version: string | undefined,
+  signal: AbortSignal,
+): Promise<Date | undefined> {
+  try {
+    const object = version === undefined ? target.object : { ...target.object, VersionId: version };
+    const head = await headObject({ ...target, object }, signal);
+    const lockedUntil = head && lockOf(head);
+    return lockedUntil && lockedUntil > target.s3.serverTime() ? lockedUntil : undefined;
+  } catch (error) {
+    // A key that may not look at versions, or a marker, which has nothing to look at.
+    if ([400, 403, 405].includes(failureOf(error).status ?? 0)) return undefined;
+    throw error;
+  }
+}
+
+/** A plain delete, at most once: each one more would put one more marker over the object. */
+async function hide(target: S3Target, signal: AbortSignal): Promise<Removal> {
+  const isHidden = (await headObject(target, signal))
+    ? await deleteVersion(target, undefined, signal)
+    : await keepsVersions(target, signal);
+  return { outcome: isHidden ? "hidden" : "removed" };
+}
+
+/** Whether versions of an object that cannot be read may be left; they may where the key is not told. */
+async function keepsVersions({ s3, operation, object }: S3Target, signal: AbortSignal): Promise<boolean> {
+  try {
+    const { Status } = await s3.call(operation, { signal }, (options) =>
+      s3.client.send(new GetBucketVersioningCommand({ Bucket: object.Bucket }), options),
+    );
+    return Status !== undefined;
+  } catch (error) {
+    const { status } = failureOf(error);
+    if (status === 403) return true;
+    if (NO_VERSIONS.includes(status)) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,152 @@
+import { S3Client } from "@aws-sdk/client-s3";
+import { FetchHttpHandler } from "@smithy/fetch-http-handler";
+import type { Clock } from "../../base/clock.ts";
+import type { Log } from "../../base/log.ts";
+import { type RetryPolicy, retry } from "../../base/retry.ts";
+import type { S3StorageConfig } from "../../config/config.ts";
+import { isRetryable, s3Error } from "./errors.ts";
+
+/** A request without a body that matters is answered by then, or it is tried again. */
+const REQUEST_TIMEOUT_MS = 60_000;
+const RETRY_DELAY_MS = 500;
+const RETRY_DELAY_MS_MAX = 30_000;
+
+export interface CallOptions {
+  signal: AbortSignal;
+  /** Until the answer's headers; 0: none, for bodies whose progress the caller watches. */
+  timeoutMs?: number;
+}
+
+/** The client of one storage: signs, sends, tries again, and maps errors. */
+export class S3Requests {
+  readonly client: S3Client;
+  /** The storage's name. */
+  readonly storage: string;
+  readonly #endpoint: string;
+  readonly #policy: RetryPolicy;
+  readonly #log: Log;
+  readonly #clock: Clock;
+  /** After a failure and until a success, every request has a connection of its own: B2 asks for that. */
+  #hasFailed = false;
+  /** As the last reply that told it did, and when that came. */
+  #clockSkew: { skewMs: number; atMs: number } | undefined;
+
+  constructor(config: S3StorageConfig, deps: { log: Log; clock: Clock }) {
+    this.storage = config.name;
+    this.#endpoint = config.endpoint;
+    this.#policy = {
+      attempts: config.attempts,
+      delayMs: RETRY_DELAY_MS,
+      delayMsMax: RETRY_DELAY_MS_MAX,
+    };
+    this.#log = deps.log;
+    this.#clock = deps.clock;
+    this.client = newClient(config, () => !this.#hasFailed);
+    this.client.middlewareStack.add(
+      (next) => async (args) => {
+        const result = await next(args);
+        const { headers } = result.response as { headers?: Record<string, string> };
+        const serverMs = Date.parse(headers?.["date"] ?? "");
+        const skewMs = this.#clock.now().getTime() - serverMs;
+        if (!Number.isNaN(skewMs)) this.#clockSkew = { skewMs, atMs: this.#clock.monotonicMs() };
+        return result;
+      },
+      // Next to the handler: replies that become errors pass here, too.
+      { step: "deserialize", priority: "low", name: "clockSkew" },
+    );
+  }
+
+  clockSkewMs(sinceMs = Number.NEGATIVE_INFINITY): number | undefined {
+    return this.#clockSkew && this.#clockSkew.atMs >= sinceMs ? this.#clockSkew.skewMs : undefined;
+  }
+
+  /** Now, by the server's clock as far as its replies have told it: that one ends locks. */
+  serverTime(): Date {
+    return new Date(this.#clock.now().getTime() - (this.#clockSkew?.skewMs ?? 0));
+  }
+
+  /** The beginning of an error's message. */
+  what(operation: string): string {
+    return `storage "${this.storage}": ${operation}`;
+  }
+
+  /** Sends a request until it succeeds, its error is not retryable or the tries are used up. */
+  async call<T>(
+    operation: string,
+    { signal, timeoutMs = REQUEST_TIMEOUT_MS }: CallOptions,
+    request: (options: { abortSignal: AbortSignal }) => Promise<T>,
+  ): Promise<T> {
+    const askedAtMs = this.#clock.monotonicMs();
+    const mapped = (error: unknown) =>
+      s3Error(this.what(operation), this.#endpoint, error, this.clockSkewMs(askedAtMs));
+    const onRetry = (error: unknown, attempt: number) => {
+      const cause = mapped(error).message;
+      this.#log.warning("storage request failed, trying again", { storage: this.storage, attempt, cause });
+    };
+    try {
+      return await retry(this.#policy, { signal, clock: this.#clock, isRetryable, onRetry }, () =>
+        this.#once(signal, timeoutMs, request),
+      );
+    } catch (error) {
+      if (signal.aborted) throw signal.reason;
+      throw mapped(error);
+    }
+  }
+
+  async #once<T>(
+    signal: AbortSignal,
+    timeoutMs: number,
+    request: (options: { abortSignal: AbortSignal }) => Promise<T>,
+  ): Promise<T> {
+    const late = new AbortController();
+    const timer = timeoutMs > 0 ? setTimeout(() => late.abort(), timeoutMs) : undefined;
+    try {
+      const result = await request({ abortSignal: AbortSignal.any([signal, late.signal]) });
+      this.#hasFailed = false;
+      return result;
+    } catch (error) {
+      this.#hasFailed = true;
+      throw late.signal.aborted ? new Error(`nothing within ${timeoutMs / 1000} s`, { cause: error }) : error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+/**
+ * Integrity is carried by Content-MD5, which every server understands; the SDK's own checksums and its
+ * `aws-chunked` bodies break several. So payloads are not hashed a second time for the signature.
+ * Retrying is ours (`S3Requests.call`): the SDK's token bucket gives up too soon.
+ * The request handler is the one on `fetch`: see docs/adr/0002-s3-requests-by-fetch.md.
+ */
+function newClient(config: S3StorageConfig, keepsConnections: () => boolean): S3Client {
+  const sessionToken = config.session_token?.reveal();
+  const client = new S3Client({
+    endpoint: config.endpoint,
+    region: config.region,
+    forcePathStyle: config.path_style,
+    credentials: {
+      accessKeyId: config.access_key_id.reveal(),
+      secretAccessKey: config.secret_access_key.reveal(),
+      ...(sessionToken === undefined ? {} : { sessionToken }),
+    },
+    requestChecksumCalculation: "WHEN_REQUIRED",
+    responseChecksumValidation: "WHEN_REQUIRED",
+    // It would sign with the server's time after the first refusal: the next call would then hide what is wrong.
+    disableClockSkewCorrection: true,
+    maxAttempts: 1,
+    followRegionRedirects: false,
+    requestHandler: new FetchHttpHandler({
+      requestInit: () => ({ keepalive: keepsConnections(), redirect: "manual" }),
+    }),
+  });
+  client.middlewareStack.add(
+    (next) => (args) => {
+      const { headers } = args.request as { headers: Record<string, string> };
+      headers["x-amz-content-sha256"] = "UNSIGNED-PAYLOAD";
+      return next(args);
+    },
+    { step: "build", name: "unsignedPayload" },
+  );
+  return client;
+}

@@ -1,0 +1,275 @@
+import {
+  GetObjectCommand,
+  ListMultipartUploadsCommand,
+  type ListMultipartUploadsCommandInput,
+  ListObjectsV2Command,
+} from "@aws-sdk/client-s3";
+import type { Clock } from "../../base/clock.ts";
+import { Pg321Error } from "../../base/errors.ts";
+import type { Log } from "../../base/log.ts";
+import type { S3StorageConfig } from "../../config/config.ts";
+import { triesConditionalPut } from "../../config/s3-profiles.ts";
+import type { Part } from "../../stream/part.ts";
+import { checkKey, fullKey } from "../key.ts";
+import type { PlaceNames } from "../place.ts";
+import { unlessStalled } from "../stall.ts";
+import type { PutOptions, Removal, Storage, StoredObject } from "../storage.ts";
+import { failureOf } from "./errors.ts";
+import { headObject, lockOf } from "./head.ts";
+import { abortUpload, type S3Target } from "./multipart.ts";
+import { S3Put, type S3PutSettings } from "./put.ts";
+import { removeVersions } from "./remove.ts";
+import { S3Requests } from "./requests.ts";
+import { bucketTraits } from "./traits.ts";
+
+/** Of an object outside of the prefix. */
+const AROUND_BYTES_MAX = 65_536;
+
+/** A bucket, or the part of it under a prefix, of any server that speaks S3. */
+export class S3Storage implements Storage {
+  readonly type = "s3";
+  readonly name: string;
+  readonly offSite: boolean;
+  readonly #config: S3StorageConfig;
+  readonly #s3: S3Requests;
+  readonly #clock: Clock;
+  readonly #settings: S3PutSettings;
+  #isBucketKnown = false;
+
+  constructor(config: S3StorageConfig, deps: { log: Log; clock: Clock }) {
+    this.name = config.name;
+    this.offSite = config.off_site;
+    this.#config = config;
+    this.#s3 = new S3Requests(config, deps);
+    this.#clock = deps.clock;
+    this.#settings = {
+      log: deps.log,
+      storageClass: config.storage_class,
+      maxParallelParts: config.max_parallel_parts,
+      maxParts: config.max_parts,
+      conditional: { isTried: triesConditionalPut(config.provider) },
+    };
+  }
+
+  describe(): Record<string, string> {
+    const { provider, endpoint, region, bucket, prefix } = this.#config;
+    return { type: this.type, provider, endpoint, region, bucket, prefix };
+  }
+
+  async place(): Promise<PlaceNames> {
+    const { endpoint, bucket, prefix } = this.#config;
+    const { host, pathname } = new URL(endpoint);
+    return [`s3://${host}${pathname.replace(/\/+$/, "")}/${fullKey(bucket, prefix)}`.replace(/\/$/, "")];
+  }
+
+  async around(key: string, signal: AbortSignal): Promise<Uint8Array[]> {
+    const folders = this.#config.prefix.split("/").slice(0, -1);
+    const prefixes =
+      this.#config.prefix === "" ? [] : ["", ...folders.map((_, i) => folders.slice(0, i + 1).join("/"))];
+    const found: Uint8Array[] = [];
+    for (const prefix of prefixes) {
+      const object = {
+        Bucket: this.#config.bucket,
+        Key: fullKey(prefix, key),
+        Range: rangeHeader(0, AROUND_BYTES_MAX),
+      };
+      try {
+        const output = await this.#s3.call(`look around for ${key}`, { signal }, (options) =>
+          this.#s3.client.send(new GetObjectCommand(object), options),
+        );
+        if (output.Body) found.push(await output.Body.transformToByteArray());
+      } catch {
+        // There is none, or the key of this storage may not look there.
+        signal.throwIfAborted();
+      }
+    }
+    return found;
+  }
+
+  async put(key: string, body: AsyncIterable<Part>, options: PutOptions): Promise<StoredObject> {
+    return { key, ...(await new S3Put(this.#settings, this.#target("put", key), options).run(body)) };
+  }
+
+  async *get(
+    key: string,
+    range: { start: number; length?: number } | undefined,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array> {
+    const { operation, object } = this.#target("get", key);
+    const what = this.#s3.what(operation);
+    const { start = 0, length } = range ?? {};
+    if (length === 0) return;
+    const Range = start === 0 && length === undefined ? {} : { Range: rangeHeader(start, length) };
+    const stall = new AbortController();
+    const output = await this.#s3
+      .call(operation, { signal: AbortSignal.any([signal, stall.signal]) }, (options) =>
+        this.#s3.client.send(new GetObjectCommand({ ...object, ...Range }), options),
+      )
+      .catch((error) => {
+        // A range that begins at or after the end holds nothing.
+        if (failureOf(error).status === 416) return undefined;
+        throw error;
+      });
+    if (output?.Body === undefined) return;
+    let received = 0;
+    const timeoutMs = this.#config.stall_timeout_ms;
+    const stalled = () =>
+      new Pg321Error("storage", `${what}: no byte for ${timeoutMs / 1000} s after ${received} bytes`, {
+        hint: "check the network to the storage, or raise its stall_timeout",
+        retryable: true,
+      });
+    try {
+      const body = output.Body.transformToWebStream() as AsyncIterable<Uint8Array>;
+      for await (const chunk of unlessStalled(body, { timeoutMs, clock: this.#clock, stalled })) {
+        received += chunk.length;
+        yield chunk;
+      }
+    } catch (error) {
+      if (signal.aborted) throw signal.reason;
+      stall.abort();
+      if (error instanceof Pg321Error) throw error;
+      throw new Pg321Error("storage", `${what}: cut off after ${received} bytes`, {
+        cause: error,
+        retryable: true,
+      });
+    }
+    if (received === (output.ContentLength ?? received)) return;
+    throw new Pg321Error("storage", `${what}: ended after ${received} of ${output.ContentLength} bytes`, {
+      retryable: true,
+    });
+  }
+
+  async head(key: string, signal: AbortSignal): Promise<StoredObject | undefined> {
+    const target = this.#target("head", key);
+    const head = await headObject(target, signal);
+    if (!head) {
+      await this.#requireBucket(target.operation, signal);
+      return undefined;
+    }
+    const lockedUntil = lockOf(head);
+    return {
+      key,
+      sizeBytes: head.ContentLength ?? 0,
+      modifiedAt: head.LastModified ?? new Date(0),
+      ...(lockedUntil && { lockedUntil }),
+    };
+  }
+
+  async *list(prefix: string, signal: AbortSignal): AsyncGenerator<StoredObject> {
+    const operation = `list ${prefix}`;
+    const base = fullKey(this.#config.prefix, "");
+    let ContinuationToken: string | undefined;
+    do {
+      const input = { Bucket: this.#config.bucket, Prefix: base + prefix, ContinuationToken };
+      const page = await this.#s3.call(operation, { signal }, (options) =>
+        this.#s3.client.send(new ListObjectsV2Command(input), options),
+      );
+      for (const { Key, Size, LastModified } of page.Contents ?? []) {
+        if (Key === undefined || !Key.startsWith(base) || Key === base) continue;
+        yield { key: Key.slice(base.length), sizeBytes: Size ?? 0, modifiedAt: LastModified ?? new Date(0) };
+      }
+      ContinuationToken = page.IsTruncated ? page.NextContinuationToken : undefined;
+    } while (ContinuationToken !== undefined);
+  }
+
+  async remove(key: string, signal: AbortSignal): Promise<Removal> {
+    return removeVersions(this.#target("remove", key), signal);
+  }
+
+  async discard(key: string, uploadId: string | undefined, signal: AbortSignal): Promise<void> {
+    const target = this.#target("discard", key);
+    if (uploadId !== undefined) await abortUpload(target, uploadId, signal);
+    for await (const upload of this.#uploads(target.operation, target.object.Key, signal)) {
+      if (upload.name === target.object.Key) await abortUpload(target, upload.id, signal);
+    }
+  }
+
+  async sweep(
+    olderThan: Date,
+    signal: AbortSignal,
+    keys: () => AsyncIterable<readonly string[]>,
+  ): Promise<number> {
+    const old = new Map<string, string[]>();
+    for await (const { name, id, beganAt } of this.#uploads(
+      "sweep",
+      fullKey(this.#config.prefix, ""),
+      signal,
+    ))
+      if (beganAt < olderThan) old.set(name, [...(old.get(name) ?? []), id]);
+    if (old.size === 0) return 0;
+    let count = 0;
+    for await (const batch of keys()) {
+      for (const key of batch) {
+        const object = { Bucket: this.#config.bucket, Key: fullKey(this.#config.prefix, key) };
+        for (const id of old.get(object.Key) ?? [])
+          if (await abortUpload({ s3: this.#s3, operation: "sweep", object }, id, signal)) count++;
+        old.delete(object.Key);
+      }
+    }
+    if (old.size > 0) {
+      const uploads = [...old.values()].flat().length;
+      const fields = { storage: this.name, uploads, first: old.keys().next().value };
+      this.#settings.log.info("unfinished uploads that no record knows were left", fields);
+    }
+    return count;
+  }
+
+  async freeBytes(): Promise<undefined> {}
+
+  traits(signal: AbortSignal): Promise<string[]> {
+    return bucketTraits(this.#s3, this.#config.bucket, signal);
+  }
+
+  clockSkewMs(sinceMs?: number): number | undefined {
+    return this.#s3.clockSkewMs(sinceMs);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#s3.client.destroy();
+  }
+
+  /** Checks the key, before any byte moves. */
+  #target(verb: string, key: string): S3Target {
+    checkKey(this.name, key, this.#config.prefix);
+    const object = { Bucket: this.#config.bucket, Key: fullKey(this.#config.prefix, key) };
+    return { s3: this.#s3, operation: `${verb} ${key}`, object };
+  }
+
+  /** HEAD answers 404 for a missing bucket too, and without a body that would tell. */
+  async #requireBucket(operation: string, signal: AbortSignal): Promise<void> {
+    if (this.#isBucketKnown) return;
+    const input = { Bucket: this.#config.bucket, Prefix: this.#config.prefix, MaxKeys: 1 };
+    await this.#s3.call(operation, { signal }, (options) =>
+      this.#s3.client.send(new ListObjectsV2Command(input), options),
+    );
+    this.#isBucketKnown = true;
+  }
+
+  async *#uploads(
+    operation: string,
+    prefix: string,
+    signal: AbortSignal,
+  ): AsyncGenerator<{ name: string; id: string; beganAt: Date }> {
+    let markers: { KeyMarker?: string; UploadIdMarker?: string } | undefined = {};
+    while (markers !== undefined) {
+      const input: ListMultipartUploadsCommandInput = {
+        Bucket: this.#config.bucket,
+        Prefix: prefix,
+        ...markers,
+      };
+      const page = await this.#s3.call(operation, { signal }, (options) =>
+        this.#s3.client.send(new ListMultipartUploadsCommand(input), options),
+      );
+      for (const { Key, UploadId, Initiated } of page.Uploads ?? []) {
+        if (Key === undefined || UploadId === undefined) continue;
+        yield { name: Key, id: UploadId, beganAt: Initiated ?? new Date(0) };
+      }
+      const { NextKeyMarker: KeyMarker, NextUploadIdMarker: UploadIdMarker } = page;
+      markers = page.IsTruncated && KeyMarker && UploadIdMarker ? { KeyMarker, UploadIdMarker } : undefined;
+    }
+  }
+}
+
+function rangeHeader(start: number, length: number | undefined): string {
+  return `bytes=${start}-${length === undefined ? "" : start + length - 1}`;
+}

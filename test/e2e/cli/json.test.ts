@@ -1,0 +1,282 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { documentedKeys, misfits, pathsOf } from "../../lab/cli-docs.ts";
+import { Installation, localStorage, runProgram } from "../../lab/installation.ts";
+import { withCatalog } from "../../lab/leftovers.ts";
+import { onTerminal, screenOf } from "../../lab/machine/terminal.ts";
+import { retained } from "../../lab/retained.ts";
+import { usePostgres } from "../../lab/servers/use-postgres.ts";
+
+const postgres = usePostgres();
+/** Not a name that a test server has otherwise. */
+const OWNER = `cli_owner_${crypto.randomUUID().slice(0, 8)}`;
+const ODD_END = crypto.randomUUID().slice(0, 8);
+const ODD = `odd \u001b[31m ${ODD_END}`;
+
+let installation: Installation;
+let database: string;
+
+beforeAll(async () => {
+  database = `json_${crypto.randomUUID().slice(0, 8)}`;
+  postgres.dropAtEnd(database);
+  const admin = postgres.connect();
+  // So that pg_dump has something to warn of.
+  await admin.unsafe(`create database ${database} template template0 locale_provider icu icu_locale 'de'`);
+  await admin`update pg_database set datcollversion = '1' where datname = ${database}`;
+  await postgres.createDatabase(ODD);
+  const sql = postgres.connect(database);
+  await sql.unsafe(`create role "${OWNER}"; create table item as select generate_series(1, 50) as id`);
+  await sql.unsafe(`alter table item owner to "${OWNER}"`);
+  installation = await Installation.make({
+    postgres: postgres.address,
+    databases: [database],
+    storages: (directory) => [localStorage("disk", directory), localStorage("usb", directory)],
+  });
+});
+afterAll(async () => {
+  await installation[Symbol.asyncDispose]();
+  await postgres
+    .connect(database)
+    .unsafe(`drop owned by "${OWNER}"; drop role if exists "${OWNER}"`)
+    .catch(() => {});
+});
+
+/** Runs with `--json`: stdout is one JSON document and nothing else. */
+function jsonOf(of: Installation) {
+  return async (...words: string[]) => {
+    const ended = await of.run(...words, "--json");
+    expect({ stdout: ended.stdout, isJson: ended.stdout.startsWith("{\n") }).toMatchObject({ isJson: true });
+    return ended.json;
+  };
+}
+const json = (...words: string[]) => jsonOf(installation)(...words);
+
+/** What was printed is exactly what is documented: no key more, none less, every value of its type. */
+function expectDocumented(heading: string, ...documents: unknown[]): void {
+  const documented = documentedKeys(heading);
+  expect(documented.length).toBeGreaterThan(0);
+  for (const document of documents) expect(misfits(document, documented)).toEqual([]);
+  expect(pathsOf(documents, documented)).toEqual(documented.map(({ path }) => path).sort());
+}
+
+test("backup, list, show, verify, repair and restore print the JSON that is documented", async () => {
+  const backup = await json("backup");
+  expectDocumented("JSON of backup", backup);
+  const [{ backup_id: id }] = backup.backups;
+
+  const lists = [await json("list"), await json("list", "--status", "verified")];
+  expectDocumented("JSON of list", ...lists);
+  expect(lists[1].backups[0]).toMatchObject({ id, status: "VERIFIED", database });
+
+  const shown = await json("show", id);
+  const keysOfOne = documentedKeys("JSON of list").map((key) => ({
+    ...key,
+    path: key.path.slice("backups[].".length),
+  }));
+  const documented = [...keysOfOne, ...documentedKeys("JSON of show")];
+  expect(misfits(shown, documented)).toEqual([]);
+  expect(pathsOf([shown], documented)).toEqual(documented.map(({ path }) => path).sort());
+
+  await rm(join(installation.directory, "usb", shown.object_key));
+  const verified = await json("verify");
+  expectDocumented("JSON of verify", verified);
+  expect(verified.copies.map(({ verdict }: { verdict: string }) => verdict)).toEqual(["good", "missing"]);
+
+  const repaired = await json("repair");
+  expectDocumented("JSON of repair", repaired);
+  expect(repaired.copies).toMatchObject([{ storage: "usb", outcome: "filled" }]);
+
+  const restored = `${database}_restored`;
+  postgres.dropAtEnd(restored);
+  const done = await json("restore", id, "--target", `main/${restored}`, "--create");
+  await postgres.connect(restored).unsafe("alter table item owner to current_user");
+  await postgres.connect(database).unsafe(`alter table item owner to current_user; drop role "${OWNER}"`);
+  const dry = await json("restore", id, "--target", `main/${restored}`, "--dry-run");
+  expectDocumented("JSON of restore", done, dry, ...(await restoresInTrouble(restored)));
+  expect(dry).toMatchObject({ lacks: [{ kind: "role", name: OWNER }], target_contents: ["1 relation"] });
+}, 60_000);
+
+/** A partition without its parent, errors that are gone past, a view in the way of what is to be dropped. */
+async function restoresInTrouble(restored: string): Promise<unknown[]> {
+  await postgres
+    .connect(database)
+    .unsafe("create table whole (i int) partition by list (i); create table part partition of whole default")
+    .simple();
+  const [{ backup_id: id }] = (await json("backup")).backups;
+  const restore = (...words: string[]) => json("restore", id, "--target", `main/${restored}`, ...words);
+  const alone = await restore("--into-existing", "--table", "part");
+  const errors = await restore("--into-existing", "--keep-going");
+  await postgres.connect(restored)`create view in_the_way as select * from part`;
+  return [alone, errors, await restore("--clean", "--dry-run")];
+}
+
+test("a failure is in the JSON too, as documented", async () => {
+  await installation.configure({
+    server: 'connect_timeout = "2s"',
+    postgres: { ...postgres.address, port: 1 },
+  });
+  const failed = await json("backup");
+  await installation.configure({ server: "", postgres: postgres.address });
+  expect(misfits(failed, documentedKeys("JSON of backup"))).toEqual([]);
+  expect(failed).toMatchObject({
+    outcome: "FAILED",
+    backups: [{ server: "main", database: null, status: "FAILED" }],
+  });
+});
+
+describe("cleanup, delete, forget and alerts print the JSON that is documented:", () => {
+  const made = () =>
+    retained(postgres, {
+      settings: { disk: { "keep.days": 1 } },
+      others: (directory) => [localStorage("usb", directory)],
+      more: '[[notify]]\nname = "all"\ntype = "command"\nargv = ["/bin/true"]\nmin_level = "INFO"',
+    });
+  // biome-ignore lint/suspicious/noExplicitAny: what a program printed.
+  const nameLess = ({ storages, ...rest }: any) => ({ ...rest, storages: { NAME: storages.disk } });
+
+  test("cleanup, and the alerts of it", async () => {
+    await using at = await made();
+    const { installation } = at;
+    const print = jsonOf(installation);
+    const old = await at.backup(2);
+    const newest = await at.backup(0);
+    await writeFile(join(installation.directory, "disk/stray"), "unknown");
+    for (const file of await installation.files("usb"))
+      if (file.includes(newest.slice(0, 8))) await rm(join(installation.directory, "usb", file));
+    await at.lose("disk", newest);
+    // Nothing of the newest is there: told, and the old one stays.
+    const troubled = await print("cleanup");
+    expect(troubled).toMatchObject({ outcome: "PARTIAL", missing: 2, orphans: [{ objects: 1 }] });
+    const tomorrow = new Date(Date.now() + 86_400_000).toISOString();
+    await withCatalog(installation, (catalog) =>
+      catalog.updateBackup(old, { started_at: tomorrow, finished_at: tomorrow }),
+    );
+    const doubted = await print("cleanup", "--dry-run");
+    expect(doubted).toMatchObject({ run_id: null, clock_suspected: true });
+    expectDocumented("JSON of cleanup", nameLess(troubled), nameLess(doubted));
+
+    const alerts = await print("alerts");
+    expectDocumented("JSON of alerts", alerts);
+    expectDocumented("JSON of alerts ack", await print("alerts", "ack", "all"));
+  }, 60_000);
+
+  test("delete, forget, and the history", async () => {
+    await using at = await made();
+    const print = jsonOf(at.installation);
+    const id = await at.backup(0);
+    await at.backup(0);
+    const deleted = await print("delete", id);
+    const [{ database }] = (await print("list")).backups;
+    const forgotten = await print("forget", database, "--yes", database);
+    expectDocumented("JSON of delete", deleted, forgotten);
+    expectDocumented("JSON of list --removed", await print("list", "--removed"));
+  }, 60_000);
+});
+
+test("check and key print the JSON that is documented", async () => {
+  const bucket = [
+    '[[storage]]\nname = "b2"\ntype = "s3"\nprovider = "backblaze-b2"\nregion = "us-east-005"',
+    'bucket = "backups"\naccess_key_id = "a"\nsecret_access_key = "b"\nkeep.days = 20\nexpire = { archive_to = "usb" }',
+  ].join("\n");
+  const notifiers = [
+    'type = "webhook"\nurl = "https://a.example/hook"',
+    'type = "slack"\nurl = "https://a.example/hook"',
+    'type = "ntfy"\nurl = "https://a.example"\ntopic = "t"',
+    'type = "email"\nhost = "a.example"\nfrom = "a@a.example"\nto = ["b@a.example"]',
+    'type = "healthchecks"\nurl = "https://a.example/ping"',
+    'type = "command"\nargv = ["/bin/true"]',
+  ].map((lines, index) => `[[notify]]\nname = "n${index}"\n${lines}`);
+  const daemon = [
+    '[[schedule.override]]\nname = "busy"\ndatabases = ["app"]\nbackup = "@hourly"',
+    '[http]\nlisten = "unix:/run/pg321/http.sock"\nhosts = ["backup.example.com"]',
+  ];
+  const more = [bucket, ...notifiers, ...daemon].join("\n");
+  await installation.configure({ more, server: 'exclude = ["x"]' });
+  const file = join(installation.directory, "open.toml");
+  await writeFile(file, await Bun.file(installation.configFile).text(), { mode: 0o644 });
+  const checked = await runProgram(["check", "--json", "-c", file], {});
+  const alone = await json("check");
+  // Before anything can fail: no other test may reach for a real provider.
+  await installation.configure({ more: "", server: "" });
+  expectDocumented("JSON of check", alone, checked.json, await json("check"));
+
+  expectDocumented("JSON of key show", await json("key", "show"));
+  const pair = [
+    "--identity",
+    join(installation.directory, "k/i.txt"),
+    "--signing-key",
+    join(installation.directory, "k/s"),
+  ];
+  expectDocumented("JSON of key generate", await json("key", "generate", ...pair));
+});
+
+describe("on a terminal", () => {
+  test("a long backup shows its progress, then leaves nothing but its result", async () => {
+    await installation.configure({ databases: [`odd*${ODD_END}`] });
+    const sql = postgres.connect(ODD);
+    await sql.unsafe("create table held (id int)");
+    const release = Promise.withResolvers<void>();
+    const isHeld = Promise.withResolvers<void>();
+    // pg_dump waits for this lock: the backup lasts until it has been seen on the terminal.
+    const holding = sql.begin(async (transaction) => {
+      await transaction.unsafe("lock table held in access exclusive mode");
+      isHeld.resolve();
+      await release.promise;
+    });
+    await isHeld.promise;
+    const program = onTerminal(["backup"], { PG321_CONFIG: installation.configFile, COLORTERM: "" });
+    await program.shows(/backup main\/odd .* 0 B 0% of ~.* disk 0 B +usb 0 B[\s\S]*\u001b\[1A\u001b\[J/);
+    release.resolve();
+    await holding;
+    const { exitCode, written } = await program.ended;
+    expect(exitCode).toBe(0);
+    expect(written).not.toContain(ODD);
+    const screen = screenOf(written);
+    expect(screen.filter((line) => line.includes("% of"))).toEqual([]);
+    expect(screen.filter((line) => !/ warning /.test(line))).toEqual([
+      expect.stringMatching(/^ID +DATABASE +STATUS +DUMP +STORED +TIME +RATE +COPIES$/),
+      expect.stringMatching(/^[0-9a-f]{8} +main\/odd \ufffd\[31m \w+ +VERIFIED .* disk usb$/),
+    ]);
+  }, 60_000);
+
+  test("raw bytes are not poured over it", async () => {
+    const [{ id }] = (await installation.ok("list", "--json")).json.backups;
+    for (const words of [
+      ["restore", id, "--output", "-"],
+      ["unseal", "-"],
+    ]) {
+      const { exitCode, written } = await onTerminal(words, { PG321_CONFIG: installation.configFile }).ended;
+      expect(exitCode).toBe(2);
+      expect(screenOf(written)).toContain("hint: send it on, with | or >");
+    }
+  });
+});
+
+test("away from a terminal progress and warnings are in the log, on stderr, without an escape sequence", async () => {
+  await installation.configure({ databases: [`odd*${ODD_END}`] });
+  const { stdout, stderr } = await installation.ok("backup", "--json", "--log-level", "debug");
+  expect(JSON.parse(stdout).outcome).toBe("OK");
+  expect(stderr).toContain(" info    backup done server=main database=");
+  expect(stdout + stderr).not.toMatch(/[^\P{Cc}\n]/u);
+  const asJson = await installation.ok("backup", "--log-format", "json");
+  const lines = asJson.stderr.trimEnd().split("\n");
+  expect(lines.length).toBeGreaterThan(0);
+  for (const line of lines) expect(JSON.parse(line.replace(/^<\d>/, ""))).toHaveProperty("message");
+});
+
+test("a storage on the disk of the server is warned about once a run, not once a database", async () => {
+  await installation.configure({ databases: [database, `odd*${ODD_END}`] });
+  const { stderr } = await installation.ok("backup", "--json");
+  const warned = [...stderr.matchAll(/ warning a local storage is on the same device [^\n]*storage=(\w+) /g)];
+  expect(warned.map(([, storage]) => storage)).toEqual(["disk", "usb"]);
+});
+
+test("a reader of a dump that leaves early is told of in one line, without a stack trace", async () => {
+  const [{ id }] = (await installation.ok("list", "--json")).json.backups;
+  const child = installation.start("restore", id, "--output", "-");
+  await child.stdout.cancel();
+  const [exitCode, stderr] = await Promise.all([child.exited, new Response(child.stderr).text()]);
+  expect(exitCode).toBe(13);
+  expect(stderr).toMatch(/^error: stdout: its reader closed it before the end\nhint: .*\n$/m);
+});

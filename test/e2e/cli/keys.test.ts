@@ -1,0 +1,152 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { chmod, exists, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { EXAMPLE_RECIPIENT } from "../../../src/config/load.ts";
+import { runProgram } from "../../lab/installation.ts";
+import { onTerminal, screenOf } from "../../lab/machine/terminal.ts";
+
+let base: string;
+let count = 0;
+beforeAll(async () => {
+  base = await mkdtemp(join(tmpdir(), "pg321-cli-keys-"));
+});
+afterAll(() => rm(base, { recursive: true }));
+
+const run = (...words: string[]) => runProgram(words, { PG321_CONFIG: "/nowhere/config.toml" });
+
+/** Paths of a pair that is not there yet, and the words that name it. */
+function newPair() {
+  const directory = join(base, `pair-${++count}`);
+  const [identity, signingKey] = [join(directory, "identity.txt"), join(directory, "signing.key")];
+  return { directory, identity, signingKey, words: ["--identity", identity, "--signing-key", signingKey] };
+}
+
+const modeOf = async (path: string) => ((await stat(path)).mode & 0o777).toString(8);
+
+test("makes both files 0600 in a directory 0700, whatever the umask, and says what a loss means", async () => {
+  const pair = newPair();
+  const before = process.umask(0);
+  const { exitCode, stdout } = await run("key", "generate", ...pair.words).finally(() =>
+    process.umask(before),
+  );
+  expect(exitCode).toBe(0);
+  expect(await Promise.all([pair.directory, pair.identity, pair.signingKey].map(modeOf))).toEqual([
+    "700",
+    "600",
+    "600",
+  ]);
+  expect((await readdir(pair.directory)).sort()).toEqual(["identity.txt", "signing.key"]);
+  expect(stdout).toContain("Whoever loses the identity loses every backup");
+  expect(stdout).not.toContain("AGE-SECRET-KEY");
+  const identity = await readFile(pair.identity, "utf8");
+  const signer = /^# signer: (.*)$/m.exec(await readFile(pair.signingKey, "utf8"))?.[1];
+  expect(identity).toContain(`# signer: ${signer}\n`);
+  const shown = await run("key", "show", ...pair.words, "--json");
+  expect(shown.json).toMatchObject({ signer, trusted_signers: [signer] });
+  expect(stdout).toContain(`recipients = ["${shown.json.recipients[0]}"]`);
+  expect(shown.stdout + shown.stderr).not.toMatch(/SECRET-KEY|PRIVATE/);
+});
+
+test.each(["identity", "signingKey"] as const)(
+  "never replaces a file, nor makes half a pair: %s",
+  async (which) => {
+    const pair = newPair();
+    const made = await run("key", "generate", ...pair.words);
+    expect(made.exitCode).toBe(0);
+    const other = which === "identity" ? pair.signingKey : pair.identity;
+    await rm(other);
+    const text = await readFile(pair[which], "utf8");
+    const again = await run("key", "generate", ...pair.words);
+    expect(again).toMatchObject({ exitCode: 12, stdout: "" });
+    expect(again.stderr).toContain(`${pair[which]}: exists, and is never replaced`);
+    expect(await readFile(pair[which], "utf8")).toBe(text);
+    expect((await readdir(pair.directory)).length).toBe(1);
+  },
+);
+
+test("a passphrase from a file protects the identity file and opens it; a wrong one and none do not", async () => {
+  const pair = newPair();
+  const [right, wrong] = [join(base, "right"), join(base, "wrong")];
+  await writeFile(right, "correct horse battery\n");
+  await writeFile(wrong, "correct horse\n");
+  const made = await run("key", "generate", ...pair.words, "--passphrase-file", right, "--json");
+  expect(await readFile(pair.identity, "utf8")).toStartWith("-----BEGIN AGE ENCRYPTED FILE-----");
+  const opened = await run("key", "show", ...pair.words, "--passphrase-file", right, "--json");
+  expect(opened.json.recipients).toEqual([made.json.recipient]);
+  const refused = await run("key", "show", ...pair.words, "--passphrase-file", wrong);
+  expect(refused).toMatchObject({ exitCode: 12, stdout: "" });
+  expect(refused.stderr).toMatch(/^error: identity file: the passphrase does not open it\nhint: /);
+  const unasked = await run("key", "show", ...pair.words);
+  expect(unasked).toMatchObject({ exitCode: 12, stdout: "" });
+  expect(unasked.stderr).toMatch(/protected by a passphrase, and none was given\nhint: /);
+  const terminalless = await run("key", "generate", ...newPair().words, "--passphrase");
+  expect(terminalless).toMatchObject({ exitCode: 2, stdout: "" });
+  expect(terminalless.stderr).toMatch(/needs a terminal\nhint: use --passphrase-file FILE\n$/);
+  const missing = await run("key", "generate", ...newPair().words, "--passphrase-file", join(base, "none"));
+  expect(missing.exitCode).toBe(12);
+  // As repaired text it would be a passphrase that nobody can type.
+  const latin = join(base, "latin");
+  await writeFile(latin, Buffer.from("schl\xfcssel am haken", "latin1"));
+  const untypeable = newPair();
+  const repaired = await run("key", "generate", ...untypeable.words, "--passphrase-file", latin);
+  expect(repaired).toMatchObject({ exitCode: 12, stdout: "" });
+  expect(repaired.stderr).toMatch(/latin: is not UTF-8 text\nhint: /);
+  expect(await exists(untypeable.identity)).toBe(false);
+});
+
+test("on a terminal a passphrase is asked for twice, and not shown", async () => {
+  const pair = newPair();
+  const program = onTerminal(["key", "generate", ...pair.words, "--passphrase"]);
+  await program.shows(/New passphrase: $/);
+  program.type("open sesame 7\r");
+  await program.shows(/Again: $/);
+  program.type("open sesame 7\r");
+  const { exitCode, written } = await program.ended;
+  expect(exitCode).toBe(0);
+  expect(written).not.toContain("open sesame");
+  expect(screenOf(written).join("\n")).toContain("(protected by a passphrase)");
+  const file = join(base, "typed");
+  await writeFile(file, "open sesame 7");
+  expect((await run("key", "show", ...pair.words, "--passphrase-file", file)).exitCode).toBe(0);
+});
+
+test.each([
+  ["^C", "\u0003", 130, "error: ended by SIGINT"],
+  ["^D", "\u0004", 12, "error: no passphrase was given"],
+])("%s at the question ends the program", async (_, key, exitCode, error) => {
+  const pair = newPair();
+  const program = onTerminal(["key", "generate", ...pair.words, "--passphrase"]);
+  await program.shows(/New passphrase: $/);
+  program.type(key);
+  const ended = await program.ended;
+  expect(ended.exitCode).toBe(exitCode);
+  expect(screenOf(ended.written)).toContain(error);
+  expect(await exists(pair.identity)).toBe(false);
+});
+
+test("a backup that only the example's recipient could open is refused", async () => {
+  const pair = newPair();
+  const { json } = await run("key", "generate", ...pair.words, "--json");
+  const config = join(base, "example.toml");
+  const backup = async (recipients: string[]) => {
+    const text = [
+      `state_dir = "${join(base, "state")}"`,
+      `[encryption]\nrecipients = ${JSON.stringify(recipients)}\nsigning_key_file = "${pair.signingKey}"`,
+      '[[server]]\nname = "main"\nhost = "127.0.0.1"\nport = 1',
+      `[[storage]]\nname = "disk"\ntype = "local"\npath = "${base}"`,
+    ];
+    await writeFile(config, text.join("\n"));
+    await chmod(config, 0o600);
+    return run("backup", "-c", config);
+  };
+  const refused = await backup([EXAMPLE_RECIPIENT]);
+  expect(refused).toMatchObject({ exitCode: 2, stdout: "" });
+  expect(refused.stderr).toMatch(
+    /error: .*only the example's, whose secret key nobody has\nhint: .*key generate/,
+  );
+  // With a key of one's own beside it the backup can be opened: it goes on, and only then meets no server.
+  const allowed = await backup([EXAMPLE_RECIPIENT, json.recipient]);
+  expect(allowed.exitCode).toBe(10);
+  expect(allowed.stderr).toContain("the example's recipient, whose secret key nobody has");
+});

@@ -1,0 +1,256 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { chmod, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { systemClock } from "../../../src/base/clock.ts";
+import type { BackupRecord } from "../../../src/catalog/catalog.ts";
+import { openCatalog } from "../../../src/catalog/open.ts";
+import { Installation, localStorage, programWords, runProgram } from "../../lab/installation.ts";
+import { onTerminal, screenOf } from "../../lab/machine/terminal.ts";
+import { backupRecord, copyRecord } from "../../suites/catalog/records.ts";
+
+/** Nothing here asks PostgreSQL. */
+const NO_POSTGRES = { socket_dir: "", data_dir: "", bin_dir: "", port: 1, user: "u", password: "unused-pw" };
+const ODD = "evil\u001b[31m\nname\u009b2J";
+const IDS = ["aaaaaaaa-1000-4000-8000-000000000000", "aaaaaaab-2000-4000-8000-000000000000"];
+const ODD_ID = "bbbbbbbb-3000-4000-8000-000000000000";
+
+let installation: Installation;
+beforeAll(async () => {
+  installation = await Installation.make({
+    postgres: NO_POSTGRES,
+    databases: ["*"],
+    storages: (directory) => [localStorage("disk", directory)],
+  });
+});
+afterAll(() => installation[Symbol.asyncDispose]());
+
+/** Puts finished backups straight into the catalog. */
+async function insert(...changes: Partial<BackupRecord>[]): Promise<void> {
+  const path = join(installation.directory, "state/catalog.db");
+  await using catalog = await openCatalog({ type: "sqlite", path }, { clock: systemClock });
+  for (const change of changes) {
+    const backup = backupRecord({
+      status: "PARTIAL",
+      finished_at: "2026-01-01T00:00:02.000Z",
+      dump_bytes: 1000,
+      object_bytes: 250,
+      ...change,
+    });
+    await catalog.insertBackup(backup);
+    await catalog.putCopy(copyRecord(backup, { storage: "disk", state: "MISSING", error: "gone" }));
+  }
+}
+
+test("without any backup list says so", async () => {
+  expect(await installation.ok("list")).toMatchObject({
+    stdout: "no backups\n",
+    // It may be a new one, or the old one be lost.
+    stderr: expect.stringContaining("pg321 cleanup --adopt"),
+  });
+  expect((await installation.ok("list", "--json")).json).toEqual({ backups: [] });
+});
+
+describe("ids", () => {
+  beforeAll(() => insert({ id: IDS[0] as string }, { id: IDS[1] as string, database: "shop" }));
+
+  test.each(["aaaaaaab", "aaaaaaab-2000", "AAAAAAAB", IDS[1] as string])("%s names one", async (prefix) => {
+    expect((await installation.ok("show", prefix, "--json")).json).toMatchObject({
+      id: IDS[1],
+      database: "shop",
+    });
+  });
+
+  test("a beginning of two is refused, and both are named", async () => {
+    const { exitCode, stdout, stderr } = await installation.run("show", "aaaa");
+    expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
+    expect(stderr).toContain(`${IDS[0]} (main/app, 2026-01-01T00:00:00.000Z)`);
+    expect(stderr).toContain(`${IDS[1]} (main/shop, 2026-01-01T00:00:00.000Z)`);
+    expect(stderr).toMatch(/\nhint: give more characters of it\n$/);
+  });
+
+  test.each([
+    ["ffff", 'no backup\'s id begins with "ffff"'],
+    ["nonsense", '"nonsense" is not a backup\'s id'],
+    ["%", '"%" is not a backup\'s id'],
+    ["", '"" is not a backup\'s id'],
+  ])("%p is unknown", async (prefix, error) => {
+    for (const command of [
+      ["show", prefix],
+      ["verify", prefix],
+      ["restore", prefix, "--target", "main/x"],
+    ]) {
+      const { exitCode, stdout, stderr } = await installation.run(...command);
+      expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
+      expect(stderr).toStartWith(`error: ${error}\nhint: pg321 list shows the ids`);
+    }
+  });
+
+  test("list takes a status in any case, a database and a limit", async () => {
+    const ids = async (...words: string[]) =>
+      (await installation.ok("list", "--json", ...words)).json.backups.map(({ id }: { id: string }) => id);
+    expect(await ids("-d", "shop")).toEqual([IDS[1]]);
+    expect(await ids("--status", "failed")).toEqual([]);
+    expect(await ids("-d", "app", "--status", "partial")).toEqual([IDS[0]]);
+    expect((await ids("-n", "1")).length).toBe(1);
+    for (const [option, value, allowed] of [
+      ["--limit", "0", "a whole number from 1 to 1000000"],
+      ["--limit", "1e3", "a whole number"],
+      ["--limit", "", "a whole number"],
+      ["--status", "partail", "RUNNING, VERIFIED, PARTIAL, FAILED, INTERRUPTED\nhint: did you mean PARTIAL?"],
+    ] as const) {
+      const { exitCode, stdout, stderr } = await installation.run("list", `${option}=${value}`);
+      expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
+      expect(stderr).toStartWith(`error: list: ${option} is "${value.toUpperCase()}"`.slice(0, 20));
+      expect(stderr).toContain(`expected `);
+      expect(stderr).toContain(allowed);
+    }
+  });
+});
+
+describe("colour and control characters", () => {
+  beforeAll(() => insert({ id: ODD_ID, database: ODD, stderr_tail: "warning: \u001b[2J\nsecond line" }));
+  const env = () => ({ PG321_CONFIG: installation.configFile });
+
+  test("away from a terminal there is no escape sequence", async () => {
+    for (const words of [["list"], ["show", ODD_ID], ["check"], ["--help"], ["key", "show"], ["nonsense"]]) {
+      const { stdout, stderr } = await installation.run(...words);
+      expect(stdout + stderr).not.toMatch(/[^\P{Cc}\n]/u);
+    }
+  });
+
+  test("a terminal gets colours, unless NO_COLOR or a dumb terminal refuse them", async () => {
+    const written = async (more: Record<string, string>) =>
+      (await onTerminal(["list"], { ...env(), ...more }).ended).written;
+    const coloured = await written({});
+    expect(coloured).toContain("\u001b[33mPARTIAL\u001b[0m");
+    for (const more of [{ NO_COLOR: "1" }, { TERM: "dumb" }]) {
+      const plain = await written(more);
+      expect(plain).not.toContain("\u001b");
+      expect(screenOf(plain)[0]).toBe(screenOf(coloured)[0] as string);
+    }
+  });
+
+  test.each([[["list"]], [["show", ODD_ID]], [["show", "aaaa"]], [["verify", ODD_ID, "--storage", ODD]]])(
+    "no name reaches the terminal raw: %p",
+    async (words) => {
+      const { written } = await onTerminal(words, env()).ended;
+      expect(written).not.toContain("evil\u001b");
+      // Only colours of our own, and the line ends that the terminal makes.
+      expect(written.replaceAll(/\u001b\[\d+m|\r\n/g, "")).not.toMatch(/\p{Cc}/u);
+    },
+  );
+
+  test("names are shown with their control characters replaced, and whole in JSON", async () => {
+    expect((await installation.ok("list")).stdout).toContain("main/evil\ufffd[31m\ufffdname\ufffd2J");
+    const { stdout, json } = await installation.ok("show", ODD_ID, "--json");
+    expect(json.database).toBe(ODD);
+    expect(stdout).not.toMatch(/[^\P{Cc}\n]/u);
+    expect((await installation.ok("show", ODD_ID)).stdout).toContain("warning: \ufffd[2J\nsecond line");
+  });
+});
+
+describe("stdout that is closed early or cannot be written", () => {
+  async function piped(words: readonly string[], into: string) {
+    const command = [...programWords(), ...words].map((word) => `'${word}'`).join(" ");
+    const child = Bun.spawn(["bash", "-c", `${command} ${into}; echo \${PIPESTATUS[0]} >&2`], {
+      env: { PATH: process.env["PATH"] ?? "", PG321_CONFIG: installation.configFile },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    return (await new Response(child.stderr).text()).trimEnd();
+  }
+
+  test("a reader that has seen enough is no failure", async () => {
+    await insert(...Array.from({ length: 500 }, (_, index) => ({ database: `many_${index}` })));
+    for (const words of [["list", "-n", "1000", "--json"], ["list", "-n", "1000"], ["--help"]]) {
+      expect(await piped(words, "| head -c 1")).toBe("0");
+      expect(await piped(words, "| true")).toBe("0");
+    }
+  });
+
+  test("a full disk is one", async () => {
+    expect(await piped(["list", "--json"], "> /dev/full")).toMatch(/^error: stdout: ENOSPC.*\n13$/);
+  });
+});
+
+describe("check", () => {
+  const SECRETS = {
+    password: "hunter2-password",
+    key: "AKIA-key-id",
+    secret: "hunter2-secret-key",
+    token: "hunter2-token",
+    passphrase: "hunter2-passphrase",
+  };
+  const CONFIG = () => `
+state_dir = "${installation.directory}/state"
+[encryption]
+recipients = ["${installation.recipient}"]
+identity_file = "${installation.identityFile}"
+identity_passphrase = "${SECRETS.passphrase}"
+[[server]]
+name = "main"
+password = { env = "SECRET_PASSWORD" }
+[[server]]
+name = "other"
+url = "postgres://u:${SECRETS.password}@h/d"
+[[storage]]
+name = "b2"
+type = "s3"
+provider = "backblaze-b2"
+region = "us-east-005"
+bucket = "backups"
+access_key_id = "${SECRETS.key}"
+secret_access_key = { file = "${installation.directory}/secret" }
+session_token = "${SECRETS.token}"
+`;
+
+  async function check(text: string, mode: number, ...words: string[]) {
+    const file = join(installation.directory, "check.toml");
+    await writeFile(file, text);
+    await chmod(file, mode);
+    await writeFile(join(installation.directory, "secret"), SECRETS.secret);
+    return runProgram(["check", "-c", file, ...words], { SECRET_PASSWORD: SECRETS.password });
+  }
+
+  test.each([[["--json"]], [[]]])("shows what is meant, and no secret: %p", async (words) => {
+    const { exitCode, stdout, stderr } = await check(CONFIG(), 0o600, ...words);
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+    expect(stdout.match(/\[secret\]/g)?.length).toBe(6);
+    expect(stdout).toContain("https://s3.us-east-005.backblazeb2.com");
+    for (const secret of Object.values(SECRETS)) expect(stdout).not.toContain(secret);
+  });
+
+  test("times and sizes are told in the units of the config, in JSON as numbers", async () => {
+    const text = (await check(CONFIG(), 0o600)).stdout;
+    expect(text).toContain("  stall_timeout = 5m\n");
+    expect(text).toContain("  max_duration = no bound\n");
+    const { json } = await check(CONFIG(), 0o600, "--json");
+    expect(json.storage[0].stall_timeout_ms).toBe(300_000);
+    expect(json.dump.max_duration_ms).toBe(0);
+  });
+
+  test("a secret that others can read is warned about, with its line", async () => {
+    const { exitCode, stdout, stderr } = await check(CONFIG(), 0o644, "--json");
+    expect(exitCode).toBe(0);
+    expect(JSON.parse(stdout).warnings).toHaveLength(4);
+    expect(stderr).toMatch(
+      / warning .*check\.toml:6: encryption\.identity_passphrase: a secret in a file that everyone/,
+    );
+    for (const secret of Object.values(SECRETS)) expect(stdout + stderr).not.toContain(secret);
+  });
+
+  test("every mistake is told at once, each with its line", async () => {
+    const bad = CONFIG()
+      .replace('region = "us-east-005"', 'regoin = "us-east-005"')
+      .replace('type = "s3"', 'type = "s3"\nattempts = 0')
+      .replace("[encryption]", '[compression]\nlevel = "high"\n[encryption]');
+    const { exitCode, stdout, stderr } = await check(bad, 0o600);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
+    expect(stderr).toMatch(/^error: 4 mistakes in the config\n/);
+    expect(stderr).toMatch(/check\.toml:4: compression\.level: found "high"/);
+    expect(stderr).toMatch(/check\.toml:18: storage\[0\]\.attempts: found 0/);
+    expect(stderr).toMatch(/check\.toml:20: storage\[0\]\.regoin: .*did you mean "region"\?/);
+    expect(stderr).toMatch(/storage\[0\]\.region: provider "backblaze-b2" needs a region/);
+    expect(stderr).toEndWith("hint: config.example.toml explains every setting\n");
+    for (const secret of Object.values(SECRETS)) expect(stderr).not.toContain(secret);
+  });
+});

@@ -1,0 +1,96 @@
+import { describe, expect, test } from "bun:test";
+import type { Option } from "../../../src/cli/command.ts";
+import { COMMON_OPTIONS } from "../../../src/cli/command.ts";
+import { COMMANDS } from "../../../src/cli/registry.ts";
+import { runProgram } from "../../lab/installation.ts";
+
+/** No config is there, so that only the words count. */
+const run = (...words: string[]) => runProgram(words, { PG321_CONFIG: "/nowhere/config.toml" });
+const NAMES = COMMANDS.map(({ name }) => name);
+
+describe("help", () => {
+  test.each([[["--help"]], [["-h"]], [["help"]]])("%p lists the commands", async (words) => {
+    const { exitCode, stdout, stderr } = await run(...words);
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+    for (const { name, summary } of COMMANDS)
+      expect(stdout).toMatch(new RegExp(`^  ${name} +${summary}$`, "m"));
+    expect(stdout).toContain("--config FILE");
+    expect(stdout).not.toContain("\u001b");
+  });
+
+  test("no word at all shows it too, and is a mistake", async () => {
+    const { exitCode, stdout } = await run();
+    expect(exitCode).toBe(2);
+    expect(stdout).toContain("Usage:");
+  });
+
+  test.each(NAMES)("%s: usage, every option, examples", async (name) => {
+    const { command } = await (COMMANDS.find((one) => one.name === name) as (typeof COMMANDS)[0]).load();
+    const { exitCode, stdout, stderr } = await run(name, "--help");
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+    expect(stdout).toContain(`  pg321 ${name}${command.usage ? ` ${command.usage}` : ""}\n`);
+    for (const [option, { help }] of Object.entries<Option>({ ...command.options, ...COMMON_OPTIONS }))
+      expect(stdout).toMatch(new RegExp(`--${option}\\b.*${RegExp.escape(help)}`));
+    expect(command.examples.length).toBeGreaterThan(0);
+    for (const example of command.examples) {
+      expect(stdout).toContain(example.command);
+      expect(stdout).toContain(example.explanation);
+    }
+    expect((await run("help", name)).stdout).toBe(stdout);
+  });
+
+  test("helps however wrong the other words are", async () => {
+    expect((await run("show", "--help", "one", "two")).exitCode).toBe(0);
+  });
+});
+
+test.each([[["--version"]], [["-V"]]])("%p tells version and commit", async (words) => {
+  const { exitCode, stdout, stderr } = await run(...words);
+  expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+  expect(stdout).toMatch(/^pg321 \d+\.\d+\.\d+\S* \(\w+\)\n$/);
+});
+
+describe("a mistake ends with exit 2, told in an error and a hint", () => {
+  test.each<[string[], RegExp, RegExp]>([
+    [["bakcup"], /^unknown command "bakcup"$/, /^did you mean pg321 backup\?$/],
+    [["frobnicate"], /^unknown command "frobnicate"$/, /--help lists the commands/],
+    [["help", "lsit"], /^unknown command "lsit"$/, /^did you mean pg321 list\?$/],
+    [["--json", "list"], /"--json" stands where a command should/, /options come after the command/],
+    [["list", "--jsn"], /^list: unknown option --jsn$/, /^did you mean --json\?$/],
+    [["list", "--frobnicate"], /^list: unknown option --frobnicate$/, /^usage: pg321 list$/],
+    [["list", "-x"], /^list: unknown option -x$/, /^usage: pg321 list$/],
+    [["show"], /^show: an argument is missing$/, /^usage: pg321 show ID$/],
+    [["show", "3f", "4a"], /^show: "4a" is one argument too many$/, /^usage: pg321 show ID$/],
+    [["check", "config.toml"], /^check: "config.toml" is one argument too many$/, /^usage: pg321 check$/],
+    [["list", "--limit"], /^list: --limit needs a value \(N\)$/, /^usage: /],
+    [["list", "--database", "--json"], /^list: --database needs a value \(NAME\)$/, /^usage: /],
+    [["list", "--json=yes"], /^list: --json takes no value$/, /^usage: /],
+    [["key", "genrate"], /the action is "genrate", expected one of generate, show$/, /mean generate\?$/],
+    [["restore"], /^restore: an argument is missing$/, /^usage: pg321 restore ID\|latest/],
+    [
+      ["list", "--config", "/nowhere/else.toml"],
+      /^\/nowhere\/else\.toml: there is no such config/,
+      /--config/,
+    ],
+    [["backup"], /^\/nowhere\/config\.toml: there is no such config file$/, /--config or PG321_CONFIG$/],
+  ])("%p", async (words, error, hint) => {
+    const { exitCode, stdout, stderr } = await run(...words);
+    const [first = "", second = "", ...rest] = stderr.trimEnd().split("\n");
+    expect({ exitCode, stdout, rest }).toEqual({ exitCode: 2, stdout: "", rest: [] });
+    expect(first.replace(/^error: /, "")).toMatch(error);
+    expect(second.replace(/^hint: /, "")).toMatch(hint);
+    expect([first, second].map((line) => line.split(" ")[0])).toEqual(["error:", "hint:"]);
+  });
+
+  test.each([
+    [["list", "--log-level", "loud"], 'error: --log-level is "loud", expected debug, info, warning, error\n'],
+    [["list", "--log-format", "xml"], 'error: --log-format is "xml", expected text or json\n'],
+  ])("%p", async (words, stderr) => {
+    expect(await run(...words)).toMatchObject({ exitCode: 2, stdout: "", stderr });
+  });
+});
+
+test("a control character in a word is not handed on to the terminal", async () => {
+  const { stderr } = await run("\u001b]0;title\u0007\u009b2J");
+  expect(stderr).toStartWith('error: unknown command "\ufffd]0;title\ufffd\ufffd2J"\n');
+});

@@ -1,0 +1,164 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Notice } from "../../../src/notify/notice.ts";
+import { Installation, type InstallationOptions, localStorage } from "../../lab/installation.ts";
+import { flippedInTheMiddle, LocalCopies } from "../../lab/local-copies.ts";
+import { type HttpReceiver, RECEIVERS } from "../../lab/servers/receivers.ts";
+import { usePostgres } from "../../lab/servers/use-postgres.ts";
+
+const postgres = usePostgres();
+let hook: HttpReceiver;
+let dead: HttpReceiver;
+beforeAll(async () => {
+  [hook, dead] = await Promise.all([RECEIVERS.webhook(), RECEIVERS.healthchecks()]);
+});
+afterAll(async () => {
+  await Promise.all([hook[Symbol.asyncDispose](), dead[Symbol.asyncDispose]()]);
+});
+
+async function install(change: Partial<InstallationOptions> = {}): Promise<Installation> {
+  const database = await postgres.createDatabase();
+  const made = await Installation.make({
+    postgres: postgres.address,
+    databases: [database],
+    storages: (directory) => [localStorage("disk", directory), localStorage("second", directory)],
+    more: [
+      notify("ops", "webhook", hook, 'min_level = "INFO"'),
+      notify("dead-man", "healthchecks", dead, ""),
+    ].join("\n"),
+    ...change,
+  });
+  hook.requests.length = 0;
+  dead.requests.length = 0;
+  await hook.behave("take");
+  return made;
+}
+
+function notify(name: string, type: string, { config }: HttpReceiver, more: string): string {
+  if (!("url" in config) || typeof config.url === "string") throw new Error("no hook");
+  return `[[notify]]\nname = "${name}"\ntype = "${type}"\nurl = ${JSON.stringify(config.url.reveal())}\n${more}`;
+}
+
+/** What the webhook was told since the last call: `raised WARNING backup`. */
+function told(): string[] {
+  const notices = hook.requests.map(({ body }) => JSON.parse(body) as Notice);
+  hook.requests.length = 0;
+  return notices.map(({ event, level, job }) => `${event} ${level} ${job}`);
+}
+
+function pings(): string[] {
+  const paths = dead.requests.map(({ url }) => url.pathname.split("/").at(-1) ?? "");
+  dead.requests.length = 0;
+  return paths.map((last) => (["start", "fail"].includes(last) ? last : "success"));
+}
+
+test("a storage fails and comes back: told once, counted, shown, and told when it is over", async () => {
+  await using installation = await install();
+  await installation.ok("backup");
+  expect(told()).toEqual(["raised INFO backup"]);
+  expect(pings()).toEqual(["start", "success"]);
+
+  const second = join(installation.directory, "second");
+  await rename(second, `${second}-away`);
+  await writeFile(second, "no directory");
+  for (let run = 0; run < 2; run++) expect((await installation.run("backup")).exitCode).toBe(3);
+  expect(told()).toEqual(["raised WARNING backup"]);
+  expect(pings()).toEqual(["start", "fail", "start", "fail"]);
+  const [alert] = (await installation.ok("alerts", "--unacknowledged", "--json")).json.alerts;
+  expect(alert).toMatchObject({
+    level: "WARNING",
+    count: 2,
+    message: expect.stringContaining("1 of 2 copies failed"),
+    metadata: { status: "PARTIAL", statistics: { partial: 1 } },
+    deliveries: [{ notifier: "ops", event: "raised", state: "DELIVERED" }],
+  });
+  expect((await installation.ok("alerts", "ack", alert.id.slice(0, 8))).stdout).toContain(
+    "acknowledged 1 alert",
+  );
+  expect((await installation.ok("alerts", "--unacknowledged")).stdout).toContain("no alerts");
+
+  await Bun.file(second).delete();
+  await rename(`${second}-away`, second);
+  await installation.ok("backup");
+  expect(told()).toEqual(["resolved WARNING backup", "raised INFO backup"]);
+  expect(pings()).toEqual(["start", "success"]);
+});
+
+test("PostgreSQL is away and so is who should be told: the exit code is the job's, and nothing is lost", async () => {
+  await using installation = await install();
+  await hook.behave("fail");
+  const { port, ...address } = postgres.address;
+  await installation.configure({ postgres: { ...address, port: 1 } });
+  const failed = await installation.run("backup", "--json");
+  expect(failed.exitCode).toBe(10);
+  expect(pings()).toEqual(["start", "fail"]);
+  const [alert] = (await installation.ok("alerts", "--json")).json.alerts;
+  expect(alert).toMatchObject({
+    level: "CRITICAL",
+    server: "main",
+    database: null,
+    deliveries: [{ state: "PENDING", attempts: 1, error: "status 503" }],
+  });
+  expect((await installation.ok("alerts")).stdout).toContain("to ops: next try at");
+  const everything = JSON.stringify([failed, alert, hook.requests, dead.requests.map(({ body }) => body)]);
+  expect(everything).not.toContain(address.password);
+  await installation.configure({ postgres: { ...address, port } });
+});
+
+test("a named backup says nothing to the dead man's switch of all of them", async () => {
+  await using installation = await install();
+  const [database] = (await installation.ok("backup", "--json")).json.backups.map(
+    (backup: { database: string }) => backup.database,
+  );
+  pings();
+  await installation.ok("backup", database);
+  expect(pings()).toEqual([]);
+});
+
+test("a database that was emptied: its dump is told of until somebody acknowledges it", async () => {
+  const database = await postgres.createDatabase();
+  const sql = postgres.connect(database);
+  await sql.unsafe("create table t as select md5(i::text) from generate_series(1, 20000) i");
+  await using installation = await install({ databases: [database] });
+  await installation.ok("backup");
+  await sql.unsafe("truncate t");
+  told();
+  await installation.ok("backup");
+  expect(told()).toEqual(["raised WARNING backup", "raised INFO backup"]);
+  const [alert] = (await installation.ok("alerts", "--unacknowledged", "--json")).json.alerts;
+  expect(alert).toMatchObject({ key: `shrunk main/${database}`, message: expect.stringContaining("shrunk") });
+  await installation.ok("alerts", "ack", "all");
+  await installation.ok("backup");
+  expect(told()).toEqual(["resolved WARNING backup", "raised INFO backup"]);
+});
+
+test("damage that verify finds is told of until repair has mended it; a restore is told of, a dry run not", async () => {
+  await using installation = await install();
+  const [{ backup_id: id, database }] = (await installation.ok("backup", "--json")).json.backups;
+  new LocalCopies(installation, id).damage("disk", flippedInTheMiddle);
+  told();
+  expect((await installation.run("verify")).exitCode).toBe(14);
+  expect(told()).toEqual(["raised WARNING verify"]);
+  await installation.ok("repair");
+  expect(told()).toEqual(["resolved WARNING verify", "raised INFO repair"]);
+
+  const made = `${database}_new`;
+  postgres.dropAtEnd(made);
+  const words = ["restore", id, "--target", `main/${made}`, "--create"];
+  await installation.ok(...words, "--dry-run");
+  expect(told()).toEqual([]);
+  await installation.ok(...words);
+  expect(told()).toEqual(["raised INFO restore"]);
+  expect((await installation.run(...words)).exitCode).toBe(10);
+  expect(told()).toEqual(["raised CRITICAL restore"]);
+});
+
+test("what alerts does not understand is refused with what it would", async () => {
+  await using installation = await install();
+  for (const words of [["ack"], ["ack", "zzz"], ["nonsense"]]) {
+    const refused = await installation.run("alerts", ...words);
+    expect(refused.exitCode).toBe(2);
+    expect(refused.stderr).toContain("pg321 alerts [ack ID|all]");
+  }
+});

@@ -1,0 +1,106 @@
+import { beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { join } from "node:path";
+import { DaemonLab, YEARLY } from "../../lab/daemon-lab.ts";
+import { fillBulk } from "../../lab/data/bulk-database.ts";
+import { localStorage } from "../../lab/installation.ts";
+import { leftovers } from "../../lab/leftovers.ts";
+import { usePostgres } from "../../lab/servers/use-postgres.ts";
+
+setDefaultTimeout(60_000);
+
+const postgres = usePostgres();
+let small: string;
+let bulk: string;
+
+beforeAll(async () => {
+  [small, bulk] = [await postgres.createDatabase(), await postgres.createDatabase()];
+  await fillBulk(postgres.connect(bulk), 30);
+});
+
+const EVERY_SECOND = 'backup = "* * * * * *"';
+const NEVER = `backup = "${YEARLY}"`;
+
+test("a new schedule is followed from then on, and has missed nothing", async () => {
+  await using lab = await DaemonLab.make({ postgres: postgres.address, databases: [small], schedule: NEVER });
+  const daemon = await lab.start();
+  const before = await lab.status();
+  expect(before.daemon?.last_reload).toBeNull();
+  await lab.schedule('cleanup = "* * * * * *"');
+  daemon.kill("SIGHUP");
+  await lab.until(daemon, "cleanup", "OK");
+  const after = await lab.status();
+  expect(after.daemon?.last_reload).toMatchObject({ is_ok: true, errors: [] });
+  expect(after.daemon?.config_checksum).not.toBe(before.daemon?.config_checksum as string);
+  expect(after.schedules.map(({ name }) => name)).toEqual(["cleanup"]);
+  expect(await lab.runs("backup")).toEqual([]);
+});
+
+test("a config with mistakes is refused with all of them, and the one before stays in force", async () => {
+  await using lab = await DaemonLab.make({
+    postgres: postgres.address,
+    databases: [small],
+    schedule: EVERY_SECOND,
+  });
+  const daemon = await lab.start();
+  const { daemon: before } = await lab.status();
+  await lab.schedule('backup = "61 * * * *"\njiter = "1m"');
+  daemon.kill("SIGHUP");
+  await daemon.says("the new config was refused");
+  await daemon.until("it is told", async () => (await lab.status()).daemon?.last_reload !== null);
+  const { daemon: after } = await lab.status();
+  expect(after?.config_checksum).toBe(before?.config_checksum as string);
+  expect(after?.last_reload).toMatchObject({ is_ok: false });
+  expect(after?.last_reload?.errors.join("\n")).toMatch(/schedule\.backup: .*\n.*schedule\.jiter: /);
+  const count = (await lab.runs("backup")).length;
+  await lab.until(daemon, "backup", "OK", count + 1);
+
+  await lab.schedule(NEVER);
+  daemon.kill("SIGHUP");
+  await daemon.says("a new config is in force");
+});
+
+test("a config with another catalog, or an address that cannot be had, is refused", async () => {
+  await using lab = await DaemonLab.make({ postgres: postgres.address, databases: [small], schedule: NEVER });
+  const daemon = await lab.start();
+  const { directory } = lab.installation;
+  await lab.schedule(NEVER, `[catalog]\npath = "${join(directory, "other.db")}"`);
+  daemon.kill("SIGHUP");
+  await daemon.says("the catalog cannot become another one");
+  const config = await Bun.file(lab.installation.configFile).text();
+  await Bun.write(
+    lab.installation.configFile,
+    config
+      .replace(/^listen = .*$/m, `listen = "unix:${directory}/none/http.sock"`)
+      .replace(/^path = ".*other\.db"$/m, ""),
+  );
+  daemon.kill("SIGHUP");
+  await daemon.until("it is refused", () => daemon.stderr().split("the new config was refused").length === 3);
+  expect((await lab.status()).daemon?.last_reload).toMatchObject({ is_ok: false });
+});
+
+test("a run under way ends with the config it began with; the next one has the new one", async () => {
+  await using lab = await DaemonLab.make({
+    postgres: postgres.address,
+    databases: [bulk],
+    schedule: EVERY_SECOND,
+  });
+  const daemon = await lab.startToTheMiddle();
+  await lab.installation.configure({
+    storages: (directory) => [localStorage("disk", directory), localStorage("usb", directory)],
+  });
+  daemon.kill("SIGHUP");
+  await daemon.says("a new config is in force");
+  expect((await lab.status()).storages.map(({ name }) => name)).toEqual(["disk", "usb"]);
+  lab.toPostgres.pass();
+  await lab.until(daemon, "backup", "OK", 2);
+  daemon.kill("SIGTERM");
+  await daemon.ended;
+  const { backups } = (await lab.installation.ok("list", "--json")).json;
+  const storages = backups.map(({ copies }: { copies: { storage: string }[] }) =>
+    copies.map(({ storage }) => storage),
+  );
+  expect(storages.at(-1)).toEqual(["disk"]);
+  expect(storages.at(-2)).toEqual(["disk", "usb"]);
+  const usb = { name: "usb", directory: join(lab.installation.directory, "usb") };
+  expect(await leftovers(lab.installation, [lab.disk, usb])).toEqual([]);
+});

@@ -1,0 +1,164 @@
+import { beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { DaemonLab, YEARLY } from "../../lab/daemon-lab.ts";
+import { fillBulk } from "../../lab/data/bulk-database.ts";
+import { leftovers } from "../../lab/leftovers.ts";
+import { usePostgres } from "../../lab/servers/use-postgres.ts";
+
+setDefaultTimeout(60_000);
+
+const postgres = usePostgres();
+let small: string;
+let other: string;
+let bulk: string;
+
+beforeAll(async () => {
+  [small, other, bulk] = [
+    await postgres.createDatabase(),
+    await postgres.createDatabase(),
+    await postgres.createDatabase(),
+  ];
+  await fillBulk(postgres.connect(bulk), 30);
+});
+
+function make(schedule: string, databases: readonly string[], more = ""): Promise<DaemonLab> {
+  return DaemonLab.make({ postgres: postgres.address, databases, schedule, more });
+}
+
+const EVERY_SECOND = "* * * * * *";
+
+test("every job is run when it is due, beside commands, and a stop leaves nothing behind", async () => {
+  const schedule = ["backup", "cleanup", "verify", "repair"].map((job) => `${job} = "*/2 * * * * *"`);
+  await using lab = await make(schedule.join("\n"), [small]);
+  const daemon = await lab.start();
+  for (const job of ["backup", "cleanup", "verify", "repair"]) await lab.until(daemon, job, "OK", 2);
+  // A command has no schedule, and may meet the daemon at work.
+  expect((await lab.installation.run("backup")).exitCode).toBeOneOf([0, 11]);
+  for (const run of await lab.runs()) {
+    const { scheduled_for, started_at, outcome } = run;
+    // A verification may be due before there is a backup.
+    expect(outcome).toBeOneOf(["OK", "RUNNING", "SKIPPED", "IDLE"]);
+    expect(scheduled_for).toMatch(/[02468]\.000Z$/);
+    expect((scheduled_for ?? "") <= started_at).toBe(true);
+  }
+  daemon.kill("SIGTERM");
+  expect(await daemon.ended).toMatchObject({ exitCode: 0, stdout: "" });
+  expect(daemon.stderr()).not.toMatch(/ error /);
+  expect(await leftovers(lab.installation, [lab.disk])).toEqual([]);
+});
+
+test("an override's databases are backed up by it alone; what is off is never run", async () => {
+  const override = `[[schedule.override]]\nname = "busy"\ndatabases = ["main/${small}"]\nbackup = "${EVERY_SECOND}"`;
+  await using lab = await make(`backup = "${YEARLY}"`, [small, other], override);
+  const daemon = await lab.start();
+  await lab.until(daemon, "backup busy", "OK", 2);
+  const { backups } = (await lab.installation.ok("list", "--json")).json;
+  expect(new Set(backups.map(({ database }: { database: string }) => database))).toEqual(new Set([small]));
+  expect(new Set((await lab.runs()).map(({ schedule }) => schedule))).toEqual(new Set(["backup busy"]));
+  const { databases, schedules } = await lab.status();
+  // Both were seen, by the run that looked for its own among them.
+  expect(databases.map(({ database }) => database).sort()).toEqual([small, other].sort());
+  expect(schedules.map(({ name }) => name)).toEqual(["backup busy", "backup"]);
+});
+
+test("a server that is away is no matter of a schedule that means none of its databases", async () => {
+  const away = `[[server]]\nname = "away"\nhost = "127.0.0.1"\nport = 1\ndatabases = ["far"]`;
+  const override = `[[schedule.override]]\nname = "busy"\ndatabases = ["main/*"]\nbackup = "${EVERY_SECOND}"`;
+  await using lab = await make(`backup = "${YEARLY}"`, [small], `${override}\n${away}`);
+  const daemon = await lab.start();
+  await lab.until(daemon, "backup busy", "OK", 2);
+  expect((await lab.status()).alerts).toEqual([]);
+});
+
+test("an endpoint whose address is taken keeps no backup from running", async () => {
+  await using lab = await make(`backup = "${EVERY_SECOND}"`, [small]);
+  using taken = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response() });
+  const { configFile } = lab.installation;
+  const config = await Bun.file(configFile).text();
+  await Bun.write(configFile, config.replace(/^listen = .*$/m, `listen = "127.0.0.1:${taken.port}"`));
+  const daemon = await lab.start();
+  expect(daemon.stderr()).toContain("the endpoint could not be opened; it is tried again");
+  await lab.until(daemon, "backup", "OK");
+  daemon.kill("SIGTERM");
+  expect((await daemon.ended).exitCode).toBe(0);
+});
+
+describe("a backup that fails", () => {
+  const failing = async (retries: number) => {
+    const lab = await make(`backup = "${EVERY_SECOND}"\nretries = ${retries}\nretry_delay = "1s"`, [small]);
+    lab.toPostgres.cutAfter(0);
+    return lab;
+  };
+
+  test("is tried again within its run, until PostgreSQL is back: one run, no alert", async () => {
+    await using lab = await failing(10);
+    const daemon = await lab.start();
+    await daemon.until("the second try has failed", () => daemon.stderr().includes("retry=2"));
+    expect((await lab.status()).running).toMatchObject([{ job: "backup", schedule: "backup" }]);
+    lab.toPostgres.pass();
+    await lab.until(daemon, "backup", "OK");
+    const first = (await lab.runs()).filter(({ outcome }) => outcome !== "SKIPPED")[0];
+    expect(first).toMatchObject({ outcome: "OK", error: null, statistics: { verified: 1, failed: 0 } });
+    expect((await lab.status()).alerts.map(({ key }) => key)).not.toContain("backup main");
+  });
+
+  test("has failed once its tries are used up, and is told of once", async () => {
+    await using lab = await failing(1);
+    const daemon = await lab.start();
+    await lab.until(daemon, "backup", "FAILED");
+    expect(daemon.stderr()).toContain("retry=1 retries=1");
+    expect(daemon.stderr()).not.toContain("retry=2");
+    await daemon.until("it is told", async () => (await lab.status()).alerts.length > 0);
+    const alert = (await lab.status()).alerts.find(({ key }) => key === "backup main");
+    expect(alert).toMatchObject({ level: "CRITICAL", message: expect.stringContaining("main failed") });
+  });
+
+  test("by a key that is not there is not tried again", async () => {
+    await using lab = await make(`backup = "${EVERY_SECOND}"\nretries = 5\nretry_delay = "1h"`, [small]);
+    await Bun.file(`${lab.installation.directory}/signing.key`).delete();
+    const daemon = await lab.start();
+    await lab.until(daemon, "backup", "FAILED");
+    expect(daemon.stderr()).not.toContain("tried again");
+  });
+});
+
+test("a run that is due while the one before stands still is left out, told, and over with it", async () => {
+  await using lab = await make(`backup = "${EVERY_SECOND}"`, [bulk]);
+  const daemon = await lab.startToTheMiddle();
+  await lab.until(daemon, "backup", "SKIPPED", 3);
+  const keys = async () => (await lab.status()).alerts.map(({ key }) => key);
+  await daemon.until("it is told", async () => (await keys()).includes("schedule backup"));
+  const { running, schedules } = await lab.status();
+  expect(running).toMatchObject([{ state: "running", progress: [{ title: `backup main/${bulk}` }] }]);
+  expect(schedules[0]?.skipped).toBeGreaterThanOrEqual(3);
+  lab.toPostgres.pass();
+  await lab.until(daemon, "backup", "OK", 2);
+  await daemon.until("it is over", async () => !(await keys()).includes("schedule backup"));
+});
+
+test("a second daemon on the same catalog is turned away, and told by whom", async () => {
+  await using lab = await make(`backup = "${YEARLY}"`, [small]);
+  const daemon = await lab.start();
+  const { exitCode, stderr } = await lab.installation.run("run");
+  expect(exitCode).toBe(11);
+  expect(stderr).toContain(`error: daemon: held by run`);
+  expect(stderr).toContain(`(pid ${daemon.pid} on `);
+  daemon.kill("SIGKILL");
+  await daemon.ended;
+  // One that was killed is in nobody's way.
+  const next = await lab.start();
+  next.kill("SIGINT");
+  expect((await next.ended).exitCode).toBe(0);
+});
+
+test("a config that cannot be used ends it with 2, before anything else", async () => {
+  await using lab = await make(`backup = "${YEARLY}"`, [small]);
+  await lab.schedule('backup = "61 * * * *"');
+  expect(await lab.installation.run("run")).toMatchObject({ exitCode: 2, stdout: "" });
+  await lab.installation.configure({
+    recipients: ["age1dqr8fshknnl78nhw6lm53afd5y2atjdxuh75r97wmtxw5a4pw5lszdf67r"],
+  });
+  await lab.schedule(`backup = "${YEARLY}"`);
+  const { exitCode, stderr } = await lab.installation.run("run");
+  expect(exitCode).toBe(2);
+  expect(stderr).toContain("whose secret key nobody has");
+});

@@ -1,0 +1,185 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { join } from "node:path";
+import { fullReport } from "../../fixtures/status-report.ts";
+import { type DocumentedKey, documentedKeys, misfits, pathsOf } from "../../lab/cli-docs.ts";
+import { Installation, localStorage, runProgram } from "../../lab/installation.ts";
+import { type Running, watched } from "../../lab/machine/running.ts";
+import { usePostgres } from "../../lab/servers/use-postgres.ts";
+
+const postgres = usePostgres();
+const TOKEN = "a-token-of-the-lab";
+const DOCUMENTED = documentedKeys("JSON of status");
+
+let installation: Installation;
+let database: string;
+let socket: string;
+
+beforeAll(async () => {
+  database = await postgres.createDatabase();
+  installation = await Installation.make({
+    postgres: postgres.address,
+    databases: [database],
+    storages: (directory) => [localStorage("disk", directory), localStorage("usb", directory)],
+  });
+  socket = join(installation.directory, "http.sock");
+  await configure(TOKEN);
+});
+afterAll(() => installation[Symbol.asyncDispose]());
+
+/** With a backup each second or so, so that one runs soon. */
+async function configure(token: string, backup = "off"): Promise<void> {
+  await installation.configure({
+    more: `[http]
+listen = "unix:${socket}"
+token = "${token}"
+[schedule]
+backup = "${backup}"
+`,
+  });
+}
+
+async function withDaemon(work: (daemon: Running) => Promise<void>): Promise<void> {
+  const daemon = watched(installation.start("run"));
+  try {
+    await daemon.says("the endpoint is open");
+    await work(daemon);
+  } finally {
+    daemon.kill("SIGTERM");
+    await daemon.ended;
+  }
+}
+
+const ask = (path: string, headers: Record<string, string> = {}) =>
+  fetch(`http://localhost${path}`, {
+    unix: socket,
+    headers: { authorization: `Bearer ${TOKEN}`, ...headers },
+  });
+const statusJson = async () => (await installation.ok("status", "--json")).json;
+
+/** Without the nulls in the place of something that is documented key by key. */
+function present(value: unknown, documented: readonly DocumentedKey[], path = ""): unknown {
+  if (Array.isArray(value)) return value.map((item) => present(item, documented, `${path}[]`));
+  const isWhole = documented.some((key) => key.path === path && key.type.startsWith("object"));
+  if (typeof value !== "object" || value === null || isWhole) return value;
+  const entries = Object.entries(value).map(([key, item]) => [
+    path === "" ? key : `${path}.${key}`,
+    key,
+    item,
+  ]);
+  return Object.fromEntries(
+    entries
+      .filter(([at, , item]) => item !== null || !documented.some((key) => key.path.startsWith(`${at}.`)))
+      .map(([at, key, item]) => [key, present(item, documented, at)]),
+  );
+}
+
+test("without a daemon the catalog tells, and that is said", async () => {
+  const fresh = await installation.ok("status");
+  expect(fresh.stdout).toStartWith("No daemon answers.\n");
+  expect(fresh.stderr).toContain(`no daemon answers (unix:${socket}: ENOENT); this is from the catalog`);
+  await installation.ok("backup");
+  const report = await statusJson();
+  expect(report).toMatchObject({
+    daemon: null,
+    databases: [{ server: "main", database, state: "good", newest_good: { storages: ["disk", "usb"] } }],
+    storages: [
+      { name: "disk", copies: 1, is_reachable: null },
+      { name: "usb", copies: 1 },
+    ],
+    jobs: [{ job: "backup", last_run: { outcome: "OK" } }, {}, {}, {}, {}],
+    running: [],
+  });
+  const text = await installation.ok("status");
+  expect(text.stdout).toMatch(new RegExp(`^main/${database} +good +\\d{4}-`, "m"));
+  expect(text.stdout).not.toContain("\u001b[");
+});
+
+test("with a daemon it is what the endpoint says, and as it is documented", async () => {
+  await withDaemon(async () => {
+    const shown = await statusJson();
+    // biome-ignore lint/suspicious/noExplicitAny: tests look into it freely.
+    const served = (await (await ask("/status?format=json")).json()) as any;
+    const timeless = (report: { now: string; daemon: object; databases: object[] }) => ({
+      ...report,
+      now: "",
+      daemon: { ...report.daemon, uptime_ms: 0 },
+      storages: [],
+      databases: JSON.parse(JSON.stringify(report.databases).replace(/_?age_ms":\d+/g, 'age_ms":0')),
+    });
+    expect(timeless(shown)).toEqual(timeless(served));
+    expect(shown.daemon).toMatchObject({ config_file: installation.configFile, is_stopping: false });
+    const text = await installation.ok("status");
+    expect(text.stderr).toBe("");
+    expect(text.stdout.split("\n")[0]).toBe((await (await ask("/status")).text()).split("\n")[0] as string);
+
+    expect(misfits(present(shown, DOCUMENTED), DOCUMENTED)).toEqual([]);
+  });
+}, 60_000);
+
+test("every key that there may be is documented, and no other", () => {
+  const full = present(fullReport(), DOCUMENTED);
+  expect(misfits(full, DOCUMENTED)).toEqual([]);
+  const told = DOCUMENTED.filter(({ type }) => type !== "null").map(({ path }) => path);
+  expect(pathsOf([full], DOCUMENTED)).toEqual(told.sort());
+});
+
+test("a token that the daemon does not take, and a program that is no pg321, are told", async () => {
+  await withDaemon(async () => {
+    await configure("another-token-of-16");
+    const refused = await installation.ok("status");
+    expect(refused.stderr).toContain(
+      "the daemon does not take the token of this config; has it been reloaded?",
+    );
+    expect(refused.stdout).toContain("No daemon answers");
+    await configure(TOKEN);
+  });
+  const answers = [
+    () => new Response("hello"),
+    () => new Response('{"databases":{}}'),
+    () => new Response("no", { status: 500 }),
+  ];
+  const told: string[] = [];
+  for (const answer of answers) {
+    const other = Bun.serve({ unix: socket, fetch: answer });
+    told.push((await installation.ok("status")).stderr);
+    await other.stop(true);
+  }
+  expect(told.map((text) => /sock: (.*)\); this/.exec(text)?.[1])).toEqual([
+    "what answers there is no pg321",
+    "what answers there is no pg321",
+    "status 500",
+  ]);
+}, 60_000);
+
+test("one that takes the request and never answers is waited for no longer than some seconds", async () => {
+  const hanging = Promise.withResolvers<Response>();
+  const other = Bun.serve({ unix: socket, fetch: () => hanging.promise });
+  const told = await installation.ok("status");
+  hanging.resolve(new Response());
+  await other.stop(true);
+  expect(told.stderr).toContain("no answer within 3000 ms); this is from the catalog");
+}, 60_000);
+
+test("the token goes to the daemon only, whatever proxy the environment names", async () => {
+  const seen: string[] = [];
+  const proxy = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch: (request) => {
+      seen.push(request.url);
+      return new Response("proxied");
+    },
+  });
+  const free = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response() });
+  await installation.configure({ more: `[http]\nlisten = "127.0.0.1:${free.port}"\ntoken = "${TOKEN}"\n` });
+  const through = `http://127.0.0.1:${proxy.port}`;
+  const asked = await runProgram(["status"], {
+    PG321_CONFIG: installation.configFile,
+    HTTP_PROXY: through,
+    http_proxy: through,
+  });
+  await Promise.all([proxy.stop(true), free.stop(true)]);
+  await configure(TOKEN);
+  expect(asked.stderr).toContain("what answers there is no pg321");
+  expect(seen).toEqual([]);
+});

@@ -1,0 +1,56 @@
+import { beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { DaemonLab, YEARLY } from "../../lab/daemon-lab.ts";
+import { startProgram } from "../../lab/installation.ts";
+import { watched } from "../../lab/machine/running.ts";
+import { NotifySocket } from "../../lab/servers/notify-socket.ts";
+import { usePostgres } from "../../lab/servers/use-postgres.ts";
+
+setDefaultTimeout(60_000);
+
+const postgres = usePostgres();
+let database: string;
+
+beforeAll(async () => {
+  database = await postgres.createDatabase();
+});
+
+test("systemd is told of readiness, what is done, the watchdog, reloads good and bad, and the stop", async () => {
+  await using socket = new NotifySocket("abstract");
+  await using lab = await DaemonLab.make({
+    postgres: postgres.address,
+    databases: [database],
+    schedule: `backup = "* * * * * *"\ncleanup = "${YEARLY}"`,
+  });
+  const daemon = watched(
+    startProgram(["run"], {
+      PG321_CONFIG: lab.installation.configFile,
+      NOTIFY_SOCKET: socket.address,
+      WATCHDOG_USEC: "100000",
+    }),
+  );
+  try {
+    await socket.hears("READY=1\nSTATUS=idle; next: backup at ");
+    await socket.hears("WATCHDOG=1");
+    await socket.hears("STATUS=backup");
+
+    await lab.schedule(`backup = "${YEARLY}"`);
+    daemon.kill("SIGHUP");
+    await socket.hears("RELOADING=1\nSTATUS=reading the config anew\nMONOTONIC_USEC=");
+    await socket.hears(`next: backup at ${new Date().getUTCFullYear() + 1}-01-01T`);
+    await lab.schedule('backup = "never"');
+    daemon.kill("SIGHUP");
+    await socket.hears("the last reload was refused, the config before it stays in force");
+
+    const before = socket.told().length;
+    const [ready] = socket.told();
+    expect(ready).toStartWith("READY=1");
+    daemon.kill("SIGTERM");
+    expect((await daemon.ended).exitCode).toBe(0);
+    const last = socket.told().slice(before);
+    expect(last.find((told) => told.startsWith("STOPPING=1\nSTATUS=stopping"))).toBeDefined();
+    expect(last.find((told) => told.startsWith("EXTEND_TIMEOUT_USEC=30000000"))).toBeDefined();
+  } finally {
+    daemon.kill("SIGKILL");
+    await daemon.ended;
+  }
+});

@@ -1,0 +1,106 @@
+import { Database } from "bun:sqlite";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { join } from "node:path";
+import { Installation, localStorage } from "../../lab/installation.ts";
+import { usePostgres } from "../../lab/servers/use-postgres.ts";
+
+/** A restore that goes past errors tells each of them: in its output, its log, its record and its alert. */
+
+setDefaultTimeout(120_000);
+const postgres = usePostgres();
+let installation: Installation;
+let backup: string;
+const COUNT = 60;
+
+beforeAll(async () => {
+  const source = await postgres.createDatabase();
+  const tables = Array.from({ length: COUNT }, (_, i) => `create table "t ${i}" (i int)`).join(";");
+  await postgres
+    .connect(source)
+    .unsafe(
+      `${tables}; create table unique_one (i int, t text); insert into unique_one values (1, 'x'), (2, 'y');
+       insert into "t 0" values (1), (2), (3);
+       create extension postgres_fdw; create server far foreign data wrapper postgres_fdw;
+       create user mapping for public server far options (user 'u', password 'hunter2')`,
+    )
+    .simple();
+  installation = await Installation.make({
+    postgres: postgres.address,
+    databases: [source],
+    storages: (directory) => [localStorage("disk", directory)],
+  });
+  backup = (await installation.ok("backup", "--json")).json.backups[0].backup_id;
+});
+afterAll(() => installation[Symbol.asyncDispose]());
+
+async function target(): Promise<string> {
+  const name = await postgres.createDatabase();
+  const tables = Array.from({ length: COUNT }, (_, i) => `create table "t ${i}" (i int)`).join(";");
+  await postgres
+    .connect(name)
+    .unsafe(
+      `${tables}; create table unique_one (i int check (i > 1), t text);
+       create extension postgres_fdw; create server far foreign data wrapper postgres_fdw;
+       create user mapping for public server far`,
+    )
+    .simple();
+  return name;
+}
+
+describe.each([[], ["--jobs", "2"]])("with %p %p", (...options) => {
+  const words = options.filter((word) => word !== undefined);
+
+  test("every error is kept: JSON, log, record, alert", async () => {
+    const all = [
+      "restore",
+      backup,
+      "-t",
+      `main/${await target()}`,
+      "--into-existing",
+      "--keep-going",
+      ...words,
+    ];
+    const { exitCode, json, stderr, stdout } = await installation.run(...all, "--json");
+    expect({ exitCode, stderr }).toMatchObject({ exitCode: 3 });
+    // Each table, its server and user mapping, and one COPY.
+    expect(json.errors).toHaveLength(COUNT + 4);
+    expect(json.errors_ignored).toBe(COUNT + 4);
+    const messages = json.errors.map(({ message }: { message: string }) => message);
+    for (let i = 0; i < COUNT; i++) expect(messages).toContain(`relation "t ${i}" already exists`);
+    const copy = json.errors.find(({ message }: { message: string }) => message.startsWith("COPY failed"));
+    expect(copy).toMatchObject({
+      message: expect.stringContaining('violates check constraint "unique_one_i_check"'),
+      detail: "Failing row contains (1, x).",
+      context: expect.stringContaining("COPY unique_one, line 1"),
+    });
+    // The rows that did not come are not counted.
+    if (words.length === 0) {
+      expect(copy.entry).toBe("TABLE DATA public.unique_one");
+      expect(json.rows).toBe(3);
+    }
+    expect(stderr.match(/pg_restore went past an error/g)).toHaveLength(COUNT + 4);
+    expect(stderr).toContain('relation \\"t 59\\" already exists');
+    expect(stdout + stderr).not.toContain("hunter2");
+
+    const { alerts } = (await installation.ok("alerts", "--json")).json;
+    const [alert] = alerts.filter(({ run_id }: { run_id: string }) => run_id === json.run_id);
+    expect(alert.message).toMatch(/64 errors of pg_restore ignored: .*already exists.*…/);
+    expect(alert.metadata.errors).toHaveLength(50);
+    expect(alert.metadata.errors_ignored).toBe(COUNT + 4);
+    using catalog = new Database(join(installation.directory, "state/catalog.db"), { readonly: true });
+    const { statistics } = catalog.query("select statistics from runs where id = ?").get(json.run_id) as {
+      statistics: string;
+    };
+    expect(JSON.parse(statistics).errors).toEqual(json.errors);
+  });
+});
+
+test("the text output names each of them", async () => {
+  const { exitCode, stdout } = await installation.run(
+    ...["restore", backup, "-t", `main/${await target()}`, "--into-existing", "--keep-going"],
+  );
+  expect(exitCode).toBe(3);
+  expect(stdout).toContain('error TABLE public.t 7: relation "t 7" already exists');
+  expect(stdout).toContain("error TABLE DATA public.unique_one: COPY failed");
+  expect(stdout).toContain(`pg_restore went past ${COUNT + 4} errors`);
+});

@@ -1,0 +1,81 @@
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { Installation, localStorage } from "../../lab/installation.ts";
+import { connectTo, type LabPostgres, startPostgres } from "../../lab/servers/postgres.ts";
+import { usePostgres } from "../../lab/servers/use-postgres.ts";
+
+/** Restores into a server that is older than the dumped one and than every client program here. */
+
+setDefaultTimeout(120_000);
+const postgres = usePostgres();
+let older: LabPostgres;
+let installation: Installation;
+
+beforeAll(async () => {
+  older = await startPostgres({ older: true });
+  installation = await Installation.make({
+    postgres: postgres.address,
+    databases: ["*"],
+    storages: (directory) => [localStorage("disk", directory)],
+  });
+});
+afterAll(async () => {
+  await installation?.[Symbol.asyncDispose]();
+  await older?.[Symbol.asyncDispose]();
+});
+
+async function backUp(database: string): Promise<string> {
+  return (await installation.ok("backup", database, "--json")).json.backups[0].backup_id;
+}
+
+function targetUrl(database: string): string {
+  const { user, password, port } = older.address;
+  return `postgres://${user}:${password}@127.0.0.1:${port}/${database}`;
+}
+
+async function inOlder<T>(database: string, query: string): Promise<T[]> {
+  const sql = connectTo(older.address, database);
+  try {
+    return [...(await sql.unsafe<T[]>(query))];
+  } finally {
+    await sql.end();
+  }
+}
+
+test("--create builds the database from what the older server knows", async () => {
+  const source = await postgres.createDatabase();
+  await postgres.connect(source).unsafe("create table t as select * from generate_series(1, 10) i");
+  const backup = await backUp(source);
+  const words = ["restore", backup, "--target", targetUrl("fresh"), "--create"];
+  const dry = await installation.ok(...words, "--dry-run", "--json");
+  expect(dry.json).toMatchObject({ obstacle: null, lacks: [{ kind: "version", name: "14" }] });
+  await installation.ok(...words);
+  expect(await inOlder("fresh", "select count(*)::int as n from t")).toEqual([{ n: 10 }]);
+  const [made] = await inOlder(
+    "fresh",
+    "select datcollate, datctype from pg_database where datname = 'fresh'",
+  );
+  expect(made).toEqual({ datcollate: "C.UTF-8", datctype: "C.UTF-8" });
+});
+
+test("--create of a database with an ICU locale says by which it sorts instead", async () => {
+  const source = `icu_${crypto.randomUUID().slice(0, 8)}`;
+  postgres.dropAtEnd(source);
+  await postgres
+    .connect()
+    .unsafe(
+      `create database ${source} template template0 locale_provider icu icu_locale 'de-DE' locale 'C.UTF-8'`,
+    );
+  await postgres.connect(source).unsafe("create table t as select 'ä' as letter");
+  const backup = await backUp(source);
+  const words = ["restore", backup, "--target", targetUrl("icu"), "--create"];
+  const lost = {
+    kind: "locale",
+    name: "icu_locale de-DE",
+    hint: "PostgreSQL 14 does not know it: it will sort by the system's locale C.UTF-8 instead",
+  };
+  const dry = await installation.ok(...words, "--dry-run", "--json");
+  expect(dry.json.lacks).toEqual([lost, expect.objectContaining({ kind: "version" })]);
+  const restored = await installation.ok(...words);
+  expect(restored.stdout).toContain(`lacks locale icu_locale de-DE: ${lost.hint}`);
+  expect(await inOlder("icu", "select letter from t")).toEqual([{ letter: "ä" }]);
+});

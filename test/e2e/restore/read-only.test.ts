@@ -1,0 +1,78 @@
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Installation, localStorage } from "../../lab/installation.ts";
+import { connectTo, startPostgres } from "../../lab/servers/postgres.ts";
+import { usePostgres } from "../../lab/servers/use-postgres.ts";
+
+/** Targets that take no writes, and what stands behind a target: told before anything is tried, and by its name. */
+
+setDefaultTimeout(60_000);
+const postgres = usePostgres();
+let installation: Installation;
+
+beforeAll(async () => {
+  installation = await Installation.make({
+    postgres: postgres.address,
+    databases: ["*"],
+    storages: (directory) => [localStorage("disk", directory)],
+  });
+});
+afterAll(() => installation[Symbol.asyncDispose]());
+
+async function backUpOf(statements: string): Promise<string> {
+  const source = await postgres.createDatabase();
+  const sql = connectTo(postgres.address, source);
+  await sql.unsafe(statements).simple();
+  await sql.end();
+  return (await installation.ok("backup", source, "--json")).json.backups[0].backup_id;
+}
+
+test("a standby fails the dry run, and the restore before anything else", async () => {
+  const backup = await backUpOf("create table t (i int)");
+  await using standby = await startPostgres({ settings: ["wal_level = replica"] });
+  await standby.stop();
+  writeFileSync(join(standby.address.data_dir, "standby.signal"), "");
+  await standby.start();
+  const { user, password, port } = standby.address;
+  const url = (database: string) => `postgres://${user}:${password}@127.0.0.1:${port}/${database}`;
+  for (const words of [
+    ["--target", url("postgres"), "--into-existing"],
+    ["--target", url("fresh"), "--create"],
+  ]) {
+    const dry = await installation.run("restore", backup, ...words, "--dry-run", "--json");
+    expect(dry.exitCode).toBe(10);
+    expect(dry.json.obstacle).toBe("target: it is a standby, which takes no writes; nothing was changed");
+    const { exitCode, stderr } = await installation.run("restore", backup, ...words);
+    expect(exitCode).toBe(10);
+    expect(stderr).toContain("hint: restore into its primary");
+  }
+});
+
+test("a target that is read only by a setting fails the dry run", async () => {
+  const backup = await backUpOf("create table t (i int)");
+  const target = await postgres.createDatabase();
+  await postgres.connect().unsafe(`alter database ${target} set default_transaction_read_only = on`);
+  const dry = await installation.run("restore", backup, "--target", `main/${target}`, "--dry-run");
+  expect(dry.exitCode).toBe(10);
+  expect(dry.stdout).toContain(
+    'default_transaction_read_only is on for "postgres" there; nothing was changed',
+  );
+});
+
+test("a foreign server that does not answer is not told as the target", async () => {
+  const backup = await backUpOf(`create extension postgres_fdw;
+    create server far foreign data wrapper postgres_fdw options (host '127.0.0.1', port '${postgres.address.port}',
+      dbname 'postgres');
+    create user mapping for current_user server far
+      options (user '${postgres.address.user}', password '${postgres.address.password}');
+    create foreign table distant (datname name) server far options (schema_name 'pg_catalog', table_name 'pg_database');
+    create materialized view seen as select * from distant;
+    alter server far options (set port '1')`);
+  const target = await postgres.createDatabase();
+  const { exitCode, stderr } = await installation.run("restore", backup, "--target", `main/${target}`);
+  expect(exitCode).toBe(10);
+  expect(stderr).toContain('could not connect to server "far"');
+  expect(stderr).toContain("hint: a foreign server (postgres_fdw, dblink)");
+  expect(stderr).not.toContain("check that PostgreSQL runs");
+});

@@ -1,0 +1,39 @@
+import { expect, test } from "bun:test";
+import { Installation, localStorage } from "../../lab/installation.ts";
+import { usePostgres } from "../../lab/servers/use-postgres.ts";
+
+const postgres = usePostgres();
+
+test("a restore that breaks off says what it leaves, and never advises to drop a database that was in use", async () => {
+  const source = await postgres.createDatabase();
+  const sql = postgres.connect(source);
+  await sql
+    .unsafe("create domain word as text; create table t (w word); insert into t values ('a')")
+    .simple();
+  await using installation = await Installation.make({
+    postgres: postgres.address,
+    databases: [source],
+    storages: (directory) => [localStorage("disk", directory)],
+  });
+  await installation.ok("backup");
+
+  // Its table is there already.
+  const existing = ["--target", `main/${source}`, "--table", "t", "--into-existing"];
+  for (const [words, remains] of [
+    [[], `nothing of database "${source}" was changed`],
+    [["--jobs", "2"], `database "${source}" holds what was restored until then: look at it`],
+  ] as const) {
+    const inUse = await installation.run("restore", "latest", "-d", source, ...existing, ...words);
+    expect(inUse.exitCode).toBe(10);
+    expect(inUse.stderr).toContain(remains);
+    expect(inUse.stderr).not.toContain("drop");
+  }
+
+  // A table alone comes without the domain that it needs.
+  const made = `${source}_new`;
+  postgres.dropAtEnd(made);
+  const create = ["--target", `main/${made}`, "--table", "t", "--create"];
+  const fresh = await installation.run("restore", "latest", "-d", source, ...create);
+  expect(fresh.exitCode).toBe(10);
+  expect(fresh.stderr).toContain(`database "${made}" holds what was restored until then: drop it`);
+});

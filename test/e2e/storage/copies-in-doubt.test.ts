@@ -1,0 +1,290 @@
+import { describe, expect, test } from "bun:test";
+import { createHash } from "node:crypto";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Pg321Error } from "../../../src/base/errors.ts";
+import type { BackupRecord, CopyState } from "../../../src/catalog/catalog.ts";
+import { archiveCopy } from "../../../src/jobs/cleanup/archive-copy.ts";
+import { deleteBackups } from "../../../src/jobs/cleanup/delete-backup.ts";
+import { deleteCopy } from "../../../src/jobs/cleanup/delete-copy.ts";
+import type { JobContext } from "../../../src/jobs/context.ts";
+import { storageNamed } from "../../../src/jobs/context.ts";
+import { settle } from "../../../src/jobs/copies/backup-status.ts";
+import { CopyLooks } from "../../../src/jobs/copies/looks.ts";
+import { reconcile } from "../../../src/jobs/copies/reconcile.ts";
+import type { StoredBackup } from "../../../src/jobs/copies/store-copies.ts";
+import {
+  fillCopy,
+  intendCopies,
+  intendedCopy,
+  storeEverywhere,
+} from "../../../src/jobs/copies/store-copies.ts";
+import { ProgressMeter } from "../../../src/jobs/progress.ts";
+import { runRepair } from "../../../src/jobs/verify/repair.ts";
+import { runVerify } from "../../../src/jobs/verify/verify.ts";
+import { encodeManifest } from "../../../src/sealed/manifest.ts";
+import { generateSigningKey, type SigningKey } from "../../../src/sealed/signing-key.ts";
+import type { Storage } from "../../../src/storage/storage.ts";
+import type { StorageName } from "../../lab/data/made-up-world.ts";
+import { World } from "../../lab/data/made-up-world.ts";
+
+/** A backup whose record and manifests say of its bytes what is so: it can be copied, verified, confirmed. */
+async function provenBackup(
+  world: World,
+  storages: readonly StorageName[],
+  more: Pick<Partial<BackupRecord>, "server_version"> = {},
+  signingKey?: SigningKey,
+): Promise<BackupRecord> {
+  const { catalog } = world.context;
+  const id = await world.backup("app", storages);
+  const found = (await catalog.backup(id)) as BackupRecord;
+  const bytes = await readFile(pathOf(world, storages[0] as StorageName, found));
+  const facts = {
+    compression: "zstd" as const,
+    dump_bytes: bytes.length,
+    object_sha256: createHash("sha256").update(bytes).digest("hex"),
+    ...more,
+  };
+  const about = { ...found, ...facts, backup_id: id, object_bytes: bytes.length, pg321_version: "1.0.0" };
+  const { id: _, manifest: _none, finished_at, ...fields } = about;
+  const manifest = encodeManifest({ ...fields, finished_at: finished_at ?? "" }, signingKey);
+  for (const storage of storages) await writeFile(`${pathOf(world, storage, found)}.json`, manifest);
+  await catalog.updateBackup(id, { ...facts, manifest });
+  return { ...found, ...facts, manifest };
+}
+
+function pathOf({ context }: World, storage: StorageName, { object_key }: BackupRecord): string {
+  return join(storageOf(context, storage).describe()["path"] as string, object_key);
+}
+
+function storageOf(context: JobContext, name: StorageName): Storage {
+  const found = storageNamed(context, name);
+  if (!found) throw new Error(`no storage ${name}`);
+  return found;
+}
+
+/** The same world, but for some methods of one storage. */
+function changed(context: JobContext, name: StorageName, change: Partial<Storage>): JobContext {
+  const storages = context.storages.map((storage) => {
+    if (storage.name !== name) return storage;
+    const get = (target: Storage, property: string | symbol) => {
+      const found = Reflect.get({ ...change }, property) ?? Reflect.get(target, property);
+      return typeof found === "function" ? found.bind(target) : found;
+    };
+    return new Proxy(storage, { get });
+  });
+  return { ...context, storages };
+}
+
+const refusing: Partial<Storage> = {
+  remove: () => Promise.reject(new Pg321Error("storage", "the key may not delete")),
+};
+
+async function mark({ context }: World, id: string, storage: StorageName, state: CopyState): Promise<void> {
+  await context.catalog.updateCopy(id, storage, { state });
+  await settle(context, { id });
+}
+
+async function states({ context }: World, id: string): Promise<string> {
+  return (await context.catalog.copies(id)).map(({ storage, state }) => `${storage}:${state}`).join(" ");
+}
+
+describe("a damaged copy that cannot be removed", () => {
+  test("is not taken for a good one after a repair that failed", async () => {
+    await using world = await World.make({});
+    const backup = await provenBackup(world, ["disk", "vault"]);
+    await writeFile(pathOf(world, "disk", backup), "as many bytes as ANY");
+    await mark(world, backup.id, "disk", "DAMAGED");
+    const { results } = await runRepair(changed(world.context, "disk", refusing));
+    expect(results).toContainEqual(expect.objectContaining({ storage: "disk", outcome: "failed" }));
+    await reconcile(world.context);
+    expect(await states(world, backup.id)).toContain("disk:DAMAGED");
+    await runRepair(world.context);
+    expect(await states(world, backup.id)).toContain("disk:CONFIRMED");
+    expect(await readFile(pathOf(world, "disk", backup), "utf8")).toBe("as many bytes as any");
+  });
+
+  test("is not taken for a good one by an archive, which would end the good one", async () => {
+    await using world = await World.make({});
+    const backup = await provenBackup(world, ["disk", "vault"]);
+    await writeFile(pathOf(world, "vault", backup), "as many bytes as ANY");
+    await mark(world, backup.id, "vault", "DAMAGED");
+    const context = changed(world.context, "vault", refusing);
+    const places = { from: storageOf(context, "disk"), to: storageOf(context, "vault") };
+    await expect(archiveCopy(context, backup, places, context.signal)).rejects.toThrow("may not delete");
+    await reconcile(world.context);
+    expect(await states(world, backup.id)).toBe("disk:CONFIRMED vault:DAMAGED");
+  });
+});
+
+test("what an archive has goes only once the source was read whole and found right", async () => {
+  await using world = await World.make({});
+  const backup = await provenBackup(world, ["disk", "vault"]);
+  await writeFile(pathOf(world, "disk", backup), "as many bytes as ANY");
+  await mark(world, backup.id, "vault", "MISSING");
+  const places = { from: storageOf(world.context, "disk"), to: storageOf(world.context, "vault") };
+  await expect(archiveCopy(world.context, backup, places, world.context.signal)).rejects.toThrow("damaged");
+  expect(await readFile(pathOf(world, "vault", backup), "utf8")).toBe("as many bytes as any");
+  // The source that was read whole and found damaged is known as such from now on.
+  expect(await states(world, backup.id)).toBe("disk:DAMAGED vault:MISSING");
+});
+
+test("a copy that was removed while it was verified stays removed", async () => {
+  await using world = await World.make({});
+  const backup = await provenBackup(world, ["disk", "vault"]);
+  const disk = storageOf(world.context, "disk");
+  const context = changed(world.context, "disk", {
+    async *get(...request) {
+      yield* disk.get(...request);
+      if (request[0] !== backup.object_key) return;
+      const copy = (await world.context.catalog.copies(backup.id)).find(({ storage }) => storage === "disk");
+      if (copy) await deleteCopy(world.context, disk, copy, { why: "asked" }, world.context.signal);
+    },
+  });
+  await runVerify(context, [backup.id]);
+  expect(await states(world, backup.id)).toBe("disk:DELETED vault:CONFIRMED");
+});
+
+test("a hold that was put on a backup while somebody was asked keeps it from deletion", async () => {
+  await using world = await World.make({});
+  const asked = await provenBackup(world, ["disk"]);
+  await world.hold(asked.id, 1);
+  await expect(deleteBackups(world.context, [asked], "forget")).rejects.toThrow("a hold is on");
+  expect(world.really(asked)).toEqual(["disk"]);
+});
+
+describe("cleanup", () => {
+  test("keeps a copy that was missing and is there again until verify has looked at it", async () => {
+    await using world = await World.make({});
+    const backup = await provenBackup(world, ["disk"]);
+    await mark(world, backup.id, "disk", "MISSING");
+    await world.wait(5);
+    await provenBackup(world, ["disk"]);
+    const [report] = await world.cleanup();
+    expect(report?.statistics.notes).toContainEqual(
+      expect.objectContaining({ storage: "disk", note: expect.stringContaining("there again") }),
+    );
+    expect(world.really(backup)).toEqual(["disk"]);
+    await runVerify(world.context, [backup.id]);
+    await world.cleanup();
+    expect(world.really(backup)).toEqual([]);
+  });
+
+  test("keeps damaged copies while their database has no good backup: they may be all that is left", async () => {
+    await using world = await World.make({});
+    const backup = await provenBackup(world, ["disk"]);
+    await mark(world, backup.id, "disk", "DAMAGED");
+    await world.wait(5);
+    await world.cleanup();
+    expect(world.really(backup)).toEqual(["disk"]);
+    await provenBackup(world, ["disk"]);
+    await world.cleanup();
+    expect(world.really(backup)).toEqual([]);
+  });
+
+  test("relies on no copy that was removed since it has looked", async () => {
+    await using world = await World.make({});
+    const { id } = await provenBackup(world, ["disk"]);
+    const looks = new CopyLooks(world.context, () => {});
+    expect(await looks.at(id, "disk")).toBe("there");
+    await world.context.catalog.updateCopy(id, "disk", { state: "DELETED" });
+    expect(await looks.at(id, "disk")).toBe("missing");
+  });
+
+  test("takes nothing for missing where a disk was unmounted since the run began", async () => {
+    await using world = await World.make({});
+    const { id } = await provenBackup(world, ["disk"]);
+    const { catalog, clock } = world.context;
+    // The place has no marker, and the catalog knows one: the empty mount point is seen.
+    await catalog.identities.confirm("disk", crypto.randomUUID(), clock.now().toISOString(), null);
+    await world.lose(id, ["disk"]);
+    expect(await new CopyLooks(world.context, () => {}).at(id, "disk")).toBe("unknown");
+    expect((await catalog.copies(id)).map(({ state }) => state)).toEqual(["CONFIRMED"]);
+  });
+});
+
+describe("a disk that was unmounted since the run began is not written to", () => {
+  /** The catalog knows a marker in "nas", and there is none: the empty mount point is seen. */
+  async function unmounted(): Promise<{ world: World; backup: StoredBackup }> {
+    const world = await World.make({});
+    const backup = (await provenBackup(world, ["disk"])) as StoredBackup;
+    const { catalog, clock } = world.context;
+    await catalog.identities.confirm("nas", crypto.randomUUID(), clock.now().toISOString(), null);
+    return { world, backup };
+  }
+  const signal = new AbortController().signal;
+
+  test("by repair", async () => {
+    const { world, backup } = await unmounted();
+    await using _ = world;
+    const [from, to] = [storageOf(world.context, "disk"), storageOf(world.context, "nas")];
+    await world.context.catalog.putCopy(intendedCopy(backup, to));
+    const options = { partBytes: 5 * 1024 * 1024, signal };
+    expect(await fillCopy(world.context, backup, { from, to }, options)).toBe(false);
+    expect(world.really(backup)).toEqual(["disk"]);
+    const copy = (await world.context.catalog.copies(backup.id)).find(({ storage }) => storage === "nas");
+    expect(copy).toMatchObject({ state: "FAILED", error: expect.stringContaining("its marker is gone") });
+  });
+
+  test("by a backup of the next database", async () => {
+    const { world, backup } = await unmounted();
+    await using _ = world;
+    const record = { ...backup, id: crypto.randomUUID(), object_key: `${backup.object_key}.next` };
+    await world.context.catalog.insertBackup(record);
+    await intendCopies(world.context, record);
+    async function* source() {
+      yield Buffer.from("bytes");
+    }
+    const progress = new ProgressMeter(world.context.progress, "backup", undefined, []);
+    const options = { partBytes: 5 * 1024 * 1024, signal, progress };
+    const outcomes = await storeEverywhere(world.context, record, source, options);
+    progress.end();
+    expect(outcomes.map(({ name, state }) => [name, state]).slice(0, 2)).toEqual([
+      ["disk", "stored"],
+      ["nas", "failed"],
+    ]);
+    expect(world.really(record)).toEqual(["disk", "vault"]);
+  });
+});
+
+describe("a manifest that a lenient decoder takes for the written one", () => {
+  test.each<[string, (manifest: Buffer) => Buffer]>([
+    ["a byte order mark in front", (manifest) => Buffer.concat([Buffer.from("\ufeff"), manifest])],
+    [
+      "an invalid byte",
+      (manifest) => Buffer.from(manifest.toString("latin1").replace("\xef\xbf\xbd", "\xff"), "latin1"),
+    ],
+  ])("is damage: %s", async (_, change) => {
+    await using world = await World.make({});
+    const backup = await provenBackup(world, ["disk", "vault"], { server_version: "15.\ufffd" });
+    const path = `${pathOf(world, "vault", backup)}.json`;
+    await writeFile(path, change(await readFile(path)));
+    const results = await runVerify(world.context, [backup.id]);
+    expect(JSON.stringify(results)).toContain('"damaged"');
+    expect(await states(world, backup.id)).toBe("disk:CONFIRMED vault:DAMAGED");
+  });
+
+  test.each([
+    ["deep JSON", `{"manifest":1,"later":${"[".repeat(400_000)}${"]".repeat(400_000)}}`],
+    ["deep JSON without an end", '{"a":'.repeat(200_000)],
+    ["bytes that are no text", Buffer.alloc(1000, 0xff)],
+  ])("settles an intended copy: %s", async (_, content) => {
+    await using world = await World.make({});
+    const backup = await provenBackup(world, ["disk", "vault"]);
+    await writeFile(`${pathOf(world, "vault", backup)}.json`, content);
+    await mark(world, backup.id, "vault", "INTENDED");
+    await reconcile(world.context);
+    // The object is finished: it gets the manifest that the catalog knows.
+    expect(await states(world, backup.id)).toBe("disk:CONFIRMED vault:CONFIRMED");
+    expect(await readFile(`${pathOf(world, "vault", backup)}.json`, "utf8")).toBe(backup.manifest ?? "");
+  });
+});
+
+test("a copy whose run was killed is settled although the signing key was replaced since", async () => {
+  await using world = await World.make({});
+  const backup = await provenBackup(world, ["disk", "vault"], {}, generateSigningKey(crypto.randomUUID()));
+  await mark(world, backup.id, "vault", "INTENDED");
+  await reconcile(world.context);
+  expect(await states(world, backup.id)).toBe("disk:CONFIRMED vault:CONFIRMED");
+  expect(await readFile(`${pathOf(world, "vault", backup)}.json`, "utf8")).toBe(backup.manifest ?? "");
+});

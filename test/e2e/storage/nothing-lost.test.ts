@@ -1,0 +1,115 @@
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { DeleteObjectCommand, ListObjectVersionsCommand } from "@aws-sdk/client-s3";
+import { $ } from "bun";
+import { temporaryPath } from "../../../src/storage/local/put.ts";
+import { MARKER_KEY } from "../../../src/storage/marker.ts";
+import { localStorage, s3Storage } from "../../lab/installation.ts";
+import { copyStates, keysIn } from "../../lab/leftovers.ts";
+import { mountTmpfs } from "../../lab/machine/mounts.ts";
+import type { Hold } from "../../lab/servers/held-requests.ts";
+import { isManifest, pathOf } from "../../lab/servers/held-requests.ts";
+import { startHttpProxy } from "../../lab/servers/http-proxy.ts";
+import { rgw } from "../../lab/servers/s3.ts";
+import { usePostgres } from "../../lab/servers/use-postgres.ts";
+import { useInstallations } from "../../lab/use-installations.ts";
+
+setDefaultTimeout(120_000);
+
+/** Tidying takes nothing that a good copy may still need. */
+
+const postgres = usePostgres();
+const installations = useInstallations(postgres);
+const { install } = installations;
+
+test("bytes that somebody has hidden in a versioned bucket stay while the source is not proved good", async () => {
+  const lab = await rgw();
+  const bucket = await lab.makeBucket({ versioned: true });
+  const installation = await install((dir) => [localStorage("disk", dir), s3Storage("rgw", lab, bucket)]);
+  const { backup_id } = (await installation.ok("backup", "--json")).json.backups[0];
+  const keys = await keysIn({ name: "rgw", lab, bucket });
+  const versions = async () =>
+    ((await lab.client.send(new ListObjectVersionsCommand({ Bucket: bucket }))).Versions ?? [])
+      .map(({ Key = "" }) => Key.replace("pg321/", ""))
+      .filter((key) => key !== MARKER_KEY)
+      .sort();
+  for (const key of keys)
+    await lab.client.send(new DeleteObjectCommand({ Bucket: bucket, Key: `pg321/${key}` }));
+  const object = join(installation.directory, "disk", keys.find((key) => key.endsWith(".enc")) as string);
+  const bytes = await readFile(object);
+  const rotten = Buffer.from(bytes);
+  rotten[rotten.length >> 1] = (rotten[rotten.length >> 1] as number) ^ 1;
+  await writeFile(object, rotten);
+
+  expect((await installation.run("verify", "--storage", "rgw")).exitCode).toBe(14);
+  expect((await installation.run("repair")).exitCode).toBe(3);
+  expect(await versions()).toEqual(keys);
+  // The source was read whole: its damage is known, recorded and told.
+  expect(await copyStates(installation, backup_id)).toBe("disk:DAMAGED rgw:MISSING");
+  expect((await installation.ok("list", "--json")).json.backups[0].status).toBe("FAILED");
+  expect((await installation.ok("alerts", "--json")).json.alerts).toContainEqual(
+    expect.objectContaining({
+      key: `verify main/${installations.source} disk`,
+      level: "CRITICAL",
+      resolved_at: null,
+    }),
+  );
+  await writeFile(object, bytes);
+  await installation.run("verify");
+  await installation.ok("repair");
+  expect(await copyStates(installation, backup_id)).toBe("disk:CONFIRMED rgw:CONFIRMED");
+});
+
+const isObject: Hold = (request) => request.method === "PUT" && pathOf(request).endsWith(".dump.zst.enc");
+
+test.each([
+  ["before the first manifest", isObject],
+  ["when the manifests are there", isManifest],
+])("a catalog whose disk fills up once the copies are whole costs none of them: %s", async (_, isIt) => {
+  const lab = await rgw();
+  await using proxy = startHttpProxy(lab.endpoint);
+  const bucket = await lab.makeBucket();
+  const installation = await install((dir) => [
+    localStorage("disk", dir),
+    s3Storage("r2", { ...lab, endpoint: proxy.endpoint }, bucket),
+  ]);
+  const state = join(installation.directory, "state");
+  await mkdir(state, { mode: 0o700 });
+  await using _mount = await mountTmpfs(state, 8);
+  await installation.ok("list");
+  const filler = join(state, "filler");
+  let isFull = false;
+  proxy.answer = async (request) => {
+    const answer = await request.forward();
+    if (isFull || !isIt(request)) return answer;
+    isFull = true;
+    await $`sh -c ${`cat /dev/zero > '${filler}'`}`.quiet().nothrow();
+    return answer;
+  };
+  const { exitCode, stderr } = await installation.run("backup");
+  expect({ isFull, exitCode, stderr }).toEqual({
+    isFull: true,
+    exitCode: expect.any(Number),
+    stderr: expect.stringContaining("the disk is full"),
+  });
+  expect(exitCode).not.toBe(0);
+  const keys = await keysIn({ name: "r2", lab, bucket });
+  expect(keys).toHaveLength(2);
+  expect(await keysIn({ name: "disk", directory: join(installation.directory, "disk") })).toEqual(keys);
+  await rm(filler);
+  await installation.ok("backup");
+  const { backups } = (await installation.ok("list", "--json")).json;
+  expect(backups.map(({ status }: { status: string }) => status)).toEqual(["VERIFIED", "VERIFIED"]);
+  const { copies } = (await installation.ok("verify", "--json")).json;
+  expect(copies).toHaveLength(4);
+});
+
+test("a marker whose writer was killed leaves nothing in the way of the next", async () => {
+  const installation = await install((dir) => [localStorage("disk", dir)]);
+  const root = join(installation.directory, "disk");
+  await writeFile(temporaryPath(root, MARKER_KEY), "half a mark");
+  await installation.ok("backup");
+  expect(readdirSync(root).sort()).toEqual(["main", MARKER_KEY]);
+});

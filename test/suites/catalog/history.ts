@@ -1,0 +1,90 @@
+import { expect, test } from "bun:test";
+import type { AlertRecord, Catalog, Job, RunRecord } from "../../../src/catalog/catalog.ts";
+import { alertRecord, deliveryRecord, runRecord } from "./records.ts";
+
+const DAY_MS = 86_400_000;
+/** Longer ago than any other test has made records. */
+const BEFORE = "2020-01-01T00:00:00.000Z";
+const daysBefore = (days: number) => new Date(Date.parse(BEFORE) - days * DAY_MS).toISOString();
+
+export function history(use: () => Catalog): void {
+  async function prune(): Promise<{ runs: number; alerts: number; deliveries: number }> {
+    const total = { runs: 0, alerts: 0, deliveries: 0 };
+    for (;;) {
+      const { runs, alerts, deliveries } = await use().pruneHistory(BEFORE);
+      if (runs + alerts + deliveries === 0) return total;
+      total.runs += runs;
+      total.alerts += alerts;
+      total.deliveries += deliveries;
+    }
+  }
+
+  test("of runs: those of long ago go, but the newest of each job, outcome and schedule, and what still runs", async () => {
+    // Nobody else has made runs of it.
+    const job = crypto.randomUUID() as Job;
+    const ended = (daysAgo: number, change: Partial<RunRecord> = {}) =>
+      runRecord({
+        job,
+        outcome: "OK",
+        started_at: daysBefore(daysAgo),
+        finished_at: daysBefore(daysAgo),
+        ...change,
+      });
+    // The first 100 of the job.
+    const newest = Array.from({ length: 98 }, (_, n) => ended(n - 50));
+    const old = [ended(100), ended(101), ended(102, { outcome: "FAILED" })];
+    const kept = [
+      ended(98, { outcome: "FAILED" }),
+      ended(99, { outcome: "INTERRUPTED" }),
+      ended(200, { outcome: "PARTIAL" }),
+      ended(300, { schedule: "verify weekly", scheduled_for: daysBefore(300) }),
+      ended(400, { outcome: "RUNNING", finished_at: null }),
+    ];
+    const other = ended(500, { job: "restore" });
+    for (const run of [...newest, ...old, ...kept, other]) await use().insertRun(run);
+    const totals = await use().overview.runTotals();
+    expect((await prune()).runs).toBe(old.length);
+    const left = (await use().runs({ job })).map(({ id }) => id);
+    expect(left.toSorted()).toEqual([...newest, ...kept].map(({ id }) => id).toSorted());
+    expect(await use().runs({ job: "restore" })).toContainEqual(other);
+    // Counters do not go back.
+    expect(await use().overview.runTotals()).toEqual(totals);
+    expect(await prune()).toEqual({ runs: 0, alerts: 0, deliveries: 0 });
+  });
+
+  test("of alerts and notices: what is open, waits to be told, or is still looked at stays", async () => {
+    const long = daysBefore(9);
+    const over = { created_at: long, resolved_at: daysBefore(8) };
+    const shrunk = (key: string, change: Partial<AlertRecord>) =>
+      alertRecord({ key, metadata: { shrunk_at: long }, ...over, ...change });
+    const gone = [
+      alertRecord({ key: "gone 1", ...over }),
+      alertRecord({ key: "gone 2", level: "INFO", created_at: long, resolved_at: long }),
+      shrunk("shrunk twice", { acknowledged_at: long }),
+    ];
+    const stays = [
+      alertRecord({ key: "open", created_at: long }),
+      alertRecord({ key: "over since", created_at: long, resolved_at: BEFORE }),
+      alertRecord({ key: "not told yet", ...over }),
+      shrunk("shrunk twice", { acknowledged_at: long, created_at: daysBefore(8.5) }),
+      shrunk("shrunk, and nobody has looked", {}),
+    ];
+    const [first, , waits] = [gone[0], ...stays.slice(1)] as AlertRecord[];
+    const sent = deliveryRecord({ alert_id: first?.id ?? "", state: "DELIVERED", finished_at: long });
+    const waiting = deliveryRecord({ alert_id: waits?.id ?? "", created_at: long });
+    const recent = deliveryRecord({ state: "FAILED", created_at: long, finished_at: BEFORE });
+    for (const alert of [...gone, ...stays])
+      await use().changeAlert(alert.key, () => ({
+        alert,
+        deliveries: [sent, waiting].filter(({ alert_id }) => alert_id === alert.id),
+      }));
+    await use().insertDeliveries([recent]);
+    expect(await prune()).toEqual({ runs: 0, alerts: gone.length, deliveries: 1 });
+    const left = (await use().alerts({})).map(({ id }) => id);
+    for (const { id } of gone) expect(left).not.toContain(id);
+    for (const { id } of stays) expect(left).toContain(id);
+    const notices = (await use().deliveries({})).map(({ id }) => id);
+    expect(notices).toEqual(expect.arrayContaining([waiting.id, recent.id]));
+    expect(notices).not.toContain(sent.id);
+  });
+}

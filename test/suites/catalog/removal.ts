@@ -1,0 +1,158 @@
+import { expect, test } from "bun:test";
+import type {
+  BackupRecord,
+  Catalog,
+  CopyRecord,
+  RetainedBackupRecord,
+} from "../../../src/catalog/catalog.ts";
+import { backupRecord, copyRecord, tombstoneOf } from "./records.ts";
+
+const retained = async (catalog: Catalog) => {
+  await using snapshot = await catalog.retained();
+  return (await Array.fromAsync(snapshot.backups())).flat();
+};
+
+/** What is there to go, what goes, and what stays of it. */
+export function removed(use: () => Catalog, reopen: () => Promise<void>): void {
+  test("a removed backup goes with its copies, leaves its tombstone, and no other is touched", async () => {
+    const [gone, stays] = [backupRecord({ server: "removed" }), backupRecord({ server: "removed" })];
+    for (const backup of [gone, stays]) {
+      await use().insertBackup(backup);
+      await use().putCopy(copyRecord(backup, { state: "DELETED" }));
+    }
+    const tombstone = tombstoneOf(gone, { dump_bytes: 5, was_good: false, removed_by: "forget" });
+    await use().removeBackup(tombstone);
+    await reopen();
+    expect(await use().backup(gone.id)).toBeUndefined();
+    expect(await use().copies(gone.id)).toEqual([]);
+    expect(await use().backup(stays.id)).toEqual(stays);
+    expect(await use().copies(stays.id)).toHaveLength(1);
+    expect(await use().tombstones({ server: "removed" })).toEqual([tombstone]);
+    await expect(use().removeBackup(tombstoneOf(gone))).rejects.toMatchObject({ code: "storage" });
+    expect(await use().tombstones({ server: "removed" })).toEqual([tombstone]);
+  });
+
+  test("what retention is shown: each copy that is or should be there, and backups without any", async () => {
+    const server = "retained";
+    const held = { held_at: "2026-01-02T00:00:00.000Z", hold_until: "2026-02-02T00:00:00.000Z" };
+    const states = ["INTENDED", "FAILED", "DELETING", "HIDDEN", "DELETED", "MISSING", "DAMAGED", "CONFIRMED"];
+    const kept = backupRecord({ server, status: "PARTIAL", ...held });
+    await use().insertBackup(kept);
+    for (const state of states as CopyRecord["state"][])
+      await use().putCopy(
+        copyRecord(kept, {
+          storage: state,
+          state,
+          object_bytes: 7,
+          locked_until: "2026-09-01T00:00:00.000Z",
+        }),
+      );
+    const empty = [1, 2].map((day) =>
+      backupRecord({ server, status: "VERIFIED", started_at: `2025-01-0${day}T00:00:00.000Z` }),
+    );
+    for (const backup of empty.toReversed()) {
+      await use().insertBackup(backup);
+      for (const state of ["FAILED", "DELETED"] as const)
+        await use().putCopy(copyRecord(backup, { storage: state, state }));
+    }
+    await use().insertBackup(backupRecord({ server, status: "RUNNING" }));
+    const { id, database, status, started_at } = kept;
+    const row = { id, server, database, status, started_at, ...held };
+    const mine = (await retained(use())).filter((backup) => backup.server === server);
+    for (const { copies } of mine) copies.sort((one, other) => (one.storage < other.storage ? -1 : 1));
+    const copies = (["CONFIRMED", "DAMAGED", "MISSING"] as const).map((state) => ({
+      storage: state,
+      state,
+      object_bytes: 7,
+      locked_until: "2026-09-01T00:00:00.000Z",
+    }));
+    expect(mine).toEqual([{ ...row, copies }]);
+    for (const state of states)
+      expect((await Array.fromAsync(use().objectKeys(state))).flat()).toEqual(
+        state === "DELETED" ? [] : expect.arrayContaining([kept.object_key]),
+      );
+    const without = (await use().backupsWithoutCopies()).filter((backup) => backup.server === server);
+    expect(without).toEqual(empty);
+  });
+
+  test("what retention is shown comes database by database, newest first, and stays as it was", async () => {
+    const server = "snapshot";
+    const made: BackupRecord[] = [];
+    // More than are read at once, the databases mixed, every third one at the same moment as the one before.
+    for (let n = 0; n < 520; n++) {
+      const started_at = new Date(Date.UTC(2026, 0, 1) + (n - (n % 3 === 2 ? 2 : 0)) * 60_000).toISOString();
+      made.push(backupRecord({ server, database: `database ${n % 2}`, status: "VERIFIED", started_at }));
+    }
+    for (const backup of made) {
+      await use().insertBackup(backup);
+      await use().putCopy(copyRecord(backup, { state: "CONFIRMED" }));
+    }
+    const order = ({ database, started_at, id }: RetainedBackupRecord | BackupRecord) => [
+      database,
+      started_at,
+      id,
+    ];
+    const expected = made.toSorted((a, b) =>
+      a.database !== b.database
+        ? a.database < b.database
+          ? -1
+          : 1
+        : `${a.started_at} ${a.id}` > `${b.started_at} ${b.id}`
+          ? -1
+          : 1,
+    );
+    const [first] = made as [BackupRecord];
+    {
+      await using snapshot = await use().retained();
+      const own = async () =>
+        (await Array.fromAsync(snapshot.backups())).flat().filter((backup) => backup.server === server);
+      for await (const batch of snapshot.backups()) {
+        expect(batch.length).toBeLessThan(520);
+        if (batch.length > 0) break;
+      }
+      await use().updateCopy(first.id, "local", { state: "MISSING" });
+      await use().insertBackup(backupRecord({ server, status: "VERIFIED" }));
+      expect((await own()).map(order)).toEqual(expected.map(order));
+      const again = await own();
+      expect(again.find(({ id }) => id === first.id)?.copies).toMatchObject([{ state: "CONFIRMED" }]);
+      expect(again.map(order)).toEqual(expected.map(order));
+    }
+    const keys = (await Array.fromAsync(use().objectKeys("local"))).flat();
+    expect(keys.length).toBeGreaterThanOrEqual(made.length);
+    const now = (await retained(use())).find(({ id }) => id === first.id);
+    expect(now?.copies).toMatchObject([{ state: "MISSING" }]);
+    // The other tests count what is there.
+    for (const backup of made) await use().removeBackup(tombstoneOf(backup));
+  });
+
+  test("tombstones are newest first, filtered, and pruned by age", async () => {
+    const server = "tombstones";
+    const all = [];
+    for (const [month, database] of [
+      ["01", "app"],
+      ["03", "other"],
+      ["02", "app"],
+    ] as const) {
+      const backup = backupRecord({ server, database });
+      await use().insertBackup(backup);
+      const tombstone = tombstoneOf(backup, { removed_at: `2026-${month}-01T00:00:00.000Z` });
+      await use().removeBackup(tombstone);
+      all.push(tombstone);
+    }
+    const [first, last, middle] = all as [(typeof all)[0], (typeof all)[0], (typeof all)[0]];
+    expect(await use().tombstones({ server })).toEqual([last, middle, first]);
+    expect(await use().tombstones({ server, database: "app", limit: 1 })).toEqual([middle]);
+    expect(await use().pruneTombstones(middle.removed_at)).toBe(1);
+    expect(await use().tombstones({ server })).toEqual([last, middle]);
+  });
+
+  test("a backup that was removed may come back and be removed again", async () => {
+    const backup = backupRecord({ server: "again" });
+    await use().insertBackup(backup);
+    await use().removeBackup(tombstoneOf(backup));
+    await use().insertBackup(backup);
+    const tombstone = tombstoneOf(backup, { removed_at: "2026-06-01T00:00:00.000Z" });
+    await use().removeBackup(tombstone);
+    expect(await use().tombstones({ server: "again" })).toEqual([tombstone]);
+  });
+}

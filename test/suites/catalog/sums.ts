@@ -1,0 +1,190 @@
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { isAhead, newestOf } from "../../../src/base/newest-good.ts";
+import type { BackupRecord, BackupStatus, Catalog, CopyState } from "../../../src/catalog/catalog.ts";
+import type { CatalogFixture } from "./conformance.ts";
+import { backupRecord, copyRecord, tombstoneOf } from "./records.ts";
+
+export type MakeFixture = () => Promise<CatalogFixture>;
+
+/** Day of January 2026, at that hour. */
+export const at = (day: number, hour = 0) => new Date(Date.UTC(2026, 0, day, hour)).toISOString();
+
+/** Runs a test on a new catalog; `reopen` closes it and opens it again. */
+export async function onNew(
+  makeFixture: MakeFixture,
+  work: (catalog: Catalog, reopen: () => Promise<Catalog>) => Promise<void>,
+): Promise<void> {
+  await using fixture = await makeFixture();
+  let catalog = await fixture.open();
+  try {
+    await work(catalog, async () => {
+      await catalog[Symbol.asyncDispose]();
+      catalog = await fixture.open();
+      return catalog;
+    });
+  } finally {
+    await catalog[Symbol.asyncDispose]();
+  }
+}
+
+const SERVERS = ["main", "other"] as const;
+const DATABASES = ["app", "shop"] as const;
+const STORAGES = ["disk", "r2", "usb"] as const;
+const STATES: readonly CopyState[] = [
+  "INTENDED",
+  "CONFIRMED",
+  "CONFIRMED",
+  "FAILED",
+  "DAMAGED",
+  "MISSING",
+  "DELETING",
+  "HIDDEN",
+  "DELETED",
+];
+const STATUSES: readonly BackupStatus[] = ["RUNNING", "VERIFIED", "PARTIAL", "FAILED", "INTERRUPTED"];
+
+const state = fc.constantFrom(...STATES);
+const bytes = fc.option(fc.integer({ min: 0, max: 2 ** 40 }));
+const which = fc.nat(20);
+const step = fc.oneof(
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant("backup" as const),
+      server: fc.constantFrom(...SERVERS),
+      database: fc.constantFrom(...DATABASES),
+      status: fc.constantFrom(...STATUSES),
+      day: fc.integer({ min: 1, max: 12 }),
+    }),
+  },
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      do: fc.constantFrom("put" as const, "put" as const, "update" as const),
+      which,
+      storage: fc.constantFrom(...STORAGES),
+      state,
+      bytes,
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("remove" as const), which }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant("status" as const), which, status: fc.constantFrom(...STATUSES) }),
+  },
+);
+type Step = typeof step extends fc.Arbitrary<infer S> ? S : never;
+
+async function take(catalog: Catalog, one: Step): Promise<void> {
+  if (one.do === "backup") {
+    const { server, database, status, day } = one;
+    return catalog.insertBackup(backupRecord({ server, database, status, started_at: at(day) }));
+  }
+  const backups = await catalog.backups({});
+  const backup = backups[one.which % Math.max(1, backups.length)];
+  if (!backup) return;
+  if (one.do === "remove") return catalog.removeBackup(tombstoneOf(backup));
+  if (one.do === "status") return catalog.updateBackup(backup.id, { status: one.status });
+  const change = { state: one.state, object_bytes: one.bytes };
+  if (one.do === "put") return catalog.putCopy(copyRecord(backup, { storage: one.storage, ...change }));
+  if ((await catalog.copies(backup.id)).some(({ storage }) => storage === one.storage))
+    return catalog.updateCopy(backup.id, one.storage, change);
+}
+
+/** In the middle of all dates: some are ahead of it. */
+const NOW = new Date(at(6));
+
+/** Given newest first. */
+const newest = (backups: readonly BackupRecord[]) =>
+  newestOf(backups, ({ started_at }) => new Date(started_at), NOW) ?? null;
+
+/** The same sums, from every single record. */
+async function recomputed(catalog: Catalog) {
+  const totals = new Map<string, { copies: number; bytes: number; newest_started_at: string }>();
+  const latest = new Map<string, { good: BackupRecord | null; ended: BackupRecord | null }>();
+  // Newest first.
+  const all = await Promise.all(
+    (await catalog.backups({})).map(async (backup) => {
+      const copies = await catalog.copies(backup.id);
+      return { backup, confirmed: copies.filter(({ state }) => state === "CONFIRMED") };
+    }),
+  );
+  for (const [name, group] of Map.groupBy(all, ({ backup }) => `${backup.server} ${backup.database}`)) {
+    const isGood = ({ backup, confirmed }: (typeof group)[number]) =>
+      ["VERIFIED", "PARTIAL"].includes(backup.status) && confirmed.length > 0;
+    latest.set(name, {
+      good: newest(group.filter(isGood).map(({ backup }) => backup)),
+      ended: newest(group.map(({ backup }) => backup).filter(({ status }) => status !== "RUNNING")),
+    });
+    for (const storage of STORAGES) {
+      const held = group.flatMap(({ backup, confirmed }) =>
+        confirmed.filter((copy) => copy.storage === storage).map((copy) => ({ backup, copy })),
+      );
+      const first = newest(held.map(({ backup }) => backup));
+      if (first === null) continue;
+      const sum = held.reduce((total, { copy }) => total + (copy.object_bytes ?? 0), 0);
+      totals.set(`${name} ${storage}`, {
+        copies: held.length,
+        bytes: sum,
+        newest_started_at: first.started_at,
+      });
+    }
+  }
+  return { totals: sorted(totals), latest: sorted(latest) };
+}
+
+function sorted<V>(map: Map<string, V>): [string, V][] {
+  return [...map].sort(([left], [right]) => (left < right ? -1 : 1));
+}
+
+export function sums(make: MakeFixture): void {
+  test("of copies, and the latest backups, are what the records say, whatever happened to these", async () => {
+    const seen = { removed: 0, emptied: 0, goodIsOlder: 0, onlyAhead: 0 };
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 15, maxLength: 60, size: "max" }), (steps) =>
+        onNew(make, async (first, reopen) => {
+          for (const one of steps) await take(first, one);
+          const catalog = await reopen();
+          const { totals, latest } = await recomputed(catalog);
+          const told = await catalog.overview.copyTotals(NOW);
+          const held = told.filter(({ copies }) => copies !== 0);
+          expect(
+            held.map(({ server, database, storage, ...total }) => [
+              `${server} ${database} ${storage}`,
+              total,
+            ]),
+          ).toEqual(totals);
+          for (const { copies, bytes, newest_started_at } of told)
+            if (copies === 0)
+              expect({ bytes, newest_started_at }).toEqual({ bytes: 0, newest_started_at: null });
+          const now = await catalog.overview.latestBackups(NOW);
+          expect(
+            now.map(({ server, database, good, ended }) => [`${server} ${database}`, { good, ended }]),
+          ).toEqual(latest);
+          seen.removed += (await catalog.tombstones({})).length;
+          seen.emptied += told.length - held.length;
+          for (const { server, database, good } of now)
+            expect((await catalog.newestGood(server, database, NOW)) ?? null).toEqual(good);
+          const isAfter = ({ good }: (typeof now)[number]) => good && isAhead(new Date(good.started_at), NOW);
+          seen.onlyAhead += now.filter(isAfter).length;
+          seen.goodIsOlder += now.filter(({ good, ended }) => good && ended && good.id !== ended.id).length;
+        }),
+      ),
+      { numRuns: 25 },
+    );
+    for (const [what, times] of Object.entries(seen)) expect(`${what}: ${times}`).not.toEndWith(": 0");
+  }, 120_000);
+
+  test("are there for databases and storages of any name", () =>
+    onNew(make, async (catalog) => {
+      const names = ["", "a b", "a'b\n", "z", "ü"];
+      for (const database of names) {
+        const backup = backupRecord({ database, status: "VERIFIED" });
+        await catalog.insertBackup(backup);
+        await catalog.putCopy(copyRecord(backup, { storage: "s '\"", state: "CONFIRMED", object_bytes: 7 }));
+      }
+      expect((await catalog.overview.latestBackups(NOW)).map(({ database }) => database)).toEqual(names);
+      expect(await catalog.overview.copyTotals(NOW)).toHaveLength(names.length);
+    }));
+}

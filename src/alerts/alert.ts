@@ -1,9 +1,10 @@
 import { messageOf } from "../base/errors.ts";
 import { REMINDER_MS, REMINDER_MS_MAX } from "../base/limits.ts";
-import type { AlertLevel, AlertRecord, Job } from "../catalog/catalog.ts";
+import type { AlertLevel, Job } from "../catalog/catalog.ts";
+import type { AlertRecord } from "../catalog/records.ts";
 import { ALERT_LEVELS } from "../config/config.ts";
-import type { JobContext } from "../jobs/context.ts";
 import type { NoticeEvent } from "../notify/notice.ts";
+import type { AlertContext } from "./alert-context.ts";
 import { noticesFor } from "./notices.ts";
 
 export interface AlertRequest {
@@ -20,8 +21,6 @@ export interface AlertRequest {
   /** It is told once and over, as a success is: never open, never reminded of. INFO always is so. */
   isEvent?: boolean;
 }
-
-export type AlertContext = Pick<JobContext, "catalog" | "clock" | "config" | "host" | "installation" | "log">;
 
 /**
  * Records trouble, or something that went well, and queues what is to be told of it. Trouble that is open

@@ -1,14 +1,11 @@
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import { DELIVERY_AGE_MS_MAX, DELIVERY_RETRY_MS, DELIVERY_RETRY_MS_MAX } from "../base/limits.ts";
-import type { DeliveryRecord } from "../catalog/catalog.ts";
+import type { DeliveryRecord } from "../catalog/records.ts";
 import type { NotifyConfig } from "../config/config.ts";
-import type { JobContext } from "../jobs/context.ts";
 import type { Notice } from "../notify/notice.ts";
 import { sendNotice } from "../notify/send.ts";
-import type { AlertContext } from "./alert.ts";
 import { remindOfAlerts } from "./alert.ts";
-
-export type DeliveryContext = AlertContext & Pick<JobContext, "signal">;
+import type { DeliveryContext } from "./alert-context.ts";
 
 /** A try whose process died is taken up again after its time-out and this much more. */
 const CLAIM_GRACE_MS = 60_000;

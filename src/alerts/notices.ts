@@ -1,9 +1,9 @@
-import type { AlertRecord, DeliveryRecord } from "../catalog/catalog.ts";
+import type { AlertRecord, DeliveryRecord } from "../catalog/records.ts";
 import type { NotifyConfig } from "../config/config.ts";
 import { ALERT_LEVELS } from "../config/config.ts";
 import { serverPattern } from "../config/database-pattern.ts";
 import type { Notice, NoticeEvent } from "../notify/notice.ts";
-import type { AlertContext } from "./alert.ts";
+import type { AlertContext } from "./alert-context.ts";
 
 /** What is to be told of an alert, for each notifier that wants to hear it. */
 export function noticesFor(context: AlertContext, alert: AlertRecord, event: NoticeEvent): DeliveryRecord[] {

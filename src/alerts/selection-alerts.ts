@@ -1,8 +1,9 @@
 import { messageOf } from "../base/errors.ts";
 import { databasePattern } from "../config/database-pattern.ts";
-import type { AlertContext, AlertRequest } from "./alert.ts";
+import { type IdlePattern, idlePatterns } from "../config/idle-patterns.ts";
+import type { AlertRequest } from "./alert.ts";
 import { raiseAlert, resolveAlert } from "./alert.ts";
-import { type IdlePattern, idlePatterns } from "./idle-patterns.ts";
+import type { AlertContext } from "./alert-context.ts";
 
 /** The keys begin so. */
 export const GONE_KEY = "gone ";

@@ -1,7 +1,7 @@
 import { isAhead, newestOf } from "../base/newest-good.ts";
-import type { BackupRecord } from "../catalog/catalog.ts";
-import type { AlertContext } from "./alert.ts";
+import type { BackupRecord } from "../catalog/records.ts";
 import { raiseAlert, resolveAlert } from "./alert.ts";
+import type { AlertContext } from "./alert-context.ts";
 
 /** What the alert about a dump that shrank says in its metadata. */
 export type ShrinkMetadata = Record<string, unknown> & {

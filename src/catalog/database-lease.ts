@@ -1,3 +1,7 @@
+import type { JobContext } from "../jobs/context.ts";
+import { isHeld } from "./lease.ts";
+import type { BackupRecord } from "./records.ts";
+
 /** The lease that a job holds while it changes the backups of a database. */
 export function leaseName(server: string, database: string): string {
   return `${server}/${database}`;
@@ -11,4 +15,15 @@ export function runLeaseName(id: string): string {
 /** Whether it is a run's: the name of a database's has a slash. */
 export function isRunLease(name: string): boolean {
   return /^run [^/]*$/.test(name);
+}
+
+/** Whether a run that lives works on the backups of this database. */
+export async function isLeased(
+  context: Pick<JobContext, "catalog" | "clock">,
+  backup: Pick<BackupRecord, "server" | "database">,
+): Promise<boolean> {
+  const now = context.clock.now().toISOString();
+  const leases = await context.catalog.leases();
+  const name = leaseName(backup.server, backup.database);
+  return leases.some((lease) => lease.name === name && isHeld(lease, now));
 }

@@ -8,9 +8,10 @@ import { systemClock } from "../base/clock.ts";
 import { Pg321Error } from "../base/errors.ts";
 import { LEASE_LOOK_MS, LEASE_MS, LEASE_POLL_MS, LEASE_WAIT_MS, LEASE_WATCH_MS } from "../base/limits.ts";
 import { fateOf } from "../base/process/identity.ts";
-import type { Catalog, LeaseHolder } from "./catalog.ts";
+import type { Catalog } from "./catalog.ts";
 import { awaitLease, holdLease, isAwaited, isHeld, type LeaseRequest } from "./lease.ts";
 import { openCatalog } from "./open.ts";
+import type { LeaseHolder } from "./records.ts";
 
 let directory: string;
 let catalog: Catalog;

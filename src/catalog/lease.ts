@@ -8,7 +8,8 @@ import {
   isSameProcess,
   processIdentity,
 } from "../base/process/identity.ts";
-import type { Catalog, LeaseHolder } from "./catalog.ts";
+import type { Catalog } from "./catalog.ts";
+import type { LeaseHolder } from "./records.ts";
 
 export interface LeaseRequest {
   /** What is locked, as errors name it: `backup of main/app`. */

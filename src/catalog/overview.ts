@@ -1,4 +1,5 @@
-import type { BackupRecord, Job, RunOutcome, RunRecord } from "./catalog.ts";
+import type { Job } from "./catalog.ts";
+import type { BackupRecord, RunOutcome, RunRecord } from "./records.ts";
 
 /** A database that was once there to be backed up. */
 export interface DatabaseRecord {

@@ -3,7 +3,7 @@ import { World } from "../../test/lab/data/made-up-world.ts";
 import { ManualClock } from "../../test/lab/manual-clock.ts";
 import { ELSEWHERE } from "../../test/suites/catalog/records.ts";
 import { LEASE_MS } from "../base/limits.ts";
-import type { LeaseHolder } from "../catalog/catalog.ts";
+import type { LeaseHolder } from "../catalog/records.ts";
 import { holdDaemonLease } from "./daemon-lease.ts";
 
 const clock = new ManualClock();

@@ -1,9 +1,10 @@
 import type { Clock } from "../base/clock.ts";
 import { LEASE_LOOK_MS, LEASE_WATCH_MS } from "../base/limits.ts";
 import { fateOf, isSameProcess } from "../base/process/identity.ts";
-import type { Catalog, LeaseHolder } from "../catalog/catalog.ts";
+import type { Catalog } from "../catalog/catalog.ts";
 import type { Held } from "../catalog/lease.ts";
 import { holdLease } from "../catalog/lease.ts";
+import type { LeaseHolder } from "../catalog/records.ts";
 import type { JobContext } from "../jobs/context.ts";
 
 const NAME = "daemon";

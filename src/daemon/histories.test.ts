@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { ScheduleLab } from "../../test/lab/schedule-lab.ts";
-import type { RunRecord } from "../catalog/catalog.ts";
+import type { RunRecord } from "../catalog/records.ts";
 
 const MINUTE_MS = 60_000;
 const RETRIES = 2;

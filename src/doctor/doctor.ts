@@ -1,7 +1,6 @@
 import { existsSync } from "node:fs";
 import { access, constants } from "node:fs/promises";
 import { dirname } from "node:path";
-import { idlePatterns } from "../alerts/idle-patterns.ts";
 import { patternHint } from "../alerts/selection-alerts.ts";
 import type { Clock } from "../base/clock.ts";
 import { EXIT_CODES } from "../base/errors.ts";
@@ -10,6 +9,7 @@ import { userName } from "../base/process/become-user.ts";
 import { LOST_HINT } from "../catalog/sqlite/errors.ts";
 import { examineCatalog } from "../catalog/sqlite/examine.ts";
 import type { Config, ServerConfig } from "../config/config.ts";
+import { idlePatterns } from "../config/idle-patterns.ts";
 import { missingWritablePaths, UNIT_FILE } from "../install/writable-paths.ts";
 import { loadKeys } from "../jobs/keys.ts";
 import { refuseSharedPlaces } from "../jobs/shared-places.ts";

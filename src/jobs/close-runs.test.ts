@@ -2,10 +2,10 @@ import { expect, test } from "bun:test";
 import { World } from "../../test/lab/data/made-up-world.ts";
 import { ELSEWHERE, runRecord } from "../../test/suites/catalog/records.ts";
 import { processIdentity } from "../base/process/identity.ts";
-import type { RunRecord } from "../catalog/catalog.ts";
 import { holdLease } from "../catalog/lease.ts";
+import type { RunRecord } from "../catalog/records.ts";
 import { closeRuns } from "./close-runs.ts";
-import { recordRun } from "./context.ts";
+import { recordRun } from "./record-run.ts";
 
 /** What pg321 0.1.0 wrote. */
 const OLD = { host_id: null, boot_id: null, pid_namespace: null };

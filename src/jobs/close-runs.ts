@@ -1,9 +1,9 @@
 import { fateOf } from "../base/process/identity.ts";
-import type { LeaseHolder, RunRecord } from "../catalog/catalog.ts";
 import { isRunLease } from "../catalog/database-lease.ts";
 import { isHeld, isLeftHere } from "../catalog/lease.ts";
+import type { LeaseHolder, RunRecord } from "../catalog/records.ts";
 import type { JobContext } from "./context.ts";
-import { isWorkedOn } from "./context.ts";
+import { isWorkedOn } from "./record-run.ts";
 
 /** A run of another host that pg321 0.1.0 began is taken for ended this long after, if that host has no lease any more. */
 const FOREIGN_RUN_MS_MAX = 86_400_000;

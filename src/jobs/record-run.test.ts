@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { World } from "../../test/lab/data/made-up-world.ts";
 import { Pg321Error } from "../base/errors.ts";
 import { closeRuns } from "./close-runs.ts";
-import { recordRun } from "./context.ts";
+import { recordRun } from "./record-run.ts";
 
 /** The alerts that are open once a cleanup was cut off for this reason. */
 async function alertsAfter(reason: Error) {

@@ -3,6 +3,7 @@ import { cronTimes, OFF } from "../config/cron.ts";
 import { serverPattern } from "../config/database-pattern.ts";
 
 export const SCHEDULED_JOBS = ["backup", "cleanup", "verify", "repair"] as const;
+
 export type ScheduledJob = (typeof SCHEDULED_JOBS)[number];
 
 /** One cron pattern at work. */
@@ -18,8 +19,10 @@ export interface Schedule {
 
 /** Enough times to see the longest pause of a pattern that has only a few runs a day, or a year. */
 const TIMES = 60;
+
 /** Those with more are looked at hour by hour for a week and a day: nights and weekends are their pauses. */
 const HOURS = 8 * 24;
+
 const HOUR_MS = 3_600_000;
 
 /**
@@ -63,4 +66,38 @@ export function intervalMs(pattern: string, timezone: string, from: Date): numbe
 function namedBy({ databases }: ScheduleOverride): Schedule["selects"] {
   const patterns = databases.map(serverPattern);
   return (server, database) => patterns.some(({ matches }) => matches(server, database));
+}
+
+/** A schedule with what is costly to work out of its pattern. */
+export interface TimetableEntry extends Schedule {
+  /** The longest time between two of its runs; undefined where it has no more than one. */
+  intervalMs: number | undefined;
+}
+
+export type Scheduled = Pick<Config, "schedule" | "timezone">;
+
+/** Longer intervals come and go with the seasons (a day of 25 hours), so they are worked out anew. */
+export const KEPT_MS = 86_400_000;
+
+export const KEPT = new WeakMap<Scheduled, { at: Date; entries: readonly TimetableEntry[] }>();
+
+/** The schedules of a config that are not off. Kept for a day, so that it costs nothing to ask. */
+export function timetableOf(config: Scheduled, now: Date): readonly TimetableEntry[] {
+  const kept = KEPT.get(config);
+  if (kept && Math.abs(now.getTime() - kept.at.getTime()) < KEPT_MS) return kept.entries;
+  const entries = schedulesOf(config).map((schedule) => ({
+    ...schedule,
+    intervalMs: intervalMs(schedule.pattern, config.timezone, now),
+  }));
+  KEPT.set(config, { at: now, entries });
+  return entries;
+}
+
+/** The schedule by which a database is backed up; undefined where that is off. */
+export function backupEntry<E extends TimetableEntry>(
+  timetable: readonly E[],
+  server: string,
+  database: string,
+): E | undefined {
+  return timetable.find(({ job, selects }) => job === "backup" && selects(server, database));
 }

@@ -1,13 +1,13 @@
 import { setImmediate } from "node:timers/promises";
 import { ageMs, durationMs } from "../base/clock.ts";
 import { isAhead, newestOf } from "../base/newest-good.ts";
-import type { BackupRecord } from "../catalog/catalog.ts";
+import { isLeased } from "../catalog/database-lease.ts";
 import type { CopyTotal, DatabaseRecord, LatestBackups } from "../catalog/overview.ts";
-import { backupStorages } from "../jobs/context.ts";
-import { isLeased } from "../jobs/copies/reconcile.ts";
-import { backupEntry } from "../jobs/timetable.ts";
+import type { BackupRecord } from "../catalog/records.ts";
+import { backupEntry } from "../jobs/schedules.ts";
+import { backupStorages } from "../jobs/storages.ts";
 import type { DatabaseCopiesStatus, DatabaseStatus, GoodBackupStatus } from "./report.ts";
-import type { StatusSource, TimedSchedule } from "./status.ts";
+import type { StatusSource, TimedSchedule } from "./source.ts";
 
 /** A good backup older than so many intervals is stale. */
 const STALE_INTERVALS = 2;

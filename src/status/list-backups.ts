@@ -1,7 +1,8 @@
 import { believedUntil } from "../base/newest-good.ts";
-import type { BackupFilter, BackupRecord, CopyRecord } from "../catalog/catalog.ts";
+import type { BackupFilter } from "../catalog/catalog.ts";
+import { isLeased } from "../catalog/database-lease.ts";
+import type { BackupRecord, CopyRecord } from "../catalog/records.ts";
 import type { JobContext } from "../jobs/context.ts";
-import { isLeased } from "../jobs/copies/reconcile.ts";
 
 export interface ListedBackup {
   backup: BackupRecord;

@@ -1,4 +1,5 @@
-import type { AlertLevel, BackupStatus, Job, RunOutcome } from "../catalog/catalog.ts";
+import type { AlertLevel, Job } from "../catalog/catalog.ts";
+import type { BackupStatus, RunOutcome } from "../catalog/records.ts";
 
 /*
  * What `/status`, the page, the metrics and `pg321 status` show. Plain JSON: snake_case, times as RFC 3339 UTC

@@ -1,10 +1,9 @@
 import { durationMs } from "../base/clock.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
-import type { RunRecord } from "../catalog/catalog.ts";
+import type { RunRecord } from "../catalog/records.ts";
 import { JOBS } from "../config/config.ts";
 import { cronTimes } from "../config/cron.ts";
-import type { JobContext } from "../jobs/context.ts";
-import { type TimetableEntry, timetableOf } from "../jobs/timetable.ts";
+import { timetableOf } from "../jobs/schedules.ts";
 import { databaseStatuses } from "./databases.ts";
 import type { LiveDaemon } from "./live-daemon.ts";
 import type {
@@ -16,17 +15,7 @@ import type {
   StorageStatus,
 } from "./report.ts";
 import { runningStatuses } from "./running.ts";
-
-/** What a report is made from. Of the storages it asks nothing but what they are. */
-export type StatusSource = Pick<
-  JobContext,
-  "catalog" | "config" | "storages" | "clock" | "host" | "installation"
->;
-
-/** A schedule and when it is due next; null: never again. */
-export interface TimedSchedule extends TimetableEntry {
-  nextRunAt: string | null;
-}
+import type { StatusSource, TimedSchedule } from "./source.ts";
 
 /**
  * What an installation is like now, from the catalog and, where one runs, from the daemon: no storage and no

@@ -1,5 +1,6 @@
 import { GONE_KEY } from "../alerts/selection-alerts.ts";
 import { ageMs } from "../base/clock.ts";
+import { plural } from "../base/text/amounts.ts";
 import type { DatabaseStatus, StatusReport, StorageStatus } from "./report.ts";
 
 /** `new`: nothing is wrong, but there is no backup yet. From the best to the worst. */
@@ -53,9 +54,9 @@ function sentenceOf(
   }
   if (present.length === 0) return "No database has been seen yet.";
   const waiting = present.filter(({ state }) => state === "never").length;
-  if (waiting === present.length) return `${capital(count(waiting, "database"))} will get a first backup.`;
-  const storages = count(report.storages.length, "storage");
-  const first = waiting === 0 ? "" : ` ${capital(count(waiting, "new database"))} will get a first one.`;
+  if (waiting === present.length) return `${capital(plural(waiting, "database"))} will get a first backup.`;
+  const storages = plural(report.storages.length, "storage");
+  const first = waiting === 0 ? "" : ` ${capital(plural(waiting, "new database"))} will get a first one.`;
   const good = present.length - waiting;
   const rest = `${first}${leftOut(report.databases.length - present.length)}`;
   if (good === 1) return `The database has a good backup in time, in ${storages}.${rest}`;
@@ -66,7 +67,7 @@ function sentenceOf(
 function leftOut(gone: number): string {
   return gone === 0
     ? ""
-    : ` ${capital(count(gone, "database"))} ${gone === 1 ? "is" : "are"} no longer backed up.`;
+    : ` ${capital(plural(gone, "database"))} ${gone === 1 ? "is" : "are"} no longer backed up.`;
 }
 
 /** Whether a database without any good backup was tried in vain, or should have had one by now. */
@@ -127,7 +128,7 @@ function alertTroubles(report: StatusReport): Trouble[] {
   const tell = (level: Trouble["level"], alertLevel: "CRITICAL" | "WARNING"): Trouble[] => {
     const open = alerts.filter((alert) => alert.level === alertLevel);
     if (open.length === 0) return [];
-    const text = `${count(open.length, `${alertLevel.toLowerCase()} alert`)} ${open.length === 1 ? "is" : "are"} open`;
+    const text = `${plural(open.length, `${alertLevel.toLowerCase()} alert`)} ${open.length === 1 ? "is" : "are"} open`;
     return [{ level, text }];
   };
   const isOne = gone.length === 1;
@@ -149,13 +150,8 @@ function daemonTroubles({ daemon }: StatusReport): Trouble[] {
 function named(databases: readonly Pick<DatabaseStatus, "server" | "database">[]): string {
   const names = databases.slice(0, NAMED_MAX).map(({ server, database }) => `${server}/${database}`);
   const rest = databases.length - names.length;
-  const last = rest > 0 ? count(rest, "other database") : names.pop();
+  const last = rest > 0 ? plural(rest, "other database") : names.pop();
   return names.length === 0 ? `database ${last}` : `databases ${names.join(", ")} and ${last}`;
-}
-
-/** `1 database`, `2 databases`. */
-export function count(number: number, noun: string, nouns = `${noun}s`): string {
-  return `${number.toLocaleString("en")} ${number === 1 ? noun : nouns}`;
 }
 
 function capital(text: string): string {

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { bytesOf, streamOf } from "../../test/lab/data/streams.ts";
 import { MIB } from "../base/limits.ts";
-import { counted, metered, newMeter } from "./meter.ts";
+import { metered, newMeter, observed } from "./meter.ts";
 
 test("hands on every byte, and knows their number and hash at the end", async () => {
   await fc.assert(
@@ -42,9 +42,9 @@ test("there is no hash of a stream that threw or was left", async () => {
   expect(left.sha256).toBeUndefined();
 });
 
-test("counted tells each chunk's bytes", async () => {
+test("observed tells each chunk's bytes", async () => {
   const told: number[] = [];
   const chunks = streamOf(new Uint8Array(3), new Uint8Array(), new Uint8Array(5));
-  expect((await bytesOf(counted(chunks, (bytes) => told.push(bytes)))).length).toBe(8);
+  expect((await bytesOf(observed(chunks, (bytes) => told.push(bytes)))).length).toBe(8);
   expect(told).toEqual([3, 0, 5]);
 });

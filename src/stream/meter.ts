@@ -36,7 +36,7 @@ export async function* metered(
 }
 
 /** Hands the source on unchanged and tells how many bytes passed, and which, without hashing. */
-export async function* counted(
+export async function* observed(
   source: AsyncIterable<Uint8Array>,
   onBytes: (bytes: number, chunk: Uint8Array) => void,
 ): AsyncGenerator<Uint8Array, void, undefined> {

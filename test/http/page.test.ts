@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import type { BackupStatus } from "../../src/catalog/catalog.ts";
+import type { BackupStatus } from "../../src/catalog/records.ts";
 import { PAGE_STYLE_HASH, pageHistory, pageQuery } from "../../src/http/page/page.tsx";
 import { pageOf } from "../fixtures/page-input.ts";
 import {

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { AlertRequest } from "../../src/alerts/alert.ts";
-import type { DeliveryContext } from "../../src/alerts/deliver.ts";
+import type { DeliveryContext } from "../../src/alerts/alert-context.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { Catalog } from "../../src/catalog/catalog.ts";
 import { openCatalog } from "../../src/catalog/open.ts";

@@ -1,4 +1,4 @@
-import type { BackupRecord, CopyState } from "../../src/catalog/catalog.ts";
+import type { BackupRecord, CopyState } from "../../src/catalog/records.ts";
 import type { DatabaseStatus } from "../../src/status/report.ts";
 import { statusReport } from "../../src/status/status.ts";
 import { LOCAL, SERVER } from "../fixtures/config-file.ts";

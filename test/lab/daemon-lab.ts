@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { RunRecord } from "../../src/catalog/catalog.ts";
+import type { RunRecord } from "../../src/catalog/records.ts";
 import type { StatusReport } from "../../src/status/report.ts";
 import { Installation, localStorage } from "./installation.ts";
 import { keysIn, type Place, withCatalog } from "./leftovers.ts";

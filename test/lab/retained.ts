@@ -4,7 +4,7 @@ import { DeleteObjectCommand } from "@aws-sdk/client-s3";
 import type { Clock } from "../../src/base/clock.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
-import type { AlertRecord, BackupRecord, CopyRecord } from "../../src/catalog/catalog.ts";
+import type { AlertRecord, BackupRecord, CopyRecord } from "../../src/catalog/records.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import type { JobContext } from "../../src/jobs/context.ts";
 import { openContext } from "../../src/jobs/context.ts";

@@ -35,3 +35,8 @@ export function ageText(ageMs: number): string {
 export function rateText(bytes: number, durationMs: number): string {
   return durationMs <= 0 ? "-" : `${sizeText((bytes / durationMs) * 1000)}/s`;
 }
+
+/** `1 copy`, `2,000 copies`. */
+export function plural(count: number, one: string, many = `${one}s`): string {
+  return `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
+}

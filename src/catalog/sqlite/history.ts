@@ -1,5 +1,5 @@
 import type { Database } from "bun:sqlite";
-import type { HistoryCounts } from "../catalog.ts";
+import type { HistoryCounts } from "../records.ts";
 import type { Row } from "./tables.ts";
 
 /** Records of one kind that one transaction removes: others wait for it. */

@@ -1,7 +1,7 @@
 import type { Database } from "bun:sqlite";
 import { setImmediate } from "node:timers/promises";
 import { believedUntil, newestOf } from "../../base/newest-good.ts";
-import type { Job, RunOutcome, RunRecord } from "../catalog.ts";
+import type { Job } from "../catalog.ts";
 import type {
   BackupPoint,
   CopyTotal,
@@ -14,6 +14,7 @@ import type {
   StorageLook,
   StorageRecord,
 } from "../overview.ts";
+import type { RunOutcome, RunRecord } from "../records.ts";
 import type { Do } from "./busy.ts";
 import { END_OF_TIME, newestBackup, newestCopied, newestRun, newestRunOf } from "./newest.ts";
 import { fromRow, type Row, RUNS } from "./tables.ts";

@@ -1,6 +1,7 @@
 import { Database } from "bun:sqlite";
 import type { Clock } from "../../base/clock.ts";
-import type { RetainedBackupRecord, RetainedSnapshot } from "../catalog.ts";
+import type { RetainedSnapshot } from "../catalog.ts";
+import type { RetainedBackupRecord } from "../records.ts";
 import { BUSY_TIMEOUT_MS, whileBusy } from "./busy.ts";
 import { catalogError } from "./errors.ts";
 

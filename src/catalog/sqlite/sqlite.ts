@@ -4,26 +4,23 @@ import type { Clock } from "../../base/clock.ts";
 import { Pg321Error } from "../../base/errors.ts";
 import { requireAnswer } from "../../base/files/place.ts";
 import type { Log } from "../../base/log.ts";
-import type {
-  AlertChange,
-  AlertRecord,
-  BackupFilter,
-  BackupRecord,
-  Catalog,
-  CopyRecord,
-  CopyState,
-  DeliveryRecord,
-  HistoryCounts,
-  LeaseHolder,
-  RetainedSnapshot,
-  RunRecord,
-  TombstoneRecord,
-} from "../catalog.ts";
+import type { AlertChange, BackupFilter, Catalog, RetainedSnapshot } from "../catalog.ts";
 import type { ClockRecords } from "../clock-records.ts";
 import type { Identities } from "../identities.ts";
 import { isHeld } from "../lease.ts";
 import type { BackupOutline, OutlineFilter } from "../outlines.ts";
 import type { Overview } from "../overview.ts";
+import type {
+  AlertRecord,
+  BackupRecord,
+  CopyRecord,
+  CopyState,
+  DeliveryRecord,
+  HistoryCounts,
+  LeaseHolder,
+  RunRecord,
+  TombstoneRecord,
+} from "../records.ts";
 import type { Unwritable } from "../unwritable.ts";
 import { type Do, whileBusy } from "./busy.ts";
 import { SqliteClockRecords } from "./clock-records.ts";

@@ -6,7 +6,7 @@ import type {
   LeaseHolder,
   RunRecord,
   TombstoneRecord,
-} from "../catalog.ts";
+} from "../records.ts";
 
 export type Binding = string | number | null;
 export type Row = Record<string, Binding>;

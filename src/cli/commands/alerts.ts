@@ -1,7 +1,8 @@
 import { Pg321Error } from "../../base/errors.ts";
 import { visibleData } from "../../base/text/visible.ts";
-import type { AlertRecord, Catalog, DeliveryRecord } from "../../catalog/catalog.ts";
+import type { Catalog } from "../../catalog/catalog.ts";
 import { openCatalog } from "../../catalog/open.ts";
+import type { AlertRecord, DeliveryRecord } from "../../catalog/records.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
 import type { Command, Invocation } from "../command.ts";
 import { isSet, JSON_OPTION, textOption } from "../command.ts";

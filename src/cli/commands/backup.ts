@@ -1,7 +1,7 @@
 import { EXIT_CODES, exitCodeOf } from "../../base/errors.ts";
 import { visibleData } from "../../base/text/visible.ts";
-import type { BackupReport, BackupResult } from "../../jobs/backup/backup.ts";
 import { runBackup } from "../../jobs/backup/backup.ts";
+import type { BackupReport, BackupResult } from "../../jobs/backup/report.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
 import type { Command } from "../command.ts";
 import { isSet, JSON_OPTION } from "../command.ts";

@@ -1,8 +1,8 @@
 import { createInterface } from "node:readline/promises";
-import { counted } from "../../alerts/run-alerts.ts";
 import { Pg321Error } from "../../base/errors.ts";
+import { plural } from "../../base/text/amounts.ts";
 import { visible, visibleData } from "../../base/text/visible.ts";
-import type { BackupRecord } from "../../catalog/catalog.ts";
+import type { BackupRecord } from "../../catalog/records.ts";
 import { namedDatabase } from "../../config/database-pattern.ts";
 import { deleteBackups } from "../../jobs/cleanup/delete-backup.ts";
 import type { JobContext } from "../../jobs/context.ts";
@@ -74,7 +74,7 @@ async function linesOf({ catalog }: JobContext, backups: readonly BackupRecord[]
     lines.push(`  ${shortId(backup.id)}  ${backup.started_at.slice(0, 19)}Z  ${backup.status}  ${where}`);
   }
   const [first] = backups;
-  const what = `${first?.server}/${first?.database}: ${counted(backups.length, "backup")}, ${sizeText(bytes)} in all storages:`;
+  const what = `${first?.server}/${first?.database}: ${plural(backups.length, "backup")}, ${sizeText(bytes)} in all storages:`;
   return [visible(what), ...lines];
 }
 

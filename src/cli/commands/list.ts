@@ -1,7 +1,8 @@
 import { hostname } from "node:os";
 import { visibleData } from "../../base/text/visible.ts";
-import type { BackupStatus, Catalog, TombstoneRecord } from "../../catalog/catalog.ts";
+import type { Catalog } from "../../catalog/catalog.ts";
 import { openCatalog } from "../../catalog/open.ts";
+import type { BackupStatus, TombstoneRecord } from "../../catalog/records.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
 import { warningsOf } from "../../postgres/program-messages.ts";
 import type { ListedBackup } from "../../status/list-backups.ts";

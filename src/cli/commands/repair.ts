@@ -1,5 +1,5 @@
-import { counted } from "../../alerts/run-alerts.ts";
 import { EXIT_CODES } from "../../base/errors.ts";
+import { plural } from "../../base/text/amounts.ts";
 import { runRepair } from "../../jobs/verify/repair.ts";
 import type { Command } from "../command.ts";
 import { isSet, JSON_OPTION } from "../command.ts";
@@ -27,7 +27,7 @@ export const command: Command = {
       if (results.length > 0) output.print(outcomeTable(results, output.style));
       else if (left === 0) output.print("nothing to repair: every copy is in its place");
       if (left > 0)
-        output.print(`left for the next repair, since another run works on them: ${counted(left, "backup")}`);
+        output.print(`left for the next repair, since another run works on them: ${plural(left, "backup")}`);
     }
     return results.every(({ outcome }) => outcome === "filled") ? EXIT_CODES.ok : EXIT_CODES.partial;
   },

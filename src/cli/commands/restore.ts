@@ -1,9 +1,9 @@
-import { counted } from "../../alerts/run-alerts.ts";
 import { EXIT_CODES, Pg321Error } from "../../base/errors.ts";
 import { Secret } from "../../base/secret.ts";
+import { plural } from "../../base/text/amounts.ts";
 import { exactText } from "../../base/text/utf8.ts";
 import { visibleData } from "../../base/text/visible.ts";
-import type { BackupRecord } from "../../catalog/catalog.ts";
+import type { BackupRecord } from "../../catalog/records.ts";
 import type { Config } from "../../config/config.ts";
 import type { JobContext } from "../../jobs/context.ts";
 import { findBackup, latestBackup, storagesToRead } from "../../jobs/copies/find-backup.ts";
@@ -275,17 +275,17 @@ function textOf(report: RestoreReport, args: Arguments, { style }: Output): stri
   const aloneLines = report.unattached.map(
     (name) => `${style.warn("unattached")} ${name}: a partition, without the table that it is a part of`,
   );
-  const tableText = counted(tables, "table");
+  const tableText = plural(tables, "table");
   if (isSet(args, "dry-run")) {
     const verdict = obstacle === null ? style.good("nothing is in the way") : style.warn(obstacle);
     return [`would restore ${what}: ${tableText}`, ...lackLines, ...aloneLines, verdict].join("\n");
   }
-  const rowText = rows === null ? "" : `, ${counted(rows, "row")}`;
+  const rowText = rows === null ? "" : `, ${plural(rows, "row")}`;
   const size = `${sizeText(dump_bytes)} in ${durationText(duration_ms)} (${rateText(dump_bytes, duration_ms)})`;
   const emptyLines = rows === 0 && tables > 0 ? [style.warn("the backup holds no row of them")] : [];
   const errorLines = errors.map((error) => `${style.warn("error")} ${faultText(error)}`);
   const summary =
-    errors_ignored > 0 ? [style.warn(`pg_restore went past ${counted(errors_ignored, "error")}`)] : [];
+    errors_ignored > 0 ? [style.warn(`pg_restore went past ${plural(errors_ignored, "error")}`)] : [];
   return [
     ...[...lackLines, `${style.good("restored")} ${what}: ${tableText}${rowText}, ${size}`],
     ...[...emptyLines, ...aloneLines, ...errorLines, ...summary],

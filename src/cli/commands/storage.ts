@@ -1,7 +1,7 @@
 import { EXIT_CODES, Pg321Error } from "../../base/errors.ts";
-import { storageNamed } from "../../jobs/context.ts";
 import { requireStorage } from "../../jobs/copies/find-backup.ts";
 import { acceptStorage } from "../../jobs/identity/storage-identity.ts";
+import { storageNamed } from "../../jobs/storages.ts";
 import type { Command } from "../command.ts";
 import { commandContext } from "../open-context.ts";
 

@@ -1,5 +1,5 @@
 import { durationMs } from "../../base/clock.ts";
-import type { CopyRecord } from "../../catalog/catalog.ts";
+import type { CopyRecord } from "../../catalog/records.ts";
 import { warningsOf } from "../../postgres/program-messages.ts";
 import type { ListedBackup } from "../../status/list-backups.ts";
 

@@ -1,4 +1,5 @@
-import type { Catalog, RunRecord } from "../../catalog/catalog.ts";
+import type { Catalog } from "../../catalog/catalog.ts";
+import type { RunRecord } from "../../catalog/records.ts";
 import type { Schedule } from "../../jobs/schedules.ts";
 import { SET_BACK_MS } from "./scheduler.ts";
 

@@ -1,7 +1,7 @@
 import { raiseAlert, resolveAlert } from "../../alerts/alert.ts";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { processIdentity } from "../../base/process/identity.ts";
-import type { RunOutcome } from "../../catalog/catalog.ts";
+import type { RunOutcome } from "../../catalog/records.ts";
 import { runBackup } from "../../jobs/backup/backup.ts";
 import { mayMean } from "../../jobs/backup/targets.ts";
 import { runCleanup } from "../../jobs/cleanup/cleanup.ts";

@@ -1,5 +1,5 @@
 import { durationText, sizeText } from "../../base/text/amounts.ts";
-import type { CopyRecord, CopyState } from "../../catalog/catalog.ts";
+import type { CopyRecord, CopyState } from "../../catalog/records.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
 import type { ListedBackup } from "../../status/list-backups.ts";
 import type { PageHistory } from "./history.ts";

@@ -1,7 +1,7 @@
-import { durationText, sizeText } from "../../base/text/amounts.ts";
+import { durationText, plural, sizeText } from "../../base/text/amounts.ts";
 import type { BackupPoint } from "../../catalog/overview.ts";
 import type { DatabaseStatus, GoodBackupStatus } from "../../status/report.ts";
-import { count, isOverdue } from "../../status/verdict.ts";
+import { isOverdue } from "../../status/verdict.ts";
 import { type PageSeries, seriesKey } from "./history.ts";
 import type { DatabaseGroups } from "./order.ts";
 import {
@@ -67,15 +67,15 @@ export const Databases = ({ groups: { full, brief, gone, left_out }, series, pag
         ))}
       </ul>
     )}
-    <BriefDatabases title={count(brief.length, "more database")} databases={brief} page={page} />
+    <BriefDatabases title={plural(brief.length, "more database")} databases={brief} page={page} />
     <BriefDatabases
-      title={`${count(gone.length, "database")} no longer there`}
+      title={`${plural(gone.length, "database")} no longer there`}
       databases={gone}
       page={page}
     />
     {left_out > 0 && (
       <p class="muted">
-        {count(left_out, "other")} left out: <code>pg321 status</code> shows them all.
+        {plural(left_out, "other")} left out: <code>pg321 status</code> shows them all.
       </p>
     )}
   </section>
@@ -183,7 +183,7 @@ const Copies = ({
               <bdi>{storage}</bdi>
             </State>{" "}
             {!hasNewest && newest_good !== null && "lacks the newest · "}
-            {number === 0 ? "no copy" : `${count(number, "copy", "copies")} · ${sizeText(bytes)}`}
+            {number === 0 ? "no copy" : `${plural(number, "copy", "copies")} · ${sizeText(bytes)}`}
           </li>
         );
       })}

@@ -1,7 +1,7 @@
 import { raw } from "hono/html";
 import type { Child } from "hono/jsx";
 import type { HtmlEscapedString } from "hono/utils/html";
-import type { BackupStatus } from "../../catalog/catalog.ts";
+import type { BackupStatus } from "../../catalog/records.ts";
 import type { DatabaseStatus } from "../../status/report.ts";
 import { type PageQuery, pageAddress } from "./query.ts";
 import type { Telling } from "./words.ts";

@@ -1,5 +1,5 @@
+import { plural } from "../../base/text/amounts.ts";
 import type { BackupPoint } from "../../catalog/overview.ts";
-import { count } from "../../status/verdict.ts";
 import type { Page } from "./parts.tsx";
 
 const WIDTH = 160;
@@ -46,7 +46,7 @@ export const Spark = ({ id, name, points, value, text, page }: SparkInput) => {
         role="img"
         aria-labelledby={`${id}-title ${id}-text`}
       >
-        <title id={`${id}-title`}>{`${name} of the last ${count(points.length, "backup")}`}</title>
+        <title id={`${id}-title`}>{`${name} of the last ${plural(points.length, "backup")}`}</title>
         <desc id={`${id}-text`}>{`since ${since}: ${range}${failures}`}</desc>
         <Curve values={values} />
       </svg>

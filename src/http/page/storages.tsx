@@ -1,6 +1,6 @@
-import { sizeText } from "../../base/text/amounts.ts";
+import { plural, sizeText } from "../../base/text/amounts.ts";
 import type { StorageStatus } from "../../status/report.ts";
-import { count, isNearlyFull } from "../../status/verdict.ts";
+import { isNearlyFull } from "../../status/verdict.ts";
 import { Bar, Fact, Moment, type Page, State, type Tone } from "./parts.tsx";
 import { shortened } from "./words.ts";
 
@@ -39,7 +39,7 @@ const StorageCard = ({ storage, page }: { storage: StorageStatus; page: Page }) 
       <Space storage={storage} />
       <dl class="facts">
         <Fact name="Copies">
-          <span class="relative">{count(storage.copies, "copy", "copies")}</span>{" "}
+          <span class="relative">{plural(storage.copies, "copy", "copies")}</span>{" "}
           <span class="absolute">{sizeText(storage.stored_bytes)} stored</span>
         </Fact>
         <Fact name="Last looked at">
@@ -50,7 +50,7 @@ const StorageCard = ({ storage, page }: { storage: StorageStatus; page: Page }) 
           )}
         </Fact>
         {storage.last_error_at !== null && (
-          <Fact name={`Last of ${count(storage.errors, "error")}`}>
+          <Fact name={`Last of ${plural(storage.errors, "error")}`}>
             <Moment at={storage.last_error_at} page={page} />
           </Fact>
         )}

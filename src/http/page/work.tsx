@@ -1,6 +1,7 @@
 import type { Child } from "hono/jsx";
-import { durationText, sizeText } from "../../base/text/amounts.ts";
-import type { Job, RunOutcome } from "../../catalog/catalog.ts";
+import { durationText, plural, sizeText } from "../../base/text/amounts.ts";
+import type { Job } from "../../catalog/catalog.ts";
+import type { RunOutcome } from "../../catalog/records.ts";
 import { SCHEDULED_JOBS } from "../../jobs/schedules.ts";
 import type {
   AlertStatus,
@@ -11,7 +12,6 @@ import type {
   ScheduleStatus,
   StatusReport,
 } from "../../status/report.ts";
-import { count } from "../../status/verdict.ts";
 import { Bar, DatabaseLink, Moment, MomentOr, type Page, State, type Tone } from "./parts.tsx";
 import { shortened } from "./words.ts";
 
@@ -58,7 +58,7 @@ export const Alerts = ({ alerts, page }: { alerts: readonly AlertStatus[]; page:
         ))}
       </ul>
       {alerts.length > ALERTS_MAX && (
-        <p class="muted">{count(alerts.length - ALERTS_MAX, "older alert")}: pg321 alerts lists them all.</p>
+        <p class="muted">{plural(alerts.length - ALERTS_MAX, "older alert")}: pg321 alerts lists them all.</p>
       )}
     </section>
   );
@@ -139,7 +139,7 @@ const Pattern = ({ schedule: { pattern, skipped } }: { schedule: ScheduleStatus 
     {skipped > 0 && (
       <>
         {" "}
-        <State tone="warning">{count(skipped, "run")} left out in a row</State>
+        <State tone="warning">{plural(skipped, "run")} left out in a row</State>
       </>
     )}
   </>

@@ -1,48 +1,21 @@
-import { alertBackup } from "../../alerts/run-alerts.ts";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
-import type { BackupStatus, CopyState, RunOutcome, RunRecord } from "../../catalog/catalog.ts";
+import type { BackupStatus, RunOutcome, RunRecord } from "../../catalog/records.ts";
 import type { Config, ServerConfig } from "../../config/config.ts";
 import { EXAMPLE_RECIPIENT } from "../../config/load.ts";
 import { VanishedError } from "../../postgres/errors.ts";
 import { warningsOf } from "../../postgres/program-messages.ts";
 import type { JobContext } from "../context.ts";
-import { recordRun } from "../context.ts";
 import { reconcile } from "../copies/reconcile.ts";
 import { recognizeStorages } from "../identity/storage-identity.ts";
+import { recordRun } from "../record-run.ts";
+import { alertBackup } from "./alerts.ts";
 import { backupDatabase } from "./database.ts";
+import type { BackupReport, BackupResult, BackupStatistics } from "./report.ts";
 import type { Choice, Selects, Target, Untargeted } from "./targets.ts";
 import { resolveTargets } from "./targets.ts";
 
 /** Overrides may leave a schedule without a database. Without a schedule no run comes to this. */
 const IDLE = "the schedule has no database to back up";
-
-/** What became of one database in a run. */
-export interface BackupResult {
-  server: string;
-  /** Null when the server's databases could not even be listed. */
-  database: string | null;
-  backup_id: string | null;
-  status: BackupStatus;
-  dump_bytes: number | null;
-  object_bytes: number | null;
-  duration_ms: number;
-  copies: { storage: string; state: CopyState; error: string | null }[];
-  /** What pg_dump warned of. */
-  warnings: string[];
-  error: string | null;
-  hint: string | null;
-  /** The error itself, for the exit code. */
-  cause?: unknown;
-}
-
-export type BackupStatistics = { databases: number; verified: number; partial: number; failed: number };
-
-export interface BackupReport {
-  run: RunRecord;
-  /** The servers whose databases could be listed. */
-  listed: readonly string[];
-  results: BackupResult[];
-}
 
 /** How databases whose backup failed are tried again, within the same run. */
 export interface BackupRetry {

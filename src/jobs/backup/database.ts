@@ -1,8 +1,8 @@
 import { unlessAborted } from "../../base/abort.ts";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
-import type { BackupRecord, CopyRecord } from "../../catalog/catalog.ts";
 import { leaseName } from "../../catalog/database-lease.ts";
 import { awaitLease } from "../../catalog/lease.ts";
+import type { BackupRecord, CopyRecord } from "../../catalog/records.ts";
 import type { ServerConfig } from "../../config/config.ts";
 import { seal } from "../../sealed/seal.ts";
 import type { Storage } from "../../storage/storage.ts";
@@ -11,15 +11,16 @@ import { blockPool, compress } from "../../stream/compression.ts";
 import type { SinkOutcome } from "../../stream/fan-out.ts";
 import { NoSinkLeftError } from "../../stream/fan-out.ts";
 import type { Meter } from "../../stream/meter.ts";
-import { counted, metered, newMeter } from "../../stream/meter.ts";
+import { metered, newMeter, observed } from "../../stream/meter.ts";
 import type { JobContext } from "../context.ts";
-import { backupStorages, storageNamed } from "../context.ts";
 import { statusOf } from "../copies/backup-status.ts";
 import { maxPartsOf, partBytesFor } from "../copies/part-size.ts";
-import type { StoredBackup } from "../copies/store-copies.ts";
-import { confirmCopy, failCopy, fillCopy, intendCopies, storeEverywhere } from "../copies/store-copies.ts";
+import type { StoredBackup } from "../copies/steps.ts";
+import { confirmCopy, failCopy, fillCopy } from "../copies/steps.ts";
+import { intendCopies, storeEverywhere } from "../copies/store-copies.ts";
 import { requireSigningKey } from "../keys.ts";
 import { ProgressMeter } from "../progress.ts";
+import { backupStorages, storageNamed } from "../storages.ts";
 import type { DumpSource } from "./dump-source.ts";
 import { prepareDump } from "./dump-source.ts";
 import { describeObject, recordFailure, recordObject, recordStart } from "./record.ts";
@@ -144,7 +145,7 @@ function sealedDump(
 ): AsyncIterable<Uint8Array> {
   const { config, keys } = context;
   const blocks = blockPool();
-  const dump = counted(source.read(blocks, stop), (bytes) => {
+  const dump = observed(source.read(blocks, stop), (bytes) => {
     meters.dump.bytes += bytes;
     progress.pass(bytes);
   });

@@ -1,16 +1,16 @@
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { VERSION } from "../../base/version.ts";
-import type { BackupRecord, CopyRecord } from "../../catalog/catalog.ts";
+import type { BackupRecord, CopyRecord } from "../../catalog/records.ts";
 import { encodeManifest } from "../../sealed/manifest.ts";
 import type { CompressionAlgorithm } from "../../stream/compression.ts";
 import { NoSinkLeftError } from "../../stream/fan-out.ts";
 import type { Meter } from "../../stream/meter.ts";
 import type { JobContext } from "../context.ts";
-import { storageNamed } from "../context.ts";
 import { statusOf } from "../copies/backup-status.ts";
 import { objectKey } from "../copies/object-key.ts";
-import type { StoredBackup } from "../copies/store-copies.ts";
-import { failCopy } from "../copies/store-copies.ts";
+import type { StoredBackup } from "../copies/steps.ts";
+import { failCopy } from "../copies/steps.ts";
+import { storageNamed } from "../storages.ts";
 
 /** The record of a backup that begins now. */
 export async function recordStart(

@@ -1,7 +1,8 @@
 import { raiseAlert, resolveAlert } from "../../alerts/alert.ts";
-import { counted } from "../../alerts/run-alerts.ts";
-import type { AlertLevel, RunRecord } from "../../catalog/catalog.ts";
+import { plural } from "../../base/text/amounts.ts";
+import type { AlertLevel } from "../../catalog/catalog.ts";
 import type { ClockTrust } from "../../catalog/clock-records.ts";
+import type { RunRecord } from "../../catalog/records.ts";
 import type { PlanOutline } from "../../retention/plan.ts";
 import type { JobContext } from "../context.ts";
 import { shortId } from "../copies/object-key.ts";
@@ -43,19 +44,19 @@ function messageFor(run: RunRecord, tally: CleanupTally): string {
   const removed = tally.total("deleted") + tally.total("archived");
   const hidden = tally.total("hidden");
   const overdue = tally.total("overdue");
-  const done = `${counted(removed, "copy", "copies")} removed, ${counted(statistics.records_deleted, "record")}`;
+  const done = `${plural(removed, "copy", "copies")} removed, ${plural(statistics.records_deleted, "record")}`;
   if (run.outcome === "OK") return `cleanup done: ${done}`;
   const troubles = [
     ...(statistics.errors.length > 0
-      ? [`${counted(statistics.errors.length, "error")}, first: ${statistics.errors[0]?.error}`]
+      ? [`${plural(statistics.errors.length, "error")}, first: ${statistics.errors[0]?.error}`]
       : []),
     ...(hidden > 0
       ? [
-          `${counted(hidden, "copy is", "copies are")} only hidden, and still billed: the key may not delete versions`,
+          `${plural(hidden, "copy is", "copies are")} only hidden, and still billed: the key may not delete versions`,
         ]
       : []),
     ...(overdue > 0
-      ? [`${counted(overdue, "copy is", "copies are")} still there days after the provider's rule was due`]
+      ? [`${plural(overdue, "copy is", "copies are")} still there days after the provider's rule was due`]
       : []),
     ...statistics.suspended,
   ];

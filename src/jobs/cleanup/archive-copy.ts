@@ -1,10 +1,9 @@
 import { Pg321Error } from "../../base/errors.ts";
-import type { BackupRecord } from "../../catalog/catalog.ts";
+import type { BackupRecord } from "../../catalog/records.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
-import { clearTheKey } from "../copies/clear-key.ts";
 import { maxPartsOf, partBytesFor } from "../copies/part-size.ts";
-import { fillCopy } from "../copies/store-copies.ts";
+import { clearTheKey, fillCopy } from "../copies/steps.ts";
 
 /**
  * Sees to it that an archive has a copy of a backup: the one it has, or a new one of `from`, as it is stored.

@@ -1,12 +1,12 @@
 import { messageOf } from "../../base/errors.ts";
-import type { RunOutcome } from "../../catalog/catalog.ts";
 import { holdLease } from "../../catalog/lease.ts";
+import type { RunOutcome } from "../../catalog/records.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
-import { recordRun } from "../context.ts";
 import { CopyLooks } from "../copies/looks.ts";
 import { reconcile } from "../copies/reconcile.ts";
 import { recognizeStorages } from "../identity/storage-identity.ts";
+import { recordRun } from "../record-run.ts";
 import { raiseCleanupAlerts, tellOfFutureBackups } from "./alerts.ts";
 import { byDatabase, expireCopies } from "./expire-copies.ts";
 import { adopt, orphansIn, recordedKeys } from "./orphans.ts";

@@ -2,7 +2,7 @@ import { isAhead } from "../../base/newest-good.ts";
 import type { ClockTrust } from "../../catalog/clock-records.ts";
 import type { ClockFacts } from "../../retention/clock-suspicion.ts";
 import type { JobContext } from "../context.ts";
-import { timetableOf } from "../timetable.ts";
+import { timetableOf } from "../schedules.ts";
 
 const SILENCE_MS_MAX = 7 * 86_400_000;
 /** Of the schedule with the most frequent runs; each of them is recorded. */

@@ -1,14 +1,14 @@
 import { endGone } from "../../alerts/selection-alerts.ts";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
-import type { BackupRecord, CopyRecord, TombstoneRecord } from "../../catalog/catalog.ts";
 import { leaseName } from "../../catalog/database-lease.ts";
 import { holdLease } from "../../catalog/lease.ts";
+import type { BackupRecord, CopyRecord, TombstoneRecord } from "../../catalog/records.ts";
 import type { JobContext } from "../context.ts";
-import { storageNamed } from "../context.ts";
 import { settle } from "../copies/backup-status.ts";
 import { shortId } from "../copies/object-key.ts";
 import { reconcile } from "../copies/reconcile.ts";
 import { recognizeStorages } from "../identity/storage-identity.ts";
+import { storageNamed } from "../storages.ts";
 import { deleteCopy } from "./delete-copy.ts";
 import { isHeld } from "./hold.ts";
 import { removeRecord } from "./remove-records.ts";

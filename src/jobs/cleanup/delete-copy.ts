@@ -1,5 +1,5 @@
 import { messageOf, Pg321Error } from "../../base/errors.ts";
-import type { CopyRecord } from "../../catalog/catalog.ts";
+import type { CopyRecord } from "../../catalog/records.ts";
 import type { Removal, Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
 import { manifestKey } from "../copies/object-key.ts";

@@ -1,4 +1,4 @@
-import type { BackupRecord } from "../../catalog/catalog.ts";
+import type { BackupRecord } from "../../catalog/records.ts";
 import type { JobContext } from "../context.ts";
 
 /** Whether somebody's hold keeps every copy of a backup now. */

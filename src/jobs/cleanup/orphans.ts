@@ -1,13 +1,13 @@
-import { alertDamage } from "../../alerts/run-alerts.ts";
+import { alertDamage } from "../../alerts/copy-alerts.ts";
 import { messageOf } from "../../base/errors.ts";
-import type { BackupRecord, BackupStatus } from "../../catalog/catalog.ts";
+import type { BackupRecord, BackupStatus } from "../../catalog/records.ts";
 import type { Manifest } from "../../sealed/manifest.ts";
 import { MARKER_KEY } from "../../storage/marker.ts";
 import type { Storage, StoredObject } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
 import { settle } from "../copies/backup-status.ts";
 import { manifestKey } from "../copies/object-key.ts";
-import { intendedCopy } from "../copies/store-copies.ts";
+import { intendedCopy } from "../copies/steps.ts";
 import { readManifest } from "../copies/stored-object.ts";
 
 const MANIFEST_SUFFIX = manifestKey("");

@@ -1,6 +1,7 @@
 import type { ShrinkMetadata } from "../../alerts/shrink.ts";
-import type { AlertRecord, RetainedBackupRecord, RetainedSnapshot } from "../../catalog/catalog.ts";
+import type { RetainedSnapshot } from "../../catalog/catalog.ts";
 import type { ClockTrust } from "../../catalog/clock-records.ts";
+import type { AlertRecord, RetainedBackupRecord } from "../../catalog/records.ts";
 import { clockSuspicion } from "../../retention/clock-suspicion.ts";
 import type { PlanOutline, RetainedBackup, RetentionDecision, RetentionRules } from "../../retention/plan.ts";
 import { RetentionPlanner, RetentionSurvey } from "../../retention/plan.ts";

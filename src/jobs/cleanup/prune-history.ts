@@ -1,4 +1,4 @@
-import type { HistoryCounts } from "../../catalog/catalog.ts";
+import type { HistoryCounts } from "../../catalog/records.ts";
 import type { JobContext } from "../context.ts";
 
 /** Removes from the catalog what nobody asks for any more: old tombstones, runs, alerts and notices. */

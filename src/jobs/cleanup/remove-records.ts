@@ -1,4 +1,4 @@
-import type { BackupRecord, TombstoneRecord } from "../../catalog/catalog.ts";
+import type { BackupRecord, TombstoneRecord } from "../../catalog/records.ts";
 import type { JobContext } from "../context.ts";
 import { isHeld } from "./hold.ts";
 

@@ -1,4 +1,4 @@
-import type { RunRecord } from "../../catalog/catalog.ts";
+import type { RunRecord } from "../../catalog/records.ts";
 import type { RetentionDecision } from "../../retention/plan.ts";
 import type { GuardedDatabase } from "./going-copies.ts";
 import type { CleanupPlan } from "./plan.ts";

@@ -1,5 +1,5 @@
 import type { Config } from "../../config/config.ts";
-import { backupEntry, timetableOf } from "../timetable.ts";
+import { backupEntry, timetableOf } from "../schedules.ts";
 
 /** For databases that no schedule backs up. */
 const STALE_AFTER_MS = 3 * 86_400_000;

@@ -1,5 +1,5 @@
-import type { BackupRecord, BackupStatus, CopyRecord } from "../../catalog/catalog.ts";
-import { REMOVED } from "../../catalog/catalog.ts";
+import type { BackupRecord, BackupStatus, CopyRecord } from "../../catalog/records.ts";
+import { REMOVED } from "../../catalog/records.ts";
 import type { JobContext } from "../context.ts";
 
 /** The status that the records of its copies give a backup that no run works on any more. */

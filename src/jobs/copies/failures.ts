@@ -1,5 +1,5 @@
 import { messageOf, Pg321Error } from "../../base/errors.ts";
-import type { BackupRecord } from "../../catalog/catalog.ts";
+import type { BackupRecord } from "../../catalog/records.ts";
 import type { Storage } from "../../storage/storage.ts";
 
 /** Why each copy could not be used, the last reason of each. */

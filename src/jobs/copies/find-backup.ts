@@ -1,10 +1,10 @@
 import { Pg321Error } from "../../base/errors.ts";
 import { closest } from "../../base/text/suggest.ts";
-import type { BackupRecord, CopyRecord, CopyState } from "../../catalog/catalog.ts";
+import type { BackupRecord, CopyRecord, CopyState } from "../../catalog/records.ts";
 import { namedDatabase } from "../../config/database-pattern.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
-import { storageNamed } from "../context.ts";
+import { storageNamed } from "../storages.ts";
 import { shortId } from "./object-key.ts";
 
 /** The backup that an id or an unambiguous prefix of one names. Throws code `usage`. */

@@ -1,8 +1,8 @@
 import { messageOf } from "../../base/errors.ts";
-import type { CopyRecord } from "../../catalog/catalog.ts";
+import type { CopyRecord } from "../../catalog/records.ts";
 import type { JobContext } from "../context.ts";
-import { storageNamed } from "../context.ts";
 import { isInPlace } from "../in-place.ts";
+import { storageNamed } from "../storages.ts";
 import { settle } from "./backup-status.ts";
 
 export interface CopyPlace {

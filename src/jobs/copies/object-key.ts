@@ -1,4 +1,4 @@
-import type { BackupKind } from "../../catalog/catalog.ts";
+import type { BackupKind } from "../../catalog/records.ts";
 import type { CompressionAlgorithm } from "../../stream/compression.ts";
 
 const COMPRESSION_SUFFIX: Record<CompressionAlgorithm, string> = { zstd: ".zst", gzip: ".gz", none: "" };

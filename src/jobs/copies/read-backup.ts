@@ -1,5 +1,5 @@
 import { messageOf, Pg321Error } from "../../base/errors.ts";
-import type { BackupRecord } from "../../catalog/catalog.ts";
+import type { BackupRecord } from "../../catalog/records.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { collected } from "../../stream/collected.ts";
 import type { CompressionAlgorithm } from "../../stream/compression.ts";

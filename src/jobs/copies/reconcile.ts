@@ -1,16 +1,17 @@
 import { messageOf, Pg321Error } from "../../base/errors.ts";
-import type { BackupRecord, CopyRecord } from "../../catalog/catalog.ts";
 import { leaseName } from "../../catalog/database-lease.ts";
-import { holdLease, isHeld } from "../../catalog/lease.ts";
+import { holdLease } from "../../catalog/lease.ts";
+import type { BackupRecord, CopyRecord } from "../../catalog/records.ts";
 import type { Manifest } from "../../sealed/manifest.ts";
-import type { Removal, Storage } from "../../storage/storage.ts";
+import type { Storage } from "../../storage/storage.ts";
 import { closeRuns } from "../close-runs.ts";
 import type { JobContext } from "../context.ts";
-import { storageNamed } from "../context.ts";
+import { storageNamed } from "../storages.ts";
 import { statusOf } from "./backup-status.ts";
 import { manifestKey } from "./object-key.ts";
 import type { RemovalReason } from "./removal.ts";
-import { discardUpload, removeObject } from "./removal.ts";
+import { removeObject } from "./removal.ts";
+import { refuseLocked, removeIntended } from "./remove-intended.ts";
 import { settingsOf } from "./store-copies.ts";
 import { putManifest, readManifest, readManifestText } from "./stored-object.ts";
 
@@ -39,17 +40,6 @@ export async function reconcile(
     }
   }
   await closeRuns(context);
-}
-
-/** Whether a run that lives works on the backups of this database. */
-export async function isLeased(
-  context: Pick<JobContext, "catalog" | "clock">,
-  backup: Pick<BackupRecord, "server" | "database">,
-): Promise<boolean> {
-  const now = context.clock.now().toISOString();
-  const leases = await context.catalog.leases();
-  const name = leaseName(backup.server, backup.database);
-  return leases.some((lease) => lease.name === name && isHeld(lease, now));
 }
 
 async function reconcileUnderLease(
@@ -176,26 +166,6 @@ async function completeManifest(
     backup_id: backup.id,
   });
   return true;
-}
-
-/**
- * Removes what one intended copy may have left: manifest first, so that no manifest tells of no object. Where
- * nothing can be seen nothing is removed: older versions under a delete marker are not of this intent.
- */
-export async function removeIntended(storage: Storage, copy: CopyRecord, signal: AbortSignal): Promise<void> {
-  const { object_key: key, upload_id } = copy;
-  for (const [one, upload] of [[manifestKey(key), null] as const, [key, upload_id] as const]) {
-    await discardUpload(storage, one, upload, signal);
-    if ((await storage.head(one, signal)) === undefined) continue;
-    refuseLocked(storage, one, await removeObject(storage, one, { why: "intended", copy }, signal));
-  }
-}
-
-/** Throws when a removal has left the object in place, because it is locked. */
-export function refuseLocked(storage: Storage, key: string, removal: Removal): void {
-  if (removal.outcome !== "locked") return;
-  const until = removal.lockedUntil.toISOString();
-  throw new Pg321Error("storage", `storage "${storage.name}": remove ${key}: locked until ${until}`);
 }
 
 async function goodManifest(context: JobContext, backup: BackupRecord, storage: Storage) {

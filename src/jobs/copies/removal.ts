@@ -1,4 +1,4 @@
-import type { CopyRecord } from "../../catalog/catalog.ts";
+import type { CopyRecord } from "../../catalog/records.ts";
 import type { Removal, Storage } from "../../storage/storage.ts";
 import type { Reliance } from "./looks.ts";
 import { manifestKey } from "./object-key.ts";

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
-import type { BackupRecord } from "../../catalog/catalog.ts";
+import type { BackupRecord } from "../../catalog/records.ts";
 import { readHeader } from "../../sealed/header.ts";
 import type { BackupNames } from "../../sealed/metadata.ts";
 import type { Opener } from "../../sealed/open.ts";

@@ -5,7 +5,7 @@ import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { requireAnswer } from "../../base/files/place.ts";
 import { makePrivateDirectory } from "../../base/files/private-files.ts";
 import { writeWhole } from "../../base/files/write-whole.ts";
-import type { BackupRecord } from "../../catalog/catalog.ts";
+import type { BackupRecord } from "../../catalog/records.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
 import type { CopyFailures } from "./failures.ts";

@@ -1,6 +1,6 @@
 import { Pg321Error } from "../../base/errors.ts";
 import { MANIFEST_BYTES_MAX, PART_BYTES_MIN } from "../../base/limits.ts";
-import type { BackupRecord } from "../../catalog/catalog.ts";
+import type { BackupRecord } from "../../catalog/records.ts";
 import type { Manifest } from "../../sealed/manifest.ts";
 import { decodeManifest, manifestText } from "../../sealed/manifest.ts";
 import type { Storage } from "../../storage/storage.ts";

@@ -4,9 +4,9 @@ import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { requireAnswer } from "../../base/files/place.ts";
 import { isInUse, makerOfTag, processTag } from "../../base/files/private-files.ts";
 import { writeWhole } from "../../base/files/write-whole.ts";
-import type { BackupRecord } from "../../catalog/catalog.ts";
+import type { BackupRecord } from "../../catalog/records.ts";
 import type { Storage } from "../../storage/storage.ts";
-import { counted } from "../../stream/meter.ts";
+import { observed } from "../../stream/meter.ts";
 import type { JobContext } from "../context.ts";
 import { shortId } from "../copies/object-key.ts";
 import { openBackup } from "../copies/read-backup.ts";
@@ -31,7 +31,7 @@ export async function exportDump(
   await using readable = await openBackup(context, backup, storages, context.signal);
   const title = `read ${shortId(backup.id)} ${backup.server}/${backup.database}`;
   const progress = new ProgressMeter(context.progress, title, backup.dump_bytes ?? undefined);
-  const dump = counted(readable.dump, (bytes) => progress.pass(bytes));
+  const dump = observed(readable.dump, (bytes) => progress.pass(bytes));
   try {
     return await (typeof to === "string" ? writeNewFile(to, dump) : writeAll(to, dump));
   } finally {

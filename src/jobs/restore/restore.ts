@@ -1,6 +1,5 @@
-import { alertRestore } from "../../alerts/run-alerts.ts";
 import { Pg321Error } from "../../base/errors.ts";
-import type { BackupRecord, RunOutcome, RunRecord } from "../../catalog/catalog.ts";
+import type { BackupRecord, RunOutcome, RunRecord } from "../../catalog/records.ts";
 import { openArchive } from "../../postgres/archive/archive.ts";
 import { dependentsOfClean, needlessDrops } from "../../postgres/archive/clean.ts";
 import { RowCounter, withoutDrops } from "../../postgres/archive/data.ts";
@@ -24,14 +23,15 @@ import {
   preflight,
 } from "../../postgres/restore/preflight.ts";
 import { restoreFile, restoreStream } from "../../postgres/restore/restore.ts";
-import { counted } from "../../stream/meter.ts";
+import { observed } from "../../stream/meter.ts";
 import type { JobContext } from "../context.ts";
-import { recordRun } from "../context.ts";
 import { storagesToRead } from "../copies/find-backup.ts";
 import { shortId } from "../copies/object-key.ts";
 import { openBackup } from "../copies/read-backup.ts";
 import { spool } from "../copies/spool.ts";
 import { ProgressMeter } from "../progress.ts";
+import { recordRun } from "../record-run.ts";
+import { alertRestore } from "./alerts.ts";
 import type { RestoreFault } from "./faults.ts";
 import { RestoreFaults } from "./faults.ts";
 import { withRemains, withVersionRisk } from "./remains.ts";
@@ -70,7 +70,7 @@ export interface RestoreReport {
   obstacle: string | null;
   /** Objects of the target that depend on what `clean` drops, and partitions that would go along. */
   dependents: string[];
-  /** Tables that came, partitions and their parents counted singly; in a dry run those that would come. */
+  /** Tables that came, partitions and their parents observed singly; in a dry run those that would come. */
   tables: number;
   /** Rows that came; null in a dry run, and where they could not be counted. */
   rows: number | null;
@@ -94,7 +94,7 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
     const title = `restore ${shortId(backup.id)} ${backup.server}/${backup.database}`;
     const progress = new ProgressMeter(context.progress, title, backup.dump_bytes ?? undefined);
     let dump_bytes = 0;
-    const dump = counted(readable.dump, (bytes) => {
+    const dump = observed(readable.dump, (bytes) => {
       dump_bytes += bytes;
       progress.pass(bytes);
     });
@@ -243,7 +243,7 @@ async function restoreInto(
     exitOnError: !keepGoing,
     onError: faults.add,
   };
-  const passing = counted(dump, (_, chunk) => counter.pass(chunk));
+  const passing = observed(dump, (_, chunk) => counter.pass(chunk));
   const source = clean ? withoutDrops(passing, needlessDrops(contents)) : passing;
   // Several sessions need a file to seek in: the whole dump in plain text, private, gone afterwards. It is
   // made first: then all of the backup has proved good before anything of the target is changed.

@@ -1,24 +1,28 @@
-import { alertRepair } from "../../alerts/run-alerts.ts";
+import type { AlertContext } from "../../alerts/alert-context.ts";
+import { alertCopies } from "../../alerts/copy-alerts.ts";
+import { alertSuccess } from "../../alerts/run-alerts.ts";
 import { ageMs } from "../../base/clock.ts";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
-import type { BackupRecord, CopyRecord, CopyState, RunRecord } from "../../catalog/catalog.ts";
+import { plural } from "../../base/text/amounts.ts";
 import { leaseName } from "../../catalog/database-lease.ts";
 import { holdLease, isAwaited } from "../../catalog/lease.ts";
 import type { BackupOutline } from "../../catalog/outlines.ts";
+import type { BackupRecord, CopyRecord, CopyState, RunRecord } from "../../catalog/records.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
-import { backupStorages, recordRun } from "../context.ts";
 import { settle, statusOf } from "../copies/backup-status.ts";
-import { clearTheKey } from "../copies/clear-key.ts";
 import { manifestKey, shortId } from "../copies/object-key.ts";
 import { maxPartsOf, partBytesFor } from "../copies/part-size.ts";
 import { reconcile } from "../copies/reconcile.ts";
 import { removeObject } from "../copies/removal.ts";
-import type { StoredBackup } from "../copies/store-copies.ts";
-import { fillCopy, intendedCopy, settingsOf } from "../copies/store-copies.ts";
+import type { StoredBackup } from "../copies/steps.ts";
+import { clearTheKey, fillCopy, intendedCopy } from "../copies/steps.ts";
+import { settingsOf } from "../copies/store-copies.ts";
 import { putManifest, readWhole } from "../copies/stored-object.ts";
 import { recognizeStorages } from "../identity/storage-identity.ts";
 import { ProgressMeter } from "../progress.ts";
+import { recordRun } from "../record-run.ts";
+import { backupStorages } from "../storages.ts";
 
 export interface RepairResult {
   backup_id: string;
@@ -39,10 +43,13 @@ export interface RepairReport {
 
 /** Copies that were there and that retention has kept until now: they are made again, whatever their age. */
 const LOST: readonly CopyState[] = ["DAMAGED", "MISSING"];
+
 /** Copies that never came about: they are made while retention would keep them. What it removed stays away. */
 const NEVER_MADE: readonly CopyState[] = ["FAILED", "INTENDED"];
+
 /** Without any copy that is or was good there is nothing to repair from: the backup never came about. */
 const ONCE_GOOD: readonly CopyState[] = ["CONFIRMED", "DAMAGED", "MISSING"];
+
 const DAY_MS = 86_400_000;
 
 /**
@@ -230,4 +237,12 @@ async function sourcesFor(context: JobContext, backup: StoredBackup, to: Storage
   return context.storages
     .filter((storage) => storage !== to && confirmed.includes(storage.name))
     .sort((a, b) => Number(a.offSite) - Number(b.offSite));
+}
+
+/** One alert for each database and storage whose copies could not be filled. */
+export async function alertRepair(context: AlertContext, { run, results }: RepairReport): Promise<void> {
+  const outcomes = results.map((result) => ({ ...result, isGood: result.outcome === "filled" }));
+  await alertCopies(context, run, outcomes, () => "could not be filled");
+  if (run.outcome === "OK")
+    await alertSuccess(context, run, `filled ${plural(results.length, "copy", "copies")}`);
 }

@@ -1,12 +1,14 @@
-import { alertVerify } from "../../alerts/run-alerts.ts";
+import type { AlertContext } from "../../alerts/alert-context.ts";
+import { alertCopies } from "../../alerts/copy-alerts.ts";
+import { alertSuccess } from "../../alerts/run-alerts.ts";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
-import type { BackupRecord, RunOutcome, RunRecord } from "../../catalog/catalog.ts";
+import { plural } from "../../base/text/amounts.ts";
+import type { BackupRecord, RunOutcome, RunRecord } from "../../catalog/records.ts";
 import { openSealed } from "../../sealed/open.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { CompressionAlgorithm } from "../../stream/compression.ts";
-import { counted } from "../../stream/meter.ts";
+import { observed } from "../../stream/meter.ts";
 import type { JobContext } from "../context.ts";
-import { recordRun, storageNamed } from "../context.ts";
 import { LOOKED_FOR, recordLook, verdictOf } from "../copies/damage.ts";
 import { shortId } from "../copies/object-key.ts";
 import { decompressed } from "../copies/read-backup.ts";
@@ -14,6 +16,8 @@ import { expectedNames } from "../copies/sealed-copies.ts";
 import { checkedObject, readManifestText } from "../copies/stored-object.ts";
 import { recognizeStorages } from "../identity/storage-identity.ts";
 import { ProgressMeter } from "../progress.ts";
+import { recordRun } from "../record-run.ts";
+import { storageNamed } from "../storages.ts";
 
 export interface CopyVerdict {
   backup_id: string;
@@ -159,7 +163,7 @@ async function readBack(context: JobContext, backup: BackupRecord, storage: Stor
   const identities = (await keys.identity())?.identities;
   const title = `verify ${shortId(backup.id)} ${backup.server}/${backup.database} in ${storage.name}`;
   const progress = new ProgressMeter(context.progress, title, backup.object_bytes ?? undefined);
-  const source = counted(checkedObject(storage, backup, signal), (bytes) => progress.pass(bytes));
+  const source = observed(checkedObject(storage, backup, signal), (bytes) => progress.pass(bytes));
   try {
     if (backup.encryption === "age" && identities) {
       const trust = { trustedSigners: await keys.trustedSigners(), expected: expectedNames(backup) };
@@ -197,4 +201,12 @@ function isKeyError(error: unknown): boolean {
 
 async function drain(source: AsyncIterable<Uint8Array>): Promise<void> {
   for await (const _ of source);
+}
+
+/** One alert for each database and storage with copies that are not good. */
+export async function alertVerify(context: AlertContext, { run, verdicts }: VerifyReport): Promise<void> {
+  const outcomes = verdicts.map((verdict) => ({ ...verdict, isGood: verdict.verdict === "good" }));
+  await alertCopies(context, run, outcomes, (bad) => (bad === 1 ? "is not good" : "are not good"));
+  if (run.outcome === "OK")
+    await alertSuccess(context, run, `verified ${plural(verdicts.length, "copy", "copies")}`);
 }

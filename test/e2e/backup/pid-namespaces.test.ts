@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { readdir, utimes } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import type { LeaseHolder } from "../../../src/catalog/catalog.ts";
+import type { LeaseHolder } from "../../../src/catalog/records.ts";
 import { fillBulk } from "../../lab/data/bulk-database.ts";
 import { Installation, localStorage, s3Storage } from "../../lab/installation.ts";
 import { copyStates, keysIn, leftovers, type Place, uploadsIn, withCatalog } from "../../lab/leftovers.ts";

@@ -3,23 +3,19 @@ import { createHash } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Pg321Error } from "../../../src/base/errors.ts";
-import type { BackupRecord, CopyState } from "../../../src/catalog/catalog.ts";
+import type { BackupRecord, CopyState } from "../../../src/catalog/records.ts";
 import { archiveCopy } from "../../../src/jobs/cleanup/archive-copy.ts";
 import { deleteBackups } from "../../../src/jobs/cleanup/delete-backup.ts";
 import { deleteCopy } from "../../../src/jobs/cleanup/delete-copy.ts";
 import type { JobContext } from "../../../src/jobs/context.ts";
-import { storageNamed } from "../../../src/jobs/context.ts";
 import { settle } from "../../../src/jobs/copies/backup-status.ts";
 import { CopyLooks } from "../../../src/jobs/copies/looks.ts";
 import { reconcile } from "../../../src/jobs/copies/reconcile.ts";
-import type { StoredBackup } from "../../../src/jobs/copies/store-copies.ts";
-import {
-  fillCopy,
-  intendCopies,
-  intendedCopy,
-  storeEverywhere,
-} from "../../../src/jobs/copies/store-copies.ts";
+import type { StoredBackup } from "../../../src/jobs/copies/steps.ts";
+import { fillCopy, intendedCopy } from "../../../src/jobs/copies/steps.ts";
+import { intendCopies, storeEverywhere } from "../../../src/jobs/copies/store-copies.ts";
 import { ProgressMeter } from "../../../src/jobs/progress.ts";
+import { storageNamed } from "../../../src/jobs/storages.ts";
 import { runRepair } from "../../../src/jobs/verify/repair.ts";
 import { runVerify } from "../../../src/jobs/verify/verify.ts";
 import { encodeManifest } from "../../../src/sealed/manifest.ts";

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { silentLog } from "../../../src/base/log.ts";
-import type { BackupRecord, CopyRecord } from "../../../src/catalog/catalog.ts";
+import type { BackupRecord, CopyRecord } from "../../../src/catalog/records.ts";
 import { loadConfig } from "../../../src/config/load.ts";
 import { runCleanup } from "../../../src/jobs/cleanup/cleanup.ts";
 import type { CleanupReport } from "../../../src/jobs/cleanup/report.ts";

@@ -5,7 +5,7 @@ import type { Clock } from "../../../src/base/clock.ts";
 import { systemClock } from "../../../src/base/clock.ts";
 import { Pg321Error } from "../../../src/base/errors.ts";
 import { type Log, silentLog } from "../../../src/base/log.ts";
-import type { BackupRecord } from "../../../src/catalog/catalog.ts";
+import type { BackupRecord } from "../../../src/catalog/records.ts";
 import { loadConfig } from "../../../src/config/load.ts";
 import { runBackup } from "../../../src/jobs/backup/backup.ts";
 import { runCleanup } from "../../../src/jobs/cleanup/cleanup.ts";

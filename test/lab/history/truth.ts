@@ -1,5 +1,5 @@
 import { readdir } from "node:fs/promises";
-import type { BackupRecord } from "../../../src/catalog/catalog.ts";
+import type { BackupRecord } from "../../../src/catalog/records.ts";
 import type { JobContext } from "../../../src/jobs/context.ts";
 import type { CopyVerdict } from "../../../src/jobs/verify/verify.ts";
 import { DirectoryPlace, type HistoryPlace } from "./places.ts";

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import type { AlertRecord, Catalog, DeliveryRecord } from "../../../src/catalog/catalog.ts";
+import type { Catalog } from "../../../src/catalog/catalog.ts";
+import type { AlertRecord, DeliveryRecord } from "../../../src/catalog/records.ts";
 import { alertRecord, deliveryRecord } from "./records.ts";
 
 type Use = () => Catalog;

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import type { BackupRecord, Catalog, CopyRecord, RunRecord } from "../../../src/catalog/catalog.ts";
+import type { Catalog } from "../../../src/catalog/catalog.ts";
+import type { BackupRecord, CopyRecord, RunRecord } from "../../../src/catalog/records.ts";
 import { alerts, deliveries } from "./alerts.ts";
 import { history } from "./history.ts";
 import { leases } from "./leases.ts";

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import type { AlertRecord, Catalog, Job, RunRecord } from "../../../src/catalog/catalog.ts";
+import type { Catalog, Job } from "../../../src/catalog/catalog.ts";
+import type { AlertRecord, RunRecord } from "../../../src/catalog/records.ts";
 import { alertRecord, deliveryRecord, runRecord } from "./records.ts";
 
 const DAY_MS = 86_400_000;

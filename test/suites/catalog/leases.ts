@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import type { Catalog, LeaseHolder } from "../../../src/catalog/catalog.ts";
+import type { Catalog } from "../../../src/catalog/catalog.ts";
+import type { LeaseHolder } from "../../../src/catalog/records.ts";
 import { ELSEWHERE } from "./records.ts";
 
 /** The part of the catalog's conformance suite that is about leases. */

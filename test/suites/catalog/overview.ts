@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import type { BackupRecord, BackupStatus, Catalog, Job, RunOutcome } from "../../../src/catalog/catalog.ts";
+import type { Catalog, Job } from "../../../src/catalog/catalog.ts";
+import type { BackupRecord, BackupStatus, RunOutcome } from "../../../src/catalog/records.ts";
 import { backupRecord, copyRecord, runRecord } from "./records.ts";
 import { at, type MakeFixture, onNew, sums } from "./sums.ts";
 

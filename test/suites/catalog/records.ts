@@ -5,7 +5,7 @@ import type {
   DeliveryRecord,
   RunRecord,
   TombstoneRecord,
-} from "../../../src/catalog/catalog.ts";
+} from "../../../src/catalog/records.ts";
 
 export function backupRecord(change: Partial<BackupRecord> = {}): BackupRecord {
   return {

@@ -1,10 +1,6 @@
 import { expect, test } from "bun:test";
-import type {
-  BackupRecord,
-  Catalog,
-  CopyRecord,
-  RetainedBackupRecord,
-} from "../../../src/catalog/catalog.ts";
+import type { Catalog } from "../../../src/catalog/catalog.ts";
+import type { BackupRecord, CopyRecord, RetainedBackupRecord } from "../../../src/catalog/records.ts";
 import { backupRecord, copyRecord, tombstoneOf } from "./records.ts";
 
 const retained = async (catalog: Catalog) => {

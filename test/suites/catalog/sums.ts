@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { isAhead, newestOf } from "../../../src/base/newest-good.ts";
-import type { BackupRecord, BackupStatus, Catalog, CopyState } from "../../../src/catalog/catalog.ts";
+import type { Catalog } from "../../../src/catalog/catalog.ts";
+import type { BackupRecord, BackupStatus, CopyState } from "../../../src/catalog/records.ts";
 import type { CatalogFixture } from "./conformance.ts";
 import { backupRecord, copyRecord, tombstoneOf } from "./records.ts";
 

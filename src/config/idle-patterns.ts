@@ -1,6 +1,6 @@
-import type { Config } from "../config/config.ts";
-import type { ServerPattern } from "../config/database-pattern.ts";
-import { serverPattern } from "../config/database-pattern.ts";
+import type { Config } from "./config.ts";
+import type { ServerPattern } from "./database-pattern.ts";
+import { serverPattern } from "./database-pattern.ts";
 
 /** A name or glob of the config that no database matches. */
 export interface IdlePattern {

@@ -1,0 +1,20 @@
+import type { Clock } from "../base/clock.ts";
+import type { Log } from "../base/log.ts";
+import type { Catalog } from "../catalog/catalog.ts";
+import type { Config } from "../config/config.ts";
+
+/** The tools that raise and resolve alerts; a job's context has them. */
+export interface AlertContext {
+  catalog: Catalog;
+  clock: Clock;
+  config: Config;
+  host: string;
+  /** Id of this installation. */
+  installation: string;
+  log: Log;
+}
+
+/** The tools that send notices. */
+export interface DeliveryContext extends AlertContext {
+  signal: AbortSignal;
+}

@@ -1,0 +1,104 @@
+import { plural } from "../base/text/amounts.ts";
+import type { Job } from "../catalog/catalog.ts";
+import type { RunRecord } from "../catalog/records.ts";
+import { raiseAlert, resolveAlert } from "./alert.ts";
+import type { AlertContext } from "./alert-context.ts";
+
+/**
+ * A copy that a job met damaged or missing while it read it for another purpose: the same trouble as when a
+ * verification finds it.
+ */
+export async function alertDamage(
+  context: AlertContext,
+  job: Job,
+  copy: Pick<CopyOutcome, "server" | "database" | "storage"> & { id: string; error: string },
+): Promise<void> {
+  const { id, server, database, storage, error } = copy;
+  const isLost = (await context.catalog.backup(id))?.status === "FAILED";
+  await raiseAlert(context, {
+    level: isLost ? "CRITICAL" : "WARNING",
+    job,
+    run_id: null,
+    server,
+    database,
+    key: `verify ${placeOf(copy)}`,
+    message:
+      `a copy of ${server}/${database} in ${storage} is not good` +
+      `${isLost ? "; its backup lost the last good copy" : ""}: ${error}`,
+    metadata: { storage, backup_ids: [id], lost: isLost ? 1 : 0 },
+  });
+}
+
+export interface CopyOutcome {
+  backup_id: string;
+  server: string;
+  database: string;
+  storage: string;
+  isGood: boolean;
+  error: string | null;
+}
+
+export async function alertCopies(
+  context: AlertContext,
+  run: RunRecord,
+  outcomes: readonly CopyOutcome[],
+  problem: (bad: number) => string,
+): Promise<void> {
+  const unsound = await placesWithDamage(context);
+  const isTotal = outcomes.every(({ isGood }) => !isGood);
+  for (const [place, copies] of Map.groupBy(outcomes, placeOf)) {
+    const bad = copies.filter(({ isGood }) => !isGood);
+    const [first] = bad;
+    if (!first) {
+      // What a look at some of the copies did not see may still be damaged.
+      if (unsound.has(place)) continue;
+      for (const job of ["verify", "repair"]) await resolveAlert(context, `${job} ${place}`);
+      continue;
+    }
+    const { server, database, storage } = first;
+    const lost = await lostAmong(context, bad);
+    const ofAll = `${bad.length} of ${plural(copies.length, "copy", "copies")}`;
+    const loss = lost > 0 ? `; ${plural(lost, "backup")} lost the last good copy` : "";
+    await raiseAlert(context, {
+      level: isTotal || lost > 0 ? "CRITICAL" : "WARNING",
+      job: run.job,
+      run_id: run.id,
+      server,
+      database,
+      key: `${run.job} ${place}`,
+      message: `${ofAll} of ${server}/${database} in ${storage} ${problem(bad.length)}${loss}: ${first.error}`,
+      metadata: {
+        storage,
+        backup_ids: bad.slice(0, 20).map(({ backup_id }) => backup_id),
+        lost,
+        statistics: run.statistics,
+      },
+    });
+  }
+}
+
+export function placeOf({
+  server,
+  database,
+  storage,
+}: Pick<CopyOutcome, "server" | "database" | "storage">): string {
+  return `${server}/${database} ${storage}`;
+}
+
+/** The databases and storages with a copy that is known to be damaged or missing. */
+export async function placesWithDamage({ catalog }: AlertContext): Promise<Set<string>> {
+  const places = new Set<string>();
+  for (const { backup_id, storage } of await catalog.copiesInState(["DAMAGED", "MISSING"])) {
+    const backup = await catalog.backup(backup_id);
+    if (backup) places.add(placeOf({ ...backup, storage }));
+  }
+  return places;
+}
+
+/** How many backups have no good copy left anywhere. */
+export async function lostAmong({ catalog }: AlertContext, copies: readonly CopyOutcome[]): Promise<number> {
+  const backups = await Promise.all(
+    [...new Set(copies.map((copy) => copy.backup_id))].map((id) => catalog.backup(id)),
+  );
+  return backups.filter((backup) => backup?.status === "FAILED").length;
+}

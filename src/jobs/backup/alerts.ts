@@ -1,0 +1,51 @@
+import { raiseAlert, resolveAlert } from "../../alerts/alert.ts";
+import type { AlertContext } from "../../alerts/alert-context.ts";
+import { alertSuccess } from "../../alerts/run-alerts.ts";
+import { alertIfShrunk } from "../../alerts/shrink.ts";
+import { Pg321Error } from "../../base/errors.ts";
+import { plural } from "../../base/text/amounts.ts";
+import type { RunRecord } from "../../catalog/records.ts";
+import type { BackupReport, BackupResult } from "./report.ts";
+
+/** One alert for each database that failed or lacks copies, and one for a run in which all went well. */
+export async function alertBackup(
+  context: AlertContext,
+  { run, results, listed }: BackupReport,
+): Promise<void> {
+  for (const result of results) await alertBackupOf(context, run, result);
+  const hasFailed = (name: string) =>
+    results.some(({ server, database }) => server === name && database === null);
+  for (const name of listed) if (!hasFailed(name)) await resolveAlert(context, `backup ${name}`);
+  if (run.outcome !== "OK") return;
+  await alertSuccess(context, run, `backed up ${plural(results.length, "database")}`);
+}
+
+export async function alertBackupOf(
+  context: AlertContext,
+  run: RunRecord,
+  result: BackupResult,
+): Promise<void> {
+  const { server, database, status, backup_id, copies, error } = result;
+  const name = database === null ? server : `${server}/${database}`;
+  const key = `backup ${name}`;
+  const backup = backup_id === null ? undefined : await context.catalog.backup(backup_id);
+  if (backup) await alertIfShrunk(context, backup);
+  if (status === "VERIFIED") return resolveAlert(context, key);
+  const { cause, server: _server, database: _database, error: _error, ...metadata } = result;
+  const isLocked = cause instanceof Pg321Error && cause.code === "locked";
+  const lacking = copies.filter(({ state }) => state !== "CONFIRMED");
+  const reasons = lacking.map((copy) => copy.error ?? `${copy.storage}: ${copy.state}`).join("; ");
+  await raiseAlert(context, {
+    level: status === "FAILED" && !isLocked ? "CRITICAL" : "WARNING",
+    job: "backup",
+    run_id: run.id,
+    server,
+    database,
+    key,
+    message:
+      status === "FAILED"
+        ? `backup of ${name} failed: ${error}`
+        : `backup of ${name}: ${lacking.length} of ${plural(copies.length, "copy", "copies")} failed: ${reasons}`,
+    metadata: { ...metadata, statistics: run.statistics },
+  });
+}

@@ -1,0 +1,25 @@
+import { Pg321Error } from "../../base/errors.ts";
+import type { CopyRecord } from "../../catalog/records.ts";
+import type { Removal, Storage } from "../../storage/storage.ts";
+import { manifestKey } from "./object-key.ts";
+import { discardUpload, removeObject } from "./removal.ts";
+
+/**
+ * Removes what one intended copy may have left: manifest first, so that no manifest tells of no object. Where
+ * nothing can be seen nothing is removed: older versions under a delete marker are not of this intent.
+ */
+export async function removeIntended(storage: Storage, copy: CopyRecord, signal: AbortSignal): Promise<void> {
+  const { object_key: key, upload_id } = copy;
+  for (const [one, upload] of [[manifestKey(key), null] as const, [key, upload_id] as const]) {
+    await discardUpload(storage, one, upload, signal);
+    if ((await storage.head(one, signal)) === undefined) continue;
+    refuseLocked(storage, one, await removeObject(storage, one, { why: "intended", copy }, signal));
+  }
+}
+
+/** Throws when a removal has left the object in place, because it is locked. */
+export function refuseLocked(storage: Storage, key: string, removal: Removal): void {
+  if (removal.outcome !== "locked") return;
+  const until = removal.lockedUntil.toISOString();
+  throw new Pg321Error("storage", `storage "${storage.name}": remove ${key}: locked until ${until}`);
+}

@@ -1,0 +1,200 @@
+import { messageOf, Pg321Error } from "../../base/errors.ts";
+import type { BackupRecord, CopyRecord } from "../../catalog/records.ts";
+import { KeyTaken } from "../../storage/key.ts";
+import { StorageRefused } from "../../storage/refused.ts";
+import type { Storage } from "../../storage/storage.ts";
+import type { JobContext } from "../context.ts";
+import { requireInPlace } from "../in-place.ts";
+import { recordDamage } from "./damage.ts";
+import { manifestKey } from "./object-key.ts";
+import { discardUpload, removeObject } from "./removal.ts";
+import { refuseLocked, removeIntended } from "./remove-intended.ts";
+import { settingsOf } from "./store-copies.ts";
+import { copyObject, putManifest, readWhole } from "./stored-object.ts";
+
+/** A backup whose object is whole, and described by a manifest. */
+export type StoredBackup = BackupRecord & { manifest: string };
+
+export function intendedCopy(
+  backup: Pick<BackupRecord, "id" | "object_key">,
+  storage: Pick<Storage, "name">,
+): CopyRecord {
+  return {
+    backup_id: backup.id,
+    storage: storage.name,
+    object_key: backup.object_key,
+    state: "INTENDED",
+    upload_id: null,
+    object_bytes: null,
+    confirmed_at: null,
+    verified_at: null,
+    error: null,
+    locked_until: null,
+  };
+}
+
+/**
+ * Puts the manifest beside a stored object and confirms the copy. When the manifest cannot be written the copy does
+ * not count, but its object stays, which is whole: the next run writes the manifest. Returns whether the copy is
+ * confirmed.
+ */
+export async function confirmCopy(
+  context: JobContext,
+  backup: StoredBackup,
+  storage: Storage,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { catalog, clock, config, log } = context;
+  const stallTimeoutMs = settingsOf(config.storage, storage).stall_timeout_ms;
+  try {
+    await putManifest(storage, backup.object_key, backup.manifest, { signal, clock, stallTimeoutMs });
+  } catch (error) {
+    signal.throwIfAborted();
+    const message = messageOf(error);
+    log.error("a manifest could not be written", {
+      storage: storage.name,
+      backup_id: backup.id,
+      error: message,
+    });
+    await catalog.updateCopy(backup.id, storage.name, { state: "INTENDED", error: message });
+    return false;
+  }
+  await catalog.updateCopy(backup.id, storage.name, {
+    state: "CONFIRMED",
+    upload_id: null,
+    object_bytes: backup.object_bytes,
+    confirmed_at: clock.now().toISOString(),
+    error: null,
+  });
+  return true;
+}
+
+/** How long the tidying after a failed copy may take: the storage that failed is often the one that hangs. */
+export const TIDY_TIMEOUT_MS = 30_000;
+
+/**
+ * Records that a copy failed and removes what it may have left. When the storage does not answer now, the
+ * intent stays and the next run removes it. Nothing is removed where the key was taken: what stands there is of
+ * another operation, and `repair` looks at it.
+ */
+export async function failCopy(
+  context: JobContext,
+  backup: BackupRecord,
+  storage: Storage,
+  error: unknown,
+): Promise<void> {
+  const { catalog, log } = context;
+  if (error instanceof KeyTaken) {
+    const found = { state: "MISSING", upload_id: null, error: messageOf(error) } as const;
+    return catalog.updateCopy(backup.id, storage.name, found);
+  }
+  // Nothing has reached the place, so nothing is to be tidied up there.
+  if (error instanceof StorageRefused)
+    return catalog.updateCopy(backup.id, storage.name, { state: "FAILED", error: error.message });
+  const copy = (await catalog.copies(backup.id)).find((one) => one.storage === storage.name);
+  let state: "FAILED" | "INTENDED" = "FAILED";
+  try {
+    const tidySignal = AbortSignal.timeout(TIDY_TIMEOUT_MS);
+    if (copy) await removeIntended(storage, copy, tidySignal);
+  } catch (tidyError) {
+    state = "INTENDED";
+    const fields = { storage: storage.name, backup_id: backup.id, error: messageOf(tidyError) };
+    // What made the copy fail has been told: that it still does so is no news.
+    if (fields.error !== messageOf(error))
+      log.warning("a failed copy could not be tidied up; the next run does it", fields);
+  }
+  await catalog.updateCopy(backup.id, storage.name, {
+    state,
+    error: messageOf(error),
+    ...(state === "FAILED" && { upload_id: null }),
+  });
+}
+
+/**
+ * Fills one storage with the object of another, as it is stored, and confirms it. Returns whether the copy
+ * is confirmed; what went wrong is logged and recorded, and nothing is left in the storage. The key must
+ * be free.
+ */
+export async function fillCopy(
+  context: JobContext,
+  backup: StoredBackup,
+  { from, to }: { from: Storage; to: Storage },
+  options: { partBytes: number; signal: AbortSignal; onProgress?: (bytes: number) => void },
+): Promise<boolean> {
+  const { catalog, clock, config, log } = context;
+  const fields = { storage: to.name, from: from.name, backup_id: backup.id };
+  log.info("filling a storage from a finished copy", fields);
+  await catalog.updateCopy(backup.id, to.name, { state: "INTENDED", upload_id: null, error: null });
+  try {
+    await requireInPlace(context, to, options.signal);
+    await copyObject(from, to, backup, {
+      ...options,
+      clock,
+      stallTimeoutMs: settingsOf(config.storage, to).stall_timeout_ms,
+      onUpload: (uploadId) => recordUpload(context, backup, to, uploadId),
+    });
+  } catch (error) {
+    options.signal.throwIfAborted();
+    log.warning("filling a storage failed; the next repair tries again", {
+      ...fields,
+      error: messageOf(error),
+    });
+    if (isOf(from, error)) await recordDamage(context, backup, from, error);
+    await failCopy(context, backup, to, error);
+    return false;
+  }
+  return confirmCopy(context, backup, to, options.signal);
+}
+
+/** Whether an error of a copying is the source's: damage is, since what is written is not read back. */
+export function isOf({ name }: Storage, error: unknown): boolean {
+  if (!(error instanceof Pg321Error)) return false;
+  return error.code === "verification" || error.message.startsWith(`storage "${name}": get `);
+}
+
+/**
+ * Frees the key of a copy that is to be made anew of `from`, then intends it. Bytes that are there may be all
+ * that is left of the backup, so they go only once the source has been read whole and found right. Bytes that
+ * cannot be seen (older versions under a delete marker) are left alone: they do not stand in the way, and may be
+ * all that is left as well. The intent comes after the removal: to `reconcile`, an intended copy whose manifest is
+ * still there is a good one, and what cannot be removed may be damaged. Throws code `verification` when the source
+ * is damaged, which is recorded then.
+ */
+export async function clearTheKey(
+  context: JobContext,
+  backup: StoredBackup,
+  { from, to }: { from: Storage; to: Storage },
+  signal: AbortSignal,
+): Promise<void> {
+  const { catalog } = context;
+  const keys = [manifestKey(backup.object_key), backup.object_key];
+  const copy = (await catalog.copies(backup.id)).find(({ storage }) => storage === to.name);
+  const found = await Promise.all(keys.map((key) => to.head(key, signal)));
+  const standing = keys.filter((_, index) => found[index] !== undefined);
+  if (standing.length > 0) {
+    const by = await readWhole(from, backup, signal).catch(async (error) => {
+      await recordDamage(context, backup, from, error);
+      throw error;
+    });
+    for (const key of standing)
+      refuseLocked(to, key, await removeObject(to, key, { why: "superseded", by }, signal));
+  }
+  for (const key of keys)
+    await discardUpload(to, key, key === backup.object_key ? (copy?.upload_id ?? null) : null, signal);
+  await catalog.putCopy(intendedCopy(backup, to));
+}
+
+/** Never throws: without the record an upload that is interrupted is found by its key. */
+export async function recordUpload(
+  { catalog, log }: Pick<JobContext, "catalog" | "log">,
+  backup: BackupRecord,
+  storage: Storage,
+  upload_id: string,
+): Promise<void> {
+  try {
+    await catalog.updateCopy(backup.id, storage.name, { upload_id });
+  } catch (error) {
+    const fields = { storage: storage.name, backup_id: backup.id, error: messageOf(error) };
+    log.warning("the id of an upload could not be recorded", fields);
+  }
+}

@@ -1,0 +1,31 @@
+import { raiseAlert } from "../../alerts/alert.ts";
+import type { AlertContext } from "../../alerts/alert-context.ts";
+import { plural } from "../../base/text/amounts.ts";
+import { faultText } from "./faults.ts";
+import type { RestoreReport } from "./restore.ts";
+
+/** Errors that a message names, and those that go along with it: mail, chats and webhooks have bounds. */
+export const ERRORS_IN_MESSAGE = 3;
+
+export const ERRORS_IN_METADATA = 50;
+
+export async function alertRestore(context: AlertContext, report: RestoreReport): Promise<void> {
+  const { run, backup, errors_ignored, errors } = report;
+  const { server, database } = backup;
+  const named = errors.slice(0, ERRORS_IN_MESSAGE).map(faultText).join("; ");
+  const more = errors.length > ERRORS_IN_MESSAGE ? "; …" : "";
+  const ignored =
+    errors_ignored > 0 ? `; ${plural(errors_ignored, "error")} of pg_restore ignored: ${named}${more}` : "";
+  await raiseAlert(context, {
+    level: run.outcome === "OK" ? "INFO" : "WARNING",
+    job: "restore",
+    run_id: run.id,
+    server,
+    database,
+    key: "restore",
+    message: `restored backup ${backup.id} of ${server}/${database}${ignored}`,
+    // The record of the run has all of them.
+    metadata: { ...run.statistics, errors: errors.slice(0, ERRORS_IN_METADATA) },
+    isEvent: true,
+  });
+}

@@ -1,0 +1,15 @@
+import type { Storage } from "../storage/storage.ts";
+import type { JobContext } from "./context.ts";
+
+/** The storages that every backup goes to: all but those that only take what others archive. */
+export function backupStorages({ config, storages }: Pick<JobContext, "config" | "storages">): Storage[] {
+  const archives = config.storage.flatMap(({ expire }) =>
+    typeof expire === "object" ? expire.archive_to : [],
+  );
+  return storages.filter(({ name }) => !archives.includes(name));
+}
+
+/** The storage of that name, as the config has it now. */
+export function storageNamed(context: Pick<JobContext, "storages">, name: string): Storage | undefined {
+  return context.storages.find((storage) => storage.name === name);
+}

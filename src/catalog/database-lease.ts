@@ -1,4 +1,5 @@
-import type { JobContext } from "../jobs/context.ts";
+import type { Clock } from "../base/clock.ts";
+import type { Catalog } from "./catalog.ts";
 import { isHeld } from "./lease.ts";
 import type { BackupRecord } from "./records.ts";
 
@@ -19,7 +20,7 @@ export function isRunLease(name: string): boolean {
 
 /** Whether a run that lives works on the backups of this database. */
 export async function isLeased(
-  context: Pick<JobContext, "catalog" | "clock">,
+  context: { catalog: Catalog; clock: Clock },
   backup: Pick<BackupRecord, "server" | "database">,
 ): Promise<boolean> {
   const now = context.clock.now().toISOString();

@@ -108,15 +108,14 @@ function answered<T>(
  * for its marker: a disk that is not mounted leaves a directory that answers.
  */
 async function lookAt(context: JobContext, known: Storage, signal: AbortSignal) {
-  const { config, catalog, clock } = context;
-  const settings = config.storage.find((storage) => storage.name === known.name);
-  if (settings?.type === "local") {
+  const { catalog, clock } = context;
+  const { settings } = known;
+  if (settings.type === "local") {
     const call = { what: settings.path, limitMs: ANSWER_MS_MAX, signal };
     const { bsize, blocks, bavail } = await placeAt(settings.path).run(call, () => statfs(settings.path));
     await requireInPlace(context, known, signal);
     return { free_bytes: bavail * bsize, total_bytes: blocks * bsize };
   }
-  if (!settings) return {};
   const latest = await catalog.overview.latestBackups(clock.now());
   const key = latest.find(({ good }) => good !== null)?.good?.object_key ?? NO_KEY;
   // One of its own: that a storage is away is told once, and not at each try of each look.

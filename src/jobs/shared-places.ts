@@ -94,7 +94,7 @@ export async function lookAtPlace(
   signal: AbortSignal,
 ): Promise<SeenPlace> {
   const place = await storage.place(signal);
-  const isAlone = others.every((other) => other === storage || other.type !== storage.type);
+  const isAlone = others.every((other) => other === storage || other.settings.type !== storage.settings.type);
   const around = isAlone ? [] : await storage.around(MARKER_KEY, signal);
   const ids = around.flatMap((bytes) => idOf(storage, bytes) ?? []);
   return { storage, place, around: ids, marker: (await readMarker(storage, signal)) ?? null };

@@ -137,9 +137,9 @@ async function storageStatuses({ catalog, storages }: StatusSource, now: Date): 
     const own = totals.filter((total) => total.storage === storage.name);
     return {
       name: storage.name,
-      type: storage.type,
+      type: storage.settings.type,
       location,
-      off_site: storage.offSite,
+      off_site: storage.settings.off_site,
       is_reachable: record?.checked_at ? record.check_error === null : null,
       checked_at: record?.checked_at ?? null,
       error: record?.check_error ?? null,

@@ -1,4 +1,5 @@
 import { Pg321Error } from "../base/errors.ts";
+import type { StorageConfig } from "../config/config.ts";
 import type { Removal, Storage, StoredObject } from "./storage.ts";
 
 /** Why a storage takes no part in a run. Nothing was read from it, written to it or removed from it. */
@@ -11,15 +12,13 @@ export class StorageRefused extends Pg321Error {
 /** A storage that is out of a run: each call fails with the same reason, and nothing reaches the place. */
 export class RefusedStorage implements Storage {
   readonly name: string;
-  readonly type: Storage["type"];
-  readonly offSite: boolean;
+  readonly settings: StorageConfig;
   readonly reason: StorageRefused;
   readonly #storage: Storage;
 
   constructor(storage: Storage, reason: StorageRefused) {
     this.name = storage.name;
-    this.type = storage.type;
-    this.offSite = storage.offSite;
+    this.settings = storage.settings;
     this.reason = reason;
     this.#storage = storage;
   }

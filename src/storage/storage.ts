@@ -1,3 +1,4 @@
+import type { StorageConfig } from "../config/config.ts";
 import type { Part } from "../stream/part.ts";
 import type { PlaceNames } from "./place.ts";
 
@@ -43,8 +44,8 @@ export interface PutOptions {
  */
 export interface Storage extends AsyncDisposable {
   readonly name: string;
-  readonly type: "local" | "s3";
-  readonly offSite: boolean;
+  /** Its table of the config, as it was opened with. */
+  readonly settings: StorageConfig;
 
   /** Settings for logs and `check`, secrets left out. */
   describe(): Record<string, string>;

@@ -142,7 +142,7 @@ async function sweep(context: JobContext, tally: CleanupTally): Promise<void> {
   for (const storage of context.storages) {
     const keys = () => settledKeys(context, storage);
     await guarded(context, tally, storage, async () => {
-      if (storage.type === "local")
+      if (storage.settings.type === "local")
         statistics.temporary_files_deleted += await storage.sweep(filesBefore, context.signal, keys);
       else {
         const uploadsBefore = before(config.cleanup.upload_max_age_ms);

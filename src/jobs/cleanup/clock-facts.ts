@@ -18,7 +18,8 @@ export async function askForTheTime({ catalog, clock, storages, signal }: JobCon
   if (!anyBackup) return askedAtMs;
   await Promise.all(
     storages.map(async (storage) => {
-      if (storage.type === "s3") await storage.head("clock", signal).catch(() => signal.throwIfAborted());
+      if (storage.settings.type === "s3")
+        await storage.head("clock", signal).catch(() => signal.throwIfAborted());
     }),
   );
   return askedAtMs;

@@ -3,13 +3,13 @@ import { leaseName } from "../../catalog/database-lease.ts";
 import { holdLease, isAwaited } from "../../catalog/lease.ts";
 import type { BackupRecord, CopyRecord } from "../../catalog/records.ts";
 import { REMOVED } from "../../catalog/records.ts";
+import type { StorageConfig } from "../../config/config.ts";
 import type { NewestGood, PlanOutline } from "../../retention/plan.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
 import { settle } from "../copies/backup-status.ts";
 import type { CopyLooks, Reliance } from "../copies/looks.ts";
 import type { RemovalReason } from "../copies/removal.ts";
-import { settingsOf } from "../copies/store-copies.ts";
 import { storageNamed } from "../storages.ts";
 import { archiveCopy } from "./archive-copy.ts";
 import { deleteCopy } from "./delete-copy.ts";
@@ -51,9 +51,9 @@ export function byDatabase({ newestGood }: PlanOutline): Map<string, NewestGood>
  * Carries a plan out in the storages of one type, and ends what earlier runs began there. One copy that
  * fails does not stop the others; a database that another run works on is left for the next cleanup.
  */
-export async function expireCopies(expiry: Expiry, type: Storage["type"]): Promise<void> {
+export async function expireCopies(expiry: Expiry, type: StorageConfig["type"]): Promise<void> {
   const silent = new Map<Storage, number>();
-  const isOfType = (task: Task) => task.storage.type === type;
+  const isOfType = (task: Task) => task.storage.settings.type === type;
   // The lease is given back after each backup: a dump of that database must not be kept out for long.
   for (const group of Map.groupBy(await begunTasks(expiry), ({ backupId }) => backupId).values())
     await underLease(expiry, group.filter(isOfType), silent);
@@ -162,12 +162,12 @@ async function expireCopy(
   going: GoingCopy,
 ): Promise<void> {
   const { context, tally } = expiry;
-  const { config, signal } = context;
+  const { signal } = context;
   const doubt = await reasonToDoubt(expiry, storage, backup, copy);
   const relyingOn = doubt ?? (await relianceFor(expiry, backup, going));
   if (typeof relyingOn === "string") return hold(tally, storage, copy.object_key, relyingOn);
   const reason: RemovalReason = { why: "expired", relyingOn };
-  const { expire } = settingsOf(config.storage, storage);
+  const { expire } = storage.settings;
   const archive = typeof expire === "object" ? storageNamed(context, expire.archive_to) : undefined;
   if (!archive || copy.state !== "CONFIRMED") return removeCopy(expiry, storage, copy, reason);
   await archiveCopy(context, backup, { from: storage, to: archive }, signal);
@@ -250,14 +250,14 @@ async function watchProvider(
   backup: BackupRecord,
   copy: CopyRecord,
 ): Promise<void> {
-  const { catalog, clock, config, signal } = context;
+  const { catalog, clock, signal } = context;
   if (!(await storage.head(copy.object_key, signal))) {
     await catalog.updateCopy(backup.id, storage.name, { state: "DELETED", error: null });
     tally.in(storage.name).deleted++;
     tally.note(storage.name, copy.object_key, "removed by the provider's lifecycle rule");
     return;
   }
-  const dueMs = Date.parse(backup.started_at) + settingsOf(config.storage, storage).keep.days * DAY_MS;
+  const dueMs = Date.parse(backup.started_at) + storage.settings.keep.days * DAY_MS;
   if (clock.now().getTime() > dueMs + PROVIDER_GRACE_MS) tally.in(storage.name).overdue++;
 }
 

@@ -88,7 +88,7 @@ export function storagesToRead(
     copies
       .filter((copy) => copy.state === state && (from === undefined || copy.storage === from))
       .flatMap((copy) => storageNamed(context, copy.storage) ?? [])
-      .sort((a, b) => Number(a.offSite) - Number(b.offSite)),
+      .sort((a, b) => Number(a.settings.off_site) - Number(b.settings.off_site)),
   );
   if (storages.length > 0) return storages;
   const where = from === undefined ? "in any configured storage" : `in storage "${from}"`;

@@ -12,7 +12,6 @@ import { manifestKey } from "./object-key.ts";
 import type { RemovalReason } from "./removal.ts";
 import { removeObject } from "./removal.ts";
 import { refuseLocked, removeIntended } from "./remove-intended.ts";
-import { settingsOf } from "./store-copies.ts";
 import { putManifest, readManifest, readManifestText } from "./stored-object.ts";
 
 /**
@@ -146,7 +145,7 @@ function confirmIntended(
  * all of it was taken, and the catalog knows its size. Returns whether it did.
  */
 async function completeManifest(
-  { clock, config, log, signal }: JobContext,
+  { clock, log, signal }: JobContext,
   backup: BackupRecord,
   copy: CopyRecord,
   storage: Storage,
@@ -159,7 +158,7 @@ async function completeManifest(
     const reason: RemovalReason = { why: "intended", copy };
     refuseLocked(storage, key, await removeObject(storage, manifestKey(key), reason, signal));
   }
-  const stallTimeoutMs = settingsOf(config.storage, storage).stall_timeout_ms;
+  const stallTimeoutMs = storage.settings.stall_timeout_ms;
   await putManifest(storage, key, manifest, { signal, clock, stallTimeoutMs });
   log.info("a finished copy of an interrupted run was completed", {
     storage: storage.name,

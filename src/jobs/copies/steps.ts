@@ -1,4 +1,4 @@
-import { messageOf, Pg321Error } from "../../base/errors.ts";
+import { messageOf, type Pg321Error } from "../../base/errors.ts";
 import type { BackupRecord, CopyRecord } from "../../catalog/records.ts";
 import { KeyTaken } from "../../storage/key.ts";
 import { StorageRefused } from "../../storage/refused.ts";
@@ -9,7 +9,6 @@ import { recordDamage } from "./damage.ts";
 import { manifestKey } from "./object-key.ts";
 import { discardUpload, removeObject } from "./removal.ts";
 import { refuseLocked, removeIntended } from "./remove-intended.ts";
-import { settingsOf } from "./store-copies.ts";
 import { copyObject, putManifest, readWhole } from "./stored-object.ts";
 
 /** A backup whose object is whole, and described by a manifest. */
@@ -44,8 +43,8 @@ export async function confirmCopy(
   storage: Storage,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const { catalog, clock, config, log } = context;
-  const stallTimeoutMs = settingsOf(config.storage, storage).stall_timeout_ms;
+  const { catalog, clock, log } = context;
+  const stallTimeoutMs = storage.settings.stall_timeout_ms;
   try {
     await putManifest(storage, backup.object_key, backup.manifest, { signal, clock, stallTimeoutMs });
   } catch (error) {
@@ -121,17 +120,21 @@ export async function fillCopy(
   { from, to }: { from: Storage; to: Storage },
   options: { partBytes: number; signal: AbortSignal; onProgress?: (bytes: number) => void },
 ): Promise<boolean> {
-  const { catalog, clock, config, log } = context;
+  const { catalog, clock, log } = context;
   const fields = { storage: to.name, from: from.name, backup_id: backup.id };
   log.info("filling a storage from a finished copy", fields);
   await catalog.updateCopy(backup.id, to.name, { state: "INTENDED", upload_id: null, error: null });
+  let sourceError: Pg321Error | undefined;
   try {
     await requireInPlace(context, to, options.signal);
     await copyObject(from, to, backup, {
       ...options,
       clock,
-      stallTimeoutMs: settingsOf(config.storage, to).stall_timeout_ms,
+      stallTimeoutMs: to.settings.stall_timeout_ms,
       onUpload: (uploadId) => recordUpload(context, backup, to, uploadId),
+      onSourceError: (error) => {
+        sourceError = error;
+      },
     });
   } catch (error) {
     options.signal.throwIfAborted();
@@ -139,17 +142,11 @@ export async function fillCopy(
       ...fields,
       error: messageOf(error),
     });
-    if (isOf(from, error)) await recordDamage(context, backup, from, error);
+    if (sourceError) await recordDamage(context, backup, from, sourceError);
     await failCopy(context, backup, to, error);
     return false;
   }
   return confirmCopy(context, backup, to, options.signal);
-}
-
-/** Whether an error of a copying is the source's: damage is, since what is written is not read back. */
-export function isOf({ name }: Storage, error: unknown): boolean {
-  if (!(error instanceof Pg321Error)) return false;
-  return error.code === "verification" || error.message.startsWith(`storage "${name}": get `);
 }
 
 /**

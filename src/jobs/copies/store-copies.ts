@@ -1,6 +1,4 @@
-import { Pg321Error } from "../../base/errors.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
-import type { StorageConfig } from "../../config/config.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { Sink, SinkOutcome } from "../../stream/fan-out.ts";
 import { fanOut, NoSinkLeftError } from "../../stream/fan-out.ts";
@@ -37,9 +35,7 @@ export async function storeEverywhere(
   options: StoreOptions,
 ): Promise<SinkOutcome<unknown>[]> {
   const { config, clock } = context;
-  const sinks = backupStorages(context).map((storage) =>
-    sinkOf(context, storage, settingsOf(config.storage, storage), backup, options),
-  );
+  const sinks = backupStorages(context).map((storage) => sinkOf(context, storage, backup, options));
   const outcomes: SinkOutcome<unknown>[] = [];
   const stored = fanOut(open, sinks, {
     partBytes: options.partBytes,
@@ -70,14 +66,13 @@ export async function storeEverywhere(
 function sinkOf(
   context: JobContext,
   storage: Storage,
-  settings: StorageConfig,
   backup: BackupRecord,
   { partBytes }: StoreOptions,
 ): Sink<unknown> {
   return {
     name: storage.name,
-    minRate: settings.min_rate,
-    stallTimeoutMs: settings.stall_timeout_ms,
+    minRate: storage.settings.min_rate,
+    stallTimeoutMs: storage.settings.stall_timeout_ms,
     store: async (body, signal, onProgress) => {
       // The run may have begun long ago, and its first look may have had no answer.
       await requireInPlace(context, storage, signal);
@@ -89,10 +84,4 @@ function sinkOf(
       });
     },
   };
-}
-
-export function settingsOf(configs: readonly StorageConfig[], storage: Storage): StorageConfig {
-  const settings = configs.find((config) => config.name === storage.name);
-  if (!settings) throw new Pg321Error("usage", `no storage is named "${storage.name}"`);
-  return settings;
 }

@@ -22,17 +22,25 @@ export type ObjectFacts = Pick<BackupRecord, "object_key" | "object_bytes" | "ob
 /**
  * Copies an object as it is stored from one storage to another, and checks it on the way: the copy is
  * committed only when size and hash are the recorded ones. Throws code `verification` when the source is
- * damaged (nothing is left at the target), else what the storages throw.
+ * damaged (nothing is left at the target), else what the storages throw. `onSourceError` hears of an error of
+ * the source, which what is thrown may not show.
  */
 export async function copyObject(
   from: Storage,
   to: Storage,
   facts: ObjectFacts,
-  options: WatchedPutOptions,
+  options: WatchedPutOptions & { onSourceError?: (error: Pg321Error) => void },
 ): Promise<void> {
-  const { signal, partBytes } = options;
-  const source = checkedObject(from, facts, signal);
-  const body = parts(source, new BufferPool(partBytes, PARTS_IN_FLIGHT), () => 1, signal);
+  const { signal, partBytes, onSourceError } = options;
+  async function* source(): AsyncGenerator<Uint8Array, void, undefined> {
+    try {
+      yield* checkedObject(from, facts, signal);
+    } catch (error) {
+      if (error instanceof Pg321Error) onSourceError?.(error);
+      throw error;
+    }
+  }
+  const body = parts(source(), new BufferPool(partBytes, PARTS_IN_FLIGHT), () => 1, signal);
   await watchedPut(to, facts.object_key, body, options);
 }
 

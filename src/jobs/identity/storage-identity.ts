@@ -12,7 +12,6 @@ import type { Storage } from "../../storage/storage.ts";
 import { partsOf } from "../../stream/part.ts";
 import type { JobContext } from "../context.ts";
 import { discardUpload } from "../copies/removal.ts";
-import { settingsOf } from "../copies/store-copies.ts";
 import { watchedPut } from "../copies/watched-put.ts";
 import { lookAtPlace, readMarker, type SeenPlace, sharedPlaceError } from "../shared-places.ts";
 import type { MarkerFacts, MarkerVerdict } from "./marker-verdict.ts";
@@ -200,7 +199,7 @@ async function confirm(
 
 /** Returns the id that the place has from then on: another host may have written its marker in the meantime. */
 async function writeMarker(
-  { catalog, clock, config, host, installation, pid }: JobContext,
+  { catalog, clock, host, installation, pid }: JobContext,
   storage: Storage,
   storage_id: string,
   given: AbortSignal,
@@ -211,7 +210,7 @@ async function writeMarker(
   const { signal } = lease;
   await discardUpload(storage, MARKER_KEY, null, signal);
   const marker = { storage_id, installation, created_at: clock.now().toISOString() };
-  const stallTimeoutMs = settingsOf(config.storage, storage).stall_timeout_ms;
+  const stallTimeoutMs = storage.settings.stall_timeout_ms;
   const options = { signal, clock, stallTimeoutMs, partBytes: PART_BYTES_MIN };
   await watchedPut(storage, MARKER_KEY, partsOf(encodeMarker(marker)), options).catch((error) => {
     if (!(error instanceof KeyTaken)) throw error;

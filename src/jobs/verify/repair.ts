@@ -17,7 +17,6 @@ import { reconcile } from "../copies/reconcile.ts";
 import { removeObject } from "../copies/removal.ts";
 import type { StoredBackup } from "../copies/steps.ts";
 import { clearTheKey, fillCopy, intendedCopy } from "../copies/steps.ts";
-import { settingsOf } from "../copies/store-copies.ts";
 import { putManifest, readWhole } from "../copies/stored-object.ts";
 import { recognizeStorages } from "../identity/storage-identity.ts";
 import { ProgressMeter } from "../progress.ts";
@@ -139,7 +138,7 @@ function storagesWanting(
     const copy = copies.find((one) => one.storage === storage.name);
     if (copy && LOST.includes(copy.state)) return true;
     if (copy && !NEVER_MADE.includes(copy.state)) return false;
-    return direct.includes(storage) && ageDays < settingsOf(context.config.storage, storage).keep.days;
+    return direct.includes(storage) && ageDays < storage.settings.keep.days;
   });
 }
 
@@ -206,7 +205,7 @@ async function keepAsLost(
  * none. Returns false, and leaves all as it is, where the object is not there or not whole.
  */
 async function mendManifest(
-  { catalog, clock, config }: JobContext,
+  { catalog, clock }: JobContext,
   backup: StoredBackup,
   to: Storage,
   signal: AbortSignal,
@@ -217,7 +216,7 @@ async function mendManifest(
     const by = await readWhole(to, backup, signal);
     if (await to.head(manifestKey(key), signal))
       await removeObject(to, manifestKey(key), { why: "superseded", by }, signal);
-    const stallTimeoutMs = settingsOf(config.storage, to).stall_timeout_ms;
+    const stallTimeoutMs = to.settings.stall_timeout_ms;
     await putManifest(to, key, backup.manifest, { signal, clock, stallTimeoutMs });
   } catch (error) {
     signal.throwIfAborted();
@@ -236,7 +235,7 @@ async function sourcesFor(context: JobContext, backup: StoredBackup, to: Storage
   const confirmed = copies.filter((copy) => copy.state === "CONFIRMED").map((copy) => copy.storage);
   return context.storages
     .filter((storage) => storage !== to && confirmed.includes(storage.name))
-    .sort((a, b) => Number(a.offSite) - Number(b.offSite));
+    .sort((a, b) => Number(a.settings.off_site) - Number(b.settings.off_site));
 }
 
 /** One alert for each database and storage whose copies could not be filled. */

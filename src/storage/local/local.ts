@@ -21,26 +21,21 @@ const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBL
 
 /** A directory on this host. Its root must exist: making it could fill the disk under a mount point. */
 export class LocalStorage implements Storage {
-  readonly type = "local";
   readonly name: string;
-  readonly offSite: boolean;
+  readonly settings: LocalStorageConfig;
   readonly #root: string;
-  readonly #minFree: number;
-  readonly #stallTimeoutMs: number;
   /** Shared with all who look at this directory. */
   readonly #place: ReturnType<typeof placeAt>;
 
   constructor(config: LocalStorageConfig) {
     this.name = config.name;
-    this.offSite = config.off_site;
+    this.settings = config;
     this.#root = normalize(config.path).replace(/(?<=.)\/$/, "");
     this.#place = placeAt(this.#root);
-    this.#minFree = config.min_free;
-    this.#stallTimeoutMs = config.stall_timeout_ms;
   }
 
   describe(): Record<string, string> {
-    return { type: this.type, path: this.#root, min_free: String(this.#minFree) };
+    return { type: this.settings.type, path: this.#root, min_free: String(this.settings.min_free) };
   }
 
   place(signal: AbortSignal): Promise<PlaceNames> {
@@ -153,7 +148,7 @@ export class LocalStorage implements Storage {
     return this.#do("free space", undefined, async () => {
       await this.#requireRoot();
       const { bavail, bsize } = await statfs(this.#root);
-      return Math.max(0, bavail * bsize - this.#minFree);
+      return Math.max(0, bavail * bsize - this.settings.min_free);
     });
   }
 
@@ -163,7 +158,7 @@ export class LocalStorage implements Storage {
 
   /** Runs one operation, which is left to itself when it has not come back after `stall_timeout`. */
   #do<T>(what: string, signal: AbortSignal | undefined, operation: () => Promise<T>): Promise<T> {
-    return this.#run(what, signal, this.#stallTimeoutMs, operation);
+    return this.#run(what, signal, this.settings.stall_timeout_ms, operation);
   }
 
   /** Runs one operation: its signal's reason and its errors, in the words of the contract. */
@@ -217,13 +212,13 @@ export class LocalStorage implements Storage {
 
   async #requireSpace(key: string, bytes: number): Promise<void> {
     // Without a bound the disk itself tells when it is full.
-    if (this.#minFree === 0) return;
+    if (this.settings.min_free === 0) return;
     const { bavail, bsize } = await statfs(this.#root);
     const freeBytes = bavail * bsize;
-    if (freeBytes - bytes >= this.#minFree) return;
+    if (freeBytes - bytes >= this.settings.min_free) return;
     throw new Pg321Error(
       "storage",
-      `storage "${this.name}": put ${key}: ${freeBytes} bytes are free, and ${this.#minFree} must stay free`,
+      `storage "${this.name}": put ${key}: ${freeBytes} bytes are free, and ${this.settings.min_free} must stay free`,
       { hint: `free space on the file system of ${this.#root}, or lower min_free` },
     );
   }

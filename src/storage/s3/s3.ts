@@ -27,22 +27,19 @@ const AROUND_BYTES_MAX = 65_536;
 
 /** A bucket, or the part of it under a prefix, of any server that speaks S3. */
 export class S3Storage implements Storage {
-  readonly type = "s3";
   readonly name: string;
-  readonly offSite: boolean;
-  readonly #config: S3StorageConfig;
+  readonly settings: S3StorageConfig;
   readonly #s3: S3Requests;
   readonly #clock: Clock;
-  readonly #settings: S3PutSettings;
+  readonly #put: S3PutSettings;
   #isBucketKnown = false;
 
   constructor(config: S3StorageConfig, deps: { log: Log; clock: Clock }) {
     this.name = config.name;
-    this.offSite = config.off_site;
-    this.#config = config;
+    this.settings = config;
     this.#s3 = new S3Requests(config, deps);
     this.#clock = deps.clock;
-    this.#settings = {
+    this.#put = {
       log: deps.log,
       storageClass: config.storage_class,
       maxParallelParts: config.max_parallel_parts,
@@ -52,24 +49,24 @@ export class S3Storage implements Storage {
   }
 
   describe(): Record<string, string> {
-    const { provider, endpoint, region, bucket, prefix } = this.#config;
-    return { type: this.type, provider, endpoint, region, bucket, prefix };
+    const { provider, endpoint, region, bucket, prefix } = this.settings;
+    return { type: this.settings.type, provider, endpoint, region, bucket, prefix };
   }
 
   async place(): Promise<PlaceNames> {
-    const { endpoint, bucket, prefix } = this.#config;
+    const { endpoint, bucket, prefix } = this.settings;
     const { host, pathname } = new URL(endpoint);
     return [`s3://${host}${pathname.replace(/\/+$/, "")}/${fullKey(bucket, prefix)}`.replace(/\/$/, "")];
   }
 
   async around(key: string, signal: AbortSignal): Promise<Uint8Array[]> {
-    const folders = this.#config.prefix.split("/").slice(0, -1);
+    const folders = this.settings.prefix.split("/").slice(0, -1);
     const prefixes =
-      this.#config.prefix === "" ? [] : ["", ...folders.map((_, i) => folders.slice(0, i + 1).join("/"))];
+      this.settings.prefix === "" ? [] : ["", ...folders.map((_, i) => folders.slice(0, i + 1).join("/"))];
     const found: Uint8Array[] = [];
     for (const prefix of prefixes) {
       const object = {
-        Bucket: this.#config.bucket,
+        Bucket: this.settings.bucket,
         Key: fullKey(prefix, key),
         Range: rangeHeader(0, AROUND_BYTES_MAX),
       };
@@ -87,7 +84,7 @@ export class S3Storage implements Storage {
   }
 
   async put(key: string, body: AsyncIterable<Part>, options: PutOptions): Promise<StoredObject> {
-    return { key, ...(await new S3Put(this.#settings, this.#target("put", key), options).run(body)) };
+    return { key, ...(await new S3Put(this.#put, this.#target("put", key), options).run(body)) };
   }
 
   async *get(
@@ -112,7 +109,7 @@ export class S3Storage implements Storage {
       });
     if (output?.Body === undefined) return;
     let received = 0;
-    const timeoutMs = this.#config.stall_timeout_ms;
+    const timeoutMs = this.settings.stall_timeout_ms;
     const stalled = () =>
       new Pg321Error("storage", `${what}: no byte for ${timeoutMs / 1000} s after ${received} bytes`, {
         hint: "check the network to the storage, or raise its stall_timeout",
@@ -157,10 +154,10 @@ export class S3Storage implements Storage {
 
   async *list(prefix: string, signal: AbortSignal): AsyncGenerator<StoredObject> {
     const operation = `list ${prefix}`;
-    const base = fullKey(this.#config.prefix, "");
+    const base = fullKey(this.settings.prefix, "");
     let ContinuationToken: string | undefined;
     do {
-      const input = { Bucket: this.#config.bucket, Prefix: base + prefix, ContinuationToken };
+      const input = { Bucket: this.settings.bucket, Prefix: base + prefix, ContinuationToken };
       const page = await this.#s3.call(operation, { signal }, (options) =>
         this.#s3.client.send(new ListObjectsV2Command(input), options),
       );
@@ -192,7 +189,7 @@ export class S3Storage implements Storage {
     const old = new Map<string, string[]>();
     for await (const { name, id, beganAt } of this.#uploads(
       "sweep",
-      fullKey(this.#config.prefix, ""),
+      fullKey(this.settings.prefix, ""),
       signal,
     ))
       if (beganAt < olderThan) old.set(name, [...(old.get(name) ?? []), id]);
@@ -200,7 +197,7 @@ export class S3Storage implements Storage {
     let count = 0;
     for await (const batch of keys()) {
       for (const key of batch) {
-        const object = { Bucket: this.#config.bucket, Key: fullKey(this.#config.prefix, key) };
+        const object = { Bucket: this.settings.bucket, Key: fullKey(this.settings.prefix, key) };
         for (const id of old.get(object.Key) ?? [])
           if (await abortUpload({ s3: this.#s3, operation: "sweep", object }, id, signal)) count++;
         old.delete(object.Key);
@@ -209,7 +206,7 @@ export class S3Storage implements Storage {
     if (old.size > 0) {
       const uploads = [...old.values()].flat().length;
       const fields = { storage: this.name, uploads, first: old.keys().next().value };
-      this.#settings.log.info("unfinished uploads that no record knows were left", fields);
+      this.#put.log.info("unfinished uploads that no record knows were left", fields);
     }
     return count;
   }
@@ -217,7 +214,7 @@ export class S3Storage implements Storage {
   async freeBytes(): Promise<undefined> {}
 
   traits(signal: AbortSignal): Promise<string[]> {
-    return bucketTraits(this.#s3, this.#config.bucket, signal);
+    return bucketTraits(this.#s3, this.settings.bucket, signal);
   }
 
   clockSkewMs(sinceMs?: number): number | undefined {
@@ -230,15 +227,15 @@ export class S3Storage implements Storage {
 
   /** Checks the key, before any byte moves. */
   #target(verb: string, key: string): S3Target {
-    checkKey(this.name, key, this.#config.prefix);
-    const object = { Bucket: this.#config.bucket, Key: fullKey(this.#config.prefix, key) };
+    checkKey(this.name, key, this.settings.prefix);
+    const object = { Bucket: this.settings.bucket, Key: fullKey(this.settings.prefix, key) };
     return { s3: this.#s3, operation: `${verb} ${key}`, object };
   }
 
   /** HEAD answers 404 for a missing bucket too, and without a body that would tell. */
   async #requireBucket(operation: string, signal: AbortSignal): Promise<void> {
     if (this.#isBucketKnown) return;
-    const input = { Bucket: this.#config.bucket, Prefix: this.#config.prefix, MaxKeys: 1 };
+    const input = { Bucket: this.settings.bucket, Prefix: this.settings.prefix, MaxKeys: 1 };
     await this.#s3.call(operation, { signal }, (options) =>
       this.#s3.client.send(new ListObjectsV2Command(input), options),
     );
@@ -253,7 +250,7 @@ export class S3Storage implements Storage {
     let markers: { KeyMarker?: string; UploadIdMarker?: string } | undefined = {};
     while (markers !== undefined) {
       const input: ListMultipartUploadsCommandInput = {
-        Bucket: this.#config.bucket,
+        Bucket: this.settings.bucket,
         Prefix: prefix,
         ...markers,
       };

@@ -5,21 +5,32 @@ import { Glob } from "bun";
 const ROOT = join(import.meta.dir, "..");
 const FILE_LINES_MAX = 350;
 
-/** Imports go from a higher rank to a lower one only. */
+/** A folder of `src`, or a folder in one, is a room. Imports go from a higher rank to a lower one only. */
 const RANKS: Readonly<Record<string, number>> = {
-  main: 9,
-  cli: 8,
-  ...{ daemon: 7, http: 7 },
+  main: 13,
+  cli: 12,
+  ...{ daemon: 11, http: 11 },
+  ...{ status: 10, doctor: 10 },
+  ...{ "jobs/backup": 9, "jobs/cleanup": 9, "jobs/restore": 9, "jobs/verify": 9, install: 9 },
+  "jobs/identity": 8,
+  "jobs/copies": 7,
   jobs: 6,
-  ...{ retention: 5, rule: 5 },
+  ...{ alerts: 5, retention: 5 },
   ...{ catalog: 4, storage: 4, notify: 4 },
   ...{ postgres: 3, sealed: 3 },
   stream: 2,
   config: 1,
   base: 0,
 };
-/** None of these knows another of them; the jobs put them together. */
+/** None of these imports another of them; the jobs put them together. Rooms of one rank are strangers anyway. */
 const STRANGERS = ["catalog", "storage", "postgres", "sealed"];
+
+/** Files with one first word in their names that make a folder necessary. */
+const PREFIX_FILES_MAX = 2;
+/** Files in one folder, tests left out. */
+const FOLDER_FILES_MAX = 22;
+/** One file for each command is the point of this folder. */
+const LARGE_FOLDERS = ["src/cli/commands"];
 
 /** Files outside of `src` that the executable carries. */
 const CARRIED = ["package.json", "config.example.toml", "systemd/pg321.service"];
@@ -62,25 +73,43 @@ export function styleProblems(path: string, text: string): string[] {
 function wrongImport(from: string, target: string): string | undefined {
   const to = new URL(target, `file:///src/${from}`).pathname.slice(1);
   if (!to.startsWith("src/")) return CARRIED.includes(to) ? undefined : `imports ${to}, which is not in src`;
-  const [upper, lower] = [layer(from), layer(to.slice("src/".length))];
+  const [upper, lower] = [roomOf(from), roomOf(to.slice("src/".length))];
   const [upperRank, lowerRank] = [RANKS[upper], RANKS[lower]];
-  if (upperRank === undefined || lowerRank === undefined) return `${upper} or ${lower} is no layer`;
+  if (upperRank === undefined || lowerRank === undefined)
+    return `${upperRank === undefined ? upper : lower} has no rank in scripts/check.ts`;
   if (upper === lower || (upperRank > lowerRank && !(STRANGERS.includes(upper) && STRANGERS.includes(lower))))
     return;
   return `${upper} must not import ${lower}`;
 }
 
-/** The folder below `src`; a file right in it is its own layer. */
-function layer(path: string): string {
-  const folder = path.split("/")[0]?.replace(/\.tsx?$/, "") ?? path;
-  return ["alerts", "install", "doctor", "status"].includes(folder) ? "jobs" : folder;
+/** The innermost folder of a file of `src` that has a rank; a file right in `src` is a room of its own. */
+function roomOf(path: string): string {
+  const [first = path, second] = path.split("/");
+  const inner = `${first}/${second}`;
+  return inner in RANKS ? inner : first.replace(/\.tsx?$/, "");
+}
+
+/** The rules that the names of a folder's files break together; `paths` are relative to the project. */
+export function folderProblems(paths: readonly string[]): string[] {
+  const problems: string[] = [];
+  for (const [folder, all] of Map.groupBy(paths, (path) => path.slice(0, path.lastIndexOf("/")))) {
+    // Tests of a source are named after it; in `test` they are what a folder is made of.
+    const names = all.map((path) => path.slice(folder.length + 1));
+    const files = folder.startsWith("src/") ? names.filter((name) => !name.includes(".test.")) : names;
+    if (files.length > FOLDER_FILES_MAX && !LARGE_FOLDERS.includes(folder))
+      problems.push(`${folder}: ${files.length} files, at most ${FOLDER_FILES_MAX}`);
+    for (const [prefix, same] of Map.groupBy(files, (name) => /^[a-z0-9]+/.exec(name)?.[0] ?? name))
+      if (same.length > PREFIX_FILES_MAX)
+        problems.push(`${folder}: ${same.length} files begin with "${prefix}": make it a folder`);
+  }
+  return problems;
 }
 
 async function style(): Promise<boolean> {
-  const problems: string[] = [];
   const glob = new Glob("{src,test,scripts,bench}/**/*.{ts,tsx,mjs}");
-  for (const path of (await Array.fromAsync(glob.scan({ cwd: ROOT }))).sort())
-    problems.push(...styleProblems(path, await Bun.file(join(ROOT, path)).text()));
+  const paths = (await Array.fromAsync(glob.scan({ cwd: ROOT }))).sort();
+  const problems = folderProblems(paths);
+  for (const path of paths) problems.push(...styleProblems(path, await Bun.file(join(ROOT, path)).text()));
   for (const problem of problems) console.error(problem);
   return problems.length === 0;
 }

@@ -1,7 +1,7 @@
 import { messageOf } from "../base/errors.ts";
 import { REMINDER_MS, REMINDER_MS_MAX } from "../base/limits.ts";
-import type { AlertLevel, Job } from "../catalog/catalog.ts";
 import type { AlertRecord } from "../catalog/records.ts";
+import type { AlertLevel, Job } from "../config/config.ts";
 import { ALERT_LEVELS } from "../config/config.ts";
 import type { NoticeEvent } from "../notify/notice.ts";
 import type { AlertContext } from "./alert-context.ts";

@@ -1,6 +1,6 @@
 import { plural } from "../base/text/amounts.ts";
-import type { Job } from "../catalog/catalog.ts";
 import type { RunRecord } from "../catalog/records.ts";
+import type { Job } from "../config/config.ts";
 import { raiseAlert, resolveAlert } from "./alert.ts";
 import type { AlertContext } from "./alert-context.ts";
 

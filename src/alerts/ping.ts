@@ -1,7 +1,6 @@
 import { messageOf } from "../base/errors.ts";
-import type { AlertLevel } from "../catalog/catalog.ts";
 import type { RunRecord } from "../catalog/records.ts";
-import type { HealthchecksConfig } from "../config/config.ts";
+import type { AlertLevel, HealthchecksConfig } from "../config/config.ts";
 import { ALERT_LEVELS } from "../config/config.ts";
 import type { Notice, NoticeEvent } from "../notify/notice.ts";
 import { sendNotice } from "../notify/send.ts";

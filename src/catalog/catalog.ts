@@ -1,5 +1,5 @@
 import type { Fate } from "../base/process/identity.ts";
-import type { AlertLevel, Job } from "../config/config.ts";
+import type { Job } from "../config/config.ts";
 import type { ClockRecords } from "./clock-records.ts";
 import type { Identities } from "./identities.ts";
 import type { BackupOutline, OutlineFilter } from "./outlines.ts";
@@ -37,8 +37,6 @@ export interface RetainedSnapshot extends AsyncDisposable {
    */
   backups(): AsyncIterable<RetainedBackupRecord[]>;
 }
-
-export type { AlertLevel, Job };
 
 /** A new version of an alert, and what is to be told of it. */
 export interface AlertChange {

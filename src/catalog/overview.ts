@@ -1,4 +1,4 @@
-import type { Job } from "./catalog.ts";
+import type { Job } from "../config/config.ts";
 import type { BackupRecord, RunOutcome, RunRecord } from "./records.ts";
 
 /** A database that was once there to be backed up. */

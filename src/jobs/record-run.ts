@@ -3,12 +3,12 @@ import { pingEnd, pingStart } from "../alerts/ping.ts";
 import { alertFailedRun } from "../alerts/run-alerts.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import { isSameProcess, processIdentity } from "../base/process/identity.ts";
-import type { Job } from "../catalog/catalog.ts";
 import { runLeaseName } from "../catalog/database-lease.ts";
 import type { Held } from "../catalog/lease.ts";
 import { holdLease } from "../catalog/lease.ts";
 import type { RunOutcome, RunRecord } from "../catalog/records.ts";
 import { CatalogUnwritableError } from "../catalog/unwritable.ts";
+import type { Job } from "../config/config.ts";
 import type { JobContext } from "./context.ts";
 
 /** What others hear of a run. */

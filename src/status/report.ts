@@ -1,5 +1,5 @@
-import type { AlertLevel, Job } from "../catalog/catalog.ts";
 import type { BackupStatus, RunOutcome } from "../catalog/records.ts";
+import type { AlertLevel, Job } from "../config/config.ts";
 
 /*
  * What `/status`, the page, the metrics and `pg321 status` show. Plain JSON: snake_case, times as RFC 3339 UTC

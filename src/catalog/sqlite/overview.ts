@@ -1,7 +1,7 @@
 import type { Database } from "bun:sqlite";
 import { setImmediate } from "node:timers/promises";
 import { believedUntil, newestOf } from "../../base/newest-good.ts";
-import type { Job } from "../catalog.ts";
+import type { Job } from "../../config/config.ts";
 import type {
   BackupPoint,
   CopyTotal,

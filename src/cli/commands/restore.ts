@@ -10,7 +10,7 @@ import { findBackup, latestBackup, storagesToRead } from "../../jobs/copies/find
 import { shortId } from "../../jobs/copies/object-key.ts";
 import { exportDump } from "../../jobs/restore/export-dump.ts";
 import { faultText } from "../../jobs/restore/faults.ts";
-import type { RestoreReport, RestoreRequest } from "../../jobs/restore/restore.ts";
+import type { RestoreReport, RestoreRequest } from "../../jobs/restore/report.ts";
 import { runRestore } from "../../jobs/restore/restore.ts";
 import { endpointOf, endpointOfUrl } from "../../postgres/connection.ts";
 import type { Arguments, Command, Invocation } from "../command.ts";

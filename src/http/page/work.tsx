@@ -1,7 +1,7 @@
 import type { Child } from "hono/jsx";
 import { durationText, plural, sizeText } from "../../base/text/amounts.ts";
-import type { Job } from "../../catalog/catalog.ts";
 import type { RunOutcome } from "../../catalog/records.ts";
+import type { Job } from "../../config/config.ts";
 import { SCHEDULED_JOBS } from "../../jobs/schedules.ts";
 import type {
   AlertStatus,

@@ -1,8 +1,8 @@
 import { raiseAlert, resolveAlert } from "../../alerts/alert.ts";
 import { plural } from "../../base/text/amounts.ts";
-import type { AlertLevel } from "../../catalog/catalog.ts";
 import type { ClockTrust } from "../../catalog/clock-records.ts";
 import type { RunRecord } from "../../catalog/records.ts";
+import type { AlertLevel } from "../../config/config.ts";
 import type { PlanOutline } from "../../retention/plan.ts";
 import type { JobContext } from "../context.ts";
 import { shortId } from "../copies/object-key.ts";

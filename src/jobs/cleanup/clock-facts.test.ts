@@ -17,7 +17,11 @@ function withBucket({ storages, clock }: JobContext): { storages: Storage[]; jum
       return storage.head(...given);
     };
     const clockSkewMs = (sinceMs = 0) => (last && last.atMs >= sinceMs ? last.skewMs : undefined);
-    return Object.assign(Object.create(storage), { type: "s3", head, clockSkewMs });
+    return Object.assign(Object.create(storage), {
+      settings: { ...storage.settings, type: "s3" },
+      head,
+      clockSkewMs,
+    });
   });
   return {
     storages: bucket,

@@ -1,7 +1,7 @@
 import { alertDamage } from "../../alerts/copy-alerts.ts";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
-import type { Job } from "../../catalog/catalog.ts";
 import type { BackupRecord, CopyRecord, CopyState } from "../../catalog/records.ts";
+import type { Job } from "../../config/config.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
 import { isInPlace } from "../in-place.ts";

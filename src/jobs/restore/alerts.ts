@@ -2,7 +2,7 @@ import { raiseAlert } from "../../alerts/alert.ts";
 import type { AlertContext } from "../../alerts/alert-context.ts";
 import { plural } from "../../base/text/amounts.ts";
 import { faultText } from "./faults.ts";
-import type { RestoreReport } from "./restore.ts";
+import type { RestoreReport } from "./report.ts";
 
 /** Errors that a message names, and those that go along with it: mail, chats and webhooks have bounds. */
 export const ERRORS_IN_MESSAGE = 3;

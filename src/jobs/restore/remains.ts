@@ -1,6 +1,6 @@
 import { Pg321Error } from "../../base/errors.ts";
 import type { Lack } from "../../postgres/restore/preflight.ts";
-import type { RestoreRequest } from "./restore.ts";
+import type { RestoreRequest } from "./report.ts";
 
 /**
  * What a restore that broke off leaves: the reader must know before the next try. `isUndone`: all of it was one

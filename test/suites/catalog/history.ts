@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
-import type { Catalog, Job } from "../../../src/catalog/catalog.ts";
+import type { Catalog } from "../../../src/catalog/catalog.ts";
 import type { AlertRecord, RunRecord } from "../../../src/catalog/records.ts";
+import type { Job } from "../../../src/config/config.ts";
 import { alertRecord, deliveryRecord, runRecord } from "./records.ts";
 
 const DAY_MS = 86_400_000;

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import type { Catalog, Job } from "../../../src/catalog/catalog.ts";
+import type { Catalog } from "../../../src/catalog/catalog.ts";
 import type { BackupRecord, BackupStatus, RunOutcome } from "../../../src/catalog/records.ts";
+import type { Job } from "../../../src/config/config.ts";
 import { backupRecord, copyRecord, runRecord } from "./records.ts";
 import { at, type MakeFixture, onNew, sums } from "./sums.ts";
 

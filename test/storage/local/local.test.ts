@@ -1,10 +1,10 @@
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { KIB } from "../../src/base/limits.ts";
-import { LocalStorage } from "../../src/storage/local/local.ts";
-import { temporaryPath } from "../../src/storage/local/put.ts";
-import { storageConformance } from "../suites/storage-conformance.ts";
+import { KIB } from "../../../src/base/limits.ts";
+import { LocalStorage } from "../../../src/storage/local/local.ts";
+import { temporaryPath } from "../../../src/storage/local/put.ts";
+import { storageConformance } from "../../suites/storage-conformance.ts";
 
 storageConformance("local", async () => {
   const path = await mkdtemp(join(tmpdir(), "pg321-local-"));

@@ -1,12 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { setImmediate } from "node:timers/promises";
-import { fateOf, processIdentity } from "../../src/base/process/identity.ts";
-import type { RunningStatus } from "../../src/status/report.ts";
-import { statusReport } from "../../src/status/status.ts";
-import { LOCAL, SERVER } from "../fixtures/config-file.ts";
-import { app, BOTH, backUp, HOUR_MS, hoursAgo, see, twoStorages, USB } from "../lab/backed-up.ts";
-import { endpointLab } from "../lab/endpoint.ts";
-import { alertRecord, copyRecord, ELSEWHERE, runRecord } from "../suites/catalog/records.ts";
+import { fateOf, processIdentity } from "../../../src/base/process/identity.ts";
+import type { RunningStatus } from "../../../src/status/report.ts";
+import { statusReport } from "../../../src/status/status.ts";
+import { LOCAL, SERVER } from "../../fixtures/config-file.ts";
+import { app, BOTH, backUp, HOUR_MS, hoursAgo, see, twoStorages, USB } from "../../lab/backed-up.ts";
+import { endpointLab } from "../../lab/endpoint.ts";
+import { alertRecord, copyRecord, ELSEWHERE, runRecord } from "../../suites/catalog/records.ts";
 
 test("a database tells of its newest good backup, its last attempt, its copies and its next backup", async () => {
   await using lab = await twoStorages();

@@ -1,16 +1,16 @@
 import { afterEach, beforeAll, describe, expect, setSystemTime, test } from "bun:test";
 import { PutObjectCommand } from "@aws-sdk/client-s3";
-import { systemClock } from "../../src/base/clock.ts";
-import type { Pg321Error } from "../../src/base/errors.ts";
-import { PART_BYTES_MIN } from "../../src/base/limits.ts";
-import { Secret } from "../../src/base/secret.ts";
-import { lookAtStorage } from "../../src/doctor/storage.ts";
-import type { Storage } from "../../src/storage/storage.ts";
-import { partsOf } from "../../src/stream/part.ts";
-import { startHttpProxy } from "../lab/servers/http-proxy.ts";
-import { deny, rgw, type S3Lab, swift } from "../lab/servers/s3.ts";
-import { patterned } from "../suites/parts.ts";
-import { openS3, s3Config } from "./s3-under-test.ts";
+import { systemClock } from "../../../src/base/clock.ts";
+import type { Pg321Error } from "../../../src/base/errors.ts";
+import { PART_BYTES_MIN } from "../../../src/base/limits.ts";
+import { Secret } from "../../../src/base/secret.ts";
+import { lookAtStorage } from "../../../src/doctor/storage.ts";
+import type { Storage } from "../../../src/storage/storage.ts";
+import { partsOf } from "../../../src/stream/part.ts";
+import { startHttpProxy } from "../../lab/servers/http-proxy.ts";
+import { deny, rgw, type S3Lab, swift } from "../../lab/servers/s3.ts";
+import { patterned } from "../../suites/parts.ts";
+import { openS3, s3Config } from "./under-test.ts";
 
 const partBytes = PART_BYTES_MIN;
 const never = new AbortController().signal;

@@ -1,12 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { DeleteObjectCommand, ListObjectVersionsCommand, PutObjectCommand } from "@aws-sdk/client-s3";
-import { PART_BYTES_MIN } from "../../src/base/limits.ts";
-import { KeyTaken } from "../../src/storage/key.ts";
-import type { Storage } from "../../src/storage/storage.ts";
-import { type ProxiedRequest, startHttpProxy } from "../lab/servers/http-proxy.ts";
-import { rgw, type S3Lab, swift } from "../lab/servers/s3.ts";
-import { CountedParts, patterned } from "../suites/parts.ts";
-import { openS3, openUploads } from "./s3-under-test.ts";
+import { PART_BYTES_MIN } from "../../../src/base/limits.ts";
+import { KeyTaken } from "../../../src/storage/key.ts";
+import type { Storage } from "../../../src/storage/storage.ts";
+import { type ProxiedRequest, startHttpProxy } from "../../lab/servers/http-proxy.ts";
+import { rgw, type S3Lab, swift } from "../../lab/servers/s3.ts";
+import { CountedParts, patterned } from "../../suites/parts.ts";
+import { openS3, openUploads } from "./under-test.ts";
 
 const partBytes = PART_BYTES_MIN;
 const never = new AbortController().signal;

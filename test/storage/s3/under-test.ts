@@ -4,15 +4,15 @@ import {
   PutObjectCommand,
   UploadPartCommand,
 } from "@aws-sdk/client-s3";
-import { systemClock } from "../../src/base/clock.ts";
-import { PART_BYTES_MIN } from "../../src/base/limits.ts";
-import { silentLog } from "../../src/base/log.ts";
-import { Secret } from "../../src/base/secret.ts";
-import type { S3StorageConfig } from "../../src/config/config.ts";
-import { S3Storage } from "../../src/storage/s3/s3.ts";
-import type { Storage } from "../../src/storage/storage.ts";
-import type { S3Lab } from "../lab/servers/s3.ts";
-import type { StorageUnderTest } from "../suites/storage-conformance.ts";
+import { systemClock } from "../../../src/base/clock.ts";
+import { PART_BYTES_MIN } from "../../../src/base/limits.ts";
+import { silentLog } from "../../../src/base/log.ts";
+import { Secret } from "../../../src/base/secret.ts";
+import type { S3StorageConfig } from "../../../src/config/config.ts";
+import { S3Storage } from "../../../src/storage/s3/s3.ts";
+import type { Storage } from "../../../src/storage/storage.ts";
+import type { S3Lab } from "../../lab/servers/s3.ts";
+import type { StorageUnderTest } from "../../suites/storage-conformance.ts";
 
 export function s3Config(lab: S3Lab, bucket: string, change: Partial<S3StorageConfig> = {}): S3StorageConfig {
   return {

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import { fateOf, processIdentity } from "../../src/base/process/identity.ts";
-import { leaseName } from "../../src/catalog/database-lease.ts";
-import { statusReport } from "../../src/status/status.ts";
-import { app, BOTH, backUp, hoursAgo, see, twoStorages } from "../lab/backed-up.ts";
-import type { EndpointLab } from "../lab/endpoint.ts";
+import { fateOf, processIdentity } from "../../../src/base/process/identity.ts";
+import { leaseName } from "../../../src/catalog/database-lease.ts";
+import { statusReport } from "../../../src/status/status.ts";
+import { app, BOTH, backUp, hoursAgo, see, twoStorages } from "../../lab/backed-up.ts";
+import type { EndpointLab } from "../../lab/endpoint.ts";
 
 describe("a database is", () => {
   const after = async (work: (lab: EndpointLab) => Promise<unknown>, more = "") => {

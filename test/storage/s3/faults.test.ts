@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { Pg321Error } from "../../src/base/errors.ts";
-import { PART_BYTES_MIN } from "../../src/base/limits.ts";
-import { Secret } from "../../src/base/secret.ts";
-import type { Storage } from "../../src/storage/storage.ts";
-import { type FaultProxy, startFaultProxy } from "../lab/servers/fault-proxy.ts";
-import { startHttpProxy } from "../lab/servers/http-proxy.ts";
-import { freePort, portOf, rgw, type S3Lab, startRgw } from "../lab/servers/s3.ts";
-import { CountedParts, patterned } from "../suites/parts.ts";
-import { openS3, openUploads } from "./s3-under-test.ts";
+import { Pg321Error } from "../../../src/base/errors.ts";
+import { PART_BYTES_MIN } from "../../../src/base/limits.ts";
+import { Secret } from "../../../src/base/secret.ts";
+import type { Storage } from "../../../src/storage/storage.ts";
+import { type FaultProxy, startFaultProxy } from "../../lab/servers/fault-proxy.ts";
+import { startHttpProxy } from "../../lab/servers/http-proxy.ts";
+import { freePort, portOf, rgw, type S3Lab, startRgw } from "../../lab/servers/s3.ts";
+import { CountedParts, patterned } from "../../suites/parts.ts";
+import { openS3, openUploads } from "./under-test.ts";
 
 const partBytes = PART_BYTES_MIN;
 const never = new AbortController().signal;

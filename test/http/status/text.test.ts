@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
-import type { Style } from "../../src/base/text/table.ts";
-import { visibleData } from "../../src/base/text/visible.ts";
-import { statusText } from "../../src/status/text.ts";
-import { verdictOf } from "../../src/status/verdict.ts";
+import type { Style } from "../../../src/base/text/table.ts";
+import { visibleData } from "../../../src/base/text/visible.ts";
+import { statusText } from "../../../src/status/text.ts";
+import { verdictOf } from "../../../src/status/verdict.ts";
 import {
   database,
   freshReport,
@@ -10,7 +10,7 @@ import {
   manyDatabases,
   oddNames,
   storage,
-} from "../fixtures/status-report.ts";
+} from "../../fixtures/status-report.ts";
 
 /** The lines under a title, the head of the table left out. */
 function part(text: string, title: string): string[] {

@@ -3,11 +3,11 @@ import { readdirSync, readFileSync } from "node:fs";
 import { mkdtemp, rmdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { placeAt } from "../../src/base/files/place.ts";
-import { LocalStorage } from "../../src/storage/local/local.ts";
-import type { Storage } from "../../src/storage/storage.ts";
-import { mountHanging, noHanging } from "../lab/machine/mounts.ts";
-import { eventually } from "../lab/machine/running.ts";
+import { placeAt } from "../../../src/base/files/place.ts";
+import { LocalStorage } from "../../../src/storage/local/local.ts";
+import type { Storage } from "../../../src/storage/storage.ts";
+import { mountHanging, noHanging } from "../../lab/machine/mounts.ts";
+import { eventually } from "../../lab/machine/running.ts";
 
 setDefaultTimeout(60_000);
 

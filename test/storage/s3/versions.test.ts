@@ -6,14 +6,14 @@ import {
   PutObjectCommand,
   PutObjectRetentionCommand,
 } from "@aws-sdk/client-s3";
-import { systemClock } from "../../src/base/clock.ts";
-import { PART_BYTES_MIN } from "../../src/base/limits.ts";
-import type { Storage } from "../../src/storage/storage.ts";
-import { partsOf } from "../../src/stream/part.ts";
-import { startHttpProxy } from "../lab/servers/http-proxy.ts";
-import { allowAll, deny, rgw, type S3Lab, swift } from "../lab/servers/s3.ts";
-import { patterned } from "../suites/parts.ts";
-import { openS3 } from "./s3-under-test.ts";
+import { systemClock } from "../../../src/base/clock.ts";
+import { PART_BYTES_MIN } from "../../../src/base/limits.ts";
+import type { Storage } from "../../../src/storage/storage.ts";
+import { partsOf } from "../../../src/stream/part.ts";
+import { startHttpProxy } from "../../lab/servers/http-proxy.ts";
+import { allowAll, deny, rgw, type S3Lab, swift } from "../../lab/servers/s3.ts";
+import { patterned } from "../../suites/parts.ts";
+import { openS3 } from "./under-test.ts";
 
 const partBytes = PART_BYTES_MIN;
 const never = new AbortController().signal;

@@ -21,7 +21,7 @@ export async function alertDamage(
     run_id: null,
     server,
     database,
-    key: `verify ${placeOf(copy)}`,
+    key: `verify ${placeKey(copy)}`,
     message:
       `a copy of ${server}/${database} in ${storage} is not good` +
       `${isLost ? "; its backup lost the last good copy" : ""}: ${error}`,
@@ -46,7 +46,7 @@ export async function alertCopies(
 ): Promise<void> {
   const unsound = await placesWithDamage(context);
   const isTotal = outcomes.every(({ isGood }) => !isGood);
-  for (const [place, copies] of Map.groupBy(outcomes, placeOf)) {
+  for (const [place, copies] of Map.groupBy(outcomes, placeKey)) {
     const bad = copies.filter(({ isGood }) => !isGood);
     const [first] = bad;
     if (!first) {
@@ -77,7 +77,7 @@ export async function alertCopies(
   }
 }
 
-export function placeOf({
+export function placeKey({
   server,
   database,
   storage,
@@ -90,7 +90,7 @@ export async function placesWithDamage({ catalog }: AlertContext): Promise<Set<s
   const places = new Set<string>();
   for (const { backup_id, storage } of await catalog.copiesInState(["DAMAGED", "MISSING"])) {
     const backup = await catalog.backup(backup_id);
-    if (backup) places.add(placeOf({ ...backup, storage }));
+    if (backup) places.add(placeKey({ ...backup, storage }));
   }
   return places;
 }

@@ -6,7 +6,7 @@ import { placeAt } from "../base/files/place.ts";
 import { silentLog } from "../base/log.ts";
 import type { ServerConfig } from "../config/config.ts";
 import type { JobContext } from "../jobs/context.ts";
-import { isInPlace } from "../jobs/in-place.ts";
+import { requireInPlace } from "../jobs/in-place.ts";
 import { connect, endpointOf } from "../postgres/connection.ts";
 import { chooseDatabases, listDatabases } from "../postgres/inspect.ts";
 import { openStorage } from "../storage/registry.ts";
@@ -123,14 +123,6 @@ async function lookAt(context: JobContext, known: Storage, signal: AbortSignal) 
   await storage.head(key, signal);
   await requireInPlace(context, storage, signal);
   return {};
-}
-
-async function requireInPlace({ catalog }: JobContext, storage: Storage, signal: AbortSignal): Promise<void> {
-  if (await isInPlace({ catalog, log: silentLog }, storage, signal)) return;
-  throw new Pg321Error(
-    "storage",
-    "its marker is gone or another's: its disk may not be mounted, or its place was emptied",
-  );
 }
 
 function lookedAt({ clock }: JobContext, check_error: string | null) {

@@ -14,7 +14,7 @@ interface EndpointOptions {
 const ENDPOINT_RETRY_MS = 60_000;
 
 /** The endpoint of a daemon. One whose address is taken is tried for again and again: no backup waits for that. */
-export class Endpoint {
+export class HttpEndpoint {
   readonly #options: EndpointOptions;
   readonly #closing = new AbortController();
   #config: Pick<Config, "http"> | undefined;

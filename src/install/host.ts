@@ -6,7 +6,7 @@ import { ChildError, runChild } from "../stream/process.ts";
 /** The service's user and group. Peer authentication and the files of local storages need one that stays. */
 export const SERVICE_USER = "pg321";
 
-export interface Account {
+export interface ServiceAccount {
   uid: number;
   gid: number;
 }
@@ -26,7 +26,7 @@ function hasProgram(name: string): boolean {
 }
 
 /** The service's user, with the group of the same name; undefined when either is missing. */
-export async function serviceAccount(): Promise<Account | undefined> {
+export async function serviceAccount(): Promise<ServiceAccount | undefined> {
   const [user, group] = await Promise.all([entry("passwd"), entry("group")]);
   return user && group && { uid: Number(user[2]), gid: Number(group[2]) };
 }

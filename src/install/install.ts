@@ -18,7 +18,7 @@ import {
   rightsText,
   statsOf,
 } from "./files.ts";
-import type { Account, ServiceState } from "./host.ts";
+import type { ServiceAccount, ServiceState } from "./host.ts";
 import {
   canService,
   isSystemdRunning,
@@ -89,7 +89,7 @@ async function usableConfig(): Promise<Config | undefined> {
   }
 }
 
-async function installAccount(steps: InstallSteps): Promise<Account | undefined> {
+async function installAccount(steps: InstallSteps): Promise<ServiceAccount | undefined> {
   const account = await serviceAccount();
   const name = `user ${SERVICE_USER}`;
   if (account !== undefined) steps.note("right", name, `uid ${account.uid}, gid ${account.gid}`);
@@ -97,7 +97,7 @@ async function installAccount(steps: InstallSteps): Promise<Account | undefined>
   return account ?? (await serviceAccount());
 }
 
-async function installConfig(steps: InstallSteps, account: Account | undefined): Promise<void> {
+async function installConfig(steps: InstallSteps, account: ServiceAccount | undefined): Promise<void> {
   const owner: Ownership = { name: `root:${SERVICE_USER}`, uid: 0, gid: account?.gid, mode: 0o640 };
   if ((await statsOf(DEFAULT_CONFIG_PATH)) === undefined) {
     return steps.change(DEFAULT_CONFIG_PATH, `the commented example, ${rightsText(owner)}`, () =>
@@ -110,7 +110,7 @@ async function installConfig(steps: InstallSteps, account: Account | undefined):
   steps.note("attention", DEFAULT_CONFIG_PATH, `yours, and ${SERVICE_USER} cannot read it: ${advice}`);
 }
 
-async function installState(steps: InstallSteps, account: Account | undefined): Promise<void> {
+async function installState(steps: InstallSteps, account: ServiceAccount | undefined): Promise<void> {
   const owner: Ownership = {
     name: `${SERVICE_USER}:${SERVICE_USER}`,
     uid: account?.uid,

@@ -4,7 +4,7 @@ import { messageOf } from "../base/errors.ts";
 import { requireAnswer } from "../base/files/place.ts";
 import type { Config } from "../config/config.ts";
 import { ensureFile, mkdirBelow, ROOT, statsOf } from "./files.ts";
-import type { Account } from "./host.ts";
+import type { ServiceAccount } from "./host.ts";
 import { asService, canService, SERVICE_USER } from "./host.ts";
 import { openToOthers } from "./roots-alone.ts";
 import type { InstallSteps } from "./steps.ts";
@@ -22,7 +22,7 @@ export const DROP_IN_FILE: string = join(DROP_IN_DIRECTORIES[0], DROP_IN_NAME);
 export async function installStorages(
   steps: InstallSteps,
   config: Config,
-  account: Account | undefined,
+  account: ServiceAccount | undefined,
 ): Promise<void> {
   const paths = config.storage.flatMap((storage) => (storage.type === "local" ? [storage.path] : []));
   const own = [config.state_dir, dirname(config.catalog.path)].filter((path) => path !== STATE_DIRECTORY);
@@ -37,7 +37,7 @@ export async function installStorages(
 async function installDirectory(
   steps: InstallSteps,
   path: string,
-  account: Account | undefined,
+  account: ServiceAccount | undefined,
 ): Promise<void> {
   const silent = await requireAnswer(path, path).catch((error) => error);
   if (silent) return steps.note("attention", path, messageOf(silent));
@@ -66,11 +66,15 @@ async function installDirectory(
   await steps.change(path, `given to ${SERVICE_USER}: it is empty`, () => give(path, account));
 }
 
-async function give(path: string, account: Account | undefined): Promise<void> {
+async function give(path: string, account: ServiceAccount | undefined): Promise<void> {
   await chown(path, account?.uid ?? 0, account?.gid ?? 0);
 }
 
-async function makeDirectory(steps: InstallSteps, path: string, account: Account | undefined): Promise<void> {
+async function makeDirectory(
+  steps: InstallSteps,
+  path: string,
+  account: ServiceAccount | undefined,
+): Promise<void> {
   const mountPoint = await missingMount(path);
   if (mountPoint !== undefined) {
     const detail = `not made: ${mountPoint} is in /etc/fstab and not mounted. Mount it, then run this again`;

@@ -113,7 +113,7 @@ export interface PlanOutline {
   /** The stop that keeps a copy that would expire. */
   stopOf(copy: Pick<RetentionDecision, "server" | "database" | "storage">): Suspension | undefined;
   /** Makes a decision final: what a stop holds stays, and says why. Returns the same object. */
-  settle(decision: RetentionDecision): RetentionDecision;
+  finalDecision(decision: RetentionDecision): RetentionDecision;
 }
 
 /** Copies in one storage, each in one of these at most. */

@@ -140,7 +140,7 @@ export class RetentionSurvey {
       newestGood: this.#newestGood,
       counts: isConfirmed ? this.#mass.counts() : stops.counts,
       stopOf: isConfirmed ? () => undefined : stops.stopOf,
-      settle: isConfirmed ? (decision) => decision : (decision) => settle(decision, stops),
+      finalDecision: isConfirmed ? (decision) => decision : (decision) => suspend(decision, stops),
     };
   }
 
@@ -164,7 +164,7 @@ export class RetentionSurvey {
   }
 }
 
-function settle(decision: RetentionDecision, { stopOf }: Stops): RetentionDecision {
+function suspend(decision: RetentionDecision, { stopOf }: Stops): RetentionDecision {
   const stop = decision.action === "expire" ? stopOf(decision) : undefined;
   if (stop === undefined) return decision;
   decision.action = "keep";

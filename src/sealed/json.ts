@@ -3,10 +3,10 @@ const DEPTH_MAX = 32;
 const MEMBER_NAME = /^[a-z][a-z0-9_]*$/;
 
 /** Makes the error that says of the text why it was refused: `is not JSON`. */
-export type Refusal = (why: string) => Error;
+export type Refuse = (why: string) => Error;
 
 /** The JSON object of a text that may come from anybody; throws what `refused` makes, whatever the text is. */
-export function parseObject(text: string, refused: Refusal): Record<string, unknown> {
+export function parseObject(text: string, refused: Refuse): Record<string, unknown> {
   // Before it is parsed: a recursive parser has no way back from the end of its stack.
   if (isDeep(text)) throw refused(`nests deeper than ${DEPTH_MAX} levels`);
   let parsed: unknown;
@@ -23,7 +23,7 @@ export function parseObject(text: string, refused: Refusal): Record<string, unkn
  * The same for the compact form of `docs/format.md`, in which one content has one text. So no two readers can
  * take one text for two contents, and what is signed can be made again from what was parsed.
  */
-export function parseCompact(text: string, refused: Refusal): Record<string, unknown> {
+export function parseCompact(text: string, refused: Refuse): Record<string, unknown> {
   const parsed = parseObject(text, refused);
   if (JSON.stringify(parsed) !== text) throw refused("is not the compact JSON that was written");
   if (!isPlain(parsed)) throw refused("holds a name, a number or a text that the format does not allow");

@@ -5,7 +5,7 @@ import { copiesBesideIt } from "./copy.ts";
 import { migrate } from "./migrate.ts";
 
 /** Opens a catalog's file for writing, and migrates it, an older one after it was copied. Throws what SQLite throws. */
-export function connect(path: string, log: Log | undefined): Database {
+export function openConnection(path: string, log: Log | undefined): Database {
   const database = new Database(path, { readwrite: true, create: false, strict: true });
   try {
     database.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);

@@ -24,7 +24,7 @@ const PRUNE_ALERTS = `DELETE FROM alerts WHERE id IN (SELECT id FROM alerts AS o
   ORDER BY created_at LIMIT ${BATCH})`;
 
 /** Removes one batch of what is to go of the history, in one transaction. */
-export function pruneHistory(database: Database, before: string): HistoryCounts {
+export function deleteOldHistory(database: Database, before: string): HistoryCounts {
   const run = (sql: string, values: Row) => database.query<never, Row>(sql).run(values).changes;
   const rows = (sql: string, values: Row) => database.query<Row, Row>(sql).all(values);
   const prune = database.transaction(() => {

@@ -16,7 +16,7 @@ import { Pg321Error } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import { type Unwritable, unwritableBy } from "../unwritable.ts";
 import { BUSY_TIMEOUT_MS } from "./busy.ts";
-import { connect } from "./connection.ts";
+import { openConnection } from "./connection.ts";
 import { isBusy, LOST_HINT } from "./errors.ts";
 import { migrate } from "./migrate.ts";
 
@@ -37,7 +37,7 @@ export function openDatabase(path: string, log: Log | undefined): OpenedDatabase
     refuseEmpty(path);
     // SQLite would open what it may not write for reading only, and fail later.
     closeSync(openSync(path, "r+"));
-    return { database: connect(path, log), unwritable: undefined };
+    return { database: openConnection(path, log), unwritable: undefined };
   } catch (error) {
     const unwritable =
       error instanceof Error && "code" in error ? unwritableBy(path, String(error.code)) : undefined;

@@ -24,7 +24,7 @@ import type {
 import type { Unwritable } from "../unwritable.ts";
 import { type Do, whileBusy } from "./busy.ts";
 import { SqliteClockRecords } from "./clock-records.ts";
-import { pruneHistory } from "./history.ts";
+import { deleteOldHistory } from "./history.ts";
 import { SqliteIdentities } from "./identities.ts";
 import { newestBackup } from "./newest.ts";
 import { objectKeys, WITHOUT_COPIES } from "./objects.ts";
@@ -172,7 +172,7 @@ class SqliteCatalog implements Catalog {
   }
 
   pruneHistory(before: string): Promise<HistoryCounts> {
-    return this.#do("prune the history", () => pruneHistory(this.#database, before));
+    return this.#do("prune the history", () => deleteOldHistory(this.#database, before));
   }
 
   newestGood(server: string, database: string, now: Date): Promise<BackupRecord | undefined> {

@@ -9,7 +9,7 @@ import { isSet, JSON_OPTION, textOption } from "../command.ts";
 import { commandConfig } from "../open-context.ts";
 import type { Output } from "../output/output.ts";
 import { jsonText, table } from "../output/output.ts";
-import { statusText } from "../output/status-colour.ts";
+import { colouredStatus } from "../output/status-colour.ts";
 import { integerOption } from "../parse.ts";
 
 export const command: Command = {
@@ -101,7 +101,7 @@ function textOf(alerts: readonly ShownAlert[], { style }: Output): string {
     alerts,
     [
       { title: "ID", cell: ({ id }) => shortId(id) },
-      { title: "LEVEL", cell: ({ level }) => statusText(level, style) },
+      { title: "LEVEL", cell: ({ level }) => colouredStatus(level, style) },
       { title: "SINCE (UTC)", cell: ({ created_at }) => timeText(created_at) },
       { title: "LAST (UTC)", cell: ({ last_at }) => timeText(last_at) },
       { title: "COUNT", cell: ({ count }) => String(count), align: "right" },

@@ -8,7 +8,7 @@ import { isSet, JSON_OPTION } from "../command.ts";
 import { commandContext } from "../open-context.ts";
 import type { Output } from "../output/output.ts";
 import { durationText, jsonText, rateText, sizeText, table } from "../output/output.ts";
-import { statusText } from "../output/status-colour.ts";
+import { colouredStatus } from "../output/status-colour.ts";
 
 export const command: Command = {
   name: "backup",
@@ -59,7 +59,7 @@ function textOf(results: readonly ShownResult[], { style }: Output): string {
     [
       { title: "ID", cell: (row) => (row.backup_id === null ? "-" : shortId(row.backup_id)) },
       { title: "DATABASE", cell: nameOf },
-      { title: "STATUS", cell: (row) => statusText(row.status, style) },
+      { title: "STATUS", cell: (row) => colouredStatus(row.status, style) },
       { title: "DUMP", cell: (row) => sizeText(row.dump_bytes), align: "right" },
       { title: "STORED", cell: (row) => sizeText(row.object_bytes), align: "right" },
       { title: "TIME", cell: (row) => durationText(row.duration_ms), align: "right" },

@@ -62,7 +62,7 @@ function json({ run, statistics, decisions, orphans }: CleanupReport) {
 }
 
 function textOf(report: CleanupReport, isAdopting: boolean, { style }: Output): string {
-  const lines = [...counted(report, isAdopting), ...findings(report, style)];
+  const lines = [...countLines(report, isAdopting), ...findings(report, style)];
   return [countTable(report, style), "", ...lines].join("\n");
 }
 
@@ -84,7 +84,7 @@ function countTable({ statistics }: CleanupReport, style: Style): string {
 }
 
 /** What was asked for is told although it came to nothing. */
-function counted({ statistics }: CleanupReport, isAdopting: boolean): string[] {
+function countLines({ statistics }: CleanupReport, isAdopting: boolean): string[] {
   const pruned = statistics.runs_pruned + statistics.alerts_pruned + statistics.deliveries_pruned;
   return [
     `records deleted            ${statistics.records_deleted}`,

@@ -13,7 +13,7 @@ import { commandConfig } from "../open-context.ts";
 import { backupJson } from "../output/json.ts";
 import type { Output } from "../output/output.ts";
 import { ageText, jsonText, sizeText, table } from "../output/output.ts";
-import { statusText } from "../output/status-colour.ts";
+import { colouredStatus } from "../output/status-colour.ts";
 import { choiceOption, integerOption } from "../parse.ts";
 
 const STATUSES: readonly BackupStatus[] = ["RUNNING", "VERIFIED", "PARTIAL", "FAILED", "INTERRUPTED"];
@@ -100,7 +100,7 @@ function textOf(rows: readonly ListedBackup[], { style }: Output, now: Date): st
       {
         title: "STATUS",
         cell: ({ backup, running_on }) =>
-          statusText(backup.status, style) +
+          colouredStatus(backup.status, style) +
           (running_on ? ` on ${running_on}` : "") +
           warningsText(backup.stderr_tail, style),
       },

@@ -5,7 +5,7 @@ import { configPath, loadConfig, processSource } from "../../config/load.ts";
 import { Daemon } from "../../daemon/daemon.ts";
 import { holdDaemonLease } from "../../daemon/daemon-lease.ts";
 import { notifierAt, watchdogPauseMs } from "../../daemon/systemd.ts";
-import { Endpoint } from "../../http/endpoint.ts";
+import { HttpEndpoint } from "../../http/endpoint.ts";
 import { closeRuns } from "../../jobs/close-runs.ts";
 import type { Command } from "../command.ts";
 import { textOption } from "../command.ts";
@@ -63,7 +63,7 @@ export const command: Command = {
       loadConfig: () => loadConfig(configPath(textOption(args, "config"), env), processSource()),
       onConfig: (changed) => endpoint.reconfigure(changed),
     });
-    const endpoint = new Endpoint({ live: daemon, log, clock });
+    const endpoint = new HttpEndpoint({ live: daemon, log, clock });
     await endpoint.open(config);
     reloads.addEventListener("reload", () => void daemon.reload());
     log.info("started", { config_file: config.file, pid: process.pid });

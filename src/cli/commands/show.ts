@@ -10,7 +10,7 @@ import { commandConfig } from "../open-context.ts";
 import { backupJson } from "../output/json.ts";
 import type { Output } from "../output/output.ts";
 import { durationText, jsonText, rateText, sizeText, table } from "../output/output.ts";
-import { statusText } from "../output/status-colour.ts";
+import { colouredStatus } from "../output/status-colour.ts";
 
 export const command: Command = {
   name: "show",
@@ -42,7 +42,7 @@ function textOf(found: ListedBackup, stderrTail: string | null, { style }: Outpu
   const facts: [string, string | null][] = [
     ["backup", backup.id],
     ["database", `${backup.server}/${backup.database}`],
-    ["status", statusText(backup.status, style) + (running_on ? ` on ${running_on}` : "")],
+    ["status", colouredStatus(backup.status, style) + (running_on ? ` on ${running_on}` : "")],
     ["started", backup.started_at],
     ["finished", backup.finished_at],
     ["duration", duration_ms === null ? null : durationText(duration_ms)],
@@ -76,7 +76,7 @@ function textOf(found: ListedBackup, stderrTail: string | null, { style }: Outpu
     copies,
     [
       { title: "STORAGE", cell: (copy) => copy.storage },
-      { title: "STATE", cell: (copy) => statusText(copy.state, style) },
+      { title: "STATE", cell: (copy) => colouredStatus(copy.state, style) },
       { title: "CONFIRMED", cell: (copy) => copy.confirmed_at ?? "-" },
       { title: "VERIFIED", cell: (copy) => copy.verified_at ?? "-" },
       { title: "ERROR", cell: (copy) => copy.error ?? "" },

@@ -9,7 +9,7 @@ import { isSet, JSON_OPTION, textOption } from "../command.ts";
 import { commandContext } from "../open-context.ts";
 import type { Output } from "../output/output.ts";
 import { jsonText, sizeText, table } from "../output/output.ts";
-import { statusText } from "../output/status-colour.ts";
+import { colouredStatus } from "../output/status-colour.ts";
 
 export const command: Command = {
   name: "verify",
@@ -64,7 +64,7 @@ function textOf(verdicts: readonly CopyVerdict[], { style }: Output): string {
       { title: "DATABASE", cell: (row) => `${row.server}/${row.database}` },
       { title: "STORAGE", cell: (row) => row.storage },
       { title: "SIZE", cell: (row) => sizeText(row.object_bytes), align: "right" },
-      { title: "VERDICT", cell: (row) => statusText(row.verdict, style) },
+      { title: "VERDICT", cell: (row) => colouredStatus(row.verdict, style) },
       {
         title: "CHECKED",
         cell: (row) =>

@@ -2,10 +2,10 @@ import { visibleData } from "../../base/text/visible.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
 import type { Style } from "./output.ts";
 import { sizeText, table } from "./output.ts";
-import { statusText } from "./status-colour.ts";
+import { colouredStatus } from "./status-colour.ts";
 
 /** What a job did with one copy. */
-export interface CopyOutcome {
+export interface CopyResult {
   backup_id: string;
   server: string;
   database: string;
@@ -16,7 +16,7 @@ export interface CopyOutcome {
 }
 
 /** One line for each copy that a job made or removed. */
-export function outcomeTable(results: readonly CopyOutcome[], style: Style): string {
+export function outcomeTable(results: readonly CopyResult[], style: Style): string {
   return table(
     visibleData(results),
     [
@@ -24,7 +24,7 @@ export function outcomeTable(results: readonly CopyOutcome[], style: Style): str
       { title: "DATABASE", cell: (row) => `${row.server}/${row.database}` },
       { title: "STORAGE", cell: (row) => row.storage },
       { title: "SIZE", cell: (row) => sizeText(row.object_bytes), align: "right" },
-      { title: "OUTCOME", cell: (row) => statusText(row.outcome, style) },
+      { title: "OUTCOME", cell: (row) => colouredStatus(row.outcome, style) },
       { title: "ERROR", cell: (row) => row.error ?? "" },
     ],
     style,

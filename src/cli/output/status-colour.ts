@@ -4,7 +4,7 @@ const GOOD = new Set(["INFO", "VERIFIED", "CONFIRMED", "OK", "good", "filled", "
 const BAD = new Set(["CRITICAL", "FAILED", "DAMAGED", "MISSING", "damaged", "missing", "failed"]);
 
 /** A status in the colour that it deserves. */
-export function statusText(status: string, style: Style): string {
+export function colouredStatus(status: string, style: Style): string {
   if (GOOD.has(status)) return style.good(status);
   return BAD.has(status) ? style.bad(status) : style.warn(status);
 }

@@ -11,7 +11,7 @@ import { raiseCleanupAlerts, tellOfFutureBackups } from "./alerts.ts";
 import { byDatabase, expireCopies } from "./expire-copies.ts";
 import { adopt, orphansIn, recordedKeys } from "./orphans.ts";
 import { decisionsOf, planCleanup, planRun } from "./plan.ts";
-import { pruneHistory } from "./prune-history.ts";
+import { pruneCatalog } from "./prune-catalog.ts";
 import { removeEmptyRecords } from "./remove-records.ts";
 import type { CleanupPreview, CleanupReport } from "./report.ts";
 import { CleanupTally } from "./report.ts";
@@ -113,7 +113,7 @@ async function cleanUp(
   // 4. Temporary files, multipart uploads and the history, whose age a wrong clock would tell wrongly, too.
   if (clockSuspicion === undefined || outline.isConfirmed) {
     await sweep(context, tally);
-    const { runs, alerts, deliveries } = await pruneHistory(context);
+    const { runs, alerts, deliveries } = await pruneCatalog(context);
     statistics.runs_pruned = runs;
     statistics.alerts_pruned = alerts;
     statistics.deliveries_pruned = deliveries;

@@ -4,13 +4,13 @@ import { leaseName } from "../../catalog/database-lease.ts";
 import { holdLease } from "../../catalog/lease.ts";
 import type { BackupRecord, CopyRecord, TombstoneRecord } from "../../catalog/records.ts";
 import type { JobContext } from "../context.ts";
-import { settle } from "../copies/backup-status.ts";
+import { settleStatus } from "../copies/backup-status.ts";
 import { shortId } from "../copies/object-key.ts";
 import { reconcile } from "../copies/reconcile.ts";
 import { recognizeStorages } from "../identity/storage-identity.ts";
 import { storageNamed } from "../storages.ts";
 import { deleteCopy } from "./delete-copy.ts";
-import { isHeld } from "./hold.ts";
+import { hasHold } from "./hold.ts";
 import { removeRecord } from "./remove-records.ts";
 
 export interface DeletionResult {
@@ -42,7 +42,7 @@ export async function deleteBackups(
   const context = await recognizeStorages(given, "cleanup");
   // As they are now: whoever was asked may have taken long to answer.
   const known = await Promise.all(backups.map(({ id }) => context.catalog.backup(id)));
-  const held = known.flatMap((one) => (one && isHeld(one, context.clock.now()) ? one : []));
+  const held = known.flatMap((one) => (one && hasHold(one, context.clock.now()) ? one : []));
   if (held.length > 0) {
     const ids = held.map(({ id }) => shortId(id)).join(", ");
     throw new Pg321Error("usage", `a hold is on ${ids}`, { hint: "end it first with: pg321 unhold ID" });
@@ -75,7 +75,7 @@ async function deleteBackup(
   const left = (await catalog.copies(backup.id)).filter(
     ({ state }) => state !== "FAILED" && state !== "DELETED",
   );
-  if (left.length > 0) return settle(context, backup);
+  if (left.length > 0) return settleStatus(context, backup);
   await removeRecord(context, backup, removedBy);
   report.records_deleted++;
 }

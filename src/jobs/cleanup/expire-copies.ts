@@ -7,14 +7,14 @@ import type { StorageConfig } from "../../config/config.ts";
 import type { NewestGood, PlanOutline } from "../../retention/plan.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
-import { settle } from "../copies/backup-status.ts";
+import { settleStatus } from "../copies/backup-status.ts";
 import type { CopyLooks, Reliance } from "../copies/looks.ts";
 import type { RemovalReason } from "../copies/removal.ts";
 import { storageNamed } from "../storages.ts";
 import { archiveCopy } from "./archive-copy.ts";
 import { deleteCopy } from "./delete-copy.ts";
 import type { GoingBackup, GoingCopies, GoingCopy } from "./going-copies.ts";
-import { isHeld } from "./hold.ts";
+import { hasHold } from "./hold.ts";
 import type { CleanupTally } from "./report.ts";
 
 /** A storage that owes so many answers in a row is not asked any more in this run. */
@@ -127,7 +127,7 @@ async function attempt(expiry: Expiry, task: Task, silent: Map<Storage, number>)
     const fields = { storage: storage.name, backup_id: backup.id, error: messageOf(error) };
     context.log.error("a copy could not be removed", fields);
   }
-  await settle(context, backup);
+  await settleStatus(context, backup);
 }
 
 /**
@@ -141,7 +141,7 @@ async function endRemoval(
   copy: CopyRecord,
 ): Promise<void> {
   const { context, tally, looks } = expiry;
-  if (isHeld(backup, context.clock.now()))
+  if (hasHold(backup, context.clock.now()))
     return hold(tally, storage, copy.object_key, "its removal was begun, but somebody has put a hold on it");
   const newest = await context.catalog.newestGood(backup.server, backup.database, context.clock.now());
   const others = newest ? await context.catalog.copies(newest.id) : [];
@@ -197,7 +197,7 @@ async function relianceFor(
   backup: BackupRecord,
   { reliesOn }: GoingCopy,
 ): Promise<Reliance | string> {
-  if (isHeld(backup, context.clock.now())) return "somebody has put a hold on it";
+  if (hasHold(backup, context.clock.now())) return "somebody has put a hold on it";
   const remaining = reliesOn.map((storage) => ({ backupId: backup.id, storage }));
   const newest = newestGood.get(leaseName(backup.server, backup.database));
   if (!newest || newest.backupId === backup.id) return looks.rely(remaining);

@@ -53,8 +53,8 @@ export class GoingCopies {
   }
 
   /** Every decision is known. */
-  settle(outline: PlanOutline): void {
-    this.#told = this.#told.map(outline.settle);
+  complete(outline: PlanOutline): void {
+    this.#told = this.#told.map(outline.finalDecision);
     this.#stopOf = outline.stopOf;
   }
 

@@ -2,7 +2,7 @@ import type { BackupRecord } from "../../catalog/records.ts";
 import type { JobContext } from "../context.ts";
 
 /** Whether somebody's hold keeps every copy of a backup now. */
-export function isHeld(
+export function hasHold(
   { held_at, hold_until }: Pick<BackupRecord, "held_at" | "hold_until">,
   now: Date,
 ): boolean {

@@ -5,7 +5,7 @@ import type { Manifest } from "../../sealed/manifest.ts";
 import { MARKER_KEY } from "../../storage/marker.ts";
 import type { Storage, StoredObject } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
-import { settle } from "../copies/backup-status.ts";
+import { settleStatus } from "../copies/backup-status.ts";
 import { manifestKey } from "../copies/object-key.ts";
 import { intendedCopy } from "../copies/steps.ts";
 import { readManifest } from "../copies/stored-object.ts";
@@ -74,7 +74,7 @@ export async function adopt(
         confirmed_at: clock.now().toISOString(),
         error,
       });
-      await settle(context, backup);
+      await settleStatus(context, backup);
       if (error === null) adopted.push(object);
       else await alertDamage(context, "cleanup", { ...backup, storage: storage.name, error });
     } catch (error) {

@@ -71,7 +71,7 @@ export async function planRun(
   const going = new GoingCopies();
   await using snapshot = await context.catalog.retained();
   const plan = await planCleanup(context, snapshot, { confirm, runId }, (decision) => going.add(decision));
-  going.settle(plan.outline);
+  going.complete(plan.outline);
   return { plan, going };
 }
 
@@ -82,7 +82,7 @@ export async function* decisionsOf(
 ): AsyncGenerator<RetentionDecision[]> {
   const planner = new RetentionPlanner(rules);
   for await (const records of snapshot.backups())
-    yield records.flatMap((record) => planner.decide(toBackup(record)).map(outline.settle));
+    yield records.flatMap((record) => planner.decide(toBackup(record)).map(outline.finalDecision));
 }
 
 function retainedBackup(

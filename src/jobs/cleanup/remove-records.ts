@@ -1,6 +1,6 @@
 import type { BackupRecord, TombstoneRecord } from "../../catalog/records.ts";
 import type { JobContext } from "../context.ts";
-import { isHeld } from "./hold.ts";
+import { hasHold } from "./hold.ts";
 
 const DAY_MS = 86_400_000;
 
@@ -16,7 +16,7 @@ export async function removeEmptyRecords(context: JobContext): Promise<number> {
   let count = 0;
   for (const backup of await catalog.backupsWithoutCopies()) {
     const wasGood = await wasEverGood(context, backup);
-    if (isHeld(backup, now) || (!wasGood && backup.started_at >= failedBefore)) continue;
+    if (hasHold(backup, now) || (!wasGood && backup.started_at >= failedBefore)) continue;
     await removeRecord(context, backup, "retention");
     count++;
   }

@@ -11,7 +11,7 @@ export function statusOf(all: readonly Pick<CopyRecord, "state">[]): BackupStatu
 }
 
 /** Brings the status of a backup in line with its copies after a look at them. */
-export async function settle(
+export async function settleStatus(
   { catalog }: Pick<JobContext, "catalog">,
   { id }: Pick<BackupRecord, "id">,
 ): Promise<void> {

@@ -5,7 +5,7 @@ import type { Job } from "../../config/config.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
 import { isInPlace } from "../in-place.ts";
-import { settle } from "./backup-status.ts";
+import { settleStatus } from "./backup-status.ts";
 
 /** Copies that are or were there; what was never there or was removed on purpose is not looked for. */
 export const LOOKED_FOR: readonly CopyState[] = ["CONFIRMED", "DAMAGED", "MISSING"];
@@ -14,7 +14,7 @@ export const LOOKED_FOR: readonly CopyState[] = ["CONFIRMED", "DAMAGED", "MISSIN
  * What an error says of the copy that was read. `unreachable`: the storage did not answer, or lies elsewhere: nothing is known;
  * `unopened`: a matter of the keys of this host. An error that says nothing of a copy (a bug) is thrown on.
  */
-export async function verdictOf(
+export async function copyVerdict(
   context: Pick<JobContext, "catalog" | "log">,
   error: unknown,
   backup: Pick<BackupRecord, "object_key">,
@@ -47,7 +47,7 @@ export async function recordLook(
   if (!copy || !LOOKED_FOR.includes(copy.state)) return false;
   if (found.state === undefined) return true;
   await catalog.updateCopy(backup.id, name, found);
-  await settle({ catalog }, backup);
+  await settleStatus({ catalog }, backup);
   return true;
 }
 
@@ -70,7 +70,7 @@ export async function recordDamage(
   // A storage that has just not answered is not asked again: a restore at night would wait for it.
   if (error instanceof Pg321Error && error.code === "storage" && error.retryable) return;
   try {
-    const verdict = await verdictOf(context, error, backup, storage, context.signal);
+    const verdict = await copyVerdict(context, error, backup, storage, context.signal);
     if (verdict !== "damaged" && verdict !== "missing") return;
     const state = verdict === "damaged" ? "DAMAGED" : "MISSING";
     const found = { state, error: messageOf(error) } as const;

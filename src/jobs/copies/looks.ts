@@ -3,7 +3,7 @@ import type { CopyRecord } from "../../catalog/records.ts";
 import type { JobContext } from "../context.ts";
 import { isInPlace } from "../in-place.ts";
 import { storageNamed } from "../storages.ts";
-import { settle } from "./backup-status.ts";
+import { settleStatus } from "./backup-status.ts";
 
 export interface CopyPlace {
   backupId: string;
@@ -80,7 +80,7 @@ export class CopyLooks {
         ? `it has ${found.sizeBytes} bytes, not ${copy.object_bytes}`
         : "it is gone, and nobody asked for that";
       await catalog.updateCopy(backupId, name, { state: found ? "DAMAGED" : "MISSING", error });
-      await settle(this.#context, { id: backupId });
+      await settleStatus(this.#context, { id: backupId });
       this.#onMissing({ ...copy, error });
       return "missing";
     } catch (error) {

@@ -10,7 +10,7 @@ import type { BackupOutline } from "../../catalog/outlines.ts";
 import type { BackupRecord, CopyRecord, CopyState, RunRecord } from "../../catalog/records.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
-import { settle, statusOf } from "../copies/backup-status.ts";
+import { settleStatus, statusOf } from "../copies/backup-status.ts";
 import { manifestKey, shortId } from "../copies/object-key.ts";
 import { maxPartsOf, partBytesFor } from "../copies/part-size.ts";
 import { reconcile } from "../copies/reconcile.ts";
@@ -118,7 +118,7 @@ async function repairBackup(
       { clock, signal: context.signal },
     );
     for (const to of wanting) results.push(await repairCopy(context, backup, to, lease.signal));
-    await settle(context, backup);
+    await settleStatus(context, backup);
     return true;
   } catch (error) {
     if (!(error instanceof Pg321Error && error.code === "locked")) throw error;

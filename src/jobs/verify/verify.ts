@@ -9,7 +9,7 @@ import type { Storage } from "../../storage/storage.ts";
 import type { CompressionAlgorithm } from "../../stream/compression.ts";
 import { observed } from "../../stream/meter.ts";
 import type { JobContext } from "../context.ts";
-import { LOOKED_FOR, recordLook, verdictOf } from "../copies/damage.ts";
+import { copyVerdict, LOOKED_FOR, recordLook } from "../copies/damage.ts";
 import { shortId } from "../copies/object-key.ts";
 import { decompressed } from "../copies/read-backup.ts";
 import { expectedNames } from "../copies/sealed-copies.ts";
@@ -140,7 +140,7 @@ async function verifyCopy(
     return { ...about, verdict: "good", segments_checked, error: null };
   } catch (error) {
     signal.throwIfAborted();
-    const verdict = await verdictOf(context, error, backup, storage, signal);
+    const verdict = await copyVerdict(context, error, backup, storage, signal);
     const state = verdict === "missing" ? "MISSING" : "DAMAGED";
     const found =
       verdict === "missing" || verdict === "damaged" ? ({ state, error: messageOf(error) } as const) : {};

@@ -8,7 +8,7 @@ import { archiveCopy } from "../../../src/jobs/cleanup/archive-copy.ts";
 import { deleteBackups } from "../../../src/jobs/cleanup/delete-backup.ts";
 import { deleteCopy } from "../../../src/jobs/cleanup/delete-copy.ts";
 import type { JobContext } from "../../../src/jobs/context.ts";
-import { settle } from "../../../src/jobs/copies/backup-status.ts";
+import { settleStatus } from "../../../src/jobs/copies/backup-status.ts";
 import { CopyLooks } from "../../../src/jobs/copies/looks.ts";
 import { reconcile } from "../../../src/jobs/copies/reconcile.ts";
 import type { StoredBackup } from "../../../src/jobs/copies/steps.ts";
@@ -78,7 +78,7 @@ const refusing: Partial<Storage> = {
 
 async function mark({ context }: World, id: string, storage: StorageName, state: CopyState): Promise<void> {
   await context.catalog.updateCopy(id, storage, { state });
-  await settle(context, { id });
+  await settleStatus(context, { id });
 }
 
 async function states({ context }: World, id: string): Promise<string> {

@@ -9,7 +9,7 @@ import { runCleanup } from "../../../src/jobs/cleanup/cleanup.ts";
 import type { CleanupReport } from "../../../src/jobs/cleanup/report.ts";
 import type { JobContext } from "../../../src/jobs/context.ts";
 import { openContext } from "../../../src/jobs/context.ts";
-import { settle } from "../../../src/jobs/copies/backup-status.ts";
+import { settleStatus } from "../../../src/jobs/copies/backup-status.ts";
 import { objectKey } from "../../../src/jobs/copies/object-key.ts";
 import { silentProgress } from "../../../src/jobs/progress.ts";
 import { backupRecord, copyRecord } from "../../suites/catalog/records.ts";
@@ -110,7 +110,7 @@ export class World implements AsyncDisposable {
     for (const { storage, state } of await catalog.copies(id)) {
       if (state !== "CONFIRMED" || !storages.includes(storage)) continue;
       await catalog.updateCopy(id, storage, { state: "DAMAGED", error: "a segment is damaged" });
-      await settle(this.context, { id });
+      await settleStatus(this.context, { id });
     }
   }
 

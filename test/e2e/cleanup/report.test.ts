@@ -12,7 +12,7 @@ import { usePostgres } from "../../lab/servers/use-postgres.ts";
 
 /**
  * Requirement 6.30 of the reference report, test by test and under its names, on real parts: PostgreSQL, a
- * directory, Ceph RGW as R2 and Swift as B2. `docs/requirements.md` tells which line is which.
+ * directory, Ceph RGW as R2 and Swift as B2. `test/acceptance/cleanup.md` tells which line is which.
  */
 
 const postgres = usePostgres();

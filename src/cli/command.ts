@@ -42,11 +42,8 @@ export interface Invocation {
   stdin: () => AsyncIterable<Uint8Array>;
 }
 
-/** One word of the command line; one file each, listed in `registry.ts`. */
+/** What one command takes and does: a file in `commands` each. Its name and its summary are in `registry.ts`. */
 export interface Command {
-  name: string;
-  /** One line for the list of commands. */
-  summary: string;
   /** The words after the name: `[DATABASE…]`. */
   usage: string;
   /** What a reader must know beyond the summary. */

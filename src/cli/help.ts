@@ -2,6 +2,7 @@ import { VERSION } from "../base/version.ts";
 import type { Command, Option } from "./command.ts";
 import { COMMON_OPTIONS } from "./command.ts";
 import type { Style } from "./output/output.ts";
+import type { CommandEntry } from "./registry.ts";
 import { COMMANDS } from "./registry.ts";
 
 /** What `pg321 --help` prints. */
@@ -26,12 +27,12 @@ export function programHelp(style: Style): string {
 }
 
 /** What `pg321 COMMAND --help` prints. */
-export function commandHelp(command: Command, style: Style): string {
+export function commandHelp({ name, summary }: CommandEntry, command: Command, style: Style): string {
   return [
-    `${style.bold(`pg321 ${command.name}`)}: ${command.summary}`,
+    `${style.bold(`pg321 ${name}`)}: ${summary}`,
     "",
     style.bold("Usage:"),
-    `  pg321 ${command.name}${command.usage ? ` ${command.usage}` : ""}`,
+    `  pg321 ${name}${command.usage ? ` ${command.usage}` : ""}`,
     ...(command.description ? ["", command.description] : []),
     "",
     style.bold("Options:"),

@@ -4,9 +4,10 @@ import { closest } from "../base/text/suggest.ts";
 import type { Arguments, Command } from "./command.ts";
 import { COMMON_OPTIONS } from "./command.ts";
 
-/** Reads the words after a command's name. Throws code `usage`, with a suggestion for a misspelt option. */
-export function parseArguments(command: Command, words: readonly string[]): Arguments {
+/** Reads the words after the name of a command. Throws code `usage`, with a suggestion for a misspelt option. */
+export function parseArguments(name: string, command: Command, words: readonly string[]): Arguments {
   const options = { ...command.options, ...COMMON_OPTIONS };
+  const usage = (problem: string, suggestion?: string) => usageError(name, command, problem, suggestion);
   const { tokens, values, positionals } = parseArgs({
     args: [...words],
     options: Object.fromEntries(
@@ -19,13 +20,19 @@ export function parseArguments(command: Command, words: readonly string[]): Argu
   for (const token of tokens) {
     if (token.kind !== "option") continue;
     const option = options[token.name];
-    if (!option) throw unknownOption(command, token.rawName, Object.keys(options));
+    if (!option) {
+      const suggestion = closest(token.rawName.replace(/^-+/, ""), Object.keys(options));
+      throw usage(`unknown option ${token.rawName}`, suggestion && `did you mean --${suggestion}?`);
+    }
     if (option.type === "string" && (token.value === undefined || isOptionLike(token)))
-      throw usage(command, `${token.rawName} needs a value (${option.value})`);
+      throw usage(`${token.rawName} needs a value (${option.value})`);
     if (option.type === "boolean" && token.value !== undefined)
-      throw usage(command, `${token.rawName} takes no value`);
+      throw usage(`${token.rawName} takes no value`);
   }
-  if (values["help"] !== true) checkCount(command, positionals);
+  const { min, max } = command.positionals;
+  if (values["help"] !== true && positionals.length < min) throw usage("an argument is missing");
+  if (values["help"] !== true && positionals.length > max)
+    throw usage(`"${positionals[max]}" is one argument too many`);
   return { positionals, options: values };
 }
 
@@ -34,20 +41,9 @@ function isOptionLike({ value = "", inlineValue }: { value?: string; inlineValue
   return inlineValue === false && value.length > 1 && value.startsWith("-");
 }
 
-function checkCount(command: Command, positionals: readonly string[]): void {
-  const { min, max } = command.positionals;
-  if (positionals.length < min) throw usage(command, "an argument is missing");
-  if (positionals.length > max) throw usage(command, `"${positionals[max]}" is one argument too many`);
-}
-
-function unknownOption(command: Command, rawName: string, known: string[]): Pg321Error {
-  const suggestion = closest(rawName.replace(/^-+/, ""), known);
-  return usage(command, `unknown option ${rawName}`, suggestion && `did you mean --${suggestion}?`);
-}
-
-function usage(command: Command, problem: string, suggestion?: string): Pg321Error {
-  return new Pg321Error("usage", `${command.name}: ${problem}`, {
-    hint: suggestion || `usage: pg321 ${command.name} ${command.usage}`.trim(),
+function usageError(name: string, command: Command, problem: string, suggestion?: string): Pg321Error {
+  return new Pg321Error("usage", `${name}: ${problem}`, {
+    hint: suggestion || `usage: pg321 ${name} ${command.usage}`.trim(),
   });
 }
 

@@ -32,9 +32,9 @@ export async function runProgram(words: readonly string[], signal: AbortSignal):
   const entry = COMMANDS.find(({ name }) => name === word);
   if (!entry) throw unknownCommand(word, names());
   const { command } = await entry.load();
-  const parsed = parseArguments(command, rest);
+  const parsed = parseArguments(word, command, rest);
   if (isSet(parsed, "help")) {
-    output.print(commandHelp(command, output.style));
+    output.print(commandHelp(entry, command, output.style));
     return EXIT_CODES.ok;
   }
   const terminal = isSmartTerminal(process.stderr, env) ? standardTerminal(env, screen) : undefined;

@@ -1,14 +1,15 @@
 import type { Command } from "./command.ts";
 
-interface Entry {
+export interface CommandEntry {
   name: string;
+  /** One line for the list of commands. */
   summary: string;
-  /** Loaded when it is called: `pg321 --version` must not wait for an S3 client. */
+  /** Loads the command when it is called: `pg321 --version` must not wait for an S3 client. */
   load: () => Promise<{ command: Command }>;
 }
 
 /** Every command, in the order of help. */
-export const COMMANDS: readonly Entry[] = [
+export const COMMANDS: readonly CommandEntry[] = [
   {
     name: "backup",
     summary: "back up databases to every storage",

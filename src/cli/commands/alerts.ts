@@ -13,8 +13,6 @@ import { colouredStatus } from "../output/status-colour.ts";
 import { integerOption } from "../parse.ts";
 
 export const command: Command = {
-  name: "alerts",
-  summary: "show the alerts and acknowledge them",
   usage: "[ack ID|all]",
   description:
     "Newest first: what failed (WARNING in part, CRITICAL as a whole) and what went well (INFO). Trouble is open\n" +

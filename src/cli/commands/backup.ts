@@ -11,8 +11,6 @@ import { durationText, jsonText, rateText, sizeText, table } from "../output/out
 import { colouredStatus } from "../output/status-colour.ts";
 
 export const command: Command = {
-  name: "backup",
-  summary: "back up databases to every storage",
   usage: "[DATABASE…]",
   description:
     "Dumps each database once and feeds every storage from that one read. Without a name it backs up all\n" +

@@ -9,8 +9,6 @@ import type { Style } from "../output/output.ts";
 import { jsonText } from "../output/output.ts";
 
 export const command: Command = {
-  name: "check",
-  summary: "check the config and print what it means",
   usage: "",
   description:
     "Reads the config, reports every mistake at once, and prints what it means, secrets left out. Exit 2 on mistakes,\n" +

@@ -10,8 +10,6 @@ import type { Output, Style } from "../output/output.ts";
 import { durationText, jsonText, sizeText, table } from "../output/output.ts";
 
 export const command: Command = {
-  name: "cleanup",
-  summary: "delete what retention lets go, and what is left over",
   usage: "",
   description:
     "In this order: copies on this host, copies in buckets, records of backups without any copy, temporary files\n" +

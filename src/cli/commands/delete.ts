@@ -8,8 +8,6 @@ import { commandContext } from "../open-context.ts";
 import { printDeletion } from "../output/deletion-text.ts";
 
 export const command: Command = {
-  name: "delete",
-  summary: "delete one backup and all of its copies",
   usage: "ID",
   description:
     "Deletes every copy, confirms that it is gone, then removes the record. A backup with a hold on it is\n" +

@@ -11,8 +11,6 @@ import type { Output } from "../output/output.ts";
 import { jsonText, table } from "../output/output.ts";
 
 export const command: Command = {
-  name: "doctor",
-  summary: "look at everything that a backup needs, and say what is not right",
   usage: "",
   description:
     "Looks at config, keys, directories, catalog, servers, storages, memory and notifiers, as the user that the\n" +

@@ -14,8 +14,6 @@ import { printDeletion } from "../output/deletion-text.ts";
 import { sizeText } from "../output/output.ts";
 
 export const command: Command = {
-  name: "forget",
-  summary: "delete every backup of a database that is no more",
   usage: "DATABASE",
   description:
     "Shows what goes, asks for the database's name, then deletes every copy of every backup of it and their\n" +

@@ -7,8 +7,6 @@ import { textOption } from "../command.ts";
 import { commandContext } from "../open-context.ts";
 
 export const command: Command = {
-  name: "hold",
-  summary: "keep a backup, whatever its age",
   usage: "ID",
   description:
     "Neither cleanup nor delete touches a backup with a hold on it, until unhold or the time that is given.\n" +

@@ -7,8 +7,6 @@ import { requireRoot, stepTable } from "../output/install-table.ts";
 import { jsonText } from "../output/output.ts";
 
 export const command: Command = {
-  name: "install",
-  summary: "install pg321 as a systemd service, or upgrade it",
   usage: "",
   description:
     "As root: copies this executable to /usr/local/bin, makes the user pg321, its directories, a commented config\n" +

@@ -23,8 +23,6 @@ const SIGNING_KEY_FILE = "/var/lib/pg321/signing.key";
 const ACTIONS = ["generate", "show"] as const;
 
 export const command: Command = {
-  name: "key",
-  summary: "make and show the keys",
   usage: "generate|show",
   description:
     "generate makes the identity, which opens backups, and the signing key, which proves that they are ours.\n" +

@@ -19,8 +19,6 @@ import { choiceOption, integerOption } from "../parse.ts";
 const STATUSES: readonly BackupStatus[] = ["RUNNING", "VERIFIED", "PARTIAL", "FAILED", "INTERRUPTED"];
 
 export const command: Command = {
-  name: "list",
-  summary: "list the backups",
   usage: "",
   description:
     "Newest first, from the catalog; no storage is asked. Backups that are dated more than an hour ahead of the\n" +

@@ -8,8 +8,6 @@ import { outcomeTable } from "../output/outcome-table.ts";
 import { jsonText } from "../output/output.ts";
 
 export const command: Command = {
-  name: "repair",
-  summary: "fill missing copies from good ones",
   usage: "",
   description:
     "Copies the stored object as it is, still sealed, from a storage that has it to each that lacks it or has\n" +

@@ -22,8 +22,6 @@ import { isOwnedByAnother, writeDumpAsRoot } from "../output-of-root.ts";
 import { integerOption } from "../parse.ts";
 
 export const command: Command = {
-  name: "restore",
-  summary: "restore a backup into a database, or to a file",
   usage: "ID|latest --target URL|SERVER/DATABASE [--create]",
   description:
     "Verifies whose backup it is before anything else, and every byte before PostgreSQL sees it. When a copy\n" +

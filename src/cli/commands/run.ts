@@ -13,8 +13,6 @@ import { commandConfig } from "../open-context.ts";
 import { logProgress } from "../output/progress.ts";
 
 export const command: Command = {
-  name: "run",
-  summary: "run the jobs when they are due, as the service does",
   usage: "",
   description:
     "The daemon: runs backup, cleanup, verify and repair by [schedule] until SIGTERM or SIGINT. SIGHUP reads\n" +

@@ -15,8 +15,6 @@ const COUNT_DEFAULT = 3;
 const COUNT_MAX = 1_000;
 
 export const command: Command = {
-  name: "schedule",
-  summary: "show when the daemon runs each job next",
   usage: "",
   description:
     "Prints the next times of every schedule in the config's time zone, with its offset. Each run begins up to\n" +

@@ -13,8 +13,6 @@ import { durationText, jsonText, rateText, sizeText, table } from "../output/out
 import { colouredStatus } from "../output/status-colour.ts";
 
 export const command: Command = {
-  name: "show",
-  summary: "show one backup and its copies",
   usage: "ID",
   options: { json: JSON_OPTION },
   examples: [{ command: "pg321 show 3f2a", explanation: "any unambiguous beginning of the id will do" }],

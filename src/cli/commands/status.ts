@@ -14,8 +14,6 @@ import { commandConfig } from "../open-context.ts";
 import { jsonText } from "../output/output.ts";
 
 export const command: Command = {
-  name: "status",
-  summary: "show the state of everything, the verdict first",
   usage: "",
   description:
     "Asks the daemon at http.listen. Where none answers within 3 s, the catalog tells what it knows: what the\n" +

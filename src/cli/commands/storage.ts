@@ -6,8 +6,6 @@ import type { Command } from "../command.ts";
 import { commandContext } from "../open-context.ts";
 
 export const command: Command = {
-  name: "storage",
-  summary: "accept a storage whose place has changed",
   usage: "accept NAME",
   description:
     "Each storage has a marker, pg321-storage.json, and takes no part in a run when that is gone or another's: the\n" +

@@ -6,8 +6,6 @@ import type { Command } from "../command.ts";
 import { commandContext } from "../open-context.ts";
 
 export const command: Command = {
-  name: "unhold",
-  summary: "end the hold on a backup",
   usage: "ID",
   options: {},
   examples: [{ command: "pg321 unhold 3f2a", explanation: "from now on retention decides again" }],

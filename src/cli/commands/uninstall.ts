@@ -6,8 +6,6 @@ import { requireRoot, stepTable } from "../output/install-table.ts";
 import { jsonText } from "../output/output.ts";
 
 export const command: Command = {
-  name: "uninstall",
-  summary: "remove the service and the executable, and no backup",
   usage: "",
   description:
     "As root: stops and disables the service, removes the unit, its drop-in and the executable. Config, secrets, keys,\n" +

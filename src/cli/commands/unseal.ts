@@ -15,8 +15,6 @@ import { askPassphrase, commandConfig } from "../open-context.ts";
 import { refuseTerminal } from "../output/output.ts";
 
 export const command: Command = {
-  name: "unseal",
-  summary: "open a sealed file, without catalog or config",
   usage: "FILE|- [--identity FILE]",
   description:
     "Verifies the signature, opens every segment and writes the dump to stdout. Needs only the file and the\n" +

@@ -12,8 +12,6 @@ import { jsonText, sizeText, table } from "../output/output.ts";
 import { colouredStatus } from "../output/status-colour.ts";
 
 export const command: Command = {
-  name: "verify",
-  summary: "read copies back and check every byte",
   usage: "[ID…]",
   description:
     "Reads each copy whole and checks its manifest, its SHA-256 and, where this host has the identity, every\n" +

@@ -5,7 +5,7 @@ import { chromium, type Page } from "playwright-core";
 
 /** Debian's package. */
 const CHROMIUM = "/usr/bin/chromium";
-const AXE = join(import.meta.dir, "../../node_modules/axe-core/axe.min.js");
+const AXE = join(import.meta.dir, "../../../node_modules/axe-core/axe.min.js");
 /** Everything that axe-core knows of WCAG 2.1 A and AA, and what is good practice beyond. */
 const AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 

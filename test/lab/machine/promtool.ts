@@ -1,7 +1,7 @@
 import { join } from "node:path";
 
 /** `scripts/setup.mjs` puts it there. */
-const PROMTOOL = join(import.meta.dir, "../../node_modules/.cache/promtool/promtool");
+const PROMTOOL = join(import.meta.dir, "../../../node_modules/.cache/promtool/promtool");
 
 export interface PromtoolResult {
   exitCode: number;

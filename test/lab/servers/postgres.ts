@@ -216,7 +216,7 @@ function serverBinDir(): string {
 
 /** A copy: where it was fetched to, the account that the server runs as may have no way in. */
 function olderBinDir(root: string): string {
-  const fetched = join(import.meta.dir, "../../node_modules/.cache/postgres-14");
+  const fetched = join(import.meta.dir, "../../../node_modules/.cache/postgres-14");
   if (!existsSync(fetched)) throw new Error(`no PostgreSQL 14 in ${fetched}: npm test fetches it`);
   cpSync(fetched, join(root, "program"), { recursive: true, verbatimSymlinks: true });
   return join(root, "program/bin");

@@ -6,7 +6,7 @@ const ROOT = join(import.meta.dir, "..");
 const FILE_LINES_MAX = 350;
 
 /** A folder of `src`, or a folder in one, is a room. Imports go from a higher rank to a lower one only. */
-const RANKS: Readonly<Record<string, number>> = {
+export const RANKS: Readonly<Record<string, number>> = {
   main: 13,
   cli: 12,
   ...{ daemon: 11, http: 11 },

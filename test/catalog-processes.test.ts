@@ -33,7 +33,7 @@ const goOn = ({ child }: ReturnType<typeof start>) => {
   child.stdin.flush();
 };
 
-test("of several processes that open a new catalog and race for one lease, exactly one wins", async () => {
+test("if several processes open a new catalog and race for one lease, exactly one gets it", async () => {
   const path = join(directory, "race.db");
   const racers = Array.from({ length: 5 }, () => start("race", path, "backup of main/app"));
   for (const racer of racers) expect((await racer.lines.next()).value ?? (await racer.stderr)).toBe("open");
@@ -46,7 +46,7 @@ test("of several processes that open a new catalog and race for one lease, exact
   expect(await catalog.leases()).toEqual([]);
 });
 
-test("a lease whose process was killed is free at once", async () => {
+test("the lease of a killed process is free at once", async () => {
   const path = join(directory, "killed.db");
   const winner = start("race", path, "n");
   await winner.lines.next();
@@ -73,7 +73,7 @@ test("many writers at once all succeed, and nothing is lost", async () => {
   expect(stored).toHaveLength(400);
 });
 
-test("kill -9 of a writer loses nothing that was committed", async () => {
+test("kill -9 of a writer loses nothing committed", async () => {
   const path = join(directory, "crash.db");
   const writer = start("write", path, "1000000");
   const written: string[] = [];

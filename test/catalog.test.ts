@@ -24,7 +24,7 @@ for (const [type, fixture] of Object.entries(FIXTURES)) {
   overviewConformance(type, fixture);
 }
 
-test("every driver file is registered, and so covered by the conformance suite", async () => {
+test("every driver file is registered and thus covered by the conformance suite", async () => {
   const directory = join(import.meta.dir, "../src/catalog");
   const drivers: string[] = [];
   for (const file of await readdir(directory, { recursive: true })) {

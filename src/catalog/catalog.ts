@@ -26,19 +26,19 @@ import type {
  */
 
 /**
- * Keeps what retention plans with as it was when it was taken, whatever is written meanwhile. Close it soon:
- * the catalog keeps for it what has been replaced since.
+ * The input of retention's plan as it was when the snapshot was taken; later writes do not show. Close it soon:
+ * until then the catalog keeps the old versions of everything that is replaced.
  */
 export interface RetainedSnapshot extends AsyncDisposable {
   /**
-   * Every backup with a copy that is CONFIRMED, DAMAGED or MISSING, and these copies: database by database,
-   * newest first (by started_at, then by id), some hundreds at a time; others get their turn in between. May be
-   * read several times, one after the other.
+   * Every backup with a copy that is CONFIRMED, DAMAGED or MISSING, and these copies: database by database, newest
+   * first (by started_at, then by id), some hundreds at a time, giving way to other work in between. May be read
+   * several times, one after the other.
    */
   backups(): AsyncIterable<RetainedBackupRecord[]>;
 }
 
-/** A new version of an alert, and what is to be told of it. */
+/** A new version of an alert, and the notices to deliver about it. */
 export interface AlertChange {
   alert: AlertRecord;
   deliveries: readonly DeliveryRecord[];
@@ -48,33 +48,33 @@ export interface BackupFilter {
   server?: string;
   database?: string;
   status?: readonly BackupStatus[];
-  /** Those that began then or before. */
+  /** Only backups that began at this time or before. */
   startedBy?: string;
-  /** Those that began later than then. */
+  /** Only backups that began after this time. */
   startedAfter?: string;
-  /** Newest first; all of them where not given. */
+  /** At most this many of the newest; all if not given. */
   limit?: number;
-  /** So many of the newest are left out; none where not given. */
+  /** Skips this many of the newest; none if not given. */
   offset?: number;
 }
 
 /**
- * Where the records live. Every implementation is one file, is opened by `open.ts`, and passes
- * `test/suites/catalog/conformance.ts`. Each call is one transaction, durable when it returns.
- * Errors are `Pg321Error` with code `storage`.
+ * Stores the records. Every implementation is one file, is opened by `open.ts`, and passes
+ * `test/suites/catalog/conformance.ts`. Each call is one transaction, durable when it returns. Errors are
+ * `Pg321Error` with code `storage`.
  */
 export interface Catalog extends AsyncDisposable {
   readonly overview: Overview;
   readonly clockRecords: ClockRecords;
   readonly identities: Identities;
 
-  /** The id of the installation that the catalog belongs to; undefined while it is new. */
+  /** The id of the installation that the catalog belongs to; undefined in a new catalog. */
   installation(): Promise<string | undefined>;
-  /** Gives a new catalog its installation. Returns the one that it has from then on: the first that was given. */
+  /** Sets the installation of a new catalog. Returns the one it has from then on: the first that was set. */
   belongTo(installation: string): Promise<string>;
 
   insertBackup(record: BackupRecord): Promise<void>;
-  /** Changes the named fields. Throws when there is no such backup. */
+  /** Changes the given fields. Throws if there is no such backup. */
   updateBackup(id: string, change: Partial<Omit<BackupRecord, "id">>): Promise<void>;
   backup(id: string): Promise<BackupRecord | undefined>;
   /** Every backup whose id starts with `prefix` (hex digits and dashes, any case), newest first; at most `limit`. */
@@ -82,29 +82,36 @@ export interface Catalog extends AsyncDisposable {
   /** Newest first by started_at. */
   backups(filter: BackupFilter): Promise<BackupRecord[]>;
   /**
-   * The keys of every object that a storage may have of ours, manifests not among them, some thousands at a
-   * time. What was recorded before the first are read is among them.
+   * The keys of all objects of ours that a storage may hold, without the manifests, some thousands at a time.
+   * Includes everything recorded before the first keys are read.
    */
   objectKeys(storage: string): AsyncIterable<string[]>;
-  /** Every backup with a manifest, newest first, some hundreds at a time, each as it is then; others get their turn in between. */
+  /**
+   * Every backup with a manifest, newest first, some hundreds at a time, each in its state at the time of reading;
+   * gives way to other work in between.
+   */
   outlines(filter: OutlineFilter): AsyncIterable<BackupOutline[]>;
-  /** What retention plans with, as it is now. */
+  /** The input of retention's plan, as of now. */
   retained(): Promise<RetainedSnapshot>;
-  /** Backups that no run makes and of which no storage has anything: each of their copies is FAILED or DELETED. Oldest first. */
+  /** Backups that are not RUNNING and that no storage holds: all their copies are FAILED or DELETED. Oldest first. */
   backupsWithoutCopies(): Promise<BackupRecord[]>;
-  /** Removes the records of a backup and of its copies and leaves the tombstone. Throws when there is no such backup. */
+  /** Replaces the records of a backup and its copies by the tombstone. Throws if there is no such backup. */
   removeBackup(tombstone: TombstoneRecord): Promise<void>;
   /** Newest first by removed_at. */
   tombstones(filter: { server?: string; database?: string; limit?: number }): Promise<TombstoneRecord[]>;
-  /** Removes those from before `removedBefore`. Returns how many. */
+  /** Deletes tombstones from before `removedBefore`. Returns their number. */
   pruneTombstones(removedBefore: string): Promise<number>;
   /**
-   * Removes runs and notices that ended, and alerts that were over, before a time: at most some thousands at
-   * once, none of them when there are no more. The newest 100 runs of each job stay, the newest of each outcome
-   * and schedule, and alerts that retention or later dumps still look at. Sums of runs are not touched.
+   * Deletes runs and notices that ended, and alerts that were resolved, before the given time: at most some
+   * thousands per call; returns zeros once none are left. Keeps the newest 100 runs of each job, the newest run of
+   * each outcome and schedule, and the alerts that retention or later dumps still use. Totals of runs do not
+   * change.
    */
   pruneHistory(before: string): Promise<HistoryCounts>;
-  /** By the rule of `base/newest-good.ts` the newest VERIFIED or PARTIAL backup of a database with a CONFIRMED copy. */
+  /**
+   * The newest VERIFIED or PARTIAL backup of a database with a CONFIRMED copy, by the rule of
+   * `base/newest-good.ts`.
+   */
   newestGood(server: string, database: string, now: Date): Promise<BackupRecord | undefined>;
 
   /** Inserts, or replaces the record of the same backup and storage. */
@@ -124,15 +131,15 @@ export interface Catalog extends AsyncDisposable {
   runs(filter: { job?: Job; outcome?: RunOutcome; limit?: number }): Promise<RunRecord[]>;
 
   /**
-   * Stores, in one transaction, what `decide` makes of the open alert of a key: the alert, inserted or
-   * replaced by its id, and its deliveries. `decide` must return at once; undefined changes nothing. Returns
-   * what was stored.
+   * Calls `decide` with the open alert of a key and stores its result in the same transaction: the alert, inserted
+   * or replaced by its id, and its deliveries. `decide` must not wait; if it returns undefined nothing changes.
+   * Returns the stored alert.
    */
   changeAlert(
     key: string,
     decide: (open: AlertRecord | undefined) => AlertChange | undefined,
   ): Promise<AlertRecord | undefined>;
-  /** Newest first by created_at. `open`: not resolved. `unacknowledged`: waits for somebody, which INFO never does. */
+  /** Newest first by created_at. `open`: not resolved. `unacknowledged`: waits for a person; INFO alerts never do. */
   alerts(filter: {
     key?: string;
     open?: boolean;
@@ -144,8 +151,8 @@ export interface Catalog extends AsyncDisposable {
   insertDeliveries(records: readonly DeliveryRecord[]): Promise<void>;
   updateDelivery(id: string, change: Partial<Omit<DeliveryRecord, "id">>): Promise<void>;
   /**
-   * Takes a PENDING delivery that is due: counts a try and moves `next_try_at` to `until`, when it is due again
-   * should the taker die. False when it is not due, or another process took it.
+   * Claims a PENDING delivery that is due: counts an attempt and sets `next_try_at` to `until`, so that it is due
+   * again then if the claiming process dies. False if it is not due, or another process has claimed it.
    */
   claimDelivery(id: string, now: string, until: string): Promise<boolean>;
   /** In the order they were inserted. */
@@ -157,15 +164,15 @@ export interface Catalog extends AsyncDisposable {
   }): Promise<DeliveryRecord[]>;
 
   /**
-   * Takes a lease, atomically. One is free when its holder is dead, or, where nobody can see that, when its
-   * `expires_at` has passed. Returns undefined when taken, else its holder.
+   * Takes a lease, atomically. It is free if its holder is dead or, if that cannot be seen from here, once its
+   * `expires_at` has passed. Returns undefined if taken, otherwise the holder.
    */
   acquireLease(
     lease: LeaseHolder,
     now: string,
     fateOf: (holder: LeaseHolder) => Fate,
   ): Promise<LeaseHolder | undefined>;
-  /** False when the lease is no longer this run's. */
+  /** False if this run no longer holds the lease. */
   renewLease(name: string, runId: string, expiresAt: string): Promise<boolean>;
   releaseLease(name: string, runId: string): Promise<void>;
   leases(): Promise<LeaseHolder[]>;

@@ -1,19 +1,25 @@
-/** When the clock was last trusted with deletions. */
+/** When the clock was last trusted enough to delete backups by it. */
 export interface ClockTrust {
-  /** This host's time then, RFC 3339 UTC. */
+  /** The host's time at that moment, RFC 3339 UTC. */
   trusted_at: string;
-  /** A person has accepted that backups are dated ahead of the clock up to this; null: nobody has. */
+  /** Up to this time a person has accepted backups dated ahead of the clock; null: none accepted. */
   accepted_until: string | null;
 }
 
-/** What a clock is judged by where no storage tells the time. Times are RFC 3339 UTC; errors as those of `Catalog`. */
+/**
+ * Records to judge the clock by if no storage gives the time. Times are RFC 3339 UTC; errors are those of
+ * `Catalog`.
+ */
 export interface ClockRecords {
-  /** Undefined where it was never trusted yet. */
+  /** Undefined if it was never trusted. */
   trust(): Promise<ClockTrust | undefined>;
-  /** Replaces what was known. */
+  /** Replaces the previous record. */
   setTrust(trust: ClockTrust): Promise<void>;
-  /** When the first run began, the one of id `except` left out; where there is no other, the first backup; undefined where none did. */
+  /**
+   * Start of the first run other than `except`; if there is none, of the first backup; undefined if there is
+   * neither.
+   */
   first(except?: string): Promise<string | undefined>;
-  /** When the last run or backup began of those that began by `until`; undefined where none did. */
+  /** Start of the last run or backup that began by `until`; undefined if there is none. */
   lastBy(until: string): Promise<string | undefined>;
 }

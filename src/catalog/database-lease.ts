@@ -3,22 +3,22 @@ import type { Catalog } from "./catalog.ts";
 import { isHeld } from "./lease.ts";
 import type { BackupRecord } from "./records.ts";
 
-/** The lease that a job holds while it changes the backups of a database. */
+/** Name of the lease that a job holds while it changes the backups of a database. */
 export function leaseName(server: string, database: string): string {
   return `${server}/${database}`;
 }
 
-/** The lease that a run holds from its beginning to its end, so that others know that it goes on. */
+/** Name of the lease that a run holds from beginning to end, so that other processes see that it is alive. */
 export function runLeaseName(id: string): string {
   return `run ${id}`;
 }
 
-/** Whether it is a run's: the name of a database's has a slash. */
+/** Whether a lease is that of a run; the name of a database's lease contains a slash. */
 export function isRunLease(name: string): boolean {
   return /^run [^/]*$/.test(name);
 }
 
-/** Whether a run that lives works on the backups of this database. */
+/** Whether a living run works on the backups of this database. */
 export async function isLeased(
   context: { catalog: Catalog; clock: Clock },
   backup: Pick<BackupRecord, "server" | "database">,

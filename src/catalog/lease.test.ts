@@ -27,7 +27,7 @@ afterAll(async () => {
   await rm(directory, { recursive: true });
 });
 
-/** A clock that stands still until `advance`, which lets everything that it wakes come to rest. */
+/** A clock that stands still until `advance`, which also waits until everything that it wakes is idle. */
 function handClock(): Clock & { advance(ms: number): Promise<void> } {
   let nowMs = Date.parse("2026-01-01T00:00:00Z");
   const sleepers = new Set<{ atMs: number; wake: () => void }>();
@@ -61,7 +61,7 @@ const request = (name: string): LeaseRequest => ({
 const never = new AbortController().signal;
 const find = async (name: string) => (await catalog.leases()).find((lease) => lease.name === name);
 
-test("a second run is turned away and told who holds the lease, until it is given back", async () => {
+test("a second run is refused with the name of the holder until the lease is released", async () => {
   const clock = handClock();
   const first = request("backup of main/a");
   const held = await holdLease(catalog, first, { clock, signal: never });
@@ -79,7 +79,7 @@ test("a second run is turned away and told who holds the lease, until it is give
   expect(second.signal.aborted).toBe(false);
 });
 
-test("the heartbeat renews it four times in the time it lasts, so that it outlives that time", async () => {
+test("the heartbeat renews a lease four times before it would expire", async () => {
   const clock = handClock();
   await using held = await holdLease(catalog, request("b"), { clock, signal: never });
   for (let beat = 1; beat <= 12; beat++) {
@@ -90,7 +90,7 @@ test("the heartbeat renews it four times in the time it lasts, so that it outliv
   expect(held.signal.aborted).toBe(false);
 });
 
-test("a renewal that finds the lease taken over aborts the holder, whose disposal leaves the new one alone", async () => {
+test("a renewal that finds the lease taken by another run aborts the holder, and does not release the new lease", async () => {
   const clock = handClock();
   const held = await holdLease(catalog, request("c"), { clock, signal: never });
   const { expires_at } = (await find("c")) as LeaseHolder;
@@ -108,7 +108,7 @@ test("a renewal that finds the lease taken over aborts the holder, whose disposa
   expect(await find("c")).toEqual(other);
 });
 
-test("the caller's signal aborts the work, and not the lease, which clean-up still needs", async () => {
+test("the caller's signal aborts the work but keeps the lease, which clean-up still needs", async () => {
   const clock = handClock();
   const caller = new AbortController();
   await using held = await holdLease(catalog, request("d"), { clock, signal: caller.signal });
@@ -120,7 +120,7 @@ test("the caller's signal aborts the work, and not the lease, which clean-up sti
   expect(await find("e")).toBeUndefined();
 });
 
-test("a catalog out of reach is borne until the lease has run out, and no longer", async () => {
+test("an unreachable catalog is tolerated until the lease has expired, and no longer", async () => {
   const clock = handClock();
   const path = join(directory, "lost.db");
   const lost = await openCatalog({ type: "sqlite", path }, { clock: systemClock });
@@ -133,7 +133,7 @@ test("a catalog out of reach is borne until the lease has run out, and no longer
   await held[Symbol.asyncDispose]();
 });
 
-test("one that is held until it is taken outlives a catalog that fails, and tells of it", async () => {
+test("with untilTaken a lease outlives a failing catalog, and reports the failure", async () => {
   const clock = handClock();
   const failing = Object.create(catalog) as typeof catalog;
   failing.acquireLease = (...given) => catalog.acquireLease(...given);
@@ -158,7 +158,7 @@ test("one that is held until it is taken outlives a catalog that fails, and tell
   expect(held.signal.reason).toMatchObject({ code: "locked" });
 });
 
-test("a lease that could not be given back is free for its own process, which goes on", async () => {
+test("a lease that could not be released is free for its own process", async () => {
   const clock = handClock();
   const failing = Object.create(catalog) as typeof catalog;
   failing.acquireLease = (...given) => catalog.acquireLease(...given);
@@ -174,7 +174,7 @@ test("a lease that could not be given back is free for its own process, which go
   expect(isHeld((await find("left")) as LeaseHolder, clock.now().toISOString())).toBe(true);
 });
 
-test("a process is told from a later one of the same pid", async () => {
+test("a process is distinguished from a later one with the same pid", async () => {
   const child = Bun.spawn(["sleep", "60"]);
   const clock = handClock();
   await using _held = await holdLease(catalog, { ...request("g"), pid: child.pid }, { clock, signal: never });
@@ -189,7 +189,7 @@ test("a process is told from a later one of the same pid", async () => {
   expect(next.signal.aborted).toBe(false);
 });
 
-test("a lease that ran out is taken from a holder that nobody sees only when it is not renewed meanwhile", async () => {
+test("the expired lease of a holder that cannot be seen is taken only if it is not renewed meanwhile", async () => {
   const clock = handClock();
   const now = clock.now().toISOString();
   const left = (name: string): LeaseHolder => ({
@@ -198,7 +198,7 @@ test("a lease that ran out is taken from a holder that nobody sees only when it 
   });
   for (const name of ["j", "k"]) await catalog.acquireLease(left(name), now, () => "unseen");
   const take = (name: string) => holdLease(catalog, request(name), { clock, signal: never });
-  // This host was suspended, and a process in another container goes on.
+  // This host was suspended, and a process in another container is still working.
   const refused = take("j").catch((error) => error);
   await clock.advance(LEASE_LOOK_MS);
   await catalog.renewLease("j", "run of j", new Date(clock.now().getTime() + LEASE_MS).toISOString());
@@ -218,7 +218,7 @@ test("a lease that ran out is taken from a holder that nobody sees only when it 
   expect(held.signal.aborted).toBe(false);
 });
 
-test("one that waits has its turn once the holder leaves, is known to wait, and is the only one", async () => {
+test("only one run waits, is seen to wait, and gets the lease when the holder releases it", async () => {
   const clock = handClock();
   const waiting = (name: string, isBrief = true) => ({
     request: request(name),
@@ -239,7 +239,10 @@ test("one that waits has its turn once the holder leaves, is known to wait, and 
   expect(await awaited()).toBe(true);
   const third = waiting("h");
   const refused = awaitLease(catalog, third.request, third.tools);
-  await expect(refused).rejects.toMatchObject({ code: "locked", message: expect.stringContaining("next h") });
+  await expect(refused).rejects.toMatchObject({
+    code: "locked",
+    message: expect.stringContaining("h: another run is already waiting"),
+  });
   await clock.advance(LEASE_POLL_MS);
   expect(await awaited()).toBe(true);
   await first[Symbol.asyncDispose]();
@@ -250,7 +253,7 @@ test("one that waits has its turn once the holder leaves, is known to wait, and 
   expect(await awaited()).toBe(false);
 });
 
-test("nobody waits for ever", async () => {
+test("the wait for a lease ends", async () => {
   const clock = handClock();
   await using _first = await holdLease(catalog, request("i"), { clock, signal: never });
   const started = Promise.withResolvers<LeaseHolder>();

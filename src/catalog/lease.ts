@@ -12,31 +12,34 @@ import type { Catalog } from "./catalog.ts";
 import type { LeaseHolder } from "./records.ts";
 
 export interface LeaseRequest {
-  /** What is locked, as errors name it: `backup of main/app`. */
+  /** The name of the lease, as errors show it: `backup of main/app`. */
   name: string;
   runId: string;
   host: string;
   pid: number;
 }
 
-/** The leases that this process works under, by run and name. */
+/** The leases that this process is working under, by run and name. */
 const heldHere = new Set<string>();
 
-/** Whether a lease is of this process, which works under it no more: the catalog could not be written at its end. */
+/**
+ * Whether this process took the lease but no longer works under it: it could not release it, because the catalog
+ * could not be written.
+ */
 export function isLeftHere(lease: LeaseHolder): boolean {
   return !heldHere.has(lease.run_id + lease.name) && isSameProcess(lease, processIdentity());
 }
 
-/** What has become of the holder of a lease: this process knows of its own. */
+/** Whether the holder of a lease lives; for its own leases this process knows more than `fateOf`. */
 function fateOfHolder(lease: LeaseHolder): Fate {
   return isLeftHere(lease) ? "dead" : fateOf(lease);
 }
 
-/** A lease that is kept alive until it is disposed of. */
+/** A lease that is renewed until it is disposed of. */
 export interface Held extends AsyncDisposable {
   /** Aborts when the caller's signal does, and with an error of code `locked` when the lease is lost. */
   readonly signal: AbortSignal;
-  /** Why it could not be renewed when that was last tried; undefined where it was. */
+  /** The error of the last renewal; undefined if it succeeded. */
   readonly trouble: unknown;
 }
 
@@ -44,15 +47,15 @@ export interface LeaseTools {
   clock: Clock;
   signal: AbortSignal;
   /**
-   * It counts as lost only once the catalog says that it is another's. Else it does also when it has run out and the
-   * catalog cannot be asked.
+   * Whether the lease counts as lost only once the catalog says that another run has it. If false, it is also lost
+   * when it has expired and the catalog could not renew it.
    */
   untilTaken?: boolean;
 }
 
 /**
- * Takes a lease and renews it four times per `LEASE_MS`. Rejects with code `locked`, naming the holder,
- * when another run has it.
+ * Takes a lease and renews it four times per `LEASE_MS`. Rejects with code `locked`, naming the holder, if another
+ * run has it.
  */
 export async function holdLease(catalog: Catalog, request: LeaseRequest, tools: LeaseTools): Promise<Held> {
   const taken = await tryLease(catalog, request, tools);
@@ -60,20 +63,28 @@ export async function holdLease(catalog: Catalog, request: LeaseRequest, tools: 
   return taken;
 }
 
-/** The lease of the one that waits for a lease: no server is called so that it could be another one's name. */
+/**
+ * Name of the lease that a run holds while it waits for another lease. No server can be called so that its lease
+ * had this name.
+ */
 function nextName(name: string): string {
   return `next ${name}`;
 }
 
-/** Whether a run waits for the lease: then another one does not take it again and again. */
+/** The name of the lease that `nextName` was made from; undefined if the name is of another kind. */
+function waitedFor(name: string): string | undefined {
+  return name.startsWith(nextName("")) ? name.slice(nextName("").length) : undefined;
+}
+
+/** Whether a run waits for the lease: then others should not take it again and again. */
 export async function isAwaited(catalog: Catalog, name: string, now: Date): Promise<boolean> {
   const leases = await catalog.leases();
   return leases.some((lease) => lease.name === nextName(name) && isHeld(lease, now.toISOString()));
 }
 
 /**
- * Takes a lease as `holdLease` does, but waits up to `LEASE_WAIT_MS` for a holder of which `isBrief` says that it
- * gives it back soon. One run waits at most; others are turned away. `onWait` is called when the wait begins.
+ * Takes a lease as `holdLease` does, but waits up to `LEASE_WAIT_MS` if `isBrief` says that the holder will release
+ * it soon. Only one run may wait; others are refused. `onWait` is called when the wait begins.
  */
 export async function awaitLease(
   catalog: Catalog,
@@ -141,8 +152,8 @@ async function tryLease(
     async [Symbol.asyncDispose]() {
       ended.abort();
       await heartbeat;
-      // The job's own outcome must not be hidden by a lease that cannot be given back. Where this process goes on
-      // nobody else sees that it is over, so it is given back later; see `isLeftHere`.
+      // A lease that cannot be released must not hide the outcome of the job. While this process lives, no other
+      // sees that the lease is over, so it is released later; see `isLeftHere`.
       await catalog.releaseLease(name, runId).catch(() => {});
       heldHere.delete(runId + name);
     },
@@ -150,8 +161,8 @@ async function tryLease(
 }
 
 /**
- * Watches a lease that ran out and whose holder cannot be seen, before it is taken: a host that was suspended, or a
- * clock that jumped, has kept a living one from renewing it in time, and it does so now.
+ * Watches an expired lease, whose holder cannot be seen from here, before it is taken: a suspended host or a jump
+ * of the clock may have kept a living holder from renewing it in time, and it will renew it now.
  */
 async function watchUnseen(
   catalog: Catalog,
@@ -171,13 +182,13 @@ async function watchUnseen(
 
 interface RenewalTools extends Required<Pick<LeaseTools, "clock" | "untilTaken">> {
   ended: AbortSignal;
-  /** Told of each try, and why it failed if it did. */
+  /** Called after each renewal, with its error if it failed. */
   onTry: (error: unknown) => void;
 }
 
 /**
- * Renews until `ended` aborts. Rejects once the lease is another's, or, unless `untilTaken`, could not be renewed
- * before it ran out.
+ * Renews until `ended` aborts. Rejects once another run has the lease or, unless `untilTaken`, it expired before it
+ * could be renewed.
  */
 async function renew(
   catalog: Catalog,
@@ -195,7 +206,7 @@ async function renew(
       onTry(undefined);
     } catch (error) {
       onTry(error);
-      // The catalog may be back before anybody else can take the lease.
+      // The catalog may work again before another run can take the lease.
       const isOver = !untilTaken && clock.now().toISOString() >= expiresAt;
       if (isOver || (error instanceof Pg321Error && error.code === "locked"))
         throw lostLease(lease.name, error);
@@ -204,8 +215,8 @@ async function renew(
 }
 
 /**
- * Whether a lease is still its holder's. Where the process can be seen it decides and not the clock: one that was
- * suspended, or whose clock jumped, has not renewed and goes on all the same.
+ * Whether a lease is still held. If the holder's process can be seen, its life decides and not the clock: a process
+ * that was suspended, or whose clock jumped, has not renewed its lease but is still working.
  */
 export function isHeld(
   lease: LeaseHolder,
@@ -224,22 +235,24 @@ function heldBy(holder: LeaseHolder): Pg321Error {
   const { name, pid, host, run_id, acquired_at, expires_at } = holder;
   const where = isInOtherContainer(holder) ? `${host}, in another container` : host;
   const who = `run ${run_id} (pid ${pid} on ${where})`;
-  return new Pg321Error(
-    "locked",
-    `${name}: held by ${who} since ${acquired_at}, at least until ${expires_at}`,
-    {
-      hint:
-        name === "daemon"
-          ? "one daemon is enough: every other command works beside it; stop it first to run another. The lease of one that died ends by itself within a minute"
-          : "wait for that run to end; the lease of a process that died ends by itself within a minute",
-      retryable: true,
-    },
-  );
+  const since = `since ${acquired_at}, at least until ${expires_at}`;
+  const wanted = waitedFor(name);
+  const message =
+    wanted === undefined
+      ? `${name}: held by ${who} ${since}`
+      : `${wanted}: another run is already waiting for it: ${who} ${since}`;
+  return new Pg321Error("locked", message, {
+    hint:
+      name === "daemon"
+        ? "only one daemon can run at a time; other commands work beside it. To start another, stop the running one first; the lease of a daemon that died expires within a minute"
+        : "wait for that run to end; the lease of a process that died expires within a minute",
+    retryable: true,
+  });
 }
 
 function lostLease(name: string, cause?: unknown): Pg321Error {
   return new Pg321Error("locked", `${name}: the lease was lost while the job ran`, {
-    hint: "this host may have been suspended, or its catalog was out of reach for a minute; run the job again",
+    hint: "this host may have been suspended, or the catalog unreachable for a minute; run the job again",
     cause,
   });
 }

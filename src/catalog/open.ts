@@ -8,11 +8,11 @@ type CatalogConfig = Config["catalog"];
 
 export interface CatalogTools {
   clock: Clock;
-  /** Told of an upgrade. */
+  /** Gets a line about an upgrade. */
   log?: Log;
 }
 
-/** Every catalog that there is, by the `type` of its setting. */
+/** All kinds of catalog, by the `type` of their settings. */
 export const CATALOGS: {
   readonly [T in CatalogConfig["type"]]: (
     config: Extract<CatalogConfig, { type: T }>,
@@ -23,9 +23,9 @@ export const CATALOGS: {
 };
 
 /**
- * Opens the catalog that the config names, makes it where there is none, and migrates it to this
- * program's version; one of an older version is copied beside it first. A catalog that a newer program
- * wrote is refused with code `usage`.
+ * Opens the catalog that the config names, creates it if it does not exist, and migrates it to this program's
+ * version, after keeping a copy of an older one beside it. Refuses a catalog written by a newer program with code
+ * `usage`.
  */
 export function openCatalog(config: CatalogConfig, tools: CatalogTools): Promise<Catalog> {
   return CATALOGS[config.type](config, tools);

@@ -1,6 +1,6 @@
 import type { BackupRecord, BackupStatus, CopyRecord } from "./records.ts";
 
-/** What is asked of each of very many backups: as little as that. The rest is read of those that need work. */
+/** The few fields that are read of very many backups. The rest is read only of backups that need work. */
 export interface BackupOutline extends Pick<BackupRecord, "id" | "status" | "started_at"> {
   /** In order of storage name. */
   copies: Pick<CopyRecord, "storage" | "state">[];

@@ -1,33 +1,33 @@
 import type { Job } from "../config/config.ts";
 import type { BackupRecord, RunOutcome, RunRecord } from "./records.ts";
 
-/** A database that was once there to be backed up. */
+/** A database that is, or once was, to be backed up. */
 export interface DatabaseRecord {
   server: string;
   database: string;
   first_seen_at: string;
   last_seen_at: string;
-  /** When its server, or the config, first did not have it any more; null while it is there. */
+  /** When it was first found missing on its server or in the config; null while it exists. */
   gone_at: string | null;
 }
 
-/** What is known of a storage beyond its copies. */
+/** What the catalog knows of a storage besides its copies. */
 export interface StorageRecord {
   name: string;
-  /** When it was looked at last; null: never. */
+  /** When it was last checked; null: never. */
   checked_at: string | null;
-  /** Why that look failed; null where it did not. */
+  /** Why that check failed; null if it did not. */
   check_error: string | null;
-  /** Of its file system, where it has one. */
+  /** Of its file system, if it has one. */
   free_bytes: number | null;
   total_bytes: number | null;
-  /** How often a copy in it failed, or a look at it. */
+  /** Number of failures of its copies and checks. */
   errors: number;
   last_error: string | null;
   last_error_at: string | null;
 }
 
-/** What a look at a storage has shown. */
+/** The result of a check of a storage. */
 export type StorageLook = Pick<StorageRecord, "checked_at" | "check_error" | "free_bytes" | "total_bytes">;
 
 /** The confirmed copies of one database in one storage. */
@@ -36,64 +36,67 @@ export interface CopyTotal {
   database: string;
   storage: string;
   copies: number;
-  /** As stored. */
+  /** Bytes of the stored objects. */
   bytes: number;
-  /** When the newest backup began that has one; null where there is none. */
+  /** When the newest backup with such a copy began; null if there is none. */
   newest_started_at: string | null;
 }
 
 export interface RunTotal {
   job: Job;
-  /** RUNNING is not among them. */
+  /** Never RUNNING. */
   outcome: RunOutcome;
   runs: number;
 }
 
-/** The latest of what a database's backups came to. */
+/** The latest results of a database's backups. */
 export interface LatestBackups {
   server: string;
   database: string;
-  /** The newest good one; null where there is none. */
+  /** The newest good backup; null if there is none. */
   good: BackupRecord | null;
-  /** The newest one that has ended, whatever became of it; null where there is none. */
+  /** The newest backup that has ended, whatever its status; null if there is none. */
   ended: BackupRecord | null;
 }
 
-/** What a picture of a database's backups over time is drawn from. */
+/** The data for a chart of a database's backups over time. */
 export type BackupPoint = Pick<
   BackupRecord,
   "id" | "status" | "started_at" | "finished_at" | "dump_bytes" | "object_bytes"
 >;
 
-/** What the runs of a job came to. */
+/** The latest results of a job's runs. */
 export interface LatestRuns {
   job: Job;
-  /** The newest one that has ended, whatever became of it; those that were skipped are none. */
+  /** The newest run that has ended, whatever its outcome; skipped runs do not count. */
   ended: RunRecord;
-  /** The newest one that ended as OK; null where there is none. */
+  /** The newest run that ended as OK; null if there is none. */
   ok: RunRecord | null;
 }
 
-/** What the runs of a schedule came to. */
+/** The latest results of a schedule's runs. */
 export interface ScheduleRuns {
-  /** The newest one that has ended, those that were skipped left out; null where there is none. */
+  /** The newest run that has ended, not counting skipped ones; null if there is none. */
   ended: RunRecord | null;
-  /** How many were skipped since the newest one that was not. */
+  /** Number of runs skipped since the newest one that was not. */
   skipped: number;
 }
 
 /**
- * What `/status` and the metrics are made of: what was seen of schedules, databases and storages, and sums over
- * the records, none of which takes longer the more records there are. What is newest is so by the rule of
- * `base/newest-good.ts`. Errors as those of `Catalog`.
+ * The data behind `/status` and the metrics: schedules, databases and storages as last seen, and totals over the
+ * records. No call takes longer the more records there are. "Newest" follows the rule of `base/newest-good.ts`.
+ * Errors are those of `Catalog`.
  */
 export interface Overview {
   /**
-   * Remembers the pattern of a schedule. Returns since when it has this one: nothing that was due before
-   * that was missed.
+   * Records the pattern of a schedule. Returns since when it has had this pattern: runs due before that time are
+   * not missed.
    */
   seeSchedule(name: string, pattern: string, at: string): Promise<string>;
-  /** The databases of a server that are to be backed up; the others that it had are gone. */
+  /**
+   * Records the databases of a server that are to be backed up; the others recorded for this server are marked as
+   * gone.
+   */
   seeDatabases(server: string, databases: readonly string[], at: string): Promise<void>;
   /** In order of server and name. */
   databases(): Promise<DatabaseRecord[]>;
@@ -102,23 +105,23 @@ export interface Overview {
   storages(): Promise<StorageRecord[]>;
   /** In order of server, database and storage; only databases and storages that have, or had, a copy. */
   copyTotals(now: Date): Promise<CopyTotal[]>;
-  /** Since the beginning, also of runs whose records were pruned. In order of job and outcome. */
+  /** Since the catalog was created, including runs whose records were pruned. In order of job and outcome. */
   runTotals(): Promise<RunTotal[]>;
   /** For every database that has a backup, in order of server and name. */
   latestBackups(now: Date): Promise<LatestBackups[]>;
-  /** The last backups of a database that have ended, whatever became of them; newest first, at most `limit`. */
+  /** The last backups of a database that have ended, whatever their status; newest first, at most `limit`. */
   recentBackups(server: string, database: string, limit: number): Promise<BackupPoint[]>;
   /**
-   * Sizes of the good dumps of a database and kind that began before `before`, and not before `since`; newest first,
-   * at most `limit`.
+   * Sizes of the good dumps of a database and kind that began at `since` or later and before `before`; newest
+   * first, at most `limit`.
    */
   dumpSizes(
     of: Pick<BackupRecord, "server" | "database" | "kind">,
     range: { since: string; before: string; limit: number },
   ): Promise<number[]>;
-  /** The newest run that a schedule began, or was to begin, by `scheduled_for`; none that was due after `until`. */
+  /** The newest run, by `scheduled_for`, that a schedule started or skipped; none due after `until`. */
   lastScheduled(schedule: string, until?: string): Promise<RunRecord | undefined>;
-  /** For every job of which a run has ended, in order of job. */
+  /** For every job with a run that has ended, in order of job. */
   latestRuns(now: Date): Promise<LatestRuns[]>;
   scheduleRuns(schedule: string, now: Date): Promise<ScheduleRuns>;
 }

@@ -1,14 +1,14 @@
 import type { ProcessIdentity } from "../base/process/identity.ts";
 import type { AlertLevel, Job } from "../config/config.ts";
 
-/** RUNNING becomes INTERRUPTED once its lease is over. Only VERIFIED and PARTIAL can be restored. */
+/** RUNNING becomes INTERRUPTED once its lease has ended. Only VERIFIED and PARTIAL can be restored. */
 export type BackupStatus = "RUNNING" | "VERIFIED" | "PARTIAL" | "FAILED" | "INTERRUPTED";
 
 /**
- * INTENDED: the key is reserved, bytes may be on the way. CONFIRMED: the storage has it whole, and its
- * manifest. FAILED: given up, nothing is there. DAMAGED, MISSING: found so by a later look.
- * DELETING: marked for removal. HIDDEN: removed from sight, but its versions stay, and stay billed, until the
- * key may delete them. DELETED: its removal is confirmed.
+ * INTENDED: the key is reserved, an upload may be under way. CONFIRMED: the storage has the whole object and its
+ * manifest. FAILED: given up, the storage holds nothing. DAMAGED, MISSING: found by a later check. DELETING: marked
+ * for removal. HIDDEN: removed from listings, but its versions remain, and remain billed, until the access key may
+ * delete them. DELETED: removal is confirmed.
  */
 export type CopyState =
   | "INTENDED"
@@ -20,7 +20,10 @@ export type CopyState =
   | "HIDDEN"
   | "DELETED";
 
-/** States of copies that were removed on purpose, or are about to be: nothing restores or refills them. */
+/**
+ * States of copies that were removed on purpose, or are about to be: they are never restored from, nor copied
+ * again.
+ */
 export const REMOVED: readonly CopyState[] = ["DELETING", "HIDDEN", "DELETED"];
 
 export type BackupKind = "dump" | "globals";
@@ -38,26 +41,26 @@ export interface BackupRecord {
   object_key: string;
   started_at: string;
   finished_at: string | null;
-  /** Bytes that pg_dump wrote; null until known. */
+  /** Bytes written by pg_dump; null until known. */
   dump_bytes: number | null;
-  /** Bytes of the object as stored (compressed, sealed). */
+  /** Bytes of the stored object (compressed, sealed). */
   object_bytes: number | null;
-  /** Lower-case hex SHA-256 of the object as stored. */
+  /** Lower-case hex SHA-256 of the stored object. */
   object_sha256: string | null;
   compression: string;
   encryption: "age" | "none";
   server_version: string | null;
   pg_dump_version: string | null;
-  /** The newest good backup of this database when this one began. */
+  /** Id of the newest good backup of this database when this backup began. */
   previous_id: string | null;
   /** The manifest's exact text, once the backup is complete. */
   manifest: string | null;
   error: string | null;
   /** The end of pg_dump's stderr. */
   stderr_tail: string | null;
-  /** When somebody put a hold on it, which keeps every copy of it; null: none. */
+  /** When a person put a hold on it, which keeps all its copies; null: not held. */
   held_at: string | null;
-  /** When the hold ends by itself; null: never. */
+  /** When the hold expires; null: never. */
   hold_until: string | null;
 }
 
@@ -66,28 +69,28 @@ export interface CopyRecord {
   storage: string;
   object_key: string;
   state: CopyState;
-  /** Id of the multipart upload that carries it, while INTENDED. */
+  /** Id of its multipart upload, while INTENDED. */
   upload_id: string | null;
   object_bytes: number | null;
   confirmed_at: string | null;
-  /** When the copy was last read back whole and found right. */
+  /** When the whole copy was last read back and found correct. */
   verified_at: string | null;
   error: string | null;
-  /** Until when the storage refuses to delete it, as a look at it has last shown; null: not locked. */
+  /** Until when the storage refuses to delete it, by the last check; null: not locked. */
   locked_until: string | null;
 }
 
-/** What retention must know of a backup: as little as that, for there may be many. */
+/** The fields of a backup that retention needs; few, because there may be very many backups. */
 export interface RetainedBackupRecord
   extends Pick<
     BackupRecord,
     "id" | "server" | "database" | "status" | "started_at" | "held_at" | "hold_until"
   > {
-  /** Those that are, or should be, in a storage. */
+  /** The copies that are, or should be, in a storage. */
   copies: Pick<CopyRecord, "storage" | "state" | "object_bytes" | "locked_until">[];
 }
 
-/** What is left of a backup whose record was removed: one line for the history. */
+/** The history's line about a backup whose record was removed. */
 export interface TombstoneRecord {
   backup_id: string;
   server: string;
@@ -96,14 +99,14 @@ export interface TombstoneRecord {
   started_at: string;
   dump_bytes: number | null;
   object_bytes: number | null;
-  /** Whether it was ever good. */
+  /** Whether it was good at any time. */
   was_good: boolean;
   removed_at: string;
-  /** Who asked for it: retention by its rules, or a person. */
+  /** Who asked for the removal: retention by its rules, or a person. */
   removed_by: "retention" | "delete" | "forget";
 }
 
-/** How many records were removed. */
+/** Numbers of removed records. */
 export interface HistoryCounts {
   runs: number;
   alerts: number;
@@ -111,8 +114,8 @@ export interface HistoryCounts {
 }
 
 /**
- * SKIPPED: it was due while the run before it of the same schedule was still under way. IDLE: its schedule has no
- * database to work on, which is neither a success nor a failure.
+ * SKIPPED: due while the previous run of the same schedule was still under way. IDLE: the schedule has no database
+ * to work on, which is neither a success nor a failure.
  */
 export type RunOutcome = "RUNNING" | "OK" | "PARTIAL" | "FAILED" | "INTERRUPTED" | "SKIPPED" | "IDLE";
 
@@ -120,43 +123,46 @@ export interface RunRecord extends ProcessIdentity {
   id: string;
   job: Job;
   outcome: RunOutcome;
-  /** Its name, for people. */
+  /** The host's name, for people. */
   host: string;
   started_at: string;
   finished_at: string | null;
-  /** What the job counted, as JSON; null while it runs. */
+  /** The numbers that the job counted, as JSON; null while it runs. */
   statistics: Record<string, unknown> | null;
   error: string | null;
-  /** Name of the schedule that began it; null: a person did. */
+  /** Name of the schedule that started it; null: a person did. */
   schedule: string | null;
-  /** When it was due, if a schedule began it. */
+  /** When it was due, if a schedule started it. */
   scheduled_for: string | null;
 }
 
-/** Something to tell people. Trouble stays open until it is over; repeated, it is still one alert. */
+/**
+ * A problem, open until it is resolved: if it occurs again meanwhile it is still the same alert. Or an event, such
+ * as a success, which is resolved from the start.
+ */
 export interface AlertRecord {
   id: string;
-  /** What is the same trouble: at most one alert of a key is open. */
+  /** Identifies the problem; repeats of it share a key. At most one alert of a key is open. */
   key: string;
-  /** The highest that it had while it was open. */
+  /** The highest level it had while it was open. */
   level: AlertLevel;
   job: Job;
-  /** The run that told of it last. */
+  /** The run that raised it last. */
   run_id: string | null;
   server: string | null;
   database: string | null;
   message: string;
   metadata: Record<string, unknown>;
-  /** How often it was raised. */
+  /** Number of times it was raised. */
   count: number;
   created_at: string;
   /** When it was raised last. */
   last_at: string;
-  /** How many reminders went out. */
+  /** Number of reminders sent. */
   reminders: number;
-  /** When the next one is due; null: never. */
+  /** When the next reminder is due; null: never. */
   remind_at: string | null;
-  /** When the trouble was over; an event that is over as it is told (a success) has it from the start. */
+  /** When the problem was over; of an event, the time it was raised. */
   resolved_at: string | null;
   acknowledged_at: string | null;
 }
@@ -166,27 +172,27 @@ export type DeliveryState = "PENDING" | "DELIVERED" | "FAILED";
 /** One notice on its way to one notifier. */
 export interface DeliveryRecord {
   id: string;
-  /** Null for what is not about an alert (a ping). */
+  /** Null if it is not about an alert (a ping). */
   alert_id: string | null;
   /** Name of the notifier in the config. */
   notifier: string;
-  /** What is told, as it was at that time. */
+  /** The notice, with the facts as they were at that time. */
   notice: Record<string, unknown>;
   state: DeliveryState;
-  /** Tries that were begun. */
+  /** Attempts started. */
   attempts: number;
   created_at: string;
   next_try_at: string;
   finished_at: string | null;
-  /** Why the last try failed. */
+  /** Why the last attempt failed. */
   error: string | null;
 }
 
-/** Who holds a lease, as told to the one that is turned away. */
+/** A lease and the run that holds it. */
 export interface LeaseHolder extends ProcessIdentity {
   name: string;
   run_id: string;
-  /** Its name, for people. */
+  /** The host's name, for people. */
   host: string;
   acquired_at: string;
   expires_at: string;

@@ -3,16 +3,16 @@ import { dirname } from "node:path";
 import { Pg321Error } from "../base/errors.ts";
 import { KIB } from "../base/limits.ts";
 
-/** With less than this SQLite can do nothing: its index of the log alone takes 32 KiB. */
+/** With less free space SQLite cannot work: its -shm file (the index of the log) alone takes 32 KiB. */
 const FREE_BYTES_MIN = 64 * KIB;
 
-/** Why the file of a catalog takes no change; all else is well with it, and it can be read. */
+/** Why a catalog's file cannot be written, although it is sound and can be read. */
 export type Unwritable = "full" | "read-only";
 
-/** A change of the catalog that its disk did not take. */
+/** The disk refused a change of the catalog. */
 export class CatalogUnwritableError extends Pg321Error {}
 
-/** SQLite and the system tell a full disk in many ways, an input/output error among them. */
+/** SQLite and the system report a full disk in several ways, one of them an input/output error. */
 export function unwritableBy(path: string, code: string): Unwritable | undefined {
   if (["SQLITE_FULL", "ENOSPC", "EDQUOT"].includes(code)) return "full";
   if (code === "EROFS") return "read-only";

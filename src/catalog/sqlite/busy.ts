@@ -5,15 +5,15 @@ import { catalogError, isBusy } from "./errors.ts";
 
 /** How long SQLite itself waits for another writer. It blocks the thread, so it is short. */
 export const BUSY_TIMEOUT_MS = 50;
-/** After that we wait outside SQLite, where the event loop lives: about half a minute in all. */
+/** After that we wait outside SQLite, so that the event loop goes on: about half a minute in all. */
 const BUSY_RETRY: RetryPolicy = { attempts: 300, delayMs: 5, delayMsMax: 100 };
 
-/** Runs an operation of a catalog, named by what it is doing, by `whileBusy`. */
+/** Runs an operation of a catalog through `whileBusy`; `doing` names it in errors. */
 export type Do = <T>(doing: string, operation: () => T) => Promise<T>;
 
 /**
- * Runs an operation of the catalog at `path` once no other writer is in its way. `unwritable`: why it can only be
- * read, for the error of a write.
+ * Runs an operation of the catalog at `path`, again and again while another writer locks it. `unwritable`: why the
+ * catalog can only be read, for the error of a write.
  */
 export async function whileBusy<T>(
   path: string,

@@ -5,7 +5,7 @@ import type { Row } from "./tables.ts";
 
 const SET_TRUST = `INSERT INTO clock_trust VALUES (1, $trusted_at, $accepted_until)
   ON CONFLICT DO UPDATE SET trusted_at = excluded.trusted_at, accepted_until = excluded.accepted_until`;
-/** Each side is one step in an index by time. */
+/** Each side takes one step in an index by time. */
 const FIRST = `SELECT ifnull((SELECT started_at FROM runs WHERE id <> $except ORDER BY started_at LIMIT 1),
   (SELECT min(started_at) FROM backups)) AS at`;
 const LAST_BY = `SELECT max(at) AS at FROM (SELECT max(started_at) AS at FROM runs WHERE started_at <= $until
@@ -23,14 +23,14 @@ export class SqliteClockRecords implements ClockRecords {
   trust(): Promise<ClockTrust | undefined> {
     const sql = "SELECT trusted_at, accepted_until FROM clock_trust";
     return this.#do(
-      "read when the clock was trusted",
+      "read the record of the clock",
       () => this.#database.query<ClockTrust, []>(sql).get() ?? undefined,
     );
   }
 
   setTrust({ trusted_at, accepted_until }: ClockTrust): Promise<void> {
     return this.#do(
-      "remember that the clock was trusted",
+      "store the record of the clock",
       () => void this.#database.query<never, Row>(SET_TRUST).run({ trusted_at, accepted_until }),
     );
   }
@@ -44,7 +44,7 @@ export class SqliteClockRecords implements ClockRecords {
   }
 
   #time(sql: string, values: Row): Promise<string | undefined> {
-    return this.#do("read when something was recorded", () => {
+    return this.#do("read the time of a record", () => {
       const found = this.#database.query<{ at: string | null }, Row>(sql).get(values);
       return found?.at ?? undefined;
     });

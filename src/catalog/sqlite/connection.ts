@@ -4,7 +4,10 @@ import { BUSY_TIMEOUT_MS } from "./busy.ts";
 import { copiesBesideIt } from "./copy.ts";
 import { migrate } from "./migrate.ts";
 
-/** Opens a catalog's file for writing, and migrates it, an older one after it was copied. Throws what SQLite throws. */
+/**
+ * Opens a catalog's file for writing and migrates it, after copying it if it is of an older version. Throws
+ * SQLite's errors.
+ */
 export function openConnection(path: string, log: Log | undefined): Database {
   const database = new Database(path, { readwrite: true, create: false, strict: true });
   try {

@@ -17,10 +17,10 @@ import { catalogError } from "./errors.ts";
 import type { MigrateOptions } from "./migrate.ts";
 import { APPLICATION_ID } from "./migrations.ts";
 
-/** Copies of one catalog from before its upgrades; older ones go. */
+/** Number of copies kept from before upgrades; older ones are deleted. */
 const COPIES_KEPT = 3;
 
-/** How `migrate` keeps copies of the catalog at `path`, and finds them again. */
+/** How `migrate` makes copies of the catalog at `path`, and finds them again. */
 export function copiesBesideIt(path: string, log?: Log): MigrateOptions {
   return {
     keepCopy: (version) => copyBeforeUpgrade(path, version, log),
@@ -28,18 +28,18 @@ export function copiesBesideIt(path: string, log?: Log): MigrateOptions {
   };
 }
 
-/** A catalog as it was before a newer program migrated it. */
+/** A copy of a catalog from before a newer program migrated it. */
 interface CatalogCopy {
   path: string;
-  /** Of its schema. */
+  /** The version of its schema. */
   version: number;
 }
 
 /**
- * Copies the catalog at `path`, whose schema is of `version`, to `PATH.version-N` beside it (0600, whole and on
- * disk or not at all, never over another one). The caller holds the write lock, so what is copied is consistent
- * and nobody else copies. Throws code `storage`. The function that it returns takes the copy away again after an
- * upgrade that failed, which is tried again at each start, and the oldest beyond three after one that did not.
+ * Copies the catalog at `path`, whose schema has `version`, to `PATH.version-N` beside it (mode 0600; whole and on
+ * disk or not at all; never over another file). The caller holds the write lock, so the copy is consistent and no
+ * other process copies. Throws code `storage`. The returned function removes the copy again after an upgrade that
+ * failed, because that is tried again at each start, and after one that succeeded the oldest copies beyond three.
  */
 function copyBeforeUpgrade(
   path: string,
@@ -49,7 +49,7 @@ function copyBeforeUpgrade(
   const copy = freeName(`${path}.version-${version}`);
   const temporary = `${path}.version-${version}.tmp`;
   try {
-    // One that a killed process left.
+    // A killed process may have left one.
     rmSync(temporary, { force: true });
     closeSync(openSync(temporary, "wx", 0o600));
     using database = new Database(path, { readonly: true, strict: true });
@@ -83,7 +83,7 @@ function catalogCopies(path: string): CatalogCopy[] {
     .map(({ path: copy, version }) => ({ path: copy, version }));
 }
 
-/** Somebody may have given another file such a name: by SQLite's header it is ours, and of that version. */
+/** Another file may have such a name: SQLite's header shows that it is a catalog of this version. */
 function isCatalogOf(path: string, version: number): boolean {
   const header = new DataView(new ArrayBuffer(100));
   const file = openSync(path, "r");
@@ -96,20 +96,20 @@ function isCatalogOf(path: string, version: number): boolean {
   return userVersion === version && applicationId === APPLICATION_ID;
 }
 
-/** After a way back and a second upgrade there is one of that version already, of another time. */
+/** After going back and upgrading again there already is a copy of that version, from another time. */
 function freeName(wanted: string): string {
   let name = wanted;
   for (let number = 2; existsSync(name); number++) name = `${wanted}-${number}`;
   return name;
 }
 
-/** Never throws: an upgrade that went well does not fail by it, and what another failed by is told. */
+/** Never throws, so that it neither fails an upgrade that succeeded nor hides the error of one that failed. */
 function tidy(path: string, log: Log | undefined, needless: string | undefined): void {
   try {
     const oldest = catalogCopies(path).slice(COPIES_KEPT);
     for (const copy of needless === undefined ? oldest.map((one) => one.path) : [needless]) rmSync(copy);
   } catch (error) {
-    log?.warning("a copy of the catalog could not be removed", { path, error: messageOf(error) });
+    log?.warning("an old copy of the catalog could not be removed", { path, error: messageOf(error) });
   }
 }
 

@@ -2,15 +2,15 @@ import { SQLiteError } from "bun:sqlite";
 import { Pg321Error } from "../../base/errors.ts";
 import { CatalogUnwritableError, type Unwritable, unwritableBy } from "../unwritable.ts";
 
-/** What to do about a catalog of which nothing can be read any more. */
+/** What to do if nothing can be read from a catalog any more. */
 export const LOST_HINT =
-  "move it aside, with the -wal and -shm beside it; pg321 cleanup --adopt takes what the storages hold into a new one";
+  "move it aside, together with its -wal and -shm files; pg321 cleanup --adopt then records the backups in the storages in a new catalog";
 
 const UNWRITABLE: Readonly<Record<Unwritable, Meaning>> = {
   full: { what: "the disk is full", hint: "free some space on its file system" },
   "read-only": {
     what: "the file system is read-only",
-    hint: "see the kernel's log for errors of the disk, or set catalog.path to a place that can be written",
+    hint: "check the kernel log for disk errors, or set catalog.path to a writable place",
   },
 };
 
@@ -20,13 +20,13 @@ interface Meaning {
   retryable?: boolean;
 }
 
-/** By the start of SQLite's code, as extended codes add to it: SQLITE_IOERR_WRITE. The first that fits counts. */
+/** By the start of SQLite's code, because extended codes add to it: SQLITE_IOERR_WRITE. The first match counts. */
 const MEANINGS: readonly (readonly [string, Meaning])[] = [
   [
     "SQLITE_READONLY",
     {
-      what: "it cannot be written",
-      hint: "check the file's and its directory's owner, and that the file system is not read-only",
+      what: "the file cannot be written",
+      hint: "check the owner of the file and its directory, and that the file system is not read-only",
     },
   ],
   ["SQLITE_CORRUPT", { what: "the file is damaged", hint: LOST_HINT }],
@@ -41,25 +41,25 @@ const MEANINGS: readonly (readonly [string, Meaning])[] = [
     "SQLITE_BUSY",
     {
       what: "locked by another process for too long",
-      hint: "see who has it open with fuser",
+      hint: "find the process that has it open with fuser",
       retryable: true,
     },
   ],
-  ["SQLITE_CANTOPEN", { what: "it cannot be opened", hint: "check its path, owner and permissions" }],
+  ["SQLITE_CANTOPEN", { what: "the file cannot be opened", hint: "check its path, owner and permissions" }],
   ["SQLITE_PERM", { what: "access denied", hint: "check its owner and permissions" }],
   [
     "SQLITE_IOERR",
-    { what: "the disk failed to read or write", hint: "look for disk errors in the kernel's log" },
+    { what: "the disk failed to read or write", hint: "check the kernel log for disk errors" },
   ],
 ];
 
-/** Errors of `node:fs`, met while the file is created. */
+/** Errors of `node:fs` while the file is created. */
 const FILE_MEANINGS: Readonly<Record<string, Meaning>> = {
   EACCES: { what: "access denied", hint: "run as the user that owns it, or set catalog.path" },
   EPERM: { what: "access denied", hint: "run as the user that owns it, or set catalog.path" },
   ENOTDIR: { what: "a part of the path is not a directory", hint: "correct catalog.path" },
   EEXIST: { what: "a part of the path is not a directory", hint: "correct catalog.path" },
-  EISDIR: { what: "it is a directory", hint: "correct catalog.path: it names a file" },
+  EISDIR: { what: "it is a directory", hint: "correct catalog.path: it must name a file" },
 };
 
 export function isBusy(error: unknown): boolean {
@@ -67,8 +67,9 @@ export function isBusy(error: unknown): boolean {
 }
 
 /**
- * What was thrown while `doing` something on the catalog at `path`, as the error that callers know: a
- * `CatalogUnwritableError` where the disk took no change. `known`: that it takes none.
+ * Turns an error thrown while `doing` something with the catalog at `path` into a `Pg321Error`; a
+ * `CatalogUnwritableError` if the disk refused a change. `known`: the reason, if the catalog is known to be
+ * unwritable.
  */
 export function catalogError(path: string, doing: string, error: unknown, known?: Unwritable): unknown {
   if (error instanceof Pg321Error || !(error instanceof Error)) return error;

@@ -9,22 +9,22 @@ import { refuseNewerCatalog } from "./version.ts";
 
 const HAS_IDENTITIES = "SELECT 1 FROM sqlite_schema WHERE name = 'storage_identities'";
 
-/** What a look at a catalog shows that neither makes nor changes it. */
+/** Facts about a catalog, found without creating or changing it. */
 export interface CatalogFacts {
-  /** Of its schema. */
+  /** The version of its schema. */
   version: number;
-  /** That this program would bring it to. */
+  /** The version that this program would migrate it to. */
   knownVersion: number;
   installation: string | undefined;
-  /** The storages that it knows by their markers; none in an older version. */
+  /** The storages that it knows by their markers; empty in an older version. */
   identities: StorageIdentity[];
-  /** What SQLite finds broken, at most five lines; empty for a whole one. */
+  /** SQLite's findings of damage, at most five lines; empty if the catalog is whole. */
   damage: string[];
 }
 
 /**
- * Reads a catalog through, which takes a second or so for some 100 MB; undefined where there is none. Throws
- * code `usage` for one of a newer program, `storage` for one that cannot be read.
+ * Reads the whole catalog, which takes a second or so for some 100 MB; returns undefined if there is none. Throws
+ * code `usage` if it was written by a newer program, `storage` if it cannot be read.
  */
 export function examineCatalog(config: Config["catalog"]): CatalogFacts | undefined {
   if (!existsSync(config.path)) return undefined;
@@ -48,6 +48,6 @@ export function examineCatalog(config: Config["catalog"]): CatalogFacts | undefi
       damage: checked.map(({ quick_check }) => quick_check).filter((line) => line !== "ok"),
     };
   } catch (error) {
-    throw catalogError(config.path, "look at it", error);
+    throw catalogError(config.path, "examine it", error);
   }
 }

@@ -2,20 +2,23 @@ import type { Database } from "bun:sqlite";
 import type { HistoryCounts } from "../records.ts";
 import type { Row } from "./tables.ts";
 
-/** Records of one kind that one transaction removes: others wait for it. */
+/** Records of one kind that one transaction removes, because other writers wait for it. */
 const BATCH = 1_000;
-/** The newest runs of each job stay whatever their age: a clock is judged by them. */
+/** The newest runs of each job are kept whatever their age: the clock is judged by them. */
 const RUNS_KEPT = 100;
 
 const NEWEST_OF_JOB = `SELECT id FROM runs WHERE job = $job ORDER BY started_at DESC, id DESC LIMIT ${RUNS_KEPT}`;
-/** With a maximum the other columns are those of its row. */
+/** With `max()` the other columns come from the row of the maximum. */
 const NEWEST_OF_EACH = "SELECT id, max(started_at) FROM runs GROUP BY job, outcome, schedule";
 const PRUNE_RUNS = `DELETE FROM runs WHERE id IN (SELECT id FROM runs
   WHERE started_at < $before AND finished_at < $before AND id NOT IN (SELECT value FROM json_each($kept))
   ORDER BY started_at LIMIT ${BATCH})`;
 const PRUNE_DELIVERIES = `DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries
   WHERE state <> 'PENDING' AND finished_at < $before LIMIT ${BATCH})`;
-/** Of a dump that shrank the last alert says what later dumps are compared with, and one that waits guards. */
+/**
+ * The last alert about a dump that shrank holds the size that later dumps are compared with, and while it waits for
+ * a person it guards older backups.
+ */
 const PRUNE_ALERTS = `DELETE FROM alerts WHERE id IN (SELECT id FROM alerts AS old
   WHERE created_at < $before AND resolved_at < $before
     AND NOT EXISTS (SELECT 1 FROM deliveries WHERE alert_id = old.id)
@@ -23,7 +26,7 @@ const PRUNE_ALERTS = `DELETE FROM alerts WHERE id IN (SELECT id FROM alerts AS o
       AND EXISTS (SELECT 1 FROM alerts WHERE key = old.key AND created_at > old.created_at)))
   ORDER BY created_at LIMIT ${BATCH})`;
 
-/** Removes one batch of what is to go of the history, in one transaction. */
+/** Removes one batch of old records from the history, in one transaction. */
 export function deleteOldHistory(database: Database, before: string): HistoryCounts {
   const run = (sql: string, values: Row) => database.query<never, Row>(sql).run(values).changes;
   const rows = (sql: string, values: Row) => database.query<Row, Row>(sql).all(values);

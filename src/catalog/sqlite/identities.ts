@@ -12,7 +12,7 @@ const NEWEST_KEYS = `SELECT object_key FROM backups WHERE EXISTS (
     SELECT 1 FROM copies WHERE backup_id = backups.id AND storage = $storage AND state = 'CONFIRMED')
   ORDER BY started_at DESC, id DESC LIMIT $limit`;
 
-/** Of two copies of one backup the one that is confirmed stays; of two confirmed ones that of the new name. */
+/** If both names have a copy of a backup, the confirmed one is kept; if both are confirmed, that of the new name. */
 const RENAME = [
   `DELETE FROM copies WHERE storage = $to AND state <> 'CONFIRMED'
     AND backup_id IN (SELECT backup_id FROM copies WHERE storage = $from)`,
@@ -40,14 +40,14 @@ export class SqliteIdentities implements Identities {
   }
 
   all(): Promise<StorageIdentity[]> {
-    return this.#do("read the storages", () => this.#rows(`${KNOWN} ORDER BY name`, {}));
+    return this.#do("read the identities of storages", () => this.#rows(`${KNOWN} ORDER BY name`, {}));
   }
 
   intend(name: string, storage_id: string): Promise<StorageIdentity> {
-    return this.#do("remember a storage", () => {
+    return this.#do("store the identity of a storage", () => {
       this.#run(INTEND, { name, storage_id });
       const [known] = this.#rows<StorageIdentity>(`${KNOWN} WHERE name = $name`, { name });
-      if (!known) throw new Error(`the id ${storage_id} is another storage's`);
+      if (!known) throw new Error(`the id ${storage_id} belongs to another storage`);
       return known;
     });
   }
@@ -58,11 +58,11 @@ export class SqliteIdentities implements Identities {
       this.#run("DELETE FROM storage_identities WHERE name = $name OR storage_id = $storage_id", values);
       this.#run(CONFIRM, { ...values, at, place });
     });
-    return this.#do("remember a storage", () => confirm.immediate());
+    return this.#do("store the identity of a storage", () => confirm.immediate());
   }
 
   rename(pairs: readonly Renaming[]): Promise<void> {
-    // Two storages may have changed their names for each other's: every one leaves its old name first.
+    // Two storages may have swapped their names, so each leaves its old name first.
     const between = (to: string) => `renamed to ${to}`;
     const rename = this.#database.transaction(() => {
       for (const { from, to } of pairs) this.#rename(from, between(to));

@@ -5,18 +5,18 @@ import { APPLICATION_ID, MIGRATIONS } from "./migrations.ts";
 export interface MigrateOptions {
   migrations?: readonly string[];
   /**
-   * Copies a catalog of that version, while we hold its write lock; when it throws nothing is migrated. What it
-   * returns is told then whether the catalog was.
+   * Copies a catalog of that version, called while we hold its write lock; if it throws nothing is migrated. The
+   * returned function is called afterwards with whether the catalog was migrated.
    */
   keepCopy?: (version: number) => (isMigrated: boolean) => void;
-  /** The copy to go back to for a program that knows no newer version, for a hint. */
+  /** The copy that a program can go back to if it knows no newer version than this; for a hint. */
   copyFor?: (knownVersion: number) => string | undefined;
 }
 
 /**
- * Brings a catalog to the newest version, one transaction a step: a step that fails leaves the version
- * before it. An older catalog is copied before its first step. Safe when several processes open a new or old
- * catalog at once.
+ * Brings a catalog to the newest version, one transaction for each step: a step that fails leaves the version
+ * before it. Copies an older catalog before the first step. Safe if several processes open a new or old catalog at
+ * once.
  */
 export function migrate(
   database: Database,
@@ -27,13 +27,13 @@ export function migrate(
   const foundAtFirst = pragma(database, "user_version");
   for (const [version, sql] of migrations.entries()) {
     if (pragma(database, "user_version") > version) continue;
-    let settle: ((isMigrated: boolean) => void) | undefined;
+    let finish: ((isMigrated: boolean) => void) | undefined;
     let isMigrated = false;
     const step = database.transaction(() => {
-      // Another process may have done this step while we waited for the lock.
+      // Another process may have made this step while we waited for the lock.
       if (pragma(database, "user_version") !== version) return;
-      // Where it has moved on since we looked, who did that has copied it.
-      if (version > 0 && version === foundAtFirst) settle = keepCopy?.(version);
+      // If the version has changed since the first look, the process that changed it has made the copy.
+      if (version > 0 && version === foundAtFirst) finish = keepCopy?.(version);
       database.run(sql);
       database.run(`PRAGMA user_version = ${version + 1}`);
     });
@@ -41,7 +41,7 @@ export function migrate(
       step.immediate();
       isMigrated = true;
     } finally {
-      settle?.(isMigrated);
+      finish?.(isMigrated);
     }
   }
   const found = pragma(database, "user_version");
@@ -58,7 +58,7 @@ function wayBack(path: string, copy: string | undefined): string {
   if (copy === undefined) return "run the newer pg321, or name another file under catalog.path";
   return (
     `run the newer pg321; or go back to the copy from before the upgrade: stop the service, move ${path}, ` +
-    `${path}-wal and ${path}-shm away, copy ${copy} to ${path}, and have later backups recorded again with ` +
+    `${path}-wal and ${path}-shm away, copy ${copy} to ${path}, and record the later backups again with ` +
     "pg321 cleanup --adopt"
   );
 }
@@ -66,7 +66,7 @@ function wayBack(path: string, copy: string | undefined): string {
 function refuseForeign(database: Database, path: string): void {
   if (pragma(database, "application_id") === APPLICATION_ID) return;
   const empty = database.query("SELECT 1 FROM sqlite_schema LIMIT 1").get() === null;
-  // A process that creates the catalog right now has committed its tables together with the id.
+  // A process that creates the catalog right now commits its tables together with the id.
   if (empty || pragma(database, "application_id") === APPLICATION_ID) return;
   throw new Pg321Error("usage", `catalog ${path}: a SQLite database of another program`, {
     hint: "name another file under catalog.path",

@@ -7,7 +7,7 @@ const version = (database: Database) => database.query("PRAGMA user_version").ge
 const tables = (database: Database) =>
   database.query<{ name: string }, []>("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
 
-test("an older catalog is brought forward, step by step, with what it holds", () => {
+test("an older catalog is migrated step by step and keeps its contents", () => {
   using database = new Database(":memory:");
   migrate(database, "c", { migrations: MIGRATIONS.slice(0, 1) });
   database.run("INSERT INTO installation VALUES (1, 'kept')");
@@ -30,7 +30,7 @@ test("a second pass changes nothing", () => {
   expect(version(database)).toEqual({ user_version: MIGRATIONS.length });
 });
 
-test("a step that fails half-way leaves the version before it, whole", () => {
+test("a step that fails half-way leaves the whole previous version", () => {
   using database = new Database(":memory:");
   const broken = [...MIGRATIONS, "CREATE TABLE half (a); INSERT INTO nowhere VALUES (1)"];
   expect(() => migrate(database, "c", { migrations: broken })).toThrow("nowhere");
@@ -38,7 +38,7 @@ test("a step that fails half-way leaves the version before it, whole", () => {
   expect(tables(database)).not.toContainEqual({ name: "half" });
 });
 
-test("a catalog of a newer program is refused and left as it is", () => {
+test("a catalog of a newer program is refused and not changed", () => {
   using database = new Database(":memory:");
   migrate(database, "c", { migrations: [...MIGRATIONS, "CREATE TABLE future (a)"] });
   let error: unknown;
@@ -54,7 +54,7 @@ test("a catalog of a newer program is refused and left as it is", () => {
   expect(version(database)).toEqual({ user_version: MIGRATIONS.length + 1 });
 });
 
-test("a database of another program is refused and left as it is", () => {
+test("a database of another program is refused and not changed", () => {
   using database = new Database(":memory:");
   database.run("CREATE TABLE theirs (a)");
   expect(() => migrate(database, "c")).toThrow("another program");

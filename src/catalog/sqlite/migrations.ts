@@ -1,7 +1,7 @@
-/** "pg32" as SQLite's application id: tells our file from any other SQLite database. */
+/** "pg32" as SQLite's application id: distinguishes our file from any other SQLite database. */
 export const APPLICATION_ID = 0x70673332;
 
-/** Where the newest copy went, the one before it is next to it in the index. */
+/** If the newest copy is gone, the next newest is beside it in the index. */
 const FIND_NEWEST = `
     UPDATE copy_totals SET newest_started_at = (
       SELECT started_at FROM backups WHERE server = copy_totals.server AND database = copy_totals.database
@@ -15,9 +15,9 @@ const FIND_NEWEST = `
       AND newest_started_at = (SELECT started_at FROM backups WHERE id = OLD.backup_id)`;
 
 /**
- * The schema's history: entry N takes a catalog from version N to N + 1. An entry that was released is
- * never edited; a change is a new entry at the end. Backups name their run and their predecessor without
- * a foreign key, because a catalog rebuilt from manifests does not know those.
+ * The schema's history: entry N takes a catalog from version N to N + 1. A released entry is never edited; a change
+ * is a new entry at the end. Backups name their run and their predecessor without a foreign key, because a catalog
+ * rebuilt from manifests does not contain those.
  */
 export const MIGRATIONS: readonly string[] = [
   `

@@ -3,9 +3,11 @@ import { believedUntil } from "../../base/newest-good.ts";
 import type { BackupRecord, RunRecord } from "../records.ts";
 import { BACKUPS, fromRow, type Row, RUNS } from "./tables.ts";
 
-/** The rule of `base/newest-good.ts` in SQL, by steps in an index: none takes longer the more records there are. */
+/**
+ * The rule of `base/newest-good.ts` in SQL, by steps in an index: no query takes longer the more records there are.
+ */
 
-/** After every time in a record. */
+/** Sorts after every time in a record. */
 export const END_OF_TIME = "9999";
 
 const OF_DATABASE = "WHERE server = $server AND database = $database AND started_at <= $until";
@@ -16,7 +18,7 @@ const BACKUP = {
     AND EXISTS (SELECT 1 FROM copies WHERE backup_id = backups.id AND state = 'CONFIRMED') ${NEWEST_FIRST}`,
   ended: `SELECT * FROM backups ${OF_DATABASE} AND status <> 'RUNNING' ${NEWEST_FIRST}`,
 } as const;
-/** An index on job, outcome and time answers each of them. */
+/** Answered by the index on job, outcome and time. */
 const RUN = `SELECT * FROM runs WHERE job = $job AND outcome = $outcome AND started_at <= $until ${NEWEST_FIRST}`;
 const RUN_OF_SCHEDULE = `SELECT * FROM runs WHERE schedule = $schedule AND outcome NOT IN ('RUNNING', 'SKIPPED')
   AND scheduled_for <= $until ORDER BY scheduled_for DESC, started_at DESC, id DESC LIMIT 1`;
@@ -43,13 +45,13 @@ export function newestRun(
   return row && fromRow(RUNS, row);
 }
 
-/** By when it was due. */
+/** The newest by the time it was due. */
 export function newestRunOf(database: Database, schedule: string, now: Date): RunRecord | undefined {
   const row = newest(database, RUN_OF_SCHEDULE, { schedule }, now);
   return row && fromRow(RUNS, row);
 }
 
-/** When the newest backup began that has a confirmed copy in a storage; null: none has. */
+/** Start of the newest backup with a confirmed copy in a storage; null: there is none. */
 export function newestCopied(
   database: Database,
   place: { server: string; database: string; storage: string },

@@ -22,20 +22,21 @@ import { migrate } from "./migrate.ts";
 
 export interface OpenedDatabase {
   database: Database;
-  /** Why it can only be read; undefined where it can be written. */
+  /** Why it can only be read; undefined if it can be written. */
   unwritable: Unwritable | undefined;
 }
 
 /**
- * Opens the catalog at `path`, makes it (0600, in a directory of 0700) where it does not exist, and migrates it, an
- * older one after it was copied. Where its disk is full or read-only, what it holds is read into memory instead.
+ * Opens the catalog at `path`, creates it (0600, in a directory of 0700) if it does not exist, and migrates it,
+ * after copying it if it is of an older version. If its disk is full or read-only, its contents are read into
+ * memory instead.
  */
 export function openDatabase(path: string, log: Log | undefined): OpenedDatabase {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     if (!existsSync(path)) make(path);
     refuseEmpty(path);
-    // SQLite would open what it may not write for reading only, and fail later.
+    // SQLite would open a file that it cannot write read-only, and fail later.
     closeSync(openSync(path, "r+"));
     return { database: openConnection(path, log), unwritable: undefined };
   } catch (error) {
@@ -43,14 +44,14 @@ export function openDatabase(path: string, log: Log | undefined): OpenedDatabase
       error instanceof Error && "code" in error ? unwritableBy(path, String(error.code)) : undefined;
     if (unwritable === undefined || !existsSync(path)) throw error;
     const database = snapshotOf(path);
-    log?.warning("the catalog can only be read", { path, disk: unwritable });
+    log?.warning("the catalog was opened read-only", { path, disk: unwritable });
     return { database, unwritable };
   }
 }
 
 /**
- * A new catalog appears under its name whole or not at all: so an empty file there is never one that is being made.
- * Another process may be faster; then it is that one's.
+ * A new catalog appears under its name whole or not at all, so an empty file is never a catalog in the making. If
+ * another process creates it first, that one's file is used.
  */
 function make(path: string): void {
   using database = new Database(":memory:", { strict: true });
@@ -75,19 +76,19 @@ function make(path: string): void {
   }
 }
 
-/** A catalog that the file system has lost must not be taken for one that was never there. */
+/** An emptied file must not pass for a new catalog: the file system may have lost its contents. */
 export function refuseEmpty(path: string): void {
   const stats = statSync(path);
   if (!stats.isFile() || stats.size > 0) return;
-  throw new Pg321Error("storage", `catalog ${path}: the file is empty, which no catalog is`, {
+  throw new Pg321Error("storage", `catalog ${path}: the file is empty, so it is not a catalog`, {
     hint: LOST_HINT,
   });
 }
 
-/** What the catalog holds now, in memory; nothing of it can be changed. */
+/** The catalog's contents as of now, read-only in memory. */
 function snapshotOf(path: string): Database {
   const bytes = bytesOf(path);
-  // The version of reading and writing: in memory there is no write-ahead log.
+  // Bytes 18 and 19 of the header set to 1 mean no write-ahead log, which a database in memory cannot have.
   bytes.fill(1, 18, 20);
   const database = Database.deserialize(bytes, { strict: true });
   try {
@@ -104,12 +105,12 @@ function bytesOf(path: string): Buffer {
   try {
     using database = new Database(path, { readwrite: true, create: false, strict: true });
     database.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
-    // Then SQLite keeps the index of the log in memory, for which the disk has no room. No other has it open, or
-    // there would be that index.
+    // In this mode SQLite keeps the index of the log in memory, as the disk has no room for it. No other process
+    // has the catalog open, or that index would exist already.
     database.run("PRAGMA locking_mode = EXCLUSIVE");
     return database.serialize();
   } catch (error) {
-    // On a read-only disk an empty log cannot be made; all that there is, is in the file then.
+    // On a read-only disk SQLite cannot create an empty log; without one the file holds everything.
     if (isBusy(error) || (statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0) throw error;
     return readFileSync(path);
   }

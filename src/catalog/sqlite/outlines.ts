@@ -4,16 +4,19 @@ import type { Row } from "./tables.ts";
 
 type Read = (sql: string, values: Row) => Promise<Row[]>;
 
-/** From where the page before ended, by the index on time: no page takes longer the more there are. */
+/**
+ * Continues after the end of the previous page, by the index on time: no page takes longer the more backups there
+ * are.
+ */
 const PAGE = `SELECT id, status, started_at FROM backups
   WHERE (started_at, id) < ($started_at, $id) AND manifest IS NOT NULL
     AND ($status IS NULL OR status IN (SELECT value FROM json_each($status)))
   ORDER BY started_at DESC, id DESC LIMIT $limit`;
 const COPIES = `SELECT backup_id, storage, state FROM copies
   WHERE backup_id IN (SELECT value FROM json_each($ids)) ORDER BY backup_id, storage`;
-/** Backups that are read at once, before others get their turn. */
+/** Backups read at once before other work gets its turn. */
 const BATCH = 100;
-/** After every time and every id. */
+/** Sorts after every time and every id. */
 const END = "\u{10ffff}";
 
 /** `Catalog.outlines` */

@@ -4,8 +4,8 @@ import { migrate } from "./migrate.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import { SqliteOverview } from "./overview.ts";
 
-/** The last version without sums. */
-const BEFORE_SUMS = MIGRATIONS.slice(
+/** The last version without totals. */
+const BEFORE_TOTALS = MIGRATIONS.slice(
   0,
   MIGRATIONS.findIndex((sql) => sql.includes("CREATE TABLE copy_totals")),
 );
@@ -19,9 +19,9 @@ const RUN = `INSERT INTO runs (id, job, outcome, host, pid, started_at) VALUES (
 const opened = (database: Database) => new SqliteOverview(database, async (_doing, operation) => operation());
 const at = (hour: number) => new Date(Date.UTC(2026, 0, 1, hour)).toISOString();
 
-test("a catalog from before there were sums has them once it is migrated, and keeps them right", async () => {
+test("a catalog from before totals existed has them after its migration, and keeps them correct", async () => {
   using database = new Database(":memory:", { strict: true });
-  migrate(database, "c", { migrations: BEFORE_SUMS });
+  migrate(database, "c", { migrations: BEFORE_TOTALS });
   const [backup, copy, run] = [BACKUP, COPY, RUN].map((sql) => database.query(sql)) as [
     ReturnType<Database["query"]>,
     ReturnType<Database["query"]>,
@@ -81,7 +81,7 @@ test("a catalog from before there were sums has them once it is migrated, and ke
 /** After every record. */
 const NOW = new Date("2100-01-01T00:00:00Z");
 
-/** Everything that `/status` and a scrape ask. */
+/** All queries of `/status` and a scrape. */
 async function askEverything(overview: SqliteOverview): Promise<void> {
   await overview.databases();
   await overview.storages();
@@ -94,7 +94,7 @@ async function askEverything(overview: SqliteOverview): Promise<void> {
   await overview.recentBackups("main", "db1", 48);
 }
 
-test("100,000 backups with three copies each are answered for without a walk through them", async () => {
+test("no query reads through all of 100,000 backups with three copies each", async () => {
   using database = new Database(":memory:", { strict: true });
   migrate(database, "c");
   database

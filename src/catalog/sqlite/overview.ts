@@ -31,8 +31,8 @@ const SEE_STORAGE = `INSERT INTO storages (name, checked_at, check_error, free_b
     total_bytes = $total_bytes, errors = errors + $failed, last_error = ifnull($check_error, last_error),
     last_error_at = iif($failed, $checked_at, last_error_at)`;
 /**
- * Every server, and every database of each, by steps from one to the next in the index. Two columns compared at once
- * would walk through all backups of a server instead.
+ * Every server, and every database of each, by steps from one to the next in the index. Comparing two columns at
+ * once would read all backups of a server instead.
  */
 const NAMES = `WITH RECURSIVE
   servers (server) AS (
@@ -56,7 +56,7 @@ const SKIPPED_IN_A_ROW = `SELECT count(*) AS skipped FROM runs
   WHERE schedule = $schedule AND outcome = 'SKIPPED' AND scheduled_for > ifnull((
     SELECT scheduled_for FROM runs WHERE schedule = $schedule AND outcome <> 'SKIPPED' AND scheduled_for <= $until
     ORDER BY scheduled_for DESC LIMIT 1), '') AND scheduled_for <= $until`;
-/** Databases that are looked at without a pause. */
+/** Databases read without a pause. */
 const NAMES_AT_ONCE = 50;
 const ENDED: readonly RunOutcome[] = ["OK", "PARTIAL", "FAILED", "INTERRUPTED"];
 
@@ -65,7 +65,7 @@ const DUMP_SIZES = `SELECT dump_bytes FROM backups
     AND kind = $kind AND status IN ('VERIFIED', 'PARTIAL') AND dump_bytes IS NOT NULL
   ORDER BY started_at DESC, id DESC LIMIT $limit`;
 
-/** The part of the SQLite catalog that `/status` and the metrics ask. */
+/** The part of the SQLite catalog that `/status` and the metrics use. */
 export class SqliteOverview implements Overview {
   readonly #database: Database;
   readonly #do: Do;
@@ -80,7 +80,7 @@ export class SqliteOverview implements Overview {
       this.#run(SEE_SCHEDULE, { name, pattern, at });
       return String(this.#rows("SELECT since FROM schedules WHERE name = $name", { name })[0]?.["since"]);
     });
-    return this.#do("remember a schedule", () => see.immediate());
+    return this.#do("store a schedule", () => see.immediate());
   }
 
   seeDatabases(server: string, databases: readonly string[], at: string): Promise<void> {
@@ -88,7 +88,7 @@ export class SqliteOverview implements Overview {
       this.#run(MISS_DATABASES, { server, at, databases: JSON.stringify(databases) });
       for (const database of databases) this.#run(SEE_DATABASE, { server, database, at });
     });
-    return this.#do("remember databases", () => see.immediate());
+    return this.#do("store databases", () => see.immediate());
   }
 
   databases(): Promise<DatabaseRecord[]> {
@@ -97,7 +97,7 @@ export class SqliteOverview implements Overview {
 
   seeStorage(name: string, look: StorageLook): Promise<void> {
     const failed = Number(look.check_error !== null);
-    return this.#do("remember a storage", () => this.#run(SEE_STORAGE, { name, ...look, failed }));
+    return this.#do("store a storage", () => this.#run(SEE_STORAGE, { name, ...look, failed }));
   }
 
   storages(): Promise<StorageRecord[]> {
@@ -106,7 +106,7 @@ export class SqliteOverview implements Overview {
 
   async copyTotals(now: Date): Promise<CopyTotal[]> {
     const sql = "SELECT * FROM copy_totals ORDER BY server, database, storage";
-    const totals = await this.#read<CopyTotal>("sums of copies", sql);
+    const totals = await this.#read<CopyTotal>("totals of copies", sql);
     const until = believedUntil(now).toISOString();
     for (const total of totals) {
       if (total.newest_started_at === null || total.newest_started_at <= until) continue;
@@ -119,14 +119,14 @@ export class SqliteOverview implements Overview {
   }
 
   runTotals(): Promise<RunTotal[]> {
-    return this.#read("sums of runs", "SELECT * FROM run_totals ORDER BY job, outcome");
+    return this.#read("totals of runs", "SELECT * FROM run_totals ORDER BY job, outcome");
   }
 
   async latestBackups(now: Date): Promise<LatestBackups[]> {
     const names = await this.#do("read the latest backups", () => this.#rows(NAMES, {}));
     const found: LatestBackups[] = [];
     for (let start = 0; start < names.length; start += NAMES_AT_ONCE) {
-      // Others get their turn in between: there may be thousands.
+      // Gives way to other work in between: there may be thousands.
       if (start > 0) await setImmediate();
       const some = names.slice(start, start + NAMES_AT_ONCE);
       found.push(

@@ -5,17 +5,17 @@ import type { RetainedBackupRecord } from "../records.ts";
 import { BUSY_TIMEOUT_MS, whileBusy } from "./busy.ts";
 import { catalogError } from "./errors.ts";
 
-const READING = "read what is retained";
+const READING = "read the retained backups";
 const DATABASES = "SELECT DISTINCT server, database FROM backups ORDER BY server, database";
 /**
- * The backups by an index, backwards, and the copies of each by theirs: nothing is sorted, and so nothing is
- * gathered. One statement for all of it: one for each backup would take three times as long.
+ * Reads the backups backwards by one index and the copies of each by another, so nothing is sorted and nothing
+ * piles up. One statement for all of it: one for each backup would take three times as long.
  */
 const RETAINED = `SELECT id, status, started_at, held_at, hold_until,
     storage, state, copies.object_bytes, locked_until
   FROM backups CROSS JOIN copies ON backup_id = id AND state IN ('CONFIRMED', 'DAMAGED', 'MISSING')
   WHERE server = $server AND database = $database ORDER BY started_at DESC, id DESC`;
-/** Backups that are read at once, before others get their turn. */
+/** Backups read at once before other work gets its turn. */
 const BATCH = 250;
 
 interface Place extends Record<string, string> {
@@ -26,8 +26,8 @@ type Row = Omit<RetainedBackupRecord, "server" | "database" | "copies"> &
   RetainedBackupRecord["copies"][number];
 
 /**
- * Opens a snapshot of the catalog at `path`: a connection of its own with one read transaction, so that neither
- * what this process writes meanwhile nor what others write is seen, and none of them waits.
+ * Opens a snapshot of the catalog at `path`: a separate connection with one read transaction, which sees no later
+ * writes of this or other processes and makes none of them wait.
  */
 export async function openRetained(path: string, clock: Clock): Promise<RetainedSnapshot> {
   const database = await whileBusy(path, READING, clock, () => {
@@ -35,7 +35,7 @@ export async function openRetained(path: string, clock: Clock): Promise<Retained
     try {
       opened.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
       opened.run("BEGIN");
-      // The transaction is of the moment of its first read.
+      // The transaction sees the state at its first read.
       opened.query("SELECT 1 FROM backups LIMIT 1").get();
       return opened;
     } catch (error) {
@@ -55,7 +55,7 @@ async function* backupsIn(database: Database, path: string): AsyncGenerator<Reta
   try {
     let batch: RetainedBackupRecord[] = [];
     for (const place of database.query<Place, []>(DATABASES).all()) {
-      // Not cached: one that is left before its end must not be begun again where it stood.
+      // Not cached: a cached statement whose loop was left early would continue in the middle.
       using rows = database.prepare<Row, Place>(RETAINED);
       for (const row of rows.iterate(place)) {
         const { id, status, started_at, held_at, hold_until } = row;

@@ -22,7 +22,7 @@ const failure = (call: Promise<unknown>) =>
     (error) => error,
   );
 
-test("the files are private whatever the umask is, and so is a directory that it makes", async () => {
+test("the files and a directory that it creates are private whatever the umask", async () => {
   const path = join(directory, "deep/er/catalog.db");
   const umask = process.umask(0);
   try {
@@ -35,7 +35,7 @@ test("the files are private whatever the umask is, and so is a directory that it
   }
 });
 
-test("a directory that was there keeps its mode", async () => {
+test("an existing directory keeps its mode", async () => {
   const theirs = join(directory, "theirs");
   await mkdir(theirs);
   await chmod(theirs, 0o755);
@@ -43,14 +43,14 @@ test("a directory that was there keeps its mode", async () => {
   expect(await mode(theirs)).toBe("755");
 });
 
-test("readers are not held up by a writer: it is in WAL mode", async () => {
+test("readers do not wait for a writer: the catalog is in WAL mode", async () => {
   const path = join(directory, "wal.db");
   await using _catalog = await open(path);
   using database = new Database(path);
   expect(database.query("PRAGMA journal_mode").get()).toEqual({ journal_mode: "wal" });
 });
 
-test("what is no SQLite file, a directory or an impossible path is refused with a hint", async () => {
+test("a file of another kind, a directory or an impossible path is refused with a hint", async () => {
   const text = join(directory, "text.db");
   await Bun.write(
     text,
@@ -68,7 +68,7 @@ test("what is no SQLite file, a directory or an impossible path is refused with 
   }
 });
 
-test("a damaged file is told as such", async () => {
+test("a damaged file is reported as damaged", async () => {
   const path = join(directory, "damaged.db");
   {
     await using catalog = await open(path);
@@ -87,7 +87,7 @@ test("a damaged file is told as such", async () => {
   });
 });
 
-test("a full and a read-only catalog are told as such", async () => {
+test("a full and a read-only catalog are reported as such", async () => {
   const path = join(directory, "full.db");
   await (await open(path))[Symbol.asyncDispose]();
   using full = new Database(path);
@@ -95,7 +95,7 @@ test("a full and a read-only catalog are told as such", async () => {
   using readOnly = new Database(path, { readonly: true });
   for (const [database, what] of [
     [full, "the disk is full"],
-    [readOnly, "it cannot be written"],
+    [readOnly, "the file cannot be written"],
   ] as const) {
     const error = await failure(
       (async () => database.run("CREATE TABLE filler AS SELECT zeroblob(100000)"))(),
@@ -108,7 +108,7 @@ test("a full and a read-only catalog are told as such", async () => {
   }
 });
 
-test("a writer waits for another one without holding up the event loop", async () => {
+test("a writer waits for another writer without blocking the event loop", async () => {
   const path = join(directory, "busy.db");
   await using catalog = await open(path);
   using other = new Database(path);
@@ -116,7 +116,7 @@ test("a writer waits for another one without holding up the event loop", async (
   const record = backupRecord();
   let ticks = 0;
   const ticking = setInterval(() => {
-    // Far longer than SQLite's own wait; only then the other one lets go.
+    // Far longer than SQLite's own wait; only then does the other writer let go.
     if (++ticks === 20) other.run("ROLLBACK");
   }, 5);
   await catalog.insertBackup(record);

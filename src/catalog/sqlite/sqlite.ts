@@ -56,11 +56,11 @@ type AlertFilter = Parameters<Catalog["alerts"]>[0];
 type DeliveryFilter = Parameters<Catalog["deliveries"]>[0];
 
 /**
- * Opens the catalog at `path`, makes it where it does not exist, and migrates it. Where its disk takes no byte more
- * it can still be read: then every write throws a `CatalogUnwritableError`.
+ * Opens the catalog at `path`, creates it if it does not exist, and migrates it. If its disk takes no more bytes it
+ * can still be read; then every write throws a `CatalogUnwritableError`.
  */
 export async function openSqlite(path: string, clock: Clock, log?: Log): Promise<Catalog> {
-  // SQLite works in the thread of the event loop: what hangs there hangs everything.
+  // SQLite works in the thread of the event loop: a path that hangs would hang everything.
   await requireAnswer(`catalog ${path}`, dirname(path));
   const { database, unwritable } = await whileBusy(path, "open", clock, () => openDatabase(path, log));
   return new SqliteCatalog(database, path, clock, unwritable);
@@ -73,7 +73,7 @@ class SqliteCatalog implements Catalog {
   readonly #database: Database;
   readonly #path: string;
   readonly #clock: Clock;
-  /** Of a catalog that can only be read: why. */
+  /** Why the catalog can only be read; undefined if it can be written. */
   readonly #unwritable: Unwritable | undefined;
 
   constructor(database: Database, path: string, clock: Clock, unwritable: Unwritable | undefined) {
@@ -154,7 +154,7 @@ class SqliteCatalog implements Catalog {
       this.#run("DELETE FROM copies WHERE backup_id = $id", { id });
       if (this.#run("DELETE FROM backups WHERE id = $id", { id }) !== 1)
         throw new Pg321Error("storage", `catalog ${this.#path}: remove a backup: no record of ${id}`);
-      // One that was adopted again after its removal has a tombstone already.
+      // A backup that was adopted again after its removal has a tombstone already.
       this.#run(...insertion("INSERT OR REPLACE", TOMBSTONES, tombstone));
     });
     return this.#do("remove a backup", () => remove.immediate());
@@ -278,7 +278,7 @@ class SqliteCatalog implements Catalog {
       this.#run(...insertion("INSERT OR REPLACE", LEASES, lease));
       return undefined;
     });
-    // The write lock is taken at the start: two that both read first could not both go on to write.
+    // Takes the write lock at the start: if two processes both read first, neither could go on to write.
     return this.#do("take a lease", () => take.immediate());
   }
 
@@ -306,7 +306,7 @@ class SqliteCatalog implements Catalog {
 
   #update<R extends object>(table: Table<R>, key: Row, change: Partial<NoInfer<R>>): Promise<void> {
     const row = toRow(table, change);
-    // Without a change the row is still looked for, so that a missing one is told.
+    // Without a change the row is still looked up, so that a missing one is an error.
     const set = Object.keys(row).map((column) => `${column} = $${column}`);
     const where = Object.keys(key).map((column) => `${column} = $${column}`);
     const sql = `UPDATE ${table.name} SET ${set.join(", ") || "rowid = rowid"} ${whereAll(where)}`;

@@ -15,7 +15,10 @@ export function insertion<R extends object>(
   return [`${verb} INTO ${table.name} (${columns}) VALUES (${columns.map((column) => `$${column}`)})`, row];
 }
 
-/** As `insertion`, or an update of the record with the same key: unlike a replacement, triggers see what was there. */
+/**
+ * Like `insertion`, but updates the record with the same key if there is one: triggers then see the old values,
+ * which they do not if it is replaced.
+ */
 export function upsert<R extends object>(
   table: Table<R>,
   key: readonly (keyof R & string)[],
@@ -26,14 +29,14 @@ export function upsert<R extends object>(
   return [`${sql} ON CONFLICT (${key}) DO UPDATE SET ${set.join(", ")}`, row];
 }
 
-/** A condition for each value that is given. */
+/** A condition for each value that is not undefined. */
 export function equalTo(wanted: Record<string, string | undefined>): { where: string[]; values: Row } {
   const values: Row = {};
   for (const [column, value] of Object.entries(wanted)) if (value !== undefined) values[column] = value;
   return { where: Object.keys(values).map((column) => `${column} = $${column}`), values };
 }
 
-/** The backups of a filter. */
+/** The conditions of a filter for backups. */
 export function thoseOf({ server, database, status, startedBy, startedAfter }: BackupFilter) {
   const { where, values } = equalTo({ server, database });
   const add = (condition: string, name: string, value: string | undefined) => {

@@ -11,10 +11,13 @@ import type {
 export type Binding = string | number | null;
 export type Row = Record<string, Binding>;
 
-/** How a kind of record is stored: one column a field; `json` names one of JSON text, `flag` a boolean kept as 0 or 1. */
+/**
+ * How a kind of record is stored: one column for each field. `json` names the column with JSON text, `flag` the one
+ * with a boolean kept as 0 or 1.
+ */
 export interface Table<R> {
   readonly name: string;
-  /** An object and not a list, so that the compiler holds it equal to the record. */
+  /** An object instead of a list, so that the compiler keeps it equal to the record. */
   readonly columns: { readonly [K in keyof Required<R>]: true };
   readonly json?: keyof R & string;
   readonly flag?: keyof R & string;
@@ -160,7 +163,7 @@ export const LEASES: Table<LeaseHolder> = {
   },
 };
 
-/** The columns of a record or of a part of one, ready to bind. */
+/** The columns of a whole or partial record, ready to bind. */
 export function toRow<R extends object>(table: Table<R>, record: Partial<R>): Row {
   const row: Row = {};
   for (const column in table.columns) {

@@ -22,7 +22,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(directory, { recursive: true }));
 
-/** A catalog as the program before this one left it. */
+/** A catalog as the previous version of the program left it. */
 function makeOld(padding = 0): void {
   using database = new Database(path);
   database.run("PRAGMA journal_mode = WAL");
@@ -31,7 +31,7 @@ function makeOld(padding = 0): void {
   if (padding > 0) database.run(`CREATE TABLE padding AS SELECT randomblob(${padding}) AS bytes`);
 }
 
-/** What looks like a copy of that version, as far as its header tells. */
+/** A file whose header is that of a copy of that version. */
 async function writeCopy(version: number, name = `version-${version}`): Promise<void> {
   const header = Buffer.alloc(100);
   header.writeUInt32BE(version, 60);
@@ -49,7 +49,7 @@ const log = createLog({ format: "text", level: "info", write: (line) => lines.pu
 const open = () => openCatalog({ type: "sqlite", path }, { clock: systemClock, log });
 const copies = async () => (await readdir(directory)).filter((name) => name.includes(".version-")).sort();
 
-test("an older catalog is copied before it is migrated, once, whole and private, and that is told", async () => {
+test("an older catalog is copied before it is migrated, once, whole and private, and this is logged", async () => {
   makeOld();
   for (let opened = 0; opened < 2; opened++) {
     await using catalog = await open();
@@ -70,7 +70,7 @@ test("a new catalog has nothing to copy", async () => {
   expect(await copies()).toEqual([]);
 });
 
-test("of several processes that open an old catalog at once, one copies it", async () => {
+test("if several processes open an old catalog at once, one of them copies it", async () => {
   makeOld(2_000_000);
   const program = join(import.meta.dir, "../../../test/fixtures/catalog-process.ts");
   const children = Array.from({ length: 4 }, () =>
@@ -81,7 +81,7 @@ test("of several processes that open an old catalog at once, one copies it", asy
   expect(versionOf(join(directory, `catalog.db.version-${OLD}`))).toBe(OLD);
 });
 
-test("no copy is written over, three are kept, and what a killed process left goes", async () => {
+test("no copy is overwritten, three are kept, and the leftover of a killed process is removed", async () => {
   makeOld();
   for (const [age, name] of [`version-${OLD}`, "version-1", "version-2-2", "version-2"].entries()) {
     await writeCopy(Number(name.split("-")[1]), name);
@@ -96,7 +96,7 @@ test("no copy is written over, three are kept, and what a killed process left go
   expect(versionOf(`${path}.version-${OLD}-2`)).toBe(OLD);
 });
 
-test("a file of another kind or version with such a name is left alone, and counts for nothing", async () => {
+test("a file of another kind or version with such a name is left alone and not counted", async () => {
   makeOld();
   for (const version of [1, 2, 3]) await writeCopy(version);
   await writeFile(`${path}.version-4`, "notes of mine");
@@ -110,7 +110,7 @@ test("a file of another kind or version with such a name is left alone, and coun
   expect(await copies()).toEqual(left.map((name) => `catalog.db.${name}`).sort());
 });
 
-test("an upgrade that fails again and again leaves no copies, and takes no older one away", async () => {
+test("an upgrade that fails repeatedly leaves no copies, and removes no older one", async () => {
   makeOld();
   for (const version of [1, 2, 3]) await writeCopy(version);
   const broken = [...MIGRATIONS.slice(0, OLD), "CREATE TABLE broken ("];
@@ -124,7 +124,7 @@ test("an upgrade that fails again and again leaves no copies, and takes no older
   expect(await copies()).toHaveLength(3);
 });
 
-test("a newer catalog is refused with the copy to go back to, and that is a way back", async () => {
+test("a newer catalog is refused with a hint that names the copy to go back to, which works", async () => {
   makeOld();
   await (await open())[Symbol.asyncDispose]();
   {
@@ -147,7 +147,7 @@ test("a newer catalog is refused with the copy to go back to, and that is a way 
 });
 
 test.skipIf(process.getuid?.() !== 0)(
-  "a disk without room for the copy leaves the catalog as it was (mounting needs root)",
+  "without room for the copy the catalog is not changed (mounting needs root)",
   async () => {
     const small = join(directory, "small");
     await mkdir(small);

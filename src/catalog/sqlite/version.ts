@@ -7,19 +7,19 @@ import { migrate } from "./migrate.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
 /**
- * Throws code `usage`, with the way back, when a catalog needs a newer program than this one; code `storage`
- * when it cannot be read. The catalog is neither made nor changed. As root, too: SQLite gives what it makes
- * beside a catalog to the catalog's owner.
+ * Throws code `usage`, with a hint how to go back, if a catalog needs a newer program; code `storage` if it cannot
+ * be read. Neither creates nor changes the catalog. Safe as root: SQLite gives the files that it creates beside a
+ * catalog to the catalog's owner.
  */
 export function refuseNewerCatalog({ path }: Config["catalog"]): void {
   const stats = statSync(path, { throwIfNoEntry: false });
   if (!stats) return;
-  // A pipe in its place would be waited for, by root too.
-  if (!stats.isFile()) throw new Pg321Error("storage", `catalog ${path}: not a file`);
+  // Opening a pipe would wait for ever, even as root.
+  if (!stats.isFile()) throw new Pg321Error("storage", `catalog ${path}: not a regular file`);
   try {
     using database = new Database(path, { readonly: true });
     const found = database.query<{ user_version: number }, []>("PRAGMA user_version").get();
-    // Of a newer one there is nothing to migrate: it is refused.
+    // `migrate` refuses a newer catalog before it changes anything.
     if (found && found.user_version > MIGRATIONS.length) migrate(database, path, copiesBesideIt(path));
   } catch (cause) {
     if (cause instanceof Pg321Error) throw cause;

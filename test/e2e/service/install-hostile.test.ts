@@ -78,7 +78,7 @@ describe.skipIf(noBoxReason !== undefined)(
       await asService(`mkfifo ${STATE}/catalog.db`);
       expect(await box.run("timeout", "20", UNPACKED, "install")).toMatchObject({
         exitCode: 13,
-        stderr: expect.stringContaining(`${STATE}/catalog.db: not a file`),
+        stderr: expect.stringContaining(`${STATE}/catalog.db: not a regular file`),
       });
       await asService(`rm ${STATE}/catalog.db`);
     });

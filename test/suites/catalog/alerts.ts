@@ -10,7 +10,7 @@ export function alerts(use: Use, reopen: Reopen): void {
   const store = (alert: AlertRecord, deliveries: DeliveryRecord[] = []) =>
     use().changeAlert(alert.key, () => ({ alert, deliveries }));
 
-  test("are newest first, filtered by key, and wait until somebody acknowledges them", async () => {
+  test("come newest first, filtered by key, and are unacknowledged until a person acknowledges them", async () => {
     const older = alertRecord({
       key: "a",
       created_at: "2026-04-01T00:00:00.000Z",
@@ -31,14 +31,14 @@ export function alerts(use: Use, reopen: Reopen): void {
     await expect(unknown).rejects.toMatchObject({ code: "storage" });
   });
 
-  test("of INFO wait for nobody", async () => {
+  test("of level INFO need no acknowledgement", async () => {
     const info = alertRecord({ key: "info", level: "INFO", resolved_at: "2026-01-01T00:00:00.000Z" });
     await store(info);
     expect(await use().alerts({ unacknowledged: true })).not.toContainEqual(info);
     expect(await use().alerts({ key: "info" })).toEqual([info]);
   });
 
-  test("of one key: the open one is decided over, changed or left; a resolved one is not seen", async () => {
+  test("of one key: `decide` gets the open one and changes it or not; it never gets a resolved one", async () => {
     const first = alertRecord({ key: "disk full" });
     expect(await store(first, [deliveryRecord({ alert_id: first.id })])).toEqual(first);
     const seen: unknown[] = [];
@@ -68,7 +68,7 @@ export function alerts(use: Use, reopen: Reopen): void {
     expect((await use().deliveries({})).map(({ id }) => id)).not.toContain(twice.id);
   });
 
-  test("a second open one of a key is refused", async () => {
+  test("a second open alert of a key is refused", async () => {
     const first = alertRecord({ key: "one" });
     await store(first);
     await expect(store(alertRecord({ key: "one" }))).rejects.toMatchObject({ code: "storage" });
@@ -79,7 +79,7 @@ export function alerts(use: Use, reopen: Reopen): void {
 export function deliveries(use: Use, reopen: Reopen): void {
   const at = (minute: number) => `2026-05-01T00:0${minute}:00.000Z`;
 
-  test("come back in the order they came in, also after it is opened again", async () => {
+  test("come back in the order of insertion, also after reopening", async () => {
     const notifier = crypto.randomUUID();
     const records = [3, 1, 2].map((minute) =>
       deliveryRecord({ notifier, created_at: at(minute), notice: { message: "ü \u{1F418}", count: minute } }),
@@ -95,7 +95,7 @@ export function deliveries(use: Use, reopen: Reopen): void {
     ]);
   });
 
-  test("are taken once they are due, by one only, and are due again when the taker has died", async () => {
+  test("are claimed once they are due, only once, and are due again if the claimer died", async () => {
     const delivery = deliveryRecord({ next_try_at: at(1) });
     await use().insertDeliveries([delivery]);
     const claim = (now: number, until: number) => use().claimDelivery(delivery.id, at(now), at(until));

@@ -7,7 +7,7 @@ import { leases } from "./leases.ts";
 import { backupRecord, copyRecord, runRecord } from "./records.ts";
 import { removed } from "./removal.ts";
 
-/** A catalog that is empty at first, and that can be opened again to see what lasted. */
+/** A catalog that is empty at first, and that can be reopened to see what was stored. */
 export interface CatalogFixture extends AsyncDisposable {
   open(): Promise<Catalog>;
 }
@@ -50,7 +50,7 @@ type Use = () => Catalog;
 type Reopen = () => Promise<void>;
 
 function installation(use: Use, reopen: Reopen): void {
-  test("the first call decides, also after it is opened again", async () => {
+  test("the first call decides, also after reopening", async () => {
     expect(await use().installation()).toBeUndefined();
     expect(await use().belongTo("given")).toBe("given");
     expect(await use().belongTo("other")).toBe("given");
@@ -60,7 +60,7 @@ function installation(use: Use, reopen: Reopen): void {
 }
 
 function backups(use: Use, reopen: Reopen): void {
-  test("come back as they were written, also after it is opened again", async () => {
+  test("come back as they were written, also after reopening", async () => {
     const record = backupRecord({
       database: `a "b" 'c' ü ${"\u{1F418}"}`,
       finished_at: "2026-01-02T03:04:05.678Z",
@@ -79,7 +79,7 @@ function backups(use: Use, reopen: Reopen): void {
     expect(await use().backup(crypto.randomUUID())).toBeUndefined();
   });
 
-  test("an update changes the fields named and no others, also to null", async () => {
+  test("an update changes only the given fields, also to null", async () => {
     const record = backupRecord({ error: "first", dump_bytes: 5 });
     const other = backupRecord();
     await use().insertBackup(record);
@@ -125,7 +125,7 @@ function queries(use: Use): void {
     expect(await use().backups({ server, limit: 0 })).toEqual([]);
   });
 
-  test("leave out the newest ones that were asked to be", async () => {
+  test("skip the newest ones by offset", async () => {
     expect(ids(await use().backups({ server, offset: 1 }))).toEqual([second.id, first.id]);
     expect(ids(await use().backups({ server, offset: 1, limit: 1 }))).toEqual([second.id]);
     expect(ids(await use().backups({ server, database: "app", offset: 1, limit: 5 }))).toEqual([first.id]);
@@ -155,7 +155,7 @@ function queries(use: Use): void {
     expect(ids(await use().backupsByPrefix("0bad", 10))).toHaveLength(4);
   });
 
-  test("find nothing for what is no prefix of an id", async () => {
+  test("find nothing for text that is not a prefix of an id", async () => {
     for (const prefix of ["%", "_", "0badc0de%", "g", "' OR 1=1 --"])
       expect(await use().backupsByPrefix(prefix, 10)).toEqual([]);
   });
@@ -175,7 +175,7 @@ function copies(use: Use): void {
     expect(await use().copies(backup.id)).toEqual([local, again]);
   });
 
-  test("an update changes the fields named of one copy", async () => {
+  test("an update changes the given fields of one copy", async () => {
     const backup = backupRecord();
     await use().insertBackup(backup);
     const [a, b] = [copyRecord(backup, { storage: "a" }), copyRecord(backup, { storage: "b" })];
@@ -227,7 +227,7 @@ function newestGood(use: Use): void {
   const found = async (now = "2026-03-01T00:00:00Z") =>
     (await use().newestGood(server, "app", new Date(now)))?.id;
 
-  test("is undefined as long as no backup is good", async () => {
+  test("is undefined while no backup is good", async () => {
     expect(await found()).toBeUndefined();
     await store(1, { status: "RUNNING" }, ["CONFIRMED"]);
     await store(1, { status: "FAILED" }, ["CONFIRMED"]);
@@ -247,7 +247,7 @@ function newestGood(use: Use): void {
     expect(await found()).toBeUndefined();
   });
 
-  test("is the newest VERIFIED or PARTIAL one with a confirmed copy, whichever came in first", async () => {
+  test("is the newest VERIFIED or PARTIAL one with a confirmed copy, in any order of insertion", async () => {
     const newest = await store(5, { status: "PARTIAL" }, ["FAILED", "CONFIRMED"]);
     expect(await found()).toBe(newest);
     await store(4, { status: "VERIFIED" }, ["CONFIRMED"]);
@@ -255,7 +255,7 @@ function newestGood(use: Use): void {
     expect(await found()).toBe(newest);
   });
 
-  test("is none that is dated more than an hour ahead of the clock, unless there is no other", async () => {
+  test("is not dated more than an hour ahead of the clock, unless there is no other", async () => {
     const before = await found();
     const ahead = await store(7, { status: "VERIFIED" }, ["CONFIRMED"]);
     expect(await found("2026-02-01T06:00:00Z")).toBe(ahead);
@@ -269,7 +269,7 @@ function outlines(use: Use): void {
     const status = "INTERRUPTED";
     const expected: string[] = [];
     for (let n = 0; n < 600; n++) {
-      // Many began at the same moment: pages end in the middle of them.
+      // Many began at the same moment, so pages end among them.
       const started_at = `2026-04-01T00:00:0${n % 3}.000Z`;
       const backup = backupRecord({ status, started_at, manifest: n % 6 === 5 ? null : "{}" });
       await use().insertBackup(backup);

@@ -5,7 +5,7 @@ import type { Job } from "../../../src/config/config.ts";
 import { alertRecord, deliveryRecord, runRecord } from "./records.ts";
 
 const DAY_MS = 86_400_000;
-/** Longer ago than any other test has made records. */
+/** Earlier than the records of all other tests. */
 const BEFORE = "2020-01-01T00:00:00.000Z";
 const daysBefore = (days: number) => new Date(Date.parse(BEFORE) - days * DAY_MS).toISOString();
 
@@ -21,8 +21,8 @@ export function history(use: () => Catalog): void {
     }
   }
 
-  test("of runs: those of long ago go, but the newest of each job, outcome and schedule, and what still runs", async () => {
-    // Nobody else has made runs of it.
+  test("of runs: old ones are removed, except the newest of each job, outcome and schedule and those still running", async () => {
+    // No other test creates runs of this job.
     const job = crypto.randomUUID() as Job;
     const ended = (daysAgo: number, change: Partial<RunRecord> = {}) =>
       runRecord({
@@ -32,7 +32,7 @@ export function history(use: () => Catalog): void {
         finished_at: daysBefore(daysAgo),
         ...change,
       });
-    // The first 100 of the job.
+    // The newest 100 of the job, together with the first two of `kept`.
     const newest = Array.from({ length: 98 }, (_, n) => ended(n - 50));
     const old = [ended(100), ended(101), ended(102, { outcome: "FAILED" })];
     const kept = [
@@ -54,7 +54,7 @@ export function history(use: () => Catalog): void {
     expect(await prune()).toEqual({ runs: 0, alerts: 0, deliveries: 0 });
   });
 
-  test("of alerts and notices: what is open, waits to be told, or is still looked at stays", async () => {
+  test("of alerts and notices: those that are open, not yet delivered or still in use are kept", async () => {
     const long = daysBefore(9);
     const over = { created_at: long, resolved_at: daysBefore(8) };
     const shrunk = (key: string, change: Partial<AlertRecord>) =>

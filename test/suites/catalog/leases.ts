@@ -3,7 +3,7 @@ import type { Catalog } from "../../../src/catalog/catalog.ts";
 import type { LeaseHolder } from "../../../src/catalog/records.ts";
 import { ELSEWHERE } from "./records.ts";
 
-/** The part of the catalog's conformance suite that is about leases. */
+/** The part of the catalog's conformance suite about leases. */
 export function leases(use: () => Catalog, reopen: () => Promise<void>): void {
   const alive = () => "alive" as const;
   const dead = () => "dead" as const;
@@ -18,7 +18,7 @@ export function leases(use: () => Catalog, reopen: () => Promise<void>): void {
     ...change,
   });
 
-  test("are taken by one, who is told to the next, also after it is opened again", async () => {
+  test("are taken by one run; the next gets the holder, also after reopening", async () => {
     const first = holder();
     expect(await use().acquireLease(first, now, alive)).toBeUndefined();
     await reopen();
@@ -27,7 +27,7 @@ export function leases(use: () => Catalog, reopen: () => Promise<void>): void {
     expect(await use().leases()).toContainEqual(first);
   });
 
-  test("of a holder that cannot be seen are free once they ran out, at that very moment and not before", async () => {
+  test("of a holder that cannot be seen are free from the moment they expire", async () => {
     const first = holder();
     const next = holder({ name: first.name, expires_at: "2026-05-01T00:02:00.000Z" });
     await use().acquireLease(first, now, alive);
@@ -36,7 +36,7 @@ export function leases(use: () => Catalog, reopen: () => Promise<void>): void {
     expect((await use().leases()).filter(({ name }) => name === first.name)).toEqual([next]);
   });
 
-  test("stay with a holder that lives, though it was suspended for longer than they last", async () => {
+  test("stay with a living holder, even if it was suspended for longer than they last", async () => {
     const first = holder();
     await use().acquireLease(first, now, alive);
     const next = holder({ name: first.name });
@@ -44,7 +44,7 @@ export function leases(use: () => Catalog, reopen: () => Promise<void>): void {
     expect(await use().acquireLease(next, "2026-05-01T09:00:00.000Z", dead)).toBeUndefined();
   });
 
-  test("are free when their holder is dead, which is asked of the whole record", async () => {
+  test("are free if their holder is dead, judged by the whole record", async () => {
     const first = holder();
     await use().acquireLease(first, now, alive);
     const asked: LeaseHolder[] = [];
@@ -57,7 +57,7 @@ export function leases(use: () => Catalog, reopen: () => Promise<void>): void {
     expect(asked).toEqual([first]);
   });
 
-  test("are renewed and released by their holder only", async () => {
+  test("are renewed and released only by their holder", async () => {
     const first = holder();
     await use().acquireLease(first, now, alive);
     const later = "2026-05-01T00:05:00.000Z";

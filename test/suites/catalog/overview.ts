@@ -5,10 +5,13 @@ import type { Job } from "../../../src/config/config.ts";
 import { backupRecord, copyRecord, runRecord } from "./records.ts";
 import { at, type MakeFixture, onNew, sums } from "./sums.ts";
 
-/** After every record but those of a clock that was ahead. */
+/** After every record except those of a clock that was ahead. */
 const NOW = new Date(at(25));
 
-/** What every implementation of `Overview` must do. Each test has a catalog of its own: the sums are over all. */
+/**
+ * What every implementation of `Overview` must do. Each test has its own catalog, because the totals cover all
+ * records.
+ */
 export function overviewConformance(name: string, makeFixture: MakeFixture): void {
   describe(`overview conformance: ${name}`, () => {
     describe("schedules", () => schedules(makeFixture));
@@ -16,12 +19,12 @@ export function overviewConformance(name: string, makeFixture: MakeFixture): voi
     describe("recent backups", () => recent(makeFixture));
     describe("storages", () => storages(makeFixture));
     describe("runs", () => runs(makeFixture));
-    describe("sums", () => sums(makeFixture));
+    describe("totals", () => sums(makeFixture));
   });
 }
 
 function schedules(make: MakeFixture): void {
-  test("are known since they have their pattern", () =>
+  test("are known from the time they have their pattern", () =>
     onNew(make, async (first, reopen) => {
       expect(await first.overview.seeSchedule("backup", "0 2 * * *", at(1))).toBe(at(1));
       expect(await first.overview.seeSchedule("backup", "0 2 * * *", at(2))).toBe(at(1));
@@ -33,7 +36,7 @@ function schedules(make: MakeFixture): void {
       expect(await overview.seeSchedule("backup busy", "@hourly", at(6))).toBe(at(3));
     }));
 
-  test("have a last run by when it was due, and not by when it began", () =>
+  test("have a last run by the time it was due, not by when it began", () =>
     onNew(make, async (catalog) => {
       const run = (scheduled_for: string | null, started_at: string, schedule: string | null = "backup") =>
         runRecord({ schedule, scheduled_for, started_at, outcome: "OK" });
@@ -45,7 +48,7 @@ function schedules(make: MakeFixture): void {
       expect(await catalog.overview.lastScheduled("verify")).toBeUndefined();
     }));
 
-  test("tell how many runs in a row were skipped, and what became of the last one that was not", () =>
+  test("count the runs skipped in a row, and show the last run that was not skipped", () =>
     onNew(make, async (catalog) => {
       const { overview } = catalog;
       let day = 0;
@@ -78,7 +81,7 @@ function schedules(make: MakeFixture): void {
 }
 
 function databases(make: MakeFixture): void {
-  test("and schedules that were first seen by a clock that was ahead are known since it is right", () =>
+  test("and schedules first seen with a clock that was ahead are known from the time the clock is right again", () =>
     onNew(make, async ({ overview }) => {
       await overview.seeDatabases("main", ["app"], at(400));
       await overview.seeDatabases("main", ["app"], at(2));
@@ -88,7 +91,7 @@ function databases(make: MakeFixture): void {
       expect(await overview.seeSchedule("backup", "@daily", at(3))).toBe(at(2));
     }));
 
-  test("are gone when their server has them no more, and come back with the day they were first seen", () =>
+  test("are gone once their server no longer has them, and keep the day they were first seen if they come back", () =>
     onNew(make, async (first, reopen) => {
       const see = (catalog: Catalog, names: string[], day: number, server = "main") =>
         catalog.overview.seeDatabases(server, names, at(day));
@@ -120,7 +123,7 @@ function databases(make: MakeFixture): void {
       expect((await overview.databases()).map(({ gone_at }) => gone_at)).toEqual([at(4), at(5), null]);
     }));
 
-  test("may be called anything", () =>
+  test("may have any name", () =>
     onNew(make, async ({ overview }) => {
       const names = ['a"b', "a'b", "a,b", "a\nb", "[]", "ü\u202e", ""].sort();
       await overview.seeDatabases("main", names, at(1));
@@ -130,7 +133,7 @@ function databases(make: MakeFixture): void {
 }
 
 function recent(make: MakeFixture): void {
-  test("are those of one database that have ended, newest first, up to the limit", () =>
+  test("are the ended backups of one database, newest first, up to the limit", () =>
     onNew(make, async (catalog) => {
       const backup = (hour: number, status: BackupStatus, database = "app") =>
         backupRecord({ database, status, started_at: at(hour), finished_at: at(hour), dump_bytes: hour });
@@ -156,7 +159,7 @@ function storages(make: MakeFixture): void {
     total_bytes: null,
   });
 
-  test("remember the last look, and count those that failed", () =>
+  test("keep the last check, and count failed checks", () =>
     onNew(make, async ({ overview }) => {
       const none = { errors: 0, last_error: null, last_error_at: null };
       await overview.seeStorage("usb", good(1));
@@ -173,7 +176,7 @@ function storages(make: MakeFixture): void {
       expect((await overview.storages())[1]).toEqual({ name: "usb", ...good(4), ...failed });
     }));
 
-  test("count the copies that failed in them, each once", () =>
+  test("count each failed copy in them once", () =>
     onNew(make, async (catalog) => {
       const backup = backupRecord();
       await catalog.insertBackup(backup);
@@ -201,7 +204,7 @@ function storages(make: MakeFixture): void {
 }
 
 function runs(make: MakeFixture): void {
-  test("of each job: the newest that ended, and the newest that went well", () =>
+  test("of each job: the newest ended one and the newest OK one", () =>
     onNew(make, async (catalog) => {
       const insert = async (job: Job, outcome: RunOutcome, day: number) => {
         const run = runRecord({ job, outcome, started_at: at(day) });
@@ -225,7 +228,7 @@ function runs(make: MakeFixture): void {
       ]);
     }));
 
-  test("that are dated ahead of the clock count only where there is no other", () =>
+  test("that are dated ahead of the clock count only if there is no other", () =>
     onNew(make, async (catalog) => {
       const { overview } = catalog;
       const insert = async (job: Job, outcome: RunOutcome, day: number) => {
@@ -249,7 +252,7 @@ function runs(make: MakeFixture): void {
       expect((await overview.latestRuns(NOW))[0]).toEqual({ job: "backup", ended: failed, ok });
     }));
 
-  test("are counted when they end, also those whose record came in ended", () =>
+  test("are counted when they end, also if inserted as ended", () =>
     onNew(make, async (catalog, reopen) => {
       const run = runRecord({ job: "verify" });
       await catalog.insertRun(run);

@@ -68,7 +68,7 @@ export function tombstoneOf(backup: BackupRecord, change: Partial<TombstoneRecor
   };
 }
 
-/** A process that nobody can see from here. */
+/** A process that cannot be seen from here. */
 export const ELSEWHERE = {
   host: "elsewhere",
   pid: 42,

@@ -8,9 +8,9 @@ const retained = async (catalog: Catalog) => {
   return (await Array.fromAsync(snapshot.backups())).flat();
 };
 
-/** What is there to go, what goes, and what stays of it. */
+/** Backups that may be removed, their removal, and the tombstones. */
 export function removed(use: () => Catalog, reopen: () => Promise<void>): void {
-  test("a removed backup goes with its copies, leaves its tombstone, and no other is touched", async () => {
+  test("removing a backup removes its copies, leaves a tombstone, and changes no other backup", async () => {
     const [gone, stays] = [backupRecord({ server: "removed" }), backupRecord({ server: "removed" })];
     for (const backup of [gone, stays]) {
       await use().insertBackup(backup);
@@ -28,7 +28,7 @@ export function removed(use: () => Catalog, reopen: () => Promise<void>): void {
     expect(await use().tombstones({ server: "removed" })).toEqual([tombstone]);
   });
 
-  test("what retention is shown: each copy that is or should be there, and backups without any", async () => {
+  test("a snapshot for retention holds each copy that is or should be there; backups without copies are listed apart", async () => {
     const server = "retained";
     const held = { held_at: "2026-01-02T00:00:00.000Z", hold_until: "2026-02-02T00:00:00.000Z" };
     const states = ["INTENDED", "FAILED", "DELETING", "HIDDEN", "DELETED", "MISSING", "DAMAGED", "CONFIRMED"];
@@ -71,10 +71,10 @@ export function removed(use: () => Catalog, reopen: () => Promise<void>): void {
     expect(without).toEqual(empty);
   });
 
-  test("what retention is shown comes database by database, newest first, and stays as it was", async () => {
+  test("a snapshot for retention comes database by database, newest first, and does not change", async () => {
     const server = "snapshot";
     const made: BackupRecord[] = [];
-    // More than are read at once, the databases mixed, every third one at the same moment as the one before.
+    // More than are read at once, databases mixed, every third one with the time of the one before.
     for (let n = 0; n < 520; n++) {
       const started_at = new Date(Date.UTC(2026, 0, 1) + (n - (n % 3 === 2 ? 2 : 0)) * 60_000).toISOString();
       made.push(backupRecord({ server, database: `database ${n % 2}`, status: "VERIFIED", started_at }));

@@ -11,7 +11,7 @@ export type MakeFixture = () => Promise<CatalogFixture>;
 /** Day of January 2026, at that hour. */
 export const at = (day: number, hour = 0) => new Date(Date.UTC(2026, 0, day, hour)).toISOString();
 
-/** Runs a test on a new catalog; `reopen` closes it and opens it again. */
+/** Runs a test on a new catalog; `reopen` closes and opens it again. */
 export async function onNew(
   makeFixture: MakeFixture,
   work: (catalog: Catalog, reopen: () => Promise<Catalog>) => Promise<void>,
@@ -93,14 +93,14 @@ async function take(catalog: Catalog, one: Step): Promise<void> {
     return catalog.updateCopy(backup.id, one.storage, change);
 }
 
-/** In the middle of all dates: some are ahead of it. */
+/** In the middle of all dates: some are ahead of this clock. */
 const NOW = new Date(at(6));
 
 /** Given newest first. */
 const newest = (backups: readonly BackupRecord[]) =>
   newestOf(backups, ({ started_at }) => new Date(started_at), NOW) ?? null;
 
-/** The same sums, from every single record. */
+/** The same totals, computed from all records. */
 async function recomputed(catalog: Catalog) {
   const totals = new Map<string, { copies: number; bytes: number; newest_started_at: string }>();
   const latest = new Map<string, { good: BackupRecord | null; ended: BackupRecord | null }>();
@@ -140,7 +140,7 @@ function sorted<V>(map: Map<string, V>): [string, V][] {
 }
 
 export function sums(make: MakeFixture): void {
-  test("of copies, and the latest backups, are what the records say, whatever happened to these", async () => {
+  test("of copies, and the latest backups, agree with the records after any changes of these", async () => {
     const seen = { removed: 0, emptied: 0, goodIsOlder: 0, onlyAhead: 0 };
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 15, maxLength: 60, size: "max" }), (steps) =>
@@ -148,15 +148,15 @@ export function sums(make: MakeFixture): void {
           for (const one of steps) await take(first, one);
           const catalog = await reopen();
           const { totals, latest } = await recomputed(catalog);
-          const told = await catalog.overview.copyTotals(NOW);
-          const held = told.filter(({ copies }) => copies !== 0);
+          const totalsNow = await catalog.overview.copyTotals(NOW);
+          const held = totalsNow.filter(({ copies }) => copies !== 0);
           expect(
             held.map(({ server, database, storage, ...total }) => [
               `${server} ${database} ${storage}`,
               total,
             ]),
           ).toEqual(totals);
-          for (const { copies, bytes, newest_started_at } of told)
+          for (const { copies, bytes, newest_started_at } of totalsNow)
             if (copies === 0)
               expect({ bytes, newest_started_at }).toEqual({ bytes: 0, newest_started_at: null });
           const now = await catalog.overview.latestBackups(NOW);
@@ -164,7 +164,7 @@ export function sums(make: MakeFixture): void {
             now.map(({ server, database, good, ended }) => [`${server} ${database}`, { good, ended }]),
           ).toEqual(latest);
           seen.removed += (await catalog.tombstones({})).length;
-          seen.emptied += told.length - held.length;
+          seen.emptied += totalsNow.length - held.length;
           for (const { server, database, good } of now)
             expect((await catalog.newestGood(server, database, NOW)) ?? null).toEqual(good);
           const isAfter = ({ good }: (typeof now)[number]) => good && isAhead(new Date(good.started_at), NOW);
@@ -177,7 +177,7 @@ export function sums(make: MakeFixture): void {
     for (const [what, times] of Object.entries(seen)) expect(`${what}: ${times}`).not.toEndWith(": 0");
   }, 120_000);
 
-  test("are there for databases and storages of any name", () =>
+  test("work for databases and storages of any name", () =>
     onNew(make, async (catalog) => {
       const names = ["", "a b", "a'b\n", "z", "ü"];
       for (const database of names) {

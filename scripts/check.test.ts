@@ -46,6 +46,8 @@ test.each([
   ["src/jobs/x.ts", "only src/main.ts", "process.exit(1);"],
   ["src/jobs/x.ts", "only src/base/clock.ts", "const a = Date.now();"],
   ["src/jobs/x.ts", "only src/base/clock.ts", "const a = new Date();"],
+  ["src/jobs/x.ts", "only src/base/limits.ts", "const PAUSE_MS = 5 * 60_000;"],
+  ["src/jobs/x.ts", "only src/config/config.ts", 'const file = "/var/lib/pg321/catalog.db";'],
   ["src/jobs/x.ts", "only src/jobs/copies/removal.ts", "await storage.remove(key, signal);"],
   ["src/daemon/x.ts", "only src/jobs/copies/removal.ts", "await to.discard(key, undefined, signal);"],
   ["src/jobs/x.ts", "351 lines", "\n".repeat(351)],

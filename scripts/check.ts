@@ -42,6 +42,8 @@ const RESERVED: readonly { pattern: RegExp; file: string; except?: RegExp }[] = 
   // The one gate for removals: everything else must give it a reason. The drivers are what it calls.
   { pattern: /\.(remove|discard)\(/, file: "jobs/copies/removal.ts", except: /^storage\// },
   { pattern: /\bDate\.now\(|\bnew Date\(\)|\bperformance\.now\(/, file: "base/clock.ts" },
+  { pattern: /\b(60_000|3_600_000|86_400_000)\b/, file: "base/limits.ts" },
+  { pattern: /\/var\/lib\/pg321\b/, file: "config/config.ts" },
 ];
 
 const BAD_NAME = /(^|-)(utils?|helpers?|managers?|services?|common|misc)(-|\.|$)/;

@@ -2,11 +2,11 @@ import { expect, test } from "bun:test";
 import type { AlertLab } from "../../test/lab/alert-context.ts";
 import { alertLab, alertRequest } from "../../test/lab/alert-context.ts";
 import { RECEIVERS } from "../../test/lab/servers/receivers.ts";
+import { HOUR_MS } from "../base/limits.ts";
 import type { AlertRequest } from "./alert.ts";
 import { raiseAlert, resolveAlert } from "./alert.ts";
 import { deliverAlerts } from "./deliver.ts";
 
-const HOUR_MS = 3_600_000;
 const KEY = "backup main/app";
 
 const raise = (lab: AlertLab, change: Partial<AlertRequest> = {}) => raiseAlert(lab, alertRequest(change));

@@ -1,10 +1,9 @@
 import { expect, test } from "bun:test";
 import { alertLab, alertRequest } from "../../test/lab/alert-context.ts";
 import { RECEIVERS } from "../../test/lab/servers/receivers.ts";
+import { HOUR_MS } from "../base/limits.ts";
 import { raiseAlert } from "./alert.ts";
 import { deliverAlerts } from "./deliver.ts";
-
-const HOUR_MS = 3_600_000;
 
 test("a receiver that is gone is tried for three days, less and less often, then given up", async () => {
   await using receiver = await RECEIVERS.webhook();

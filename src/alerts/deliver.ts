@@ -1,5 +1,5 @@
 import { messageOf, Pg321Error } from "../base/errors.ts";
-import { DELIVERY_AGE_MS_MAX, DELIVERY_RETRY_MS, DELIVERY_RETRY_MS_MAX } from "../base/limits.ts";
+import { DELIVERY_AGE_MS_MAX, DELIVERY_RETRY_MS, DELIVERY_RETRY_MS_MAX, MINUTE_MS } from "../base/limits.ts";
 import type { DeliveryRecord } from "../catalog/records.ts";
 import type { NotifyConfig } from "../config/config.ts";
 import type { Notice } from "../notify/notice.ts";
@@ -8,7 +8,7 @@ import { remindOfAlerts } from "./alert.ts";
 import type { DeliveryContext } from "./alert-context.ts";
 
 /** A try whose process died is taken up again after its time-out and this much more. */
-const CLAIM_GRACE_MS = 60_000;
+const CLAIM_GRACE_MS = MINUTE_MS;
 
 /**
  * Sends what waits to be told, and reminders that are due: each notifier's notices in their order, the

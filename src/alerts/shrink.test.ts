@@ -2,9 +2,8 @@ import { expect, test } from "bun:test";
 import type { AlertLab } from "../../test/lab/alert-context.ts";
 import { alertLab } from "../../test/lab/alert-context.ts";
 import { backupRecord } from "../../test/suites/catalog/records.ts";
+import { HOUR_MS } from "../base/limits.ts";
 import { alertIfShrunk } from "./shrink.ts";
-
-const HOUR_MS = 3_600_000;
 
 /** Good dumps of these sizes, one an hour, each looked at as it comes. Returns what is open after each. */
 async function dumps(lab: AlertLab, ...sizes: number[]): Promise<boolean[]> {

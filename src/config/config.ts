@@ -1,5 +1,8 @@
 import type { Secret } from "../base/secret.ts";
 
+/** Where pg321 keeps its state if the config names no other directory: StateDirectory= of the unit. */
+export const DEFAULT_STATE_DIR = "/var/lib/pg321";
+
 /**
  * The config after loading: every value resolved (environment, file, credential), every default filled
  * in, every unit turned into bytes, milliseconds or bytes per second. Keys are those of the TOML file.

@@ -1,4 +1,6 @@
-const DURATION_UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+import { DAY_MS, HOUR_MS, MINUTE_MS } from "../base/limits.ts";
+
+const DURATION_UNITS = { ms: 1, s: 1_000, m: MINUTE_MS, h: HOUR_MS, d: DAY_MS } as const;
 const SIZE_UNITS = {
   B: 1,
   KB: 1e3,

@@ -2,8 +2,8 @@ import { describe, expect, test } from "bun:test";
 import type { Job } from "../../test/lab/schedule-lab.ts";
 import { ScheduleLab } from "../../test/lab/schedule-lab.ts";
 import { Pg321Error } from "../base/errors.ts";
+import { MINUTE_MS } from "../base/limits.ts";
 
-const MINUTE_MS = 60_000;
 const HOURLY = { backup: "0 * * * *" };
 const BEFORE = "2026-11-23T00:59:30Z";
 

@@ -1,6 +1,7 @@
 import type { Clock } from "../base/clock.ts";
 import { rfc3339 } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
+import { HOUR_MS } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import type { JobContext } from "../jobs/context.ts";
 import { reconcile } from "../jobs/copies/reconcile.ts";
@@ -50,7 +51,7 @@ interface ActiveRun {
 }
 
 /** The longest pause between two tries. */
-const RETRY_PAUSE_MS_MAX = 3_600_000;
+const RETRY_PAUSE_MS_MAX = HOUR_MS;
 
 /** The runs of the schedules, from the moment they are due until they have ended. */
 export class ActiveRuns {

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadToml, MINIMAL } from "../../test/fixtures/config-file.ts";
 import { ManualClock } from "../../test/lab/manual-clock.ts";
+import { MINUTE_MS } from "../base/limits.ts";
 import { silentLog } from "../base/log.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import { openCatalog } from "../catalog/open.ts";
@@ -12,7 +13,6 @@ import type { DaemonOptions } from "./daemon.ts";
 import { Daemon } from "./daemon.ts";
 import { holdDaemonLease } from "./daemon-lease.ts";
 
-const MINUTE_MS = 60_000;
 /** This process, so that the lease is seen to be held. */
 const SELF = { host: "here", pid: process.pid };
 

@@ -2,6 +2,7 @@ import { deliverAlerts } from "../alerts/deliver.ts";
 import { unlessAborted, unlessLate } from "../base/abort.ts";
 import { systemClock } from "../base/clock.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
+import { MINUTE_MS } from "../base/limits.ts";
 import { PoolWatch } from "../base/process/thread-pool.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { Held } from "../catalog/lease.ts";
@@ -40,14 +41,14 @@ export interface DaemonOptions extends Omit<ContextOptions, "signal" | "catalog"
   onConfig: (config: Config) => Promise<void>;
 }
 
-const DELIVERY_PAUSE_MS = 60_000;
-const SIGHTING_PAUSE_MS = 15 * 60_000;
+const DELIVERY_PAUSE_MS = MINUTE_MS;
+const SIGHTING_PAUSE_MS = 15 * MINUTE_MS;
 /** How long the last alerts may take to be told while the daemon stops. */
 const LAST_DELIVERY_MS = 5_000;
 /** systemd is asked for this much more time, again and again, while runs end. */
 const EXTENSION_MS = 30_000;
 /** So long after their grace; what has not ended then hangs, and must not keep the host from shutting down. */
-const ENDING_MS_MAX = 5 * 60_000;
+const ENDING_MS_MAX = 5 * MINUTE_MS;
 
 /** Runs the jobs when they are due, until it is stopped. */
 export class Daemon implements LiveDaemon {

@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { ScheduleLab } from "../../test/lab/schedule-lab.ts";
+import { MINUTE_MS } from "../base/limits.ts";
 import type { RunRecord } from "../catalog/records.ts";
 
-const MINUTE_MS = 60_000;
 const RETRIES = 2;
 const SCHEDULE = { backup: "*/10 * * * *", cleanup: "5-59/20 * * * *", max_parallel: 1, retries: RETRIES };
 

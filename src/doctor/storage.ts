@@ -1,4 +1,5 @@
 import type { Clock } from "../base/clock.ts";
+import { MINUTE_MS } from "../base/limits.ts";
 import { silentLog } from "../base/log.ts";
 import type { StorageIdentity } from "../catalog/identities.ts";
 import type { StorageConfig } from "../config/config.ts";
@@ -12,7 +13,7 @@ import type { Seen } from "./finding.ts";
 import { failed, ok, warning } from "./finding.ts";
 
 /** S3 refuses requests at 15 minutes; a clock that is off by this much is on its way there. */
-const SKEW_MS_MAX = 60_000;
+const SKEW_MS_MAX = MINUTE_MS;
 
 /** What the catalog knows of storages, as far as it can be read. */
 export interface KnownStorages {

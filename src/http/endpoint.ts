@@ -1,5 +1,6 @@
 import type { Clock } from "../base/clock.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
+import { MINUTE_MS } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import type { Config } from "../config/config.ts";
 import type { LiveDaemon } from "../status/live-daemon.ts";
@@ -11,7 +12,7 @@ interface EndpointOptions {
   clock: Clock;
 }
 
-const ENDPOINT_RETRY_MS = 60_000;
+const ENDPOINT_RETRY_MS = MINUTE_MS;
 
 /** The endpoint of a daemon. One whose address is taken is tried for again and again: no backup waits for that. */
 export class HttpEndpoint {

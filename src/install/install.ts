@@ -4,7 +4,7 @@ import UNIT from "../../systemd/pg321.service" with { type: "text" };
 import { Pg321Error } from "../base/errors.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
 import { refuseNewerCatalog } from "../catalog/sqlite/version.ts";
-import type { Config } from "../config/config.ts";
+import { type Config, DEFAULT_STATE_DIR } from "../config/config.ts";
 import { DEFAULT_CONFIG_PATH, loadConfig, processSource } from "../config/load.ts";
 import type { Ownership } from "./files.ts";
 import {
@@ -32,7 +32,7 @@ import {
 import type { InstallStep } from "./steps.ts";
 import { InstallSteps } from "./steps.ts";
 import { DROP_IN_FILE, installStorages } from "./storages.ts";
-import { STATE_DIRECTORY, UNIT_FILE } from "./writable-paths.ts";
+import { UNIT_FILE } from "./writable-paths.ts";
 
 export const EXECUTABLE_FILE = "/usr/local/bin/pg321";
 export const CONFIG_DIRECTORY = "/etc/pg321";
@@ -56,7 +56,7 @@ export interface InstallReport {
  */
 export async function install(options: { isDryRun: boolean }): Promise<InstallReport> {
   const config = await usableConfig();
-  refuseNewerCatalog(config?.catalog ?? { type: "sqlite", path: `${STATE_DIRECTORY}/catalog.db` });
+  refuseNewerCatalog(config?.catalog ?? { type: "sqlite", path: `${DEFAULT_STATE_DIR}/catalog.db` });
   const steps = new InstallSteps(options.isDryRun);
   const account = await installAccount(steps);
   await ensureDirectory(steps, CONFIG_DIRECTORY, { ...ROOT, mode: 0o755 });
@@ -93,7 +93,7 @@ async function installAccount(steps: InstallSteps): Promise<ServiceAccount | und
   const account = await serviceAccount();
   const name = `user ${SERVICE_USER}`;
   if (account !== undefined) steps.note("right", name, `uid ${account.uid}, gid ${account.gid}`);
-  else await steps.change(name, "system user and group, no login", () => makeAccount(STATE_DIRECTORY));
+  else await steps.change(name, "system user and group, no login", () => makeAccount(DEFAULT_STATE_DIR));
   return account ?? (await serviceAccount());
 }
 
@@ -117,13 +117,13 @@ async function installState(steps: InstallSteps, account: ServiceAccount | undef
     gid: account?.gid,
     mode: 0o700,
   };
-  const stats = await statsOf(STATE_DIRECTORY, stat);
+  const stats = await statsOf(DEFAULT_STATE_DIR, stat);
   if (stats === undefined || (stats.uid === owner.uid && stats.gid === owner.gid))
-    return ensureDirectory(steps, STATE_DIRECTORY, owner);
+    return ensureDirectory(steps, DEFAULT_STATE_DIR, owner);
   // As systemd does it with a StateDirectory= of another owner: what root has made here so far is needed.
-  await steps.change(STATE_DIRECTORY, `given to ${owner.name} with all that is in it`, async () => {
-    await system("chown", "-R", "--no-dereference", owner.name, await realpath(STATE_DIRECTORY));
-    await system("chmod", "0700", STATE_DIRECTORY);
+  await steps.change(DEFAULT_STATE_DIR, `given to ${owner.name} with all that is in it`, async () => {
+    await system("chown", "-R", "--no-dereference", owner.name, await realpath(DEFAULT_STATE_DIR));
+    await system("chmod", "0700", DEFAULT_STATE_DIR);
   });
 }
 

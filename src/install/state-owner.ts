@@ -5,9 +5,10 @@ import { requireAnswer } from "../base/files/place.ts";
 import type { Log } from "../base/log.ts";
 import type { Account } from "../base/process/become-user.ts";
 import { becomeUser, findAccount, isRoot } from "../base/process/become-user.ts";
+import { DEFAULT_STATE_DIR } from "../config/config.ts";
 
 /** What `pg321 install` makes. */
-const INSTALLED = { stateDir: "/var/lib/pg321", user: "pg321" };
+const INSTALLED = { stateDir: DEFAULT_STATE_DIR, user: "pg321" };
 
 /**
  * As root: becomes the user whose files the state is, for good, so that nothing is left behind in catalog or

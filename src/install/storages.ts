@@ -2,19 +2,13 @@ import { chmod, chown, readdir, readFile, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { messageOf } from "../base/errors.ts";
 import { requireAnswer } from "../base/files/place.ts";
-import type { Config } from "../config/config.ts";
+import { type Config, DEFAULT_STATE_DIR } from "../config/config.ts";
 import { ensureFile, mkdirBelow, ROOT, statsOf } from "./files.ts";
 import type { ServiceAccount } from "./host.ts";
 import { asService, canService, SERVICE_USER } from "./host.ts";
 import { openToOthers } from "./roots-alone.ts";
 import type { InstallSteps } from "./steps.ts";
-import {
-  DROP_IN_DIRECTORIES,
-  DROP_IN_NAME,
-  dropInText,
-  STATE_DIRECTORY,
-  writtenPaths,
-} from "./writable-paths.ts";
+import { DROP_IN_DIRECTORIES, DROP_IN_NAME, dropInText, writtenPaths } from "./writable-paths.ts";
 
 export const DROP_IN_FILE: string = join(DROP_IN_DIRECTORIES[0], DROP_IN_NAME);
 
@@ -25,7 +19,7 @@ export async function installStorages(
   account: ServiceAccount | undefined,
 ): Promise<void> {
   const paths = config.storage.flatMap((storage) => (storage.type === "local" ? [storage.path] : []));
-  const own = [config.state_dir, dirname(config.catalog.path)].filter((path) => path !== STATE_DIRECTORY);
+  const own = [config.state_dir, dirname(config.catalog.path)].filter((path) => path !== DEFAULT_STATE_DIR);
   for (const path of new Set([...own, ...writtenPaths(config), ...paths]))
     await installDirectory(steps, path, account);
   const text = dropInText(config);

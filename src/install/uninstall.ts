@@ -2,7 +2,7 @@ import { readdir, rm, rmdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { Pg321Error } from "../base/errors.ts";
 import { visible } from "../base/text/visible.ts";
-import type { Config } from "../config/config.ts";
+import { type Config, DEFAULT_STATE_DIR } from "../config/config.ts";
 import { DEFAULT_CONFIG_PATH, loadConfig, processSource } from "../config/load.ts";
 import { statsOf } from "./files.ts";
 import { isSystemdRunning, SERVICE_USER, serviceAccount, serviceState, system } from "./host.ts";
@@ -10,7 +10,7 @@ import { CONFIG_DIRECTORY, CREDENTIALS_DIRECTORY, EXECUTABLE_FILE } from "./inst
 import type { InstallStep } from "./steps.ts";
 import { InstallSteps } from "./steps.ts";
 import { DROP_IN_FILE } from "./storages.ts";
-import { STATE_DIRECTORY, UNIT_FILE } from "./writable-paths.ts";
+import { UNIT_FILE } from "./writable-paths.ts";
 
 export interface UninstallReport {
   dry_run: boolean;
@@ -84,7 +84,7 @@ async function tellKept(steps: InstallSteps, config: Config | undefined): Promis
   const places: [path: string, detail: string][] = [
     [CONFIG_DIRECTORY, "the config, and keys"],
     [CREDENTIALS_DIRECTORY, "the secrets"],
-    [STATE_DIRECTORY, "the catalog, and the signing key"],
+    [DEFAULT_STATE_DIR, "the catalog, and the signing key"],
   ];
   for (const [path, detail] of places) if (await statsOf(path)) steps.note("kept", path, detail);
   for (const storage of config?.storage ?? []) {

@@ -2,7 +2,7 @@ import { constants } from "node:fs";
 import { access, readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { PLACE_MS_MAX, placeAt } from "../base/files/place.ts";
-import type { Config } from "../config/config.ts";
+import { type Config, DEFAULT_STATE_DIR } from "../config/config.ts";
 
 /** Not there: no service of `pg321 install` on this host, and no drop-in to miss. */
 export const UNIT_FILE = "/etc/systemd/system/pg321.service";
@@ -14,10 +14,8 @@ export const DROP_IN_DIRECTORIES = [
 ] as const;
 export const DROP_IN_NAME = "storages.conf";
 
-/** StateDirectory= of the unit. */
-export const STATE_DIRECTORY = "/var/lib/pg321";
 /** What the unit lets the service write without a drop-in. */
-const WRITABLE_ANYWAY = [STATE_DIRECTORY, "/run/pg321"];
+const WRITABLE_ANYWAY = [DEFAULT_STATE_DIR, "/run/pg321"];
 /** What the unit hides: a path in it must be bound, it is not there to be made writable. */
 const HIDDEN_HOMES = ["/home", "/root", "/run/user"];
 const PRIVATE = ["/tmp", "/var/tmp"];

@@ -1,3 +1,4 @@
+import { DAY_MS } from "../base/limits.ts";
 import { fateOf } from "../base/process/identity.ts";
 import { isRunLease } from "../catalog/database-lease.ts";
 import { isHeld, isLeftHere } from "../catalog/lease.ts";
@@ -6,7 +7,7 @@ import type { JobContext } from "./context.ts";
 import { isWorkedOn } from "./record-run.ts";
 
 /** A run of another host that pg321 0.1.0 began is taken for ended this long after, if that host has no lease any more. */
-const FOREIGN_RUN_MS_MAX = 86_400_000;
+const FOREIGN_RUN_MS_MAX = DAY_MS;
 
 /**
  * Closes the records of runs whose process is gone, or is this one and works on them no more. A process that cannot

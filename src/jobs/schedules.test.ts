@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { loadToml, MINIMAL } from "../../test/fixtures/config-file.ts";
+import { HOUR_MS } from "../base/limits.ts";
 import { intervalMs, schedulesOf } from "./schedules.ts";
 
-const HOUR_MS = 3_600_000;
 const schedulesIn = async (lines: string) => schedulesOf(await loadToml(`${MINIMAL}[schedule]\n${lines}\n`));
 const override = (name: string, databases: string[], pattern: string) =>
   `[[schedule.override]]\nname = "${name}"\ndatabases = ${JSON.stringify(databases)}\nbackup = "${pattern}"\n`;

@@ -1,3 +1,4 @@
+import { DAY_MS, HOUR_MS } from "../base/limits.ts";
 import type { Config, ScheduleOverride } from "../config/config.ts";
 import { cronTimes, OFF } from "../config/cron.ts";
 import { serverPattern } from "../config/database-pattern.ts";
@@ -22,8 +23,6 @@ const TIMES = 60;
 
 /** Those with more are looked at hour by hour for a week and a day: nights and weekends are their pauses. */
 const HOURS = 8 * 24;
-
-const HOUR_MS = 3_600_000;
 
 /**
  * The schedules of a config that are not off. Every database is in exactly one of a job, or its job is off.
@@ -77,7 +76,7 @@ export interface TimetableEntry extends Schedule {
 export type Scheduled = Pick<Config, "schedule" | "timezone">;
 
 /** Longer intervals come and go with the seasons (a day of 25 hours), so they are worked out anew. */
-export const KEPT_MS = 86_400_000;
+export const KEPT_MS = DAY_MS;
 
 export const KEPT = new WeakMap<Scheduled, { at: Date; entries: readonly TimetableEntry[] }>();
 

@@ -1,3 +1,5 @@
+import { DAY_MS } from "../base/limits.ts";
+
 /** The names of the day, ISO week, month and year that an instant lies in, on the wall clocks of a time zone. */
 export interface Periods {
   /** `2026-11-23` */
@@ -9,8 +11,6 @@ export interface Periods {
   /** `2026` */
   yearly: string;
 }
-
-const DAY_MS = 86_400_000;
 
 /** Remembers what it was asked: a time zone's rules cost far more than a look into a table. */
 export class Calendar {

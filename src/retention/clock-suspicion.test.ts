@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import { DAY_MS, daysAgo, NOW } from "../../test/fixtures/retention.ts";
+import { daysAgo, NOW } from "../../test/fixtures/retention.ts";
+import { DAY_MS, HOUR_MS } from "../base/limits.ts";
 import { type ClockFacts, clockSuspicion } from "./clock-suspicion.ts";
 
-const HOUR_MS = 3_600_000;
 const later = (ms: number) => new Date(NOW.getTime() + ms);
 /** A reply whose storage's clock differs from ours by so much. */
 const reply = (aheadMs: number, storage = "r2") => ({ storage, date: later(aheadMs), receivedAt: NOW });

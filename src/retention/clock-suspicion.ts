@@ -1,6 +1,7 @@
 import { rfc3339 } from "../base/clock.ts";
+import { HOUR_MS } from "../base/limits.ts";
 import { isAhead } from "../base/newest-good.ts";
-import { HOUR_MS, spanText } from "./spans.ts";
+import { spanText } from "./spans.ts";
 
 export interface ClockFacts {
   now: Date;

@@ -1,4 +1,5 @@
 import { rfc3339 } from "../base/clock.ts";
+import { DAY_MS } from "../base/limits.ts";
 import { isAhead } from "../base/newest-good.ts";
 import type { Calendar } from "./calendar.ts";
 import type {
@@ -11,7 +12,7 @@ import type {
 } from "./facts.ts";
 import { type BackupGuard, Guards, isHeldByHand } from "./guards.ts";
 import { CountingRules } from "./keep-rules.ts";
-import { DAY_MS, daysText, spanText } from "./spans.ts";
+import { daysText, spanText } from "./spans.ts";
 
 /** What every database is decided by. */
 export interface Rules extends Pick<RetentionRules, "now" | "guard"> {

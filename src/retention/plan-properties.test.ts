@@ -2,7 +2,6 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import {
   asked,
-  DAY_MS,
   expired,
   nameOf,
   planRetention,
@@ -11,6 +10,7 @@ import {
   without,
 } from "../../test/fixtures/retention.ts";
 import { COUNTS, inputs } from "../../test/fixtures/retention-facts.ts";
+import { DAY_MS } from "../base/limits.ts";
 import type { KeepRules, RetainedBackup, RetainedCopy, RetainingStorage } from "./facts.ts";
 
 const RUNS = { numRuns: 200 };

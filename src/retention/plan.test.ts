@@ -2,7 +2,6 @@ import { describe, expect, test } from "bun:test";
 import {
   B2,
   backup,
-  DAY_MS,
   daysAgo,
   decisionOf,
   expired,
@@ -12,6 +11,7 @@ import {
   planRetention,
   R2,
 } from "../../test/fixtures/retention.ts";
+import { DAY_MS } from "../base/limits.ts";
 import type { RetainedBackup } from "./facts.ts";
 
 describe("the reference report's settings", () => {

@@ -1,10 +1,9 @@
-export const HOUR_MS = 3_600_000;
-export const DAY_MS = 24 * HOUR_MS;
+import { DAY_MS, HOUR_MS, MINUTE_MS } from "../base/limits.ts";
 
 const UNITS: readonly (readonly [name: string, ms: number])[] = [
   ["d", DAY_MS],
   ["h", HOUR_MS],
-  ["min", 60_000],
+  ["min", MINUTE_MS],
   ["s", 1_000],
 ];
 

@@ -1,5 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import { ageMs, durationMs } from "../base/clock.ts";
+import { DAY_MS } from "../base/limits.ts";
 import { isAhead, newestOf } from "../base/newest-good.ts";
 import { isLeased } from "../catalog/database-lease.ts";
 import type { CopyTotal, DatabaseRecord, LatestBackups } from "../catalog/overview.ts";
@@ -12,7 +13,7 @@ import type { StatusSource, TimedSchedule } from "./source.ts";
 /** A good backup older than so many intervals is stale. */
 const STALE_INTERVALS = 2;
 /** Older than this, where no schedule makes new ones. */
-const STALE_MS = 2 * 86_400_000;
+const STALE_MS = 2 * DAY_MS;
 /** So many are looked at without a pause. */
 const DATABASES_AT_ONCE = 50;
 

@@ -1,5 +1,6 @@
 import { GONE_KEY } from "../alerts/selection-alerts.ts";
 import { ageMs } from "../base/clock.ts";
+import { DAY_MS } from "../base/limits.ts";
 import { plural } from "../base/text/amounts.ts";
 import type { DatabaseStatus, StatusReport, StorageStatus } from "./report.ts";
 
@@ -25,7 +26,7 @@ export interface Trouble {
 /** A storage with less of its space left than this is nearly full. */
 const FREE_RATIO_MIN = 0.1;
 /** A database without a schedule should have a backup by then. */
-const FIRST_MS_MAX = 2 * 86_400_000;
+const FIRST_MS_MAX = 2 * DAY_MS;
 /** So many databases are named; the others are counted. */
 const NAMED_MAX = 3;
 

@@ -1,3 +1,4 @@
+import { HOUR_MS } from "../../src/base/limits.ts";
 import type { BackupRecord, CopyState } from "../../src/catalog/records.ts";
 import type { DatabaseStatus } from "../../src/status/report.ts";
 import { statusReport } from "../../src/status/status.ts";
@@ -5,7 +6,6 @@ import { LOCAL, SERVER } from "../fixtures/config-file.ts";
 import { backupRecord, copyRecord } from "../suites/catalog/records.ts";
 import { type EndpointLab, endpointLab } from "./endpoint.ts";
 
-export const HOUR_MS = 3_600_000;
 /** The lab's clock stands at 2026-11-23T00:00:00Z. */
 export const hoursAgo = (hours: number) => new Date(Date.UTC(2026, 10, 23) - hours * HOUR_MS).toISOString();
 export const USB = LOCAL.replace('"disk"', '"usb"').replace("/srv/backup", "/mnt/usb");

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { DeleteObjectCommand } from "@aws-sdk/client-s3";
 import type { Clock } from "../../src/base/clock.ts";
 import { systemClock } from "../../src/base/clock.ts";
+import { DAY_MS } from "../../src/base/limits.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { AlertRecord, BackupRecord, CopyRecord } from "../../src/catalog/records.ts";
 import { loadConfig } from "../../src/config/load.ts";
@@ -19,8 +20,6 @@ import type { PostgresForTests } from "./servers/use-postgres.ts";
 /** R2 is a Ceph gateway and B2 is Swift here: real servers with those providers' limits. */
 export type StorageName = "disk" | "r2" | "b2";
 type Settings = Record<string, string | number | boolean>;
-
-const DAY_MS = 86_400_000;
 
 /** An installation whose backups a test makes older, to see what retention does with them. */
 export interface Retained extends AsyncDisposable {

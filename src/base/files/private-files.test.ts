@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
+import { HOUR_MS } from "../limits.ts";
 import { processIdentity } from "../process/identity.ts";
 import { isInUse, makePrivateDirectory, makerOfDirectory, makerOfTag, processTag } from "./private-files.ts";
 
@@ -11,7 +12,6 @@ beforeAll(async () => {
 });
 afterAll(() => rm(root, { recursive: true }));
 
-const HOUR_MS = 3_600_000;
 const hoursAgo = (hours: number) => Date.now() - hours * HOUR_MS;
 
 test("a private directory tells its maker by its name, is closed to others, and goes with all that it holds", async () => {

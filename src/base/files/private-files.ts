@@ -1,15 +1,16 @@
 import { mkdtemp, rm, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { systemClock } from "../clock.ts";
+import { DAY_MS, HOUR_MS, MINUTE_MS } from "../limits.ts";
 import type { ProcessIdentity } from "../process/identity.ts";
 import { fateOf, processIdentity } from "../process/identity.ts";
 
 /** A private directory that is in use is touched this often, */
-const TOUCH_MS = 60_000;
+const TOUCH_MS = MINUTE_MS;
 /** and what nobody has touched for this long is left over, where its process cannot be seen. */
-const UNTOUCHED_MS_MAX = 3_600_000;
+const UNTOUCHED_MS_MAX = HOUR_MS;
 /** pg321 0.1.0 did not touch what it used. */
-const OLD_UNTOUCHED_MS_MAX = 86_400_000;
+const OLD_UNTOUCHED_MS_MAX = DAY_MS;
 
 /** The first characters of an id tell hosts and boots apart well enough. */
 const ID_LENGTH = 8;

@@ -1,9 +1,10 @@
 import { access, mkdir, readFile } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import type { Clock } from "../../base/clock.ts";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { Secret } from "../../base/secret.ts";
 import { exactText } from "../../base/text/utf8.ts";
+import { DEFAULT_STATE_DIR } from "../../config/config.ts";
 import {
   encodeIdentityFile,
   generateIdentity,
@@ -19,7 +20,7 @@ import { jsonText } from "../output/output.ts";
 import { choiceOption } from "../parse.ts";
 
 const IDENTITY_FILE = "/etc/pg321/identity.txt";
-const SIGNING_KEY_FILE = "/var/lib/pg321/signing.key";
+const SIGNING_KEY_FILE = join(DEFAULT_STATE_DIR, "signing.key");
 const ACTIONS = ["generate", "show"] as const;
 
 export const command: Command = {

@@ -1,5 +1,6 @@
 import { isAbsolute, normalize } from "node:path";
 import * as v from "valibot";
+import { DAY_MS } from "../../base/limits.ts";
 import { Secret } from "../../base/secret.ts";
 import { closest } from "../../base/text/suggest.ts";
 import { databasePattern, serverPattern } from "../database-pattern.ts";
@@ -142,7 +143,7 @@ export function integer(min: number, max: number): Leaf<number> {
 }
 
 /** Longer ones do not fit into a timer (2³¹ ms), which would then fire at once. */
-const DURATION_MS_MAX = 24 * 86_400_000;
+const DURATION_MS_MAX = 24 * DAY_MS;
 
 /** Milliseconds. Zero only where it has a meaning. */
 export function duration(zeroMeans?: string): Leaf<number> {

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { Encrypter } from "age-encryption";
 import * as v from "valibot";
-import type { Config, StorageConfig } from "../config.ts";
+import { type Config, DEFAULT_STATE_DIR, type StorageConfig } from "../config.ts";
 import { httpSchema } from "./http.ts";
 import { archiveProblem } from "./keep.ts";
 import { absolutePath, age, choice, duration, integer, type Leaf, leaf, secret } from "./leaf.ts";
@@ -149,7 +149,7 @@ const timezone = leaf('the name of a time zone, such as "Europe/Berlin" or "UTC"
 export const configSchema = v.pipe(
   table("the top level", {
     timezone: v.optional(timezone),
-    state_dir: v.optional(absolutePath(), "/var/lib/pg321"),
+    state_dir: v.optional(absolutePath(), DEFAULT_STATE_DIR),
     temp_dir: v.optional(absolutePath()),
     server: namedTables("server", serverSchema),
     storage: storages,

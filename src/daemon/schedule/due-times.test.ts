@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { HOUR_MS } from "../../base/limits.ts";
 import { DueTimes } from "./due-times.ts";
 
 const BERLIN = { timezone: "Europe/Berlin", jitterMs: 0, seed: "s" };
-const HOUR_MS = 3_600_000;
 
 /** All due times of a range, one after the other. */
 function walk(times: DueTimes, after: Date, until: Date): Date[] {

@@ -1,13 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { ManualClock } from "../../../test/lab/manual-clock.ts";
 import { ScheduleLab } from "../../../test/lab/schedule-lab.ts";
+import { DAY_MS, HOUR_MS, MINUTE_MS } from "../../base/limits.ts";
 import { silentLog } from "../../base/log.ts";
 import { DueTimes } from "./due-times.ts";
 import { Scheduler } from "./scheduler.ts";
 
-const MINUTE_MS = 60_000;
-const HOUR_MS = 60 * MINUTE_MS;
-const DAY_MS = 24 * HOUR_MS;
 const NIGHTLY = { backup: "0 2 * * *" };
 
 /** Lets time pass, and each job that begins end at once. */

@@ -1,5 +1,6 @@
 import type { Clock } from "../../base/clock.ts";
 import { messageOf } from "../../base/errors.ts";
+import { HOUR_MS } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
 import type { Schedule } from "../../jobs/schedules.ts";
 import type { DueTimes } from "./due-times.ts";
@@ -26,7 +27,7 @@ export const TICK_MS_MAX = 30_000;
 /** A run that begins later than this was missed, and not merely woken up late for. */
 const LATE_MS = 2 * TICK_MS_MAX;
 /** A clock that is set back by less repeats nothing; by more, it was wrong before, and the schedule starts anew. */
-export const SET_BACK_MS = 3_600_000;
+export const SET_BACK_MS = HOUR_MS;
 
 /**
  * Wakes up for every due time, with one timer for all schedules. Of several due times of a schedule that went

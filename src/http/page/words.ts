@@ -1,3 +1,4 @@
+import { DAY_MS, HOUR_MS, MINUTE_MS } from "../../base/limits.ts";
 import { visibleLines } from "../../base/text/visible.ts";
 
 /** Times as the page tells them. */
@@ -9,10 +10,6 @@ export interface Telling {
   /** `23 Nov, 05:00 CET`, in the zone of the report; with the year where it is another one. */
   absolute: (at: string) => string;
 }
-
-const MINUTE_MS = 60_000;
-const HOUR_MS = 60 * MINUTE_MS;
-const DAY_MS = 24 * HOUR_MS;
 
 export function telling(now: string, timezone: string): Telling {
   const parts: Intl.DateTimeFormatOptions = {

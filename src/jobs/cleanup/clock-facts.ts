@@ -1,10 +1,11 @@
+import { DAY_MS } from "../../base/limits.ts";
 import { isAhead } from "../../base/newest-good.ts";
 import type { ClockTrust } from "../../catalog/clock-records.ts";
 import type { ClockFacts } from "../../retention/clock-suspicion.ts";
 import type { JobContext } from "../context.ts";
 import { timetableOf } from "../schedules.ts";
 
-const SILENCE_MS_MAX = 7 * 86_400_000;
+const SILENCE_MS_MAX = 7 * DAY_MS;
 /** Of the schedule with the most frequent runs; each of them is recorded. */
 const SILENT_INTERVALS = 2;
 

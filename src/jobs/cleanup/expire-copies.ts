@@ -1,4 +1,5 @@
 import { messageOf, Pg321Error } from "../../base/errors.ts";
+import { DAY_MS } from "../../base/limits.ts";
 import { leaseName } from "../../catalog/database-lease.ts";
 import { holdLease, isAwaited } from "../../catalog/lease.ts";
 import type { BackupRecord, CopyRecord } from "../../catalog/records.ts";
@@ -19,7 +20,6 @@ import type { CleanupTally } from "./report.ts";
 
 /** A storage that owes so many answers in a row is not asked any more in this run. */
 const SILENT_MAX = 3;
-const DAY_MS = 86_400_000;
 /** How much later than asked a provider's lifecycle rule may act: they run once a day, some take days. */
 const PROVIDER_GRACE_MS = 7 * DAY_MS;
 

@@ -1,8 +1,7 @@
+import { DAY_MS } from "../../base/limits.ts";
 import type { BackupRecord, TombstoneRecord } from "../../catalog/records.ts";
 import type { JobContext } from "../context.ts";
 import { hasHold } from "./hold.ts";
-
-const DAY_MS = 86_400_000;
 
 /**
  * Removes the records of backups of which no storage has anything any more. Those that never came about

@@ -1,10 +1,10 @@
 import { expect, test } from "bun:test";
 import { endpointLab } from "../../../test/lab/endpoint.ts";
 import { backupRecord, copyRecord } from "../../../test/suites/catalog/records.ts";
+import { HOUR_MS } from "../../base/limits.ts";
 import { planCleanup } from "./plan.ts";
 import { staleAfterMs } from "./stale-after.ts";
 
-const HOUR_MS = 3_600_000;
 const NOW = new Date("2026-11-23T00:00:00Z");
 
 const hoursFor = async (more: string, database = "app") => {

@@ -1,8 +1,9 @@
+import { DAY_MS } from "../../base/limits.ts";
 import type { Config } from "../../config/config.ts";
 import { backupEntry, timetableOf } from "../schedules.ts";
 
 /** For databases that no schedule backs up. */
-const STALE_AFTER_MS = 3 * 86_400_000;
+const STALE_AFTER_MS = 3 * DAY_MS;
 const INTERVALS = 3;
 
 /**

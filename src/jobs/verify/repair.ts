@@ -3,6 +3,7 @@ import { alertCopies } from "../../alerts/copy-alerts.ts";
 import { alertSuccess } from "../../alerts/run-alerts.ts";
 import { ageMs } from "../../base/clock.ts";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
+import { DAY_MS } from "../../base/limits.ts";
 import { plural } from "../../base/text/amounts.ts";
 import { leaseName } from "../../catalog/database-lease.ts";
 import { holdLease, isAwaited } from "../../catalog/lease.ts";
@@ -48,8 +49,6 @@ const NEVER_MADE: readonly CopyState[] = ["FAILED", "INTENDED"];
 
 /** Without any copy that is or was good there is nothing to repair from: the backup never came about. */
 const ONCE_GOOD: readonly CopyState[] = ["CONFIRMED", "DAMAGED", "MISSING"];
-
-const DAY_MS = 86_400_000;
 
 /**
  * Fills every missing copy of every good backup from a good copy, as ciphertext, without touching

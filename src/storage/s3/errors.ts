@@ -1,4 +1,5 @@
 import { Pg321Error } from "../../base/errors.ts";
+import { MINUTE_MS } from "../../base/limits.ts";
 import { durationText } from "../../base/text/amounts.ts";
 
 /** What an error of the SDK says: S3's code, or the name of a network error, and the HTTP status if it got one. */
@@ -86,7 +87,7 @@ const MEANINGS_BY_STATUS: Record<number, Meaning> = {
 };
 
 /** Servers refuse requests at 15 minutes, some at 5, and not every one of them says why. */
-const SKEW_MS_MAX = 300_000;
+const SKEW_MS_MAX = 5 * MINUTE_MS;
 
 /**
  * An error of the SDK in the words of the storage contract. `skewMs`: by how much this host's clock was ahead of

@@ -7,12 +7,13 @@ import {
   UploadPartCommand,
 } from "@aws-sdk/client-s3";
 import { Pg321Error } from "../../base/errors.ts";
+import { MINUTE_MS } from "../../base/limits.ts";
 import type { Part } from "../../stream/part.ts";
 import { failureOf } from "./errors.ts";
 import type { S3Requests } from "./requests.ts";
 
 /** A server may take long to join the parts before it answers. */
-const COMPLETE_TIMEOUT_MS = 300_000;
+const COMPLETE_TIMEOUT_MS = 5 * MINUTE_MS;
 
 /** An object in a bucket, and the words for what is being done with it. */
 export interface S3Target {

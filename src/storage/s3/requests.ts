@@ -1,13 +1,14 @@
 import { S3Client } from "@aws-sdk/client-s3";
 import { FetchHttpHandler } from "@smithy/fetch-http-handler";
 import type { Clock } from "../../base/clock.ts";
+import { MINUTE_MS } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
 import { type RetryPolicy, retry } from "../../base/retry.ts";
 import type { S3StorageConfig } from "../../config/config.ts";
 import { isRetryable, s3Error } from "./errors.ts";
 
 /** A request without a body that matters is answered by then, or it is tried again. */
-const REQUEST_TIMEOUT_MS = 60_000;
+const REQUEST_TIMEOUT_MS = MINUTE_MS;
 const RETRY_DELAY_MS = 500;
 const RETRY_DELAY_MS_MAX = 30_000;
 

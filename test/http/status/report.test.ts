@@ -1,10 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { setImmediate } from "node:timers/promises";
+import { HOUR_MS } from "../../../src/base/limits.ts";
 import { fateOf, processIdentity } from "../../../src/base/process/identity.ts";
 import type { RunningStatus } from "../../../src/status/report.ts";
 import { statusReport } from "../../../src/status/status.ts";
 import { LOCAL, SERVER } from "../../fixtures/config-file.ts";
-import { app, BOTH, backUp, HOUR_MS, hoursAgo, see, twoStorages, USB } from "../../lab/backed-up.ts";
+import { app, BOTH, backUp, hoursAgo, see, twoStorages, USB } from "../../lab/backed-up.ts";
 import { endpointLab } from "../../lab/endpoint.ts";
 import { alertRecord, copyRecord, ELSEWHERE, runRecord } from "../../suites/catalog/records.ts";
 

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { DAY_MS } from "../../../src/base/limits.ts";
 import { silentLog } from "../../../src/base/log.ts";
 import type { BackupRecord, CopyRecord } from "../../../src/catalog/records.ts";
 import { loadConfig } from "../../../src/config/load.ts";
@@ -15,7 +16,6 @@ import { silentProgress } from "../../../src/jobs/progress.ts";
 import { backupRecord, copyRecord } from "../../suites/catalog/records.ts";
 import { ManualClock } from "../manual-clock.ts";
 
-const DAY_MS = 86_400_000;
 /** Names, and the days that each keeps; the vault is off-site. */
 const STORAGES = { disk: 3, nas: 20, vault: 60 } as const;
 export type StorageName = keyof typeof STORAGES;

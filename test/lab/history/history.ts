@@ -4,6 +4,7 @@ import { $ } from "bun";
 import type { Clock } from "../../../src/base/clock.ts";
 import { systemClock } from "../../../src/base/clock.ts";
 import { Pg321Error } from "../../../src/base/errors.ts";
+import { DAY_MS } from "../../../src/base/limits.ts";
 import { type Log, silentLog } from "../../../src/base/log.ts";
 import type { BackupRecord } from "../../../src/catalog/records.ts";
 import { loadConfig } from "../../../src/config/load.ts";
@@ -25,8 +26,6 @@ import type { PostgresAddress } from "../servers/postgres.ts";
 import type { S3Lab } from "../servers/s3.ts";
 import { BucketPlace, DirectoryPlace, type HistoryPlace, KEEP_DAYS } from "./places.ts";
 import { HistoryTruth } from "./truth.ts";
-
-const DAY_MS = 86_400_000;
 
 export interface HistoryOptions {
   seed: number;

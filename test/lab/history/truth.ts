@@ -1,10 +1,9 @@
 import { readdir } from "node:fs/promises";
+import { DAY_MS } from "../../../src/base/limits.ts";
 import type { BackupRecord } from "../../../src/catalog/records.ts";
 import type { JobContext } from "../../../src/jobs/context.ts";
 import type { CopyVerdict } from "../../../src/jobs/verify/verify.ts";
 import { DirectoryPlace, type HistoryPlace } from "./places.ts";
-
-const DAY_MS = 86_400_000;
 
 /** A backup that had a good copy once, with what the outside world knows of it. */
 interface Known {

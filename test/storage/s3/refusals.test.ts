@@ -2,7 +2,7 @@ import { afterEach, beforeAll, describe, expect, setSystemTime, test } from "bun
 import { PutObjectCommand } from "@aws-sdk/client-s3";
 import { systemClock } from "../../../src/base/clock.ts";
 import type { Pg321Error } from "../../../src/base/errors.ts";
-import { PART_BYTES_MIN } from "../../../src/base/limits.ts";
+import { MINUTE_MS, PART_BYTES_MIN } from "../../../src/base/limits.ts";
 import { Secret } from "../../../src/base/secret.ts";
 import { lookAtStorage } from "../../../src/doctor/storage.ts";
 import type { Storage } from "../../../src/storage/storage.ts";
@@ -14,7 +14,6 @@ import { openS3, s3Config } from "./under-test.ts";
 
 const partBytes = PART_BYTES_MIN;
 const never = new AbortController().signal;
-const MINUTE_MS = 60_000;
 const WRONG_SECRET = "the signature was refused (SignatureDoesNotMatch, 403)";
 
 /** The calls that begin with a HEAD, whose refusal has no body that would tell why. */

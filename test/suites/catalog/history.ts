@@ -1,10 +1,10 @@
 import { expect, test } from "bun:test";
+import { DAY_MS } from "../../../src/base/limits.ts";
 import type { Catalog } from "../../../src/catalog/catalog.ts";
 import type { AlertRecord, RunRecord } from "../../../src/catalog/records.ts";
 import type { Job } from "../../../src/config/config.ts";
 import { alertRecord, deliveryRecord, runRecord } from "./records.ts";
 
-const DAY_MS = 86_400_000;
 /** Earlier than the records of all other tests. */
 const BEFORE = "2020-01-01T00:00:00.000Z";
 const daysBefore = (days: number) => new Date(Date.parse(BEFORE) - days * DAY_MS).toISOString();

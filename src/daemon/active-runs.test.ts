@@ -150,8 +150,8 @@ describe("another try", () => {
     });
     await lab.pass(MINUTE_MS);
     const job = only(lab.jobs);
-    for (const [retry, minutes] of [5, 10, 20, 40, 60, 60].entries()) {
-      const again = job.pause(retry + 1);
+    for (const minutes of [5, 10, 20, 40, 60, 60]) {
+      const again = job.fail();
       await lab.settle();
       expect(lab.runs.running()).toMatchObject([{ state: "retrying" }]);
       await lab.pass(minutes * MINUTE_MS - 1);
@@ -163,13 +163,29 @@ describe("another try", () => {
     expect(await lab.told()).toEqual(["2026-11-23T01:00 RUNNING"]);
   });
 
+  test("is made as often as the config says, within one run, which ends after the last one", async () => {
+    await using lab = await started({ ...HOURLY, retries: 2, retry_delay_ms: 5 * MINUTE_MS });
+    await lab.pass(MINUTE_MS);
+    const job = only(lab.jobs);
+    for (const minutes of [5, 10]) {
+      const again = job.fail();
+      await lab.pass(minutes * MINUTE_MS);
+      await again;
+      expect(only(lab.jobs)).toBe(job);
+    }
+    void job.fail();
+    await lab.settle();
+    expect(lab.runs.running()).toEqual([]);
+    expect(await lab.told()).toEqual(["2026-11-23T01:00 OK"]);
+  });
+
   test("others have their turn meanwhile", async () => {
     await using lab = await started({ ...HOURLY, cleanup: "5 * * * *" });
     await lab.pass(MINUTE_MS);
     const job = only(lab.jobs);
     await lab.pass(5 * MINUTE_MS);
     expect(lab.jobs).toHaveLength(1);
-    const again = job.pause(1);
+    const again = job.fail();
     await lab.settle();
     expect(lab.jobs.map(({ schedule }) => schedule)).toEqual(["backup", "cleanup"]);
     await lab.pass(5 * MINUTE_MS);
@@ -218,7 +234,7 @@ describe("a stop", () => {
     await using lab = await started(HOURLY);
     await lab.pass(MINUTE_MS);
     const job = only(lab.jobs);
-    job.pause(1).catch(job.end);
+    void job.fail();
     await lab.settle();
     const before = lab.clock.monotonicMs();
     await lab.stop(60 * MINUTE_MS);

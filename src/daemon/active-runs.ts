@@ -193,11 +193,24 @@ export class ActiveRuns {
         run.runId = id;
       };
       const own = { progress: run.progress, schedule: { name: schedule.name, dueAt: run.dueAt, began } };
-      const outcome = await this.#options.perform({ ...context, ...own }, current, (retry) =>
-        turn.leaveFor(() => this.#pause(run, context, retry)).then(() => this.#change(run, "running")),
+      const outcome = await this.#options.perform({ ...context, ...own }, current, (round) =>
+        this.#repeat(run, context, turn, round),
       );
       log.info("a run has ended", { ...told, run_id: run.runId ?? undefined, outcome });
     });
+  }
+
+  /** Makes rounds of a run until one needs no other or the retries are used up. Others have their turn in the pauses. */
+  async #repeat(
+    run: ActiveRun,
+    context: JobContext,
+    turn: HeldTurn,
+    round: () => Promise<boolean>,
+  ): Promise<void> {
+    for (let retry = 1; (await round()) && retry <= context.config.schedule.retries; retry++) {
+      await turn.leaveFor(() => this.#pause(run, context, retry));
+      this.#change(run, "running");
+    }
   }
 
   async #tellOfFailure({ schedule, dueAt, runId, ending }: ActiveRun, error: unknown): Promise<void> {

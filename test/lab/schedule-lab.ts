@@ -12,6 +12,7 @@ import { ActiveRuns } from "../../src/daemon/active-runs.ts";
 import { ContextInForce } from "../../src/daemon/context-in-force.ts";
 import { startingPlans } from "../../src/daemon/schedule/plans.ts";
 import { Scheduler } from "../../src/daemon/schedule/scheduler.ts";
+import type { Repeat } from "../../src/jobs/backup/backup.ts";
 import { closeRuns } from "../../src/jobs/close-runs.ts";
 import type { JobContext } from "../../src/jobs/context.ts";
 import { silentProgress } from "../../src/jobs/progress.ts";
@@ -28,8 +29,8 @@ export interface Job {
   schedule: string;
   dueAt: Date;
   end: (how?: "OK" | Error) => void;
-  /** Asks for another try, as a backup that failed does. Resolves when that begins. */
-  pause: (retry: number) => Promise<void>;
+  /** Ends its round like a backup that failed, which is worth another try. Resolves when that begins, if it does. */
+  fail: () => Promise<void>;
 }
 
 /** A clock that can also be set, as people and time servers do. */
@@ -131,7 +132,7 @@ export class ScheduleLab implements AsyncDisposable {
       inForce: () => inForce,
       scheduleNamed: (name) => scheduler.scheduleNamed(name),
       maxParallel: this.#config.schedule.max_parallel,
-      perform: (own, schedule, pause) => this.#perform(own, schedule, pause, life.signal),
+      perform: (own, schedule, repeat) => this.#perform(own, schedule, repeat, life.signal),
       onChange: () => {},
       onEnd: () => {},
     });
@@ -197,7 +198,7 @@ export class ScheduleLab implements AsyncDisposable {
   async #perform(
     context: JobContext,
     { job: kind }: Schedule,
-    pause: Job["pause"],
+    repeat: Repeat,
     life: AbortSignal,
   ): Promise<"OK"> {
     const { schedule } = context;
@@ -205,18 +206,28 @@ export class ScheduleLab implements AsyncDisposable {
     this.refusal = undefined;
     if (refusal) throw refusal;
     if (!schedule) throw new Error("a job without a schedule");
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    let round = Promise.withResolvers<boolean>();
+    let again = Promise.withResolvers<void>();
     const job: Job = {
       schedule: schedule.name,
       dueAt: schedule.dueAt,
-      end: (how = "OK") => (how === "OK" ? resolve() : reject(how)),
-      pause,
+      end: (how = "OK") => (how === "OK" ? round.resolve(false) : round.reject(how)),
+      fail: () => {
+        again = Promise.withResolvers();
+        round.resolve(true);
+        return again.promise;
+      },
     };
-    const onAbort = () => reject(context.signal.reason);
-    context.signal.addEventListener("abort", onAbort, { once: true });
+    round.promise.catch(() => {});
+    context.signal.addEventListener("abort", () => round.reject(context.signal.reason), { once: true });
     const work = async () => {
       this.#jobs.push(job);
-      await promise;
+      await repeat(async () => {
+        context.signal.throwIfAborted();
+        round = Promise.withResolvers();
+        again.resolve();
+        return round.promise;
+      });
       return { outcome: "OK" as const, statistics: {} };
     };
     try {

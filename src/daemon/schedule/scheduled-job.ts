@@ -2,6 +2,7 @@ import { raiseAlert, resolveAlert } from "../../alerts/alert.ts";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { processIdentity } from "../../base/process/identity.ts";
 import type { RunOutcome } from "../../catalog/records.ts";
+import type { Repeat } from "../../jobs/backup/backup.ts";
 import { runBackup } from "../../jobs/backup/backup.ts";
 import { mayMean } from "../../jobs/backup/targets.ts";
 import { runCleanup } from "../../jobs/cleanup/cleanup.ts";
@@ -24,21 +25,20 @@ export async function claimOf(context: JobContext, { job, selects }: Schedule): 
   return { type: "backup", servers };
 }
 
-/** Runs the job of a schedule. `pause` waits between two tries of a backup. */
+/** Runs the job of a schedule. `repeat` decides how often and when a backup that failed is tried again. */
 export async function runScheduled(
   context: JobContext,
   schedule: Schedule,
-  pause: (retry: number) => Promise<void>,
+  repeat: Repeat,
 ): Promise<RunOutcome> {
   const { job, selects } = schedule;
   const run = async () => {
     switch (job) {
       case "backup": {
-        const { retries } = context.config.schedule;
         const claim = await claimOf(context, schedule);
         // Such a run may find a new database, but its end says nothing of the job.
         const isPart = claim.type === "backup" && claim.servers.size === 0;
-        return runBackup(context, [], { selects, retry: { retries, pause }, isPart });
+        return runBackup(context, [], { selects, repeat, isPart });
       }
       case "cleanup":
         return runCleanup(context, {});

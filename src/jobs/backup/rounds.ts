@@ -1,0 +1,169 @@
+import { messageOf, Pg321Error } from "../../base/errors.ts";
+import type { ServerConfig } from "../../config/config.ts";
+import { VanishedError } from "../../postgres/errors.ts";
+import { warningsOf } from "../../postgres/program-messages.ts";
+import type { JobContext } from "../context.ts";
+import { backupDatabase } from "./database.ts";
+import type { BackupResult } from "./report.ts";
+import type { Choice, Target, Untargeted } from "./targets.ts";
+import { resolveTargets } from "./targets.ts";
+
+/**
+ * The rounds of one run: the first backs up every chosen database, each later one those that are worth another
+ * try. Whether and when there is a later one is the caller's decision.
+ */
+export class BackupRounds {
+  readonly #context: JobContext;
+  readonly #runId: string;
+  readonly #choice: Choice;
+  /** The servers that the next round lists. */
+  #servers: readonly ServerConfig[];
+  /** Final results. */
+  readonly #ended: BackupResult[] = [];
+  /** Failed in the last round, and worth another try. */
+  #failed: { target: Target; result: BackupResult }[] = [];
+  /** Servers that could not be listed in the last round. */
+  #unlisted: Untargeted[] = [];
+  /** The servers whose databases could be listed, by now. */
+  readonly listed: string[] = [];
+
+  constructor(context: JobContext, runId: string, choice: Choice) {
+    this.#context = context;
+    this.#runId = runId;
+    this.#choice = choice;
+    this.#servers = context.config.server;
+  }
+
+  /** For each database the result of its last try. */
+  get results(): BackupResult[] {
+    const failed = this.#failed.map(({ result }) => result);
+    return [...this.#ended, ...failed, ...this.#unlisted.map(untargetedResult)];
+  }
+
+  /** Makes one round. Returns whether another one is worthwhile. Throws the signal's reason. */
+  async next(): Promise<boolean> {
+    const { signal, config } = this.#context;
+    const { targets, untargeted, listed } = await resolveTargets(this.#context, this.#servers, this.#choice);
+    this.listed.push(...listed);
+    const again = this.#failed.map(({ target }) => target);
+    this.#failed = [];
+    await inParallel([...again, ...targets], config.dump.max_parallel, async (target) => {
+      if (signal.aborted) return;
+      const result = await backupUnvanished(this.#context, this.#runId, target);
+      if (isWorthAnotherTry(result)) this.#failed.push({ target, result });
+      else this.#ended.push(result);
+    });
+    signal.throwIfAborted();
+    const isUnlisted = ({ server }: Untargeted) => !this.listed.includes(server.name);
+    this.#unlisted = untargeted.filter(isUnlisted);
+    this.#ended.push(...untargeted.filter((one) => !isUnlisted(one)).map(untargetedResult));
+    this.#servers = this.#unlisted.map(({ server }) => server);
+    return this.#failed.length + this.#unlisted.length > 0;
+  }
+}
+
+/** What neither the config nor a key is to blame for. */
+function isWorthAnotherTry({ status, cause }: BackupResult): boolean {
+  if (status !== "FAILED") return false;
+  return !(cause instanceof Pg321Error && (cause.code === "usage" || cause.code === "key"));
+}
+
+function untargetedResult({ server, database, error, duration_ms }: Untargeted): BackupResult {
+  return failedResult(server.name, database, error, duration_ms);
+}
+
+/** What was dropped while a dump began is not there for the next one: no time has to pass before it. */
+async function backupUnvanished(
+  context: JobContext,
+  runId: string,
+  { server, database }: Target,
+): Promise<BackupResult> {
+  const { retries } = context.config.dump;
+  for (let retry = 1; ; retry++) {
+    const result = await backupOne(context, runId, server, database);
+    if (!(result.cause instanceof VanishedError) || retry > retries || context.signal.aborted) return result;
+    const fields = { server: server.name, database, retry, retries };
+    context.log.warning(
+      "something was dropped while pg_dump read the catalog: the dump is made again",
+      fields,
+    );
+  }
+}
+
+async function backupOne(
+  context: JobContext,
+  runId: string,
+  server: ServerConfig,
+  database: string,
+): Promise<BackupResult> {
+  const { clock, log } = context;
+  const startedAtMs = clock.monotonicMs();
+  try {
+    const { backup, copies } = await backupDatabase(context, runId, server, database);
+    const duration_ms = Math.round(clock.monotonicMs() - startedAtMs);
+    const { id, status, dump_bytes, object_bytes } = backup;
+    const warnings = warningsOf(backup.stderr_tail);
+    for (const warning of warnings)
+      log.warning("pg_dump warned", { server: server.name, database, backup_id: id, warning });
+    log.info("backup done", {
+      server: server.name,
+      database,
+      backup_id: id,
+      status,
+      duration_ms,
+      dump_bytes: dump_bytes ?? 0,
+      object_bytes: object_bytes ?? 0,
+    });
+    return {
+      server: server.name,
+      database,
+      backup_id: id,
+      status,
+      dump_bytes,
+      object_bytes,
+      duration_ms,
+      copies: copies.map(({ storage, state, error }) => ({ storage, state, error })),
+      warnings,
+      error: null,
+      hint: null,
+    };
+  } catch (error) {
+    log.error("backup failed", { server: server.name, database, error: messageOf(error) });
+    return failedResult(server.name, database, error, clock.monotonicMs() - startedAtMs);
+  }
+}
+
+function failedResult(
+  server: string,
+  database: string | null,
+  cause: unknown,
+  durationMs: number,
+): BackupResult {
+  return {
+    server,
+    database,
+    backup_id: null,
+    status: "FAILED",
+    dump_bytes: null,
+    object_bytes: null,
+    duration_ms: Math.round(durationMs),
+    copies: [],
+    warnings: [],
+    error: messageOf(cause),
+    hint: cause instanceof Pg321Error ? (cause.hint ?? null) : null,
+    cause,
+  };
+}
+
+/** Works through the items, at most `limit` at the same time. `work` must not throw. */
+async function inParallel<T>(
+  items: readonly T[],
+  limit: number,
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  const queue = [...items];
+  const worker = async () => {
+    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item);
+  };
+  await Promise.all(Array.from({ length: limit }, worker));
+}

@@ -130,7 +130,7 @@ describe("config.example.toml", () => {
 
   describe("notifiers", () => {
     /** The part of the example that is an offer, without the "# " in front of its settings. */
-    const offer = EXAMPLE.slice(EXAMPLE.indexOf("# Who is told"))
+    const offer = EXAMPLE.slice(EXAMPLE.indexOf("# Notifiers: "))
       .split("\n")
       .map((line) => line.replace(/^# (\[\[notify\]\]$|[a-z_]+ = )/, "$1"));
     const secrets = ["webhook-url", "webhook-secret", "slack-url", "ntfy-topic", "ntfy-token"];

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Opens a file sealed by pg321 without pg321: unseal.py -i IDENTITY [FILE|-] | zstd -d | pg_restore …
 
-Needs python3-cryptography and the age program. The format is in docs/format.md. Writes the payload to
-standard output as it was sealed (compressed), each segment only when it is authentic. Ends with exit
-code 1 on any damage; what was written until then is authentic, but not all of it."""
+Needs python3-cryptography and the age program. docs/format.md specifies the format. Writes the payload to
+standard output as it was sealed (compressed), each segment only after checking that it is authentic. Exits
+with code 1 on any damage; the output up to that point is authentic but incomplete."""
 import argparse, base64, hmac, json, re, struct, subprocess, sys, tempfile
 from datetime import datetime
 from cryptography.exceptions import InvalidSignature, InvalidTag
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 FIRST_LINE, AGE_LINE, TAG_BYTES = b"pg321 sealed 1\n", b"age-encryption.org/v1\n", 16
 UUID, NAME, TIME = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "(?s:.+)", "%Y-%m-%dT%H:%M:%S.%fZ"
-SIGNER = "[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]="  # of base64's spellings of 32 bytes the only one that counts
+SIGNER = "[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]="  # the only accepted base64 spelling of 32 bytes
 FORMS = {"installation": UUID, "server": NAME, "database": NAME, "backup_id": UUID, "kind": "dump|globals",
          "started_at": ".+", "compression": "zstd|gzip|none", "cipher": "aes-256-gcm", "signer": SIGNER}
 
@@ -29,7 +29,7 @@ def take_part(file, what):
     return take(file, struct.unpack(">I", take(file, 4, f"length of the {what}"))[0], what)
 
 def is_plain(value, level=1):
-    """Whether there is nothing in the JSON that another reader takes for something else."""
+    """Whether no other reader can interpret the JSON differently."""
     if isinstance(value, dict) and all(re.fullmatch("[a-z][a-z0-9_]*", name) for name in value):
         value = list(value.values())
     if isinstance(value, list):
@@ -48,20 +48,20 @@ def parse_metadata(data):
         valid &= type(said["segment_bytes"]) is int and 64 <= said["segment_bytes"] <= 16 << 20
     except (ValueError, KeyError, TypeError, RecursionError):
         valid = False
-    return said if valid else fail("its metadata is not as version 1 of the format has it")
+    return said if valid else fail("its metadata is not valid in version 1 of the format")
 
 def read_identity(path):
-    """The identities, as age reads them, and the signers."""
+    """Returns the identities, in age's format, and the signers."""
     data = open(path, "rb").read()
     if b"-----BEGIN AGE ENCRYPTED FILE-----" in data:  # age asks for the passphrase
         age = subprocess.run(["age", "-d", path], stdout=subprocess.PIPE)
-        data = age.stdout if age.returncode == 0 else fail(f"{path}: age did not open it; it needs the passphrase")
+        data = age.stdout if age.returncode == 0 else fail(f"{path}: age could not open it; the passphrase is needed")
     lines = [line.strip(" \t\r") for line in data.decode("utf-8-sig", "replace").split("\n")]
     keys = [line for line in lines if line and not line.startswith("#")]
     told = re.findall(r"(?m)^#[ \t]*(signer|installation)[ \t]*:[ \t]*(.*)$", "\n".join(lines))
     valid = all(re.fullmatch(SIGNER if word == "signer" else UUID, value) for word, value in told)
     if not valid or not keys or not all(key.startswith("AGE-SECRET-KEY-1") for key in keys):
-        fail(f"{path}: holds no identity, or a line that is not whole")
+        fail(f"{path}: has no identity, or has a malformed line")
     return "\n".join(keys).encode(), [value for word, value in told if word == "signer"]
 
 def require_signed(signed, signature, signer):
@@ -72,11 +72,11 @@ def require_signed(signed, signature, signer):
         fail("its header is damaged or forged")
 
 def require_named(said, name):
-    """Where a file's name tells of a backup, it is that one."""
+    """If the file's name has the form of a backup's name, requires that it is this backup's."""
     told = re.search(r"_([0-9]{8}_[0-9]{6}_[0-9a-f]{8}\.(dump|globals))[^/]*$", name)
     time = re.sub("[-:]", "", said["started_at"]).replace("T", "_")[:15]
     if told and told[1] != f"{time}_{said['backup_id'][:8]}.{said['kind']}":
-        fail(f"another backup under this name: {said['backup_id']} of {said['started_at']}")
+        fail(f"the file has another backup's name: it is {said['backup_id']} of {said['started_at']}")
 
 def open_segments(file, key, segment_bytes):
     gcm, index, following = AESGCM(key), 0, file.read(segment_bytes + TAG_BYTES)
@@ -87,7 +87,7 @@ def open_segments(file, key, segment_bytes):
         try:
             plaintext = gcm.decrypt(index.to_bytes(11, "big") + (b"\0" if following else b"\1"), segment, None)
         except InvalidTag:
-            fail(f"segment {index} is damaged, out of its place, or not the last one")
+            fail(f"segment {index} is damaged or out of order, or the file is cut off after it")
         sys.stdout.buffer.write(plaintext)
         index += 1
     sys.stdout.buffer.flush()
@@ -96,7 +96,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-i", "--identity", required=True, help="identity file, as for age -d -i")
     parser.add_argument("--signer", action="append", default=[], help="a trusted signer (base64)")
-    parser.add_argument("--any-signer", action="store_true", help="open what anybody may have made")
+    parser.add_argument("--any-signer", action="store_true", help="open the file whoever signed it")
     parser.add_argument("file", nargs="?", default="-")
     args = parser.parse_args()
     identities, trusted = read_identity(args.identity)
@@ -119,7 +119,7 @@ def main():
         wrapped.write(age_file)
         age = subprocess.run(["age", "-d", "-i", "-", wrapped.name], input=identities, stdout=subprocess.PIPE)
     if age.returncode != 0 or len(age.stdout) != 32:
-        fail("the identity does not open its file key")
+        fail("the identity does not open the file")
     mac_key = HKDF(hashes.SHA256(), 32, None, b"pg321 sealed 1 header").derive(age.stdout)
     if not hmac.compare_digest(hmac.digest(mac_key, signed + signature, "sha256"), mac):
         fail("its header is damaged")

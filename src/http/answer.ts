@@ -5,8 +5,8 @@ export type Format = "json" | "text";
 export const FORMATS: readonly Format[] = ["json", "text"];
 
 /**
- * JSON for those who name a JSON type and like no kind of text better; text for all others: curl, browsers, and
- * who takes anything.
+ * JSON if the `Accept` header names a JSON type and prefers no text type to it; text otherwise: for curl, browsers
+ * and clients that accept anything.
  */
 export function formatOf(headers: Headers): Format {
   let [json, text] = [0, 0];
@@ -17,7 +17,7 @@ export function formatOf(headers: Headers): Format {
   return json > 0 && json >= text ? "json" : "text";
 }
 
-/** What every answer carries. A browser that shows it runs nothing, loads nothing and hands nothing on. */
+/** Headers of every answer. A browser that shows it runs no script, loads nothing and sends no referrer. */
 const SECURITY: Readonly<Record<string, string>> = {
   "content-security-policy":
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -28,19 +28,19 @@ const SECURITY: Readonly<Record<string, string>> = {
   "cache-control": "no-store",
 };
 
-/** Adds the headers of `SECURITY` that an answer does not have of its own. */
+/** Adds the headers of `SECURITY` that an answer does not set itself. */
 export function secured(response: Response): Response {
   for (const [name, value] of Object.entries(SECURITY))
     if (!response.headers.has(name)) response.headers.set(name, value);
   return response;
 }
 
-/** The policy of a page whose one style has this hash (`sha256-…`). */
+/** The content security policy of a page whose only style sheet has this hash (`sha256-…`). */
 export function pagePolicy(styleHash: string): string {
   return `${SECURITY["content-security-policy"]}; style-src '${styleHash}'`;
 }
 
-/** In one line where programs that know no JSON look for it, else readable. */
+/** An answer in JSON, indented by default. `toText` may write it in one line, for programs that do not parse JSON. */
 export function jsonAnswer(
   value: unknown,
   status = 200,
@@ -60,7 +60,7 @@ export function textAnswer(text: string, status = 200, headers: Record<string, s
   });
 }
 
-/** What went wrong, in the form that the reader takes. */
+/** An error, in the format that the client accepts. */
 export function errorAnswer(
   request: { headers: Headers },
   status: number,

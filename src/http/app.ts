@@ -16,16 +16,19 @@ import { healthAnswer, readyAnswer } from "./health.ts";
 
 export interface AppSource {
   live: LiveDaemon;
-  /** The settings in force; `listen` is the address that was taken, not a name. */
+  /** The settings in force; `listen` holds the address that is bound, not a host name. */
   http: () => HttpConfig;
   log: Log;
   clock: Clock;
 }
 
-/** Answers one request. `pending`: how many of its server are not taken to their end, itself included. Never rejects. */
+/**
+ * Answers one request. `pending` is the number of requests of its server whose answers are not fully read yet, this
+ * one included. Never rejects.
+ */
 export type Answer = (request: Request, pending: number) => Promise<Response>;
 
-/** What the endpoint answers. It only reads, and holds nothing but what is asked for at the moment. */
+/** Returns the function that answers requests. It only reads, and keeps nothing between requests. */
 export function httpAnswers(source: AppSource): Answer {
   const { http, log } = source;
   const app = routes(source);
@@ -34,8 +37,8 @@ export function httpAnswers(source: AppSource): Answer {
     const target = targetOf(request.url);
     const refusal = refusalOf(request, target.pathname, http());
     if (refusal) return errorAnswer(request, refusal.status, refusal.message, refusal.headers);
-    // That of health is never in the way, and must not wait for what is. An answer is held in memory until its
-    // reader has taken it.
+    // Each answer stays in memory until the client has read it, so their number is limited. /health is exempt: its
+    // answer is small, and a busy endpoint must not look like an unhealthy daemon.
     if (target.pathname !== "/health" && Math.max(underWay, pending) > HTTP_REQUESTS_MAX)
       return errorAnswer(request, 503, "too many requests at the same time", { "retry-after": "1" });
     return await app.fetch(new Request(target.href, { method: request.method, headers: request.headers }));
@@ -46,8 +49,8 @@ export function httpAnswers(source: AppSource): Answer {
       return secured(await answer(request, pending));
     } catch (error) {
       const path = targetOf(request.url).pathname;
-      log.error("the endpoint failed to answer", { path, error: messageOf(error) });
-      return secured(errorAnswer(request, 500, "this could not be answered; the log of the daemon says why"));
+      log.error("answering a request failed", { path, error: messageOf(error) });
+      return secured(errorAnswer(request, 500, "the request failed; the daemon's log has the reason"));
     } finally {
       underWay--;
     }
@@ -92,7 +95,7 @@ function routes({ live, clock }: AppSource): Hono {
     });
   });
   app.notFound(({ req }) =>
-    errorAnswer(req.raw, 404, "there is nothing here; try /, /status, /metrics, /health or /ready"),
+    errorAnswer(req.raw, 404, "not found; try /, /status, /metrics, /health or /ready"),
   );
   app.onError((error) => {
     throw error;
@@ -100,7 +103,7 @@ function routes({ live, clock }: AppSource): Hono {
   return app;
 }
 
-/** Works with the context in force; again with the next one where a reload closed it meanwhile. */
+/** Runs `work` with the context in force. If a reload closed that context meanwhile, runs it again with the new one. */
 async function inForce<T>(live: LiveDaemon, work: (context: JobContext) => Promise<T>): Promise<T> {
   const context = live.context();
   try {
@@ -111,7 +114,7 @@ async function inForce<T>(live: LiveDaemon, work: (context: JobContext) => Promi
   }
 }
 
-/** One report serves all who ask for it while it is made. */
+/** Requests that arrive while a report is being made share that report. */
 function shared(make: () => Promise<StatusReport>): () => Promise<StatusReport> {
   let made: Promise<StatusReport> | undefined;
   return () => {
@@ -122,7 +125,7 @@ function shared(make: () => Promise<StatusReport>): () => Promise<StatusReport> 
   };
 }
 
-/** Path and query, whatever the request's line and host were: the host was looked at, and counts no more. */
+/** Path and query of a request line in any form. The host is dropped: `refusalOf` has checked the header already. */
 function targetOf(url: string): URL {
   const path = URL.canParse(url) ? new URL(url).pathname + new URL(url).search : url;
   const rest = path.startsWith("/") ? path.replace(/^\/+/, "/") : "/";

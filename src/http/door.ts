@@ -3,20 +3,20 @@ import { HTTP_CONNECTIONS_MAX, HTTP_IDLE_MS_MAX } from "../base/limits.ts";
 
 type Address = { host: string; port: number };
 
-/** The way in to a server that counts no connections itself. */
+/** A TCP listener in front of a server that does not limit its connections itself. */
 export interface Door {
-  /** The address that was taken. */
+  /** The address that is bound. */
   readonly taken: Address;
-  /** Lets nobody in any more; resolves once those who are in have left. */
+  /** Accepts no new connections; resolves once the open ones have ended. */
   close(): Promise<void>;
-  /** Ends the connections that are left. */
+  /** Ends all open connections. */
   clear(): void;
 }
 
 /**
- * Listens at an address and passes what comes on to the socket `behind` it, for `HTTP_CONNECTIONS_MAX` readers at
- * once; more are turned away. One who neither asks nor takes for `HTTP_IDLE_MS_MAX` has to leave. Rejects with the
- * system's error when nothing can listen there.
+ * Listens at an address and forwards connections to the socket `behind`: at most `HTTP_CONNECTIONS_MAX` at once,
+ * further ones are refused. A connection on which nothing is sent or received for `HTTP_IDLE_MS_MAX` is ended.
+ * Rejects with the system's error if it cannot listen at the address.
  */
 export async function openDoor(at: Address, behind: string): Promise<Door> {
   const inside = new Set<Socket>();
@@ -38,14 +38,14 @@ export async function openDoor(at: Address, behind: string): Promise<Door> {
   };
 }
 
-/** Each gets what the other sends, no faster than it takes it. */
+/** Forwards bytes in both directions, with backpressure. */
 function join(reader: Socket, server: Socket): void {
   reader.pipe(server);
   server.pipe(reader);
-  // A connection that breaks off is nothing to tell of: its "close" comes as well.
+  // A broken connection needs no report: its "close" event follows.
   for (const one of [reader, server]) one.on("error", () => {});
   reader.on("close", () => server.destroy());
-  // What it has said before is still on its way.
+  // `end` first: bytes that the server sent before it closed must still reach the reader.
   server.on("close", () => reader.end(() => reader.destroy()));
 }
 
@@ -54,7 +54,7 @@ function listening(server: Server, { host, port }: Address): Promise<void> {
     server.once("error", reject);
     server.once("listening", () => {
       server.off("error", reject);
-      // What cannot be taken in, for want of open files, is no reason to end.
+      // A connection that cannot be accepted because no file descriptor is free must not end the daemon.
       server.on("error", () => {});
       resolve();
     });

@@ -14,7 +14,7 @@ interface EndpointOptions {
 
 const ENDPOINT_RETRY_MS = MINUTE_MS;
 
-/** The endpoint of a daemon. One whose address is taken is tried for again and again: no backup waits for that. */
+/** The HTTP endpoint of a daemon. If its address is in use, opening it is retried while backups run as usual. */
 export class HttpEndpoint {
   readonly #options: EndpointOptions;
   readonly #closing = new AbortController();
@@ -26,13 +26,13 @@ export class HttpEndpoint {
     this.#options = options;
   }
 
-  /** Throws code `usage` for an address that cannot be had at all. */
+  /** Throws code `usage` for an address that can never be bound. */
   async open(config: Pick<Config, "http">): Promise<void> {
     this.#config = config;
     if (!(await this.#try())) this.#opening = this.#tryAgain();
   }
 
-  /** Takes over another config. Throws, and leaves all as it is, where its address cannot be had. */
+  /** Applies another config. Throws, and changes nothing, if the new address cannot be bound. */
   async reconfigure(config: Pick<Config, "http">): Promise<void> {
     await this.#server?.reconfigure(config);
     this.#config = config;
@@ -54,7 +54,7 @@ export class HttpEndpoint {
       return true;
     } catch (error) {
       if (!(error instanceof Pg321Error && error.code === "locked")) throw error;
-      log.error("the endpoint could not be opened; it is tried again", {
+      log.error("the HTTP endpoint could not be opened; trying again every minute", {
         error: messageOf(error),
         hint: error.hint,
       });
@@ -68,7 +68,7 @@ export class HttpEndpoint {
     while (
       !this.#closing.signal.aborted &&
       !(await this.#try().catch((error) => {
-        log.error("the endpoint cannot be opened", { error: messageOf(error) });
+        log.error("the HTTP endpoint could not be opened", { error: messageOf(error) });
         return false;
       }))
     );

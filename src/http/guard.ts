@@ -5,7 +5,7 @@ import type { HttpConfig, Listen } from "../config/config.ts";
 
 const METHODS = ["GET", "HEAD"] as const;
 
-/** Why a request is turned away. */
+/** Why a request is refused. */
 export interface Refusal {
   status: 401 | 405 | 413 | 421;
   /** Lower case, no full stop. */
@@ -13,25 +13,25 @@ export interface Refusal {
   headers?: Record<string, string>;
 }
 
-/** `/health` is for those who cannot have a token, too. */
+/** `/health` needs no token: load balancers and probes often cannot send one. */
 const OPEN_PATHS = ["/health"];
 
-/** A browser asks for name and password at this, any other reader knows what it lacks. */
+/** At this challenge a browser asks for name and password; other clients learn what is missing. */
 const CHALLENGE = 'Bearer realm="pg321", Basic realm="pg321: any name, and the token as the password"';
 
-/** Looks at what came with a request before anything is done for it. Undefined: nothing stands against it. */
+/** Checks a request before any work is done for it. Undefined: it may be answered. */
 export function refusalOf(request: Request, path: string, http: HttpConfig): Refusal | undefined {
   const { method, headers } = request;
   if (!isKnownHost(headers.get("host"), http)) {
     return {
       status: 421,
-      message: "this endpoint is not called by that name; add the name to http.hosts if it should be",
+      message: "unknown host name; if this endpoint should be reached by it, add it to http.hosts",
     };
   }
   if (!METHODS.some((one) => one === method)) {
     return {
       status: 405,
-      message: "this endpoint only reads: GET or HEAD",
+      message: "method not allowed: this endpoint answers only GET and HEAD",
       headers: { allow: METHODS.join(", ") },
     };
   }
@@ -40,16 +40,16 @@ export function refusalOf(request: Request, path: string, http: HttpConfig): Ref
   if (http.token === undefined || OPEN_PATHS.includes(path) || hasToken(headers, http.token)) return;
   return {
     status: 401,
-    message: "a token is needed, as a bearer token or as the password of any name",
+    message: "a token is required: send it as a bearer token, or as the password of any user name",
     headers: { "www-authenticate": CHALLENGE },
   };
 }
 
 /**
- * A page in a browser may have its own name point at the loopback (DNS rebinding) and read what answers there,
- * but the browser tells that name. So names are checked where only this host can connect, and where the config
- * names some. Addresses and `localhost` pass: no page can take these over. A request without a name comes from
- * no browser. Over a socket file none can come.
+ * A web page can let its own host name point at the loopback address (DNS rebinding) and read the answers, but the
+ * browser still sends that name in the Host header. So names are checked if only this host can connect, and if the
+ * config lists names. IP addresses and `localhost` pass: no page can take these over. A request without a Host
+ * header does not come from a browser, and a browser cannot connect to a socket file.
  */
 function isKnownHost(host: string | null, { listen, hosts }: HttpConfig): boolean {
   if (host === null || listen.type !== "tcp") return true;
@@ -60,7 +60,7 @@ function isKnownHost(host: string | null, { listen, hosts }: HttpConfig): boolea
   return isAddress || name === "localhost" || hosts.some((one) => one.toLowerCase() === name);
 }
 
-/** Of an address that is listened at, not of a name. */
+/** Whether a bound address (not a host name) is a loopback address. */
 export function isLoopback({ host }: Extract<Listen, { type: "tcp" }>): boolean {
   const address = host.replace(/^::ffff:/i, "");
   return address === "::1" || (isIPv4(address) && address.startsWith("127."));
@@ -80,7 +80,7 @@ function hasToken(headers: Headers, token: Secret): boolean {
   }
 }
 
-/** Takes as long for a token that is nearly right as for any other of its length. */
+/** Compares in constant time, so that the duration does not reveal how much of a token is right. */
 function isSame(given: string, token: string): boolean {
   const digest = (text: string) => createHash("sha256").update(text).digest();
   return timingSafeEqual(digest(given), digest(token));

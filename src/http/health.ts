@@ -4,17 +4,17 @@ import { HEALTH_MS_MAX } from "../base/limits.ts";
 import type { LiveDaemon } from "../status/live-daemon.ts";
 import { jsonAnswer } from "./answer.ts";
 
-/** Whether the daemon does its work. Answers within `HEALTH_MS_MAX` and asks no storage and no server. */
+/** `/health`: whether the daemon works. Answers within `HEALTH_MS_MAX` and asks no storage and no server. */
 export async function healthAnswer(live: LiveDaemon, clock: Clock): Promise<Response> {
   return answerOf("ok", "failing", await troublesOf(live, clock));
 }
 
-/** Whether it has started and does not stop yet. */
+/** `/ready`: whether the daemon has started and is not stopping. */
 export async function readyAnswer(live: LiveDaemon, clock: Clock): Promise<Response> {
   return answerOf("ready", "waiting", [...live.waits(), ...(await troublesOf(live, clock))]);
 }
 
-/** In one line: who knows no JSON looks for the words. */
+/** In one line, so that probes that do not parse JSON can search for the words. */
 function answerOf(well: string, ill: string, reasons: readonly string[]): Response {
   return reasons.length === 0
     ? jsonAnswer({ status: well }, 200, {}, JSON.stringify)

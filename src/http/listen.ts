@@ -11,24 +11,24 @@ import { openDoor } from "./door.ts";
 
 export type OpenListen = Exclude<Listen, { type: "off" }>;
 
-/** Who owns the socket file, and its group: a reverse proxy, say. */
+/** For the owner of the socket file and its group, for example a reverse proxy. */
 const SOCKET_MODE = 0o660;
 
-/** An endpoint that is open. */
+/** An open endpoint. */
 export interface Listening {
-  /** The port that was taken; undefined for a socket file. */
+  /** The port that is bound; undefined for a socket file. */
   readonly port: number | undefined;
-  /** The address that was taken: `::1` for a name, or another way to write it; undefined for a socket file. */
+  /** The address that is bound, such as `::1` if the config has a name; undefined for a socket file. */
   readonly host: string | undefined;
-  /** Resolves once the requests under way have their answers; lets nobody in any more. */
+  /** Accepts no new connections; resolves once the requests in progress are answered. */
   stop(): Promise<void>;
   /** Ends everything at once. */
   end(): Promise<void>;
 }
 
 /**
- * Opens the endpoint. A socket file that nobody listens to any more is replaced. Rejects with code `locked`
- * when the address is in use or not there (yet), and `usage` when it cannot be had at all.
+ * Opens the endpoint. Replaces a socket file at which nothing listens any more. Rejects with code `locked` if the
+ * address is in use or does not exist (yet), and with code `usage` if it can never be bound.
  */
 export async function listen(at: OpenListen, answer: Answer): Promise<Listening> {
   if (at.type === "tcp") return serveAt(at, answer);
@@ -43,40 +43,40 @@ export async function listen(at: OpenListen, answer: Answer): Promise<Listening>
   return listening;
 }
 
-/** A name that is not known is told by whatever error: it is looked up to tell it. */
+/** The error for an unknown host name does not say so: if listening fails, the name is looked up to find out. */
 async function serveAt(at: Extract<Listen, { type: "tcp" }>, answer: Answer): Promise<Listening> {
   try {
     return await serve(at, answer);
   } catch (error) {
     if (isIP(at.host) !== 0 || (await lookup(at.host).catch(() => undefined))) throw error;
-    throw new Pg321Error("locked", `http.listen: ${listenText(at)}: the name has no address`, {
-      hint: "this host does not know the name, or not yet; an address needs nobody to know it",
+    throw new Pg321Error("locked", `http.listen: ${listenText(at)}: the host name has no address`, {
+      hint: "name resolution does not know the name, or not yet; use an IP address to be independent of it",
       cause: error,
       retryable: true,
     });
   }
 }
 
-/** The address that was taken for what the config says. */
+/** The address that is bound, where the config may have a host name. */
 export function boundTo(at: Listen, { host }: Listening): Listen {
   return at.type === "tcp" ? { ...at, host: host ?? at.host } : at;
 }
 
-/** As readers may call it: with the port that was taken. */
+/** The address for clients, with the port that is bound. */
 export function addressOf(at: OpenListen, { port }: Listening): string {
   if (at.type === "unix") return listenText(at);
   return `http://${listenText({ ...at, port: port ?? at.port })}`;
 }
 
 /*
- * Bun bounds the request's line and headers (16 KiB, else 431) and the time until they are there (some ten
- * seconds, however slowly they come). It does not count connections, so what anybody can reach is behind a door
- * that does. Who may open a socket file is let in by the system, and needs none.
+ * Bun limits the size of request line and headers (16 KiB, else 431) and the time for receiving them (about ten
+ * seconds, however slowly they arrive). It does not limit connections, so an address that anybody can reach is
+ * behind a door that does. The file's permissions decide who can open a socket file, so it needs no door.
  */
 async function serve(at: OpenListen, answer: Answer): Promise<Listening> {
   try {
     if (at.type === "unix") return withoutDoor(bunAt(at.path, answer));
-    // Without a file, and open to whoever is on this host; so is the address, and both ask for the same token.
+    // An abstract socket: every user of this host can connect to it, as to the address, and needs the same token.
     const behind = `\0pg321-${crypto.randomUUID()}`;
     const server = bunAt(behind, answer);
     const door = await openDoor(at, behind).catch(async (error) => {
@@ -113,19 +113,19 @@ function withoutDoor(server: Server<undefined>): Listening {
   return { port: undefined, host: undefined, stop: () => server.stop(false), end: () => server.stop(true) };
 }
 
-/** A daemon that was killed leaves its socket file, and nobody can listen there until it is gone. Only ours goes. */
+/** A killed daemon leaves its socket file, which blocks the path until it is removed. Only our own file is removed. */
 async function removeDeadSocket(path: string): Promise<void> {
   const found = await lstat(path).catch(() => undefined);
   if (!found) return;
   if (!found.isSocket()) {
-    throw new Pg321Error("usage", `http.listen: ${path} is there, and is no socket`, {
-      hint: "name another file under http.listen, or move that one away",
+    throw new Pg321Error("usage", `http.listen: ${path} exists and is not a socket`, {
+      hint: "set http.listen to another path, or move that file away",
     });
   }
   if (await isAnswered(path)) return;
   if (found.uid !== process.geteuid?.()) {
-    throw new Pg321Error("usage", `http.listen: ${path} is there, and is a socket of user ${found.uid}`, {
-      hint: "name another file under http.listen, or remove that one if nothing needs it any more",
+    throw new Pg321Error("usage", `http.listen: ${path} exists and is a socket of user id ${found.uid}`, {
+      hint: "set http.listen to another path, or remove that socket if nothing uses it any more",
     });
   }
   await unlink(path).catch(() => {});
@@ -139,27 +139,27 @@ function isAnswered(path: string): Promise<boolean> {
       resolve(answered);
     };
     socket.on("connect", () => end(true));
-    // Only this says that nobody is there; whom we may not connect to may well be.
+    // Only ECONNREFUSED shows that nothing listens; after EACCES, for example, something may well listen.
     socket.on("error", (error: NodeJS.ErrnoException) => end(error.code !== "ECONNREFUSED"));
   });
 }
 
 const HINTS: Readonly<Record<string, string>> = {
   EADDRINUSE:
-    "another daemon, or another program, listens there; end it, or choose another under http.listen",
-  EADDRNOTAVAIL: "this host has no such address, or not yet; 0.0.0.0 takes all that it has",
+    "another daemon or another program listens there; stop it, or set http.listen to another address",
+  EADDRNOTAVAIL: "this host does not have that address, or not yet; 0.0.0.0 listens at all its addresses",
   EACCES:
-    "ports below 1024 and directories of others are not for the service; choose another under http.listen",
-  ENOENT: "its directory does not exist; under systemd RuntimeDirectory=pg321 makes /run/pg321",
+    "the service may not use ports below 1024 or directories of other users; set http.listen to another address",
+  ENOENT: "its directory does not exist; under systemd, RuntimeDirectory=pg321 creates /run/pg321",
 };
 
 function refused(at: OpenListen, cause: unknown): Pg321Error {
   const { code = "" } = cause as { code?: string };
   const why = code === "EADDRINUSE" ? "the address is in use" : code || messageOf(cause);
-  const isPassing = code === "EADDRINUSE" || code === "EADDRNOTAVAIL";
-  return new Pg321Error(isPassing ? "locked" : "usage", `http.listen: ${listenText(at)}: ${why}`, {
-    hint: HINTS[code] ?? "choose another address under http.listen",
+  const mayPass = code === "EADDRINUSE" || code === "EADDRNOTAVAIL";
+  return new Pg321Error(mayPass ? "locked" : "usage", `http.listen: ${listenText(at)}: ${why}`, {
+    hint: HINTS[code] ?? "set http.listen to another address",
     cause,
-    retryable: isPassing,
+    retryable: mayPass,
   });
 }

@@ -20,35 +20,35 @@ export interface HttpServer {
   /** `http://127.0.0.1:8321`, `unix:/run/pg321/http.sock`, or `off`. */
   readonly address: string;
   /**
-   * Takes over the [http] table of another config: token and hosts at once, another address by opening that
-   * before the one so far is closed. Rejects as `serveHttp` does, and then goes on as it was.
+   * Applies the [http] table of another config: token and hosts at once, and another address by opening it before
+   * the current one is closed. Rejects as `serveHttp` does, and then stays as it was.
    */
   reconfigure(config: Pick<Config, "http">): Promise<void>;
-  /** Takes no new requests, and lets those under way end for a moment. */
+  /** Accepts no new requests, and gives those in progress a moment to end. */
   stop(): Promise<void>;
 }
 
 interface Open {
   /** As in the config. */
   at: Listen;
-  /** The one that was taken. */
+  /** The port that is bound. */
   port: number | undefined;
   listening: Listening | undefined;
   address: string;
-  /** What it answers by. */
+  /** The settings that its answers follow. */
   settings: { http: HttpConfig };
 }
 
 /**
- * Opens the endpoint, or none where `http.listen` is off. Rejects with code `locked` when the address is in use
- * or is not there yet, with code `usage` when it cannot be had at all.
+ * Opens the endpoint, or none if `http.listen` is off. Rejects with code `locked` if the address is in use or does
+ * not exist yet, and with code `usage` if it can never be bound.
  */
 export async function serveHttp({ live, config, log, clock }: HttpOptions): Promise<HttpServer> {
-  // Each endpoint answers by its own settings from its first request on: another one opens before this one closes.
+  // Each endpoint has its own settings from its first request on, because a new one opens before the old one closes.
   const openAt = (http: HttpConfig) =>
     open(http, (settings) => httpAnswers({ live, http: settings, log, clock }), log);
   let current = await openAt(config.http);
-  /** The one so far stays open until the other one is; where both take one port, it has to make room first. */
+  /** The current endpoint stays open until the new one is; only if both use the same port does it close first. */
   const move = async (wanted: HttpConfig): Promise<void> => {
     const former = current;
     const other = await openAt(wanted).catch((error) => {
@@ -91,7 +91,7 @@ async function open(
   const { listen: at, token } = http;
   const settings = { http };
   if (at.type === "off") return { at, port: undefined, listening: undefined, address: "off", settings };
-  // Requests may come while it opens.
+  // Requests may arrive before `listen` returns, so `bound` starts with the address of the config.
   let bound: Listen = at;
   const listening = await listen(
     at,
@@ -99,9 +99,9 @@ async function open(
   );
   const address = addressOf(at, listening);
   bound = boundTo(at, listening);
-  log.info("the endpoint is open", { address });
+  log.info("the HTTP endpoint is open", { address });
   if (token === undefined && bound.type === "tcp" && !isLoopback(bound))
-    log.warning("everybody who reaches the endpoint can read it: set http.token", { address });
+    log.warning("anybody who can reach the HTTP endpoint can read it: set http.token", { address });
   return { at, port: listening.port, listening, address, settings };
 }
 

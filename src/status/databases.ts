@@ -10,26 +10,26 @@ import { backupStorages } from "../jobs/storages.ts";
 import type { DatabaseCopiesStatus, DatabaseStatus, GoodBackupStatus } from "./report.ts";
 import type { StatusSource, TimedSchedule } from "./source.ts";
 
-/** A good backup older than so many intervals is stale. */
+/** A newest good backup older than this many intervals makes its database stale. */
 const STALE_INTERVALS = 2;
-/** Older than this, where no schedule makes new ones. */
+/** The age that makes a database stale if no schedule backs it up. */
 const STALE_MS = 2 * DAY_MS;
-/** So many are looked at without a pause. */
+/** After this many databases the event loop gets a turn. */
 const DATABASES_AT_ONCE = 50;
 
-/** What the records say of one database. */
+/** What the catalog knows about one database. */
 interface Facts {
   record: DatabaseRecord;
   good: BackupRecord | null;
-  /** The newest attempt that has ended, well or not. */
+  /** The newest finished attempt, good or not. */
   ended: BackupRecord | null;
-  /** Storages with a confirmed copy of the good one. */
+  /** Storages with a confirmed copy of the newest good backup. */
   storages: string[];
   totals: readonly CopyTotal[];
   schedule: TimedSchedule | undefined;
 }
 
-/** Every database that is there to be backed up, or has copies still; in order of server and name. */
+/** Every database that is backed up or still has copies, ordered by server and name. */
 export async function databaseStatuses(
   source: StatusSource,
   schedules: readonly TimedSchedule[],
@@ -39,14 +39,14 @@ export async function databaseStatuses(
   const records = new Map((await catalog.overview.databases()).map((record) => [nameOf(record), record]));
   const found = await catalog.overview.latestBackups(now);
   const latest = new Map(found.map((backups) => [nameOf(backups), backups]));
-  // Backups that were adopted may be of databases that nobody has looked for yet.
+  // Adopted backups may belong to databases that were never listed on a server.
   for (const [name, backups] of latest) if (!records.has(name)) records.set(name, recordOf(backups));
   const totals = Map.groupBy(await catalog.overview.copyTotals(now), nameOf);
   const abandoned = await abandonedBackups(source, now);
 
   const statuses: DatabaseStatus[] = [];
   for (const [index, record] of [...records.values()].sort(byName).entries()) {
-    // The endpoint must answer others meanwhile: there may be thousands.
+    // There may be thousands of databases, and the endpoint must answer other requests meanwhile.
     if (index % DATABASES_AT_ONCE === DATABASES_AT_ONCE - 1) await setImmediate();
     const { good = null, ended = null } = latest.get(nameOf(record)) ?? {};
     const facts: Facts = {
@@ -57,7 +57,7 @@ export async function databaseStatuses(
       totals: totals.get(nameOf(record)) ?? [],
       schedule: backupEntry(schedules, record.server, record.database),
     };
-    // One that is gone for good, copies and all, is history.
+    // A database that is gone and has no copies left is not shown.
     if (facts.record.gone_at === null || facts.totals.some(({ copies }) => copies > 0))
       statuses.push(databaseStatus(source, facts, now));
   }
@@ -88,10 +88,14 @@ function databaseStatus(source: StatusSource, facts: Facts, now: Date): Database
 }
 
 /**
- * The first that is true of: gone; never (no good backup yet); stale (the newest good one began more than two
- * intervals ago, or two days where no schedule makes them, or is dated ahead of the clock, and nobody knows how old
- * it is); failing (a newer attempt ended and is not good);
- * partial (the newest good one lacks a confirmed copy in a storage that backups go to); else good.
+ * The first of these states that applies:
+ * gone;
+ * never: there is no good backup yet;
+ * stale: the newest good backup started more than two intervals ago (two days ago without a schedule), or its start
+ * is ahead of the clock, so that its age is unknown;
+ * failing: a newer attempt has ended and is not good;
+ * partial: the newest good backup lacks a confirmed copy in a storage that backups go to;
+ * good.
  */
 function databaseState(
   source: StatusSource,
@@ -124,7 +128,7 @@ function goodStatus(good: BackupRecord, storages: string[], now: Date): GoodBack
   };
 }
 
-/** Storages that backups go to are told of even where they have nothing. */
+/** Includes storages that backups go to even if they hold no copy of this database. */
 function copiesStatus(source: StatusSource, { record, totals }: Facts, now: Date): DatabaseCopiesStatus[] {
   const expected = record.gone_at === null ? backupStoragesOf(source) : [];
   const held = totals.filter(({ copies }) => copies > 0);
@@ -142,7 +146,7 @@ function copiesStatus(source: StatusSource, { record, totals }: Facts, now: Date
   });
 }
 
-/** Backups that are RUNNING in the catalog although nobody makes them: they have failed. By database, the newest. */
+/** The newest backup of each database that is RUNNING in the catalog although no process works on it: it has failed. */
 async function abandonedBackups(source: StatusSource, now: Date): Promise<Map<string, BackupRecord>> {
   const found = new Map<string, BackupRecord>();
   for (const backup of await source.catalog.backups({ status: ["RUNNING"] })) {
@@ -158,7 +162,7 @@ async function confirmedIn({ catalog }: StatusSource, { id }: BackupRecord): Pro
   return copies.filter(({ state }) => state === "CONFIRMED").map(({ storage }) => storage);
 }
 
-/** Those of a server that the config no longer has are not looked for any more. */
+/** A database counts as gone if the config no longer has its server. */
 function withGone({ config }: StatusSource, record: DatabaseRecord): DatabaseRecord {
   const isConfigured = config.server.some(({ name }) => name === record.server);
   return isConfigured || record.gone_at !== null ? record : { ...record, gone_at: record.last_seen_at };

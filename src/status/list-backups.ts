@@ -7,15 +7,15 @@ import type { JobContext } from "../jobs/context.ts";
 export interface ListedBackup {
   backup: BackupRecord;
   copies: CopyRecord[];
-  /** The host that makes it, while it is RUNNING. */
+  /** The host that makes the backup, while it is RUNNING. */
   running_on: string | null;
 }
 
 type ListContext = Pick<JobContext, "catalog" | "clock" | "host">;
 
 /**
- * Backups with their copies, newest first; after them, unless an offset is asked for, those that are dated ahead of
- * the clock. One whose run has died shows as INTERRUPTED, settled or not.
+ * Backups with their copies, newest first. Without an offset, backups dated ahead of the clock come last. A backup
+ * whose run has died is shown as INTERRUPTED, even if its record still says RUNNING.
  */
 export async function listBackups(context: ListContext, filter: BackupFilter): Promise<ListedBackup[]> {
   const backups =
@@ -23,7 +23,7 @@ export async function listBackups(context: ListContext, filter: BackupFilter): P
   return Promise.all(backups.map((backup) => listed(context, backup)));
 }
 
-/** By the rule of `base/newest-good.ts`: a script that asks for the first one must not get one dated ahead. */
+/** Follows `base/newest-good.ts`: a script that takes the first backup must not get one dated ahead of the clock. */
 async function newestFirst(
   { catalog, clock }: ListContext,
   { limit, ...filter }: BackupFilter,

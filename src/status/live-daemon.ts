@@ -1,17 +1,17 @@
 import type { JobContext } from "../jobs/context.ts";
 import type { DaemonStatus, RunningStatus } from "./report.ts";
 
-/** What only the running daemon knows. The endpoint asks for it at every request, so it must be at hand. */
+/** What only the running daemon knows. The endpoint reads it at every request, so each answer must be immediate. */
 export interface LiveDaemon {
-  /** The one of the config in force. Another one after a reload. */
+  /** The context of the config in force; a reload replaces it. */
   context(): JobContext;
   daemon(): DaemonStatus;
-  /** This process's runs, those that wait for their turn included. */
+  /** The runs of this process, queued ones included. */
   running(): RunningStatus[];
-  /** The next time of each schedule by its name (`backup`, `backup busy`, `cleanup` …), jitter included. */
+  /** The next run of each schedule by its name (`backup`, `backup busy`, `cleanup` …), jitter included. */
   nextRuns(): ReadonlyMap<string, Date>;
-  /** Why the daemon is not healthy: the scheduler does not tick, the catalog does not answer. None when it is. */
+  /** Why the daemon is unhealthy: the scheduler does not tick, the catalog does not answer. Empty if it is healthy. */
   troubles(): Promise<string[]>;
-  /** Why it is not ready: still starting, or stopping. None when it is. */
+  /** Why the daemon is not ready: still starting, or stopping. Empty if it is ready. */
   waits(): string[];
 }

@@ -2,27 +2,27 @@ import type { BackupStatus, RunOutcome } from "../catalog/records.ts";
 import type { AlertLevel, Job } from "../config/config.ts";
 
 /*
- * What `/status`, the page, the metrics and `pg321 status` show. Plain JSON: snake_case, times as RFC 3339 UTC
- * text, sizes in bytes, durations in milliseconds; null where nothing is known. No secret in any field.
+ * The data behind `/status`, the page, the metrics and `pg321 status`. Plain JSON: snake_case, times as RFC 3339 UTC
+ * text, sizes in bytes, durations in milliseconds; null if unknown. No field holds a secret.
  */
 
 export interface StatusReport {
   version: string;
   commit: string;
   host: string;
-  /** Empty: nothing has run yet. */
+  /** The installation id; empty if nothing has run yet. */
   installation: string;
-  /** When this was put together. */
+  /** When this report was made. */
   now: string;
   timezone: string;
-  /** Null: told from the catalog, no daemon was asked. */
+  /** Null if the report was made from the catalog alone, without a daemon. */
   daemon: DaemonStatus | null;
   jobs: JobStatus[];
   schedules: ScheduleStatus[];
   running: RunningStatus[];
   databases: DatabaseStatus[];
   storages: StorageStatus[];
-  /** Those that are open, newest first. */
+  /** Open alerts, newest first. */
   alerts: AlertStatus[];
 }
 
@@ -31,29 +31,29 @@ export interface DaemonStatus {
   started_at: string;
   uptime_ms: number;
   config_file: string;
-  /** Hex SHA-256 of the config file that is in force. */
+  /** Hex SHA-256 of the config file in force. */
   config_checksum: string;
-  /** The last SIGHUP; null: there was none. */
+  /** The last reload (SIGHUP); null if there was none. */
   last_reload: ReloadStatus | null;
-  /** Whether it waits for the last runs to end. */
+  /** Whether it is shutting down and waits for its last runs to end. */
   is_stopping: boolean;
 }
 
 export interface ReloadStatus {
   at: string;
-  /** False: the new config was refused, and the one before it stays in force. */
+  /** False if the new config was refused; the previous config then stays in force. */
   is_ok: boolean;
-  /** What is wrong with it, one mistake each. */
+  /** The mistakes in the refused config, one each. */
   errors: string[];
 }
 
 export interface JobStatus {
   job: Job;
-  /** The newest one that ended; those that were skipped are none. */
+  /** The newest finished run; skipped runs do not count. */
   last_run: RunStatus | null;
-  /** The end of the newest run that ended as OK. */
+  /** When the newest run with outcome OK ended. */
   last_success_at: string | null;
-  /** Of all of its schedules the earliest, where no daemon runs that of one that would; null: it is off. */
+  /** The earliest next run of its schedules, calculated if no daemon runs; null if the job has no schedule. */
   next_run_at: string | null;
 }
 
@@ -69,16 +69,16 @@ export interface RunStatus {
 }
 
 export interface ScheduleStatus {
-  /** `backup`, or `backup busy` for that of an override. */
+  /** `backup`, or `backup busy` for the schedule of the override "busy". */
   name: string;
   job: Job;
   pattern: string;
   next_run_at: string | null;
-  /** The longest time between two of its runs; null where it is off. */
+  /** The longest time between two of its runs; null if the schedule is off. */
   interval_ms: number | null;
-  /** How many runs in a row were left out because the one before was still under way. */
+  /** Consecutive runs that were skipped because the previous run was still in progress. */
   skipped: number;
-  /** The newest one that ended; those that were skipped are none. */
+  /** The newest finished run; skipped runs do not count. */
   last_run: RunStatus | null;
 }
 
@@ -89,9 +89,9 @@ export interface RunningStatus {
   host: string;
   pid: number;
   started_at: string;
-  /** Waiting for its turn, at work, or between two tries. */
+  /** Waiting for its turn, at work, or waiting for its next retry. */
   state: "queued" | "running" | "retrying";
-  /** What it does now; empty for runs of other processes. */
+  /** What it is working on; empty for runs of other processes. */
   progress: ProgressStatus[];
 }
 
@@ -106,9 +106,9 @@ export interface DatabaseStatus {
   server: string;
   database: string;
   first_seen_at: string;
-  /** No longer there, or no longer selected; null while it is. */
+  /** Since when the database is no longer on its server or no longer selected; null while it is. */
   gone_at: string | null;
-  /** `good`: newest backup in time and complete; `never`: there is none yet. */
+  /** See `databaseState` in `databases.ts`. */
   state: "good" | "partial" | "failing" | "stale" | "never" | "gone";
   newest_good: GoodBackupStatus | null;
   last_attempt: {
@@ -118,7 +118,7 @@ export interface DatabaseStatus {
     finished_at: string | null;
     error: string | null;
   } | null;
-  /** The longest time between two backups by its schedule; null: it has none. */
+  /** The longest time between two scheduled backups; null without a schedule. */
   interval_ms: number | null;
   next_backup_at: string | null;
   copies: DatabaseCopiesStatus[];
@@ -133,13 +133,13 @@ export interface GoodBackupStatus {
   duration_ms: number | null;
   dump_bytes: number | null;
   object_bytes: number | null;
-  /** Storages with a confirmed copy of this very backup. */
+  /** Storages with a confirmed copy of this backup. */
   storages: string[];
 }
 
 export interface DatabaseCopiesStatus {
   storage: string;
-  /** Confirmed ones. */
+  /** Confirmed copies. */
   copies: number;
   bytes: number;
   newest_started_at: string | null;
@@ -152,7 +152,7 @@ export interface StorageStatus {
   /** A directory, or endpoint and bucket. */
   location: Record<string, string>;
   off_site: boolean;
-  /** What the last look has shown; null: nobody has looked yet. */
+  /** The result of the last check; null if the storage was not checked yet. */
   is_reachable: boolean | null;
   checked_at: string | null;
   error: string | null;

@@ -4,8 +4,8 @@ import type { JobContext } from "../jobs/context.ts";
 import type { RunningStatus } from "./report.ts";
 
 /**
- * The daemon's own runs, and those of other processes that the catalog knows and that live: by their
- * process where it can be seen, elsewhere by a lease. Oldest first.
+ * The daemon's own runs, and running runs of other processes in the catalog: a run counts if its process is alive,
+ * or, if this host cannot see that process, if the run still holds a lease. Oldest first.
  */
 export async function runningStatuses(
   { catalog, clock }: Pick<JobContext, "catalog" | "clock">,

@@ -18,8 +18,8 @@ import { runningStatuses } from "./running.ts";
 import type { StatusSource, TimedSchedule } from "./source.ts";
 
 /**
- * What an installation is like now, from the catalog and, where one runs, from the daemon: no storage and no
- * server is asked. Without a daemon the next runs are those that one would start. Errors as those of `Catalog`.
+ * The current state of an installation, from the catalog and, if given, the running daemon: asks no storage and no
+ * server. Without a daemon the next runs are calculated from the schedules. Rejects as `Catalog` does.
  */
 export async function statusReport(source: StatusSource, live?: LiveDaemon): Promise<StatusReport> {
   const { catalog, config, clock, host, installation } = source;

@@ -3,7 +3,7 @@ import { type Column, PLAIN, type Style, table } from "../base/text/table.ts";
 import type { DatabaseStatus, RunningStatus, RunStatus, StatusReport, StorageStatus } from "./report.ts";
 import { verdictOf } from "./verdict.ts";
 
-/** What stands first in the table of databases: what somebody must look at. */
+/** The order of the table of databases: problems first. */
 const BY_URGENCY: readonly DatabaseStatus["state"][] = [
   "stale",
   "failing",
@@ -14,23 +14,23 @@ const BY_URGENCY: readonly DatabaseStatus["state"][] = [
 ];
 const GOOD = new Set(["good", "OK", "reachable", "INFO"]);
 const BAD = new Set(["stale", "failing", "FAILED", "INTERRUPTED", "unreachable", "CRITICAL"]);
-/** More of an error than this only breaks the lines; `pg321 show` and the JSON have it whole. */
+/** Longer errors are cut so that lines do not wrap; `pg321 show` and the JSON have them in full. */
 const NOTE_CHARACTERS_MAX = 120;
 
-/** A report for a person to read, the verdict first. Its texts must be `visible`. */
+/** A report as text, the verdict first. Its strings must have passed `visibleData`. */
 export function statusText(report: StatusReport, style: Style = PLAIN): string {
-  const { level, sentence, troubles } = verdictOf(report);
+  const { level, sentence, problems } = verdictOf(report);
   const colour = { good: style.good, new: style.bold, warning: style.warn, bad: style.bad }[level];
   const parts = [
     [
       colour(sentence),
-      ...(troubles.length > 1 ? troubles.map(({ text }) => `  - ${text}`) : []),
+      ...(problems.length > 1 ? problems.map(({ text }) => `  - ${text}`) : []),
       "",
       ...daemonLines(report),
     ].join("\n"),
     titled(style, "ALERTS", alertTable(report, style)),
     titled(style, "RUNNING", runningText(report, style)),
-    titled(style, "DATABASES", databaseTable(report, style) ?? "none has been seen yet"),
+    titled(style, "DATABASES", databaseTable(report, style) ?? "no database has been found yet"),
     titled(style, "STORAGES", storageTable(report, style)),
     titled(style, "JOBS", jobTable(report, style)),
     titled(style, "SCHEDULES", scheduleTable(report, style)),
@@ -44,7 +44,7 @@ function titled(style: Style, title: string, text: string | undefined): string |
 
 function daemonLines({ version, host, now, timezone, daemon }: StatusReport): string[] {
   const head = `pg321 ${version} on ${host}, ${time(now)} UTC (schedules in ${timezone})`;
-  if (!daemon) return [head, "no daemon answers: next runs are those that one would start"];
+  if (!daemon) return [head, "the daemon does not answer: next runs are calculated from the schedules"];
   const { pid, uptime_ms, config_file, config_checksum, last_reload, is_stopping } = daemon;
   const lines = [
     head,
@@ -55,7 +55,7 @@ function daemonLines({ version, host, now, timezone, daemon }: StatusReport): st
   if (last_reload.is_ok) return [...lines, `config reloaded at ${time(last_reload.at)}`];
   return [
     ...lines,
-    `config refused at ${time(last_reload.at)}, the one before it stays in force:`,
+    `config refused at ${time(last_reload.at)}; the previous config stays in force:`,
     ...last_reload.errors.map((error) => `  ${error}`),
   ];
 }
@@ -105,7 +105,11 @@ function storageTable({ storages }: StatusReport, style: Style): string | undefi
       {
         title: "NOTE",
         cell: ({ error, last_error, last_error_at }) =>
-          error ? note("", error) : last_error ? note(`last at ${time(last_error_at)}`, last_error) : "",
+          error
+            ? note("", error)
+            : last_error
+              ? note(`last error at ${time(last_error_at)}`, last_error)
+              : "",
       },
     ],
     style,
@@ -113,7 +117,7 @@ function storageTable({ storages }: StatusReport, style: Style): string | undefi
 }
 
 function storageState({ is_reachable }: StorageStatus): string {
-  return is_reachable === null ? "not looked at" : is_reachable ? "reachable" : "unreachable";
+  return is_reachable === null ? "not checked" : is_reachable ? "reachable" : "unreachable";
 }
 
 function freeText({ free_bytes, total_bytes }: StorageStatus): string {
@@ -146,7 +150,7 @@ function scheduleTable({ schedules }: StatusReport, style: Style): string | unde
       ...runColumns<{ last_run: RunStatus | null }>(style),
       {
         title: "NOTE",
-        cell: ({ skipped }) => (skipped === 0 ? "" : style.warn(`left out ${skipped} times in a row`)),
+        cell: ({ skipped }) => (skipped === 0 ? "" : style.warn(`skipped ${skipped} times in a row`)),
       },
     ],
     style,
@@ -187,7 +191,7 @@ function alertTable({ alerts }: StatusReport, style: Style): string | undefined 
       { title: "LEVEL", cell: ({ level }) => coloured(level, style) },
       { title: "SINCE", cell: ({ created_at }) => time(created_at) },
       { title: "COUNT", cell: ({ count }) => String(count), align: "right" },
-      { title: "KNOWN", cell: ({ acknowledged_at }) => (acknowledged_at ? "yes" : "no") },
+      { title: "ACKNOWLEDGED", cell: ({ acknowledged_at }) => (acknowledged_at ? "yes" : "no") },
       { title: "MESSAGE", cell: ({ message }) => oneLine(message) },
     ],
     style,

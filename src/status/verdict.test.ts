@@ -30,29 +30,29 @@ const verdict = (part: Partial<StatusReport>) => {
 describe("nothing is wrong", () => {
   test("and every database has a good backup in time", () => {
     const two = [database(), database({ database: "crm" })];
-    expect(verdict({})).toBe("good: The database has a good backup in time, in 2 storages.");
+    expect(verdict({})).toBe("good: The database has a recent good backup, in 2 storages.");
     expect(verdict({ databases: two })).toBe(
-      "good: All 2 databases have a good backup in time, in 2 storages.",
+      "good: All 2 databases have a recent good backup, in 2 storages.",
     );
-    expect(verdictOf(report({})).troubles).toEqual([]);
+    expect(verdictOf(report({})).problems).toEqual([]);
   });
 
   test("and one has joined since the last backup", () => {
     const joined = database({ ...never, database: "crm", first_seen_at: hoursAgo(1) });
     expect(verdict({ databases: [database(), joined] })).toBe(
-      "good: The database has a good backup in time, in 2 storages. 1 new database will get a first one.",
+      "good: The database has a recent good backup, in 2 storages. 1 new database waits for its first backup.",
     );
   });
 
   test("and nothing has happened yet", () => {
     const fresh = database({ ...never, first_seen_at: hoursAgo(1) });
-    expect(verdict({ databases: [] })).toBe("new: No database has been seen yet.");
-    expect(verdict({ databases: [fresh] })).toBe("new: 1 database will get a first backup.");
+    expect(verdict({ databases: [] })).toBe("new: No database has been found yet.");
+    expect(verdict({ databases: [fresh] })).toBe("new: 1 database waits for its first backup.");
   });
 
   test("as long as a database that is gone is the only one without", () => {
     const gone = database({ state: "gone", database: "old" });
-    const sentence = "good: The database has a good backup in time, in 2 storages.";
+    const sentence = "good: The database has a recent good backup, in 2 storages.";
     expect(verdict({ databases: [database(), gone] })).toBe(`${sentence} 1 database is no longer backed up.`);
     expect(verdict({ databases: [database(), gone, gone] })).toBe(
       `${sentence} 2 databases are no longer backed up.`,
@@ -61,15 +61,15 @@ describe("nothing is wrong", () => {
 });
 
 test.each([
-  ["stale", "bad: Database main/app has no good backup in time."],
-  ["failing", "bad: Database main/app failed at the last backup."],
-  ["partial", "warning: Database main/app lacks a copy."],
+  ["stale", "bad: Database main/app has no recent good backup."],
+  ["failing", "bad: The last backup of database main/app failed."],
+  ["partial", "warning: The newest good backup of database main/app lacks a copy."],
 ] as const)("a database that is %s", (state, sentence) => {
   expect(verdict({ databases: [database({ state })] })).toBe(sentence);
 });
 
 test("a database that should have had its first backup by now", () => {
-  const sentence = "bad: Database main/app has no good backup at all.";
+  const sentence = "bad: Database main/app has no good backup.";
   const seen = (hours: number) =>
     database({ ...never, first_seen_at: hoursAgo(hours), interval_ms: 86_400_000 });
   expect(verdict({ databases: [seen(48)] })).toMatch(/^new/);
@@ -86,29 +86,29 @@ test("three databases are named, more are counted", () => {
         database({ state: "failing", database: `d${index}` }),
       ),
     });
-  expect(failing(2)).toBe("bad: Databases main/d0 and main/d1 failed at the last backup.");
-  expect(failing(3)).toBe("bad: Databases main/d0, main/d1 and main/d2 failed at the last backup.");
+  expect(failing(2)).toBe("bad: The last backups of databases main/d0 and main/d1 failed.");
+  expect(failing(3)).toBe("bad: The last backups of databases main/d0, main/d1 and main/d2 failed.");
   expect(failing(4)).toBe(
-    "bad: Databases main/d0, main/d1, main/d2 and 1 other database failed at the last backup.",
+    "bad: The last backups of databases main/d0, main/d1, main/d2 and 1 other database failed.",
   );
   expect(verdictOf({ ...manyDatabases(10_000), storages: [], alerts: [] }).sentence).toBe(
-    "Databases main/database-0006, main/database-0013, main/database-0020 and 1,425 other databases " +
-      "failed at the last backup, and 1 more to look at.",
+    "The last backups of databases main/database-0006, main/database-0013, main/database-0020 and 1,425 other " +
+      "databases failed, and 1 more problem.",
   );
 });
 
 test.each([
-  [{ storages: [storage({ is_reachable: false })] }, "bad: Storage local cannot be reached."],
+  [{ storages: [storage({ is_reachable: false })] }, "bad: Storage local is unreachable."],
   [{ storages: [storage({ free_bytes: 99, total_bytes: 1000 })] }, "warning: Storage local is nearly full."],
   [
     { storages: [storage({ free_bytes: 100, total_bytes: 1000 })] },
-    "good: The database has a good backup in time, in 1 storage.",
+    "good: The database has a recent good backup, in 1 storage.",
   ],
   [
     { storages: [storage({ free_bytes: 0, total_bytes: 0 })] },
-    "good: The database has a good backup in time, in 1 storage.",
+    "good: The database has a recent good backup, in 1 storage.",
   ],
-  [{ daemon: null }, "warning: No daemon answers."],
+  [{ daemon: null }, "warning: The daemon does not answer."],
 ] as [Partial<StatusReport>, string][])("%j", (part, sentence) => {
   expect(verdict(part)).toBe(sentence);
 });
@@ -134,11 +134,9 @@ test("a database that is not on its server any more, until somebody has acknowle
       database,
       key: `gone main/${database}`,
     }) as const;
-  expect(verdict({ alerts: [gone("old")] })).toBe(
-    "warning: Database main/old is not on its server any more.",
-  );
+  expect(verdict({ alerts: [gone("old")] })).toBe("warning: Database main/old is no longer on its server.");
   expect(verdict({ alerts: [gone("old"), gone("odd")] })).toBe(
-    "warning: Databases main/old and main/odd are not on their server any more.",
+    "warning: Databases main/old and main/odd are no longer on their server.",
   );
   expect(verdict({ alerts: [{ ...gone("old"), acknowledged_at: hoursAgo(1) }] })).toMatch(/^good/);
 });
@@ -148,18 +146,18 @@ test("a config that was refused", () => {
   if (!daemon) throw new Error("the fresh report has a daemon");
   const refused = { at: hoursAgo(1), is_ok: false, errors: ["missing"] };
   expect(verdict({ daemon: { ...daemon, last_reload: refused } })).toBe(
-    "warning: The changed config was refused, and the one before it stays in force.",
+    "warning: The changed config was refused; the previous config stays in force.",
   );
   expect(verdict({ daemon: { ...daemon, last_reload: { ...refused, is_ok: true } } })).toMatch(/^good/);
 });
 
 test("the worst comes first, and the sentence counts the rest", () => {
-  const { level, sentence, troubles } = verdictOf(fullReport());
+  const { level, sentence, problems } = verdictOf(fullReport());
   expect({ level, sentence }).toEqual({
     level: "bad",
-    sentence: "Database main/new has no good backup at all, and 7 more to look at.",
+    sentence: "Database main/new has no good backup, and 7 more problems.",
   });
-  expect(troubles.map((trouble) => trouble.level)).toEqual([
+  expect(problems.map((problem) => problem.level)).toEqual([
     ...Array(5).fill("bad"),
     ...Array(3).fill("warning"),
   ]);

@@ -4,74 +4,79 @@ import { DAY_MS } from "../base/limits.ts";
 import { plural } from "../base/text/amounts.ts";
 import type { DatabaseStatus, StatusReport, StorageStatus } from "./report.ts";
 
-/** `new`: nothing is wrong, but there is no backup yet. From the best to the worst. */
+/** From best to worst. `new`: there is no problem, but no backup yet either. */
 const VERDICT_LEVELS = ["good", "new", "warning", "bad"] as const;
 export type VerdictLevel = (typeof VERDICT_LEVELS)[number];
 
-/** What a report comes to. */
+/** A report summed up. */
 export interface Verdict {
-  /** That of the worst trouble. */
+  /** The level of the worst problem. */
   level: VerdictLevel;
-  /** One sentence, with its full stop. It names no more than a few databases. */
+  /** One sentence with a full stop. It names at most `NAMED_MAX` databases. */
   sentence: string;
-  /** Everything that is wrong, the worst first, each in a few words without a full stop. */
-  troubles: Trouble[];
+  /** All problems, the worst first, each in a few words without a full stop. */
+  problems: Problem[];
 }
 
-export interface Trouble {
+export interface Problem {
   level: "warning" | "bad";
   text: string;
 }
 
-/** A storage with less of its space left than this is nearly full. */
+/** A storage with a smaller share of free space is nearly full. */
 const FREE_RATIO_MIN = 0.1;
-/** A database without a schedule should have a backup by then. */
+/** A database without a schedule should have its first backup within this time. */
 const FIRST_MS_MAX = 2 * DAY_MS;
-/** So many databases are named; the others are counted. */
+/** At most this many databases are named; the others are counted. */
 const NAMED_MAX = 3;
 
 /** The verdict on a report, the same for the page and for a terminal. */
 export function verdictOf(report: StatusReport): Verdict {
   const present = report.databases.filter(({ state }) => state !== "gone");
-  const troubles = [
-    ...databaseTroubles(report, present),
-    ...report.storages.flatMap(storageTroubles),
-    ...alertTroubles(report),
-    ...daemonTroubles(report),
+  const problems = [
+    ...databaseProblems(report, present),
+    ...report.storages.flatMap(storageProblems),
+    ...alertProblems(report),
+    ...daemonProblems(report),
   ].sort((left, right) => Number(right.level === "bad") - Number(left.level === "bad"));
-  const level = troubles[0]?.level ?? (isNew(present) ? "new" : "good");
-  return { level, sentence: sentenceOf(report, present, troubles), troubles };
+  const level = problems[0]?.level ?? (isNew(present) ? "new" : "good");
+  return { level, sentence: sentenceOf(report, present, problems), problems };
 }
 
 function sentenceOf(
   report: StatusReport,
   present: readonly DatabaseStatus[],
-  troubles: readonly Trouble[],
+  problems: readonly Problem[],
 ): string {
-  const [worst, ...others] = troubles;
+  const [worst, ...others] = problems;
   if (worst !== undefined) {
-    const more = others.length === 0 ? "" : `, and ${others.length} more to look at`;
+    const more = others.length === 0 ? "" : `, and ${plural(others.length, "more problem")}`;
     return `${capital(worst.text)}${more}.`;
   }
-  if (present.length === 0) return "No database has been seen yet.";
+  if (present.length === 0) return "No database has been found yet.";
   const waiting = present.filter(({ state }) => state === "never").length;
-  if (waiting === present.length) return `${capital(plural(waiting, "database"))} will get a first backup.`;
+  if (waiting === present.length) return `${waitingText(waiting, "database")}.`;
   const storages = plural(report.storages.length, "storage");
-  const first = waiting === 0 ? "" : ` ${capital(plural(waiting, "new database"))} will get a first one.`;
+  const first = waiting === 0 ? "" : ` ${waitingText(waiting, "new database")}.`;
   const good = present.length - waiting;
-  const rest = `${first}${leftOut(report.databases.length - present.length)}`;
-  if (good === 1) return `The database has a good backup in time, in ${storages}.${rest}`;
-  return `All ${good} databases have a good backup in time, in ${storages}.${rest}`;
+  const rest = `${first}${goneText(report.databases.length - present.length)}`;
+  if (good === 1) return `The database has a recent good backup, in ${storages}.${rest}`;
+  return `All ${good} databases have a recent good backup, in ${storages}.${rest}`;
 }
 
-/** "All" must not hide those that the config, or their server, has no more. */
-function leftOut(gone: number): string {
+function waitingText(count: number, noun: string): string {
+  const verb = count === 1 ? "waits for its" : "wait for their";
+  return `${capital(plural(count, noun))} ${verb} first backup`;
+}
+
+/** The word "all" must not hide databases that are gone from the config or their server. */
+function goneText(gone: number): string {
   return gone === 0
     ? ""
     : ` ${capital(plural(gone, "database"))} ${gone === 1 ? "is" : "are"} no longer backed up.`;
 }
 
-/** Whether a database without any good backup was tried in vain, or should have had one by now. */
+/** Whether a database has no good backup although one was attempted or should have been made by now. */
 export function isOverdue(
   { state, last_attempt, first_seen_at, interval_ms }: DatabaseStatus,
   now: string,
@@ -82,35 +87,63 @@ export function isOverdue(
   return waitedMs > (interval_ms === null ? FIRST_MS_MAX : 2 * interval_ms);
 }
 
-/** Whether there is nothing to be judged yet. */
+/** Whether no database has a good backup yet. */
 function isNew(present: readonly DatabaseStatus[]): boolean {
   return present.every(({ state }) => state === "never");
 }
 
-function databaseTroubles(report: StatusReport, present: readonly DatabaseStatus[]): Trouble[] {
+/** What is wrong with some databases, from their names. */
+type ProblemText = (names: string) => string;
+
+function databaseProblems(report: StatusReport, present: readonly DatabaseStatus[]): Problem[] {
   const inState = (state: DatabaseStatus["state"]) => present.filter((database) => database.state === state);
-  const tell = (level: Trouble["level"], databases: readonly DatabaseStatus[], one: string, many: string) =>
-    databases.length === 0
-      ? []
-      : [{ level, text: `${named(databases)} ${databases.length === 1 ? one : many}` }];
+  const problem = (
+    level: Problem["level"],
+    databases: readonly DatabaseStatus[],
+    one: ProblemText,
+    many: ProblemText,
+  ): Problem[] => {
+    if (databases.length === 0) return [];
+    return [{ level, text: (databases.length === 1 ? one : many)(named(databases)) }];
+  };
   const never = present.filter((database) => isOverdue(database, report.now));
   return [
-    ...tell("bad", never, "has no good backup at all", "have no good backup at all"),
-    ...tell("bad", inState("stale"), "has no good backup in time", "have no good backup in time"),
-    ...tell("bad", inState("failing"), "failed at the last backup", "failed at the last backup"),
-    ...tell("warning", inState("partial"), "lacks a copy", "lack a copy"),
+    ...problem(
+      "bad",
+      never,
+      (name) => `${name} has no good backup`,
+      (names) => `${names} have no good backup`,
+    ),
+    ...problem(
+      "bad",
+      inState("stale"),
+      (name) => `${name} has no recent good backup`,
+      (names) => `${names} have no recent good backup`,
+    ),
+    ...problem(
+      "bad",
+      inState("failing"),
+      (name) => `the last backup of ${name} failed`,
+      (names) => `the last backups of ${names} failed`,
+    ),
+    ...problem(
+      "warning",
+      inState("partial"),
+      (name) => `the newest good backup of ${name} lacks a copy`,
+      (names) => `the newest good backups of ${names} lack a copy`,
+    ),
   ];
 }
 
-function storageTroubles({ name, is_reachable, free_bytes, total_bytes }: StorageStatus): Trouble[] {
-  if (is_reachable === false) return [{ level: "bad", text: `storage ${name} cannot be reached` }];
+function storageProblems({ name, is_reachable, free_bytes, total_bytes }: StorageStatus): Problem[] {
+  if (is_reachable === false) return [{ level: "bad", text: `storage ${name} is unreachable` }];
   if (free_bytes === null || total_bytes === null || total_bytes <= 0) return [];
   return isNearlyFull({ free_bytes, total_bytes })
     ? [{ level: "warning", text: `storage ${name} is nearly full` }]
     : [];
 }
 
-/** Less than a tenth of its space is left. */
+/** Whether less than a tenth of the space is free. */
 export function isNearlyFull({
   free_bytes,
   total_bytes,
@@ -119,32 +152,32 @@ export function isNearlyFull({
   return free_bytes < FREE_RATIO_MIN * total_bytes;
 }
 
-/** Those that somebody has acknowledged are known, and are no news at 3 a.m. */
-function alertTroubles(report: StatusReport): Trouble[] {
-  const unknown = report.alerts.filter(({ acknowledged_at }) => acknowledged_at === null);
-  const gone = unknown.flatMap(({ key, server, database }) =>
+/** Acknowledged alerts are left out: somebody knows about them already. */
+function alertProblems(report: StatusReport): Problem[] {
+  const unacknowledged = report.alerts.filter(({ acknowledged_at }) => acknowledged_at === null);
+  const gone = unacknowledged.flatMap(({ key, server, database }) =>
     key.startsWith(GONE_KEY) && server !== null && database !== null ? [{ server, database }] : [],
   );
-  const alerts = unknown.filter(({ key }) => !key.startsWith(GONE_KEY));
-  const tell = (level: Trouble["level"], alertLevel: "CRITICAL" | "WARNING"): Trouble[] => {
+  const alerts = unacknowledged.filter(({ key }) => !key.startsWith(GONE_KEY));
+  const openAlerts = (level: Problem["level"], alertLevel: "CRITICAL" | "WARNING"): Problem[] => {
     const open = alerts.filter((alert) => alert.level === alertLevel);
     if (open.length === 0) return [];
     const text = `${plural(open.length, `${alertLevel.toLowerCase()} alert`)} ${open.length === 1 ? "is" : "are"} open`;
     return [{ level, text }];
   };
   const isOne = gone.length === 1;
-  const text = `${named(gone)} ${isOne ? "is not on its server" : "are not on their server"} any more`;
+  const text = `${named(gone)} ${isOne ? "is no longer on its server" : "are no longer on their server"}`;
   return [
-    ...tell("bad", "CRITICAL"),
+    ...openAlerts("bad", "CRITICAL"),
     ...(gone.length === 0 ? [] : [{ level: "warning", text } as const]),
-    ...tell("warning", "WARNING"),
+    ...openAlerts("warning", "WARNING"),
   ];
 }
 
-function daemonTroubles({ daemon }: StatusReport): Trouble[] {
-  if (daemon === null) return [{ level: "warning", text: "no daemon answers" }];
+function daemonProblems({ daemon }: StatusReport): Problem[] {
+  if (daemon === null) return [{ level: "warning", text: "the daemon does not answer" }];
   return daemon.last_reload?.is_ok === false
-    ? [{ level: "warning", text: "the changed config was refused, and the one before it stays in force" }]
+    ? [{ level: "warning", text: "the changed config was refused; the previous config stays in force" }]
     : [];
 }
 

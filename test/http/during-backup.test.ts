@@ -35,7 +35,7 @@ const dumping = ({ running }: StatusReport) =>
 
 test("the endpoint answers all the while a backup runs at full speed", async () => {
   const daemon = watched(installation.start("run"));
-  await daemon.says("the endpoint is open");
+  await daemon.says("the HTTP endpoint is open");
   const status = async () => (await (await ask("/status?format=json")).json()) as StatusReport;
   await daemon.until("a dump is under way", async () => (dumping(await status())?.bytes ?? 0) > 0);
 

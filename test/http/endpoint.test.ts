@@ -145,7 +145,7 @@ test.each([...PATHS, "/nothing"])("%s takes no method that could change anything
       status: 405,
       allow: "GET, HEAD",
     });
-    expect(await answer.text()).toBe("this endpoint only reads: GET or HEAD\n");
+    expect(await answer.text()).toBe("method not allowed: this endpoint answers only GET and HEAD\n");
   }
 });
 
@@ -156,7 +156,7 @@ test("what is not there is 404", async () => {
     expect({ path, status: answer.status }).toEqual({ path, status: isStatus ? 200 : 404 });
     if (!isStatus)
       expect(await answer.json()).toEqual({
-        error: "there is nothing here; try /, /status, /metrics, /health or /ready",
+        error: "not found; try /, /status, /metrics, /health or /ready",
       });
   }
 });
@@ -197,13 +197,13 @@ test("a defect is told in the log, and to the reader only that there is one", as
     expect({ path, status: answer.status, text: await answer.text() }).toEqual({
       path,
       status: 500,
-      text: "this could not be answered; the log of the daemon says why\n",
+      text: "the request failed; the daemon's log has the reason\n",
     });
     expect(answer.headers.get("x-content-type-options")).toBe("nosniff");
   }
   lab.live.context = context;
   expect(logged).toContainEqual([
-    "the endpoint failed to answer",
+    "answering a request failed",
     { path: "/status", error: "a secret detail" },
   ]);
 });

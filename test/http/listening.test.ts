@@ -105,7 +105,7 @@ describe("tells what is wrong", () => {
       chownSync(path, 65534, 65534);
       expect(await refusal(`listen = "unix:${path}"`)).toMatchObject({
         code: "usage",
-        message: `http.listen: ${path} is there, and is a socket of user 65534`,
+        message: `http.listen: ${path} exists and is a socket of user id 65534`,
       });
       expect(existsSync(path)).toBe(true);
     },
@@ -117,7 +117,7 @@ describe("tells what is wrong", () => {
     expect(await refusal(`listen = "${listen}"`)).toMatchObject({
       code: "locked",
       message: `http.listen: ${listen}: the address is in use`,
-      hint: "another daemon, or another program, listens there; end it, or choose another under http.listen",
+      hint: "another daemon or another program listens there; stop it, or set http.listen to another address",
     });
     expect(await health(address)).toBe(200);
   });
@@ -136,7 +136,7 @@ describe("tells what is wrong", () => {
     writeFileSync(path, "precious");
     expect(await refusal(`listen = "unix:${path}"`)).toMatchObject({
       code: "usage",
-      message: `http.listen: ${path} is there, and is no socket`,
+      message: `http.listen: ${path} exists and is not a socket`,
     });
     expect(await Bun.file(path).text()).toBe("precious");
   });
@@ -148,12 +148,12 @@ describe("tells what is wrong", () => {
     });
     expect(await refusal('listen = "no-such-name.invalid:0"')).toMatchObject({
       code: "locked",
-      message: "http.listen: no-such-name.invalid:0: the name has no address",
+      message: "http.listen: no-such-name.invalid:0: the host name has no address",
     });
     expect(await refusal('listen = "unix:/no/such/directory/x.sock"')).toMatchObject({
       code: "usage",
       message: "http.listen: unix:/no/such/directory/x.sock: ENOENT",
-      hint: "its directory does not exist; under systemd RuntimeDirectory=pg321 makes /run/pg321",
+      hint: "its directory does not exist; under systemd, RuntimeDirectory=pg321 creates /run/pg321",
     });
   });
 
@@ -165,7 +165,7 @@ describe("tells what is wrong", () => {
     await lab.serve('listen = "0.0.0.0:0"\ntoken = "0123456789abcdef"', { log });
     expect(warnings).toEqual([]);
     await lab.serve('listen = "0.0.0.0:0"', { log });
-    expect(warnings).toEqual(["everybody who reaches the endpoint can read it: set http.token"]);
+    expect(warnings).toEqual(["anybody who can reach the HTTP endpoint can read it: set http.token"]);
   });
 });
 

@@ -224,7 +224,7 @@ test("the daemon's own endpoint serves it as it is", async () => {
   await using sight = await browser.look(`${endpoint}/`);
   expect(sight.requests).toEqual([`${endpoint}/`]);
   expect(sight.complaints).toEqual([]);
-  expect(await sight.page.textContent("h1")).toStartWith("Database main/app has no good backup in time");
+  expect(await sight.page.textContent("h1")).toStartWith("Database main/app has no recent good backup");
   await sight.page.getByRole("link", { name: "main/app" }).first().click();
   expect(sight.page.url()).toBe(`${endpoint}/?database=main%2Fapp#history`);
   await sight.page.getByRole("link", { name: "Show all databases" }).click();

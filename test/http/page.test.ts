@@ -87,7 +87,7 @@ describe("of a real catalog", () => {
     const ofOne = "./?database=main%2Fapp&amp;page=2&amp;refresh=60#history";
     expect(links(await text("?database=main/app&refresh=60"))).toEqual([["next", ofOne]]);
     expect(links(await text("?page=4"))).toEqual([["prev", "./?page=3#history"]]);
-    expectPart(await text("?page=4"), "There are no backups this old.");
+    expectPart(await text("?page=4"), "There are no older backups.");
   });
 
   test("of one database alone, whatever it is called", async () => {
@@ -223,8 +223,8 @@ test("what has trouble comes first, in full, however many databases there are", 
   // Each seventh is failing: 71 of 500. Those that are not shown in full stand open below.
   expect(cards.every(([, name]) => Number(name?.slice(-4)) % 7 === 6)).toBe(true);
   expect(html).toMatch(/<details open=""><summary>452 more databases<\/summary>/);
-  expect(html.includes("others left out")).toBe(false);
-  expectPart(pageOf(manyDatabases(5000)), "4,452 others left out");
+  expect(html.includes("not shown here")).toBe(false);
+  expectPart(pageOf(manyDatabases(5000)), "4,452 other databases not shown here");
 });
 
 test("what comes next where nothing happened yet", () => {
@@ -241,10 +241,10 @@ test("what comes next where nothing happened yet", () => {
       ],
     }),
   );
-  expectPart(fresh, "1 database will get a first backup.");
+  expectPart(fresh, "1 database waits for its first backup.");
   expectPart(fresh, "The next scheduled backup starts");
   const empty = pageOf(freshReport({ databases: [], jobs: [], schedules: [] }));
-  expectPart(empty, "No database has been seen yet.");
+  expectPart(empty, "No database has been found yet.");
   expectPart(empty, "No backup is scheduled.");
   expectPart(empty, "<code>pg321 backup</code>");
 });
@@ -252,8 +252,8 @@ test("what comes next where nothing happened yet", () => {
 test("every state, outcome and level has its word", () => {
   const html = pageOf(fullReport());
   for (const word of [
-    "stale: too old",
-    "failing: last try failed",
+    "stale: newest backup too old",
+    "failing: last attempt failed",
     "partial: lacks a copy",
     "no good backup",
     "good",
@@ -261,7 +261,13 @@ test("every state, outcome and level has its word", () => {
     expectPart(html, `<span>${word}</span>`);
   for (const word of ["verified", "partial", "failed", "interrupted", "running", "critical", "warning"])
     expectPart(html, `<span>${word}</span>`);
-  for (const text of ["nearly full", "unreachable", "lacks the newest", "3 runs left out in a row", "37 %"])
+  for (const text of [
+    "nearly full",
+    "unreachable",
+    "lacks the newest backup",
+    "3 runs skipped in a row",
+    "37 %",
+  ])
     expectPart(html, text);
   expectPart(pageOf(oddNames()), "x".repeat(63));
 });

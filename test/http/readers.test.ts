@@ -43,7 +43,7 @@ describe("a token", () => {
       expect({ path, status: answer.status }).toEqual({ path, status: 401 });
       expect(answer.headers.get("www-authenticate")).toStartWith('Bearer realm="pg321", Basic realm=');
       expect(await answer.json()).toEqual({
-        error: "a token is needed, as a bearer token or as the password of any name",
+        error: "a token is required: send it as a bearer token, or as the password of any user name",
       });
     }
     expect((await fetch(`${address}/health`)).status).toBe(200);

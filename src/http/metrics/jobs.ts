@@ -5,10 +5,10 @@ import type { MetricSheet } from "./sheet.ts";
 import { seconds, unixTime } from "./units.ts";
 
 const ENDED = ["OK", "PARTIAL", "FAILED", "INTERRUPTED"] as const;
-/** Of `StorageStatistics` in a cleanup's record. */
+/** Keys of `StorageStatistics` in the record of a cleanup run. */
 const CLEANUP_RESULTS = ["expired", "deleted", "archived", "hidden", "held", "failed", "overdue"] as const;
 
-/** Jobs, their schedules and runs, and what the last runs have counted. */
+/** Sets the metrics of jobs, schedules and runs, and the counts of the last runs. */
 export function setJobs(sheet: MetricSheet, report: StatusReport, runTotals: readonly RunTotal[]): void {
   setRuns(sheet, report, runTotals);
   for (const job of report.jobs) setJob(sheet, job);
@@ -20,7 +20,7 @@ export function setJobs(sheet: MetricSheet, report: StatusReport, runTotals: rea
   setCleanup(sheet, counted("cleanup"));
 }
 
-/** Those that never were show 0: a counter that begins at 1 has no increase to be seen. */
+/** Outcomes that never occurred are exported as 0: a counter whose first value is 1 shows no increase. */
 function setRuns(sheet: MetricSheet, { running }: StatusReport, runTotals: readonly RunTotal[]): void {
   for (const job of JOBS) {
     const labels = { pg321_job: job };
@@ -53,7 +53,7 @@ function setSchedule(sheet: MetricSheet, schedule: ScheduleStatus): void {
   sheet.set("pg321_schedule_skipped_runs", labels, skipped);
 }
 
-/** The record of a run is JSON of the version that wrote it: nothing is taken for granted. */
+/** The statistics of a run are JSON that may come from another version of pg321: any key may be missing. */
 type Counts = Record<string, unknown> | null;
 
 function counts(run: RunStatus | null | undefined): Counts {

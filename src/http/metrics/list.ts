@@ -1,4 +1,4 @@
-/** One metric: what it is called, what its series are told apart by, and what a reader is told of it. */
+/** The type of a metric, its HELP text, and the names of its labels. */
 export interface MetricDefinition {
   type: "gauge" | "counter";
   help: string;
@@ -16,13 +16,13 @@ function counter<const L extends readonly string[]>(help: string, labels: L) {
 const DATABASE = ["server", "database"] as const;
 const DATABASE_STORAGE = ["server", "database", "storage"] as const;
 const STORAGE = ["storage"] as const;
-/** Not `job`: Prometheus gives that to every series itself, and would rename ours. */
+/** Not `job`: Prometheus sets that label on every series itself, and would rename ours. */
 const JOB = ["pg321_job"] as const;
 const SCHEDULE = ["schedule", "pg321_job"] as const;
 
 /**
- * Every metric that is exported. Base units (seconds, bytes; times as Unix time), `_total` for counters only.
- * `docs/metrics.md` repeats this list word for word.
+ * Every exported metric. Base units (seconds, bytes; times as Unix time), `_total` for counters only.
+ * `docs/metrics.md` repeats this list word for word (a test compares them).
  */
 export const METRICS = {
   // The installation.
@@ -116,7 +116,7 @@ export const METRICS = {
     SCHEDULE,
   ),
 
-  // What the last run of a job that has ended counted; absent after one that could not run.
+  // Counts of the last finished run of a job; absent if that run could not start its work.
   pg321_backup_last_run_databases: gauge("Databases of the last backup run, by result.", ["result"]),
   pg321_verify_last_run_copies: gauge("Copies that the last verify run checked, by result.", ["result"]),
   pg321_repair_last_run_copies: gauge("Copies that the last repair run tried to fill, by result.", [
@@ -187,7 +187,7 @@ export const METRICS = {
     STORAGE,
   ),
 
-  // The process, by the names that Prometheus has for it.
+  // The process, under the names that Prometheus client libraries use.
   process_cpu_seconds_total: counter(
     "User and system CPU time of the daemon, without its child processes.",
     [],

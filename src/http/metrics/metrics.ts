@@ -14,16 +14,16 @@ import { seconds, unixTime } from "./units.ts";
 
 export const METRICS_CONTENT_TYPE: string = Registry.PROMETHEUS_CONTENT_TYPE;
 
-/** What the report does not say. */
+/** The data for metrics that is not in the report. */
 export interface MetricsSource {
   runTotals: readonly RunTotal[];
-  /** Names of the storages that every backup goes to; the others take what is archived. */
+  /** Names of the storages that every backup goes to; the others receive only archived copies. */
   backupStorages: readonly string[];
-  /** Told once when databases are left out. */
+  /** Gets one warning when series of databases are omitted. */
   log: Log;
 }
 
-/** Errors as those of `Overview`. */
+/** Rejects as `Overview` does. */
 export async function metricsSource(
   context: Pick<JobContext, "catalog" | "config" | "storages" | "log">,
 ): Promise<MetricsSource> {
@@ -34,21 +34,22 @@ export async function metricsSource(
   };
 }
 
-/** The most troubled first: these are kept when there are too many. */
+/** Problems first: if there are too many databases, the first ones are exported. */
 const STATES = ["failing", "stale", "never", "partial", "good"] as const;
 const ENDED = ["VERIFIED", "PARTIAL", "FAILED", "INTERRUPTED"] as const;
-/** Series of one database, and of one database in one storage, at most. */
+/** The maximum number of series of one database, and of one database in one storage. */
 const DATABASE_SERIES = 9 + STATES.length + ENDED.length;
 const COPIES_SERIES = 4;
-/** So many databases are written down without a pause. */
+/** After this many databases the event loop gets a turn. */
 const DATABASES_AT_ONCE = 100;
 
-const toldOfLeftOut = new WeakSet<Log>();
+/** Logs that already hold the warning about omitted databases. */
+const warnedLogs = new WeakSet<Log>();
 
 /**
- * What `GET /metrics` answers, of type `METRICS_CONTENT_TYPE`. Everything comes from the report and the catalog,
- * and so survives a restart; only the process metrics begin anew. What is not known is not there. Databases that
- * are gone are left out, and the least troubled ones where there would be more than `DATABASE_SERIES_MAX` series.
+ * The body of `GET /metrics`, of type `METRICS_CONTENT_TYPE`. All values come from the report and the catalog and
+ * so survive a restart, except the process metrics. Unknown values have no series. Databases that are gone are
+ * omitted; if more than `DATABASE_SERIES_MAX` series would remain, so are the databases with the least problems.
  */
 export async function renderMetrics(report: StatusReport, source: MetricsSource): Promise<string> {
   const sheet = new MetricSheet();
@@ -88,9 +89,9 @@ async function setDatabases(
   const shown = fitting(present);
   const leftOut = present.length - shown.length;
   sheet.set("pg321_metrics_databases_left_out", {}, leftOut);
-  if (leftOut > 0 && !toldOfLeftOut.has(log)) {
-    toldOfLeftOut.add(log);
-    log.warning("metrics: too many databases, the least troubled ones are left out", {
+  if (leftOut > 0 && !warnedLogs.has(log)) {
+    warnedLogs.add(log);
+    log.warning("metrics: too many databases; series of those with the least problems are omitted", {
       shown: shown.length,
       left_out: leftOut,
       series_max: DATABASE_SERIES_MAX,
@@ -103,10 +104,10 @@ async function setDatabases(
   }
 }
 
-/** As many as may have series, each with all of its own. */
+/** The databases that may have series: as many as fit, each with all of its series. */
 function fitting(databases: readonly DatabaseStatus[]): DatabaseStatus[] {
   const rank = ({ state }: DatabaseStatus) => (STATES as readonly string[]).indexOf(state);
-  // They come in order of their names, which a stable sort keeps within each state.
+  // The databases arrive sorted by name; a stable sort keeps that order within each state.
   const ranked = databases.toSorted((a, b) => rank(a) - rank(b));
   let series = 0;
   const end = ranked.findIndex(({ copies }) => {
@@ -129,7 +130,7 @@ function setDatabase(sheet: MetricSheet, one: DatabaseStatus): void {
     sheet.set("pg321_backup_dump_bytes", labels, good.dump_bytes);
     sheet.set("pg321_backup_stored_bytes", labels, good.object_bytes);
   }
-  // One under way has no result yet.
+  // A running attempt has no result yet.
   if (attempt && attempt.status !== "RUNNING") {
     const isGood = attempt.status === "VERIFIED" || attempt.status === "PARTIAL";
     sheet.set("pg321_backup_last_attempt_timestamp_seconds", labels, unixTime(attempt.started_at));
@@ -138,7 +139,7 @@ function setDatabase(sheet: MetricSheet, one: DatabaseStatus): void {
   }
 }
 
-/** A storage that has nothing of the database yet is among them with 0, so that a copy that is wanting can be seen. */
+/** A storage without a copy of the database is exported with 0, so that the missing copy is visible. */
 function setCopies(sheet: MetricSheet, one: DatabaseStatus, backupStorages: readonly string[]): void {
   const { server, database, newest_good: good } = one;
   for (const { storage, copies, bytes, newest_started_at } of one.copies) {

@@ -1,13 +1,13 @@
 import { readdirSync, readFileSync } from "node:fs";
 
 /**
- * What Linux says of this process. Null where it does not tell.
+ * The resource usage of this process as Linux reports it; null if it does not.
  *
- * The default metrics of prom-client are all or nothing, and with them come a timer for the event loop's delay
- * and an observer of garbage collection, which an idle daemon would pay for.
+ * The default metrics of prom-client are not used: they can only be enabled together, and they include a timer for
+ * the event loop's delay and an observer of garbage collection, which cost an idle daemon CPU time.
  */
 export interface ProcessUsage {
-  /** User and system time, in seconds; children are not in it. */
+  /** User and system time in seconds, without child processes. */
   cpuSeconds: number;
   residentBytes: number | null;
   virtualBytes: number | null;
@@ -16,8 +16,8 @@ export interface ProcessUsage {
 }
 
 /**
- * Never fails: where /proc is hidden, only the CPU time is known. Reads at once: the files are in memory, and the
- * thread pool, which would read them otherwise, is taken up by the compression while a backup runs.
+ * Never fails: if /proc is hidden, only the CPU time is known. Reads synchronously: the files are in memory, and
+ * the thread pool of asynchronous reads is busy with compression while a backup runs.
  */
 export function processUsage(): ProcessUsage {
   const status = known(() => readFileSync("/proc/self/status", "utf8"));
@@ -29,7 +29,7 @@ export function processUsage(): ProcessUsage {
     cpuSeconds: (user + system) / 1e6,
     residentBytes: kibibytes("VmRSS"),
     virtualBytes: kibibytes("VmSize"),
-    // One of them was the directory's own, for the time of reading it.
+    // One of them is the descriptor of the directory while it is read.
     openFiles: files && files.length - 1,
     openFilesMax: found(limits, /^Max open files\s+(\d+)\s/m, 1),
   };

@@ -2,21 +2,21 @@ import { setImmediate } from "node:timers/promises";
 import { Counter, Gauge, Registry } from "prom-client";
 import { METRICS, type MetricLabels, type MetricName } from "./list.ts";
 
-/** The values of one scrape. Each has its own, so that nothing stays of what is gone, and nothing grows. */
+/** The values of one scrape. Each scrape makes a new sheet, so that series of removed things disappear. */
 export class MetricSheet {
   readonly #registry = new Registry();
   readonly #metrics = new Map<MetricName, Counter | Gauge>();
 
-  /** Null: not known, then there is no such series. The same labels must not come twice. */
+  /** Adds a series; none if the value is null (unknown). The same labels must not be set twice. */
   set<N extends MetricName>(name: N, labels: MetricLabels<N>, value: number | null): void {
     if (value === null || !Number.isFinite(value)) return;
-    // Made when its first value comes: one without labels would show 0 until then.
+    // A metric is registered with its first value: without labels it would be exported as 0 until then.
     const metric = this.#metrics.get(name) ?? this.#add(name);
     if (metric instanceof Counter) metric.inc(labels, value);
     else metric.set(labels, value);
   }
 
-  /** One series for each of `all`: 1 for the one that is `current`, 0 for the others. */
+  /** Adds one series for each state of `all`: 1 for `current`, 0 for the others. */
   setState<N extends MetricName, L extends string & keyof MetricLabels<N>>(
     name: N,
     labels: Omit<MetricLabels<N>, L>,
@@ -28,7 +28,7 @@ export class MetricSheet {
       this.set(name, { ...labels, [label]: state } as MetricLabels<N>, state === current ? 1 : 0);
   }
 
-  /** In the text format of Prometheus. Lets others have their turn between two metrics. */
+  /** The sheet in the Prometheus text format. Gives the event loop a turn between two metrics. */
   async text(): Promise<string> {
     const parts: string[] = [];
     for (const name of Object.keys(METRICS)) {

@@ -1,4 +1,4 @@
-/** Seconds since 1970 of an RFC 3339 time. */
+/** An RFC 3339 time as Unix time in seconds. */
 export function unixTime(time: string | null): number | null {
   return time === null ? null : Date.parse(time) / 1000;
 }

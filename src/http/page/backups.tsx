@@ -18,7 +18,7 @@ const COPY_TONES: Readonly<Record<CopyState, Tone>> = {
   DELETED: "quiet",
 };
 
-/** Of the columns, and their classes. */
+/** The titles of the columns, and their CSS classes. */
 const TITLES = [
   ["Started", ""],
   ["Database", ""],
@@ -34,12 +34,12 @@ export const Backups = ({ history, page }: { history: PageHistory; page: Page })
     <h2 id="history">Backups{page.query.page > 1 && `, page ${page.query.page}`}</h2>
     {page.query.database !== null && (
       <p>
-        Only those of <DatabaseName database={page.query.database} />.{" "}
-        <a href={`${pageAddress({ ...page.query, page: 1, database: null })}#history`}>Show those of all</a>
+        Only backups of <DatabaseName database={page.query.database} />.{" "}
+        <a href={`${pageAddress({ ...page.query, page: 1, database: null })}#history`}>Show all backups</a>
       </p>
     )}
     {history.backups.length === 0 ? (
-      <p class="muted">{page.query.page > 1 ? "There are no backups this old." : "There is none yet."}</p>
+      <p class="muted">{page.query.page > 1 ? "There are no older backups." : "No backup yet."}</p>
     ) : (
       <table aria-labelledby="history">
         <thead>

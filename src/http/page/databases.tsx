@@ -27,12 +27,12 @@ const TONES: Readonly<Record<DatabaseStatus["state"], Tone>> = {
   gone: "quiet",
 };
 
-/** What a state means, for those who have not read the manual. */
+/** The states in words that explain them. */
 const WORDS: Readonly<Record<DatabaseStatus["state"], string>> = {
   good: "good",
   partial: "partial: lacks a copy",
-  failing: "failing: last try failed",
-  stale: "stale: too old",
+  failing: "failing: last attempt failed",
+  stale: "stale: newest backup too old",
   never: "no backup yet",
   gone: "gone",
 };
@@ -53,7 +53,9 @@ export const Databases = ({ groups: { full, brief, gone, left_out }, series, pag
       </p>
     )}
     {full.length === 0 && (
-      <p class="muted">{page.query.database ? "There is no such database." : "None has been seen yet."}</p>
+      <p class="muted">
+        {page.query.database ? "There is no such database." : "No database has been found yet."}
+      </p>
     )}
     {full.length > 0 && (
       <ul class="cards">
@@ -69,13 +71,13 @@ export const Databases = ({ groups: { full, brief, gone, left_out }, series, pag
     )}
     <BriefDatabases title={plural(brief.length, "more database")} databases={brief} page={page} />
     <BriefDatabases
-      title={`${plural(gone.length, "database")} no longer there`}
+      title={`${plural(gone.length, "database")} no longer backed up`}
       databases={gone}
       page={page}
     />
     {left_out > 0 && (
       <p class="muted">
-        {plural(left_out, "other")} left out: <code>pg321 status</code> shows them all.
+        {plural(left_out, "other database")} not shown here: <code>pg321 status</code> shows all of them.
       </p>
     )}
   </section>
@@ -88,10 +90,10 @@ interface CardInput {
   page: Page;
 }
 
-/** How a database stands, in a shape and in words. */
-function standing(database: DatabaseStatus, { telling }: Page): { tone: Tone; words: string } {
+/** The state of a database as a tone and in words. */
+function standing(database: DatabaseStatus, { times }: Page): { tone: Tone; words: string } {
   const { state } = database;
-  if (isOverdue(database, telling.now)) return { tone: "bad", words: "no good backup" };
+  if (isOverdue(database, times.now)) return { tone: "bad", words: "no good backup" };
   return { tone: TONES[state], words: WORDS[state] };
 }
 
@@ -108,28 +110,28 @@ const DatabaseCard = ({ id, database, points, page }: CardInput) => {
         <State tone={tone}>{words}</State>
       </div>
       {hasError && last_attempt !== null && (
-        <p class="error">Last try: {shortened(last_attempt.error ?? "")}</p>
+        <p class="error">Last attempt: {shortened(last_attempt.error ?? "")}</p>
       )}
       <dl class="facts">
-        <Fact name="Newest good one">
+        <Fact name="Newest good backup">
           <MomentOr at={newest_good?.started_at ?? null} page={page} none="none" />
         </Fact>
         {newest_good && <SizeFact backup={newest_good} />}
-        <Fact name="Last try">
+        <Fact name="Last attempt">
           {last_attempt === null ? (
             <span class="muted">none</span>
           ) : (
             <>
               <State tone={BACKUP_TONES[last_attempt.status]}>{last_attempt.status.toLowerCase()}</State>{" "}
-              <span class="absolute">{page.telling.relative(last_attempt.started_at)}</span>
+              <span class="absolute">{page.times.relative(last_attempt.started_at)}</span>
             </>
           )}
         </Fact>
-        <Fact name={state === "gone" ? "Gone" : "Next backup"}>
+        <Fact name={state === "gone" ? "Gone since" : "Next backup"}>
           <MomentOr
             at={state === "gone" ? database.gone_at : next_backup_at}
             page={page}
-            none="none is scheduled"
+            none="not scheduled"
           />
         </Fact>
       </dl>
@@ -165,7 +167,10 @@ const SizeFact = ({ backup: { dump_bytes, object_bytes } }: { backup: GoodBackup
   </Fact>
 );
 
-/** Where copies are, and which storages lack the newest backup: wrongly so, unless the database is good. */
+/**
+ * The storages with copies, and those that lack the newest backup. That is a problem unless the database is good:
+ * then only storages lack it that receive archived copies.
+ */
 const Copies = ({
   database: { copies, newest_good, database, server, state },
 }: {
@@ -182,7 +187,7 @@ const Copies = ({
             <State tone={hasNewest ? "good" : lacking}>
               <bdi>{storage}</bdi>
             </State>{" "}
-            {!hasNewest && newest_good !== null && "lacks the newest · "}
+            {!hasNewest && newest_good !== null && "lacks the newest backup · "}
             {number === 0 ? "no copy" : `${plural(number, "copy", "copies")} · ${sizeText(bytes)}`}
           </li>
         );
@@ -207,7 +212,7 @@ const BriefDatabases = ({ title, databases, page }: BriefInput) =>
             <BriefState database={database} page={page} /> <DatabaseLink database={database} page={page} />{" "}
             <span class="muted">
               {database.newest_good
-                ? `${page.telling.relative(database.newest_good.started_at)}, ${sizeText(database.newest_good.dump_bytes)}`
+                ? `${page.times.relative(database.newest_good.started_at)}, ${sizeText(database.newest_good.dump_bytes)}`
                 : "no good backup"}
             </span>
           </li>

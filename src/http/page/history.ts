@@ -10,24 +10,24 @@ import { PAGE_BACKUPS, type PageQuery } from "./query.ts";
 /** One page of the backups, newest first. */
 export interface PageHistory {
   backups: ListedBackup[];
-  /** Whether a page after this one has older ones. */
+  /** Whether the next page has older backups. */
   hasOlder: boolean;
 }
 
-/** By `seriesKey`: the ended backups of a database, oldest first. */
+/** The finished backups of each database (by `seriesKey`), oldest first. */
 export type PageSeries = ReadonlyMap<string, readonly BackupPoint[]>;
 
-/** As many as a picture of a few fingers' width can tell apart. */
+/** The number of backups in a chart: more would be too close to each other to see. */
 const SERIES_BACKUPS = 48;
 
-/** Databases that are read in one turn. */
+/** After reading this many databases the event loop gets a turn. */
 const READ_AT_ONCE = 8;
 
 export function seriesKey({ server, database }: { server: string; database: string }): string {
   return `${server}/${database}`;
 }
 
-/** What the page shows of the history: reads no more than one page. Errors as those of `Catalog`. */
+/** The backups that the page shows; reads only one page of them. Rejects as `Catalog` does. */
 export async function pageHistory(
   context: Pick<JobContext, "catalog" | "clock" | "host">,
   { page, database }: PageQuery,
@@ -40,7 +40,7 @@ export async function pageHistory(
   return { backups: found.slice(0, PAGE_BACKUPS), hasOlder: found.length > PAGE_BACKUPS };
 }
 
-/** What the pictures of the databases that the page shows in full are drawn from. Errors as those of `Catalog`. */
+/** The points of the charts, for the databases that the page shows in full. Rejects as `Catalog` does. */
 export async function pageSeries(
   { overview }: Pick<Catalog, "overview">,
   report: StatusReport,
@@ -48,7 +48,7 @@ export async function pageSeries(
 ): Promise<PageSeries> {
   const series = new Map<string, BackupPoint[]>();
   for (const { server, database } of databaseGroups(report, query).full) {
-    // None of these reads waits for anything, and others shall have their turn.
+    // These reads never yield to the event loop, so other requests would wait for all of them.
     if (series.size % READ_AT_ONCE === 0) await setImmediate();
     const newest = await overview.recentBackups(server, database, SERIES_BACKUPS);
     series.set(seriesKey({ server, database }), newest.toReversed());

@@ -2,19 +2,19 @@ import type { DatabaseStatus, StatusReport } from "../../status/report.ts";
 import { isOverdue } from "../../status/verdict.ts";
 import { isSameDatabase, type PageQuery } from "./query.ts";
 
-/** The databases as the page shows them: those in trouble come first. */
+/** The databases as the page shows them: problems come first. */
 export interface DatabaseGroups {
-  /** With everything that is known of them. */
+  /** Shown as a card with all details. */
   full: DatabaseStatus[];
-  /** In one line each, for there are too many. */
+  /** Shown in one line each, because there are too many for cards. */
   brief: DatabaseStatus[];
-  /** In one line each. */
+  /** Gone databases, shown in one line each. */
   gone: DatabaseStatus[];
-  /** How many are not shown at all. */
+  /** How many are not shown. */
   left_out: number;
 }
 
-/** Others wait while a page is made: so many databases are shown in full, and so many in one line. */
+/** Limits on the databases on one page: other requests wait while a page is rendered. */
 const FULL_MAX = 48;
 const BRIEF_MAX = 500;
 const GONE_MAX = 100;

@@ -10,7 +10,7 @@ import { Moment, type Page, Shape, State } from "./parts.tsx";
 import { type PageQuery, pageAddress, REFRESH_S } from "./query.ts";
 import { Storages } from "./storages.tsx";
 import { PAGE_STYLE } from "./style.ts";
-import { readable, shortened, telling } from "./words.ts";
+import { pageTimes, readable, shortened } from "./words.ts";
 import { Alerts, Running, Work } from "./work.tsx";
 
 export { type PageHistory, type PageSeries, pageHistory, pageSeries } from "./history.ts";
@@ -24,20 +24,20 @@ export interface PageInput {
   query: PageQuery;
 }
 
-/** For the title, where no shape can stand. */
+/** The verdict in the title of the browser's tab. */
 const TITLES: Readonly<Record<VerdictLevel, string>> = {
   good: "all good",
   new: "no backup yet",
-  warning: "look at this",
-  bad: "trouble",
+  warning: "warning",
+  bad: "problem",
 };
 
 /**
- * The page as HTML, whole: it names no other resource, needs no script, and its only style is the one that
- * `PAGE_STYLE_HASH` is of.
+ * The page as HTML. It is complete: it loads no other resource and needs no script. `PAGE_STYLE_HASH` is the hash of
+ * its only style sheet.
  */
 export function renderPage({ report, history, series, query }: PageInput): string {
-  const page: Page = { telling: telling(report.now, report.timezone), query };
+  const page: Page = { times: pageTimes(report.now, report.timezone), query };
   const verdict = verdictOf(report);
   const html = (
     <html lang="en">
@@ -68,13 +68,13 @@ export function renderPage({ report, history, series, query }: PageInput): strin
   return `<!doctype html>\n${readable(String(html))}\n`;
 }
 
-const Top = ({ report, page: { query, telling } }: { report: StatusReport; page: Page }) => (
+const Top = ({ report, page: { query, times } }: { report: StatusReport; page: Page }) => (
   <header>
     <p class="brand">
       <b>pg321</b> on <bdi>{report.host}</bdi>
     </p>
     <p class="muted">
-      as of <time datetime={report.now}>{telling.absolute(report.now)}</time>
+      as of <time datetime={report.now}>{times.absolute(report.now)}</time>
     </p>
     <nav aria-label="This page">
       <a href={pageAddress(query)}>Reload</a>
@@ -88,17 +88,17 @@ const Top = ({ report, page: { query, telling } }: { report: StatusReport; page:
 );
 
 const VerdictPart = ({ verdict, report, page }: { verdict: Verdict; report: StatusReport; page: Page }) => {
-  const { level, sentence, troubles } = verdict;
+  const { level, sentence, problems } = verdict;
   return (
     <section class={`verdict ${level}`} aria-labelledby="verdict">
       <Shape tone={level} />
       <div>
         <h1 id="verdict">{sentence}</h1>
-        {troubles.length > 1 && (
-          <ul class="troubles">
-            {troubles.map((trouble) => (
+        {problems.length > 1 && (
+          <ul class="problems">
+            {problems.map((problem) => (
               <li>
-                <State tone={trouble.level}>{trouble.text}</State>
+                <State tone={problem.level}>{problem.text}</State>
               </li>
             ))}
           </ul>
@@ -109,7 +109,7 @@ const VerdictPart = ({ verdict, report, page }: { verdict: Verdict; report: Stat
   );
 };
 
-/** What comes next where nothing has happened yet. */
+/** The next steps of an installation without a backup. */
 const FirstSteps = ({ report, page }: { report: StatusReport; page: Page }) => {
   const nextAt = report.jobs.find(({ job }) => job === "backup")?.next_run_at ?? null;
   return (
@@ -121,7 +121,8 @@ const FirstSteps = ({ report, page }: { report: StatusReport; page: Page }) => {
           The next scheduled backup starts <Moment at={nextAt} page={page} />.{" "}
         </>
       )}
-      <code>pg321 backup</code> makes one now, and <code>pg321 doctor</code> tells beforehand whether it can.
+      <code>pg321 backup</code> makes one now; <code>pg321 doctor</code> first checks everything that it
+      needs.
     </p>
   );
 };
@@ -133,7 +134,7 @@ const Bottom = ({ report, page }: { report: StatusReport; page: Page }) => (
       pg321 {report.version} ({report.commit}) · installation {report.installation} · times in{" "}
       {report.timezone}
     </p>
-    <nav aria-label="The same for programs">
+    <nav aria-label="The same data for programs">
       <a href="./status?format=json">status as JSON</a>
       <a href="./status?format=text">status as text</a>
       <a href="./metrics">metrics</a>

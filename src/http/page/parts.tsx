@@ -4,14 +4,14 @@ import type { HtmlEscapedString } from "hono/utils/html";
 import type { BackupStatus } from "../../catalog/records.ts";
 import type { DatabaseStatus } from "../../status/report.ts";
 import { type PageQuery, pageAddress } from "./query.ts";
-import type { Telling } from "./words.ts";
+import type { PageTimes } from "./words.ts";
 
-/** How something stands. Each has a colour and a shape of its own; a word stands beside it. */
+/** How good or bad a state is. Each tone has its own colour and shape, and always a word beside it. */
 export type Tone = "good" | "warning" | "bad" | "new" | "quiet";
 
-/** What each part of the page is given. */
+/** The input of every part of the page. */
 export interface Page {
-  telling: Telling;
+  times: PageTimes;
   query: PageQuery;
 }
 
@@ -60,7 +60,7 @@ const drawn = (tone: Tone): HtmlEscapedString =>
     ),
   );
 
-/** Drawn once: a page has hundreds of them. */
+/** Rendered once, because a page has hundreds of them. */
 const DRAWN: Readonly<Record<Tone, HtmlEscapedString>> = {
   good: drawn("good"),
   warning: drawn("warning"),
@@ -71,7 +71,7 @@ const DRAWN: Readonly<Record<Tone, HtmlEscapedString>> = {
 
 export const Shape = ({ tone }: { tone: Tone }) => <>{DRAWN[tone]}</>;
 
-/** A word with the shape and colour of how it stands. */
+/** A word with the shape and colour of its tone. */
 export const State = ({ tone, children }: { tone: Tone; children?: Child }) => (
   <span class={`state ${tone}`}>
     {DRAWN[tone]}
@@ -79,19 +79,19 @@ export const State = ({ tone, children }: { tone: Tone; children?: Child }) => (
   </span>
 );
 
-/** A moment, relative and absolute. */
+/** A time, relative and absolute. */
 export const Moment = ({ at, page }: { at: string; page: Page }) => (
   <time datetime={at}>
-    <span class="relative">{page.telling.relative(at)}</span>{" "}
-    <span class="absolute">{page.telling.absolute(at)}</span>
+    <span class="relative">{page.times.relative(at)}</span>{" "}
+    <span class="absolute">{page.times.absolute(at)}</span>
   </time>
 );
 
-/** A moment, or a dash for none. */
+/** A time, or the text `none`. */
 export const MomentOr = ({ at, page, none }: { at: string | null; page: Page; none: string }) =>
   at === null ? <span class="muted">{none}</span> : <Moment at={at} page={page} />;
 
-/** A database by its name, which leads to its own history. */
+/** The name of a database as a link to its backups. */
 export const DatabaseLink = ({ database, page }: { database: NamedDatabase; page: Page }) => (
   <a href={`${pageAddress({ ...page.query, page: 1, database })}#history`}>
     <DatabaseName database={database} />
@@ -106,7 +106,7 @@ export const DatabaseName = ({ database: { server, database } }: { database: Nam
   </>
 );
 
-/** One thing that is known: what it is, and what it is like. */
+/** A name with its value. */
 export const Fact = ({ name, children }: { name: string; children?: Child }) => (
   <div class="fact">
     <dt>{name}</dt>
@@ -114,7 +114,7 @@ export const Fact = ({ name, children }: { name: string; children?: Child }) => 
   </div>
 );
 
-/** How much of something there is, as a bar; the text beside it says it in words. `ratio` from 0 to 1. */
+/** A share from 0 to 1 as a bar. It is decorative: the text beside it gives the number. */
 export const Bar = ({ ratio, tone }: { ratio: number; tone: Tone }) => (
   <svg
     class={`bar ${tone}`}

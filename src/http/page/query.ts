@@ -1,25 +1,25 @@
 import type { DatabaseStatus } from "../../status/report.ts";
 
-/** Which part of the history the page shows, and how. */
+/** The parameters of the page. */
 export interface PageQuery {
   /** From 1. */
   page: number;
-  /** Only this database; null: all of them. */
+  /** Only this database; null for all. */
   database: Pick<DatabaseStatus, "server" | "database"> | null;
-  /** After how long the browser asks again by itself, in seconds; null: never. */
+  /** The browser reloads the page after this many seconds; null for never. */
   refresh_s: number | null;
 }
 
 /** Backups on one page of the history. */
 export const PAGE_BACKUPS = 25;
-/** The last page that is looked at: of 100,000 backups the oldest. */
+/** The last page that is served: the oldest of 100,000 backups. */
 const PAGE_MAX = 4000;
-/** What the page's own link asks for. */
+/** The value in the page's own link. */
 export const REFRESH_S = 60;
 const REFRESH_S_MIN = 10;
 const REFRESH_S_MAX = 3600;
 
-/** What an address asks for. A value that makes no sense counts as not given: a page that shows something helps more. */
+/** Reads the parameters of an address. Invalid values are ignored: a page is more helpful than an error. */
 export function pageQuery(parameters: URLSearchParams): PageQuery {
   const [server, ...database] = parameters.get("database")?.split("/") ?? [];
   const hasDatabase = server !== undefined && server !== "" && database.join("") !== "";

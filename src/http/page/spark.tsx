@@ -4,7 +4,7 @@ import type { Page } from "./parts.tsx";
 
 const WIDTH = 160;
 const HEIGHT = 40;
-/** Room for the width of the line. */
+/** Space for half the width of the line. */
 const MARGIN = 3;
 
 export interface SparkInput {
@@ -12,7 +12,7 @@ export interface SparkInput {
   id: string;
   /** `Size`, `Duration`. */
   name: string;
-  /** Of the ended backups, oldest first. */
+  /** The finished backups, oldest first. */
   points: readonly BackupPoint[];
   value: (point: BackupPoint) => number | null;
   text: (value: number) => string;
@@ -20,8 +20,8 @@ export interface SparkInput {
 }
 
 /**
- * The last backups as a small picture: a line from zero up, so that half the height is half the value, and a
- * stroke at the bottom for each that came to nothing.
+ * The last backups as a small chart: a line on an axis that starts at zero, so that half the height is half the
+ * value, and a mark at the bottom for each failed backup.
  */
 export const Spark = ({ id, name, points, value, text, page }: SparkInput) => {
   const values = points.map((point) => (isGood(point) ? value(point) : null));
@@ -32,7 +32,7 @@ export const Spark = ({ id, name, points, value, text, page }: SparkInput) => {
   const failed = points.filter((point) => !isGood(point)).length;
   const range = `from ${text(Math.min(...known))} to ${text(Math.max(...known))}, newest ${text(newest)}`;
   const failures = failed === 0 ? "" : `; ${failed} failed`;
-  const since = page.telling.absolute(first.started_at);
+  const since = page.times.absolute(first.started_at);
   return (
     <figure class="spark">
       <figcaption>

@@ -8,7 +8,7 @@ export const Storages = ({ storages, page }: { storages: readonly StorageStatus[
   <section aria-labelledby="storages">
     <h2 id="storages">Storages</h2>
     {storages.length === 0 ? (
-      <p class="muted">None is configured.</p>
+      <p class="muted">No storage is configured.</p>
     ) : (
       <ul class="cards">
         {storages.map((storage) => (
@@ -42,7 +42,7 @@ const StorageCard = ({ storage, page }: { storage: StorageStatus; page: Page }) 
           <span class="relative">{plural(storage.copies, "copy", "copies")}</span>{" "}
           <span class="absolute">{sizeText(storage.stored_bytes)} stored</span>
         </Fact>
-        <Fact name="Last looked at">
+        <Fact name="Last checked">
           {storage.checked_at === null ? (
             <span class="muted">never</span>
           ) : (
@@ -83,7 +83,7 @@ function place({ location }: StorageStatus): string {
 }
 
 function reach(storage: StorageStatus): { tone: Tone; word: string } {
-  if (storage.is_reachable === null) return { tone: "new", word: "not looked at yet" };
+  if (storage.is_reachable === null) return { tone: "new", word: "not checked yet" };
   if (!storage.is_reachable) return { tone: "bad", word: "unreachable" };
   return isNearlyFull(storage)
     ? { tone: "warning", word: "nearly full" }

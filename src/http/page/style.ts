@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 
 /*
- * The colours have a contrast of at least 4.5 to 1 on both grounds (WCAG AA); a test with axe-core holds that.
- * Sizes of pictures stand in attributes: the page's policy allows this one style, and no other.
+ * The colours have a contrast of at least 4.5 to 1 on both backgrounds (WCAG AA); a test with axe-core checks that.
+ * Sizes of images are attributes, because the page's content security policy allows only this style sheet.
  */
 const LIGHT = `
   --ground: #f4f6f4; --paper: #ffffff; --ink: #1b2320; --quiet: #56625d; --edge: #d9dfdb; --link: #17577f;
@@ -13,7 +13,7 @@ const DARK = `
   --good: #74d39b; --warning: #efb65c; --bad: #ff938a; --new: #85bdec; --area: #85bdec2e; --rest: #33403a;
   --good-paper: #16261d; --warning-paper: #2b2314; --bad-paper: #321b19; --new-paper: #16242f;`;
 
-/** The page's one style. */
+/** The page's only style sheet. */
 export const PAGE_STYLE = `
 :root { color-scheme: light dark; ${LIGHT} }
 @media (prefers-color-scheme: dark) { :root { ${DARK} } }
@@ -63,8 +63,8 @@ footer { margin-top: 2.5rem; padding-top: 1rem; border-top: 1px solid var(--edge
 .verdict > div > * + * { margin-top: .6rem; }
 .verdict.good { background: var(--good-paper); } .verdict.warning { background: var(--warning-paper); }
 .verdict.bad { background: var(--bad-paper); } .verdict.new { background: var(--new-paper); }
-.troubles .state { font-weight: 400; }
-.troubles li + li { margin-top: .2rem; }
+.problems .state { font-weight: 400; }
+.problems li + li { margin-top: .2rem; }
 
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr)); gap: .8rem; }
 .card, .rows > li, table { background: var(--paper); border: 1px solid var(--edge); border-radius: .5rem; }
@@ -145,5 +145,5 @@ thead th.number { text-align: right; }
 }
 `;
 
-/** For the policy in the header: `style-src 'sha256-…'`, without the quotes. */
+/** The hash for the content security policy: `style-src 'sha256-…'`, without the quotes. */
 export const PAGE_STYLE_HASH = `sha256-${createHash("sha256").update(PAGE_STYLE).digest("base64")}`;

@@ -1,17 +1,17 @@
 import { DAY_MS, HOUR_MS, MINUTE_MS } from "../../base/limits.ts";
 import { visibleLines } from "../../base/text/visible.ts";
 
-/** Times as the page tells them. */
-export interface Telling {
+/** Formats times for the page. */
+export interface PageTimes {
   /** When the page was made. */
   now: string;
   /** `5 h ago`, `in 12 min`. */
   relative: (at: string) => string;
-  /** `23 Nov, 05:00 CET`, in the zone of the report; with the year where it is another one. */
+  /** `23 Nov, 05:00 CET`, in the time zone of the report; with the year if it is not this year. */
   absolute: (at: string) => string;
 }
 
-export function telling(now: string, timezone: string): Telling {
+export function pageTimes(now: string, timezone: string): PageTimes {
   const parts: Intl.DateTimeFormatOptions = {
     timeZone: timezone,
     day: "numeric",
@@ -49,7 +49,7 @@ function spanText(durationMs: number): string | undefined {
   return `${Math.floor(durationMs / DAY_MS)} days`;
 }
 
-/** Whether a text is too long for the page, and its beginning if so. */
+/** A text, cut at its end if it is too long for the page. */
 export function shortened(text: string, charactersMax = 300): string {
   const characters = [...text];
   return characters.length <= charactersMax ? text : `${characters.slice(0, charactersMax).join("")}…`;
@@ -58,8 +58,8 @@ export function shortened(text: string, charactersMax = 300): string {
 const DIRECTIONS = /[\u202a-\u202e\u2066-\u2069]/g;
 
 /**
- * Text from anywhere without characters that a reader cannot see: control characters, and those that turn round
- * the text after them. Line breaks stay.
+ * Replaces characters that a reader cannot see: control characters, and those that change the direction of the text
+ * after them. Line breaks stay.
  */
 export function readable(text: string): string {
   return visibleLines(text).replace(DIRECTIONS, "\ufffd");

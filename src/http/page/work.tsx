@@ -29,7 +29,7 @@ const OUTCOME_TONES: Readonly<Record<RunOutcome, Tone>> = {
   IDLE: "quiet",
   RUNNING: "new",
 };
-/** So many alerts are shown; the others are counted. */
+/** At most this many alerts are shown; the others are counted. */
 const ALERTS_MAX = 30;
 
 export const Alerts = ({ alerts, page }: { alerts: readonly AlertStatus[]; page: Page }) =>
@@ -58,7 +58,10 @@ export const Alerts = ({ alerts, page }: { alerts: readonly AlertStatus[]; page:
         ))}
       </ul>
       {alerts.length > ALERTS_MAX && (
-        <p class="muted">{plural(alerts.length - ALERTS_MAX, "older alert")}: pg321 alerts lists them all.</p>
+        <p class="muted">
+          {plural(alerts.length - ALERTS_MAX, "older alert")} not shown here: <code>pg321 alerts</code> shows
+          all of them.
+        </p>
       )}
     </section>
   );
@@ -112,7 +115,7 @@ export const Work = ({ report: { jobs, schedules }, page }: WorkInput) => (
   <section aria-labelledby="work">
     <h2 id="work">Schedules</h2>
     {jobs.length + schedules.length === 0 ? (
-      <p class="muted">Nothing is scheduled, and nothing ran yet.</p>
+      <p class="muted">No job is scheduled, and none has run yet.</p>
     ) : (
       <table aria-labelledby="work">
         <thead>
@@ -139,7 +142,7 @@ const Pattern = ({ schedule: { pattern, skipped } }: { schedule: ScheduleStatus 
     {skipped > 0 && (
       <>
         {" "}
-        <State tone="warning">{plural(skipped, "run")} left out in a row</State>
+        <State tone="warning">{plural(skipped, "run")} skipped in a row</State>
       </>
     )}
   </>
@@ -154,7 +157,7 @@ interface WorkLine {
   nextAt: string | null;
 }
 
-/** The schedules of one job stand together, and after them what was begun by hand since. */
+/** One row for each schedule, grouped by job, and after them the last run by hand of that job. */
 function workRows(jobs: readonly JobStatus[], schedules: readonly ScheduleStatus[]): WorkLine[] {
   const scheduled = schedules.map((schedule) => ({
     job: schedule.job,
@@ -202,7 +205,7 @@ const Run = ({ run, page }: { run: RunStatus; page: Page }) => (
   </>
 );
 
-/** The whole numbers of a run's statistics that are not zero, a few of them. */
+/** The first few whole numbers in a run's statistics that are not zero. */
 function counts({ statistics }: RunStatus): string[] {
   return Object.entries(statistics ?? {})
     .filter(([name, value]) => Number.isInteger(value) && value !== 0 && !/_(ms|bytes)$|^bytes_/.test(name))
@@ -210,13 +213,13 @@ function counts({ statistics }: RunStatus): string[] {
     .map(([name, value]) => `${value} ${name.replaceAll("_", " ")}`);
 }
 
-/** Whether the last run of a job was begun by a person, or belongs to no schedule that is left. */
+/** Whether a person started the last run of a job, or its schedule no longer exists. */
 function isByHand({ job, last_run }: JobStatus, schedules: readonly ScheduleStatus[]): boolean {
   const own = schedules.filter((schedule) => schedule.job === job);
   return last_run !== null && !own.some((one) => one.last_run?.id === last_run.id);
 }
 
-/** Whether a job could have a schedule, has none, and never ran. */
+/** Whether a job could have a schedule but has none, and never ran. */
 function isOff({ job, last_run }: JobStatus, schedules: readonly ScheduleStatus[]): boolean {
   const isScheduled = schedules.some((schedule) => schedule.job === job);
   return last_run === null && !isScheduled && SCHEDULED_JOBS.some((one) => one === job);

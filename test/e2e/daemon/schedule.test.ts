@@ -76,7 +76,7 @@ test("an endpoint whose address is taken keeps no backup from running", async ()
   const config = await Bun.file(configFile).text();
   await Bun.write(configFile, config.replace(/^listen = .*$/m, `listen = "127.0.0.1:${taken.port}"`));
   const daemon = await lab.start();
-  expect(daemon.stderr()).toContain("the endpoint could not be opened; it is tried again");
+  expect(daemon.stderr()).toContain("the HTTP endpoint could not be opened; trying again every minute");
   await lab.until(daemon, "backup", "OK");
   daemon.kill("SIGTERM");
   expect((await daemon.ended).exitCode).toBe(0);

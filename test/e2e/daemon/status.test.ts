@@ -41,7 +41,7 @@ backup = "${backup}"
 async function withDaemon(work: (daemon: Running) => Promise<void>): Promise<void> {
   const daemon = watched(installation.start("run"));
   try {
-    await daemon.says("the endpoint is open");
+    await daemon.says("the HTTP endpoint is open");
     await work(daemon);
   } finally {
     daemon.kill("SIGTERM");

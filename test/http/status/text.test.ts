@@ -21,14 +21,14 @@ const firstWords = (lines: readonly string[]) => lines.map((line) => line.split(
 
 test("the verdict comes first, and under it everything that is wrong", () => {
   const report = fullReport();
-  const { sentence, troubles } = verdictOf(report);
+  const { sentence, problems } = verdictOf(report);
   const lines = statusText(report).split("\n");
   expect(lines[0]).toBe(sentence);
-  expect(lines.slice(1, 1 + troubles.length)).toEqual(troubles.map(({ text }) => `  - ${text}`));
-  expect(troubles.length).toBeGreaterThan(3);
+  expect(lines.slice(1, 1 + problems.length)).toEqual(problems.map(({ text }) => `  - ${text}`));
+  expect(problems.length).toBeGreaterThan(3);
 });
 
-test("databases in trouble stand first", () => {
+test("databases in problem stand first", () => {
   expect(firstWords(part(statusText(fullReport()), "DATABASES"))).toEqual([
     "main/legacy",
     "main/crm",
@@ -43,14 +43,14 @@ test("everything is there that an operator looks for", () => {
   const text = statusText(fullReport());
   expect(text).toContain("daemon up for 2d 02h, pid 4711");
   expect(text).toContain(
-    "config refused at 2026-11-22 22:00:00, the one before it stays in force:\n  storage[1].bucket: missing",
+    "config refused at 2026-11-22 22:00:00; the previous config stays in force:\n  storage[1].bucket: missing",
   );
   expect(part(text, "ALERTS")[0]).toMatch(/^33333333 +CRITICAL .* no +backup of main\/crm failed/);
   expect(text).toContain("main/shop: 3.0 GiB of about 8.0 GiB, local 1.0 GiB uploading");
   expect(part(text, "DATABASES")[3]).toEndWith("newest not in r2");
   expect(part(text, "STORAGES")[0]).toMatch(/^local +local +reachable +21 +21\.0 GiB +60\.0 GiB \(6 %\) +0$/);
   expect(firstWords(part(text, "JOBS"))).toEqual(["backup", "cleanup", "verify", "repair"]);
-  expect(text).toMatch(/^backup busy .* left out 3 times in a row$/m);
+  expect(text).toMatch(/^backup busy .* skipped 3 times in a row$/m);
 });
 
 test("a new installation, and one of which nothing is known, have less to tell", () => {
@@ -58,8 +58,8 @@ test("a new installation, and one of which nothing is known, have less to tell",
   expect(fresh).not.toContain("ALERTS");
   expect(fresh).not.toContain("RUNNING");
   const empty = { ...freshReport(), databases: [], storages: [], schedules: [], jobs: [], daemon: null };
-  expect(statusText(empty)).toContain("no daemon answers");
-  expect(statusText(empty)).toEndWith("DATABASES\nnone has been seen yet");
+  expect(statusText(empty)).toContain("daemon does not answer");
+  expect(statusText(empty)).toEndWith("DATABASES\nno database has been found yet");
 });
 
 test("names of any kind keep their table, and no control character comes through", () => {

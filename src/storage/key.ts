@@ -1,22 +1,23 @@
 import { Pg321Error } from "../base/errors.ts";
 
-/** S3's bound for a whole key, the storage's prefix included. */
+/** S3's limit for a whole key, including the storage's prefix. */
 const KEY_BYTES_MAX = 1024;
-/** The bound of a file's name on every common file system. */
+/** The limit for a file name on all common file systems. */
 const COMPONENT_BYTES_MAX = 255;
-/** The names of temporary files of local storages begin so. */
+/** Names of temporary files of local storages begin with this. */
 export const RESERVED_NAME = ".pg321-";
 
 /**
- * What `put` throws when somebody else's object stands under its key, or another put of it is under way: nothing of
- * this operation is there, and what stands there was not touched. `what` is the beginning of the message: `storage "r2": put KEY`.
+ * Thrown by `put` if an object of another operation is under its key, or another put of the key is under way.
+ * Nothing of this operation is left, and the other object was not touched. `what` is the beginning of the message:
+ * `storage "r2": put KEY`.
  */
 export class KeyTaken extends Pg321Error {
   constructor(
     what: string,
     cause?: unknown,
     found: { what: string; hint?: string } = {
-      what: "the object exists already, and nothing is overwritten",
+      what: "the object already exists, and pg321 overwrites nothing",
     },
   ) {
     super("storage", `${what}: ${found.what}`, {
@@ -26,14 +27,14 @@ export class KeyTaken extends Pg321Error {
   }
 }
 
-/** Throws for a key that not every storage can hold, or that would leave the storage's root. */
+/** Throws for a key that some storages cannot hold, or that would leave the storage's root. */
 export function checkKey(storage: string, key: string, prefix = ""): void {
   const problem = keyProblem(key, prefix);
   if (problem === undefined) return;
   throw new Pg321Error("storage", `storage "${storage}": key ${JSON.stringify(key)} refused: ${problem}`);
 }
 
-/** What follows the storage's prefix in an object's full name. */
+/** An object's full name: the storage's prefix and the key. */
 export function fullKey(prefix: string, key: string): string {
   return prefix === "" ? key : `${prefix}/${key}`;
 }
@@ -46,7 +47,7 @@ export function compareKeys(a: string, b: string): number {
 function keyProblem(key: string, prefix: string): string | undefined {
   if (key === "") return "it is empty";
   // Control characters do not survive the XML of S3's listings.
-  if (/[\u0000-\u001f\u007f]/.test(key)) return "it holds a control character";
+  if (/[\u0000-\u001f\u007f]/.test(key)) return "it contains a control character";
   if (Buffer.byteLength(fullKey(prefix, key)) > KEY_BYTES_MAX) {
     return `it is longer than ${KEY_BYTES_MAX} bytes`;
   }

@@ -2,15 +2,15 @@ import { Pg321Error } from "../base/errors.ts";
 import { exactText } from "../base/text/utf8.ts";
 
 /**
- * The small object that gives a storage its identity: it lies at the root of the place, is written once, and is looked
- * at before each run. `docs/storages.md` tells people of it.
+ * The small object that gives a storage its identity: it lies at the root of the place, is written once, and is
+ * checked before each run. Documented for users in `docs/storages.md`.
  */
 export const MARKER_KEY = "pg321-storage.json";
-/** A marker has some 200 bytes; more of the object is not read. */
+/** A marker has some 200 bytes; no more than this is read. */
 export const MARKER_BYTES_MAX = 4096;
 
 export interface Marker {
-  /** UUID v4, lower case: names the place, whatever the config calls it. */
+  /** UUID v4, lower case: identifies the place, whatever its name in the config. */
   storage_id: string;
   /** The installation that wrote it. */
   installation: string;
@@ -25,7 +25,7 @@ export function encodeMarker(marker: Marker): Uint8Array {
   return Buffer.from(`${JSON.stringify({ format: FORMAT, storage_id, installation, created_at })}\n`);
 }
 
-/** Throws code `verification` for anything that is no marker. */
+/** Throws code `verification` for bytes that are not a marker. */
 export function decodeMarker(storage: string, bytes: Uint8Array): Marker {
   const members = parsed(bytes);
   const { format, storage_id, installation, created_at } = members;
@@ -33,7 +33,7 @@ export function decodeMarker(storage: string, bytes: Uint8Array): Marker {
     format === FORMAT && isId(storage_id) && isId(installation) && typeof created_at === "string";
   if (isMarker) return { storage_id, installation, created_at };
   throw new Pg321Error("verification", `storage "${storage}": its marker ${MARKER_KEY} cannot be read`, {
-    hint: `see who wrote it; if the place is right: remove it, then pg321 storage accept ${storage}`,
+    hint: `check who wrote it; if this is the right place, remove it, then run: pg321 storage accept ${storage}`,
   });
 }
 

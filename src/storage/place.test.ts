@@ -15,7 +15,7 @@ test.each([
   expect(overlapOf(a, b)).toBe(expected);
 });
 
-/** As proc(5) shows them. */
+/** In the format of proc(5). */
 const MOUNTS = [
   "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw",
   "40 22 8:17 / /mnt/backup rw,relatime - xfs /dev/sdb1 rw",
@@ -29,13 +29,13 @@ test.each([
   ["/", "device 8:1:"],
   ["/srv/with blank", "device 8:17:/pg/main"],
   ["/srv/with blank/a", "device 8:17:/pg/main/a"],
-  // What is mounted last at one point hides what was there.
+  // The last mount on a point hides the earlier ones.
   ["/mnt/backup/a", "device 0:44:/a"],
   ["/mnt/backups", "device 8:1:/mnt/backups"],
 ])("%s lies at %s", (path, expected) => {
   expect(placeInFileSystem(path, MOUNTS)).toBe(expected);
 });
 
-test("without mounts there is nothing to tell", () => {
+test("without mounts there is no name in a file system", () => {
   expect(placeInFileSystem("/a", "")).toBeUndefined();
 });

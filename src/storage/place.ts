@@ -2,14 +2,14 @@ import { readFile, realpath } from "node:fs/promises";
 import { relative } from "node:path";
 
 /**
- * The names of a place, each in a form that does not depend on how the config spells it. Two places are the same
- * where they share a name; one is inside of the other where a name of it goes on with `/` after the other's.
+ * The names of a place, each in a form that does not depend on the spelling in the config. Two places are the same
+ * if they share a name; one is inside another if one of its names continues a name of the other after a `/`.
  */
 export type PlaceNames = readonly string[];
 
 export type Overlap = "same" | "inside" | "around";
 
-/** How place `a` lies to place `b`; undefined where neither holds anything of the other, as far as the names tell. */
+/** How place `a` lies in relation to place `b`; undefined if they do not overlap, as far as the names show. */
 export function overlapOf(a: PlaceNames, b: PlaceNames): Overlap | undefined {
   const pairs = a.flatMap((one) => b.map((other) => [one, other] as const));
   if (pairs.some(([one, other]) => one === other)) return "same";
@@ -23,18 +23,21 @@ function isInside(inner: string, outer: string): boolean {
 }
 
 /**
- * The names of a directory: its path without symbolic links, and where it lies in its file system, which is the
- * same for every mount of that. Throws what `node:fs` throws.
+ * The names of a directory: its path without symbolic links, and its path within its file system, which is the same
+ * for every mount of that. Throws the errors of `node:fs`.
  */
 export async function placeOfDirectory(path: string): Promise<PlaceNames> {
   const real = await realpath(path);
-  // No such file system is mounted where it cannot be read: then the path alone has to do.
+  // Without a readable /proc the path alone has to do.
   const mounts = await readFile("/proc/self/mountinfo", "utf8").catch(() => "");
   const inFileSystem = placeInFileSystem(real, mounts);
   return [`file:${real}`, ...(inFileSystem === undefined ? [] : [inFileSystem])];
 }
 
-/** `DEVICE:PATH` of a path by the lines of `/proc/PID/mountinfo` (proc(5)); the last of equal mount points is on top. */
+/**
+ * `DEVICE:PATH` of a path, by the lines of `/proc/PID/mountinfo` (proc(5)); the last of several mounts on one point
+ * is on top.
+ */
 export function placeInFileSystem(path: string, mountinfo: string): string | undefined {
   let found: { device: string; root: string; point: string } | undefined;
   for (const line of mountinfo.split("\n")) {
@@ -49,7 +52,7 @@ export function placeInFileSystem(path: string, mountinfo: string): string | und
   return `device ${found.device}:${root}${rest === "" ? "" : `/${rest}`}`;
 }
 
-/** Blanks and backslashes stand in mountinfo as octal numbers. */
+/** mountinfo writes blanks and backslashes as octal numbers. */
 function unescaped(field: string): string {
   return field.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }

@@ -1,9 +1,9 @@
 import type { Part } from "../stream/part.ts";
 
 /**
- * The parts of `body`, until it ends or `signal` aborts (then it throws the signal's reason at once, even
- * while `body` has nothing to give). Each part yielded is the consumer's to release; one that `body` gives
- * after the consumer has gone is released here.
+ * The parts of `body`, until it ends or `signal` aborts; then it throws the signal's reason at once, even while
+ * `body` has nothing to give. The consumer releases each part that it gets; a part that `body` gives after the
+ * consumer has left is released here.
  */
 export async function* pullParts(body: AsyncIterable<Part>, signal: AbortSignal): AsyncGenerator<Part> {
   const iterator = body[Symbol.asyncIterator]();
@@ -22,7 +22,7 @@ export async function* pullParts(body: AsyncIterable<Part>, signal: AbortSignal)
       yield result.value;
     }
   } finally {
-    // Not awaited: a generator that is waiting for its source returns only after that.
+    // Not awaited: a generator that waits for its source returns only after that.
     if (!isOver) void Promise.resolve(iterator.return?.()).catch(() => {});
   }
 }
@@ -34,7 +34,7 @@ function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal, onLate: (val
       isAborted = true;
       reject(signal.reason);
     };
-    // Pulling may itself have led to the abort.
+    // The pull itself may have caused the abort.
     if (signal.aborted) onAbort();
     else signal.addEventListener("abort", onAbort, { once: true });
     promise.then(

@@ -2,14 +2,14 @@ import { Pg321Error } from "../base/errors.ts";
 import type { StorageConfig } from "../config/config.ts";
 import type { Removal, Storage, StoredObject } from "./storage.ts";
 
-/** Why a storage takes no part in a run. Nothing was read from it, written to it or removed from it. */
+/** Why a storage takes no part in a run. Nothing is read from it, written to it or removed from it. */
 export class StorageRefused extends Pg321Error {
   constructor(storage: string, problem: string, hint: string) {
     super("storage", `storage "${storage}": ${problem}`, { hint });
   }
 }
 
-/** A storage that is out of a run: each call fails with the same reason, and nothing reaches the place. */
+/** A storage that takes no part in a run: each call fails with the same reason, and nothing reaches the place. */
 export class RefusedStorage implements Storage {
   readonly name: string;
   readonly settings: StorageConfig;
@@ -39,7 +39,7 @@ export class RefusedStorage implements Storage {
     return Promise.reject(this.reason);
   }
 
-  // biome-ignore lint/correctness/useYield: it has nothing to give.
+  // biome-ignore lint/correctness/useYield: it always throws.
   async *get(): AsyncGenerator<Uint8Array> {
     throw this.reason;
   }
@@ -48,7 +48,7 @@ export class RefusedStorage implements Storage {
     return Promise.reject(this.reason);
   }
 
-  // biome-ignore lint/correctness/useYield: it has nothing to give.
+  // biome-ignore lint/correctness/useYield: it always throws.
   async *list(): AsyncGenerator<StoredObject> {
     throw this.reason;
   }

@@ -4,8 +4,8 @@ import type { StorageConfig } from "../config/config.ts";
 import type { Storage } from "./storage.ts";
 
 /**
- * Opens a storage by the one list of drivers there is. Nothing is read or sent yet. A driver is loaded when
- * it is first needed: the S3 client costs 23 MB and 70 ms that a host with local storages only need not pay.
+ * Opens a storage. This is the only list of drivers. Nothing is read or sent yet. A driver is loaded when it is
+ * first needed: the S3 client costs 23 MB and 70 ms, which a host with local storages only need not pay.
  */
 export async function openStorage(config: StorageConfig, deps: { log: Log; clock: Clock }): Promise<Storage> {
   switch (config.type) {

@@ -1,8 +1,8 @@
 import type { Clock } from "../base/clock.ts";
 
 /**
- * Hands the source on unchanged; throws what `stalled` makes when a chunk that was asked for has not come
- * after `timeoutMs`. The time that the reader takes does not count. 0: waits for ever.
+ * Passes the source on unchanged; throws the error made by `stalled` if a requested chunk has not come after
+ * `timeoutMs`. The reader's own time does not count. 0: waits for ever.
  */
 export async function* unlessStalled(
   source: AsyncIterable<Uint8Array>,
@@ -21,7 +21,7 @@ export async function* unlessStalled(
     }
   } finally {
     const ended = Promise.resolve(iterator.return?.()).catch(() => {});
-    // A source that hangs in its next() would hang here too.
+    // If the source hangs in its next(), this would hang too.
     if (!isWaiting) await ended;
   }
 }

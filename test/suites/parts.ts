@@ -14,10 +14,10 @@ export function patterned(sizeBytes: number, seed = 1): Uint8Array {
   return bytes;
 }
 
-/** Hands out parts, and can say that each one it gave was released exactly once. */
+/** Hands out parts, and checks that each was released exactly once. */
 export class CountedParts {
   readonly #released: number[] = [];
-  /** How many were pulled. */
+  /** Number of parts pulled. */
   get pulled(): number {
     return this.#released.length;
   }
@@ -35,7 +35,7 @@ export class CountedParts {
     await before?.(bytes.length);
   }
 
-  /** A part whose buffer is overwritten once it is released, as a pool's would be. */
+  /** A part whose buffer is overwritten when it is released, like that of a pool. */
   part(bytes: Uint8Array, offset: number): Part {
     const index = this.#released.push(0) - 1;
     const counted = new Part(bytes, offset, 1);

@@ -4,15 +4,15 @@ import type { PutOptions, Storage, StoredObject } from "../../src/storage/storag
 import { bytesOf } from "../lab/data/streams.ts";
 import { CountedParts, patterned } from "./parts.ts";
 
-/** One driver under test, on a place of its own that holds nothing yet. */
+/** One driver under test, with its own place that is empty at first. */
 export interface StorageUnderTest {
   storage: Storage;
   partBytes: number;
-  /** What lies there besides objects: temporary files, open multipart uploads. */
+  /** Everything there besides objects: temporary files, open multipart uploads. */
   dangling(): Promise<string[]>;
-  /** Leaves what a process that dies in the middle of a put of this key leaves; an upload id if there is one. */
+  /** Leaves the remains of a process that died in the middle of a put of this key; returns the upload id, if any. */
   crashDuringPut(key: string): Promise<string | undefined>;
-  /** Stores a small object behind the storage's back, fast. */
+  /** Stores a small object quickly, without the storage under test. */
   seed(key: string, bytes: Uint8Array): Promise<unknown>;
   close(): Promise<void>;
 }
@@ -36,7 +36,7 @@ function expectStorageError(error: unknown, storage: Storage): void {
   expect((error as Error).message).toStartWith(`storage "${storage.name}": `);
 }
 
-/** What `src/storage/storage.ts` promises, for every driver. */
+/** Tests the contract of `src/storage/storage.ts`, for every driver. */
 export function storageConformance(driver: string, open: () => Promise<StorageUnderTest>): void {
   describe(`storage contract: ${driver}`, () => {
     let under: StorageUnderTest;
@@ -119,7 +119,7 @@ export function storageConformance(driver: string, open: () => Promise<StorageUn
         expect(error).toMatchObject({ retryable: false });
       });
 
-      test("the time is that of the server, about now", async () => {
+      test("the time is the server's, about now", async () => {
         const { modifiedAt } = await put("time", patterned(5));
         expect(Math.abs(modifiedAt.getTime() - Date.now())).toBeLessThan(120_000);
       });
@@ -136,7 +136,7 @@ export function storageConformance(driver: string, open: () => Promise<StorageUn
         "odd/...",
         `odd/${"x".repeat(255)}`,
       ];
-      test("that look odd survive", async () => {
+      test("that look odd are kept exactly", async () => {
         for (const key of odd) await put(key, new TextEncoder().encode(key));
         for (const key of odd) {
           const got = new TextDecoder().decode(await bytesOf(storage.get(key, undefined, never)));
@@ -188,11 +188,11 @@ export function storageConformance(driver: string, open: () => Promise<StorageUn
         expect(await under.dangling()).toEqual([]);
       });
 
-      test("an object that appears while another of its key is on the way", async () => {
+      test("an object that appears while another put of its key is under way", async () => {
         const key = "once/raced";
         const late = new CountedParts();
         const body = late.of(patterned(2 * partBytes, 5), partBytes, async (offset) => {
-          // Behind the driver's first look; for a local storage the second put is the one refused.
+          // After the driver's first check; of a local storage it is the second put that is refused.
           if (offset === partBytes) await put(key, patterned(100, 6)).catch(() => {});
         });
         const outcome = await storage.put(key, body, { signal: never, partBytes }).catch((error) => error);
@@ -216,7 +216,7 @@ export function storageConformance(driver: string, open: () => Promise<StorageUn
         await expectNothingOf(key);
       };
 
-      test("because the source throws at once", () => failing("broken/at-once", 10, 0));
+      test("because its source throws at once", () => failing("broken/at-once", 10, 0));
       test("because the source throws after a short part", () => failing("broken/short", 10, 10));
       test("because the source throws in the middle", () =>
         failing("broken/middle", 5 * partBytes, 3 * partBytes));
@@ -328,7 +328,7 @@ export function storageConformance(driver: string, open: () => Promise<StorageUn
       expect(await storage.head("crash/one", never)).toMatchObject({ sizeBytes: 5 });
     });
 
-    test("sweep takes what is older than asked, and nothing else", async () => {
+    test("sweep removes everything older than the given time, and nothing else", async () => {
       await put("sweep/kept", patterned(5));
       const left = ["sweep/left-1", "sweep/deeper/left-2"];
       for (const key of left) await under.crashDuringPut(key);
@@ -342,7 +342,7 @@ export function storageConformance(driver: string, open: () => Promise<StorageUn
       expect(await storage.head("sweep/kept", never)).toBeDefined();
     });
 
-    test("describe holds no secret", () => {
+    test("describe contains no secret", () => {
       expect(JSON.stringify(storage.describe())).not.toContain("secret");
     });
   });

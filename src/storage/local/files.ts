@@ -8,7 +8,7 @@ export function codeOf(error: unknown): string | undefined {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
 }
 
-/** For `catch`: undefined for errors of these codes, thrown on otherwise. */
+/** For `catch`: returns undefined for errors with these codes, rethrows others. */
 export function ignoring(...codes: string[]): (error: unknown) => undefined {
   return (error) => {
     if (!codes.includes(codeOf(error) ?? "")) throw error;
@@ -16,7 +16,7 @@ export function ignoring(...codes: string[]): (error: unknown) => undefined {
   };
 }
 
-/** Makes the names in a directory durable, and those in each directory above it up to the root. */
+/** Makes the entries of a directory durable, and those of each directory above it up to the root. */
 export async function syncDirectories(root: string, directory: string): Promise<void> {
   for (let path = directory; ; path = dirname(path)) {
     const handle = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
@@ -25,12 +25,12 @@ export async function syncDirectories(root: string, directory: string): Promise<
   }
 }
 
-/** Removes a file durably, and the directories that it leaves empty, below the root only. Idempotent. */
+/** Removes a file durably, and directories below the root that become empty. Idempotent. */
 export async function removeFile(root: string, path: string): Promise<void> {
   await unlink(path).catch(ignoring("ENOENT"));
   let directory = dirname(path);
   while (directory !== root && (await isNowRemoved(directory))) directory = dirname(directory);
-  // Another one may have pruned it in the meantime.
+  // Another operation may have pruned it in the meantime.
   await syncDirectories(root, directory).catch(ignoring("ENOENT"));
 }
 
@@ -66,19 +66,19 @@ const MEANINGS: Record<string, Meaning> = {
   },
   EROFS: {
     message: "the file system is read-only",
-    hint: (root) => `see the kernel's log for errors of the disk, then remount ${root} for writing`,
+    hint: (root) => `check the kernel log for disk errors, then remount ${root} for writing`,
   },
   EIO: {
     message: "input/output error",
-    hint: () => "the disk may be failing: see the kernel's log and replace it",
+    hint: () => "the disk may be failing: check the kernel log, and replace the disk if it shows errors",
   },
   ELOOP: { message: "refused: it is a symbolic link" },
-  EISDIR: { message: "a directory is in its place" },
-  ENOTDIR: { message: "a file stands where a directory is needed" },
+  EISDIR: { message: "a directory is in the place of the object" },
+  ENOTDIR: { message: "a file is in the place of a directory" },
   ENAMETOOLONG: { message: "the path is too long" },
 };
 
-/** An error of the file system in the words of the storage contract; anything else is given back as it is. */
+/** Converts an error of the file system to one of the storage contract; returns any other error unchanged. */
 export function localError(storage: string, what: string, error: unknown, root: string): unknown {
   const code = codeOf(error);
   if (error instanceof Pg321Error || code === undefined) return error;

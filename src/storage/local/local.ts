@@ -14,17 +14,17 @@ import { ignoring, localError, removeFile } from "./files.ts";
 import { isTemporary, temporaryPath, writeObject } from "./put.ts";
 
 const READ_BYTES = MIB;
-/** Of an object outside of the place. */
+/** Bytes read of an object outside the place. */
 const AROUND_BYTES_MAX = 65_536;
-/** `O_NONBLOCK` does nothing to a file; without it the opening of a FIFO would wait for a writer, for ever. */
+/** `O_NONBLOCK` has no effect on a file; without it, opening a FIFO would wait for a writer for ever. */
 const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
-/** A directory on this host. Its root must exist: making it could fill the disk under a mount point. */
+/** A directory on this host. Its root must exist: to create it could fill the disk under a mount point. */
 export class LocalStorage implements Storage {
   readonly name: string;
   readonly settings: LocalStorageConfig;
   readonly #root: string;
-  /** Shared with all who look at this directory. */
+  /** Shared by everything that uses this directory. */
   readonly #place: ReturnType<typeof placeAt>;
 
   constructor(config: LocalStorageConfig) {
@@ -39,14 +39,14 @@ export class LocalStorage implements Storage {
   }
 
   place(signal: AbortSignal): Promise<PlaceNames> {
-    return this.#do("look at the place", signal, async () => {
+    return this.#do("examine the place", signal, async () => {
       await this.#requireRoot();
       return placeOfDirectory(this.#root);
     });
   }
 
   around(key: string, signal: AbortSignal): Promise<Uint8Array[]> {
-    return this.#do(`look around for ${key}`, signal, async () => {
+    return this.#do(`search the directories above for ${key}`, signal, async () => {
       const found: Uint8Array[] = [];
       for (let path = await realpath(this.#root); path !== dirname(path); path = dirname(path)) {
         const bytes = await beginningOf(join(dirname(path), key)).catch(() => undefined);
@@ -57,7 +57,7 @@ export class LocalStorage implements Storage {
   }
 
   put(key: string, body: AsyncIterable<Part>, options: PutOptions): Promise<StoredObject> {
-    // The caller watches the progress of a put, so it has no time limit here.
+    // The caller watches the progress of a put, so there is no time limit here.
     return this.#run(`put ${key}`, options.signal, 0, async () => {
       await this.#pathOf(key);
       const requireSpace = (bytes: number) => this.#requireSpace(key, bytes);
@@ -96,7 +96,7 @@ export class LocalStorage implements Storage {
       }
     } finally {
       const closed = file.close();
-      // It would wait for a read that hangs.
+      // A close would wait for a read that hangs.
       if (!this.#place.isHanging) await closed;
       else closed.catch(() => {});
     }
@@ -156,12 +156,12 @@ export class LocalStorage implements Storage {
 
   async [Symbol.asyncDispose](): Promise<void> {}
 
-  /** Runs one operation, which is left to itself when it has not come back after `stall_timeout`. */
+  /** Runs one operation, and stops waiting for it after `stall_timeout`. */
   #do<T>(what: string, signal: AbortSignal | undefined, operation: () => Promise<T>): Promise<T> {
     return this.#run(what, signal, this.settings.stall_timeout_ms, operation);
   }
 
-  /** Runs one operation: its signal's reason and its errors, in the words of the contract. */
+  /** Runs one operation; throws its signal's reason, or its error converted to one of the contract. */
   async #run<T>(
     what: string,
     signal: AbortSignal | undefined,
@@ -183,15 +183,15 @@ export class LocalStorage implements Storage {
   }
 
   async #requireRoot(): Promise<void> {
-    // The root itself may be a symbolic link (hence the dot); only what is below it may not.
+    // The root itself may be a symbolic link (hence the dot); but nothing below it.
     const stats = await statsOrMissing(`${this.#root}/.`);
     if (stats?.isDirectory()) return;
     throw new Pg321Error("storage", `storage "${this.name}": directory ${this.#root} does not exist`, {
-      hint: `mount its disk, or make it once: mkdir -m 700 ${this.#root}`,
+      hint: `mount its disk, or create it: mkdir -m 700 ${this.#root}`,
     });
   }
 
-  /** The path of a key, after a look at every directory on the way: a symbolic link could lead elsewhere. */
+  /** The path of a key, after checking every directory on the way: a symbolic link could lead elsewhere. */
   async #pathOf(key: string): Promise<string> {
     checkKey(this.name, key);
     await this.#requireRoot();
@@ -211,19 +211,19 @@ export class LocalStorage implements Storage {
   }
 
   async #requireSpace(key: string, bytes: number): Promise<void> {
-    // Without a bound the disk itself tells when it is full.
+    // Without a minimum the disk itself reports when it is full.
     if (this.settings.min_free === 0) return;
     const { bavail, bsize } = await statfs(this.#root);
     const freeBytes = bavail * bsize;
     if (freeBytes - bytes >= this.settings.min_free) return;
     throw new Pg321Error(
       "storage",
-      `storage "${this.name}": put ${key}: ${freeBytes} bytes are free, and ${this.settings.min_free} must stay free`,
+      `storage "${this.name}": put ${key}: ${freeBytes} bytes are free, but ${this.settings.min_free} must stay free`,
       { hint: `free space on the file system of ${this.#root}, or lower min_free` },
     );
   }
 
-  /** Every regular file below `directory` whose key starts with `prefix`, in key order, temporary ones too. */
+  /** Every regular file below `directory` whose key starts with `prefix`, in key order, including temporary ones. */
   async *#walk(
     directory: string,
     prefix: string,
@@ -231,12 +231,12 @@ export class LocalStorage implements Storage {
     signal: AbortSignal,
   ): AsyncGenerator<StoredObject> {
     const entries = await this.#do(what, signal, () =>
-      // A directory may have gone since it was listed: then nothing is in it.
+      // A directory that was removed after it was listed holds nothing.
       readdir(join(this.#root, directory), { withFileTypes: true }).catch(ignoring("ENOENT")),
     );
     const names = (entries ?? [])
       .filter((entry) => entry.isFile() || entry.isDirectory())
-      // A directory sorts as its children's keys do: "a-b" comes before "a/b".
+      // A directory sorts like the keys below it: "a-b" comes before "a/b".
       .map((entry) => directory + entry.name + (entry.isDirectory() ? "/" : ""))
       .filter((name) => name.startsWith(prefix) || (name.endsWith("/") && prefix.startsWith(name)))
       .sort(compareKeys);
@@ -255,7 +255,7 @@ function objectOf(key: string, stats: Stats): StoredObject {
   return { key, sizeBytes: stats.size, modifiedAt: stats.mtime };
 }
 
-/** Undefined for what is no file: outside of the place anybody may have put anything. */
+/** Undefined if it is not a regular file: outside the place anything may lie. */
 async function beginningOf(path: string): Promise<Uint8Array | undefined> {
   if (!(await lstat(path)).isFile()) return undefined;
   await using file = await open(path, READ_FLAGS);

@@ -10,27 +10,27 @@ import { pullParts } from "../pull.ts";
 import { codeOf, ignoring, removeFile, syncDirectories } from "./files.ts";
 
 /**
- * What may be dirty in the page cache before it is flushed in the background. Without it the fsync at the
- * end took 0.6 s for 2 GiB on a fast disk (and takes minutes on a slow one, with nothing to show).
+ * This much may be dirty in the page cache before it is flushed in the background. Without it the fsync at the end
+ * took 0.6 s for 2 GiB on a fast disk, and takes minutes on a slow one, without visible progress.
  */
 const FLUSH_BYTES = 64 * MIB;
-/** How often a put that finds its directory pruned by a `remove` makes it again. */
+/** How often a put creates its directory again if a `remove` has pruned it. */
 const DIRECTORY_ATTEMPTS = 5;
 
-/** One put into a directory, as `writeObject` needs it. */
+/** A put into a directory, as input of `writeObject`. */
 export interface ObjectWrite {
-  /** Begins its error messages: storage, operation and key. */
+  /** Beginning of its error messages: storage, operation and key. */
   what: string;
   root: string;
   key: string;
   body: AsyncIterable<Part>;
   signal: AbortSignal;
-  /** Throws when that many more bytes would not leave enough free. */
+  /** Throws if so many more bytes would not leave enough free. */
   requireSpace: (bytes: number) => Promise<void>;
   onProgress: ((bytes: number) => void) | undefined;
 }
 
-/** The temporary file of an object: the same for every try, so that it can be found after a crash. */
+/** The temporary file of an object: the same for every attempt, so that it can be found after a crash. */
 export function temporaryPath(root: string, key: string): string {
   const hash = createHash("sha256").update(key).digest("hex");
   return join(root, dirname(key), `${RESERVED_NAME}${hash.slice(0, 16)}.tmp`);
@@ -41,8 +41,8 @@ export function isTemporary(key: string): boolean {
 }
 
 /**
- * Temporary file, fsync, `link` to the final name (which never replaces one), fsync of the directories.
- * The temporary file is gone afterwards, whatever happens; the final one is there only on success.
+ * Temporary file, fsync, `link` to the final name (which never replaces a file), fsync of the directories.
+ * Afterwards the temporary file is gone in any case; the final one exists only on success.
  */
 export async function writeObject(write: ObjectWrite): Promise<Stats> {
   const path = join(write.root, write.key);
@@ -99,7 +99,7 @@ async function writeParts(file: FileHandle, write: ObjectWrite): Promise<number>
       if (unflushedBytes < FLUSH_BYTES) continue;
       await flush;
       flush = file.datasync();
-      // Its failure is seen when it is awaited, at the next flush; until then it is no unhandled one.
+      // An error shows when the flush is awaited, next time; until then it must not count as unhandled.
       flush.catch(() => {});
       unflushedBytes = 0;
     }
@@ -107,7 +107,7 @@ async function writeParts(file: FileHandle, write: ObjectWrite): Promise<number>
     await file.sync();
     return sizeBytes;
   } finally {
-    // The file must not be closed under it.
+    // The file must not be closed while a flush is under way.
     await flush.catch(() => {});
   }
 }
@@ -129,7 +129,7 @@ async function createTemporary(write: ObjectWrite, temporary: string): Promise<F
       if (codeOf(error) === "EEXIST") {
         throw new KeyTaken(write.what, error, {
           what: `its temporary file exists: ${temporary}`,
-          hint: "another run is writing it, or a run that crashed left it, and the next run will remove it",
+          hint: "another run is writing it, or a crashed run left it; in that case the next run removes it",
         });
       }
       if (codeOf(error) !== "ENOENT" || attempt >= DIRECTORY_ATTEMPTS) throw error;

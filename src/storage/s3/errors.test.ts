@@ -1,12 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { failureOf, isRetryable, s3Error } from "./errors.ts";
 
-/** An error as the SDK throws it for an answer. */
+/** An error like the SDK's for an answer. */
 function answered(name: string, httpStatusCode: number, message = name): Error {
   return Object.assign(new Error(message), { name, $metadata: { httpStatusCode } });
 }
 
-/** An error as `fetch` throws it when there is no answer. */
+/** An error like that of `fetch` if there is no answer. */
 function unanswered(code: string): Error {
   return Object.assign(new Error("network"), { code });
 }
@@ -22,7 +22,7 @@ describe("isRetryable", () => {
     expect(isRetryable(answered("IncompleteBody", 400))).toBe(true);
     expect(isRetryable(answered("RequestTimeout", 400))).toBe(true);
   });
-  test("an error inside of a 200 counts by its code", () => {
+  test("an error inside a 200 counts by its code", () => {
     expect(isRetryable(answered("InternalError", 200))).toBe(true);
   });
   test("the network is tried again, an untrusted certificate is not", () => {
@@ -36,13 +36,13 @@ describe("isRetryable", () => {
 describe("s3Error", () => {
   const mapped = (error: Error) => s3Error('storage "r2": put key', "https://s3.example.com", error);
 
-  test("says what failed, and hints", () => {
+  test("names the failure and has a hint", () => {
     const error = mapped(answered("AccessDenied", 403));
     expect(error.message).toBe('storage "r2": put key: access denied (AccessDenied, 403)');
     expect(error.hint).toContain("under the prefix");
     expect(error).toMatchObject({ code: "storage", retryable: false });
   });
-  test("a clock that is off is named", () => {
+  test("a wrong clock is named", () => {
     expect(mapped(answered("RequestTimeTooSkewed", 403)).hint).toContain("clock");
   });
   test("an unknown refusal keeps the server's words", () => {
@@ -50,7 +50,7 @@ describe("s3Error", () => {
       "the server answered 418 TooManyThings: slow, please",
     );
   });
-  test("is mapped once, and keeps what it was made of", () => {
+  test("is converted once, and keeps its cause", () => {
     const error = mapped(answered("NoSuchUpload", 404));
     expect(mapped(error)).toBe(error);
     expect(failureOf(error)).toEqual({ code: "NoSuchUpload", status: 404 });

@@ -2,7 +2,7 @@ import { Pg321Error } from "../../base/errors.ts";
 import { MINUTE_MS } from "../../base/limits.ts";
 import { durationText } from "../../base/text/amounts.ts";
 
-/** What an error of the SDK says: S3's code, or the name of a network error, and the HTTP status if it got one. */
+/** The contents of an SDK error: S3's code, or the name of a network error, and the HTTP status if there was one. */
 export interface S3Failure {
   code: string;
   status: number | undefined;
@@ -18,10 +18,10 @@ export function failureOf(error: unknown): S3Failure {
 }
 
 const RETRYABLE_STATUS: readonly number[] = [408, 429, 500, 502, 503, 504];
-/** Codes that some servers send with 400: the body did not arrive whole, or not in time. */
+/** Codes that some servers send with 400: the body did not arrive whole or in time. */
 const RETRYABLE_CODES: readonly string[] = ["RequestTimeout", "IncompleteBody", "SlowDown", "InternalError"];
 
-/** True for throttling, 5xx and whatever the network does; false for refusals and for a wrong certificate. */
+/** True for throttling, 5xx and network errors; false for refusals and untrusted certificates. */
 export function isRetryable(error: unknown): boolean {
   const { code, status } = failureOf(error);
   if (RETRYABLE_CODES.includes(code)) return true;
@@ -65,13 +65,13 @@ const MEANINGS: Record<string, Meaning> = {
   NotFound: { message: "no such object" },
   PermanentRedirect: WRONG_REGION,
   AuthorizationHeaderMalformed: WRONG_REGION,
-  PreconditionFailed: { message: "the object exists already, and nothing is overwritten" },
+  PreconditionFailed: { message: "the object already exists, and pg321 overwrites nothing" },
   BadDigest: {
-    message: "the server received other bytes than were sent",
-    hint: "look for a faulty proxy or network card, or faulty memory",
+    message: "the server received different bytes than pg321 sent",
+    hint: "check for a faulty proxy, network card or memory",
   },
-  EntityTooLarge: { message: "the object is larger than the server takes" },
-  EntityTooSmall: { message: "a part is smaller than the server takes" },
+  EntityTooLarge: { message: "the object is larger than the server accepts" },
+  EntityTooSmall: { message: "a part is smaller than the server accepts" },
   QuotaExceeded: { message: "the bucket's quota is used up", hint: "raise the quota, or shorten keep" },
 };
 
@@ -82,16 +82,16 @@ const MEANINGS_BY_STATUS: Record<number, Meaning> = {
   401: ACCESS_DENIED,
   403: ACCESS_DENIED,
   404: { message: "not found" },
-  429: { message: "the server asks for fewer requests" },
+  429: { message: "too many requests: the server throttles" },
   507: { message: "the server is full" },
 };
 
-/** Servers refuse requests at 15 minutes, some at 5, and not every one of them says why. */
+/** Servers refuse requests if the clock is off by 15 minutes, some by 5, and some give no reason. */
 const SKEW_MS_MAX = 5 * MINUTE_MS;
 
 /**
- * An error of the SDK in the words of the storage contract. `skewMs`: by how much this host's clock was ahead of
- * the server's at the reply, where one came and told.
+ * Converts an error of the SDK to one of the storage contract. `skewMs`: by how much this host's clock was ahead of
+ * the server's at the reply, if a reply showed it.
  */
 export function s3Error(what: string, endpoint: string, error: unknown, skewMs?: number): Pg321Error {
   if (error instanceof Pg321Error) return error;
@@ -104,7 +104,7 @@ export function s3Error(what: string, endpoint: string, error: unknown, skewMs?:
   });
 }
 
-/** A clock that is off explains a refusal, whatever the server calls it. */
+/** A wrong clock explains a refusal, whatever code the server gives. */
 function withClock(meaning: Meaning, { code, status }: S3Failure, skewMs: number | undefined): Meaning {
   if (skewMs === undefined || ![400, 401, 403].includes(status ?? 0)) return meaning;
   const said = clockText(skewMs);
@@ -112,7 +112,7 @@ function withClock(meaning: Meaning, { code, status }: S3Failure, skewMs: number
   if (Math.abs(skewMs) < SKEW_MS_MAX) return meaning;
   return {
     message: `${meaning.message}, and ${said}`,
-    hint: `${CLOCK_HINT}; if that is not all: ${meaning.hint}`,
+    hint: `${CLOCK_HINT}; if the error persists: ${meaning.hint}`,
   };
 }
 
@@ -127,7 +127,7 @@ function meaningOf({ code, status }: S3Failure, endpoint: string, error: unknown
   if (known) {
     const region = known === WRONG_REGION ? regionIn(error) : undefined;
     const message = region === undefined ? known.message : `the bucket is in region "${region}"`;
-    // A HEAD has no body that would name a code.
+    // A HEAD has no body to name a code.
     const codes = [code === "Unknown" ? "" : code, status ?? ""].filter((part) => part !== "");
     return status === undefined ? known : { ...known, message: `${message} (${codes.join(", ")})` };
   }
@@ -138,17 +138,17 @@ function meaningOf({ code, status }: S3Failure, endpoint: string, error: unknown
   if (isCertificateCode(code)) {
     return {
       message: `the certificate of ${endpoint} is not trusted (${code})`,
-      hint: "install its authority's certificate, or correct the endpoint",
+      hint: "install the certificate of its CA, or correct the endpoint",
     };
   }
   const said = error instanceof Error ? error.message : String(error);
   return {
     message: `no answer from ${endpoint}: ${said} (${code})`,
-    hint: "check endpoint, name service and firewall",
+    hint: "check the endpoint, DNS and the firewall",
   };
 }
 
-/** The region that the server wants, as far as its answer names it. */
+/** The right region, if the answer names it. */
 function regionIn(error: unknown): string | undefined {
   const { Region, $response } = error as {
     Region?: unknown;

@@ -2,13 +2,13 @@ import { GetObjectCommand, HeadObjectCommand, type HeadObjectCommandOutput } fro
 import { failureOf } from "./errors.ts";
 import type { S3Target } from "./multipart.ts";
 
-/** Refusals with more than one cause: the answer to a HEAD has no body that would tell which. */
+/** Refusals with several possible causes: the answer to a HEAD has no body that names one. */
 const REFUSED: readonly (number | undefined)[] = [301, 307, 400, 401, 403];
 
-/** Stands for "as long as a legal hold is on it", which has no date. */
+/** Means "while a legal hold is on it", which has no date. */
 const LEGAL_HOLD_END = new Date("9999-12-31T00:00:00Z");
 
-/** The object as the server shows it, or undefined when there is none. */
+/** The server's HEAD of the object, or undefined if there is none. */
 export async function headObject(
   target: S3Target,
   signal: AbortSignal,
@@ -25,12 +25,15 @@ export async function headObject(
   }
 }
 
-/** Until when Object Lock keeps an object from being deleted, as far as its HEAD shows. */
+/** Until when Object Lock protects an object from deletion, as far as its HEAD shows. */
 export function lockOf(head: HeadObjectCommandOutput): Date | undefined {
   return head.ObjectLockLegalHoldStatus === "ON" ? LEGAL_HOLD_END : head.ObjectLockRetainUntilDate;
 }
 
-/** The refusal of a GET of one byte, which takes the same right as the HEAD; that of the HEAD where it tells no more. */
+/**
+ * The refusal of a GET of one byte, which needs the same right as the HEAD and has a body; the HEAD's own refusal
+ * if the GET is not refused.
+ */
 async function reasonOf(
   { s3, operation, object }: S3Target,
   refusal: unknown,

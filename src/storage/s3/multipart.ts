@@ -15,7 +15,7 @@ import type { S3Requests } from "./requests.ts";
 /** A server may take long to join the parts before it answers. */
 const COMPLETE_TIMEOUT_MS = 5 * MINUTE_MS;
 
-/** An object in a bucket, and the words for what is being done with it. */
+/** An object in a bucket, and the words for the operation on it. */
 export interface S3Target {
   s3: S3Requests;
   operation: string;
@@ -31,7 +31,7 @@ export async function createUpload(
     s3.client.send(new CreateMultipartUploadCommand({ ...settings, ...object }), options),
   );
   if (UploadId !== undefined) return UploadId;
-  throw new Pg321Error("storage", `${s3.what(operation)}: the server gave no upload id`);
+  throw new Pg321Error("storage", `${s3.what(operation)}: the server returned no upload id`);
 }
 
 export interface PartsToSend {
@@ -40,13 +40,13 @@ export interface PartsToSend {
   rest: AsyncGenerator<Part>;
   maxParts: number;
   maxParallelParts: number;
-  /** Aborted, with its error, as soon as a part has failed; `rest` must end by it too. */
+  /** Aborted with the error of the first part that fails; `rest` must end when it aborts. */
   stop: AbortController;
   signal: AbortSignal;
   onSent: (bytes: number) => void;
 }
 
-/** Sends every part and releases it. When it settles, nothing is under way any more. */
+/** Sends every part and releases it. When the promise settles, no request is under way any more. */
 export async function sendParts(
   target: S3Target,
   send: PartsToSend,
@@ -79,7 +79,7 @@ export async function sendParts(
       if (misfit !== undefined) {
         next.value.release();
         throw new Pg321Error("storage", `${target.s3.what(target.operation)}: ${misfit}`, {
-          hint: "repair can copy it from another storage, in larger parts",
+          hint: "pg321 repair can copy it from another storage in larger parts",
         });
       }
       begin(next.value);
@@ -96,11 +96,11 @@ export async function sendParts(
 
 function misfitOf(part: Part, send: PartsToSend, sizeBytes: number, count: number): string | undefined {
   // R2 and others join only parts of the same size.
-  if (sizeBytes !== count * send.first.bytes.length) return "a part followed the one that should be the last";
+  if (sizeBytes !== count * send.first.bytes.length) return "a part came after the last one";
   if (part.bytes.length > send.first.bytes.length) return "a part is larger than the first one";
   if (count < send.maxParts) return undefined;
   const limitBytes = send.maxParts * send.first.bytes.length;
-  return `larger than ${limitBytes} bytes, which is all that ${send.maxParts} parts of this size hold`;
+  return `larger than ${limitBytes} bytes, the most that ${send.maxParts} parts of this size can hold`;
 }
 
 async function sendPart(
@@ -122,12 +122,12 @@ async function sendPart(
     s3.client.send(new UploadPartCommand(input), options),
   );
   if (ETag !== undefined) return { PartNumber: number, ETag };
-  throw new Pg321Error("storage", `${s3.what(operation)}: the server gave no tag for part ${number}`);
+  throw new Pg321Error("storage", `${s3.what(operation)}: the server returned no ETag for part ${number}`);
 }
 
 /**
- * Returns the version's id, in a bucket that keeps versions. The SDK parses the answer's body and throws for an
- * error in it, also when the status is 200.
+ * Returns the id of the version, in a bucket that keeps versions. The SDK parses the body of the answer and throws
+ * if it holds an error, even if the status is 200.
  */
 export async function completeUpload(
   { s3, operation, object }: S3Target,
@@ -143,7 +143,7 @@ export async function completeUpload(
   return VersionId;
 }
 
-/** Returns false when there was no such upload: it was completed, or aborted before. */
+/** Returns false if there is no such upload: it was completed or aborted before. */
 export async function abortUpload(
   { s3, operation, object }: S3Target,
   uploadId: string,

@@ -17,18 +17,18 @@ import {
 } from "./multipart.ts";
 import { deleteVersion, removeVersion } from "./remove.ts";
 
-/** The whole cleanup after a failed put; what a storage does not answer by then is swept later. */
+/** Time for the whole cleanup after a failed put; the rest is swept later. */
 const CLEANUP_TIMEOUT_MS = 5_000;
 const CONFLICTS: readonly (number | undefined)[] = [409, 412];
 /**
- * The metadata entry that holds a random id of the put that made an object. It alone tells whose an object is: a
- * tag is no MD5 where a key service encrypts, and the same one where two puts send the same bytes.
+ * The metadata entry with a random id of the put that made an object. Only it shows whose an object is: an ETag is
+ * not an MD5 if a key service encrypts, and is the same if two puts send the same bytes.
  */
 const MARK = "pg321-put";
-/** Tries whose answers were lost may each have made a version, in a bucket that keeps them. */
+/** Each attempt whose answer was lost may have made a version, in a bucket that keeps versions. */
 const OWN_VERSIONS_MAX = 100;
 
-/** What every put of one storage shares. */
+/** Settings shared by all puts of one storage. */
 export interface S3PutSettings {
   log: Log;
   storageClass: string | undefined;
@@ -49,7 +49,7 @@ export class S3Put {
   readonly #target: S3Target;
   readonly #options: PutOptions;
   readonly #mark = crypto.randomUUID();
-  /** As the answer named it, in a bucket that keeps versions. */
+  /** From the answer, in a bucket that keeps versions. */
   #versionId: string | undefined;
 
   constructor(settings: S3PutSettings, target: S3Target, options: PutOptions) {
@@ -58,7 +58,9 @@ export class S3Put {
     this.#options = options;
   }
 
-  /** A first part that is short is the whole object and goes in one PUT; else it is a multipart upload. */
+  /**
+   * If the first part is short it is the whole object and goes in one PUT; otherwise it begins a multipart upload.
+   */
   async run(body: AsyncIterable<Part>): Promise<S3Stored> {
     await this.#refuseExisting();
     const stop = new AbortController();
@@ -77,11 +79,11 @@ export class S3Put {
   async #putWhole(part: Part, rest: AsyncGenerator<Part>): Promise<S3Stored> {
     let mayBeThere = false;
     try {
-      // Only a normal end of the body makes this part the whole object.
+      // This part is the whole object only if the body ends normally.
       const next = await rest.next();
       if (!next.done) {
         next.value.release();
-        throw new Error(`${this.#target.operation}: a part followed a short one`);
+        throw new Error(`${this.#target.operation}: a part came after a short one`);
       }
       let tries = 0;
       await this.#conditionally((ifNoneMatch) => this.#send(part, ifNoneMatch, () => void tries++)).catch(
@@ -125,8 +127,8 @@ export class S3Put {
   }
 
   /**
-   * Returns when the object that a try met is the one that an earlier try, whose answer was lost, has made. Throws
-   * otherwise: `KeyTaken` when it is somebody else's, else the error of the try.
+   * Returns if the object that an attempt ran into was made by an earlier attempt whose answer was lost. Otherwise
+   * throws `KeyTaken` if it belongs to another put, or the error of the attempt.
    */
   async #requireOurs(error: unknown): Promise<void> {
     if (!CONFLICTS.includes(failureOf(error).status) && !isNoSuchUpload(error)) throw error;
@@ -139,14 +141,18 @@ export class S3Put {
     return head.Metadata?.[MARK] === this.#mark;
   }
 
-  /** Removes what this put has stored, and nothing else: neither another's object nor older versions. */
+  /**
+   * Removes the object that this put has stored and nothing else: neither the object of another put nor older
+   * versions.
+   */
   async #undo(signal: AbortSignal): Promise<void> {
     for (let count = 0; count < OWN_VERSIONS_MAX; count++) {
       const head = await headObject(this.#target, signal);
       if (!head || !this.#isOurs(head)) break;
       await removeVersion(this.#target, head.VersionId, signal);
     }
-    // It may stand behind another's, on a server that does not mind `If-None-Match`. "null" may be another's.
+    // On a server that ignores `If-None-Match` it may be hidden behind another put's object. The version "null" may
+    // be another's.
     if (this.#versionId !== undefined && this.#versionId !== "null")
       await deleteVersion(this.#target, this.#versionId, signal);
   }
@@ -168,7 +174,7 @@ export class S3Put {
       const onSent = (bytes: number) => this.#options.onProgress?.(bytes);
       const send = { uploadId, first, rest, maxParts, maxParallelParts, stop, signal, onSent };
       const { completed, sizeBytes } = await sendParts(this.#target, send);
-      // Not every server minds `If-None-Match` at the completion, so look once more.
+      // Some servers ignore `If-None-Match` at the completion, so check once more.
       await this.#refuseExisting();
       isCompleting = true;
       await this.#complete(uploadId, completed);
@@ -211,10 +217,10 @@ export class S3Put {
     throw new KeyTaken(this.#target.s3.what(this.#target.operation));
   }
 
-  /** The server's own word that the object is there, whole, and not another's that has taken its place. */
+  /** Checks with the server that the object exists, is whole, and was not replaced by that of another put. */
   async #confirm(sizeBytes: number): Promise<S3Stored> {
     const head = await headObject(this.#target, this.#options.signal);
-    // A server that keeps no metadata shows no mark at all.
+    // A server without metadata shows no mark.
     if (head?.Metadata?.[MARK] !== undefined && !this.#isOurs(head))
       throw new KeyTaken(this.#target.s3.what(this.#target.operation));
     if (head?.ContentLength === sizeBytes) {
@@ -227,14 +233,18 @@ export class S3Put {
     });
   }
 
-  /** With a signal of its own, because the put's may be aborted; it never hides the error that led here. */
+  /** Uses a fresh signal, because that of the put may be aborted; never hides the error that led here. */
   async #cleanUp(undo: (signal: AbortSignal) => Promise<void>): Promise<void> {
     const { operation, s3 } = this.#target;
     try {
       await undo(AbortSignal.timeout(CLEANUP_TIMEOUT_MS));
     } catch (error) {
       const cause = messageOf(error);
-      this.#settings.log.warning("failed put not cleaned up yet", { storage: s3.storage, operation, cause });
+      this.#settings.log.warning("a failed upload could not be cleaned up yet", {
+        storage: s3.storage,
+        operation,
+        cause,
+      });
     }
   }
 

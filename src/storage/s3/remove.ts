@@ -9,30 +9,33 @@ import { failureOf } from "./errors.ts";
 import { headObject, lockOf } from "./head.ts";
 import type { S3Target } from "./multipart.ts";
 
-/** Pages of versions of one key, of up to 1,000 each, before something must be wrong. */
+/** Pages of versions of one key, up to 1,000 each, after which something must be wrong. */
 const VERSION_PAGES_MAX = 100;
-/** What a server answers that knows no versions, or a key that may not see them. */
+/** Answers of a server without versions, and to an access key that may not list them. */
 const NO_VERSIONS: readonly (number | undefined)[] = [400, 403, 405, 501];
 
 interface Versions {
-  /** Oldest first, so that what can be read goes last. Undefined for the only one in a bucket that keeps none. */
+  /**
+   * Oldest first, so that the readable one is deleted last. Undefined for the only version in a bucket that keeps
+   * none.
+   */
   ids: (string | undefined)[];
   markers: (string | undefined)[];
-  /** Whether the object can be read, and is not hidden by a delete marker. */
+  /** Whether the object can be read, that is, is not hidden by a delete marker. */
   isVisible: boolean;
   hasMore: boolean;
 }
 
 /**
- * Removes every version of an object and its delete markers. Where the key may not, the object is hidden
- * behind a delete marker, once. Where any version is locked nothing goes at all.
+ * Removes every version of an object and its delete markers. If the access key may not, it hides the object behind
+ * a delete marker, once. If any version is locked it removes nothing.
  */
 export async function removeVersions(target: S3Target, signal: AbortSignal): Promise<Removal> {
   for (let page = 0; page < VERSION_PAGES_MAX; page++) {
     const versions = await versionsOf(target, signal);
     if (versions === undefined) return hide(target, signal);
     const { ids, markers, isVisible, hasMore } = versions;
-    // Of one alone the refusal of its deletion tells.
+    // If there is only one, the refusal of its deletion shows the lock.
     const lockedUntil = ids.length > 1 ? await lockOfAny(target, ids, signal) : undefined;
     if (lockedUntil) return { outcome: "locked", lockedUntil };
     for (const version of [...ids, ...markers]) {
@@ -40,16 +43,19 @@ export async function removeVersions(target: S3Target, signal: AbortSignal): Pro
       if (end) return end;
     }
     if (hasMore) continue;
-    // The list of some servers lags behind their objects.
+    // On some servers the list lags behind the objects.
     const head = await headObject(target, signal);
     if (!head) return { outcome: "removed" };
     const end = await remove(target, { version: head.VersionId, isVisible: true }, signal);
     if (end) return end;
   }
-  throw new Pg321Error("storage", `${target.s3.what(target.operation)}: its versions do not go`);
+  throw new Pg321Error(
+    "storage",
+    `${target.s3.what(target.operation)}: its versions are still listed after they were deleted`,
+  );
 }
 
-/** Removes the version that is seen under an object's key; where the key may not, hides it. */
+/** Removes the visible version of an object; if the access key may not, hides it. */
 export async function removeVersion(
   target: S3Target,
   version: string | undefined,
@@ -61,7 +67,7 @@ export async function removeVersion(
   await hide(target, signal);
 }
 
-/** Undefined when the version is gone; else what became of the object. */
+/** Undefined if the version is gone, otherwise the result for the object. */
 async function remove(
   target: S3Target,
   { version, isVisible }: { version: string | undefined; isVisible: boolean },
@@ -71,14 +77,14 @@ async function remove(
   if (refusal === undefined) return undefined;
   const lockedUntil = await lockOfVersion(target, version, signal);
   if (lockedUntil) return { outcome: "locked", lockedUntil };
-  // Without versions there is nothing to hide it behind.
+  // In a bucket without versions it cannot be hidden.
   if (version === undefined || version === "null") throw refusal;
   return isVisible ? hide(target, signal) : { outcome: "hidden" };
 }
 
 /**
- * Versions and delete markers of exactly this object. Its name sorts before every longer one, so they
- * stand on the first page; that page is read again after they are deleted, because Swift's paging fails.
+ * Versions and delete markers of exactly this object. Its name sorts before all longer ones, so they are on the
+ * first page; that page is read again after they are deleted, because Swift's paging fails.
  */
 async function versionsOf(
   { s3, operation, object }: S3Target,
@@ -103,7 +109,7 @@ async function versionsOf(
   }
 }
 
-/** The error of a deletion that the server refuses; undefined when the version is gone. */
+/** The server's refusal of a deletion; undefined if the version is gone. */
 async function refusalOf(
   target: S3Target,
   version: string | undefined,
@@ -118,7 +124,7 @@ async function refusalOf(
   }
 }
 
-/** Returns whether the server put a delete marker over the object instead of deleting it. */
+/** Returns true if the server added a delete marker instead of deleting the object. */
 export async function deleteVersion(
   { s3, operation, object }: S3Target,
   versionId: string | undefined,
@@ -136,7 +142,7 @@ export async function deleteVersion(
   }
 }
 
-/** Until when the last lock of these versions holds, as far as the key may see it. */
+/** The end of the last lock of these versions, as far as the access key may see it. */
 async function lockOfAny(
   target: S3Target,
   versions: readonly (string | undefined)[],
@@ -150,7 +156,7 @@ async function lockOfAny(
   return latest;
 }
 
-/** Undefined for a lock that is over, too. */
+/** Undefined if there is no lock or it has ended. */
 async function lockOfVersion(
   target: S3Target,
   version: string | undefined,
@@ -162,13 +168,13 @@ async function lockOfVersion(
     const lockedUntil = head && lockOf(head);
     return lockedUntil && lockedUntil > target.s3.serverTime() ? lockedUntil : undefined;
   } catch (error) {
-    // A key that may not look at versions, or a marker, which has nothing to look at.
+    // The access key may not read versions, or it is a delete marker, which cannot be read.
     if ([400, 403, 405].includes(failureOf(error).status ?? 0)) return undefined;
     throw error;
   }
 }
 
-/** A plain delete, at most once: each one more would put one more marker over the object. */
+/** A plain delete, at most once: each further one would add another delete marker. */
 async function hide(target: S3Target, signal: AbortSignal): Promise<Removal> {
   const isHidden = (await headObject(target, signal))
     ? await deleteVersion(target, undefined, signal)
@@ -176,7 +182,7 @@ async function hide(target: S3Target, signal: AbortSignal): Promise<Removal> {
   return { outcome: isHidden ? "hidden" : "removed" };
 }
 
-/** Whether versions of an object that cannot be read may be left; they may where the key is not told. */
+/** Whether an unreadable object may have versions left; true if the access key may not read the setting. */
 async function keepsVersions({ s3, operation, object }: S3Target, signal: AbortSignal): Promise<boolean> {
   try {
     const { Status } = await s3.call(operation, { signal }, (options) =>

@@ -7,18 +7,18 @@ import { type RetryPolicy, retry } from "../../base/retry.ts";
 import type { S3StorageConfig } from "../../config/config.ts";
 import { isRetryable, s3Error } from "./errors.ts";
 
-/** A request without a body that matters is answered by then, or it is tried again. */
+/** Time limit for requests without a large body; then they are tried again. */
 const REQUEST_TIMEOUT_MS = MINUTE_MS;
 const RETRY_DELAY_MS = 500;
 const RETRY_DELAY_MS_MAX = 30_000;
 
 export interface CallOptions {
   signal: AbortSignal;
-  /** Until the answer's headers; 0: none, for bodies whose progress the caller watches. */
+  /** Until the headers of the answer; 0: no limit, for bodies whose progress the caller watches. */
   timeoutMs?: number;
 }
 
-/** The client of one storage: signs, sends, tries again, and maps errors. */
+/** The client of one storage: signs, sends, retries, and converts errors. */
 export class S3Requests {
   readonly client: S3Client;
   /** The storage's name. */
@@ -27,9 +27,9 @@ export class S3Requests {
   readonly #policy: RetryPolicy;
   readonly #log: Log;
   readonly #clock: Clock;
-  /** After a failure and until a success, every request has a connection of its own: B2 asks for that. */
+  /** After a failure, every request uses a new connection until one succeeds: B2 asks for that. */
   #hasFailed = false;
-  /** As the last reply that told it did, and when that came. */
+  /** From the last reply with a date, and when that came. */
   #clockSkew: { skewMs: number; atMs: number } | undefined;
 
   constructor(config: S3StorageConfig, deps: { log: Log; clock: Clock }) {
@@ -52,7 +52,7 @@ export class S3Requests {
         if (!Number.isNaN(skewMs)) this.#clockSkew = { skewMs, atMs: this.#clock.monotonicMs() };
         return result;
       },
-      // Next to the handler: replies that become errors pass here, too.
+      // Close to the handler, so that it also sees replies that become errors.
       { step: "deserialize", priority: "low", name: "clockSkew" },
     );
   }
@@ -61,7 +61,7 @@ export class S3Requests {
     return this.#clockSkew && this.#clockSkew.atMs >= sinceMs ? this.#clockSkew.skewMs : undefined;
   }
 
-  /** Now, by the server's clock as far as its replies have told it: that one ends locks. */
+  /** The time by the server's clock, as far as its replies have shown it: locks end by that clock. */
   serverTime(): Date {
     return new Date(this.#clock.now().getTime() - (this.#clockSkew?.skewMs ?? 0));
   }
@@ -71,7 +71,7 @@ export class S3Requests {
     return `storage "${this.storage}": ${operation}`;
   }
 
-  /** Sends a request until it succeeds, its error is not retryable or the tries are used up. */
+  /** Sends a request until it succeeds, its error is not retryable, or no attempts are left. */
   async call<T>(
     operation: string,
     { signal, timeoutMs = REQUEST_TIMEOUT_MS }: CallOptions,
@@ -107,7 +107,9 @@ export class S3Requests {
       return result;
     } catch (error) {
       this.#hasFailed = true;
-      throw late.signal.aborted ? new Error(`nothing within ${timeoutMs / 1000} s`, { cause: error }) : error;
+      throw late.signal.aborted
+        ? new Error(`timed out after ${timeoutMs / 1000} s`, { cause: error })
+        : error;
     } finally {
       clearTimeout(timer);
     }
@@ -115,10 +117,10 @@ export class S3Requests {
 }
 
 /**
- * Integrity is carried by Content-MD5, which every server understands; the SDK's own checksums and its
- * `aws-chunked` bodies break several. So payloads are not hashed a second time for the signature.
- * Retrying is ours (`S3Requests.call`): the SDK's token bucket gives up too soon.
- * The request handler is the one on `fetch`: see docs/adr/0002-s3-requests-by-fetch.md.
+ * Content-MD5, which every server understands, protects the integrity; the SDK's own checksums and its
+ * `aws-chunked` bodies fail on several servers. So payloads are not hashed a second time for the signature.
+ * `S3Requests.call` retries: the SDK's token bucket gives up too soon. The request handler is the one on `fetch`:
+ * see docs/adr/0002-s3-requests-by-fetch.md.
  */
 function newClient(config: S3StorageConfig, keepsConnections: () => boolean): S3Client {
   const sessionToken = config.session_token?.reveal();
@@ -133,7 +135,8 @@ function newClient(config: S3StorageConfig, keepsConnections: () => boolean): S3
     },
     requestChecksumCalculation: "WHEN_REQUIRED",
     responseChecksumValidation: "WHEN_REQUIRED",
-    // It would sign with the server's time after the first refusal: the next call would then hide what is wrong.
+    // The correction would sign with the server's time after the first refusal, so the next call would hide the
+    // cause.
     disableClockSkewCorrection: true,
     maxAttempts: 1,
     followRegionRedirects: false,

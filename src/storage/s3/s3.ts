@@ -22,10 +22,10 @@ import { removeVersions } from "./remove.ts";
 import { S3Requests } from "./requests.ts";
 import { bucketTraits } from "./traits.ts";
 
-/** Of an object outside of the prefix. */
+/** Bytes read of an object outside the prefix. */
 const AROUND_BYTES_MAX = 65_536;
 
-/** A bucket, or the part of it under a prefix, of any server that speaks S3. */
+/** A bucket, or the part of it under a prefix, on any S3 server. */
 export class S3Storage implements Storage {
   readonly name: string;
   readonly settings: S3StorageConfig;
@@ -71,12 +71,12 @@ export class S3Storage implements Storage {
         Range: rangeHeader(0, AROUND_BYTES_MAX),
       };
       try {
-        const output = await this.#s3.call(`look around for ${key}`, { signal }, (options) =>
+        const output = await this.#s3.call(`search shorter prefixes for ${key}`, { signal }, (options) =>
           this.#s3.client.send(new GetObjectCommand(object), options),
         );
         if (output.Body) found.push(await output.Body.transformToByteArray());
       } catch {
-        // There is none, or the key of this storage may not look there.
+        // There is none, or the access key may not read there.
         signal.throwIfAborted();
       }
     }
@@ -103,7 +103,7 @@ export class S3Storage implements Storage {
         this.#s3.client.send(new GetObjectCommand({ ...object, ...Range }), options),
       )
       .catch((error) => {
-        // A range that begins at or after the end holds nothing.
+        // A range that begins at or after the end is empty.
         if (failureOf(error).status === 416) return undefined;
         throw error;
       });
@@ -111,7 +111,7 @@ export class S3Storage implements Storage {
     let received = 0;
     const timeoutMs = this.settings.stall_timeout_ms;
     const stalled = () =>
-      new Pg321Error("storage", `${what}: no byte for ${timeoutMs / 1000} s after ${received} bytes`, {
+      new Pg321Error("storage", `${what}: no data for ${timeoutMs / 1000} s after ${received} bytes`, {
         hint: "check the network to the storage, or raise its stall_timeout",
         retryable: true,
       });
@@ -125,7 +125,7 @@ export class S3Storage implements Storage {
       if (signal.aborted) throw signal.reason;
       stall.abort();
       if (error instanceof Pg321Error) throw error;
-      throw new Pg321Error("storage", `${what}: cut off after ${received} bytes`, {
+      throw new Pg321Error("storage", `${what}: connection lost after ${received} bytes`, {
         cause: error,
         retryable: true,
       });
@@ -206,7 +206,7 @@ export class S3Storage implements Storage {
     if (old.size > 0) {
       const uploads = [...old.values()].flat().length;
       const fields = { storage: this.name, uploads, first: old.keys().next().value };
-      this.#put.log.info("unfinished uploads that no record knows were left", fields);
+      this.#put.log.info("left unfinished uploads alone that no record names", fields);
     }
     return count;
   }
@@ -225,14 +225,14 @@ export class S3Storage implements Storage {
     this.#s3.client.destroy();
   }
 
-  /** Checks the key, before any byte moves. */
+  /** Checks the key before any byte is sent. */
   #target(verb: string, key: string): S3Target {
     checkKey(this.name, key, this.settings.prefix);
     const object = { Bucket: this.settings.bucket, Key: fullKey(this.settings.prefix, key) };
     return { s3: this.#s3, operation: `${verb} ${key}`, object };
   }
 
-  /** HEAD answers 404 for a missing bucket too, and without a body that would tell. */
+  /** HEAD answers 404 also for a missing bucket, without a body to distinguish the two. */
   async #requireBucket(operation: string, signal: AbortSignal): Promise<void> {
     if (this.#isBucketKnown) return;
     const input = { Bucket: this.settings.bucket, Prefix: this.settings.prefix, MaxKeys: 1 };

@@ -170,7 +170,7 @@ test("how a bucket keeps what it holds is told, as far as the key may see it", a
   expect(told).toEqual([
     "holds nothing yet, keeps versions",
     "holds nothing yet, keeps versions, locks each object for 14 days (compliance)",
-    "holds nothing yet, the key may not see whether it keeps versions, the key may not see Object Lock",
+    "holds nothing yet, the access key may not read the versioning setting, the access key may not read the Object Lock setting",
     "holds nothing yet, keeps no versions",
   ]);
 });

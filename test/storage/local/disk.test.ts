@@ -61,7 +61,7 @@ describe("a local storage on a real disk", () => {
     expect(await modeOf("modes/deep/file")).toBe(0o600);
   });
 
-  test("a root that does not exist is refused, not made", async () => {
+  test("a missing root is refused, not created", async () => {
     const missing = join(root, "unmounted");
     const storage = openLocal(missing);
     for (const call of [
@@ -78,7 +78,7 @@ describe("a local storage on a real disk", () => {
     expect(await readdir(root)).not.toContain("unmounted");
   });
 
-  test("a symbolic link below the root leads nowhere", async () => {
+  test("a symbolic link below the root is refused", async () => {
     const outside = join(root, "outside");
     await mkdir(outside);
     await Bun.write(join(outside, "file"), "private");
@@ -97,7 +97,7 @@ describe("a local storage on a real disk", () => {
     expect(listed).toEqual([]);
   });
 
-  test("a symbolic link in the place of the temporary file is not followed", async () => {
+  test("a symbolic link in place of the temporary file is not followed", async () => {
     const victim = join(root, "victim");
     await Bun.write(victim, "precious");
     await symlink(victim, temporaryPath(path, "trapped"));
@@ -106,7 +106,7 @@ describe("a local storage on a real disk", () => {
     expect(await openLocal(path).sweep(new Date(Date.now() + 1000), never, noKeys)).toBe(0);
   });
 
-  test("a read that hangs ends after stall_timeout, and no other call hangs behind it", async () => {
+  test("a read that hangs ends after stall_timeout and blocks no other call", async () => {
     const own = join(root, "hung");
     await mkdir(own);
     const storage = openLocal(own, { stall_timeout_ms: 100 });
@@ -114,7 +114,7 @@ describe("a local storage on a real disk", () => {
     const handle = await open(join(own, "object"));
     const prototype = Object.getPrototypeOf(handle);
     await handle.close();
-    // As on a mount that is lost: a read does not come back, and a close waits for it.
+    // As on a lost mount: a read does not return, and a close waits for it.
     const left: FileHandle[] = [];
     const read = spyOn(prototype, "read").mockImplementation(() => new Promise<never>(() => {}));
     const close = spyOn(prototype, "close").mockImplementation(function (this: FileHandle) {
@@ -133,7 +133,7 @@ describe("a local storage on a real disk", () => {
     }
   }, 15_000);
 
-  test("a put that is under way is not disturbed by a second one of its key", async () => {
+  test("a put is not disturbed by a second one of the same key", async () => {
     const storage = openLocal(path);
     const parts = new CountedParts();
     const body = parts.of(patterned(3 * partBytes), partBytes, async (offset) => {
@@ -144,7 +144,7 @@ describe("a local storage on a real disk", () => {
     expect(await storage.head("twice", never)).toMatchObject({ sizeBytes: 3 * partBytes });
   });
 
-  test("remove prunes directories that it empties, and neither others nor the root", async () => {
+  test("remove prunes the directories that it empties, but no others and not the root", async () => {
     const own = join(root, "pruned");
     await mkdir(own);
     const storage = openLocal(own);
@@ -166,7 +166,7 @@ describe("a local storage on a real disk", () => {
     expect(await readdir(own)).toEqual([]);
   });
 
-  test("sweep takes only regular files of exactly the temporary grammar", async () => {
+  test("sweep deletes only regular files whose names are exactly those of temporary files", async () => {
     const own = join(root, "swept");
     await mkdir(join(own, ".pg321-0123456789abcdef.tmp"), { recursive: true });
     for (const name of [
@@ -188,7 +188,7 @@ describe("a local storage on a real disk", () => {
     ]);
   });
 
-  test("what must stay free does: nothing is begun on a disk that has less", async () => {
+  test("min_free: nothing is begun on a disk with less free space", async () => {
     const freeBytes = (await openLocal(path).freeBytes()) ?? 0;
     expect(freeBytes).toBeGreaterThan(0);
     const full = openLocal(path, { min_free: freeBytes + GIB });
@@ -200,7 +200,7 @@ describe("a local storage on a real disk", () => {
   });
 });
 
-// Skipped where the user may not mount; CI runs as root.
+// Skipped if the user may not mount; CI runs as root.
 describe.skipIf(process.getuid?.() !== 0)("a local storage on a small disk", () => {
   let path: string;
   beforeAll(async () => {
@@ -213,7 +213,7 @@ describe.skipIf(process.getuid?.() !== 0)("a local storage on a small disk", () 
     await rm(path, { recursive: true });
   });
 
-  test("that fills up: a clear error, and the space is free again", async () => {
+  test("that fills up: the error is clear, and the space is freed again", async () => {
     const storage = openLocal(path);
     const freeBytes = await storage.freeBytes();
     const error = await failureOf(put(storage, "too/large", 9 * MIB));
@@ -224,7 +224,7 @@ describe.skipIf(process.getuid?.() !== 0)("a local storage on a small disk", () 
     await put(storage, "small", 10);
   });
 
-  test("that may not be filled: what must stay free stays free all the while", async () => {
+  test("with min_free: that space stays free all the time", async () => {
     const storage = openLocal(path, { min_free: 4 * MIB });
     const parts = new CountedParts();
     const lowest: number[] = [];

@@ -21,7 +21,7 @@ function openLocal(path: string, stall_timeout_ms = 10_000): Storage {
   });
 }
 
-/** The threads of this process that hang in the system, where nothing ends them. */
+/** The threads of this process that hang in a system call and cannot be ended. */
 function hangingThreads(): string[] {
   return readdirSync("/proc/self/task").filter((thread) => {
     const stat = readFileSync(`/proc/self/task/${thread}/stat`, "latin1");
@@ -43,7 +43,7 @@ test.skipIf(why !== undefined)(
     {
       await using mount = await mountHanging(path);
       await mount.hang();
-      // Each reload of a config opens it anew.
+      // Each reload of the config opens it again.
       const storages = Array.from({ length: 8 }, () => openLocal(path, 1_000));
       const messages = await Promise.all(storages.map((storage) => messageOf(storage.head("a", never))));
       expect(messages).toEqual(storages.map(() => 'storage "disk": head a: no answer for 1 s'));
@@ -87,7 +87,7 @@ test.skipIf(why !== undefined)(
 );
 
 test.skipIf(why !== undefined)(
-  `who is told to end does not wait for a mount that hangs, and calls nobody silent${why ? `: ${why}` : ""}`,
+  `an aborted call does not wait for a hanging mount, and does not mark it as hanging${why ? `: ${why}` : ""}`,
   async () => {
     const path = await mkdtemp(join(tmpdir(), "pg321-hang-"));
     {

@@ -12,7 +12,7 @@ const partBytes = PART_BYTES_MIN;
 const never = new AbortController().signal;
 const key = "main/app/backup";
 
-/** What stores the object: a PUT, or the completion of an upload. */
+/** The request that stores the object: a PUT, or the completion of an upload. */
 const isStoring = ({ method, target }: ProxiedRequest) =>
   method === "PUT" ? !target.includes("partNumber=") : method === "POST" && target.includes("uploadId=");
 
@@ -39,31 +39,34 @@ async function bytesIn(lab: S3Lab, bucket: string): Promise<Buffer> {
   return Buffer.concat(await Array.fromAsync(openS3(lab, bucket).get(key, undefined, never)));
 }
 
-/** Somebody else stores the same bytes under the same key: a second storage that is the same place. */
+/** Another writer stores the same bytes under the same key, through a second storage on the same place. */
 const putByAnother = (lab: S3Lab, bucket: string, sizeBytes: number) => put(openS3(lab, bucket), sizeBytes);
 
 describe.each(SERVERS)("an object of this put on %s", (_, start) => {
-  test.each(SIZES)("is known by %s whose answer was lost, where tags are no MD5", async (_name, size) => {
-    const lab = await start();
-    const bucket = await lab.makeBucket();
-    await using proxy = startHttpProxy(lab.endpoint);
-    let lost = 0;
-    // As a bucket does that encrypts by a key service.
-    proxy.answer = async (request) => {
-      const { status, headers, body } = await request.forward();
-      // Swift refuses the first one: it takes no conditions.
-      if (isStoring(request) && status < 300 && lost++ === 0) return new Response("", { status: 503 });
-      const changed = new Headers(headers);
-      if (request.method === "HEAD") changed.set("etag", '"0123456789abcdef0123456789abcdef"');
-      return new Response(body, { status, headers: changed });
-    };
-    const stored = await put(openS3(lab, bucket, { endpoint: proxy.endpoint }), size);
-    expect(stored).toMatchObject({ key, sizeBytes: size });
-    expect(lost).toBeGreaterThanOrEqual(1);
-    expect(Buffer.compare(await bytesIn(lab, bucket), patterned(size))).toBe(0);
-  });
+  test.each(SIZES)(
+    "is recognized if the answer to %s was lost and ETags are not MD5",
+    async (_name, size) => {
+      const lab = await start();
+      const bucket = await lab.makeBucket();
+      await using proxy = startHttpProxy(lab.endpoint);
+      let lost = 0;
+      // Like a bucket that encrypts with a key service.
+      proxy.answer = async (request) => {
+        const { status, headers, body } = await request.forward();
+        // Swift refuses the first one: it does not support conditions.
+        if (isStoring(request) && status < 300 && lost++ === 0) return new Response("", { status: 503 });
+        const changed = new Headers(headers);
+        if (request.method === "HEAD") changed.set("etag", '"0123456789abcdef0123456789abcdef"');
+        return new Response(body, { status, headers: changed });
+      };
+      const stored = await put(openS3(lab, bucket, { endpoint: proxy.endpoint }), size);
+      expect(stored).toMatchObject({ key, sizeBytes: size });
+      expect(lost).toBeGreaterThanOrEqual(1);
+      expect(Buffer.compare(await bytesIn(lab, bucket), patterned(size))).toBe(0);
+    },
+  );
 
-  test.each(SIZES)("goes when every answer to %s is lost, where tags are no MD5", async (_name, size) => {
+  test.each(SIZES)("is removed if every answer to %s is lost and ETags are not MD5", async (_name, size) => {
     const lab = await start();
     const bucket = await lab.makeBucket();
     await using proxy = startHttpProxy(lab.endpoint);
@@ -80,7 +83,7 @@ describe.each(SERVERS)("an object of this put on %s", (_, start) => {
     expect(await openUploads(lab, bucket)).toEqual([]);
   });
 
-  test.each(SIZES)("goes when it cannot be confirmed after %s", async (_name, size) => {
+  test.each(SIZES)("is removed if it cannot be confirmed after %s", async (_name, size) => {
     const lab = await start();
     const bucket = await lab.makeBucket();
     await using proxy = startHttpProxy(lab.endpoint);
@@ -100,13 +103,13 @@ describe.each(SERVERS)("an object of this put on %s", (_, start) => {
   });
 });
 
-describe.each(SERVERS)("the object of another on %s stays", (_, start) => {
+describe.each(SERVERS)("the object of another put on %s is kept", (_, start) => {
   test.each(SIZES)(
-    "where two send the same bytes to one place by %s: one is told that it is taken",
+    "if two puts send the same bytes to one place by %s: one gets KeyTaken",
     async (_name, size) => {
       const lab = await start();
       const bucket = await lab.makeBucket();
-      // Both have looked, and found nothing, before either stores; both have stored before either looks again.
+      // Both have checked and found nothing before either stores; both have stored before either checks again.
       const [arrived, stored] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
       let [arrivals, ends] = [0, 0];
       await using proxy = startHttpProxy(lab.endpoint);
@@ -132,7 +135,7 @@ describe.each(SERVERS)("the object of another on %s stays", (_, start) => {
     },
   );
 
-  test.each(SIZES)("where %s fails after the other has stored the same bytes", async (_name, size) => {
+  test.each(SIZES)("if %s fails after the other has stored the same bytes", async (_name, size) => {
     const lab = await start();
     const bucket = await lab.makeBucket();
     await using proxy = startHttpProxy(lab.endpoint);
@@ -146,7 +149,7 @@ describe.each(SERVERS)("the object of another on %s stays", (_, start) => {
     expect(Buffer.compare(await bytesIn(lab, bucket), patterned(size))).toBe(0);
   });
 
-  test("where the upload is gone and the other has stored as many bytes", async () => {
+  test("if the upload is gone and the other has stored as many bytes", async () => {
     const lab = await start();
     const bucket = await lab.makeBucket();
     await using proxy = startHttpProxy(lab.endpoint);
@@ -165,7 +168,7 @@ describe.each(SERVERS)("the object of another on %s stays", (_, start) => {
     expect(Buffer.compare(await bytesIn(lab, bucket), patterned(size))).toBe(0);
   });
 
-  test.each(SIZES)("where it was there before %s", async (_name, size) => {
+  test.each(SIZES)("if it was there before %s", async (_name, size) => {
     const lab = await start();
     const bucket = await lab.makeBucket();
     await putByAnother(lab, bucket, 7);
@@ -176,7 +179,7 @@ describe.each(SERVERS)("the object of another on %s stays", (_, start) => {
   });
 });
 
-test.each(SIZES)("older versions of the key stay when %s is undone", async (_name, size) => {
+test.each(SIZES)("older versions of the key are kept when %s is undone", async (_name, size) => {
   const lab = await rgw();
   const bucket = await lab.makeBucket({ versioned: true });
   const object = { Bucket: bucket, Key: key };

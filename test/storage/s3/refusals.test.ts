@@ -16,7 +16,7 @@ const partBytes = PART_BYTES_MIN;
 const never = new AbortController().signal;
 const WRONG_SECRET = "the signature was refused (SignatureDoesNotMatch, 403)";
 
-/** The calls that begin with a HEAD, whose refusal has no body that would tell why. */
+/** The calls that begin with a HEAD, whose refusal has no body with a reason. */
 const CALLS: [string, (storage: Storage) => Promise<unknown>][] = [
   ["head", (storage) => storage.head("refused", never)],
   ["put", (storage) => storage.put("refused", partsOf(patterned(10)), { signal: never, partBytes })],
@@ -31,7 +31,7 @@ async function errorOf(promise: Promise<unknown>): Promise<Pg321Error> {
 
 describe.each([
   ["Ceph RGW", rgw, "the access key is unknown (InvalidAccessKeyId, 403)"],
-  // It looks at the signature first.
+  // It checks the signature first.
   ["OpenStack Swift", swift, WRONG_SECRET],
 ] as const)("a HEAD that %s refuses", (_server, start, unknownKey) => {
   let lab: S3Lab;
@@ -47,10 +47,10 @@ describe.each([
     ["behind", -20],
   ])("because the clock is %s its own", async (direction, minutes) => {
     for (const [, call] of CALLS) {
-      // Each storage is a new one, as in each run: nothing is known of the clock yet.
+      // Each storage is new, as in each run: the server's clock is not known yet.
       const storage = openS3(lab, bucket);
       setSystemTime(new Date(Date.now() + minutes * MINUTE_MS));
-      // The second time, too: what the server's replies tell of its clock must not hide the cause.
+      // The second time, too: the server's clock in its replies must not hide the cause.
       for (let time = 0; time < 2; time++) {
         const error = await errorOf(call(storage));
         expect(error.message).toMatch(
@@ -121,7 +121,7 @@ describe("a HEAD that is refused", () => {
     expect(error.message).toEndWith(`: the bucket is in region "eu-west-1" (PermanentRedirect, 301)`);
   });
 
-  test("by a server that never says why: the clock is compared all the same", async () => {
+  test("by a server that gives no reason: the clock is still compared", async () => {
     const lab = await rgw();
     await using proxy = startHttpProxy(lab.endpoint);
     proxy.answer = async () =>
@@ -134,7 +134,7 @@ describe("a HEAD that is refused", () => {
       /: access denied \(403\), and this host's clock is 6m 0\ds ahead of the server's$/,
     );
     expect(error.hint).toStartWith(
-      "set the clock: timedatectl set-ntp true; if that is not all: the key needs",
+      "set the clock: timedatectl set-ntp true; if the error persists: the key needs",
     );
   });
 });

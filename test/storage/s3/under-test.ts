@@ -44,7 +44,7 @@ export function openS3(lab: S3Lab, bucket: string, change: Partial<S3StorageConf
   return new S3Storage(s3Config(lab, bucket, change), { log: silentLog, clock: systemClock });
 }
 
-/** Keys of the multipart uploads that are open. */
+/** Keys of the open multipart uploads. */
 export async function openUploads(lab: S3Lab, bucket: string): Promise<string[]> {
   const { Uploads } = await lab.client.send(new ListMultipartUploadsCommand({ Bucket: bucket }));
   return (Uploads ?? []).map(({ Key }) => Key ?? "");

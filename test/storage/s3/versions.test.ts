@@ -22,7 +22,7 @@ describe("a bucket that keeps versions", () => {
   const put = (storage: Storage, key: string) =>
     storage.put(key, partsOf(patterned(10)), { signal: never, partBytes });
 
-  test("remove takes every version and delete marker of the key only", async () => {
+  test("remove deletes every version and delete marker of the key, and only those", async () => {
     const lab = await rgw();
     const bucket = await lab.makeBucket({ versioned: true });
     const storage = openS3(lab, bucket);
@@ -44,7 +44,7 @@ describe("a bucket that keeps versions", () => {
     return { versions: Versions.length, markers: DeleteMarkers.length };
   };
 
-  test("where the key may not see versions the object is hidden, once, however often it is removed", async () => {
+  test("if the access key may not list versions the object is hidden once, however often it is removed", async () => {
     const lab = await rgw();
     const bucket = await lab.makeBucket({ versioned: true });
     await using proxy = startHttpProxy(lab.endpoint);
@@ -57,12 +57,12 @@ describe("a bucket that keeps versions", () => {
       expect(await storage.head("hidden", never)).toBeUndefined();
       expect(await versionsIn(lab, bucket)).toEqual({ versions: 1, markers: 1 });
     }
-    // Once the key may, nothing stays.
+    // Once the access key may, everything is removed.
     expect(await openS3(lab, bucket).remove("hidden", never)).toEqual({ outcome: "removed" });
     expect(await versionsIn(lab, bucket)).toEqual({ versions: 0, markers: 0 });
   });
 
-  test("where a policy denies to delete versions the object is hidden, once, until it allows it", async () => {
+  test("if a policy denies deleting versions the object is hidden once, until the policy allows it", async () => {
     const lab = await rgw();
     const bucket = await lab.makeBucket({ versioned: true });
     const storage = openS3(lab, bucket);
@@ -77,7 +77,7 @@ describe("a bucket that keeps versions", () => {
     expect(await versionsIn(lab, bucket)).toEqual({ versions: 0, markers: 0 });
   });
 
-  test("what is locked stays as it is, and head and remove tell until when", async () => {
+  test("a locked object is not changed, and head and remove report the end of the lock", async () => {
     const lab = await rgw();
     const bucket = `locks-${crypto.randomUUID()}`;
     await lab.client.send(new CreateBucketCommand({ Bucket: bucket, ObjectLockEnabledForBucket: true }));
@@ -96,7 +96,7 @@ describe("a bucket that keeps versions", () => {
     expect(await versionsIn(lab, bucket)).toEqual({ versions: 1, markers: 0 });
   });
 
-  test("a locked version behind one that is not keeps all of them", async () => {
+  test("a locked version behind an unlocked one protects all of them", async () => {
     const lab = await rgw();
     const bucket = `locks-${crypto.randomUUID()}`;
     await lab.client.send(new CreateBucketCommand({ Bucket: bucket, ObjectLockEnabledForBucket: true }));
@@ -150,7 +150,7 @@ describe("a list of versions that lags behind", () => {
     expect([...(left.Versions ?? []), ...(left.DeleteMarkers ?? [])]).toEqual([]);
   });
 
-  test("what it still shows is not taken for left", async () => {
+  test("deleted versions that it still shows do not count as left", async () => {
     const lab = await rgw();
     const bucket = await lab.makeBucket({ versioned: true });
     await using proxy = startHttpProxy(lab.endpoint);
@@ -170,7 +170,7 @@ describe("a list of versions that lags behind", () => {
   });
 });
 
-test("the clock of a server is told by its replies, also by those that refuse", async () => {
+test("replies show the server's clock, refusals too", async () => {
   const lab = await rgw();
   const refused = openS3(lab, "there-is-no-such-bucket");
   expect(refused.clockSkewMs()).toBeUndefined();

@@ -80,7 +80,7 @@ function afterFailure(delivery: DeliveryRecord, cause: unknown, now: Date): Part
 
 /** What waits for a notifier that is in the config no more. */
 async function dropUnknown({ catalog, clock, config }: DeliveryContext): Promise<void> {
-  const known = new Set(config.notify.map(({ name }) => name));
+  const known = new Set([...config.notify, ...config.unusable].map(({ name }) => name));
   const finished_at = clock.now().toISOString();
   for (const { id, notifier } of await catalog.deliveries({ state: "PENDING" })) {
     if (known.has(notifier)) continue;

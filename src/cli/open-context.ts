@@ -4,7 +4,8 @@ import { deliverAlerts } from "../alerts/deliver.ts";
 import { Pg321Error } from "../base/errors.ts";
 import { isRoot } from "../base/process/become-user.ts";
 import type { Config } from "../config/config.ts";
-import { configPath, loadConfig, processSource } from "../config/load.ts";
+import { configPath, type LoadOptions, loadConfig, processSource } from "../config/load.ts";
+import { unusableText } from "../config/set-aside.ts";
 import { becomeStateOwner } from "../install/state-owner.ts";
 import type { JobContext } from "../jobs/context.ts";
 import { openContext } from "../jobs/context.ts";
@@ -19,10 +20,11 @@ import { logProgress, terminalProgress } from "./output/progress.ts";
  */
 export async function commandConfig(
   { arguments: args, env, log }: Invocation,
-  { keepsRoot = false }: { keepsRoot?: boolean } = {},
+  { keepsRoot = false, setsAside = false }: { keepsRoot?: boolean } & LoadOptions = {},
 ): Promise<Config> {
-  const config = await loadConfig(configPath(textOption(args, "config"), env), processSource());
-  for (const warning of config.warnings) log.warning(warning);
+  const file = configPath(textOption(args, "config"), env);
+  const config = await loadConfig(file, processSource(), { setsAside });
+  for (const warning of [...config.warnings, ...config.unusable.map(unusableText)]) log.warning(warning);
   if (!keepsRoot) await becomeStateOwner(config.state_dir, log);
   return config;
 }
@@ -31,9 +33,13 @@ export async function commandConfig(
  * Config, catalog, storages and keys of a command that runs a job. Before it closes, also after a job that
  * failed, the alerts that were raised are delivered.
  */
-export async function commandContext(invocation: Invocation): Promise<JobContext> {
+export async function commandContext(invocation: Invocation, options: LoadOptions = {}): Promise<JobContext> {
+  return contextWith(invocation, await commandConfig(invocation, { ...options, keepsRoot: true }));
+}
+
+/** As `commandContext`, with a config that has been loaded. */
+export async function contextWith(invocation: Invocation, config: Config): Promise<JobContext> {
   const { log, clock, signal, terminal } = invocation;
-  const config = await commandConfig(invocation, { keepsRoot: true });
   // The service need not be able to open backups for root to be.
   const identityText = isRoot() ? await readIdentityText(config.encryption) : undefined;
   await becomeStateOwner(config.state_dir, log);

@@ -18,7 +18,8 @@ const OPTIONS = ["database", "from", "config", "log-level", "log-format"];
 /** Whether this command would have to become another user. */
 export async function isOwnedByAnother({ arguments: args, env }: Invocation): Promise<boolean> {
   if (!isRoot()) return false;
-  const { state_dir } = await loadConfig(configPath(textOption(args, "config"), env), processSource());
+  const file = configPath(textOption(args, "config"), env);
+  const { state_dir } = await loadConfig(file, processSource(), { setsAside: true });
   return (await stateOwner(state_dir)) !== undefined;
 }
 

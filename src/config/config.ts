@@ -30,6 +30,17 @@ export interface Config {
   notify: NotifyConfig[];
   /** Things that are allowed but unwise (a secret in a world-readable file), for the log and `check`. */
   warnings: string[];
+  /** Only where the loader may set aside what it cannot resolve: see `setAside`. */
+  unusable: UnusableTable[];
+}
+
+/** A table that cannot be used, because a value that it takes from outside is not there. */
+export interface UnusableTable {
+  kind: "storage" | "server" | "notify" | "http" | "encryption";
+  /** As the config calls it; the kind, for a table without a name. */
+  name: string;
+  /** `secret_access_key: credential "r2-key" is not there (…)` */
+  reason: string;
 }
 
 /** libpq's, from the weakest to the strongest. */

@@ -8,10 +8,12 @@ import type { Config } from "./config.ts";
 import { findLines, type LineFinder } from "./positions.ts";
 import { ConfigError, type KeyPath, type Problem, pathText, problemText } from "./problems.ts";
 import { configSchema } from "./schema/schema.ts";
-import { fetchValues, isReference, isTable, referencedFiles, type ValueSource } from "./schema/values.ts";
+import { fetchValues, isReference, isTable, referencesIn, type ValueSource } from "./schema/values.ts";
+import { setAside } from "./set-aside.ts";
 
 export const DEFAULT_CONFIG_PATH = "/etc/pg321/config.toml";
 
+const NOTHING_SET_ASIDE = { document: undefined, unusable: [] };
 const MISTAKE_HINT = "config.example.toml explains every setting";
 
 /** The environment and credentials of this process. */
@@ -29,21 +31,32 @@ function credentialFilesOf(configFile: string): string {
   return join(dirname(resolve(configFile)), "credentials");
 }
 
+export interface LoadOptions {
+  /** For commands that only read backups: a table whose values cannot be resolved is set aside (`setAside`). */
+  setsAside?: boolean;
+}
+
 /**
  * Reads and checks a config. Credentials are looked for in `credentials` beside it, too, unless `source` says
  * where else. Rejects with a `ConfigError` that carries every mistake.
  */
-export async function loadConfig(file: string, source: ValueSource): Promise<Config> {
+export async function loadConfig(
+  file: string,
+  source: ValueSource,
+  { setsAside = false }: LoadOptions = {},
+): Promise<Config> {
   const { bytes, mode } = await readConfigFile(file);
   const toml = decode(file, bytes);
   const document = parseToml(file, toml);
   const lineOf = findLines(toml);
-  const result = v.safeParse(
-    configSchema,
-    await fetchValues(document, { credentialFiles: credentialFilesOf(file), ...source }),
-  );
+  const fetched = await fetchValues(document, { credentialFiles: credentialFilesOf(file), ...source });
+  const strict = v.safeParse(configSchema, fetched);
+  const { document: reduced, unusable } = setsAside ? setAside(fetched) : NOTHING_SET_ASIDE;
+  const result = strict.success || unusable.length === 0 ? strict : v.safeParse(configSchema, reduced);
   if (!result.success) {
-    throw new ConfigError(file, problemsOf(result.issues, lineOf), MISTAKE_HINT);
+    // Of the file as it is: what was left out has shifted the places of the others.
+    const { issues = [] } = strict;
+    throw new ConfigError(file, problemsOf(issues, lineOf), MISTAKE_HINT);
   }
   const config = result.output;
   return {
@@ -54,12 +67,52 @@ export async function loadConfig(file: string, source: ValueSource): Promise<Con
       ...exposedSecrets(config, document, mode, lineOf).map((problem) => problemText(file, problem)),
       ...unwiseSettings(config, lineOf).map((problem) => problemText(file, problem)),
     ],
+    unusable,
   };
 }
 
-/** The files that a sound config takes values from, for a look at who may read them. */
-export async function filesOfConfig(file: string): Promise<string[]> {
-  return referencedFiles(parseToml(file, decode(file, (await readConfigFile(file)).bytes)));
+/** What a config needs that does not stand in it. */
+export interface OutsideOfConfig {
+  /** Files that it takes values from. */
+  valueFiles: string[];
+  /** Certificates and their keys. */
+  certificateFiles: string[];
+  /** Files of the credentials that it names, where systemd takes them from. */
+  credentialFiles: string[];
+  /** Where these files lie. */
+  credentialDirectory: string;
+  /** Names of environment variables. */
+  variables: string[];
+}
+
+/** What a sound config names outside of itself, whether it is there or not. */
+export async function outsideOfConfig(file: string): Promise<OutsideOfConfig> {
+  const document = parseToml(file, decode(file, (await readConfigFile(file)).bytes));
+  const named = referencesIn(document);
+  const namesOf = (kind: (typeof named)[number]["kind"]) => [
+    ...new Set(named.filter((one) => one.kind === kind).map(({ name }) => name)),
+  ];
+  const credentialDirectory = credentialFilesOf(file);
+  return {
+    valueFiles: namesOf("file"),
+    certificateFiles: [...new Set(certificatesIn(document))],
+    credentialFiles: namesOf("credential").map((name) => join(credentialDirectory, name)),
+    credentialDirectory,
+    variables: namesOf("env"),
+  };
+}
+
+/** Keys of the config whose value is the path of a certificate or of its key; "system" is no file. */
+const CERTIFICATE_KEYS = ["sslrootcert", "sslcert", "sslkey", "ca_file"];
+
+function certificatesIn(value: unknown): string[] {
+  if (Array.isArray(value)) return value.flatMap(certificatesIn);
+  if (!isTable(value)) return [];
+  return Object.entries(value).flatMap(([key, item]) =>
+    CERTIFICATE_KEYS.includes(key) && typeof item === "string" && item.startsWith("/")
+      ? [item]
+      : certificatesIn(item),
+  );
 }
 
 async function readConfigFile(file: string): Promise<{ bytes: Buffer; mode: number }> {

@@ -5,7 +5,9 @@ import type { Log } from "../base/log.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import { openCatalog } from "../catalog/open.ts";
 import type { RunRecord } from "../catalog/records.ts";
-import type { Config } from "../config/config.ts";
+import type { Config, UnusableTable } from "../config/config.ts";
+import { UNUSABLE_HINT } from "../config/set-aside.ts";
+import { StorageRefused, UnusableStorage } from "../storage/refused.ts";
 import { openStorage } from "../storage/registry.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { KeySources, Keys } from "./keys.ts";
@@ -42,7 +44,11 @@ export async function openContext(options: ContextOptions): Promise<JobContext> 
   await prepareTempDir(config.temp_dir, signal);
   const catalog = options.catalog ?? opened.use(await openCatalog(config.catalog, { clock, log }));
   const storages: Storage[] = [];
-  for (const storage of config.storage) storages.push(opened.use(await openStorage(storage, { log, clock })));
+  for (const settings of config.storage) {
+    const storage = opened.use(await openStorage(settings, { log, clock }));
+    const unusable = config.unusable.find(({ kind, name }) => kind === "storage" && name === settings.name);
+    storages.push(unusable ? new UnusableStorage(storage, unusableReason(unusable)) : storage);
+  }
   const installation = await installationOf(catalog, keys);
   const all = opened.move();
   return {
@@ -59,6 +65,10 @@ export async function openContext(options: ContextOptions): Promise<JobContext> 
     progress,
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
+}
+
+function unusableReason({ name, reason }: UnusableTable): StorageRefused {
+  return new StorageRefused(name, `not usable: ${reason}`, UNUSABLE_HINT);
 }
 
 /**

@@ -75,3 +75,14 @@ export class RefusedStorage implements Storage {
 
   async [Symbol.asyncDispose](): Promise<void> {}
 }
+
+/** A storage whose settings are incomplete: its place is not known, so nothing can be asked around it either. */
+export class UnusableStorage extends RefusedStorage {
+  override place(): Promise<readonly string[]> {
+    return Promise.reject(this.reason);
+  }
+
+  override around(): Promise<Uint8Array[]> {
+    return Promise.resolve([]);
+  }
+}

@@ -1,6 +1,6 @@
 import { isRoot } from "../../base/process/become-user.ts";
 import { visibleData } from "../../base/text/visible.ts";
-import { configPath, filesOfConfig, loadConfig, processSource } from "../../config/load.ts";
+import { configPath, loadConfig, outsideOfConfig, processSource } from "../../config/load.ts";
 import { doctorExitCode, examine } from "../../doctor/doctor.ts";
 import type { Finding } from "../../doctor/finding.ts";
 import { becomeStateOwner } from "../../install/state-owner.ts";
@@ -32,7 +32,7 @@ export const command: Command = {
     const identityText = isRoot()
       ? await readIdentityText(config.encryption).catch(() => undefined)
       : undefined;
-    const valueFiles = await filesOfConfig(config.file);
+    const { valueFiles } = await outsideOfConfig(config.file);
     await becomeStateOwner(config.state_dir, log);
     const findings = await examine({ config, valueFiles, identityText, clock, signal });
     output.print(isSet(args, "json") ? jsonText(jsonOf(findings)) : textOf(visibleData(findings), output));

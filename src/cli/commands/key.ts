@@ -182,7 +182,9 @@ async function show(invocation: Invocation): Promise<number> {
   const { arguments: args, output, terminal } = invocation;
   const [identityOption, signingOption] = [textOption(args, "identity"), textOption(args, "signing-key")];
   const isNamed = identityOption !== undefined || signingOption !== undefined;
-  const config = isNamed ? undefined : (await commandConfig(invocation, { keepsRoot: true })).encryption;
+  const config = isNamed
+    ? undefined
+    : (await commandConfig(invocation, { keepsRoot: true, setsAside: true })).encryption;
   const identityFile = identityOption ?? config?.identity_file;
   const signingKeyFile = signingOption ?? config?.signing_key_file;
   const identity =

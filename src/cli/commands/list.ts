@@ -41,7 +41,7 @@ export const command: Command = {
   positionals: { min: 0, max: 0 },
   async run(invocation) {
     const { arguments: args, output, clock, log } = invocation;
-    const config = await commandConfig(invocation);
+    const config = await commandConfig(invocation, { setsAside: true });
     const status = choiceOption("list", "--status", textOption(args, "status")?.toUpperCase(), STATUSES);
     const limit = integerOption("list", "limit", textOption(args, "limit"), { min: 1, max: 1_000_000 }) ?? 50;
     const database = textOption(args, "database");

@@ -5,6 +5,7 @@ import { exactText } from "../../base/text/utf8.ts";
 import { visibleData } from "../../base/text/visible.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
 import type { Config } from "../../config/config.ts";
+import { requireUsableServer } from "../../config/set-aside.ts";
 import type { JobContext } from "../../jobs/context.ts";
 import { findBackup, latestBackup, storagesToRead } from "../../jobs/copies/find-backup.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
@@ -108,7 +109,7 @@ export const command: Command = {
     if (file !== undefined) refuseBesideOutput(args);
     if (file !== undefined && file !== "-" && (await isOwnedByAnother(invocation)))
       return await writeDumpAsRoot(invocation, file);
-    await using context = await commandContext(invocation);
+    await using context = await commandContext(invocation, { setsAside: true });
     const backup = await chosenBackup(context, args);
     if (file !== undefined) return await writeDump(invocation, context, backup, file);
     const report = await runRestore(context, {
@@ -183,6 +184,7 @@ function targetOf(args: Arguments, config: Config, password: Secret | undefined)
   const server = config.server.find(({ name }) => name === text.slice(0, slash));
   const database = text.slice(slash + 1);
   if (server && database !== "") {
+    requireUsableServer(config, server.name);
     const { maintenance_database, bin_dir } = server;
     return {
       target: endpointOf(server, database),

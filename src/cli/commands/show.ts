@@ -1,6 +1,8 @@
 import { hostname } from "node:os";
 import { visibleData, visibleLines } from "../../base/text/visible.ts";
 import { openCatalog } from "../../catalog/open.ts";
+import type { CopyRecord } from "../../catalog/records.ts";
+import type { Config } from "../../config/config.ts";
 import { findBackup } from "../../jobs/copies/find-backup.ts";
 import type { ListedBackup } from "../../status/list-backups.ts";
 import { listed } from "../../status/list-backups.ts";
@@ -19,7 +21,7 @@ export const command: Command = {
   positionals: { min: 1, max: 1 },
   async run(invocation) {
     const { arguments: args, output, clock, log } = invocation;
-    const config = await commandConfig(invocation);
+    const config = await commandConfig(invocation, { setsAside: true });
     await using catalog = await openCatalog(config.catalog, { clock, log });
     const backup = await findBackup({ catalog }, args.positionals[0] ?? "");
     const found = await listed({ catalog, clock, host: hostname() }, backup);
@@ -28,11 +30,18 @@ export const command: Command = {
       const shown = { ...backupJson(found), stderr_tail, manifest: manifest && JSON.parse(manifest) };
       output.print(jsonText(shown));
     } else {
-      output.print(textOf(visibleData(found), stderr_tail && visibleLines(stderr_tail), output));
+      const shown = { ...found, copies: found.copies.map((copy) => withReason(copy, config)) };
+      output.print(textOf(visibleData(shown), stderr_tail && visibleLines(stderr_tail), output));
     }
     return 0;
   },
 };
+
+/** A copy in a storage that cannot be used shows why. */
+function withReason(copy: CopyRecord, { unusable }: Config): CopyRecord {
+  const found = unusable.find(({ kind, name }) => kind === "storage" && name === copy.storage);
+  return found ? { ...copy, error: `storage not usable: ${found.reason}` } : copy;
+}
 
 function textOf(found: ListedBackup, stderrTail: string | null, { style }: Output): string {
   const { backup, copies, running_on } = found;

@@ -85,7 +85,9 @@ function requireNamed(file: string, { backup_id, started_at, kind }: SealedMetad
 async function identityOf(invocation: Invocation): Promise<IdentityFile> {
   const named = textOption(invocation.arguments, "identity");
   const encryption =
-    named === undefined ? (await commandConfig(invocation, { keepsRoot: true })).encryption : undefined;
+    named === undefined
+      ? (await commandConfig(invocation, { keepsRoot: true, setsAside: true })).encryption
+      : undefined;
   const file = named ?? encryption?.identity_file;
   if (file === undefined) {
     throw new Pg321Error("key", "unseal: no identity is named", { hint: "give it with --identity FILE" });

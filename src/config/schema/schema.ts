@@ -164,7 +164,7 @@ export const configSchema = v.pipe(
     notify: v.optional(namedTables("notify", notifySchema)),
   }),
   v.transform(
-    (given): Omit<Config, "file" | "checksum" | "warnings"> => ({
+    (given): Omit<Config, "file" | "checksum" | "warnings" | "unusable"> => ({
       timezone: given.timezone ?? Intl.DateTimeFormat().resolvedOptions().timeZone,
       state_dir: given.state_dir,
       temp_dir: given.temp_dir ?? join(given.state_dir, "tmp"),

@@ -66,12 +66,20 @@ export async function fetchValues(value: unknown, source: ValueSource): Promise<
   return Object.fromEntries(await Promise.all(entries));
 }
 
-/** The files whose text a parsed TOML value asks for by `{ file = "…" }`. */
-export function referencedFiles(value: unknown): string[] {
-  if (Array.isArray(value)) return value.flatMap(referencedFiles);
+export interface ReferenceName {
+  kind: (typeof SOURCES)[number];
+  name: string;
+}
+
+/** What a parsed TOML value takes from outside, in the order of the file. */
+export function referencesIn(value: unknown): ReferenceName[] {
+  if (Array.isArray(value)) return value.flatMap(referencesIn);
   if (!isTable(value)) return [];
-  if (isReference(value)) return typeof value["file"] === "string" ? [value["file"]] : [];
-  return Object.values(value).flatMap(referencedFiles);
+  if (!isReference(value)) return Object.values(value).flatMap(referencesIn);
+  return SOURCES.flatMap((kind) => {
+    const name = value[kind];
+    return typeof name === "string" && name !== "" ? [{ kind, name }] : [];
+  });
 }
 
 async function fetchReference(reference: Record<string, unknown>, source: ValueSource): Promise<unknown> {

@@ -5,7 +5,8 @@ export const DEFAULT_STATE_DIR = "/var/lib/pg321";
 
 /**
  * The config after loading: every value resolved (environment, file, credential), every default filled
- * in, every unit turned into bytes, milliseconds or bytes per second. Keys are those of the TOML file.
+ * in, every amount turned into the unit that ends its name. Keys are those of the TOML file, in the order in
+ * which `pg321 check` shows them.
  */
 export interface Config {
   /** Absolute path of the file it came from. */
@@ -59,19 +60,19 @@ export interface ServerConfig {
   sslkey: string | undefined;
   /** The database to connect to for the list of databases. */
   maintenance_database: string;
+  connect_timeout_ms: number;
   /** Names, globs (`*`, `?`, `[a-z]`), or `=NAME`: see `databasePattern`. */
   databases: string[];
   exclude: string[];
-  connect_timeout_ms: number;
   /** A directory that holds pg_dump and pg_restore; searched for when not set. */
   bin_dir: string | undefined;
 }
 
-interface StorageCommon {
+export interface StorageCommon {
   name: string;
   off_site: boolean;
-  /** Bytes per second under which a storage that holds the dump back is dropped and filled later; 0: never. */
-  min_rate: number;
+  /** A storage that holds the dump back and takes less than this is dropped and filled later; 0: none. */
+  min_rate_bytes_per_second: number;
   stall_timeout_ms: number;
   /** Tries of one request or part. */
   attempts: number;
@@ -95,8 +96,8 @@ export type ExpireConfig = "delete" | "provider-lifecycle" | { archive_to: strin
 export interface LocalStorageConfig extends StorageCommon {
   type: "local";
   path: string;
-  /** Bytes that must stay free on its file system. */
-  min_free: number;
+  /** What must stay free on its file system. */
+  min_free_bytes: number;
 }
 
 export const S3_PROVIDERS = [
@@ -285,8 +286,8 @@ export interface ScheduleOverride {
   name: string;
   /** Names, `SERVER/DATABASE`, or globs of either: see `serverPattern`. */
   databases: string[];
-  backup?: string | undefined;
-  verify?: string | undefined;
+  backup: string | undefined;
+  verify: string | undefined;
 }
 
 export type Listen =

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { loadToml, MINIMAL, S3 } from "../../test/fixtures/config-file.ts";
+import { Secret } from "../base/secret.ts";
 import { describeConfig } from "./describe.ts";
 
 const TOML = `${MINIMAL.replace('"main"\n', '"main"\npassword = "hunter2"\nconnect_timeout = "90s"\n')}${S3}
@@ -55,12 +56,8 @@ describe("describeConfig", () => {
   });
 });
 
-/** Every key path, without the units, which a description tells more often. */
+/** Every key path, in its order. */
 function keysOf(node: unknown, path = ""): string[] {
-  const isTable =
-    typeof node === "object" && node !== null && !/password|_key|_id|token|passphrase/.test(path);
-  if (!isTable) return [path];
-  return Object.entries(node)
-    .flatMap(([key, value]) => keysOf(value, `${path}.${key.replace(/_(ms|bytes|bytes_per_second)$/, "")}`))
-    .sort();
+  if (typeof node !== "object" || node === null || node instanceof Secret) return [path];
+  return Object.entries(node).flatMap(([key, value]) => keysOf(value, `${path}.${key}`));
 }

@@ -50,8 +50,8 @@ describe("a minimal config", () => {
           type: "local",
           off_site: false,
           path: "/srv/backup",
-          min_free: 2 ** 30,
-          min_rate: 2 ** 20,
+          min_free_bytes: 2 ** 30,
+          min_rate_bytes_per_second: 2 ** 20,
           stall_timeout_ms: 300_000,
           attempts: 5,
           keep: { days: 30 },
@@ -111,7 +111,7 @@ describe("a minimal config", () => {
       prefix: "",
       off_site: false,
       keep: { days: 5 },
-      min_rate: 2 ** 21,
+      min_rate_bytes_per_second: 2 ** 21,
     });
   });
 
@@ -196,7 +196,7 @@ describe("values from outside", () => {
       connect_timeout_ms: 3000,
     });
     expect(server?.password?.reveal()).toBe("s3cr3t ");
-    expect(config.storage[0]).toMatchObject({ off_site: true, min_free: 2 ** 31, keep: { days: 7 } });
+    expect(config.storage[0]).toMatchObject({ off_site: true, min_free_bytes: 2 ** 31, keep: { days: 7 } });
     expect(config.encryption.recipients).toEqual([RECIPIENT]);
     expect(config.compression).toEqual({ algorithm: "gzip", level: 6 });
   });

@@ -60,9 +60,9 @@ export async function loadConfig(
   }
   const config = result.output;
   return {
-    ...config,
     file: resolve(file),
     checksum: createHash("sha256").update(bytes).digest("hex"),
+    ...config,
     warnings: [
       ...exposedSecrets(config, document, mode, lineOf).map((problem) => problemText(file, problem)),
       ...unwiseSettings(config, lineOf).map((problem) => problemText(file, problem)),

@@ -39,7 +39,7 @@ export async function lookAtStorage(
   }
   const unrecognized = await lookAtMarker(storage, known, signal);
   if (config.type === "local")
-    return [...(await lookAtStorageDirectory(config.path, config.min_free)), ...unrecognized];
+    return [...(await lookAtStorageDirectory(config.path, config.min_free_bytes)), ...unrecognized];
   const traits = [
     isEmpty ? "holds nothing yet" : "holds objects",
     ...((await storage.traits?.(signal)) ?? []),

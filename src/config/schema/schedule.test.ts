@@ -33,7 +33,9 @@ describe("[schedule]", () => {
       verify: "off",
       catch_up_ms: 0,
     });
-    expect(schedule.override).toEqual([{ name: "busy", databases: ["main/*"], backup: "@hourly" }]);
+    expect(schedule.override).toEqual([
+      { name: "busy", databases: ["main/*"], backup: "@hourly", verify: undefined },
+    ]);
   });
 
   test.each([

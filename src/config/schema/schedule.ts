@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import type { ScheduleConfig } from "../config.ts";
+import type { ScheduleConfig, ScheduleOverride } from "../config.ts";
 import { cron } from "../cron.ts";
 import { age, duration, integer, serverDatabaseNames } from "./leaf.ts";
 import { NAME } from "./server.ts";
@@ -21,6 +21,9 @@ const override = v.pipe(
     if (backup === undefined && verify === undefined)
       report(["backup"], "missing, and so is verify; expected at least one of them");
   }),
+  v.transform(
+    ({ name, databases, backup, verify }): ScheduleOverride => ({ name, databases, backup, verify }),
+  ),
 );
 
 export const scheduleSchema = v.pipe(

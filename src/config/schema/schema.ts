@@ -1,7 +1,15 @@
 import { join } from "node:path";
 import { Encrypter } from "age-encryption";
 import * as v from "valibot";
-import { type Config, DEFAULT_STATE_DIR, type StorageConfig } from "../config.ts";
+import {
+  type CleanupConfig,
+  type CompressionConfig,
+  type Config,
+  DEFAULT_STATE_DIR,
+  type DumpConfig,
+  type GuardConfig,
+  type StorageConfig,
+} from "../config.ts";
 import { httpSchema } from "./http.ts";
 import { archiveProblem } from "./keep.ts";
 import { absolutePath, age, choice, duration, integer, type Leaf, leaf, secret } from "./leaf.ts";
@@ -54,10 +62,12 @@ const compression = v.pipe(
       report(["level"], `found ${level}, expected a whole number from 1 to ${LEVELS.gzip.max} for gzip`);
     }
   }),
-  v.transform(({ algorithm, level }) => ({
-    algorithm,
-    level: algorithm === "none" ? 0 : (level ?? LEVELS[algorithm].default),
-  })),
+  v.transform(
+    ({ algorithm, level }): CompressionConfig => ({
+      algorithm,
+      level: algorithm === "none" ? 0 : (level ?? LEVELS[algorithm].default),
+    }),
+  ),
 );
 
 const dump = v.pipe(
@@ -71,16 +81,18 @@ const dump = v.pipe(
     lock_wait_timeout: v.optional(duration(), "5m"),
     retries: v.optional(integer(0, 20), 2),
   }),
-  v.transform(({ nice, io_class, max_parallel, retries, ...dump }) => ({
-    max_duration_ms: dump.max_duration,
-    stall_timeout_ms: dump.stall_timeout,
-    run_timeout_ms: dump.run_timeout,
-    nice,
-    io_class,
-    max_parallel,
-    lock_wait_timeout_ms: dump.lock_wait_timeout,
-    retries,
-  })),
+  v.transform(
+    ({ nice, io_class, max_parallel, retries, ...dump }): DumpConfig => ({
+      max_duration_ms: dump.max_duration,
+      stall_timeout_ms: dump.stall_timeout,
+      run_timeout_ms: dump.run_timeout,
+      nice,
+      io_class,
+      max_parallel,
+      lock_wait_timeout_ms: dump.lock_wait_timeout,
+      retries,
+    }),
+  ),
 );
 
 const storages = v.pipe(
@@ -112,11 +124,13 @@ const guard = v.pipe(
     keep: v.optional(integer(1, 1000), 3),
     shrunk_percent: v.optional(integer(0, 99), 50),
   }),
-  v.transform(({ stale_after, keep, shrunk_percent }) => ({
-    stale_after_ms: stale_after,
-    keep,
-    shrunk_percent,
-  })),
+  v.transform(
+    ({ stale_after, keep, shrunk_percent }): GuardConfig => ({
+      stale_after_ms: stale_after,
+      keep,
+      shrunk_percent,
+    }),
+  ),
 );
 
 const cleanup = v.pipe(
@@ -128,12 +142,14 @@ const cleanup = v.pipe(
     // Reminders, deliveries and the judgement of the clock look back for weeks.
     history: v.optional(age("30d"), "365d"),
   }),
-  v.transform(({ temp_max_age, upload_max_age, tombstones, history }) => ({
-    temp_max_age_ms: temp_max_age,
-    upload_max_age_ms: upload_max_age,
-    tombstones_ms: tombstones,
-    history_ms: history,
-  })),
+  v.transform(
+    ({ temp_max_age, upload_max_age, tombstones, history }): CleanupConfig => ({
+      temp_max_age_ms: temp_max_age,
+      upload_max_age_ms: upload_max_age,
+      tombstones_ms: tombstones,
+      history_ms: history,
+    }),
+  ),
 );
 
 const catalog = table("the [catalog] table", {

@@ -75,9 +75,9 @@ export const serverSchema = v.pipe(
       sslcert: connection.sslcert,
       sslkey: connection.sslkey,
       maintenance_database: connection.maintenance_database ?? CONNECTION_DEFAULTS.maintenance_database,
+      connect_timeout_ms: connection.connect_timeout_ms ?? CONNECTION_DEFAULTS.connect_timeout_ms,
       databases,
       exclude,
-      connect_timeout_ms: connection.connect_timeout_ms ?? CONNECTION_DEFAULTS.connect_timeout_ms,
       bin_dir,
     };
   }),

@@ -3,6 +3,7 @@ import {
   type LocalStorageConfig,
   S3_PROVIDERS,
   type S3StorageConfig,
+  type StorageCommon,
   type StorageConfig,
 } from "../config.ts";
 import { deriveS3, type S3Derived, type S3Given } from "../s3-profiles.ts";
@@ -44,28 +45,10 @@ const localSchema = v.pipe(
     expire: expire(["delete"]),
   }),
   v.transform(
-    ({
-      name,
-      type,
-      off_site,
+    ({ path, min_free, ...storage }): LocalStorageConfig => ({
+      ...commonOf(storage),
       path,
-      min_free,
-      min_rate,
-      stall_timeout,
-      attempts,
-      keep,
-      expire,
-    }): LocalStorageConfig => ({
-      name,
-      type,
-      off_site,
-      path,
-      min_free,
-      min_rate,
-      stall_timeout_ms: stall_timeout,
-      attempts,
-      keep,
-      expire,
+      min_free_bytes: min_free,
     }),
   ),
 );
@@ -112,14 +95,7 @@ const s3Schema = v.pipe(
   v.transform((storage): S3StorageConfig => {
     const derived = deriveS3(storage.provider, locationOf(storage)) as S3Derived;
     return {
-      name: storage.name,
-      type: storage.type,
-      off_site: storage.off_site,
-      min_rate: storage.min_rate,
-      stall_timeout_ms: storage.stall_timeout,
-      attempts: storage.attempts,
-      keep: storage.keep,
-      expire: storage.expire,
+      ...commonOf(storage),
       provider: storage.provider,
       endpoint: derived.endpoint,
       region: derived.region,
@@ -150,6 +126,26 @@ export const storageSchema: v.GenericSchema<unknown, StorageConfig> = v.lazy((st
   const type = given instanceof OutsideText ? given.text : given;
   return type === "local" ? localSchema : type === "s3" ? s3Schema : untypedSchema;
 });
+
+/** A storage of either type as its schema gives it. */
+type Given<T> = Pick<StorageCommon, "name" | "off_site" | "attempts" | "keep" | "expire"> & {
+  type: T;
+  min_rate: number;
+  stall_timeout: number;
+};
+
+function commonOf<T>(storage: Given<T>): StorageCommon & { type: T } {
+  return {
+    name: storage.name,
+    type: storage.type,
+    off_site: storage.off_site,
+    min_rate_bytes_per_second: storage.min_rate,
+    stall_timeout_ms: storage.stall_timeout,
+    attempts: storage.attempts,
+    keep: storage.keep,
+    expire: storage.expire,
+  };
+}
 
 /** Where objects end up, to tell when two storages are the same place; two copies there would be one. */
 export function placeOf(storage: StorageConfig): string {

@@ -71,7 +71,7 @@ function sinkOf(
 ): Sink<unknown> {
   return {
     name: storage.name,
-    minRate: storage.settings.min_rate,
+    minRate: storage.settings.min_rate_bytes_per_second,
     stallTimeoutMs: storage.settings.stall_timeout_ms,
     store: async (body, signal, onProgress) => {
       // The run may have begun long ago, and its first look may have had no answer.

@@ -35,7 +35,7 @@ export class LocalStorage implements Storage {
   }
 
   describe(): Record<string, string> {
-    return { type: this.settings.type, path: this.#root, min_free: String(this.settings.min_free) };
+    return { type: this.settings.type, path: this.#root, min_free: String(this.settings.min_free_bytes) };
   }
 
   place(signal: AbortSignal): Promise<PlaceNames> {
@@ -148,7 +148,7 @@ export class LocalStorage implements Storage {
     return this.#do("free space", undefined, async () => {
       await this.#requireRoot();
       const { bavail, bsize } = await statfs(this.#root);
-      return Math.max(0, bavail * bsize - this.settings.min_free);
+      return Math.max(0, bavail * bsize - this.settings.min_free_bytes);
     });
   }
 
@@ -212,13 +212,13 @@ export class LocalStorage implements Storage {
 
   async #requireSpace(key: string, bytes: number): Promise<void> {
     // Without a minimum the disk itself reports when it is full.
-    if (this.settings.min_free === 0) return;
+    if (this.settings.min_free_bytes === 0) return;
     const { bavail, bsize } = await statfs(this.#root);
     const freeBytes = bavail * bsize;
-    if (freeBytes - bytes >= this.settings.min_free) return;
+    if (freeBytes - bytes >= this.settings.min_free_bytes) return;
     throw new Pg321Error(
       "storage",
-      `storage "${this.name}": put ${key}: ${freeBytes} bytes are free, but ${this.settings.min_free} must stay free`,
+      `storage "${this.name}": put ${key}: ${freeBytes} bytes are free, but ${this.settings.min_free_bytes} must stay free`,
       { hint: `free space on the file system of ${this.#root}, or lower min_free` },
     );
   }

@@ -17,13 +17,13 @@ const noKeys = async function* () {};
 function openLocal(path: string, change: Partial<LocalStorageConfig> = {}): Storage {
   const common = {
     off_site: false,
-    min_rate: 0,
+    min_rate_bytes_per_second: 0,
     stall_timeout_ms: 10_000,
     attempts: 3,
     keep: { days: 7 },
     expire: "delete" as const,
   };
-  const config = { type: "local" as const, name: "disk", path, min_free: 0, ...common, ...change };
+  const config = { type: "local" as const, name: "disk", path, min_free_bytes: 0, ...common, ...change };
   return new LocalStorage(config);
 }
 
@@ -191,7 +191,7 @@ describe("a local storage on a real disk", () => {
   test("min_free: nothing is begun on a disk with less free space", async () => {
     const freeBytes = (await openLocal(path).freeBytes()) ?? 0;
     expect(freeBytes).toBeGreaterThan(0);
-    const full = openLocal(path, { min_free: freeBytes + GIB });
+    const full = openLocal(path, { min_free_bytes: freeBytes + GIB });
     expect(await full.freeBytes()).toBe(0);
     const error = await failureOf(put(full, "full"));
     expect(error.message).toContain("must stay free");
@@ -225,7 +225,7 @@ describe.skipIf(process.getuid?.() !== 0)("a local storage on a small disk", () 
   });
 
   test("with min_free: that space stays free all the time", async () => {
-    const storage = openLocal(path, { min_free: 4 * MIB });
+    const storage = openLocal(path, { min_free_bytes: 4 * MIB });
     const parts = new CountedParts();
     const lowest: number[] = [];
     const body = parts.of(patterned(7 * MIB), partBytes, async () => {

@@ -16,7 +16,15 @@ const never = new AbortController().signal;
 
 function openLocal(path: string, stall_timeout_ms = 10_000): Storage {
   return new LocalStorage({
-    ...{ type: "local", name: "disk", path, off_site: false, min_free: 0, min_rate: 0, stall_timeout_ms },
+    ...{
+      type: "local",
+      name: "disk",
+      path,
+      off_site: false,
+      min_free_bytes: 0,
+      min_rate_bytes_per_second: 0,
+      stall_timeout_ms,
+    },
     ...{ attempts: 1, keep: { days: 7 }, expire: "delete" },
   });
 }

@@ -10,13 +10,13 @@ storageConformance("local", async () => {
   const path = await mkdtemp(join(tmpdir(), "pg321-local-"));
   const common = {
     off_site: false,
-    min_rate: 0,
+    min_rate_bytes_per_second: 0,
     stall_timeout_ms: 10_000,
     attempts: 3,
     keep: { days: 7 },
     expire: "delete" as const,
   };
-  const config = { type: "local" as const, name: "disk", path, min_free: 0, ...common };
+  const config = { type: "local" as const, name: "disk", path, min_free_bytes: 0, ...common };
   return {
     storage: new LocalStorage(config),
     partBytes: 64 * KIB,

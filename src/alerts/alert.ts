@@ -69,7 +69,7 @@ async function openAlerts({ catalog, log }: AlertContext): Promise<AlertRecord[]
   try {
     return await catalog.alerts({ open: true });
   } catch (error) {
-    log.error("the open alerts could not be read", { error: messageOf(error) });
+    log.error("open alerts could not be read", { error: messageOf(error) });
     return [];
   }
 }

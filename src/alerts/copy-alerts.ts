@@ -24,7 +24,7 @@ export async function alertDamage(
     key: `verify ${placeKey(copy)}`,
     message:
       `a copy of ${server}/${database} in ${storage} is not good` +
-      `${isLost ? "; its backup lost the last good copy" : ""}: ${error}`,
+      `${isLost ? "; the backup has no good copy left" : ""}: ${error}`,
     metadata: { storage, backup_ids: [id], lost: isLost ? 1 : 0 },
   });
 }
@@ -58,7 +58,7 @@ export async function alertCopies(
     const { server, database, storage } = first;
     const lost = await lostAmong(context, bad);
     const ofAll = `${bad.length} of ${plural(copies.length, "copy", "copies")}`;
-    const loss = lost > 0 ? `; ${plural(lost, "backup")} lost the last good copy` : "";
+    const loss = lost > 0 ? `; ${plural(lost, "backup has", "backups have")} no good copy left` : "";
     await raiseAlert(context, {
       level: isTotal || lost > 0 ? "CRITICAL" : "WARNING",
       job: run.job,

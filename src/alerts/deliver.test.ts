@@ -102,6 +102,6 @@ test("what waits for a notifier that is no more is given up", async () => {
   lab.config.notify = [];
   await deliverAlerts(lab);
   expect(await lab.catalog.deliveries({})).toMatchObject([
-    { state: "FAILED", error: expect.stringContaining("no notifier") },
+    { state: "FAILED", error: expect.stringContaining("no longer has a notifier") },
   ]);
 });

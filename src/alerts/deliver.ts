@@ -23,7 +23,7 @@ export async function deliverAlerts(context: DeliveryContext): Promise<void> {
   } catch (error) {
     // What ends the program ends this, too: the rest is told by the next run.
     if (!context.signal.aborted)
-      context.log.error("alerts could not be delivered", { error: messageOf(error) });
+      context.log.error("notices could not be delivered", { error: messageOf(error) });
   }
 }
 
@@ -62,8 +62,12 @@ async function tryDelivery(
     }
     const change = afterFailure(delivery, error, clock.now());
     const fields = { notifier: notifier.name, delivery_id: delivery.id, error: messageOf(error) };
-    if (change.state === "FAILED") log.error("an alert was not delivered", fields);
-    else log.warning("an alert could not be delivered yet", { ...fields, next_try_at: change.next_try_at });
+    if (change.state === "FAILED") log.error("a notice was not delivered and is given up", fields);
+    else
+      log.warning("a notice was not delivered and will be tried again", {
+        ...fields,
+        next_try_at: change.next_try_at,
+      });
     await catalog.updateDelivery(delivery.id, change);
   }
 }
@@ -84,7 +88,7 @@ async function dropUnknown({ catalog, clock, config }: DeliveryContext): Promise
   const finished_at = clock.now().toISOString();
   for (const { id, notifier } of await catalog.deliveries({ state: "PENDING" })) {
     if (known.has(notifier)) continue;
-    const error = `the config has no notifier "${notifier}" any more`;
+    const error = `the config no longer has a notifier "${notifier}"`;
     await catalog.updateDelivery(id, { state: "FAILED", finished_at, error });
   }
 }

@@ -17,7 +17,7 @@ export async function pingStart(context: DeliveryContext, run: RunRecord): Promi
       await sendNotice(notifier, runNotice(context, run, "started", "INFO"), context);
     } catch (error) {
       const fields = { notifier: notifier.name, run_id: run.id, error: messageOf(error) };
-      if (!context.signal.aborted) context.log.warning("the start of a run could not be told", fields);
+      if (!context.signal.aborted) context.log.warning("the start of a run could not be reported", fields);
     }
   };
   await Promise.all(switchesOf(context, run).map(tell));
@@ -38,7 +38,7 @@ export async function pingEnd(context: DeliveryContext, run: RunRecord): Promise
   try {
     await context.catalog.insertDeliveries(pings);
   } catch (error) {
-    context.log.error("the end of a run could not be queued for telling", { error: messageOf(error) });
+    context.log.error("the report of a run's end could not be queued", { error: messageOf(error) });
   }
 }
 

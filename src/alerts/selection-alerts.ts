@@ -51,7 +51,9 @@ export async function tellOfSelection(
     await tellOnce(context, PATTERN_KEY, idle, isJudged);
     await endUnselected(context);
   } catch (error) {
-    context.log.error("what the config selects could not be judged", { error: messageOf(error) });
+    context.log.error("the databases that the config selects could not be checked", {
+      error: messageOf(error),
+    });
   }
 }
 
@@ -101,9 +103,9 @@ function goneAlert({ server, database }: Place): AlertRequest {
     server,
     database,
     key: `${GONE_KEY}${name}`,
-    message: `database ${name} is not on its server any more: dropped, renamed, or closed to connections`,
+    message: `database ${name} is no longer on its server: dropped, renamed, or closed to connections`,
     metadata: {
-      hint: `pg321 forget ${name} deletes its backups; an entry in exclude keeps them and ends this alert`,
+      hint: `delete its backups with: pg321 forget ${name}; to keep them and end this alert, add it to exclude`,
     },
   };
 }
@@ -124,8 +126,8 @@ const ABOUT = { level: "WARNING", job: "backup", run_id: null } as const;
 /** Why a pattern may match none although its writer thinks so. */
 export function patternHint(written: string): string {
   const isPlain = written.startsWith("=") || !/[*?[/]/.test(written);
-  const literal = isPlain ? "" : `; "=${written}" is the database of that very name`;
-  return `correct databases in the config, case matters${literal}`;
+  const literal = isPlain ? "" : `; "=${written}" is the database with exactly that name`;
+  return `correct databases in the config (upper and lower case differ)${literal}`;
 }
 
 function nameOf({ server, database }: Place): string {

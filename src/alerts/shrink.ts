@@ -49,7 +49,7 @@ export async function alertIfShrunk(context: AlertContext, backup: BackupRecord)
     dump_bytes,
     usual_bytes,
     shrunk_at: open && open.shrunk_at < started_at ? open.shrunk_at : started_at,
-    hint: "look whether data is missing; if it is meant to be so small now, acknowledge this alert",
+    hint: "check whether data is missing; if the new size is right, acknowledge this alert",
   };
   await raiseAlert(context, {
     level: "WARNING",
@@ -58,7 +58,7 @@ export async function alertIfShrunk(context: AlertContext, backup: BackupRecord)
     server,
     database,
     key,
-    message: `the dump of ${server}/${database} has shrunk to ${share} % of what is usual`,
+    message: `the dump of ${server}/${database} shrank to ${share} % of its usual size`,
     metadata,
   });
 }

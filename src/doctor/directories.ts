@@ -29,21 +29,26 @@ export async function lookAtOwnDirectory(path: string): Promise<Seen[]> {
   });
   if (!stats) {
     const parent = await nearest(dirname(path));
-    if (await isWritable(parent)) return [ok("not there yet: the first command that needs it makes it")];
+    if (await isWritable(parent))
+      return [ok("does not exist yet: the first command that needs it creates it")];
     return [
-      failed("storage", `not there, and user "${userName()}" may not make it in ${parent}`, makeIt(path)),
+      failed(
+        "storage",
+        `does not exist, and user "${userName()}" cannot create it in ${parent}`,
+        makeIt(path),
+      ),
     ];
   }
   if (!stats.isDirectory())
     return [failed("storage", "not a directory", "name a directory in the config, or move the file away")];
   if (!(await isWritable(path)))
-    return [failed("storage", `user "${userName()}" may not write there`, makeIt(path))];
+    return [failed("storage", `user "${userName()}" cannot write to it`, makeIt(path))];
   const place = await placeOf(path);
   const seen = [
     place.freeBytes < FREE_BYTES_MIN ? warning(placeText(place), "free some space") : ok(placeText(place)),
   ];
   if ((stats.mode & 0o007) !== 0)
-    seen.push(warning("everybody on this host can look into it", `chmod 0700 ${path}`));
+    seen.push(warning("every user of this host has access to it", `chmod 0700 ${path}`));
   return seen;
 }
 
@@ -51,19 +56,17 @@ export async function lookAtOwnDirectory(path: string): Promise<Seen[]> {
 export async function lookAtStorageDirectory(path: string, minFree: number): Promise<Seen[]> {
   await requireAnswer(path, path);
   if (!(await isWritable(path)))
-    return [
-      failed("storage", `user "${userName()}" may not write to ${path}`, `chown ${userName()} ${path}`),
-    ];
+    return [failed("storage", `user "${userName()}" cannot write to ${path}`, `chown ${userName()} ${path}`)];
   const place = await placeOf(path);
   if (WITHOUT_LINKS.includes(place.fileSystem)) {
-    const hint = "take a file system with hard links: ext4, xfs, btrfs, zfs";
+    const hint = "use a file system with hard links: ext4, xfs, btrfs, zfs";
     return [failed("storage", `${place.fileSystem} on ${place.mountPoint} has no hard links`, hint)];
   }
   if (place.freeBytes < minFree) {
     const hint = "free some space, shorten keep, or lower min_free";
-    return [failed("storage", `${placeText(place)}, and min_free is ${sizeText(minFree)}`, hint)];
+    return [failed("storage", `${placeText(place)}, but min_free is ${sizeText(minFree)}`, hint)];
   }
-  return [ok(`${path} can be written, ${placeText(place)}`)];
+  return [ok(`${path} is writable, ${placeText(place)}`)];
 }
 
 async function isWritable(path: string): Promise<boolean> {

@@ -118,10 +118,10 @@ async function lookAtConfig({ config, valueFiles }: DoctorOptions): Promise<Seen
     const end = needed.includes(file) ? ", so the service cannot start" : "";
     const hint = `chgrp ${user} ${file} && chmod 0640 ${file}`;
     seen.push(
-      failed("usage", `user "${user}" may not read ${file === config.file ? "it" : file}${end}`, hint),
+      failed("usage", `user "${user}" cannot read ${file === config.file ? "it" : file}${end}`, hint),
     );
   }
-  return seen.length > 0 ? seen : [ok("makes sense")];
+  return seen.length > 0 ? seen : [ok("valid")];
 }
 
 async function isReadable(file: string): Promise<boolean> {
@@ -145,24 +145,26 @@ function knownStorages({ catalog, storage }: Config): KnownStorages {
 async function lookAtCatalog({ catalog, encryption }: Config): Promise<Seen[]> {
   await requireAnswer(catalog.path, dirname(catalog.path));
   const facts = examineCatalog(catalog);
-  if (!facts) return [ok("not there yet: the first command makes it")];
+  if (!facts) return [ok("does not exist yet: the first command creates it")];
   const { version, knownVersion, installation, damage } = facts;
   if (damage.length > 0) {
     return [failed("storage", `damaged: ${damage.join("; ")}`, LOST_HINT)];
   }
   if (!(await isWritableFile(catalog.path)))
     return [
-      failed("storage", `user "${userName()}" may not write it`, `chown ${userName()} ${catalog.path}*`),
+      failed("storage", `user "${userName()}" cannot write to it`, `chown ${userName()} ${catalog.path}*`),
     ];
   const older =
-    version < knownVersion ? `; the next command copies it and brings it to version ${knownVersion}` : "";
-  const seen = [ok(`whole, version ${version}${older}`)];
+    version < knownVersion
+      ? `; the next command makes a copy of it and upgrades it to version ${knownVersion}`
+      : "";
+  const seen = [ok(`intact, version ${version}${older}`)];
   const { signingKey } = await loadKeys(encryption).catch(() => ({ signingKey: undefined }));
   if (signingKey && installation !== undefined && signingKey.installation !== installation) {
     seen.push(
       warning(
-        `belongs to installation ${installation}, and the signing key to ${signingKey.installation}`,
-        "name the signing key that was made with this catalog, or another catalog.path",
+        `belongs to installation ${installation}, but the signing key to ${signingKey.installation}`,
+        "set encryption.signing_key_file to the key of this catalog's installation, or catalog.path to the catalog of the key's",
       ),
     );
   }
@@ -178,9 +180,14 @@ async function isWritableFile(path: string): Promise<boolean> {
 
 function lookAtNotifiers({ notify }: Config): Seen[] {
   if (notify.length === 0)
-    return [warning("nobody is told when a backup fails", "add a [[notify]] to the config: docs/alerts.md")];
+    return [
+      warning(
+        "no notifier: nobody hears of a failed backup",
+        "add a [[notify]] to the config: docs/alerts.md",
+      ),
+    ];
   return notify.map(({ name, type, min_level }) =>
-    ok(`"${name}" is told by ${type} from ${min_level} on (nothing was sent)`),
+    ok(`"${name}" (${type}) gets alerts from level ${min_level} up (nothing was sent)`),
   );
 }
 
@@ -188,7 +195,8 @@ function lookAtNotifiers({ notify }: Config): Seen[] {
 async function lookAtUnit(config: Config): Promise<Seen[]> {
   if (!existsSync(UNIT_FILE)) return [];
   const missing = await missingWritablePaths(config);
-  if (missing.length === 0) return [ok("its sandbox opens every directory that the config has written")];
+  if (missing.length === 0)
+    return [ok("its sandbox lets the service write to every directory in the config")];
   const hint = "sudo pg321 install, then systemctl restart pg321";
   return [failed("usage", `its sandbox does not let the service write to ${missing.join(", ")}`, hint)];
 }
@@ -202,7 +210,7 @@ async function lookAtKeys(options: DoctorOptions): Promise<Finding[]> {
     ),
     identity_file === undefined
       ? look({ area: "keys", subject: "identity_file", code: "key" }, options, async () => [
-          ok("not on this host, which can make backups and not open them"),
+          ok("not on this host: it can make backups but not open them"),
         ])
       : look({ area: "keys", subject: identity_file, code: "key" }, options, () =>
           lookAtIdentity(config, identity_file, identityText),
@@ -241,7 +249,7 @@ async function lookAtServerWhole(
     });
     findings.push(...seen);
   }
-  const message = `on the same device as the data of server "${server.name}": one broken disk takes both, and a full one stops it`;
+  const message = `on the same device as the data of server "${server.name}": one broken disk destroys both, and a full one stops the server`;
   for (const subject of found.storagesOnDevice)
     findings.push({ area: "storage", subject, ...warning(message, "give the storage a disk of its own") });
   const databases = found.databases.map((database) => ({ server: server.name, database }));

@@ -11,7 +11,9 @@ import { failed, ok, warning } from "./finding.ts";
 export async function lookAtSigningKey(config: EncryptionConfig): Promise<Seen[]> {
   const keys = await loadKeys(config);
   if (!keys.signingKey && config.mode === "none")
-    return [warning("none, so nothing proves whose the backups are", "make one with: pg321 key generate")];
+    return [
+      warning("no signing key: nothing proves where backups come from", "make one with: pg321 key generate"),
+    ];
   const { installation } = requireSigningKey(keys, config);
   return [ok(`signs for installation ${installation}`), ...(await exposed(config.signing_key_file))];
 }
@@ -28,36 +30,40 @@ export async function lookAtIdentity(
       failed(
         "key",
         "there is no such file",
-        "put the identity file there, or leave identity_file out of the config",
+        "put the identity file there, or remove identity_file from the config",
       ),
     ];
   }
   const seen = [...(await exposed(file)), ...(await readable(file, schedule.verify !== OFF))];
   if (isPassphraseProtected(text) && !encryption.identity_passphrase) {
-    const hint = "pg321 key show opens it; with encryption.identity_passphrase doctor does, and the service";
-    return [
-      warning("protected by a passphrase that the config does not have, so not looked into", hint),
-      ...seen,
-    ];
+    const hint =
+      "check it with pg321 key show; with encryption.identity_passphrase, doctor and the service can open it too";
+    return [warning("not checked: it is protected by a passphrase that is not in the config", hint), ...seen];
   }
   const identity = await readIdentityFile(text, encryption.identity_passphrase);
   const opened = encryption.recipients.filter((one) => identity.recipients.includes(one));
   if (encryption.mode === "age" && opened.length === 0) {
     const hint = `add its recipient to encryption.recipients: ${identity.recipients.join(", ")}`;
-    return [failed("key", "opens none of the recipients that backups are sealed to", hint), ...seen];
+    return [
+      failed("key", "opens no backup: it belongs to none of the recipients in the config", hint),
+      ...seen,
+    ];
   }
   const { signingKey } = await loadKeys(encryption).catch(() => ({ signingKey: undefined }));
   if (signingKey && !identity.signers.includes(signingKey.signer)) {
     const line = `# signer: ${signingKey.signer}`;
     seen.push(
       warning(
-        "does not name our signing key, so on another host it would not trust our backups",
+        "does not list this installation's signing key: another host that uses it would not trust these backups",
         `add this line to it, and to its copies: ${line}`,
       ),
     );
   }
   const count = `${opened.length} of ${encryption.recipients.length} recipients`;
-  return [ok(encryption.mode === "age" ? `opens what is sealed to ${count}` : "nothing is sealed"), ...seen];
+  return [
+    ok(encryption.mode === "age" ? `opens backups sealed to ${count}` : "backups are not encrypted"),
+    ...seen,
+  ];
 }
 
 /** Whether the user that we are now, the service's, may read it too. */
@@ -67,9 +73,9 @@ async function readable(file: string, isVerified: boolean): Promise<Seen[]> {
     return [];
   } catch {
     const user = userName();
-    const hint = `let it: chgrp ${user} ${file} && chmod 0640 ${file}; or leave it, and verify and restore as root`;
-    const message = `user "${user}" may not read it: the service can make backups and cannot open them`;
-    return [isVerified ? warning(`${message}, nor verify them`, hint) : ok(message)];
+    const hint = `allow it: chgrp ${user} ${file} && chmod 0640 ${file}; or leave it, and run verify and restore as root`;
+    const message = `user "${user}" cannot read it: the service can make backups but not open them`;
+    return [isVerified ? warning(`${message}, so it cannot verify them`, hint) : ok(message)];
   }
 }
 
@@ -77,7 +83,7 @@ async function exposed(file: string): Promise<Seen[]> {
   try {
     const { mode } = await stat(file);
     if ((mode & 0o007) === 0) return [];
-    return [warning("everybody on this host can read it", `chmod o= ${file}`)];
+    return [warning("every user of this host has access to it", `chmod o= ${file}`)];
   } catch {
     // Who may not even see it cannot read it.
     return [];

@@ -30,12 +30,12 @@ export function memoryBudget(
 export async function lookAtMemory(config: Config, largestBytes: number): Promise<Seen[]> {
   const { bytes, partBytes } = memoryBudget(config, largestBytes);
   const { max_parallel } = config.dump;
-  const what = `a run of backups takes up to ${sizeText(bytes)} (parts of ${sizeText(partBytes)}, ${max_parallel} ${max_parallel === 1 ? "database" : "databases"} at once)`;
+  const what = `a backup run needs up to ${sizeText(bytes)} (parts of ${sizeText(partBytes)}, ${max_parallel} ${max_parallel === 1 ? "database" : "databases"} at once)`;
   const available = await availableBytes();
   if (available === undefined || bytes <= available) return [ok(what)];
   return [
     warning(
-      `${what}, and ${sizeText(available)} are available`,
+      `${what}, but only ${sizeText(available)} is available`,
       "lower max_parallel_parts of the storages, or dump.max_parallel; docs/limits.md has the formula",
     ),
   ];

@@ -49,26 +49,26 @@ async function programOf({ major }: ServerFacts, server: ServerConfig): Promise<
 
 /** What only this database shows is looked at there; this is what the next new table would meet. */
 async function roleOf(connection: Connection, { major, isSuperuser }: ServerFacts): Promise<Seen[]> {
-  if (isSuperuser) return [ok("a superuser, who may dump everything")];
+  if (isSuperuser) return [ok("superuser: can dump everything")];
   const { user } = connection.endpoint;
   if (major < READ_ALL_MAJOR)
-    return [warning("no superuser: a new table is dumped only if its owner allows it")];
+    return [warning("not a superuser: a new table can be dumped only if its owner grants access")];
   const [row] = await connection.run(
     "look at the role",
     (sql) => sql<{ reads_all: boolean }[]>`select pg_has_role('pg_read_all_data', 'usage') as reads_all`,
   );
-  if (row?.reads_all) return [ok("may read all data")];
+  if (row?.reads_all) return [ok("can read all data")];
   const hint = `grant pg_read_all_data to ${quoteIdentifier(user)}`;
-  return [warning("is not in pg_read_all_data: the next new table may make its dump fail", hint)];
+  return [warning("not a member of pg_read_all_data: the next new table may make the dump fail", hint)];
 }
 
 function choiceOf({ chosen, missing, idle }: ReturnType<typeof chooseDatabases>): Seen[] {
   const seen = missing.map((name) =>
-    failed("database", `database "${name}" is not there`, "correct databases in the config, or make it"),
+    failed("database", `database "${name}" does not exist`, "correct databases in the config, or create it"),
   );
   for (const pattern of idle) seen.push(warning(`"${pattern}" matches no database`, patternHint(pattern)));
   if (chosen.length === 0)
-    seen.push(failed("database", "no database is chosen", "see databases and exclude in the config"));
+    seen.push(failed("database", "no database is selected", "check databases and exclude in the config"));
   else seen.push(ok(`${chosen.length} ${chosen.length === 1 ? "database" : "databases"}: ${someOf(chosen)}`));
   return seen;
 }
@@ -86,15 +86,15 @@ export async function lookAtDatabase(server: ServerConfig, database: string): Pr
   const role = quoteIdentifier(server.user);
   const seen: Seen[] = [];
   if (unreadable.count > 0) {
-    const what = `"${server.user}" may not read ${unreadable.count} of its tables and sequences: ${someOf(unreadable.names, unreadable.count)}`;
+    const what = `"${server.user}" cannot read ${unreadable.count} of its tables and sequences: ${someOf(unreadable.names, unreadable.count)}`;
     seen.push(failed("database", what, `grant pg_read_all_data to ${role}`));
   }
   if (rowSecurity.count > 0) {
-    const what = `row security hides rows of ${someOf(rowSecurity.names, rowSecurity.count)}, which pg_dump refuses`;
+    const what = `row security hides rows of ${someOf(rowSecurity.names, rowSecurity.count)}, so pg_dump refuses to dump them`;
     seen.push(failed("database", what, `alter role ${role} bypassrls`));
   }
   if (largeObjects > 0) {
-    const what = `"${server.user}" may not read ${largeObjects} large ${largeObjects === 1 ? "object" : "objects"} of others`;
+    const what = `"${server.user}" cannot read ${largeObjects} large ${largeObjects === 1 ? "object" : "objects"} of other roles`;
     seen.push(failed("database", what, `alter role ${role} set lo_compat_privileges = on`));
   }
   return { seen, bytes: (await databaseBytes(connection, database)) ?? 0 };

@@ -67,7 +67,7 @@ export async function install(options: { isDryRun: boolean }): Promise<InstallRe
   await ensureFile(steps, UNIT_FILE, UNIT, { ...ROOT, mode: 0o644 });
   if (config !== undefined) await installStorages(steps, config, account);
   else {
-    const detail = `${DEFAULT_CONFIG_PATH} cannot be used yet: complete it, check it, and run this again`;
+    const detail = `${DEFAULT_CONFIG_PATH} is not valid yet: complete it, check it with pg321 check, and run this again`;
     steps.note("attention", DROP_IN_FILE, detail);
   }
   const state = await reloadSystemd(steps);
@@ -107,7 +107,7 @@ async function installConfig(steps: InstallSteps, account: ServiceAccount | unde
   const isReadable = account !== undefined && (await canService("r", DEFAULT_CONFIG_PATH));
   if (isReadable) return steps.note("kept", DEFAULT_CONFIG_PATH, "yours");
   const advice = `chown root:${SERVICE_USER} ${DEFAULT_CONFIG_PATH} && chmod 0640 ${DEFAULT_CONFIG_PATH}`;
-  steps.note("attention", DEFAULT_CONFIG_PATH, `yours, and ${SERVICE_USER} cannot read it: ${advice}`);
+  steps.note("attention", DEFAULT_CONFIG_PATH, `yours, but ${SERVICE_USER} cannot read it: ${advice}`);
 }
 
 async function installState(steps: InstallSteps, account: ServiceAccount | undefined): Promise<void> {
@@ -121,10 +121,14 @@ async function installState(steps: InstallSteps, account: ServiceAccount | undef
   if (stats === undefined || (stats.uid === owner.uid && stats.gid === owner.gid))
     return ensureDirectory(steps, DEFAULT_STATE_DIR, owner);
   // As systemd does it with a StateDirectory= of another owner: what root has made here so far is needed.
-  await steps.change(DEFAULT_STATE_DIR, `given to ${owner.name} with all that is in it`, async () => {
-    await system("chown", "-R", "--no-dereference", owner.name, await realpath(DEFAULT_STATE_DIR));
-    await system("chmod", "0700", DEFAULT_STATE_DIR);
-  });
+  await steps.change(
+    DEFAULT_STATE_DIR,
+    `owner of it and of everything in it changed to ${owner.name}`,
+    async () => {
+      await system("chown", "-R", "--no-dereference", owner.name, await realpath(DEFAULT_STATE_DIR));
+      await system("chmod", "0700", DEFAULT_STATE_DIR);
+    },
+  );
 }
 
 async function installExecutable(steps: InstallSteps): Promise<void> {
@@ -140,7 +144,7 @@ const SYSTEMD = "systemd";
 /** The state of the service; undefined where no systemd runs. */
 async function reloadSystemd(steps: InstallSteps): Promise<ServiceState | undefined> {
   if (!isSystemdRunning()) {
-    steps.note("attention", SYSTEMD, "does not run here: the unit is read when it starts");
+    steps.note("attention", SYSTEMD, "not running here: it loads the unit when it starts");
     return undefined;
   }
   if (steps.changed(UNIT_FILE, DROP_IN_FILE))
@@ -149,18 +153,18 @@ async function reloadSystemd(steps: InstallSteps): Promise<ServiceState | undefi
       "daemon-reload",
       async () => void (await system("systemctl", "daemon-reload")),
     );
-  else steps.note("right", SYSTEMD, "knows the unit");
+  else steps.note("right", SYSTEMD, "has loaded the unit");
   return serviceState();
 }
 
 const ROLE = [
-  'let it into PostgreSQL, and set `user = "pg321"` in [[server]]:',
+  'give pg321 access to PostgreSQL, and set `user = "pg321"` in [[server]]:',
   "sudo -u postgres psql -c 'CREATE ROLE pg321 LOGIN BYPASSRLS' \\",
   "    -c 'GRANT pg_read_all_data, pg_read_all_settings TO pg321' \\",
   "    -c 'ALTER ROLE pg321 SET lo_compat_privileges = on'",
 ].join("\n");
 const KEY = [
-  `make the keys, put what is printed into ${DEFAULT_CONFIG_PATH}, and keep the identity elsewhere, too:`,
+  `make the keys, put the printed lines into ${DEFAULT_CONFIG_PATH}, and keep a copy of the identity elsewhere:`,
   "sudo pg321 key generate",
 ].join("\n");
 const START = [
@@ -169,7 +173,7 @@ const START = [
 ].join("\n");
 
 const START_ONLY = [
-  "see whether everything is reached, then start the service:",
+  "check that everything is reachable, then start the service:",
   "sudo pg321 doctor && sudo systemctl enable --now pg321",
 ].join("\n");
 
@@ -183,8 +187,8 @@ async function nextSteps(
   const isOther = state.pid > 0 && running !== OWN_VERSION;
   if (!isOther && !steps.changed(EXECUTABLE_FILE, UNIT_FILE, DROP_IN_FILE)) return [];
   const other = running === undefined ? "it runs another program" : `it still runs ${running}`;
-  const reason = isOther ? other : "it still runs as it was started";
+  const reason = isOther ? other : "the changes take effect then";
   return [
-    `restart the service, ${reason}; a backup that runs is given its time:\nsudo systemctl restart pg321`,
+    `restart the service: ${reason}; a running backup gets time to finish:\nsudo systemctl restart pg321`,
   ];
 }

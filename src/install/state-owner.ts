@@ -20,7 +20,10 @@ export async function becomeStateOwner(stateDir: string, log: Log): Promise<void
   const owner = await stateOwner(stateDir);
   if (!owner) return;
   becomeUser(owner);
-  log.debug("root became the owner of the state", { user: owner.name ?? owner.uid, state_dir: stateDir });
+  log.debug("switched from root to the owner of state_dir", {
+    user: owner.name ?? owner.uid,
+    state_dir: stateDir,
+  });
 }
 
 /**
@@ -39,7 +42,7 @@ export async function stateOwner(stateDir: string, installed = INSTALLED): Promi
     return account;
   } catch (cause) {
     throw new Pg321Error("storage", `state_dir ${stateDir}: ${messageOf(cause)}`, {
-      hint: "it must be a directory of the user that pg321 runs as",
+      hint: "it must be a directory that belongs to the user that pg321 runs as",
       cause,
     });
   }

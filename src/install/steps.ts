@@ -30,7 +30,7 @@ export class InstallSteps {
       } catch (cause) {
         if (cause instanceof Pg321Error) throw cause;
         throw new Pg321Error("storage", `${what}: ${detail}: ${messageOf(cause)}`, {
-          hint: "what was done before stays; run it again when that is mended",
+          hint: "earlier steps stay done; fix this, then run it again",
           cause,
         });
       }

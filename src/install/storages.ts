@@ -25,7 +25,9 @@ export async function installStorages(
   const text = dropInText(config);
   if (text !== undefined) await ensureFile(steps, DROP_IN_FILE, text, { ...ROOT, mode: 0o644 });
   else if (await statsOf(DROP_IN_FILE))
-    await steps.change(DROP_IN_FILE, "removed: the config writes nowhere else", () => rm(DROP_IN_FILE));
+    await steps.change(DROP_IN_FILE, "removed: the config needs no other writable directory", () =>
+      rm(DROP_IN_FILE),
+    );
 }
 
 async function installDirectory(
@@ -37,27 +39,31 @@ async function installDirectory(
   if (silent) return steps.note("attention", path, messageOf(silent));
   // Asked first: root may see less than the service, on a disk of the network.
   if (account !== undefined && (await canService("drwx", path)))
-    return steps.note("right", path, `${SERVICE_USER} can write it`);
+    return steps.note("right", path, `${SERVICE_USER} can write to it`);
   const entries = await readdir(path).catch((error: NodeJS.ErrnoException) => error);
   if (entries instanceof Error) {
     if (entries.code === "ENOENT") return await makeDirectory(steps, path, account);
-    return steps.note("attention", path, `no directory that ${SERVICE_USER} can write: ${entries.code}`);
+    return steps.note(
+      "attention",
+      path,
+      `not a directory that ${SERVICE_USER} can write to: ${entries.code}`,
+    );
   }
   const closed = account && (await closedAbove(path));
   if (closed !== undefined) {
-    const detail = `${closed} does not let ${SERVICE_USER} in: the service sees it in its sandbox, commands do not. Take another place`;
+    const detail = `${SERVICE_USER} cannot enter ${closed}: the service can use the path in its sandbox, commands cannot. Use another place`;
     return steps.note("attention", path, detail);
   }
   const advice = `chown -R ${SERVICE_USER}: ${path}`;
-  const why = entries.length > 0 ? "it is not empty" : "it is not root's";
+  const why = entries.length > 0 ? "it is not empty" : "it does not belong to root";
   if (entries.length > 0 || (await stat(path)).uid !== 0)
-    return steps.note("attention", path, `${SERVICE_USER} cannot write it, and ${why}: ${advice}`);
+    return steps.note("attention", path, `${SERVICE_USER} cannot write to it, and ${why}: ${advice}`);
   const open = await openToOthers(path);
   if (open !== undefined) {
-    const detail = `${SERVICE_USER} cannot write it, and ${open} is not root's alone: see where it leads, then ${advice}`;
+    const detail = `${SERVICE_USER} cannot write to it, and others than root can change ${open}: check where the path leads, then ${advice}`;
     return steps.note("attention", path, detail);
   }
-  await steps.change(path, `given to ${SERVICE_USER}: it is empty`, () => give(path, account));
+  await steps.change(path, `owner changed to ${SERVICE_USER}: it is empty`, () => give(path, account));
 }
 
 async function give(path: string, account: ServiceAccount | undefined): Promise<void> {
@@ -71,7 +77,7 @@ async function makeDirectory(
 ): Promise<void> {
   const mountPoint = await missingMount(path);
   if (mountPoint !== undefined) {
-    const detail = `not made: ${mountPoint} is in /etc/fstab and not mounted. Mount it, then run this again`;
+    const detail = `not created: ${mountPoint} is in /etc/fstab but not mounted. Mount it, then run this again`;
     return steps.note("attention", path, detail);
   }
   const detail = `directory, ${SERVICE_USER}:${SERVICE_USER} 0700`;
@@ -88,7 +94,7 @@ async function makeDirectory(
       asService("mkdir", "-p", "-m", "0700", "--", path).then(() => {}),
     );
   const advice = `install -d -m 0700 -o ${SERVICE_USER} -g ${SERVICE_USER} ${path}`;
-  steps.note("attention", path, `not made: ${open} is not root's alone. Make it: ${advice}`);
+  steps.note("attention", path, `not created: others than root can change ${open}. Create it: ${advice}`);
 }
 
 /** Whether the service's user may make a directory that is not there, and those above it. */

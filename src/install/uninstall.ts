@@ -52,11 +52,11 @@ async function stopService(steps: InstallSteps): Promise<void> {
   }
   const { isActive, isEnabled, isFailed } = await serviceState();
   if (isActive)
-    await steps.change("service", "stopped; a run that is under way is given its time", async () => {
+    await steps.change("service", "stopped; a run in progress gets time to finish", async () => {
       await system("systemctl", "stop", "pg321.service");
     });
   if (isFailed)
-    await steps.change("service", "its failure forgotten", async () => {
+    await steps.change("service", "failed state reset", async () => {
       await system("systemctl", "reset-failed", "pg321.service");
     });
   if (isEnabled)
@@ -66,7 +66,7 @@ async function stopService(steps: InstallSteps): Promise<void> {
 }
 
 async function removeFile(steps: InstallSteps, path: string): Promise<void> {
-  if ((await statsOf(path)) === undefined) steps.note("right", path, "not there");
+  if ((await statsOf(path)) === undefined) steps.note("right", path, "does not exist");
   else await steps.change(path, "removed", () => rm(path));
 }
 
@@ -82,9 +82,9 @@ async function tidyDropIns(steps: InstallSteps): Promise<void> {
 
 async function tellKept(steps: InstallSteps, config: Config | undefined): Promise<void> {
   const places: [path: string, detail: string][] = [
-    [CONFIG_DIRECTORY, "the config, and keys"],
+    [CONFIG_DIRECTORY, "the config and keys"],
     [CREDENTIALS_DIRECTORY, "the secrets"],
-    [DEFAULT_STATE_DIR, "the catalog, and the signing key"],
+    [DEFAULT_STATE_DIR, "the catalog and the signing key"],
   ];
   for (const [path, detail] of places) if (await statsOf(path)) steps.note("kept", path, detail);
   for (const storage of config?.storage ?? []) {
@@ -92,7 +92,11 @@ async function tellKept(steps: InstallSteps, config: Config | undefined): Promis
     steps.note("kept", visible(place), `the backups in storage "${storage.name}"`);
   }
   if (config === undefined)
-    steps.note("kept", "storages", `every backup; which they are stands in ${DEFAULT_CONFIG_PATH}`);
+    steps.note("kept", "storages", `every backup; ${DEFAULT_CONFIG_PATH} lists the storages`);
   if (await serviceAccount())
-    steps.note("kept", `user ${SERVICE_USER}`, `files are its; once they are gone: userdel ${SERVICE_USER}`);
+    steps.note(
+      "kept",
+      `user ${SERVICE_USER}`,
+      `kept because it owns the files; remove it later with: userdel ${SERVICE_USER}`,
+    );
 }

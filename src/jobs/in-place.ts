@@ -16,7 +16,10 @@ export async function isInPlace(
 ): Promise<boolean> {
   const error = await problemAt({ catalog }, storage, signal);
   if (error === undefined) return true;
-  log.warning("nothing counts as missing in a storage that lies elsewhere", { storage: storage.name, error });
+  log.warning("a storage is not the expected one: nothing in it counts as missing", {
+    storage: storage.name,
+    error,
+  });
   return false;
 }
 
@@ -28,7 +31,7 @@ export async function requireInPlace(
 ): Promise<void> {
   const problem = await problemAt({ catalog }, storage, signal);
   if (problem === undefined) return;
-  const hint = `mount its disk or correct the config; if the place is right as it is: pg321 storage accept ${storage.name}`;
+  const hint = `mount its disk or correct the config; if the place is right: pg321 storage accept ${storage.name}`;
   throw new StorageRefused(storage.name, problem, hint);
 }
 

@@ -65,7 +65,7 @@ async function openIdentity(
   if (config.identity_file === undefined) return undefined;
   const text = identityText ?? (await readIdentityText(config));
   if (text === undefined) {
-    throw new Pg321Error("key", `no identity at ${config.identity_file}`, {
+    throw new Pg321Error("key", `no identity file at ${config.identity_file}`, {
       hint: "put the identity file there, or make a new installation's keys with: pg321 key generate",
     });
   }
@@ -94,10 +94,10 @@ async function readKeyFile(file: string, what: string): Promise<string | undefin
     if (code === "ENOENT") return undefined;
     if (code !== "EACCES") throw new Pg321Error("key", `${what} file ${file}: ${code}`, { cause: error });
     const user = userName();
-    throw new Pg321Error("key", `${what} file ${file}: user "${user}" may not read it`, {
+    throw new Pg321Error("key", `${what} file ${file}: user "${user}" cannot read it`, {
       hint:
         what === "identity"
-          ? `run pg321 as root for this once, or let the service open backups, too: chgrp ${user} ${file} && chmod 0640 ${file}`
+          ? `run this command as root, or let the service open backups too: chgrp ${user} ${file} && chmod 0640 ${file}`
           : `chown ${user} ${file} && chmod 0600 ${file}`,
       cause: error,
     });

@@ -59,7 +59,11 @@ export async function recordRun<S extends Record<string, unknown>>(
   let isRecorded = true;
   const unrecorded = (error: unknown): undefined => {
     if (!scope.isUrgent || !(error instanceof CatalogUnwritableError)) throw error;
-    if (isRecorded) context.log.warning("no record tells of this run", { job, error: error.message });
+    if (isRecorded)
+      context.log.warning("this run is not recorded: the catalog cannot be written", {
+        job,
+        error: error.message,
+      });
     isRecorded = false;
   };
   await using _goesOn = await holdRunLease(context, run).catch(unrecorded);

@@ -24,8 +24,8 @@ export interface SeenPlace {
 
 const WORDS: Record<Overlap, (a: string, b: string) => string> = {
   same: (a, b) => `storages "${a}" and "${b}" are the same place`,
-  inside: (a, b) => `the place of storage "${a}" is inside of that of storage "${b}"`,
-  around: (a, b) => `the place of storage "${b}" is inside of that of storage "${a}"`,
+  inside: (a, b) => `storage "${a}" lies inside storage "${b}"`,
+  around: (a, b) => `storage "${b}" lies inside storage "${a}"`,
 };
 
 /**
@@ -38,7 +38,7 @@ export function sharedPlaceError(seen: readonly SeenPlace[]): Pg321Error | undef
       const overlap = overlapBetween(a, b);
       if (overlap === undefined) continue;
       return new Pg321Error("usage", WORDS[overlap](a.storage.name, b.storage.name), {
-        hint: "two copies in one place are one copy: name another place for one of them, or remove it from the config",
+        hint: "two copies in one place are worth one copy: give one of the storages another place, or remove it from the config",
       });
     }
   return undefined;

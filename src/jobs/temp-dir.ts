@@ -9,7 +9,7 @@ import { MEMORY_DIR, TAKES_NOTHING } from "../postgres/libpq.ts";
 /** Stands in a directory that is pg321's alone. */
 export const MARK = ".pg321-temp-dir";
 const MARK_TEXT =
-  "This directory is pg321's own. pg321 cleanup removes from it old files named *.tmp, *.temp and test_restore_*.\n";
+  "This directory is pg321's own. pg321 cleanup removes old files named *.tmp, *.temp and test_restore_* from it.\n";
 
 /**
  * Makes the directory for temporary files, 0700, and removes what killed processes left there: passwords and dumps
@@ -31,7 +31,7 @@ export async function prepareTempDir(path: string, signal?: AbortSignal): Promis
     // Who needs room in it will tell; a restore need not.
     if (TAKES_NOTHING.includes((cause as NodeJS.ErrnoException).code)) return;
     throw new Pg321Error("storage", `temp_dir ${path}: ${messageOf(cause)}`, {
-      hint: "pg321 must be able to make it and to write there",
+      hint: "pg321 must be able to create it and to write to it",
       cause,
     });
   }

@@ -89,7 +89,7 @@ describe.skipIf(process.getuid?.() !== 0)("a catalog on a full disk", () => {
         `main/${restored}`,
         "--create",
       );
-      expect(stderr).toContain("no record tells of this run");
+      expect(stderr).toContain("this run is not recorded");
       expect(stderr).toContain("the disk is full");
       expect(await postgres.connect(restored)`select count(*)::int from t`).toMatchObject([{ count: 100 }]);
 

@@ -137,7 +137,7 @@ class Place {
   }
 
   #advice(more?: string): string {
-    const advice = `see whether the disk or the server behind ${this.#path} answers`;
+    const advice = `check whether the disk or the server behind ${this.#path} answers`;
     return more === undefined ? advice : `${advice}, ${more}`;
   }
 }

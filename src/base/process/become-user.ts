@@ -35,8 +35,8 @@ export function becomeUser(account: Account): void {
     process.setgid?.(gid);
     process.setuid?.(uid);
   } catch (cause) {
-    throw new Pg321Error("usage", `root cannot become ${accountText(account)}: ${messageOf(cause)}`, {
-      hint: "run pg321 as that user, or let root keep its rights to do so (CAP_SETUID, CAP_SETGID)",
+    throw new Pg321Error("usage", `cannot switch from root to ${accountText(account)}: ${messageOf(cause)}`, {
+      hint: "run pg321 as that user, or give root the capabilities CAP_SETUID and CAP_SETGID",
       cause,
     });
   }

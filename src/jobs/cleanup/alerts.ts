@@ -44,7 +44,7 @@ function messageFor(run: RunRecord, tally: CleanupTally): string {
   const removed = tally.total("deleted") + tally.total("archived");
   const hidden = tally.total("hidden");
   const overdue = tally.total("overdue");
-  const done = `${plural(removed, "copy", "copies")} removed, ${plural(statistics.records_deleted, "record")}`;
+  const done = `${plural(removed, "copy", "copies")} and ${plural(statistics.records_deleted, "record")} removed`;
   if (run.outcome === "OK") return `cleanup done: ${done}`;
   const troubles = [
     ...(statistics.errors.length > 0
@@ -52,15 +52,17 @@ function messageFor(run: RunRecord, tally: CleanupTally): string {
       : []),
     ...(hidden > 0
       ? [
-          `${plural(hidden, "copy is", "copies are")} only hidden, and still billed: the key may not delete versions`,
+          `${plural(hidden, "copy is", "copies are")} only hidden and still billed: the key is not allowed to delete versions`,
         ]
       : []),
     ...(overdue > 0
-      ? [`${plural(overdue, "copy is", "copies are")} still there days after the provider's rule was due`]
+      ? [
+          `${plural(overdue, "copy is", "copies are")} still there days after the provider's lifecycle rule was due`,
+        ]
       : []),
     ...statistics.suspended,
   ];
-  return `cleanup ${run.outcome === "FAILED" ? "failed" : "was not complete"}: ${done}; ${troubles.join("; ")}`;
+  return `cleanup ${run.outcome === "FAILED" ? "failed" : "was incomplete"}: ${done}; ${troubles.join("; ")}`;
 }
 
 async function tellOfStops(context: JobContext, about: About, tally: CleanupTally): Promise<void> {
@@ -70,7 +72,7 @@ async function tellOfStops(context: JobContext, about: About, tally: CleanupTall
     ...about,
     level: "CRITICAL",
     key: STOP_KEY,
-    message: `cleanup stopped: ${suspended.join("; ")}; look at cleanup --dry-run, then cleanup --confirm ${plan_hash}`,
+    message: `cleanup stopped: ${suspended.join("; ")}; review pg321 cleanup --dry-run, then run pg321 cleanup --confirm ${plan_hash}`,
     metadata: { suspended, plan_hash },
   });
 }
@@ -81,8 +83,8 @@ async function tellOfGuards(context: JobContext, about: About, tally: CleanupTal
   );
   await resolveOthers(context, GUARD_KEY, new Set(guarded.keys()));
   for (const [key, { server, database, reason, copies, held }] of guarded) {
-    const what = copies === 1 ? "a copy" : `${copies} copies`;
-    const message = `retention keeps ${what} of ${server}/${database} past their days: ${reason}`;
+    const what = copies === 1 ? "an expired copy" : `${copies} expired copies`;
+    const message = `retention keeps ${what} of ${server}/${database}: ${reason}`;
     const metadata = { copies, held };
     await raiseAlert(context, { ...about, server, database, level: "WARNING", key, message, metadata });
   }
@@ -117,7 +119,7 @@ export async function tellOfFutureBackups(
       database,
       level: "WARNING",
       key: `${FUTURE_KEY}${backupId}`,
-      message: `backup ${shortId(backupId)} of ${server}/${database} is dated ${at}, which is yet to come: this host's clock is wrong now, or it was then`,
+      message: `backup ${shortId(backupId)} of ${server}/${database} is dated ${at}, in the future: this host's clock is wrong now, or was wrong then`,
       metadata: { backup_id: backupId, started_at: at },
     });
   }

@@ -17,7 +17,8 @@ export async function archiveCopy(
 ): Promise<void> {
   const { catalog, config } = context;
   const { manifest, object_key, object_bytes } = backup;
-  if (manifest === null) throw new Pg321Error("storage", `${object_key} has no manifest to archive it with`);
+  if (manifest === null)
+    throw new Pg321Error("storage", `${object_key} cannot be archived: its backup has no manifest`);
   const recorded = (await catalog.copies(backup.id)).find((copy) => copy.storage === to.name);
   const found = await to.head(object_key, signal);
   if (recorded?.state === "CONFIRMED" && found?.sizeBytes === object_bytes) return;

@@ -45,7 +45,7 @@ export async function deleteBackups(
   const held = known.flatMap((one) => (one && hasHold(one, context.clock.now()) ? one : []));
   if (held.length > 0) {
     const ids = held.map(({ id }) => shortId(id)).join(", ");
-    throw new Pg321Error("usage", `a hold is on ${ids}`, { hint: "end it first with: pg321 unhold ID" });
+    throw new Pg321Error("usage", `on hold: ${ids}`, { hint: "end the hold first with: pg321 unhold ID" });
   }
   await reconcile(context);
   const report: DeletionReport = { results: [], records_deleted: 0 };
@@ -89,12 +89,12 @@ async function deleteOne(
   const about = { backup_id, server, database, storage: copy.storage, object_bytes: copy.object_bytes ?? 0 };
   const storage = storageNamed(context, copy.storage);
   if (!storage)
-    return { ...about, outcome: "failed", error: `the config names no storage "${copy.storage}" any more` };
+    return { ...about, outcome: "failed", error: `storage "${copy.storage}" is no longer in the config` };
   try {
     const deletion = await deleteCopy(context, storage, copy, { why: "asked" }, context.signal);
     if (deletion.outcome !== "locked") return { ...about, outcome: deletion.outcome, error: null };
     const until = deletion.lockedUntil.toISOString();
-    return { ...about, outcome: "locked", error: `its lock holds it until ${until}` };
+    return { ...about, outcome: "locked", error: `locked until ${until}` };
   } catch (error) {
     context.signal.throwIfAborted();
     return { ...about, outcome: "failed", error: messageOf(error) };

@@ -58,6 +58,6 @@ async function removeConfirmed(
   if (removal.outcome === "locked")
     throw new Pg321Error("storage", `${what}: locked until ${removal.lockedUntil.toISOString()}`);
   if (await storage.head(key, signal))
-    throw new Pg321Error("storage", `${what}: it is still there after the storage said it was removed`);
+    throw new Pg321Error("storage", `${what}: it is still there although the storage reported it removed`);
   return removal;
 }

@@ -91,7 +91,7 @@ async function underLease(
   if (!first) return;
   const name = leaseName(first.server, first.database);
   if (await isAwaited(catalog, name, clock.now())) {
-    const reason = `a backup of ${name} waits for its turn: left for the next cleanup`;
+    const reason = `left for the next cleanup: a backup of ${name} is waiting`;
     for (const { storage, backupId } of tasks) hold(tally, storage, backupId, reason);
     return;
   }
@@ -114,7 +114,10 @@ async function attempt(expiry: Expiry, task: Task, silent: Map<Storage, number>)
   if (!backup || !copy || (going && REMOVED.includes(copy.state))) return;
   try {
     if ((silent.get(storage) ?? 0) >= SILENT_MAX)
-      throw new Pg321Error("storage", `storage "${storage.name}": not asked, for it did not answer before`);
+      throw new Pg321Error(
+        "storage",
+        `storage "${storage.name}": skipped: it did not answer ${SILENT_MAX} times in a row`,
+      );
     if (!going) await endRemoval(expiry, storage, backup, copy);
     else if (going.isLeftToProvider) await watchProvider(expiry, storage, backup, copy);
     else await expireCopy(expiry, storage, backup, copy, going);
@@ -142,13 +145,18 @@ async function endRemoval(
 ): Promise<void> {
   const { context, tally, looks } = expiry;
   if (hasHold(backup, context.clock.now()))
-    return hold(tally, storage, copy.object_key, "its removal was begun, but somebody has put a hold on it");
+    return hold(
+      tally,
+      storage,
+      copy.object_key,
+      "its removal had begun, but the backup has been put on hold",
+    );
   const newest = await context.catalog.newestGood(backup.server, backup.database, context.clock.now());
   const others = newest ? await context.catalog.copies(newest.id) : [];
   const confirmed = others.filter(({ state }) => state === "CONFIRMED");
   const relyingOn = await looks.rely([], {
     places: confirmed.map((other) => ({ backupId: other.backup_id, storage: other.storage })),
-    otherwise: `its removal was begun, but no good backup of ${backup.server}/${backup.database} can be seen now`,
+    otherwise: `its removal had begun, but no good backup of ${backup.server}/${backup.database} can be found now`,
   });
   if (typeof relyingOn === "string") return hold(tally, storage, copy.object_key, relyingOn);
   return removeCopy(expiry, storage, copy, { why: "expired", relyingOn });
@@ -186,7 +194,7 @@ async function reasonToDoubt(
   const found = await storage.head(copy.object_key, signal);
   if (!found) return undefined;
   if (copy.state === "MISSING" && found.sizeBytes === copy.object_bytes)
-    return "it was missing and is there again: pg321 verify tells whether it is good";
+    return "it was missing and is back: check it with pg321 verify";
   if (await catalog.newestGood(server, database, clock.now())) return undefined;
   return `there is no good backup of ${server}/${database}, and this may be all that is left`;
 }
@@ -197,13 +205,13 @@ async function relianceFor(
   backup: BackupRecord,
   { reliesOn }: GoingCopy,
 ): Promise<Reliance | string> {
-  if (hasHold(backup, context.clock.now())) return "somebody has put a hold on it";
+  if (hasHold(backup, context.clock.now())) return "the backup is on hold";
   const remaining = reliesOn.map((storage) => ({ backupId: backup.id, storage }));
   const newest = newestGood.get(leaseName(backup.server, backup.database));
   if (!newest || newest.backupId === backup.id) return looks.rely(remaining);
   return looks.rely(remaining, {
     places: newest.storages.map((storage) => ({ backupId: newest.backupId, storage })),
-    otherwise: `no copy of the newest good backup of ${backup.server}/${backup.database} can be seen now`,
+    otherwise: `no copy of the newest good backup of ${backup.server}/${backup.database} can be found now`,
   });
 }
 
@@ -220,15 +228,10 @@ async function removeCopy(
   const deletion = await deleteCopy(context, storage, copy, reason, signal);
   const fields = { storage: storage.name, backup_id: copy.backup_id, object: copy.object_key, bytes };
   if (deletion.outcome === "locked")
-    return hold(
-      tally,
-      storage,
-      copy.object_key,
-      `held until ${deletion.lockedUntil.toISOString()} by its lock`,
-    );
+    return hold(tally, storage, copy.object_key, `locked until ${deletion.lockedUntil.toISOString()}`);
   if (deletion.outcome === "hidden") {
     counts.hidden++;
-    log.warning("a copy is hidden, and still billed: the key may not delete versions", fields);
+    log.warning("a copy is only hidden and still billed: the key is not allowed to delete versions", fields);
     return tally.note(storage.name, copy.object_key, HIDDEN_NOTE);
   }
   if (deletion.outcome === "gone") tally.note(storage.name, copy.object_key, "it was gone already");
@@ -241,7 +244,7 @@ async function removeCopy(
 }
 
 const HIDDEN_NOTE =
-  "hidden, still billed: give the key the right to list and delete versions (s3:ListBucketVersions, s3:DeleteObjectVersion), and run cleanup again";
+  "only hidden and still billed: allow the key to list and delete versions (s3:ListBucketVersions, s3:DeleteObjectVersion), then run cleanup again";
 
 /** A copy that a provider's lifecycle rule should remove: it is told only when that is long overdue. */
 async function watchProvider(

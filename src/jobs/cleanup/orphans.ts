@@ -94,14 +94,14 @@ function problemOf(
   if (!manifest.signed) return "its manifest is not signed: anybody may have put it there";
   if (manifest.installation !== installation)
     return `it is a backup of another installation (${manifest.installation})`;
-  if (manifest.object_key !== object.key) return `its manifest is that of ${manifest.object_key}`;
+  if (manifest.object_key !== object.key) return `its manifest belongs to ${manifest.object_key}`;
   return undefined;
 }
 
 /** An object of ours that is not as its manifest says: it is taken as a damaged copy, which others can replace. */
 function damageOf({ sizeBytes }: StoredObject, { object_bytes }: Manifest): string | null {
   if (object_bytes === sizeBytes) return null;
-  return `it has ${sizeBytes} bytes, and its manifest says ${object_bytes}`;
+  return `it has ${sizeBytes} bytes, but its manifest says ${object_bytes}`;
 }
 
 /** The record that a manifest is enough for. */

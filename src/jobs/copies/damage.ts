@@ -80,6 +80,6 @@ export async function recordDamage(
     context.signal.throwIfAborted();
     // The job goes on: a catalog that cannot be written must not keep a restore from its next copy.
     const fields = { storage: storage.name, backup_id: backup.id, error: messageOf(failure) };
-    context.log.error("a damaged copy could not be recorded", fields);
+    context.log.error("the damage of a copy could not be recorded", fields);
   }
 }

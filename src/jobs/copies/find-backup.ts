@@ -26,13 +26,9 @@ export async function findBackup(
     const both = [found, second].map(
       (backup) => `${backup.id} (${backup.server}/${backup.database}, ${backup.started_at})`,
     );
-    throw new Pg321Error(
-      "usage",
-      `"${prefix}" is the beginning of more than one backup's id: ${both.join(", ")}`,
-      {
-        hint: "give more characters of it",
-      },
-    );
+    throw new Pg321Error("usage", `the ids of several backups begin with "${prefix}": ${both.join(", ")}`, {
+      hint: "give more characters of the id",
+    });
   }
   return found;
 }

@@ -58,8 +58,8 @@ export class CopyLooks {
   ): Promise<Reliance | string> {
     for (const { backupId, storage } of all) {
       const look = await this.at(backupId, storage);
-      if (look === "missing") return `the copy in "${storage}" that would remain is not there`;
-      if (look === "unknown") return `the copy in "${storage}" that would remain cannot be checked now`;
+      if (look === "missing") return `the remaining copy in "${storage}" is missing`;
+      if (look === "unknown") return `the remaining copy in "${storage}" cannot be checked now`;
     }
     if (any === undefined) return new RelianceProof();
     for (const { backupId, storage } of any.places)
@@ -78,14 +78,14 @@ export class CopyLooks {
       if (!found && !(await isInPlace(this.#context, storage, signal))) return "unknown";
       const error = found
         ? `it has ${found.sizeBytes} bytes, not ${copy.object_bytes}`
-        : "it is gone, and nobody asked for that";
+        : "it is gone, but pg321 did not remove it";
       await catalog.updateCopy(backupId, name, { state: found ? "DAMAGED" : "MISSING", error });
       await settleStatus(this.#context, { id: backupId });
       this.#onMissing({ ...copy, error });
       return "missing";
     } catch (error) {
       signal.throwIfAborted();
-      log.warning("a copy could not be looked after", {
+      log.warning("a copy could not be checked", {
         storage: name,
         backup_id: backupId,
         error: messageOf(error),

@@ -72,7 +72,7 @@ export async function* decompressed(
     if (error instanceof Pg321Error || !/zstd|zlib|unexpected end|incorrect|invalid/i.test(messageOf(error)))
       throw error;
     throw new Pg321Error("verification", `the backup cannot be decompressed: ${messageOf(error)}`, {
-      hint: "restore another backup, and report this one: its bytes are as they were written",
+      hint: "restore another backup, and report this as a bug: the bytes are exactly as they were written",
       cause: error,
     });
   }

@@ -72,10 +72,7 @@ async function reconcileBackup(context: JobContext, found: BackupRecord): Promis
       } catch (error) {
         context.signal.throwIfAborted();
         const fields = { backup_id: found.id, storage: copy.storage, error: messageOf(error) };
-        log.warning(
-          "a storage could not be asked about an interrupted copy; the next run asks again",
-          fields,
-        );
+        log.warning("an interrupted copy could not be checked or removed; the next run tries again", fields);
       }
     }
   };
@@ -160,7 +157,7 @@ async function completeManifest(
   }
   const stallTimeoutMs = storage.settings.stall_timeout_ms;
   await putManifest(storage, key, manifest, { signal, clock, stallTimeoutMs });
-  log.info("a finished copy of an interrupted run was completed", {
+  log.info("the manifest of a finished copy of an interrupted run was written", {
     storage: storage.name,
     backup_id: backup.id,
   });

@@ -147,7 +147,7 @@ async function* readSegments(
       else failedAt.set(storage, segment);
       queue.push(storage);
       failures.add(storage, error, storage === from || segment > 0);
-      log.warning("a copy failed while it was read; going on from where it did", {
+      log.warning("a copy failed while it was read; continuing at this segment", {
         storage: storage.name,
         backup_id: backup.id,
         segment,
@@ -176,9 +176,9 @@ function hashMismatch(backup: BackupRecord): HashMismatch {
   return new HashMismatch(
     new Pg321Error(
       "verification",
-      `backup ${backup.id}: the SHA-256 of what was read is not the recorded one`,
+      `backup ${backup.id}: the SHA-256 of the data read differs from the recorded one`,
       {
-        hint: "do not use what was restored; look at the other backups with: pg321 list",
+        hint: "do not use the restored data; find another backup with: pg321 list",
       },
     ),
   );

@@ -100,7 +100,7 @@ export async function failCopy(
     const fields = { storage: storage.name, backup_id: backup.id, error: messageOf(tidyError) };
     // What made the copy fail has been told: that it still does so is no news.
     if (fields.error !== messageOf(error))
-      log.warning("a failed copy could not be tidied up; the next run does it", fields);
+      log.warning("the remains of a failed copy could not be removed; the next run tries again", fields);
   }
   await catalog.updateCopy(backup.id, storage.name, {
     state,

@@ -58,7 +58,7 @@ export async function* checkedObject(
   if (meter.bytes === facts.object_bytes && meter.sha256 === facts.object_sha256) return;
   const what =
     meter.bytes === facts.object_bytes
-      ? "its SHA-256 is not the recorded one"
+      ? "its SHA-256 differs from the recorded one"
       : `it has ${meter.bytes} bytes, not ${facts.object_bytes}`;
   throw new Pg321Error("verification", `storage "${storage.name}": ${facts.object_key} is damaged: ${what}`, {
     hint: "pg321 repair replaces it from a good copy",

@@ -67,23 +67,19 @@ function judgeRenamed(
   const isFreeName = !configured.includes(former);
   const isElsewhere = found.has(former) && found.get(former) !== storageId;
   if (!isFreeName && !isElsewhere)
-    return refused(name, `its place is that of storage "${former}"`, "name another place for one of the two");
+    return refused(name, `its place belongs to storage "${former}"`, "give one of the two another place");
   // The records under this name are of a place that must be found under another name, or they would be mixed.
   const ownIsFound = known?.marked_at == null || [...found.values()].includes(known.storage_id);
   if (ownIsFound) return { verdict: "known", storageId, renamedFrom: former };
-  const missing = allAnswered ? "is in no storage of the config" : "may be in a storage that does not answer";
-  const problem = `its place was that of storage "${former}", and the place that it had itself ${missing}`;
-  return refused(
-    name,
-    problem,
-    `give the storage in this place a name of its own, or call it "${former}" again`,
-  );
+  const missing = allAnswered ? "is no storage of the config" : "may be a storage that does not answer";
+  const problem = `its place belonged to storage "${former}", and its own former place ${missing}`;
+  return refused(name, problem, `give the storage in this place a new name, or name it "${former}" again`);
 }
 
 function judgeUnmarked(facts: MarkerFacts): MarkerVerdict {
   const { name, identities, holdings } = facts;
   const known = identities.find((one) => one.name === name);
-  const advice = `mount its disk or correct the config; if the place is right as it is: pg321 storage accept ${name}`;
+  const advice = `mount its disk or correct the config; if the place is right: pg321 storage accept ${name}`;
   if (known?.marked_at != null)
     return refused(name, "its marker is gone: its disk may not be mounted, or its place was emptied", advice);
   const former = formerAt(facts);
@@ -94,7 +90,7 @@ function judgeUnmarked(facts: MarkerFacts): MarkerVerdict {
   const { recorded = "none", formerName, foreign } = holdings ?? {};
   if (recorded === "gone") {
     const problem =
-      "none of the newest copies is there: its disk may not be mounted, or its place was emptied";
+      "none of its newest copies is there: its disk may not be mounted, or its place was emptied";
     return refused(name, problem, advice);
   }
   if (recorded === "there") return { verdict: "unmarked" };
@@ -115,6 +111,6 @@ function formerAt({ name, place, identities, found }: MarkerFacts): string | und
 }
 
 function refused(name: string, problem: string, hint?: string): MarkerVerdict {
-  const accept = `correct the config; if the place is right as it is: pg321 storage accept ${name}`;
+  const accept = `correct the config; if the place is right: pg321 storage accept ${name}`;
   return { verdict: "refused", problem, hint: hint ?? accept };
 }

@@ -90,7 +90,7 @@ async function look({ clock, signal, storages, log }: JobContext, storage: Stora
   } catch (error) {
     signal.throwIfAborted();
     // The job tells of it by itself, where it needs the storage.
-    log.debug("a storage could not be looked at", { storage: storage.name, error: messageOf(error) });
+    log.debug("a storage could not be checked", { storage: storage.name, error: messageOf(error) });
     return { storage, error };
   }
 }
@@ -101,7 +101,7 @@ async function refuseSharedPlaces(context: JobContext, job: Job, seen: readonly 
   await raiseAlert(context, {
     ...{ level: "CRITICAL", job, run_id: null, server: null, database: null },
     key: SHARED_KEY,
-    message: `nothing was done: ${error.message}`,
+    message: `the run was refused: ${error.message}`,
     metadata: { hint: error.hint ?? null },
   });
   throw error;
@@ -133,7 +133,7 @@ async function judge(
       const holdings = await holdingsOf(context, storage).catch((failure) => {
         context.signal.throwIfAborted();
         const fields = { storage: storage.name, error: messageOf(failure) };
-        context.log.debug("a storage could not be looked at", fields);
+        context.log.debug("a storage could not be checked", fields);
         return undefined;
       });
       return holdings && judgeMarker({ ...facts, holdings });
@@ -154,7 +154,10 @@ async function followRenamed(
   if (pairs.length === 0) return;
   await context.catalog.identities.rename(pairs);
   for (const { from, to } of pairs) {
-    context.log.info("a storage was renamed: its records follow it", { storage: to, former_name: from });
+    context.log.info("a storage was renamed: its records now have the new name", {
+      storage: to,
+      former_name: from,
+    });
     // What is still wrong there is told again under the new name.
     for (const { key, metadata } of await context.catalog.alerts({ open: true }))
       if (metadata["storage"] === from) await resolveAlert(context, key);
@@ -189,11 +192,14 @@ async function confirm(
     // Another name of the same place was first: its records must find it again.
     if (known.some((one) => one.name !== storage.name && one.storage_id === marked)) return;
     await catalog.identities.confirm(storage.name, marked, at, place);
-    log.info("a storage got its marker", { storage: storage.name, object: MARKER_KEY });
+    log.info("the marker of a storage was written", { storage: storage.name, object: MARKER_KEY });
   } catch (error) {
     signal.throwIfAborted();
     // A storage that cannot be written tells so by itself; to read from it needs no marker.
-    log.warning("a storage got no marker", { storage: storage.name, error: messageOf(error) });
+    log.warning("the marker of a storage could not be written", {
+      storage: storage.name,
+      error: messageOf(error),
+    });
   }
 }
 
@@ -217,7 +223,10 @@ async function writeMarker(
   });
   const written = await readMarker(storage, signal);
   if (written) return written.storage_id;
-  throw new Pg321Error("storage", `storage "${storage.name}": its marker is not there after it was written`);
+  throw new Pg321Error(
+    "storage",
+    `storage "${storage.name}": its marker is missing right after it was written`,
+  );
 }
 
 async function refuse(
@@ -226,7 +235,7 @@ async function refuse(
   storage: Storage,
   reason: StorageRefused,
 ): Promise<Storage> {
-  context.log.error("a storage takes no part", {
+  context.log.error("a storage is left out of this run", {
     storage: storage.name,
     error: reason.message,
     hint: reason.hint,

@@ -32,7 +32,7 @@ export class RestoreFaults {
     const entry = found ? `${found.description} ${name}` : null;
     const margin = { detail: detail ?? null, hint: hint ?? null, context: context ?? null };
     this.all.push({ entry, message, ...margin });
-    this.#log.warning("pg_restore went past an error", {
+    this.#log.warning("pg_restore ignored an error", {
       ...(entry !== null && { entry }),
       error: message,
       ...(detail !== undefined && { detail }),

@@ -7,7 +7,7 @@ test("a restore that fails names the target's older version beside the error's o
   const risk = { kind: "version" as const, name: "13", hint: "the dump is of PostgreSQL 15" };
   expect(withVersionRisk(error, [risk])).toMatchObject({
     message: "it failed",
-    hint: "look; the target is PostgreSQL 13, and the dump is of PostgreSQL 15: that may be why",
+    hint: "look; the target is PostgreSQL 13, and the dump is of PostgreSQL 15: this may be the cause",
   });
   expect(withVersionRisk(error, [])).toBe(error);
 });

@@ -12,10 +12,10 @@ export function withRemains(
   isUndone: boolean,
 ): unknown {
   if (isUndone) return withHint(error, `nothing of database "${database}" was changed`);
-  const advice = clean || intoExisting ? "look at it" : "drop it";
+  const advice = clean || intoExisting ? "check it" : "drop it";
   return withHint(
     error,
-    `database "${database}" holds what was restored until then: ${advice} before the next try`,
+    `database "${database}" holds what was restored before the failure: ${advice} before you try again`,
   );
 }
 
@@ -23,7 +23,7 @@ export function withRemains(
 export function withVersionRisk(error: unknown, lacks: readonly Lack[]): unknown {
   const risk = lacks.find(({ kind }) => kind === "version");
   if (!risk) return error;
-  return withHint(error, `the target is PostgreSQL ${risk.name}, and ${risk.hint}: that may be why`);
+  return withHint(error, `the target is PostgreSQL ${risk.name}, and ${risk.hint}: this may be the cause`);
 }
 
 function withHint(error: unknown, more: string): unknown {

@@ -120,17 +120,13 @@ async function checkTarget(request: RestoreRequest, contents: ArchiveContents): 
 
 function takesNoWrites({ label, user }: Endpoint, why: "standby" | "setting"): Pg321Error {
   if (why === "standby")
-    return new Pg321Error(
-      "database",
-      `${label}: it is a standby, which takes no writes; nothing was changed`,
-      {
-        hint: "restore into its primary",
-      },
-    );
+    return new Pg321Error("database", `${label}: it is a standby, which is read-only; nothing was changed`, {
+      hint: "restore into its primary",
+    });
   return new Pg321Error(
     "database",
     `${label}: default_transaction_read_only is on for "${user}" there; nothing was changed`,
-    { hint: "put it off for the role or the database, or restore as another role" },
+    { hint: "turn it off for the role or the database, or restore as another role" },
   );
 }
 
@@ -155,9 +151,9 @@ function obstacleOf(
   if (dependents.length > 0) {
     return new Pg321Error(
       "database",
-      `${target.label}: what --clean would drop has dependents that would not come back: ${dependents.join(", ")}; nothing was changed`,
+      `${target.label}: what --clean would drop has dependents that would not be restored: ${dependents.join(", ")}; nothing was changed`,
       {
-        hint: "drop or detach them first, or restore into a new database with --create and take over what you need",
+        hint: "drop or detach them first, or restore into a new database with --create and copy what you need from there",
       },
     );
   }

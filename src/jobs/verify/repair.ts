@@ -105,7 +105,7 @@ async function repairBackup(
   const wanting = storagesWanting(context, outline);
   const name = leaseName(backup.server, backup.database);
   if (await isAwaited(catalog, name, clock.now())) {
-    log.warning("a backup was left for the next repair: a new one waits for its turn", {
+    log.warning("a backup was left for the next repair: a new backup of its database is waiting", {
       backup_id: backup.id,
     });
     return false;

@@ -111,10 +111,10 @@ export async function runVerify(
 /** Nothing was read, so nothing is good. */
 function noCopy(backups: number, storage: string | undefined, isPart: boolean): Pg321Error {
   const of = `${backups} ${backups === 1 ? "backup" : "backups"}`;
-  const hint = "pg321 show ID tells where a backup has copies; pg321 repair fills those that are missing";
+  const hint = "see where a backup has copies with pg321 show ID; fill missing ones with pg321 repair";
   if (storage !== undefined)
     return new Pg321Error("usage", `${of}: no copy to verify in storage "${storage}"`, { hint });
-  const message = `no storage that takes part has a copy of ${of}: nothing was verified`;
+  const message = `nothing was verified: no usable storage has a copy of ${of}`;
   return new Pg321Error(isPart ? "usage" : "verification", message, { hint });
 }
 
@@ -189,7 +189,8 @@ async function checkManifest(backup: BackupRecord, storage: Storage, signal: Abo
   const what = `storage "${storage.name}": ${backup.object_key}`;
   if (text === undefined && !(await storage.head(backup.object_key, signal)))
     throw new Pg321Error("storage", `${what}: object and manifest are missing`);
-  const manifest = text === undefined ? "its manifest is missing" : "its manifest is not the recorded one";
+  const manifest =
+    text === undefined ? "its manifest is missing" : "its manifest differs from the recorded one";
   throw new Pg321Error("verification", `${what}: ${manifest}`, {
     hint: "pg321 repair replaces it from a good copy",
   });

@@ -183,6 +183,6 @@ test("a verification of nothing is none", async () => {
   await installation.configure({ storages: (directory) => [localStorage("new", directory)] });
   const unread = await installation.run("verify");
   expect(unread.exitCode).toBe(14);
-  expect(unread.stderr).toContain("no storage that takes part has a copy of 1 backup");
+  expect(unread.stderr).toContain("no usable storage has a copy of 1 backup");
   expect(await alerts(installation)).toEqual(["CRITICAL verify 1"]);
 });

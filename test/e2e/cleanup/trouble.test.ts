@@ -159,7 +159,7 @@ describe("trouble on the way", () => {
     expect(errors).toEqual([{ storage: "usb", key: null, error: expect.stringContaining("does not exist") }]);
     const [alert] = await at.openAlerts().then((all) => all.filter(({ job }) => job === "cleanup"));
     expect(alert?.message).toStartWith(
-      "cleanup was not complete: 0 copies removed, 0 records; 1 error, first: ",
+      "cleanup was incomplete: 0 copies and 0 records removed; 1 error, first: ",
     );
   });
 

@@ -76,17 +76,17 @@ test("where all is right it says what that is, and ends with 0", async () => {
   expect(of("server", "main")).toEqual([
     expect.stringMatching(/^PostgreSQL \d+\.\d+.* as "postgres"$/),
     expect.stringMatching(/^pg_dump \d+\.\d+ \(\//),
-    "a superuser, who may dump everything",
+    "superuser: can dump everything",
     `1 database: ${database}`,
   ]);
-  expect(of("catalog")).toEqual([expect.stringMatching(/^whole, version \d+$/)]);
+  expect(of("catalog")).toEqual([expect.stringMatching(/^intact, version \d+$/)]);
   expect(of("storage", "cloud")).toEqual([
     `bucket "${bucket}" can be read and listed: holds objects, keeps no versions`,
   ]);
   expect(of("storage", "disk").at(-1) ?? "").toMatch(
-    /disk can be written, .* free on \/.* \(\w+\)$|same device/,
+    /disk is writable, .* free on \/.* \(\w+\)$|same device/,
   );
-  expect(of("keys").join("\n")).toContain("opens what is sealed to 1 of 1 recipients");
+  expect(of("keys").join("\n")).toContain("opens backups sealed to 1 of 1 recipients");
   const { stdout, stderr } = await installation.ok("doctor");
   expect(stdout).toMatch(/^ok +storage +cloud +bucket /m);
   expect(stdout).toMatch(/\n0 failed, \d warnings?, \d+ ok\n$/);
@@ -118,19 +118,19 @@ test("servers and storages that fail are all told at once, and hide nothing", as
   const { exitCode, wrong, findings } = await doctor(broken);
   expect(exitCode).toBe(10);
   expect(withoutSharedDisk(wrong)).toEqual([
-    'failed server main: database "not_there" is not there',
+    'failed server main: database "not_there" does not exist',
     'warning server main: "nothing_*" matches no database',
     expect.stringMatching(
       /^failed server stopped: cannot connect to database "postgres".*(refused|ECONNREFUSED)/,
     ),
     expect.stringMatching(/^failed server locked: cannot connect .*password/),
     expect.stringMatching(/^failed storage away: directory \/.*\/away does not exist/),
-    expect.stringMatching(/^failed storage full: .* free on .*, and min_free is /),
+    expect.stringMatching(/^failed storage full: .* free on .*, but min_free is /),
     expect.stringMatching(
       /^failed storage forged: .*the signature was refused \(SignatureDoesNotMatch, 403\)$/,
     ),
     expect.stringMatching(/^failed storage astray: .*the bucket does not exist/),
-    "warning notify alerts: nobody is told when a backup fails",
+    "warning notify alerts: no notifier: nobody hears of a failed backup",
   ]);
   expect(JSON.stringify(findings)).not.toContain("hunter2");
   for (const [area, subject] of [
@@ -197,9 +197,9 @@ test("what the role may not dump is told for each database, with the statement t
     const poor = await doctor(as);
     expect(poor.exitCode).toBe(10);
     expect(poor.of("server", `main/${own}`)).toEqual([
-      `"${ROLE}" may not read 3 of its tables and sequences: hidden."inner", hidden.inner_id_seq, public.closed`,
-      "row security hides rows of public.filtered, which pg_dump refuses",
-      `"${ROLE}" may not read 1 large object of others`,
+      `"${ROLE}" cannot read 3 of its tables and sequences: hidden."inner", hidden.inner_id_seq, public.closed`,
+      "row security hides rows of public.filtered, so pg_dump refuses to dump them",
+      `"${ROLE}" cannot read 1 large object of other roles`,
     ]);
     const failed = await as.run("backup");
     expect(failed.exitCode).toBe(10);
@@ -225,7 +225,7 @@ test("keys that do not fit each other are told, with 12", async () => {
   const foreign = await doctor(other);
   expect(foreign.exitCode).toBe(12);
   expect(foreign.of("keys", other.identityFile)).toEqual([
-    "opens none of the recipients that backups are sealed to",
+    "opens no backup: it belongs to none of the recipients in the config",
   ]);
 
   await other.configure({ recipients: [other.recipient, installation.recipient] });
@@ -233,9 +233,9 @@ test("keys that do not fit each other are told, with 12", async () => {
   await writeFile(other.identityFile, text.replace(/# signer: .*\n/, ""));
   await chmod(other.identityFile, 0o644);
   expect((await doctor(other)).of("keys", other.identityFile)).toEqual([
-    "opens what is sealed to 1 of 2 recipients",
-    "everybody on this host can read it",
-    "does not name our signing key, so on another host it would not trust our backups",
+    "opens backups sealed to 1 of 2 recipients",
+    "every user of this host has access to it",
+    "does not list this installation's signing key: another host that uses it would not trust these backups",
   ]);
 
   const key = join(other.directory, "signing.key");
@@ -253,7 +253,7 @@ test("a catalog that is older, damaged, newer, or of another installation", asyn
     storages: (directory) => [localStorage("disk", directory)],
   });
   const path = join(at.directory, "state/catalog.db");
-  expect((await doctor(at)).of("catalog")).toEqual(["not there yet: the first command makes it"]);
+  expect((await doctor(at)).of("catalog")).toEqual(["does not exist yet: the first command creates it"]);
   await at.ok("backup");
   const write = (sql: string) => {
     using opened = new Database(path);
@@ -261,11 +261,11 @@ test("a catalog that is older, damaged, newer, or of another installation", asyn
   };
   write("UPDATE installation SET id = '00000000-0000-4000-8000-000000000000'");
   expect((await doctor(at)).of("catalog")[1] ?? "").toMatch(
-    /^belongs to installation 0{8}-.*, and the signing key to /,
+    /^belongs to installation 0{8}-.*, but the signing key to /,
   );
   write("PRAGMA user_version = 3");
   expect((await doctor(at)).of("catalog")[0] ?? "").toMatch(
-    /^whole, version 3; the next command copies it and brings/,
+    /^intact, version 3; the next command makes a copy of it and upgrades/,
   );
   write("PRAGMA user_version = 9999");
   expect(await doctor(at)).toMatchObject({
@@ -312,13 +312,13 @@ describe.skipIf(!isRoot || !NOBODY)(
       const report = await doctor(at);
       expect(report.exitCode).toBe(2);
       expect(withoutSharedDisk(report.wrong)).toEqual([
-        `failed config ${at.configFile}: user "nobody" may not read it, so the service cannot start`,
-        `failed config ${at.configFile}: user "nobody" may not read ${hook}, so the service cannot start`,
-        `failed config ${at.configFile}: user "nobody" may not read ${directory}/ca.pem`,
+        `failed config ${at.configFile}: user "nobody" cannot read it, so the service cannot start`,
+        `failed config ${at.configFile}: user "nobody" cannot read ${hook}, so the service cannot start`,
+        `failed config ${at.configFile}: user "nobody" cannot read ${directory}/ca.pem`,
         expect.stringMatching(
-          /^warning keys .*: user "nobody" may not read it: .* cannot open them, nor verify them$/,
+          /^warning keys .*: user "nobody" cannot read it: .* but not open them, so it cannot verify them$/,
         ),
-        "warning directories state_dir: everybody on this host can look into it",
+        "warning directories state_dir: every user of this host has access to it",
         expect.stringMatching(/^failed storage disk: .*(permission denied|may not write)/),
         expect.stringMatching(/^failed storage fixed: /),
       ]);
@@ -330,7 +330,7 @@ describe.skipIf(!isRoot || !NOBODY)(
       if (NOBODY) await chown(join(directory, "disk"), NOBODY.uid, NOBODY.gid);
       const mended = await doctor(at);
       expect(mended.wrong.filter((line) => !/ storage | notify |a secret in a file/.test(line))).toEqual([]);
-      expect(mended.of("storage", "disk").at(-1) ?? "").toMatch(/disk can be written|same device/);
+      expect(mended.of("storage", "disk").at(-1) ?? "").toMatch(/disk is writable|same device/);
     });
   },
 );

@@ -65,7 +65,7 @@ describe("ids", () => {
     expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
     expect(stderr).toContain(`${IDS[0]} (main/app, 2026-01-01T00:00:00.000Z)`);
     expect(stderr).toContain(`${IDS[1]} (main/shop, 2026-01-01T00:00:00.000Z)`);
-    expect(stderr).toMatch(/\nhint: give more characters of it\n$/);
+    expect(stderr).toMatch(/\nhint: give more characters of the id\n$/);
   });
 
   test.each([

@@ -79,7 +79,7 @@ test("with --from there is no other: exit 13, and what to do with the remains", 
   proxy.cutAnswersAfter(15 * MIB);
   const { exitCode, stderr, name } = await restore("--from", "r2");
   expect({ exitCode, stderr }).toMatchObject({ exitCode: 13 });
-  expect(stderr).toMatch(new RegExp(`hint: .*database "${name}" holds what was restored until then`));
+  expect(stderr).toMatch(new RegExp(`hint: .*database "${name}" holds what was restored before the failure`));
 });
 
 test("verify marks nothing of a storage that is cut off: exit 13", async () => {

@@ -108,7 +108,7 @@ describe("both copies are damaged", () => {
     copies.damage("b", (bytes) => flipped(40)(flippedInTheMiddle(bytes)));
     const { exitCode, stderr, name } = await restore();
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
-    expect(stderr.match(/going on from where it did/g)).toHaveLength(3);
+    expect(stderr.match(/continuing at this segment/g)).toHaveLength(3);
     await expectEqual(name);
   });
 
@@ -119,7 +119,7 @@ describe("both copies are damaged", () => {
     expect(stderr).toMatch(
       /error: backup .*: no copy can be read: a: .*segment \d+, where it ends, is damaged.*; b: .*segment \d+/,
     );
-    expect(stderr).toMatch(/hint: .*holds what was restored until then: drop it/);
+    expect(stderr).toMatch(/hint: .*holds what was restored before the failure: drop it/);
   });
 
   test("before the table of contents ends: the target is not even made", async () => {
@@ -193,8 +193,8 @@ test("another hash in the catalog than that of what was read: exit 14 at the end
   try {
     const { exitCode, stderr } = await restore();
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 14 });
-    expect(stderr).toContain("the SHA-256 of what was read is not the recorded one");
-    expect(stderr).toContain("hint: do not use what was restored");
+    expect(stderr).toContain("the SHA-256 of the data read differs from the recorded one");
+    expect(stderr).toContain("hint: do not use the restored data");
   } finally {
     change(object_sha256);
   }

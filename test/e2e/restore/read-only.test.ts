@@ -42,7 +42,7 @@ test("a standby fails the dry run, and the restore before anything else", async 
   ]) {
     const dry = await installation.run("restore", backup, ...words, "--dry-run", "--json");
     expect(dry.exitCode).toBe(10);
-    expect(dry.json.obstacle).toBe("target: it is a standby, which takes no writes; nothing was changed");
+    expect(dry.json.obstacle).toBe("target: it is a standby, which is read-only; nothing was changed");
     const { exitCode, stderr } = await installation.run("restore", backup, ...words);
     expect(exitCode).toBe(10);
     expect(stderr).toContain("hint: restore into its primary");

@@ -21,7 +21,7 @@ test("a restore that breaks off says what it leaves, and never advises to drop a
   const existing = ["--target", `main/${source}`, "--table", "t", "--into-existing"];
   for (const [words, remains] of [
     [[], `nothing of database "${source}" was changed`],
-    [["--jobs", "2"], `database "${source}" holds what was restored until then: look at it`],
+    [["--jobs", "2"], `database "${source}" holds what was restored before the failure: check it`],
   ] as const) {
     const inUse = await installation.run("restore", "latest", "-d", source, ...existing, ...words);
     expect(inUse.exitCode).toBe(10);
@@ -35,5 +35,5 @@ test("a restore that breaks off says what it leaves, and never advises to drop a
   const create = ["--target", `main/${made}`, "--table", "t", "--create"];
   const fresh = await installation.run("restore", "latest", "-d", source, ...create);
   expect(fresh.exitCode).toBe(10);
-  expect(fresh.stderr).toContain(`database "${made}" holds what was restored until then: drop it`);
+  expect(fresh.stderr).toContain(`database "${made}" holds what was restored before the failure: drop it`);
 });

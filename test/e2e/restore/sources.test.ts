@@ -137,7 +137,7 @@ describe("keys", () => {
     }
     for (const [identity, told] of [
       [join(directory, "stranger.txt"), /does not open|no identity/],
-      [join(directory, "missing.txt"), /no identity at .*missing\.txt/],
+      [join(directory, "missing.txt"), /no identity file at .*missing\.txt/],
       [join(directory, "config.toml"), /identity file: /],
     ] as const) {
       const { exitCode, stderr, target } = await restoreWith(identity);

@@ -61,7 +61,7 @@ describe.skipIf(noBoxReason !== undefined)(
       await box.sh("install -d -o nobody /srv/of-nobody; install -d /srv/of-nobody/empty");
       expect(await installWith("/srv/of-nobody/backups")).toMatchObject({
         state: "attention",
-        detail: expect.stringContaining("/srv/of-nobody is not root's alone"),
+        detail: expect.stringContaining("others than root can change /srv/of-nobody"),
       });
       expect(await installWith("/srv/of-nobody/empty")).toMatchObject({ state: "attention" });
       expect(await box.ok("ls", "/srv/of-nobody")).toBe("empty\n");

@@ -185,7 +185,7 @@ describe.skipIf(noBoxReason !== undefined)(
       const { steps, next } = await install();
       expect(steps.find(({ what }: InstallStep) => what === "/root/backups")).toMatchObject({
         state: "attention",
-        detail: expect.stringMatching(/^\/root does not let pg321 in/),
+        detail: expect.stringMatching(/^pg321 cannot enter \/root:/),
       });
       // With a config that can be used only the start is left.
       expect(next).toEqual([expect.stringContaining("sudo systemctl enable --now pg321")]);
@@ -217,7 +217,7 @@ describe.skipIf(noBoxReason !== undefined)(
       const { steps } = await install();
       expect(steps.find(({ what }: InstallStep) => what === "/mnt/u s b/backups")).toMatchObject({
         state: "attention",
-        detail: expect.stringContaining("/mnt/u s b is in /etc/fstab and not mounted"),
+        detail: expect.stringContaining("/mnt/u s b is in /etc/fstab but not mounted"),
       });
       expect((await box.run("test", "-e", "/mnt/u s b")).exitCode).toBe(1);
       await box.sh("mkdir '/mnt/u s b'; mount -t tmpfs x '/mnt/u s b'");

@@ -86,7 +86,7 @@ describe.skipIf(!isRoot || !NOBODY)(
       await using home = await rootsOwn();
       const { stderr, json } = await ok(["backup", "--json", "--log-level", "debug"], home.path);
       expect(json).toMatchObject({ outcome: "OK" });
-      expect(stderr).toContain("root became the owner of the state user=nobody");
+      expect(stderr).toContain("switched from root to the owner of state_dir user=nobody");
       expect(stderr).not.toContain("could not change directory");
       const [{ backup_id: id }] = json.backups;
       for (const words of [
@@ -196,7 +196,7 @@ describe.skipIf(!isRoot || !NOBODY)(
         expect(await run(["backup"])).toMatchObject({
           exitCode: 12,
           stderr: expect.stringMatching(
-            /signing key file .*: user "nobody" may not read it\nhint: chown nobody \S+ && chmod 0600/,
+            /signing key file .*: user "nobody" cannot read it\nhint: chown nobody \S+ && chmod 0600/,
           ),
         });
       } finally {

@@ -145,7 +145,7 @@ test("a hold that was put on a backup while somebody was asked keeps it from del
   await using world = await World.make({});
   const asked = await provenBackup(world, ["disk"]);
   await world.hold(asked.id, 1);
-  await expect(deleteBackups(world.context, [asked], "forget")).rejects.toThrow("a hold is on");
+  await expect(deleteBackups(world.context, [asked], "forget")).rejects.toThrow("on hold: ");
   expect(world.really(asked)).toEqual(["disk"]);
 });
 

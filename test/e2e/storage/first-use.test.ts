@@ -18,7 +18,7 @@ const { install } = installations;
 
 test.each([
   ["a bucket", {}, /storages "one" and "two" are the same place/],
-  ["a prefix", { prefix: "pg321/below" }, /the place of storage "two" is inside of that of storage "one"/],
+  ["a prefix", { prefix: "pg321/below" }, /storage "two" lies inside storage "one"/],
 ])("%s under another spelling of its endpoint is refused before the first copy", async (_, more, words) => {
   const lab = await rgw();
   const other = { ...lab, endpoint: lab.endpoint.replace("127.0.0.1", "localhost") };
@@ -44,5 +44,5 @@ test("FIFOs with the marker's name hang nothing", async () => {
   for (const directory of ["", "disk"])
     await $`mkfifo ${join(installation.directory, directory, MARKER)}`.quiet();
   const { stderr } = await installation.ok("backup");
-  expect(stderr).toMatch(/a storage got no marker storage=disk/);
+  expect(stderr).toMatch(/the marker of a storage could not be written storage=disk/);
 });

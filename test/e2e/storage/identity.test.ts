@@ -80,7 +80,7 @@ describe("two names for one place are refused, and nothing is lost", () => {
       path(dir, "disk"),
       localStorage("sub", join(dir, "disk", "below")),
     ]);
-    await expectRefused(installation, /the place of storage "sub" is inside of that of storage "disk"/);
+    await expectRefused(installation, /storage "sub" lies inside storage "disk"/);
   });
 
   test("a bind mount, and one of a directory inside", async () => {
@@ -89,7 +89,7 @@ describe("two names for one place are refused, and nothing is lost", () => {
     await mkdir(inside);
     for (const [name, what, words] of [
       ["whole", join(installation.directory, "disk"), /storages "disk" and "whole" are the same place/],
-      ["part", inside, /the place of storage "part" is inside of that of storage "disk"/],
+      ["part", inside, /storage "part" lies inside storage "disk"/],
     ] as const) {
       const mounted = join(installation.directory, name);
       await mkdir(mounted);
@@ -117,7 +117,7 @@ describe("two names for one place are refused, and nothing is lost", () => {
         s3Storage("two", other, bucket, { prefix: "pg321/below" }),
       ],
     });
-    await expectRefused(installation, /the place of storage "two" is inside of that of storage "one"/);
+    await expectRefused(installation, /storage "two" lies inside storage "one"/);
     expect(await keysIn({ name: "one", lab, bucket })).toEqual(before);
   });
 });
@@ -329,8 +329,6 @@ describe("the records follow a storage that is renamed", () => {
     await move(installation, { nas: "disk" });
     const { exitCode, stderr } = await installation.run("backup");
     expect(exitCode).toBe(13);
-    expect(stderr).toMatch(
-      /its place was that of storage .*disk.*, and the place that it had itself is in no storage/,
-    );
+    expect(stderr).toMatch(/its place belonged to storage .*disk.*, and its own former place is no storage/);
   });
 });

@@ -111,7 +111,7 @@ describe("verify finds and marks, repair heals from a good copy", () => {
     copies.change(copies.manifest("a"), () => others);
     const found = await verify(backupId);
     expect(found).toMatchObject({ exitCode: 14, verdicts: { a: "damaged" } });
-    expect(found.copies[0].error).toContain("its manifest is not the recorded one");
+    expect(found.copies[0].error).toContain("its manifest differs from the recorded one");
     expect((await repair()).exitCode).toBe(0);
     await expectHealed();
   });
@@ -191,7 +191,7 @@ describe("keys", () => {
     await changeConfig(/^identity_file = .*$/m, 'identity_file = "/no/identity.txt"');
     const { exitCode, stderr } = await installation.run("verify");
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 12 });
-    expect(stderr).toMatch(/^error: no identity at \/no\/identity.txt\nhint: /);
+    expect(stderr).toMatch(/^error: no identity file at \/no\/identity.txt\nhint: /);
     expect(await recorded()).toEqual(ALL_GOOD);
   });
 

@@ -3,7 +3,7 @@ import type { Log } from "../base/log.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { Config } from "../config/config.ts";
 
-/** The tools that raise and resolve alerts; a job's context has them. */
+/** Everything needed to raise and resolve alerts; a job's context has it. */
 export interface AlertContext {
   catalog: Catalog;
   clock: Clock;
@@ -14,7 +14,7 @@ export interface AlertContext {
   log: Log;
 }
 
-/** The tools that send notices. */
+/** Everything needed to send notices. */
 export interface DeliveryContext extends AlertContext {
   signal: AbortSignal;
 }

@@ -13,34 +13,34 @@ export interface AlertRequest {
   run_id: string | null;
   server: string | null;
   database: string | null;
-  /** What is the same trouble: `backup main/app`. */
+  /** Identifies the problem: `backup main/app`. Repeats of it share the key. */
   key: string;
   /** One sentence: what failed on what. No secret. */
   message: string;
   metadata: Record<string, unknown>;
-  /** It is told once and over, as a success is: never open, never reminded of. INFO always is so. */
+  /** A single event, such as a success: notified once, never open, no reminders. INFO is always an event. */
   isEvent?: boolean;
 }
 
 /**
- * Records trouble, or something that went well, and queues what is to be told of it. Trouble that is open
- * already is counted, and told again only where it got worse; reminders are sent by `deliverAlerts`. Never
- * throws: an alert that cannot be recorded is logged and fails no job.
+ * Records a problem or a success and queues its notices. A problem that is already open is counted, and is
+ * notified again only if it got worse; `deliverAlerts` sends the reminders. Never throws: an alert that cannot be
+ * recorded is logged and fails no job.
  */
 export async function raiseAlert(context: AlertContext, request: AlertRequest): Promise<void> {
   const now = context.clock.now().toISOString();
   await change(context, request.key, (open) => {
     if (!open || isEvent(request)) return { alert: newAlert(request, now), event: "raised" };
     const isWorse = rank(request.level) > rank(open.level);
-    const { isEvent: _, level, ...told } = request;
-    const alert: AlertRecord = { ...open, ...told, count: open.count + 1, last_at: now };
+    const { isEvent: _, level, ...fields } = request;
+    const alert: AlertRecord = { ...open, ...fields, count: open.count + 1, last_at: now };
     if (!isWorse) return { alert, event: undefined };
     const reminders = { reminders: 0, remind_at: remindAt(now, 0), acknowledged_at: null };
     return { alert: { ...alert, ...reminders, level }, event: "raised" };
   });
 }
 
-/** The trouble of this key is over, if there was any: those who were told of it are told so. Never throws. */
+/** Resolves the open alert with this key, if there is one, and queues the notices that it is resolved. Never throws. */
 export async function resolveAlert(context: AlertContext, key: string): Promise<void> {
   const now = context.clock.now().toISOString();
   await change(context, key, (open) => {
@@ -49,10 +49,10 @@ export async function resolveAlert(context: AlertContext, key: string): Promise<
   });
 }
 
-/** Queues reminders of what is open, not acknowledged, and due. Never throws. */
+/** Queues reminders of the open alerts that nobody has acknowledged and whose reminder is due. Never throws. */
 export async function remindOfAlerts(context: AlertContext): Promise<void> {
   const now = context.clock.now().toISOString();
-  // No interval is that long: the clock was ahead when it was set.
+  // No interval is this long: the clock was ahead when the reminder was scheduled.
   const tooFar = new Date(Date.parse(now) + REMINDER_MS_MAX).toISOString();
   const isDue = ({ remind_at, acknowledged_at }: AlertRecord) =>
     remind_at !== null && (remind_at <= now || remind_at > tooFar) && acknowledged_at === null;
@@ -94,10 +94,10 @@ async function change(
 }
 
 function newAlert(request: AlertRequest, now: string): AlertRecord {
-  const { isEvent: _, ...told } = request;
+  const { isEvent: _, ...fields } = request;
   const isOver = isEvent(request);
   return {
-    ...told,
+    ...fields,
     id: crypto.randomUUID(),
     count: 1,
     created_at: now,
@@ -117,7 +117,7 @@ function rank(level: AlertLevel): number {
   return ALERT_LEVELS.indexOf(level);
 }
 
-/** Each interval is twice as long as the one before. */
+/** Each interval is twice as long as the previous one. */
 function remindAt(now: string, reminders: number): string {
   const intervalMs = Math.min(REMINDER_MS_MAX, REMINDER_MS * 2 ** reminders);
   return new Date(Date.parse(now) + intervalMs).toISOString();

@@ -5,8 +5,8 @@ import { raiseAlert, resolveAlert } from "./alert.ts";
 import type { AlertContext } from "./alert-context.ts";
 
 /**
- * A copy that a job met damaged or missing while it read it for another purpose: the same trouble as when a
- * verification finds it.
+ * Raises the alert about a copy that a job found damaged or missing while it read it for another purpose. It is
+ * the same problem, and has the same key, as when a verification finds it.
  */
 export async function alertDamage(
   context: AlertContext,
@@ -38,20 +38,21 @@ export interface CopyOutcome {
   error: string | null;
 }
 
+/** One alert for each database and storage with bad copies; resolves those of the others. `problem` completes "2 of 3 copies …". */
 export async function alertCopies(
   context: AlertContext,
   run: RunRecord,
   outcomes: readonly CopyOutcome[],
   problem: (bad: number) => string,
 ): Promise<void> {
-  const unsound = await placesWithDamage(context);
+  const damaged = await placesWithDamage(context);
   const isTotal = outcomes.every(({ isGood }) => !isGood);
   for (const [place, copies] of Map.groupBy(outcomes, placeKey)) {
     const bad = copies.filter(({ isGood }) => !isGood);
     const [first] = bad;
     if (!first) {
-      // What a look at some of the copies did not see may still be damaged.
-      if (unsound.has(place)) continue;
+      // A copy that this run did not read may still be damaged.
+      if (damaged.has(place)) continue;
       for (const job of ["verify", "repair"]) await resolveAlert(context, `${job} ${place}`);
       continue;
     }
@@ -85,7 +86,7 @@ export function placeKey({
   return `${server}/${database} ${storage}`;
 }
 
-/** The databases and storages with a copy that is known to be damaged or missing. */
+/** Each database and storage (as `placeKey`) with a copy that is recorded as damaged or missing. */
 export async function placesWithDamage({ catalog }: AlertContext): Promise<Set<string>> {
   const places = new Set<string>();
   for (const { backup_id, storage } of await catalog.copiesInState(["DAMAGED", "MISSING"])) {
@@ -95,7 +96,7 @@ export async function placesWithDamage({ catalog }: AlertContext): Promise<Set<s
   return places;
 }
 
-/** How many backups have no good copy left anywhere. */
+/** The number of backups among these copies that have no good copy left in any storage. */
 export async function lostAmong({ catalog }: AlertContext, copies: readonly CopyOutcome[]): Promise<number> {
   const backups = await Promise.all(
     [...new Set(copies.map((copy) => copy.backup_id))].map((id) => catalog.backup(id)),

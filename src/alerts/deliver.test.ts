@@ -5,7 +5,7 @@ import { HOUR_MS } from "../base/limits.ts";
 import { raiseAlert } from "./alert.ts";
 import { deliverAlerts } from "./deliver.ts";
 
-test("a receiver that is gone is tried for three days, less and less often, then given up", async () => {
+test("an unreachable receiver is tried for three days, less and less often, then given up", async () => {
   await using receiver = await RECEIVERS.webhook();
   await using lab = await alertLab(receiver.absent);
   await raiseAlert(lab, alertRequest({ isEvent: true }));
@@ -23,7 +23,7 @@ test("a receiver that is gone is tried for three days, less and less often, then
   ]);
 });
 
-test("one receiver that fails holds up no other, and gets its notices in their order", async () => {
+test("a receiver that fails delays no other, and gets its notices in order", async () => {
   await using good = await RECEIVERS.webhook();
   await using bad = await RECEIVERS.slack();
   await using lab = await alertLab({ ...good.config, name: "good" }, { ...bad.config, name: "bad" });
@@ -32,7 +32,7 @@ test("one receiver that fails holds up no other, and gets its notices in their o
     await raiseAlert(lab, alertRequest({ database, key: database, message: `message ${database}` }));
   await deliverAlerts(lab);
   expect(await good.taken()).toHaveLength(3);
-  // The others wait behind the first: a receiver that is down is not asked for each.
+  // The others wait behind the first: a receiver that is down is tried once, not once per notice.
   expect(await bad.tries()).toBe(1);
   await bad.behave("take");
   await lab.clock.advance(60_000);
@@ -40,7 +40,7 @@ test("one receiver that fails holds up no other, and gets its notices in their o
   expect((await bad.taken()).map((text) => /message (.)/.exec(text)?.[1])).toEqual(["a", "b", "c"]);
 });
 
-test("what was put off while the clock was ahead is told once that is right again", async () => {
+test("a notice postponed while the clock was ahead is sent once the clock is right again", async () => {
   await using receiver = await RECEIVERS.webhook();
   await using lab = await alertLab(receiver.config);
   await raiseAlert(lab, alertRequest());
@@ -51,7 +51,7 @@ test("what was put off while the clock was ahead is told once that is right agai
   expect(await receiver.taken()).toHaveLength(1);
 });
 
-test("two processes that deliver tell everything once", async () => {
+test("two processes that deliver send each notice once", async () => {
   await using receiver = await RECEIVERS.webhook();
   await using lab = await alertLab(receiver.config);
   for (let index = 0; index < 10; index++) await raiseAlert(lab, alertRequest({ key: String(index) }));
@@ -61,7 +61,7 @@ test("two processes that deliver tell everything once", async () => {
   expect(receiver.requests).toHaveLength(10);
 });
 
-test("what a process that died was sending is sent again, under the same id", async () => {
+test("a notice whose sending process died is sent again with the same id", async () => {
   await using receiver = await RECEIVERS.webhook();
   await using lab = await alertLab(receiver.config);
   await raiseAlert(lab, alertRequest());
@@ -79,7 +79,7 @@ test("what a process that died was sending is sent again, under the same id", as
   expect(receiver.requests.map(({ headers }) => headers.get("pg321-delivery"))).toEqual([delivery?.id ?? ""]);
 });
 
-test("an end of the program leaves what was not told for the next one, at once", async () => {
+test("a stop of the program ends delivery at once and leaves unsent notices to the next one", async () => {
   await using receiver = await RECEIVERS.webhook();
   await using lab = await alertLab(receiver.config);
   await receiver.behave("stall");
@@ -95,7 +95,7 @@ test("an end of the program leaves what was not told for the next one, at once",
   expect(await receiver.taken()).toHaveLength(1);
 });
 
-test("what waits for a notifier that is no more is given up", async () => {
+test("notices for a removed notifier are given up", async () => {
   await using receiver = await RECEIVERS.webhook();
   await using lab = await alertLab(receiver.absent);
   await raiseAlert(lab, alertRequest());

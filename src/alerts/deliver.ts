@@ -7,13 +7,13 @@ import { sendNotice } from "../notify/send.ts";
 import { remindOfAlerts } from "./alert.ts";
 import type { DeliveryContext } from "./alert-context.ts";
 
-/** A try whose process died is taken up again after its time-out and this much more. */
+/** An attempt whose process died is repeated once its timeout and this time have passed. */
 const CLAIM_GRACE_MS = MINUTE_MS;
 
 /**
- * Sends what waits to be told, and reminders that are due: each notifier's notices in their order, the
- * notifiers at the same time. A notifier that fails is left alone until its next try is due, which survives a
- * restart. Failures are recorded and logged; never throws.
+ * Sends the pending notices and the reminders that are due: each notifier's notices in order, all notifiers in
+ * parallel. A notifier that fails gets nothing until its next attempt is due, which survives a restart. Failures are
+ * recorded and logged; never throws.
  */
 export async function deliverAlerts(context: DeliveryContext): Promise<void> {
   await remindOfAlerts(context);
@@ -21,13 +21,13 @@ export async function deliverAlerts(context: DeliveryContext): Promise<void> {
     await Promise.all(context.config.notify.map((notifier) => deliverTo(context, notifier)));
     await dropUnknown(context);
   } catch (error) {
-    // What ends the program ends this, too: the rest is told by the next run.
+    // A stop of the program stops this too: the next run sends the rest.
     if (!context.signal.aborted)
       context.log.error("notices could not be delivered", { error: messageOf(error) });
   }
 }
 
-/** Stops at the first notice that is not due: it waits for its next try, or another process sends it now. */
+/** Stops at the first notice that is not due: it waits for its next attempt, or another process is sending it. */
 async function deliverTo(context: DeliveryContext, notifier: NotifyConfig): Promise<void> {
   const { catalog, clock } = context;
   for (;;) {
@@ -37,7 +37,7 @@ async function deliverTo(context: DeliveryContext, notifier: NotifyConfig): Prom
     const now = clock.now();
     const claimMs = notifier.timeout_ms + CLAIM_GRACE_MS;
     const until = after(now, claimMs);
-    // No pause is that long: the clock was ahead when it was put off.
+    // No pause is this long: the clock was ahead when the notice was postponed.
     if (delivery.next_try_at > after(now, Math.max(claimMs, DELIVERY_RETRY_MS_MAX)))
       await catalog.updateDelivery(delivery.id, { next_try_at: now.toISOString() });
     if (!(await catalog.claimDelivery(delivery.id, now.toISOString(), until))) return;
@@ -82,7 +82,7 @@ function afterFailure(delivery: DeliveryRecord, cause: unknown, now: Date): Part
   return { next_try_at: after(now, pauseMs), error };
 }
 
-/** What waits for a notifier that is in the config no more. */
+/** Gives up the notices for notifiers that are no longer in the config. */
 async function dropUnknown({ catalog, clock, config }: DeliveryContext): Promise<void> {
   const known = new Set([...config.notify, ...config.unusable].map(({ name }) => name));
   const finished_at = clock.now().toISOString();

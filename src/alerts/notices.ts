@@ -5,7 +5,7 @@ import { serverPattern } from "../config/database-pattern.ts";
 import type { Notice, NoticeEvent } from "../notify/notice.ts";
 import type { AlertContext } from "./alert-context.ts";
 
-/** What is to be told of an alert, for each notifier that wants to hear it. */
+/** The notices about an alert, one for each notifier that accepts it. */
 export function noticesFor(context: AlertContext, alert: AlertRecord, event: NoticeEvent): DeliveryRecord[] {
   const { config, host, installation } = context;
   const { id, count, created_at, last_at, resolved_at, level, job, key, run_id } = alert;
@@ -56,12 +56,12 @@ export function newDelivery(
   };
 }
 
-/** Level, job and database; a healthcheck hears of runs only. */
+/** Whether level, job and database pass the filters of a notifier; a healthcheck gets reports of runs only. */
 function wants(notifier: NotifyConfig, { level, job, server, database }: AlertRecord): boolean {
   if (notifier.type === "healthchecks") return false;
   if (ALERT_LEVELS.indexOf(level) < ALERT_LEVELS.indexOf(notifier.min_level)) return false;
   if (!notifier.jobs.includes(job)) return false;
-  // What is about a whole server or run may well be about the database that is asked for.
+  // An alert about a whole server or run may concern any database.
   if (server === null || database === null) return true;
   return notifier.databases.some((written) => serverPattern(written).matches(server, database));
 }

@@ -8,11 +8,11 @@ import type { DeliveryContext } from "./alert-context.ts";
 import { newDelivery } from "./notices.ts";
 
 /**
- * Tells every dead man's switch of this job that a run has begun. Told at once, and not again: a start that
- * comes late says something wrong. Never throws.
+ * Reports the start of a run to every dead man's switch of this job, at once and without another attempt: a late
+ * report would be wrong. Never throws.
  */
 export async function pingStart(context: DeliveryContext, run: RunRecord): Promise<void> {
-  const tell = async (notifier: HealthchecksConfig) => {
+  const report = async (notifier: HealthchecksConfig) => {
     try {
       await sendNotice(notifier, runNotice(context, run, "started", "INFO"), context);
     } catch (error) {
@@ -20,10 +20,10 @@ export async function pingStart(context: DeliveryContext, run: RunRecord): Promi
       if (!context.signal.aborted) context.log.warning("the start of a run could not be reported", fields);
     }
   };
-  await Promise.all(switchesOf(context, run).map(tell));
+  await Promise.all(switchesOf(context, run).map(report));
 }
 
-/** Queues how a run has ended for every dead man's switch of this job. Never throws. */
+/** Queues the report of a run's outcome for every dead man's switch of this job. Never throws. */
 export async function pingEnd(context: DeliveryContext, run: RunRecord): Promise<void> {
   const level = run.outcome === "OK" ? "INFO" : run.outcome === "PARTIAL" ? "WARNING" : "CRITICAL";
   const pings = switchesOf(context, run).map((notifier) => {

@@ -3,7 +3,7 @@ import type { RunRecord } from "../catalog/records.ts";
 import { raiseAlert } from "./alert.ts";
 import type { AlertContext } from "./alert-context.ts";
 
-/** A run that an error ended. A slip at the command line and an end by a signal are nobody else's matter. */
+/** Raises the alert about a run that ended with an error; not for a mistake on the command line or a stop by a signal. */
 export async function alertFailedRun(
   context: AlertContext & { signal: AbortSignal },
   { id: run_id, job }: RunRecord,
@@ -13,7 +13,7 @@ export async function alertFailedRun(
   const { aborted, reason } = context.signal;
   const cause: unknown = aborted ? reason : error;
   const { code, hint } = cause instanceof Pg321Error ? cause : {};
-  // A lease that was lost aborts the run, too, and that nobody asked for.
+  // A lost lease also aborts the run, but nobody asked for that.
   if ((aborted && code !== "locked") || code === "usage") return;
   const { server = null, database = null } = about ?? {};
   await raiseAlert(context, {
@@ -25,12 +25,12 @@ export async function alertFailedRun(
     key: job,
     message: `${job} failed: ${messageOf(cause)}`,
     metadata: { hint: hint ?? null },
-    // Nobody runs the same restore every night: it would be reminded of for ever.
+    // No later restore would resolve it: reminders would never end.
     isEvent: job === "restore",
   });
 }
 
-/** A run in which all went well. */
+/** Records a run in which everything succeeded. */
 export async function alertSuccess(context: AlertContext, run: RunRecord, message: string): Promise<void> {
   await raiseAlert(context, {
     level: "INFO",

@@ -5,7 +5,7 @@ import type { AlertRequest } from "./alert.ts";
 import { raiseAlert, resolveAlert } from "./alert.ts";
 import type { AlertContext } from "./alert-context.ts";
 
-/** The keys begin so. */
+/** How the keys of these alerts begin. */
 export const GONE_KEY = "gone ";
 const PATTERN_KEY = "pattern ";
 
@@ -15,9 +15,9 @@ interface Place {
 }
 
 /**
- * Tells once of databases that the config selects and that are there no more, and of names and globs in the config
- * that match none, and that either is over. `listed`: the servers that have just told their databases, each with
- * the globs of its own that matched none. Never throws: it fails no job.
+ * Raises one alert for each selected database that is no longer on its server, and one for each name or glob in the
+ * config that matches no database; resolves those that no longer apply. `listed`: the servers whose databases have just
+ * been listed, each with those of its globs that matched none. Never throws: it fails no job.
  */
 export async function tellOfSelection(
   context: AlertContext,
@@ -33,7 +33,7 @@ export async function tellOfSelection(
       (record) => record.gone_at !== null && backedUp.has(nameOf(record)) && isSelected(context, record),
     );
     await tellOnce(context, GONE_KEY, gone.map(goneAlert), () => true);
-    // What matches a database that has backups still is no slip of the pen: the alert above tells of that one.
+    // A pattern that matches a removed database with backups is no typing error: the alert above covers that database.
     const matchable = known.filter((record) => record.gone_at === null || backedUp.has(nameOf(record)));
     const own = [...listed].flatMap(([server, globs]) =>
       globs
@@ -57,7 +57,7 @@ export async function tellOfSelection(
   }
 }
 
-/** What failed of a database that the config does not select any more (a name that was mistyped, say) is over. */
+/** Resolves the backup alerts of databases that the config no longer selects (a mistyped name, for example). */
 async function endUnselected(context: AlertContext): Promise<void> {
   for (const { key, server, database } of await context.catalog.alerts({ open: true })) {
     if (server === null || database === null || key !== `backup ${server}/${database}`) continue;
@@ -65,27 +65,27 @@ async function endUnselected(context: AlertContext): Promise<void> {
   }
 }
 
-/** Ends what was told of a database that has no backup any more: nothing of it is left to look after. */
+/** Resolves the alert that a database is gone once it has no backup left. */
 export async function endGone(context: AlertContext, { server, database }: Place): Promise<void> {
   const [left] = await context.catalog.backups({ server, database, limit: 1 });
   if (left === undefined) await resolveAlert(context, `${GONE_KEY}${server}/${database}`);
 }
 
-/** Raises those that are not open yet, and ends the open ones of the kind that are judged and not among them. */
+/** Raises those that are not open yet, and resolves the open ones of this kind that were judged and are not among them. */
 async function tellOnce(
   context: AlertContext,
   kind: string,
-  troubles: readonly AlertRequest[],
+  problems: readonly AlertRequest[],
   isJudged: (key: string) => boolean,
 ): Promise<void> {
   const open = (await context.catalog.alerts({ open: true })).filter(({ key }) => key.startsWith(kind));
-  for (const trouble of troubles) {
-    if (open.some(({ key }) => key === trouble.key)) continue;
-    context.log.warning(trouble.message);
-    await raiseAlert(context, trouble);
+  for (const problem of problems) {
+    if (open.some(({ key }) => key === problem.key)) continue;
+    context.log.warning(problem.message);
+    await raiseAlert(context, problem);
   }
   for (const { key } of open)
-    if (isJudged(key) && !troubles.some((trouble) => trouble.key === key)) await resolveAlert(context, key);
+    if (isJudged(key) && !problems.some((problem) => problem.key === key)) await resolveAlert(context, key);
 }
 
 function isSelected({ config }: AlertContext, { server, database }: Place): boolean {
@@ -123,7 +123,7 @@ function patternAlert({ holder, key, written }: IdlePattern): AlertRequest {
 
 const ABOUT = { level: "WARNING", job: "backup", run_id: null } as const;
 
-/** Why a pattern may match none although its writer thinks so. */
+/** Reasons why a pattern may match no database although its author expects it to. */
 export function patternHint(written: string): string {
   const isPlain = written.startsWith("=") || !/[*?[/]/.test(written);
   const literal = isPlain ? "" : `; "=${written}" is the database with exactly that name`;

@@ -5,7 +5,7 @@ import { backupRecord } from "../../test/suites/catalog/records.ts";
 import { HOUR_MS } from "../base/limits.ts";
 import { alertIfShrunk } from "./shrink.ts";
 
-/** Good dumps of these sizes, one an hour, each looked at as it comes. Returns what is open after each. */
+/** Good dumps of these sizes, one per hour, each checked as it comes. Returns whether an alert is open after each. */
 async function dumps(lab: AlertLab, ...sizes: number[]): Promise<boolean[]> {
   const isOpen: boolean[] = [];
   for (const dump_bytes of sizes) {
@@ -24,7 +24,7 @@ async function acknowledge(lab: AlertLab): Promise<void> {
     await lab.catalog.acknowledgeAlert(id, lab.clock.now().toISOString());
 }
 
-test("a dump of less than half of the usual size alerts; exactly half does not", async () => {
+test("a dump of less than half the usual size raises an alert; exactly half does not", async () => {
   await using lab = await alertLab();
   expect(await dumps(lab, 1, 100, 1000, 49, 110)).toEqual([false, false, false, true, false]);
   await using other = await alertLab();
@@ -39,7 +39,7 @@ test("a dump of less than half of the usual size alerts; exactly half does not",
   ]);
 });
 
-test("later small ones are compared with what was usual before, however many come", async () => {
+test("later small dumps are compared with the usual size before the first of them, however many come", async () => {
   await using lab = await alertLab();
   await dumps(lab, 100, 100, 100, 10, 10, 10, 10, 10, 10, 10);
   const [alert] = await lab.catalog.alerts({ open: true });
@@ -50,7 +50,7 @@ test("later small ones are compared with what was usual before, however many com
   expect(await dumps(lab, 60)).toEqual([false]);
 });
 
-test("once it is acknowledged the new size is the usual one, and less than half of that alerts anew", async () => {
+test("after acknowledgement the new size is the usual one, and less than half of it raises a new alert", async () => {
   await using lab = await alertLab();
   await dumps(lab, 100, 100, 100, 10);
   await acknowledge(lab);
@@ -59,7 +59,7 @@ test("once it is acknowledged the new size is the usual one, and less than half 
   expect(await lab.catalog.alerts({ unacknowledged: true })).toMatchObject([{ count: 1 }]);
 });
 
-test("one that shrinks again right after it was acknowledged is a new alert", async () => {
+test("a dump that shrinks again right after the acknowledgement raises a new alert", async () => {
   await using lab = await alertLab();
   await dumps(lab, 100, 100, 100, 10);
   await acknowledge(lab);
@@ -69,7 +69,7 @@ test("one that shrinks again right after it was acknowledged is a new alert", as
   ]);
 });
 
-test("the first dump, those that failed and other databases say nothing; 0 turns it off", async () => {
+test("the first dump, failed dumps and other databases raise nothing; 0 turns the check off", async () => {
   await using lab = await alertLab();
   await lab.catalog.insertBackup(backupRecord({ status: "FAILED", dump_bytes: 1000 }));
   await lab.catalog.insertBackup(backupRecord({ status: "VERIFIED", dump_bytes: 1000, database: "other" }));

@@ -3,25 +3,25 @@ import type { BackupRecord } from "../catalog/records.ts";
 import { raiseAlert, resolveAlert } from "./alert.ts";
 import type { AlertContext } from "./alert-context.ts";
 
-/** What the alert about a dump that shrank says in its metadata. */
+/** The metadata of the alert about a dump that shrank. */
 export type ShrinkMetadata = Record<string, unknown> & {
   backup_id: string;
   dump_bytes: number;
-  /** The median that the dumps had before. */
+  /** The median size of the earlier dumps. */
   usual_bytes: number;
-  /** When the first dump that was too small began: the good ones from before are worth keeping. */
+  /** When the first dump that was too small began: the good ones before it are worth keeping. */
   shrunk_at: string;
 };
 
-/** So many good dumps from before tell what is usual. */
-const LOOKED_AT = 5;
-/** Of this kind, to find the last one that is not dated ahead of the clock. */
-const ALERTS_LOOKED_AT = 20;
+/** The usual size is the median of this many earlier good dumps. */
+const EARLIER_DUMPS = 5;
+/** Alerts of this key that are searched for the last one not dated ahead of the clock. */
+const EARLIER_ALERTS = 20;
 
 /**
- * Raises an alert when a good dump is much smaller than the ones before it: a database that was emptied dumps
- * without any error. Later dumps are compared with what was usual before the first small one, until somebody
- * acknowledges the alert: then the new size is the usual one.
+ * Raises an alert when a good dump is much smaller than the earlier ones: an emptied database dumps without any
+ * error. Later dumps are compared with the usual size before the first small one, until somebody acknowledges the
+ * alert: then the new size is the usual one.
  */
 export async function alertIfShrunk(context: AlertContext, backup: BackupRecord): Promise<void> {
   const { catalog, clock, config } = context;
@@ -29,17 +29,17 @@ export async function alertIfShrunk(context: AlertContext, backup: BackupRecord)
   const percent = config.guard.shrunk_percent;
   if (percent === 0 || dump_bytes === null) return;
   const key = `shrunk ${server}/${database}`;
-  const alerts = await catalog.alerts({ key, limit: ALERTS_LOOKED_AT });
+  const alerts = await catalog.alerts({ key, limit: EARLIER_ALERTS });
   const last = newestOf(alerts, ({ created_at }) => new Date(created_at), clock.now());
   const known = last?.metadata as ShrinkMetadata | undefined;
   const isAccepted = typeof last?.acknowledged_at === "string";
   const isOpen = last?.resolved_at === null;
   if (isOpen && isAccepted) await resolveAlert(context, key);
-  // One that a clock wrote that was ahead would leave out every dump until then.
+  // A date written while the clock was ahead would exclude every dump until that time.
   const isBelieved = known !== undefined && !isAhead(new Date(known.shrunk_at), clock.now());
   const since = isAccepted && isBelieved ? known.shrunk_at : undefined;
   const open = isOpen && !isAccepted ? known : undefined;
-  const range = { since: since ?? "", before: started_at, limit: LOOKED_AT };
+  const range = { since: since ?? "", before: started_at, limit: EARLIER_DUMPS };
   const usual_bytes = open?.usual_bytes ?? medianOf(await catalog.overview.dumpSizes(backup, range));
   if (usual_bytes === undefined) return;
   if (dump_bytes * 100 >= usual_bytes * percent) return resolveAlert(context, key);
@@ -63,7 +63,7 @@ export async function alertIfShrunk(context: AlertContext, backup: BackupRecord)
   });
 }
 
-/** Undefined for none. */
+/** Undefined for an empty list. */
 function medianOf(sizes: readonly number[]): number | undefined {
   return sizes.toSorted((a, b) => a - b)[Math.floor((sizes.length - 1) / 2)];
 }

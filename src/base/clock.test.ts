@@ -9,7 +9,7 @@ test("sleeps at least as long as asked, in monotonic time", async () => {
   expect(systemClock.monotonicMs() - before).toBeGreaterThan(3.9);
 });
 
-test("an abort ends a sleep with its reason, also one from before", async () => {
+test("an abort ends a sleep with its reason, even one before the sleep", async () => {
   const abort = new AbortController();
   const sleeping = systemClock.sleep(1_000_000, abort.signal);
   abort.abort(new Error("wake up"));
@@ -17,7 +17,7 @@ test("an abort ends a sleep with its reason, also one from before", async () => 
   await expect(systemClock.sleep(0, abort.signal)).rejects.toThrow("wake up");
 });
 
-test("a sleep of months does not end at once", async () => {
+test("a sleep of several months does not end at once", async () => {
   const abort = new AbortController();
   let isOver = false;
   const sleeping = systemClock.sleep(90 * 86_400_000, abort.signal).then(() => {
@@ -33,7 +33,7 @@ test("times are shown in UTC with whole seconds", () => {
   expect(rfc3339(new Date("2026-11-23T01:25:00.999+01:00"))).toBe("2026-11-23T00:25:00Z");
 });
 
-test("the clock of the tests wakes sleepers in the order of their times, and those who sleep again", async () => {
+test("the test clock wakes sleepers in the order of their times, including those that sleep again", async () => {
   const clock = new ManualClock();
   const woken: string[] = [];
   const sleeper = async (name: string, ...delays: number[]) => {

@@ -1,4 +1,4 @@
-/** The only place that reads the clock. Everything else is handed a `Clock`, so that tests move time. */
+/** The only place that reads the clock. All other code is given a `Clock`, so that tests can move time. */
 export interface Clock {
   /** Wall time. */
   now(): Date;
@@ -8,7 +8,7 @@ export interface Clock {
   sleep(delayMs: number, signal?: AbortSignal): Promise<void>;
 }
 
-/** A longer delay makes the runtime's timer fire at once. */
+/** With a longer delay the runtime's timer fires at once. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 
 export const systemClock: Clock = {
@@ -42,12 +42,12 @@ export function rfc3339(date: Date): string {
   return `${date.toISOString().slice(0, 19)}Z`;
 }
 
-/** Milliseconds from `at` (RFC 3339) to `now`. Never negative: a clock that was set back makes nothing younger than new. */
+/** Milliseconds from `at` (RFC 3339) to `now`. Never negative, even if the clock was set back. */
 export function ageMs(at: string, now: Date): number {
   return Math.max(0, now.getTime() - Date.parse(at));
 }
 
-/** As `ageMs`, of what began and ended; null while it has not ended. */
+/** Milliseconds from start to end, never negative; null while it has not ended. */
 export function durationMs({
   started_at,
   finished_at,

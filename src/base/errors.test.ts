@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { EXIT_CODES, exitCodeOf, messageOf, Pg321Error } from "./errors.ts";
 
-test("an error carries what its reader needs, and the exit code of its kind", () => {
+test("an error has a message, a hint and the exit code of its kind", () => {
   const cause = new Error("ECONNRESET");
   const error = new Pg321Error("storage", 'storage "r2": put a: timed out', {
     hint: "wait",
@@ -13,7 +13,7 @@ test("an error carries what its reader needs, and the exit code of its kind", ()
   expect("cause" in new Pg321Error("key", "no key")).toBe(false);
 });
 
-test("what is not ours is a bug", () => {
+test("any other error is a bug", () => {
   expect(exitCodeOf(new Pg321Error("locked", "held"))).toBe(11);
   expect(exitCodeOf(new TypeError("undefined is not"))).toBe(1);
   expect(exitCodeOf("text")).toBe(1);

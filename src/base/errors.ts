@@ -6,21 +6,21 @@
 /** Exit codes of the program. The same table stands in `docs/cli.md`; a test compares the two. */
 export const EXIT_CODES = {
   ok: 0,
-  /** A defect of pg321 itself. */
+  /** A bug in pg321 itself. */
   bug: 1,
-  /** Wrong words on the command line, or a config that cannot be used. */
+  /** A mistake on the command line, or a config that cannot be used. */
   usage: 2,
   /** The job ended, but some copies or databases failed. */
   partial: 3,
-  /** PostgreSQL: unreachable, refused, pg_dump or pg_restore failed. */
+  /** PostgreSQL was unreachable or refused us, or pg_dump or pg_restore failed. */
   database: 10,
   /** Another run holds the lock. */
   locked: 11,
-  /** A key is missing, wrong or does not open the file; a signature is not ours. */
+  /** A key is missing, wrong or does not open the file, or a signature is not from a trusted signer. */
   key: 12,
   /** A storage (or the catalog's disk) failed. */
   storage: 13,
-  /** What was read back is damaged, or is not what was asked for. */
+  /** Data read back is damaged, or is not the requested backup. */
   verification: 14,
   /** Ended by SIGINT. */
   interrupted: 130,
@@ -34,7 +34,7 @@ export interface ErrorOptions {
   /** What the reader can do about it: lower case, no full stop. */
   hint?: string;
   cause?: unknown;
-  /** True when the same call may succeed later without anybody changing anything. */
+  /** True if the same call may succeed later although nobody changes anything. */
   retryable?: boolean;
 }
 
@@ -60,12 +60,12 @@ export class Pg321Error extends Error {
   }
 }
 
-/** The message of anything thrown, for a record or a log line. */
+/** The message of any thrown value, for a record or a log line. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** The exit code that anything thrown ends the program with: its own, or 1 for a bug. */
+/** The program's exit code for any thrown value: the error's own, or 1 for a bug. */
 export function exitCodeOf(error: unknown): number {
   return error instanceof Pg321Error ? error.exitCode : EXIT_CODES.bug;
 }

@@ -9,7 +9,7 @@ function lines(format: "text" | "json", level: LogLevel = "debug") {
   return { log, written };
 }
 
-test("text: one line an event, values quoted where they need it", () => {
+test("text: one line per event, values quoted if they need it", () => {
   const { log, written } = lines("text");
   log.info("backup stored", { size_bytes: 5, name: "a b", empty: "", none: undefined, done: true });
   log.warning("odd", { text: 'line\nnext "quoted"', pair: "a=b", escape: "\u001b[31mred\u001b[0m" });

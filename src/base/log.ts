@@ -2,8 +2,8 @@ import type { Clock } from "./clock.ts";
 import { systemClock } from "./clock.ts";
 
 /**
- * Fields carry their unit in the name: `size_bytes`, `duration_ms`, `run_id`. Never a secret. The three
- * names that every line has are not free.
+ * Field names include the unit: `size_bytes`, `duration_ms`. No field may hold a secret. The three names that every
+ * line has are reserved.
  */
 export type LogFields = Record<string, string | number | boolean | undefined> & {
   time?: undefined;
@@ -12,7 +12,7 @@ export type LogFields = Record<string, string | number | boolean | undefined> & 
 };
 export type LogLevel = "debug" | "info" | "warning" | "error";
 
-/** One line an event: a static message plus fields. */
+/** One line per event: a constant message and fields. */
 export interface Log {
   debug(message: string, fields?: LogFields): void;
   info(message: string, fields?: LogFields): void;
@@ -28,7 +28,7 @@ export interface LogOptions {
 }
 
 const RANK: Record<LogLevel, number> = { debug: 0, info: 1, warning: 2, error: 3 };
-/** Priorities of syslog, which the journal reads from a `<N>` prefix. */
+/** Syslog priorities, which the journal reads from a `<N>` prefix. */
 const PRIORITY: Record<LogLevel, number> = { debug: 7, info: 6, warning: 4, error: 3 };
 
 export function createLog({ format, level, write, clock = systemClock }: LogOptions): Log {

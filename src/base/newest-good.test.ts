@@ -7,7 +7,7 @@ import { latestBackup } from "../jobs/copies/find-backup.ts";
 import { listBackups } from "../status/list-backups.ts";
 import { statusReport } from "../status/status.ts";
 
-/** What each part of the program takes for the newest good backup of main/app. */
+/** The newest good backup of main/app as each part of the program sees it. */
 async function answers({ context }: World) {
   const { catalog, clock } = context;
   await using snapshot = await catalog.retained();
@@ -32,7 +32,7 @@ const all = (id: string) => ({
   ...{ restore: id, previous: id, delete: id, retention: id, status: id, verify: id, list: id },
 });
 
-test("a backup that is dated ahead is nowhere the newest good one, unless there is no other", async () => {
+test("a backup dated ahead is never the newest good one, unless there is no other", async () => {
   await using world = await World.make({});
   const ahead = (days: number) => {
     const started_at = new Date(world.context.clock.now().getTime() + days * 86_400_000).toISOString();
@@ -56,7 +56,7 @@ test("a backup that is dated ahead is nowhere the newest good one, unless there 
   expect(disk?.newest_started_at).toBe((await world.context.catalog.backup(right))?.started_at ?? "");
 }, 60_000);
 
-test("a clock that was set back while a backup ran makes no duration negative", async () => {
+test("a clock set back during a backup makes no duration negative", async () => {
   await using world = await World.make({});
   await world.wait(1);
   const finished_at = new Date(world.context.clock.now().getTime() - 3_600_000).toISOString();
@@ -64,7 +64,7 @@ test("a clock that was set back while a backup ran makes no duration negative", 
   expect((await statusReport(world.context)).databases[0]?.newest_good?.duration_ms).toBe(0);
 });
 
-test("what was accepted as smaller by a clock that was ahead does not end the watch over later dumps", async () => {
+test("a smaller size accepted while the clock was ahead does not stop the check of later dumps", async () => {
   await using world = await World.make({});
   const { catalog, clock } = world.context;
   const dump = async (dump_bytes: number) => {

@@ -4,7 +4,7 @@ import { retry } from "./retry.ts";
 
 const POLICY = { attempts: 4, delayMs: 100, delayMsMax: 250 };
 
-/** An operation that fails so many times, and when each try was made. */
+/** An operation that fails a given number of times, and the time of each attempt. */
 function failing(times: number, clock: ManualClock) {
   const tries: number[] = [];
   const operation = async (attempt: number) => {
@@ -42,14 +42,14 @@ test("gives up with the last error after all attempts", async () => {
   expect(tries).toHaveLength(4);
 });
 
-test("an error that is not worth it is thrown at once", async () => {
+test("an error that is not retryable is thrown at once", async () => {
   const clock = new ManualClock();
   const { tries, operation } = failing(99, clock);
   await expect(retry(POLICY, { clock, isRetryable: () => false }, operation)).rejects.toThrow("try 1");
   expect(tries).toHaveLength(1);
 });
 
-test("an abort before a try or in a pause is thrown as its reason", async () => {
+test("an abort before an attempt or during a pause throws its reason", async () => {
   const clock = new ManualClock();
   const abort = new AbortController();
   const { tries, operation } = failing(99, clock);

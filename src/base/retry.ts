@@ -2,9 +2,9 @@ import type { Clock } from "./clock.ts";
 import { systemClock } from "./clock.ts";
 
 export interface RetryPolicy {
-  /** All tries together, the first included. Always bounded. */
+  /** The number of attempts, including the first. Always limited. */
   attempts: number;
-  /** The first pause; each next one is twice as long, up to `delayMsMax`; a random half of it is left out. */
+  /** The first pause. Each next one is twice as long, up to `delayMsMax`; then a random share of up to half is subtracted. */
   delayMs: number;
   delayMsMax: number;
 }
@@ -12,7 +12,7 @@ export interface RetryPolicy {
 export interface RetryOptions {
   signal?: AbortSignal;
   clock?: Clock;
-  /** Decides whether an error is worth another try. */
+  /** Decides whether an error is worth another attempt. */
   isRetryable: (error: unknown) => boolean;
   onRetry?: (error: unknown, attempt: number) => void;
 }

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { format, inspect } from "node:util";
 import { Secret } from "./secret.ts";
 
-test("only reveal gives the value, however it is printed", () => {
+test("only reveal returns the value; every way of printing hides it", () => {
   const secret = new Secret("hunter2");
   const holder = { nested: [secret], map: new Map([["key", secret]]) };
   const printed = [

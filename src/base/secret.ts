@@ -3,8 +3,8 @@ import { inspect } from "node:util";
 const REDACTED = "[secret]";
 
 /**
- * A value that must not be shown. It prints as `[secret]` wherever it lands by accident (log, JSON,
- * template, inspect); only `reveal()` gives it, so every use can be found by searching for that word.
+ * A value that must not be shown. It prints as `[secret]` wherever it ends up by accident (log, JSON, template,
+ * inspect); only `reveal()` returns it, so a search for that word finds every use.
  */
 export class Secret {
   readonly #value: string;

@@ -8,19 +8,19 @@ import { sizeText } from "../base/text/amounts.ts";
 import type { Seen } from "./finding.ts";
 import { failed, ok, warning } from "./finding.ts";
 
-/** Less than this is soon nothing: the catalog and its copies grow. */
+/** With less than this the disk is soon full: the catalog and its copies grow. */
 const FREE_BYTES_MIN = 100 * MIB;
-/** File systems without hard links, by which a copy gets its name. */
+/** File systems without hard links, which give a finished copy its name. */
 const WITHOUT_LINKS = ["vfat", "exfat", "msdos"];
 
-/** Where a path lies, and how much room is there. */
+/** The mount that a path lies on, and its free space. */
 export interface Place {
   freeBytes: number;
   mountPoint: string;
   fileSystem: string;
 }
 
-/** A directory of pg321's own: `state_dir`, `temp_dir`. The first command makes one that is not there. */
+/** Checks `state_dir` or `temp_dir`, which the first command creates if it does not exist. */
 export async function lookAtOwnDirectory(path: string): Promise<Seen[]> {
   await requireAnswer(path, path);
   const stats = await stat(path).catch((error: NodeJS.ErrnoException) => {
@@ -52,7 +52,7 @@ export async function lookAtOwnDirectory(path: string): Promise<Seen[]> {
   return seen;
 }
 
-/** The directory of a local storage, which nobody makes by itself: it may be a disk that is not mounted. */
+/** Checks the directory of a local storage. pg321 never creates it: a missing one may be a disk that is not mounted. */
 export async function lookAtStorageDirectory(path: string, minFree: number): Promise<Seen[]> {
   await requireAnswer(path, path);
   if (!(await isWritable(path)))

@@ -11,7 +11,7 @@ import { memoryBudget } from "./memory.ts";
 
 const place = { area: "storage", subject: "nas", code: "storage" } as const;
 
-test("a look that never ends is given up after 10 s, as a failure of what it looked at", async () => {
+test("a check that never ends is given up after 10 s and fails", async () => {
   const clock = new ManualClock();
   const looked = look(place, { clock, signal: new AbortController().signal }, () => new Promise(() => {}));
   expect(await clock.advanceUntil(looked, 1000)).toEqual([
@@ -21,7 +21,7 @@ test("a look that never ends is given up after 10 s, as a failure of what it loo
   expect(clock.sleeping).toBe(0);
 });
 
-test("what a look throws is a finding; only what nobody expects is a bug", async () => {
+test("an error in a check is a finding; only an unexpected one is a bug", async () => {
   const at = { clock: new ManualClock(), signal: new AbortController().signal };
   const thrown = (error: unknown) => look(place, at, () => Promise.reject(error));
   const hint = "check its mount";
@@ -34,7 +34,7 @@ test("what a look throws is a finding; only what nobody expects is a bug", async
   expect(at.clock.sleeping).toBe(0);
 });
 
-test("who asked to stop is obeyed", async () => {
+test("a stop ends a check at once", async () => {
   const stop = new AbortController();
   const looked = look(place, { clock: new ManualClock(), signal: stop.signal }, () => new Promise(() => {}));
   stop.abort(new Pg321Error("interrupted", "ended by SIGINT"));
@@ -53,7 +53,7 @@ test("the exit code is that of the gravest failure", () => {
   expect(doctorExitCode(findings("verification"))).toBe(14);
 });
 
-test("a path lies on the mount nearest above it, and on the last one there", () => {
+test("a path lies on the nearest mount above it, and on the last of several at the same point", () => {
   const mountinfo = [
     "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw",
     "40 22 8:17 / /mnt rw shared:5 - xfs /dev/sdb1 rw",
@@ -70,7 +70,7 @@ test("a path lies on the mount nearest above it, and on the last one there", () 
   expect(at("/mnt/nas/pg321")).toBe("/mnt/nas tmpfs");
 });
 
-test("the memory of a run is the formula of docs/limits.md", () => {
+test("the memory of a run follows the formula of docs/limits.md", () => {
   const bucket = { type: "s3", max_parallel_parts: 4, max_parts: 10_000 } as StorageConfig;
   const disk = { type: "local" } as StorageConfig;
   const dump = { max_parallel: 1 } as Parameters<typeof memoryBudget>[0]["dump"];

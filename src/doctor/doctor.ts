@@ -25,21 +25,21 @@ import { lookAtStorage } from "./storage.ts";
 
 export interface DoctorOptions {
   config: Config;
-  /** Those that the config takes values from. */
+  /** Files that the config reads values from. */
   valueFiles: readonly string[];
-  /** The identity file's text, where root read it before it became the service's user. */
+  /** The identity file's text, if root read it before switching to the service's user. */
   identityText: string | undefined;
   clock: Clock;
   signal: AbortSignal;
 }
 
 /**
- * Looks at everything that the config names, as the user that we are, and writes nothing. Every look goes on
- * past the failure of another and has 10 s; what stands on different machines is looked at side by side.
+ * Checks everything that the config names, as the current user, and writes nothing. Each check has 10 s and runs
+ * even if others fail; checks on different machines run in parallel.
  */
 export async function examine(options: DoctorOptions): Promise<Finding[]> {
   const { config } = options;
-  // These read disks of this host and block: they come first, so that no answer of another waits for them.
+  // These read local disks and may block: they run first, so that they delay no answer from another machine.
   const here = [...(await lookAtHost(options)), ...(await lookAtKeys(options))];
   const known = knownStorages(config);
   const [servers, storages, places] = await Promise.all([
@@ -74,10 +74,10 @@ export async function examine(options: DoctorOptions): Promise<Finding[]> {
   return findings.sort((a, b) => AREAS.indexOf(a.area) - AREAS.indexOf(b.area));
 }
 
-/** What keeps everything from working comes before what concerns one server, and that before one storage. */
+/** A failure that stops everything comes before one of a single server, and that before one of a single storage. */
 const GRAVEST_FIRST = ["bug", "usage", "key", "database", "storage"] as const;
 
-/** The exit code of the gravest failure; 0 where nothing failed. */
+/** The exit code of the gravest failure; 0 if nothing failed. */
 export function doctorExitCode(findings: readonly Finding[]): number {
   const codes = findings.flatMap(({ code }) => code ?? []);
   const gravest = GRAVEST_FIRST.find((code) => codes.includes(code)) ?? codes[0];
@@ -103,7 +103,7 @@ async function lookAtHost(options: DoctorOptions): Promise<Finding[]> {
   return findings.flat();
 }
 
-/** Its warnings, and what of it the service may not read; its environment and its credentials are not known here. */
+/** The config's warnings, and the files that the service cannot read. The service's environment and credentials are unknown here. */
 async function lookAtConfig({ config, valueFiles }: DoctorOptions): Promise<Seen[]> {
   const seen = config.warnings.map((text) => warning(text));
   const user = userName();
@@ -112,7 +112,7 @@ async function lookAtConfig({ config, valueFiles }: DoctorOptions): Promise<Seen
     ...config.server.flatMap(({ sslrootcert, sslcert, sslkey }) => [sslrootcert, sslcert, sslkey]),
     ...config.notify.map((one) => (one.type === "email" ? one.ca_file : undefined)),
   ];
-  // "system" is no file.
+  // "system" is not a file.
   for (const file of new Set([...needed, ...certificates.filter((path) => path?.startsWith("/"))])) {
     if (file === undefined || (await isReadable(file))) continue;
     const end = needed.includes(file) ? ", so the service cannot start" : "";
@@ -131,7 +131,7 @@ async function isReadable(file: string): Promise<boolean> {
   );
 }
 
-/** A catalog that cannot be read is told by the look at it. */
+/** `lookAtCatalog` reports a catalog that cannot be read. */
 function knownStorages({ catalog, storage }: Config): KnownStorages {
   const configured = storage.map(({ name }) => name);
   try {
@@ -191,7 +191,7 @@ function lookAtNotifiers({ notify }: Config): Seen[] {
   );
 }
 
-/** Nothing where no service is installed. */
+/** Finds nothing if no service is installed. */
 async function lookAtUnit(config: Config): Promise<Seen[]> {
   if (!existsSync(UNIT_FILE)) return [];
   const missing = await missingWritablePaths(config);
@@ -239,7 +239,7 @@ async function lookAtServerWhole(
   );
   if (!found) return { findings, largestBytes: 0, databases: [] };
   let largestBytes = 0;
-  // One after the other: a server that is busy with its users needs no crowd of us.
+  // One after the other, to put little load on a busy server.
   for (const database of found.databases) {
     const at = { area: "server", subject: `${server.name}/${database}`, code: "database" } as const;
     const seen = await look(at, options, async () => {
@@ -256,7 +256,7 @@ async function lookAtServerWhole(
   return { findings, largestBytes, databases };
 }
 
-/** What overrides and notifiers name and no server has; nothing is said of servers that did not answer. */
+/** Patterns of overrides and notifiers that match no database; databases of servers that did not answer are left out. */
 function lookAtPatterns(config: Config, databases: readonly Place[]): Finding[] {
   return idlePatterns(config, databases).map(({ holder, written }) => ({
     area: "config",

@@ -16,21 +16,21 @@ export const AREAS = [
 ] as const;
 export type Area = (typeof AREAS)[number];
 
-/** What `doctor` saw of one thing. */
+/** One result of `doctor`. */
 export interface Finding {
   area: Area;
-  /** What was looked at: a name of the config, a path. */
+  /** The thing checked: a name from the config, or a path. */
   subject: string;
   verdict: "ok" | "warning" | "failed";
-  /** What is so, without the subject's name. */
+  /** The result, without the subject's name. */
   message: string;
-  /** What the reader can do about it; null where there is nothing to do, or nobody knows. */
+  /** What the reader can do about it; null if there is nothing to do or no advice. */
   hint: string | null;
-  /** Of a failed one only. */
+  /** Null unless `verdict` is `failed`. */
   code: ErrorCode | "bug" | null;
 }
 
-/** What a look found, its place left out. */
+/** A finding without its area and, usually, its subject. */
 export type Seen = Omit<Finding, "area" | "subject"> & Partial<Pick<Finding, "subject">>;
 
 export function ok(message: string): Seen {
@@ -45,10 +45,10 @@ export function failed(code: ErrorCode, message: string, hint: string | null = n
   return { verdict: "failed", message, hint, code };
 }
 
-/** How long one look may take. */
+/** The time limit of one check. */
 const LOOK_MS = 10_000;
 
-/** Looks at one thing. What throws, and what takes too long, is a finding like any other. */
+/** Runs one check. An error or a timeout of it becomes a finding. */
 export async function look(
   { area, subject, code }: Pick<Finding, "area" | "subject"> & { code: ErrorCode },
   { clock, signal }: { clock: Clock; signal: AbortSignal },
@@ -62,7 +62,7 @@ export async function look(
     () => {},
   );
   try {
-    // A disk of the network that is away answers no signal: it is not waited for.
+    // A call on an unreachable network disk does not react to the signal: do not wait for it.
     const seen = await unlessAborted(see(either), either);
     return seen.map((one) => ({ area, subject, ...one }));
   } catch (error) {
@@ -73,12 +73,12 @@ export async function look(
   }
 }
 
-/** Something that was thrown, as a finding; `code` is for what the operating system refused. */
+/** A thrown error as a finding; `code` is used for errors of the operating system. */
 export function seenOf(error: unknown, subject: string, code: ErrorCode): Seen {
   if (error instanceof Pg321Error) {
     const start = `"${subject}": `;
     const at = error.message.indexOf(start);
-    // `storage "r2": …` stands beside the name already.
+    // The name in `storage "r2": …` is already shown as the subject.
     const message = at < 0 ? error.message : error.message.slice(at + start.length);
     return { verdict: "failed", message, hint: error.hint ?? null, code: error.code };
   }

@@ -18,7 +18,7 @@ export async function lookAtSigningKey(config: EncryptionConfig): Promise<Seen[]
   return [ok(`signs for installation ${installation}`), ...(await exposed(config.signing_key_file))];
 }
 
-/** `identityText` is what root read before it gave its rights up. */
+/** `identityText`: the text that root read before it gave up its rights. */
 export async function lookAtIdentity(
   { encryption, schedule }: Config,
   file: string,
@@ -66,7 +66,7 @@ export async function lookAtIdentity(
   ];
 }
 
-/** Whether the user that we are now, the service's, may read it too. */
+/** Whether the current user, which is the service's, can read the file too. */
 async function readable(file: string, isVerified: boolean): Promise<Seen[]> {
   try {
     await access(file, constants.R_OK);
@@ -85,7 +85,7 @@ async function exposed(file: string): Promise<Seen[]> {
     if ((mode & 0o007) === 0) return [];
     return [warning("every user of this host has access to it", `chmod o= ${file}`)];
   } catch {
-    // Who may not even see it cannot read it.
+    // A file that we cannot even see is not exposed.
     return [];
   }
 }

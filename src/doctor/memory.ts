@@ -12,7 +12,7 @@ import { ok, warning } from "./finding.ts";
 const BASE_BYTES = 90 * MIB;
 const CORES_MAX = 8;
 
-/** The most that a run of backups takes, in bytes, and what it is made of; the formula of docs/limits.md. */
+/** The most memory that a backup run uses, in bytes, and the part size it follows from; the formula of docs/limits.md. */
 export function memoryBudget(
   { storage, dump }: Pick<Config, "storage" | "dump">,
   largestBytes: number,
@@ -21,7 +21,7 @@ export function memoryBudget(
   const counted = Math.min(cores, CORES_MAX);
   const partBytes = partBytesFor(largestBytes, maxPartsOf(storage));
   const requests = storage.reduce((sum, one) => sum + (one.type === "s3" ? one.max_parallel_parts : 0), 0);
-  // What does not compress at all is as large as before.
+  // A block that does not compress keeps its size.
   const blocks = BLOCK_BYTES * (counted + 3 + counted + 1);
   const each = blocks + partBytes * (PARTS_AHEAD + requests);
   return { bytes: BASE_BYTES + each * dump.max_parallel, partBytes };

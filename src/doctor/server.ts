@@ -11,12 +11,12 @@ import { chooseDatabases, databaseBytes, inspectServer, listDatabases } from "..
 import type { Seen } from "./finding.ts";
 import { failed, ok, seenOf, warning } from "./finding.ts";
 
-/** Since then a role can be let read everything without being a superuser. */
+/** The first version in which a role can read everything without being a superuser (pg_read_all_data). */
 const READ_ALL_MAJOR = 14;
 
 export interface ServerLook {
   seen: Seen[];
-  /** Those that a backup would take; empty where that could not be asked. */
+  /** The databases that a backup would take. */
   databases: string[];
   /** Names of local storages that lie on the same device as the server's data. */
   storagesOnDevice: string[];
@@ -47,7 +47,7 @@ async function programOf({ major }: ServerFacts, server: ServerConfig): Promise<
   }
 }
 
-/** What only this database shows is looked at there; this is what the next new table would meet. */
+/** The general rights of the role, which decide about future tables; `lookAtDatabase` checks the existing ones. */
 async function roleOf(connection: Connection, { major, isSuperuser }: ServerFacts): Promise<Seen[]> {
   if (isSuperuser) return [ok("superuser: can dump everything")];
   const { user } = connection.endpoint;
@@ -74,9 +74,9 @@ function choiceOf({ chosen, missing, idle }: ReturnType<typeof chooseDatabases>)
 }
 
 export interface DatabaseLook {
-  /** What would make its dump fail; nothing where all is well. */
+  /** Whatever would make its dump fail; empty if nothing would. */
   seen: Seen[];
-  /** On the server's disk; 0 where that may not be seen. */
+  /** Its size on the server's disk; 0 if the role cannot see it. */
   bytes: number;
 }
 

@@ -12,24 +12,24 @@ import { lookAtStorageDirectory } from "./directories.ts";
 import type { Seen } from "./finding.ts";
 import { failed, ok, warning } from "./finding.ts";
 
-/** S3 refuses requests at 15 minutes; a clock that is off by this much is on its way there. */
+/** S3 refuses requests when the clock is off by 15 minutes; a clock that is off by this much is drifting towards that. */
 const SKEW_MS_MAX = MINUTE_MS;
 
-/** What the catalog knows of storages, as far as it can be read. */
+/** The catalog's facts about storages; empty if it cannot be read. */
 export interface KnownStorages {
   configured: readonly string[];
   identities: readonly StorageIdentity[];
   installation: string | undefined;
 }
 
-/** Asks for an object that is not there and for the first that is: nothing is written, so writing is not proved. */
+/** Asks for an object that does not exist and lists the first one. It writes nothing, so it does not prove that writing works. */
 export async function lookAtStorage(
   config: StorageConfig,
   known: KnownStorages,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<Seen[]> {
-  // One try: what is down now is told now.
+  // One attempt: report at once what is down.
   await using storage = await openStorage({ ...config, attempts: 1 }, { log: silentLog, clock });
   await storage.head("doctor/absent", signal);
   let isEmpty = true;
@@ -53,13 +53,13 @@ export async function lookAtStorage(
   return seen;
 }
 
-/** Says what a run would refuse the storage for; nothing where it would not. */
+/** The reason for which a run would refuse the storage; empty if it would not. */
 async function lookAtMarker(
   storage: Storage,
   { configured, identities, installation }: KnownStorages,
   signal: AbortSignal,
 ): Promise<Seen[]> {
-  // Before the first backup there is nothing that a place could differ from.
+  // Before the first backup there is no expected marker.
   if (installation === undefined) return [];
   const marker = await readMarker(storage, signal);
   const found = new Map(marker ? [[storage.name, marker.storage_id]] : []);

@@ -15,9 +15,9 @@ import {
 import { basename, dirname, join } from "node:path";
 import type { InstallSteps } from "./steps.ts";
 
-/** Who a file belongs to, and its mode. The ids are undefined in a dry run before the account is made. */
+/** Owner and mode of a file. The ids are undefined in a dry run while the account does not exist. */
 export interface Ownership {
-  /** As it is shown: `root:pg321`. */
+  /** For display: `root:pg321`. */
   name: string;
   uid: number | undefined;
   gid: number | undefined;
@@ -34,9 +34,9 @@ function hasRights(stats: Stats, { uid, gid, mode }: Ownership): boolean {
   return stats.uid === uid && stats.gid === gid && (stats.mode & 0o7777) === mode;
 }
 
-/** A directory of ours: made, or given the owner and mode that it should have. */
+/** Creates a directory of ours, or corrects its owner and mode. */
 export async function ensureDirectory(steps: InstallSteps, path: string, owner: Ownership): Promise<void> {
-  // A symlink to another disk is as good.
+  // A symlink to another disk is fine.
   const stats = await statsOf(path, stat);
   const rights = rightsText(owner);
   const own = async () => {
@@ -53,7 +53,7 @@ export async function ensureDirectory(steps: InstallSteps, path: string, owner: 
   return steps.change(path, `owner and mode: ${rights}`, own);
 }
 
-/** Every missing directory above it 0755, itself 0700, whatever the umask. */
+/** Creates it with mode 0700, and every missing directory above it with 0755, whatever the umask. */
 export async function mkdirBelow(path: string): Promise<void> {
   const parent = dirname(path);
   if ((await statsOf(parent)) === undefined) {
@@ -63,7 +63,7 @@ export async function mkdirBelow(path: string): Promise<void> {
   await mkdir(path, { mode: 0o700 });
 }
 
-/** A file of ours: written whole, under another name first. */
+/** Writes a file of ours, or corrects its owner and mode. It is written whole under another name first. */
 export async function ensureFile(
   steps: InstallSteps,
   path: string,
@@ -82,7 +82,7 @@ export async function ensureFile(
   });
 }
 
-/** Makes a file beside it, then puts it in its place: who reads or runs the old one goes on with the old one. */
+/** Makes a new file beside `path`, then moves it there: processes that have the old file open keep the old one. */
 export async function replaceBy(
   path: string,
   owner: Ownership,
@@ -102,7 +102,7 @@ export async function replaceBy(
   }
 }
 
-/** Fails with `EEXIST` rather than to replace anything. */
+/** Fails with `EEXIST` instead of replacing a file. */
 export const putNew = (temporary: string, path: string): Promise<void> => link(temporary, path);
 
 async function sync(path: string): Promise<void> {
@@ -110,7 +110,7 @@ async function sync(path: string): Promise<void> {
   await file.sync();
 }
 
-/** The executable that runs now, also when it was replaced meanwhile. */
+/** The executable of this process, even if its file was replaced in the meantime. */
 const RUNNING_EXECUTABLE = "/proc/self/exe";
 
 export async function isRunningExecutable(path: string): Promise<boolean> {
@@ -129,7 +129,7 @@ async function digest(path: string): Promise<string> {
   return hash.digest("hex");
 }
 
-/** Of the name itself, not of what a symlink leads to, unless asked by `stat`; undefined where there is nothing. */
+/** The stats of a path, or undefined if it does not exist. Symlinks are not followed unless `ask` is `stat`. */
 export async function statsOf(path: string, ask: (path: string) => Promise<Stats> = lstat) {
   try {
     return await ask(path);

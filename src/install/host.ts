@@ -3,7 +3,7 @@ import { open } from "node:fs/promises";
 import { CLEAN_ENVIRONMENT } from "../postgres/libpq.ts";
 import { ChildError, runChild } from "../stream/process.ts";
 
-/** The service's user and group. Peer authentication and the files of local storages need one that stays. */
+/** The service's user and group. They must be permanent, for peer authentication and the files of local storages. */
 export const SERVICE_USER = "pg321";
 
 export interface ServiceAccount {
@@ -11,7 +11,7 @@ export interface ServiceAccount {
   gid: number;
 }
 
-/** What a program of the system prints. Throws `ChildError` unless it ends with 0. */
+/** The output of a system program. Throws `ChildError` unless its exit code is 0. */
 export async function system(...argv: string[]): Promise<string> {
   const path = Bun.which(argv[0] ?? "", { PATH: CLEAN_ENVIRONMENT["PATH"] ?? "" });
   const { stdout } = await runChild({
@@ -31,7 +31,7 @@ export async function serviceAccount(): Promise<ServiceAccount | undefined> {
   return user && group && { uid: Number(user[2]), gid: Number(group[2]) };
 }
 
-/** From wherever the host has its accounts. */
+/** Looks in every source of accounts that the host uses. */
 async function entry(database: "passwd" | "group"): Promise<string[] | undefined> {
   try {
     return (await system("getent", database, SERVICE_USER)).trim().split(":");
@@ -42,7 +42,7 @@ async function entry(database: "passwd" | "group"): Promise<string[] | undefined
   }
 }
 
-/** Makes what of user and group is missing. */
+/** Creates the user and the group if they do not exist. */
 export async function makeAccount(home: string): Promise<void> {
   const comment = "PostgreSQL backups";
   if (hasProgram("systemd-sysusers")) {
@@ -60,12 +60,12 @@ export async function makeAccount(home: string): Promise<void> {
   await system("useradd", ...identity, ...place, SERVICE_USER);
 }
 
-/** What a program prints that runs with no more rights than the service's user. Throws as `system`. */
+/** The output of a program that runs as the service's user, with no other rights. Throws as `system` does. */
 export function asService(...argv: string[]): Promise<string> {
   return system("setpriv", `--reuid=${SERVICE_USER}`, `--regid=${SERVICE_USER}`, "--init-groups", ...argv);
 }
 
-/** What test(1) says of a path as the service's user, by groups and lists, too: `rwx` of rights, `d` of a directory. */
+/** Whether test(1), run as the service's user, passes all `tests` on a path, groups and ACLs included: `r`, `w`, `x` for rights, `d` for a directory. */
 export async function canService(tests: string, path: string): Promise<boolean> {
   const words = [...tests].flatMap((one, index) => [...(index > 0 ? ["-a"] : []), `-${one}`, path]);
   try {
@@ -77,7 +77,7 @@ export async function canService(tests: string, path: string): Promise<boolean> 
   }
 }
 
-/** Whether systemd is what started this host: not so in an image that is being built, or a plain container. */
+/** Whether systemd runs this host: it does not while an image is built, or in a plain container. */
 export function isSystemdRunning(): boolean {
   return existsSync("/run/systemd/system");
 }
@@ -86,7 +86,7 @@ export interface ServiceState {
   isActive: boolean;
   isEnabled: boolean;
   isFailed: boolean;
-  /** Of the running service; 0 when it does not run. */
+  /** Of the running service; 0 if it is not running. */
   pid: number;
 }
 
@@ -103,15 +103,15 @@ export async function serviceState(): Promise<ServiceState> {
 }
 
 /**
- * What an executable calls itself: `pg321 0.1.0 (abc1234)`; undefined when it says nothing of the kind. What is
- * not root's is not run: the service, taken over by somebody, may run a program of its own.
+ * The version that an executable prints: `pg321 0.1.0 (abc1234)`; undefined if it prints none. A file that others
+ * than root can change is not run: an attacker who has taken over the service may have put a program there.
  */
 export async function versionOf(executable: string): Promise<string | undefined> {
   try {
     await using file = await open(executable);
     const stats = await file.stat();
     if (!stats.isFile() || stats.uid !== 0 || (stats.mode & 0o022) !== 0) return undefined;
-    // Of what was looked at, whatever has the name meanwhile.
+    // Run the file that was just checked, even if the name leads to another one by now.
     return (await system(`/proc/${process.pid}/fd/${file.fd}`, "--version")).trim() || undefined;
   } catch (error) {
     if (error instanceof ChildError || (error instanceof Error && "syscall" in error)) return undefined;

@@ -42,17 +42,17 @@ const OWN_VERSION = `pg321 ${VERSION} (${COMMIT})`;
 
 export interface InstallReport {
   dry_run: boolean;
-  /** What `--version` prints. */
+  /** The output of `--version`. */
   version: string;
   steps: InstallStep[];
-  /** What is left to a person, in order. */
+  /** What is left for a person to do, in order. */
   next: string[];
 }
 
 /**
- * Makes this host run the executable that runs now as a service: account, directories, config, executable,
- * unit, sandbox. What is right already stays; the config is never replaced, nothing is started or restarted.
- * Throws code `usage`, before anything is changed, when the catalog needs a newer program.
+ * Installs this executable as a service of this host: account, directories, config, executable, unit, sandbox.
+ * Whatever is already right stays as it is; the config is never replaced, and nothing is started or restarted.
+ * Throws code `usage`, before anything is changed, if the catalog needs a newer pg321.
  */
 export async function install(options: { isDryRun: boolean }): Promise<InstallReport> {
   const config = await usableConfig();
@@ -79,7 +79,7 @@ export async function install(options: { isDryRun: boolean }): Promise<InstallRe
   };
 }
 
-/** The config of the service; undefined while it is not there or has mistakes, which `check` tells. */
+/** The service's config; undefined while it does not exist or has mistakes, which `pg321 check` shows. */
 async function usableConfig(): Promise<Config | undefined> {
   try {
     return await loadConfig(DEFAULT_CONFIG_PATH, processSource());
@@ -120,7 +120,7 @@ async function installState(steps: InstallSteps, account: ServiceAccount | undef
   const stats = await statsOf(DEFAULT_STATE_DIR, stat);
   if (stats === undefined || (stats.uid === owner.uid && stats.gid === owner.gid))
     return ensureDirectory(steps, DEFAULT_STATE_DIR, owner);
-  // As systemd does it with a StateDirectory= of another owner: what root has made here so far is needed.
+  // systemd does the same with a StateDirectory= of another owner: files that root has made here so far are needed.
   await steps.change(
     DEFAULT_STATE_DIR,
     `owner of it and of everything in it changed to ${owner.name}`,
@@ -141,7 +141,7 @@ async function installExecutable(steps: InstallSteps): Promise<void> {
 
 const SYSTEMD = "systemd";
 
-/** The state of the service; undefined where no systemd runs. */
+/** The state of the service; undefined if systemd is not running. */
 async function reloadSystemd(steps: InstallSteps): Promise<ServiceState | undefined> {
   if (!isSystemdRunning()) {
     steps.note("attention", SYSTEMD, "not running here: it loads the unit when it starts");

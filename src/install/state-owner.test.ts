@@ -14,12 +14,12 @@ beforeEach(async () => {
 afterEach(() => rm(directory, { recursive: true }));
 
 describe.skipIf(process.getuid?.() !== 0 || !NOBODY)(
-  "whose the state is (only root can give it away)",
+  "the owner of the state (only root can change it)",
   () => {
     const uid = NOBODY?.uid ?? 0;
     const gid = NOBODY?.gid ?? 0;
 
-    test("the owner of the directory, or of the nearest one above it", async () => {
+    test("is that of the directory, or of the nearest existing one above it", async () => {
       expect(await stateOwner(directory)).toBeUndefined();
       expect(await stateOwner(join(directory, "a/b"))).toBeUndefined();
       await chown(directory, uid, gid);
@@ -29,7 +29,7 @@ describe.skipIf(process.getuid?.() !== 0 || !NOBODY)(
       expect(await stateOwner(join(directory, "mine/state"))).toBeUndefined();
     });
 
-    test("an owner without a name, as in a container", async () => {
+    test("may have no name, as in a container", async () => {
       await chown(directory, 61_234, 61_235);
       expect(await stateOwner(directory)).toEqual({
         uid: 61_234,
@@ -39,19 +39,19 @@ describe.skipIf(process.getuid?.() !== 0 || !NOBODY)(
       });
     });
 
-    test("the directory of an installation is made for its user, where there is one", async () => {
+    test("gets the missing directory of an installation, if the user exists", async () => {
       const stateDir = join(directory, "pg321");
       expect(await stateOwner(stateDir, { stateDir, user: "no-such-user" })).toBeUndefined();
       expect(await stateOwner(stateDir, { stateDir: "/elsewhere", user: "nobody" })).toBeUndefined();
       expect(await stateOwner(stateDir, { stateDir, user: "nobody" })).toEqual(NOBODY);
       const made = await stat(stateDir);
       expect([made.uid, made.gid, made.mode & 0o777]).toEqual([uid, gid, 0o700]);
-      // One that root has made for itself stays root's.
+      // A directory that root made for itself stays root's.
       await chown(stateDir, 0, 0);
       expect(await stateOwner(stateDir, { stateDir, user: "nobody" })).toBeUndefined();
     });
 
-    test("what cannot be looked at is told", async () => {
+    test("a directory that cannot be checked is an error", async () => {
       const file = join(directory, "file");
       await Bun.write(file, "");
       expect(await stateOwner(join(file, "state")).catch((error) => error)).toMatchObject({

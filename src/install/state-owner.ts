@@ -7,12 +7,12 @@ import type { Account } from "../base/process/become-user.ts";
 import { becomeUser, findAccount, isRoot } from "../base/process/become-user.ts";
 import { DEFAULT_STATE_DIR } from "../config/config.ts";
 
-/** What `pg321 install` makes. */
-const INSTALLED = { stateDir: DEFAULT_STATE_DIR, user: "pg321" };
+/** The state directory and user of `pg321 install`. */
+const INSTALLED = { stateDir: "/var/lib/pg321", user: "pg321" };
 
 /**
- * As root: becomes the user whose files the state is, for good, so that nothing is left behind in catalog or
- * storages that the service may not write. What only root may read must have been read before.
+ * If run as root: switches for good to the owner of `state_dir`, so that no file in catalog or storages ends up
+ * unwritable for the service. Files that only root can read must be read before.
  */
 export async function becomeStateOwner(stateDir: string, log: Log): Promise<void> {
   await requireAnswer(`state_dir ${stateDir}`, stateDir);
@@ -27,9 +27,9 @@ export async function becomeStateOwner(stateDir: string, log: Log): Promise<void
 }
 
 /**
- * The user whose files the state is, and that root therefore becomes: the owner of `stateDir`, or of the
- * nearest directory above it while it is not there yet. Undefined where that is root. The directory of an
- * installation that lacks is made for its user. Throws code `storage`.
+ * The user that root switches to: the owner of `stateDir`, or of the nearest existing directory above it. Undefined
+ * if that is root. The state directory of an installation is created for its user if it is missing. Throws code
+ * `storage`.
  */
 export async function stateOwner(stateDir: string, installed = INSTALLED): Promise<Account | undefined> {
   try {
@@ -48,7 +48,7 @@ export async function stateOwner(stateDir: string, installed = INSTALLED): Promi
   }
 }
 
-/** Of a path, or of the nearest one above it that is there; undefined for root. */
+/** The owner of a path, or of the nearest existing one above it; undefined for root. */
 async function ownerOf(path: string): Promise<Account | undefined> {
   const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT" && dirname(path) !== path) return undefined;

@@ -1,15 +1,15 @@
 import { messageOf, Pg321Error } from "../base/errors.ts";
 
-/** One thing that installing or uninstalling looks at. */
+/** One thing that an installation or its removal checks or changes. */
 export interface InstallStep {
-  /** A path, or what it is about. */
+  /** A path, or the subject of the step. */
   what: string;
-  /** `right`: as it should be. `planned`: a dry run leaves it. `attention`: it needs a person. `kept`: stays. */
+  /** `right`: already as it should be. `planned`: not done in a dry run. `attention`: a person must act. `kept`: stays. */
   state: "right" | "done" | "planned" | "attention" | "kept";
   detail: string;
 }
 
-/** The steps so far; every change goes through here, so a dry run makes none. */
+/** The steps so far. Every change goes through here, so a dry run changes nothing. */
 export class InstallSteps {
   readonly steps: InstallStep[] = [];
   readonly isDryRun: boolean;
@@ -22,7 +22,7 @@ export class InstallSteps {
     this.steps.push({ what, state, detail });
   }
 
-  /** Does it, unless this is a dry run. Throws code `storage` for what the system refuses. */
+  /** Does it, unless this is a dry run. Throws code `storage` if the system refuses it. */
   async change(what: string, detail: string, act: () => Promise<void>): Promise<void> {
     if (!this.isDryRun) {
       try {
@@ -38,7 +38,7 @@ export class InstallSteps {
     this.steps.push({ what, state: this.isDryRun ? "planned" : "done", detail });
   }
 
-  /** Whether anything among these was changed, or would be. */
+  /** Whether any of these was changed, or would be. */
   changed(...names: string[]): boolean {
     return this.steps.some(({ what, state }) => names.includes(what) && /^(done|planned)$/.test(state));
   }

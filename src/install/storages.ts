@@ -12,7 +12,7 @@ import { DROP_IN_DIRECTORIES, DROP_IN_NAME, dropInText, writtenPaths } from "./w
 
 export const DROP_IN_FILE: string = join(DROP_IN_DIRECTORIES[0], DROP_IN_NAME);
 
-/** The directories that the config names: made where they can be, and opened in the unit's sandbox. */
+/** Creates the directories in the config if it can, and makes them writable in the unit's sandbox. */
 export async function installStorages(
   steps: InstallSteps,
   config: Config,
@@ -37,7 +37,7 @@ async function installDirectory(
 ): Promise<void> {
   const silent = await requireAnswer(path, path).catch((error) => error);
   if (silent) return steps.note("attention", path, messageOf(silent));
-  // Asked first: root may see less than the service, on a disk of the network.
+  // Ask as the service first: on a network disk, root may have fewer rights.
   if (account !== undefined && (await canService("drwx", path)))
     return steps.note("right", path, `${SERVICE_USER} can write to it`);
   const entries = await readdir(path).catch((error: NodeJS.ErrnoException) => error);
@@ -97,21 +97,21 @@ async function makeDirectory(
   steps.note("attention", path, `not created: others than root can change ${open}. Create it: ${advice}`);
 }
 
-/** Whether the service's user may make a directory that is not there, and those above it. */
+/** Whether the service's user can create a missing directory and those above it. */
 async function canMakeBelow(path: string): Promise<boolean> {
   const above = dirname(path);
   if ((await statsOf(above)) !== undefined) return await canService("dwx", above);
   return await canMakeBelow(above);
 }
 
-/** The uppermost directory above a path that the service's user cannot pass. */
+/** The topmost directory above a path that the service's user cannot enter. */
 async function closedAbove(path: string): Promise<string | undefined> {
   const above = dirname(path);
   if (above === path) return undefined;
   return (await closedAbove(above)) ?? ((await canService("x", above)) ? undefined : above);
 }
 
-/** The mount point above a path that fstab knows and where nothing is mounted: what is made there is hidden later. */
+/** The mount point in fstab above a path where nothing is mounted: a mount would later hide files created there. */
 async function missingMount(path: string): Promise<string | undefined> {
   const fstab = await readFile("/etc/fstab", "utf8").catch(() => "");
   const mounted = await readFile("/proc/self/mountinfo", "utf8");
@@ -122,7 +122,7 @@ async function missingMount(path: string): Promise<string | undefined> {
   );
 }
 
-/** One column of fstab or mountinfo, in which blanks are octal. */
+/** One column of fstab or mountinfo, where blanks are written in octal. */
 function fieldsOf(table: string, column: number): string[] {
   return table
     .split("\n")

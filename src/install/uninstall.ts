@@ -18,8 +18,8 @@ export interface UninstallReport {
 }
 
 /**
- * Stops the service and takes it and the executable away. Config, credentials, keys, catalog and every backup
- * stay, each told with its place, and so does the user that they belong to.
+ * Stops the service and removes it and the executable. Config, credentials, keys, catalog and every backup stay, each
+ * reported with its place, and so does the user who owns them.
  */
 export async function uninstall(options: { isDryRun: boolean }): Promise<UninstallReport> {
   const steps = new InstallSteps(options.isDryRun);
@@ -70,7 +70,7 @@ async function removeFile(steps: InstallSteps, path: string): Promise<void> {
   else await steps.change(path, "removed", () => rm(path));
 }
 
-/** The directory of drop-ins goes with the last of them; those of the administrator stay. */
+/** Removes the drop-in directory if it is empty; the administrator's own drop-ins stay. */
 async function tidyDropIns(steps: InstallSteps): Promise<void> {
   const directory = dirname(DROP_IN_FILE);
   const names = await readdir(directory).catch(() => undefined);

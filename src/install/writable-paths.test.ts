@@ -19,12 +19,12 @@ function writing(paths: readonly string[], change: Partial<Writing> = {}): Writi
 
 const ODD = '/srv/odd name/100%"q"\\e:x';
 
-test("a config that writes nowhere else needs no drop-in", () => {
+test("a config that writes only to the state directory needs no drop-in", () => {
   expect(writtenPaths(writing(["/var/lib/pg321/backups"]))).toEqual([]);
   expect(dropInText(writing([]))).toBeUndefined();
 });
 
-test("each path is named once, and none under another; a neighbour of the same beginning is another", () => {
+test("each path is listed once, and none below another; a sibling with the same prefix is separate", () => {
   const config = writing(["/srv/b", "/srv/b/c", "/srv/backups", "/var/lib/pg321-other"], {
     temp_dir: "/scratch/pg321",
     catalog: { type: "sqlite", path: "/srv/b/catalog.db" },
@@ -32,7 +32,7 @@ test("each path is named once, and none under another; a neighbour of the same b
   expect(writtenPaths(config)).toEqual(["/scratch/pg321", "/srv/b", "/srv/backups", "/var/lib/pg321-other"]);
 });
 
-test("quotes, backslashes, blanks and percent signs are written as systemd reads them", () => {
+test("quotes, backslashes, blanks and percent signs are escaped as systemd expects", () => {
   expect(
     dropInText(writing([ODD]))
       ?.split("\n")
@@ -40,7 +40,7 @@ test("quotes, backslashes, blanks and percent signs are written as systemd reads
   ).toEqual(["[Service]", String.raw`ReadWritePaths="-/srv/odd name/100%%\"q\"\\e:x"`, ""]);
 });
 
-test("what the unit hides is bound into it", () => {
+test("a path in a directory that the unit hides is bound into the sandbox", () => {
   expect(
     dropInText(writing(["/home/x/backups", "/tmp/y"]))
       ?.split("\n")
@@ -48,7 +48,7 @@ test("what the unit hides is bound into it", () => {
   ).toEqual(["[Service]", "ProtectHome=tmpfs", 'BindPaths="-/home/x/backups"', 'BindPaths="-/tmp/y"', ""]);
 });
 
-test("a socket of PostgreSQL in what the unit hides is reached, too", () => {
+test("a PostgreSQL socket in a directory that the unit hides is reachable too", () => {
   const at = (...hosts: (string | undefined)[]) =>
     dropInText(writing([], { server: hosts.map((host) => ({ host }) as ServerConfig) }))
       ?.split("\n")
@@ -62,7 +62,7 @@ test("a socket of PostgreSQL in what the unit hides is reached, too", () => {
   expect(at("/tmp")).toEqual(["PrivateTmp=no"]);
 });
 
-test("the drop-in that was written fits, and a config that changed no longer does", async () => {
+test("the written drop-in fits its config, and not a changed one", async () => {
   const directory = await mkdtemp(join(tmpdir(), "pg321-drop-in-"));
   try {
     const paths = ["/home/x/backups", "/srv/b", ODD];
@@ -75,14 +75,14 @@ test("the drop-in that was written fits, and a config that changed no longer doe
   }
 });
 
-test("a drop-in of the administrator's own counts, a comment does not", async () => {
+test("the administrator's own drop-in counts, a comment does not", async () => {
   const directory = await mkdtemp(join(tmpdir(), "pg321-drop-in-"));
   try {
     const own = "[Service]\n#ReadWritePaths=/srv/c\nReadWritePaths = -/data /srv/b\\ b '/home'\n";
     await writeFile(join(directory, "override.conf"), own);
     await writeFile(join(directory, "override.conf~"), "ReadWritePaths=/srv/d");
     const config = writing(["/data/a/b", "/srv/b b", "/srv/c", "/srv/d", "/home/x"]);
-    // It is hidden: making it writable does not make it seen.
+    // It is hidden: making it writable does not make it visible.
     expect(await missingWritablePaths(config, [directory])).toEqual(["/home/x", "/srv/c", "/srv/d"]);
   } finally {
     await rm(directory, { recursive: true });

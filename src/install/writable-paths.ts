@@ -4,9 +4,9 @@ import { dirname, join } from "node:path";
 import { PLACE_MS_MAX, placeAt } from "../base/files/place.ts";
 import { type Config, DEFAULT_STATE_DIR } from "../config/config.ts";
 
-/** Not there: no service of `pg321 install` on this host, and no drop-in to miss. */
+/** If it does not exist, `pg321 install` has not installed a service here, so no drop-in can be missing. */
 export const UNIT_FILE = "/etc/systemd/system/pg321.service";
-/** Where the unit's drop-ins lie; `pg321 install` writes `DROP_IN_NAME` into the first. */
+/** The directories of the unit's drop-ins; `pg321 install` writes `DROP_IN_NAME` into the first. */
 export const DROP_IN_DIRECTORIES = [
   "/etc/systemd/system/pg321.service.d",
   "/run/systemd/system/pg321.service.d",
@@ -14,17 +14,19 @@ export const DROP_IN_DIRECTORIES = [
 ] as const;
 export const DROP_IN_NAME = "storages.conf";
 
-/** What the unit lets the service write without a drop-in. */
+/** StateDirectory= of the unit. */
+export const DEFAULT_STATE_DIR = "/var/lib/pg321";
+/** Directories that the service can write to without a drop-in. */
 const WRITABLE_ANYWAY = [DEFAULT_STATE_DIR, "/run/pg321"];
-/** What the unit hides: a path in it must be bound, it is not there to be made writable. */
+/** Directories that the unit hides: a path in them must be bound into the sandbox before it can be written to. */
 const HIDDEN_HOMES = ["/home", "/root", "/run/user"];
 const PRIVATE = ["/tmp", "/var/tmp"];
 const HIDDEN = [...HIDDEN_HOMES, ...PRIVATE];
 
-/** What of a config says where a service reaches out of its sandbox. */
+/** The settings that decide which paths the service needs outside its sandbox. */
 export type Writing = Pick<Config, "state_dir" | "temp_dir" | "catalog" | "server" | "storage">;
 
-/** The directories that a service with this config writes and that the unit alone does not let it write. */
+/** The directories that a service with this config writes to and that need a drop-in. */
 export function writtenPaths(config: Writing): string[] {
   const storages = config.storage.flatMap((storage) => (storage.type === "local" ? [storage.path] : []));
   const own = [config.state_dir, config.temp_dir, dirname(config.catalog.path)];
@@ -32,15 +34,15 @@ export function writtenPaths(config: Writing): string[] {
   return paths.filter((path) => !paths.some((other) => other !== path && isUnder(path, other))).sort();
 }
 
-/** The drop-in that opens the unit's sandbox for them, and for sockets of PostgreSQL in what the unit hides. */
+/** The drop-in that opens the sandbox for these directories, and for PostgreSQL sockets in hidden directories. */
 export function dropInText(config: Writing): string | undefined {
   const paths = writtenPaths(config);
   const hosts = config.server.map(({ host }) => host ?? "").filter((host) => isUnderAny(host, HIDDEN));
   const sockets = [...new Set(hosts)].sort();
   const lines = [
-    // An empty file system in their place can have the bound ones in it.
+    // Paths can be bound into an empty file system there, but not into an inaccessible directory.
     ...([...paths, ...sockets].some((path) => isUnderAny(path, HIDDEN_HOMES)) ? ["ProtectHome=tmpfs"] : []),
-    // A socket right in it is a new file whenever the server starts: only the directory can be bound.
+    // A socket directly in /tmp is a new file at each start of the server, and only a directory can be bound.
     ...(sockets.some((path) => PRIVATE.includes(path)) ? ["PrivateTmp=no"] : []),
     ...paths.map((path) => `${isUnderAny(path, HIDDEN) ? "BindPaths" : "ReadWritePaths"}=${optional(path)}`),
     ...sockets.filter((path) => !PRIVATE.includes(path)).map((path) => `BindReadOnlyPaths=${optional(path)}`),
@@ -51,8 +53,8 @@ export function dropInText(config: Writing): string | undefined {
 }
 
 /**
- * The directories that this config has written and that no drop-in of the unit opens yet. It reads the files,
- * and does not know which of them systemd has loaded.
+ * The directories that a service with this config writes to and that no drop-in opens yet. It reads the drop-in
+ * files and does not know which of them systemd has loaded.
  */
 export async function missingWritablePaths(
   config: Writing,
@@ -68,8 +70,9 @@ export async function missingWritablePaths(
 }
 
 /**
- * The directories of this config that lie on what is mounted read-only, asked inside of the sandbox: what the
- * running service cannot write until it is restarted with a drop-in that fits. What is not there, or does not answer, is not told.
+ * The directories of this config that are mounted read-only, as seen from inside the sandbox: the running service
+ * cannot write to them until it is restarted with a matching drop-in. A directory that does not exist or does not
+ * answer is left out.
  */
 export async function readOnlyPaths(config: Writing): Promise<string[]> {
   const paths = writtenPaths(config);
@@ -111,14 +114,14 @@ function openedPaths(text: string): { path: string; isBound: boolean }[] {
 }
 
 /**
- * One word of a unit file, quoted: a backslash takes the next character as it is. The dash: a disk that is away
- * must not keep the service from the other storages.
+ * A path as one quoted word of a unit file, in which a backslash escapes the next character. The leading dash means
+ * "ignore if missing": an absent disk must not keep the service from the other storages.
  */
 function optional(path: string): string {
   return `"-${path.replaceAll("%", "%%").replace(/["\\]/g, (character) => `\\${character}`)}"`;
 }
 
-/** The words of a value as systemd splits it, specifiers other than `%%` left alone. */
+/** The words of a value, split as systemd does; specifiers other than `%%` are not expanded. */
 function unquoted(value: string): string[] {
   const words = value.match(/(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\\.|[^\s"'\\])+/g) ?? [];
   return words.map((word) =>

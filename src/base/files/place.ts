@@ -3,41 +3,41 @@ import { unlessAborted, unlessHung } from "../abort.ts";
 import { systemClock } from "../clock.ts";
 import { Pg321Error } from "../errors.ts";
 
-/** A place that answered so lately is believed to answer now. */
+/** A place that answered within this time is assumed to answer now. */
 const ANSWER_MS = 2_000;
-/** A call that was given up may still end by itself for so long; then it hangs. */
+/** A call that was given up gets this long to end by itself; after that it counts as hanging. */
 const HANG_GRACE_MS = 5_000;
-/** How long a place that no setting gives a time is waited for. */
+/** How long to wait for a place that has no timeout of its own in the config. */
 export const PLACE_MS_MAX = 20_000;
-/** Nothing of ours: no secret may reach another program. */
+/** A clean environment: no secret may reach another program. */
 const ENVIRONMENT = { PATH: "/usr/local/bin:/usr/bin:/bin", LC_ALL: "C" };
 
-/** How one call on a place is made. */
+/** How to make one call on a place. */
 export interface PlaceCall {
-  /** Begins its error messages. */
+  /** The beginning of its error messages. */
   what: string;
-  /** After that many ms without an end the call is given up; 0 for never. */
+  /** The call is given up after this many ms; 0 for never. */
   limitMs: number;
   signal?: AbortSignal | undefined;
-  /** What the reader can do beside looking at the disk. */
+  /** What the reader can do besides checking the disk. */
   hint?: string;
 }
 
 /**
- * A directory on a file system that may hang: a lost NFS server, a dying disk. A call that hangs there ends by
- * nothing, holds a thread of the few there are, and keeps an ended process from going. So nobody calls unless
- * the place has answered just now, to a helper process (`stat -f`) that may hang for us; and while a call or
- * the helper hangs no other is made, by anybody in this process: what a hung one may yet do is not known.
+ * A directory on a file system that may hang: a lost NFS server, a dying disk. Nothing can end a call that hangs
+ * there; it occupies one of the few threads and keeps the process from exiting. So a call is made only after the place
+ * has just answered a helper process (`stat -f`), which may hang in our stead. While a call or the helper hangs, this
+ * process makes no other call on the place: nobody knows what the hanging call may still do.
  */
 class Place {
   readonly #path: string;
   #answeredAtMs = Number.NEGATIVE_INFINITY;
-  /** Settles when the helper that is out comes back. */
+  /** Settles when the running helper ends. */
   #helper: Promise<void> | undefined;
   #askedAtMs = 0;
-  /** Somebody waited for that helper in vain. */
+  /** A caller has waited for that helper in vain. */
   #isSilent = false;
-  /** Calls that were given up and have not come back. */
+  /** Calls that were given up and have not ended. */
   #left = 0;
 
   constructor(path: string) {
@@ -49,9 +49,9 @@ class Place {
   }
 
   /**
-   * Runs an operation once the place has answered. Throws what it throws; the signal's reason; code `storage`,
-   * retryable, when the place does not answer in time; at once while an earlier call hangs, and where the place has
-   * been silent for that time already.
+   * Runs an operation once the place has answered. Throws what the operation throws, the signal's reason, or code
+   * `storage` (retryable) if the place does not answer in time. It throws at once while an earlier call hangs, or if
+   * the place has already been silent for that long.
    */
   async run<T>(call: PlaceCall, operation: () => Promise<T>): Promise<T> {
     const { signal, limitMs } = call;
@@ -72,7 +72,7 @@ class Place {
     if (this.#isSilent || systemClock.monotonicMs() - this.#answeredAtMs > ANSWER_MS)
       await this.#answer(signal);
     signal?.throwIfAborted();
-    // Others may have waited with us.
+    // Another caller may have given up while we waited.
     if (this.isHanging) throw this.#stillHangs(call);
     const running = operation();
     const onEnd = () => {
@@ -87,13 +87,13 @@ class Place {
     });
   }
 
-  /** Whether a call has more time than the silence has lasted: who gave up before may have had little. */
+  /** Whether a call may wait longer than the place has been silent so far: an earlier caller may have had little time. */
   #mayWait({ limitMs, signal }: PlaceCall): boolean {
     if (limitMs === 0 && signal === undefined) return false;
     return systemClock.monotonicMs() - this.#askedAtMs < (limitMs || PLACE_MS_MAX);
   }
 
-  /** Resolves when the place answers; rejects with the signal's reason. One helper serves all who wait. */
+  /** Resolves when the place answers; rejects with the signal's reason. All callers share one helper. */
   async #answer(signal: AbortSignal | undefined): Promise<void> {
     this.#helper ??= this.#ask();
     if (!signal) return await this.#helper;
@@ -101,20 +101,20 @@ class Place {
       await unlessAborted(this.#helper, signal);
     } catch (error) {
       const isLong = systemClock.monotonicMs() - this.#askedAtMs >= HANG_GRACE_MS;
-      // Who was told to end at once has not waited.
+      // A caller that was stopped at once has not really waited.
       if (this.#helper !== undefined && (isLong || isTimeLimit(error))) this.#isSilent = true;
       throw error;
     }
   }
 
-  /** Whatever the helper says is an answer: what is wrong there the call itself will tell. */
+  /** Any end of the helper is an answer: the call itself will report what is wrong there. */
   async #ask(): Promise<void> {
     this.#askedAtMs = systemClock.monotonicMs();
     try {
       const command = ["stat", "--file-system", "--", this.#path];
       await Bun.spawn(command, { stdio: ["ignore", "ignore", "ignore"], env: ENVIRONMENT }).exited;
     } catch {
-      // A host without it: then nobody can tell.
+      // This host has no `stat`: assume that the place answers.
     } finally {
       this.#helper = undefined;
       this.#isSilent = false;
@@ -150,7 +150,7 @@ function isTimeLimit(error: unknown): boolean {
 
 const places = new Map<string, Place>();
 
-/** The one `Place` of this process for a path, whoever asks for it. */
+/** The one `Place` of this process for a path. */
 export function placeAt(path: string): Place {
   const key = normalize(path).replace(/(?<=.)\/$/, "");
   const known = places.get(key) ?? new Place(key);
@@ -158,7 +158,7 @@ export function placeAt(path: string): Place {
   return known;
 }
 
-/** Rejects with code `storage` when a path does not answer within 20 s: then nothing may be asked of it. */
+/** Rejects with code `storage` if a path does not answer within 20 s: then no call on it may be made. */
 export function requireAnswer(what: string, path: string, signal?: AbortSignal): Promise<void> {
   return placeAt(path).run({ what, limitMs: PLACE_MS_MAX, signal }, async () => {});
 }

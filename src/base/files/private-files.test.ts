@@ -14,7 +14,7 @@ afterAll(() => rm(root, { recursive: true }));
 
 const hoursAgo = (hours: number) => Date.now() - hours * HOUR_MS;
 
-test("a private directory tells its maker by its name, is closed to others, and goes with all that it holds", async () => {
+test("a private directory has its maker in its name, is closed to others, and is removed with its contents", async () => {
   for (const kind of ["spool", "libpq"] as const) {
     const directory = await makePrivateDirectory(root, kind);
     expect(makerOfDirectory(basename(directory.path))).toEqual(processIdentity());
@@ -25,14 +25,14 @@ test("a private directory tells its maker by its name, is closed to others, and 
   expect(await readdir(root)).toEqual([]);
 });
 
-test("what a living process made is in use however old it is; what a dead one made is not, however young", async () => {
+test("a directory of a living process is in use however old it is; one of a dead process is not, however young", async () => {
   const own = makerOfTag(processTag());
   if (!own) throw new Error("no tag");
   expect(isInUse(own, 0)).toBe(true);
   expect(isInUse({ ...own, pid_start: 1 }, Date.now())).toBe(false);
 });
 
-test("what a process made that nobody sees is in use while it is touched", () => {
+test("a directory of an unseen process is in use while it is touched", () => {
   const own = processTag().split("-");
   const elsewhere = makerOfTag(own.with(2, "4026539999").join("-"));
   const rebooted = makerOfTag(own.with(0, "00000000").with(1, "11111111").join("-"));
@@ -44,7 +44,7 @@ test("what a process made that nobody sees is in use while it is touched", () =>
   expect(unknown).toEqual({ pid: 1, pid_start: null, host_id: null, boot_id: null, pid_namespace: null });
 });
 
-test("0.1.0 named the pid only: it lives, as far as that tells, or a day has passed", async () => {
+test("a directory of 0.1.0, named by pid only, is in use while that pid lives or for a day", async () => {
   const child = Bun.spawn(["sleep", "60"]);
   const living = makerOfDirectory(`pg321-spool-${child.pid}-aB3dE6`);
   const ours = makerOfDirectory(`pg321-libpq-${process.pid}-aB3dE6`);
@@ -56,7 +56,7 @@ test("0.1.0 named the pid only: it lives, as far as that tells, or a day has pas
     expect([23, 25].map((hours) => isInUse(maker, hoursAgo(hours)))).toEqual([true, false]);
 });
 
-test("no other name is taken for pg321's", () => {
+test("no other name counts as pg321's", () => {
   const others = ["pg321-spool-12", "pg321-spool-aaaaaa", "pg321-other-12-aaaaaa", "x-pg321-spool-12-aaaaaa"];
   for (const name of [...others, `pg321-spool-${processTag()}`, "pg321-spool-1-2-3-4-5-aaaaaa"])
     expect(makerOfDirectory(name)).toBeUndefined();

@@ -5,32 +5,32 @@ import { DAY_MS, HOUR_MS, MINUTE_MS } from "../limits.ts";
 import type { ProcessIdentity } from "../process/identity.ts";
 import { fateOf, processIdentity } from "../process/identity.ts";
 
-/** A private directory that is in use is touched this often, */
+/** How often a private directory in use is touched. */
 const TOUCH_MS = MINUTE_MS;
-/** and what nobody has touched for this long is left over, where its process cannot be seen. */
+/** If its process cannot be seen, a directory that was not touched for this long is left over. */
 const UNTOUCHED_MS_MAX = HOUR_MS;
-/** pg321 0.1.0 did not touch what it used. */
+/** The same for pg321 0.1.0, which did not touch its directories. */
 const OLD_UNTOUCHED_MS_MAX = DAY_MS;
 
-/** The first characters of an id tell hosts and boots apart well enough. */
+/** The first characters of an id are enough to tell hosts and boots apart. */
 const ID_LENGTH = 8;
 const UNKNOWN = "x";
 const TAG = "(?:[0-9a-f]{8}|x)-(?:[0-9a-f]{8}|x)-(?:\\d+|x)-\\d+-(?:\\d+|x)";
 const DIRECTORY = new RegExp(`^pg321-(?:spool|libpq)-(?:(${TAG})|(\\d+))-[A-Za-z0-9]{6}$`);
 const WHOLE_TAG = new RegExp(`^${TAG}$`);
 
-/** A directory that nobody else can look into, and that is removed with all that it holds. */
+/** A directory that no other user can access; disposing removes it with its contents. */
 export interface PrivateDirectory extends AsyncDisposable {
   readonly path: string;
 }
 
-/** Makes one, 0700 whatever the umask, with a name that tells its process. */
+/** Creates one with mode 0700, whatever the umask, and a name that identifies its process. */
 export async function makePrivateDirectory(
   parent: string,
   kind: "spool" | "libpq",
 ): Promise<PrivateDirectory> {
   const path = await mkdtemp(join(parent, `pg321-${kind}-${processTag()}-`));
-  // A file system that hangs must not be asked again and again.
+  // Do not pile up calls on a hanging file system.
   let isTouching = false;
   const touch = () => {
     if (isTouching) return;
@@ -53,7 +53,7 @@ export async function makePrivateDirectory(
   };
 }
 
-/** Who made a temporary file or directory, by its name. */
+/** The process that made a temporary file or directory, according to its name. */
 export type Maker = ProcessIdentity;
 
 /** The process that made the private directory of that name; undefined for any other name. */
@@ -63,24 +63,24 @@ export function makerOfDirectory(name: string): Maker | undefined {
   return tag === undefined ? undefined : makerOfTag(tag);
 }
 
-/** Whether the maker still needs what it made and touched last at `touchedAtMs`. */
+/** Whether the maker still uses a file or directory that was last touched at `touchedAtMs`. */
 export function isInUse(maker: Maker, touchedAtMs: number): boolean {
   const fate = fateOf(maker);
   if (fate !== "unseen") return fate === "alive";
   const ageMs = systemClock.now().getTime() - touchedAtMs;
   if (maker.boot_id !== null) return ageMs < UNTOUCHED_MS_MAX;
-  // Of 0.1.0: it may be the process of that pid here.
+  // Made by 0.1.0: its maker may be the process with this pid here.
   const mayLive = maker.pid !== process.pid && processIdentity(maker.pid).pid_start !== null;
   return mayLive || ageMs < OLD_UNTOUCHED_MS_MAX;
 }
 
-/** This process in the name of a file: host, boot, PID namespace, pid and start. */
+/** Identifies this process in a file name: host, boot, PID namespace, pid and start. */
 export function processTag(): string {
   const { host_id, boot_id, pid_namespace, pid, pid_start } = processIdentity();
   return [short(host_id), short(boot_id), pid_namespace ?? UNKNOWN, pid, pid_start ?? UNKNOWN].join("-");
 }
 
-/** Undefined for what is no tag. */
+/** Undefined if the text is not a tag. */
 export function makerOfTag(tag: string): Maker | undefined {
   if (!WHOLE_TAG.test(tag)) return undefined;
   const own = processIdentity();

@@ -13,14 +13,14 @@ beforeEach(async () => {
 });
 afterEach(() => rm(directory, { recursive: true }));
 
-test("accounts are found by id and by name, and what nobody has is not", async () => {
+test("accounts are found by id and by name; unknown ones are not", async () => {
   expect(findAccount(0)).toMatchObject({ uid: 0, gid: 0, name: "root" });
   expect(findAccount("root")).toEqual(findAccount(0));
   expect(findAccount("no-such-user")).toBeUndefined();
   expect(findAccount(4_000_000_001)).toBeUndefined();
 });
 
-/** What a process of its own has become, as it sees itself. */
+/** The user of a separate process after the switch, as that process sees it. */
 async function become(account: object, cwd: string) {
   const modules = ["base/process/become-user.ts", "postgres/libpq.ts", "postgres/connection.ts"];
   const [user, libpq, connection] = modules.map((name) =>
@@ -32,7 +32,7 @@ async function become(account: object, cwd: string) {
     import { becomeUser, homeDirectory, isRoot, userName } from ${user};
     import { libpqEnvironment } from ${libpq};
     import { endpointOfUrl } from ${connection};
-    // Threads that are there before must change, too.
+    // Threads that already exist must change too.
     await Promise.all(Array.from({ length: 16 }, (_, index) => writeFile(\`${directory}/root-\${index}\`, "")));
     becomeUser(${JSON.stringify(account)});
     const files = Array.from({ length: 32 }, (_, index) => \`${directory}/file-\${index}\`);

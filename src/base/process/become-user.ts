@@ -6,14 +6,14 @@ import { messageOf, Pg321Error } from "../errors.ts";
 export interface Account {
   uid: number;
   gid: number;
-  /** Undefined for an owner without an entry in the user database, as in a container. */
+  /** Undefined for an owner who is not in the user database, as in a container. */
   name: string | undefined;
   home: string | undefined;
 }
 
 let became: Account | undefined;
 
-/** Bun has it, its types do not. */
+/** Bun has this function, but its types lack it. */
 const { initgroups } = process as { initgroups?: (name: string, gid: number) => void };
 
 /** Whether this process may become any other user. */
@@ -22,14 +22,14 @@ export function isRoot(): boolean {
 }
 
 /**
- * Turns root into another user, for good: all threads, with that user's groups and none of root's. Children
- * that are started from now on are that user's. A working directory that the user may not enter is left
- * for `/`, since programs of PostgreSQL complain about one. Throws code `usage`.
+ * Switches from root to another user for good: all threads, with that user's groups and none of root's. Children
+ * started from now on run as that user. A working directory that the user cannot enter is changed to `/`, because
+ * PostgreSQL's programs complain about it. Throws code `usage`.
  */
 export function becomeUser(account: Account): void {
   const { uid, gid, name } = account;
   try {
-    // Groups go first: without root's rights nothing else can be given up.
+    // Change the groups first: that needs root's rights.
     if (name === undefined || !initgroups) process.setgroups?.([gid]);
     else initgroups(name, gid);
     process.setgid?.(gid);
@@ -55,17 +55,17 @@ function accountText({ name, uid }: Account): string {
   return name === undefined ? `user ${uid}` : `user "${name}"`;
 }
 
-/** The home directory of the user that this process is now; what `HOME` says may still be root's. */
+/** The home directory of the current user; `HOME` may still name root's. */
 export function homeDirectory(): string {
   return became ? (became.home ?? "/") : homedir();
 }
 
-/** The name of the user that this process is now. */
+/** The name of the current user. */
 export function userName(): string {
   return became?.name ?? userInfo().username;
 }
 
-/** The account with this id or name; undefined where nothing knows it. */
+/** The account with this id or name; undefined if there is none. */
 export function findAccount(key: number | string): Account | undefined {
   return accountIn(readPasswd(), key) ?? accountIn(askDirectory(key), key);
 }
@@ -87,7 +87,7 @@ function readPasswd(): string {
   }
 }
 
-/** Users of LDAP and the like, which libc knows and the file does not. */
+/** Users from LDAP and other sources of libc that are not in /etc/passwd. */
 function askDirectory(key: number | string): string {
   try {
     const { stdout } = Bun.spawnSync(["getent", "passwd", String(key)], {

@@ -5,7 +5,7 @@ const own = processIdentity();
 const FIRST = "4026531836";
 const ticks = own.pid_start ?? 0;
 
-/** What a process that has ended was. */
+/** The identity of a process that has ended. */
 async function ended(): Promise<ProcessIdentity> {
   const child = Bun.spawn(["sleep", "60"]);
   const identity = processIdentity(child.pid);
@@ -15,7 +15,7 @@ async function ended(): Promise<ProcessIdentity> {
   return identity;
 }
 
-test("a process of this host is seen: it lives, or it has ended, or another one has its pid now", async () => {
+test("the fate of a process in this namespace is seen: alive, ended, or its pid reused", async () => {
   expect(own.pid).toBe(process.pid);
   expect(own.boot_id).toMatch(/^[0-9a-f-]{36}$/);
   expect(own.host_id).toMatch(/^[0-9a-f]{32}$/);
@@ -28,7 +28,7 @@ test("a process of this host is seen: it lives, or it has ended, or another one 
   ]);
 });
 
-test("a process that has ended and that nobody has waited for is dead", async () => {
+test("a zombie is dead", async () => {
   const shell = Bun.spawn(["sh", "-c", "sleep 0.01 & echo $!; exec sleep 60"], { stdout: "pipe" });
   const { value } = await shell.stdout.getReader().read();
   const pid = Number(new TextDecoder().decode(value));
@@ -39,7 +39,7 @@ test("a process that has ended and that nobody has waited for is dead", async ()
   await shell.exited;
 });
 
-test("a process elsewhere is not seen, though one of its pid lives here, or none does", async () => {
+test("a process elsewhere is unseen, whether or not its pid exists here", async () => {
   const gone = await ended();
   for (const one of [own, { ...own, pid_start: ticks - 1 }, gone]) {
     expect(fateOf({ ...one, pid_namespace: "4026539999" })).toBe("unseen");
@@ -49,14 +49,14 @@ test("a process elsewhere is not seen, though one of its pid lives here, or none
   }
 });
 
-test("a process from before this host was started again is dead, but in a container nobody can tell", async () => {
+test("a process from an earlier boot of this host is dead, but unseen from a container", async () => {
   const before = { ...own, boot_id: crypto.randomUUID() };
   const isHost = own.pid_namespace === FIRST;
   expect(fateOf(before)).toBe(isHost ? "dead" : "unseen");
   expect(fateOf({ ...before, pid_namespace: "4026539999" })).toBe("unseen");
 });
 
-test("a process of pg321 0.1.0 may be seen to live; that it does not is not believed", async () => {
+test("a process of pg321 0.1.0 can be seen to live, but not to be dead", async () => {
   const old = { host_id: null, boot_id: null, pid_namespace: null };
   expect(fateOf({ ...own, ...old })).toBe("alive");
   expect(fateOf({ ...own, ...old, pid_start: ticks - 1 })).toBe("unseen");

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { fstatSync, openSync } from "node:fs";
 import { asErrors, leadsToJournal } from "./journal.ts";
 
-test("only the very stream that is named leads to the journal", () => {
+test("only the stream named in the variable leads to the journal", () => {
   const fileDescriptor = openSync("/dev/null", "w");
   const { dev, ino } = fstatSync(fileDescriptor, { bigint: true });
   expect(leadsToJournal(`${dev}:${ino}`, fileDescriptor)).toBe(true);
@@ -12,6 +12,6 @@ test("only the very stream that is named leads to the journal", () => {
   expect(leadsToJournal("1:1", 999_999)).toBe(false);
 });
 
-test("each line is an error of its own", () => {
+test("each line is a separate error", () => {
   expect(asErrors("error: a\nhint: b\n")).toBe("<3>error: a\n<3>hint: b\n");
 });

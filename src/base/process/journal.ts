@@ -1,8 +1,8 @@
 import { fstatSync } from "node:fs";
 
 /**
- * Whether a file descriptor leads right to the journal, by `JOURNAL_STREAM` (systemd.exec(5)): a child of a
- * service whose output goes elsewhere has that variable, too.
+ * Whether a file descriptor leads directly to the journal, according to `JOURNAL_STREAM` (systemd.exec(5)). The
+ * variable alone proves nothing: a child of a service inherits it even if its output goes elsewhere.
  */
 export function leadsToJournal(stream: string | undefined, fileDescriptor: number): boolean {
   if (!stream) return false;
@@ -14,7 +14,7 @@ export function leadsToJournal(stream: string | undefined, fileDescriptor: numbe
   }
 }
 
-/** The lines with syslog's priority for errors in front of each, which the journal takes for a prefix. */
+/** Puts syslog's priority for errors in front of each line, which the journal reads as a prefix. */
 export function asErrors(text: string): string {
   return text.replace(/^(?=.)/gm, "<3>");
 }

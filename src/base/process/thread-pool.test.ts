@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { ManualClock } from "../../../test/lab/manual-clock.ts";
 import { PoolWatch } from "./thread-pool.ts";
 
-/** A program that lets so many calls hang on a pipe that nobody writes to, then asks for a file. */
+/** A program that lets this many calls hang on a pipe that nobody writes to, then reads a file. */
 const PROGRAM = `
   import { open, stat } from "node:fs/promises";
   import { widenThreadPool } from ${JSON.stringify(join(import.meta.dir, "thread-pool.ts"))};
@@ -16,8 +16,8 @@ const PROGRAM = `
   process.exit();
 `;
 
-// Compiled, as pg321 is: from source the runtime uses the pool for loading files, before anybody can widen it.
-test("the pool answers while calls hang, a dozen more than there are cores", async () => {
+// Compiled, as pg321 is: from source the runtime uses the pool to load files before anything can enlarge it.
+test("the pool answers while a dozen more calls hang than there are cores", async () => {
   const directory = await mkdtemp(join(tmpdir(), "pg321-pool-"));
   const [source, program, pipe] = [
     join(directory, "program.ts"),
@@ -33,7 +33,7 @@ test("the pool answers while calls hang, a dozen more than there are cores", asy
   await rm(directory, { recursive: true });
 }, 60_000);
 
-test("a pool that does not answer is silent for as long, and one question is open at a time", async () => {
+test("the silence of a pool that does not answer is measured, with one open question at a time", async () => {
   const clock = new ManualClock();
   const questions: (() => void)[] = [];
   const watch = new PoolWatch(clock, () => new Promise<void>((resolve) => questions.push(resolve)));

@@ -2,14 +2,14 @@ import { stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import type { Clock } from "../clock.ts";
 
-/** Threads beside one a core: so many calls may hang on disks that do not answer before anything else waits. */
+/** Threads beyond one per core: this many calls may hang on unresponsive disks before other calls have to wait. */
 const SPARE_THREADS = 32;
 
 /**
- * Gives the runtime's thread pool room for calls that hang: it has a thread a core, and every file, every
- * compression and every name that is looked up needs one. Must be called before the pool is used, which from
- * source it always is, by the runtime. A size that the environment sets stays, and where libc cannot be reached the
- * pool stays as it is.
+ * Enlarges the runtime's thread pool for calls that hang: it has one thread per core, and file calls, compression
+ * and name lookups all need one. Must be called before the pool is first used; in a run from source it has no effect,
+ * because the runtime has used the pool before. A size set in the environment is kept. If libc cannot be loaded, the
+ * pool keeps its size.
  */
 export async function widenThreadPool(): Promise<void> {
   try {
@@ -20,23 +20,23 @@ export async function widenThreadPool(): Promise<void> {
     libc.symbols.setenv(Buffer.from("UV_THREADPOOL_SIZE\0"), Buffer.from(`${threads}\0`), 0);
     libc.close();
   } catch {
-    // Then the helpers of `Place` have to do.
+    // The helper processes of `Place` still protect against most hanging calls.
   }
 }
 
-/** Looks now and then whether the thread pool still answers. */
+/** Checks from time to time whether the thread pool still answers. */
 export class PoolWatch {
   readonly #clock: Clock;
   readonly #ask: () => Promise<unknown>;
   #askedAtMs: number | undefined;
 
-  /** `ask`: what takes a thread of the pool for a moment, and no disk. */
+  /** `ask` must use a thread of the pool for a moment, and no disk. */
   constructor(clock: Clock, ask: () => Promise<unknown> = () => stat("/proc/self")) {
     this.#clock = clock;
     this.#ask = ask;
   }
 
-  /** Asks, unless an earlier question is still open. */
+  /** Asks, unless an earlier question is still unanswered. */
   look(): void {
     if (this.#askedAtMs !== undefined) return;
     this.#askedAtMs = this.#clock.monotonicMs();
@@ -46,7 +46,7 @@ export class PoolWatch {
     this.#ask().then(onAnswer, onAnswer);
   }
 
-  /** For how long it has not answered, in ms; 0 where nothing is open. */
+  /** How long it has not answered, in ms; 0 if no question is open. */
   silentMs(): number {
     return this.#askedAtMs === undefined ? 0 : this.#clock.monotonicMs() - this.#askedAtMs;
   }

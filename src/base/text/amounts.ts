@@ -2,7 +2,7 @@
 
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"] as const;
 
-/** `1.4 GiB`; a dash where it is not known. */
+/** `1.4 GiB`; a dash if unknown. */
 export function sizeText(bytes: number | null | undefined): string {
   if (bytes === null || bytes === undefined) return "-";
   let value = bytes;
@@ -26,7 +26,7 @@ export function durationText(durationMs: number | null | undefined): string {
   return `${Math.floor(seconds / 86_400)}d ${two((seconds % 86_400) / 3600)}h`;
 }
 
-/** How long ago something was; `in 20m 00s` where it is dated in the future: a clock was ahead. */
+/** How long ago something happened; `in 20m 00s` if it is dated in the future, because a clock was ahead. */
 export function ageText(ageMs: number): string {
   return ageMs < 0 ? `in ${durationText(-ageMs)}` : durationText(ageMs);
 }

@@ -1,4 +1,4 @@
-/** Stable JSON for `--json`. Control characters that JSON lets through are escaped, too. */
+/** Stable JSON for `--json`. Control characters that JSON allows unescaped are escaped too. */
 export function jsonText(value: unknown): string {
   return JSON.stringify(value, null, 2).replace(
     /[\u007f-\u009f]/g,

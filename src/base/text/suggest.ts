@@ -1,6 +1,6 @@
-/** The candidate that a misspelt word most likely stands for, or undefined when none is near. */
+/** The candidate most similar to a misspelt word, or undefined if none is similar. */
 export function closest(word: string, candidates: readonly string[]): string | undefined {
-  // A third of the letters may be wrong: enough for slips, too few to turn one short word into another.
+  // A third of the letters may differ: enough for typing errors, too few to turn one short word into another.
   const limit = Math.min(3, Math.max(1, Math.floor(word.length / 3)));
   let best: { candidate: string; distance: number } | undefined;
   for (const candidate of candidates) {

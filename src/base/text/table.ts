@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from "node:util";
 
-/** Colours where they are wanted, else the text as it is. */
+/** Adds colours if they are wanted; otherwise returns the text unchanged. */
 export interface Style {
   bold(text: string): string;
   dim(text: string): string;
@@ -11,7 +11,7 @@ export interface Style {
 
 const plain = (text: string) => text;
 
-/** Without colours. */
+/** The style without colours. */
 export const PLAIN: Style = { bold: plain, dim: plain, good: plain, warn: plain, bad: plain };
 
 export interface Column<T> {
@@ -20,7 +20,7 @@ export interface Column<T> {
   align?: "right";
 }
 
-/** A table of plain columns, as wide as its cells, which hold `visible` text. */
+/** A table whose columns are as wide as their cells. The cells must be `visible` text. */
 export function table<T>(rows: readonly T[], columns: readonly Column<T>[], style: Style): string {
   const cells = rows.map((row) => columns.map((column) => column.cell(row)));
   const widths = columns.map((column, index) =>
@@ -35,7 +35,7 @@ export function table<T>(rows: readonly T[], columns: readonly Column<T>[], styl
   return [style.bold(line(columns.map((column) => column.title))), ...cells.map(line)].join("\n");
 }
 
-/** One line of a table, for those that are too long to be made at once. */
+/** One line of a table, for tables too long to build at once. */
 export function tableLine(
   cells: readonly string[],
   widths: readonly number[],
@@ -47,7 +47,7 @@ export function tableLine(
     .trimEnd();
 }
 
-/** The columns of a terminal that a text takes. */
+/** The number of terminal columns that a text takes. */
 export function width(text: string): number {
   return Bun.stringWidth(stripVTControlCharacters(text));
 }

@@ -1,8 +1,8 @@
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
- * The text that `bytes` spell in UTF-8, undefined where they spell none. Nothing is repaired or left out, a
- * byte order mark neither: so two texts are equal only where their bytes are.
+ * Decodes UTF-8, or returns undefined if the bytes are not valid UTF-8. Nothing is repaired or dropped, not even a
+ * byte order mark, so two texts are equal only if their bytes are.
  */
 export function exactText(bytes: Uint8Array): string | undefined {
   try {

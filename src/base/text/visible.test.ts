@@ -5,7 +5,7 @@ const CONTROLS = [...Array(32).keys(), 127, ...Array.from({ length: 32 }, (_, in
   .map((code) => String.fromCharCode(code))
   .join("");
 
-test("no control character is left, and everything else stays", () => {
+test("control characters are replaced, and everything else stays", () => {
   expect(visible(`a${CONTROLS}b`)).toBe(`a${"\ufffd".repeat(CONTROLS.length)}b`);
   expect(visible("Käse, чай, 茶, 🍵, \ud800")).toBe("Käse, чай, 茶, 🍵, \ud800");
   expect(visibleLines("one\n\u001b[31mtwo\r\n")).toBe("one\n\ufffd[31mtwo\ufffd\n");

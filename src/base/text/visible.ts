@@ -2,12 +2,12 @@ const CONTROL = /\p{Cc}/gu;
 const CONTROL_BUT_LINE_BREAK = /[^\P{Cc}\n]/gu;
 const REPLACEMENT = "\ufffd";
 
-/** One line of text whose parts may come from anywhere: no control character of it reaches a terminal. */
+/** Replaces control characters in one line of untrusted text, so that none reaches a terminal. */
 export function visible(text: string): string {
   return text.replace(CONTROL, REPLACEMENT);
 }
 
-/** The same for text of several lines. */
+/** As `visible`, but keeps line breaks. */
 export function visibleLines(text: string): string {
   return text.replace(CONTROL_BUT_LINE_BREAK, REPLACEMENT);
 }

@@ -142,7 +142,7 @@ describe("trouble on the way", () => {
     const { exitCode, storages, notes } = await at.cleanup();
     expect(exitCode).toBe(0);
     expect(storages.r2).toMatchObject({ deleted: 0, held: 1 });
-    expect(notes[0].note).toContain("a hold on it");
+    expect(notes[0].note).toContain("on hold");
     expect(await at.objects("r2", old)).toHaveLength(2);
     await at.installation.ok("unhold", old);
     expect(await at.cleanup()).toMatchObject({ records_deleted: 1, storages: { r2: { deleted: 1 } } });

@@ -319,7 +319,7 @@ describe.skipIf(!isRoot || !NOBODY)(
           /^warning keys .*: user "nobody" cannot read it: .* but not open them, so it cannot verify them$/,
         ),
         "warning directories state_dir: every user of this host has access to it",
-        expect.stringMatching(/^failed storage disk: .*(permission denied|may not write)/),
+        expect.stringMatching(/^failed storage disk: .*(permission denied|cannot write)/),
         expect.stringMatching(/^failed storage fixed: /),
       ]);
       for (const { subject, hint } of report.findings) {

@@ -158,7 +158,7 @@ describe("cleanup", () => {
     await provenBackup(world, ["disk"]);
     const [report] = await world.cleanup();
     expect(report?.statistics.notes).toContainEqual(
-      expect.objectContaining({ storage: "disk", note: expect.stringContaining("there again") }),
+      expect.objectContaining({ storage: "disk", note: expect.stringContaining("is back") }),
     );
     expect(world.really(backup)).toEqual(["disk"]);
     await runVerify(world.context, [backup.id]);

@@ -26,7 +26,7 @@ export const PART_BYTES_DEFAULT = 5 * MIB;
 /** No manifest of pg321 is larger than this. */
 export const MANIFEST_BYTES_MAX = MIB;
 /** How long pg_dump may take before its first byte, beyond its wait for locks: a million tables take that long. */
-export const FIRST_DUMP_BYTE_MS = 1_800_000;
+export const FIRST_DUMP_BYTE_MS = 30 * MINUTE_MS;
 /** A dump's table of contents (some 1.5 KiB a table); it is held in memory. */
 export const TABLE_OF_CONTENTS_BYTES_MAX = 512 * MIB;
 /** The end of a child's stderr that goes into records and errors. */
@@ -37,7 +37,7 @@ export const LEASE_MS = MINUTE_MS;
 export const LEASE_WATCH_MS = LEASE_MS / 3;
 export const LEASE_LOOK_MS = 500;
 /** A backup waits this long for a run that will soon release the lease of its database, and checks this often. */
-export const LEASE_WAIT_MS = 600_000;
+export const LEASE_WAIT_MS = 10 * MINUTE_MS;
 export const LEASE_POLL_MS = 100;
 /** The first reminder of an alert comes after this long; each interval is twice as long, up to the maximum. */
 export const REMINDER_MS = HOUR_MS;

@@ -8,7 +8,7 @@ import { becomeUser, findAccount, isRoot } from "../base/process/become-user.ts"
 import { DEFAULT_STATE_DIR } from "../config/config.ts";
 
 /** The state directory and user of `pg321 install`. */
-const INSTALLED = { stateDir: "/var/lib/pg321", user: "pg321" };
+const INSTALLED = { stateDir: DEFAULT_STATE_DIR, user: "pg321" };
 
 /**
  * If run as root: switches for good to the owner of `state_dir`, so that no file in catalog or storages ends up

@@ -14,8 +14,6 @@ export const DROP_IN_DIRECTORIES = [
 ] as const;
 export const DROP_IN_NAME = "storages.conf";
 
-/** StateDirectory= of the unit. */
-export const DEFAULT_STATE_DIR = "/var/lib/pg321";
 /** Directories that the service can write to without a drop-in. */
 const WRITABLE_ANYWAY = [DEFAULT_STATE_DIR, "/run/pg321"];
 /** Directories that the unit hides: a path in them must be bound into the sandbox before it can be written to. */

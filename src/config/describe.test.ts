@@ -53,6 +53,9 @@ describe("describeConfig", () => {
   test("leaves no setting out", async () => {
     const config = await loadToml(TOML);
     expect(keysOf(describeConfig(config))).toEqual(keysOf(config));
+    const tables = "server storage encryption compression catalog dump guard cleanup schedule http notify";
+    const keys = `file checksum timezone state_dir temp_dir ${tables} warnings`;
+    expect(Object.keys(describeConfig(config)).join(" ")).toBe(keys);
   });
 });
 

@@ -6,10 +6,11 @@ type Described = { [key: string]: Value };
 
 /**
  * What a config means, for `pg321 check`: every setting of `Config` under its name there and in the order of its
- * schema, secrets as `[secret]`, null for what is not set. Plain JSON.
+ * schema, secrets as `[secret]`, null for what is not set. Plain JSON. Without `unusable`: check sets nothing aside.
  */
 export function describeConfig(config: Config): Described {
-  return describeTable(config);
+  const { unusable: _, ...settings } = config;
+  return describeTable(settings);
 }
 
 function describeTable(table: object): Described {

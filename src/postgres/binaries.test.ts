@@ -8,7 +8,7 @@ import { findBinaries, pgDumpFor, pgRestoreFor } from "./binaries.ts";
 const root = mkdtempSync(join(tmpdir(), "pg321-binaries-"));
 afterAll(() => rmSync(root, { recursive: true }));
 
-/** A bin_dir glob whose programs tell these versions. */
+/** A bin_dir glob whose programs report these versions. */
 function installed(name: ProgramName, versions: string[]): string {
   const dir = mkdtempSync(join(root, "usr-"));
   for (const version of versions) {
@@ -19,8 +19,8 @@ function installed(name: ProgramName, versions: string[]): string {
   return join(dir, "*", "bin");
 }
 
-/** Alternatives and some distributions put links into /usr/lib/postgresql. */
-test("a version whose directory is a link is found", async () => {
+/** Some setups put links into /usr/lib/postgresql. */
+test("a version in a linked directory is found", async () => {
   const dir = mkdtempSync(join(root, "linked-"));
   const elsewhere = dirname(dirname(installed("pg_dump", ["16.2"])));
   symlinkSync(join(elsewhere, "16.2"), join(dir, "16"));
@@ -44,7 +44,7 @@ describe("pg_dump", () => {
     });
   });
 
-  test("that does not run is passed over", async () => {
+  test("that does not run is skipped", async () => {
     const dir = mkdtempSync(join(root, "broken-"));
     writeFileSync(join(dir, "pg_dump"), "#!/bin/sh\nexit 1\n", { mode: 0o755 });
     expect(await findBinaries("pg_dump", dir)).toEqual([]);
@@ -65,7 +65,7 @@ describe("pg_restore", () => {
   });
 
   test.each([
-    // The nearest that reads it and that the target understands, else one that goes through a relay.
+    // The nearest that reads it and that the target understands, otherwise one that needs a relay.
     [16, "1.14", ["15.3", "17.0"], "15.3", false],
     [16, "1.16", ["15.3", "17.0", "18.1"], "17.0", true],
     [16, "1.15", ["17.0", "18.1"], "17.0", true],
@@ -88,7 +88,7 @@ describe("pg_restore", () => {
   });
 });
 
-test("the installed ones are found, Debian's wrapper left out", async () => {
+test("the installed programs are found, without Debian's wrapper", async () => {
   const found = await findBinaries("pg_dump", undefined);
   expect(found.length).toBeGreaterThan(0);
   expect(found.filter(({ path }) => path.includes("wrapper") || path === "/usr/bin/pg_dump")).toEqual([]);

@@ -7,27 +7,27 @@ import { CLEAN_ENVIRONMENT } from "./libpq.ts";
 
 export interface PostgresBinary {
   path: string;
-  /** As it prints it: `15.14`, `17beta1`. */
+  /** As the program prints it: `15.14`, `17beta1`. */
   version: string;
   major: number;
 }
 
-/** A pg_restore for a certain target. */
+/** A pg_restore for a given target. */
 export interface PgRestore extends PostgresBinary {
-  /** It sends `SET transaction_timeout`, which the target does not know: it must go through a relay. */
+  /** It sends `SET transaction_timeout`, which the target does not know, so it needs a relay. */
   needsRelay: boolean;
 }
 
-/** A directory that is searched alone, or those that are searched beside the usual ones. */
+/** The only directory to search, or directories to search besides the usual ones. */
 export type BinDir = string | readonly string[] | undefined;
 
 export type ProgramName = "pg_dump" | "pg_restore";
 
 const SEARCHED_DIRS = ["/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin"];
-/** Since this version pg_restore sends `SET transaction_timeout`, which older servers refuse. */
+/** From this version on pg_restore sends `SET transaction_timeout`, which older servers refuse. */
 const TRANSACTION_TIMEOUT_MAJOR = 17;
 
-/** The pg_dump for a server: of its major version, else the nearest newer one (an older one refuses). */
+/** The pg_dump for a server: of its major version, otherwise the nearest newer one (an older one refuses). */
 export async function pgDumpFor(serverMajor: number, binDir: BinDir): Promise<PostgresBinary> {
   const found = await findBinaries("pg_dump", binDir);
   return (
@@ -37,8 +37,8 @@ export async function pgDumpFor(serverMajor: number, binDir: BinDir): Promise<Po
 }
 
 /**
- * The pg_restore for an archive and a target: one that reads the archive's format, as near to the target's version as
- * can be, and one of 17 or newer for an older target only where no older one reads it.
+ * The pg_restore for an archive and a target: it must read the archive's format and be as near to the target's
+ * version as possible. For a target older than 17 it is of 17 or newer only if no older one reads the archive.
  */
 export async function pgRestoreFor(
   targetMajor: number,
@@ -60,7 +60,10 @@ export async function pgRestoreFor(
   );
 }
 
-/** Archive formats came with: 1.14 in 12, 1.15 in 16, 1.16 in 17. An unknown newer one is left to the newest. */
+/**
+ * Archive format 1.14 came with PostgreSQL 12, 1.15 with 16, 1.16 with 17. For an unknown newer format the newest
+ * is tried.
+ */
 function firstMajorReading(archiveFormat: string): number {
   const minor = Number(archiveFormat.split(".")[1]);
   if (minor >= 16) return 17;
@@ -68,7 +71,7 @@ function firstMajorReading(archiveFormat: string): number {
   return minor === 14 ? 12 : 10;
 }
 
-/** Of the usable ones: the wanted major version, else the nearest newer, else the nearest older. */
+/** Of the usable ones: the wanted major version, otherwise the nearest newer, otherwise the nearest older. */
 function nearest(
   found: readonly PostgresBinary[],
   wanted: number,
@@ -87,14 +90,17 @@ function refuse(problem: string, found: readonly PostgresBinary[], major: number
   });
 }
 
-/** Every one that runs, oldest first: in `binDir` alone where it is one, else in the usual directories and on PATH. */
+/**
+ * All programs that run, oldest first: from `binDir` alone if that is a single directory, otherwise from the usual
+ * directories and PATH.
+ */
 export async function findBinaries(name: ProgramName, binDir: BinDir): Promise<PostgresBinary[]> {
   const onPath = Bun.which(name);
   const isAlone = typeof binDir === "string";
   const dirs = isAlone ? [binDir] : [...SEARCHED_DIRS, ...(binDir ?? [])];
   const inDirs = dirs.flatMap((dir) => pathsOf(join(dir, name)));
   const paths = isAlone || !onPath ? inDirs : [...inDirs, onPath];
-  // Debian's /usr/bin/pg_dump is a wrapper that picks a version of its own choice.
+  // Debian's /usr/bin/pg_dump is a wrapper that picks a version itself.
   const programs = new Set(
     paths.map((path) => realpathSync(path)).filter((path) => !path.endsWith("pg_wrapper")),
   );
@@ -102,7 +108,7 @@ export async function findBinaries(name: ProgramName, binDir: BinDir): Promise<P
   return found.filter((binary) => binary !== undefined).sort((a, b) => a.major - b.major);
 }
 
-/** What is there of a path with `*` in it. Bun's glob takes no directory that is a symbolic link. */
+/** The existing paths for a path with `*` in it. Bun's glob does not follow directories that are symbolic links. */
 function pathsOf(pattern: string): string[] {
   let paths = ["/"];
   for (const segment of pattern.split("/").slice(1)) {
@@ -125,7 +131,7 @@ function namesIn(directory: string): string[] {
 
 const versions = new Map<string, Promise<PostgresBinary | undefined>>();
 
-/** Asked once for each state of the file: a package may be upgraded under a daemon. */
+/** Runs the program once for each state of its file, because a package may be upgraded while the daemon runs. */
 function versionOf(path: string): Promise<PostgresBinary | undefined> {
   const { mtimeMs, size } = statSync(path);
   const key = `${path} ${mtimeMs} ${size}`;

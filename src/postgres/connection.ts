@@ -25,16 +25,16 @@ type ServerAddress = Pick<
 
 /** One database of one server, and how to get in. */
 export interface Endpoint extends ServerAddress {
-  /** What messages call the server: `server "main"`. */
+  /** The server's name in messages: `server "main"`. */
   label: string;
   database: string;
 }
 
-/** Where a server without `host` is looked for, as libpq of the distributions does. */
+/** Where to look for the socket of a server without `host`, like the distributions' libpq. */
 const SOCKET_DIRS = ["/var/run/postgresql", "/run/postgresql", "/tmp"];
 const CONNECT_TIMEOUT_MS_DEFAULT = 10_000;
 const SSL_MODES = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] as const;
-/** Not every version has each of them. Waiting for locks stays as bounded as it is. */
+/** Some versions lack some of these. `lock_timeout` is left as it is, to bound waits for locks. */
 const OTHER_TIMEOUTS = ["transaction_timeout", "idle_session_timeout", "idle_in_transaction_session_timeout"];
 const NO_HOST = "_";
 const URL_PARAMETERS = ["host", "port", "sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout"];
@@ -47,9 +47,9 @@ export function endpointOf(server: ServerConfig, database = server.maintenance_d
 export function endpointOfUrl(text: string, label = "target"): Endpoint {
   const refuse = (problem: string) =>
     new Pg321Error("usage", `${label}: ${problem}`, { hint: "write postgres://user@host:port/database" });
-  // The URL standard wants a host behind credentials, libpq does not.
+  // The URL standard requires a host after credentials, libpq does not.
   const url = URL.parse(text.replace(/^([a-z]+:\/\/[^/?#]*@)(?=[/?:]|$)/, `$1${NO_HOST}`));
-  // The text itself may hold a password.
+  // The message must not show the text, which may contain a password.
   if (!url || !/^postgres(ql)?:$/.test(url.protocol)) throw refuse("not a PostgreSQL URL");
   const unknown = [...url.searchParams.keys()].find((key) => !URL_PARAMETERS.includes(key));
   if (unknown !== undefined) throw refuse(`unknown parameter "${unknown}" in the URL`);
@@ -58,21 +58,21 @@ export function endpointOfUrl(text: string, label = "target"): Endpoint {
     try {
       return decodeURIComponent(part);
     } catch {
-      throw refuse("a percent sign in the URL escapes nothing: write it as %25");
+      throw refuse("a percent sign in the URL must be written as %25");
     }
   };
   const host = parameter("host") ?? decoded(url.hostname).replace(/^\[(.*)\]$/, "$1");
-  if (host.includes(",")) throw refuse("one URL names one host");
+  if (host.includes(",")) throw refuse("the URL must name exactly one host");
   const sslmode = SSL_MODES.find((mode) => mode === (parameter("sslmode") ?? "prefer"));
   if (!sslmode) throw refuse(`unknown sslmode "${parameter("sslmode")}"`);
   const port = Number(url.port || (parameter("port") ?? 5432));
   if (!Number.isInteger(port) || port < 1 || port > 65_535)
-    throw refuse("no port from 1 to 65535 in the URL");
+    throw refuse("the port in the URL must be from 1 to 65535");
   const timeoutMs = Number(parameter("connect_timeout") ?? 0) * 1000;
-  if (!(timeoutMs >= 0)) throw refuse("connect_timeout in the URL is no number of seconds");
+  if (!(timeoutMs >= 0)) throw refuse("connect_timeout in the URL must be a number of seconds");
   const user = decoded(url.username) || userName();
   const database = decoded(url.pathname.slice(1));
-  // libpq would take the one that is named like the user: nobody who restores means that.
+  // libpq would use the database named like the user, which is never meant in a restore.
   if (database === "") throw refuse("the URL names no database");
   return {
     label,
@@ -89,12 +89,12 @@ export function endpointOfUrl(text: string, label = "target"): Endpoint {
   };
 }
 
-/** The host, or the directory of the socket, that both the `postgres` package and libpq are given. */
+/** The host, or the directory of the socket, for both the `postgres` package and libpq. */
 export function hostOf({ host, port }: Pick<Endpoint, "host" | "port">): string {
   return host ?? SOCKET_DIRS.find((dir) => existsSync(`${dir}/.s.PGSQL.${port}`)) ?? "localhost";
 }
 
-/** A single session. Queries go through `run`, which maps what they throw. */
+/** A single session. Queries go through `run`, which converts their errors. */
 export interface Connection extends AsyncDisposable {
   readonly endpoint: Endpoint;
   /** `what` completes "cannot …" in the message. */
@@ -113,8 +113,8 @@ export async function connect(endpoint: Endpoint): Promise<Connection> {
   };
   const close = () => sql.end({ timeout: 1 });
   try {
-    // Objects of the database's users must not stand in for the system's. A timeout that a role or a database
-    // has is meant for its users; programs of PostgreSQL put it off in the same way.
+    // Objects of the database's users must not shadow the system's. Timeouts set for a role or a database are meant
+    // for its users; PostgreSQL's own programs disable them in the same way.
     await run(
       `connect to database "${endpoint.database}" as "${endpoint.user}" at ${hostOf(endpoint)}:${endpoint.port}`,
       async () => {
@@ -130,7 +130,7 @@ export async function connect(endpoint: Endpoint): Promise<Connection> {
   return { endpoint, run, [Symbol.asyncDispose]: close };
 }
 
-/** Everything is given, so that the package takes nothing from this process's environment. */
+/** Sets everything, so that the package reads nothing from this process's environment. */
 function optionsOf(endpoint: Endpoint): Options<Record<string, never>> & { socket: () => Promise<Socket> } {
   const host = hostOf(endpoint);
   return {
@@ -151,18 +151,18 @@ function optionsOf(endpoint: Endpoint): Options<Record<string, never>> & { socke
   };
 }
 
-/** The one that is set, else the one of `~/.pgpass`, where libpq's programs look as well. */
+/** The configured password, otherwise that of `~/.pgpass`, which libpq's programs read as well. */
 export async function passwordFor(endpoint: Endpoint, host: string): Promise<string | undefined> {
   const { port, database, user, password } = endpoint;
   if (password) return password.reveal();
-  // libpq calls the directory that it looks into by itself so.
+  // For its default socket directories libpq looks up "localhost".
   const hosts = SOCKET_DIRS.includes(host) ? [host, "localhost"] : [host];
   return passwordOfFile(join(homeDirectory(), ".pgpass"), { hosts, port, database, user });
 }
 
 /**
- * Left to itself the package connects anew, at once and for ever, where a server takes a connection and closes it
- * before it answers; and after one that was lost it would go on in a session without our search_path.
+ * By itself the package reconnects at once and for ever if a server accepts a connection and closes it before it
+ * answers; and after a lost connection it would continue in a session without our search_path.
  */
 function onlyOnce(open: () => Promise<Socket>): () => Promise<Socket> {
   let isFirst = true;
@@ -172,7 +172,7 @@ function onlyOnce(open: () => Promise<Socket>): () => Promise<Socket> {
       return open();
     }
     const socket = new Socket();
-    // Not thrown here: the package would keep every later query waiting.
+    // Not thrown here, because the package would then keep every later query waiting.
     setImmediate(() => socket.destroy(coded("CONNECTION_CLOSED", "the server closed the connection")));
     return socket;
   };
@@ -197,13 +197,13 @@ export function openSocket({ port, connect_timeout_ms }: Endpoint, host: string)
     });
     socket.once("connect", () => {
       clearTimeout(timer);
-      // The package takes the name in the server's certificate from here.
+      // The package takes the name to check in the server's certificate from here.
       resolve(Object.assign(socket, { host, port }));
     });
   });
 }
 
-/** libpq's modes in the package's words. `allow` becomes `prefer`: both take what the server offers. */
+/** Translates libpq's modes to the package's options. `allow` becomes `prefer`: both take what the server offers. */
 export function tlsOf({
   label,
   sslmode,

@@ -1,19 +1,22 @@
 import type { Connection } from "./connection.ts";
 
-/** What a role lacks to dump the connected database; each list holds at most five names, the counts are whole. */
+/**
+ * Privileges that a role lacks to dump the connected database; each list holds at most five names, the counts are
+ * complete.
+ */
 export interface LackingRights {
   /** Tables and sequences that it may not read. */
   unreadable: { count: number; names: string[] };
-  /** Tables whose row security would hide rows from it: pg_dump refuses them. */
+  /** Tables whose row security would hide rows from it: pg_dump refuses to dump them. */
   rowSecurity: { count: number; names: string[] };
   /** Large objects that it may not read. */
   largeObjects: number;
 }
 
-/** Looks at what pg_dump will lock and read: what users made, extensions left out. */
+/** Checks the objects that pg_dump will lock and read: those made by users, without extensions. */
 export async function lackingRights(connection: Connection): Promise<LackingRights> {
   const [row] = await connection.run(
-    "look at the rights",
+    "check the role's privileges",
     (sql) => sql<
       {
         unreadable: string[];

@@ -15,16 +15,16 @@ export interface DumpOptions
   /** A private directory, for the password's file. */
   tempDir: string;
   signal?: AbortSignal;
-  /** Where the blocks come from and must be released to. */
+  /** The pool that the blocks come from and must be released to. */
   blocks?: BufferPool;
-  /** Told once when pg_dump has succeeded; warnings are in its stderr. */
+  /** Called once when pg_dump has succeeded; its warnings are in the stderr. */
   onExit?: (result: { stderrTail: string }) => void;
 }
 
 /**
- * The dump of one database, uncompressed, in pg_dump's custom format. The end of the stream means that
- * pg_dump succeeded; anything else throws before it, `Pg321Error` with code `database` and the end of
- * stderr. Leaving early ends pg_dump.
+ * The dump of one database, uncompressed, in pg_dump's custom format. The stream ends only if pg_dump succeeded;
+ * any failure throws before its end, a `Pg321Error` with code `database` and the end of stderr. If the reader
+ * leaves early pg_dump is ended.
  */
 export async function* dumpDatabase(options: DumpOptions): AsyncGenerator<Uint8Array, void, undefined> {
   const { endpoint, binary, signal } = options;
@@ -53,7 +53,7 @@ export async function* dumpDatabase(options: DumpOptions): AsyncGenerator<Uint8A
   }
 }
 
-/** Before it writes anything, pg_dump reads the whole system catalog and locks each table. 0: no bound. */
+/** Before it writes anything, pg_dump reads the whole system catalog and locks each table. 0: no limit. */
 function firstByteTimeoutMs({ stall_timeout_ms, lock_wait_timeout_ms }: DumpOptions): number {
   if (stall_timeout_ms === 0 || lock_wait_timeout_ms === 0) return 0;
   return Math.max(stall_timeout_ms, FIRST_DUMP_BYTE_MS) + lock_wait_timeout_ms;

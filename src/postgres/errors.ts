@@ -5,32 +5,35 @@ import { messagesOf } from "./program-messages.ts";
 interface Known {
   /** SQLSTATE, or the code of a system or TLS error. */
   codes: readonly string[];
-  /** What libpq's programs print. */
+  /** The text that libpq's programs print. */
   text: RegExp;
   hint: string;
   retryable?: boolean;
   vanished?: true;
 }
 
-/** Something was dropped while pg_dump read the catalog: the next dump does not look for it. */
+/** Something was dropped while pg_dump read the catalog: the next dump no longer looks for it. */
 export class VanishedError extends Pg321Error {}
 
-/** What keeps a session from beginning or going on. A statement's error of the same text is about another server. */
+/**
+ * Errors that keep a session from starting or continuing. A statement's error with the same text is about another
+ * server.
+ */
 const OF_CONNECTING: readonly Known[] = [
   {
     codes: [],
     text: /cannot connect to invalid database/,
-    hint: "it holds nothing to save: a DROP DATABASE of it was cut off, and DROP DATABASE is what it still allows",
+    hint: "it holds nothing to back up: a DROP DATABASE of it was interrupted, and it allows only DROP DATABASE now",
   },
   {
     codes: ["28P01"],
     text: /password authentication failed|no password supplied/,
-    hint: "check user and password; ~/.pgpass counts only where nobody else can read it (0600)",
+    hint: "check user and password; ~/.pgpass is ignored unless only its owner can read it (0600)",
   },
   {
     codes: ["28000"],
     text: /no pg_hba\.conf entry|role ".*" does not exist|authentication failed/i,
-    hint: "check that the role exists and that pg_hba.conf lets it in from this host",
+    hint: "check that the role exists and that pg_hba.conf allows it from this host",
   },
   {
     codes: ["3D000"],
@@ -54,7 +57,7 @@ const OF_CONNECTING: readonly Known[] = [
   {
     codes: ["ENOTFOUND", "EAI_AGAIN", "DNS_ENOTFOUND"],
     text: /could not translate host name/,
-    hint: "check the host's name",
+    hint: "check the host name",
     retryable: true,
   },
   {
@@ -66,7 +69,7 @@ const OF_CONNECTING: readonly Known[] = [
   {
     codes: ["53300", "57P03", "57P01", "CONNECTION_CLOSED", "ECONNRESET"],
     text: /too many clients|remaining connection slots|starting up|shutting down|server closed the connection|terminating connection/,
-    hint: "the server is starting, stopping or full: try again, and read its log",
+    hint: "the server is starting, stopping or out of connections: check its log and try again",
     retryable: true,
   },
 ];
@@ -75,12 +78,12 @@ const OF_STATEMENTS: readonly Known[] = [
   {
     codes: ["08000", "08001", "08003", "08006"],
     text: /ERROR: .*could not (connect to server "|establish connection)/,
-    hint: "a foreign server (postgres_fdw, dblink) that a view or a function of the database asks does not answer",
+    hint: "a foreign server (postgres_fdw, dblink) used by a view or a function of the database does not answer",
     retryable: true,
   },
   {
     codes: [],
-    // Its list of tables is made before each of them is locked.
+    // pg_dump lists the tables before it locks each of them.
     text: /^query failed: ERROR: .*(does not exist|could not open relation|cache lookup failed|failed sanity check)/m,
     hint: "something was dropped while pg_dump read the catalog: try again, or raise dump.retries",
     retryable: true,
@@ -94,23 +97,23 @@ const OF_STATEMENTS: readonly Known[] = [
   {
     codes: [],
     text: /canceling statement due to statement timeout(?!.*LOCK TABLE)/s,
-    hint: "a statement_timeout ended it: look at pg_db_role_setting and at what sits between pg321 and the server",
+    hint: "a statement_timeout ended it: check pg_db_role_setting, and any pooler between pg321 and the server",
   },
   {
     codes: [],
     text: /invalid (LC_\w+ )?locale name/,
-    hint: "make this locale on the target's host, or make the database with another one and restore without --create",
+    hint: "install this locale on the target's host, or create the database with another one and restore without --create",
   },
   {
     codes: ["42501"],
     text: /permission denied|must be owner|must be superuser/,
-    hint: "grant the role what it lacks",
+    hint: "grant the role the missing privilege",
   },
   {
     codes: ["55P03"],
-    // pg_dump bounds its LOCK TABLE by a statement timeout.
+    // pg_dump limits its LOCK TABLE by a statement timeout.
     text: /lock timeout|statement timeout.*LOCK TABLE/s,
-    hint: "something holds a lock on a table: look at pg_locks, or raise lock_wait_timeout",
+    hint: "another session holds a lock on a table: check pg_locks, or raise lock_wait_timeout",
     retryable: true,
   },
   {
@@ -121,13 +124,13 @@ const OF_STATEMENTS: readonly Known[] = [
 ];
 
 /**
- * Maps what the `postgres` package, the system or a child throws; anything else is handed back as it is. DETAIL
- * and HINT of the server are kept.
+ * Converts errors of the `postgres` package, the system or a child; returns any other value unchanged. Keeps the
+ * server's DETAIL and HINT.
  */
 export function databaseError(error: unknown, what: string): unknown {
   if (error instanceof ChildError) return childError(error, what);
   const { code, message, errors, severity, detail, hint } = error as Partial<PostgresFields>;
-  // A host with several addresses fails with one error for each of them.
+  // If a host has several addresses there is one error for each of them.
   if (Array.isArray(errors) && errors.length > 0) return databaseError(errors[0], what);
   if (error instanceof Pg321Error || typeof code !== "string") return error;
   const isOfStatement = severity === "ERROR";

@@ -5,7 +5,7 @@ const AVAILABLE = ["App_1", "a.b", "a[1]", "app_1", "app_2", "app_test", "postgr
 const choose = (databases: string[], exclude: string[] = []) =>
   chooseDatabases(AVAILABLE, { databases, exclude });
 
-describe("the databases that a config names", () => {
+describe("the databases chosen by a config", () => {
   test.each([
     [["*"], [], AVAILABLE],
     [["*"], ["app_*", "postgres"], ["App_1", "a.b", "a[1]"]],
@@ -13,7 +13,7 @@ describe("the databases that a config names", () => {
     [["app_[2-9]", "postgres"], [], ["app_2", "postgres"]],
     [["[!a]*"], [], ["App_1", "postgres"]],
     [["a.?"], [], ["a.b"]],
-    // A name that looks like a glob is one, whatever databases are called.
+    // A name that looks like a glob is treated as one.
     [["a[[]1]"], [], ["a[1]"]],
     [["=a[1]"], [], ["a[1]"]],
     [["a*"], ["=a.b", "=a[1]"], ["app_1", "app_2", "app_test"]],
@@ -22,7 +22,7 @@ describe("the databases that a config names", () => {
     expect(choose(databases, exclude)).toEqual({ chosen, missing: [], idle: [] });
   });
 
-  test("a plain name that is not there is told, and the others are chosen all the same", () => {
+  test("a plain name that does not exist is reported, and the others are still chosen", () => {
     expect(choose(["app_1", "gone", "=APP_*"])).toEqual({
       chosen: ["app_1"],
       missing: ["gone", "APP_*"],
@@ -30,7 +30,7 @@ describe("the databases that a config names", () => {
     });
   });
 
-  test("a glob without a match is told", () => {
+  test("a glob without a match is reported", () => {
     expect(choose(["app_1", "crm_*"])).toEqual({ chosen: ["app_1"], missing: [], idle: ["crm_*"] });
   });
 

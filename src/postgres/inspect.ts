@@ -2,13 +2,13 @@ import { databasePattern } from "../config/database-pattern.ts";
 import type { Connection } from "./connection.ts";
 
 export interface ServerFacts {
-  /** As the server tells it: `15.14 (Debian 15.14-0+deb12u1)`. */
+  /** As the server reports it: `15.14 (Debian 15.14-0+deb12u1)`. */
   version: string;
   major: number;
   isSuperuser: boolean;
-  /** Why the session may not write, where it may not. */
+  /** Why the session cannot write; undefined if it can. */
   readOnly: "standby" | "setting" | undefined;
-  /** Undefined where the role may not see it. */
+  /** Undefined if the role may not see it. */
   dataDirectory: string | undefined;
 }
 
@@ -42,7 +42,7 @@ export async function inspectServer(connection: Connection): Promise<ServerFacts
   };
 }
 
-/** Databases that can be dumped: those that take connections, templates left out; sorted by name. */
+/** Databases that can be dumped, sorted by name: those that accept connections and are not templates. */
 export async function listDatabases(connection: Connection): Promise<string[]> {
   const rows = await connection.run(
     "list the databases",
@@ -56,9 +56,9 @@ export async function listDatabases(connection: Connection): Promise<string[]> {
 export interface DatabaseChoice {
   /** In the order of `available`. */
   chosen: string[];
-  /** Plain names that are not there: a failure, since they would silently not be backed up. */
+  /** Plain names that do not exist: an error, since they would silently not be backed up. */
   missing: string[];
-  /** Globs that matched nothing: worth a warning. */
+  /** Globs without a match: worth a warning. */
   idle: string[];
 }
 
@@ -79,7 +79,7 @@ export function chooseDatabases(
   };
 }
 
-/** Bytes on the server's disk, indexes included; undefined when the role may not see it. */
+/** Bytes on the server's disk, including indexes; undefined if the role may not see it. */
 export async function databaseBytes(connection: Connection, database: string): Promise<number | undefined> {
   const [row] = await connection.run(
     `read the size of database "${database}"`,
@@ -100,12 +100,12 @@ export async function databaseExists(connection: Connection, database: string): 
 }
 
 /**
- * What users have put into the connected database, as `3 relations`; empty for one as `create database`
- * makes it. Extensions and what belongs to them do not count: a restore takes them as they are.
+ * The users' objects in the connected database, as `3 relations`; empty for a database as made by `create
+ * database`. Extensions and their members do not count: a restore accepts them as they are.
  */
 export async function contentsOfDatabase(connection: Connection): Promise<string[]> {
   const rows = await connection.run(
-    "look for objects",
+    "list the objects of the database",
     (sql) => sql<{ kind: string; count: number }[]>`
       with object (kind, classid, oid, namespace) as (
         select 'relations', tableoid, oid, relnamespace from pg_class where relkind not in ('i', 'I', 't', 'c')

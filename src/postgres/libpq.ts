@@ -9,7 +9,9 @@ import { hostOf } from "./connection.ts";
 
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/** What libpq's programs run with, and nothing of this process's own environment. Messages in English, UTC. */
+/**
+ * The environment of libpq's programs, without anything from this process's own. Messages in English, times in UTC.
+ */
 export const CLEAN_ENVIRONMENT: Readonly<Record<string, string>> = {
   PATH,
   LANG: "C.UTF-8",
@@ -17,9 +19,9 @@ export const CLEAN_ENVIRONMENT: Readonly<Record<string, string>> = {
   TZ: "UTC",
 };
 
-/** Codes of a file system that is full or read-only. */
+/** Error codes of a full or read-only file system. */
 export const TAKES_NOTHING: readonly (string | undefined)[] = ["ENOSPC", "EDQUOT", "EROFS"];
-/** In memory, on every Linux. */
+/** In memory on every Linux. */
 export const MEMORY_DIR = "/dev/shm";
 
 export interface LibpqEnvironment extends AsyncDisposable {
@@ -27,9 +29,9 @@ export interface LibpqEnvironment extends AsyncDisposable {
 }
 
 /**
- * The environment that takes a program of libpq to the endpoint. The password is in a private file that
- * disposing removes: never in argv nor in the environment, which other processes may read. Without a
- * password libpq looks into `~/.pgpass`.
+ * The environment for a program of libpq to connect to the endpoint. The password is in a private file, removed on
+ * disposal: never in argv or in the environment, which other processes may read. Without a password libpq looks
+ * into `~/.pgpass`.
  */
 export async function libpqEnvironment(endpoint: Endpoint, tempDir: string): Promise<LibpqEnvironment> {
   const password = endpoint.password?.reveal();
@@ -47,7 +49,7 @@ export async function libpqEnvironment(endpoint: Endpoint, tempDir: string): Pro
       PGHOST: hostOf(endpoint),
       PGPORT: String(endpoint.port),
       PGUSER: endpoint.user,
-      // Not parsed as a connection string, unlike --dbname: any name will do.
+      // Unlike --dbname not parsed as a connection string, so any name works.
       PGDATABASE: endpoint.database,
       PGSSLMODE: endpoint.sslmode,
       PGCONNECT_TIMEOUT: String(Math.max(2, Math.ceil(endpoint.connect_timeout_ms / 1000))),
@@ -62,15 +64,15 @@ export async function libpqEnvironment(endpoint: Endpoint, tempDir: string): Pro
 
 async function writePassword(password: string, label: string, tempDir: string): Promise<PrivateDirectory> {
   if (/[\n\r\0]/.test(password)) {
-    throw new Pg321Error("usage", `${label}: the password holds a line break or a NUL`, {
-      hint: "libpq cannot take it from a password file: choose another",
+    throw new Pg321Error("usage", `${label}: the password contains a line break or a NUL`, {
+      hint: "libpq cannot read such a password from a file: choose another one",
     });
   }
   await requireAnswer(`temp_dir ${tempDir}`, tempDir);
   const escaped = password.replace(/[\\:]/g, (character) => `\\${character}`);
   const line = `*:*:*:*:${escaped}\n`;
   return await writePasswordIn(tempDir, line).catch((error) => {
-    // A restore must not fail for the room that one line takes.
+    // A restore must not fail for lack of room for one line.
     if (!TAKES_NOTHING.includes(error.code)) throw error;
     return writePasswordIn(MEMORY_DIR, line);
   });
@@ -87,7 +89,7 @@ async function writePasswordIn(parent: string, line: string): Promise<PrivateDir
   }
 }
 
-/** A database's name for `--dbname`, which would read one with `=` or `://` as a connection string. */
+/** A database's name for `--dbname`, which would parse a name with `=` or `://` as a connection string. */
 export function dbnameArgument(name: string): string {
   return `--dbname=dbname='${name.replace(/[\\']/g, (character) => `\\${character}`)}'`;
 }

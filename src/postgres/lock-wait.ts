@@ -3,37 +3,37 @@ import { Pg321Error } from "../base/errors.ts";
 import type { Connection, Endpoint } from "./connection.ts";
 import { connect } from "./connection.ts";
 
-/** A session of ours that waits for a lock which another one holds. */
+/** A session of ours that waits for a lock held by another session. */
 export interface LockWait {
   pid: number;
   /** Changes with the statement. */
   statement: string;
-  /** What the lock is on: `relation public.t`. */
+  /** The locked object: `relation public.t`. */
   object: string;
-  /** `pid 4711 (user app, application "psql", idle in transaction for 63 s)`, each of them. */
+  /** Each holder: `pid 4711 (user app, application "psql", idle in transaction for 63 s)`. */
   holders: string[];
 }
 
 const LOOK_INTERVAL_MS = 1_000;
-/** Short waits are everyday. */
-const TELL_AFTER_MS = 5_000;
+/** Short waits are normal and not reported. */
+const REPORT_AFTER_MS = 5_000;
 
 export interface LockBound {
   target: Endpoint;
-  /** How the watched sessions are called in `pg_stat_activity`. */
+  /** The application name of the watched sessions in `pg_stat_activity`. */
   applicationName: string;
-  /** Longer than that nobody waits; 0: for ever. */
+  /** The longest wait for a lock; 0: no limit. */
   boundMs: number;
   clock: Clock;
   signal: AbortSignal;
-  /** Told once for each wait that takes long. */
+  /** Called once for each long wait. */
   onWait: (wait: LockWait) => void;
 }
 
 /**
- * Runs `work`, whose sessions must have the application name, and ends it with code `database` when one of them
- * has waited for a lock of somebody else's for too long. pg_restore itself switches `lock_timeout` off. Where
- * the target cannot be watched the work goes on alone.
+ * Runs `work`, whose sessions must have the application name, and ends it with code `database` if one of them has
+ * waited too long for a lock of another session. Needed because pg_restore itself turns `lock_timeout` off. If the
+ * target cannot be watched, `work` runs without a limit.
  */
 export async function boundLockWaits<T>(
   bound: LockBound,
@@ -55,7 +55,7 @@ export async function boundLockWaits<T>(
 async function watchLocks(bound: LockBound, refuse: (error: Pg321Error) => void): Promise<void> {
   const { target, applicationName, boundMs, clock, signal } = bound;
   await using connection = await connect(target);
-  let known = new Map<string, { sinceMs: number; isTold: boolean }>();
+  let known = new Map<string, { sinceMs: number; isReported: boolean }>();
   for (;;) {
     await clock.sleep(LOOK_INTERVAL_MS, signal);
     const waits = await lockWaits(connection, applicationName);
@@ -64,17 +64,17 @@ async function watchLocks(bound: LockBound, refuse: (error: Pg321Error) => void)
     known = new Map();
     for (const wait of waits) {
       const key = `${wait.pid} ${wait.statement}`;
-      const state = before.get(key) ?? { sinceMs: nowMs, isTold: false };
+      const state = before.get(key) ?? { sinceMs: nowMs, isReported: false };
       known.set(key, state);
       const waitedMs = nowMs - state.sinceMs;
       if (boundMs > 0 && waitedMs >= boundMs) {
         refuse(lockError(target, wait, boundMs));
-        // The server would go on waiting for a client that is gone.
+        // Otherwise the backend would keep waiting although its client is gone.
         await connection.run("end the wait", (sql) => sql`select pg_cancel_backend(${wait.pid})`);
         return;
       }
-      if (waitedMs < Math.min(TELL_AFTER_MS, boundMs / 2 || TELL_AFTER_MS) || state.isTold) continue;
-      state.isTold = true;
+      if (waitedMs < Math.min(REPORT_AFTER_MS, boundMs / 2 || REPORT_AFTER_MS) || state.isReported) continue;
+      state.isReported = true;
       bound.onWait(wait);
     }
   }
@@ -85,7 +85,7 @@ function lockError({ label }: Endpoint, { object, holders }: LockWait, boundMs: 
     "database",
     `${label}: waited ${Math.round(boundMs / 1000)} s for a lock on ${object}, held by ${holders.join(", ")}`,
     {
-      hint: "end that session, or wait until it ends; dump.lock_wait_timeout says how long a restore waits",
+      hint: "end that session, or wait until it ends; dump.lock_wait_timeout sets how long a restore waits",
       retryable: true,
     },
   );
@@ -93,7 +93,7 @@ function lockError({ label }: Endpoint, { object, holders }: LockWait, boundMs: 
 
 async function lockWaits(connection: Connection, applicationName: string): Promise<LockWait[]> {
   const rows = await connection.run(
-    "look for locks",
+    "read the locks",
     (sql) => sql<LockWait[]>`
       select a.pid, a.query_start::text as statement,
         (select case when l.relation is null then l.locktype || ' lock'

@@ -30,7 +30,7 @@ test("colons and backslashes are escaped", async () => {
   expect(await lookedUp(["\\:\\:1:5432:a\\\\b:c\\::p\\:w\\\\é"], place)).toBe("p:w\\é");
 });
 
-test("a file that others may read counts as little as none", async () => {
+test("a file that others may read is ignored", async () => {
   writeFileSync(file, "*:*:*:*:yes");
   chmodSync(file, 0o640);
   expect(await passwordOfFile(file, PLACE)).toBeUndefined();

@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import { PLACE_MS_MAX, placeAt } from "../base/files/place.ts";
 
 export interface PasswordPlace {
-  /** Names that the server may go by in the file. */
+  /** Names that the file may use for the server. */
   hosts: readonly string[];
   port: number;
   database: string;
@@ -13,9 +13,9 @@ export interface PasswordPlace {
 const NOT_ONLY_THE_OWNER = 0o077;
 
 /**
- * The password of the first line that suits, by libpq's rules: `host:port:database:user:password`, `*` for any
- * value, `\\` before a colon or a backslash, `#` before a comment. Undefined without one, and where the file may be
- * read by others: libpq leaves it out as well. Throws code `storage` where its disk does not answer.
+ * The password of the first matching line, by libpq's rules: `host:port:database:user:password`, `*` for any value,
+ * `\\` before a colon or a backslash, `#` before a comment. Undefined if there is none, or if others may read the
+ * file: libpq ignores it then as well. Throws code `storage` if its disk does not answer.
  */
 export async function passwordOfFile(path: string, place: PasswordPlace): Promise<string | undefined> {
   const call = { what: `password file ${path}`, limitMs: PLACE_MS_MAX };
@@ -28,7 +28,7 @@ export async function passwordOfFile(path: string, place: PasswordPlace): Promis
       suits(port, [String(place.port)]) &&
       suits(database, [place.database]) &&
       suits(user, [place.user]);
-    // A colon ends the password as well.
+    // A colon also ends the password.
     if (isSuited) return unescaped(rest[0] ?? "");
   }
   return undefined;

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { messagesOf } from "./program-messages.ts";
 
-test("an error keeps its details and hints, over several lines, and not the command", () => {
+test("an error keeps its details and hints, over several lines, but not the command", () => {
   const stderr = [
     "pg_restore: while PROCESSING TOC:",
     "pg_restore: from TOC entry 3; 1259 16385 TABLE t postgres",
@@ -59,6 +59,6 @@ test("pg_dump's own details and hints, and the server's warnings", () => {
   ]);
 });
 
-test.each(["", "\n\n", "no program's line", "DETAIL:  alone"])("of %j nothing breaks", (stderr) => {
+test.each(["", "\n\n", "no program's line", "DETAIL:  alone"])("%j is parsed without failure", (stderr) => {
   expect(messagesOf(stderr).length).toBeLessThanOrEqual(1);
 });

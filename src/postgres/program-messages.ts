@@ -1,19 +1,19 @@
-/** One message that a program of PostgreSQL wrote to stderr, with the lines that belong to it. */
+/** One message of a PostgreSQL program on stderr, with the lines that belong to it. */
 export interface ProgramMessage {
   kind: "error" | "warning" | "note";
   /** Without the program's name; lines joined by spaces. */
   text: string;
-  /** DETAIL of the server, or the query that the program names. */
+  /** The server's DETAIL, or the query that the program names. */
   details: string[];
   hints: string[];
 }
 
-/** Starts of lines; a line that begins otherwise goes on with the one before it. */
+/** Starts of lines; any other line continues the previous one. */
 const OF_PROGRAM = /^(?:pg_\w+|psql)(?:\.bin)?: (?:(error|warning|detail|hint|info): )?(.*)$/;
 const OF_SERVER = /^(ERROR|FATAL|PANIC|WARNING|NOTICE|INFO|DEBUG|LOG): {1,2}(.*)$/;
 const BESIDE = /^(DETAIL|HINT|CONTEXT|QUERY|LINE \d+|STATEMENT|LOCATION|Command was): {1,2}(.*)$/;
 
-/** Reads stderr of pg_dump or pg_restore, from its beginning or from any line on. */
+/** Parses stderr of pg_dump or pg_restore, from its beginning or any later line. */
 export function messagesOf(stderr: string): ProgramMessage[] {
   const messages: ProgramMessage[] = [];
   let goOn: (line: string) => void = () => {};
@@ -43,13 +43,13 @@ export function messagesOf(stderr: string): ProgramMessage[] {
   return messages;
 }
 
-/** By the word of a severity, or by the text where a program older than 12 gives none. */
+/** Judged by the severity, or by the text because programs older than 12 print no severity. */
 function kindOf(word: string): ProgramMessage["kind"] {
   if (/^warning\b/i.test(word)) return "warning";
   return /^(error|fatal|panic)\b|ERROR: |FATAL: |failed/i.test(word) ? "error" : "note";
 }
 
-/** What pg_dump warned of, each with its details and hints. */
+/** pg_dump's warnings, each with its details and hints. */
 export function warningsOf(stderr: string | null): string[] {
   return messagesOf(stderr ?? "")
     .filter(({ kind }) => kind === "warning")

@@ -12,21 +12,24 @@ const lab = usePostgres();
 const sample = useSampleDump(lab, useTempDir());
 
 describe("the rows in a dump", () => {
-  test.each([7, 10_007, 1_000_000])("are those of each table, in pieces of %d bytes", async (pieceBytes) => {
-    const contents = await contentsOfDump(sample.dump);
-    const counter = new RowCounter(contents);
-    for await (const piece of pieces(sample.dump, pieceBytes)) counter.pass(piece);
-    const sql = lab.connect(sample.name);
-    const tables = contents.entries.filter(({ description }) => description === "TABLE DATA");
-    expect(tables.length).toBeGreaterThan(5);
-    for (const entry of tables) {
-      const table = [entry.namespace ?? "", entry.tag].map(quoteIdentifier).join(".");
-      const [row] = await sql.unsafe(`select count(*)::int as count from only ${table}`);
-      expect([entry.tag, counter.rowsOf([entry])]).toEqual([entry.tag, row?.["count"] as number]);
-    }
-  });
+  test.each([7, 10_007, 1_000_000])(
+    "are counted for each table, in pieces of %d bytes",
+    async (pieceBytes) => {
+      const contents = await contentsOfDump(sample.dump);
+      const counter = new RowCounter(contents);
+      for await (const piece of pieces(sample.dump, pieceBytes)) counter.pass(piece);
+      const sql = lab.connect(sample.name);
+      const tables = contents.entries.filter(({ description }) => description === "TABLE DATA");
+      expect(tables.length).toBeGreaterThan(5);
+      for (const entry of tables) {
+        const table = [entry.namespace ?? "", entry.tag].map(quoteIdentifier).join(".");
+        const [row] = await sql.unsafe(`select count(*)::int as count from only ${table}`);
+        expect([entry.tag, counter.rowsOf([entry])]).toEqual([entry.tag, row?.["count"] as number]);
+      }
+    },
+  );
 
-  test("are unknown where pg_dump has compressed them, or the bytes are no dump's", async () => {
+  test("are unknown if pg_dump compressed them, or if it is not a dump", async () => {
     const contents = await contentsOfDump(sample.dump);
     const compressed = new RowCounter({ ...contents, isCompressed: true });
     compressed.pass(sample.dump);
@@ -38,9 +41,9 @@ describe("the rows in a dump", () => {
   });
 });
 
-test("a dump without some of its drop statements is otherwise the same to pg_restore", async () => {
+test("a dump without some of its drop statements is otherwise the same for pg_restore", async () => {
   const { path } = await pgRestoreFor(15, "1.14", undefined);
-  // Each run has its own words against what a dump might do to psql.
+  // pg_dump writes \restrict with a new key in each run.
   const script = (dump: Uint8Array) => {
     const { stdout } = Bun.spawnSync([path, "--clean", "--file=-"], { stdin: dump });
     return stdout

@@ -10,7 +10,7 @@ import { useTempDir } from "./temp-dir.ts";
 const sample = useSampleDump(usePostgres(), useTempDir());
 
 describe("the table of contents", () => {
-  test("is the same however the bytes come, and all of them come out again", async () => {
+  test("is the same however the bytes are split, and all bytes are passed on", async () => {
     const whole = await contentsOfDump(sample.dump);
     const head = sample.dump.subarray(0, 200_000);
     for (const pieceBytes of [1, 65_536, sample.dump.length]) {
@@ -56,13 +56,13 @@ describe("the table of contents", () => {
     });
   });
 
-  test("that is cut off is refused", async () => {
+  test("that is truncated is refused", async () => {
     await expect(openArchive(pieces(sample.dump.subarray(0, 5000)))).rejects.toMatchObject({
       code: "verification",
     });
   });
 
-  test("with any byte of its beginning damaged is read or refused, never a crash", async () => {
+  test("with any byte of its beginning damaged is read or refused, and never crashes", async () => {
     const head = sample.dump.subarray(0, 200_000);
     for (let at = 0; at < 400; at++) {
       const damaged = Buffer.from(head);

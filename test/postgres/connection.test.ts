@@ -13,7 +13,7 @@ import { useTempDir } from "./temp-dir.ts";
 const lab = usePostgres();
 const temp = useTempDir();
 
-/** Both ways in, as they are used one after the other: the package's, then libpq's. */
+/** Connects in both ways, one after the other: with the package, then with libpq. */
 async function bothWays(endpoint: Endpoint): Promise<unknown[]> {
   return Promise.all(
     [
@@ -33,7 +33,7 @@ const local = (change: Partial<Endpoint> = {}): Endpoint => ({
   ...change,
 });
 
-describe("ways in", () => {
+describe("connections", () => {
   test("over TCP", async () => {
     expect(await bothWays(local())).toEqual(["in", "in"]);
   });
@@ -63,12 +63,12 @@ describe("ways in", () => {
     const [, dump] = await bothWays(local({ password: new Secret("a\nb") }));
     expect(dump).toMatchObject({
       code: "usage",
-      message: "target: the password holds a line break or a NUL",
+      message: "target: the password contains a line break or a NUL",
     });
   });
 });
 
-test("a password in ~/.pgpass is taken both ways", async () => {
+test("a password in ~/.pgpass is used both ways", async () => {
   const home = mkdtempSync(join(temp.path, "home-"));
   const { user, password, port } = lab.address;
   const path = join(home, ".pgpass");
@@ -113,7 +113,7 @@ test("timeouts of a role and of a database do not end our own queries", async ()
   }
 });
 
-describe("what the server says beside an error is kept", () => {
+describe("the server's additions to an error are kept", () => {
   test("its detail and its hint", async () => {
     const database = await lab.createDatabase();
     await using connection = await connect(local({ database }));
@@ -126,18 +126,20 @@ describe("what the server says beside an error is kept", () => {
     });
   });
 
-  test("an invalid database is told to be dropped", async () => {
+  test("the hint for an invalid database is to drop it", async () => {
     const database = await lab.createDatabase();
     const admin = lab.connect();
     await admin.unsafe(`update pg_database set datconnlimit = -2 where datname = '${database}'`);
     for (const error of await bothWays(local({ database })))
       expect(error).toMatchObject({
         message: expect.stringContaining("invalid database"),
-        hint: expect.stringMatching(/use DROP DATABASE to drop invalid databases; it holds nothing to save/),
+        hint: expect.stringMatching(
+          /use DROP DATABASE to drop invalid databases; it holds nothing to back up/,
+        ),
       });
   });
 
-  test("a foreign server that does not answer is not the server itself", async () => {
+  test("a foreign server that does not answer is not mistaken for the server itself", async () => {
     const database = await lab.createDatabase();
     const sql = lab.connect(database);
     await sql
@@ -158,7 +160,7 @@ describe("what the server says beside an error is kept", () => {
   });
 });
 
-describe("refusals have a code and a hint, and hold no secret", () => {
+describe("refusals have a code and a hint, and contain no secret", () => {
   const refusals: [string, () => Partial<Endpoint>, RegExp, RegExp][] = [
     [
       "wrong password",
@@ -223,7 +225,7 @@ describe("refusals have a code and a hint, and hold no secret", () => {
     },
   );
 
-  test("a session that was lost is not silently another one", async () => {
+  test("a lost session is not silently replaced", async () => {
     await using connection = await connect(local());
     const admin = lab.connect();
     const [mine] = await connection.run(
@@ -236,7 +238,7 @@ describe("refusals have a code and a hint, and hold no secret", () => {
     await expect(ask()).rejects.toMatchObject({ code: "database" });
   });
 
-  test("nothing is left of the password's file", () => {
+  test("no password file is left", () => {
     expect(readdirSync(temp.path)).toEqual([]);
   });
 });
@@ -245,11 +247,11 @@ test.each([
   ["mysql://u:s3cret@h/d", "not a PostgreSQL URL"],
   ["postgres://u:s3cret@h/d?sslmod=x", 'unknown parameter "sslmod"'],
   ["postgres://u:s3cret@h/d?sslmode=always", 'unknown sslmode "always"'],
-  ["postgres://u:s3cret@a,b/d", "one host"],
+  ["postgres://u:s3cret@a,b/d", "exactly one host"],
   ["postgres://u:s3cret%zz@h/d", "percent sign"],
   ["postgres://u:s3cret@h/%zz", "percent sign"],
-  ["postgres://u:s3cret@h/d?port=abc", "no port"],
-  ["postgres://u:s3cret@h:0/d", "no port"],
+  ["postgres://u:s3cret@h/d?port=abc", "the port in the URL"],
+  ["postgres://u:s3cret@h:0/d", "the port in the URL"],
   ["postgres://u:s3cret@h/d?connect_timeout=-5", "connect_timeout"],
   ["postgres://u:s3cret@h", "the URL names no database"],
   ["postgres://u:s3cret@h:5432/?sslmode=disable", "the URL names no database"],
@@ -267,7 +269,7 @@ test("a URL's parts are decoded", () => {
   expect(endpoint.password?.reveal()).toBe("p:w/");
 });
 
-test("TLS: each mode checks what it says", async () => {
+test("TLS: each mode makes the checks of its name", async () => {
   const dir = mkdtempSync(join(temp.path, "tls-"));
   const [key, certificate] = [join(dir, "key.pem"), join(dir, "certificate.pem")];
   const openssl = Bun.spawnSync(

@@ -20,7 +20,7 @@ async function largeDatabase(): Promise<string> {
   return name;
 }
 
-/** The processes whose command line or environment holds the text. */
+/** The processes whose command line or environment contains the text. */
 function processesShowing(text: string): string[] {
   return readdirSync("/proc")
     .filter((pid) => /^\d+$/.test(pid) && pid !== String(process.pid))
@@ -76,7 +76,7 @@ describe("a database named", () => {
   });
 });
 
-test("the password is in no process's arguments or environment during a dump, and its file is private", async () => {
+test("during a dump the password is in no process's arguments or environment, and its file is private", async () => {
   const name = await largeDatabase();
   const blocks = dumpBlocks(endpointOfUrl(lab.url(name)), temp.path);
   expect((await blocks.next()).done).toBe(false);
@@ -96,7 +96,7 @@ test("the password is in no process's arguments or environment during a dump, an
   expect(readdirSync(temp.path)).toEqual([]);
 });
 
-test("the end of pg_dump's stderr is told with its success", async () => {
+test("onExit gets the end of pg_dump's stderr", async () => {
   const results: unknown[] = [];
   const name = await lab.createDatabase();
   await dumpToMemory(endpointOfUrl(lab.url(name)), temp.path, { onExit: (result) => results.push(result) });
@@ -165,20 +165,20 @@ describe("a dump that fails throws before its end", () => {
   });
 });
 
-test("a reader that leaves early ends pg_dump", async () => {
+test("pg_dump ends if the reader leaves early", async () => {
   const name = await largeDatabase();
   for await (const _ of dumpBlocks(endpointOfUrl(lab.url(name)), temp.path)) break;
   expect(pgDumpOf(name)).toBeUndefined();
   expect(readdirSync(temp.path)).toEqual([]);
 });
 
-test("the wait for a lock before pg_dump's first byte is no stall", async () => {
+test("a wait for a lock before pg_dump's first byte is not a stall", async () => {
   const name = await largeDatabase();
   const sql = lab.connect(name);
   const locked = await sql.reserve();
   await locked`begin`;
   await locked`lock table t in access exclusive mode`;
-  // Far less than pg_dump will wait below.
+  // Far less than pg_dump waits below.
   const settings = { stall_timeout_ms: 100, lock_wait_timeout_ms: 600_000 };
   const dump = dumpToMemory(endpointOfUrl(lab.url(name)), temp.path, settings);
   const admin = lab.connect();

@@ -32,7 +32,7 @@ export async function dumpToMemory(
   return Buffer.concat(await Array.fromAsync(dumpBlocks(endpoint, tempDir, options)));
 }
 
-/** Bytes as they come from a storage: in pieces that have nothing to do with what they hold. */
+/** Bytes as from a storage: in pieces unrelated to the contents. */
 export async function* pieces(bytes: Uint8Array, pieceBytes = 10_007): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += pieceBytes) yield bytes.subarray(at, at + pieceBytes);
 }

@@ -14,7 +14,7 @@ const lab = usePostgres();
 const open = (database: string, user?: string) =>
   connect({ ...endpointOfUrl(lab.url(database)), ...(user !== undefined && { user }) });
 
-test("the server tells its version and where its data is", async () => {
+test("the server reports its version and data directory", async () => {
   await using connection = await open("postgres");
   const facts = await inspectServer(connection);
   expect(facts.version).toStartWith(`${facts.major}.`);
@@ -53,7 +53,7 @@ test("the size grows with the data", async () => {
   expect(await databaseBytes(connection, "no such")).toBeUndefined();
 });
 
-test("a role that may see little gets undefined, not an error", async () => {
+test("a role with few rights gets undefined, not an error", async () => {
   const role = `role_${crypto.randomUUID().slice(0, 8)}`;
   const name = await lab.createDatabase();
   const admin = lab.connect();
@@ -69,7 +69,7 @@ test("a role that may see little gets undefined, not an error", async () => {
   }
 });
 
-test("what a server offers", async () => {
+test("the roles, extensions and tablespaces of a server", async () => {
   await using connection = await open("postgres");
   const offer = await offerOf(connection);
   expect(offer.roles).toContain("postgres");
@@ -78,7 +78,7 @@ test("what a server offers", async () => {
 });
 
 describe("an empty database", () => {
-  test("is one without anything, or with extensions alone", async () => {
+  test("has no objects, or only extensions", async () => {
     const name = await lab.createDatabase();
     await using connection = await open(name);
     expect(await contentsOfDatabase(connection)).toEqual([]);

@@ -15,7 +15,7 @@ const temp = useTempDir();
 const sample = useSampleDump(lab, temp);
 const endpoint = (database: string) => endpointOfUrl(lab.url(database));
 
-test("tells what the target lacks, which the restore then fails on", async () => {
+test("finds the target's lacks, and the restore fails on them", async () => {
   const source = await lab.createDatabase();
   const [owner, grantee] = [`owner_${source}`, `Grantee ${source}`];
   const admin = lab.connect();
@@ -54,7 +54,7 @@ test("tells what the target lacks, which the restore then fails on", async () =>
   await expect(restoreDump(dump, endpoint(empty), temp.path)).rejects.toThrow(/space_|owner_/);
 });
 
-test("asks for the database's own needs only when it is to be created", async () => {
+test("checks the database's own needs only if it is to be created", async () => {
   const contents = await contentsOfDump(sample.dump);
   const renamed = structuredClone(contents);
   for (const entry of renamed.entries) if (entry.description === "DATABASE") entry.owner = "gone";
@@ -62,22 +62,22 @@ test("asks for the database's own needs only when it is to be created", async ()
   const lacks = (create: boolean) => preflight(target, renamed, { selection: EVERYTHING, create });
   expect(await lacks(false)).toEqual([]);
   expect(await lacks(true)).toMatchObject([{ kind: "role", name: "gone" }]);
-  // Nothing half made is left.
+  // No half-created database is left.
   await expect(createDatabase(target, renamed, "half_made")).rejects.toMatchObject({ code: "database" });
   expect(
     await target.run("look", (sql) => sql`select from pg_database where datname = 'half_made'`),
   ).toHaveLength(0);
 });
 
-test("a target older than the source is told", async () => {
+test("a target older than the source is reported", async () => {
   const contents = { ...(await contentsOfDump(sample.dump)), serverVersion: "99.1" };
   await using target = await connect(endpoint("postgres"));
   expect(await preflight(target, contents, { selection: EVERYTHING, create: false })).toMatchObject([
-    { kind: "version", hint: "the dump is of PostgreSQL 99" },
+    { kind: "version", hint: "the dump comes from PostgreSQL 99" },
   ]);
 });
 
-test("a role that is no superuser restores what is its own, and is told what is not", async () => {
+test("a role without superuser rights restores its own objects, and gets a list of the others", async () => {
   const role = `plain_${crypto.randomUUID().slice(0, 8)}`;
   const admin = lab.connect();
   await admin.unsafe(`create role ${role} login createdb password 'plain'`);

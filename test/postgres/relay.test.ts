@@ -12,7 +12,7 @@ const lab = usePostgres();
 const temp = useTempDir();
 const UNKNOWN = "SET transaction_timeout = 0;\n";
 
-test("the one statement passes, any other that the server does not know fails", async () => {
+test("that one statement passes, any other unknown statement fails", async () => {
   await using relay = await openRelay(endpointOfUrl(lab.url("postgres")), temp.path);
   await using connection = await connect(relay.endpoint);
   const ask = (statement: string) => connection.run("ask", (sql) => sql.unsafe(statement).simple());
@@ -25,7 +25,7 @@ test("the one statement passes, any other that the server does not know fails", 
     await expect(ask(refused)).rejects.toThrow("unrecognized configuration parameter");
 });
 
-test("a dump passes unchanged, also one that holds the statement", async () => {
+test("a dump passes unchanged, even if it contains the statement", async () => {
   const [source, target] = [await lab.createDatabase(), await lab.createDatabase()];
   const sql = lab.connect(source);
   await sql
@@ -48,7 +48,7 @@ test("a dump passes unchanged, also one that holds the statement", async () => {
   expect(readdirSync(temp.path)).toEqual([]);
 });
 
-test("goes on encrypted where the server asks for it, and says why it cannot", async () => {
+test("connects with encryption if the server requires it, and reports why it cannot", async () => {
   const openssl = Bun.spawnSync(
     ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"].concat(
       ["-days", "2", "-subj", "/CN=localhost", "-keyout", "-", "-out", "-"],
@@ -81,7 +81,7 @@ test("goes on encrypted where the server asks for it, and says why it cannot", a
   expect(String(relay.failure)).toContain("certificate");
 });
 
-test("however the bytes come, messages are told apart", () => {
+test("separates messages however the bytes are split", () => {
   const query = (text: string) => {
     const body = Buffer.from(`${text}\0`);
     const head = Buffer.from("Q\0\0\0\0");

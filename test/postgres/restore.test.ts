@@ -29,7 +29,7 @@ const temp = useTempDir();
 const sample = useSampleDump(lab, temp);
 const endpoint = (database: string) => endpointOfUrl(lab.url(database));
 
-test("a database that is dumped, streamed and restored under another name is exactly the same", async () => {
+test("a database dumped, streamed and restored under another name is exactly the same", async () => {
   const name = `Restored ${crypto.randomUUID().slice(0, 8)} as "ünïcode"`;
   lab.dropAtEnd(name);
   const { contents, bytes } = await openArchive(dumpBlocks(endpoint(sample.name), temp.path));
@@ -98,7 +98,7 @@ describe("the comparison finds", () => {
     expect(differences.filter((line) => line.startsWith(expected))).not.toEqual([]);
   });
 
-  /** The server's own copy of the sample, which equals it. */
+  /** A copy of the sample made by the server, equal to it. */
   async function sampleCopy(): Promise<string> {
     const name = `copy_${crypto.randomUUID().slice(0, 8)}`;
     lab.dropAtEnd(name);
@@ -107,7 +107,7 @@ describe("the comparison finds", () => {
   }
 });
 
-test("a database that was made read-only comes back whole, and read-only", async () => {
+test("a read-only database is restored whole, and read-only", async () => {
   const source = await lab.createDatabase();
   await lab.connect(source)`create table t as select 1 as i`;
   await lab.connect().unsafe(`alter database ${source} set default_transaction_read_only to on`);
@@ -125,12 +125,12 @@ test("a database that was made read-only comes back whole, and read-only", async
   ).toMatchObject([{ i: 1, read_only: "on" }]);
 });
 
-test("a database that exists is not created over", async () => {
+test("an existing database is not replaced", async () => {
   await using target = await connect(endpoint("postgres"));
   const contents = await contentsOfDump(sample.dump);
   await expect(createDatabase(target, contents, sample.name)).rejects.toMatchObject({
     code: "database",
-    message: `target: database "${sample.name}" exists already`,
+    message: `target: database "${sample.name}" already exists`,
   });
 });
 
@@ -138,7 +138,7 @@ describe("a selection", () => {
   const idsToRestore = async (target: Connection, contents: ArchiveContents, selection: Selection) =>
     (await entriesToRestore(target, contents, { selection, create: false })).map(({ id }) => id);
 
-  test("of a table leaves the rest out, and ends before the source does", async () => {
+  test("of a table restores nothing else, and ends before the source", async () => {
     const name = await lab.createDatabase();
     const selection = { schemas: [], tables: ["empty_table", "session"] };
     const contents = await contentsOfDump(sample.dump);
@@ -163,7 +163,7 @@ describe("a selection", () => {
     expect(differences).not.toEqual([]);
   });
 
-  test("names roles of its own entries alone", async () => {
+  test("checks only the roles of its own entries", async () => {
     const contents = await contentsOfDump(sample.dump);
     const stranger = structuredClone(contents);
     for (const entry of stranger.entries) if (entry.namespace === "shop") entry.owner = "gone";
@@ -176,7 +176,7 @@ describe("a selection", () => {
 });
 
 describe("errors of a restore", () => {
-  test("end it by default, and are counted where that is asked for", async () => {
+  test("end it by default, and are counted on request", async () => {
     const name = await lab.createDatabase();
     await lab.connect(name).unsafe('create schema shop; create table shop."Order" (other int)').simple();
     const failure = (await restoreDump(sample.dump, endpoint(name), temp.path).catch(
@@ -188,7 +188,7 @@ describe("errors of a restore", () => {
     expect(again.errorsIgnored).toBeGreaterThan(0);
   });
 
-  test("what the source throws is what the caller gets, and pg_restore ends", async () => {
+  test("the caller gets the source's error, and pg_restore ends", async () => {
     const name = await lab.createDatabase();
     const damage = new Error("segment 3 is damaged");
     async function* damaged() {
@@ -206,7 +206,7 @@ describe("errors of a restore", () => {
     await expect(restoreDump(cut, endpoint(name), temp.path)).rejects.toMatchObject({ code: "database" });
   });
 
-  test("a target that refuses", async () => {
+  test("a target that does not exist", async () => {
     await expect(restoreDump(sample.dump, endpoint("no such"), temp.path)).rejects.toMatchObject({
       code: "database",
       hint: "check the name of the database",
@@ -214,7 +214,7 @@ describe("errors of a restore", () => {
   });
 });
 
-test("clean replaces what is there", async () => {
+test("clean replaces existing objects", async () => {
   const name = await lab.createDatabase();
   await restoreDump(sample.dump, endpoint(name), temp.path);
   const sql = lab.connect(name);
@@ -227,7 +227,7 @@ test("clean replaces what is there", async () => {
   expect((await compareDatabases(lab.connect(sample.name), sql)).differences).toEqual([]);
 });
 
-test("a file is restored by several sessions", async () => {
+test("a file is restored with several sessions", async () => {
   const name = await lab.createDatabase();
   const path = join(temp.path, "-a dump");
   await Bun.write(path, sample.dump);

@@ -5,7 +5,7 @@ import { fillSampleDatabase } from "../lab/data/sample-database.ts";
 import type { PostgresForTests } from "../lab/servers/use-postgres.ts";
 import { dumpToMemory } from "./dumping.ts";
 
-/** A small sample database with properties of its own, and its dump; made once for a test file. */
+/** A small sample database with its own properties, and its dump; made once for a test file. */
 export function useSampleDump(
   lab: PostgresForTests,
   temp: { readonly path: string },

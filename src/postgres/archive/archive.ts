@@ -6,11 +6,11 @@ import { notAnArchive, parseContents } from "./format.ts";
 import { isOfDatabase } from "./selection.ts";
 import { renameDatabase, rolesNamedIn, statementsOf, tokensOf } from "./sql-text.ts";
 
-/** What must exist in a target before an archive can be restored into it. */
+/** Objects that must exist in a target before an archive can be restored into it. */
 export interface ArchiveNeeds {
-  /** Roles that will own something: whoever restores must be a member of each. */
+  /** Roles that will own something: the restoring role must be a member of each. */
   owners: string[];
-  /** Owners, grantees and others that are named; sorted, as the other lists. */
+  /** Owners, grantees and all other roles named; sorted, like the other lists. */
   roles: string[];
   extensions: string[];
   tablespaces: string[];
@@ -18,7 +18,7 @@ export interface ArchiveNeeds {
 
 const PROBE_BYTES_MIN = 64 * 1024;
 
-/** Disposing closes the source, also when `bytes` was never read. */
+/** Disposal closes the source, even if `bytes` was never read. */
 export interface OpenArchive extends AsyncDisposable {
   contents: ArchiveContents;
   /** Can be read once. */
@@ -26,9 +26,9 @@ export interface OpenArchive extends AsyncDisposable {
 }
 
 /**
- * Reads the table of contents from the beginning of a dump. `bytes` is the whole dump again, from its first
- * byte, so that one pass over the source serves for the preflight and the restore. Holds no more than
- * about twice the table of contents. Throws code `verification` when it is no custom-format dump.
+ * Reads the table of contents from the beginning of a dump. `bytes` is the whole dump from its first byte, so one
+ * pass over the source serves both the preflight and the restore. Holds no more than about twice the table of
+ * contents in memory. Throws code `verification` if it is not a custom-format dump.
  */
 export async function openArchive(source: AsyncIterable<Uint8Array>): Promise<OpenArchive> {
   const iterator = source[Symbol.asyncIterator]();
@@ -43,7 +43,7 @@ export async function openArchive(source: AsyncIterable<Uint8Array>): Promise<Op
       pending.push(Buffer.from(next.value));
       pendingBytes += next.value.length;
     }
-    // Parsed anew at every doubling, which keeps the work linear.
+    // Parsed again at every doubling, which keeps the work linear.
     if (!isEnd && pendingBytes < Math.max(head.length, PROBE_BYTES_MIN)) continue;
     head = Buffer.concat([head, ...pending]);
     pending = [];
@@ -84,7 +84,7 @@ async function* replay(
   }
 }
 
-/** What the entries that are restored need; with `create`, also what the properties of the database name. */
+/** The needs of the entries to restore; with `create`, also of the database's own properties. */
 export function needsOf(
   contents: ArchiveContents,
   restored: readonly ArchiveEntry[],
@@ -125,13 +125,16 @@ function sorted(names: string[]): string[] {
   return [...new Set(names)].sort();
 }
 
-/** The statements that make a database of another name with the archive's properties, in the target's words. */
+/**
+ * The statements that create a database with another name and the archive's properties, in a form that the target
+ * supports.
+ */
 export interface DatabaseStatements {
-  /** What the target's version cannot make of the database's properties. */
+  /** Properties that the target's version does not support. */
   lost: LostOption[];
-  /** The first creates it; one transaction each. */
+  /** The first one creates it; each in its own transaction. */
   before: string[];
-  /** Those that could stand in the way of the restore: limits, rights, `default_transaction_read_only`. */
+  /** Statements that could obstruct the restore: limits, privileges, `default_transaction_read_only`. */
   after: string[];
 }
 

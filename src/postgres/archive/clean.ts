@@ -2,8 +2,8 @@ import type { Connection } from "../connection.ts";
 import type { ArchiveContents, ArchiveEntry } from "./format.ts";
 
 /**
- * The entries whose drop statement PostgreSQL refuses although there is no need for it: constraints that a
- * partition has from its parent, which go with either of the two.
+ * The entries whose drop statements PostgreSQL refuses and that are not needed: constraints that a partition has
+ * from its parent, which are dropped with either of the two.
  */
 export function needlessDrops({ entries }: ArchiveContents): ArchiveEntry[] {
   const byId = new Map(entries.map((entry) => [entry.id, entry]));
@@ -23,7 +23,7 @@ export function needlessDrops({ entries }: ArchiveContents): ArchiveEntry[] {
   );
 }
 
-/** What `clean` drops, as the drop statements of an archive name it. */
+/** Kinds of objects that `clean` drops, as named in an archive's drop statements. */
 const DROPPED: Readonly<Record<string, string>> = {
   TABLE: "relation",
   VIEW: "relation",
@@ -46,16 +46,16 @@ const DROP = new RegExp(`^DROP (${Object.keys(DROPPED).join("|")}) (.+);\\s*$`, 
 function droppedBy({ drop, tag }: ArchiveEntry): { kind: string; name: string }[] {
   const [, what = "", name = ""] = DROP.exec(drop) ?? [];
   const kind = DROPPED[what];
-  // `agg(*)` and ordered-set aggregates are no names of routines as PostgreSQL reads them.
+  // PostgreSQL does not parse `agg(*)` and ordered-set aggregates as names of routines.
   if (kind === undefined || (what === "AGGREGATE" && /\*|ORDER BY/.test(name))) return [];
   return [{ kind, name: kind === "extension" || kind === "server" ? tag : name }];
 }
 
 /**
- * What stands in the way of dropping what the entries make, and what would go along although the archive does
- * not hold it: views, foreign keys, defaults of others, and partitions that the archive knows nothing of; where only
- * tables are restored, also the keys, indexes, triggers and sequences that these have. As PostgreSQL describes
- * them, sorted. Changes and locks nothing.
+ * Objects that prevent dropping the objects of the entries, or that would be dropped along although the archive
+ * does not contain them: views, foreign keys and defaults of other objects, partitions unknown to the archive; if
+ * only tables are restored, also their keys, indexes, triggers and sequences. In PostgreSQL's words, sorted.
+ * Changes and locks nothing.
  */
 export async function dependentsOfClean(
   target: Connection,
@@ -64,7 +64,7 @@ export async function dependentsOfClean(
 ): Promise<string[]> {
   const dropped = JSON.stringify(entries.flatMap(droppedBy));
   const rows = await target.run(
-    "look for what depends on what is to be dropped",
+    "look for objects that depend on those to be dropped",
     (sql) => sql<{ name: string }[]>`
       with recursive given as (
         select kind, name from json_to_recordset(${dropped}::text::json) as g (kind text, name text)

@@ -2,28 +2,28 @@ import type { ArchiveContents, ArchiveEntry } from "./format.ts";
 import { INT_BYTES } from "./format.ts";
 
 /**
- * What follows the table of contents in pg_dump's custom format, as `_PrintTocData` of PostgreSQL's
- * pg_backup_custom.c reads it: for each entry with data its kind and id, then pieces with their lengths up to
- * one of length 0; large objects have their own id before their pieces, up to an id of 0.
+ * The data after the table of contents in pg_dump's custom format, as `_PrintTocData` of PostgreSQL's
+ * pg_backup_custom.c reads it: for each entry with data its kind and id, then pieces with their lengths, ended by a
+ * piece of length 0; each large object has its id before its pieces, ended by an id of 0.
  */
 const DATA = 1;
 const LARGE_OBJECTS = 3;
 const LINE_BREAK = 0x0a;
-/** Behind the rows, in pg_dump's words: what ends a COPY, and two empty lines. */
+/** pg_dump writes this after the rows: the end of a COPY, and two empty lines. */
 const END_OF_ROWS = Buffer.from("\\.\n\n\n");
 
 type State = "kind" | "entry" | "large object" | "length" | "piece" | "lost";
 
 /**
- * Counts the rows of each table while the dump passes. Nothing that comes makes it fail: where it loses the
- * thread, or where pg_dump has compressed the data, the counts are unknown.
+ * Counts the rows of each table while the dump passes. Never fails: if it cannot follow the format, or if pg_dump
+ * compressed the data, the counts are unknown.
  */
 export class RowCounter {
   readonly #rows = new Map<number, number>();
   #state: State;
   /** Bytes until the data begins. */
   #skip: number;
-  /** Of the number that is being read: its sign, then the least significant byte first. */
+  /** Bytes of the number being read: its sign, then the least significant byte first. */
   #number: number[] = [];
   #entry = 0;
   #isLargeObject = false;
@@ -36,7 +36,7 @@ export class RowCounter {
     this.#state = isCompressed ? "lost" : "kind";
   }
 
-  /** The rows of these tables that have passed; undefined when they could not be counted. */
+  /** Rows of these tables that have passed; undefined if they could not be counted. */
   rowsOf(entries: readonly Pick<ArchiveEntry, "id" | "description">[]): number | undefined {
     if (this.#state === "lost") return undefined;
     return entries.reduce((sum, { id }) => sum + (this.#rows.get(id) ?? 0), 0);
@@ -101,10 +101,10 @@ export class RowCounter {
 }
 
 /**
- * Hands a dump on without the drop statements of some entries: where pg_restore would run one that PostgreSQL
- * refuses although what it drops goes with another. The first piece holds the whole table of contents, as
- * that of `openArchive` does; nothing in a dump that comes from a pipe tells of positions in it. Not for what
- * has an owner: without a drop statement pg_restore leaves its owner out.
+ * Passes a dump on without the drop statements of some entries, which pg_restore would run although PostgreSQL
+ * refuses them and the objects are dropped together with others. The first piece must hold the whole table of
+ * contents, like that of `openArchive`; a dump from a pipe contains no positions that would change. Not for entries
+ * with an owner: without a drop statement pg_restore does not set the owner.
  */
 export async function* withoutDrops(
   dump: AsyncIterable<Uint8Array>,

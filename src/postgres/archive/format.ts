@@ -1,27 +1,29 @@
 import { Pg321Error } from "../../base/errors.ts";
 
 /**
- * The head and the table of contents of pg_dump's custom format, as `ReadHead` and `ReadToc` of
- * PostgreSQL's pg_backup_archiver.c read them. (`pg_restore --list` prints the same without quoting, so
- * that names with spaces cannot be told apart.)
+ * The header and the table of contents of pg_dump's custom format, as `ReadHead` and `ReadToc` of PostgreSQL's
+ * pg_backup_archiver.c read them. (`pg_restore --list` prints the same without quoting, so names with spaces would
+ * be ambiguous.)
  */
 export interface ArchiveEntry {
-  /** Its number in this archive, from 1. */
+  /** Its number in this archive, counting from 1. */
   id: number;
-  /** What it is: `TABLE`, `TABLE DATA`, `ACL`, `DATABASE PROPERTIES`. */
+  /** Its kind: `TABLE`, `TABLE DATA`, `ACL`, `DATABASE PROPERTIES`. */
   description: string;
-  /** Its name; `TABLE name` for what belongs to something else. */
+  /** Its name; `TABLE name` if it belongs to another object. */
   tag: string;
   namespace: string | undefined;
   owner: string | undefined;
   tablespace: string | undefined;
-  /** The statements that make it, with a line break or semicolon at the end; empty for data. */
+  /** The statements that create it, with a line break or semicolon at the end; empty for data. */
   definition: string;
-  /** The statement that drops it; a comment or empty where it goes with something else. */
+  /** The statement that drops it; a comment or empty if it is dropped with another object. */
   drop: string;
-  /** Where that statement with its length stands in the archive: from its first byte to the one behind it. */
+  /**
+   * Position of that statement and its length field in the archive: from the first byte to the one after the last.
+   */
   dropRange: readonly [number, number];
-  /** The ids of entries that it needs. */
+  /** The ids of the entries that it depends on. */
   dependencies: readonly number[];
 }
 
@@ -30,7 +32,7 @@ export interface ArchiveContents {
   format: string;
   /** The name of the database that was dumped. */
   database: string;
-  /** Versions as the server and pg_dump told them: `15.14 (Debian 15.14-0+deb12u1)`. */
+  /** Versions as reported by the server and pg_dump: `15.14 (Debian 15.14-0+deb12u1)`. */
   serverVersion: string;
   pgDumpVersion: string;
   entries: ArchiveEntry[];
@@ -42,13 +44,13 @@ export interface ArchiveContents {
 
 const MAGIC = "PGDMP";
 const CUSTOM_FORMAT = 1;
-/** As on every platform that PostgreSQL runs on today. */
+/** The same on every platform that PostgreSQL runs on today. */
 export const INT_BYTES = 4;
 const OFFSET_BYTES = 8;
-/** What PostgreSQL 10 writes. A newer format than 1.16 (PostgreSQL 17) is tried as if it were that. */
+/** Written by PostgreSQL 10. A format newer than 1.16 (PostgreSQL 17) is read as if it were 1.16. */
 const MINOR_MIN = 13;
 
-/** Undefined when the bytes end before the table of contents does. */
+/** Undefined if the bytes end inside the table of contents. */
 export function parseContents(bytes: Uint8Array): ArchiveContents | undefined {
   try {
     return readContents(new Reader(bytes));
@@ -59,7 +61,7 @@ export function parseContents(bytes: Uint8Array): ArchiveContents | undefined {
 }
 
 function readContents(reader: Reader): ArchiveContents {
-  if (reader.ascii(MAGIC.length) !== MAGIC) throw notAnArchive("its first bytes are not those of pg_dump");
+  if (reader.ascii(MAGIC.length) !== MAGIC) throw notAnArchive("it does not begin with pg_dump's signature");
   const [major, minor] = [reader.byte(), reader.byte()];
   reader.byte();
   const [intBytes, offsetBytes] = [reader.byte(), reader.byte()];
@@ -69,7 +71,7 @@ function readContents(reader: Reader): ArchiveContents {
   }
   if (intBytes !== INT_BYTES || offsetBytes !== OFFSET_BYTES)
     throw notAnArchive("its numbers have an unknown size");
-  // The method of compression: one byte since 1.15, the level as a number before.
+  // The compression: a byte with the method since 1.15, a number with the level before.
   const isCompressed = (minor >= 15 ? reader.byte() : reader.int()) !== 0;
   for (let i = 0; i < 7; i++) reader.int();
   const database = reader.text() ?? "";
@@ -143,7 +145,7 @@ class Reader {
     return this.#bytes.toString("latin1", start, start + length);
   }
 
-  /** A sign, then the least significant byte first. */
+  /** A sign byte, then the least significant byte first. */
   int(): number {
     const isNegative = this.byte() !== 0;
     const start = this.skip(INT_BYTES);

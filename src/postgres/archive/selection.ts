@@ -3,7 +3,7 @@ import { closest } from "../../base/text/suggest.ts";
 import type { ArchiveContents, ArchiveEntry } from "./format.ts";
 import { tokensOf } from "./sql-text.ts";
 
-/** What of an archive is restored; everything where nothing is named. */
+/** The part of an archive to restore; everything if nothing is named. */
 export interface Selection {
   schemas: readonly string[];
   tables: readonly string[];
@@ -15,24 +15,24 @@ export function isWhole({ schemas, tables }: Selection): boolean {
   return schemas.length + tables.length === 0;
 }
 
-/** Kinds of entries that belong to the database itself and are applied only when it is created. */
+/** Whether an entry belongs to the database itself and is applied only when that is created. */
 export function isOfDatabase({ description, tag }: ArchiveEntry): boolean {
   if (description === "DATABASE" || description === "DATABASE PROPERTIES") return true;
   return DEPENDENT_KINDS.includes(description) && tag.startsWith("DATABASE ");
 }
 
-/** Kinds that have rows of their own, or stand for those of others. */
+/** Kinds with their own rows, or that stand for the rows of other tables. */
 const TABLES = ["TABLE", "FOREIGN TABLE"];
-/** Kinds that `--table` takes, as that option of pg_restore does. */
+/** Kinds that `--table` selects, like that option of pg_restore. */
 const TABLE_KINDS = [...TABLES, "TABLE DATA", "VIEW", "MATERIALIZED VIEW", "MATERIALIZED VIEW DATA"].concat(
   "SEQUENCE",
   "SEQUENCE SET",
 );
-/** Kinds that come with the one object that they are about. */
+/** Kinds that are selected together with the object that they describe. */
 const DEPENDENT_KINDS = ["ACL", "COMMENT", "SECURITY LABEL"];
-/** Kinds that come when everything that they join does. */
+/** Kinds that are selected if all the objects that they connect are. */
 const ATTACH_KINDS = ["TABLE ATTACH", "INDEX ATTACH"];
-/** Kinds without which a partition of another schema would not be what its parent's indexes rely on. */
+/** Kinds that a partition in another schema needs for its parent's indexes to work. */
 const PARTS_OF_TABLES = [
   "CONSTRAINT",
   "CHECK CONSTRAINT",
@@ -43,9 +43,9 @@ const PARTS_OF_TABLES = [
 ].concat("POLICY", "ROW SECURITY");
 
 /**
- * The entries that a restore of the selection runs, in the archive's order, those of the database itself
- * left out. With a table come its partitions and the tables that inherit from it, at any depth and in any
- * schema, since their rows are the table's; a partition whose parent is not selected comes unattached.
+ * The entries that a restore of the selection runs, in the archive's order, without those of the database itself. A
+ * table brings its partitions and the tables that inherit from it, at any depth and in any schema, since their rows
+ * are rows of the table; a partition whose parent is not selected is restored unattached.
  */
 export function selectedEntries(contents: ArchiveContents, selection: Selection): ArchiveEntry[] {
   const entries = contents.entries.filter((entry) => !isOfDatabase(entry));
@@ -56,7 +56,7 @@ export function selectedEntries(contents: ArchiveContents, selection: Selection)
   for (const id of children.keys()) ids.add(id);
   if (children.size > 0)
     for (const entry of entries) if (isPartOf(entry, children, selection, ids)) ids.add(entry.id);
-  // They stand behind what they depend on.
+  // These come after the entries that they depend on.
   for (const { id, description, dependencies } of entries) {
     if (![...DEPENDENT_KINDS, ...ATTACH_KINDS].includes(description)) continue;
     if (dependencies.length > 0 && dependencies.every((one) => ids.has(one))) ids.add(id);
@@ -70,7 +70,7 @@ function isNamed({ description, namespace, tag }: ArchiveEntry, { schemas, table
   return tables.length === 0 || (TABLE_KINDS.includes(description) && tables.includes(tag));
 }
 
-/** The tables that are not selected themselves but hold rows of one that is. */
+/** Tables that are not selected themselves but hold rows of a selected table. */
 function heirs(
   { entries }: ArchiveContents,
   selected: ReadonlySet<number>,
@@ -90,7 +90,7 @@ function heirs(
   return found;
 }
 
-/** The pairs of parent and child that an entry tells of. */
+/** The pairs of parent and child that an entry shows. */
 function descents(entry: ArchiveEntry, tables: ReadonlyMap<number, ArchiveEntry>): [number, ArchiveEntry][] {
   const related = entry.dependencies.flatMap((id) => tables.get(id) ?? []);
   if (entry.description === "TABLE ATTACH") {
@@ -114,7 +114,7 @@ function isSameName(one: Name, other: Name): boolean {
   return one.namespace === other.namespace && one.tag === other.tag;
 }
 
-/** The tables in the list behind INHERITS of a CREATE TABLE. */
+/** The tables in the INHERITS list of a CREATE TABLE. */
 function inheritedNames(definition: string): Name[] {
   const names: Name[] = [];
   const tokens = tokensOf(definition);
@@ -132,7 +132,7 @@ function inheritedNames(definition: string): Name[] {
   return names;
 }
 
-/** With `--table` only the rows of a child come along, as of the table itself. */
+/** With `--table` only the rows of a child are added, as of the table itself. */
 function isPartOf(
   { description, dependencies, namespace, tag }: ArchiveEntry,
   children: ReadonlyMap<number, ArchiveEntry>,
@@ -149,7 +149,7 @@ function isPartOf(
   );
 }
 
-/** The partitions that come without the table that they are a part of, as `schema.table`. */
+/** The partitions restored without the table that they are part of, as `schema.table`. */
 export function unattached({ entries }: ArchiveContents, selected: readonly ArchiveEntry[]): string[] {
   const ids = new Set(selected.map(({ id }) => id));
   const tables = new Map(selected.filter(isTable).map((entry) => [entry.id, entry]));
@@ -164,14 +164,14 @@ export function unattached({ entries }: ArchiveContents, selected: readonly Arch
     .map(({ namespace, tag }) => `${namespace}.${tag}`);
 }
 
-/** How many tables the entries make or fill, partitions and their parents counted singly. */
+/** Number of tables that the entries create or fill; partitions and their parents each count. */
 export function tableCount(entries: readonly ArchiveEntry[]): number {
   return entries.filter(isTable).length;
 }
 
 /**
- * Refuses (code `usage`) a selection that names what the archive does not hold: pg_restore would restore
- * nothing of it and be content.
+ * Refuses (code `usage`) a selection with names that the archive does not contain: pg_restore would restore nothing
+ * of them and succeed.
  */
 export function requireSelected(contents: ArchiveContents, selection: Selection): void {
   const inSchemas = contents.entries.filter((entry) => isNamed(entry, { ...selection, tables: [] }));
@@ -186,11 +186,13 @@ export function requireSelected(contents: ArchiveContents, selection: Selection)
     const unknown = wanted.find((name) => !present.includes(name));
     if (unknown === undefined) continue;
     const suggestion = closest(unknown, present);
-    const named = unknown.includes(".") ? "name a table without its schema, and that with --schema; " : "";
-    throw new Pg321Error("usage", `the backup holds no ${what} "${unknown}"`, {
+    const named = unknown.includes(".")
+      ? "give the table without its schema, and the schema with --schema; "
+      : "";
+    throw new Pg321Error("usage", `the backup contains no ${what} "${unknown}"`, {
       hint: suggestion
         ? `did you mean ${suggestion}?`
-        : `${named}pg321 restore ID --output - | pg_restore --list shows what it holds`,
+        : `${named}list its contents with: pg321 restore ID --output - | pg_restore --list`,
     });
   }
 }

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { quoteIdentifier, renameDatabase, rolesNamedIn, statementsOf } from "./sql-text.ts";
 
 describe("statements", () => {
-  test("are split at semicolons outside of strings, names, comments and dollar quotes", () => {
+  test("are split at semicolons outside strings, names, comments and dollar quotes", () => {
     const sql = `A 'x;''y'; B "o;""k"; C E'\\';' -- no; end\n; D $f$ a; b $f$; `;
     expect(statementsOf(sql)).toEqual([`A 'x;''y'`, `B "o;""k"`, `C E'\\';' -- no; end`, "D $f$ a; b $f$"]);
   });

@@ -1,8 +1,8 @@
-/** Just enough of SQL's lexical rules to read and to rename in the statements that pg_dump writes. */
+/** Just enough of SQL's lexical rules to read the statements that pg_dump writes and to rename in them. */
 
 export interface SqlToken {
   kind: "word" | "quoted" | "string" | "symbol";
-  /** A word in lower case, a quoted name without its quotes, anything else as it stands. */
+  /** A word in lower case, a quoted name without its quotes, anything else unchanged. */
   value: string;
   start: number;
   end: number;
@@ -44,7 +44,7 @@ export function statementsOf(sql: string): string[] {
   return [...statements, sql.slice(start).trim()].filter((statement) => statement !== "");
 }
 
-/** Replaces the name that follows the word DATABASE, each time it is `from`. */
+/** Replaces the name after the word DATABASE wherever it is `from`. */
 export function renameDatabase(sql: string, from: string, to: string): string {
   const tokens = tokensOf(sql);
   let renamed = "";
@@ -58,12 +58,12 @@ export function renameDatabase(sql: string, from: string, to: string): string {
   return renamed + sql.slice(copied);
 }
 
-/** Words that stand where a role may, without being one. */
+/** Words that can be in the place of a role but are not roles. */
 const NO_ROLES = new Set(["public", "current_user", "current_role", "session_user"]);
 
 /**
- * The roles that a statement of pg_dump names beyond the owner of its object: those it grants to or
- * revokes from, those of a policy, a user mapping, default privileges, `ALTER ROLE … IN DATABASE`.
+ * The roles that a statement of pg_dump names besides the owner of its object: those of GRANT and REVOKE, of a
+ * policy, a user mapping, default privileges, `ALTER ROLE … IN DATABASE`.
  */
 export function rolesNamedIn(statement: string): string[] {
   const tokens = tokensOf(statement);
@@ -85,7 +85,7 @@ export function rolesNamedIn(statement: string): string[] {
     else if (isWord(i, "for") && isWord(i + 1, "role")) takeList(i + 2);
     else if (isWord(i, "mapping") && isWord(i + 1, "for")) takeList(i + 2);
     else if (i === 0 && isWord(0, "alter") && isWord(1, "role")) takeList(2);
-    // What follows is an expression of the user's.
+    // The rest is the user's expression.
     else if (isPolicy && (isWord(i, "using") || isWord(i, "check"))) break;
   }
   return roles;

@@ -8,7 +8,7 @@ const RULES = `${ICU} ICU_RULES = '&a < ''g'''`;
 const BUILTIN = `${HEAD} LOCALE_PROVIDER = builtin LOCALE = 'C' BUILTIN_LOCALE = 'C.UTF-8'`;
 const FAST = BUILTIN.replace("'C.UTF-8'", "'PG_UNICODE_FAST'");
 
-describe("a server is asked for what it knows", () => {
+describe("only options that the server supports are used", () => {
   test.each([
     [15, LIBC, LIBC],
     [14, LIBC, `${HEAD} LOCALE = 'de_DE.UTF-8' TABLESPACE = "big ""one"""`],
@@ -22,7 +22,7 @@ describe("a server is asked for what it knows", () => {
   });
 });
 
-describe("what it does not know is told", () => {
+describe("options that it does not support are reported", () => {
   const libc = (locale: string) => `it will sort by the system's locale ${locale} instead`;
   test.each([
     [15, RULES, ICU, ["icu_rules &a < 'g'"], "it will sort by its ICU locale without these rules"],

@@ -1,9 +1,9 @@
 import type { SqlToken } from "../archive/sql-text.ts";
 import { tokensOf } from "../archive/sql-text.ts";
 
-/** A property of a database that the target's version does not know, and what stands in its place. */
+/** A property of a database that the target's version does not support, and its replacement. */
 export interface LostOption {
-  /** As the statement has it: `icu_locale de-DE`. */
+  /** As written in the statement: `icu_locale de-DE`. */
   name: string;
   instead: string;
 }
@@ -20,18 +20,18 @@ interface CreateOption {
   text: string;
 }
 
-/** The major version of PostgreSQL that brought each option; the others are older than 10. */
+/** The major versions of PostgreSQL that introduced these options; the others are older than 10. */
 const LOCALE_MAJOR = 13;
 const PROVIDER_MAJOR = 15;
 const ICU_RULES_MAJOR = 16;
 const BUILTIN_MAJOR = 17;
-/** The builtin provider's locales that came later than itself. */
+/** Locales of the builtin provider that are newer than the provider. */
 const BUILTIN_LOCALE_MAJORS: Readonly<Record<string, number>> = { PG_UNICODE_FAST: 18 };
 
 /**
- * Rewrites pg_dump's CREATE DATABASE with the options that a server of this major version knows: pg_dump names the
- * provider of the locale since 15, which older servers refuse. Every database has a locale of libc beside one of
- * another provider, and falls back to that.
+ * Rewrites pg_dump's CREATE DATABASE with the options that a server of this major version supports: since 15
+ * pg_dump names the provider of the locale, which older servers refuse. Every database has a libc locale besides
+ * that of another provider, and falls back to it.
  */
 export function createStatementFor(major: number, statement: string): CreateStatement {
   const tokens = tokensOf(statement);

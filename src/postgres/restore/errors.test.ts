@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import type { RestoreError } from "./errors.ts";
 import { RestoreErrors } from "./errors.ts";
 
-/** As pg_restore 15 --verbose writes it. */
+/** Output of pg_restore 15 --verbose. */
 const STDERR = `pg_restore: connecting to database for restore
 pg_restore: creating TABLE "public.t"
 pg_restore: while PROCESSING TOC:
@@ -30,32 +30,29 @@ CONTEXT:  COPY t, line 1
 pg_restore: warning: errors ignored on restore: 4
 `;
 
-test.each([1, 7, 100_000])(
-  "finds every error in pieces of %d bytes, without the statements",
-  (pieceBytes) => {
-    const found: RestoreError[] = [];
-    const errors = new RestoreErrors((error) => found.push(error));
-    const bytes = Buffer.from(STDERR);
-    for (let at = 0; at < bytes.length; at += pieceBytes) errors.push(bytes.subarray(at, at + pieceBytes));
-    errors.end();
-    const none = { detail: undefined, hint: undefined, context: undefined };
-    expect(found).toEqual([
-      { entry: 214, message: 'relation "t" already exists', ...none },
-      { entry: 215, message: 'syntax error at or near "hunter2"', ...none, hint: "Grüße" },
-      { entry: 215, message: "a second one\nof two lines", ...none },
-      {
-        entry: 3343,
-        message: 'COPY failed for table "t": duplicate key',
-        detail: "Key (i)=(1) already exists.",
-        hint: undefined,
-        context: "COPY t, line 1",
-      },
-    ]);
-    expect(errors.ignored).toBe(4);
-  },
-);
+test.each([1, 7, 100_000])("finds every error in pieces of %d bytes, without statements", (pieceBytes) => {
+  const found: RestoreError[] = [];
+  const errors = new RestoreErrors((error) => found.push(error));
+  const bytes = Buffer.from(STDERR);
+  for (let at = 0; at < bytes.length; at += pieceBytes) errors.push(bytes.subarray(at, at + pieceBytes));
+  errors.end();
+  const none = { detail: undefined, hint: undefined, context: undefined };
+  expect(found).toEqual([
+    { entry: 214, message: 'relation "t" already exists', ...none },
+    { entry: 215, message: 'syntax error at or near "hunter2"', ...none, hint: "Grüße" },
+    { entry: 215, message: "a second one\nof two lines", ...none },
+    {
+      entry: 3343,
+      message: 'COPY failed for table "t": duplicate key',
+      detail: "Key (i)=(1) already exists.",
+      hint: undefined,
+      context: "COPY t, line 1",
+    },
+  ]);
+  expect(errors.ignored).toBe(4);
+});
 
-test("an error that ends pg_restore is none that it went past", () => {
+test("an error that ends pg_restore does not count as ignored", () => {
   const errors = new RestoreErrors(() => {});
   errors.push(Buffer.from("pg_restore: error: connection lost\n"));
   errors.end();

@@ -1,29 +1,29 @@
-/** One error that pg_restore met. What it was running is left out: such statements hold passwords. */
+/** One error of pg_restore. Without the statement that it ran, because statements may contain passwords. */
 export interface RestoreError {
-  /** The number of the archive's entry; undefined where it belongs to none, or pg_restore does not say. */
+  /** The number of the archive's entry; undefined if it belongs to none, or pg_restore does not say. */
   entry: number | undefined;
-  /** As PostgreSQL or pg_restore puts it, without the words that stand before each. */
+  /** In the words of PostgreSQL or pg_restore, without the prefixes. */
   message: string;
   detail: string | undefined;
   hint: string | undefined;
   context: string | undefined;
 }
 
-/** Of one text of an error, in characters. */
+/** Characters kept of each text of an error. */
 const TEXT_LENGTH_MAX = 2_000;
 
-/** Twice where two sessions wrote at once. */
+/** The name comes twice if two sessions wrote at once. */
 const PROGRAM = /^(?:pg_restore: )+(.*)$/;
 const MARGIN = /^(DETAIL|HINT|CONTEXT): +(.*)$/;
-/** The server shows a part of the statement below a syntax error. */
+/** Below a syntax error the server shows a part of the statement. */
 const STATEMENT = /^(Command was: |LINE \d+: |QUERY: )/;
 
 /**
- * Finds the errors in what `pg_restore --verbose` writes to stderr, line by line, and hands each on when it is
- * complete. With several sessions their lines may be mixed up, and so may be who belongs to which entry.
+ * Finds the errors in the stderr of `pg_restore --verbose`, line by line, and passes each on when it is complete.
+ * With several sessions, lines may be mixed up, and errors assigned to the wrong entry.
  */
 export class RestoreErrors {
-  /** How many there were; undefined until pg_restore says at its end that it went past some. */
+  /** Number of errors; undefined until pg_restore reports at its end that it ignored some. */
   ignored: number | undefined;
   readonly #onError: (error: RestoreError) => void;
   readonly #decoder = new TextDecoder();
@@ -43,7 +43,7 @@ export class RestoreErrors {
     for (const line of lines) this.#line(line);
   }
 
-  /** Nothing more comes. */
+  /** Call at the end of the output. */
   end(): void {
     if (this.#rest !== "") this.#line(this.#rest);
     this.#rest = "";
@@ -67,7 +67,7 @@ export class RestoreErrors {
     const entry = /^from TOC entry (\d+);/i.exec(text)?.[1];
     if (entry !== undefined) this.#entry = Number(entry);
     const counted = /errors ignored on restore: (\d+)$/.exec(text)?.[1];
-    // With several sessions pg_restore counts more than it has told.
+    // With several sessions pg_restore counts more errors than it has printed.
     if (counted !== undefined) this.ignored = this.#found || Number(counted);
     const told = /^error: (.*)$/.exec(text)?.[1];
     if (told === undefined) return;

@@ -7,7 +7,7 @@ import { quoteIdentifier } from "../archive/sql-text.ts";
 import type { Connection, Endpoint } from "../connection.ts";
 import { databaseExists, inspectServer, offerOf } from "../inspect.ts";
 
-/** One thing that a target lacks, and what to do about it. */
+/** One thing that a target lacks, with a hint. */
 export interface Lack {
   kind: "role" | "membership" | "extension" | "tablespace" | "locale" | "version";
   name: string;
@@ -15,8 +15,8 @@ export interface Lack {
 }
 
 /**
- * Compares an archive with a target and changes nothing. `create` also asks for what the database's own
- * properties need. A lack that `isRisk` is told, each other one makes the restore fail.
+ * Compares an archive with a target and changes nothing. With `create` it also checks the needs of the database's
+ * own properties. A lack with `isRisk` is only reported, any other makes the restore fail.
  */
 export async function preflight(
   target: Connection,
@@ -43,16 +43,22 @@ export async function preflight(
       ({ name, instead }): Lack => ({
         kind: "locale",
         name,
-        hint: `PostgreSQL ${major} does not know it: ${instead}`,
+        hint: `PostgreSQL ${major} does not support it: ${instead}`,
       }),
     ),
     ...(sourceMajor > major
-      ? [{ kind: "version" as const, name: `${major}`, hint: `the dump is of PostgreSQL ${sourceMajor}` }]
+      ? [
+          {
+            kind: "version" as const,
+            name: `${major}`,
+            hint: `the dump comes from PostgreSQL ${sourceMajor}`,
+          },
+        ]
       : []),
   ];
 }
 
-/** A restore goes on with it: an older target, or one that sorts by another locale. */
+/** A restore proceeds despite it: an older target, or one that sorts by another locale. */
 export function isRisk({ kind }: Lack): boolean {
   return kind === "version" || kind === "locale";
 }
@@ -62,8 +68,9 @@ function grantTo(user: string, role: string): string {
 }
 
 /**
- * Makes the database `name` with the properties of the archive's (encoding, locale, owner, settings), but
- * not yet those of `finishDatabase`. When it throws, the database is not there. `target` is connected to another database.
+ * Creates the database `name` with the properties of the archived one (encoding, locale, owner, settings), but
+ * without those that `finishDatabase` sets. If it throws, the database does not exist. `target` is connected to
+ * another database.
  */
 export async function createDatabase(
   target: Connection,
@@ -87,12 +94,12 @@ export async function createDatabase(
 }
 
 export function existsAlready({ label, database }: Pick<Endpoint, "label" | "database">): Pg321Error {
-  return new Pg321Error("database", `${label}: database "${database}" exists already`, {
+  return new Pg321Error("database", `${label}: database "${database}" already exists`, {
     hint: "restore without --create, or under another name",
   });
 }
 
-/** Applies, after the data, the rest: comment, rights, limits. */
+/** Applies the remaining properties after the data: comment, privileges, limits. */
 export async function finishDatabase(
   target: Connection,
   contents: ArchiveContents,
@@ -104,8 +111,8 @@ export async function finishDatabase(
 }
 
 /**
- * What a restore of the selection runs: the entries of the selection, and those of the schemas which they need
- * and the target lacks. With `create` the database is not there yet, and `target` is another one.
+ * The entries that a restore of the selection runs: those of the selection, and those of schemas that they need and
+ * the target lacks. With `create` the database does not exist yet, and `target` is connected to another one.
  */
 export async function entriesToRestore(
   target: Connection,

@@ -12,23 +12,23 @@ import type { Endpoint } from "../connection.ts";
 import { hostOf, openSocket, passwordFor, tlsOf } from "../connection.ts";
 
 /**
- * A way to a server older than 17 for a pg_restore of 17 or newer, which sends `SET transaction_timeout = 0` in each
- * session, and the server does not know it. docs/adr/0014 says why it is done here.
+ * Connects a pg_restore of 17 or newer to a server older than 17, which does not know the `SET transaction_timeout
+ * = 0` that pg_restore sends in each session. docs/adr/0014 explains why it is done here.
  */
 export interface Relay extends AsyncDisposable {
-  /** In place of the server's own. */
+  /** To use instead of the server's own endpoint. */
   readonly endpoint: Endpoint;
-  /** The first session that could not be opened, which the program only sees closed. */
+  /** The error of the first session that could not be opened; the program only sees that it is closed. */
   readonly failure: unknown;
 }
 
 const UNKNOWN_STATEMENT = "SET transaction_timeout = 0;";
-/** What the program has just sent as well, so that it does nothing and is answered alike. */
+/** The program has just sent this statement, so it changes nothing and gets the same answer. */
 const KNOWN_STATEMENT = "SET statement_timeout = 0;";
-/** The socket's path may have 107 bytes. */
+/** The longest path of a socket on Linux. */
 const SOCKET_PATH_BYTES_MAX = 107;
 
-/** Listens in a private directory in `tempDir`, where only this user's programs can connect. */
+/** Listens in a private directory in `tempDir`, where only programs of this user can connect. */
 export async function openRelay(endpoint: Endpoint, tempDir: string): Promise<Relay> {
   const directory = await mkdtemp(join(tempDir, `pg321-libpq-${process.pid}-`));
   const host = hostOf(endpoint);
@@ -71,7 +71,7 @@ export async function openRelay(endpoint: Endpoint, tempDir: string): Promise<Re
 
 function listen(server: Server, path: string): Promise<void> {
   if (Buffer.byteLength(path) > SOCKET_PATH_BYTES_MAX) {
-    throw new Pg321Error("usage", `temp_dir is too long for a socket: ${path}`, {
+    throw new Pg321Error("usage", `the path of temp_dir is too long for a socket: ${path}`, {
       hint: "choose a shorter temp_dir, or install the client programs of the target's own version",
     });
   }
@@ -82,23 +82,23 @@ function listen(server: Server, path: string): Promise<void> {
 }
 
 async function relaySession(client: Socket, endpoint: Endpoint, host: string): Promise<void> {
-  // Paused until it is piped: what comes meanwhile waits in the kernel.
+  // Paused until it is piped; meanwhile its data waits in the kernel.
   client.pause();
   const session = await openSession(endpoint, host);
   try {
     await Promise.all([pipeline(client, replacing(), session), pipeline(session, client)]);
   } catch (error) {
-    // A side that is gone ends the session; each program tells of it by itself.
+    // If one side is gone the session ends, and each program reports that itself.
     if (!isGone(error)) throw error;
   } finally {
     session.destroy();
   }
 }
 
-/** "SSLRequest": its length, and the number that it goes by. */
+/** "SSLRequest": its length and its code. */
 const ENCRYPTION_REQUEST = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]);
 
-/** A way to the server on which a session can begin, encrypted as the endpoint asks. */
+/** Opens a connection to the server for a session, encrypted as the endpoint requires. */
 async function openSession(endpoint: Endpoint, host: string): Promise<Socket> {
   const socket = await openSocket(endpoint, host);
   const encryption = host.startsWith("/") ? false : tlsOf(endpoint);
@@ -132,7 +132,7 @@ function isGone(error: unknown): boolean {
   return ["EPIPE", "ECONNRESET", "ERR_STREAM_PREMATURE_CLOSE", "ERR_STREAM_DESTROYED"].includes(String(code));
 }
 
-/** What a client sends, with the one statement replaced; see "Message Formats" in PostgreSQL's documentation. */
+/** The client's data with that one statement replaced; see "Message Formats" in PostgreSQL's documentation. */
 function replacing(): Transform {
   const rewriter = new QueryRewriter();
   return new Transform({
@@ -143,15 +143,15 @@ function replacing(): Transform {
 
 const LENGTH_BYTES = 4;
 const QUERY = "Q".charCodeAt(0);
-/** No longer query can be the one. */
+/** A longer query cannot be that statement. */
 const QUERY_BYTES_MAX = 64;
 
 export class QueryRewriter {
-  /** The beginning of a message that is not decided yet. */
+  /** The beginning of an incomplete message. */
   #held: Buffer = Buffer.alloc(0);
-  /** Bytes of the current message that are to be passed on as they are. */
+  /** Bytes of the current message to pass on unchanged. */
   #passing = 0;
-  /** The first message of a session has no type. To a socket's file no request for encryption comes before it. */
+  /** The first message of a session has no type byte. On a Unix socket no request for encryption comes before it. */
   #isStarted = false;
 
   rewrite(chunk: Buffer): Buffer {
@@ -183,7 +183,7 @@ export class QueryRewriter {
     return Buffer.concat(out);
   }
 
-  /** What came last, cut off. */
+  /** The incomplete message at the end. */
   rest(): Buffer {
     return this.#held;
   }

@@ -13,37 +13,37 @@ import { RestoreErrors } from "./errors.ts";
 import { openRelay } from "./relay.ts";
 
 export interface RestoreOptions {
-  /** The database that takes it, which exists. */
+  /** The database to restore into; it must exist. */
   target: Endpoint;
   binary: PgRestore;
   /** A private directory, for the password's file and the list of entries. */
   tempDir: string;
-  /** The ids of the entries to restore, in the archive's order; all of them unless given. */
+  /** The ids of the entries to restore, in the archive's order; all if not given. */
   only?: readonly number[];
-  /** Drop what the archive holds before making it. */
+  /** Drop the archive's objects before creating them. */
   clean?: boolean;
-  /** All or nothing: one transaction. Ends at the first error and goes with one session only. */
+  /** All or nothing: one transaction. Ends at the first error, and allows only one session. */
   singleTransaction?: boolean;
-  /** End at the first error; else go on and tell of them. True unless given. */
+  /** End at the first error; otherwise continue and report errors. True if not given. */
   exitOnError?: boolean;
-  /** Told of each error that pg_restore goes past, with `exitOnError: false`, as soon as it comes. */
+  /** Called at once with each error that pg_restore ignores, with `exitOnError: false`. */
   onError?: (error: RestoreError) => void;
-  /** How the sessions are called in `pg_stat_activity`. */
+  /** The application name of the sessions in `pg_stat_activity`. */
   applicationName?: string;
   signal?: AbortSignal;
 }
 
 export interface RestoreResult {
-  /** Errors that pg_restore went past, with `exitOnError: false`. */
+  /** Number of errors that pg_restore ignored, with `exitOnError: false`. */
   errorsIgnored: number;
   /** The end of pg_restore's stderr. */
   stderrTail: string;
 }
 
 /**
- * Feeds a dump to pg_restore while it comes. An error of the source ends pg_restore and is thrown as it
- * is; one of pg_restore is a `Pg321Error` with code `database`. With `only` pg_restore may be done
- * before the source is: the rest is then not read.
+ * Feeds a dump to pg_restore as it arrives. An error of the source ends pg_restore and is thrown unchanged; an
+ * error of pg_restore becomes a `Pg321Error` with code `database`. With `only` pg_restore may finish before the
+ * source; then the rest is not read.
  */
 export function restoreStream(
   source: AsyncIterable<Uint8Array>,
@@ -57,7 +57,7 @@ export function restoreFile(
   path: string,
   options: RestoreOptions & { jobs: number },
 ): Promise<RestoreResult> {
-  // A name that begins with a dash is no option.
+  // After `--` a name that begins with a dash is not an option.
   return restore(options, [`--jobs=${options.jobs}`, "--", path], runChild);
 }
 
@@ -74,7 +74,7 @@ async function restore(
   await using list = only && (await listOfEntries(only, options.tempDir));
   const argv = [
     ...[binary.path, "--format=custom", "--no-password", dbnameArgument(target.database)],
-    // Only then it says which entry an error belongs to.
+    // Only with --verbose pg_restore says which entry an error belongs to.
     exitOnError ? "--exit-on-error" : "--verbose",
     ...(options.singleTransaction ? ["--single-transaction"] : []),
     ...(options.clean ? ["--clean", "--if-exists"] : []),
@@ -89,7 +89,7 @@ async function restore(
     return { errorsIgnored: 0, stderrTail };
   } catch (thrown) {
     errors.end();
-    // What kept a session from the server is not known to the program.
+    // pg_restore does not know why the relay could not reach the server.
     const error = databaseError(
       relay?.failure ?? thrown,
       `${target.label}: restore into database "${target.database}" failed`,
@@ -100,7 +100,7 @@ async function restore(
   }
 }
 
-/** A file for `--use-list`: what pg_restore's own options select differs from version to version. */
+/** A file for `--use-list`: pg_restore's own options select differently in different versions. */
 async function listOfEntries(
   ids: readonly number[],
   tempDir: string,

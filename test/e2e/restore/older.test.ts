@@ -71,7 +71,7 @@ test("--create of a database with an ICU locale says by which it sorts instead",
   const lost = {
     kind: "locale",
     name: "icu_locale de-DE",
-    hint: "PostgreSQL 14 does not know it: it will sort by the system's locale C.UTF-8 instead",
+    hint: "PostgreSQL 14 does not support it: it will sort by the system's locale C.UTF-8 instead",
   };
   const dry = await installation.ok(...words, "--dry-run", "--json");
   expect(dry.json.lacks).toEqual([lost, expect.objectContaining({ kind: "version" })]);

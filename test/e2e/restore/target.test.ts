@@ -183,7 +183,7 @@ describe("a target that is not empty", () => {
         ...words,
       );
       expect({ exitCode, told: stdout + stderr }).toMatchObject({ exitCode: 10 });
-      expect(stdout + stderr).toContain(`server "main": database "${target}" exists already`);
+      expect(stdout + stderr).toContain(`server "main": database "${target}" already exists`);
     }
   });
 

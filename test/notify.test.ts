@@ -10,7 +10,7 @@ import { RECEIVERS, smtpReceiver, TOKEN } from "./lab/servers/receivers.ts";
 import { noticeOf, notifierConformance } from "./suites/notifier-conformance.ts";
 
 const json = (taken: string) => JSON.parse(taken.slice(taken.indexOf("{")));
-/** How what was told reads for the one who gets it; a type without one does not compile. */
+/** Extracts the text that a receiver sees; a type without an entry does not compile. */
 const READ: { readonly [T in NotifyConfig["type"]]: (taken: string) => string } = {
   webhook: (taken) => `${json(taken).message} ${JSON.stringify(json(taken).metadata)}`,
   slack: (taken) => json(taken).text.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&"),
@@ -22,7 +22,7 @@ const READ: { readonly [T in NotifyConfig["type"]]: (taken: string) => string } 
 for (const type of NOTIFY_TYPES) notifierConformance(type, RECEIVERS[type], READ[type]);
 notifierConformance("email with TLS from the start", () => smtpReceiver("tls"), mailText);
 
-test("every driver file is registered, and so covered by the conformance suite", async () => {
+test("every driver file is registered and thus covered by the conformance suite", async () => {
   const directory = join(import.meta.dir, "../src/notify");
   const drivers: string[] = [];
   for (const file of await readdir(directory)) {
@@ -55,7 +55,7 @@ test("webhook: the whole notice, with an id, a time and a signature over time an
   expect(receiver.requests[1]?.headers.has("pg321-signature")).toBe(false);
 });
 
-test("webhook: the check of the signature that docs/alerts.md shows takes ours and no other", async () => {
+test("webhook: the signature check in docs/alerts.md accepts ours and no other", async () => {
   await using receiver = await RECEIVERS.webhook();
   await send(receiver.config);
   const [request] = receiver.requests;
@@ -76,7 +76,7 @@ test("webhook: the check of the signature that docs/alerts.md shows takes ours a
   expect(check(`${request?.body} `)).toBe("False");
 });
 
-test("a redirect is not followed: it would take the notice elsewhere", async () => {
+test("a redirect is not followed: it would send the notice elsewhere", async () => {
   await using receiver = await RECEIVERS.webhook();
   await using elsewhere = await RECEIVERS.webhook();
   const location = elsewhere.config.type === "webhook" ? elsewhere.config.url.reveal() : "";
@@ -85,7 +85,7 @@ test("a redirect is not followed: it would take the notice elsewhere", async () 
   expect(elsewhere.requests).toEqual([]);
 });
 
-test("429 and 408 ask for another try", async () => {
+test("429 and 408 are retried", async () => {
   await using receiver = await RECEIVERS.slack();
   for (const status of [408, 429]) {
     receiver.answerWith(() => new Response(null, { status }));
@@ -93,7 +93,7 @@ test("429 and 408 ask for another try", async () => {
   }
 });
 
-test("slack: nothing in a message can call everybody", async () => {
+test("slack: nothing in a message can notify everybody", async () => {
   await using receiver = await RECEIVERS.slack();
   await send(receiver.config, { message: "table <!channel> & <@U1>" });
   expect(receiver.requests[0]?.body).not.toMatch(/<!channel>|<@U1>/);
@@ -109,7 +109,7 @@ test("ntfy: the topic, the token, and a priority by level; good news is quiet", 
   expect(receiver.requests[0]?.headers.get("authorization")).toBe("Bearer ntfy-t0ken");
   await send(receiver.config, { message: "\u{1F418}".repeat(5000) });
   const { message } = JSON.parse(receiver.requests[2]?.body ?? "");
-  // A longer one would become a file.
+  // A longer message would become a file.
   expect(Buffer.byteLength(message)).toBeLessThan(4096);
 });
 
@@ -123,7 +123,7 @@ test("healthchecks: start, success and fail, each with the run's id", async () =
   for (const { url } of receiver.requests) expect(url.searchParams.get("rid")).toBe(run_id);
 });
 
-test("email: to everybody, over TLS, one thread an alert, no answer by machines", async () => {
+test("email: to all recipients, over TLS, one thread for each alert, no automatic answers", async () => {
   await using receiver = await smtpReceiver("starttls");
   const { id, alert_id } = await send(receiver.config);
   const [mail] = await receiver.taken();
@@ -133,7 +133,7 @@ test("email: to everybody, over TLS, one thread an alert, no answer by machines"
   expect(mail).toContain("Auto-Submitted: auto-generated");
 });
 
-test("email: neither a wrong certificate nor a wrong password gets a mail through", async () => {
+test("email: no mail is sent with a wrong certificate or a wrong password", async () => {
   await using receiver = await smtpReceiver("starttls");
   const { config } = receiver;
   if (config.type !== "email") throw new Error("no mail");
@@ -144,7 +144,7 @@ test("email: neither a wrong certificate nor a wrong password gets a mail throug
   expect(await receiver.taken()).toEqual([]);
 });
 
-test("email: without TLS on the way nothing is sent, unless the config says so", async () => {
+test("email: without TLS nothing is sent, unless the config allows it", async () => {
   await using receiver = await smtpReceiver("none");
   const { config } = receiver;
   if (config.type !== "email") throw new Error("no mail");
@@ -154,7 +154,7 @@ test("email: without TLS on the way nothing is sent, unless the config says so",
   expect((await receiver.taken())[0]).toContain("secure=false");
 });
 
-test("command: its output is nobody's, and what it leaves running does not hold it up", async () => {
+test("command: its output is discarded, and processes that it leaves running do not delay it", async () => {
   await using receiver = await RECEIVERS.command();
   if (receiver.config.type !== "command") throw new Error("no command");
   const argv = [
@@ -167,7 +167,7 @@ test("command: its output is nobody's, and what it leaves running does not hold 
   process.kill(Number(await Bun.file(join(argv[3] ?? "", "child")).text()));
 });
 
-/** The text of a mail in UTF-8 whose body is quoted-printable or base64. */
+/** The UTF-8 text of a mail whose body is quoted-printable or base64. */
 function mailText(taken: string): string {
   const [head = "", ...rest] = taken.split("\r\n\r\n");
   const body = rest.join("\r\n\r\n");

@@ -26,7 +26,7 @@ async function* inPieces(bytes: Uint8Array, pieceBytes: (index: number) => numbe
   }
 }
 
-/** Odd sizes, empty pieces among them, never in step with a segment. */
+/** Odd sizes, including empty pieces, never in step with a segment. */
 const ODD = [1, 7, 0, 33, 129, 3, 61, 0, 1021];
 
 const WAYS: [string, (bytes: Uint8Array) => AsyncIterable<Uint8Array>][] = [
@@ -54,7 +54,7 @@ function expectRefusal(error: unknown, code: string | undefined): void {
   expect(error).toBeInstanceOf(Pg321Error);
   expect((error as Pg321Error).code).toBe(code as Pg321Error["code"]);
   expect((error as Pg321Error).hint).toBeString();
-  // Whatever stands in the file: none of it moves the cursor of a terminal.
+  // Nothing in the file may move the cursor of a terminal.
   expect((error as Pg321Error).message).not.toMatch(/\p{Cc}/u);
 }
 
@@ -79,10 +79,10 @@ test.each(manifests)("manifest $name", async (vector) => {
   expectRefusal(thrownBy(decode), vector.code);
 });
 
-/** What only a reader of the table of members can tell. */
+/** Cases that only a reader of the table of members can detect. */
 const BY_THE_TABLE = /^(version|time|size|sha256|previous-id|encryption|details|object-key)-/;
 
-test("the Python of docs/format.md takes the manifests that are right, and no other", async () => {
+test("the Python of docs/format.md accepts exactly the correct manifests", async () => {
   const page = await Bun.file(join(import.meta.dir, "../docs/format.md")).text();
   const [, code = ""] = /```python\n([^`]+)```/.exec(page) ?? [];
   const told = manifests.filter(({ name }) => name !== "good-not-signed" && !BY_THE_TABLE.test(name));

@@ -9,13 +9,13 @@ const ENVIRONMENT = {
   LANG: "C.UTF-8",
 };
 
-/** Nobody reads its stdout, which a daemon that it starts might hold open. */
+/** Discards its stdout, which a daemon that it starts might hold open. */
 const SILENTLY = ["/bin/sh", "-c", 'exec "$0" "$@" >/dev/null'];
 
-/** sysexits.h: 64 to 78 say what no other try would mend, but 75 asks for one. */
+/** sysexits.h: 64 to 78 are errors that another attempt would not mend, except 75, which asks for one. */
 const REFUSALS = { first: 64, last: 78, tryAgain: 75 };
 
-/** A program with the notice as JSON on its stdin, and nothing of our own environment. */
+/** A program that gets the notice as JSON on its stdin, and nothing of our own environment. */
 export class CommandNotifier implements Notifier {
   readonly #config: CommandConfig;
 
@@ -29,7 +29,7 @@ export class CommandNotifier implements Notifier {
       await feedChild({ argv: [...SILENTLY, ...argv], env: { ...ENVIRONMENT }, signal }, jsonLine(notice));
     } catch (error) {
       signal.throwIfAborted();
-      throw toldBy(error);
+      throw commandError(error);
     }
   }
 }
@@ -38,7 +38,7 @@ async function* jsonLine(notice: Notice): AsyncGenerator<Uint8Array, void, undef
   yield new TextEncoder().encode(`${JSON.stringify(notice)}\n`);
 }
 
-function toldBy(error: unknown): unknown {
+function commandError(error: unknown): unknown {
   if (!(error instanceof ChildError)) return error;
   const { exitCode, signalName, stderrTail } = error;
   const said = stderrTail.trim().split("\n").at(-1) ?? "";

@@ -8,7 +8,7 @@ import type { Notifier } from "./notifier.ts";
 import { deliveryError } from "./notifier.ts";
 import { textOf, titleOf } from "./text.ts";
 
-/** A mail by SMTP, plain text; the notices of one alert are one thread. */
+/** A plain-text mail by SMTP; the notices of one alert form one thread. */
 export class EmailNotifier implements Notifier {
   readonly #config: EmailConfig;
 
@@ -29,20 +29,20 @@ export class EmailNotifier implements Notifier {
         text: textOf(notice),
         messageId: `<${notice.id}@${domain}>`,
         ...(notice.alert_id !== null && { references: `<${notice.alert_id}@${domain}>` }),
-        // No vacation notice shall answer.
+        // Keeps vacation notices from answering.
         headers: { "Auto-Submitted": "auto-generated" },
         signal,
       });
       refused = rejected;
     } catch (error) {
       signal.throwIfAborted();
-      throw toldBy(error);
+      throw smtpError(error);
     } finally {
       transport.close();
     }
     if (refused.length > 0) {
       throw deliveryError(
-        `${refused.length} of ${to.length} recipients were refused, the others have it`,
+        `${refused.length} of ${to.length} recipients were refused; the others got the mail`,
         false,
       );
     }
@@ -73,8 +73,8 @@ async function authorities(file: string): Promise<string> {
   }
 }
 
-/** A reply of 5xx is for good, whatever it is about; anything else may pass. */
-function toldBy(error: unknown): unknown {
+/** A 5xx reply is permanent, whatever its reason; any other error may pass. */
+function smtpError(error: unknown): unknown {
   const { responseCode, response, code } = error as {
     responseCode?: number;
     response?: string;

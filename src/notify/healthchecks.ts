@@ -6,7 +6,10 @@ import { clipped, textOf } from "./text.ts";
 
 const TEXT_MAX = 10_000;
 
-/** Pings as healthchecks.io takes them: `URL/start`, `URL`, `URL/fail`, with the run's id to measure it by. */
+/**
+ * Pings in the form of healthchecks.io: `URL/start`, `URL`, `URL/fail`, with the run's id so that it can measure
+ * the run.
+ */
 export class HealthchecksNotifier implements Notifier {
   readonly #config: HealthchecksConfig;
 

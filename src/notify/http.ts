@@ -6,16 +6,16 @@ export interface HttpMessage {
   body: string;
 }
 
-/** Refusals that may pass: a time-out and too many requests. */
+/** Refusals that may be temporary: timeouts and too many requests. */
 const PASSING = [408, 425, 429];
 
 /**
- * POSTs a message; any 2xx means that it was taken. A redirect is a refusal: it would take what is secret in
- * the message to another place.
+ * POSTs a message; any 2xx means that it was accepted. A redirect counts as a refusal: it would send the secrets of
+ * the message elsewhere.
  */
 export async function post({ url, headers, body }: HttpMessage, signal: AbortSignal): Promise<void> {
   const response = await answer(url, { method: "POST", headers, body, redirect: "manual", signal }, signal);
-  // What it says is not needed, and may quote what was sent.
+  // The body is not needed, and may quote the message.
   await response.body?.cancel().catch(() => {});
   const { status } = response;
   if (status >= 200 && status < 300) return;
@@ -27,7 +27,7 @@ async function answer(url: string, request: RequestInit, signal: AbortSignal): P
     return await fetch(url, request);
   } catch (error) {
     signal.throwIfAborted();
-    // Its message may hold the URL; its code does not.
+    // The error's message may contain the URL; its code does not.
     const { code } = error as { code?: unknown };
     throw deliveryError(typeof code === "string" ? code : "the request failed", true);
   }

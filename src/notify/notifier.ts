@@ -3,14 +3,14 @@ import { Pg321Error } from "../base/errors.ts";
 import type { Notice } from "./notice.ts";
 
 /**
- * A way to tell people. Every implementation is one file, listed in `registry.ts`, and passes
+ * A way to notify people. Every implementation is one file, listed in `registry.ts`, and passes
  * `test/suites/notifier-conformance.ts`.
  */
 export interface Notifier {
   /**
-   * Hands one notice to the receiver and resolves once it has taken it. It may get the same one twice (by its
-   * `id`), after a try whose end is not known. Throws a `deliveryError`; or the signal's reason soon after it
-   * aborts, and leaves nothing running.
+   * Delivers one notice and resolves once the receiver has accepted it. The receiver may get the same notice twice
+   * (with the same `id`), after an attempt with an unknown outcome. Throws a `deliveryError`; or the signal's
+   * reason soon after it aborts, and then leaves nothing running.
    */
   send(notice: Notice, signal: AbortSignal): Promise<void>;
 }
@@ -20,9 +20,9 @@ export interface NotifierDependencies {
 }
 
 /**
- * Why a notice was not taken: `connection refused`, `status 503`. Code `storage`, as for every place outside
- * that does not take what we send. It never holds an address or a secret. `retryable` is false where the
- * receiver has refused for good.
+ * Why a notice was not delivered: `connection refused`, `status 503`. Code `storage`, as for all external places
+ * that do not accept what we send. Never contains an address or a secret. `retryable` is false if the receiver
+ * refused permanently.
  */
 export function deliveryError(problem: string, retryable: boolean, cause?: unknown): Pg321Error {
   return new Pg321Error("storage", problem, { retryable, cause });

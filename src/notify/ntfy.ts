@@ -4,9 +4,9 @@ import type { Notice } from "./notice.ts";
 import type { Notifier } from "./notifier.ts";
 import { clipped, textOf, titleOf } from "./text.ts";
 
-/** ntfy makes a file of what is longer than 4096 bytes; a character may take four. */
+/** ntfy turns messages longer than 4096 bytes into files; a character may take four bytes. */
 const TEXT_MAX = 1_000;
-/** 3 is normal, 5 gets through to a phone that is silenced. */
+/** 3 is normal, 5 gets through to a silenced phone. */
 const PRIORITIES: Record<AlertLevel, number> = { INFO: 3, WARNING: 4, CRITICAL: 5 };
 const TAGS: Record<AlertLevel, string> = {
   INFO: "white_check_mark",
@@ -14,7 +14,7 @@ const TAGS: Record<AlertLevel, string> = {
   CRITICAL: "rotating_light",
 };
 
-/** Publishes as JSON: a title in a header could not hold every character. */
+/** Publishes as JSON, because a title in a header cannot contain every character. */
 export class NtfyNotifier implements Notifier {
   readonly #config: NtfyConfig;
 

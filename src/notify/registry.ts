@@ -6,7 +6,7 @@ import { NtfyNotifier } from "./ntfy.ts";
 import { SlackNotifier } from "./slack.ts";
 import { WebhookNotifier } from "./webhook.ts";
 
-/** Opens a notifier by the one list of them there is. Nothing is sent yet. */
+/** Opens a notifier. This is the only list of notifiers. Nothing is sent yet. */
 export async function openNotifier(config: NotifyConfig, deps: NotifierDependencies): Promise<Notifier> {
   switch (config.type) {
     case "webhook":
@@ -16,7 +16,7 @@ export async function openNotifier(config: NotifyConfig, deps: NotifierDependenc
     case "ntfy":
       return new NtfyNotifier(config);
     case "email": {
-      // Only who sends mail waits for the library.
+      // The library is loaded only if mail is sent.
       const { EmailNotifier } = await import("./email.ts");
       return new EmailNotifier(config);
     }

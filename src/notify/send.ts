@@ -11,8 +11,8 @@ import { clipped } from "./text.ts";
 const ERROR_MAX = 500;
 
 /**
- * Sends one notice within the notifier's `timeout`. Throws a `deliveryError` without any of its secrets, or
- * the signal's reason.
+ * Sends one notice within the notifier's `timeout`. Throws a `deliveryError` without the notifier's secrets, or the
+ * signal's reason.
  */
 export async function sendNotice(
   config: NotifyConfig,
@@ -38,7 +38,7 @@ export async function sendNotice(
   }
 }
 
-/** What a receiver or a program says may quote what it was given. */
+/** The answer of a receiver or a program may quote secrets that it got. */
 function withoutSecrets(error: unknown, config: NotifyConfig): Pg321Error {
   const secrets = Object.values(config).filter((value) => value instanceof Secret);
   const message = secrets.reduce(

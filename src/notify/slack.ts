@@ -4,10 +4,10 @@ import type { Notice } from "./notice.ts";
 import type { Notifier } from "./notifier.ts";
 import { clipped, textOf, titleOf } from "./text.ts";
 
-/** Slack cuts longer ones apart. */
+/** Slack splits longer messages. */
 const TEXT_MAX = 3_500;
 
-/** An incoming webhook as Slack's, which many chats understand. */
+/** An incoming webhook in Slack's form, which many chats understand. */
 export class SlackNotifier implements Notifier {
   readonly #config: SlackConfig;
 
@@ -25,7 +25,7 @@ export class SlackNotifier implements Notifier {
   }
 }
 
-/** Or `<!channel>` in the name of a table would wake everybody. */
+/** Otherwise `<!channel>` in the name of a table would notify everybody. */
 function escaped(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }

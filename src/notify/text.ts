@@ -7,7 +7,7 @@ export function titleOf({ event, level, message }: Notice): string {
   return clipped(visible(`[pg321] ${word}: ${message.replace(/\s+/g, " ")}`), 200);
 }
 
-/** The message, then what is known, one fact a line. */
+/** The message, then the known facts, one in each line. */
 export function textOf(notice: Notice): string {
   const { message, job, server, database, host, count, first_at, last_at, resolved_at, metadata } = notice;
   const facts: Record<string, unknown> = {
@@ -27,7 +27,7 @@ export function textOf(notice: Notice): string {
   return visibleLines([message, "", ...lines].join("\n"));
 }
 
-/** At most so many characters; a cut is seen. */
+/** At most `max` characters; a cut is marked with an ellipsis. */
 export function clipped(text: string, max: number): string {
   const characters = [...text];
   return characters.length <= max ? text : `${characters.slice(0, max - 1).join("")}…`;

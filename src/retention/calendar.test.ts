@@ -67,7 +67,7 @@ describe("the ISO week", () => {
 });
 
 test.each(["Europe/Berlin", "Asia/Kathmandu", "America/St_Johns"])(
-  "one calendar of %s answers alike however often and in whatever order it is asked",
+  "a calendar of %s gives the same answers in any order and number of calls",
   (timezone) => {
     const calendar = new Calendar(timezone);
     const instants = Array.from({ length: 2000 }, (_, n) => new Date(Date.UTC(2026, 2, 20) + n * 617_283));

@@ -1,6 +1,6 @@
 import { DAY_MS } from "../base/limits.ts";
 
-/** The names of the day, ISO week, month and year that an instant lies in, on the wall clocks of a time zone. */
+/** The names of the day, ISO week, month and year of an instant, by the wall clocks of a time zone. */
 export interface Periods {
   /** `2026-11-23` */
   daily: string;
@@ -12,13 +12,13 @@ export interface Periods {
   yearly: string;
 }
 
-/** Remembers what it was asked: a time zone's rules cost far more than a look into a table. */
+/** Caches its answers: a time zone's rules cost far more than a look into a table. */
 export class Calendar {
   readonly #format: Intl.DateTimeFormat;
   readonly #offsetAtMidnightUtc = new Map<number, number>();
   readonly #byDay = new Map<number, Periods>();
 
-  /** Throws a `RangeError` for a name that is no IANA time zone. */
+  /** Throws a `RangeError` for a name that is not an IANA time zone. */
   constructor(timezone: string) {
     this.#format = new Intl.DateTimeFormat("en-US", {
       timeZone: timezone,
@@ -39,7 +39,7 @@ export class Calendar {
     return this.#periodsOfDay(Math.floor(local / DAY_MS));
   }
 
-  /** What the wall clock is ahead of UTC: the same all day, but on days when the clocks change. */
+  /** The offset of the wall clock from UTC: the same all day, except on days when the clocks change. */
   #offsetMs(at: number): number {
     const midnight = Math.floor(at / DAY_MS) * DAY_MS;
     const offset = this.#midnightOffsetMs(midnight);

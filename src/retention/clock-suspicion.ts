@@ -5,28 +5,28 @@ import { spanText } from "./spans.ts";
 
 export interface ClockFacts {
   now: Date;
-  /** The `Date` headers of S3 replies of this run, each beside this host's time when it came. */
+  /** The `Date` headers of this run's S3 replies, each with this host's time when it came. */
   s3Dates: readonly { storage: string; date: Date; receivedAt: Date }[];
-  /** This host's time when it was last trusted: by an S3 storage, by these rules, or by a person. */
+  /** This host's time when its clock was last trusted: because of an S3 storage, by these rules, or by a person. */
   trustedAt?: Date | undefined;
-  /** The newest backup that is dated ahead, unless a person has accepted that. */
+  /** The newest backup dated ahead of the clock, unless a person has accepted that. */
   ahead?: { id: string; server: string; database: string; startedAt: Date } | undefined;
   /**
-   * How far the records reach that hang together: from `trustedAt`, or from the first one, to the last one that
-   * `silenceMsMax` does not part from those before it. Undefined where nothing is recorded.
+   * The end of the continuous records: they begin at `trustedAt`, or at the first record, and end at the last one
+   * not separated from the previous by more than `silenceMsMax`. Undefined if nothing is recorded.
    */
   reachesTo?: Date | undefined;
-  /** How long nothing may be recorded, in milliseconds. */
+  /** The longest time without records, in milliseconds. */
   silenceMsMax: number;
 }
 
 const SKEW_MS_MAX = HOUR_MS;
 
 /**
- * Why this host's clock is not to be trusted with deletions, in one sentence; undefined when it is. A clock
- * that runs ahead makes every backup too old at once. S3 knows the time; without it the records have to do, and
- * of these only what was there before a gap: what is recorded after it has its date from the same clock. So a
- * suspicion ends with an S3 storage's time or with a person's word, and each sentence names that.
+ * Why this host's clock must not be trusted with deletions, in one sentence; undefined if it can be. A clock that
+ * runs ahead makes every backup too old at once. S3 knows the time; without it the records must do, and of these
+ * only those from before a gap, because later ones have their dates from the same clock. So a suspicion ends with
+ * the time of an S3 storage or with a person's confirmation, and each sentence says how.
  */
 export function clockSuspicion(facts: ClockFacts): string | undefined {
   for (const { storage, date, receivedAt } of facts.s3Dates) {
@@ -48,12 +48,12 @@ function suspicionByRecords({
   if (ahead !== undefined) {
     const id = ahead.id.slice(0, 8);
     const backup = `backup ${id} of ${ahead.server}/${ahead.database}`;
-    return `${backup} is dated ${rfc3339(ahead.startedAt)}, which is yet to come (it is ${time}): if the clock is right now, cleanup --confirm accepts that date for good, or pg321 delete ${id} removes it`;
+    return `${backup} is dated ${rfc3339(ahead.startedAt)}, in the future (now: ${time}): if the clock is right, cleanup --confirm accepts that date permanently, or pg321 delete ${id} removes the backup`;
   }
   if (trustedAt !== undefined && isAhead(trustedAt, now))
-    return `the clock says ${time}, and it was trusted at ${rfc3339(trustedAt)}, which is yet to come: if it is right now, cleanup --confirm ends this for good`;
+    return `the clock says ${time}, but it was last trusted at ${rfc3339(trustedAt)}, in the future: if it is right now, cleanup --confirm ends this suspicion`;
   if (reachesTo === undefined) return undefined;
   const silenceMs = now.getTime() - reachesTo.getTime();
   if (silenceMs <= silenceMsMax) return undefined;
-  return `nothing is recorded for more than ${spanText(silenceMsMax)} after ${rfc3339(reachesTo)} (it is ${time}), and no storage tells the time: if the clock is right, cleanup --confirm ends this for good`;
+  return `nothing is recorded for more than ${spanText(silenceMsMax)} after ${rfc3339(reachesTo)} (now: ${time}), and no storage reports the time: if the clock is right, cleanup --confirm ends this suspicion`;
 }

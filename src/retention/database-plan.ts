@@ -10,39 +10,39 @@ import type {
   RetentionDecision,
   RetentionRules,
 } from "./facts.ts";
-import { type BackupGuard, Guards, isHeldByHand } from "./guards.ts";
+import { type BackupGuard, Guards, isOnHold } from "./guards.ts";
 import { CountingRules } from "./keep-rules.ts";
 import { daysText, spanText } from "./spans.ts";
 
-/** What every database is decided by. */
+/** The rules that apply to every database. */
 export interface Rules extends Pick<RetentionRules, "now" | "guard"> {
   calendar: Calendar;
   storages: ReadonlyMap<string, RetainingStorage>;
 }
 
-/** A copy on the way to its decision. */
+/** A copy with its unfinished decision. */
 interface Draft {
   decision: RetentionDecision;
   storage: RetainingStorage | undefined;
-  /** Begins the reason of a copy that is past its days. */
+  /** Beginning of the reason for a copy that is past its days. */
   tooOld: string;
   /**
-   * Confirmed, and in a storage where nobody but pg321 removes anything: other copies may rely on it. What a
-   * provider removes by its age alone would take the last copy with it some day.
+   * Confirmed, and in a storage where only pg321 deletes: other copies may rely on it. A provider that deletes by
+   * age would some day delete the last copy, too.
    */
   isReliable: boolean;
 }
 
 /**
- * Decides on the copies of one database. It is told of its backups newest first, and what it must remember does
- * not grow with them: whatever keeps a backup looks at newer ones only.
+ * Decides on the copies of one database. Gets its backups newest first, and its memory does not grow with them: a
+ * backup is kept because of newer ones only.
  */
 export class DatabasePlanner {
   readonly #rules: Rules;
   readonly #guards: Guards;
   readonly #counting = new Map<string, CountingRules>();
   #newestGood: NewestGood | undefined;
-  /** Dated ahead: it counts where there is no other, and every copy of it stays. */
+  /** Dated ahead: it counts only if there is no other, and all its copies are kept. */
   #newestAhead: NewestGood | undefined;
 
   constructor(rules: Rules) {
@@ -52,7 +52,7 @@ export class DatabasePlanner {
       this.#counting.set(name, new CountingRules(keep, rules.calendar));
   }
 
-  /** By the rule of `base/newest-good.ts`. Known once all of them have been decided on. */
+  /** By the rule of `base/newest-good.ts`. Known once all backups have been decided on. */
   get newestGood(): NewestGood | undefined {
     return this.#newestGood ?? this.#newestAhead;
   }
@@ -96,10 +96,10 @@ function isTooOld({ startedAt }: RetainedBackup, { keep }: RetainingStorage, now
   return now.getTime() - startedAt.getTime() > keep.days * DAY_MS;
 }
 
-/** Shared by all that rely on nothing, which are nearly all. */
+/** Shared by all decisions that rely on nothing, which are nearly all. */
 const NOTHING: readonly string[] = [];
 
-/** What the storage's own rules, a hold by hand and an object lock make of a copy. */
+/** The decision on a copy by the storage's own rules, a person's hold and an object lock. */
 function judge(
   copy: RetainedCopy,
   backup: RetainedBackup,
@@ -139,15 +139,15 @@ function judge(
       decision.isLeftToProvider = true;
     } else if (count !== undefined) {
       decision.reason = `${draft.tooOld}, but ${count}`;
-    } else if (isHeldByHand(backup, now)) {
+    } else if (isOnHold(backup, now)) {
       const until = backup.heldUntil === undefined ? "" : ` until ${rfc3339(backup.heldUntil)}`;
-      decision.reason = `${draft.tooOld}, but the backup is held by hand${until}`;
+      decision.reason = `${draft.tooOld}, but the backup is on hold${until}`;
       decision.guard = "held";
     } else if (copy.lockedUntil !== undefined && copy.lockedUntil > now) {
-      decision.reason = `${draft.tooOld}, but held until ${rfc3339(copy.lockedUntil)} by its object lock`;
+      decision.reason = `${draft.tooOld}, but locked until ${rfc3339(copy.lockedUntil)} by Object Lock`;
       decision.guard = "locked";
     } else {
-      decision.reason = `${draft.tooOld}, and no other rule holds it`;
+      decision.reason = `${draft.tooOld}, and no other rule keeps it`;
       decision.action = "expire";
     }
   }
@@ -155,13 +155,13 @@ function judge(
 }
 
 /**
- * Keeps one confirmed copy of a guarded backup, if it had any, and tells the others what they rely on.
- * Returns the storages of the confirmed copies that stay.
+ * Keeps one confirmed copy of a guarded backup, if it had any, and records in the others which copies they rely on.
+ * Returns the storages of the confirmed copies that are kept.
  */
 function protect(drafts: readonly Draft[], { guard, reason }: BackupGuard): string[] {
   const confirmed = drafts.filter(({ isReliable }) => isReliable);
   if (confirmed.every(({ decision }) => decision.action === "expire")) {
-    // One that survives the loss of this site, if there is one; then by name, so that it stays the same one.
+    // Prefers a copy off-site; among equals the first by name, so that the choice is stable.
     const last = confirmed.find(({ storage }) => storage?.offSite) ?? confirmed[0];
     if (last === undefined) return [];
     last.decision.action = "keep";

@@ -1,37 +1,37 @@
-/** What retention is told, and what it answers. Times are instants; nothing here reads a clock. */
+/** The input and the results of retention. Times are instants; nothing here reads a clock. */
 
-/** What every copy is decided by. */
+/** The rules for all copies. */
 export interface RetentionRules {
   now: Date;
-  /** IANA name: the days, weeks, months and years of the counting rules are those of this zone. */
+  /** IANA name: the counting rules use the days, weeks, months and years of this zone. */
   timezone: string;
   storages: readonly RetainingStorage[];
   guard: {
     /** How long a database may go without a new good backup before it counts as stale. */
     staleAfterMs: (server: string, database: string) => number;
-    /** How many good backups of a stale database are guarded. */
+    /** Number of good backups of a stale database that are guarded. */
     keep: number;
   };
-  /** Set when the clock is not to be trusted (`clockSuspicion`): nothing expires without a confirmation. */
+  /** Set if the clock must not be trusted (`clockSuspicion`): nothing expires without a confirmation. */
   clockSuspicion?: string | undefined;
-  /** The `planHash` that somebody has confirmed: exactly that plan is carried out in spite of its stops. */
+  /** The `planHash` that a person has confirmed: exactly that plan is carried out despite its stops. */
   confirmedPlanHash?: string | undefined;
 }
 
 export interface RetainingStorage {
   name: string;
   offSite: boolean;
-  /** False where the provider's lifecycle rule removes what is too old, and pg321 nothing. */
+  /** False if the provider's lifecycle rule deletes old copies instead of pg321. */
   expire: boolean;
   keep: KeepRules;
 }
 
-/** Each counts good backups of one database with a copy confirmed in that storage, newest first. */
+/** Each rule counts the good backups of one database with a confirmed copy in that storage, newest first. */
 export interface KeepRules {
-  /** Days of 24 hours. A copy that is exactly this old is kept, an older one only by another rule. */
+  /** Days of 24 hours. A copy of exactly this age is kept, an older one only by another rule. */
   days: number;
   last?: number | undefined;
-  /** The newest of each of so many days that have one; the next three alike. */
+  /** Keeps the newest backup of each of this many days that have one; the next three are analogous. */
   daily?: number | undefined;
   /** ISO weeks, which begin on Monday. */
   weekly?: number | undefined;
@@ -44,27 +44,27 @@ export interface RetainedBackup {
   server: string;
   database: string;
   startedAt: Date;
-  /** Its dump is complete. It counts as good while it has a confirmed copy, too. */
+  /** Its dump is complete. It counts as good only while it also has a confirmed copy. */
   isGood: boolean;
-  /** By hand. */
+  /** Whether a person holds it. */
   isHeld: boolean;
-  /** The end of a hold; undefined for one without an end. */
+  /** The end of the hold; undefined if it has none. */
   heldUntil: Date | undefined;
-  /** Older than the backup that an unacknowledged alert says has shrunk. */
+  /** Older than the backup that, by an unacknowledged alert, has shrunk. */
   shrinkSuspect: boolean;
-  /** Those that take room in a storage; at most one a storage. */
+  /** The copies that take space in a storage; at most one for each storage. */
   copies: readonly RetainedCopy[];
 }
 
 export interface RetainedCopy {
   storage: string;
   isConfirmed: boolean;
-  /** The end of its object lock. */
+  /** The end of its Object Lock. */
   lockedUntil?: Date | undefined;
   bytes: number;
 }
 
-/** What keeps a copy that the rules of its storage would let go. */
+/** What keeps a copy that would expire by the rules of its storage. */
 export type Guard = "newest-good" | "stale" | "shrunk" | "held" | "locked";
 
 export interface RetentionDecision {
@@ -77,57 +77,57 @@ export interface RetentionDecision {
   action: "keep" | "expire";
   /** One sentence for people: lower case, no full stop. */
   reason: string;
-  /** Set when nothing but this guard keeps the copy. */
+  /** Set if only this guard keeps the copy. */
   guard?: Guard;
-  /** Set on a copy that would expire but waits for a confirmation, or for a clock to trust. */
+  /** Set on a copy that would expire but waits for a confirmation, or for a trusted clock. */
   isSuspended?: true;
-  /** Set on a copy that is past its days where the provider is to remove it. */
+  /** Set on a copy that is past its days and that the provider should delete. */
   isLeftToProvider?: true;
   /**
-   * Storages that hold the copies because of which this one of a guarded backup may go. Each must be seen
-   * there (HEAD) in the same run before this one goes; one that does not answer means hold.
+   * Storages with the copies that allow this copy of a guarded backup to expire. Each must be found there (HEAD) in
+   * the same run before this one is deleted; if a storage does not answer, this one is kept.
    */
   reliesOn: readonly string[];
 }
 
-/** What is known of a plan once every backup has been looked at: its decisions themselves are not kept. */
+/** The result of a plan once all backups have been examined; it does not contain the single decisions. */
 export interface PlanOutline {
-  /** Stops, each of which needs a look. Empty once the plan is confirmed. */
+  /** Stops, each of which needs a person's check. Empty once the plan is confirmed. */
   suspended: Suspension[];
-  /** Stands for what the plan lets go and for its stops; the same for the same facts in any order. */
+  /** Identifies the plan's expiring copies and its stops; the same for the same facts in any order. */
   planHash: string;
-  /** Whether that is the plan that somebody has confirmed. */
+  /** Whether it is the plan that a person has confirmed. */
   isConfirmed: boolean;
   /**
-   * The newest of the backups that are dated more than an hour ahead: they expire nothing, are no newest
-   * backup, and need a look.
+   * The newest of the backups dated more than an hour ahead: they expire nothing, never count as newest, and need a
+   * person's check.
    */
   futureDated: FutureDated[];
   /**
-   * The newest good backup of each database that has one, and where its copies stay. Before another backup
-   * of that database loses its last copy, one of these must be seen there (HEAD) in the same run.
+   * The newest good backup of each database that has one, and the storages that keep its copies. Before another
+   * backup of that database loses its last copy, one of these must be found there (HEAD) in the same run.
    */
   newestGood: NewestGood[];
   /** By storage. */
   counts: ReadonlyMap<string, DecisionCounts>;
-  /** The stop that keeps a copy that would expire. */
+  /** The stop that keeps a copy that would otherwise expire. */
   stopOf(copy: Pick<RetentionDecision, "server" | "database" | "storage">): Suspension | undefined;
-  /** Makes a decision final: what a stop holds stays, and says why. Returns the same object. */
+  /** Makes a decision final: a copy held by a stop is kept, and its reason says so. Returns the same object. */
   finalDecision(decision: RetentionDecision): RetentionDecision;
 }
 
-/** Copies in one storage, each in one of these at most. */
+/** Copies in one storage, each counted at most once. */
 export interface DecisionCounts {
   expiring: number;
-  /** Kept by nothing but a guard. */
+  /** Kept only by a guard. */
   guarded: number;
-  /** Kept by nothing but a stop. */
+  /** Kept only by a stop. */
   suspended: number;
 }
 
 export interface Suspension {
   kind: "clock" | "database" | "storage";
-  /** Unset for the clock, which stops everything. */
+  /** Not set for the clock, which stops everything. */
   storage?: string;
   /** Set for the kind "database". */
   server?: string;

@@ -8,20 +8,20 @@ export interface BackupGuard {
 }
 
 /**
- * The guards of one database. They are told, newest first, of its good backups with a confirmed copy in a
- * configured storage.
+ * The guards of one database. They get, newest first, its good backups with a confirmed copy in a configured
+ * storage.
  */
 export class Guards {
   readonly #rules: Pick<RetentionRules, "now" | "guard">;
   #newest: RetainedBackup | undefined;
-  /** Backups of which a copy is where pg321 itself removes what is too old, and so can hold it. */
+  /** Number of backups with a copy where pg321 itself deletes old ones, and so can keep it. */
   #ours = 0;
 
   constructor(rules: Pick<RetentionRules, "now" | "guard">) {
     this.#rules = rules;
   }
 
-  /** Counts the next one. Returns its guard, if it has one. `isOurs`: as above. */
+  /** Counts the next backup. Returns its guard, if it has one. `isOurs`: as above. */
   count(backup: RetainedBackup, isOurs: boolean): BackupGuard | undefined {
     const { now, guard } = this.#rules;
     this.#newest ??= backup;
@@ -46,7 +46,7 @@ export class Guards {
   }
 }
 
-/** A hold by hand keeps every copy, the last one or not: whoever held the backup meant all of it. */
-export function isHeldByHand({ isHeld, heldUntil }: RetainedBackup, now: Date): boolean {
+/** A person's hold keeps every copy, not only the last one: it is meant for the whole backup. */
+export function isOnHold({ isHeld, heldUntil }: RetainedBackup, now: Date): boolean {
   return isHeld && (heldUntil === undefined || heldUntil > now);
 }

@@ -13,10 +13,10 @@ import {
 } from "../../test/fixtures/retention.ts";
 import type { KeepRules, RetainedBackup } from "./facts.ts";
 
-/** Only the rules speak: no database is ever stale. */
+/** Only the keep rules apply: no database is ever stale. */
 const guard = { staleAfterMs: () => Number.POSITIVE_INFINITY, keep: 1 };
 
-/** What of some backups on one disk stays under these rules. */
+/** The backups on one disk that are kept under these rules. */
 function kept(backups: readonly RetainedBackup[], keep: KeepRules, timezone = "UTC", now = NOW): string[] {
   const plan = planRetention(input(backups, { storages: [{ ...LOCAL, keep }], timezone, now, guard }));
   const gone = new Set(asked(plan));
@@ -39,14 +39,14 @@ describe("keep.days", () => {
     expect(decisionOf(planRetention(input([old, newer])), "old local").action).toBe(action as "keep");
   });
 
-  test("are of 24 hours, also across a change of the clocks", () => {
-    // Berlin's clocks went back on 2026-10-25: by the wall clock this one is 30 days and no hour old.
+  test("have 24 hours, also across a change of the clocks", () => {
+    // Berlin's clocks went back on 2026-10-25: by the wall clock this backup is exactly 30 days old.
     const old = backup("old", new Date("2026-10-24T04:00:00Z"), ["local"]);
     expect(
       decisionOf(planRetention(input([old, newer], { timezone: "Europe/Berlin" })), "old local"),
     ).toMatchObject({
       action: "expire",
-      reason: "older than 30 days (30 d 1 h), and no other rule holds it",
+      reason: "older than 30 days (30 d 1 h), and no other rule keeps it",
     });
   });
 
@@ -57,7 +57,7 @@ describe("keep.days", () => {
     expect(asked(plan)).toEqual(["old b2", "old local"]);
   });
 
-  test("a copy that is younger stays whatever the counts are", () => {
+  test("a younger copy is kept whatever the counts", () => {
     expect(kept(daily(5), { days: 10, last: 1 })).toHaveLength(5);
   });
 });
@@ -77,7 +77,7 @@ describe("counting rules", () => {
       at("thursday", "2026-11-12T12:00:00Z"),
     ];
     expect(kept(backups, { days: 1, daily: 3 })).toEqual(["today", "monday-noon", "friday-night"]);
-    // On Tokyo's clocks Friday's last hours are Saturday's.
+    // By Tokyo's clocks Friday's last hours belong to Saturday.
     expect(kept(backups, { days: 1, daily: 4 }, "Asia/Tokyo")).toEqual([
       "today",
       "monday-noon",
@@ -112,7 +112,7 @@ describe("counting rules", () => {
     expect(kept(backups, { days: 1, yearly: 2 })).toEqual(["2026-11-20", "2025-12-31"]);
   });
 
-  test("a day of 25 hours is one day, and one of 23 hours another", () => {
+  test("days of 25 and of 23 hours count as one day each", () => {
     // Berlin: 2026-10-25 lasts from 22:00 UTC to 23:00 UTC.
     const backups = [
       at("next", "2026-10-25T23:00:00Z"),
@@ -134,7 +134,7 @@ describe("counting rules", () => {
     ]);
   });
 
-  test("rules add up, each with the sentence of the first that holds", () => {
+  test("rules add up, and the reason is that of the first that applies", () => {
     const backups = daily(40);
     const rules = { days: 1, last: 2, daily: 3, weekly: 2, monthly: 2, yearly: 1 };
     expect(kept(backups, rules)).toEqual(["day-1", "day-2", "day-3", "day-8", "day-23"]);
@@ -149,7 +149,7 @@ describe("counting rules", () => {
     );
   });
 
-  test("count only good backups with a copy confirmed in that very storage, each database for itself", () => {
+  test("count only good backups with a copy confirmed in that storage, separately for each database", () => {
     const backups = [
       backup("elsewhere", daysAgo(10), ["r2"]),
       backup("unconfirmed", daysAgo(11), [], {

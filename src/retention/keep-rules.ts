@@ -5,8 +5,8 @@ const PERIODS = ["daily", "weekly", "monthly", "yearly"] as const;
 const PERIOD_NAMES = { daily: "day", weekly: "week", monthly: "month", yearly: "year" } as const;
 
 /**
- * The counting rules of one storage for one database. They are told, newest first, of its good backups with a
- * confirmed copy there, and remember no more than the periods that they have counted.
+ * The counting rules of one storage for one database. They get, newest first, its good backups with a confirmed
+ * copy there, and remember only the periods counted.
  */
 export class CountingRules {
   readonly #keep: KeepRules;
@@ -19,7 +19,7 @@ export class CountingRules {
     this.#calendar = calendar;
   }
 
-  /** Counts the next one. Returns why it stays, by the first rule that holds it; undefined: none does. */
+  /** Counts the next backup. Returns the reason of the first rule that keeps it; undefined: none does. */
   count({ startedAt }: RetainedBackup): string | undefined {
     const { last = 0 } = this.#keep;
     this.#count++;

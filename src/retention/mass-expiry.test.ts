@@ -13,7 +13,10 @@ import {
 } from "../../test/fixtures/retention.ts";
 import type { RetainedBackup } from "./facts.ts";
 
-/** So many of a database that are too old for the disk, and so many that are not; good copies in the cloud, too. */
+/**
+ * This many backups of a database that are too old for the disk, and this many that are not; all with good copies
+ * in the cloud.
+ */
 function some(old: number, young: number, database = "app"): RetainedBackup[] {
   return [
     ...Array.from({ length: old }, (_, n) => daysAgo(40 + n)),
@@ -35,7 +38,7 @@ describe("a database's copies in a storage", () => {
     expect(suspended).toHaveLength(gone === 0 ? 1 : 0);
   });
 
-  test("the stop tells what waits, and each copy why", () => {
+  test("the stop counts the waiting copies, and each copy has the reason", () => {
     const stopped = plan(some(5, 4));
     expect(stopped.suspended).toEqual([
       {
@@ -52,18 +55,18 @@ describe("a database's copies in a storage", () => {
       isSuspended: true,
       reliesOn: [],
       reason:
-        'older than 30 days (40 d), and no other rule holds it, but it waits for a confirmation: 5 of 9 copies of main/app in storage "local" would expire at once',
+        'older than 30 days (40 d), and no other rule keeps it, but it waits for a confirmation: 5 of 9 copies of main/app in storage "local" would expire at once',
     });
   });
 
-  test("the stop is theirs alone", () => {
+  test("the stop affects only these copies", () => {
     const backups = [...some(5, 4), ...some(2, 9, "shop")];
     const { suspended, ...rest } = plan(backups);
     expect(suspended).toHaveLength(1);
     expect(expired({ suspended, ...rest })).toEqual(["shop-0 local", "shop-1 local"]);
   });
 
-  test("damaged copies do not hide that all sound ones go", () => {
+  test("damaged copies do not hide that all sound ones expire", () => {
     const copies = [{ storage: "local", isConfirmed: false, bytes: 1 }];
     const damaged = Array.from({ length: 9 }, (_, n) => backup(`damaged-${n}`, daysAgo(n), [], { copies }));
     const sound = Array.from({ length: 6 }, (_, n) => backup(`sound-${n}`, daysAgo(40 + n), ["local", "r2"]));
@@ -74,7 +77,7 @@ describe("a database's copies in a storage", () => {
 });
 
 describe("a storage's copies", () => {
-  /** One old backup in each of many databases, so that none of them stops by itself. */
+  /** One old backup in each of many databases, so that no database has a stop by itself. */
   const many = (old: number, young: number) =>
     Array.from({ length: old + young }, (_, n) => some(n < old ? 1 : 0, n < old ? 0 : 1, `d${n}`)).flat();
 
@@ -104,7 +107,7 @@ describe("the plan's hash", () => {
   const backups = some(6, 4);
   const stopped = plan(backups);
 
-  test("lets exactly this plan through", () => {
+  test("confirms exactly this plan", () => {
     expect(stopped.planHash).toMatch(/^[0-9a-f]{16}$/);
     const confirmed = plan(backups, stopped.planHash);
     expect(confirmed.suspended).toEqual([]);
@@ -118,11 +121,11 @@ describe("the plan's hash", () => {
     expect(planRetention(later).planHash).toBe(stopped.planHash);
   });
 
-  test("is the same when only more stays", () => {
+  test("is the same if only more is kept", () => {
     expect(plan([...backups, backup("new", NOW)]).planHash).toBe(stopped.planHash);
   });
 
-  test("is another when anything else would go, and then nothing is confirmed", () => {
+  test("is different if anything else would expire, and then nothing is confirmed", () => {
     for (const changed of [backups.slice(1), [...backups, backup("more", daysAgo(50), ["local", "r2"])]]) {
       const other = plan(changed, stopped.planHash);
       expect(other.planHash).not.toBe(stopped.planHash);
@@ -130,7 +133,7 @@ describe("the plan's hash", () => {
     }
   });
 
-  test("does not confirm a stop that was not there", () => {
+  test("does not confirm a stop that is new", () => {
     const before = plan(some(2, 9));
     const { planHash, ...rest } = planRetention(
       input(some(2, 9), { clockSuspicion: "the clock jumps", confirmedPlanHash: before.planHash }),
@@ -154,7 +157,7 @@ describe("a clock that is suspect", () => {
     expect(expired(confirmed)).toEqual(["app-0 local", "app-1 local"]);
   });
 
-  test("stops nothing where nothing would go", () => {
+  test("stops nothing if nothing would expire", () => {
     expect(planRetention(input(some(0, 3), { clockSuspicion })).suspended).toEqual([]);
   });
 });

@@ -2,17 +2,17 @@ import type { DecisionCounts, PlanOutline, RetentionDecision, Suspension } from 
 
 export interface Stops {
   suspended: Suspension[];
-  /** The one that keeps this copy for now. */
+  /** The stop that keeps this copy for now. */
   stopOf: PlanOutline["stopOf"];
-  /** By storage, as the stops leave them. */
+  /** By storage, with the stops applied. */
   counts: ReadonlyMap<string, DecisionCounts>;
 }
 
-/** Of one storage. */
+/** Counts of one storage. */
 interface Counts {
   expiring: number;
   guarded: number;
-  /** Of those that expire: how many a stop of their database holds. */
+  /** Of the expiring ones: the number held by a stop of their database. */
   stopped: number;
 }
 
@@ -20,7 +20,7 @@ type Place = Pick<Suspension, "server" | "database"> & { storage: string };
 
 interface Scope extends Place {
   copies: Tally;
-  /** Alone, too: damaged copies must not hide that every sound one goes, nor the other way round. */
+  /** Counted separately as well: damaged copies must not hide that all sound ones expire, nor the reverse. */
   confirmed: Tally;
 }
 
@@ -29,13 +29,13 @@ interface Tally {
   expiring: number;
 }
 
-/** So many copies of a database in one storage may go at once, whatever their share. */
+/** This many copies of a database in one storage may expire at once, whatever their share. */
 const DATABASE_COPIES_MAX = 4;
 const STORAGE_COPIES_MAX = 10;
 
 /**
- * Finds the stops of a plan that would empty a storage: a slip in the config, or records that are wrong, looks
- * like this. It is told of the decisions database by database, before any stop, and keeps counts of them only.
+ * Finds the stops of a plan that would empty a storage, as a mistake in the config or wrong records would make it.
+ * Gets the decisions database by database, before any stop, and keeps only counts of them.
  */
 export class MassExpiry {
   readonly #storages = new Map<string, Scope>();
@@ -52,7 +52,7 @@ export class MassExpiry {
     else if (guard !== undefined) counts.guarded++;
   }
 
-  /** No other decision on this database follows. */
+  /** Call after the last decision on a database. */
   endDatabase(): void {
     for (const scope of this.#ofDatabase.values()) {
       const stop = stopAt("database", scope, DATABASE_COPIES_MAX);
@@ -63,7 +63,7 @@ export class MassExpiry {
     this.#ofDatabase.clear();
   }
 
-  /** The stops of all of it; `clockSuspicion` stops everything. */
+  /** The stops of the whole plan; `clockSuspicion` stops everything. */
   stops(clockSuspicion: string | undefined): Stops {
     const storageStops = new Map<string, Suspension>();
     for (const scope of [...this.#storages.values()].sort((a, b) => (a.storage < b.storage ? -1 : 1))) {
@@ -83,18 +83,18 @@ export class MassExpiry {
         ...databaseStops.map(([, stop]) => stop),
       ],
       stopOf: (copy) => clock ?? storageStops.get(copy.storage) ?? this.#databaseStops.get(databaseKey(copy)),
-      counts: this.#counted((storage, { expiring, stopped }) =>
+      counts: this.#decisionCounts((storage, { expiring, stopped }) =>
         clock || storageStops.has(storage) ? expiring : stopped,
       ),
     };
   }
 
-  /** By storage, when nothing is to be stopped. */
+  /** By storage, without any stops. */
   counts(): ReadonlyMap<string, DecisionCounts> {
-    return this.#counted(() => 0);
+    return this.#decisionCounts(() => 0);
   }
 
-  #counted(suspendedIn: (storage: string, counts: Counts) => number): Map<string, DecisionCounts> {
+  #decisionCounts(suspendedIn: (storage: string, counts: Counts) => number): Map<string, DecisionCounts> {
     const counted = new Map<string, DecisionCounts>();
     for (const [storage, counts] of this.#counts) {
       const suspended = suspendedIn(storage, counts);
@@ -118,7 +118,7 @@ function databaseKey({ storage, server, database }: Place): string {
   return `${storage}\0${server}\0${database}`;
 }
 
-/** The scopes of a map are all of one kind, so that the storage tells them apart. */
+/** All scopes in a map are of the same kind, so the storage identifies each. */
 function scopeAt(scopes: Map<string, Scope>, place: Place): Scope {
   let found = scopes.get(place.storage);
   if (found === undefined) {

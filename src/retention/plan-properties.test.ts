@@ -15,12 +15,12 @@ import type { KeepRules, RetainedBackup, RetainedCopy, RetainingStorage } from "
 
 const RUNS = { numRuns: 200 };
 
-/** Without its stops: a rule that is added may well bring a plan below a stop, and so let it through. */
+/** Without its stops: an added rule may bring a plan below the limit of a stop, and so let it through. */
 function confirmed(given: RetentionInput): RetentionPlan {
   return planRetention({ ...given, confirmedPlanHash: planRetention(given).planHash });
 }
 
-/** The newest good backup of each database as the catalog tells it. */
+/** The newest good backup of each database according to the catalog. */
 function newestGood(
   { backups, now }: RetentionInput,
   isReachable: (copy: RetainedCopy) => boolean,
@@ -99,7 +99,7 @@ describe("whatever the facts", () => {
     );
   });
 
-  test("carried out, and planned again from the same facts, nothing more goes", () =>
+  test("after a plan is carried out, a new plan from the same facts expires nothing more", () =>
     check((given) => {
       for (const plan of [planRetention(given), confirmed(given)]) {
         const gone = expired(plan);
@@ -109,7 +109,7 @@ describe("whatever the facts", () => {
       }
     }));
 
-  test("carried out in part, the rest still goes and no guarded backup is lost", () => {
+  test("after a plan is carried out in part, the rest still expires and no guarded backup is lost", () => {
     fc.assert(
       fc.property(inputs, fc.nat(), (given, salt) => {
         const plan = confirmed(given);
@@ -135,7 +135,7 @@ describe("whatever the facts", () => {
       }
     }));
 
-  test("what a copy relies on is a confirmed copy of the same backup that stays", () =>
+  test("a copy relies only on confirmed copies of the same backup that are kept", () =>
     check((given) => {
       const { decisions } = confirmed(given);
       for (const { backupId, action, reliesOn } of decisions) {
@@ -148,7 +148,7 @@ describe("whatever the facts", () => {
       }
     }));
 
-  test("of a guarded backup exactly one copy stays when all would go", () =>
+  test("of a guarded backup exactly one copy is kept if all would expire", () =>
     check((given) => {
       const { decisions } = confirmed(given);
       for (const { backupId, guard } of decisions) {
@@ -167,7 +167,7 @@ describe("whatever the facts", () => {
       }
     }));
 
-  test("only what is past its days in a configured storage that pg321 cleans goes, and nothing that is held or locked", () =>
+  test("only copies past their days in a configured storage that pg321 cleans expire, and none on hold or locked", () =>
     check((given) => {
       const byId = new Map(given.backups.map((one) => [one.id, one]));
       for (const { backupId, storage: name } of confirmed(given).decisions.filter(
@@ -183,7 +183,7 @@ describe("whatever the facts", () => {
       }
     }));
 
-  test("a plan that is not confirmed empties no storage", () =>
+  test("an unconfirmed plan empties no storage", () =>
     check((given) => {
       const { decisions } = planRetention(given);
       const isMass = (part: typeof decisions, least: number) => {
@@ -205,7 +205,7 @@ describe("whatever the facts", () => {
     }));
 });
 
-describe("a rule that is added", () => {
+describe("an added rule", () => {
   const more = fc.record({
     at: fc.nat(),
     rule: fc.constantFrom("days" as const, ...COUNTS),
@@ -223,7 +223,7 @@ describe("a rule that is added", () => {
     ),
   });
 
-  test("lets no copy go that stayed, but for the choice of which last copy a guard keeps", () => {
+  test("expires no copy that was kept before, except for the choice of the last copy that a guard keeps", () => {
     fc.assert(
       fc.property(inputs, more, (given, added) => {
         const before = confirmed(given);
@@ -231,7 +231,7 @@ describe("a rule that is added", () => {
         for (const name of expired(confirmed(withRule(given, added)))) {
           const decision = stayed.get(name);
           if (decision?.action === "expire") continue;
-          // The rule holds another copy of the same backup now, so the guard need not hold this one.
+          // The rule keeps another copy of the same backup now, so the guard need not keep this one.
           expect(decision?.guard).toBeOneOf(["newest-good", "stale", "shrunk"]);
         }
       }),
@@ -239,7 +239,7 @@ describe("a rule that is added", () => {
     );
   });
 
-  test("lets no more copies of any backup go", () => {
+  test("expires no more copies of any backup", () => {
     fc.assert(
       fc.property(inputs, more, (given, added) => {
         const goneOf = (plan: RetentionPlan, id: string) =>
@@ -252,7 +252,7 @@ describe("a rule that is added", () => {
   });
 });
 
-test("time alone never empties a database: planned and carried out every month for two years", () => {
+test("time alone never empties a database: planned and carried out monthly for two years", () => {
   fc.assert(
     fc.property(inputs, (given) => {
       const isOurs = ({ storage }: RetainedCopy) =>

@@ -15,7 +15,7 @@ import { DAY_MS } from "../base/limits.ts";
 import type { RetainedBackup } from "./facts.ts";
 
 describe("the reference report's settings", () => {
-  test("a single backup of 35 days: the local copy goes, relying on the clouds", () => {
+  test("a single backup of 35 days: the local copy expires, relying on the clouds", () => {
     const plan = planRetention(input([backup("one", daysAgo(35))]));
     expect(expired(plan)).toEqual(["one local"]);
     expect(
@@ -31,7 +31,7 @@ describe("the reference report's settings", () => {
       [
         "local",
         "expire",
-        "older than 30 days (35 d), and no other rule holds it; the backup stays in b2, r2",
+        "older than 30 days (35 d), and no other rule keeps it; the backup stays in b2, r2",
         undefined,
         ["b2", "r2"],
       ],
@@ -44,16 +44,16 @@ describe("the reference report's settings", () => {
 
   const year = ["b2", "r2"];
 
-  test("a backup of 400 days with a newer good one beside it goes from both clouds", () => {
+  test("a backup of 400 days with a newer good one expires in both clouds", () => {
     const plan = planRetention(input([backup("old", daysAgo(400), year), backup("new", daysAgo(1))]));
     expect(expired(plan)).toEqual(["old b2", "old r2"]);
     expect(decisionOf(plan, "old r2")).toMatchObject({
-      reason: "older than 365 days (400 d), and no other rule holds it",
+      reason: "older than 365 days (400 d), and no other rule keeps it",
       reliesOn: [],
     });
   });
 
-  test("its twin without a newer one keeps one copy, and says why", () => {
+  test("the same without a newer one keeps one copy, with the reason", () => {
     const plan = planRetention(input([backup("old", daysAgo(400), year)]));
     expect(expired(plan)).toEqual(["old r2"]);
     expect(decisionOf(plan, "old b2")).toMatchObject({
@@ -69,7 +69,7 @@ describe("the reference report's settings", () => {
 describe("the guard of the newest good backup", () => {
   const everywhere = [LOCAL, { ...R2, keep: { days: 30 } }, { ...B2, keep: { days: 30 } }];
 
-  test("keeps one copy off-site when all would go at once, the same in every order", () => {
+  test("keeps one copy off-site if all would expire at once, the same one in any order", () => {
     const { copies, ...rest } = backup("one", daysAgo(40));
     for (const order of [copies, copies.toReversed()]) {
       const plan = planRetention(input([{ ...rest, copies: order }], { storages: everywhere.toReversed() }));
@@ -78,12 +78,12 @@ describe("the guard of the newest good backup", () => {
     }
   });
 
-  test("keeps the local copy when there is no other", () => {
+  test("keeps the local copy if there is no other", () => {
     const plan = planRetention(input([backup("one", daysAgo(40), ["local"])]));
     expect(decisionOf(plan, "one local")).toMatchObject({ action: "keep", guard: "newest-good" });
   });
 
-  test("relies on confirmed copies only, and prefers one that stays anyhow", () => {
+  test("relies only on confirmed copies, and prefers one that is kept anyway", () => {
     const unsure = planRetention(
       input([
         backup("one", daysAgo(40), [], {
@@ -112,7 +112,7 @@ describe("the guard of the newest good backup", () => {
     expect(decisionOf(locked, "one r2").reliesOn).toEqual(["local"]);
   });
 
-  test("takes no backup for the newest good one that is bad, has no confirmed copy, or none within reach", () => {
+  test("a backup that is bad, or has no confirmed copy in a configured storage, is never the newest good one", () => {
     const unconfirmed = { storage: "r2", isConfirmed: false, bytes: 1 };
     const others: RetainedBackup[] = [
       backup("bad", daysAgo(1), ["r2"], { isGood: false }),
@@ -127,10 +127,10 @@ describe("the guard of the newest good backup", () => {
     }
   });
 
-  describe("beside a storage that its provider cleans", () => {
+  describe("with a storage that its provider cleans", () => {
     const storages = [LOCAL, { ...R2, expire: false, keep: { days: 20 } }];
 
-    test("relies on no copy there, young or old, because the provider removes the last one, too", () => {
+    test("relies on no copy there, young or old, because the provider deletes even the last one", () => {
       for (const days of [20, 365]) {
         const places = [LOCAL, { ...R2, expire: false, keep: { days } }];
         const plan = planRetention(
@@ -140,7 +140,7 @@ describe("the guard of the newest good backup", () => {
       }
     });
 
-    test("leaves what is there to it", () => {
+    test("leaves the copies there to the provider", () => {
       const plan = planRetention(input([backup("one", daysAgo(40), ["r2"])], { storages }));
       expect(plan.decisions).toMatchObject([
         {
@@ -152,7 +152,7 @@ describe("the guard of the newest good backup", () => {
       expect(plan.newestGood).toEqual([]);
     });
 
-    test("still holds the newest one of its own, though a newer one is there, which makes it fresh", () => {
+    test("still keeps the newest one in other storages, although a newer one there makes the database fresh", () => {
       const own = [40, 41].map((days) => backup(`day-${days}`, daysAgo(days), ["local"]));
       const plan = planRetention(input([backup("new", daysAgo(1), ["r2"]), ...own], { storages }));
       expect(expired(plan)).toEqual(["day-41 local"]);
@@ -177,7 +177,7 @@ describe("the guard of a stale database", () => {
   const storages = [{ ...R2, keep: { days: 1 } }];
   const backups = [4, 5, 6, 7].map((days) => backup(`day-${days}`, daysAgo(days), ["r2"]));
 
-  test("keeps the last copies of its newest few, and says since when", () => {
+  test("keeps the last copies of its newest few backups, and says since when it is stale", () => {
     const plan = planRetention(input(backups, { storages }));
     expect(expired(plan)).toEqual(["day-7 r2"]);
     expect(decisionOf(plan, "day-4 r2").guard).toBe("newest-good");
@@ -188,7 +188,7 @@ describe("the guard of a stale database", () => {
     });
   });
 
-  test("asks for each database how long is too long; exactly as long is not", () => {
+  test("uses each database's own limit; exactly at the limit it is not stale", () => {
     const staleAfterMs = (server: string, database: string) =>
       server === "main" && database === "app" ? 4 * DAY_MS : 0;
     const guard = { staleAfterMs, keep: 3 };
@@ -218,7 +218,7 @@ test("good backups from before a sudden shrink keep their last copies", () => {
   });
 });
 
-describe("a hold by hand", () => {
+describe("a person's hold", () => {
   const held = (heldUntil: Date | undefined) =>
     planRetention(
       input([
@@ -227,29 +227,29 @@ describe("a hold by hand", () => {
       ]),
     );
 
-  test("keeps every copy, also of a bad backup, without an end or until its end", () => {
+  test("keeps every copy, also of a bad backup, for ever or until its end", () => {
     expect(expired(held(undefined))).toEqual([]);
     expect(decisionOf(held(undefined), "held local")).toMatchObject({
       guard: "held",
-      reason: "older than 30 days (400 d), but the backup is held by hand",
+      reason: "older than 30 days (400 d), but the backup is on hold",
     });
     expect(decisionOf(held(new Date("2026-12-24T18:00:00Z")), "held r2").reason).toBe(
-      "older than 365 days (400 d), but the backup is held by hand until 2026-12-24T18:00:00Z",
+      "older than 365 days (400 d), but the backup is on hold until 2026-12-24T18:00:00Z",
     );
   });
 
-  test("is over at its end", () => {
+  test("expires at its end", () => {
     expect(expired(held(NOW))).toEqual(["held b2", "held local", "held r2"]);
     expect(expired(held(new Date(NOW.getTime() + 1)))).toEqual([]);
   });
 
-  test("that is taken back leaves nothing", () => {
+  test("has no effect after it was released", () => {
     const released = backup("one", daysAgo(400), ["r2"], { isHeld: false, heldUntil: daysAgo(-10) });
     expect(expired(planRetention(input([released, backup("new", NOW)])))).toEqual(["one r2"]);
   });
 });
 
-test("a copy under Object Lock is held until its date, the others are not", () => {
+test("a copy under Object Lock is kept until its date, the others are not", () => {
   const copies = [
     { storage: "b2", isConfirmed: true, bytes: 1, lockedUntil: new Date("2027-01-01T00:00:00Z") },
     { storage: "r2", isConfirmed: true, bytes: 1, lockedUntil: NOW },
@@ -258,18 +258,18 @@ test("a copy under Object Lock is held until its date, the others are not", () =
   expect(expired(plan)).toEqual(["old r2"]);
   expect(decisionOf(plan, "old b2")).toMatchObject({
     guard: "locked",
-    reason: "older than 365 days (400 d), but held until 2027-01-01T00:00:00Z by its object lock",
+    reason: "older than 365 days (400 d), but locked until 2027-01-01T00:00:00Z by Object Lock",
   });
 });
 
-test("a guard is named only where nothing else keeps the copy", () => {
+test("a guard is named only if nothing else keeps the copy", () => {
   const plan = planRetention(
     input([backup("young", daysAgo(2), ["r2"], { isHeld: true, shrinkSuspect: true })]),
   );
   expect(decisionOf(plan, "young r2")).not.toHaveProperty("guard");
 });
 
-test("a copy in a storage that has left the config stays, and nothing relies on it", () => {
+test("a copy in a storage removed from the config is kept, and nothing relies on it", () => {
   const plan = planRetention(input([backup("one", daysAgo(400), ["tape", "r2"])]));
   expect(decisionOf(plan, "one tape")).toMatchObject({
     action: "keep",
@@ -278,7 +278,7 @@ test("a copy in a storage that has left the config stays, and nothing relies on 
   expect(decisionOf(plan, "one r2")).toMatchObject({ action: "keep", guard: "newest-good" });
 });
 
-test("a damaged copy goes by age, though it is of a good backup", () => {
+test("a damaged copy expires by age, even of a good backup", () => {
   const copies = [
     { storage: "local", isConfirmed: false, bytes: 1 },
     { storage: "r2", isConfirmed: true, bytes: 1 },
@@ -290,7 +290,7 @@ test("a damaged copy goes by age, though it is of a good backup", () => {
 describe("a record dated ahead", () => {
   const old = backup("old", daysAgo(400), ["r2"]);
 
-  test("by more than an hour is no newest backup, stays, and is reported", () => {
+  test("by more than an hour never counts as newest, is kept, and is reported", () => {
     const startedAt = new Date(NOW.getTime() + 3_600_001);
     const plan = planRetention(input([old, backup("ahead", startedAt, ["r2"])]));
     expect(decisionOf(plan, "old r2").guard).toBe("newest-good");
@@ -301,13 +301,13 @@ describe("a record dated ahead", () => {
     expect(plan.futureDated).toEqual([{ backupId: "ahead", server: "main", database: "app", startedAt }]);
   });
 
-  test("by an hour or less is as any other", () => {
+  test("by an hour or less is treated as any other", () => {
     const plan = planRetention(input([old, backup("ahead", new Date(NOW.getTime() + 3_600_000), ["r2"])]));
     expect(expired(plan)).toEqual(["old r2"]);
     expect(plan.futureDated).toEqual([]);
   });
 
-  test("takes no place in the counting rules", () => {
+  test("does not count in the counting rules", () => {
     const storages = [{ ...R2, keep: { days: 1, last: 1 } }];
     const backups = [backup("ahead", daysAgo(-2), ["r2"]), backup("new", daysAgo(2), ["r2"])];
     expect(decisionOf(planRetention(input(backups, { storages })), "new r2").reason).toContain(
@@ -315,7 +315,7 @@ describe("a record dated ahead", () => {
     );
   });
 
-  test("with a date that is none is taken for one", () => {
+  test("also with an invalid date", () => {
     const plan = planRetention(input([old, backup("odd", new Date("?"), ["r2"])]));
     expect(expired(plan)).toEqual([]);
     expect(plan.futureDated.map(({ backupId }) => backupId)).toEqual(["odd"]);
@@ -331,7 +331,7 @@ test("without backups there is nothing to decide", () => {
   });
 });
 
-test("the input is left as it was", () => {
+test("the input is not changed", () => {
   const given = input([backup("b", daysAgo(400)), backup("a", daysAgo(1)), backup("c", daysAgo(40))]);
   const before = structuredClone({ ...given, guard: undefined });
   planRetention(given);

@@ -16,14 +16,14 @@ import { MassExpiry, type Stops } from "./mass-expiry.ts";
 
 export type * from "./facts.ts";
 
-/** Hex digits of a plan's hash: few enough to type, too many to hit by chance. */
+/** Hex digits of a plan's hash: few enough to type, too many to match by chance. */
 const HASH_DIGITS = 16;
-/** Of backups that are dated ahead: a clock that was wrong for long would name them all. */
+/** Number of backups dated ahead that are named: after a clock was wrong for long, all would be. */
 const FUTURE_DATED_MAX = 100;
 
 /**
- * The order in which plans are told of the backups of a database: newest first, of two at the same moment the
- * greater id. A date that is none comes first, with those of the future.
+ * The order in which plans get the backups of a database: newest first, at the same moment the greater id first. An
+ * invalid date comes first, with those in the future.
  */
 export function newestFirst(
   a: Pick<RetainedBackup, "id" | "startedAt">,
@@ -35,15 +35,15 @@ export function newestFirst(
 }
 
 /**
- * Decides on every copy whether it stays, before any stop: told of backups database by database, each
- * `newestFirst`. What it remembers does not grow with the backups. Throws when they come in another order,
- * for then it would let the wrong ones go.
+ * Decides about every copy whether it is kept, before any stop. Gets the backups database by database, each in the
+ * order of `newestFirst`. Its memory does not grow with the backups. Throws if they come in another order, because
+ * then it would expire the wrong ones.
  */
 export class RetentionPlanner {
   readonly #rules: Rules;
   readonly #onDatabase: (newestGood: NewestGood | undefined) => void;
   readonly #ended = new Set<string>();
-  /** The start of the last one whose date can be believed. */
+  /** The start of the last backup with a believable date. */
   #previous: Date | undefined;
   #database: { key: string; planner: DatabasePlanner } | undefined;
 
@@ -73,7 +73,7 @@ export class RetentionPlanner {
           "storage",
           `the start of backup ${id} of ${server}/${database} is out of order`,
           {
-            hint: "its started_at in the catalog was not written by pg321: write it like 2026-11-23T05:00:00.000Z",
+            hint: "its started_at in the catalog was not written by pg321: correct it to the form 2026-11-23T05:00:00.000Z",
           },
         );
       this.#previous = startedAt;
@@ -81,7 +81,7 @@ export class RetentionPlanner {
     return this.#database.planner.decide(backup);
   }
 
-  /** There are no more backups. */
+  /** Call after the last backup. */
   end(): void {
     if (this.#database === undefined) return;
     this.#ended.add(this.#database.key);
@@ -92,10 +92,10 @@ export class RetentionPlanner {
 }
 
 /**
- * A first look at every backup: what goes, and where the plan must stop. Its decisions are final only once the
- * outline has settled them; they may be made again from the same backups, or be kept as they come. The same
- * facts give the same plan in whatever order the databases come, and once it is carried out the same facts let
- * nothing more go.
+ * A first pass over every backup: finds what expires, and where the plan must stop. Its decisions are final only
+ * after `PlanOutline.finalDecision`; they may be made again from the same backups, or be kept as they come. The
+ * same facts give the same plan in any order of the databases, and once it is carried out the same facts expire
+ * nothing more.
  */
 export class RetentionSurvey {
   readonly #rules: RetentionRules;
@@ -103,7 +103,7 @@ export class RetentionSurvey {
   readonly #mass = new MassExpiry();
   readonly #newestGood: NewestGood[] = [];
   readonly #futureDated: FutureDated[] = [];
-  /** Of what goes of each database that loses something. */
+  /** Hashes of the expiring copies, for each database that has some. */
   readonly #hashes: string[] = [];
   #hash: Hash | undefined;
 
@@ -112,7 +112,7 @@ export class RetentionSurvey {
     this.#planner = new RetentionPlanner(rules, (newestGood) => this.#endDatabase(newestGood));
   }
 
-  /** Takes the next backup, in the order of a `RetentionPlanner`. Returns its decisions, not settled yet. */
+  /** Takes the next backup, in the order of a `RetentionPlanner`. Returns its decisions, which are not final yet. */
   add(backup: RetainedBackup): RetentionDecision[] {
     const decisions = this.#planner.decide(backup);
     for (const decision of decisions) {
@@ -125,7 +125,7 @@ export class RetentionSurvey {
     return decisions;
   }
 
-  /** What all of them make. */
+  /** The result of all backups. */
   end(): PlanOutline {
     this.#planner.end();
     const { clockSuspicion, confirmedPlanHash } = this.#rules;

@@ -26,11 +26,11 @@ function verdictsOf(given: RetentionInput): Verdict[] {
     .toSorted(byName);
 }
 
-/** Now and then a clock that is not trusted, and a plan that somebody has confirmed. */
+/** Sometimes a clock that is not trusted, and a plan that a person has confirmed. */
 const some = fc.record({ given: inputs, isSuspect: fc.nat({ max: 5 }).map((n) => n === 0) });
 
-describe("the plan that is made while the backups are read", () => {
-  test("is the plan that is made of all of them at once", () => {
+describe("the plan made while backups are read", () => {
+  test("equals the plan made of all of them at once", () => {
     fc.assert(
       fc.property(some, ({ given, isSuspect }) => {
         const facts = { ...given, clockSuspicion: isSuspect ? "it is" : undefined };
@@ -64,7 +64,7 @@ describe("the plan that is made while the backups are read", () => {
     );
   });
 
-  test("has one hash whatever the order of the databases, and another one when another copy goes", () => {
+  test("has the same hash in any order of the databases, and another one if another copy expires", () => {
     fc.assert(
       fc.property(inputs, ({ backups, ...rules }) => {
         const groups = [
@@ -88,7 +88,7 @@ describe("the plan that is made while the backups are read", () => {
     expect(new Set(hashes).size).toBe(hashes.length);
   });
 
-  test("is not made of backups that come in another order: the wrong ones would go", () => {
+  test("is refused if backups come in another order: the wrong ones would expire", () => {
     const rules = input([], { storages: [LOCAL] });
     const [young, old] = [backup("young", daysAgo(1)), backup("old", daysAgo(2))];
     const other = backup("other", daysAgo(3), ["local"], { database: "shop" });
@@ -100,11 +100,11 @@ describe("the plan that is made while the backups are read", () => {
     decide(young, old, other);
     expect(() => decide(old, young)).toThrow("out of order");
     expect(() => decide(young, other, old)).toThrow("a second time");
-    // What is dated ahead counts for nothing, wherever it comes.
+    // Backups dated ahead do not count, wherever they come.
     decide(backup("unknown", new Date(Number.NaN)), old, backup("ahead", daysAgo(-1)), other);
   });
 
-  test("names the newest hundred of the backups that are dated ahead", () => {
+  test("names the newest hundred of the backups dated ahead", () => {
     const ahead = Array.from({ length: 450 }, (_, n) => backup(`ahead-${n}`, daysAgo(-1 - n)));
     const { futureDated } = planRetention(input(ahead));
     expect(futureDated.map(({ backupId }) => backupId)).toEqual(

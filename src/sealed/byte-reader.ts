@@ -1,8 +1,8 @@
 const EMPTY = new Uint8Array(0);
 
 /**
- * Reads a stream of pieces of any size as runs of bytes of a wanted size. What was not taken can be
- * iterated. Whoever makes one ends it with `return()`, unless it was read to its end or threw.
+ * Reads a stream of pieces of any size as runs of bytes of a wanted size. The rest can be iterated. The creator
+ * must end it with `return()`, unless it was read to its end or threw.
  */
 export class ByteReader implements AsyncIterableIterator<Uint8Array> {
   readonly #source: AsyncIterator<Uint8Array>;
@@ -12,7 +12,7 @@ export class ByteReader implements AsyncIterableIterator<Uint8Array> {
     this.#source = source[Symbol.asyncIterator]();
   }
 
-  /** Exactly `count` bytes; fewer only where the stream ends. A view of one piece where that holds them all. */
+  /** Exactly `count` bytes; fewer only if the stream ends. A view of one piece if that holds them all. */
   async take(count: number): Promise<Uint8Array> {
     if (!(await this.atEnd()) && this.#piece.length >= count) return this.#cut(count);
     const run = new Uint8Array(count);
@@ -25,7 +25,7 @@ export class ByteReader implements AsyncIterableIterator<Uint8Array> {
     return run.subarray(0, filled);
   }
 
-  /** True when no byte is left; pulls from the stream to know. */
+  /** True if no byte is left; pulls from the stream to find out. */
   async atEnd(): Promise<boolean> {
     while (this.#piece.length === 0) {
       const pulled = await this.#source.next();

@@ -6,7 +6,7 @@ import { decryptAge, x25519Encrypter } from "./file-key.ts";
 import { parseObject } from "./json.ts";
 
 /**
- * What a manifest tells only to who holds an identity (row counts, names of tables, messages): JSON as
+ * The part of a manifest that only holders of an identity can read (row counts, names of tables, messages): JSON in
  * an armored age file, which `jq -r .details | age -d -i IDENTITY` opens.
  */
 export async function sealDetails(
@@ -16,21 +16,24 @@ export async function sealDetails(
   return armor.encode(await x25519Encrypter(recipients).encrypt(JSON.stringify(details)));
 }
 
-/** For the details of a verified manifest. Throws code `key` when no identity opens them, `verification` when they are damaged. */
+/**
+ * For the details of a verified manifest. Throws code `key` if no identity opens them, `verification` if they are
+ * damaged.
+ */
 export async function openDetails(
   sealed: string,
   identities: readonly Secret[],
 ): Promise<Record<string, unknown>> {
   const text = exactText(await decryptAge(unarmored(sealed), identities));
   if (text === undefined) throw invalid("are not UTF-8");
-  return parseObject(text, (why) => invalid(`hold JSON that ${why}`));
+  return parseObject(text, (why) => invalid(`are damaged: the text ${why}`));
 }
 
 function unarmored(sealed: string): Uint8Array {
   try {
     return armor.decode(sealed);
   } catch (cause) {
-    throw invalid("are no armored age file", cause);
+    throw invalid("are not an armored age file", cause);
   }
 }
 

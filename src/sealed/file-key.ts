@@ -12,18 +12,18 @@ export const NONCE_BYTES = 16;
 
 const X25519_RECIPIENT = /^age1[02-9ac-hj-np-z]{58}$/;
 
-/** The age file that holds `fileKey` for each recipient. Throws code `usage` for what is no X25519 recipient. */
+/** The age file with `fileKey` for each recipient. Throws code `usage` for text that is not an X25519 recipient. */
 export async function wrapFileKey(fileKey: Uint8Array, recipients: readonly string[]): Promise<Uint8Array> {
   const wrapped = await x25519Encrypter(recipients).encrypt(fileKey);
   if (wrapped.length <= SEALED_AGE_BYTES_MAX) return wrapped;
   throw new Pg321Error("usage", `encryption: ${recipients.length} recipients are too many for one file`, {
-    hint: "name fewer recipients",
+    hint: "use fewer recipients",
   });
 }
 
-/** Encrypts to X25519 recipients only: a passphrase or a plugin is not for a program that runs alone. */
+/** Encrypts only to X25519 recipients: a program that runs unattended cannot use a passphrase or a plugin. */
 export function x25519Encrypter(recipients: readonly string[]): Encrypter {
-  const hint = "give one or more public keys (age1…) as pg321 key generate or age-keygen print them";
+  const hint = "give one or more public keys (age1…), as printed by pg321 key generate or age-keygen";
   if (recipients.length === 0) throw new Pg321Error("usage", "encryption: no recipient", { hint });
   const encrypter = new Encrypter();
   for (const recipient of recipients) {
@@ -38,22 +38,22 @@ export function x25519Encrypter(recipients: readonly string[]): Encrypter {
   return encrypter;
 }
 
-/** Throws code `key` when none of the identities opens it. */
+/** Throws code `key` if none of the identities opens it. */
 export async function unwrapFileKey(wrapped: Uint8Array, identities: readonly Secret[]): Promise<Uint8Array> {
   const fileKey = await decryptAge(wrapped, identities);
   if (fileKey.length !== FILE_KEY_BYTES) throw damaged("its file key has the wrong length");
   return fileKey;
 }
 
-/** Decrypts an age file. Its bytes are authentic already, so what fails here is the identity: code `key`. */
+/** Decrypts an age file. Its bytes are already authenticated, so a failure is due to the identity: code `key`. */
 export async function decryptAge(file: Uint8Array, identities: readonly Secret[]): Promise<Uint8Array> {
   const decrypter = new Decrypter();
   for (const identity of identities) decrypter.addIdentity(identity.reveal());
   try {
     return await decrypter.decrypt(file);
   } catch (cause) {
-    throw new Pg321Error("key", "no identity here opens this backup", {
-      hint: "name the identity file whose public key was a recipient when it was made",
+    throw new Pg321Error("key", "none of the given identities opens this backup", {
+      hint: "use the identity file whose public key was a recipient when the backup was made",
       cause,
     });
   }

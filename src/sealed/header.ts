@@ -8,18 +8,18 @@ import { SIGNATURE_BYTES } from "./signing-key.ts";
 
 const MAGIC = "pg321 sealed ";
 const FIRST_LINE = Buffer.from(`${MAGIC}1\n`);
-/** Of a binary age file: an armored one would be a second spelling of it. */
+/** First line of a binary age file; an armored file would be a second form of the same key, so it is refused. */
 const AGE_LINE = Buffer.from("age-encryption.org/v1\n");
 
-/** A header as it was read: parsed, and nothing of it verified yet. */
+/** A header as read: parsed, but not verified. */
 export interface SealedHeader {
   metadata: SealedMetadata;
-  /** Everything before the signature: what is signed. */
+  /** The signed part: everything before the signature. */
   signedBytes: Uint8Array;
   wrappedFileKey: Uint8Array;
   signature: Uint8Array;
   mac: Uint8Array;
-  /** Of the payload, which begins with it. */
+  /** The nonce at the beginning of the payload. */
   nonce: Uint8Array;
 }
 
@@ -29,7 +29,7 @@ export interface SealedStream {
   headerBytes: Uint8Array;
   /** Where the payload (its nonce, then its segments) begins in the file. */
   payloadOffset: number;
-  /** The segments. Whoever does not read it to its end calls its `return()`. */
+  /** The segments. A caller that does not read them to the end must call `return()`. */
   rest: ByteReader;
 }
 
@@ -45,8 +45,8 @@ function lengthOf(bytes: Uint8Array): Uint8Array {
 }
 
 /**
- * Reads the header and the payload's nonce. Throws code `verification` (and ends `source`) when they are
- * not whole and well-formed. Nothing that it gives back is to be believed before `verifySignature`.
+ * Reads the header and the payload's nonce. Throws code `verification` (and closes `source`) if they are not
+ * complete and well-formed. Nothing in the result may be trusted before `verifySignature`.
  */
 export async function readHeader(source: AsyncIterable<Uint8Array>): Promise<SealedStream> {
   const reader = new ByteReader(source);
@@ -79,18 +79,15 @@ export async function readHeader(source: AsyncIterable<Uint8Array>): Promise<Sea
 function checkFirstLine(line: Uint8Array): void {
   if (FIRST_LINE.equals(line)) return;
   if (line.length < FIRST_LINE.length && FIRST_LINE.subarray(0, line.length).equals(line)) {
-    throw damaged("cut off in its first line");
+    throw damaged("truncated in its first line");
   }
   if (Buffer.from(line).toString("latin1").startsWith(MAGIC)) {
     throw damaged(
-      "its format version is not 1, the one that this pg321 reads",
+      "its format version is not 1, the only one that this pg321 reads",
       "open it with the pg321 that wrote it or a newer one; if there is none, the file is damaged",
     );
   }
-  throw damaged(
-    "does not begin as a file sealed by pg321 does",
-    "name a file that pg321 backup made (….enc)",
-  );
+  throw damaged("does not begin like a file sealed by pg321", "give a file made by pg321 backup (….enc)");
 }
 
 async function takePart(reader: ByteReader, what: string, lengthMax: number): Promise<Uint8Array> {
@@ -101,6 +98,6 @@ async function takePart(reader: ByteReader, what: string, lengthMax: number): Pr
 
 async function takeWhole(reader: ByteReader, what: string, count: number): Promise<Uint8Array> {
   const bytes = await reader.take(count);
-  if (bytes.length < count) throw damaged(`cut off in its ${what}`);
+  if (bytes.length < count) throw damaged(`truncated in its ${what}`);
   return bytes;
 }

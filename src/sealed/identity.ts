@@ -8,16 +8,16 @@ import { isInstallation, isSigner } from "./metadata.ts";
 export interface Identity {
   /** `AGE-SECRET-KEY-1…` */
   identity: Secret;
-  /** `age1…`, which may be shown. */
+  /** `age1…`, which is not secret. */
   recipient: string;
 }
 
-/** What an identity file holds. A file of plain age has identities only. */
+/** The contents of an identity file. A file of plain age has identities only. */
 export interface IdentityFile {
   identities: Secret[];
   /** The public half of each identity, in the same order. */
   recipients: string[];
-  /** Whose backups to trust. */
+  /** Public keys of the installations whose backups to trust. */
   signers: string[];
   installation: string | undefined;
 }
@@ -28,8 +28,8 @@ export async function generateIdentity(): Promise<Identity> {
 }
 
 /**
- * The text of an identity file, which stock `age -d -i` takes. With a passphrase it is an armored age
- * file around that text (scrypt: a second or two during which nothing else runs).
+ * The text of an identity file, which stock `age -d -i` accepts. With a passphrase it is an armored age file around
+ * that text (scrypt: a second or two during which nothing else runs).
  */
 export async function encodeIdentityFile(
   { identity, recipient }: Identity,
@@ -55,9 +55,9 @@ export function isPassphraseProtected(text: string): boolean {
 }
 
 /**
- * Reads the text of an identity file. A byte order mark, carriage returns and blanks around a line are what
- * editors and clipboards leave, and mean nothing: a signer must not be lost by one of them. Throws code `key`;
- * no message holds any secret of it.
+ * Reads the text of an identity file. Ignores a byte order mark, carriage returns and blanks around a line, which
+ * editors and clipboards leave: a signer must not be lost because of them. Throws code `key`; no message contains a
+ * secret of the file.
  */
 export async function readIdentityFile(text: string, passphrase?: Secret): Promise<IdentityFile> {
   const plain = isPassphraseProtected(text) ? await decryptWithPassphrase(text, passphrase) : text;
@@ -70,7 +70,7 @@ export async function readIdentityFile(text: string, passphrase?: Secret): Promi
     if (line.startsWith("#")) readComment(file, line, index + 1);
     else if (line !== "") await readIdentity(file, line, index + 1);
   }
-  if (file.identities.length === 0) throw unreadable("holds no identity");
+  if (file.identities.length === 0) throw unreadable("contains no identity");
   return file;
 }
 
@@ -92,7 +92,7 @@ async function readIdentity(file: IdentityFile, line: string, lineNumber: number
     file.recipients.push(await identityToRecipient(line));
     file.identities.push(new Secret(line));
   } catch {
-    // The cause is left out: it may quote the line.
+    // The cause is omitted because it may quote the line.
     throw unreadable(`line ${lineNumber} is neither a comment nor a whole X25519 identity`);
   }
 }
@@ -109,7 +109,7 @@ async function decryptWithPassphrase(text: string, passphrase: Secret | undefine
     return await decrypter.decrypt(armor.decode(text), "text");
   } catch (cause) {
     throw new Pg321Error("key", "identity file: the passphrase does not open it", {
-      hint: "try the passphrase that pg321 key generate was given; if it is right, the file is damaged",
+      hint: "use the passphrase given to pg321 key generate; if it is right, the file is damaged",
       cause,
     });
   }
@@ -117,6 +117,6 @@ async function decryptWithPassphrase(text: string, passphrase: Secret | undefine
 
 function unreadable(why: string): Pg321Error {
   return new Pg321Error("key", `identity file: ${why}`, {
-    hint: "name a file that pg321 key generate or age-keygen wrote",
+    hint: "use a file written by pg321 key generate or age-keygen",
   });
 }

@@ -1,13 +1,13 @@
-/** The object itself is level 1. Every parser goes as deep as this, none of them out of its stack. */
+/** The object itself is level 1. Every parser can go this deep without exhausting its stack. */
 const DEPTH_MAX = 32;
 const MEMBER_NAME = /^[a-z][a-z0-9_]*$/;
 
-/** Makes the error that says of the text why it was refused: `is not JSON`. */
+/** Makes the error for a refused text; `why` follows "the text": `is not JSON`. */
 export type Refuse = (why: string) => Error;
 
-/** The JSON object of a text that may come from anybody; throws what `refused` makes, whatever the text is. */
+/** The JSON object of a text from an untrusted source; throws the error made by `refused`, whatever the text. */
 export function parseObject(text: string, refused: Refuse): Record<string, unknown> {
-  // Before it is parsed: a recursive parser has no way back from the end of its stack.
+  // Checked before parsing: a recursive parser cannot recover from an exhausted stack.
   if (isDeep(text)) throw refused(`nests deeper than ${DEPTH_MAX} levels`);
   let parsed: unknown;
   try {
@@ -15,18 +15,19 @@ export function parseObject(text: string, refused: Refuse): Record<string, unkno
   } catch {
     throw refused("is not JSON");
   }
-  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) throw refused("is no object");
+  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed))
+    throw refused("is not an object");
   return parsed as Record<string, unknown>;
 }
 
 /**
- * The same for the compact form of `docs/format.md`, in which one content has one text. So no two readers can
- * take one text for two contents, and what is signed can be made again from what was parsed.
+ * Like `parseObject`, for the compact form of `docs/format.md`, in which each content has exactly one text. So no
+ * two readers can understand one text differently, and the signed bytes can be made again from the parsed value.
  */
 export function parseCompact(text: string, refused: Refuse): Record<string, unknown> {
   const parsed = parseObject(text, refused);
   if (JSON.stringify(parsed) !== text) throw refused("is not the compact JSON that was written");
-  if (!isPlain(parsed)) throw refused("holds a name, a number or a text that the format does not allow");
+  if (!isPlain(parsed)) throw refused("contains a name, a number or a text that the format does not allow");
   return parsed;
 }
 
@@ -44,7 +45,10 @@ function isDeep(text: string): boolean {
   return false;
 }
 
-/** Names that no parser sorts or takes for something else, and numbers and texts that each of them holds. */
+/**
+ * Accepts only names that no parser sorts or treats specially, and numbers and texts that every parser can
+ * represent.
+ */
 function isPlain(value: unknown): boolean {
   if (typeof value === "string") return value.isWellFormed();
   if (typeof value === "number") return Number.isSafeInteger(value);

@@ -5,9 +5,9 @@ import { messageOf, Pg321Error } from "../base/errors.ts";
 import { isRoot } from "../base/process/become-user.ts";
 
 /**
- * Writes a key file, 0600, and returns when it is on disk: whole or not at all. What root writes into another
- * user's directory is that user's, as the signing key is the service's. Never replaces a file: that could be
- * the only key of somebody's backups. Throws code `key`.
+ * Writes a key file, mode 0600, whole or not at all, and returns when it is on disk. A file that root writes into
+ * another user's directory is given to that user, such as the service's signing key. Never replaces a file, which
+ * could be the only key of somebody's backups. Throws code `key`.
  */
 export async function writeKeyFile(path: string, text: string): Promise<void> {
   const directory = dirname(path);

@@ -14,7 +14,7 @@ const createdAt = new Date("2026-11-23T00:25:00Z");
 const thrownBy = (promise: Promise<unknown>) => promise.catch((error: unknown) => error);
 
 describe("an identity file", () => {
-  test("comes back as it was written", async () => {
+  test("is read back as it was written", async () => {
     const identity = await generateIdentity();
     const signers = [generateSigningKey(installation).signer, generateSigningKey(installation).signer];
     const text = await encodeIdentityFile(identity, { installation, signers, createdAt });
@@ -31,7 +31,7 @@ describe("an identity file", () => {
     expect(file).toMatchObject({ signers: [], installation: undefined });
   });
 
-  test("opens with its passphrase only", async () => {
+  test("opens only with its passphrase", async () => {
     const identity = await generateIdentity();
     const about = { installation, signers: [], createdAt };
     const text = await encodeIdentityFile(identity, about, new Secret("correct horse"));
@@ -44,7 +44,7 @@ describe("an identity file", () => {
     expect(await thrownBy(readIdentityFile(text))).toMatchObject({ code: "key" });
   }, 60_000);
 
-  test("is refused, without a word of it, when a line is wrong", async () => {
+  test("is refused if a line is wrong, and the message quotes none of it", async () => {
     const secret = (await generateIdentity()).identity.reveal();
     const damaged = [
       "",
@@ -63,7 +63,7 @@ describe("an identity file", () => {
 });
 
 describe("a signing key", () => {
-  test("comes back from its file and signs for its domain only", () => {
+  test("is read back from its file and signs only for its domain", () => {
     const key = generateSigningKey(installation);
     const back = readSigningKey(key.encode(createdAt));
     expect(back).toMatchObject({ installation, signer: key.signer });
@@ -77,7 +77,7 @@ describe("a signing key", () => {
     ).toBe(false);
   });
 
-  test("is refused when its file is damaged or pieced together", () => {
+  test("is refused if its file is damaged or pieced together", () => {
     const text = generateSigningKey(installation).encode(createdAt);
     const other = generateSigningKey(installation);
     const damaged = [
@@ -115,7 +115,7 @@ describe("writeKeyFile", () => {
     expect(await readdir(directory)).toEqual(["identity.txt"]);
   });
 
-  test("says so when there is no such directory", async () => {
+  test("reports a missing directory", async () => {
     const error = await thrownBy(writeKeyFile(join(directory, "none", "identity.txt"), "text"));
     expect(error).toMatchObject({ code: "key", hint: "its directory must exist and be writable" });
   });

@@ -35,13 +35,13 @@ const unencrypted: ManifestFields = { ...fields, encryption: "none" };
 
 const nested = (levels: number) => "[".repeat(levels) + "]".repeat(levels);
 
-/** The text that anyone can make who changes a member after signing. */
+/** The text that anyone can make by changing a member after signing. */
 function changed(encoded: string, change: Record<string, unknown>): string {
   return JSON.stringify({ ...JSON.parse(encoded), ...change });
 }
 
 describe("a manifest", () => {
-  test("comes back as it was signed", () => {
+  test("is read back as it was signed", () => {
     const details = "-----BEGIN AGE ENCRYPTED FILE-----\n…";
     const encoded = encodeManifest({ ...fields, details }, key);
     expect(decodeManifest(encoded, trusted)).toEqual({
@@ -52,12 +52,12 @@ describe("a manifest", () => {
     });
   });
 
-  test("is the same text whatever the order of its fields", () => {
+  test("is the same text in any order of its fields", () => {
     const reversed = Object.fromEntries(Object.entries(fields).reverse()) as unknown as ManifestFields;
     expect(encodeManifest(reversed, key)).toBe(encodeManifest(fields, key));
   });
 
-  test("tells when it is not signed, which only an unencrypted backup's may be", () => {
+  test("shows if it is not signed, which is allowed only for an unencrypted backup", () => {
     expect(decodeManifest(encodeManifest(unencrypted, undefined), trusted)).toEqual({
       ...unencrypted,
       signer: undefined,
@@ -66,10 +66,10 @@ describe("a manifest", () => {
     expect(decodeManifest(encodeManifest(unencrypted, key), trusted).signed).toBe(true);
     expect(() => encodeManifest(fields, undefined)).toThrow("needs a signing key");
     const { signer: _, signature: __, ...stripped } = JSON.parse(encodeManifest(fields, key));
-    expect(() => decodeManifest(JSON.stringify(stripped), trusted)).toThrow("is signed, and it is not");
+    expect(() => decodeManifest(JSON.stringify(stripped), trusted)).toThrow("must be signed");
   });
 
-  test("is refused when any member was changed, added or taken away", () => {
+  test("is refused if any member was changed, added or removed", () => {
     const encoded = encodeManifest(fields, key);
     const changes: Record<string, unknown>[] = [
       { backup_id: randomUUID() },
@@ -96,7 +96,7 @@ describe("a manifest", () => {
     expect(() => decodeManifest(encoded, trusted)).toThrow(expect.objectContaining({ code: "key" }));
   });
 
-  test("is refused, and no bug, whatever the text is", () => {
+  test("is refused with an error, and never fails otherwise, whatever the text", () => {
     const encoded = encodeManifest(fields, key);
     const texts = [
       "",
@@ -113,10 +113,10 @@ describe("a manifest", () => {
       changed(encoded, { object_bytes: 2 ** 53 }),
       changed(encoded, { padding: "x".repeat(2 ** 20) }),
     ];
-    // Deeper than any stack: what a recursive parser would end in is no answer.
+    // Deeper than any stack: a recursive parser would fail here.
     for (const deep of [nested(400_000), "[".repeat(400_000), '{"a":'.repeat(100_000)])
       texts.push(encoded.replace("{", `{"later":${deep},`));
-    // Another spelling of the same signature: the last digit of the base64 has four bits that say nothing.
+    // Another form of the same signature: the last digit of the base64 has four unused bits.
     const [, last = ""] = /(.)=="\}$/.exec(encoded) ?? [];
     const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     const twin = alphabet[alphabet.indexOf(last) ^ 1];
@@ -134,7 +134,7 @@ describe("a manifest", () => {
   });
 });
 
-test("bytes that are no UTF-8, or too many, are no manifest", () => {
+test("bytes that are not UTF-8, or too many, are not a manifest", () => {
   const encoded = encodeManifest(fields, key);
   expect(manifestText(Buffer.from(encoded))).toBe(encoded);
   const marked = manifestText(Buffer.from(`\ufeff${encoded}`));
@@ -144,7 +144,7 @@ test("bytes that are no UTF-8, or too many, are no manifest", () => {
     expect(() => manifestText(bytes)).toThrow(expect.objectContaining({ code: "verification" }));
 });
 
-test("details that are damaged are told of as damaged, whatever they hold", async () => {
+test("damaged details are reported as damaged, whatever they contain", async () => {
   const identity = await generateIdentity();
   const contents = ['"\xff"', "\xef\xbb\xbf{}", "[]", "", "null", `{"a":${nested(400_000)}}`];
   for (const content of contents) {
@@ -158,7 +158,7 @@ test("details that are damaged are told of as damaged, whatever they hold", asyn
     await expect(openDetails(damaged, [identity.identity])).rejects.toMatchObject({ code: "verification" });
 });
 
-test("details open for the identity only", async () => {
+test("details open only with the identity", async () => {
   const identity = await generateIdentity();
   const details = { tables: { "public.größe": 12 } };
   const sealed = await sealDetails(details, [identity.recipient]);

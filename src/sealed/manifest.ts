@@ -30,7 +30,7 @@ const entries = {
   pg_dump_version: v.nullable(text(255)),
   pg321_version: text(255),
   previous_id: v.nullable(uuid),
-  /** What a bucket's reader must not see, as `sealDetails` makes it. */
+  /** Contents that a reader of the bucket must not see, made by `sealDetails`. */
   details: v.optional(text(MANIFEST_BYTES_MAX)),
 };
 const fieldsSchema = v.object(entries);
@@ -49,13 +49,13 @@ const schema = v.object({
 export type ManifestFields = v.InferOutput<typeof fieldsSchema>;
 
 export interface Manifest extends ManifestFields {
-  /** Undefined where it is not signed. */
+  /** Undefined if it is not signed. */
   signer: string | undefined;
-  /** False only for an unencrypted backup: then anyone who can write to the storage may have made it. */
+  /** False only for an unencrypted backup: then anyone with write access to the storage may have made it. */
   signed: boolean;
 }
 
-/** The manifest's exact text: compact JSON, signed where there is a key. An encrypted backup needs one. */
+/** The manifest's exact text: compact JSON, signed if there is a key. An encrypted backup needs one. */
 export function encodeManifest(fields: ManifestFields, signingKey: SigningKey | undefined): string {
   const unsigned = { manifest: 1, ...inOrder(fields) };
   if (signingKey === undefined) {
@@ -68,7 +68,7 @@ export function encodeManifest(fields: ManifestFields, signingKey: SigningKey | 
   return bounded(JSON.stringify({ ...body, signature: Buffer.from(signature).toString("base64") }));
 }
 
-/** Validated, in the schema's order, without what the schema does not know. */
+/** Validated, in the schema's order, without members unknown to the schema. */
 function inOrder(fields: ManifestFields): Record<string, unknown> {
   const valid: Record<string, unknown> = v.parse(fieldsSchema, fields);
   return Object.fromEntries(Object.keys(entries).flatMap((key) => (key in valid ? [[key, valid[key]]] : [])));
@@ -80,8 +80,8 @@ function bounded(encoded: string): string {
 }
 
 /**
- * Reads a manifest. Throws code `verification` when it is damaged, forged or not a manifest, code `key`
- * when its signer is not trusted. Whether one that is not `signed` is good enough is for the caller.
+ * Reads a manifest. Throws code `verification` if it is damaged, forged or not a manifest, code `key` if its signer
+ * is not trusted. The caller decides whether to accept one that is not `signed`.
  */
 export function decodeManifest(encoded: string, trustedSigners: readonly string[]): Manifest {
   const parsed = parseMembers(encoded);
@@ -90,10 +90,11 @@ export function decodeManifest(encoded: string, trustedSigners: readonly string[
   const { manifest: _, signature, signer: signedBy, ...fields } = result.output;
   if (signedBy === undefined && signature === undefined) {
     if (fields.encryption !== "none")
-      throw invalid("an encrypted backup's manifest is signed, and it is not");
+      throw invalid("the manifest of an encrypted backup must be signed, but it is not");
     return { ...fields, signer: undefined, signed: false };
   }
-  if (signedBy === undefined || signature === undefined) throw invalid("it is signed by half");
+  if (signedBy === undefined || signature === undefined)
+    throw invalid("it has only one of signer and signature");
   requireTrusted("manifest", signedBy, trustedSigners);
   const { signature: _signature, ...body } = parsed;
   const bytes = Buffer.from(JSON.stringify(body));
@@ -103,7 +104,7 @@ export function decodeManifest(encoded: string, trustedSigners: readonly string[
   return { ...fields, signer: signedBy, signed: true };
 }
 
-/** The text of a manifest as it is stored. Throws code `verification` where its bytes are none. */
+/** The text of a stored manifest. Throws code `verification` if the bytes are not one. */
 export function manifestText(bytes: Uint8Array): string {
   if (bytes.length > MANIFEST_BYTES_MAX) throw invalid("it is too large");
   const text = exactText(bytes);
@@ -128,6 +129,6 @@ function parseMembers(encoded: string): Record<string, unknown> {
 
 function invalid(why: string): Pg321Error {
   return new Pg321Error("verification", `manifest: ${why}`, {
-    hint: "read the one in another storage; pg321 repair writes a damaged one anew",
+    hint: "use the manifest in another storage; pg321 repair replaces a damaged one",
   });
 }

@@ -11,7 +11,7 @@ const UTC = /^(?!0000)\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$/;
 /** The members that a sealed file's header and a manifest share. */
 export const uuid = v.pipe(v.string(), v.regex(UUID));
 export const utcTime = v.pipe(v.string(), v.check(isUtcTime));
-/** A lone surrogate has no UTF-8, so it could not be read back as it was signed. */
+/** A lone surrogate has no UTF-8 form, so the text could not be read back as it was signed. */
 export const text = (lengthMax: number) =>
   v.pipe(
     v.string(),
@@ -42,12 +42,12 @@ const schema = v.object({
   signer,
 });
 
-/** What a sealed file says of itself, in the clear and signed. Keys and order are those of the file. */
+/** The metadata of a sealed file, in the clear and signed. Keys and order are those of the file. */
 export type SealedMetadata = v.InferOutput<typeof schema>;
-/** The part of it that the maker of a backup decides. */
+/** The part that the maker of a backup decides. */
 export type BackupNames = Omit<SealedMetadata, "cipher" | "segment_bytes" | "signer">;
 
-/** One spelling for each moment, of the years 1 to 9999: there is no 30 February, no hour 24 and no leap second. */
+/** Accepts one spelling for each moment in the years 1 to 9999: no 30 February, hour 24 or leap second. */
 function isUtcTime(value: string): boolean {
   const time = new Date(UTC.test(value) ? value : Number.NaN);
   return !Number.isNaN(time.getTime()) && time.toISOString() === value;
@@ -55,7 +55,7 @@ function isUtcTime(value: string): boolean {
 
 const PUBLIC_KEY_BYTES = 32;
 
-/** Whether `value` is spelled as a signer is: base64 of 32 bytes. Whether it is trusted is another question. */
+/** Whether `value` has the form of a signer: base64 of 32 bytes. Says nothing about trust. */
 export function isSigner(value: string): boolean {
   return isBase64Of(value, PUBLIC_KEY_BYTES);
 }
@@ -68,7 +68,7 @@ export function encodeMetadata(metadata: SealedMetadata): Uint8Array {
   return Buffer.from(JSON.stringify(v.parse(schema, metadata)));
 }
 
-/** Members that this version does not know are signed too, and ignored. */
+/** Members unknown to this version are signed too, and ignored. */
 export function decodeMetadata(bytes: Uint8Array): SealedMetadata {
   const text = exactText(bytes);
   if (text === undefined) throw damaged("its metadata is not UTF-8");
@@ -80,21 +80,21 @@ export function decodeMetadata(bytes: Uint8Array): SealedMetadata {
   throw damaged(`its metadata has no valid ${faultyMembers(result.issues)}`);
 }
 
-/** The members that a schema refused, for a message: values stay out, they may be anything. */
+/** The members refused by a schema, for a message: without their values, which may be anything. */
 export function faultyMembers(issues: readonly v.BaseIssue<unknown>[]): string {
   const paths = issues.map((issue) => v.getDotPath(issue) ?? "object");
   return [...new Set(paths)].join(", ");
 }
 
-/** Refuses (code `verification`) a file that is not the one asked for. */
+/** Refuses (code `verification`) a file that is not the requested one. */
 export function requireNames(metadata: SealedMetadata, expected: Partial<BackupNames>): void {
   const keys = Object.keys(expected) as (keyof BackupNames)[];
   for (const key of keys) {
     const wanted = expected[key];
     if (wanted === undefined || wanted === metadata[key]) continue;
     throw damaged(
-      `its ${key} is ${JSON.stringify(metadata[key])}, asked for was ${JSON.stringify(wanted)}`,
-      "it is another backup under this name: do not restore it, and look who can write to the storage",
+      `its ${key} is ${JSON.stringify(metadata[key])}, but ${JSON.stringify(wanted)} was expected`,
+      "it is another backup under this name: do not restore it, and check who can write to the storage",
     );
   }
 }

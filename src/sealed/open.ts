@@ -9,11 +9,11 @@ import type { PayloadCipher } from "./payload.ts";
 import { openSegments, TAG_BYTES } from "./payload.ts";
 import { isSignedBy, requireTrusted } from "./signing-key.ts";
 
-/** What a reader demands of a header before it believes it. */
+/** A reader's conditions for trusting a header. */
 export interface Trust {
   /** Public keys of the installations whose backups may be restored (base64). */
   trustedSigners: readonly string[];
-  /** What the file must say of itself; members that are not given may be anything. */
+  /** The required values in the file's header; members not given may have any value. */
   expected?: Partial<BackupNames>;
 }
 
@@ -26,8 +26,8 @@ export interface Opener {
 }
 
 /**
- * Whether the header is one of ours, and of the file that was asked for; needs no identity. Throws code
- * `key` (untrusted signer) or `verification` (forged or damaged, or another backup's).
+ * Checks that the header is from a trusted installation and of the requested file; needs no identity. Throws code
+ * `key` (untrusted signer) or `verification` (forged, damaged, or of another backup).
  */
 export function verifySignature(header: SealedHeader, { trustedSigners, expected = {} }: Trust): void {
   const { metadata, signedBytes, signature } = header;
@@ -38,7 +38,10 @@ export function verifySignature(header: SealedHeader, { trustedSigners, expected
   requireNames(metadata, expected);
 }
 
-/** Verifies signature and names, then unwraps the file key (code `key` when no identity does) and binds the header to it. */
+/**
+ * Verifies signature and names, then unwraps the file key (code `key` if no identity does) and checks that the
+ * header belongs to it.
+ */
 export async function verifyHeader(
   { header, headerBytes, payloadOffset }: Pick<SealedStream, "header" | "headerBytes" | "payloadOffset">,
   trust: Trust,
@@ -63,10 +66,9 @@ export function segmentOffset(opener: Opener, segment: number): number {
 }
 
 /**
- * The plaintext, one authenticated segment at a time. `source` is the file's bytes from
- * `segmentOffset(opener, firstSegment)` to its end, of any copy; it is ended whatever happens. Throws
- * code `verification` before any byte of a segment that is damaged, displaced or not there; what
- * `source` throws goes through unchanged.
+ * The plaintext, one authenticated segment at a time. `source` is the file's bytes from `segmentOffset(opener,
+ * firstSegment)` to its end, of any copy; it is closed in any case. Throws code `verification` before any byte of a
+ * damaged, displaced or missing segment; errors of `source` pass unchanged.
  */
 export function openPayload(
   opener: Opener,
@@ -76,7 +78,10 @@ export function openPayload(
   return openSegments(opener.cipher, source, firstSegment);
 }
 
-/** Opens a whole file: header verified when it resolves, plaintext (still compressed) as it is read. */
+/**
+ * Opens a whole file: the header is verified when the promise resolves, the plaintext (still compressed) as it is
+ * read.
+ */
 export async function openSealed(
   source: AsyncIterable<Uint8Array>,
   trust: Trust,

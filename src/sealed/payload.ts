@@ -7,20 +7,19 @@ import { damaged } from "./damage.ts";
 
 export const TAG_BYTES = 16;
 const ALGORITHM = "aes-256-gcm";
-/** Larger ciphertext buffers cost as much CPU time, and tens of MB more at the peak until they are collected. */
+/** Larger ciphertext buffers cost the same CPU time, and tens of MB more at the peak until they are collected. */
 const UPDATE_BYTES = 128 * KIB;
 
-/** A payload's key and shape: all that sealing or opening its segments needs. */
+/** A payload's key and segment size: all that is needed to seal or open its segments. */
 export interface PayloadCipher {
   key: KeyObject;
-  /** Plaintext of every segment but the last. */
+  /** Plaintext bytes of every segment except the last. */
   segmentBytes: number;
 }
 
 /**
- * The segments of `source`. Holds on to pieces until their segment is complete and known to be the last
- * or not, so the source must not reuse the memory of what it handed out. Lets the event loop turn after
- * each segment.
+ * The segments of `source`. Keeps pieces until their segment is complete and known to be the last or not, so the
+ * source must not reuse the memory of pieces that it yielded. Yields to the event loop after each segment.
  */
 export async function* sealSegments(
   cipher: PayloadCipher,
@@ -63,8 +62,8 @@ export function* sealSegment(
 }
 
 /**
- * The plaintext of each segment, in order, from the one that `source` begins with. A segment is handed
- * on only when it is authentic and in its place; the generator returns only after the true last one.
+ * The plaintext of each segment, in order, from the first one in `source`. Yields a segment only if it is authentic
+ * and in its place; the generator returns only after the true last segment.
  */
 export async function* openSegments(
   cipher: PayloadCipher,
@@ -87,8 +86,9 @@ export async function* openSegments(
 
 function openSegment({ key }: PayloadCipher, index: number, isLast: boolean, sealed: Uint8Array): Uint8Array {
   const sizeBytes = sealed.length - TAG_BYTES;
-  // An empty segment after others would be a second way to write the same payload.
-  if (sizeBytes < 0 || (sizeBytes === 0 && index > 0)) throw damaged(`cut off in or before segment ${index}`);
+  // An empty segment after others would be a second way to write the same payload, so it is refused.
+  if (sizeBytes < 0 || (sizeBytes === 0 && index > 0))
+    throw damaged(`truncated in or before segment ${index}`);
   const gcm = createDecipheriv(ALGORITHM, key, segmentNonce(index, isLast));
   gcm.setAuthTag(sealed.subarray(sizeBytes));
   const plaintext = gcm.update(sealed.subarray(0, sizeBytes));
@@ -97,14 +97,14 @@ function openSegment({ key }: PayloadCipher, index: number, isLast: boolean, sea
   } catch {
     throw damaged(
       isLast
-        ? `segment ${index}, where it ends, is damaged or not its last: it is cut off, or has bytes added`
-        : `segment ${index} is damaged or out of its place`,
+        ? `segment ${index}, at its end, is damaged or not the last one: it is truncated, or has bytes added`
+        : `segment ${index} is damaged or out of order`,
     );
   }
   return plaintext;
 }
 
-/** 11 bytes counter, big-endian, and one byte that is 1 in the last segment: STREAM, as age does it. */
+/** 11 bytes of counter, big-endian, and one byte that is 1 in the last segment: STREAM, as in age. */
 function segmentNonce(index: number, isLast: boolean): Uint8Array {
   const nonce = Buffer.alloc(12);
   nonce.writeBigUInt64BE(BigInt(index), 3);

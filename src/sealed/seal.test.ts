@@ -32,14 +32,14 @@ async function* pieces(...list: Uint8Array[]) {
   yield* list;
 }
 
-/** A file on stock age's and everybody else's side: whole in memory. */
+/** A file for stock age and other readers: whole in memory. */
 async function sealed(plaintext: Uint8Array, segmentBytes = 64, cuts: number[] = []) {
   const edges = [0, ...cuts.map((cut) => cut % (plaintext.length + 1)).sort((a, b) => a - b)];
   const parts = edges.map((from, index) => plaintext.subarray(from, edges[index + 1] ?? plaintext.length));
   return Buffer.concat(await Array.fromAsync(seal(pieces(...parts), names, { ...options, segmentBytes })));
 }
 
-/** What leaves a file, and what it ended with. */
+/** The bytes read from a file, and the error at its end. */
 async function opened(file: Uint8Array) {
   const left: Uint8Array[] = [];
   const error = await (async () => {
@@ -53,7 +53,7 @@ const segmentSizes = fc.constantFrom(64, 65, 100, 4096);
 const plaintexts = fc.uint8Array({ maxLength: 700 });
 
 describe("seal and open", () => {
-  test("give back any plaintext, however it is cut into pieces", async () => {
+  test("return any plaintext, however it is cut into pieces", async () => {
     await fc.assert(
       fc.asyncProperty(
         plaintexts,
@@ -68,14 +68,14 @@ describe("seal and open", () => {
     );
   });
 
-  test("give back several production segments from pieces larger than one", async () => {
+  test("return several production segments from pieces larger than one", async () => {
     const plaintext = randomBytes(3 * MIB + 5);
     const { plaintext: back, error } = await opened(await sealed(plaintext, MIB, [2.5 * MIB]));
     expect(error).toBeUndefined();
     expect(back.equals(plaintext)).toBe(true);
   });
 
-  test("any flipped bit is found before its segment leaves", async () => {
+  test("any flipped bit is found before its segment is yielded", async () => {
     const plaintext = randomBytes(300);
     const file = await sealed(plaintext);
     const { payloadOffset } = await readHeader(pieces(file));
@@ -92,7 +92,7 @@ describe("seal and open", () => {
     );
   });
 
-  test("every truncation is found, and only whole segments before it leave", async () => {
+  test("every truncation is found, and only whole segments before it are yielded", async () => {
     const plaintext = randomBytes(200);
     const file = await sealed(plaintext);
     const { payloadOffset } = await readHeader(pieces(file));
@@ -100,7 +100,7 @@ describe("seal and open", () => {
       const { plaintext: left, error } = await opened(file.subarray(0, length));
       expect(error).toMatchObject({ code: "verification" });
       const reached = Math.max(0, length - payloadOffset - 16);
-      // A segment leaves once a byte of the next one was seen: until then it might have to be the last.
+      // A segment is yielded once a byte of the next one was read: until then it might have to be the last.
       const segments = Math.max(0, Math.ceil(reached / 80) - 1);
       expect(left.equals(plaintext.subarray(0, segments * 64))).toBe(true);
     }
@@ -186,7 +186,7 @@ describe("seal", () => {
 });
 
 describe("a header", () => {
-  test("is refused when any of its names is not the one asked for", async () => {
+  test("is refused if any of its names differs from the expected one", async () => {
     const { header } = await readHeader(pieces(await sealed(randomBytes(10))));
     verifySignature(header, { ...trust, expected: names });
     const others: Partial<BackupNames>[] = [
@@ -216,7 +216,7 @@ describe("a header", () => {
     expect(await wrongIdentity.catch((error: unknown) => error)).toMatchObject({ code: "key" });
   });
 
-  test("ends its source when it is refused", async () => {
+  test("closes its source when it is refused", async () => {
     let ended = false;
     const source = async function* (bytes: Uint8Array) {
       try {
@@ -235,7 +235,7 @@ describe("a header", () => {
   });
 });
 
-test("a payload goes on from any segment of another copy", async () => {
+test("a payload continues from any segment of another copy", async () => {
   const plaintext = randomBytes(300);
   const file = await sealed(plaintext);
   const opener = await verifyHeader(await readHeader(pieces(file)), trust, [identity.identity]);
@@ -250,7 +250,7 @@ test("a payload goes on from any segment of another copy", async () => {
   expect(await nothing.next().catch((error: unknown) => error)).toMatchObject({ code: "verification" });
 });
 
-test("what the source of a payload throws goes through", async () => {
+test("errors of a payload's source pass unchanged", async () => {
   const file = await sealed(randomBytes(300));
   const opener = await verifyHeader(await readHeader(pieces(file)), trust, [identity.identity]);
   const cause = new Pg321Error("storage", "connection reset", { retryable: true });

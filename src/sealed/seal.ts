@@ -11,14 +11,14 @@ export interface SealOptions {
   /** age X25519 recipients (`age1…`), at least one. */
   recipients: readonly string[];
   signingKey: SigningKey;
-  /** Plaintext of one segment; others than the default are for test vectors. */
+  /** Plaintext bytes of one segment; other values than the default are for test vectors. */
   segmentBytes?: number;
 }
 
 /**
- * The sealed file of what `source` yields. Keys and header are made before the first pull from `source`;
- * throws code `usage` for bad recipients. What `source` throws ends the file without its last segment,
- * so no reader takes it for whole. `source` must not reuse the memory of the pieces it yields.
+ * The sealed file of the bytes of `source`. Makes keys and header before the first pull from `source`; throws code
+ * `usage` for bad recipients. If `source` throws, the file ends without its last segment, so no reader accepts it
+ * as complete. `source` must not reuse the memory of pieces that it yielded.
  */
 export async function* seal(
   source: AsyncIterable<Uint8Array>,
@@ -44,7 +44,7 @@ export async function* seal(
   yield* sealSegments({ key: payloadKey(fileKey, nonce), segmentBytes }, source);
 }
 
-/** The header's bytes for metadata that is encoded already. */
+/** The header's bytes for metadata already encoded. */
 export async function sealHeader(
   metadata: Uint8Array,
   fileKey: Uint8Array,

@@ -4,7 +4,7 @@ import { rfc3339 } from "../base/clock.ts";
 import { Pg321Error } from "../base/errors.ts";
 import { isInstallation } from "./metadata.ts";
 
-/** What a signature is for stands in front of the signed bytes, so that none passes for another. */
+/** The purpose of a signature, put before the signed bytes so that one signature cannot pass for another kind. */
 export type SignatureDomain = "pg321 sealed 1 signature\n" | "pg321 manifest 1 signature\n";
 
 export const SIGNATURE_BYTES = 64;
@@ -27,7 +27,7 @@ export class SigningKey {
     return sign(null, Buffer.concat([Buffer.from(domain), bytes]), this.#privateKey);
   }
 
-  /** The text of its file, which is secret. `createdAt` is only told to the reader. */
+  /** The text of its file, which is secret. `createdAt` only informs the reader. */
   encode(createdAt: Date): string {
     return [
       "# pg321 signing key: restores trust what it signs. Keep it on the host that makes the backups.",
@@ -43,7 +43,7 @@ export function generateSigningKey(installation: string): SigningKey {
   return new SigningKey(installation, generateKeyPairSync("ed25519").privateKey);
 }
 
-/** Reads the text of a signing key file. Throws code `key`; no message holds any of the text. */
+/** Reads the text of a signing key file. Throws code `key`; no message contains any of the text. */
 export function readSigningKey(text: string): SigningKey {
   const pem = /-----BEGIN PRIVATE KEY-----[\s\S]+?-----END PRIVATE KEY-----/.exec(text)?.[0];
   const installation = /^# installation: (\S+)$/m.exec(text)?.[1];
@@ -61,7 +61,7 @@ function ed25519Key(pem: string): KeyObject {
   try {
     key = createPrivateKey(pem);
   } catch {
-    // The cause is left out: it may quote the text.
+    // The cause is omitted because it may quote the text.
   }
   if (key?.asymmetricKeyType !== "ed25519") throw unreadable("its private key is not an Ed25519 key");
   return key;
@@ -69,18 +69,18 @@ function ed25519Key(pem: string): KeyObject {
 
 function unreadable(why: string): Pg321Error {
   return new Pg321Error("key", `signing key file: ${why}`, {
-    hint: "name the file that pg321 key generate wrote, or put it back from its backup",
+    hint: "use the file written by pg321 key generate, or restore it from your own copy",
   });
 }
 
 /**
- * Refuses (code `key`) a signer that is not one of `trustedSigners`. Comes before the signature, which
- * proves nothing under a key that anybody may have made.
+ * Refuses (code `key`) a signer that is not one of `trustedSigners`. Called before the signature is checked,
+ * because a signature by a key that anybody may have made proves nothing.
  */
 export function requireTrusted(what: string, signer: string, trustedSigners: readonly string[]): void {
   if (trustedSigners.includes(signer)) return;
   throw new Pg321Error("key", `${what}: signed by ${signer}, which is not a trusted signer`, {
-    hint: "if an installation of yours made it, add its line `# signer: …` to the identity file; else do not restore it",
+    hint: "if one of your installations made it, add its line `# signer: …` to the identity file; otherwise do not restore it",
   });
 }
 

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { freeBuffers } from "../../test/lab/data/streams.ts";
 import { BufferPool } from "./buffer-pool.ts";
 
-test("makes no more buffers than its capacity and uses them again", async () => {
+test("creates no more buffers than its capacity and reuses them", async () => {
   const pool = new BufferPool(8, 2);
   const memories = new Set<ArrayBufferLike>();
   for (let round = 0; round < 10; round++) {
@@ -13,13 +13,13 @@ test("makes no more buffers than its capacity and uses them again", async () => 
   expect(memories.size).toBe(2);
 });
 
-test("gives back the whole buffer however short the view was", async () => {
+test("takes back the whole buffer however short the view was", async () => {
   const pool = new BufferPool(8, 1);
   pool.release((await pool.acquire()).subarray(5, 5));
   expect((await pool.acquire()).length).toBe(8);
 });
 
-test("those who wait are served in their order", async () => {
+test("waiting callers are served in order", async () => {
   const pool = new BufferPool(8, 1);
   const buffer = await pool.acquire();
   const served: number[] = [];
@@ -47,11 +47,11 @@ test("an abort ends the wait with its reason and loses no buffer", async () => {
   expect(await freeBuffers(pool, 2)).toBe(1);
 });
 
-test("a buffer that is not out cannot be released: two holders would write into one memory", async () => {
+test("a buffer that is not in use cannot be released: two holders would write into the same memory", async () => {
   const pool = new BufferPool(8, 2);
   const buffer = await pool.acquire();
   pool.release(buffer);
-  expect(() => pool.release(buffer)).toThrow("not out");
-  expect(() => pool.release(new Uint8Array(8))).toThrow("not out");
+  expect(() => pool.release(buffer)).toThrow("not in use");
+  expect(() => pool.release(new Uint8Array(8))).toThrow("not in use");
   expect(await freeBuffers(pool, 3)).toBe(2);
 });

@@ -1,6 +1,6 @@
 /**
- * Buffers of one size that are used again and again, so that a dump of any length touches the same
- * memory. A holder waits for a free one; that wait is the backpressure of the stage that fills them.
+ * Buffers of one size that are reused, so that a dump of any length uses the same memory. The stage that fills them
+ * waits for a free one; that wait is its backpressure.
  */
 export class BufferPool {
   readonly bufferBytes: number;
@@ -9,7 +9,7 @@ export class BufferPool {
   readonly #free: Uint8Array[] = [];
   readonly #waiting: ((buffer: Uint8Array) => void)[] = [];
 
-  /** At most `capacity` buffers of `bufferBytes` bytes; each is made when it is first needed. */
+  /** At most `capacity` buffers of `bufferBytes` bytes; each is created when it is first needed. */
   constructor(bufferBytes: number, capacity: number) {
     this.bufferBytes = bufferBytes;
     this.#capacity = capacity;
@@ -39,11 +39,11 @@ export class BufferPool {
     });
   }
 
-  /** Takes back the buffer that `view` looks into. The caller must not touch its bytes afterwards. */
+  /** Takes back the buffer underlying `view`. The caller must not use its bytes afterwards. */
   release(view: Uint8Array): void {
     const isFree = this.#free.some((free) => free.buffer === view.buffer);
-    // A bug, and one that would let two holders write into the same memory unseen.
-    if (isFree || !this.#made.has(view.buffer)) throw new Error("released a buffer that is not out");
+    // This is a bug that would let two holders write into the same memory unnoticed.
+    if (isFree || !this.#made.has(view.buffer)) throw new Error("released a buffer that is not in use");
     const whole = new Uint8Array(view.buffer as ArrayBuffer, 0, this.bufferBytes);
     const next = this.#waiting.shift();
     if (next) next(whole);

@@ -1,12 +1,12 @@
 import { MIB } from "../base/limits.ts";
 
-/** One collection takes about 13 ms: every 64 MiB that is a tenth of a second for a dump of a GB. */
+/** One collection takes about 13 ms; every 64 MiB that makes a tenth of a second for a dump of a GB. */
 const COLLECT_EVERY_BYTES = 64 * MIB;
 
 /**
- * Hands the source on and has the garbage collected every 64 MiB. Compressing, sealing and their reverse make buffers
- * outside of the collector's heap, which it counts for less than they take: left to itself it let a backup
- * of 1 GB peak at 165 MB, with this at 122 MB.
+ * Passes the source on and runs the garbage collector every 64 MiB. Compressing, sealing and their reverse make
+ * buffers outside the collector's heap, which it counts for less than they take: by itself it let a backup of 1 GB
+ * peak at 165 MB, with this at 122 MB.
  */
 export async function* collected(
   source: AsyncIterable<Uint8Array>,

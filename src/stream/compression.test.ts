@@ -16,7 +16,7 @@ const SETTINGS = [
 ] as const;
 const COMPRESSED = ["zstd", "gzip"] as const;
 
-/** `bytes` as a child's stdout would come: in whole blocks from the pool. */
+/** `bytes` as from a child's stdout: in whole blocks from the pool. */
 async function* blocksOf(bytes: Uint8Array, pool: BufferPool): AsyncGenerator<Uint8Array, void, undefined> {
   for (const piece of cut(bytes, pool.bufferBytes)) {
     const buffer = await pool.acquire();
@@ -78,7 +78,7 @@ describe.each([...SETTINGS])("$algorithm", ({ algorithm, level }) => {
     expect((await bytesOf(decompress(packed, algorithm))).equals(plain)).toBe(true);
   });
 
-  test("an error of the source comes after nothing is left behind", async () => {
+  test("an error of the source is thrown after everything is cleaned up", async () => {
     const pool = new BufferPool(BLOCK, CAPACITY);
     async function* source() {
       yield* blocksOf(sample(10 * BLOCK), pool);
@@ -94,7 +94,7 @@ describe.each([...SETTINGS])("$algorithm", ({ algorithm, level }) => {
     await expect(bytesOf(decompress(broken(), algorithm))).rejects.toThrow("the storage");
   });
 
-  test("a reader that leaves early closes the source and gives back every block", async () => {
+  test("if the reader leaves early the source is closed and every block released", async () => {
     const pool = new BufferPool(BLOCK, CAPACITY);
     let closed = 0;
     async function* closing(source: AsyncIterable<Uint8Array>) {
@@ -116,7 +116,7 @@ describe.each([...SETTINGS])("$algorithm", ({ algorithm, level }) => {
 });
 
 describe.each([...COMPRESSED])("%s", (algorithm) => {
-  test("the stock program reads ours and we read its", async () => {
+  test("the stock program reads our files and we read its", async () => {
     for (const size of [0, 1, 10 * BLOCK + 1]) {
       const plain = sample(size);
       expect(pipeThrough(TOOLS[algorithm], ["-dc"], await compressed(plain, algorithm))).toEqual(
@@ -127,7 +127,7 @@ describe.each([...COMPRESSED])("%s", (algorithm) => {
     }
   });
 
-  test("a block that cannot be compressed is thrown, nothing unhandled, and every block comes back", async () => {
+  test("the error of a block that cannot be compressed is thrown, none is unhandled, and every block is released", async () => {
     const pool = new BufferPool(BLOCK, CAPACITY);
     async function* slow() {
       for await (const block of blocksOf(sample(9 * BLOCK), pool)) {
@@ -140,7 +140,7 @@ describe.each([...COMPRESSED])("%s", (algorithm) => {
     expect(await freeBuffers(pool, CAPACITY)).toBe(CAPACITY);
   });
 
-  test("cut off anywhere but between two frames it throws", async () => {
+  test("truncated anywhere except between two frames it throws", async () => {
     const packed = await compressed(sample(3 * 100), algorithm);
     for (let length = 0; length < packed.length; length++) {
       await expect(bytesOf(decompress(streamOf(packed.subarray(0, length)), algorithm))).rejects.toThrow();
@@ -154,7 +154,7 @@ describe.each([...COMPRESSED])("%s", (algorithm) => {
     }
   });
 
-  test("bytes after the last frame throw, wherever the chunks are cut", async () => {
+  test("bytes after the last frame throw, however the chunks are cut", async () => {
     const packed = await compressed(sample(300), algorithm);
     for (const garbage of [
       "garbage after the end of it",
@@ -191,7 +191,7 @@ describe.each([...COMPRESSED])("%s", (algorithm) => {
   });
 });
 
-test("a frame that announces more than we write is refused before it is held in memory", async () => {
+test("a frame that announces more than we write is refused before it fills memory", async () => {
   let taken = 0;
   async function* endless() {
     // A frame header, then raw blocks of 128 KiB that never say they are the last.
@@ -203,7 +203,7 @@ test("a frame that announces more than we write is refused before it is held in 
       yield block;
     }
   }
-  await expect(bytesOf(decompress(endless(), "zstd"))).rejects.toThrow("larger than this program writes");
+  await expect(bytesOf(decompress(endless(), "zstd"))).rejects.toThrow("larger than pg321 writes");
   expect(taken).toBeLessThan(20 * 1024 * 1024);
 });
 

@@ -8,12 +8,12 @@ import { zstdFrames } from "./zstd-frames.ts";
 export type CompressionAlgorithm = "zstd" | "gzip" | "none";
 
 /**
- * Blocks that are worked on at the same time: one for every thread of the pool, and one to follow. Bounded
- * because each of them takes memory; eight cores compress faster than PostgreSQL dumps.
+ * Blocks processed at the same time: one for every thread of the pool, and one to follow. Limited because each
+ * takes memory; eight cores compress faster than PostgreSQL dumps.
  */
 const JOBS_AT_ONCE: number = Math.min(availableParallelism(), 8) + 1;
 
-/** The buffers for a dump's blocks: those under work, one that is being filled, one that waits. */
+/** Buffers for a dump's blocks: those being processed, one being filled, and one waiting. */
 export function blockPool(): BufferPool {
   return new BufferPool(BLOCK_BYTES, JOBS_AT_ONCE + 2);
 }
@@ -21,10 +21,10 @@ export function blockPool(): BufferPool {
 const gzip = promisify(zlib.gzip);
 
 /**
- * Compresses each block on its own in the thread pool, several at once, and yields them in order: each is
- * a whole zstd frame or gzip member, and the concatenation is a file that `zstd -d` or `gzip -d` reads.
- * Each block goes back to `blocks` when it is done with, whatever happens; what is yielded is the reader's
- * to keep. An empty source gives one empty frame or member: those tools refuse an empty file.
+ * Compresses each block separately in the thread pool, several at once, and yields them in order: each is a whole
+ * zstd frame or gzip member, and the concatenation is a file that `zstd -d` or `gzip -d` reads. Releases each block
+ * to `blocks` when it is done with it, in any case; the reader may keep the results. An empty source gives one
+ * empty frame or member, because those tools refuse an empty file.
  */
 export async function* compress(
   source: AsyncIterable<Uint8Array>,
@@ -57,8 +57,8 @@ function blockCompressor({ algorithm, level }: { algorithm: CompressionAlgorithm
 }
 
 /**
- * The reverse of `compress`. Damage throws the decompressor's own error; a stream that ends within a
- * frame or member throws too.
+ * The reverse of `compress`. Damage throws the decompressor's own error; a stream that ends inside a frame or
+ * member throws too.
  */
 export function decompress(
   source: AsyncIterable<Uint8Array>,
@@ -83,7 +83,7 @@ async function* inOrder(
   try {
     for await (const item of source) {
       const job = work(item);
-      // The rejection is thrown where the job is awaited; until then it is not unhandled.
+      // A rejection is thrown where the job is awaited; until then it must not count as unhandled.
       job.catch(() => {});
       underWay.push(job);
       if (underWay.length >= JOBS_AT_ONCE) yield await (underWay.shift() as Promise<Uint8Array>);
@@ -103,7 +103,7 @@ async function* gunzip(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8A
     await feeding;
   } finally {
     stream.destroy();
-    // The source is closed when this returns, as with any generator.
+    // When this returns the source is closed, as with any generator.
     await feeding.catch(() => {});
   }
 }

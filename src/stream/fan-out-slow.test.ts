@@ -6,7 +6,7 @@ import { fanOut, NoSinkLeftError } from "./fan-out.ts";
 import type { Part } from "./part.ts";
 
 describe("a sink is too slow", () => {
-  test("one that stalls is dropped, wherever it stops; the others store all", async () => {
+  test("a stalled sink is dropped, wherever it stops; the others store everything", async () => {
     const behaviours: Behaviour[] = [{ stopAtPart: 0 }, { stopAtPart: 7 }, { beforeEnd: never }];
     for (const behaviour of behaviours) {
       const lab = new Lab();
@@ -16,7 +16,7 @@ describe("a sink is too slow", () => {
     }
   });
 
-  test("one that never pulls and heeds only its signal is dropped", async () => {
+  test("a sink that never pulls and obeys only its signal is dropped", async () => {
     const lab = new Lab();
     const deaf: Sink<string> = {
       name: "deaf",
@@ -28,9 +28,9 @@ describe("a sink is too slow", () => {
     expect(statesOf(outcomes ?? [])).toEqual({ deaf: "stalled", a: "stored" });
   });
 
-  test("one that is dropped while it waits for its body learns it there", async () => {
+  test("a sink dropped while it waits for its body gets the error there", async () => {
     const lab = new Lab();
-    // It tells of no progress, so it counts as stalled while it waits for the next part.
+    // It reports no progress, so it counts as stalled while it waits for the next part.
     const quiet: Sink<string> = {
       name: "quiet",
       minRate: 0,
@@ -49,7 +49,7 @@ describe("a sink is too slow", () => {
     expect(passedBefore).toBeLessThan(50);
   });
 
-  test("nobody is blamed for the time that a dropped one takes to leave", async () => {
+  test("no sink is blamed for the time that a dropped one takes to leave", async () => {
     const lab = new Lab();
     const holding: Sink<string> = {
       name: "holding",
@@ -90,7 +90,7 @@ describe("a sink is too slow", () => {
     expect(statesOf(await lab.clock.advanceUntil(storing))).toEqual({ a: "stored" });
   });
 
-  test("the last one that stalls is dropped too: nothing would ever come of it", async () => {
+  test("the last sink is dropped too if it stalls: it would never finish", async () => {
     const lab = new Lab();
     const { error } = await run(lab, 100, [lab.sink("a", { stopAtPart: 3 }, { stallTimeoutMs: 1_000 })]);
     expect(error).toBeInstanceOf(NoSinkLeftError);
@@ -99,7 +99,7 @@ describe("a sink is too slow", () => {
   });
 
   test.each([5, 20, 50])(
-    "under its min_rate at %d ms a part, it is dropped while it holds the source back",
+    "below its min_rate at %d ms a part, it is dropped while it holds the source back",
     async (ms) => {
       const lab = new Lab();
       const minRate = (PART / ms) * 1000 * 1.5;
@@ -112,14 +112,14 @@ describe("a sink is too slow", () => {
     },
   );
 
-  test("over its min_rate it is kept", async () => {
+  test("above its min_rate it is kept", async () => {
     const lab = new Lab();
     const slow = lab.sink("slow", { perPartMs: 20 }, { minRate: (PART / 20) * 1000 * 0.5 });
     const { outcomes } = await run(lab, 100, [slow, lab.sink("a")]);
     expect(statesOf(outcomes ?? [])).toEqual({ slow: "stored", a: "stored" });
   });
 
-  test("min_rate drops nobody when it is the source that is slow", async () => {
+  test("min_rate drops no sink if the source is slow", async () => {
     const lab = new Lab();
     async function* slow() {
       for (let at = 0; at < 50; at++) {
@@ -132,7 +132,7 @@ describe("a sink is too slow", () => {
     expect(statesOf(outcomes)).toEqual({ a: "stored", b: "stored" });
   });
 
-  test("min_rate never drops the last one", async () => {
+  test("min_rate never drops the last sink", async () => {
     const lab = new Lab();
     const sinks = ["a", "b", "c"].map((name) => lab.sink(name, { perPartMs: 20 }, { minRate: 1e9 }));
     const { outcomes } = await run(lab, 100, sinks);
@@ -140,7 +140,7 @@ describe("a sink is too slow", () => {
     expect(states).toEqual(["slow", "slow", "stored"]);
   });
 
-  test("one that would make the dump too long is dropped, but not the last one", async () => {
+  test("a sink that would make the dump too long is dropped, unless it is the last one", async () => {
     const lab = new Lab();
     // 100 parts at 20 ms take 2 s.
     const options = { maxDurationMs: 1_500, progress: () => lab.passed / 100 };
@@ -155,7 +155,7 @@ describe("a sink is too slow", () => {
     expect(statesOf(kept.outcomes ?? [])).toEqual({ slow: "stored", a: "stored" });
   });
 
-  test("one that holds the dump past its time in fact is dropped, the last one too", async () => {
+  test("a sink that makes the dump exceed its time is dropped, even the last one", async () => {
     const lab = new Lab();
     const { outcomes } = await run(lab, 200, [lab.sink("slow", { perPartMs: 20 }), lab.sink("a")], {
       maxDurationMs: 1_500,
@@ -169,9 +169,9 @@ describe("a sink is too slow", () => {
     expect(alone.sourceAborted).toBe(true);
   });
 
-  test("once the source has ended nobody holds it back", async () => {
+  test("once the source has ended no sink holds it back", async () => {
     const lab = new Lab();
-    // The dump is over after about 1 s, of which it was held back nearly all.
+    // The dump ends after about 1 s, nearly all of which it was held back.
     const finishing = lab.sink(
       "a",
       { perPartMs: 20, beforeEnd: (signal) => lab.clock.sleep(5_000, signal) },
@@ -181,7 +181,7 @@ describe("a sink is too slow", () => {
     expect(statesOf(outcomes ?? [])).toEqual({ a: "stored" });
   });
 
-  test("a dropped sink that has stored the object all the same has stored it", async () => {
+  test("a dropped sink that has stored the object nevertheless counts as stored", async () => {
     const lab = new Lab();
     const finishing = lab.sink("a", { beforeEnd: () => lab.clock.sleep(2_000) }, { stallTimeoutMs: 1_000 });
     const { outcomes } = await run(lab, 5, [finishing, lab.sink("b")]);

@@ -15,7 +15,7 @@ describe("the source fails", () => {
     expect(statesOf(lab.told)).toEqual({ a: "failed", b: "failed" });
   });
 
-  test("when it cannot even be opened", async () => {
+  test("if it cannot be opened", async () => {
     const lab = new Lab();
     const open = () => {
       throw new Error("cannot be opened");
@@ -70,7 +70,7 @@ describe("an abort", () => {
     }
   });
 
-  test("while only some sinks work: what is stored has been told", async () => {
+  test("while only some sinks work: stored objects have been reported", async () => {
     const lab = new Lab();
     const storing = run(lab, 3, [lab.sink("done"), lab.sink("busy", { beforeEnd: never })]);
     while (lab.told.length === 0) await setImmediate();
@@ -79,7 +79,7 @@ describe("an abort", () => {
     expect(statesOf(lab.told)).toEqual({ done: "stored", busy: "failed" });
   });
 
-  test("that every sink hears too is thrown as its reason, not as a lack of sinks", async () => {
+  test("that every sink gets too is thrown as its reason, not as a lack of sinks", async () => {
     const lab = new Lab();
     const listening = lab.sink("a");
     const stores: Sink<string> = {
@@ -90,7 +90,7 @@ describe("an abort", () => {
     async function* slowToEnd(signal: AbortSignal) {
       yield chunkOf(0);
       await never(signal).catch(() => {});
-      // A child that takes its time to die.
+      // A child that is slow to end.
       await lab.clock.sleep(4_000);
       signal.throwIfAborted();
     }

@@ -28,7 +28,7 @@ describe("all goes well", () => {
     expect(outcomes[0]).toMatchObject({ value: "0:100@0 0:100@100 0:100@200 0:100@300 0:51@400 " });
   });
 
-  test("progress is told per sink, as the bytes that it took", async () => {
+  test("progress is reported per sink, as the bytes that it took", async () => {
     const lab = new Lab();
     const told: string[] = [];
     await run(lab, 2, [lab.sink("a"), lab.sink("b")], {
@@ -53,7 +53,7 @@ describe("a sink fails", () => {
     expect(lab.passed).toBe(20);
   });
 
-  test("by throwing where it should reject", async () => {
+  test("by throwing instead of rejecting", async () => {
     const lab = new Lab();
     const bad: Sink<string> = {
       ...lab.sink("bad"),
@@ -65,7 +65,7 @@ describe("a sink fails", () => {
     expect(statesOf(outcomes ?? [])).toEqual({ bad: "failed", a: "stored" });
   });
 
-  test("all of them: the source is ended early and every outcome is told", async () => {
+  test("all of them: the source is ended early and every outcome is reported", async () => {
     const lab = new Lab();
     const sinks = [lab.sink("a", { failAtPart: 2 }), lab.sink("b", { failAtPart: 4 })];
     const { error } = await run(lab, 1000, sinks);
@@ -75,7 +75,7 @@ describe("a sink fails", () => {
     expect(lab.passed).toBeLessThan(20);
   });
 
-  test("before the source does: its own error is told apart from the source's", async () => {
+  test("before the source does: its own error is distinguished from the source's", async () => {
     const lab = new Lab();
     const ended = new Error("pg_dump broke");
     async function* source() {
@@ -112,7 +112,7 @@ describe("a sink fails", () => {
     expect(lab.sourceClosed).toBe(1);
   });
 
-  test("there is none at all", async () => {
+  test("there are no sinks", async () => {
     const lab = new Lab();
     await expect(fanOut(lab.source(3), [], lab.options())).rejects.toBeInstanceOf(NoSinkLeftError);
     expect(lab.sourceClosed).toBe(0);
@@ -144,7 +144,7 @@ describe("a sink that resolves before the end of its body has not stored it", ()
     });
   });
 
-  test("also when it leaves the body alone and lingers", async () => {
+  test("also if it ignores the body and does not end", async () => {
     const lab = new Lab();
     const lingering: Sink<string> = {
       ...early("lingering", 0),
@@ -162,7 +162,7 @@ describe("a sink that resolves before the end of its body has not stored it", ()
   });
 });
 
-test("no more parts exist than the slowest sink may lag behind", async () => {
+test("no more parts exist than the slowest sink may lag by", async () => {
   const lab = new Lab();
   const offsets: number[] = [];
   const recording = lab.sink("fast");

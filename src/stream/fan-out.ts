@@ -5,12 +5,15 @@ import type { Part } from "./part.ts";
 import { PartQueue } from "./part-queue.ts";
 import { parts } from "./parts.ts";
 
-/** One that takes the whole stream: a storage's `put`. */
+/** Takes the whole stream: a storage's `put`. */
 export interface Sink<T> {
   name: string;
-  /** Bytes per second under which it is dropped while it holds the source back; 0: never. */
+  /** Bytes per second below which it is dropped while it holds the source back; 0: never. */
   minRate: number;
-  /** No byte taken for this long, with bytes waiting or the end to be confirmed, drops it; 0: never. */
+  /**
+   * It is dropped if it takes no byte for this long although bytes are waiting or the end is to be confirmed; 0:
+   * never.
+   */
   stallTimeoutMs: number;
   /**
    * Must read the body to its end before it resolves, release every part that it pulls exactly once, and
@@ -21,56 +24,54 @@ export interface Sink<T> {
 
 export type SinkOutcome<T> =
   | { name: string; state: "stored"; value: T }
-  /** Its own error, after its own retries. */
+  /** The sink's own error, after its own retries. */
   | { name: string; state: "failed"; error: unknown }
-  /** It was too slow for the source, or it stalled. */
+  /** The sink was too slow for the source, or stalled. */
   | { name: string; state: "slow" | "stalled"; error: Error };
 
 export interface FanOutOptions {
   partBytes: number;
-  /** Parts that the slowest sink may lag behind; together with `partBytes` the memory of the fan-out. */
+  /** Parts by which the slowest sink may lag behind; times `partBytes` it is the memory of the fan-out. */
   partsAhead: number;
-  /** A sink that holds the source back past this time (or is projected to) is dropped; 0: never. */
+  /** A sink that holds the source back beyond this time, or would by projection, is dropped; 0: never. */
   maxDurationMs: number;
-  /** Share of the source that has passed, 0 to 1, where it can be told. */
+  /** Share of the source that has passed, 0 to 1, if known. */
   progress?: () => number | undefined;
   onProgress?: (name: string, bytes: number) => void;
   onOutcome?: (outcome: SinkOutcome<unknown>) => void;
   signal: AbortSignal;
   clock: Clock;
-  /** How often sinks are looked at. */
+  /** Interval between checks of the sinks. */
   tickMs?: number;
-  /** Over how long a rate is measured before it counts. */
+  /** Time over which a rate is measured before it counts. */
   rateWindowMs?: number;
 }
 
 const TICK_MS = 500;
 const RATE_WINDOW_MS = 10_000;
-/** A sink holds the source back when the source waited for it for more than this share of the window. */
+/** A sink holds the source back if the source waited for it for more than this share of the window. */
 const HELD_BACK_SHARE = 0.5;
 
-/** No sink is left: the source was ended for it. `outcomes` tells why. */
+/** No sink is left, so the source was ended. `outcomes` has the reasons. */
 export class NoSinkLeftError extends Error {
   readonly outcomes: SinkOutcome<unknown>[];
 
   constructor(outcomes: SinkOutcome<unknown>[]) {
-    super("no storage is left to take the stream");
+    super("no storage is left to write the backup to");
     this.outcomes = outcomes;
   }
 }
 
 /**
- * Opens the source, reads it once and feeds every sink with the same parts. A sink that fails, stalls or
- * is too slow is dropped and the others go on. The source is handed a signal that ends it early. An error
- * of the source reaches every sink in place of its body's end, so none commits, and is thrown once all of
- * them have settled. Throws `NoSinkLeftError` when the last sink is gone, and ends the source.
- *
- * An aborted signal is thrown as its reason. When it aborts after the source has ended, some sinks may
- * have stored the object all the same: `onOutcome` has told of them.
- *
- * `minRate` and a projected delay never drop the last sink (a slow backup beats none); a stall, and
- * passing `maxDurationMs` in fact, do. Once the source has ended only a stall does. The outcome of a sink that was at
- * work when the source failed has the source's error itself.
+ * Opens the source, reads it once and feeds every sink with the same parts. A sink that fails, stalls or is too
+ * slow is dropped and the others continue. The source gets a signal that ends it early. An error of the source
+ * reaches every sink in place of its body's end, so that none commits, and is thrown once all sinks have settled.
+ * Throws `NoSinkLeftError` when the last sink is gone, and ends the source.
+ *  If the signal aborts, its reason is thrown. If it aborts after the source has ended, some sinks may nevertheless
+ * have stored the object; `onOutcome` has reported them.
+ *  `minRate` and a projected delay never drop the last sink (a slow backup is better than none); a stall, and
+ * actually exceeding `maxDurationMs`, do. Once the source has ended only a stall drops a sink. The outcome of a
+ * sink that was at work when the source failed has the source's own error.
  */
 export async function fanOut<T>(
   open: (signal: AbortSignal) => AsyncIterable<Uint8Array>,
@@ -82,17 +83,17 @@ export async function fanOut<T>(
   return new FanOut(sinks, options).feed(open);
 }
 
-/** A sink at work. */
+/** A sink with its queue and its state. */
 interface Lane<T> {
   sink: Sink<T>;
   queue: PartQueue;
   abort: AbortController;
-  /** Set when it is dropped; its outcome once it has settled, unless it has stored all the same. */
+  /** Set when the sink is dropped; becomes its outcome when it settles, unless it has stored the object after all. */
   dropped: { name: string; state: "slow" | "stalled"; error: Error } | undefined;
-  /** Why it was ended from outside; what the sink makes of that is no failure of its own. */
+  /** Set when the sink is ended from outside; errors that the sink then throws are not its own failure. */
   ended: { error: unknown } | undefined;
   outcome: SinkOutcome<T> | undefined;
-  /** Bytes that were put before it, and bytes that it took. */
+  /** Bytes put into its queue, and bytes that it took. */
   pushedBytes: number;
   bytes: number;
   progressAtMs: number;
@@ -104,7 +105,7 @@ class FanOut<T> {
   readonly #options: FanOutOptions;
   readonly #pool: WatchedPool;
   readonly #startedAtMs: number;
-  /** Aborted when no sink is left, so that a source that waits is ended. */
+  /** Aborts when no sink is left, to end a source that waits. */
   readonly #noneLeft = new AbortController();
   #sourceEnded = false;
 
@@ -138,7 +139,7 @@ class FanOut<T> {
       for (const lane of this.#lanes) lane.queue.end();
       await unlessAborted(settled, this.#options.signal);
     } catch (error) {
-      // Asked before the lanes are ended, which leaves none in any case.
+      // Checked before the lanes are ended, after which none is left in any case.
       const isForLackOfSinks = this.#noneLeft.signal.aborted;
       const cause = this.#options.signal.aborted ? this.#options.signal.reason : error;
       for (const lane of this.#lanes) this.#end(lane, cause);
@@ -154,7 +155,7 @@ class FanOut<T> {
   }
 
   async #deliver(source: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
-    // A part counts on those that were there when it was made; one that is gone since releases it at once.
+    // The part counts the lanes alive when it was made; a lane that has gone since releases it at once.
     let receivers: Lane<T>[] = [];
     const holders = () => {
       receivers = this.#live();
@@ -169,7 +170,7 @@ class FanOut<T> {
     signal.throwIfAborted();
   }
 
-  /** Those that still take the stream. */
+  /** Lanes that still take the stream. */
   #live(): Lane<T>[] {
     return this.#lanes.filter((lane) => !lane.outcome && !lane.dropped);
   }
@@ -204,7 +205,7 @@ class FanOut<T> {
     this.#endSourceIfNoneLeft();
   }
 
-  /** A sink that waits for its body learns it there, one that works learns it from its signal. */
+  /** A sink that waits for its body gets the error there, a sink at work from its signal. */
   #end(lane: Lane<T>, error: unknown): void {
     lane.ended ??= { error };
     lane.queue.fail(error);
@@ -229,8 +230,8 @@ class FanOut<T> {
   }
 
   /**
-   * Those that have most of the stream before them: whatever time the source waits, it waits for them. One
-   * that is dropped but not gone yet still holds parts; the others must not be blamed for that.
+   * The lanes with most of the stream still to take: if the source waits, it waits for them. A lane that is dropped
+   * but has not settled still holds parts; the others must not be blamed for that.
    */
   #laggards(): Lane<T>[] {
     const atWork = this.#lanes.filter((lane) => !lane.outcome);
@@ -242,7 +243,7 @@ class FanOut<T> {
     const { sink, window } = lane;
     const { maxDurationMs, rateWindowMs = RATE_WINDOW_MS } = this.#options;
     if (lane.bytes >= lane.pushedBytes && !this.#sourceEnded) {
-      // Nothing to do is not a stall: the time counts from when it has something.
+      // Having nothing to do is not a stall: the time counts from when it has something.
       lane.progressAtMs = now;
     } else if (sink.stallTimeoutMs > 0 && now - lane.progressAtMs >= sink.stallTimeoutMs) {
       this.#drop(lane, "stalled", `took no byte for ${seconds(sink.stallTimeoutMs)}`);
@@ -253,7 +254,7 @@ class FanOut<T> {
     const windowMs = now - window.sinceMs;
     const holdsBack = window.heldBackMs > windowMs * HELD_BACK_SHARE;
     if (maxDurationMs > 0 && elapsedMs > maxDurationMs && holdsBack) {
-      const why = `held the dump back past dump.max_duration (${seconds(maxDurationMs)})`;
+      const why = `delayed the dump beyond dump.max_duration (${seconds(maxDurationMs)})`;
       this.#drop(lane, "slow", why);
       return;
     }
@@ -279,7 +280,7 @@ class FanOut<T> {
   }
 }
 
-/** Tells how long its users have waited for a free buffer. */
+/** A pool that measures how long its users have waited for a free buffer. */
 class WatchedPool extends BufferPool {
   readonly #clock: Clock;
   #waitedMs = 0;
@@ -290,7 +291,7 @@ class WatchedPool extends BufferPool {
     this.#clock = clock;
   }
 
-  /** All waits together, the one that is under way included. */
+  /** Sum of all waits, including the current one. */
   get waitedMs(): number {
     const underWayMs =
       this.#waitingSinceMs === undefined ? 0 : this.#clock.monotonicMs() - this.#waitingSinceMs;

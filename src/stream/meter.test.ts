@@ -5,7 +5,7 @@ import { bytesOf, streamOf } from "../../test/lab/data/streams.ts";
 import { MIB } from "../base/limits.ts";
 import { metered, newMeter, observed } from "./meter.ts";
 
-test("hands on every byte, and knows their number and hash at the end", async () => {
+test("passes on every byte, and has their number and hash at the end", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.uint8Array({ maxLength: 40 })), async (chunks) => {
       const meter = newMeter();
@@ -19,7 +19,7 @@ test("hands on every byte, and knows their number and hash at the end", async ()
   );
 });
 
-test("chunks around and above the size that is hashed at once", async () => {
+test("chunks of about and above the size hashed at once", async () => {
   for (const size of [MIB - 1, MIB, MIB + 1, 3 * MIB + 5]) {
     const whole = Buffer.alloc(size, "pg321");
     const meter = newMeter();
@@ -29,7 +29,7 @@ test("chunks around and above the size that is hashed at once", async () => {
   }
 });
 
-test("there is no hash of a stream that threw or was left", async () => {
+test("a stream that threw or was left early has no hash", async () => {
   async function* broken() {
     yield new Uint8Array(3);
     throw new Error("the source");
@@ -42,7 +42,7 @@ test("there is no hash of a stream that threw or was left", async () => {
   expect(left.sha256).toBeUndefined();
 });
 
-test("observed tells each chunk's bytes", async () => {
+test("observed reports each chunk's bytes", async () => {
   const told: number[] = [];
   const chunks = streamOf(new Uint8Array(3), new Uint8Array(), new Uint8Array(5));
   expect((await bytesOf(observed(chunks, (bytes) => told.push(bytes)))).length).toBe(8);

@@ -2,10 +2,10 @@ import { createHash } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
 import { MIB } from "../base/limits.ts";
 
-/** What passed by: the byte count grows while it runs, the hash is there after a normal end. */
+/** Byte count and hash of a stream: the count grows while it runs, the hash is set after a normal end. */
 export interface Meter {
   bytes: number;
-  /** Lower-case hex SHA-256; undefined until the stream ended normally. */
+  /** Lower-case hex SHA-256; undefined until the stream has ended normally. */
   sha256: string | undefined;
 }
 
@@ -13,7 +13,7 @@ export function newMeter(): Meter {
   return { bytes: 0, sha256: undefined };
 }
 
-/** Hands the source on unchanged while `meter` counts and hashes it. Lets the event loop turn after each MiB. */
+/** Passes the source on unchanged while `meter` counts and hashes it. Yields to the event loop after each MiB. */
 export async function* metered(
   source: AsyncIterable<Uint8Array>,
   meter: Meter,
@@ -35,7 +35,7 @@ export async function* metered(
   meter.sha256 = hash.digest("hex");
 }
 
-/** Hands the source on unchanged and tells how many bytes passed, and which, without hashing. */
+/** Passes the source on unchanged and calls `onBytes` for each chunk, without hashing. */
 export async function* observed(
   source: AsyncIterable<Uint8Array>,
   onBytes: (bytes: number, chunk: Uint8Array) => void,

@@ -1,9 +1,9 @@
 import type { Part } from "./part.ts";
 
 /**
- * The parts on their way to one sink. It is bounded by the pool that the parts come from, not by itself.
- * One reader. A part that the reader has not pulled when the queue fails, or when the reader leaves, is
- * released here, and so is any that still comes.
+ * The parts on their way to one sink. Bounded by the pool of the parts, not by itself. One reader. Parts that the
+ * reader has not taken when the queue fails, or when the reader leaves, are released here, and so are those that
+ * come later.
  */
 export class PartQueue implements AsyncIterable<Part> {
   readonly #waiting: Part[] = [];

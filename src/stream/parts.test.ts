@@ -30,7 +30,7 @@ test("cuts any chunks into parts of one size, the last one shorter, and loses no
   );
 });
 
-test("a buffer is free when the last of its holders lets go", async () => {
+test("a buffer is free once its last holder releases it", async () => {
   const pool = new BufferPool(4, 1);
   for await (const part of parts(streamOf(new Uint8Array(4)), pool, () => 3)) {
     for (const free of [0, 0, 1]) {
@@ -40,7 +40,7 @@ test("a buffer is free when the last of its holders lets go", async () => {
   }
 });
 
-test("parts without holders are passed over; offsets count them", async () => {
+test("parts without holders are skipped; offsets count them", async () => {
   const pool = new BufferPool(4, 1);
   const holders = [0, 1, 0];
   const offsets: number[] = [];
@@ -52,7 +52,7 @@ test("parts without holders are passed over; offsets count them", async () => {
   expect(await freeBuffers(pool, 2)).toBe(1);
 });
 
-test("gives back the buffer under work when the source throws, the reader leaves, or a wait is aborted", async () => {
+test("releases the current buffer if the source throws, the reader leaves, or a wait is aborted", async () => {
   const pool = new BufferPool(4, CAPACITY);
   async function* broken() {
     yield new Uint8Array(6);
@@ -83,7 +83,7 @@ test("gives back the buffer under work when the source throws, the reader leaves
   expect(await freeBuffers(pool, CAPACITY)).toBe(CAPACITY);
 });
 
-test("the MD5 of a part is the one that S3 asks for", () => {
+test("the MD5 of a part is in S3's form", () => {
   expect(new Part(Buffer.from("abc"), 0, 1).md5()).toBe("kAFQmDzST7DWlj99KOF/cg==");
 });
 
@@ -106,7 +106,7 @@ function countedParts(count: number) {
   return { made, released: () => released };
 }
 
-test("a queue hands on its parts in order, also to a reader that came first, then ends", async () => {
+test("a queue delivers its parts in order, also to a reader that came first, then ends", async () => {
   const { made, released } = countedParts(3);
   const queue = new PartQueue();
   const reading = bytesOf(
@@ -128,7 +128,7 @@ test("a queue hands on its parts in order, also to a reader that came first, the
   expect(released()).toBe(3);
 });
 
-test("a queue that fails wakes its reader and releases what waits and what still comes, also after its end", async () => {
+test("a queue that fails wakes its reader and releases waiting and later parts, also after its end", async () => {
   for (const endFirst of [false, true]) {
     const { made, released } = countedParts(3);
     const queue = new PartQueue();
@@ -150,7 +150,7 @@ test("a queue that fails wakes its reader and releases what waits and what still
   await expect(waiting).rejects.toThrow("dropped");
 });
 
-test("a reader that leaves its queue leaves no part behind", async () => {
+test("if the reader leaves its queue no part is left unreleased", async () => {
   const { made, released } = countedParts(3);
   const queue = new PartQueue();
   queue.push(made[0] as Part);

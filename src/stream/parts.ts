@@ -2,9 +2,9 @@ import type { BufferPool } from "./buffer-pool.ts";
 import { Part } from "./part.ts";
 
 /**
- * Cuts a stream into parts of the pool's size, the last one shorter, copying each byte once into a
- * buffer that is used again. `holders` is asked when a part is ready: so many must release it; with none,
- * the part is dropped and not yielded.
+ * Cuts a stream into parts of the pool's size, the last one shorter, copying each byte once into a reused buffer.
+ * `holders` is called when a part is ready and returns how many holders must release it; if none, the part is
+ * dropped and not yielded.
  */
 export async function* parts(
   source: AsyncIterable<Uint8Array>,

@@ -18,12 +18,10 @@ const PAUSE_MS_MAX = 16;
 
 /**
  * A pipe to or from a child; our end does not block, the child's does.
- *
- * Why not the runtime's own: its `stdout: "pipe"` hands on a dump in pieces of about 13 KB, which costs
- * 1.3 s of CPU a GB, and its stdin says nothing of writes after the child has closed it. A pipe of 1 MiB
- * that is read in few large reads costs a third of that. Where nothing can be read or written it is tried
- * again after a short pause: a blocking call would hold one of the pool's few threads, which compression
- * needs.
+ *  Why not the runtime's pipes: its `stdout: "pipe"` delivers a dump in pieces of about 13 KB, which costs 1.3 s of
+ * CPU per GB, and its stdin does not report writes after the child has closed it. A pipe of 1 MiB read in few large
+ * reads costs a third of that. If nothing can be read or written we try again after a short pause: a blocking call
+ * would occupy one of the pool's few threads, which compression needs.
  */
 export class Pipe {
   /** For the child; close it in this process once the child has it. */
@@ -33,7 +31,7 @@ export class Pipe {
   readonly #open: Set<number>;
   #bytesThisTurn = 0;
 
-  /** The kernel gives it 1 MiB where the user's quota allows that. */
+  /** The kernel grants 1 MiB if the user's quota allows it. */
   constructor(use: "read" | "write", clock: Clock) {
     const fds = new Int32Array(2);
     if (libc.pipe2(ptr(fds), O_CLOEXEC) !== 0) throw new Error("pipe2 failed: too many open files");
@@ -47,8 +45,8 @@ export class Pipe {
   }
 
   /**
-   * Fills `buffer` from its start and returns the bytes read: fewer than its size only at the end of the
-   * stream. `onBytes` is told after each read, for stall detection.
+   * Fills `buffer` from its start and returns the bytes read: fewer than its size only at the end of the stream.
+   * Calls `onBytes` after each read, for stall detection.
    */
   async fill(buffer: Uint8Array, signal: AbortSignal, onBytes: () => void): Promise<number> {
     let filled = 0;
@@ -63,7 +61,7 @@ export class Pipe {
     return filled;
   }
 
-  /** Resolves when the pipe has taken all bytes. Rejects with code `EPIPE` when nobody reads them. */
+  /** Resolves when the pipe has taken all bytes. Rejects with code `EPIPE` if the other end is closed. */
   async write(bytes: Uint8Array, signal: AbortSignal): Promise<void> {
     for (let written = 0; written < bytes.length; ) {
       written += await this.#transfer(signal, () => writeSync(this.#fd, bytes, written));
@@ -74,7 +72,7 @@ export class Pipe {
     if (this.#open.delete(this.childFd)) closeSync(this.childFd);
   }
 
-  /** Closes both ends, as far as they are open. */
+  /** Closes those ends that are open. */
   close(): void {
     this.closeChildEnd();
     if (this.#open.delete(this.#fd)) closeSync(this.#fd);
@@ -86,7 +84,7 @@ export class Pipe {
       try {
         const count = call();
         this.#bytesThisTurn += count;
-        // With a child as fast as we are no call ever has to pause, and timers would starve.
+        // With a child as fast as we are no call ever pauses, and timers would starve.
         if (this.#bytesThisTurn >= MIB) {
           await setImmediate();
           this.#bytesThisTurn = 0;

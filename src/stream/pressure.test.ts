@@ -1,4 +1,4 @@
-/** What holds for the stages together and at full speed: bounded memory, and an event loop that turns. */
+/** Properties of the stages together and at full speed: bounded memory, and a responsive event loop. */
 import { describe, expect, test } from "bun:test";
 import { inOwnProcess } from "../../test/lab/data/streams.ts";
 import { systemClock } from "../base/clock.ts";
@@ -13,7 +13,7 @@ import { feedChild, readChild } from "./process.ts";
 const ENV = { PATH: "/usr/local/bin:/usr/bin:/bin" };
 const DUMP_BYTES = 256 * MIB;
 
-/** A sink that takes all at once. */
+/** A sink that takes everything at once. */
 function memorySink(name: string): Sink<number> {
   return {
     name,
@@ -31,7 +31,7 @@ function memorySink(name: string): Sink<number> {
   };
 }
 
-/** How often timers fired while `work` ran, and the most bytes that `passed` between two of them. */
+/** Number of times that timers fired while `work` ran, and the most bytes that `passed` between two of them. */
 async function timersDuring(work: Promise<unknown>, passed: () => number) {
   let fired = 0;
   let before = passed();
@@ -118,7 +118,7 @@ describe("memory is bounded", () => {
       const pool = new BufferPool(1 << 20, 4);
       const source = readChild({ argv: ["head", "-c", "2G", "/dev/zero"], env }, pool);
       pool.release((await source.next()).value);
-      await Bun.sleep(700); // The time in which it would go wrong.
+      await Bun.sleep(700); // Enough time for memory to grow if it did.
       await source.return();
       report();`);
     expect(growth).toBeLessThan(48 * MIB);

@@ -13,7 +13,7 @@ describe("feedChild", () => {
     expect(stderrTail).toBe("done");
   });
 
-  test("bytes arrive whole and in order however large", async () => {
+  test("bytes arrive complete and in order, however many", async () => {
     const chunks = Array.from({ length: 40 }, (_, at) => Buffer.alloc(300_001, at));
     const hash = new Bun.CryptoHasher("sha256");
     for (const chunk of chunks) hash.update(chunk);
@@ -35,7 +35,7 @@ describe("feedChild", () => {
     }
   }
 
-  test("a child that has enough and exits with 0 has succeeded; the source is closed", async () => {
+  test("a child that closes stdin and exits with 0 has succeeded; the source is closed", async () => {
     let isClosed = false;
     const { stdout } = await feedChild(
       sh("head -c 5 >/dev/null; echo enough"),
@@ -47,7 +47,7 @@ describe("feedChild", () => {
     expect(isClosed).toBe(true);
   });
 
-  test("a child that closes stdin and lives on decides with its exit code", async () => {
+  test("the exit code decides about a child that closes stdin and continues", async () => {
     await feedChild(
       sh("exec <&-; sleep 0.1; exit 0"),
       endless(() => {}),
@@ -83,7 +83,7 @@ describe("feedChild", () => {
     expect(error.exitCode).toBe(8);
   });
 
-  test.each(["EIO", "EPIPE"])("a source's own %s ends the child and is thrown as it is", async (code) => {
+  test.each(["EIO", "EPIPE"])("a source's own %s ends the child and is thrown unchanged", async (code) => {
     const broken = Object.assign(new Error("the network"), { code });
     let pid = 0;
     async function* source() {

@@ -18,7 +18,7 @@ import { BufferPool } from "./buffer-pool.ts";
 import { ChildError, feedChild, readChild, runChild } from "./process.ts";
 
 describe("readChild", () => {
-  test("hands on stdout in whole blocks and the end of stderr", async () => {
+  test("passes on stdout in whole blocks and the end of stderr", async () => {
     const { blocks, text, exit, error } = await read(sh("seq 1 1000; echo done >&2"));
     expect(error).toBeUndefined();
     expect(text).toBe(`${Array.from({ length: 1000 }, (_, at) => at + 1).join("\n")}\n`);
@@ -46,11 +46,11 @@ describe("readChild", () => {
     });
   });
 
-  test("a failure is thrown also where nobody asks for its end", async () => {
+  test("a failure is thrown even without onExit", async () => {
     await expect(bytesOf(readChild(sh("echo partial; exit 3")))).rejects.toMatchObject({ exitCode: 3 });
   });
 
-  test("death by a signal is thrown too, however cleanly stdout ended", async () => {
+  test("death by a signal is thrown too, even if stdout ended cleanly", async () => {
     const { error } = await read(sh("head -c 1024 /dev/zero; kill -KILL $$"));
     expect(error).toMatchObject({
       exitCode: null,
@@ -68,7 +68,7 @@ describe("readChild", () => {
     }
   });
 
-  test("nice and ionice stand before the program, which keeps its name in errors", async () => {
+  test("nice and ionice come before the program, which keeps its name in errors", async () => {
     const niced = await read(sh("nice; ionice", { nice: 7, ioClass: "idle" }));
     expect(niced.text).toBe("7\nidle\n");
     const { error } = await read(sh("exit 4", { nice: 7, ioClass: "best-effort" }));
@@ -82,13 +82,13 @@ describe("readChild", () => {
 
   test("an abort before the start starts nothing", async () => {
     const reason = new Error("too late");
-    // Had it been tried, it could not have been started.
+    // If it were tried it could not be started.
     const options = { argv: ["no-such-program"], env: ENV, signal: AbortSignal.abort(reason) };
     expect((await read(options)).error as Error).toBe(reason);
     await expect(feedChild(options, streamOf())).rejects.toBe(reason);
   });
 
-  test("an abort while it waits for bytes throws the reason and the child is gone", async () => {
+  test("an abort while it waits for bytes throws the reason and ends the child", async () => {
     const abort = new AbortController();
     const pool = new BufferPool(8, CAPACITY);
     const source = readChild(sh(`${printPid} exec sleep 1000`, { signal: abort.signal }), pool);
@@ -165,7 +165,7 @@ describe("readChild", () => {
     expect(error).toMatchObject({ message: "sh sent no byte for 60 s", stderrTail: "last words" });
   });
 
-  test("until its first byte a child may have another time", async () => {
+  test("another timeout may apply until a child's first byte", async () => {
     const clock = new ManualClock();
     const timeouts = { clock, stallTimeoutMs: 60_000, firstByteTimeoutMs: 300_000 };
     const failure = async (script: string, options: object) =>
@@ -176,7 +176,7 @@ describe("readChild", () => {
     expect(await failure("echo one; exec sleep 1000", unbounded)).toBe("sh sent no byte for 60 s");
   });
 
-  test("the time that the reader takes is not the child's stall", async () => {
+  test("the reader's own time does not count as a stall of the child", async () => {
     const clock = new ManualClock();
     const pool = new BufferPool(8, CAPACITY);
     const source = readChild(sh(`${printPid} printf 12345678`, { clock, stallTimeoutMs: 1_000 }), pool);
@@ -188,7 +188,7 @@ describe("readChild", () => {
     expect((await clock.advanceUntil(source.next(), 100, childTime)).done).toBe(true);
   });
 
-  test("a child that closes stdout and lives on has not succeeded: it stalls", async () => {
+  test("a child that closes stdout and continues has not succeeded: it stalls", async () => {
     const clock = new ManualClock();
     const options = sh("echo all; exec >&-; exec sleep 1000", { clock, stallTimeoutMs: 60_000 });
     const { text, error } = await clock.advanceUntil(read(options), 100, childTime);
@@ -201,7 +201,7 @@ describe("readChild", () => {
     expect(error).toMatchObject({ exitCode: 9 });
   });
 
-  test("what a child leaves running holds up neither its success nor its failure", async () => {
+  test("processes that a child leaves running delay neither its success nor its failure", async () => {
     for (const code of [0, 5]) {
       const before = openFds();
       const { text, error } = await read(sh(`sleep 30 >/dev/null & echo $!; exit ${code}`));
@@ -224,7 +224,7 @@ describe("readChild", () => {
   });
 });
 
-test("runChild gives an empty stdin and returns the output", async () => {
+test("runChild provides an empty stdin and returns the output", async () => {
   expect(await runChild(sh("wc -c; echo note >&2"))).toEqual({ stdout: "0\n", stderrTail: "note" });
   await expect(runChild(sh("exit 2"))).rejects.toBeInstanceOf(ChildError);
   await expect(runChild({ argv: ["no-such-program"], env: ENV })).rejects.toThrow(
@@ -232,7 +232,7 @@ test("runChild gives an empty stdin and returns the output", async () => {
   );
 });
 
-test("no file descriptor stays open, whatever the end", async () => {
+test("no file descriptor is left open, however the child ends", async () => {
   const ends = [
     () => read(sh("echo")),
     () => read(sh("exit 1")),
@@ -255,6 +255,6 @@ test("no file descriptor stays open, whatever the end", async () => {
   for (const end of ends) await end();
   const before = openFds();
   for (let run = 0; run < 25; run++) for (const end of ends) await end();
-  // Some are closed a little later; had any of these ends left one open, there would be 25 more.
+  // Some are closed a little later; if any of these ends left one open, there would be 25 more.
   expect(openFds()).toBeLessThan(before + 20);
 });

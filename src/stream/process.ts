@@ -7,7 +7,7 @@ import { BufferPool } from "./buffer-pool.ts";
 import { Pipe } from "./pipe.ts";
 
 export interface ChildOptions {
-  /** Program and arguments. Never a secret: every user of the machine can read them. */
+  /** Program and arguments. Never a secret: every user of the host can read them. */
   argv: readonly string[];
   /** The whole environment of the child. */
   env: Record<string, string>;
@@ -15,22 +15,22 @@ export interface ChildOptions {
   /** -20 to 19. */
   nice?: number;
   ioClass?: "idle" | "best-effort" | "none";
-  /** `readChild` only: no byte, or no end, for this long, while we wait for one, ends the child; 0: never. */
+  /** `readChild` only: ends the child if no byte, or no end, comes for this long while we wait for it; 0: never. */
   stallTimeoutMs?: number;
-  /** Instead of it until the first byte, where that takes its time; 0: never. */
+  /** Used instead of it until the first byte, which may take longer; 0: never. */
   firstByteTimeoutMs?: number;
   clock?: Clock;
-  /** Handed all that the child writes to stderr, of which only the end is kept. Must not throw. */
+  /** Gets everything that the child writes to stderr, of which only the end is kept. Must not throw. */
   onStderr?: (bytes: Uint8Array) => void;
 }
 
 export interface ChildResult {
   stdout: string;
-  /** The end of what it wrote to stderr. */
+  /** The end of its stderr. */
   stderrTail: string;
 }
 
-/** A child that did not end with exit code 0, or could not be started. */
+/** A child ended with another exit code than 0, or could not be started. */
 export class ChildError extends Error {
   override readonly name = "ChildError";
   readonly exitCode: number | null;
@@ -48,16 +48,16 @@ export class ChildError extends Error {
   }
 }
 
-/** How long a child may take to end after SIGTERM before SIGKILL. */
+/** Time for a child to end after SIGTERM, before SIGKILL. */
 const KILL_GRACE_MS = 5_000;
-/** How long the end of stderr is waited for after a child's end: what it started may hold it open. */
+/** Time to wait for the end of stderr after a child's end: processes that it started may hold it open. */
 const STDERR_GRACE_MS = 1_000;
 
 /**
- * The stdout of a child in blocks of `blocks.bufferBytes` bytes, the last one shorter. End of stream
- * means success: it throws `ChildError` before it returns unless the child exits with 0. Each block is
- * the reader's until it calls `blocks.release`. Leaving the loop early ends the child. An aborted signal
- * ends the child too and its reason is thrown.
+ * The stdout of a child in blocks of `blocks.bufferBytes` bytes, the last one shorter. End of stream means success:
+ * throws `ChildError` before the end unless the child exits with 0. Each block belongs to the reader until it calls
+ * `blocks.release`. If the reader leaves the loop early the child is ended; also if the signal aborts, and then its
+ * reason is thrown.
  */
 export async function* readChild(
   options: ChildOptions,
@@ -76,7 +76,7 @@ export async function* readChild(
       if (block.length > 0) yield block;
     }
     child.watchStall(true);
-    // On a line of its own: without onExit an optional call would not evaluate its argument.
+    // On a separate line: without onExit an optional call would not evaluate its argument.
     const result = await child.success();
     onExit?.(result);
   } catch (error) {
@@ -87,7 +87,7 @@ export async function* readChild(
   }
 }
 
-/** Shorter than a whole buffer, and perhaps empty, only at the end of the stream. */
+/** Shorter than a whole buffer, possibly empty, only at the end of the stream. */
 async function nextBlock(child: Child, pipe: Pipe, blocks: BufferPool): Promise<Uint8Array> {
   const buffer = await blocks.acquire(child.signal);
   let filled = 0;
@@ -102,10 +102,10 @@ async function nextBlock(child: Child, pipe: Pipe, blocks: BufferPool): Promise<
 }
 
 /**
- * Feeds a child's stdin, collecting its stdout. A child that closes its stdin early and exits with 0 is
- * content (pg_restore with a selection): that is success, and the source is left where it is. Any other
- * end throws `ChildError`; an error of the source ends the child and is thrown as it is, and so is the
- * reason of an aborted signal.
+ * Feeds a child's stdin and collects its stdout. A child that closes its stdin early and exits with 0 needs no more
+ * (pg_restore with a selection): that is success, and the rest of the source is not read. Any other end throws
+ * `ChildError`; an error of the source ends the child and is thrown unchanged, and so is the reason of an aborted
+ * signal.
  */
 export async function feedChild(
   options: ChildOptions,
@@ -128,7 +128,7 @@ export async function feedChild(
   }
 }
 
-/** Runs a child without input whose output is small. */
+/** Runs a child that gets no input and has little output. */
 export async function runChild(options: ChildOptions): Promise<ChildResult> {
   return feedChild(options, (async function* () {})());
 }
@@ -145,7 +145,7 @@ async function feed(child: Child, stdin: Pipe, source: AsyncIterable<Uint8Array>
   }
 }
 
-/** A running child: its end, the tail of its stderr, and every way to end it. */
+/** A running child: its end, the tail of its stderr, and all ways to end it. */
 class Child {
   readonly process: Subprocess;
   /** Aborted by the caller's signal or by a stall. */
@@ -187,12 +187,12 @@ class Child {
     this.#stderr = new Collected(stderr as ReadableStream<Uint8Array>, STDERR_TAIL_BYTES, options.onStderr);
   }
 
-  /** Aborted when the child is gone. */
+  /** Aborts when the child has ended. */
   get exited(): AbortSignal {
     return this.#exited.signal;
   }
 
-  /** A byte has come. */
+  /** Call when a byte has come. */
   noteProgress(): void {
     this.#progressAtMs = this.#clock.monotonicMs();
     if (this.#stallTimeoutMs === this.#laterStallTimeoutMs) return;
@@ -200,7 +200,7 @@ class Child {
     this.watchStall(true);
   }
 
-  /** Counts the time without a byte, only while somebody waits for one. */
+  /** Turns on or off the count of time without a byte; on only while someone waits for one. */
   watchStall(on: boolean): void {
     this.#stallTimer?.abort();
     this.#stallTimer = undefined;
@@ -234,7 +234,7 @@ class Child {
     throw new ChildError(`${this.#name} ${how}`, { exitCode, signalName, stderrTail });
   }
 
-  /** Ends the child. A stall becomes a `ChildError`; any other error stays what it is. */
+  /** Ends the child. Converts a stall to a `ChildError`; returns any other error unchanged. */
   async explain(error: unknown): Promise<unknown> {
     await this.#kill();
     if (!(error instanceof StallError)) return error;
@@ -242,7 +242,7 @@ class Child {
     return new ChildError(error.message, { exitCode: null, signalName: null, stderrTail });
   }
 
-  /** Ends the child if it still runs, and lets go of its output. Resolves when it is gone. */
+  /** Ends the child if it still runs, and stops reading its output. Resolves when it has ended. */
   async end(): Promise<void> {
     await this.#kill();
     await Promise.all([this.#stdout?.cancel(), this.#stderr.cancel()]);
@@ -279,14 +279,14 @@ function priorityPrefix({ nice, ioClass }: ChildOptions): string[] {
   ];
 }
 
-/** Resolves when `promise` does or the time is over, whichever comes first. */
+/** Resolves when `promise` does or the time is up, whichever comes first. */
 async function within(clock: Clock, durationMs: number, promise: Promise<unknown>): Promise<void> {
   const timer = new AbortController();
   await Promise.race([promise, clock.sleep(durationMs, timer.signal).catch(() => {})]);
   timer.abort();
 }
 
-/** What has come of a stream that is being read to its end. */
+/** The contents so far of a stream that is read to its end. */
 class Collected {
   /** Resolves at the end of the stream. */
   readonly ended: Promise<void>;
@@ -304,7 +304,7 @@ class Collected {
     this.ended.catch(() => {});
   }
 
-  /** The last `keepBytes` bytes so far, without a character that they begin in the middle of. */
+  /** The last `keepBytes` bytes so far, without a partial character at their beginning. */
   text(): string {
     const kept = Buffer.concat(this.#chunks).subarray(-this.#keepBytes);
     return kept.toString().replace(/^\uFFFD+/, "");

@@ -1,14 +1,13 @@
 /**
- * Cuts a stream of concatenated zstd frames (RFC 8878) at the frames' ends, so that each can be
- * decompressed on its own in the thread pool. The runtime's streaming decompressor takes a stream that
- * ends within a frame for complete; this does not. Skippable frames, which hold nothing of the dump, are
- * passed over, as `zstd -d` does.
+ * Cuts a stream of concatenated zstd frames (RFC 8878) at the ends of the frames, so that each can be decompressed
+ * separately in the thread pool. The runtime's streaming decompressor accepts a stream that ends inside a frame as
+ * complete; this does not. Skips skippable frames, which contain nothing of the dump, like `zstd -d`.
  */
 
 const MAGIC = 0xfd2fb528;
-/** But for its last four bits, which may be any. */
+/** The last four bits may have any value. */
 const SKIPPABLE_MAGIC = 0x184d2a50;
-/** A block of our dump compresses to a little more than itself at worst; anything far larger is not ours. */
+/** At worst a block of our dump compresses to a little more than itself; anything far larger is not ours. */
 const FRAME_BYTES_MAX = 16 * 1024 * 1024;
 const DICTIONARY_ID_BYTES = [0, 1, 2, 4] as const;
 const CONTENT_SIZE_BYTES = [0, 2, 4, 8] as const;
@@ -20,12 +19,12 @@ export async function* zstdFrames(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   let held = new Uint8Array();
   let heldBytes = 0;
-  /** Below this many held bytes no frame can be complete; spares looking at every chunk. */
+  /** With fewer held bytes no frame can be complete, so chunks need not be examined. */
   let neededBytes = 1;
   let isEmpty = true;
   for await (const chunk of source) {
     if (heldBytes + chunk.length > held.length) {
-      // Twice as much, so that a frame in many small chunks is not copied again for each of them.
+      // Doubled, so that a frame in many small chunks is not copied again for each of them.
       const larger = new Uint8Array(Math.max(2 * held.length, heldBytes + chunk.length));
       larger.set(held.subarray(0, heldBytes));
       held = larger;
@@ -45,14 +44,17 @@ export async function* zstdFrames(
       rest = rest.subarray(length);
     }
     if (rest.length === heldBytes) continue;
-    // The frames are the reader's now: what comes next goes elsewhere.
+    // The reader owns the frames now, so further bytes go into other memory.
     held = rest.slice();
     heldBytes = rest.length;
   }
   if (heldBytes > 0 || isEmpty) throw new Error("zstd: the stream ends within a frame");
 }
 
-/** The length in bytes of the frame at the start of `bytes`; when it is not complete, what is needed at least. */
+/**
+ * The length in bytes of the frame at the start of `bytes`; if it is not complete, the least number of bytes
+ * needed.
+ */
 function frameLength(bytes: Uint8Array): { complete: boolean; length: number; isSkippable?: true } {
   if (bytes.length < 5) return { complete: false, length: 5 };
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -64,7 +66,7 @@ function frameLength(bytes: Uint8Array): { complete: boolean; length: number; is
   let at = 5 + (isSingleSegment ? 0 : 1) + (DICTIONARY_ID_BYTES[descriptor & 3] as number);
   at += contentSizeFlag === 0 && isSingleSegment ? 1 : (CONTENT_SIZE_BYTES[contentSizeFlag] as number);
   for (;;) {
-    if (at > FRAME_BYTES_MAX) throw new Error("zstd: a frame is larger than this program writes");
+    if (at > FRAME_BYTES_MAX) throw new Error("zstd: a frame is larger than pg321 writes");
     if (at + 3 > bytes.length) return { complete: false, length: at + 3 };
     const blockHeader = view.getUint16(at, true) | (view.getUint8(at + 2) << 16);
     const blockType = (blockHeader >> 1) & 3;
@@ -79,6 +81,6 @@ function frameLength(bytes: Uint8Array): { complete: boolean; length: number; is
 function skippableLength(view: DataView): { complete: boolean; length: number; isSkippable: true } {
   if (view.byteLength < 8) return { complete: false, length: 8, isSkippable: true };
   const length = 8 + view.getUint32(4, true);
-  if (length > FRAME_BYTES_MAX) throw new Error("zstd: a frame is larger than this program writes");
+  if (length > FRAME_BYTES_MAX) throw new Error("zstd: a frame is larger than pg321 writes");
   return { complete: length <= view.byteLength, length, isSkippable: true };
 }

@@ -46,7 +46,7 @@ describe("the table of contents", () => {
 
   test.each([
     ["nothing", Buffer.alloc(0), "it ends after 0 bytes"],
-    ["something else", Buffer.from("-- PostgreSQL database dump\n"), "first bytes"],
+    ["something else", Buffer.from("-- PostgreSQL database dump\n"), "signature"],
     ["a tar dump's kind", Buffer.from("PGDMP\x01\x0e\x00\x04\x08\x03", "latin1"), "kind 3"],
     ["a too old one", Buffer.from("PGDMP\x01\x0c\x00\x04\x08\x01", "latin1"), "format 1.12"],
   ])("of %s is refused", async (_, bytes, message) => {

@@ -39,7 +39,10 @@ export function noticeOf(change: Partial<Notice> = {}): Notice {
   };
 }
 
-/** What every implementation of `Notifier` must do, against a real receiver. `read` finds the plain text in what was taken. */
+/**
+ * Tests for every implementation of `Notifier`, against a real receiver. `read` extracts the plain text from what
+ * it received.
+ */
 export function notifierConformance(
   name: string,
   makeReceiver: () => Promise<Receiver>,
@@ -73,7 +76,7 @@ function sending(use: Use, read: (taken: string) => string): void {
     return error;
   };
 
-  test("is told, with every character", async () => {
+  test("delivers every character", async () => {
     await send(use().config);
     const taken = await use().taken();
     expect(taken).toHaveLength(1);
@@ -81,12 +84,12 @@ function sending(use: Use, read: (taken: string) => string): void {
     expect(read(taken[0] ?? "")).toContain("dump_bytes");
   });
 
-  test("what is very long is told, too", async () => {
+  test("delivers very long messages, too", async () => {
     await send(use().config, noticeOf({ message: "ü".repeat(100_000) }));
     expect(read((await use().taken())[0] ?? "")).toContain("ü".repeat(100));
   });
 
-  test("what fails for now is worth another try, what is refused is not; neither tells a secret", async () => {
+  test("a temporary failure is retryable, a refusal is not; neither shows a secret", async () => {
     await use().behave("fail");
     expect(await failure(use().config)).toMatchObject({ retryable: true });
     await use().behave("refuse");
@@ -94,11 +97,11 @@ function sending(use: Use, read: (taken: string) => string): void {
     expect(await use().taken()).toEqual([]);
   });
 
-  test("where nobody listens another try is worth it", async () => {
+  test("an unreachable receiver is retryable", async () => {
     expect(await failure(use().absent)).toMatchObject({ retryable: true });
   });
 
-  test("a receiver that stalls is left after the time-out", async () => {
+  test("a receiver that stalls is abandoned after the timeout", async () => {
     const clock = new ManualClock();
     await use().behave("stall");
     const sent = sendNotice(use().config, noticeOf(), { clock, signal }).then(
@@ -112,7 +115,7 @@ function sending(use: Use, read: (taken: string) => string): void {
     expect(await sent).toMatchObject({ message: "no answer within 10 s", retryable: true });
   });
 
-  test("an end of the program ends the try with its reason", async () => {
+  test("an abort ends the attempt with its reason", async () => {
     await use().behave("stall");
     const abort = new AbortController();
     const sent = sendNotice(use().config, noticeOf(), { clock: systemClock, signal: abort.signal });
@@ -125,7 +128,7 @@ function sending(use: Use, read: (taken: string) => string): void {
 }
 
 function delivery(use: Use): void {
-  /** Tells of something at this level; a healthcheck of a run that ended so. */
+  /** Sends a notice of this level; for a healthcheck, of a run that ended accordingly. */
   const tell = async (lab: AlertLab, level: "WARNING" | "CRITICAL", job: "backup" | "verify" = "backup") => {
     if (use().config.type !== "healthchecks")
       return raiseAlert(lab, alertRequest({ level, job, key: crypto.randomUUID() }));
@@ -134,7 +137,7 @@ function delivery(use: Use): void {
   const states = async (lab: AlertLab) =>
     (await lab.catalog.deliveries({})).map(({ state, attempts }) => [state, attempts]);
 
-  test("takes only the levels and jobs that are asked for", async () => {
+  test("gets only the configured levels and jobs", async () => {
     await using lab = await alertLab({ ...use().config, min_level: "CRITICAL", jobs: ["backup"] });
     await tell(lab, "CRITICAL");
     await tell(lab, "CRITICAL", "verify");
@@ -142,14 +145,14 @@ function delivery(use: Use): void {
     expect(await use().taken()).toHaveLength(1);
     await tell(lab, "WARNING");
     await deliverAlerts(lab);
-    // Where a level is too low an alert is not told; a run that is not as bad as that has succeeded.
+    // An alert below the level is not sent; a run without a worse problem counts as succeeded.
     const isSwitch = use().config.type === "healthchecks";
     const taken = await use().taken();
     expect(taken.filter((text) => !text.startsWith("/ping") || text.includes("/fail"))).toHaveLength(1);
     expect(taken).toHaveLength(isSwitch ? 2 : 1);
   });
 
-  test("takes only the databases that are asked for, and what is about none", async () => {
+  test("gets only notices about the configured databases, and those about none", async () => {
     const { config } = use();
     if (config.type === "healthchecks") return;
     await using lab = await alertLab({ ...config, databases: ["shop_*", "main/app", "=a*"] });
@@ -159,7 +162,7 @@ function delivery(use: Use): void {
       ["other", "shop_1"],
       ["main", "shop"],
       ["main", null],
-      // Names that look like a pattern, or as if a server stood in front, match nothing by chance.
+      // Names that look like a pattern, or like SERVER/DATABASE, must not match by accident.
       ["main", "a*"],
       ["main", "ab"],
       ["main", "main/app"],
@@ -170,7 +173,7 @@ function delivery(use: Use): void {
     expect(await use().taken()).toHaveLength(4);
   });
 
-  test("tries again later what could not be told, also after a restart, and then once", async () => {
+  test("retries a notice that could not be delivered, also after a restart, and then delivers it once", async () => {
     await using lab = await alertLab(use().config);
     await use().behave("fail");
     await tell(lab, "CRITICAL");
@@ -187,7 +190,7 @@ function delivery(use: Use): void {
     expect(await states(lab)).toEqual([["DELIVERED", 2]]);
   });
 
-  test("gives up what is refused, records why without a secret, and goes on with the next", async () => {
+  test("gives up a refused notice, records the reason without a secret, and continues with the next", async () => {
     await using lab = await alertLab(use().config);
     await use().behave("refuse");
     await tell(lab, "CRITICAL");

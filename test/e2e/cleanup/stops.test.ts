@@ -61,7 +61,7 @@ describe("a clock that no storage confirms", () => {
     const id = await world.backup("shop", ["disk"], { started_at: ahead, finished_at: ahead });
     const reports = await world.cleanup();
     expect(deleted(reports)).toEqual([0]);
-    expect(reports[0]?.statistics.suspended[0]).toContain("which is yet to come");
+    expect(reports[0]?.statistics.suspended[0]).toContain("in the future");
     expect(await open(world)).toEqual(
       expect.arrayContaining([`WARNING cleanup future ${id}`, "CRITICAL cleanup stopped"]),
     );

@@ -117,7 +117,7 @@ describe("both copies are damaged", () => {
     const { exitCode, stderr } = await restore();
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 14 });
     expect(stderr).toMatch(
-      /error: backup .*: no copy can be read: a: .*segment \d+, where it ends, is damaged.*; b: .*segment \d+/,
+      /error: backup .*: no copy can be read: a: .*segment \d+, at its end, is damaged.*; b: .*segment \d+/,
     );
     expect(stderr).toMatch(/hint: .*holds what was restored before the failure: drop it/);
   });

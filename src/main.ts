@@ -7,8 +7,8 @@ import { runProgram } from "./cli/program.ts";
 import { processSource } from "./config/load.ts";
 
 /*
- * The only place that ends the process. Signals abort the run, so that children end, uploads are aborted
- * and records are closed; a second one ends the process at once.
+ * The only place that ends the process. The first signal aborts the run: child processes end, uploads are aborted and
+ * records are closed. A second signal ends the process at once.
  */
 process.umask(0o077);
 await widenThreadPool();
@@ -23,7 +23,7 @@ for (const [name, code] of [
   });
 }
 
-// A reader that has seen enough (`| head -1`) is no failure of the command; anything else is one.
+// A reader that closes the pipe early (`| head -1`) is not an error; any other error of stdout is.
 let outputError: NodeJS.ErrnoException | undefined;
 process.stdout.on("error", (error) => {
   outputError ??= error;
@@ -33,15 +33,15 @@ process.stderr.on("error", () => {});
 try {
   process.exitCode = await runProgram(process.argv.slice(2), ended.signal);
 } catch (error) {
-  const told = ended.signal.aborted ? ended.signal.reason : error;
-  const text = errorText(told);
+  const cause = ended.signal.aborted ? ended.signal.reason : error;
+  const text = errorText(cause);
   const isJournal = leadsToJournal(processSource().env["JOURNAL_STREAM"], process.stderr.fd);
   process.stderr.write(isJournal ? asErrors(text) : text);
-  process.exitCode = exitCodeOf(told);
+  process.exitCode = exitCodeOf(cause);
 }
-// What is still on its way to a pipe must arrive; sockets that are kept alive must not hold the process.
+// Pending output must reach its pipe; after that the process ends, even if keep-alive sockets are still open.
 await new Promise((resolve) => process.stdout.write("", resolve));
-// The error of a write is told a turn later.
+// The error event of a write comes one turn of the event loop later.
 await setImmediate();
 if (outputError && outputError.code !== "EPIPE" && process.exitCode === EXIT_CODES.ok) {
   process.stderr.write(`error: stdout: ${messageOf(outputError)}\n`);
@@ -56,5 +56,5 @@ function errorText(error: unknown): string {
     );
   }
   const stack = error instanceof Error ? (error.stack ?? error.message) : messageOf(error);
-  return `error: this is a bug of pg321: ${messageOf(error)}\n${stack}\nhint: report it, with this text\n`;
+  return `error: internal error (a bug in pg321): ${messageOf(error)}\n${stack}\nhint: please report it with this text\n`;
 }

@@ -7,12 +7,12 @@ import { listenText } from "../config/schema/http.ts";
 import type { StatusReport } from "../status/report.ts";
 
 const ASKED_MS_MAX = 3_000;
-/** A report of 10,000 databases is a tenth of this. */
+/** Ten times the size of a report of 10,000 databases. */
 const ANSWER_BYTES_MAX = 128 * MIB;
-/** A daemon that listens everywhere listens here, too. */
+/** A daemon that listens at all addresses also listens at the loopback address. */
 const ANY_HOST: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
 
-/** The report of the daemon of this config, or why there is none (`127.0.0.1:8321: ECONNREFUSED`). */
+/** The report from the daemon of this config, or the reason why there is none (`127.0.0.1:8321: ECONNREFUSED`). */
 export async function askDaemon(
   http: HttpConfig,
   { clock, signal }: { clock: Clock; signal: AbortSignal },
@@ -20,7 +20,7 @@ export async function askDaemon(
   const { listen } = http;
   if (listen.type === "off") return "http.listen is off";
   if (listen.type === "tcp" && listen.port === 0)
-    return "http.listen has port 0: only the daemon's log tells which";
+    return "http.listen has port 0: only the daemon's log has the actual port";
   const answered = new AbortController();
   const tooLate = clock.sleep(ASKED_MS_MAX, answered.signal).then(
     () => `no answer within ${ASKED_MS_MAX} ms`,
@@ -36,7 +36,7 @@ export async function askDaemon(
   }
 }
 
-/** Not by `fetch`: that would tell a proxy of the environment the token. */
+/** Not with `fetch`, which would send the token to a proxy that the environment configures. */
 function answerOf({ listen, token }: HttpConfig, signal: AbortSignal): Promise<StatusReport | string> {
   const place =
     listen.type === "tcp"
@@ -61,7 +61,8 @@ function answerOf({ listen, token }: HttpConfig, signal: AbortSignal): Promise<S
       answer.on("data", (part: Buffer) => {
         bytes += part.length;
         parts.push(part);
-        if (bytes > ANSWER_BYTES_MAX) asking.destroy(new Error("an answer too long to be a status"));
+        if (bytes > ANSWER_BYTES_MAX)
+          asking.destroy(new Error("the answer is too long to be a status report"));
       });
       answer.on("end", () => resolve(reportIn(answer.statusCode ?? 0, Buffer.concat(parts).toString())));
     });
@@ -69,16 +70,17 @@ function answerOf({ listen, token }: HttpConfig, signal: AbortSignal): Promise<S
   });
 }
 
-/** What listens there may be another program, or a daemon that has another token. */
+/** The report in an answer, or the reason why it has none: another program may answer, or a daemon with another token. */
 function reportIn(status: number, text: string): StatusReport | string {
-  if (status === 401) return "the daemon does not take the token of this config; has it been reloaded?";
-  if (status !== 200) return `status ${status}`;
+  if (status === 401)
+    return "the daemon refused the token of this config; was it reloaded after a change of the token?";
+  if (status !== 200) return `HTTP status ${status}`;
   try {
     const report = JSON.parse(text) as Partial<StatusReport> | null;
     const lists = [report?.jobs, report?.schedules, report?.running, report?.databases, report?.storages];
     if (report?.daemon && [...lists, report.alerts].every(Array.isArray)) return report as StatusReport;
   } catch {
-    // Not even JSON.
+    // Not JSON.
   }
-  return "what answers there is no pg321";
+  return "another program answers there, not pg321";
 }

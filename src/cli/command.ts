@@ -5,17 +5,17 @@ import type { Output, Style } from "./output/output.ts";
 
 type ParsedOptions = NonNullable<ParseArgsConfig["options"]>;
 
-/** One option of a command, in the form of `util.parseArgs` plus what help says of it. */
+/** One option of a command: the form of `util.parseArgs` plus the text for help. */
 export type Option = ParsedOptions[string] & {
-  /** How the value is called in help: `FILE`. None for a switch. */
+  /** The name of the value in help: `FILE`. A switch has none. */
   value?: string;
   help: string;
 };
 
-/** The parsed words of a command line. */
+/** A parsed command line. */
 export interface Arguments {
   positionals: string[];
-  /** Values by option name, as `util.parseArgs` gives them. */
+  /** Values by option name, as `util.parseArgs` returns them. */
   options: Record<string, string | boolean | (string | boolean)[] | undefined>;
 }
 
@@ -24,11 +24,11 @@ export interface Terminal {
   draw: (lines: readonly string[]) => void;
   columns: () => number;
   style: Style;
-  /** Whether a person can be asked, too. */
+  /** Whether stdin is a terminal as well, so that a person can be asked. */
   isInteractive: boolean;
 }
 
-/** What a command runs with. */
+/** The input of a command. */
 export interface Invocation {
   arguments: Arguments;
   output: Output;
@@ -37,22 +37,22 @@ export interface Invocation {
   /** Aborted by SIGINT or SIGTERM. */
   signal: AbortSignal;
   env: Record<string, string | undefined>;
-  /** Where progress is drawn; undefined where stderr is no terminal, or a dumb one. */
+  /** Where progress is drawn; undefined if stderr is not a terminal, or a dumb one. */
   terminal: Terminal | undefined;
   stdin: () => AsyncIterable<Uint8Array>;
 }
 
-/** What one command takes and does: a file in `commands` each. Its name and its summary are in `registry.ts`. */
+/** A command's arguments, help and action; each has its own file in `commands`. Names and summaries are in `registry.ts`. */
 export interface Command {
-  /** The words after the name: `[DATABASE…]`. */
+  /** The arguments after the name: `[DATABASE…]`. */
   usage: string;
-  /** What a reader must know beyond the summary. */
+  /** What a user must know beyond the summary. */
   description?: string;
   options: Record<string, Option>;
   examples: { command: string; explanation: string }[];
-  /** Least and most positional words. */
+  /** The minimum and maximum number of positional arguments. */
   positionals: { min: number; max: number };
-  /** Resolves with the exit code. Throws for everything that went wrong. */
+  /** Resolves with the exit code. Rejects if something goes wrong. */
   run(invocation: Invocation): Promise<number>;
 }
 
@@ -62,13 +62,13 @@ export const COMMON_OPTIONS: Record<string, Option> = {
     type: "string",
     short: "c",
     value: "FILE",
-    help: "the config (else PG321_CONFIG, else /etc/pg321/config.toml)",
+    help: "the config file (default: PG321_CONFIG, then /etc/pg321/config.toml)",
   },
   "log-level": { type: "string", value: "LEVEL", help: "debug, info, warning or error" },
   "log-format": {
     type: "string",
     value: "FORMAT",
-    help: "text or json (json under systemd, else text)",
+    help: "text or json (default: json under systemd, otherwise text)",
   },
   help: { type: "boolean", short: "h", help: "show this help" },
 };

@@ -5,7 +5,7 @@ import type { Style } from "./output/output.ts";
 import type { CommandEntry } from "./registry.ts";
 import { COMMANDS } from "./registry.ts";
 
-/** What `pg321 --help` prints. */
+/** The output of `pg321 --help`. */
 export function programHelp(style: Style): string {
   const widest = Math.max(...COMMANDS.map(({ name }) => name.length));
   return [
@@ -20,13 +20,13 @@ export function programHelp(style: Style): string {
     style.bold("Options:"),
     ...optionLines({ ...COMMON_OPTIONS, version: { type: "boolean", help: "print the version" } }),
     "",
-    "pg321 COMMAND --help tells more, with examples.",
-    "Exit codes: 0 ok, 1 a bug, 2 usage or config, 3 partial, 10 database, 11 locked, 12 key, 13 storage,",
-    "14 verification failed, 130 and 143 ended by a signal.",
+    "pg321 COMMAND --help explains a command, with examples.",
+    "Exit codes: 0 ok, 1 internal error (a bug), 2 usage or config, 3 partial, 10 database, 11 locked, 12 key,",
+    "13 storage, 14 verification failed, 130 SIGINT, 143 SIGTERM.",
   ].join("\n");
 }
 
-/** What `pg321 COMMAND --help` prints. */
+/** The output of `pg321 COMMAND --help`. */
 export function commandHelp({ name, summary }: CommandEntry, command: Command, style: Style): string {
   return [
     `${style.bold(`pg321 ${name}`)}: ${summary}`,

@@ -15,8 +15,8 @@ import { textOption } from "./command.ts";
 import { logProgress, terminalProgress } from "./output/progress.ts";
 
 /**
- * The config that a command works with; what is unwise in it is logged. Root then becomes the user that the
- * state belongs to, unless the command touches neither catalog nor storages (`keepsRoot`).
+ * Loads the config of a command and logs its warnings. Root then becomes the user that owns the state directory,
+ * unless the command touches neither catalog nor storages (`keepsRoot`).
  */
 export async function commandConfig(
   { arguments: args, env, log }: Invocation,
@@ -30,8 +30,8 @@ export async function commandConfig(
 }
 
 /**
- * Config, catalog, storages and keys of a command that runs a job. Before it closes, also after a job that
- * failed, the alerts that were raised are delivered.
+ * Opens config, catalog, storages and keys for a command that runs a job. When it is disposed of, even after a failed
+ * job, it first delivers the alerts that were raised.
  */
 export async function commandContext(invocation: Invocation, options: LoadOptions = {}): Promise<JobContext> {
   return contextWith(invocation, await commandConfig(invocation, { ...options, keepsRoot: true }));
@@ -40,7 +40,7 @@ export async function commandContext(invocation: Invocation, options: LoadOption
 /** As `commandContext`, with a config that has been loaded. */
 export async function contextWith(invocation: Invocation, config: Config): Promise<JobContext> {
   const { log, clock, signal, terminal } = invocation;
-  // The service need not be able to open backups for root to be.
+  // Read as root: the service's user may not be allowed to read the identity.
   const identityText = isRoot() ? await readIdentityText(config.encryption) : undefined;
   await becomeStateOwner(config.state_dir, log);
   const context = await openContext({
@@ -67,11 +67,11 @@ export async function contextWith(invocation: Invocation, config: Config): Promi
 export async function askPassphrase(question: string): Promise<string> {
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
   const lines = createInterface({ input: process.stdin, output: silent, terminal: true });
-  // Only now: what is typed ahead of it would be shown.
+  // Only after `createInterface` has turned echo off; otherwise early input would be shown.
   process.stderr.write(question);
   try {
     return await new Promise((resolve, reject) => {
-      // Without echo the terminal makes no signal of ^C, either.
+      // In raw mode the terminal does not turn ^C into a signal.
       lines.on("SIGINT", () => reject(new Pg321Error("interrupted", "ended by SIGINT")));
       lines.on("close", () => reject(new Pg321Error("key", "no passphrase was given")));
       lines.question("").then(resolve, reject);

@@ -7,15 +7,15 @@ import type { Invocation } from "./command.ts";
 import { textOption } from "./command.ts";
 
 /*
- * `restore --output FILE` by root: what touches catalog and storages must become the owner of the state, and
- * could then not write into root's directories any more. So a second process does that and passes the dump on,
- * and the file is root's, as whoever typed the command expects.
+ * `restore --output FILE` as root: a process that touches catalog and storages must become the owner of the state
+ * directory and can then no longer write into root's directories. So a second process reads the backup and pipes the
+ * dump to this one, which writes the file as root, as the user expects.
  */
 
-/** What a dump's writer is told on the command line, besides the backup and the file. */
+/** The options that are passed on to the second process. */
 const OPTIONS = ["database", "from", "config", "log-level", "log-format"];
 
-/** Whether this command would have to become another user. */
+/** Whether this command runs as root and would have to become another user. */
 export async function isOwnedByAnother({ arguments: args, env }: Invocation): Promise<boolean> {
   if (!isRoot()) return false;
   const file = configPath(textOption(args, "config"), env);
@@ -23,7 +23,7 @@ export async function isOwnedByAnother({ arguments: args, env }: Invocation): Pr
   return (await stateOwner(state_dir)) !== undefined;
 }
 
-/** Resolves with the exit code of the second process, which has told what went wrong; the file is there only at 0. */
+/** Resolves with the exit code of the second process, which prints its errors itself; the file exists only if it is 0. */
 export async function writeDumpAsRoot(invocation: Invocation, file: string): Promise<number> {
   await requireAbsent(file);
   const { arguments: args } = invocation;
@@ -48,7 +48,7 @@ class Failed extends Error {
   }
 }
 
-/** The end of the stream means success. */
+/** The dump from the second process. Ends only if that process succeeded; throws `Failed` otherwise. */
 async function* dumpOf(
   words: readonly string[],
   { env, signal }: Invocation,
@@ -58,7 +58,7 @@ async function* dumpOf(
     env,
     stdio: ["inherit", "pipe", "inherit"],
   });
-  // A terminal sends ^C to both; a second signal would end it without tidying up.
+  // A terminal sends ^C to both processes; a second signal would kill the child before it has cleaned up.
   const isAlone = () => signal.reason instanceof Pg321Error && signal.reason.code === "terminated";
   const onAbort = () => void (isAlone() && child.kill("SIGTERM"));
   signal.addEventListener("abort", onAbort, { once: true });
@@ -72,7 +72,7 @@ async function* dumpOf(
     if (exitCode !== 0) throw new Failed(exitCode);
   } finally {
     signal.removeEventListener("abort", onAbort);
-    // Leaving the loop has closed the pipe, at which it ends.
+    // Leaving the loop has closed the pipe, which ends the child.
     await child.exited;
   }
 }

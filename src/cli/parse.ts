@@ -4,7 +4,7 @@ import { closest } from "../base/text/suggest.ts";
 import type { Arguments, Command } from "./command.ts";
 import { COMMON_OPTIONS } from "./command.ts";
 
-/** Reads the words after the name of a command. Throws code `usage`, with a suggestion for a misspelt option. */
+/** Parses the arguments after a command's name. Throws code `usage`, with a suggestion for a misspelt option. */
 export function parseArguments(name: string, command: Command, words: readonly string[]): Arguments {
   const options = { ...command.options, ...COMMON_OPTIONS };
   const usage = (problem: string, suggestion?: string) => usageError(name, command, problem, suggestion);
@@ -32,11 +32,11 @@ export function parseArguments(name: string, command: Command, words: readonly s
   const { min, max } = command.positionals;
   if (values["help"] !== true && positionals.length < min) throw usage("an argument is missing");
   if (values["help"] !== true && positionals.length > max)
-    throw usage(`"${positionals[max]}" is one argument too many`);
+    throw usage(`unexpected argument "${positionals[max]}"`);
   return { positionals, options: values };
 }
 
-/** Another option where the value should be: `--database --json`. A value like that is given as `--database=--json`. */
+/** Whether a value looks like an option: `--database --json`. As a value it must be written `--database=--json`. */
 function isOptionLike({ value = "", inlineValue }: { value?: string; inlineValue?: boolean }): boolean {
   return inlineValue === false && value.length > 1 && value.startsWith("-");
 }
@@ -49,8 +49,8 @@ function usageError(name: string, command: Command, problem: string, suggestion?
 
 export function unknownCommand(word: string, known: readonly string[]): Pg321Error {
   if (word.startsWith("-")) {
-    return new Pg321Error("usage", `"${word}" stands where a command should`, {
-      hint: "options come after the command: pg321 COMMAND [OPTION…]; or pg321 --help, pg321 --version",
+    return new Pg321Error("usage", `expected a command, found "${word}"`, {
+      hint: "options come after the command: pg321 COMMAND [OPTION…]; only --help and --version need no command",
     });
   }
   const suggestion = closest(word, known);
@@ -59,7 +59,7 @@ export function unknownCommand(word: string, known: readonly string[]): Pg321Err
   });
 }
 
-/** A number in an option's value. Throws code `usage`. */
+/** The value of an option as a number. Throws code `usage`. */
 export function integerOption(
   command: string,
   name: string,
@@ -75,7 +75,7 @@ export function integerOption(
   );
 }
 
-/** One of a few words; `name` is what it is given as (`--status`). Throws code `usage`. */
+/** One of a few words; `name` is its name in messages (`--status`). Throws code `usage`. */
 export function choiceOption<T extends string>(
   command: string,
   name: string,

@@ -14,7 +14,7 @@ import { isSmartTerminal, styleFor } from "./output/output.ts";
 import { parseArguments, unknownCommand } from "./parse.ts";
 import { COMMANDS } from "./registry.ts";
 
-/** Runs the program with the words of its command line. Resolves with the exit code; throws what went wrong. */
+/** Runs the program with its command line. Resolves with the exit code; rejects if something goes wrong. */
 export async function runProgram(words: readonly string[], signal: AbortSignal): Promise<number> {
   const { env } = processSource();
   const screen = new LiveLines((text) => process.stderr.write(text));
@@ -63,7 +63,7 @@ function commandLog(args: Arguments, env: Environment, screen: LiveLines, isWatc
   if (format !== "text" && format !== "json") {
     throw new Pg321Error("usage", `--log-format is "${format}", expected text or json`);
   }
-  // A person at a terminal sees progress and results; what went as planned would only be in the way.
+  // A person at a terminal sees progress and results; lines at level info would only clutter them.
   const text = textOption(args, "log-level") ?? (isWatched ? "warning" : "info");
   const level = LOG_LEVELS.find((one): one is LogLevel => one === text);
   if (!level) throw new Pg321Error("usage", `--log-level is "${text}", expected ${LOG_LEVELS.join(", ")}`);
@@ -94,8 +94,8 @@ function standardOutput(env: Environment, screen: LiveLines): Output {
 
 function notWritten(cause: Error): Pg321Error {
   if ((cause as NodeJS.ErrnoException).code === "EPIPE") {
-    return new Pg321Error("storage", "stdout: its reader closed it before the end", {
-      hint: "the reader may have had all that it wanted; what it got is not the whole dump",
+    return new Pg321Error("storage", "stdout: the reader closed the pipe before the end", {
+      hint: "the reader did not get the whole dump; ignore this if it needed only the beginning",
       cause,
     });
   }

@@ -19,7 +19,7 @@ test("no command is loaded before it is called", async () => {
   expect([...loaded].filter((path) => path.includes("/src/storage/"))).toEqual([]);
 });
 
-/** The files that are loaded with a file: without imports of types, and those that are made when they are needed. */
+/** The files that a file loads at start: no imports of types, and no dynamic imports. */
 async function modulesFrom(path: string, found = new Set<string>()): Promise<Set<string>> {
   if (found.has(path)) return found;
   found.add(path);

@@ -17,7 +17,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "status",
-    summary: "show the state of everything, the verdict first",
+    summary: "show the overall state, with a verdict first",
     load: () => import("./commands/status.ts"),
   },
   { name: "list", summary: "list the backups", load: () => import("./commands/list.ts") },
@@ -29,7 +29,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "repair",
-    summary: "fill missing copies from good ones",
+    summary: "replace missing and damaged copies from good ones",
     load: () => import("./commands/repair.ts"),
   },
   {
@@ -39,10 +39,10 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "cleanup",
-    summary: "delete what retention lets go, and what is left over",
+    summary: "delete expired copies and leftovers",
     load: () => import("./commands/cleanup.ts"),
   },
-  { name: "hold", summary: "keep a backup, whatever its age", load: () => import("./commands/hold.ts") },
+  { name: "hold", summary: "keep a backup regardless of its age", load: () => import("./commands/hold.ts") },
   { name: "unhold", summary: "end the hold on a backup", load: () => import("./commands/unhold.ts") },
   {
     name: "delete",
@@ -51,7 +51,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "forget",
-    summary: "delete every backup of a database that is no more",
+    summary: "delete all backups of a database that no longer exists",
     load: () => import("./commands/forget.ts"),
   },
   {
@@ -61,7 +61,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "alerts",
-    summary: "show the alerts and acknowledge them",
+    summary: "show and acknowledge alerts",
     load: () => import("./commands/alerts.ts"),
   },
   {
@@ -69,25 +69,25 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: "open a sealed file, without catalog or config",
     load: () => import("./commands/unseal.ts"),
   },
-  { name: "key", summary: "make and show the keys", load: () => import("./commands/key.ts") },
+  { name: "key", summary: "generate and show keys", load: () => import("./commands/key.ts") },
   {
     name: "check",
-    summary: "check the config and print what it means",
+    summary: "check the config and print the settings in force",
     load: () => import("./commands/check.ts"),
   },
   {
     name: "doctor",
-    summary: "look at everything that a backup needs, and say what is not right",
+    summary: "check everything that a backup needs",
     load: () => import("./commands/doctor.ts"),
   },
   {
     name: "run",
-    summary: "run the jobs when they are due, as the service does",
+    summary: "run the daemon, which starts jobs when they are due",
     load: () => import("./commands/run.ts"),
   },
   {
     name: "schedule",
-    summary: "show when the daemon runs each job next",
+    summary: "show the next runs of every schedule",
     load: () => import("./commands/schedule.ts"),
   },
   {
@@ -97,7 +97,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "uninstall",
-    summary: "remove the service and the executable, and no backup",
+    summary: "remove the service and the executable, but no backup",
     load: () => import("./commands/uninstall.ts"),
   },
 ];

@@ -15,23 +15,23 @@ import { integerOption } from "../parse.ts";
 export const command: Command = {
   usage: "[ack ID|all]",
   description:
-    "Newest first: what failed (WARNING in part, CRITICAL as a whole) and what went well (INFO). Trouble is open\n" +
-    "until it is over. ack ends the reminders of it: somebody knows. An id may be cut short.",
+    "Newest first: failures (WARNING: in part, CRITICAL: as a whole) and successes (INFO). A problem stays open until\n" +
+    "it is solved. ack acknowledges it and so stops its reminders. Any unambiguous prefix of an id is enough.",
   options: {
-    unacknowledged: { type: "boolean", short: "u", help: "only trouble that nobody has acknowledged" },
-    limit: { type: "string", short: "n", value: "N", help: "at most so many (default 50)" },
+    unacknowledged: { type: "boolean", short: "u", help: "only problems that nobody has acknowledged" },
+    limit: { type: "string", short: "n", value: "N", help: "at most N alerts (default 50)" },
     json: JSON_OPTION,
   },
   examples: [
-    { command: "pg321 alerts --unacknowledged", explanation: "what waits for somebody" },
-    { command: "pg321 alerts ack 3f2a", explanation: "you know of it" },
-    { command: "pg321 alerts ack all", explanation: "you know of everything" },
+    { command: "pg321 alerts --unacknowledged", explanation: "problems that nobody has acknowledged" },
+    { command: "pg321 alerts ack 3f2a", explanation: "acknowledge one alert" },
+    { command: "pg321 alerts ack all", explanation: "acknowledge all alerts" },
   ],
   positionals: { min: 0, max: 2 },
   async run(invocation) {
     const { arguments: args, output, clock, log } = invocation;
     const [action, id] = args.positionals;
-    if (action !== undefined && action !== "ack") throw usage(`"${action}" is no action`);
+    if (action !== undefined && action !== "ack") throw usage(`unknown action "${action}"`);
     if (action === "ack" && id === undefined) throw usage("ack needs the id of an alert, or all");
     const limit =
       integerOption("alerts", "limit", textOption(args, "limit"), { min: 1, max: 1_000_000 }) ?? 50;
@@ -90,7 +90,7 @@ async function findAlert(catalog: Catalog, id: string): Promise<AlertRecord> {
 
 function usage(problem: string): Pg321Error {
   return new Pg321Error("usage", `alerts: ${problem}`, {
-    hint: "usage: pg321 alerts [ack ID|all]; pg321 alerts shows the ids",
+    hint: "usage: pg321 alerts [ack ID|all]; pg321 alerts lists the ids",
   });
 }
 
@@ -113,7 +113,7 @@ function textOf(alerts: readonly ShownAlert[], { style }: Output): string {
 
 function stateOf({ level, resolved_at, acknowledged_at }: AlertRecord): string {
   if (level === "INFO") return "-";
-  const states = [resolved_at ? "over" : "open", acknowledged_at ? "acknowledged" : ""];
+  const states = [resolved_at ? "resolved" : "open", acknowledged_at ? "acknowledged" : ""];
   return states.filter(Boolean).join(", ");
 }
 
@@ -121,8 +121,8 @@ function undeliveredOf({ id, deliveries }: ShownAlert, style: Output["style"]): 
   return deliveries
     .filter(({ state, error }) => state === "FAILED" || (state === "PENDING" && error !== null))
     .map(({ notifier, state, attempts, next_try_at, error }) => {
-      const what = state === "FAILED" ? "not delivered" : `next try at ${timeText(next_try_at)}`;
-      return `${style.warn("warning:")} ${shortId(id)} to ${notifier}: ${what}, tries: ${attempts}: ${error}`;
+      const what = state === "FAILED" ? "not delivered" : `next attempt at ${timeText(next_try_at)}`;
+      return `${style.warn("warning:")} ${shortId(id)} to ${notifier}: ${what}, attempts: ${attempts}: ${error}`;
     });
 }
 

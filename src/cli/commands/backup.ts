@@ -13,14 +13,14 @@ import { colouredStatus } from "../output/status-colour.ts";
 export const command: Command = {
   usage: "[DATABASE…]",
   description:
-    "Dumps each database once and feeds every storage from that one read. Without a name it backs up all\n" +
-    "that the config selects. A database or a storage that fails does not stop the others (exit 3).",
+    "Dumps each database once and writes that dump to every storage. Without a name it backs up all databases that\n" +
+    "the config selects. If a database or a storage fails, the others continue (exit 3).",
   options: { json: JSON_OPTION },
   examples: [
     { command: "pg321 backup", explanation: "every configured database" },
     {
       command: "pg321 backup app main/shop",
-      explanation: "two of them; SERVER/DATABASE where a name is on several servers",
+      explanation: "two databases; SERVER/DATABASE if several servers have one of that name",
     },
   ],
   positionals: { min: 0, max: Number.POSITIVE_INFINITY },
@@ -34,7 +34,7 @@ export const command: Command = {
   },
 };
 
-/** Nothing failed: 0. Everything failed: the first failure's own code. Anything between: 3. */
+/** 0 if nothing failed, the code of the first failure if everything failed, 3 otherwise. */
 export function exitCodeFor(results: readonly BackupResult[]): number {
   if (results.every(({ status }) => status === "VERIFIED")) return EXIT_CODES.ok;
   if (results.some(({ status }) => status !== "FAILED")) return EXIT_CODES.partial;
@@ -75,7 +75,7 @@ function textOf(results: readonly ShownResult[], { style }: Output): string {
   return [rows, ...results.flatMap((result) => problemsOf(result, style))].join("\n");
 }
 
-/** The server alone where its databases could not even be told. */
+/** Only the server's name if its databases could not be listed. */
 function nameOf({ server, database }: ShownResult): string {
   return database === null ? server : `${server}/${database}`;
 }

@@ -12,23 +12,26 @@ import { durationText, jsonText, sizeText, table } from "../output/output.ts";
 export const command: Command = {
   usage: "",
   description:
-    "In this order: copies on this host, copies in buckets, records of backups without any copy, temporary files\n" +
-    "and dead multipart uploads, then a report of objects that no record knows, which are never deleted. A copy\n" +
-    "goes when it is older than its storage's keep.days and no other rule or guard holds it. A run that would\n" +
-    "delete suspiciously much stops there and waits for --confirm. Exit 3 when something failed or was stopped,\n" +
-    "13 when everything failed, 11 when another cleanup runs.",
+    "Deletes, in this order: expired copies on this host, expired copies in buckets, records of backups without a\n" +
+    "copy, temporary files and abandoned multipart uploads. Then reports objects without a record; it never deletes\n" +
+    "these. A copy expires when it is older than its storage's keep.days and no other rule or guard keeps it. A run\n" +
+    "that would delete suspiciously much stops and waits for --confirm. Exit 3 if something failed or was stopped,\n" +
+    "13 if everything failed, 11 if another cleanup is running.",
   options: {
     "dry-run": {
       type: "boolean",
       help: "print each copy with keep or expire and the reason; change nothing",
     },
-    confirm: { type: "string", value: "PLAN_HASH", help: "carry out the stopped plan of this hash" },
-    adopt: { type: "boolean", help: "take unknown objects with a good manifest into the catalog" },
+    confirm: { type: "string", value: "PLAN_HASH", help: "carry out the stopped plan with this hash" },
+    adopt: { type: "boolean", help: "add objects without a record that have a good manifest to the catalog" },
     json: JSON_OPTION,
   },
   examples: [
-    { command: "pg321 cleanup --dry-run", explanation: "what would go, what would stay, and why" },
-    { command: "pg321 cleanup", explanation: "do it" },
+    {
+      command: "pg321 cleanup --dry-run",
+      explanation: "which copies would expire, which would stay, and why",
+    },
+    { command: "pg321 cleanup", explanation: "delete them" },
   ],
   positionals: { min: 0, max: 0 },
   async run(invocation) {
@@ -81,7 +84,7 @@ function countTable({ statistics }: CleanupReport, style: Style): string {
   );
 }
 
-/** What was asked for is told although it came to nothing. */
+/** The counts of a run. With `--adopt` the adopted objects are counted even if there are none. */
 function countLines({ statistics }: CleanupReport, isAdopting: boolean): string[] {
   const pruned = statistics.runs_pruned + statistics.alerts_pruned + statistics.deliveries_pruned;
   return [

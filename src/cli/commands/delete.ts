@@ -10,13 +10,13 @@ import { printDeletion } from "../output/deletion-text.ts";
 export const command: Command = {
   usage: "ID",
   description:
-    "Deletes every copy, confirms that it is gone, then removes the record. A backup with a hold on it is\n" +
-    "refused, and so is the newest good one of its database without --force. Exit 3 when a copy is left.",
+    "Deletes every copy, confirms that it is gone, then removes the record. Refuses a backup with a hold on it and,\n" +
+    "without --force, the newest good backup of its database. Exit 3 if a copy could not be deleted.",
   options: {
-    force: { type: "boolean", help: "also the newest good backup of its database" },
+    force: { type: "boolean", help: "delete even the newest good backup of its database" },
     json: JSON_OPTION,
   },
-  examples: [{ command: "pg321 delete 3f2a", explanation: "any unambiguous beginning of the id will do" }],
+  examples: [{ command: "pg321 delete 3f2a", explanation: "any unambiguous prefix of the id is enough" }],
   positionals: { min: 1, max: 1 },
   async run(invocation) {
     const { arguments: args, output } = invocation;
@@ -24,8 +24,8 @@ export const command: Command = {
     const backup = await findBackup(context, args.positionals[0] ?? "");
     const newest = await context.catalog.newestGood(backup.server, backup.database, context.clock.now());
     if (newest?.id === backup.id && !isSet(args, "force")) {
-      const what = `backup ${shortId(backup.id)} is the newest good one of ${backup.server}/${backup.database}`;
-      throw new Pg321Error("usage", what, { hint: "make a newer one first, or give --force" });
+      const what = `backup ${shortId(backup.id)} is the newest good backup of ${backup.server}/${backup.database}`;
+      throw new Pg321Error("usage", what, { hint: "make a newer backup first, or use --force" });
     }
     const report = await deleteBackups(context, [backup], "delete");
     return printDeletion(report, output, isSet(args, "json"));

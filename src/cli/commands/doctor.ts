@@ -13,22 +13,22 @@ import { jsonText, table } from "../output/output.ts";
 export const command: Command = {
   usage: "",
   description:
-    "Looks at config, keys, directories, catalog, servers, storages, memory and notifiers, as the user that the\n" +
-    "service runs as, and goes on past every failure. Writes nothing, so it cannot prove that a storage takes\n" +
-    "what is written: a backup does that. Exit 0 when nothing failed, else the code of the gravest failure.",
+    "Checks config, keys, directories, catalog, servers, storages, memory and notifiers, as the user that the service\n" +
+    "runs as, and continues after every failure. Writes nothing, so it cannot prove that a storage accepts writes:\n" +
+    "a backup does. Exit 0 if nothing failed, otherwise the code of the gravest failure.",
   options: { json: JSON_OPTION },
   examples: [
     { command: "sudo pg321 doctor", explanation: "after a change of the config, before a reload" },
     {
       command: "pg321 doctor --json | jq '.findings[] | select(.verdict != \"ok\")'",
-      explanation: "what is not right, for a script",
+      explanation: "all findings that are not ok, for a script",
     },
   ],
   positionals: { min: 0, max: 0 },
   async run({ arguments: args, output, env, log, clock, signal }) {
-    // Its warnings are findings, and not logged beside them.
+    // Not `commandConfig`: the warnings of the config become findings instead of log lines.
     const config = await loadConfig(configPath(textOption(args, "config"), env), processSource());
-    // Where it cannot be read the look at the keys tells why.
+    // If the identity cannot be read, the check of the keys reports why.
     const identityText = isRoot()
       ? await readIdentityText(config.encryption).catch(() => undefined)
       : undefined;
@@ -66,12 +66,12 @@ function textOf(findings: readonly Finding[], { style }: Output): string {
     style,
   ).split("\n");
   const [header = "", ...rows] = lines;
-  const told = rows.flatMap((row, index) => {
+  const withHints = rows.flatMap((row, index) => {
     const hint = findings[index]?.hint;
     return hint ? [row, `         ${style.dim("hint:")} ${hint}`] : [row];
   });
   const [failures, warnings] = [count(findings, "failed"), count(findings, "warning")];
   const sum = `${failures} failed, ${warnings} ${warnings === 1 ? "warning" : "warnings"}, ${count(findings, "ok")} ok`;
   const verdict = failures > 0 ? style.bad(sum) : warnings > 0 ? style.warn(sum) : style.good(sum);
-  return [header, ...told, "", verdict].join("\n");
+  return [header, ...withHints, "", verdict].join("\n");
 }

@@ -16,13 +16,13 @@ import { sizeText } from "../output/output.ts";
 export const command: Command = {
   usage: "DATABASE",
   description:
-    "Shows what goes, asks for the database's name, then deletes every copy of every backup of it and their\n" +
-    "records. DATABASE is a name, or SERVER/NAME where several servers have it. Exit 3 when a copy is left.",
+    "Lists the backups, asks for the database's name, then deletes all copies of these backups, and their records.\n" +
+    "DATABASE is a name, or SERVER/NAME if several servers have it. Exit 3 if a copy could not be deleted.",
   options: {
     yes: {
       type: "string",
       value: "NAME",
-      help: "the database's name once more, instead of being asked for it",
+      help: "the database's name once more, to confirm without being asked",
     },
     json: JSON_OPTION,
   },
@@ -36,27 +36,27 @@ export const command: Command = {
     for (const line of await linesOf(context, backups)) output.note(line);
     const answer = textOption(args, "yes") ?? (await ask(invocation, name));
     if (answer !== name)
-      throw new Pg321Error("usage", `forget: "${answer}" is not "${name}": nothing was deleted`);
+      throw new Pg321Error("usage", `forget: "${answer}" is not "${name}"; nothing was deleted`);
     const report = await deleteBackups(context, backups, "forget");
     return printDeletion(report, output, isSet(args, "json"));
   },
 };
 
 async function backupsOf({ catalog, clock, config }: JobContext, name: string): Promise<BackupRecord[]> {
-  // Also of servers that the config has no more.
+  // Includes servers that are no longer in the config.
   const recorded = (await catalog.overview.latestBackups(clock.now())).map(({ server }) => server);
   const servers = [...new Set([...config.server.map((server) => server.name), ...recorded])];
   const { server, database } = namedDatabase(name, servers);
   const found = await catalog.backups({ database, ...(server !== undefined && { server }) });
   const places = [...new Set(found.map(({ server, database }) => `${server}/${database}`))];
   if (places.length > 1) {
-    throw new Pg321Error("usage", `forget: "${name}" may be any of ${places.join(", ")}`, {
-      hint: "name it as SERVER/DATABASE",
+    throw new Pg321Error("usage", `forget: "${name}" is ambiguous: ${places.join(", ")}`, {
+      hint: "write it as SERVER/DATABASE",
     });
   }
   if (found.length > 0) return found;
   throw new Pg321Error("usage", `forget: there is no backup of a database "${name}"`, {
-    hint: "pg321 list shows what there is; case matters",
+    hint: "pg321 list shows the backups; names are case-sensitive",
   });
 }
 
@@ -78,10 +78,14 @@ async function linesOf({ catalog }: JobContext, backups: readonly BackupRecord[]
 
 async function ask({ terminal }: Invocation, name: string): Promise<string> {
   if (!terminal?.isInteractive)
-    throw new Pg321Error("usage", "forget: nobody can be asked here", { hint: `give --yes ${name}` });
+    throw new Pg321Error("usage", "forget: there is no terminal to ask for confirmation", {
+      hint: `confirm with --yes ${name}`,
+    });
   const lines = createInterface({ input: process.stdin, output: process.stderr, terminal: true });
   try {
-    return await lines.question(`All of this goes for good. The name of the database: `);
+    return await lines.question(
+      "All of this will be deleted for good. To confirm, type the database's name: ",
+    );
   } finally {
     lines.close();
   }

@@ -9,13 +9,13 @@ import { commandContext } from "../open-context.ts";
 export const command: Command = {
   usage: "ID",
   description:
-    "Neither cleanup nor delete touches a backup with a hold on it, until unhold or the time that is given.\n" +
-    "A second hold replaces the first.",
+    "cleanup, delete and forget keep a backup with a hold on it, until pg321 unhold or until the given time. A second\n" +
+    "hold replaces the first.",
   options: {
     until: {
       type: "string",
       value: "TIME",
-      help: "when the hold ends by itself: 2027-01-31, or with a time in UTC",
+      help: "when the hold ends by itself: 2027-01-31, or 2027-01-31T18:00Z (UTC)",
     },
   },
   examples: [{ command: "pg321 hold 3f2a --until 2027-01-31", explanation: "until an audit is over" }],
@@ -41,6 +41,6 @@ function timeOption(text: string | undefined, now: Date): Date | undefined {
       "usage",
       `hold: --until is "${text}", expected a day such as 2027-01-31, or 2027-01-31T18:00Z`,
     );
-  if (time <= now) throw new Pg321Error("usage", `hold: --until is ${text}, which is over already`);
+  if (time <= now) throw new Pg321Error("usage", `hold: --until is ${text}, which is in the past`);
   return time;
 }

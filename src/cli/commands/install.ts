@@ -9,12 +9,12 @@ import { jsonText } from "../output/output.ts";
 export const command: Command = {
   usage: "",
   description:
-    "As root: copies this executable to /usr/local/bin, makes the user pg321, its directories, a commented config\n" +
-    "where there is none, the systemd unit, and what its sandbox needs for the local storages in the config. What is\n" +
-    "right already stays, so run it again after a change of storages, and from a newer executable for an upgrade.\n" +
-    "It starts and restarts nothing.",
+    "As root: copies this executable to /usr/local/bin and creates the user pg321, its directories, a commented config\n" +
+    "if there is none, the systemd unit, and what its sandbox needs for the local storages in the config. It changes\n" +
+    "only what is missing or different, so run it again after a change of storages, and run a newer executable's\n" +
+    "install to upgrade. It neither starts nor restarts the service.",
   options: {
-    "dry-run": { type: "boolean", help: "tell every step and change nothing" },
+    "dry-run": { type: "boolean", help: "print every step; change nothing" },
     json: JSON_OPTION,
   },
   examples: [
@@ -26,8 +26,8 @@ export const command: Command = {
     requireRoot("install", invocation);
     const { arguments: args, output } = invocation;
     if (!isCompiled) {
-      throw new Pg321Error("usage", "install: this runs from source, and there is no executable to copy", {
-        hint: "npm run build, then sudo dist/pg321 install",
+      throw new Pg321Error("usage", "install: pg321 runs from source, so there is no executable to copy", {
+        hint: "run npm run build, then sudo dist/pg321 install",
       });
     }
     const report = await install({ isDryRun: isSet(args, "dry-run") });
@@ -38,7 +38,7 @@ export const command: Command = {
     output.print(stepTable(report.steps, output.style));
     for (const [index, step] of report.next.entries())
       output.print(`\n${output.style.bold(`${index + 1}.`)} ${step.replaceAll("\n", "\n   ")}`);
-    if (report.next.length === 0) output.print("\nthe service runs, and everything is as it should be");
+    if (report.next.length === 0) output.print("\nthe service is running; there is nothing left to do");
     return EXIT_CODES.ok;
   },
 };

@@ -26,38 +26,41 @@ const ACTIONS = ["generate", "show"] as const;
 export const command: Command = {
   usage: "generate|show",
   description:
-    "generate makes the identity, which opens backups, and the signing key, which proves that they are ours.\n" +
-    "It needs no config and never replaces a file. show prints what of them may be seen.",
+    "generate creates the identity, which opens backups, and the signing key, which proves that backups come from this\n" +
+    "installation. It needs no config and never replaces a file. show prints the public parts of both.",
   options: {
     identity: {
       type: "string",
       short: "i",
       value: "FILE",
-      help: `the identity file (${IDENTITY_FILE}; show: that of the config)`,
+      help: `the identity file (default: ${IDENTITY_FILE}; show: from the config)`,
     },
     "signing-key": {
       type: "string",
       value: "FILE",
-      help: `the signing key file (${SIGNING_KEY_FILE}; show: that of the config)`,
+      help: `the signing key file (default: ${SIGNING_KEY_FILE}; show: from the config)`,
     },
     passphrase: {
       type: "boolean",
-      help: "generate: protect the identity file with a passphrase, asked for on the terminal",
+      help: "generate: protect the identity file with a passphrase; pg321 asks for it on the terminal",
     },
     "passphrase-file": {
       type: "string",
       value: "FILE",
-      help: "the passphrase of the identity file, for both",
+      help: "file with the passphrase of the identity file, for generate and show",
     },
     json: JSON_OPTION,
   },
   examples: [
-    { command: "pg321 key generate", explanation: "once for an installation" },
+    { command: "pg321 key generate", explanation: "once per installation" },
     {
       command: "pg321 key generate --identity ./identity.txt --signing-key ./signing.key",
-      explanation: "somewhere else",
+      explanation: "in other places",
     },
-    { command: "pg321 key show", explanation: "the recipient for the config, the signer, the installation" },
+    {
+      command: "pg321 key show",
+      explanation: "the recipient for the config, the signer, the installation id",
+    },
   ],
   positionals: { min: 1, max: 1 },
   run(invocation) {
@@ -67,10 +70,10 @@ export const command: Command = {
 };
 
 async function generate({ arguments: args, output, clock, terminal }: Invocation): Promise<number> {
-  // The config takes absolute paths only, and they are printed for it.
+  // Absolute, because the paths are printed for the config, which accepts only absolute paths.
   const identityFile = resolve(textOption(args, "identity") ?? IDENTITY_FILE);
   const signingKeyFile = resolve(textOption(args, "signing-key") ?? SIGNING_KEY_FILE);
-  // Both are looked for before one is written: half a pair would only confuse.
+  // Check both paths before writing either file: half a pair would only confuse.
   for (const file of [identityFile, signingKeyFile]) await requireFree(file);
   const passphrase = await newPassphrase(args, terminal?.isInteractive === true);
   const { recipient, installation, signer } = await writeKeys(
@@ -98,16 +101,16 @@ async function generate({ arguments: args, output, clock, terminal }: Invocation
       `${bold("signing key")}   ${signingKeyFile}`,
       `${bold("installation")}  ${installation}`,
       "",
-      "Put into the config:",
+      "Add to the config:",
       "",
       "  [encryption]",
       `  recipients = ["${recipient}"]`,
       `  identity_file = "${identityFile}"`,
       `  signing_key_file = "${signingKeyFile}"`,
       "",
-      warn("Whoever loses the identity loses every backup: nobody can open them without it, not even we."),
-      "Copy the identity file now to a place that does not burn with this host: a password manager, a safe,",
-      "a sheet of paper. It names the signer too, so with it alone a backup can be opened and trusted.",
+      warn("If you lose the identity, you lose every backup: nobody can open the backups without it."),
+      "Copy the identity file now to a place that survives the loss of this host: a password manager, a safe,",
+      "a sheet of paper. It also names the signer, so it is all you need to open a backup and to trust it.",
     ].join("\n"),
   );
   return 0;
@@ -137,7 +140,7 @@ async function requireFree(file: string): Promise<void> {
     () => false,
   );
   if (!exists) return;
-  throw new Pg321Error("key", `key file ${file}: exists, and is never replaced`, {
+  throw new Pg321Error("key", `key file ${file}: already exists; key files are never replaced`, {
     hint: "choose other paths with --identity and --signing-key; keep the old file: backups may need it",
   });
 }
@@ -153,16 +156,16 @@ async function newPassphrase(args: Arguments, isInteractive: boolean): Promise<S
   const first = await askPassphrase("New passphrase: ");
   if (first.length < 8) throw new Pg321Error("usage", "key: a passphrase needs at least 8 characters");
   if (first !== (await askPassphrase("Again: ")))
-    throw new Pg321Error("usage", "key: the two are not the same");
+    throw new Pg321Error("usage", "key: the two passphrases differ");
   return new Secret(first);
 }
 
 async function passphraseIn(file: string): Promise<Secret> {
-  // Not as repaired text: that would be another passphrase, which nobody can type.
+  // Invalid UTF-8 is refused: replacing bytes would give another passphrase, which nobody could type.
   const text = exactText(await readBytes(file, "passphrase file"));
   if (text !== undefined) return new Secret(text.replace(/\r?\n$/, ""));
   throw new Pg321Error("key", `passphrase file ${file}: is not UTF-8 text`, {
-    hint: "convert it, or write it anew in an editor that is set to UTF-8",
+    hint: "convert it to UTF-8, or write it again with an editor set to UTF-8",
   });
 }
 

@@ -21,14 +21,13 @@ const STATUSES: readonly BackupStatus[] = ["RUNNING", "VERIFIED", "PARTIAL", "FA
 export const command: Command = {
   usage: "",
   description:
-    "Newest first, from the catalog; no storage is asked. Backups that are dated more than an hour ahead of the\n" +
-    "clock come last.",
+    "Newest first, from the catalog; asks no storage. Backups dated more than an hour ahead of the clock come last.",
   options: {
     database: { type: "string", short: "d", value: "NAME", help: "only backups of this database" },
     server: { type: "string", short: "s", value: "NAME", help: "only backups of this server" },
     status: { type: "string", value: "STATUS", help: STATUSES.join(", ") },
-    limit: { type: "string", short: "n", value: "N", help: "at most so many (default 50)" },
-    removed: { type: "boolean", help: "the history instead: backups that were removed, and by whom" },
+    limit: { type: "string", short: "n", value: "N", help: "at most N backups (default 50)" },
+    removed: { type: "boolean", help: "list removed backups instead, and what removed each" },
     json: JSON_OPTION,
   },
   examples: [
@@ -59,7 +58,7 @@ export const command: Command = {
         output.print(removed.length === 0 ? "no removed backups" : removedText(visibleData(removed), output));
       return 0;
     }
-    // RUNNING in the catalog may turn out to be INTERRUPTED, so both are asked for either.
+    // A backup that is RUNNING in the catalog may turn out to be INTERRUPTED, so INTERRUPTED reads both.
     const asked =
       status === "INTERRUPTED" ? (["INTERRUPTED", "RUNNING"] as const) : status && ([status] as const);
     const found = await listBackups(
@@ -74,12 +73,12 @@ export const command: Command = {
   },
 };
 
-/** A catalog that was lost looks as one that is new: who knows better is told the way back. */
+/** A lost catalog looks like a new one, so an empty catalog also gets the hint how to restore its records. */
 async function printNone(catalog: Catalog, output: Output): Promise<void> {
   output.print("no backups");
   if ((await catalog.backups({ limit: 1 })).length > 0) return;
   output.note(
-    "the catalog has no backup at all; if it was lost, pg321 cleanup --adopt takes those in the storages into it",
+    "the catalog has no backups; if it was lost, pg321 cleanup --adopt adds the backups in the storages to it",
   );
 }
 
@@ -108,7 +107,7 @@ function textOf(rows: readonly ListedBackup[], { style }: Output, now: Date): st
         title: "COPIES",
         cell: ({ copies }) =>
           copies
-            // Gone as it should be: nothing to look at any more.
+            // Deleted copies are no problem and no longer of interest.
             .filter(({ state }) => state !== "DELETED")
             .map(({ storage, state }) =>
               state === "CONFIRMED" ? storage : style.warn(`${storage}:${state}`),
@@ -120,7 +119,7 @@ function textOf(rows: readonly ListedBackup[], { style }: Output, now: Date): st
   );
 }
 
-/** Those of pg_dump; `show` tells which. */
+/** The number of pg_dump's warnings; `show` prints them. */
 function warningsText(stderrTail: string | null, style: Output["style"]): string {
   const { length } = warningsOf(stderrTail);
   return length === 0 ? "" : ` ${style.warn(length === 1 ? "1 warning" : `${length} warnings`)}`;

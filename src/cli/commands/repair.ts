@@ -10,10 +10,10 @@ import { jsonText } from "../output/output.ts";
 export const command: Command = {
   usage: "",
   description:
-    "Copies the stored object as it is, still sealed, from a storage that has it to each that lacks it or has\n" +
-    "it damaged. PostgreSQL is not touched, and no identity is needed. Exit 3 when some could not be filled.",
+    "Copies the stored object as it is, still sealed, from a storage with a good copy to each storage whose copy is\n" +
+    "missing or damaged. Needs neither PostgreSQL nor an identity. Exit 3 if a copy could not be filled.",
   options: { json: JSON_OPTION },
-  examples: [{ command: "pg321 repair", explanation: "heal every PARTIAL backup" }],
+  examples: [{ command: "pg321 repair", explanation: "repair every PARTIAL backup" }],
   positionals: { min: 0, max: 0 },
   async run(invocation) {
     const { arguments: args, output } = invocation;
@@ -23,9 +23,9 @@ export const command: Command = {
       output.print(jsonText({ run_id: run.id, outcome: run.outcome, copies: results, left }));
     else {
       if (results.length > 0) output.print(outcomeTable(results, output.style));
-      else if (left === 0) output.print("nothing to repair: every copy is in its place");
+      else if (left === 0) output.print("nothing to repair: no copy is missing or damaged");
       if (left > 0)
-        output.print(`left for the next repair, since another run works on them: ${plural(left, "backup")}`);
+        output.print(`${plural(left, "backup")} left for the next repair: another run is working on them`);
     }
     return results.every(({ outcome }) => outcome === "filled") ? EXIT_CODES.ok : EXIT_CODES.partial;
   },

@@ -25,9 +25,10 @@ import { integerOption } from "../parse.ts";
 export const command: Command = {
   usage: "ID|latest --target URL|SERVER/DATABASE [--create]",
   description:
-    "Verifies whose backup it is before anything else, and every byte before PostgreSQL sees it. When a copy\n" +
-    "is damaged on the way the next one goes on from the same place. Looks first at what the target lacks\n" +
-    "(roles, extensions, tablespaces) and changes nothing then. The target must be empty unless told otherwise.",
+    "Verifies the origin of the backup before anything else, and every byte before PostgreSQL sees it. If a copy turns\n" +
+    "out to be damaged, the restore continues from another copy at the same position. Checks first what the target\n" +
+    "lacks (roles, extensions, tablespaces), and changes nothing if something is missing. The target must be empty\n" +
+    "unless an option says otherwise.",
   options: {
     database: {
       type: "string",
@@ -44,41 +45,41 @@ export const command: Command = {
     "password-file": {
       type: "string",
       value: "FILE",
-      help: "the password for a --target URL (a password in the URL can be seen by others)",
+      help: "the password for a --target URL (other users can see a password in the URL)",
     },
-    create: { type: "boolean", help: "make the target database, with the properties of the one backed up" },
+    create: { type: "boolean", help: "create the target database, with the properties of the original" },
     from: { type: "string", value: "STORAGE", help: "read only from this storage" },
     jobs: {
       type: "string",
       short: "j",
       value: "N",
-      help: "so many sessions; needs room in temp_dir for the whole plain dump",
+      help: "use N sessions; more than one needs room in temp_dir for the whole uncompressed dump",
     },
-    schema: { type: "string", multiple: true, value: "NAME", help: "only this schema (may be given again)" },
+    schema: { type: "string", multiple: true, value: "NAME", help: "only this schema (may be repeated)" },
     table: {
       type: "string",
       multiple: true,
       value: "NAME",
-      help: "only this table, with its partitions (may be given again)",
+      help: "only this table, with its partitions (may be repeated)",
     },
     clean: {
       type: "boolean",
-      help: "drop what the backup holds before making it, unless something else needs it",
+      help: "first drop the objects that the backup contains; refused if something else depends on them",
     },
-    "into-existing": { type: "boolean", help: "let the target hold something already" },
+    "into-existing": { type: "boolean", help: "allow a target that is not empty" },
     "keep-going": {
       type: "boolean",
-      help: "go on after errors of pg_restore, and tell them (exit 3 when there were any)",
+      help: "continue after errors from pg_restore and report them (exit 3 if there were any)",
     },
     output: {
       type: "string",
       short: "o",
       value: "FILE|-",
-      help: "write the plain dump for pg_restore instead of restoring it",
+      help: "write the uncompressed dump for pg_restore instead of restoring it",
     },
     "dry-run": {
       type: "boolean",
-      help: "only tell what would be restored and what is in the way (exit 10 when something is)",
+      help: "only report what would be restored and what prevents it (exit 10 if anything does)",
     },
     json: JSON_OPTION,
   },
@@ -103,7 +104,7 @@ export const command: Command = {
   positionals: { min: 1, max: 1 },
   async run(invocation) {
     const { arguments: args, output } = invocation;
-    // While root may still read it.
+    // Read before root becomes another user, who may not be allowed to read it.
     const password = await givenPassword(args);
     const file = textOption(args, "output");
     if (file !== undefined) refuseBesideOutput(args);
@@ -142,7 +143,7 @@ async function chosenBackup(context: JobContext, args: Arguments): Promise<Backu
   });
 }
 
-/** What only a restore into a database can do. */
+/** Options that only a restore into a database takes. */
 const NOT_WITH_OUTPUT = ["target", "password-file", "create", "jobs", "schema", "table", "clean"].concat(
   "into-existing",
   "keep-going",
@@ -155,9 +156,9 @@ function refuseBesideOutput({ options }: Arguments): void {
   if (refused === undefined) return;
   throw new Pg321Error(
     "usage",
-    `restore: --${refused} does not go with --output, which writes the whole dump`,
+    `restore: --${refused} cannot be used with --output, which writes the whole dump`,
     {
-      hint: "leave one of them out; pg_restore has options of its own for what it takes from the file",
+      hint: "leave one of them out; pg_restore has its own options to select from the file",
     },
   );
 }
@@ -176,7 +177,7 @@ function targetOf(args: Arguments, config: Config, password: Secret | undefined)
   if (URL_START.test(text)) {
     const endpoint = endpointOfUrl(text);
     const target = password === undefined ? endpoint : { ...endpoint, password };
-    // Programs that dump one of the servers read its dumps, whatever the target.
+    // The programs that dump the configured servers can also read their dumps, whatever the target.
     const binDir = config.server.flatMap(({ bin_dir }) => bin_dir ?? []);
     return { target, maintenanceDatabase: "postgres", binDir };
   }
@@ -193,17 +194,21 @@ function targetOf(args: Arguments, config: Config, password: Secret | undefined)
     };
   }
   const known = config.server.map(({ name }) => `${name}/DATABASE`).join(", ");
-  throw new Pg321Error("usage", `restore: --target "${text}" names no configured server and a database`, {
-    hint: `expected postgres://… or one of ${known}`,
-  });
+  throw new Pg321Error(
+    "usage",
+    `restore: --target "${text}" is not SERVER/DATABASE with a configured server`,
+    {
+      hint: `expected postgres://… or one of ${known}`,
+    },
+  );
 }
 
-/** Of `--password-file`, for a target that is a URL. */
+/** The password in `--password-file`, for a target that is a URL. */
 async function givenPassword(args: Arguments): Promise<Secret | undefined> {
   const [file, target] = [textOption(args, "password-file"), textOption(args, "target")];
   if (file === undefined || target === undefined) return undefined;
   if (URL_START.test(target)) return readPassword(file);
-  throw new Pg321Error("usage", "restore: --password-file goes with a --target URL", {
+  throw new Pg321Error("usage", "restore: --password-file needs a --target URL", {
     hint: "the password of a configured server comes from the config",
   });
 }
@@ -221,7 +226,7 @@ async function readPassword(file: string): Promise<Secret> {
 
 function passwordError(file: string, why: string, cause?: unknown): Pg321Error {
   return new Pg321Error("usage", `restore: --password-file ${file} ${why}`, {
-    hint: "name a file that holds the password and nothing else",
+    hint: "the file must contain the password and nothing else",
     cause,
   });
 }
@@ -273,19 +278,19 @@ function textOf(report: RestoreReport, args: Arguments, { style }: Output): stri
   const what = `backup ${shortId(backup.id)} of ${backup.server}/${backup.database} (${backup.started_at})`;
   const lackLines = lacks.map(({ kind, name, hint }) => `${style.warn("lacks")} ${kind} ${name}: ${hint}`);
   const aloneLines = report.unattached.map(
-    (name) => `${style.warn("unattached")} ${name}: a partition, without the table that it is a part of`,
+    (name) => `${style.warn("unattached")} ${name}: a partition without the table that it belongs to`,
   );
   const tableText = plural(tables, "table");
   if (isSet(args, "dry-run")) {
-    const verdict = obstacle === null ? style.good("nothing is in the way") : style.warn(obstacle);
+    const verdict = obstacle === null ? style.good("nothing prevents the restore") : style.warn(obstacle);
     return [`would restore ${what}: ${tableText}`, ...lackLines, ...aloneLines, verdict].join("\n");
   }
   const rowText = rows === null ? "" : `, ${plural(rows, "row")}`;
   const size = `${sizeText(dump_bytes)} in ${durationText(duration_ms)} (${rateText(dump_bytes, duration_ms)})`;
-  const emptyLines = rows === 0 && tables > 0 ? [style.warn("the backup holds no row of them")] : [];
+  const emptyLines = rows === 0 && tables > 0 ? [style.warn("the backup has no rows in these tables")] : [];
   const errorLines = errors.map((error) => `${style.warn("error")} ${faultText(error)}`);
   const summary =
-    errors_ignored > 0 ? [style.warn(`pg_restore went past ${plural(errors_ignored, "error")}`)] : [];
+    errors_ignored > 0 ? [style.warn(`pg_restore continued after ${plural(errors_ignored, "error")}`)] : [];
   return [
     ...[...lackLines, `${style.good("restored")} ${what}: ${tableText}${rowText}, ${size}`],
     ...[...emptyLines, ...aloneLines, ...errorLines, ...summary],

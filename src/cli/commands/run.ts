@@ -15,19 +15,19 @@ import { logProgress } from "../output/progress.ts";
 export const command: Command = {
   usage: "",
   description:
-    "The daemon: runs backup, cleanup, verify and repair by [schedule] until SIGTERM or SIGINT. SIGHUP reads\n" +
-    "the config anew; one with mistakes is refused, and the one before it stays in force. Other commands work\n" +
-    "beside it. Exit 11 when another daemon runs on this catalog.",
+    "Runs backup, cleanup, verify and repair as [schedule] says, until SIGTERM or SIGINT. SIGHUP reloads the config; a\n" +
+    "config with mistakes is refused, and the previous one stays in force. Other commands can run at the same time.\n" +
+    "Exit 11 if another daemon runs on this catalog.",
   options: {},
   examples: [
-    { command: "pg321 run", explanation: "in the foreground; the service is made by pg321 install" },
-    { command: "systemctl reload pg321", explanation: "have the service take a changed config" },
+    { command: "pg321 run", explanation: "in the foreground; pg321 install sets up the service" },
+    { command: "systemctl reload pg321", explanation: "let the service load the changed config" },
   ],
   positionals: { min: 0, max: 0 },
   async run(invocation) {
     const { arguments: args, env, log, clock, signal } = invocation;
     const reloads = new EventTarget();
-    // One that comes before the daemon is there may mean a config newer than the one that it starts with.
+    // A SIGHUP before the daemon is open may be about a newer config than the one that the daemon starts with.
     let isAskedEarly = false;
     reloads.addEventListener("reload", () => {
       isAskedEarly = true;
@@ -41,7 +41,7 @@ export const command: Command = {
       clock,
       signal,
       onWait: ({ host, pid, expires_at }) =>
-        log.info("waiting for a daemon that cannot be seen from here", {
+        log.info("waiting for the lease of a daemon that this process cannot see", {
           host,
           pid,
           at_most_until: expires_at,

@@ -17,15 +17,15 @@ const COUNT_MAX = 1_000;
 export const command: Command = {
   usage: "",
   description:
-    "Prints the next times of every schedule in the config's time zone, with its offset. Each run begins up to\n" +
-    "schedule.jitter later. Reads only the config: pg321 status tells whether a daemon runs.",
+    "Prints the next runs of every schedule in the config's time zone, with its UTC offset. Each run starts up to\n" +
+    "schedule.jitter later. Reads only the config: pg321 status shows whether a daemon runs.",
   options: {
-    count: { type: "string", value: "N", help: `times of each schedule (default ${COUNT_DEFAULT})` },
+    count: { type: "string", value: "N", help: `runs to print for each schedule (default ${COUNT_DEFAULT})` },
     json: JSON_OPTION,
   },
   examples: [
-    { command: "pg321 schedule", explanation: "the next three of each" },
-    { command: "pg321 schedule --count 10 --json", explanation: "more of them, for a program" },
+    { command: "pg321 schedule", explanation: "the next three runs of each schedule" },
+    { command: "pg321 schedule --count 10 --json", explanation: "ten runs of each, for a program" },
   ],
   positionals: { min: 0, max: 0 },
   async run(invocation) {
@@ -40,7 +40,7 @@ export const command: Command = {
   },
 };
 
-/** What the daemon does by one pattern, or does not do where it is off. */
+/** The next runs of one schedule, or of a job without one. */
 interface Upcoming {
   name: string;
   job: ScheduledJob;
@@ -48,7 +48,7 @@ interface Upcoming {
   pattern: string | null;
   /** The longest time between two runs. */
   interval_ms: number | null;
-  /** Names and globs of an override; none: what no override takes. */
+  /** Names and globs of an override; empty for the databases that no override selects. */
   databases: readonly string[];
   /** RFC 3339 with the zone's offset. */
   next_runs: string[];
@@ -79,10 +79,10 @@ function countOf(text: string | undefined): number {
   if (text === undefined) return COUNT_DEFAULT;
   const count = Number(text);
   if (/^\d+$/.test(text) && count >= 1 && count <= COUNT_MAX) return count;
-  throw new Pg321Error("usage", `--count is "${text}", expected a number from 1 to ${COUNT_MAX}`);
+  throw new Pg321Error("usage", `schedule: --count is "${text}", expected a number from 1 to ${COUNT_MAX}`);
 }
 
-/** One row a time; what is the same for all times of a schedule stands in its first row. */
+/** One row for each run; the first row of a schedule also shows its name, pattern and databases. */
 function textOf(schedules: readonly Upcoming[], timezone: string, style: Style): string {
   const rows = schedules.flatMap((schedule) => {
     const [first = schedule.pattern === null ? "off" : "never", ...others] = schedule.next_runs;
@@ -94,7 +94,7 @@ function textOf(schedules: readonly Upcoming[], timezone: string, style: Style):
       { title: "SCHEDULE", cell: ({ schedule }) => schedule?.name ?? "" },
       { title: "PATTERN", cell: ({ schedule }) => (schedule ? (schedule.pattern ?? "-") : "") },
       {
-        title: "AT MOST EVERY",
+        title: "INTERVAL",
         cell: ({ schedule }) =>
           schedule ? (schedule.interval_ms === null ? "-" : durationText(schedule.interval_ms)) : "",
         align: "right",

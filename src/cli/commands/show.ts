@@ -17,7 +17,7 @@ import { colouredStatus } from "../output/status-colour.ts";
 export const command: Command = {
   usage: "ID",
   options: { json: JSON_OPTION },
-  examples: [{ command: "pg321 show 3f2a", explanation: "any unambiguous beginning of the id will do" }],
+  examples: [{ command: "pg321 show 3f2a", explanation: "any unambiguous prefix of the id is enough" }],
   positionals: { min: 1, max: 1 },
   async run(invocation) {
     const { arguments: args, output, clock, log } = invocation;

@@ -16,14 +16,14 @@ import { jsonText } from "../output/output.ts";
 export const command: Command = {
   usage: "",
   description:
-    "Asks the daemon at http.listen. Where none answers within 3 s, the catalog tells what it knows: what the\n" +
-    "daemon is doing at the moment is not among it.",
+    "Asks the daemon at http.listen. If the daemon does not answer within 3 s, reports the state from the catalog, which\n" +
+    "does not include what the daemon is doing at the moment.",
   options: { json: JSON_OPTION },
   examples: [
-    { command: "pg321 status", explanation: "what curl http://127.0.0.1:8321/status says" },
+    { command: "pg321 status", explanation: "the same as curl http://127.0.0.1:8321/status" },
     {
       command: "pg321 status --json | jq -r '.databases[] | select(.state != \"good\") | .database'",
-      explanation: "the databases that are not well",
+      explanation: "databases with a problem",
     },
   ],
   positionals: { min: 0, max: 0 },
@@ -31,7 +31,8 @@ export const command: Command = {
     const { arguments: args, output, clock, signal } = invocation;
     const config = await commandConfig(invocation);
     const answer = await askDaemon(config.http, { clock, signal });
-    if (typeof answer === "string") output.note(`no daemon answers (${answer}); this is from the catalog`);
+    if (typeof answer === "string")
+      output.note(`the daemon does not answer (${answer}); this is the state from the catalog`);
     const report = typeof answer === "string" ? await fromCatalog(config, invocation) : answer;
     output.print(isSet(args, "json") ? jsonText(report) : statusText(visibleData(report), output.style));
     return 0;

@@ -8,9 +8,9 @@ import { commandContext } from "../open-context.ts";
 export const command: Command = {
   usage: "accept NAME",
   description:
-    "Each storage has a marker, pg321-storage.json, and takes no part in a run when that is gone or another's: the\n" +
-    "disk may not be mounted. accept says that the place is right as it is: it gets a marker where it has none, and\n" +
-    "the next runs use it. Copies that are recorded and not there are found by verify and filled by repair.",
+    "Each storage has a marker file, pg321-storage.json. If the marker is missing or belongs to another storage, runs do\n" +
+    "not use the storage: its disk may not be mounted. accept confirms that the place is right: it writes a marker if\n" +
+    "there is none, and the next runs use the storage. verify finds recorded copies that are missing, repair fills them.",
   options: {},
   examples: [{ command: "pg321 storage accept disk", explanation: "the disk was replaced by an empty one" }],
   positionals: { min: 2, max: 2 },
@@ -18,14 +18,14 @@ export const command: Command = {
     const [action, name = ""] = invocation.arguments.positionals;
     if (action !== "accept")
       throw new Pg321Error("usage", `storage: unknown action "${action}"`, {
-        hint: "pg321 storage accept NAME",
+        hint: "usage: pg321 storage accept NAME",
       });
     await using context = await commandContext(invocation);
     requireStorage(context, name);
     const storage = storageNamed(context, name);
     if (!storage) throw new Error(`no storage ${name}`);
     const { wasMarked } = await acceptStorage(context, storage);
-    const how = wasMarked ? "the marker that is there counts" : "it got a new marker";
+    const how = wasMarked ? "its existing marker is used" : "it has a new marker";
     invocation.output.print(`storage "${name}" is accepted: ${how}`);
     return EXIT_CODES.ok;
   },

@@ -8,13 +8,13 @@ import { commandContext } from "../open-context.ts";
 export const command: Command = {
   usage: "ID",
   options: {},
-  examples: [{ command: "pg321 unhold 3f2a", explanation: "from now on retention decides again" }],
+  examples: [{ command: "pg321 unhold 3f2a", explanation: "the retention rules apply to it again" }],
   positionals: { min: 1, max: 1 },
   async run(invocation) {
     await using context = await commandContext(invocation);
     const backup = await findBackup(context, invocation.arguments.positionals[0] ?? "");
     await releaseBackup(context, backup);
-    const what = backup.held_at === null ? "had no hold on it" : "is not held any more";
+    const what = backup.held_at === null ? "had no hold on it" : "is no longer held";
     invocation.output.print(`${shortId(backup.id)} ${what}`);
     return EXIT_CODES.ok;
   },

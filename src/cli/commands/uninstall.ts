@@ -8,13 +8,15 @@ import { jsonText } from "../output/output.ts";
 export const command: Command = {
   usage: "",
   description:
-    "As root: stops and disables the service, removes the unit, its drop-in and the executable. Config, secrets, keys,\n" +
-    "catalog and every backup stay, and it tells where they are.",
+    "As root: stops and disables the service, and removes the unit, its drop-in and the executable. Keeps config,\n" +
+    "secrets, keys, catalog and every backup, and prints where they are.",
   options: {
-    "dry-run": { type: "boolean", help: "tell every step and change nothing" },
+    "dry-run": { type: "boolean", help: "print every step; change nothing" },
     json: JSON_OPTION,
   },
-  examples: [{ command: "sudo pg321 uninstall --dry-run", explanation: "what would go, and what stays" }],
+  examples: [
+    { command: "sudo pg321 uninstall --dry-run", explanation: "what it would remove, and what stays" },
+  ],
   positionals: { min: 0, max: 0 },
   async run(invocation) {
     requireRoot("uninstall", invocation);

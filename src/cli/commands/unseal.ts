@@ -17,28 +17,27 @@ import { refuseTerminal } from "../output/output.ts";
 export const command: Command = {
   usage: "FILE|- [--identity FILE]",
   description:
-    "Verifies the signature, opens every segment and writes the dump to stdout. Needs only the file and the\n" +
-    "identity: this is how a backup is restored when everything else is gone. What it wrote counts only when\n" +
-    "it exits with 0.",
+    "Verifies the signature, opens every segment and writes the dump to stdout. Needs only the file and the identity,\n" +
+    "so it works when everything else is lost. Do not use the output unless the exit code is 0.",
   options: {
     identity: {
       type: "string",
       short: "i",
       value: "FILE",
-      help: "the identity file (else encryption.identity_file of the config)",
+      help: "the identity file (default: encryption.identity_file of the config)",
     },
     signer: {
       type: "string",
       multiple: true,
       value: "KEY",
-      help: "trust this signer too, beside those that the identity file names",
+      help: "trust this signer too, in addition to those in the identity file (may be repeated)",
     },
-    compressed: { type: "boolean", help: "leave the compression as it is" },
+    compressed: { type: "boolean", help: "do not decompress the dump" },
   },
   examples: [
     {
       command: "pg321 unseal backup_app_….dump.zst.enc -i identity.txt | pg_restore -d app",
-      explanation: "a copy that was fetched by hand",
+      explanation: "a copy that was downloaded by hand",
     },
     {
       command: "rclone cat b2:bucket/main/app/backup_…enc | pg321 unseal - -i identity.txt > app.dump",
@@ -58,7 +57,9 @@ export const command: Command = {
     const { metadata, plaintext } = await openSealed(source, trust, identity.identities);
     const { server, database, started_at, compression } = metadata;
     requireNamed(file, metadata);
-    output.note(`backup ${metadata.backup_id} of ${server}/${database}, begun ${started_at}, ${compression}`);
+    output.note(
+      `backup ${metadata.backup_id} of ${server}/${database}, started ${started_at}, ${compression}`,
+    );
     const bytes = isSet(args, "compressed") ? plaintext : decompressed(plaintext, compression);
     for await (const chunk of bytes) await output.write(chunk);
     return 0;
@@ -68,17 +69,20 @@ export const command: Command = {
 function requireSigner(text: string): string {
   if (isSigner(text)) return text;
   throw new Pg321Error("usage", "unseal: --signer is not the base64 of an Ed25519 public key", {
-    hint: "copy it whole, 44 characters, from a line `# signer: …` or from pg321 key show",
+    hint: "copy all 44 characters from a line `# signer: …` of an identity file, or from pg321 key show",
   });
 }
 
-/** All there is to compare with: who can write to a storage can put one good backup in another's place. */
+/**
+ * Refuses a file whose name belongs to another backup: anybody who can write to a storage can replace one good backup
+ * by another, and without a catalog the name is all there is to compare with.
+ */
 function requireNamed(file: string, { backup_id, started_at, kind }: SealedMetadata): void {
   if (!namesAnother(file, { startedAt: new Date(started_at), backupId: backup_id, kind })) return;
   throw new Pg321Error(
     "verification",
-    `${file}: it holds another backup than its name says: ${backup_id}, begun ${started_at}`,
-    { hint: "if that is the one you want, give it on standard input: pg321 unseal - < FILE" },
+    `${file}: contains another backup than its name says: ${backup_id}, started ${started_at}`,
+    { hint: "if you want that backup, pass the file on standard input: pg321 unseal - < FILE" },
   );
 }
 
@@ -90,7 +94,7 @@ async function identityOf(invocation: Invocation): Promise<IdentityFile> {
       : undefined;
   const file = named ?? encryption?.identity_file;
   if (file === undefined) {
-    throw new Pg321Error("key", "unseal: no identity is named", { hint: "give it with --identity FILE" });
+    throw new Pg321Error("key", "unseal: no identity file is given", { hint: "use --identity FILE" });
   }
   const text = await readFile(file, "utf8").catch((cause) => {
     throw new Pg321Error("key", `identity file ${file}: ${reasonOf(cause)}`, { cause });
@@ -103,7 +107,7 @@ async function identityOf(invocation: Invocation): Promise<IdentityFile> {
 }
 
 function reasonOf(cause: NodeJS.ErrnoException): string {
-  return cause.code === "ENOENT" ? "there is no such file" : messageOf(cause);
+  return cause.code === "ENOENT" ? "no such file" : messageOf(cause);
 }
 
 async function* readable(file: string): AsyncGenerator<Uint8Array, void, undefined> {

@@ -14,9 +14,9 @@ import { colouredStatus } from "../output/status-colour.ts";
 export const command: Command = {
   usage: "[ID…]",
   description:
-    "Reads each copy whole and checks its manifest, its SHA-256 and, where this host has the identity, every\n" +
-    "sealed segment and the compression. Without an id it checks every backup. Exit 14 when a copy is damaged\n" +
-    "or missing, 12 when no key of this host opens one, 13 when a storage did not answer.",
+    "Reads each copy in full and checks its manifest, its SHA-256 and, if this host has the identity, every sealed\n" +
+    "segment and the compression. Without an id it checks every backup. Exit 14 if a copy is damaged or missing, 12 if\n" +
+    "no key of this host opens a copy, 13 if a storage did not answer.",
   options: {
     storage: { type: "string", value: "NAME", help: "only the copies in this storage" },
     json: JSON_OPTION,
@@ -35,7 +35,7 @@ export const command: Command = {
     const [any] = await context.catalog.backups({ limit: 1 });
     if (any === undefined)
       throw new Pg321Error("verification", "there is no backup to verify", {
-        hint: "make one with: pg321 backup; pg321 cleanup --adopt takes those that the storages hold into the catalog",
+        hint: "make one with pg321 backup; if the catalog was lost, pg321 cleanup --adopt adds the backups in the storages to it",
       });
     const isPicked = named.length > 0;
     const ids = isPicked ? named.map(({ id }) => id) : backupsToVerify(context);

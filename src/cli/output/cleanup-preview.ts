@@ -1,3 +1,4 @@
+import { plural } from "../../base/text/amounts.ts";
 import { visible, visibleData } from "../../base/text/visible.ts";
 import type { CleanupPreview, CleanupReport } from "../../jobs/cleanup/report.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
@@ -8,8 +9,8 @@ import { jsonText, sizeText, tableLine, width } from "./output.ts";
 const TITLES = ["ID", "DATABASE", "STORAGE", "ACTION", "REASON"] as const;
 
 /**
- * Prints what a dry run tells, each decision as it is made: there may be hundreds of thousands, and nobody
- * needs all of them at once.
+ * Prints the result of a dry run, each decision as it is made: there may be hundreds of thousands, too many to keep
+ * in memory.
  */
 export async function printPreview(preview: CleanupPreview, output: Output, isJson: boolean): Promise<void> {
   const encoder = new TextEncoder();
@@ -17,7 +18,7 @@ export async function printPreview(preview: CleanupPreview, output: Output, isJs
     for await (const text of isJson ? jsonParts(preview) : textParts(preview, output.style))
       await output.write(encoder.encode(text));
   } catch (error) {
-    // A reader that has seen enough (`| head`) is no failure.
+    // A reader that closes the pipe early (`| head`) is not an error.
     if (!isEndOfReader(error)) throw error;
   }
 }
@@ -41,7 +42,7 @@ export function decisionJson(decision: RetentionDecision) {
   };
 }
 
-/** One JSON object, the same as `jsonText` of all of it. */
+/** One JSON object in parts, the same text as `jsonText` of the whole object. */
 async function* jsonParts({ statistics, orphans, decisions }: CleanupPreview): AsyncGenerator<string> {
   const head = jsonText({ run_id: null, outcome: null, ...statistics, orphan_objects: orphans });
   yield `${head.slice(0, -"\n}".length)},\n  "decisions": [`;
@@ -76,7 +77,7 @@ async function* textParts(preview: CleanupPreview, style: Style): AsyncGenerator
   ].join("");
 }
 
-/** What a person must see of a cleanup beside its decisions and counts. Takes `visible` data. */
+/** Notes, errors, objects without a record and stops of a cleanup, as lines. Its strings must have passed `visibleData`. */
 export function findings(
   { statistics, orphans }: Pick<CleanupReport, "statistics" | "orphans">,
   style: Style,
@@ -85,11 +86,13 @@ export function findings(
   for (const { storage, key, error } of statistics.errors)
     lines.push(style.bad(key === null ? `${storage}: ${error}` : `${storage}: ${key}: ${error}`));
   for (const { storage, objects, bytes } of statistics.orphans)
-    lines.push(style.warn(`${storage}: ${objects} objects (${sizeText(bytes)}) that no record knows:`));
+    lines.push(style.warn(`${storage}: ${plural(objects, "object")} (${sizeText(bytes)}) without a record:`));
   for (const { storage, key, size_bytes } of orphans)
     lines.push(`  ${storage}: ${key} (${sizeText(size_bytes)})`);
   for (const reason of statistics.suspended) lines.push(style.bad(`stopped: ${reason}`));
   if (statistics.plan_hash !== null)
-    lines.push(`look at it with --dry-run; if it is right: pg321 cleanup --confirm ${statistics.plan_hash}`);
+    lines.push(
+      `check the plan with pg321 cleanup --dry-run; if it is right: pg321 cleanup --confirm ${statistics.plan_hash}`,
+    );
   return lines;
 }

@@ -4,7 +4,7 @@ import { outcomeTable } from "./outcome-table.ts";
 import type { Output } from "./output.ts";
 import { jsonText } from "./output.ts";
 
-/** Prints what a deletion by hand did. Returns the exit code. */
+/** Prints the result of `delete` or `forget`. Returns the exit code. */
 export function printDeletion(report: DeletionReport, output: Output, isJson: boolean): number {
   const { results, records_deleted } = report;
   if (isJson) output.print(jsonText({ copies: results, records_deleted }));

@@ -7,29 +7,29 @@ import { textOption } from "../command.ts";
 import type { Style } from "./output.ts";
 import { table } from "./output.ts";
 
-/** Refuses (code `usage`) whoever is not root, and a config that the service would not read. */
+/** Throws code `usage` if the user is not root, or if --config names a file that the service would not read. */
 export function requireRoot(command: string, { arguments: args }: Invocation): void {
   const config = textOption(args, "config");
   if (config !== undefined && config !== DEFAULT_CONFIG_PATH) {
     throw new Pg321Error(
       "usage",
-      `${command}: the service reads ${DEFAULT_CONFIG_PATH} and no other config`,
+      `${command}: --config is ${config}, but the service reads ${DEFAULT_CONFIG_PATH}`,
       {
-        hint: "leave --config out; for another file write a drop-in with Environment=PG321_CONFIG=…",
+        hint: "omit --config; for another file, write a systemd drop-in with Environment=PG321_CONFIG=…",
       },
     );
   }
   if (process.getuid?.() === 0) return;
-  throw new Pg321Error("usage", `${command}: only root can do this, also with --dry-run`, {
-    hint: `run it with sudo: sudo pg321 ${command}`,
+  throw new Pg321Error("usage", `${command}: must run as root, even with --dry-run`, {
+    hint: `sudo pg321 ${command}`,
   });
 }
 
 const STATE_TEXT: Record<InstallStep["state"], string> = {
-  right: "right",
+  right: "ok",
   done: "done",
   planned: "to do",
-  attention: "look",
+  attention: "attention",
   kept: "kept",
 };
 

@@ -3,7 +3,7 @@ import type { CopyRecord } from "../../catalog/records.ts";
 import { warningsOf } from "../../postgres/program-messages.ts";
 import type { ListedBackup } from "../../status/list-backups.ts";
 
-/** A backup as every `--json` shows it: sizes in bytes, times in RFC 3339 UTC. Keys are stable. */
+/** A backup in the output of `--json`: sizes in bytes, times in RFC 3339 UTC. Keys are stable. */
 export function backupJson({ backup, copies, running_on }: ListedBackup) {
   const { manifest: _manifest, stderr_tail, started_at, finished_at, ...rest } = backup;
   const duration_ms = durationMs(backup);
@@ -12,7 +12,7 @@ export function backupJson({ backup, copies, running_on }: ListedBackup) {
     started_at,
     finished_at,
     duration_ms,
-    /** How many times smaller the object is than the dump. */
+    /** The size of the dump divided by the size of the object. */
     ratio: ratio(backup.dump_bytes, backup.object_bytes),
     rate_bytes_per_second:
       duration_ms && backup.dump_bytes ? Math.round((backup.dump_bytes / duration_ms) * 1000) : null,

@@ -1,6 +1,6 @@
 /**
- * Lines at the end of a terminal's output that are redrawn in place. Everything else that goes to this
- * terminal meanwhile (log, notes) must go through `write`, or the next redrawing would take it away.
+ * Lines at the end of a terminal's output that are redrawn in place. All other output to this terminal (log, notes)
+ * must go through `write`, or the next redraw would erase it.
  */
 export class LiveLines {
   readonly #write: (text: string) => void;
@@ -10,7 +10,7 @@ export class LiveLines {
     this.#write = write;
   }
 
-  /** Replaces the lines; none takes them away. One that is wider than the terminal could not be redrawn. */
+  /** Replaces the lines; an empty list removes them. A line must not be wider than the terminal. */
   draw(lines: readonly string[]): void {
     if (lines.length + this.#lines.length === 0) return;
     const erase = this.#erase();
@@ -18,7 +18,7 @@ export class LiveLines {
     this.#write(erase + this.#text());
   }
 
-  /** Writes whole lines above. */
+  /** Writes whole lines above the redrawn ones. */
   write(text: string): void {
     this.#write(this.#erase() + text + this.#text());
   }

@@ -4,7 +4,7 @@ import type { Style } from "./output.ts";
 import { sizeText, table } from "./output.ts";
 import { colouredStatus } from "./status-colour.ts";
 
-/** What a job did with one copy. */
+/** The result of a job for one copy. */
 export interface CopyResult {
   backup_id: string;
   server: string;
@@ -15,7 +15,7 @@ export interface CopyResult {
   error: string | null;
 }
 
-/** One line for each copy that a job made or removed. */
+/** A table with one line for each copy that a job made or removed. */
 export function outcomeTable(results: readonly CopyResult[], style: Style): string {
   return table(
     visibleData(results),

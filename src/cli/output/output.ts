@@ -5,30 +5,30 @@ export { ageText, durationText, rateText, sizeText } from "../../base/text/amoun
 export { jsonText } from "../../base/text/json.ts";
 export { type Column, type Style, table, tableLine, width } from "../../base/text/table.ts";
 
-/** Where a command's data goes. Everything else (log, progress, errors) goes to stderr. */
+/** A command's output: data to stdout, everything else (log, progress, errors, notes) to stderr. */
 export interface Output {
-  /** Data for a person, or JSON; a line break is added. */
+  /** Prints text or JSON to stdout; adds a line break. */
   print(text: string): void;
-  /** Raw bytes, with backpressure. Throws code `storage` when they cannot be written. */
+  /** Writes raw bytes to stdout, with backpressure. Rejects with code `storage` if they cannot be written. */
   write(bytes: Uint8Array): Promise<void>;
-  /** What a person reads beside the data; a line break is added. */
+  /** Prints a message for a person to stderr; adds a line break. */
   note(text: string): void;
   style: Style;
-  /** Whether a person would see what is printed. */
+  /** Whether stdout is a terminal. */
   isTerminal: boolean;
 }
 
-/** Refuses (code `usage`) to pour raw bytes over somebody's terminal. */
+/** Throws code `usage` if stdout is a terminal: a dump is binary. */
 export function refuseTerminal(command: string, { isTerminal }: Output): void {
   if (!isTerminal) return;
-  throw new Pg321Error("usage", `${command}: a dump is no text for a terminal`, {
-    hint: "send it on, with | or >",
+  throw new Pg321Error("usage", `${command}: refusing to write a binary dump to a terminal`, {
+    hint: "redirect it to a file with >, or to a program with |",
   });
 }
 
 const wrap = (code: number) => (text: string) => `\u001b[${code}m${text}\u001b[0m`;
 
-/** Whether a stream may be sent colours and more: a terminal, and not a dumb one. */
+/** Whether a stream is a terminal that understands control sequences (not `TERM=dumb`). */
 export function isSmartTerminal(
   { isTTY }: { isTTY?: boolean },
   env: Record<string, string | undefined>,
@@ -36,7 +36,7 @@ export function isSmartTerminal(
   return isTTY === true && env["TERM"] !== "dumb";
 }
 
-/** Colours only on a terminal, and not with `NO_COLOR` (no-color.org) set to anything. */
+/** Colours only on a terminal, and only if `NO_COLOR` (no-color.org) is unset or empty. */
 export function styleFor(isTerminal: boolean, env: Record<string, string | undefined>): Style {
   if (!isTerminal || env["NO_COLOR"]) return PLAIN;
   return { bold: wrap(1), dim: wrap(2), good: wrap(32), warn: wrap(33), bad: wrap(31) };

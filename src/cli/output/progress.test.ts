@@ -8,7 +8,7 @@ import { logProgress, terminalProgress } from "./progress.ts";
 
 const PLAIN = styleFor(false, {});
 
-describe("where there is no terminal", () => {
+describe("without a terminal", () => {
   function start() {
     const lines: string[] = [];
     const clock = new ManualClock();
@@ -16,7 +16,7 @@ describe("where there is no terminal", () => {
     return { lines, clock, listener: logProgress(log, clock) };
   }
 
-  test("there is one line every 30 s, also while nothing moves, and none after the end", async () => {
+  test("logs one line every 30 s, even if nothing moves, and none after the end", async () => {
     const { lines, clock, listener } = start();
     const meter = new ProgressMeter(listener, "backup main/app", 1000, ["disk", "r2"]);
     await clock.advance(29_999);
@@ -37,7 +37,7 @@ describe("where there is no terminal", () => {
     expect(clock.sleeping).toBe(0);
   });
 
-  test("each piece of work has a line of its own", async () => {
+  test("logs a separate line for each piece of work", async () => {
     const { lines, clock, listener } = start();
     new ProgressMeter(listener, "one", undefined);
     const two = new ProgressMeter(listener, "two", undefined);
@@ -49,7 +49,7 @@ describe("where there is no terminal", () => {
 });
 
 describe("on a terminal", () => {
-  /** What a screen shows after everything that was written to it. */
+  /** The lines on a screen after `written` was written to it. */
   function screenOf(written: string): string[] {
     let lines = [""];
     for (const token of written.match(/\u001b\[\d*[AJ]|\n|[^\n\u001b]+/g) ?? []) {
@@ -72,7 +72,7 @@ describe("on a terminal", () => {
     return { clock, screen, listener, shown: () => screenOf(written) };
   }
 
-  test("bytes, share, rate, time and each storage are redrawn in place, and gone in the end", async () => {
+  test("bytes, share, rate, time and each storage are redrawn in place, and erased at the end", async () => {
     const { clock, listener, shown } = start();
     const meter = new ProgressMeter(listener, "backup main/app", 4 * 1024, ["disk", "r2"]);
     meter.pass(1024);
@@ -89,7 +89,7 @@ describe("on a terminal", () => {
     expect(shown()).toEqual([]);
   });
 
-  test("what is logged meanwhile stays above the lines", async () => {
+  test("log lines stay above the redrawn lines", async () => {
     const { clock, screen, listener, shown } = start();
     const [one, two] = [new ProgressMeter(listener, "one", 0), new ProgressMeter(listener, "two", 0)];
     await clock.advance(200);

@@ -15,7 +15,7 @@ export interface TerminalOptions {
   clock: Clock;
 }
 
-/** One line for each piece of work under way, redrawn in place. */
+/** Shows one line for each piece of work in progress, redrawn in place. */
 export function terminalProgress({ draw, columns, style, clock }: TerminalOptions): ProgressListener {
   return shownEvery(TERMINAL_INTERVAL_MS, clock, (works) => {
     const now = clock.monotonicMs();
@@ -24,7 +24,7 @@ export function terminalProgress({ draw, columns, style, clock }: TerminalOption
   });
 }
 
-/** A log line every 30 s for each piece of work, where nobody watches a terminal. */
+/** Logs a line every 30 s for each piece of work, for when stderr is not a terminal. */
 export function logProgress(log: Log, clock: Clock): ProgressListener {
   return shownEvery(LOG_INTERVAL_MS, clock, (works) => {
     for (const { startedAtMs, progress } of works) {
@@ -46,8 +46,8 @@ interface Work {
 }
 
 /**
- * Shows all that is under way every `intervalMs`, also while nothing moves: that is when somebody looks.
- * What has ended is taken away at the next showing, or at once when it was the last.
+ * Calls `show` every `intervalMs` with the work in progress, even if nothing has changed: stalled work is what people
+ * look for. Finished work disappears with the next call, or at once if it was the last.
  */
 function shownEvery(intervalMs: number, clock: Clock, show: (works: Work[]) => void): ProgressListener {
   const underWay = new Map<string, Work>();
@@ -81,7 +81,7 @@ function lineOf(
   elapsedMs: number,
   style: Style,
 ): string {
-  // The size on the server's disk is an estimate; more than all of it would only confuse.
+  // The size on the server's disk is only an estimate, so the share is kept below 100 %.
   const share = expectedBytes
     ? ` ${Math.min(99, Math.floor((bytes / expectedBytes) * 100))}% of ~${sizeText(expectedBytes)}`
     : "";
@@ -92,7 +92,7 @@ function lineOf(
   const parts = [
     style.bold(visible(title)),
     `${sizeText(bytes)}${share}`,
-    // The first bytes come at once: their rate would be absurd.
+    // The first bytes arrive at once, so the rate would be far too high.
     elapsedMs < TERMINAL_INTERVAL_MS ? "-" : rateText(bytes, elapsedMs),
     durationText(elapsedMs),
     ...states,
@@ -100,7 +100,7 @@ function lineOf(
   return parts.join("  ");
 }
 
-/** Cuts a line to so many columns, without cutting a colour's sequence. */
+/** Cuts a line to `columnsMax` columns without cutting an escape sequence. */
 function truncated(line: string, columnsMax: number): string {
   if (Bun.stringWidth(line) <= columnsMax) return line;
   return `${Bun.sliceAnsi(line, 0, Math.max(0, columnsMax - 1))}…`;

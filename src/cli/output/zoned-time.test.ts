@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { zonedTime } from "./zoned-time.ts";
 
-test("a time in its zone says the same moment, with the offset it has then", () => {
+test("a zoned time is the same moment, with the offset of the zone at that moment", () => {
   expect(zonedTime(new Date("2026-10-25T00:30:00Z"), "Europe/Berlin")).toBe("2026-10-25T02:30:00+02:00");
   expect(zonedTime(new Date("2026-10-25T01:30:00Z"), "Europe/Berlin")).toBe("2026-10-25T02:30:00+01:00");
   expect(zonedTime(new Date("2026-01-01T00:00:00Z"), "UTC")).toBe("2026-01-01T00:00:00+00:00");

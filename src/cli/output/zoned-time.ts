@@ -1,4 +1,4 @@
-/** `2026-10-25T02:30:00+01:00`: the time in a zone, with the offset that tells the two hours of that night apart. */
+/** `2026-10-25T02:30:00+01:00`: the time in a zone; the offset distinguishes the repeated hour of that night. */
 export function zonedTime(time: Date, timezone: string): string {
   const format = new Intl.DateTimeFormat("en-US", {
     timeZone: timezone,
@@ -15,7 +15,7 @@ export function zonedTime(time: Date, timezone: string): string {
   const parts = new Map(format.formatToParts(time).map(({ type, value }) => [type, value]));
   const part = (type: Intl.DateTimeFormatPartTypes) => parts.get(type) ?? "";
   const date = `${part("year").padStart(4, "0")}-${part("month")}-${part("day")}`;
-  // "GMT" alone is UTC; zones of old had offsets with seconds, none has any more.
+  // "GMT" alone is UTC. Only historic offsets have seconds, which are cut off.
   const offset = part("timeZoneName").replace("GMT", "") || "+00:00";
   return `${date}T${part("hour")}:${part("minute")}:${part("second")}${offset.slice(0, 6)}`;
 }

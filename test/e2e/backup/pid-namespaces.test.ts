@@ -183,7 +183,7 @@ describe.skipIf(noNamespaceReason !== undefined)(
       first.kill("SIGKILL");
       await first.ended;
       const next = fixture.start("run");
-      await next.says("waiting for a daemon that cannot be seen from here");
+      await next.says("waiting for the lease of a daemon");
       await letLeasesRunOut(fixture);
       await next.says("started");
       const leases = await withCatalog(installation, (catalog) => catalog.leases());

@@ -248,7 +248,7 @@ describe("on a terminal", () => {
     ]) {
       const { exitCode, written } = await onTerminal(words, { PG321_CONFIG: installation.configFile }).ended;
       expect(exitCode).toBe(2);
-      expect(screenOf(written)).toContain("hint: send it on, with | or >");
+      expect(screenOf(written)).toContain("hint: redirect it to a file with >, or to a program with |");
     }
   });
 });
@@ -278,5 +278,5 @@ test("a reader of a dump that leaves early is told of in one line, without a sta
   await child.stdout.cancel();
   const [exitCode, stderr] = await Promise.all([child.exited, new Response(child.stderr).text()]);
   expect(exitCode).toBe(13);
-  expect(stderr).toMatch(/^error: stdout: its reader closed it before the end\nhint: .*\n$/m);
+  expect(stderr).toMatch(/^error: stdout: the reader closed the pipe before the end\nhint: .*\n$/m);
 });

@@ -24,7 +24,7 @@ function newPair() {
 
 const modeOf = async (path: string) => ((await stat(path)).mode & 0o777).toString(8);
 
-test("makes both files 0600 in a directory 0700, whatever the umask, and says what a loss means", async () => {
+test("makes both files 0600 in a directory 0700, whatever the umask, and warns about losing the identity", async () => {
   const pair = newPair();
   const before = process.umask(0);
   const { exitCode, stdout } = await run("key", "generate", ...pair.words).finally(() =>
@@ -37,7 +37,7 @@ test("makes both files 0600 in a directory 0700, whatever the umask, and says wh
     "600",
   ]);
   expect((await readdir(pair.directory)).sort()).toEqual(["identity.txt", "signing.key"]);
-  expect(stdout).toContain("Whoever loses the identity loses every backup");
+  expect(stdout).toContain("If you lose the identity, you lose every backup");
   expect(stdout).not.toContain("AGE-SECRET-KEY");
   const identity = await readFile(pair.identity, "utf8");
   const signer = /^# signer: (.*)$/m.exec(await readFile(pair.signingKey, "utf8"))?.[1];
@@ -59,7 +59,7 @@ test.each(["identity", "signingKey"] as const)(
     const text = await readFile(pair[which], "utf8");
     const again = await run("key", "generate", ...pair.words);
     expect(again).toMatchObject({ exitCode: 12, stdout: "" });
-    expect(again.stderr).toContain(`${pair[which]}: exists, and is never replaced`);
+    expect(again.stderr).toContain(`${pair[which]}: already exists`);
     expect(await readFile(pair[which], "utf8")).toBe(text);
     expect((await readdir(pair.directory)).length).toBe(1);
   },

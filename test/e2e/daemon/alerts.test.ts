@@ -100,7 +100,7 @@ test("PostgreSQL is away and so is who should be told: the exit code is the job'
     database: null,
     deliveries: [{ state: "PENDING", attempts: 1, error: "status 503" }],
   });
-  expect((await installation.ok("alerts")).stdout).toContain("to ops: next try at");
+  expect((await installation.ok("alerts")).stdout).toContain("to ops: next attempt at");
   const everything = JSON.stringify([failed, alert, hook.requests, dead.requests.map(({ body }) => body)]);
   expect(everything).not.toContain(address.password);
   await installation.configure({ postgres: { ...address, port } });

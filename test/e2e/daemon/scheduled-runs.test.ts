@@ -56,7 +56,7 @@ test("prints a table with the zone in its head", async () => {
   const { exitCode, stdout } = await schedule(BUSY, "--count", "1");
   expect(exitCode).toBe(0);
   const [head, ...rows] = stdout.trimEnd().split("\n");
-  expect(head).toMatch(/^SCHEDULE +PATTERN +AT MOST EVERY +NEXT \(Europe\/Berlin\) +DATABASES$/);
+  expect(head).toMatch(/^SCHEDULE +PATTERN +INTERVAL +NEXT \(Europe\/Berlin\) +DATABASES$/);
   expect(rows).toHaveLength(5);
   expect(rows[0]).toMatch(
     /^backup busy +@hourly +1h 00m +\d{4}-\d\d-\d\dT\d\d:00:00\+0\d:00 +main\/app shop_\*$/,

@@ -73,10 +73,10 @@ function present(value: unknown, documented: readonly DocumentedKey[], path = ""
   );
 }
 
-test("without a daemon the catalog tells, and that is said", async () => {
+test("without a daemon the state comes from the catalog, and a note says so", async () => {
   const fresh = await installation.ok("status");
-  expect(fresh.stdout).toStartWith("No daemon answers.\n");
-  expect(fresh.stderr).toContain(`no daemon answers (unix:${socket}: ENOENT); this is from the catalog`);
+  expect(fresh.stdout).toStartWith("The daemon does not answer.\n");
+  expect(fresh.stderr).toContain(`the daemon does not answer (unix:${socket}: ENOENT)`);
   await installation.ok("backup");
   const report = await statusJson();
   expect(report).toMatchObject({
@@ -123,14 +123,14 @@ test("every key that there may be is documented, and no other", () => {
   expect(pathsOf([full], DOCUMENTED)).toEqual(told.sort());
 });
 
-test("a token that the daemon does not take, and a program that is no pg321, are told", async () => {
+test("a refused token, and another program at the address, are reported", async () => {
   await withDaemon(async () => {
     await configure("another-token-of-16");
     const refused = await installation.ok("status");
     expect(refused.stderr).toContain(
-      "the daemon does not take the token of this config; has it been reloaded?",
+      "the daemon refused the token of this config; was it reloaded after a change of the token?",
     );
-    expect(refused.stdout).toContain("No daemon answers");
+    expect(refused.stdout).toContain("The daemon does not answer");
     await configure(TOKEN);
   });
   const answers = [
@@ -145,9 +145,9 @@ test("a token that the daemon does not take, and a program that is no pg321, are
     await other.stop(true);
   }
   expect(told.map((text) => /sock: (.*)\); this/.exec(text)?.[1])).toEqual([
-    "what answers there is no pg321",
-    "what answers there is no pg321",
-    "status 500",
+    "another program answers there, not pg321",
+    "another program answers there, not pg321",
+    "HTTP status 500",
   ]);
 }, 60_000);
 
@@ -157,7 +157,7 @@ test("one that takes the request and never answers is waited for no longer than 
   const told = await installation.ok("status");
   hanging.resolve(new Response());
   await other.stop(true);
-  expect(told.stderr).toContain("no answer within 3000 ms); this is from the catalog");
+  expect(told.stderr).toContain("no answer within 3000 ms); this is the state from the catalog");
 }, 60_000);
 
 test("the token goes to the daemon only, whatever proxy the environment names", async () => {
@@ -180,6 +180,6 @@ test("the token goes to the daemon only, whatever proxy the environment names", 
   });
   await Promise.all([proxy.stop(true), free.stop(true)]);
   await configure(TOKEN);
-  expect(asked.stderr).toContain("what answers there is no pg321");
+  expect(asked.stderr).toContain("another program answers there, not pg321");
   expect(seen).toEqual([]);
 });

@@ -102,5 +102,5 @@ test("the text output names each of them", async () => {
   expect(exitCode).toBe(3);
   expect(stdout).toContain('error TABLE public.t 7: relation "t 7" already exists');
   expect(stdout).toContain("error TABLE DATA public.unique_one: COPY failed");
-  expect(stdout).toContain(`pg_restore went past ${COUNT + 4} errors`);
+  expect(stdout).toContain(`pg_restore continued after ${COUNT + 4} errors`);
 });

@@ -110,7 +110,7 @@ test("all of it is counted, and an empty table is no silent success", async () =
   const target = await postgres.createDatabase();
   const { stdout } = await installation.ok("restore", backup, "-t", `main/${target}`, "--table", "nothing");
   expect(stdout).toMatch(/restored .*: 1 table, 0 rows, /);
-  expect(stdout).toContain("the backup holds no row of them");
+  expect(stdout).toContain("the backup has no rows in these tables");
 });
 
 test("a dry run tells the tables that would come", async () => {

@@ -258,7 +258,7 @@ test("--dry-run changes nothing, neither in the target nor among the files", asy
   });
   expect(
     (await installation.ok("restore", backupId, "-t", `main/${made}`, "--create", "--dry-run")).stdout,
-  ).toContain("nothing is in the way");
+  ).toContain("nothing prevents the restore");
   expect(await databaseNames(postgres)).not.toContain(made);
   expect((await contentsOf(postgres.connect(target))).facts).toEqual(before.facts);
   expect(await tempFiles()).toEqual([]);

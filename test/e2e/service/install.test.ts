@@ -51,7 +51,7 @@ describe.skipIf(noBoxReason !== undefined)(
         expect(await box.run(...asNobody, UNPACKED, command, "--dry-run")).toEqual({
           exitCode: 2,
           stdout: "",
-          stderr: `error: ${command}: only root can do this, also with --dry-run\nhint: run it with sudo: sudo pg321 ${command}\n`,
+          stderr: `error: ${command}: must run as root, even with --dry-run\nhint: sudo pg321 ${command}\n`,
         });
       }
     });

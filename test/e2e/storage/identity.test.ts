@@ -230,7 +230,7 @@ describe("a storage that lies elsewhere than it is known takes no part", () => {
     const refused = await third.run("backup");
     expect(refused.exitCode).toBe(13);
     expect(refused.stderr).toMatch(/belongs to another installation of pg321 \([0-9a-f-]{36}\)/);
-    expect((await third.ok("storage", "accept", "disk")).stdout).toContain("the marker that is there counts");
+    expect((await third.ok("storage", "accept", "disk")).stdout).toContain("its existing marker is used");
     await third.ok("backup");
     expect(await readFile(join(there, MARKER), "utf8")).toBe(before);
     await theirs.ok("backup");

@@ -180,7 +180,7 @@ describe("after a clock that was ahead is right again", () => {
     await world.confirm(ahead.statistics.plan_hash ?? "");
     await world.wait(-399);
     const [back] = (await live(world, 1)) as [CleanupReport];
-    expect(stops(back)).toContain("yet to come");
+    expect(stops(back)).toContain("in the future");
     await world.confirm(back.statistics.plan_hash ?? "");
     expect((await live(world, 3)).map(stops)).toEqual(["", "", ""]);
   }, 60_000);

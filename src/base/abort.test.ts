@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { ManualClock } from "../../test/lab/manual-clock.ts";
-import { unlessAborted, unlessHung, unlessLate } from "./abort.ts";
+import { deadline, unlessAborted, unlessHung, unlessLate, waitAtMost } from "./abort.ts";
 
 const never = new Promise<never>(() => {});
 
@@ -44,6 +44,21 @@ test("a promise that rejects after the abort is not unhandled, and no listener s
   await late.promise.catch(() => {});
 });
 
+test("a value that comes after the abort is handed on, one that comes before it is not", async () => {
+  const abort = new AbortController();
+  const late: number[] = [];
+  const onLate = (value: number) => void late.push(value);
+  expect(await unlessAborted(Promise.resolve(1), abort.signal, onLate)).toBe(1);
+  const { promise, resolve } = Promise.withResolvers<number>();
+  const waiting = unlessAborted(promise, abort.signal, onLate);
+  abort.abort(new Error("enough"));
+  await expect(waiting).rejects.toThrow("enough");
+  await expect(unlessAborted(Promise.resolve(2), abort.signal, onLate)).rejects.toThrow("enough");
+  resolve(3);
+  await promise;
+  expect(late).toEqual([2, 3]);
+});
+
 test("what ends soon after an abort is waited for, what hangs is left behind and told", async () => {
   const abort = new AbortController();
   let left = 0;
@@ -76,5 +91,47 @@ test("a promise that takes too long is left, and no timer stays", async () => {
   const stopped = unlessLate(never, limits, late);
   stop.abort(new Error("enough"));
   await expect(stopped).rejects.toThrow("enough");
+  expect(clock.sleeping).toBe(0);
+});
+
+test("a deadline aborts its signal in time, with its own error or the reason of the given signal", async () => {
+  const clock = new ManualClock();
+  const stop = new AbortController();
+  const limit = { clock, durationMs: 1_000 };
+  using late = deadline(limit, () => new Error("too late"));
+  using plain = deadline(limit);
+  using stopped = deadline({ ...limit, signal: stop.signal });
+  stop.abort(new Error("enough"));
+  expect(stopped.signal.reason).toEqual(new Error("enough"));
+  await clock.advance(999);
+  expect(late.signal.aborted).toBe(false);
+  await clock.advance(1);
+  expect(late.signal.reason).toEqual(new Error("too late"));
+  expect(plain.signal.reason).toMatchObject({ name: "TimeoutError", message: "The operation timed out." });
+});
+
+test("a deadline that is disposed of never comes, and no timer stays", async () => {
+  const clock = new ManualClock();
+  const time = deadline({ clock, durationMs: 1_000 });
+  time[Symbol.dispose]();
+  expect(clock.sleeping).toBe(0);
+  await clock.advance(1_000);
+  expect(time.signal.aborted).toBe(false);
+});
+
+test("a wait ends with the promise or with the time, and no timer stays", async () => {
+  const clock = new ManualClock();
+  const limit = { clock, durationMs: 1_000 };
+  await waitAtMost(Promise.resolve(), limit);
+  await expect(waitAtMost(Promise.reject(new Error("no")), limit)).rejects.toThrow("no");
+  expect(clock.sleeping).toBe(0);
+  let isOver = false;
+  const waiting = waitAtMost(never, limit).then(() => {
+    isOver = true;
+  });
+  await clock.advance(999);
+  expect(isOver).toBe(false);
+  await clock.advance(1);
+  await waiting;
   expect(clock.sleeping).toBe(0);
 });

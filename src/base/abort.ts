@@ -1,13 +1,25 @@
 import type { Clock } from "./clock.ts";
 
-/** Settles as `promise` does, unless the signal aborts first: then it rejects with the signal's reason. */
-export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+/**
+ * Settles as `promise` does, unless the signal aborts first: then it rejects with the signal's reason, and
+ * `onLate` gets the value if the promise resolves later.
+ */
+export function unlessAborted<T>(
+  promise: Promise<T>,
+  signal: AbortSignal,
+  onLate: (value: T) => void = () => {},
+): Promise<T> {
   return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason);
+    let isAborted = false;
+    const onAbort = () => {
+      isAborted = true;
+      reject(signal.reason);
+    };
     if (signal.aborted) onAbort();
     // Signals live as long as the daemon: a listener that stayed would keep this promise alive as long.
-    signal.addEventListener("abort", onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+    else signal.addEventListener("abort", onAbort, { once: true });
+    const onValue = (value: T) => (isAborted ? onLate(value) : resolve(value));
+    promise.then(onValue, reject).finally(() => signal.removeEventListener("abort", onAbort));
   });
 }
 
@@ -40,21 +52,50 @@ export function unlessHung<T>(
   });
 }
 
-/**
- * Settles as `promise` does, unless the signal aborts or `durationMs` passes first: then it rejects with the
- * signal's reason, or with what `late` makes, and leaves the promise to itself.
- */
-export async function unlessLate<T>(
-  promise: Promise<T>,
-  { clock, durationMs, signal }: { clock: Clock; durationMs: number; signal?: AbortSignal },
-  late: () => Error,
-): Promise<T> {
+export interface TimeLimit {
+  clock: Clock;
+  durationMs: number;
+  /** Ends the work before the time is over. */
+  signal?: AbortSignal | undefined;
+}
+
+/** A time limit for work that ends by a signal. It counts until it is disposed of. */
+export interface Deadline extends Disposable {
+  /** Aborts with the error of `late` when the time is over, or with the reason of the given signal. */
+  readonly signal: AbortSignal;
+}
+
+export function deadline({ clock, durationMs, signal }: TimeLimit, late: () => Error = timedOut): Deadline {
+  const over = new AbortController();
   const done = new AbortController();
-  const tooLate = new AbortController();
   clock.sleep(durationMs, done.signal).then(
-    () => tooLate.abort(late()),
+    () => over.abort(late()),
     () => {},
   );
-  const signals = signal ? [signal, tooLate.signal] : [tooLate.signal];
-  return unlessAborted(promise, AbortSignal.any(signals)).finally(() => done.abort());
+  return {
+    signal: signal ? AbortSignal.any([signal, over.signal]) : over.signal,
+    [Symbol.dispose]: () => done.abort(),
+  };
+}
+
+/** The error of `AbortSignal.timeout`. */
+function timedOut(): Error {
+  return new DOMException("The operation timed out.", "TimeoutError");
+}
+
+/**
+ * Settles as `promise` does, unless the deadline comes first: then it rejects with the deadline's reason and leaves
+ * the promise to itself. For work that takes no signal.
+ */
+export async function unlessLate<T>(promise: Promise<T>, limit: TimeLimit, late: () => Error): Promise<T> {
+  using time = deadline(limit, late);
+  return await unlessAborted(promise, time.signal);
+}
+
+/** Resolves when `promise` does, but after the time at the latest. Rejects as the promise does. */
+export async function waitAtMost(promise: Promise<unknown>, limit: Omit<TimeLimit, "signal">): Promise<void> {
+  using time = deadline(limit);
+  await unlessAborted(promise, time.signal).catch((error) => {
+    if (!time.signal.aborted) throw error;
+  });
 }

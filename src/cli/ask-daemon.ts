@@ -1,4 +1,5 @@
 import { request } from "node:http";
+import { deadline, unlessAborted } from "../base/abort.ts";
 import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import { MIB } from "../base/limits.ts";
@@ -21,19 +22,11 @@ export async function askDaemon(
   if (listen.type === "off") return "http.listen is off";
   if (listen.type === "tcp" && listen.port === 0)
     return "http.listen has port 0: only the daemon's log has the actual port";
-  const answered = new AbortController();
-  const tooLate = clock.sleep(ASKED_MS_MAX, answered.signal).then(
-    () => `no answer within ${ASKED_MS_MAX} ms`,
-    () => "",
-  );
-  try {
-    const asked = answerOf(http, AbortSignal.any([signal, answered.signal])).catch(messageOf);
-    const found = await Promise.race([asked, tooLate]);
-    signal.throwIfAborted();
-    return typeof found === "string" ? `${listenText(listen)}: ${found}` : found;
-  } finally {
-    answered.abort();
-  }
+  const late = () => new Error(`no answer within ${ASKED_MS_MAX} ms`);
+  using time = deadline({ clock, signal, durationMs: ASKED_MS_MAX }, late);
+  const found = await unlessAborted(answerOf(http, time.signal), time.signal).catch(messageOf);
+  signal.throwIfAborted();
+  return typeof found === "string" ? `${listenText(listen)}: ${found}` : found;
 }
 
 /** Not with `fetch`, which would send the token to a proxy that the environment configures. */

@@ -1,3 +1,4 @@
+import { waitAtMost } from "../base/abort.ts";
 import type { Clock } from "../base/clock.ts";
 import { rfc3339 } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
@@ -130,10 +131,7 @@ export class ActiveRuns {
   async stop(reason: Error, graceMs: number): Promise<void> {
     this.#stopping.abort(reason);
     for (const run of this.#runs.values()) if (run.state !== "running") run.ending.abort(reason);
-    const timer = new AbortController();
-    const grace = this.#options.clock.sleep(graceMs, timer.signal).catch(() => {});
-    await Promise.race([this.#ended(), grace]);
-    timer.abort();
+    await waitAtMost(this.#ended(), { clock: this.#options.clock, durationMs: graceMs });
     for (const { schedule, ending } of this.#runs.values()) {
       this.#options.log.warning("a run is ended before its end", { schedule: schedule.name });
       ending.abort(reason);

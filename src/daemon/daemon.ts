@@ -1,5 +1,5 @@
 import { deliverAlerts } from "../alerts/deliver.ts";
-import { unlessAborted, unlessLate } from "../base/abort.ts";
+import { unlessAborted, unlessLate, waitAtMost } from "../base/abort.ts";
 import { systemClock } from "../base/clock.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import { MINUTE_MS } from "../base/limits.ts";
@@ -136,7 +136,8 @@ export class Daemon implements LiveDaemon {
     const stopped = this.#stop(signal.aborted ? signal.reason : lost(), graceMs).then(() =>
       Promise.all(loops),
     );
-    await this.#within(graceMs + ENDING_MS_MAX, stopped, () => {
+    const limit = { clock: this.#options.clock, durationMs: graceMs + ENDING_MS_MAX };
+    await unlessLate(stopped, limit, () => {
       log.error("the daemon ends without what was under way: it hangs", { running: this.running().length });
       return end.reason;
     });
@@ -238,7 +239,8 @@ export class Daemon implements LiveDaemon {
     await this.#reloading;
     await this.#runs.stop(reason, graceMs);
     this.#deliver();
-    await this.#within(LAST_DELIVERY_MS, this.#delivering ?? Promise.resolve()).catch(() => {});
+    const delivered = this.#delivering ?? Promise.resolve();
+    await waitAtMost(delivered, { clock, durationMs: LAST_DELIVERY_MS }).catch(() => {});
     ended.abort();
     this.#life.abort(reason);
     await Promise.all([extending, this.#delivering]);
@@ -324,14 +326,6 @@ export class Daemon implements LiveDaemon {
       await this.#options.clock.sleep(pauseMs, signal).catch(() => {});
     }
   }
-
-  #within<T>(durationMs: number, work: Promise<T>, late = () => noAnswer(durationMs)): Promise<T> {
-    return unlessLate(work, { clock: this.#options.clock, durationMs }, late);
-  }
-}
-
-function noAnswer(durationMs: number): Pg321Error {
-  return new Pg321Error("storage", `no answer within ${durationMs / 1000} s`);
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

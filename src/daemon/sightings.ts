@@ -1,6 +1,6 @@
 import { statfs } from "node:fs/promises";
 import { tellOfSelection } from "../alerts/selection-alerts.ts";
-import { unlessLate } from "../base/abort.ts";
+import { deadline, unlessAborted, unlessLate } from "../base/abort.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import { placeAt } from "../base/files/place.ts";
 import { silentLog } from "../base/log.ts";
@@ -55,7 +55,9 @@ async function seeServer(
       await using connection = await connect(endpointOf(server));
       return await listDatabases(connection);
     };
-    const { chosen, idle } = chooseDatabases(await answered(context, "database", look()), server);
+    const limit = { clock: context.clock, signal: context.signal, durationMs: ANSWER_MS_MAX };
+    const databases = await unlessLate(look(), limit, () => noAnswer("database"));
+    const { chosen, idle } = chooseDatabases(databases, server);
     await context.catalog.overview.seeDatabases(server.name, chosen, context.clock.now().toISOString());
     listed.set(server.name, idle);
     return null;
@@ -74,17 +76,12 @@ async function forgetServers({ catalog, clock, config }: JobContext): Promise<vo
 }
 
 async function seeStorage(context: JobContext, storage: Storage): Promise<string | null> {
-  const { catalog, signal } = context;
+  const { catalog, clock, signal } = context;
   const nothing = { free_bytes: null, total_bytes: null };
   try {
-    const ending = new AbortController();
-    const answer = AbortSignal.any([signal, ending.signal]);
-    const look = answered(context, "storage", lookAt(context, storage, answer)).finally(() => ending.abort());
-    await catalog.overview.seeStorage(storage.name, {
-      ...nothing,
-      ...(await look),
-      ...lookedAt(context, null),
-    });
+    using time = deadline({ clock, signal, durationMs: ANSWER_MS_MAX }, () => noAnswer("storage"));
+    const room = await unlessAborted(lookAt(context, storage, time.signal), time.signal);
+    await catalog.overview.seeStorage(storage.name, { ...nothing, ...room, ...lookedAt(context, null) });
     return null;
   } catch (cause) {
     signal.throwIfAborted();
@@ -94,13 +91,8 @@ async function seeStorage(context: JobContext, storage: Storage): Promise<string
   }
 }
 
-function answered<T>(
-  { clock, signal }: JobContext,
-  code: "database" | "storage",
-  answer: Promise<T>,
-): Promise<T> {
-  const limits = { clock, signal, durationMs: ANSWER_MS_MAX };
-  return unlessLate(answer, limits, () => new Pg321Error(code, `no answer within ${ANSWER_MS_MAX / 1000} s`));
+function noAnswer(code: "database" | "storage"): Pg321Error {
+  return new Pg321Error(code, `no answer within ${ANSWER_MS_MAX / 1000} s`);
 }
 
 /**

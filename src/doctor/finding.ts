@@ -1,4 +1,4 @@
-import { unlessAborted } from "../base/abort.ts";
+import { deadline, unlessAborted } from "../base/abort.ts";
 import type { Clock } from "../base/clock.ts";
 import type { ErrorCode } from "../base/errors.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
@@ -54,22 +54,15 @@ export async function look(
   { clock, signal }: { clock: Clock; signal: AbortSignal },
   see: (signal: AbortSignal) => Promise<Seen[]>,
 ): Promise<Finding[]> {
-  const late = new AbortController();
-  const ended = new AbortController();
-  const either = AbortSignal.any([signal, late.signal]);
-  clock.sleep(LOOK_MS, ended.signal).then(
-    () => late.abort(new Pg321Error(code, `no answer within ${LOOK_MS / 1000} s`)),
-    () => {},
-  );
+  const late = () => new Pg321Error(code, `no answer within ${LOOK_MS / 1000} s`);
+  using time = deadline({ clock, signal, durationMs: LOOK_MS }, late);
   try {
     // A call on an unreachable network disk does not react to the signal: do not wait for it.
-    const seen = await unlessAborted(see(either), either);
+    const seen = await unlessAborted(see(time.signal), time.signal);
     return seen.map((one) => ({ area, subject, ...one }));
   } catch (error) {
     if (signal.aborted) throw signal.reason;
     return [{ area, subject, ...seenOf(error, subject, code) }];
-  } finally {
-    ended.abort();
   }
 }
 

@@ -1,3 +1,4 @@
+import { unlessLate } from "../base/abort.ts";
 import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import { HEALTH_MS_MAX } from "../base/limits.ts";
@@ -22,16 +23,10 @@ function answerOf(well: string, ill: string, reasons: readonly string[]): Respon
 }
 
 async function troublesOf(live: LiveDaemon, clock: Clock): Promise<string[]> {
-  const answered = new AbortController();
-  const tooLate = clock.sleep(HEALTH_MS_MAX, answered.signal).then(
-    () => [`no answer from the daemon within ${HEALTH_MS_MAX} ms`],
-    () => [],
-  );
+  const late = () => new Error(`no answer from the daemon within ${HEALTH_MS_MAX} ms`);
   try {
-    return await Promise.race([live.troubles(), tooLate]);
+    return await unlessLate(live.troubles(), { clock, durationMs: HEALTH_MS_MAX }, late);
   } catch (error) {
     return [messageOf(error)];
-  } finally {
-    answered.abort();
   }
 }

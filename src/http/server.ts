@@ -1,3 +1,4 @@
+import { waitAtMost } from "../base/abort.ts";
 import type { Clock } from "../base/clock.ts";
 import { HTTP_GRACE_MS } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
@@ -107,9 +108,6 @@ async function open(
 
 async function close({ listening }: Open, clock: Clock): Promise<void> {
   if (!listening) return;
-  const closed = new AbortController();
-  const tooLong = clock.sleep(HTTP_GRACE_MS, closed.signal).catch(() => {});
-  await Promise.race([listening.stop(), tooLong]);
-  closed.abort();
+  await waitAtMost(listening.stop(), { clock, durationMs: HTTP_GRACE_MS });
   await listening.end();
 }

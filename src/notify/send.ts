@@ -1,3 +1,4 @@
+import { deadline } from "../base/abort.ts";
 import type { Clock } from "../base/clock.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import { Secret } from "../base/secret.ts";
@@ -20,21 +21,14 @@ export async function sendNotice(
   { clock, signal }: { clock: Clock; signal: AbortSignal },
 ): Promise<void> {
   signal.throwIfAborted();
-  const ended = new AbortController();
-  const late = new AbortController();
-  const timer = clock.sleep(config.timeout_ms, ended.signal).then(
-    () => late.abort(deliveryError(`no answer within ${config.timeout_ms / 1000} s`, true)),
-    () => {},
-  );
+  const late = () => deliveryError(`no answer within ${config.timeout_ms / 1000} s`, true);
+  using time = deadline({ clock, signal, durationMs: config.timeout_ms }, late);
   try {
     const notifier = await openNotifier(config, { clock });
-    await notifier.send(notice, AbortSignal.any([signal, late.signal]));
+    await notifier.send(notice, time.signal);
   } catch (error) {
     signal.throwIfAborted();
     throw withoutSecrets(error, config);
-  } finally {
-    ended.abort();
-    await timer;
   }
 }
 

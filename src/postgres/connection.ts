@@ -3,6 +3,8 @@ import { connect as connectSocket, Socket } from "node:net";
 import { join } from "node:path";
 import type { Options, Sql } from "postgres";
 import postgres from "postgres";
+import { deadline, unlessAborted } from "../base/abort.ts";
+import { systemClock } from "../base/clock.ts";
 import { Pg321Error } from "../base/errors.ts";
 import { homeDirectory, userName } from "../base/process/become-user.ts";
 import { Secret } from "../base/secret.ts";
@@ -183,24 +185,22 @@ function coded(code: string, message: string): Error {
 }
 
 /** Resolves once it is connected. */
-export function openSocket({ port, connect_timeout_ms }: Endpoint, host: string): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const at = host.startsWith("/") ? { path: `${host}/.s.PGSQL.${port}` } : { host, port };
-    const socket = connectSocket(at);
-    const timer = setTimeout(() => {
-      socket.destroy();
-      reject(coded("CONNECT_TIMEOUT", "no connection within connect_timeout"));
-    }, connect_timeout_ms);
-    socket.once("error", (error) => {
-      clearTimeout(timer);
-      reject(error);
-    });
-    socket.once("connect", () => {
-      clearTimeout(timer);
-      // The package takes the name to check in the server's certificate from here.
-      resolve(Object.assign(socket, { host, port }));
-    });
-  });
+export async function openSocket({ port, connect_timeout_ms }: Endpoint, host: string): Promise<Socket> {
+  const at = host.startsWith("/") ? { path: `${host}/.s.PGSQL.${port}` } : { host, port };
+  const late = () => coded("CONNECT_TIMEOUT", "no connection within connect_timeout");
+  using time = deadline({ clock: systemClock, durationMs: connect_timeout_ms }, late);
+  const socket = connectSocket(at);
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  socket.once("error", reject);
+  socket.once("connect", resolve);
+  try {
+    await unlessAborted(promise, time.signal);
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+  // The package takes the name to check in the server's certificate from here.
+  return Object.assign(socket, { host, port });
 }
 
 /** Translates libpq's modes to the package's options. `allow` becomes `prefer`: both take what the server offers. */

@@ -1,3 +1,4 @@
+import { unlessAborted } from "../base/abort.ts";
 import type { Part } from "../stream/part.ts";
 
 /**
@@ -12,6 +13,7 @@ export async function* pullParts(body: AsyncIterable<Part>, signal: AbortSignal)
     for (;;) {
       signal.throwIfAborted();
       const pulled = iterator.next();
+      // The pull itself may cause the abort.
       const result = await unlessAborted(pulled, signal, (late) => {
         if (!late.done) late.value.release();
       });
@@ -25,28 +27,4 @@ export async function* pullParts(body: AsyncIterable<Part>, signal: AbortSignal)
     // Not awaited: a generator that waits for its source returns only after that.
     if (!isOver) void Promise.resolve(iterator.return?.()).catch(() => {});
   }
-}
-
-function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal, onLate: (value: T) => void): Promise<T> {
-  return new Promise((resolve, reject) => {
-    let isAborted = false;
-    const onAbort = () => {
-      isAborted = true;
-      reject(signal.reason);
-    };
-    // The pull itself may have caused the abort.
-    if (signal.aborted) onAbort();
-    else signal.addEventListener("abort", onAbort, { once: true });
-    promise.then(
-      (value) => {
-        signal.removeEventListener("abort", onAbort);
-        if (isAborted) onLate(value);
-        else resolve(value);
-      },
-      (error) => {
-        signal.removeEventListener("abort", onAbort);
-        reject(error);
-      },
-    );
-  });
 }

@@ -1,3 +1,4 @@
+import { unlessLate } from "../base/abort.ts";
 import type { Clock } from "../base/clock.ts";
 
 /**
@@ -14,7 +15,8 @@ export async function* unlessStalled(
     for (;;) {
       isWaiting = true;
       const next = iterator.next();
-      const chunk = timeoutMs > 0 ? await within(next, timeoutMs, clock, stalled) : await next;
+      const chunk =
+        timeoutMs > 0 ? await unlessLate(next, { clock, durationMs: timeoutMs }, stalled) : await next;
       isWaiting = false;
       if (chunk.done) return;
       yield chunk.value;
@@ -23,23 +25,5 @@ export async function* unlessStalled(
     const ended = Promise.resolve(iterator.return?.()).catch(() => {});
     // If the source hangs in its next(), this would hang too.
     if (!isWaiting) await ended;
-  }
-}
-
-async function within<T>(
-  promise: Promise<T>,
-  timeoutMs: number,
-  clock: Clock,
-  late: () => Error,
-): Promise<T> {
-  const timer = new AbortController();
-  const timeout = clock.sleep(timeoutMs, timer.signal).then(
-    () => Promise.reject(late()),
-    () => promise,
-  );
-  try {
-    return await Promise.race([promise, timeout]);
-  } finally {
-    timer.abort();
   }
 }

@@ -1,5 +1,5 @@
 import type { Subprocess } from "bun";
-import { unlessAborted } from "../base/abort.ts";
+import { unlessAborted, waitAtMost } from "../base/abort.ts";
 import type { Clock } from "../base/clock.ts";
 import { systemClock } from "../base/clock.ts";
 import { BLOCK_BYTES, STDERR_TAIL_BYTES } from "../base/limits.ts";
@@ -253,17 +253,14 @@ class Child {
     this.watchStall(false);
     if (this.exited.aborted) return;
     this.process.kill("SIGTERM");
-    await within(this.#clock, KILL_GRACE_MS, this.process.exited);
+    await waitAtMost(this.process.exited, { clock: this.#clock, durationMs: KILL_GRACE_MS });
     this.process.kill("SIGKILL");
     await this.process.exited;
   }
 
   async #stderrTail(): Promise<string> {
-    await within(
-      this.#clock,
-      STDERR_GRACE_MS,
-      this.#stderr.ended.catch(() => {}),
-    );
+    const ended = this.#stderr.ended.catch(() => {});
+    await waitAtMost(ended, { clock: this.#clock, durationMs: STDERR_GRACE_MS });
     return this.#stderr.text().trim();
   }
 }
@@ -277,13 +274,6 @@ function priorityPrefix({ nice, ioClass }: ChildOptions): string[] {
     ...(nice ? ["nice", "-n", String(nice)] : []),
     ...(ioClass && ioClass !== "none" ? ["ionice", "-c", IO_CLASS_NUMBER[ioClass]] : []),
   ];
-}
-
-/** Resolves when `promise` does or the time is up, whichever comes first. */
-async function within(clock: Clock, durationMs: number, promise: Promise<unknown>): Promise<void> {
-  const timer = new AbortController();
-  await Promise.race([promise, clock.sleep(durationMs, timer.signal).catch(() => {})]);
-  timer.abort();
 }
 
 /** The contents so far of a stream that is read to its end. */

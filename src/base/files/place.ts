@@ -1,5 +1,5 @@
 import { normalize } from "node:path";
-import { unlessAborted, unlessHung } from "../abort.ts";
+import { deadline, unlessAborted, unlessHung } from "../abort.ts";
 import { systemClock } from "../clock.ts";
 import { Pg321Error } from "../errors.ts";
 
@@ -56,14 +56,9 @@ class Place {
   async run<T>(call: PlaceCall, operation: () => Promise<T>): Promise<T> {
     const { signal, limitMs } = call;
     if (limitMs === 0) return await this.#run(call, signal, operation);
-    const late = new AbortController();
-    const timer = setTimeout(() => late.abort(this.#noAnswer(call)), limitMs);
-    try {
-      const ended = signal ? AbortSignal.any([signal, late.signal]) : late.signal;
-      return await this.#run(call, ended, operation);
-    } finally {
-      clearTimeout(timer);
-    }
+    const limit = { clock: systemClock, durationMs: limitMs, signal };
+    using time = deadline(limit, () => this.#noAnswer(call));
+    return await this.#run(call, time.signal, operation);
   }
 
   async #run<T>(call: PlaceCall, signal: AbortSignal | undefined, operation: () => Promise<T>): Promise<T> {

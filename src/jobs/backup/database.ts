@@ -1,4 +1,4 @@
-import { unlessAborted } from "../../base/abort.ts";
+import { deadline, unlessAborted } from "../../base/abort.ts";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { leaseName } from "../../catalog/database-lease.ts";
 import { awaitLease } from "../../catalog/lease.ts";
@@ -60,21 +60,16 @@ export async function backupDatabase(
         }),
     },
   );
-  const timeout = new AbortController();
-  const timer = clock.sleep(config.dump.run_timeout_ms, AbortSignal.any([lease.signal, timeout.signal])).then(
-    () => timeout.abort(runTimedOut(server, database, config.dump.run_timeout_ms)),
-    () => {},
-  );
-  const signal = AbortSignal.any([lease.signal, timeout.signal]);
+  const durationMs = config.dump.run_timeout_ms;
+  const late = () => runTimedOut(server, database, durationMs);
+  using time = deadline({ clock, signal: lease.signal, durationMs }, late);
+  const { signal } = time;
   const backup = await recordStart(context, runId, server.name, database);
   const state = { isWhole: false };
   try {
     return await makeBackup(context, server, backup, signal, state);
   } catch (error) {
     throw await recordFailure(context, backup, signal.aborted ? signal.reason : error, state.isWhole);
-  } finally {
-    timeout.abort();
-    await timer;
   }
 }
 

@@ -1,3 +1,4 @@
+import { deadline } from "../../base/abort.ts";
 import { messageOf, type Pg321Error } from "../../base/errors.ts";
 import type { BackupRecord, CopyRecord } from "../../catalog/records.ts";
 import { KeyTaken } from "../../storage/key.ts";
@@ -69,7 +70,7 @@ export async function confirmCopy(
 }
 
 /** How long the tidying after a failed copy may take: the storage that failed is often the one that hangs. */
-export const TIDY_TIMEOUT_MS = 30_000;
+const TIDY_TIMEOUT_MS = 30_000;
 
 /**
  * Records that a copy failed and removes what it may have left. When the storage does not answer now, the
@@ -82,7 +83,7 @@ export async function failCopy(
   storage: Storage,
   error: unknown,
 ): Promise<void> {
-  const { catalog, log } = context;
+  const { catalog, clock, log } = context;
   if (error instanceof KeyTaken) {
     const found = { state: "MISSING", upload_id: null, error: messageOf(error) } as const;
     return catalog.updateCopy(backup.id, storage.name, found);
@@ -93,8 +94,8 @@ export async function failCopy(
   const copy = (await catalog.copies(backup.id)).find((one) => one.storage === storage.name);
   let state: "FAILED" | "INTENDED" = "FAILED";
   try {
-    const tidySignal = AbortSignal.timeout(TIDY_TIMEOUT_MS);
-    if (copy) await removeIntended(storage, copy, tidySignal);
+    using time = deadline({ clock, durationMs: TIDY_TIMEOUT_MS });
+    if (copy) await removeIntended(storage, copy, time.signal);
   } catch (tidyError) {
     state = "INTENDED";
     const fields = { storage: storage.name, backup_id: backup.id, error: messageOf(tidyError) };

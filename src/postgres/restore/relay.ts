@@ -6,6 +6,8 @@ import { join } from "node:path";
 import { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { connect as connectTls } from "node:tls";
+import { deadline } from "../../base/abort.ts";
+import { systemClock } from "../../base/clock.ts";
 import { Pg321Error } from "../../base/errors.ts";
 import { Secret } from "../../base/secret.ts";
 import type { Endpoint } from "../connection.ts";
@@ -103,7 +105,8 @@ async function openSession(endpoint: Endpoint, host: string): Promise<Socket> {
   const socket = await openSocket(endpoint, host);
   const encryption = host.startsWith("/") ? false : tlsOf(endpoint);
   if (!encryption) return socket;
-  const signal = AbortSignal.timeout(endpoint.connect_timeout_ms);
+  using time = deadline({ clock: systemClock, durationMs: endpoint.connect_timeout_ms });
+  const { signal } = time;
   try {
     socket.write(ENCRYPTION_REQUEST);
     const [answer] = (await once(socket, "data", { signal })) as [Buffer];

@@ -1,4 +1,6 @@
 import { type HeadObjectCommandOutput, PutObjectCommand, type StorageClass } from "@aws-sdk/client-s3";
+import { deadline } from "../../base/abort.ts";
+import type { Clock } from "../../base/clock.ts";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import { Part } from "../../stream/part.ts";
@@ -31,6 +33,7 @@ const OWN_VERSIONS_MAX = 100;
 /** Settings shared by all puts of one storage. */
 export interface S3PutSettings {
   log: Log;
+  clock: Clock;
   storageClass: string | undefined;
   maxParallelParts: number;
   maxParts: number;
@@ -236,8 +239,9 @@ export class S3Put {
   /** Uses a fresh signal, because that of the put may be aborted; never hides the error that led here. */
   async #cleanUp(undo: (signal: AbortSignal) => Promise<void>): Promise<void> {
     const { operation, s3 } = this.#target;
+    using time = deadline({ clock: this.#settings.clock, durationMs: CLEANUP_TIMEOUT_MS });
     try {
-      await undo(AbortSignal.timeout(CLEANUP_TIMEOUT_MS));
+      await undo(time.signal);
     } catch (error) {
       const cause = messageOf(error);
       this.#settings.log.warning("a failed upload could not be cleaned up yet", {

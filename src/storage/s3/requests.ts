@@ -1,5 +1,6 @@
 import { S3Client } from "@aws-sdk/client-s3";
 import { FetchHttpHandler } from "@smithy/fetch-http-handler";
+import { deadline } from "../../base/abort.ts";
 import type { Clock } from "../../base/clock.ts";
 import { MINUTE_MS } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
@@ -99,19 +100,18 @@ export class S3Requests {
     timeoutMs: number,
     request: (options: { abortSignal: AbortSignal }) => Promise<T>,
   ): Promise<T> {
-    const late = new AbortController();
-    const timer = timeoutMs > 0 ? setTimeout(() => late.abort(), timeoutMs) : undefined;
+    const late = () => new Error(`timed out after ${timeoutMs / 1000} s`);
+    using time =
+      timeoutMs > 0 ? deadline({ clock: this.#clock, signal, durationMs: timeoutMs }, late) : undefined;
+    const abortSignal = time?.signal ?? signal;
     try {
-      const result = await request({ abortSignal: AbortSignal.any([signal, late.signal]) });
+      const result = await request({ abortSignal });
       this.#hasFailed = false;
       return result;
     } catch (error) {
       this.#hasFailed = true;
-      throw late.signal.aborted
-        ? new Error(`timed out after ${timeoutMs / 1000} s`, { cause: error })
-        : error;
-    } finally {
-      clearTimeout(timer);
+      // The SDK's own error does not say why it was aborted.
+      throw abortSignal.aborted ? abortSignal.reason : error;
     }
   }
 }

@@ -41,6 +41,7 @@ export class S3Storage implements Storage {
     this.#clock = deps.clock;
     this.#put = {
       log: deps.log,
+      clock: deps.clock,
       storageClass: config.storage_class,
       maxParallelParts: config.max_parallel_parts,
       maxParts: config.max_parts,

@@ -34,7 +34,7 @@ function outcome(exitCode: number, stdout: Uint8Array, stderr: string) {
   return { exitCode, length: stdout.length, sha256, stderr };
 }
 
-/** Python begins once, and each run in a process of its own: to load its libraries takes longer than a vector. */
+/** Python starts once and forks for each run: to load its libraries takes longer than a vector. */
 const RUN_ALL = `
 import argparse, json, os, runpy, subprocess, sys, tempfile
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -96,12 +96,12 @@ describe("contrib/unseal.py", () => {
     expect(exitCode).toBe(vector.opens ? 0 : 1);
     expect(stderr).toContain(vector.opens ? '"database"' : "unseal: ");
     expect(stderr).not.toContain("Traceback");
-    // Whatever stands in the file: none of it moves the cursor of a terminal.
+    // Nothing in the file may move the cursor of a terminal.
     expect(stderr).not.toMatch(/[^\P{Cc}\n]/u);
   });
 
   test.each(vectors.filter(({ dump_sha256 }) => dump_sha256 !== undefined))(
-    "the stock program opens what is in $name",
+    "the stock program opens the payload of $name",
     (vector) => {
       const stock = vector.name.startsWith("gzip") ? "gzip" : "zstd";
       const pipeline = `set -o pipefail; "$0" -i "$1" "$2" | ${stock} -dc | sha256sum`;
@@ -124,7 +124,7 @@ describe("contrib/unseal.py", () => {
     expect({ exitCode, length }).toEqual({ exitCode: 0, length: 200 });
   });
 
-  test("opens nothing where it knows no signer, but with --signer or --any-signer", async () => {
+  test("opens nothing without a known signer, except with --signer or --any-signer", async () => {
     const { signers } = await readIdentityFile(await Bun.file(IDENTITY).text());
     const trust = signers.flatMap((signer) => ["--signer", signer]);
     const bare = join(DIRECTORY, "identities/no-signer.txt");
@@ -137,12 +137,12 @@ describe("contrib/unseal.py", () => {
     const any = await unseal(["-i", bare, "--any-signer", forged]);
     expect(any).toMatchObject({ exitCode: 0, length: 100 });
     expect(any.stderr).toContain("WARNING: anybody may have made this file");
-    // Any signer's signature, but a right one.
+    // The signature may be anybody's, but must be valid.
     const damaged = await unseal(["-i", bare, "--any-signer", pathOf("flipped-signature")]);
     expect(damaged).toMatchObject({ exitCode: 1, length: 0 });
   });
 
-  test("asks for the passphrase of a protected identity, and takes the signers from it", async () => {
+  test("asks for the passphrase of a protected identity, and reads the signers from it", async () => {
     const identity = await generateIdentity();
     const signingKey = generateSigningKey(randomUUID());
     const { installation, signer } = signingKey;

@@ -37,7 +37,7 @@ function fateOfHolder(lease: LeaseHolder): Fate {
 
 /** A lease that is renewed until it is disposed of. */
 export interface Held extends AsyncDisposable {
-  /** Aborts when the caller's signal does, and with an error of code `locked` when the lease is lost. */
+  /** Aborts when the caller's signal does, and with an error of code `locked` if the lease is lost. */
   readonly signal: AbortSignal;
   /** The error of the last renewal; undefined if it succeeded. */
   readonly trouble: unknown;

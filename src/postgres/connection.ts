@@ -25,7 +25,7 @@ type ServerAddress = Pick<
   | "connect_timeout_ms"
 >;
 
-/** One database of one server, and how to get in. */
+/** One database of one server, and how to connect to it. */
 export interface Endpoint extends ServerAddress {
   /** The server's name in messages: `server "main"`. */
   label: string;

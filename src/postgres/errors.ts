@@ -139,8 +139,8 @@ export function databaseError(error: unknown, what: string): unknown {
   const known =
     candidates.find((one) => one.text.test(text)) ??
     [...OF_STATEMENTS, ...OF_CONNECTING].find(({ codes }) => codes.includes(code));
-  const told = lowerFirst(message || code) + (detail ? ` (${detail})` : "");
-  return newError(error as Error, `${what}: ${told}`, known, hint ? [hint] : []);
+  const shownText = lowerFirst(message || code) + (detail ? ` (${detail})` : "");
+  return newError(error as Error, `${what}: ${shownText}`, known, hint ? [hint] : []);
 }
 
 /** An error of the server as the `postgres` package throws it. */
@@ -162,11 +162,11 @@ function childError(error: ChildError, what: string): Pg321Error {
   const known =
     OF_CONNECTING.find(({ text }) => text.test(connecting.join("\n"))) ??
     OF_STATEMENTS.find(({ text }) => text.test(errors.map(textOf).join("\n")));
-  const told = shown.flatMap((one) => [one.text, ...one.details]).map((line) => line.slice(0, 300));
+  const shownText = shown.flatMap((one) => [one.text, ...one.details]).map((line) => line.slice(0, 300));
   const hints = shown.flatMap((one) => one.hints).map((line) => line.slice(0, 300));
   return newError(
     error,
-    [what, error.message, told.join("; ")].filter((part) => part !== "").join(": "),
+    [what, error.message, shownText.join("; ")].filter((part) => part !== "").join(": "),
     known,
     hints,
   );

@@ -130,10 +130,10 @@ export async function contentsOfDatabase(connection: Connection): Promise<string
   return rows.map(({ kind, count }) => `${count} ${count === 1 ? kind.replace(/s$/, "") : kind}`);
 }
 
-/** What the server offers to a restore. */
+/** Objects of the server that a restore may need. */
 export interface ServerOffer {
   roles: string[];
-  /** Those that the session's role may give objects to. */
+  /** Roles of which the session's role is a member, so that it may create objects owned by them. */
   memberships: string[];
   extensions: string[];
   tablespaces: string[];

@@ -42,7 +42,7 @@ function newestGood(
 
 const check = (property: (given: RetentionInput) => void) => fc.assert(fc.property(inputs, property), RUNS);
 
-describe("whatever the facts", () => {
+describe("for any facts", () => {
   test("they reach every part of the plan", () => {
     const seen = new Set<string>();
     for (const given of fc.sample(inputs, { numRuns: 200, seed: 1 })) {

@@ -51,8 +51,8 @@ export function readSigningKey(text: string): SigningKey {
     throw unreadable("has no installation id or no private key");
   }
   const key = new SigningKey(installation, ed25519Key(pem));
-  const told = /^# signer: (\S+)$/m.exec(text)?.[1];
-  if (told !== key.signer) throw unreadable("its signer line and its private key do not belong together");
+  const stated = /^# signer: (\S+)$/m.exec(text)?.[1];
+  if (stated !== key.signer) throw unreadable("its signer line and its private key do not belong together");
   return key;
 }
 

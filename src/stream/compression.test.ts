@@ -170,7 +170,7 @@ describe.each([...COMPRESSED])("%s", (algorithm) => {
     }
   });
 
-  test("frames cut in two chunks at every byte", async () => {
+  test("frames may be cut in two chunks at any byte", async () => {
     const plain = sample(3 * BLOCK);
     const packed = await compressed(plain, algorithm);
     for (let at = 0; at <= packed.length; at++) {
@@ -194,7 +194,7 @@ describe.each([...COMPRESSED])("%s", (algorithm) => {
 test("a frame that announces more than we write is refused before it fills memory", async () => {
   let taken = 0;
   async function* endless() {
-    // A frame header, then raw blocks of 128 KiB that never say they are the last.
+    // A frame header, then raw blocks of 128 KiB of which none is marked as the last.
     yield Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58);
     for (;;) {
       const block = new Uint8Array(3 + 131072);
@@ -207,7 +207,7 @@ test("a frame that announces more than we write is refused before it fills memor
   expect(taken).toBeLessThan(20 * 1024 * 1024);
 });
 
-test("not a frame at all", async () => {
+test("bytes that are not a frame are refused", async () => {
   await expect(bytesOf(decompress(streamOf(Buffer.from("PGDMP plain")), "zstd"))).rejects.toThrow(
     "not a frame",
   );

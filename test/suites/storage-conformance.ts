@@ -301,7 +301,7 @@ export function storageConformance(driver: string, open: () => Promise<StorageUn
       expect(await keysOf(storage.list("sort/a/", never))).toEqual(["sort/a/b", "sort/a/c"]);
     });
 
-    test("remove takes one object only, and is idempotent", async () => {
+    test("remove deletes only one object, and is idempotent", async () => {
       await put("remove/a", patterned(5));
       await put("remove/a.json", patterned(5));
       await put("remove/a/deep", patterned(5)).catch(() => {});
@@ -313,7 +313,7 @@ export function storageConformance(driver: string, open: () => Promise<StorageUn
       expect(await storage.head("remove/a", never)).toMatchObject({ sizeBytes: 6 });
     });
 
-    test("discard undoes a crashed put of its key only, and is idempotent", async () => {
+    test("discard undoes only a crashed put of its key, and is idempotent", async () => {
       const uploadId = await under.crashDuringPut("crash/one");
       const otherId = await under.crashDuringPut("crash/one.json");
       expect(await under.dangling()).toHaveLength(2);

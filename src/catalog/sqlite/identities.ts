@@ -29,7 +29,7 @@ const RENAME = [
   "UPDATE storage_identities SET name = $to WHERE name = $from",
 ];
 
-/** The part of the SQLite catalog that knows which storage is which. */
+/** The part of the SQLite catalog about the identities of storages. */
 export class SqliteIdentities implements Identities {
   readonly #database: Database;
   readonly #do: Do;

@@ -153,7 +153,7 @@ test("no query reads through all of 100,000 backups with three copies each", asy
     }
   }
   expect(walks).toEqual([]);
-  // With fewer columns a step to the next database would walk through all backups of the one before.
+  // With fewer columns a step to the next database would read all backups of the one before.
   expect([...steps].sort()).toEqual([
     "SEARCH backups",
     "SEARCH backups (server=? AND database=? AND started_at<?)",

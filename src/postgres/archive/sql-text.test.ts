@@ -7,7 +7,7 @@ describe("statements", () => {
     expect(statementsOf(sql)).toEqual([`A 'x;''y'`, `B "o;""k"`, `C E'\\';' -- no; end`, "D $f$ a; b $f$"]);
   });
 
-  test("without any", () => {
+  test("an empty text has none", () => {
     expect(statementsOf("\n ;; \n")).toEqual([]);
   });
 });

@@ -69,9 +69,9 @@ export class RestoreErrors {
     const counted = /errors ignored on restore: (\d+)$/.exec(text)?.[1];
     // With several sessions pg_restore counts more errors than it has printed.
     if (counted !== undefined) this.ignored = this.#found || Number(counted);
-    const told = /^error: (.*)$/.exec(text)?.[1];
-    if (told === undefined) return;
-    const message = told.replace(/^could not execute query: /, "").replace(/ERROR: {2}/, "");
+    const printed = /^error: (.*)$/.exec(text)?.[1];
+    if (printed === undefined) return;
+    const message = printed.replace(/^could not execute query: /, "").replace(/ERROR: {2}/, "");
     this.#error = {
       entry: this.#entry,
       message: "",

@@ -25,7 +25,7 @@ export interface ObjectWrite {
   key: string;
   body: AsyncIterable<Part>;
   signal: AbortSignal;
-  /** Throws if so many more bytes would not leave enough free. */
+  /** Throws if writing this many more bytes would not leave enough free. */
   requireSpace: (bytes: number) => Promise<void>;
   onProgress: ((bytes: number) => void) | undefined;
 }

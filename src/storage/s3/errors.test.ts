@@ -12,20 +12,20 @@ function unanswered(code: string): Error {
 }
 
 describe("isRetryable", () => {
-  test.each([408, 429, 500, 502, 503, 504])("%p is tried again", (status) => {
+  test.each([408, 429, 500, 502, 503, 504])("%p is retried", (status) => {
     expect(isRetryable(answered("Whatever", status))).toBe(true);
   });
   test.each([301, 400, 401, 403, 404, 412, 416, 501])("%p is not", (status) => {
     expect(isRetryable(answered("Whatever", status))).toBe(false);
   });
-  test("a body that did not arrive whole is tried again although it is a 400", () => {
+  test("an incomplete body is retried although it is a 400", () => {
     expect(isRetryable(answered("IncompleteBody", 400))).toBe(true);
     expect(isRetryable(answered("RequestTimeout", 400))).toBe(true);
   });
   test("an error inside a 200 counts by its code", () => {
     expect(isRetryable(answered("InternalError", 200))).toBe(true);
   });
-  test("the network is tried again, an untrusted certificate is not", () => {
+  test("network errors are retried, an untrusted certificate is not", () => {
     expect(isRetryable(unanswered("ConnectionRefused"))).toBe(true);
     expect(isRetryable(unanswered("ECONNRESET"))).toBe(true);
     expect(isRetryable(unanswered("DEPTH_ZERO_SELF_SIGNED_CERT"))).toBe(false);

@@ -45,7 +45,7 @@ async function messageOf(work: Promise<unknown>): Promise<string> {
 }
 
 test.skipIf(why !== undefined)(
-  `a storage on a mount that hangs gives up in time, holds no thread, and works again${why ? `: ${why}` : ""}`,
+  `a storage on a hanging mount gives up in time, blocks no thread, and works again${why ? `: ${why}` : ""}`,
   async () => {
     const path = await mkdtemp(join(tmpdir(), "pg321-hang-"));
     {
@@ -72,7 +72,7 @@ test.skipIf(why !== undefined)(
 );
 
 test.skipIf(why !== undefined)(
-  `who waits longer is not turned away because another gave up early${why ? `: ${why}` : ""}`,
+  `a caller with more time is not refused because another gave up early${why ? `: ${why}` : ""}`,
   async () => {
     const path = await mkdtemp(join(tmpdir(), "pg321-hang-"));
     let head: Promise<string>;

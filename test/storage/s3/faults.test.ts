@@ -50,7 +50,7 @@ describe("an S3 storage on a bad network", () => {
     expect(await openUploads(lab, bucket)).toEqual([]);
   };
 
-  test("a connection cut in the middle of a part is tried again", async () => {
+  test("a connection that breaks in the middle of a part is retried", async () => {
     await using proxy = await startFaultProxy(portOf(lab));
     const storage = openS3(lab, bucket, { endpoint: `http://127.0.0.1:${proxy.port}` });
     proxy.cutOnceAfter(partBytes + partBytes / 2);
@@ -115,7 +115,7 @@ describe("an S3 storage on a bad network", () => {
     expect((await failureOf(reading)).message).toBe("enough");
   });
 
-  test("a read that is cut off is an error, never a short object", async () => {
+  test("a read whose connection breaks is an error, never a short object", async () => {
     await using proxy = await startFaultProxy(portOf(lab));
     await putPattern(openS3(lab, bucket), "read-cut", 4 * partBytes);
     const storage = openS3(lab, bucket, { endpoint: `http://127.0.0.1:${proxy.port}`, attempts: 1 });
@@ -162,7 +162,7 @@ describe("an S3 server on a bad day", () => {
   test.each([
     ["a PUT", () => 10, "PUT"],
     ["a completion", () => partBytes + 1, "POST"],
-  ])("%s whose answer is lost is found to have succeeded by the next try", async (name, size, lost) => {
+  ])("%s whose answer is lost is found to have succeeded at the next attempt", async (name, size, lost) => {
     await using proxy = startHttpProxy(lab.endpoint);
     let isLost = false;
     proxy.answer = async ({ method, target, forward }) => {
@@ -193,7 +193,7 @@ describe("an S3 server on a bad day", () => {
     expect(await openUploads(lab, bucket)).toEqual([]);
   });
 
-  test.each([10, partBytes + 1])("a byte that changes on the way is refused (%p bytes)", async (size) => {
+  test.each([10, partBytes + 1])("a byte changed in transit is refused (%p bytes)", async (size) => {
     await using proxy = startHttpProxy(lab.endpoint);
     proxy.answer = ({ method, body, forward }) => {
       if (method !== "PUT") return forward();

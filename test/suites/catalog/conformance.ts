@@ -12,7 +12,7 @@ export interface CatalogFixture extends AsyncDisposable {
   open(): Promise<Catalog>;
 }
 
-/** What every implementation of `Catalog` must do. */
+/** Tests for every implementation of `Catalog`. */
 export function catalogConformance(name: string, makeFixture: () => Promise<CatalogFixture>): void {
   describe(`catalog conformance: ${name}`, () => {
     let fixture: CatalogFixture;

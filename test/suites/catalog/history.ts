@@ -67,7 +67,7 @@ export function history(use: () => Catalog): void {
     const stays = [
       alertRecord({ key: "open", created_at: long }),
       alertRecord({ key: "over since", created_at: long, resolved_at: BEFORE }),
-      alertRecord({ key: "not told yet", ...over }),
+      alertRecord({ key: "not delivered yet", ...over }),
       shrunk("shrunk twice", { acknowledged_at: long, created_at: daysBefore(8.5) }),
       shrunk("shrunk, and nobody has looked", {}),
     ];

@@ -9,7 +9,7 @@ import { at, type MakeFixture, onNew, sums } from "./sums.ts";
 const NOW = new Date(at(25));
 
 /**
- * What every implementation of `Overview` must do. Each test has its own catalog, because the totals cover all
+ * Tests for every implementation of `Overview`. Each test has its own catalog, because the totals cover all
  * records.
  */
 export function overviewConformance(name: string, makeFixture: MakeFixture): void {

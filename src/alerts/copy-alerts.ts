@@ -38,7 +38,10 @@ export interface CopyOutcome {
   error: string | null;
 }
 
-/** One alert for each database and storage with bad copies; resolves those of the others. `problem` completes "2 of 3 copies …". */
+/**
+ * One alert for each database and storage with bad copies; resolves those of the others. `problem` completes "2 of 3
+ * copies …".
+ */
 export async function alertCopies(
   context: AlertContext,
   run: RunRecord,

@@ -3,7 +3,9 @@ import type { RunRecord } from "../catalog/records.ts";
 import { raiseAlert } from "./alert.ts";
 import type { AlertContext } from "./alert-context.ts";
 
-/** Raises the alert about a run that ended with an error; not for a mistake on the command line or a stop by a signal. */
+/**
+ * Raises the alert about a run that ended with an error; not for a mistake on the command line or a stop by a signal.
+ */
 export async function alertFailedRun(
   context: AlertContext & { signal: AbortSignal },
   { id: run_id, job }: RunRecord,

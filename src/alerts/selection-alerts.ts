@@ -71,7 +71,9 @@ export async function endGone(context: AlertContext, { server, database }: Place
   if (left === undefined) await resolveAlert(context, `${GONE_KEY}${server}/${database}`);
 }
 
-/** Raises those that are not open yet, and resolves the open ones of this kind that were judged and are not among them. */
+/**
+ * Raises those that are not open yet, and resolves the open ones of this kind that were judged and are not among them.
+ */
 async function tellOnce(
   context: AlertContext,
   kind: string,

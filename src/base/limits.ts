@@ -33,7 +33,9 @@ export const TABLE_OF_CONTENTS_BYTES_MAX = 512 * MIB;
 export const STDERR_TAIL_BYTES = 4 * KIB;
 /** A lease expires if it is not renewed for this long; it is renewed four times in that time. */
 export const LEASE_MS = MINUTE_MS;
-/** An expired lease whose holder cannot be seen is watched this long, and checked this often, before it is taken over. */
+/**
+ * An expired lease whose holder cannot be seen is watched this long, and checked this often, before it is taken over.
+ */
 export const LEASE_WATCH_MS = LEASE_MS / 3;
 export const LEASE_LOOK_MS = 500;
 /** A backup waits this long for a run that will soon release the lease of its database, and checks this often. */
@@ -42,7 +44,10 @@ export const LEASE_POLL_MS = 100;
 /** The first reminder of an alert comes after this long; each interval is twice as long, up to the maximum. */
 export const REMINDER_MS = HOUR_MS;
 export const REMINDER_MS_MAX = 7 * DAY_MS;
-/** A notice that was not delivered is tried again after this long, then after twice as long each time, up to the maximum. */
+/**
+ * A notice that was not delivered is tried again after this long, then after twice as long each time, up to the
+ * maximum.
+ */
 export const DELIVERY_RETRY_MS = MINUTE_MS;
 export const DELIVERY_RETRY_MS_MAX = HOUR_MS;
 /** A notice that is this old is given up. */

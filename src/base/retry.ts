@@ -4,7 +4,10 @@ import { systemClock } from "./clock.ts";
 export interface RetryPolicy {
   /** The number of attempts, including the first. Always limited. */
   attempts: number;
-  /** The first pause. Each next one is twice as long, up to `delayMsMax`; then a random share of up to half is subtracted. */
+  /**
+   * The first pause. Each next one is twice as long, up to `delayMsMax`; then a random share of up to half is
+   * subtracted.
+   */
   delayMs: number;
   delayMsMax: number;
 }

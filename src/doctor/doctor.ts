@@ -103,7 +103,10 @@ async function lookAtHost(options: DoctorOptions): Promise<Finding[]> {
   return findings.flat();
 }
 
-/** The config's warnings, and the files that the service cannot read. The service's environment and credentials are unknown here. */
+/**
+ * The config's warnings, and the files that the service cannot read. The service's environment and credentials are
+ * unknown here.
+ */
 async function lookAtConfig({ config, valueFiles }: DoctorOptions): Promise<Seen[]> {
   const seen = config.warnings.map((text) => warning(text));
   const user = userName();
@@ -256,7 +259,9 @@ async function lookAtServerWhole(
   return { findings, largestBytes, databases };
 }
 
-/** Patterns of overrides and notifiers that match no database; databases of servers that did not answer are left out. */
+/**
+ * Patterns of overrides and notifiers that match no database; databases of servers that did not answer are left out.
+ */
 function lookAtPatterns(config: Config, databases: readonly Place[]): Finding[] {
   return idlePatterns(config, databases).map(({ holder, written }) => ({
     area: "config",

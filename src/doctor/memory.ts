@@ -12,7 +12,9 @@ import { ok, warning } from "./finding.ts";
 const BASE_BYTES = 90 * MIB;
 const CORES_MAX = 8;
 
-/** The most memory that a backup run uses, in bytes, and the part size it follows from; the formula of docs/limits.md. */
+/**
+ * The most memory that a backup run uses, in bytes, and the part size it follows from; the formula of docs/limits.md.
+ */
 export function memoryBudget(
   { storage, dump }: Pick<Config, "storage" | "dump">,
   largestBytes: number,

@@ -12,7 +12,9 @@ import { lookAtStorageDirectory } from "./directories.ts";
 import type { Seen } from "./finding.ts";
 import { failed, ok, warning } from "./finding.ts";
 
-/** S3 refuses requests when the clock is off by 15 minutes; a clock that is off by this much is drifting towards that. */
+/**
+ * S3 refuses requests when the clock is off by 15 minutes; a clock that is off by this much is drifting towards that.
+ */
 const SKEW_MS_MAX = MINUTE_MS;
 
 /** The catalog's facts about storages; empty if it cannot be read. */
@@ -22,7 +24,10 @@ export interface KnownStorages {
   installation: string | undefined;
 }
 
-/** Asks for an object that does not exist and lists the first one. It writes nothing, so it does not prove that writing works. */
+/**
+ * Asks for an object that does not exist and lists the first one. It writes nothing, so it does not prove that writing
+ * works.
+ */
 export async function lookAtStorage(
   config: StorageConfig,
   known: KnownStorages,

@@ -65,7 +65,10 @@ export function asService(...argv: string[]): Promise<string> {
   return system("setpriv", `--reuid=${SERVICE_USER}`, `--regid=${SERVICE_USER}`, "--init-groups", ...argv);
 }
 
-/** Whether test(1), run as the service's user, passes all `tests` on a path, groups and ACLs included: `r`, `w`, `x` for rights, `d` for a directory. */
+/**
+ * Whether test(1), run as the service's user, passes all `tests` on a path, groups and ACLs included: `r`, `w`, `x` for
+ * rights, `d` for a directory.
+ */
 export async function canService(tests: string, path: string): Promise<boolean> {
   const words = [...tests].flatMap((one, index) => [...(index > 0 ? ["-a"] : []), `-${one}`, path]);
   try {

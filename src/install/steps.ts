@@ -4,7 +4,9 @@ import { messageOf, Pg321Error } from "../base/errors.ts";
 export interface InstallStep {
   /** A path, or the subject of the step. */
   what: string;
-  /** `right`: already as it should be. `planned`: not done in a dry run. `attention`: a person must act. `kept`: stays. */
+  /**
+   * `right`: already as it should be. `planned`: not done in a dry run. `attention`: a person must act. `kept`: stays.
+   */
   state: "right" | "done" | "planned" | "attention" | "kept";
   detail: string;
 }

@@ -7,7 +7,7 @@ import type { RunRecord } from "../catalog/records.ts";
 import { closeRuns } from "./close-runs.ts";
 import { recordRun } from "./record-run.ts";
 
-/** What pg321 0.1.0 wrote. */
+/** The identity in records of pg321 0.1.0. */
 const OLD = { host_id: null, boot_id: null, pid_namespace: null };
 
 async function outcomes({ context }: World, runs: readonly RunRecord[]) {
@@ -15,10 +15,10 @@ async function outcomes({ context }: World, runs: readonly RunRecord[]) {
   return runs.map(({ id }) => found.find((run) => run.id === id)?.outcome);
 }
 
-test("a run of a process that cannot be seen goes on while its lease is renewed, and no longer", async () => {
+test("a run of an unseen process stays open while its lease is renewed, and no longer", async () => {
   await using world = await World.make({});
   const { catalog, clock } = world.context;
-  // As another container with this host's name has it: of its pid there is no process here, or another one.
+  // As in another container with this host's name: its pid is unused here, or belongs to another process.
   const { host } = world.context;
   const [living, taken, left] = [
     runRecord({ host }),
@@ -38,7 +38,7 @@ test("a run of a process that cannot be seen goes on while its lease is renewed,
   for (const lease of leases) await catalog.acquireLease(lease, at, () => "unseen");
   await closeRuns(world.context);
   expect(await outcomes(world, [living, taken, left])).toEqual(["RUNNING", "RUNNING", "INTERRUPTED"]);
-  // What a dead process has left is no use to anybody.
+  // The lease of a dead process is released.
   expect((await catalog.leases()).map(({ run_id }) => run_id).toSorted()).toEqual(
     [living.id, taken.id].toSorted(),
   );
@@ -48,7 +48,7 @@ test("a run of a process that cannot be seen goes on while its lease is renewed,
   expect(await catalog.leases()).toEqual([]);
 });
 
-test("a run has its own lease from its beginning to its end, however it ends", async () => {
+test("a run holds its own lease from start to end, however it ends", async () => {
   await using world = await World.make({});
   const { catalog } = world.context;
   const held = async () => (await catalog.leases()).map(({ name, run_id }) => [name, run_id]);
@@ -63,7 +63,7 @@ test("a run has its own lease from its beginning to its end, however it ends", a
   expect(await held()).toEqual([]);
 });
 
-test("a lease that this process could not give back goes with the next look, so that others can take it", async () => {
+test("a lease that this process failed to release is released by the next closeRuns", async () => {
   await using world = await World.make({});
   const { catalog, clock } = world.context;
   const tools = { clock, signal: new AbortController().signal };
@@ -79,7 +79,7 @@ test("a lease that this process could not give back goes with the next look, so 
   expect(held.signal.aborted).toBe(false);
 });
 
-test("a run that ends while others are looked at keeps its outcome", async () => {
+test("a run that ends during closeRuns keeps its outcome", async () => {
   await using world = await World.make({});
   const { catalog } = world.context;
   const run = runRecord({});
@@ -108,14 +108,14 @@ test("a run of 0.1.0 on another host is closed a day after it began, unless that
   expect(await catalog.acquireLease({ ...lease, ...times }, began(0), () => "unseen")).toBeUndefined();
   await closeRuns(world.context);
   expect(await outcomes(world, [renamed, recent, living])).toEqual(["INTERRUPTED", "RUNNING", "RUNNING"]);
-  // The lease runs out, and nobody renews it.
+  // The lease expires, and nobody renews it.
   await world.wait(1 / 12);
   await closeRuns(world.context);
   const all = await outcomes(world, [renamed, recent, living]);
   expect(all).toEqual(["INTERRUPTED", "INTERRUPTED", "INTERRUPTED"]);
 });
 
-test("a run of 0.1.0 on this host is closed at once, unless its process lives or a lease may be its own", async () => {
+test("a run of 0.1.0 on this host is closed at once, unless its process lives or it may hold a lease", async () => {
   await using world = await World.make({});
   const { catalog, clock, host } = world.context;
   const child = Bun.spawn(["sleep", "60"]);

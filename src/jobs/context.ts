@@ -15,14 +15,17 @@ import { loadKeys } from "./keys.ts";
 import type { ProgressListener } from "./progress.ts";
 import { prepareTempDir } from "./temp-dir.ts";
 
-/** What every job works with. */
+/** Everything that a job needs. */
 export interface JobContext extends DeliveryContext, AsyncDisposable {
   /** In the order of the config. */
   storages: readonly Storage[];
   keys: Keys;
   pid: number;
   progress: ProgressListener;
-  /** What began the runs of this context, if it was not a person. `began` is told once the record is there. */
+  /**
+   * The schedule that started the runs of this context; undefined if a person did. `began` is called once the run is
+   * recorded.
+   */
   schedule?: { name: string; dueAt: Date; began?: (run: RunRecord) => void };
 }
 
@@ -32,11 +35,11 @@ export interface ContextOptions extends KeySources {
   clock: Clock;
   signal: AbortSignal;
   progress: ProgressListener;
-  /** One that is open already; it is not closed with the context. */
+  /** A catalog that is already open; it is not closed with the context. */
   catalog?: Catalog;
 }
 
-/** Opens catalog, storages and keys. Throws what they throw; nothing stays open then. */
+/** Opens catalog, storages and keys. If one of them throws, nothing stays open. */
 export async function openContext(options: ContextOptions): Promise<JobContext> {
   const { config, log, clock, signal, progress } = options;
   await using opened = new AsyncDisposableStack();
@@ -72,8 +75,8 @@ function unusableReason({ name, reason }: UnusableTable): StorageRefused {
 }
 
 /**
- * The id that the catalog has; a new one gets that of the keys, so that who lost the catalog, and even the
- * signing key, goes on as the same installation with the identity alone.
+ * The id in the catalog. A new catalog gets the id from the keys: after the loss of the catalog, and even of the signing
+ * key, the identity alone is enough to continue as the same installation.
  */
 async function installationOf(catalog: Catalog, keys: Keys): Promise<string> {
   const known = await catalog.installation();

@@ -5,9 +5,9 @@ import type { JobContext } from "./context.ts";
 import { readMarker } from "./shared-places.ts";
 
 /**
- * Whether a storage lies where the catalog knows it, as its marker tells now: a disk may have gone since the run
- * began, and a restore looks at none before it reads. What is not found elsewhere is not missing. True where no
- * marker is known. Throws what the storage throws.
+ * Whether a storage still has the marker that the catalog knows: its disk may have been unmounted since the run began,
+ * and a restore checks no marker before it reads. If not, an object that is not found there is not missing. True if the
+ * catalog knows no marker. Throws what the storage throws.
  */
 export async function isInPlace(
   { catalog, log }: Pick<JobContext, "catalog" | "log">,
@@ -23,7 +23,7 @@ export async function isInPlace(
   return false;
 }
 
-/** Throws `StorageRefused` where it does not, before anything is written there. */
+/** Throws `StorageRefused` if the marker is not the expected one. Called before anything is written there. */
 export async function requireInPlace(
   { catalog }: Pick<JobContext, "catalog">,
   storage: Storage,
@@ -48,7 +48,7 @@ async function problemAt(
     const found = marker ? "its place has the marker of another storage" : "its marker is gone";
     return `${found}: its disk may not be mounted, or its place was emptied`;
   } catch (error) {
-    // It says nothing of a copy.
+    // This says nothing about a copy.
     if (error instanceof Pg321Error && error.code === "verification") return "its marker cannot be read";
     throw error;
   }

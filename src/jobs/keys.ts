@@ -12,19 +12,19 @@ import { readSigningKey } from "../sealed/signing-key.ts";
 
 /** The keys of this host, each read when it is first needed. */
 export interface Keys {
-  /** Undefined on a host that only restores, and where nothing is encrypted and no key was made. */
+  /** Undefined on a host that only restores, and if nothing is encrypted and no key was generated. */
   signingKey: SigningKey | undefined;
-  /** The opened identity file; undefined where the config names none. Throws code `key`. */
+  /** The opened identity file; undefined if the config has none. Throws code `key`. */
   identity(): Promise<IdentityFile | undefined>;
-  /** Public keys whose signatures we trust: our own, and those that the identity file names. */
+  /** The public keys whose signatures we trust: our own, and those listed in the identity file. */
   trustedSigners(): Promise<string[]>;
 }
 
-/** What keys can come from beside the files that the config names. */
+/** Sources of keys besides the files in the config. */
 export interface KeySources {
-  /** Asked for the passphrase of a protected identity file, when the config has none. */
+  /** Asks for the passphrase of a protected identity file if the config has none. */
   askPassphrase?: (() => Promise<string>) | undefined;
-  /** The identity file's text, where it was read with rights that are given up by now. */
+  /** The identity file's text, if it was read with rights that have since been given up. */
   identityText?: string | undefined;
 }
 
@@ -45,7 +45,7 @@ export async function loadKeys(config: EncryptionConfig, sources: KeySources = {
   };
 }
 
-/** The signing key, which a backup needs and a restore does not. */
+/** The signing key, which a backup needs and a restore does not. Throws code `key`. */
 export function requireSigningKey(keys: Keys, config: EncryptionConfig): SigningKey {
   if (keys.signingKey) return keys.signingKey;
   throw new Pg321Error("key", `no signing key at ${config.signing_key_file}`, {
@@ -75,7 +75,7 @@ async function openIdentity(
   return readIdentityFile(text, passphrase);
 }
 
-/** The text of the identity file; undefined where there is none. Throws code `key` where it cannot be read. */
+/** The text of the identity file; undefined if there is none. Throws code `key` if it cannot be read. */
 export async function readIdentityText({
   identity_file,
 }: Pick<EncryptionConfig, "identity_file">): Promise<string | undefined> {

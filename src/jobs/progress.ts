@@ -2,27 +2,27 @@ import type { SinkOutcome } from "../stream/fan-out.ts";
 
 export type StorageState = "writing" | SinkOutcome<unknown>["state"];
 
-/** How far a job is, told as it goes; the terminal and the log show it. */
+/** The progress of a job, shown on the terminal and in the log. */
 export interface JobProgress {
-  /** What is being done, for a person: `backup main/app`. */
+  /** The current work, for display: `backup main/app`. */
   title: string;
-  /** Bytes of the dump (or of the object, where only ciphertext moves) that passed. */
+  /** Bytes of the dump processed so far; bytes of the object if only ciphertext is copied. */
   bytes: number;
-  /** What `bytes` is expected to reach, where it can be told. */
+  /** The expected final value of `bytes`, if known. */
   expectedBytes: number | undefined;
-  /** For each storage the bytes that it has taken. */
+  /** The bytes written to each storage. */
   storages: ReadonlyMap<string, { bytes: number; state: StorageState }>;
 }
 
 export interface ProgressListener {
   update(progress: JobProgress): void;
-  /** The work of that title has ended. */
+  /** The work with this title has ended. */
   end(title: string): void;
 }
 
 export const silentProgress: ProgressListener = { update: () => {}, end: () => {} };
 
-/** Collects the progress of one backup, verification or restore and tells the listener of it. */
+/** Collects the progress of one backup, verification, repair or restore and passes it to the listener. */
 export class ProgressMeter {
   readonly #listener: ProgressListener;
   readonly #title: string;
@@ -40,38 +40,38 @@ export class ProgressMeter {
     this.#title = title;
     this.#expectedBytes = expectedBytes || undefined;
     for (const name of storages) this.#storages.set(name, { bytes: 0, state: "writing" });
-    this.#tell();
+    this.#update();
   }
 
-  /** Share of the expected bytes that passed, 0 to 1; undefined where nothing is expected. */
+  /** The share of the expected bytes processed so far, 0 to 1; undefined if no size is expected. */
   get share(): number | undefined {
     return this.#expectedBytes === undefined ? undefined : Math.min(1, this.#bytes / this.#expectedBytes);
   }
 
-  /** More bytes passed. */
+  /** Adds processed bytes. */
   pass(bytes: number): void {
     this.#bytes += bytes;
-    this.#tell();
+    this.#update();
   }
 
-  /** All the bytes that a storage has taken. */
+  /** Sets the total of bytes written to a storage. */
   storage(name: string, bytes: number): void {
     const entry = this.#storages.get(name);
     if (entry) entry.bytes = bytes;
-    this.#tell();
+    this.#update();
   }
 
   outcome({ name, state }: { name: string; state: StorageState }): void {
     const entry = this.#storages.get(name);
     if (entry) entry.state = state;
-    this.#tell();
+    this.#update();
   }
 
   end(): void {
     this.#listener.end(this.#title);
   }
 
-  #tell(): void {
+  #update(): void {
     this.#listener.update({
       title: this.#title,
       bytes: this.#bytes,

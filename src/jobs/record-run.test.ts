@@ -4,7 +4,7 @@ import { Pg321Error } from "../base/errors.ts";
 import { closeRuns } from "./close-runs.ts";
 import { recordRun } from "./record-run.ts";
 
-/** The alerts that are open once a cleanup was cut off for this reason. */
+/** The open alerts after a cleanup was cut off for this reason. */
 async function alertsAfter(reason: Error) {
   await using world = await World.make({});
   const ending = new AbortController();
@@ -17,7 +17,7 @@ async function alertsAfter(reason: Error) {
   return world.context.catalog.alerts({ open: true });
 }
 
-test("a run that lost its lease is told of", async () => {
+test("a run that lost its lease raises an alert", async () => {
   const lost = new Pg321Error("locked", "cleanup: the lease was lost while the job ran", { hint: "again" });
   expect(await alertsAfter(lost)).toMatchObject([
     {
@@ -29,26 +29,26 @@ test("a run that lost its lease is told of", async () => {
   ]);
 });
 
-test("one that somebody ended is not", async () => {
+test("a run that somebody stopped raises none", async () => {
   expect(await alertsAfter(new Pg321Error("interrupted", "ended by SIGINT"))).toEqual([]);
   expect(await alertsAfter(new Pg321Error("terminated", "ended by SIGTERM"))).toEqual([]);
 });
 
-test("a run whose end could not be recorded is closed by the next one, and not while it works", async () => {
+test("a run whose end could not be recorded is closed by the next one, but not while it works", async () => {
   await using world = await World.make({});
   const { catalog } = world.context;
-  const told = async () => (await catalog.runs({})).map(({ outcome, error }) => `${outcome} ${error}`);
+  const recorded = async () => (await catalog.runs({})).map(({ outcome, error }) => `${outcome} ${error}`);
   const { updateRun } = catalog;
   const full = new Pg321Error("storage", "the disk is full");
   const run = recordRun(world.context, "cleanup", async () => {
     await closeRuns(world.context);
-    expect(await told()).toEqual(["RUNNING null"]);
+    expect(await recorded()).toEqual(["RUNNING null"]);
     catalog.updateRun = () => Promise.reject(full);
     return { outcome: "OK", statistics: {} };
   });
   await expect(run).rejects.toThrow("the disk is full");
   catalog.updateRun = updateRun;
-  expect(await told()).toEqual(["RUNNING null"]);
+  expect(await recorded()).toEqual(["RUNNING null"]);
   await closeRuns(world.context);
-  expect(await told()).toEqual(["INTERRUPTED its end could not be recorded"]);
+  expect(await recorded()).toEqual(["INTERRUPTED its end could not be recorded"]);
 });

@@ -11,30 +11,32 @@ import { CatalogUnwritableError } from "../catalog/unwritable.ts";
 import type { Job } from "../config/config.ts";
 import type { JobContext } from "./context.ts";
 
-/** What others hear of a run. */
+/** What a run is about, and who is informed about it. */
 export interface RunScope {
-  /** The one database that it is about. */
+  /** The database, if it is about a single one. */
   about?: { server: string; database: string };
-  /** Not the whole job but what somebody picked: no dead man's switch takes it for that. */
+  /** Only a selection that somebody made, not the whole job: it is not reported to dead man's switches. */
   isPart?: boolean;
-  /** Nobody is told, whatever becomes of it. */
+  /** No alert is raised and nothing is reported, whatever the outcome. */
   isSilent?: boolean;
-  /** It is done all the same where the catalog cannot be written: then no record tells of it, and the log says so. */
+  /** It runs even if the catalog cannot be written. Then it is not recorded, and the log says so. */
   isUrgent?: boolean;
 }
 
-/** The runs of this process that are under way, by id. */
+/** The ids of the runs that this process is working on. */
 export const underWay = new Set<string>();
 
-/** Whether a process that lives works on the run that was recorded of it: this one knows of its own. */
+/**
+ * Whether the recorded process, which must be alive, still works on a run. This process knows its own runs; others are
+ * trusted.
+ */
 export function isWorkedOn(run: RunRecord): boolean {
   return !isSameProcess(run, processIdentity()) || underWay.has(run.id);
 }
 
 /**
- * Runs a job under a run record: exactly one outcome is recorded, whatever happens. `work` returns the
- * outcome and what it counted. The alert of a run that ends with an error is raised here; those of what it
- * found are its own.
+ * Runs a job and records it: exactly one outcome is recorded, whatever happens. `work` returns the outcome and its
+ * statistics. If it throws, the alert is raised here; alerts about its findings are the job's own task.
  */
 export async function recordRun<S extends Record<string, unknown>>(
   context: JobContext,
@@ -82,14 +84,14 @@ export async function recordRun<S extends Record<string, unknown>>(
     if (isRecorded) await catalog.updateRun(run.id, change).catch(unrecorded);
     const ended = { ...run, ...change };
     await started;
-    // One that the daemon's end has cut off is made up for: a dead man's switch goes on waiting for that.
+    // A run cut off by shutdown is run again at the next start: dead man's switches keep waiting for that.
     if (isPinged && ended.outcome !== "INTERRUPTED") await pingEnd(context, ended);
     return ended;
   };
   try {
     const { outcome, statistics, error = null } = await work(run);
     const ended = await finish({ outcome, statistics, error });
-    // One that had nothing to do proves nothing.
+    // A run that had nothing to do does not prove that the problem is solved.
     if (outcome !== "IDLE") await resolveAlert(context, job);
     return { run: ended, statistics };
   } catch (error) {
@@ -102,14 +104,14 @@ export async function recordRun<S extends Record<string, unknown>>(
   }
 }
 
-/** Tells those who cannot see this process that the run goes on. */
+/** Shows others that cannot see this process that the run is in progress. */
 export function holdRunLease({ catalog, clock, host, pid }: JobContext, { id }: RunRecord): Promise<Held> {
-  // It outlives the signal, and a catalog that fails: the end of the run is yet to be recorded.
+  // Keep it after an abort and after catalog errors: the end of the run must still be recorded.
   const tools = { clock, signal: new AbortController().signal, untilTaken: true };
   return holdLease(catalog, { name: runLeaseName(id), runId: id, host, pid }, tools);
 }
 
-/** Whether the program is being ended, and not this run for a reason of its own. */
+/** Whether the whole program is being stopped, rather than only this run. */
 export function isStopped({ aborted, reason }: AbortSignal): boolean {
   return (
     aborted && reason instanceof Pg321Error && (reason.code === "terminated" || reason.code === "interrupted")

@@ -8,7 +8,7 @@ const override = (name: string, databases: string[], pattern: string) =>
   `[[schedule.override]]\nname = "${name}"\ndatabases = ${JSON.stringify(databases)}\nbackup = "${pattern}"\n`;
 
 describe("schedules", () => {
-  test("are the four jobs, less those that are off", async () => {
+  test("are the four jobs, without those that are off", async () => {
     expect((await schedulesIn("")).map(({ name }) => name)).toEqual([
       "backup",
       "cleanup",
@@ -18,7 +18,7 @@ describe("schedules", () => {
     expect((await schedulesIn('verify = "off"')).map(({ name }) => name)).not.toContain("verify");
   });
 
-  test("an override takes its databases out of the general one, the first that matches wins", async () => {
+  test("an override takes its databases out of the general schedule; the first match wins", async () => {
     const found = await schedulesIn(
       override("busy", ["shop"], "@hourly") +
         override("rest", ["main/s*"], "@daily") +
@@ -33,12 +33,12 @@ describe("schedules", () => {
     expect(followed("main", "sales")).toEqual(["backup rest"]);
     expect(followed("other", "sales")).toEqual(["backup"]);
     expect(followed("main", "tmp_1")).toEqual([]);
-    // None of them says anything of verification.
+    // None of them sets a schedule for verification.
     expect(found.filter(({ job }) => job === "verify").map(({ name }) => name)).toEqual(["verify"]);
   });
 });
 
-test("a database that is called like a pattern takes no pattern's place", async () => {
+test("a database named like a pattern is not confused with it", async () => {
   const found = await schedulesIn(
     override("all", ["main/*"], "@hourly") + override("named", ["=main/*", "shop*"], "@daily"),
   );
@@ -48,7 +48,7 @@ test("a database that is called like a pattern takes no pattern's place", async 
   expect(followed("main", "app")).toEqual(["backup all"]);
   expect(followed("other", "main/*")).toEqual(["backup named"]);
   expect(followed("other", "main/app")).toEqual(["backup"]);
-  // A server is named before the slash only.
+  // Only the part before the slash names a server.
   expect(followed("shop1", "app")).toEqual(["backup"]);
 });
 

@@ -7,26 +7,26 @@ export const SCHEDULED_JOBS = ["backup", "cleanup", "verify", "repair"] as const
 
 export type ScheduledJob = (typeof SCHEDULED_JOBS)[number];
 
-/** One cron pattern at work. */
+/** One schedule: a cron pattern for a job and some databases. */
 export interface Schedule {
-  /** `backup`, or `backup busy` for that of the override "busy". It stands in records and metrics. */
+  /** `backup`, or `backup busy` for the override "busy". Used in records and metrics. */
   name: string;
   job: ScheduledJob;
   /** Never "off". */
   pattern: string;
-  /** Whether a run of it is about this database. For cleanup and repair always true: they are about all. */
+  /** Whether its runs include this database. Always true for cleanup and repair, which are about all databases. */
   selects: (server: string, database: string) => boolean;
 }
 
-/** Enough times to see the longest pause of a pattern that has only a few runs a day, or a year. */
+/** This many run times are enough to find the longest pause of a pattern with few runs per day or per year. */
 const TIMES = 60;
 
-/** Those with more are looked at hour by hour for a week and a day: nights and weekends are their pauses. */
+/** More frequent patterns are checked hour by hour for eight days: their longest pauses are nights and weekends. */
 const HOURS = 8 * 24;
 
 /**
- * The schedules of a config that are not off. Every database is in exactly one of a job, or its job is off.
- * Throws code `usage` for a glob that is none.
+ * The schedules of a config that are not off. For each job, every database belongs to exactly one schedule or to one
+ * that is off. Throws code `usage` for an invalid glob.
  */
 export function schedulesOf({ schedule }: Pick<Config, "schedule">): Schedule[] {
   return SCHEDULED_JOBS.flatMap((job) => {
@@ -47,7 +47,7 @@ export function schedulesOf({ schedule }: Pick<Config, "schedule">): Schedule[] 
   }).filter(({ pattern }) => pattern !== OFF);
 }
 
-/** The longest time between two runs in the time to come after `from`, in milliseconds. */
+/** The longest time between two runs after `from`, in milliseconds; undefined if there are not two. */
 export function intervalMs(pattern: string, timezone: string, from: Date): number | undefined {
   const cron = cronTimes(pattern, timezone);
   const times = cron.nextRuns(TIMES, from).map((time) => time.getTime());
@@ -67,20 +67,20 @@ function namedBy({ databases }: ScheduleOverride): Schedule["selects"] {
   return (server, database) => patterns.some(({ matches }) => matches(server, database));
 }
 
-/** A schedule with what is costly to work out of its pattern. */
+/** A schedule and its interval, which is costly to compute. */
 export interface TimetableEntry extends Schedule {
-  /** The longest time between two of its runs; undefined where it has no more than one. */
+  /** The longest time between two of its runs; undefined if it has only one. */
   intervalMs: number | undefined;
 }
 
 export type Scheduled = Pick<Config, "schedule" | "timezone">;
 
-/** Longer intervals come and go with the seasons (a day of 25 hours), so they are worked out anew. */
+/** Intervals change over the year (a day of 25 hours), so they are computed again after this time. */
 export const KEPT_MS = DAY_MS;
 
 export const KEPT = new WeakMap<Scheduled, { at: Date; entries: readonly TimetableEntry[] }>();
 
-/** The schedules of a config that are not off. Kept for a day, so that it costs nothing to ask. */
+/** The schedules of a config that are not off, cached for a day. */
 export function timetableOf(config: Scheduled, now: Date): readonly TimetableEntry[] {
   const kept = KEPT.get(config);
   if (kept && Math.abs(now.getTime() - kept.at.getTime()) < KEPT_MS) return kept.entries;
@@ -92,7 +92,7 @@ export function timetableOf(config: Scheduled, now: Date): readonly TimetableEnt
   return entries;
 }
 
-/** The schedule by which a database is backed up; undefined where that is off. */
+/** The backup schedule of a database; undefined if it is off. */
 export function backupEntry<E extends TimetableEntry>(
   timetable: readonly E[],
   server: string,

@@ -10,15 +10,15 @@ import { overlapOf } from "../storage/place.ts";
 import { openStorage } from "../storage/registry.ts";
 import type { Storage } from "../storage/storage.ts";
 
-/** What a look at the places of the config's storages has shown; a storage that did not answer lacks what it did not tell. */
+/** What is known about the place of a configured storage. Facts are missing if the storage did not answer. */
 export interface SeenPlace {
   storage: Storage;
   place?: PlaceNames;
-  /** Null: there is none. */
+  /** Null if there is none. */
   marker?: Marker | null;
-  /** Ids of the markers in the places around it. */
+  /** Ids of the markers in the directories or prefixes that contain it. */
   around?: readonly string[];
-  /** Why the look failed. */
+  /** Why the check failed. */
   error?: unknown;
 }
 
@@ -29,8 +29,8 @@ const WORDS: Record<Overlap, (a: string, b: string) => string> = {
 };
 
 /**
- * Two names for one place would each tidy up what the other has made, and count one copy as two. Returns an error
- * with code `usage`; undefined where all places are apart.
+ * Two names for one place would delete each other's objects and count one copy as two. Returns an error with code
+ * `usage`, or undefined if all places are separate.
  */
 export function sharedPlaceError(seen: readonly SeenPlace[]): Pg321Error | undefined {
   for (const [index, a] of seen.entries())
@@ -54,12 +54,12 @@ function overlapBetween(a: SeenPlace, b: SeenPlace): Overlap | undefined {
   return undefined;
 }
 
-/** How long a look at the places of a config may take in all. */
+/** The time limit for checking all places of a config. */
 const CHECK_MS_MAX = 10_000;
 
 /**
- * Throws code `usage` where two storages of a config are one place: by their names, and by their markers where they
- * are on this host or in buckets of one name. A storage that does not answer is passed over.
+ * Throws code `usage` if two storages in the config are the same place. It compares their paths or endpoints, and
+ * their markers if they are on this host or in buckets of the same name. A storage that does not answer is skipped.
  */
 export async function refuseSharedPlaces(
   config: Pick<Config, "storage">,
@@ -87,7 +87,10 @@ export async function refuseSharedPlaces(
   if (shared) throw shared;
 }
 
-/** Looks for the marker of a place, and for those around it where other storages could lie there. Throws what the storage throws. */
+/**
+ * Reads the marker of a place, and those of the places that contain it if other storages could be there. Throws what
+ * the storage throws.
+ */
 export async function lookAtPlace(
   storage: Storage,
   others: readonly Storage[],
@@ -100,7 +103,7 @@ export async function lookAtPlace(
   return { storage, place, around: ids, marker: (await readMarker(storage, signal)) ?? null };
 }
 
-/** Throws code `verification` for an object that is no marker. */
+/** The marker of a storage, if there is one. Throws code `verification` if the object is not a valid marker. */
 export async function readMarker(storage: Storage, signal: AbortSignal): Promise<Marker | undefined> {
   if ((await storage.head(MARKER_KEY, signal)) === undefined) return undefined;
   const range = { start: 0, length: MARKER_BYTES_MAX + 1 };

@@ -1,7 +1,7 @@
 import type { Storage } from "../storage/storage.ts";
 import type { JobContext } from "./context.ts";
 
-/** The storages that every backup goes to: all but those that only take what others archive. */
+/** The storages that every backup goes to: all except archives. */
 export function backupStorages({ config, storages }: Pick<JobContext, "config" | "storages">): Storage[] {
   const archives = config.storage.flatMap(({ expire }) =>
     typeof expire === "object" ? expire.archive_to : [],
@@ -9,7 +9,7 @@ export function backupStorages({ config, storages }: Pick<JobContext, "config" |
   return storages.filter(({ name }) => !archives.includes(name));
 }
 
-/** The storage of that name, as the config has it now. */
+/** The configured storage with this name. */
 export function storageNamed(context: Pick<JobContext, "storages">, name: string): Storage | undefined {
   return context.storages.find((storage) => storage.name === name);
 }

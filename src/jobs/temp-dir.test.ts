@@ -37,11 +37,11 @@ function makeDirectory(path: string, mode = 0o700, ageHours = 0): void {
   utimesSync(path, at, at);
 }
 
-test("removes what dead processes left, and nothing else", async () => {
+test("removes directories of dead processes, and nothing else", async () => {
   const path = join(root, "swept");
   const kept = [
     `pg321-spool-${own.join("-")}-bbbbbb`,
-    // Of another container: nobody sees whether it lives, but it is touched.
+    // Of another container: nobody can see whether its process lives, but it is touched.
     `pg321-spool-${inOtherContainer}-cccccc`,
     `pg321-spool-${dead}`,
     `pg321-libpq-${process.ppid}-aaaaaa`,
@@ -49,7 +49,7 @@ test("removes what dead processes left, and nothing else", async () => {
   const gone = [`pg321-spool-${dead}-dddddd`, `pg321-libpq-${dead}-eeeeee`];
   for (const name of [...kept, ...gone]) makeDirectory(join(path, name));
   makeDirectory(join(path, `pg321-libpq-${inOtherContainer}-gggggg`), 0o700, 2);
-  // Names alone do not make it ours: open to others, as nothing of ours is, or no directory.
+  // The name alone does not make it ours: these are open to others, which ours never are, or no directories.
   makeDirectory(join(path, `pg321-spool-${dead}-hhhhhh`), 0o755);
   writeFileSync(join(path, `pg321-spool-${dead}-ffffff`), "a file, not a directory");
   symlinkSync(root, join(path, `pg321-spool-${dead}-iiiiii`));
@@ -58,7 +58,7 @@ test("removes what dead processes left, and nothing else", async () => {
   expect(readdirSync(path).sort()).toEqual([...kept, ...others].sort());
 });
 
-test.skipIf(!isRoot)("leaves another user's directory alone, whatever its name is (root only)", async () => {
+test.skipIf(!isRoot)("leaves another user's directory alone, whatever its name (root only)", async () => {
   const path = join(root, "of-others");
   const name = `pg321-spool-${dead}-aaaaaa`;
   makeDirectory(join(path, name));
@@ -67,7 +67,7 @@ test.skipIf(!isRoot)("leaves another user's directory alone, whatever its name i
   expect(readdirSync(path)).toEqual([name]);
 });
 
-test("is private and marked when it is made, and left as it is when it was there", async () => {
+test("is private and marked if pg321 creates it, and unchanged if it existed", async () => {
   const [made, shared] = [join(root, "made/deep"), join(root, "shared")];
   await prepareTempDir(made);
   expect(statSync(made).mode & 0o777).toBe(0o700);
@@ -80,7 +80,7 @@ test("is private and marked when it is made, and left as it is when it was there
   expect(readdirSync(shared)).toEqual([]);
 });
 
-test("is marked later where it is private and holds nothing of others, as what 0.1.0 made", async () => {
+test("is marked later if it is private and holds nothing of others, as one made by 0.1.0", async () => {
   const [old, somebodys] = [join(root, "old"), join(root, "somebodys")];
   for (const path of [old, somebodys]) mkdirSync(path, { mode: 0o700 });
   makeDirectory(join(old, `pg321-libpq-${process.ppid}-aaaaaa`));
@@ -89,7 +89,7 @@ test("is marked later where it is private and holds nothing of others, as what 0
   expect([await isOwnTempDir(old), await isOwnTempDir(somebodys)]).toEqual([true, false]);
 });
 
-test("old temporary files go from a directory that is marked, private and ours, and from no other", async () => {
+test("old temporary files are removed only from a directory that is marked, private and ours", async () => {
   const NAMES = ["a.tmp", "b.temp", "test_restore_x"];
   const sweep = async (path: string) => {
     for (const name of [...NAMES, "young.tmp", "notes.txt"]) {
@@ -122,7 +122,7 @@ test("old temporary files go from a directory that is marked, private and ours, 
   const linked = await make("linked");
   rmSync(join(linked, MARK));
   symlinkSync("/etc/hostname", join(linked, MARK));
-  // What processes of ours that are gone left there goes all the same.
+  // Private directories of our dead processes are removed anyway.
   for (const path of [opened, unmarked, linked]) expect(await sweep(path)).toEqual({ count: 1, left: all });
   if (!isRoot) return;
   const given = await make("given");
@@ -130,7 +130,7 @@ test("old temporary files go from a directory that is marked, private and ours, 
   expect(await sweep(given)).toEqual({ count: 1, left: all });
 });
 
-test("a file in its place is told with what to do", async () => {
+test("a file in its place is an error with a hint", async () => {
   const path = join(root, "file");
   writeFileSync(path, "");
   await expect(prepareTempDir(join(path, "below"))).rejects.toMatchObject({

@@ -6,29 +6,29 @@ import { requireAnswer } from "../base/files/place.ts";
 import { isInUse, makerOfDirectory } from "../base/files/private-files.ts";
 import { MEMORY_DIR, TAKES_NOTHING } from "../postgres/libpq.ts";
 
-/** Stands in a directory that is pg321's alone. */
+/** A file that marks a directory as pg321's own. */
 export const MARK = ".pg321-temp-dir";
 const MARK_TEXT =
   "This directory is pg321's own. pg321 cleanup removes old files named *.tmp, *.temp and test_restore_* from it.\n";
 
 /**
- * Makes the directory for temporary files, 0700, and removes what killed processes left there: passwords and dumps
- * must not stay. A directory that is there keeps its mode, since it may be anybody's: what is made in it is private
- * by itself. It is marked as pg321's own when pg321 makes it, or finds it private and holding nothing of others.
- * Throws code `storage`.
+ * Creates the directory for temporary files with mode 0700 and removes files that killed processes left there:
+ * passwords and dumps must not stay. An existing directory keeps its mode, because it may be shared; files that pg321
+ * creates in it are private anyway. pg321 marks the directory as its own if it creates it, or finds it private and
+ * without files of others. Throws code `storage`.
  */
 export async function prepareTempDir(path: string, signal?: AbortSignal): Promise<void> {
   await requireAnswer(`temp_dir ${path}`, path, signal);
-  // Passwords lie there where this one has no room for them.
+  // Password files are put there if this directory is full.
   await removeLeftDirectories(MEMORY_DIR).catch(() => {});
   try {
     await mkdir(path, { recursive: true, mode: 0o700 });
     await removeLeftDirectories(path);
     if (isPrivate(await stat(path)) && (await readdir(path)).every((name) => makerOfDirectory(name)))
-      // On a full disk, say, it stays without: nothing depends on it but the sweep.
+      // If this fails (full disk, for example), only the removal of old files is affected.
       await writeFile(join(path, MARK), MARK_TEXT, { flag: "wx", mode: 0o600 }).catch(() => {});
   } catch (cause) {
-    // Who needs room in it will tell; a restore need not.
+    // A job that needs space in it will report that; a restore may not need any.
     if (TAKES_NOTHING.includes((cause as NodeJS.ErrnoException).code)) return;
     throw new Pg321Error("storage", `temp_dir ${path}: ${messageOf(cause)}`, {
       hint: "pg321 must be able to create it and to write to it",
@@ -37,7 +37,7 @@ export async function prepareTempDir(path: string, signal?: AbortSignal): Promis
   }
 }
 
-/** Removes the private directories of processes that are gone, whosever `path` is, and returns how many. */
+/** Removes the private directories of dead processes, whoever owns `path`. Returns the number removed. */
 export async function removeLeftDirectories(path: string): Promise<number> {
   let count = 0;
   for (const name of await readdir(path)) {
@@ -45,7 +45,7 @@ export async function removeLeftDirectories(path: string): Promise<number> {
     if (maker === undefined) continue;
     const directory = join(path, name);
     const stats = await lstat(directory).catch(ignoreMissing);
-    // Anybody can make a directory of that name in /tmp, and nobody one that is ours and private.
+    // Anybody can create a directory with such a name in /tmp, but only we can create one that is ours and private.
     if (!stats || !isPrivate(stats) || isInUse(maker, stats.mtimeMs)) continue;
     await rm(directory, { recursive: true, force: true });
     count++;
@@ -53,7 +53,7 @@ export async function removeLeftDirectories(path: string): Promise<number> {
   return count;
 }
 
-/** Whether a directory is pg321's alone: its user's, closed to everybody else, and marked by pg321. */
+/** Whether a directory is pg321's own: owned by its user, closed to all others, and marked by pg321. */
 export async function isOwnTempDir(path: string): Promise<boolean> {
   if (!isPrivate(await stat(path))) return false;
   const mark = await lstat(join(path, MARK)).catch(ignoreMissing);

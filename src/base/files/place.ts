@@ -82,7 +82,9 @@ class Place {
     });
   }
 
-  /** Whether a call may wait longer than the place has been silent so far: an earlier caller may have had little time. */
+  /**
+   * Whether a call may wait longer than the place has been silent so far: an earlier caller may have had little time.
+   */
   #mayWait({ limitMs, signal }: PlaceCall): boolean {
     if (limitMs === 0 && signal === undefined) return false;
     return systemClock.monotonicMs() - this.#askedAtMs < (limitMs || PLACE_MS_MAX);

@@ -50,7 +50,8 @@ export function fateOf(identity: ProcessIdentity): Fate {
   here ??= findPlace();
   if (boot_id === null || pid_namespace === null) return lookFor(identity) === "alive" ? "alive" : "unseen";
   if (boot_id === here.boot_id) return pid_namespace === here.pid_namespace ? lookFor(identity) : "unseen";
-  // Another boot. If it is the same host, the process is dead; a container cannot tell, because the machine id may come from its image.
+  // Another boot. If it is the same host, the process is dead; a container cannot tell, because the machine id may come
+  // from its image.
   const isHost = pid_namespace === FIRST_NAMESPACE && here.pid_namespace === FIRST_NAMESPACE;
   return isHost && host_id === here.host_id ? "dead" : "unseen";
 }

@@ -9,14 +9,16 @@ import { shortId } from "../copies/object-key.ts";
 import type { GuardedDatabase } from "./going-copies.ts";
 import type { CleanupTally } from "./report.ts";
 
-/** The keys of what a cleanup tells; of each kind one is open at most (of guards one a database, of dates ahead one a backup). */
+/**
+ * Keys of cleanup's alerts. At most one of each kind is open; guards have one per database, dates ahead one per backup.
+ */
 const SUCCESS_KEY = "cleanup succeeded";
 const INCOMPLETE_KEY = "cleanup incomplete";
 const STOP_KEY = "cleanup stopped";
 const GUARD_KEY = "cleanup guard ";
 const FUTURE_KEY = "cleanup future ";
 
-/** One alert about the run, one about what stopped it, and one for each database that a guard protects. */
+/** One alert about the run, one about the stops, and one for each database that a guard protects. */
 export async function raiseCleanupAlerts(
   context: JobContext,
   run: RunRecord,
@@ -46,7 +48,7 @@ function messageFor(run: RunRecord, tally: CleanupTally): string {
   const overdue = tally.total("overdue");
   const done = `${plural(removed, "copy", "copies")} and ${plural(statistics.records_deleted, "record")} removed`;
   if (run.outcome === "OK") return `cleanup done: ${done}`;
-  const troubles = [
+  const problems = [
     ...(statistics.errors.length > 0
       ? [`${plural(statistics.errors.length, "error")}, first: ${statistics.errors[0]?.error}`]
       : []),
@@ -62,7 +64,7 @@ function messageFor(run: RunRecord, tally: CleanupTally): string {
       : []),
     ...statistics.suspended,
   ];
-  return `cleanup ${run.outcome === "FAILED" ? "failed" : "was incomplete"}: ${done}; ${troubles.join("; ")}`;
+  return `cleanup ${run.outcome === "FAILED" ? "failed" : "was incomplete"}: ${done}; ${problems.join("; ")}`;
 }
 
 async function tellOfStops(context: JobContext, about: About, tally: CleanupTally): Promise<void> {
@@ -90,17 +92,17 @@ async function tellOfGuards(context: JobContext, about: About, tally: CleanupTal
   }
 }
 
-/** Those of the open alerts of a kind whose trouble is over. */
+/** Resolves the open alerts of a kind whose problem no longer exists. */
 async function resolveOthers(
   context: JobContext,
   kind: string,
-  troubles: ReadonlySet<string>,
+  problems: ReadonlySet<string>,
 ): Promise<void> {
   for (const { key } of await context.catalog.alerts({ open: true }))
-    if (key.startsWith(kind) && !troubles.has(key)) await resolveAlert(context, key);
+    if (key.startsWith(kind) && !problems.has(key)) await resolveAlert(context, key);
 }
 
-/** Backups whose records say that they were made in the time to come, those left out that a person has accepted. */
+/** One alert for each backup dated in the future, except those whose date a person has accepted. */
 export async function tellOfFutureBackups(
   context: JobContext,
   outline: Pick<PlanOutline, "futureDated">,

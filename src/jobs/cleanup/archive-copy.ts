@@ -6,8 +6,8 @@ import { maxPartsOf, partBytesFor } from "../copies/part-size.ts";
 import { clearTheKey, fillCopy } from "../copies/steps.ts";
 
 /**
- * Sees to it that an archive has a copy of a backup: the one it has, or a new one of `from`, as it is stored.
- * Resolves once the archive has confirmed it; throws otherwise, and then `from` must keep its own.
+ * Makes sure that an archive has a copy of a backup: it keeps the copy it has, or gets one from `from`, byte for byte.
+ * Resolves once the copy in the archive is confirmed; if it throws, `from` must keep its own copy.
  */
 export async function archiveCopy(
   context: JobContext,

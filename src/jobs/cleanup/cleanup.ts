@@ -18,16 +18,16 @@ import { CleanupTally } from "./report.ts";
 import { removeTemporaryFiles } from "./temporary-files.ts";
 
 export interface CleanupOptions {
-  /** The plan hash that somebody has looked at and confirmed. */
+  /** The hash of the plan that a person has reviewed and confirmed. */
   confirm?: string | undefined;
   /** Take orphans with a good manifest into the catalog. */
   adopt?: boolean;
 }
 
-/** The lease of the job: there is one cleanup at a time. */
+/** The job's lease: only one cleanup runs at a time. */
 const LEASE = "cleanup";
 
-/** What a cleanup would do with each copy, and why. Changes nothing. */
+/** Shows what a cleanup would do with each copy, and why. Changes nothing. */
 export async function previewCleanup(
   context: JobContext,
   { confirm }: CleanupOptions,
@@ -60,8 +60,8 @@ export async function previewCleanup(
 }
 
 /**
- * Removes what retention lets go, then what it leaves behind, past every single failure. Throws code
- * `locked` when another cleanup runs, and what the catalog throws.
+ * Removes expired copies, then records, files and uploads that are no longer needed. It continues after every single
+ * failure. Throws code `locked` if another cleanup is running, and whatever the catalog throws.
  */
 export async function runCleanup(context: JobContext, options: CleanupOptions): Promise<CleanupReport> {
   await using lease = await holdLease(
@@ -73,7 +73,7 @@ export async function runCleanup(context: JobContext, options: CleanupOptions): 
   const tally = new CleanupTally(context.storages.map(({ name }) => name));
   const { run, statistics } = await recordRun(leased, "cleanup", async ({ id }) => {
     const startedAtMs = context.clock.monotonicMs();
-    // Without the signers that are trusted nothing can be adopted: told once, before all objects are listed.
+    // Nothing can be adopted without the trusted signers: fail once, before listing all objects.
     if (options.adopt) await context.keys.trustedSigners();
     const recognized = await recognizeStorages(leased, "cleanup");
     await reconcile(recognized);
@@ -97,7 +97,7 @@ async function cleanUp(
   const { outline, clockSuspicion, clockTrust } = plan;
   tally.plan(plan);
   if (clockTrust) await context.catalog.clockRecords.setTrust(clockTrust);
-  tally.decisions = going.told;
+  tally.decisions = going.listed;
   tally.guarded = going.guarded;
   await tellOfFutureBackups(context, outline, clockTrust);
   const looks = new CopyLooks(context, (copy) => {
@@ -105,12 +105,12 @@ async function cleanUp(
     tally.fail(copy.storage, copy.object_key, `missing: ${copy.error}`);
   });
   const expiry = { context, runId, going, newestGood: byDatabase(outline), tally, looks };
-  // 1. and 2.: copies on this host, then those in buckets.
+  // 1. and 2. Copies on this host, then those in buckets.
   await expireCopies(expiry, "local");
   await expireCopies(expiry, "s3");
   // 3. Records of backups that have no copy left.
   statistics.records_deleted = await removeEmptyRecords(context);
-  // 4. Temporary files, multipart uploads and the history, whose age a wrong clock would tell wrongly, too.
+  // 4. Temporary files, multipart uploads and the history, whose age would also be wrong if the clock is.
   if (clockSuspicion === undefined || outline.isConfirmed) {
     await sweep(context, tally);
     const { runs, alerts, deliveries } = await pruneCatalog(context);
@@ -118,12 +118,12 @@ async function cleanUp(
     statistics.alerts_pruned = alerts;
     statistics.deliveries_pruned = deliveries;
   }
-  // 5. Objects that no record knows.
+  // 5. Orphans: objects without a record.
   for (const storage of context.storages)
     await guarded(context, tally, storage, () =>
       reportOrphans(context, tally, storage, options.adopt === true),
     );
-  // What waits is to be confirmed as it is now, without what has gone.
+  // The hash to confirm is that of the remaining plan, without the copies already removed.
   if (outline.suspended.length === 0) return;
   await using snapshot = await context.catalog.retained();
   statistics.plan_hash = (await planCleanup(context, snapshot, { runId })).outline.planHash;
@@ -152,7 +152,10 @@ async function sweep(context: JobContext, tally: CleanupTally): Promise<void> {
   }
 }
 
-/** Without those of copies that are under way, or that reconciliation undoes: they may be older than a week. */
+/**
+ * Recorded keys, without those of intended copies: a run or `reconcile` still works on these, and they may be older
+ * than a week.
+ */
 async function* settledKeys(context: JobContext, storage: Storage): AsyncGenerator<string[]> {
   const intended = new Set(
     (await context.catalog.copiesInState(["INTENDED"])).map((copy) => copy.object_key),
@@ -173,7 +176,7 @@ async function reportOrphans(
   for (const { key, sizeBytes } of left) tally.orphan({ storage: storage.name, key, size_bytes: sizeBytes });
 }
 
-/** What one storage refuses must not keep the others from being cleaned up. */
+/** Runs one step in one storage. A failure is recorded and does not stop the cleanup of the other storages. */
 async function guarded(
   context: JobContext,
   tally: CleanupTally,
@@ -184,19 +187,19 @@ async function guarded(
     await work();
   } catch (error) {
     context.signal.throwIfAborted();
-    const told = { storage: storage.name, error: messageOf(error) };
-    // Each step of the run meets the same trouble.
-    if (tally.hasFailed(told.storage, told.error)) return;
-    tally.fail(told.storage, null, told.error);
-    context.log.error("a storage could not be cleaned up", told);
+    const failure = { storage: storage.name, error: messageOf(error) };
+    // Every step of the run may fail for the same reason: report it once.
+    if (tally.hasFailed(failure.storage, failure.error)) return;
+    tally.fail(failure.storage, null, failure.error);
+    context.log.error("a storage could not be cleaned up", failure);
   }
 }
 
 function outcomeOf(tally: CleanupTally): RunOutcome {
   const { errors, suspended, missing, records_deleted, temporary_files_deleted } = tally.statistics;
-  const troubles =
+  const problems =
     errors.length + suspended.length + missing + tally.total("hidden") + tally.total("overdue");
-  if (troubles === 0) return "OK";
+  if (problems === 0) return "OK";
   const done = tally.total("deleted") + tally.total("archived") + records_deleted + temporary_files_deleted;
   return done === 0 && tally.total("failed") > 0 ? "FAILED" : "PARTIAL";
 }

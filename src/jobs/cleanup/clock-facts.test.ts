@@ -6,7 +6,7 @@ import { previewCleanup } from "./cleanup.ts";
 import { deleteBackups } from "./delete-backup.ts";
 import type { CleanupReport } from "./report.ts";
 
-/** The same storages, of which the vault tells the time as a bucket does: rightly, whatever this host's clock says. */
+/** The same storages, but the vault reports the right time, as a bucket does, whatever this host's clock says. */
 function withBucket({ storages, clock }: JobContext): { storages: Storage[]; jump: (byMs: number) => void } {
   let aheadMs = 0;
   let last: { skewMs: number; atMs: number } | undefined;
@@ -31,7 +31,7 @@ function withBucket({ storages, clock }: JobContext): { storages: Storage[]; jum
   };
 }
 
-test("a clock that jumped since the last reply of a bucket is noticed: that is asked anew", async () => {
+test("a clock jump since a bucket's last reply is noticed, because the bucket is asked again", async () => {
   await using world = await World.make({});
   const { storages, jump } = withBucket(world.context);
   const context = { ...world.context, storages };
@@ -45,7 +45,7 @@ test("a clock that jumped since the last reply of a bucket is noticed: that is a
   expect(preview.statistics.suspended).toEqual([expect.stringMatching(/400 d ahead of .*"vault"/)]);
 });
 
-test("a backup that is dated ahead is told of until its time has come, and then that this is over", async () => {
+test("a backup dated ahead has an alert until its date has come", async () => {
   await using world = await World.make({});
   await world.backup("app", ["disk"]);
   const started_at = new Date(world.context.clock.now().getTime() + 86_400_000).toISOString();
@@ -76,8 +76,8 @@ async function live(world: World, days: number): Promise<CleanupReport[]> {
   return reports;
 }
 
-describe("a clock that is far ahead, and no storage that tells the time", () => {
-  test("lets nothing go although a backup was made under it, with or without a cleanup before", async () => {
+describe("a clock that is far ahead, and no storage to compare it with", () => {
+  test("nothing expires although a backup was made under it, with or without an earlier cleanup", async () => {
     for (const hasCleanedUp of [false, true]) {
       await using world = await World.make({});
       const ids: string[] = [];
@@ -90,14 +90,14 @@ describe("a clock that is far ahead, and no storage that tells the time", () => 
       ids.push(await world.backup("app", ["disk", "vault"]));
       const [first] = (await world.cleanup()) as [CleanupReport];
       expect(stops(first)).toContain("nothing is recorded");
-      // Neither more backups nor more cleanups make it a time to trust.
+      // Neither more backups nor more cleanups make this time trusted.
       const later = await live(world, 5);
       expect([first, ...later].map(gone)).toEqual(Array(6).fill(0));
       for (const id of ids) expect((await world.known()).map((one) => one.id)).toContain(id);
     }
   }, 60_000);
 
-  test("ends with one confirmation where the time has really gone on", async () => {
+  test("one confirmation ends the stop if so much time has really passed", async () => {
     await using world = await World.make({});
     await live(world, 4);
     await world.wait(30);
@@ -109,7 +109,7 @@ describe("a clock that is far ahead, and no storage that tells the time", () => 
     expect((await live(world, 6)).map(stops)).toEqual(Array(6).fill(""));
   }, 60_000);
 
-  test("lets nothing go by a history that such a clock would call old", async () => {
+  test("no history is pruned that only such a clock considers old", async () => {
     await using world = await World.make({});
     await live(world, 4);
     const runs = (await world.context.catalog.runs({})).length;
@@ -119,7 +119,7 @@ describe("a clock that is far ahead, and no storage that tells the time", () => 
   }, 60_000);
 });
 
-describe("after a clock that was ahead is right again", () => {
+describe("once a clock that was ahead is right again", () => {
   /** Four good days, then the clock is 400 days ahead for a backup and a cleanup. Returns that backup. */
   async function wasAhead(world: World): Promise<string> {
     await live(world, 4);
@@ -130,7 +130,7 @@ describe("after a clock that was ahead is right again", () => {
     return id;
   }
 
-  test("cleanup stops, and names the decision: one confirmation ends it for good", async () => {
+  test("cleanup stops and names the two ways out; one confirmation ends the stop for good", async () => {
     await using world = await World.make({});
     const id = await wasAhead(world);
     const [first, second] = (await live(world, 2)) as [CleanupReport, CleanupReport];
@@ -143,13 +143,13 @@ describe("after a clock that was ahead is right again", () => {
     const after = await live(world, 8);
     expect(after.map(stops)).toEqual(Array(8).fill(""));
     expect(after.map(gone).reduce((sum, one) => sum + one, 0)).toBeGreaterThan(5);
-    // It is known now: nothing stays open until its date has come.
+    // Its date is accepted now: no alert stays open until then.
     expect((await world.context.catalog.alerts({ open: true })).map(({ key }) => key)).toEqual([]);
-    // It is still kept: nobody knows how old it is.
+    // It is still kept, because its real age is unknown.
     expect((await world.known()).map((one) => one.id)).toContain(id);
   }, 60_000);
 
-  test("so does the deletion of that backup, which is not the newest good one", async () => {
+  test("deleting that backup ends the stop too; it is not the newest good one", async () => {
     await using world = await World.make({});
     const id = await wasAhead(world);
     await live(world, 1);
@@ -161,7 +161,7 @@ describe("after a clock that was ahead is right again", () => {
     expect((await live(world, 8)).map(stops)).toEqual(Array(8).fill(""));
   }, 60_000);
 
-  test("the next jump is noticed all the same, whatever was confirmed", async () => {
+  test("the next jump is still noticed after a confirmation", async () => {
     await using world = await World.make({});
     await wasAhead(world);
     const [stopped] = (await live(world, 1)) as [CleanupReport];

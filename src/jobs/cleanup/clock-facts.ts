@@ -6,12 +6,12 @@ import type { JobContext } from "../context.ts";
 import { timetableOf } from "../schedules.ts";
 
 const SILENCE_MS_MAX = 7 * DAY_MS;
-/** Of the schedule with the most frequent runs; each of them is recorded. */
+/** A silence of this many intervals of the most frequent schedule is normal: each of its runs is recorded. */
 const SILENT_INTERVALS = 2;
 
 /**
- * One small request to each S3 storage, for the `Date` of its reply; what an earlier reply told is of a time when the
- * clock may have been right. One that fails tells nothing. Returns when they were asked, monotonic milliseconds.
+ * Sends one small request to each S3 storage, for the `Date` of its reply: the clock may have jumped since an earlier
+ * reply. A failed request is ignored. Returns the time of the requests, in monotonic milliseconds.
  */
 export async function askForTheTime({ catalog, clock, storages, signal }: JobContext): Promise<number> {
   const askedAtMs = clock.monotonicMs();
@@ -26,7 +26,7 @@ export async function askForTheTime({ catalog, clock, storages, signal }: JobCon
   return askedAtMs;
 }
 
-/** What the clock is to be judged by now. `runId`: the run that asks, whose record tells nothing. */
+/** The facts that the clock is judged by. `runId`: the current run, whose own record proves nothing. */
 export async function clockFacts(
   { catalog, clock, config, storages }: JobContext,
   askedAtMs: number,
@@ -55,8 +55,8 @@ export async function clockFacts(
 }
 
 /**
- * What is to be remembered of this judgement. A person's word holds for what comes after it, dates ahead and all;
- * against the time of a storage it holds for one plan only.
+ * The trust to record after this judgement. A person's confirmation is trusted from then on, including dates ahead;
+ * if it contradicts the time of a storage, it holds for one plan only.
  */
 export async function trustAfter(
   { catalog }: Pick<JobContext, "catalog">,
@@ -72,7 +72,7 @@ export async function trustAfter(
       trusted_at: now.toISOString(),
       accepted_until: ahead?.startedAt.toISOString() ?? accepted_until,
     };
-  // A first judgement that is a suspicion: the stopped run itself must not be what the next one begins with.
+  // The first judgement is a suspicion: the next one must not start from the record of the stopped run itself.
   return known ?? (reachesTo && { trusted_at: reachesTo.toISOString(), accepted_until });
 }
 
@@ -91,7 +91,7 @@ async function reachOfRecords(
   }
 }
 
-/** Where everything runs rarely, it is silent for long between two runs. */
+/** If every schedule is rare, long silences between runs are normal. */
 function silenceMsMaxOf(config: JobContext["config"], now: Date): number {
   const intervals = timetableOf(config, now).flatMap(({ intervalMs }) => intervalMs ?? []);
   if (intervals.length === 0) return SILENCE_MS_MAX;

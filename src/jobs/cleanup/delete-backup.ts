@@ -19,7 +19,10 @@ export interface DeletionResult {
   database: string;
   storage: string;
   object_bytes: number;
-  /** `gone`: it was not there any more; `hidden`: its versions stay, and stay billed; `locked`: until a time. */
+  /**
+   * `gone`: it no longer existed; `hidden`: its versions stay and are still billed; `locked`: by Object Lock until a
+   * time.
+   */
   outcome: "deleted" | "gone" | "hidden" | "locked" | "failed";
   error: string | null;
 }
@@ -30,9 +33,9 @@ export interface DeletionReport {
 }
 
 /**
- * Deletes backups with all of their copies because a person asked for it: no rule and no guard is asked, but
- * a hold is respected (code `usage`). A record stays as long as any copy of it does. Throws code `locked`
- * when a run works on one of the databases.
+ * Deletes backups with all of their copies at a person's request: no retention rule and no guard applies, but a hold
+ * does (code `usage`). A record stays as long as any of its copies does. Throws code `locked` if a run works on one of
+ * the databases.
  */
 export async function deleteBackups(
   given: JobContext,
@@ -40,7 +43,7 @@ export async function deleteBackups(
   removedBy: TombstoneRecord["removed_by"],
 ): Promise<DeletionReport> {
   const context = await recognizeStorages(given, "cleanup");
-  // As they are now: whoever was asked may have taken long to answer.
+  // Read them again: the person may have taken long to confirm.
   const known = await Promise.all(backups.map(({ id }) => context.catalog.backup(id)));
   const held = known.flatMap((one) => (one && hasHold(one, context.clock.now()) ? one : []));
   if (held.length > 0) {

@@ -6,13 +6,13 @@ import { manifestKey } from "../copies/object-key.ts";
 import type { RemovalReason } from "../copies/removal.ts";
 import { removeObject } from "../copies/removal.ts";
 
-/** `gone`: nothing was there any more. */
+/** `gone`: the object no longer existed. */
 export type Deletion = { outcome: "deleted" | "hidden" | "gone" } | { outcome: "locked"; lockedUntil: Date };
 
 /**
- * Removes one copy for good: mark, manifest, object, confirm, record. A run that dies in between leaves the
- * mark, and the next cleanup goes on from it. Throws what the storage throws; the mark stays then, with the
- * error. A copy under Object Lock is left as it is, and its record tells until when.
+ * Removes one copy for good: mark its record (DELETING), remove manifest and object, check that they are gone, update
+ * the record. If the run dies in between, the next cleanup continues from the mark. Throws what the storage throws;
+ * the mark then stays, with the error. A copy under Object Lock is left as it is, with the end of the lock recorded.
  */
 export async function deleteCopy(
   { catalog, clock }: Pick<JobContext, "catalog" | "clock">,
@@ -46,7 +46,7 @@ export async function deleteCopy(
   }
 }
 
-/** Removes an object and looks whether it is gone. */
+/** Removes an object and checks that it is gone. */
 async function removeConfirmed(
   storage: Storage,
   key: string,

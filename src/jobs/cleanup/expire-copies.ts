@@ -18,9 +18,9 @@ import type { GoingBackup, GoingCopies, GoingCopy } from "./going-copies.ts";
 import { hasHold } from "./hold.ts";
 import type { CleanupTally } from "./report.ts";
 
-/** A storage that owes so many answers in a row is not asked any more in this run. */
+/** After this many calls in a row without an answer, a storage is skipped for the rest of the run. */
 const SILENT_MAX = 3;
-/** How much later than asked a provider's lifecycle rule may act: they run once a day, some take days. */
+/** How late a provider's lifecycle rule may act: they run once a day, and some take days. */
 const PROVIDER_GRACE_MS = 7 * DAY_MS;
 
 export interface Expiry {
@@ -38,23 +38,23 @@ interface Task {
   server: string;
   database: string;
   storage: Storage;
-  /** Undefined: an earlier run has begun to remove it. */
+  /** Undefined if an earlier run began to remove it. */
   going: GoingCopy | undefined;
 }
 
-/** The newest good backup of each database, to be looked up. */
+/** The newest good backup of each database, by lease name. */
 export function byDatabase({ newestGood }: PlanOutline): Map<string, NewestGood> {
   return new Map(newestGood.map((one) => [leaseName(one.server, one.database), one]));
 }
 
 /**
- * Carries a plan out in the storages of one type, and ends what earlier runs began there. One copy that
- * fails does not stop the others; a database that another run works on is left for the next cleanup.
+ * Carries out a plan in the storages of one type, after finishing removals that earlier runs began there. A failure of
+ * one copy does not stop the others; a database that another run works on is left for the next cleanup.
  */
 export async function expireCopies(expiry: Expiry, type: StorageConfig["type"]): Promise<void> {
   const silent = new Map<Storage, number>();
   const isOfType = (task: Task) => task.storage.settings.type === type;
-  // The lease is given back after each backup: a dump of that database must not be kept out for long.
+  // Release the lease after each backup, so that a dump of the database never waits long.
   for (const group of Map.groupBy(await begunTasks(expiry), ({ backupId }) => backupId).values())
     await underLease(expiry, group.filter(isOfType), silent);
   for (const backup of expiry.going.backups())
@@ -134,8 +134,8 @@ async function attempt(expiry: Expiry, task: Task, silent: Map<Storage, number>)
 }
 
 /**
- * Ends a removal that an earlier run began, as long as that still costs nobody the last good backup: much
- * may have been lost since. A hold that came since keeps what is left.
+ * Finishes a removal that an earlier run began, unless that would now remove the last good backup: other copies may
+ * have been lost since. A hold placed since then keeps what is left.
  */
 async function endRemoval(
   expiry: Expiry,
@@ -182,7 +182,7 @@ async function expireCopy(
   await removeCopy(expiry, storage, copy, reason, archive);
 }
 
-/** Bytes that are recorded as no good copy may still be all that is left, or good after all. */
+/** The reason to keep a copy that is not recorded as good: it may be all that is left, or good after all. */
 async function reasonToDoubt(
   { context }: Expiry,
   storage: Storage,
@@ -199,7 +199,7 @@ async function reasonToDoubt(
   return `there is no good backup of ${server}/${database}, and this may be all that is left`;
 }
 
-/** The proof that the plan still holds; the reason to keep the copy for this time where it does not. */
+/** The proof that the plan still holds, or the reason to keep the copy for now. */
 async function relianceFor(
   { context, newestGood, looks }: Expiry,
   backup: BackupRecord,
@@ -246,7 +246,7 @@ async function removeCopy(
 const HIDDEN_NOTE =
   "only hidden and still billed: allow the key to list and delete versions (s3:ListBucketVersions, s3:DeleteObjectVersion), then run cleanup again";
 
-/** A copy that a provider's lifecycle rule should remove: it is told only when that is long overdue. */
+/** Checks a copy that a provider's lifecycle rule should remove; it is reported only if that is long overdue. */
 async function watchProvider(
   { context, tally }: Expiry,
   storage: Storage,

@@ -1,7 +1,7 @@
 import type { PlanOutline, RetentionDecision } from "../../retention/plan.ts";
 import { shortId } from "../copies/object-key.ts";
 
-/** The copies of one backup that a cleanup acts on. */
+/** The copies of one backup that a cleanup removes or watches. */
 export interface GoingBackup {
   backupId: string;
   server: string;
@@ -12,53 +12,53 @@ export interface GoingBackup {
 export interface GoingCopy {
   storage: string;
   reliesOn: readonly string[];
-  /** It is past its days where the provider is to remove it: it is only watched. */
+  /** It has expired in a storage where the provider removes copies: it is only watched. */
   isLeftToProvider: boolean;
 }
 
-/** What guards keep of one database past its days. */
+/** The expired copies of one database that guards keep. */
 export interface GuardedDatabase {
   server: string;
   database: string;
   reason: string;
   copies: number;
-  /** The first of them, as people name them. */
+  /** The first of them, by short id and storage. */
   held: string[];
 }
 
-/** Decisions, or copies, that are named one by one; more are only counted. */
-const TOLD_MAX = 1000;
+/** The most decisions that a report lists; further ones are only counted. */
+const LISTED_MAX = 1000;
 const HELD_NAMED_MAX = 20;
 const GUARDS: readonly unknown[] = ["newest-good", "stale", "shrunk"];
 
 /**
- * What a run keeps of the decisions that pass it: as little as it needs for the copies that go, some of those that
- * there is something to tell of, and nothing of those that just stay.
+ * Collects a plan's decisions in little memory: the minimum for each copy that is to go, a limited number of decisions
+ * for the report, and nothing about copies that simply stay.
  */
 export class GoingCopies {
   readonly #backups: GoingBackup[] = [];
   #stopOf: PlanOutline["stopOf"] = () => undefined;
-  #told: RetentionDecision[] = [];
-  /** Nearly all backups go from the same storages: hundreds of thousands share what is said of these. */
+  #listed: RetentionDecision[] = [];
+  /** Nearly all backups leave the same storages, so hundreds of thousands share the same list. */
   readonly #shared = new Map<string, readonly GoingCopy[]>();
   readonly #guarded = new Map<string, GuardedDatabase>();
 
-  /** Takes the next decision, of the same backup as the last one or of another. */
+  /** Adds the next decision; the decisions of one backup must follow each other. */
   add(decision: RetentionDecision): void {
     const { action, guard, isLeftToProvider } = decision;
     if (action === "expire" || isLeftToProvider) this.#addCopy(decision);
     else if (guard === undefined) return;
-    if (this.#told.length < TOLD_MAX) this.#told.push(decision);
+    if (this.#listed.length < LISTED_MAX) this.#listed.push(decision);
     if (GUARDS.includes(guard)) this.#addGuarded(decision);
   }
 
-  /** Every decision is known. */
+  /** Must be called once every decision has been added. */
   complete(outline: PlanOutline): void {
-    this.#told = this.#told.map(outline.finalDecision);
+    this.#listed = this.#listed.map(outline.finalDecision);
     this.#stopOf = outline.stopOf;
   }
 
-  /** Those that go, without what a stop keeps. */
+  /** The backups with copies to remove or watch, without the copies that a stop keeps. */
   *backups(): Generator<GoingBackup> {
     for (const backup of this.#backups) {
       const copies = backup.copies.filter(
@@ -69,9 +69,9 @@ export class GoingCopies {
     }
   }
 
-  /** The first of those that go, wait, or are kept by a guard. */
-  get told(): readonly RetentionDecision[] {
-    return this.#told;
+  /** The first decisions on copies that go, wait, or are kept by a guard. */
+  get listed(): readonly RetentionDecision[] {
+    return this.#listed;
   }
 
   get guarded(): readonly GuardedDatabase[] {

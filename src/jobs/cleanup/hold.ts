@@ -1,7 +1,7 @@
 import type { BackupRecord } from "../../catalog/records.ts";
 import type { JobContext } from "../context.ts";
 
-/** Whether somebody's hold keeps every copy of a backup now. */
+/** Whether a backup is on hold now, which keeps all of its copies. */
 export function hasHold(
   { held_at, hold_until }: Pick<BackupRecord, "held_at" | "hold_until">,
   now: Date,
@@ -9,7 +9,7 @@ export function hasHold(
   return held_at !== null && (hold_until === null || Date.parse(hold_until) > now.getTime());
 }
 
-/** Keeps every copy of a backup from retention and from deletion by hand, for good or until a time. */
+/** Protects every copy of a backup from retention and manual deletion, without end or until a time. */
 export async function holdBackup(
   { catalog, clock }: Pick<JobContext, "catalog" | "clock">,
   { id }: BackupRecord,
@@ -21,6 +21,7 @@ export async function holdBackup(
   });
 }
 
+/** Ends the hold. */
 export async function releaseBackup(
   { catalog }: Pick<JobContext, "catalog">,
   { id }: BackupRecord,

@@ -12,7 +12,7 @@ import { readManifest } from "../copies/stored-object.ts";
 
 const MANIFEST_SUFFIX = manifestKey("");
 
-/** Objects under the storage's prefix that no record knows, in key order. */
+/** Objects under the storage's prefix that have no record, in key order. */
 export async function orphansIn(context: JobContext, storage: Storage): Promise<StoredObject[]> {
   const found = new Map<string, StoredObject>();
   const known = await knownKeys(context, storage);
@@ -20,12 +20,12 @@ export async function orphansIn(context: JobContext, storage: Storage): Promise<
     if (object.key !== MARKER_KEY && !known.has(object.key) && !known.has(objectOf(object.key)))
       found.set(object.key, object);
   if (found.size === 0) return [];
-  // Records come before objects, so what a backup has begun since is known by now.
+  // Records are written before objects, so the records of a backup begun during the listing are there now.
   for await (const keys of recordedKeys(context, storage)) for (const key of keys) found.delete(key);
   return [...found.values()];
 }
 
-/** The keys of every object in a storage that a record knows, and of their manifests, in batches. */
+/** The keys of every recorded object in a storage, and of their manifests, in batches. */
 export async function* recordedKeys(
   { catalog }: Pick<JobContext, "catalog">,
   { name }: Storage,
@@ -33,22 +33,22 @@ export async function* recordedKeys(
   for await (const keys of catalog.objectKeys(name)) yield keys.flatMap((key) => [key, manifestKey(key)]);
 }
 
-/** Of objects; their manifests are not named. */
+/** The keys of every recorded object in a storage, without their manifests. */
 async function knownKeys({ catalog }: JobContext, { name }: Storage): Promise<Set<string>> {
   const known = new Set<string>();
   for await (const keys of catalog.objectKeys(name)) for (const key of keys) known.add(key);
   return known;
 }
 
-/** The object that a key would be the manifest of. */
+/** The key of the object that a manifest's key belongs to; any other key unchanged. */
 function objectOf(key: string): string {
   return key.endsWith(MANIFEST_SUFFIX) ? key.slice(0, -MANIFEST_SUFFIX.length) : key;
 }
 
 /**
- * Takes the orphans that are whole backups of this installation into the catalog: object and manifest are
- * there, and the manifest is signed by a signer that we trust. One whose size is wrong is recorded as damaged, with an
- * alert. Returns what it adopted as good.
+ * Adds the orphans that are backups of this installation to the catalog: object and manifest exist, and the manifest
+ * is signed by a trusted signer. An object of the wrong size is recorded as damaged, with an alert. Returns the objects
+ * adopted as good.
  */
 export async function adopt(
   context: JobContext,
@@ -98,20 +98,20 @@ function problemOf(
   return undefined;
 }
 
-/** An object of ours that is not as its manifest says: it is taken as a damaged copy, which others can replace. */
+/** Why an object does not match its manifest, or null. It is then a damaged copy, which a good copy can replace. */
 function damageOf({ sizeBytes }: StoredObject, { object_bytes }: Manifest): string | null {
   if (object_bytes === sizeBytes) return null;
   return `it has ${sizeBytes} bytes, but its manifest says ${object_bytes}`;
 }
 
-/** The record that a manifest is enough for. */
+/** The record of a backup, from its manifest. */
 function recordOf(manifest: Manifest, text: string): BackupRecord {
   const { backup_id, pg321_version: _1, details: _2, signer: _3, signed: _4, ...facts } = manifest;
   return {
     ...facts,
     id: backup_id,
     status: "VERIFIED" satisfies BackupStatus,
-    // The run that made it is not known any more.
+    // The run that made it is no longer known.
     run_id: backup_id,
     manifest: text,
     error: null,

@@ -10,20 +10,20 @@ import { askForTheTime, clockFacts, trustAfter } from "./clock-facts.ts";
 import { GoingCopies } from "./going-copies.ts";
 import { staleAfterMs } from "./stale-after.ts";
 
-/** A plan for everything in a snapshot. Its decisions are made as they are read, and kept by nobody. */
+/** A plan for all backups in a snapshot. Its decisions are computed when they are read, and not kept. */
 export interface CleanupPlan {
   outline: PlanOutline;
-  /** Why the clock is not trusted, if it is not. */
+  /** Why the clock is not trusted; undefined if it is. */
   clockSuspicion: string | undefined;
-  /** What a run leaves of this judgement for later ones; undefined where nothing is known. */
+  /** The trust in the clock that a run records for later ones; undefined if nothing is known. */
   clockTrust: ClockTrust | undefined;
   rules: RetentionRules;
   toBackup: (record: RetainedBackupRecord) => RetainedBackup;
 }
 
 /**
- * Looks at every backup of a snapshot. `onDecision` is told of each decision as the outline has not settled it
- * yet: what expires may still have to wait.
+ * Plans every backup of a snapshot. `onDecision` gets each decision before the outline is complete: a copy that
+ * expires may still be kept by a stop.
  */
 export async function planCleanup(
   context: JobContext,
@@ -49,7 +49,7 @@ export async function planCleanup(
     clockSuspicion: suspicion,
     confirmedPlanHash: options.confirm,
   };
-  // A storage that the config does not name any more cannot be asked, and so nothing is known of it.
+  // A storage that is no longer in the config cannot be asked, so its copies do not count.
   const names = new Set(context.storages.map(({ name }) => name));
   const toBackup = (record: RetainedBackupRecord) => retainedBackup(record, names, shrunk);
   const survey = new RetentionSurvey(rules);
@@ -62,7 +62,7 @@ export async function planCleanup(
   return { outline, clockSuspicion: suspicion, clockTrust, rules, toBackup };
 }
 
-/** Plans, and keeps what a run needs of it: the snapshot is closed before anything is removed. */
+/** Plans a run and collects what it needs, so that the snapshot is closed before anything is removed. */
 export async function planRun(
   context: JobContext,
   runId: string,
@@ -75,7 +75,7 @@ export async function planRun(
   return { plan, going };
 }
 
-/** Every decision of a plan, settled: by server and database, newest backup first, by storage. */
+/** Every final decision of a plan: by server and database, newest backup first, by storage. */
 export async function* decisionsOf(
   { outline, rules, toBackup }: CleanupPlan,
   snapshot: RetainedSnapshot,
@@ -111,7 +111,7 @@ function retainedBackup(
   };
 }
 
-/** The earliest backup of each database that an alert calls suddenly smaller. */
+/** For each database with an open alert about shrinking: when its first small dump began. */
 function shrunkSince(alerts: readonly AlertRecord[]): Map<string, string> {
   const since = new Map<string, string>();
   for (const { server, database, metadata } of alerts) {

@@ -1,7 +1,7 @@
 import type { HistoryCounts } from "../../catalog/records.ts";
 import type { JobContext } from "../context.ts";
 
-/** Removes from the catalog what nobody asks for any more: old tombstones, runs, alerts and notices. */
+/** Removes old history from the catalog: tombstones, runs, alerts and notices. */
 export async function pruneCatalog({
   catalog,
   clock,

@@ -4,8 +4,8 @@ import type { JobContext } from "../context.ts";
 import { hasHold } from "./hold.ts";
 
 /**
- * Removes the records of backups of which no storage has anything any more. Those that never came about
- * stay as long as the longest `keep.days`: they tell what went wrong. Returns how many went.
+ * Removes the records of backups that have no copy left in any storage. Records of backups that never completed stay
+ * for the longest `keep.days`, because they show what went wrong. Returns the number removed.
  */
 export async function removeEmptyRecords(context: JobContext): Promise<number> {
   const { catalog, clock, config } = context;
@@ -22,7 +22,7 @@ export async function removeEmptyRecords(context: JobContext): Promise<number> {
   return count;
 }
 
-/** Removes the records of one backup, whose copies are all gone, and leaves its line for the history. */
+/** Removes the records of one backup whose copies are all gone, and leaves a tombstone for the history. */
 export async function removeRecord(
   context: Pick<JobContext, "catalog" | "clock">,
   backup: BackupRecord,
@@ -43,7 +43,7 @@ export async function removeRecord(
   });
 }
 
-/** A copy that was deleted had been one, so its backup was complete once. */
+/** Whether the backup was ever complete: only a confirmed copy can have been deleted. */
 async function wasEverGood({ catalog }: Pick<JobContext, "catalog">, { id }: BackupRecord): Promise<boolean> {
   return (await catalog.copies(id)).some(({ state }) => state === "DELETED");
 }

@@ -3,17 +3,17 @@ import type { RetentionDecision } from "../../retention/plan.ts";
 import type { GuardedDatabase } from "./going-copies.ts";
 import type { CleanupPlan } from "./plan.ts";
 
-/** What a cleanup counted in one storage. Sizes in bytes. */
+/** The counts of a cleanup in one storage. Sizes in bytes. */
 export interface StorageStatistics {
-  /** Copies that retention let go in this run. */
+  /** Copies that expired in this run. */
   expired: number;
-  /** Confirmed gone, archived ones left out. */
+  /** Deleted and confirmed gone, not counting archived copies. */
   deleted: number;
   /** Moved to the storage that `archive_to` names. */
   archived: number;
-  /** Removed from sight, but versions stay, and stay billed: the key may not delete them. */
+  /** Hidden, but their versions stay and are still billed, because the key is not allowed to delete them. */
   hidden: number;
-  /** Kept against the storage's own rules: by a guard, a hold, a lock, a stop, or for want of an answer. */
+  /** Expired but kept: by a guard, a hold, a lock or a stop, or because a storage did not answer. */
   held: number;
   failed: number;
   /** Left to the provider's lifecycle rule, which should have removed them days ago. */
@@ -23,19 +23,19 @@ export interface StorageStatistics {
 
 export interface CleanupError {
   storage: string;
-  /** Null for what is not about one object. */
+  /** Null if the error is not about a single object. */
   key: string | null;
   error: string;
 }
 
-/** Something to know that is no failure. */
+/** Information about a copy that is not a failure. */
 export interface CleanupNote {
   storage: string;
   key: string;
   note: string;
 }
 
-/** An object under a storage's prefix that no record knows. */
+/** An object under a storage's prefix that has no record. */
 export interface Orphan {
   storage: string;
   key: string;
@@ -53,7 +53,7 @@ export interface CleanupStatistics extends Record<string, unknown> {
   records_deleted: number;
   temporary_files_deleted: number;
   multipart_uploads_aborted: number;
-  /** Records of the history that were older than `cleanup.history`. */
+  /** Records of the history removed because they were older than `cleanup.history`. */
   runs_pruned: number;
   alerts_pruned: number;
   deliveries_pruned: number;
@@ -62,13 +62,13 @@ export interface CleanupStatistics extends Record<string, unknown> {
   errors: CleanupError[];
   notes: CleanupNote[];
   orphans: OrphanCount[];
-  /** Why expiry stopped, wholly or in part; empty when it did not. */
+  /** Why expiry stopped, completely or in part; empty if it did not. */
   suspended: string[];
-  /** What `--confirm` takes; null when nothing waits for it. */
+  /** The hash for `--confirm`; null if nothing waits for confirmation. */
   plan_hash: string | null;
-  /** Copies that were recorded as good and are gone, without anybody having asked for it. */
+  /** Copies that were recorded as good and are gone although pg321 did not remove them. */
   missing: number;
-  /** Whether the clock was not trusted, and whether somebody confirmed the plan all the same. */
+  /** Whether the clock was not trusted, and whether a person confirmed the plan. */
   clock_suspected: boolean;
   confirmed: boolean;
 }
@@ -76,28 +76,28 @@ export interface CleanupStatistics extends Record<string, unknown> {
 export interface CleanupReport {
   run: RunRecord;
   statistics: CleanupStatistics;
-  /** The first of those on copies that went, wait, or are kept by a guard. */
+  /** The first decisions on copies that went, wait, or are kept by a guard. */
   decisions: readonly RetentionDecision[];
   orphans: readonly Orphan[];
 }
 
-/** What a cleanup would do. It reads the catalog as it was when it was made, until it is disposed of. */
+/** What a cleanup would do. Until it is disposed of, it reads the catalog as it was when the preview was made. */
 export interface CleanupPreview extends AsyncDisposable {
   statistics: CleanupStatistics;
   orphans: readonly Orphan[];
   /** `SERVER/DATABASE` of every database that has copies. */
   databases: readonly string[];
   /**
-   * Every decision, by server and database, newest backup first, by storage. They are made as they are read,
-   * some hundreds at a time, and may be read several times, one after the other.
+   * Every decision, by server and database, newest backup first, by storage. They are computed while they are read,
+   * some hundreds at a time, and can be read several times, one after the other.
    */
   decisions(): AsyncIterable<RetentionDecision[]>;
 }
 
-/** Names of orphans that a report lists; more are only counted. */
+/** The most orphans that a report lists; further ones are only counted. */
 const ORPHANS_NAMED_MAX = 1000;
 
-/** Collects what a run does, for its record, its alert and its output. */
+/** Counts what a run does, for its record, its alerts and its output. */
 export class CleanupTally {
   readonly statistics: CleanupStatistics;
   readonly orphans: Orphan[] = [];
@@ -129,7 +129,7 @@ export class CleanupTally {
   plan({ outline, clockSuspicion }: CleanupPlan): void {
     const { suspended, isConfirmed, planHash, counts } = outline;
     const reasons = suspended.map(({ reason }) => reason);
-    // A clock that stops no copy still stops the rest, whose age it would tell wrongly.
+    // A suspect clock stops the rest of the cleanup even if no copy expires: it would misjudge ages there too.
     if (clockSuspicion !== undefined && !isConfirmed && reasons.length === 0) reasons.push(clockSuspicion);
     this.statistics.suspended = reasons;
     this.statistics.plan_hash = reasons.length > 0 ? planHash : null;
@@ -151,7 +151,7 @@ export class CleanupTally {
     this.statistics.errors.push({ storage, key, error });
   }
 
-  /** Whether this is known of a storage as a whole. */
+  /** Whether this error of a whole storage is already recorded. */
   hasFailed(storage: string, error: string): boolean {
     return this.statistics.errors.some(
       (one) => one.key === null && one.storage === storage && one.error === error,

@@ -12,7 +12,7 @@ const hoursFor = async (more: string, database = "app") => {
   return staleAfterMs(lab.context.config, "main", database, NOW) / HOUR_MS;
 };
 
-test("is three times the longest time between two backups of the database's own schedule", async () => {
+test("is three times the longest interval of the database's own backup schedule", async () => {
   expect(await hoursFor("")).toBe(72);
   expect(await hoursFor('[schedule]\nbackup = "@hourly"')).toBe(3);
   expect(await hoursFor('[schedule]\nbackup = "0 2 * * 1-5"')).toBe(3 * 72);
@@ -21,14 +21,14 @@ test("is three times the longest time between two backups of the database's own 
   expect(await hoursFor(busy)).toBe(72);
 });
 
-test("is three days for what no schedule backs up, and what the config says for everything", async () => {
+test("is three days for databases without a schedule, and the configured value for all databases", async () => {
   expect(await hoursFor('[schedule]\nbackup = "off"')).toBe(72);
   const other = '[[schedule.override]]\nname = "none"\ndatabases = ["shop"]\nbackup = "off"';
   expect(await hoursFor(`[schedule]\nbackup = "@hourly"\n${other}`, "shop")).toBe(72);
   expect(await hoursFor('[guard]\nstale_after = "36h"\n[schedule]\nbackup = "@hourly"')).toBe(36);
 });
 
-test("decides when retention guards what a database has", async () => {
+test("decides when retention guards the copies of a database", async () => {
   const guards = async (more: string) => {
     await using lab = await endpointLab({ more });
     const { catalog } = lab.context;

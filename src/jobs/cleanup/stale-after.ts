@@ -7,8 +7,8 @@ const STALE_AFTER_MS = 3 * DAY_MS;
 const INTERVALS = 3;
 
 /**
- * How long a database may go without a new good backup before retention guards what it has, in milliseconds:
- * `guard.stale_after`, else three times the longest time between two backups by its schedule, else three days.
+ * How long a database may go without a new good backup before retention guards its copies, in milliseconds:
+ * `guard.stale_after`, or else three times the longest interval of its backup schedule, or else three days.
  */
 export function staleAfterMs(
   config: Pick<Config, "guard" | "schedule" | "timezone">,

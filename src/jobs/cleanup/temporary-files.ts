@@ -4,13 +4,14 @@ import { messageOf } from "../../base/errors.ts";
 import { requireAnswer } from "../../base/files/place.ts";
 import { isOwnTempDir, removeLeftDirectories } from "../temp-dir.ts";
 
-/** What our own jobs, and tools that were told to use this directory, call their temporary files. */
+/** Names of temporary files of our jobs and of tools that were told to use this directory. */
 const TEMPORARY = /\.tmp$|\.temp$|^test_restore_/;
 
 /**
- * Removes what killed processes left in the temporary directory, and where that is pg321's own, also temporary
- * files from before `olderThan`: in anybody's directory those may be anybody's. Only regular files that stand in it
- * directly: nothing is followed, and nothing entered. Never throws for one file's sake. Returns how many went.
+ * Removes the private directories that killed processes left in the temporary directory. If the directory is pg321's
+ * own, temporary files older than `olderThan` are removed too; in a shared directory they could be anybody's. Only
+ * regular files directly in it: no symlink is followed and no directory entered. A single file that cannot be removed
+ * is reported and throws nothing. Returns the number removed.
  */
 export async function removeTemporaryFiles(
   directory: string,
@@ -26,7 +27,7 @@ export async function removeTemporaryFiles(
     try {
       const stats = await lstat(path);
       if (!stats.isFile() || stats.mtime >= olderThan) continue;
-      // A symbolic link that has taken its place since would go itself, not what it points to.
+      // If a symbolic link has taken its place since, unlink removes the link, not its target.
       await unlink(path);
       count++;
     } catch (error) {

@@ -2,7 +2,7 @@ import type { BackupRecord, BackupStatus, CopyRecord } from "../../catalog/recor
 import { REMOVED } from "../../catalog/records.ts";
 import type { JobContext } from "../context.ts";
 
-/** The status that the records of its copies give a backup that no run works on any more. */
+/** The status of a backup that no run works on any more, from the records of its copies. */
 export function statusOf(all: readonly Pick<CopyRecord, "state">[]): BackupStatus {
   const copies = all.filter(({ state }) => !REMOVED.includes(state));
   const confirmed = copies.filter((copy) => copy.state === "CONFIRMED").length;
@@ -10,13 +10,13 @@ export function statusOf(all: readonly Pick<CopyRecord, "state">[]): BackupStatu
   return confirmed === copies.length ? "VERIFIED" : "PARTIAL";
 }
 
-/** Brings the status of a backup in line with its copies after a look at them. */
+/** Updates the status of a backup to match its copies. */
 export async function settleStatus(
   { catalog }: Pick<JobContext, "catalog">,
   { id }: Pick<BackupRecord, "id">,
 ): Promise<void> {
   const copies = (await catalog.copies(id)).filter(({ state }) => !REMOVED.includes(state));
-  // A backup whose copies were all removed on purpose was good to its end.
+  // A backup whose copies were all removed on purpose keeps its status.
   if (copies.length === 0) return;
   const status = statusOf(copies);
   if (status === "INTERRUPTED")

@@ -7,12 +7,12 @@ import type { JobContext } from "../context.ts";
 import { isInPlace } from "../in-place.ts";
 import { settleStatus } from "./backup-status.ts";
 
-/** Copies that are or were there; what was never there or was removed on purpose is not looked for. */
+/** States of copies worth checking: not those that never existed or were removed on purpose. */
 export const LOOKED_FOR: readonly CopyState[] = ["CONFIRMED", "DAMAGED", "MISSING"];
 
 /**
- * What an error says of the copy that was read. `unreachable`: the storage did not answer, or lies elsewhere: nothing is known;
- * `unopened`: a matter of the keys of this host. An error that says nothing of a copy (a bug) is thrown on.
+ * What an error says about the copy that was read. `unreachable`: the storage did not answer or is not the expected
+ * one, so nothing is known; `unopened`: a problem with the keys of this host. Any other error is thrown again.
  */
 export async function copyVerdict(
   context: Pick<JobContext, "catalog" | "log">,
@@ -34,8 +34,8 @@ export async function copyVerdict(
 }
 
 /**
- * Records what a look found, unless another run has removed the copy meanwhile, or makes it anew: reading
- * takes long, and no lease is held. Returns whether the copy is still one to look for.
+ * Records the result of a check, unless another run has since removed the copy or is making it again: reading takes
+ * long, and no lease is held. Returns whether the copy is still one to check.
  */
 export async function recordLook(
   { catalog }: Pick<JobContext, "catalog">,
@@ -57,8 +57,8 @@ export type DamageContext = Pick<
 >;
 
 /**
- * A copy could not be read by a job that wanted its bytes: where it is damaged or missing, its record says so from
- * now on, and an alert is raised. Anything else (no answer, no key) is no damage. Never throws but for a stop.
+ * Handles a copy that a job could not read: if it is damaged or missing, this is recorded and an alert is raised. Other
+ * reasons (no answer, no key) are not damage. Throws only if the job is stopped.
  */
 export async function recordDamage(
   context: DamageContext,
@@ -67,7 +67,7 @@ export async function recordDamage(
   error: unknown,
   job: Job = "repair",
 ): Promise<void> {
-  // A storage that has just not answered is not asked again: a restore at night would wait for it.
+  // Do not ask a storage again that has just failed to answer: a restore would have to wait for it.
   if (error instanceof Pg321Error && error.code === "storage" && error.retryable) return;
   try {
     const verdict = await copyVerdict(context, error, backup, storage, context.signal);
@@ -78,7 +78,7 @@ export async function recordDamage(
     await alertDamage(context, job, { ...backup, storage: storage.name, error: found.error });
   } catch (failure) {
     context.signal.throwIfAborted();
-    // The job goes on: a catalog that cannot be written must not keep a restore from its next copy.
+    // Continue: a catalog that cannot be written must not keep a restore from trying its next copy.
     const fields = { storage: storage.name, backup_id: backup.id, error: messageOf(failure) };
     context.log.error("the damage of a copy could not be recorded", fields);
   }

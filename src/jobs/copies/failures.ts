@@ -2,7 +2,7 @@ import { messageOf, Pg321Error } from "../../base/errors.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
 import type { Storage } from "../../storage/storage.ts";
 
-/** Why each copy could not be used, the last reason of each. */
+/** The last reason why each copy could not be used. */
 export class CopyFailures {
   readonly #backup: BackupRecord;
   readonly #failures = new Map<Storage, unknown>();
@@ -12,18 +12,21 @@ export class CopyFailures {
     this.#backup = backup;
   }
 
-  /** `isOwn`: the copy itself is to blame, and not the header of another copy that it was read under. */
+  /** `isOwn`: the copy itself caused the error, not the header of another copy that it was read with. */
   add(storage: Storage, error: unknown, isOwn = true): void {
     this.#failures.set(storage, error);
     if (isOwn) this.#own.set(storage, error);
   }
 
-  /** The copies that are to blame themselves. */
+  /** The copies that caused their errors themselves. */
   get own(): ReadonlyMap<Storage, unknown> {
     return this.#own;
   }
 
-  /** With the code of the failure that tells most: a wrong key before damage before a storage's failure. */
+  /**
+   * One error for all copies, with the most telling code: a wrong key before damage, and damage before a storage
+   * failure.
+   */
   error(): Pg321Error {
     const failures = [...this.#failures];
     const name = `backup ${this.#backup.id.slice(0, 8)} of ${this.#backup.server}/${this.#backup.database}`;
@@ -32,12 +35,12 @@ export class CopyFailures {
         hint: "see its copies with: pg321 show",
       });
     const known = failures.map(([, error]) => error).filter((error) => error instanceof Pg321Error);
-    const telling = ["key", "verification", "storage"]
+    const mostTelling = ["key", "verification", "storage"]
       .map((code) => known.find((error) => error.code === code))
       .find(Boolean);
     const list = failures.map(([storage, error]) => `${storage.name}: ${messageOf(error)}`).join("; ");
-    return new Pg321Error(telling?.code ?? "storage", `${name}: no copy can be read: ${list}`, {
-      ...(telling?.hint !== undefined && { hint: telling.hint }),
+    return new Pg321Error(mostTelling?.code ?? "storage", `${name}: no copy can be read: ${list}`, {
+      ...(mostTelling?.hint !== undefined && { hint: mostTelling.hint }),
       cause: failures[0]?.[1],
     });
   }

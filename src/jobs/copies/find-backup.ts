@@ -7,7 +7,7 @@ import type { JobContext } from "../context.ts";
 import { storageNamed } from "../storages.ts";
 import { shortId } from "./object-key.ts";
 
-/** The backup that an id or an unambiguous prefix of one names. Throws code `usage`. */
+/** The backup with this id or unambiguous prefix of an id. Throws code `usage`. */
 export async function findBackup(
   { catalog }: Pick<JobContext, "catalog">,
   prefix: string,
@@ -61,12 +61,12 @@ export async function latestBackup(
   });
 }
 
-/** What is worth a try, the best first: what a look found damaged or missing may still help where others fail. */
+/** States of copies worth reading, best first: a damaged or missing copy may still help if others fail. */
 const READABLE: readonly CopyState[] = ["CONFIRMED", "DAMAGED", "MISSING"];
 
 /**
- * The storages to read a backup from: confirmed copies first, of these local before off-site; only `from`
- * where it is named. Throws code `usage` when there is none.
+ * The storages to read a backup from: confirmed copies first, and of equal ones local before off-site; only `from` if it
+ * is given. Throws code `usage` if there is none.
  */
 export function storagesToRead(
   context: Pick<JobContext, "storages">,
@@ -91,7 +91,7 @@ export function storagesToRead(
   throw new Pg321Error("usage", `backup ${shortId(backup.id)} has no copy ${where}`, { hint });
 }
 
-/** Refuses (code `usage`) a name that no configured storage has. */
+/** Throws code `usage` if no configured storage has this name. */
 export function requireStorage({ storages }: Pick<JobContext, "storages">, name: string): void {
   const names = storages.map((storage) => storage.name);
   if (names.includes(name)) return;

@@ -11,12 +11,12 @@ export interface CopyPlace {
 }
 
 /**
- * `missing`: the storage answers, and has nothing or something of another size under the key. `unknown`: it
- * does not answer, lies elsewhere, or the config does not name it.
+ * `missing`: the storage answers, but has no object or one of another size under the key. `unknown`: the storage does
+ * not answer, is not the expected one, or is not in the config.
  */
 export type Look = "there" | "missing" | "unknown";
 
-/** Proof that the copies which retention relies on were seen in this run; only `CopyLooks.rely` makes one. */
+/** Proof that the copies which retention relies on were seen in this run. Only `CopyLooks.rely` creates it. */
 class RelianceProof {
   readonly #isProof = true;
 
@@ -26,7 +26,7 @@ class RelianceProof {
 }
 export type Reliance = RelianceProof;
 
-/** Looks after copies that others rely on: a HEAD of each, once in a run. */
+/** Checks copies that others rely on: one HEAD for each, once per run. */
 export class CopyLooks {
   readonly #context: JobContext;
   readonly #onMissing: (copy: CopyRecord) => void;
@@ -39,7 +39,7 @@ export class CopyLooks {
 
   async at(backupId: string, storage: string): Promise<Look> {
     const { catalog } = this.#context;
-    // The record is asked each time: another run may have removed the copy since.
+    // Read the record each time: another run may have removed the copy since.
     const copy = (await catalog.copies(backupId)).find((one) => one.storage === storage);
     if (copy?.state !== "CONFIRMED") return "missing";
     const key = `${backupId} ${storage}`;
@@ -49,8 +49,8 @@ export class CopyLooks {
   }
 
   /**
-   * What a removal may rely on: every copy of `all` is there, and, where `any` is given, at least one of its copies
-   * is. Returns the reason to hold the removal otherwise.
+   * The proof that a removal may rely on: every copy in `all` exists and, if `any` is given, at least one copy in it
+   * exists. Otherwise returns the reason to hold the removal.
    */
   async rely(
     all: readonly CopyPlace[],

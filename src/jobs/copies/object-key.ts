@@ -14,8 +14,8 @@ export interface ObjectKeyParts {
 }
 
 /**
- * `<server>/<database>/backup_<database>_<YYYYMMDD_HHMMSS>_<short id>.dump.zst.enc`, time in UTC. What a
- * database's name may hold and a key may not is percent-encoded, so that two names never share a key.
+ * `<server>/<database>/backup_<database>_<YYYYMMDD_HHMMSS>_<short id>.dump.zst.enc`, time in UTC. Characters
+ * of a database name that a key cannot contain are percent-encoded, so two names never share a key.
  */
 export function objectKey(parts: ObjectKeyParts): string {
   const database = encodeComponent(parts.database);
@@ -24,7 +24,7 @@ export function objectKey(parts: ObjectKeyParts): string {
   return `${parts.server}/${database}/${name}${suffix}`;
 }
 
-/** The part of a name that tells which backup it is. */
+/** The part of a file name that identifies the backup. */
 function stampOf({
   startedAt,
   backupId,
@@ -35,28 +35,28 @@ function stampOf({
 }
 
 /**
- * Whether the name of a file tells of another backup than this. It may have been fetched from where others
- * write; one that somebody renamed tells of none.
+ * Whether a file name identifies another backup than this one. The file may come from a place where others can write. A
+ * renamed file identifies no backup.
  */
 export function namesAnother(
   file: string,
   parts: Pick<ObjectKeyParts, "startedAt" | "backupId" | "kind">,
 ): boolean {
-  const [, told] = /_(\d{8}_\d{6}_[0-9a-f]{8}\.(?:dump|globals))[^/]*$/.exec(file) ?? [];
-  return told !== undefined && told !== stampOf(parts);
+  const [, named] = /_(\d{8}_\d{6}_[0-9a-f]{8}\.(?:dump|globals))[^/]*$/.exec(file) ?? [];
+  return named !== undefined && named !== stampOf(parts);
 }
 
-/** Where the manifest of an object stands. */
+/** The key of an object's manifest. */
 export function manifestKey(key: string): string {
   return `${key}.json`;
 }
 
-/** The part of an id that people read and type. */
+/** The short form of an id, for people to read and type. */
 export function shortId(id: string): string {
   return id.slice(0, 8);
 }
 
-/** Everything but `A-Z a-z 0-9 _ - .` becomes `%XX` of its UTF-8 bytes; a leading dot too. */
+/** Encodes everything except `A-Z a-z 0-9 _ - .`, and a leading dot, as `%XX` of its UTF-8 bytes. */
 function encodeComponent(name: string): string {
   let encoded = "";
   for (const [index, byte] of new TextEncoder().encode(name).entries()) {

@@ -11,17 +11,20 @@ import type { ReadContext } from "./sealed-copies.ts";
 import { openPayloadOf } from "./sealed-copies.ts";
 import { spoolObject } from "./spool.ts";
 
-/** A backup that is ready to be read, whole and authenticated, from whichever copies are good. */
+/** A backup that is ready to be read, complete and authenticated, from its good copies. */
 export interface ReadableBackup extends AsyncDisposable {
-  /** The dump as pg_dump wrote it. Throws code `verification` or `storage` when no copy can give the rest. May be read once. */
+  /**
+   * The dump as pg_dump wrote it. Throws code `verification` or `storage` if no copy can provide the rest. Can be read
+   * only once.
+   */
   dump: AsyncIterable<Uint8Array>;
 }
 
 /**
- * Opens a backup from its copies, the first storage first. Sealed ones: signature and names are verified
- * before it resolves, every segment before its bytes are handed on, the whole hash at the end; when a copy
- * is missing, damaged or cut off, the same range comes from the next, without a second start. Unencrypted
- * ones are spooled and hashed first: nothing else could tell a damaged byte in time.
+ * Opens a backup from its copies, in the order of `storages`. If it is sealed, signature and names are verified before
+ * this resolves, each segment before its bytes are passed on, and the hash of the whole object at the end; if a copy is
+ * missing, damaged or cut off, reading continues at the same segment of the next copy. If it is not encrypted, it is
+ * first written to a temporary file and hashed: nothing else would detect a damaged byte in time.
  */
 export async function openBackup(
   context: ReadContext & DamageContext,
@@ -44,8 +47,8 @@ export async function openBackup(
 }
 
 /**
- * The copies that the reader had to pass over are damaged or missing from now on, if that is why. Where another copy
- * opened, the keys are right, and a copy that they do not open is damaged.
+ * Records the copies that the reader had to skip as damaged or missing, if that was the reason. If another copy opened,
+ * the keys are right, so a copy that they do not open is damaged.
  */
 async function recordFailures(
   context: DamageContext,
@@ -61,7 +64,7 @@ async function recordFailures(
   }
 }
 
-/** The dump's bytes; what the decompressor throws becomes code `verification`. */
+/** The dump's bytes. Errors of the decompressor become code `verification`. */
 export async function* decompressed(
   source: AsyncIterable<Uint8Array>,
   algorithm: CompressionAlgorithm,

@@ -15,11 +15,11 @@ import { refuseLocked, removeIntended } from "./remove-intended.ts";
 import { putManifest, readManifest, readManifestText } from "./stored-object.ts";
 
 /**
- * Settles what runs that were killed left behind, by the intents in the catalog: a copy with a valid
- * manifest counts; of any other intended copy exactly its own keys and its own upload are removed. A
- * storage that does not answer keeps its intent for the next time. Never throws for one backup's sake.
- * It holds the database's lease meanwhile: what a run that lives makes must not be taken for left behind.
- * `selects`: only of these databases, so that runs beside each other do not take each other's leases.
+ * Settles the backups of killed runs by the intents in the catalog: a copy with a valid manifest is confirmed; of any
+ * other intended copy, exactly its own keys and its own upload are removed. If a storage does not answer, the intent
+ * stays for the next time. A failure with one backup is logged and throws nothing. It holds the database's lease
+ * meanwhile, so that copies of a live run are not mistaken for remains. `selects`: only these databases, so that
+ * parallel runs do not take each other's leases.
  */
 export async function reconcile(
   context: JobContext,
@@ -52,7 +52,7 @@ async function reconcileUnderLease(
   const name = leaseName(found.server, found.database);
   const request = { name, runId: crypto.randomUUID(), host, pid };
   await using lease = await holdLease(catalog, request, { clock, signal: context.signal });
-  // As it is now: the run that made it may have ended in the meantime.
+  // Read it again: the run that made it may have ended in the meantime.
   const backup = await catalog.backup(id);
   const hasIntents = (await catalog.copies(id)).some((copy) => copy.state === "INTENDED");
   if (backup && (backup.status === "RUNNING" || hasIntents))
@@ -61,7 +61,7 @@ async function reconcileUnderLease(
 
 async function reconcileBackup(context: JobContext, found: BackupRecord): Promise<void> {
   const { catalog, log, clock } = context;
-  // The copies that have their manifest come first: it tells of the others what the catalog may not know.
+  // Copies with a manifest come first: it has facts that the catalog may lack and the other copies need.
   let backup = found;
   const askAbout = async (step: typeof confirmByManifest) => {
     for (const copy of await catalog.copies(found.id)) {
@@ -80,7 +80,7 @@ async function reconcileBackup(context: JobContext, found: BackupRecord): Promis
   await askAbout(completeOrRemove);
   const copies = await catalog.copies(found.id);
   const settled = statusOf(copies);
-  // A backup that failed by itself stays so, with its own error.
+  // A backup that was recorded as failed keeps that status and its own error.
   const status = settled === "INTERRUPTED" && found.status === "FAILED" ? "FAILED" : settled;
   const error = status === "INTERRUPTED" ? "the run ended before any copy was complete" : null;
   await catalog.updateBackup(found.id, {
@@ -92,7 +92,7 @@ async function reconcileBackup(context: JobContext, found: BackupRecord): Promis
   log.warning("an interrupted backup was settled", { backup_id: id, database, status });
 }
 
-/** A copy with a good manifest counts. Returns the backup with what the manifest tells of it. */
+/** Confirms a copy with a good manifest. Returns the backup with the facts from the manifest. */
 async function confirmByManifest(
   context: JobContext,
   backup: BackupRecord,
@@ -107,7 +107,7 @@ async function confirmByManifest(
   return { ...backup, ...facts };
 }
 
-/** A copy that lacks only its manifest gets it; of any other, what it may have left is removed. */
+/** Writes the manifest of a copy that lacks only that; removes the remains of any other. */
 async function completeOrRemove(
   context: JobContext,
   backup: BackupRecord,
@@ -138,8 +138,8 @@ function confirmIntended(
 }
 
 /**
- * A finished object whose run ended before it wrote the manifest gets it now: a storage shows an object only once
- * all of it was taken, and the catalog knows its size. Returns whether it did.
+ * Writes the missing manifest of a finished object. The object is finished if it exists with the recorded size, because
+ * a storage shows an object only when all of it has been stored. Returns whether it was finished.
  */
 async function completeManifest(
   { clock, log, signal }: JobContext,
@@ -169,11 +169,11 @@ async function goodManifest(context: JobContext, backup: BackupRecord, storage: 
   try {
     found = await readManifest(context, storage, backup.object_key, context.signal);
   } catch (error) {
-    // The signing key may have been replaced since: a text that the catalog recorded needs no signature to be ours.
+    // The signing key may have been replaced since. A text that equals the recorded one is ours without a signature.
     const isOurs =
       error instanceof Pg321Error && error.code === "key" && (await isRecorded(context, backup, storage));
     if (isOurs) return undefined;
-    // A manifest that was damaged while it was written is as good as none; a storage that fails is not.
+    // A damaged manifest counts as missing; a failure of the storage does not.
     if (error instanceof Pg321Error && error.code === "verification") return undefined;
     throw error;
   }

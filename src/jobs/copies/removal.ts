@@ -5,22 +5,22 @@ import { manifestKey } from "./object-key.ts";
 import type { WholeRead } from "./stored-object.ts";
 
 /**
- * Why an object may go. There is no other reason; a catalog that cannot be written is none. The evidence of
- * two of them can be made only where it arises: by reading a copy whole, by looking at the copies that stay.
+ * The reasons to remove an object. There is no other; a catalog that cannot be written is not one. The proof that two of
+ * them need can be created only by the code that checks it: by reading a whole copy, or by checking the remaining copies.
  */
 export type RemovalReason =
-  /** The intent of a run of this installation reserved the key, and no copy was ever confirmed under it. */
+  /** A run of this installation recorded the intent for this key, and no copy was ever confirmed under it. */
   | { why: "intended"; copy: Pick<CopyRecord, "storage" | "object_key" | "state"> }
-  /** A good copy of the same backup was read whole in this operation, and takes its place. */
+  /** A good copy of the same backup was read completely in this operation and replaces it. */
   | { why: "superseded"; by: WholeRead }
-  /** Retention lets it go, and the copies that retention relies on were seen in this run. */
+  /** It has expired, and the copies that retention relies on were seen in this run. */
   | { why: "expired"; relyingOn: Reliance }
-  /** A person named the backup. */
+  /** A person asked to delete the backup. */
   | { why: "asked" };
 
 /**
- * The one gate: nothing else calls `Storage.remove` or `Storage.discard` (`scripts/check.ts` holds this). Throws
- * what the storage throws, and an `Error` (a bug) where the reason is not about this object.
+ * The only place that removes objects: nothing else calls `Storage.remove` or `Storage.discard` (`scripts/check.ts`
+ * enforces this). Throws what the storage throws, and a plain `Error` (a bug) if the reason is about another object.
  */
 export async function removeObject(
   storage: Storage,
@@ -33,8 +33,8 @@ export async function removeObject(
 }
 
 /**
- * Undoes what an interrupted put of this key left that nobody can read: a temporary file, a multipart upload.
- * The caller holds the lease of the key's database, so no put of it is under way.
+ * Removes the unreadable remains of an interrupted put of this key: a temporary file or a multipart upload. The caller
+ * must hold the lease of the key's database, so that no put of it is in progress.
  */
 export function discardUpload(
   storage: Storage,
@@ -61,7 +61,8 @@ function isAbout({ name }: Storage, key: string, reason: RemovalReason): boolean
     }
     case "superseded": {
       const { by } = reason;
-      // A copy takes the place of the same object elsewhere; beside itself it only justifies a new manifest.
+      // A good copy can replace the same object in another storage; in its own storage only the manifest can be
+      // replaced.
       return key === manifestKey(by.key) || (key === by.key && by.storage !== name);
     }
     case "expired":

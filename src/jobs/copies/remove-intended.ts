@@ -5,8 +5,8 @@ import { manifestKey } from "./object-key.ts";
 import { discardUpload, removeObject } from "./removal.ts";
 
 /**
- * Removes what one intended copy may have left: manifest first, so that no manifest tells of no object. Where
- * nothing can be seen nothing is removed: older versions under a delete marker are not of this intent.
+ * Removes the remains of one intended copy, manifest first, so that no manifest is left without its object. An object
+ * that cannot be seen is not removed: older versions under a delete marker do not belong to this intent.
  */
 export async function removeIntended(storage: Storage, copy: CopyRecord, signal: AbortSignal): Promise<void> {
   const { object_key: key, upload_id } = copy;
@@ -17,7 +17,7 @@ export async function removeIntended(storage: Storage, copy: CopyRecord, signal:
   }
 }
 
-/** Throws when a removal has left the object in place, because it is locked. */
+/** Throws if the removal left the object in place because it is locked. */
 export function refuseLocked(storage: Storage, key: string, removal: Removal): void {
   if (removal.outcome !== "locked") return;
   const until = removal.lockedUntil.toISOString();

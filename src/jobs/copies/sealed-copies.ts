@@ -12,7 +12,7 @@ import type { CopyFailures } from "./failures.ts";
 
 export type ReadContext = Pick<JobContext, "keys" | "log" | "config">;
 
-/** What the header of a backup's object must say. */
+/** The names that the header of a backup's object must contain. */
 export function expectedNames(backup: BackupRecord): Partial<BackupNames> {
   return {
     installation: backup.installation,
@@ -25,8 +25,8 @@ export function expectedNames(backup: BackupRecord): Partial<BackupNames> {
 }
 
 /**
- * The payload of a sealed backup, still compressed, from whichever copies are good. Resolves once a header
- * has verified: signature, names, file key. Adds to `failures` why a copy could not be used.
+ * The payload of a sealed backup, still compressed, from its good copies. Resolves once a header is verified: signature,
+ * names, file key. The reasons why copies could not be used are added to `failures`.
  */
 export async function openPayloadOf(
   context: ReadContext,
@@ -45,11 +45,11 @@ interface GoodHeader {
   opener: Opener;
   /** The file up to its first segment. */
   head: Uint8Array;
-  /** Whose copy it is of. */
+  /** The storage of the copy that it comes from. */
   from: Storage;
 }
 
-/** The headers that verify, of one copy after another; those that do not are added to `failures`. */
+/** The valid headers, copy by copy; the errors of invalid ones are added to `failures`. */
 async function* goodHeaders(
   { keys, log }: ReadContext,
   backup: BackupRecord,
@@ -86,8 +86,8 @@ async function* goodHeaders(
 }
 
 /**
- * The payload under the first header that opens a segment. Header and payload may disagree, and the nonce
- * before the payload is under no signature: only a segment that opens proves them.
+ * The payload, read with the first header that opens a segment. A header may not match the payload, and the nonce before
+ * the payload is not signed: only a segment that opens proves both.
  */
 async function* readPayload(
   context: ReadContext,
@@ -110,7 +110,7 @@ async function* readPayload(
   throw failures.error();
 }
 
-/** Returns how many segments the copies gave together, and whether these were all. */
+/** Returns the number of segments read and whether the payload was complete. */
 async function* readSegments(
   { log }: ReadContext,
   backup: BackupRecord,
@@ -123,9 +123,9 @@ async function* readSegments(
   const failedAt = new Map<Storage, number>();
   const queue = [...storages];
   let segment = 0;
-  // A copy that failed is tried again where another has helped over the place: two copies may be damaged, each
-  // somewhere else. One that was cut off is tried again too, even alone, as long as it gives something each
-  // time. It ends when no copy gives the next segment.
+  // A failed copy is tried again once another copy has provided the segment: two copies may be damaged in different
+  // places. A copy that was cut off is tried again too, even if it is the only one, as long as it provides at least
+  // one segment each time. Reading ends when no copy provides the next segment.
   for (let storage = queue.shift(); storage && failedAt.get(storage) !== segment; storage = queue.shift()) {
     const firstSegment = segment;
     const read = new PendingBytes(
@@ -162,7 +162,7 @@ function isCutOff(error: unknown): boolean {
   return error instanceof Pg321Error && error.code === "storage" && error.retryable;
 }
 
-/** Every segment was good, and still the object is not the recorded one: no other copy can mend that. */
+/** All segments were good, but the object is not the recorded one: no other copy can help. */
 class HashMismatch extends Error {
   readonly reason: Pg321Error;
 
@@ -184,7 +184,7 @@ function hashMismatch(backup: BackupRecord): HashMismatch {
   );
 }
 
-/** Hands a stream on and keeps what was not taken yet, for the hash of exactly what was authenticated. */
+/** Passes a stream on and keeps its bytes until they are taken, so that exactly the authenticated bytes are hashed. */
 class PendingBytes implements AsyncIterable<Uint8Array> {
   readonly #source: AsyncIterable<Uint8Array>;
   #pending: Uint8Array[] = [];
@@ -200,7 +200,7 @@ class PendingBytes implements AsyncIterable<Uint8Array> {
     }
   }
 
-  /** The next `count` bytes that passed. */
+  /** Takes the next `count` bytes that were passed on. */
   take(count: number): Uint8Array[] {
     const taken: Uint8Array[] = [];
     let left = count;

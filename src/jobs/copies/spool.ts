@@ -11,15 +11,15 @@ import type { JobContext } from "../context.ts";
 import type { CopyFailures } from "./failures.ts";
 import { checkedObject } from "./stored-object.ts";
 
-/** A private file that is removed whatever happens. */
+/** A private temporary file; disposing removes it. */
 export interface Spool extends AsyncDisposable {
   path: string;
   read(): AsyncIterable<Uint8Array>;
 }
 
 /**
- * Writes a stream into a private temporary file: directory 0700, file 0600. `expectedBytes` must be free
- * first. An error of the source removes the file and is thrown as it is; one of the disk is a `SpoolError`.
+ * Writes a stream to a private temporary file: directory 0700, file 0600. Fails at once if less than `expectedBytes` is
+ * free. Any error removes the file; an error of the source is thrown unchanged, one of the disk as a `SpoolError`.
  */
 export async function spool(
   source: AsyncIterable<Uint8Array>,
@@ -53,7 +53,7 @@ export async function spool(
   }
 }
 
-/** The temporary directory cannot take what is to be spooled: no fault of any copy. */
+/** The temporary directory cannot hold the file; no copy is to blame. */
 class SpoolError extends Pg321Error {
   constructor(directory: string, why: string, cause?: unknown) {
     super("storage", `temp_dir ${directory}: ${why}`, {
@@ -63,7 +63,7 @@ class SpoolError extends Pg321Error {
   }
 }
 
-/** An unencrypted object, hashed before anybody reads it, from the first copy that is good. */
+/** An unencrypted object from the first good copy, hashed before it is read. */
 export async function spoolObject(
   { config, log }: Pick<JobContext, "config" | "log">,
   backup: BackupRecord,

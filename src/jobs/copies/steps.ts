@@ -12,7 +12,7 @@ import { discardUpload, removeObject } from "./removal.ts";
 import { refuseLocked, removeIntended } from "./remove-intended.ts";
 import { copyObject, putManifest, readWhole } from "./stored-object.ts";
 
-/** A backup whose object is whole, and described by a manifest. */
+/** A backup whose object is complete and described by a manifest. */
 export type StoredBackup = BackupRecord & { manifest: string };
 
 export function intendedCopy(
@@ -34,8 +34,8 @@ export function intendedCopy(
 }
 
 /**
- * Puts the manifest beside a stored object and confirms the copy. When the manifest cannot be written the copy does
- * not count, but its object stays, which is whole: the next run writes the manifest. Returns whether the copy is
+ * Writes the manifest of a stored object and confirms the copy. If the manifest cannot be written, the copy does not
+ * count, but its object is complete and stays: the next run writes the manifest. Returns whether the copy is
  * confirmed.
  */
 export async function confirmCopy(
@@ -69,13 +69,13 @@ export async function confirmCopy(
   return true;
 }
 
-/** How long the tidying after a failed copy may take: the storage that failed is often the one that hangs. */
+/** Time limit for removing the remains of a failed copy: the storage that failed often hangs. */
 const TIDY_TIMEOUT_MS = 30_000;
 
 /**
- * Records that a copy failed and removes what it may have left. When the storage does not answer now, the
- * intent stays and the next run removes it. Nothing is removed where the key was taken: what stands there is of
- * another operation, and `repair` looks at it.
+ * Records that a copy failed and removes its remains. If the storage does not answer, the intent stays and the next run
+ * removes them. Nothing is removed if the key was already taken: the object there belongs to another operation, and
+ * `repair` checks it.
  */
 export async function failCopy(
   context: JobContext,
@@ -88,7 +88,7 @@ export async function failCopy(
     const found = { state: "MISSING", upload_id: null, error: messageOf(error) } as const;
     return catalog.updateCopy(backup.id, storage.name, found);
   }
-  // Nothing has reached the place, so nothing is to be tidied up there.
+  // Nothing was written there, so there is nothing to remove.
   if (error instanceof StorageRefused)
     return catalog.updateCopy(backup.id, storage.name, { state: "FAILED", error: error.message });
   const copy = (await catalog.copies(backup.id)).find((one) => one.storage === storage.name);
@@ -99,7 +99,7 @@ export async function failCopy(
   } catch (tidyError) {
     state = "INTENDED";
     const fields = { storage: storage.name, backup_id: backup.id, error: messageOf(tidyError) };
-    // What made the copy fail has been told: that it still does so is no news.
+    // The same error as that of the copy is already recorded.
     if (fields.error !== messageOf(error))
       log.warning("the remains of a failed copy could not be removed; the next run tries again", fields);
   }
@@ -111,9 +111,8 @@ export async function failCopy(
 }
 
 /**
- * Fills one storage with the object of another, as it is stored, and confirms it. Returns whether the copy
- * is confirmed; what went wrong is logged and recorded, and nothing is left in the storage. The key must
- * be free.
+ * Copies the stored object from one storage to another and confirms the new copy. Returns whether it is confirmed; an
+ * error is logged and recorded, and its remains are removed. The key must be free.
  */
 export async function fillCopy(
   context: JobContext,
@@ -151,12 +150,12 @@ export async function fillCopy(
 }
 
 /**
- * Frees the key of a copy that is to be made anew of `from`, then intends it. Bytes that are there may be all
- * that is left of the backup, so they go only once the source has been read whole and found right. Bytes that
- * cannot be seen (older versions under a delete marker) are left alone: they do not stand in the way, and may be
- * all that is left as well. The intent comes after the removal: to `reconcile`, an intended copy whose manifest is
- * still there is a good one, and what cannot be removed may be damaged. Throws code `verification` when the source
- * is damaged, which is recorded then.
+ * Frees the key of a copy that is to be made again from `from`, then records the intent. Bytes under the key may be all
+ * that is left of the backup, so they are removed only after the source was read completely and found good. Bytes that
+ * cannot be seen (older versions under a delete marker) are left alone: they do not block the key, and may also be all
+ * that is left. The intent is recorded after the removal, because `reconcile` confirms an intended copy with a good
+ * manifest, and an object that cannot be removed may be damaged. Throws code `verification` if the source is damaged,
+ * and records that.
  */
 export async function clearTheKey(
   context: JobContext,
@@ -182,7 +181,9 @@ export async function clearTheKey(
   await catalog.putCopy(intendedCopy(backup, to));
 }
 
-/** Never throws: without the record an upload that is interrupted is found by its key. */
+/**
+ * Records the id of a multipart upload. Never throws: without the record, an interrupted upload is found by its key.
+ */
 export async function recordUpload(
   { catalog, log }: Pick<JobContext, "catalog" | "log">,
   backup: BackupRecord,

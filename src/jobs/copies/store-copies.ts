@@ -8,7 +8,7 @@ import type { ProgressMeter } from "../progress.ts";
 import { backupStorages } from "../storages.ts";
 import { failCopy, intendedCopy, recordUpload } from "./steps.ts";
 
-/** Parts that the slowest storage may lag behind the source. */
+/** How many parts the slowest storage may lag behind the source. */
 export const PARTS_AHEAD = 6;
 
 export interface StoreOptions {
@@ -17,7 +17,7 @@ export interface StoreOptions {
   progress: ProgressMeter;
 }
 
-/** Writes the intents: from here on a crash leaves nothing that the next run cannot settle. */
+/** Records the intents: after this, the next run can clean up whatever a crash leaves. */
 export async function intendCopies(context: JobContext, backup: BackupRecord): Promise<void> {
   for (const storage of backupStorages(context)) {
     await context.catalog.putCopy(intendedCopy(backup, storage));
@@ -25,8 +25,8 @@ export async function intendCopies(context: JobContext, backup: BackupRecord): P
 }
 
 /**
- * One read of the source into every storage. Resolves with each storage's outcome; see `fanOut`. Where the source fails
- * too, the storages that had failed by themselves before are recorded with their own reason.
+ * Reads the source once and writes it to every storage. Resolves with each storage's outcome; see `fanOut`. If the source
+ * fails, storages that had failed before are recorded with their own error.
  */
 export async function storeEverywhere(
   context: JobContext,
@@ -74,7 +74,7 @@ function sinkOf(
     minRate: storage.settings.min_rate_bytes_per_second,
     stallTimeoutMs: storage.settings.stall_timeout_ms,
     store: async (body, signal, onProgress) => {
-      // The run may have begun long ago, and its first look may have had no answer.
+      // The run may have begun long ago, or the storage may not have answered the first check.
       await requireInPlace(context, storage, signal);
       return storage.put(backup.object_key, body, {
         signal,

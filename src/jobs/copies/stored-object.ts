@@ -13,17 +13,16 @@ import { manifestKey } from "./object-key.ts";
 import type { WatchedPutOptions } from "./watched-put.ts";
 import { watchedPut } from "./watched-put.ts";
 
-/** Parts of a copy from storage to storage that are in memory at once. */
+/** Parts in memory at once during a copy from storage to storage. */
 const PARTS_IN_FLIGHT = 4;
 
-/** What must be known of an object to copy or check it. */
+/** The facts needed to copy or check an object. */
 export type ObjectFacts = Pick<BackupRecord, "object_key" | "object_bytes" | "object_sha256">;
 
 /**
- * Copies an object as it is stored from one storage to another, and checks it on the way: the copy is
- * committed only when size and hash are the recorded ones. Throws code `verification` when the source is
- * damaged (nothing is left at the target), else what the storages throw. `onSourceError` hears of an error of
- * the source, which what is thrown may not show.
+ * Copies a stored object from one storage to another and checks it on the way: the copy is committed only if size and
+ * hash match the record. Throws code `verification` if the source is damaged (then nothing is left at the target), or
+ * whatever the storages throw. `onSourceError` gets an error of the source, because the thrown error may not show it.
  */
 export async function copyObject(
   from: Storage,
@@ -45,8 +44,8 @@ export async function copyObject(
 }
 
 /**
- * The bytes of a stored object; throws code `verification` at the end, instead of ending, when size or
- * hash are not the recorded ones. What was read until then must not have been acted upon.
+ * The bytes of a stored object. Throws code `verification` at the end if size or hash differ from the record, so the
+ * bytes must not be acted upon before the end.
  */
 export async function* checkedObject(
   storage: Storage,
@@ -65,7 +64,7 @@ export async function* checkedObject(
   });
 }
 
-/** Proof that a copy was read whole in this operation, and found right; only `readWhole` makes one. */
+/** Proof that a copy was read completely in this operation and found good. Only `readWhole` creates it. */
 class ReadProof {
   readonly #isProof = true;
   readonly storage: string;
@@ -82,7 +81,7 @@ class ReadProof {
 }
 export type WholeRead = ReadProof;
 
-/** Reads a stored object whole; throws as `checkedObject` does. */
+/** Reads a whole stored object; throws as `checkedObject` does. */
 export async function readWhole(
   storage: Storage,
   facts: ObjectFacts,
@@ -92,7 +91,7 @@ export async function readWhole(
   return new ReadProof(storage.name, facts.object_key);
 }
 
-/** Puts a manifest beside its object. */
+/** Writes a manifest beside its object. */
 export async function putManifest(
   storage: Storage,
   key: string,
@@ -103,7 +102,10 @@ export async function putManifest(
   await watchedPut(storage, manifestKey(key), body, { ...options, partBytes: PART_BYTES_MIN });
 }
 
-/** The text of the manifest beside an object, as it is; undefined when there is none. Throws code `verification` for what is no text. */
+/**
+ * The unverified text of an object's manifest; undefined if there is none. Throws code `verification` if it is not
+ * text.
+ */
 export async function readManifestText(
   storage: Storage,
   key: string,
@@ -117,8 +119,8 @@ export async function readManifestText(
 }
 
 /**
- * The manifest beside an object, verified; undefined when there is none. Throws code `verification` or
- * `key` when there is one that is not good.
+ * The verified manifest of an object; undefined if there is none. Throws code `verification` or `key` if it is not
+ * valid.
  */
 export async function readManifest(
   context: Pick<JobContext, "keys">,

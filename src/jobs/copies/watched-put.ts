@@ -4,12 +4,12 @@ import type { PutOptions, Storage } from "../../storage/storage.ts";
 import type { Part } from "../../stream/part.ts";
 
 export interface WatchedPutOptions extends PutOptions {
-  /** No byte taken for this long, unless it waits for the source, ends the put; 0: never. */
+  /** The put fails if the storage takes no byte for this long while it has data; 0: never. */
   stallTimeoutMs: number;
   clock: Clock;
 }
 
-/** A put outside of a fan-out, which would watch it: a storage that hangs must not hang the job. */
+/** A put with a stall timeout, outside a fan-out (which has its own): a storage that hangs must not hang the job. */
 export async function watchedPut(
   storage: Storage,
   key: string,
@@ -20,7 +20,10 @@ export async function watchedPut(
   const stalled = new AbortController();
   const settled = new AbortController();
   let waitingBytes = 0;
-  /** Not while the source makes the next part. Before the first one is asked for it is: a file is opened then. */
+  /**
+   * Whether the storage is at work, rather than waiting for the source. True before the first part: a file is opened
+   * then.
+   */
   let isItsTurn = true;
   let movedAtMs = clock.monotonicMs();
 
@@ -28,7 +31,7 @@ export async function watchedPut(
     isItsTurn = false;
     for await (const part of body) {
       isItsTurn = true;
-      // What the source took to come is not the storage's fault.
+      // Time spent waiting for the source does not count.
       if (waitingBytes === 0) movedAtMs = clock.monotonicMs();
       waitingBytes += part.bytes.length;
       yield part;

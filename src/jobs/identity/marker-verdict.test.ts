@@ -49,7 +49,7 @@ test.each<[string, Partial<MarkerFacts>, object]>([
     { verdict: "known", storageId: A },
   ],
   ["a lost catalog", { marker: marker(A) }, { verdict: "known", storageId: A }],
-  ["another installation's", { marker: marker(A, THEIRS) }, { verdict: "refused" }],
+  ["another installation's marker", { marker: marker(A, THEIRS) }, { verdict: "refused" }],
   ["a marker that is gone", { identities: [known("disk", A)] }, { verdict: "refused" }],
   ["another marker", { marker: marker(B), identities: [known("disk", A)] }, { verdict: "refused" }],
   [
@@ -58,7 +58,7 @@ test.each<[string, Partial<MarkerFacts>, object]>([
     { verdict: "known", storageId: A, renamedFrom: "hdd" },
   ],
   [
-    "two that changed names",
+    "two storages that swapped names",
     {
       marker: marker(B),
       identities: [known("disk", A), known("nas", B)],
@@ -75,7 +75,7 @@ test.each<[string, Partial<MarkerFacts>, object]>([
     { verdict: "refused" },
   ],
   [
-    "the place of another storage, while its own is nowhere",
+    "the place of another storage, while its own is not found",
     { marker: marker(C), identities: [known("disk", A), known("hdd", C)], found: new Map([["disk", C]]) },
     { verdict: "refused" },
   ],
@@ -85,7 +85,7 @@ test.each<[string, Partial<MarkerFacts>, object]>([
     { verdict: "refused" },
   ],
   ["a new place beside one that was given up", { identities: [known("hdd", A)] }, { verdict: "unmarked" }],
-  ["copies from before there were markers", { holdings: { recorded: "there" } }, { verdict: "unmarked" }],
+  ["copies from before markers existed", { holdings: { recorded: "there" } }, { verdict: "unmarked" }],
   ["copies that are all gone", { holdings: { recorded: "gone" } }, { verdict: "refused" }],
   [
     "copies of a former name",

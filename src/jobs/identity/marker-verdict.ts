@@ -1,45 +1,45 @@
 import type { StorageIdentity } from "../../catalog/identities.ts";
 import type { Marker } from "../../storage/marker.ts";
 
-/** What is known of a configured storage and its place when a run begins. */
+/** The facts about a configured storage and its place when a run begins. */
 export interface MarkerFacts {
   name: string;
-  /** The first of the names of its place. */
+  /** The first name of its place. */
   place: string | undefined;
-  /** The marker that lies there. */
+  /** The marker found there. */
   marker: Marker | undefined;
   /** This installation's id. */
   installation: string;
   identities: readonly StorageIdentity[];
-  /** The ids of the markers that were found at each configured storage, this one included. */
+  /** The marker ids found at all configured storages, including this one, by storage name. */
   found: ReadonlyMap<string, string>;
   /** Whether every configured storage gave an answer. */
   allAnswered: boolean;
   configured: readonly string[];
-  /** Of a place without a marker: how its objects go together with the catalog's records. */
+  /** For a place without a marker: how its objects match the catalog's records. */
   holdings?: Holdings;
 }
 
 export interface Holdings {
   /**
-   * `none`: the catalog has no confirmed copy in the storage. `there`: the newest are there. `gone`: none of the
-   * newest is.
+   * `none`: the catalog has no confirmed copy in the storage. `there`: at least one of the newest copies exists. `gone`:
+   * none of them does.
    */
   recorded: "none" | "there" | "gone";
-  /** A name that the config has no more, whose newest copies lie in this place. */
+  /** A name no longer in the config whose newest copies are in this place. */
   formerName?: string;
-  /** Another installation whose backups lie in this place. */
+  /** Another installation whose backups are in this place. */
   foreign?: string;
 }
 
 export type MarkerVerdict =
-  /** It is the storage that the catalog knows; from now on under this name. */
+  /** The storage is the one in the catalog, under this name from now on. */
   | { verdict: "known"; storageId: string; renamedFrom?: string }
-  /** A fresh place, or one from before there were markers: it gets its marker now. */
+  /** A fresh place, or one from before markers existed: it gets its marker now. */
   | { verdict: "unmarked"; renamedFrom?: string }
   | { verdict: "refused"; problem: string; hint: string };
 
-/** Decides by its marker whether a place is the storage that the config names. Pure. */
+/** Decides by the marker whether a place is the configured storage. Pure. */
 export function judgeMarker(facts: MarkerFacts): MarkerVerdict {
   return facts.marker === undefined ? judgeUnmarked(facts) : judgeMarked(facts, facts.marker);
 }
@@ -68,7 +68,7 @@ function judgeRenamed(
   const isElsewhere = found.has(former) && found.get(former) !== storageId;
   if (!isFreeName && !isElsewhere)
     return refused(name, `its place belongs to storage "${former}"`, "give one of the two another place");
-  // The records under this name are of a place that must be found under another name, or they would be mixed.
+  // Records under this name belong to another place. It must be found under another name, or the records would mix.
   const ownIsFound = known?.marked_at == null || [...found.values()].includes(known.storage_id);
   if (ownIsFound) return { verdict: "known", storageId, renamedFrom: former };
   const missing = allAnswered ? "is no storage of the config" : "may be a storage that does not answer";
@@ -100,7 +100,7 @@ function judgeUnmarked(facts: MarkerFacts): MarkerVerdict {
   return { verdict: "unmarked" };
 }
 
-/** A storage of another name that the catalog knows in this very place, and whose marker is in no other. */
+/** Another storage that the catalog knows in this same place, and whose marker was found nowhere. */
 function formerAt({ name, place, identities, found }: MarkerFacts): string | undefined {
   const ids = [...found.values()];
   const known = identities.find(

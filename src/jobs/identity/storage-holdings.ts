@@ -6,12 +6,12 @@ import { manifestKey } from "../copies/object-key.ts";
 import { readManifestText } from "../copies/stored-object.ts";
 import type { Holdings } from "./marker-verdict.ts";
 
-/** Newest copies that are looked for: one of them may have been removed by somebody. */
+/** How many of the newest copies are checked: somebody may have removed one of them. */
 const LOOKED_FOR = 3;
-/** Objects of an unknown place among which a manifest is looked for. */
+/** How many objects of an unknown place are searched for a manifest. */
 const LISTED_MAX = 200;
 
-/** How the objects of a place without a marker go together with the catalog's records. Throws what the storage throws. */
+/** How the objects of a place without a marker match the catalog's records. Throws what the storage throws. */
 export async function holdingsOf(context: JobContext, storage: Storage): Promise<Holdings> {
   const own = await recordedIn(context, storage, storage.name);
   if (own !== "none") return { recorded: own };
@@ -31,7 +31,7 @@ async function recordedIn(
   return keys.length === 0 ? "none" : "gone";
 }
 
-/** A name from before there were markers that the config has no more. */
+/** A name from before markers existed that is no longer in the config and whose newest copies are here. */
 async function formerNameOf(context: JobContext, storage: Storage): Promise<string | undefined> {
   const { catalog, clock, config } = context;
   const configured = config.storage.map(({ name }) => name);
@@ -44,7 +44,7 @@ async function formerNameOf(context: JobContext, storage: Storage): Promise<stri
   return undefined;
 }
 
-/** The installation that the first manifest in the place names, where it is another than ours. */
+/** The installation in the first manifest found in the place, if it is not ours. */
 async function foreignIn(context: JobContext, storage: Storage): Promise<string | undefined> {
   const { installation, signal } = context;
   let listed = 0;
@@ -57,7 +57,7 @@ async function foreignIn(context: JobContext, storage: Storage): Promise<string 
   return undefined;
 }
 
-/** Undefined also for a file of somebody's that is no text: whose name ends as a manifest's need not be one. */
+/** The manifest's text. Undefined if it is not text: a file that is only named like a manifest. */
 async function textIn(storage: Storage, key: string, signal: AbortSignal): Promise<string | undefined> {
   try {
     return await readManifestText(storage, key, signal);
@@ -67,7 +67,7 @@ async function textIn(storage: Storage, key: string, signal: AbortSignal): Promi
   }
 }
 
-/** Whoever may write there may have written it; but nothing else than an id is shown to anybody. */
+/** The text is not trusted, because anybody with write access may have written it; only a valid id is taken from it. */
 function installationIn(text: string | undefined): string | undefined {
   try {
     const { installation } = JSON.parse(text ?? "") as { installation?: unknown };

@@ -18,14 +18,14 @@ import type { MarkerFacts, MarkerVerdict } from "./marker-verdict.ts";
 import { judgeMarker } from "./marker-verdict.ts";
 import { holdingsOf } from "./storage-holdings.ts";
 
-/** A storage that has not answered by then takes part as it is: what is asked of it fails by itself. */
+/** A storage that has not answered by then is used as it is; later requests to it fail on their own. */
 const LOOK_MS_MAX = 30_000;
 const SHARED_KEY = "storages in one place";
 
 /**
- * The context of a run, once every storage has been recognized by its marker: a storage that lies elsewhere than the
- * catalog knows it is replaced by one that refuses everything, and an alert says so; a fresh place gets its marker;
- * the records of a storage that was renamed follow it. Throws code `usage` where two storages are one place.
+ * Checks the marker of every storage and returns the context for the run. A storage without the expected marker is
+ * replaced by one that refuses everything, and raises an alert; a fresh place gets its marker; the records of a renamed
+ * storage get its new name. Throws code `usage` if two storages are the same place.
  */
 export async function recognizeStorages(context: JobContext, job: Job): Promise<JobContext> {
   const seen = await lookAtAll(context);
@@ -49,17 +49,17 @@ export async function recognizeStorages(context: JobContext, job: Job): Promise<
       storages.push(storage);
     }
   }
-  // Of two names for one fresh place the markers tell only once they are there.
+  // Two names for one fresh place are noticed only after the marker was written.
   if (verdicts.some((one) => one?.verdict === "unmarked"))
     await refuseSharedPlaces(context, job, await lookAtAll(context));
   return { ...context, storages };
 }
 
 /**
- * A person says that a storage is right where it is: its place gets a marker where it has none, and the catalog knows
- * it by its marker from now on. A storage that any run would recognize, under a new name too, is left to that. Returns
- * whether the marker was there. Throws what the storage throws, code `usage` where two storages are one place, or where
- * the place is known as that of another storage, whose records would be mixed with this one's.
+ * Accepts the place of a storage because a person says that it is right: it gets a marker if it has none, and the
+ * catalog records its marker. Nothing else is done for a storage that a run recognizes, even under a new name. Returns
+ * whether the marker existed. Throws what the storage throws, and code `usage` if two storages are the same place or if
+ * the place is known as another storage, because their records would mix.
  */
 export async function acceptStorage(context: JobContext, storage: Storage): Promise<{ wasMarked: boolean }> {
   const { catalog, clock, signal } = context;
@@ -89,7 +89,7 @@ async function look({ clock, signal, storages, log }: JobContext, storage: Stora
     return await unlessLate(lookAtPlace(storage, storages, signal), limits, late);
   } catch (error) {
     signal.throwIfAborted();
-    // The job tells of it by itself, where it needs the storage.
+    // The job itself reports this if it needs the storage.
     log.debug("a storage could not be checked", { storage: storage.name, error: messageOf(error) });
     return { storage, error };
   }
@@ -107,7 +107,7 @@ async function refuseSharedPlaces(context: JobContext, job: Job, seen: readonly 
   throw error;
 }
 
-/** In the order of what was seen; undefined for a storage that did not answer. */
+/** One verdict for each seen place, in order; undefined for a storage that did not answer. */
 async function judge(
   context: JobContext,
   seen: readonly SeenPlace[],
@@ -158,7 +158,7 @@ async function followRenamed(
       storage: to,
       former_name: from,
     });
-    // What is still wrong there is told again under the new name.
+    // Problems that remain are raised again under the new name.
     for (const { key, metadata } of await context.catalog.alerts({ open: true }))
       if (metadata["storage"] === from) await resolveAlert(context, key);
   }
@@ -184,18 +184,18 @@ async function confirm(
     if (!isConfirmed) await catalog.identities.confirm(storage.name, verdict.storageId, at, place);
     return;
   }
-  // The id is remembered first: two runs that begin at once write the same.
+  // Record the id first, so that two runs that begin at the same time write the same marker.
   const { storage_id } = await catalog.identities.intend(storage.name, crypto.randomUUID());
   try {
     const marked = await writeMarker(context, storage, storage_id, signal);
     const known = await catalog.identities.all();
-    // Another name of the same place was first: its records must find it again.
+    // Another name for the same place was first: its records must keep the marker.
     if (known.some((one) => one.name !== storage.name && one.storage_id === marked)) return;
     await catalog.identities.confirm(storage.name, marked, at, place);
     log.info("the marker of a storage was written", { storage: storage.name, object: MARKER_KEY });
   } catch (error) {
     signal.throwIfAborted();
-    // A storage that cannot be written tells so by itself; to read from it needs no marker.
+    // A storage that cannot be written will fail on its own; reading from it needs no marker.
     log.warning("the marker of a storage could not be written", {
       storage: storage.name,
       error: messageOf(error),
@@ -203,14 +203,14 @@ async function confirm(
   }
 }
 
-/** Returns the id that the place has from then on: another host may have written its marker in the meantime. */
+/** Writes the marker. Returns the id in the place, which may be that of a marker another host wrote in the meantime. */
 async function writeMarker(
   { catalog, clock, host, installation, pid }: JobContext,
   storage: Storage,
   storage_id: string,
   given: AbortSignal,
 ): Promise<string> {
-  // Without it nobody could tell what a run that was killed has left of the marker from what another writes now.
+  // Without the lease, the remains of a killed run could not be told from a marker that another run is writing.
   const request = { name: `marker of ${storage.name}`, runId: crypto.randomUUID(), host, pid };
   await using lease = await holdLease(catalog, request, { clock, signal: given });
   const { signal } = lease;

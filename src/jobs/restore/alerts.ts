@@ -4,7 +4,7 @@ import { plural } from "../../base/text/amounts.ts";
 import { faultText } from "./faults.ts";
 import type { RestoreReport } from "./report.ts";
 
-/** Errors that a message names, and those that go along with it: mail, chats and webhooks have bounds. */
+/** The most errors in the message, and in the metadata of a notice: mail, chats and webhooks have size limits. */
 export const ERRORS_IN_MESSAGE = 3;
 
 export const ERRORS_IN_METADATA = 50;
@@ -24,7 +24,7 @@ export async function alertRestore(context: AlertContext, report: RestoreReport)
     database,
     key: "restore",
     message: `restored backup ${backup.id} of ${server}/${database}${ignored}`,
-    // The record of the run has all of them.
+    // The run's record has all errors.
     metadata: { ...run.statistics, errors: errors.slice(0, ERRORS_IN_METADATA) },
     isEvent: true,
   });

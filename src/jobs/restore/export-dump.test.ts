@@ -15,7 +15,7 @@ async function* dump() {
   yield new TextEncoder().encode("PGDMP");
 }
 
-test("what killed ones have left of the same file goes, and nothing else", async () => {
+test("partial files of killed processes for the same name are removed, and nothing else", async () => {
   const own = processTag().split("-");
   const dead = own.with(-1, "1").join("-");
   const inOtherContainer = own.with(2, "4026539999");
@@ -26,7 +26,7 @@ test("what killed ones have left of the same file goes, and nothing else", async
     `app.dump.pg321-${inOtherContainer.join("-")}.part`,
     `other.dump.pg321-${dead}.part`,
     `app.dump.pg321-${dead}.part.bak`,
-    // As other programs call theirs.
+    // Names that other programs use.
     `app.dump.${ended}.part`,
     "app.dump.part",
     "app.dump.pg321-x.part",

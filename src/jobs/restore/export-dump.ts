@@ -12,14 +12,14 @@ import { shortId } from "../copies/object-key.ts";
 import { openBackup } from "../copies/read-backup.ts";
 import { ProgressMeter } from "../progress.ts";
 
-/** Something that takes bytes one after another. */
+/** Something that bytes can be written to, such as stdout. */
 export interface ByteSink {
   write(bytes: Uint8Array): Promise<unknown>;
 }
 
 /**
- * Writes the plain dump of a backup, in pg_dump's custom format, to a new file (0600; never over an
- * existing one, and only when all of it was good) or into a sink. Returns its size in bytes.
+ * Writes the plain dump of a backup, in pg_dump's custom format, to a sink or to a new file (0600; never over an
+ * existing one, and only if all of it was good). Returns its size in bytes.
  */
 export async function exportDump(
   context: JobContext,
@@ -40,8 +40,8 @@ export async function exportDump(
 }
 
 /**
- * Writes a stream into a file that must not exist; an error leaves none, and what killed processes have left of
- * the same file goes. Throws code `usage` or `storage`.
+ * Writes a stream to a file that must not exist. An error leaves no file. Partial files that killed processes left for
+ * the same name are removed. Throws code `usage` or `storage`.
  */
 export async function writeNewFile(path: string, source: AsyncIterable<Uint8Array>): Promise<number> {
   await removeLeft(path).catch((error) => refuse(path, error));
@@ -64,7 +64,7 @@ export async function writeNewFile(path: string, source: AsyncIterable<Uint8Arra
   }
 }
 
-/** A plain dump must not stay because somebody killed the process that wrote it. */
+/** Removes partial files of killed processes: a plain dump must not stay on disk. */
 async function removeLeft(path: string): Promise<void> {
   const [start, end] = [`${basename(path)}.pg321-`, ".part"];
   for (const name of await readdir(dirname(path))) {
@@ -78,7 +78,7 @@ async function removeLeft(path: string): Promise<void> {
   }
 }
 
-/** Hours of reading come before the file is made: what is in its way is better told first. */
+/** Fails early if the file exists: it is created only after what may be hours of reading. */
 export async function requireAbsent(path: string): Promise<void> {
   await requireAnswer(path, dirname(path));
   const isThere = await lstat(path).then(

@@ -2,9 +2,9 @@ import type { ArchiveContents, ArchiveEntry } from "../../postgres/archive/forma
 import type { RestoreError } from "../../postgres/restore/errors.ts";
 import type { JobContext } from "../context.ts";
 
-/** One error that a restore went past, as records and output show it. */
+/** One error that a restore ignored, as shown in records and output. */
 export interface RestoreFault {
-  /** What it is about, as `TABLE DATA public.orders`; null where pg_restore does not say. */
+  /** The archive entry it is about, as `TABLE DATA public.orders`; null if pg_restore does not say. */
   entry: string | null;
   message: string;
   detail: string | null;
@@ -12,7 +12,7 @@ export interface RestoreFault {
   context: string | null;
 }
 
-/** The errors of one restore: all of them are kept, and logged as they come. */
+/** Collects the errors of one restore, and logs each as it comes. */
 export class RestoreFaults {
   readonly all: RestoreFault[] = [];
   /** The ids of the entries that had errors. */

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { Pg321Error } from "../../base/errors.ts";
 import { withVersionRisk } from "./remains.ts";
 
-test("a restore that fails names the target's older version beside the error's own hint", () => {
+test("a failed restore adds the target's older version to the error's own hint", () => {
   const error = new Pg321Error("database", "it failed", { hint: "look" });
   const risk = { kind: "version" as const, name: "13", hint: "the dump is of PostgreSQL 15" };
   expect(withVersionRisk(error, [risk])).toMatchObject({

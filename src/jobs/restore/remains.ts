@@ -3,8 +3,9 @@ import type { Lack } from "../../postgres/restore/preflight.ts";
 import type { RestoreRequest } from "./report.ts";
 
 /**
- * What a restore that broke off leaves: the reader must know before the next try. `isUndone`: all of it was one
- * transaction. Nobody is told to drop a database that held something of its own.
+ * Adds to the hint what a failed restore left in the database, which the reader must know before the next attempt.
+ * `isUndone`: it was one transaction, which was rolled back. It never advises to drop a database that may have held
+ * other data.
  */
 export function withRemains(
   error: unknown,
@@ -19,7 +20,7 @@ export function withRemains(
   );
 }
 
-/** A target that is older than the source may be why a restore failed. */
+/** Adds to the hint that the target is older than the source, which may be the cause. */
 export function withVersionRisk(error: unknown, lacks: readonly Lack[]): unknown {
   const risk = lacks.find(({ kind }) => kind === "version");
   if (!risk) return error;

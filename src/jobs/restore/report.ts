@@ -7,22 +7,22 @@ import type { RestoreFault } from "./faults.ts";
 
 export interface RestoreRequest {
   backup: BackupRecord;
-  /** The database that takes it. */
+  /** The database to restore into. */
   target: Endpoint;
-  /** The database of the target's server to connect to while `target` is not there yet. */
+  /** The database of the target's server to connect to while `target` does not exist yet. */
   maintenanceDatabase: string;
-  /** Where pg_restore is. */
+  /** The directory of pg_restore. */
   binDir: BinDir;
-  /** Make the database, under the name that `target` has. */
+  /** Create the database, with the name in `target`. */
   create: boolean;
   /** The only storage to read from. */
   from: string | undefined;
-  /** Sessions of pg_restore; more than one needs a temporary file of the whole dump. */
+  /** Parallel jobs of pg_restore; more than one needs a temporary file of the whole dump. */
   jobs: number;
   selection: Selection;
-  /** Drop what the archive holds before making it; also lets the target hold something. */
+  /** Drop the archive's objects before creating them; also allows a target that is not empty. */
   clean: boolean;
-  /** Let the target hold something. */
+  /** Allow a target that is not empty. */
   intoExisting: boolean;
   keepGoing: boolean;
   dryRun: boolean;
@@ -31,23 +31,26 @@ export interface RestoreRequest {
 export interface RestoreReport {
   run: RunRecord;
   backup: BackupRecord;
-  /** What the target lacks; a restore goes on only when all of it is a risk (`isRisk`). */
+  /** What the target lacks; the restore continues only if all of it is merely a risk (`isRisk`). */
   lacks: Lack[];
-  /** What the target holds already, as `3 relations`. */
+  /** The present contents of the target, as `3 relations`. */
   target_contents: string[];
-  /** What a dry run found to be in the way of the restore; any other run throws it. */
+  /** What prevents the restore, in a dry run; any other run throws it. */
   obstacle: string | null;
-  /** Objects of the target that depend on what `clean` drops, and partitions that would go along. */
+  /** Objects of the target that depend on what `clean` drops, and partitions that would be dropped with it. */
   dependents: string[];
-  /** Tables that came, partitions and their parents observed singly; in a dry run those that would come. */
+  /**
+   * The number of restored tables, with partitions and their parents counted separately; in a dry run, of those that
+   * would be restored.
+   */
   tables: number;
-  /** Rows that came; null in a dry run, and where they could not be counted. */
+  /** The number of restored rows; null in a dry run, or if they could not be counted. */
   rows: number | null;
-  /** Partitions that came without their parent, as `schema.table`. */
+  /** Partitions restored without their parent, as `schema.table`. */
   unattached: string[];
   dump_bytes: number;
   duration_ms: number;
   errors_ignored: number;
-  /** The errors that were ignored, in the order in which they came. */
+  /** The ignored errors, in order. */
   errors: RestoreFault[];
 }

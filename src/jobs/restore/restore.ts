@@ -34,7 +34,7 @@ import { RestoreFaults } from "./faults.ts";
 import { withRemains, withVersionRisk } from "./remains.ts";
 import type { RestoreReport, RestoreRequest } from "./report.ts";
 
-/** Restores a backup into a database. Nothing of the target is changed before every check has passed. */
+/** Restores a backup into a database. The target is not changed before every check has passed. */
 export async function runRestore(context: JobContext, request: RestoreRequest): Promise<RestoreReport> {
   const { backup, target } = request;
   const copies = await context.catalog.copies(backup.id);
@@ -92,14 +92,14 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
 }
 
 interface Found extends Pick<RestoreReport, "lacks" | "target_contents" | "dependents"> {
-  /** Why the restore cannot go on, code `database`; null when nothing is in the way. */
+  /** Why the restore cannot continue, code `database`; null if nothing prevents it. */
   obstacle: Pg321Error | null;
   binary: PgRestore;
-  /** What pg_restore is to run. */
+  /** The archive entries for pg_restore. */
   entries: ArchiveEntry[];
 }
 
-/** Looks at the target and changes nothing. Throws code `database` where it cannot even be looked at. */
+/** Checks the target and changes nothing. Throws code `database` if it cannot be checked. */
 async function checkTarget(request: RestoreRequest, contents: ArchiveContents): Promise<Found> {
   const { target, create, clean, selection, binDir } = request;
   await using connection = await connectForCheck(request);
@@ -130,7 +130,7 @@ function takesNoWrites({ label, user }: Endpoint, why: "standby" | "setting"): P
   );
 }
 
-/** With `create` the database is not there yet: the server's maintenance database tells the rest. */
+/** With `create` the database does not exist yet, so the check connects to the maintenance database. */
 function connectForCheck({ target, create, maintenanceDatabase }: RestoreRequest): Promise<Connection> {
   return connect(create ? { ...target, database: maintenanceDatabase } : target);
 }
@@ -182,7 +182,7 @@ async function restoreInto(
   const faults = new RestoreFaults(context, contents);
   const counter = new RowCounter(contents);
   const applicationName = `pg321 restore ${shortId(run.id)}`;
-  // What the target held stays as it was when the restore fails.
+  // If the restore fails, the previous contents of the target stay unchanged.
   const singleTransaction = jobs === 1 && !keepGoing && (clean || intoExisting);
   const options = {
     ...{ target, binary, tempDir, clean, singleTransaction, applicationName },
@@ -192,8 +192,8 @@ async function restoreInto(
   };
   const passing = observed(dump, (_, chunk) => counter.pass(chunk));
   const source = clean ? withoutDrops(passing, needlessDrops(contents)) : passing;
-  // Several sessions need a file to seek in: the whole dump in plain text, private, gone afterwards. It is
-  // made first: then all of the backup has proved good before anything of the target is changed.
+  // Parallel jobs need a file to seek in: the whole plain dump, private, removed afterwards. It is complete before the
+  // target is changed, so all of the backup has been verified by then.
   const expectedBytes = request.backup.dump_bytes ?? 0;
   await using spooled = jobs > 1 ? await spool(source, { tempDir, expectedBytes }) : undefined;
   if (create) await makeTarget(request, contents);
@@ -210,7 +210,7 @@ async function restoreInto(
         : restoreStream(unended(source), { ...options, signal }),
     );
     isUndone = false;
-    // pg_restore may be content before the dump has ended: the whole hash is checked at its end.
+    // pg_restore may finish before the dump ends: read the rest, because the hash is checked at its end.
     if (!spooled && isWhole(selection)) for await (const _ of source);
     if (create) await finishTarget(request, contents);
     const came = entries.filter(({ id }) => !faults.entries.has(id));
@@ -226,7 +226,7 @@ async function finishTarget(request: RestoreRequest, contents: ArchiveContents):
   await finishDatabase(connection, contents, request.target.database);
 }
 
-/** Without its return(), a loop over it that ends early leaves the rest to be read. */
+/** Hides return(), so that a loop that ends early leaves the rest of the source readable. */
 function unended(source: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
   const iterator = source[Symbol.asyncIterator]();
   return { [Symbol.asyncIterator]: () => ({ next: () => iterator.next() }) };

@@ -41,18 +41,20 @@ export interface RepairReport {
   left: number;
 }
 
-/** Copies that were there and that retention has kept until now: they are made again, whatever their age. */
+/** Copies that existed and have not expired: they are made again, whatever their age. */
 const LOST: readonly CopyState[] = ["DAMAGED", "MISSING"];
 
-/** Copies that never came about: they are made while retention would keep them. What it removed stays away. */
+/**
+ * Copies that were never completed: they are made while retention would keep them. Removed copies are not made again.
+ */
 const NEVER_MADE: readonly CopyState[] = ["FAILED", "INTENDED"];
 
-/** Without any copy that is or was good there is nothing to repair from: the backup never came about. */
+/** States of copies that are or were good. A backup without any of them was never completed and cannot be repaired. */
 const ONCE_GOOD: readonly CopyState[] = ["CONFIRMED", "DAMAGED", "MISSING"];
 
 /**
- * Fills every missing copy of every good backup from a good copy, as ciphertext, without touching
- * PostgreSQL. A storage that was added to the config gets the backups that its `keep.days` would keep.
+ * Fills every missing copy of every good backup from a good copy, as ciphertext, without using PostgreSQL. A storage new
+ * in the config gets the backups that its `keep.days` would keep.
  */
 export async function runRepair(context: JobContext): Promise<RepairReport> {
   const results: RepairResult[] = [];
@@ -60,7 +62,7 @@ export async function runRepair(context: JobContext): Promise<RepairReport> {
   const { run } = await recordRun(context, "repair", async (run) => {
     const recognized = await recognizeStorages(context, "repair");
     await reconcile(recognized);
-    // A backup that was good has FAILED once no copy of it is: that is told, not passed over.
+    // A backup becomes FAILED when it loses its last good copy: include it, so that this is reported.
     for await (const outlines of context.catalog.outlines({ status: ["VERIFIED", "PARTIAL", "FAILED"] })) {
       for (const outline of outlines) {
         if (!needsWork(recognized, outline)) continue;
@@ -85,14 +87,17 @@ function isStored(backup: BackupRecord): backup is StoredBackup {
   return backup.manifest !== null;
 }
 
-/** Whether a copy is wanting. A repair that was killed may have filled the last one and not said so in the status. */
+/**
+ * Whether a copy is missing or the status is out of date: a killed repair may have filled the last copy without
+ * updating the status.
+ */
 function needsWork(context: JobContext, outline: Omit<BackupOutline, "id">): boolean {
   const { status, copies } = outline;
   if (!copies.some(({ state }) => ONCE_GOOD.includes(state))) return false;
-  return storagesWanting(context, outline).length > 0 || status !== statusOf(copies);
+  return storagesToFill(context, outline).length > 0 || status !== statusOf(copies);
 }
 
-/** Returns false where it was left for the next repair, since another run works on its database. */
+/** Returns false if it was left for the next repair because another run works on its database. */
 async function repairBackup(
   context: JobContext,
   runId: string,
@@ -102,7 +107,7 @@ async function repairBackup(
   const { catalog, clock, host, pid, log } = context;
   const outline = { ...backup, copies: await catalog.copies(backup.id) };
   if (!needsWork(context, outline)) return true;
-  const wanting = storagesWanting(context, outline);
+  const toFill = storagesToFill(context, outline);
   const name = leaseName(backup.server, backup.database);
   if (await isAwaited(catalog, name, clock.now())) {
     log.warning("a backup was left for the next repair: a new backup of its database is waiting", {
@@ -116,18 +121,18 @@ async function repairBackup(
       { name, runId, host, pid },
       { clock, signal: context.signal },
     );
-    for (const to of wanting) results.push(await repairCopy(context, backup, to, lease.signal));
+    for (const to of toFill) results.push(await repairCopy(context, backup, to, lease.signal));
     await settleStatus(context, backup);
     return true;
   } catch (error) {
     if (!(error instanceof Pg321Error && error.code === "locked")) throw error;
-    // The run that holds it makes or removes copies of this database right now; the next repair looks again.
+    // The holder of the lease is making or removing copies of this database; the next repair tries again.
     log.warning("a backup was left for the next repair", { backup_id: backup.id, error: messageOf(error) });
     return false;
   }
 }
 
-function storagesWanting(
+function storagesToFill(
   context: JobContext,
   { started_at, copies }: Pick<BackupOutline, "started_at" | "copies">,
 ): Storage[] {
@@ -187,7 +192,7 @@ async function repairCopy(
   }
 }
 
-/** A copy that was there is still to be made again, whatever its age, after a try that has left nothing. */
+/** Marks a lost copy as missing again after a failed attempt, so that it is still made again, whatever its age. */
 async function keepAsLost(
   { catalog }: JobContext,
   { id }: StoredBackup,
@@ -200,8 +205,8 @@ async function keepAsLost(
 }
 
 /**
- * Writes the manifest anew beside an object that is whole: then no other copy is needed, and there may be
- * none. Returns false, and leaves all as it is, where the object is not there or not whole.
+ * Rewrites the manifest of a complete object: this needs no other copy, and there may be none. Returns false and changes
+ * nothing if the object is missing or damaged.
  */
 async function mendManifest(
   { catalog, clock }: JobContext,
@@ -223,7 +228,7 @@ async function mendManifest(
     throw error;
   }
   const confirmed_at = clock.now().toISOString();
-  // There may be no record of it yet: the storage may be new, or the copy have come by another way.
+  // There may be no record of this copy: the storage may be new, or somebody may have copied the object there.
   await catalog.putCopy({ ...intendedCopy(backup, to), state: "CONFIRMED", object_bytes, confirmed_at });
   return true;
 }

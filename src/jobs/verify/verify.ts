@@ -25,11 +25,11 @@ export interface CopyVerdict {
   database: string;
   storage: string;
   /**
-   * `good`: read whole and right; `unreachable`: the storage did not answer, nothing is known; `unopened`:
-   * the bytes are the recorded ones, and no key of this host opens them.
+   * `good`: read completely, without a fault; `unreachable`: the storage did not answer, so nothing is known;
+   * `unopened`: the bytes match the record, but no key of this host opens them.
    */
   verdict: "good" | "damaged" | "missing" | "unreachable" | "unopened";
-  /** Whether every segment was opened too; without an identity only the hash could be checked. */
+  /** Whether every segment was opened too; without an identity only the hash can be checked. */
   segments_checked: boolean;
   object_bytes: number;
   error: string | null;
@@ -48,17 +48,17 @@ export async function* backupsToVerify({ catalog }: Pick<JobContext, "catalog">)
 export interface VerifyOptions {
   /** Only the copies in this storage. */
   storage?: string | undefined;
-  /** Somebody has named the backups: it is not the whole job. */
+  /** A person named the backups, so this is not the whole job. */
   isPicked?: boolean;
 }
 
 type VerifyStatistics = { copies: number; good: number; bad: number };
 
 /**
- * Reads copies of the backups of these ids back whole and checks manifest, hash and every segment; records what it
- * found. Damage in one copy does not end the run. A backup that was removed since it was named is passed over.
- * A schedule without a backup is idle; otherwise it throws where no copy could be looked for: code `usage` where
- * backups or a storage were named, else `verification`.
+ * Reads back the whole copies of these backups, checks manifest, hash and every segment, and records the results.
+ * Damage in one copy does not end the run. Backups that no longer exist are skipped. A scheduled run without any backup
+ * is IDLE; otherwise it throws if there was no copy to check: code `usage` if backups or a storage were named, else
+ * `verification`.
  */
 export async function runVerify(
   context: JobContext,
@@ -72,7 +72,7 @@ export async function runVerify(
     statistics: VerifyStatistics;
     error: string | null;
   }> => {
-    // An identity that cannot be read says nothing of any copy: it is told once, before all of them are read.
+    // An unreadable identity says nothing about a copy: fail once, before reading all of them.
     await context.keys.identity();
     const recognized = await recognizeStorages(context, "verify");
     let backups = 0;
@@ -88,7 +88,7 @@ export async function runVerify(
         if (verdict) verdicts.push(verdict);
       }
     }
-    // Nothing was backed up yet of what the schedule is about.
+    // The databases of the schedule have no backup yet.
     if (backups === 0 && context.schedule)
       return {
         outcome: "IDLE",
@@ -108,7 +108,7 @@ export async function runVerify(
   return { run, verdicts };
 }
 
-/** Nothing was read, so nothing is good. */
+/** The error for a run that found no copy to read. */
 function noCopy(backups: number, storage: string | undefined, isPart: boolean): Pg321Error {
   const of = `${backups} ${backups === 1 ? "backup" : "backups"}`;
   const hint = "see where a backup has copies with pg321 show ID; fill missing ones with pg321 repair";
@@ -118,7 +118,7 @@ function noCopy(backups: number, storage: string | undefined, isPart: boolean): 
   return new Pg321Error(isPart ? "usage" : "verification", message, { hint });
 }
 
-/** Undefined for a copy that was removed, or is being made anew, since the look at it began. */
+/** Undefined if the copy was removed, or is being made again, since the check began. */
 async function verifyCopy(
   context: JobContext,
   backup: BackupRecord,
@@ -155,11 +155,11 @@ async function verifyCopy(
   }
 }
 
-/** Throws what is wrong with a copy. Returns whether its segments could be opened. */
+/** Throws if a copy is not good. Returns whether its segments could be opened. */
 async function readBack(context: JobContext, backup: BackupRecord, storage: Storage): Promise<boolean> {
   const { keys, signal } = context;
   await checkManifest(backup, storage, signal);
-  // Before the progress begins: it may have to ask for a passphrase.
+  // Before the progress is shown: this may have to ask for a passphrase.
   const identities = (await keys.identity())?.identities;
   const title = `verify ${shortId(backup.id)} ${backup.server}/${backup.database} in ${storage.name}`;
   const progress = new ProgressMeter(context.progress, title, backup.object_bytes ?? undefined);
@@ -174,7 +174,7 @@ async function readBack(context: JobContext, backup: BackupRecord, storage: Stor
     await drain(source);
     return backup.encryption === "none";
   } catch (error) {
-    // A stranger's file in the place of ours is damage; only of our own bytes is it a matter of the key.
+    // If the bytes are not the recorded ones, it is damage (somebody replaced the file) and not a problem of the key.
     if (isKeyError(error)) await drain(checkedObject(storage, backup, signal));
     throw error;
   } finally {
@@ -182,7 +182,7 @@ async function readBack(context: JobContext, backup: BackupRecord, storage: Stor
   }
 }
 
-/** Compared as text: what was recorded is ours, so what equals it needs no other proof. */
+/** Compares the manifest with the recorded text: if they are equal, no other proof is needed. */
 async function checkManifest(backup: BackupRecord, storage: Storage, signal: AbortSignal): Promise<void> {
   const text = await readManifestText(storage, backup.object_key, signal);
   if (text === backup.manifest) return;

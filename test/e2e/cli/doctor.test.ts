@@ -323,7 +323,7 @@ describe.skipIf(!isRoot || !NOBODY)(
         expect.stringMatching(/^failed storage fixed: /),
       ]);
       for (const { subject, hint } of report.findings) {
-        const command = hint?.replace(/^let it: (.*); or .*$/, "$1").replaceAll(" nobody ", " nogroup ");
+        const command = hint?.replace(/^allow it: (.*); or .*$/, "$1").replaceAll(" nobody ", " nogroup ");
         if (/^(config|\/)|state_dir/.test(subject) && command)
           expect(Bun.spawnSync(["sh", "-c", command]).exitCode).toBe(0);
       }

@@ -4,16 +4,16 @@ import type { Secret } from "../base/secret.ts";
 export const DEFAULT_STATE_DIR = "/var/lib/pg321";
 
 /**
- * The config after loading: every value resolved (environment, file, credential), every default filled
- * in, every amount turned into the unit that ends its name. Keys are those of the TOML file, in the order in
- * which `pg321 check` shows them.
+ * The config after loading: every value is resolved (environment, file, credential), every default is filled in, and
+ * every amount is in the unit at the end of its name. Keys are those of the TOML file, in the order in which
+ * `pg321 check` prints them.
  */
 export interface Config {
-  /** Absolute path of the file it came from. */
+  /** Absolute path of the config file. */
   file: string;
   /** Hex SHA-256 of the file's bytes. */
   checksum: string;
-  /** IANA name; the system's when not set. */
+  /** IANA name; by default the system's time zone. */
   timezone: string;
   state_dir: string;
   /** Private directory for temporary files, 0700. */
@@ -29,22 +29,22 @@ export interface Config {
   schedule: ScheduleConfig;
   http: HttpConfig;
   notify: NotifyConfig[];
-  /** Things that are allowed but unwise (a secret in a world-readable file), for the log and `check`. */
+  /** Settings that are allowed but unwise (a secret in a world-readable file), for the log and `check`. */
   warnings: string[];
-  /** Only where the loader may set aside what it cannot resolve: see `setAside`. */
+  /** Tables that the loader set aside because a value could not be resolved; see `setAside`. */
   unusable: UnusableTable[];
 }
 
-/** A table that cannot be used, because a value that it takes from outside is not there. */
+/** A table that cannot be used because a value from outside the file is missing. */
 export interface UnusableTable {
   kind: "storage" | "server" | "notify" | "http" | "encryption";
-  /** As the config calls it; the kind, for a table without a name. */
+  /** The table's name in the config; the kind, for a table without a name. */
   name: string;
-  /** `secret_access_key: credential "r2-key" is not there (…)` */
+  /** `secret_access_key: credential "r2-key" does not exist (…)` */
   reason: string;
 }
 
-/** libpq's, from the weakest to the strongest. */
+/** libpq's modes, from the weakest to the strongest. */
 export const SSL_MODES = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] as const;
 export type SslMode = (typeof SSL_MODES)[number];
 
@@ -64,23 +64,23 @@ export interface ServerConfig {
   /** Names, globs (`*`, `?`, `[a-z]`), or `=NAME`: see `databasePattern`. */
   databases: string[];
   exclude: string[];
-  /** A directory that holds pg_dump and pg_restore; searched for when not set. */
+  /** The directory of pg_dump and pg_restore; if unset, they are searched for. */
   bin_dir: string | undefined;
 }
 
 export interface StorageCommon {
   name: string;
   off_site: boolean;
-  /** A storage that holds the dump back and takes less than this is dropped and filled later; 0: none. */
+  /** A storage that slows the dump down to less than this is dropped from the run and filled later; 0: no limit. */
   min_rate_bytes_per_second: number;
   stall_timeout_ms: number;
-  /** Tries of one request or part. */
+  /** Attempts of one request or part. */
   attempts: number;
   keep: KeepConfig;
   expire: ExpireConfig;
 }
 
-/** Which copies stay; the counting rules are off where not set, and none of them stands beside "provider-lifecycle". */
+/** Which copies stay. A counting rule is off if unset; "provider-lifecycle" allows none of them. */
 export interface KeepConfig {
   days: number;
   last?: number | undefined;
@@ -90,13 +90,13 @@ export interface KeepConfig {
   yearly?: number | undefined;
 }
 
-/** What becomes of the others; `archive_to` names another storage, never in a circle. */
+/** What happens to expired copies; `archive_to` names another storage, never in a circle. */
 export type ExpireConfig = "delete" | "provider-lifecycle" | { archive_to: string };
 
 export interface LocalStorageConfig extends StorageCommon {
   type: "local";
   path: string;
-  /** What must stay free on its file system. */
+  /** The space that must stay free on its file system. */
   min_free_bytes: number;
 }
 
@@ -114,7 +114,7 @@ export type S3Provider = (typeof S3_PROVIDERS)[number];
 export interface S3StorageConfig extends StorageCommon {
   type: "s3";
   provider: S3Provider;
-  /** URL, derived from the provider where it can be. */
+  /** URL, derived from the provider if possible. */
   endpoint: string;
   region: string;
   bucket: string;
@@ -125,9 +125,9 @@ export interface S3StorageConfig extends StorageCommon {
   session_token: Secret | undefined;
   path_style: boolean;
   storage_class: string | undefined;
-  /** Parts of one upload under way at once. */
+  /** Parts of one upload that are sent at the same time. */
   max_parallel_parts: number;
-  /** Most parts that the provider takes for one object. */
+  /** The maximum number of parts that the provider accepts for one object. */
   max_parts: number;
 }
 
@@ -137,9 +137,9 @@ export interface EncryptionConfig {
   mode: "age" | "none";
   /** age X25519 recipients, `age1…`. */
   recipients: string[];
-  /** The identity that opens backups; unset on a host that only writes them. */
+  /** The identity that opens backups; unset on a host that only writes backups. */
   identity_file: string | undefined;
-  /** Opens an identity file that is protected by a passphrase. */
+  /** The passphrase of a protected identity file. */
   identity_passphrase: Secret | undefined;
   signing_key_file: string;
 }
@@ -150,28 +150,28 @@ export interface CompressionConfig {
 }
 
 export interface DumpConfig {
-  /** A storage that would make the dump longer than this is dropped and filled later; 0: no bound. */
+  /** A storage that would make the dump longer than this is dropped from the run and filled later; 0: no limit. */
   max_duration_ms: number;
-  /** No byte from pg_dump for this long, once it began to write, ends the dump. */
+  /** If pg_dump sends no byte for this long after its first byte, the dump is ended. */
   stall_timeout_ms: number;
-  /** The whole run of one database. */
+  /** The time limit for the whole backup of one database. */
   run_timeout_ms: number;
-  /** -20 to 19, for pg_dump. */
+  /** The niceness of pg_dump, -20 to 19. */
   nice: number;
   io_class: "idle" | "best-effort" | "none";
   /** Databases dumped at the same time. */
   max_parallel: number;
   lock_wait_timeout_ms: number;
-  /** Tries of a dump from under which something was dropped, after the first. */
+  /** Further attempts of a dump that failed because something was dropped during it. */
   retries: number;
 }
 
 export interface GuardConfig {
-  /** Without a new good backup for this long a database is stale; unset: 3 × its interval, or 3 days. */
+  /** A database without a new good backup for this long is stale; unset: 3 × its interval, or 3 days. */
   stale_after_ms: number | undefined;
-  /** Good backups of a stale database that keep a copy. */
+  /** How many good backups of a stale database keep a copy. */
   keep: number;
-  /** A dump smaller than this share of the median of the last good ones raises an alert; 0: none does. */
+  /** A dump smaller than this percentage of the median of the last good dumps raises an alert; 0: no alert. */
   shrunk_percent: number;
 }
 
@@ -183,7 +183,7 @@ export type Job = (typeof JOBS)[number];
 
 interface NotifyCommon {
   name: string;
-  /** Nothing below it is told. */
+  /** Alerts below this level are not sent. */
   min_level: AlertLevel;
   jobs: Job[];
   timeout_ms: number;
@@ -197,7 +197,7 @@ interface AlertNotifyCommon extends NotifyCommon {
 export interface WebhookConfig extends AlertNotifyCommon {
   type: "webhook";
   url: Secret;
-  /** Signs what is sent. */
+  /** The key that signs the messages. */
   secret: Secret | undefined;
 }
 
@@ -218,9 +218,9 @@ export interface EmailConfig extends AlertNotifyCommon {
   type: "email";
   host: string;
   port: number;
-  /** `tls`: from the first byte; `starttls`: or nothing is sent. */
+  /** `tls`: encrypted from the first byte; `starttls`: sends nothing if the server does not offer STARTTLS. */
   tls: "starttls" | "tls" | "none";
-  /** The authorities that may sign the server's certificate; those of this host when not set. */
+  /** The certificate authorities that may sign the server's certificate; by default those of this host. */
   ca_file: string | undefined;
   user: string | undefined;
   password: Secret | undefined;
@@ -228,7 +228,7 @@ export interface EmailConfig extends AlertNotifyCommon {
   to: string[];
 }
 
-/** Told when a run begins, succeeds and fails; raises the alarm itself when it hears nothing. */
+/** Gets a ping when a run begins, succeeds and fails; raises the alarm itself if no ping arrives. */
 export interface HealthchecksConfig extends NotifyCommon {
   type: "healthchecks";
   url: Secret;
@@ -236,7 +236,7 @@ export interface HealthchecksConfig extends NotifyCommon {
 
 export interface CommandConfig extends AlertNotifyCommon {
   type: "command";
-  /** An absolute path first. */
+  /** The program (an absolute path) and its arguments. */
   argv: string[];
 }
 
@@ -252,11 +252,11 @@ export type NotifyConfig =
 
 export interface CleanupConfig {
   temp_max_age_ms: number;
-  /** Of multipart uploads that no run of this installation knows. */
+  /** The age at which a multipart upload that belongs to no run of this installation is aborted. */
   upload_max_age_ms: number;
-  /** How long a removed backup's line stays in the history; 0: not at all. */
+  /** How long a removed backup stays in the history; 0: no history. */
   tombstones_ms: number;
-  /** How long runs, alerts that are over and notices stay. */
+  /** How long runs, resolved alerts and notices are kept. */
   history_ms: number;
 }
 
@@ -266,19 +266,19 @@ export interface ScheduleConfig {
   cleanup: string;
   verify: string;
   repair: string;
-  /** The first one that matches a database and has a pattern for the job takes it out of the general one. */
+  /** The first override that matches a database and has a pattern for the job replaces the general pattern. */
   override: ScheduleOverride[];
-  /** Each run begins up to this much later, by chance. */
+  /** Each run starts up to this much later, by a delay that differs between hosts and schedules. */
   jitter_ms: number;
-  /** A run that was missed is made up for if it was due within this time; 0: never. */
+  /** A missed run is caught up if it was due within this time; 0: never. */
   catch_up_ms: number;
-  /** How often a failed backup is tried again before it counts as failed. */
+  /** How often a failed backup is retried before it counts as failed. */
   retries: number;
-  /** Before the first new try; twice as long before each further one. */
+  /** The pause before the first retry; it doubles before each further one. */
   retry_delay_ms: number;
-  /** Runs at the same time. */
+  /** How many runs may work at the same time. */
   max_parallel: number;
-  /** What a run that is under way gets when the daemon is stopped; 0: nothing. */
+  /** The time that running runs get to end when the daemon is stopped; 0: none. */
   shutdown_grace_ms: number;
 }
 
@@ -297,8 +297,8 @@ export type Listen =
 
 export interface HttpConfig {
   listen: Listen;
-  /** Asked of every reader but that of /health. */
+  /** Required for every path except /health. */
   token: Secret | undefined;
-  /** Names that the endpoint may be called by, beyond those of the loopback. */
+  /** Host names by which the endpoint may be reached, in addition to `localhost` and IP addresses. */
   hosts: string[];
 }

@@ -33,7 +33,7 @@ async function problem(credentialsDirectory?: string): Promise<string | undefine
   return error.problems[0]?.message.replaceAll(directory, "").replace(/, expected a password$/, "");
 }
 
-test("in a unit a credential has its own name, or that of a file of the loaded directory", async () => {
+test("in a unit a credential has its own name, or the name of a file in the loaded directory", async () => {
   await writeFile(join(files, "db"), "from the file");
   await writeFile(join(handedOver, "pg321_db"), "of the directory\n");
   expect(await password(handedOver)).toBe("of the directory");
@@ -41,15 +41,15 @@ test("in a unit a credential has its own name, or that of a file of the loaded d
   expect(await password(handedOver)).toBe("by itself");
 });
 
-test("outside of a unit it is read from the file that systemd would take it from", async () => {
+test("outside a unit it is read from the file from which systemd would load it", async () => {
   await writeFile(join(files, "db"), "from the file\n");
   expect(await password()).toBe("from the file");
 });
 
-test("one that is nowhere names the places that were looked at", async () => {
-  expect(await problem()).toBe('credential "db" is not there (looked for /credentials/db)');
+test("a missing credential names the places that were searched", async () => {
+  expect(await problem()).toBe('credential "db" does not exist (looked for /credentials/db)');
   expect(await problem(handedOver)).toBe(
-    'credential "db" was not handed over (looked for /run/db, /run/pg321_db, /credentials/db; ' +
+    'systemd did not pass credential "db" to the service (looked for /run/db, /run/pg321_db, /credentials/db; ' +
       "put it into /credentials and restart the service)",
   );
 });
@@ -68,12 +68,12 @@ test.skipIf(process.getuid?.() !== 0)(
       stdout: "pipe",
     });
     expect(await new Response(child.stdout).text()).toContain(
-      `credential "db" may not be read by this user (${files}/db; run it with sudo)`,
+      `this user may not read credential "db" (${files}/db; use sudo)`,
     );
   },
 );
 
-test("bytes that are no UTF-8 are told of, and not repaired into another password", async () => {
+test("bytes that are not UTF-8 are refused, and not replaced, which would give another password", async () => {
   await writeFile(join(files, "db"), Buffer.from("schl\xfcssel", "latin1"));
   expect(await problem()).toBe('credential "db" is not UTF-8 text');
 });

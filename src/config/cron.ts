@@ -1,16 +1,16 @@
 import { Cron } from "croner";
 import { type Leaf, leaf } from "./schema/leaf.ts";
 
-/** Stands in the place of a pattern for what is never run by itself. */
+/** Written instead of a pattern for a job that the daemon never starts. */
 export const OFF = "off";
 
-/** Any moment does: a pattern that has a next time has one after each of these, unless it names a year. */
+/** Any moment will do: a pattern that has due times has one after every moment. */
 const EXAMPLE_MOMENT = new Date("2024-01-01T00:00:00Z");
 
 /**
- * The times of a pattern (five or six fields, or `@daily` and the like), which are asked for with a reference
- * moment each time; it runs nothing by itself. In the hour that the clock skips, a run of a fixed time comes
- * right after it; in the hour that is repeated, it comes once. Throws for a pattern that is none.
+ * The due times of a pattern (five or six fields, or `@daily` and the like); it starts nothing by itself. A fixed time
+ * in the hour that the clock skips is due right after that hour; in the hour that the clock repeats, it is due once.
+ * Throws for an invalid pattern.
  */
 export function cronTimes(pattern: string, timezone: string): Cron {
   return new Cron(pattern, { paused: true, timezone, mode: "5-or-6-parts", fixedTimeRule: "no-wildcard" });

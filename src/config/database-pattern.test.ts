@@ -14,11 +14,11 @@ describe("a pattern of databases", () => {
     ["[!a-z]*", ["*", "=*", "=app"]],
     ["app", ["app"]],
     ["main/app", ["main/app"]],
-  ])("%s is what it looks like, whatever databases are called", (written, names) => {
+  ])("%s means the same, whatever databases exist", (written, names) => {
     expect(matched(written)).toEqual(names);
   });
 
-  test.each(NAMES)("%s is named as it is by = in front", (name) => {
+  test.each(NAMES)("%s is a plain name after =", (name) => {
     expect(matched(`=${name}`)).toEqual([name]);
     expect(databasePattern(`=${name}`).name).toBe(name);
   });
@@ -28,10 +28,10 @@ describe("a pattern of databases", () => {
     expect(databasePattern("app").name).toBe("app");
   });
 
-  test("an impossible glob is refused", () => {
+  test("an invalid glob is refused", () => {
     for (const written of ["[z-a]", "[a", "a[", "[]"])
-      expect(() => databasePattern(written)).toThrow(`"${written}" is not a glob`);
-    expect(() => serverPattern("main/[z-a]")).toThrow('"[z-a]" is not a glob');
+      expect(() => databasePattern(written)).toThrow(`"${written}" is not a valid glob`);
+    expect(() => serverPattern("main/[z-a]")).toThrow('"[z-a]" is not a valid glob');
   });
 });
 
@@ -48,7 +48,7 @@ describe("a pattern of databases of any server", () => {
     ["app", ["main: app", "shop_eu: app"]],
     ["main/app", ["main: app"]],
     ["main/*", ["main: *", "main: app", "main: main/app", "main: shop_1"]],
-    // Neither the name of a server nor a slash in that of a database matches by chance.
+    // Neither the name of a server nor a slash in the name of a database matches by accident.
     ["shop_*", ["main: shop_1", "shop_eu: shop_1"]],
     ["*/app", ["main: app", "shop_eu: app"]],
     ["*/main/app", ["main: main/app", "shop_eu: main/app"]],
@@ -59,7 +59,7 @@ describe("a pattern of databases of any server", () => {
     expect(of(written)).toEqual(names);
   });
 
-  test("tells which servers it is about", () => {
+  test("knows which servers it may match", () => {
     expect(serverPattern("app").isAbout("main")).toBe(true);
     expect(serverPattern("m*/app").isAbout("main")).toBe(true);
     expect(serverPattern("other/app").isAbout("main")).toBe(false);

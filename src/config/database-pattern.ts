@@ -1,26 +1,26 @@
 import { globPattern } from "./glob.ts";
 
-/** How the config names databases of one server: a plain name, `=NAME`, or a glob. */
+/** A pattern for the databases of one server: a plain name, `=NAME`, or a glob. */
 export interface DatabasePattern {
-  /** As the config has it. */
+  /** The pattern as written in the config. */
   written: string;
-  /** The only name that it stands for; undefined for a glob. */
+  /** The only name that it matches; undefined for a glob. */
   name: string | undefined;
   matches: (database: string) => boolean;
 }
 
-/** How the config names databases of any server: as those of one, with `SERVER/` in front or without. */
+/** A pattern for the databases of all servers: a `DatabasePattern`, with or without `SERVER/` in front. */
 export interface ServerPattern {
   written: string;
-  /** Whether a database of this server may match, whatever its name. */
+  /** Whether some database of this server could match. */
   isAbout: (server: string) => boolean;
   matches: (server: string, database: string) => boolean;
 }
 
 /**
- * A text is a glob where it holds `*`, `?` or `[`, and no database is ever looked at to tell: else whoever may
- * create one called `*` decides what the config means. `=` in front takes what follows as it is. Throws code
- * `usage` for a glob that is none.
+ * A text with `*`, `?` or `[` is a glob. The existing databases do not matter for that: otherwise anybody who may
+ * create a database called `*` could change what the config means. After a leading `=` the rest is a plain name.
+ * Throws code `usage` for an invalid glob.
  */
 export function databasePattern(written: string): DatabasePattern {
   const regexp = written.startsWith("=") ? undefined : globPattern(written);
@@ -30,8 +30,8 @@ export function databasePattern(written: string): DatabasePattern {
 }
 
 /**
- * The first slash ends the server, whose name holds none: `main/shop`, `main/shop_*`, `main/=a*b`. Of `=a/b`, which
- * begins as a name, all is the name of a database. Throws code `usage` for a glob that is none.
+ * The first slash ends the name of the server, which cannot contain one: `main/shop`, `main/shop_*`, `main/=a*b`. In
+ * `=a/b`, with a leading `=`, `a/b` is the name of a database. Throws code `usage` for an invalid glob.
  */
 export function serverPattern(written: string): ServerPattern {
   const slash = written.startsWith("=") ? -1 : written.indexOf("/");
@@ -45,15 +45,16 @@ export function serverPattern(written: string): ServerPattern {
   };
 }
 
-/** A database that somebody names, of any server where none is given. */
+/** A database named by a user; of any server if `server` is undefined. */
 export interface NamedDatabase {
   server: string | undefined;
   database: string;
 }
 
 /**
- * A word of the command line, where no glob is known: SERVER/DATABASE where it begins with one of these servers, so
- * that no database called `main/shop` takes the place of shop of the server main; else the name of a database.
+ * Reads a database on the command line (globs are not supported there): SERVER/DATABASE if it begins with one of these
+ * servers, otherwise a plain database name. So a database called `main/shop` cannot pose as database `shop` of server
+ * `main`.
  */
 export function namedDatabase(word: string, servers: readonly string[]): NamedDatabase {
   const slash = word.indexOf("/");

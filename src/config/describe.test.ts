@@ -14,7 +14,7 @@ stale_after = "2d"
 `;
 
 describe("describeConfig", () => {
-  test("shows what the config means, with derived values, units in the names, and no secret", async () => {
+  test("shows the settings in force, with derived values, units in the names, and no secret", async () => {
     const described = describeConfig(await loadToml(TOML));
     expect(described).toMatchObject({
       server: [
@@ -59,7 +59,7 @@ describe("describeConfig", () => {
   });
 });
 
-/** Every key path, in its order. */
+/** Every key path, in order. */
 function keysOf(node: unknown, path = ""): string[] {
   if (typeof node !== "object" || node === null || node instanceof Secret) return [path];
   return Object.entries(node).flatMap(([key, value]) => keysOf(value, `${path}.${key}`));

@@ -5,8 +5,8 @@ type Value = string | number | boolean | null | Value[] | Described;
 type Described = { [key: string]: Value };
 
 /**
- * What a config means, for `pg321 check`: every setting of `Config` under its name there and in the order of its
- * schema, secrets as `[secret]`, null for what is not set. Plain JSON. Without `unusable`: check sets nothing aside.
+ * A config as plain JSON, for `pg321 check`: every setting of `Config` under its name there, in the order of its schema;
+ * secrets as `[secret]`, unset settings as null. `unusable` is left out, because check sets nothing aside.
  */
 export function describeConfig(config: Config): Described {
   const { unusable: _, ...settings } = config;

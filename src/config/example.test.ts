@@ -19,7 +19,7 @@ const ENV = {
   B2_SECRET_ACCESS_KEY: "b2-secret",
   BACKUP_LOCAL_PATH: "/srv/backups",
 };
-/** For the settings that the example only shows. */
+/** Values for the settings that the example shows only as comments. */
 const SHOWN_ENV = {
   ...ENV,
   PGPASSWORD: "p",
@@ -49,7 +49,7 @@ const COMMENTED = LINES.flatMap((line, index) => {
 const uncommented = (...settings: { index: number; setting: string }[]) =>
   LINES.map((line, index) => settings.find((setting) => setting.index === index)?.setting ?? line);
 const withoutChecksum = ({ checksum, ...config }: Config) => revealed(config);
-/** Secrets compare by what they hide. */
+/** Compares secrets by their values. */
 const revealed = (config: unknown) => JSON.parse(JSON.stringify(config));
 
 describe("config.example.toml", () => {
@@ -71,12 +71,12 @@ describe("config.example.toml", () => {
       "r2-secret",
       "b2-secret",
     ]);
-    // Nobody may go into production with a key that nobody has.
+    // Nobody should go into production with a key whose secret nobody has.
     expect(warnings).toEqual([expect.stringContaining("the example's recipient")]);
     expect(EXAMPLE).toContain(EXAMPLE_RECIPIENT);
   });
 
-  test("names every variable that it lacks", async () => {
+  test("names every variable that is missing", async () => {
     const error = (await load(LINES, {}).catch((thrown: unknown) => thrown)) as ConfigError;
     for (const name of Object.keys(ENV)) expect(error.message).toContain(`"${name}" is not set`);
     expect(error.problems).toHaveLength(Object.keys(ENV).length);
@@ -89,7 +89,7 @@ describe("config.example.toml", () => {
     },
   );
 
-  test("a default that differs from the program's would be noticed", async () => {
+  test("a default that differs from the program's is noticed", async () => {
     const setting = COMMENTED.find((commented) => commented.setting.startsWith("nice")) ?? COMMENTED[0];
     const changed = uncommented({ index: setting?.index ?? 0, setting: "nice = 11" });
     expect(withoutChecksum(await load(changed))).not.toEqual(withoutChecksum(await load(LINES)));
@@ -103,7 +103,7 @@ describe("config.example.toml", () => {
     expect((await load(uncommented(...url), SHOWN_ENV)).server[0]?.host).toBe("db.example.com");
   });
 
-  /** The program's own lists of keys, as it tells them to whoever misspells one beyond recognition. */
+  /** The program's own lists of keys, from the message for a key that resembles none of them. */
   test.each([
     ["the top level", "", ["qqqqqq = 1"]],
     ["[[server]]", "server", ["[[server]]", "qqqqqq = 1"]],
@@ -129,13 +129,13 @@ describe("config.example.toml", () => {
   });
 
   describe("notifiers", () => {
-    /** The part of the example that is an offer, without the "# " in front of its settings. */
+    /** The part of the example with the notifiers, without the "# " in front of its settings. */
     const offer = EXAMPLE.slice(EXAMPLE.indexOf("# Notifiers: "))
       .split("\n")
       .map((line) => line.replace(/^# (\[\[notify\]\]$|[a-z_]+ = )/, "$1"));
     const secrets = ["webhook-url", "webhook-secret", "slack-url", "ntfy-topic", "ntfy-token"];
 
-    test("are all offered, none of them by default, and each offer is valid", async () => {
+    test("are all shown, none of them is set by default, and each one is valid", async () => {
       expect((await load(LINES)).notify).toEqual([]);
       for (const name of [...secrets, "mail-password", "healthchecks-url"])
         await writeFile(join(directory, name), "https://example.com/hook");
@@ -157,7 +157,7 @@ describe("config.example.toml", () => {
   });
 });
 
-/** The part of the example that a table of the config is explained in. */
+/** The part of the example that explains a table of the config. */
 function sectionOf(section: string): string {
   if (section === "" || section === "keep") return EXAMPLE;
   const parts = EXAMPLE.split(/^(?=\[)/m);

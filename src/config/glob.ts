@@ -1,8 +1,8 @@
 import { Pg321Error } from "../base/errors.ts";
 
 /**
- * A glob with `*`, `?` and `[a-z]` (`[!a-z]` for the opposite), for names in which no character separates;
- * undefined for a plain name. Throws code `usage` for `[z-a]` and for a bracket that is not closed.
+ * A glob with `*`, `?` and `[a-z]` (`[!a-z]` for the opposite) as a regular expression; `*` also matches a slash.
+ * Undefined for a plain name. Throws code `usage` for `[z-a]` and for a bracket that is not closed.
  */
 export function globPattern(glob: string): RegExp | undefined {
   if (!/[*?[]/.test(glob)) return undefined;
@@ -21,5 +21,7 @@ export function globPattern(glob: string): RegExp | undefined {
 }
 
 function notGlob(glob: string): Pg321Error {
-  return new Pg321Error("usage", `"${glob}" is not a glob`, { hint: "it may hold *, ? and [a-z]" });
+  return new Pg321Error("usage", `"${glob}" is not a valid glob`, {
+    hint: "a glob may contain *, ? and [a-z]; every [ needs its ]",
+  });
 }

@@ -6,7 +6,7 @@ import { serverPattern } from "./database-pattern.ts";
 export interface IdlePattern {
   /** `override "busy"`. */
   holder: string;
-  /** The same as the key of an alert, `override busy`: names of the config hold no blank. */
+  /** For the key of an alert, `override busy`; unambiguous, because names in the config contain no blank. */
   key: string;
   written: string;
 }
@@ -17,8 +17,8 @@ interface Known {
 }
 
 /**
- * The names and globs of overrides and notifiers that match none of these databases. One that may mean a server of
- * which nothing is known yet is not judged.
+ * The names and globs of overrides and notifiers that match none of these databases. A pattern that could match on a
+ * server without any known database is left out: it may match later.
  */
 export function idlePatterns(
   { server: servers, schedule, notify }: Pick<Config, "server" | "schedule" | "notify">,

@@ -17,7 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(directory, { recursive: true }));
 
-/** The config or its mistakes; anything else that is thrown is what these tests look for. */
+/** The config or its mistakes. Any other error fails the test. */
 async function outcome(toml: string, source: ValueSource): Promise<Config | ConfigError> {
   const file = join(directory, "config.toml");
   await writeFile(file, toml);
@@ -114,8 +114,8 @@ const mutations = fc.array(
   { maxLength: 4 },
 );
 
-describe("whatever stands in the file", () => {
-  test("the sound document is sound", async () => {
+describe("any file", () => {
+  test("the valid document is valid", async () => {
     expect(await outcome(stringify(sound()), { env: {} })).not.toBeInstanceOf(ConfigError);
   });
 
@@ -152,7 +152,7 @@ describe("whatever stands in the file", () => {
     );
   });
 
-  test("no key that is not one is let through", async () => {
+  test("an unknown key is never accepted", async () => {
     const tables = PATHS.filter((path) =>
       [
         "0",
@@ -174,7 +174,7 @@ describe("whatever stands in the file", () => {
     await fc.assert(
       fc.asyncProperty(at, fc.string({ minLength: 1 }), async (path, name) => {
         const document = sound();
-        // A prefix that no key has, so that a random name is never a real one.
+        // No key has this prefix, so a random name is never a real key.
         put(document, [...path, `?${name}`], 1);
         const result = await outcome(stringify(document), { env: {} });
         expect(result).toBeInstanceOf(ConfigError);
@@ -186,8 +186,8 @@ describe("whatever stands in the file", () => {
   });
 });
 
-describe("no secret shows", () => {
-  // Long and odd enough that it stands nowhere by chance.
+describe("no secret is shown", () => {
+  // Long and odd enough not to appear anywhere by accident.
   const secretText = fc
     .array(fc.constantFrom(..."abcXYZ019+/=-_.:@#%&'\"\\ {}[]$"), { minLength: 12, maxLength: 40 })
     .map((signs) => `q${signs.join("")}q`);
@@ -197,7 +197,7 @@ describe("no secret shows", () => {
     () => ({ env: "SECRET" }),
     () => ({ file: join(directory, "secret") }),
     () => ({ credential: "secret" }),
-    // A slip of the hand: an array, a table, a key that is none.
+    // A mistake: an array, a table, an unknown key.
     (secret) => [secret],
     (secret) => ({ value: secret }),
   );
@@ -219,7 +219,7 @@ describe("no secret shows", () => {
     ["compression", "algorithm"],
   );
 
-  test("in messages, hints, warnings, nor in what is printed of a config", async () => {
+  test("in messages, hints, warnings, or a printed config", async () => {
     await fc.assert(
       fc.asyncProperty(
         secretText,
@@ -233,9 +233,9 @@ describe("no secret shows", () => {
           for (const { path, value } of changes) put(document, path, structuredClone(value));
           put(document, place, write(secret));
           const source = { env: { SECRET: secret, X: "1" }, credentialsDirectory: directory };
-          // A secret variable under a key that is not for it shows in no message either.
+          // A secret variable at the wrong key is not shown in a message either.
           if (misplaced !== null) put(document, misplaced, { env: "SECRET" });
-          // A database may be called as the secret is: then what is printed of the config has to say so.
+          // A database may have the same name as the secret: then the printed config does contain it.
           const isElsewhere = misplaced !== null || JSON.stringify(changes).includes('"SECRET"');
           const result = await outcome(stringify(document), source);
           const shown =
@@ -258,7 +258,7 @@ describe("no secret shows", () => {
     );
   });
 
-  test("when a URL with a password is wrong", async () => {
+  test("if a URL with a password is invalid", async () => {
     const endings = fc.constantFrom(
       "@h",
       "@h:x",

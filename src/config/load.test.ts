@@ -88,7 +88,7 @@ describe("a minimal config", () => {
     expect((await loadToml(`${MINIMAL}[compression]\n${lines}\n`)).compression).toEqual(expected);
   });
 
-  test("an S3 storage takes what its provider implies, and what is given over it", async () => {
+  test("an S3 storage uses the defaults of its provider unless the config overrides them", async () => {
     const { storage } = await loadToml(
       `${SERVER + ENCRYPTION + S3}provider = "aws"\nregion = "eu-central-1"\n` +
         `${S3.replace("bucket", "own")}provider = "minio"\nendpoint = "http://10.0.0.1:9000"\n` +
@@ -115,7 +115,7 @@ describe("a minimal config", () => {
     });
   });
 
-  test("what stays how long, and what becomes of the rest", async () => {
+  test("how long copies stay, and what happens to expired ones", async () => {
     const config = await loadToml(
       `${MINIMAL + S3}provider = "aws"\nregion = "x"\nstorage_class = "GLACIER_IR"\nexpire = "provider-lifecycle"\n` +
         '[guard]\nstale_after = "36h"\nkeep = 5\n' +
@@ -161,7 +161,7 @@ describe("a minimal config", () => {
 });
 
 describe("values from outside", () => {
-  test("from the environment, files and credentials, each as the schema expects it", async () => {
+  test("from the environment, files and credentials are converted to the type that the schema expects", async () => {
     const credentialsDirectory = join(directory, "credentials");
     await mkdir(credentialsDirectory, { recursive: true });
     await writeFile(join(credentialsDirectory, "db-password"), "s3cr3t \n");
@@ -207,11 +207,14 @@ describe("values from outside", () => {
     ['{ file = "/tmp" }', 'file "/tmp" cannot be read (EISDIR), expected a password'],
     ['{ file = "nope" }', 'file "nope" is not an absolute path, expected a password'],
     ['{ file = "/dev/null" }', 'file "/dev/null" is empty, expected a password'],
-    ['{ credential = "../db" }', 'credential "../db" is not the name of a credential, expected a password'],
+    [
+      '{ credential = "../db" }',
+      'credential "../db" is not a valid name of a credential, expected a password',
+    ],
     ['{ env = "A", file = "/b" }', "found env and file together, expected one of them, expected a password"],
     [
       '{ env = "A", defualt = "b" }',
-      'unknown key "defualt" beside "env", "file" or "credential", expected a password',
+      'unknown key "defualt" next to "env", "file" or "credential", expected a password',
     ],
     [
       "{ env = 5 }",
@@ -226,7 +229,7 @@ describe("values from outside", () => {
     expect(await mistakes(toml)).toEqual([`3 server[0].password: ${message}`]);
   });
 
-  test("what does not fit is told by where it came from, not by what it is", async () => {
+  test("an invalid value from outside is reported by its origin, not by its text", async () => {
     const toml = MINIMAL.replace("\n[[storage]]", '\nport = { env = "PORT" }\n[[storage]]');
     expect(await mistakes(toml, { env: { PORT: "hunter2" } })).toEqual([
       '3 server[0].port: found something else in environment variable "PORT", expected a whole number from 1 to 65535',
@@ -251,7 +254,7 @@ describe("files", () => {
     await expect(loadConfig(file, { env: {} })).rejects.toThrow("not UTF-8");
   });
 
-  test("that are not TOML: line and column, and nothing of the text", async () => {
+  test("that are not TOML: line and column, but not the text", async () => {
     const error = await refusal('a = 1\npassword = "hunter2\n');
     expect(error.problems).toMatchObject([{ line: 2, column: expect.any(Number), path: "" }]);
     expect(error.message).toMatch(/config\.toml:2:\d+: not valid TOML: /);
@@ -270,7 +273,7 @@ describe("files", () => {
   });
 });
 
-test("the process's own environment, and the credentials that systemd names in it", () => {
+test("the environment of the process, and the credentials directory in it", () => {
   const before = process.env["CREDENTIALS_DIRECTORY"];
   process.env["CREDENTIALS_DIRECTORY"] = "/run/credentials/pg321.service";
   try {
@@ -298,7 +301,7 @@ describe("warnings", () => {
     ]);
   });
 
-  test("a password in a URL, a default of a secret, keys of S3", async () => {
+  test("a password in a URL, the default of a secret, S3 keys", async () => {
     const url = MINIMAL.replace("\n[[storage]]", '\nurl = "postgres://u:p@h"\n[[storage]]');
     expect((await loadToml(url, undefined, 0o644)).warnings).toEqual([
       expect.stringContaining("3: server[0].url: "),
@@ -313,7 +316,7 @@ describe("warnings", () => {
     ).toHaveLength(2);
   });
 
-  test("none for a private file, nor for secrets from elsewhere", async () => {
+  test("none for a private file, or for secrets from outside the file", async () => {
     expect((await loadToml(withPassword)).warnings).toEqual([]);
     const fromEnv = MINIMAL.replace("\n[[storage]]", '\npassword = { env = "X" }\n[[storage]]');
     expect((await loadToml(fromEnv, { env: { X: "y" } }, 0o644)).warnings).toEqual([]);
@@ -321,7 +324,7 @@ describe("warnings", () => {
     expect((await loadToml(bareUrl, undefined, 0o644)).warnings).toEqual([]);
   });
 
-  test("no encryption, but only when asked for by name", async () => {
+  test("no encryption, which must be configured explicitly", async () => {
     const { warnings, encryption } = await loadToml(`${SERVER}${LOCAL}[encryption]\nmode = "none"\n`);
     expect(encryption.mode).toBe("none");
     expect(warnings).toEqual([expect.stringContaining("8: encryption.mode: backups are not encrypted")]);

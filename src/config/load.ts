@@ -21,24 +21,24 @@ export function processSource(): ValueSource {
   return { env: process.env, credentialsDirectory: process.env["CREDENTIALS_DIRECTORY"] };
 }
 
-/** `--config`, else `PG321_CONFIG`, else the file under /etc. */
+/** `--config`, otherwise `PG321_CONFIG`, otherwise the file under /etc. */
 export function configPath(flag: string | undefined, env: ValueSource["env"]): string {
   return flag ?? (env["PG321_CONFIG"] || DEFAULT_CONFIG_PATH);
 }
 
-/** The directory beside a config whose files are its credentials where systemd hands over none: `/etc/pg321/credentials`. */
+/** The directory beside the config with its credentials, for processes outside the unit: `/etc/pg321/credentials`. */
 function credentialFilesOf(configFile: string): string {
   return join(dirname(resolve(configFile)), "credentials");
 }
 
 export interface LoadOptions {
-  /** For commands that only read backups: a table whose values cannot be resolved is set aside (`setAside`). */
+  /** For commands that only read backups: set aside tables with values that cannot be resolved (see `setAside`). */
   setsAside?: boolean;
 }
 
 /**
- * Reads and checks a config. Credentials are looked for in `credentials` beside it, too, unless `source` says
- * where else. Rejects with a `ConfigError` that carries every mistake.
+ * Reads and checks a config. Credentials are also looked for in `credentials` beside the config, unless `source` names
+ * another directory. Rejects with a `ConfigError` that has every mistake.
  */
 export async function loadConfig(
   file: string,
@@ -54,7 +54,7 @@ export async function loadConfig(
   const { document: reduced, unusable } = setsAside ? setAside(fetched) : NOTHING_SET_ASIDE;
   const result = strict.success || unusable.length === 0 ? strict : v.safeParse(configSchema, reduced);
   if (!result.success) {
-    // Of the file as it is: what was left out has shifted the places of the others.
+    // The issues of the complete document: in the reduced one, array indexes have shifted.
     const { issues = [] } = strict;
     throw new ConfigError(file, problemsOf(issues, lineOf), MISTAKE_HINT);
   }
@@ -71,21 +71,21 @@ export async function loadConfig(
   };
 }
 
-/** What a config needs that does not stand in it. */
+/** The files and variables outside a config that the config refers to. */
 export interface OutsideOfConfig {
-  /** Files that it takes values from. */
+  /** Files of `{ file = … }`. */
   valueFiles: string[];
   /** Certificates and their keys. */
   certificateFiles: string[];
-  /** Files of the credentials that it names, where systemd takes them from. */
+  /** Files of `{ credential = … }`, in the directory from which systemd loads them. */
   credentialFiles: string[];
-  /** Where these files lie. */
+  /** The directory of these files. */
   credentialDirectory: string;
   /** Names of environment variables. */
   variables: string[];
 }
 
-/** What a sound config names outside of itself, whether it is there or not. */
+/** The files and variables that a valid config refers to, whether they exist or not. */
 export async function outsideOfConfig(file: string): Promise<OutsideOfConfig> {
   const document = parseToml(file, decode(file, (await readConfigFile(file)).bytes));
   const named = referencesIn(document);
@@ -102,7 +102,7 @@ export async function outsideOfConfig(file: string): Promise<OutsideOfConfig> {
   };
 }
 
-/** Keys of the config whose value is the path of a certificate or of its key; "system" is no file. */
+/** Keys of the config whose value is the path of a certificate or of its key; the word "system" is not a file. */
 const CERTIFICATE_KEYS = ["sslrootcert", "sslcert", "sslkey", "ca_file"];
 
 function certificatesIn(value: unknown): string[] {
@@ -124,7 +124,7 @@ async function readConfigFile(file: string): Promise<{ bytes: Buffer; mode: numb
     const message = isMissing ? "there is no such config file" : `the config cannot be read (${code})`;
     const hint = isMissing
       ? "start from config.example.toml, or name another file with --config or PG321_CONFIG"
-      : "run it with sudo, or as the user that may read it";
+      : "use sudo, or run pg321 as a user that may read the file";
     throw new ConfigError(file, [wholeFile(message)], hint);
   }
 }
@@ -142,7 +142,7 @@ function parseToml(file: string, toml: string): unknown {
     return parse(toml, { maxDepth: 32, unsafeKeyBehaviour: "throw" });
   } catch (error) {
     if (!(error instanceof TomlError)) throw error;
-    // Only the first line: the rest quotes the file, and with it perhaps a secret.
+    // Only the first line: the rest quotes the file, perhaps with a secret.
     const message = (error.message.split("\n")[0] ?? "").replace(
       "Invalid TOML document: ",
       "not valid TOML: ",
@@ -163,25 +163,25 @@ function problemAt(path: KeyPath, lineOf: LineFinder, message: string): Problem 
   return { line: lineOf(path), column: undefined, path: pathText(path), message };
 }
 
-/** One problem a key path, in the order of the file; what lacks altogether comes first. */
+/** One problem per key path, in the order of the file; missing top-level tables come first. */
 function problemsOf(issues: readonly v.BaseIssue<unknown>[], lineOf: LineFinder): Problem[] {
   const problems = new Map<string, Problem>();
   for (const issue of issues) {
     const path = (issue.path ?? []).map(({ key }) => (typeof key === "number" ? key : String(key)));
     const problem = problemAt(path, lineOf, issue.message);
-    // The first one is about the value itself, later ones about how it suits others.
+    // The first issue is about the value itself, later ones about its relation to other values.
     if (!problems.has(problem.path)) problems.set(problem.path, problem);
   }
   return [...problems.values()].sort((a, b) => (a.line ?? 0) - (b.line ?? 0));
 }
 
-/** Secrets that stand literally in a file that others can read. */
+/** Secrets that are written literally in a file that others can read. */
 function exposedSecrets(config: unknown, document: unknown, mode: number, lineOf: LineFinder): Problem[] {
   if ((mode & 0o044) === 0) return [];
-  const [readers, mend] =
+  const [readers, remedy] =
     mode & 0o004
       ? ["everyone", "make it 0600"]
-      : ["its group", "make it 0600, if the service is not that group"];
+      : ["its group", "make it 0600 unless the service needs the group's permission"];
   const shownMode = mode.toString(8).padStart(4, "0");
   return secretPaths(config)
     .map((path) => literalAt(document, path))
@@ -190,7 +190,7 @@ function exposedSecrets(config: unknown, document: unknown, mode: number, lineOf
       problemAt(
         path,
         lineOf,
-        `a secret in a file that ${readers} can read (mode ${shownMode}); ${mend}, or take the value from { credential = "name" }`,
+        `a secret in a file that ${readers} can read (mode ${shownMode}); ${remedy}, or take the value from { credential = "name" }`,
       ),
     );
 }
@@ -203,7 +203,7 @@ function secretPaths(value: unknown, path: KeyPath = []): KeyPath[] {
   );
 }
 
-/** The path of the text in the document that a resolved secret came from: its own, or the server's URL. */
+/** The path in the document of the literal text of a secret: its own path, or that of the server's URL. */
 function literalAt(document: unknown, path: KeyPath): KeyPath | undefined {
   const candidates = path.at(-1) === "password" ? [path, [...path.slice(0, -1), "url"]] : [path];
   return candidates.find((candidate) => {
@@ -216,16 +216,16 @@ function literalAt(document: unknown, path: KeyPath): KeyPath | undefined {
   });
 }
 
-/** The one in config.example.toml. Its secret key was thrown away, so what is sealed to it alone is lost. */
+/** The recipient in config.example.toml. Nobody has its secret key, so backups sealed to it alone cannot be opened. */
 export const EXAMPLE_RECIPIENT = "age1dqr8fshknnl78nhw6lm53afd5y2atjdxuh75r97wmtxw5a4pw5lszdf67r";
 
 function unwiseSettings({ encryption }: Pick<Config, "encryption">, lineOf: LineFinder): Problem[] {
   if (encryption.mode === "none") {
-    const message = "backups are not encrypted: whoever can read a storage can read every database";
+    const message = "backups are not encrypted: anybody who can read a storage can read every database";
     return [problemAt(["encryption", "mode"], lineOf, message)];
   }
   if (!encryption.recipients.includes(EXAMPLE_RECIPIENT)) return [];
   const message =
-    "the example's recipient, whose secret key nobody has; replace it by your own from `pg321 key generate`";
+    "this is the example's recipient, and nobody has its secret key; replace it with your own from `pg321 key generate`";
   return [problemAt(["encryption", "recipients"], lineOf, message)];
 }

@@ -11,7 +11,7 @@ import {
 } from "../../test/fixtures/config-file.ts";
 import { EXIT_CODES, Pg321Error } from "../base/errors.ts";
 
-/** Lines put into the minimal config at the end of a section, and the mistake that they make there. */
+/** Lines added to the minimal config at the end of a section, and the mistake that they cause. */
 const BAD: [section: "top" | "server" | "storage" | "s3" | "end", lines: string, expected: string][] = [
   [
     "top",
@@ -65,8 +65,8 @@ const BAD: [section: "top" | "server" | "storage" | "s3" | "end", lines: string,
     "server[0].databases[1]: found 5 (number), expected the name of a database",
   ],
   ["server", 'url = "postgres://u:hunter2@h:x"', "server[0].url: found a text, expected a URL such as"],
-  ["server", 'url = "postgres://h"\nhost = "h"', "server[0].host: found beside url, expected either"],
-  ["server", '[[server]]\nname = "main"', 'server[1].name: found "main" twice, expected a name of its own'],
+  ["server", 'url = "postgres://h"\nhost = "h"', "server[0].host: found together with url, expected either"],
+  ["server", '[[server]]\nname = "main"', 'server[1].name: found "main" twice, expected a unique name'],
   ["server", '[[server]]\nname = "Main"', 'server[1].name: found "Main" (text), expected a name of up to 40'],
   ["server", `[[server]]\nname = "${"x".repeat(41)}"`, "server[1].name: found"],
   ["server", '[[server]]\nname = "-x"', "server[1].name: found"],
@@ -134,7 +134,11 @@ const BAD: [section: "top" | "server" | "storage" | "s3" | "end", lines: string,
     'provider = "minio"\nendpoint = "https://u:hunter2@h"',
     "storage[1].endpoint: found a text, expected a URL",
   ],
-  ["s3", 'provider = "minio"\nendpoint = "https://h/b"', "storage[1].endpoint: an endpoint is a host only"],
+  [
+    "s3",
+    'provider = "minio"\nendpoint = "https://h/b"',
+    "storage[1].endpoint: an endpoint must not contain a path",
+  ],
   [
     "s3",
     'provider = "aws"\nregion = "x y"',
@@ -159,17 +163,17 @@ const BAD: [section: "top" | "server" | "storage" | "s3" | "end", lines: string,
   [
     "s3",
     'provider = "aws"\nregion = "x"\nexpire = "provider-lifecycle"\nkeep = { days = 5, weekly = 4 }',
-    'storage[1].keep.weekly: found beside expire = "provider-lifecycle", which removes by age alone',
+    'storage[1].keep.weekly: not allowed with expire = "provider-lifecycle", which deletes by age only',
   ],
   [
     "s3",
     'provider = "aws"\nregion = "x"\nstorage_class = "DEEP_ARCHIVE"',
-    'storage[1].storage_class: found "DEEP_ARCHIVE" (text), expected a storage class that reads at once',
+    'storage[1].storage_class: found "DEEP_ARCHIVE" (text), expected a storage class whose objects can be read at once',
   ],
   [
     "s3",
     'provider = "aws"\nregion = "x"\nstorage_class = "GLACIER"',
-    'storage[1].storage_class: found "GLACIER" (text), expected a storage class that reads at once',
+    'storage[1].storage_class: found "GLACIER" (text), expected a storage class whose objects can be read at once',
   ],
   [
     "end",
@@ -203,7 +207,7 @@ const BAD: [section: "top" | "server" | "storage" | "s3" | "end", lines: string,
     '[compression]\nalgorithm = "gzip"\nlevel = 10',
     "compression.level: found 10, expected a whole number from 1 to 9 for gzip",
   ],
-  ["end", '[compression]\nalgorithm = "none"\nlevel = 1', "compression.level: found beside algorithm"],
+  ["end", '[compression]\nalgorithm = "none"\nlevel = 1', "compression.level: not allowed with algorithm"],
   ["end", '[catalog]\ntype = "postgres"', 'catalog.type: found "postgres" (text), expected "sqlite"'],
   ["end", "[dump]\nnice = -21", "dump.nice: found -21 (number), expected a whole number from -20 to 19"],
   [
@@ -222,7 +226,7 @@ describe("one mistake", () => {
     expect(found).toHaveLength(1);
     expect(found[0]?.replace(/^\d+ /, "")).toStartWith(expected);
     expect(found[0]).not.toContain("hunter2");
-    // The line is that of the key, or of the table that lacks it.
+    // The line of the key, or of the table in which it is missing.
     const line = toml.split("\n")[Number(found[0]?.split(" ")[0]) - 1];
     const key = /([A-Za-z_.]+)"?(?:\[\d\])?:/.exec(expected)?.[1]?.split(".").at(-1);
     expect(line?.includes(key ?? "?") || line?.startsWith("[")).toBe(true);
@@ -258,7 +262,7 @@ describe("where expired copies go", () => {
   const disk = (name: string, to?: string) =>
     `${LOCAL.replace("disk", name).replace("/srv/backup", `/srv/${name}`)}${to ? `expire = { archive_to = "${to}" }\n` : ""}`;
 
-  test("a chain is fine, as long as it ends", async () => {
+  test("a chain is accepted if it ends", async () => {
     const keeping = (days: number) => `keep = { days = ${days} }\n`;
     const { storage } = await loadToml(
       SERVER +
@@ -276,18 +280,18 @@ describe("where expired copies go", () => {
     ]);
   });
 
-  test("an archive that keeps nothing longer would let go at once what it gets", async () => {
+  test("an archive that keeps copies no longer is refused: they would expire there at once", async () => {
     const keeping = (days: number) => `keep = { days = ${days} }\n`;
     const toml = (days: number) =>
       SERVER + disk("a", "b") + keeping(30) + disk("b") + keeping(days) + ENCRYPTION;
     expect(await mistakes(toml(30))).toEqual([
-      '7 storage[0].expire.archive_to: found "b", which keeps no longer (keep.days = 30) than this one (30): what it gets would be too old there at once',
+      '7 storage[0].expire.archive_to: found "b", whose keep.days (30) is not more than that of this storage (30): archived copies would expire there at once',
     ]);
     expect(await mistakes(toml(29))).toHaveLength(1);
     await loadToml(toml(31));
   });
 
-  test("a circle is refused at each of its members, and only there", async () => {
+  test("a circle is reported at each of its members, and only there", async () => {
     const briefly = "keep = { days = 1 }\n";
     const toml = SERVER + disk("a", "b") + briefly + disk("b", "c") + disk("c", "b") + ENCRYPTION;
     expect(await mistakes(toml)).toEqual([
@@ -298,7 +302,7 @@ describe("where expired copies go", () => {
 });
 
 describe("all mistakes at once", () => {
-  test("an empty file lacks three things", async () => {
+  test("an empty file misses three things", async () => {
     expect(await mistakes("")).toEqual([
       "undefined server: missing, expected at least one [[server]] table",
       "undefined storage: missing, expected at least one [[storage]] table",
@@ -308,13 +312,13 @@ describe("all mistakes at once", () => {
     ]);
   });
 
-  test("single tables where arrays of tables belong", async () => {
+  test("a single table instead of an array of tables", async () => {
     expect(await mistakes(`[server]\nname = "a"\n${LOCAL}${ENCRYPTION}`)).toEqual([
       "1 server: found a single table, expected at least one [[server]] table",
     ]);
   });
 
-  test("every one of many, in the order of the file, and the error reads well", async () => {
+  test("many mistakes are reported in the order of the file", async () => {
     const toml = `timezon = "UTC"\n${SERVER}port = "x"\nhots = "h"\n[[server]]\nname = "main"\n${LOCAL}min_free = 7\n${S3}provider = "aws"\n[encryption]\nmode = "aeg"\n`;
     const error = await refusal(toml);
     expect(

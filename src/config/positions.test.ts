@@ -71,7 +71,7 @@ describe("findLines", () => {
     [undefined, []],
   ])("line %p of %p", (line, path) => expect(lineOf(path)).toBe(line as number));
 
-  test("what is missing is at the table around it", () => {
+  test("a missing key is at the line of the table around it", () => {
     expect(lineOf(["list", 0, "absent"])).toBe(15);
     expect(lineOf(["table", "sub", "text", "deeper"])).toBe(6);
   });
@@ -81,7 +81,7 @@ describe("findLines", () => {
   });
 });
 
-/** Statements of every shape; each one's own line is counted while the document is put together. */
+/** Statements of every form; the line of each is counted while the document is built. */
 const value = fc.constantFrom(
   "1",
   "1.5e3",
@@ -123,7 +123,7 @@ test("every line of random documents", () => {
   );
 });
 
-test("text that is not TOML ends the scan, too", () => {
+test("the scan also ends if the text is not TOML", () => {
   fc.assert(
     fc.property(fc.string({ unit: fc.constantFrom(..."[]{}=.,\"'#\n\\ a") }), (text) => {
       findLines(text);

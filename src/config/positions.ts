@@ -1,11 +1,11 @@
 import { type KeyPath, pathText } from "./problems.ts";
 
-/** Finds the line (1-based) of a key path: its own, else that of the nearest table around it. */
+/** Finds the line (1-based) of a key path; if the path is not in the file, the line of the nearest table around it. */
 export type LineFinder = (path: KeyPath) => number | undefined;
 
 /**
- * The parser tells no positions of keys, so this walks the text once more. It relies on the text being
- * valid TOML: it only follows the structure (headers, keys, strings, arrays, inline tables).
+ * The parser does not report the positions of keys, so this scans the text again. It relies on the text being valid
+ * TOML: it only follows the structure (headers, keys, strings, arrays, inline tables).
  */
 export function findLines(toml: string): LineFinder {
   const lines = new PositionScanner(toml).scan();
@@ -21,7 +21,7 @@ export function findLines(toml: string): LineFinder {
 class PositionScanner {
   readonly #text: string;
   readonly #lines = new Map<string, number>();
-  /** How many `[[tables]]` of each path have been opened. */
+  /** The number of `[[tables]]` of each path so far. */
   readonly #arrayLengths = new Map<string, number>();
   #at = 0;
   #line = 1;
@@ -71,7 +71,7 @@ class PositionScanner {
     this.#value(path);
   }
 
-  /** A dotted key; leaves the cursor on the sign that ends it. */
+  /** Reads a dotted key; leaves the cursor on the character that ends it. */
   #key(): string[] {
     const names: string[] = [];
     for (;;) {
@@ -108,7 +108,7 @@ class PositionScanner {
     this.#advance(1);
   }
 
-  /** A quoted string of any of the four kinds; returns it unescaped where it is a key. */
+  /** Reads a quoted string of any of the four kinds; returns a key unescaped. */
   #string(): string {
     const quote = this.#text.charAt(this.#at);
     if (this.#peek(quote.repeat(3))) {
@@ -118,7 +118,7 @@ class PositionScanner {
     return quote === '"' ? unescapeKey(text) : text.slice(1, -1);
   }
 
-  /** Blank space, line ends and comments. */
+  /** Skips white space, line ends and comments. */
   #skipBlank(): void {
     this.#take(/(?:[\s\uFEFF]|#[^\n]*)*/y);
   }
@@ -149,7 +149,7 @@ function unescapeKey(quoted: string): string {
   try {
     return JSON.parse(quoted) as string;
   } catch {
-    // TOML's \e, \xHH and \UHHHHHHHH: the key is found by the table around it.
+    // TOML's \e, \xHH and \UHHHHHHHH are not JSON: the line of the table around the key is used.
     return quoted;
   }
 }

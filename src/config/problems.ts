@@ -5,16 +5,16 @@ export type KeyPath = readonly (string | number)[];
 
 /** One mistake in a config. */
 export interface Problem {
-  /** 1-based; unset when the mistake is not at a place (a missing file). */
+  /** 1-based; unset if the mistake has no place in the file (a missing file). */
   line: number | undefined;
   column: number | undefined;
   /** `storage[1].bucket`; empty for the whole file. */
   path: string;
-  /** What was found and what is allowed. Never holds a secret, nor any value from outside the file. */
+  /** What was found and what is allowed. Never contains a secret, or a value from outside the file. */
   message: string;
 }
 
-/** Every mistake of one config at once. */
+/** All mistakes of one config. */
 export class ConfigError extends Pg321Error {
   readonly file: string;
   readonly problems: readonly Problem[];
@@ -35,7 +35,7 @@ export function problemText(file: string, { line, column, path, message }: Probl
   return [place, path, message].filter((part) => part !== "").join(": ");
 }
 
-/** `storage[1].keep.days`, with the keys quoted that TOML would quote. */
+/** `storage[1].keep.days`; keys are quoted if TOML requires it. */
 export function pathText(path: KeyPath): string {
   return path
     .map((key, depth) => {

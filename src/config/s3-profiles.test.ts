@@ -30,12 +30,12 @@ describe("deriveS3", () => {
     });
   });
 
-  test("an endpoint that is given wins, without its trailing slash", () => {
+  test("an endpoint in the config takes precedence, without its trailing slash", () => {
     const endpoint = `https://${ACCOUNT}.eu.r2.cloudflarestorage.com`;
     expect(deriveS3("cloudflare-r2", { endpoint: `${endpoint}/` })).toMatchObject({ endpoint });
   });
 
-  test("a provider with fewer parts is known by its host", () => {
+  test("a provider that accepts fewer parts is recognized by its host", () => {
     expect(deriveS3("generic", { endpoint: "https://s3.fr-par.scw.cloud" })).toMatchObject({
       max_parts: 1_000,
     });

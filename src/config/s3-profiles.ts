@@ -1,13 +1,13 @@
 import type { S3Provider } from "./config.ts";
 
-/** What a config may say of where an S3 storage is. */
+/** The settings in a config that locate an S3 storage. */
 export interface S3Given {
   account_id?: string | undefined;
   region?: string | undefined;
   endpoint?: string | undefined;
 }
 
-/** What a provider's profile makes of it: the defaults that a config may still override. */
+/** The settings derived from a provider's profile; a config may override these defaults. */
 export interface S3Derived {
   endpoint: string;
   region: string;
@@ -16,22 +16,22 @@ export interface S3Derived {
   max_parts: number;
 }
 
-/** A mistake, told by the key of the `[[storage]]` table that it is about. */
+/** A mistake at a key of the `[[storage]]` table. */
 export interface S3Problem {
   key: keyof S3Given;
   message: string;
 }
 
 interface S3Profile {
-  /** Unset where only the reader can know it. */
+  /** Unset if only the user can know the endpoint. */
   endpoint?: (region: string, accountId: string) => string;
-  /** Unset where the reader must name one. */
+  /** Unset if the user must name a region. */
   region?: string;
   region_example: string;
   needs_account_id: boolean;
   path_style: boolean;
   max_parallel_parts: number;
-  /** Takes `If-None-Match: *` on PUT. "Try" still copes with a server that answers 501. */
+  /** Whether a PUT carries `If-None-Match: *`. With "try" a server that answers 501 is still handled. */
   conditional_put: "never" | "try";
 }
 
@@ -39,7 +39,7 @@ const SELF_HOSTED: S3Profile = {
   region: "us-east-1",
   region_example: "us-east-1",
   needs_account_id: false,
-  // A bucket as a host name needs a DNS entry and a certificate for each; few own servers have them.
+  // A bucket in the host name needs DNS and a certificate for every bucket, which few self-hosted servers have.
   path_style: true,
   max_parallel_parts: 4,
   conditional_put: "try",
@@ -52,7 +52,7 @@ const PROFILES: Record<S3Provider, S3Profile> = {
     region_example: "auto",
     needs_account_id: true,
     path_style: true,
-    // R2 throttles one upload at more than two or three parts at once.
+    // R2 throttles an upload with more than two or three parts at the same time.
     max_parallel_parts: 2,
     conditional_put: "try",
   },
@@ -62,7 +62,7 @@ const PROFILES: Record<S3Provider, S3Profile> = {
     needs_account_id: false,
     path_style: true,
     max_parallel_parts: 4,
-    // Answers 501, and only after it has read the body.
+    // B2 answers 501, and only after it has read the body.
     conditional_put: "never",
   },
   aws: {
@@ -87,14 +87,14 @@ const PROFILES: Record<S3Provider, S3Profile> = {
 };
 
 const MAX_PARTS = 10_000;
-/** Providers that are reached as `generic` and take fewer parts than S3's 10,000. */
+/** Providers without a profile (`generic`) that accept fewer parts than S3's 10,000. */
 const FEWER_PARTS: readonly { host_suffix: string; max_parts: number }[] = [
   { host_suffix: ".scw.cloud", max_parts: 1_000 },
 ];
 
 /**
- * Endpoint, region and limits of a provider. What is given wins over what would be derived (an R2 bucket
- * in the EU jurisdiction has an endpoint of its own). Returns every problem at once when something lacks.
+ * Derives endpoint, region and limits of a provider. Settings in the config take precedence (an R2 bucket in the EU
+ * jurisdiction has its own endpoint). Returns all problems if something is missing or invalid.
  */
 export function deriveS3(provider: S3Provider, given: S3Given): S3Derived | S3Problem[] {
   const profile = PROFILES[provider];
@@ -106,7 +106,7 @@ export function deriveS3(provider: S3Provider, given: S3Given): S3Derived | S3Pr
       message: `provider "${provider}" needs a region, such as "${profile.region_example}"`,
     });
   } else if (!/^[A-Za-z0-9-]+$/.test(region)) {
-    problems.push({ key: "region", message: `"${region}" is not a region's name` });
+    problems.push({ key: "region", message: `"${region}" is not the name of a region` });
   }
   const endpoint = endpointOf(provider, profile, given, region ?? profile.region_example, problems);
   if (problems.length > 0 || region === undefined || endpoint === undefined) return problems;
@@ -159,11 +159,12 @@ function endpointOf(
 function endpointProblem(endpoint: string): string | undefined {
   const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
   if (url === undefined || !["http:", "https:"].includes(url.protocol)) {
-    return "an endpoint is a URL that begins with https:// or http://";
+    return "an endpoint must be a URL that begins with https:// or http://";
   }
-  if (url.username !== "" || url.password !== "") return "an endpoint holds no user name or password";
+  if (url.username !== "" || url.password !== "")
+    return "an endpoint must not contain a user name or password";
   if (url.pathname !== "/" || url.search !== "")
-    return "an endpoint is a host only; the bucket has a key of its own";
+    return "an endpoint must not contain a path; name the bucket with the key bucket";
   return undefined;
 }
 

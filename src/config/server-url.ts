@@ -3,7 +3,7 @@ import { Secret } from "../base/secret.ts";
 import { SSL_MODES, type SslMode } from "./config.ts";
 import { type Leaf, leaf } from "./schema/leaf.ts";
 
-/** How to reach a server; what is left out takes the same default whether it comes from a URL or from keys. */
+/** How to connect to a server. The defaults are the same for a URL and for single keys. */
 export interface Connection {
   host?: string | undefined;
   port?: number | undefined;
@@ -17,10 +17,10 @@ export interface Connection {
   connect_timeout_ms?: number | undefined;
 }
 
-/** A name, an address, or a unix socket's directory; one, not a list. */
+/** One host: a name, an address, or the directory of a Unix socket. */
 export const HOST_PATTERN = /^(?:\/[^,]*|[A-Za-z0-9._:%-]+)$/;
 
-/** Parameters of libpq that a URL may carry. Anything else is refused rather than ignored. */
+/** The libpq parameters that a URL may have. Others are refused, not ignored. */
 const PARAMETERS = ["host", "port", "sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout"];
 
 export const serverUrl: Leaf<Connection> = leaf(
@@ -29,7 +29,7 @@ export const serverUrl: Leaf<Connection> = leaf(
   { isShown: false },
 );
 
-/** Undefined when it is not a URL that this program can use in full. */
+/** Undefined for an invalid URL, and for one with parts that pg321 does not support. */
 export function parseServerUrl(text: string): Connection | undefined {
   if (/[\u0000-\u0020\u007f]/.test(text) || !URL.canParse(text)) return undefined;
   const url = new URL(text);
@@ -37,7 +37,7 @@ export function parseServerUrl(text: string): Connection | undefined {
   try {
     return connectionOf(url);
   } catch {
-    // A percent sign that escapes nothing.
+    // A percent sign without two hexadecimal digits.
     return undefined;
   }
 }

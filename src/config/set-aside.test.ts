@@ -25,20 +25,20 @@ const LOST = S3.replace(
 );
 const texts = ({ unusable }: Config) => unusable.map(unusableText);
 
-test("a sound config has nothing that is unusable", async () => {
+test("a valid config has no unusable table", async () => {
   expect((await loadAside(MINIMAL)).unusable).toEqual([]);
 });
 
-test("a storage whose credential is gone stays in the config, with the reason", async () => {
+test("a storage whose credential is missing stays in the config, with the reason", async () => {
   const config = await loadAside(MINIMAL + LOST);
   expect(texts(config)).toEqual([
-    'storage "bucket" is not usable: secret_access_key: credential "lost" is not there (looked for /etc/nowhere/lost)',
+    'storage "bucket" is not usable: secret_access_key: credential "lost" does not exist (looked for /etc/nowhere/lost)',
   ]);
   expect(config.storage.map(({ name }) => name)).toEqual(["disk", "bucket"]);
   expect((await refusal(MINIMAL + LOST)).problems.length).toBe(1);
 });
 
-test("two storages without the name of their bucket are not one place", async () => {
+test("two storages whose bucket names are missing do not count as one place", async () => {
   const nameless = (name: string) =>
     LOST.replace('"bucket"', `"${name}"`).replace('bucket = "backups"', 'bucket = { env = "BUCKET" }');
   const config = await loadAside(MINIMAL + nameless("one") + nameless("two"));
@@ -70,7 +70,7 @@ test("a server is kept and refused, a notifier, [http] and the passphrase are le
   expect(() => requireUsableServer(config, "other")).not.toThrow();
 });
 
-test("any other mistake is told as ever, and so is a value of another kind that is missing", async () => {
+test("any other mistake is still reported, and so is any other missing value", async () => {
   const mistakes = async (toml: string) => {
     const error = await loadAside(toml).catch((thrown: unknown) => thrown);
     if (!(error instanceof ConfigError)) throw new Error("not refused", { cause: error });

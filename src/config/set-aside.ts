@@ -2,7 +2,7 @@ import { Pg321Error } from "../base/errors.ts";
 import type { Config, UnusableTable } from "./config.ts";
 import { isTable, MissingValue, OutsideText } from "./schema/values.ts";
 
-/** What stands in place of a value that cannot be resolved; the table is never used. No two storages become one place. */
+/** Placeholders for unresolved values of a table that is never used. They differ, so that no two storages are one place. */
 const STORAGE_PLACEHOLDERS: Readonly<Record<string, (index: number) => string>> = {
   account_id: () => "unresolved",
   endpoint: (index) => `https://unresolved-${index}.invalid`,
@@ -29,9 +29,9 @@ export interface SetAside {
 }
 
 /**
- * A fetched document without what cannot be resolved, for commands that only read backups: a storage or a server
- * with such a value gets placeholders, a notifier is left out, as are [http] and the identity's passphrase. Other
- * values that are missing stay mistakes.
+ * A fetched document without unresolved values, for commands that only read backups: a storage or a server with such a
+ * value gets placeholders; a notifier, [http] and the identity's passphrase are left out. Other missing values remain
+ * mistakes.
  */
 export function setAside(fetched: unknown): SetAside {
   if (!isTable(fetched)) return { document: fetched, unusable: [] };
@@ -103,7 +103,7 @@ function leaveOutHttp(document: Table, unusable: UnusableTable[]): void {
   delete document["http"];
 }
 
-/** It is asked for on a terminal. */
+/** Without a configured passphrase the user is asked for it on the terminal. */
 function leaveOutPassphrase(document: Table, unusable: UnusableTable[]): void {
   const { encryption } = document;
   if (!isTable(encryption)) return;
@@ -114,14 +114,14 @@ function leaveOutPassphrase(document: Table, unusable: UnusableTable[]): void {
   document["encryption"] = rest;
 }
 
-/** `storage "r2" is not usable: secret_access_key: credential "r2-key" is not there (…)` */
+/** `storage "r2" is not usable: secret_access_key: credential "r2-key" does not exist (…)` */
 export function unusableText({ kind, name, reason }: UnusableTable): string {
   if (kind === "http" || kind === "encryption") return `[${kind}] is incomplete: ${reason}`;
   const what = kind === "notify" ? "notifier" : kind;
   return `${what} ${JSON.stringify(name)} is not usable: ${reason}`;
 }
 
-export const UNUSABLE_HINT = "put the missing value where the config looks for it, or correct the config";
+export const UNUSABLE_HINT = "provide the missing value where the config refers to it, or correct the config";
 
 /** Throws code `usage` for a server whose values could not be resolved. */
 export function requireUsableServer({ unusable }: Pick<Config, "unusable">, name: string): void {

@@ -27,7 +27,7 @@ describe("durations", () => {
     "0.5ms",
     "99999999999999d",
     "5constructor",
-  ])("%p is none", (text) => expect(parseDuration(text)).toBeUndefined());
+  ])("%p is not a duration", (text) => expect(parseDuration(text)).toBeUndefined());
 
   test("formatted ones read the same", () => {
     fc.assert(fc.property(fc.maxSafeNat(), (ms) => ms > 1e15 || parseDuration(formatDuration(ms)) === ms));
@@ -45,11 +45,12 @@ describe("sizes and rates", () => {
     ["0", 0],
   ])("%s is %d bytes", (text, sizeBytes) => expect(parseSize(text)).toBe(sizeBytes));
 
-  test.each(["", "5", "1G", "1gb", "1Gb", "-1GB", "1 GB/s", "0.3B", "9999999TiB"])("%p is no size", (text) =>
-    expect(parseSize(text)).toBeUndefined(),
+  test.each(["", "5", "1G", "1gb", "1Gb", "-1GB", "1 GB/s", "0.3B", "9999999TiB"])(
+    "%p is not a size",
+    (text) => expect(parseSize(text)).toBeUndefined(),
   );
 
-  test("rates are sizes a second", () => {
+  test("rates are sizes per second", () => {
     expect(parseRate("1MiB/s")).toBe(2 ** 20);
     expect(parseRate("1.5MB/s")).toBe(1_500_000);
     expect(parseRate("0")).toBe(0);

@@ -44,7 +44,7 @@ export function formatRate(bytesPerSecond: number): string {
   return bytesPerSecond === 0 ? "0" : `${formatSize(bytesPerSecond)}/s`;
 }
 
-/** A whole number of the smallest unit; a fraction is taken only where it comes out whole. */
+/** An amount as a whole number of the smallest unit; a fraction is accepted only if the result is whole. */
 function parseAmount(text: string, units: Readonly<Record<string, number>>): number | undefined {
   if (text === "0") return 0;
   const match = /^(\d{1,15}(?:\.\d{1,6})?) ?([A-Za-z]+)$/.exec(text);

@@ -26,14 +26,14 @@ export const command: Command = {
   },
 };
 
-/** How a setting is written whose name ends in a unit; the longest ending comes first. */
+/** How to print a setting whose name ends in a unit; the longest ending comes first. */
 const UNITS: readonly [ending: string, format: (amount: number) => string][] = [
   ["_bytes_per_second", formatRate],
   ["_bytes", formatSize],
   ["_ms", formatDuration],
 ];
 
-/** Settings with a unit that at 0 bound nothing; the others are none at all then. */
+/** Settings with a unit that set no limit at 0; any other is "none" at 0. */
 const UNBOUNDED_AT_ZERO = new Set(["min_rate", "min_free", "max_duration"]);
 
 /** Nested settings as indented lines, in the words of the config file. */
@@ -56,7 +56,7 @@ function linesOf(value: object, style: Style, indent = ""): string[] {
     const name = key.slice(0, key.length - ending.length);
     if (member === null) return [`${indent}${name} = ${style.dim("not set")}`];
     if (typeof member !== "number") return [`${indent}${name} = ${visible(String(member))}`];
-    const zero = UNBOUNDED_AT_ZERO.has(name) ? "no bound" : ending === "" ? "0" : "none";
+    const zero = UNBOUNDED_AT_ZERO.has(name) ? "no limit" : ending === "" ? "0" : "none";
     return [`${indent}${name} = ${member === 0 ? zero : format(member)}`];
   });
 }

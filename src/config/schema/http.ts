@@ -13,7 +13,7 @@ const listen: Leaf<Listen> = leaf(
 export const httpSchema = v.pipe(
   table("the [http] table", {
     listen: v.optional(listen, "127.0.0.1:8321"),
-    token: v.optional(secret("a token of at least 16 characters, which readers send as a bearer token")),
+    token: v.optional(secret("a token of at least 16 characters, which clients send as a bearer token")),
     hosts: v.optional(
       list(
         text("a host name, without a port", /^[A-Za-z0-9.-]+$|^\[[0-9A-Fa-f:.]+\]$/),
@@ -27,17 +27,17 @@ export const httpSchema = v.pipe(
     if (token === undefined || token.reveal().length >= 16) return;
     const input = dataset.value as Record<string, unknown>;
     const path = { type: "object" as const, origin: "value" as const, input, key: "token", value: undefined };
-    addIssue({ message: "found a token of fewer than 16 characters, which can be guessed", path: [path] });
+    addIssue({ message: "found a token of fewer than 16 characters: it could be guessed", path: [path] });
   }),
   v.transform((http): HttpConfig => ({ listen: http.listen, token: http.token, hosts: http.hosts })),
 );
 
-/** Port 0 takes any that is free: the log tells which. */
+/** Parses `http.listen`. Port 0 stands for any free port; the log has the actual one. */
 function parseListen(value: string): Listen | undefined {
   if (value === "off") return { type: "off" };
   if (value.startsWith("unix:")) {
     const path = value.slice("unix:".length);
-    // The kernel takes no longer name for a socket.
+    // Linux limits the path of a socket to 107 bytes.
     return isAbsolute(path) && Buffer.byteLength(path) <= 107 ? { type: "unix", path } : undefined;
   }
   const match = /^(?:\[([^\]]+)\]|([^:[\]\s]+)):(\d{1,5})$/.exec(value);
@@ -47,7 +47,7 @@ function parseListen(value: string): Listen | undefined {
   return host === undefined ? undefined : { type: "tcp", host, port: Number(port) };
 }
 
-/** As the config file has it. */
+/** A listen address as it is written in the config. */
 export function listenText(listen: Listen): string {
   if (listen.type === "off") return "off";
   if (listen.type === "unix") return `unix:${listen.path}`;

@@ -5,7 +5,7 @@ import { NAME } from "./server.ts";
 import { type Report, table } from "./table.ts";
 import { isTable } from "./values.ts";
 
-/** More would be a slip: it is a hundred years of days. */
+/** A hundred years in days: more is a mistake. */
 const KEEP_MAX = 36_500;
 const COUNTING_RULES = ["last", "daily", "weekly", "monthly", "yearly"] as const;
 
@@ -36,7 +36,7 @@ export function keep(days: number) {
   );
 }
 
-/** `words` are those that it may be; or a table that names an archive. */
+/** Takes one of `words`, or a table that names an archive. */
 export function expire(words: readonly ("delete" | "provider-lifecycle")[]) {
   const shown = [...words.map((word) => JSON.stringify(word)), '{ archive_to = "NAME" }'].join(" or ");
   const word = leaf(shown, (value) => words.find((word) => word === value), { choices: words });
@@ -47,7 +47,7 @@ export function expire(words: readonly ("delete" | "provider-lifecycle")[]) {
   );
 }
 
-/** A provider's rules know ages only: what they remove, no count of ours holds. */
+/** A provider's lifecycle rules delete by age only, so counting rules could not protect a copy. */
 export function providerCountsNothing(
   { keep, expire }: Readonly<Record<string, unknown>>,
   report: Report,
@@ -55,11 +55,11 @@ export function providerCountsNothing(
   if (expire !== "provider-lifecycle" || !isTable(keep)) return;
   for (const name of COUNTING_RULES) {
     if (keep[name] === undefined) continue;
-    report(["keep", name], 'found beside expire = "provider-lifecycle", which removes by age alone');
+    report(["keep", name], 'not allowed with expire = "provider-lifecycle", which deletes by age only');
   }
 }
 
-/** What is wrong with where a storage's expired copies go. */
+/** The mistake in a storage's `archive_to`; undefined if there is none. */
 export function archiveProblem(from: StorageConfig, storages: readonly StorageConfig[]): string | undefined {
   const target = archiveOf(from);
   if (target === undefined) return undefined;
@@ -78,7 +78,7 @@ export function archiveProblem(from: StorageConfig, storages: readonly StorageCo
   if (next === from.name) return `found a circle: ${[...passed, next].join(" to ")}`;
   const archive = storages.find(({ name }) => name === target);
   if (archive === undefined || archive.keep.days > from.keep.days) return undefined;
-  return `found "${target}", which keeps no longer (keep.days = ${archive.keep.days}) than this one (${from.keep.days}): what it gets would be too old there at once`;
+  return `found "${target}", whose keep.days (${archive.keep.days}) is not more than that of this storage (${from.keep.days}): archived copies would expire there at once`;
 }
 
 function archiveOf({ expire }: StorageConfig): string | undefined {

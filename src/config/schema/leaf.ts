@@ -7,19 +7,19 @@ import { databasePattern, serverPattern } from "../database-pattern.ts";
 import { parseDuration, parseRate, parseSize } from "../units.ts";
 import { isTable, MissingValue, OutsideText, REFERENCE_FORMS } from "./values.ts";
 
-/** The schema of one value: takes what TOML or the outside gave, yields what the program uses. */
+/** The schema of one value: input from TOML or from outside, output for the program. */
 export type Leaf<T> = v.GenericSchema<unknown, T>;
 
 interface LeafOptions {
-  /** A value that may be shown in messages when it stands in the config file itself. */
+  /** Whether messages may show a value that is written in the config file itself. */
   isShown?: boolean;
   /** Words to suggest from. */
   choices?: readonly string[];
 }
 
 /**
- * `read` gets a TOML value, or text with `isOutside` set, and answers undefined for what it does not
- * take. `expected` completes "expected …" in messages, and is found again as the schema's description.
+ * `read` gets a TOML value, or text with `isOutside` set, and returns undefined for a value that it does not accept.
+ * `expected` completes "expected …" in messages, and becomes the schema's description.
  */
 export function leaf<T>(
   expected: string,
@@ -45,7 +45,7 @@ export function leaf<T>(
   );
 }
 
-/** What stands there, without giving away a secret or anything that came from outside. */
+/** Describes a value without revealing a secret or a value from outside. */
 export function found(value: unknown, isShown: boolean): string {
   if (value instanceof MissingValue) return value.reason;
   if (value instanceof OutsideText) return `found something else in ${value.origin}`;
@@ -54,7 +54,7 @@ export function found(value: unknown, isShown: boolean): string {
     return `found a table that is not ${REFERENCE_FORMS}`;
   }
   const type = value instanceof Date ? "date" : typeof value === "string" ? "text" : typeof value;
-  // A URL, perhaps with a password, or a secret key, under a key that is not meant for it.
+  // A URL, perhaps with a password, or a secret key, written at the wrong key.
   const isRevealing = typeof value === "string" && /:\/\/|SECRET-KEY/i.test(value);
   if (!isShown || isRevealing) return `found a ${type}`;
   const shown = value instanceof Date ? value.toISOString() : value;
@@ -66,7 +66,7 @@ export function didYouMean(suggestion: string | undefined): string {
   return suggestion === undefined ? "" : `; did you mean ${JSON.stringify(suggestion)}?`;
 }
 
-/** Text that a pattern matches. Control characters never pass: they would end up in headers and paths. */
+/** Text that matches a pattern. Control characters are never accepted: they would end up in headers and paths. */
 export function text(expected: string, pattern = /^.+$/su, options: LeafOptions = {}): Leaf<string> {
   return leaf(
     expected,
@@ -78,7 +78,7 @@ export function text(expected: string, pattern = /^.+$/su, options: LeafOptions 
   );
 }
 
-/** Which databases of one server are meant: see `databasePattern`. */
+/** A pattern for databases of one server: see `databasePattern`. */
 export const databaseNames: Leaf<string> = patternLeaf(
   'the name of a database, a glob of names, or "=NAME" for a name that looks like a glob',
   (written) => {
@@ -87,7 +87,7 @@ export const databaseNames: Leaf<string> = patternLeaf(
   },
 );
 
-/** Which databases of all servers are meant: see `serverPattern`. */
+/** A pattern for databases of all servers: see `serverPattern`. */
 export const serverDatabaseNames: Leaf<string> = patternLeaf(
   'the name of a database, SERVER/DATABASE, a glob of either, or "=NAME" for a name that looks like one',
   (written) => {
@@ -102,7 +102,7 @@ function patternLeaf(expected: string, isSound: (written: string) => boolean): L
     try {
       return isSound(value) ? value : undefined;
     } catch {
-      // A glob that is none.
+      // An invalid glob.
       return undefined;
     }
   });
@@ -142,29 +142,29 @@ export function integer(min: number, max: number): Leaf<number> {
   });
 }
 
-/** Longer ones do not fit into a timer (2³¹ ms), which would then fire at once. */
+/** A timer cannot be longer (2³¹ ms): it would fire at once. */
 const DURATION_MS_MAX = 24 * DAY_MS;
 
-/** Milliseconds. Zero only where it has a meaning. */
+/** A duration in milliseconds. Zero is accepted only if `zeroMeans` is given. */
 export function duration(zeroMeans?: string): Leaf<number> {
   return amount('a duration up to "24d", such as "90s", "5m" or "2h"', zeroMeans, parseDuration, {
     max: DURATION_MS_MAX,
   });
 }
 
-/** Milliseconds of an age, which no timer waits for. */
+/** An age in milliseconds; no timer waits for it, so it has no maximum. */
 export function age(least: string, zeroMeans?: string): Leaf<number> {
   return amount(`a duration from "${least}", such as "36h" or "90d"`, zeroMeans, parseDuration, {
     min: parseDuration(least) ?? 0,
   });
 }
 
-/** Bytes. */
+/** A size in bytes. */
 export function size(zeroMeans?: string): Leaf<number> {
   return amount('a size such as "512MiB", "10GiB" or "1GB"', zeroMeans, parseSize);
 }
 
-/** Bytes per second. */
+/** A rate in bytes per second. */
 export function rate(zeroMeans?: string): Leaf<number> {
   return amount('a rate such as "1MiB/s"', zeroMeans, parseRate);
 }
@@ -183,7 +183,7 @@ function amount(
   });
 }
 
-/** `words` are taken in place of a path. */
+/** An absolute path, or one of `words`. */
 export function absolutePath(...words: string[]): Leaf<string> {
   const expected = ["an absolute path", ...words.map((word) => JSON.stringify(word))].join(" or ");
   return leaf(

@@ -4,12 +4,12 @@ import { describeConfig } from "../describe.ts";
 
 const LINE = MINIMAL.split("\n").length;
 const notify = (lines: string) => `${MINIMAL}[[notify]]\nname = "ops"\n${lines}\n`;
-/** The mistakes of a notifier, without the lines' numbers. */
+/** The mistakes of a notifier, without line numbers. */
 const wrong = async (lines: string) =>
   (await mistakes(notify(lines))).map((mistake) => mistake.replace(/^\d+ notify\[0\]\.?/, ""));
 
 describe("[[notify]]", () => {
-  test("has defaults that tell of all trouble", async () => {
+  test("has defaults that report every problem", async () => {
     const { notify: notifiers } = await loadToml(notify('type = "slack"\nurl = "https://example.com/a"'));
     expect(notifiers).toMatchObject([
       {
@@ -32,7 +32,7 @@ describe("[[notify]]", () => {
     expect((await loadToml(notify(lines))).notify).toMatchObject([{ port, user: undefined }]);
   });
 
-  test("a healthcheck is about backups unless told otherwise, and knows no databases", async () => {
+  test("a healthcheck is about backups by default, and has no key databases", async () => {
     const lines = 'type = "healthchecks"\nurl = "https://hc-ping.com/x"';
     expect((await loadToml(notify(lines))).notify).toMatchObject([{ jobs: ["backup"] }]);
     expect(await wrong(`${lines}\ndatabases = ["a"]`)).toEqual([
@@ -67,14 +67,14 @@ describe("[[notify]]", () => {
     expect(told.join("\n")).toContain(message);
   });
 
-  test("two of one name are a mistake", async () => {
+  test("two notifiers with one name are a mistake", async () => {
     const one = '[[notify]]\nname = "a"\ntype = "slack"\nurl = "https://a"\n';
     expect(await mistakes(MINIMAL + one + one)).toEqual([
-      `${LINE + 5} notify[1].name: found "a" twice, expected a name of its own`,
+      `${LINE + 5} notify[1].name: found "a" twice, expected a unique name`,
     ]);
   });
 
-  test("what is secret is neither shown nor told in a mistake, and warned of in a file that others can read", async () => {
+  test("secrets are never shown, and a warning names those in a file that others can read", async () => {
     const lines =
       'type = "ntfy"\ntopic = "h1dden"\ntoken = "t0ken"\n[[notify]]\nname = "w"\ntype = "webhook"\nurl = "https://a/h1dden"\nsecret = "t0ken"';
     const config = await loadToml(notify(lines), { env: {} }, 0o644);

@@ -18,7 +18,7 @@ import { isTable, OutsideText } from "./values.ts";
 
 const jobs = filled(list(choice(JOBS), 'an array of jobs, such as ["backup", "cleanup"]'), "job");
 
-/** A filter that lets nothing pass would silence its notifier for ever. */
+/** A list with at least one item: an empty filter would silence its notifier for ever. */
 function filled<T>(items: Leaf<T[]>, one: string): Leaf<T[]> {
   return v.pipe(
     items,
@@ -32,7 +32,7 @@ const COMMON = {
   timeout: v.optional(duration(), "10s"),
 };
 
-/** What alerts can be told apart by; a ping is about a whole run. */
+/** The filters of alerts; a ping has no filter for databases, because it is about a whole run. */
 const FILTERED = {
   ...COMMON,
   jobs: v.optional(jobs, [...JOBS]),
@@ -45,7 +45,7 @@ const FILTERED = {
   ),
 };
 
-/** Whoever knows the URL of a hook may use it: many carry a token. */
+/** The URL of a webhook is a secret: it often contains a token, and anybody who knows it can use it. */
 const hookUrl: Leaf<Secret> = leaf(
   "a URL that begins with https:// or http://",
   (value) =>
@@ -61,7 +61,7 @@ const webhook = table('a [[notify]] of type "webhook"', {
   ...FILTERED,
   type: choice(["webhook"]),
   url: hookUrl,
-  secret: v.optional(secret("a secret that signs what is sent")),
+  secret: v.optional(secret("a secret that signs the messages")),
 });
 
 const slack = table('a [[notify]] of type "slack"', { ...FILTERED, type: choice(["slack"]), url: hookUrl });
@@ -73,7 +73,7 @@ const ntfy = table('a [[notify]] of type "ntfy"', {
     text("a URL that begins with https:// or http://", /^https?:\/\/[^\s@]+$/),
     "https://ntfy.sh",
   ),
-  topic: secret("a topic, which whoever knows it can read"),
+  topic: secret("a topic (anybody who knows it can read it)"),
   token: v.optional(secret("an access token")),
 });
 
@@ -98,7 +98,7 @@ const email = v.pipe(
       report([key], "found alone, expected user and password together");
     }
     if (tls === "none" && password !== undefined)
-      report(["tls"], 'found "none" beside a password, which would cross the network in plain text');
+      report(["tls"], 'found "none" with a password, which would cross the network in plain text');
     if (Array.isArray(to) && to.length === 0)
       report(["to"], "found an empty array, expected at least one mail address");
   }),
@@ -135,11 +135,11 @@ const SCHEMAS = {
 
 type Given = { [T in keyof typeof SCHEMAS]: v.InferOutput<(typeof SCHEMAS)[T]> }[keyof typeof SCHEMAS];
 
-/** One whose type is a mistake: its other keys cannot be judged. */
+/** A notifier with an invalid type: its other keys cannot be checked. */
 const untyped = v.pipe(
   openTable("a [[notify]] table", { name: NAME, type: choice(NOTIFY_TYPES) }),
   v.transform((): never => {
-    throw new Error("a known type has a schema of its own");
+    throw new Error("a known type has its own schema");
   }),
 );
 

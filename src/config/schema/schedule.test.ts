@@ -6,7 +6,7 @@ const mistakeOf = async (lines: string) =>
   String(await loadToml(`${MINIMAL}${lines}\n`).catch((error: Error) => error.message));
 
 describe("[schedule]", () => {
-  test("has the times of the reference report without being asked", async () => {
+  test("has the times of the reference report by default", async () => {
     expect((await loadToml(MINIMAL)).schedule).toEqual({
       backup: "0 2 * * *",
       cleanup: "0 5 * * *",
@@ -22,7 +22,7 @@ describe("[schedule]", () => {
     });
   });
 
-  test("takes five fields, six, nicknames and off, and overrides", async () => {
+  test("accepts five or six fields, nicknames, off, and overrides", async () => {
     const { schedule } = await loadToml(
       `${MINIMAL}[schedule]\nbackup = "*/10 * * * * *"\ncleanup = "@daily"\nverify = "off"\ncatch_up = 0\n` +
         '[[schedule.override]]\nname = "busy"\ndatabases = ["main/*"]\nbackup = "@hourly"\n',
@@ -51,7 +51,7 @@ describe("[schedule]", () => {
       `[[schedule.override]]\nname = "x"\ndatabases = ["${name}"]\nbackup = "off"`,
       "SERVER/DATABASE",
     ]),
-    ['[[schedule.override]]\nname = "x"\ndatabases = ["a"]', "missing, and so is verify"],
+    ['[[schedule.override]]\nname = "x"\ndatabases = ["a"]', "backup and verify are both missing"],
     ['[[schedule.override]]\nname = "x"\ndatabases = ["a"]\ncleanup = "off"', "not a key of"],
   ])("%s", async (line, expected) => {
     expect(await mistakeOf(`[schedule]\n${line}`)).toContain(expected);
@@ -90,14 +90,14 @@ describe("times of a pattern when the clock changes", () => {
       .nextRuns(count, new Date(from))
       .map((date) => date.toISOString());
 
-  test("one in the hour that is skipped comes right after it", () => {
+  test("a time in the skipped hour is due right after it", () => {
     expect(times("30 2 * * *", "2026-03-28T12:00:00Z", 2)).toEqual([
       "2026-03-29T01:00:00.000Z",
       "2026-03-30T00:30:00.000Z",
     ]);
   });
 
-  test("one in the hour that is repeated comes once", () => {
+  test("a time in the repeated hour is due once", () => {
     expect(times("30 2 * * *", "2026-10-24T12:00:00Z", 2)).toEqual([
       "2026-10-25T00:30:00.000Z",
       "2026-10-26T01:30:00.000Z",

@@ -19,7 +19,7 @@ const override = v.pipe(
         'found an empty array, expected at least one name or glob ("main/*" for a server)',
       );
     if (backup === undefined && verify === undefined)
-      report(["backup"], "missing, and so is verify; expected at least one of them");
+      report(["backup"], "backup and verify are both missing, expected at least one of them");
   }),
   v.transform(
     ({ name, databases, backup, verify }): ScheduleOverride => ({ name, databases, backup, verify }),

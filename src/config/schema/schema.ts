@@ -19,13 +19,13 @@ import { serverSchema } from "./server.ts";
 import { placeOf, storageSchema } from "./storage.ts";
 import { list, namedTables, rule, table } from "./table.ts";
 
-/** The highest level of each algorithm, and the one that is taken when none is given. */
+/** The highest level and the default level of each algorithm. */
 const LEVELS = { zstd: { max: 19, default: 3 }, gzip: { max: 9, default: 6 } } as const;
 
 const recipient: Leaf<string> = leaf(
   "an age X25519 recipient (age1…), as `pg321 key show` prints it; never the secret key itself",
   (value) => (typeof value === "string" && isX25519Recipient(value) ? value : undefined),
-  // What stands here by mistake may well be the secret key.
+  // A value written here by mistake may be the secret key.
   { isShown: false },
 );
 
@@ -41,11 +41,14 @@ const encryption = v.pipe(
     if (mode === "age" && Array.isArray(recipients) && recipients.length === 0) {
       report(
         ["recipients"],
-        'missing, expected at least one age recipient (age1…), as `pg321 key generate` makes it; or mode = "none" for backups that anyone can read',
+        'missing, expected at least one age recipient (age1…) from `pg321 key generate`; or mode = "none" for backups that anyone can read',
       );
     }
     if (identity_passphrase !== undefined && identity_file === undefined) {
-      report(["identity_passphrase"], "found without identity_file, expected the file that it opens");
+      report(
+        ["identity_passphrase"],
+        "found without identity_file, expected the identity file that it opens",
+      );
     }
   }),
 );
@@ -57,7 +60,7 @@ const compression = v.pipe(
   }),
   rule(({ algorithm, level }, report) => {
     if (algorithm === "none" && level !== undefined)
-      report(["level"], 'found beside algorithm "none", which has none');
+      report(["level"], 'not allowed with algorithm "none", which has no levels');
     if (algorithm === "gzip" && typeof level === "number" && level > LEVELS.gzip.max) {
       report(["level"], `found ${level}, expected a whole number from 1 to ${LEVELS.gzip.max} for gzip`);
     }
@@ -72,7 +75,7 @@ const compression = v.pipe(
 
 const dump = v.pipe(
   table("the [dump] table", {
-    max_duration: v.optional(duration("no bound"), "0"),
+    max_duration: v.optional(duration("no limit"), "0"),
     stall_timeout: v.optional(duration(), "5m"),
     run_timeout: v.optional(duration(), "24h"),
     nice: v.optional(integer(-20, 19), 10),
@@ -104,7 +107,7 @@ const storages = v.pipe(
       if (other !== undefined) {
         report(
           [index],
-          `the same place as storage "${other}", expected one of its own (two copies there are one)`,
+          `the same place as storage "${other}", expected a different one (two copies in one place count as one)`,
         );
       }
       names.set(placeOf(storage), storage.name);
@@ -135,11 +138,11 @@ const guard = v.pipe(
 
 const cleanup = v.pipe(
   table("the [cleanup] table", {
-    // The least ages leave room for a long restore and a long upload, which are not dead.
+    // The minimum ages leave time for long restores and uploads that are still in progress.
     temp_max_age: v.optional(age("1h"), "1d"),
     upload_max_age: v.optional(age("1d"), "7d"),
     tombstones: v.optional(age("1d", "no history"), "365d"),
-    // Reminders, deliveries and the judgement of the clock look back for weeks.
+    // Reminders, deliveries and the check of the clock need records of several weeks.
     history: v.optional(age("30d"), "365d"),
   }),
   v.transform(
@@ -161,7 +164,7 @@ const timezone = leaf('the name of a time zone, such as "Europe/Berlin" or "UTC"
   typeof value === "string" && isTimezone(value) ? value : undefined,
 );
 
-/** The whole file: yields everything of a `Config` that does not depend on the file itself. */
+/** The whole file: yields a `Config` without the members that describe the file itself. */
 export const configSchema = v.pipe(
   table("the top level", {
     timezone: v.optional(timezone),
@@ -206,7 +209,7 @@ export const configSchema = v.pipe(
 );
 
 function isX25519Recipient(value: string): boolean {
-  // The library takes other kinds, too (post-quantum, tags), which a header of ours has no place for.
+  // The library accepts other kinds (post-quantum, tags), which do not fit into the header of a sealed file.
   if (!/^age1[02-9ac-hj-np-z]{58}$/.test(value)) return false;
   try {
     new Encrypter().addRecipient(value);
@@ -217,7 +220,7 @@ function isX25519Recipient(value: string): boolean {
 }
 
 function isTimezone(name: string): boolean {
-  // Intl takes offsets such as +01:00, too, which know nothing of summer time.
+  // Intl also accepts offsets such as +01:00, which have no summer time.
   if (!/^[A-Za-z]/.test(name)) return false;
   try {
     return new Intl.DateTimeFormat("en", { timeZone: name }) !== undefined;

@@ -45,7 +45,7 @@ export const serverSchema = v.pipe(
   rule((server, report) => {
     for (const key of Object.keys(CONNECTION_KEYS)) {
       if (server["url"] !== undefined && server[key] !== undefined) {
-        report([key], "found beside url, expected either url or the single keys");
+        report([key], "found together with url, expected either url or single keys");
       }
     }
     const databases = server["databases"];

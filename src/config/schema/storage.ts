@@ -29,7 +29,7 @@ const TYPES = ["local", "s3"] as const;
 
 const COMMON = {
   name: NAME,
-  min_rate: v.optional(rate("no bound"), "1MiB/s"),
+  min_rate: v.optional(rate("no limit"), "1MiB/s"),
   stall_timeout: v.optional(duration(), "5m"),
   attempts: v.optional(integer(1, 100), 5),
 };
@@ -40,7 +40,7 @@ const localSchema = v.pipe(
     type: choice(["local"]),
     off_site: v.optional(boolean(), false),
     path: absolutePath(),
-    min_free: v.optional(size("no bound"), "1GiB"),
+    min_free: v.optional(size("no limit"), "1GiB"),
     keep: keep(30),
     expire: expire(["delete"]),
   }),
@@ -53,10 +53,10 @@ const localSchema = v.pipe(
   ),
 );
 
-/** A backup that takes hours to be readable is none when it is needed, and cannot be verified. */
+/** Objects in these classes take hours to become readable: they cannot be verified, or restored in time. */
 const THAWING_CLASSES = ["GLACIER", "DEEP_ARCHIVE"];
 const storageClass = leaf(
-  `a storage class that reads at once, such as "STANDARD_IA" (not ${THAWING_CLASSES.join(" or ")})`,
+  `a storage class whose objects can be read at once, such as "STANDARD_IA" (not ${THAWING_CLASSES.join(" or ")})`,
   (value) =>
     typeof value === "string" && /^[A-Z0-9_-]+$/.test(value) && !THAWING_CLASSES.includes(value)
       ? value
@@ -112,7 +112,7 @@ const s3Schema = v.pipe(
   }),
 );
 
-/** One whose type is a mistake: its other keys cannot be judged. */
+/** A storage with an invalid type: its other keys cannot be checked. */
 const untypedSchema = v.pipe(
   openTable("a [[storage]] table", {
     name: NAME,
@@ -127,7 +127,7 @@ export const storageSchema: v.GenericSchema<unknown, StorageConfig> = v.lazy((st
   return type === "local" ? localSchema : type === "s3" ? s3Schema : untypedSchema;
 });
 
-/** A storage of either type as its schema gives it. */
+/** The common output of both schemas. */
 type Given<T> = Pick<StorageCommon, "name" | "off_site" | "attempts" | "keep" | "expire"> & {
   type: T;
   min_rate: number;
@@ -147,7 +147,7 @@ function commonOf<T>(storage: Given<T>): StorageCommon & { type: T } {
   };
 }
 
-/** Where objects end up, to tell when two storages are the same place; two copies there would be one. */
+/** The place of a storage's objects. Two storages must not have the same place: two copies there would be one. */
 export function placeOf(storage: StorageConfig): string {
   return storage.type === "local" ? storage.path : `${storage.endpoint}/${storage.bucket}/${storage.prefix}`;
 }
@@ -162,7 +162,7 @@ function prefix(): Leaf<string> {
   );
 }
 
-/** Only what has passed its own check by now is text. */
+/** The location settings of a storage; a value that failed its own check is left out. */
 function locationOf(storage: Readonly<Record<string, unknown>>): S3Given {
   const textAt = (key: keyof S3Given) => {
     const value = storage[key];

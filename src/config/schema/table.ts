@@ -3,7 +3,7 @@ import { closest } from "../../base/text/suggest.ts";
 import { didYouMean, found, type Leaf } from "./leaf.ts";
 import { isTable, MissingValue, OutsideText } from "./values.ts";
 
-/** A table of which only these keys are looked at. `what` completes "expected …". */
+/** A table of which only these keys are checked. `what` completes "expected …". */
 export function openTable<const E extends v.ObjectEntries>(what: string, entries: E) {
   return v.pipe(
     v.unknown(),
@@ -16,8 +16,8 @@ export function openTable<const E extends v.ObjectEntries>(what: string, entries
 }
 
 /**
- * A table that takes these keys and no other. Unlike valibot's strict object it reports every unknown
- * key, not only the first.
+ * A table with these keys and no others. Unlike valibot's strict object it reports every unknown key, not only the
+ * first.
  */
 export function table<const E extends v.ObjectEntries>(what: string, entries: E) {
   return v.pipe(
@@ -35,7 +35,7 @@ export function table<const E extends v.ObjectEntries>(what: string, entries: E)
   );
 }
 
-/** `[[server]]`: at least one table, no two with the same name. */
+/** An array of tables such as `[[server]]`: at least one, and no two with the same name. */
 export function namedTables<T extends { name: string }>(header: string, item: v.GenericSchema<unknown, T>) {
   const expected = `at least one [[${header}]] table`;
   return v.pipe(
@@ -51,7 +51,7 @@ export function namedTables<T extends { name: string }>(header: string, item: v.
         const name = isTable(entry) ? entry["name"] : undefined;
         if (typeof name !== "string") continue;
         if (seen.has(name))
-          report([index, "name"], `found ${JSON.stringify(name)} twice, expected a name of its own`);
+          report([index, "name"], `found ${JSON.stringify(name)} twice, expected a unique name`);
         seen.add(name);
       }
     }),
@@ -59,7 +59,7 @@ export function namedTables<T extends { name: string }>(header: string, item: v.
   );
 }
 
-/** A list of values: an array, or text from outside with an item a line or between commas. */
+/** A list of values: an array, or text from outside with one item per line or items separated by commas. */
 export function list<T>(item: Leaf<T>, expected: string): Leaf<T[]> {
   return v.pipe(
     v.unknown(),
@@ -78,13 +78,12 @@ function itemsOf({ text, origin }: OutsideText): OutsideText[] {
     .map((line) => new OutsideText(line, origin));
 }
 
-/** Tells a mistake at a path below the value that a `rule` looks at. */
+/** Reports a mistake at a path below the value that a `rule` checks. */
 export type Report = (path: readonly (string | number)[], message: string) => void;
 
 /**
- * A mistake that only several values together show. Runs also where some of them are mistakes
- * themselves (those are as they were given), so that everything is reported at once; `sound` is set
- * where none is.
+ * Checks several values together. It also runs if some of them are invalid themselves (they are then as in the
+ * input), so that all mistakes are reported at once; `sound` is set only if none is invalid.
  */
 export function rule<T>(
   check: (value: Readonly<Record<string, unknown>>, report: Report, sound: T | undefined) => void,

@@ -3,19 +3,19 @@ import { access, readFile } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 import { exactText } from "../../base/text/utf8.ts";
 
-/** Where values come from that do not stand in the file itself. */
+/** Where values from outside the config file come from. */
 export interface ValueSource {
   env: Readonly<Record<string, string | undefined>>;
-  /** The directory of systemd's credentials (`$CREDENTIALS_DIRECTORY`); undefined outside of a unit. */
+  /** The directory of systemd's credentials (`$CREDENTIALS_DIRECTORY`); undefined outside a unit. */
   credentialsDirectory?: string | undefined;
-  /** Where the unit's credentials come from, for root outside of it: `credentials` beside the config. */
+  /** The directory from which systemd loads the credentials, for root outside the unit: `credentials` beside the config. */
   credentialFiles?: string | undefined;
 }
 
-/** In the unit `LoadCredential=pg321:/etc/pg321/credentials` makes `pg321_NAME` of each file there (systemd.exec(5)). */
+/** `LoadCredential=pg321:/etc/pg321/credentials` passes each file there to the unit as `pg321_NAME` (systemd.exec(5)). */
 const UNIT_PREFIX = "pg321_";
 
-/** A value that was fetched from outside: text, which the schema turns into what it expects. */
+/** A value from outside, as text; the schema converts it to the type it expects. */
 export class OutsideText {
   readonly text: string;
   /** `environment variable "R2_BUCKET_NAME"`, for messages, which never show the text. */
@@ -27,7 +27,7 @@ export class OutsideText {
   }
 }
 
-/** A value that could not be fetched; the schema reports it together with what it expects there. */
+/** A value that could not be fetched; the schema reports the reason together with the expected value. */
 export class MissingValue {
   /** `environment variable "R2_BUCKET_NAME" is not set` */
   readonly reason: string;
@@ -40,7 +40,7 @@ export class MissingValue {
 const SOURCES = ["env", "file", "credential"] as const;
 const REFERENCE_KEYS: readonly string[] = [...SOURCES, "default"];
 
-/** How a reference is written, for messages. */
+/** The forms of a reference, for messages. */
 export const REFERENCE_FORMS = '{ env = "NAME" }, { file = "/path" } or { credential = "name" }';
 
 export function isTable(value: unknown): value is Record<string, unknown> {
@@ -49,7 +49,7 @@ export function isTable(value: unknown): value is Record<string, unknown> {
   return prototype === null || prototype === Object.prototype;
 }
 
-/** Whether a table stands for a value from outside: `{ env = "NAME", default = "…" }`. */
+/** Whether a table is a reference to a value from outside: `{ env = "NAME", default = "…" }`. */
 export function isReference(value: unknown): value is Record<string, unknown> {
   return isTable(value) && SOURCES.some((source) => Object.hasOwn(value, source));
 }
@@ -71,7 +71,7 @@ export interface ReferenceName {
   name: string;
 }
 
-/** What a parsed TOML value takes from outside, in the order of the file. */
+/** The references in a parsed TOML value, in the order of the file. */
 export function referencesIn(value: unknown): ReferenceName[] {
   if (Array.isArray(value)) return value.flatMap(referencesIn);
   if (!isTable(value)) return [];
@@ -85,7 +85,7 @@ export function referencesIn(value: unknown): ReferenceName[] {
 async function fetchReference(reference: Record<string, unknown>, source: ValueSource): Promise<unknown> {
   const stray = Object.keys(reference).find((key) => !REFERENCE_KEYS.includes(key));
   if (stray !== undefined) {
-    return new MissingValue(`unknown key ${JSON.stringify(stray)} beside "env", "file" or "credential"`);
+    return new MissingValue(`unknown key ${JSON.stringify(stray)} next to "env", "file" or "credential"`);
   }
   const named = SOURCES.filter((name) => Object.hasOwn(reference, name));
   const [kind] = named;
@@ -110,7 +110,7 @@ async function fetchFrom(
     case "env": {
       const text = source.env[name];
       const origin = `environment variable ${JSON.stringify(name)}`;
-      // Empty counts as unset, as in a shell's ${NAME:-default}: unit files cannot unset a variable.
+      // An empty variable counts as unset, as in a shell's ${NAME:-default}: unit files cannot unset a variable.
       return text ? new OutsideText(text, origin) : new MissingValue(`${origin} is not set`);
     }
     case "file":
@@ -119,34 +119,34 @@ async function fetchFrom(
     case "credential": {
       const origin = `credential ${JSON.stringify(name)}`;
       if (!/^[A-Za-z0-9_.-]+$/.test(name) || name.startsWith(".")) {
-        return new MissingValue(`${origin} is not the name of a credential`);
+        return new MissingValue(`${origin} is not a valid name of a credential`);
       }
       return fetchCredential(name, origin, source);
     }
   }
 }
 
-/** As systemd hands it over, else from the files that systemd would take it from. */
+/** Reads a credential that systemd passed to the unit; otherwise the file from which systemd would load it. */
 async function fetchCredential(
   name: string,
   origin: string,
   { credentialsDirectory, credentialFiles }: ValueSource,
 ): Promise<OutsideText | MissingValue> {
-  const handedOver =
+  const passed =
     credentialsDirectory === undefined
       ? []
       : [join(credentialsDirectory, name), join(credentialsDirectory, `${UNIT_PREFIX}${name}`)];
-  for (const path of handedOver) if (await isThere(path)) return readText(path, origin);
+  for (const path of passed) if (await exists(path)) return readText(path, origin);
   const file = credentialFiles === undefined ? undefined : join(credentialFiles, name);
-  const looked = [...handedOver, ...(file === undefined ? [] : [file])].join(", ");
+  const looked = [...passed, ...(file === undefined ? [] : [file])].join(", ");
   if (file === undefined)
-    return new MissingValue(`${origin} is not there (looked for ${looked || "nothing"})`);
-  if (handedOver.length > 0) {
-    // The service's user cannot look into the directory, which is root's: it gets them when it starts.
-    return (await isThere(file))
+    return new MissingValue(`${origin} does not exist (looked for ${looked || "nothing"})`);
+  if (passed.length > 0) {
+    // The directory belongs to root, so the service's user cannot read it: systemd passes its files at the start.
+    return (await exists(file))
       ? readText(file, origin)
       : new MissingValue(
-          `${origin} was not handed over (looked for ${looked}; put it into ${credentialFiles} and restart the service)`,
+          `systemd did not pass ${origin} to the service (looked for ${looked}; put it into ${credentialFiles} and restart the service)`,
         );
   }
   try {
@@ -154,15 +154,15 @@ async function fetchCredential(
   } catch (error) {
     return new MissingValue(
       (error as NodeJS.ErrnoException).code === "ENOENT"
-        ? `${origin} is not there (looked for ${looked})`
-        : `${origin} may not be read by this user (${looked}; run it with sudo)`,
+        ? `${origin} does not exist (looked for ${looked})`
+        : `this user may not read ${origin} (${looked}; use sudo)`,
     );
   }
   return readText(file, origin);
 }
 
-/** False also where nobody may look. */
-async function isThere(path: string): Promise<boolean> {
+/** False also if this user may not see the file. */
+async function exists(path: string): Promise<boolean> {
   return access(path).then(
     () => true,
     () => false,
@@ -171,7 +171,7 @@ async function isThere(path: string): Promise<boolean> {
 
 const OUTSIDE_BYTES_MAX = 64 * 1024;
 
-/** One trailing line end is the editor's, not the secret's. */
+/** Reads a value; one line end at its end is removed, because editors add it. */
 async function readText(path: string, origin: string): Promise<OutsideText | MissingValue> {
   try {
     const bytes = await readFile(path);

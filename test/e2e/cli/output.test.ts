@@ -222,7 +222,7 @@ session_token = "${SECRETS.token}"
   test("times and sizes are told in the units of the config, in JSON as numbers", async () => {
     const text = (await check(CONFIG(), 0o600)).stdout;
     expect(text).toContain("  stall_timeout = 5m\n");
-    expect(text).toContain("  max_duration = no bound\n");
+    expect(text).toContain("  max_duration = no limit\n");
     const { json } = await check(CONFIG(), 0o600, "--json");
     expect(json.storage[0].stall_timeout_ms).toBe(300_000);
     expect(json.dump.max_duration_ms).toBe(0);

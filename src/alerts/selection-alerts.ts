@@ -19,7 +19,7 @@ interface Place {
  * config that matches no database; resolves those that no longer apply. `listed`: the servers whose databases have just
  * been listed, each with those of its globs that matched none. Never throws: it fails no job.
  */
-export async function tellOfSelection(
+export async function alertSelection(
   context: AlertContext,
   listed: ReadonlyMap<string, readonly string[]>,
 ): Promise<void> {
@@ -32,7 +32,7 @@ export async function tellOfSelection(
     const gone = known.filter(
       (record) => record.gone_at !== null && backedUp.has(nameOf(record)) && isSelected(context, record),
     );
-    await tellOnce(context, GONE_KEY, gone.map(goneAlert), () => true);
+    await syncAlerts(context, GONE_KEY, gone.map(goneAlert), () => true);
     // A pattern that matches a removed database with backups is no typing error: the alert above covers that database.
     const matchable = known.filter((record) => record.gone_at === null || backedUp.has(nameOf(record)));
     const own = [...listed].flatMap(([server, globs]) =>
@@ -48,7 +48,7 @@ export async function tellOfSelection(
       return server === undefined || listed.has(server) || !isConfigured({ server, database: "" });
     };
     const idle = [...own, ...idlePatterns(context.config, matchable)].map(patternAlert);
-    await tellOnce(context, PATTERN_KEY, idle, isJudged);
+    await syncAlerts(context, PATTERN_KEY, idle, isJudged);
     await endUnselected(context);
   } catch (error) {
     context.log.error("the databases that the config selects could not be checked", {
@@ -74,7 +74,7 @@ export async function endGone(context: AlertContext, { server, database }: Place
 /**
  * Raises those that are not open yet, and resolves the open ones of this kind that were judged and are not among them.
  */
-async function tellOnce(
+async function syncAlerts(
   context: AlertContext,
   kind: string,
   problems: readonly AlertRequest[],
@@ -129,7 +129,7 @@ const ABOUT = { level: "WARNING", job: "backup", run_id: null } as const;
 export function patternHint(written: string): string {
   const isPlain = written.startsWith("=") || !/[*?[/]/.test(written);
   const literal = isPlain ? "" : `; "=${written}" is the database with exactly that name`;
-  return `correct databases in the config (upper and lower case differ)${literal}`;
+  return `correct databases in the config (names are case-sensitive)${literal}`;
 }
 
 function nameOf({ server, database }: Place): string {

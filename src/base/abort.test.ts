@@ -10,7 +10,7 @@ test("settles as the promise does", async () => {
   await expect(unlessAborted(Promise.reject(new Error("no")), signal)).rejects.toThrow("no");
 });
 
-test("rejects with the signal's reason, also when it had aborted before", async () => {
+test("rejects with the signal's reason, even if it was already aborted", async () => {
   const abort = new AbortController();
   const reason = new Error("enough");
   const waiting = unlessAborted(never, abort.signal);
@@ -44,7 +44,7 @@ test("a promise that rejects after the abort is not unhandled, and no listener s
   await late.promise.catch(() => {});
 });
 
-test("a value that comes after the abort is handed on, one that comes before it is not", async () => {
+test("onLate gets a value that comes after the abort, not one before it", async () => {
   const abort = new AbortController();
   const late: number[] = [];
   const onLate = (value: number) => void late.push(value);
@@ -59,7 +59,7 @@ test("a value that comes after the abort is handed on, one that comes before it 
   expect(late).toEqual([2, 3]);
 });
 
-test("what ends soon after an abort is waited for, what hangs is left behind and told", async () => {
+test("work that ends soon after an abort is awaited, hanging work is abandoned and reported", async () => {
   const abort = new AbortController();
   let left = 0;
   const onLeft = () => void left++;
@@ -75,7 +75,7 @@ test("what ends soon after an abort is waited for, what hangs is left behind and
   expect(left).toBe(1);
 });
 
-test("a promise that takes too long is left, and no timer stays", async () => {
+test("a promise that takes too long is abandoned, and no timer stays", async () => {
   const clock = new ManualClock();
   const stop = new AbortController();
   const limits = { clock, durationMs: 1_000, signal: stop.signal };

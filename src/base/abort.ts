@@ -16,7 +16,7 @@ export function unlessAborted<T>(
       reject(signal.reason);
     };
     if (signal.aborted) onAbort();
-    // Signals live as long as the daemon: a listener that stayed would keep this promise alive as long.
+    // Some signals live as long as the daemon: a remaining listener would keep this promise alive that long.
     else signal.addEventListener("abort", onAbort, { once: true });
     const onValue = (value: T) => (isAborted ? onLate(value) : resolve(value));
     promise.then(onValue, reject).finally(() => signal.removeEventListener("abort", onAbort));
@@ -24,9 +24,9 @@ export function unlessAborted<T>(
 }
 
 /**
- * Settles as `promise` does, unless it still has not `graceMs` after the signal aborted: then it rejects
- * with the signal's reason, after telling `onLeft`, and leaves the promise to itself. For what ends by the
- * signal in its own way, but may hang in the system, which nothing ends.
+ * Settles as `promise` does. If it has not settled `graceMs` after the signal aborted, calls `onLeft`, rejects with the
+ * signal's reason and abandons the promise. For work that reacts to the signal itself, but may hang in a system call,
+ * which nothing can end.
  */
 export function unlessHung<T>(
   promise: Promise<T>,
@@ -55,13 +55,13 @@ export function unlessHung<T>(
 export interface TimeLimit {
   clock: Clock;
   durationMs: number;
-  /** Ends the work before the time is over. */
+  /** Ends the work before the time is up. */
   signal?: AbortSignal | undefined;
 }
 
-/** A time limit for work that ends by a signal. It counts until it is disposed of. */
+/** A time limit for work that a signal ends. It runs until it is disposed of. */
 export interface Deadline extends Disposable {
-  /** Aborts with the error of `late` when the time is over, or with the reason of the given signal. */
+  /** Aborts with the error of `late` when the time is up, or with the reason of the given signal. */
   readonly signal: AbortSignal;
 }
 
@@ -84,8 +84,8 @@ function timedOut(): Error {
 }
 
 /**
- * Settles as `promise` does, unless the deadline comes first: then it rejects with the deadline's reason and leaves
- * the promise to itself. For work that takes no signal.
+ * Settles as `promise` does, unless the deadline comes first: then it rejects with the deadline's reason and abandons the
+ * promise. For work that takes no signal.
  */
 export async function unlessLate<T>(promise: Promise<T>, limit: TimeLimit, late: () => Error): Promise<T> {
   using time = deadline(limit, late);

@@ -1,5 +1,5 @@
 import { statfs } from "node:fs/promises";
-import { tellOfSelection } from "../alerts/selection-alerts.ts";
+import { alertSelection } from "../alerts/selection-alerts.ts";
 import { deadline, unlessAborted, unlessLate } from "../base/abort.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import { placeAt } from "../base/files/place.ts";
@@ -28,7 +28,7 @@ export class Sightings {
     for (const server of context.config.server)
       await this.#note(context, `server "${server.name}"`, () => seeServer(context, server, listed));
     await forgetServers(context);
-    await tellOfSelection(context, listed);
+    await alertSelection(context, listed);
     for (const storage of context.storages)
       await this.#note(context, `storage "${storage.name}"`, () => seeStorage(context, storage));
   }

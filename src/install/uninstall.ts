@@ -36,7 +36,7 @@ export async function uninstall(options: { isDryRun: boolean }): Promise<Uninsta
       "daemon-reload",
       async () => void (await system("systemctl", "daemon-reload")),
     );
-  await tellKept(steps, config);
+  await noteKept(steps, config);
   return { dry_run: options.isDryRun, steps: steps.steps };
 }
 
@@ -80,7 +80,7 @@ async function tidyDropIns(steps: InstallSteps): Promise<void> {
   else steps.note("kept", directory, `your drop-ins: ${visible(left.join(", "))}`);
 }
 
-async function tellKept(steps: InstallSteps, config: Config | undefined): Promise<void> {
+async function noteKept(steps: InstallSteps, config: Config | undefined): Promise<void> {
   const places: [path: string, detail: string][] = [
     [CONFIG_DIRECTORY, "the config and keys"],
     [CREDENTIALS_DIRECTORY, "the secrets"],

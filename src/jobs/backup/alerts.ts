@@ -7,7 +7,7 @@ import { plural } from "../../base/text/amounts.ts";
 import type { RunRecord } from "../../catalog/records.ts";
 import type { BackupReport, BackupResult } from "./report.ts";
 
-/** One alert for each database that failed or lacks copies, and one for a run in which all went well. */
+/** One alert for each database that failed or lacks copies, and one for a run in which everything succeeded. */
 export async function alertBackup(
   context: AlertContext,
   { run, results, listed }: BackupReport,

@@ -11,24 +11,24 @@ import type { BackupReport, BackupResult, BackupStatistics } from "./report.ts";
 import { BackupRounds } from "./rounds.ts";
 import type { Selects } from "./targets.ts";
 
-/** Overrides may leave a schedule without a database. Without a schedule no run comes to this. */
+/** Possible only in a scheduled run: overrides may leave its schedule without a database. */
 const IDLE = "the schedule has no database to back up";
 
-/** Calls `round`, and calls it again if it resolves to true and there is to be another try. */
+/** Calls `round`, and calls it again if it resolved to true and another attempt is wanted. */
 export type Repeat = (round: () => Promise<boolean>) => Promise<void>;
 
 export interface BackupOptions {
-  /** Which databases it is about; all that are configured where not given. */
+  /** The databases to back up; by default all configured ones. */
   selects?: Selects;
-  /** Decides how often and when databases that failed are tried again, within the same run; never by default. */
+  /** Decides how often and when failed databases are tried again within the same run; never by default. */
   repeat?: Repeat;
-  /** Not the whole job, for a dead man's switch. */
+  /** Not the whole job, so not reported to dead man's switches. */
   isPart?: boolean;
 }
 
 /**
- * Backs up every configured database, or those that are named (`app` or `server/app`). One that fails does
- * not stop the others. Throws only when nothing could begin: an unknown name, a recipient whose key is lost.
+ * Backs up every configured database, or only the named ones (`app` or `server/app`). A failure of one does not stop
+ * the others. Throws only if no backup could start: an unknown name, or the example's recipient.
  */
 export async function runBackup(
   context: JobContext,
@@ -58,14 +58,17 @@ export async function runBackup(
   return { run, results, listed };
 }
 
-/** A backup that nobody can ever open looks like one and is worse than none. Throws code `usage`. */
+/**
+ * Refuses the recipient of the example config: nobody could ever open such a backup, which is worse than none. Throws
+ * code `usage`.
+ */
 export function refuseLostKey({ encryption, file }: Pick<Config, "encryption" | "file">): void {
   const { mode, recipients } = encryption;
   if (mode === "none" || recipients.some((recipient) => recipient !== EXAMPLE_RECIPIENT)) return;
   throw new Pg321Error(
     "usage",
-    `${file}: encryption.recipients holds only the example's, whose secret key nobody has`,
-    { hint: "make your own with pg321 key generate, and put its recipient there" },
+    `${file}: encryption.recipients has only the recipient of the example config, whose secret key nobody has`,
+    { hint: "make your own keys with pg321 key generate, and put the printed recipient there" },
   );
 }
 

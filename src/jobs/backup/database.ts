@@ -31,9 +31,9 @@ export interface DatabaseBackup {
 }
 
 /**
- * Backs up one database: one dump, every storage. Resolves when the backup is VERIFIED or PARTIAL; throws
- * after it is recorded as FAILED. Throws code `locked` before anything is recorded when another backup of
- * this database is made; what removes or fills copies of it, which takes them one by one, is waited for.
+ * Backs up one database: one dump to every storage. Resolves if the backup is VERIFIED or PARTIAL; throws after it is
+ * recorded as FAILED. Throws code `locked`, before anything is recorded, if another backup of this database is running.
+ * It waits for runs that remove or fill copies, because they hold the lease only briefly.
  */
 export async function backupDatabase(
   context: JobContext,
@@ -53,7 +53,7 @@ export async function backupDatabase(
         return !backups.some(({ id }) => id === run_id);
       },
       onWait: ({ run_id }) =>
-        log.info("a backup waits for another run to leave its database", {
+        log.info("a backup is waiting for another run on its database", {
           server: server.name,
           database,
           holder_run_id: run_id,
@@ -78,7 +78,7 @@ function runTimedOut(server: ServerConfig, database: string, timeoutMs: number):
     "database",
     `backup of ${server.name}/${database} took longer than dump.run_timeout (${timeoutMs / 1000} s)`,
     {
-      hint: "look for a slow storage or a lock in the database, or raise dump.run_timeout",
+      hint: "check for a slow storage or a lock in the database, or raise dump.run_timeout",
     },
   );
 }
@@ -109,8 +109,8 @@ async function makeBackup(
 
   const backup = describeObject(context, { ...started, ...versions }, meters, source.stderrTail());
   state.isWhole = true;
-  // A catalog that cannot be written now must not cost the copies: with their manifests they are complete, and
-  // the next run finds them.
+  // Do not lose the copies if the catalog cannot be written now: with their manifests they are complete, and the next
+  // run finds them.
   const unrecorded = await failureOf(recordObject(context, backup));
   await confirmCopies(context, backup, outcomes, partBytes, signal);
   if (unrecorded !== undefined) throw unrecorded;
@@ -121,7 +121,7 @@ async function makeBackup(
   return { backup: { ...backup, status }, copies };
 }
 
-/** The error of a promise that rejects. */
+/** The error of a promise that rejects; undefined if it resolves. */
 function failureOf(promise: Promise<unknown>): Promise<unknown> {
   return promise.then(
     () => undefined,
@@ -163,9 +163,9 @@ function sealedDump(
 }
 
 /**
- * Confirms what was stored, then tidies up after the storages that were dropped, which may take long to
- * answer, then fills those that were too slow for the dump from a finished copy. Where the catalog cannot be
- * written every copy still gets its manifest; the first error is thrown at the end.
+ * Confirms the stored copies. Then removes the remains in the storages that were dropped, which may be slow to answer,
+ * and fills those that were too slow for the dump from a finished copy. If the catalog cannot be written, every copy
+ * still gets its manifest; the first error is thrown at the end.
  */
 async function confirmCopies(
   context: JobContext,

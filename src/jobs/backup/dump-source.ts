@@ -12,15 +12,15 @@ import type { JobContext } from "../context.ts";
 export interface DumpSource {
   serverVersion: string;
   pgDumpVersion: string;
-  /** Size on the server's disk, in bytes; 0 where it may not be seen. */
+  /** Size on the server's disk, in bytes; 0 if the role cannot see it. */
   databaseBytes: number;
-  /** The dump, in buffers of `blocks`. May be called once. */
+  /** The dump, in buffers of `blocks`. Can be called only once. */
   read(blocks: BufferPool, signal: AbortSignal): AsyncIterable<Uint8Array>;
   /** The end of pg_dump's stderr, once it succeeded: its warnings. */
   stderrTail(): string;
 }
 
-/** Connects, looks at the server and finds the pg_dump that suits it. Throws code `database`. */
+/** Connects, inspects the server and finds a matching pg_dump. Throws code `database`. */
 export async function prepareDump(
   context: JobContext,
   server: ServerConfig,

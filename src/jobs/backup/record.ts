@@ -12,7 +12,7 @@ import type { StoredBackup } from "../copies/steps.ts";
 import { failCopy } from "../copies/steps.ts";
 import { storageNamed } from "../storages.ts";
 
-/** The record of a backup that begins now. */
+/** Writes the record of a backup that begins now. */
 export async function recordStart(
   { catalog, clock, config, installation }: JobContext,
   runId: string,
@@ -55,7 +55,7 @@ export async function recordStart(
   return backup;
 }
 
-/** The record of a backup whose object is whole: with its size, hash and manifest. Nothing is written yet. */
+/** The record of a backup whose object is complete, with size, hash and manifest. Nothing is written yet. */
 export function describeObject(
   { clock, keys }: Pick<JobContext, "clock" | "keys">,
   backup: BackupRecord,
@@ -83,7 +83,7 @@ export function describeObject(
   return { ...backup, ...facts, manifest, stderr_tail: stderrTail || null };
 }
 
-/** Writes that into the catalog. */
+/** Writes the facts of a complete object to the catalog. */
 export function recordObject({ catalog }: Pick<JobContext, "catalog">, backup: StoredBackup): Promise<void> {
   const { id, finished_at, dump_bytes, object_bytes, object_sha256, manifest, stderr_tail } = backup;
   const change = { finished_at, dump_bytes, object_bytes, object_sha256, manifest, stderr_tail };
@@ -91,10 +91,10 @@ export function recordObject({ catalog }: Pick<JobContext, "catalog">, backup: S
 }
 
 /**
- * Closes the record of a backup whose run ended with an error. A copy that is confirmed stays, and makes
- * it PARTIAL. Of a dump that did not end everything that was begun is removed; once the object was whole
- * (`isWhole`) its copies stay, whatever failed afterwards, and the next run confirms them. Returns the error for
- * the caller to throw: where the catalog cannot be written, too.
+ * Closes the record of a backup that ended with an error. A confirmed copy stays and makes the backup PARTIAL. If the
+ * dump was incomplete, all unfinished copies are removed. Once the object was complete (`isWhole`), its copies stay,
+ * whatever failed afterwards, and the next run confirms them. Returns the error for the caller to throw, even if the
+ * catalog cannot be written.
  */
 export async function recordFailure(
   context: JobContext,
@@ -106,7 +106,7 @@ export async function recordFailure(
     return await closeRecord(context, backup, error, isWhole);
   } catch (failure) {
     const fields = { backup_id: backup.id, error: messageOf(failure) };
-    context.log.error("the end of a failed backup could not be recorded; the next run does it", fields);
+    context.log.error("the end of a failed backup could not be recorded; the next run will do it", fields);
     return error;
   }
 }
@@ -120,32 +120,32 @@ async function closeRecord(
   const { catalog, clock } = context;
   for (const copy of await catalog.copies(backup.id)) {
     const storage = storageNamed(context, copy.storage);
-    // A copy with an error has been tidied up after, or could not be.
+    // For a copy with an error this was already tried.
     if (isWhole || !storage || copy.state !== "INTENDED" || copy.error !== null) continue;
     await failCopy(context, backup, storage, reasonFor(copy.storage, error));
   }
   const copies = await catalog.copies(backup.id);
-  const told = error instanceof NoSinkLeftError ? noCopyLeft(copies, error) : error;
+  const reported = error instanceof NoSinkLeftError ? noCopyLeft(copies, error) : error;
   const status = statusOf(copies);
   await catalog.updateBackup(backup.id, {
     status: status === "INTERRUPTED" ? "FAILED" : "PARTIAL",
     finished_at: clock.now().toISOString(),
-    error: messageOf(told),
-    ...stderrTailOf(told),
+    error: messageOf(reported),
+    ...stderrTailOf(reported),
   });
-  return told;
+  return reported;
 }
 
-/** Why a storage has no copy. The dump's failure is told of the backup: it is not the storage's. */
+/** Why a storage has no copy. An error of the dump belongs to the backup, not to the storage. */
 function reasonFor(storage: string, error: unknown): unknown {
   if (!(error instanceof NoSinkLeftError))
-    return new Error("not stored: the backup ended before it was whole");
+    return new Error("not stored: the backup ended before it was complete");
   const outcome = error.outcomes.find((one) => one.name === storage);
   return outcome && outcome.state !== "stored" ? outcome.error : error;
 }
 
 function noCopyLeft(copies: readonly CopyRecord[], { outcomes }: NoSinkLeftError): Pg321Error {
-  const reasons = copies.map((copy) => copy.error ?? "no reason is known");
+  const reasons = copies.map((copy) => copy.error ?? "unknown reason");
   const message = `every storage failed: ${reasons.join("; ")}`;
   const hinted = outcomes.find(
     (outcome) => outcome.state === "failed" && outcome.error instanceof Pg321Error,

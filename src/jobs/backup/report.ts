@@ -1,9 +1,9 @@
 import type { BackupStatus, CopyState, RunRecord } from "../../catalog/records.ts";
 
-/** What became of one database in a run. */
+/** The result for one database in a run. */
 export interface BackupResult {
   server: string;
-  /** Null when the server's databases could not even be listed. */
+  /** Null if the server's databases could not be listed. */
   database: string | null;
   backup_id: string | null;
   status: BackupStatus;
@@ -11,7 +11,7 @@ export interface BackupResult {
   object_bytes: number | null;
   duration_ms: number;
   copies: { storage: string; state: CopyState; error: string | null }[];
-  /** What pg_dump warned of. */
+  /** The warnings of pg_dump. */
   warnings: string[];
   error: string | null;
   hint: string | null;

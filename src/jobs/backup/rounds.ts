@@ -9,8 +9,8 @@ import type { Choice, Target, Untargeted } from "./targets.ts";
 import { resolveTargets } from "./targets.ts";
 
 /**
- * The rounds of one run: the first backs up every chosen database, each later one those that are worth another
- * try. Whether and when there is a later one is the caller's decision.
+ * The rounds of one run: the first backs up every selected database, each later one those that are worth another attempt.
+ * The caller decides whether and when there is a later one.
  */
 export class BackupRounds {
   readonly #context: JobContext;
@@ -20,11 +20,11 @@ export class BackupRounds {
   #servers: readonly ServerConfig[];
   /** Final results. */
   readonly #ended: BackupResult[] = [];
-  /** Failed in the last round, and worth another try. */
+  /** Databases that failed in the last round and are worth another attempt. */
   #failed: { target: Target; result: BackupResult }[] = [];
   /** Servers that could not be listed in the last round. */
   #unlisted: Untargeted[] = [];
-  /** The servers whose databases could be listed, by now. */
+  /** The servers whose databases have been listed so far. */
   readonly listed: string[] = [];
 
   constructor(context: JobContext, runId: string, choice: Choice) {
@@ -34,7 +34,7 @@ export class BackupRounds {
     this.#servers = context.config.server;
   }
 
-  /** For each database the result of its last try. */
+  /** The result of the last attempt for each database. */
   get results(): BackupResult[] {
     const failed = this.#failed.map(({ result }) => result);
     return [...this.#ended, ...failed, ...this.#unlisted.map(untargetedResult)];
@@ -62,7 +62,7 @@ export class BackupRounds {
   }
 }
 
-/** What neither the config nor a key is to blame for. */
+/** Whether it failed for a reason other than the config or a key. */
 function isWorthAnotherTry({ status, cause }: BackupResult): boolean {
   if (status !== "FAILED") return false;
   return !(cause instanceof Pg321Error && (cause.code === "usage" || cause.code === "key"));
@@ -72,7 +72,10 @@ function untargetedResult({ server, database, error, duration_ms }: Untargeted):
   return failedResult(server.name, database, error, duration_ms);
 }
 
-/** What was dropped while a dump began is not there for the next one: no time has to pass before it. */
+/**
+ * Repeats a dump at once if an object was dropped while pg_dump read the catalog: the next dump does not see that
+ * object.
+ */
 async function backupUnvanished(
   context: JobContext,
   runId: string,
@@ -83,10 +86,7 @@ async function backupUnvanished(
     const result = await backupOne(context, runId, server, database);
     if (!(result.cause instanceof VanishedError) || retry > retries || context.signal.aborted) return result;
     const fields = { server: server.name, database, retry, retries };
-    context.log.warning(
-      "something was dropped while pg_dump read the catalog: the dump is made again",
-      fields,
-    );
+    context.log.warning("an object was dropped while pg_dump read the catalog: the dump is repeated", fields);
   }
 }
 
@@ -155,7 +155,7 @@ function failedResult(
   };
 }
 
-/** Works through the items, at most `limit` at the same time. `work` must not throw. */
+/** Processes the items, at most `limit` at the same time. `work` must not throw. */
 async function inParallel<T>(
   items: readonly T[],
   limit: number,

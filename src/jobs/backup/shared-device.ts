@@ -6,10 +6,13 @@ import { hostOf } from "../../postgres/connection.ts";
 import { inspectServer } from "../../postgres/inspect.ts";
 import type { JobContext } from "../context.ts";
 
-/** A disk that has not told its device by then is not waited for: databases wait behind this look. */
+/** Time limit for asking a disk for its device: databases wait for this check. */
 const DEVICE_MS_MAX = 5_000;
 
-/** A full disk under PGDATA stops PostgreSQL, and a lost one takes the database and its backups together. */
+/**
+ * Warns of storages beside PGDATA: a full disk stops PostgreSQL, and a broken one destroys the database and its
+ * backups.
+ */
 export async function warnOfSharedDevice(
   { config, log }: Pick<JobContext, "config" | "log">,
   server: string,
@@ -24,7 +27,7 @@ export async function warnOfSharedDevice(
   }
 }
 
-/** The local storages on the device of the server's data, as far as that can be seen from here. */
+/** The local storages on the same device as the server's data, as far as this host can see. */
 export async function storagesOnDevice(
   config: Pick<Config, "storage">,
   connection: Connection,
@@ -40,7 +43,7 @@ export async function storagesOnDevice(
   return storages.filter((_, index) => devices[index] === dataDevice);
 }
 
-/** Undefined when it cannot be seen, also because its disk does not answer: that is for others to tell. */
+/** Undefined if it cannot be determined, for example because the disk does not answer; other checks report that. */
 async function deviceOf(path: string): Promise<number | undefined> {
   const call = { what: path, limitMs: DEVICE_MS_MAX };
   return (

@@ -1,4 +1,4 @@
-import { tellOfSelection } from "../../alerts/selection-alerts.ts";
+import { alertSelection } from "../../alerts/selection-alerts.ts";
 import { unlessLate } from "../../base/abort.ts";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import type { ServerConfig } from "../../config/config.ts";
@@ -14,7 +14,10 @@ export interface Target {
   database: string;
 }
 
-/** A server that could not be asked, or that has none of what the config selects, or, with `database`, a configured database that is not there. */
+/**
+ * A server that could not be asked or has no selected database, or, with `database`, a configured database that does
+ * not exist.
+ */
 export interface Untargeted {
   server: ServerConfig;
   database: string | null;
@@ -24,9 +27,9 @@ export interface Untargeted {
 
 export type Selects = (server: string, database: string) => boolean;
 
-/** Which of the configured databases are meant. */
+/** The configured databases to back up. */
 export interface Choice {
-  /** `app` or `server/app`; all of them where empty. */
+  /** `app` or `server/app`; all databases if empty. */
   names: readonly string[];
   selects: Selects;
 }
@@ -34,13 +37,13 @@ export interface Choice {
 export interface Targets {
   targets: Target[];
   untargeted: Untargeted[];
-  /** The servers that have told their databases. */
+  /** The servers whose databases could be listed. */
   listed: string[];
 }
 
 /**
- * The databases to back up, resolved now, and remembered as seen. Throws code `usage` when a name fits none.
- * A server that cannot be asked is passed over in silence when no database that it is known to have is meant.
+ * Finds the databases to back up and records that they were seen. Throws code `usage` if a name matches none. A server
+ * that cannot be asked is no failure if none of its known databases is selected.
  */
 export async function resolveTargets(
   context: JobContext,
@@ -63,7 +66,7 @@ export async function resolveTargets(
       for (const database of chosen.filter(isMeant)) targets.push({ server, database });
       for (const database of missing.filter(isMeant)) {
         untargeted.push({ server, database, error: noDatabase(server, database), duration_ms: 0 });
-        log.error("a configured database is not there", { server: server.name, database });
+        log.error("a configured database does not exist", { server: server.name, database });
       }
       const isEmpty = chosen.length + missing.length === 0 && choice.names.length === 0;
       if (isEmpty && (await mayMean(context, server, choice.selects)))
@@ -72,7 +75,7 @@ export async function resolveTargets(
       context.signal.throwIfAborted();
       const fields = { server: server.name, error: messageOf(error) };
       if (!(await mayMean(context, server, choice.selects))) {
-        log.warning("the databases of a server could not be listed, and none of them is due", fields);
+        log.warning("the databases of a server could not be listed, but none of them is due", fields);
         continue;
       }
       const duration_ms = Math.round(clock.monotonicMs() - startedAtMs);
@@ -83,14 +86,14 @@ export async function resolveTargets(
   if (unmatched.size > 0 && untargeted.length === 0) {
     const list = [...unmatched].map((name) => `"${name}"`).join(", ");
     throw new Pg321Error("usage", `no configured database is named ${list}`, {
-      hint: "name it as the server does (case matters), or as SERVER/DATABASE; patterns belong in the config, which pg321 check shows",
+      hint: "use the exact name (names are case-sensitive), or SERVER/DATABASE; patterns can be used only in the config, see pg321 check",
     });
   }
-  await tellOfSelection(context, listed);
+  await alertSelection(context, listed);
   return { targets, untargeted, listed: [...listed.keys()] };
 }
 
-/** Whether a database of this server may be meant, by those that it is known to have, else by those in the config. */
+/** Whether a database of this server may be selected: judged by its known databases, or else by those in the config. */
 export async function mayMean(
   { catalog }: Pick<JobContext, "catalog">,
   server: ServerConfig,
@@ -104,7 +107,7 @@ export async function mayMean(
   return server.databases.map(databasePattern).some(({ name }) => name === undefined || isMeant(name));
 }
 
-/** A server that takes a query and never answers must not hold the run for ever. */
+/** Limits the wait for a server that takes a query but never answers. */
 function answered<T>(context: JobContext, { name }: ServerConfig, answer: Promise<T>): Promise<T> {
   const { clock, signal, config } = context;
   const durationMs = config.dump.stall_timeout_ms;
@@ -127,7 +130,7 @@ async function databasesOf(context: JobContext, server: ServerConfig): Promise<D
   return choice;
 }
 
-/** Whether the names of the command line, if there are any, ask for a database; takes those that do from `unmatched`. */
+/** Whether the command line names a database, or names none at all; removes the matching names from `unmatched`. */
 function isAskedFor(
   { config }: JobContext,
   server: ServerConfig,
@@ -144,17 +147,17 @@ function isAskedFor(
   return names.length === 0 || matching.length > 0;
 }
 
-/** Nobody writes a config to have nothing backed up. */
+/** The error for a server without a selected database, which is certainly a mistake. */
 function noneSelected({ name, databases }: ServerConfig, idle: readonly string[]): Pg321Error {
   const list = idle.map((pattern) => `"${pattern}" matches none`).join(", ");
   const reason = idle.length < databases.length ? "exclude leaves none" : list;
   return new Pg321Error("database", `server "${name}": the config selects no database: ${reason}`, {
-    hint: "see databases and exclude in the config; templates and databases that take no connections are not among them",
+    hint: "check databases and exclude in the config; templates and databases that allow no connections are never selected",
   });
 }
 
 function noDatabase(server: ServerConfig, database: string): Pg321Error {
   return new Pg321Error("database", `server "${server.name}": no database "${database}"`, {
-    hint: "check databases in the config: names are case-sensitive; templates and databases that take no connections cannot be dumped",
+    hint: "check databases in the config: names are case-sensitive; templates and databases that allow no connections cannot be dumped",
   });
 }

@@ -30,8 +30,8 @@ export async function raiseCleanupAlerts(
   const key = level === "INFO" ? SUCCESS_KEY : INCOMPLETE_KEY;
   const metadata = { ...tally.statistics };
   await raiseAlert(context, { ...about, level, key, message: messageFor(run, tally), metadata });
-  await tellOfStops(context, about, tally);
-  await tellOfGuards(context, about, tally);
+  await alertStops(context, about, tally);
+  await alertGuards(context, about, tally);
 }
 
 type About = Pick<Parameters<typeof raiseAlert>[1], "job" | "run_id" | "server" | "database">;
@@ -67,7 +67,7 @@ function messageFor(run: RunRecord, tally: CleanupTally): string {
   return `cleanup ${run.outcome === "FAILED" ? "failed" : "was incomplete"}: ${done}; ${problems.join("; ")}`;
 }
 
-async function tellOfStops(context: JobContext, about: About, tally: CleanupTally): Promise<void> {
+async function alertStops(context: JobContext, about: About, tally: CleanupTally): Promise<void> {
   const { suspended, plan_hash } = tally.statistics;
   if (suspended.length === 0) return resolveAlert(context, STOP_KEY);
   await raiseAlert(context, {
@@ -79,7 +79,7 @@ async function tellOfStops(context: JobContext, about: About, tally: CleanupTall
   });
 }
 
-async function tellOfGuards(context: JobContext, about: About, tally: CleanupTally): Promise<void> {
+async function alertGuards(context: JobContext, about: About, tally: CleanupTally): Promise<void> {
   const guarded = new Map<string, GuardedDatabase>(
     tally.guarded.map((one) => [`${GUARD_KEY}${one.server}/${one.database}`, one]),
   );
@@ -103,7 +103,7 @@ async function resolveOthers(
 }
 
 /** One alert for each backup dated in the future, except those whose date a person has accepted. */
-export async function tellOfFutureBackups(
+export async function alertFutureBackups(
   context: JobContext,
   outline: Pick<PlanOutline, "futureDated">,
   clockTrust: ClockTrust | undefined,

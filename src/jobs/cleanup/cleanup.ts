@@ -7,7 +7,7 @@ import { CopyLooks } from "../copies/looks.ts";
 import { reconcile } from "../copies/reconcile.ts";
 import { recognizeStorages } from "../identity/storage-identity.ts";
 import { recordRun } from "../record-run.ts";
-import { raiseCleanupAlerts, tellOfFutureBackups } from "./alerts.ts";
+import { alertFutureBackups, raiseCleanupAlerts } from "./alerts.ts";
 import { byDatabase, expireCopies } from "./expire-copies.ts";
 import { adopt, orphansIn, recordedKeys } from "./orphans.ts";
 import { decisionsOf, planCleanup, planRun } from "./plan.ts";
@@ -99,7 +99,7 @@ async function cleanUp(
   if (clockTrust) await context.catalog.clockRecords.setTrust(clockTrust);
   tally.decisions = going.listed;
   tally.guarded = going.guarded;
-  await tellOfFutureBackups(context, outline, clockTrust);
+  await alertFutureBackups(context, outline, clockTrust);
   const looks = new CopyLooks(context, (copy) => {
     statistics.missing++;
     tally.fail(copy.storage, copy.object_key, `missing: ${copy.error}`);

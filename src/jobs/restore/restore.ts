@@ -201,7 +201,7 @@ async function restoreInto(
   const bound = {
     ...{ target, applicationName, clock: context.clock, signal: context.signal },
     boundMs: dumpConfig.lock_wait_timeout_ms,
-    onWait: (wait: LockWait) => tellOfWait(context, wait),
+    onWait: (wait: LockWait) => logWait(context, wait),
   };
   try {
     const { errorsIgnored } = await boundLockWaits(bound, (signal) =>
@@ -232,7 +232,7 @@ function unended(source: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
   return { [Symbol.asyncIterator]: () => ({ next: () => iterator.next() }) };
 }
 
-function tellOfWait({ log }: JobContext, { object, holders }: LockWait): void {
+function logWait({ log }: JobContext, { object, holders }: LockWait): void {
   log.warning("the restore waits for a lock", { object, held_by: holders.join(", ") });
 }
 

@@ -54,7 +54,7 @@ test("a name on the command line stands for itself, and SERVER/DATABASE for that
   expect(await backedUp(installation, `main/${slash}`)).toEqual([slash]);
   const glob = await installation.run("backup", `${prefix}s*`);
   expect(glob.exitCode).toBe(2);
-  expect(glob.stderr).toContain("patterns belong in the config");
+  expect(glob.stderr).toContain("patterns can be used only in the config");
 
   const restored = `${prefix}restored`;
   postgres.dropAtEnd(restored);

@@ -32,7 +32,7 @@ test("a backup waits for the removal of one backup, and cleanup leaves the rest 
   const cleanup = watched(at.installation.start("cleanup", "--json"));
   await cleanup.until("it deletes", () => isDeleting);
   const backup = watched(at.installation.start("backup"));
-  await backup.says("waits for another run to leave its database");
+  await backup.says("is waiting for another run on its database");
   release.resolve();
   expect((await backup.ended).exitCode).toBe(0);
   const { exitCode, json } = await cleanup.ended;

@@ -143,7 +143,7 @@ test("a backup that only the example's recipient could open is refused", async (
   const refused = await backup([EXAMPLE_RECIPIENT]);
   expect(refused).toMatchObject({ exitCode: 2, stdout: "" });
   expect(refused.stderr).toMatch(
-    /error: .*only the example's, whose secret key nobody has\nhint: .*key generate/,
+    /error: .*only the recipient of the example config, whose secret key nobody has\nhint: .*key generate/,
   );
   // With a key of one's own beside it the backup can be opened: it goes on, and only then meets no server.
   const allowed = await backup([EXAMPLE_RECIPIENT, json.recipient]);

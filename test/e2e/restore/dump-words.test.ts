@@ -83,5 +83,5 @@ test("a dump that lost a table to a DROP is made again", async () => {
   ]);
   // The storage did nothing wrong.
   const failed = (await installation.ok("list", "-d", database, "-n", "1", "--json")).json.backups[0];
-  expect(failed.copies).toMatchObject([{ error: "not stored: the backup ended before it was whole" }]);
+  expect(failed.copies).toMatchObject([{ error: "not stored: the backup ended before it was complete" }]);
 });

@@ -1,3 +1,4 @@
+import type { WebProxy } from "../base/network/proxy.ts";
 import type { Secret } from "../base/secret.ts";
 
 /** Where pg321 keeps its state if the config names no other directory: StateDirectory= of the unit. */
@@ -111,7 +112,15 @@ export const S3_PROVIDERS = [
 ] as const;
 export type S3Provider = (typeof S3_PROVIDERS)[number];
 
-export interface S3StorageConfig extends StorageCommon {
+/** How requests find their way, for storages and notifiers alike. */
+export interface Network {
+  /** The authorities that may sign the server's certificate, instead of those that this host trusts. */
+  ca_file?: string | undefined;
+  /** Of this process's environment; unset: none. */
+  proxy?: WebProxy | undefined;
+}
+
+export interface S3StorageConfig extends StorageCommon, Network {
   type: "s3";
   provider: S3Provider;
   /** URL, derived from the provider if possible. */
@@ -194,19 +203,19 @@ interface AlertNotifyCommon extends NotifyCommon {
   databases: string[];
 }
 
-export interface WebhookConfig extends AlertNotifyCommon {
+export interface WebhookConfig extends AlertNotifyCommon, Network {
   type: "webhook";
   url: Secret;
   /** The key that signs the messages. */
   secret: Secret | undefined;
 }
 
-export interface SlackConfig extends AlertNotifyCommon {
+export interface SlackConfig extends AlertNotifyCommon, Network {
   type: "slack";
   url: Secret;
 }
 
-export interface NtfyConfig extends AlertNotifyCommon {
+export interface NtfyConfig extends AlertNotifyCommon, Network {
   type: "ntfy";
   /** The server, without a slash at its end. */
   url: string;
@@ -220,7 +229,7 @@ export interface EmailConfig extends AlertNotifyCommon {
   port: number;
   /** `tls`: encrypted from the first byte; `starttls`: sends nothing if the server does not offer STARTTLS. */
   tls: "starttls" | "tls" | "none";
-  /** The certificate authorities that may sign the server's certificate; by default those of this host. */
+  /** The certificate authorities that may sign the server's certificate, instead of those of this host. */
   ca_file: string | undefined;
   user: string | undefined;
   password: Secret | undefined;
@@ -229,7 +238,7 @@ export interface EmailConfig extends AlertNotifyCommon {
 }
 
 /** Gets a ping when a run begins, succeeds and fails; raises the alarm itself if no ping arrives. */
-export interface HealthchecksConfig extends NotifyCommon {
+export interface HealthchecksConfig extends NotifyCommon, Network {
   type: "healthchecks";
   url: Secret;
 }

@@ -1,3 +1,4 @@
+import { WebProxy } from "../base/network/proxy.ts";
 import { Secret } from "../base/secret.ts";
 import type { Config } from "./config.ts";
 
@@ -6,7 +7,7 @@ type Described = { [key: string]: Value };
 
 /**
  * A config as plain JSON, for `pg321 check`: every setting of `Config` under its name there, in the order of its schema;
- * secrets as `[secret]`, unset settings as null. `unusable` is left out, because check sets nothing aside.
+ * secrets as `[secret]`, a proxy as host and port, unset settings as null. `unusable` is left out, because check sets nothing aside.
  */
 export function describeConfig(config: Config): Described {
   const { unusable: _, ...settings } = config;
@@ -19,7 +20,7 @@ function describeTable(table: object): Described {
 
 function describeValue(value: unknown): Value {
   if (value === undefined) return null;
-  if (value instanceof Secret) return value.toString();
+  if (value instanceof Secret || value instanceof WebProxy) return value.toString();
   if (Array.isArray(value)) return value.map(describeValue);
   return typeof value === "object" && value !== null ? describeTable(value) : (value as Value);
 }

@@ -4,9 +4,12 @@ import { dirname, join, resolve } from "node:path";
 import { parse, TomlError } from "smol-toml";
 import * as v from "valibot";
 import { Secret } from "../base/secret.ts";
+import { certificateProblems, namedCertificates } from "./certificate-files.ts";
 import type { Config } from "./config.ts";
+import { type EnvironmentFile, environmentFileOf, readEnvironmentFile } from "./environment-file.ts";
 import { findLines, type LineFinder } from "./positions.ts";
 import { ConfigError, type KeyPath, type Problem, pathText, problemText } from "./problems.ts";
+import { PROXY_VARIABLES, ProxyMistake, withProxies } from "./proxy.ts";
 import { configSchema } from "./schema/schema.ts";
 import { fetchValues, isReference, isTable, referencesIn, type ValueSource } from "./schema/values.ts";
 import { setAside } from "./set-aside.ts";
@@ -14,6 +17,7 @@ import { setAside } from "./set-aside.ts";
 export const DEFAULT_CONFIG_PATH = "/etc/pg321/config.toml";
 
 const NOTHING_SET_ASIDE = { document: undefined, unusable: [] };
+const PROXY_HINT = "docs/network.md explains proxies";
 const MISTAKE_HINT = "config.example.toml explains every setting";
 
 /** The environment and credentials of this process. */
@@ -49,7 +53,10 @@ export async function loadConfig(
   const toml = decode(file, bytes);
   const document = parseToml(file, toml);
   const lineOf = findLines(toml);
-  const fetched = await fetchValues(document, { credentialFiles: credentialFilesOf(file), ...source });
+  const beside = await readEnvironmentFile(environmentFileOf(file));
+  const env = { ...beside.env, ...source.env };
+  const credentialFiles = credentialFilesOf(file);
+  const fetched = await fetchValues(document, { credentialFiles, ...source, env });
   const strict = v.safeParse(configSchema, fetched);
   const { document: reduced, unusable } = setsAside ? setAside(fetched) : NOTHING_SET_ASIDE;
   const result = strict.success || unusable.length === 0 ? strict : v.safeParse(configSchema, reduced);
@@ -58,7 +65,7 @@ export async function loadConfig(
     const { issues = [] } = strict;
     throw new ConfigError(file, problemsOf(issues, lineOf), MISTAKE_HINT);
   }
-  const config = result.output;
+  const config = proxied(file, result.output, env);
   return {
     file: resolve(file),
     checksum: createHash("sha256").update(bytes).digest("hex"),
@@ -66,9 +73,38 @@ export async function loadConfig(
     warnings: [
       ...exposedSecrets(config, document, mode, lineOf).map((problem) => problemText(file, problem)),
       ...unwiseSettings(config, lineOf).map((problem) => problemText(file, problem)),
+      ...environmentWarnings(environmentFileOf(file), beside),
     ],
     unusable,
   };
+}
+
+function proxied<T extends Pick<Config, "storage" | "notify">>(
+  file: string,
+  config: T,
+  env: ValueSource["env"],
+): T {
+  try {
+    return withProxies(config, env);
+  } catch (error) {
+    if (!(error instanceof ProxyMistake)) throw error;
+    throw new ConfigError(file, [wholeFile(error.message)], PROXY_HINT);
+  }
+}
+
+/** A mistake there keeps systemd from nothing, and us neither. */
+function environmentWarnings(file: string, { mode, env, strayLines }: EnvironmentFile): string[] {
+  const warnings = strayLines.map(
+    (line) => `${file}:${line}: found no NAME=value, so this line says nothing`,
+  );
+  const hasSecret = Object.entries(env).some(
+    ([name, value]) => !PROXY_VARIABLES.includes(name) || /@/.test(value),
+  );
+  if ((mode & 0o004) !== 0 && hasSecret) {
+    const shown = mode.toString(8).padStart(4, "0");
+    warnings.push(`${file}: everyone can read it (mode ${shown}), and it may hold secrets; make it 0600`);
+  }
+  return warnings;
 }
 
 /** The files and variables outside a config that the config refers to. */
@@ -113,6 +149,20 @@ function certificatesIn(value: unknown): string[] {
       ? [item]
       : certificatesIn(item),
   );
+}
+
+/**
+ * Reads every file of certificates that a sound config names. Throws a `ConfigError` with every one that is missing,
+ * unreadable, or holds no certificate. A service does not ask this: one bad file must stop one storage only.
+ */
+export async function requireCertificates(config: Config, signal: AbortSignal): Promise<void> {
+  const { file } = config;
+  const toml = decode(file, (await readConfigFile(file)).bytes);
+  const lineOf = findLines(toml);
+  const found = await certificateProblems(namedCertificates(config, parseToml(file, toml)), signal);
+  if (found.length === 0) return;
+  const problems = found.map(({ path, file, problem }) => problemAt(path, lineOf, `${file}: ${problem}`));
+  throw new ConfigError(file, problems, found[0]?.hint);
 }
 
 async function readConfigFile(file: string): Promise<{ bytes: Buffer; mode: number }> {

@@ -1,8 +1,9 @@
-import { readFile } from "node:fs/promises";
 import { createTransport } from "nodemailer";
 import { messageOf } from "../base/errors.ts";
+import { isCertificateCode } from "../base/network/certificates.ts";
 import { visible } from "../base/text/visible.ts";
 import type { EmailConfig } from "../config/config.ts";
+import { authoritiesOf, untrusted } from "./http.ts";
 import type { Notice } from "./notice.ts";
 import type { Notifier } from "./notifier.ts";
 import { deliveryError } from "./notifier.ts";
@@ -18,7 +19,7 @@ export class EmailNotifier implements Notifier {
 
   async send(notice: Notice, signal: AbortSignal): Promise<void> {
     const { from, to } = this.#config;
-    const transport = createTransport(await this.#server());
+    const transport = createTransport(await this.#server(signal));
     const domain = from.split("@").at(-1);
     let refused: readonly unknown[];
     try {
@@ -48,7 +49,7 @@ export class EmailNotifier implements Notifier {
     }
   }
 
-  async #server() {
+  async #server(signal: AbortSignal) {
     const { host, port, tls, ca_file, user, password, timeout_ms } = this.#config;
     return {
       host,
@@ -60,26 +61,21 @@ export class EmailNotifier implements Notifier {
       greetingTimeout: timeout_ms,
       socketTimeout: timeout_ms,
       ...(user !== undefined && password && { auth: { user, pass: password.reveal() } }),
-      ...(ca_file !== undefined && { tls: { ca: await authorities(ca_file) } }),
+      ...(ca_file !== undefined && { tls: { ca: await authoritiesOf(ca_file, signal) } }),
     };
-  }
-}
-
-async function authorities(file: string): Promise<string> {
-  try {
-    return await readFile(file, "utf8");
-  } catch (error) {
-    throw deliveryError(`ca_file: ${messageOf(error)}`, true, error);
   }
 }
 
 /** A 5xx reply is permanent, whatever its reason; any other error may pass. */
 function smtpError(error: unknown): unknown {
-  const { responseCode, response, code } = error as {
+  const { responseCode, response, code, originalCode } = error as {
     responseCode?: number;
     response?: string;
     code?: string;
+    originalCode?: unknown;
   };
+  if (typeof originalCode === "string" && isCertificateCode(originalCode))
+    return deliveryError(untrusted(originalCode), true, error);
   if (typeof responseCode === "number") {
     return deliveryError(visible(`reply ${response ?? responseCode}`), responseCode < 500, error);
   }

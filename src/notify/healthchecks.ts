@@ -24,6 +24,7 @@ export class HealthchecksNotifier implements Notifier {
     if (notice.event === "failed") url.pathname = `${path}/fail`;
     if (notice.run_id !== null) url.searchParams.set("rid", notice.run_id);
     const body = clipped(textOf(notice), TEXT_MAX);
-    await post({ url: url.href, headers: { "content-type": "text/plain; charset=utf-8" }, body }, signal);
+    const headers = { "content-type": "text/plain; charset=utf-8" };
+    await post({ url: url.href, headers, body }, this.#config, signal);
   }
 }

@@ -34,6 +34,6 @@ export class NtfyNotifier implements Notifier {
     });
     const headers: Record<string, string> = { "content-type": "application/json" };
     if (token) headers["authorization"] = `Bearer ${token.reveal()}`;
-    await post({ url, headers, body }, signal);
+    await post({ url, headers, body }, this.#config, signal);
   }
 }

@@ -20,6 +20,7 @@ export class SlackNotifier implements Notifier {
     const body = JSON.stringify({ text: escaped(text) });
     await post(
       { url: this.#config.url.reveal(), headers: { "content-type": "application/json" }, body },
+      this.#config,
       signal,
     );
   }

@@ -30,6 +30,6 @@ export class WebhookNotifier implements Notifier {
       const hmac = createHmac("sha256", secret.reveal()).update(`${timestamp}.${body}`);
       headers["pg321-signature"] = `sha256=${hmac.digest("hex")}`;
     }
-    await post({ url: url.reveal(), headers, body }, signal);
+    await post({ url: url.reveal(), headers, body }, this.#config, signal);
   }
 }

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { connect as connectSocket, Socket } from "node:net";
 import { join } from "node:path";
 import type { Options, Sql } from "postgres";
@@ -11,6 +11,7 @@ import { Secret } from "../base/secret.ts";
 import type { ServerConfig } from "../config/config.ts";
 import { databaseError } from "./errors.ts";
 import { passwordOfFile } from "./passfile.ts";
+import { tlsOf } from "./tls.ts";
 
 type ServerAddress = Pick<
   ServerConfig,
@@ -105,7 +106,7 @@ export interface Connection extends AsyncDisposable {
 
 /** Connects now. Throws `Pg321Error` with code `database`. */
 export async function connect(endpoint: Endpoint): Promise<Connection> {
-  const sql = postgres(optionsOf(endpoint));
+  const sql = postgres(await optionsOf(endpoint));
   const run = async <T>(what: string, query: (sql: Sql) => PromiseLike<T>): Promise<T> => {
     try {
       return await query(sql);
@@ -133,7 +134,9 @@ export async function connect(endpoint: Endpoint): Promise<Connection> {
 }
 
 /** Sets everything, so that the package reads nothing from this process's environment. */
-function optionsOf(endpoint: Endpoint): Options<Record<string, never>> & { socket: () => Promise<Socket> } {
+async function optionsOf(
+  endpoint: Endpoint,
+): Promise<Options<Record<string, never>> & { socket: () => Promise<Socket> }> {
   const host = hostOf(endpoint);
   return {
     host,
@@ -142,7 +145,7 @@ function optionsOf(endpoint: Endpoint): Options<Record<string, never>> & { socke
     user: endpoint.user,
     password: async () => (await passwordFor(endpoint, host)) ?? "",
     database: endpoint.database,
-    ssl: host.startsWith("/") ? false : tlsOf(endpoint),
+    ssl: host.startsWith("/") ? false : await tlsOf(endpoint),
     max: 1,
     prepare: false,
     fetch_types: false,
@@ -201,34 +204,4 @@ export async function openSocket({ port, connect_timeout_ms }: Endpoint, host: s
   }
   // The package takes the name to check in the server's certificate from here.
   return Object.assign(socket, { host, port });
-}
-
-/** Translates libpq's modes to the package's options. `allow` becomes `prefer`: both take what the server offers. */
-export function tlsOf({
-  label,
-  sslmode,
-  sslrootcert,
-  sslcert,
-  sslkey,
-}: Endpoint): "require" | "prefer" | false | object {
-  if (sslmode === "disable") return false;
-  const read = (path: string) => {
-    try {
-      return readFileSync(path);
-    } catch (cause) {
-      throw new Pg321Error("database", `${label}: cannot read ${path}`, {
-        cause,
-        hint: "check the paths of sslrootcert, sslcert and sslkey",
-      });
-    }
-  };
-  const isVerified = sslmode.startsWith("verify-") || (sslmode === "require" && sslrootcert !== undefined);
-  if (!isVerified && !sslcert) return sslmode === "require" ? "require" : "prefer";
-  return {
-    rejectUnauthorized: isVerified,
-    ...(sslrootcert && sslrootcert !== "system" && { ca: read(sslrootcert) }),
-    ...(sslcert && { cert: read(sslcert) }),
-    ...(sslkey && { key: read(sslkey) }),
-    ...(sslmode !== "verify-full" && { checkServerIdentity: () => undefined }),
-  };
 }

@@ -46,7 +46,7 @@ const OF_CONNECTING: readonly Known[] = [
       ...["CERT_HAS_EXPIRED", "ERR_TLS_CERT_ALTNAME_INVALID", "UNABLE_TO_GET_ISSUER_CERT_LOCALLY"],
     ],
     text: /server certificate|certificate verify failed|root certificate|SSL error|does not support SSL|before secure TLS connection/,
-    hint: "check sslmode, sslrootcert and the server's certificate",
+    hint: "set ca_file (sslrootcert in a URL) to the certificate of the authority that signed the server's, and check sslmode and the host's name",
   },
   {
     codes: ["ECONNREFUSED", "ENOENT"],

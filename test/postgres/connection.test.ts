@@ -3,8 +3,11 @@ import { chmodSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Secret } from "../../src/base/secret.ts";
+import type { ServerConfig } from "../../src/config/config.ts";
 import type { Endpoint } from "../../src/postgres/connection.ts";
-import { connect, endpointOfUrl } from "../../src/postgres/connection.ts";
+import { connect, endpointOf, endpointOfUrl } from "../../src/postgres/connection.ts";
+import { loadToml, MINIMAL, SERVER } from "../fixtures/config-file.ts";
+import { startAuthority } from "../lab/machine/certificates.ts";
 import { startPostgres } from "../lab/servers/postgres.ts";
 import { usePostgres } from "../lab/servers/use-postgres.ts";
 import { dumpToMemory } from "./dumping.ts";
@@ -308,4 +311,39 @@ test("TLS: each mode makes the checks of its name", async () => {
     expect.objectContaining(refused),
     expect.objectContaining(refused),
   ]);
+});
+
+test("TLS: a private authority is trusted once ca_file names it, and a file that holds none is told", async () => {
+  await using authority = await startAuthority();
+  const { key, certificate } = await authority.issue("localhost");
+  const files = {
+    "server.key": await Bun.file(key).text(),
+    "server.crt": await Bun.file(certificate).text(),
+  };
+  await using server = await startPostgres({ settings: ["ssl = on"], files });
+  const { user, password, port } = server.address;
+  const through = async (lines: string) => {
+    const single = `host = "localhost"\nport = ${port}\nuser = "${user}"\npassword = "${password}"\n`;
+    const config = await loadToml(MINIMAL.replace(SERVER, `${SERVER}${single}${lines}\n`));
+    return bothWays(endpointOf(config.server[0] as ServerConfig));
+  };
+  expect(await through(`ca_file = "${authority.file}"`)).toEqual(["in", "in"]);
+  const untrusted = {
+    code: "database",
+    message: expect.stringMatching(/certificate/),
+    hint: expect.stringContaining("ca_file"),
+  };
+  expect(await through('ca_file = "/etc/ssl/certs/ca-certificates.crt"')).toEqual([
+    expect.objectContaining(untrusted),
+    expect.objectContaining(untrusted),
+  ]);
+  const [error] = await through(`ca_file = "${key}"`);
+  expect(error).toMatchObject({
+    code: "database",
+    message: `server "main": the certificates in ${key}: found no certificate, expected PEM (-----BEGIN CERTIFICATE-----)`,
+  });
+  const [missing] = await through('ca_file = "/nowhere/ca.pem"');
+  expect(missing).toMatchObject({
+    message: 'server "main": the certificates in /nowhere/ca.pem: there is no such file',
+  });
 });

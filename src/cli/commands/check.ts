@@ -1,5 +1,6 @@
 import { visible } from "../../base/text/visible.ts";
 import { describeConfig } from "../../config/describe.ts";
+import { requireCertificates } from "../../config/load.ts";
 import { formatDuration, formatRate, formatSize } from "../../config/units.ts";
 import { refuseSharedPlaces } from "../../jobs/shared-places.ts";
 import type { Command } from "../command.ts";
@@ -19,6 +20,7 @@ export const command: Command = {
   async run(invocation) {
     const { arguments: args, output } = invocation;
     const config = await commandConfig(invocation, { keepsRoot: true });
+    await requireCertificates(config, invocation.signal);
     await refuseSharedPlaces(config, invocation);
     const described = describeConfig(config);
     output.print(isSet(args, "json") ? jsonText(described) : linesOf(described, output.style).join("\n"));

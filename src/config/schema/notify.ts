@@ -57,14 +57,23 @@ const hookUrl: Leaf<Secret> = leaf(
 
 const address = text("a mail address", /^[^\s@<>,;"]+@[^\s@<>,;"]+$/);
 
+/** The authorities that may sign the receiver's certificate. */
+const CA_FILE = { ca_file: v.optional(absolutePath()) };
+
 const webhook = table('a [[notify]] of type "webhook"', {
   ...FILTERED,
   type: choice(["webhook"]),
   url: hookUrl,
+  ...CA_FILE,
   secret: v.optional(secret("a secret that signs the messages")),
 });
 
-const slack = table('a [[notify]] of type "slack"', { ...FILTERED, type: choice(["slack"]), url: hookUrl });
+const slack = table('a [[notify]] of type "slack"', {
+  ...FILTERED,
+  type: choice(["slack"]),
+  url: hookUrl,
+  ...CA_FILE,
+});
 
 const ntfy = table('a [[notify]] of type "ntfy"', {
   ...FILTERED,
@@ -73,6 +82,7 @@ const ntfy = table('a [[notify]] of type "ntfy"', {
     text("a URL that begins with https:// or http://", /^https?:\/\/[^\s@]+$/),
     "https://ntfy.sh",
   ),
+  ...CA_FILE,
   topic: secret("a topic (anybody who knows it can read it)"),
   token: v.optional(secret("an access token")),
 });
@@ -86,7 +96,7 @@ const email = v.pipe(
     host: text("the host name of a mail server", /^[A-Za-z0-9.:_-]+$/),
     port: v.optional(integer(1, 65_535)),
     tls: v.optional(choice(["starttls", "tls", "none"]), "starttls"),
-    ca_file: v.optional(absolutePath()),
+    ...CA_FILE,
     user: v.optional(text("the name of a mail account")),
     password: v.optional(secret("a password")),
     from: address,
@@ -109,6 +119,7 @@ const healthchecks = table('a [[notify]] of type "healthchecks"', {
   type: choice(["healthchecks"]),
   jobs: v.optional(jobs, ["backup"]),
   url: hookUrl,
+  ...CA_FILE,
 });
 
 const command = v.pipe(
@@ -157,15 +168,22 @@ function resolved(given: Given): NotifyConfig {
   const { timeout: timeout_ms, ...rest } = given;
   switch (rest.type) {
     case "webhook":
-      return { ...rest, timeout_ms, secret: rest.secret };
+      return { ...rest, timeout_ms, ca_file: rest.ca_file, secret: rest.secret };
     case "ntfy":
-      return { ...rest, timeout_ms, url: rest.url.replace(/\/+$/, ""), token: rest.token };
+      return {
+        ...rest,
+        timeout_ms,
+        url: rest.url.replace(/\/+$/, ""),
+        ca_file: rest.ca_file,
+        token: rest.token,
+      };
     case "email": {
       const { ca_file, user, password, port = PORTS[rest.tls] } = rest;
       return { ...rest, timeout_ms, ca_file, user, password, port };
     }
     case "slack":
     case "healthchecks":
+      return { ...rest, timeout_ms, ca_file: rest.ca_file };
     case "command":
       return { ...rest, timeout_ms };
   }

@@ -1,8 +1,9 @@
 import * as v from "valibot";
-import { type ServerConfig, SSL_MODES } from "../config.ts";
+import { type ServerConfig, SSL_MODES, type SslMode } from "../config.ts";
 import { type Connection, HOST_PATTERN, serverUrl } from "../server-url.ts";
 import { absolutePath, choice, databaseNames, duration, integer, secret, text } from "./leaf.ts";
-import { list, rule, table } from "./table.ts";
+import { list, type Report, rule, table } from "./table.ts";
+import { isTable } from "./values.ts";
 
 export const NAME = text(
   "a name of up to 40 lower-case letters, digits, _ and -, which starts with a letter or digit",
@@ -33,11 +34,27 @@ const CONNECTION_KEYS = {
 
 const databases = list(databaseNames, 'an array such as ["app", "shop_*"]');
 
+/** Modes of libpq that take any certificate, whatever authorities are named. */
+const UNCHECKED_MODES: readonly unknown[] = ["disable", "allow", "prefer"] satisfies SslMode[];
+
+/** `ca_file` is sslrootcert in the word that storages and notifiers have for it, and it is never without effect. */
+function caFileRule({ ca_file, url, ...keys }: Readonly<Record<string, unknown>>, report: Report): void {
+  if (ca_file === undefined) return;
+  const { sslmode, sslrootcert } = isTable(url) ? url : keys;
+  if (sslrootcert !== undefined) report(["ca_file"], "found beside sslrootcert, expected one of them");
+  if (UNCHECKED_MODES.includes(sslmode))
+    report(
+      ["ca_file"],
+      `found beside sslmode "${sslmode}", which does not check certificates, expected "verify-full" (the default here) or "verify-ca"`,
+    );
+}
+
 export const serverSchema = v.pipe(
   table("a [[server]] table", {
     name: NAME,
     url: v.optional(serverUrl),
     ...CONNECTION_KEYS,
+    ca_file: v.optional(absolutePath("system")),
     databases: v.optional(databases, ["*"]),
     exclude: v.optional(databases, []),
     bin_dir: v.optional(absolutePath()),
@@ -60,8 +77,9 @@ export const serverSchema = v.pipe(
       );
     }
   }),
+  rule(caFileRule),
   v.transform((server): ServerConfig => {
-    const { name, url, databases, exclude, bin_dir, connect_timeout } = server;
+    const { name, url, ca_file, databases, exclude, bin_dir, connect_timeout } = server;
     const fields: Connection = { ...server, connect_timeout_ms: connect_timeout };
     const connection = url ?? fields;
     return {
@@ -70,8 +88,9 @@ export const serverSchema = v.pipe(
       port: connection.port ?? CONNECTION_DEFAULTS.port,
       user: connection.user ?? CONNECTION_DEFAULTS.user,
       password: connection.password,
-      sslmode: connection.sslmode ?? CONNECTION_DEFAULTS.sslmode,
-      sslrootcert: connection.sslrootcert,
+      // Who names the authorities wants the certificate checked.
+      sslmode: connection.sslmode ?? (ca_file === undefined ? CONNECTION_DEFAULTS.sslmode : "verify-full"),
+      sslrootcert: ca_file ?? connection.sslrootcert,
       sslcert: connection.sslcert,
       sslkey: connection.sslkey,
       maintenance_database: connection.maintenance_database ?? CONNECTION_DEFAULTS.maintenance_database,

@@ -70,6 +70,7 @@ const s3Table = table('a [[storage]] of type "s3"', {
   provider: choice(S3_PROVIDERS),
   account_id: v.optional(text("the account id of the provider", /^[A-Za-z0-9-]+$/)),
   endpoint: v.optional(text("a URL that begins with https:// or http://", /^https?:\/\/[^\s@]+$/)),
+  ca_file: v.optional(absolutePath()),
   region: v.optional(text('the name of a region, such as "eu-central-1"', /^[A-Za-z0-9-]+$/)),
   bucket: text("a bucket name", /^[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]$/),
   prefix: v.optional(prefix(), "pg321"),
@@ -92,12 +93,17 @@ const s3Schema = v.pipe(
     if (!Array.isArray(derived)) return;
     for (const { key, message } of derived) report([key], message);
   }),
+  rule(({ ca_file, endpoint }, report) => {
+    if (ca_file === undefined || typeof endpoint !== "string" || !endpoint.startsWith("http:")) return;
+    report(["ca_file"], "found beside an endpoint without TLS (http://), which shows no certificate");
+  }),
   v.transform((storage): S3StorageConfig => {
     const derived = deriveS3(storage.provider, locationOf(storage)) as S3Derived;
     return {
       ...commonOf(storage),
       provider: storage.provider,
       endpoint: derived.endpoint,
+      ca_file: storage.ca_file,
       region: derived.region,
       bucket: storage.bucket,
       prefix: storage.prefix,

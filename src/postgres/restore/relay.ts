@@ -11,7 +11,8 @@ import { systemClock } from "../../base/clock.ts";
 import { Pg321Error } from "../../base/errors.ts";
 import { Secret } from "../../base/secret.ts";
 import type { Endpoint } from "../connection.ts";
-import { hostOf, openSocket, passwordFor, tlsOf } from "../connection.ts";
+import { hostOf, openSocket, passwordFor } from "../connection.ts";
+import { tlsOf } from "../tls.ts";
 
 /**
  * Connects a pg_restore of 17 or newer to a server older than 17, which does not know the `SET transaction_timeout
@@ -102,8 +103,8 @@ const ENCRYPTION_REQUEST = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]);
 
 /** Opens a connection to the server for a session, encrypted as the endpoint requires. */
 async function openSession(endpoint: Endpoint, host: string): Promise<Socket> {
+  const encryption = host.startsWith("/") ? false : await tlsOf(endpoint);
   const socket = await openSocket(endpoint, host);
-  const encryption = host.startsWith("/") ? false : tlsOf(endpoint);
   if (!encryption) return socket;
   using time = deadline({ clock: systemClock, durationMs: endpoint.connect_timeout_ms });
   const { signal } = time;
@@ -113,7 +114,7 @@ async function openSession(endpoint: Endpoint, host: string): Promise<Socket> {
     if (String(answer) !== "S") {
       if (encryption === "prefer") return socket;
       throw new Pg321Error("database", `${endpoint.label}: the server does not support SSL`, {
-        hint: "check sslmode, sslrootcert and the server's certificate",
+        hint: "check sslmode and the server's certificate",
       });
     }
     const unverified = { rejectUnauthorized: false };

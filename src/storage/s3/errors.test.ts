@@ -34,7 +34,8 @@ describe("isRetryable", () => {
 });
 
 describe("s3Error", () => {
-  const mapped = (error: Error) => s3Error('storage "r2": put key', "https://s3.example.com", error);
+  const mapped = (error: Error) =>
+    s3Error('storage "r2": put key', { endpoint: "https://s3.example.com" }, error);
 
   test("names the failure and has a hint", () => {
     const error = mapped(answered("AccessDenied", 403));

@@ -1,6 +1,9 @@
 import { Pg321Error } from "../../base/errors.ts";
 import { MINUTE_MS } from "../../base/limits.ts";
+import { CA_FILE_HINT, isCertificateCode } from "../../base/network/certificates.ts";
+import { isProxyRefusal, loginRefusal, PROXY_LOGIN_STATUS, proxyProblem } from "../../base/network/proxy.ts";
 import { durationText } from "../../base/text/amounts.ts";
+import type { S3StorageConfig } from "../../config/config.ts";
 
 /** The contents of an SDK error: S3's code, or the name of a network error, and the HTTP status if there was one. */
 export interface S3Failure {
@@ -21,17 +24,20 @@ const RETRYABLE_STATUS: readonly number[] = [408, 429, 500, 502, 503, 504];
 /** Codes that some servers send with 400: the body did not arrive whole or in time. */
 const RETRYABLE_CODES: readonly string[] = ["RequestTimeout", "IncompleteBody", "SlowDown", "InternalError"];
 
-/** True for throttling, 5xx and network errors; false for refusals and untrusted certificates. */
+/** True for throttling, 5xx and network errors; false for refusals, also by a proxy, and untrusted certificates. */
 export function isRetryable(error: unknown): boolean {
   const { code, status } = failureOf(error);
   if (RETRYABLE_CODES.includes(code)) return true;
   if (status !== undefined && status >= 300) return RETRYABLE_STATUS.includes(status);
-  return !isCertificateCode(code);
+  return !isCertificateCode(code) && !isProxyRefusal({ code, message: wordsOf(error) });
 }
 
-function isCertificateCode(code: string): boolean {
-  return /CERT|SELF_SIGNED|UNABLE_TO_(VERIFY|GET_ISSUER)|ERR_TLS/.test(code);
+function wordsOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
+
+/** Where the request went. */
+type Target = Pick<S3StorageConfig, "endpoint" | "proxy">;
 
 interface Meaning {
   message: string;
@@ -93,10 +99,10 @@ const SKEW_MS_MAX = 5 * MINUTE_MS;
  * Converts an error of the SDK to one of the storage contract. `skewMs`: by how much this host's clock was ahead of
  * the server's at the reply, if a reply showed it.
  */
-export function s3Error(what: string, endpoint: string, error: unknown, skewMs?: number): Pg321Error {
+export function s3Error(what: string, target: Target, error: unknown, skewMs?: number): Pg321Error {
   if (error instanceof Pg321Error) return error;
   const failure = failureOf(error);
-  const { message, hint } = withClock(meaningOf(failure, endpoint, error), failure, skewMs);
+  const { message, hint } = withClock(meaningOf(failure, target, error), failure, skewMs);
   return new Pg321Error("storage", `${what}: ${message}`, {
     ...(hint === undefined ? {} : { hint }),
     cause: error,
@@ -122,7 +128,7 @@ export function clockText(skewMs: number): string {
   return `this host's clock is ${durationText(Math.abs(skewMs))} ${direction} the server's`;
 }
 
-function meaningOf({ code, status }: S3Failure, endpoint: string, error: unknown): Meaning {
+function meaningOf({ code, status }: S3Failure, { endpoint, proxy }: Target, error: unknown): Meaning {
   const known = MEANINGS[code] ?? (status === undefined ? undefined : MEANINGS_BY_STATUS[status]);
   if (known) {
     const region = known === WRONG_REGION ? regionIn(error) : undefined;
@@ -131,19 +137,24 @@ function meaningOf({ code, status }: S3Failure, endpoint: string, error: unknown
     const codes = [code === "Unknown" ? "" : code, status ?? ""].filter((part) => part !== "");
     return status === undefined ? known : { ...known, message: `${message} (${codes.join(", ")})` };
   }
+  if (status === PROXY_LOGIN_STATUS && proxy) return loginRefusal(proxy, new URL(endpoint).host);
   if (status !== undefined) {
-    const said = error instanceof Error && error.message !== code ? `: ${error.message}` : "";
+    const words = wordsOf(error);
+    const said = words !== code ? `: ${words}` : "";
     return { message: `the server answered ${status} ${code}${said}` };
   }
+  const way = proxy === undefined ? "" : ` through the proxy ${proxy.place}`;
   if (isCertificateCode(code)) {
     return {
-      message: `the certificate of ${endpoint} is not trusted (${code})`,
-      hint: "install the certificate of its CA, or correct the endpoint",
+      message: `the certificate of ${endpoint}${way} is not trusted (${code})`,
+      hint: CA_FILE_HINT,
     };
   }
-  const said = error instanceof Error ? error.message : String(error);
+  const said = wordsOf(error);
+  const problem = proxy && proxyProblem({ code, message: said }, proxy, new URL(endpoint).host);
+  if (problem) return problem;
   return {
-    message: `no answer from ${endpoint}: ${said} (${code})`,
+    message: `no answer from ${endpoint}${way}: ${said} (${code})`,
     hint: "check the endpoint, DNS and the firewall",
   };
 }

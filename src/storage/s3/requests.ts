@@ -2,8 +2,10 @@ import { S3Client } from "@aws-sdk/client-s3";
 import { FetchHttpHandler } from "@smithy/fetch-http-handler";
 import { deadline } from "../../base/abort.ts";
 import type { Clock } from "../../base/clock.ts";
+import { Pg321Error } from "../../base/errors.ts";
 import { MINUTE_MS } from "../../base/limits.ts";
 import type { Log } from "../../base/log.ts";
+import { authorities } from "../../base/network/certificates.ts";
 import { type RetryPolicy, retry } from "../../base/retry.ts";
 import type { S3StorageConfig } from "../../config/config.ts";
 import { isRetryable, s3Error } from "./errors.ts";
@@ -24,18 +26,20 @@ export class S3Requests {
   readonly client: S3Client;
   /** The storage's name. */
   readonly storage: string;
-  readonly #endpoint: string;
+  readonly #config: S3StorageConfig;
   readonly #policy: RetryPolicy;
   readonly #log: Log;
   readonly #clock: Clock;
   /** After a failure, every request uses a new connection until one succeeds: B2 asks for that. */
   #hasFailed = false;
+  /** The text of `ca_file`. */
+  #authorities: string | undefined;
   /** From the last reply with a date, and when that came. */
   #clockSkew: { skewMs: number; atMs: number } | undefined;
 
   constructor(config: S3StorageConfig, deps: { log: Log; clock: Clock }) {
     this.storage = config.name;
-    this.#endpoint = config.endpoint;
+    this.#config = config;
     this.#policy = {
       attempts: config.attempts,
       delayMs: RETRY_DELAY_MS,
@@ -43,7 +47,7 @@ export class S3Requests {
     };
     this.#log = deps.log;
     this.#clock = deps.clock;
-    this.client = newClient(config, () => !this.#hasFailed);
+    this.client = newClient(config, () => this.#route());
     this.client.middlewareStack.add(
       (next) => async (args) => {
         const result = await next(args);
@@ -80,12 +84,13 @@ export class S3Requests {
   ): Promise<T> {
     const askedAtMs = this.#clock.monotonicMs();
     const mapped = (error: unknown) =>
-      s3Error(this.what(operation), this.#endpoint, error, this.clockSkewMs(askedAtMs));
+      s3Error(this.what(operation), this.#config, error, this.clockSkewMs(askedAtMs));
     const onRetry = (error: unknown, attempt: number) => {
       const cause = mapped(error).message;
       this.#log.warning("storage request failed, trying again", { storage: this.storage, attempt, cause });
     };
     try {
+      await this.#readAuthorities(operation, signal);
       return await retry(this.#policy, { signal, clock: this.#clock, isRetryable, onRetry }, () =>
         this.#once(signal, timeoutMs, request),
       );
@@ -93,6 +98,33 @@ export class S3Requests {
       if (signal.aborted) throw signal.reason;
       throw mapped(error);
     }
+  }
+
+  async #readAuthorities(operation: string, signal: AbortSignal): Promise<void> {
+    const { ca_file } = this.#config;
+    if (ca_file === undefined) return;
+    try {
+      this.#authorities = await authorities(ca_file, signal);
+    } catch (error) {
+      if (!(error instanceof Pg321Error)) throw error;
+      const { hint, retryable } = error;
+      throw new Pg321Error("storage", `${this.what(operation)}: ${error.message}`, {
+        ...(hint !== undefined && { hint }),
+        retryable,
+        cause: error,
+      });
+    }
+  }
+
+  /** How the next request goes: over a connection that stays or not, trusting whom, through which proxy. */
+  #route(): BunFetchRequestInit {
+    const ca = this.#authorities;
+    return {
+      keepalive: !this.#hasFailed,
+      redirect: "manual",
+      ...(ca !== undefined && { tls: { ca } }),
+      proxy: this.#config.proxy?.url.reveal() ?? false,
+    };
   }
 
   async #once<T>(
@@ -122,7 +154,7 @@ export class S3Requests {
  * `S3Requests.call` retries: the SDK's token bucket gives up too soon. The request handler is the one on `fetch`:
  * see docs/adr/0002-s3-requests-by-fetch.md.
  */
-function newClient(config: S3StorageConfig, keepsConnections: () => boolean): S3Client {
+function newClient(config: S3StorageConfig, route: () => BunFetchRequestInit): S3Client {
   const sessionToken = config.session_token?.reveal();
   const client = new S3Client({
     endpoint: config.endpoint,
@@ -140,9 +172,7 @@ function newClient(config: S3StorageConfig, keepsConnections: () => boolean): S3
     disableClockSkewCorrection: true,
     maxAttempts: 1,
     followRegionRedirects: false,
-    requestHandler: new FetchHttpHandler({
-      requestInit: () => ({ keepalive: keepsConnections(), redirect: "manual" }),
-    }),
+    requestHandler: new FetchHttpHandler({ customFetch: fetchBy(route) }),
   });
   client.middlewareStack.add(
     (next) => (args) => {
@@ -153,4 +183,10 @@ function newClient(config: S3StorageConfig, keepsConnections: () => boolean): S3
     { step: "build", name: "unsignedPayload" },
   );
   return client;
+}
+
+/** A `Request` carries neither authorities nor a proxy: they are given beside it. */
+function fetchBy(route: () => BunFetchRequestInit): typeof fetch {
+  const send = (request: Parameters<typeof fetch>[0]) => fetch(request, route());
+  return Object.assign(send, { preconnect: fetch.preconnect });
 }

@@ -1,0 +1,106 @@
+import { X509Certificate } from "node:crypto";
+import { readFile, stat } from "node:fs/promises";
+import { systemClock } from "../clock.ts";
+import { messageOf, Pg321Error } from "../errors.ts";
+import { PLACE_MS_MAX, placeAt } from "../files/place.ts";
+import { MIB } from "../limits.ts";
+import { userName } from "../process/become-user.ts";
+
+/** A bundle of every public authority has a quarter of it. */
+const BYTES_MAX = MIB;
+/** A file that was replaced is used within this time. */
+const REREAD_MS = 10_000;
+const BLOCKS = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
+const PEM = "PEM (-----BEGIN CERTIFICATE-----)";
+
+/** Whether a failed TLS handshake was about the certificate of the other side. */
+export function isCertificateCode(code: string): boolean {
+  return /CERT|SELF_SIGNED|UNABLE_TO_(VERIFY|GET_ISSUER)|ERR_TLS/.test(code);
+}
+
+/** For a certificate that no known authority signed, or that is for another name or time. */
+export const CA_FILE_HINT =
+  "set ca_file to the certificate of the authority that signed it, and check the host's name and the clock";
+
+/** Either the text of a file with certificates, or what is wrong with it and what to do. */
+export type CertificateFile = { text: string } | { problem: string; hint: string };
+
+/** Throws code `storage` when the file system does not answer; the signal's reason. */
+export async function readCertificates(file: string, signal?: AbortSignal): Promise<CertificateFile> {
+  const call = { what: file, limitMs: PLACE_MS_MAX, signal };
+  const bytes = await placeAt(file).run(call, () => readSmall(file));
+  const problem = typeof bytes === "string" ? bytes : certificateProblem(bytes);
+  if (problem !== undefined) return { problem, hint: hintFor(file, bytes) };
+  return { text: new TextDecoder().decode(bytes as Uint8Array) };
+}
+
+interface Authorities {
+  text: string;
+  readAtMs: number;
+}
+
+const known = new Map<string, Authorities>();
+
+/**
+ * The text of a `ca_file`, which is read again every ten seconds at most. Throws code `usage` with what is wrong:
+ * `ca_file /etc/pg321/ca.pem: there is no such file`; code `storage` when its file system does not answer.
+ */
+export async function authorities(file: string, signal?: AbortSignal): Promise<string> {
+  const last = known.get(file);
+  const now = systemClock.monotonicMs();
+  if (last !== undefined && now - last.readAtMs < REREAD_MS) return last.text;
+  const read = await readCertificates(file, signal);
+  if ("problem" in read) {
+    throw new Pg321Error("usage", `ca_file ${file}: ${read.problem}`, { hint: read.hint });
+  }
+  known.set(file, { text: read.text, readAtMs: now });
+  return read.text;
+}
+
+/** The bytes, or what keeps us from them. */
+async function readSmall(file: string): Promise<Uint8Array | string> {
+  try {
+    const stats = await stat(file);
+    if (!stats.isFile()) return "found no regular file";
+    if (stats.size > BYTES_MAX) return "found more than 1 MiB, which is no file of certificates";
+    return await readFile(file);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return "there is no such file";
+    if (code === "EACCES") return `user "${userName()}" may not read it`;
+    return `it cannot be read (${code ?? messageOf(error)})`;
+  }
+}
+
+/** What is wrong with the bytes of a file that is to hold certificates; undefined when it does. */
+function certificateProblem(bytes: Uint8Array): string | undefined {
+  const text = new TextDecoder().decode(bytes);
+  const blocks = text.match(BLOCKS) ?? [];
+  if (blocks.length === 0) {
+    if (bytes.length === 0) return `found an empty file, expected ${PEM}`;
+    if (isDer(bytes)) return `found a certificate in DER, expected ${PEM}`;
+    return `found no certificate, expected ${PEM}`;
+  }
+  const broken = blocks.findIndex((block) => !isCertificate(block));
+  return broken < 0 ? undefined : `certificate ${broken + 1} of ${blocks.length} in it is damaged`;
+}
+
+function isCertificate(given: string | Uint8Array): boolean {
+  try {
+    return new X509Certificate(given) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+function isDer(bytes: Uint8Array): boolean {
+  // The SEQUENCE that every certificate is.
+  return bytes[0] === 0x30 && isCertificate(bytes);
+}
+
+function hintFor(file: string, bytes: Uint8Array | string): string {
+  if (typeof bytes !== "string" && isDer(bytes)) {
+    return `convert it: openssl x509 -inform der -in ${file} -out ${file.replace(/\.\w+$/, "")}.pem`;
+  }
+  return "name a file in PEM that the service's user may read, such as /etc/pg321/ca.pem";
+}

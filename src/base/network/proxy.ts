@@ -1,0 +1,91 @@
+import type { Secret } from "../secret.ts";
+
+/** The HTTP proxy that requests to one host go through. */
+export class WebProxy {
+  /** May contain a user and a password. */
+  readonly url: Secret;
+  /** `proxy.example.com:3128`, for messages. */
+  readonly place: string;
+  /** The environment variable that names it. */
+  readonly variable: string;
+
+  constructor(url: Secret, place: string, variable: string) {
+    this.url = url;
+    this.place = place;
+    this.variable = variable;
+  }
+
+  toString(): string {
+    return this.place;
+  }
+}
+
+/** What `fetch` throws. */
+interface Failure {
+  code: string;
+  message: string;
+}
+
+export interface ProxyProblem {
+  message: string;
+  hint: string;
+}
+
+/** Of a request that goes through a proxy, no connection but the one to the proxy is made by us. */
+const UNREACHABLE = [
+  ...["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"],
+  ...["ConnectionRefused", "FailedToOpenSocket"],
+];
+/** Bun's code for a proxy that answers CONNECT with anything but 200. */
+const TUNNEL_REFUSED = "ERR_PROXY_TUNNEL";
+
+/**
+ * Reads the error of a request that went through `proxy`; undefined where the proxy is not known to be the cause.
+ * `target` is the host that the proxy was asked for.
+ */
+export function proxyProblem(failure: Failure, proxy: WebProxy, target: string): ProxyProblem | undefined {
+  const { place, variable } = proxy;
+  if (UNREACHABLE.includes(failure.code)) {
+    return {
+      message: `no answer from the proxy ${place} (${failure.code})`,
+      hint: `check that the proxy runs, correct ${variable}, or add ${target} to NO_PROXY`,
+    };
+  }
+  const answer = tunnelAnswer(failure);
+  return answer === undefined ? undefined : refusal(answer, proxy, target);
+}
+
+/** The status by which a proxy, and no server, asks for a login. */
+export const PROXY_LOGIN_STATUS = 407;
+
+/** For a request without TLS, whose answer with that status is the proxy's own. */
+export function loginRefusal(proxy: WebProxy, target: string): ProxyProblem {
+  return refusal(`${PROXY_LOGIN_STATUS} Proxy Authentication Required`, proxy, target);
+}
+
+function refusal(answer: string, proxy: WebProxy, target: string): ProxyProblem {
+  return {
+    message: `the proxy ${proxy.place} refuses to connect to ${target}: ${answer}`,
+    hint: hintFor(answer, proxy),
+  };
+}
+
+/** True for a proxy that refuses by its rules, which no other try changes. */
+export function isProxyRefusal(failure: Failure): boolean {
+  const answer = tunnelAnswer(failure);
+  return answer !== undefined && /^4/.test(answer) && !/^(408|429)/.test(answer);
+}
+
+/** `403 Forbidden`, as the proxy answered CONNECT. */
+function tunnelAnswer({ code, message }: Failure): string | undefined {
+  if (code !== TUNNEL_REFUSED) return undefined;
+  return /: (\d{3}[ -~]{0,60})$/.exec(message)?.[1] ?? message;
+}
+
+function hintFor(answer: string, { variable }: WebProxy): string {
+  if (answer.startsWith(String(PROXY_LOGIN_STATUS)))
+    return `put user and password into ${variable}: http://user:password@host:port`;
+  if (answer.startsWith("5"))
+    return "the proxy cannot reach that host: check its name and port, and the proxy's log";
+  return "allow that host and port in the rules of the proxy, or add the host to NO_PROXY";
+}

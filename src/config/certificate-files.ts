@@ -1,0 +1,62 @@
+import { readCertificates } from "../base/network/certificates.ts";
+import type { Config } from "./config.ts";
+import type { KeyPath } from "./problems.ts";
+import { isTable } from "./schema/values.ts";
+
+/** A file of certificates that a config names. */
+export interface NamedCertificates {
+  path: KeyPath;
+  file: string;
+}
+
+export interface CertificateProblem extends NamedCertificates {
+  problem: string;
+  hint: string;
+}
+
+type Naming = Pick<Config, "server" | "storage" | "notify">;
+
+/** Those of authorities and of clients. `document`: the parsed file, which knows by which key a server has them. */
+export function namedCertificates(
+  { server, storage, notify }: Naming,
+  document?: unknown,
+): NamedCertificates[] {
+  const caFiles = { storage, notify };
+  const named = [
+    ...server.flatMap(({ sslrootcert, sslcert }, index) => [
+      { path: ["server", index, serverKey(document, index, "sslrootcert")], file: sslrootcert },
+      { path: ["server", index, serverKey(document, index, "sslcert")], file: sslcert },
+    ]),
+    ...Object.entries(caFiles).flatMap(([table, entries]) =>
+      entries.map((entry, index) => ({
+        path: [table, index, "ca_file"],
+        file: "ca_file" in entry ? entry.ca_file : undefined,
+      })),
+    ),
+  ];
+  // "system" is no file.
+  return named.flatMap(({ path, file }) => (file?.startsWith("/") ? [{ path, file }] : []));
+}
+
+function serverKey(document: unknown, index: number, key: string): string {
+  const servers = isTable(document) ? document["server"] : undefined;
+  const server = Array.isArray(servers) ? servers[index] : undefined;
+  if (!isTable(server)) return key;
+  const written = key === "sslrootcert" ? ["ca_file", key, "url"] : [key, "url"];
+  return written.find((one) => server[one] !== undefined) ?? key;
+}
+
+/** What is wrong with each of them, as this process's user sees it. A file system that hangs is told as a problem. */
+export function certificateProblems(
+  named: readonly NamedCertificates[],
+  signal: AbortSignal,
+): Promise<CertificateProblem[]> {
+  const problems = named.map(async (one) => {
+    const read = await readCertificates(one.file, signal).catch((error) => {
+      signal.throwIfAborted();
+      return { problem: error.message, hint: error.hint };
+    });
+    return "problem" in read ? [{ ...one, ...read }] : [];
+  });
+  return Promise.all(problems).then((found) => found.flat());
+}

@@ -1,0 +1,116 @@
+import { BlockList, isIP } from "node:net";
+import { WebProxy } from "../base/network/proxy.ts";
+import { Secret } from "../base/secret.ts";
+import type { Config, NotifyConfig, StorageConfig } from "./config.ts";
+import type { ValueSource } from "./schema/values.ts";
+
+type Environment = ValueSource["env"];
+
+/** By the scheme of the URL that is asked for; curl reads the lower-case name first, and so do we. */
+const VARIABLES = {
+  "https:": ["https_proxy", "HTTPS_PROXY"],
+  "http:": ["http_proxy", "HTTP_PROXY"],
+} as const;
+const EXCEPTIONS = ["no_proxy", "NO_PROXY"] as const;
+
+/** Every variable that says something about proxies. */
+export const PROXY_VARIABLES: readonly string[] = [...Object.values(VARIABLES).flat(), ...EXCEPTIONS];
+
+/** A variable that names no proxy that we can use. Its value may hold a password and is not shown. */
+export class ProxyMistake extends Error {
+  constructor(variable: string) {
+    super(
+      `found something else in environment variable "${variable}", expected the URL of an HTTP proxy (http://host:port, or http://user:password@host:port)`,
+    );
+  }
+}
+
+/** Every storage and notifier with the proxy that its requests go through. Throws a `ProxyMistake`. */
+export function withProxies<T extends Pick<Config, "storage" | "notify">>(config: T, env: Environment): T {
+  return {
+    ...config,
+    storage: config.storage.map((storage): StorageConfig => {
+      if (storage.type !== "s3") return storage;
+      return { ...storage, proxy: proxyFor(requestUrl(storage), env) };
+    }),
+    notify: config.notify.map((notify): NotifyConfig => {
+      if (notify.type === "email" || notify.type === "command") return notify;
+      const url = notify.url instanceof Secret ? notify.url.reveal() : notify.url;
+      return { ...notify, proxy: proxyFor(new URL(url), env) };
+    }),
+  };
+}
+
+function requestUrl({
+  endpoint,
+  bucket,
+  path_style,
+}: {
+  endpoint: string;
+  bucket: string;
+  path_style: boolean;
+}) {
+  const url = new URL(endpoint);
+  if (!path_style) url.hostname = `${bucket}.${url.hostname}`;
+  return url;
+}
+
+/**
+ * The proxy for a URL by HTTPS_PROXY or HTTP_PROXY and NO_PROXY, upper or lower case. An empty variable is as good
+ * as none. Throws a `ProxyMistake`.
+ */
+export function proxyFor(url: URL, env: Environment): WebProxy | undefined {
+  const names = url.protocol === "https:" ? VARIABLES["https:"] : VARIABLES["http:"];
+  const variable = names.find((name) => env[name] !== undefined);
+  const value = variable && env[variable]?.trim();
+  if (!variable || !value || isExcepted(url, exceptionsIn(env))) return undefined;
+  // As curl has it: without a scheme it is an HTTP proxy.
+  const text = value.includes("://") ? value : `http://${value}`;
+  const proxy = URL.parse(text);
+  if (!proxy || !["http:", "https:"].includes(proxy.protocol) || proxy.hostname === "")
+    throw new ProxyMistake(variable);
+  const port = portOf(proxy);
+  return new WebProxy(new Secret(proxy.href), `${proxy.hostname}:${port}`, variable);
+}
+
+function exceptionsIn(env: Environment): string[] {
+  const given = EXCEPTIONS.map((name) => env[name]).find((value) => value !== undefined) ?? "";
+  return given.split(/[\s,]+/).filter((entry) => entry !== "");
+}
+
+/** `*`; a name, which stands for the names below it as well; an address, or a network such as 10.0.0.0/8; each with a port or not. */
+function isExcepted(url: URL, exceptions: readonly string[]): boolean {
+  const host = url.hostname
+    .replace(/^\[(.*)\]$/, "$1")
+    .replace(/\.$/, "")
+    .toLowerCase();
+  return exceptions.some((written) => {
+    if (written === "*") return true;
+    if (written.includes("/")) return isInNetwork(host, written);
+    const { name, port } = entryOf(written.toLowerCase());
+    if (port !== undefined && port !== portOf(url)) return false;
+    return host === name || (isIP(host) === 0 && host.endsWith(`.${name}`));
+  });
+}
+
+function entryOf(written: string): { name: string; port: string | undefined } {
+  if (isIP(written) > 0) return { name: written, port: undefined };
+  const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^:]*))(?::(\d+))?$/.exec(written) ?? [];
+  const name = (bracketed ?? plain ?? "").replace(/^\*?\./, "").replace(/\.$/, "");
+  return { name: name === "" ? "\0" : name, port };
+}
+
+function isInNetwork(host: string, written: string): boolean {
+  const [address = "", bits = ""] = written.split("/");
+  const kind = isIP(address);
+  if (kind === 0 || isIP(host) !== kind || !/^\d{1,3}$/.test(bits) || Number(bits) > (kind === 4 ? 32 : 128))
+    return false;
+  const family = kind === 4 ? "ipv4" : "ipv6";
+  const network = new BlockList();
+  network.addSubnet(address, Number(bits), family);
+  return network.check(host, family);
+}
+
+function portOf(url: URL): string {
+  return url.port || (url.protocol === "https:" ? "443" : "80");
+}

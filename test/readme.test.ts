@@ -31,7 +31,7 @@ test("its config is one that pg321 takes", async () => {
 test("its commands and their options exist", async () => {
   // A command line goes on after a backslash or a pipe; what follows a pipe is another program.
   const lines = blocks("").join("\n").replaceAll("\\\n", " ").split("\n");
-  const calls = lines.flatMap((line) => [...line.matchAll(/\bpg321 ([a-z]+)\b([^|>&'#]*)/g)]);
+  const calls = lines.flatMap((line) => [...line.matchAll(/\bpg321 ([a-z-]+)\b([^|>&'#]*)/g)]);
   expect(calls.length).toBeGreaterThan(10);
   for (const [line, name, words = ""] of calls) {
     const entry = COMMANDS.find((one) => one.name === name);

@@ -1,6 +1,7 @@
 import type { Fate } from "../base/process/identity.ts";
 import type { Job } from "../config/config.ts";
 import type { ClockRecords } from "./clock-records.ts";
+import type { HostExports } from "./host-exports.ts";
 import type { Identities } from "./identities.ts";
 import type { BackupOutline, OutlineFilter } from "./outlines.ts";
 import type { Overview } from "./overview.ts";
@@ -66,6 +67,7 @@ export interface BackupFilter {
 export interface Catalog extends AsyncDisposable {
   readonly overview: Overview;
   readonly clockRecords: ClockRecords;
+  readonly hostExports: HostExports;
   readonly identities: Identities;
 
   /** The id of the installation that the catalog belongs to; undefined in a new catalog. */

@@ -71,6 +71,16 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   { name: "key", summary: "generate and show keys", load: () => import("./commands/key.ts") },
   {
+    name: "export-keys",
+    summary: "seal config, credentials and keys into one file, for a new host",
+    load: () => import("./commands/export-keys.ts"),
+  },
+  {
+    name: "restore-host",
+    summary: "put an exported host back, and find its backups again",
+    load: () => import("./commands/restore-host.ts"),
+  },
+  {
     name: "check",
     summary: "check the config and print the settings in force",
     load: () => import("./commands/check.ts"),

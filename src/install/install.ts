@@ -38,6 +38,9 @@ export const EXECUTABLE_FILE = "/usr/local/bin/pg321";
 export const CONFIG_DIRECTORY = "/etc/pg321";
 export const CREDENTIALS_DIRECTORY: string = `${CONFIG_DIRECTORY}/credentials`;
 
+/** Configs that `install` writes and nobody has edited yet. */
+export const UNTOUCHED_CONFIGS: readonly string[] = [EXAMPLE_CONFIG];
+
 const OWN_VERSION = `pg321 ${VERSION} (${COMMIT})`;
 
 export interface InstallReport {

@@ -1,8 +1,9 @@
-import { armor, Decrypter, Encrypter, generateX25519Identity, identityToRecipient } from "age-encryption";
+import { armor, Decrypter, generateX25519Identity, identityToRecipient } from "age-encryption";
 import { rfc3339 } from "../base/clock.ts";
 import { Pg321Error } from "../base/errors.ts";
 import { Secret } from "../base/secret.ts";
 import { isInstallation, isSigner } from "./metadata.ts";
+import { isArmored, sealText } from "./passphrase.ts";
 
 /** An age X25519 key pair. */
 export interface Identity {
@@ -44,14 +45,11 @@ export async function encodeIdentityFile(
     identity.reveal(),
     "",
   ].join("\n");
-  if (passphrase === undefined) return text;
-  const encrypter = new Encrypter();
-  encrypter.setPassphrase(passphrase.reveal());
-  return armor.encode(await encrypter.encrypt(text));
+  return passphrase === undefined ? text : sealText(text, passphrase);
 }
 
 export function isPassphraseProtected(text: string): boolean {
-  return text.trimStart().startsWith("-----BEGIN AGE ENCRYPTED FILE-----");
+  return isArmored(text);
 }
 
 /**

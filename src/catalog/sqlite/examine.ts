@@ -1,13 +1,15 @@
 import { Database } from "bun:sqlite";
 import { existsSync } from "node:fs";
 import type { Config } from "../../config/config.ts";
+import type { HostExport } from "../host-exports.ts";
 import type { StorageIdentity } from "../identities.ts";
 import { catalogError } from "./errors.ts";
+import { LAST_EXPORT } from "./host-exports.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import { refuseEmpty } from "./open.ts";
 import { refuseNewerCatalog } from "./version.ts";
 
-const HAS_IDENTITIES = "SELECT 1 FROM sqlite_schema WHERE name = 'storage_identities'";
+const TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table'";
 
 /** Facts about a catalog, found without creating or changing it. */
 export interface CatalogFacts {
@@ -18,6 +20,8 @@ export interface CatalogFacts {
   installation: string | undefined;
   /** The storages that it knows by their markers; empty in an older version. */
   identities: StorageIdentity[];
+  /** When the files that a new host needs were exported last; undefined if never, or in an older version. */
+  hostExport: HostExport | undefined;
   /** SQLite's findings of damage, at most five lines; empty if the catalog is whole. */
   damage: string[];
 }
@@ -37,14 +41,18 @@ export function examineCatalog(config: Config["catalog"]): CatalogFacts | undefi
     const version = found?.user_version ?? 0;
     const row =
       version === 0 ? undefined : database.query<{ id: string }, []>("SELECT id FROM installation").get();
-    const hasIdentities = database.query(HAS_IDENTITIES).get() !== null;
+    const tables = database.query<{ name: string }, []>(TABLES).all();
+    const has = (table: string) => tables.some(({ name }) => name === table);
     return {
-      identities: hasIdentities
+      identities: has("storage_identities")
         ? database.query<StorageIdentity, []>("SELECT * FROM storage_identities ORDER BY name").all()
         : [],
       version,
       knownVersion: MIGRATIONS.length,
       installation: row?.id,
+      hostExport: has("host_export")
+        ? (database.query<HostExport, []>(LAST_EXPORT).get() ?? undefined)
+        : undefined,
       damage: checked.map(({ quick_check }) => quick_check).filter((line) => line !== "ok"),
     };
   } catch (error) {

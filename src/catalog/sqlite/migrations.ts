@@ -287,4 +287,11 @@ export const MIGRATIONS: readonly string[] = [
       AND started_at <= strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
     HAVING max(started_at) IS NOT NULL;
   `,
+  `
+  CREATE TABLE host_export (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    exported_at TEXT NOT NULL,
+    fingerprint TEXT NOT NULL
+  ) STRICT;
+  `,
 ];

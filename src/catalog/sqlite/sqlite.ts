@@ -6,6 +6,7 @@ import { requireAnswer } from "../../base/files/place.ts";
 import type { Log } from "../../base/log.ts";
 import type { AlertChange, BackupFilter, Catalog, RetainedSnapshot } from "../catalog.ts";
 import type { ClockRecords } from "../clock-records.ts";
+import type { HostExports } from "../host-exports.ts";
 import type { Identities } from "../identities.ts";
 import { isHeld } from "../lease.ts";
 import type { BackupOutline, OutlineFilter } from "../outlines.ts";
@@ -25,6 +26,7 @@ import type { Unwritable } from "../unwritable.ts";
 import { type Do, whileBusy } from "./busy.ts";
 import { SqliteClockRecords } from "./clock-records.ts";
 import { deleteOldHistory } from "./history.ts";
+import { SqliteHostExports } from "./host-exports.ts";
 import { SqliteIdentities } from "./identities.ts";
 import { newestBackup } from "./newest.ts";
 import { objectKeys, WITHOUT_COPIES } from "./objects.ts";
@@ -69,6 +71,7 @@ export async function openSqlite(path: string, clock: Clock, log?: Log): Promise
 class SqliteCatalog implements Catalog {
   readonly overview: Overview;
   readonly clockRecords: ClockRecords;
+  readonly hostExports: HostExports;
   readonly identities: Identities;
   readonly #database: Database;
   readonly #path: string;
@@ -85,6 +88,7 @@ class SqliteCatalog implements Catalog {
     this.overview = new SqliteOverview(database, whileFree);
     this.identities = new SqliteIdentities(database, whileFree);
     this.clockRecords = new SqliteClockRecords(database, whileFree);
+    this.hostExports = new SqliteHostExports(database, whileFree);
   }
 
   installation(): Promise<string | undefined> {

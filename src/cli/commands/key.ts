@@ -1,9 +1,8 @@
-import { access, mkdir, readFile } from "node:fs/promises";
+import { access, mkdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import type { Clock } from "../../base/clock.ts";
-import { messageOf, Pg321Error } from "../../base/errors.ts";
+import { Pg321Error } from "../../base/errors.ts";
 import { Secret } from "../../base/secret.ts";
-import { exactText } from "../../base/text/utf8.ts";
 import { DEFAULT_STATE_DIR } from "../../config/config.ts";
 import {
   encodeIdentityFile,
@@ -18,6 +17,7 @@ import { isSet, JSON_OPTION, textOption } from "../command.ts";
 import { askPassphrase, commandConfig } from "../open-context.ts";
 import { jsonText } from "../output/output.ts";
 import { choiceOption } from "../parse.ts";
+import { newPassphrase, passphraseIn, readBytes } from "../passphrase.ts";
 
 const IDENTITY_FILE = "/etc/pg321/identity.txt";
 const SIGNING_KEY_FILE = join(DEFAULT_STATE_DIR, "signing.key");
@@ -75,7 +75,7 @@ async function generate({ arguments: args, output, clock, terminal }: Invocation
   const signingKeyFile = resolve(textOption(args, "signing-key") ?? SIGNING_KEY_FILE);
   // Check both paths before writing either file: half a pair would only confuse.
   for (const file of [identityFile, signingKeyFile]) await requireFree(file);
-  const passphrase = await newPassphrase(args, terminal?.isInteractive === true);
+  const passphrase = await wantedPassphrase(args, terminal?.isInteractive === true);
   const { recipient, installation, signer } = await writeKeys(
     identityFile,
     signingKeyFile,
@@ -145,7 +145,7 @@ async function requireFree(file: string): Promise<void> {
   });
 }
 
-async function newPassphrase(args: Arguments, isInteractive: boolean): Promise<Secret | undefined> {
+async function wantedPassphrase(args: Arguments, isInteractive: boolean): Promise<Secret | undefined> {
   const file = textOption(args, "passphrase-file");
   if (file !== undefined) return passphraseIn(file);
   if (!isSet(args, "passphrase")) return undefined;
@@ -153,32 +153,11 @@ async function newPassphrase(args: Arguments, isInteractive: boolean): Promise<S
     throw new Pg321Error("usage", "key: --passphrase needs a terminal", {
       hint: "use --passphrase-file FILE",
     });
-  const first = await askPassphrase("New passphrase: ");
-  if (first.length < 8) throw new Pg321Error("usage", "key: a passphrase needs at least 8 characters");
-  if (first !== (await askPassphrase("Again: ")))
-    throw new Pg321Error("usage", "key: the two passphrases differ");
-  return new Secret(first);
-}
-
-async function passphraseIn(file: string): Promise<Secret> {
-  // Invalid UTF-8 is refused: replacing bytes would give another passphrase, which nobody could type.
-  const text = exactText(await readBytes(file, "passphrase file"));
-  if (text !== undefined) return new Secret(text.replace(/\r?\n$/, ""));
-  throw new Pg321Error("key", `passphrase file ${file}: is not UTF-8 text`, {
-    hint: "convert it to UTF-8, or write it again with an editor set to UTF-8",
-  });
+  return newPassphrase("key", 8);
 }
 
 async function readText(file: string, what: string): Promise<string> {
   return (await readBytes(file, what)).toString();
-}
-
-async function readBytes(file: string, what: string): Promise<Buffer> {
-  try {
-    return await readFile(file);
-  } catch (cause) {
-    throw new Pg321Error("key", `${what} ${file}: ${messageOf(cause)}`, { cause });
-  }
 }
 
 async function show(invocation: Invocation): Promise<number> {

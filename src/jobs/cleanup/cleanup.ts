@@ -25,7 +25,7 @@ export interface CleanupOptions {
 }
 
 /** The job's lease: only one cleanup runs at a time. */
-const LEASE = "cleanup";
+export const CLEANUP_LEASE = "cleanup";
 
 /** Shows what a cleanup would do with each copy, and why. Changes nothing. */
 export async function previewCleanup(
@@ -66,7 +66,7 @@ export async function previewCleanup(
 export async function runCleanup(context: JobContext, options: CleanupOptions): Promise<CleanupReport> {
   await using lease = await holdLease(
     context.catalog,
-    { name: LEASE, runId: crypto.randomUUID(), host: context.host, pid: context.pid },
+    { name: CLEANUP_LEASE, runId: crypto.randomUUID(), host: context.host, pid: context.pid },
     { clock: context.clock, signal: context.signal },
   );
   const leased = { ...context, signal: lease.signal };

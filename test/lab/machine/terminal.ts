@@ -15,7 +15,12 @@ export interface OnTerminal {
 
 /** Starts pg321 on a pseudo-terminal of 100 columns, as `script` of util-linux makes it. */
 export function onTerminal(words: readonly string[], env: Record<string, string> = {}): OnTerminal {
-  const command = [...programWords(), ...words].map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
+  return programOnTerminal([...programWords(), ...words], env);
+}
+
+/** As `onTerminal`, with any program. */
+export function programOnTerminal(argv: readonly string[], env: Record<string, string> = {}): OnTerminal {
+  const command = argv.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
   const child = Bun.spawn(["script", "-qefc", `stty cols 100; exec ${command}`, "/dev/null"], {
     env: { PATH: process.env["PATH"] ?? "", HOME: tmpdir(), TMPDIR: tmpdir(), TERM: "xterm", ...env },
     stdio: ["pipe", "pipe", "inherit"],

@@ -57,6 +57,15 @@ function installation(use: Use, reopen: Reopen): void {
     await reopen();
     expect(await use().installation()).toBe("given");
   });
+
+  test("the last export of the host's files is remembered", async () => {
+    expect(await use().hostExports.last()).toBeUndefined();
+    const first = { exported_at: "2026-01-01T00:00:00.000Z", fingerprint: "a".repeat(64) };
+    const second = { exported_at: "2026-01-02T00:00:00.000Z", fingerprint: "b".repeat(64) };
+    for (const one of [first, second]) await use().hostExports.record(one);
+    await reopen();
+    expect(await use().hostExports.last()).toEqual(second);
+  });
 }
 
 function backups(use: Use, reopen: Reopen): void {

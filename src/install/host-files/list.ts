@@ -1,0 +1,109 @@
+import type { Dirent } from "node:fs";
+import { readdir, readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { Config } from "../../config/config.ts";
+import { DEFAULT_CONFIG_PATH, outsideOfConfig } from "../../config/load.ts";
+import { SERVICE_USER } from "../host.ts";
+import { DROP_IN_DIRECTORIES, DROP_IN_NAME } from "../writable-paths.ts";
+import { ownerOf } from "./owners.ts";
+
+export const HOST_FILE_ROLES = [
+  "config",
+  "value of the config",
+  "certificate",
+  "credential",
+  "identity",
+  "signing key",
+  "drop-in of the unit",
+] as const;
+export type HostFileRole = (typeof HOST_FILE_ROLES)[number];
+
+/** A file that a new host needs in order to restore, and to go on as this installation. */
+export interface HostFile {
+  role: HostFileRole;
+  path: string;
+  /** The owner and mode that it should have; one that is there may have others. */
+  user: string;
+  group: string;
+  mode: number;
+}
+
+/**
+ * The one list of the files that must survive the loss of this host: config, the files that it takes values from,
+ * credentials, identity, signing key, and drop-ins of the unit. Whether they are there is not its question. What
+ * only root may list is missing from it for others.
+ */
+export async function hostFiles(config: Config): Promise<HostFile[]> {
+  const outside = await outsideOfConfig(config.file);
+  const { user, group } = await serviceOwner(config.state_dir);
+  const isService = user === SERVICE_USER;
+  const own = { user, group, mode: 0o600 };
+  const shared = isService ? { user: "root", group, mode: 0o640 } : own;
+  const secret = isService ? { user: "root", group: "root", mode: 0o600 } : own;
+  const { identity_file, signing_key_file } = config.encryption;
+  const unit = config.file === DEFAULT_CONFIG_PATH ? await filesOfUnit(DROP_IN_DIRECTORIES[0]) : undefined;
+  const credentials = [
+    ...outside.credentialFiles,
+    ...(await filesIn(outside.credentialDirectory)),
+    ...(unit?.credentialFiles ?? []),
+  ];
+  const files: HostFile[] = [
+    { role: "config", path: config.file, ...shared },
+    ...outside.valueFiles.map((path) => ({ role: "value of the config" as const, path, ...shared })),
+    ...outside.certificateFiles.map((path) => ({ role: "certificate" as const, path, ...shared })),
+    ...credentials.map((path) => ({ role: "credential" as const, path, ...secret })),
+    ...(identity_file === undefined
+      ? []
+      : [{ role: "identity" as const, path: identity_file, ...(isService ? secret : own) }]),
+    { role: "signing key", path: signing_key_file, ...own },
+    ...(unit?.dropIns ?? []).map((path) => ({
+      role: "drop-in of the unit" as const,
+      path,
+      ...{ user: "root", group: "root", mode: 0o644 },
+    })),
+  ];
+  // A file with two purposes is one file.
+  return files.filter(({ path }, index) => files.findIndex((other) => other.path === path) === index);
+}
+
+/** The environment variables that the config takes values from: no file of the list may hold them. */
+export async function variablesOf(config: Config): Promise<string[]> {
+  return (await outsideOfConfig(config.file)).variables;
+}
+
+async function serviceOwner(stateDir: string): Promise<{ user: string; group: string }> {
+  const stats = await stat(stateDir).catch(() => undefined);
+  return stats ? ownerOf(stats) : { user: SERVICE_USER, group: SERVICE_USER };
+}
+
+/** The files right in a directory; none where it is not there or may not be listed. */
+async function filesIn(directory: string): Promise<string[]> {
+  const entries = await readdir(directory, { withFileTypes: true }).catch((): Dirent[] => []);
+  return entries
+    .filter((entry) => !entry.isDirectory() && !entry.name.startsWith("."))
+    .map(({ name }) => join(directory, name))
+    .sort();
+}
+
+interface UnitFiles {
+  /** Those that a person wrote: `install` writes the other one. */
+  dropIns: string[];
+  credentialFiles: string[];
+}
+
+/** Drop-ins of a directory, and the files that they give to the service as credentials or environment. */
+export async function filesOfUnit(directory: string): Promise<UnitFiles> {
+  const dropIns = (await filesIn(directory)).filter(
+    (path) => path.endsWith(".conf") && path !== join(directory, DROP_IN_NAME),
+  );
+  const texts = await Promise.all(dropIns.map((path) => readFile(path, "utf8").catch(() => "")));
+  const named = texts.flatMap((text) => [
+    ...[...text.matchAll(/^\s*LoadCredential\s*=\s*[^:\s]+:(\/\S+)\s*$/gm)].map(([, path = ""]) => path),
+    ...[...text.matchAll(/^\s*EnvironmentFile\s*=\s*-?(\/\S+)\s*$/gm)].map(([, path = ""]) => path),
+  ]);
+  const stats = await Promise.all(named.map((path) => stat(path).catch(() => undefined)));
+  const directories = named.filter((_, index) => stats[index]?.isDirectory());
+  const inside = await Promise.all(directories.map(filesIn));
+  const files = named.filter((path) => !directories.includes(path));
+  return { dropIns, credentialFiles: [...files, ...inside.flat()] };
+}

@@ -136,7 +136,7 @@ describe("keys", () => {
       await expectEqual(target);
     }
     for (const [identity, told] of [
-      [join(directory, "stranger.txt"), /does not open|no identity/],
+      [join(directory, "stranger.txt"), /none of the given identities opens this backup/],
       [join(directory, "missing.txt"), /no identity file at .*missing\.txt/],
       [join(directory, "config.toml"), /identity file: /],
     ] as const) {

@@ -12,7 +12,7 @@ import { type FaultProxy, startFaultProxy } from "../../lab/servers/fault-proxy.
 import { connectTo, type LabPostgres, startPostgres } from "../../lab/servers/postgres.ts";
 import { freePort, rgw, type S3Lab } from "../../lab/servers/s3.ts";
 
-/** What pg_dump has sent when the test stops it: enough for an upload to be under way. */
+/** The bytes that pg_dump has sent when the test stops it: enough for an upload to be in progress. */
 const MIDDLE_BYTES = 20 * MIB;
 
 setDefaultTimeout(60_000);
@@ -46,11 +46,11 @@ function killIfThere(pid: number): void {
   try {
     process.kill(pid, "SIGKILL");
   } catch {
-    // It has noticed by itself.
+    // It has noticed on its own.
   }
 }
 
-/** An installation whose way to PostgreSQL leads through a proxy, with a directory and a bucket. */
+/** An installation that reaches PostgreSQL through a proxy, with a directory and a bucket. */
 interface Fixture extends AsyncDisposable {
   installation: Installation;
   toPostgres: FaultProxy;
@@ -81,7 +81,7 @@ async function install(databases = ["bulk"], more = ""): Promise<Fixture> {
   };
 }
 
-/** A backup that stands still in its middle: pg_dump waits for the server, an upload is open. */
+/** A backup that is stopped in the middle: pg_dump waits for the server, an upload is open. */
 async function startToTheMiddle({ installation, toPostgres, places }: Fixture): Promise<Running> {
   toPostgres.stallAnswersAfter(MIDDLE_BYTES);
   const running = watched(installation.start("backup", "--json"));
@@ -103,11 +103,11 @@ async function backupTold({ installation }: Fixture) {
   return (await installation.ok("show", backups[0].id, "--json")).json;
 }
 
-/** pg_dump tells the server's last word where it still came through. */
+/** pg_dump reports the server's last message if it still arrived. */
 const CONNECTION_LOST =
   /pg_dump ended with exit code 1: .*(server closed the connection|terminating connection)/;
 
-describe("a dump that ends in its middle is no backup", () => {
+describe("an interrupted dump is no backup", () => {
   test.each<[string, (running: Running, database: string) => Promise<void>, RegExp]>([
     [
       "pg_dump is killed",
@@ -138,7 +138,7 @@ describe("a dump that ends in its middle is no backup", () => {
     [
       "the server crashes",
       async () => {
-        // A backend outlives its postmaster for as long as it never waits.
+        // A backend outlives its postmaster as long as it never waits.
         const backends = await backendsOfDump();
         await postgres.kill();
         for (const pid of backends) killIfThere(pid);
@@ -199,7 +199,7 @@ describe("a dump that ends in its middle is no backup", () => {
   });
 });
 
-describe("a server that does not let us in", () => {
+describe("a server that rejects the connection", () => {
   test.each([
     [
       "refuses the connection",
@@ -213,18 +213,21 @@ describe("a server that does not let us in", () => {
       /password authentication failed/,
       "check user and password",
     ],
-  ])("because it %s: exit 10, and nothing that looks like a backup", async (_, change, message, hint) => {
-    await using fixture = await install();
-    await fixture.installation.configure({ postgres: { ...postgres.address, ...(await change()) } });
-    const { exitCode, json, stderr } = await fixture.installation.run("backup", "--json");
-    expect(exitCode).toBe(10);
-    expect(json).toMatchObject({ outcome: "FAILED", backups: [{ status: "FAILED", backup_id: null }] });
-    expect(json.backups[0].error).toMatch(message);
-    expect(json.backups[0].hint).toContain(hint);
-    expect(json.backups[0].error + stderr).not.toContain("wrong-secret-word");
-    expect((await fixture.installation.ok("list", "--json")).json.backups).toEqual([]);
-    await expectNothingStored(fixture);
-  });
+  ])(
+    "because it %s: exit 10, and nothing is left that looks like a backup",
+    async (_, change, message, hint) => {
+      await using fixture = await install();
+      await fixture.installation.configure({ postgres: { ...postgres.address, ...(await change()) } });
+      const { exitCode, json, stderr } = await fixture.installation.run("backup", "--json");
+      expect(exitCode).toBe(10);
+      expect(json).toMatchObject({ outcome: "FAILED", backups: [{ status: "FAILED", backup_id: null }] });
+      expect(json.backups[0].error).toMatch(message);
+      expect(json.backups[0].hint).toContain(hint);
+      expect(json.backups[0].error + stderr).not.toContain("wrong-secret-word");
+      expect((await fixture.installation.ok("list", "--json")).json.backups).toEqual([]);
+      await expectNothingStored(fixture);
+    },
+  );
 });
 
 test("a database that fails does not stop the others", async () => {
@@ -257,7 +260,7 @@ test("a database that fails does not stop the others", async () => {
   await administer("drop database a_broken", "drop database z_whole");
 });
 
-test("a second run of the same database is turned away and told who works on it", async () => {
+test("a second run of the same database is refused and shows which run holds it", async () => {
   await using fixture = await install();
   const first = await startToTheMiddle(fixture);
   await fixture.installation.configure({ postgres: postgres.address });
@@ -275,7 +278,7 @@ test("a second run of the same database is turned away and told who works on it"
   expect((await fixture.installation.run("backup")).exitCode).toBe(0);
 });
 
-test("no process shows a secret while a backup runs, and nothing tells one afterwards", async () => {
+test("no process shows a secret during a backup, and no output or file contains one afterwards", async () => {
   await using fixture = await install();
   const { installation, toPostgres } = fixture;
   const identity = await readFile(installation.identityFile, "utf8");
@@ -299,7 +302,7 @@ test("no process shows a secret while a backup runs, and nothing tells one after
   }
   toPostgres.pass();
   const outputs = [await running.ended];
-  // Failures talk more.
+  // Failures print more.
   await installation.configure({ postgres: { ...postgres.address, user: "nobody_here" } });
   outputs.push(await installation.run("backup", "--log-level", "debug"));
   for (const words of [["list", "--json"], ["check"], ["verify", "--log-level", "debug"]])

@@ -27,7 +27,7 @@ import { runRecord } from "../../suites/catalog/records.ts";
 
 setDefaultTimeout(120_000);
 
-/** `bulk` is more than three parts of an upload, `blocked` more than fits between pg_dump and a storage that hangs. */
+/** `bulk` is larger than three parts of an upload, `blocked` larger than the buffers between pg_dump and a hanging storage. */
 const DUMP_MIB = { bulk: 30, blocked: 100 };
 
 let postgres: LabPostgres;
@@ -47,7 +47,7 @@ beforeAll(async () => {
 });
 afterAll(() => postgres[Symbol.asyncDispose]());
 
-/** Not pg321's, although they stand among its objects and some look like them. */
+/** Not pg321's files, although they lie among its objects and some look like them. */
 const FOREIGN = [
   "main/bulk/.pg321-0123456789abcdef.tmp",
   "main/bulk/backup_bulk_20200101_000000_deadbeef.dump.enc",
@@ -138,7 +138,7 @@ describe("kill -9 of a backup", () => {
       "disk:FAILED r2:FAILED",
     ],
     [
-      "when it is completed, unknown to us",
+      "when it is completed, but not recorded",
       "disk first",
       "after",
       isCompletion,
@@ -154,7 +154,7 @@ describe("kill -9 of a backup", () => {
       "disk:CONFIRMED r2:CONFIRMED",
     ],
     [
-      "when the first manifest is stored, unrecorded",
+      "when the first manifest is stored, but not recorded",
       "bucket first",
       "after",
       isManifest,
@@ -214,7 +214,7 @@ describe("kill -9 of a backup", () => {
     expect(verdicts).toHaveLength(status === "INTERRUPTED" ? 2 : 4);
   });
 
-  test("ends its pg_dump, too", async () => {
+  test("also ends its pg_dump", async () => {
     await using fixture = await install("disk first", "blocked");
     const isHeld = holdAt(fixture.proxy, "before", isHead);
     const running = watched(fixture.installation.start("backup"));
@@ -271,7 +271,7 @@ describe("kill -9 of a backup", () => {
 test("a run is closed although another process has its pid now", async () => {
   await using fixture = await install();
   const { installation } = fixture;
-  // As in a container, where every start of pg321 gets the same pid.
+  // As in a container, where pg321 gets the same pid at each start.
   const run = runRecord({ host: hostname(), pid: process.pid, pid_start: 1 });
   await withCatalog(installation, (catalog) => catalog.insertRun(run));
   await installation.ok("repair");
@@ -279,7 +279,7 @@ test("a run is closed although another process has its pid now", async () => {
   expect(runs.find(({ id }) => id === run.id)).toMatchObject({ outcome: "INTERRUPTED" });
 });
 
-test("what one run settles no other run touches meanwhile", async () => {
+test("while one run settles a backup, no other run touches it", async () => {
   await using fixture = await install();
   const { installation, proxy, disk, bucket } = fixture;
   proxy.answer = async () => new Response(null, { status: 403 });
@@ -298,7 +298,7 @@ test("what one run settles no other run touches meanwhile", async () => {
   };
   const settling = watched(installation.start("backup"));
   await settling.until("it looks for what was left", () => isHeld);
-  // It would fill the copy that the other one is about to remove.
+  // It would otherwise fill the copy that the other run is about to remove.
   expect((await installation.ok("repair", "--json")).json.copies).toEqual([]);
   release.resolve();
   expect((await settling.ended).exitCode).toBe(0);
@@ -340,7 +340,7 @@ describe("kill -9 of a repair", () => {
     const { installation } = fixture;
     await installation.ok("backup");
     const { id } = await only(installation);
-    // Nothing goes over the network in between that could be held: this is what the catalog then says.
+    // No network request in between can be held back, so set the state of the catalog at that moment.
     await withCatalog(installation, (catalog) => catalog.updateBackup(id, { status: "PARTIAL" }));
     await installation.ok("repair");
     expect(await statusOf(installation, id)).toBe("VERIFIED");

@@ -5,10 +5,10 @@ import { usePostgres } from "../../lab/servers/use-postgres.ts";
 setDefaultTimeout(60_000);
 
 const postgres = usePostgres();
-/** Names of this test only: the server has others' databases, too. */
+/** Names used only by this test: other tests have databases on the server too. */
 const prefix = `n${crypto.randomUUID().slice(0, 8)}_`;
 const [app, shop, star, set] = [`${prefix}app`, `${prefix}shop`, `${prefix}*`, `${prefix}a[p]p`];
-/** Looks like app of the server main, and is a database of its own. */
+/** Looks like database app of server main, but is a separate database. */
 const slash = `main/${app}`;
 
 beforeAll(async () => {
@@ -29,7 +29,7 @@ async function backedUp(installation: Installation, ...words: string[]): Promise
   return backups.map(({ database }: { database: string }) => database).sort();
 }
 
-test("a database whose name is a pattern takes no pattern's place, and = names it", async () => {
+test("a database whose name looks like a pattern is not confused with it, and = names it", async () => {
   await using installation = await install([star]);
   expect(await backedUp(installation)).toEqual([star, set, app, shop].sort());
   await installation.configure({ databases: [`=${star}`] });
@@ -46,7 +46,7 @@ test("a database whose name is a pattern takes no pattern's place, and = names i
   expect(gone.stdout).toContain(`no database "${prefix}gone*"`);
 });
 
-test("a name on the command line stands for itself, and SERVER/DATABASE for that server's", async () => {
+test("a name on the command line is taken literally, and SERVER/DATABASE means that server's database", async () => {
   await using installation = await install([star, slash]);
   expect(await backedUp(installation, star)).toEqual([star]);
   expect(await backedUp(installation, `main/${star}`)).toEqual([star]);
@@ -72,7 +72,7 @@ test("a name on the command line stands for itself, and SERVER/DATABASE for that
   expect(left).toEqual(new Set([star, slash]));
 });
 
-test("a glob that is none is a mistake of the config", async () => {
+test("an invalid glob is a mistake in the config", async () => {
   const wrong = [
     "[[schedule.override]]",
     'name = "busy"',

@@ -4,7 +4,7 @@ import { usePostgres } from "../../lab/servers/use-postgres.ts";
 
 const postgres = usePostgres();
 
-test("a database of 1 GiB, hardly compressible, comes back the same", async () => {
+test("a database of 1 GiB, hardly compressible, is restored unchanged", async () => {
   const source = await postgres.createDatabase();
   await postgres
     .connect(source)

@@ -16,7 +16,7 @@ import { only, statusOf } from "../../lab/told.ts";
 
 setDefaultTimeout(120_000);
 
-/** More than fits between pg_dump and a storage that hangs: pg_dump lives, and its password file with it. */
+/** More than the buffers between pg_dump and a hanging storage hold: pg_dump stays alive, and so does its password file. */
 const DUMP_MIB = 100;
 
 let postgres: LabPostgres;
@@ -26,9 +26,9 @@ interface Fixture extends AsyncDisposable {
   installation: Installation;
   proxy: HttpProxy;
   places: Place[];
-  /** In a container of its own, which ends with the fixture. */
+  /** In a separate container, which ends with the fixture. */
   start(...words: string[]): Running;
-  /** A backup in a container of its own, in the middle of its upload. `release` lets it go on. */
+  /** A backup in a separate container, in the middle of its upload. `release` lets it continue. */
   backupInItsMiddle(): Promise<{ running: Running; id: string; release: () => void }>;
   temporaryFiles(): Promise<string[]>;
 }
@@ -84,7 +84,7 @@ async function install(more = ""): Promise<Fixture> {
   };
 }
 
-/** As time makes it: the leases that nobody renews any more have run out. */
+/** Makes leases that nobody renews expire, as time would. */
 async function letLeasesRunOut({ installation }: Fixture): Promise<void> {
   await withCatalog(installation, async (catalog) => {
     for (const { name, run_id } of await catalog.leases())
@@ -92,7 +92,7 @@ async function letLeasesRunOut({ installation }: Fixture): Promise<void> {
   });
 }
 
-/** What a run has of its own while it works: its leases, its files on the way, its password file. */
+/** The traces of a run in progress: its leases, its temporary files, its password file. */
 async function belongings({ installation, places, temporaryFiles }: Fixture, id: string) {
   const leases = await withCatalog(installation, (catalog) => catalog.leases());
   return {
@@ -119,7 +119,7 @@ describe.skipIf(noNamespaceReason !== undefined)(
     });
     afterAll(() => postgres?.[Symbol.asyncDispose]());
 
-    test("a living backup of the one is left alone by every command of the other, and ends well", async () => {
+    test("a live backup in one is left alone by every command in the other, and succeeds", async () => {
       await using fixture = await install();
       const { installation, places } = fixture;
       const { running, id, release } = await fixture.backupInItsMiddle();
@@ -147,7 +147,7 @@ describe.skipIf(noNamespaceReason !== undefined)(
       expect(await leftovers(installation, places)).toEqual([]);
     });
 
-    test("a killed one holds its place until its lease has run out; then the other one settles it", async () => {
+    test("a killed backup keeps its lease until it expires; then the other container settles it", async () => {
       await using fixture = await install();
       const { installation, places, temporaryFiles } = fixture;
       const { running, id, release } = await fixture.backupInItsMiddle();
@@ -164,7 +164,7 @@ describe.skipIf(noNamespaceReason !== undefined)(
       expect(runs.map(({ outcome }) => outcome)).toContain("INTERRUPTED");
       expect(runs.map(({ outcome }) => outcome)).not.toContain("RUNNING");
 
-      // Its password file goes once nobody has touched it for an hour.
+      // Its password file is removed after an hour without a touch.
       const [left = ""] = await temporaryFiles();
       expect(left).toEndWith("/pgpass");
       const tmp = join(installation.directory, "state/tmp");
@@ -175,7 +175,7 @@ describe.skipIf(noNamespaceReason !== undefined)(
       expect(await leftovers(installation, places)).toEqual([]);
     });
 
-    test("a daemon waits for the one of its container's last start, and takes its place", async () => {
+    test("a daemon waits for the lease of its container's previous start, then takes over", async () => {
       await using fixture = await install('[http]\nlisten = "off"\n[schedule]\nbackup = "0 0 1 1 *"\n');
       const { installation } = fixture;
       const first = fixture.start("run");

@@ -7,7 +7,7 @@ import { usePostgres } from "../../lab/servers/use-postgres.ts";
 setDefaultTimeout(60_000);
 
 const postgres = usePostgres();
-/** Names of this test only: the server has others' databases, too. */
+/** Names used only by this test: other tests have databases on the server too. */
 const prefix = `s${crypto.randomUUID().slice(0, 8)}_`;
 const [stays, leaves] = [`${prefix}stays`, `${prefix}leaves`];
 
@@ -27,7 +27,7 @@ function install(databases: string[], change: Partial<InstallationOptions> = {})
   });
 }
 
-/** The open alerts that are about more than a success: `WARNING key 1`. */
+/** The open alerts, as `WARNING key 1`. */
 async function alerts(installation: Installation): Promise<string[]> {
   const { alerts } = (await installation.ok("alerts", "--json")).json;
   return alerts
@@ -36,7 +36,7 @@ async function alerts(installation: Installation): Promise<string[]> {
     .sort();
 }
 
-test("a run that selects no database fails, and is over with the config", async () => {
+test("a run that selects no database fails; its alert ends when the config is corrected", async () => {
   await using installation = await install([`${prefix}typo_*`]);
   const failed = await installation.run("backup");
   expect(failed.exitCode).toBe(10);
@@ -60,7 +60,7 @@ test("a run that selects no database fails, and is over with the config", async 
   expect(await alerts(installation)).toEqual([]);
 });
 
-test("a database that never was fails the run, and is over once the config does not name it", async () => {
+test("a database that never existed fails the run; its alert ends when the config no longer names it", async () => {
   await using installation = await install([stays, `${prefix}tpyo`]);
   expect((await installation.run("backup")).exitCode).toBe(3);
   expect(await alerts(installation)).toContain(`CRITICAL backup main/${prefix}tpyo 1`);
@@ -80,11 +80,11 @@ test("a second server that selects none makes the run PARTIAL", async () => {
   const partial = await installation.run("backup");
   expect(partial.exitCode).toBe(3);
   expect(partial.stdout).toContain('server "second": the config selects no database');
-  // Named ones are no matter of that server.
+  // Databases named on the command line do not concern that server.
   await installation.ok("backup", stays);
 });
 
-test("a pattern without a match raises one alert, wherever it stands, until it matches or is gone", async () => {
+test("a pattern without a match, anywhere in the config, raises one alert until it matches or is removed", async () => {
   const more = [
     ...[
       "[[schedule.override]]",
@@ -118,7 +118,7 @@ test("a pattern without a match raises one alert, wherever it stands, until it m
   expect(await alerts(installation)).toEqual([]);
 });
 
-test("a database that vanishes from a glob is told of once, until it is back, forgotten or excluded", async () => {
+test("a removed database that a glob matched raises one alert until it is back, forgotten or excluded", async () => {
   await using installation = await install([`${prefix}[sl]*s`]);
   const told = [`WARNING gone main/${leaves} 1`];
   await installation.ok("backup");
@@ -149,7 +149,7 @@ test("a database that vanishes from a glob is told of once, until it is back, fo
   expect(await alerts(installation)).toEqual([]);
 });
 
-test("a schedule that has no database left is idle: no success, and no trouble", async () => {
+test("a schedule without a database left is idle: neither a success nor a problem", async () => {
   const override = `[[schedule.override]]\nname = "all"\ndatabases = ["main/*"]\nbackup = "${YEARLY}"`;
   await using lab = await DaemonLab.make({
     postgres: postgres.address,
@@ -166,7 +166,7 @@ test("a schedule that has no database left is idle: no success, and no trouble",
   expect(schedules.map(({ skipped }) => skipped > 2)).toEqual(schedules.map(() => false));
 });
 
-test("a verification of nothing is none", async () => {
+test("a verification without any copy is not a success", async () => {
   await using installation = await install([stays]);
   const none = await installation.run("verify");
   expect(none.exitCode).toBe(14);

@@ -47,7 +47,7 @@ test("a stalled storage does not grow memory", async () => {
   expect(stalled - undisturbed).toBeLessThan(64);
 }, 120_000);
 
-/** The most memory that a process has used so far, in KiB; 0 once it is gone. */
+/** The peak memory of a process so far, in KiB; 0 once it has ended. */
 function peakOf(pid: number): number {
   try {
     return Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0);

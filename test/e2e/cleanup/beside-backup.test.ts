@@ -12,7 +12,7 @@ import { runRecord } from "../../suites/catalog/records.ts";
 
 const postgres = usePostgres();
 
-test("a backup waits for the removal of one backup, and cleanup leaves the rest of its database", async () => {
+test("a backup waits only for the removal of one backup; cleanup leaves the rest of the database for later", async () => {
   const lab = await rgw();
   await using proxy = startHttpProxy(lab.endpoint);
   await using at = await brieflyKept(postgres);

@@ -19,8 +19,8 @@ import { usePostgres } from "../../lab/servers/use-postgres.ts";
 
 const postgres = usePostgres();
 
-describe("what no record knows", () => {
-  test("is told and never deleted; a backup of ours with a good manifest is adopted", async () => {
+describe("an object without a record", () => {
+  test("is reported and never deleted; a backup of ours with a good manifest is adopted", async () => {
     await using at = await brieflyKept(postgres);
     const id = await at.backup(0);
     const place = at.places.get("r2");
@@ -56,7 +56,7 @@ describe("what no record knows", () => {
     expect(await keysIn(place)).toEqual(before);
     expect(await at.record(id)).toBeUndefined();
 
-    // A true manifest beside something else makes no backup of it.
+    // A genuine manifest beside another object does not make that a backup.
     const [object = "", manifest = ""] = (await at.objects("r2", id)).toSorted();
     const { Body } = await place.lab.client.send(
       new GetObjectCommand({ Bucket: place.bucket, Key: `pg321/${manifest}` }),
@@ -79,7 +79,7 @@ describe("what no record knows", () => {
     expect(verdicts.map(({ verdict }: { verdict: string }) => verdict)).toEqual(["good", "good"]);
   });
 
-  test("a copy that was cut is adopted as damaged, with an alert, and filled from the other", async () => {
+  test("a truncated copy is adopted as damaged, with an alert, and filled from the other copy", async () => {
     await using at = await brieflyKept(postgres);
     const id = await at.backup(0);
     const disk = join(at.installation.directory, "disk");
@@ -95,7 +95,7 @@ describe("what no record knows", () => {
     expect(await at.states(id)).toBe("disk:CONFIRMED r2:CONFIRMED");
   });
 
-  test("a lost catalog comes back from the storages and the identity, without the signing key too", async () => {
+  test("a lost catalog is rebuilt from the storages and the identity, even without the signing key", async () => {
     await using at = await brieflyKept(postgres);
     const { installation } = at;
     const ids = [await at.backup(0), await at.backup(0)];
@@ -104,7 +104,7 @@ describe("what no record knows", () => {
     const key = join(installation.directory, "signing.key");
     const forgetEverything = () => rm(join(installation.directory, "state"), { recursive: true });
 
-    // Neither key nor identity tells whose they are: a new installation, whose places and backups these are not.
+    // Without key and identity the owner is unknown: this is a new installation, to which these places and backups do not belong.
     await forgetEverything();
     for (const file of [key, installation.identityFile]) await rename(file, `${file}.kept`);
     await writeFile(installation.identityFile, (await generateIdentity()).identity.reveal());
@@ -132,18 +132,18 @@ describe("what no record knows", () => {
     await installation.ok("backup");
   });
 
-  test("multipart uploads under the prefix go when they are old, and no others", async () => {
+  test("only old multipart uploads under the prefix are aborted", async () => {
     const lab = await rgw();
     const bucket = await lab.makeBucket();
     await using at = await retained(postgres, { storages: ["r2"], buckets: { r2: bucket } });
     const [ended, underWay] = [await at.backup(0), await at.backup(0)];
     const [left, growing] = [await keyOf(at, ended), await keyOf(at, underWay)];
-    // Another installation has the same prefix; other programs have other ones.
+    // An upload of another installation with the same prefix, and one of another program outside it.
     const theirs = ["other/theirs", "pg321/main/app/backup_app_20261101_020000_0123abcd.dump.zst.enc"];
     for (const Key of [left, growing, ...theirs])
       await lab.client.send(new CreateMultipartUploadCommand({ Bucket: bucket, Key }));
     expect(await at.cleanup()).toMatchObject({ exitCode: 0, multipart_uploads_aborted: 0 });
-    // Eight days later: the clock is not trusted, so it takes a confirmation, too.
+    // Eight days later: the clock is not trusted, so a confirmation is needed too.
     await using context = await contextAhead(at, 8 * 24);
     const { catalog, clock, signal, host, pid } = context;
     const database = (await catalog.backup(underWay))?.database ?? "";
@@ -164,7 +164,7 @@ describe("what no record knows", () => {
 });
 
 describe("by hand", () => {
-  test("a dry run tells of each copy, and changes nothing", async () => {
+  test("a dry run lists each copy and changes nothing", async () => {
     await using at = await brieflyKept(postgres);
     const old = await at.backup(2);
     await at.backup(0);
@@ -178,14 +178,14 @@ describe("by hand", () => {
       "keep",
       "keep",
     ]);
-    // Without the age, which has gone on since.
+    // Without the age, which has grown since.
     for (const { reason } of decisions) expect(text).toContain(reason.split(" (")[0]);
     expect(await at.states(old)).toBe("disk:CONFIRMED r2:CONFIRMED");
     expect(await withCatalog(at.installation, (catalog) => catalog.runs({ job: "cleanup" }))).toEqual([]);
     expect(await Bun.file(join(at.installation.directory, "state/catalog.db")).bytes()).toEqual(before);
   });
 
-  test("a dry run of very many tells of each, in one JSON object and in one table, and to who reads some only", async () => {
+  test("a dry run of very many copies lists each, in one JSON object and in one table, even to a reader that stops early", async () => {
     await using at = await retained(postgres);
     const { installation } = at;
     const id = await at.backup(0);
@@ -232,7 +232,7 @@ describe("by hand", () => {
     expect(await reader.exited).toBe(0);
   });
 
-  test("a hold keeps a backup from cleanup and from delete, until it is over", async () => {
+  test("a hold protects a backup from cleanup and delete until it ends", async () => {
     await using at = await retained(postgres, { settings: BRIEFLY });
     const old = await at.backup(2);
     await at.backup(0);
@@ -264,7 +264,7 @@ describe("by hand", () => {
     expect(await keysIn({ name: "disk", directory: join(at.installation.directory, "disk") })).toEqual([]);
   });
 
-  test("forget deletes one database and no other, once its name is given again", async () => {
+  test("forget deletes only the one database, after its name was typed again", async () => {
     const databases = [await postgres.createDatabase(), await postgres.createDatabase()] as const;
     await using at = await retained(postgres, { databases });
     await at.installation.ok("backup");

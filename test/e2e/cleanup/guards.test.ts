@@ -5,12 +5,12 @@ import type { Known, StorageName } from "../../lab/data/made-up-world.ts";
 import { NAMES, World } from "../../lab/data/made-up-world.ts";
 
 /**
- * The whole cleanup on a real catalog and real directories, through made-up years: backups come or stay
- * away, objects vanish behind its back, copies are found damaged, people hold backups and confirm plans.
- * Whatever happens, what was there of the newest good backup of each database is there afterwards.
+ * The whole cleanup on a real catalog and real directories, over simulated years: backups are made or missed, objects
+ * disappear without its knowledge, copies are found damaged, people hold backups and confirm plans. Whatever happens,
+ * every copy of the newest good backup of each database is still there afterwards.
  */
 
-/** The newest backup of each database that can really be restored. */
+/** The newest backup of each database that can actually be restored. */
 function newestRestorable(world: World, known: readonly Known[]): Known[] {
   const newest = new Map<string, Known>();
   for (const backup of known.toSorted((a, b) => (a.started_at < b.started_at ? 1 : -1)))
@@ -34,7 +34,7 @@ async function cleanUpAndCheck(world: World, confirms: boolean): Promise<Cleanup
     const gone = (there.get(backup.id) ?? []).filter((name) => !world.really(backup).includes(name));
     for (const name of gone) expect(world.isTooOld(backup, name)).toBe(true);
     if (world.isHeld(backup)) expect(gone).toEqual([]);
-    // A record goes only when no object is left.
+    // A record is removed only when no object is left.
     if (!after.has(backup.id)) expect(world.really(backup)).toEqual([]);
   }
   return reports;
@@ -48,7 +48,7 @@ type Step =
   | { do: "cleanup"; confirms: boolean };
 
 const someStorages = fc.subarray(NAMES, { minLength: 1 });
-/** Mostly recent ones: it is them that guards rely on. */
+/** Mostly recent backups, because guards rely on those. */
 const recent = fc.oneof({ weight: 4, arbitrary: fc.nat({ max: 1 }) }, fc.nat({ max: 9 }));
 const allOrSome = fc.oneof(fc.constant(NAMES), someStorages);
 const step: fc.Arbitrary<Step> = fc.oneof(
@@ -114,7 +114,7 @@ describe("whatever happens over the years", () => {
     ["where nothing is ever stale", { guard: 'stale_after = "10000d"' }],
     ["with counting rules", { keep: "keep.last = 1\nkeep.weekly = 2\n" }],
   ])(
-    "%s, cleanup takes nothing of the newest backup that could really be restored",
+    "%s, cleanup removes nothing of the newest backup that can actually be restored",
     async (_, settings) => {
       await fc.assert(
         fc.asyncProperty(fc.array(step, { minLength: 20, maxLength: 40, size: "max" }), async (steps) => {
@@ -128,7 +128,7 @@ describe("whatever happens over the years", () => {
     120_000,
   );
 
-  test("all of it has happened there", () => {
+  test("every kind of event has happened in these years", () => {
     for (const [what, times] of Object.entries(seen)) expect(`${what}: ${times}`).not.toEndWith(": 0");
   });
 });

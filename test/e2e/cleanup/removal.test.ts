@@ -12,7 +12,7 @@ import { usePostgres } from "../../lab/servers/use-postgres.ts";
 const postgres = usePostgres();
 
 describe("deleting for real", () => {
-  test("where versions may not be deleted the copy is hidden and still billed, until they may", async () => {
+  test("without the right to delete versions a copy is hidden and still billed, until the key gets that right", async () => {
     const lab = await rgw();
     const bucket = await lab.makeBucket({ versioned: true });
     await using at = await brieflyKept(postgres, { buckets: { r2: bucket } });
@@ -45,12 +45,12 @@ describe("deleting for real", () => {
     const { Versions = [], DeleteMarkers = [] } = await lab.client.send(
       new ListObjectVersionsCommand({ Bucket: bucket }),
     );
-    // What is left is the newer backup, its object and its manifest, and the storage's marker.
+    // The newer backup (object and manifest) and the storage's marker are left.
     expect([Versions.length, DeleteMarkers.length]).toEqual([3, 0]);
     expect(await at.openAlerts()).toEqual([]);
   });
 
-  test("a locked copy is held until its date, and is no failure", async () => {
+  test("a locked copy is held until its date, which is not a failure", async () => {
     const lab = await rgw();
     const bucket = `locks-${crypto.randomUUID()}`;
     await lab.client.send(new CreateBucketCommand({ Bucket: bucket, ObjectLockEnabledForBucket: true }));
@@ -79,7 +79,7 @@ describe("deleting for real", () => {
     });
   });
 
-  test("a copy that is gone is missing when nothing had asked for that, and nothing relies on it", async () => {
+  test("a copy that pg321 did not remove and that is gone is missing, and nothing relies on it", async () => {
     await using at = await retained(postgres, { storages: ["disk", "r2"] });
     const id = await at.backup(40);
     await at.lose("r2", id);
@@ -92,16 +92,16 @@ describe("deleting for real", () => {
     ]);
     expect(await at.states(id)).toBe("disk:CONFIRMED r2:MISSING");
     expect(await at.objects("disk", id)).toHaveLength(2);
-    // The plan knows it now: the copy on disk is the last one.
+    // Now the plan knows that the copy on disk is the last one.
     expect((await at.cleanup()).storages.disk).toMatchObject({ expired: 0, held: 1 });
   });
 
-  test("an archive gets the copy as it is, confirms it, and only then it leaves", async () => {
+  test("an archive gets the copy unchanged, and only after confirmation is the original removed", async () => {
     const settings = { disk: { "expire.archive_to": "r2" } };
     await using at = await retained(postgres, { storages: ["disk", "r2"], settings });
     const old = await at.backup(0);
     const { started_at = "", object_bytes } = (await at.record(old)) ?? {};
-    // What only takes from others gets no backup of its own, and repair fills nothing in.
+    // An archive gets no backups directly, and repair does not fill it.
     expect(await at.states(old)).toBe("disk:CONFIRMED");
     expect((await at.installation.ok("repair", "--json")).json.copies).toEqual([]);
     await at.age(old, 31);
@@ -118,7 +118,7 @@ describe("deleting for real", () => {
     expect(verdict).toMatchObject({ storage: "r2", verdict: "good", segments_checked: true });
   });
 
-  test("an archive that does not answer leaves the copy where it is", async () => {
+  test("if the archive does not answer, the copy stays where it is", async () => {
     const settings = { disk: { "expire.archive_to": "r2" }, r2: { attempts: 1 } };
     await using at = await retained(postgres, { storages: ["disk", "r2"], settings });
     const old = await at.backup(31);
@@ -134,7 +134,7 @@ describe("deleting for real", () => {
     expect(await at.states(old)).toStartWith("disk:CONFIRMED");
   });
 
-  test("what a provider's rule removes is left to it, and its record follows", async () => {
+  test("a copy that the provider's rule removes is left to it, and its record is updated", async () => {
     const settings = { r2: { "keep.days": 10, expire: "provider-lifecycle" } };
     await using at = await retained(postgres, { storages: ["r2"], settings });
     const [gone, late] = [await at.backup(12), await at.backup(20)];

@@ -12,7 +12,7 @@ import { usePostgres } from "../../lab/servers/use-postgres.ts";
 
 /**
  * Requirement 6.30 of the reference report, test by test and under its names, on real parts: PostgreSQL, a
- * directory, Ceph RGW as R2 and Swift as B2. `test/acceptance/cleanup.md` tells which line is which.
+ * directory, Ceph RGW as R2 and Swift as B2. `test/acceptance/cleanup.md` maps each line to its test.
  */
 
 const postgres = usePostgres();
@@ -22,7 +22,7 @@ const clean = async ({ installation }: Retained, ...words: string[]) =>
   (await installation.ok("cleanup", "--json", ...words)).json;
 const alertsOf = ({ installation }: Retained) => withCatalog(installation, (catalog) => catalog.alerts({}));
 
-/** A file that looks as if nobody had touched it for so many hours. */
+/** A file last modified this many hours ago. */
 async function makeOldFile(path: string, ageHours: number): Promise<void> {
   await writeFile(path, "left over");
   const at = new Date(Date.now() - ageHours * 3_600_000);
@@ -69,7 +69,7 @@ describe("the seven unit tests of the report", () => {
 
   test("test_cleanup_temp_files", async () => {
     await using at = await retained(postgres);
-    // Its first cleanup makes the directory, which is pg321's own by that.
+    // The first cleanup creates the directory, so it is pg321's own.
     await clean(at);
     const temporary = join(at.installation.directory, "state/tmp");
     for (const name of ["a.tmp", "b.temp", "test_restore_x"]) await makeOldFile(join(temporary, name), 25);
@@ -115,7 +115,7 @@ describe("the seven unit tests of the report", () => {
         error: expect.stringContaining("denied"),
       },
     ]);
-    // The record stays until the last deletion is confirmed, and the next run goes on from there.
+    // The record stays until the last deletion is confirmed, and the next run continues from there.
     expect(records_deleted).toBe(0);
     expect(await at.states(old)).toBe("disk:DELETED r2:DELETING");
     const alerts = (await alertsOf(at)).filter(({ job }) => job === "cleanup");
@@ -209,7 +209,7 @@ describe("the seven integration tests of the report", () => {
     await mkdir(join(temporary, "directory.tmp"));
     await makeOldFile(join(temporary, "directory.tmp/inside.tmp"), 99);
     await makeOldFile(join(temporary, "dump.tmp"), 99);
-    // In a storage only what bears exactly its own temporary name is temporary.
+    // In a storage, only files with exactly its own pattern of temporary names are temporary.
     await makeOldFile(join(disk, ".pg321-0123456789abcdef.tmp"), 99);
     await makeOldFile(join(disk, "theirs.tmp"), 99);
     await makeOldFile(join(disk, "test_restore_theirs"), 99);
@@ -228,7 +228,7 @@ describe("the seven integration tests of the report", () => {
     expect(orphans).toEqual([{ storage: "disk", objects: 2, bytes: 18 }]);
   });
 
-  test("temporary files stay in a directory that may be anybody's, but for pg321's own", async () => {
+  test("in a shared directory only pg321's own temporary files are removed", async () => {
     await using at = await retained(postgres);
     const shared = join(at.installation.directory, "anybodys");
     await mkdir(shared, { mode: 0o700 });
@@ -248,7 +248,7 @@ describe("the seven integration tests of the report", () => {
     const ids = new Map<number, string>();
     for (const age of Object.values(days).toReversed()) ids.set(age, await at.backup(age));
     const { plan_hash, storages } = (await at.installation.run("cleanup", "--json")).json;
-    // More than half of a database's copies in a storage, and at least five, wait for a look.
+    // More than half of a database's copies in a storage, and at least five, wait for a confirmation.
     expect(storages.disk).toMatchObject({ deleted: 0, held: 5 });
     await at.installation.ok("cleanup", "--confirm", plan_hash);
     for (const [age, id] of ids) {
@@ -279,7 +279,7 @@ describe("the three end-to-end tests of the report", () => {
     for (const cloud of ["r2", "b2"]) expect(await at.objects(cloud, id)).toHaveLength(2);
     expect(await at.states(id)).toBe("b2:CONFIRMED disk:DELETED r2:CONFIRMED");
     expect(await at.record(id)).toMatchObject({ status: "VERIFIED" });
-    // Repair leaves away what retention has removed.
+    // Repair does not restore copies that retention has removed.
     expect((await at.installation.ok("repair", "--json")).json.copies).toEqual([]);
     expect(await at.objects("disk", id)).toEqual([]);
     const verdicts = (await at.installation.ok("show", id, "--json")).json;
@@ -304,7 +304,7 @@ describe("the three end-to-end tests of the report", () => {
     await clean(at);
     for (const name of CLOUDS) expect(await at.objects(name, old)).toEqual([]);
     for (const name of CLOUDS) expect(await at.objects(name, newer)).toHaveLength(2);
-    // Its twin without a newer one keeps its last copy, and is told of.
+    // The other database, which has no newer backup, keeps its last copy and raises an alert.
     await at.age(newer, 400);
     const { storages, decisions } = await clean(at);
     expect(storages.r2.deleted + storages.b2.deleted + storages.disk.deleted).toBe(2);

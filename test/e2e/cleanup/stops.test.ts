@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { alertIfShrunk } from "../../../src/alerts/shrink.ts";
 import { World } from "../../lab/data/made-up-world.ts";
 
-/** What cleanup holds and where it stops, on a real catalog: each with its alert, and how it ends. */
+/** What cleanup keeps and where it stops, on a real catalog: each with its alert and how it ends. */
 
 const open = async ({ context }: World) =>
   (await context.catalog.alerts({ open: true })).map(({ key, level }) => `${level} ${key}`).toSorted();
@@ -12,7 +12,7 @@ const deleted = (reports: Awaited<ReturnType<World["cleanup"]>>) =>
   );
 
 describe("a plan that would delete suspiciously much", () => {
-  test("stops, is CRITICAL, waits for its own hash and no other, and then is carried out", async () => {
+  test("stops with a CRITICAL alert, waits for exactly its own hash, and is then carried out", async () => {
     await using world = await World.make({});
     for (let n = 0; n < 6; n++) await world.backup("app", ["disk", "vault"]);
     await world.wait(4);
@@ -33,7 +33,7 @@ describe("a plan that would delete suspiciously much", () => {
 });
 
 describe("a clock that no storage confirms", () => {
-  test("after more than a week without any record lets nothing go until a person says that it is right", async () => {
+  test("after more than a week without any record, nothing expires until a person confirms the clock", async () => {
     await using world = await World.make({});
     await world.backup("app", ["disk", "vault"]);
     await world.backup("app", ["disk", "vault"]);
@@ -43,7 +43,7 @@ describe("a clock that no storage confirms", () => {
     expect(first?.statistics).toMatchObject({ clock_suspected: true });
     expect(first?.statistics.suspended[0]).toStartWith("nothing is recorded for more than 7 d after");
     expect(await open(world)).toContain("CRITICAL cleanup stopped");
-    // Neither the run that was stopped nor a new backup, dated by the same clock, is a sign of its being right.
+    // Neither the stopped run nor a new backup, dated by the same clock, proves that it is right.
     await world.wait(1 / 24);
     await world.backup("app", ["disk", "vault"]);
     const [again] = await world.cleanup();
@@ -52,7 +52,7 @@ describe("a clock that no storage confirms", () => {
     expect(await open(world)).toEqual([]);
   });
 
-  test("earlier than the newest backup lets nothing go", async () => {
+  test("earlier than the newest backup, nothing expires", async () => {
     await using world = await World.make({});
     await world.backup("app", ["disk", "vault"]);
     await world.wait(4);
@@ -68,10 +68,10 @@ describe("a clock that no storage confirms", () => {
   });
 });
 
-test("what the catalog tells of the past goes after cleanup.history, but never what is open or the newest", async () => {
+test("history is pruned after cleanup.history, but never open or newest records", async () => {
   await using world = await World.make({ cleanup: 'history = "30d"' });
   const { catalog } = world.context;
-  // Open from the first day: it keeps being raised.
+  // Open from the first day: it is raised again and again.
   await world.backup("dropped", ["disk"]);
   for (let day = 0; day < 150; day++) {
     await world.wait(1);
@@ -81,7 +81,7 @@ test("what the catalog tells of the past goes after cleanup.history, but never w
   const since = new Date(world.context.clock.now().getTime() - 31 * 86_400_000).toISOString();
   const runs = await catalog.runs({ job: "cleanup" });
   const [newest] = runs;
-  // Those of the last days of May, and so many of before that clocks are judged by.
+  // Those of the last days of May, and the earlier ones that clocks are judged by.
   expect(runs).toHaveLength(100);
   expect(newest?.statistics).toMatchObject({ runs_pruned: 1, alerts_pruned: 1, deliveries_pruned: 0 });
   expect((await world.cleanup())[0]?.statistics).toMatchObject({ runs_pruned: 1 });
@@ -93,8 +93,8 @@ test("what the catalog tells of the past goes after cleanup.history, but never w
   expect(alerts.length).toBeLessThan(40);
 }, 60_000);
 
-describe("what a guard holds past its days", () => {
-  test("is told of once for each database, until a newer good backup is there", async () => {
+describe("expired copies that a guard keeps", () => {
+  test("raise one alert for each database until there is a newer good backup", async () => {
     await using world = await World.make({});
     const old = await world.backup("app", ["disk"]);
     for (let day = 0; day < 5; day++) {
@@ -113,7 +113,7 @@ describe("what a guard holds past its days", () => {
     expect((await world.known()).map(({ id }) => id)).not.toContain(old);
   });
 
-  test("while dumps have shrunk are the good ones from before, until somebody acknowledges it", async () => {
+  test("are the good ones from before the dumps shrank, until somebody acknowledges that", async () => {
     await using world = await World.make({});
     const big = await world.backup("app", ["disk"], { dump_bytes: 1_000_000 });
     const bigger = await world.backup("app", ["disk"], { dump_bytes: 1_100_000 });
@@ -129,7 +129,7 @@ describe("what a guard holds past its days", () => {
     expect(deleted(await world.cleanup())).toEqual([2]);
   });
 
-  test("while nothing new comes are the newest three", async () => {
+  test("are the newest three while no new backup comes", async () => {
     await using world = await World.make({});
     const ids: string[] = [];
     for (let n = 0; n < 4; n++) ids.push(await world.backup("app", ["disk"]));

@@ -22,8 +22,8 @@ function canMount(): boolean {
   return exitCode === 0;
 }
 
-describe("trouble on the way", () => {
-  test("a storage that does not answer: what relies on it is held, the others go on", async () => {
+describe("problems during a run", () => {
+  test("a storage that does not answer: copies that rely on it are held, other storages are cleaned up", async () => {
     await using at = await brieflyKept(postgres);
     const [old, newest] = [await at.backup(3), await at.backup(2)];
     const lab = await rgw();
@@ -39,7 +39,7 @@ describe("trouble on the way", () => {
     expect((await at.cleanup()).storages.disk.deleted).toBeGreaterThan(0);
   });
 
-  test("a local directory that has vanished: told, and the bucket is cleaned up all the same", async () => {
+  test("a local directory that has disappeared is reported, and the bucket is still cleaned up", async () => {
     await using at = await brieflyKept(postgres);
     const old = await at.backup(2);
     await at.backup(0);
@@ -54,30 +54,33 @@ describe("trouble on the way", () => {
     expect(await at.cleanup()).toMatchObject({ exitCode: 0, records_deleted: 1 });
   });
 
-  // Root writes wherever a mode forbids it, so it takes a mount; a container may not let root do that.
-  test.if(canMount())("a disk that has turned read-only: told, and ended by a later run", async () => {
-    await using at = await retained(postgres, { settings: BRIEFLY });
-    const disk = join(at.installation.directory, "disk");
-    await $`mount -t tmpfs -o size=64m,mode=700 tmpfs ${disk}`.quiet();
-    try {
-      const old = await at.backup(2);
-      await at.backup(0);
-      await $`mount -o remount,ro ${disk}`.quiet();
-      const { exitCode, errors } = await at.cleanup();
-      expect(exitCode).toBe(13);
-      expect(errors[0].error).toContain("read-only");
-      expect(await at.states(old)).toBe("disk:DELETING");
-      expect(await at.openAlerts()).toMatchObject([
-        { job: "cleanup", level: "CRITICAL", metadata: { errors } },
-      ]);
-      await $`mount -o remount,rw ${disk}`.quiet();
-      expect(await at.cleanup()).toMatchObject({ exitCode: 0, records_deleted: 1 });
-    } finally {
-      await $`umount ${disk}`.quiet();
-    }
-  });
+  // Root ignores file modes, so a mount is needed, which a container may not allow.
+  test.if(canMount())(
+    "a disk that has become read-only is reported, and a later run finishes the removal",
+    async () => {
+      await using at = await retained(postgres, { settings: BRIEFLY });
+      const disk = join(at.installation.directory, "disk");
+      await $`mount -t tmpfs -o size=64m,mode=700 tmpfs ${disk}`.quiet();
+      try {
+        const old = await at.backup(2);
+        await at.backup(0);
+        await $`mount -o remount,ro ${disk}`.quiet();
+        const { exitCode, errors } = await at.cleanup();
+        expect(exitCode).toBe(13);
+        expect(errors[0].error).toContain("read-only");
+        expect(await at.states(old)).toBe("disk:DELETING");
+        expect(await at.openAlerts()).toMatchObject([
+          { job: "cleanup", level: "CRITICAL", metadata: { errors } },
+        ]);
+        await $`mount -o remount,rw ${disk}`.quiet();
+        expect(await at.cleanup()).toMatchObject({ exitCode: 0, records_deleted: 1 });
+      } finally {
+        await $`umount ${disk}`.quiet();
+      }
+    },
+  );
 
-  test("a run killed between deletion and record is ended by the next; a second one at once is refused", async () => {
+  test("a run killed between deletion and record is finished by the next; a second run at the same time is refused", async () => {
     const lab = await rgw();
     await using proxy = startHttpProxy(lab.endpoint);
     await using at = await brieflyKept(postgres);
@@ -109,7 +112,7 @@ describe("trouble on the way", () => {
     expect(await leftovers(at.installation, [...at.places.values()])).toEqual([]);
   });
 
-  test("a removal that was begun is not ended when it would take what has become the last copy", async () => {
+  test("a removal that was begun is not finished if it would remove what is now the last copy", async () => {
     const lab = await rgw();
     const bucket = await lab.makeBucket();
     await using at = await brieflyKept(postgres, { buckets: { r2: bucket } });
@@ -128,7 +131,7 @@ describe("trouble on the way", () => {
     expect(await at.objects("r2", third)).toHaveLength(2);
   });
 
-  test("a removal that was begun is not ended while a hold is on the backup", async () => {
+  test("a removal that was begun is not finished while the backup is on hold", async () => {
     const lab = await rgw();
     const bucket = await lab.makeBucket();
     await using at = await brieflyKept(postgres, { buckets: { r2: bucket } });
@@ -148,7 +151,7 @@ describe("trouble on the way", () => {
     expect(await at.cleanup()).toMatchObject({ records_deleted: 1, storages: { r2: { deleted: 1 } } });
   });
 
-  test("a directory that is gone is told of once", async () => {
+  test("a directory that is gone is reported once", async () => {
     await using at = await retained(postgres, { others: (directory) => [localStorage("usb", directory)] });
     await rmdir(join(at.installation.directory, "usb"));
     const backup = await at.installation.run("backup");
@@ -191,7 +194,7 @@ describe("trouble on the way", () => {
     expect((await at.cleanup()).storages.disk).toMatchObject({ deleted: 1 });
   });
 
-  test("a clock that differs from the storage's by more than an hour lets nothing go", async () => {
+  test("nothing expires while the clock differs from the storage's by more than an hour", async () => {
     await using at = await brieflyKept(postgres);
     const old = await at.backup(2);
     await at.backup(0);

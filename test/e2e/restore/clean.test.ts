@@ -4,7 +4,7 @@ import { Installation, localStorage } from "../../lab/installation.ts";
 import { watched } from "../../lab/machine/running.ts";
 import { compareByName, usePostgres } from "../../lab/servers/use-postgres.ts";
 
-/** What `--clean` may take away, and that a restore which fails has taken nothing. */
+/** What `--clean` may drop, and that a failed restore has changed nothing. */
 
 setDefaultTimeout(120_000);
 const postgres = usePostgres();
@@ -48,7 +48,7 @@ const clean = (target: string, ...words: string[]) =>
   installation.run("restore", backup, "-t", `main/${target}`, "--clean", ...words);
 const factsOf = async (target: string) => (await contentsOf(postgres.connect(target))).facts;
 
-test("replaces partitioned tables, foreign partitions too", async () => {
+test("replaces partitioned tables, including foreign partitions", async () => {
   const target = await copyOfSource("delete from ev; drop table ev_1; update a set i = -i where i > 100");
   const { exitCode, stderr } = await clean(target);
   expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
@@ -81,7 +81,7 @@ test.each([
     "partition public.ev_2 of table public.ev",
   ],
 ])(
-  "%s of the target that would go or be in the way is named, and nothing is changed",
+  "%s of the target that would be dropped or prevents a drop is named, and nothing is changed",
   async (_, make, name) => {
     const target = await copyOfSource(make);
     const before = await factsOf(target);
@@ -100,7 +100,7 @@ test.each([
   },
 );
 
-test("of a table alone is refused when that has keys and the like, which --table does not bring", async () => {
+test("of a table alone is refused if it has keys, indexes and the like, which --table does not restore", async () => {
   const target = await copyOfSource(
     "create index more on loose (i); create policy mine on loose; alter table loose add j int generated always as identity",
   );
@@ -126,8 +126,8 @@ test("of a table alone is refused when that has keys and the like, which --table
   expect(await postgres.connect(target)`select i from loose`).toMatchObject([{ i: 1 }]);
 });
 
-test("that fails in the middle has changed nothing, and says so", async () => {
-  // Nothing in a catalog tells of it beforehand: a trigger that forbids one of the last statements.
+test("that fails midway has changed nothing, and says so", async () => {
+  // No catalog shows this in advance: a trigger that forbids one of the last statements.
   const target = await copyOfSource(
     `create function refuse() returns event_trigger language plpgsql as $$
       begin raise exception 'no keys today'; end $$;
@@ -140,7 +140,7 @@ test("that fails in the middle has changed nothing, and says so", async () => {
   expect(await factsOf(target)).toEqual(before);
 });
 
-test("a wait for a lock is bounded, and says who holds it", async () => {
+test("a wait for a lock is limited, and shows who holds it", async () => {
   const target = await copyOfSource();
   const before = await factsOf(target);
   const holder = await postgres.connect(target).reserve();

@@ -57,7 +57,7 @@ test.each([
   ["before its first byte", (bytes: number) => proxy.cutAnswersAfter(bytes), 1],
   ["in the middle", (bytes: number) => proxy.cutAnswersAfter(bytes), 15 * MIB],
   ["by silence in the middle", (bytes: number) => proxy.stallAnswersAfter(bytes), 15 * MIB],
-])("a storage that is cut off %s: the stream goes on from another", async (_, fault, bytes) => {
+])("a storage that is cut off %s: the stream continues from another", async (_, fault, bytes) => {
   fault(bytes);
   const { exitCode, stderr, name } = await restore();
   expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
@@ -66,7 +66,7 @@ test.each([
   expect(differences).toEqual([]);
 });
 
-test("with --from the same storage goes on when it is back", async () => {
+test("with --from reading continues from the same storage when it is back", async () => {
   proxy.cutAnswersOnceAfter(15 * MIB);
   const { exitCode, stderr, name } = await restore("--from", "r2");
   expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
@@ -75,14 +75,14 @@ test("with --from the same storage goes on when it is back", async () => {
   expect(differences).toEqual([]);
 });
 
-test("with --from there is no other: exit 13, and what to do with the remains", async () => {
+test("with --from there is no other storage: exit 13, and a hint about the partly restored database", async () => {
   proxy.cutAnswersAfter(15 * MIB);
   const { exitCode, stderr, name } = await restore("--from", "r2");
   expect({ exitCode, stderr }).toMatchObject({ exitCode: 13 });
   expect(stderr).toMatch(new RegExp(`hint: .*database "${name}" holds what was restored before the failure`));
 });
 
-test("verify marks nothing of a storage that is cut off: exit 13", async () => {
+test("verify marks no copy in a storage that is cut off: exit 13", async () => {
   for (const fault of [() => proxy.cutAnswersAfter(1), () => proxy.cutAnswersAfter(5 * MIB)]) {
     proxy.pass();
     fault();
@@ -95,7 +95,7 @@ test("verify marks nothing of a storage that is cut off: exit 13", async () => {
   expect(json.status).toBe("VERIFIED");
 });
 
-test("an object that was replaced in the bucket is found, and repaired from the directory", async () => {
+test("an object replaced in the bucket is detected, and repaired from the directory", async () => {
   const { Contents = [] } = await lab.client.send(new ListObjectsV2Command({ Bucket: bucket }));
   const Key = Contents.find((one) => one.Key?.endsWith(".enc"))?.Key;
   const whole = readFileSync(new LocalCopies(installation, backupId).object("disk"));
@@ -111,7 +111,7 @@ test("an object that was replaced in the bucket is found, and repaired from the 
   expect(whole.equals(Buffer.from((await object.Body?.transformToByteArray()) ?? []))).toBe(true);
 });
 
-test("repair does not take what was cut off for a copy", async () => {
+test("repair does not accept a truncated object as a copy", async () => {
   const copies = new LocalCopies(installation, backupId);
   copies.remove(copies.object("disk"));
   copies.remove(copies.manifest("disk"));

@@ -34,7 +34,7 @@ beforeAll(async () => {
 });
 afterEach(async () => {
   copies.heal();
-  // A restore records the damage that it meets; a look at the copies finds them good again.
+  // A restore records the damage that it finds; a verification finds the copies good again.
   await installation.ok("verify", backupId);
 });
 afterAll(() => installation[Symbol.asyncDispose]());
@@ -55,7 +55,7 @@ async function expectEqual(name: string): Promise<void> {
 
 const SEGMENT = 1024 * 1024 + 16;
 
-describe("one copy is damaged: the restore goes on from the other", () => {
+describe("one copy is damaged: the restore continues from the other", () => {
   test.each([
     ["its first line", flipped(0)],
     ["its metadata", flipped(40)],
@@ -94,7 +94,7 @@ describe("one copy is damaged: the restore goes on from the other", () => {
     );
   });
 
-  test("and the same with several sessions", async () => {
+  test("the same with parallel jobs", async () => {
     copies.damage("a", flippedInTheMiddle);
     const { exitCode, name } = await restore("--jobs", "2");
     expect(exitCode).toBe(0);
@@ -103,7 +103,7 @@ describe("one copy is damaged: the restore goes on from the other", () => {
 });
 
 describe("both copies are damaged", () => {
-  test("each in other places: they help each other out", async () => {
+  test("in different places: each provides what the other lacks", async () => {
     copies.damage("a", (bytes) => flipped(-1)(flipped(SEGMENT + 5_000)(bytes)));
     copies.damage("b", (bytes) => flipped(40)(flippedInTheMiddle(bytes)));
     const { exitCode, stderr, name } = await restore();
@@ -112,7 +112,7 @@ describe("both copies are damaged", () => {
     await expectEqual(name);
   });
 
-  test("in the same segment: exit 14, with what is wrong of each", async () => {
+  test("in the same segment: exit 14, with the fault of each", async () => {
     for (const storage of ["a", "b"]) copies.damage(storage, flipped(-1));
     const { exitCode, stderr } = await restore();
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 14 });
@@ -122,14 +122,14 @@ describe("both copies are damaged", () => {
     expect(stderr).toMatch(/hint: .*holds what was restored before the failure: drop it/);
   });
 
-  test("before the table of contents ends: the target is not even made", async () => {
+  test("before the end of the table of contents: the target is not even created", async () => {
     for (const storage of ["a", "b"]) copies.damage(storage, flipped(5_000));
     const { exitCode, name } = await restore();
     expect(exitCode).toBe(14);
     expect(await databaseNames(postgres)).not.toContain(name);
   });
 
-  test("with several sessions: told before the first SQL", async () => {
+  test("with parallel jobs: reported before the first SQL", async () => {
     for (const storage of ["a", "b"]) copies.damage(storage, flipped(-1));
     const { exitCode, name } = await restore("--jobs", "2");
     expect(exitCode).toBe(14);
@@ -139,7 +139,7 @@ describe("both copies are damaged", () => {
 });
 
 describe("--from", () => {
-  test("reads that storage alone", async () => {
+  test("reads only that storage", async () => {
     copies.damage("a", flipped(5_000));
     const { exitCode, stderr, name } = await restore("--from", "a");
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 14 });
@@ -151,7 +151,7 @@ describe("--from", () => {
     });
   });
 
-  test("a copy that is not there: exit 13; a storage that is not: exit 2 with what is meant", async () => {
+  test("a missing copy: exit 13; an unknown storage: exit 2 with a suggestion", async () => {
     copies.remove(copies.object("b"));
     expect(await restore("--from", "b")).toMatchObject({ exitCode: 13 });
     expect(await restore("--from", "bb")).toMatchObject({
@@ -161,7 +161,7 @@ describe("--from", () => {
   });
 });
 
-test.each(["RUNNING", "INTERRUPTED"])("what is %s cannot be restored: exit 2", async (status) => {
+test.each(["RUNNING", "INTERRUPTED"])("a backup that is %s cannot be restored: exit 2", async (status) => {
   using catalog = new Database(join(installation.directory, "state/catalog.db"));
   catalog.run("update backups set status = ?", [status]);
   try {
@@ -183,7 +183,7 @@ test.each(["RUNNING", "INTERRUPTED"])("what is %s cannot be restored: exit 2", a
   }
 });
 
-test("another hash in the catalog than that of what was read: exit 14 at the end", async () => {
+test("a recorded hash that differs from the data read: exit 14 at the end", async () => {
   using catalog = new Database(join(installation.directory, "state/catalog.db"));
   const change = (sha256: string) => catalog.run("update backups set object_sha256 = ?", [sha256]);
   const { object_sha256 } = catalog.query("select object_sha256 from backups").get() as {

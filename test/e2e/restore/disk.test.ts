@@ -7,7 +7,7 @@ import { Installation, localStorage } from "../../lab/installation.ts";
 import { LocalCopies } from "../../lab/local-copies.ts";
 import { databaseNames, usePostgres } from "../../lab/servers/use-postgres.ts";
 
-/** The disk that takes a spool or an exported dump is too small, or fills up meanwhile. */
+/** The disk for a spool or an exported dump is too small, or fills up meanwhile. */
 
 setDefaultTimeout(120_000);
 const postgres = usePostgres();
@@ -22,7 +22,7 @@ const mount = (...words: string[]) => {
   if (!run.success) throw new Error(`${words.join(" ")}: ${run.stderr}`);
 };
 
-/** What pg321 and PostgreSQL's programs leave there, but the mark of a directory of pg321's own. */
+/** Files that pg321 and PostgreSQL's programs leave there, without pg321's own mark. */
 const filesIn = (directory: string) => readdirSync(directory).filter((name) => name !== MARK);
 
 // Only root mounts a small disk.
@@ -48,7 +48,7 @@ describe.if(isRoot)("a disk of 8 MiB", () => {
     await installation[Symbol.asyncDispose]();
   });
 
-  test("is too small for --jobs: told before anything is changed", async () => {
+  test("is too small for --jobs: reported before anything is changed", async () => {
     const target = `restored_${crypto.randomUUID().slice(0, 8)}`;
     postgres.dropAtEnd(target);
     const words = ["restore", backupId, "-t", `main/${target}`, "--create", "--jobs", "2"];
@@ -59,7 +59,7 @@ describe.if(isRoot)("a disk of 8 MiB", () => {
     );
     expect(await databaseNames(postgres)).not.toContain(target);
     expect(filesIn(small)).toEqual([]);
-    // Without a spool it does.
+    // Without a spool it is large enough.
     await installation.ok("restore", backupId, "-t", `main/${target}`, "--create");
   });
 

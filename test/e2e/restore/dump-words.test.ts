@@ -4,7 +4,7 @@ import { watched } from "../../lab/machine/running.ts";
 import { connectTo } from "../../lab/servers/postgres.ts";
 import { usePostgres } from "../../lab/servers/use-postgres.ts";
 
-/** What pg_dump says while it succeeds, and a failure that the next try does not meet. */
+/** Warnings of a successful pg_dump, and a failure that the next attempt does not meet. */
 
 setDefaultTimeout(60_000);
 const postgres = usePostgres();
@@ -59,7 +59,7 @@ async function backUpWhileDropping(database: string) {
   return ended;
 }
 
-test("a dump that lost a table to a DROP is made again", async () => {
+test("a dump that lost a table to a DROP is repeated", async () => {
   const database = await postgres.createDatabase();
   const sql = postgres.connect(database);
   const make = "create table t (i int); create table if not exists kept as select 1 as i";
@@ -81,7 +81,7 @@ test("a dump that lost a table to a DROP is made again", async () => {
       hint: "something was dropped while pg_dump read the catalog: try again, or raise dump.retries",
     },
   ]);
-  // The storage did nothing wrong.
+  // It was not the storage's fault.
   const failed = (await installation.ok("list", "-d", database, "-n", "1", "--json")).json.backups[0];
   expect(failed.copies).toMatchObject([{ error: "not stored: the backup ended before it was complete" }]);
 });

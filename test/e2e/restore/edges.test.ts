@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { Installation, localStorage } from "../../lab/installation.ts";
 import { compareByName, usePostgres } from "../../lab/servers/use-postgres.ts";
 
-/** Databases at the edge of what there is: nothing in them, or very much in one place. */
+/** Extreme databases: empty ones, and ones with very large values. */
 
 setDefaultTimeout(180_000);
 const postgres = usePostgres();
@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 afterAll(() => installation[Symbol.asyncDispose]());
 
-/** Backs a database up and restores it under another name; returns that, and the backup's record. */
+/** Backs a database up and restores it under another name; returns that name and the backup's record. */
 async function roundTrip(source: string, ...words: string[]) {
   const backup = (await installation.ok("backup", source, "--json")).json.backups[0];
   const target = `restored_${crypto.randomUUID().slice(0, 8)}`;
@@ -40,7 +40,7 @@ test.each([[], ["--jobs", "2"]])("an empty database (%s)", async (...words) => {
   await expectEqual(source, target);
 });
 
-test("a database of no tables, with schemas, types, functions and sequences alone", async () => {
+test("a database without tables, with only schemas, types, functions and sequences", async () => {
   const source = await postgres.createDatabase();
   await postgres
     .connect(source)
@@ -54,7 +54,7 @@ test("a database of no tables, with schemas, types, functions and sequences alon
   ]);
 });
 
-test("tables of no rows, of no columns, of one row of nulls", async () => {
+test("tables without rows, without columns, and with one row of nulls", async () => {
   const source = await postgres.createDatabase();
   await postgres
     .connect(source)
@@ -69,7 +69,7 @@ test("tables of no rows, of no columns, of one row of nulls", async () => {
 test("a row of 200 MB", async () => {
   const source = await postgres.createDatabase();
   const sql = postgres.connect(source);
-  // External: pglz would take seconds to find out that it does not compress. Twice that is dumped, as hex.
+  // External storage: pglz would need seconds to find that it does not compress. The dump is twice as large, as hex.
   await sql
     .unsafe(
       "create table big (i int, bytes bytea, note text); alter table big alter bytes set storage external",
@@ -86,7 +86,7 @@ test("a row of 200 MB", async () => {
   expect(restored).toMatchObject([{ length: 200 * 1024 * 1024 }]);
 });
 
-test("large objects: none of bytes, of one page, of many, with owner, rights and comment", async () => {
+test("large objects: empty, of one page and of many pages, with owner, rights and comment", async () => {
   const source = await postgres.createDatabase();
   await postgres
     .connect(source)

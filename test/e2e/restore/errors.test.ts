@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { Installation, localStorage } from "../../lab/installation.ts";
 import { usePostgres } from "../../lab/servers/use-postgres.ts";
 
-/** A restore that goes past errors tells each of them: in its output, its log, its record and its alert. */
+/** A restore that ignores errors reports each of them: in its output, log, record and alert. */
 
 setDefaultTimeout(120_000);
 const postgres = usePostgres();
@@ -50,7 +50,7 @@ async function target(): Promise<string> {
 describe.each([[], ["--jobs", "2"]])("with %p %p", (...options) => {
   const words = options.filter((word) => word !== undefined);
 
-  test("every error is kept: JSON, log, record, alert", async () => {
+  test("every error is reported: JSON, log, record, alert", async () => {
     const all = [
       "restore",
       backup,
@@ -62,7 +62,7 @@ describe.each([[], ["--jobs", "2"]])("with %p %p", (...options) => {
     ];
     const { exitCode, json, stderr, stdout } = await installation.run(...all, "--json");
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 3 });
-    // Each table, its server and user mapping, and one COPY.
+    // One for each table, its server and user mapping, and one for a COPY.
     expect(json.errors).toHaveLength(COUNT + 4);
     expect(json.errors_ignored).toBe(COUNT + 4);
     const messages = json.errors.map(({ message }: { message: string }) => message);
@@ -73,7 +73,7 @@ describe.each([[], ["--jobs", "2"]])("with %p %p", (...options) => {
       detail: "Failing row contains (1, x).",
       context: expect.stringContaining("COPY unique_one, line 1"),
     });
-    // The rows that did not come are not counted.
+    // Rows that were not restored are not counted.
     if (words.length === 0) {
       expect(copy.entry).toBe("TABLE DATA public.unique_one");
       expect(json.rows).toBe(3);
@@ -95,7 +95,7 @@ describe.each([[], ["--jobs", "2"]])("with %p %p", (...options) => {
   });
 });
 
-test("the text output names each of them", async () => {
+test("the text output names each error", async () => {
   const { exitCode, stdout } = await installation.run(
     ...["restore", backup, "-t", `main/${await target()}`, "--into-existing", "--keep-going"],
   );

@@ -10,7 +10,7 @@ import { Installation, localStorage } from "../../lab/installation.ts";
 import { LocalCopies, payloadOffset } from "../../lab/local-copies.ts";
 import { databaseNames, usePostgres } from "../../lab/servers/use-postgres.ts";
 
-/** What somebody who can write to every storage could put there in the place of a backup. */
+/** Files that somebody with write access to every storage could put in place of a backup. */
 
 setDefaultTimeout(120_000);
 const postgres = usePostgres();
@@ -55,7 +55,7 @@ async function restore(...words: string[]) {
   return { exitCode, stderr, name };
 }
 
-/** A sealed file that holds a real dump and says of itself what the backup says. */
+/** A sealed file with a real dump and the same metadata as the backup. */
 async function sealed(signingKey: SigningKey, signer = signingKey.signer): Promise<Buffer> {
   const file = join(installation.directory, `${randomUUID()}.dump`);
   await installation.ok("restore", backup.id, "--output", file);
@@ -93,7 +93,7 @@ const FORGERIES: [string, 12 | 14, string, () => Promise<Buffer>][] = [
     async () => sealed(generateSigningKey(ourInstallation().id)),
   ],
   [
-    "the same, which claims our signer",
+    "the same, claiming our signer",
     14,
     "the signature does not match",
     async () => sealed(generateSigningKey(ourInstallation().id), ourInstallation().signer),
@@ -147,7 +147,7 @@ describe.each(FORGERIES)("%s", (_, exitCode, message, forge) => {
     expect((await installation.files(".")).filter((name) => name.includes("forged.dump"))).toEqual([]);
   });
 
-  test("in one storage: told, and the other is taken; verify marks it", async () => {
+  test("in one storage: reported, and the other copy is used; verify marks it", async () => {
     const object = await forge();
     copies.damage("a", () => object);
     const { exitCode: restored, stderr } = await restore();
@@ -161,7 +161,7 @@ describe.each(FORGERIES)("%s", (_, exitCode, message, forge) => {
   });
 });
 
-test("a target that exists keeps what it has when a forgery is refused", async () => {
+test("an existing target keeps its contents if a forgery is refused", async () => {
   const name = await postgres.createDatabase();
   const object = readFileSync(other.path);
   for (const storage of ["a", "b"]) copies.damage(storage, () => object);

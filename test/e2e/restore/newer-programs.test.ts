@@ -8,8 +8,8 @@ import { compareByName, usePostgres } from "../../lab/servers/use-postgres.ts";
 
 /**
  * A host whose only client programs are newer than its server. Debian 12 has none of these: programs of the server's own
- * version stand in for them, which say another one and begin each restore as those do. Programs of PostgreSQL 17 and
- * later are taken where `PG321_TEST_BIN_DIRS` names directories that hold them, separated by colons.
+ * version stand in for them; they report a newer version and begin each restore as those do. Real programs of PostgreSQL
+ * 17 and later are used if `PG321_TEST_BIN_DIRS` lists their directories, separated by colons.
  */
 
 setDefaultTimeout(180_000);
@@ -30,7 +30,7 @@ afterAll(async () => {
   await older?.[Symbol.asyncDispose]();
 });
 
-/** pg_dump and pg_restore that say they are 17, and of which pg_restore sends what 17 sends first. */
+/** pg_dump and pg_restore that report version 17; pg_restore first sends what version 17 sends first. */
 function standIns(): string {
   const real = postgres.address.bin_dir;
   const directory = join(installation.directory, "seventeen");
@@ -46,7 +46,7 @@ function standIns(): string {
   return directory;
 }
 
-test("a restore goes past the one setting that an older server does not know", async () => {
+test("a restore skips the one setting that an older server does not know", async () => {
   await installation.configure({ server: `bin_dir = ${JSON.stringify(standIns())}` });
   const source = await postgres.createDatabase();
   await fillSampleDatabase(postgres.connect(source));
@@ -61,7 +61,7 @@ test("a restore goes past the one setting that an older server does not know", a
 });
 
 const REAL = (process.env["PG321_TEST_BIN_DIRS"] ?? "").split(":").filter((path) => path !== "");
-// Without such programs there is nothing to declare, and no test that is skipped.
+// Without such programs no test is declared, so none is skipped.
 for (const binDir of REAL)
   test(`programs in ${binDir} restore into this server and into an older one`, async () => {
     await installation.configure({ server: `bin_dir = ${JSON.stringify(binDir)}` });

@@ -3,7 +3,7 @@ import { Installation, localStorage } from "../../lab/installation.ts";
 import { connectTo, type LabPostgres, startPostgres } from "../../lab/servers/postgres.ts";
 import { usePostgres } from "../../lab/servers/use-postgres.ts";
 
-/** Restores into a server that is older than the dumped one and than every client program here. */
+/** Restores into a server that is older than the dumped one and all client programs here. */
 
 setDefaultTimeout(120_000);
 const postgres = usePostgres();
@@ -41,7 +41,7 @@ async function inOlder<T>(database: string, query: string): Promise<T[]> {
   }
 }
 
-test("--create builds the database from what the older server knows", async () => {
+test("--create uses only settings that the older server knows", async () => {
   const source = await postgres.createDatabase();
   await postgres.connect(source).unsafe("create table t as select * from generate_series(1, 10) i");
   const backup = await backUp(source);
@@ -57,7 +57,7 @@ test("--create builds the database from what the older server knows", async () =
   expect(made).toEqual({ datcollate: "C.UTF-8", datctype: "C.UTF-8" });
 });
 
-test("--create of a database with an ICU locale says by which it sorts instead", async () => {
+test("--create of a database with an ICU locale reports the locale used instead", async () => {
   const source = `icu_${crypto.randomUUID().slice(0, 8)}`;
   postgres.dropAtEnd(source);
   await postgres

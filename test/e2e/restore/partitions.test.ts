@@ -4,7 +4,7 @@ import type { Sql } from "postgres";
 import { Installation, localStorage } from "../../lab/installation.ts";
 import { usePostgres } from "../../lab/servers/use-postgres.ts";
 
-/** A selected table brings the rows that a SELECT from it gives, wherever they are kept, and says how many came. */
+/** A selected table is restored with all rows that a SELECT returns, wherever they are stored, and they are counted. */
 
 setDefaultTimeout(120_000);
 const postgres = usePostgres();
@@ -55,7 +55,7 @@ async function relations(sql: Sql): Promise<string[]> {
 describe.each([[], ["--jobs", "2"]])("with %p %p", (...options) => {
   const words = options.filter((word) => word !== undefined);
 
-  test("a partitioned table comes with its partitions of every level and schema, attached", async () => {
+  test("a partitioned table is restored with its partitions of every level and schema, attached", async () => {
     const { sql, tables, rows } = await restore("--table", "ev", ...words);
     expect({ tables, rows }).toEqual({ tables: 4, rows: 3 });
     expect(await sql`select id, at::text from ev order by at`).toMatchObject([
@@ -69,7 +69,7 @@ describe.each([[], ["--jobs", "2"]])("with %p %p", (...options) => {
     ]);
   });
 
-  test("a table comes with those that inherit from it, and not with those that only mention it", async () => {
+  test("a table is restored with tables that inherit from it, but not with those that only refer to it", async () => {
     const { sql, tables, rows } = await restore("--table", "parent", ...words);
     expect({ tables, rows }).toEqual({ tables: 2, rows: 2 });
     expect(await sql`select i from parent order by i`).toMatchObject([{ i: 1 }, { i: 2 }]);
@@ -83,13 +83,13 @@ test("partitions named beside their table are attached once", async () => {
   expect(await sql`select from ev`).toHaveLength(3);
 });
 
-test("a partition alone comes as a table of its own, and that is said", async () => {
+test("a partition alone is restored as a separate table, which is reported", async () => {
   const { sql, tables, rows, unattached } = await restore("--table", "ev_1");
   expect({ tables, rows, unattached }).toEqual({ tables: 1, rows: 1, unattached: ["public.ev_1"] });
   expect(await sql`select from ev_1`).toHaveLength(1);
 });
 
-test("a schema brings the partitions that its tables have elsewhere, with their indexes", async () => {
+test("a schema includes the partitions of its tables in other schemas, with their indexes", async () => {
   const { sql, rows } = await restore("--schema", "public");
   expect(await sql`select from ev`).toHaveLength(3);
   expect(rows).toBe(6);
@@ -98,13 +98,13 @@ test("a schema brings the partitions that its tables have elsewhere, with their 
   ]);
 });
 
-test("a schema that holds partitions only brings them as tables", async () => {
+test("a schema with only partitions restores them as tables", async () => {
   const { sql, tables, rows, unattached } = await restore("--schema", "parts");
   expect({ tables, rows, unattached }).toEqual({ tables: 2, rows: 2, unattached: ["parts.ev_2"] });
   expect(await sql`select from parts.ev_2`).toHaveLength(2);
 });
 
-test("all of it is counted, and an empty table is no silent success", async () => {
+test("all rows are counted, and an empty table is no silent success", async () => {
   const { tables, rows } = await restore();
   expect({ tables, rows }).toEqual({ tables: 8, rows: 6 });
   const target = await postgres.createDatabase();
@@ -113,12 +113,12 @@ test("all of it is counted, and an empty table is no silent success", async () =
   expect(stdout).toContain("the backup has no rows in these tables");
 });
 
-test("a dry run tells the tables that would come", async () => {
+test("a dry run reports the tables that would be restored", async () => {
   const words = ["restore", backup, "-t", "main/not_there", "--create", "--table", "ev", "--dry-run"];
   expect((await installation.ok(...words)).stdout).toMatch(/^would restore .*: 4 tables$/m);
 });
 
-test("the README's way to take over one table brings the rows of its partitions", async () => {
+test("the README's way to copy one table includes the rows of its partitions", async () => {
   const [app, restored] = [await postgres.createDatabase(), await postgres.createDatabase()];
   const table = `create table orders (id int, customer text, at int generated always as (id + 1) stored)
     partition by range (id);

@@ -5,7 +5,7 @@ import { Installation, localStorage } from "../../lab/installation.ts";
 import { connectTo, startPostgres } from "../../lab/servers/postgres.ts";
 import { usePostgres } from "../../lab/servers/use-postgres.ts";
 
-/** Targets that take no writes, and what stands behind a target: told before anything is tried, and by its name. */
+/** Read-only targets, and foreign servers behind a target: reported by name before anything is tried. */
 
 setDefaultTimeout(60_000);
 const postgres = usePostgres();
@@ -49,7 +49,7 @@ test("a standby fails the dry run, and the restore before anything else", async 
   }
 });
 
-test("a target that is read only by a setting fails the dry run", async () => {
+test("a target that is read-only by a setting fails the dry run", async () => {
   const backup = await backUpOf("create table t (i int)");
   const target = await postgres.createDatabase();
   await postgres.connect().unsafe(`alter database ${target} set default_transaction_read_only = on`);
@@ -60,7 +60,7 @@ test("a target that is read only by a setting fails the dry run", async () => {
   );
 });
 
-test("a foreign server that does not answer is not told as the target", async () => {
+test("an unreachable foreign server is not reported as the target", async () => {
   const backup = await backUpOf(`create extension postgres_fdw;
     create server far foreign data wrapper postgres_fdw options (host '127.0.0.1', port '${postgres.address.port}',
       dbname 'postgres');

@@ -4,7 +4,7 @@ import { usePostgres } from "../../lab/servers/use-postgres.ts";
 
 const postgres = usePostgres();
 
-test("a restore that breaks off says what it leaves, and never advises to drop a database that was in use", async () => {
+test("a failed restore says what it leaves, and never advises to drop a database that was in use", async () => {
   const source = await postgres.createDatabase();
   const sql = postgres.connect(source);
   await sql
@@ -17,7 +17,7 @@ test("a restore that breaks off says what it leaves, and never advises to drop a
   });
   await installation.ok("backup");
 
-  // Its table is there already.
+  // Its table already exists.
   const existing = ["--target", `main/${source}`, "--table", "t", "--into-existing"];
   for (const [words, remains] of [
     [[], `nothing of database "${source}" was changed`],
@@ -29,7 +29,7 @@ test("a restore that breaks off says what it leaves, and never advises to drop a
     expect(inUse.stderr).not.toContain("drop");
   }
 
-  // A table alone comes without the domain that it needs.
+  // A table alone is restored without the domain that it needs.
   const made = `${source}_new`;
   postgres.dropAtEnd(made);
   const create = ["--target", `main/${made}`, "--table", "t", "--create"];

@@ -10,7 +10,7 @@ import { flipped, LocalCopies } from "../../lab/local-copies.ts";
 import { watched } from "../../lab/machine/running.ts";
 import { compareByName, databaseNames, usePostgres } from "../../lab/servers/use-postgres.ts";
 
-/** Parts of a backup, several sessions, a file instead of a database, and looking without doing. */
+/** Parts of a backup, parallel jobs, a file instead of a database, and dry runs. */
 
 setDefaultTimeout(120_000);
 const postgres = usePostgres();
@@ -66,8 +66,8 @@ describe("a selection", () => {
     ]);
   });
 
-  test("ends as soon as pg_restore is content, although the rest is damaged", async () => {
-    // The data of "Odd.Table" comes first: nothing behind it needs to be read.
+  test("ends as soon as pg_restore has all it needs, even if the rest is damaged", async () => {
+    // The data of "Odd.Table" comes first: nothing after it needs to be read.
     copies.damage("disk", flipped(-1));
     try {
       const target = await postgres.createDatabase();
@@ -78,7 +78,7 @@ describe("a selection", () => {
     }
   });
 
-  test("of schemas, with several sessions", async () => {
+  test("of schemas, with parallel jobs", async () => {
     const target = await postgres.createDatabase();
     const words = ["--schema", "log", "--schema", "Mixed Case", "--jobs", "2"];
     await installation.ok("restore", backupId, "--target", `main/${target}`, ...words);
@@ -88,24 +88,27 @@ describe("a selection", () => {
     expect((await relationsOf(target)).filter((name) => !/^log\.|^"Mixed Case"\./.test(name))).toEqual([]);
   });
 
-  test.each(["--schema", "--table"])("%s of what the backup does not hold is an error", async (option) => {
-    const target = await postgres.createDatabase();
-    const { exitCode, stderr } = await installation.run(
-      "restore",
-      backupId,
-      "-t",
-      `main/${target}`,
-      option,
-      "no such",
-    );
-    expect({ exitCode, stderr }).toMatchObject({ exitCode: 2 });
-    expect(stderr).toMatch(/no such/);
-    expect(stderr).toMatch(/hint: /);
-  });
+  test.each(["--schema", "--table"])(
+    "%s of something that the backup does not contain is an error",
+    async (option) => {
+      const target = await postgres.createDatabase();
+      const { exitCode, stderr } = await installation.run(
+        "restore",
+        backupId,
+        "-t",
+        `main/${target}`,
+        option,
+        "no such",
+      );
+      expect({ exitCode, stderr }).toMatchObject({ exitCode: 2 });
+      expect(stderr).toMatch(/no such/);
+      expect(stderr).toMatch(/hint: /);
+    },
+  );
 });
 
-describe("several sessions", () => {
-  test("restore the same, by a private file that is gone afterwards", async () => {
+describe("parallel jobs", () => {
+  test("restore the same, using a private file that is removed afterwards", async () => {
     const target = restored();
     const child = watched(
       installation.start("restore", backupId, "-t", `main/${target}`, "--create", "-j", "4"),
@@ -123,7 +126,7 @@ describe("several sessions", () => {
     expect(await tempFiles()).toEqual([]);
   });
 
-  test("leave no file when the restore fails", async () => {
+  test("leave no file if the restore fails", async () => {
     const target = await postgres.createDatabase();
     await postgres.connect(target).unsafe("create schema shop");
     const words = ["--into-existing", "-j", "2"];
@@ -153,7 +156,7 @@ describe("several sessions", () => {
     expect(await tempFiles()).toEqual([]);
   });
 
-  test("leave what kill -9 left to the next job", async () => {
+  test("a file left by kill -9 is removed by the next job", async () => {
     const child = watched(
       installation.start("restore", backupId, "-t", `main/${restored()}`, "--create", "-j", "2"),
     );
@@ -167,7 +170,7 @@ describe("several sessions", () => {
 });
 
 describe("--output", () => {
-  test("writes what stock pg_restore takes, to a private file", async () => {
+  test("writes a private file that stock pg_restore reads", async () => {
     const file = join(installation.directory, "plain.dump");
     await installation.ok("restore", backupId, "--output", file);
     expect(statSync(file).mode & 0o777).toBe(0o600);
@@ -178,7 +181,7 @@ describe("--output", () => {
     expect((await compareByName(postgres, source, target)).differences).toEqual([]);
   });
 
-  test("never writes over a file, and says so before it reads anything", async () => {
+  test("never overwrites a file, and says so before it reads anything", async () => {
     const file = join(installation.directory, "mine.txt");
     writeFileSync(file, "mine");
     copies.remove(copies.object("disk"));
@@ -206,7 +209,7 @@ describe("--output", () => {
     }
   });
 
-  test("into a directory that is not there: exit 13", async () => {
+  test("into a missing directory: exit 13", async () => {
     const { exitCode, stderr } = await installation.run(
       "restore",
       backupId,
@@ -226,7 +229,7 @@ describe("--output", () => {
     });
   };
 
-  test("- goes to a pipe whole", async () => {
+  test("- writes the whole dump to a pipe", async () => {
     const list = piped(`'${pgRestore}' --list`);
     expect(await new Response(list.stdout).text()).toContain("TABLE DATA shop Order");
     const sizes = piped("wc -c");
@@ -234,7 +237,7 @@ describe("--output", () => {
     expect(Number(await new Response(sizes.stdout).text())).toBe(backups[0].dump_bytes);
   });
 
-  test("- into a reader that has had enough ends quietly", async () => {
+  test("- into a reader that stops early ends quietly", async () => {
     const head = piped("head -c 10");
     const [bytes, stderr] = [await new Response(head.stdout).text(), await new Response(head.stderr).text()];
     expect(bytes).toStartWith("PGDMP");
@@ -244,7 +247,7 @@ describe("--output", () => {
   });
 });
 
-test("--dry-run changes nothing, neither in the target nor among the files", async () => {
+test("--dry-run changes nothing, neither in the target nor on disk", async () => {
   const target = await postgres.createDatabase();
   const before = await contentsOf(postgres.connect(target));
   const made = restored();

@@ -7,7 +7,7 @@ import { Installation, localStorage, programWords, runProgram } from "../../lab/
 import { cutTo, flipped, flippedInTheMiddle, LocalCopies } from "../../lab/local-copies.ts";
 import { compareByName, databaseNames, usePostgres } from "../../lab/servers/use-postgres.ts";
 
-/** What a backup may be made with, and what it then takes to open it. */
+/** The ways to make a backup, and what is needed to open it. */
 
 setDefaultTimeout(120_000);
 const postgres = usePostgres();
@@ -46,7 +46,7 @@ const COMPRESSIONS = [
 ] as const;
 
 describe.each(COMPRESSIONS)("compression %s", (_, settings, suffix) => {
-  test.each(["age", "none"] as const)("with encryption %s comes back the same", async (encryption) => {
+  test.each(["age", "none"] as const)("with encryption %s is restored unchanged", async (encryption) => {
     await using installation = await install({ encryption, more: `[compression]\n${settings}` });
     const { id, copies } = await backUp(installation);
     expect(copies.object("a")).toEndWith(encryption === "age" ? `${suffix}.enc` : suffix);
@@ -61,7 +61,7 @@ describe.each(COMPRESSIONS)("compression %s", (_, settings, suffix) => {
   });
 });
 
-describe("an unencrypted backup is read whole before PostgreSQL sees any of it", () => {
+describe("an unencrypted backup is read completely before PostgreSQL sees any of it", () => {
   let installation: Installation;
   let backup: { id: string; copies: LocalCopies };
   beforeAll(async () => {
@@ -76,7 +76,7 @@ describe("an unencrypted backup is read whole before PostgreSQL sees any of it",
     ["a cut end", cutTo(-1)],
     ["an added byte", (bytes: Buffer) => Buffer.concat([bytes, Buffer.from([0])])],
     ["another file", () => Buffer.from("something else")],
-  ])("%s: in one copy the other is taken, in both it is exit 14 and no database", async (_, damage) => {
+  ])("%s: in one copy, the other is used; in both, exit 14 and no database", async (_, damage) => {
     const { id, copies } = backup;
     copies.damage("a", damage);
     const target = restored();
@@ -90,7 +90,7 @@ describe("an unencrypted backup is read whole before PostgreSQL sees any of it",
     copies.heal();
     await installation.ok("verify", id);
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 14 });
-    // The copy that the restore before has found damaged comes last.
+    // The copy that the previous restore found damaged comes last.
     expect(stderr).toMatch(/no copy can be read: b: .* is damaged: .*; a: .* is damaged: /);
     expect(await databaseNames(postgres)).not.toContain(refused);
     expect(await installation.temporaryFiles()).toEqual([]);
@@ -113,7 +113,7 @@ describe("keys", () => {
     return ended.json.recipient;
   }
 
-  test("of several recipients each opens a backup alone; any other and none do not", async () => {
+  test("each of several recipients opens a backup alone; another identity or none does not", async () => {
     await using installation = await install();
     const { directory } = installation;
     const second = await newIdentity(directory, "second");
@@ -150,7 +150,7 @@ describe("keys", () => {
     expect((await installation.run("restore", id, "--output", dump)).exitCode).toBe(12);
   });
 
-  test("a host without the signing key restores what the identity file vouches for, and nothing else", async () => {
+  test("a host without the signing key restores only backups of signers in the identity file", async () => {
     await using installation = await install();
     const { id } = await backUp(installation);
     rmSync(join(installation.directory, "signing.key"));
@@ -165,7 +165,7 @@ describe("keys", () => {
     expect(await databaseNames(postgres)).not.toContain(refused);
   });
 
-  test("an identity under a passphrase takes it from a file; a wrong one opens nothing", async () => {
+  test("the passphrase of an identity is read from a file; a wrong one opens nothing", async () => {
     await using installation = await install();
     const { directory } = installation;
     const recipient = await newIdentity(directory, "locked", "correct horse");
@@ -220,7 +220,7 @@ describe("without catalog and config", () => {
   test.each([
     ["zstd", 'algorithm = "zstd"', "zstd -dc"],
     ["gzip", 'algorithm = "gzip"', "gzip -dc"],
-  ])("unseal.py, stock %s and stock pg_restore bring a backup back", async (_, settings, program) => {
+  ])("unseal.py, stock %s and stock pg_restore restore a backup", async (_, settings, program) => {
     await using one = await install({ more: `[compression]\n${settings}` });
     const object = (await backUp(one)).copies.object("a");
     const target = await postgres.createDatabase();
@@ -232,7 +232,7 @@ describe("without catalog and config", () => {
     await expectEqual(target);
   });
 
-  /** Only the program, the file and the identity: no PG321_CONFIG, no HOME with anything in it. */
+  /** Only the program, the file and the identity: no PG321_CONFIG, and an empty HOME. */
   async function unseal(words: string[], stdin?: Buffer) {
     const child = Bun.spawn([...programWords(), "unseal", ...words, "-i", installation.identityFile], {
       env: { PATH: process.env["PATH"] ?? "", HOME: "/nonexistent" },
@@ -286,7 +286,7 @@ describe("without catalog and config", () => {
     expect((await unseal(["-"], damagedObject)).exitCode).toBe(code);
   });
 
-  test("a file that has the name of another backup is refused, whoever put it there", async () => {
+  test("a file named like another backup is refused, whoever put it there", async () => {
     const [object, newer] = [copies.object("a"), (await backUp(installation)).copies.object("a")];
     const swapped = join(installation.directory, basename(newer));
     copyFileSync(object, swapped);
@@ -301,12 +301,12 @@ describe("without catalog and config", () => {
     expect((await unseal([own])).exitCode).toBe(0);
   });
 
-  test("--signer that is none is a wrong word", async () => {
+  test("an invalid --signer is a usage error", async () => {
     const refused = await unseal([copies.object("a"), "--signer", "AAAA"]);
     expect({ exitCode: refused.exitCode, bytes: refused.stdout.length }).toEqual({ exitCode: 2, bytes: 0 });
   });
 
-  test("a wrong identity, a missing file, what is no sealed file: not a byte", async () => {
+  test("a wrong identity, a missing file, or a file that is not sealed: no byte is written", async () => {
     await using other = await install();
     const object = copies.object("a");
     const run = (...words: string[]) => runProgram(["unseal", ...words], { PG321_CONFIG: "/nonexistent" });

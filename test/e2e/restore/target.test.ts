@@ -8,7 +8,7 @@ import { fillSampleDatabase } from "../../lab/data/sample-database.ts";
 import { Installation, localStorage } from "../../lab/installation.ts";
 import { compareByName, databaseNames, usePostgres } from "../../lab/servers/use-postgres.ts";
 
-/** What of the target is looked at before anything is changed, and what of it is made. */
+/** What is checked in the target before anything is changed, and what is created there. */
 
 setDefaultTimeout(120_000);
 const postgres = usePostgres();
@@ -41,7 +41,7 @@ async function admin(...statements: string[]): Promise<void> {
   for (const statement of statements) await onServer().unsafe(statement).simple();
 }
 
-test("what the target lacks is told, all of it, before anything is changed", async () => {
+test("everything that the target lacks is reported before anything is changed", async () => {
   const source = `lacking_${id}`;
   const [owner, reader, space] = [`Owner ${id}`, `Reader ${id}`, `space_${id}`].map(quoteIdentifier);
   await postgres.createDatabase(source);
@@ -96,7 +96,7 @@ test("what the target lacks is told, all of it, before anything is changed", asy
   ]);
 });
 
-test("a role that may not give objects to their owners is told so", async () => {
+test("a role that cannot give objects to their owners is reported", async () => {
   const [source, target] = [await postgres.createDatabase(), await postgres.createDatabase()];
   await admin(`create role "boss ${id}"; create role limited_${id} login password 'p:\\w'`);
   await admin(`alter database ${target} owner to limited_${id}`);
@@ -133,7 +133,7 @@ describe("a target that is not empty", () => {
     backup = await backUp(source);
   });
 
-  test("is refused, and keeps what it has", async () => {
+  test("is refused, and keeps its contents", async () => {
     const target = await postgres.createDatabase();
     await postgres.connect(target)`create table mine as select 1 as i`;
     for (const words of [[], ["--jobs", "2"], ["--keep-going"], ["--table", "customer"]]) {
@@ -154,7 +154,7 @@ describe("a target that is not empty", () => {
     expect(tables.map((row) => row["relname"])).toEqual(["mine"]);
   });
 
-  test("takes the backup beside what it has with --into-existing", async () => {
+  test("gets the backup added to its contents with --into-existing", async () => {
     const target = await postgres.createDatabase();
     await postgres.connect(target)`create table mine as select 1 as i`;
     await installation.ok("restore", backup, "--target", `main/${target}`, "--into-existing");
@@ -163,7 +163,7 @@ describe("a target that is not empty", () => {
     expect(differences).not.toEqual([]);
   });
 
-  test("is brought to what the backup holds with --clean, whatever happened to it", async () => {
+  test("is replaced by the backup's contents with --clean, whatever happened to it", async () => {
     const target = newName();
     await installation.ok("restore", backup, "--target", `main/${target}`, "--create");
     const sql = postgres.connect(target);
@@ -175,7 +175,7 @@ describe("a target that is not empty", () => {
     expect((await compareDatabases(postgres.connect(source), sql)).differences).toEqual([]);
   });
 
-  test("is not created over, and a dry run says so too", async () => {
+  test("is not replaced by --create, and a dry run says so too", async () => {
     const target = await postgres.createDatabase();
     for (const words of [[], ["--jobs", "2"], ["--dry-run"]]) {
       const { exitCode, stdout, stderr } = await installation.run(
@@ -187,14 +187,14 @@ describe("a target that is not empty", () => {
     }
   });
 
-  test("does not trouble a restore into an empty one that exists", async () => {
+  test("a restore into an existing empty database needs no option", async () => {
     const target = await postgres.createDatabase();
     await installation.ok("restore", backup, "--target", postgres.url(target));
     expect((await compareByName(postgres, source, target)).differences).toEqual([]);
   });
 });
 
-test("--create makes the database with its encoding, owner, settings, comment, rights and limit", async () => {
+test("--create creates the database with its encoding, owner, settings, comment, rights and limit", async () => {
   const source = `Properties "of" ${id}`;
   const target = `other's ${source}`;
   const [name, owner, reader] = [source, `owner ${id}`, `reader ${id}`].map(quoteIdentifier);
@@ -235,7 +235,7 @@ async function propertiesOf(database: string): Promise<Record<string, unknown>> 
   return row as Record<string, unknown>;
 }
 
-test("databases of any name are backed up, listed and restored under it", async () => {
+test("databases with any name are backed up, listed and restored under it", async () => {
   const names = [
     ...["with space", `quo"te's`, "a/b/c", "..", ".dot.", "Ünï-çødé 🐘", "a=b", "postgres://u@h/d", "-dash"],
     ...["100%25", "back\\slash", "{}$'; drop", "x".repeat(63), "ü".repeat(31), "main/a", "UPPER", "a*b"],
@@ -264,7 +264,7 @@ test("databases of any name are backed up, listed and restored under it", async 
     expect(await postgres.connect(name)`select name from named`).toMatchObject([{ name }]);
     expect((await propertiesOf(name))["encoding"]).toBe("UTF8");
   }
-  // A URL names it percent-encoded.
+  // In a URL the name is percent-encoded.
   const [name = ""] = names.filter((one) => one.startsWith("Ünï"));
   await admin(`drop database ${quoteIdentifier(name)} with (force)`);
   await installation.ok(

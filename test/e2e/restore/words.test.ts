@@ -17,7 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => installation[Symbol.asyncDispose]());
 
-describe("words that make no sense: exit 2 and a hint, and nothing is done", () => {
+describe("mistakes on the command line: exit 2 with a hint, and nothing is done", () => {
   const target = ["--target", "main/x"];
   test.each([
     ["an unknown id", ["ffffffff", ...target], /no backup's id begins with "ffffffff"\nhint: pg321 list/],
@@ -65,7 +65,7 @@ describe("words that make no sense: exit 2 and a hint, and nothing is done", () 
       /cannot be read\nhint: /,
     ],
     [
-      "a password file that is no text",
+      "a password file that is not text",
       ["ID", "--target", "postgres://h/d", "--password-file", "/bin/true"],
       /is not UTF-8 text\nhint: /,
     ],

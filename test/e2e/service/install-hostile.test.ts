@@ -6,8 +6,8 @@ import type { SystemdBox } from "../../lab/machine/systemd-box.ts";
 import { noBoxReason } from "../../lab/machine/systemd-box.ts";
 
 /*
- * Root installs into places that others can change: what the service's user, taken over by somebody, puts in
- * its way must not make anything of root's its own.
+ * Root installs into places that others can change: if the service's user has been taken over by an attacker, nothing it
+ * puts there may gain it access to root's files.
  */
 
 const STATE = "/var/lib/pg321";
@@ -37,27 +37,27 @@ describe.skipIf(noBoxReason !== undefined)(
     }, 120_000);
     afterAll(() => box?.[Symbol.asyncDispose]());
 
-    test("an empty directory of root's is not given away by a symlink of the service's", async () => {
+    test("a symlink of the service does not make it the owner of an empty directory of root's", async () => {
       await box.ok("mkdir", "/srv/roots-own");
       await asService(`ln -s /srv/roots-own ${STATE}/disk`);
       expect(await installWith(`${STATE}/disk`)).toMatchObject({ state: "attention" });
       expect(await rights("/srv/roots-own")).toBe("root:root 755");
     });
 
-    test("nothing is made in a directory of root's by a symlink of the service's", async () => {
+    test("a symlink of the service creates nothing in a directory of root's", async () => {
       await box.ok("mkdir", "/srv/roots-other");
       await asService(`ln -s /srv/roots-other ${STATE}/way`);
       expect(await installWith(`${STATE}/way/a/b`)).toMatchObject({ state: "attention" });
       expect(await box.ok("ls", "-A", "/srv/roots-other")).toBe("");
     });
 
-    test("below a directory of the service's it makes the directory itself", async () => {
+    test("below a directory of the service, the service's user creates the directory", async () => {
       expect(await installWith(`${STATE}/far/below`)).toMatchObject({ state: "done" });
       expect(await rights(`${STATE}/far/below`)).toBe("pg321:pg321 700");
       expect(await rights(`${STATE}/far`)).toMatch(/^pg321:pg321 /);
     });
 
-    test("in a directory that another user can change nothing is made", async () => {
+    test("nothing is created in a directory that another user can change", async () => {
       await box.sh("install -d -o nobody /srv/of-nobody; install -d /srv/of-nobody/empty");
       expect(await installWith("/srv/of-nobody/backups")).toMatchObject({
         state: "attention",
@@ -68,13 +68,13 @@ describe.skipIf(noBoxReason !== undefined)(
       expect(await rights("/srv/of-nobody/empty")).toBe("root:root 755");
     });
 
-    test("what is no directory is told of, and the rest is done", async () => {
+    test("a path that is not a directory is reported, and the rest is done", async () => {
       await box.sh("touch /srv/file");
       for (const path of ["/srv/file", "/srv/file/below"])
         expect(await installWith(path)).toMatchObject({ state: "attention" });
     });
 
-    test("a catalog that is no file is refused, and not waited for", async () => {
+    test("a catalog that is not a file is refused at once", async () => {
       await asService(`mkfifo ${STATE}/catalog.db`);
       expect(await box.run("timeout", "20", UNPACKED, "install")).toMatchObject({
         exitCode: 13,
@@ -83,7 +83,7 @@ describe.skipIf(noBoxReason !== undefined)(
       await asService(`rm ${STATE}/catalog.db`);
     });
 
-    test("root runs no program of the service's to ask it for its version", async () => {
+    test("root does not run a program of the service to ask for its version", async () => {
       await installWith(`${STATE}/far/below`);
       await asService(`cp /usr/bin/sleep ${STATE}/program`);
       const own = [

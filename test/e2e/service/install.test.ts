@@ -11,7 +11,7 @@ import { noBoxReason } from "../../lab/machine/systemd-box.ts";
 const ROOT = join(import.meta.dir, "../../..");
 const UNIT = "/etc/systemd/system/pg321.service";
 const DROP_IN = `${UNIT}.d/storages.conf`;
-/** Everything that installing may change. */
+/** Everything that an installation may change. */
 const TREE = "/etc /var/lib /usr/local /srv /home";
 
 const executable = useExecutable();
@@ -45,7 +45,7 @@ describe.skipIf(noBoxReason !== undefined)(
     }, 120_000);
     afterAll(() => box?.[Symbol.asyncDispose]());
 
-    test("who is not root is told so", async () => {
+    test("anybody but root is refused", async () => {
       for (const command of ["install", "uninstall"]) {
         const asNobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
         expect(await box.run(...asNobody, UNPACKED, command, "--dry-run")).toEqual({
@@ -56,7 +56,7 @@ describe.skipIf(noBoxReason !== undefined)(
       }
     });
 
-    test("another config than the service's is refused", async () => {
+    test("a config other than the service's is refused", async () => {
       const { exitCode, stderr } = await box.run(UNPACKED, "install", "--config", "/etc/other.toml");
       expect({ exitCode, stderr }).toMatchObject({
         exitCode: 2,
@@ -64,7 +64,7 @@ describe.skipIf(noBoxReason !== undefined)(
       });
     });
 
-    test("a dry run tells every step and changes nothing", async () => {
+    test("a dry run lists every step and changes nothing", async () => {
       const before = await listing();
       const report = await install("--dry-run");
       expect(await listing()).toBe(before);
@@ -106,7 +106,7 @@ describe.skipIf(noBoxReason !== undefined)(
       );
     });
 
-    test("the unit is what systemd takes without a complaint, and is hardened", async () => {
+    test("systemd accepts the unit without a warning, and it is hardened", async () => {
       expect(await box.run("systemd-analyze", "verify", "pg321.service")).toEqual({
         exitCode: 0,
         stdout: "",
@@ -127,13 +127,13 @@ describe.skipIf(noBoxReason !== undefined)(
       expect(await listing()).toBe(before);
     });
 
-    test("it may run from the place that it installs to", async () => {
+    test("it can run from the path that it installs to", async () => {
       const before = await listing();
       await box.ok("/usr/local/bin/pg321", "install");
       expect(await listing()).toBe(before);
     });
 
-    test("with a config the storages are made and opened; what is in use keeps its owner", async () => {
+    test("with a config the storages are created and made writable; directories in use keep their owner", async () => {
       const own = config(
         "/srv/new/backups",
         "/srv/empty",
@@ -179,7 +179,7 @@ describe.skipIf(noBoxReason !== undefined)(
       expect(Object.values(states(await install())).sort()).not.toContain("attention");
     });
 
-    test("a storage that commands cannot reach is told of, although the service can", async () => {
+    test("a storage that the service can reach but commands cannot is reported", async () => {
       await box.write(CONFIG, config("/root/backups"));
       await install();
       const { steps, next } = await install();
@@ -187,18 +187,18 @@ describe.skipIf(noBoxReason !== undefined)(
         state: "attention",
         detail: expect.stringMatching(/^pg321 cannot enter \/root:/),
       });
-      // With a config that can be used only the start is left.
+      // With a valid config only the start is left to do.
       expect(next).toEqual([expect.stringContaining("sudo systemctl enable --now pg321")]);
     });
 
-    test("a place of its own for temporary files and the catalog is made, too", async () => {
+    test("separate directories for temporary files and the catalog are created too", async () => {
       const own = 'temp_dir = "/srv/scratch"\n[catalog]\npath = "/srv/catalog/c.db"\n';
       await box.write(CONFIG, own + config("/srv/empty"));
       expect(states(await install())).toMatchObject({ "/srv/scratch": "done", "/srv/catalog": "done" });
       expect(await rights("/srv/scratch", "/srv/catalog")).toEqual(["pg321:pg321 700", "pg321:pg321 700"]);
     });
 
-    test("a drop-in goes when the config writes nowhere else, and a config that pg321 cannot read is told of", async () => {
+    test("the drop-in is removed if the config no longer needs it, and a config that pg321 cannot read is reported", async () => {
       await box.write(CONFIG, config("/var/lib/pg321/backups"));
       await box.ok("chmod", "0600", CONFIG);
       const report = await install();
@@ -211,7 +211,7 @@ describe.skipIf(noBoxReason !== undefined)(
       expect(await rights("/var/lib/pg321/backups", CONFIG)).toEqual(["pg321:pg321 700", "root:pg321 600"]);
     });
 
-    test("nothing is made below a mount point where nothing is mounted", async () => {
+    test("nothing is created below a mount point where nothing is mounted", async () => {
       await box.write("/etc/fstab", "# disks\nLABEL=usb /mnt/u\\040s\\040b ext4 noauto 0 0\n");
       await box.write(CONFIG, config("/mnt/u s b/backups"));
       const { steps } = await install();
@@ -224,7 +224,7 @@ describe.skipIf(noBoxReason !== undefined)(
       expect(states(await install())).toMatchObject({ "/mnt/u s b/backups": "done" });
     });
 
-    test("what root has made in the state directory so far becomes the service's", async () => {
+    test("files that root has made in the state directory become the service's", async () => {
       await box.sh("chown -R root: /var/lib/pg321; echo key > /var/lib/pg321/signing.key");
       expect(states(await install())).toMatchObject({ "/var/lib/pg321": "done" });
       expect(await rights("/var/lib/pg321", "/var/lib/pg321/signing.key")).toEqual([
@@ -246,7 +246,7 @@ describe.skipIf(noBoxReason !== undefined)(
       await box.sh("rm /var/lib/pg321; mv /srv/state /var/lib/pg321");
     });
 
-    test("without systemd-sysusers the account is made all the same; without a running systemd that is told", async () => {
+    test("the account is created without systemd-sysusers too; a missing systemd is reported", async () => {
       await box.sh(
         "userdel pg321; mv /usr/bin/systemd-sysusers /root/; mv /run/systemd/system /run/systemd/hidden",
       );
@@ -257,7 +257,7 @@ describe.skipIf(noBoxReason !== undefined)(
       expect(await box.sh("id -gn pg321")).toBe("pg321\n");
     });
 
-    test("an upgrade replaces the executable and says of what", async () => {
+    test("an upgrade replaces the executable and names both versions", async () => {
       const present = (await box.ok(UNPACKED, "--version")).trim();
       await unpack(box, await executable.as("9.9.9"));
       const { steps } = await install();
@@ -294,7 +294,7 @@ c.executescript("PRAGMA journal_mode=WAL; PRAGMA application_id=${0x70673332}; C
       await box.sh(`rm ${catalog}*`);
     });
 
-    test("uninstalling removes the service and keeps everything else, and says where it is", async () => {
+    test("uninstall removes the service, keeps everything else and reports where it is", async () => {
       await box.write(CONFIG, config("/srv/full"));
       await install();
       await box.write(`${UNIT}.d/own.conf`, "[Service]\nNice=1\n");

@@ -20,7 +20,7 @@ const postgres = usePostgres();
 let installation: Installation;
 let database: string;
 
-/** As an installation is: state, storages and signing key of the service, config, identity and secrets of root. */
+/** Like an installation: the service owns state, storages and signing key; root owns config, identity and secrets. */
 beforeAll(async () => {
   database = await postgres.createDatabase();
   await fillSampleDatabase(postgres.connect(database));
@@ -58,7 +58,7 @@ async function ok(words: readonly string[], cwd?: string): Promise<Ended> {
   return result;
 }
 
-/** Who owns what lies in state and storage, the directories themselves included. */
+/** The owners of the files in state and storage, and of the directories themselves. */
 async function owners(): Promise<number[]> {
   const found = new Set<number>();
   for (const name of ["state", "disk"]) {
@@ -73,16 +73,16 @@ function childrenOf(pid: number): string[] {
   return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").filter(Boolean);
 }
 
-/** A directory that only root may enter, as /root is. */
+/** A directory that only root can enter, like /root. */
 async function rootsOwn(): Promise<AsyncDisposable & { path: string }> {
   const path = await mkdtemp(join(tmpdir(), "pg321-root-"));
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true }) };
 }
 
 describe.skipIf(!isRoot || !NOBODY)(
-  "root, where the state is another user's (only root can become one)",
+  "root, if another user owns the state (only root can switch users)",
   () => {
-    test("leaves no file in catalog and storages that the other could not write", async () => {
+    test("leaves no file in catalog and storages that the owner could not write to", async () => {
       await using home = await rootsOwn();
       const { stderr, json } = await ok(["backup", "--json", "--log-level", "debug"], home.path);
       expect(json).toMatchObject({ outcome: "OK" });
@@ -106,7 +106,7 @@ describe.skipIf(!isRoot || !NOBODY)(
       expect(shown.stderr_tail ?? "").not.toContain("could not");
     });
 
-    test("opens backups with an identity, and passwords, that only root may read", async () => {
+    test("opens backups with an identity and passwords that only root can read", async () => {
       const { directory } = installation;
       const target = `${database}_again`;
       postgres.dropAtEnd(target);
@@ -133,7 +133,7 @@ describe.skipIf(!isRoot || !NOBODY)(
       expect(await owners()).toEqual([NOBODY?.uid ?? 0]);
     });
 
-    test("gets the file of --output as its own, where only root may write", async () => {
+    test("owns the file of --output, in a directory that only root can write to", async () => {
       await using home = await rootsOwn();
       const { stderr } = await ok(["restore", "latest", "-d", database, "--output", "app.dump"], home.path);
       expect(stderr).toContain("wrote ");
@@ -156,7 +156,7 @@ describe.skipIf(!isRoot || !NOBODY)(
       expect(await readdir(home.path)).toEqual(["app.dump"]);
     });
 
-    test("stops the second process of --output, too, when it is told to stop, and leaves no file", async () => {
+    test("on a stop, also stops the second process of --output and leaves no file", async () => {
       await using home = await rootsOwn();
       const lab = await rgw();
       await using proxy = startHttpProxy(lab.endpoint);
@@ -189,7 +189,7 @@ describe.skipIf(!isRoot || !NOBODY)(
       expect(await readdir(home.path)).toEqual([]);
     });
 
-    test("is told what to do about a signing key that the other may not read", async () => {
+    test("gets a hint about a signing key that the owner cannot read", async () => {
       const file = join(installation.directory, "signing.key");
       await chown(file, 0, 0);
       try {
@@ -204,7 +204,7 @@ describe.skipIf(!isRoot || !NOBODY)(
       }
     });
 
-    test("makes the keys of the directory's owner", async () => {
+    test("generates keys that belong to the directory's owner", async () => {
       const [identity, key] = [
         join(installation.directory, "k/identity"),
         join(installation.directory, "state/key"),

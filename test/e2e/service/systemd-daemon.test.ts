@@ -26,7 +26,7 @@ const executable = useExecutable();
 const DISK = "/srv/backups";
 const NEVER = "0 0 29 2 *";
 const EVERY_SECOND = "* * * * * *";
-/** What systemd waits for in earnest is shortened; what it does is not. */
+/** Shortens systemd's waiting times, and changes nothing else. */
 const HURRIED = "[Service]\nRestartSec=100ms\nWatchdogSec=3\nTimeoutAbortSec=1\nTimeoutStopSec=2\n";
 
 let box: SystemdBox;
@@ -57,7 +57,7 @@ async function configText({ backup = NEVER, storages = [], grace = "60s" }: Sett
   });
 }
 
-/** Properties of the service, as systemd has them. */
+/** The service's properties in systemd. */
 async function shown(...names: string[]): Promise<Record<string, string>> {
   const lines = (await box.ok("systemctl", "show", "pg321.service", `--property=${names.join()}`))
     .trim()
@@ -68,7 +68,7 @@ async function shown(...names: string[]): Promise<Record<string, string>> {
 }
 
 const mainPid = async () => (await shown("MainPID"))["MainPID"] as string;
-/** What the service has logged since it was started last. */
+/** The service's log since its last start. */
 const logged = async (...words: string[]) => {
   const { InvocationID } = await shown("InvocationID");
   await box.ok("journalctl", "--sync");
@@ -89,7 +89,7 @@ interface Backup {
 
 const backups = async (): Promise<Backup[]> => (await printed(box, "list")).backups;
 
-/** No upload, no temporary file, no object without its record or record without its object. */
+/** Checks that there is no upload, no temporary file, no object without a record and no record without an object. */
 async function expectTidy(): Promise<void> {
   const all = await backups();
   expect(all.filter(({ status }) => status === "RUNNING")).toEqual([]);
@@ -132,7 +132,7 @@ describe.skipIf(noBoxReason !== undefined)(
       await proxy?.[Symbol.asyncDispose]();
     });
 
-    test("it starts, and systemd knows when it is ready and what comes next", async () => {
+    test("it starts, and tells systemd when it is ready and what comes next", async () => {
       await box.ok("systemctl", "enable", "--now", "pg321.service");
       expect(await shown("ActiveState", "SubState", "UnitFileState", "StatusText", "NRestarts")).toEqual({
         ActiveState: "active",
@@ -146,13 +146,13 @@ describe.skipIf(noBoxReason !== undefined)(
       );
     });
 
-    test("it answers at its socket, in the directory that the unit makes for it", async () => {
+    test("it answers at its socket, in the directory that the unit creates", async () => {
       const curl = ["curl", "--silent", "--show-error", "--unix-socket", "/run/pg321/http.sock"];
       expect(JSON.parse(await box.ok(...curl, "http://localhost/health"))).toEqual({ status: "ok" });
       expect(await box.ok(...curl, "http://localhost/metrics")).toContain("pg321_build_info");
     });
 
-    test("a backup runs when it is due, with everything that it needs, and its restore is equal", async () => {
+    test("a backup runs when it is due, with everything it needs, and its restore is identical", async () => {
       await reloadWith(await configText({ backup: EVERY_SECOND }));
       const verified = await box.until("a verified backup", async () =>
         (await backups()).find(({ status }) => status === "VERIFIED"),
@@ -177,7 +177,7 @@ describe.skipIf(noBoxReason !== undefined)(
       await expectTidy();
     }, 60_000);
 
-    test("a bad config is refused and told of, the one before it stays; a good one is taken", async () => {
+    test("an invalid config is refused and reported, and the previous one stays; a valid one is used", async () => {
       const pid = await mainPid();
       await reloadWith((await configText()).replace("[http]", "[htpt]"));
       await box.until("the refusal", async () =>
@@ -209,7 +209,7 @@ describe.skipIf(noBoxReason !== undefined)(
       expect(all.filter((line) => line.startsWith("<"))).toEqual([]);
     });
 
-    test("its secrets are seen by nobody else, nor anywhere else", async () => {
+    test("nobody else can see its secrets, and they appear nowhere else", async () => {
       const secret = lab.secret_access_key;
       const pid = await mainPid();
       const credential = "/run/credentials/pg321.service/pg321_bucket-secret";
@@ -236,7 +236,7 @@ describe.skipIf(noBoxReason !== undefined)(
       expect((await box.run("grep", "-rlF", secret, "/var/lib/pg321", DISK, "/run/pg321")).stdout).toBe("");
     });
 
-    test("a storage that the sandbox does not open is warned of, until install was run again", async () => {
+    test("a storage that the sandbox does not make writable causes a warning until install has run again", async () => {
       const more = { storages: [boxStorage("more", "/srv/more")] };
       await reloadWith(await configText(more));
       await box.until("the warning", async () =>
@@ -249,7 +249,7 @@ describe.skipIf(noBoxReason !== undefined)(
       await reloadWith(await configText());
     });
 
-    test("one that hangs is killed by the watchdog, and another one is there soon", async () => {
+    test("a hanging daemon is killed by the watchdog and soon restarted", async () => {
       const pid = await mainPid();
       await box.ok("kill", "-STOP", pid);
       const after = await box.until("another process that is ready", async () => {
@@ -285,7 +285,7 @@ describe.skipIf(noBoxReason !== undefined)(
       await expectTidy();
     }, 60_000);
 
-    test("a stop in the middle of a backup gives it its grace, for which systemd waits, then ends it cleanly", async () => {
+    test("a stop in the middle of a backup gives it time, which systemd allows, then ends it cleanly", async () => {
       await box.ok("systemctl", "restart", "pg321.service");
       const isHeld = holdAt(proxy, "before", isManifest);
       await reloadWith(await configText({ backup: EVERY_SECOND, grace: "4s" }));
@@ -302,7 +302,7 @@ describe.skipIf(noBoxReason !== undefined)(
       await expectTidy();
     }, 60_000);
 
-    test("with a config that cannot be used it is not started again and again", async () => {
+    test("with an invalid config it is not restarted again and again", async () => {
       await box.write(CONFIG, (await configText()).replace("[http]", "[htpt]"));
       expect((await box.run("systemctl", "start", "pg321.service")).exitCode).not.toBe(0);
       expect(await shown("ActiveState", "SubState", "ExecMainStatus", "NRestarts")).toEqual({
@@ -316,7 +316,7 @@ describe.skipIf(noBoxReason !== undefined)(
       await box.ok("systemctl", "start", "pg321.service");
     });
 
-    test("while an older version still runs, an upgrade says so", async () => {
+    test("an upgrade reports that an older version is still running", async () => {
       const running = (await box.ok("pg321", "--version")).trim();
       await unpack(box, await executable.as("9.9.9"));
       await box.ok(UNPACKED, "install");
@@ -329,7 +329,7 @@ describe.skipIf(noBoxReason !== undefined)(
       expect(JSON.parse(await box.ok(UNPACKED, "install", "--json")).next).toEqual([]);
     }, 60_000);
 
-    test("uninstalling stops the service and touches no backup", async () => {
+    test("uninstall stops the service and touches no backup", async () => {
       const before = await box.sh(`find ${DISK} /var/lib/pg321/catalog.db -type f | sort`);
       await box.ok("pg321", "uninstall");
       expect((await box.run("systemctl", "is-active", "pg321.service")).stdout).toBe("inactive\n");

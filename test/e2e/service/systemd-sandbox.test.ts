@@ -17,12 +17,12 @@ import { noBoxReason } from "../../lab/machine/systemd-box.ts";
 import { rgw } from "../../lab/servers/s3.ts";
 
 const executable = useExecutable();
-/** Whatever a path may hold, and what the unit hides. */
+/** Paths with special characters, and paths that the unit hides. */
 const PATHS = { disk: '/srv/odd 100% "q"\\e:x', home: "/home/someone/backups", scratch: "/tmp/back:ups" };
 
 let box: SystemdBox;
 
-/** Runs a script as the service, in its sandbox; what it prints. */
+/** Runs a script as the service, in its sandbox; returns its output. */
 async function inSandbox(script: string): Promise<string> {
   await box.write("/opt/pg321/script", script);
   return (await runOnceInSandbox(box, "/bin/bash /opt/pg321/script")).printed;
@@ -46,7 +46,7 @@ describe.skipIf(noBoxReason !== undefined)(
     }, 120_000);
     afterAll(() => box?.[Symbol.asyncDispose]());
 
-    test("a backup reaches PostgreSQL by peer authentication and every storage, and its restore is equal", async () => {
+    test("a backup reaches PostgreSQL by peer authentication and every storage, and its restore is identical", async () => {
       const run = await runOnceInSandbox(box, "/usr/local/bin/pg321 backup");
       expect(run).toMatchObject({ exitCode: 0 });
       const [backup] = (await printed(box, "list")).backups;
@@ -72,10 +72,10 @@ describe.skipIf(noBoxReason !== undefined)(
       expect((await contentsOf(restored)).facts).toEqual(facts);
     }, 60_000);
 
-    test("pg_dump runs as nice as the config wants it", async () => {
+    test("pg_dump runs with the configured nice and ionice values", async () => {
       await using shop = await connectIn(box, "shop");
       const seen = await shop.begin(async (held) => {
-        // pg_dump waits for this lock until it has been looked at.
+        // pg_dump waits for this lock until its priority was checked.
         await held.unsafe("create table held (id int); lock table held in access exclusive mode");
         await held.unsafe("commit; begin; lock table held in access exclusive mode");
         const ended = runOnceInSandbox(box, "/usr/local/bin/pg321 backup");
@@ -95,7 +95,7 @@ describe.skipIf(noBoxReason !== undefined)(
       await shop.unsafe("drop table held");
     }, 60_000);
 
-    test("verify reads every copy back, once the service may read the identity", async () => {
+    test("verify reads every copy back once the service can read the identity", async () => {
       const refused = await runOnceInSandbox(box, "/usr/local/bin/pg321 verify");
       expect(refused).toMatchObject({
         exitCode: 12,
@@ -105,7 +105,7 @@ describe.skipIf(noBoxReason !== undefined)(
       expect(await runOnceInSandbox(box, "/usr/local/bin/pg321 verify")).toMatchObject({ exitCode: 0 });
     }, 60_000);
 
-    test("nothing else can be written, and what is not its business is not there", async () => {
+    test("nothing else is writable, and unneeded directories are hidden", async () => {
       const printed = await inSandbox(`
         for path in /etc /srv /usr/local/bin /var/lib /var/log /opt/pg321 /run; do
           touch $path/pg321-was-here 2>/dev/null && echo "wrote $path"; done
@@ -128,7 +128,7 @@ describe.skipIf(noBoxReason !== undefined)(
       ]);
     });
 
-    test("a disk that is mounted while the service runs can be written at once", async () => {
+    test("a disk that is mounted while the service runs is writable at once", async () => {
       await box.ok("mkdir", "-p", "/mnt/late");
       const printed = inSandbox("until touch /mnt/late/file 2>/dev/null; do sleep 0.05; done; echo wrote");
       const runs = async () => (await box.run("pgrep", "-f", "^/bin/bash /opt/pg321/script")).exitCode === 0;
@@ -137,7 +137,7 @@ describe.skipIf(noBoxReason !== undefined)(
       expect(await printed).toBe("wrote\n");
     });
 
-    test("what steers the runtime is taken out of the environment", async () => {
+    test("variables that control the runtime are removed from the environment", async () => {
       await box.ok(
         "systemctl",
         "set-environment",
@@ -150,7 +150,7 @@ describe.skipIf(noBoxReason !== undefined)(
       expect(lines).toContain("none\n");
     });
 
-    test("each file of the credentials' directory is handed over, and to nobody else", async () => {
+    test("each file of the credentials directory is passed to the service, and to nobody else", async () => {
       const lines = await inSandbox("cd $CREDENTIALS_DIRECTORY && stat -c '%n %U %a' *");
       expect(lines).toContain("pg321_bucket-id pg321 400\npg321_bucket-secret pg321 400\n");
       const { secret_access_key } = await rgw();
@@ -165,14 +165,14 @@ describe.skipIf(noBoxReason !== undefined)(
       ).toBe("");
     });
 
-    test("root's commands leave nothing that the service cannot write", async () => {
+    test("root's commands leave nothing that the service cannot write to", async () => {
       await box.ok("pg321", "backup");
       await box.ok("pg321", "cleanup");
       const places = ["/var/lib/pg321", ...Object.values(PATHS)];
       expect(await box.ok("find", ...places, "!", "-user", "pg321")).toBe("");
     }, 60_000);
 
-    test("without a drop-in a storage cannot be written, and the others are", async () => {
+    test("a storage without a drop-in is not writable, but the others are", async () => {
       await box.sh("mv /etc/systemd/system/pg321.service.d/storages.conf /root/; systemctl daemon-reload");
       const run = await runOnceInSandbox(box, "/usr/local/bin/pg321 backup --json");
       await box.sh(

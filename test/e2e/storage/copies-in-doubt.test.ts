@@ -24,7 +24,7 @@ import type { Storage } from "../../../src/storage/storage.ts";
 import type { StorageName } from "../../lab/data/made-up-world.ts";
 import { World } from "../../lab/data/made-up-world.ts";
 
-/** A backup whose record and manifests say of its bytes what is so: it can be copied, verified, confirmed. */
+/** A backup whose record and manifests match its bytes, so it can be copied, verified and confirmed. */
 async function provenBackup(
   world: World,
   storages: readonly StorageName[],
@@ -59,7 +59,7 @@ function storageOf(context: JobContext, name: StorageName): Storage {
   return found;
 }
 
-/** The same world, but for some methods of one storage. */
+/** The same world with some methods of one storage replaced. */
 function changed(context: JobContext, name: StorageName, change: Partial<Storage>): JobContext {
   const storages = context.storages.map((storage) => {
     if (storage.name !== name) return storage;
@@ -86,7 +86,7 @@ async function states({ context }: World, id: string): Promise<string> {
 }
 
 describe("a damaged copy that cannot be removed", () => {
-  test("is not taken for a good one after a repair that failed", async () => {
+  test("does not count as good after a failed repair", async () => {
     await using world = await World.make({});
     const backup = await provenBackup(world, ["disk", "vault"]);
     await writeFile(pathOf(world, "disk", backup), "as many bytes as ANY");
@@ -100,7 +100,7 @@ describe("a damaged copy that cannot be removed", () => {
     expect(await readFile(pathOf(world, "disk", backup), "utf8")).toBe("as many bytes as any");
   });
 
-  test("is not taken for a good one by an archive, which would end the good one", async () => {
+  test("does not count as good for an archive, which would remove the good one", async () => {
     await using world = await World.make({});
     const backup = await provenBackup(world, ["disk", "vault"]);
     await writeFile(pathOf(world, "vault", backup), "as many bytes as ANY");
@@ -113,7 +113,7 @@ describe("a damaged copy that cannot be removed", () => {
   });
 });
 
-test("what an archive has goes only once the source was read whole and found right", async () => {
+test("the copy in an archive is removed only after the source was read completely and found good", async () => {
   await using world = await World.make({});
   const backup = await provenBackup(world, ["disk", "vault"]);
   await writeFile(pathOf(world, "disk", backup), "as many bytes as ANY");
@@ -121,7 +121,7 @@ test("what an archive has goes only once the source was read whole and found rig
   const places = { from: storageOf(world.context, "disk"), to: storageOf(world.context, "vault") };
   await expect(archiveCopy(world.context, backup, places, world.context.signal)).rejects.toThrow("damaged");
   expect(await readFile(pathOf(world, "vault", backup), "utf8")).toBe("as many bytes as any");
-  // The source that was read whole and found damaged is known as such from now on.
+  // The source was read completely and found damaged, which is recorded.
   expect(await states(world, backup.id)).toBe("disk:DAMAGED vault:MISSING");
 });
 
@@ -141,7 +141,7 @@ test("a copy that was removed while it was verified stays removed", async () => 
   expect(await states(world, backup.id)).toBe("disk:DELETED vault:CONFIRMED");
 });
 
-test("a hold that was put on a backup while somebody was asked keeps it from deletion", async () => {
+test("a hold placed while the confirmation was pending prevents the deletion", async () => {
   await using world = await World.make({});
   const asked = await provenBackup(world, ["disk"]);
   await world.hold(asked.id, 1);
@@ -150,7 +150,7 @@ test("a hold that was put on a backup while somebody was asked keeps it from del
 });
 
 describe("cleanup", () => {
-  test("keeps a copy that was missing and is there again until verify has looked at it", async () => {
+  test("keeps a copy that was missing and is back until verify has checked it", async () => {
     await using world = await World.make({});
     const backup = await provenBackup(world, ["disk"]);
     await mark(world, backup.id, "disk", "MISSING");
@@ -178,7 +178,7 @@ describe("cleanup", () => {
     expect(world.really(backup)).toEqual([]);
   });
 
-  test("relies on no copy that was removed since it has looked", async () => {
+  test("does not rely on a copy that was removed since its check", async () => {
     await using world = await World.make({});
     const { id } = await provenBackup(world, ["disk"]);
     const looks = new CopyLooks(world.context, () => {});
@@ -187,11 +187,11 @@ describe("cleanup", () => {
     expect(await looks.at(id, "disk")).toBe("missing");
   });
 
-  test("takes nothing for missing where a disk was unmounted since the run began", async () => {
+  test("counts no copy as missing if the disk was unmounted since the run began", async () => {
     await using world = await World.make({});
     const { id } = await provenBackup(world, ["disk"]);
     const { catalog, clock } = world.context;
-    // The place has no marker, and the catalog knows one: the empty mount point is seen.
+    // The place has no marker although the catalog knows one: this is the empty mount point.
     await catalog.identities.confirm("disk", crypto.randomUUID(), clock.now().toISOString(), null);
     await world.lose(id, ["disk"]);
     expect(await new CopyLooks(world.context, () => {}).at(id, "disk")).toBe("unknown");
@@ -199,8 +199,8 @@ describe("cleanup", () => {
   });
 });
 
-describe("a disk that was unmounted since the run began is not written to", () => {
-  /** The catalog knows a marker in "nas", and there is none: the empty mount point is seen. */
+describe("a disk unmounted since the run began is not written to", () => {
+  /** The catalog knows a marker in "nas", but there is none: this is the empty mount point. */
   async function unmounted(): Promise<{ world: World; backup: StoredBackup }> {
     const world = await World.make({});
     const backup = (await provenBackup(world, ["disk"])) as StoredBackup;
@@ -243,7 +243,7 @@ describe("a disk that was unmounted since the run began is not written to", () =
   });
 });
 
-describe("a manifest that a lenient decoder takes for the written one", () => {
+describe("a manifest that a lenient decoder would accept as the written one", () => {
   test.each<[string, (manifest: Buffer) => Buffer]>([
     ["a byte order mark in front", (manifest) => Buffer.concat([Buffer.from("\ufeff"), manifest])],
     [
@@ -264,19 +264,19 @@ describe("a manifest that a lenient decoder takes for the written one", () => {
     ["deep JSON", `{"manifest":1,"later":${"[".repeat(400_000)}${"]".repeat(400_000)}}`],
     ["deep JSON without an end", '{"a":'.repeat(200_000)],
     ["bytes that are no text", Buffer.alloc(1000, 0xff)],
-  ])("settles an intended copy: %s", async (_, content) => {
+  ])("an intended copy is settled: %s", async (_, content) => {
     await using world = await World.make({});
     const backup = await provenBackup(world, ["disk", "vault"]);
     await writeFile(`${pathOf(world, "vault", backup)}.json`, content);
     await mark(world, backup.id, "vault", "INTENDED");
     await reconcile(world.context);
-    // The object is finished: it gets the manifest that the catalog knows.
+    // The object is complete: it gets the manifest from the catalog.
     expect(await states(world, backup.id)).toBe("disk:CONFIRMED vault:CONFIRMED");
     expect(await readFile(`${pathOf(world, "vault", backup)}.json`, "utf8")).toBe(backup.manifest ?? "");
   });
 });
 
-test("a copy whose run was killed is settled although the signing key was replaced since", async () => {
+test("a copy of a killed run is settled although the signing key has been replaced since", async () => {
   await using world = await World.make({});
   const backup = await provenBackup(world, ["disk", "vault"], {}, generateSigningKey(crypto.randomUUID()));
   await mark(world, backup.id, "vault", "INTENDED");

@@ -12,7 +12,7 @@ import { connectTo, type LabPostgres, startPostgres } from "../../lab/servers/po
 import { portOf, rgw, type S3Lab, type StartedRgw, startRgw, swift, through } from "../../lab/servers/s3.ts";
 import { expectGoodCopies, listedAs, statesOf } from "../../lab/told.ts";
 
-/** Larger than what fits between pg_dump and a storage that takes nothing. */
+/** Larger than the buffers between pg_dump and a storage that takes nothing. */
 const DUMP_MIB = 96;
 const MIDDLE_BYTES = 20 * MIB;
 
@@ -21,7 +21,7 @@ setDefaultTimeout(60_000);
 let postgres: LabPostgres;
 let r2: S3Lab;
 let b2: S3Lab;
-/** A gateway of its own, for outages. */
+/** A separate gateway, for outages. */
 let own: StartedRgw;
 
 beforeAll(async () => {
@@ -43,7 +43,7 @@ function install(change: Pick<InstallationOptions, "storages"> & Partial<Install
   return Installation.make({
     postgres: postgres.address,
     databases: ["bulk"],
-    // What is stored is as large as what is dumped, and soon compressed.
+    // Stored objects are as large as the dump, and compression takes little time.
     more: '[compression]\nalgorithm = "none"',
     ...change,
   });
@@ -59,7 +59,7 @@ async function backup(installation: Installation): Promise<Running> {
 }
 
 describe("an outage of one storage", () => {
-  test("from the start: the others are good, and repair heals it later without PostgreSQL", async () => {
+  test("from the start: the other copies are good, and repair fills it later without PostgreSQL", async () => {
     const [bucket, b2Bucket] = [await own.makeBucket(), await b2.makeBucket()];
     await using installation = await install({
       storages: (dir) => [
@@ -76,7 +76,7 @@ describe("an outage of one storage", () => {
     expect(made.copies.find((copy: { storage: string }) => copy.storage === "r2").error).toContain(
       `no answer from ${own.endpoint}`,
     );
-    // It could not be asked, so the intent stays, and the next run looks again.
+    // It could not be asked, so the intent stays, and the next run tries again.
     await listedAs(installation, "PARTIAL", "b2:CONFIRMED disk:CONFIRMED r2:INTENDED");
     await expectGoodCopies(installation, ["b2", "disk"]);
 
@@ -94,7 +94,7 @@ describe("an outage of one storage", () => {
     expect(await leftovers(installation, places)).toEqual([]);
   });
 
-  test("in the middle: its upload is undone by the next run, which fills it", async () => {
+  test("in the middle: the next run removes its upload and fills it", async () => {
     await using proxy = await startFaultProxy(portOf(own));
     const bucket = await own.makeBucket();
     await using installation = await install({
@@ -121,7 +121,7 @@ describe("an outage of one storage", () => {
     expect(await leftovers(installation, places)).toEqual([]);
   });
 
-  test("a cut of the connection is tried again within the run", async () => {
+  test("a dropped connection is tried again within the run", async () => {
     await using proxy = await startFaultProxy(portOf(r2));
     const bucket = await r2.makeBucket();
     await using installation = await install({
@@ -129,7 +129,7 @@ describe("an outage of one storage", () => {
     });
     proxy.cutOnceAfter(MIDDLE_BYTES);
     const [made] = (await installation.ok("backup", "--json")).json.backups;
-    // More went up than there is to store: what the cut had taken was sent again.
+    // More bytes were sent than are stored: those lost with the connection were sent again.
     expect(proxy.bytesUp()).toBeGreaterThan(made.object_bytes + MIB);
     await listedAs(installation, "VERIFIED", "disk:CONFIRMED r2:CONFIRMED");
     await expectGoodCopies(installation, ["disk", "r2"]);
@@ -140,9 +140,9 @@ describe("an outage of one storage", () => {
 });
 
 describe("a full disk", () => {
-  // Only root may mount a disk of a few MiB to fill.
+  // Only root can mount a disk of a few MiB to fill.
   test.skipIf(process.getuid?.() !== 0)(
-    "fails only that storage, tells what to free, and leaves nothing there",
+    "fails only that storage, says how to free space, and leaves nothing there",
     async () => {
       await using installation = await install({
         storages: (dir) => [
@@ -171,7 +171,7 @@ describe("a full disk", () => {
   );
 });
 
-describe("a storage that holds the dump back", () => {
+describe("a storage that slows down the dump", () => {
   test("and stalls is dropped, and the others finish", async () => {
     await using proxy = await startFaultProxy(portOf(r2));
     const bucket = await r2.makeBucket();
@@ -211,9 +211,9 @@ describe("a storage that holds the dump back", () => {
     expect(await leftovers(installation, places)).toEqual([]);
   });
 
-  // A freeze hangs every write as a lost NFS server does. It takes root, and a loop device for a file system of our own.
+  // A frozen file system hangs every write, as a lost NFS server does. This needs root, and a loop device for our own file system.
   test.skipIf(process.getuid?.() !== 0 || !existsSync("/dev/loop-control"))(
-    "and hangs in the system, where nothing ends a call, is left behind",
+    "and hangs in a system call that nothing can end is abandoned",
     async () => {
       await using installation = await install({
         storages: (dir) => [localStorage("hung", dir, { stall_timeout: "1s" }), localStorage("disk", dir)],
@@ -231,7 +231,7 @@ describe("a storage that holds the dump back", () => {
       };
       await running.until("the backup is done", isDone);
       await listedAs(installation, "PARTIAL", "disk:CONFIRMED hung:INTENDED");
-      // A process whose thread hangs in the system cannot even exit.
+      // A process with a thread that hangs in a system call cannot even exit.
       await mount.thaw();
       const { exitCode, json, stderr } = await running.ended;
       expect(exitCode).toBe(3);
@@ -241,7 +241,7 @@ describe("a storage that holds the dump back", () => {
       expect(json.backups[0].copies[1].error).toContain("an earlier call still hangs");
       await installation.ok("repair");
       await listedAs(installation, "VERIFIED", "disk:CONFIRMED hung:CONFIRMED");
-      // What the ended process left of the marker is a cleanup's to sweep.
+      // A cleanup removes what the ended process left of the marker.
       const left = (await leftovers(installation, places)).filter(
         (one) => !/^hung: has \.pg321-\w+\.tmp$/.test(one),
       );
@@ -275,7 +275,7 @@ describe("a storage that holds the dump back", () => {
   });
 });
 
-test("without any storage left the backup has failed, and pg_dump is ended early", async () => {
+test("without any storage left the backup fails, and pg_dump is ended early", async () => {
   const server = postgres.address;
   await using toPostgres = await startFaultProxy(server.port);
   await using proxy = await startFaultProxy(portOf(r2));
@@ -291,7 +291,7 @@ test("without any storage left the backup has failed, and pg_dump is ended early
   proxy.stallAfter(MIDDLE_BYTES);
   const running = await backup(installation);
   await running.until("the uploads are in their middle", () => proxy.bytesUp() > MIDDLE_BYTES / 2);
-  // Now pg_dump cannot end by itself any more.
+  // Now pg_dump can no longer end by itself.
   toPostgres.stall();
   proxy.cutAfter(0);
   const { exitCode, json } = await running.ended;
@@ -301,7 +301,7 @@ test("without any storage left the backup has failed, and pg_dump is ended early
   expect(json.backups[0].error).toMatch(/^every storage failed: storage "r0": .*; storage "r1": /);
   expect(json.backups[0].hint).toContain("endpoint");
 
-  // The next run undoes what could not be undone; the record stays what it was.
+  // The next run removes the remains that could not be removed; the record stays unchanged.
   proxy.pass();
   toPostgres.pass();
   await installation.ok("repair");

@@ -9,7 +9,7 @@ import { useInstallations } from "../../lab/use-installations.ts";
 
 setDefaultTimeout(60_000);
 
-/** The first look at a place, before it has a marker. */
+/** The first check of a place, before it has a marker. */
 
 const MARKER = "pg321-storage.json";
 const postgres = usePostgres();
@@ -31,7 +31,7 @@ test.each([
   }
   const keys = await keysIn({ name: "one", lab, bucket });
   expect(keys.filter((key) => !key.endsWith(MARKER))).toEqual([]);
-  // Whichever name it has later on, its records are those of the place.
+  // Whatever its name later, its records are those of the place.
   await installation.configure({ storages: () => [one()] });
   const { backup_id } = (await installation.ok("backup", "--json")).json.backups[0];
   await installation.configure({ storages: () => [s3Storage("three", other, bucket)] });
@@ -39,7 +39,7 @@ test.each([
   expect(await copyStates(installation, backup_id)).toBe("three:CONFIRMED");
 });
 
-test("FIFOs with the marker's name hang nothing", async () => {
+test("FIFOs with the marker's name make nothing hang", async () => {
   const installation = await install((dir) => [localStorage("disk", dir), localStorage("nas", dir)]);
   for (const directory of ["", "disk"])
     await $`mkfifo ${join(installation.directory, directory, MARKER)}`.quiet();

@@ -35,7 +35,7 @@ async function hanging(installation: Installation): Promise<AsyncDisposable> {
 
 // CI runs as root, with /dev/fuse.
 describe.skipIf(why !== undefined)(`two mounts that hang${why ? `: ${why}` : ""}`, () => {
-  test("a backup leaves them out, names them, and ends", async () => {
+  test("a backup skips them, names them, and ends", async () => {
     await using installation = await Installation.make({
       postgres: postgres.address,
       databases: [app],
@@ -53,7 +53,7 @@ describe.skipIf(why !== undefined)(`two mounts that hang${why ? `: ${why}` : ""}
     expect(stderr).toMatch(/hung/);
   });
 
-  test("doctor tells of them", async () => {
+  test("doctor reports them", async () => {
     await using installation = await Installation.make({
       postgres: postgres.address,
       databases: [app],
@@ -68,7 +68,7 @@ describe.skipIf(why !== undefined)(`two mounts that hang${why ? `: ${why}` : ""}
     expect(failed.map(({ subject }: any) => subject).sort()).toEqual(["hung", "lost"]);
   });
 
-  test("the daemon looks at them, backs up to the other storage, is healthy, and ends by SIGTERM", async () => {
+  test("the daemon checks them, backs up to the other storage, stays healthy, and ends by SIGTERM", async () => {
     await using lab = await DaemonLab.make({
       postgres: postgres.address,
       databases: [app],
@@ -91,7 +91,7 @@ describe.skipIf(why !== undefined)(`two mounts that hang${why ? `: ${why}` : ""}
     expect((await daemon.ended).exitCode).toBe(0);
   });
 
-  test("a temp_dir that hangs keeps no command from ending by SIGTERM", async () => {
+  test("a hanging temp_dir does not keep a command from ending by SIGTERM", async () => {
     await using installation = await Installation.make({
       postgres: postgres.address,
       databases: [app],
@@ -109,7 +109,7 @@ describe.skipIf(why !== undefined)(`two mounts that hang${why ? `: ${why}` : ""}
     expect((await running.ended).exitCode).toBe(143);
   });
 
-  test("an identity on them is told of, and keeps no command from its end", async () => {
+  test("an identity on them is reported and does not keep a command from ending", async () => {
     await using installation = await Installation.make({
       postgres: postgres.address,
       databases: [app],

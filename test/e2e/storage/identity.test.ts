@@ -33,7 +33,7 @@ async function openAlerts(installation: Installation): Promise<{ key: string; le
 describe("two names for one place are refused, and nothing is lost", () => {
   async function expectRefused(installation: Installation, words: RegExp): Promise<void> {
     const { backups } = (await installation.ok("list", "--json")).json;
-    // Without a backup there is nothing to verify, wherever the storages lie.
+    // Without a backup there is nothing to verify, wherever the storages are.
     const verify = backups.length > 0 ? ["verify"] : [];
     for (const command of ["check", "backup", "repair", ...verify, "cleanup"]) {
       const { exitCode, stderr } = await installation.run(command);
@@ -75,7 +75,7 @@ describe("two names for one place are refused, and nothing is lost", () => {
     expect(readdirSync(join(installation.directory, "disk"))).toEqual([]);
   });
 
-  test("a directory inside of another", async () => {
+  test("a directory inside another", async () => {
     const installation = await install((dir) => [
       path(dir, "disk"),
       localStorage("sub", join(dir, "disk", "below")),
@@ -100,7 +100,7 @@ describe("two names for one place are refused, and nothing is lost", () => {
     }
   });
 
-  test("a bucket under two spellings of its endpoint, and a prefix inside of another", async () => {
+  test("a bucket under two spellings of its endpoint, and a prefix inside another", async () => {
     const lab = await rgw();
     const bucket = await lab.makeBucket();
     const other = { ...lab, endpoint: lab.endpoint.replace("127.0.0.1", "localhost") };
@@ -122,8 +122,8 @@ describe("two names for one place are refused, and nothing is lost", () => {
   });
 });
 
-describe("a storage that lies elsewhere than it is known takes no part", () => {
-  test("a disk that is not mounted is not written to, and nothing of it counts as missing", async () => {
+describe("a storage without its expected marker is left out", () => {
+  test("an unmounted disk is not written to, and none of its copies counts as missing", async () => {
     const installation = await install((dir) => [localStorage("disk", dir), localStorage("mounted", dir)]);
     const mountPoint = join(installation.directory, "mounted");
     const image = join(installation.directory, "image");
@@ -166,7 +166,7 @@ describe("a storage that lies elsewhere than it is known takes no part", () => {
     );
   });
 
-  test("a restore from a disk that is not mounted counts no copy as missing: the newest backup stays it", async () => {
+  test("a restore from an unmounted disk counts no copy as missing, and the newest backup stays the newest", async () => {
     const installation = await install((dir) => [localStorage("disk", dir)]);
     const ids: string[] = [];
     for (let count = 0; count < 2; count++)
@@ -211,7 +211,7 @@ describe("a storage that lies elsewhere than it is known takes no part", () => {
     expect(await keysIn(r2)).toEqual(await keysIn(disk(installation)));
   });
 
-  test("another disk in its place, and the marker of another installation, until they are accepted", async () => {
+  test("another disk in its place, or the marker of another installation, until it is accepted", async () => {
     const mine = await install((dir) => [localStorage("disk", dir)]);
     const theirs = await install((dir) => [localStorage("disk", dir)]);
     for (const installation of [mine, theirs]) await installation.ok("backup");
@@ -224,7 +224,7 @@ describe("a storage that lies elsewhere than it is known takes no part", () => {
     await rename(here, there);
     await rename(`${here}.away`, here);
 
-    // A host of another installation that is to use a place that is in use.
+    // A host of another installation that is configured with a place in use.
     const third = await install(() => [localStorage("disk", theirs.directory)]);
     const before = await readFile(join(there, MARKER), "utf8");
     const refused = await third.run("backup");
@@ -250,7 +250,7 @@ describe("a storage that lies elsewhere than it is known takes no part", () => {
     }
   });
 
-  test("files of somebody's whose names end as a manifest's tell of no installation", async () => {
+  test("foreign files that are named like manifests name no installation", async () => {
     const installation = await install((dir) => [localStorage("disk", dir)]);
     const place = join(installation.directory, "disk");
     await mkdir(place, { recursive: true });
@@ -261,14 +261,14 @@ describe("a storage that lies elsewhere than it is known takes no part", () => {
     expect(await keysIn(disk(installation))).toContain("a.json");
   });
 
-  test("a name that no storage has, and an action that there is not: exit 2", async () => {
+  test("an unknown storage, and an unknown action: exit 2", async () => {
     const installation = await install((dir) => [localStorage("disk", dir)]);
     expect((await installation.run("storage", "accept", "dsik")).stderr).toContain("did you mean disk?");
     expect((await installation.run("storage", "refuse", "disk")).exitCode).toBe(2);
   });
 });
 
-describe("the records follow a storage that is renamed", () => {
+describe("the records of a renamed storage get its new name", () => {
   async function move(installation: Installation, names: Record<string, string>): Promise<void> {
     // A storage's path in the config stays, only its name changes.
     await installation.configure({
@@ -279,7 +279,7 @@ describe("the records follow a storage that is renamed", () => {
     });
   }
 
-  test("to a new name: repair goes on, and fills what is missing elsewhere", async () => {
+  test("with a new name: repair continues and fills missing copies elsewhere", async () => {
     const installation = await install((dir) => [localStorage("disk", dir), localStorage("nas", dir)]);
     const { backup_id } = (await installation.ok("backup", "--json")).json.backups[0];
     for (const key of await keysIn(disk(installation, "nas")))
@@ -293,7 +293,7 @@ describe("the records follow a storage that is renamed", () => {
     expect(storages.map(({ name }: { name: string }) => name).sort()).toEqual(["hdd", "nas"]);
   });
 
-  test("to each other's", async () => {
+  test("with swapped names", async () => {
     const installation = await install((dir) => [localStorage("disk", dir), localStorage("nas", dir)]);
     const { backup_id } = (await installation.ok("backup", "--json")).json.backups[0];
     for (const key of await keysIn(disk(installation, "nas")))
@@ -307,7 +307,7 @@ describe("the records follow a storage that is renamed", () => {
     expect(await copyStates(installation, backup_id)).toBe("disk:CONFIRMED nas:CONFIRMED");
   });
 
-  test("with stores from before there were markers: they get theirs without a word", async () => {
+  test("with storages from before markers existed: they get theirs silently", async () => {
     const installation = await install((dir) => [localStorage("disk", dir), localStorage("nas", dir)]);
     const { backup_id } = (await installation.ok("backup", "--json")).json.backups[0];
     const { Database } = await import("bun:sqlite");
@@ -323,7 +323,7 @@ describe("the records follow a storage that is renamed", () => {
     expect(await openAlerts(installation)).toEqual([]);
   });
 
-  test("but not where the name has a place of its own already", async () => {
+  test("but not if the name already has its own place", async () => {
     const installation = await install((dir) => [localStorage("disk", dir), localStorage("nas", dir)]);
     await installation.ok("backup");
     await move(installation, { nas: "disk" });

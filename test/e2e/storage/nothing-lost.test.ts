@@ -18,13 +18,13 @@ import { useInstallations } from "../../lab/use-installations.ts";
 
 setDefaultTimeout(120_000);
 
-/** Tidying takes nothing that a good copy may still need. */
+/** Cleaning up removes nothing that a good copy may still need. */
 
 const postgres = usePostgres();
 const installations = useInstallations(postgres);
 const { install } = installations;
 
-test("bytes that somebody has hidden in a versioned bucket stay while the source is not proved good", async () => {
+test("bytes that somebody has hidden in a versioned bucket stay until the source is proved good", async () => {
   const lab = await rgw();
   const bucket = await lab.makeBucket({ versioned: true });
   const installation = await install((dir) => [localStorage("disk", dir), s3Storage("rgw", lab, bucket)]);
@@ -46,7 +46,7 @@ test("bytes that somebody has hidden in a versioned bucket stay while the source
   expect((await installation.run("verify", "--storage", "rgw")).exitCode).toBe(14);
   expect((await installation.run("repair")).exitCode).toBe(3);
   expect(await versions()).toEqual(keys);
-  // The source was read whole: its damage is known, recorded and told.
+  // The source was read completely: its damage is found, recorded and reported.
   expect(await copyStates(installation, backup_id)).toBe("disk:DAMAGED rgw:MISSING");
   expect((await installation.ok("list", "--json")).json.backups[0].status).toBe("FAILED");
   expect((await installation.ok("alerts", "--json")).json.alerts).toContainEqual(
@@ -67,7 +67,7 @@ const isObject: Hold = (request) => request.method === "PUT" && pathOf(request).
 test.each([
   ["before the first manifest", isObject],
   ["when the manifests are there", isManifest],
-])("a catalog whose disk fills up once the copies are whole costs none of them: %s", async (_, isIt) => {
+])("no copy is lost if the catalog's disk fills up once the copies are complete: %s", async (_, isIt) => {
   const lab = await rgw();
   await using proxy = startHttpProxy(lab.endpoint);
   const bucket = await lab.makeBucket();
@@ -106,7 +106,7 @@ test.each([
   expect(copies).toHaveLength(4);
 });
 
-test("a marker whose writer was killed leaves nothing in the way of the next", async () => {
+test("the remains of a marker whose writer was killed do not block the next writer", async () => {
   const installation = await install((dir) => [localStorage("disk", dir)]);
   const root = join(installation.directory, "disk");
   await writeFile(temporaryPath(root, MARKER_KEY), "half a mark");

@@ -16,7 +16,7 @@ import { Installation, localStorage } from "../../lab/installation.ts";
 import { cutTo, extended, flipped, flippedInTheMiddle, LocalCopies } from "../../lab/local-copies.ts";
 import { compareByName, usePostgres } from "../../lab/servers/use-postgres.ts";
 
-/** Damage is found and marked by verify, and healed by repair; neither does harm where nothing can be done. */
+/** Verify finds and marks damage, and repair fixes it; neither does harm if nothing can be done. */
 
 setDefaultTimeout(120_000);
 const postgres = usePostgres();
@@ -75,7 +75,7 @@ async function expectHealed(): Promise<void> {
   }
 }
 
-describe("verify finds and marks, repair heals from a good copy", () => {
+describe("verify finds and marks, repair restores from a good copy", () => {
   const SOMEBODYS = Buffer.from("somebody's file");
   test.each<[string, "damaged" | "missing", () => void]>([
     ["a flipped bit", "damaged", () => copies.damage("a", flippedInTheMiddle)],
@@ -116,7 +116,7 @@ describe("verify finds and marks, repair heals from a good copy", () => {
     await expectHealed();
   });
 
-  test("several at once, and the backup restores from what is left", async () => {
+  test("several at once, and the backup restores from the remaining copies", async () => {
     copies.damage("a", flipped(-1));
     copies.remove(copies.object("b"));
     expect(await verify()).toMatchObject({
@@ -139,7 +139,7 @@ describe("verify finds and marks, repair heals from a good copy", () => {
   });
 });
 
-test("verify marks nothing where a storage does not answer: exit 13", async () => {
+test("verify marks nothing if a storage does not answer: exit 13", async () => {
   renameSync(join(installation.directory, "b"), join(installation.directory, "elsewhere"));
   expect(await verify()).toMatchObject({
     exitCode: 13,
@@ -151,7 +151,7 @@ test("verify marks nothing where a storage does not answer: exit 13", async () =
   await expectHealed();
 });
 
-test("verify --storage looks at that one alone; a misspelt one is exit 2, not success", async () => {
+test("verify --storage checks only that storage; a misspelt one is exit 2, not success", async () => {
   copies.damage("a", flippedInTheMiddle);
   expect(await verify("--storage", "b")).toMatchObject({ exitCode: 0, verdicts: { b: "good" } });
   const { exitCode, stderr } = await installation.run("verify", "--storage", "bb");
@@ -172,7 +172,7 @@ describe("keys", () => {
     await Bun.write(installation.configFile, config.replace(pattern, line));
   }
 
-  test("without an identity only the hash is checked, and it finds damage as well", async () => {
+  test("without an identity only the hash is checked, which also finds damage", async () => {
     await changeConfig(/^identity_file = .*$/m, "");
     const clean = await verify(backupId);
     expect(clean.exitCode).toBe(0);
@@ -187,7 +187,7 @@ describe("keys", () => {
     expect(await repair()).toMatchObject({ exitCode: 0, outcomes: [["c", "filled"]] });
   });
 
-  test("an identity file that is not there ends it at once, and nothing is marked", async () => {
+  test("a missing identity file ends it at once, and nothing is marked", async () => {
     await changeConfig(/^identity_file = .*$/m, 'identity_file = "/no/identity.txt"');
     const { exitCode, stderr } = await installation.run("verify");
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 12 });
@@ -195,7 +195,7 @@ describe("keys", () => {
     expect(await recorded()).toEqual(ALL_GOOD);
   });
 
-  test("an identity that opens none is told (exit 12), and nothing is marked but real damage", async () => {
+  test("an identity that opens no copy is reported (exit 12), and only real damage is marked", async () => {
     await using other = await Installation.make({
       postgres: postgres.address,
       databases: [source],
@@ -218,7 +218,7 @@ describe("repair does no harm", () => {
     await install();
   });
 
-  test("where every copy is damaged: all are left alone, and it says so", async () => {
+  test("if every copy is damaged: all are left alone, and it says so", async () => {
     for (const storage of ["a", "b", "c"]) copies.damage(storage, flippedInTheMiddle);
     expect((await verify()).exitCode).toBe(14);
     expect(await recorded()).toMatchObject({ status: "FAILED", a: "DAMAGED" });
@@ -232,7 +232,7 @@ describe("repair does no harm", () => {
     ]);
     expect(results[0].error).toContain("no storage has a good copy");
     expect(["a", "b", "c"].map((storage) => statSync(copies.object(storage)).ino)).toEqual(before);
-    // A copy that comes back, from a tape or a snapshot, is found good again, and heals the others.
+    // A copy that comes back, from a tape or a snapshot, is found good again and repairs the others.
     copies.heal();
     copies.damage("a", flippedInTheMiddle);
     expect((await verify()).exitCode).toBe(14);
@@ -241,10 +241,10 @@ describe("repair does no harm", () => {
     await expectHealed();
   });
 
-  test("a damaged copy stays until a source was read whole and found right", async () => {
+  test("a damaged copy stays until a source was read completely and found good", async () => {
     copies.damage("a", flippedInTheMiddle);
     expect((await verify("--storage", "a")).exitCode).toBe(14);
-    // Damaged too, and nobody has looked yet.
+    // Damaged too, but not yet checked.
     for (const storage of ["b", "c"]) copies.damage(storage, flipped(-1));
     const before = readFileSync(copies.object("a"));
     const { exitCode, copies: results } = await repair();
@@ -255,7 +255,7 @@ describe("repair does no harm", () => {
     expect(await recorded()).toMatchObject({ a: "DAMAGED" });
   });
 
-  test("a source that is secretly damaged is passed over for the next", async () => {
+  test("a source with unnoticed damage is skipped for the next", async () => {
     copies.remove(copies.object("a"));
     expect((await verify("--storage", "a")).exitCode).toBe(14);
     copies.damage("b", flipped(-1));
@@ -266,7 +266,7 @@ describe("repair does no harm", () => {
     await expectHealed();
   });
 
-  test("an object that has lost only its manifest gets it back, although no other copy is good", async () => {
+  test("an object that lost only its manifest gets it back, even if no other copy is good", async () => {
     for (const storage of ["a", "b"]) copies.damage(storage, flippedInTheMiddle);
     for (const storage of ["b", "c"]) copies.remove(copies.manifest(storage));
     expect((await verify()).exitCode).toBe(14);
@@ -275,16 +275,16 @@ describe("repair does no harm", () => {
     expect((await repair()).exitCode).toBe(3);
     expect(statSync(copies.object("c")).ino).toBe(ino);
     expect(await recorded()).toMatchObject({ c: "CONFIRMED" });
-    // The others could only be healed once that one was.
+    // The others could be repaired only after that one.
     expect((await repair()).exitCode).toBe(0);
     await expectHealed();
   });
 
-  test("nothing to do is told, and success", async () => {
+  test("nothing to do is reported as success", async () => {
     expect((await installation.ok("repair")).stdout).toContain("nothing to repair");
   });
 
-  test("what was never stored anywhere is not its business", async () => {
+  test("a backup that was never stored anywhere is ignored", async () => {
     using catalog = new Database(join(installation.directory, "state/catalog.db"));
     catalog.run("update copies set state = 'FAILED'");
     catalog.run("update backups set status = 'FAILED'");

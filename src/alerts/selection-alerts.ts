@@ -33,7 +33,7 @@ export async function alertSelection(
       (record) => record.gone_at !== null && backedUp.has(nameOf(record)) && isSelected(context, record),
     );
     await syncAlerts(context, GONE_KEY, gone.map(goneAlert), () => true);
-    // A pattern that matches a removed database with backups is no typing error: the alert above covers that database.
+    // A pattern that matches a removed database with backups is not a typing error: the alert above covers that database.
     const matchable = known.filter((record) => record.gone_at === null || backedUp.has(nameOf(record)));
     const own = [...listed].flatMap(([server, globs]) =>
       globs

@@ -6,9 +6,9 @@ import { PLACE_MS_MAX, placeAt } from "../files/place.ts";
 import { MIB } from "../limits.ts";
 import { userName } from "../process/become-user.ts";
 
-/** A bundle of every public authority has a quarter of it. */
+/** A bundle of all public authorities has a quarter of this size. */
 const BYTES_MAX = MIB;
-/** A file that was replaced is used within this time. */
+/** A replaced file is used after this time at the latest. */
 const REREAD_MS = 10_000;
 const BLOCKS = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
 const PEM = "PEM (-----BEGIN CERTIFICATE-----)";
@@ -18,14 +18,14 @@ export function isCertificateCode(code: string): boolean {
   return /CERT|SELF_SIGNED|UNABLE_TO_(VERIFY|GET_ISSUER)|ERR_TLS/.test(code);
 }
 
-/** For a certificate that no known authority signed, or that is for another name or time. */
+/** The hint for a certificate that no known authority signed, or that is for another name or time. */
 export const CA_FILE_HINT =
-  "set ca_file to the certificate of the authority that signed it, and check the host's name and the clock";
+  "set ca_file to the certificate of the authority that signed it, and check the host name and the clock";
 
-/** Either the text of a file with certificates, or what is wrong with it and what to do. */
+/** The text of a file with certificates, or its problem and a hint. */
 export type CertificateFile = { text: string } | { problem: string; hint: string };
 
-/** Throws code `storage` when the file system does not answer; the signal's reason. */
+/** Throws code `storage` if the file system does not answer, and the signal's reason. */
 export async function readCertificates(file: string, signal?: AbortSignal): Promise<CertificateFile> {
   const call = { what: file, limitMs: PLACE_MS_MAX, signal };
   const bytes = await placeAt(file).run(call, () => readSmall(file));
@@ -42,8 +42,8 @@ interface Authorities {
 const known = new Map<string, Authorities>();
 
 /**
- * The text of a `ca_file`, which is read again every ten seconds at most. Throws code `usage` with what is wrong:
- * `ca_file /etc/pg321/ca.pem: there is no such file`; code `storage` when its file system does not answer.
+ * The text of a `ca_file`, which is read again every ten seconds at most. Throws code `usage` with the problem:
+ * `ca_file /etc/pg321/ca.pem: there is no such file`; code `storage` if its file system does not answer.
  */
 export async function authorities(file: string, signal?: AbortSignal): Promise<string> {
   const last = known.get(file);
@@ -57,22 +57,22 @@ export async function authorities(file: string, signal?: AbortSignal): Promise<s
   return read.text;
 }
 
-/** The bytes, or what keeps us from them. */
+/** The bytes of a file, or why they cannot be read. */
 async function readSmall(file: string): Promise<Uint8Array | string> {
   try {
     const stats = await stat(file);
     if (!stats.isFile()) return "found no regular file";
-    if (stats.size > BYTES_MAX) return "found more than 1 MiB, which is no file of certificates";
+    if (stats.size > BYTES_MAX) return "found more than 1 MiB, which cannot be a file of certificates";
     return await readFile(file);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT" || code === "ENOTDIR") return "there is no such file";
-    if (code === "EACCES") return `user "${userName()}" may not read it`;
+    if (code === "EACCES") return `user "${userName()}" cannot read it`;
     return `it cannot be read (${code ?? messageOf(error)})`;
   }
 }
 
-/** What is wrong with the bytes of a file that is to hold certificates; undefined when it does. */
+/** Why the bytes are not certificates in PEM; undefined if they are. */
 function certificateProblem(bytes: Uint8Array): string | undefined {
   const text = new TextDecoder().decode(bytes);
   const blocks = text.match(BLOCKS) ?? [];
@@ -94,7 +94,7 @@ function isCertificate(given: string | Uint8Array): boolean {
 }
 
 function isDer(bytes: Uint8Array): boolean {
-  // The SEQUENCE that every certificate is.
+  // Every certificate begins with a SEQUENCE.
   return bytes[0] === 0x30 && isCertificate(bytes);
 }
 
@@ -102,5 +102,5 @@ function hintFor(file: string, bytes: Uint8Array | string): string {
   if (typeof bytes !== "string" && isDer(bytes)) {
     return `convert it: openssl x509 -inform der -in ${file} -out ${file.replace(/\.\w+$/, "")}.pem`;
   }
-  return "name a file in PEM that the service's user may read, such as /etc/pg321/ca.pem";
+  return "name a file in PEM that the service's user can read, such as /etc/pg321/ca.pem";
 }

@@ -6,7 +6,7 @@ export class WebProxy {
   readonly url: Secret;
   /** `proxy.example.com:3128`, for messages. */
   readonly place: string;
-  /** The environment variable that names it. */
+  /** The environment variable that sets it. */
   readonly variable: string;
 
   constructor(url: Secret, place: string, variable: string) {
@@ -20,7 +20,7 @@ export class WebProxy {
   }
 }
 
-/** What `fetch` throws. */
+/** An error of `fetch`. */
 interface Failure {
   code: string;
   message: string;
@@ -31,17 +31,19 @@ export interface ProxyProblem {
   hint: string;
 }
 
-/** Of a request that goes through a proxy, no connection but the one to the proxy is made by us. */
+/**
+ * Codes of failed connections. For a request through a proxy, the only connection that we make is the one to the proxy.
+ */
 const UNREACHABLE = [
   ...["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"],
   ...["ConnectionRefused", "FailedToOpenSocket"],
 ];
-/** Bun's code for a proxy that answers CONNECT with anything but 200. */
+/** Bun's code if a proxy does not answer CONNECT with 200. */
 const TUNNEL_REFUSED = "ERR_PROXY_TUNNEL";
 
 /**
- * Reads the error of a request that went through `proxy`; undefined where the proxy is not known to be the cause.
- * `target` is the host that the proxy was asked for.
+ * Explains the error of a request through `proxy`; undefined if the proxy is not known to be the cause. `target` is the
+ * host that the request was for.
  */
 export function proxyProblem(failure: Failure, proxy: WebProxy, target: string): ProxyProblem | undefined {
   const { place, variable } = proxy;
@@ -55,10 +57,10 @@ export function proxyProblem(failure: Failure, proxy: WebProxy, target: string):
   return answer === undefined ? undefined : refusal(answer, proxy, target);
 }
 
-/** The status by which a proxy, and no server, asks for a login. */
+/** The status with which only a proxy, never a server, asks for a login. */
 export const PROXY_LOGIN_STATUS = 407;
 
-/** For a request without TLS, whose answer with that status is the proxy's own. */
+/** The problem of a request without TLS that the proxy itself answered with that status. */
 export function loginRefusal(proxy: WebProxy, target: string): ProxyProblem {
   return refusal(`${PROXY_LOGIN_STATUS} Proxy Authentication Required`, proxy, target);
 }
@@ -70,13 +72,13 @@ function refusal(answer: string, proxy: WebProxy, target: string): ProxyProblem 
   };
 }
 
-/** True for a proxy that refuses by its rules, which no other try changes. */
+/** Whether the proxy refused because of its rules, so that another attempt is useless. */
 export function isProxyRefusal(failure: Failure): boolean {
   const answer = tunnelAnswer(failure);
   return answer !== undefined && /^4/.test(answer) && !/^(408|429)/.test(answer);
 }
 
-/** `403 Forbidden`, as the proxy answered CONNECT. */
+/** The proxy's answer to CONNECT: `403 Forbidden`. */
 function tunnelAnswer({ code, message }: Failure): string | undefined {
   if (code !== TUNNEL_REFUSED) return undefined;
   return /: (\d{3}[ -~]{0,60})$/.exec(message)?.[1] ?? message;
@@ -84,7 +86,7 @@ function tunnelAnswer({ code, message }: Failure): string | undefined {
 
 function hintFor(answer: string, { variable }: WebProxy): string {
   if (answer.startsWith(String(PROXY_LOGIN_STATUS)))
-    return `put user and password into ${variable}: http://user:password@host:port`;
+    return `put the user and password into ${variable}: http://user:password@host:port`;
   if (answer.startsWith("5"))
     return "the proxy cannot reach that host: check its name and port, and the proxy's log";
   return "allow that host and port in the rules of the proxy, or add the host to NO_PROXY";

@@ -81,7 +81,7 @@ test.skipIf(!isRoot || !NOBODY)(
 );
 
 test.skipIf(!isRoot)(
-  "a user without a name, and a working directory that it may not enter (only root can)",
+  "a user without a name, and a working directory that it cannot enter (only root can switch)",
   async () => {
     await chmod(directory, 0o777);
     const closed = await mkdtemp(join(tmpdir(), "pg321-closed-"));

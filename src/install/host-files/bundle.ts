@@ -7,7 +7,7 @@ import { HOST_FILE_ROLES } from "./list.ts";
 import { modeText } from "./owners.ts";
 import type { PresentFile, Rights } from "./survey.ts";
 
-/** In the first member of the JSON, so that a person who has opened the file knows what it is. */
+/** The first member of the JSON, so that a person who opens the file knows what it is. */
 const FORMAT = "pg321 host 1";
 
 const mode = v.pipe(
@@ -53,7 +53,7 @@ export function bundledFile({ file: { path, role }, rights, directory, content }
   return { path, role, ...rights, directory, content: Buffer.from(content) };
 }
 
-/** The text of the one sealed file: armored, and JSON for whoever opens it with `age -d`. */
+/** The text of the sealed file: armored; `age -d` decrypts it to JSON. */
 export function sealBundle({ files, ...about }: HostBundle, passphrase: Secret): Promise<string> {
   const shown = {
     format: FORMAT,
@@ -77,8 +77,8 @@ function contentMember(content: Uint8Array): { text: string } | { base64: string
 }
 
 /**
- * Opens what `sealBundle` made. Throws code `key` for a wrong passphrase and for a file of another kind,
- * `verification` for a damaged one, `usage` for one of a newer program. `where` names it.
+ * Opens a file made by `sealBundle`. Throws code `key` for a wrong passphrase or another kind of file, `verification` for
+ * a damaged file, `usage` for a file of a newer pg321. `where` names the file in messages.
  */
 export async function openBundle(where: string, bytes: Uint8Array, passphrase: Secret): Promise<HostBundle> {
   const armored = exactText(bytes);
@@ -88,13 +88,13 @@ export async function openBundle(where: string, bytes: Uint8Array, passphrase: S
   if (typeof format !== "string" || !format.startsWith("pg321 host ")) throw foreign(where);
   if (format !== FORMAT)
     throw new Pg321Error("usage", `${where}: written by a newer pg321 (${format})`, {
-      hint: "use that version of pg321, or open the file with age -d: it holds JSON",
+      hint: "use that version of pg321, or open the file with age -d: it contains JSON",
     });
   const result = v.safeParse(bundle, json);
   if (result.success) return result.output;
-  // Its issues would quote what it holds.
-  throw new Pg321Error("verification", `${where}: not what pg321 export-keys writes`, {
-    hint: "use another copy of the file, or open it with age -d: it holds JSON",
+  // The issues of the parser are left out: they would quote secrets.
+  throw new Pg321Error("verification", `${where}: its contents are not those of a pg321 export-keys file`, {
+    hint: "use another copy of the file, or open it with age -d: it contains JSON",
   });
 }
 

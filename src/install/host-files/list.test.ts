@@ -48,7 +48,7 @@ test("the list has every file that the config names, the whole directory of cred
   expect(await variablesOf(config)).toEqual(["HOOK_SECRET"]);
 });
 
-test("drop-ins of the unit belong to it with what they load, but not the one that install writes", async () => {
+test("the list has the unit's drop-ins and the files they load, but not the drop-in that install writes", async () => {
   const unit = at("pg321.service.d");
   await mkdir(join(unit, "more"), { recursive: true });
   await writeFile(join(unit, "more/one"), "1");

@@ -18,20 +18,20 @@ export const HOST_FILE_ROLES = [
 ] as const;
 export type HostFileRole = (typeof HOST_FILE_ROLES)[number];
 
-/** A file that a new host needs in order to restore, and to go on as this installation. */
+/** A file that a new host needs to restore and to continue as this installation. */
 export interface HostFile {
   role: HostFileRole;
   path: string;
-  /** The owner and mode that it should have; one that is there may have others. */
+  /** The owner and mode that it should have; the existing file may have others. */
   user: string;
   group: string;
   mode: number;
 }
 
 /**
- * The one list of the files that must survive the loss of this host: config, the files that it takes values from,
- * credentials, identity, signing key, and drop-ins of the unit. Whether they are there is not its question. What
- * only root may list is missing from it for others.
+ * The list of all files that must survive the loss of this host: config, files that the config reads values from,
+ * credentials, identity, signing key, and drop-ins of the unit. It does not check whether they exist. Files in
+ * directories that only root can list are missing if another user asks.
  */
 export async function hostFiles(config: Config): Promise<HostFile[]> {
   const outside = await outsideOfConfig(config.file);
@@ -62,11 +62,11 @@ export async function hostFiles(config: Config): Promise<HostFile[]> {
       ...{ user: "root", group: "root", mode: 0o644 },
     })),
   ];
-  // A file with two purposes is one file.
+  // A file with two purposes is listed once.
   return files.filter(({ path }, index) => files.findIndex((other) => other.path === path) === index);
 }
 
-/** The environment variables that the config takes values from: no file of the list may hold them. */
+/** The environment variables that the config reads values from: perhaps no file in the list contains them. */
 export async function variablesOf(config: Config): Promise<string[]> {
   return (await outsideOfConfig(config.file)).variables;
 }
@@ -76,7 +76,7 @@ async function serviceOwner(stateDir: string): Promise<{ user: string; group: st
   return stats ? ownerOf(stats) : { user: SERVICE_USER, group: SERVICE_USER };
 }
 
-/** The files right in a directory; none where it is not there or may not be listed. */
+/** The files directly in a directory; empty if it does not exist or cannot be listed. */
 async function filesIn(directory: string): Promise<string[]> {
   const entries = await readdir(directory, { withFileTypes: true }).catch((): Dirent[] => []);
   return entries
@@ -86,12 +86,12 @@ async function filesIn(directory: string): Promise<string[]> {
 }
 
 interface UnitFiles {
-  /** Those that a person wrote: `install` writes the other one. */
+  /** Drop-ins that a person wrote, without the one that `install` writes. */
   dropIns: string[];
   credentialFiles: string[];
 }
 
-/** Drop-ins of a directory, and the files that they give to the service as credentials or environment. */
+/** The drop-ins in a directory, and the files that they pass to the service as credentials or environment. */
 export async function filesOfUnit(directory: string): Promise<UnitFiles> {
   const dropIns = (await filesIn(directory)).filter(
     (path) => path.endsWith(".conf") && path !== join(directory, DROP_IN_NAME),

@@ -2,7 +2,7 @@ import type { Stats } from "node:fs";
 import { readFileSync } from "node:fs";
 import { findAccount } from "../../base/process/become-user.ts";
 
-/** The owner of a file, by name where this host knows one: ids differ from host to host. */
+/** The owner of a file, by name if this host knows it, because ids differ from host to host. */
 export interface Owner {
   user: string;
   group: string;
@@ -10,7 +10,7 @@ export interface Owner {
   gid: number;
 }
 
-/** An id without a name is shown as the number itself. */
+/** The owner of a file; an id without a name is shown as its number. */
 export function ownerOf({ uid, gid }: Pick<Stats, "uid" | "gid">): Owner {
   return {
     user: findAccount(uid)?.name ?? String(uid),
@@ -29,7 +29,7 @@ export function modeText(mode: number): string {
   return mode.toString(8).padStart(4, "0");
 }
 
-/** The ids that an owner's names have on this host; the names that it does not know. */
+/** The ids of an owner's names on this host, and the names that are unknown here. */
 export function idsOf({ user, group, uid, gid }: Owner): { uid: number; gid: number; unknown: string[] } {
   const found = user === String(uid) ? uid : findAccount(user)?.uid;
   const foundGroup = group === String(gid) ? gid : groupId(group);
@@ -70,7 +70,7 @@ function readGroups(): string {
   }
 }
 
-/** Groups of LDAP and the like, which libc knows and the file does not. */
+/** Groups from LDAP and other sources of libc that are not in /etc/group. */
 function askDirectory(key: number | string): string {
   try {
     const { stdout } = Bun.spawnSync(["getent", "group", String(key)], {

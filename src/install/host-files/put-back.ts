@@ -13,16 +13,16 @@ import type { Rights } from "./survey.ts";
 export interface PutBackOptions {
   /** Replaces files that differ; the old ones stay beside them. */
   replaces: boolean;
-  /** Ends the names of the files that were replaced. */
+  /** The end of the names of replaced files. */
   stamp: string;
-  /** Contents that nobody wrote by hand: the config that `install` leaves. */
+  /** Contents that nobody wrote by hand: the example config that `install` writes. */
   untouched: readonly string[];
 }
 
 /**
- * Writes the files of a bundle with their owners and modes, each whole or not at all. A file that is there already
- * with other contents is an obstacle, unless it may be replaced: then it is kept under another name. Whoever is
- * not root writes them as its own. Throws code `usage` before anything is changed.
+ * Writes the files of a bundle with their owners and modes, each completely or not at all. An existing file with other
+ * contents prevents this, unless it may be replaced: then it is kept under another name. Without root's rights the files
+ * belong to the current user. Throws code `usage` before anything is changed.
  */
 export async function putBack(
   steps: InstallSteps,
@@ -35,8 +35,8 @@ export async function putBack(
     const paths = differing.map(({ path }) => path);
     throw new Pg321Error(
       "usage",
-      `nothing was written: ${paths.length === 1 ? "a file is" : `${paths.length} files are`} here already with other contents: ${paths.join(", ")}`,
-      { hint: "compare them; --replace writes those of the export, and keeps the old ones beside them" },
+      `nothing was written: ${paths.length === 1 ? "a file is" : `${paths.length} files are`} already here with other contents: ${paths.join(", ")}`,
+      { hint: "compare them; --replace writes the exported files and keeps the old ones beside them" },
     );
   }
   await requireOwners(steps, files);
@@ -52,14 +52,14 @@ async function foundAt({ path, content }: BundledFile, { untouched }: PutBackOpt
     return untouched.includes(there.toString()) ? "untouched" : "different";
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    // A symlink that leads nowhere is there, too.
+    // A dangling symlink exists too.
     if (code === "ENOENT") return (await lstat(path).catch(() => undefined)) ? "different" : "absent";
     if (code === "EISDIR") return "different";
     throw new Pg321Error("usage", `${path}: cannot be compared (${code})`, { hint: "run it with sudo" });
   }
 }
 
-/** The service's account is made; any other owner must be there. */
+/** Creates the service's account if needed; any other owner must exist. */
 async function requireOwners(steps: InstallSteps, files: readonly BundledFile[]): Promise<void> {
   if (!isRoot()) return;
   const rights = files.flatMap((file) => [file, file.directory]);
@@ -89,9 +89,13 @@ async function putOne(
     return steps.change(path, `owner and mode: ${rights}`, () => giveRights(path, file));
   }
   if (found === "different" && !replaces)
-    return steps.note("attention", path, "here already with other contents; only --replace would write it");
+    return steps.note(
+      "attention",
+      path,
+      "already here with other contents; only --replace would overwrite it",
+    );
   const kept = found === "different" ? `${path}.replaced-${stamp}` : undefined;
-  const how = kept === undefined ? "written" : `written, the old one is ${kept}`;
+  const how = kept === undefined ? "written" : `written, the old file is now ${kept}`;
   await steps.change(path, `${how}, ${rights}`, async () => {
     await makeDirectory(dirname(path), file.directory);
     await write(file, found === "absent" ? undefined : { kept });
@@ -105,7 +109,7 @@ async function hasRights(file: BundledFile): Promise<boolean> {
   return !isRoot() || (stats.uid === uid && stats.gid === gid);
 }
 
-/** By the open file: its name may lead elsewhere by now. */
+/** Sets owner and mode through the open file: its name may lead to another file by now. */
 async function giveRights(path: string, rights: Rights, flags = constants.O_NOFOLLOW): Promise<void> {
   await using opened = await open(path, constants.O_RDONLY | flags);
   const { uid, gid } = idsOf(rights);
@@ -113,7 +117,7 @@ async function giveRights(path: string, rights: Rights, flags = constants.O_NOFO
   await opened.chmod(rights.mode);
 }
 
-/** With those above it, which are as any directory of the system; one that is there stays as it is. */
+/** Creates a directory, and missing ones above it with mode 0755. Existing ones stay unchanged. */
 async function makeDirectory(path: string, rights: Rights | undefined): Promise<void> {
   if (await stat(path).catch(() => undefined)) return;
   await makeDirectory(dirname(path), undefined);
@@ -123,7 +127,7 @@ async function makeDirectory(path: string, rights: Rights | undefined): Promise<
   await opened.chmod(0o755);
 }
 
-/** `inPlaceOf`: there is another one, which goes on under the name `kept`, if there is one. */
+/** `inPlaceOf`: a file exists there, which is kept under the name `kept`, if given. */
 async function write(file: BundledFile, inPlaceOf: { kept: string | undefined } | undefined): Promise<void> {
   const { path, content, mode } = file;
   const directory = dirname(path);
@@ -138,7 +142,7 @@ async function write(file: BundledFile, inPlaceOf: { kept: string | undefined } 
       await opened.sync();
     }
     if (inPlaceOf?.kept !== undefined) await link(path, inPlaceOf.kept);
-    // Without another one: fails rather than to replace what has appeared meanwhile.
+    // If there was no file: fail instead of replacing one that has appeared in the meantime.
     if (inPlaceOf === undefined) await link(temporary, path);
     else await rename(temporary, path);
     await using opened = await open(directory);

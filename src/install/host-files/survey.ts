@@ -7,7 +7,7 @@ import type { HostFile } from "./list.ts";
 import type { Owner } from "./owners.ts";
 import { ownerOf } from "./owners.ts";
 
-/** Larger ones are no config, key or credential. */
+/** A larger file is not a config, key or credential. */
 export const HOST_FILE_BYTES_MAX: number = 1024 * 1024;
 
 export interface Rights extends Owner {
@@ -19,7 +19,7 @@ export interface PresentFile {
   state: "there";
   file: HostFile;
   rights: Rights;
-  /** Of the directory that it lies in. */
+  /** The rights of its directory. */
   directory: Rights;
   content: Uint8Array;
   changedAt: Date;
@@ -30,7 +30,7 @@ export type SurveyedFile =
   | { state: "missing"; file: HostFile }
   | { state: "unreadable"; file: HostFile; reason: string };
 
-/** Reads every file of the list with the rights that this process has. Never rejects. */
+/** Reads every file of the list with the rights of this process. Never rejects. */
 export function surveyHostFiles(files: readonly HostFile[]): Promise<SurveyedFile[]> {
   return Promise.all(files.map(surveyed));
 }
@@ -56,7 +56,11 @@ async function surveyed(file: HostFile): Promise<SurveyedFile> {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT" || code === "ENOTDIR") return { state: "missing", file };
-    return { state: "unreadable", file, reason: code === "EACCES" ? "may not be read" : messageOf(error) };
+    return {
+      state: "unreadable",
+      file,
+      reason: code === "EACCES" ? "cannot be read: permission denied" : messageOf(error),
+    };
   }
 }
 
@@ -69,8 +73,8 @@ export function isPresent(one: SurveyedFile): one is PresentFile {
 }
 
 /**
- * Hex SHA-256 of the paths and contents of all files that are there; undefined if one of them cannot be read. The
- * signing key is among them, so nobody finds a password by trying its digest.
+ * Hex SHA-256 of the paths and contents of all existing files; undefined if one of them cannot be read. The signing key
+ * is included, so nobody can find a password by comparing digests.
  */
 export function fingerprintOf(files: readonly SurveyedFile[]): string | undefined {
   if (files.some(({ state }) => state === "unreadable")) return undefined;

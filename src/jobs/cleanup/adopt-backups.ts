@@ -5,28 +5,28 @@ import { recognizeStorages } from "../identity/storage-identity.ts";
 import { CLEANUP_LEASE } from "./cleanup.ts";
 import { adopt, orphansIn } from "./orphans.ts";
 
-/** What one storage gave to the catalog. */
+/** The result for one storage. */
 export interface AdoptedFrom {
   storage: string;
   /** Copies that were added as good. */
   adopted: number;
-  /** Objects that no record knows and that were not added. */
+  /** Objects without a record that were not added. */
   left: number;
   /** Why the storage could not be read; null if it could. */
   error: string | null;
 }
 
 /**
- * Adds the backups of this installation in every storage to the catalog, as `cleanup --adopt` does, and does nothing
- * else: nothing expires and nothing is removed. A storage that fails hinders no other. Throws code `locked` while a
- * cleanup runs, and what the keys throw.
+ * Adds the backups of this installation in every storage to the catalog, as `cleanup --adopt` does, and nothing else:
+ * nothing expires and nothing is removed. A failure in one storage does not stop the others. Throws code `locked` while
+ * a cleanup runs, and whatever the keys throw.
  */
 export async function adoptBackups(context: JobContext): Promise<AdoptedFrom[]> {
   const { catalog, clock, host, pid } = context;
   const about = { name: CLEANUP_LEASE, runId: crypto.randomUUID(), host, pid };
   await using lease = await holdLease(catalog, about, { clock, signal: context.signal });
   const leased = { ...context, signal: lease.signal };
-  // Without the trusted signers nothing can be adopted: told once, before all objects are listed.
+  // Nothing can be adopted without the trusted signers: fail once, before listing all objects.
   await context.keys.trustedSigners();
   const recognized = await recognizeStorages(leased, "cleanup");
   const results: AdoptedFrom[] = [];

@@ -144,7 +144,7 @@ describe("what stands in the way", () => {
     const refused = await installation.run("restore-host", exported, ...phrase);
     expect(refused).toMatchObject({ exitCode: 2, stdout: "" });
     expect(refused.stderr).toContain(
-      `nothing was written: a file is here already with other contents: ${at("signing.key")}\n`,
+      `nothing was written: a file is already here with other contents: ${at("signing.key")}\n`,
     );
     expect(await readFile(at("signing.key"), "utf8")).toBe("another key\n");
     expect(await readdir(installation.directory)).not.toContain("identity.txt");

@@ -6,16 +6,20 @@ import type { Clock } from "../base/clock.ts";
 import { EXIT_CODES } from "../base/errors.ts";
 import { requireAnswer } from "../base/files/place.ts";
 import { userName } from "../base/process/become-user.ts";
+import type { HostExport } from "../catalog/host-exports.ts";
 import { LOST_HINT } from "../catalog/sqlite/errors.ts";
 import { examineCatalog } from "../catalog/sqlite/examine.ts";
 import type { Config, ServerConfig } from "../config/config.ts";
 import { idlePatterns } from "../config/idle-patterns.ts";
+import { UNUSABLE_HINT, unusableText } from "../config/set-aside.ts";
+import type { SurveyedFile } from "../install/host-files/survey.ts";
 import { missingWritablePaths, UNIT_FILE } from "../install/writable-paths.ts";
 import { loadKeys } from "../jobs/keys.ts";
 import { refuseSharedPlaces } from "../jobs/shared-places.ts";
 import { lookAtOwnDirectory } from "./directories.ts";
 import type { Finding, Seen } from "./finding.ts";
 import { AREAS, failed, look, ok, warning } from "./finding.ts";
+import { lookAtExport, lookAtHostFiles } from "./host-files.ts";
 import { lookAtIdentity, lookAtSigningKey } from "./keys.ts";
 import { lookAtMemory } from "./memory.ts";
 import type { ServerLook } from "./server.ts";
@@ -27,6 +31,8 @@ export interface DoctorOptions {
   config: Config;
   /** Files that the config reads values from. */
   valueFiles: readonly string[];
+  /** The files that a new host needs, read as root if root runs this. */
+  hostFiles: readonly SurveyedFile[];
   /** The identity file's text, if root read it before switching to the service's user. */
   identityText: string | undefined;
   clock: Clock;
@@ -38,10 +44,14 @@ export interface DoctorOptions {
  * even if others fail; checks on different machines run in parallel.
  */
 export async function examine(options: DoctorOptions): Promise<Finding[]> {
-  const { config } = options;
+  const known = knownStorages(options.config);
+  const config = usableConfig(options.config);
   // These read local disks and may block: they run first, so that they delay no answer from another machine.
-  const here = [...(await lookAtHost(options)), ...(await lookAtKeys(options))];
-  const known = knownStorages(config);
+  const here = [...(await lookAtHost({ ...options, config })), ...(await lookAtKeys(options))];
+  const host = await look({ area: "host", subject: "files", code: "usage" }, options, async () => [
+    ...lookAtHostFiles(options.hostFiles),
+    ...(known.hostExport === undefined ? [] : lookAtExport(options.hostFiles, known.hostExport)),
+  ]);
   const [servers, storages, places] = await Promise.all([
     Promise.all(config.server.map((server) => lookAtServerWhole(options, server))),
     Promise.all(
@@ -62,6 +72,7 @@ export async function examine(options: DoctorOptions): Promise<Finding[]> {
   );
   const findings = [
     ...here,
+    ...host,
     ...places,
     ...storages.flat(),
     ...servers.flatMap((one) => one.findings),
@@ -72,6 +83,17 @@ export async function examine(options: DoctorOptions): Promise<Finding[]> {
     ),
   ];
   return findings.sort((a, b) => AREAS.indexOf(a.area) - AREAS.indexOf(b.area));
+}
+
+/** Without the tables that lack a value from outside: the check of the config reports them. */
+function usableConfig(config: Config): Config {
+  const isUsable = (kind: string) => (table: { name: string }) =>
+    !config.unusable.some((one) => one.kind === kind && one.name === table.name);
+  return {
+    ...config,
+    server: config.server.filter(isUsable("server")),
+    storage: config.storage.filter(isUsable("storage")),
+  };
 }
 
 /** A failure that stops everything comes before one of a single server, and that before one of a single storage. */
@@ -108,7 +130,12 @@ async function lookAtHost(options: DoctorOptions): Promise<Finding[]> {
  * unknown here.
  */
 async function lookAtConfig({ config, valueFiles }: DoctorOptions): Promise<Seen[]> {
-  const seen = config.warnings.map((text) => warning(text));
+  const seen = [
+    ...config.unusable.map((one) =>
+      failed("usage", `${unusableText(one)}; so the service cannot start`, UNUSABLE_HINT),
+    ),
+    ...config.warnings.map((text) => warning(text)),
+  ];
   const user = userName();
   const needed = [config.file, ...valueFiles];
   const certificates = [
@@ -134,14 +161,19 @@ async function isReadable(file: string): Promise<boolean> {
   );
 }
 
+interface KnownByCatalog extends KnownStorages {
+  /** The last export of the host's files: null if there was none, undefined if that is not known. */
+  hostExport: HostExport | null | undefined;
+}
+
 /** `lookAtCatalog` reports a catalog that cannot be read. */
-function knownStorages({ catalog, storage }: Config): KnownStorages {
+function knownStorages({ catalog, storage }: Config): KnownByCatalog {
   const configured = storage.map(({ name }) => name);
   try {
-    const { identities = [], installation } = examineCatalog(catalog) ?? {};
-    return { configured, identities, installation };
+    const { identities = [], installation, hostExport = null } = examineCatalog(catalog) ?? {};
+    return { configured, identities, installation, hostExport };
   } catch {
-    return { configured, identities: [], installation: undefined };
+    return { configured, identities: [], installation: undefined, hostExport: undefined };
   }
 }
 

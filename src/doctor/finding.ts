@@ -6,6 +6,7 @@ import { messageOf, Pg321Error } from "../base/errors.ts";
 export const AREAS = [
   "config",
   "keys",
+  "host",
   "directories",
   "catalog",
   "server",

@@ -3,6 +3,8 @@ import { visibleData } from "../../base/text/visible.ts";
 import { configPath, loadConfig, outsideOfConfig, processSource } from "../../config/load.ts";
 import { doctorExitCode, examine } from "../../doctor/doctor.ts";
 import type { Finding } from "../../doctor/finding.ts";
+import { hostFiles } from "../../install/host-files/list.ts";
+import { surveyHostFiles } from "../../install/host-files/survey.ts";
 import { becomeStateOwner } from "../../install/state-owner.ts";
 import { readIdentityText } from "../../jobs/keys.ts";
 import type { Command } from "../command.ts";
@@ -27,14 +29,16 @@ export const command: Command = {
   positionals: { min: 0, max: 0 },
   async run({ arguments: args, output, env, log, clock, signal }) {
     // Not `commandConfig`: the warnings of the config become findings instead of log lines.
-    const config = await loadConfig(configPath(textOption(args, "config"), env), processSource());
+    const file = configPath(textOption(args, "config"), env);
+    const config = await loadConfig(file, processSource(), { setsAside: true });
     // If the identity cannot be read, the check of the keys reports why.
     const identityText = isRoot()
       ? await readIdentityText(config.encryption).catch(() => undefined)
       : undefined;
     const { valueFiles } = await outsideOfConfig(config.file);
+    const files = await surveyHostFiles(await hostFiles(config));
     await becomeStateOwner(config.state_dir, log);
-    const findings = await examine({ config, valueFiles, identityText, clock, signal });
+    const findings = await examine({ config, valueFiles, hostFiles: files, identityText, clock, signal });
     output.print(isSet(args, "json") ? jsonText(jsonOf(findings)) : textOf(visibleData(findings), output));
     return doctorExitCode(findings);
   },

@@ -1,4 +1,4 @@
-import type { Dirent } from "node:fs";
+import { type Dirent, existsSync } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Config } from "../../config/config.ts";
@@ -40,7 +40,9 @@ export async function hostFiles(config: Config): Promise<HostFile[]> {
   const own = { user, group, mode: 0o600 };
   const shared = isService ? { user: "root", group, mode: 0o640 } : own;
   const secret = isService ? { user: "root", group: "root", mode: 0o600 } : own;
-  const { identity_file, signing_key_file } = config.encryption;
+  const { identity_file, signing_key_file, mode } = config.encryption;
+  // Who encrypts nothing need not sign either.
+  const hasSigningKey = mode !== "none" || existsSync(signing_key_file);
   const unit = config.file === DEFAULT_CONFIG_PATH ? await filesOfUnit(DROP_IN_DIRECTORIES[0]) : undefined;
   const credentials = [
     ...outside.credentialFiles,
@@ -55,7 +57,7 @@ export async function hostFiles(config: Config): Promise<HostFile[]> {
     ...(identity_file === undefined
       ? []
       : [{ role: "identity" as const, path: identity_file, ...(isService ? secret : own) }]),
-    { role: "signing key", path: signing_key_file, ...own },
+    ...(hasSigningKey ? [{ role: "signing key" as const, path: signing_key_file, ...own }] : []),
     ...(unit?.dropIns ?? []).map((path) => ({
       role: "drop-in of the unit" as const,
       path,

@@ -34,7 +34,7 @@ beforeAll(async () => {
 });
 afterAll(() => installation[Symbol.asyncDispose]());
 
-const REASON = /storage "cloud" is not usable: secret_access_key: credential "cloud-key" is not there/;
+const REASON = /storage "cloud" is not usable: secret_access_key: credential "cloud-key" does not exist/;
 
 test("without the credential of one storage a backup is restored from the other, and the storage is named", async () => {
   const target = await postgres.createDatabase();
@@ -72,6 +72,6 @@ test.each([["backup"], ["check"], ["verify"], ["repair"], ["cleanup"]])(
   async (command) => {
     const { exitCode, stderr } = await installation.run(command);
     expect(exitCode).toBe(2);
-    expect(stderr).toMatch(/storage\[0\]\.secret_access_key: credential "cloud-key" is not there/);
+    expect(stderr).toMatch(/storage\[0\]\.secret_access_key: credential "cloud-key" does not exist/);
   },
 );

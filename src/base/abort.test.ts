@@ -83,11 +83,11 @@ test("a promise that takes too long is abandoned, and no timer stays", async () 
   expect(await unlessLate(Promise.resolve(5), limits, late)).toBe(5);
   await expect(unlessLate(Promise.reject(new Error("no")), limits, late)).rejects.toThrow("no");
   expect(clock.sleeping).toBe(0);
-  const told = unlessLate(never, limits, late).catch((error: Error) => error.message);
+  const outcome = unlessLate(never, limits, late).catch((error: Error) => error.message);
   await clock.advance(999);
   expect(clock.sleeping).toBe(1);
   await clock.advance(1);
-  expect(await told).toBe("too late");
+  expect(await outcome).toBe("too late");
   const stopped = unlessLate(never, limits, late);
   stop.abort(new Error("enough"));
   await expect(stopped).rejects.toThrow("enough");

@@ -18,14 +18,14 @@ function failing(times: number, clock: ManualClock) {
 test("tries again after pauses that double up to their bound, each at least half of it", async () => {
   const clock = new ManualClock();
   const { tries, operation } = failing(3, clock);
-  const told: number[] = [];
+  const retried: number[] = [];
   const options = {
     clock,
     isRetryable: () => true,
-    onRetry: (_: unknown, attempt: number) => told.push(attempt),
+    onRetry: (_: unknown, attempt: number) => retried.push(attempt),
   };
   expect(await clock.advanceUntil(retry(POLICY, options, operation), 1)).toBe("done");
-  expect(told).toEqual([1, 2, 3]);
+  expect(retried).toEqual([1, 2, 3]);
   const pauses = tries.slice(1).map((at, index) => at - (tries[index] as number));
   for (const [index, ceiling] of [100, 200, 250].entries()) {
     expect(pauses[index]).toBeGreaterThanOrEqual(ceiling / 2);

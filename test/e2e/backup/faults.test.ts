@@ -290,7 +290,7 @@ test("no process shows a secret during a backup, and no output or file contains 
     ...signingKey.split("\n").filter((line) => !line.startsWith("#") && line.length > 20),
   ];
   expect(secrets.length).toBeGreaterThan(3);
-  const told = (text: string) => secrets.filter((secret) => text.includes(secret));
+  const leaked = (text: string) => secrets.filter((secret) => text.includes(secret));
 
   const running = await startToTheMiddle(fixture);
   const processes = [running.pid, ...descendants(running.pid)];
@@ -298,7 +298,7 @@ test("no process shows a secret during a backup, and no output or file contains 
   for (const pid of processes) {
     const { cmdline, environ } = startedWith(pid);
     expect(cmdline).not.toBe("");
-    expect(told(cmdline + environ)).toEqual([]);
+    expect(leaked(cmdline + environ)).toEqual([]);
   }
   toPostgres.pass();
   const outputs = [await running.ended];
@@ -307,14 +307,14 @@ test("no process shows a secret during a backup, and no output or file contains 
   outputs.push(await installation.run("backup", "--log-level", "debug"));
   for (const words of [["list", "--json"], ["check"], ["verify", "--log-level", "debug"]])
     outputs.push(await installation.run(...words));
-  for (const { stdout, stderr } of outputs) expect(told(stdout + stderr)).toEqual([]);
+  for (const { stdout, stderr } of outputs) expect(leaked(stdout + stderr)).toEqual([]);
   for (const directory of ["state", "disk"]) {
     for (const entry of await readdir(join(installation.directory, directory), {
       recursive: true,
       withFileTypes: true,
     })) {
       if (!entry.isFile()) continue;
-      expect(told(await readFile(join(entry.parentPath, entry.name), "latin1"))).toEqual([]);
+      expect(leaked(await readFile(join(entry.parentPath, entry.name), "latin1"))).toEqual([]);
     }
   }
 });

@@ -186,8 +186,8 @@ describe("kill -9 of a backup", () => {
       "the request is held",
       async () => isHeld() && (await keysIn(disk)).length > FOREIGN.length,
     );
-    const { id, ...told } = await only(installation);
-    expect(told).toMatchObject({ status: "RUNNING", running_on: hostname() });
+    const { id, ...shown } = await only(installation);
+    expect(shown).toMatchObject({ status: "RUNNING", running_on: hostname() });
     expect((await installation.ok("list")).stdout).toMatch(
       new RegExp(`^${id.slice(0, 8)} .*main/bulk .* [0-9.]+ m?s .*RUNNING on ${hostname()}`, "m"),
     );

@@ -120,12 +120,12 @@ test("a pattern without a match, anywhere in the config, raises one alert until 
 
 test("a removed database that a glob matched raises one alert until it is back, forgotten or excluded", async () => {
   await using installation = await install([`${prefix}[sl]*s`]);
-  const told = [`WARNING gone main/${leaves} 1`];
+  const expected = [`WARNING gone main/${leaves} 1`];
   await installation.ok("backup");
   expect(await alerts(installation)).toEqual([]);
   await drop(leaves);
   for (let run = 0; run < 2; run++) await installation.ok("backup");
-  expect(await alerts(installation)).toEqual(told);
+  expect(await alerts(installation)).toEqual(expected);
   const status = await installation.ok("status");
   expect(status.stdout).toContain(`Database main/${leaves} is not on its server any more`);
 
@@ -135,14 +135,14 @@ test("a removed database that a glob matched raises one alert until it is back, 
 
   await drop(leaves);
   await installation.ok("backup");
-  expect(await alerts(installation)).toEqual(told);
+  expect(await alerts(installation)).toEqual(expected);
   await installation.configure({ server: `exclude = ["${leaves}"]` });
   await installation.ok("backup");
   expect(await alerts(installation)).toEqual([]);
 
   await installation.configure({ server: "" });
   await installation.ok("backup");
-  expect(await alerts(installation)).toEqual(told);
+  expect(await alerts(installation)).toEqual(expected);
   await installation.ok("forget", leaves, "--yes", leaves);
   expect(await alerts(installation)).toEqual([]);
   await installation.ok("backup");

@@ -46,13 +46,13 @@ describe("an object without a record", () => {
       });
     });
     const before = await keysIn(place);
-    const told = await at.cleanup();
-    expect(told.exitCode).toBe(0);
-    expect(told.orphans).toEqual([
+    const report = await at.cleanup();
+    expect(report.exitCode).toBe(0);
+    expect(report.orphans).toEqual([
       { storage: "disk", objects: 2, bytes: expect.any(Number) },
       { storage: "r2", objects: 3, bytes: expect.any(Number) },
     ]);
-    expect(told.orphan_objects).toContainEqual({ storage: "r2", key: "main/stray.txt", size_bytes: 5 });
+    expect(report.orphan_objects).toContainEqual({ storage: "r2", key: "main/stray.txt", size_bytes: 5 });
     expect(await keysIn(place)).toEqual(before);
     expect(await at.record(id)).toBeUndefined();
 

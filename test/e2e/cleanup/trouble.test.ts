@@ -156,8 +156,8 @@ describe("problems during a run", () => {
     await rmdir(join(at.installation.directory, "usb"));
     const backup = await at.installation.run("backup");
     expect(backup.exitCode).toBe(3);
-    const told = (text: string) => text.split("does not exist").length - 1;
-    expect(told(backup.stderr.replaceAll(/^error.*$/gm, ""))).toBe(1);
+    const mentions = (text: string) => text.split("does not exist").length - 1;
+    expect(mentions(backup.stderr.replaceAll(/^error.*$/gm, ""))).toBe(1);
     const { errors } = await at.cleanup();
     expect(errors).toEqual([{ storage: "usb", key: null, error: expect.stringContaining("does not exist") }]);
     const [alert] = await at.openAlerts().then((all) => all.filter(({ job }) => job === "cleanup"));

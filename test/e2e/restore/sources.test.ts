@@ -135,14 +135,14 @@ describe("keys", () => {
       expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
       await expectEqual(target);
     }
-    for (const [identity, told] of [
+    for (const [identity, message] of [
       [join(directory, "stranger.txt"), /none of the given identities opens this backup/],
       [join(directory, "missing.txt"), /no identity file at .*missing\.txt/],
       [join(directory, "config.toml"), /identity file: /],
     ] as const) {
       const { exitCode, stderr, target } = await restoreWith(identity);
       expect({ exitCode, stderr }).toMatchObject({ exitCode: 12 });
-      expect(stderr).toMatch(told);
+      expect(stderr).toMatch(message);
       expect(stderr).toMatch(/\nhint: /);
       expect(await databaseNames(postgres)).not.toContain(target);
     }

@@ -182,7 +182,7 @@ describe("a target that is not empty", () => {
         ...["restore", backup, "--target", `main/${target}`, "--create"],
         ...words,
       );
-      expect({ exitCode, told: stdout + stderr }).toMatchObject({ exitCode: 10 });
+      expect({ exitCode, printed: stdout + stderr }).toMatchObject({ exitCode: 10 });
       expect(stdout + stderr).toContain(`server "main": database "${target}" already exists`);
     }
   });

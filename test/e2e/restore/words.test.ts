@@ -76,10 +76,10 @@ describe("mistakes on the command line: exit 2 with a hint, and nothing is done"
       /--table does not go with --output.*\nhint: .*pg_restore/,
     ],
     ["two ids", ["ID", "ID"], /is one argument too many/],
-  ])("%s", async (_, words, told) => {
+  ])("%s", async (_, words, message) => {
     const given = words.map((word) => (word === "ID" ? backupId : word));
     const { exitCode, stderr, stdout } = await installation.run("restore", ...given);
     expect({ exitCode, stdout, stderr }).toMatchObject({ exitCode: 2, stdout: "" });
-    expect(stderr).toMatch(told);
+    expect(stderr).toMatch(message);
   });
 });

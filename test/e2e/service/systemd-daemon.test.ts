@@ -203,9 +203,9 @@ describe.skipIf(noBoxReason !== undefined)(
       const bad = await lines("err");
       expect(bad.length).toBeGreaterThan(0);
       expect(bad.filter((line) => JSON.parse(line).level !== "error")).toEqual([]);
-      const told = all.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line).level);
-      expect(told.filter((level) => level === "error")).toHaveLength(bad.length);
-      expect(told).toContain("info");
+      const levels = all.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line).level);
+      expect(levels.filter((level) => level === "error")).toHaveLength(bad.length);
+      expect(levels).toContain("info");
       expect(all.filter((line) => line.startsWith("<"))).toEqual([]);
     });
 
@@ -257,9 +257,9 @@ describe.skipIf(noBoxReason !== undefined)(
         return state["MainPID"] !== pid && state["ActiveState"] === "active" && state;
       });
       expect(after["NRestarts"]).toBe("1");
-      const told = await box.ok("journalctl", "--unit=pg321.service", "--output=cat");
-      expect(told).toMatch(/Watchdog timeout \(limit 3s\)!/);
-      expect(told).toContain("Failed with result 'watchdog'.");
+      const journal = await box.ok("journalctl", "--unit=pg321.service", "--output=cat");
+      expect(journal).toMatch(/Watchdog timeout \(limit 3s\)!/);
+      expect(journal).toContain("Failed with result 'watchdog'.");
     }, 60_000);
 
     test("kill -9 in the middle of a backup: the next start closes the run and leaves nothing behind", async () => {

@@ -157,9 +157,9 @@ describe.skipIf(noBoxReason !== undefined)(
       const shown = await box.ok("systemctl", "show", "pg321.service");
       expect(shown).toContain("StateDirectory=pg321");
       expect(shown).not.toContain(secret_access_key);
-      const told = await box.ok("journalctl", "--output=export");
-      expect(told).toContain("pg321");
-      expect(told).not.toContain(secret_access_key);
+      const journal = await box.ok("journalctl", "--output=export");
+      expect(journal).toContain("pg321");
+      expect(journal).not.toContain(secret_access_key);
       expect(
         (await box.run("grep", "-rlF", secret_access_key, "/var/lib/pg321", '/srv/odd 100% "q"\\e:x')).stdout,
       ).toBe("");

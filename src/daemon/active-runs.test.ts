@@ -9,7 +9,7 @@ const BEFORE = "2026-11-23T00:59:30Z";
 
 function only(jobs: readonly Job[]): Job {
   const [job, ...others] = jobs;
-  if (!job || others.length > 0) throw new Error(`${jobs.length} jobs are under way`);
+  if (!job || others.length > 0) throw new Error(`${jobs.length} jobs are running`);
   return job;
 }
 
@@ -19,8 +19,8 @@ async function started(schedule: object, at = BEFORE): Promise<ScheduleLab> {
   return lab;
 }
 
-describe("a run that is due while the one before it is under way", () => {
-  test("is left out, recorded, told from the third in a row on, and over once one begins", async () => {
+describe("a run that is due while the previous one is in progress", () => {
+  test("is skipped and recorded, with an alert from the third in a row on until a run starts", async () => {
     await using lab = await started(HOURLY);
     await lab.pass(MINUTE_MS);
     const job = only(lab.jobs);
@@ -34,7 +34,7 @@ describe("a run that is due while the one before it is under way", () => {
       {
         key,
         message: expect.stringMatching(
-          /^3 runs .* left out: the run before it, due at 2026-11-23T01:00:00Z, is still under way$/,
+          /^3 runs .* skipped: the previous run, due at 2026-11-23T01:00:00Z, is still in progress$/,
         ),
       },
     ]);
@@ -47,16 +47,16 @@ describe("a run that is due while the one before it is under way", () => {
       "2026-11-23T05:00 RUNNING",
     ]);
     const skipped = (await lab.records()).find(({ outcome }) => outcome === "SKIPPED");
-    expect(skipped).toMatchObject({ job: "backup", error: expect.stringContaining("still under way") });
+    expect(skipped).toMatchObject({ job: "backup", error: expect.stringContaining("still in progress") });
     expect(skipped?.finished_at).toBe(skipped?.started_at as string);
   });
 
-  test("runs left out are counted across a restart", async () => {
+  test("the count of skipped runs survives a restart", async () => {
     await using lab = await started(HOURLY);
     await lab.pass(121 * MINUTE_MS);
     lab.crash();
     await lab.start();
-    // What was cut off is run again, and takes as long.
+    // The interrupted run runs again, and takes as long.
     await lab.pass(120 * MINUTE_MS);
     expect(await lab.told()).toEqual([
       ...["2026-11-23T01:00 INTERRUPTED", "2026-11-23T02:00 SKIPPED", "2026-11-23T03:00 SKIPPED"],
@@ -64,7 +64,7 @@ describe("a run that is due while the one before it is under way", () => {
     ]);
   });
 
-  test("while it waits for its turn, too", async () => {
+  test("is also skipped while the previous one waits for its turn", async () => {
     await using lab = await started({ ...HOURLY, cleanup: "30 * * * *", max_parallel: 1 });
     await lab.pass(31 * MINUTE_MS);
     expect(lab.runs.running().map(({ schedule, state }) => `${schedule} ${state}`)).toEqual([
@@ -76,7 +76,7 @@ describe("a run that is due while the one before it is under way", () => {
   });
 });
 
-test("a run that a command keeps from beginning is left out, not failed", async () => {
+test("a run that cannot start because of a command's lease is skipped, not failed", async () => {
   await using lab = await started(HOURLY);
   lab.refusal = new Pg321Error("locked", "cleanup: held by run 1 (pid 1 on here)");
   await lab.pass(MINUTE_MS);
@@ -91,10 +91,10 @@ test("a run that a command keeps from beginning is left out, not failed", async 
   only(lab.jobs).end();
 });
 
-describe("a run that could not begin, for the catalog failed", () => {
+describe("a run that could not start because the catalog failed", () => {
   const full = () => new Pg321Error("storage", "catalog /c.db: insert into runs: the disk is full");
 
-  test("is tried again like a backup that failed", async () => {
+  test("is retried like a failed backup", async () => {
     await using lab = await started({ backup: "0 1 * * *", retries: 1, retry_delay_ms: 5 * MINUTE_MS });
     lab.refusal = full();
     await lab.pass(MINUTE_MS);
@@ -106,7 +106,7 @@ describe("a run that could not begin, for the catalog failed", () => {
     expect(await lab.catalog.alerts({ open: true })).toEqual([]);
   });
 
-  test("is told as an alert after its last try, until a run of the job goes well", async () => {
+  test("raises an alert after its last retry, until a run of the job succeeds", async () => {
     await using lab = await started({ ...HOURLY, retries: 1, retry_delay_ms: 5 * MINUTE_MS });
     lab.refusal = full();
     await lab.pass(MINUTE_MS);
@@ -119,7 +119,7 @@ describe("a run that could not begin, for the catalog failed", () => {
         level: "CRITICAL",
         key: "backup",
         run_id: null,
-        message: "backup failed before it began: catalog /c.db: insert into runs: the disk is full",
+        message: "backup could not start: catalog /c.db: insert into runs: the disk is full",
       },
     ]);
     await lab.pass(60 * MINUTE_MS);
@@ -128,7 +128,7 @@ describe("a run that could not begin, for the catalog failed", () => {
     expect(await open()).toEqual([]);
   });
 
-  test("is not tried again where the daemon stops", async () => {
+  test("is not retried while the daemon stops", async () => {
     await using lab = await started({ ...HOURLY, retries: 1, retry_delay_ms: 5 * MINUTE_MS });
     lab.refusal = full();
     await lab.pass(MINUTE_MS);
@@ -140,7 +140,7 @@ describe("a run that could not begin, for the catalog failed", () => {
   });
 });
 
-describe("another try", () => {
+describe("a retry", () => {
   test("waits as long as the config says, twice as long each time, up to an hour", async () => {
     await using lab = await started({
       ...HOURLY,
@@ -163,7 +163,7 @@ describe("another try", () => {
     expect(await lab.told()).toEqual(["2026-11-23T01:00 RUNNING"]);
   });
 
-  test("is made as often as the config says, within one run, which ends after the last one", async () => {
+  test("is made as often as the config says, within one run, which ends after the last retry", async () => {
     await using lab = await started({ ...HOURLY, retries: 2, retry_delay_ms: 5 * MINUTE_MS });
     await lab.pass(MINUTE_MS);
     const job = only(lab.jobs);
@@ -179,7 +179,7 @@ describe("another try", () => {
     expect(await lab.told()).toEqual(["2026-11-23T01:00 OK"]);
   });
 
-  test("others have their turn meanwhile", async () => {
+  test("lets other runs work during its pause", async () => {
     await using lab = await started({ ...HOURLY, cleanup: "5 * * * *" });
     await lab.pass(MINUTE_MS);
     const job = only(lab.jobs);
@@ -198,7 +198,7 @@ describe("another try", () => {
 });
 
 describe("a stop", () => {
-  test("lets what is under way end, drops what waits, and begins nothing", async () => {
+  test("lets running runs end, drops waiting ones, and starts nothing", async () => {
     await using lab = await started({ ...HOURLY, cleanup: "0 * * * *" });
     await lab.pass(MINUTE_MS);
     const job = only(lab.jobs);
@@ -213,7 +213,7 @@ describe("a stop", () => {
     expect(await lab.told()).toEqual(["2026-11-23T01:00 OK"]);
   });
 
-  test("ends what is still under way after the grace; the next start makes up for it", async () => {
+  test("aborts what is still running after the grace period; it runs again at the next start", async () => {
     await using lab = await started({ ...HOURLY, cleanup: "0 * * * *" });
     await lab.pass(MINUTE_MS);
     await lab.stop(60_000);
@@ -230,7 +230,7 @@ describe("a stop", () => {
     ]);
   });
 
-  test("does not wait for a run between two tries", async () => {
+  test("does not wait for a run that waits for its next retry", async () => {
     await using lab = await started(HOURLY);
     await lab.pass(MINUTE_MS);
     const job = only(lab.jobs);

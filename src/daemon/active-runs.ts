@@ -29,21 +29,21 @@ export interface ActiveRunsOptions {
   progress: ProgressListener;
   /** The context of the config in force. */
   inForce: () => ContextInForce;
-  /** The schedule of that name in the config in force. */
+  /** The schedule with this name in the config in force. */
   scheduleNamed: (name: string) => Schedule | undefined;
   maxParallel: number;
-  /** Carries out what is due; `runScheduled`, but in tests of what is around it. */
+  /** Carries out a run: `runScheduled`, except in tests. */
   perform: typeof runScheduled;
-  /** What is under way has changed. */
+  /** Called when a run changes its state. */
   onChange: () => void;
-  /** A run has ended. */
+  /** Called when a run has ended. */
   onEnd: () => void;
 }
 
 interface ActiveRun {
   schedule: Schedule;
   dueAt: Date;
-  /** When it came to wait, then when it began. */
+  /** When it was queued; once it is running, when it started. */
   startedAt: Date;
   state: RunningStatus["state"];
   runId: string | null;
@@ -51,17 +51,17 @@ interface ActiveRun {
   ending: AbortController;
 }
 
-/** The longest pause between two tries. */
+/** The longest pause before a retry. */
 const RETRY_PAUSE_MS_MAX = HOUR_MS;
 
-/** The runs of the schedules, from the moment they are due until they have ended. */
+/** The runs of all schedules, from their due time to their end. */
 export class ActiveRuns {
   readonly #options: ActiveRunsOptions;
   readonly #turns: Turns;
-  /** By the name of the schedule: a schedule has one at most. */
+  /** By the name of the schedule, which has at most one run. */
   readonly #runs = new Map<string, ActiveRun>();
   readonly #ends = new Set<Promise<void>>();
-  /** How many runs of a schedule in a row were left out. */
+  /** By the name of the schedule: how many runs in a row were skipped. */
   readonly #skipped = new Map<string, number>();
   readonly #stopping = new AbortController();
 
@@ -74,27 +74,27 @@ export class ActiveRuns {
     this.#turns.maxParallel = value;
   }
 
-  /** Goes on counting the runs that were left out from what the catalog tells. */
+  /** Sets the number of runs skipped in a row before this start, from the catalog. */
   rememberSkips(name: string, skipped: number): void {
     this.#skipped.set(name, skipped);
   }
 
-  /** Settles what was interrupted before this start, ahead of every run. */
+  /** Settles the backups that were interrupted before this start, ahead of every run. */
   settle(): void {
     this.#keep(
       this.#withTurn({ type: "upkeep" }, this.#stopping.signal, (context) => reconcile(context)).catch(
-        (error) => this.#tellUnlessStopping("what was interrupted could not be settled", error),
+        (error) => this.#logUnlessStopping("interrupted backups could not be settled", error),
       ),
     );
   }
 
-  /** A run is due: it begins when its turn comes, or is left out. */
+  /** Queues a run that is due, or skips it if the previous run of the schedule has not ended. */
   due(schedule: Schedule, dueAt: Date): void {
     if (this.#stopping.signal.aborted) return;
     const before = this.#runs.get(schedule.name);
     if (before) {
-      const waits = before.state === "queued" ? "waits for its turn" : "is still under way";
-      this.#keep(this.#skip(schedule, dueAt, `the run before it, due at ${rfc3339(before.dueAt)}, ${waits}`));
+      const waits = before.state === "queued" ? "still waits for its turn" : "is still in progress";
+      this.#keep(this.#skip(schedule, dueAt, `the previous run, due at ${rfc3339(before.dueAt)}, ${waits}`));
       return;
     }
     const run: ActiveRun = {
@@ -125,15 +125,17 @@ export class ActiveRuns {
   }
 
   /**
-   * Lets those that are at work end within `graceMs`, then ends them; what waits is dropped at once. Resolves
-   * when none is left.
+   * Drops waiting runs at once and gives running ones `graceMs` to end, then aborts them. Resolves when all runs have
+   * ended.
    */
   async stop(reason: Error, graceMs: number): Promise<void> {
     this.#stopping.abort(reason);
     for (const run of this.#runs.values()) if (run.state !== "running") run.ending.abort(reason);
     await waitAtMost(this.#ended(), { clock: this.#options.clock, durationMs: graceMs });
     for (const { schedule, ending } of this.#runs.values()) {
-      this.#options.log.warning("a run is ended before its end", { schedule: schedule.name });
+      this.#options.log.warning("a run is aborted: it did not end within schedule.shutdown_grace", {
+        schedule: schedule.name,
+      });
       ending.abort(reason);
     }
     await this.#ended();
@@ -161,12 +163,12 @@ export class ActiveRuns {
         } catch (error) {
           const isOver = run.runId !== null || ending.signal.aborted || !mayBeginLater(error);
           if (isOver || retry > context.config.schedule.retries) throw error;
-          log.error("a run could not begin", { schedule: schedule.name, error: messageOf(error) });
+          log.error("a run could not start", { schedule: schedule.name, error: messageOf(error) });
           await this.#pause(run, context, retry);
         }
       }
     } catch (error) {
-      await this.#tellOfFailure(run, error);
+      await this.#reportFailure(run, error);
     } finally {
       this.#runs.delete(schedule.name);
       onChange();
@@ -177,16 +179,16 @@ export class ActiveRuns {
   async #begin(run: ActiveRun): Promise<void> {
     const { clock, log } = this.#options;
     const { schedule, ending } = run;
-    const told = { schedule: schedule.name, due_at: rfc3339(run.dueAt) };
+    const about = { schedule: schedule.name, due_at: rfc3339(run.dueAt) };
     const claim = await claimOf(this.#options.inForce().context, schedule);
     await this.#withTurn(claim, ending.signal, async (context, turn) => {
       const current = this.#options.scheduleNamed(schedule.name);
-      if (!current) return log.info("a run was dropped: its schedule is gone", told);
+      if (!current) return log.info("a run was dropped: its schedule no longer exists", about);
       this.#skipped.set(schedule.name, 0);
       await endSkips(context, schedule);
       this.#change(run, "running");
       run.startedAt = clock.now();
-      log.info("a run begins", told);
+      log.info("a run starts", about);
       const began = ({ id }: { id: string }) => {
         run.runId = id;
       };
@@ -194,11 +196,11 @@ export class ActiveRuns {
       const outcome = await this.#options.perform({ ...context, ...own }, current, (round) =>
         this.#repeat(run, context, turn, round),
       );
-      log.info("a run has ended", { ...told, run_id: run.runId ?? undefined, outcome });
+      log.info("a run has ended", { ...about, run_id: run.runId ?? undefined, outcome });
     });
   }
 
-  /** Makes rounds of a run until one needs no other or the retries are used up. Others have their turn in the pauses. */
+  /** Repeats the rounds of a run until one succeeds or the retries are used up. Other runs get a turn in the pauses. */
   async #repeat(
     run: ActiveRun,
     context: JobContext,
@@ -211,14 +213,14 @@ export class ActiveRuns {
     }
   }
 
-  async #tellOfFailure({ schedule, dueAt, runId, ending }: ActiveRun, error: unknown): Promise<void> {
-    const told = { schedule: schedule.name, due_at: rfc3339(dueAt), error: messageOf(error) };
+  async #reportFailure({ schedule, dueAt, runId, ending }: ActiveRun, error: unknown): Promise<void> {
+    const about = { schedule: schedule.name, due_at: rfc3339(dueAt), error: messageOf(error) };
     if (runId === null && isHeldElsewhere(error)) return this.#skip(schedule, dueAt, messageOf(error));
     if (!ending.signal.aborted) {
-      this.#options.log.error("a run has failed", told);
+      this.#options.log.error("a run has failed", about);
       if (runId === null) await this.#alertNoRun(schedule, error);
-    } else if (runId === null) this.#options.log.info("a run that waited was dropped", told);
-    else this.#options.log.warning("a run was interrupted; the next start makes up for it", told);
+    } else if (runId === null) this.#options.log.info("a waiting run was dropped", about);
+    else this.#options.log.warning("a run was interrupted; it runs again at the next start", about);
   }
 
   async #pause(run: ActiveRun, { config }: JobContext, retry: number): Promise<void> {
@@ -228,7 +230,7 @@ export class ActiveRuns {
       config.schedule.retry_delay_ms * 2 ** (retry - 1),
     );
     const until = new Date(clock.now().getTime() + pauseMs);
-    log.warning("a run failed and is tried again", {
+    log.warning("a run failed and will be retried", {
       schedule: run.schedule.name,
       retry,
       retries: config.schedule.retries,
@@ -254,7 +256,7 @@ export class ActiveRuns {
     try {
       await recordSkip(inForce.context, schedule, dueAt, { reason, skipped });
     } catch (error) {
-      this.#tellUnlessStopping("a run that was left out could not be recorded", error);
+      this.#logUnlessStopping("a skipped run could not be recorded", error);
     }
   }
 
@@ -274,7 +276,7 @@ export class ActiveRuns {
     this.#options.onChange();
   }
 
-  #tellUnlessStopping(message: string, error: unknown): void {
+  #logUnlessStopping(message: string, error: unknown): void {
     if (!this.#stopping.signal.aborted) this.#options.log.error(message, { error: messageOf(error) });
   }
 }

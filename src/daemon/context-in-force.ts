@@ -1,6 +1,6 @@
 import type { JobContext } from "../jobs/context.ts";
 
-/** The context of one config. It is closed once it is retired and its last user is done. */
+/** The context of one config. It is closed when it is retired and no longer used. */
 export class ContextInForce {
   readonly context: JobContext;
   #users = 0;
@@ -11,7 +11,7 @@ export class ContextInForce {
     this.context = context;
   }
 
-  /** Keeps it open until what is returned is disposed of. */
+  /** Keeps the context open until the returned object is disposed of. */
   use(): Disposable {
     this.#users++;
     return {
@@ -22,7 +22,7 @@ export class ContextInForce {
     };
   }
 
-  /** Resolves when it is closed; rejects with what closing threw. */
+  /** Closes the context as soon as nobody uses it. Resolves when it is closed; rejects if closing fails. */
   retire(): Promise<void> {
     this.#isRetired = true;
     this.#closeIfDone();

@@ -8,7 +8,7 @@ import { holdDaemonLease } from "./daemon-lease.ts";
 
 const clock = new ManualClock();
 
-/** A daemon that starts where leases of a process in another container stand, as many as `names`. */
+/** A daemon that starts while a process in another container holds the leases `names`. */
 async function starting(names: readonly string[]) {
   const world = await World.make({});
   const { catalog } = world.context;
@@ -32,7 +32,7 @@ async function starting(names: readonly string[]) {
   return { world, catalog, lease, waits, ending, ends };
 }
 
-test("a daemon waits for all leases of one that nobody sees and that died, and then takes its place", async () => {
+test("a daemon waits until all leases of a dead, invisible daemon have expired, and then takes its place", async () => {
   const { world, catalog, lease, waits } = await starting(["daemon", "main/app"]);
   await using _world = world;
   const startedAtMs = clock.monotonicMs();
@@ -44,7 +44,7 @@ test("a daemon waits for all leases of one that nobody sees and that died, and t
   expect(daemon).toMatchObject({ pid: process.pid });
 });
 
-test("a daemon that lives where nobody sees it renews its lease, and the other one ends with 11", async () => {
+test("a living, invisible daemon renews its lease, and the other daemon ends with 11", async () => {
   const { world, catalog, lease, ends } = await starting(["daemon"]);
   await using _world = world;
   await clock.advance(LEASE_MS / 4);

@@ -10,9 +10,9 @@ import type { JobContext } from "../jobs/context.ts";
 const NAME = "daemon";
 
 /**
- * The lease that keeps a catalog to one daemon. The lease of a daemon that cannot be seen, such as the one of this
- * container before it was started anew, is waited for: a living daemon renews it, that of a dead one runs out within
- * a minute. `signal` ends the wait only. Throws code `locked` when another daemon lives.
+ * Takes the lease that makes sure that only one daemon uses a catalog. If the holder's process is not visible, for
+ * example after a restart of the container, it waits: a living daemon renews its lease, and the lease of a dead one
+ * expires within a minute. `signal` only ends the wait. Throws code `locked` if another daemon is alive.
  */
 export async function holdDaemonLease(
   catalog: Catalog,
@@ -22,14 +22,15 @@ export async function holdDaemonLease(
   const dead = await awaitFate(catalog, tools);
   if (dead) await catalog.releaseLease(dead.name, dead.run_id);
   const { clock } = tools;
-  // No work beside another daemon's is at stake: a new start would not mend a full disk, and would end what runs.
+  // `untilTaken`: a lease that cannot be renewed is kept until another daemon takes it. Restarting would not help
+  // against a full disk, and would end the runs in progress.
   const held = { clock, signal: new AbortController().signal, untilTaken: true };
   return holdLease(catalog, { name: NAME, runId: crypto.randomUUID(), host, pid }, held);
 }
 
 /**
- * Watches a daemon that cannot be seen until it has shown that it lives, or each lease of its process has run out:
- * then it is returned.
+ * Watches a daemon whose process is not visible until it shows a sign of life, or until all leases of its process have
+ * expired. Returns the holder in the second case.
  */
 async function awaitFate(
   catalog: Catalog,

@@ -13,10 +13,10 @@ import type { DaemonOptions } from "./daemon.ts";
 import { Daemon } from "./daemon.ts";
 import { holdDaemonLease } from "./daemon-lease.ts";
 
-/** This process, so that the lease is seen to be held. */
+/** This process, so that the holder of the lease is alive. */
 const SELF = { host: "here", pid: process.pid };
 
-/** A clock whose sleepers oversleep once they are told to: as a process that hangs does. */
+/** A clock that can jump ahead without waking its sleepers, as in a process that hangs. */
 class HangingClock extends ManualClock {
   #lostMs = 0;
 
@@ -79,51 +79,51 @@ async function running(options: Partial<DaemonOptions> = {}): Promise<Fixture> {
   };
 }
 
-test("it is healthy and feeds the watchdog while its schedule is looked at, and not when that has come to a stop", async () => {
+test("it is healthy and feeds the watchdog while its scheduler ticks, and neither if the scheduler hangs", async () => {
   await using fixture = await running();
   const { daemon, clock, told } = fixture;
   await clock.advance(10 * MINUTE_MS);
-  expect(await daemon.troubles()).toEqual([]);
+  expect(await daemon.problems()).toEqual([]);
   expect(told.filter((name) => name === "WATCHDOG").length).toBeGreaterThanOrEqual(30);
   clock.hang(5 * MINUTE_MS);
-  expect(await daemon.troubles()).toEqual(["the schedule was not looked at for 300 s"]);
+  expect(await daemon.problems()).toEqual(["the schedule was not checked for 300 s"]);
   told.length = 0;
   await clock.advance(20_000);
   expect(told).not.toContain("WATCHDOG");
   await clock.advance(20_000);
-  expect(await daemon.troubles()).toEqual([]);
+  expect(await daemon.problems()).toEqual([]);
   expect(told).toContain("WATCHDOG");
 });
 
-test("a catalog that fails is told, and no reason to starve the watchdog", async () => {
+test("a failing catalog is a problem, but the watchdog is still fed", async () => {
   await using fixture = await running();
   const { daemon, clock, catalog, told } = fixture;
   catalog.installation = () => Promise.reject(new Error("disk I/O error"));
-  expect(await daemon.troubles()).toEqual(["the catalog does not answer: disk I/O error"]);
+  expect(await daemon.problems()).toEqual(["the catalog does not answer: disk I/O error"]);
   const hung = Promise.withResolvers<undefined>();
   catalog.installation = () => hung.promise;
-  const troubles = daemon.troubles();
+  const problems = daemon.problems();
   await clock.advance(2_000);
-  expect(await troubles).toEqual(["the catalog does not answer: no answer within 2 s"]);
+  expect(await problems).toEqual(["the catalog does not answer: no answer within 2 s"]);
   told.length = 0;
   await clock.advance(MINUTE_MS);
   expect(told).toContain("WATCHDOG");
 });
 
-test("a catalog that cannot be written for long is told, and borne until it can be again", async () => {
+test("a catalog that cannot be written is a problem until it can be written again, and the daemon keeps running", async () => {
   await using fixture = await running();
   const { daemon, clock, catalog } = fixture;
   const renewLease = catalog.renewLease.bind(catalog);
   catalog.renewLease = () => Promise.reject(new Error("the disk is full"));
   await clock.advance(30 * MINUTE_MS);
   expect(daemon.daemon().is_stopping).toBe(false);
-  expect(await daemon.troubles()).toEqual(["the catalog cannot be written: the disk is full"]);
+  expect(await daemon.problems()).toEqual(["the catalog cannot be written: the disk is full"]);
   catalog.renewLease = renewLease;
   await clock.advance(MINUTE_MS);
-  expect(await daemon.troubles()).toEqual([]);
+  expect(await daemon.problems()).toEqual([]);
 });
 
-test("a daemon whose lease is taken from it stops, with that as its error", async () => {
+test("a daemon that loses its lease stops with an error", async () => {
   await using fixture = await running();
   const { clock, catalog } = fixture;
   const [lease] = await catalog.leases();
@@ -143,7 +143,7 @@ test("it is ready from its start to its stop", async () => {
   expect(fixture.told).toContain("STOPPING");
 });
 
-test("what hangs in its stop gets a few minutes more from systemd, and not for ever", async () => {
+test("a stop that hangs gets a few more minutes from systemd, but not for ever", async () => {
   const hung = Promise.withResolvers<never>();
   await using fixture = await running({ loadConfig: () => hung.promise });
   using _end = { [Symbol.dispose]: () => hung.reject(new Error("the test is over")) };
@@ -159,7 +159,7 @@ test("what hangs in its stop gets a few minutes more from systemd, and not for e
   expect(extensions()).toBe(before);
 });
 
-test("a stop ends in time although a reload hangs", async () => {
+test("a stop ends in time even if a reload hangs", async () => {
   await using fixture = await running({ loadConfig: () => new Promise(() => {}) });
   const { daemon, clock, stop, running: work } = fixture;
   void daemon.reload();

@@ -14,7 +14,8 @@ import type { LiveDaemon } from "../status/live-daemon.ts";
 import type { DaemonStatus, ReloadStatus, RunningStatus } from "../status/report.ts";
 import { ActiveRuns } from "./active-runs.ts";
 import { ContextInForce } from "./context-in-force.ts";
-import { mistakesIn, refuseFixedChange, tellOfClosedPaths } from "./reload.ts";
+import { problemsOf, SCHEDULE_MS_MAX } from "./problems.ts";
+import { mistakesIn, refuseFixedChange, warnOfClosedPaths } from "./reload.ts";
 import type { StartingPlans } from "./schedule/plans.ts";
 import { reloadedPlans, startingPlans } from "./schedule/plans.ts";
 import { runScheduled } from "./schedule/scheduled-job.ts";
@@ -23,34 +24,33 @@ import { Scheduler } from "./schedule/scheduler.ts";
 import { Sightings } from "./sightings.ts";
 import { statusLine } from "./status-line.ts";
 import type { Notify } from "./systemd.ts";
-import { SCHEDULE_MS_MAX, troublesOf } from "./troubles.ts";
 
 export interface DaemonOptions extends Omit<ContextOptions, "signal" | "catalog"> {
-  /** Open already; the daemon does not close it. */
+  /** Already open; the daemon does not close it. */
   catalog: Catalog;
-  /** Held for as long as the daemon lives. */
+  /** Held as long as the daemon lives. */
   lease: Held;
-  /** Reads the config anew; throws what is wrong with it. */
+  /** Loads the config again; rejects with its mistakes. */
   loadConfig: () => Promise<Config>;
   notify: Notify;
-  /** Whether it is the unit's process, in the unit's sandbox. */
+  /** Whether this is the process of the systemd unit, in its sandbox. */
   isService: boolean;
-  /** How often `notify` is told that all is well; never where undefined. */
+  /** The pause between two `WATCHDOG` messages to `notify`; undefined for none. */
   watchdogPauseMs: number | undefined;
-  /** Told of each new config before it comes into force; what it throws refuses the config. */
+  /** Called with each new config before it comes into force; if it rejects, the config is refused. */
   onConfig: (config: Config) => Promise<void>;
 }
 
 const DELIVERY_PAUSE_MS = MINUTE_MS;
 const SIGHTING_PAUSE_MS = 15 * MINUTE_MS;
-/** How long the last alerts may take to be told while the daemon stops. */
+/** How long the daemon waits for the delivery of the last alerts when it stops. */
 const LAST_DELIVERY_MS = 5_000;
-/** systemd is asked for this much more time, again and again, while runs end. */
+/** While runs end, systemd is repeatedly asked for this much more time. */
 const EXTENSION_MS = 30_000;
-/** So long after their grace; what has not ended then hangs, and must not keep the host from shutting down. */
+/** How long the daemon waits after the grace period. Runs that have not ended then hang, and must not delay a shutdown. */
 const ENDING_MS_MAX = 5 * MINUTE_MS;
 
-/** Runs the jobs when they are due, until it is stopped. */
+/** Starts the jobs when they are due, until it is stopped. */
 export class Daemon implements LiveDaemon {
   readonly #options: DaemonOptions;
   readonly #startedAt: Date;
@@ -58,22 +58,22 @@ export class Daemon implements LiveDaemon {
   readonly #scheduler: Scheduler;
   readonly #runs: ActiveRuns;
   readonly #sightings = new Sightings();
-  /** The threads of this process know no other time. */
+  /** With the system clock, also in tests: the threads of this process cannot use another one. */
   readonly #pool: PoolWatch = new PoolWatch(systemClock);
-  /** Aborted once nothing new is to begin. */
+  /** Aborted when the daemon begins to stop: nothing new may start. */
   readonly #stopping = new AbortController();
-  /** Aborted when all is over. */
+  /** Aborted when the daemon has stopped. */
   readonly #life = new AbortController();
   #inForce: ContextInForce;
-  /** What is to be made up for at the start, beside what was missed. */
+  /** Interrupted runs that run again at the start, in addition to missed ones. */
   #interrupted: StartingPlans["interrupted"] = [];
   #isReady = false;
   #lastReload: ReloadStatus | null = null;
   #reloading: Promise<void> = Promise.resolve();
   #delivering: Promise<void> | undefined;
   #deliveredAtMs = Number.NEGATIVE_INFINITY;
-  #toldStatus = "";
-  #toldOfCatalog = "";
+  #sentStatus = "";
+  #loggedCatalogError = "";
 
   private constructor(options: DaemonOptions, life: AbortController, context: JobContext) {
     const { clock, log, progress, config } = options;
@@ -96,12 +96,12 @@ export class Daemon implements LiveDaemon {
       scheduleNamed: (name) => this.#scheduler.scheduleNamed(name),
       maxParallel: config.schedule.max_parallel,
       perform: runScheduled,
-      onChange: () => this.#tellStatus(),
+      onChange: () => this.#sendStatus(),
       onEnd: () => this.#deliver(),
     });
   }
 
-  /** Opens what the jobs need, and finds out what was missed. Nothing runs yet. Throws what that throws. */
+  /** Opens the context of the jobs and finds the missed runs. Starts nothing yet. Rejects as `openContext` does. */
   static async open(options: DaemonOptions): Promise<Daemon> {
     refuseLostKey(options.config);
     const life = new AbortController();
@@ -114,7 +114,7 @@ export class Daemon implements LiveDaemon {
     return daemon;
   }
 
-  /** Works until the signal aborts and what was under way has ended. Throws when the lease is lost. */
+  /** Works until the signal aborts and all runs have ended. Rejects if the lease is lost. */
   async run(signal: AbortSignal): Promise<void> {
     const { lease, notify, log } = this.#options;
     const end = AbortSignal.any([signal, lease.signal]);
@@ -127,24 +127,26 @@ export class Daemon implements LiveDaemon {
       this.#every(SIGHTING_PAUSE_MS, this.#stopping.signal, () => this.#look()),
       this.#feedWatchdog(),
     ];
-    void this.#tellOfClosedPaths();
+    void this.#warnOfClosedPaths();
     await aborted(end);
     log.info("stopping", { reason: messageOf(end.reason) });
     const lost = () =>
-      new Pg321Error("terminated", "the daemon ends: it lost its lease", { cause: lease.signal.reason });
+      new Pg321Error("terminated", "the daemon stops: it lost its lease", { cause: lease.signal.reason });
     const graceMs = this.context().config.schedule.shutdown_grace_ms;
     const stopped = this.#stop(signal.aborted ? signal.reason : lost(), graceMs).then(() =>
       Promise.all(loops),
     );
     const limit = { clock: this.#options.clock, durationMs: graceMs + ENDING_MS_MAX };
     await unlessLate(stopped, limit, () => {
-      log.error("the daemon ends without what was under way: it hangs", { running: this.running().length });
+      log.error("the daemon stops although runs have not ended: they hang", {
+        running: this.running().length,
+      });
       return end.reason;
     });
     if (!signal.aborted) throw lease.signal.reason;
   }
 
-  /** Takes a new config, or keeps the old one and tells why. Never throws. */
+  /** Loads the config and puts it into force; if that fails, keeps the previous one and logs the reason. Never throws. */
   reload(): Promise<void> {
     this.#reloading = this.#reloading.then(() => this.#reload());
     return this.#reloading;
@@ -175,9 +177,9 @@ export class Daemon implements LiveDaemon {
     return this.#stopping.signal.aborted ? new Map() : this.#scheduler.nextRuns();
   }
 
-  troubles(): Promise<string[]> {
+  problems(): Promise<string[]> {
     const isStopping = this.#stopping.signal.aborted;
-    return troublesOf({ ...this.#options, scheduler: this.#scheduler, pool: this.#pool, isStopping });
+    return problemsOf({ ...this.#options, scheduler: this.#scheduler, pool: this.#pool, isStopping });
   }
 
   waits(): string[] {
@@ -188,12 +190,12 @@ export class Daemon implements LiveDaemon {
   async #reload(): Promise<void> {
     const { notify, clock, log } = this.#options;
     if (this.#stopping.signal.aborted) return;
-    notify({ RELOADING: 1, STATUS: "reading the config anew" });
+    notify({ RELOADING: 1, STATUS: "reloading the config" });
     let errors: string[] = [];
     try {
       await this.#takeConfig(await this.#options.loadConfig());
       log.info("a new config is in force", { checksum: this.context().config.checksum });
-      await this.#tellOfClosedPaths();
+      await this.#warnOfClosedPaths();
     } catch (error) {
       errors = mistakesIn(error);
       for (const mistake of errors) log.error("the new config was refused", { error: mistake });
@@ -222,7 +224,7 @@ export class Daemon implements LiveDaemon {
     this.#runs.maxParallel = config.schedule.max_parallel;
     before
       .retire()
-      .catch((error) => log.error("an old config could not be let go", { error: messageOf(error) }));
+      .catch((error) => log.error("the previous config could not be closed", { error: messageOf(error) }));
     void this.#look();
   }
 
@@ -250,12 +252,12 @@ export class Daemon implements LiveDaemon {
 
   #onTick(): void {
     this.#pool.look();
-    this.#tellStatus();
-    this.#tellOfCatalog();
+    this.#sendStatus();
+    this.#logCatalogError();
     if (this.#options.clock.monotonicMs() - this.#deliveredAtMs >= DELIVERY_PAUSE_MS) this.#deliver();
   }
 
-  /** Tells what waits to be told; once more when it was asked for meanwhile. */
+  /** Delivers pending alerts; a call during a delivery starts another one after it. */
   #deliver(): void {
     this.#deliveredAtMs = this.#options.clock.monotonicMs();
     const inForce = this.#inForce;
@@ -277,14 +279,14 @@ export class Daemon implements LiveDaemon {
       await unlessAborted(this.#sightings.look({ ...inForce.context, signal }), signal);
     } catch (error) {
       if (!signal.aborted)
-        this.#options.log.error("a look at servers and storages failed", { error: messageOf(error) });
+        this.#options.log.error("checking servers and storages failed", { error: messageOf(error) });
     }
   }
 
   async #feedWatchdog(): Promise<void> {
     const { notify, watchdogPauseMs } = this.#options;
     if (watchdogPauseMs === undefined) return;
-    // A catalog that fails is no reason: a new start would not mend a disk, and would end runs that go on.
+    // A failing catalog does not stop the watchdog: a restart would not repair a disk, and would end running runs.
     await this.#every(watchdogPauseMs, this.#life.signal, async () => {
       if (this.#scheduler.silentMs() <= SCHEDULE_MS_MAX || this.#stopping.signal.aborted)
         notify({ WATCHDOG: 1 });
@@ -298,28 +300,28 @@ export class Daemon implements LiveDaemon {
     });
   }
 
-  #tellStatus(): void {
+  #sendStatus(): void {
     const status = this.#status();
-    if (status === this.#toldStatus) return;
-    this.#toldStatus = status;
+    if (status === this.#sentStatus) return;
+    this.#sentStatus = status;
     this.#options.notify({ STATUS: status });
   }
 
-  #tellOfCatalog(): void {
+  #logCatalogError(): void {
     const { lease, log } = this.#options;
     const failing = lease.trouble === undefined ? "" : messageOf(lease.trouble);
-    if (failing === this.#toldOfCatalog) return;
-    this.#toldOfCatalog = failing;
+    if (failing === this.#loggedCatalogError) return;
+    this.#loggedCatalogError = failing;
     if (failing) log.error("the catalog cannot be written", { error: failing });
     else log.info("the catalog can be written again");
   }
 
-  async #tellOfClosedPaths(): Promise<void> {
+  async #warnOfClosedPaths(): Promise<void> {
     const { isService, log } = this.#options;
-    if (isService) await tellOfClosedPaths(this.context().config, log);
+    if (isService) await warnOfClosedPaths(this.context().config, log);
   }
 
-  /** At once, and after each pause, until the signal aborts. */
+  /** Does the work at once, and again after each pause, until the signal aborts. */
   async #every(pauseMs: number, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
     while (!signal.aborted) {
       await work();

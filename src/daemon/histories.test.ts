@@ -40,13 +40,13 @@ async function play(lab: ScheduleLab, history: readonly Event[]): Promise<void> 
       lab.crash();
       isUp = false;
     }
-    // No two records of one time: their order would be anybody's guess.
+    // No two records have the same time: their order would be undefined.
     await lab.pass(1);
   }
   if (!isUp) await lab.start();
 }
 
-/** Ends all that runs, and what begins thereupon. */
+/** Ends all running jobs, and those that start after them. */
 async function endAll(lab: ScheduleLab): Promise<void> {
   for (let job = lab.jobs[0]; job !== undefined; job = lab.jobs[0]) {
     job.end();
@@ -54,7 +54,7 @@ async function endAll(lab: ScheduleLab): Promise<void> {
   }
 }
 
-test("property: however it is started, stopped and killed, no due time is run twice, and the newest is settled", async () => {
+test("property: whenever it is started, stopped or killed, no due time is run twice, and the newest is settled", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(events, { minLength: 5, maxLength: 30 }), async (history) => {
       await using lab = await ScheduleLab.make(SCHEDULE, "2026-11-23T00:01:00Z");
@@ -69,12 +69,12 @@ test("property: however it is started, stopped and killed, no due time is run tw
         const real = records.filter(({ outcome }) => outcome !== "SKIPPED");
         for (const [due, runs] of Map.groupBy(real, ({ scheduled_for }) => scheduled_for)) {
           const told = `${name} ${due}: ${runs.map(({ outcome }) => outcome).join(" ")}`;
-          // Only what was cut off is begun again, and only so often.
+          // Only interrupted runs start again, and only a limited number of times.
           expect(told).toMatch(/^\S+ \S+: (INTERRUPTED ?)*(OK)?$/);
           expect(runs.length).toBeLessThanOrEqual(RETRIES + 1);
         }
         expectNoneBesides(real);
-        // What was left out was left out for a run that came to be, if only later.
+        // A run is skipped only because of another run that does start, even if later.
         const lastSkip = records.findLast(({ outcome }) => outcome === "SKIPPED");
         const ends = real.map(({ finished_at }) => finished_at ?? "").sort();
         if (lastSkip) expect((ends.at(-1) ?? "") >= lastSkip.started_at).toBe(true);
@@ -90,7 +90,7 @@ test("property: however it is started, stopped and killed, no due time is run tw
   );
 }, 120_000);
 
-/** No run of a schedule began while another one was under way. */
+/** Checks that no run of a schedule started while another one was running. */
 function expectNoneBesides(runs: readonly RunRecord[]): void {
   for (const [index, run] of runs.entries()) {
     const next = runs[index + 1];

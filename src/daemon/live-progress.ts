@@ -1,7 +1,7 @@
 import type { JobProgress, ProgressListener } from "../jobs/progress.ts";
 import type { ProgressStatus } from "../status/report.ts";
 
-/** Keeps how far a run is, for who asks, and hands it on. */
+/** Keeps the progress of a run for status requests, and passes it on to another listener. */
 export class LiveProgress implements ProgressListener {
   readonly #works = new Map<string, JobProgress>();
   readonly #next: ProgressListener;

@@ -4,29 +4,29 @@ import type { Config } from "../config/config.ts";
 import { ConfigError, problemText } from "../config/problems.ts";
 import { missingWritablePaths, readOnlyPaths } from "../install/writable-paths.ts";
 
-/** Throws code `usage` where a new config names another catalog: records of runs under way are in the old one. */
+/** Throws code `usage` if a new config has another catalog: the records of running runs are in the old one. */
 export function refuseFixedChange(before: Config, after: Config): void {
   if (before.catalog.path === after.catalog.path) return;
   throw new Pg321Error(
     "usage",
-    `${after.file}: the catalog cannot become another one (${after.catalog.path}) while the daemon runs`,
+    `${after.file}: the catalog cannot be changed (to ${after.catalog.path}) while the daemon runs`,
     { hint: "restart the daemon: systemctl restart pg321" },
   );
 }
 
-/** What a config was refused for, one mistake each. */
+/** The mistakes for which a config was refused, one each. */
 export function mistakesIn(error: unknown): string[] {
   if (error instanceof ConfigError) return error.problems.map((problem) => problemText(error.file, problem));
   return [messageOf(error)];
 }
 
-/** Warns of directories of the config that the unit's sandbox does not let the daemon write. Never throws. */
-export async function tellOfClosedPaths(config: Config, log: Log): Promise<void> {
+/** Warns about directories in the config that the unit's sandbox makes read-only for the daemon. Never throws. */
+export async function warnOfClosedPaths(config: Config, log: Log): Promise<void> {
   try {
     const closed = new Set([...(await missingWritablePaths(config)), ...(await readOnlyPaths(config))]);
     for (const path of closed)
       log.warning(
-        "the service may not write this directory of the config: run pg321 install, then restart it",
+        "the service may not write to this directory of the config: run pg321 install, then restart the service",
         {
           path,
         },

@@ -12,17 +12,17 @@ import { chooseDatabases, listDatabases } from "../postgres/inspect.ts";
 import { openStorage } from "../storage/registry.ts";
 import type { Storage } from "../storage/storage.ts";
 
-/** What has not answered after this time is out of reach. */
+/** A server or a storage that has not answered after this time counts as unreachable. */
 const ANSWER_MS_MAX = 20_000;
-/** Asked for where no object is known: that there is none is an answer, too. */
+/** The key for a storage without a known object: "no such object" is an answer, too. */
 const NO_KEY = "pg321-is-it-there";
 
-/** Looks at servers and storages between the runs, so that who asks for the status is told how they are now. */
+/** Checks servers and storages between the runs, so that the status shows their current state. */
 export class Sightings {
-  /** The error of the last look at each, by what it was about; null where all was well. */
+  /** The error of the last check of each server and storage; null if it was reachable. */
   readonly #last = new Map<string, string | null>();
 
-  /** Looks once at all of them, one after the other; rejects only when the signal aborts or the catalog fails. */
+  /** Checks all of them once, one after the other. Rejects only if the signal aborts or the catalog fails. */
   async look(context: JobContext): Promise<void> {
     const listed = new Map<string, readonly string[]>();
     for (const server of context.config.server)
@@ -33,15 +33,15 @@ export class Sightings {
       await this.#note(context, `storage "${storage.name}"`, () => seeStorage(context, storage));
   }
 
-  /** Logs what has changed since the last look only. */
+  /** Checks one of them. Logs only changes since the last check. */
   async #note({ log, signal }: JobContext, about: string, look: () => Promise<string | null>): Promise<void> {
     signal.throwIfAborted();
     const error = await look();
     const before = this.#last.get(about) ?? null;
     this.#last.set(about, error);
     if (error === before) return;
-    if (error !== null) log.warning("out of reach", { what: about, error });
-    else log.info("in reach again", { what: about });
+    if (error !== null) log.warning("unreachable", { what: about, error });
+    else log.info("reachable again", { what: about });
   }
 }
 
@@ -67,7 +67,7 @@ async function seeServer(
   }
 }
 
-/** The databases of servers that the config has no more. */
+/** Records the databases of servers that are no longer in the config as gone. */
 async function forgetServers({ catalog, clock, config }: JobContext): Promise<void> {
   const known = new Set(config.server.map(({ name }) => name));
   const kept = (await catalog.overview.databases()).filter(({ gone_at }) => gone_at === null);
@@ -96,8 +96,8 @@ function noAnswer(code: "database" | "storage"): Pg321Error {
 }
 
 /**
- * Asks for one object, which is the least that a storage can be asked; a local one is asked for its room. Either is asked
- * for its marker: a disk that is not mounted leaves a directory that answers.
+ * Checks a storage with the smallest request, for one object; a local storage is asked for its free space. Both are
+ * asked for their marker: if a disk is not mounted, the empty directory still answers.
  */
 async function lookAt(context: JobContext, known: Storage, signal: AbortSignal) {
   const { catalog, clock } = context;
@@ -110,7 +110,7 @@ async function lookAt(context: JobContext, known: Storage, signal: AbortSignal) 
   }
   const latest = await catalog.overview.latestBackups(clock.now());
   const key = latest.find(({ good }) => good !== null)?.good?.object_key ?? NO_KEY;
-  // One of its own: that a storage is away is told once, and not at each try of each look.
+  // A separate, silent storage: the failure is logged once, not at every attempt of every check.
   await using storage = await openStorage(settings, { log: silentLog, clock });
   await storage.head(key, signal);
   await requireInPlace(context, storage, signal);

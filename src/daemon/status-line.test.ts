@@ -16,7 +16,7 @@ function progress(change: Partial<ProgressStatus>): ProgressStatus {
   return { title: "backup main/app", bytes: 42, expected_bytes: 100, storages: [], ...change };
 }
 
-test("tells what is done, how far it is, and what comes next", () => {
+test("shows the running work, its progress, and the next run", () => {
   expect(statusLine([], next)).toBe("idle; next: cleanup at 2026-11-23T05:00:00Z");
   expect(statusLine([], new Map())).toBe("idle; nothing is scheduled");
   const works = [
@@ -31,9 +31,9 @@ test("tells what is done, how far it is, and what comes next", () => {
     running({ schedule: "verify" }),
   ];
   expect(statusLine(runs, next)).toBe(
-    "backup main/app 42 %, backup main/b 100 %, c; backup busy waits for its next try; " +
-      "cleanup waits for its turn; verify is at work; next: cleanup at 2026-11-23T05:00:00Z",
+    "backup main/app 42 %, backup main/b 100 %, c; backup busy waits for its next retry; " +
+      "cleanup waits for its turn; verify is running; next: cleanup at 2026-11-23T05:00:00Z",
   );
-  expect(statusLine([running({})], next, { isStopping: true })).toBe("stopping; backup is at work");
+  expect(statusLine([running({})], next, { isStopping: true })).toBe("stopping; backup is running");
   expect(statusLine([], next, { refused: true })).toContain("the last reload was refused");
 });

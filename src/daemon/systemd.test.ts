@@ -17,31 +17,31 @@ describe("notifications", () => {
     },
   );
 
-  test("a reload carries the time of the clock that systemd compares it with", async () => {
+  test("a reload carries the time of the clock with which systemd compares it", async () => {
     await using socket = new NotifySocket();
     const notify = await notifierAt(socket.address);
     const uptimeUsec = Math.floor(Number((await Bun.file("/proc/uptime").text()).split(" ")[0]) * 1e6);
     notify({ RELOADING: 1 });
     const [, usec] = /^RELOADING=1\nMONOTONIC_USEC=(\d+)$/.exec(socket.told()[0] ?? "") ?? [];
-    // The one in /proc counts suspends, too, and is rounded down.
+    // The uptime in /proc includes suspended time and is rounded down.
     expect(Number(usec)).toBeGreaterThan(0);
     expect(Math.abs(Number(usec) - uptimeUsec)).toBeLessThan(3_600_000_000);
   });
 
-  test("a line break in a text makes no line of its own", async () => {
+  test("a line break in a value does not start a new line", async () => {
     await using socket = new NotifySocket();
     (await notifierAt(socket.address))({ STATUS: "one\nREADY=1\n two" });
     expect(socket.told()).toEqual(["STATUS=one; READY=1; two"]);
   });
 
-  test("nobody is told where nobody listens", async () => {
+  test("nothing is sent without an address", async () => {
     (await notifierAt(undefined))({ READY: 1 });
     (await notifierAt(""))({ READY: 1 });
     (await notifierAt("/nowhere/notify"))({ READY: 1 });
   });
 });
 
-test("the watchdog is fed twice in its time, and only by the process that systemd means", () => {
+test("the watchdog is fed twice per interval, and only by the process that systemd names", () => {
   expect(watchdogPauseMs({ WATCHDOG_USEC: "60000000", WATCHDOG_PID: "7" }, 7)).toBe(30_000);
   expect(watchdogPauseMs({ WATCHDOG_USEC: "60000000" }, 7)).toBe(30_000);
   expect(watchdogPauseMs({ WATCHDOG_USEC: "60000000", WATCHDOG_PID: "8" }, 7)).toBeUndefined();

@@ -1,9 +1,9 @@
 /*
- * sd_notify(3) without a helper process: one datagram to the socket that systemd names. Bun has no datagram
- * sockets of the unix domain, so libc is called.
+ * sd_notify(3) without a helper process: one datagram to the socket that systemd names. Bun has no Unix datagram
+ * sockets, so this calls libc.
  */
 
-/** What systemd is told, by the names of sd_notify(3): `READY`, `STATUS`, `WATCHDOG` … */
+/** Sends a state to systemd, with the names of sd_notify(3): `READY`, `STATUS`, `WATCHDOG` … */
 export type Notify = (state: Readonly<Record<string, string | number>>) => void;
 
 const AF_UNIX = 1;
@@ -12,8 +12,8 @@ const MSG_NOSIGNAL = 0x4000;
 const CLOCK_MONOTONIC = 1;
 
 /**
- * Tells whoever listens at `address` (`NOTIFY_SOCKET`: a path, or `@name` for an abstract one); nobody where
- * it is undefined. Throws when the system has no such socket; what does not arrive is nobody's trouble.
+ * Returns the sender to `address` (`NOTIFY_SOCKET`: a path, or `@name` for an abstract socket); it sends nothing if the
+ * address is undefined. Throws if the system has no such sockets; messages that do not arrive are ignored.
  */
 export async function notifierAt(address: string | undefined): Promise<Notify> {
   if (!address) return () => {};
@@ -34,7 +34,7 @@ export async function notifierAt(address: string | undefined): Promise<Notify> {
   };
 }
 
-/** `struct sockaddr_un`, as long as its name; an abstract one begins with NUL and has none at its end. */
+/** A `struct sockaddr_un` of the length of its name. An abstract name begins with NUL; a path ends with NUL. */
 export function socketAddress(address: string): Buffer {
   const name = Buffer.from(address.startsWith("@") ? `\0${address.slice(1)}` : `${address}\0`);
   const family = Buffer.alloc(2);
@@ -42,7 +42,7 @@ export function socketAddress(address: string): Buffer {
   return Buffer.concat([family, name]);
 }
 
-/** systemd compares it with its own look at this clock, so it must be this one and no other. */
+/** The time of CLOCK_MONOTONIC: systemd compares it with its own reading of that clock. */
 function monotonicUsec(clock_gettime: (clock: number, time: Uint8Array) => number): bigint {
   const time = new BigInt64Array(2);
   clock_gettime(CLOCK_MONOTONIC, new Uint8Array(time.buffer));
@@ -54,7 +54,7 @@ function oneLine(value: string | number): string {
   return String(value).replaceAll(/\s*\n\s*/g, "; ");
 }
 
-/** How often systemd wants to hear `WATCHDOG`, halved, in milliseconds; undefined where it does not, or means another process. */
+/** Half the interval at which systemd expects `WATCHDOG`, in milliseconds; undefined if it expects none from this process. */
 export function watchdogPauseMs(
   env: Readonly<Record<string, string | undefined>>,
   pid: number,

@@ -9,7 +9,7 @@ const backupOf = (...servers: string[]): Claim => ({ type: "backup", servers: ne
 const upkeep = (): Claim => ({ type: "upkeep" });
 const verify = (): Claim => ({ type: "verify" });
 
-/** Takes turns, and tells which of them have come. */
+/** Takes turns, and records which of them have begun. */
 function takers(turns: Turns) {
   const begun: string[] = [];
   const held = new Map<string, Disposable>();
@@ -31,14 +31,14 @@ function takers(turns: Turns) {
   };
 }
 
-test("backups of one server go one after the other, those of others beside them", async () => {
+test("backups of one server go one after the other, those of different servers at the same time", async () => {
   const { begun, take, end } = takers(new Turns(8));
   take("a1", backupOf("a"));
   take("a2", backupOf("a", "b"));
   take("b1", backupOf("b"));
   take("c1", backupOf("c"));
   await setImmediate();
-  // b1 waits for a2, which came before it.
+  // b1 waits for a2, which was requested before it.
   expect(begun).toEqual(["a1", "c1"]);
   await end("a1");
   expect(begun).toEqual(["a1", "c1", "a2"]);
@@ -46,7 +46,7 @@ test("backups of one server go one after the other, those of others beside them"
   expect(begun).toEqual(["a1", "c1", "a2", "b1"]);
 });
 
-test("a cleanup waits for backups, later backups wait for it, and verify for none of them", async () => {
+test("a cleanup waits for backups, later backups wait for the cleanup, and verify waits for nothing", async () => {
   const { begun, take, end } = takers(new Turns(8));
   take("backup", backupOf("a"));
   take("cleanup", upkeep());
@@ -60,7 +60,7 @@ test("a cleanup waits for backups, later backups wait for it, and verify for non
   expect(begun).toEqual(["backup", "verify", "cleanup", "later"]);
 });
 
-test("no more have their turn than may, and more once more may", async () => {
+test("at most maxParallel turns are held at once, and more if it is raised", async () => {
   const turns = new Turns(2);
   const { begun, take, end } = takers(turns);
   for (const name of ["a", "b", "c", "d"]) take(name, backupOf(name));
@@ -73,7 +73,7 @@ test("no more have their turn than may, and more once more may", async () => {
   expect(begun).toEqual(["a", "b", "c", "d"]);
 });
 
-test("who gives up waiting is not waited for", async () => {
+test("an aborted request no longer blocks others", async () => {
   const { begun, take } = takers(new Turns(8));
   const gone = new AbortController();
   take("backup", backupOf("a"));
@@ -85,7 +85,7 @@ test("who gives up waiting is not waited for", async () => {
   await expect(new Turns(1).take(verify(), gone.signal)).rejects.toThrow("stop");
 });
 
-test("a turn that is left lets others go first, and is taken again", async () => {
+test("a turn that is given up lets others go first, and is taken again", async () => {
   const turns = new Turns(1);
   const { begun, take, end } = takers(turns);
   const turn = await HeldTurn.take(turns, backupOf("a"), never);
@@ -106,7 +106,7 @@ test("a turn that is left lets others go first, and is taken again", async () =>
   expect(begun).toEqual(["other", "again", "last"]);
 });
 
-test("property: all have their turn at last, and no two that are in each other's way have it together", async () => {
+test("property: every request gets its turn, and no two conflicting ones at the same time", async () => {
   const claims = fc.oneof(
     fc.subarray(["a", "b", "c"], { minLength: 1 }).map((servers) => backupOf(...servers)),
     fc.constant(0).map(upkeep),

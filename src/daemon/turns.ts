@@ -1,10 +1,10 @@
-/** What a run works on, as far as others must not work on it at the same time. */
+/** What a run works on, and what conflicting runs must therefore not work on at the same time. */
 export type Claim =
-  /** Backups of the databases of these servers. */
+  /** Backs up databases of these servers. */
   | { type: "backup"; servers: ReadonlySet<string> }
-  /** Takes copies away, or makes them anew, of any database: cleanup, repair, settling what was interrupted. */
+  /** Deletes or makes copies of any database: cleanup, repair, settling interrupted backups. */
   | { type: "upkeep" }
-  /** Only reads. */
+  /** Only reads, and conflicts with nothing. */
   | { type: "verify" };
 
 interface Waiting {
@@ -12,7 +12,7 @@ interface Waiting {
   begin: () => void;
 }
 
-/** Whose turn it is. Runs that are in each other's way go one after the other, in the order they came. */
+/** Decides whose turn it is. Runs that conflict go one after the other, in the order of their requests. */
 export class Turns {
   #maxParallel: number;
   readonly #waiting: Waiting[] = [];
@@ -27,7 +27,7 @@ export class Turns {
     this.#beginNext();
   }
 
-  /** Resolves when the turn has come; it lasts until it is disposed of. Rejects with the signal's reason. */
+  /** Resolves when the turn begins; the turn ends when it is disposed of. Rejects with the signal's reason. */
   async take(claim: Claim, signal: AbortSignal): Promise<Disposable> {
     signal.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -37,7 +37,7 @@ export class Turns {
       if (index < 0) return;
       this.#waiting.splice(index, 1);
       reject(signal.reason);
-      // It may have been the one that the others waited for.
+      // Others may have waited for this claim.
       this.#beginNext();
     };
     signal.addEventListener("abort", leave, { once: true });
@@ -57,8 +57,8 @@ export class Turns {
     for (const waiting of [...this.#waiting]) {
       if (this.#begun.size >= this.#maxParallel) return;
       const { claim } = waiting;
-      // Also for those that wait longer: else a cleanup would never come between backups.
-      if (!ahead.some((other) => areInTheWay(other, claim))) {
+      // Claims that have waited longer also count, or a cleanup would never get a turn between backups.
+      if (!ahead.some((other) => conflicts(other, claim))) {
         this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
         this.#begun.add(claim);
         waiting.begin();
@@ -68,7 +68,7 @@ export class Turns {
   }
 }
 
-/** A turn that can be left and taken again. */
+/** A turn that can be given up and taken again. */
 export class HeldTurn implements Disposable {
   readonly #takeAgain: () => Promise<Disposable>;
   #turn: Disposable | undefined;
@@ -83,7 +83,7 @@ export class HeldTurn implements Disposable {
     return new HeldTurn(take, await take());
   }
 
-  /** Lets others have their turn while `pause` lasts, then waits for its own again. */
+  /** Gives the turn up while `pause` lasts, then waits for a new one. */
   async leaveFor(pause: () => Promise<void>): Promise<void> {
     this[Symbol.dispose]();
     await pause();
@@ -96,7 +96,7 @@ export class HeldTurn implements Disposable {
   }
 }
 
-function areInTheWay(one: Claim, other: Claim): boolean {
+function conflicts(one: Claim, other: Claim): boolean {
   if (one.type === "verify" || other.type === "verify") return false;
   if (one.type === "upkeep" || other.type === "upkeep") return true;
   return !one.servers.isDisjointFrom(other.servers);

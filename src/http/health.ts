@@ -7,12 +7,12 @@ import { jsonAnswer } from "./answer.ts";
 
 /** `/health`: whether the daemon works. Answers within `HEALTH_MS_MAX` and asks no storage and no server. */
 export async function healthAnswer(live: LiveDaemon, clock: Clock): Promise<Response> {
-  return answerOf("ok", "failing", await troublesOf(live, clock));
+  return answerOf("ok", "failing", await problemsOf(live, clock));
 }
 
 /** `/ready`: whether the daemon has started and is not stopping. */
 export async function readyAnswer(live: LiveDaemon, clock: Clock): Promise<Response> {
-  return answerOf("ready", "waiting", [...live.waits(), ...(await troublesOf(live, clock))]);
+  return answerOf("ready", "waiting", [...live.waits(), ...(await problemsOf(live, clock))]);
 }
 
 /** In one line, so that probes that do not parse JSON can search for the words. */
@@ -22,10 +22,10 @@ function answerOf(well: string, ill: string, reasons: readonly string[]): Respon
     : jsonAnswer({ status: ill, reasons }, 503, {}, JSON.stringify);
 }
 
-async function troublesOf(live: LiveDaemon, clock: Clock): Promise<string[]> {
+async function problemsOf(live: LiveDaemon, clock: Clock): Promise<string[]> {
   const late = () => new Error(`no answer from the daemon within ${HEALTH_MS_MAX} ms`);
   try {
-    return await unlessLate(live.troubles(), { clock, durationMs: HEALTH_MS_MAX }, late);
+    return await unlessLate(live.problems(), { clock, durationMs: HEALTH_MS_MAX }, late);
   } catch (error) {
     return [messageOf(error)];
   }

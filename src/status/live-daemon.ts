@@ -11,7 +11,7 @@ export interface LiveDaemon {
   /** The next run of each schedule by its name (`backup`, `backup busy`, `cleanup` …), jitter included. */
   nextRuns(): ReadonlyMap<string, Date>;
   /** Why the daemon is unhealthy: the scheduler does not tick, the catalog does not answer. Empty if it is healthy. */
-  troubles(): Promise<string[]>;
+  problems(): Promise<string[]>;
   /** Why the daemon is not ready: still starting, or stopping. Empty if it is ready. */
   waits(): string[];
 }

@@ -28,9 +28,9 @@ describe("/health", () => {
   });
 
   test("is 503 with the reasons while the daemon has trouble", async () => {
-    lab.part.troubles = async () => ["the scheduler has not ticked for 2 minutes"];
+    lab.part.problems = async () => ["the scheduler has not ticked for 2 minutes"];
     const answer = await ask("/health");
-    lab.part.troubles = async () => [];
+    lab.part.problems = async () => [];
     expect(answer.status).toBe(503);
     expect(await answer.text()).toBe(
       '{"status":"failing","reasons":["the scheduler has not ticked for 2 minutes"]}\n',
@@ -38,9 +38,9 @@ describe("/health", () => {
   });
 
   test("is 503 when the daemon cannot even tell", async () => {
-    lab.part.troubles = () => Promise.reject(new Error("catalog /x: disk I/O error"));
+    lab.part.problems = () => Promise.reject(new Error("catalog /x: disk I/O error"));
     const answer = await ask("/health");
-    lab.part.troubles = async () => [];
+    lab.part.problems = async () => [];
     expect(answer.status).toBe(503);
     expect(await answer.json()).toEqual({ status: "failing", reasons: ["catalog /x: disk I/O error"] });
   });
@@ -48,9 +48,9 @@ describe("/health", () => {
   test("does not wait for a daemon that does not answer", async () => {
     const clock = new ManualClock();
     const server = await lab.serve(undefined, { clock });
-    lab.part.troubles = () => new Promise(() => {});
+    lab.part.problems = () => new Promise(() => {});
     const answer = await clock.advanceUntil(fetch(`${server.address}/health`));
-    lab.part.troubles = async () => [];
+    lab.part.problems = async () => [];
     expect(answer.status).toBe(503);
     expect(await answer.json()).toEqual({
       status: "failing",
@@ -63,10 +63,10 @@ describe("/health", () => {
 test("/ready is 503 while the daemon starts, stops, or is not healthy", async () => {
   expect(await (await ask("/ready")).text()).toBe('{"status":"ready"}\n');
   lab.part.waits = ["stopping"];
-  lab.part.troubles = async () => ["the catalog does not answer"];
+  lab.part.problems = async () => ["the catalog does not answer"];
   const answer = await ask("/ready");
   lab.part.waits = [];
-  lab.part.troubles = async () => [];
+  lab.part.problems = async () => [];
   expect(answer.status).toBe(503);
   expect(await answer.json()).toEqual({
     status: "waiting",

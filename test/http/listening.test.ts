@@ -36,13 +36,13 @@ function said(address: string, bytes: string): Promise<string> {
 async function underWay(address: string): Promise<{ answer: Promise<Response>; release: () => void }> {
   const { promise, resolve } = Promise.withResolvers<string[]>();
   const asked = Promise.withResolvers<void>();
-  lab.part.troubles = () => {
+  lab.part.problems = () => {
     asked.resolve();
     return promise;
   };
   const answer = fetch(`${address}/health`);
   await asked.promise;
-  lab.part.troubles = async () => [];
+  lab.part.problems = async () => [];
   return { answer, release: () => resolve([]) };
 }
 
@@ -281,7 +281,7 @@ describe("limits", () => {
   test("how many are answered at the same time: the others are told, and health is not among them", async () => {
     const server = await lab.serve();
     const { promise, resolve } = Promise.withResolvers<string[]>();
-    lab.part.troubles = () => promise;
+    lab.part.problems = () => promise;
     const waiting = Array.from({ length: 64 }, () => fetch(`${server.address}/ready`));
     let refused: Response;
     do refused = await fetch(`${server.address}/status`);
@@ -294,7 +294,7 @@ describe("limits", () => {
     resolve([]);
     expect(await healthy).toBe(200);
     expect((await Promise.all(waiting)).map(({ status }) => status)).toEqual(Array(64).fill(200));
-    lab.part.troubles = async () => [];
+    lab.part.problems = async () => [];
     expect((await fetch(`${server.address}/status`)).status).toBe(200);
   });
 

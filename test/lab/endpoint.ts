@@ -15,7 +15,7 @@ import { ManualClock } from "./manual-clock.ts";
 
 /** What a test says of the daemon that stands behind an endpoint. */
 export interface DaemonPart {
-  troubles: () => Promise<string[]>;
+  problems: () => Promise<string[]>;
   waits: string[];
   running: RunningStatus[];
   nextRuns: Map<string, Date>;
@@ -54,7 +54,7 @@ export async function endpointLab({
     signal: new AbortController().signal,
     progress: silentProgress,
   });
-  const part: DaemonPart = { troubles: async () => [], waits: [], running: [], nextRuns: new Map() };
+  const part: DaemonPart = { problems: async () => [], waits: [], running: [], nextRuns: new Map() };
   const live: LiveDaemon = {
     context: () => context,
     daemon: () => ({
@@ -68,7 +68,7 @@ export async function endpointLab({
     }),
     running: () => part.running,
     nextRuns: () => part.nextRuns,
-    troubles: () => part.troubles(),
+    problems: () => part.problems(),
     waits: () => part.waits,
   };
   const servers: HttpServer[] = [];

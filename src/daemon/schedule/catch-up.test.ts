@@ -3,7 +3,7 @@ import { ScheduleLab } from "../../../test/lab/schedule-lab.ts";
 import { runRecord } from "../../../test/suites/catalog/records.ts";
 import { historyOf } from "./catch-up.ts";
 
-test("a run that was cut off is found behind many newer ones of another schedule of its job", async () => {
+test("an interrupted run is found behind many newer runs of another schedule of its job", async () => {
   await using lab = await ScheduleLab.make({}, "2026-11-23T12:00:00Z");
   const began = Date.parse("2026-11-23T02:00:00Z");
   const due = (minutes: number) => new Date(began + minutes * 60_000).toISOString();

@@ -3,39 +3,39 @@ import type { RunRecord } from "../../catalog/records.ts";
 import type { Schedule } from "../../jobs/schedules.ts";
 import { SET_BACK_MS } from "./scheduler.ts";
 
-/** Records of a job that are looked through for those of one schedule; a daemon skips few in a row. */
+/** How many records of a job are searched for those of one schedule; a daemon skips only a few in a row. */
 const RECORDS = 500;
 
 export interface ScheduleHistory {
-  /** The due time that was last settled, as run or as left out; null: none was. */
+  /** The last due time whose run was started or skipped; null if there is none. */
   settledUntil: Date | null;
-  /** The due time of a run that was begun, or was to be, and did not come to its end; null: there is none. */
+  /** The due time of a run that was queued or started and did not end; null if there is none. */
   interrupted: Date | null;
-  /** How many runs were begun for that due time. */
+  /** How many runs were started for that due time. */
   tries: number;
-  /** How many due times in a row were left out, up to now. */
+  /** How many due times in a row were skipped until now. */
   skipped: number;
 }
 
 /**
- * What the catalog tells of a schedule at the start of the daemon, when no run of it is under way: the records
- * of runs whose process is gone must be closed before.
+ * The history of a schedule from the catalog, at the start of the daemon. No run of the schedule may be open: the
+ * records of runs whose process is gone must be closed before.
  */
 export async function historyOf(
   catalog: Catalog,
   { name, job }: Schedule,
   now: Date,
 ): Promise<ScheduleHistory> {
-  // A clock that was far ahead left records of the time to come: they settle nothing of now.
+  // A clock that was far ahead has left records with future times: they do not settle current due times.
   const until = new Date(now.getTime() + SET_BACK_MS).toISOString();
   const last = await catalog.overview.lastScheduled(name, until);
   if (!last) return { settledUntil: null, interrupted: null, tries: 0, skipped: 0 };
-  // Newest first, by when they began.
+  // Newest start first.
   const runs = (await catalog.runs({ job, limit: RECORDS })).filter(
     ({ schedule, scheduled_for }) => schedule === name && (scheduled_for ?? "") <= until,
   );
   const isSkipped = ({ outcome }: RunRecord) => outcome === "SKIPPED";
-  // It began before all of those where it took long and others of its job are frequent.
+  // A long run may have started before all of these, if runs of other schedules of its job are frequent.
   if (!runs.some(({ id }) => id === last.id)) runs.push(last);
   const real = runs.find((run) => !isSkipped(run));
   const firstReal = runs.findIndex((run) => !isSkipped(run));
@@ -51,7 +51,7 @@ export async function historyOf(
 function interruptedDue(last: RunRecord, real: RunRecord | undefined): string | null {
   if (real?.outcome === "INTERRUPTED") return real.scheduled_for;
   if (last.outcome !== "SKIPPED") return null;
-  // It was left out for a run that waited for its turn, and that was never begun.
+  // It was skipped because an earlier run waited for its turn, which then never started.
   const wasUnderWay = real !== undefined && (real.finished_at ?? "") >= last.started_at;
   return wasUnderWay ? null : last.scheduled_for;
 }

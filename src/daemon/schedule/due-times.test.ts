@@ -5,7 +5,7 @@ import { DueTimes } from "./due-times.ts";
 
 const BERLIN = { timezone: "Europe/Berlin", jitterMs: 0, seed: "s" };
 
-/** All due times of a range, one after the other. */
+/** All due times in a range, found one after the other. */
 function walk(times: DueTimes, after: Date, until: Date): Date[] {
   const found: Date[] = [];
   for (let due = times.after(after); due !== undefined && due <= until; due = times.after(due))
@@ -13,25 +13,25 @@ function walk(times: DueTimes, after: Date, until: Date): Date[] {
   return found;
 }
 
-describe("the nights in which the clock is set", () => {
+describe("the nights in which the clock changes", () => {
   const dueIn = (pattern: string, from: string, until: string) =>
     walk(new DueTimes(pattern, BERLIN), new Date(from), new Date(until)).map((due) => due.toISOString());
 
-  test("a time in the hour that is skipped comes once, right after it", () => {
+  test("a time in the skipped hour is due once, right after it", () => {
     expect(dueIn("30 2 * * *", "2026-03-28T12:00:00Z", "2026-03-30T12:00:00Z")).toEqual([
       "2026-03-29T01:00:00.000Z",
       "2026-03-30T00:30:00.000Z",
     ]);
   });
 
-  test("a time in the hour that is repeated comes once, in the first of the two", () => {
+  test("a time in the repeated hour is due once, in the first of the two hours", () => {
     expect(dueIn("30 2 * * *", "2026-10-24T12:00:00Z", "2026-10-26T12:00:00Z")).toEqual([
       "2026-10-25T00:30:00.000Z",
       "2026-10-26T01:30:00.000Z",
     ]);
   });
 
-  test("every hour comes every hour", () => {
+  test("an hourly pattern is due every hour", () => {
     for (const night of ["2026-03-28T22:30:00Z", "2026-10-24T22:30:00Z"]) {
       const until = new Date(Date.parse(night) + 6 * HOUR_MS).toISOString();
       const times = dueIn("0 * * * *", night, until).map(Date.parse);
@@ -45,7 +45,7 @@ const patterns = fc.constantFrom(
   ...["* * * * * *", "*/7 * * * * *", "0 2 * * *", "30 2 * * *", "0 * * * *", "*/15 * * * *"],
   ...["59 59 23 * * *", "0 6 * * 0", "0 0 1 * *", "0 3 29 2 *", "@daily", "30 2,3 * 3,10 *"],
 );
-/** Mostly around the nights in which the clock is set, to the millisecond. */
+/** Times to the millisecond, mostly around the nights in which the clock changes. */
 const moments = fc
   .tuple(
     fc.constantFrom("2026-03-29T01:00:00Z", "2026-10-25T01:00:00Z", "2026-12-31T23:00:00Z"),
@@ -53,7 +53,7 @@ const moments = fc
   )
   .map(([around, shift]) => new Date(Date.parse(around) + (shift % (30 * HOUR_MS))));
 
-test("the newest due time of a range is the last one of a walk through it", () => {
+test("the newest due time in a range is the last one of a linear search", () => {
   fc.assert(
     fc.property(patterns, moments, fc.integer({ min: 0, max: HOUR_MS }), (pattern, after, lengthMs) => {
       const times = new DueTimes(pattern, BERLIN);
@@ -69,7 +69,7 @@ describe("jitter", () => {
     new DueTimes(pattern, { timezone: "UTC", jitterMs, seed });
   const due = (hour: number) => new Date(Date.UTC(2026, 10, 23, hour));
 
-  test("is the same each time, another one for other hosts and times, and within its bound", () => {
+  test("is always the same for one time, differs between hosts and times, and stays within its limit", () => {
     const one = times("host 1 backup", 600_000);
     const delay = (of: DueTimes, hour: number) => of.beginOf(due(hour)).getTime() - due(hour).getTime();
     expect(delay(one, 1)).toBe(delay(times("host 1 backup", 600_000), 1));
@@ -81,14 +81,14 @@ describe("jitter", () => {
     );
   });
 
-  test("takes no run past the next due time, however large", () => {
+  test("moves no run past the next due time, however large it is", () => {
     const large = times("seed", 100 * HOUR_MS);
     for (let hour = 0; hour < 24; hour++) {
       expect(large.beginOf(due(hour)).getTime()).toBeLessThan(due(hour + 1).getTime());
     }
   });
 
-  test("a due time whose run has not begun leaves the one before it as the newest", () => {
+  test("while the run of a due time has not started, the due time before it is the newest", () => {
     const late = times("seed", 30 * 60_000);
     const begin = late.beginOf(due(5));
     const before = new Date(begin.getTime() - 1);

@@ -5,15 +5,15 @@ import { cronTimes } from "../../config/cron.ts";
 export interface DueTimesOptions {
   timezone: string;
   jitterMs: number;
-  /** What makes the jitter of this host and schedule another one than that of others. */
+  /** Makes the jitter of this host and schedule differ from others. */
   seed: string;
 }
 
 const SECOND_MS = 1_000;
 
 /**
- * When a pattern is due, and when the run of each due time begins: by the jitter later, which is the same each
- * time it is asked for, and never takes a run past the next due time.
+ * The due times of a pattern, and the start of each run: the due time plus the jitter. The jitter of a due time is
+ * always the same, and never moves a run past the next due time.
  */
 export class DueTimes {
   readonly #cron: Cron;
@@ -24,7 +24,7 @@ export class DueTimes {
     this.#options = options;
   }
 
-  /** The first due time after a moment; undefined where there is none any more. */
+  /** The first due time after a moment; undefined if there is none. */
   after(moment: Date): Date | undefined {
     return this.#cron.nextRun(moment) ?? undefined;
   }
@@ -33,7 +33,7 @@ export class DueTimes {
   newest(after: Date, until: Date): Date | undefined {
     const isIn = (due: Date | undefined): due is Date => due !== undefined && due <= until;
     if (!isIn(this.after(after))) return undefined;
-    // The last second that still has a due time in the range after it; by halves, for they may be many.
+    // Binary search (there may be many due times) for the last second with a due time after it in the range.
     let [lowS, highS] = [Math.floor(after.getTime() / SECOND_MS), Math.ceil(until.getTime() / SECOND_MS)];
     while (highS - lowS > 1) {
       const middleS = Math.floor((lowS + highS) / 2);
@@ -43,11 +43,11 @@ export class DueTimes {
     return this.after(new Date(lowS * SECOND_MS));
   }
 
-  /** The last due time after `after` whose run begins by `until`. */
+  /** The last due time after `after` whose run starts by `until`. */
   newestBegun(after: Date, until: Date): Date | undefined {
     const due = this.newest(after, until);
     if (due === undefined || this.beginOf(due) <= until) return due;
-    // The one before it has begun by now: no run begins after the next due time.
+    // The run before it has started by now: no run starts after the next due time.
     return this.newest(after, new Date(due.getTime() - SECOND_MS));
   }
 

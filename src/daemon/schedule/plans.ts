@@ -5,16 +5,16 @@ import { historyOf } from "./catch-up.ts";
 import { DueTimes } from "./due-times.ts";
 import type { Plan } from "./scheduler.ts";
 
-/** What a daemon starts with. */
+/** The plans with which a daemon starts. */
 export interface StartingPlans {
   plans: Plan[];
-  /** Runs that were begun before and did not come to their end: they are run now. */
+  /** Runs that an earlier daemon did not finish: they run again now. */
   interrupted: { schedule: Schedule; dueAt: Date }[];
-  /** How many runs of each schedule were left out in a row. */
+  /** How many runs of each schedule were skipped in a row. */
   skipped: Map<string, number>;
 }
 
-/** The plans at the start, from the catalog: what was missed since the daemon last ran is due at once. */
+/** The plans at the start, from the catalog: runs that were missed since the daemon last ran are due at once. */
 export async function startingPlans(context: JobContext): Promise<StartingPlans> {
   const now = context.clock.now();
   const { catch_up_ms, retries } = context.config.schedule;
@@ -34,7 +34,7 @@ export async function startingPlans(context: JobContext): Promise<StartingPlans>
   return started;
 }
 
-/** The plans after a reload; `settledUntil` tells how far those that stay have come. */
+/** The plans after a reload; `settledUntil` returns the last settled due time of a schedule that the old config has. */
 export async function reloadedPlans(
   context: JobContext,
   settledUntil: (name: string) => Date | undefined,
@@ -54,13 +54,13 @@ function planOf({ config, installation }: JobContext, schedule: Schedule, settle
   return { schedule, times, settledUntil };
 }
 
-/** Since when a schedule has its pattern, in its time zone. */
+/** Since when a schedule has had its pattern and time zone. */
 async function seenSince({ catalog, clock, config }: JobContext, schedule: Schedule): Promise<Date> {
   const pattern = `${schedule.pattern} ${config.timezone}`;
   return new Date(await catalog.overview.seeSchedule(schedule.name, pattern, clock.now().toISOString()));
 }
 
-/** Just before that, so that what is due at that very moment is due. */
+/** A time just before a moment, so that a due time at exactly that moment still counts. */
 function before(moment: Date, durationMs: number): Date {
   return new Date(moment.getTime() - durationMs - 1);
 }

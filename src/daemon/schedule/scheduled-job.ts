@@ -12,10 +12,10 @@ import { runRepair } from "../../jobs/verify/repair.ts";
 import { runVerify } from "../../jobs/verify/verify.ts";
 import type { Claim } from "../turns.ts";
 
-/** So many runs left out in a row are told. */
-const SKIPS_TOLD = 3;
+/** The number of runs skipped in a row that raises an alert. */
+const SKIPS_ALERTED = 3;
 
-/** What a run of a schedule will work on. */
+/** The claim of a run of a schedule. */
 export async function claimOf(context: JobContext, { job, selects }: Schedule): Promise<Claim> {
   if (job === "verify") return { type: "verify" };
   if (job !== "backup") return { type: "upkeep" };
@@ -25,7 +25,7 @@ export async function claimOf(context: JobContext, { job, selects }: Schedule): 
   return { type: "backup", servers };
 }
 
-/** Runs the job of a schedule. `repeat` decides how often and when a backup that failed is tried again. */
+/** Runs the job of a schedule. `repeat` decides how often and when a failed backup is retried. */
 export async function runScheduled(
   context: JobContext,
   schedule: Schedule,
@@ -36,7 +36,7 @@ export async function runScheduled(
     switch (job) {
       case "backup": {
         const claim = await claimOf(context, schedule);
-        // Such a run may find a new database, but its end says nothing of the job.
+        // A run without databases may still find a new one, but its outcome says nothing about the job.
         const isPart = claim.type === "backup" && claim.servers.size === 0;
         return runBackup(context, [], { selects, repeat, isPart });
       }
@@ -57,7 +57,7 @@ export async function runScheduled(
   return (await run()).run?.outcome ?? "OK";
 }
 
-/** Records that a run was due and left out, and tells it once that keeps happening. `skipped`: how many in a row by now. */
+/** Records a skipped run; raises an alert from the third in a row on. `skipped`: how many in a row, this one included. */
 export async function recordSkip(
   context: JobContext,
   { name, job }: Schedule,
@@ -80,13 +80,13 @@ export async function recordSkip(
     schedule: name,
     scheduled_for: dueAt.toISOString(),
   });
-  log.warning("a run was left out", {
+  log.warning("a run was skipped", {
     schedule: name,
     due_at: dueAt.toISOString(),
     reason,
     in_a_row: skipped,
   });
-  if (skipped < SKIPS_TOLD) return;
+  if (skipped < SKIPS_ALERTED) return;
   await raiseAlert(context, {
     level: "WARNING",
     job,
@@ -94,22 +94,22 @@ export async function recordSkip(
     server: null,
     database: null,
     key: alertKey(name),
-    message: `${skipped} runs of the schedule "${name}" in a row were left out: ${reason}`,
+    message: `${skipped} runs of the schedule "${name}" in a row were skipped: ${reason}`,
     metadata: { skipped },
   });
 }
 
-/** A run of the schedule has begun. */
+/** Resolves the alert about skipped runs: a run of the schedule has started. */
 export async function endSkips(context: JobContext, { name }: Schedule): Promise<void> {
   await resolveAlert(context, alertKey(name));
 }
 
-/** Whether a run that could not even begin may do so later: a catalog that was locked, or a full disk. */
+/** Whether a run that could not start may be able to later: the catalog was busy, or the disk was full. */
 export function mayBeginLater(error: unknown): boolean {
   return error instanceof Pg321Error && !["locked", "usage", "key"].includes(error.code);
 }
 
-/** A run could not begin, so that no record tells of it. Never throws. */
+/** Raises an alert about a run that could not start and so has no record. Never throws. */
 export async function alertNoRun(
   context: JobContext,
   { name, job }: Schedule,
@@ -121,14 +121,14 @@ export async function alertNoRun(
     run_id: null,
     server: null,
     database: null,
-    // That of a run that failed: the next one that goes well ends it.
+    // The same key as for a failed run: the next good run resolves it.
     key: job,
-    message: `${job} failed before it began: ${messageOf(error)}`,
+    message: `${job} could not start: ${messageOf(error)}`,
     metadata: { schedule: name, hint: error instanceof Pg321Error ? (error.hint ?? null) : null },
   });
 }
 
-/** Whether a run could not begin since another process does the same. */
+/** Whether a run could not start because another process holds the lease. */
 export function isHeldElsewhere(error: unknown): error is Pg321Error {
   return error instanceof Pg321Error && error.code === "locked";
 }

@@ -8,7 +8,7 @@ import { Scheduler } from "./scheduler.ts";
 
 const NIGHTLY = { backup: "0 2 * * *" };
 
-/** Lets time pass, and each job that begins end at once. */
+/** Advances the time; each job that starts ends at once. */
 async function passing(lab: ScheduleLab, durationMs: number, stepMs = MINUTE_MS): Promise<void> {
   for (let passedMs = 0; passedMs < durationMs; passedMs += stepMs) {
     await lab.pass(stepMs);
@@ -17,7 +17,7 @@ async function passing(lab: ScheduleLab, durationMs: number, stepMs = MINUTE_MS)
   }
 }
 
-test("runs begin at their due times, with the time they were due for in their records", async () => {
+test("runs start at their due times, and their records have the due time", async () => {
   await using lab = await ScheduleLab.make(
     { backup: "*/15 * * * *", cleanup: "5 1 * * *" },
     "2026-11-23T00:50:00Z",
@@ -38,7 +38,7 @@ test("runs begin at their due times, with the time they were due for in their re
   });
 });
 
-test("a schedule of every second is kept", async () => {
+test("a schedule for every second is followed", async () => {
   await using lab = await ScheduleLab.make({ backup: "* * * * * *" }, "2026-11-23T00:00:00Z");
   await lab.start();
   await passing(lab, 5_000, 1_000);
@@ -51,7 +51,7 @@ test("a schedule of every second is kept", async () => {
   ]);
 });
 
-test("a run that began while the plans after it were made is not begun again by these", async () => {
+test("a run that started while new plans were made is not started again by the new plans", async () => {
   const clock = new ManualClock(new Date("2026-11-23T01:59:59Z"));
   const begun: string[] = [];
   const begin = (_: unknown, dueAt: Date) => void begun.push(dueAt.toISOString());
@@ -73,7 +73,7 @@ test("a run that began while the plans after it were made is not begun again by 
   await clock.advanceUntil(running);
 });
 
-describe("the nights in which the clock is set, in Berlin", () => {
+describe("the nights in which the clock changes in Berlin", () => {
   for (const { night, from, expected } of [
     {
       night: "skipped",
@@ -93,7 +93,7 @@ describe("the nights in which the clock is set, in Berlin", () => {
       expect(await lab.told()).toEqual(expected);
     });
 
-  test("a daemon that starts between the two half past twos runs nothing again", async () => {
+  test("a daemon that starts between the first and the second 2:30 repeats nothing", async () => {
     await using lab = await ScheduleLab.make(
       { backup: "30 2 * * *" },
       "2026-10-24T23:00:00Z",
@@ -109,8 +109,8 @@ describe("the nights in which the clock is set, in Berlin", () => {
   });
 });
 
-describe("what was missed while the daemon was down", () => {
-  /** A daemon that ran a night's backup, then was down for some time, and its start after that. */
+describe("runs missed while the daemon was down", () => {
+  /** A daemon that ran one backup, then was down for some time, and starts again. */
   async function afterDown(downMs: number, schedule: object = {}): Promise<string[]> {
     await using lab = await ScheduleLab.make({ ...NIGHTLY, ...schedule }, "2026-11-23T01:00:00Z");
     await lab.start();
@@ -122,31 +122,31 @@ describe("what was missed while the daemon was down", () => {
     return (await lab.told()).slice(1);
   }
 
-  test("nothing was due: nothing is made up for", async () => {
+  test("nothing was due: nothing runs", async () => {
     expect(await afterDown(22 * HOUR_MS)).toEqual([]);
   });
-  test("one time was missed: it is run, under its own time", async () => {
+  test("one time was missed: it runs now, recorded with its due time", async () => {
     expect(await afterDown(24 * HOUR_MS)).toEqual(["2026-11-24T02:00 OK"]);
   });
-  test("many were missed: one run, for the newest", async () => {
+  test("many times were missed: one run, for the newest", async () => {
     expect(await afterDown(10 * DAY_MS)).toEqual(["2026-12-03T02:00 OK"]);
   });
-  test("the newest is older than catch_up: it is not run", async () => {
+  test("the newest time is older than catch_up: it does not run", async () => {
     expect(await afterDown(29 * HOUR_MS, { catch_up_ms: 5 * HOUR_MS })).toEqual([]);
     expect(await afterDown(27 * HOUR_MS, { catch_up_ms: 5 * HOUR_MS })).toEqual(["2026-11-24T02:00 OK"]);
   });
-  test("catch_up is off: nothing is", async () => {
+  test("catch_up is off: nothing runs", async () => {
     expect(await afterDown(24 * HOUR_MS, { catch_up_ms: 0 })).toEqual([]);
   });
 
-  test("a schedule that is new has missed nothing", async () => {
+  test("a new schedule has missed nothing", async () => {
     await using lab = await ScheduleLab.make(NIGHTLY, "2026-11-23T12:00:00Z");
     await lab.start();
     await passing(lab, MINUTE_MS);
     expect(await lab.told()).toEqual([]);
   });
 
-  test("one with a new pattern has missed nothing of it", async () => {
+  test("a schedule with a new pattern has missed nothing", async () => {
     await using lab = await ScheduleLab.make(NIGHTLY, "2026-11-23T01:00:00Z");
     await lab.start();
     await passing(lab, 2 * HOUR_MS);
@@ -158,7 +158,7 @@ describe("what was missed while the daemon was down", () => {
     expect(await lab.told()).toEqual(["2026-11-23T02:00 OK"]);
   });
 
-  test("jitter: a time whose run has not begun yet begins when it would have", async () => {
+  test("jitter: a run that has not started yet starts at its planned time", async () => {
     await using lab = await ScheduleLab.make({ ...NIGHTLY, jitter_ms: HOUR_MS }, "2026-11-23T01:59:00Z");
     await lab.start();
     const begin = lab.scheduler.nextRuns().get("backup") as Date;
@@ -206,15 +206,15 @@ describe("a clock that jumps", () => {
     expect(await lab.told()).toEqual(["2026-11-23T02:00 OK"]);
   });
 
-  test("back by days: the schedule goes on from there", async () => {
+  test("back by days: the schedule continues from there", async () => {
     await using lab = await running();
     lab.clock.offsetMs -= 3 * DAY_MS;
     await passing(lab, DAY_MS, 10 * MINUTE_MS);
-    // In the order of a clock that was wrong.
+    // In the order of the wrong clock.
     expect(await lab.told()).toEqual(["2026-11-21T02:00 OK", "2026-11-23T02:00 OK"]);
   });
 
-  test("back by days, and then a start: what was missed since is made up for", async () => {
+  test("back by days, and then a restart: a run that was missed since is caught up", async () => {
     await using lab = await running();
     lab.clock.offsetMs += 100 * DAY_MS;
     await passing(lab, HOUR_MS);

@@ -8,30 +8,30 @@ import type { DueTimes } from "./due-times.ts";
 export interface SchedulerOptions {
   clock: Clock;
   log: Log;
-  /** Called when a run is due. Must return at once, and not throw. */
+  /** Called when a run is due. Must return at once and must not throw. */
   begin: (schedule: Schedule, dueAt: Date) => void;
-  /** Called at every wake, after the runs that are due. */
+  /** Called at every tick, after the due runs were started. */
   onTick?: () => void;
 }
 
-/** A schedule at work. */
+/** A schedule with its due times. */
 export interface Plan {
   schedule: Schedule;
   times: DueTimes;
-  /** What was due until then is settled: it ran, was left out, or never was to run. */
+  /** Due times up to this one are settled: they were run or skipped, or were before the schedule existed. */
   settledUntil: Date;
 }
 
-/** The longest sleep: a clock that jumps, and a host that was suspended, are noticed after this time. */
+/** The longest sleep: a jump of the clock or a suspended host is noticed after this time. */
 export const TICK_MS_MAX = 30_000;
-/** A run that begins later than this was missed, and not merely woken up late for. */
+/** A run that is later than this was missed; less is an ordinary delay of the timer. */
 const LATE_MS = 2 * TICK_MS_MAX;
-/** A clock that is set back by less repeats nothing; by more, it was wrong before, and the schedule starts anew. */
+/** If the clock is set back by less, no run is repeated; by more, the old time was wrong, and settled times are reset. */
 export const SET_BACK_MS = HOUR_MS;
 
 /**
- * Wakes up for every due time, with one timer for all schedules. Of several due times of a schedule that went
- * by unnoticed, only the newest one is run.
+ * Wakes up for every due time, with one timer for all schedules. If several due times of a schedule were missed, only
+ * the newest one is run.
  */
 export class Scheduler {
   readonly #options: SchedulerOptions;
@@ -45,10 +45,10 @@ export class Scheduler {
     this.#tickedAtMs = options.clock.monotonicMs();
   }
 
-  /** Works by these plans from now on. `catchUpMs`: how late a run may still be made up for. */
+  /** Follows these plans from now on. `catchUpMs`: how late a missed run may still be started. */
   follow(plans: readonly Plan[], catchUpMs: number): void {
     for (const plan of plans) {
-      // It took time to make them, in which a run may have begun.
+      // A run may have started while the plans were made.
       const settled = this.settledUntil(plan.schedule.name);
       if (settled !== undefined && settled > plan.settledUntil) plan.settledUntil = settled;
     }
@@ -57,7 +57,7 @@ export class Scheduler {
     this.#wake.abort();
   }
 
-  /** What was due until then is settled, by the name of its schedule. */
+  /** The last settled due time of a schedule, by its name. */
   settledUntil(name: string): Date | undefined {
     return this.#plans.find(({ schedule }) => schedule.name === name)?.settledUntil;
   }
@@ -66,7 +66,7 @@ export class Scheduler {
     return this.#plans.find(({ schedule }) => schedule.name === name)?.schedule;
   }
 
-  /** When each schedule's next run begins. */
+  /** When the next run of each schedule starts. */
   nextRuns(): Map<string, Date> {
     const runs = this.#plans.flatMap((plan): [string, Date][] => {
       const due = plan.times.after(plan.settledUntil);
@@ -75,7 +75,7 @@ export class Scheduler {
     return new Map(runs);
   }
 
-  /** How long ago it last looked whether something is due. */
+  /** The time since the last tick. */
   silentMs(): number {
     return this.#options.clock.monotonicMs() - this.#tickedAtMs;
   }
@@ -88,7 +88,7 @@ export class Scheduler {
       try {
         this.#tick();
       } catch (error) {
-        log.error("a look at the schedule failed", { error: messageOf(error) });
+        log.error("checking the schedule failed", { error: messageOf(error) });
       }
       await clock.sleep(this.#pauseMs(), AbortSignal.any([signal, this.#wake.signal])).catch(() => {});
     }
@@ -108,12 +108,12 @@ export class Scheduler {
     if (due === undefined) return;
     plan.settledUntil = due;
     const lateMs = now.getTime() - times.beginOf(due).getTime();
-    const told = { schedule: schedule.name, due_at: due.toISOString() };
+    const about = { schedule: schedule.name, due_at: due.toISOString() };
     if (lateMs > Math.max(LATE_MS, this.#catchUpMs)) {
-      this.#options.log.warning("a run was missed and is too old to be made up for", told);
+      this.#options.log.warning("a missed run is skipped: too long ago (schedule.catch_up)", about);
       return;
     }
-    if (lateMs > LATE_MS) this.#options.log.warning("a run was missed and is made up for", told);
+    if (lateMs > LATE_MS) this.#options.log.warning("a missed run starts now", about);
     this.#options.begin(schedule, due);
   }
 

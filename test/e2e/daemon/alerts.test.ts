@@ -40,11 +40,11 @@ function notify(name: string, type: string, { config }: HttpReceiver, more: stri
   return `[[notify]]\nname = "${name}"\ntype = "${type}"\nurl = ${JSON.stringify(config.url.reveal())}\n${more}`;
 }
 
-/** What the webhook was told since the last call: `raised WARNING backup`. */
-function told(): string[] {
-  const notices = hook.requests.map(({ body }) => JSON.parse(body) as Notice);
+/** The notices that the webhook received since the last call: `raised WARNING backup`. */
+function notices(): string[] {
+  const received = hook.requests.map(({ body }) => JSON.parse(body) as Notice);
   hook.requests.length = 0;
-  return notices.map(({ event, level, job }) => `${event} ${level} ${job}`);
+  return received.map(({ event, level, job }) => `${event} ${level} ${job}`);
 }
 
 function pings(): string[] {
@@ -53,17 +53,17 @@ function pings(): string[] {
   return paths.map((last) => (["start", "fail"].includes(last) ? last : "success"));
 }
 
-test("a storage fails and comes back: told once, counted, shown, and told when it is over", async () => {
+test("a storage fails and comes back: one notice, counted and shown, and a notice when it is resolved", async () => {
   await using installation = await install();
   await installation.ok("backup");
-  expect(told()).toEqual(["raised INFO backup"]);
+  expect(notices()).toEqual(["raised INFO backup"]);
   expect(pings()).toEqual(["start", "success"]);
 
   const second = join(installation.directory, "second");
   await rename(second, `${second}-away`);
   await writeFile(second, "no directory");
   for (let run = 0; run < 2; run++) expect((await installation.run("backup")).exitCode).toBe(3);
-  expect(told()).toEqual(["raised WARNING backup"]);
+  expect(notices()).toEqual(["raised WARNING backup"]);
   expect(pings()).toEqual(["start", "fail", "start", "fail"]);
   const [alert] = (await installation.ok("alerts", "--unacknowledged", "--json")).json.alerts;
   expect(alert).toMatchObject({
@@ -81,11 +81,11 @@ test("a storage fails and comes back: told once, counted, shown, and told when i
   await Bun.file(second).delete();
   await rename(`${second}-away`, second);
   await installation.ok("backup");
-  expect(told()).toEqual(["resolved WARNING backup", "raised INFO backup"]);
+  expect(notices()).toEqual(["resolved WARNING backup", "raised INFO backup"]);
   expect(pings()).toEqual(["start", "success"]);
 });
 
-test("PostgreSQL is away and so is who should be told: the exit code is the job's, and nothing is lost", async () => {
+test("PostgreSQL and the notifier are unreachable: the exit code is the job's, and the notice is not lost", async () => {
   await using installation = await install();
   await hook.behave("fail");
   const { port, ...address } = postgres.address;
@@ -106,7 +106,7 @@ test("PostgreSQL is away and so is who should be told: the exit code is the job'
   await installation.configure({ postgres: { ...address, port } });
 });
 
-test("a named backup says nothing to the dead man's switch of all of them", async () => {
+test("a backup of a named database sends no ping: the ping is about all databases", async () => {
   await using installation = await install();
   const [database] = (await installation.ok("backup", "--json")).json.backups.map(
     (backup: { database: string }) => backup.database,
@@ -116,45 +116,48 @@ test("a named backup says nothing to the dead man's switch of all of them", asyn
   expect(pings()).toEqual([]);
 });
 
-test("a database that was emptied: its dump is told of until somebody acknowledges it", async () => {
+test("a database that was emptied: its small dump is an open alert until somebody acknowledges it", async () => {
   const database = await postgres.createDatabase();
   const sql = postgres.connect(database);
   await sql.unsafe("create table t as select md5(i::text) from generate_series(1, 20000) i");
   await using installation = await install({ databases: [database] });
   await installation.ok("backup");
   await sql.unsafe("truncate t");
-  told();
+  notices();
   await installation.ok("backup");
-  expect(told()).toEqual(["raised WARNING backup", "raised INFO backup"]);
+  expect(notices()).toEqual(["raised WARNING backup", "raised INFO backup"]);
   const [alert] = (await installation.ok("alerts", "--unacknowledged", "--json")).json.alerts;
-  expect(alert).toMatchObject({ key: `shrunk main/${database}`, message: expect.stringContaining("shrunk") });
+  expect(alert).toMatchObject({
+    key: `shrunk main/${database}`,
+    message: expect.stringContaining("% of its usual size"),
+  });
   await installation.ok("alerts", "ack", "all");
   await installation.ok("backup");
-  expect(told()).toEqual(["resolved WARNING backup", "raised INFO backup"]);
+  expect(notices()).toEqual(["resolved WARNING backup", "raised INFO backup"]);
 });
 
-test("damage that verify finds is told of until repair has mended it; a restore is told of, a dry run not", async () => {
+test("damage that verify finds is an alert until it is repaired; a restore sends a notice, a dry run does not", async () => {
   await using installation = await install();
   const [{ backup_id: id, database }] = (await installation.ok("backup", "--json")).json.backups;
   new LocalCopies(installation, id).damage("disk", flippedInTheMiddle);
-  told();
+  notices();
   expect((await installation.run("verify")).exitCode).toBe(14);
-  expect(told()).toEqual(["raised WARNING verify"]);
+  expect(notices()).toEqual(["raised WARNING verify"]);
   await installation.ok("repair");
-  expect(told()).toEqual(["resolved WARNING verify", "raised INFO repair"]);
+  expect(notices()).toEqual(["resolved WARNING verify", "raised INFO repair"]);
 
   const made = `${database}_new`;
   postgres.dropAtEnd(made);
   const words = ["restore", id, "--target", `main/${made}`, "--create"];
   await installation.ok(...words, "--dry-run");
-  expect(told()).toEqual([]);
+  expect(notices()).toEqual([]);
   await installation.ok(...words);
-  expect(told()).toEqual(["raised INFO restore"]);
+  expect(notices()).toEqual(["raised INFO restore"]);
   expect((await installation.run(...words)).exitCode).toBe(10);
-  expect(told()).toEqual(["raised CRITICAL restore"]);
+  expect(notices()).toEqual(["raised CRITICAL restore"]);
 });
 
-test("what alerts does not understand is refused with what it would", async () => {
+test("invalid arguments of alerts are refused with its usage", async () => {
   await using installation = await install();
   for (const words of [["ack"], ["ack", "zzz"], ["nonsense"]]) {
     const refused = await installation.run("alerts", ...words);

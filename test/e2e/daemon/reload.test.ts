@@ -20,7 +20,7 @@ beforeAll(async () => {
 const EVERY_SECOND = 'backup = "* * * * * *"';
 const NEVER = `backup = "${YEARLY}"`;
 
-test("a new schedule is followed from then on, and has missed nothing", async () => {
+test("a new schedule is followed from the reload on, and has missed nothing", async () => {
   await using lab = await DaemonLab.make({ postgres: postgres.address, databases: [small], schedule: NEVER });
   const daemon = await lab.start();
   const before = await lab.status();
@@ -35,7 +35,7 @@ test("a new schedule is followed from then on, and has missed nothing", async ()
   expect(await lab.runs("backup")).toEqual([]);
 });
 
-test("a config with mistakes is refused with all of them, and the one before stays in force", async () => {
+test("a config with mistakes is refused with all of them, and the previous one stays in force", async () => {
   await using lab = await DaemonLab.make({
     postgres: postgres.address,
     databases: [small],
@@ -46,7 +46,7 @@ test("a config with mistakes is refused with all of them, and the one before sta
   await lab.schedule('backup = "61 * * * *"\njiter = "1m"');
   daemon.kill("SIGHUP");
   await daemon.says("the new config was refused");
-  await daemon.until("it is told", async () => (await lab.status()).daemon?.last_reload !== null);
+  await daemon.until("the reload is reported", async () => (await lab.status()).daemon?.last_reload !== null);
   const { daemon: after } = await lab.status();
   expect(after?.config_checksum).toBe(before?.config_checksum as string);
   expect(after?.last_reload).toMatchObject({ is_ok: false });
@@ -59,13 +59,13 @@ test("a config with mistakes is refused with all of them, and the one before sta
   await daemon.says("a new config is in force");
 });
 
-test("a config with another catalog, or an address that cannot be had, is refused", async () => {
+test("a config with another catalog, or with an address that cannot be bound, is refused", async () => {
   await using lab = await DaemonLab.make({ postgres: postgres.address, databases: [small], schedule: NEVER });
   const daemon = await lab.start();
   const { directory } = lab.installation;
   await lab.schedule(NEVER, `[catalog]\npath = "${join(directory, "other.db")}"`);
   daemon.kill("SIGHUP");
-  await daemon.says("the catalog cannot become another one");
+  await daemon.says("the catalog cannot be changed");
   const config = await Bun.file(lab.installation.configFile).text();
   await Bun.write(
     lab.installation.configFile,
@@ -78,7 +78,7 @@ test("a config with another catalog, or an address that cannot be had, is refuse
   expect((await lab.status()).daemon?.last_reload).toMatchObject({ is_ok: false });
 });
 
-test("a run under way ends with the config it began with; the next one has the new one", async () => {
+test("a running run keeps the config with which it started; the next run has the new one", async () => {
   await using lab = await DaemonLab.make({
     postgres: postgres.address,
     databases: [bulk],

@@ -26,12 +26,12 @@ function make(schedule: string, databases: readonly string[], more = ""): Promis
 
 const EVERY_SECOND = "* * * * * *";
 
-test("every job is run when it is due, beside commands, and a stop leaves nothing behind", async () => {
+test("every job runs when it is due, next to commands, and a stop leaves nothing behind", async () => {
   const schedule = ["backup", "cleanup", "verify", "repair"].map((job) => `${job} = "*/2 * * * * *"`);
   await using lab = await make(schedule.join("\n"), [small]);
   const daemon = await lab.start();
   for (const job of ["backup", "cleanup", "verify", "repair"]) await lab.until(daemon, job, "OK", 2);
-  // A command has no schedule, and may meet the daemon at work.
+  // A command has no schedule, and the daemon may hold the lease.
   expect((await lab.installation.run("backup")).exitCode).toBeOneOf([0, 11]);
   for (const run of await lab.runs()) {
     const { scheduled_for, started_at, outcome } = run;
@@ -46,7 +46,7 @@ test("every job is run when it is due, beside commands, and a stop leaves nothin
   expect(await leftovers(lab.installation, [lab.disk])).toEqual([]);
 });
 
-test("an override's databases are backed up by it alone; what is off is never run", async () => {
+test("only the override backs up its databases; a job that is off never runs", async () => {
   const override = `[[schedule.override]]\nname = "busy"\ndatabases = ["main/${small}"]\nbackup = "${EVERY_SECOND}"`;
   await using lab = await make(`backup = "${YEARLY}"`, [small, other], override);
   const daemon = await lab.start();
@@ -55,12 +55,12 @@ test("an override's databases are backed up by it alone; what is off is never ru
   expect(new Set(backups.map(({ database }: { database: string }) => database))).toEqual(new Set([small]));
   expect(new Set((await lab.runs()).map(({ schedule }) => schedule))).toEqual(new Set(["backup busy"]));
   const { databases, schedules } = await lab.status();
-  // Both were seen, by the run that looked for its own among them.
+  // The override's run listed both databases when it looked for its own.
   expect(databases.map(({ database }) => database).sort()).toEqual([small, other].sort());
   expect(schedules.map(({ name }) => name)).toEqual(["backup busy", "backup"]);
 });
 
-test("a server that is away is no matter of a schedule that means none of its databases", async () => {
+test("an unreachable server does not affect a schedule without any of its databases", async () => {
   const away = `[[server]]\nname = "away"\nhost = "127.0.0.1"\nport = 1\ndatabases = ["far"]`;
   const override = `[[schedule.override]]\nname = "busy"\ndatabases = ["main/*"]\nbackup = "${EVERY_SECOND}"`;
   await using lab = await make(`backup = "${YEARLY}"`, [small], `${override}\n${away}`);
@@ -69,7 +69,7 @@ test("a server that is away is no matter of a schedule that means none of its da
   expect((await lab.status()).alerts).toEqual([]);
 });
 
-test("an endpoint whose address is taken keeps no backup from running", async () => {
+test("backups run even if the address of the endpoint is in use", async () => {
   await using lab = await make(`backup = "${EVERY_SECOND}"`, [small]);
   using taken = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response() });
   const { configFile } = lab.installation;
@@ -89,10 +89,10 @@ describe("a backup that fails", () => {
     return lab;
   };
 
-  test("is tried again within its run, until PostgreSQL is back: one run, no alert", async () => {
+  test("is retried within its run until PostgreSQL is back: one run, no alert", async () => {
     await using lab = await failing(10);
     const daemon = await lab.start();
-    await daemon.until("the second try has failed", () => daemon.stderr().includes("retry=2"));
+    await daemon.until("the second attempt has failed", () => daemon.stderr().includes("retry=2"));
     expect((await lab.status()).running).toMatchObject([{ job: "backup", schedule: "backup" }]);
     lab.toPostgres.pass();
     await lab.until(daemon, "backup", "OK");
@@ -101,41 +101,41 @@ describe("a backup that fails", () => {
     expect((await lab.status()).alerts.map(({ key }) => key)).not.toContain("backup main");
   });
 
-  test("has failed once its tries are used up, and is told of once", async () => {
+  test("has failed when its retries are used up, with one alert", async () => {
     await using lab = await failing(1);
     const daemon = await lab.start();
     await lab.until(daemon, "backup", "FAILED");
     expect(daemon.stderr()).toContain("retry=1 retries=1");
     expect(daemon.stderr()).not.toContain("retry=2");
-    await daemon.until("it is told", async () => (await lab.status()).alerts.length > 0);
+    await daemon.until("the alert is open", async () => (await lab.status()).alerts.length > 0);
     const alert = (await lab.status()).alerts.find(({ key }) => key === "backup main");
     expect(alert).toMatchObject({ level: "CRITICAL", message: expect.stringContaining("main failed") });
   });
 
-  test("by a key that is not there is not tried again", async () => {
+  test("is not retried if a key is missing", async () => {
     await using lab = await make(`backup = "${EVERY_SECOND}"\nretries = 5\nretry_delay = "1h"`, [small]);
     await Bun.file(`${lab.installation.directory}/signing.key`).delete();
     const daemon = await lab.start();
     await lab.until(daemon, "backup", "FAILED");
-    expect(daemon.stderr()).not.toContain("tried again");
+    expect(daemon.stderr()).not.toContain("will be retried");
   });
 });
 
-test("a run that is due while the one before stands still is left out, told, and over with it", async () => {
+test("runs that are due while the previous one hangs are skipped, with an alert until it ends", async () => {
   await using lab = await make(`backup = "${EVERY_SECOND}"`, [bulk]);
   const daemon = await lab.startToTheMiddle();
   await lab.until(daemon, "backup", "SKIPPED", 3);
   const keys = async () => (await lab.status()).alerts.map(({ key }) => key);
-  await daemon.until("it is told", async () => (await keys()).includes("schedule backup"));
+  await daemon.until("the alert is open", async () => (await keys()).includes("schedule backup"));
   const { running, schedules } = await lab.status();
   expect(running).toMatchObject([{ state: "running", progress: [{ title: `backup main/${bulk}` }] }]);
   expect(schedules[0]?.skipped).toBeGreaterThanOrEqual(3);
   lab.toPostgres.pass();
   await lab.until(daemon, "backup", "OK", 2);
-  await daemon.until("it is over", async () => !(await keys()).includes("schedule backup"));
+  await daemon.until("the alert is resolved", async () => !(await keys()).includes("schedule backup"));
 });
 
-test("a second daemon on the same catalog is turned away, and told by whom", async () => {
+test("a second daemon on the same catalog is refused, with the holder of the lease", async () => {
   await using lab = await make(`backup = "${YEARLY}"`, [small]);
   const daemon = await lab.start();
   const { exitCode, stderr } = await lab.installation.run("run");
@@ -144,13 +144,13 @@ test("a second daemon on the same catalog is turned away, and told by whom", asy
   expect(stderr).toContain(`(pid ${daemon.pid} on `);
   daemon.kill("SIGKILL");
   await daemon.ended;
-  // One that was killed is in nobody's way.
+  // A killed daemon blocks nobody.
   const next = await lab.start();
   next.kill("SIGINT");
   expect((await next.ended).exitCode).toBe(0);
 });
 
-test("a config that cannot be used ends it with 2, before anything else", async () => {
+test("an invalid config ends it with 2, before anything else", async () => {
   await using lab = await make(`backup = "${YEARLY}"`, [small]);
   await lab.schedule('backup = "61 * * * *"');
   expect(await lab.installation.run("run")).toMatchObject({ exitCode: 2, stdout: "" });

@@ -21,7 +21,7 @@ async function schedule(toml: string, ...words: string[]) {
 
 const BUSY = '[[schedule.override]]\nname = "busy"\ndatabases = ["main/app", "shop_*"]\nbackup = "@hourly"\n';
 
-test("prints the JSON that is documented: times in the zone, overrides, what is off", async () => {
+test("prints the documented JSON: times in the zone, overrides, jobs that are off", async () => {
   const { json } = await schedule(
     `[schedule]\nbackup = "30 2 * * *"\nrepair = "off"\njitter = "10m"\n${BUSY}`,
     "--json",
@@ -32,7 +32,7 @@ test("prints the JSON that is documented: times in the zone, overrides, what is 
   expect(misfits(json, documented)).toEqual([]);
   expect(pathsOf([json], documented)).toEqual(documented.map(({ path }) => path).sort());
   expect(json).toMatchObject({ timezone: "Europe/Berlin", jitter_ms: 600_000 });
-  // biome-ignore lint/suspicious/noExplicitAny: tests look into it freely.
+  // biome-ignore lint/suspicious/noExplicitAny: tests read it freely.
   const named: any = Object.fromEntries(json.schedules.map((one: { name: string }) => [one.name, one]));
   expect(Object.keys(named)).toEqual(["backup busy", "backup", "cleanup", "verify", "repair"]);
   expect(named["backup busy"]).toMatchObject({
@@ -63,7 +63,7 @@ test("prints a table with the zone in its head", async () => {
   );
 });
 
-test("a count that is none is refused", async () => {
+test("an invalid count is refused", async () => {
   for (const count of ["0", "1001", "many", "-1", "1.5"]) {
     const { exitCode, stderr } = await schedule("", `--count=${count}`);
     expect(exitCode).toBe(2);

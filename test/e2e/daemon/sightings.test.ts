@@ -35,7 +35,7 @@ async function contextOf(installation: Installation): Promise<{ context: JobCont
   return { context, lines };
 }
 
-test("servers and storages are seen as they are, and told of once when that changes", async () => {
+test("the state of servers and storages is recorded, and each change is logged once", async () => {
   const r2 = await rgw();
   const bucket = await r2.makeBucket();
   await using toBucket = await startFaultProxy(Number(new URL(r2.endpoint).port));
@@ -70,23 +70,23 @@ test("servers and storages are seen as they are, and told of once when that chan
   for (let look = 0; look < 3; look++) await sightings.look(withoutServer);
   expect(lines).toHaveLength(3);
   for (const what of ["server", "storage", "storage"])
-    expect(lines.shift()).toStartWith(`warning out of reach what="${what}`);
+    expect(lines.shift()).toStartWith(`warning unreachable what="${what}`);
   const away = await overview.storages();
   expect(away.map(({ errors, check_error }) => errors === 3 && check_error !== null)).toEqual([true, true]);
-  // Nobody knows that a database is gone where its server does not answer.
+  // While its server does not answer, a database is not recorded as gone.
   expect((await overview.databases()).map(({ gone_at }) => gone_at)).toEqual([null, null]);
 
   toBucket.pass();
   await rename(`${directory}.away`, directory);
   await postgres.connect().unsafe(`drop database ${shop} with (force)`);
   for (let look = 0; look < 2; look++) await sightings.look(context);
-  expect(lines.map((line) => line.split(" what=")[0])).toEqual(Array(3).fill("info    in reach again"));
+  expect(lines.map((line) => line.split(" what=")[0])).toEqual(Array(3).fill("info    reachable again"));
   const gone = (await overview.databases()).filter(({ gone_at }) => gone_at !== null);
   expect(gone.map(({ database }) => database)).toEqual([shop]);
   expect((await overview.storages()).map(({ check_error }) => check_error)).toEqual([null, null]);
 });
 
-test("a directory that answers is no storage where the disk with the marker is away", async () => {
+test("a directory without the marker does not count as the storage: the disk is not mounted", async () => {
   await using installation = await Installation.make({
     postgres: postgres.address,
     databases: [app],
@@ -109,7 +109,7 @@ test("a directory that answers is no storage where the disk with the marker is a
   expect(await errorOf()).toBeNull();
 });
 
-test("the databases of a server that the config has no more are gone", async () => {
+test("the databases of a server that is no longer in the config are gone", async () => {
   await using installation = await Installation.make({
     postgres: postgres.address,
     databases: [app],

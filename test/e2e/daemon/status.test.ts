@@ -26,7 +26,7 @@ beforeAll(async () => {
 });
 afterAll(() => installation[Symbol.asyncDispose]());
 
-/** With a backup each second or so, so that one runs soon. */
+/** A schedule with a backup about every second, so that one runs soon. */
 async function configure(token: string, backup = "off"): Promise<void> {
   await installation.configure({
     more: `[http]
@@ -56,7 +56,7 @@ const ask = (path: string, headers: Record<string, string> = {}) =>
   });
 const statusJson = async () => (await installation.ok("status", "--json")).json;
 
-/** Without the nulls in the place of something that is documented key by key. */
+/** Removes nulls that stand for an object whose keys are documented. */
 function present(value: unknown, documented: readonly DocumentedKey[], path = ""): unknown {
   if (Array.isArray(value)) return value.map((item) => present(item, documented, `${path}[]`));
   const isWhole = documented.some((key) => key.path === path && key.type.startsWith("object"));
@@ -94,10 +94,10 @@ test("without a daemon the state comes from the catalog, and a note says so", as
   expect(text.stdout).not.toContain("\u001b[");
 });
 
-test("with a daemon it is what the endpoint says, and as it is documented", async () => {
+test("with a daemon it is the same as from the endpoint, and as documented", async () => {
   await withDaemon(async () => {
     const shown = await statusJson();
-    // biome-ignore lint/suspicious/noExplicitAny: tests look into it freely.
+    // biome-ignore lint/suspicious/noExplicitAny: tests read it freely.
     const served = (await (await ask("/status?format=json")).json()) as any;
     const timeless = (report: { now: string; daemon: object; databases: object[] }) => ({
       ...report,
@@ -116,7 +116,7 @@ test("with a daemon it is what the endpoint says, and as it is documented", asyn
   });
 }, 60_000);
 
-test("every key that there may be is documented, and no other", () => {
+test("exactly the possible keys are documented", () => {
   const full = present(fullReport(), DOCUMENTED);
   expect(misfits(full, DOCUMENTED)).toEqual([]);
   const told = DOCUMENTED.filter(({ type }) => type !== "null").map(({ path }) => path);
@@ -151,7 +151,7 @@ test("a refused token, and another program at the address, are reported", async 
   ]);
 }, 60_000);
 
-test("one that takes the request and never answers is waited for no longer than some seconds", async () => {
+test("a daemon that accepts the request and never answers delays the command only for some seconds", async () => {
   const hanging = Promise.withResolvers<Response>();
   const other = Bun.serve({ unix: socket, fetch: () => hanging.promise });
   const told = await installation.ok("status");
@@ -160,7 +160,7 @@ test("one that takes the request and never answers is waited for no longer than 
   expect(told.stderr).toContain("no answer within 3000 ms); this is the state from the catalog");
 }, 60_000);
 
-test("the token goes to the daemon only, whatever proxy the environment names", async () => {
+test("the token goes only to the daemon, even if the environment names a proxy", async () => {
   const seen: string[] = [];
   const proxy = Bun.serve({
     hostname: "127.0.0.1",

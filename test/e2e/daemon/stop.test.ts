@@ -25,7 +25,7 @@ interface Fixture extends AsyncDisposable {
   places: Place[];
 }
 
-/** A daemon whose first backup stands still in its middle, on its way to a directory and a bucket. */
+/** A daemon whose first backup hangs in its middle, with a directory and a bucket as storages. */
 async function inTheMiddle(schedule: string): Promise<Fixture> {
   const r2 = await rgw();
   const bucket = await r2.makeBucket();
@@ -42,7 +42,7 @@ async function inTheMiddle(schedule: string): Promise<Fixture> {
   return { lab, daemon, places: [lab.disk, place], [Symbol.asyncDispose]: dispose };
 }
 
-/** Starts it again with nothing due for a year, and waits for what it makes up for. */
+/** Starts the daemon again with nothing due for a year, and waits for the repeated run. */
 async function madeUpFor({ lab, places }: Fixture): Promise<void> {
   const cutOff = (await lab.runs()).find(({ outcome }) => outcome === "INTERRUPTED");
   lab.toPostgres.pass();
@@ -56,7 +56,7 @@ async function madeUpFor({ lab, places }: Fixture): Promise<void> {
   expect(await leftovers(lab.installation, places)).toEqual([]);
 }
 
-test("SIGTERM lets a backup end that ends in time, and begins no other", async () => {
+test("SIGTERM lets a backup end that ends in time, and starts no other", async () => {
   await using fixture = await inTheMiddle(`${EVERY_SECOND}\nshutdown_grace = "1h"`);
   const { lab, daemon, places } = fixture;
   daemon.kill("SIGTERM");
@@ -70,7 +70,7 @@ test("SIGTERM lets a backup end that ends in time, and begins no other", async (
   expect(await leftovers(lab.installation, places)).toEqual([]);
 });
 
-test("SIGTERM ends a backup after the grace, tidily and without an alert; the next start makes up for it", async () => {
+test("SIGTERM aborts a backup after the grace period, cleanly and without an alert; it runs again at the next start", async () => {
   await using fixture = await inTheMiddle(`${EVERY_SECOND}\nshutdown_grace = "1s"`);
   const { lab, daemon, places } = fixture;
   const dump = pgDumpOf(daemon.pid) as number;
@@ -89,13 +89,13 @@ test("SIGTERM ends a backup after the grace, tidily and without an alert; the ne
   await madeUpFor(fixture);
 });
 
-test("kill -9: the next start tidies up and makes up for it", async () => {
+test("kill -9: the next start cleans up and runs the backup again", async () => {
   await using fixture = await inTheMiddle(EVERY_SECOND);
   const { lab, daemon, places } = fixture;
   const dump = pgDumpOf(daemon.pid) as number;
   daemon.kill("SIGKILL");
   expect((await daemon.ended).exitCode).toBe(137);
-  // Nobody is left to end it; the daemon's unit would.
+  // Nobody else ends pg_dump here; in the unit, systemd would.
   process.kill(dump, "SIGKILL");
   expect(await leftovers(lab.installation, places)).not.toEqual([]);
   lab.toPostgres.pass();

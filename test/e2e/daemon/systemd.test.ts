@@ -14,7 +14,7 @@ beforeAll(async () => {
   database = await postgres.createDatabase();
 });
 
-test("systemd is told of readiness, what is done, the watchdog, reloads good and bad, and the stop", async () => {
+test("systemd gets readiness, the status, the watchdog, good and bad reloads, and the stop", async () => {
   await using socket = new NotifySocket("abstract");
   await using lab = await DaemonLab.make({
     postgres: postgres.address,
@@ -35,11 +35,11 @@ test("systemd is told of readiness, what is done, the watchdog, reloads good and
 
     await lab.schedule(`backup = "${YEARLY}"`);
     daemon.kill("SIGHUP");
-    await socket.hears("RELOADING=1\nSTATUS=reading the config anew\nMONOTONIC_USEC=");
+    await socket.hears("RELOADING=1\nSTATUS=reloading the config\nMONOTONIC_USEC=");
     await socket.hears(`next: backup at ${new Date().getUTCFullYear() + 1}-01-01T`);
     await lab.schedule('backup = "never"');
     daemon.kill("SIGHUP");
-    await socket.hears("the last reload was refused, the config before it stays in force");
+    await socket.hears("the last reload was refused, the previous config stays in force");
 
     const before = socket.told().length;
     const [ready] = socket.told();

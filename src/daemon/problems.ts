@@ -7,14 +7,14 @@ import type { Held } from "../catalog/lease.ts";
 import type { Scheduler } from "./schedule/scheduler.ts";
 import { TICK_MS_MAX } from "./schedule/scheduler.ts";
 
-/** The schedule is looked at every `TICK_MS_MAX`; one that was not for this long has come to a stop. */
+/** The scheduler ticks every `TICK_MS_MAX`; without a tick for this long it hangs. */
 export const SCHEDULE_MS_MAX: number = 3 * TICK_MS_MAX;
-/** Compression keeps the thread pool busy for moments; one that is silent for this long has no thread free. */
+/** Compression keeps the thread pool busy for moments; if it is silent for this long, all its threads hang. */
 const POOL_MS_MAX = 2 * TICK_MS_MAX;
-/** A catalog that has not answered after this time does not. */
+/** How long to wait for an answer from the catalog. */
 const CATALOG_MS_MAX = 2_000;
 
-/** What a daemon works with, as far as it can fail. */
+/** The parts of a daemon that can fail. */
 export interface Workings {
   clock: Clock;
   catalog: Catalog;
@@ -24,16 +24,16 @@ export interface Workings {
   isStopping: boolean;
 }
 
-/** Why the daemon cannot do its work; empty when all is well. Asks no storage and no server. */
-export async function troublesOf(workings: Workings): Promise<string[]> {
+/** Why the daemon is unhealthy; empty if it is healthy. Asks no storage and no server. */
+export async function problemsOf(workings: Workings): Promise<string[]> {
   const { clock, catalog, lease, scheduler, pool, isStopping } = workings;
-  const troubles: string[] = [];
+  const problems: string[] = [];
   const silentMs = scheduler.silentMs();
   if (silentMs > SCHEDULE_MS_MAX && !isStopping)
-    troubles.push(`the schedule was not looked at for ${Math.round(silentMs / 1000)} s`);
+    problems.push(`the schedule was not checked for ${Math.round(silentMs / 1000)} s`);
   const poolMs = pool.silentMs();
   if (poolMs > POOL_MS_MAX)
-    troubles.push(`no thread was free for ${Math.round(poolMs / 1000)} s: calls hang on a disk or a mount`);
+    problems.push(`no thread was free for ${Math.round(poolMs / 1000)} s: calls hang on a disk or a mount`);
   try {
     await unlessLate(
       catalog.installation(),
@@ -41,9 +41,9 @@ export async function troublesOf(workings: Workings): Promise<string[]> {
       () => new Pg321Error("storage", `no answer within ${CATALOG_MS_MAX / 1000} s`),
     );
   } catch (error) {
-    troubles.push(`the catalog does not answer: ${messageOf(error)}`);
+    problems.push(`the catalog does not answer: ${messageOf(error)}`);
   }
   if (lease.trouble !== undefined)
-    troubles.push(`the catalog cannot be written: ${messageOf(lease.trouble)}`);
-  return troubles;
+    problems.push(`the catalog cannot be written: ${messageOf(lease.trouble)}`);
+  return problems;
 }

@@ -6,31 +6,34 @@ import type { Seen } from "./finding.ts";
 import { ok, warning } from "./finding.ts";
 
 const EXPORT_HINT =
-  "sudo pg321 export-keys FILE; copy FILE to a place that does not burn with this host, its passphrase to another";
-/** Others are looked at elsewhere, or may be read by everybody. */
+  "sudo pg321 export-keys FILE; copy FILE to another site, and keep its passphrase elsewhere";
+/** Roles whose files must be private. Other files are checked elsewhere, or are no secrets. */
 const PRIVATE_ROLES = ["credential", "value of the config"];
 
-/** Names each file that a new host needs, with owner and mode. */
+/** Lists each file that a new host needs, with owner and mode. */
 export function lookAtHostFiles(files: readonly SurveyedFile[]): Seen[] {
   return files.flatMap((one): Seen[] => {
     const { role, path } = one.file;
     if (one.state === "missing") {
       const { user, group, mode } = one.file;
       const hint = `install -o ${user} -g ${group} -m ${mode.toString(8).padStart(4, "0")} COPY ${path}`;
-      return [{ subject: path, ...warning(`${role}: not there`, hint) }];
+      return [{ subject: path, ...warning(`${role}: does not exist`, hint) }];
     }
     if (one.state === "unreadable") return [{ subject: path, ...ok(`${role}: ${one.reason}`) }];
     const { rights } = one;
     const found = `${role}, ${ownerText(rights, rights.mode)}`;
     if (PRIVATE_ROLES.includes(role) && (rights.mode & 0o007) !== 0)
       return [
-        { subject: path, ...warning(`${found}: everybody on this host can read it`, `chmod o= ${path}`) },
+        {
+          subject: path,
+          ...warning(`${found}: every user of this host has access to it`, `chmod o= ${path}`),
+        },
       ];
     return [{ subject: path, ...ok(found) }];
   });
 }
 
-/** Whether the last export has them as they are. `last`: null if there was none. */
+/** Whether the files are unchanged since the last export. `last`: null if there was none. */
 export function lookAtExport(files: readonly SurveyedFile[], last: HostExport | null): Seen[] {
   const subject = "export-keys";
   if (last === null) {
@@ -41,7 +44,10 @@ export function lookAtExport(files: readonly SurveyedFile[], last: HostExport | 
   const fingerprint = fingerprintOf(files);
   if (fingerprint === undefined)
     return [
-      { subject, ...ok(`last exported ${exportedAt} UTC; root sees whether a file has changed since`) },
+      {
+        subject,
+        ...ok(`last exported ${exportedAt} UTC; run doctor as root to see whether a file has changed since`),
+      },
     ];
   if (fingerprint === last.fingerprint)
     return [{ subject, ...ok(`last exported ${exportedAt} UTC, unchanged since`) }];

@@ -79,12 +79,14 @@ test("it knows when the last export was made, and which file has changed since",
 test("a credential that everybody can read is told, and one that nobody kept does not hide the rest", async () => {
   await chmod(at("credentials/cloud-key"), 0o644);
   expect((await found("host")).lines).toContainEqual(
-    expect.stringMatching(/^warning credentials\/cloud-key: .* 0644: everybody on this host can read it$/),
+    expect.stringMatching(
+      /^warning credentials\/cloud-key: .* 0644: every user of this host has access to it$/,
+    ),
   );
   await rm(at("credentials/cloud-key"));
   const host = await found("host");
   expect(host.exitCode).toBe(2);
-  expect(host.lines).toContain("warning credentials/cloud-key: credential: not there");
+  expect(host.lines).toContain("warning credentials/cloud-key: credential: does not exist");
   expect((await found("config")).lines).toEqual([
     'failed config.toml: storage "cloud" is not usable: secret_access_key: credential "cloud-key" does not exist (looked for credentials/cloud-key); so the service cannot start',
   ]);

@@ -49,8 +49,8 @@ test("outside a unit it is read from the file from which systemd would load it",
 test("a missing credential names the places that were searched", async () => {
   expect(await problem()).toBe('credential "db" does not exist (looked for /credentials/db)');
   expect(await problem(handedOver)).toBe(
-    'systemd did not pass credential "db" to the service (looked for /run/db, /run/pg321_db, /credentials/db; ' +
-      "put it into /credentials and restart the service)",
+    'systemd did not pass credential "db" to the service (looked for /run/db, /run/pg321_db, /credentials/db): ' +
+      "it passes credentials on only when the service starts, so put it into /credentials, then systemctl restart pg321",
   );
 });
 

@@ -62,6 +62,7 @@ async function running(options: Partial<DaemonOptions> = {}): Promise<Fixture> {
     notify: (state) => told.push(...Object.keys(state)),
     loadConfig: async () => config,
     onConfig: async () => {},
+    onReload: async () => {},
     ...options,
   });
   const stop = new AbortController();

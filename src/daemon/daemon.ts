@@ -10,12 +10,13 @@ import type { Config } from "../config/config.ts";
 import { refuseLostKey } from "../jobs/backup/backup.ts";
 import type { ContextOptions, JobContext } from "../jobs/context.ts";
 import { openContext } from "../jobs/context.ts";
+import { refuseSharedPlaces } from "../jobs/shared-places.ts";
 import type { LiveDaemon } from "../status/live-daemon.ts";
 import type { DaemonStatus, ReloadStatus, RunningStatus } from "../status/report.ts";
 import { ActiveRuns } from "./active-runs.ts";
 import { ContextInForce } from "./context-in-force.ts";
 import { problemsOf, SCHEDULE_MS_MAX } from "./problems.ts";
-import { mistakesIn, refuseFixedChange, warnOfClosedPaths } from "./reload.ts";
+import { alertReload, mistakesIn, refuseFixedChange, warnOfClosedPaths } from "./reload.ts";
 import type { StartingPlans } from "./schedule/plans.ts";
 import { reloadedPlans, startingPlans } from "./schedule/plans.ts";
 import { runScheduled } from "./schedule/scheduled-job.ts";
@@ -39,6 +40,8 @@ export interface DaemonOptions extends Omit<ContextOptions, "signal" | "catalog"
   watchdogPauseMs: number | undefined;
   /** Called with each new config before it comes into force; if it rejects, the config is refused. */
   onConfig: (config: Config) => Promise<void>;
+  /** Called after each reload, with the mistakes of a config that was refused. */
+  onReload: (errors: readonly string[]) => Promise<void>;
 }
 
 const DELIVERY_PAUSE_MS = MINUTE_MS;
@@ -128,6 +131,8 @@ export class Daemon implements LiveDaemon {
       this.#feedWatchdog(),
     ];
     void this.#warnOfClosedPaths();
+    // The daemon has started with this config, so it is good.
+    void alertReload(this.context(), []);
     await aborted(end);
     log.info("stopping", { reason: messageOf(end.reason) });
     const lost = () =>
@@ -189,7 +194,7 @@ export class Daemon implements LiveDaemon {
 
   async #reload(): Promise<void> {
     const { notify, clock, log } = this.#options;
-    if (this.#stopping.signal.aborted) return;
+    if (this.#stopping.signal.aborted) return this.#options.onReload(["the daemon is stopping"]);
     notify({ RELOADING: 1, STATUS: "reloading the config" });
     let errors: string[] = [];
     try {
@@ -201,6 +206,9 @@ export class Daemon implements LiveDaemon {
       for (const mistake of errors) log.error("the new config was refused", { error: mistake });
     }
     this.#lastReload = { at: clock.now().toISOString(), is_ok: errors.length === 0, errors };
+    await alertReload(this.context(), errors);
+    this.#deliver();
+    await this.#options.onReload(errors);
     notify({ READY: 1, STATUS: this.#status() });
   }
 
@@ -209,6 +217,7 @@ export class Daemon implements LiveDaemon {
     const before = this.#inForce;
     refuseLostKey(config);
     refuseFixedChange(before.context.config, config);
+    await refuseSharedPlaces(config, { clock: this.#options.clock, signal: this.#stopping.signal });
     for (const warning of config.warnings) log.warning(warning);
     const context = await openContext({ ...this.#options, config, signal: this.#life.signal });
     let plans: Plan[];

@@ -1,8 +1,11 @@
+import { raiseAlert, resolveAlert } from "../alerts/alert.ts";
+import type { AlertContext } from "../alerts/alert-context.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Config } from "../config/config.ts";
 import { ConfigError, problemText } from "../config/problems.ts";
 import { missingWritablePaths, readOnlyPaths } from "../install/writable-paths.ts";
+import { REFUSAL_HINT, refusalText } from "./reload-verdict.ts";
 
 /** Throws code `usage` if a new config has another catalog: the records of running runs are in the old one. */
 export function refuseFixedChange(before: Config, after: Config): void {
@@ -18,6 +21,24 @@ export function refuseFixedChange(before: Config, after: Config): void {
 export function mistakesIn(error: unknown): string[] {
   if (error instanceof ConfigError) return error.problems.map((problem) => problemText(error.file, problem));
   return [messageOf(error)];
+}
+
+/** The key of the alert about a config that was refused. */
+const RELOAD_KEY = "reload";
+
+/** Raises the alert about a refused config with its mistakes, or resolves it if there are none. Never throws. */
+export async function alertReload(context: AlertContext, errors: readonly string[]): Promise<void> {
+  if (errors.length === 0) return resolveAlert(context, RELOAD_KEY);
+  await raiseAlert(context, {
+    level: "WARNING",
+    job: "backup",
+    run_id: null,
+    server: null,
+    database: null,
+    key: RELOAD_KEY,
+    message: refusalText(errors),
+    metadata: { errors, hint: REFUSAL_HINT },
+  });
 }
 
 /** Warns about directories in the config that the unit's sandbox makes read-only for the daemon. Never throws. */

@@ -35,6 +35,8 @@ export interface DoctorOptions {
   hostFiles: readonly SurveyedFile[];
   /** The identity file's text, if root read it before switching to the service's user. */
   identityText: string | undefined;
+  /** Root's findings about the credentials that the running service has. */
+  credentials: readonly Seen[];
   clock: Clock;
   signal: AbortSignal;
 }
@@ -120,7 +122,7 @@ async function lookAtHost(options: DoctorOptions): Promise<Finding[]> {
       lookAtCatalog(config),
     ),
     look({ area: "notify", subject: "alerts", code: "usage" }, options, async () => lookAtNotifiers(config)),
-    look({ area: "unit", subject: UNIT_FILE, code: "usage" }, options, () => lookAtUnit(config)),
+    look({ area: "unit", subject: UNIT_FILE, code: "usage" }, options, () => lookAtUnit(options)),
   ]);
   return findings.flat();
 }
@@ -227,13 +229,14 @@ function lookAtNotifiers({ notify }: Config): Seen[] {
 }
 
 /** Finds nothing if no service is installed. */
-async function lookAtUnit(config: Config): Promise<Seen[]> {
+async function lookAtUnit({ config, credentials }: DoctorOptions): Promise<Seen[]> {
   if (!existsSync(UNIT_FILE)) return [];
   const missing = await missingWritablePaths(config);
   if (missing.length === 0)
-    return [ok("its sandbox lets the service write to every directory in the config")];
+    return [ok("its sandbox lets the service write to every directory in the config"), ...credentials];
   const hint = "sudo pg321 install, then systemctl restart pg321";
-  return [failed("usage", `its sandbox does not let the service write to ${missing.join(", ")}`, hint)];
+  const message = `its sandbox does not let the service write to ${missing.join(", ")}`;
+  return [failed("usage", message, hint), ...credentials];
 }
 
 async function lookAtKeys(options: DoctorOptions): Promise<Finding[]> {

@@ -1,6 +1,7 @@
 import { isRoot } from "../../base/process/become-user.ts";
 import { visibleData } from "../../base/text/visible.ts";
 import { configPath, loadConfig, outsideOfConfig, processSource } from "../../config/load.ts";
+import { lookAtCredentials } from "../../doctor/credentials.ts";
 import { doctorExitCode, examine } from "../../doctor/doctor.ts";
 import type { Finding } from "../../doctor/finding.ts";
 import { hostFiles } from "../../install/host-files/list.ts";
@@ -35,10 +36,19 @@ export const command: Command = {
     const identityText = isRoot()
       ? await readIdentityText(config.encryption).catch(() => undefined)
       : undefined;
-    const { valueFiles } = await outsideOfConfig(config.file);
+    const { valueFiles, credentialFiles } = await outsideOfConfig(config.file);
+    const credentials = isRoot() ? await lookAtCredentials(credentialFiles) : [];
     const files = await surveyHostFiles(await hostFiles(config));
     await becomeStateOwner(config.state_dir, log);
-    const findings = await examine({ config, valueFiles, hostFiles: files, identityText, clock, signal });
+    const findings = await examine({
+      config,
+      valueFiles,
+      hostFiles: files,
+      identityText,
+      credentials,
+      clock,
+      signal,
+    });
     output.print(isSet(args, "json") ? jsonText(jsonOf(findings)) : textOf(visibleData(findings), output));
     return doctorExitCode(findings);
   },

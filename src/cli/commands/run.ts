@@ -4,11 +4,12 @@ import { openCatalog } from "../../catalog/open.ts";
 import { configPath, loadConfig, processSource } from "../../config/load.ts";
 import { Daemon } from "../../daemon/daemon.ts";
 import { holdDaemonLease } from "../../daemon/daemon-lease.ts";
+import { askForReload, verdictTeller } from "../../daemon/reload-verdict.ts";
 import { notifierAt, watchdogPauseMs } from "../../daemon/systemd.ts";
 import { HttpEndpoint } from "../../http/endpoint.ts";
 import { closeRuns } from "../../jobs/close-runs.ts";
 import type { Command } from "../command.ts";
-import { textOption } from "../command.ts";
+import { isSet, textOption } from "../command.ts";
 import { commandConfig } from "../open-context.ts";
 import { logProgress } from "../output/progress.ts";
 
@@ -18,7 +19,12 @@ export const command: Command = {
     "Runs backup, cleanup, verify and repair as [schedule] says, until SIGTERM or SIGINT. SIGHUP reloads the config; a\n" +
     "config with mistakes is refused, and the previous one stays in force. Other commands can run at the same time.\n" +
     "Exit 11 if another daemon runs on this catalog.",
-  options: {},
+  options: {
+    reload: {
+      type: "boolean",
+      help: "for the unit: let the running service reload, and exit 2 if it refuses",
+    },
+  },
   examples: [
     { command: "pg321 run", explanation: "in the foreground; pg321 install sets up the service" },
     { command: "systemctl reload pg321", explanation: "let the service load the changed config" },
@@ -26,6 +32,12 @@ export const command: Command = {
   positionals: { min: 0, max: 0 },
   async run(invocation) {
     const { arguments: args, env, log, clock, signal } = invocation;
+    if (isSet(args, "reload")) {
+      const verdict = await askForReload(env, invocation);
+      if (verdict === undefined)
+        log.warning("the running daemon is an older version: its log has the outcome");
+      return EXIT_CODES.ok;
+    }
     const reloads = new EventTarget();
     // A SIGHUP before the daemon is open may be about a newer config than the one that the daemon starts with.
     let isAskedEarly = false;
@@ -59,6 +71,7 @@ export const command: Command = {
       progress: logProgress(log, clock),
       watchdogPauseMs: watchdogPauseMs(env, process.pid),
       loadConfig: () => loadConfig(configPath(textOption(args, "config"), env), processSource()),
+      onReload: await verdictTeller(env, log),
       onConfig: (changed) => endpoint.reconfigure(changed),
     });
     const endpoint = new HttpEndpoint({ live: daemon, log, clock });

@@ -146,7 +146,7 @@ async function fetchCredential(
     return (await exists(file))
       ? readText(file, origin)
       : new MissingValue(
-          `systemd did not pass ${origin} to the service (looked for ${looked}; put it into ${credentialFiles} and restart the service)`,
+          `systemd did not pass ${origin} to the service (looked for ${looked}): it passes credentials on only when the service starts, so put it into ${credentialFiles}, then systemctl restart pg321`,
         );
   }
   try {

@@ -1,11 +1,14 @@
 import { expect, test } from "bun:test";
 import { alertLab, alertRequest } from "../../test/lab/alert-context.ts";
 import { RECEIVERS } from "../../test/lab/servers/receivers.ts";
-import { HOUR_MS } from "../base/limits.ts";
-import { raiseAlert } from "./alert.ts";
+import { runRecord } from "../../test/suites/catalog/records.ts";
+import { HOUR_MS, MINUTE_MS } from "../base/limits.ts";
+import type { Notice } from "../notify/notice.ts";
+import { raiseAlert, resolveAlert } from "./alert.ts";
 import { deliverAlerts } from "./deliver.ts";
+import { pingEnd } from "./ping.ts";
 
-test("an unreachable receiver is tried for three days, less and less often, then given up", async () => {
+test("an unreachable receiver is tried every minute for three days, then given up", async () => {
   await using receiver = await RECEIVERS.webhook();
   await using lab = await alertLab(receiver.absent);
   await raiseAlert(lab, alertRequest({ isEvent: true }));
@@ -16,10 +19,93 @@ test("an unreachable receiver is tried for three days, less and less often, then
     if ((await lab.catalog.deliveries({}))[0]?.attempts !== before) triedAt.push(minute);
     await lab.clock.advance(HOUR_MS / 2);
   }
-  expect(triedAt.slice(0, 10)).toEqual([0, 30, 60, 90, 120, 150, 210, 270, 330, 390]);
-  expect(triedAt.at(-1)).toBe(3 * 24 * 60 + 30);
+  expect(triedAt).toEqual(Array.from({ length: 3 * 24 * 2 + 1 }, (_, index) => index * 30));
   expect(await lab.catalog.deliveries({})).toMatchObject([
     { state: "FAILED", attempts: triedAt.length, error: expect.any(String) },
+  ]);
+});
+
+test("after many failures, the recovery of a receiver is noticed within a minute", async () => {
+  await using receiver = await RECEIVERS.webhook();
+  await using lab = await alertLab(receiver.config);
+  await receiver.behave("fail");
+  for (const database of ["a", "b"])
+    await raiseAlert(lab, alertRequest({ database, key: database, level: "WARNING", isEvent: true }));
+  for (let minute = 0; minute < 90; minute++) {
+    await deliverAlerts(lab);
+    await lab.clock.advance(MINUTE_MS);
+  }
+  await receiver.behave("take");
+  await deliverAlerts(lab);
+  expect(databasesIn(await receiver.taken())).toEqual(["a", "b"]);
+});
+
+test("a CRITICAL notice is sent at once, before older ones that wait for their next attempt", async () => {
+  await using receiver = await RECEIVERS.webhook();
+  await using lab = await alertLab(receiver.config);
+  await receiver.behave("fail");
+  for (const level of ["WARNING", "CRITICAL"] as const)
+    await raiseAlert(lab, alertRequest({ database: level, key: level, level }));
+  await deliverAlerts(lab);
+  await receiver.behave("take");
+  await raiseAlert(lab, alertRequest({ database: "new", key: "new" }));
+  await deliverAlerts(lab);
+  // The receiver takes notices again, so that the WARNING, which was not tried yet, goes out, too.
+  expect(databasesIn(await receiver.taken())).toEqual(["new", "WARNING"]);
+  await lab.clock.advance(MINUTE_MS);
+  await deliverAlerts(lab);
+  expect(databasesIn(await receiver.taken())).toEqual(["new", "WARNING", "CRITICAL"]);
+});
+
+test("a notice that its receiver cannot take holds up no other", async () => {
+  await using receiver = await RECEIVERS.webhook();
+  await using lab = await alertLab(receiver.config);
+  receiver.answerWith(() => {
+    const { database } = JSON.parse(receiver.requests.at(-1)?.body ?? "{}");
+    return new Response("", { status: database === "poison" ? 500 : 200 });
+  });
+  await raiseAlert(lab, alertRequest({ database: "poison", key: "poison" }));
+  await deliverAlerts(lab);
+  for (const database of ["a", "b", "c"])
+    await raiseAlert(lab, alertRequest({ database, key: database, level: "WARNING" }));
+  await resolveAlert(lab, "poison");
+  await lab.clock.advance(MINUTE_MS);
+  await deliverAlerts(lab);
+  // The end of a problem is not told before its beginning.
+  expect(databasesIn(await receiver.taken())).toEqual(["a", "b", "c"]);
+});
+
+test("a CRITICAL notice goes before older warnings, but one alert's notices stay in order", async () => {
+  await using receiver = await RECEIVERS.webhook();
+  await using lab = await alertLab(receiver.config);
+  await raiseAlert(lab, alertRequest({ database: "a", key: "a", level: "WARNING" }));
+  await raiseAlert(lab, alertRequest({ database: "b", key: "b", level: "WARNING" }));
+  await raiseAlert(lab, alertRequest({ database: "b", key: "b", level: "CRITICAL" }));
+  await resolveAlert(lab, "b");
+  await deliverAlerts(lab);
+  const told = receiver.requests.map(({ body }) => JSON.parse(body) as Notice);
+  expect(told.map(({ database, event, level }) => `${database} ${event} ${level}`)).toEqual([
+    "b raised WARNING",
+    "b raised CRITICAL",
+    "b resolved CRITICAL",
+    "a raised WARNING",
+  ]);
+});
+
+test("reports to a dead man's switch stay in order: the last one is the state that it shows", async () => {
+  await using receiver = await RECEIVERS.healthchecks();
+  await using lab = await alertLab(receiver.config);
+  await receiver.behave("fail");
+  await pingEnd(lab, runRecord({ outcome: "OK" }));
+  await deliverAlerts(lab);
+  await receiver.behave("take");
+  await pingEnd(lab, runRecord({ outcome: "FAILED" }));
+  await deliverAlerts(lab);
+  await lab.clock.advance(MINUTE_MS);
+  await deliverAlerts(lab);
+  expect((await receiver.taken()).map((text) => text.split(" ")[0]?.endsWith("/fail"))).toEqual([
+    false,
+    true,
   ]);
 });
 
@@ -105,3 +191,7 @@ test("notices for a removed notifier are given up", async () => {
     { state: "FAILED", error: expect.stringContaining("no longer has a notifier") },
   ]);
 });
+
+function databasesIn(taken: readonly string[]): string[] {
+  return taken.map((text) => /"database":"([^"]+)"/.exec(text)?.[1] ?? "");
+}

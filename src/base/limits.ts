@@ -45,11 +45,10 @@ export const LEASE_POLL_MS = 100;
 export const REMINDER_MS = HOUR_MS;
 export const REMINDER_MS_MAX = 7 * DAY_MS;
 /**
- * A notice that was not delivered is tried again after this long, then after twice as long each time, up to the
- * maximum.
+ * A notice that was not delivered is tried again after this long. The daemon looks for such notices about as often, so
+ * that it notices within a minute that a receiver works again.
  */
-export const DELIVERY_RETRY_MS = MINUTE_MS;
-export const DELIVERY_RETRY_MS_MAX = HOUR_MS;
+export const DELIVERY_RETRY_MS = 25_000;
 /** A notice that is this old is given up. */
 export const DELIVERY_AGE_MS_MAX = 3 * DAY_MS;
 /** A record dated further in the future than this is not believed; clocks may normally differ by less. */

@@ -2,7 +2,7 @@ import { deliverAlerts } from "../alerts/deliver.ts";
 import { unlessAborted, unlessLate, waitAtMost } from "../base/abort.ts";
 import { systemClock } from "../base/clock.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
-import { MINUTE_MS } from "../base/limits.ts";
+import { DELIVERY_RETRY_MS, MINUTE_MS } from "../base/limits.ts";
 import { PoolWatch } from "../base/process/thread-pool.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { Held } from "../catalog/lease.ts";
@@ -44,7 +44,7 @@ export interface DaemonOptions extends Omit<ContextOptions, "signal" | "catalog"
   onReload: (errors: readonly string[]) => Promise<void>;
 }
 
-const DELIVERY_PAUSE_MS = MINUTE_MS;
+const DELIVERY_PAUSE_MS = DELIVERY_RETRY_MS;
 const SIGHTING_PAUSE_MS = 15 * MINUTE_MS;
 /** How long the daemon waits for the delivery of the last alerts when it stops. */
 const LAST_DELIVERY_MS = 5_000;

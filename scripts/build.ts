@@ -35,7 +35,8 @@ async function compile(outfile: string, as: { version: string; commit: string })
     splitting: true,
     define: { PG321_VERSION: JSON.stringify(as.version), PG321_COMMIT: JSON.stringify(as.commit) },
     // Otherwise a bunfig.toml in the working directory would run its code inside of the daemon.
-    compile: { outfile, autoloadDotenv: false, autoloadBunfig: false },
+    // Authorities that this host trusts (update-ca-certificates) count beside those that Bun brings along.
+    compile: { outfile, autoloadDotenv: false, autoloadBunfig: false, execArgv: ["--use-system-ca"] },
   });
 }
 

@@ -14,6 +14,12 @@ export interface CertificateProblem extends NamedCertificates {
   hint: string;
 }
 
+/** The paths of every certificate and of the keys of client certificates, each once. */
+export function certificateFiles(config: Naming): string[] {
+  const keys = config.server.flatMap(({ sslkey }) => sslkey ?? []);
+  return [...new Set([...namedCertificates(config).map(({ file }) => file), ...keys])];
+}
+
 type Naming = Pick<Config, "server" | "storage" | "notify">;
 
 /** Those of authorities and of clients. `document`: the parsed file, which knows by which key a server has them. */

@@ -65,7 +65,7 @@ export async function loadConfig(
     const { issues = [] } = strict;
     throw new ConfigError(file, problemsOf(issues, lineOf), MISTAKE_HINT);
   }
-  const config = proxied(file, result.output, env);
+  const config = proxied(file, result.output, env, beside.env);
   return {
     file: resolve(file),
     checksum: createHash("sha256").update(bytes).digest("hex"),
@@ -83,9 +83,10 @@ function proxied<T extends Pick<Config, "storage" | "notify">>(
   file: string,
   config: T,
   env: ValueSource["env"],
+  inFile: ValueSource["env"],
 ): T {
   try {
-    return withProxies(config, env);
+    return withProxies(config, env, inFile);
   } catch (error) {
     if (!(error instanceof ProxyMistake)) throw error;
     throw new ConfigError(file, [wholeFile(error.message)], PROXY_HINT);

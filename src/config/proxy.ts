@@ -25,18 +25,25 @@ export class ProxyMistake extends Error {
   }
 }
 
-/** Every storage and notifier with the proxy that its requests go through. Throws a `ProxyMistake`. */
-export function withProxies<T extends Pick<Config, "storage" | "notify">>(config: T, env: Environment): T {
+/**
+ * Every storage and notifier with the proxy that its requests go through. `inFile`: the part of the environment that
+ * stands in the file beside the config. Throws a `ProxyMistake`.
+ */
+export function withProxies<T extends Pick<Config, "storage" | "notify">>(
+  config: T,
+  env: Environment,
+  inFile: Environment = {},
+): T {
   return {
     ...config,
     storage: config.storage.map((storage): StorageConfig => {
       if (storage.type !== "s3") return storage;
-      return { ...storage, proxy: proxyFor(requestUrl(storage), env) };
+      return { ...storage, proxy: proxyFor(requestUrl(storage), env, inFile) };
     }),
     notify: config.notify.map((notify): NotifyConfig => {
       if (notify.type === "email" || notify.type === "command") return notify;
       const url = notify.url instanceof Secret ? notify.url.reveal() : notify.url;
-      return { ...notify, proxy: proxyFor(new URL(url), env) };
+      return { ...notify, proxy: proxyFor(new URL(url), env, inFile) };
     }),
   };
 }
@@ -59,7 +66,7 @@ function requestUrl({
  * The proxy for a URL by HTTPS_PROXY or HTTP_PROXY and NO_PROXY, upper or lower case. An empty variable is as good
  * as none. Throws a `ProxyMistake`.
  */
-export function proxyFor(url: URL, env: Environment): WebProxy | undefined {
+export function proxyFor(url: URL, env: Environment, inFile: Environment = {}): WebProxy | undefined {
   const names = url.protocol === "https:" ? VARIABLES["https:"] : VARIABLES["http:"];
   const variable = names.find((name) => env[name] !== undefined);
   const value = variable && env[variable]?.trim();
@@ -70,7 +77,12 @@ export function proxyFor(url: URL, env: Environment): WebProxy | undefined {
   if (!proxy || !["http:", "https:"].includes(proxy.protocol) || proxy.hostname === "")
     throw new ProxyMistake(variable);
   const port = portOf(proxy);
-  return new WebProxy(new Secret(proxy.href), `${proxy.hostname}:${port}`, variable);
+  return new WebProxy({
+    url: new Secret(proxy.href),
+    place: `${proxy.hostname}:${port}`,
+    variable,
+    isInFile: inFile[variable]?.trim() === value,
+  });
 }
 
 function exceptionsIn(env: Environment): string[] {

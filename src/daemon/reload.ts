@@ -4,7 +4,7 @@ import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
 import type { Config } from "../config/config.ts";
 import { ConfigError, problemText } from "../config/problems.ts";
-import { missingWritablePaths, readOnlyPaths } from "../install/writable-paths.ts";
+import { missingReadableFiles, missingWritablePaths, readOnlyPaths } from "../install/writable-paths.ts";
 import { REFUSAL_HINT, refusalText } from "./reload-verdict.ts";
 
 /** Throws code `usage` if a new config has another catalog: the records of running runs are in the old one. */
@@ -52,6 +52,10 @@ export async function warnOfClosedPaths(config: Config, log: Log): Promise<void>
           path,
         },
       );
+    for (const path of await missingReadableFiles(config))
+      log.warning("the service cannot see this file of the config: run pg321 install, then restart it", {
+        path,
+      });
   } catch (error) {
     log.warning("the unit's drop-ins could not be read", { error: messageOf(error) });
   }

@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { access, constants } from "node:fs/promises";
 import { dirname } from "node:path";
 import { patternHint } from "../alerts/selection-alerts.ts";
@@ -9,11 +8,12 @@ import { userName } from "../base/process/become-user.ts";
 import type { HostExport } from "../catalog/host-exports.ts";
 import { LOST_HINT } from "../catalog/sqlite/errors.ts";
 import { examineCatalog } from "../catalog/sqlite/examine.ts";
+import { certificateFiles, certificateProblems, namedCertificates } from "../config/certificate-files.ts";
 import type { Config, ServerConfig } from "../config/config.ts";
 import { idlePatterns } from "../config/idle-patterns.ts";
 import { UNUSABLE_HINT, unusableText } from "../config/set-aside.ts";
 import type { SurveyedFile } from "../install/host-files/survey.ts";
-import { missingWritablePaths, UNIT_FILE } from "../install/writable-paths.ts";
+import { UNIT_FILE } from "../install/writable-paths.ts";
 import { loadKeys } from "../jobs/keys.ts";
 import { refuseSharedPlaces } from "../jobs/shared-places.ts";
 import { lookAtOwnDirectory } from "./directories.ts";
@@ -26,6 +26,7 @@ import type { ServerLook } from "./server.ts";
 import { lookAtDatabase, lookAtServer } from "./server.ts";
 import type { KnownStorages } from "./storage.ts";
 import { lookAtStorage } from "./storage.ts";
+import { lookAtUnit } from "./unit.ts";
 
 export interface DoctorOptions {
   config: Config;
@@ -115,7 +116,9 @@ async function lookAtHost(options: DoctorOptions): Promise<Finding[]> {
       lookAtOwnDirectory(config[subject]),
     );
   const findings = await Promise.all([
-    look({ area: "config", subject: config.file, code: "usage" }, options, () => lookAtConfig(options)),
+    look({ area: "config", subject: config.file, code: "usage" }, options, (signal) =>
+      lookAtConfig(options, signal),
+    ),
     own("state_dir"),
     own("temp_dir"),
     look({ area: "catalog", subject: config.catalog.path, code: "storage" }, options, () =>
@@ -131,7 +134,7 @@ async function lookAtHost(options: DoctorOptions): Promise<Finding[]> {
  * The config's warnings, and the files that the service cannot read. The service's environment and credentials are
  * unknown here.
  */
-async function lookAtConfig({ config, valueFiles }: DoctorOptions): Promise<Seen[]> {
+async function lookAtConfig({ config, valueFiles }: DoctorOptions, signal: AbortSignal): Promise<Seen[]> {
   const seen = [
     ...config.unusable.map((one) =>
       failed("usage", `${unusableText(one)}; so the service cannot start`, UNUSABLE_HINT),
@@ -140,19 +143,17 @@ async function lookAtConfig({ config, valueFiles }: DoctorOptions): Promise<Seen
   ];
   const user = userName();
   const needed = [config.file, ...valueFiles];
-  const certificates = [
-    ...config.server.flatMap(({ sslrootcert, sslcert, sslkey }) => [sslrootcert, sslcert, sslkey]),
-    ...config.notify.map((one) => (one.type === "email" ? one.ca_file : undefined)),
-  ];
-  // "system" is not a file.
-  for (const file of new Set([...needed, ...certificates.filter((path) => path?.startsWith("/"))])) {
-    if (file === undefined || (await isReadable(file))) continue;
+  for (const file of new Set([...needed, ...certificateFiles(config)])) {
+    await requireAnswer(file, file, signal);
+    if (await isReadable(file)) continue;
     const end = needed.includes(file) ? ", so the service cannot start" : "";
     const hint = `chgrp ${user} ${file} && chmod 0640 ${file}`;
     seen.push(
       failed("usage", `user "${user}" cannot read ${file === config.file ? "it" : file}${end}`, hint),
     );
   }
+  for (const { file, problem, hint } of await certificateProblems(namedCertificates(config), signal))
+    if (await isReadable(file)) seen.push(failed("usage", `${file}: ${problem}`, hint));
   return seen.length > 0 ? seen : [ok("valid")];
 }
 
@@ -226,17 +227,6 @@ function lookAtNotifiers({ notify }: Config): Seen[] {
   return notify.map(({ name, type, min_level }) =>
     ok(`"${name}" (${type}) gets alerts from level ${min_level} up (nothing was sent)`),
   );
-}
-
-/** Finds nothing if no service is installed. */
-async function lookAtUnit({ config, credentials }: DoctorOptions): Promise<Seen[]> {
-  if (!existsSync(UNIT_FILE)) return [];
-  const missing = await missingWritablePaths(config);
-  if (missing.length === 0)
-    return [ok("its sandbox lets the service write to every directory in the config"), ...credentials];
-  const hint = "sudo pg321 install, then systemctl restart pg321";
-  const message = `its sandbox does not let the service write to ${missing.join(", ")}`;
-  return [failed("usage", message, hint), ...credentials];
 }
 
 async function lookAtKeys(options: DoctorOptions): Promise<Finding[]> {

@@ -29,6 +29,7 @@ import {
   system,
   versionOf,
 } from "./host.ts";
+import { noteNetwork } from "./network.ts";
 import type { InstallStep } from "./steps.ts";
 import { InstallSteps } from "./steps.ts";
 import { DROP_IN_FILE, installStorages } from "./storages.ts";
@@ -68,8 +69,10 @@ export async function install(options: { isDryRun: boolean }): Promise<InstallRe
   await installState(steps, account);
   await installExecutable(steps);
   await ensureFile(steps, UNIT_FILE, UNIT, { ...ROOT, mode: 0o644 });
-  if (config !== undefined) await installStorages(steps, config, account);
-  else {
+  if (config !== undefined) {
+    await installStorages(steps, config, account);
+    await noteNetwork(steps, config);
+  } else {
     const detail = `${DEFAULT_CONFIG_PATH} is not valid yet: complete it, check it with pg321 check, and run this again`;
     steps.note("attention", DROP_IN_FILE, detail);
   }

@@ -2,9 +2,9 @@ import { expect, test } from "bun:test";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { LocalStorageConfig, ServerConfig } from "../config/config.ts";
+import type { LocalStorageConfig, NotifyConfig, ServerConfig, StorageConfig } from "../config/config.ts";
 import type { Writing } from "./writable-paths.ts";
-import { dropInText, missingWritablePaths, writtenPaths } from "./writable-paths.ts";
+import { dropInText, missingReadableFiles, missingWritablePaths, writtenPaths } from "./writable-paths.ts";
 
 function writing(paths: readonly string[], change: Partial<Writing> = {}): Writing {
   return {
@@ -12,6 +12,7 @@ function writing(paths: readonly string[], change: Partial<Writing> = {}): Writi
     temp_dir: "/var/lib/pg321/tmp",
     catalog: { type: "sqlite", path: "/var/lib/pg321/catalog.db" },
     server: [],
+    notify: [],
     storage: paths.map((path) => ({ type: "local", name: path, path }) as LocalStorageConfig),
     ...change,
   };
@@ -84,6 +85,40 @@ test("the administrator's own drop-in counts, a comment does not", async () => {
     const config = writing(["/data/a/b", "/srv/b b", "/srv/c", "/srv/d", "/home/x"]);
     // It is hidden: making it writable does not make it visible.
     expect(await missingWritablePaths(config, [directory])).toEqual(["/home/x", "/srv/c", "/srv/d"]);
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+});
+
+test("certificates in what the unit hides are bound, to be read alone", async () => {
+  const config = writing(["/home/x/backups"], {
+    server: [
+      {
+        sslrootcert: "/root/ca.pem",
+        sslcert: "/etc/pg321/client.pem",
+        sslkey: "/tmp/client.key",
+      } as ServerConfig,
+      { sslrootcert: "system" } as ServerConfig,
+    ],
+    notify: [{ type: "webhook", ca_file: "/home/x/backups/ca.pem" } as NotifyConfig],
+  });
+  const bucket = { type: "s3", ca_file: "/home/x/ca.pem" } as StorageConfig;
+  config.storage.push(bucket);
+  expect(dropInText(config)?.split("\n").slice(2, -1)).toEqual([
+    "ProtectHome=tmpfs",
+    'BindPaths="-/home/x/backups"',
+    'BindReadOnlyPaths="-/home/x/ca.pem"',
+    'BindReadOnlyPaths="-/root/ca.pem"',
+    'BindReadOnlyPaths="-/tmp/client.key"',
+  ]);
+  const directory = await mkdtemp(join(tmpdir(), "pg321-drop-in-"));
+  try {
+    const hidden = ["/home/x/ca.pem", "/root/ca.pem", "/tmp/client.key"];
+    expect(await missingReadableFiles(config, [directory])).toEqual(hidden);
+    await writeFile(join(directory, "own.conf"), "[Service]\nBindReadOnlyPaths=/root\nReadWritePaths=/tmp\n");
+    expect(await missingReadableFiles(config, [directory])).toEqual(["/home/x/ca.pem", "/tmp/client.key"]);
+    await writeFile(join(directory, "storages.conf"), dropInText(config) ?? "");
+    expect(await missingReadableFiles(config, [directory])).toEqual([]);
   } finally {
     await rm(directory, { recursive: true });
   }

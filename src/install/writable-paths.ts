@@ -2,6 +2,7 @@ import { constants } from "node:fs";
 import { access, readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { PLACE_MS_MAX, placeAt } from "../base/files/place.ts";
+import { certificateFiles } from "../config/certificate-files.ts";
 import { type Config, DEFAULT_STATE_DIR } from "../config/config.ts";
 
 /** If it does not exist, `pg321 install` has not installed a service here, so no drop-in can be missing. */
@@ -22,7 +23,7 @@ const PRIVATE = ["/tmp", "/var/tmp"];
 const HIDDEN = [...HIDDEN_HOMES, ...PRIVATE];
 
 /** The settings that decide which paths the service needs outside its sandbox. */
-export type Writing = Pick<Config, "state_dir" | "temp_dir" | "catalog" | "server" | "storage">;
+export type Writing = Pick<Config, "state_dir" | "temp_dir" | "catalog" | "server" | "storage" | "notify">;
 
 /** The directories that a service with this config writes to and that need a drop-in. */
 export function writtenPaths(config: Writing): string[] {
@@ -32,18 +33,33 @@ export function writtenPaths(config: Writing): string[] {
   return paths.filter((path) => !paths.some((other) => other !== path && isUnder(path, other))).sort();
 }
 
-/** The drop-in that opens the sandbox for these directories, and for PostgreSQL sockets in hidden directories. */
+/** The certificates and their keys that a service with this config reads in directories that the unit hides. */
+export function hiddenFiles(config: Writing): string[] {
+  const opened = writtenPaths(config);
+  const files = certificateFiles(config).filter((file) => isUnderAny(file, HIDDEN));
+  return files.filter((file) => !isUnderAny(file, opened)).sort();
+}
+
+/**
+ * The drop-in that opens the sandbox for these directories, and for PostgreSQL sockets and certificates in hidden
+ * directories.
+ */
 export function dropInText(config: Writing): string | undefined {
   const paths = writtenPaths(config);
   const hosts = config.server.map(({ host }) => host ?? "").filter((host) => isUnderAny(host, HIDDEN));
   const sockets = [...new Set(hosts)].sort();
+  const files = hiddenFiles(config);
   const lines = [
     // Paths can be bound into an empty file system there, but not into an inaccessible directory.
-    ...([...paths, ...sockets].some((path) => isUnderAny(path, HIDDEN_HOMES)) ? ["ProtectHome=tmpfs"] : []),
+    ...([...paths, ...sockets, ...files].some((path) => isUnderAny(path, HIDDEN_HOMES))
+      ? ["ProtectHome=tmpfs"]
+      : []),
     // A socket directly in /tmp is a new file at each start of the server, and only a directory can be bound.
     ...(sockets.some((path) => PRIVATE.includes(path)) ? ["PrivateTmp=no"] : []),
     ...paths.map((path) => `${isUnderAny(path, HIDDEN) ? "BindPaths" : "ReadWritePaths"}=${optional(path)}`),
-    ...sockets.filter((path) => !PRIVATE.includes(path)).map((path) => `BindReadOnlyPaths=${optional(path)}`),
+    ...[...sockets.filter((path) => !PRIVATE.includes(path)), ...files].map(
+      (path) => `BindReadOnlyPaths=${optional(path)}`,
+    ),
   ];
   if (lines.length === 0) return undefined;
   const head = "# Written by `pg321 install`, from the paths in the config: run it again when they change.";
@@ -58,13 +74,27 @@ export async function missingWritablePaths(
   config: Writing,
   directories: readonly string[] = DROP_IN_DIRECTORIES,
 ): Promise<string[]> {
-  const opened = (await Promise.all(directories.map(dropInsIn))).flat().flatMap(openedPaths);
+  const opened = (await dropInTexts(directories)).flatMap((text) =>
+    openedPaths(text, ["ReadWritePaths", "BindPaths"]),
+  );
   return writtenPaths(config).filter(
     (path) =>
       !opened.some(
         ({ path: open, isBound }) => isUnder(path, open) && (isBound || !isUnderAny(path, HIDDEN)),
       ),
   );
+}
+
+/** The certificates of this config that the unit hides and that no drop-in makes visible. */
+export async function missingReadableFiles(
+  config: Writing,
+  directories: readonly string[] = DROP_IN_DIRECTORIES,
+): Promise<string[]> {
+  const hidden = hiddenFiles(config);
+  if (hidden.length === 0) return [];
+  const texts = await dropInTexts(directories);
+  const bound = texts.flatMap((text) => openedPaths(text, ["BindPaths", "BindReadOnlyPaths"]));
+  return hidden.filter((file) => !bound.some(({ path }) => isUnder(file, path)));
 }
 
 /**
@@ -87,6 +117,11 @@ export async function readOnlyPaths(config: Writing): Promise<string[]> {
   return paths.filter((_, index) => codes[index] === "EROFS");
 }
 
+/** The texts of the unit's drop-ins, whether systemd has loaded them or not. */
+export async function dropInTexts(directories: readonly string[] = DROP_IN_DIRECTORIES): Promise<string[]> {
+  return (await Promise.all(directories.map(dropInsIn))).flat();
+}
+
 async function dropInsIn(directory: string): Promise<string[]> {
   const missing = (error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT" || error.code === "ENOTDIR") return [];
@@ -96,17 +131,18 @@ async function dropInsIn(directory: string): Promise<string[]> {
   return Promise.all(names.map((name) => readFile(join(directory, name), "utf8")));
 }
 
-function openedPaths(text: string): { path: string; isBound: boolean }[] {
+type Opening = "ReadWritePaths" | "BindPaths" | "BindReadOnlyPaths";
+
+/** The paths that lines of these settings open. */
+function openedPaths(text: string, settings: readonly Opening[]): { path: string; isBound: boolean }[] {
   return text.split("\n").flatMap((line) => {
-    const [, name, value = ""] = /^\s*(ReadWritePaths|BindPaths)\s*=(.*)$/.exec(line) ?? [];
-    if (name === undefined) return [];
+    const [, name, value = ""] = /^\s*(\w+)\s*=(.*)$/.exec(line) ?? [];
+    if (!settings.some((setting) => setting === name)) return [];
+    const isBound = name !== "ReadWritePaths";
     return unquoted(value).map((word) => {
       const path = word.replace(/^[-+]+/, "");
       // SOURCE:DESTINATION:OPTIONS
-      return {
-        path: name === "BindPaths" ? (path.split(":")[1] ?? path) : path,
-        isBound: name === "BindPaths",
-      };
+      return { path: isBound ? (path.split(":")[1] ?? path) : path, isBound };
     });
   });
 }

@@ -8,11 +8,14 @@ export class WebProxy {
   readonly place: string;
   /** The environment variable that sets it. */
   readonly variable: string;
+  /** Whether the environment file beside the config names the same one, which the service gets as well. */
+  readonly isInFile: boolean;
 
-  constructor(url: Secret, place: string, variable: string) {
-    this.url = url;
-    this.place = place;
-    this.variable = variable;
+  constructor(named: { url: Secret; place: string; variable: string; isInFile: boolean }) {
+    this.url = named.url;
+    this.place = named.place;
+    this.variable = named.variable;
+    this.isInFile = named.isInFile;
   }
 
   toString(): string {

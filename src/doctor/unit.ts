@@ -4,7 +4,7 @@ import {
   ENVIRONMENT_FILE,
   passesEnvironmentFile,
   proxiesOfThisProcess,
-} from "../install/service-environment.ts";
+} from "../install/unit-environment.ts";
 import { missingReadableFiles, missingWritablePaths, UNIT_FILE } from "../install/writable-paths.ts";
 import type { Seen } from "./finding.ts";
 import { failed, ok, warning } from "./finding.ts";

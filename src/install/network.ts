@@ -2,8 +2,8 @@ import { certificateFiles, certificateProblems, namedCertificates } from "../con
 import type { Config } from "../config/config.ts";
 import { statsOf } from "./files.ts";
 import { canService, SERVICE_USER, serviceAccount } from "./host.ts";
-import { ENVIRONMENT_FILE, proxiesOfThisProcess } from "./service-environment.ts";
 import type { InstallSteps } from "./steps.ts";
+import { ENVIRONMENT_FILE, proxiesOfThisProcess } from "./unit-environment.ts";
 
 /** Tells what the service lacks to reach storages, notifiers and servers: certificates and proxies. Changes nothing. */
 export async function noteNetwork(steps: InstallSteps, config: Config): Promise<void> {

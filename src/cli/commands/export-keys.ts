@@ -172,7 +172,7 @@ function report(
     );
   if (variables.length > 0)
     output.print(
-      `\nThe config also takes values from the environment: ${variables.join(", ")}. They are exported only if a drop-in of the unit sets them.`,
+      `\nThe config also takes values from the environment: ${variables.join(", ")}. They are exported only if the file \`environment\` next to the config or a drop-in of the unit sets them.`,
     );
   if (!rows.some(({ role }) => role === "identity"))
     output.print(

@@ -16,6 +16,7 @@ afterAll(() => rm(directory, { recursive: true }));
 test("the list has every file that the config names, the whole directory of credentials, and each file once", async () => {
   await mkdir(at("credentials/old"), { recursive: true });
   for (const name of ["named", "of-a-drop-in"]) await writeFile(at(`credentials/${name}`), "secret");
+  await writeFile(at("environment"), "HTTPS_PROXY=http://proxy.lan:3128\n");
   const server = [
     'name = "main"',
     'password = { credential = "named" }',
@@ -41,6 +42,7 @@ test("the list has every file that the config names, the whole directory of cred
     "credential: credentials/named",
     "credential: credentials/lost",
     "credential: credentials/of-a-drop-in",
+    "credential: environment",
     "identity: identity.txt",
     "signing key: signing.key",
   ]);

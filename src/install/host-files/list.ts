@@ -2,6 +2,7 @@ import { type Dirent, existsSync } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Config } from "../../config/config.ts";
+import { environmentFileOf } from "../../config/environment-file.ts";
 import { DEFAULT_CONFIG_PATH, outsideOfConfig } from "../../config/load.ts";
 import { SERVICE_USER } from "../host.ts";
 import { DROP_IN_DIRECTORIES, DROP_IN_NAME } from "../writable-paths.ts";
@@ -30,7 +31,7 @@ export interface HostFile {
 
 /**
  * The list of all files that must survive the loss of this host: config, files that the config reads values from,
- * credentials, identity, signing key, and drop-ins of the unit. It does not check whether they exist. Files in
+ * credentials, the environment file, identity, signing key, and drop-ins of the unit. It does not check whether they exist. Files in
  * directories that only root can list are missing if another user asks.
  */
 export async function hostFiles(config: Config): Promise<HostFile[]> {
@@ -47,6 +48,7 @@ export async function hostFiles(config: Config): Promise<HostFile[]> {
   const credentials = [
     ...outside.credentialFiles,
     ...(await filesIn(outside.credentialDirectory)),
+    ...(await existing(environmentFileOf(config.file))),
     ...(unit?.credentialFiles ?? []),
   ];
   const files: HostFile[] = [
@@ -76,6 +78,11 @@ export async function variablesOf(config: Config): Promise<string[]> {
 async function serviceOwner(stateDir: string): Promise<{ user: string; group: string }> {
   const stats = await stat(stateDir).catch(() => undefined);
   return stats ? ownerOf(stats) : { user: SERVICE_USER, group: SERVICE_USER };
+}
+
+/** The environment file is optional. */
+async function existing(file: string): Promise<string[]> {
+  return (await stat(file).catch(() => undefined)) ? [file] : [];
 }
 
 /** The files directly in a directory; empty if it does not exist or cannot be listed. */

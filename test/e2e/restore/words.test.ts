@@ -21,9 +21,9 @@ describe("mistakes on the command line: exit 2 with a hint, and nothing is done"
   const target = ["--target", "main/x"];
   test.each([
     ["an unknown id", ["ffffffff", ...target], /no backup's id begins with "ffffffff"\nhint: pg321 list/],
-    ["what is no id", ["nonsense", ...target], /"nonsense" is not a backup's id\nhint: pg321 list/],
+    ["an invalid id", ["nonsense", ...target], /"nonsense" is not a backup's id\nhint: pg321 list/],
     [
-      "latest of nothing",
+      "latest without a database",
       ["latest", ...target],
       /latest needs --database\nhint: pg321 restore latest --database/,
     ],
@@ -36,9 +36,13 @@ describe("mistakes on the command line: exit 2 with a hint, and nothing is done"
     [
       "an unknown server",
       ["ID", "--target", "mian/x"],
-      /names no configured server and a database\nhint: .*main\/DATABASE/,
+      /is not SERVER\/DATABASE with a configured server\nhint: .*main\/DATABASE/,
     ],
-    ["a server without a database", ["ID", "--target", "main/"], /names no configured server/],
+    [
+      "a server without a database",
+      ["ID", "--target", "main/"],
+      /is not SERVER\/DATABASE with a configured server/,
+    ],
     [
       "another kind of URL",
       ["ID", "--target", "mysql://h/d"],
@@ -57,7 +61,7 @@ describe("mistakes on the command line: exit 2 with a hint, and nothing is done"
     [
       "a password file for a server",
       ["ID", ...target, "--password-file", "x"],
-      /goes with a --target URL\nhint: /,
+      /--password-file needs a --target URL\nhint: /,
     ],
     [
       "a missing password file",
@@ -69,13 +73,13 @@ describe("mistakes on the command line: exit 2 with a hint, and nothing is done"
       ["ID", "--target", "postgres://h/d", "--password-file", "/bin/true"],
       /is not UTF-8 text\nhint: /,
     ],
-    ["a file and a target", ["ID", "--output", "f", ...target], /--target does not go with --output/],
+    ["a file and a target", ["ID", "--output", "f", ...target], /--target cannot be used with --output/],
     [
       "a selection for a file",
       ["ID", "--output", "f", "--table", "t"],
-      /--table does not go with --output.*\nhint: .*pg_restore/,
+      /--table cannot be used with --output.*\nhint: .*pg_restore/,
     ],
-    ["two ids", ["ID", "ID"], /is one argument too many/],
+    ["two ids", ["ID", "ID"], /unexpected argument/],
   ])("%s", async (_, words, message) => {
     const given = words.map((word) => (word === "ID" ? backupId : word));
     const { exitCode, stderr, stdout } = await installation.run("restore", ...given);

@@ -1,17 +1,12 @@
-import { access, mkdir } from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
-import type { Clock } from "../../base/clock.ts";
+import { access } from "node:fs/promises";
+import { resolve } from "node:path";
 import { Pg321Error } from "../../base/errors.ts";
 import { Secret } from "../../base/secret.ts";
-import { DEFAULT_STATE_DIR } from "../../config/config.ts";
-import {
-  encodeIdentityFile,
-  generateIdentity,
-  isPassphraseProtected,
-  readIdentityFile,
-} from "../../sealed/identity.ts";
-import { writeKeyFile } from "../../sealed/key-file.ts";
-import { generateSigningKey, readSigningKey } from "../../sealed/signing-key.ts";
+import type { EncryptionConfig } from "../../config/config.ts";
+import { ConfigError } from "../../config/problems.ts";
+import { IDENTITY_FILE, SIGNING_KEY_FILE, writeNewKeys } from "../../install/new-keys.ts";
+import { isPassphraseProtected, readIdentityFile } from "../../sealed/identity.ts";
+import { readSigningKey } from "../../sealed/signing-key.ts";
 import type { Arguments, Command, Invocation } from "../command.ts";
 import { isSet, JSON_OPTION, textOption } from "../command.ts";
 import { askPassphrase, commandConfig } from "../open-context.ts";
@@ -19,15 +14,13 @@ import { jsonText } from "../output/output.ts";
 import { choiceOption } from "../parse.ts";
 import { newPassphrase, passphraseIn, readBytes } from "../passphrase.ts";
 
-const IDENTITY_FILE = "/etc/pg321/identity.txt";
-const SIGNING_KEY_FILE = join(DEFAULT_STATE_DIR, "signing.key");
 const ACTIONS = ["generate", "show"] as const;
 
 export const command: Command = {
   usage: "generate|show",
   description:
     "generate creates the identity, which opens backups, and the signing key, which proves that backups come from this\n" +
-    "installation. It needs no config and never replaces a file. show prints the public parts of both.",
+    "installation. It never replaces a file. show prints the public parts of both. Neither needs a valid config.",
   options: {
     identity: {
       type: "string",
@@ -76,12 +69,8 @@ async function generate({ arguments: args, output, clock, terminal }: Invocation
   // Check both paths before writing either file: half a pair would only confuse.
   for (const file of [identityFile, signingKeyFile]) await requireFree(file);
   const passphrase = await wantedPassphrase(args, terminal?.isInteractive === true);
-  const { recipient, installation, signer } = await writeKeys(
-    identityFile,
-    signingKeyFile,
-    passphrase,
-    clock,
-  );
+  const paths = { identityFile, signingKeyFile };
+  const { recipient, installation, signer } = await writeNewKeys(paths, passphrase, clock);
   if (isSet(args, "json")) {
     output.print(
       jsonText({
@@ -116,30 +105,15 @@ async function generate({ arguments: args, output, clock, terminal }: Invocation
   return 0;
 }
 
-async function writeKeys(
-  identityFile: string,
-  signingKeyFile: string,
-  passphrase: Secret | undefined,
-  clock: Clock,
-) {
-  const createdAt = clock.now();
-  const installation = crypto.randomUUID();
-  const signingKey = generateSigningKey(installation);
-  const pair = await generateIdentity();
-  const about = { installation, signers: [signingKey.signer], createdAt };
-  for (const file of [identityFile, signingKeyFile])
-    await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-  await writeKeyFile(identityFile, await encodeIdentityFile(pair, about, passphrase));
-  await writeKeyFile(signingKeyFile, signingKey.encode(createdAt));
-  return { ...pair, installation, signer: signingKey.signer };
-}
-
-async function requireFree(file: string): Promise<void> {
-  const exists = await access(file).then(
+function exists(file: string): Promise<boolean> {
+  return access(file).then(
     () => true,
     () => false,
   );
-  if (!exists) return;
+}
+
+async function requireFree(file: string): Promise<void> {
+  if (!(await exists(file))) return;
   throw new Pg321Error("key", `key file ${file}: already exists; key files are never replaced`, {
     hint: "choose other paths with --identity and --signing-key; keep the old file: backups may need it",
   });
@@ -164,9 +138,7 @@ async function show(invocation: Invocation): Promise<number> {
   const { arguments: args, output, terminal } = invocation;
   const [identityOption, signingOption] = [textOption(args, "identity"), textOption(args, "signing-key")];
   const isNamed = identityOption !== undefined || signingOption !== undefined;
-  const config = isNamed
-    ? undefined
-    : (await commandConfig(invocation, { keepsRoot: true, setsAside: true })).encryption;
+  const config = isNamed ? undefined : await configuredKeys(invocation);
   const identityFile = identityOption ?? config?.identity_file;
   const signingKeyFile = signingOption ?? config?.signing_key_file;
   const identity =
@@ -194,6 +166,25 @@ async function show(invocation: Invocation): Promise<number> {
     output.print(lines.join("\n"));
   }
   return 0;
+}
+
+type KeySettings = Partial<
+  Pick<EncryptionConfig, "identity_file" | "signing_key_file" | "identity_passphrase" | "recipients">
+>;
+
+/**
+ * The keys that the config names; while it has mistakes, or does not exist yet, the keys in the default places: the
+ * config needs the recipient.
+ */
+async function configuredKeys(invocation: Invocation): Promise<KeySettings> {
+  try {
+    return (await commandConfig(invocation, { keepsRoot: true, setsAside: true })).encryption;
+  } catch (error) {
+    if (!(error instanceof ConfigError) || !(await exists(IDENTITY_FILE))) throw error;
+    invocation.output.note("the config is not valid yet: these are the keys in the default places");
+    const hasSigningKey = await exists(SIGNING_KEY_FILE);
+    return { identity_file: IDENTITY_FILE, ...(hasSigningKey && { signing_key_file: SIGNING_KEY_FILE }) };
+  }
 }
 
 async function openIdentity(

@@ -9,7 +9,7 @@ import { COMMANDS } from "./registry.ts";
 export function programHelp(style: Style): string {
   const widest = Math.max(...COMMANDS.map(({ name }) => name.length));
   return [
-    `${style.bold("pg321")} ${VERSION}: PostgreSQL backups the 3-2-1-1-0 way, proved by restoring them`,
+    `${style.bold("pg321")} ${VERSION}: PostgreSQL backups, encrypted, with copies in several storages, and their restore`,
     "",
     style.bold("Usage:"),
     "  pg321 COMMAND [OPTION…]",

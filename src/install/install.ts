@@ -1,6 +1,6 @@
 import { realpath, stat } from "node:fs/promises";
-import EXAMPLE_CONFIG from "../../config.example.toml" with { type: "text" };
 import UNIT from "../../systemd/pg321.service" with { type: "text" };
+import type { Clock } from "../base/clock.ts";
 import { Pg321Error } from "../base/errors.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
 import { refuseNewerCatalog } from "../catalog/sqlite/version.ts";
@@ -12,15 +12,12 @@ import {
   ensureFile,
   isRunningExecutable,
   placeRunningExecutable,
-  putNew,
   ROOT,
-  replaceBy,
-  rightsText,
   statsOf,
 } from "./files.ts";
+import { hasKeys, installConfig, installKeys, refuseHalfOfKeys } from "./first-config.ts";
 import type { ServiceAccount, ServiceState } from "./host.ts";
 import {
-  canService,
   isSystemdRunning,
   makeAccount,
   SERVICE_USER,
@@ -39,9 +36,7 @@ export const EXECUTABLE_FILE = "/usr/local/bin/pg321";
 export const CONFIG_DIRECTORY = "/etc/pg321";
 export const CREDENTIALS_DIRECTORY: string = `${CONFIG_DIRECTORY}/credentials`;
 
-/** Configs that `install` writes and nobody has edited yet. */
-export const UNTOUCHED_CONFIGS: readonly string[] = [EXAMPLE_CONFIG];
-
+const DEFAULT_CATALOG_FILE = `${DEFAULT_STATE_DIR}/catalog.db`;
 const OWN_VERSION = `pg321 ${VERSION} (${COMMIT})`;
 
 export interface InstallReport {
@@ -53,20 +48,34 @@ export interface InstallReport {
   next: string[];
 }
 
+export interface InstallOptions {
+  isDryRun: boolean;
+  /** Makes the keys of a new installation if there are none. */
+  generatesKeys: boolean;
+  /** Starts the service, also at every boot. */
+  starts: boolean;
+  clock: Clock;
+}
+
 /**
  * Installs this executable as a service of this host: account, directories, config, executable, unit, sandbox.
- * Whatever is already right stays as it is; the config is never replaced, and nothing is started or restarted.
- * Throws code `usage`, before anything is changed, if the catalog needs a newer pg321.
+ * Whatever is already right stays as it is; a config that somebody edited is never changed, and nothing is restarted.
+ * Throws code `usage`, before anything is changed, if the catalog needs a newer pg321, or if the service could not
+ * start with its config.
  */
-export async function install(options: { isDryRun: boolean }): Promise<InstallReport> {
-  const config = await usableConfig();
-  refuseNewerCatalog(config?.catalog ?? { type: "sqlite", path: `${DEFAULT_STATE_DIR}/catalog.db` });
-  const steps = new InstallSteps(options.isDryRun);
+export async function install(options: InstallOptions): Promise<InstallReport> {
+  const { isDryRun, generatesKeys, starts, clock } = options;
+  const config = await usableConfig({ mustBeValid: starts });
+  const catalog = config?.catalog.path ?? DEFAULT_CATALOG_FILE;
+  refuseNewerCatalog({ type: "sqlite", path: catalog });
+  const steps = new InstallSteps(isDryRun);
+  if (generatesKeys) await refuseHalfOfKeys(catalog);
   const account = await installAccount(steps);
   await ensureDirectory(steps, CONFIG_DIRECTORY, { ...ROOT, mode: 0o755 });
   await ensureDirectory(steps, CREDENTIALS_DIRECTORY, { ...ROOT, mode: 0o700 });
-  await installConfig(steps, account);
   await installState(steps, account);
+  if (generatesKeys) await installKeys(steps, account, clock);
+  await installConfig(steps, account);
   await installExecutable(steps);
   await ensureFile(steps, UNIT_FILE, UNIT, { ...ROOT, mode: 0o644 });
   if (config !== undefined) {
@@ -77,20 +86,21 @@ export async function install(options: { isDryRun: boolean }): Promise<InstallRe
     steps.note("attention", DROP_IN_FILE, detail);
   }
   const state = await reloadSystemd(steps);
+  const isStarted = starts && state !== undefined && (await startService(steps, state));
   return {
     dry_run: options.isDryRun,
     version: OWN_VERSION,
     steps: steps.steps,
-    next: await nextSteps(steps, state, config !== undefined),
+    next: isStarted ? [BACKUP] : await nextSteps(steps, state, config !== undefined),
   };
 }
 
-/** The service's config; undefined while it does not exist or has mistakes, which `pg321 check` shows. */
-async function usableConfig(): Promise<Config | undefined> {
+/** The service's config; undefined while it does not exist or has mistakes, unless these are to be thrown. */
+async function usableConfig({ mustBeValid }: { mustBeValid: boolean }): Promise<Config | undefined> {
   try {
     return await loadConfig(DEFAULT_CONFIG_PATH, processSource());
   } catch (error) {
-    if (error instanceof Pg321Error) return undefined;
+    if (error instanceof Pg321Error && !mustBeValid) return undefined;
     throw error;
   }
 }
@@ -101,19 +111,6 @@ async function installAccount(steps: InstallSteps): Promise<ServiceAccount | und
   if (account !== undefined) steps.note("right", name, `uid ${account.uid}, gid ${account.gid}`);
   else await steps.change(name, "system user and group, no login", () => makeAccount(DEFAULT_STATE_DIR));
   return account ?? (await serviceAccount());
-}
-
-async function installConfig(steps: InstallSteps, account: ServiceAccount | undefined): Promise<void> {
-  const owner: Ownership = { name: `root:${SERVICE_USER}`, uid: 0, gid: account?.gid, mode: 0o640 };
-  if ((await statsOf(DEFAULT_CONFIG_PATH)) === undefined) {
-    return steps.change(DEFAULT_CONFIG_PATH, `the commented example, ${rightsText(owner)}`, () =>
-      replaceBy(DEFAULT_CONFIG_PATH, owner, (temporary) => Bun.write(temporary, EXAMPLE_CONFIG), putNew),
-    );
-  }
-  const isReadable = account !== undefined && (await canService("r", DEFAULT_CONFIG_PATH));
-  if (isReadable) return steps.note("kept", DEFAULT_CONFIG_PATH, "yours");
-  const advice = `chown root:${SERVICE_USER} ${DEFAULT_CONFIG_PATH} && chmod 0640 ${DEFAULT_CONFIG_PATH}`;
-  steps.note("attention", DEFAULT_CONFIG_PATH, `yours, but ${SERVICE_USER} cannot read it: ${advice}`);
 }
 
 async function installState(steps: InstallSteps, account: ServiceAccount | undefined): Promise<void> {
@@ -146,6 +143,7 @@ async function installExecutable(steps: InstallSteps): Promise<void> {
 }
 
 const SYSTEMD = "systemd";
+const SERVICE = "pg321.service";
 
 /** The state of the service; undefined if systemd is not running. */
 async function reloadSystemd(steps: InstallSteps): Promise<ServiceState | undefined> {
@@ -163,19 +161,40 @@ async function reloadSystemd(steps: InstallSteps): Promise<ServiceState | undefi
   return serviceState();
 }
 
+/** Starts the service if it is not running yet, now and at every boot; returns whether it did. */
+async function startService(steps: InstallSteps, { isActive, isEnabled }: ServiceState): Promise<boolean> {
+  if (isActive && isEnabled) {
+    steps.note("right", SERVICE, "runs, and starts at every boot");
+    return false;
+  }
+  await steps.change(SERVICE, "enabled and started", async () => {
+    await system("systemctl", "enable", "--now", SERVICE);
+  });
+  return !isActive;
+}
+
 const ROLE = [
-  'give pg321 access to PostgreSQL, and set `user = "pg321"` in [[server]]:',
-  "sudo -u postgres psql -c 'CREATE ROLE pg321 LOGIN BYPASSRLS' \\",
-  "    -c 'GRANT pg_read_all_data, pg_read_all_settings TO pg321' \\",
-  "    -c 'ALTER ROLE pg321 SET lo_compat_privileges = on'",
+  "create the role pg321 in PostgreSQL, which reads everything and is no superuser:",
+  'sudo -u postgres psql -c "CREATE ROLE pg321 LOGIN BYPASSRLS" \\',
+  '    -c "GRANT pg_read_all_data, pg_read_all_settings TO pg321" \\',
+  '    -c "ALTER ROLE pg321 SET lo_compat_privileges = on"',
 ].join("\n");
 const KEY = [
-  `make the keys, put the printed lines into ${DEFAULT_CONFIG_PATH}, and keep a copy of the identity elsewhere:`,
-  "sudo pg321 key generate",
+  "make the keys; the public one is filled in in a config that nobody has edited yet:",
+  "sudo pg321 install --generate-keys",
+].join("\n");
+const COMPLETE = [
+  `complete the lines marked FILL IN (secrets as files in ${CREDENTIALS_DIRECTORY}):`,
+  `sudoedit ${DEFAULT_CONFIG_PATH}`,
 ].join("\n");
 const START = [
-  `complete ${DEFAULT_CONFIG_PATH} (secrets as files in ${CREDENTIALS_DIRECTORY}), then:`,
-  "sudo pg321 check && sudo pg321 install && sudo systemctl enable --now pg321",
+  "create the directories of local storages and start the service, or see every mistake in the config:",
+  "sudo pg321 install --start",
+].join("\n");
+const BACKUP = [
+  "make the first backup and look whether anything is missing; README.md shows how to test a restore:",
+  "sudo pg321 backup",
+  "sudo pg321 doctor",
 ].join("\n");
 
 const START_ONLY = [
@@ -188,7 +207,10 @@ async function nextSteps(
   state: ServiceState | undefined,
   isConfigured: boolean,
 ): Promise<string[]> {
-  if (state === undefined || !state.isActive) return isConfigured ? [START_ONLY] : [ROLE, KEY, START];
+  if (state === undefined || !state.isActive) {
+    if (isConfigured) return [START_ONLY];
+    return (await hasKeys(steps)) ? [ROLE, COMPLETE, START] : [ROLE, KEY, COMPLETE, START];
+  }
   const running = state.pid > 0 ? await versionOf(`/proc/${state.pid}/exe`) : undefined;
   const isOther = state.pid > 0 && running !== OWN_VERSION;
   if (!isOther && !steps.changed(EXECUTABLE_FILE, UNIT_FILE, DROP_IN_FILE)) return [];

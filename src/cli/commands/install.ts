@@ -9,28 +9,45 @@ import { jsonText } from "../output/output.ts";
 export const command: Command = {
   usage: "",
   description:
-    "As root: copies this executable to /usr/local/bin and creates the user pg321, its directories, a commented config\n" +
-    "if there is none, the systemd unit, and what its sandbox needs for the local storages in the config. It changes\n" +
-    "only what is missing or different, so run it again after a change of storages, and run a newer executable's\n" +
-    "install to upgrade. It neither starts nor restarts the service.",
+    "As root: copies this executable to /usr/local/bin and creates the user pg321, its directories, a short config if\n" +
+    "there is none, the systemd unit, and what its sandbox needs for the local storages in the config. It changes only\n" +
+    "what is missing or different, so run it again after a change of storages, and run a newer executable's install to\n" +
+    "upgrade. It starts the service only with --start, and never restarts it.",
   options: {
+    "generate-keys": {
+      type: "boolean",
+      help: "make the keys of a new installation, if there are none, and fill them in in a new config",
+    },
+    start: {
+      type: "boolean",
+      help: "start the service, now and at every boot; refused with every mistake if the config is not valid",
+    },
     "dry-run": { type: "boolean", help: "print every step; change nothing" },
     json: JSON_OPTION,
   },
   examples: [
-    { command: "sudo ./pg321 install", explanation: "from wherever the executable was unpacked" },
+    {
+      command: "sudo ./pg321 install --generate-keys",
+      explanation: "a new installation, from wherever the executable was unpacked",
+    },
+    { command: "sudo pg321 install --start", explanation: "when the config is complete" },
     { command: "sudo pg321 install --dry-run", explanation: "what it would change" },
   ],
   positionals: { min: 0, max: 0 },
   async run(invocation) {
     requireRoot("install", invocation);
-    const { arguments: args, output } = invocation;
+    const { arguments: args, output, clock } = invocation;
     if (!isCompiled) {
       throw new Pg321Error("usage", "install: pg321 runs from source, so there is no executable to copy", {
         hint: "run npm run build, then sudo dist/pg321 install",
       });
     }
-    const report = await install({ isDryRun: isSet(args, "dry-run") });
+    const report = await install({
+      isDryRun: isSet(args, "dry-run"),
+      generatesKeys: isSet(args, "generate-keys"),
+      starts: isSet(args, "start"),
+      clock,
+    });
     if (isSet(args, "json")) {
       output.print(jsonText(report));
       return EXIT_CODES.ok;

@@ -5,12 +5,13 @@ import { visibleData } from "../../base/text/visible.ts";
 import type { Config } from "../../config/config.ts";
 import { configPath, loadConfig, processSource } from "../../config/load.ts";
 import { unusableText } from "../../config/set-aside.ts";
+import { UNTOUCHED_CONFIGS } from "../../install/first-config.ts";
 import type { HostBundle } from "../../install/host-files/bundle.ts";
 import { openBundle } from "../../install/host-files/bundle.ts";
 import { hostFiles } from "../../install/host-files/list.ts";
 import { putBack } from "../../install/host-files/put-back.ts";
 import { fingerprintOf, surveyHostFiles } from "../../install/host-files/survey.ts";
-import { UNTOUCHED_CONFIGS } from "../../install/install.ts";
+
 import { InstallSteps } from "../../install/steps.ts";
 import type { AdoptedFrom } from "../../jobs/cleanup/adopt-backups.ts";
 import { adoptBackups } from "../../jobs/cleanup/adopt-backups.ts";

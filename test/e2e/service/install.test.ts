@@ -60,7 +60,7 @@ describe.skipIf(noBoxReason !== undefined)(
       const { exitCode, stderr } = await box.run(UNPACKED, "install", "--config", "/etc/other.toml");
       expect({ exitCode, stderr }).toMatchObject({
         exitCode: 2,
-        stderr: expect.stringContaining(`reads ${CONFIG} and no other`),
+        stderr: expect.stringContaining(`but the service reads ${CONFIG}\nhint: omit --config`),
       });
     });
 
@@ -74,6 +74,7 @@ describe.skipIf(noBoxReason !== undefined)(
         "/etc/pg321": "planned",
         "/etc/pg321/credentials": "planned",
         [CONFIG]: "planned",
+        "/etc/pg321/config.example.toml": "planned",
         "/var/lib/pg321": "planned",
         "/usr/local/bin/pg321": "planned",
         [UNIT]: "planned",
@@ -85,7 +86,7 @@ describe.skipIf(noBoxReason !== undefined)(
 
     test("a fresh host gets user, directories, config, executable and unit, with tight modes", async () => {
       const report = await install();
-      expect(Object.values(states(report)).filter((state) => state === "done")).toHaveLength(8);
+      expect(Object.values(states(report)).filter((state) => state === "done")).toHaveLength(9);
       expect(await box.sh("getent passwd pg321 | cut -d: -f6-")).toBe("/var/lib/pg321:/usr/sbin/nologin\n");
       const paths = ["/etc/pg321", "/etc/pg321/credentials", CONFIG, "/var/lib/pg321"];
       expect(await rights(...paths, "/usr/local/bin/pg321", UNIT)).toEqual([
@@ -97,13 +98,23 @@ describe.skipIf(noBoxReason !== undefined)(
         "root:root 644",
       ]);
       expect(await box.ok("cmp", UNPACKED, "/usr/local/bin/pg321")).toBe("");
-      expect(await Bun.file(box.path(CONFIG)).text()).toBe(
-        await Bun.file(join(ROOT, "config.example.toml")).text(),
-      );
-      expect(report.next).toHaveLength(3);
+      for (const [path, source] of [
+        [CONFIG, "src/install/config.toml"],
+        ["/etc/pg321/config.example.toml", "config.example.toml"],
+      ] as const)
+        expect(await Bun.file(box.path(path)).text()).toBe(await Bun.file(join(ROOT, source)).text());
+      expect(report.next).toHaveLength(4);
       expect(report.next.join()).toMatch(
-        /CREATE ROLE pg321[\s\S]*key generate[\s\S]*systemctl enable --now pg321/,
+        /CREATE ROLE pg321[\s\S]*--generate-keys[\s\S]*FILL IN[\s\S]*pg321 install --start/,
       );
+    });
+
+    test("the service is not started while its config has mistakes, and they are all named", async () => {
+      const before = await listing();
+      const { exitCode, stderr } = await box.run(UNPACKED, "install", "--start");
+      expect(exitCode).toBe(2);
+      expect(stderr).toMatch(/storage\[0\]\.path: found ""[\s\S]*encryption\.recipients: /);
+      expect(await listing()).toBe(before);
     });
 
     test("systemd accepts the unit without a warning, and it is hardened", async () => {

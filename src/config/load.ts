@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import type { Stats } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { parse, TomlError } from "smol-toml";
@@ -7,6 +8,7 @@ import { Secret } from "../base/secret.ts";
 import { certificateProblems, namedCertificates } from "./certificate-files.ts";
 import type { Config } from "./config.ts";
 import { type EnvironmentFile, environmentFileOf, readEnvironmentFile } from "./environment-file.ts";
+import { exposureOf } from "./exposed-secrets.ts";
 import { findLines, type LineFinder } from "./positions.ts";
 import { ConfigError, type KeyPath, type Problem, pathText, problemText } from "./problems.ts";
 import { PROXY_VARIABLES, ProxyMistake, withProxies } from "./proxy.ts";
@@ -49,7 +51,7 @@ export async function loadConfig(
   source: ValueSource,
   { setsAside = false }: LoadOptions = {},
 ): Promise<Config> {
-  const { bytes, mode } = await readConfigFile(file);
+  const { bytes, rights } = await readConfigFile(file);
   const toml = decode(file, bytes);
   const document = parseToml(file, toml);
   const lineOf = findLines(toml);
@@ -71,7 +73,9 @@ export async function loadConfig(
     checksum: createHash("sha256").update(bytes).digest("hex"),
     ...config,
     warnings: [
-      ...exposedSecrets(config, document, mode, lineOf).map((problem) => problemText(file, problem)),
+      ...(await exposedSecrets(file, config, document, rights, lineOf)).map((problem) =>
+        problemText(file, problem),
+      ),
       ...unwiseSettings(config, lineOf).map((problem) => problemText(file, problem)),
       ...environmentWarnings(environmentFileOf(file), beside),
     ],
@@ -166,9 +170,9 @@ export async function requireCertificates(config: Config, signal: AbortSignal): 
   throw new ConfigError(file, problems, found[0]?.hint);
 }
 
-async function readConfigFile(file: string): Promise<{ bytes: Buffer; mode: number }> {
+async function readConfigFile(file: string): Promise<{ bytes: Buffer; rights: Stats }> {
   try {
-    return { bytes: await readFile(file), mode: (await stat(file)).mode & 0o777 };
+    return { bytes: await readFile(file), rights: await stat(file) };
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     const isMissing = code === "ENOENT" || code === "ENOTDIR";
@@ -227,13 +231,16 @@ function problemsOf(issues: readonly v.BaseIssue<unknown>[], lineOf: LineFinder)
 }
 
 /** Secrets that are written literally in a file that others can read. */
-function exposedSecrets(config: unknown, document: unknown, mode: number, lineOf: LineFinder): Problem[] {
-  if ((mode & 0o044) === 0) return [];
-  const [readers, remedy] =
-    mode & 0o004
-      ? ["everyone", "make it 0600"]
-      : ["its group", "make it 0600 unless the service needs the group's permission"];
-  const shownMode = mode.toString(8).padStart(4, "0");
+async function exposedSecrets(
+  file: string,
+  config: Pick<Config, "state_dir">,
+  document: unknown,
+  rights: Stats,
+  lineOf: LineFinder,
+): Promise<Problem[]> {
+  const exposure = await exposureOf(resolve(file), rights, config.state_dir);
+  if (exposure === undefined) return [];
+  const shownMode = (rights.mode & 0o777).toString(8).padStart(4, "0");
   return secretPaths(config)
     .map((path) => literalAt(document, path))
     .filter((path) => path !== undefined)
@@ -241,7 +248,7 @@ function exposedSecrets(config: unknown, document: unknown, mode: number, lineOf
       problemAt(
         path,
         lineOf,
-        `a secret in a file that ${readers} can read (mode ${shownMode}); ${remedy}, or take the value from { credential = "name" }`,
+        `a secret in a file that ${exposure.readers} can read (mode ${shownMode}); mend it with: ${exposure.remedy}; or take the value from { credential = "name" }`,
       ),
     );
 }

@@ -1,5 +1,5 @@
+import { ownerText } from "../base/process/owners.ts";
 import type { HostExport } from "../catalog/host-exports.ts";
-import { ownerText } from "../install/host-files/owners.ts";
 import type { SurveyedFile } from "../install/host-files/survey.ts";
 import { fingerprintOf, isPresent } from "../install/host-files/survey.ts";
 import type { Seen } from "./finding.ts";

@@ -1,10 +1,10 @@
 import * as v from "valibot";
 import { Pg321Error } from "../../base/errors.ts";
+import { modeText } from "../../base/process/owners.ts";
 import type { Secret } from "../../base/secret.ts";
 import { exactText } from "../../base/text/utf8.ts";
 import { isArmored, openText, sealText } from "../../sealed/passphrase.ts";
 import { HOST_FILE_ROLES } from "./list.ts";
-import { modeText } from "./owners.ts";
 import type { PresentFile, Rights } from "./survey.ts";
 
 /** The first member of the JSON, so that a person who opens the file knows what it is. */

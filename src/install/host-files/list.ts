@@ -1,12 +1,12 @@
 import { type Dirent, existsSync } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { ownerOf } from "../../base/process/owners.ts";
 import type { Config } from "../../config/config.ts";
 import { environmentFileOf } from "../../config/environment-file.ts";
 import { DEFAULT_CONFIG_PATH, outsideOfConfig } from "../../config/load.ts";
 import { SERVICE_USER } from "../host.ts";
 import { DROP_IN_DIRECTORIES, DROP_IN_NAME } from "../writable-paths.ts";
-import { ownerOf } from "./owners.ts";
 
 export const HOST_FILE_ROLES = [
   "config",

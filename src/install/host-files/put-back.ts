@@ -3,11 +3,11 @@ import { link, lstat, mkdir, open, readFile, rename, rm, stat } from "node:fs/pr
 import { basename, dirname, join } from "node:path";
 import { Pg321Error } from "../../base/errors.ts";
 import { isRoot } from "../../base/process/become-user.ts";
+import { idsOf, ownerText } from "../../base/process/owners.ts";
 import { DEFAULT_STATE_DIR } from "../../config/config.ts";
 import { makeAccount, SERVICE_USER } from "../host.ts";
 import type { InstallSteps } from "../steps.ts";
 import type { BundledFile } from "./bundle.ts";
-import { idsOf, ownerText } from "./owners.ts";
 import type { Rights } from "./survey.ts";
 
 export interface PutBackOptions {

@@ -3,9 +3,9 @@ import { readFile, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { messageOf } from "../../base/errors.ts";
 import { PLACE_MS_MAX, placeAt } from "../../base/files/place.ts";
+import type { Owner } from "../../base/process/owners.ts";
+import { ownerOf } from "../../base/process/owners.ts";
 import type { HostFile } from "./list.ts";
-import type { Owner } from "./owners.ts";
-import { ownerOf } from "./owners.ts";
 
 /** A larger file is not a config, key or credential. */
 export const HOST_FILE_BYTES_MAX: number = 1024 * 1024;

@@ -1,6 +1,6 @@
 import type { Stats } from "node:fs";
 import { readFileSync } from "node:fs";
-import { findAccount } from "../../base/process/become-user.ts";
+import { findAccount } from "./become-user.ts";
 
 /** The owner of a file, by name if this host knows it, because ids differ from host to host. */
 export interface Owner {

@@ -11,7 +11,7 @@ import { type EnvironmentFile, environmentFileOf, readEnvironmentFile } from "./
 import { exposureOf } from "./exposed-secrets.ts";
 import { findLines, type LineFinder } from "./positions.ts";
 import { ConfigError, type KeyPath, type Problem, pathText, problemText } from "./problems.ts";
-import { PROXY_VARIABLES, ProxyMistake, withProxies } from "./proxy.ts";
+import { environmentOver, PROXY_VARIABLES, ProxyMistake, withProxies } from "./proxy.ts";
 import { configSchema } from "./schema/schema.ts";
 import { fetchValues, isReference, isTable, referencesIn, type ValueSource } from "./schema/values.ts";
 import { setAside } from "./set-aside.ts";
@@ -56,7 +56,7 @@ export async function loadConfig(
   const document = parseToml(file, toml);
   const lineOf = findLines(toml);
   const beside = await readEnvironmentFile(environmentFileOf(file));
-  const env = { ...beside.env, ...source.env };
+  const env = environmentOver(beside.env, source.env);
   const credentialFiles = credentialFilesOf(file);
   const fetched = await fetchValues(document, { credentialFiles, ...source, env });
   const strict = v.safeParse(configSchema, fetched);

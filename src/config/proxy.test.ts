@@ -1,9 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { inspect } from "node:util";
-import { proxyFor } from "./proxy.ts";
+import { environmentOver, proxyFor } from "./proxy.ts";
 
 const S3 = "https://s3.example.com";
-const way = (url: string, env: Record<string, string>) => proxyFor(new URL(url), env)?.place;
+const way = (url: string, env: Readonly<Record<string, string | undefined>>) =>
+  proxyFor(new URL(url), env)?.place;
 
 describe("the proxy of the environment", () => {
   test("is that of the URL's scheme, in capitals or not", () => {
@@ -77,4 +78,12 @@ describe("NO_PROXY", () => {
   ])("%s is not with %s", (url, exceptions) => {
     expect(passes(url, exceptions)).toBe(false);
   });
+});
+
+test("a variable of the process voids that of the file in any spelling", () => {
+  const inFile = { https_proxy: "http://file:1", no_proxy: "*", BUCKET: "b" };
+  expect(way(S3, environmentOver(inFile, {}))).toBeUndefined();
+  const env = environmentOver(inFile, { HTTPS_PROXY: "http://own:1", NO_PROXY: "" });
+  expect(env["BUCKET"]).toBe("b");
+  expect(way(S3, env)).toBe("own:1");
 });

@@ -16,6 +16,17 @@ const EXCEPTIONS = ["no_proxy", "NO_PROXY"] as const;
 /** Every variable that says something about proxies. */
 export const PROXY_VARIABLES: readonly string[] = [...Object.values(VARIABLES).flat(), ...EXCEPTIONS];
 
+/** The file's variables with those of the process over them: where it says `HTTPS_PROXY`, the file's `https_proxy` is void. */
+export function environmentOver(inFile: Environment, own: Environment): Environment {
+  const isVoid = (name: string) =>
+    own[name] !== undefined ||
+    [...Object.values(VARIABLES), EXCEPTIONS].some((spellings) => {
+      const both: readonly string[] = spellings;
+      return both.includes(name) && both.some((spelling) => own[spelling] !== undefined);
+    });
+  return { ...Object.fromEntries(Object.entries(inFile).filter(([name]) => !isVoid(name))), ...own };
+}
+
 /** A variable that names no proxy that we can use. Its value may hold a password and is not shown. */
 export class ProxyMistake extends Error {
   constructor(variable: string) {

@@ -178,7 +178,8 @@ describe("the alert rules", () => {
     expect(await firing(fullReport(), "2h10m")).toEqual([
       ...["Pg321AlertCritical", "Pg321BackupFailed crm", "Pg321BackupFailed legacy"],
       ...["Pg321BackupPartial billing", "Pg321CleanupFailed cleanup", "Pg321ConfigReloadFailed"],
-      ...["Pg321NeverBackedUp new", "Pg321NoGoodBackup new", "Pg321ScheduleSkipping backup"],
+      ...["Pg321NeverBackedUp new", "Pg321NoGoodBackup new", "Pg321NotifierFailing"],
+      "Pg321ScheduleSkipping backup",
       ...["Pg321StorageNearlyFull local", "Pg321StorageUnreachable r2", "Pg321VerifyFailed verify"],
     ]);
   });

@@ -82,6 +82,19 @@ export interface ScheduleRuns {
   skipped: number;
 }
 
+/** The notices to one notifier that were not delivered yet. */
+export interface NoticeTotals {
+  /** Notices that wait to be sent, or for another attempt. */
+  waiting: number;
+  /** When the oldest of them was queued; null if none waits. */
+  waiting_since: string | null;
+  /** Notices that were given up after the last one that was delivered. */
+  given_up: number;
+  /** Why a notice waits for another attempt, or else why the last one was given up; null if there is no such notice. */
+  error: string | null;
+  last_delivered_at: string | null;
+}
+
 /**
  * The data behind `/status` and the metrics: schedules, databases and storages as last seen, and totals over the
  * records. No call takes longer the more records there are. "Newest" follows the rule of `base/newest-good.ts`.
@@ -124,4 +137,6 @@ export interface Overview {
   /** For every job with a run that has ended, in order of job. */
   latestRuns(now: Date): Promise<LatestRuns[]>;
   scheduleRuns(schedule: string, now: Date): Promise<ScheduleRuns>;
+  /** "Last" is in the order in which the notices were queued. */
+  noticeTotals(notifier: string): Promise<NoticeTotals>;
 }

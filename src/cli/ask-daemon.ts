@@ -71,7 +71,10 @@ function reportIn(status: number, text: string): StatusReport | string {
   try {
     const report = JSON.parse(text) as Partial<StatusReport> | null;
     const lists = [report?.jobs, report?.schedules, report?.running, report?.databases, report?.storages];
-    if (report?.daemon && [...lists, report.alerts].every(Array.isArray)) return report as StatusReport;
+    if (report?.daemon && [...lists, report.alerts].every(Array.isArray)) {
+      // A daemon from before an upgrade does not report its notifiers.
+      return { notifiers: [], ...report } as unknown as StatusReport;
+    }
   } catch {
     // Not JSON.
   }

@@ -1,5 +1,6 @@
+import type { NoticeTotals } from "../catalog/overview.ts";
 import type { BackupStatus, RunOutcome } from "../catalog/records.ts";
-import type { AlertLevel, Job } from "../config/config.ts";
+import type { AlertLevel, Job, NotifyConfig } from "../config/config.ts";
 
 /*
  * The data behind `/status`, the page, the metrics and `pg321 status`. Plain JSON: snake_case, times as RFC 3339 UTC
@@ -22,6 +23,7 @@ export interface StatusReport {
   running: RunningStatus[];
   databases: DatabaseStatus[];
   storages: StorageStatus[];
+  notifiers: NotifierStatus[];
   /** Open alerts, newest first. */
   alerts: AlertStatus[];
 }
@@ -164,6 +166,11 @@ export interface StorageStatus {
   errors: number;
   last_error: string | null;
   last_error_at: string | null;
+}
+
+export interface NotifierStatus extends NoticeTotals {
+  name: string;
+  type: NotifyConfig["type"];
 }
 
 export interface AlertStatus {

@@ -6,6 +6,7 @@ import { cronTimes } from "../config/cron.ts";
 import { timetableOf } from "../jobs/schedules.ts";
 import { databaseStatuses } from "./databases.ts";
 import type { LiveDaemon } from "./live-daemon.ts";
+import { notifierStatuses } from "./notifiers.ts";
 import type {
   AlertStatus,
   JobStatus,
@@ -38,6 +39,7 @@ export async function statusReport(source: StatusSource, live?: LiveDaemon): Pro
     running: await runningStatuses(source, live?.running() ?? []),
     databases: await databaseStatuses(source, schedules, now),
     storages: await storageStatuses(source, now),
+    notifiers: await notifierStatuses(source),
     alerts: (await catalog.alerts({ open: true })).map(
       ({
         id,

@@ -1,5 +1,6 @@
 import { durationText, sizeText } from "../base/text/amounts.ts";
 import { type Column, PLAIN, type Style, table } from "../base/text/table.ts";
+import { notifierState } from "./notifiers.ts";
 import type { DatabaseStatus, RunningStatus, RunStatus, StatusReport, StorageStatus } from "./report.ts";
 import { verdictOf } from "./verdict.ts";
 
@@ -12,8 +13,16 @@ const BY_URGENCY: readonly DatabaseStatus["state"][] = [
   "good",
   "gone",
 ];
-const GOOD = new Set(["good", "OK", "reachable", "INFO"]);
-const BAD = new Set(["stale", "failing", "FAILED", "INTERRUPTED", "unreachable", "CRITICAL"]);
+const GOOD = new Set(["good", "OK", "reachable", "delivering", "INFO"]);
+const BAD = new Set([
+  "stale",
+  "failing",
+  "FAILED",
+  "INTERRUPTED",
+  "unreachable",
+  "not delivering",
+  "CRITICAL",
+]);
 /** Longer errors are cut so that lines do not wrap; `pg321 show` and the JSON have them in full. */
 const NOTE_CHARACTERS_MAX = 120;
 
@@ -32,6 +41,7 @@ export function statusText(report: StatusReport, style: Style = PLAIN): string {
     titled(style, "RUNNING", runningText(report, style)),
     titled(style, "DATABASES", databaseTable(report, style) ?? "no database has been found yet"),
     titled(style, "STORAGES", storageTable(report, style)),
+    titled(style, "NOTIFIERS", notifierTable(report, style)),
     titled(style, "JOBS", jobTable(report, style)),
     titled(style, "SCHEDULES", scheduleTable(report, style)),
   ];
@@ -124,6 +134,22 @@ function freeText({ free_bytes, total_bytes }: StorageStatus): string {
   const share =
     free_bytes !== null && total_bytes ? ` (${Math.floor((100 * free_bytes) / total_bytes)} %)` : "";
   return sizeText(free_bytes) + share;
+}
+
+function notifierTable({ notifiers }: StatusReport, style: Style): string | undefined {
+  return tableOf(
+    notifiers,
+    [
+      { title: "NOTIFIER", cell: ({ name }) => name },
+      { title: "TYPE", cell: ({ type }) => type },
+      { title: "STATE", cell: (notifier) => coloured(notifierState(notifier), style) },
+      { title: "LAST DELIVERED", cell: ({ last_delivered_at }) => time(last_delivered_at) },
+      { title: "WAITING", cell: ({ waiting }) => String(waiting), align: "right" },
+      { title: "GIVEN UP", cell: ({ given_up }) => String(given_up), align: "right" },
+      { title: "NOTE", cell: ({ error }) => note("", error) },
+    ],
+    style,
+  );
 }
 
 function jobTable({ jobs }: StatusReport, style: Style): string | undefined {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { notifier } from "../../test/fixtures/notifier-status.ts";
 import {
   database,
   freshReport,
@@ -7,7 +8,7 @@ import {
   manyDatabases,
   storage,
 } from "../../test/fixtures/status-report.ts";
-import type { DatabaseStatus, StatusReport } from "./report.ts";
+import type { DatabaseStatus, NotifierStatus, StatusReport } from "./report.ts";
 import { verdictOf } from "./verdict.ts";
 
 const never: Partial<DatabaseStatus> = { state: "never", newest_good: null, last_attempt: null, copies: [] };
@@ -91,7 +92,7 @@ test("three databases are named, more are counted", () => {
   expect(failing(4)).toBe(
     "bad: The last backups of databases main/d0, main/d1, main/d2 and 1 other database failed.",
   );
-  expect(verdictOf({ ...manyDatabases(10_000), storages: [], alerts: [] }).sentence).toBe(
+  expect(verdictOf({ ...manyDatabases(10_000), storages: [], notifiers: [], alerts: [] }).sentence).toBe(
     "The last backups of databases main/database-0006, main/database-0013, main/database-0020 and 1,425 other " +
       "databases failed, and 1 more problem.",
   );
@@ -151,14 +152,26 @@ test("a config that was refused", () => {
   expect(verdict({ daemon: { ...daemon, last_reload: { ...refused, is_ok: true } } })).toMatch(/^good/);
 });
 
+test("notices that cannot be delivered are a problem, with the reason", () => {
+  const having = (change: Partial<NotifierStatus>) => verdict({ notifiers: [notifier(), notifier(change)] });
+  expect(having({ waiting: 3 })).toStartWith("good: ");
+  expect(having({ waiting: 1, error: "status 503" })).toBe(
+    "warning: 1 notice to notifier mail could not be delivered: status 503.",
+  );
+  expect(having({ given_up: 2, error: "status 404" })).toBe(
+    "warning: 2 notices to notifier mail could not be delivered: status 404.",
+  );
+});
+
 test("the worst comes first, and the sentence counts the rest", () => {
   const { level, sentence, problems } = verdictOf(fullReport());
   expect({ level, sentence }).toEqual({
     level: "bad",
-    sentence: "Database main/new has no good backup, and 7 more problems.",
+    sentence: "Database main/new has no good backup, and 8 more problems.",
   });
   expect(problems.map((problem) => problem.level)).toEqual([
     ...Array(5).fill("bad"),
     ...Array(3).fill("warning"),
+    "warning",
   ]);
 });

@@ -2,6 +2,7 @@ import { GONE_KEY } from "../alerts/selection-alerts.ts";
 import { ageMs } from "../base/clock.ts";
 import { DAY_MS } from "../base/limits.ts";
 import { plural } from "../base/text/amounts.ts";
+import { notifierProblems } from "./notifiers.ts";
 import type { DatabaseStatus, StatusReport, StorageStatus } from "./report.ts";
 
 /** From best to worst. `new`: there is no problem, but no backup yet either. */
@@ -37,6 +38,7 @@ export function verdictOf(report: StatusReport): Verdict {
     ...databaseProblems(report, present),
     ...report.storages.flatMap(storageProblems),
     ...alertProblems(report),
+    ...notifierProblems(report),
     ...daemonProblems(report),
   ].sort((left, right) => Number(right.level === "bad") - Number(left.level === "bad"));
   const level = problems[0]?.level ?? (isNew(present) ? "new" : "good");

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import type { BackupStatus } from "../../src/catalog/records.ts";
 import { PAGE_STYLE_HASH, pageHistory, pageQuery } from "../../src/http/page/page.tsx";
+import { notifier } from "../fixtures/notifier-status.ts";
 import { pageOf } from "../fixtures/page-input.ts";
 import {
   database,
@@ -207,6 +208,7 @@ test("a name is text, however it is made", () => {
       error: evil[0] ?? "",
       location: { path: evil[1] ?? "" },
     })),
+    notifiers: [notifier({ name: evil[0] ?? "", error: evil.join(" ") })],
   });
   expect(html.includes("<script")).toBe(false);
   expect(html).not.toMatch(/<[^>]* onmouseover="/);
@@ -225,6 +227,15 @@ test("what has trouble comes first, in full, however many databases there are", 
   expect(html).toMatch(/<details open=""><summary>452 more databases<\/summary>/);
   expect(html.includes("not shown here")).toBe(false);
   expectPart(pageOf(manyDatabases(5000)), "4,452 other databases not shown here");
+});
+
+test("a notifier that fails is shown with the reason and what waits", () => {
+  const html = pageOf(fullReport());
+  expectPart(html, "not delivering");
+  expectPart(html, "2 notices wait since");
+  expectPart(html, "1 notice given up");
+  expectPart(html, '<p class="error">status 503</p>');
+  expect(pageOf({ ...fullReport(), notifiers: [] }).includes("Notifiers")).toBe(false);
 });
 
 test("what comes next where nothing happened yet", () => {

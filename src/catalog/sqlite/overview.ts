@@ -8,6 +8,7 @@ import type {
   DatabaseRecord,
   LatestBackups,
   LatestRuns,
+  NoticeTotals,
   Overview,
   RunTotal,
   ScheduleRuns,
@@ -17,6 +18,7 @@ import type {
 import type { RunOutcome, RunRecord } from "../records.ts";
 import type { Do } from "./busy.ts";
 import { END_OF_TIME, newestBackup, newestCopied, newestRun, newestRunOf } from "./newest.ts";
+import { noticeTotals } from "./notices.ts";
 import { fromRow, type Row, RUNS } from "./tables.ts";
 
 const SEE_SCHEDULE = `INSERT INTO schedules VALUES ($name, $pattern, $at)
@@ -175,6 +177,10 @@ export class SqliteOverview implements Overview {
       ended: newestRunOf(this.#database, schedule, now) ?? null,
       skipped: Number(this.#rows(SKIPPED_IN_A_ROW, { schedule, until })[0]?.["skipped"]),
     }));
+  }
+
+  noticeTotals(notifier: string): Promise<NoticeTotals> {
+    return this.#do("read the totals of notices", () => noticeTotals(this.#database, notifier));
   }
 
   #jobs(): Job[] {

@@ -1,9 +1,12 @@
 import { Pg321Error } from "../../base/errors.ts";
+import type { Style } from "../../base/text/table.ts";
 import { visibleData } from "../../base/text/visible.ts";
 import type { Catalog } from "../../catalog/catalog.ts";
 import { openCatalog } from "../../catalog/open.ts";
 import type { AlertRecord, DeliveryRecord } from "../../catalog/records.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
+import { isFailing, notifierStatuses, undeliveredText } from "../../status/notifiers.ts";
+import type { NotifierStatus } from "../../status/report.ts";
 import type { Command, Invocation } from "../command.ts";
 import { isSet, JSON_OPTION, textOption } from "../command.ts";
 import { commandConfig } from "../open-context.ts";
@@ -35,15 +38,19 @@ export const command: Command = {
     if (action === "ack" && id === undefined) throw usage("ack needs the id of an alert, or all");
     const limit =
       integerOption("alerts", "limit", textOption(args, "limit"), { min: 1, max: 1_000_000 }) ?? 50;
-    const { catalog: config } = await commandConfig(invocation);
-    await using catalog = await openCatalog(config, { clock, log });
+    const config = await commandConfig(invocation);
+    await using catalog = await openCatalog(config.catalog, { clock, log });
     if (id !== undefined) return await acknowledge(catalog, id, invocation);
     const shown: ShownAlert[] = [];
     for (const alert of await catalog.alerts({ unacknowledged: isSet(args, "unacknowledged"), limit }))
       shown.push({ ...alert, deliveries: await deliveriesOf(catalog, alert) });
-    if (isSet(args, "json")) output.print(jsonText({ alerts: shown }));
-    else if (shown.length === 0) output.print("no alerts");
-    else output.print(textOf(visibleData(shown), output));
+    const notifiers = await notifierStatuses({ catalog, config });
+    if (isSet(args, "json")) output.print(jsonText({ alerts: shown, notifiers }));
+    else {
+      const failing = visibleData(notifiers.filter(isFailing)).map((one) => failingText(one, output.style));
+      const rows = shown.length === 0 ? "no alerts" : textOf(visibleData(shown), output);
+      output.print([rows, ...failing].join("\n"));
+    }
     return 0;
   },
 };
@@ -117,7 +124,13 @@ function stateOf({ level, resolved_at, acknowledged_at }: AlertRecord): string {
   return states.filter(Boolean).join(", ");
 }
 
-function undeliveredOf({ id, deliveries }: ShownAlert, style: Output["style"]): string[] {
+function failingText(notifier: NotifierStatus, style: Style): string {
+  const { waiting_since, error } = notifier;
+  const since = waiting_since === null ? "" : `, the oldest since ${timeText(waiting_since)}`;
+  return `${style.warn("warning:")} ${undeliveredText(notifier)}${since}: ${error}`;
+}
+
+function undeliveredOf({ id, deliveries }: ShownAlert, style: Style): string[] {
   return deliveries
     .filter(({ state, error }) => state === "FAILED" || (state === "PENDING" && error !== null))
     .map(({ notifier, state, attempts, next_try_at, error }) => {

@@ -16,6 +16,7 @@ function counter<const L extends readonly string[]>(help: string, labels: L) {
 const DATABASE = ["server", "database"] as const;
 const DATABASE_STORAGE = ["server", "database", "storage"] as const;
 const STORAGE = ["storage"] as const;
+const NOTIFIER = ["notifier"] as const;
 /** Not `job`: Prometheus sets that label on every series itself, and would rename ours. */
 const JOB = ["pg321_job"] as const;
 const SCHEDULE = ["schedule", "pg321_job"] as const;
@@ -41,6 +42,23 @@ export const METRICS = {
   ),
   pg321_alerts_open: gauge("Open alerts of pg321, including acknowledged ones.", ["level"]),
   pg321_alerts_unacknowledged: gauge("Open alerts of pg321 that nobody has acknowledged.", ["level"]),
+  pg321_notifier_failing: gauge(
+    "Whether notices to the notifier cannot be delivered (1), or can (0).",
+    NOTIFIER,
+  ),
+  pg321_notifier_error_info: gauge(
+    "Why notices to the notifier cannot be delivered; always 1, absent while they can.",
+    [...NOTIFIER, "error"],
+  ),
+  pg321_notifier_waiting_notices: gauge("Notices that wait to be delivered to the notifier.", NOTIFIER),
+  pg321_notifier_given_up_notices: gauge(
+    "Notices to the notifier that were given up after the last one that was delivered.",
+    NOTIFIER,
+  ),
+  pg321_notifier_last_delivery_timestamp_seconds: gauge(
+    "When a notice was last delivered to the notifier; absent if never.",
+    NOTIFIER,
+  ),
   pg321_databases: gauge("Databases to be backed up, by the state of their backups.", ["state"]),
   pg321_metrics_databases_left_out: gauge(
     "Databases whose series are omitted from this scrape because there are too many.",

@@ -6,7 +6,7 @@ import type { RunTotal } from "../../catalog/overview.ts";
 import { ALERT_LEVELS } from "../../config/config.ts";
 import type { JobContext } from "../../jobs/context.ts";
 import { backupStorages } from "../../jobs/storages.ts";
-import type { DatabaseStatus, StatusReport, StorageStatus } from "../../status/report.ts";
+import type { DatabaseStatus, NotifierStatus, StatusReport, StorageStatus } from "../../status/report.ts";
 import { setJobs } from "./jobs.ts";
 import { type ProcessUsage, processUsage } from "./process.ts";
 import { MetricSheet } from "./sheet.ts";
@@ -55,6 +55,7 @@ export async function renderMetrics(report: StatusReport, source: MetricsSource)
   const sheet = new MetricSheet();
   setInstallation(sheet, report);
   setJobs(sheet, report, source.runTotals);
+  for (const notifier of report.notifiers) setNotifier(sheet, notifier);
   for (const storage of report.storages) setStorage(sheet, storage);
   await setDatabases(sheet, report.databases, source);
   setProcess(sheet, report, processUsage());
@@ -164,6 +165,15 @@ function setStorage(sheet: MetricSheet, one: StorageStatus): void {
   sheet.set("pg321_storage_stored_bytes", labels, one.stored_bytes);
   sheet.set("pg321_storage_errors_total", labels, one.errors);
   sheet.set("pg321_storage_last_error_timestamp_seconds", labels, unixTime(one.last_error_at));
+}
+
+function setNotifier(sheet: MetricSheet, one: NotifierStatus): void {
+  const labels = { notifier: one.name };
+  sheet.set("pg321_notifier_failing", labels, Number(one.error !== null));
+  if (one.error !== null) sheet.set("pg321_notifier_error_info", { ...labels, error: one.error }, 1);
+  sheet.set("pg321_notifier_waiting_notices", labels, one.waiting);
+  sheet.set("pg321_notifier_given_up_notices", labels, one.given_up);
+  sheet.set("pg321_notifier_last_delivery_timestamp_seconds", labels, unixTime(one.last_delivered_at));
 }
 
 function setProcess(sheet: MetricSheet, { daemon }: StatusReport, usage: ProcessUsage): void {

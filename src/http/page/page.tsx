@@ -5,6 +5,7 @@ import { type Verdict, type VerdictLevel, verdictOf } from "../../status/verdict
 import { Backups } from "./backups.tsx";
 import { Databases } from "./databases.tsx";
 import type { PageHistory, PageSeries } from "./history.ts";
+import { Notifiers } from "./notifiers.tsx";
 import { databaseGroups } from "./order.ts";
 import { Moment, type Page, Shape, State } from "./parts.tsx";
 import { type PageQuery, pageAddress, REFRESH_S } from "./query.ts";
@@ -58,6 +59,7 @@ export function renderPage({ report, history, series, query }: PageInput): strin
           <Running running={report.running} page={page} />
           <Databases groups={databaseGroups(report, query)} series={series} page={page} />
           <Storages storages={report.storages} page={page} />
+          <Notifiers notifiers={report.notifiers} page={page} />
           <Work report={report} page={page} />
           <Backups history={history} page={page} />
         </main>

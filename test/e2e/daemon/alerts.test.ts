@@ -101,6 +101,17 @@ test("PostgreSQL and the notifier are unreachable: the exit code is the job's, a
     deliveries: [{ state: "PENDING", attempts: 1, error: "status 503" }],
   });
   expect((await installation.ok("alerts")).stdout).toContain("to ops: next attempt at");
+  expect((await installation.ok("alerts")).stdout).toContain(
+    "1 notice to notifier ops could not be delivered, the oldest since",
+  );
+  const { notifiers } = (await installation.ok("status", "--json")).json;
+  expect(notifiers).toMatchObject([
+    { name: "ops", type: "webhook", waiting: 1, given_up: 0, error: "status 503" },
+    { name: "dead-man", waiting: 0, error: null, last_delivered_at: expect.any(String) },
+  ]);
+  expect((await installation.ok("status")).stdout).toContain(
+    "1 notice to notifier ops could not be delivered: status 503",
+  );
   const everything = JSON.stringify([failed, alert, hook.requests, dead.requests.map(({ body }) => body)]);
   expect(everything).not.toContain(address.password);
   await installation.configure({ postgres: { ...address, port } });

@@ -49,6 +49,11 @@ test("everything is there that an operator looks for", () => {
   expect(text).toContain("main/shop: 3.0 GiB of about 8.0 GiB, local 1.0 GiB uploading");
   expect(part(text, "DATABASES")[3]).toEndWith("newest not in r2");
   expect(part(text, "STORAGES")[0]).toMatch(/^local +local +reachable +21 +21\.0 GiB +60\.0 GiB \(6 %\) +0$/);
+  expect(part(text, "NOTIFIERS")).toEqual([
+    expect.stringMatching(/^mail +email +delivering +2026-11-23 01:00:00 +0 +0$/),
+    expect.stringMatching(/^pager +webhook +not delivering +- +2 +1 +status 503$/),
+  ]);
+  expect(text).toContain("  - 3 notices to notifier pager could not be delivered: status 503");
   expect(firstWords(part(text, "JOBS"))).toEqual(["backup", "cleanup", "verify", "repair"]);
   expect(text).toMatch(/^backup busy .* skipped 3 times in a row$/m);
 });
@@ -57,7 +62,15 @@ test("a new installation, and one of which nothing is known, have less to tell",
   const fresh = statusText(freshReport());
   expect(fresh).not.toContain("ALERTS");
   expect(fresh).not.toContain("RUNNING");
-  const empty = { ...freshReport(), databases: [], storages: [], schedules: [], jobs: [], daemon: null };
+  const empty = {
+    ...freshReport(),
+    databases: [],
+    storages: [],
+    notifiers: [],
+    schedules: [],
+    jobs: [],
+    daemon: null,
+  };
   expect(statusText(empty)).toContain("daemon does not answer");
   expect(statusText(empty)).toEndWith("DATABASES\nno database has been found yet");
 });

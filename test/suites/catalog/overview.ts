@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import type { Catalog } from "../../../src/catalog/catalog.ts";
 import type { BackupRecord, BackupStatus, RunOutcome } from "../../../src/catalog/records.ts";
 import type { Job } from "../../../src/config/config.ts";
+import { notices } from "./notices.ts";
 import { backupRecord, copyRecord, runRecord } from "./records.ts";
 import { at, type MakeFixture, onNew, sums } from "./sums.ts";
 
@@ -20,6 +21,7 @@ export function overviewConformance(name: string, makeFixture: MakeFixture): voi
     describe("storages", () => storages(makeFixture));
     describe("runs", () => runs(makeFixture));
     describe("totals", () => sums(makeFixture));
+    describe("notices", () => notices(makeFixture));
   });
 }
 

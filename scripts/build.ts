@@ -1,19 +1,19 @@
-/** Compiles `dist/pg321`, one executable that needs nothing beside it. */
+/** Compiles `dist/pg321`, one executable that needs no other files. */
 import { mkdir, mkdtemp, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { version } from "../package.json";
 
 const ROOT = join(import.meta.dir, "..");
-/** Where `npm run build` puts it. */
+/** The output of `npm run build`. */
 export const EXECUTABLE = join(ROOT, "dist/pg321");
 
-/** `as`: what it calls itself; tests of upgrades want another version. */
+/** `as`: the version and commit that it reports; tests of upgrades need another version. */
 export async function build(
   outfile: string,
   as: { version: string; commit: string } = { version, commit: commit() },
 ): Promise<void> {
   await mkdir(dirname(outfile), { recursive: true });
-  // The source maps are inside; what Bun writes of them beside it is of no use.
+  // The source maps are inside; the files that Bun writes next to the executable are not needed.
   const directory = await mkdtemp(`${outfile}-`);
   try {
     const made = join(directory, basename(outfile));
@@ -31,11 +31,11 @@ async function compile(outfile: string, as: { version: string; commit: string })
     format: "esm",
     bytecode: true,
     sourcemap: "linked",
-    // What a command imports when it needs it is a file of its own inside: a daemon at rest is some 4 MB smaller.
+    // Dynamic imports become separate files inside the executable, which saves an idle daemon about 4 MB.
     splitting: true,
     define: { PG321_VERSION: JSON.stringify(as.version), PG321_COMMIT: JSON.stringify(as.commit) },
-    // Otherwise a bunfig.toml in the working directory would run its code inside of the daemon.
-    // Authorities that this host trusts (update-ca-certificates) count beside those that Bun brings along.
+    // Without autoloadBunfig: a bunfig.toml in the working directory could run its code inside the daemon.
+    // `--use-system-ca`: authorities that this host trusts (update-ca-certificates) count next to Bun's own.
     compile: { outfile, autoloadDotenv: false, autoloadBunfig: false, execArgv: ["--use-system-ca"] },
   });
 }

@@ -1,7 +1,8 @@
 /**
- * `npm run campaign [-- --seed N --rounds N --histories N --story]`: lives through made-up histories (see
- * `test/lab/history/history.ts`), by turns with directories only and with a bucket, on real servers of its own. Prints what each
- * came to, and the story of one in which something was lost or claimed; exit 1 then. `--rounds`: steps of each.
+ * `npm run campaign [-- --seed N --rounds N --histories N --story]`: runs random histories (see
+ * `test/lab/history/history.ts`) on its own real servers, alternately with directories only and with a bucket. Prints
+ * the result of each, and the story of a history in which something was lost or falsely claimed; exit 1 then.
+ * `--rounds`: steps of each history.
  */
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -16,7 +17,7 @@ const { values } = parseArgs({
     seed: { type: "string", default: "1" },
     rounds: { type: "string", default: "100" },
     histories: { type: "string", default: "10" },
-    /** Prints the steps of every history. */
+    /** Print the steps of every history. */
     story: { type: "boolean", default: false },
   },
 });
@@ -49,7 +50,7 @@ async function campaign(): Promise<boolean> {
     const isWrong = history.violations.length > 0;
     if (isWrong) violated++;
     console.log(
-      `seed ${seed} (${seed % 2 === 0 ? "with a bucket" : "directories"}): ${history.violations[0] ?? "nothing lost, nothing claimed"}`,
+      `seed ${seed} (${seed % 2 === 0 ? "with a bucket" : "directories"}): ${history.violations[0] ?? "nothing lost, no false claim"}`,
     );
     if (isWrong || values.story) console.log(history.story);
   }

@@ -51,7 +51,7 @@ test.each([
   ["src/jobs/x.ts", "only src/jobs/copies/removal.ts", "await storage.remove(key, signal);"],
   ["src/daemon/x.ts", "only src/jobs/copies/removal.ts", "await to.discard(key, undefined, signal);"],
   ["src/jobs/x.ts", "351 lines", "\n".repeat(351)],
-  ["src/jobs/backup-utils.ts", "says nothing", ""],
+  ["src/jobs/backup-utils.ts", "the name says nothing", ""],
   ["test/lab/fooBar.ts", "kebab-case", ""],
 ])("%s is refused: %s", (path, expected, text) => {
   expect(problem(path, text)).toContain(expected);
@@ -97,11 +97,11 @@ test.each([
     "one file for each command",
     Array.from({ length: 30 }, (_, index) => `src/cli/commands/${numbered(index)}.ts`),
   ],
-])("%s may stand in a folder", (_, paths) => {
+])("%s are accepted in a folder", (_, paths) => {
   expect(folderProblems(paths)).toEqual([]);
 });
 
-test("a cycle of imports is refused, also one of types", async () => {
+test("a cycle of imports is refused, even if it only imports types", async () => {
   const directory = await mkdtemp(join(tmpdir(), "pg321-check-"));
   try {
     await copyFile(join(ROOT, "biome.json"), join(directory, "biome.json"));
@@ -123,7 +123,7 @@ test("a cycle of imports is refused, also one of types", async () => {
   }
 });
 
-/** A name of its own prefix. */
+/** A name with a unique prefix. */
 function numbered(index: number): string {
   return `${String.fromCharCode(97 + index)}x`.repeat(2);
 }

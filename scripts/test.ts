@@ -1,6 +1,6 @@
 /**
- * `npm test [ARGUMENT…]`: checks, compiles, starts the real servers once, runs `bun test` with the arguments
- * given, stops everything, and looks for what was left behind. Ends with `N passed, N failed, N skipped`.
+ * `npm test [ARGUMENT…]`: checks, compiles, starts the real servers once, runs `bun test` with the arguments, stops
+ * everything, and reports files and processes that were left behind. Ends with `N passed, N failed, N skipped`.
  */
 import { chmod, mkdtemp, readdir, readFile, readlink, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -17,16 +17,16 @@ interface Counts {
 }
 
 const ROOT = join(import.meta.dir, "..");
-/** A test waits for conditions on real servers; this only bounds one that never comes true. */
+/** Tests wait for conditions on real servers; this only limits a condition that never comes true. */
 const TEST_TIMEOUT_MS = 60_000;
-/** How long a process that was told to end may take. */
+/** How long processes may take to end after the tests. */
 const END_TIMEOUT_MS = 10_000;
 
 const stop = new AbortController();
 for (const [signal, exitCode] of [["SIGINT", 130] as const, ["SIGTERM", 143] as const])
   process.on(signal, () => stop.abort(exitCode));
 
-/** Every temporary file of the run lies in one directory, so that what is left behind can be seen. */
+/** Puts every temporary file of the run into one directory, so that files left behind are found. */
 async function inDirectoryOfOurOwn(run: (directory: string) => Promise<Counts>): Promise<Counts> {
   const directory = await mkdtemp(join(tmpdir(), "pg321-test-"));
   // The servers run as other users.
@@ -57,7 +57,7 @@ async function runTests(directory: string): Promise<Counts> {
   });
   const counts = await countsOf(report);
   await rm(report, { force: true });
-  // A test process that dies, or fails outside of any test, is a failure too.
+  // A test process that dies, or fails outside any test, is also a failure.
   return exitCode === 0 ? counts : { ...counts, failed: Math.max(counts.failed, 1) };
 }
 
@@ -75,7 +75,7 @@ async function withServers<T>(use: (env: Record<string, string>) => Promise<T>):
       env[SHARED_SWIFT] = shareable(servers.use(server));
     }),
   ]);
-  // Thrown only now, when those that did start are known and will be stopped.
+  // Thrown only after all have started or failed, so that the started ones are known and stopped.
   for (const result of started) if (result.status === "rejected") throw result.reason;
   console.error("test: PostgreSQL, Ceph RGW and Swift are up");
   return await use(env);
@@ -89,7 +89,7 @@ async function countsOf(report: string): Promise<Counts> {
   return { passed: count("tests") - failed - skipped, failed, skipped };
 }
 
-/** Files in the directory, and processes that still mention it. These are ended. */
+/** The files in the directory, and the processes that still mention it; kills these processes. */
 async function leftBehind(directory: string): Promise<string[]> {
   const deadline = performance.now() + END_TIMEOUT_MS;
   let processes = await processesThatMention(directory);
@@ -110,7 +110,7 @@ async function processesThatMention(directory: string): Promise<{ pid: number; c
   for (const entry of await readdir("/proc")) {
     const pid = Number(entry);
     if (!Number.isInteger(pid) || pid === process.pid) continue;
-    // It may end while we look; then it is not there.
+    // The process may end meanwhile.
     const gone = () => "";
     const command = await readFile(`/proc/${pid}/cmdline`, "latin1").catch(gone);
     const environment = await readFile(`/proc/${pid}/environ`, "latin1").catch(gone);
@@ -132,7 +132,7 @@ const counts = await main().catch((error): Counts => {
   return { passed: 0, failed: 1, skipped: 0 };
 });
 const { passed, failed, skipped } = counts;
-// Nobody reads the output in CI: a test that silently does not run must be seen there.
+// Nobody reads the output in CI, so a skipped test must fail there.
 const skipsFail = skipped > 0 && process.env["CI"] === "true";
 if (skipsFail) console.error("test: a skipped test is a failure in CI");
 console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);

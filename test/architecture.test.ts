@@ -23,7 +23,7 @@ test("the rooms of docs/architecture.md are those of the check, in the order of 
   expect(lines.map((rooms) => rooms.toSorted())).toEqual(expected);
 });
 
-test("each file that docs/architecture.md names exists, and has the functions that it names", async () => {
+test("each file in docs/architecture.md exists, and exports the functions that the page names", async () => {
   const paths = [...PAGE.matchAll(/`((?:[\w-]+\/)+[\w.-]*|[\w-]+\.toml)`/g)].map(([, path = ""]) => path);
   expect(paths.length).toBeGreaterThan(40);
   const absent = paths.filter(
@@ -38,7 +38,7 @@ test("each file that docs/architecture.md names exists, and has the functions th
   }
 });
 
-test("every decision stands in the index of docs/adr", async () => {
+test("every decision is in the index of docs/adr", async () => {
   const folder = join(ROOT, "docs/adr");
   const index = await Bun.file(join(folder, "README.md")).text();
   const pages = (await readdir(folder)).filter((name) => name !== "README.md").sort();

@@ -43,7 +43,7 @@ function documentedOptions(heading: string): string[] {
 }
 
 describe("docs/cli.md", () => {
-  test("has the exit codes of the program, no other", () => {
+  test("has exactly the exit codes of the program", () => {
     const documented = rowsOf(section("Exit codes")).map(([code, name = ""]) => [
       name.replaceAll("`", ""),
       Number(code),
@@ -75,20 +75,20 @@ describe("docs/cli.md", () => {
       for (const example of command.examples) expect(text).toContain(example.command);
     });
 
-    test("explains its JSON where it has any", async () => {
+    test("explains its JSON if it has any", async () => {
       const { command } = await load();
       expect(section(name).includes("### JSON of")).toBe("json" in command.options);
     });
   });
 
-  test("its samples of JSON are JSON", () => {
+  test("its JSON samples are valid JSON", () => {
     const samples = [...CLI_DOCS.matchAll(/```json\n([\s\S]*?)```/g)].map(([, text = ""]) => text);
     expect(samples.length).toBeGreaterThan(7);
     for (const sample of samples) expect(() => JSON.parse(sample)).not.toThrow();
   });
 });
 
-test("docs/limits.md computes with the sizes of the program", async () => {
+test("docs/limits.md uses the sizes of the program", async () => {
   const limits = await Bun.file(join(ROOT, "docs/limits.md")).text();
   expect(limits).toContain(`part = max(${PART_BYTES_DEFAULT / MIB} MiB, `);
   expect(limits).toContain(`| ${PART_BYTES_MIN / MIB} MiB to ${PART_BYTES_MAX / GIB} GiB |`);
@@ -119,7 +119,7 @@ describe("documents", () => {
     expect(dead).toEqual([]);
   });
 
-  test.each(DOCUMENTS)("%s names no file of the project that is not there", async (document) => {
+  test.each(DOCUMENTS)("%s names only files of the project that exist", async (document) => {
     const text = await Bun.file(join(ROOT, document)).text();
     const named = [...text.matchAll(/`((?:src|test|docs|scripts|contrib|bench|systemd)\/[\w./-]+)`/g)];
     const missing = named.map(([, path = ""]) => path).filter((path) => !existsSync(join(ROOT, path)));
@@ -127,7 +127,7 @@ describe("documents", () => {
   });
 });
 
-/** The anchors that the headings of a document have. */
+/** The anchors of a document's headings. */
 async function anchorsOf(document: string): Promise<string[]> {
   const text = await Bun.file(join(ROOT, document)).text();
   return [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = ""]) =>

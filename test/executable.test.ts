@@ -8,7 +8,7 @@ import { build, EXECUTABLE } from "../scripts/build.ts";
 let directory: string;
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "pg321-executable-"));
-  // The runner has just built it; a file run alone may find none.
+  // The runner has just built it; if this file runs alone there may be none.
   if (!(await exists(EXECUTABLE))) await build(EXECUTABLE);
 });
 afterAll(() => rm(directory, { recursive: true }));
@@ -19,7 +19,7 @@ async function run(args: string[], env: Record<string, string> = {}) {
   return { exitCode: await child.exited, stdout, stderr };
 }
 
-test("it needs nothing but itself to tell its version and commit", async () => {
+test("it needs no other file to print its version and commit", async () => {
   const { exitCode, stdout, stderr } = await run(["--version"]);
   expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
   expect(stdout).toContain(version);
@@ -33,7 +33,7 @@ test("code and settings in the working directory are not loaded", async () => {
     join(directory, "bunfig.toml"),
     'preload = ["./evil.ts"]\n[run]\npreload = ["./evil.ts"]\n',
   );
-  // Bun would take both from a .env file: one turns the program into Bun itself, the other shows requests.
+  // Bun would read both from a .env file: one turns the program into Bun itself, the other logs requests.
   await Bun.write(join(directory, ".env"), "BUN_BE_BUN=1\nPG321_CONFIG=/from-dotenv.toml\n");
   await Bun.write(join(directory, "package.json"), "not json");
   await Bun.write(join(directory, "tsconfig.json"), "not json");

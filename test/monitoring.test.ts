@@ -59,7 +59,7 @@ function read(name: string): Promise<string> {
   return Bun.file(join(MONITORING, name)).text();
 }
 
-/** Runs something on a copy of `monitoring/`, beside which more files may be written. */
+/** Runs something on a copy of `monitoring/`, to which more files may be added. */
 async function inCopy<T>(use: (directory: string) => Promise<T>): Promise<T> {
   const directory = await mkdtemp(join(tmpdir(), "pg321-monitoring-"));
   try {
@@ -70,7 +70,7 @@ async function inCopy<T>(use: (directory: string) => Promise<T>): Promise<T> {
   }
 }
 
-/** The metrics that an expression asks for, with the labels by which it selects. */
+/** The metrics in an expression, with the labels by which it selects. */
 function selectorsOf(expression: string): { name: string; labels: string[] }[] {
   const pattern = /\b((?:pg321|process)_\w+)\b(?:\{([^}]*)\})?/g;
   return [...expression.matchAll(pattern)].flatMap(([, name = "", matchers = ""]) => {
@@ -81,7 +81,7 @@ function selectorsOf(expression: string): { name: string; labels: string[] }[] {
   });
 }
 
-/** What is asked for and is not exported. */
+/** The metrics and labels in an expression that are not exported. */
 function unknownIn(expression: string): string[] {
   return selectorsOf(expression).flatMap(({ name, labels }) => {
     const definition = DEFINITIONS[name];
@@ -92,7 +92,7 @@ function unknownIn(expression: string): string[] {
 }
 
 describe("promtool", () => {
-  test("takes the rules", async () => {
+  test("accepts the rules", async () => {
     const { exitCode, output } = await promtool(["check", "rules", "--lint-fatal", "pg321.rules.yml"], {
       cwd: MONITORING,
     });
@@ -100,7 +100,7 @@ describe("promtool", () => {
     expect(exitCode).toBe(0);
   });
 
-  test("sees each rule fire, and be quiet, as its cases say", async () => {
+  test("sees each rule fire and stay quiet as its test cases say", async () => {
     const { exitCode, output } = await promtool(["test", "rules", "pg321.rules.test.yml"], {
       cwd: MONITORING,
     });
@@ -108,7 +108,7 @@ describe("promtool", () => {
     expect(exitCode).toBe(0);
   });
 
-  test("takes the scrape example", async () => {
+  test("accepts the scrape example", async () => {
     await inCopy(async (directory) => {
       await Bun.write(join(directory, "pg321.token"), "a token of some length");
       await chmod(join(directory, "pg321.token"), 0o400);
@@ -118,7 +118,7 @@ describe("promtool", () => {
     });
   });
 
-  test("can read every expression of the dashboard", async () => {
+  test("can parse every expression of the dashboard", async () => {
     await inCopy(async (directory) => {
       const rules = EXPRESSIONS.map((expression, index) => ({
         record: `panel:${index}`,
@@ -135,7 +135,7 @@ describe("promtool", () => {
 
 describe("the alert rules", () => {
   test.each(RULES.map((rule) => [rule.alert, rule] as const))(
-    "%s tells who, what and what to do",
+    "%s says who, what and what to do",
     (_, rule) => {
       expect(rule.alert).toMatch(/^Pg321[A-Z][A-Za-z]+$/);
       expect(["critical", "warning"]).toContain(rule.labels["severity"] ?? "");
@@ -148,13 +148,13 @@ describe("the alert rules", () => {
     },
   );
 
-  test("have a page in the docs each, in their order", () => {
+  test("have a section each in the docs, in their order", () => {
     const [, runbook = ""] = DOCS.split("## Alerts\n");
     const sections = [...runbook.matchAll(/^### (\w+)$/gm)].map(([, name]) => name);
     expect(sections).toEqual(RULES.map(({ alert }) => alert));
   });
 
-  test("have a case each in which they fire, and the cases look at moments in which they must not", () => {
+  test("have a test case each in which they fire, and cases check moments in which they must not fire", () => {
     const fired = new Set(
       [...caseFile.matchAll(/alertname="(Pg321\w+)"}?[^}]*}?', value/g)].map(([, name]) => name),
     );
@@ -169,12 +169,12 @@ describe("the alert rules", () => {
     );
   });
 
-  // What the program really exports goes through the rules, as if it stayed as it is.
+  // Runs the rules on the real metrics of the program, as if they stayed unchanged.
   test("are quiet on a new installation", async () => {
     expect(await firing(freshReport(), "1h30m")).toEqual([]);
   });
 
-  test("fire for what is wrong, and for nothing else", async () => {
+  test("fire for the problems, and for nothing else", async () => {
     expect(await firing(fullReport(), "2h10m")).toEqual([
       ...["Pg321AlertCritical", "Pg321BackupFailed crm", "Pg321BackupFailed legacy"],
       ...["Pg321BackupPartial billing", "Pg321CleanupFailed cleanup", "Pg321ConfigReloadFailed"],
@@ -185,7 +185,7 @@ describe("the alert rules", () => {
   });
 });
 
-/** The alerts that fire so long after a scrape, with what they are about. */
+/** The alerts that fire some time after a scrape, with their subjects. */
 async function firing(report: StatusReport, after: string): Promise<string[]> {
   const source = { runTotals: [], backupStorages: ["local", "r2"], log: silentLog };
   const scrape = scrapeOf(await renderMetrics(report, source));
@@ -195,13 +195,13 @@ async function firing(report: StatusReport, after: string): Promise<string[]> {
       const all = Object.entries({ ...target, ...labels }).map(
         ([label, text]) => `${label}=${JSON.stringify(text)}`,
       );
-      // Time begins at 0 for promtool.
+      // For promtool, time begins at 0.
       const shown = /timestamp|start_time/.test(name) ? value - Date.parse(NOW) / 1000 : value;
       return { series: `${name}{${all.join(",")}}`, values: `${shown}x50` };
     },
   );
   const by = "count by (alertname, database, storage, pg321_job)";
-  // It fails and prints what it got, for nobody expects this.
+  // The test case fails on purpose, because promtool then prints the alerts that fire.
   const look = {
     expr: `${by} (ALERTS{alertstate="firing"})`,
     eval_time: after,
@@ -237,7 +237,7 @@ describe("the dashboard", () => {
     expect(new Set(PANELS.map(({ id }) => id)).size).toBe(PANELS.length);
   });
 
-  test("lays its panels out side by side", () => {
+  test("has panels that do not overlap", () => {
     const taken = new Set<string>();
     for (const { title, gridPos } of PANELS) {
       expect(gridPos.x + gridPos.w).toBeLessThanOrEqual(24);
@@ -249,7 +249,7 @@ describe("the dashboard", () => {
     }
   });
 
-  test("asks for what is exported, and by the variables that it has", () => {
+  test("queries only exported metrics, with its own variables", () => {
     expect(EXPRESSIONS.flatMap(unknownIn)).toEqual([]);
     const names = DASHBOARD.templating.list.map(({ name }: { name: string }) => name);
     expect(names).toEqual(["datasource", "job", "instance", "server", "database"]);
@@ -273,7 +273,7 @@ describe("the documents", () => {
     expect(rows.sort(byName)).toEqual(expected.sort(byName));
   });
 
-  test("docs/metrics.md tells how many series there may be", async () => {
+  test("docs/metrics.md has the maximum number of series", async () => {
     const source = { runTotals: [], backupStorages: ["local", "r2"], log: silentLog };
     const { series } = scrapeOf(await renderMetrics(fullReport(), source));
     const ofApp = series.filter(({ labels }) => labels["database"] === "app");
@@ -286,7 +286,7 @@ describe("the documents", () => {
     expect(said).toContain(`with three storages that is ${most} databases`);
   });
 
-  test("link to what is there", async () => {
+  test("link only to existing files", async () => {
     for (const path of ["monitoring/README.md", "docs/metrics.md"]) {
       const text = await Bun.file(join(ROOT, path)).text();
       for (const [, target = ""] of text.matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g))

@@ -9,14 +9,14 @@ import { runProgram } from "./lab/installation.ts";
 const ROOT = join(import.meta.dir, "..");
 const readme = await Bun.file(join(ROOT, "README.md")).text();
 
-/** The contents of its code blocks in a language; those without one are command lines. */
+/** The contents of its code blocks in a language; blocks without a language are command lines. */
 function blocks(language: string): string[] {
   return [...readme.matchAll(/^```(\w*)\n(.*?)^```$/gms)]
     .filter(([, found]) => found === language)
     .map(([, , text]) => text ?? "");
 }
 
-test("its config is one that pg321 takes", async () => {
+test("its config is valid", async () => {
   const directory = await mkdtemp(join(tmpdir(), "pg321-readme-"));
   const config = join(directory, "config.toml");
   const toml = blocks("toml").join("");
@@ -29,7 +29,7 @@ test("its config is one that pg321 takes", async () => {
 });
 
 test("its commands and their options exist", async () => {
-  // A command line goes on after a backslash or a pipe; what follows a pipe is another program.
+  // A command line continues after a backslash or a pipe; another program follows a pipe.
   const lines = blocks("").join("\n").replaceAll("\\\n", " ").split("\n");
   const calls = lines.flatMap((line) => [...line.matchAll(/\bpg321 ([a-z-]+)\b([^|>&'#]*)/g)]);
   expect(calls.length).toBeGreaterThan(10);
@@ -42,7 +42,7 @@ test("its commands and their options exist", async () => {
   }
 });
 
-test("its links lead somewhere", async () => {
+test("its links lead to existing files", async () => {
   const links = [...readme.matchAll(/\]\(([^)]*)\)/g)].map(([, link = ""]) => link);
   expect(links.length).toBeGreaterThan(5);
   for (const link of links.filter((one) => !one.includes("://"))) {

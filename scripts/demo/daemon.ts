@@ -2,19 +2,19 @@ import type { Narrator } from "./narrator.ts";
 import { DemoError } from "./narrator.ts";
 import type { Running, Stage } from "./stage.ts";
 
-/** How long the daemon may take for what its schedule has in store. */
+/** How long the daemon may take for its scheduled jobs. */
 const PATIENCE_MS = 60_000;
-/** The first backup is due after this; the cleanup so much later than the backup. */
+/** The first backup is due after this time, and the cleanup this much later. */
 const AHEAD_MS = 3_000;
 const CLEANUP_AFTER_MS = 3_000;
 
 export interface DaemonScene {
-  /** Where its page is. */
+  /** The address of its page. */
   address: string;
   daemon: Running;
 }
 
-/** The daemon at work: a scheduled backup and cleanup, and what monitoring and an operator see of them. */
+/** Shows the daemon: a scheduled backup and cleanup, and how monitoring and an operator see them. */
 export async function showDaemon(
   stage: Stage,
   narrator: Narrator,
@@ -22,7 +22,7 @@ export async function showDaemon(
 ): Promise<DaemonScene> {
   await narrator.scene(
     "The daemon",
-    "As a service pg321 works by its schedule and tells how it is. Here a backup is due in some seconds and a cleanup right after it; the times are in the config like any others.",
+    "As a service pg321 follows its schedule and reports its state. Here a backup is due in a few seconds and a cleanup right after it; the times are in the config, as usual.",
   );
   const port = freePort();
   const address = `http://127.0.0.1:${port}`;
@@ -55,24 +55,24 @@ export async function showDaemon(
   return { address, daemon };
 }
 
-/** Ends it as systemd does. */
+/** Stops it as systemd does. */
 export async function stopDaemon(narrator: Narrator, { daemon }: DaemonScene): Promise<void> {
   const exitCode = await daemon.end();
   if (exitCode !== 0) throw new DemoError(`the daemon ended with ${exitCode}, expected 0`);
-  await narrator.say("", narrator.style.dim("(told to end by SIGTERM, the daemon ended with 0)"));
+  await narrator.say("", narrator.style.dim("(stopped by SIGTERM, the daemon ended with 0)"));
 }
 
 type StatusJobs = {
   jobs: { job: string; last_run: { outcome: string; schedule: string | null } | null }[];
 };
 
-/** Every day at the time that is some seconds ahead; every minute, if somebody stays to see it. */
+/** A schedule for every day, a few seconds from now; for every minute with --stay. */
 function scheduleText(port: number, backupAt: Date, isEveryMinute: boolean): string {
   const cleanupAt = new Date(backupAt.getTime() + CLEANUP_AFTER_MS);
   const hours = (at: Date) => (isEveryMinute ? "* *" : `${at.getUTCMinutes()} ${at.getUTCHours()}`);
   const timeOf = (at: Date) => `${at.getUTCSeconds()} ${hours(at)} * * *`;
   return `
-[schedule]                     # seconds, minutes, hours, days …; five fields do as well
+[schedule]                     # seconds, minutes, hours, days …; five fields (without seconds) work too
 backup = "${timeOf(backupAt)}"
 cleanup = "${timeOf(cleanupAt)}"
 verify = "@weekly"
@@ -83,7 +83,7 @@ listen = "127.0.0.1:${port}"
 `;
 }
 
-/** Free a moment ago, which is as good as it gets for an address that the config has to name. */
+/** A port that was free a moment ago: the config needs a fixed one, so another program could still take it. */
 function freePort(): number {
   const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
   const { port } = listener;
@@ -102,7 +102,7 @@ async function waitUntil(
     if (await isTrue().catch(() => false)) return;
     if (!daemon.isRunning() || performance.now() > untilMs) {
       const log = await Bun.file(stage.path("daemon.log")).text();
-      throw new DemoError(`waited in vain for ${what}; the daemon's log:\n${log}`);
+      throw new DemoError(`timed out waiting for ${what}; the daemon's log:\n${log}`);
     }
     await Bun.sleep(50);
   }

@@ -4,12 +4,12 @@ import { fillSampleDatabase } from "../../test/lab/data/sample-database.ts";
 import { connectTo, type PostgresAddress } from "../../test/lab/servers/postgres.ts";
 
 export const DATABASE = "shop";
-/** The role that pg321 connects as. */
+/** The role as which pg321 connects. */
 export const ROLE = "pg321";
 
 /**
- * What a role needs to dump everything without being a superuser: reading every table, also where row
- * security would hide rows (pg_dump refuses then), and every large object, which pg_read_all_data does not cover.
+ * The rights that a role needs to dump everything without being a superuser: to read every table, even if row security
+ * would hide rows (pg_dump would refuse), and every large object, which pg_read_all_data does not cover.
  */
 export const ROLE_STATEMENTS = [
   `CREATE ROLE ${ROLE} LOGIN BYPASSRLS PASSWORD '…';`,

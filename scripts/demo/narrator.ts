@@ -1,24 +1,24 @@
 import { stripVTControlCharacters } from "node:util";
 import type { Style } from "../../src/cli/output/output.ts";
 
-/** Something in the demo went otherwise than it should: told without a stack trace. */
+/** Something in the demo went wrong: printed without a stack trace. */
 export class DemoError extends Error {}
 
-/** Columns of running text. Commands print in their own width. */
+/** The width of the demo's text. Commands print in their own width. */
 const TEXT_COLUMNS = 80;
 
-/** Tells the demo's story on stdout. Every promise resolves when the text is out, so that the output of commands follows it. */
+/** Prints the demo's text. Every promise resolves when the text is written, so that the output of commands follows it. */
 export class Narrator {
   readonly style: Style;
   #scenes = 0;
 
   constructor(style: Style) {
     this.style = style;
-    // What cannot be written is told by the write itself.
+    // The callback of a write gets its error.
     process.stdout.on("error", () => {});
   }
 
-  /** Begins a scene: what is done, and in one sentence why. */
+  /** Begins a scene: its title, and why it matters. */
   async scene(title: string, why: string): Promise<void> {
     this.#scenes++;
     const rule = "─".repeat(Math.max(3, TEXT_COLUMNS - title.length - `${this.#scenes}`.length - 3));
@@ -30,7 +30,7 @@ export class Narrator {
     );
   }
 
-  /** A command as it is typed; its further lines keep their indentation. */
+  /** Prints a command as it is typed; its further lines keep their indentation. */
   command(text: string): Promise<void> {
     const [first = "", ...rest] = text.split("\n");
     return this.say(`${this.style.good("$")} ${this.style.bold(first)}`, ...rest.map(this.style.bold));
@@ -39,12 +39,12 @@ export class Narrator {
   async say(...lines: string[]): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       process.stdout.write(`${lines.join("\n")}\n`, (error) =>
-        error ? reject(new DemoError(`nobody reads the output: ${error.message}`)) : resolve(),
+        error ? reject(new DemoError(`stdout cannot be written: ${error.message}`)) : resolve(),
       );
     });
   }
 
-  /** Facts in two columns. */
+  /** Prints facts in two columns. */
   facts(rows: readonly (readonly [string, string])[]): Promise<void> {
     const widest = Math.max(...rows.map(([name]) => stripVTControlCharacters(name).length));
     return this.say(...rows.map(([name, value]) => `  ${name.padEnd(widest)}   ${value}`));

@@ -6,22 +6,22 @@ import { type LabPostgres, startPostgres } from "../../test/lab/servers/postgres
 import type { Narrator } from "./narrator.ts";
 import { DemoError } from "./narrator.ts";
 
-/** How a command of the demo ended. */
+/** The result of a command of the demo. */
 export interface Ended {
   exitCode: number;
   duration_ms: number;
 }
 
-/** A command that goes on beside the story. */
+/** A command that runs in the background. */
 export interface Running {
-  /** Ends it; resolves with its exit code. */
+  /** Ends the command; resolves with its exit code. */
   end(): Promise<number>;
   isRunning(): boolean;
 }
 
 /**
- * The one directory in which everything of the demo lies, its PostgreSQL included, and in which its
- * commands run. Disposing of it stops and removes all.
+ * The directory with everything that the demo creates, its PostgreSQL included, in which its commands run. Disposing
+ * of it stops and removes everything.
  */
 export class Stage implements AsyncDisposable {
   readonly directory: string;
@@ -47,9 +47,9 @@ export class Stage implements AsyncDisposable {
     options.signal.throwIfAborted();
     const directory = await mkdtemp(join(tmpdir(), "pg321-demo-"));
     try {
-      // PostgreSQL runs as another user where we are root, and must get through to its own directory.
+      // If we are root, PostgreSQL runs as another user, who must be able to reach its directory.
       await chmod(directory, 0o711);
-      // Read by what starts PostgreSQL, so that its directory lies in ours.
+      // `startPostgres` reads it, so that its directory is inside this one.
       process.env["TMPDIR"] = directory;
       return new Stage(directory, await startPostgres(), options);
     } catch (error) {
@@ -62,7 +62,7 @@ export class Stage implements AsyncDisposable {
     return join(this.directory, name);
   }
 
-  /** A file that only we can read. */
+  /** Writes a file that only this user can read. */
   async write(name: string, text: string): Promise<void> {
     await mkdir(dirname(this.path(name)), { recursive: true, mode: 0o700 });
     await writeFile(this.path(name), text, { mode: 0o600 });
@@ -78,13 +78,13 @@ export class Stage implements AsyncDisposable {
     return entries.filter((name) => name.endsWith(".enc")).map((name) => join(storage, name));
   }
 
-  /** Shows a command line and runs exactly it, its output on our terminal. Throws unless it ends with `expected`. */
+  /** Prints a command line and runs exactly that, with its output on the terminal. Throws unless it ends with `expected`. */
   async show(commandLine: string, expected = 0): Promise<Ended> {
     await this.#narrator.command(commandLine);
     return this.#run(commandLine, "inherit", expected);
   }
 
-  /** Runs a command line that the story does not tell. Resolves with what it printed on stdout, as JSON. */
+  /** Runs a command line without printing it. Resolves with its stdout, parsed as JSON. */
   // biome-ignore lint/suspicious/noExplicitAny: the demo takes a few fields of documented JSON.
   async json(commandLine: string): Promise<any> {
     const output = this.path("output.json");
@@ -92,7 +92,7 @@ export class Stage implements AsyncDisposable {
     return Bun.file(output).json();
   }
 
-  /** Starts a command line that goes on beside the story, its stderr in `log`. Ends with the stage at the latest. */
+  /** Starts a command line in the background, with its stderr in `log`. It ends with the stage at the latest. */
   async start(commandLine: string, log: string): Promise<Running> {
     await this.#narrator.command(`${commandLine} 2>${log} &`);
     const file = openSync(this.path(log), "a", 0o600);
@@ -120,7 +120,7 @@ export class Stage implements AsyncDisposable {
       env: this.#env,
       stdio: ["ignore", stdout, "inherit"],
     });
-    // A Ctrl-C reaches the child by itself; being told twice, it would end without cleaning up.
+    // The terminal sends ^C to the child, too; after a second signal it would end without cleaning up.
     const forward = () => {
       if (this.#signal.reason !== "SIGINT") child.kill(this.#signal.reason);
     };
@@ -146,7 +146,7 @@ interface StageOptions {
   signal: AbortSignal;
 }
 
-/** Nothing of the person's own settings for PostgreSQL or pg321 may have a say. */
+/** An environment without the user's own settings for PostgreSQL or pg321. */
 function commandEnvironment(directory: string, executable: string): Record<string, string> {
   const kept = ["TERM", "NO_COLOR", "LANG", "LC_ALL", "COLUMNS"].flatMap((name) => {
     const value = process.env[name];

@@ -6,14 +6,14 @@ import type { Narrator } from "./narrator.ts";
 import { DemoError } from "./narrator.ts";
 import type { Stage } from "./stage.ts";
 
-/** What the last scene sums up. */
+/** The measurements for the summary. */
 interface Measured {
   database_bytes: number;
   verify_ms: number;
   restore_ms: number;
 }
 
-/** The demo from the empty database to the daemon, which goes on at its end. Throws when anything went otherwise than told. */
+/** Runs the demo up to the daemon, which is still running at the end. Throws if anything goes wrong. */
 export async function tellStory(
   stage: Stage,
   narrator: Narrator,
@@ -34,7 +34,7 @@ async function prepareServer(stage: Stage, narrator: Narrator, scale: number): P
   const { address } = stage.postgres;
   await narrator.scene(
     "A server with something to lose",
-    "A private PostgreSQL gets a database with everything a dump must carry (foreign keys, jsonb, bytea, arrays, partitions, identity, views, triggers, large objects, extensions, odd names), and a role for pg321 that reads all of it without being a superuser.",
+    "A private PostgreSQL gets a database with every kind of object that a dump must contain (foreign keys, jsonb, bytea, arrays, partitions, identity, views, triggers, large objects, extensions, odd names), and a role for pg321 that can read all of it without being a superuser.",
   );
   const startedAtMs = performance.now();
   const bytes = await makeDatabase(address, scale);
@@ -57,7 +57,7 @@ async function newPassword(stage: Stage, file: string): Promise<string> {
 async function makeKeysAndConfig(stage: Stage, narrator: Narrator): Promise<void> {
   await narrator.scene(
     "Keys and a config",
-    "Backups are sealed to a public key, so a storage, or a thief of one, cannot read them; the signing key proves later that a backup is ours. The directories of storages must be there: a share that is not mounted shall not look like an empty one.",
+    "Backups are sealed to a public key, so nobody with access to a storage, not even a thief, can read them; the signing key proves later that a backup comes from this installation. The directories of storages must exist already: otherwise a share that is not mounted would look like an empty one.",
   );
   await stage.show("pg321 key generate --identity identity.txt --signing-key signing.key");
   const { recipients } = await stage.json(
@@ -82,7 +82,7 @@ host = "127.0.0.1"
 port = ${postgres.address.port}
 user = "${ROLE}"
 password = { file = "${directory}/pg321.password" }
-databases = ["${DATABASE}"]          # names or globs; all unless given
+databases = ["${DATABASE}"]          # names or globs; default: all
 
 [[storage]]
 name = "disk"
@@ -95,7 +95,7 @@ name = "share"
 type = "local"
 path = "${directory}/share"
 min_free = "100MiB"
-off_site = true                # let us say it is mounted from another building
+off_site = true                # in this demo: mounted from another building
 
 [encryption]
 recipients = ["${recipient}"]
@@ -107,7 +107,7 @@ signing_key_file = "${directory}/signing.key"
 async function backUpAndVerify(stage: Stage, narrator: Narrator): Promise<number> {
   await narrator.scene(
     "Back up",
-    "One read of the database: dump, compress, seal, and write to both storages at once; each copy counts only when its storage has confirmed it.",
+    "The database is read once: dump, compress, seal, and write to both storages at the same time; a copy counts only when its storage has confirmed it.",
   );
   await stage.show("pg321 backup");
   await narrator.say("");
@@ -116,7 +116,7 @@ async function backUpAndVerify(stage: Stage, narrator: Narrator): Promise<number
   await stage.show("find disk share -type f -printf '%s bytes  %p\\n' | sort -k3");
   await narrator.scene(
     "Verify",
-    "Reads every copy back whole: its manifest, its SHA-256, and every sealed segment opened and decompressed.",
+    "Reads every copy back in full and checks its manifest, its SHA-256 and every sealed segment, opened and decompressed.",
   );
   const { duration_ms } = await stage.show("pg321 verify");
   return duration_ms;
@@ -124,8 +124,8 @@ async function backUpAndVerify(stage: Stage, narrator: Narrator): Promise<number
 
 async function restoreAndCompare(stage: Stage, narrator: Narrator): Promise<number> {
   await narrator.scene(
-    "Restore, beside the original",
-    "A backup is worth what its restore is worth: into a new database, as a superuser, because owners and rights come back too.",
+    "Restore, next to the original",
+    "A backup is worth only as much as its restore: here into a new database, as a superuser, because owners and rights are restored, too.",
   );
   const { duration_ms } = await stage.show(restoreCommand(stage, "shop_restored"));
   await narrator.say("");
@@ -160,7 +160,7 @@ async function compare(stage: Stage, narrator: Narrator, restored: string): Prom
 async function damageAndRepair(stage: Stage, narrator: Narrator): Promise<void> {
   await narrator.scene(
     "Damage",
-    "Disks rot. One byte changes in the middle of the copy that a restore reads first; the restore notices before PostgreSQL sees that byte, and goes on from the other copy.",
+    "Disks fail. One byte changes in the middle of the copy that a restore reads first; the restore notices before PostgreSQL sees that byte, and continues from the other copy.",
   );
   await stage.show(await flipByteCommand(stage, "disk"));
   await narrator.say("");
@@ -168,8 +168,8 @@ async function damageAndRepair(stage: Stage, narrator: Narrator): Promise<void> 
   await narrator.say("");
   await compare(stage, narrator, "shop_after_damage");
   await narrator.scene(
-    "Find it, mend it",
-    "verify names the damaged copy and ends with 14, which monitoring sees; repair replaces it with a good one, still sealed and without asking PostgreSQL.",
+    "Find and repair it",
+    "verify names the damaged copy and ends with 14, which monitoring sees; repair replaces it from the good copy, still sealed and without PostgreSQL.",
   );
   const { exitCode } = await stage.show("pg321 verify", 14);
   await narrator.say(narrator.style.dim(`(exit ${exitCode})`), "");
@@ -195,12 +195,12 @@ async function sumUp(stage: Stage, narrator: Narrator, measured: Measured): Prom
   const ratio = (dump_bytes / object_bytes).toFixed(1);
   await narrator.scene(
     "Sizes, times and rates",
-    "Of this machine and a small database; rates count the bytes of the plain dump.",
+    "Measured on this machine with a small database; rates count the bytes of the uncompressed dump.",
   );
   const timed = (ms: number, bytes = dump_bytes) => `${durationText(ms)}, ${rateText(bytes, ms)}`;
   await narrator.facts([
     ["database on disk", sizeText(measured.database_bytes)],
-    ["plain dump", sizeText(dump_bytes)],
+    ["uncompressed dump", sizeText(dump_bytes)],
     ["stored, each copy", `${sizeText(object_bytes)}: compressed ${ratio} times, and sealed`],
     ["backup, two copies", timed(duration_ms)],
     ["verify, two copies", timed(measured.verify_ms, 2 * dump_bytes)],

@@ -21,15 +21,15 @@ const attempt = {
 } as const;
 const alert = fullReport().alerts[0];
 
-/** A daemon with one database that has a good backup, but for what is given. */
+/** A report with one database that has a good backup, changed by `part`. */
 const report = (part: Partial<StatusReport>) => freshReport({ databases: [database()], ...part });
 const verdict = (part: Partial<StatusReport>) => {
   const { level, sentence } = verdictOf(report(part));
   return `${level}: ${sentence}`;
 };
 
-describe("nothing is wrong", () => {
-  test("and every database has a good backup in time", () => {
+describe("no problem", () => {
+  test("every database has a recent good backup", () => {
     const two = [database(), database({ database: "crm" })];
     expect(verdict({})).toBe("good: The database has a recent good backup, in 2 storages.");
     expect(verdict({ databases: two })).toBe(
@@ -38,20 +38,20 @@ describe("nothing is wrong", () => {
     expect(verdictOf(report({})).problems).toEqual([]);
   });
 
-  test("and one has joined since the last backup", () => {
+  test("a new database since the last backup", () => {
     const joined = database({ ...never, database: "crm", first_seen_at: hoursAgo(1) });
     expect(verdict({ databases: [database(), joined] })).toBe(
       "good: The database has a recent good backup, in 2 storages. 1 new database waits for its first backup.",
     );
   });
 
-  test("and nothing has happened yet", () => {
+  test("nothing has happened yet", () => {
     const fresh = database({ ...never, first_seen_at: hoursAgo(1) });
     expect(verdict({ databases: [] })).toBe("new: No database has been found yet.");
     expect(verdict({ databases: [fresh] })).toBe("new: 1 database waits for its first backup.");
   });
 
-  test("as long as a database that is gone is the only one without", () => {
+  test("only a gone database has no recent backup", () => {
     const gone = database({ state: "gone", database: "old" });
     const sentence = "good: The database has a recent good backup, in 2 storages.";
     expect(verdict({ databases: [database(), gone] })).toBe(`${sentence} 1 database is no longer backed up.`);
@@ -69,7 +69,7 @@ test.each([
   expect(verdict({ databases: [database({ state })] })).toBe(sentence);
 });
 
-test("a database that should have had its first backup by now", () => {
+test("a database that should have its first backup by now", () => {
   const sentence = "bad: Database main/app has no good backup.";
   const seen = (hours: number) =>
     database({ ...never, first_seen_at: hoursAgo(hours), interval_ms: 86_400_000 });
@@ -114,7 +114,7 @@ test.each([
   expect(verdict(part)).toBe(sentence);
 });
 
-test("an alert that is open, unless somebody has acknowledged it or it only informs", () => {
+test("an open alert, unless it is acknowledged or has the level INFO", () => {
   if (!alert) throw new Error("the full report has alerts");
   const open = { ...alert, acknowledged_at: null };
   expect(verdict({ alerts: [open] })).toBe("bad: 1 critical alert is open.");
@@ -124,7 +124,7 @@ test("an alert that is open, unless somebody has acknowledged it or it only info
   expect(verdict({ alerts: [{ ...open, acknowledged_at: hoursAgo(1) }] })).toMatch(/^good/);
 });
 
-test("a database that is not on its server any more, until somebody has acknowledged that", () => {
+test("a database that is no longer on its server, until somebody acknowledges that", () => {
   if (!alert) throw new Error("the full report has alerts");
   const gone = (database: string) =>
     ({
@@ -142,7 +142,7 @@ test("a database that is not on its server any more, until somebody has acknowle
   expect(verdict({ alerts: [{ ...gone("old"), acknowledged_at: hoursAgo(1) }] })).toMatch(/^good/);
 });
 
-test("a config that was refused", () => {
+test("a refused config", () => {
   const { daemon } = freshReport();
   if (!daemon) throw new Error("the fresh report has a daemon");
   const refused = { at: hoursAgo(1), is_ok: false, errors: ["missing"] };

@@ -5,7 +5,7 @@ import { join } from "node:path";
 
 const DEMO = join(import.meta.dir, "../../scripts/demo.ts");
 
-/** Runs the demo, told to end with SIGTERM as soon as its output holds `until`. */
+/** Runs the demo, and ends it with SIGTERM as soon as its output contains `until`. */
 async function runDemo(until?: string, ...more: string[]) {
   const directory = await mkdtemp(join(tmpdir(), "pg321-demo-test-"));
   // Its PostgreSQL runs as another user.
@@ -26,7 +26,7 @@ async function runDemo(until?: string, ...more: string[]) {
   return { exitCode, stdout, stderr: await stderr, left };
 }
 
-test("the demo goes all the way and leaves nothing behind", async () => {
+test("the demo runs to its end and leaves nothing behind", async () => {
   const { exitCode, stdout, stderr, left } = await runDemo();
   expect({ exitCode, stderr: exitCode === 0 ? "" : stderr }).toEqual({ exitCode: 0, stderr: "" });
   expect(stdout).toContain("compared on the server");
@@ -34,20 +34,20 @@ test("the demo goes all the way and leaves nothing behind", async () => {
   expect(stdout).toContain('{"status":"ok"}');
   expect(stdout).toMatch(/^pg321_runs_total\{pg321_job="cleanup",outcome="OK"\} 1$/m);
   expect(stdout).toContain("the daemon ended with 0");
-  expect(stdout).toContain("All of it worked");
+  expect(stdout).toContain("Everything worked");
   expect(stdout).not.toContain("\u001b");
   expect(left).toEqual([]);
 }, 60_000);
 
-test("a demo that is told to end removes everything", async () => {
+test("a demo that is ended by a signal removes everything", async () => {
   const { exitCode, stdout, left } = await runDemo("$ pg321 backup");
   expect(exitCode).toBe(143);
-  expect(stdout).not.toContain("All of it worked");
+  expect(stdout).not.toContain("Everything worked");
   expect(left).toEqual([]);
 }, 60_000);
 
-test("--stay leaves the daemon up and tells where its page is, until it is told to end", async () => {
-  const { exitCode, stdout, left } = await runDemo("Ctrl-C ends it", "--stay");
+test("--stay keeps the daemon running and prints the address of its page, until the demo is ended", async () => {
+  const { exitCode, stdout, left } = await runDemo("Ctrl-C ends the demo", "--stay");
   expect(exitCode).toBe(143);
   expect(stdout).toMatch(/its page is at http:\/\/127\.0\.0\.1:\d+\//);
   expect(left).toEqual([]);

@@ -6,7 +6,7 @@ import { HTTP_CONNECTIONS_MAX } from "../../src/base/limits.ts";
 import { openDoor } from "../../src/http/door.ts";
 
 const ANSWER = crypto.getRandomValues(new Uint8Array(64 * 1024));
-/** More than the kernel takes for a reader. */
+/** More than the kernel buffers for a client. */
 const REPEATS = 200;
 
 let stack = new AsyncDisposableStack();
@@ -43,17 +43,17 @@ const asked = (address: string) =>
     () => "turned away",
   );
 
-test("so many are let in, and the next one once somebody has left", async () => {
+test("the number of connections is limited, and the next one is accepted when another has ended", async () => {
   const { door, address } = await open();
   const readers = Array.from({ length: HTTP_CONNECTIONS_MAX }, () => enter(door.taken.port));
   await Promise.all(readers.map((reader) => once(reader, "connect")));
-  // The last ones may still wait at the door, where the kernel has let them in.
+  // The last ones may still be waiting: the kernel has accepted them, the door has not yet.
   while ((await asked(address)) !== "turned away") await setImmediate();
   readers[0]?.destroy();
   while ((await asked(address)) !== "small") await setImmediate();
 });
 
-test("what a slow reader takes is what was sent, to the last byte", async () => {
+test("a slow client receives everything that was sent, to the last byte", async () => {
   const { address } = await open();
   const { body } = await fetch(`${address}/large`);
   let position = 0;
@@ -67,7 +67,7 @@ test("what a slow reader takes is what was sent, to the last byte", async () => 
   expect(position).toBe(REPEATS * ANSWER.length);
 });
 
-test("a reader that leaves in the middle of an answer takes its connection along", async () => {
+test("if a client disconnects in the middle of an answer, the connection behind the door ends, too", async () => {
   const { server, door } = await open();
   const reader = enter(door.taken.port);
   reader.write("GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -78,7 +78,7 @@ test("a reader that leaves in the middle of an answer takes its connection along
   while (server.pendingRequests > 0) await setImmediate();
 });
 
-test("who is in when it closes may stay until the answer is there", async () => {
+test("connections that are open when the door closes stay until they have their answer", async () => {
   const { server, door, address } = await open();
   const { body } = await fetch(`${address}/large`);
   const left = Promise.all([door.close(), server.stop(false)]);

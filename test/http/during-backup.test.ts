@@ -29,11 +29,11 @@ beforeAll(async () => {
 afterAll(() => installation[Symbol.asyncDispose]());
 
 const ask = (path: string) => fetch(`http://localhost${path}`, { unix: socket });
-/** The run that dumps, and how far it is. */
+/** The running backup, and its progress. */
 const dumping = ({ running }: StatusReport) =>
   running.flatMap(({ run_id, progress }) => progress.map(({ bytes }) => ({ run_id, bytes })))[0];
 
-test("the endpoint answers all the while a backup runs at full speed", async () => {
+test("the endpoint keeps answering while a backup runs at full speed", async () => {
   const daemon = watched(installation.start("run"));
   await daemon.says("the HTTP endpoint is open");
   const status = async () => (await (await ask("/status?format=json")).json()) as StatusReport;
@@ -43,7 +43,7 @@ test("the endpoint answers all the while a backup runs at full speed", async () 
   let [answers, ticks, isOver] = [0, 0, run_id === undefined];
   const moments = new Set<number>();
   const ticking = setInterval(() => void ticks++, TICK_MS);
-  // One after the other, so that each waits for the one before: there are no more of them than it can answer.
+  // One request after the other, so that there are never more than the endpoint can answer.
   while (!isOver) {
     expect((await ask("/health")).status).toBe(200);
     answers++;
@@ -55,8 +55,8 @@ test("the endpoint answers all the while a backup runs at full speed", async () 
   daemon.kill("SIGTERM");
   await daemon.ended;
 
-  // More answers than spans of 100 ms: none took longer on the average, beside a /status each.
+  // More answers than intervals of 100 ms: on average none took longer, even with a /status each.
   expect(answers).toBeGreaterThan(ticks);
-  // And they came from all over the dump, not from before and after it.
+  // The answers came from the whole duration of the dump, not from before and after it.
   expect(moments.size).toBeGreaterThan(10);
 }, 120_000);

@@ -18,7 +18,7 @@ afterAll(() => lab[Symbol.asyncDispose]());
 const ask = (path: string, init?: RequestInit) => fetch(address + path, init);
 
 describe("/health", () => {
-  test("is ok while nothing is wrong, in one line that anything can look for", async () => {
+  test("is ok while there is no problem, in one line that any program can search", async () => {
     const answer = await ask("/health");
     expect({ status: answer.status, type: answer.headers.get("content-type") }).toEqual({
       status: 200,
@@ -27,7 +27,7 @@ describe("/health", () => {
     expect(await answer.text()).toBe('{"status":"ok"}\n');
   });
 
-  test("is 503 with the reasons while the daemon has trouble", async () => {
+  test("is 503 with the reasons while the daemon has problems", async () => {
     lab.part.problems = async () => ["the scheduler has not ticked for 2 minutes"];
     const answer = await ask("/health");
     lab.part.problems = async () => [];
@@ -37,7 +37,7 @@ describe("/health", () => {
     );
   });
 
-  test("is 503 when the daemon cannot even tell", async () => {
+  test("is 503 if the check of the daemon fails", async () => {
     lab.part.problems = () => Promise.reject(new Error("catalog /x: disk I/O error"));
     const answer = await ask("/health");
     lab.part.problems = async () => [];
@@ -103,7 +103,7 @@ describe("/status", () => {
     expect(await typeFor(accept, "?format=text")).toBe(TEXT_TYPE);
   });
 
-  test("tells of the daemon, its host and its version", async () => {
+  test("has the daemon, its host and its version", async () => {
     const report = await (await ask("/status?format=json")).json();
     expect(report).toMatchObject({
       version: VERSION,
@@ -115,7 +115,7 @@ describe("/status", () => {
     expect(await (await ask("/status")).text()).toContain(`pg321 ${VERSION} on ${lab.context.host}`);
   });
 
-  test("refuses a format that it does not know, in the form that the reader takes", async () => {
+  test("refuses an unknown format, in the format that the client accepts", async () => {
     const text = await ask("/status?format=yaml");
     expect({ status: text.status, body: await text.text() }).toEqual({
       status: 400,
@@ -129,7 +129,7 @@ describe("/status", () => {
   });
 });
 
-test.each(PATHS)("HEAD %s has what GET has, without the body", async (path) => {
+test.each(PATHS)("HEAD %s has the same answer as GET, without the body", async (path) => {
   const [get, head] = [await ask(path), await ask(path, { method: "HEAD" })];
   expect(head.status).toBe(200);
   expect(await head.text()).toBe("");
@@ -137,7 +137,7 @@ test.each(PATHS)("HEAD %s has what GET has, without the body", async (path) => {
   expect(head.headers.get("content-type")).toBe(get.headers.get("content-type"));
 });
 
-test.each([...PATHS, "/nothing"])("%s takes no method that could change anything", async (path) => {
+test.each([...PATHS, "/nothing"])("%s refuses every method that could change something", async (path) => {
   for (const method of ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"]) {
     const answer = await ask(path, { method, ...(method === "OPTIONS" ? {} : { body: "x=1" }) });
     expect({ method, status: answer.status, allow: answer.headers.get("allow") }).toEqual({
@@ -149,7 +149,7 @@ test.each([...PATHS, "/nothing"])("%s takes no method that could change anything
   }
 });
 
-test("what is not there is 404", async () => {
+test("an unknown path is 404", async () => {
   for (const path of ["/nothing", "/health/", "/status/x", "//status", "/..%2fstatus", "/favicon.ico"]) {
     const answer = await ask(path, { headers: { accept: "application/json" } });
     const isStatus = path === "//status";
@@ -161,7 +161,7 @@ test("what is not there is 404", async () => {
   }
 });
 
-test("every answer forbids a browser what it need not do", async () => {
+test("every answer forbids a browser everything that the page does not need", async () => {
   const answers = [
     ...(await Promise.all([...PATHS, "/nothing", "/status?format=x"].map((path) => ask(path)))),
     await ask("/status", { method: "POST" }),
@@ -183,7 +183,7 @@ test("every answer forbids a browser what it need not do", async () => {
   }
 });
 
-test("a defect is told in the log, and to the reader only that there is one", async () => {
+test("an internal error is in the log, and the client learns only that there is one", async () => {
   const logged: unknown[] = [];
   const note = (...words: unknown[]) => void logged.push(words);
   const log: Log = { debug: note, info: note, warning: note, error: note };
@@ -208,7 +208,7 @@ test("a defect is told in the log, and to the reader only that there is one", as
   ]);
 });
 
-test("a reload that closes what a request works with does not fail it", async () => {
+test("a request does not fail if a reload closes its context", async () => {
   const before = await endpointLab();
   await before[Symbol.asyncDispose]();
   const { context } = lab.live;

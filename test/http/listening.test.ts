@@ -21,7 +21,7 @@ const health = async (address: string) =>
     : (await fetch(`${address}/health`)).status;
 const portOf = (address: string) => Number(new URL(address).port);
 
-/** What a server says to bytes until it closes the connection. */
+/** The answer of a server to some bytes, until it closes the connection. */
 function said(address: string, bytes: string): Promise<string> {
   return new Promise((resolve) => {
     const parts: Buffer[] = [];
@@ -32,7 +32,7 @@ function said(address: string, bytes: string): Promise<string> {
   });
 }
 
-/** A request that has come and waits for its answer until it is released. */
+/** A request that has arrived and waits for its answer until it is released. */
 async function underWay(address: string): Promise<{ answer: Promise<Response>; release: () => void }> {
   const { promise, resolve } = Promise.withResolvers<string[]>();
   const asked = Promise.withResolvers<void>();
@@ -47,7 +47,7 @@ async function underWay(address: string): Promise<{ answer: Promise<Response>; r
 }
 
 describe("listens", () => {
-  test("at an address of IPv4 or IPv6, at any free port where it is 0", async () => {
+  test("at an IPv4 or IPv6 address, with port 0 at any free port", async () => {
     for (const listen of ["127.0.0.1:0", "[::1]:0", "0.0.0.0:0", "localhost:0"]) {
       const { address } = await lab.serve(`listen = "${listen}"`);
       expect(address).toStartWith(`http://${listen.slice(0, -1)}`);
@@ -56,7 +56,7 @@ describe("listens", () => {
     }
   });
 
-  test("at a socket file, for its owner and its group, and takes it away at the end", async () => {
+  test("at a socket file, for its owner and its group, and removes it at the end", async () => {
     const path = join(lab.directory, "own.sock");
     const server = await lab.serve(`listen = "unix:${path}"`);
     expect(server.address).toBe(`unix:${path}`);
@@ -66,20 +66,20 @@ describe("listens", () => {
     expect(existsSync(path)).toBe(false);
   });
 
-  test("at the socket file that a killed daemon left", async () => {
+  test("at the socket file that a killed daemon left behind", async () => {
     const path = await deadSocket("dead.sock");
     const { address } = await lab.serve(`listen = "unix:${path}"`);
     expect(await health(address)).toBe(200);
   });
 
-  test("nowhere when it is off", async () => {
+  test("nowhere if it is off", async () => {
     const server = await lab.serve('listen = "off"');
     expect(server.address).toBe("off");
     await server.stop();
   });
 });
 
-/** What a program that was killed leaves of its socket. */
+/** The socket file that a killed program leaves behind. */
 async function deadSocket(name: string): Promise<string> {
   const path = join(lab.directory, name);
   const serve = `Bun.serve({ unix: ${JSON.stringify(path)}, fetch: () => new Response() }); console.log("up")`;
@@ -91,7 +91,7 @@ async function deadSocket(name: string): Promise<string> {
   return path;
 }
 
-describe("tells what is wrong", () => {
+describe("reports the problem", () => {
   const refusal = (http: string) =>
     lab.serve(http).then(
       () => "served",
@@ -111,7 +111,7 @@ describe("tells what is wrong", () => {
     },
   );
 
-  test("with a port that is taken", async () => {
+  test("with a port that is in use", async () => {
     const { address } = await lab.serve();
     const listen = address.slice("http://".length);
     expect(await refusal(`listen = "${listen}"`)).toMatchObject({
@@ -122,7 +122,7 @@ describe("tells what is wrong", () => {
     expect(await health(address)).toBe(200);
   });
 
-  test("with a socket file that is answered", async () => {
+  test("with a socket file at which a program listens", async () => {
     const { address } = await lab.serve(`listen = "unix:${lab.directory}/living.sock"`);
     expect(await refusal(`listen = "${address}"`)).toMatchObject({
       code: "locked",
@@ -131,7 +131,7 @@ describe("tells what is wrong", () => {
     expect(await health(address)).toBe(200);
   });
 
-  test("with a file in the place of the socket, which stays", async () => {
+  test("with another kind of file at the path of the socket, which is kept", async () => {
     const path = join(lab.directory, "file");
     writeFileSync(path, "precious");
     expect(await refusal(`listen = "unix:${path}"`)).toMatchObject({
@@ -141,7 +141,7 @@ describe("tells what is wrong", () => {
     expect(await Bun.file(path).text()).toBe("precious");
   });
 
-  test("with an address that is not this host's, and a directory that does not exist", async () => {
+  test("with an address of another host, and a directory that does not exist", async () => {
     expect(await refusal('listen = "192.0.2.1:0"')).toMatchObject({
       code: "locked",
       message: "http.listen: 192.0.2.1:0: EADDRNOTAVAIL",
@@ -170,7 +170,7 @@ describe("tells what is wrong", () => {
 });
 
 describe("another config", () => {
-  test("changes token and names at once, and the address stays", async () => {
+  test("changes token and host names at once, and keeps the address", async () => {
     const server = await lab.serve();
     const listen = `listen = "127.0.0.1:0"`;
     const { address } = server;
@@ -196,7 +196,7 @@ describe("another config", () => {
     expect(await health(server.address)).toBe(200);
   });
 
-  test("asks for its token at the other address at once, also while requests at the former one end", async () => {
+  test("requires the new token at the new address at once, even while requests at the old one end", async () => {
     const server = await lab.serve();
     const { answer, release } = await underWay(server.address);
     const path = join(lab.directory, "other.sock");
@@ -209,7 +209,7 @@ describe("another config", () => {
     await moved;
   });
 
-  test("moves it to another address of the same port, which has to be free first", async () => {
+  test("moves it to another address with the same port, which must become free first", async () => {
     const server = await lab.serve();
     const port = portOf(server.address);
     await server.reconfigure(await httpTable(`listen = "0.0.0.0:${port}"`));
@@ -217,7 +217,7 @@ describe("another config", () => {
     expect(await health(server.address)).toBe(200);
   });
 
-  test("leaves it where it is when the other address cannot be had", async () => {
+  test("leaves it where it is if the other address cannot be bound", async () => {
     const [server, other] = [await lab.serve(), await lab.serve()];
     const { address } = server;
     const taken = other.address.slice("http://".length);
@@ -230,7 +230,7 @@ describe("another config", () => {
   });
 });
 
-test("stop lets a request under way end, and takes no other", async () => {
+test("stop lets a request in progress end, and accepts no other", async () => {
   const server = await lab.serve();
   const { answer, release } = await underWay(server.address);
   const stopped = server.stop();
@@ -241,7 +241,7 @@ test("stop lets a request under way end, and takes no other", async () => {
 });
 
 describe("limits", () => {
-  test("line, headers and body of a request", async () => {
+  test("for the request line, headers and body", async () => {
     const { address } = await lab.serve();
     const end = "Host: localhost\r\nConnection: close\r\n";
     const first = async (bytes: string) => (await said(address, bytes)).split("\r\n")[0];
@@ -256,7 +256,7 @@ describe("limits", () => {
     expect(await first(`POST / HTTP/1.1\r\nContent-Length: 99999999\r\n${end}\r\n`)).toContain(" 413 ");
   });
 
-  test("what is no request, or an old one, ends in an answer, and never in a crash", async () => {
+  test("an invalid or outdated request gets an answer and never causes a crash", async () => {
     const { address } = await lab.serve();
     expect(await said(address, "GET /health HTTP/1.0\r\n\r\n")).toContain('{"status":"ok"}');
     const odd = [
@@ -278,7 +278,7 @@ describe("limits", () => {
     expect(await health(address)).toBe(200);
   });
 
-  test("how many are answered at the same time: the others are told, and health is not among them", async () => {
+  test("for requests at the same time: further ones are refused, except /health", async () => {
     const server = await lab.serve();
     const { promise, resolve } = Promise.withResolvers<string[]>();
     lab.part.problems = () => promise;
@@ -298,9 +298,9 @@ describe("limits", () => {
     expect((await fetch(`${server.address}/status`)).status).toBe(200);
   });
 
-  test("answers that nobody takes count, too: they are held in memory", async () => {
+  test("unread answers count, too: they are held in memory", async () => {
     await using full = await endpointLab();
-    // More than the kernel takes for a reader.
+    // More than the kernel buffers for a client.
     const names = Array.from({ length: 500 }, (_, index) => `${index}-${"x".repeat(2_000)}`);
     await full.context.catalog.overview.seeDatabases("main", names, "2026-11-23T00:00:00.000Z");
     const path = join(full.directory, "full.sock");
@@ -320,7 +320,7 @@ describe("limits", () => {
     while ((await status("/ready")) !== 200) await setImmediate();
   });
 
-  test("readers that send nothing, or half of a request, keep nobody else waiting", async () => {
+  test("clients that send nothing, or half of a request, do not delay others", async () => {
     const { address } = await lab.serve();
     const sockets = Array.from({ length: 200 }, (_, index) => {
       const socket = connect(portOf(address), "127.0.0.1");
@@ -334,7 +334,7 @@ describe("limits", () => {
   });
 });
 
-test("a port of another program is told as taken, too", async () => {
+test("a port of another program is also reported as in use", async () => {
   const other = createServer().listen(0, "127.0.0.1");
   await new Promise((resolve) => other.once("listening", resolve));
   const { port } = other.address() as { port: number };

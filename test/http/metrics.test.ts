@@ -39,12 +39,12 @@ describe("metrics", () => {
     ["one without anything", EMPTY],
     ["one without a daemon", { ...made.fullReport(), daemon: null }],
     ["one with too many databases", made.manyDatabases(3000)],
-  ])("of %s are clean for promtool", async (_, report) => {
+  ])("of %s pass promtool without warnings", async (_, report) => {
     const input = await renderMetrics(report, SOURCE);
     expect(await promtool(["check", "metrics"], { input })).toEqual({ exitCode: 0, output: "" });
   });
 
-  test("are those of the list, with its types, labels and help", async () => {
+  test("are exactly those of the list, with its types, labels and help", async () => {
     const found = await scrape(made.fullReport());
     expect(namesIn(found)).toEqual(Object.keys(METRICS).sort());
     for (const [name, { type, help, labels }] of Object.entries(METRICS)) {
@@ -56,12 +56,12 @@ describe("metrics", () => {
     expect(METRICS_CONTENT_TYPE).toBe("text/plain; version=0.0.4; charset=utf-8");
   });
 
-  test("never take a label that Prometheus gives itself", () => {
+  test("never use a label that Prometheus sets itself", () => {
     const labels = Object.values(METRICS).flatMap((metric) => [...metric.labels]);
     expect(labels.filter((label) => ["job", "instance", "le", "quantile"].includes(label))).toEqual([]);
   });
 
-  test("come in base units", async () => {
+  test("are in base units", async () => {
     const found = await scrape(made.fullReport());
     const app = { server: "main", database: "app" };
     const value = (name: string, labels = {}) => valueIn(found, name, { ...app, ...labels });
@@ -86,7 +86,7 @@ describe("metrics", () => {
     expect(valueIn(found, "pg321_cleanup_last_run_orphans_bytes", { storage: "r2" })).toBe(12_345);
   });
 
-  test("are absent where nothing is known, never 0", async () => {
+  test("are absent if the value is unknown, never 0", async () => {
     const found = await scrape(made.freshReport());
     const unknown = namesIn(found).filter((name) =>
       /last_success|last_attempt|last_run|_copied|newest|free|size_bytes|reachable|last_check|error_times/.test(
@@ -96,19 +96,19 @@ describe("metrics", () => {
     expect(unknown).toEqual([]);
     for (const { name, value } of (await scrape(made.fullReport())).series)
       if (name.includes("timestamp")) expect(value).toBeGreaterThan(1.7e9);
-    // What is still to come of a database that has nothing can be seen all the same.
+    // Metrics about the next backup exist even for a database without any backup.
     expect(valueIn(found, "pg321_copies", { database: "app", storage: "r2" })).toBe(0);
     expect(valueIn(found, "pg321_database_first_seen_timestamp_seconds")).toBeDefined();
     expect(valueIn(found, "pg321_backup_interval_seconds")).toBe(86_400);
   });
 
-  test("are not of databases that are gone", async () => {
+  test("omit databases that are gone", async () => {
     const full = made.fullReport();
     expect(full.databases.map(({ database }) => database)).toContain("dropped");
     expect(JSON.stringify(await scrape(full))).not.toContain("dropped");
   });
 
-  test("have each name of a database as it is", async () => {
+  test("have the exact name of each database", async () => {
     const { series } = await scrape(made.oddNames());
     const names = series
       .filter(({ name }) => name === "pg321_copies")
@@ -117,14 +117,14 @@ describe("metrics", () => {
     expect(names.length).toBe(made.ODD_NAMES.length * 2);
   });
 
-  test("do not ask for copies in a storage that only takes what is archived", async () => {
+  test("do not expect copies in a storage that only receives archived copies", async () => {
     const found = await scrape(made.fullReport(), { backupStorages: ["local"] });
     expect(valueIn(found, "pg321_copies", { database: "app", storage: "r2" })).toBe(7);
     expect(valueIn(found, "pg321_backup_copied", { database: "app", storage: "r2" })).toBeUndefined();
     expect(valueIn(found, "pg321_backup_copied", { database: "app", storage: "local" })).toBe(1);
   });
 
-  test("bear with statistics of another version", async () => {
+  test("accept statistics of another version", async () => {
     for (const statistics of [
       {},
       { storages: [], errors: 3 },
@@ -139,7 +139,7 @@ describe("metrics", () => {
 });
 
 describe("too many databases", () => {
-  test("are left out, the least troubled first, which is told by a metric and once in the log", async () => {
+  test("are omitted, those with the least problems first, with a metric and one warning in the log", async () => {
     const lines: string[] = [];
     const log = createLog({ format: "text", level: "info", write: (line) => lines.push(line) });
     const report = made.manyDatabases(3000);
@@ -151,7 +151,7 @@ describe("too many databases", () => {
     expect(shown.size).toBeLessThan(3000);
     const ofDatabases = found.series.filter(({ labels }) => labels["database"] !== undefined);
     expect(ofDatabases.length).toBeLessThanOrEqual(DATABASE_SERIES_MAX);
-    // Of each that is shown everything.
+    // Each exported database has all its series.
     expect(ofDatabases.length).toBe(shown.size * seriesOfOne);
     const failing = report.databases.filter(({ state }) => state === "failing");
     expect(failing.filter(({ database }) => !shown.has(database))).toEqual([]);
@@ -161,7 +161,7 @@ describe("too many databases", () => {
     expect(lines[0]).toContain(`left_out=${3000 - shown.size}`);
   });
 
-  test("leave others their turn while they are written down", async () => {
+  test("give the event loop turns while they are written", async () => {
     let turns = 0;
     let isDone = false;
     const rendered = renderMetrics(made.manyDatabases(3000), SOURCE).finally(() => {
@@ -184,13 +184,13 @@ test("a scrape leaves nothing behind", async () => {
     Bun.gc(true);
     objects.push(heapStats().objectCount);
   }
-  // The collector may keep the last scrape, so the least of some rounds counts; the first two warm up.
+  // The garbage collector may keep the last scrape, so the minimum of some rounds counts; the first two warm up.
   const [before, after] = [Math.min(...objects.slice(2, 5)), Math.min(...objects.slice(5))];
   expect(after - before).toBeLessThan(300);
 });
 
 describe("of a real catalog", () => {
-  test("tell what is so, and the same after a restart", async () => {
+  test("have the right values, also after a restart", async () => {
     await using world = await World.make({});
     const { context } = world;
     await context.catalog.overview.seeDatabases("main", ["app", "gone"], context.clock.now().toISOString());
@@ -226,7 +226,7 @@ describe("of a real catalog", () => {
     expect(lasting(later)).toEqual(lasting(text));
   });
 
-  test("are what the endpoint answers", async () => {
+  test("are the answer of the endpoint", async () => {
     await using lab = await endpointLab();
     const server = await lab.serve();
     const answer = await fetch(`${server.address}/metrics`);

@@ -14,7 +14,7 @@ import { endpointLab } from "../lab/endpoint.ts";
 import { accessibility, type Box, BrowserLab, type Sight } from "../lab/machine/browser.ts";
 import { backupRecord, copyRecord } from "../suites/catalog/records.ts";
 
-/** Pages that show everything that there is to see, each under its path. */
+/** Pages with everything that the page can show, by path. */
 const PAGES: Readonly<Record<string, string>> = {
   "/full": pageOf(fullReport()),
   "/fresh": pageOf(freshReport()),
@@ -30,7 +30,7 @@ const LOOKS = [{ colorScheme: "light" }, { colorScheme: "dark", width: PHONE }] 
 
 let browser: BrowserLab;
 let server: ReturnType<typeof Bun.serve>;
-/** The addresses that the server was asked for. */
+/** The addresses that were requested from the server. */
 const served: string[] = [];
 const address = (path: string) => `http://127.0.0.1:${server.port}${path}`;
 
@@ -61,13 +61,13 @@ async function openDetails({ page }: Sight): Promise<void> {
 const numberOf = ({ page }: Sight, expression: string) => page.evaluate<number>(expression);
 
 describe.each(PATHS)("%s", (path) => {
-  test("asks for nothing but itself, and breaks no rule of its policy", async () => {
+  test("loads nothing but itself, and violates no rule of its policy", async () => {
     await using sight = await browser.look(address(path));
     expect(sight.requests).toEqual([address(path)]);
     expect(sight.complaints).toEqual([]);
   });
 
-  test("is whole HTML: a doctype, a language, a title, one heading of the first level, no level left out", async () => {
+  test("is complete HTML: a doctype, a language, a title, one first-level heading, no level skipped", async () => {
     await using sight = await browser.look(address(path));
     const { page } = sight;
     expect(await page.evaluate<string>("document.doctype.name + document.compatMode")).toBe("htmlCSS1Compat");
@@ -79,7 +79,7 @@ describe.each(PATHS)("%s", (path) => {
     expect(new Set(ids).size).toBe(ids.length);
   });
 
-  test("does not scroll sideways, and cuts nothing off, on a phone and on a desk", async () => {
+  test("does not scroll sideways, and cuts nothing off, on a phone and on a desktop", async () => {
     await using sight = await browser.look(address(path));
     for (const width of [PHONE, 375, 768, 1280]) {
       await sight.page.setViewportSize({ width, height: 800 });
@@ -91,7 +91,7 @@ describe.each(PATHS)("%s", (path) => {
     }
   });
 
-  test("is accessible, light and wide, dark and narrow", async () => {
+  test("is accessible, in light and wide form, and in dark and narrow form", async () => {
     for (const look of path === "/many" ? [LOOKS[0]] : LOOKS) {
       await using sight = await browser.look(address(path), { ...look, ignorePolicy: true });
       if (path !== "/many") await openDetails(sight);
@@ -102,7 +102,7 @@ describe.each(PATHS)("%s", (path) => {
     }
   });
 
-  test("shows the same where scripts are turned off", async () => {
+  test("shows the same if scripts are disabled", async () => {
     await using on = await browser.look(address(path));
     await using off = await browser.look(address(path), { javaScript: false });
     expect(await off.page.innerText("body")).toBe(await on.page.innerText("body"));
@@ -110,7 +110,7 @@ describe.each(PATHS)("%s", (path) => {
   });
 });
 
-test("the check for accessibility finds what is wrong", async () => {
+test("the accessibility check finds problems", async () => {
   await using sight = await browser.look(address("/good"), { ignorePolicy: true });
   await sight.page.evaluate(`document.body.insertAdjacentHTML("beforeend",
     '<main><img src="data:,"><p style="color: #ccc; background: #fff">too pale</p></main>')`);
@@ -119,7 +119,7 @@ test("the check for accessibility finds what is wrong", async () => {
   expect(violations.join("\n")).toMatch(/color-contrast: .*> p$/m);
 });
 
-test("the policy refuses any style, script and picture that is not the page's own", async () => {
+test("the policy refuses any style, script and image that is not the page's own", async () => {
   await using sight = await browser.look(address("/good"));
   await sight.page.evaluate(`document.body.insertAdjacentHTML("beforeend",
     '<style>body { display: none }</style><p style="color: red">x</p><img src="/picture" alt="">')`);
@@ -129,7 +129,7 @@ test("the policy refuses any style, script and picture that is not the page's ow
   expect(served).not.toContain(address("/picture"));
 });
 
-test.each(["light", "dark"] as const)("its pictures are drawn in %s colours", async (colorScheme) => {
+test.each(["light", "dark"] as const)("its charts are drawn in %s colours", async (colorScheme) => {
   for (const width of [PHONE, 1280]) {
     await using sight = await browser.look(address("/full"), { colorScheme, width });
     const [pictures, shapes] = [
@@ -153,13 +153,13 @@ async function boxes({ page }: Sight, selector: string): Promise<Box[]> {
     .map(({ left, top, width, height }) => ({ left: left + scrollX, top: top + scrollY, width, height }))`);
 }
 
-test("a picture rises with its values, and marks what failed", async () => {
+test("a chart rises with its values, and marks failed backups", async () => {
   await using sight = await browser.look(address("/good"));
   const spark = sight.page.locator(".spark svg").first();
   const curve = (await spark.locator(".curve").getAttribute("d")) ?? "";
   const heights = [...curve.matchAll(/ ([\d.]+)/g)].map(([, y]) => Number(y));
   expect(heights.length).toBeGreaterThan(40);
-  // The axis points down.
+  // The vertical axis points down.
   expect(heights.at(-1)).toBeLessThan(heights[0] ?? 0);
   expect((await spark.locator(".failure").getAttribute("d"))?.match(/M/g)).toHaveLength(48 - heights.length);
   expect(await spark.locator("title").textContent()).toBe("Size of the last 48 backups");
@@ -168,7 +168,7 @@ test("a picture rises with its values, and marks what failed", async () => {
   );
 });
 
-test("no state is told by its colour alone", async () => {
+test("no state is shown by its colour alone", async () => {
   await using sight = await browser.look(address("/full"));
   for (const state of await sight.page.locator(".state").all()) {
     expect((await state.textContent())?.trim()).not.toBe("");
@@ -176,7 +176,7 @@ test("no state is told by its colour alone", async () => {
   }
 });
 
-test.each(["light", "dark"] as const)("the keyboard's focus is seen in %s colours", async (colorScheme) => {
+test.each(["light", "dark"] as const)("the keyboard focus is visible in %s colours", async (colorScheme) => {
   await using sight = await browser.look(address("/full"), { colorScheme });
   const { page } = sight;
   await openDetails(sight);
@@ -196,7 +196,7 @@ test.each(["light", "dark"] as const)("the keyboard's focus is seen in %s colour
   expect(focused.size).toBe(links);
 });
 
-test("tables stay tables for a screen reader, also on a phone, where they do not look like any", async () => {
+test("tables stay tables for a screen reader, even on a phone, where they do not look like tables", async () => {
   const roles = async (width: number) => {
     await using sight = await browser.look(address("/full"), { width });
     const session = await sight.page.context().newCDPSession(sight.page);
@@ -210,7 +210,7 @@ test("tables stay tables for a screen reader, also on a phone, where they do not
   expect((await roles(PHONE)).slice(0, 3)).toEqual(["table 2", "row 34", "columnheader 11"]);
 });
 
-test("the daemon's own endpoint serves it as it is", async () => {
+test("the daemon's endpoint serves the same page", async () => {
   await using lab = await endpointLab();
   const backup = backupRecord({
     status: "VERIFIED",
@@ -233,7 +233,7 @@ test("the daemon's own endpoint serves it as it is", async () => {
   expect(sight.complaints).toEqual([]);
 });
 
-test("light and dark are two grounds, and paper is always light", async () => {
+test("light and dark have different backgrounds, and printing is always light", async () => {
   const ground = async (colorScheme: "light" | "dark", media?: "print") => {
     await using sight = await browser.look(address("/full"), { colorScheme });
     if (media) await sight.page.emulateMedia({ media, colorScheme });
@@ -245,7 +245,7 @@ test("light and dark are two grounds, and paper is always light", async () => {
   expect(await ground("light", "print")).toBe("rgb(255, 255, 255)");
 });
 
-test("times can be read by programs and by people, with their zone", async () => {
+test("times are readable for programs and for people, with their zone", async () => {
   await using sight = await browser.look(address("/full"));
   const times = await sight.page.locator("time").all();
   expect(times.length).toBeGreaterThanOrEqual(50);

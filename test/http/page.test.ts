@@ -16,7 +16,7 @@ import { type EndpointLab, endpointLab } from "../lab/endpoint.ts";
 import { backupRecord, copyRecord } from "../suites/catalog/records.ts";
 
 const BACKUPS = 60;
-/** As `toContain`, but whose message does not hold the whole page. */
+/** As `toContain`, but the message of a failure does not contain the whole page. */
 function expectPart(html: string, part: string): void {
   if (!html.includes(part)) throw new Error(`the page lacks ${part}`);
 }
@@ -28,7 +28,7 @@ describe("of a real catalog", () => {
   let address: string;
   const get = (search: string) => fetch(`${address}/${search}`);
   const text = async (search: string) => (await get(search)).text();
-  /** The short ids in the history, in their order. */
+  /** The short ids in the list of backups, in order. */
   const ids = (html: string) =>
     [...html.slice(html.indexOf('id="history"')).matchAll(/<code>([0-9a-f]{8})<\/code>/g)].map(
       ([, id]) => id,
@@ -59,7 +59,7 @@ describe("of a real catalog", () => {
   const numbered = (from: number, to: number) =>
     Array.from({ length: from - to + 1 }, (_, index) => String(from - index).padStart(8, "0"));
 
-  test("is HTML with a policy that allows its one style and nothing else", async () => {
+  test("is HTML with a policy that allows only its own style sheet", async () => {
     const answer = await get("");
     expect(answer.headers.get("content-type")).toBe("text/html; charset=utf-8");
     const policy = answer.headers.get("content-security-policy");
@@ -76,7 +76,7 @@ describe("of a real catalog", () => {
     expect(ids(await text("?page=3"))).toEqual(numbered(9, 0));
   });
 
-  test("leads from page to page as far as there are any, and keeps to one database", async () => {
+  test("links all pages of backups, and keeps the chosen database", async () => {
     const links = (html: string) =>
       [...html.matchAll(/<a href="([^"]*)" rel="(\w+)"/g)].map(([, to, rel]) => [rel, to]);
     expect(links(await text(""))).toEqual([["next", "./?page=2#history"]]);
@@ -91,7 +91,7 @@ describe("of a real catalog", () => {
     expectPart(await text("?page=4"), "There are no older backups.");
   });
 
-  test("of one database alone, whatever it is called", async () => {
+  test("shows a single database, whatever its name is", async () => {
     const name = encodeURIComponent(`main/${ODD}`);
     const html = await text(`?database=${name}`);
     expect(ids(html)).toEqual(numbered(57, 0).filter((id) => Number(id) % 3 === 0));
@@ -100,7 +100,7 @@ describe("of a real catalog", () => {
     expectPart(await text("?database=main/nothing"), "There is no such database.");
   });
 
-  test("reads as many records as it shows", async () => {
+  test("reads only as many records as it shows", async () => {
     const { catalog, clock, host } = lab.context;
     const asked: unknown[] = [];
     const watched = new Proxy(catalog, {
@@ -121,20 +121,20 @@ describe("of a real catalog", () => {
     expect([backups.length, hasOlder]).toEqual([25, true]);
   });
 
-  test("draws size and duration of what has ended", async () => {
+  test("draws size and duration of the finished backups", async () => {
     const html = await text("?database=main/app");
     expectPart(html, "Size of the last 40 backups");
     expectPart(html, "Duration of the last 40 backups");
     expectPart(html, "from 5m 00s to 5m 00s, newest 5m 00s; 4 failed");
   });
 
-  test("errors of the database are text", async () => {
+  test("errors are shown as text, not as HTML", async () => {
     const html = await text("?page=2");
     expectPart(html, "pg_dump: &lt;b&gt;lost&lt;/b&gt;");
     expect(html.includes("<b>lost")).toBe(false);
   });
 
-  test("takes any address, and answers with a page", async () => {
+  test("accepts any parameters, and answers with a page", async () => {
     const names = fc.constantFrom("page", "database", "refresh", "format", "x");
     const values = fc.oneof(
       fc.string({ unit: "binary" }),
@@ -176,7 +176,7 @@ test.each([
   expect(pageQuery(new URLSearchParams(search)).page).toBe(page);
 });
 
-test("reloads by itself only where it is asked to, and says how to stop", () => {
+test("reloads by itself only if requested, and shows how to stop that", () => {
   const refresh = /http-equiv="refresh" content="(\d+)"/;
   expect(pageOf(fullReport())).not.toMatch(refresh);
   expect(pageOf(fullReport(), "refresh=1")).not.toMatch(refresh);
@@ -185,7 +185,7 @@ test("reloads by itself only where it is asked to, and says how to stop", () => 
   expectPart(html, '<a href="./?page=2">Stop reloading every 60 s</a>');
 });
 
-test("a name is text, however it is made", () => {
+test("a name is shown as text, whatever characters it has", () => {
   const evil = [
     "</title><script>alert(1)</script>",
     '" onmouseover="alert(1)',
@@ -218,11 +218,11 @@ test("a name is text, however it is made", () => {
   expectPart(html, "&amp;lt;");
 });
 
-test("what has trouble comes first, in full, however many databases there are", () => {
+test("problems come first, with all details, however many databases there are", () => {
   const html = pageOf(manyDatabases(500));
   const cards = [...html.matchAll(/<h3><a [^>]*><bdi class="server">main<\/bdi>.*?<bdi>([^<]*)<\/bdi>/g)];
   expect(cards).toHaveLength(48);
-  // Each seventh is failing: 71 of 500. Those that are not shown in full stand open below.
+  // Each seventh database is failing: 71 of 500. The list of the others is open because some of them are failing.
   expect(cards.every(([, name]) => Number(name?.slice(-4)) % 7 === 6)).toBe(true);
   expect(html).toMatch(/<details open=""><summary>452 more databases<\/summary>/);
   expect(html.includes("not shown here")).toBe(false);
@@ -238,7 +238,7 @@ test("a notifier that fails is shown with the reason and what waits", () => {
   expect(pageOf({ ...fullReport(), notifiers: [] }).includes("Notifiers")).toBe(false);
 });
 
-test("what comes next where nothing happened yet", () => {
+test("shows the next steps if nothing has happened yet", () => {
   const fresh = pageOf(
     freshReport({
       databases: [
@@ -260,7 +260,7 @@ test("what comes next where nothing happened yet", () => {
   expectPart(empty, "<code>pg321 backup</code>");
 });
 
-test("every state, outcome and level has its word", () => {
+test("every state, outcome and level is shown as a word", () => {
   const html = pageOf(fullReport());
   for (const word of [
     "stale: newest backup too old",

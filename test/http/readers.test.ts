@@ -12,7 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => lab[Symbol.asyncDispose]());
 
-/** Asks under any name; `undefined` sends none at all, which no browser does. */
+/** Sends a request with any Host header; `undefined` sends none, which no browser does. */
 function statusAs(host: string | undefined, address: string, path = "/health"): Promise<number | undefined> {
   const place = address.startsWith("unix:")
     ? { socketPath: address.slice("unix:".length) }
@@ -36,7 +36,7 @@ describe("a token", () => {
   const serve = () => lab.serve(`listen = "127.0.0.1:0"\ntoken = "${TOKEN.replaceAll(" ", "-")}"`);
   const token = TOKEN.replaceAll(" ", "-");
 
-  test("is asked of every reader but those of /health", async () => {
+  test("is required for every path except /health", async () => {
     const { address } = await serve();
     for (const path of PATHS) {
       const answer = await fetch(address + path, { headers: { accept: "application/json" } });
@@ -51,7 +51,7 @@ describe("a token", () => {
     expect((await fetch(`${address}//health?x`)).status).toBe(200);
   });
 
-  test("opens everything, as a bearer token or as a password", async () => {
+  test("gives access to everything, as a bearer token or as a password", async () => {
     const { address } = await serve();
     const forms = [
       bearer(token),
@@ -90,7 +90,7 @@ describe("a token", () => {
   });
 });
 
-describe("the name of the endpoint", () => {
+describe("the host name of the endpoint", () => {
   const OWN = ["localhost", "LOCALHOST:80", "127.0.0.1", "127.0.0.1:8321", "[::1]", "[::1]:1", "192.0.2.7"];
   const OTHERS = [
     "evil.example",
@@ -107,11 +107,14 @@ describe("the name of the endpoint", () => {
   const all = (names: readonly string[], status: number) =>
     Object.fromEntries(names.map((name) => [name, status]));
 
-  test.each(["127.0.0.1:0", "[::1]:0", "localhost:0"])("at %s is its own, or an address", async (listen) => {
-    const { address } = await lab.serve(`listen = "${listen}"`);
-    expect(await statuses(OWN, address)).toEqual(all(OWN, 200));
-    expect(await statuses(OTHERS, address)).toEqual(all(OTHERS, 421));
-  });
+  test.each(["127.0.0.1:0", "[::1]:0", "localhost:0"])(
+    "at %s is its own name, or an address",
+    async (listen) => {
+      const { address } = await lab.serve(`listen = "${listen}"`);
+      expect(await statuses(OWN, address)).toEqual(all(OWN, 200));
+      expect(await statuses(OTHERS, address)).toEqual(all(OTHERS, 421));
+    },
+  );
 
   test.each(["LOCALHOST:0", "127.1:0", "0x7f.1:0", "[0:0::0:1]:0", "[::ffff:127.0.0.1]:0"])(
     "at %s, which is the loopback in other words, too",
@@ -122,14 +125,14 @@ describe("the name of the endpoint", () => {
     },
   );
 
-  test("may be another one that the config gives it", async () => {
+  test("may be a name in the config", async () => {
     const { address } = await lab.serve('listen = "127.0.0.1:0"\nhosts = ["Backup.example.com"]');
     const names = ["backup.example.com", "BACKUP.example.com:443", ...OWN];
     expect(await statuses(names, address)).toEqual(all(names, 200));
     expect(await statuses(OTHERS, address)).toEqual(all(OTHERS, 421));
   });
 
-  test("may be any where others can connect, until the config names some", async () => {
+  test("may be any name if other hosts can connect, unless the config has names", async () => {
     const open = await lab.serve('listen = "0.0.0.0:0"');
     expect(await statuses(["evil.example", "backup"], open.address)).toEqual(
       all(["evil.example", "backup"], 200),
@@ -141,12 +144,12 @@ describe("the name of the endpoint", () => {
     });
   });
 
-  test("may be any over a socket file", async () => {
+  test("may be any name over a socket file", async () => {
     const { address } = await lab.serve(`listen = "unix:${lab.directory}/names.sock"`);
     expect(await statuses(OTHERS.slice(0, 3), address)).toEqual(all(OTHERS.slice(0, 3), 200));
   });
 
-  test("is looked at before anything else, token and path", async () => {
+  test("is checked first, before token and path", async () => {
     const { address } = await lab.serve(`listen = "127.0.0.1:0"\ntoken = "0123456789abcdef"`);
     for (const path of [...PATHS, "/health"]) expect(await statusAs("evil.example", address, path)).toBe(421);
   });

@@ -3,7 +3,7 @@ import { createLog } from "../../src/base/log.ts";
 import { LOCAL, S3 } from "../fixtures/config-file.ts";
 import { type EndpointLab, endpointLab } from "../lab/endpoint.ts";
 
-/** Everything in a config that is a secret, each with text of its own. */
+/** Every secret of a config, each with its own text. */
 const SECRETS = {
   password: "pw-Hy7Zk2Lq9",
   access_key_id: "akid-Rt5Wm8Xc",
@@ -64,7 +64,7 @@ beforeAll(async () => {
 });
 afterAll(() => lab[Symbol.asyncDispose]());
 
-test("no secret of the config is in any answer, or in the log", async () => {
+test("no secret in the config appears in an answer or in the log", async () => {
   const lines: string[] = [];
   const log = createLog({ format: "json", level: "debug", write: (line) => void lines.push(line) });
   const { address } = await lab.serve(`listen = "127.0.0.1:0"\ntoken = "${SECRETS.token}"`, { log });

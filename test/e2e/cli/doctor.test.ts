@@ -35,9 +35,9 @@ afterAll(() => installation[Symbol.asyncDispose]());
 interface Report {
   exitCode: number;
   findings: Finding[];
-  /** `storage disk: message` of those that are not right. */
+  /** `storage disk: message` of the findings that are not ok. */
   wrong: string[];
-  /** The messages about one thing. */
+  /** The messages about one subject. */
   of: (area: Finding["area"], subject?: string) => string[];
 }
 
@@ -71,7 +71,7 @@ const withoutSharedDisk = (wrong: string[]) =>
 const withoutExport = (wrong: string[]) =>
   withoutSharedDisk(wrong).filter((line) => !line.startsWith("warning host export-keys: never exported"));
 
-test("where all is right it says what that is, and ends with 0", async () => {
+test("if everything is ok it says what it checked, and ends with 0", async () => {
   await installation.ok("backup");
   const phrase = join(installation.directory, "phrase");
   await writeFile(phrase, "correct horse battery");
@@ -105,7 +105,7 @@ test("where all is right it says what that is, and ends with 0", async () => {
   expect(stderr).toBe("");
 });
 
-test("servers and storages that fail are all told at once, and hide nothing", async () => {
+test("all failing servers and storages are reported, and none hides another", async () => {
   const address = await rgw();
   const { port, user } = postgres.address;
   const server = (name: string, lines: string) =>
@@ -157,7 +157,7 @@ test("servers and storages that fail are all told at once, and hide nothing", as
       expect({ message, hint }).toEqual({ message, hint: expect.stringMatching(/\w/) });
 });
 
-test("how a bucket keeps what it holds is told, as far as the key may see it", async () => {
+test("a bucket's versioning, locks and lifecycle rules are reported, as far as the key may read them", async () => {
   const lab = await rgw();
   const { client } = lab;
   const [versioned, closed] = [await lab.makeBucket({ versioned: true }), await lab.makeBucket()];
@@ -187,7 +187,7 @@ test("how a bucket keeps what it holds is told, as far as the key may see it", a
   ]);
 });
 
-test("what the role may not dump is told for each database, with the statement that mends it", async () => {
+test("missing rights of the role are reported for each database, with the statement that grants them", async () => {
   const own = await postgres.createDatabase();
   const sql = postgres.connect(own);
   const admin = postgres.connect();
@@ -227,7 +227,7 @@ test("what the role may not dump is told for each database, with the statement t
   }
 });
 
-test("keys that do not fit each other are told, with 12", async () => {
+test("keys that do not match each other are reported, with 12", async () => {
   await using other = await Installation.make({
     postgres: postgres.address,
     databases: [database],
@@ -298,7 +298,7 @@ test("a catalog that is older, damaged, newer, or of another installation", asyn
 describe.skipIf(!isRoot || !NOBODY)(
   "as root, with the eyes of the service (only root can take those)",
   () => {
-    test("what only root can use is told, and the commands that it hints at mend it", async () => {
+    test("files that only root can use are reported, and the commands in the hints solve that", async () => {
       await using at = await Installation.make({
         postgres: postgres.address,
         databases: [database],

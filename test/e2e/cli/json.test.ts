@@ -9,7 +9,7 @@ import { retained } from "../../lab/retained.ts";
 import { usePostgres } from "../../lab/servers/use-postgres.ts";
 
 const postgres = usePostgres();
-/** Not a name that a test server has otherwise. */
+/** A unique name, because test servers are shared. */
 const OWNER = `cli_owner_${crypto.randomUUID().slice(0, 8)}`;
 const ODD_END = crypto.randomUUID().slice(0, 8);
 const ODD = `odd \u001b[31m ${ODD_END}`;
@@ -21,7 +21,7 @@ beforeAll(async () => {
   database = `json_${crypto.randomUUID().slice(0, 8)}`;
   postgres.dropAtEnd(database);
   const admin = postgres.connect();
-  // So that pg_dump has something to warn of.
+  // Makes pg_dump print a warning.
   await admin.unsafe(`create database ${database} template template0 locale_provider icu icu_locale 'de'`);
   await admin`update pg_database set datcollversion = '1' where datname = ${database}`;
   await postgres.createDatabase(ODD);
@@ -52,7 +52,7 @@ function jsonOf(of: Installation) {
 }
 const json = (...words: string[]) => jsonOf(installation)(...words);
 
-/** What was printed is exactly what is documented: no key more, none less, every value of its type. */
+/** Checks that the output is exactly as documented: no key more, no key less, every value of its type. */
 function expectDocumented(heading: string, ...documents: unknown[]): void {
   const documented = documentedKeys(heading);
   expect(documented.length).toBeGreaterThan(0);
@@ -60,7 +60,7 @@ function expectDocumented(heading: string, ...documents: unknown[]): void {
   expect(pathsOf(documents, documented)).toEqual(documented.map(({ path }) => path).sort());
 }
 
-test("backup, list, show, verify, repair and restore print the JSON that is documented", async () => {
+test("backup, list, show, verify, repair and restore print the documented JSON", async () => {
   const backup = await json("backup");
   expectDocumented("JSON of backup", backup);
   const [{ backup_id: id }] = backup.backups;
@@ -97,7 +97,7 @@ test("backup, list, show, verify, repair and restore print the JSON that is docu
   expect(dry).toMatchObject({ lacks: [{ kind: "role", name: OWNER }], target_contents: ["1 relation"] });
 }, 60_000);
 
-/** A partition without its parent, errors that are gone past, a view in the way of what is to be dropped. */
+/** A partition without its parent, errors that are ignored, and a view that depends on an object to be dropped. */
 async function restoresInTrouble(restored: string): Promise<unknown[]> {
   await postgres
     .connect(database)
@@ -111,7 +111,7 @@ async function restoresInTrouble(restored: string): Promise<unknown[]> {
   return [alone, errors, await restore("--clean", "--dry-run")];
 }
 
-test("a failure is in the JSON too, as documented", async () => {
+test("a failure is also in the JSON, as documented", async () => {
   await installation.configure({
     server: 'connect_timeout = "2s"',
     postgres: { ...postgres.address, port: 1 },
@@ -125,17 +125,17 @@ test("a failure is in the JSON too, as documented", async () => {
   });
 });
 
-describe("cleanup, delete, forget and alerts print the JSON that is documented:", () => {
+describe("cleanup, delete, forget and alerts print the documented JSON:", () => {
   const made = () =>
     retained(postgres, {
       settings: { disk: { "keep.days": 1 } },
       others: (directory) => [localStorage("usb", directory)],
       more: '[[notify]]\nname = "all"\ntype = "command"\nargv = ["/bin/true"]\nmin_level = "INFO"',
     });
-  // biome-ignore lint/suspicious/noExplicitAny: what a program printed.
+  // biome-ignore lint/suspicious/noExplicitAny: the output of a program.
   const nameLess = ({ storages, ...rest }: any) => ({ ...rest, storages: { NAME: storages.disk } });
 
-  test("cleanup, and the alerts of it", async () => {
+  test("cleanup and its alerts", async () => {
     await using at = await made();
     const { installation } = at;
     const print = jsonOf(installation);
@@ -145,7 +145,7 @@ describe("cleanup, delete, forget and alerts print the JSON that is documented:"
     for (const file of await installation.files("usb"))
       if (file.includes(newest.slice(0, 8))) await rm(join(installation.directory, "usb", file));
     await at.lose("disk", newest);
-    // Nothing of the newest is there: told, and the old one stays.
+    // No copy of the newest backup exists: that is reported, and the old backup stays.
     const troubled = await print("cleanup");
     expect(troubled).toMatchObject({ outcome: "PARTIAL", missing: 2, orphans: [{ objects: 1 }] });
     const tomorrow = new Date(Date.now() + 86_400_000).toISOString();
@@ -174,7 +174,7 @@ describe("cleanup, delete, forget and alerts print the JSON that is documented:"
   }, 60_000);
 });
 
-test("check and key print the JSON that is documented", async () => {
+test("check and key print the documented JSON", async () => {
   const bucket = [
     '[[storage]]\nname = "b2"\ntype = "s3"\nprovider = "backblaze-b2"\nregion = "us-east-005"',
     'bucket = "backups"\naccess_key_id = "a"\nsecret_access_key = "b"\nkeep.days = 20\nexpire = { archive_to = "usb" }',
@@ -197,7 +197,7 @@ test("check and key print the JSON that is documented", async () => {
   await writeFile(file, await Bun.file(installation.configFile).text(), { mode: 0o644 });
   const checked = await runProgram(["check", "--json", "-c", file], {});
   const alone = await json("check");
-  // Before anything can fail: no other test may reach for a real provider.
+  // Before anything can fail: no other test may connect to a real provider.
   await installation.configure({ more: "", server: "" });
   expectDocumented("JSON of check", alone, checked.json, await json("check"));
 
@@ -212,13 +212,13 @@ test("check and key print the JSON that is documented", async () => {
 });
 
 describe("on a terminal", () => {
-  test("a long backup shows its progress, then leaves nothing but its result", async () => {
+  test("a long backup shows its progress, and in the end only its result", async () => {
     await installation.configure({ databases: [`odd*${ODD_END}`] });
     const sql = postgres.connect(ODD);
     await sql.unsafe("create table held (id int)");
     const release = Promise.withResolvers<void>();
     const isHeld = Promise.withResolvers<void>();
-    // pg_dump waits for this lock: the backup lasts until it has been seen on the terminal.
+    // pg_dump waits for this lock, so the backup lasts until its progress was on the terminal.
     const holding = sql.begin(async (transaction) => {
       await transaction.unsafe("lock table held in access exclusive mode");
       isHeld.resolve();
@@ -240,7 +240,7 @@ describe("on a terminal", () => {
     ]);
   }, 60_000);
 
-  test("raw bytes are not poured over it", async () => {
+  test("raw bytes are not written to it", async () => {
     const [{ id }] = (await installation.ok("list", "--json")).json.backups;
     for (const words of [
       ["restore", id, "--output", "-"],
@@ -253,7 +253,7 @@ describe("on a terminal", () => {
   });
 });
 
-test("away from a terminal progress and warnings are in the log, on stderr, without an escape sequence", async () => {
+test("without a terminal, progress and warnings are in the log, on stderr, without escape sequences", async () => {
   await installation.configure({ databases: [`odd*${ODD_END}`] });
   const { stdout, stderr } = await installation.ok("backup", "--json", "--log-level", "debug");
   expect(JSON.parse(stdout).outcome).toBe("OK");
@@ -265,14 +265,14 @@ test("away from a terminal progress and warnings are in the log, on stderr, with
   for (const line of lines) expect(JSON.parse(line.replace(/^<\d>/, ""))).toHaveProperty("message");
 });
 
-test("a storage on the disk of the server is warned about once a run, not once a database", async () => {
+test("a storage on the disk of the server causes one warning per run, not one per database", async () => {
   await installation.configure({ databases: [database, `odd*${ODD_END}`] });
   const { stderr } = await installation.ok("backup", "--json");
   const warned = [...stderr.matchAll(/ warning a local storage is on the same device [^\n]*storage=(\w+) /g)];
   expect(warned.map(([, storage]) => storage)).toEqual(["disk", "usb"]);
 });
 
-test("a reader of a dump that leaves early is told of in one line, without a stack trace", async () => {
+test("a reader of a dump that closes the pipe early is reported in one line, without a stack trace", async () => {
   const [{ id }] = (await installation.ok("list", "--json")).json.backups;
   const child = installation.start("restore", id, "--output", "-");
   await child.stdout.cancel();

@@ -15,7 +15,7 @@ afterAll(() => rm(base, { recursive: true }));
 
 const run = (...words: string[]) => runProgram(words, { PG321_CONFIG: "/nowhere/config.toml" });
 
-/** Paths of a pair that is not there yet, and the words that name it. */
+/** The paths of a new pair of keys, and the options that name them. */
 function newPair() {
   const directory = join(base, `pair-${++count}`);
   const [identity, signingKey] = [join(directory, "identity.txt"), join(directory, "signing.key")];
@@ -49,7 +49,7 @@ test("makes both files 0600 in a directory 0700, whatever the umask, and warns a
 });
 
 test.each(["identity", "signingKey"] as const)(
-  "never replaces a file, nor makes half a pair: %s",
+  "never replaces a file, and never makes half a pair: %s",
   async (which) => {
     const pair = newPair();
     const made = await run("key", "generate", ...pair.words);
@@ -85,7 +85,7 @@ test("a passphrase from a file protects the identity file and opens it; a wrong 
   expect(terminalless.stderr).toMatch(/needs a terminal\nhint: use --passphrase-file FILE\n$/);
   const missing = await run("key", "generate", ...newPair().words, "--passphrase-file", join(base, "none"));
   expect(missing.exitCode).toBe(12);
-  // As repaired text it would be a passphrase that nobody can type.
+  // Replacing invalid bytes would give a passphrase that nobody can type.
   const latin = join(base, "latin");
   await writeFile(latin, Buffer.from("schl\xfcssel am haken", "latin1"));
   const untypeable = newPair();
@@ -145,7 +145,7 @@ test("a backup that only the example's recipient could open is refused", async (
   expect(refused.stderr).toMatch(
     /error: .*only the recipient of the example config, whose secret key nobody has\nhint: .*key generate/,
   );
-  // With a key of one's own beside it the backup can be opened: it goes on, and only then meets no server.
+  // With an own key in addition the backup can be opened: the command continues, and only then finds no server.
   const allowed = await backup([EXAMPLE_RECIPIENT, json.recipient]);
   expect(allowed.exitCode).toBe(10);
   expect(allowed.stderr).toContain("this is the example's recipient");

@@ -8,7 +8,7 @@ import { Installation, localStorage, programWords, runProgram } from "../../lab/
 import { onTerminal, screenOf } from "../../lab/machine/terminal.ts";
 import { backupRecord, copyRecord } from "../../suites/catalog/records.ts";
 
-/** Nothing here asks PostgreSQL. */
+/** These tests do not use PostgreSQL. */
 const NO_POSTGRES = { socket_dir: "", data_dir: "", bin_dir: "", port: 1, user: "u", password: "unused-pw" };
 const ODD = "evil\u001b[31m\nname\u009b2J";
 const IDS = ["aaaaaaaa-1000-4000-8000-000000000000", "aaaaaaab-2000-4000-8000-000000000000"];
@@ -24,7 +24,7 @@ beforeAll(async () => {
 });
 afterAll(() => installation[Symbol.asyncDispose]());
 
-/** Puts finished backups straight into the catalog. */
+/** Writes finished backups directly into the catalog. */
 async function insert(...changes: Partial<BackupRecord>[]): Promise<void> {
   const path = join(installation.directory, "state/catalog.db");
   await using catalog = await openCatalog({ type: "sqlite", path }, { clock: systemClock });
@@ -44,7 +44,7 @@ async function insert(...changes: Partial<BackupRecord>[]): Promise<void> {
 test("without any backup list says so", async () => {
   expect(await installation.ok("list")).toMatchObject({
     stdout: "no backups\n",
-    // It may be a new one, or the old one be lost.
+    // The catalog may be new, or the old one may be lost.
     stderr: expect.stringContaining("pg321 cleanup --adopt"),
   });
   expect((await installation.ok("list", "--json")).json).toEqual({ backups: [] });
@@ -53,14 +53,17 @@ test("without any backup list says so", async () => {
 describe("ids", () => {
   beforeAll(() => insert({ id: IDS[0] as string }, { id: IDS[1] as string, database: "shop" }));
 
-  test.each(["aaaaaaab", "aaaaaaab-2000", "AAAAAAAB", IDS[1] as string])("%s names one", async (prefix) => {
-    expect((await installation.ok("show", prefix, "--json")).json).toMatchObject({
-      id: IDS[1],
-      database: "shop",
-    });
-  });
+  test.each(["aaaaaaab", "aaaaaaab-2000", "AAAAAAAB", IDS[1] as string])(
+    "%s identifies one backup",
+    async (prefix) => {
+      expect((await installation.ok("show", prefix, "--json")).json).toMatchObject({
+        id: IDS[1],
+        database: "shop",
+      });
+    },
+  );
 
-  test("a beginning of two is refused, and both are named", async () => {
+  test("a prefix of two ids is refused, with both ids", async () => {
     const { exitCode, stdout, stderr } = await installation.run("show", "aaaa");
     expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
     expect(stderr).toContain(`${IDS[0]} (main/app, 2026-01-01T00:00:00.000Z)`);
@@ -85,7 +88,7 @@ describe("ids", () => {
     }
   });
 
-  test("list takes a status in any case, a database and a limit", async () => {
+  test("list accepts a status in upper or lower case, a database and a limit", async () => {
     const ids = async (...words: string[]) =>
       (await installation.ok("list", "--json", ...words)).json.backups.map(({ id }: { id: string }) => id);
     expect(await ids("-d", "shop")).toEqual([IDS[1]]);
@@ -111,14 +114,14 @@ describe("colour and control characters", () => {
   beforeAll(() => insert({ id: ODD_ID, database: ODD, stderr_tail: "warning: \u001b[2J\nsecond line" }));
   const env = () => ({ PG321_CONFIG: installation.configFile });
 
-  test("away from a terminal there is no escape sequence", async () => {
+  test("without a terminal there are no escape sequences", async () => {
     for (const words of [["list"], ["show", ODD_ID], ["check"], ["--help"], ["key", "show"], ["nonsense"]]) {
       const { stdout, stderr } = await installation.run(...words);
       expect(stdout + stderr).not.toMatch(/[^\P{Cc}\n]/u);
     }
   });
 
-  test("a terminal gets colours, unless NO_COLOR or a dumb terminal refuse them", async () => {
+  test("a terminal gets colours, unless NO_COLOR is set or the terminal is dumb", async () => {
     const written = async (more: Record<string, string>) =>
       (await onTerminal(["list"], { ...env(), ...more }).ended).written;
     const coloured = await written({});
@@ -135,12 +138,12 @@ describe("colour and control characters", () => {
     async (words) => {
       const { written } = await onTerminal(words, env()).ended;
       expect(written).not.toContain("evil\u001b");
-      // Only colours of our own, and the line ends that the terminal makes.
+      // Only pg321's own colours, and the line ends of the terminal.
       expect(written.replaceAll(/\u001b\[\d+m|\r\n/g, "")).not.toMatch(/\p{Cc}/u);
     },
   );
 
-  test("names are shown with their control characters replaced, and whole in JSON", async () => {
+  test("control characters in names are replaced in text, and escaped in JSON", async () => {
     expect((await installation.ok("list")).stdout).toContain("main/evil\ufffd[31m\ufffdname\ufffd2J");
     const { stdout, json } = await installation.ok("show", ODD_ID, "--json");
     expect(json.database).toBe(ODD);
@@ -159,7 +162,7 @@ describe("stdout that is closed early or cannot be written", () => {
     return (await new Response(child.stderr).text()).trimEnd();
   }
 
-  test("a reader that has seen enough is no failure", async () => {
+  test("a reader that closes the pipe early is not an error", async () => {
     await insert(...Array.from({ length: 500 }, (_, index) => ({ database: `many_${index}` })));
     for (const words of [["list", "-n", "1000", "--json"], ["list", "-n", "1000"], ["--help"]]) {
       expect(await piped(words, "| head -c 1")).toBe("0");
@@ -167,7 +170,7 @@ describe("stdout that is closed early or cannot be written", () => {
     }
   });
 
-  test("a full disk is one", async () => {
+  test("a full disk is an error", async () => {
     expect(await piped(["list", "--json"], "> /dev/full")).toMatch(/^error: stdout: ENOSPC.*\n13$/);
   });
 });
@@ -211,7 +214,7 @@ session_token = "${SECRETS.token}"
     return runProgram(["check", "-c", file, ...words], { SECRET_PASSWORD: SECRETS.password });
   }
 
-  test.each([[["--json"]], [[]]])("shows what is meant, and no secret: %p", async (words) => {
+  test.each([[["--json"]], [[]]])("shows the settings in force, and no secret: %p", async (words) => {
     const { exitCode, stdout, stderr } = await check(CONFIG(), 0o600, ...words);
     expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
     expect(stdout.match(/\[secret\]/g)?.length).toBe(6);
@@ -219,7 +222,7 @@ session_token = "${SECRETS.token}"
     for (const secret of Object.values(SECRETS)) expect(stdout).not.toContain(secret);
   });
 
-  test("times and sizes are told in the units of the config, in JSON as numbers", async () => {
+  test("durations and sizes are printed in the units of the config, in JSON as numbers", async () => {
     const text = (await check(CONFIG(), 0o600)).stdout;
     expect(text).toContain("  stall_timeout = 5m\n");
     expect(text).toContain("  max_duration = no limit\n");
@@ -228,7 +231,7 @@ session_token = "${SECRETS.token}"
     expect(json.dump.max_duration_ms).toBe(0);
   });
 
-  test("a secret that others can read is warned about, with its line", async () => {
+  test("a warning names a secret that others can read, with its line", async () => {
     const { exitCode, stdout, stderr } = await check(CONFIG(), 0o644, "--json");
     expect(exitCode).toBe(0);
     expect(JSON.parse(stdout).warnings).toHaveLength(4);
@@ -238,7 +241,7 @@ session_token = "${SECRETS.token}"
     for (const secret of Object.values(SECRETS)) expect(stdout + stderr).not.toContain(secret);
   });
 
-  test("every mistake is told at once, each with its line", async () => {
+  test("all mistakes are reported at once, each with its line", async () => {
     const bad = CONFIG()
       .replace('region = "us-east-005"', 'regoin = "us-east-005"')
       .replace('type = "s3"', 'type = "s3"\nattempts = 0')

@@ -4,7 +4,7 @@ import { COMMON_OPTIONS } from "../../../src/cli/command.ts";
 import { COMMANDS } from "../../../src/cli/registry.ts";
 import { runProgram } from "../../lab/installation.ts";
 
-/** No config is there, so that only the words count. */
+/** Without a config, so that only the command line matters. */
 const run = (...words: string[]) => runProgram(words, { PG321_CONFIG: "/nowhere/config.toml" });
 const NAMES = COMMANDS.map(({ name }) => name);
 
@@ -18,7 +18,7 @@ describe("help", () => {
     expect(stdout).not.toContain("\u001b");
   });
 
-  test("no word at all shows it too, and is a mistake", async () => {
+  test("an empty command line shows it, too, and is a mistake", async () => {
     const { exitCode, stdout } = await run();
     expect(exitCode).toBe(2);
     expect(stdout).toContain("Usage:");
@@ -39,18 +39,18 @@ describe("help", () => {
     expect((await run("help", name)).stdout).toBe(stdout);
   });
 
-  test("helps however wrong the other words are", async () => {
+  test("is shown even if the other arguments are invalid", async () => {
     expect((await run("show", "--help", "one", "two")).exitCode).toBe(0);
   });
 });
 
-test.each([[["--version"]], [["-V"]]])("%p tells version and commit", async (words) => {
+test.each([[["--version"]], [["-V"]]])("%p prints version and commit", async (words) => {
   const { exitCode, stdout, stderr } = await run(...words);
   expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
   expect(stdout).toMatch(/^pg321 \d+\.\d+\.\d+\S* \(\w+\)\n$/);
 });
 
-describe("a mistake ends with exit 2, told in an error and a hint", () => {
+describe("a mistake ends with exit 2, an error and a hint", () => {
   test.each<[string[], RegExp, RegExp]>([
     [["bakcup"], /^unknown command "bakcup"$/, /^did you mean pg321 backup\?$/],
     [["frobnicate"], /^unknown command "frobnicate"$/, /--help lists the commands/],
@@ -90,7 +90,7 @@ describe("a mistake ends with exit 2, told in an error and a hint", () => {
   });
 });
 
-test("a control character in a word is not handed on to the terminal", async () => {
+test("a control character in an argument does not reach the terminal", async () => {
   const { stderr } = await run("\u001b]0;title\u0007\u009b2J");
   expect(stderr).toStartWith('error: unknown command "\ufffd]0;title\ufffd\ufffd2J"\n');
 });

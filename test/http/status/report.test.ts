@@ -9,7 +9,7 @@ import { app, BOTH, backUp, hoursAgo, see, twoStorages, USB } from "../../lab/ba
 import { endpointLab } from "../../lab/endpoint.ts";
 import { alertRecord, copyRecord, ELSEWHERE, runRecord } from "../../suites/catalog/records.ts";
 
-test("a database tells of its newest good backup, its last attempt, its copies and its next backup", async () => {
+test("a database has its newest good backup, its last attempt, its copies and its next backup", async () => {
   await using lab = await twoStorages();
   await see(lab, "app");
   lab.part.nextRuns.set("backup", new Date(hoursAgo(-2)));
@@ -52,13 +52,13 @@ test("a database tells of its newest good backup, its last attempt, its copies a
   });
 });
 
-test("a backup that was adopted tells of a database before anybody has looked for it", async () => {
+test("an adopted backup makes its database known before any server has listed it", async () => {
   await using lab = await twoStorages();
   await backUp(lab, 5, BOTH);
   expect(await app(lab)).toMatchObject({ state: "good", first_seen_at: hoursAgo(5), gone_at: null });
 });
 
-test("a storage that takes only what others archive does not make a backup partial", async () => {
+test("a storage that only receives archived copies does not make a backup partial", async () => {
   const archiving = LOCAL.replace('type = "local"', 'type = "local"\nexpire = { archive_to = "usb" }');
   await using lab = await endpointLab({ parts: `${SERVER}${archiving}${USB}keep.days = 90\n` });
   await see(lab, "app");
@@ -66,7 +66,7 @@ test("a storage that takes only what others archive does not make a backup parti
   expect(await app(lab)).toMatchObject({ state: "good", copies: [{ storage: "disk", copies: 1 }] });
 });
 
-test("storages tell what the last look has shown, and what of this installation they have", async () => {
+test("storages have the result of the last check, and the copies of this installation", async () => {
   await using lab = await twoStorages();
   await backUp(lab, 1, BOTH);
   await backUp(lab, 2, { usb: "CONFIRMED" }, { database: "shop" });
@@ -108,7 +108,7 @@ test("storages tell what the last look has shown, and what of this installation 
 });
 
 describe("runs", () => {
-  test("of other processes are shown as long as these live", async () => {
+  test("of other processes are shown as long as these processes are alive", async () => {
     await using lab = await twoStorages();
     const { catalog, host, pid } = lab.context;
     const living = runRecord({
@@ -153,7 +153,7 @@ describe("runs", () => {
     });
   });
 
-  test("of jobs and schedules: the last that ended, the last success, the next", async () => {
+  test("of jobs and schedules: the last finished one, the last success, the next one", async () => {
     const busy = '[[schedule.override]]\nname = "busy"\ndatabases = ["shop"]\nbackup = "@hourly"';
     await using lab = await twoStorages(`[schedule]\nverify = "off"\n${busy}`);
     const run = (outcome: "OK" | "FAILED" | "SKIPPED", hours: number, schedule: string | null) =>
@@ -210,7 +210,7 @@ describe("runs", () => {
   });
 });
 
-test("without a daemon the next runs are those that one would start, and alerts are those that are open", async () => {
+test("without a daemon the next runs are calculated from the schedules, and the open alerts are shown", async () => {
   await using lab = await twoStorages('[schedule]\nbackup = "0 2 * * *"');
   const { catalog } = lab.context;
   const open = alertRecord({ key: "a" });
@@ -226,7 +226,7 @@ test("without a daemon the next runs are those that one would start, and alerts 
   expect(Object.keys(report.alerts[0] ?? {})).not.toContain("metadata");
 });
 
-test("others get their turn while a report of many databases is made", async () => {
+test("the event loop gets turns while a report of many databases is made", async () => {
   await using lab = await twoStorages();
   const names = Array.from({ length: 200 }, (_, index) => `app_${index}`);
   await see(lab, ...names);
@@ -242,6 +242,6 @@ test("others get their turn while a report of many databases is made", async () 
   }
   await noted;
   expect((await made).databases).toHaveLength(200);
-  // One for each 50 databases, when their backups are read and when their copies are.
+  // One turn for each 50 databases, when their backups are read and when their copies are read.
   expect(turns).toBeGreaterThanOrEqual(6);
 });

@@ -19,7 +19,7 @@ describe("a database is", () => {
     expect(await after((lab) => backUp(lab, 1, { disk: "MISSING", usb: "DAMAGED" }))).toBe("never");
   });
 
-  test("good, when the newest is in time and everywhere", async () => {
+  test("good, if the newest backup is recent and in every storage", async () => {
     expect(await after((lab) => backUp(lab, 1, BOTH))).toBe("good");
     expect(
       await after(async (lab) => {
@@ -29,7 +29,7 @@ describe("a database is", () => {
     ).toBe("good");
   });
 
-  test("partial, when a storage lacks the newest one", async () => {
+  test("partial, if a storage lacks the newest backup", async () => {
     expect(
       await after((lab) => backUp(lab, 1, { disk: "CONFIRMED", usb: "FAILED" }, { status: "PARTIAL" })),
     ).toBe("partial");
@@ -37,7 +37,7 @@ describe("a database is", () => {
     expect(await after((lab) => backUp(lab, 1, BOTH, { status: "PARTIAL" }))).toBe("partial");
   });
 
-  test("failing, when a newer attempt is not good, while the newest good one is in time", async () => {
+  test("failing, if a newer attempt is not good, while the newest good backup is recent", async () => {
     for (const status of ["FAILED", "INTERRUPTED"] as const)
       expect(
         await after(async (lab) => {
@@ -45,7 +45,7 @@ describe("a database is", () => {
           await backUp(lab, 1, {}, { status });
         }),
       ).toBe("failing");
-    // Its copies were lost afterwards.
+    // Its copies were lost later.
     expect(
       await after(async (lab) => {
         await backUp(lab, 25, BOTH);
@@ -54,7 +54,7 @@ describe("a database is", () => {
     ).toBe("failing");
   });
 
-  test("failing, when the run that makes a backup has died, and nothing while it lives", async () => {
+  test("failing, if the run of a backup has died, but not while it is alive", async () => {
     const withRunning = async (lab: EndpointLab) => {
       await backUp(lab, 25, BOTH);
       await backUp(lab, 1, { disk: "INTENDED" }, { status: "RUNNING", finished_at: null });
@@ -82,7 +82,7 @@ describe("a database is", () => {
     ).toBe("good");
   });
 
-  test("what it is, whatever was made under a clock that was ahead; stale where all was", async () => {
+  test("not changed by backups dated ahead of the clock, but stale if there are no others", async () => {
     const ahead = (lab: EndpointLab) => backUp(lab, -2, BOTH);
     expect(
       await after(async (lab) => {
@@ -104,11 +104,11 @@ describe("a database is", () => {
       }),
     ).toBe("good");
     expect(await after(ahead)).toBe("stale");
-    // Two clocks may honestly differ by some minutes.
+    // Two correct clocks may differ by some minutes.
     expect(await after((lab) => backUp(lab, -0.5, BOTH))).toBe("good");
   });
 
-  test("stale, when the newest good one is older than two intervals of its schedule, whatever failed since", async () => {
+  test("stale, if the newest good backup is older than two intervals, whatever failed since", async () => {
     expect(await after((lab) => backUp(lab, 48, BOTH))).toBe("good");
     expect(await after((lab) => backUp(lab, 49, BOTH))).toBe("stale");
     expect(
@@ -125,7 +125,7 @@ describe("a database is", () => {
     expect(await after((lab) => backUp(lab, 49, BOTH), off)).toBe("stale");
   });
 
-  test("gone, when its server or the config has it no more, as long as it has copies", async () => {
+  test("gone, if it is no longer on its server or in the config, as long as it has copies", async () => {
     expect(
       await after(async (lab) => {
         await backUp(lab, 1, BOTH);

@@ -12,14 +12,14 @@ import {
   storage,
 } from "../../fixtures/status-report.ts";
 
-/** The lines under a title, the head of the table left out. */
+/** The lines under a title, without the head of the table. */
 function part(text: string, title: string): string[] {
   const [, rest = ""] = text.split(`\n${title}\n`);
   return (rest.split("\n\n")[0] ?? "").split("\n").slice(1);
 }
 const firstWords = (lines: readonly string[]) => lines.map((line) => line.split(/ +/)[0]);
 
-test("the verdict comes first, and under it everything that is wrong", () => {
+test("the verdict comes first, followed by all problems", () => {
   const report = fullReport();
   const { sentence, problems } = verdictOf(report);
   const lines = statusText(report).split("\n");
@@ -39,7 +39,7 @@ test("databases in problem stand first", () => {
   ]);
 });
 
-test("everything is there that an operator looks for", () => {
+test("the text has everything that an operator looks for", () => {
   const text = statusText(fullReport());
   expect(text).toContain("daemon up for 2d 02h, pid 4711");
   expect(text).toContain(
@@ -58,7 +58,7 @@ test("everything is there that an operator looks for", () => {
   expect(text).toMatch(/^backup busy .* skipped 3 times in a row$/m);
 });
 
-test("a new installation, and one of which nothing is known, have less to tell", () => {
+test("a new installation, and one without any data, have a shorter text", () => {
   const fresh = statusText(freshReport());
   expect(fresh).not.toContain("ALERTS");
   expect(fresh).not.toContain("RUNNING");
@@ -75,13 +75,13 @@ test("a new installation, and one of which nothing is known, have less to tell",
   expect(statusText(empty)).toEndWith("DATABASES\nno database has been found yet");
 });
 
-test("names of any kind keep their table, and no control character comes through", () => {
+test("names of any kind keep the table intact, and no control character is printed", () => {
   const text = statusText(visibleData(oddNames()));
   expect(text).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/);
   expect(part(statusText(manyDatabases(500)), "DATABASES")).toHaveLength(500);
 });
 
-test("an error of many lines, or a long one, is cut to one that fits", () => {
+test("an error with many lines, or a long one, is cut to fit into one line", () => {
   const error = `first\n  second ${"x".repeat(500)}`;
   const report = {
     ...fullReport(),
@@ -106,7 +106,7 @@ test("an error of many lines, or a long one, is cut to one that fits", () => {
   expect(part(text, "STORAGES")).toHaveLength(1);
 });
 
-test("colours are the caller's, and change nothing else", () => {
+test("colours come from the caller, and change nothing else", () => {
   const mark = (name: string) => (text: string) => `\u001b[${name}m${text}\u001b[0m`;
   const style: Style = {
     bold: mark("1"),

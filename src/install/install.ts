@@ -26,6 +26,8 @@ import {
   system,
   versionOf,
 } from "./host.ts";
+import { hostFiles } from "./host-files/list.ts";
+import { ownerText } from "./host-files/owners.ts";
 import { noteNetwork } from "./network.ts";
 import type { InstallStep } from "./steps.ts";
 import { InstallSteps } from "./steps.ts";
@@ -91,7 +93,7 @@ export async function install(options: InstallOptions): Promise<InstallReport> {
     dry_run: options.isDryRun,
     version: OWN_VERSION,
     steps: steps.steps,
-    next: isStarted ? [BACKUP] : await nextSteps(steps, state, config !== undefined),
+    next: await nextSteps(steps, state, config, isStarted),
   };
 }
 
@@ -202,13 +204,25 @@ const START_ONLY = [
   "sudo pg321 doctor && sudo systemctl enable --now pg321",
 ].join("\n");
 
+/** Without these files a new host can neither restore nor go on. */
+async function keepElsewhere(config: Config): Promise<string> {
+  const files = await hostFiles(config);
+  return [
+    "seal the files that a new host needs into one, and keep it and its passphrase away from this host:",
+    "sudo pg321 export-keys /root/pg321-host.age",
+    ...files.map(({ role, path, ...rights }) => `    ${path} (${role}, ${ownerText(rights, rights.mode)})`),
+  ].join("\n");
+}
+
 async function nextSteps(
   steps: InstallSteps,
   state: ServiceState | undefined,
-  isConfigured: boolean,
+  config: Config | undefined,
+  isStarted: boolean,
 ): Promise<string[]> {
+  if (isStarted && config !== undefined) return [BACKUP, await keepElsewhere(config)];
   if (state === undefined || !state.isActive) {
-    if (isConfigured) return [START_ONLY];
+    if (config !== undefined) return [START_ONLY, await keepElsewhere(config)];
     return (await hasKeys(steps)) ? [ROLE, COMPLETE, START] : [ROLE, KEY, COMPLETE, START];
   }
   const running = state.pid > 0 ? await versionOf(`/proc/${state.pid}/exe`) : undefined;

@@ -38,9 +38,9 @@ export async function hostFiles(config: Config): Promise<HostFile[]> {
   const outside = await outsideOfConfig(config.file);
   const { user, group } = await serviceOwner(config.state_dir);
   const isService = user === SERVICE_USER;
-  const own = { user, group, mode: 0o600 };
-  const shared = isService ? { user: "root", group, mode: 0o640 } : own;
-  const secret = isService ? { user: "root", group: "root", mode: 0o600 } : own;
+  const own = isService ? SERVICES : { user, group, mode: 0o600 };
+  const shared = isService ? ROOT_AND_SERVICE : own;
+  const secret = isService ? ROOTS : own;
   const { identity_file, signing_key_file, mode } = config.encryption;
   // Who encrypts nothing need not sign either.
   const hasSigningKey = mode !== "none" || existsSync(signing_key_file);
@@ -69,6 +69,10 @@ export async function hostFiles(config: Config): Promise<HostFile[]> {
   // A file with two purposes is listed once.
   return files.filter(({ path }, index) => files.findIndex((other) => other.path === path) === index);
 }
+
+const SERVICES = { user: SERVICE_USER, group: SERVICE_USER, mode: 0o600 };
+const ROOT_AND_SERVICE = { user: "root", group: SERVICE_USER, mode: 0o640 };
+const ROOTS = { user: "root", group: "root", mode: 0o600 };
 
 /** The environment variables that the config reads values from: perhaps no file in the list contains them. */
 export async function variablesOf(config: Config): Promise<string[]> {

@@ -198,8 +198,11 @@ describe.skipIf(noBoxReason !== undefined)(
         state: "attention",
         detail: expect.stringMatching(/^pg321 cannot enter \/root:/),
       });
-      // With a valid config only the start is left to do.
-      expect(next).toEqual([expect.stringContaining("sudo systemctl enable --now pg321")]);
+      // With a valid config only the start is left to do, and what is to be kept elsewhere.
+      expect(next).toEqual([
+        expect.stringContaining("sudo systemctl enable --now pg321"),
+        expect.stringContaining(`\n    ${CONFIG} (config, root:pg321 0640)`),
+      ]);
     });
 
     test("separate directories for temporary files and the catalog are created too", async () => {

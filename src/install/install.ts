@@ -2,6 +2,7 @@ import { realpath, stat } from "node:fs/promises";
 import UNIT from "../../systemd/pg321.service" with { type: "text" };
 import type { Clock } from "../base/clock.ts";
 import { Pg321Error } from "../base/errors.ts";
+import { ownerText } from "../base/process/owners.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
 import { refuseNewerCatalog } from "../catalog/sqlite/version.ts";
 import { type Config, DEFAULT_STATE_DIR } from "../config/config.ts";
@@ -27,7 +28,6 @@ import {
   versionOf,
 } from "./host.ts";
 import { hostFiles } from "./host-files/list.ts";
-import { ownerText } from "./host-files/owners.ts";
 import { noteNetwork } from "./network.ts";
 import type { InstallStep } from "./steps.ts";
 import { InstallSteps } from "./steps.ts";

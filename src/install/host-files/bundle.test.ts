@@ -1,8 +1,7 @@
 import { expect, test } from "bun:test";
 import { Pg321Error } from "../../base/errors.ts";
 import { Secret } from "../../base/secret.ts";
-import { sealText } from "../../sealed/passphrase.ts";
-import { type BundledFile, openBundle, sealBundle } from "./bundle.ts";
+import { type BundledFile, bundleIn, openBundle, sealBundle } from "./bundle.ts";
 
 const PASSPHRASE = new Secret("correct horse battery");
 const rights = { user: "root", group: "pg321", uid: 0, gid: 998 };
@@ -22,12 +21,14 @@ const about = {
 };
 
 const open = (text: string | Uint8Array) => openBundle("FILE", Buffer.from(text), PASSPHRASE);
-async function refusal(json: unknown): Promise<{ code: string; message: string }> {
-  const error = await open(await sealText(JSON.stringify(json), PASSPHRASE)).catch(
-    (thrown: unknown) => thrown,
-  );
-  if (!(error instanceof Pg321Error)) throw new Error("not refused", { cause: error });
-  return { code: error.code, message: error.message };
+function refusal(json: unknown): { code: string; message: string } {
+  try {
+    bundleIn("FILE", JSON.stringify(json));
+  } catch (error) {
+    if (error instanceof Pg321Error) return { code: error.code, message: error.message };
+    throw error;
+  }
+  throw new Error("not refused");
 }
 
 test("files come back byte for byte, text or not, with owner and mode", async () => {
@@ -45,7 +46,7 @@ test("files come back byte for byte, text or not, with owner and mode", async ()
   expect(await open(sealed.replaceAll("\n", "\r\n"))).toEqual(bundle);
 });
 
-test("other files are refused, each for its reason, and nothing of them is quoted", async () => {
+test("other files are refused, each for its reason, and nothing of them is quoted", () => {
   const sound = {
     format: "pg321 host 1",
     ...about,
@@ -54,13 +55,13 @@ test("other files are refused, each for its reason, and nothing of them is quote
     ],
   };
   const changed = (change: object) => refusal({ ...sound, files: [{ ...sound.files[0], ...change }] });
-  expect((await open(await sealText(JSON.stringify(sound), PASSPHRASE))).files[0]?.content.length).toBe(0);
-  expect(await refusal({ ...sound, format: "pg321 host 2" })).toMatchObject({ code: "usage" });
-  expect(await refusal({ format: "other" })).toMatchObject({ code: "key" });
-  expect(await refusal("text")).toMatchObject({ code: "key" });
+  expect(bundleIn("FILE", JSON.stringify(sound)).files[0]?.content.length).toBe(0);
+  expect(refusal({ ...sound, format: "pg321 host 2" })).toMatchObject({ code: "usage" });
+  expect(refusal({ format: "other" })).toMatchObject({ code: "key" });
+  expect(refusal("text")).toMatchObject({ code: "key" });
   for (const path of ["etc/a", "/etc/../a", "/etc//a", "/etc/a/", "/", "/etc/a\u0000b"])
-    expect(await changed({ path })).toMatchObject({ code: "verification" });
-  expect(await changed({ mode: "9999" })).toMatchObject({ code: "verification" });
-  expect(await changed({ user: "root:x" })).toMatchObject({ code: "verification" });
-  expect((await changed({ path: "hunter2" })).message).not.toContain("hunter2");
-}, 60_000);
+    expect(changed({ path })).toMatchObject({ code: "verification" });
+  expect(changed({ mode: "9999" })).toMatchObject({ code: "verification" });
+  expect(changed({ user: "root:x" })).toMatchObject({ code: "verification" });
+  expect(changed({ path: "hunter2" }).message).not.toContain("hunter2");
+});

@@ -83,7 +83,12 @@ function contentMember(content: Uint8Array): { text: string } | { base64: string
 export async function openBundle(where: string, bytes: Uint8Array, passphrase: Secret): Promise<HostBundle> {
   const armored = exactText(bytes);
   if (armored === undefined || !isArmored(armored)) throw foreign(where);
-  const json = parsed(await openText(where, armored, passphrase));
+  return bundleIn(where, await openText(where, armored, passphrase));
+}
+
+/** Reads the text inside of the sealed file. Throws as `openBundle`. */
+export function bundleIn(where: string, text: string): HostBundle {
+  const json = parsed(text);
   const format = typeof json === "object" && json !== null && "format" in json ? json.format : undefined;
   if (typeof format !== "string" || !format.startsWith("pg321 host ")) throw foreign(where);
   if (format !== FORMAT)
@@ -91,7 +96,10 @@ export async function openBundle(where: string, bytes: Uint8Array, passphrase: S
       hint: "use that version of pg321, or open the file with age -d: it contains JSON",
     });
   const result = v.safeParse(bundle, json);
-  if (result.success) return result.output;
+  if (result.success) {
+    const { format: _, ...found } = result.output;
+    return found;
+  }
   // The issues of the parser are left out: they would quote secrets.
   throw new Pg321Error("verification", `${where}: its contents are not those of a pg321 export-keys file`, {
     hint: "use another copy of the file, or open it with age -d: it contains JSON",

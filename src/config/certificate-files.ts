@@ -22,7 +22,7 @@ export function certificateFiles(config: Naming): string[] {
 
 type Naming = Pick<Config, "server" | "storage" | "notify">;
 
-/** Those of authorities and of clients. `document`: the parsed file, which knows by which key a server has them. */
+/** The certificates of authorities and clients. `document`: the parsed file, which has the key that names them. */
 export function namedCertificates(
   { server, storage, notify }: Naming,
   document?: unknown,
@@ -40,7 +40,7 @@ export function namedCertificates(
       })),
     ),
   ];
-  // "system" is no file.
+  // The word "system" is not a file.
   return named.flatMap(({ path, file }) => (file?.startsWith("/") ? [{ path, file }] : []));
 }
 
@@ -52,7 +52,7 @@ function serverKey(document: unknown, index: number, key: string): string {
   return written.find((one) => server[one] !== undefined) ?? key;
 }
 
-/** What is wrong with each of them, as this process's user sees it. A file system that hangs is told as a problem. */
+/** The problem of each file, as far as this process's user can read it. A file system that hangs is a problem, too. */
 export function certificateProblems(
   named: readonly NamedCertificates[],
   signal: AbortSignal,

@@ -112,9 +112,9 @@ export const S3_PROVIDERS = [
 ] as const;
 export type S3Provider = (typeof S3_PROVIDERS)[number];
 
-/** How requests find their way, for storages and notifiers alike. */
+/** The network settings of storages and notifiers. */
 export interface Network {
-  /** The authorities that may sign the server's certificate, instead of those that this host trusts. */
+  /** The certificate authorities that may sign the server's certificate, instead of those that this host trusts. */
   ca_file?: string | undefined;
   /** Of this process's environment; unset: none. */
   proxy?: WebProxy | undefined;

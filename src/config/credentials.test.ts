@@ -55,7 +55,7 @@ test("a missing credential names the places that were searched", async () => {
 });
 
 test.skipIf(process.getuid?.() !== 0)(
-  "who may not look is told to be root (only root can take that on)",
+  "a user who may not read the directory gets the hint to use sudo (only root can test that)",
   async () => {
     await writeFile(join(files, "db"), "from the file");
     await chmod(directory, 0o755);

@@ -1,16 +1,16 @@
 import { readFile, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 
-/** The file of variables beside a config, which the unit has systemd read as well: `/etc/pg321/environment`. */
+/** The file of variables beside a config, which systemd reads for the unit, too: `/etc/pg321/environment`. */
 export function environmentFileOf(configFile: string): string {
   return join(dirname(resolve(configFile)), "environment");
 }
 
 export interface EnvironmentFile {
-  /** 0 where there is none, or where it may not be read: then systemd has read it for us. */
+  /** 0 if there is no such file, or if this user may not read it: then systemd has read it for the service. */
   mode: number;
   env: Record<string, string>;
-  /** Numbers of the lines that say nothing, from 1. */
+  /** The numbers (from 1) of the lines without a variable. */
   strayLines: number[];
 }
 
@@ -39,7 +39,7 @@ export function parseEnvironment(text: string): Pick<EnvironmentFile, "env" | "s
 function unquoted(value: string): string {
   const [, double, single] = /^(?:"((?:\\.|[^"\\])*)"|'([^']*)')$/.exec(value) ?? [];
   if (single !== undefined) return single;
-  // Within double quotes a backslash is itself before anything but these.
+  // Within double quotes a backslash escapes only these characters.
   if (double !== undefined) return double.replace(/\\(["\\`$])/g, "$1");
   return value.replace(/\\(.)/g, "$1");
 }

@@ -96,7 +96,7 @@ describe("config.example.toml", () => {
   });
 
   test("every setting that it shows without a default is valid", async () => {
-    // These stand in place of others.
+    // These replace other settings.
     const isApart = ({ setting }: { setting: string }) => /^(url|ca_file) = /.test(setting);
     const shown = COMMENTED.filter((one) => !isApart(one));
     const config = await load(uncommented(...shown), SHOWN_ENV);

@@ -5,8 +5,9 @@ import { findAccount } from "../base/process/become-user.ts";
 import { ownerOf } from "../base/process/owners.ts";
 
 /**
- * What is right for a config with secrets, as `install` writes it: root's, readable for the service's group, and for
- * nobody else. Returns the readers that it should not have, and the commands that mend it; undefined if it is right.
+ * Checks the permissions of a config with secrets. They are right as `install` sets them: owned by root, readable for
+ * the service's group, and for nobody else. Returns who else can read it, and the commands that correct it; undefined
+ * if they are right.
  */
 export async function exposureOf(
   file: string,

@@ -99,9 +99,7 @@ function proxied<T extends Pick<Config, "storage" | "notify">>(
 
 /** A mistake there keeps systemd from nothing, and us neither. */
 function environmentWarnings(file: string, { mode, env, strayLines }: EnvironmentFile): string[] {
-  const warnings = strayLines.map(
-    (line) => `${file}:${line}: found no NAME=value, so this line says nothing`,
-  );
+  const warnings = strayLines.map((line) => `${file}:${line}: found no NAME=value; this line is ignored`);
   const hasSecret = Object.entries(env).some(
     ([name, value]) => !PROXY_VARIABLES.includes(name) || /@/.test(value),
   );
@@ -157,7 +155,7 @@ function certificatesIn(value: unknown): string[] {
 }
 
 /**
- * Reads every file of certificates that a sound config names. Throws a `ConfigError` with every one that is missing,
+ * Reads every certificate file of a valid config. Throws a `ConfigError` with every one that is missing,
  * unreadable, or holds no certificate. A service does not ask this: one bad file must stop one storage only.
  */
 export async function requireCertificates(config: Config, signal: AbortSignal): Promise<void> {
@@ -248,7 +246,7 @@ async function exposedSecrets(
       problemAt(
         path,
         lineOf,
-        `a secret in a file that ${exposure.readers} can read (mode ${shownMode}); mend it with: ${exposure.remedy}; or take the value from { credential = "name" }`,
+        `a secret in a file that ${exposure.readers} can read (mode ${shownMode}); correct it with: ${exposure.remedy}; or take the value from { credential = "name" }`,
       ),
     );
 }

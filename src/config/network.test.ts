@@ -59,14 +59,14 @@ describe("ca_file of a [[server]]", () => {
 test("an endpoint without TLS shows no certificate", async () => {
   const toml = `${SERVER}${BUCKET.replace("https:", "http:")}${CA}${ENCRYPTION}`;
   expect(await mistakes(toml)).toEqual([
-    expect.stringContaining("storage[0].ca_file: found beside an endpoint without TLS (http://)"),
+    expect.stringContaining("storage[0].ca_file: found with an endpoint without TLS (http://)"),
   ]);
 });
 
 describe("proxies", () => {
   const toml = `${SERVER}${LOCAL}${BUCKET}${ENCRYPTION}[[notify]]\nname = "ops"\ntype = "webhook"\nurl = "https://hook.example.com"\n`;
 
-  test("come from the environment, each storage and notifier its own", async () => {
+  test("come from the environment, for each storage and notifier", async () => {
     const env = { HTTPS_PROXY: "http://u:s3cret@proxy.lan:3128", NO_PROXY: ".example.com" };
     const config = await loadToml(toml, { env });
     expect(config.storage[1]).toMatchObject({ proxy: { place: "proxy.lan:3128", variable: "HTTPS_PROXY" } });
@@ -74,7 +74,7 @@ describe("proxies", () => {
     expect(config.notify[0]?.type === "webhook" && config.notify[0].proxy).toBeUndefined();
   });
 
-  test("that are none are a mistake where one is asked, and never shown", async () => {
+  test("with an invalid value are a mistake if they are used, and are never shown", async () => {
     const env = { HTTPS_PROXY: "socks5://u:s3cret@proxy.lan" };
     const refused = await mistakes(toml, { env });
     expect(refused).toEqual([
@@ -84,7 +84,7 @@ describe("proxies", () => {
     expect((await loadToml(MINIMAL, { env })).storage).toHaveLength(1);
   });
 
-  test("and any other variable may stand in the file beside the config; this process's own come first", async () => {
+  test("and other variables may be in the file beside the config; those of the process take precedence", async () => {
     const file = join(directory, "config.toml");
     await writeFile(file, toml.replace('"backups"', '{ env = "BUCKET" }'), { mode: 0o600 });
     const beside = join(directory, "environment");
@@ -92,7 +92,7 @@ describe("proxies", () => {
     const load = async (env: Record<string, string>) => await loadConfig(file, { env });
     const config = await load({});
     expect(config.storage[1]).toMatchObject({ bucket: "one", proxy: { place: "proxy.lan:3128" } });
-    expect(config.warnings).toEqual([`${beside}:3: found no NAME=value, so this line says nothing`]);
+    expect(config.warnings).toEqual([`${beside}:3: found no NAME=value; this line is ignored`]);
     expect((await load({ BUCKET: "two", HTTPS_PROXY: "" })).storage[1]).toMatchObject({
       bucket: "two",
       proxy: undefined,
@@ -117,12 +117,12 @@ describe("files of certificates", () => {
     await requireCertificates(await loadConfig(file, { env: {} }), signal);
   };
 
-  test("that are sound pass, also a bundle of many", async () => {
+  test("that are valid are accepted, also a bundle of several", async () => {
     await using authority = await startAuthority();
     await check(authority.file, "/etc/ssl/certs/ca-certificates.crt", authority.file);
   });
 
-  test("that are not are told all at once, with line and key, and what to do", async () => {
+  test("that are invalid are reported together, with line and key, and a hint", async () => {
     await using authority = await startAuthority();
     const { key, der } = await authority.issue("s3.lan");
     const told = await check("/nowhere/ca.pem", key, der).catch((error) => error);

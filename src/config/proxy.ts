@@ -6,17 +6,17 @@ import type { ValueSource } from "./schema/values.ts";
 
 type Environment = ValueSource["env"];
 
-/** By the scheme of the URL that is asked for; curl reads the lower-case name first, and so do we. */
+/** By the scheme of the requested URL. The lower-case name comes first, as in curl. */
 const VARIABLES = {
   "https:": ["https_proxy", "HTTPS_PROXY"],
   "http:": ["http_proxy", "HTTP_PROXY"],
 } as const;
 const EXCEPTIONS = ["no_proxy", "NO_PROXY"] as const;
 
-/** Every variable that says something about proxies. */
+/** All variables about proxies. */
 export const PROXY_VARIABLES: readonly string[] = [...Object.values(VARIABLES).flat(), ...EXCEPTIONS];
 
-/** The file's variables with those of the process over them: where it says `HTTPS_PROXY`, the file's `https_proxy` is void. */
+/** The variables of the file and of the process, which take precedence in any spelling: `HTTPS_PROXY` over `https_proxy`. */
 export function environmentOver(inFile: Environment, own: Environment): Environment {
   const isVoid = (name: string) =>
     own[name] !== undefined ||
@@ -27,7 +27,7 @@ export function environmentOver(inFile: Environment, own: Environment): Environm
   return { ...Object.fromEntries(Object.entries(inFile).filter(([name]) => !isVoid(name))), ...own };
 }
 
-/** A variable that names no proxy that we can use. Its value may hold a password and is not shown. */
+/** A variable with an unusable proxy. Its value may contain a password and is not shown. */
 export class ProxyMistake extends Error {
   constructor(variable: string) {
     super(
@@ -37,8 +37,8 @@ export class ProxyMistake extends Error {
 }
 
 /**
- * Every storage and notifier with the proxy that its requests go through. `inFile`: the part of the environment that
- * stands in the file beside the config. Throws a `ProxyMistake`.
+ * Adds to every storage and notifier the proxy for its requests. `inFile`: the variables from the file beside the
+ * config. Throws a `ProxyMistake`.
  */
 export function withProxies<T extends Pick<Config, "storage" | "notify">>(
   config: T,
@@ -82,7 +82,7 @@ export function proxyFor(url: URL, env: Environment, inFile: Environment = {}): 
   const variable = names.find((name) => env[name] !== undefined);
   const value = variable && env[variable]?.trim();
   if (!variable || !value || isExcepted(url, exceptionsIn(env))) return undefined;
-  // As curl has it: without a scheme it is an HTTP proxy.
+  // As in curl, a proxy without a scheme is an HTTP proxy.
   const text = value.includes("://") ? value : `http://${value}`;
   const proxy = URL.parse(text);
   if (!proxy || !["http:", "https:"].includes(proxy.protocol) || proxy.hostname === "")
@@ -101,7 +101,7 @@ function exceptionsIn(env: Environment): string[] {
   return given.split(/[\s,]+/).filter((entry) => entry !== "");
 }
 
-/** `*`; a name, which stands for the names below it as well; an address, or a network such as 10.0.0.0/8; each with a port or not. */
+/** `*`; a name, which includes its subdomains; an address, or a network such as 10.0.0.0/8; each with or without a port. */
 function isExcepted(url: URL, exceptions: readonly string[]): boolean {
   const host = url.hostname
     .replace(/^\[(.*)\]$/, "$1")

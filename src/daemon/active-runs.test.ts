@@ -24,13 +24,13 @@ describe("a run that is due while the previous one is in progress", () => {
     await using lab = await started(HOURLY);
     await lab.pass(MINUTE_MS);
     const job = only(lab.jobs);
-    const told = async () =>
+    const alerts = async () =>
       (await lab.catalog.alerts({ open: true })).map(({ key, message }) => ({ key, message }));
     await lab.pass(120 * MINUTE_MS);
-    expect(await told()).toEqual([]);
+    expect(await alerts()).toEqual([]);
     await lab.pass(60 * MINUTE_MS);
     const key = "schedule backup";
-    expect(await told()).toMatchObject([
+    expect(await alerts()).toMatchObject([
       {
         key,
         message: expect.stringMatching(
@@ -40,8 +40,8 @@ describe("a run that is due while the previous one is in progress", () => {
     ]);
     job.end();
     await lab.pass(60 * MINUTE_MS);
-    expect(await told()).toEqual([]);
-    expect(await lab.told()).toEqual([
+    expect(await alerts()).toEqual([]);
+    expect(await lab.outcomes()).toEqual([
       "2026-11-23T01:00 OK",
       ...["2026-11-23T02:00 SKIPPED", "2026-11-23T03:00 SKIPPED", "2026-11-23T04:00 SKIPPED"],
       "2026-11-23T05:00 RUNNING",
@@ -58,7 +58,7 @@ describe("a run that is due while the previous one is in progress", () => {
     await lab.start();
     // The interrupted run runs again, and takes as long.
     await lab.pass(120 * MINUTE_MS);
-    expect(await lab.told()).toEqual([
+    expect(await lab.outcomes()).toEqual([
       ...["2026-11-23T01:00 INTERRUPTED", "2026-11-23T02:00 SKIPPED", "2026-11-23T03:00 SKIPPED"],
       ...["2026-11-23T01:00 RUNNING", "2026-11-23T04:00 SKIPPED", "2026-11-23T05:00 SKIPPED"],
     ]);
@@ -72,7 +72,7 @@ describe("a run that is due while the previous one is in progress", () => {
       "cleanup queued",
     ]);
     await lab.pass(60 * MINUTE_MS);
-    expect(await lab.told("cleanup")).toEqual(["2026-11-23T02:30 SKIPPED"]);
+    expect(await lab.outcomes("cleanup")).toEqual(["2026-11-23T02:30 SKIPPED"]);
   });
 });
 
@@ -102,7 +102,7 @@ describe("a run that could not start because the catalog failed", () => {
     await lab.pass(5 * MINUTE_MS);
     only(lab.jobs).end();
     await lab.settle();
-    expect(await lab.told()).toEqual(["2026-11-23T01:00 OK"]);
+    expect(await lab.outcomes()).toEqual(["2026-11-23T01:00 OK"]);
     expect(await lab.catalog.alerts({ open: true })).toEqual([]);
   });
 
@@ -160,7 +160,7 @@ describe("a retry", () => {
       await again;
       expect(lab.runs.running()).toMatchObject([{ state: "running" }]);
     }
-    expect(await lab.told()).toEqual(["2026-11-23T01:00 RUNNING"]);
+    expect(await lab.outcomes()).toEqual(["2026-11-23T01:00 RUNNING"]);
   });
 
   test("is made as often as the config says, within one run, which ends after the last retry", async () => {
@@ -176,7 +176,7 @@ describe("a retry", () => {
     void job.fail();
     await lab.settle();
     expect(lab.runs.running()).toEqual([]);
-    expect(await lab.told()).toEqual(["2026-11-23T01:00 OK"]);
+    expect(await lab.outcomes()).toEqual(["2026-11-23T01:00 OK"]);
   });
 
   test("lets other runs work during its pause", async () => {
@@ -210,14 +210,14 @@ describe("a stop", () => {
     job.end();
     await lab.settle();
     await stopped;
-    expect(await lab.told()).toEqual(["2026-11-23T01:00 OK"]);
+    expect(await lab.outcomes()).toEqual(["2026-11-23T01:00 OK"]);
   });
 
   test("aborts what is still running after the grace period; it runs again at the next start", async () => {
     await using lab = await started({ ...HOURLY, cleanup: "0 * * * *" });
     await lab.pass(MINUTE_MS);
     await lab.stop(60_000);
-    expect(await lab.told()).toEqual(["2026-11-23T01:00 INTERRUPTED"]);
+    expect(await lab.outcomes()).toEqual(["2026-11-23T01:00 INTERRUPTED"]);
     expect(await lab.catalog.alerts({})).toEqual([]);
     await lab.start();
     expect(only(lab.jobs)).toMatchObject({ schedule: "cleanup", dueAt: new Date("2026-11-23T01:00:00Z") });
@@ -225,7 +225,7 @@ describe("a stop", () => {
     await lab.settle();
     only(lab.jobs).end();
     await lab.settle();
-    expect((await lab.told()).sort()).toEqual([
+    expect((await lab.outcomes()).sort()).toEqual([
       ...["2026-11-23T01:00 INTERRUPTED", "2026-11-23T01:00 OK", "2026-11-23T01:00 OK"],
     ]);
   });
@@ -239,6 +239,6 @@ describe("a stop", () => {
     const before = lab.clock.monotonicMs();
     await lab.stop(60 * MINUTE_MS);
     expect(lab.clock.monotonicMs() - before).toBeLessThan(60_000);
-    expect(await lab.told()).toEqual(["2026-11-23T01:00 INTERRUPTED"]);
+    expect(await lab.outcomes()).toEqual(["2026-11-23T01:00 INTERRUPTED"]);
   });
 });

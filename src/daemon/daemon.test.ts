@@ -33,7 +33,7 @@ interface Fixture extends AsyncDisposable {
   daemon: Daemon;
   clock: HangingClock;
   catalog: Catalog;
-  told: string[];
+  sent: string[];
   stop: AbortController;
   running: Promise<void>;
 }
@@ -49,7 +49,7 @@ async function running(options: Partial<DaemonOptions> = {}): Promise<Fixture> {
   const catalog = await openCatalog(config.catalog, { clock });
   const signal = new AbortController().signal;
   const lease = await holdDaemonLease(catalog, SELF, { clock, signal, onWait: () => {} });
-  const told: string[] = [];
+  const sent: string[] = [];
   const daemon = await Daemon.open({
     config,
     catalog,
@@ -59,7 +59,7 @@ async function running(options: Partial<DaemonOptions> = {}): Promise<Fixture> {
     progress: silentProgress,
     isService: false,
     watchdogPauseMs: 20_000,
-    notify: (state) => told.push(...Object.keys(state)),
+    notify: (state) => sent.push(...Object.keys(state)),
     loadConfig: async () => config,
     onConfig: async () => {},
     onReload: async () => {},
@@ -69,7 +69,7 @@ async function running(options: Partial<DaemonOptions> = {}): Promise<Fixture> {
   const work = daemon.run(stop.signal);
   work.catch(() => {});
   return {
-    ...{ daemon, clock, catalog, told, stop, running: work },
+    ...{ daemon, clock, catalog, sent, stop, running: work },
     async [Symbol.asyncDispose]() {
       stop.abort(new Error("the test is over"));
       await clock.advanceUntil(work.catch(() => {}));
@@ -82,23 +82,23 @@ async function running(options: Partial<DaemonOptions> = {}): Promise<Fixture> {
 
 test("it is healthy and feeds the watchdog while its scheduler ticks, and neither if the scheduler hangs", async () => {
   await using fixture = await running();
-  const { daemon, clock, told } = fixture;
+  const { daemon, clock, sent } = fixture;
   await clock.advance(10 * MINUTE_MS);
   expect(await daemon.problems()).toEqual([]);
-  expect(told.filter((name) => name === "WATCHDOG").length).toBeGreaterThanOrEqual(30);
+  expect(sent.filter((name) => name === "WATCHDOG").length).toBeGreaterThanOrEqual(30);
   clock.hang(5 * MINUTE_MS);
   expect(await daemon.problems()).toEqual(["the schedule was not checked for 300 s"]);
-  told.length = 0;
+  sent.length = 0;
   await clock.advance(20_000);
-  expect(told).not.toContain("WATCHDOG");
+  expect(sent).not.toContain("WATCHDOG");
   await clock.advance(20_000);
   expect(await daemon.problems()).toEqual([]);
-  expect(told).toContain("WATCHDOG");
+  expect(sent).toContain("WATCHDOG");
 });
 
 test("a failing catalog is a problem, but the watchdog is still fed", async () => {
   await using fixture = await running();
-  const { daemon, clock, catalog, told } = fixture;
+  const { daemon, clock, catalog, sent } = fixture;
   catalog.installation = () => Promise.reject(new Error("disk I/O error"));
   expect(await daemon.problems()).toEqual(["the catalog does not answer: disk I/O error"]);
   const hung = Promise.withResolvers<undefined>();
@@ -106,9 +106,9 @@ test("a failing catalog is a problem, but the watchdog is still fed", async () =
   const problems = daemon.problems();
   await clock.advance(2_000);
   expect(await problems).toEqual(["the catalog does not answer: no answer within 2 s"]);
-  told.length = 0;
+  sent.length = 0;
   await clock.advance(MINUTE_MS);
-  expect(told).toContain("WATCHDOG");
+  expect(sent).toContain("WATCHDOG");
 });
 
 test("a catalog that cannot be written is a problem until it can be written again, and the daemon keeps running", async () => {
@@ -140,19 +140,19 @@ test("it is ready from its start to its stop", async () => {
   await clock.advanceUntil(fixture.running);
   expect(daemon.waits()).toEqual(["the daemon is stopping"]);
   expect(daemon.daemon().is_stopping).toBe(true);
-  expect(fixture.told.slice(0, 2)).toEqual(["READY", "STATUS"]);
-  expect(fixture.told).toContain("STOPPING");
+  expect(fixture.sent.slice(0, 2)).toEqual(["READY", "STATUS"]);
+  expect(fixture.sent).toContain("STOPPING");
 });
 
 test("a stop that hangs gets a few more minutes from systemd, but not for ever", async () => {
   const hung = Promise.withResolvers<never>();
   await using fixture = await running({ loadConfig: () => hung.promise });
   using _end = { [Symbol.dispose]: () => hung.reject(new Error("the test is over")) };
-  const { daemon, clock, told, stop } = fixture;
+  const { daemon, clock, sent, stop } = fixture;
   void daemon.reload();
   stop.abort(new Error("enough"));
   await clock.advance(4 * MINUTE_MS);
-  const extensions = () => told.filter((name) => name === "EXTEND_TIMEOUT_USEC").length;
+  const extensions = () => sent.filter((name) => name === "EXTEND_TIMEOUT_USEC").length;
   expect(extensions()).toBeGreaterThanOrEqual(16);
   await clock.advance(6 * MINUTE_MS);
   const before = extensions();

@@ -68,9 +68,9 @@ test("property: whenever it is started, stopped or killed, no due time is run tw
         const records = await lab.records(name);
         const real = records.filter(({ outcome }) => outcome !== "SKIPPED");
         for (const [due, runs] of Map.groupBy(real, ({ scheduled_for }) => scheduled_for)) {
-          const told = `${name} ${due}: ${runs.map(({ outcome }) => outcome).join(" ")}`;
+          const outcomes = `${name} ${due}: ${runs.map(({ outcome }) => outcome).join(" ")}`;
           // Only interrupted runs start again, and only a limited number of times.
-          expect(told).toMatch(/^\S+ \S+: (INTERRUPTED ?)*(OK)?$/);
+          expect(outcomes).toMatch(/^\S+ \S+: (INTERRUPTED ?)*(OK)?$/);
           expect(runs.length).toBeLessThanOrEqual(RETRIES + 1);
         }
         expectNoneBesides(real);

@@ -10,7 +10,7 @@ describe("notifications", () => {
       const notify = await notifierAt(socket.address);
       notify({ READY: 1, STATUS: "idle; next: backup at 2026-11-24T01:00:00Z" });
       notify({ WATCHDOG: 1 });
-      expect(socket.told()).toEqual([
+      expect(socket.received()).toEqual([
         "READY=1\nSTATUS=idle; next: backup at 2026-11-24T01:00:00Z",
         "WATCHDOG=1",
       ]);
@@ -22,7 +22,7 @@ describe("notifications", () => {
     const notify = await notifierAt(socket.address);
     const uptimeUsec = Math.floor(Number((await Bun.file("/proc/uptime").text()).split(" ")[0]) * 1e6);
     notify({ RELOADING: 1 });
-    const [, usec] = /^RELOADING=1\nMONOTONIC_USEC=(\d+)$/.exec(socket.told()[0] ?? "") ?? [];
+    const [, usec] = /^RELOADING=1\nMONOTONIC_USEC=(\d+)$/.exec(socket.received()[0] ?? "") ?? [];
     // The uptime in /proc includes suspended time and is rounded down.
     expect(Number(usec)).toBeGreaterThan(0);
     expect(Math.abs(Number(usec) - uptimeUsec)).toBeLessThan(3_600_000_000);
@@ -31,7 +31,7 @@ describe("notifications", () => {
   test("a line break in a value does not start a new line", async () => {
     await using socket = new NotifySocket();
     (await notifierAt(socket.address))({ STATUS: "one\nREADY=1\n two" });
-    expect(socket.told()).toEqual(["STATUS=one; READY=1; two"]);
+    expect(socket.received()).toEqual(["STATUS=one; READY=1; two"]);
   });
 
   test("nothing is sent without an address", async () => {

@@ -179,7 +179,7 @@ export class ScheduleLab implements AsyncDisposable {
   }
 
   /** `2026-11-23T02:00 OK`, one for each record. */
-  async told(schedule?: string): Promise<string[]> {
+  async outcomes(schedule?: string): Promise<string[]> {
     const runs = await this.records(schedule);
     return runs.map(({ scheduled_for, outcome }) => `${scheduled_for?.slice(0, 16)} ${outcome}`);
   }

@@ -23,7 +23,7 @@ import { commandConfig } from "../open-context.ts";
 import { jsonText, table } from "../output/output.ts";
 import { newPassphrase, passphraseIn, requireLength } from "../passphrase.ts";
 
-/** Whoever finds the file can try passphrases for as long as they like. */
+/** A long minimum, because anybody who finds the file can try passphrases without limit. */
 const PASSPHRASE_LENGTH_MIN = 12;
 
 export const command: Command = {
@@ -44,7 +44,7 @@ export const command: Command = {
   examples: [
     {
       command: "sudo pg321 export-keys /root/pg321-host.age",
-      explanation: "after every change; copy it to a place that does not burn with this host",
+      explanation: "after every change; copy it to a place that survives the loss of this host",
     },
   ],
   positionals: { min: 1, max: 1 },
@@ -86,12 +86,12 @@ async function requireNew(path: string): Promise<void> {
     () => false,
   );
   if (!isThere) return;
-  throw new Pg321Error("key", `${path}: exists, and is never replaced`, {
+  throw new Pg321Error("key", `${path}: already exists; an export never replaces a file`, {
     hint: "choose another name; remove the old file by yourself once the new one is safe",
   });
 }
 
-/** A file that lacks one that is there would be found wanting on the worst day. */
+/** Refuses an export without a file that exists but cannot be read: it would be incomplete when it is needed. */
 function refuseUnreadable(files: readonly SurveyedFile[]): void {
   const [first] = files.flatMap((one) => (one.state === "unreadable" ? [one] : []));
   if (!first) return;
@@ -113,7 +113,7 @@ async function exportPassphrase({ arguments: args, terminal }: Invocation): Prom
   return passphrase;
 }
 
-/** For `doctor`. The export is as good without it. */
+/** Records the export for `doctor`. The export itself does not need the record. */
 async function noteExport(
   config: Config,
   done: { exported_at: string; fingerprint: string },
@@ -124,7 +124,7 @@ async function noteExport(
     await using catalog = await openCatalog(config.catalog, tools);
     await catalog.hostExports.record(done);
   } catch (error) {
-    tools.log.warning("the catalog does not know of this export: doctor goes on asking for one", {
+    tools.log.warning("the catalog has no record of this export, so doctor will still ask for one", {
       error: messageOf(error),
     });
   }
@@ -179,6 +179,6 @@ function report(
       "\nThe identity is not on this host: without it no backup can be opened. Keep it safe as well.",
     );
   output.print(
-    `\n${style.bold(path)} is written. Copy it to a place that does not burn with this host, and keep its passphrase\nelsewhere: who has both can open every backup. On a new host: pg321 restore-host FILE`,
+    `\n${style.bold(path)} is written. Copy it to a place that survives the loss of this host, and keep its passphrase\nelsewhere: anybody with both can open every backup. On a new host: pg321 restore-host FILE`,
   );
 }

@@ -62,9 +62,9 @@ describe("[[notify]]", () => {
       "plain text",
     ],
   ])("%s", async (lines, key, message) => {
-    const told = await wrong(lines);
-    expect(told).toContainEqual(expect.stringMatching(new RegExp(`^${key.replace(/[[\]]/g, "\\$&")}: `)));
-    expect(told.join("\n")).toContain(message);
+    const mistakes = await wrong(lines);
+    expect(mistakes).toContainEqual(expect.stringMatching(new RegExp(`^${key.replace(/[[\]]/g, "\\$&")}: `)));
+    expect(mistakes.join("\n")).toContain(message);
   });
 
   test("two notifiers with one name are a mistake", async () => {

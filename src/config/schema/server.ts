@@ -34,10 +34,10 @@ const CONNECTION_KEYS = {
 
 const databases = list(databaseNames, 'an array such as ["app", "shop_*"]');
 
-/** Modes of libpq that take any certificate, whatever authorities are named. */
+/** The modes in which libpq accepts any certificate, even if authorities are configured. */
 const UNCHECKED_MODES: readonly unknown[] = ["disable", "allow", "prefer"] satisfies SslMode[];
 
-/** `ca_file` is sslrootcert in the word that storages and notifiers have for it, and it is never without effect. */
+/** `ca_file` is the same as sslrootcert, under the name that storages and notifiers use. It must have an effect. */
 function caFileRule({ ca_file, url, ...keys }: Readonly<Record<string, unknown>>, report: Report): void {
   if (ca_file === undefined) return;
   const { sslmode, sslrootcert } = isTable(url) ? url : keys;
@@ -88,7 +88,7 @@ export const serverSchema = v.pipe(
       port: connection.port ?? CONNECTION_DEFAULTS.port,
       user: connection.user ?? CONNECTION_DEFAULTS.user,
       password: connection.password,
-      // Who names the authorities wants the certificate checked.
+      // A config with authorities expects the certificate to be checked.
       sslmode: connection.sslmode ?? (ca_file === undefined ? CONNECTION_DEFAULTS.sslmode : "verify-full"),
       sslrootcert: ca_file ?? connection.sslrootcert,
       sslcert: connection.sslcert,

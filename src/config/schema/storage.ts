@@ -95,7 +95,7 @@ const s3Schema = v.pipe(
   }),
   rule(({ ca_file, endpoint }, report) => {
     if (ca_file === undefined || typeof endpoint !== "string" || !endpoint.startsWith("http:")) return;
-    report(["ca_file"], "found beside an endpoint without TLS (http://), which shows no certificate");
+    report(["ca_file"], "found with an endpoint without TLS (http://), which has no certificate");
   }),
   v.transform((storage): S3StorageConfig => {
     const derived = deriveS3(storage.provider, locationOf(storage)) as S3Derived;

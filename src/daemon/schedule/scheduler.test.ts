@@ -30,7 +30,7 @@ test("runs start at their due times, and their records have the due time", async
     ]),
   );
   await passing(lab, 30 * MINUTE_MS);
-  expect(await lab.told()).toEqual(["2026-11-23T01:00 OK", "2026-11-23T01:05 OK", "2026-11-23T01:15 OK"]);
+  expect(await lab.outcomes()).toEqual(["2026-11-23T01:00 OK", "2026-11-23T01:05 OK", "2026-11-23T01:15 OK"]);
   const [first] = await lab.records("backup");
   expect(first).toMatchObject({
     scheduled_for: "2026-11-23T01:00:00.000Z",
@@ -90,7 +90,7 @@ describe("the nights in which the clock changes in Berlin", () => {
       await using lab = await ScheduleLab.make({ backup: "30 2 * * *" }, from, "Europe/Berlin");
       await lab.start();
       await passing(lab, 2 * DAY_MS, 10 * MINUTE_MS);
-      expect(await lab.told()).toEqual(expected);
+      expect(await lab.outcomes()).toEqual(expected);
     });
 
   test("a daemon that starts between the first and the second 2:30 repeats nothing", async () => {
@@ -105,7 +105,7 @@ describe("the nights in which the clock changes in Berlin", () => {
     await lab.pass(5 * MINUTE_MS);
     await lab.start();
     await passing(lab, 3 * HOUR_MS);
-    expect(await lab.told()).toEqual(["2026-10-25T00:30 OK"]);
+    expect(await lab.outcomes()).toEqual(["2026-10-25T00:30 OK"]);
   });
 });
 
@@ -119,7 +119,7 @@ describe("runs missed while the daemon was down", () => {
     await lab.pass(downMs);
     await lab.start();
     await passing(lab, 2 * MINUTE_MS);
-    return (await lab.told()).slice(1);
+    return (await lab.outcomes()).slice(1);
   }
 
   test("nothing was due: nothing runs", async () => {
@@ -143,7 +143,7 @@ describe("runs missed while the daemon was down", () => {
     await using lab = await ScheduleLab.make(NIGHTLY, "2026-11-23T12:00:00Z");
     await lab.start();
     await passing(lab, MINUTE_MS);
-    expect(await lab.told()).toEqual([]);
+    expect(await lab.outcomes()).toEqual([]);
   });
 
   test("a schedule with a new pattern has missed nothing", async () => {
@@ -155,7 +155,7 @@ describe("runs missed while the daemon was down", () => {
     lab.setSchedule({ backup: "0 4 * * *" });
     await lab.start();
     await passing(lab, HOUR_MS);
-    expect(await lab.told()).toEqual(["2026-11-23T02:00 OK"]);
+    expect(await lab.outcomes()).toEqual(["2026-11-23T02:00 OK"]);
   });
 
   test("jitter: a run that has not started yet starts at its planned time", async () => {
@@ -203,7 +203,7 @@ describe("a clock that jumps", () => {
     await using lab = await running();
     lab.clock.offsetMs -= HOUR_MS + 5 * MINUTE_MS;
     await passing(lab, HOUR_MS);
-    expect(await lab.told()).toEqual(["2026-11-23T02:00 OK"]);
+    expect(await lab.outcomes()).toEqual(["2026-11-23T02:00 OK"]);
   });
 
   test("back by days: the schedule continues from there", async () => {
@@ -211,7 +211,7 @@ describe("a clock that jumps", () => {
     lab.clock.offsetMs -= 3 * DAY_MS;
     await passing(lab, DAY_MS, 10 * MINUTE_MS);
     // In the order of the wrong clock.
-    expect(await lab.told()).toEqual(["2026-11-21T02:00 OK", "2026-11-23T02:00 OK"]);
+    expect(await lab.outcomes()).toEqual(["2026-11-21T02:00 OK", "2026-11-23T02:00 OK"]);
   });
 
   test("back by days, and then a restart: a run that was missed since is caught up", async () => {
@@ -224,7 +224,7 @@ describe("a clock that jumps", () => {
     await lab.pass(DAY_MS);
     await lab.start();
     await passing(lab, MINUTE_MS);
-    expect((await lab.told()).sort()).toEqual([
+    expect((await lab.outcomes()).sort()).toEqual([
       ...["2026-11-23T02:00 OK", "2026-11-24T02:00 OK", "2026-11-25T02:00 OK", "2027-03-03T02:00 OK"],
     ]);
   });

@@ -8,6 +8,7 @@ import { fillBulk } from "../../lab/data/bulk-database.ts";
 import { Installation, localStorage, s3Storage } from "../../lab/installation.ts";
 import { copyStates, keysIn, leftovers, type Place, uploadsIn, withCatalog } from "../../lab/leftovers.ts";
 import { eventually, pgDumpOf, startedWith, watched } from "../../lab/machine/running.ts";
+import { only, statusOf } from "../../lab/newest-backup.ts";
 import type { Hold } from "../../lab/servers/held-requests.ts";
 import {
   holdAt,
@@ -22,7 +23,6 @@ import {
 import { type HttpProxy, startHttpProxy } from "../../lab/servers/http-proxy.ts";
 import { connectTo, type LabPostgres, startPostgres } from "../../lab/servers/postgres.ts";
 import { rgw, type S3Lab, swift } from "../../lab/servers/s3.ts";
-import { only, statusOf } from "../../lab/told.ts";
 import { runRecord } from "../../suites/catalog/records.ts";
 
 setDefaultTimeout(120_000);

@@ -8,11 +8,11 @@ import { Installation, localStorage, s3Storage } from "../../lab/installation.ts
 import { copyStates, keysIn, leftovers, type Place, uploadsIn, withCatalog } from "../../lab/leftovers.ts";
 import { noNamespaceReason, runContained, startContained } from "../../lab/machine/pid-namespace.ts";
 import { type Running, watched } from "../../lab/machine/running.ts";
+import { only, statusOf } from "../../lab/newest-backup.ts";
 import { isThirdPart, queryOf } from "../../lab/servers/held-requests.ts";
 import { type HttpProxy, startHttpProxy } from "../../lab/servers/http-proxy.ts";
 import { connectTo, type LabPostgres, startPostgres } from "../../lab/servers/postgres.ts";
 import { rgw, type S3Lab } from "../../lab/servers/s3.ts";
-import { only, statusOf } from "../../lab/told.ts";
 
 setDefaultTimeout(120_000);
 

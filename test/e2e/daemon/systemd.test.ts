@@ -41,16 +41,16 @@ test("systemd gets readiness, the status, the watchdog, good and bad reloads, an
     daemon.kill("SIGHUP");
     await socket.hears("the last reload was refused, the previous config stays in force");
 
-    const before = socket.told().length;
-    const [ready] = socket.told();
+    const before = socket.received().length;
+    const [ready] = socket.received();
     expect(ready).toStartWith("READY=1");
     daemon.kill("SIGTERM");
     // Keeps reading: the kernel queues only a few datagrams, and a full queue would block the daemon.
-    const reading = setInterval(() => socket.told(), 10);
+    const reading = setInterval(() => socket.received(), 10);
     expect((await daemon.ended.finally(() => clearInterval(reading))).exitCode).toBe(0);
-    const last = socket.told().slice(before);
-    expect(last.find((told) => told.startsWith("STOPPING=1\nSTATUS=stopping"))).toBeDefined();
-    expect(last.find((told) => told.startsWith("EXTEND_TIMEOUT_USEC=30000000"))).toBeDefined();
+    const last = socket.received().slice(before);
+    expect(last.find((message) => message.startsWith("STOPPING=1\nSTATUS=stopping"))).toBeDefined();
+    expect(last.find((message) => message.startsWith("EXTEND_TIMEOUT_USEC=30000000"))).toBeDefined();
   } finally {
     daemon.kill("SIGKILL");
     await daemon.ended;

@@ -42,7 +42,7 @@ beforeAll(async () => {
   phrase = ["--passphrase-file", at("phrase")];
   await installation.ok("backup");
   const { stdout } = await installation.ok("export-keys", exported, ...phrase);
-  expect(stdout).toContain("to a place that does not burn with this host");
+  expect(stdout).toContain("to a place that survives the loss of this host");
 }, 120_000);
 afterAll(() => installation[Symbol.asyncDispose]());
 
@@ -162,7 +162,7 @@ describe("what stands in the way", () => {
     const text = await readFile(exported, "utf8");
     const again = await installation.run("export-keys", exported, ...phrase);
     expect(again).toMatchObject({ exitCode: 12, stdout: "" });
-    expect(again.stderr).toContain("exists, and is never replaced");
+    expect(again.stderr).toContain("already exists");
     expect(await readFile(exported, "utf8")).toBe(text);
     await writeFile(at("short"), "elevenchars");
     const short = await installation.run("export-keys", at("new"), "--passphrase-file", at("short"));

@@ -7,10 +7,10 @@ import { Installation, type InstallationOptions, localStorage, s3Storage } from 
 import { keysIn, leftovers, type Place, uploadsIn } from "../../lab/leftovers.ts";
 import { mountFreezable, mountTmpfs } from "../../lab/machine/mounts.ts";
 import { type Running, watched } from "../../lab/machine/running.ts";
+import { expectGoodCopies, listedAs, statesOf } from "../../lab/newest-backup.ts";
 import { startFaultProxy } from "../../lab/servers/fault-proxy.ts";
 import { connectTo, type LabPostgres, startPostgres } from "../../lab/servers/postgres.ts";
 import { portOf, rgw, type S3Lab, type StartedRgw, startRgw, swift, through } from "../../lab/servers/s3.ts";
-import { expectGoodCopies, listedAs, statesOf } from "../../lab/told.ts";
 
 /** Larger than the buffers between pg_dump and a storage that takes nothing. */
 const DUMP_MIB = 96;

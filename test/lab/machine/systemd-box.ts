@@ -92,13 +92,13 @@ export class SystemdBox implements AsyncDisposable {
     for (;;) {
       const found = await look();
       if (found !== undefined && found !== false) return found;
-      if (performance.now() > deadline) throw new Error(`it never came: ${what}\n${await this.told()}`);
+      if (performance.now() > deadline) throw new Error(`it never came: ${what}\n${await this.journal()}`);
       await Bun.sleep(20);
     }
   }
 
   /** The journal of the service, for a failure's message. */
-  async told(): Promise<string> {
+  async journal(): Promise<string> {
     const { stdout } = await this.run("journalctl", "--unit=pg321", "--no-hostname", "--lines=60");
     return stdout;
   }

@@ -20,7 +20,7 @@ export class NotifySocket implements AsyncDisposable {
   /** For `NOTIFY_SOCKET`. */
   readonly address: string;
   readonly #socket: number;
-  readonly #told: string[] = [];
+  readonly #received: string[] = [];
 
   constructor(kind: "path" | "abstract" = "path") {
     const name = `pg321-notify-${crypto.randomUUID()}`;
@@ -32,18 +32,18 @@ export class NotifySocket implements AsyncDisposable {
   }
 
   /** Every datagram so far, without the last line break. */
-  told(): readonly string[] {
+  received(): readonly string[] {
     const buffer = new Uint8Array(65_536);
     for (;;) {
       const bytes = Number(libc.recv(this.#socket, buffer, buffer.length, MSG_DONTWAIT));
-      if (bytes < 0) return this.#told;
-      this.#told.push(Buffer.from(buffer.subarray(0, bytes)).toString().trimEnd());
+      if (bytes < 0) return this.#received;
+      this.#received.push(Buffer.from(buffer.subarray(0, bytes)).toString().trimEnd());
     }
   }
 
   /** Resolves once a datagram has the text. */
   hears(text: string): Promise<void> {
-    return eventually(() => this.told().some((told) => told.includes(text)));
+    return eventually(() => this.received().some((message) => message.includes(text)));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

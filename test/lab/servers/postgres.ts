@@ -146,10 +146,10 @@ class Lab implements LabPostgres {
     for (;;) {
       const end = await this.#startOnce(log, deadline);
       if (end === "ready") return;
-      const told = readFileSync(log, "utf8").slice(-2000);
+      const logged = readFileSync(log, "utf8").slice(-2000);
       // What outlives a killed server holds its memory until it has noticed.
-      if (!told.includes("still in use") || performance.now() > deadline) {
-        throw new Error(`the test's PostgreSQL did not start: ${told}`);
+      if (!logged.includes("still in use") || performance.now() > deadline) {
+        throw new Error(`the test's PostgreSQL did not start: ${logged}`);
       }
       await Bun.sleep(50);
     }

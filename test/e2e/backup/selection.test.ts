@@ -127,7 +127,7 @@ test("a removed database that a glob matched raises one alert until it is back, 
   for (let run = 0; run < 2; run++) await installation.ok("backup");
   expect(await alerts(installation)).toEqual(expected);
   const status = await installation.ok("status");
-  expect(status.stdout).toContain(`Database main/${leaves} is not on its server any more`);
+  expect(status.stdout).toContain(`Database main/${leaves} is no longer on its server`);
 
   await postgres.createDatabase(leaves);
   await installation.ok("backup");

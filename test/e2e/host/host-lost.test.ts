@@ -99,6 +99,25 @@ describe.skipIf(noBoxReason !== undefined)(
       expect(JSON.parse(await box.ok("pg321", "list", "--json")).backups).toHaveLength(2);
     });
 
+    test("doctor names a key that copying has left to root, and how to give it back", async () => {
+      await box.sh("chown root: /var/lib/pg321/signing.key");
+      const { findings } = JSON.parse((await box.run("pg321", "doctor", "--json")).stdout);
+      const about = findings.filter(
+        ({ subject }: { subject: string }) => subject === "/var/lib/pg321/signing.key",
+      );
+      const hint: string = about[0]?.hint;
+      expect(about).toMatchObject([
+        {
+          area: "keys",
+          verdict: "failed",
+          hint: expect.stringContaining("chown pg321 /var/lib/pg321/signing.key"),
+        },
+        { area: "host", message: "signing key, root:root 0600" },
+      ]);
+      await box.sh(hint);
+      expect((await box.run("pg321", "doctor")).exitCode).toBe(0);
+    });
+
     test("the config that install has left is replaced, one that somebody wrote is not", async () => {
       await box.sh("systemctl stop pg321; rm -rf /etc/pg321 /var/lib/pg321 /usr/local/bin/pg321");
       await unpack(box, await executable.present());

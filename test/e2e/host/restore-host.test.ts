@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { documentedKeys, misfits } from "../../lab/cli-docs.ts";
 import { Installation, localStorage, s3Storage } from "../../lab/installation.ts";
@@ -7,6 +7,7 @@ import { onTerminal, programOnTerminal } from "../../lab/machine/terminal.ts";
 import { rgw } from "../../lab/servers/s3.ts";
 import { compareByName, usePostgres } from "../../lab/servers/use-postgres.ts";
 
+const SECURITY = join(import.meta.dir, "../../../docs/security.md");
 const PASSPHRASE = "correct horse battery";
 
 const postgres = usePostgres();
@@ -57,13 +58,24 @@ async function loseHost(): Promise<void> {
 
 test("the export is one small private file, which stock age opens: JSON with every file of the list", async () => {
   expect((await stat(exported)).mode & 0o777).toBe(0o600);
-  const opened = at("opened.json");
+  const opened = at("host.json");
   const program = programOnTerminal(["age", "-d", "-o", opened, exported]);
   await program.shows(/passphrase/i);
   program.type(`${PASSPHRASE}\r`);
   expect((await program.ended).exitCode).toBe(0);
   const json = JSON.parse(await readFile(opened, "utf8"));
   expect(json).toMatchObject({ format: "pg321 host 1", config_file: installation.configFile });
+  // The recipe of docs/security.md, word for word but for the path.
+  const recipe =
+    /^age -d .*\n((?:python3 (?:.*\\\n)?.*\n)+)```$/m.exec(await readFile(SECURITY, "utf8"))?.[1] ?? "";
+  const shell = [
+    "bash",
+    "-ec",
+    recipe.replaceAll("/etc/pg321/identity.txt > identity.txt", `${at("identity.txt")} > found.txt`),
+  ];
+  const ran = Bun.spawnSync(shell, { cwd: installation.directory });
+  expect(ran.stdout.toString().trim().split("\n").sort()).toEqual(FILES.map(at).sort());
+  expect(await readFile(at("found.txt"), "utf8")).toBe(await readFile(at("identity.txt"), "utf8"));
   const listed = json.files.map(({ path, text }: { path: string; text: string }) => [path, text]);
   expect(listed.sort()).toEqual(
     (await contents()).map((text, index) => [at(FILES[index] ?? ""), text]).sort(),
@@ -99,9 +111,11 @@ test("a second time everything is right, and nothing is written", async () => {
   expect(json.storages.map(({ adopted }: { adopted: number }) => adopted)).toEqual([0, 0]);
 });
 
-test("without a file the catalog alone is filled", async () => {
+test("without a file the catalog alone is filled, also without the signing key: the identity names the signer", async () => {
   await rm(at("state"), { recursive: true });
+  await rename(at("signing.key"), at("away.key"));
   const { json } = await installation.ok("restore-host", "--json");
+  await rename(at("away.key"), at("signing.key"));
   expect(json).toMatchObject({ exported_at: null, steps: [] });
   expect(json.storages[0].adopted).toBeGreaterThan(0);
 });

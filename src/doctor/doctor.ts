@@ -15,7 +15,7 @@ import { UNUSABLE_HINT, unusableText } from "../config/set-aside.ts";
 import type { SurveyedFile } from "../install/host-files/survey.ts";
 import { UNIT_FILE } from "../install/writable-paths.ts";
 import { loadKeys } from "../jobs/keys.ts";
-import { refuseSharedPlaces } from "../jobs/shared-places.ts";
+import { lookAtCopies } from "./copies.ts";
 import { lookAtOwnDirectory } from "./directories.ts";
 import type { Finding, Seen } from "./finding.ts";
 import { AREAS, failed, look, ok, warning } from "./finding.ts";
@@ -64,10 +64,9 @@ export async function examine(options: DoctorOptions): Promise<Finding[]> {
         ),
       ),
     ),
-    look({ area: "storage", subject: "places", code: "usage" }, options, async (signal) => {
-      await refuseSharedPlaces(config, { clock: options.clock, signal });
-      return [];
-    }),
+    look({ area: "storage", subject: "3-2-1", code: "usage" }, options, (signal) =>
+      lookAtCopies(config, options.clock, signal),
+    ),
   ]);
   const largestBytes = Math.max(0, ...servers.map(({ largestBytes: bytes }) => bytes));
   const memory = await look({ area: "memory", subject: "backup", code: "usage" }, options, () =>

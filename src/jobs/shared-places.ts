@@ -28,20 +28,30 @@ const WORDS: Record<Overlap, (a: string, b: string) => string> = {
   around: (a, b) => `storage "${b}" lies inside storage "${a}"`,
 };
 
-/**
- * Two names for one place would delete each other's objects and count one copy as two. Returns an error with code
- * `usage`, or undefined if all places are separate.
- */
-export function sharedPlaceError(seen: readonly SeenPlace[]): Pg321Error | undefined {
-  for (const [index, a] of seen.entries())
-    for (const b of seen.slice(index + 1)) {
+/** Two configured storages that are one place, or of which one lies inside the other. */
+export interface SharedPlace {
+  names: [string, string];
+  /** Code `usage`. */
+  error: Pg321Error;
+}
+
+/** Every such pair: two names for one place would delete each other's objects and count one copy as two. */
+export function sharedPlaces(seen: readonly SeenPlace[]): SharedPlace[] {
+  return seen.flatMap((a, index) =>
+    seen.slice(index + 1).flatMap((b) => {
       const overlap = overlapBetween(a, b);
-      if (overlap === undefined) continue;
-      return new Pg321Error("usage", WORDS[overlap](a.storage.name, b.storage.name), {
+      if (overlap === undefined) return [];
+      const error = new Pg321Error("usage", WORDS[overlap](a.storage.name, b.storage.name), {
         hint: "two copies in one place are worth one copy: give one of the storages another place, or remove it from the config",
       });
-    }
-  return undefined;
+      return [{ names: [a.storage.name, b.storage.name], error }];
+    }),
+  );
+}
+
+/** The error of the first pair; undefined if all places are separate. */
+export function sharedPlaceError(seen: readonly SeenPlace[]): Pg321Error | undefined {
+  return sharedPlaces(seen)[0]?.error;
 }
 
 function overlapBetween(a: SeenPlace, b: SeenPlace): Overlap | undefined {
@@ -57,14 +67,23 @@ function overlapBetween(a: SeenPlace, b: SeenPlace): Overlap | undefined {
 /** The time limit for checking all places of a config. */
 const CHECK_MS_MAX = 10_000;
 
-/**
- * Throws code `usage` if two storages in the config are the same place. It compares their paths or endpoints, and
- * their markers if they are on this host or in buckets of the same name. A storage that does not answer is skipped.
- */
+/** Throws code `usage` if two storages in the config are the same place, as far as this host can see. */
 export async function refuseSharedPlaces(
   config: Pick<Config, "storage">,
-  { clock, signal }: { clock: Clock; signal: AbortSignal },
+  options: { clock: Clock; signal: AbortSignal },
 ): Promise<void> {
+  const [shared] = await findSharedPlaces(config, options);
+  if (shared) throw shared.error;
+}
+
+/**
+ * The storages in the config that are the same place. It compares their paths or endpoints, and their markers if they
+ * are on this host or in buckets of the same name. A storage that does not answer is skipped.
+ */
+export async function findSharedPlaces(
+  config: Pick<Config, "storage">,
+  { clock, signal }: { clock: Clock; signal: AbortSignal },
+): Promise<SharedPlace[]> {
   await using opened = new AsyncDisposableStack();
   const storages: { storage: Storage; isAsked: boolean }[] = [];
   for (const settings of config.storage) {
@@ -82,9 +101,9 @@ export async function refuseSharedPlaces(
     if (!isAsked) return { storage, ...names };
     return unlessLate(lookAtPlace(storage, all, signal), limits, late).catch(() => ({ storage, ...names }));
   });
-  const shared = sharedPlaceError(await Promise.all(seen));
+  const shared = sharedPlaces(await Promise.all(seen));
   signal.throwIfAborted();
-  if (shared) throw shared;
+  return shared;
 }
 
 /**

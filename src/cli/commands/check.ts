@@ -1,6 +1,8 @@
 import { visible } from "../../base/text/visible.ts";
+import type { Config } from "../../config/config.ts";
 import { describeConfig } from "../../config/describe.ts";
 import { requireCertificates } from "../../config/load.ts";
+import { threeTwoOne } from "../../config/three-two-one.ts";
 import { formatDuration, formatRate, formatSize } from "../../config/units.ts";
 import { refuseSharedPlaces } from "../../jobs/shared-places.ts";
 import type { Command } from "../command.ts";
@@ -13,7 +15,7 @@ export const command: Command = {
   usage: "",
   description:
     "Reads the config, reports every mistake at once, and prints what it means, secrets left out. Exit 2 on mistakes,\n" +
-    "and where two storages are one place, as far as this host can tell.",
+    "and where two storages are one place, as far as this host can tell. Warns if the storages do not meet 3-2-1.",
   options: { json: JSON_OPTION },
   examples: [{ command: "pg321 check --config ./config.toml", explanation: "before a reload" }],
   positionals: { min: 0, max: 0 },
@@ -22,11 +24,19 @@ export const command: Command = {
     const config = await commandConfig(invocation, { keepsRoot: true });
     await requireCertificates(config, invocation.signal);
     await refuseSharedPlaces(config, invocation);
-    const described = describeConfig(config);
+    const warnings = [...config.warnings, ...copyWarnings(config)];
+    for (const warning of copyWarnings(config)) invocation.log.warning(warning);
+    const described = describeConfig({ ...config, warnings });
     output.print(isSet(args, "json") ? jsonText(described) : linesOf(described, output.style).join("\n"));
     return 0;
   },
 };
+
+/** Whether the storages meet 3-2-1. */
+function copyWarnings({ file, storage }: Config): string[] {
+  const { isMet, message, hint } = threeTwoOne(storage);
+  return isMet ? [] : [`${file}: ${message}; ${hint}`];
+}
 
 /** How to print a setting whose name ends in a unit; the longest ending comes first. */
 const UNITS: readonly [ending: string, format: (amount: number) => string][] = [

@@ -1,6 +1,6 @@
 import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { chmod, chown, mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { CreateBucketCommand, PutObjectLockConfigurationCommand } from "@aws-sdk/client-s3";
 import { findAccount } from "../../../src/base/process/become-user.ts";
@@ -179,6 +179,7 @@ test("a bucket's versioning, locks and lifecycle rules are reported, as far as t
     ],
   });
   const told = (await doctor(at)).of("storage").map((message) => message.replace(/^.* listed: /, ""));
+  expect(told.shift()).toMatch(/^3-2-1 is met: 5 copies /);
   expect(told).toEqual([
     "holds nothing yet, keeps versions",
     "holds nothing yet, keeps versions, locks each object for 14 days (compliance)",
@@ -225,6 +226,42 @@ test("missing rights of the role are reported for each database, with the statem
     await sql.unsafe(`drop owned by ${ROLE}`);
     await admin.unsafe(`drop role ${ROLE}`);
   }
+});
+
+test("storages that do not meet 3-2-1 are warned about; two names for one place count once", async () => {
+  await using alone = await Installation.make({
+    postgres: postgres.address,
+    databases: [database],
+    storages: (directory) => [localStorage("disk", directory)],
+  });
+  const notMet = (count: number) =>
+    `3-2-1 is not met: ${count} of 3 copies (the live database is one), 1 of 2 kinds of storage (only disks), no copy off-site`;
+  const one = await doctor(alone);
+  expect(one.exitCode).toBe(0);
+  expect(one.of("storage", "3-2-1")).toEqual([notMet(2)]);
+  expect(one.findings.find(({ subject }) => subject === "3-2-1")).toMatchObject({
+    verdict: "warning",
+    hint: expect.stringContaining('add a [[storage]] of type "s3" at another site'),
+  });
+  const text = await Bun.file(alone.configFile).text();
+  const names = ["twin", "again"];
+  const link = (name: string) => join(alone.directory, name);
+  for (const name of names) await symlink(join(alone.directory, "disk"), link(name));
+  await writeFile(
+    alone.configFile,
+    [
+      text,
+      ...names.map((name) => `[[storage]]\nname = "${name}"\ntype = "local"\npath = "${link(name)}"`),
+    ].join("\n"),
+  );
+  const twins = await doctor(alone);
+  expect(twins.exitCode).toBe(2);
+  expect(twins.of("storage", "3-2-1")).toEqual([notMet(2)]);
+  expect(twins.of("storage", "places")).toEqual([
+    'storages "disk" and "twin" are the same place',
+    'storages "disk" and "again" are the same place',
+    'storages "twin" and "again" are the same place',
+  ]);
 });
 
 test("keys that do not match each other are reported, with 12", async () => {
@@ -331,6 +368,7 @@ describe.skipIf(!isRoot || !NOBODY)(
           /^warning keys .*: user "nobody" cannot read it: .* but not open them, so it cannot verify them$/,
         ),
         "warning directories state_dir: every user of this host has access to it",
+        "warning storage 3-2-1: 3-2-1 is not met: 1 of 2 kinds of storage (only disks), no copy off-site",
         expect.stringMatching(/^failed storage disk: .*(permission denied|cannot write)/),
         expect.stringMatching(/^failed storage fixed: /),
       ]);

@@ -204,6 +204,10 @@ bucket = "backups"
 access_key_id = "${SECRETS.key}"
 secret_access_key = { file = "${installation.directory}/secret" }
 session_token = "${SECRETS.token}"
+[[storage]]
+name = "disk"
+type = "local"
+path = "${installation.directory}/none"
 `;
 
   async function check(text: string, mode: number, ...words: string[]) {
@@ -229,6 +233,19 @@ session_token = "${SECRETS.token}"
     const { json } = await check(CONFIG(), 0o600, "--json");
     expect(json.storage[0].stall_timeout_ms).toBe(300_000);
     expect(json.dump.max_duration_ms).toBe(0);
+  });
+
+  test("storages that do not meet 3-2-1 are warned about, with the next step", async () => {
+    const { exitCode, stdout, stderr } = await check(
+      CONFIG().split('[[storage]]\nname = "disk"')[0] ?? "",
+      0o600,
+      "--json",
+    );
+    expect(exitCode).toBe(0);
+    const warning =
+      /check\.toml: 3-2-1 is not met: 2 of 3 copies \(the live database is one\); add a \[\[storage\]\]: /;
+    expect(JSON.parse(stdout).warnings).toEqual([expect.stringMatching(warning)]);
+    expect(stderr).toMatch(warning);
   });
 
   test("a warning names a secret that others can read, with its line", async () => {

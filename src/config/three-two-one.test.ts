@@ -1,0 +1,47 @@
+import { describe, expect, test } from "bun:test";
+import type { RuledStorage } from "./three-two-one.ts";
+import { threeTwoOne } from "./three-two-one.ts";
+
+const disk: RuledStorage = { name: "disk", type: "local", off_site: false, expire: "delete" };
+const usb: RuledStorage = { ...disk, name: "usb" };
+const share: RuledStorage = { ...disk, name: "share", off_site: true };
+const r2: RuledStorage = { name: "r2", type: "s3", off_site: true, expire: "delete" };
+const b2: RuledStorage = { ...r2, name: "b2" };
+const cellar: RuledStorage = { ...r2, name: "cellar", off_site: false };
+
+const COPIES = "2 of 3 copies (the live database is one)";
+const KINDS = "1 of 2 kinds of storage (only disks)";
+const SITE = "no copy off-site";
+
+describe("not met", () => {
+  test.each([
+    ["one directory", [disk], [COPIES, KINDS, SITE], 'add a [[storage]] of type "s3" at another site'],
+    ["two directories", [disk, usb], [KINDS, SITE], 'add a [[storage]] of type "s3" at another site'],
+    ["a directory and one elsewhere", [disk, share], [KINDS], 'add a [[storage]] of type "s3":'],
+    ["one bucket", [r2], [COPIES], "add a [[storage]]:"],
+    ["a directory and a bucket in the building", [disk, cellar], [SITE], "add a [[storage]] at another site"],
+    [
+      "a bucket that only gets what expires",
+      [{ ...disk, expire: { archive_to: "r2" } }, r2],
+      [COPIES, KINDS, SITE],
+      'add a [[storage]] of type "s3"',
+    ],
+    ["nothing", [], ["1 of 3 copies (the live database is one)", KINDS, SITE], "add a [[storage]]"],
+  ] satisfies [string, RuledStorage[], string[], string][])("by %s", (_, storages, lacks, hint) => {
+    const found = threeTwoOne(storages);
+    expect(found).toMatchObject({ isMet: false, message: `3-2-1 is not met: ${lacks.join(", ")}` });
+    expect(found.hint).toStartWith(hint);
+    expect(found.hint?.includes("off_site = true")).toBe(lacks.includes(SITE) && storages.length > 0);
+  });
+});
+
+test.each([
+  [
+    "a directory and a bucket",
+    [disk, r2],
+    "3 copies (the live database is one), 2 kinds of storage, off-site: r2",
+  ],
+  ["two buckets", [r2, b2], "3 copies (the live database is one), 2 kinds of storage, off-site: r2, b2"],
+])("met by %s", (_, storages, message) => {
+  expect(threeTwoOne(storages)).toEqual({ isMet: true, message: `3-2-1 is met: ${message}`, hint: null });
+});

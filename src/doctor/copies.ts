@@ -1,0 +1,22 @@
+import type { Clock } from "../base/clock.ts";
+import type { Config } from "../config/config.ts";
+import { threeTwoOne } from "../config/three-two-one.ts";
+import { findSharedPlaces } from "../jobs/shared-places.ts";
+import type { Seen } from "./finding.ts";
+import { failed, ok, warning } from "./finding.ts";
+
+/** Storages that are one place, which makes them one copy, and whether the places meet 3-2-1. */
+export async function lookAtCopies(
+  { storage }: Pick<Config, "storage">,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<Seen[]> {
+  const shared = await findSharedPlaces({ storage }, { clock, signal });
+  const places = shared.map(({ error }) => ({
+    ...failed("usage", error.message, error.hint),
+    subject: "places",
+  }));
+  const twins = shared.map(({ names: [, second] }) => second);
+  const { isMet, message, hint } = threeTwoOne(storage.filter(({ name }) => !twins.includes(name)));
+  return [...places, isMet ? ok(message) : warning(message, hint)];
+}

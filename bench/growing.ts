@@ -9,8 +9,8 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { alertIfShrunk } from "../src/alerts/shrink.ts";
 import type { JobContext } from "../src/jobs/context.ts";
+import { backupsToVerify } from "../src/jobs/verify/choose.ts";
 import { runRepair } from "../src/jobs/verify/repair.ts";
-import { backupsToVerify } from "../src/jobs/verify/verify.ts";
 import { contextIn, makeCatalog } from "./large-catalog.ts";
 import { highWaterMib, measure } from "./measure.ts";
 

@@ -11,7 +11,7 @@ import { commandHelp, programHelp } from "./help.ts";
 import { LiveLines } from "./output/live-lines.ts";
 import type { Output } from "./output/output.ts";
 import { isSmartTerminal, styleFor } from "./output/output.ts";
-import { parseArguments, unknownCommand } from "./parse.ts";
+import { parseArguments, splitWords, unknownCommand } from "./parse.ts";
 import { COMMANDS } from "./registry.ts";
 
 /** Runs the program with its command line. Resolves with the exit code; rejects if something goes wrong. */
@@ -19,20 +19,20 @@ export async function runProgram(words: readonly string[], signal: AbortSignal):
   const { env } = processSource();
   const screen = new LiveLines((text) => process.stderr.write(text));
   const output = standardOutput(env, screen);
-  const [word, ...rest] = words;
-  if (word === undefined || word === "--help" || word === "-h" || (word === "help" && rest.length === 0)) {
+  const { common, word, rest } = splitWords(words);
+  if (word === undefined || (word === "help" && rest.length === 0)) {
     output.print(programHelp(output.style));
-    return word === undefined ? EXIT_CODES.usage : EXIT_CODES.ok;
+    return word !== undefined || common.includes("--help") ? EXIT_CODES.ok : EXIT_CODES.usage;
   }
   if (word === "--version" || word === "-V") {
     output.print(`pg321 ${VERSION} (${COMMIT})`);
     return EXIT_CODES.ok;
   }
-  if (word === "help") return runProgram([...rest, "--help"], signal);
+  if (word === "help") return runProgram([...common, ...rest, "--help"], signal);
   const entry = COMMANDS.find(({ name }) => name === word);
   if (!entry) throw unknownCommand(word, names());
   const { command } = await entry.load();
-  const parsed = parseArguments(word, command, rest);
+  const parsed = parseArguments(word, command, [...common, ...rest]);
   if (isSet(parsed, "help")) {
     output.print(commandHelp(entry, command, output.style));
     return EXIT_CODES.ok;

@@ -95,13 +95,20 @@ export async function recordRun<S extends Record<string, unknown>>(
     if (outcome !== "IDLE") await resolveAlert(context, job);
     return { run: ended, statistics };
   } catch (error) {
-    const outcome = context.schedule && isStopped(context.signal) ? "INTERRUPTED" : "FAILED";
+    const outcome = outcomeOfError(context, job, scope, error);
     const failed = await finish({ outcome, statistics: null, error: messageOf(error) });
     if (!scope.isSilent) await alertFailedRun(context, failed, scope.about, error);
     throw error;
   } finally {
     underWay.delete(run.id);
   }
+}
+
+function outcomeOfError(context: JobContext, job: Job, { isPart }: RunScope, error: unknown): RunOutcome {
+  if (context.schedule) return isStopped(context.signal) ? "INTERRUPTED" : "FAILED";
+  // A mistake on the command line says nothing about the job: it must not hide how its last real run ended.
+  const isMistake = error instanceof Pg321Error && error.code === "usage" && !context.signal.aborted;
+  return isMistake && (isPart === true || job === "restore") ? "SKIPPED" : "FAILED";
 }
 
 /** Shows others that cannot see this process that the run is in progress. */

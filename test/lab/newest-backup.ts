@@ -20,7 +20,7 @@ export function statesOf(copies: { storage: string; state: string }[]): string {
 
 /** `verify` finds a good copy in each of these storages. */
 export async function expectGoodCopies(installation: Installation, storages: string[]): Promise<void> {
-  const { copies } = (await installation.ok("verify", "--json")).json;
+  const { copies } = (await installation.ok("verify", "--all", "--json")).json;
   expect(copies.map((copy: { storage: string }) => copy.storage)).toEqual(storages);
   for (const copy of copies) expect(copy).toMatchObject({ verdict: "good", segments_checked: true });
 }

@@ -4,7 +4,7 @@ import { runBackup } from "../../jobs/backup/backup.ts";
 import type { BackupReport, BackupResult } from "../../jobs/backup/report.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
 import type { Command } from "../command.ts";
-import { isSet, JSON_OPTION } from "../command.ts";
+import { isSet, JSON_OPTION, textOptions } from "../command.ts";
 import { commandContext } from "../open-context.ts";
 import type { Output } from "../output/output.ts";
 import { durationText, jsonText, rateText, sizeText, table } from "../output/output.ts";
@@ -15,7 +15,16 @@ export const command: Command = {
   description:
     "Dumps each database once and writes that dump to every storage. Without a name it backs up all databases that\n" +
     "the config selects. If a database or a storage fails, the others continue (exit 3).",
-  options: { json: JSON_OPTION },
+  options: {
+    database: {
+      type: "string",
+      short: "d",
+      multiple: true,
+      value: "NAME",
+      help: "the same as DATABASE (may be repeated)",
+    },
+    json: JSON_OPTION,
+  },
   examples: [
     { command: "pg321 backup", explanation: "every configured database" },
     {
@@ -27,7 +36,7 @@ export const command: Command = {
   async run(invocation) {
     const { output, arguments: args } = invocation;
     await using context = await commandContext(invocation);
-    const report = await runBackup(context, args.positionals);
+    const report = await runBackup(context, [...args.positionals, ...textOptions(args, "database")]);
     if (isSet(args, "json")) output.print(jsonText(jsonOf(report)));
     else output.print(textOf(visibleData(jsonOf(report).backups), output));
     return exitCodeFor(report.results);

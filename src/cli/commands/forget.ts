@@ -3,22 +3,23 @@ import { Pg321Error } from "../../base/errors.ts";
 import { plural } from "../../base/text/amounts.ts";
 import { visible, visibleData } from "../../base/text/visible.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
-import { namedDatabase } from "../../config/database-pattern.ts";
 import { deleteBackups } from "../../jobs/cleanup/delete-backup.ts";
 import type { JobContext } from "../../jobs/context.ts";
+import { findDatabase } from "../../jobs/copies/find-database.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
-import type { Command, Invocation } from "../command.ts";
+import type { Arguments, Command, Invocation } from "../command.ts";
 import { isSet, JSON_OPTION, textOption } from "../command.ts";
 import { commandContext } from "../open-context.ts";
 import { printDeletion } from "../output/deletion-text.ts";
 import { sizeText } from "../output/output.ts";
 
 export const command: Command = {
-  usage: "DATABASE",
+  usage: "DATABASE|-d DATABASE",
   description:
     "Lists the backups, asks for the database's name, then deletes all copies of these backups, and their records.\n" +
     "DATABASE is a name, or SERVER/NAME if several servers have it. Exit 3 if a copy could not be deleted.",
   options: {
+    database: { type: "string", short: "d", value: "NAME", help: "the same as DATABASE" },
     yes: {
       type: "string",
       value: "NAME",
@@ -27,11 +28,11 @@ export const command: Command = {
     json: JSON_OPTION,
   },
   examples: [{ command: "pg321 forget old_shop --yes old_shop", explanation: "from a script" }],
-  positionals: { min: 1, max: 1 },
+  positionals: { min: 0, max: 1 },
   async run(invocation) {
     const { arguments: args, output } = invocation;
+    const name = nameIn(args);
     await using context = await commandContext(invocation);
-    const name = args.positionals[0] ?? "";
     const backups = await backupsOf(context, name);
     for (const line of await linesOf(context, backups)) output.note(line);
     const answer = textOption(args, "yes") ?? (await ask(invocation, name));
@@ -42,11 +43,23 @@ export const command: Command = {
   },
 };
 
-async function backupsOf({ catalog, clock, config }: JobContext, name: string): Promise<BackupRecord[]> {
-  // Includes servers that are no longer in the config.
-  const recorded = (await catalog.overview.latestBackups(clock.now())).map(({ server }) => server);
-  const servers = [...new Set([...config.server.map((server) => server.name), ...recorded])];
-  const { server, database } = namedDatabase(name, servers);
+/** The name, which is given once: as an argument or with `-d`. */
+function nameIn(args: Arguments): string {
+  const [name, other] = [...args.positionals, ...[textOption(args, "database") ?? []].flat()];
+  if (name === undefined || other !== undefined)
+    throw new Pg321Error(
+      "usage",
+      `forget: ${name === undefined ? "the name of a" : "one"} database is needed`,
+      {
+        hint: "usage: pg321 forget DATABASE",
+      },
+    );
+  return name;
+}
+
+async function backupsOf(context: JobContext, name: string): Promise<BackupRecord[]> {
+  const { catalog } = context;
+  const { server, database } = await findDatabase(context, name);
   const found = await catalog.backups({ database, ...(server !== undefined && { server }) });
   const places = [...new Set(found.map(({ server, database }) => `${server}/${database}`))];
   if (places.length > 1) {
@@ -56,7 +69,7 @@ async function backupsOf({ catalog, clock, config }: JobContext, name: string): 
   }
   if (found.length > 0) return found;
   throw new Pg321Error("usage", `forget: there is no backup of a database "${name}"`, {
-    hint: "pg321 list shows the backups; names are case-sensitive",
+    hint: "pg321 list shows the backups",
   });
 }
 

@@ -3,6 +3,8 @@ import { visibleData } from "../../base/text/visible.ts";
 import type { Catalog } from "../../catalog/catalog.ts";
 import { openCatalog } from "../../catalog/open.ts";
 import type { BackupStatus, TombstoneRecord } from "../../catalog/records.ts";
+import { namedDatabase } from "../../config/database-pattern.ts";
+import { findDatabase, knownServers, requireServer } from "../../jobs/copies/find-database.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
 import { warningsOf } from "../../postgres/program-messages.ts";
 import type { ListedBackup } from "../../status/list-backups.ts";
@@ -23,7 +25,12 @@ export const command: Command = {
   description:
     "Newest first, from the catalog; asks no storage. Backups dated more than an hour ahead of the clock come last.",
   options: {
-    database: { type: "string", short: "d", value: "NAME", help: "only backups of this database" },
+    database: {
+      type: "string",
+      short: "d",
+      value: "NAME",
+      help: "only backups of this database: NAME, or SERVER/NAME",
+    },
     server: { type: "string", short: "s", value: "NAME", help: "only backups of this server" },
     status: { type: "string", value: "STATUS", help: STATUSES.join(", ") },
     limit: { type: "string", short: "n", value: "N", help: "at most N backups (default 50)" },
@@ -43,16 +50,12 @@ export const command: Command = {
     const config = await commandConfig(invocation, { setsAside: true });
     const status = choiceOption("list", "--status", textOption(args, "status")?.toUpperCase(), STATUSES);
     const limit = integerOption("list", "limit", textOption(args, "limit"), { min: 1, max: 1_000_000 }) ?? 50;
-    const database = textOption(args, "database");
-    const server = textOption(args, "server");
     await using catalog = await openCatalog(config.catalog, { clock, log });
-    const wanted = {
-      limit,
-      ...(database !== undefined && { database }),
-      ...(server !== undefined && { server }),
-    };
+    const names = { database: textOption(args, "database"), server: textOption(args, "server") };
+    const wanted = { limit, ...(await placeOf(names, { catalog, clock, config })) };
     if (isSet(args, "removed")) {
       const removed = await catalog.tombstones(wanted);
+      if (removed.length === 0) await refuseUnknown(names, { catalog, clock, config });
       if (isSet(args, "json")) output.print(jsonText({ removed }));
       else
         output.print(removed.length === 0 ? "no removed backups" : removedText(visibleData(removed), output));
@@ -65,6 +68,7 @@ export const command: Command = {
       { catalog, clock, host: hostname() },
       { ...wanted, ...(asked && { status: asked }) },
     );
+    if (found.length === 0) await refuseUnknown(names, { catalog, clock, config });
     const rows = found.filter(({ backup }) => status === undefined || backup.status === status);
     if (isSet(args, "json")) output.print(jsonText({ backups: rows.map(backupJson) }));
     else if (rows.length === 0) await printNone(catalog, output);
@@ -72,6 +76,26 @@ export const command: Command = {
     return 0;
   },
 };
+
+interface Names {
+  database: string | undefined;
+  server: string | undefined;
+}
+
+type Lookup = Parameters<typeof findDatabase>[0];
+
+/** The database and server in `-d` and `-s`; `-d` may name both. */
+async function placeOf({ database: word, server: of }: Names, lookup: Lookup) {
+  const named = word === undefined ? undefined : namedDatabase(word, await knownServers(lookup));
+  const server = of ?? named?.server;
+  return { ...(named && { database: named.database }), ...(server !== undefined && { server }) };
+}
+
+/** Throws code `usage` for a database or server that nobody knows: it is misspelt. */
+async function refuseUnknown({ database, server }: Names, lookup: Lookup): Promise<void> {
+  if (server !== undefined) await requireServer(lookup, server);
+  if (database !== undefined) await findDatabase(lookup, database);
+}
 
 /** A lost catalog looks like a new one, so an empty catalog also gets the hint how to restore its records. */
 async function printNone(catalog: Catalog, output: Output): Promise<void> {

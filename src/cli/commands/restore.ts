@@ -8,6 +8,7 @@ import type { Config } from "../../config/config.ts";
 import { requireUsableServer } from "../../config/set-aside.ts";
 import type { JobContext } from "../../jobs/context.ts";
 import { findBackup, latestBackup, storagesToRead } from "../../jobs/copies/find-backup.ts";
+import { findDatabase } from "../../jobs/copies/find-database.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
 import { exportDump } from "../../jobs/restore/export-dump.ts";
 import { faultText } from "../../jobs/restore/faults.ts";
@@ -23,7 +24,7 @@ import { isOwnedByAnother, writeDumpAsRoot } from "../output-of-root.ts";
 import { integerOption } from "../parse.ts";
 
 export const command: Command = {
-  usage: "ID|latest --target URL|SERVER/DATABASE [--create]",
+  usage: "ID|latest|-d DATABASE --target URL|SERVER/DATABASE [--create]",
   description:
     "Verifies the origin of the backup before anything else, and every byte before PostgreSQL sees it. If a copy turns\n" +
     "out to be damaged, the restore continues from another copy at the same position. Checks first what the target\n" +
@@ -34,7 +35,7 @@ export const command: Command = {
       type: "string",
       short: "d",
       value: "NAME",
-      help: "with latest: the database that was backed up",
+      help: "the newest good backup of this database: NAME, or SERVER/NAME",
     },
     target: {
       type: "string",
@@ -101,9 +102,10 @@ export const command: Command = {
       explanation: "the dump itself, for stock pg_restore",
     },
   ],
-  positionals: { min: 1, max: 1 },
+  positionals: { min: 0, max: 1 },
   async run(invocation) {
     const { arguments: args, output } = invocation;
+    refuseNoChoice(args);
     // Read before root becomes another user, who may not be allowed to read it.
     const password = await givenPassword(args);
     const file = textOption(args, "output");
@@ -133,14 +135,31 @@ export const command: Command = {
   },
 };
 
-async function chosenBackup(context: JobContext, args: Arguments): Promise<BackupRecord> {
-  const id = args.positionals[0] ?? "";
-  const database = textOption(args, "database");
-  if (id !== "latest") return findBackup(context, id);
-  if (database !== undefined) return latestBackup(context, database);
+function refuseNoChoice(args: Arguments): void {
+  const [id] = args.positionals;
+  if (textOption(args, "database") !== undefined || (id !== undefined && id !== "latest")) return;
+  if (id === undefined)
+    throw new Pg321Error("usage", "restore: an argument is missing", {
+      hint: `usage: pg321 restore ${command.usage}`,
+    });
   throw new Pg321Error("usage", "restore: latest needs --database", {
     hint: "pg321 restore latest --database NAME --target …",
   });
+}
+
+async function chosenBackup(context: JobContext, args: Arguments): Promise<BackupRecord> {
+  const [id = "latest"] = args.positionals;
+  const database = textOption(args, "database");
+  if (id === "latest") return latestBackup(context, database ?? "");
+  const backup = await findBackup(context, id);
+  const named = database === undefined ? undefined : await findDatabase(context, database);
+  if (named && (named.database !== backup.database || (named.server ?? backup.server) !== backup.server))
+    throw new Pg321Error(
+      "usage",
+      `restore: backup ${shortId(backup.id)} is one of ${backup.server}/${backup.database}, not of "${database}"`,
+      { hint: "leave out --database, or take another id from pg321 list" },
+    );
+  return backup;
 }
 
 /** Options that only a restore into a database takes. */

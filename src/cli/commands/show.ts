@@ -23,7 +23,7 @@ export const command: Command = {
     const { arguments: args, output, clock, log } = invocation;
     const config = await commandConfig(invocation, { setsAside: true });
     await using catalog = await openCatalog(config.catalog, { clock, log });
-    const backup = await findBackup({ catalog }, args.positionals[0] ?? "");
+    const backup = await findBackup({ catalog, clock }, args.positionals[0] ?? "");
     const found = await listed({ catalog, clock, host: hostname() }, backup);
     const { stderr_tail, manifest } = backup;
     if (isSet(args, "json")) {

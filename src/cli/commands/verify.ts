@@ -2,10 +2,11 @@ import { EXIT_CODES, Pg321Error } from "../../base/errors.ts";
 import { visibleData } from "../../base/text/visible.ts";
 import { findBackup, requireStorage } from "../../jobs/copies/find-backup.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
+import { chooseBackups } from "../../jobs/verify/choose.ts";
 import type { CopyVerdict } from "../../jobs/verify/verify.ts";
-import { backupsToVerify, runVerify } from "../../jobs/verify/verify.ts";
-import type { Command } from "../command.ts";
-import { isSet, JSON_OPTION, textOption } from "../command.ts";
+import { runVerify } from "../../jobs/verify/verify.ts";
+import type { Arguments, Command } from "../command.ts";
+import { isSet, JSON_OPTION, textOption, textOptions } from "../command.ts";
 import { commandContext } from "../open-context.ts";
 import type { Output } from "../output/output.ts";
 import { jsonText, sizeText, table } from "../output/output.ts";
@@ -15,19 +16,34 @@ export const command: Command = {
   usage: "[ID…]",
   description:
     "Reads each copy in full and checks its manifest, its SHA-256 and, if this host has the identity, every sealed\n" +
-    "segment and the compression. Without an id it checks every backup. Exit 14 if a copy is damaged or missing, 12 if\n" +
-    "no key of this host opens a copy, 13 if a storage did not answer.",
+    "segment and the compression. Without an id it checks the newest good backup of each database, as the schedule\n" +
+    "does, and first prints how much it will read. Exit 14 if a copy is damaged or missing, 12 if no key of this host\n" +
+    "opens a copy, 13 if a storage did not answer.",
   options: {
+    all: {
+      type: "boolean",
+      help: "every backup, not only the newest ones (a provider may charge for reading)",
+    },
+    database: {
+      type: "string",
+      short: "d",
+      multiple: true,
+      value: "NAME",
+      help: "only backups of this database: NAME, or SERVER/NAME (may be repeated)",
+    },
     storage: { type: "string", value: "NAME", help: "only the copies in this storage" },
     json: JSON_OPTION,
   },
   examples: [
-    { command: "pg321 verify", explanation: "every copy of every backup" },
+    { command: "pg321 verify", explanation: "every copy of the newest good backup of each database" },
+    { command: "pg321 verify --all -d app", explanation: "every copy of every backup of one database" },
     { command: "pg321 verify 3f2a --storage r2", explanation: "one copy of one backup" },
   ],
   positionals: { min: 0, max: Number.POSITIVE_INFINITY },
   async run(invocation) {
     const { arguments: args, output } = invocation;
+    const databases = textOptions(args, "database");
+    refuseBesideIds(args, databases);
     await using context = await commandContext(invocation);
     const storage = textOption(args, "storage");
     if (storage !== undefined) requireStorage(context, storage);
@@ -37,15 +53,29 @@ export const command: Command = {
       throw new Pg321Error("verification", "there is no backup to verify", {
         hint: "make one with pg321 backup; if the catalog was lost, pg321 cleanup --adopt adds the backups in the storages to it",
       });
-    const isPicked = named.length > 0;
-    const ids = isPicked ? named.map(({ id }) => id) : backupsToVerify(context);
-    const report = await runVerify(context, ids, { storage, isPicked });
+    const isPicked = named.length + databases.length > 0;
+    const choice = { databases, isAll: isSet(args, "all"), storage };
+    const { ids, amount } =
+      named.length > 0
+        ? { ids: named.map(({ id }) => id), amount: undefined }
+        : await chooseBackups(context, choice);
+    const onBegin = () => void (amount !== undefined && output.note(amount));
+    const report = await runVerify(context, ids, { storage, isPicked, onBegin });
     if (isSet(args, "json"))
       output.print(jsonText({ run_id: report.run.id, outcome: report.run.outcome, copies: report.verdicts }));
     else output.print(textOf(visibleData(report.verdicts), output));
     return exitCodeFor(report.verdicts);
   },
 };
+
+function refuseBesideIds(args: Arguments, databases: readonly string[]): void {
+  if (args.positionals.length === 0) return;
+  const other = isSet(args, "all") ? "--all" : databases.length > 0 ? "--database" : undefined;
+  if (other === undefined) return;
+  throw new Pg321Error("usage", `verify: ${other} cannot be used with an id`, {
+    hint: "give ids, or choose by --database and --all",
+  });
+}
 
 function exitCodeFor(verdicts: readonly CopyVerdict[]): number {
   if (verdicts.some(({ verdict }) => verdict === "damaged" || verdict === "missing"))

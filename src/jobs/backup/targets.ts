@@ -7,6 +7,7 @@ import { connect, endpointOf } from "../../postgres/connection.ts";
 import type { DatabaseChoice } from "../../postgres/inspect.ts";
 import { chooseDatabases, listDatabases } from "../../postgres/inspect.ts";
 import type { JobContext } from "../context.ts";
+import { databaseHint } from "../copies/find-database.ts";
 import { warnOfSharedDevice } from "./shared-device.ts";
 
 export interface Target {
@@ -53,28 +54,29 @@ export async function resolveTargets(
   const targets: Target[] = [];
   const listed = new Map<string, readonly string[]>();
   const untargeted: Untargeted[] = [];
-  const unmatched = new Set(choice.names);
+  const present: { server: string; database: string }[] = [];
+  const selects: Selects = (server, database) =>
+    choice.selects(server, database) && isNamed(context, choice.names, server, database);
   const { clock, log } = context;
   for (const server of servers) {
     const startedAtMs = clock.monotonicMs();
     try {
       const { chosen, missing, idle } = await answered(context, server, databasesOf(context, server));
       listed.set(server.name, idle);
-      const isMeant = (database: string) =>
-        choice.selects(server.name, database) &&
-        isAskedFor(context, server, database, choice.names, unmatched);
+      present.push(...[...chosen, ...missing].map((database) => ({ server: server.name, database })));
+      const isMeant = (database: string) => selects(server.name, database);
       for (const database of chosen.filter(isMeant)) targets.push({ server, database });
       for (const database of missing.filter(isMeant)) {
         untargeted.push({ server, database, error: noDatabase(server, database), duration_ms: 0 });
         log.error("a configured database does not exist", { server: server.name, database });
       }
       const isEmpty = chosen.length + missing.length === 0 && choice.names.length === 0;
-      if (isEmpty && (await mayMean(context, server, choice.selects)))
+      if (isEmpty && (await mayMean(context, server, selects)))
         untargeted.push({ server, database: null, error: noneSelected(server, idle), duration_ms: 0 });
     } catch (error) {
       context.signal.throwIfAborted();
       const fields = { server: server.name, error: messageOf(error) };
-      if (!(await mayMean(context, server, choice.selects))) {
+      if (!(await mayMean(context, server, selects))) {
         log.warning("the databases of a server could not be listed, but none of them is due", fields);
         continue;
       }
@@ -83,14 +85,36 @@ export async function resolveTargets(
       log.error("the databases of a server could not be listed", fields);
     }
   }
-  if (unmatched.size > 0 && untargeted.length === 0) {
-    const list = [...unmatched].map((name) => `"${name}"`).join(", ");
-    throw new Pg321Error("usage", `no configured database is named ${list}`, {
-      hint: "use the exact name (names are case-sensitive), or SERVER/DATABASE; patterns can be used only in the config, see pg321 check",
-    });
-  }
+  await refuseUnknownNames(context, choice.names, { present, untargeted });
   await alertSelection(context, listed);
   return { targets, untargeted, listed: [...listed.keys()] };
+}
+
+/** Throws code `usage` for names that no database has, not even one that an unreachable server may have. */
+async function refuseUnknownNames(
+  context: JobContext,
+  names: readonly string[],
+  {
+    present,
+    untargeted,
+  }: { present: readonly { server: string; database: string }[] } & Pick<Targets, "untargeted">,
+): Promise<void> {
+  const unknown: string[] = [];
+  for (const name of names) {
+    const isMeant: Selects = (server, database) => isNamed(context, [name], server, database);
+    if (present.some(({ server, database }) => isMeant(server, database))) continue;
+    const unlisted = untargeted.filter(({ database }) => database === null);
+    const may = await Promise.all(unlisted.map(({ server }) => mayMean(context, server, isMeant)));
+    if (!may.includes(true)) unknown.push(name);
+  }
+  const [first] = unknown;
+  if (first === undefined) return;
+  const list = unknown.map((name) => `"${name}"`).join(", ");
+  throw new Pg321Error("usage", `no configured database is named ${list}; nothing was backed up`, {
+    hint: /[*?[]/.test(first)
+      ? "patterns can be used only in the config (pg321 check prints them); name each database, or none for all of them"
+      : databaseHint(first, present),
+  });
 }
 
 /** Whether a database of this server may be selected: judged by its known databases, or else by those in the config. */
@@ -130,21 +154,19 @@ async function databasesOf(context: JobContext, server: ServerConfig): Promise<D
   return choice;
 }
 
-/** Whether the command line names a database, or names none at all; removes the matching names from `unmatched`. */
-function isAskedFor(
+/** Whether the command line names this database, or names none at all. */
+function isNamed(
   { config }: JobContext,
-  server: ServerConfig,
-  database: string,
   names: readonly string[],
-  unmatched: Set<string>,
+  server: string,
+  database: string,
 ): boolean {
   const servers = config.server.map(({ name }) => name);
-  const matching = names.filter((name) => {
+  const isMeant = (name: string) => {
     const named = namedDatabase(name, servers);
-    return named.database === database && (named.server ?? server.name) === server.name;
-  });
-  for (const name of matching) unmatched.delete(name);
-  return names.length === 0 || matching.length > 0;
+    return named.database === database && (named.server ?? server) === server;
+  };
+  return names.length === 0 || names.some(isMeant);
 }
 
 /** The error for a server without a selected database, which is certainly a mistake. */

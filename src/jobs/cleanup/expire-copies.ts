@@ -194,7 +194,7 @@ async function reasonToDoubt(
   const found = await storage.head(copy.object_key, signal);
   if (!found) return undefined;
   if (copy.state === "MISSING" && found.sizeBytes === copy.object_bytes)
-    return "it was missing and is back: check it with pg321 verify";
+    return "it was missing and is back: check it with pg321 verify ID";
   if (await catalog.newestGood(server, database, clock.now())) return undefined;
   return `there is no good backup of ${server}/${database}, and this may be all that is left`;
 }

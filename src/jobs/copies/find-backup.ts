@@ -1,26 +1,34 @@
 import { Pg321Error } from "../../base/errors.ts";
 import { closest } from "../../base/text/suggest.ts";
+import type { Catalog } from "../../catalog/catalog.ts";
 import type { BackupRecord, CopyRecord, CopyState } from "../../catalog/records.ts";
-import { namedDatabase } from "../../config/database-pattern.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
 import { storageNamed } from "../storages.ts";
+import { findDatabase, knownServers } from "./find-database.ts";
 import { shortId } from "./object-key.ts";
 
-/** The backup with this id or unambiguous prefix of an id. Throws code `usage`. */
+/** Ids with fewer common characters are not similar. */
+const COMMON_MIN = 3;
+
+/** The backup with this id or unambiguous prefix of an id. Throws code `usage`, with the id that may be meant. */
 export async function findBackup(
-  { catalog }: Pick<JobContext, "catalog">,
+  { catalog, clock }: Pick<JobContext, "catalog" | "clock">,
   prefix: string,
 ): Promise<BackupRecord> {
   if (!/^[0-9a-f-]{1,36}$/i.test(prefix)) {
+    const latest = await catalog.overview.latestBackups(clock.now());
+    const named = latest.find(({ server, database }) => [database, `${server}/${database}`].includes(prefix));
     throw new Pg321Error("usage", `"${prefix}" is not a backup's id`, {
-      hint: "pg321 list shows the ids; the first few characters are enough",
+      hint: named?.good
+        ? `it is the name of a database, whose newest good backup is ${shortId(named.good.id)}`
+        : "pg321 list shows the ids; the first few characters are enough",
     });
   }
   const [found, second] = await catalog.backupsByPrefix(prefix.toLowerCase(), 2);
   if (!found)
     throw new Pg321Error("usage", `no backup's id begins with "${prefix}"`, {
-      hint: "pg321 list shows the ids",
+      hint: await similarId(catalog, prefix),
     });
   if (second) {
     const both = [found, second].map(
@@ -33,14 +41,30 @@ export async function findBackup(
   return found;
 }
 
+/** The id with the longest common beginning, if there is one of a few characters; ids are random. */
+async function similarId(catalog: Catalog, prefix: string): Promise<string> {
+  const wanted = prefix.toLowerCase();
+  const [gone] = (await catalog.tombstones({})).filter(({ backup_id }) => backup_id.startsWith(wanted));
+  if (gone)
+    return `it was removed on ${gone.removed_at.slice(0, 10)} by ${gone.removed_by}: pg321 list --removed`;
+  for (let length = wanted.length - 1; length >= COMMON_MIN; length--) {
+    const [similar, other] = await catalog.backupsByPrefix(wanted.slice(0, length), 2);
+    if (similar && !other)
+      return `did you mean ${shortId(similar.id)} (${similar.server}/${similar.database}, ${similar.started_at})?`;
+    if (similar) break;
+  }
+  return "pg321 list shows the ids";
+}
+
 /** The newest good backup of a database (`app` or `server/app`). Throws code `usage`. */
 export async function latestBackup(
-  { catalog, clock, config }: Pick<JobContext, "catalog" | "clock" | "config">,
+  context: Pick<JobContext, "catalog" | "clock" | "config">,
   database: string,
 ): Promise<BackupRecord> {
+  const { catalog, clock } = context;
   const candidates: BackupRecord[] = [];
-  const servers = config.server.map(({ name }) => name);
-  const named = namedDatabase(database, servers);
+  const servers = await knownServers(context);
+  const named = await findDatabase(context, database);
   for (const server of servers.filter((name) => named.server === undefined || named.server === name)) {
     const found = await catalog.newestGood(server, named.database, clock.now());
     if (found) candidates.push(found);

@@ -40,16 +40,13 @@ export interface VerifyReport {
   verdicts: CopyVerdict[];
 }
 
-/** The id of every backup with a manifest, newest first. */
-export async function* backupsToVerify({ catalog }: Pick<JobContext, "catalog">): AsyncGenerator<string> {
-  for await (const outlines of catalog.outlines({})) for (const { id } of outlines) yield id;
-}
-
 export interface VerifyOptions {
   /** Only the copies in this storage. */
   storage?: string | undefined;
   /** A person named the backups, so this is not the whole job. */
   isPicked?: boolean;
+  /** Called once keys and storages are in order, before the first copy is read. */
+  onBegin?: () => void;
 }
 
 type VerifyStatistics = { copies: number; good: number; bad: number };
@@ -63,7 +60,7 @@ type VerifyStatistics = { copies: number; good: number; bad: number };
 export async function runVerify(
   context: JobContext,
   ids: AsyncIterable<string> | Iterable<string>,
-  { storage: only, isPicked = false }: VerifyOptions = {},
+  { storage: only, isPicked = false, onBegin = () => {} }: VerifyOptions = {},
 ): Promise<VerifyReport> {
   const verdicts: CopyVerdict[] = [];
   const isPart = isPicked || only !== undefined;
@@ -75,6 +72,7 @@ export async function runVerify(
     // An unreadable identity says nothing about a copy: fail once, before reading all of them.
     await context.keys.identity();
     const recognized = await recognizeStorages(context, "verify");
+    onBegin();
     let backups = 0;
     for await (const id of ids) {
       const backup = await context.catalog.backup(id);

@@ -210,7 +210,7 @@ describe("kill -9 of a backup", () => {
     await installation.ok("repair");
     expect(await statusOf(installation, id)).toBe(status === "PARTIAL" ? "VERIFIED" : status);
     expect(await leftovers(installation, [disk, bucket], FOREIGN)).toEqual([]);
-    const { copies: verdicts } = (await installation.ok("verify", "--json")).json;
+    const { copies: verdicts } = (await installation.ok("verify", "--all", "--json")).json;
     expect(verdicts).toHaveLength(status === "INTERRUPTED" ? 2 : 4);
   });
 
@@ -264,7 +264,7 @@ describe("kill -9 of a backup", () => {
       const left = await leftovers(installation, places);
       expect({ delayMs, wrong, left }).toEqual({ delayMs, wrong: [], left: [] });
     }
-    await installation.ok("verify");
+    await installation.ok("verify", "--all");
   });
 });
 
@@ -332,7 +332,7 @@ describe("kill -9 of a repair", () => {
     expect(await copyStates(installation, id)).toBe("disk:CONFIRMED r2:CONFIRMED");
     expect(await statusOf(installation, id)).toBe("VERIFIED");
     expect(await leftovers(installation, [disk, bucket], FOREIGN)).toEqual([]);
-    expect((await installation.ok("verify", "--json")).json.copies).toHaveLength(2);
+    expect((await installation.ok("verify", "--all", "--json")).json.copies).toHaveLength(2);
   });
 
   test("between the last copy and the backup's status: the next one sets it", async () => {

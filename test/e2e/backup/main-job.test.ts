@@ -32,7 +32,7 @@ test("one read into a directory, Ceph RGW and Swift; each copy restores to exact
     ],
   );
 
-  const verdicts = (await installation.ok("verify", "--json")).json.copies;
+  const verdicts = (await installation.ok("verify", "--all", "--json")).json.copies;
   expect(
     verdicts.map((verdict: { verdict: string; segments_checked: boolean }) => [
       verdict.verdict,

@@ -168,7 +168,7 @@ test("a schedule without a database left is idle: neither a success nor a proble
 
 test("a verification without any copy is not a success", async () => {
   await using installation = await install([stays]);
-  const none = await installation.run("verify");
+  const none = await installation.run("verify", "--all");
   expect(none.exitCode).toBe(14);
   expect(none.stderr).toContain("there is no backup to verify");
   const [{ backup_id: id }] = (await installation.ok("backup", "--json")).json.backups;
@@ -179,9 +179,9 @@ test("a verification without any copy is not a success", async () => {
   expect(picked.exitCode).toBe(2);
   expect(picked.stderr).toContain('no copy to verify in storage "new"');
   expect(await alerts(installation)).toEqual([]);
-  expect((await installation.ok("verify")).stdout).toContain("good");
+  expect((await installation.ok("verify", "--all")).stdout).toContain("good");
   await installation.configure({ storages: (directory) => [localStorage("new", directory)] });
-  const unread = await installation.run("verify");
+  const unread = await installation.run("verify", "--all");
   expect(unread.exitCode).toBe(14);
   expect(unread.stderr).toContain("no usable storage has a copy of 1 backup");
   expect(await alerts(installation)).toEqual(["CRITICAL verify 1"]);

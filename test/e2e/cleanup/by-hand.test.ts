@@ -75,7 +75,7 @@ describe("an object without a record", () => {
     });
     expect(await at.record(id)).toMatchObject({ status: "VERIFIED" });
     expect(await at.states(id)).toBe("disk:CONFIRMED r2:CONFIRMED");
-    const verdicts = (await at.installation.ok("verify", "--json")).json.copies;
+    const verdicts = (await at.installation.ok("verify", "--all", "--json")).json.copies;
     expect(verdicts.map(({ verdict }: { verdict: string }) => verdict)).toEqual(["good", "good"]);
   });
 
@@ -125,7 +125,7 @@ describe("an object without a record", () => {
     expect(listed.map(({ id }: { id: string }) => id).toSorted()).toEqual(ids.toSorted());
     const repaired = (await installation.ok("repair", "--json")).json.copies;
     expect(repaired).toMatchObject([{ backup_id: ids[0], storage: "r2", outcome: "filled" }]);
-    await installation.ok("verify");
+    await installation.ok("verify", "--all");
     const target = `${database}_back`;
     postgres.dropAtEnd(target);
     await installation.ok("restore", "latest", "-d", database, "--target", `main/${target}`, "--create");

@@ -293,7 +293,7 @@ describe("the three end-to-end tests of the report", () => {
     const id = await at.backup(0);
     await clean(at);
     expect(await at.states(id)).toBe("b2:CONFIRMED disk:CONFIRMED r2:CONFIRMED");
-    const verdicts = (await at.installation.ok("verify", "--json")).json.copies;
+    const verdicts = (await at.installation.ok("verify", "--all", "--json")).json.copies;
     expect(verdicts.map(({ verdict }: { verdict: string }) => verdict)).toEqual(["good", "good", "good"]);
   });
 
@@ -324,7 +324,7 @@ describe("upload, download, exists and delete on each storage", () => {
     const { installation } = at;
     const id = await at.backup(0);
     expect(await at.objects(name, id)).toHaveLength(2);
-    const [verdict] = (await installation.ok("verify", "--json")).json.copies;
+    const [verdict] = (await installation.ok("verify", "--all", "--json")).json.copies;
     expect(verdict).toMatchObject({ storage: name, verdict: "good" });
     const dump = join(installation.directory, "dump");
     await installation.ok("restore", id, "--output", dump);

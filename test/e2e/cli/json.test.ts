@@ -79,7 +79,7 @@ test("backup, list, show, verify, repair and restore print the documented JSON",
   expect(pathsOf([shown], documented)).toEqual(documented.map(({ path }) => path).sort());
 
   await rm(join(installation.directory, "usb", shown.object_key));
-  const verified = await json("verify");
+  const verified = await json("verify", "--all");
   expectDocumented("JSON of verify", verified);
   expect(verified.copies.map(({ verdict }: { verdict: string }) => verdict)).toEqual(["good", "missing"]);
 

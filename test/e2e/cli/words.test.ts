@@ -90,6 +90,29 @@ describe("a mistake ends with exit 2, an error and a hint", () => {
   });
 });
 
+describe("the options of every command may come before the command", () => {
+  test.each([
+    [["--config", "/nowhere/else.toml", "list"]],
+    [["--config=/nowhere/else.toml", "list"]],
+    [["-c", "/nowhere/else.toml", "--log-level", "error", "list"]],
+    [["-c/nowhere/else.toml", "--log-format=json", "list"]],
+  ])("%p", async (words) => {
+    const { exitCode, stderr } = await run(...words);
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain("/nowhere/else.toml: there is no such config file");
+  });
+
+  test("help and version too; a value that is missing is a mistake", async () => {
+    const help = (await run("show", "--help")).stdout;
+    expect((await run("-c", "x.toml", "--help", "show")).stdout).toBe(help);
+    expect((await run("-c", "x.toml", "help", "show")).stdout).toBe(help);
+    expect((await run("-c", "x.toml", "--version")).stdout).toStartWith("pg321 ");
+    expect(await run("list", "--config")).toMatchObject({ exitCode: 2 });
+    for (const words of [["--config"], ["--config", "--log-level", "error", "list"]])
+      expect((await run(...words)).stderr).toBe("error: --config needs a value (FILE)\n");
+  });
+});
+
 test("a control character in an argument does not reach the terminal", async () => {
   const { stderr } = await run("\u001b]0;title\u0007\u009b2J");
   expect(stderr).toStartWith('error: unknown command "\ufffd]0;title\ufffd\ufffd2J"\n');

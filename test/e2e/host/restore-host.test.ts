@@ -102,7 +102,7 @@ test("a host that is lost comes back whole, and its database is restored", async
   expect(differences).toEqual([]);
   // The new host is the old installation: it goes on backing up, and repairs and verifies what is there.
   await installation.ok("backup");
-  await installation.ok("verify");
+  await installation.ok("verify", "--all");
 });
 
 test("a second time everything is right, and nothing is written", async () => {

@@ -86,7 +86,7 @@ test("verify marks no copy in a storage that is cut off: exit 13", async () => {
   for (const fault of [() => proxy.cutAnswersAfter(1), () => proxy.cutAnswersAfter(5 * MIB)]) {
     proxy.pass();
     fault();
-    const { exitCode, json } = await installation.run("verify", "--json");
+    const { exitCode, json } = await installation.run("verify", "--all", "--json");
     const verdicts = json.copies.map(({ verdict }: { verdict: string }) => verdict).sort();
     expect({ exitCode, verdicts }).toEqual({ exitCode: 13, verdicts: ["good", "unreachable"] });
   }
@@ -104,9 +104,9 @@ test("an object replaced in the bucket is detected, and repaired from the direct
   const { exitCode, stderr } = await restore();
   expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
   expect(stderr).toMatch(/warning a copy failed while it was read.*storage=r2.*is damaged/);
-  expect((await installation.run("verify")).exitCode).toBe(14);
+  expect((await installation.run("verify", "--all")).exitCode).toBe(14);
   await installation.ok("repair");
-  await installation.ok("verify");
+  await installation.ok("verify", "--all");
   const object = await lab.client.send(new GetObjectCommand({ Bucket: bucket, Key }));
   expect(whole.equals(Buffer.from((await object.Body?.transformToByteArray()) ?? []))).toBe(true);
 });
@@ -115,12 +115,12 @@ test("repair does not accept a truncated object as a copy", async () => {
   const copies = new LocalCopies(installation, backupId);
   copies.remove(copies.object("disk"));
   copies.remove(copies.manifest("disk"));
-  expect((await installation.run("verify", "--storage", "disk")).exitCode).toBe(14);
+  expect((await installation.run("verify", "--all", "--storage", "disk")).exitCode).toBe(14);
   proxy.cutAnswersAfter(15 * MIB);
   const { exitCode, json } = await installation.run("repair", "--json");
   expect({ exitCode, json }).toMatchObject({ exitCode: 3, json: { copies: [{ outcome: "failed" }] } });
   expect(await installation.files("disk")).toEqual([]);
   proxy.pass();
   await installation.ok("repair");
-  await installation.ok("verify");
+  await installation.ok("verify", "--all");
 });

@@ -157,7 +157,7 @@ describe.each(FORGERIES)("%s", (_, exitCode, message, forge) => {
     const verdicts = verified.json.copies.map((copy: { verdict: string }) => copy.verdict);
     expect(verdicts).toEqual(["damaged", "good"]);
     copies.heal();
-    await installation.ok("verify");
+    await installation.ok("verify", "--all");
   });
 });
 

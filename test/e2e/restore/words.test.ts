@@ -30,7 +30,7 @@ describe("mistakes on the command line: exit 2 with a hint, and nothing is done"
     [
       "an unknown database",
       ["latest", "-d", "nope", ...target],
-      /no good backup of database "nope"\nhint: pg321 list/,
+      /no database "nope" is known\nhint: .*known: /,
     ],
     ["no target", ["ID"], /--target is missing\nhint: --target SERVER\/DATABASE/],
     [

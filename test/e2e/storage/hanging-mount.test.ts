@@ -123,7 +123,7 @@ describe.skipIf(why !== undefined)(`two mounts that hang${why ? `: ${why}` : ""}
       config.replace(/^identity_file = .*$/m, `identity_file = ${hung}`),
     );
     await using _mounts = await hanging(installation);
-    const { exitCode, stderr } = await installation.run("verify");
+    const { exitCode, stderr } = await installation.run("verify", "--all");
     expect({ exitCode, stderr }).toEqual({
       exitCode: 12,
       stderr: expect.stringMatching(/identity file .*hung.identity.txt: no answer for 20 s/),

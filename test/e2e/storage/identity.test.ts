@@ -34,7 +34,7 @@ describe("two names for one place are refused, and nothing is lost", () => {
   async function expectRefused(installation: Installation, words: RegExp): Promise<void> {
     const { backups } = (await installation.ok("list", "--json")).json;
     // Without a backup there is nothing to verify, wherever the storages are.
-    const verify = backups.length > 0 ? ["verify"] : [];
+    const verify = backups.length > 0 ? ["verify", "--all"] : [];
     for (const command of ["check", "backup", "repair", ...verify, "cleanup"]) {
       const { exitCode, stderr } = await installation.run(command);
       expect({ command, exitCode, stderr }).toEqual({
@@ -64,7 +64,7 @@ describe("two names for one place are refused, and nothing is lost", () => {
     await installation.configure({ storages: (dir) => [path(dir, "disk")] });
     await installation.ok("backup");
     expect(await openAlerts(installation)).toEqual([]);
-    await installation.ok("verify");
+    await installation.ok("verify", "--all");
   });
 
   test("a symbolic link, at the first backup", async () => {
@@ -141,7 +141,7 @@ describe("a storage without its expected marker is left out", () => {
       state: "FAILED",
       error: 'storage "mounted": its marker is gone: its disk may not be mounted, or its place was emptied',
     });
-    const verified = await installation.run("verify", "--json");
+    const verified = await installation.run("verify", "--all", "--json");
     expect(verified.json.copies.map(({ verdict }: { verdict: string }) => verdict).sort()).toEqual([
       "good",
       "good",
@@ -160,7 +160,7 @@ describe("a storage without its expected marker is left out", () => {
     await mount();
     installations.undo(unmount);
     await installation.ok("repair");
-    await installation.ok("verify");
+    await installation.ok("verify", "--all");
     expect(await openAlerts(installation)).not.toContainEqual(
       expect.objectContaining({ key: "storage mounted" }),
     );
@@ -205,7 +205,7 @@ describe("a storage without its expected marker is left out", () => {
     expect(await keysIn(r2)).toEqual([]);
     expect(await copyStates(installation, backup_id)).toBe("disk:CONFIRMED r2:CONFIRMED");
     expect((await installation.ok("storage", "accept", "r2")).stdout).toContain("new marker");
-    expect((await installation.run("verify")).exitCode).toBe(14);
+    expect((await installation.run("verify", "--all")).exitCode).toBe(14);
     await installation.ok("repair");
     expect(await copyStates(installation, backup_id)).toBe("disk:CONFIRMED r2:CONFIRMED");
     expect(await keysIn(r2)).toEqual(await keysIn(disk(installation)));
@@ -284,11 +284,11 @@ describe("the records of a renamed storage get its new name", () => {
     const { backup_id } = (await installation.ok("backup", "--json")).json.backups[0];
     for (const key of await keysIn(disk(installation, "nas")))
       await rm(join(installation.directory, "nas", key));
-    await installation.run("verify");
+    await installation.run("verify", "--all");
     await move(installation, { hdd: "disk", nas: "nas" });
     await installation.ok("repair");
     expect(await copyStates(installation, backup_id)).toBe("hdd:CONFIRMED nas:CONFIRMED");
-    await installation.ok("verify");
+    await installation.ok("verify", "--all");
     const { storages } = (await installation.ok("status", "--json")).json;
     expect(storages.map(({ name }: { name: string }) => name).sort()).toEqual(["hdd", "nas"]);
   });
@@ -298,10 +298,10 @@ describe("the records of a renamed storage get its new name", () => {
     const { backup_id } = (await installation.ok("backup", "--json")).json.backups[0];
     for (const key of await keysIn(disk(installation, "nas")))
       await rm(join(installation.directory, "nas", key));
-    await installation.run("verify");
+    await installation.run("verify", "--all");
     expect(await copyStates(installation, backup_id)).toBe("disk:CONFIRMED nas:MISSING");
     await move(installation, { nas: "disk", disk: "nas" });
-    expect((await installation.run("verify")).exitCode).toBe(14);
+    expect((await installation.run("verify", "--all")).exitCode).toBe(14);
     expect(await copyStates(installation, backup_id)).toBe("disk:MISSING nas:CONFIRMED");
     await installation.ok("repair");
     expect(await copyStates(installation, backup_id)).toBe("disk:CONFIRMED nas:CONFIRMED");

@@ -43,7 +43,7 @@ test("bytes that somebody has hidden in a versioned bucket stay until the source
   rotten[rotten.length >> 1] = (rotten[rotten.length >> 1] as number) ^ 1;
   await writeFile(object, rotten);
 
-  expect((await installation.run("verify", "--storage", "rgw")).exitCode).toBe(14);
+  expect((await installation.run("verify", "--all", "--storage", "rgw")).exitCode).toBe(14);
   expect((await installation.run("repair")).exitCode).toBe(3);
   expect(await versions()).toEqual(keys);
   // The source was read completely: its damage is found, recorded and reported.
@@ -57,7 +57,7 @@ test("bytes that somebody has hidden in a versioned bucket stay until the source
     }),
   );
   await writeFile(object, bytes);
-  await installation.run("verify");
+  await installation.run("verify", "--all");
   await installation.ok("repair");
   expect(await copyStates(installation, backup_id)).toBe("disk:CONFIRMED rgw:CONFIRMED");
 });
@@ -102,7 +102,7 @@ test.each([
   await installation.ok("backup");
   const { backups } = (await installation.ok("list", "--json")).json;
   expect(backups.map(({ status }: { status: string }) => status)).toEqual(["VERIFIED", "VERIFIED"]);
-  const { copies } = (await installation.ok("verify", "--json")).json;
+  const { copies } = (await installation.ok("verify", "--all", "--json")).json;
   expect(copies).toHaveLength(4);
 });
 

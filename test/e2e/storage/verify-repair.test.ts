@@ -53,7 +53,12 @@ async function recorded(): Promise<Record<string, string>> {
 const ALL_GOOD = { status: "VERIFIED", a: "CONFIRMED", b: "CONFIRMED", c: "CONFIRMED" };
 
 async function verify(...words: string[]) {
-  const { exitCode, stderr, json } = await installation.run("verify", "--json", ...words);
+  const { exitCode, stderr, json } = await installation.run(
+    "verify",
+    "--json",
+    ...(words[0] === backupId ? [] : ["--all"]),
+    ...words,
+  );
   const verdicts = Object.fromEntries(
     json.copies.map(({ storage, verdict }: { storage: string; verdict: string }) => [storage, verdict]),
   );
@@ -154,7 +159,7 @@ test("verify marks nothing if a storage does not answer: exit 13", async () => {
 test("verify --storage checks only that storage; a misspelt one is exit 2, not success", async () => {
   copies.damage("a", flippedInTheMiddle);
   expect(await verify("--storage", "b")).toMatchObject({ exitCode: 0, verdicts: { b: "good" } });
-  const { exitCode, stderr } = await installation.run("verify", "--storage", "bb");
+  const { exitCode, stderr } = await installation.run("verify", "--all", "--storage", "bb");
   expect({ exitCode, stderr }).toMatchObject({ exitCode: 2 });
   expect(stderr).toContain('no storage is named "bb"');
   copies.heal();
@@ -164,7 +169,7 @@ describe("keys", () => {
   afterEach(async () => {
     copies.heal();
     await installation.configure({});
-    await installation.ok("verify");
+    await installation.ok("verify", "--all");
   });
 
   async function changeConfig(pattern: RegExp, line: string): Promise<void> {
@@ -189,7 +194,7 @@ describe("keys", () => {
 
   test("a missing identity file ends it at once, and nothing is marked", async () => {
     await changeConfig(/^identity_file = .*$/m, 'identity_file = "/no/identity.txt"');
-    const { exitCode, stderr } = await installation.run("verify");
+    const { exitCode, stderr } = await installation.run("verify", "--all");
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 12 });
     expect(stderr).toMatch(/^error: no identity file at \/no\/identity.txt\nhint: /);
     expect(await recorded()).toEqual(ALL_GOOD);

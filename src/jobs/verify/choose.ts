@@ -1,0 +1,111 @@
+import { Pg321Error } from "../../base/errors.ts";
+import { plural, sizeText } from "../../base/text/amounts.ts";
+import type { BackupRecord } from "../../catalog/records.ts";
+import type { NamedDatabase } from "../../config/database-pattern.ts";
+import type { JobContext } from "../context.ts";
+import { LOOKED_FOR } from "../copies/damage.ts";
+import { findDatabase } from "../copies/find-database.ts";
+
+export interface VerifyChoice {
+  /** `app` or `server/app`; all databases if empty. */
+  databases: readonly string[];
+  /** Every backup, not only the newest good one of each database. */
+  isAll: boolean;
+  /** Only the copies in this storage. */
+  storage: string | undefined;
+}
+
+export interface Chosen {
+  ids: AsyncIterable<string> | readonly string[];
+  /** What will be read, for a person: reading from a cloud may cost money. */
+  amount: string;
+}
+
+/** Chooses the backups to verify as the schedule does, or all of them. Throws code `usage` for an unknown database. */
+export async function chooseBackups(context: JobContext, choice: VerifyChoice): Promise<Chosen> {
+  const named = await Promise.all(choice.databases.map((word) => findDatabase(context, word)));
+  if (choice.isAll) {
+    const ids = named.length === 0 ? backupsToVerify(context) : await idsOf(context, named);
+    return { ids, amount: amountText(context, await totals(context, named, choice.storage)) };
+  }
+  const latest = await context.catalog.overview.latestBackups(context.clock.now());
+  const newest = latest.flatMap(({ good }) => (good !== null && isOneOf(named, good) ? [good] : []));
+  if (newest.length === 0)
+    throw new Pg321Error(named.length > 0 ? "usage" : "verification", "there is no good backup to verify", {
+      hint: "pg321 verify --all reads the others as well",
+    });
+  return { ids: newest.map(({ id }) => id), amount: await newestText(context, newest, choice.storage) };
+}
+
+/** The id of every backup with a manifest, newest first. */
+export async function* backupsToVerify({ catalog }: Pick<JobContext, "catalog">): AsyncGenerator<string> {
+  for await (const outlines of catalog.outlines({})) for (const { id } of outlines) yield id;
+}
+
+async function idsOf({ catalog }: JobContext, named: readonly NamedDatabase[]): Promise<string[]> {
+  const found = named.map(({ server, database }) =>
+    catalog.backups({ database, ...(server !== undefined && { server }) }),
+  );
+  return [...new Set((await Promise.all(found)).flat().map(({ id }) => id))];
+}
+
+function isOneOf(
+  named: readonly NamedDatabase[],
+  { server, database }: Pick<BackupRecord, "server" | "database">,
+): boolean {
+  return (
+    named.length === 0 || named.some((one) => one.database === database && (one.server ?? server) === server)
+  );
+}
+
+/** Copies and bytes in one storage. */
+interface Amount {
+  storage: string;
+  copies: number;
+  bytes: number;
+}
+
+async function totals(
+  { catalog, clock }: JobContext,
+  named: readonly NamedDatabase[],
+  only: string | undefined,
+): Promise<Amount[]> {
+  const all = await catalog.overview.copyTotals(clock.now());
+  return all.filter((one) => isOneOf(named, one) && (only === undefined || only === one.storage));
+}
+
+async function newestText(
+  context: JobContext,
+  newest: readonly BackupRecord[],
+  only: string | undefined,
+): Promise<string> {
+  const amounts: Amount[] = [];
+  for (const { id, object_bytes } of newest)
+    for (const { storage, state } of await context.catalog.copies(id))
+      if (LOOKED_FOR.includes(state) && (only === undefined || only === storage))
+        amounts.push({ storage, copies: 1, bytes: object_bytes ?? 0 });
+  const more = "the newest good backup of each database; --all reads every backup";
+  return `${amountText(context, amounts)} (${more})`;
+}
+
+/** `reading 6 copies, 3.0 GiB: disk 1.5 GiB, r2 1.5 GiB; a provider may charge for reading from r2` */
+function amountText({ storages }: JobContext, amounts: readonly Amount[]): string {
+  const read = storages
+    .map(({ name, settings }) => {
+      const own = amounts.filter(({ storage }) => storage === name);
+      return { name, isCharged: settings.type === "s3" && settings.off_site, ...sumOf(own) };
+    })
+    .filter(({ copies }) => copies > 0);
+  const { copies, bytes } = sumOf(read);
+  const each = read.map((one) => `${one.name} ${sizeText(one.bytes)}`).join(", ");
+  const charged = read.filter(({ isCharged }) => isCharged).map(({ name }) => name);
+  const charge = charged.length === 0 ? "" : `; a provider may charge for reading from ${charged.join(", ")}`;
+  return `reading ${plural(copies, "copy", "copies")}, ${sizeText(bytes)}${each && `: ${each}`}${charge}`;
+}
+
+function sumOf(amounts: readonly Pick<Amount, "copies" | "bytes">[]): { copies: number; bytes: number } {
+  return {
+    copies: amounts.reduce((sum, one) => sum + one.copies, 0),
+    bytes: amounts.reduce((sum, one) => sum + one.bytes, 0),
+  };
+}

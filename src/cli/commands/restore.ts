@@ -1,8 +1,6 @@
 import { EXIT_CODES, Pg321Error } from "../../base/errors.ts";
 import { Secret } from "../../base/secret.ts";
-import { plural } from "../../base/text/amounts.ts";
 import { exactText } from "../../base/text/utf8.ts";
-import { visibleData } from "../../base/text/visible.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
 import type { Config } from "../../config/config.ts";
 import { requireUsableServer } from "../../config/set-aside.ts";
@@ -11,15 +9,14 @@ import { findBackup, latestBackup, storagesToRead } from "../../jobs/copies/find
 import { findDatabase } from "../../jobs/copies/find-database.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
 import { exportDump } from "../../jobs/restore/export-dump.ts";
-import { faultText } from "../../jobs/restore/faults.ts";
 import type { RestoreReport, RestoreRequest } from "../../jobs/restore/report.ts";
 import { runRestore } from "../../jobs/restore/restore.ts";
 import { endpointOf, endpointOfUrl } from "../../postgres/connection.ts";
 import type { Arguments, Command, Invocation } from "../command.ts";
 import { isSet, JSON_OPTION, textOption, textOptions } from "../command.ts";
 import { commandContext } from "../open-context.ts";
-import type { Output } from "../output/output.ts";
-import { durationText, jsonText, rateText, refuseTerminal, sizeText } from "../output/output.ts";
+import { jsonText, refuseTerminal, sizeText } from "../output/output.ts";
+import { restoreText } from "../output/restore-text.ts";
 import { isOwnedByAnother, writeDumpAsRoot } from "../output-of-root.ts";
 import { integerOption } from "../parse.ts";
 
@@ -61,7 +58,7 @@ export const command: Command = {
       type: "string",
       multiple: true,
       value: "NAME",
-      help: "only this table, with its partitions (may be repeated)",
+      help: "only this table, with its keys, sequences, triggers and partitions (may be repeated)",
     },
     clean: {
       type: "boolean",
@@ -94,8 +91,8 @@ export const command: Command = {
       explanation: "onto another server, four sessions",
     },
     {
-      command: "pg321 restore latest -d app -t main/app --table orders --into-existing",
-      explanation: "one table, into a database that has others",
+      command: "pg321 restore latest -d app -t postgres://postgres@/app --table orders --into-existing",
+      explanation: "a dropped table",
     },
     {
       command: "pg321 restore 3f2a --output - | pg_restore --list",
@@ -128,10 +125,12 @@ export const command: Command = {
       dryRun: isSet(args, "dry-run"),
     });
     output.print(
-      isSet(args, "json") ? jsonText(jsonOf(report, args)) : textOf(visibleData(report), args, output),
+      isSet(args, "json")
+        ? jsonText(jsonOf(report, args))
+        : restoreText(report, isSet(args, "dry-run"), output.style),
     );
     if (report.obstacle !== null) return EXIT_CODES.database;
-    return report.errors_ignored > 0 ? EXIT_CODES.partial : EXIT_CODES.ok;
+    return report.run.outcome === "PARTIAL" ? EXIT_CODES.partial : EXIT_CODES.ok;
   },
 };
 
@@ -285,33 +284,11 @@ function jsonOf({ run, backup, ...found }: RestoreReport, args: Arguments) {
     tables: found.tables,
     rows: found.rows,
     unattached: found.unattached,
+    left_out: found.left_out,
+    missing_dependents: found.missing_dependents,
     dump_bytes: found.dump_bytes,
     duration_ms: found.duration_ms,
     errors_ignored: found.errors_ignored,
     errors: found.errors,
   };
-}
-
-function textOf(report: RestoreReport, args: Arguments, { style }: Output): string {
-  const { backup, lacks, obstacle, tables, rows, dump_bytes, duration_ms, errors_ignored, errors } = report;
-  const what = `backup ${shortId(backup.id)} of ${backup.server}/${backup.database} (${backup.started_at})`;
-  const lackLines = lacks.map(({ kind, name, hint }) => `${style.warn("lacks")} ${kind} ${name}: ${hint}`);
-  const aloneLines = report.unattached.map(
-    (name) => `${style.warn("unattached")} ${name}: a partition without the table that it belongs to`,
-  );
-  const tableText = plural(tables, "table");
-  if (isSet(args, "dry-run")) {
-    const verdict = obstacle === null ? style.good("nothing prevents the restore") : style.warn(obstacle);
-    return [`would restore ${what}: ${tableText}`, ...lackLines, ...aloneLines, verdict].join("\n");
-  }
-  const rowText = rows === null ? "" : `, ${plural(rows, "row")}`;
-  const size = `${sizeText(dump_bytes)} in ${durationText(duration_ms)} (${rateText(dump_bytes, duration_ms)})`;
-  const emptyLines = rows === 0 && tables > 0 ? [style.warn("the backup has no rows in these tables")] : [];
-  const errorLines = errors.map((error) => `${style.warn("error")} ${faultText(error)}`);
-  const summary =
-    errors_ignored > 0 ? [style.warn(`pg_restore continued after ${plural(errors_ignored, "error")}`)] : [];
-  return [
-    ...[...lackLines, `${style.good("restored")} ${what}: ${tableText}${rowText}, ${size}`],
-    ...[...emptyLines, ...aloneLines, ...errorLines, ...summary],
-  ].join("\n");
 }

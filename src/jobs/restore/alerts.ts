@@ -1,6 +1,7 @@
 import { raiseAlert } from "../../alerts/alert.ts";
 import type { AlertContext } from "../../alerts/alert-context.ts";
 import { plural } from "../../base/text/amounts.ts";
+import { textOfName } from "../../postgres/restore/left-out.ts";
 import { faultText } from "./faults.ts";
 import type { RestoreReport } from "./report.ts";
 
@@ -10,12 +11,15 @@ export const ERRORS_IN_MESSAGE = 3;
 export const ERRORS_IN_METADATA = 50;
 
 export async function alertRestore(context: AlertContext, report: RestoreReport): Promise<void> {
-  const { run, backup, errors_ignored, errors } = report;
+  const { run, backup, errors_ignored, errors, left_out, missing_dependents } = report;
   const { server, database } = backup;
   const named = errors.slice(0, ERRORS_IN_MESSAGE).map(faultText).join("; ");
   const more = errors.length > ERRORS_IN_MESSAGE ? "; …" : "";
   const ignored =
     errors_ignored > 0 ? `; ${plural(errors_ignored, "error")} of pg_restore ignored: ${named}${more}` : "";
+  const few = left_out.slice(0, ERRORS_IN_MESSAGE).map(({ entry }) => textOfName(entry));
+  const others = left_out.length > ERRORS_IN_MESSAGE ? ", …" : "";
+  const lost = left_out.length > 0 ? `; left out: ${few.join(", ")}${others}` : "";
   await raiseAlert(context, {
     level: run.outcome === "OK" ? "INFO" : "WARNING",
     job: "restore",
@@ -23,9 +27,14 @@ export async function alertRestore(context: AlertContext, report: RestoreReport)
     server,
     database,
     key: "restore",
-    message: `restored backup ${backup.id} of ${server}/${database}${ignored}`,
+    message: `restored backup ${backup.id} of ${server}/${database}${ignored}${lost}`,
     // The run's record has all errors.
-    metadata: { ...run.statistics, errors: errors.slice(0, ERRORS_IN_METADATA) },
+    metadata: {
+      ...run.statistics,
+      errors: errors.slice(0, ERRORS_IN_METADATA),
+      left_out: left_out.slice(0, ERRORS_IN_METADATA),
+      missing_dependents: missing_dependents.slice(0, ERRORS_IN_METADATA),
+    },
     isEvent: true,
   });
 }

@@ -2,6 +2,7 @@ import type { BackupRecord, RunRecord } from "../../catalog/records.ts";
 import type { Selection } from "../../postgres/archive/selection.ts";
 import type { BinDir } from "../../postgres/binaries.ts";
 import type { Endpoint } from "../../postgres/connection.ts";
+import type { LeftOut } from "../../postgres/restore/left-out.ts";
 import type { Lack } from "../../postgres/restore/preflight.ts";
 import type { RestoreFault } from "./faults.ts";
 
@@ -48,6 +49,10 @@ export interface RestoreReport {
   rows: number | null;
   /** Partitions restored without their parent, as `schema.table`. */
   unattached: string[];
+  /** Parts of the selected objects that were not restored because the target lacks what they need. */
+  left_out: LeftOut[];
+  /** Objects that depend on the selected ones and do not exist in the target, such as foreign keys of other tables. */
+  missing_dependents: LeftOut[];
   dump_bytes: number;
   duration_ms: number;
   errors_ignored: number;

@@ -14,10 +14,10 @@ import type { LockWait } from "../../postgres/lock-wait.ts";
 import { boundLockWaits } from "../../postgres/lock-wait.ts";
 import {
   createDatabase,
-  entriesToRestore,
   existsAlready,
   finishDatabase,
   isRisk,
+  planRestore,
   preflight,
 } from "../../postgres/restore/preflight.ts";
 import { restoreFile, restoreStream } from "../../postgres/restore/restore.ts";
@@ -54,7 +54,7 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
       const { contents, bytes } = archive;
       requireSelected(contents, request.selection);
       const found = await checkTarget(request, contents);
-      const { lacks, target_contents, dependents, obstacle, entries } = found;
+      const { lacks, target_contents, dependents, obstacle, entries, left_out, missing_dependents } = found;
       for (const { name, hint } of lacks.filter(({ kind }) => kind === "version"))
         context.log.warning("the target is older than the server that was backed up", { target: name, hint });
       if (obstacle && !request.dryRun) throw obstacle;
@@ -69,11 +69,12 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
         ...about,
         ...looked,
         ...came,
+        ...{ left_out, missing_dependents },
         unattached: unattached(contents, entries),
         dump_bytes,
         duration_ms,
       };
-      const outcome: RunOutcome = errors_ignored > 0 ? "PARTIAL" : "OK";
+      const outcome: RunOutcome = errors_ignored > 0 || left_out.length > 0 ? "PARTIAL" : "OK";
       return { outcome, statistics };
     } finally {
       await dump.return();
@@ -91,7 +92,11 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
   return report;
 }
 
-interface Found extends Pick<RestoreReport, "lacks" | "target_contents" | "dependents"> {
+interface Found
+  extends Pick<
+    RestoreReport,
+    "lacks" | "target_contents" | "dependents" | "left_out" | "missing_dependents"
+  > {
   /** Why the restore cannot continue, code `database`; null if nothing prevents it. */
   obstacle: Pg321Error | null;
   binary: PgRestore;
@@ -105,17 +110,18 @@ async function checkTarget(request: RestoreRequest, contents: ArchiveContents): 
   await using connection = await connectForCheck(request);
   const { major, readOnly } = await inspectServer(connection);
   const binary = await pgRestoreFor(major, contents.format, binDir);
-  const entries = await entriesToRestore(connection, contents, { selection, create });
+  const plan = await planRestore(connection, contents, { selection, create });
+  const { entries } = plan;
   const nothing = { lacks: [], target_contents: [], dependents: [] };
-  if (readOnly) return { ...nothing, obstacle: takesNoWrites(target, readOnly), binary, entries };
+  if (readOnly) return { ...plan, ...nothing, obstacle: takesNoWrites(target, readOnly), binary };
   if (create && (await databaseExists(connection, target.database)))
-    return { ...nothing, obstacle: existsAlready(target), binary, entries };
+    return { ...plan, ...nothing, obstacle: existsAlready(target), binary };
   const lacks = await preflight(connection, contents, { selection, create });
   const target_contents = create ? [] : await contentsOfDatabase(connection);
   const dependents =
     clean && !create ? await dependentsOfClean(connection, entries, selection.tables.length > 0) : [];
   const looked = { lacks, target_contents, dependents };
-  return { ...looked, obstacle: obstacleOf(request, looked), binary, entries };
+  return { ...plan, ...looked, obstacle: obstacleOf(request, looked), binary };
 }
 
 function takesNoWrites({ label, user }: Endpoint, why: "standby" | "setting"): Pg321Error {

@@ -1,5 +1,6 @@
 import type { Connection } from "../connection.ts";
 import type { ArchiveContents, ArchiveEntry } from "./format.ts";
+import { isPart, tableOf } from "./table-parts.ts";
 
 /**
  * The entries whose drop statements PostgreSQL refuses and that are not needed: constraints that a partition has
@@ -51,10 +52,26 @@ function droppedBy({ drop, tag }: ArchiveEntry): { kind: string; name: string }[
   return [{ kind, name: kind === "extension" || kind === "server" ? tag : name }];
 }
 
+/** The names of parts of tables, as `pg_identify_object` composes them. */
+function partsIn(entries: readonly ArchiveEntry[]): { schema: string; name: string; table: string | null }[] {
+  const byId = new Map(entries.map((entry) => [entry.id, entry]));
+  return entries.flatMap((entry) => {
+    const { namespace: schema = "", tag } = entry;
+    if (!isPart(entry)) return [];
+    const table = tableOf(entry, byId)?.tag;
+    const isNamedAfter = table !== undefined && tag.startsWith(`${table} `);
+    return [
+      { schema, name: tag, table: null },
+      ...(isNamedAfter ? [{ schema, name: tag.slice(table.length + 1), table }] : []),
+    ];
+  });
+}
+
 /**
  * Objects that prevent dropping the objects of the entries, or that would be dropped along although the archive
  * does not contain them: views, foreign keys and defaults of other objects, partitions unknown to the archive; if
- * only tables are restored, also their keys, indexes, triggers and sequences. In PostgreSQL's words, sorted.
+ * only tables are restored, also those of their keys, indexes, triggers and sequences that are not among the entries.
+ * In PostgreSQL's words, sorted.
  * Changes and locks nothing.
  */
 export async function dependentsOfClean(
@@ -63,6 +80,7 @@ export async function dependentsOfClean(
   isTablesOnly: boolean,
 ): Promise<string[]> {
   const dropped = JSON.stringify(entries.flatMap(droppedBy));
+  const restored = JSON.stringify(partsIn(entries));
   const rows = await target.run(
     "look for objects that depend on those to be dropped",
     (sql) => sql<{ name: string }[]>`
@@ -77,6 +95,10 @@ export async function dependentsOfClean(
           on kind = 'extension' and extname = name
         union all select 'pg_foreign_server'::regclass::oid, s.oid from given join pg_foreign_server s
           on kind = 'server' and srvname = name
+      ), restored (identity) as (
+        select case when "table" is null then quote_ident(schema) || '.' || quote_ident(name)
+            else quote_ident(name) || ' on ' || quote_ident(schema) || '.' || quote_ident("table") end
+        from json_to_recordset(${restored}::text::json) as r (schema text, name text, "table" text)
       ), gone (classid, objid) as (
         select classid, objid from target where objid is not null
         union select d.classid, d.objid from gone g
@@ -106,6 +128,7 @@ export async function dependentsOfClean(
         left join pg_constraint k on d.classid = 'pg_constraint'::regclass and k.oid = d.objid
         where ${isTablesOnly} and t.classid = 'pg_class'::regclass
           and (d.classid, d.objid) not in (select classid, objid from target where objid is not null)
+          and (select identity from pg_identify_object(d.classid, d.objid, 0)) not in (select identity from restored)
           and (d.deptype = 'a' and (c.relkind in ('i', 'I') or k.contype in ('p', 'u', 'x', 'f')
               or d.classid in ('pg_trigger'::regclass, 'pg_policy'::regclass, 'pg_rewrite'::regclass,
                 'pg_statistic_ext'::regclass, 'pg_publication_rel'::regclass))

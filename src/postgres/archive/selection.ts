@@ -2,6 +2,7 @@ import { Pg321Error } from "../../base/errors.ts";
 import { closest } from "../../base/text/suggest.ts";
 import type { ArchiveContents, ArchiveEntry } from "./format.ts";
 import { tokensOf } from "./sql-text.ts";
+import { tableOf } from "./table-parts.ts";
 
 /** The part of an archive to restore; everything if nothing is named. */
 export interface Selection {
@@ -29,23 +30,14 @@ const TABLE_KINDS = [...TABLES, "TABLE DATA", "VIEW", "MATERIALIZED VIEW", "MATE
   "SEQUENCE SET",
 );
 /** Kinds that are selected together with the object that they describe. */
-const DEPENDENT_KINDS = ["ACL", "COMMENT", "SECURITY LABEL"];
+export const DEPENDENT_KINDS = ["ACL", "COMMENT", "SECURITY LABEL"];
 /** Kinds that are selected if all the objects that they connect are. */
 const ATTACH_KINDS = ["TABLE ATTACH", "INDEX ATTACH"];
-/** Kinds that a partition in another schema needs for its parent's indexes to work. */
-const PARTS_OF_TABLES = [
-  "CONSTRAINT",
-  "CHECK CONSTRAINT",
-  "INDEX",
-  "DEFAULT",
-  "TRIGGER",
-  "STATISTICS",
-].concat("POLICY", "ROW SECURITY");
-
 /**
  * The entries that a restore of the selection runs, in the archive's order, without those of the database itself. A
- * table brings its partitions and the tables that inherit from it, at any depth and in any schema, since their rows
- * are rows of the table; a partition whose parent is not selected is restored unattached.
+ * table brings its parts (keys, defaults, owned sequences, indexes, triggers …), its partitions and the tables that
+ * inherit from it, at any depth and in any schema, since their rows are rows of the table; a partition whose parent is
+ * not selected is restored unattached.
  */
 export function selectedEntries(contents: ArchiveContents, selection: Selection): ArchiveEntry[] {
   const entries = contents.entries.filter((entry) => !isOfDatabase(entry));
@@ -54,11 +46,16 @@ export function selectedEntries(contents: ArchiveContents, selection: Selection)
   const ids = new Set(named.map(({ id }) => id));
   const children = heirs(contents, ids);
   for (const id of children.keys()) ids.add(id);
-  if (children.size > 0)
-    for (const entry of entries) if (isPartOf(entry, children, selection, ids)) ids.add(entry.id);
+  const byId = new Map(contents.entries.map((entry) => [entry.id, entry]));
+  // With `--table` all parts of each table; those of a whole schema are selected by its name.
+  const hasParts = ({ id }: ArchiveEntry) => (selection.tables.length > 0 ? ids : children).has(id);
+  for (const entry of entries) {
+    const table = tableOf(entry, byId);
+    if (table ? hasParts(table) : isDataOf(entry, children)) ids.add(entry.id);
+  }
   // These come after the entries that they depend on.
   for (const { id, description, dependencies } of entries) {
-    if (![...DEPENDENT_KINDS, ...ATTACH_KINDS].includes(description)) continue;
+    if (![...DEPENDENT_KINDS, ...ATTACH_KINDS, "SEQUENCE SET"].includes(description)) continue;
     if (dependencies.length > 0 && dependencies.every((one) => ids.has(one))) ids.add(id);
   }
   return entries.filter(({ id }) => ids.has(id));
@@ -132,21 +129,15 @@ function inheritedNames(definition: string): Name[] {
   return names;
 }
 
-/** With `--table` only the rows of a child are added, as of the table itself. */
-function isPartOf(
+function isDataOf(
   { description, dependencies, namespace, tag }: ArchiveEntry,
   children: ReadonlyMap<number, ArchiveEntry>,
-  { tables }: Selection,
-  ids: ReadonlySet<number>,
 ): boolean {
-  const owners = dependencies.flatMap((id) => children.get(id) ?? []);
-  if (description === "TABLE DATA") return owners.some((child) => isSameName({ namespace, tag }, child));
-  return (
-    tables.length === 0 &&
-    PARTS_OF_TABLES.includes(description) &&
-    owners.some((child) => child.namespace === namespace) &&
-    dependencies.every((id) => ids.has(id))
-  );
+  if (description !== "TABLE DATA") return false;
+  return dependencies.some((id) => {
+    const child = children.get(id);
+    return child !== undefined && isSameName({ namespace, tag }, child);
+  });
 }
 
 /** The partitions restored without the table that they are part of, as `schema.table`. */

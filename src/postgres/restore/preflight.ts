@@ -2,10 +2,12 @@ import { Pg321Error } from "../../base/errors.ts";
 import { databaseOwner, databaseStatements, needsOf } from "../archive/archive.ts";
 import type { ArchiveContents, ArchiveEntry } from "../archive/format.ts";
 import type { Selection } from "../archive/selection.ts";
-import { isWhole, selectedEntries } from "../archive/selection.ts";
+import { DEPENDENT_KINDS, isWhole, selectedEntries } from "../archive/selection.ts";
 import { quoteIdentifier } from "../archive/sql-text.ts";
 import type { Connection, Endpoint } from "../connection.ts";
 import { databaseExists, inspectServer, offerOf } from "../inspect.ts";
+import type { SelectedPlan } from "./left-out.ts";
+import { planSelection } from "./left-out.ts";
 
 /** One thing that a target lacks, with a hint. */
 export interface Lack {
@@ -117,16 +119,30 @@ export async function finishDatabase(
 export async function entriesToRestore(
   target: Connection,
   contents: ArchiveContents,
-  { selection, create }: { selection: Selection; create: boolean },
+  options: { selection: Selection; create: boolean },
 ): Promise<ArchiveEntry[]> {
+  return (await planRestore(target, contents, options)).entries;
+}
+
+/** `entriesToRestore`, and what a restore of the selection leaves out. */
+export async function planRestore(
+  target: Connection,
+  contents: ArchiveContents,
+  { selection, create }: { selection: Selection; create: boolean },
+): Promise<SelectedPlan> {
   const selected = selectedEntries(contents, selection);
-  if (isWhole(selection)) return selected;
+  if (isWhole(selection)) return { entries: selected, left_out: [], missing_dependents: [] };
+  const plan = await planSelection(create ? undefined : target, contents, selected);
   const present = create ? ["public"] : await schemaNames(target);
-  const needed = new Set(selected.map(({ namespace }) => namespace));
-  const ids = new Set(selected.map(({ id }) => id));
+  const needed = new Set(plan.entries.map(({ namespace }) => namespace));
+  const ids = new Set(plan.entries.map(({ id }) => id));
   const isLacking = ({ description, tag }: ArchiveEntry) =>
     description === "SCHEMA" && needed.has(tag) && !present.includes(tag);
-  return contents.entries.filter((entry) => ids.has(entry.id) || isLacking(entry));
+  const schemas = new Set(contents.entries.filter(isLacking).map(({ id }) => id));
+  const isOfSchema = ({ id, description, dependencies }: ArchiveEntry) =>
+    schemas.has(id) ||
+    (DEPENDENT_KINDS.includes(description) && dependencies.some((one) => schemas.has(one)));
+  return { ...plan, entries: contents.entries.filter((entry) => ids.has(entry.id) || isOfSchema(entry)) };
 }
 
 async function schemaNames(target: Connection): Promise<string[]> {

@@ -100,7 +100,7 @@ test.each([
   },
 );
 
-test("of a table alone is refused if it has keys, indexes and the like, which --table does not restore", async () => {
+test("of a table alone is refused if it has keys, indexes and the like that the backup does not contain", async () => {
   const target = await copyOfSource(
     "create index more on loose (i); create policy mine on loose; alter table loose add j int generated always as identity",
   );
@@ -114,12 +114,11 @@ test("of a table alone is refused if it has keys, indexes and the like, which --
     .connect(target)
     .unsafe("drop index more; drop policy mine on loose; alter table loose drop j")
     .simple();
-  const before = await factsOf(target);
+  // Those that the backup contains are replaced with their tables.
+  await postgres.connect(target)`delete from b where i > 50`;
   const { exitCode, stderr } = await clean(target, "--table", "a", "--table", "b");
-  expect({ exitCode, stderr }).toMatchObject({ exitCode: 10 });
-  for (const key of ["a_pkey on table public.a", "b_pkey on table public.b", "b_a_fkey on table public.b"])
-    expect(stderr).toContain(`constraint ${key}`);
-  expect(await factsOf(target)).toEqual(before);
+  expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
+  expect((await compareByName(postgres, source, target)).differences).toEqual([]);
   // A table without any of them is replaced.
   await postgres.connect(target)`insert into loose values (2)`;
   expect((await clean(target, "--table", "loose", "--json")).json).toMatchObject({ tables: 1, rows: 1 });

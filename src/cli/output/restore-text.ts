@@ -1,0 +1,59 @@
+import { plural } from "../../base/text/amounts.ts";
+import { visible, visibleData, visibleLines } from "../../base/text/visible.ts";
+import { shortId } from "../../jobs/copies/object-key.ts";
+import { faultText } from "../../jobs/restore/faults.ts";
+import type { RestoreReport } from "../../jobs/restore/report.ts";
+import type { LeftOut } from "../../postgres/restore/left-out.ts";
+import { textOfName } from "../../postgres/restore/left-out.ts";
+import type { Style } from "./output.ts";
+import { durationText, rateText, sizeText } from "./output.ts";
+
+/** What a restore did, or would do, for a person. */
+export function restoreText(raw: RestoreReport, isDryRun: boolean, style: Style): string {
+  const report = visibleData(raw);
+  const { backup, lacks, obstacle, tables, rows, dump_bytes, duration_ms, errors_ignored, errors } = report;
+  const what = `backup ${shortId(backup.id)} of ${backup.server}/${backup.database} (${backup.started_at})`;
+  const lackLines = lacks.map(({ kind, name, hint }) => `${style.warn("lacks")} ${kind} ${name}: ${hint}`);
+  const aloneLines = [
+    ...report.unattached.map(
+      (name) => `${style.warn("unattached")} ${name}: a partition without the table that it belongs to`,
+    ),
+    ...leftOutLines(raw, style),
+  ];
+  const tableText = plural(tables, "table");
+  if (isDryRun) {
+    const verdict = obstacle === null ? style.good("nothing prevents the restore") : style.warn(obstacle);
+    return [`would restore ${what}: ${tableText}`, ...lackLines, ...aloneLines, verdict].join("\n");
+  }
+  const rowText = rows === null ? "" : `, ${plural(rows, "row")}`;
+  const size = `${sizeText(dump_bytes)} in ${durationText(duration_ms)} (${rateText(dump_bytes, duration_ms)})`;
+  const emptyLines = rows === 0 && tables > 0 ? [style.warn("the backup has no rows in these tables")] : [];
+  const errorLines = errors.map((error) => `${style.warn("error")} ${faultText(error)}`);
+  const summary =
+    errors_ignored > 0 ? [style.warn(`pg_restore continued after ${plural(errors_ignored, "error")}`)] : [];
+  return [
+    ...[...lackLines, `${style.good("restored")} ${what}: ${tableText}${rowText}, ${size}`],
+    ...[...emptyLines, ...aloneLines, ...errorLines, ...summary],
+  ].join("\n");
+}
+
+/** What a restore of a selection left out, and the options and statements that mend it. */
+function leftOutLines({ left_out, missing_dependents }: RestoreReport, style: Style): string[] {
+  const lines = (kind: string, all: readonly LeftOut[]) =>
+    all.map(({ entry, reason }) => `${style.warn(kind)} ${visible(`${textOfName(entry)}: ${reason}`)}`);
+  const all = [...left_out, ...missing_dependents];
+  const options = all.flatMap(({ table }) =>
+    table === null ? [] : [`--table ${shellWord(visible(table))}`],
+  );
+  const statements = all.flatMap(({ sql }) => sql ?? []).map(visibleLines);
+  return [
+    ...lines("left out", left_out),
+    ...lines("missing", missing_dependents),
+    ...(options.length > 0 ? [`to restore them too: ${options.join(" ")}`] : []),
+    ...(statements.length > 0 ? ["to add the rest, run as a superuser in psql:", ...statements] : []),
+  ];
+}
+
+function shellWord(text: string): string {
+  return /^[\w./:=@%+,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}

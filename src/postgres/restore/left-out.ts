@@ -1,0 +1,165 @@
+import type { ArchiveContents, ArchiveEntry } from "../archive/format.ts";
+import { DEPENDENT_KINDS } from "../archive/selection.ts";
+import type { ObjectName } from "../archive/table-parts.ts";
+import { entryName, isPart, isRelation, objectOf, tableOf } from "../archive/table-parts.ts";
+import type { Connection } from "../connection.ts";
+
+/** An archive entry that a restore of a selection does not run, although the target needs it to be as it was. */
+export interface LeftOut {
+  /** As `TRIGGER public.orders touch`. */
+  entry: string;
+  reason: string;
+  /** Its name for `--table`, if that restores it; otherwise null. */
+  table: string | null;
+  /** The statement that creates it; null if it is restored with `--table`. */
+  sql: string | null;
+}
+
+export interface SelectedPlan {
+  entries: ArchiveEntry[];
+  /** Parts of the selected objects that need something that neither the selection nor the target has. */
+  left_out: LeftOut[];
+  /** Objects that depend on the selected ones and do not exist in the target: foreign keys of other tables, views … */
+  missing_dependents: LeftOut[];
+}
+
+/**
+ * Completes a selection: takes out the parts that the target cannot take, and looks for dependents that were dropped
+ * together with the selected objects. Without `target` nothing but the selection exists.
+ */
+export async function planSelection(
+  target: Connection | undefined,
+  contents: ArchiveContents,
+  selected: readonly ArchiveEntry[],
+): Promise<SelectedPlan> {
+  const byId = new Map(contents.entries.map((entry) => [entry.id, entry]));
+  const ids = new Set(selected.map(({ id }) => id));
+  const outside = (entry: ArchiveEntry) =>
+    entry.dependencies
+      .flatMap((id) => (ids.has(id) ? [] : (byId.get(id) ?? [])))
+      // A partition's index depends on its parent's only to be attached to it.
+      .filter((needed) => !(isIndex(entry) && isIndex(needed)));
+  const needed = selected.filter((entry) => isOptional(entry)).flatMap(outside);
+  const dependents = dependentsOf(contents, ids, byId);
+  const tables = dependents.flatMap((entry) => tableOf(entry, byId) ?? []);
+  const publications = dependents
+    .filter(({ description }) => description === "PUBLICATION TABLE")
+    .flatMap(outside);
+  const exists = await existing(target, [...needed, ...dependents, ...tables, ...publications], byId);
+
+  const left_out: LeftOut[] = [];
+  const entries: ArchiveEntry[] = [];
+  for (const entry of selected) {
+    // A part of a part that was left out goes with it, such as its comment.
+    const isOrphan = [...DEPENDENT_KINDS, "INDEX ATTACH"].includes(entry.description)
+      ? entry.dependencies.some((id) => byId.has(id) && !ids.has(id))
+      : false;
+    const lacking = isOptional(entry) ? outside(entry).filter(({ id }) => exists.get(id) === false) : [];
+    if (!isOrphan && lacking.length === 0) entries.push(entry);
+    else ids.delete(entry.id);
+    if (lacking.length === 0) continue;
+    const names = [...new Set(lacking.map(nameInText))].join(" and ");
+    left_out.push({
+      entry: entryName(entry),
+      reason: `it needs ${names}, which the target lacks`,
+      table: null,
+      sql: entry.definition.trim(),
+    });
+  }
+  const missing = dependents.filter((entry) => {
+    const table = tableOf(entry, byId);
+    if (entry.description === "PUBLICATION TABLE")
+      return outside(entry).every(({ id }) => exists.get(id) === true);
+    if (table && !ids.has(table.id) && exists.get(table.id) !== true) return false;
+    return exists.get(entry.id) === false;
+  });
+  return { entries, left_out, missing_dependents: missing.map(dependentText) };
+}
+
+function isOptional(entry: ArchiveEntry): boolean {
+  return isPart(entry) || entry.description === "PUBLICATION TABLE";
+}
+
+function isIndex({ description }: ArchiveEntry): boolean {
+  return description === "INDEX" || description === "CONSTRAINT";
+}
+
+function dependentText(entry: ArchiveEntry): LeftOut {
+  const isSelectable = isRelation(entry);
+  return {
+    entry: entryName(entry),
+    reason: "it depends on a restored object, and the target lacks it",
+    table: isSelectable ? entry.tag : null,
+    sql: isSelectable ? null : entry.definition.trim(),
+  };
+}
+
+const DEPENDENT_OBJECTS = [
+  "FK CONSTRAINT",
+  "CONSTRAINT",
+  "CHECK CONSTRAINT",
+  "INDEX",
+  "TRIGGER",
+  "RULE",
+].concat(...["VIEW", "MATERIALIZED VIEW", "FUNCTION", "PROCEDURE", "PUBLICATION TABLE"]);
+
+/** Unselected entries that depend on selected ones, directly or through each other. */
+function dependentsOf(
+  { entries }: ArchiveContents,
+  ids: ReadonlySet<number>,
+  byId: ReadonlyMap<number, ArchiveEntry>,
+): ArchiveEntry[] {
+  const isObject = (id: number) => {
+    const description = byId.get(id)?.description;
+    return description !== "SCHEMA" && description !== "PUBLICATION";
+  };
+  const reached = new Set([...ids].filter(isObject));
+  return entries.filter((entry) => {
+    if (ids.has(entry.id) || !DEPENDENT_OBJECTS.includes(entry.description)) return false;
+    if (!entry.dependencies.some((id) => reached.has(id))) return false;
+    reached.add(entry.id);
+    return true;
+  });
+}
+
+/** Whether the entries' objects exist in the target, by id; entries that cannot be looked up are not in the map. */
+async function existing(
+  target: Connection | undefined,
+  entries: readonly ArchiveEntry[],
+  byId: ReadonlyMap<number, ArchiveEntry>,
+): Promise<ReadonlyMap<number, boolean>> {
+  const asked = new Map<number, ObjectName>();
+  for (const entry of entries) {
+    const object = objectOf(entry, byId);
+    if (object) asked.set(entry.id, object);
+  }
+  if (!target || asked.size === 0) return new Map([...asked.keys()].map((id) => [id, false]));
+  const list = JSON.stringify([...asked].map(([id, object]) => ({ id, ...object })));
+  const rows = await target.run(
+    "look for the objects that a part of the backup needs",
+    (sql) => sql<{ id: number; is_there: boolean }[]>`
+      select id, case kind
+          when 'relation' then to_regclass(name) is not null
+          when 'routine' then to_regprocedure(name) is not null
+          when 'type' then to_regtype(name) is not null
+          when 'publication' then exists (select from pg_publication where pubname = name)
+          when 'constraint' then exists (select from pg_constraint where conrelid = to_regclass("table") and conname = name)
+          when 'trigger' then exists (select from pg_trigger where tgrelid = to_regclass("table") and tgname = name)
+          when 'rule' then exists (select from pg_rewrite where ev_class = to_regclass("table") and rulename = name)
+          when 'policy' then exists (select from pg_policy where polrelid = to_regclass("table") and polname = name)
+        end as is_there
+      from json_to_recordset(${list}::text::json) as asked (id int, kind text, name text, "table" text)`,
+  );
+  return new Map(rows.map(({ id, is_there }) => [id, is_there]));
+}
+
+/** As `function public.touch()`, `foreign key item_order of table public.item`. */
+export function nameInText(entry: ArchiveEntry): string {
+  return textOfName(entryName(entry));
+}
+
+/** For a person: `view public.totals` of `VIEW public.totals`. */
+export function textOfName(name: string): string {
+  const [, kind = "", rest = ""] = /^([A-Z ]+) (.*)$/s.exec(name) ?? [];
+  return `${kind === "FK CONSTRAINT" ? "foreign key" : kind.toLowerCase()} ${rest}`;
+}

@@ -1,7 +1,7 @@
 /**
- * Writes what `test/vectors/` lacks: `bun scripts/make-vectors.ts`. A vector that is there stays as it is: it
- * was written by the pg321 of its time, and must be read by every later one. Byte `i` of every plaintext is
- * `i % 251`; of a compressed one, of what it decompresses to.
+ * Writes the missing files of `test/vectors/`: `bun scripts/make-vectors.ts`. Existing vectors stay as they are: an
+ * earlier pg321 wrote them, and every later version must read them. Byte `i` of every plaintext (if it is compressed, of
+ * the decompressed text) is `i % 251`.
  */
 import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
@@ -28,12 +28,12 @@ const INSTALLATION = "2f6c1f0e-58a5-4a0b-9f1c-3b1f0a6d7c11";
 interface Vector {
   name: string;
   opens: boolean;
-  /** The exit code's word when it does not open. */
+  /** The name of the exit code if it does not open. */
   code?: "verification" | "key";
-  /** What leaves: all of it, or the authentic segments before the damage. */
+  /** The output: the whole plaintext, or the authentic segments before the damage. */
   plaintext_bytes: number;
   plaintext_sha256: string;
-  /** What the plaintext decompresses to, where it is compressed. */
+  /** The decompressed plaintext, if it is compressed. */
   dump_bytes?: number;
   dump_sha256?: string;
 }
@@ -81,7 +81,7 @@ interface Sealing {
   signingKey?: SigningKey;
 }
 
-/** A header over any metadata, right or wrong. */
+/** A header with any metadata, valid or not. */
 function header({ metadata: said, fileKey = randomBytes(32), recipients, signingKey }: Sealing) {
   const bytes = said instanceof Uint8Array ? said : Buffer.from(JSON.stringify(said ?? metadata));
   return sealHeader(bytes, fileKey, recipients ?? [ourRecipient], signingKey ?? ourKey);
@@ -120,7 +120,7 @@ async function addGood() {
   }
 }
 
-/** Frames and members one after another are one dump; a skippable frame holds nothing of it. */
+/** Consecutive frames or members are one dump; a skippable frame contains none of it. */
 async function addCompressed() {
   const dump = plaintext(1000);
   const halves = [dump.subarray(0, 400), dump.subarray(400)] as const;
@@ -243,7 +243,7 @@ async function addForged() {
   await fails("file-key-short", await sealed(100, { fileKey: randomBytes(16) }));
 }
 
-/** Two things are wrong with each of these: the step that comes first decides. */
+/** Each of these has two mistakes: the check that comes first decides. */
 async function addDoublyWrong() {
   const stranger = { signingKey: theirKey, metadata: { ...metadata, signer: theirKey.signer } };
   const unknown = await sealed(0, stranger);
@@ -259,7 +259,7 @@ async function addDoublyWrong() {
   await fails("wrong-twice-signer-and-armor", await armored(stranger));
 }
 
-/** With its wrapped key in the other form of an age file, which `age -d` opens as well. */
+/** A file whose wrapped key has the other form of an age file, which `age -d` opens as well. */
 async function armored(sealing: Sealing = {}) {
   const said = Buffer.from(JSON.stringify(sealing.metadata ?? metadata));
   const fileKey = randomBytes(32);
@@ -293,7 +293,7 @@ async function addMalformed() {
   ];
   await fails("wrapped-key-armored", await armored());
   for (const [name, content] of [...said, ...refusedMetadata(metadata)]) {
-    // One segment: but for its metadata each of these is a file that opens.
+    // One segment: except for its metadata, each of these files would open.
     await fails(`metadata-${name}`, await sealed(50, { metadata: content }));
   }
   const [first, second] = rightSegments(plaintext(128));

@@ -10,7 +10,7 @@ export function plaintext(length: number): Buffer {
 
 export const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 
-/** Segments with any counters, flags and sizes. */
+/** A payload of segments with any counters, flags and sizes. */
 export function payload(
   fileKey: Uint8Array,
   segments: { index: number; isLast: boolean; bytes: Uint8Array }[],

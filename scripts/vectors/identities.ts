@@ -4,11 +4,11 @@ import { withUnusedBits } from "./metadata.ts";
 export interface IdentityVector {
   name: string;
   bytes: Uint8Array;
-  /** Whether a reader opens `good-200-bytes` with it. */
+  /** Whether this file opens `good-200-bytes`. */
   opens: boolean;
 }
 
-/** Ways in which an editor or a clipboard leaves the identity file `text`, and ways that damage it. */
+/** The identity file `text` after harmless changes by an editor or a clipboard, and after damaging ones. */
 export function identityVectors(text: string, other: Identity): IdentityVector[] {
   const [signer = ""] = /(?<=^# signer: ).*/m.exec(text) ?? [];
   const lines = text.trimEnd().split("\n");

@@ -45,7 +45,7 @@ export function manifestVectors(ours: SigningKey, theirs: SigningKey): ManifestV
     ["good-signed-not-encrypted", encodeManifest({ installation, ...fields, ...none }, ours)],
     ["good-unknown-member", signed({ later: JSON.parse(nested(31)) })],
     ["good-other-order", signedText(Object.fromEntries(Object.entries(members).reverse()), ours)],
-    // That it does not open is nothing against the manifest.
+    // A backup that cannot be opened does not make its manifest invalid.
     ["good-details", signed({ details: armor.encode(Buffer.from("age-encryption.org/v1\n")) })],
   ];
   const untrusted = signed({}, theirs);
@@ -69,7 +69,7 @@ function signedText(members: Members, key: SigningKey): string {
   return JSON.stringify({ ...body, signature: Buffer.from(signature).toString("base64") });
 }
 
-/** Whoever reads these leniently finds what `good` says, with its right signature. */
+/** A lenient reader would read these as `good`, with a valid signature. */
 function badForms(good: string): [string, string | Uint8Array][] {
   return [
     ["empty", ""],
@@ -113,15 +113,15 @@ function badSignatures(good: string, theirs: SigningKey): [string, string][] {
   ];
 }
 
-/** The last digit of a signature but with other bits where they say nothing. */
+/** A signature whose last digit differs only in unused bits. */
 function nextDigit(signature: string): string {
   const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   return digits[digits.indexOf(signature.at(-3) ?? "") + 1] ?? "";
 }
 
-/** All of them signed by us as they stand. */
+/** Manifests that are signed by us exactly as they are. */
 function badMembers(signed: (change: Members) => string): [string, string | Uint8Array][] {
-  // Repaired by a lenient decoder it has the text that is signed.
+  // A lenient decoder would repair it into the signed text.
   const repaired = signed({ server: "\ufffd", database: "app" });
   return [
     ["not-utf-8", Buffer.from(repaired.replace("\ufffd", "\xff"), "latin1")],

@@ -1,8 +1,8 @@
 type Members = Record<string, unknown>;
-/** Name of a vector, and its metadata: members to write as pg321 does, or bytes as they are. */
+/** The name of a vector, and its metadata: members to write as pg321 does, or raw bytes. */
 export type MetadataVector = [string, Members | Uint8Array];
 
-/** Not what pg321 writes, and yet what version 1 says. */
+/** Metadata that pg321 does not write, but that version 1 of the format allows. */
 export function oddMetadata(metadata: Members): MetadataVector[] {
   const changed = (members: Members) => ({ ...metadata, ...members });
   const controls = Array.from({ length: 31 }, (_, index) => String.fromCharCode(index + 1)).join("");
@@ -23,7 +23,7 @@ export function oddMetadata(metadata: Members): MetadataVector[] {
   ];
 }
 
-/** Each but for its metadata a file that opens, and for some of these there is a reader that would open it. */
+/** Invalid metadata in files that would open otherwise; some readers would even accept it. */
 export function refusedMetadata(metadata: Members): MetadataVector[] {
   return [
     ...badForms(metadata),
@@ -161,7 +161,7 @@ function badValues(metadata: Members): MetadataVector[] {
   return values.map(([name, change]) => [name, { ...metadata, ...change }]);
 }
 
-/** Another spelling of the same 32 bytes: its last digit has two bits that say nothing. */
+/** Another spelling of the same 32 bytes: its last digit has two unused bits. */
 export function withUnusedBits(signer: string): string {
   const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   return `${signer.slice(0, -2)}${digits[digits.indexOf(signer.at(-2) ?? "") + 1]}=`;
@@ -171,7 +171,7 @@ export function nested(levels: number): string {
   return "[".repeat(levels) + "]".repeat(levels);
 }
 
-/** The compact text of `members` with one more at its end, as it is. */
+/** The compact text of `members` with one more member at its end, as raw text. */
 export function withMember(members: Members, text: string): string {
   return JSON.stringify(members).replace(/}$/, () => `,${text}}`);
 }

@@ -12,11 +12,11 @@ import { ManualClock } from "./manual-clock.ts";
 
 export interface AlertLab extends DeliveryContext, AsyncDisposable {
   clock: ManualClock;
-  /** Closes the catalog and opens it again, as a restart does. */
+  /** Closes the catalog and opens it again, as after a restart. */
   restart(): Promise<void>;
 }
 
-/** What alerts and deliveries work with: a real catalog on disk, and time that a test moves. */
+/** A context for alerts and deliveries: a real catalog on disk, and a manual clock. */
 export async function alertLab(...notify: NotifyConfig[]): Promise<AlertLab> {
   const directory = await mkdtemp(join(tmpdir(), "pg321-alerts-"));
   const clock = new ManualClock();

@@ -6,12 +6,12 @@ import { LOCAL, SERVER } from "../fixtures/config-file.ts";
 import { backupRecord, copyRecord } from "../suites/catalog/records.ts";
 import { type EndpointLab, endpointLab } from "./endpoint.ts";
 
-/** The lab's clock stands at 2026-11-23T00:00:00Z. */
+/** The lab's clock is set to 2026-11-23T00:00:00Z. */
 export const hoursAgo = (hours: number) => new Date(Date.UTC(2026, 10, 23) - hours * HOUR_MS).toISOString();
 export const USB = LOCAL.replace('"disk"', '"usb"').replace("/srv/backup", "/mnt/usb");
 export const BOTH = { disk: "CONFIRMED", usb: "CONFIRMED" } as const;
 
-/** A backup of main/app of so many hours ago, with these copies. */
+/** Records a backup of main/app that started `hours` ago, with these copies. */
 export async function backUp(
   lab: EndpointLab,
   hours: number,

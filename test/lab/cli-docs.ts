@@ -20,7 +20,7 @@ export function section(heading: string): string {
   return end < 0 ? rest : rest.slice(0, end);
 }
 
-/** The cells of every table row in a text, header and ruler left out. */
+/** The cells of every table row in a text, without header and ruler. */
 export function rowsOf(text: string): string[][] {
   return [...text.matchAll(/^\| (`.*|\d.*) \|$/gm)].map(([, row = ""]) =>
     row.split(/ \|(?: |$)/).map((cell) => cell.trim()),
@@ -48,7 +48,7 @@ const TYPES: Record<string, (value: unknown) => boolean> = {
   object: (value) => typeof value === "object" && value !== null && !Array.isArray(value),
 };
 
-/** What of some JSON is not as documented: keys that the docs do not know, values of another type. */
+/** The deviations of some JSON from its documentation: undocumented keys, and values of another type. */
 export function misfits(json: unknown, documented: readonly DocumentedKey[]): string[] {
   const misfits: string[] = [];
   for (const { path, value } of leavesOf(json, "", new Set(opaque(documented)))) {
@@ -65,7 +65,7 @@ export function pathsOf(documents: readonly unknown[], documented: readonly Docu
   return [...new Set(leaves.map(({ path }) => path))].sort();
 }
 
-/** Objects that are documented as a whole, elsewhere. */
+/** Objects that are documented as a whole in another place. */
 function opaque(documented: readonly DocumentedKey[]): string[] {
   return documented.filter(({ type }) => type.startsWith("object")).map(({ path }) => path);
 }

@@ -10,20 +10,20 @@ import type { PostgresAddress } from "./servers/postgres.ts";
 
 /** A pattern that is due in no test. */
 export const YEARLY = "0 0 1 1 *";
-/** In the middle of a dump of 30 MiB; the first part of an upload is full by then. */
+/** A byte in the middle of a dump of 30 MiB; by then the first part of an upload is full. */
 const MIDDLE_BYTES = 12 * 1024 * 1024;
 
 export interface DaemonLabOptions {
   postgres: PostgresAddress;
   databases: readonly string[];
-  /** Lines of `[schedule]`; every job that they do not name is off. */
+  /** Lines of `[schedule]`; every job without a line is off. */
   schedule: string;
   /** More TOML tables. */
   more?: string;
   storages?: (directory: string) => string[];
 }
 
-/** An installation with a daemon, whose way to PostgreSQL leads through a proxy, and whose storage is a directory. */
+/** An installation with a daemon that reaches PostgreSQL through a proxy and has a directory as storage. */
 export class DaemonLab implements AsyncDisposable {
   readonly installation: Installation;
   readonly toPostgres: FaultProxy;
@@ -58,7 +58,7 @@ export class DaemonLab implements AsyncDisposable {
     return { name: "disk", directory: join(this.installation.directory, "disk") };
   }
 
-  /** Writes the config anew, with another schedule. */
+  /** Rewrites the config with another schedule. */
   schedule(lines: string, more = this.#more): Promise<void> {
     const off = ["backup", "cleanup", "verify", "repair"]
       .filter((job) => !new RegExp(`^${job} = `, "m").test(lines))
@@ -72,7 +72,7 @@ export class DaemonLab implements AsyncDisposable {
     });
   }
 
-  /** Starts the daemon; resolves once it works. */
+  /** Starts the daemon; resolves when it is ready. */
   async start(): Promise<Running> {
     const daemon = watched(this.installation.start("run"));
     this.#daemons.push(daemon);
@@ -80,7 +80,7 @@ export class DaemonLab implements AsyncDisposable {
     return daemon;
   }
 
-  /** Starts the daemon with a database that answers no more in the middle of its dump; resolves when it is there. */
+  /** Starts the daemon; the database stops answering in the middle of its dump. Resolves when the dump has reached that. */
   async startToTheMiddle(): Promise<Running> {
     this.toPostgres.stallAnswersAfter(MIDDLE_BYTES);
     const daemon = await this.start();
@@ -92,7 +92,7 @@ export class DaemonLab implements AsyncDisposable {
     return daemon;
   }
 
-  /** The records of all runs that a schedule began, oldest first. */
+  /** The records of all scheduled runs, oldest first. */
   async runs(schedule?: string): Promise<RunRecord[]> {
     const runs = await withCatalog(this.installation, (catalog) => catalog.runs({}));
     return runs
@@ -100,7 +100,7 @@ export class DaemonLab implements AsyncDisposable {
       .reverse();
   }
 
-  /** Resolves once the daemon has so many runs of a schedule with this outcome. */
+  /** Resolves when the daemon has `count` runs of a schedule with this outcome. */
   until(daemon: Running, schedule: string, outcome: RunRecord["outcome"], count = 1): Promise<void> {
     return daemon.until(`${count} runs of ${schedule} are ${outcome}`, async () => {
       const runs = await this.runs(schedule);
@@ -108,7 +108,7 @@ export class DaemonLab implements AsyncDisposable {
     });
   }
 
-  /** What the daemon says of itself. */
+  /** The status that the daemon reports. */
   async status(): Promise<StatusReport> {
     const unix = join(this.installation.directory, "http.sock");
     const answer = await fetch("http://localhost/status?format=json", { unix });

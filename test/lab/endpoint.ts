@@ -13,7 +13,7 @@ import type { RunningStatus } from "../../src/status/report.ts";
 import { LOCAL, loadToml, SERVER } from "../fixtures/config-file.ts";
 import { ManualClock } from "./manual-clock.ts";
 
-/** What a test says of the daemon that stands behind an endpoint. */
+/** The part of the daemon behind an endpoint that a test controls. */
 export interface DaemonPart {
   problems: () => Promise<string[]>;
   waits: string[];
@@ -22,24 +22,24 @@ export interface DaemonPart {
 }
 
 export interface EndpointLab extends AsyncDisposable {
-  /** A real one: catalog, storages and config of a directory of its own. */
+  /** A real context with catalog, storages and config in its own directory. */
   context: JobContext;
   clock: ManualClock;
   part: DaemonPart;
   live: LiveDaemon;
   directory: string;
-  /** Opens an endpoint with this [http] table; closed with the lab. */
+  /** Opens an endpoint with this [http] table; the lab closes it. */
   serve(http?: string, deps?: { log?: Log; clock?: Clock }): Promise<HttpServer>;
 }
 
 export interface EndpointOptions {
-  /** More TOML: any table but [http]. */
+  /** More TOML: any table except [http]. */
   more?: string;
   /** Instead of a server "main" and a storage "disk". */
   parts?: string;
 }
 
-/** What the endpoint needs, with a daemon that does what the test says and time that the test moves. */
+/** Everything that the endpoint needs, with a daemon that the test controls and a manual clock. */
 export async function endpointLab({
   more = "",
   parts = SERVER + LOCAL,

@@ -6,15 +6,15 @@ import { ManualClock } from "./manual-clock.ts";
 
 export const PART = 100;
 export const AHEAD = 4;
-/** Bytes that a source of `count` chunks yields; every chunk is one part. */
+/** The chunk of a source at an index; every chunk is one part. */
 export const chunkOf = (at: number) => new Uint8Array(PART).fill(at);
 
-/** What the sinks saw, and whether they gave back what they took. */
+/** Records what the sinks received, and whether they released all parts. */
 export class Lab {
   readonly clock = new ManualClock();
   readonly abort = new AbortController();
   readonly told: SinkOutcome<unknown>[] = [];
-  /** Parts that a sink holds now; the memory behind all parts. */
+  /** The parts that a sink holds now; the memory behind all parts. */
   held = 0;
   readonly memories = new Set<ArrayBufferLike>();
   passed = 0;
@@ -35,7 +35,7 @@ export class Lab {
     };
   }
 
-  /** A source of so many chunks, that throws at its end if told to. */
+  /** A source of `count` chunks that can throw at its end. */
   source(count: number, error?: Error) {
     const lab = this;
     return async function* (signal: AbortSignal) {
@@ -90,7 +90,7 @@ export class Lab {
 
 export interface Behaviour {
   perPartMs?: number;
-  /** Throws when it has this part; 0: before it asks for any. */
+  /** Throws when it has received this part; 0: before it asks for any part. */
   failAtPart?: number;
   /** Takes this part and then nothing more. */
   stopAtPart?: number;
@@ -117,7 +117,7 @@ export async function run(
     ),
     10,
   );
-  // Whatever the end: the source is closed, nobody holds a part, and memory kept its bound.
+  // In any case the source is closed, nobody holds a part, and memory has stayed within its limit.
   expect(lab.sourceClosed).toBe(1);
   expect(lab.held).toBe(0);
   expect(lab.memories.size).toBeLessThanOrEqual(AHEAD);

@@ -8,13 +8,13 @@ import { MARKER_KEY } from "../../src/storage/marker.ts";
 import type { PostgresAddress } from "./servers/postgres.ts";
 import type { S3Address } from "./servers/s3.ts";
 
-/** What a finished run of the program printed. */
+/** The output of a finished run of the program. */
 export interface Ended {
   exitCode: number;
   stdout: string;
   stderr: string;
   /** Its `--json` output. */
-  // biome-ignore lint/suspicious/noExplicitAny: tests look into it freely.
+  // biome-ignore lint/suspicious/noExplicitAny: tests read it freely.
   json: any;
 }
 
@@ -30,13 +30,13 @@ export interface InstallationOptions {
   more?: string;
   /** `none` leaves everything unencrypted; `age` is the default. */
   encryption?: "age" | "none";
-  /** Instead of the installation's own. */
+  /** Instead of the installation's own key. */
   recipients?: readonly string[];
   /** More lines of `[encryption]`. */
   encryptionMore?: string;
 }
 
-/** One pg321 with its own directory: config, keys, catalog, local storages. Removed when disposed of. */
+/** A pg321 installation in its own directory: config, keys, catalog, local storages. Removed when disposed of. */
 export class Installation implements AsyncDisposable {
   readonly directory: string;
   readonly configFile: string;
@@ -71,7 +71,7 @@ export class Installation implements AsyncDisposable {
     return made;
   }
 
-  /** Writes the config anew, with some of the options changed. */
+  /** Rewrites the config with some options changed. */
   async configure(change: Partial<InstallationOptions>): Promise<void> {
     const {
       postgres,
@@ -126,7 +126,7 @@ export class Installation implements AsyncDisposable {
     return startProgram(words, { PG321_CONFIG: this.configFile });
   }
 
-  /** Every file under a directory of the installation but a storage's marker, relative to it, sorted. */
+  /** Every file under a directory of the installation except a storage's marker, relative to it, sorted. */
   async files(under: string): Promise<string[]> {
     const entries = await readdir(join(this.directory, under), { recursive: true, withFileTypes: true });
     const base = join(this.directory, under);
@@ -137,7 +137,7 @@ export class Installation implements AsyncDisposable {
       .sort();
   }
 
-  /** What lies in its temporary directory, but the directory's mark. */
+  /** The content of its temporary directory, except the directory's mark. */
   async temporaryFiles(): Promise<string[]> {
     return (await this.files("state/tmp")).filter((name) => name !== MARK);
   }
@@ -192,13 +192,13 @@ function text(value: string): string {
 const ROOT = join(import.meta.dir, "../..");
 const EXECUTABLE = join(ROOT, "dist/pg321");
 
-/** The compiled program where the runner has just built it, else the source. */
+/** The compiled program if the runner has just built it, otherwise the source. */
 export function programWords(): string[] {
   const isBuilt = process.env["PG321_TEST_POSTGRES"] !== undefined && existsSync(EXECUTABLE);
   return isBuilt ? [EXECUTABLE] : [process.execPath, join(ROOT, "src/main.ts")];
 }
 
-/** `by`: a program that starts it, with its arguments. */
+/** `by`: another program that starts it, with its arguments. */
 export function startProgram(
   words: readonly string[],
   env: Record<string, string>,

@@ -11,10 +11,10 @@ import { MARKER_KEY } from "../../src/storage/marker.ts";
 import type { Installation } from "./installation.ts";
 import type { S3Lab } from "./servers/s3.ts";
 
-/** Where an installation's copies are, as the test sees it without pg321. */
+/** The place of an installation's copies, as the test sees it without pg321. */
 export type Place = { name: string; directory: string } | { name: string; lab: S3Lab; bucket: string };
 
-/** Every key but that of the storage's marker, which stays for good. */
+/** Every key except that of the storage's marker, which always stays. */
 export async function keysIn(place: Place): Promise<string[]> {
   return (await allKeysIn(place)).filter((key) => key !== MARKER_KEY);
 }
@@ -49,10 +49,10 @@ export async function withCatalog<T>(
 }
 
 /**
- * What no run may leave behind, whatever happened to it: open uploads, temporary files, an object without
- * its manifest or a manifest without its object, objects that no record confirms, confirmed copies that are
- * not there, records that are still open, leases of live runs. `foreign` keys are not pg321's: their objects must all be
- * there, and an upload of theirs may be open.
+ * Finds everything that no run may leave behind: open uploads, temporary files, an object without its manifest or a
+ * manifest without its object, objects that no record confirms, confirmed copies that do not exist, open records, and
+ * leases of live runs. `foreign` keys do not belong to pg321: all their objects must exist, and their uploads may be
+ * open.
  */
 export async function leftovers(
   installation: Installation,
@@ -86,7 +86,7 @@ export async function leftovers(
   return found;
 }
 
-/** `storage:state` of every copy of a backup, in order of the storages' names. */
+/** `storage:state` of every copy of a backup, ordered by the names of the storages. */
 export async function copyStates(installation: Installation, backupId: string): Promise<string> {
   const copies = await withCatalog(installation, (catalog) => catalog.copies(backupId));
   return copies.map(({ storage, state }) => `${storage}:${state}`).join(" ");

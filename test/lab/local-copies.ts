@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Installation } from "./installation.ts";
 
-/** The bytes of an object, changed. */
+/** Returns the bytes of an object with a change. */
 export type Damage = (bytes: Buffer) => Buffer;
 
 /** The copies of one backup in local storages, for tests that damage them behind the program's back. */
@@ -24,7 +24,7 @@ export class LocalCopies {
     return this.#path(storage, (name) => name.endsWith(".json"));
   }
 
-  /** Changes a copy's object. `heal` brings back what it was. */
+  /** Changes a copy's object. `heal` restores it. */
   damage(storage: string, damage: Damage): void {
     this.change(this.object(storage), damage);
   }
@@ -56,7 +56,7 @@ export class LocalCopies {
     const found = all
       .filter((name) => name.includes(short) && isWanted(name))
       .map((name) => join(root, name));
-    // A copy that a test has removed is still known by its path.
+    // The path of a copy that a test has removed is still known.
     const kept = [...this.#whole.keys()].filter((path) => path.startsWith(`${root}/`) && isWanted(path));
     const path = found[0] ?? kept[0];
     if (path === undefined) throw new Error(`no copy of ${this.#backupId} in ${storage}`);
@@ -80,7 +80,7 @@ export const cutTo =
     bytes.subarray(0, count < 0 ? bytes.length + count : count);
 export const extended: Damage = (bytes) => Buffer.concat([bytes, Buffer.from([0])]);
 
-/** Where the payload of a sealed file begins: after the first line, two parts with their lengths, signature and code. */
+/** The start of a sealed file's payload: after the first line, two parts with their lengths, signature and MAC. */
 export function payloadOffset(object: Buffer): number {
   const metadataAt = object.indexOf("\n") + 1;
   const wrappedAt = metadataAt + 4 + object.readUInt32BE(metadataAt);

@@ -6,7 +6,7 @@ interface Sleeper {
   wake: () => void;
 }
 
-/** A clock that stands still until a test moves it. */
+/** A clock that only a test advances. */
 export class ManualClock implements Clock {
   readonly #startedAt: Date;
   #elapsedMs = 0;
@@ -24,7 +24,7 @@ export class ManualClock implements Clock {
     return this.#elapsedMs;
   }
 
-  /** How many sleep now. */
+  /** The number of current sleepers. */
   get sleeping(): number {
     return this.#sleepers.length;
   }
@@ -51,8 +51,8 @@ export class ManualClock implements Clock {
   }
 
   /**
-   * Moves time on and wakes the sleepers that are due, one after the other in the order of their times;
-   * each has its turn, and may sleep again, before the next one wakes.
+   * Advances the time and wakes the sleepers that are due, one after the other in the order of their times. Each runs,
+   * and may sleep again, before the next one wakes.
    */
   async advance(durationMs: number): Promise<void> {
     const untilMs = this.#elapsedMs + durationMs;
@@ -68,8 +68,8 @@ export class ManualClock implements Clock {
   }
 
   /**
-   * Moves time on in steps until `promise` settles. Where it depends on the world outside (a child), `turn`
-   * gives that some of its own time between the steps.
+   * Advances the time in steps until `promise` settles. If that depends on something outside (a child process), `turn`
+   * gives it real time between the steps.
    */
   async advanceUntil<T>(
     promise: Promise<T>,

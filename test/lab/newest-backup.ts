@@ -1,7 +1,7 @@
 import { expect } from "bun:test";
 import type { Installation } from "./installation.ts";
 
-/** The newest backup, as `list` and `show` tell it, too. */
+/** Checks status and copies of the newest backup in `list` and `show`. Returns its id. */
 export async function listedAs(installation: Installation, status: string, copies: string): Promise<string> {
   const listed = (await installation.ok("list", "--json")).json.backups[0];
   expect(listed).toMatchObject({ status });
@@ -18,14 +18,14 @@ export function statesOf(copies: { storage: string; state: string }[]): string {
   return copies.map(({ storage, state }) => `${storage}:${state}`).join(" ");
 }
 
-/** `verify` finds a good copy in each of these storages. */
+/** Checks that `verify` finds a good copy in each of these storages. */
 export async function expectGoodCopies(installation: Installation, storages: string[]): Promise<void> {
   const { copies } = (await installation.ok("verify", "--all", "--json")).json;
   expect(copies.map((copy: { storage: string }) => copy.storage)).toEqual(storages);
   for (const copy of copies) expect(copy).toMatchObject({ verdict: "good", segments_checked: true });
 }
 
-/** The newest backup, as `list --json` tells it. */
+/** The only backup in `list --json`. */
 export async function only(installation: Installation) {
   const { backups } = (await installation.ok("list", "--json")).json;
   expect(backups).toHaveLength(1);

@@ -17,28 +17,28 @@ import { keysIn, withCatalog } from "./leftovers.ts";
 import { rgw, swift } from "./servers/s3.ts";
 import type { PostgresForTests } from "./servers/use-postgres.ts";
 
-/** R2 is a Ceph gateway and B2 is Swift here: real servers with those providers' limits. */
+/** Here R2 is a Ceph gateway and B2 is Swift: real servers with the limits of those providers. */
 export type StorageName = "disk" | "r2" | "b2";
 type Settings = Record<string, string | number | boolean>;
 
-/** An installation whose backups a test makes older, to see what retention does with them. */
+/** An installation whose backups a test dates back, to check what retention does with them. */
 export interface Retained extends AsyncDisposable {
   readonly installation: Installation;
   readonly places: ReadonlyMap<string, Place>;
-  /** Makes a backup by `pg321 backup`, dates it back by so many days, and returns its id. */
+  /** Makes a backup with `pg321 backup`, dates it back by some days, and returns its id. */
   backup(ageDays: number): Promise<string>;
   /** Changes the date of a backup in the catalog, as the report did. */
   age(id: string, ageDays: number): Promise<void>;
-  /** The objects and manifests of a backup that a storage has, seen without pg321. */
+  /** The objects and manifests of a backup in a storage, listed without pg321. */
   objects(storage: string, id: string): Promise<string[]>;
-  /** Removes what a storage has of a backup, behind pg321's back. */
+  /** Removes all objects of a backup from a storage, behind pg321's back. */
   lose(storage: string, id: string): Promise<void>;
   record(id: string): Promise<BackupRecord | undefined>;
   /** `disk:DELETED r2:CONFIRMED`: of every copy of a backup. */
   states(id: string): Promise<string>;
   copies(id: string): Promise<CopyRecord[]>;
-  /** Runs `pg321 cleanup --json`: what it printed, and its exit code. */
-  // biome-ignore lint/suspicious/noExplicitAny: tests look into it freely.
+  /** Runs `pg321 cleanup --json`: its output and its exit code. */
+  // biome-ignore lint/suspicious/noExplicitAny: tests read it freely.
   cleanup(...words: string[]): Promise<any>;
   openAlerts(): Promise<AlertRecord[]>;
 }
@@ -76,14 +76,14 @@ export async function retained(
   return new RetainedInstallation(installation, places);
 }
 
-/** A day is all that these storages keep, and one try all that the bucket gets. */
+/** These storages keep copies for only one day, and the bucket gets only one attempt. */
 export const BRIEFLY = { disk: { "keep.days": 1 }, r2: { "keep.days": 1, attempts: 1 } };
 
 export function brieflyKept(postgres: PostgresForTests, options: RetainedOptions = {}): Promise<Retained> {
   return retained(postgres, { storages: ["disk", "r2"], settings: BRIEFLY, ...options });
 }
 
-/** A context whose clock is so many hours ahead of everybody else's. */
+/** A context whose clock is some hours ahead of all others. */
 export async function contextAhead({ installation }: Retained, hours: number): Promise<JobContext> {
   const clock: Clock = { ...systemClock, now: () => new Date(Date.now() + hours * 3_600_000) };
   const source = { env: {}, credentialsDirectory: undefined };

@@ -21,10 +21,10 @@ import type { Schedule } from "../../src/jobs/schedules.ts";
 import { loadToml, MINIMAL } from "../fixtures/config-file.ts";
 import { ManualClock } from "./manual-clock.ts";
 
-/** No process has such a number: what it was said to have begun is found dead. */
+/** No process has such an id, so the process of a run with it is dead. */
 const NO_PID = 2 ** 22 + 1;
 
-/** A job under way, which lasts until the test ends it. */
+/** A running job, which lasts until the test ends it. */
 export interface Job {
   schedule: string;
   dueAt: Date;
@@ -36,7 +36,7 @@ export interface Job {
 /** A clock that can also be set, as people and time servers do. */
 class SettableClock implements Clock {
   readonly manual: ManualClock;
-  /** By how many ms it was set forward (or back, below 0). */
+  /** By how many ms it was set forward (negative: back). */
   offsetMs = 0;
 
   constructor(startedAt: Date) {
@@ -49,8 +49,8 @@ class SettableClock implements Clock {
 }
 
 /**
- * The schedule of a daemon over a real catalog, in a time that the test moves. Its jobs are the test's; all
- * that decides when they begin and what is recorded of them is the program's.
+ * The schedule of a daemon with a real catalog and a manual clock. The test provides the jobs; the program decides when
+ * they start and what is recorded.
  */
 export class ScheduleLab implements AsyncDisposable {
   readonly clock: SettableClock;
@@ -59,7 +59,7 @@ export class ScheduleLab implements AsyncDisposable {
   readonly #config: JobContext["config"];
   #process: { scheduler: Scheduler; runs: ActiveRuns; life: AbortController } | undefined;
   #jobs: Job[] = [];
-  /** What the next job throws before anything is recorded of it. */
+  /** The error that the next job throws before anything is recorded. */
   refusal: Error | undefined;
 
   private constructor(
@@ -88,7 +88,7 @@ export class ScheduleLab implements AsyncDisposable {
     return new ScheduleLab(directory, catalog, clock, config);
   }
 
-  /** Those that are under way, in the order they began. */
+  /** The running jobs, in the order of their starts. */
   get jobs(): readonly Job[] {
     return this.#jobs;
   }
@@ -145,7 +145,7 @@ export class ScheduleLab implements AsyncDisposable {
     await this.settle();
   }
 
-  /** Ends the daemon as SIGTERM does. What is under way gets `graceMs`, and is not ended by the test meanwhile. */
+  /** Stops the daemon as SIGTERM does. Running jobs get `graceMs`, and the test does not end them meanwhile. */
   async stop(graceMs = 0): Promise<void> {
     const { runs, life } = this.#alive();
     const reason = new Pg321Error("terminated", "ended by SIGTERM");
@@ -155,14 +155,14 @@ export class ScheduleLab implements AsyncDisposable {
     this.#jobs = [];
   }
 
-  /** Ends it as `kill -9` does: nothing more is done, and nothing is recorded. */
+  /** Ends the daemon as `kill -9` does: nothing more is done or recorded. */
   crash(): void {
     this.#alive().life.abort(new Error("killed"));
     this.#process = undefined;
     this.#jobs = [];
   }
 
-  /** Moves time on, and lets all that follows happen. */
+  /** Advances the time, and lets everything happen that follows. */
   async pass(durationMs: number): Promise<void> {
     await this.clock.manual.advance(durationMs);
     await this.settle();
@@ -172,7 +172,7 @@ export class ScheduleLab implements AsyncDisposable {
     for (let turn = 0; turn < 5; turn++) await this.clock.manual.advance(0);
   }
 
-  /** Of one schedule, or all, oldest first. */
+  /** The records of one schedule, or of all, oldest first. */
   async records(schedule?: string): Promise<RunRecord[]> {
     const runs = (await this.catalog.runs({})).reverse();
     return runs.filter((run) => schedule === undefined || run.schedule === schedule);

@@ -14,7 +14,7 @@ export interface Scrape {
 
 const UNESCAPED: Record<string, string> = { "\\\\": "\\", "\\n": "\n", '\\"': '"' };
 
-/** Reads Prometheus's text format strictly; throws on a line that it does not know. */
+/** Parses the Prometheus text format strictly; throws on an unknown line. */
 export function scrapeOf(text: string): Scrape {
   const scrape: Scrape = { series: [], types: {}, help: {} };
   for (const line of text.split("\n")) {
@@ -38,7 +38,7 @@ function seriesOf(line: string): Series {
   return { name, labels, value: Number(value) };
 }
 
-/** The value of the one series of that name with these labels, others besides allowed. Undefined: there is none. */
+/** The value of the only series of this name with these labels (and perhaps others); undefined if there is none. */
 export function valueIn(
   { series }: Scrape,
   name: string,

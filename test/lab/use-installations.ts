@@ -8,7 +8,7 @@ export interface InstallationsForTests {
   /** The sample database's name. */
   readonly source: string;
   install(storages: (directory: string) => string[]): Promise<Installation>;
-  /** Takes a step after the test, before what was made earlier is removed. */
+  /** Does something after the test, before earlier objects are removed. */
   undo(step: () => Promise<unknown>): void;
 }
 

@@ -4,8 +4,8 @@ import { KIB } from "../../../src/base/limits.ts";
 const ROW_BYTES = KIB;
 
 /**
- * Fills a database so that its dump has about that many MiB, which hardly compress: what is under way can
- * then be stopped in its middle, because it does not fit into the program's buffers.
+ * Fills a database so that its dump has about this many MiB that hardly compress. A backup or restore can then be
+ * stopped in its middle, because it does not fit into the program's buffers.
  */
 export async function fillBulk(sql: Sql, dumpMib: number): Promise<void> {
   // pg_dump writes bytea in hexadecimal: two bytes for one.

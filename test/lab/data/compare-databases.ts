@@ -6,7 +6,7 @@ import type { Sql } from "postgres";
  * and the definition of every object.
  */
 export interface DatabaseContents {
-  /** What is compared, by name: `rows shop.customer` to `20000 rows, 6d5f…`. */
+  /** The compared facts, by name: `rows shop.customer` is `20000 rows, 6d5f…`. */
   facts: Map<string, string>;
   summary: ContentsSummary;
 }
@@ -37,7 +37,7 @@ export async function compareDatabases(source: Sql, restored: Sql): Promise<Comp
 }
 
 export async function contentsOf(connection: Sql): Promise<DatabaseContents> {
-  // One snapshot, and texts that depend on no setting of the database or the role.
+  // One snapshot, and texts that do not depend on settings of the database or the role.
   return connection.begin("isolation level repeatable read", async (sql) => {
     await sql
       .unsafe(
@@ -69,7 +69,7 @@ async function addRows(sql: Query, facts: Map<string, string>): Promise<{ tables
       facts.set(`rows ${name}`, "not populated");
       continue;
     }
-    // The sum of each row's hash: equal rows in any order, with any multiplicity, have the same.
+    // The sum of the hashes of all rows: the same rows have the same sum in any order.
     const [row] = await sql.unsafe<{ count: string; hash: string }[]>(
       `select count(*) as count, coalesce(sum(hashtextextended(t::text, 1)::numeric), 0) || '/' ||
          coalesce(sum(hashtextextended(t::text, 2)::numeric), 0) as hash from ${name} t`,
@@ -89,7 +89,7 @@ async function addAll(sql: Query, facts: Map<string, string>, query: string): Pr
   return rows.length;
 }
 
-/** Not the system's, and not an extension's: those are the extension's own business. */
+/** Excludes objects of the system, and objects of extensions, which the extension creates itself. */
 function IS_USERS(alias: string, namespace: string): string {
   return `${alias}.${namespace} not in (select oid from pg_namespace where nspname ~ '^pg_' or nspname = 'information_schema')
     and not exists (select from pg_depend d where d.classid = ${alias}.tableoid and d.objid = ${alias}.oid and d.deptype = 'e')`;
@@ -166,7 +166,7 @@ const DEFINITIONS = `
   union all
   select format('statistics %s', stxname), pg_get_statisticsobjdef(oid) from pg_statistic_ext`;
 
-/** Rights in a fixed order: a restore grants in another one. */
+/** Privileges in a fixed order, because a restore grants them in another order. */
 function sortedAcl(column: string): string {
   return `(select string_agg(item::text, ',' order by item::text) from unnest(${column}) item)`;
 }

@@ -26,7 +26,7 @@ export interface Known extends BackupRecord {
   copies: CopyRecord[];
 }
 
-/** A pg321 without PostgreSQL: a real catalog, real directories, and time that a test moves. */
+/** A pg321 without PostgreSQL: a real catalog, real directories, and a manual clock. */
 export class World implements AsyncDisposable {
   readonly #directory: string;
   readonly context: JobContext;
@@ -104,7 +104,7 @@ export class World implements AsyncDisposable {
     for (const storage of storages) await rm(this.#path(storage, backup.object_key), { force: true });
   }
 
-  /** What a verification does that finds copies damaged. */
+  /** Records copies as damaged, as a verification does. */
   async damage(id: string, storages: readonly string[]): Promise<void> {
     const { catalog } = this.context;
     for (const { storage, state } of await catalog.copies(id)) {
@@ -120,7 +120,7 @@ export class World implements AsyncDisposable {
     await this.context.catalog.updateBackup(id, { held_at: now.toISOString(), hold_until });
   }
 
-  /** Runs it, and if it stops and `confirms`, once more with the hash that it told. */
+  /** Runs it; if it stops and `confirms` is set, runs it again with the hash that it printed. */
   async cleanup(confirms = false): Promise<CleanupReport[]> {
     const report = await runCleanup(this.context, {});
     const { plan_hash } = report.statistics;
@@ -145,12 +145,12 @@ export class World implements AsyncDisposable {
     return this.#clock.now().getTime() - Date.parse(started_at) > STORAGES[storage] * DAY_MS;
   }
 
-  /** Storages where an object of a backup really is, as the file system tells it. */
+  /** The storages whose file system has an object of a backup. */
   really({ object_key }: Pick<BackupRecord, "object_key">): StorageName[] {
     return NAMES.filter((name) => existsSync(this.#path(name, object_key)));
   }
 
-  /** Where a backup can really be restored from: recorded as confirmed, and there. */
+  /** The storages from which a backup can be restored: recorded as confirmed, and existing. */
   restorable(backup: Known): StorageName[] {
     if (backup.status !== "VERIFIED" && backup.status !== "PARTIAL") return [];
     const there = this.really(backup);

@@ -1,4 +1,4 @@
-/** A small generator of random numbers that a seed repeats. */
+/** A small generator of random numbers; the same seed gives the same numbers. */
 export function mulberry32(seed: number): () => number {
   let state = seed >>> 0;
   return () => {

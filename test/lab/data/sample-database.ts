@@ -1,8 +1,8 @@
 import type { Sql } from "postgres";
 
 /**
- * A database as real ones are: every kind of object that a dump must carry. The roles of its owners and
- * grantees belong to the cluster and are made once.
+ * A realistic database with every kind of object that a dump must contain. The roles of its owners and grantees belong
+ * to the cluster and are created once.
  */
 export const SAMPLE_ROLES = ["sample_owner", "Sample Reader"] as const;
 

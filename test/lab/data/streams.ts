@@ -1,7 +1,7 @@
 import { setImmediate } from "node:timers/promises";
 import type { BufferPool } from "../../../src/stream/buffer-pool.ts";
 
-/** How many buffers of a pool are free, up to `most`; they are free again afterwards. */
+/** The number of free buffers in a pool, up to `most`; all are free again afterwards. */
 export async function freeBuffers(pool: BufferPool, most: number): Promise<number> {
   const enough = new AbortController();
   const taken = Promise.allSettled(Array.from({ length: most }, () => pool.acquire(enough.signal)));
@@ -19,7 +19,7 @@ export async function bytesOf(source: AsyncIterable<Uint8Array>): Promise<Buffer
   return Buffer.concat(chunks);
 }
 
-/** A stream of these chunks, each copied into memory of its own. */
+/** A stream of these chunks, each copied into separate memory. */
 export async function* streamOf(...chunks: Uint8Array[]): AsyncGenerator<Uint8Array, void, undefined> {
   for (const chunk of chunks) yield chunk.slice();
 }
@@ -31,7 +31,7 @@ export function cut(bytes: Uint8Array, size: number): Uint8Array[] {
   );
 }
 
-/** Runs TypeScript in a process of its own, and returns what it printed as JSON: to measure its memory. */
+/** Runs TypeScript in a separate process, to measure its memory; returns its output, parsed as JSON. */
 export async function inOwnProcess<T>(code: string): Promise<T> {
   const child = Bun.spawn([process.execPath, "-e", code], { stdout: "pipe", stderr: "inherit" });
   const text = await new Response(child.stdout).text();

@@ -31,18 +31,18 @@ export interface HistoryOptions {
   seed: number;
   postgres: PostgresAddress;
   database: string;
-  /** Without one all places are directories, and time passes; with one the third is a bucket, whose time does not. */
+  /** Without a lab all places are directories, and time is simulated; with one the third place is a bucket in real time. */
   lab: S3Lab | undefined;
 }
 
 /**
- * A made-up history of one installation: real PostgreSQL, real directories, a real bucket. Strangers damage and remove
+ * A random history of one installation: real PostgreSQL, real directories, a real bucket. Strangers damage and remove
  * copies, disks come and go, names change, the catalog's disk fills up, processes are killed, clocks jump. After each
- * step of the program `violations` tells what has been lost or claimed.
+ * step of the program `violations` has everything that was lost or falsely claimed.
  */
 export class History implements AsyncDisposable {
   readonly violations: string[] = [];
-  /** How often each step was taken. */
+  /** How often each step was done. */
   readonly counts: Record<string, number> = {};
   readonly #random: () => number;
   readonly #installation: Installation;
@@ -52,11 +52,11 @@ export class History implements AsyncDisposable {
   readonly #hasBucket: boolean;
   #names = ["disk", "nas", "vault"];
   #spareNames = ["hdd", "usb", "nfs"];
-  /** How far true time is ahead of the machine's, and the program's clock ahead of true time. */
+  /** How far true time is ahead of the machine's clock, and the program's clock ahead of true time. */
   #passedMs = 0;
   #wrongMs = 0;
   #log: string[] = [];
-  /** The program's errors are part of the story. */
+  /** The program's errors are expected and become part of the story. */
   readonly #told: Log = {
     ...silentLog,
     error: (message, fields) => void this.#log.push(`    ${message}: ${JSON.stringify(fields)}`),
@@ -106,13 +106,13 @@ export class History implements AsyncDisposable {
     return history;
   }
 
-  /** Takes so many steps; stops at the first violation. Then everything is put right, and nothing may be missing. */
+  /** Does `rounds` steps, or stops at the first violation. At the end everything is repaired, and nothing may be missing. */
   async live(rounds: number): Promise<void> {
     for (let round = 0; round < rounds && this.violations.length === 0; round++) await this.#step();
     if (this.violations.length === 0) await this.#putRight();
   }
 
-  /** What happened, a line a step. */
+  /** What happened, one line per step. */
   get story(): string {
     return this.#log.join("\n");
   }
@@ -154,7 +154,7 @@ export class History implements AsyncDisposable {
     await this.#job("backup", (context) => runBackup(context, []));
   }
 
-  /** Runs one job of the program and compares what was there before with what is there afterwards. */
+  /** Runs one job of the program and compares the copies before and after it. */
   async #job(
     name: string,
     run: (context: JobContext) => Promise<unknown>,
@@ -227,7 +227,7 @@ export class History implements AsyncDisposable {
   async #killed(): Promise<void> {
     const before = await this.#truth.whereabouts();
     const command = this.#pick(["backup", "backup", "repair", "cleanup"]) ?? "backup";
-    // The program's own clock is the machine's: only where that is right does it tell nothing wrong.
+    // The started process uses the machine's clock: only if that shows the true time can this step be done.
     if (this.#passedMs + this.#wrongMs !== 0) return;
     const child = this.#installation.start(command);
     await Promise.race([systemClock.sleep(this.#random() * 1_500), child.exited]);
@@ -236,7 +236,7 @@ export class History implements AsyncDisposable {
     await this.#truth.compare(`killed ${command}`, before, command === "cleanup");
   }
 
-  /** A job while the disk of the catalog has little room, or none. */
+  /** Runs a job while the disk of the catalog has little space, or none. */
   async #whileFull(): Promise<void> {
     const filler = join(this.#installation.directory, "state/filler");
     await $`sh -c ${`cat /dev/zero > '${filler}'`}`.quiet().nothrow();
@@ -285,7 +285,7 @@ export class History implements AsyncDisposable {
     await this.#configure();
   }
 
-  /** A second name for a place: refused, and nothing changes. */
+  /** Configures a second name for a place: that is refused, and nothing changes. */
   async #double(): Promise<void> {
     const place = this.#pick(this.#places.filter((one) => one instanceof DirectoryPlace && !one.isAway));
     if (!(place instanceof DirectoryPlace)) return;
@@ -312,7 +312,7 @@ export class History implements AsyncDisposable {
     this.#log.push(`  ${days} days`);
   }
 
-  /** Disks are mounted, the clock is right: what had a good copy is good everywhere afterwards. */
+  /** Mounts all disks and corrects the clock: then every backup with a good copy becomes good everywhere. */
   async #putRight(): Promise<void> {
     this.#wrongMs = 0;
     for (const place of this.#places)

@@ -11,28 +11,28 @@ import {
 import { localStorage, s3Storage } from "../installation.ts";
 import type { S3Lab } from "../servers/s3.ts";
 
-/** An object as a stranger sees it, with what lies hidden under it. */
+/** An object as a stranger sees it, with the hidden versions under it. */
 export interface SeenObject {
   key: string;
-  /** SHA-256 of the bytes that can be read; undefined where they are hidden. */
+  /** SHA-256 of the readable bytes; undefined if the object is hidden. */
   visible: string | undefined;
-  /** SHA-256 of everything that is stored under the key, hidden versions too. */
+  /** SHA-256 of everything stored under the key, including hidden versions. */
   stored: string[];
 }
 
-/** A place for copies, as a stranger works with it behind the program's back. */
+/** A place for copies, which a stranger changes behind the program's back. */
 export interface HistoryPlace {
-  /** The `[[storage]]` table under a name. */
+  /** The `[[storage]]` table of this place, with a name. */
   table(name: string): string;
   look(): Promise<SeenObject[]>;
   /** Flips one bit in the middle of an object. */
   flip(key: string): Promise<void>;
   cut(key: string): Promise<void>;
-  /** A bucket that keeps versions hides it. */
+  /** Removes an object; a bucket with versions only hides it. */
   remove(key: string): Promise<void>;
 }
 
-/** Of every storage. */
+/** The settings of every storage. */
 export const KEEP_DAYS = 20;
 const KEEP = { "keep.days": KEEP_DAYS, stall_timeout: "20s" };
 
@@ -61,13 +61,13 @@ export class DirectoryPlace implements HistoryPlace {
     return localStorage(name, this.#parent, { ...KEEP, path: this.path });
   }
 
-  /** As an unmounted disk: its empty mount point is left. */
+  /** Takes the disk away: its empty mount point is left. */
   async unmount(): Promise<void> {
     await rename(this.path, `${this.path}.away`);
     await mkdir(this.path);
   }
 
-  /** Throws when somebody has filled the mount point. */
+  /** Mounts the disk again. Throws if somebody has written into the mount point. */
   async mount(): Promise<void> {
     await rmdir(this.path);
     await rename(`${this.path}.away`, this.path);
@@ -101,7 +101,7 @@ export class DirectoryPlace implements HistoryPlace {
   }
 }
 
-/** A bucket that keeps versions: what a stranger deletes there is hidden. */
+/** A bucket with versions: objects that a stranger deletes there are only hidden. */
 export class BucketPlace implements HistoryPlace {
   readonly #lab: S3Lab;
   readonly #bucket: string;

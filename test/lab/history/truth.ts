@@ -5,16 +5,16 @@ import type { JobContext } from "../../../src/jobs/context.ts";
 import type { CopyVerdict } from "../../../src/jobs/verify/verify.ts";
 import { DirectoryPlace, type HistoryPlace } from "./places.ts";
 
-/** A backup that had a good copy once, with what the outside world knows of it. */
+/** A backup that once had a good copy, with facts that are known outside the program. */
 interface Known {
   id: string;
   key: string;
   sha256: string;
-  /** By the true time, whatever the program's clock said. */
+  /** In true time, independent of the program's clock. */
   madeAtMs: number;
 }
 
-/** Where a backup's bytes are whole: by the number of the place. */
+/** The places with the complete bytes of a backup, by their numbers. */
 export interface Whereabouts {
   visible: Set<number>;
   stored: Set<number>;
@@ -22,13 +22,13 @@ export interface Whereabouts {
 
 export interface TruthTools {
   keepDays: number;
-  /** Whatever the program's clock says. */
+  /** The true time, independent of the program's clock. */
   trueNow: () => number;
   goodBackups: () => Promise<BackupRecord[]>;
   violation: (step: string, text: string) => void;
 }
 
-/** What is really there of every backup that was ever good, seen without the program, and what must be there after a step. */
+/** The real state of every backup that was ever good, seen without the program, and the checks after each step. */
 export class HistoryTruth {
   readonly known = new Map<string, Known>();
   readonly #places: readonly HistoryPlace[];
@@ -39,7 +39,7 @@ export class HistoryTruth {
     this.#tools = tools;
   }
 
-  /** Where the bytes of each backup are that was ever good. */
+  /** The places with the bytes of each backup that was ever good. */
   async whereabouts(): Promise<Map<string, Whereabouts>> {
     await this.#meet();
     const seen = await Promise.all(this.#places.map((place) => place.look()));
@@ -60,8 +60,8 @@ export class HistoryTruth {
   }
 
   /**
-   * After copies were verified: each that was found good is, each record that still says CONFIRMED is true but where the
-   * storage took no part, and an alert tells of each that is not.
+   * Checks after a verification: each copy found good is good; each record that still says CONFIRMED is true, unless the
+   * storage took no part; and there is an alert about each copy that is not good.
    */
   async checkClaims(
     { catalog }: JobContext,
@@ -87,7 +87,7 @@ export class HistoryTruth {
     }
   }
 
-  /** After everything was put right and repaired. */
+  /** Checks after everything was corrected and repaired. */
   async checkEnd({ catalog }: JobContext): Promise<void> {
     for (const { backup_id, storage, state } of await catalog.copiesInState(["INTENDED"]))
       this.#tools.violation("at the end", `${backup_id} in ${storage} is still ${state}`);
@@ -100,14 +100,14 @@ export class HistoryTruth {
     }
   }
 
-  /** Takes note of the backups that have become good. */
+  /** Records the backups that have become good. */
   async #meet(): Promise<void> {
     for (const { id, object_key: key, object_sha256: sha256 } of await this.#tools.goodBackups())
       if (!this.known.has(id) && sha256 !== null)
         this.known.set(id, { id, key, sha256, madeAtMs: this.#tools.trueNow() });
   }
 
-  /** `letsGo`: retention may let go what is old enough (true); a person lets one go (its id). */
+  /** `letsGo`: true if retention may delete old enough backups; an id if a person deletes that backup. */
   async compare(step: string, before: Map<string, Whereabouts>, letsGo: boolean | string): Promise<void> {
     const after = await this.whereabouts();
     const newest = [...this.known.values()]

@@ -3,32 +3,32 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium, type Page } from "playwright-core";
 
-/** Debian's package. */
+/** The browser of Debian's package. */
 const CHROMIUM = "/usr/bin/chromium";
 const AXE = join(import.meta.dir, "../../../node_modules/axe-core/axe.min.js");
-/** Everything that axe-core knows of WCAG 2.1 A and AA, and what is good practice beyond. */
+/** All of axe-core's rules for WCAG 2.1 A and AA, and its best practices. */
 const AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 
 export interface LookOptions {
   /** In CSS pixels. */
   width?: number;
   colorScheme?: "light" | "dark";
-  /** Whether the page's own scripts would run. The test's always do. */
+  /** Whether the page's own scripts would run. Scripts of the test always run. */
   javaScript?: boolean;
-  /** For what the test adds to the page. */
+  /** Ignores the page's policy, for things that the test adds to the page. */
   ignorePolicy?: boolean;
 }
 
-/** A page in a tab of its own. */
+/** A page in its own tab. */
 export interface Sight extends AsyncDisposable {
   page: Page;
-  /** The addresses that the browser asked for. */
+  /** The addresses that the browser requested. */
   requests: string[];
-  /** What the browser had to say of the page: errors, warnings, breaches of its policy, requests that failed. */
+  /** Messages of the browser about the page: errors, warnings, violations of its policy, failed requests. */
   complaints: string[];
 }
 
-/** A part of a picture, in pixels. */
+/** A part of an image, in pixels. */
 export interface Box {
   left: number;
   top: number;
@@ -36,11 +36,11 @@ export interface Box {
   height: number;
 }
 
-/** What axe-core found. */
+/** The result of axe-core. */
 export interface Accessibility {
-  /** `rule: selector`, of everything that is wrong. */
+  /** `rule: selector` of every violation. */
   violations: string[];
-  /** The rules that found something to look at, and nothing wrong. */
+  /** The rules that applied to something and found no violation. */
   passes: string[];
 }
 
@@ -57,7 +57,7 @@ export class BrowserLab implements AsyncDisposable {
   static async open(): Promise<BrowserLab> {
     const home = await mkdtemp(join(tmpdir(), "pg321-browser-"));
     try {
-      // Debian's start script and the browser write to the home directory, and to the one for temporary files.
+      // Debian's start script and the browser write to the home directory and to the temporary directory.
       const env = { PATH: process.env["PATH"] ?? "", HOME: home, TMPDIR: home, LANG: "C.UTF-8" };
       return new BrowserLab(await chromium.launch({ executablePath: CHROMIUM, env }), home);
     } catch (error) {
@@ -84,7 +84,7 @@ export class BrowserLab implements AsyncDisposable {
     return { page, requests, complaints, [Symbol.asyncDispose]: () => context.close() };
   }
 
-  /** How many pixels of each part of a PNG have another colour than the most frequent one of that part. */
+  /** The number of pixels in each part of a PNG whose colour differs from the most frequent colour of that part. */
   async drawn(png: Buffer, parts: readonly Box[]): Promise<number[]> {
     const page = await this.#browser.newPage();
     try {
@@ -112,7 +112,7 @@ export class BrowserLab implements AsyncDisposable {
   }
 }
 
-/** Checks a page that was looked at with `ignorePolicy`. */
+/** Checks a page that was opened with `ignorePolicy`. */
 export async function accessibility({ page }: Sight): Promise<Accessibility> {
   await page.addScriptTag({ path: AXE });
   const found = await page.evaluate<{

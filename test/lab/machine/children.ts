@@ -12,7 +12,7 @@ export function sh(script: string, options: Partial<ChildOptions> = {}): ChildOp
   return { argv: ["sh", "-c", script], env: ENV, ...options };
 }
 
-/** Reads a child to its end; tells what came, what was thrown, and whether every buffer came back. */
+/** Reads a child's output to its end; returns the bytes, the error, and whether every buffer was released. */
 export async function read(options: ChildOptions, blockBytes = 1024) {
   const pool = new BufferPool(blockBytes, CAPACITY);
   const blocks: Buffer[] = [];
@@ -32,10 +32,10 @@ export async function read(options: ChildOptions, blockBytes = 1024) {
   return { blocks, text: Buffer.concat(blocks).toString(), exit, error: error as ChildError };
 }
 
-/** Between two steps of a manual clock, for the child. */
+/** Real time for the child between two steps of a manual clock. */
 export const childTime = () => Bun.sleep(1);
 
-/** A child that prints its process id in 8 bytes, then does what the script says. */
+/** A child that prints its process id in 8 bytes, then runs the script. */
 export const printPid = "printf '%07d\\n' $$;";
 
 export async function firstBlock(

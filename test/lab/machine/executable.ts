@@ -6,13 +6,13 @@ import { join } from "node:path";
 import { build, EXECUTABLE } from "../../../scripts/build.ts";
 
 export interface ExecutableForTests {
-  /** The one that the runner has just built; a file run alone builds its own. */
+  /** The executable that the runner has just built; a file that runs alone builds its own. */
   present(): Promise<string>;
-  /** One that calls itself another version: `pg321 9.9.9 (0ld)`. */
+  /** An executable with another version: `pg321 9.9.9 (0ld)`. */
   as(version: string): Promise<string>;
 }
 
-/** A test file's executables; what it has built is removed after its last test. */
+/** The executables of a test file; those that it built are removed after its last test. */
 export function useExecutable(): ExecutableForTests {
   const directories: string[] = [];
   let present: Promise<string> | undefined;

@@ -6,12 +6,12 @@ import { s3Storage } from "../installation.ts";
 import type { S3Address } from "../servers/s3.ts";
 import { SystemdBox } from "./systemd-box.ts";
 
-/** Where the executable lies in a box before it is installed. */
+/** The path of the executable in a box before it is installed. */
 export const UNPACKED = "/opt/pg321/pg321";
 export const CONFIG = "/etc/pg321/config.toml";
 const SOCKET_DIR = "/run/postgresql";
 
-/** A box with an executable in it and without anything that pg321 may have on this machine. */
+/** A box with an executable, without the files that pg321 may have on this machine. */
 export async function startUnpackedBox(executable: string): Promise<SystemdBox> {
   await using started = new AsyncDisposableStack();
   const box = started.use(await SystemdBox.start());
@@ -22,21 +22,21 @@ export async function startUnpackedBox(executable: string): Promise<SystemdBox> 
   return box;
 }
 
-/** Replaces the executable as a user does who unpacks another version. */
+/** Replaces the executable, as if a user unpacked another version. */
 export async function unpack(box: SystemdBox, executable: string): Promise<void> {
   await box.ok("rm", "-f", UNPACKED);
   await copyFile(executable, box.path(UNPACKED));
 }
 
-/** What `pg321 COMMAND --json` prints, as root sees it. */
-// biome-ignore lint/suspicious/noExplicitAny: tests look into it freely.
+/** The output of `pg321 COMMAND --json` as root. */
+// biome-ignore lint/suspicious/noExplicitAny: tests read it freely.
 export async function printed(box: SystemdBox, ...words: string[]): Promise<any> {
   return JSON.parse(await box.ok("pg321", ...words, "--json"));
 }
 
 /**
- * A box whose host is installed as the README says: PostgreSQL with the role pg321, which logs in by peer
- * authentication, keys, and no config yet. `recipient` is for the config.
+ * A box set up as the README says: PostgreSQL with the role pg321, which logs in by peer authentication, and keys, but
+ * no config yet. `recipient` is for the config.
  */
 export async function startInstalledBox(executable: string): Promise<{ box: SystemdBox; recipient: string }> {
   await using started = new AsyncDisposableStack();
@@ -53,7 +53,7 @@ export async function startInstalledBox(executable: string): Promise<{ box: Syst
   return { box, recipient };
 }
 
-/** A PostgreSQL in the box, on its unix socket only, that lets users in by peer authentication; root is postgres. */
+/** A PostgreSQL in the box, only on its Unix socket, with peer authentication; root logs in as postgres. */
 async function startPostgresIn(box: SystemdBox): Promise<void> {
   const programs = (await box.sh("ls -d /usr/lib/postgresql/*/bin | sort -V | tail -1")).trim();
   const owner = ["-o", "postgres", "-g", "postgres"];
@@ -72,7 +72,7 @@ printf 'box root postgres\\nbox postgres postgres\\nbox pg321 pg321\\n' >/srv/po
   );
 }
 
-/** A session as superuser with the PostgreSQL in the box; it ends when it is disposed of. */
+/** A superuser's session with the PostgreSQL in the box; it ends when it is disposed of. */
 export async function connectIn(box: SystemdBox, database: string): Promise<Sql & AsyncDisposable> {
   const host = join(await box.rootAsInside(), SOCKET_DIR);
   const sql = postgres({ host, port: 5432, user: "postgres", database, max: 1, onnotice: () => {} });
@@ -118,13 +118,13 @@ export function boxStorage(name: string, path: string): string {
 }
 
 export interface RunInSandbox {
-  /** Of the main process. */
+  /** The process id of the main process. */
   exitCode: number;
-  /** What it printed and logged; systemd's own lines are left out. */
+  /** Its output and log, without systemd's own lines. */
   printed: string;
 }
 
-/** Has the unit run another command once, in the same sandbox, to its end. */
+/** Lets the unit run another command once, in the same sandbox, to its end. */
 export async function runOnceInSandbox(box: SystemdBox, command: string): Promise<RunInSandbox> {
   const name = `once-${crypto.randomUUID()}`;
   const once = ["Type=oneshot", "WatchdogSec=0", "Restart=no", "ExecStart=", `ExecStart=${command}`];

@@ -7,13 +7,13 @@ async function system(...argv: string[]): Promise<void> {
   if (exitCode !== 0) throw new Error(`${argv.join(" ")}: exit ${exitCode}`);
 }
 
-/** A tmpfs of so many MiB at a path; needs root. */
+/** A tmpfs of a size in MiB at a path; needs root. */
 export async function mountTmpfs(path: string, mib: number): Promise<AsyncDisposable> {
   await system("mount", "-t", "tmpfs", "-o", `size=${mib}m,mode=700`, "pg321-test", path);
   return { [Symbol.asyncDispose]: () => system("umount", path) };
 }
 
-/** A mount that can be made to hang, as a lost network disk does. */
+/** A mount that can hang on demand, like a lost network disk. */
 export interface Freezable extends AsyncDisposable {
   freeze(): Promise<void>;
   thaw(): Promise<void>;
@@ -24,7 +24,7 @@ export async function mountFreezable(image: string, path: string): Promise<Freez
   await system("truncate", "--size=300M", image);
   await system("mkfs.ext4", "-q", image);
   await system("mount", "-o", "loop", image, path);
-  // Empty, as a storage's directory is.
+  // Empty, like the directory of a new storage.
   await system("rmdir", join(path, "lost+found"));
   let isFrozen = false;
   const thaw = async () => {
@@ -44,15 +44,15 @@ export async function mountFreezable(image: string, path: string): Promise<Freez
   };
 }
 
-/** Why no mount can be made to hang here; undefined where one can. */
+/** Why hanging mounts are not possible here; undefined if they are. */
 export function noHanging(): string | undefined {
   if (process.getuid?.() !== 0) return "only root can mount";
   return existsSync("/dev/fuse") ? undefined : "there is no /dev/fuse";
 }
 
 /**
- * An empty file system that hangs while it is told to: who calls it then cannot be ended, not even by SIGKILL.
- * Needs root and /dev/fuse. A call that hung fails, at the latest, when it is disposed of.
+ * An empty file system that hangs on demand: a process that calls it then cannot be ended, not even by SIGKILL. Needs
+ * root and /dev/fuse. A hanging call fails, at the latest, when the mount is disposed of.
  */
 export async function mountHanging(path: string): Promise<{ hang(): Promise<void> } & AsyncDisposable> {
   const toHang = `${path}.hangs`;

@@ -2,10 +2,10 @@ import type { Subprocess } from "bun";
 import type { Installation } from "../installation.ts";
 import { ended, startProgram } from "../installation.ts";
 
-/** What a container is to a process: other pids, the same host name and files. It ends with `unshare`. */
+/** A PID namespace, as in a container: other process ids, but the same host name and files. It ends with `unshare`. */
 const UNSHARE = ["unshare", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"];
 
-/** Why no PID namespace can be made here; undefined where it can. */
+/** Why no PID namespace can be made here; undefined if one can. */
 export const noNamespaceReason: string | undefined = findReason();
 
 function findReason(): string | undefined {
@@ -14,7 +14,7 @@ function findReason(): string | undefined {
   return tried.success ? undefined : `no PID namespaces here: ${tried.stderr.toString().trim()}`;
 }
 
-/** Starts a command of the program as process 1 of a PID namespace of its own. */
+/** Starts a command of the program as process 1 of a new PID namespace. */
 export function startContained(
   { configFile }: Installation,
   ...words: string[]
@@ -22,7 +22,7 @@ export function startContained(
   return startProgram(words, { PG321_CONFIG: configFile }, UNSHARE);
 }
 
-/** Runs one to its end. */
+/** Runs a command like that to its end. */
 export async function runContained(installation: Installation, ...words: string[]) {
   return ended(startContained(installation, ...words));
 }

@@ -1,11 +1,11 @@
 import { join } from "node:path";
 
-/** `scripts/setup.mjs` puts it there. */
+/** `scripts/setup.mjs` puts promtool there. */
 const PROMTOOL = join(import.meta.dir, "../../../node_modules/.cache/promtool/promtool");
 
 export interface PromtoolResult {
   exitCode: number;
-  /** Stdout and stderr; what it finds wrong is on either. */
+  /** Stdout and stderr; promtool prints problems to either. */
   output: string;
 }
 

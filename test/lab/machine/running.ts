@@ -5,14 +5,14 @@ import type { Ended } from "../installation.ts";
 
 const POLL_MS = 5;
 
-/** A program under way, whose output can be looked at while it runs. */
+/** A running program, whose output can be read while it runs. */
 export interface Running {
   readonly pid: number;
-  /** Everything it has written to stderr so far. */
+  /** Everything that it has written to stderr so far. */
   stderr(): string;
-  /** Resolves once its stderr holds the text; throws when it ends without. */
+  /** Resolves when its stderr contains the text; rejects if it ends without. */
   says(text: string): Promise<void>;
-  /** Resolves once the condition holds; throws, with its stderr, when it ends before. */
+  /** Resolves when the condition is true; rejects with its stderr if it ends before. */
   until(what: string, condition: () => boolean | Promise<boolean>): Promise<void>;
   kill(signal: NodeJS.Signals): void;
   readonly ended: Promise<Ended>;
@@ -48,12 +48,12 @@ export function watched(child: Subprocess<"ignore", "pipe", "pipe">): Running {
   return running;
 }
 
-/** Waits for something that is sure to come, else the test times out. */
+/** Waits until a condition is true; otherwise the test times out. */
 export async function eventually(condition: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await condition())) await systemClock.sleep(POLL_MS);
 }
 
-/** The processes that a process started, and those that they started. */
+/** All descendants of a process. */
 export function descendants(pid: number): number[] {
   const parents = new Map<number, number>();
   for (const entry of readdirSync("/proc")) {
@@ -75,7 +75,7 @@ function parentOf(pid: number): number {
   }
 }
 
-/** What a process was started with: arguments and environment, as other processes may read them; empty once it is gone. */
+/** The arguments and environment of a process, as other processes may read them; empty if the process has ended. */
 export function startedWith(pid: number): { cmdline: string; environ: string } {
   const read = (file: string) => {
     try {
@@ -87,7 +87,7 @@ export function startedWith(pid: number): { cmdline: string; environ: string } {
   return { cmdline: read("cmdline"), environ: read("environ") };
 }
 
-/** The pg_dump that a running pg321 has started, if it runs now. */
+/** The running pg_dump of a pg321 process, if there is one. */
 export function pgDumpOf(pid: number): number | undefined {
   return descendants(pid).find((child) => /^[^\n]*\bpg_dump\n/.test(startedWith(child).cmdline));
 }

@@ -7,7 +7,7 @@ const NAMESPACES = ["-m", "-p", "-u", "-i", "-C", "--fork", "--propagation", "pr
 const PROGRAMS = ["unshare", "nsenter", "setpriv", "systemd-analyze", "pgrep", "findmnt"];
 const WAIT_MS = 45_000;
 
-/** Why no systemd can be started here; undefined where it can. */
+/** Why no systemd can be started here; undefined if it can. */
 export const noBoxReason: string | undefined = findReason();
 
 function findReason(): string | undefined {
@@ -25,8 +25,8 @@ export interface BoxEnded {
 }
 
 /**
- * A real systemd as process 1 of its own namespaces, over an overlay of this machine's root: what is written in
- * it is gone with it. It ends with this process, however that ends.
+ * A real systemd as process 1 of its own namespaces, over an overlay of this machine's root: files written in it
+ * disappear with it. It ends with this process, however this process ends.
  */
 export class SystemdBox implements AsyncDisposable {
   readonly #directory: string;
@@ -37,7 +37,7 @@ export class SystemdBox implements AsyncDisposable {
 
   static async start(): Promise<SystemdBox> {
     const directory = await mkdtemp(join(tmpdir(), "pg321-box-"));
-    // It is no child of ours (--fork), because `bun test` kills the children of a test that timed out.
+    // It is not a child of this process (--fork), because `bun test` kills the children of a test that timed out.
     const command = ["setsid", "--fork", "bash", SCRIPT, "run", directory, String(process.pid)];
     const script = Bun.spawn(command, { stdio: ["ignore", "pipe", "inherit"] });
     const { done } = await script.stdout.getReader().read();
@@ -45,12 +45,12 @@ export class SystemdBox implements AsyncDisposable {
     return new SystemdBox(directory);
   }
 
-  /** Where a file of the box is for this process. Not so below /run, /tmp, /dev and /proc, which are the box's own. */
+  /** The path of a file of the box for this process. Not for /run, /tmp, /dev and /proc, which only the box has. */
   path(inside: string): string {
     return join(this.#directory, "root", inside);
   }
 
-  /** The root as a process of the box sees it, /run and /tmp too: for sockets and what lies there. */
+  /** The root as a process of the box sees it, including /run and /tmp: for sockets and files there. */
   async rootAsInside(): Promise<string> {
     const leader = await Bun.file(join(this.#directory, "state/leader")).text();
     return `/proc/${leader.trim()}/root`;
@@ -76,7 +76,7 @@ export class SystemdBox implements AsyncDisposable {
     throw new Error(`${argv.join(" ")}: exit ${exitCode}\n${stdout}${stderr}`);
   }
 
-  /** The output of a line of shell that must succeed. */
+  /** The output of a shell command line that must succeed. */
   sh(line: string): Promise<string> {
     return this.ok("bash", "-o", "pipefail", "-ec", line);
   }
@@ -86,7 +86,7 @@ export class SystemdBox implements AsyncDisposable {
     await writeFile(this.path(inside), text, { mode });
   }
 
-  /** Waits until what is looked for is there; what it was shown last tells why it never came. */
+  /** Waits until a condition is true; if that never happens, the error has the last value and the journal. */
   async until<T>(what: string, look: () => Promise<T | undefined | false>): Promise<T> {
     const deadline = performance.now() + WAIT_MS;
     for (;;) {
@@ -108,7 +108,7 @@ export class SystemdBox implements AsyncDisposable {
       stdio: ["ignore", "ignore", "inherit"],
     });
     await stop.exited;
-    // Only when it is empty: what is still mounted there is this machine. The script that watches may be first.
+    // Only if it is empty: what is still mounted there belongs to this machine. The watching script may do it first.
     await rmdir(this.#directory).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== "ENOENT") throw error;
     });

@@ -2,18 +2,18 @@ import { tmpdir } from "node:os";
 import type { Subprocess } from "bun";
 import { programWords } from "../installation.ts";
 
-/** A program that runs on a terminal, and all that was written to that terminal. */
+/** A program that runs on a terminal, and everything that was written to that terminal. */
 export interface OnTerminal {
   /** Everything so far, escape sequences and all. */
   written(): string;
-  /** Resolves once the terminal has been sent a match; throws when the program ends without. */
+  /** Resolves when the terminal has received a match; rejects if the program ends without. */
   shows(pattern: RegExp): Promise<void>;
-  /** Types on its keyboard. */
+  /** Types text on the terminal. */
   type(text: string): void;
   readonly ended: Promise<{ exitCode: number; written: string }>;
 }
 
-/** Starts pg321 on a pseudo-terminal of 100 columns, as `script` of util-linux makes it. */
+/** Starts pg321 on a pseudo-terminal of 100 columns, made by `script` of util-linux. */
 export function onTerminal(words: readonly string[], env: Record<string, string> = {}): OnTerminal {
   return programOnTerminal([...programWords(), ...words], env);
 }
@@ -62,7 +62,7 @@ function watchedTerminal(child: Subprocess<"pipe", "pipe", "inherit">): OnTermin
   };
 }
 
-/** The lines that a person sees in the end: cursor movements are applied, colours left out. */
+/** The lines that a person sees in the end: with cursor movements applied, without colours. */
 export function screenOf(written: string): string[] {
   let lines = [""];
   const tokens = written.replaceAll("\r", "").match(/\u001b\[[\d;]*[A-Za-z]|\n|[^\n\u001b]+|\u001b/g) ?? [];

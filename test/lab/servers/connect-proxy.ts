@@ -2,20 +2,20 @@ import { once } from "node:events";
 import { createServer as createHttpServer, request as httpRequest } from "node:http";
 import { connect, type Socket } from "node:net";
 
-/** An HTTP proxy on the loopback address as companies have them: CONNECT for TLS, absolute URLs without. */
+/** An HTTP proxy on the loopback address, as in companies: CONNECT for TLS, absolute URLs for plain HTTP. */
 export interface ConnectProxy extends AsyncDisposable {
   port: number;
   /** `http://127.0.0.1:PORT`, with the login where it asks for one. */
   url: string;
   /** `127.0.0.1:PORT` */
   place: string;
-  /** The hosts that it was asked for, each as `host:port`. */
+  /** The requested hosts, each as `host:port`. */
   asked: string[];
-  /** Answers so from now on, and opens nothing. */
+  /** Answers every request like this from now on, and opens no connection. */
   refuseWith(status: string): void;
 }
 
-/** `login`: what it asks for, `user:password`. */
+/** `login`: the required login, `user:password`. */
 export async function startConnectProxy(login?: string): Promise<ConnectProxy> {
   const asked: string[] = [];
   const sockets = new Set<Socket>();

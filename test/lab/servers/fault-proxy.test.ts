@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { connect, createServer, type Socket } from "node:net";
 import { startFaultProxy } from "./fault-proxy.ts";
 
-/** A server that counts what it gets, and a client of it through a proxy. */
+/** A server that counts the bytes that it receives, and a client that reaches it through a proxy. */
 async function setUp() {
   const stack = new AsyncDisposableStack();
   let receivedBytes = 0;
@@ -47,7 +47,7 @@ test("stall holds bytes in both directions, pass lets them go", async () => {
   one.client.write("def");
   const two = await lab.open();
   two.client.write("ghi");
-  // Whatever could pass has every chance to.
+  // Gives every byte that could pass the time to do so.
   for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
   expect(lab.received()).toBe(3);
   lab.proxy.pass();

@@ -2,31 +2,31 @@ import { connect, createServer, type Socket } from "node:net";
 import { systemClock } from "../../../src/base/clock.ts";
 
 /**
- * A TCP proxy on the loopback address that can misbehave the way networks do. Modes hold for open and new
- * connections until the next call of a mode; `pass` is the first. Byte counts are those from the client
- * to the server, of all connections together.
+ * A TCP proxy on the loopback address that can fail as networks do. A mode applies to open and new connections until
+ * another mode is set; the first is `pass`. Byte counts are from the client to the server, for all connections
+ * together.
  */
 export interface FaultProxy extends AsyncDisposable {
   readonly port: number;
-  /** Bytes that went from clients to the server since the start. */
+  /** The bytes from clients to the server since the start. */
   bytesUp(): number;
   /** Forwards everything. */
   pass(): void;
   /** Forwards nothing in either direction and keeps every connection open. */
   stall(): void;
-  /** `stall`, once that many more bytes have gone up. */
+  /** Changes to `stall` after this many more bytes to the server. */
   stallAfter(bytes: number): void;
-  /** Cuts every connection once that many more bytes have gone up, then refuses new ones. */
+  /** Cuts every connection after this many more bytes to the server, then refuses new ones. */
   cutAfter(bytes: number): void;
-  /** Cuts every connection once that many more bytes have gone up, then passes again. */
+  /** Cuts every connection after this many more bytes to the server, then passes again. */
   cutOnceAfter(bytes: number): void;
-  /** Cuts every connection once that many more bytes have come down from the server, then refuses new ones. */
+  /** Cuts every connection after this many more bytes from the server, then refuses new ones. */
   cutAnswersAfter(bytes: number): void;
-  /** Cuts every connection once that many more bytes have come down from the server, then passes again. */
+  /** Cuts every connection after this many more bytes from the server, then passes again. */
   cutAnswersOnceAfter(bytes: number): void;
-  /** `stall`, once that many more bytes have come down from the server. */
+  /** Changes to `stall` after this many more bytes from the server. */
   stallAnswersAfter(bytes: number): void;
-  /** Forwards that many bytes a second at most. */
+  /** Forwards at most this many bytes per second. */
   throttle(bytesPerSecond: number): void;
   stop(): Promise<void>;
 }
@@ -138,7 +138,7 @@ class TcpFaultProxy implements FaultProxy {
     client.resume();
   }
 
-  /** Reads on only when the chunk before has been allowed and written: backpressure reaches the sender. */
+  /** Reads the next chunk only when the previous one is allowed and written, so that backpressure reaches the sender. */
   #forward(from: Socket, to: Socket, isUp: boolean): void {
     from.on("data", async (chunk: Uint8Array) => {
       from.pause();
@@ -179,7 +179,7 @@ class TcpFaultProxy implements FaultProxy {
   }
 }
 
-/** A proxy in front of the server at `targetPort` of this machine. */
+/** A proxy for the server at `targetPort` of this machine. */
 export function startFaultProxy(targetPort: number): Promise<FaultProxy> {
   return new TcpFaultProxy(targetPort).listen();
 }

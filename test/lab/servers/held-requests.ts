@@ -5,7 +5,7 @@ import type { HttpProxy, ProxiedRequest } from "./http-proxy.ts";
 
 export type Hold = (request: ProxiedRequest) => boolean;
 
-/** Holds the first such request back for ever, before it reaches the server or after it was answered there. */
+/** Holds the first matching request back for ever, before it reaches the server or after the server has answered. */
 export function holdAt(proxy: HttpProxy, when: "before" | "after", isIt: Hold): () => boolean {
   let isHeld = false;
   proxy.answer = async (request) => {
@@ -26,7 +26,7 @@ export const isCompletion: Hold = (request) => request.method === "POST" && quer
 export const isManifest: Hold = (request) =>
   request.method === "PUT" && pathOf(request).endsWith(".json") && !pathOf(request).endsWith(MARKER_KEY);
 
-/** SIGKILL; resolves when it is gone. */
+/** Sends SIGKILL; resolves when the process has ended. */
 export async function killed(running: Running): Promise<void> {
   running.kill("SIGKILL");
   expect((await running.ended).exitCode).toBe(137);

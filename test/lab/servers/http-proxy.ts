@@ -1,4 +1,4 @@
-/** A request as the server would get it, and how to hand it on. */
+/** A request as the server would receive it, and a function to forward it. */
 export interface ProxiedRequest {
   method: string;
   /** Path and query. */
@@ -10,11 +10,11 @@ export interface ProxiedRequest {
 
 export interface HttpProxy extends AsyncDisposable {
   readonly endpoint: string;
-  /** Called for every request from now on; the first is one that forwards. */
+  /** Called for every request from now on; at the start it forwards. */
   answer: (request: ProxiedRequest) => Promise<Response>;
 }
 
-/** An HTTP proxy in front of a server, for answers that a real one gives only on a bad day. */
+/** An HTTP proxy for a server, to produce answers that a real server gives only in rare failures. */
 export function startHttpProxy(targetEndpoint: string): HttpProxy {
   const server = Bun.serve({
     port: 0,
@@ -28,7 +28,7 @@ export function startHttpProxy(targetEndpoint: string): HttpProxy {
         const hasBody = method !== "GET" && method !== "HEAD";
         const answer = await fetch(targetEndpoint + target, {
           method,
-          // The host that was signed goes along.
+          // Keeps the Host header, which is part of the signature.
           headers: change?.headers ?? headers,
           redirect: "manual",
           ...(hasBody ? { body: change?.body ?? body } : {}),

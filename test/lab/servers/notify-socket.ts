@@ -15,9 +15,9 @@ const AF_UNIX = 1;
 const SOCK_DGRAM = 2;
 const MSG_DONTWAIT = 0x40;
 
-/** A datagram socket where systemd's would be: it keeps what a service tells. */
+/** A datagram socket instead of systemd's: it keeps the messages of a service. */
 export class NotifySocket implements AsyncDisposable {
-  /** For `NOTIFY_SOCKET`. */
+  /** The value for `NOTIFY_SOCKET`. */
   readonly address: string;
   readonly #socket: number;
   readonly #received: string[] = [];
@@ -31,7 +31,7 @@ export class NotifySocket implements AsyncDisposable {
       throw new Error(`cannot bind ${this.address}`);
   }
 
-  /** Every datagram so far, without the last line break. */
+  /** Reads new datagrams; returns all so far, without the last line break. */
   received(): readonly string[] {
     const buffer = new Uint8Array(65_536);
     for (;;) {
@@ -41,7 +41,7 @@ export class NotifySocket implements AsyncDisposable {
     }
   }
 
-  /** Resolves once a datagram has the text. */
+  /** Resolves when a datagram contains the text. */
   hears(text: string): Promise<void> {
     return eventually(() => this.received().some((message) => message.includes(text)));
   }

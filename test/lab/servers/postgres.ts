@@ -17,11 +17,11 @@ import type { Sql } from "postgres";
 import postgres from "postgres";
 
 /**
- * A throw-away PostgreSQL for tests and the demo: its own temporary directory, an unprivileged user, a unix
- * socket there and a free port on 127.0.0.1, a random password on both. Never a cluster of the machine.
+ * A temporary PostgreSQL for tests and the demo: in its own directory, run by an unprivileged user, with a Unix socket
+ * there and a free port on 127.0.0.1, both with a random password. It never touches a cluster of the machine.
  */
 
-/** How to reach it; what `PG321_TEST_POSTGRES` carries as JSON. */
+/** The address and login of the server; `PG321_TEST_POSTGRES` has it as JSON. */
 export interface PostgresAddress {
   socket_dir: string;
   port: number;
@@ -33,13 +33,13 @@ export interface PostgresAddress {
 
 export interface LabPostgres extends AsyncDisposable {
   readonly address: PostgresAddress;
-  /** Starts it again on kept data, at the same address. */
+  /** Starts the server again with the same data, at the same address. */
   start(): Promise<void>;
-  /** Ends every session, keeps the data. */
+  /** Stops the server and ends every session; keeps the data. */
   stop(): Promise<void>;
-  /** SIGKILL, as a crash would. */
+  /** Kills the server (SIGKILL), as in a crash. */
   kill(): Promise<void>;
-  /** Stops it and removes everything; also run when the process exits without it. */
+  /** Stops the server and removes everything; also runs when the process exits. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
@@ -128,7 +128,7 @@ class Lab implements LabPostgres {
   readonly #onExit = () => {
     this.#server?.kill("SIGQUIT");
     const pidFile = join(this.address.data_dir, "postmaster.pid");
-    // Nothing is awaited while a process exits; the server removes this file as the last thing.
+    // Nothing can be awaited while a process exits; this file is the last thing that the server removes.
     for (let i = 0; i < 500 && this.#server && existsSync(pidFile); i++) Bun.sleepSync(10);
     this.#remove();
   };
@@ -147,7 +147,7 @@ class Lab implements LabPostgres {
       const end = await this.#startOnce(log, deadline);
       if (end === "ready") return;
       const logged = readFileSync(log, "utf8").slice(-2000);
-      // What outlives a killed server holds its memory until it has noticed.
+      // The backends of a killed server keep its shared memory until they have noticed its end.
       if (!logged.includes("still in use") || performance.now() > deadline) {
         throw new Error(`the test's PostgreSQL did not start: ${logged}`);
       }
@@ -172,7 +172,7 @@ class Lab implements LabPostgres {
     return "ready";
   }
 
-  /** The last line of postmaster.pid tells the state, its first the process. */
+  /** The last line of postmaster.pid is the state, the first line the process id. */
   #isReady(pid: number): boolean {
     const file = join(this.address.data_dir, "postmaster.pid");
     if (!existsSync(file)) return false;
@@ -200,7 +200,7 @@ class Lab implements LabPostgres {
   }
 }
 
-/** One connection as superuser. (`sql(name)` of the package splits a name at its dots: quote names yourself). */
+/** A connection as superuser. (`sql(name)` of the package splits a name at its dots: quote names yourself.) */
 export function connectTo(address: PostgresAddress, database: string): Sql {
   const { socket_dir, port, user, password } = address;
   return postgres({ host: socket_dir, port, user, password, database, max: 1, onnotice: () => {} });
@@ -214,7 +214,7 @@ function serverBinDir(): string {
   return newest.slice(0, -"/initdb".length);
 }
 
-/** A copy: where it was fetched to, the account that the server runs as may have no way in. */
+/** A copy of the older server, because the server's account may not be able to read the cache directory. */
 function olderBinDir(root: string): string {
   const fetched = join(import.meta.dir, "../../../node_modules/.cache/postgres-14");
   if (!existsSync(fetched)) throw new Error(`no PostgreSQL 14 in ${fetched}: npm test fetches it`);
@@ -222,7 +222,7 @@ function olderBinDir(root: string): string {
   return join(root, "program/bin");
 }
 
-/** PostgreSQL refuses to run as root: root takes the packaged account, or nobody. */
+/** The account for the server: PostgreSQL refuses to run as root, so root uses the packaged account, or nobody. */
 function unprivilegedAccount(): { uid: number; gid: number } | undefined {
   if (userInfo().uid !== 0) return undefined;
   for (const name of ["postgres", "nobody"]) {

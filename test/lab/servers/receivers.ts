@@ -6,24 +6,24 @@ import { Secret } from "../../../src/base/secret.ts";
 import type { EmailConfig, NotifyConfig } from "../../../src/config/config.ts";
 import { ALERT_LEVELS, JOBS } from "../../../src/config/config.ts";
 
-/** What a receiver does with what comes next. `fail`: not now; `refuse`: never; `stall`: no answer at all. */
+/** The reaction of a receiver to the next message. `fail`: temporary error; `refuse`: final error; `stall`: no answer. */
 export type Behaviour = "take" | "fail" | "refuse" | "stall";
 
-/** Somebody who is told, on the loopback address. */
+/** A receiver of notices on the loopback address. */
 export interface Receiver extends AsyncDisposable {
-  /** How it is reached. */
+  /** The config of the notifier that reaches it. */
   config: NotifyConfig;
-  /** The same, where nobody listens. */
+  /** The same config, with an address at which nothing listens. */
   absent: NotifyConfig;
   behave(behaviour: Behaviour): Promise<void>;
-  /** What it took, each as one text that holds the message; for HTTP the path, too. */
+  /** The accepted messages, each as one text; for HTTP with the path. */
   taken(): Promise<string[]>;
-  /** How many tries have reached it, whatever became of them. */
+  /** The number of attempts that have reached it, accepted or not. */
   tries(): Promise<number>;
 }
 
 export const TOKEN = "s3cret-t0ken/üñ";
-/** On any machine nothing listens there. */
+/** Nothing listens at this port on any machine. */
 const CLOSED_PORT = 1;
 
 const COMMON = { name: "ops", min_level: ALERT_LEVELS[0], jobs: [...JOBS], timeout_ms: 10_000 };
@@ -36,7 +36,7 @@ export interface HttpReceiver extends Receiver {
 
 const STATUSES = { take: 200, fail: 503, refuse: 404 };
 
-/** A real HTTP server; `configFor` names the config that leads to it. */
+/** A real HTTP server; `configFor` returns the config for it. */
 export async function httpReceiver(configFor: (origin: string) => NotifyConfig): Promise<HttpReceiver> {
   const requests: HttpReceiver["requests"] = [];
   const taken: string[] = [];
@@ -64,7 +64,7 @@ export async function httpReceiver(configFor: (origin: string) => NotifyConfig):
       answer = make;
     },
     async behave(behaviour) {
-      // What it says quotes what it was sent, as receivers do.
+      // The answer quotes the request, as real receivers do.
       answer =
         behaviour === "stall"
           ? () => never.promise
@@ -111,7 +111,7 @@ export const RECEIVERS = {
   command: () => commandReceiver(),
 };
 
-/** A real SMTP server that wants TLS and a login; with `none` it knows no TLS. */
+/** A real SMTP server that requires TLS and a login; with `none` it has no TLS. */
 export async function smtpReceiver(tls: EmailConfig["tls"]): Promise<Receiver> {
   const directory = await mkdtemp(join(tmpdir(), "pg321-smtp-"));
   const { key, cert, certFile } = await makeCertificate(directory);
@@ -182,7 +182,7 @@ function replyError(responseCode: number, message: string): Error {
   return Object.assign(new Error(message), { responseCode });
 }
 
-/** A certificate for the loopback address that signs itself. */
+/** A self-signed certificate for the loopback address. */
 async function makeCertificate(directory: string): Promise<{ key: string; cert: string; certFile: string }> {
   const [keyFile, certFile] = [join(directory, "key.pem"), join(directory, "cert.pem")];
   const child = Bun.spawn(

@@ -10,7 +10,7 @@ import {
   S3Client,
 } from "@aws-sdk/client-s3";
 
-/** Where a server is and how to log in: what the test runner hands to every test file. */
+/** The address and login of a server, which the test runner passes to every test file. */
 export interface S3Address {
   endpoint: string;
   region: string;
@@ -19,16 +19,16 @@ export interface S3Address {
 }
 
 export interface S3Lab extends S3Address {
-  /** For what a test wants to see or do behind the storage's back. */
+  /** A client with which a test can act behind the storage's back. */
   client: S3Client;
-  /** A new bucket of its own for a test; its name. */
+  /** Makes a new bucket for a test; returns its name. */
   makeBucket(options?: { versioned?: boolean }): Promise<string>;
 }
 
-/** A server that this process started. It also stops when the process ends, however that ends. */
+/** A server that this process started. It also stops when the process ends, in any way. */
 export interface StartedS3 extends S3Lab, AsyncDisposable {}
 
-/** A Ceph gateway of one's own, which can be taken away and brought back. */
+/** A separate Ceph gateway, which can be stopped and started again. */
 export interface StartedRgw extends StartedS3 {
   down(): Promise<void>;
   up(): Promise<void>;
@@ -63,13 +63,13 @@ const SWIFT: Kind = {
   access_key_id: "test:tester",
 };
 
-/** The environment variables by which the test runner shares its servers with every test file. */
+/** The environment variables with which the test runner shares its servers with all test files. */
 export const SHARED_RGW = "PG321_TEST_RGW";
 export const SHARED_SWIFT = "PG321_TEST_SWIFT";
 
-/** Ceph RGW: the run's shared one, or one that lives as long as this process. */
+/** Ceph RGW: the shared server of the run, or one for the lifetime of this process. */
 export const rgw: () => Promise<S3Lab> = lazily(SHARED_RGW, startRgw);
-/** OpenStack Swift: the run's shared one, or one that lives as long as this process. */
+/** OpenStack Swift: the shared server of the run, or one for the lifetime of this process. */
 export const swift: () => Promise<S3Lab> = lazily(SHARED_SWIFT, startSwift);
 
 export async function startRgw(): Promise<StartedRgw> {
@@ -102,8 +102,8 @@ export function through<T extends S3Address>(lab: T, proxy: { port: number }): T
 }
 
 /**
- * A port that nobody listens at, below those that the system gives to connections (ip_local_port_range): one of these
- * may be taken by a client while the server of a test is down, even by one that asks for that very server.
+ * A free port below the system's range for outgoing connections (ip_local_port_range): a port in that range could be
+ * taken by a client while the server of a test is down, even by a client that connects to that server.
  */
 export async function freePort(): Promise<number> {
   for (;;) {
@@ -137,8 +137,8 @@ async function start(kind: Kind): Promise<{ lab: StartedS3; directory: string; p
   }
   const directory = await mkdtemp(join(tmpdir(), "pg321-lab-"));
   const port = await freePort();
-  // The script watches this process and stops the server after it, even after kill -9. It is no child of
-  // ours (--fork), because `bun test` kills the children of a test that timed out.
+  // The script watches this process and stops the server after it, even after kill -9. It is not a child of this
+  // process (--fork), because `bun test` kills the children of a test that timed out.
   const command = ["bash", kind.script, "run", directory, String(port), String(process.pid)];
   const script = Bun.spawn(["setsid", "--fork", ...command], {
     stdio: ["ignore", "pipe", "inherit"],
@@ -185,7 +185,7 @@ function labAt(address: S3Address): S3Lab {
   return { ...address, client, makeBucket };
 }
 
-/** Has a bucket refuse actions (`s3:DeleteObject`) to everybody, its owner too, until `allowAll`. */
+/** Makes a bucket refuse actions (`s3:DeleteObject`) for everybody, including its owner, until `allowAll`. */
 export async function deny({ client }: S3Lab, Bucket: string, ...Action: string[]): Promise<void> {
   const Resource = [`arn:aws:s3:::${Bucket}`, `arn:aws:s3:::${Bucket}/*`];
   const Statement = [{ Effect: "Deny", Principal: { AWS: ["*"] }, Action, Resource }];

@@ -4,10 +4,10 @@ import { connect, type Socket } from "node:net";
 import { createServer } from "node:tls";
 import type { Issued } from "../machine/certificates.ts";
 
-/** A TLS server on the loopback address that hands on every byte to a server without TLS. */
+/** A TLS server on the loopback address that forwards every byte to a server without TLS. */
 export interface TlsFront extends AsyncDisposable {
   port: number;
-  /** Handshakes that were completed. */
+  /** The number of completed handshakes. */
   count(): number;
 }
 

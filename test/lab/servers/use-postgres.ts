@@ -6,14 +6,14 @@ import { compareDatabases } from "../data/compare-databases.ts";
 import type { LabPostgres, PostgresAddress } from "./postgres.ts";
 import { connectTo, startPostgres } from "./postgres.ts";
 
-/** A test file's access to the PostgreSQL that the runner started once; a file run alone has its own. */
+/** A test file's access to the PostgreSQL of the runner; a file that runs alone has its own. */
 export interface PostgresForTests {
   readonly address: PostgresAddress;
-  /** As superuser; closed with the file's last test. */
+  /** Connects as superuser; the connection is closed after the file's last test. */
   connect(database?: string): Sql;
   /** Makes an empty database that is dropped after the file's last test. Returns its name. */
   createDatabase(name?: string): Promise<string>;
-  /** Has a database dropped at the end that somebody else makes. */
+  /** Drops a database that another program creates, after the file's last test. */
   dropAtEnd(name: string): void;
   /** For `--target` and `url` settings, over TCP. */
   url(database: string): string;
@@ -62,7 +62,7 @@ export function usePostgres(): PostgresForTests {
   return use;
 }
 
-/** `compareDatabases` by name, which leaves no connection open: a file may compare more often than a server takes. */
+/** `compareDatabases` by name. Leaves no connection open, because a file may make many comparisons. */
 export async function compareByName(
   postgres: PostgresForTests,
   source: string,
@@ -73,7 +73,7 @@ export async function compareByName(
   return await compareDatabases(one.sql, other.sql);
 }
 
-/** The databases that are there now. */
+/** The current databases. */
 export async function databaseNames(postgres: PostgresForTests): Promise<string[]> {
   await using admin = disposable(connectTo(postgres.address, "postgres"));
   const rows = await admin.sql<{ datname: string }[]>`select datname from pg_database`;
@@ -81,7 +81,7 @@ export async function databaseNames(postgres: PostgresForTests): Promise<string[
 }
 
 function started(address: PostgresAddress | undefined): PostgresAddress {
-  if (!address) throw new Error("use it inside of a test: PostgreSQL is not started yet");
+  if (!address) throw new Error("use it inside a test: PostgreSQL is not started yet");
   return address;
 }
 

@@ -1,6 +1,6 @@
 /**
- * `npm run bench [-- --size GB] [--runs N] [--only backup|restore|start]`: measures pg321 beside what people
- * do by hand, in one run on one machine, and prints ratios. Writes bench/results/DATE.json.
+ * `npm run bench [-- --size GB] [--runs N] [--only backup|restore|start]`: compares pg321 with backups by
+ * hand, in one run on one machine, and prints ratios. Writes bench/results/DATE.json.
  */
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { cpus, tmpdir, totalmem } from "node:os";
@@ -28,13 +28,13 @@ const runs = Number(values.runs);
 const DATABASE = "bench";
 let hasPlainDump = false;
 
-/** Something to measure; `prepare` is not counted. */
+/** A command to measure; `prepare` is not measured. */
 interface Subject {
   name: string;
   argv: string[];
   env?: Record<string, string>;
   prepare?: () => Promise<void>;
-  /** How often; slow ones less. */
+  /** How often it runs; fewer times for slow commands. */
   runs?: number;
 }
 
@@ -113,7 +113,7 @@ async function measureAll(hand: HandEnvironment): Promise<Map<string, Measured[]
     },
   ].filter(({ name }) => values.only === undefined || name.includes(values.only));
   const results = new Map<string, Measured[]>();
-  // In turn, so that a machine whose speed drifts does so for all of them.
+  // In turn, so that a drift in the machine's speed affects all of them.
   for (let run = 0; run < Math.max(runs, 10); run++) {
     for (const subject of subjects) {
       if (run >= (subject.runs ?? runs)) continue;
@@ -182,7 +182,7 @@ function print(results: Map<string, Measured[]>, gb: number): void {
     console.log(`${what.padEnd(64)}${value.toFixed(2).padStart(8)}`);
 }
 
-/** What the issue asks for: ratios of wall times, and CPU seconds. */
+/** The required results: ratios of wall times, and CPU seconds. */
 function ratios(results: Map<string, Measured[]>, gb: number): Record<string, number> {
   const of = (prefix: string) => {
     const found = [...results].find(([name]) => name.trim().startsWith(prefix));

@@ -10,11 +10,11 @@ export interface HandEnvironment {
   buckets: readonly [string, string];
 }
 
-/** What people do by hand, as shell scripts for bash. */
+/** Backups by hand, as bash scripts. */
 export const byHand = {
   dump: ({ postgres, database }: HandEnvironment) => `${postgres.bin_dir}/pg_dump -Fc -Z0 -d ${database}`,
 
-  /** Compressed, sealed and in three places from one read; every part of it is waited for. */
+  /** Compressed, encrypted and in three places from one read; waits for every part. */
   threePlaces(hand: HandEnvironment): string {
     const { directory, buckets } = hand;
     return [
@@ -33,7 +33,7 @@ export const byHand = {
   restore: ({ postgres, directory }: HandEnvironment) =>
     `${postgres.bin_dir}/createdb -T template0 bench_restored && ${postgres.bin_dir}/pg_restore -d bench_restored ${directory}/plain.dump`,
 
-  /** Passwords and keys, as the programs take them. */
+  /** Passwords and keys in the environment variables of the programs. */
   env({ postgres, r2, b2 }: HandEnvironment): Record<string, string> {
     const remote = (name: string, lab: S3Lab) => ({
       [`RCLONE_CONFIG_${name}_TYPE`]: "s3",

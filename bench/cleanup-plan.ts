@@ -1,7 +1,7 @@
 /**
- * `npm run bench:cleanup [-- --backups N]`: how long cleanup takes to read and to plan a large catalog, on a real
- * SQLite catalog, how much memory that needs beyond what the process has without any record, and how long the
- * event loop has to wait meanwhile. Fails when a plan takes 2 s or more. The plan alone is in `bench/retention.ts`.
+ * `npm run bench:cleanup [-- --backups N]`: measures cleanup with a large, real SQLite catalog: how long it takes to
+ * read and plan, how much memory it needs in addition to a process without records, and how long the event loop is
+ * blocked. Fails if a plan takes 2 s or more. `bench/retention.ts` measures the plan alone.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -14,18 +14,18 @@ import { highWaterMib, type Measured, measure } from "./measure.ts";
 const { values } = parseArgs({
   options: {
     backups: { type: "string", default: "100000" },
-    /** Plans with the config in this directory, in a process that has done nothing else. */
+    /** Plan with the config in this directory, in a process that has done nothing else. */
     in: { type: "string" },
   },
 });
 const PLAN_MS_MAX = 2_000;
-/** 100,000 backups are of 1,181 days: some are too old. */
+/** 100,000 backups span 1,181 days: some are too old. */
 const DAYS = 1_150;
 
-/** What one process tells of itself. */
+/** The measurements of one process. */
 interface Planned {
   planMs: number;
-  /** User and system time of it. */
+  /** Its user and system time. */
   cpuMs: number;
   expiring: number;
   held: number;
@@ -54,7 +54,7 @@ async function planIn(directory: string): Promise<void> {
     expiring += counts.expiring;
     held += counts.guarded + counts.suspended;
   }
-  // What goes is held until it has gone.
+  // Keeps the expiring copies, as cleanup does until it has deleted them.
   let copies = 0;
   for (const backup of going.backups()) copies += backup.copies.length;
   if (copies !== expiring) throw new Error(`${copies} copies to remove, ${expiring} counted`);
@@ -70,7 +70,7 @@ async function planIn(directory: string): Promise<void> {
   console.error(JSON.stringify(planned));
 }
 
-/** The fastest of three runs, each in a process of its own, with the most memory that any of them took. */
+/** The fastest of three runs, each in its own process, with the largest memory of the three. */
 async function planned(directory: string): Promise<Planned> {
   const runs: Planned[] = [];
   for (let run = 0; run < 3; run++) {
@@ -84,7 +84,7 @@ async function planned(directory: string): Promise<Planned> {
   return { ...fastest, peakMib: Math.max(...runs.map(({ peakMib }) => peakMib)) };
 }
 
-/** The whole command, each decision printed. */
+/** Measures the whole command, which prints every decision. */
 async function dryRun(directory: string): Promise<Measured> {
   const main = join(import.meta.dir, "../src/main.ts");
   const config = join(directory, "config.toml");

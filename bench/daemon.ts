@@ -1,7 +1,7 @@
 /**
- * `npm run bench:daemon [-- --backups N] [--scrapes N] [--idle SECONDS]`: the daemon's footprint. From its start
- * to READY, at rest, and in a soak of scrapes and small scheduled backups to a directory and an S3 server, whose
- * series of resident memory it prints. Writes bench/results/DATE-daemon.json.
+ * `npm run bench:daemon [-- --backups N] [--scrapes N] [--idle SECONDS]`: measures the daemon from its start to READY,
+ * when idle, and during many scrapes and small scheduled backups to a directory and an S3 server, for which it prints
+ * the resident memory over time. Writes bench/results/DATE-daemon.json.
  */
 import { readFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
@@ -24,9 +24,9 @@ const { values } = parseArgs({
 const [BACKUPS, SCRAPES, IDLE_S, STARTS] = [values.backups, values.scrapes, values.idle, values.starts].map(
   Number,
 ) as [number, number, number, number];
-/** Points of each series. */
+/** The number of points in each series. */
 const POINTS = 10;
-/** What follows READY at once (a look at servers and storages) is over after this. */
+/** After this time the work that follows READY at once (checking servers and storages) has ended. */
 const SETTLE_MS = 10_000;
 const TICKS_A_SECOND = 100;
 const MIB = 2 ** 20;
@@ -91,7 +91,7 @@ async function start(): Promise<Daemon> {
     env: { PATH: process.env["PATH"] ?? "", HOME: "/", PG321_CONFIG: installation.configFile },
     stdio: ["ignore", "ignore", "inherit"],
   });
-  // /ready turns to 200 together with the READY that systemd gets.
+  // /ready becomes 200 when systemd gets READY.
   while (!(await isReady())) {
     if (child.exitCode !== null) throw new Error(`the daemon ended with ${child.exitCode}`);
     await Bun.sleep(1);
@@ -125,7 +125,7 @@ function backupsIn(metrics: string): number {
   return Number(/^pg321_runs_total\{pg321_job="backup",outcome="OK"\} (\d+)$/m.exec(metrics)?.[1] ?? 0);
 }
 
-/** Does it `count` times and takes the resident size along the way. */
+/** Does something `count` times and samples the resident size. */
 async function soak(
   { child }: Daemon,
   name: string,
@@ -169,7 +169,7 @@ function tables(schedule: Record<string, string>): string {
   return ["[schedule]", ...lines, "[http]", `listen = "127.0.0.1:${port}"`].join("\n");
 }
 
-/** Free a moment ago. */
+/** A port that was free a moment ago. */
 function freePort(): number {
   const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
   const { port } = listener;

@@ -1,6 +1,6 @@
 import type { Sql } from "postgres";
 
-/** Rows that make about 1 GB of dump. */
+/** The number of rows for about 1 GB of dump. */
 const ROWS_PER_GB = 4_300_000;
 
 /** A table of realistic rows: names, numbers, times, text that compresses to about a third. Made on the server. */

@@ -1,7 +1,7 @@
 /**
- * `npm run bench:growing [-- --backups N]`: what a large catalog costs repair, verification and the guard against
- * dumps that shrink before any copy is touched: time, memory beyond what the process has without any record, and how
- * long the event loop has to wait. Fails when that is 100 ms or more.
+ * `npm run bench:growing [-- --backups N]`: measures how a large catalog affects repair, verification and the check for
+ * shrunk dumps before they touch any copy: time, memory in addition to a process without records, and how long the
+ * event loop is blocked. Fails if that is 100 ms or more.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -17,7 +17,7 @@ import { highWaterMib, measure } from "./measure.ts";
 const { values } = parseArgs({
   options: {
     backups: { type: "string", default: "100000" },
-    /** Does the job with the config in this directory, in a process that has done nothing else. */
+    /** Do the job with the config in this directory, in a process that has done nothing else. */
     in: { type: "string" },
     job: { type: "string", default: "" },
   },
@@ -26,7 +26,7 @@ const BLOCKED_MS_MAX = 100;
 
 const JOBS: Readonly<Record<string, (context: JobContext) => Promise<unknown>>> = {
   repair: runRepair,
-  /** Which ones there are: each is then read by itself, while its copies come from their storages. */
+  /** Only lists the backups: each is read separately later, while its copies come from their storages. */
   async verify(context) {
     for await (const _ of backupsToVerify(context));
   },

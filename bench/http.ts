@@ -1,6 +1,6 @@
 /**
- * `npm run bench:http [-- --mib N] [--requests N]`: how long the daemon's endpoint takes to answer, at rest and
- * while a backup runs at full speed. Writes bench/results/DATE-http.json.
+ * `npm run bench:http [-- --mib N] [--requests N]`: measures how fast the daemon's endpoint answers, when idle and while
+ * a backup runs at full speed. Writes bench/results/DATE-http.json.
  */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -15,10 +15,10 @@ const { values } = parseArgs({
   options: { mib: { type: "string", default: "1024" }, requests: { type: "string", default: "300" } },
 });
 const [DUMP_MIB, REQUESTS] = [Number(values.mib), Number(values.requests)] as [number, number];
-/** A server beside the daemon that does nothing else: what the machine itself takes under the same load. */
+/** A server that does nothing else, for comparison: the delay of the machine itself under the same load. */
 const EMPTY = "(empty)";
 const PATHS = ["/health", EMPTY, "/status", "/metrics", "/"];
-/** Between two requests, as monitoring and people leave some; the daemon would do nothing else otherwise. */
+/** The pause between two requests; without it the daemon would do nothing but answer. */
 const PAUSE_MS = 10;
 
 await build(EXECUTABLE);
@@ -63,7 +63,7 @@ const file = join(folder, `${new Date().toISOString().slice(0, 19).replaceAll(":
 await writeFile(file, JSON.stringify({ dump_mib: DUMP_MIB, results }, null, 2));
 console.log("wrote", file);
 
-/** The pattern of one run so many seconds from now: one that is due again meanwhile would write of it. */
+/** A pattern for a single run some seconds from now; further runs during the measurement would be logged as skipped. */
 function inSeconds(delayS: number): string {
   const due = new Date(Date.now() + delayS * 1000);
   return `${due.getSeconds()} ${due.getMinutes()} ${due.getHours()} * * *`;
@@ -106,7 +106,7 @@ async function isDumping(): Promise<boolean> {
   return running.some(({ progress }) => progress.some(({ bytes }) => bytes > 0));
 }
 
-/** Asks each path in turn; what was answered while `holds` did not is left out. */
+/** Requests each path in turn; ignores answers during which `holds` was false. */
 async function latencies(holds: () => Promise<boolean>, requests: number): Promise<Record<string, Figures>> {
   const taken = new Map<string, number[]>(PATHS.map((path) => [path, []]));
   for (let round = 0; round < requests; round++) {

@@ -21,7 +21,7 @@ export async function contextIn(directory: string) {
   });
 }
 
-/** A catalog of so many backups of so many databases, one every 17 minutes, each with a copy in every storage. */
+/** Makes a catalog with many backups of many databases, one every 17 minutes, each with a copy in every storage. */
 export async function makeCatalog(
   directory: string,
   { backups, databases, days }: { backups: number; databases: number; days: number },
@@ -35,7 +35,7 @@ export async function makeCatalog(
   await writeFile(join(directory, "config.toml"), config, { mode: 0o600 });
   const context = await contextIn(directory);
   if (backups === 0) return context[Symbol.asyncDispose]();
-  // A manifest takes about as much.
+  // About the size of a manifest.
   const first = backupRecord({ status: "VERIFIED", dump_bytes: 1_000_000, manifest: "m".repeat(1_000) });
   await context.catalog.insertBackup(first);
   for (const storage of STORAGES)
@@ -50,7 +50,7 @@ export async function makeCatalog(
       .map(({ name }) => change[name] ?? `t.${name}`)
       .join(", ");
   const numbers = `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${backups - 1})`;
-  // In no order, as real ones are.
+  // Unordered, like real ids.
   const id = "printf('%08x-0000-4000-8000-%012x', (i * 2654435761) % 4294967296, i)";
   const startedAt = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now', printf('-%d minutes', i * 17))";
   const made = { id, database: `'database-' || i % ${databases}`, started_at: startedAt };

@@ -1,14 +1,14 @@
 import { readFileSync } from "node:fs";
 
-/** One measured run of a whole process and everything that it started and waited for. */
+/** The measurement of a whole process, including the processes that it started and waited for. */
 export interface Measured {
   exitCode: number;
   wallMs: number;
   /** User and system time, children included. */
   cpuMs: number;
   /**
-   * The largest resident size of the process itself, without children. Sampled from VmHWM, which only
-   * grows: the usage that the system tells at the end begins with the size of the process that forked.
+   * The largest resident size of the process itself, without children. Sampled from VmHWM, which only grows: the usage
+   * that the system reports at the end includes the size of the process that forked it.
    */
   peakMib: number;
   stderr: string;
@@ -22,7 +22,7 @@ export function highWaterMib(pid: number): number {
     const line = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"));
     return Number(line?.[1] ?? 0) / 1024;
   } catch {
-    // It has ended since.
+    // The process has ended.
     return 0;
   }
 }
@@ -57,7 +57,7 @@ export async function measure({
   };
 }
 
-/** Each figure's own median. */
+/** The median of each figure. */
 export function median(runs: readonly Measured[]): Omit<Measured, "exitCode" | "stderr"> {
   const of = (figure: "wallMs" | "cpuMs" | "peakMib") => {
     const sorted = runs.map((run) => run[figure]).sort((a, b) => a - b);

@@ -1,7 +1,6 @@
 /**
- * `npm run bench:retention [-- --backups N]`: plans the retention of many records, each time in a process of
- * its own, and prints how long the plan took and how much memory the process needed. Fails when a plan takes
- * 2 s or more.
+ * `npm run bench:retention [-- --backups N]`: plans the retention of many records, each time in its own process, and
+ * prints how long the plan took and how much memory the process needed. Fails if a plan takes 2 s or more.
  */
 import { parseArgs } from "node:util";
 import { type RetainedBackup, RetentionSurvey } from "../src/retention/plan.ts";
@@ -10,7 +9,7 @@ import { measure } from "./measure.ts";
 const { values } = parseArgs({
   options: {
     backups: { type: "string", default: "100000" },
-    /** Plans for so many databases, and does not start processes. */
+    /** Plan for this many databases, without starting processes. */
     databases: { type: "string" },
   },
 });
@@ -21,11 +20,11 @@ const keep = { days: 30, last: 3, daily: 14, weekly: 8, monthly: 24, yearly: 10 
 
 interface Planned {
   planMs: number;
-  /** Copies that go, or would but for a stop. */
+  /** Copies that expire, including those that a stop keeps. */
   expiring: number;
 }
 
-/** Newest first, as a planner wants them. */
+/** Newest first, as the planner expects. */
 function* records(database: number, backups: number, databases: number): Generator<RetainedBackup> {
   for (let n = database; n < backups; n += databases) {
     yield {
@@ -59,7 +58,7 @@ function plan(backups: number, databases: number): Planned {
 
 async function compare(backups: number): Promise<boolean> {
   let isFast = true;
-  // The first is what the process needs without any record.
+  // The first run measures the process without any record.
   for (const [count, databases] of [
     [0, 1],
     [backups / 2, 100],
@@ -87,6 +86,6 @@ async function compare(backups: number): Promise<boolean> {
 }
 
 const backups = Number(values.backups);
-// Only stderr comes back from what is measured.
+// `measure` returns only the stderr of the measured process.
 if (values.databases !== undefined) console.error(JSON.stringify(plan(backups, Number(values.databases))));
 else process.exitCode = (await compare(backups)) ? 0 : 1;

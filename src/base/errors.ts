@@ -12,6 +12,8 @@ export const EXIT_CODES = {
   usage: 2,
   /** The job ended, but some copies or databases failed. */
   partial: 3,
+  /** `status --exit-code`: the verdict is bad. */
+  bad: 4,
   /** PostgreSQL was unreachable or refused us, or pg_dump or pg_restore failed. */
   database: 10,
   /** Another run holds the lock. */

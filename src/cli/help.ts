@@ -21,8 +21,8 @@ export function programHelp(style: Style): string {
     ...optionLines({ ...COMMON_OPTIONS, version: { type: "boolean", help: "print the version" } }),
     "",
     "pg321 COMMAND --help explains a command, with examples.",
-    "Exit codes: 0 ok, 1 internal error (a bug), 2 usage or config, 3 partial, 10 database, 11 locked, 12 key,",
-    "13 storage, 14 verification failed, 130 SIGINT, 143 SIGTERM.",
+    "Exit codes: 0 ok, 1 internal error (a bug), 2 usage or config, 3 partial, 4 bad verdict, 10 database, 11 locked,",
+    "12 key, 13 storage, 14 verification failed, 130 SIGINT, 143 SIGTERM.",
   ].join("\n");
 }
 

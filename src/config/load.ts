@@ -6,12 +6,13 @@ import { parse, TomlError } from "smol-toml";
 import * as v from "valibot";
 import { Secret } from "../base/secret.ts";
 import { certificateProblems, namedCertificates } from "./certificate-files.ts";
-import type { Config } from "./config.ts";
+import type { Config, HttpConfig } from "./config.ts";
 import { type EnvironmentFile, environmentFileOf, readEnvironmentFile } from "./environment-file.ts";
 import { exposureOf } from "./exposed-secrets.ts";
 import { findLines, type LineFinder } from "./positions.ts";
 import { ConfigError, type KeyPath, type Problem, pathText, problemText } from "./problems.ts";
 import { environmentOver, PROXY_VARIABLES, ProxyMistake, withProxies } from "./proxy.ts";
+import { httpSchema } from "./schema/http.ts";
 import { configSchema } from "./schema/schema.ts";
 import { fetchValues, isReference, isTable, referencesIn, type ValueSource } from "./schema/values.ts";
 import { setAside } from "./set-aside.ts";
@@ -108,6 +109,26 @@ function environmentWarnings(file: string, { mode, env, strayLines }: Environmen
     warnings.push(`${file}: everyone can read it (mode ${shown}), and it may hold secrets; make it 0600`);
   }
   return warnings;
+}
+
+/**
+ * The [http] table of a config whose other tables may be wrong: where its daemon answers. The default if the table
+ * cannot be used either. Never rejects.
+ */
+export async function loadHttpOnly(file: string, source: ValueSource): Promise<HttpConfig> {
+  const fallback = v.parse(httpSchema, {});
+  try {
+    const env = environmentOver((await readEnvironmentFile(environmentFileOf(file))).env, source.env);
+    const toml = decode(file, await readFile(file));
+    // Alone, because the mistake may be one of TOML in another table.
+    const table = toml.split(/^(?=\[)/m).find((part) => part.startsWith("[http]")) ?? "";
+    const { http = {} } = parse(table, { maxDepth: 32, unsafeKeyBehaviour: "throw" });
+    const fetched = await fetchValues(http, { credentialFiles: credentialFilesOf(file), ...source, env });
+    const result = v.safeParse(httpSchema, fetched);
+    return result.success ? result.output : fallback;
+  } catch {
+    return fallback;
+  }
 }
 
 /** The files and variables outside a config that the config refers to. */

@@ -10,6 +10,7 @@ import type { LiveDaemon } from "../status/live-daemon.ts";
 import type { StatusReport } from "../status/report.ts";
 import { statusReport } from "../status/status.ts";
 import { statusText } from "../status/text.ts";
+import { reportJson, type VerdictLevel, verdictOf } from "../status/verdict.ts";
 import { errorAnswer, FORMATS, formatOf, jsonAnswer, pagePolicy, secured, textAnswer } from "./answer.ts";
 import { refusalOf } from "./guard.ts";
 import { healthAnswer, readyAnswer } from "./health.ts";
@@ -66,9 +67,13 @@ function routes({ live, clock }: AppSource): Hono {
     const wanted = req.query("format");
     const format = wanted === undefined ? formatOf(req.raw.headers) : FORMATS.find((one) => one === wanted);
     if (format === undefined) return errorAnswer(req.raw, 400, `format must be one of ${FORMATS.join(", ")}`);
+    const failing = failingLevels(req.query("fail"));
+    if (failing === undefined) return errorAnswer(req.raw, 400, `fail must be one of ${FAIL_VALUES}`);
+    const shown = await report();
+    const status = failing.includes(verdictOf(shown).level) ? 503 : 200;
     return format === "json"
-      ? jsonAnswer(await report(), 200, { vary: "accept" })
-      : textAnswer(statusText(visibleData(await report())), 200, { vary: "accept" });
+      ? jsonAnswer(reportJson(shown), status, { vary: "accept" })
+      : textAnswer(statusText(visibleData(shown)), status, { vary: "accept" });
   });
   app.get("/metrics", async () => {
     const metrics = await import("./metrics/metrics.ts");
@@ -101,6 +106,15 @@ function routes({ live, clock }: AppSource): Hono {
     throw error;
   });
   return app;
+}
+
+const FAIL_VALUES = "1 (503 if the verdict is bad), warning (503 for a warning as well)";
+
+/** The verdicts that `?fail=` turns into a 503; undefined for an unknown value. */
+function failingLevels(value: string | undefined): readonly VerdictLevel[] | undefined {
+  if (value === undefined) return [];
+  if (value === "1") return ["bad"];
+  return value === "warning" ? ["warning", "bad"] : undefined;
 }
 
 /** Runs `work` with the context in force. If a reload closed that context meanwhile, runs it again with the new one. */

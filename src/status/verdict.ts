@@ -45,6 +45,11 @@ export function verdictOf(report: StatusReport): Verdict {
   return { level, sentence: sentenceOf(report, present, problems), problems };
 }
 
+/** A report as JSON, the verdict first. */
+export function reportJson(report: StatusReport): { verdict: Verdict } & StatusReport {
+  return { verdict: verdictOf(report), ...report };
+}
+
 function sentenceOf(
   report: StatusReport,
   present: readonly DatabaseStatus[],

@@ -1,6 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { raiseAlert } from "../../src/alerts/alert.ts";
 import type { Log } from "../../src/base/log.ts";
 import { VERSION } from "../../src/base/version.ts";
+import type { AlertLevel } from "../../src/config/config.ts";
+import type { Verdict } from "../../src/status/verdict.ts";
+import { alertRequest } from "../lab/alert-context.ts";
 import { type EndpointLab, endpointLab } from "../lab/endpoint.ts";
 import { ManualClock } from "../lab/manual-clock.ts";
 
@@ -16,6 +20,29 @@ beforeAll(async () => {
 afterAll(() => lab[Symbol.asyncDispose]());
 
 const ask = (path: string, init?: RequestInit) => fetch(address + path, init);
+
+describe("/status?fail", () => {
+  test("answers 503 for a verdict, with the same body and the verdict in the JSON", async () => {
+    await using own = await endpointLab();
+    const { address: base } = await own.serve();
+    const statuses = async () =>
+      Promise.all(
+        ["", "?fail=1", "?fail=warning"].map(async (query) => (await fetch(`${base}/status${query}`)).status),
+      );
+    expect(await statuses()).toEqual([200, 200, 200]);
+    const open = (level: AlertLevel) => raiseAlert(own.context, alertRequest({ level, key: level }));
+    await open("WARNING");
+    expect(await statuses()).toEqual([200, 200, 503]);
+    await open("CRITICAL");
+    expect(await statuses()).toEqual([200, 503, 503]);
+    const { verdict } = (await (await fetch(`${base}/status?format=json&fail=1`)).json()) as {
+      verdict: Verdict;
+    };
+    expect(verdict).toMatchObject({ level: "bad", problems: [{ level: "bad" }, { level: "warning" }] });
+    expect(await (await fetch(`${base}/status?fail=1`)).text()).toStartWith(`${verdict.sentence}\n`);
+    expect((await fetch(`${base}/status?fail=yes`)).status).toBe(400);
+  });
+});
 
 describe("/health", () => {
   test("is ok while there is no problem, in one line that any program can search", async () => {

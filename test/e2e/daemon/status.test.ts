@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
+import { reportJson } from "../../../src/status/verdict.ts";
 import { fullReport } from "../../fixtures/status-report.ts";
 import { type DocumentedKey, documentedKeys, misfits, pathsOf } from "../../lab/cli-docs.ts";
 import { Installation, localStorage, runProgram } from "../../lab/installation.ts";
@@ -116,8 +117,33 @@ test("with a daemon it is the same as from the endpoint, and as documented", asy
   });
 }, 60_000);
 
+test("with a broken config on disk the running daemon still answers, and stderr says what is broken", async () => {
+  const good = await Bun.file(installation.configFile).text();
+  await withDaemon(async () => {
+    for (const broken of [
+      `${good}\n[htpt]\n`,
+      good.replace("[[server]]", "[[sevrer]]"),
+      `not toml\n${good}`,
+    ]) {
+      await Bun.write(installation.configFile, broken);
+      const { stdout, stderr } = await installation.ok("status");
+      expect(stdout).toContain("daemon up for");
+      expect(stderr).toMatch(/the config on disk cannot be used: .*(htpt|sevrer|not valid TOML)/s);
+      expect((await installation.run("status", "--exit-code")).exitCode).toBeGreaterThanOrEqual(3);
+    }
+    // Another config's daemon is not asked.
+    const other = `${installation.configFile}.other`;
+    await Bun.write(other, `${good}\n[htpt]\n`);
+    expect(await installation.run("status", "--config", other)).toMatchObject({ exitCode: 2, stdout: "" });
+  });
+  // Without a daemon the mistakes are the answer.
+  expect((await installation.run("status")).stderr).toStartWith("error: ");
+  await Bun.write(installation.configFile, good);
+  expect((await installation.run("status", "--exit-code")).exitCode).toBe(3);
+}, 60_000);
+
 test("exactly the possible keys are documented", () => {
-  const full = present(fullReport(), DOCUMENTED);
+  const full = present(reportJson(fullReport()), DOCUMENTED);
   expect(misfits(full, DOCUMENTED)).toEqual([]);
   const told = DOCUMENTED.filter(({ type }) => type !== "null").map(({ path }) => path);
   expect(pathsOf([full], DOCUMENTED)).toEqual(told.sort());

@@ -47,7 +47,7 @@ test("finds the target's lacks, and the restore fails on them", async () => {
     ["extension", "hstorx"],
     ["tablespace", `space_${source}`],
   ]);
-  expect(lacks[0]?.hint).toBe(`create role "${grantee}"`);
+  expect(lacks[0]?.sql).toBe(`CREATE ROLE "${grantee}";`);
   expect(await contentsOfDatabase(target)).toEqual([]);
 
   await expect(restoreDump(unknown, endpoint(empty), temp.path)).rejects.toThrow(/hstorx/);

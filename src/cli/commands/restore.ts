@@ -46,6 +46,10 @@ export const command: Command = {
       help: "the password for a --target URL (other users can see a password in the URL)",
     },
     create: { type: "boolean", help: "create the target database, with the properties of the original" },
+    "create-roles": {
+      type: "boolean",
+      help: "create the roles that the target lacks, without login; never change one that exists",
+    },
     from: { type: "string", value: "STORAGE", help: "read only from this storage" },
     jobs: {
       type: "string",
@@ -116,6 +120,7 @@ export const command: Command = {
       backup,
       ...targetOf(args, context.config, password),
       create: isSet(args, "create"),
+      createRoles: isSet(args, "create-roles"),
       from: textOption(args, "from"),
       jobs: integerOption("restore", "jobs", textOption(args, "jobs"), { min: 1, max: 256 }) ?? 1,
       selection: { schemas: textOptions(args, "schema"), tables: textOptions(args, "table") },
@@ -166,6 +171,7 @@ const NOT_WITH_OUTPUT = ["target", "password-file", "create", "jobs", "schema", 
   "into-existing",
   "keep-going",
   "dry-run",
+  "create-roles",
   "json",
 );
 
@@ -278,6 +284,7 @@ function jsonOf({ run, backup, ...found }: RestoreReport, args: Arguments) {
     database: backup.database,
     dry_run: isSet(args, "dry-run"),
     lacks: found.lacks,
+    roles_created: found.roles_created,
     target_contents: found.target_contents,
     dependents: found.dependents,
     obstacle: found.obstacle,

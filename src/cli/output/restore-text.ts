@@ -11,9 +11,9 @@ import { durationText, rateText, sizeText } from "./output.ts";
 /** What a restore did, or would do, for a person. */
 export function restoreText(raw: RestoreReport, isDryRun: boolean, style: Style): string {
   const report = visibleData(raw);
-  const { backup, lacks, obstacle, tables, rows, dump_bytes, duration_ms, errors_ignored, errors } = report;
+  const { backup, obstacle, tables, rows, dump_bytes, duration_ms, errors_ignored, errors } = report;
   const what = `backup ${shortId(backup.id)} of ${backup.server}/${backup.database} (${backup.started_at})`;
-  const lackLines = lacks.map(({ kind, name, hint }) => `${style.warn("lacks")} ${kind} ${name}: ${hint}`);
+  const lackLines = linesOfLacks(report, isDryRun, style);
   const aloneLines = [
     ...report.unattached.map(
       (name) => `${style.warn("unattached")} ${name}: a partition without the table that it belongs to`,
@@ -35,6 +35,27 @@ export function restoreText(raw: RestoreReport, isDryRun: boolean, style: Style)
     ...[...lackLines, `${style.good("restored")} ${what}: ${tableText}${rowText}, ${size}`],
     ...[...emptyLines, ...aloneLines, ...errorLines, ...summary],
   ].join("\n");
+}
+
+function linesOfLacks(
+  { lacks, roles_created }: Pick<RestoreReport, "lacks" | "roles_created">,
+  isDryRun: boolean,
+  style: Style,
+): string[] {
+  const left = lacks.filter(({ kind, name }) => kind !== "role" || !roles_created.includes(name));
+  const statements = left.flatMap(({ sql }) => sql ?? []);
+  const hasRoles = left.some(({ kind }) => kind === "role");
+  const done = isDryRun ? "would create" : style.good("created");
+  return [
+    ...roles_created.map((name) => `${done} role ${name}, without login, password and memberships`),
+    ...left.map(
+      ({ kind, name, hint, sql }) =>
+        `${style.warn("lacks")} ${kind === "membership" ? "membership in role" : kind} ${name}${sql === null ? `: ${hint}` : ""}`,
+    ),
+    ...(statements.length > 0
+      ? [`run in psql as a superuser${hasRoles ? ", or add --create-roles" : ""}:`, ...statements]
+      : []),
+  ];
 }
 
 /** What a restore of a selection left out, and the options and statements that mend it. */

@@ -16,6 +16,8 @@ export interface RestoreRequest {
   binDir: BinDir;
   /** Create the database, with the name in `target`. */
   create: boolean;
+  /** Create the roles that the target lacks, without login. */
+  createRoles: boolean;
   /** The only storage to read from. */
   from: string | undefined;
   /** Parallel jobs of pg_restore; more than one needs a temporary file of the whole dump. */
@@ -34,6 +36,8 @@ export interface RestoreReport {
   backup: BackupRecord;
   /** What the target lacks; the restore continues only if all of it is merely a risk (`isRisk`). */
   lacks: Lack[];
+  /** Roles that were created, or would be in a dry run. */
+  roles_created: string[];
   /** The present contents of the target, as `3 relations`. */
   target_contents: string[];
   /** What prevents the restore, in a dry run; any other run throws it. */

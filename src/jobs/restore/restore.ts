@@ -12,8 +12,10 @@ import { connect } from "../../postgres/connection.ts";
 import { contentsOfDatabase, databaseExists, inspectServer } from "../../postgres/inspect.ts";
 import type { LockWait } from "../../postgres/lock-wait.ts";
 import { boundLockWaits } from "../../postgres/lock-wait.ts";
+import type { Lack } from "../../postgres/restore/preflight.ts";
 import {
   createDatabase,
+  createRoles,
   existsAlready,
   finishDatabase,
   isRisk,
@@ -63,7 +65,14 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
         : await restoreInto(context, request, run, found, contents, bytes);
       const about = { backup_id: backup.id, target_database: target.database, dry_run: request.dryRun };
       const duration_ms = Math.round(context.clock.monotonicMs() - startedAtMs);
-      const looked = { lacks, target_contents, dependents, obstacle: obstacle?.message ?? null };
+      const roles_created = rolesToCreate(request, lacks);
+      const looked = {
+        lacks,
+        roles_created,
+        target_contents,
+        dependents,
+        obstacle: obstacle?.message ?? null,
+      };
       const { errors_ignored } = came;
       const statistics = {
         ...about,
@@ -141,17 +150,42 @@ function connectForCheck({ target, create, maintenanceDatabase }: RestoreRequest
   return connect(create ? { ...target, database: maintenanceDatabase } : target);
 }
 
+function rolesToCreate(request: Pick<RestoreRequest, "createRoles">, lacks: readonly Lack[]): string[] {
+  return request.createRoles ? lacks.filter(({ kind }) => kind === "role").map(({ name }) => name) : [];
+}
+
+/** The statements stand in a line of their own, to be pasted. */
+function hintsOf(missing: readonly Lack[]): string {
+  const others = missing.filter(({ sql }) => sql === null);
+  const statements = missing.flatMap(({ sql }) => sql ?? []);
+  const kinds = missing.map(({ kind }) => kind);
+  const instead = [
+    ...(kinds.includes("role") ? [" (or let --create-roles create the roles, without login)"] : []),
+    ...(kinds.includes("membership") ? [" (or restore as a superuser)"] : []),
+  ];
+  return [
+    ...others.map(({ kind, name, hint }) => `${kind} "${name}": ${hint}`),
+    ...(statements.length > 0
+      ? [`run in psql as a superuser${instead.join("")}:\n${statements.join(" ")}`]
+      : []),
+  ].join("; ");
+}
+
 function obstacleOf(
-  { target, clean, intoExisting }: RestoreRequest,
+  request: RestoreRequest,
   { lacks, target_contents, dependents }: Pick<Found, "lacks" | "target_contents" | "dependents">,
 ): Pg321Error | null {
-  const missing = lacks.filter((lack) => !isRisk(lack));
+  const { target, clean, intoExisting } = request;
+  const created = rolesToCreate(request, lacks);
+  const missing = lacks.filter(
+    (lack) => !isRisk(lack) && !(lack.kind === "role" && created.includes(lack.name)),
+  );
   if (missing.length > 0) {
     const list = missing
       .map(({ kind, name }) => `${kind === "membership" ? "membership in role" : kind} "${name}"`)
       .join(", ");
     return new Pg321Error("database", `${target.label}: it lacks ${list}; nothing was changed`, {
-      hint: missing.map(({ hint }) => hint).join("; "),
+      hint: hintsOf(missing),
     });
   }
   if (dependents.length > 0) {
@@ -202,6 +236,7 @@ async function restoreInto(
   // target is changed, so all of the backup has been verified by then.
   const expectedBytes = request.backup.dump_bytes ?? 0;
   await using spooled = jobs > 1 ? await spool(source, { tempDir, expectedBytes }) : undefined;
+  await makeRoles(request, lacks);
   if (create) await makeTarget(request, contents);
   let isUndone = singleTransaction;
   const bound = {
@@ -240,6 +275,11 @@ function unended(source: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
 
 function logWait({ log }: JobContext, { object, holders }: LockWait): void {
   log.warning("the restore waits for a lock", { object, held_by: holders.join(", ") });
+}
+
+async function makeRoles(request: RestoreRequest, lacks: readonly Lack[]): Promise<void> {
+  await using connection = await connectForCheck(request);
+  await createRoles(connection, rolesToCreate(request, lacks));
 }
 
 async function makeTarget(request: RestoreRequest, contents: ArchiveContents): Promise<void> {

@@ -14,6 +14,8 @@ export interface Lack {
   kind: "role" | "membership" | "extension" | "tablespace" | "locale" | "version";
   name: string;
   hint: string;
+  /** The statement that creates it, ready to run; null if it needs more than that. */
+  sql: string | null;
 }
 
 /**
@@ -30,22 +32,31 @@ export async function preflight(
   const { major } = await inspectServer(target);
   const { lost } = databaseStatements(contents, contents.database, major);
   const sourceMajor = Number.parseInt(contents.serverVersion, 10);
-  const missing = (kind: "role" | "extension" | "tablespace", hint: (name: string) => string) =>
-    needs[`${kind}s`]
-      .filter((name) => !offer[`${kind}s`].includes(name))
-      .map((name): Lack => ({ kind, name, hint: hint(name) }));
+  const lacking = (kind: "role" | "extension" | "tablespace") =>
+    needs[`${kind}s`].filter((name) => !offer[`${kind}s`].includes(name));
   return [
-    ...missing("role", (name) => `create role ${quoteIdentifier(name)}`),
+    ...lacking("role").map((name): Lack => lackWithSql("role", name, createRole(name))),
     ...needs.owners
       .filter((name) => offer.roles.includes(name) && !offer.memberships.includes(name))
-      .map((name): Lack => ({ kind: "membership", name, hint: grantTo(target.endpoint.user, name) })),
-    ...missing("extension", () => "install its package on the target's host"),
-    ...missing("tablespace", (name) => `create tablespace ${quoteIdentifier(name)} location '…'`),
+      .map((name) => lackWithSql("membership", name, grantTo(target.endpoint.user, name))),
+    ...lacking("extension").map(
+      (name): Lack => ({
+        kind: "extension",
+        name,
+        hint: "install its package on the target's host",
+        sql: null,
+      }),
+    ),
+    ...lacking("tablespace").map((name): Lack => {
+      const hint = `CREATE TABLESPACE ${quoteIdentifier(name)} LOCATION '…'; with an empty directory of postgres`;
+      return { kind: "tablespace", name, hint, sql: null };
+    }),
     ...(create ? lost : []).map(
       ({ name, instead }): Lack => ({
         kind: "locale",
         name,
         hint: `PostgreSQL ${major} does not support it: ${instead}`,
+        sql: null,
       }),
     ),
     ...(sourceMajor > major
@@ -54,6 +65,7 @@ export async function preflight(
             kind: "version" as const,
             name: `${major}`,
             hint: `the dump comes from PostgreSQL ${sourceMajor}`,
+            sql: null,
           },
         ]
       : []),
@@ -65,8 +77,22 @@ export function isRisk({ kind }: Lack): boolean {
   return kind === "version" || kind === "locale";
 }
 
+function lackWithSql(kind: "role" | "membership", name: string, sql: string): Lack {
+  return { kind, name, hint: sql, sql };
+}
+
+/** Without login: a backup contains neither passwords nor attributes of roles. */
+function createRole(name: string): string {
+  return `CREATE ROLE ${quoteIdentifier(name)};`;
+}
+
 function grantTo(user: string, role: string): string {
-  return `grant ${quoteIdentifier(role)} to ${quoteIdentifier(user)}, or restore as a superuser`;
+  return `GRANT ${quoteIdentifier(role)} TO ${quoteIdentifier(user)};`;
+}
+
+/** Creates the roles that the target lacks, in one transaction; never changes one that exists. */
+export async function createRoles(target: Connection, names: readonly string[]): Promise<void> {
+  if (names.length > 0) await runAll(target, "create the missing roles", [names.map(createRole).join(" ")]);
 }
 
 /**

@@ -74,9 +74,8 @@ test("everything that the target lacks is reported before anything is changed", 
     expect(stderr).toContain(
       `it lacks role "Owner ${id}", role "Reader ${id}", extension "no_such_extension", tablespace "space_${id}"; nothing was changed`,
     );
-    expect(stderr).toContain(
-      `hint: create role "Owner ${id}"; create role "Reader ${id}"; install its package`,
-    );
+    expect(stderr).toContain(`hint: extension "no_such_extension": install its package`);
+    expect(stderr).toContain(`\nCREATE ROLE "Owner ${id}"; CREATE ROLE "Reader ${id}";\n`);
     expect(await databaseNames(postgres)).not.toContain(target);
   }
 
@@ -94,6 +93,52 @@ test("everything that the target lacks is reported before anything is changed", 
     "extension",
     "tablespace",
   ]);
+});
+
+test("missing roles are printed as SQL to paste, or created without login by --create-roles", async () => {
+  const [owner, reader] = [`Lost owner ${id}`, `lost_reader_${id}`];
+  const source = await postgres.createDatabase();
+  await admin(`create role "${owner}"; create role ${reader}`);
+  await postgres
+    .connect(source)
+    .unsafe(
+      `create table t as select 1 as i; alter table t owner to "${owner}"; grant select on t to ${reader}`,
+    )
+    .simple();
+  const backup = await backUp(source);
+  await postgres
+    .connect(source)
+    .unsafe(`drop table t; drop owned by ${reader}; drop role "${owner}"`)
+    .simple();
+  // A role that exists stays as it is.
+  await admin(`alter role ${reader} login connection limit 3`);
+  const restore = (target: string, ...words: string[]) =>
+    installation.run("restore", backup, "--target", `main/${target}`, "--create", ...words);
+  const [pasted, created] = [newName(), newName()];
+
+  const dry = await restore(pasted, "--dry-run");
+  expect(dry.exitCode).toBe(10);
+  const sql = dry.stdout.split("\n").filter((line) => line.endsWith(";"));
+  expect(sql).toEqual([`CREATE ROLE "${owner}";`]);
+  await admin(sql.join("\n"));
+  expect((await restore(pasted)).exitCode).toBe(0);
+  await admin(`drop database ${pasted}`);
+  await admin(`drop role "${owner}"`);
+
+  const would = await restore(created, "--create-roles", "--dry-run", "--json");
+  expect(would.json).toMatchObject({ roles_created: [owner], obstacle: null });
+  expect(await onServer()`select from pg_roles where rolname = ${owner}`).toHaveLength(0);
+  const done = await restore(created, "--create-roles");
+  expect({ exitCode: done.exitCode, stderr: done.stderr }).toMatchObject({ exitCode: 0 });
+  expect(done.stdout).toContain(`created role ${owner}, without login`);
+  expect(
+    await onServer()`select rolname, rolcanlogin, rolconnlimit from pg_roles where rolname in (${owner}, ${reader}) order by 1`,
+  ).toEqual([
+    { rolname: owner, rolcanlogin: false, rolconnlimit: -1 },
+    { rolname: reader, rolcanlogin: true, rolconnlimit: 3 },
+  ] as never);
+  await admin(`drop database ${created}`);
+  await admin(`drop role "${owner}"; drop role ${reader}`);
 });
 
 test("a role that cannot give objects to their owners is reported", async () => {

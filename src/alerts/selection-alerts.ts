@@ -1,4 +1,5 @@
 import { messageOf } from "../base/errors.ts";
+import { shellQuoted } from "../base/text/shell.ts";
 import { databasePattern } from "../config/database-pattern.ts";
 import { type IdlePattern, idlePatterns } from "../config/idle-patterns.ts";
 import type { AlertRequest } from "./alert.ts";
@@ -107,7 +108,7 @@ function goneAlert({ server, database }: Place): AlertRequest {
     key: `${GONE_KEY}${name}`,
     message: `database ${name} is no longer on its server: dropped, renamed, or closed to connections`,
     metadata: {
-      hint: `delete its backups with: pg321 forget ${name}; to keep them and end this alert, add it to exclude`,
+      hint: `delete its backups with: pg321 forget ${shellQuoted(name)}; to keep them and end this alert, add it to exclude`,
     },
   };
 }

@@ -3,6 +3,7 @@ import { stat } from "node:fs/promises";
 import type { Account } from "../base/process/become-user.ts";
 import { findAccount } from "../base/process/become-user.ts";
 import { ownerOf } from "../base/process/owners.ts";
+import { shellQuoted } from "../base/text/shell.ts";
 
 /**
  * Checks the permissions of a config with secrets. They are right as `install` sets them: owned by root, readable for
@@ -22,8 +23,8 @@ export async function exposureOf(
   return {
     readers: isEveryones ? "everyone" : "its group",
     remedy: needsGroup
-      ? `chgrp ${ownerOf(service).group} ${file} && chmod 0640 ${file}`
-      : `chmod 0600 ${file}`,
+      ? `chgrp ${ownerOf(service).group} ${shellQuoted(file)} && chmod 0640 ${shellQuoted(file)}`
+      : `chmod 0600 ${shellQuoted(file)}`,
   };
 }
 

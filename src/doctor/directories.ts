@@ -5,6 +5,7 @@ import { requireAnswer } from "../base/files/place.ts";
 import { MIB } from "../base/limits.ts";
 import { userName } from "../base/process/become-user.ts";
 import { sizeText } from "../base/text/amounts.ts";
+import { shellQuoted } from "../base/text/shell.ts";
 import type { Seen } from "./finding.ts";
 import { failed, ok, warning } from "./finding.ts";
 
@@ -48,7 +49,7 @@ export async function lookAtOwnDirectory(path: string): Promise<Seen[]> {
     place.freeBytes < FREE_BYTES_MIN ? warning(placeText(place), "free some space") : ok(placeText(place)),
   ];
   if ((stats.mode & 0o007) !== 0)
-    seen.push(warning("every user of this host has access to it", `chmod 0700 ${path}`));
+    seen.push(warning("every user of this host has access to it", `chmod 0700 ${shellQuoted(path)}`));
   return seen;
 }
 
@@ -56,7 +57,13 @@ export async function lookAtOwnDirectory(path: string): Promise<Seen[]> {
 export async function lookAtStorageDirectory(path: string, minFree: number): Promise<Seen[]> {
   await requireAnswer(path, path);
   if (!(await isWritable(path)))
-    return [failed("storage", `user "${userName()}" cannot write to ${path}`, `chown ${userName()} ${path}`)];
+    return [
+      failed(
+        "storage",
+        `user "${userName()}" cannot write to ${path}`,
+        `chown ${userName()} ${shellQuoted(path)}`,
+      ),
+    ];
   const place = await placeOf(path);
   if (WITHOUT_LINKS.includes(place.fileSystem)) {
     const hint = "use a file system with hard links: ext4, xfs, btrfs, zfs";
@@ -117,5 +124,5 @@ async function nearest(path: string): Promise<string> {
 }
 
 function makeIt(path: string): string {
-  return `install -d -m 0700 -o ${userName()} ${path}`;
+  return `install -d -m 0700 -o ${userName()} ${shellQuoted(path)}`;
 }

@@ -5,6 +5,7 @@ import type { Clock } from "../base/clock.ts";
 import { EXIT_CODES } from "../base/errors.ts";
 import { requireAnswer } from "../base/files/place.ts";
 import { userName } from "../base/process/become-user.ts";
+import { shellQuoted } from "../base/text/shell.ts";
 import type { HostExport } from "../catalog/host-exports.ts";
 import { LOST_HINT } from "../catalog/sqlite/errors.ts";
 import { examineCatalog } from "../catalog/sqlite/examine.ts";
@@ -146,7 +147,7 @@ async function lookAtConfig({ config, valueFiles }: DoctorOptions, signal: Abort
     await requireAnswer(file, file, signal);
     if (await isReadable(file)) continue;
     const end = needed.includes(file) ? ", so the service cannot start" : "";
-    const hint = `chgrp ${user} ${file} && chmod 0640 ${file}`;
+    const hint = `chgrp ${user} ${shellQuoted(file)} && chmod 0640 ${shellQuoted(file)}`;
     seen.push(
       failed("usage", `user "${user}" cannot read ${file === config.file ? "it" : file}${end}`, hint),
     );
@@ -189,7 +190,11 @@ async function lookAtCatalog({ catalog, encryption }: Config): Promise<Seen[]> {
   }
   if (!(await isWritableFile(catalog.path)))
     return [
-      failed("storage", `user "${userName()}" cannot write to it`, `chown ${userName()} ${catalog.path}*`),
+      failed(
+        "storage",
+        `user "${userName()}" cannot write to it`,
+        `chown ${userName()} ${shellQuoted(catalog.path)}*`,
+      ),
     ];
   const older =
     version < knownVersion

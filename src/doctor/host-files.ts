@@ -1,4 +1,5 @@
 import { ownerText } from "../base/process/owners.ts";
+import { shellQuoted } from "../base/text/shell.ts";
 import type { HostExport } from "../catalog/host-exports.ts";
 import type { SurveyedFile } from "../install/host-files/survey.ts";
 import { fingerprintOf, isPresent } from "../install/host-files/survey.ts";
@@ -16,7 +17,7 @@ export function lookAtHostFiles(files: readonly SurveyedFile[]): Seen[] {
     const { role, path } = one.file;
     if (one.state === "missing") {
       const { user, group, mode } = one.file;
-      const hint = `install -o ${user} -g ${group} -m ${mode.toString(8).padStart(4, "0")} COPY ${path}`;
+      const hint = `install -o ${user} -g ${group} -m ${mode.toString(8).padStart(4, "0")} COPY ${shellQuoted(path)}`;
       return [{ subject: path, ...warning(`${role}: does not exist`, hint) }];
     }
     if (one.state === "unreadable") return [{ subject: path, ...ok(`${role}: ${one.reason}`) }];
@@ -26,7 +27,7 @@ export function lookAtHostFiles(files: readonly SurveyedFile[]): Seen[] {
       return [
         {
           subject: path,
-          ...warning(`${found}: every user of this host has access to it`, `chmod o= ${path}`),
+          ...warning(`${found}: every user of this host has access to it`, `chmod o= ${shellQuoted(path)}`),
         },
       ];
     return [{ subject: path, ...ok(found) }];

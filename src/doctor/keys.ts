@@ -1,6 +1,7 @@
 import { constants } from "node:fs";
 import { access, stat } from "node:fs/promises";
 import { userName } from "../base/process/become-user.ts";
+import { shellQuoted } from "../base/text/shell.ts";
 import type { Config, EncryptionConfig } from "../config/config.ts";
 import { OFF } from "../config/cron.ts";
 import { loadKeys, readIdentityText, requireSigningKey } from "../jobs/keys.ts";
@@ -73,7 +74,7 @@ async function readable(file: string, isVerified: boolean): Promise<Seen[]> {
     return [];
   } catch {
     const user = userName();
-    const hint = `allow it: chgrp ${user} ${file} && chmod 0640 ${file}; or leave it, and run verify and restore as root`;
+    const hint = `allow it: chgrp ${user} ${shellQuoted(file)} && chmod 0640 ${shellQuoted(file)}; or leave it, and run verify and restore as root`;
     const message = `user "${user}" cannot read it: the service can make backups but not open them`;
     return [isVerified ? warning(`${message}, so it cannot verify them`, hint) : ok(message)];
   }
@@ -83,7 +84,7 @@ async function exposed(file: string): Promise<Seen[]> {
   try {
     const { mode } = await stat(file);
     if ((mode & 0o007) === 0) return [];
-    return [warning("every user of this host has access to it", `chmod o= ${file}`)];
+    return [warning("every user of this host has access to it", `chmod o= ${shellQuoted(file)}`)];
   } catch {
     // A file that we cannot even see is not exposed.
     return [];

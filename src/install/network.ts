@@ -1,3 +1,4 @@
+import { shellQuoted } from "../base/text/shell.ts";
 import { certificateFiles, certificateProblems, namedCertificates } from "../config/certificate-files.ts";
 import type { Config } from "../config/config.ts";
 import { statsOf } from "./files.ts";
@@ -13,7 +14,7 @@ export async function noteNetwork(steps: InstallSteps, config: Config): Promise<
   const isKnown = (await serviceAccount()) !== undefined;
   for (const file of certificateFiles(config)) {
     if (!isKnown || bad.some((one) => one.file === file) || (await canService("r", file))) continue;
-    const advice = `chgrp ${SERVICE_USER} ${file} && chmod 0640 ${file}`;
+    const advice = `chgrp ${SERVICE_USER} ${shellQuoted(file)} && chmod 0640 ${shellQuoted(file)}`;
     steps.note("attention", file, `${SERVICE_USER} cannot read it: ${advice}, or move it to /etc/pg321`);
   }
   await noteEnvironment(steps, config);

@@ -2,6 +2,7 @@ import { chmod, chown, readdir, readFile, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { messageOf } from "../base/errors.ts";
 import { requireAnswer } from "../base/files/place.ts";
+import { shellQuoted } from "../base/text/shell.ts";
 import { type Config, DEFAULT_STATE_DIR } from "../config/config.ts";
 import { ensureFile, mkdirBelow, ROOT, statsOf } from "./files.ts";
 import type { ServiceAccount } from "./host.ts";
@@ -54,7 +55,7 @@ async function installDirectory(
     const detail = `${SERVICE_USER} cannot enter ${closed}: the service can use the path in its sandbox, commands cannot. Use another place`;
     return steps.note("attention", path, detail);
   }
-  const advice = `chown -R ${SERVICE_USER}: ${path}`;
+  const advice = `chown -R ${SERVICE_USER}: ${shellQuoted(path)}`;
   const why = entries.length > 0 ? "it is not empty" : "it does not belong to root";
   if (entries.length > 0 || (await stat(path)).uid !== 0)
     return steps.note("attention", path, `${SERVICE_USER} cannot write to it, and ${why}: ${advice}`);
@@ -93,7 +94,7 @@ async function makeDirectory(
     return steps.change(path, detail, () =>
       asService("mkdir", "-p", "-m", "0700", "--", path).then(() => {}),
     );
-  const advice = `install -d -m 0700 -o ${SERVICE_USER} -g ${SERVICE_USER} ${path}`;
+  const advice = `install -d -m 0700 -o ${SERVICE_USER} -g ${SERVICE_USER} ${shellQuoted(path)}`;
   steps.note("attention", path, `not created: others than root can change ${open}. Create it: ${advice}`);
 }
 

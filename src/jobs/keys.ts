@@ -4,6 +4,7 @@ import { Pg321Error } from "../base/errors.ts";
 import { PLACE_MS_MAX, placeAt } from "../base/files/place.ts";
 import { userName } from "../base/process/become-user.ts";
 import { Secret } from "../base/secret.ts";
+import { shellQuoted } from "../base/text/shell.ts";
 import type { EncryptionConfig } from "../config/config.ts";
 import type { IdentityFile } from "../sealed/identity.ts";
 import { isPassphraseProtected, readIdentityFile } from "../sealed/identity.ts";
@@ -97,8 +98,8 @@ async function readKeyFile(file: string, what: string): Promise<string | undefin
     throw new Pg321Error("key", `${what} file ${file}: user "${user}" cannot read it`, {
       hint:
         what === "identity"
-          ? `run this command as root, or let the service open backups too: chgrp ${user} ${file} && chmod 0640 ${file}`
-          : `chown ${user} ${file} && chmod 0600 ${file}`,
+          ? `run this command as root, or let the service open backups too: chgrp ${user} ${shellQuoted(file)} && chmod 0640 ${shellQuoted(file)}`
+          : `chown ${user} ${shellQuoted(file)} && chmod 0600 ${shellQuoted(file)}`,
       cause: error,
     });
   }

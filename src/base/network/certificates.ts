@@ -5,6 +5,7 @@ import { messageOf, Pg321Error } from "../errors.ts";
 import { PLACE_MS_MAX, placeAt } from "../files/place.ts";
 import { MIB } from "../limits.ts";
 import { userName } from "../process/become-user.ts";
+import { shellQuoted } from "../text/shell.ts";
 
 /** A bundle of all public authorities has a quarter of this size. */
 const BYTES_MAX = MIB;
@@ -100,7 +101,7 @@ function isDer(bytes: Uint8Array): boolean {
 
 function hintFor(file: string, bytes: Uint8Array | string): string {
   if (typeof bytes !== "string" && isDer(bytes)) {
-    return `convert it: openssl x509 -inform der -in ${file} -out ${file.replace(/\.\w+$/, "")}.pem`;
+    return `convert it: openssl x509 -inform der -in ${shellQuoted(file)} -out ${shellQuoted(`${file.replace(/\.\w+$/, "")}.pem`)}`;
   }
   return "name a file in PEM that the service's user can read, such as /etc/pg321/ca.pem";
 }

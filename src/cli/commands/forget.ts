@@ -1,6 +1,7 @@
 import { createInterface } from "node:readline/promises";
 import { Pg321Error } from "../../base/errors.ts";
 import { plural } from "../../base/text/amounts.ts";
+import { shellOption } from "../../base/text/shell.ts";
 import { visible, visibleData } from "../../base/text/visible.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
 import { deleteBackups } from "../../jobs/cleanup/delete-backup.ts";
@@ -92,7 +93,7 @@ async function linesOf({ catalog }: JobContext, backups: readonly BackupRecord[]
 async function ask({ terminal }: Invocation, name: string): Promise<string> {
   if (!terminal?.isInteractive)
     throw new Pg321Error("usage", "forget: there is no terminal to ask for confirmation", {
-      hint: `confirm with --yes ${name}`,
+      hint: `confirm with ${shellOption("--yes", name)}`,
     });
   const lines = createInterface({ input: process.stdin, output: process.stderr, terminal: true });
   try {

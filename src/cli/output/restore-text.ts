@@ -1,4 +1,5 @@
 import { plural } from "../../base/text/amounts.ts";
+import { shellOption } from "../../base/text/shell.ts";
 import { visible, visibleData, visibleLines } from "../../base/text/visible.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
 import { faultText } from "../../jobs/restore/faults.ts";
@@ -64,7 +65,7 @@ function leftOutLines({ left_out, missing_dependents }: RestoreReport, style: St
     all.map(({ entry, reason }) => `${style.warn(kind)} ${visible(`${textOfName(entry)}: ${reason}`)}`);
   const all = [...left_out, ...missing_dependents];
   const options = all.flatMap(({ table }) =>
-    table === null ? [] : [`--table ${shellWord(visible(table))}`],
+    table === null ? [] : [shellOption("--table", visible(table))],
   );
   const statements = all.flatMap(({ sql }) => sql ?? []).map(visibleLines);
   return [
@@ -73,8 +74,4 @@ function leftOutLines({ left_out, missing_dependents }: RestoreReport, style: St
     ...(options.length > 0 ? [`to restore them too: ${options.join(" ")}`] : []),
     ...(statements.length > 0 ? ["to add the rest, run as a superuser in psql:", ...statements] : []),
   ];
-}
-
-function shellWord(text: string): string {
-  return /^[\w./:=@%+,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -1,4 +1,5 @@
 import { Pg321Error } from "../../base/errors.ts";
+import { shellQuoted } from "../../base/text/shell.ts";
 import { closest } from "../../base/text/suggest.ts";
 import type { Catalog } from "../../catalog/catalog.ts";
 import type { BackupRecord, CopyRecord, CopyState } from "../../catalog/records.ts";
@@ -74,7 +75,7 @@ export async function latestBackup(
       "usage",
       `database "${database}" is backed up from several servers: ${candidates.map(({ server }) => server).join(", ")}`,
       {
-        hint: `name it as SERVER/${database}`,
+        hint: `name it as ${shellQuoted(`SERVER/${database}`)}`,
       },
     );
   }

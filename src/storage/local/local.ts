@@ -4,6 +4,7 @@ import { dirname, join, normalize } from "node:path";
 import { Pg321Error } from "../../base/errors.ts";
 import { placeAt } from "../../base/files/place.ts";
 import { MIB } from "../../base/limits.ts";
+import { shellQuoted } from "../../base/text/shell.ts";
 import type { LocalStorageConfig } from "../../config/config.ts";
 import type { Part } from "../../stream/part.ts";
 import { checkKey, compareKeys } from "../key.ts";
@@ -187,7 +188,7 @@ export class LocalStorage implements Storage {
     const stats = await statsOrMissing(`${this.#root}/.`);
     if (stats?.isDirectory()) return;
     throw new Pg321Error("storage", `storage "${this.name}": directory ${this.#root} does not exist`, {
-      hint: `mount its disk, or create it: mkdir -m 700 ${this.#root}`,
+      hint: `mount its disk, or create it: mkdir -m 700 ${shellQuoted(this.#root)}`,
     });
   }
 

@@ -29,6 +29,8 @@ export async function runProgram(words: readonly string[], signal: AbortSignal):
     return EXIT_CODES.ok;
   }
   if (word === "help") return runProgram([...common, ...rest, "--help"], signal);
+  // The second process of `restore --as`; not a command for people.
+  if (word === "peer-relay") return (await import("../postgres/peer-relay.ts")).runPeerRelay(rest);
   const entry = COMMANDS.find(({ name }) => name === word);
   if (!entry) throw unknownCommand(word, names());
   const { command } = await entry.load();

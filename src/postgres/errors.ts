@@ -26,9 +26,14 @@ const OF_CONNECTING: readonly Known[] = [
     hint: "it holds nothing to back up: a DROP DATABASE of it was interrupted, and it allows only DROP DATABASE now",
   },
   {
+    codes: [],
+    text: /peer authentication failed/i,
+    hint: "peer authentication lets in only the system user of the same name: restore as root with --as USER, and make backups as the role of the service's user",
+  },
+  {
     codes: ["28P01"],
     text: /password authentication failed|no password supplied/,
-    hint: "check user and password; ~/.pgpass is ignored unless only its owner can read it (0600)",
+    hint: "check user and password; ~/.pgpass is ignored unless only its owner can read it (0600); for a role without a password, as Debian's postgres, restore as root with --as postgres",
   },
   {
     codes: ["28000"],

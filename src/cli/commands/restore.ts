@@ -1,24 +1,20 @@
 import { EXIT_CODES, Pg321Error } from "../../base/errors.ts";
-import { Secret } from "../../base/secret.ts";
-import { exactText } from "../../base/text/utf8.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
-import type { Config } from "../../config/config.ts";
-import { requireUsableServer } from "../../config/set-aside.ts";
 import type { JobContext } from "../../jobs/context.ts";
 import { findBackup, latestBackup, storagesToRead } from "../../jobs/copies/find-backup.ts";
 import { findDatabase } from "../../jobs/copies/find-database.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
 import { exportDump } from "../../jobs/restore/export-dump.ts";
-import type { RestoreReport, RestoreRequest } from "../../jobs/restore/report.ts";
+import type { RestoreReport } from "../../jobs/restore/report.ts";
 import { runRestore } from "../../jobs/restore/restore.ts";
-import { endpointOf, endpointOfUrl } from "../../postgres/connection.ts";
 import type { Arguments, Command, Invocation } from "../command.ts";
 import { isSet, JSON_OPTION, textOption, textOptions } from "../command.ts";
-import { commandContext } from "../open-context.ts";
+import { commandConfig, contextWith } from "../open-context.ts";
 import { jsonText, refuseTerminal, sizeText } from "../output/output.ts";
 import { restoreText } from "../output/restore-text.ts";
 import { isOwnedByAnother, writeDumpAsRoot } from "../output-of-root.ts";
 import { integerOption } from "../parse.ts";
+import { givenPassword, openTarget, targetOf } from "../restore-target.ts";
 
 export const command: Command = {
   usage: "ID|latest|-d DATABASE --target URL|SERVER/DATABASE [--create]",
@@ -44,6 +40,11 @@ export const command: Command = {
       type: "string",
       value: "FILE",
       help: "the password for a --target URL (other users can see a password in the URL)",
+    },
+    as: {
+      type: "string",
+      value: "USER",
+      help: "as root: log in as this user of host and server, by peer authentication, without a password",
     },
     create: { type: "boolean", help: "create the target database, with the properties of the original" },
     "create-roles": {
@@ -87,7 +88,7 @@ export const command: Command = {
   },
   examples: [
     {
-      command: "pg321 restore latest -d app --target main/app_restored --create",
+      command: "sudo pg321 restore latest -d app --target main/app_restored --create --as postgres",
       explanation: "the newest good backup, beside the original",
     },
     {
@@ -113,12 +114,16 @@ export const command: Command = {
     if (file !== undefined) refuseBesideOutput(args);
     if (file !== undefined && file !== "-" && (await isOwnedByAnother(invocation)))
       return await writeDumpAsRoot(invocation, file);
-    await using context = await commandContext(invocation, { setsAside: true });
+    const config = await commandConfig(invocation, { keepsRoot: true, setsAside: true });
+    // Opened as root, too.
+    await using opened = file === undefined ? await openTarget(args, config, password) : undefined;
+    await using context = await contextWith(invocation, config);
     const backup = await chosenBackup(context, args);
     if (file !== undefined) return await writeDump(invocation, context, backup, file);
     const report = await runRestore(context, {
       backup,
-      ...targetOf(args, context.config, password),
+      ...targetOf(args, config, password),
+      ...(opened && { target: opened.endpoint }),
       create: isSet(args, "create"),
       createRoles: isSet(args, "create-roles"),
       from: textOption(args, "from"),
@@ -167,13 +172,14 @@ async function chosenBackup(context: JobContext, args: Arguments): Promise<Backu
 }
 
 /** Options that only a restore into a database takes. */
-const NOT_WITH_OUTPUT = ["target", "password-file", "create", "jobs", "schema", "table", "clean"].concat(
+const NOT_WITH_OUTPUT = ["target", "password-file", "as", "create", "create-roles", "jobs", "schema"].concat([
+  "table",
+  "clean",
   "into-existing",
   "keep-going",
   "dry-run",
-  "create-roles",
   "json",
-);
+]);
 
 function refuseBesideOutput({ options }: Arguments): void {
   const refused = NOT_WITH_OUTPUT.find((name) => options[name] !== undefined);
@@ -185,74 +191,6 @@ function refuseBesideOutput({ options }: Arguments): void {
       hint: "leave one of them out; pg_restore has its own options to select from the file",
     },
   );
-}
-
-const URL_START = /^[a-z]+:\/\//i;
-
-type Target = Pick<RestoreRequest, "target" | "maintenanceDatabase" | "binDir">;
-
-function targetOf(args: Arguments, config: Config, password: Secret | undefined): Target {
-  const text = textOption(args, "target");
-  if (text === undefined) {
-    throw new Pg321Error("usage", "restore: --target is missing", {
-      hint: "--target SERVER/DATABASE, or --target postgres://user@host/database",
-    });
-  }
-  if (URL_START.test(text)) {
-    const endpoint = endpointOfUrl(text);
-    const target = password === undefined ? endpoint : { ...endpoint, password };
-    // The programs that dump the configured servers can also read their dumps, whatever the target.
-    const binDir = config.server.flatMap(({ bin_dir }) => bin_dir ?? []);
-    return { target, maintenanceDatabase: "postgres", binDir };
-  }
-  const slash = text.indexOf("/");
-  const server = config.server.find(({ name }) => name === text.slice(0, slash));
-  const database = text.slice(slash + 1);
-  if (server && database !== "") {
-    requireUsableServer(config, server.name);
-    const { maintenance_database, bin_dir } = server;
-    return {
-      target: endpointOf(server, database),
-      maintenanceDatabase: maintenance_database,
-      binDir: bin_dir,
-    };
-  }
-  const known = config.server.map(({ name }) => `${name}/DATABASE`).join(", ");
-  throw new Pg321Error(
-    "usage",
-    `restore: --target "${text}" is not SERVER/DATABASE with a configured server`,
-    {
-      hint: `expected postgres://… or one of ${known}`,
-    },
-  );
-}
-
-/** The password in `--password-file`, for a target that is a URL. */
-async function givenPassword(args: Arguments): Promise<Secret | undefined> {
-  const [file, target] = [textOption(args, "password-file"), textOption(args, "target")];
-  if (file === undefined || target === undefined) return undefined;
-  if (URL_START.test(target)) return readPassword(file);
-  throw new Pg321Error("usage", "restore: --password-file needs a --target URL", {
-    hint: "the password of a configured server comes from the config",
-  });
-}
-
-async function readPassword(file: string): Promise<Secret> {
-  const bytes = await Bun.file(file)
-    .bytes()
-    .catch((cause) => {
-      throw passwordError(file, "cannot be read", cause);
-    });
-  const text = exactText(bytes);
-  if (text === undefined) throw passwordError(file, "is not UTF-8 text");
-  return new Secret(text.replace(/^\ufeff|\r?\n$/g, ""));
-}
-
-function passwordError(file: string, why: string, cause?: unknown): Pg321Error {
-  return new Pg321Error("usage", `restore: --password-file ${file} ${why}`, {
-    hint: "the file must contain the password and nothing else",
-    cause,
-  });
 }
 
 async function writeDump(

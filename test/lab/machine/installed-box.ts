@@ -54,7 +54,7 @@ export async function startInstalledBox(executable: string): Promise<{ box: Syst
 }
 
 /** A PostgreSQL in the box, only on its Unix socket, with peer authentication; root logs in as postgres. */
-async function startPostgresIn(box: SystemdBox): Promise<void> {
+export async function startPostgresIn(box: SystemdBox): Promise<void> {
   const programs = (await box.sh("ls -d /usr/lib/postgresql/*/bin | sort -V | tail -1")).trim();
   const owner = ["-o", "postgres", "-g", "postgres"];
   await box.ok("install", "-d", ...owner, "-m", "0700", "/srv/postgres");

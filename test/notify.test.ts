@@ -6,6 +6,7 @@ import { systemClock } from "../src/base/clock.ts";
 import { NOTIFY_TYPES, type NotifyConfig } from "../src/config/config.ts";
 import type { Notice } from "../src/notify/notice.ts";
 import { sendNotice } from "../src/notify/send.ts";
+import { mailText } from "./lab/mail.ts";
 import { RECEIVERS, smtpReceiver, TOKEN } from "./lab/servers/receivers.ts";
 import { noticeOf, notifierConformance } from "./suites/notifier-conformance.ts";
 
@@ -166,15 +167,3 @@ test("command: its output is discarded, and processes that it leaves running do 
   await send({ ...receiver.config, argv });
   process.kill(Number(await Bun.file(join(argv[3] ?? "", "child")).text()));
 });
-
-/** The UTF-8 text of a mail whose body is quoted-printable or base64. */
-function mailText(taken: string): string {
-  const [head = "", ...rest] = taken.split("\r\n\r\n");
-  const body = rest.join("\r\n\r\n");
-  if (/Content-Transfer-Encoding: base64/i.test(head)) return Buffer.from(body, "base64").toString();
-  if (!/quoted-printable/i.test(head)) return body;
-  const bytes = body
-    .replace(/=\r\n/g, "")
-    .replace(/=([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
-  return Buffer.from(bytes, "latin1").toString("utf8");
-}

@@ -54,7 +54,7 @@ test("reminders come at growing intervals and end with the problem, which gets a
     if ((await queued(alerts)).length > before) remindedAt.push(hour);
   }
   expect(remindedAt).toEqual([1, 3, 7, 15, 31, 63, 127, 255, 423, 591, 759, 927]);
-  await resolveAlert(alerts, KEY);
+  await resolveAlert(alerts, KEY, "all is well again");
   expect((await queued(alerts)).at(-1)).toBe("resolved CRITICAL 1");
   await alerts.clock.advance(100 * 24 * HOUR_MS);
   const before = await queued(alerts);
@@ -84,7 +84,7 @@ test("an acknowledged alert gets no reminders, is still counted, and its end get
   await raise(alerts);
   expect(await queued(alerts)).toEqual(["raised CRITICAL 1"]);
   expect(await alerts.catalog.alerts({})).toMatchObject([{ count: 2, acknowledged_at: expect.any(String) }]);
-  await resolveAlert(alerts, KEY);
+  await resolveAlert(alerts, KEY, "all is well again");
   expect(await queued(alerts)).toEqual(["raised CRITICAL 1", "resolved CRITICAL 2"]);
 });
 
@@ -103,10 +103,10 @@ test("a problem that gets worse is notified again although it was acknowledged; 
 
 test("once it is resolved, the same problem is a new alert", async () => {
   await using alerts = await lab();
-  await resolveAlert(alerts, KEY);
+  await resolveAlert(alerts, KEY, "all is well again");
   await raise(alerts);
-  await resolveAlert(alerts, KEY);
-  await resolveAlert(alerts, KEY);
+  await resolveAlert(alerts, KEY, "all is well again");
+  await resolveAlert(alerts, KEY, "all is well again");
   await raise(alerts);
   expect(await queued(alerts)).toEqual(["raised CRITICAL 1", "resolved CRITICAL 1", "raised CRITICAL 1"]);
   expect(await alerts.catalog.alerts({ key: KEY })).toHaveLength(2);
@@ -133,6 +133,6 @@ test("an unreachable catalog fails no job", async () => {
   const alerts = await lab();
   await alerts[Symbol.asyncDispose]();
   await raise(alerts);
-  await resolveAlert(alerts, KEY);
+  await resolveAlert(alerts, KEY, "all is well again");
   await deliverAlerts(alerts);
 });

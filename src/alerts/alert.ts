@@ -40,12 +40,15 @@ export async function raiseAlert(context: AlertContext, request: AlertRequest): 
   });
 }
 
-/** Resolves the open alert with this key, if there is one, and queues the notices that it is resolved. Never throws. */
-export async function resolveAlert(context: AlertContext, key: string): Promise<void> {
+/**
+ * Resolves the open alert with this key, if there is one, and queues the notices that it is resolved. `resolution` says
+ * in one sentence how it is now: `main/app is backed up again`. Never throws.
+ */
+export async function resolveAlert(context: AlertContext, key: string, resolution: string): Promise<void> {
   const now = context.clock.now().toISOString();
   await change(context, key, (open) => {
     if (!open) return undefined;
-    return { alert: { ...open, resolved_at: now, remind_at: null }, event: "resolved" };
+    return { alert: { ...open, resolved_at: now, remind_at: null }, event: "resolved", resolution };
   });
 }
 
@@ -79,14 +82,14 @@ async function change(
   key: string,
   decide: (
     open: AlertRecord | undefined,
-  ) => { alert: AlertRecord; event: NoticeEvent | undefined } | undefined,
+  ) => { alert: AlertRecord; event: NoticeEvent | undefined; resolution?: string } | undefined,
 ): Promise<void> {
   try {
     await context.catalog.changeAlert(key, (open) => {
       const decided = decide(open);
       if (!decided) return undefined;
-      const { alert, event } = decided;
-      return { alert, deliveries: event === undefined ? [] : noticesFor(context, alert, event) };
+      const { alert, event, resolution } = decided;
+      return { alert, deliveries: event === undefined ? [] : noticesFor(context, alert, event, resolution) };
     });
   } catch (error) {
     context.log.error("an alert could not be recorded", { key, error: messageOf(error) });

@@ -1,4 +1,5 @@
 import { plural } from "../base/text/amounts.ts";
+import { shellQuoted } from "../base/text/shell.ts";
 import type { RunRecord } from "../catalog/records.ts";
 import type { Job } from "../config/config.ts";
 import { raiseAlert, resolveAlert } from "./alert.ts";
@@ -25,7 +26,7 @@ export async function alertDamage(
     message:
       `a copy of ${server}/${database} in ${storage} is not good` +
       `${isLost ? "; the backup has no good copy left" : ""}: ${error}`,
-    metadata: { storage, backup_ids: [id], lost: isLost ? 1 : 0 },
+    metadata: { storage, backup_ids: [id], lost: isLost ? 1 : 0, hint: hintFor(copy, isLost ? 1 : 0) },
   });
 }
 
@@ -51,12 +52,13 @@ export async function alertCopies(
   const damaged = await placesWithDamage(context);
   const isTotal = outcomes.every(({ isGood }) => !isGood);
   for (const [place, copies] of Map.groupBy(outcomes, placeKey)) {
+    const resolution = placeText(copies);
     const bad = copies.filter(({ isGood }) => !isGood);
     const [first] = bad;
     if (!first) {
       // A copy that this run did not read may still be damaged.
       if (damaged.has(place)) continue;
-      for (const job of ["verify", "repair"]) await resolveAlert(context, `${job} ${place}`);
+      for (const job of ["verify", "repair"]) await resolveAlert(context, `${job} ${place}`, resolution);
       continue;
     }
     const { server, database, storage } = first;
@@ -76,9 +78,22 @@ export async function alertCopies(
         backup_ids: bad.slice(0, 20).map(({ backup_id }) => backup_id),
         lost,
         statistics: run.statistics,
+        hint: hintFor(first, lost),
       },
     });
   }
+}
+
+/** `the copies of main/app in usb are good again` */
+function placeText([first]: readonly CopyOutcome[]): string {
+  return `the copies of ${first?.server}/${first?.database} in ${first?.storage} are good again`;
+}
+
+/** The next step. */
+function hintFor({ server, database }: Pick<CopyOutcome, "server" | "database">, lost: number): string {
+  return lost > 0
+    ? `make a new backup now, with: pg321 backup ${shellQuoted(`${server}/${database}`)}`
+    : "correct the reason if the storage is at fault, then replace the copies from good ones, with: pg321 repair";
 }
 
 export function placeKey({

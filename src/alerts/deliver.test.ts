@@ -68,7 +68,7 @@ test("a notice that its receiver cannot take holds up no other", async () => {
   await deliverAlerts(lab);
   for (const database of ["a", "b", "c"])
     await raiseAlert(lab, alertRequest({ database, key: database, level: "WARNING" }));
-  await resolveAlert(lab, "poison");
+  await resolveAlert(lab, "poison", "all is well again");
   await lab.clock.advance(MINUTE_MS);
   await deliverAlerts(lab);
   // The end of a problem is not told before its beginning.
@@ -81,7 +81,7 @@ test("a CRITICAL notice goes before older warnings, but one alert's notices stay
   await raiseAlert(lab, alertRequest({ database: "a", key: "a", level: "WARNING" }));
   await raiseAlert(lab, alertRequest({ database: "b", key: "b", level: "WARNING" }));
   await raiseAlert(lab, alertRequest({ database: "b", key: "b", level: "CRITICAL" }));
-  await resolveAlert(lab, "b");
+  await resolveAlert(lab, "b", "all is well again");
   await deliverAlerts(lab);
   const told = receiver.requests.map(({ body }) => JSON.parse(body) as Notice);
   expect(told.map(({ database, event, level }) => `${database} ${event} ${level}`)).toEqual([

@@ -5,8 +5,13 @@ import { serverPattern } from "../config/database-pattern.ts";
 import type { Notice, NoticeEvent } from "../notify/notice.ts";
 import type { AlertContext } from "./alert-context.ts";
 
-/** The notices about an alert, one for each notifier that accepts it. */
-export function noticesFor(context: AlertContext, alert: AlertRecord, event: NoticeEvent): DeliveryRecord[] {
+/** The notices about an alert, one for each notifier that accepts it. `resolution` is that of `Notice`. */
+export function noticesFor(
+  context: AlertContext,
+  alert: AlertRecord,
+  event: NoticeEvent,
+  resolution: string | null = null,
+): DeliveryRecord[] {
   const { config, host, installation } = context;
   const { id, count, created_at, last_at, resolved_at, level, job, key, run_id } = alert;
   const { server, database, message, metadata } = alert;
@@ -26,6 +31,7 @@ export function noticesFor(context: AlertContext, alert: AlertRecord, event: Not
         server,
         database,
         message,
+        resolution,
         count,
         first_at: created_at,
         last_at,

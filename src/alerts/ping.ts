@@ -68,6 +68,7 @@ function runNotice(
     server: null,
     database: null,
     message: error === null ? `${job} ${result}` : `${job} ${result}: ${error}`,
+    resolution: null,
     count: 1,
     first_at: started_at,
     last_at: clock.now().toISOString(),

@@ -1,5 +1,6 @@
 import { messageOf } from "../base/errors.ts";
 import { shellQuoted } from "../base/text/shell.ts";
+import type { AlertRecord } from "../catalog/records.ts";
 import { databasePattern } from "../config/database-pattern.ts";
 import { type IdlePattern, idlePatterns } from "../config/idle-patterns.ts";
 import type { AlertRequest } from "./alert.ts";
@@ -33,7 +34,16 @@ export async function alertSelection(
     const gone = known.filter(
       (record) => record.gone_at !== null && backedUp.has(nameOf(record)) && isSelected(context, record),
     );
-    await syncAlerts(context, GONE_KEY, gone.map(goneAlert), () => true);
+    await syncAlerts(context, GONE_KEY, gone.map(goneAlert), {
+      isJudged: () => true,
+      resolution: ({ server, database }) => {
+        const isBack = known.some(
+          (one) => nameOf(one) === nameOf({ server, database }) && one.gone_at === null,
+        );
+        if (isBack) return `${server}/${database} is back on its server`;
+        return `${server}/${database} has no backup left, or the config no longer selects it`;
+      },
+    });
     // A pattern that matches a removed database with backups is not a typing error: the alert above covers that database.
     const matchable = known.filter((record) => record.gone_at === null || backedUp.has(nameOf(record)));
     const own = [...listed].flatMap(([server, globs]) =>
@@ -49,7 +59,11 @@ export async function alertSelection(
       return server === undefined || listed.has(server) || !isConfigured({ server, database: "" });
     };
     const idle = [...own, ...idlePatterns(context.config, matchable)].map(patternAlert);
-    await syncAlerts(context, PATTERN_KEY, idle, isJudged);
+    await syncAlerts(context, PATTERN_KEY, idle, {
+      isJudged,
+      resolution: ({ message }) =>
+        message.replace(/ no database$/, " a database now, or was removed from the config"),
+    });
     await endUnselected(context);
   } catch (error) {
     context.log.error("the databases that the config selects could not be checked", {
@@ -62,14 +76,23 @@ export async function alertSelection(
 async function endUnselected(context: AlertContext): Promise<void> {
   for (const { key, server, database } of await context.catalog.alerts({ open: true })) {
     if (server === null || database === null || key !== `backup ${server}/${database}`) continue;
-    if (!isSelected(context, { server, database })) await resolveAlert(context, key);
+    if (!isSelected(context, { server, database }))
+      await resolveAlert(context, key, `the config no longer selects ${server}/${database}`);
   }
 }
 
 /** Resolves the alert that a database is gone once it has no backup left. */
 export async function endGone(context: AlertContext, { server, database }: Place): Promise<void> {
   const [left] = await context.catalog.backups({ server, database, limit: 1 });
-  if (left === undefined) await resolveAlert(context, `${GONE_KEY}${server}/${database}`);
+  const resolution = `${server}/${database} has no backup left`;
+  if (left === undefined) await resolveAlert(context, `${GONE_KEY}${server}/${database}`, resolution);
+}
+
+interface SyncRules {
+  /** Whether it is known if the problem with this key continues. */
+  isJudged: (key: string) => boolean;
+  /** How it is now that the problem is over. */
+  resolution: (alert: AlertRecord) => string;
 }
 
 /**
@@ -79,7 +102,7 @@ async function syncAlerts(
   context: AlertContext,
   kind: string,
   problems: readonly AlertRequest[],
-  isJudged: (key: string) => boolean,
+  { isJudged, resolution }: SyncRules,
 ): Promise<void> {
   const open = (await context.catalog.alerts({ open: true })).filter(({ key }) => key.startsWith(kind));
   for (const problem of problems) {
@@ -87,8 +110,9 @@ async function syncAlerts(
     context.log.warning(problem.message);
     await raiseAlert(context, problem);
   }
-  for (const { key } of open)
-    if (isJudged(key) && !problems.some((problem) => problem.key === key)) await resolveAlert(context, key);
+  for (const alert of open)
+    if (isJudged(alert.key) && !problems.some(({ key }) => key === alert.key))
+      await resolveAlert(context, alert.key, resolution(alert));
 }
 
 function isSelected({ config }: AlertContext, { server, database }: Place): boolean {
@@ -133,6 +157,6 @@ export function patternHint(written: string): string {
   return `correct databases in the config (names are case-sensitive)${literal}`;
 }
 
-function nameOf({ server, database }: Place): string {
+function nameOf({ server, database }: { server: string | null; database: string | null }): string {
   return JSON.stringify([server, database]);
 }

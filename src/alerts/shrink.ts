@@ -34,7 +34,9 @@ export async function alertIfShrunk(context: AlertContext, backup: BackupRecord)
   const known = last?.metadata as ShrinkMetadata | undefined;
   const isAccepted = typeof last?.acknowledged_at === "string";
   const isOpen = last?.resolved_at === null;
-  if (isOpen && isAccepted) await resolveAlert(context, key);
+  const name = `${server}/${database}`;
+  if (isOpen && isAccepted)
+    await resolveAlert(context, key, `the new size of the dump of ${name} was acknowledged`);
   // A date written while the clock was ahead would exclude every dump until that time.
   const isBelieved = known !== undefined && !isAhead(new Date(known.shrunk_at), clock.now());
   const since = isAccepted && isBelieved ? known.shrunk_at : undefined;
@@ -42,7 +44,8 @@ export async function alertIfShrunk(context: AlertContext, backup: BackupRecord)
   const range = { since: since ?? "", before: started_at, limit: EARLIER_DUMPS };
   const usual_bytes = open?.usual_bytes ?? medianOf(await catalog.overview.dumpSizes(backup, range));
   if (usual_bytes === undefined) return;
-  if (dump_bytes * 100 >= usual_bytes * percent) return resolveAlert(context, key);
+  if (dump_bytes * 100 >= usual_bytes * percent)
+    return resolveAlert(context, key, `the dump of ${name} has its usual size again`);
   const share = Math.round((dump_bytes / usual_bytes) * 100);
   const metadata: ShrinkMetadata = {
     backup_id,

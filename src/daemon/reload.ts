@@ -28,7 +28,7 @@ const RELOAD_KEY = "reload";
 
 /** Raises the alert about a refused config with its mistakes, or resolves it if there are none. Never throws. */
 export async function alertReload(context: AlertContext, errors: readonly string[]): Promise<void> {
-  if (errors.length === 0) return resolveAlert(context, RELOAD_KEY);
+  if (errors.length === 0) return resolveAlert(context, RELOAD_KEY, "the daemon has loaded a valid config");
   await raiseAlert(context, {
     level: "WARNING",
     job: "backup",

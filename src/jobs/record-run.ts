@@ -92,7 +92,8 @@ export async function recordRun<S extends Record<string, unknown>>(
     const { outcome, statistics, error = null } = await work(run);
     const ended = await finish({ outcome, statistics, error });
     // A run that had nothing to do does not prove that the problem is solved.
-    if (outcome !== "IDLE") await resolveAlert(context, job);
+    if (outcome !== "IDLE")
+      await resolveAlert(context, job, `${job} runs again: its last run ended as ${outcome}`);
     return { run: ended, statistics };
   } catch (error) {
     const outcome = outcomeOfError(context, job, scope, error);

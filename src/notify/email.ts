@@ -3,7 +3,7 @@ import { messageOf } from "../base/errors.ts";
 import { isCertificateCode } from "../base/network/certificates.ts";
 import { visible } from "../base/text/visible.ts";
 import type { EmailConfig } from "../config/config.ts";
-import { authoritiesOf, untrusted } from "./http.ts";
+import { authoritiesOf, USER_AGENT, untrusted } from "./http.ts";
 import type { Notice } from "./notice.ts";
 import type { Notifier } from "./notifier.ts";
 import { deliveryError } from "./notifier.ts";
@@ -31,7 +31,7 @@ export class EmailNotifier implements Notifier {
         messageId: `<${notice.id}@${domain}>`,
         ...(notice.alert_id !== null && { references: `<${notice.alert_id}@${domain}>` }),
         // Keeps vacation notices from answering.
-        headers: { "Auto-Submitted": "auto-generated" },
+        headers: { "Auto-Submitted": "auto-generated", "User-Agent": USER_AGENT },
         signal,
       });
       refused = rejected;

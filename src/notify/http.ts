@@ -8,6 +8,7 @@ import {
   proxyProblem,
   type WebProxy,
 } from "../base/network/proxy.ts";
+import { VERSION } from "../base/version.ts";
 import type { Network } from "../config/config.ts";
 import { deliveryError } from "./notifier.ts";
 
@@ -17,6 +18,7 @@ export interface HttpMessage {
   body: string;
 }
 
+export const USER_AGENT = `pg321/${VERSION}`;
 /** A URL is a secret, and its host may be one, too. */
 const RECEIVER = "the receiver's host";
 /** Refusals that may be temporary: timeouts and too many requests. */
@@ -32,7 +34,14 @@ export async function post(
   signal: AbortSignal,
 ): Promise<void> {
   const tls = ca_file === undefined ? {} : { tls: { ca: await authoritiesOf(ca_file, signal) } };
-  const request = { method: "POST", headers, body, redirect: "manual" as const, signal, ...tls };
+  const request = {
+    method: "POST",
+    headers: { ...headers, "user-agent": USER_AGENT },
+    body,
+    redirect: "manual" as const,
+    signal,
+    ...tls,
+  };
   const response = await answer(url, request, proxy, signal);
   // The body is not needed, and may quote the message.
   await response.body?.cancel().catch(() => {});

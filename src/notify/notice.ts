@@ -27,6 +27,8 @@ export interface Notice {
   database: string | null;
   /** One sentence. */
   message: string;
+  /** Of a `resolved` notice: how it is now, in one sentence. Null for other events. */
+  resolution: string | null;
   /** Number of times it has happened. */
   count: number;
   first_at: string;

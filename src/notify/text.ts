@@ -1,38 +1,92 @@
+import { durationText } from "../base/text/amounts.ts";
 import { visible, visibleLines } from "../base/text/visible.ts";
+import { factLines, timeText } from "./facts.ts";
 import type { Notice } from "./notice.ts";
 
-/** `[pg321] CRITICAL: backup of main/app failed`: one line. */
-export function titleOf({ event, level, message }: Notice): string {
+/** Longer titles are cut by phones and mail programs, and the body has the whole message. */
+const TITLE_MAX = 150;
+/** The next step, if the alert names none. */
+const HINT = "see pg321 status for the state of everything, and journalctl -u pg321 for the log";
+
+/** `[pg321 db1] CRITICAL: backup of main/app failed: connection refused`: one line. */
+export function titleOf(notice: Notice): string {
+  const { event, level, host } = notice;
   const word = event === "resolved" ? "RESOLVED" : event === "reminder" ? `STILL ${level}` : level;
-  return clipped(visible(`[pg321] ${word}: ${message.replace(/\s+/g, " ")}`), 200);
+  const text = `[pg321 ${host}] ${word}: ${subjectOf(notice)}`;
+  return clipped(visible(text.replace(/\s+/g, " ")), TITLE_MAX);
 }
 
-/** The message, then the known facts, one in each line. */
+/** What happened; begins with the server or database if the sentence does not name it. */
+function subjectOf(notice: Notice): string {
+  const text = notice.event === "resolved" ? resolutionOf(notice) : notice.message;
+  const { server, database } = notice;
+  if (server === null) return text;
+  const name = database === null ? server : `${server}/${database}`;
+  return text.includes(name) ? text : `${name}: ${text}`;
+}
+
+/** What happened, the next step, then the facts, each in a line of its own. */
 export function textOf(notice: Notice): string {
-  const { message, job, server, database, host, count, first_at, last_at, resolved_at, metadata } = notice;
-  const facts: Record<string, unknown> = {
-    job,
-    server: database === null ? server : null,
-    database: database === null ? null : `${server}/${database}`,
-    host,
-    count: count > 1 ? `${count} times` : null,
-    since: first_at,
-    last: count > 1 ? last_at : null,
-    resolved: resolved_at !== first_at ? resolved_at : null,
-    ...metadata,
-  };
-  const lines = Object.entries(facts).flatMap(([name, value]) =>
-    value === null || value === undefined ? [] : [`${name}: ${shown(value)}`],
+  const parts = notice.event === "resolved" ? resolvedParts(notice) : openParts(notice);
+  return visibleLines(
+    parts
+      .filter((lines) => lines.length > 0)
+      .map((lines) => lines.join("\n"))
+      .join("\n\n"),
   );
-  return visibleLines([message, "", ...lines].join("\n"));
+}
+
+function openParts(notice: Notice): string[][] {
+  const { message, level, event, count, first_at, last_at, alert_id, metadata } = notice;
+  const { hint, ...others } = metadata;
+  const isProblem = level !== "INFO" && event !== "succeeded" && event !== "started";
+  const next = typeof hint === "string" && hint !== "" ? hint : isProblem ? HINT : undefined;
+  // The message has the error.
+  const facts = Object.entries(others).filter(
+    ([name, value]) => name !== "error" || typeof value !== "string",
+  );
+  return [
+    [message],
+    next === undefined ? [] : [`What to do: ${next}`],
+    [
+      ...placeLines(notice),
+      ...factLines(Object.fromEntries(facts)),
+      `${isProblem ? "Since" : "At"}: ${timeText(first_at)}`,
+      ...(count > 1 ? [`Happened: ${count.toLocaleString("en")} times, last ${timeText(last_at)}`] : []),
+    ],
+    isProblem && alert_id !== null ? [`To stop reminders: pg321 alerts ack ${alert_id.slice(0, 8)}`] : [],
+  ];
+}
+
+function resolvedParts(notice: Notice): string[][] {
+  const { message, count, first_at, resolved_at } = notice;
+  const lastedMs = resolved_at === null ? null : Date.parse(resolved_at) - Date.parse(first_at);
+  return [
+    [resolutionOf(notice)],
+    [`The problem was: ${message}`],
+    [
+      ...placeLines(notice),
+      `Since: ${timeText(first_at)}`,
+      ...(resolved_at === null
+        ? []
+        : [`Resolved: ${timeText(resolved_at)}, after ${durationText(lastedMs)}`]),
+      ...(count > 1 ? [`Happened: ${count.toLocaleString("en")} times`] : []),
+    ],
+  ];
+}
+
+function placeLines({ host, server, database }: Notice): string[] {
+  if (server === null) return [`Host: ${host}`];
+  return [database === null ? `Server: ${server}` : `Database: ${server}/${database}`, `Host: ${host}`];
+}
+
+/** A notice that an earlier version queued has no resolution. */
+function resolutionOf({ key, resolution }: Notice): string {
+  return resolution ?? `the problem "${key}" is solved`;
 }
 
 /** At most `max` characters; a cut is marked with an ellipsis. */
 export function clipped(text: string, max: number): string {
   const characters = [...text];
   return characters.length <= max ? text : `${characters.slice(0, max - 1).join("")}…`;
-}
-
-function shown(value: unknown): string {
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
 }

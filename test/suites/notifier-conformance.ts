@@ -30,6 +30,7 @@ export function noticeOf(change: Partial<Notice> = {}): Notice {
     server: "main",
     database: "app",
     message: MESSAGE,
+    resolution: null,
     count: 1,
     first_at: "2026-11-23T00:00:00.000Z",
     last_at: "2026-11-23T00:00:00.000Z",
@@ -81,7 +82,9 @@ function sending(use: Use, read: (taken: string) => string): void {
     const taken = await use().taken();
     expect(taken).toHaveLength(1);
     expect(read(taken[0] ?? "")).toContain(MESSAGE);
-    expect(read(taken[0] ?? "")).toContain("dump_bytes");
+    // Programs get the names of the JSON, people words and units.
+    const isForPrograms = ["webhook", "command"].includes(use().config.type);
+    expect(read(taken[0] ?? "")).toContain(isForPrograms ? '"dump_bytes":5' : "Dump: 5 B\nCopies: r2\n");
   });
 
   test("delivers very long messages, too", async () => {

@@ -95,13 +95,16 @@ export async function recordSkip(
     database: null,
     key: alertKey(name),
     message: `${skipped} runs of the schedule "${name}" in a row were skipped: ${reason}`,
-    metadata: { skipped },
+    metadata: {
+      skipped,
+      hint: "see with pg321 status how long its runs take, and leave more time between them in the config",
+    },
   });
 }
 
 /** Resolves the alert about skipped runs: a run of the schedule has started. */
 export async function endSkips(context: JobContext, { name }: Schedule): Promise<void> {
-  await resolveAlert(context, alertKey(name));
+  await resolveAlert(context, alertKey(name), `the schedule "${name}" runs again`);
 }
 
 /** Whether a run that could not start may be able to later: the catalog was busy, or the disk was full. */

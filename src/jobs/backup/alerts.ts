@@ -4,6 +4,7 @@ import { alertSuccess } from "../../alerts/run-alerts.ts";
 import { alertIfShrunk } from "../../alerts/shrink.ts";
 import { Pg321Error } from "../../base/errors.ts";
 import { plural } from "../../base/text/amounts.ts";
+import { shellQuoted } from "../../base/text/shell.ts";
 import type { RunRecord } from "../../catalog/records.ts";
 import type { BackupReport, BackupResult } from "./report.ts";
 
@@ -15,7 +16,9 @@ export async function alertBackup(
   for (const result of results) await alertBackupOf(context, run, result);
   const hasFailed = (name: string) =>
     results.some(({ server, database }) => server === name && database === null);
-  for (const name of listed) if (!hasFailed(name)) await resolveAlert(context, `backup ${name}`);
+  for (const name of listed)
+    if (!hasFailed(name))
+      await resolveAlert(context, `backup ${name}`, `the databases of server ${name} are listed again`);
   if (run.outcome !== "OK") return;
   await alertSuccess(context, run, `backed up ${plural(results.length, "database")}`);
 }
@@ -30,7 +33,8 @@ export async function alertBackupOf(
   const key = `backup ${name}`;
   const backup = backup_id === null ? undefined : await context.catalog.backup(backup_id);
   if (backup) await alertIfShrunk(context, backup);
-  if (status === "VERIFIED") return resolveAlert(context, key);
+  if (status === "VERIFIED")
+    return resolveAlert(context, key, `${name} is backed up again, to every storage`);
   const { cause, server: _server, database: _database, error: _error, ...metadata } = result;
   const isLocked = cause instanceof Pg321Error && cause.code === "locked";
   const lacking = copies.filter(({ state }) => state !== "CONFIRMED");
@@ -46,6 +50,14 @@ export async function alertBackupOf(
       status === "FAILED"
         ? `backup of ${name} failed: ${error}`
         : `backup of ${name}: ${lacking.length} of ${plural(copies.length, "copy", "copies")} failed: ${reasons}`,
-    metadata: { ...metadata, statistics: run.statistics },
+    metadata: { ...metadata, statistics: run.statistics, hint: metadata.hint ?? hintFor(result, name) },
   });
+}
+
+/** The next step, if the error has none. */
+function hintFor({ database, status }: BackupResult, name: string): string {
+  if (database === null) return "correct the reason; the next backup tries again";
+  return status === "FAILED"
+    ? `correct the reason, then run: pg321 backup ${shellQuoted(name)}`
+    : "correct the reason, then fill the missing copies from a good one, with: pg321 repair";
 }

@@ -26,7 +26,7 @@ export async function raiseCleanupAlerts(
 ): Promise<void> {
   const about = { job: "cleanup", run_id: run.id, server: null, database: null } as const;
   const level = levelOf(run);
-  if (level === "INFO") await resolveAlert(context, INCOMPLETE_KEY);
+  if (level === "INFO") await resolveAlert(context, INCOMPLETE_KEY, "cleanup did everything that was due");
   const key = level === "INFO" ? SUCCESS_KEY : INCOMPLETE_KEY;
   const metadata = { ...tally.statistics };
   await raiseAlert(context, { ...about, level, key, message: messageFor(run, tally), metadata });
@@ -69,7 +69,7 @@ function messageFor(run: RunRecord, tally: CleanupTally): string {
 
 async function alertStops(context: JobContext, about: About, tally: CleanupTally): Promise<void> {
   const { suspended, plan_hash } = tally.statistics;
-  if (suspended.length === 0) return resolveAlert(context, STOP_KEY);
+  if (suspended.length === 0) return resolveAlert(context, STOP_KEY, "cleanup no longer stops");
   await raiseAlert(context, {
     ...about,
     level: "CRITICAL",
@@ -83,7 +83,12 @@ async function alertGuards(context: JobContext, about: About, tally: CleanupTall
   const guarded = new Map<string, GuardedDatabase>(
     tally.guarded.map((one) => [`${GUARD_KEY}${one.server}/${one.database}`, one]),
   );
-  await resolveOthers(context, GUARD_KEY, new Set(guarded.keys()));
+  await resolveOthers(
+    context,
+    GUARD_KEY,
+    new Set(guarded.keys()),
+    (name) => `retention no longer keeps expired copies of ${name}`,
+  );
   for (const [key, { server, database, reason, copies, held }] of guarded) {
     const what = copies === 1 ? "an expired copy" : `${copies} expired copies`;
     const message = `retention keeps ${what} of ${server}/${database}: ${reason}`;
@@ -97,9 +102,11 @@ async function resolveOthers(
   context: JobContext,
   kind: string,
   problems: ReadonlySet<string>,
+  resolution: (name: string) => string,
 ): Promise<void> {
-  for (const { key } of await context.catalog.alerts({ open: true }))
-    if (key.startsWith(kind) && !problems.has(key)) await resolveAlert(context, key);
+  for (const { key, server, database } of await context.catalog.alerts({ open: true }))
+    if (key.startsWith(kind) && !problems.has(key))
+      await resolveAlert(context, key, resolution(`${server}/${database}`));
 }
 
 /** One alert for each backup dated in the future, except those whose date a person has accepted. */
@@ -111,7 +118,12 @@ export async function alertFutureBackups(
   const accepted = clockTrust?.accepted_until ?? "";
   const futureDated = outline.futureDated.filter(({ startedAt }) => startedAt.toISOString() > accepted);
   const keys = new Set(futureDated.map(({ backupId }) => `${FUTURE_KEY}${backupId}`));
-  await resolveOthers(context, FUTURE_KEY, keys);
+  await resolveOthers(
+    context,
+    FUTURE_KEY,
+    keys,
+    (name) => `a backup of ${name} is no longer dated in the future`,
+  );
   for (const { backupId, server, database, startedAt } of futureDated) {
     const at = startedAt.toISOString();
     await raiseAlert(context, {

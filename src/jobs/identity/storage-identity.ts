@@ -45,7 +45,7 @@ export async function recognizeStorages(context: JobContext, job: Job): Promise<
       storages.push(await refuse(context, job, storage, reason));
     } else {
       await confirm(context, storage, place?.[0] ?? null, verdict);
-      await resolveAlert(context, alertKey(storage));
+      await resolveAlert(context, alertKey(storage), recognizedAgain(storage));
       storages.push(storage);
     }
   }
@@ -73,7 +73,7 @@ export async function acceptStorage(context: JobContext, storage: Storage): Prom
   if (former) throw new Pg321Error("usage", now.reason.message, { hint: now.reason.hint ?? "" });
   const storageId = marker?.storage_id ?? (await writeMarker(context, storage, crypto.randomUUID(), signal));
   await catalog.identities.confirm(storage.name, storageId, clock.now().toISOString(), place?.[0] ?? null);
-  await resolveAlert(context, alertKey(storage));
+  await resolveAlert(context, alertKey(storage), recognizedAgain(storage));
   return { wasMarked: marker != null };
 }
 
@@ -97,7 +97,7 @@ async function look({ clock, signal, storages, log }: JobContext, storage: Stora
 
 async function refuseSharedPlaces(context: JobContext, job: Job, seen: readonly SeenPlace[]): Promise<void> {
   const error = sharedPlaceError(seen);
-  if (error === undefined) return resolveAlert(context, SHARED_KEY);
+  if (error === undefined) return resolveAlert(context, SHARED_KEY, "each storage has a place of its own");
   await raiseAlert(context, {
     ...{ level: "CRITICAL", job, run_id: null, server: null, database: null },
     key: SHARED_KEY,
@@ -160,7 +160,8 @@ async function followRenamed(
     });
     // Problems that remain are raised again under the new name.
     for (const { key, metadata } of await context.catalog.alerts({ open: true }))
-      if (metadata["storage"] === from) await resolveAlert(context, key);
+      if (metadata["storage"] === from)
+        await resolveAlert(context, key, `storage "${from}" is now named "${to}"`);
   }
 }
 
@@ -251,6 +252,10 @@ async function refuse(
 
 function damagedMarker(storage: Storage, { hint = "" }: Pg321Error): StorageRefused {
   return new StorageRefused(storage.name, `its marker ${MARKER_KEY} cannot be read`, hint);
+}
+
+function recognizedAgain({ name }: Storage): string {
+  return `storage "${name}" is used again: it has its expected marker`;
 }
 
 function alertKey({ name }: Storage): string {

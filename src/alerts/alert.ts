@@ -52,6 +52,15 @@ export async function resolveAlert(context: AlertContext, key: string, resolutio
   });
 }
 
+/** Changes the open alert with this key, if there is one, without a notice. Never throws. */
+export async function amendAlert(
+  context: AlertContext,
+  key: string,
+  amend: (open: AlertRecord) => AlertRecord,
+): Promise<void> {
+  await change(context, key, (open) => open && { alert: amend(open), event: undefined });
+}
+
 /** Queues reminders of the open alerts that nobody has acknowledged and whose reminder is due. Never throws. */
 export async function remindOfAlerts(context: AlertContext): Promise<void> {
   const now = context.clock.now().toISOString();

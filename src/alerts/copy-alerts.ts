@@ -4,6 +4,7 @@ import type { RunRecord } from "../catalog/records.ts";
 import type { Job } from "../config/config.ts";
 import { raiseAlert, resolveAlert } from "./alert.ts";
 import type { AlertContext } from "./alert-context.ts";
+import { alertStorages } from "./storage-alerts.ts";
 
 /**
  * Raises the alert about a copy that a job found damaged or missing while it read it for another purpose. It is
@@ -51,7 +52,9 @@ export async function alertCopies(
 ): Promise<void> {
   const damaged = await placesWithDamage(context);
   const isTotal = outcomes.every(({ isGood }) => !isGood);
+  const covered = await alertWholeStorages(context, run, outcomes, { problem, damaged, isTotal });
   for (const [place, copies] of Map.groupBy(outcomes, placeKey)) {
+    if (copies.some((copy) => covered.has(copy))) continue;
     const resolution = placeText(copies);
     const bad = copies.filter(({ isGood }) => !isGood);
     const [first] = bad;
@@ -82,6 +85,57 @@ export async function alertCopies(
       },
     });
   }
+}
+
+interface CopyReport {
+  problem: (bad: number) => string;
+  /** Places with damage, as `placeKey`. */
+  damaged: ReadonlySet<string>;
+  /** Whether no copy at all was good. */
+  isTotal: boolean;
+}
+
+/** One alert for a storage in which no copy of several databases was good: the storage is the cause. */
+async function alertWholeStorages(
+  context: AlertContext,
+  run: RunRecord,
+  outcomes: readonly CopyOutcome[],
+  { problem, damaged, isTotal }: CopyReport,
+): Promise<Set<CopyOutcome>> {
+  let covered = new Set<CopyOutcome>();
+  for (const job of ["verify", "repair"] as const) {
+    // A repair also ends what a verification found, but does not raise it.
+    const places = outcomes.filter(
+      // A copy that this run did not read may still be damaged.
+      (one) => (one.isGood ? !damaged.has(placeKey(one)) : job === run.job),
+    );
+    const raised = await alertStorages(context, run, places, {
+      job,
+      isShared: (storage) => outcomes.every((one) => one.storage !== storage || !one.isGood),
+      mayContinue: (name) => hasBackups(context, name),
+      describe: async (bad, storage) => {
+        const lost = await lostAmong(context, bad);
+        const loss = lost > 0 ? `; ${plural(lost, "backup has", "backups have")} no good copy left` : "";
+        const names = new Set(bad.map(({ server, database }) => `${server}/${database}`));
+        const of = `${plural(bad.length, "copy", "copies")} of ${plural(names.size, "database")}`;
+        return {
+          level: isTotal || lost > 0 ? "CRITICAL" : "WARNING",
+          message: `${of} in ${storage} ${problem(bad.length)}${loss}: ${bad[0]?.error}`,
+          hint: `check storage ${storage}, then run: pg321 ${run.job}`,
+          metadata: { lost, statistics: run.statistics },
+        };
+      },
+      resolution: (storage) => `the copies in ${storage} are good again`,
+    });
+    covered = covered.union(raised);
+  }
+  return covered;
+}
+
+async function hasBackups({ catalog }: AlertContext, name: string): Promise<boolean> {
+  const slash = name.indexOf("/");
+  const place = { server: name.slice(0, slash), database: name.slice(slash + 1) };
+  return (await catalog.backups({ ...place, limit: 1 })).length > 0;
 }
 
 /** `the copies of main/app in usb are good again` */

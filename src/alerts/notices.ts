@@ -4,6 +4,7 @@ import { ALERT_LEVELS } from "../config/config.ts";
 import { serverPattern } from "../config/database-pattern.ts";
 import type { Notice, NoticeEvent } from "../notify/notice.ts";
 import type { AlertContext } from "./alert-context.ts";
+import { databasesOf } from "./databases-of.ts";
 
 /** The notices about an alert, one for each notifier that accepts it. `resolution` is that of `Notice`. */
 export function noticesFor(
@@ -63,11 +64,19 @@ export function newDelivery(
 }
 
 /** Whether level, job and database pass the filters of a notifier; a healthcheck gets reports of runs only. */
-function wants(notifier: NotifyConfig, { level, job, server, database }: AlertRecord): boolean {
+function wants(notifier: NotifyConfig, alert: AlertRecord): boolean {
+  const { level, job, server, database } = alert;
   if (notifier.type === "healthchecks") return false;
   if (ALERT_LEVELS.indexOf(level) < ALERT_LEVELS.indexOf(notifier.min_level)) return false;
   if (!notifier.jobs.includes(job)) return false;
+  const isWanted = (ofServer: string, name: string) =>
+    notifier.databases.some((written) => serverPattern(written).matches(ofServer, name));
+  if (server !== null && database !== null) return isWanted(server, database);
+  const named = databasesOf(alert);
   // An alert about a whole server or run may concern any database.
-  if (server === null || database === null) return true;
-  return notifier.databases.some((written) => serverPattern(written).matches(server, database));
+  if (named.length === 0) return true;
+  return named.some((name) => {
+    const slash = name.indexOf("/");
+    return isWanted(name.slice(0, slash), name.slice(slash + 1));
+  });
 }

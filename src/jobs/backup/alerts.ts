@@ -7,13 +7,21 @@ import { plural } from "../../base/text/amounts.ts";
 import { shellQuoted } from "../../base/text/shell.ts";
 import type { RunRecord } from "../../catalog/records.ts";
 import type { BackupReport, BackupResult } from "./report.ts";
+import { alertBackupStorages } from "./storage-alerts.ts";
 
-/** One alert for each database that failed or lacks copies, and one for a run in which everything succeeded. */
+/**
+ * One alert for each database that failed or lacks copies (for each storage, if several lack theirs there), and one for a
+ * run in which everything succeeded.
+ */
 export async function alertBackup(
   context: AlertContext,
   { run, results, listed }: BackupReport,
 ): Promise<void> {
-  for (const result of results) await alertBackupOf(context, run, result);
+  const covered = await alertBackupStorages(context, run, results);
+  for (const result of results) {
+    await alertShrink(context, result);
+    if (!covered.has(result)) await alertBackupOf(context, run, result);
+  }
   const hasFailed = (name: string) =>
     results.some(({ server, database }) => server === name && database === null);
   for (const name of listed)
@@ -23,16 +31,15 @@ export async function alertBackup(
   await alertSuccess(context, run, `backed up ${plural(results.length, "database")}`);
 }
 
-export async function alertBackupOf(
-  context: AlertContext,
-  run: RunRecord,
-  result: BackupResult,
-): Promise<void> {
-  const { server, database, status, backup_id, copies, error } = result;
-  const name = database === null ? server : `${server}/${database}`;
-  const key = `backup ${name}`;
+async function alertShrink(context: AlertContext, { backup_id }: BackupResult): Promise<void> {
   const backup = backup_id === null ? undefined : await context.catalog.backup(backup_id);
   if (backup) await alertIfShrunk(context, backup);
+}
+
+async function alertBackupOf(context: AlertContext, run: RunRecord, result: BackupResult): Promise<void> {
+  const { server, database, status, copies, error } = result;
+  const name = database === null ? server : `${server}/${database}`;
+  const key = `backup ${name}`;
   if (status === "VERIFIED")
     return resolveAlert(context, key, `${name} is backed up again, to every storage`);
   const { cause, server: _server, database: _database, error: _error, ...metadata } = result;

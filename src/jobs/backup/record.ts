@@ -144,14 +144,15 @@ function reasonFor(storage: string, error: unknown): unknown {
   return outcome && outcome.state !== "stored" ? outcome.error : error;
 }
 
-function noCopyLeft(copies: readonly CopyRecord[], { outcomes }: NoSinkLeftError): Pg321Error {
+function noCopyLeft(copies: readonly CopyRecord[], cause: NoSinkLeftError): Pg321Error {
+  const { outcomes } = cause;
   const reasons = copies.map((copy) => copy.error ?? "unknown reason");
   const message = `every storage failed: ${reasons.join("; ")}`;
   const hinted = outcomes.find(
     (outcome) => outcome.state === "failed" && outcome.error instanceof Pg321Error,
   );
   const hint = hinted?.state === "failed" ? (hinted.error as Pg321Error).hint : undefined;
-  return new Pg321Error("storage", message, hint === undefined ? {} : { hint });
+  return new Pg321Error("storage", message, { ...(hint !== undefined && { hint }), cause });
 }
 
 function stderrTailOf(error: unknown): { stderr_tail: string } | undefined {

@@ -47,6 +47,13 @@ function notices(): string[] {
   return received.map(({ event, level, job }) => `${event} ${level} ${job}`);
 }
 
+/** The sentences of the notices since the last call that are about problems. */
+function problems(): string[] {
+  const received = hook.requests.map(({ body }) => JSON.parse(body) as Notice);
+  hook.requests.length = 0;
+  return received.filter(({ level }) => level !== "INFO").map((one) => one.resolution ?? one.message);
+}
+
 function pings(): string[] {
   const paths = dead.requests.map(({ url }) => url.pathname.split("/").at(-1) ?? "");
   dead.requests.length = 0;
@@ -83,6 +90,31 @@ test("a storage fails and comes back: one notice, counted and shown, and a notic
   await installation.ok("backup");
   expect(notices()).toEqual(["resolved WARNING backup", "raised INFO backup"]);
   expect(pings()).toEqual(["start", "success"]);
+});
+
+test("one broken storage is one notice for all databases, of a backup and of a verification", async () => {
+  const databases = [await postgres.createDatabase(), await postgres.createDatabase()];
+  await using installation = await install({ databases });
+  await installation.ok("backup");
+  const second = join(installation.directory, "second");
+  await rename(second, `${second}-away`);
+  await writeFile(second, "no directory");
+  notices();
+  expect((await installation.run("backup")).exitCode).toBe(3);
+  expect((await installation.run("verify", "--all")).exitCode).toBe(13);
+  expect(problems()).toEqual([
+    expect.stringMatching(/^2 databases could not be backed up to second: storage "second": /),
+    expect.stringMatching(/^\d copies of 2 databases in second are not good: storage "second": /),
+  ]);
+  await Bun.file(second).delete();
+  await rename(`${second}-away`, second);
+  await installation.ok("repair");
+  await installation.ok("verify", "--all");
+  await installation.ok("backup");
+  expect(problems()).toEqual([
+    "the copies in second are good again",
+    "every database is backed up to second again",
+  ]);
 });
 
 test("PostgreSQL and the notifier are unreachable: the exit code is the job's, and the notice is not lost", async () => {
@@ -152,7 +184,7 @@ test("damage that verify finds is an alert until it is repaired; a restore sends
   const [{ backup_id: id, database }] = (await installation.ok("backup", "--json")).json.backups;
   new LocalCopies(installation, id).damage("disk", flippedInTheMiddle);
   notices();
-  expect((await installation.run("verify", "--all")).exitCode).toBe(14);
+  expect((await installation.run("verify", "--all")).exitCode).toBe(13);
   expect(notices()).toEqual(["raised WARNING verify"]);
   await installation.ok("repair");
   expect(notices()).toEqual(["resolved WARNING verify", "raised INFO repair"]);

@@ -1,0 +1,79 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { type AlertLab, alertLab } from "../../test/lab/alert-context.ts";
+import { type HttpReceiver, RECEIVERS } from "../../test/lab/servers/receivers.ts";
+import { backupRecord, copyRecord, runRecord } from "../../test/suites/catalog/records.ts";
+import type { Job } from "../config/config.ts";
+import type { Notice } from "../notify/notice.ts";
+import { alertCopies, type CopyOutcome } from "./copy-alerts.ts";
+import { deliverAlerts } from "./deliver.ts";
+
+let receiver: HttpReceiver;
+let lab: AlertLab;
+const backups = Object.fromEntries(
+  ["a", "b"].map((database) => [database, backupRecord({ database, status: "VERIFIED" })]),
+);
+beforeEach(async () => {
+  receiver = await RECEIVERS.webhook();
+  lab = await alertLab(receiver.config);
+  for (const backup of Object.values(backups)) {
+    await lab.catalog.insertBackup(backup);
+    for (const storage of ["disk", "other"])
+      await lab.catalog.putCopy(copyRecord(backup, { storage, state: "CONFIRMED" }));
+  }
+});
+afterEach(async () => {
+  await lab[Symbol.asyncDispose]();
+  await receiver[Symbol.asyncDispose]();
+});
+
+const outcome = (database: string, storage: string, error: string | null = null): CopyOutcome => ({
+  ...{ backup_id: backups[database]?.id ?? "", server: "main", database, storage },
+  isGood: error === null,
+  error,
+});
+
+async function told(job: Job, ...outcomes: CopyOutcome[]): Promise<string[]> {
+  receiver.requests.length = 0;
+  await alertCopies(lab, runRecord({ job, outcome: "PARTIAL" }), outcomes, () => "are not good");
+  await deliverAlerts(lab);
+  return notices().map(({ event, level, key }) => `${event} ${level} ${key}`);
+}
+
+function notices(): Notice[] {
+  return receiver.requests.map(({ body }) => JSON.parse(body));
+}
+
+const AWAY = 'storage "disk": no answer';
+const good = (...storages: string[]) =>
+  storages.flatMap((storage) => ["a", "b"].map((database) => outcome(database, storage)));
+const away = (...databases: string[]) => databases.map((database) => outcome(database, "disk", AWAY));
+
+test("a missing storage is one alert of a verification, and a later good one ends it", async () => {
+  expect(await told("verify", ...good("other"), ...away("a", "b"))).toEqual([
+    "raised WARNING verify storage disk",
+  ]);
+  expect(notices()[0]).toMatchObject({
+    message: `2 copies of 2 databases in disk are not good: ${AWAY}`,
+    metadata: { storage: "disk", databases: ["main/a", "main/b"] },
+  });
+  expect(await told("verify", ...good("other"), ...away("a", "b"))).toEqual([]);
+  expect(await told("verify", ...good("other"), outcome("a", "disk"))).toEqual([]);
+  expect(await told("verify", ...good("other"), outcome("b", "disk"))).toEqual([
+    "resolved WARNING verify storage disk",
+  ]);
+});
+
+test("damage of one database is an alert of its own, beside good copies of others", async () => {
+  expect(await told("verify", ...good("other"), outcome("a", "disk"), ...away("b"))).toEqual([
+    "raised WARNING verify main/b disk",
+  ]);
+});
+
+test("it does not end while a copy is recorded as damaged; a repair ends what a verification found", async () => {
+  await told("verify", ...good("other"), ...away("a", "b"));
+  const damaged = backups["a"]?.id ?? "";
+  await lab.catalog.updateCopy(damaged, "disk", { state: "DAMAGED" });
+  expect(await told("verify", ...good("other", "disk"))).toEqual([]);
+  await lab.catalog.updateCopy(damaged, "disk", { state: "CONFIRMED" });
+  expect(await told("repair", outcome("a", "disk"))).toEqual(["resolved WARNING verify storage disk"]);
+});

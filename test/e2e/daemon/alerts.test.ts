@@ -184,7 +184,7 @@ test("damage that verify finds is an alert until it is repaired; a restore sends
   const [{ backup_id: id, database }] = (await installation.ok("backup", "--json")).json.backups;
   new LocalCopies(installation, id).damage("disk", flippedInTheMiddle);
   notices();
-  expect((await installation.run("verify", "--all")).exitCode).toBe(13);
+  expect((await installation.run("verify", "--all")).exitCode).toBe(14);
   expect(notices()).toEqual(["raised WARNING verify"]);
   await installation.ok("repair");
   expect(notices()).toEqual(["resolved WARNING verify", "raised INFO repair"]);

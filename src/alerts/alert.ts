@@ -20,6 +20,8 @@ export interface AlertRequest {
   metadata: Record<string, unknown>;
   /** A single event, such as a success: notified once, never open, no reminders. INFO is always an event. */
   isEvent?: boolean;
+  /** Recorded, but sent to nobody: a person has just seen it on the terminal. */
+  isQuiet?: boolean;
 }
 
 /**
@@ -30,9 +32,10 @@ export interface AlertRequest {
 export async function raiseAlert(context: AlertContext, request: AlertRequest): Promise<void> {
   const now = context.clock.now().toISOString();
   await change(context, request.key, (open) => {
-    if (!open || isEvent(request)) return { alert: newAlert(request, now), event: "raised" };
+    if (!open || isEvent(request))
+      return { alert: newAlert(request, now), event: request.isQuiet ? undefined : "raised" };
     const isWorse = rank(request.level) > rank(open.level);
-    const { isEvent: _, level, ...fields } = request;
+    const { isEvent: _e, isQuiet: _q, level, ...fields } = request;
     const alert: AlertRecord = { ...open, ...fields, count: open.count + 1, last_at: now };
     if (!isWorse) return { alert, event: undefined };
     const reminders = { reminders: 0, remind_at: remindAt(now, 0), acknowledged_at: null };
@@ -106,7 +109,7 @@ async function change(
 }
 
 function newAlert(request: AlertRequest, now: string): AlertRecord {
-  const { isEvent: _, ...fields } = request;
+  const { isEvent: _e, isQuiet: _q, ...fields } = request;
   const isOver = isEvent(request);
   return {
     ...fields,

@@ -9,7 +9,10 @@ import type { AlertContext } from "./alert-context.ts";
 export async function alertFailedRun(
   context: AlertContext & { signal: AbortSignal },
   { id: run_id, job }: RunRecord,
-  about: { server: string; database: string } | undefined,
+  {
+    about,
+    isRefused = () => false,
+  }: { about?: { server: string; database: string }; isRefused?: () => boolean },
   error: unknown,
 ): Promise<void> {
   const { aborted, reason } = context.signal;
@@ -18,8 +21,9 @@ export async function alertFailedRun(
   // A lost lease also aborts the run, but nobody asked for that.
   if ((aborted && code !== "locked") || code === "usage") return;
   const { server = null, database = null } = about ?? {};
+  const isQuiet = isRefused();
   await raiseAlert(context, {
-    level: code === "locked" ? "WARNING" : "CRITICAL",
+    level: code === "locked" || isQuiet ? "WARNING" : "CRITICAL",
     job,
     run_id,
     server,
@@ -29,6 +33,7 @@ export async function alertFailedRun(
     metadata: { hint: hint ?? null },
     // No later restore would resolve it: reminders would never end.
     isEvent: job === "restore",
+    isQuiet,
   });
 }
 

@@ -17,6 +17,8 @@ export interface RunScope {
   about?: { server: string; database: string };
   /** Only a selection that somebody made, not the whole job: it is not reported to dead man's switches. */
   isPart?: boolean;
+  /** Whether an error refused the run before it changed anything: then its alert is sent to nobody. */
+  isRefused?: () => boolean;
   /** No alert is raised and nothing is reported, whatever the outcome. */
   isSilent?: boolean;
   /** It runs even if the catalog cannot be written. Then it is not recorded, and the log says so. */
@@ -96,20 +98,20 @@ export async function recordRun<S extends Record<string, unknown>>(
       await resolveAlert(context, job, `${job} runs again: its last run ended as ${outcome}`);
     return { run: ended, statistics };
   } catch (error) {
-    const outcome = outcomeOfError(context, job, scope, error);
+    const outcome = outcomeOfError(context, scope, error);
     const failed = await finish({ outcome, statistics: null, error: messageOf(error) });
-    if (!scope.isSilent) await alertFailedRun(context, failed, scope.about, error);
+    if (!scope.isSilent) await alertFailedRun(context, failed, scope, error);
     throw error;
   } finally {
     underWay.delete(run.id);
   }
 }
 
-function outcomeOfError(context: JobContext, job: Job, { isPart }: RunScope, error: unknown): RunOutcome {
+function outcomeOfError(context: JobContext, { isPart = false }: RunScope, error: unknown): RunOutcome {
   if (context.schedule) return isStopped(context.signal) ? "INTERRUPTED" : "FAILED";
   // A mistake on the command line says nothing about the job: it must not hide how its last real run ended.
   const isMistake = error instanceof Pg321Error && error.code === "usage" && !context.signal.aborted;
-  return isMistake && (isPart === true || job === "restore") ? "SKIPPED" : "FAILED";
+  return isMistake && isPart ? "SKIPPED" : "FAILED";
 }
 
 /** Shows others that cannot see this process that the run is in progress. */

@@ -226,6 +226,7 @@ function jsonOf({ run, backup, ...found }: RestoreReport, args: Arguments) {
     target_contents: found.target_contents,
     dependents: found.dependents,
     obstacle: found.obstacle,
+    obstacles: found.obstacles,
     tables: found.tables,
     rows: found.rows,
     unattached: found.unattached,

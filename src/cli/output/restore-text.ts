@@ -3,7 +3,7 @@ import { shellOption } from "../../base/text/shell.ts";
 import { visible, visibleData, visibleLines } from "../../base/text/visible.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
 import { faultText } from "../../jobs/restore/faults.ts";
-import type { RestoreReport } from "../../jobs/restore/report.ts";
+import type { Obstacle, RestoreReport } from "../../jobs/restore/report.ts";
 import type { LeftOut } from "../../postgres/restore/left-out.ts";
 import { textOfName } from "../../postgres/restore/left-out.ts";
 import type { Style } from "./output.ts";
@@ -12,7 +12,7 @@ import { durationText, rateText, sizeText } from "./output.ts";
 /** What a restore did, or would do, for a person. */
 export function restoreText(raw: RestoreReport, isDryRun: boolean, style: Style): string {
   const report = visibleData(raw);
-  const { backup, obstacle, tables, rows, dump_bytes, duration_ms, errors_ignored, errors } = report;
+  const { backup, obstacles, tables, rows, dump_bytes, duration_ms, errors_ignored, errors } = report;
   const what = `backup ${shortId(backup.id)} of ${backup.server}/${backup.database} (${backup.started_at})`;
   const lackLines = linesOfLacks(report, isDryRun, style);
   const aloneLines = [
@@ -23,8 +23,15 @@ export function restoreText(raw: RestoreReport, isDryRun: boolean, style: Style)
   ];
   const tableText = plural(tables, "table");
   if (isDryRun) {
-    const verdict = obstacle === null ? style.good("nothing prevents the restore") : style.warn(obstacle);
-    return [`would restore ${what}: ${tableText}`, ...lackLines, ...aloneLines, verdict].join("\n");
+    const verdict = obstacles.length === 0 ? [style.good("nothing prevents the restore")] : [];
+    const prevented = obstacles.flatMap((one) => obstacleLines(one, style));
+    return [
+      `would restore ${what}: ${tableText}`,
+      ...lackLines,
+      ...aloneLines,
+      ...prevented,
+      ...verdict,
+    ].join("\n");
   }
   const rowText = rows === null ? "" : `, ${plural(rows, "row")}`;
   const size = `${sizeText(dump_bytes)} in ${durationText(duration_ms)} (${rateText(dump_bytes, duration_ms)})`;
@@ -36,6 +43,11 @@ export function restoreText(raw: RestoreReport, isDryRun: boolean, style: Style)
     ...[...lackLines, `${style.good("restored")} ${what}: ${tableText}${rowText}, ${size}`],
     ...[...emptyLines, ...aloneLines, ...errorLines, ...summary],
   ].join("\n");
+}
+
+/** Lines above have shown what to do about each thing that the target lacks. */
+function obstacleLines({ kind, message, hint }: Obstacle, style: Style): string[] {
+  return [style.warn(message), ...(kind === "lacks" ? [] : [`${style.dim("hint:")} ${hint}`])];
 }
 
 function linesOfLacks(

@@ -31,6 +31,13 @@ export interface RestoreRequest {
   dryRun: boolean;
 }
 
+/** Something that prevents a restore. */
+export interface Obstacle {
+  kind: "read-only" | "exists" | "lacks" | "dependents" | "contents";
+  message: string;
+  hint: string;
+}
+
 export interface RestoreReport {
   run: RunRecord;
   backup: BackupRecord;
@@ -42,6 +49,8 @@ export interface RestoreReport {
   target_contents: string[];
   /** What prevents the restore, in a dry run; any other run throws it. */
   obstacle: string | null;
+  /** Everything that prevents it, in a dry run; `obstacle` is the first. */
+  obstacles: Obstacle[];
   /** Objects of the target that depend on what `clean` drops, and partitions that would be dropped with it. */
   dependents: string[];
   /**

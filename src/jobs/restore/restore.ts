@@ -1,4 +1,3 @@
-import { Pg321Error } from "../../base/errors.ts";
 import type { RunOutcome, RunRecord } from "../../catalog/records.ts";
 import { openArchive } from "../../postgres/archive/archive.ts";
 import { dependentsOfClean, needlessDrops } from "../../postgres/archive/clean.ts";
@@ -7,7 +6,7 @@ import type { ArchiveContents, ArchiveEntry } from "../../postgres/archive/forma
 import { isWhole, requireSelected, tableCount, unattached } from "../../postgres/archive/selection.ts";
 import type { PgRestore } from "../../postgres/binaries.ts";
 import { pgRestoreFor } from "../../postgres/binaries.ts";
-import type { Connection, Endpoint } from "../../postgres/connection.ts";
+import type { Connection } from "../../postgres/connection.ts";
 import { connect } from "../../postgres/connection.ts";
 import { contentsOfDatabase, databaseExists, inspectServer } from "../../postgres/inspect.ts";
 import type { LockWait } from "../../postgres/lock-wait.ts";
@@ -16,9 +15,7 @@ import type { Lack } from "../../postgres/restore/preflight.ts";
 import {
   createDatabase,
   createRoles,
-  existsAlready,
   finishDatabase,
-  isRisk,
   planRestore,
   preflight,
 } from "../../postgres/restore/preflight.ts";
@@ -33,6 +30,7 @@ import { ProgressMeter } from "../progress.ts";
 import { recordRun } from "../record-run.ts";
 import { alertRestore } from "./alerts.ts";
 import { RestoreFaults } from "./faults.ts";
+import { obstaclesOf, refusal, rolesToCreate } from "./obstacles.ts";
 import { withRemains, withVersionRisk } from "./remains.ts";
 import type { RestoreReport, RestoreRequest } from "./report.ts";
 
@@ -42,6 +40,7 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
   const copies = await context.catalog.copies(backup.id);
   const storages = storagesToRead(context, backup, copies, request.from);
   const startedAtMs = context.clock.monotonicMs();
+  let isChecking = false;
   const work = async (run: RunRecord) => {
     await using readable = await openBackup(context, backup, storages, context.signal);
     const title = `restore ${shortId(backup.id)} ${backup.server}/${backup.database}`;
@@ -55,11 +54,14 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
       await using archive = await openArchive(dump);
       const { contents, bytes } = archive;
       requireSelected(contents, request.selection);
+      isChecking = true;
       const found = await checkTarget(request, contents);
-      const { lacks, target_contents, dependents, obstacle, entries, left_out, missing_dependents } = found;
+      const { lacks, target_contents, dependents, obstacles, entries, left_out, missing_dependents } = found;
       for (const { name, hint } of lacks.filter(({ kind }) => kind === "version"))
         context.log.warning("the target is older than the server that was backed up", { target: name, hint });
-      if (obstacle && !request.dryRun) throw obstacle;
+      const refused = refusal(obstacles);
+      if (refused && !request.dryRun) throw refused;
+      isChecking = false;
       const came = request.dryRun
         ? { errors_ignored: 0, errors: [], tables: tableCount(entries), rows: null }
         : await restoreInto(context, request, run, found, contents, bytes);
@@ -71,7 +73,8 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
         roles_created,
         target_contents,
         dependents,
-        obstacle: obstacle?.message ?? null,
+        obstacle: obstacles[0]?.message ?? null,
+        obstacles,
       };
       const { errors_ignored } = came;
       const statistics = {
@@ -93,6 +96,9 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
   const about = { server: backup.server, database: backup.database };
   const { run, statistics } = await recordRun(context, "restore", work, {
     about,
+    // Somebody is there and sees how it ends.
+    isPart: true,
+    isRefused: () => isChecking,
     isSilent: request.dryRun,
     isUrgent: true,
   });
@@ -104,10 +110,8 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
 interface Found
   extends Pick<
     RestoreReport,
-    "lacks" | "target_contents" | "dependents" | "left_out" | "missing_dependents"
+    "lacks" | "target_contents" | "dependents" | "obstacles" | "left_out" | "missing_dependents"
   > {
-  /** Why the restore cannot continue, code `database`; null if nothing prevents it. */
-  obstacle: Pg321Error | null;
   binary: PgRestore;
   /** The archive entries for pg_restore. */
   entries: ArchiveEntry[];
@@ -121,90 +125,18 @@ async function checkTarget(request: RestoreRequest, contents: ArchiveContents): 
   const binary = await pgRestoreFor(major, contents.format, binDir);
   const plan = await planRestore(connection, contents, { selection, create });
   const { entries } = plan;
-  const nothing = { lacks: [], target_contents: [], dependents: [] };
-  if (readOnly) return { ...plan, ...nothing, obstacle: takesNoWrites(target, readOnly), binary };
-  if (create && (await databaseExists(connection, target.database)))
-    return { ...plan, ...nothing, obstacle: existsAlready(target), binary };
+  const exists = create && (await databaseExists(connection, target.database));
   const lacks = await preflight(connection, contents, { selection, create });
   const target_contents = create ? [] : await contentsOfDatabase(connection);
   const dependents =
     clean && !create ? await dependentsOfClean(connection, entries, selection.tables.length > 0) : [];
   const looked = { lacks, target_contents, dependents };
-  return { ...plan, ...looked, obstacle: obstacleOf(request, looked), binary };
-}
-
-function takesNoWrites({ label, user }: Endpoint, why: "standby" | "setting"): Pg321Error {
-  if (why === "standby")
-    return new Pg321Error("database", `${label}: it is a standby, which is read-only; nothing was changed`, {
-      hint: "restore into its primary",
-    });
-  return new Pg321Error(
-    "database",
-    `${label}: default_transaction_read_only is on for "${user}" there; nothing was changed`,
-    { hint: "turn it off for the role or the database, or restore as another role" },
-  );
+  return { ...plan, ...looked, obstacles: obstaclesOf(request, { ...looked, readOnly, exists }), binary };
 }
 
 /** With `create` the database does not exist yet, so the check connects to the maintenance database. */
 function connectForCheck({ target, create, maintenanceDatabase }: RestoreRequest): Promise<Connection> {
   return connect(create ? { ...target, database: maintenanceDatabase } : target);
-}
-
-function rolesToCreate(request: Pick<RestoreRequest, "createRoles">, lacks: readonly Lack[]): string[] {
-  return request.createRoles ? lacks.filter(({ kind }) => kind === "role").map(({ name }) => name) : [];
-}
-
-/** The statements stand in a line of their own, to be pasted. */
-function hintsOf(missing: readonly Lack[]): string {
-  const others = missing.filter(({ sql }) => sql === null);
-  const statements = missing.flatMap(({ sql }) => sql ?? []);
-  const kinds = missing.map(({ kind }) => kind);
-  const instead = [
-    ...(kinds.includes("role") ? [" (or let --create-roles create the roles, without login)"] : []),
-    ...(kinds.includes("membership") ? [" (or restore as a superuser)"] : []),
-  ];
-  return [
-    ...others.map(({ kind, name, hint }) => `${kind} "${name}": ${hint}`),
-    ...(statements.length > 0
-      ? [`run in psql as a superuser${instead.join("")}:\n${statements.join(" ")}`]
-      : []),
-  ].join("; ");
-}
-
-function obstacleOf(
-  request: RestoreRequest,
-  { lacks, target_contents, dependents }: Pick<Found, "lacks" | "target_contents" | "dependents">,
-): Pg321Error | null {
-  const { target, clean, intoExisting } = request;
-  const created = rolesToCreate(request, lacks);
-  const missing = lacks.filter(
-    (lack) => !isRisk(lack) && !(lack.kind === "role" && created.includes(lack.name)),
-  );
-  if (missing.length > 0) {
-    const list = missing
-      .map(({ kind, name }) => `${kind === "membership" ? "membership in role" : kind} "${name}"`)
-      .join(", ");
-    return new Pg321Error("database", `${target.label}: it lacks ${list}; nothing was changed`, {
-      hint: hintsOf(missing),
-    });
-  }
-  if (dependents.length > 0) {
-    return new Pg321Error(
-      "database",
-      `${target.label}: what --clean would drop has dependents that would not be restored: ${dependents.join(", ")}; nothing was changed`,
-      {
-        hint: "drop or detach them first, or restore into a new database with --create and copy what you need from there",
-      },
-    );
-  }
-  if (target_contents.length === 0 || clean || intoExisting) return null;
-  return new Pg321Error(
-    "database",
-    `${target.label}: database "${target.database}" is not empty (${target_contents.join(", ")}); nothing was changed`,
-    {
-      hint: "restore into a new database with --create, replace what the backup holds with --clean, or add to it with --into-existing",
-    },
-  );
 }
 
 type Came = Pick<RestoreReport, "errors_ignored" | "errors" | "tables" | "rows">;

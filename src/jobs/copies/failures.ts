@@ -29,10 +29,11 @@ export class CopyFailures {
    */
   error(): Pg321Error {
     const failures = [...this.#failures];
-    const name = `backup ${this.#backup.id.slice(0, 8)} of ${this.#backup.server}/${this.#backup.database}`;
+    const id = this.#backup.id.slice(0, 8);
+    const name = `backup ${id} of ${this.#backup.server}/${this.#backup.database}`;
     if (failures.length === 0)
       return new Pg321Error("storage", `${name}: no copy to read`, {
-        hint: "see its copies with: pg321 show",
+        hint: `see its copies with: pg321 show ${id}`,
       });
     const known = failures.map(([, error]) => error).filter((error) => error instanceof Pg321Error);
     const mostTelling = ["key", "verification", "storage"]

@@ -10,6 +10,7 @@ import { parseArgs } from "node:util";
 import type { Subprocess } from "bun";
 import { build, EXECUTABLE } from "../scripts/build.ts";
 import { Installation, localStorage, s3Storage } from "../test/lab/installation.ts";
+import { freePort } from "../test/lab/servers/free-port.ts";
 import { connectTo, startPostgres } from "../test/lab/servers/postgres.ts";
 import { startRgw } from "../test/lab/servers/s3.ts";
 
@@ -43,7 +44,7 @@ const sql = connectTo(postgres.address, "small");
 await sql`create table t as select i, md5(i::text) from generate_series(1, 2000) i`;
 await sql.end();
 const bucket = await s3.makeBucket();
-const port = freePort();
+const port = await freePort();
 await using installation = await Installation.make({
   postgres: postgres.address,
   databases: ["small"],
@@ -167,14 +168,6 @@ function cpuSeconds(pid: number): number {
 function tables(schedule: Record<string, string>): string {
   const lines = Object.entries(schedule).map(([job, pattern]) => `${job} = "${pattern}"`);
   return ["[schedule]", ...lines, "[http]", `listen = "127.0.0.1:${port}"`].join("\n");
-}
-
-/** A port that was free a moment ago. */
-function freePort(): number {
-  const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
-  const { port } = listener;
-  listener.stop(true);
-  return port;
 }
 
 function median(numbers: readonly number[]): number {

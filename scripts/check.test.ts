@@ -23,7 +23,7 @@ test.each([
   ],
   [
     "src/jobs/copies/spool.ts",
-    "jobs/copies must not import jobs/identity",
+    "jobs/copies must not import jobs/markers",
     'import { holdingsOf } from "../identity/storage-holdings.ts";',
   ],
   [

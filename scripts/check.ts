@@ -12,7 +12,7 @@ export const RANKS: Readonly<Record<string, number>> = {
   ...{ daemon: 11, http: 11 },
   ...{ status: 10, doctor: 10 },
   ...{ "jobs/backup": 9, "jobs/cleanup": 9, "jobs/restore": 9, "jobs/verify": 9, install: 9 },
-  "jobs/identity": 8,
+  "jobs/markers": 8,
   "jobs/copies": 7,
   jobs: 6,
   ...{ alerts: 5, retention: 5 },

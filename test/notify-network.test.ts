@@ -6,8 +6,8 @@ import { withProxies } from "../src/config/proxy.ts";
 import { sendNotice } from "../src/notify/send.ts";
 import { startAuthority } from "./lab/machine/certificates.ts";
 import { startConnectProxy } from "./lab/servers/connect-proxy.ts";
+import { freePort } from "./lab/servers/free-port.ts";
 import { RECEIVERS, smtpReceiver, TOKEN } from "./lab/servers/receivers.ts";
-import { freePort } from "./lab/servers/s3.ts";
 import { startTlsFront } from "./lab/servers/tls-front.ts";
 import { noticeOf } from "./suites/notifier-conformance.ts";
 

@@ -1,3 +1,4 @@
+import { freePort } from "../../test/lab/servers/free-port.ts";
 import type { Narrator } from "./narrator.ts";
 import { DemoError } from "./narrator.ts";
 import type { Running, Stage } from "./stage.ts";
@@ -24,7 +25,7 @@ export async function showDaemon(
     "The daemon",
     "As a service pg321 follows its schedule and reports its state. Here a backup is due in a few seconds and a cleanup right after it; the times are in the config, as usual.",
   );
-  const port = freePort();
+  const port = await freePort();
   const address = `http://127.0.0.1:${port}`;
   await stage.append("config.toml", scheduleText(port, new Date(Date.now() + AHEAD_MS), stay));
   await stage.show("tail -n 8 config.toml");
@@ -81,14 +82,6 @@ repair = "@daily"
 [http]
 listen = "127.0.0.1:${port}"
 `;
-}
-
-/** A port that was free a moment ago: the config needs a fixed one, so another program could still take it. */
-function freePort(): number {
-  const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
-  const { port } = listener;
-  listener.stop(true);
-  return port;
 }
 
 async function waitUntil(

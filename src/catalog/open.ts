@@ -2,6 +2,8 @@ import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import type { Config } from "../config/config.ts";
 import type { Catalog } from "./catalog.ts";
+import { type CatalogFacts, examineSqlite } from "./sqlite/examine.ts";
+import { refuseNewerSqlite } from "./sqlite/migration/version.ts";
 import { openSqlite } from "./sqlite/sqlite.ts";
 
 type CatalogConfig = Config["catalog"];
@@ -30,3 +32,15 @@ export const CATALOGS: {
 export function openCatalog(config: CatalogConfig, tools: CatalogTools): Promise<Catalog> {
   return CATALOGS[config.type](config, tools);
 }
+
+/** Reads a catalog without creating or changing it; see `examineSqlite`. */
+export function examineCatalog(config: CatalogConfig): CatalogFacts | undefined {
+  return examineSqlite(config);
+}
+
+/** Throws code `usage` if a newer program than this one wrote the catalog; see `refuseNewerSqlite`. */
+export function refuseNewerCatalog(config: CatalogConfig): void {
+  refuseNewerSqlite(config);
+}
+
+export { LOST_HINT } from "./sqlite/errors.ts";

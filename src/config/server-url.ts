@@ -4,7 +4,7 @@ import { SSL_MODES, type SslMode } from "./config.ts";
 import { type Leaf, leaf } from "./schema/leaf.ts";
 
 /** How to connect to a server. The defaults are the same for a URL and for single keys. */
-export interface Connection {
+export interface ServerUrl {
   host?: string | undefined;
   port?: number | undefined;
   user?: string | undefined;
@@ -23,14 +23,14 @@ export const HOST_PATTERN = /^(?:\/[^,]*|[A-Za-z0-9._:%-]+)$/;
 /** The libpq parameters that a URL may have. Others are refused, not ignored. */
 const PARAMETERS = ["host", "port", "sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout"];
 
-export const serverUrl: Leaf<Connection> = leaf(
+export const serverUrl: Leaf<ServerUrl> = leaf(
   `a URL such as "postgresql://user:password@host:5432/postgres?sslmode=require" (one host; reserved signs such as @ / # % in the password as %40 %2F %23 %25; parameters ${PARAMETERS.join(", ")})`,
   (value) => (typeof value === "string" ? parseServerUrl(value) : undefined),
   { isShown: false },
 );
 
 /** Undefined for an invalid URL, and for one with parts that pg321 does not support. */
-export function parseServerUrl(text: string): Connection | undefined {
+export function parseServerUrl(text: string): ServerUrl | undefined {
   if (/[\u0000-\u0020\u007f]/.test(text) || !URL.canParse(text)) return undefined;
   const url = new URL(text);
   if (!["postgres:", "postgresql:"].includes(url.protocol) || url.hash !== "") return undefined;
@@ -42,7 +42,7 @@ export function parseServerUrl(text: string): Connection | undefined {
   }
 }
 
-function connectionOf(url: URL): Connection | undefined {
+function connectionOf(url: URL): ServerUrl | undefined {
   const parameters = new Map(url.searchParams);
   if (![...parameters.keys()].every((name) => PARAMETERS.includes(name))) return undefined;
   const hosts = [decodeURIComponent(url.hostname).replace(/^\[(.*)\]$/, "$1"), parameters.get("host") ?? ""];

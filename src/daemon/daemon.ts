@@ -22,8 +22,8 @@ import { reloadedPlans, startingPlans } from "./schedule/plans.ts";
 import { runScheduled } from "./schedule/scheduled-job.ts";
 import type { Plan } from "./schedule/scheduler.ts";
 import { Scheduler } from "./schedule/scheduler.ts";
-import { Sightings } from "./sightings.ts";
 import { statusLine } from "./status-line.ts";
+import { StorageChecks } from "./storage-checks.ts";
 import type { Notify } from "./systemd.ts";
 
 export interface DaemonOptions extends Omit<ContextOptions, "signal" | "catalog"> {
@@ -60,7 +60,7 @@ export class Daemon implements LiveDaemon {
   readonly #startedAtMs: number;
   readonly #scheduler: Scheduler;
   readonly #runs: ActiveRuns;
-  readonly #sightings = new Sightings();
+  readonly #sightings = new StorageChecks();
   /** With the system clock, also in tests: the threads of this process cannot use another one. */
   readonly #pool: PoolWatch = new PoolWatch(systemClock);
   /** Aborted when the daemon begins to stop: nothing new may start. */

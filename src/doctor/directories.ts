@@ -1,6 +1,7 @@
 import { constants } from "node:fs";
-import { access, readFile, realpath, stat, statfs } from "node:fs/promises";
+import { access, realpath, stat, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
+import { mountOf, readMountinfo } from "../base/files/mounts.ts";
 import { requireAnswer } from "../base/files/place.ts";
 import { MIB } from "../base/limits.ts";
 import { userName } from "../base/process/become-user.ts";
@@ -85,30 +86,12 @@ async function isWritable(path: string): Promise<boolean> {
 
 async function placeOf(path: string): Promise<Place> {
   const { bavail, bsize } = await statfs(path);
-  const { mountPoint, fileSystem } = mountOf(
-    await realpath(path),
-    await readFile("/proc/self/mountinfo", "utf8"),
-  );
-  return { freeBytes: bavail * bsize, mountPoint, fileSystem };
-}
-
-/** The mount that a path lies on, by the text of `/proc/self/mountinfo` (proc(5)). */
-export function mountOf(path: string, mountinfo: string): Pick<Place, "mountPoint" | "fileSystem"> {
-  let found = { mountPoint: "/", fileSystem: "unknown" };
-  for (const line of mountinfo.split("\n")) {
-    const fields = line.split(" ");
-    const mountPoint = unescaped(fields[4] ?? "");
-    const fileSystem = fields[fields.indexOf("-") + 1];
-    if (mountPoint === "" || fileSystem === undefined) continue;
-    const isAbove = mountPoint === "/" || path === mountPoint || path.startsWith(`${mountPoint}/`);
-    // A later mount on the same point hides an earlier one.
-    if (isAbove && mountPoint.length >= found.mountPoint.length) found = { mountPoint, fileSystem };
-  }
-  return found;
-}
-
-function unescaped(text: string): string {
-  return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+  const mount = mountOf(await realpath(path), await readMountinfo());
+  return {
+    freeBytes: bavail * bsize,
+    mountPoint: mount?.point ?? "/",
+    fileSystem: mount?.fileSystem ?? "unknown",
+  };
 }
 
 function placeText({ freeBytes, mountPoint, fileSystem }: Place): string {

@@ -3,7 +3,6 @@ import { ManualClock } from "../../test/lab/manual-clock.ts";
 import { Pg321Error } from "../base/errors.ts";
 import { GIB, MIB } from "../base/limits.ts";
 import type { StorageConfig } from "../config/config.ts";
-import { mountOf } from "./directories.ts";
 import { doctorExitCode } from "./doctor.ts";
 import type { Finding } from "./finding.ts";
 import { failed, look, ok } from "./finding.ts";
@@ -51,23 +50,6 @@ test("the exit code is that of the gravest failure", () => {
   expect(doctorExitCode(findings("database", "usage", "key"))).toBe(2);
   expect(doctorExitCode(findings("usage", "bug"))).toBe(1);
   expect(doctorExitCode(findings("verification"))).toBe(14);
-});
-
-test("a path lies on the nearest mount above it, and on the last of several at the same point", () => {
-  const mountinfo = [
-    "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw",
-    "40 22 8:17 / /mnt rw shared:5 - xfs /dev/sdb1 rw",
-    "41 40 8:33 / /mnt/my\\040disk rw shared:6 master:2 - vfat /dev/sdc1 rw",
-    "42 40 0:50 / /mnt/nas rw - nfs4 nas:/backup rw",
-    "43 40 0:51 / /mnt/nas rw - tmpfs tmpfs rw",
-    "",
-  ].join("\n");
-  const at = (path: string) => Object.values(mountOf(path, mountinfo)).join(" ");
-  expect(at("/srv/backup")).toBe("/ ext4");
-  expect(at("/mnt")).toBe("/mnt xfs");
-  expect(at("/mntx")).toBe("/ ext4");
-  expect(at("/mnt/my disk/pg321")).toBe("/mnt/my disk vfat");
-  expect(at("/mnt/nas/pg321")).toBe("/mnt/nas tmpfs");
 });
 
 test("the memory of a run follows the formula of docs/limits.md", () => {

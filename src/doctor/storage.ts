@@ -3,7 +3,7 @@ import { MINUTE_MS } from "../base/limits.ts";
 import { silentLog } from "../base/log.ts";
 import type { StorageIdentity } from "../catalog/identities.ts";
 import type { StorageConfig } from "../config/config.ts";
-import { judgeMarker } from "../jobs/identity/marker-verdict.ts";
+import { judgeMarker } from "../jobs/markers/marker-verdict.ts";
 import { readMarker } from "../jobs/shared-places.ts";
 import { openStorage } from "../storage/registry.ts";
 import { clockText } from "../storage/s3/errors.ts";

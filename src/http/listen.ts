@@ -7,7 +7,7 @@ import { HTTP_BODY_BYTES_MAX } from "../base/limits.ts";
 import type { Listen } from "../config/config.ts";
 import { listenText } from "../config/schema/http.ts";
 import type { Answer } from "./app.ts";
-import { openDoor } from "./door.ts";
+import { listenLimited } from "./connection-limit.ts";
 
 export type OpenListen = Exclude<Listen, { type: "off" }>;
 
@@ -79,7 +79,7 @@ async function serve(at: OpenListen, answer: Answer): Promise<Listening> {
     // An abstract socket: every user of this host can connect to it, as to the address, and needs the same token.
     const behind = `\0pg321-${crypto.randomUUID()}`;
     const server = bunAt(behind, answer);
-    const door = await openDoor(at, behind).catch(async (error) => {
+    const door = await listenLimited(at, behind).catch(async (error) => {
       await server.stop(true);
       throw error;
     });

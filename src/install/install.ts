@@ -4,7 +4,7 @@ import type { Clock } from "../base/clock.ts";
 import { Pg321Error } from "../base/errors.ts";
 import { ownerText } from "../base/process/owners.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
-import { refuseNewerCatalog } from "../catalog/sqlite/version.ts";
+import { refuseNewerCatalog } from "../catalog/open.ts";
 import { type Config, DEFAULT_STATE_DIR } from "../config/config.ts";
 import { DEFAULT_CONFIG_PATH, loadConfig, processSource } from "../config/load.ts";
 import type { Ownership } from "./files.ts";

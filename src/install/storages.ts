@@ -1,13 +1,14 @@
 import { chmod, chown, readdir, readFile, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { messageOf } from "../base/errors.ts";
+import { isAtOrBelow, mountsOf, readMountinfo, unescapedMount } from "../base/files/mounts.ts";
 import { requireAnswer } from "../base/files/place.ts";
 import { shellQuoted } from "../base/text/shell.ts";
 import { type Config, DEFAULT_STATE_DIR } from "../config/config.ts";
 import { ensureFile, mkdirBelow, ROOT, statsOf } from "./files.ts";
 import type { ServiceAccount } from "./host.ts";
 import { asService, canService, SERVICE_USER } from "./host.ts";
-import { openToOthers } from "./roots-alone.ts";
+import { writableByOthers } from "./root-only.ts";
 import type { InstallSteps } from "./steps.ts";
 import { DROP_IN_DIRECTORIES, DROP_IN_NAME, dropInText, writtenPaths } from "./writable-paths.ts";
 
@@ -59,7 +60,7 @@ async function installDirectory(
   const why = entries.length > 0 ? "it is not empty" : "it does not belong to root";
   if (entries.length > 0 || (await stat(path)).uid !== 0)
     return steps.note("attention", path, `${SERVICE_USER} cannot write to it, and ${why}: ${advice}`);
-  const open = await openToOthers(path);
+  const open = await writableByOthers(path);
   if (open !== undefined) {
     const detail = `${SERVICE_USER} cannot write to it, and others than root can change ${open}: check where the path leads, then ${advice}`;
     return steps.note("attention", path, detail);
@@ -82,7 +83,7 @@ async function makeDirectory(
     return steps.note("attention", path, detail);
   }
   const detail = `directory, ${SERVICE_USER}:${SERVICE_USER} 0700`;
-  const open = await openToOthers(path);
+  const open = await writableByOthers(path);
   if (open === undefined) {
     return steps.change(path, detail, async () => {
       await mkdirBelow(path);
@@ -115,21 +116,15 @@ async function closedAbove(path: string): Promise<string | undefined> {
 /** The mount point in fstab above a path where nothing is mounted: a mount would later hide files created there. */
 async function missingMount(path: string): Promise<string | undefined> {
   const fstab = await readFile("/etc/fstab", "utf8").catch(() => "");
-  const mounted = await readFile("/proc/self/mountinfo", "utf8");
-  const known = fieldsOf(fstab, 1).filter((point) => point !== "/");
-  const now = fieldsOf(mounted, 4);
-  return known.find(
-    (point) => (path === point || path.startsWith(`${point.replace(/\/$/, "")}/`)) && !now.includes(point),
-  );
+  const now = mountsOf(await readMountinfo()).map(({ point }) => point);
+  const known = mountPointsOf(fstab).filter((point) => point !== "/");
+  return known.find((point) => isAtOrBelow(path, point) && !now.includes(point));
 }
 
-/** One column of fstab or mountinfo, where blanks are written in octal. */
-function fieldsOf(table: string, column: number): string[] {
-  return table
+/** The second column of fstab(5). */
+function mountPointsOf(fstab: string): string[] {
+  return fstab
     .split("\n")
     .filter((line) => !/^\s*(#|$)/.test(line))
-    .map((line) => line.trim().split(/\s+/)[column] ?? "")
-    .map((field) =>
-      field.replace(/\\(\d{3})/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8))),
-    );
+    .map((line) => unescapedMount(line.trim().split(/\s+/)[1] ?? ""));
 }

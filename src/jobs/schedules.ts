@@ -76,9 +76,9 @@ export interface TimetableEntry extends Schedule {
 export type Scheduled = Pick<Config, "schedule" | "timezone">;
 
 /** Intervals change over the year (a day of 25 hours), so they are computed again after this time. */
-export const KEPT_MS = DAY_MS;
+const KEPT_MS = DAY_MS;
 
-export const KEPT = new WeakMap<Scheduled, { at: Date; entries: readonly TimetableEntry[] }>();
+const KEPT = new WeakMap<Scheduled, { at: Date; entries: readonly TimetableEntry[] }>();
 
 /** The schedules of a config that are not off, cached for a day. */
 export function timetableOf(config: Scheduled, now: Date): readonly TimetableEntry[] {

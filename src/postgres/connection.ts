@@ -9,6 +9,7 @@ import { Pg321Error } from "../base/errors.ts";
 import { homeDirectory, userName } from "../base/process/become-user.ts";
 import { Secret } from "../base/secret.ts";
 import type { ServerConfig } from "../config/config.ts";
+import { SSL_MODES } from "../config/config.ts";
 import { databaseError } from "./errors.ts";
 import { passwordOfFile } from "./passfile.ts";
 import { tlsOf } from "./tls.ts";
@@ -36,7 +37,6 @@ export interface Endpoint extends ServerAddress {
 /** Where to look for the socket of a server without `host`, like the distributions' libpq. */
 const SOCKET_DIRS = ["/var/run/postgresql", "/run/postgresql", "/tmp"];
 const CONNECT_TIMEOUT_MS_DEFAULT = 10_000;
-const SSL_MODES = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] as const;
 /** Some versions lack some of these. `lock_timeout` is left as it is, to bound waits for locks. */
 const OTHER_TIMEOUTS = ["transaction_timeout", "idle_session_timeout", "idle_in_transaction_session_timeout"];
 const NO_HOST = "_";

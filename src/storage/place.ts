@@ -1,5 +1,6 @@
-import { readFile, realpath } from "node:fs/promises";
+import { realpath } from "node:fs/promises";
 import { relative } from "node:path";
+import { mountOf, readMountinfo } from "../base/files/mounts.ts";
 
 /**
  * The names of a place, each in a form that does not depend on the spelling in the config. Two places are the same
@@ -29,8 +30,7 @@ function isInside(inner: string, outer: string): boolean {
 export async function placeOfDirectory(path: string): Promise<PlaceNames> {
   const real = await realpath(path);
   // Without a readable /proc the path alone has to do.
-  const mounts = await readFile("/proc/self/mountinfo", "utf8").catch(() => "");
-  const inFileSystem = placeInFileSystem(real, mounts);
+  const inFileSystem = placeInFileSystem(real, await readMountinfo());
   return [`file:${real}`, ...(inFileSystem === undefined ? [] : [inFileSystem])];
 }
 
@@ -39,20 +39,9 @@ export async function placeOfDirectory(path: string): Promise<PlaceNames> {
  * is on top.
  */
 export function placeInFileSystem(path: string, mountinfo: string): string | undefined {
-  let found: { device: string; root: string; point: string } | undefined;
-  for (const line of mountinfo.split("\n")) {
-    const [, , device, root, point] = line.split(" ").map(unescaped);
-    if (device === undefined || root === undefined || point === undefined) continue;
-    const holdsIt = path === point || isInside(path, point);
-    if (holdsIt && point.length >= (found?.point.length ?? 0)) found = { device, root, point };
-  }
+  const found = mountOf(path, mountinfo);
   if (!found) return undefined;
   const rest = relative(found.point, path);
   const root = found.root === "/" ? "" : found.root;
   return `device ${found.device}:${root}${rest === "" ? "" : `/${rest}`}`;
-}
-
-/** mountinfo writes blanks and backslashes as octal numbers. */
-function unescaped(field: string): string {
-  return field.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }

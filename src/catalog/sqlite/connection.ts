@@ -1,8 +1,8 @@
 import { Database } from "bun:sqlite";
 import type { Log } from "../../base/log.ts";
 import { BUSY_TIMEOUT_MS } from "./busy.ts";
-import { copiesBesideIt } from "./copy.ts";
-import { migrate } from "./migrate.ts";
+import { migrate } from "./migration/migrate.ts";
+import { copiesBesideIt } from "./migration/upgrade-copy.ts";
 
 /**
  * Opens a catalog's file for writing and migrates it, after copying it if it is of an older version. Throws

@@ -5,9 +5,9 @@ import type { HostExport } from "../host-exports.ts";
 import type { StorageIdentity } from "../identities.ts";
 import { catalogError } from "./errors.ts";
 import { LAST_EXPORT } from "./host-exports.ts";
-import { MIGRATIONS } from "./migrations.ts";
+import { MIGRATIONS } from "./migration/migrations.ts";
+import { refuseNewerSqlite } from "./migration/version.ts";
 import { refuseEmpty } from "./open.ts";
-import { refuseNewerCatalog } from "./version.ts";
 
 const TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table'";
 
@@ -30,10 +30,10 @@ export interface CatalogFacts {
  * Reads the whole catalog, which takes a second or so for some 100 MB; returns undefined if there is none. Throws
  * code `usage` if it was written by a newer program, `storage` if it cannot be read.
  */
-export function examineCatalog(config: Config["catalog"]): CatalogFacts | undefined {
+export function examineSqlite(config: Config["catalog"]): CatalogFacts | undefined {
   if (!existsSync(config.path)) return undefined;
   refuseEmpty(config.path);
-  refuseNewerCatalog(config);
+  refuseNewerSqlite(config);
   try {
     using database = new Database(config.path, { readonly: true });
     const found = database.query<{ user_version: number }, []>("PRAGMA user_version").get();

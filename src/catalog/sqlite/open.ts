@@ -18,7 +18,7 @@ import { type Unwritable, unwritableBy } from "../unwritable.ts";
 import { BUSY_TIMEOUT_MS } from "./busy.ts";
 import { openConnection } from "./connection.ts";
 import { isBusy, LOST_HINT } from "./errors.ts";
-import { migrate } from "./migrate.ts";
+import { migrate } from "./migration/migrate.ts";
 
 export interface OpenedDatabase {
   database: Database;

@@ -1,7 +1,7 @@
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
-import { migrate } from "./migrate.ts";
-import { MIGRATIONS } from "./migrations.ts";
+import { migrate } from "./migration/migrate.ts";
+import { MIGRATIONS } from "./migration/migrations.ts";
 import { SqliteOverview } from "./overview.ts";
 
 /** The last version without totals. */

@@ -1,6 +1,6 @@
 import { EXIT_CODES, Pg321Error } from "../../base/errors.ts";
 import { requireStorage } from "../../jobs/copies/find-backup.ts";
-import { acceptStorage } from "../../jobs/identity/storage-identity.ts";
+import { acceptStorage } from "../../jobs/markers/storage-identity.ts";
 import { storageNamed } from "../../jobs/storages.ts";
 import type { Command } from "../command.ts";
 import { commandContext } from "../open-context.ts";

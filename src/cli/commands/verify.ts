@@ -3,7 +3,7 @@ import { visibleData } from "../../base/text/visible.ts";
 import { findBackup, requireStorage } from "../../jobs/copies/find-backup.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
 import { chooseBackups } from "../../jobs/verify/choose.ts";
-import type { CopyVerdict } from "../../jobs/verify/verify.ts";
+import type { CopyVerdict } from "../../jobs/verify/report.ts";
 import { runVerify } from "../../jobs/verify/verify.ts";
 import type { Arguments, Command } from "../command.ts";
 import { isSet, JSON_OPTION, textOption, textOptions } from "../command.ts";

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { type ServerConfig, SSL_MODES, type SslMode } from "../config.ts";
-import { type Connection, HOST_PATTERN, serverUrl } from "../server-url.ts";
+import { HOST_PATTERN, type ServerUrl, serverUrl } from "../server-url.ts";
 import { absolutePath, choice, databaseNames, duration, integer, secret, text } from "./leaf.ts";
 import { list, type Report, rule, table } from "./table.ts";
 import { isTable } from "./values.ts";
@@ -80,7 +80,7 @@ export const serverSchema = v.pipe(
   rule(caFileRule),
   v.transform((server): ServerConfig => {
     const { name, url, ca_file, databases, exclude, bin_dir, connect_timeout } = server;
-    const fields: Connection = { ...server, connect_timeout_ms: connect_timeout };
+    const fields: ServerUrl = { ...server, connect_timeout_ms: connect_timeout };
     const connection = url ?? fields;
     return {
       name,

@@ -7,7 +7,7 @@ import {
   type StorageConfig,
 } from "../config.ts";
 import { deriveS3, type S3Derived, type S3Given } from "../s3-profiles.ts";
-import { expire, keep, providerCountsNothing } from "./keep.ts";
+import { archiveProblem, expire, keep, providerCountsNothing } from "./keep.ts";
 import {
   absolutePath,
   boolean,
@@ -22,7 +22,7 @@ import {
   text,
 } from "./leaf.ts";
 import { NAME } from "./server.ts";
-import { openTable, rule, table } from "./table.ts";
+import { namedTables, openTable, rule, table } from "./table.ts";
 import { isTable, OutsideText } from "./values.ts";
 
 const TYPES = ["local", "s3"] as const;
@@ -55,6 +55,7 @@ const localSchema = v.pipe(
 
 /** Objects in these classes take hours to become readable: they cannot be verified, or restored in time. */
 const THAWING_CLASSES = ["GLACIER", "DEEP_ARCHIVE"];
+
 const storageClass = leaf(
   `a storage class whose objects can be read at once, such as "STANDARD_IA" (not ${THAWING_CLASSES.join(" or ")})`,
   (value) =>
@@ -176,3 +177,27 @@ function locationOf(storage: Readonly<Record<string, unknown>>): S3Given {
   };
   return { account_id: textAt("account_id"), region: textAt("region"), endpoint: textAt("endpoint") };
 }
+
+/** All `[[storage]]` tables together. */
+export const storagesSchema = v.pipe(
+  namedTables("storage", storageSchema),
+  rule<StorageConfig[]>((_, report, sound = []) => {
+    const names = new Map<string, string>();
+    for (const [index, storage] of sound.entries()) {
+      const other = names.get(placeOf(storage));
+      if (other !== undefined) {
+        report(
+          [index],
+          `the same place as storage "${other}", expected a different one (two copies in one place count as one)`,
+        );
+      }
+      names.set(placeOf(storage), storage.name);
+    }
+  }),
+  rule<StorageConfig[]>((_, report, sound = []) => {
+    for (const [index, storage] of sound.entries()) {
+      const problem = archiveProblem(storage, sound);
+      if (problem !== undefined) report([index, "expire", "archive_to"], problem);
+    }
+  }),
+);

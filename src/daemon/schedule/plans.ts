@@ -1,8 +1,8 @@
 import type { JobContext } from "../../jobs/context.ts";
 import type { Schedule } from "../../jobs/schedules.ts";
 import { schedulesOf } from "../../jobs/schedules.ts";
-import { historyOf } from "./catch-up.ts";
 import { DueTimes } from "./due-times.ts";
+import { historyOf } from "./history.ts";
 import type { Plan } from "./scheduler.ts";
 
 /** The plans with which a daemon starts. */

@@ -2,8 +2,16 @@ import { durationText, sizeText } from "../../base/text/amounts.ts";
 import type { CopyRecord, CopyState } from "../../catalog/records.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
 import type { ListedBackup } from "../../status/list-backups.ts";
+import {
+  BACKUP_TONES,
+  DatabaseLink,
+  DatabaseName,
+  Moment,
+  type Page,
+  State,
+  type Tone,
+} from "./elements.tsx";
 import type { PageHistory } from "./history.ts";
-import { BACKUP_TONES, DatabaseLink, DatabaseName, Moment, type Page, State, type Tone } from "./parts.tsx";
 import { pageAddress } from "./query.ts";
 import { shortened } from "./words.ts";
 

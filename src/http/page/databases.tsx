@@ -2,8 +2,6 @@ import { durationText, plural, sizeText } from "../../base/text/amounts.ts";
 import type { BackupPoint } from "../../catalog/overview.ts";
 import type { DatabaseStatus, GoodBackupStatus } from "../../status/report.ts";
 import { isOverdue } from "../../status/verdict.ts";
-import { type PageSeries, seriesKey } from "./history.ts";
-import type { DatabaseGroups } from "./order.ts";
 import {
   BACKUP_TONES,
   DatabaseLink,
@@ -13,7 +11,9 @@ import {
   type Page,
   State,
   type Tone,
-} from "./parts.tsx";
+} from "./elements.tsx";
+import { type PageSeries, seriesKey } from "./history.ts";
+import type { DatabaseGroups } from "./order.ts";
 import { pageAddress } from "./query.ts";
 import { Spark } from "./spark.tsx";
 import { shortened } from "./words.ts";

@@ -1,7 +1,7 @@
 import { plural } from "../../base/text/amounts.ts";
 import { notifierState } from "../../status/notifiers.ts";
 import type { NotifierStatus } from "../../status/report.ts";
-import { Moment, type Page, State, type Tone } from "./parts.tsx";
+import { Moment, type Page, State, type Tone } from "./elements.tsx";
 import { shortened } from "./words.ts";
 
 const TONES: Readonly<Record<ReturnType<typeof notifierState>, Tone>> = {

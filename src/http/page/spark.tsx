@@ -1,6 +1,6 @@
 import { plural } from "../../base/text/amounts.ts";
 import type { BackupPoint } from "../../catalog/overview.ts";
-import type { Page } from "./parts.tsx";
+import type { Page } from "./elements.tsx";
 
 const WIDTH = 160;
 const HEIGHT = 40;

@@ -1,7 +1,7 @@
 import { plural, sizeText } from "../../base/text/amounts.ts";
 import type { StorageStatus } from "../../status/report.ts";
 import { isNearlyFull } from "../../status/verdict.ts";
-import { Bar, Fact, Moment, type Page, State, type Tone } from "./parts.tsx";
+import { Bar, Fact, Moment, type Page, State, type Tone } from "./elements.tsx";
 import { shortened } from "./words.ts";
 
 export const Storages = ({ storages, page }: { storages: readonly StorageStatus[]; page: Page }) => (

@@ -12,7 +12,7 @@ import type {
   ScheduleStatus,
   StatusReport,
 } from "../../status/report.ts";
-import { Bar, DatabaseLink, Moment, MomentOr, type Page, State, type Tone } from "./parts.tsx";
+import { Bar, DatabaseLink, Moment, MomentOr, type Page, State, type Tone } from "./elements.tsx";
 import { shortened } from "./words.ts";
 
 const ALERT_TONES: Readonly<Record<AlertStatus["level"], Tone>> = {

@@ -4,7 +4,7 @@ import type { Config } from "../../config/config.ts";
 import { EXAMPLE_RECIPIENT } from "../../config/load.ts";
 import type { JobContext } from "../context.ts";
 import { reconcile } from "../copies/reconcile.ts";
-import { recognizeStorages } from "../identity/storage-identity.ts";
+import { recognizeStorages } from "../markers/storage-identity.ts";
 import { recordRun } from "../record-run.ts";
 import { alertBackup } from "./alerts.ts";
 import type { BackupReport, BackupResult, BackupStatistics } from "./report.ts";

@@ -6,10 +6,10 @@ import type { BackupRecord, CopyRecord } from "../../catalog/records.ts";
 import type { ServerConfig } from "../../config/config.ts";
 import { seal } from "../../sealed/seal.ts";
 import type { Storage } from "../../storage/storage.ts";
-import { collected } from "../../stream/collected.ts";
 import { blockPool, compress } from "../../stream/compression.ts";
 import type { SinkOutcome } from "../../stream/fan-out.ts";
 import { NoSinkLeftError } from "../../stream/fan-out.ts";
+import { collectingGarbage } from "../../stream/garbage-collection.ts";
 import type { Meter } from "../../stream/meter.ts";
 import { metered, newMeter, observed } from "../../stream/meter.ts";
 import type { JobContext } from "../context.ts";
@@ -145,7 +145,7 @@ function sealedDump(
     progress.pass(bytes);
   });
   const compressed = compress(dump, config.compression, blocks);
-  if (config.encryption.mode === "none") return metered(collected(compressed), meters.object);
+  if (config.encryption.mode === "none") return metered(collectingGarbage(compressed), meters.object);
   const sealed = seal(
     compressed,
     {
@@ -159,7 +159,7 @@ function sealedDump(
     },
     { recipients: config.encryption.recipients, signingKey: requireSigningKey(keys, config.encryption) },
   );
-  return metered(collected(sealed), meters.object);
+  return metered(collectingGarbage(sealed), meters.object);
 }
 
 /**

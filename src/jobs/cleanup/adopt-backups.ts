@@ -1,7 +1,7 @@
 import { messageOf } from "../../base/errors.ts";
 import { holdLease } from "../../catalog/lease.ts";
 import type { JobContext } from "../context.ts";
-import { recognizeStorages } from "../identity/storage-identity.ts";
+import { recognizeStorages } from "../markers/storage-identity.ts";
 import { CLEANUP_LEASE } from "./cleanup.ts";
 import { adopt, orphansIn } from "./orphans.ts";
 

@@ -6,7 +6,7 @@ import type { AlertLevel } from "../../config/config.ts";
 import type { PlanOutline } from "../../retention/plan.ts";
 import type { JobContext } from "../context.ts";
 import { shortId } from "../copies/object-key.ts";
-import type { GuardedDatabase } from "./going-copies.ts";
+import type { GuardedDatabase } from "./expiring-copies.ts";
 import type { CleanupTally } from "./report.ts";
 
 /**

@@ -3,9 +3,9 @@ import { holdLease } from "../../catalog/lease.ts";
 import type { RunOutcome } from "../../catalog/records.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
-import { CopyLooks } from "../copies/looks.ts";
+import { CopyChecks } from "../copies/checks.ts";
 import { reconcile } from "../copies/reconcile.ts";
-import { recognizeStorages } from "../identity/storage-identity.ts";
+import { recognizeStorages } from "../markers/storage-identity.ts";
 import { recordRun } from "../record-run.ts";
 import { alertFutureBackups, raiseCleanupAlerts } from "./alerts.ts";
 import { byDatabase, expireCopies } from "./expire-copies.ts";
@@ -100,7 +100,7 @@ async function cleanUp(
   tally.decisions = going.listed;
   tally.guarded = going.guarded;
   await alertFutureBackups(context, outline, clockTrust);
-  const looks = new CopyLooks(context, (copy) => {
+  const looks = new CopyChecks(context, (copy) => {
     statistics.missing++;
     tally.fail(copy.storage, copy.object_key, `missing: ${copy.error}`);
   });

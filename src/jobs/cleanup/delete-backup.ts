@@ -7,7 +7,7 @@ import type { JobContext } from "../context.ts";
 import { settleStatus } from "../copies/backup-status.ts";
 import { shortId } from "../copies/object-key.ts";
 import { reconcile } from "../copies/reconcile.ts";
-import { recognizeStorages } from "../identity/storage-identity.ts";
+import { recognizeStorages } from "../markers/storage-identity.ts";
 import { storageNamed } from "../storages.ts";
 import { deleteCopy } from "./delete-copy.ts";
 import { hasHold } from "./hold.ts";

@@ -9,12 +9,12 @@ import type { NewestGood, PlanOutline } from "../../retention/plan.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
 import { settleStatus } from "../copies/backup-status.ts";
-import type { CopyLooks, Reliance } from "../copies/looks.ts";
+import type { CopyChecks, Reliance } from "../copies/checks.ts";
 import type { RemovalReason } from "../copies/removal.ts";
 import { storageNamed } from "../storages.ts";
 import { archiveCopy } from "./archive-copy.ts";
 import { deleteCopy } from "./delete-copy.ts";
-import type { GoingBackup, GoingCopies, GoingCopy } from "./going-copies.ts";
+import type { ExpiringBackup, ExpiringCopies, ExpiringCopy } from "./expiring-copies.ts";
 import { hasHold } from "./hold.ts";
 import type { CleanupTally } from "./report.ts";
 
@@ -26,10 +26,10 @@ const PROVIDER_GRACE_MS = 7 * DAY_MS;
 export interface Expiry {
   context: JobContext;
   runId: string;
-  going: GoingCopies;
+  going: ExpiringCopies;
   newestGood: ReadonlyMap<string, NewestGood>;
   tally: CleanupTally;
-  looks: CopyLooks;
+  looks: CopyChecks;
 }
 
 /** One copy to work on, under the lease of its database. */
@@ -39,7 +39,7 @@ interface Task {
   database: string;
   storage: Storage;
   /** Undefined if an earlier run began to remove it. */
-  going: GoingCopy | undefined;
+  going: ExpiringCopy | undefined;
 }
 
 /** The newest good backup of each database, by lease name. */
@@ -73,7 +73,7 @@ async function begunTasks({ context }: Expiry): Promise<Task[]> {
   return tasks;
 }
 
-function plannedTasks({ context }: Expiry, { backupId, server, database, copies }: GoingBackup): Task[] {
+function plannedTasks({ context }: Expiry, { backupId, server, database, copies }: ExpiringBackup): Task[] {
   return copies.flatMap((going) => {
     const storage = storageNamed(context, going.storage);
     return storage ? { backupId, server, database, storage, going } : [];
@@ -167,7 +167,7 @@ async function expireCopy(
   storage: Storage,
   backup: BackupRecord,
   copy: CopyRecord,
-  going: GoingCopy,
+  going: ExpiringCopy,
 ): Promise<void> {
   const { context, tally } = expiry;
   const { signal } = context;
@@ -203,7 +203,7 @@ async function reasonToDoubt(
 async function relianceFor(
   { context, newestGood, looks }: Expiry,
   backup: BackupRecord,
-  { reliesOn }: GoingCopy,
+  { reliesOn }: ExpiringCopy,
 ): Promise<Reliance | string> {
   if (hasHold(backup, context.clock.now())) return "the backup is on hold";
   const remaining = reliesOn.map((storage) => ({ backupId: backup.id, storage }));

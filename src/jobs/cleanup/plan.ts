@@ -7,7 +7,7 @@ import type { PlanOutline, RetainedBackup, RetentionDecision, RetentionRules } f
 import { RetentionPlanner, RetentionSurvey } from "../../retention/plan.ts";
 import type { JobContext } from "../context.ts";
 import { askForTheTime, clockFacts, trustAfter } from "./clock-facts.ts";
-import { GoingCopies } from "./going-copies.ts";
+import { ExpiringCopies } from "./expiring-copies.ts";
 import { staleAfterMs } from "./stale-after.ts";
 
 /** A plan for all backups in a snapshot. Its decisions are computed when they are read, and not kept. */
@@ -67,8 +67,8 @@ export async function planRun(
   context: JobContext,
   runId: string,
   { confirm }: { confirm?: string | undefined },
-): Promise<{ plan: CleanupPlan; going: GoingCopies }> {
-  const going = new GoingCopies();
+): Promise<{ plan: CleanupPlan; going: ExpiringCopies }> {
+  const going = new ExpiringCopies();
   await using snapshot = await context.catalog.retained();
   const plan = await planCleanup(context, snapshot, { confirm, runId }, (decision) => going.add(decision));
   going.complete(plan.outline);

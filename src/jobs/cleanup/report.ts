@@ -1,6 +1,6 @@
 import type { RunRecord } from "../../catalog/records.ts";
 import type { RetentionDecision } from "../../retention/plan.ts";
-import type { GuardedDatabase } from "./going-copies.ts";
+import type { GuardedDatabase } from "./expiring-copies.ts";
 import type { CleanupPlan } from "./plan.ts";
 
 /** The counts of a cleanup in one storage. Sizes in bytes. */

@@ -1,9 +1,9 @@
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
 import type { Storage } from "../../storage/storage.ts";
-import { collected } from "../../stream/collected.ts";
 import type { CompressionAlgorithm } from "../../stream/compression.ts";
 import { decompress } from "../../stream/compression.ts";
+import { collectingGarbage } from "../../stream/garbage-collection.ts";
 import type { DamageContext } from "./damage.ts";
 import { recordDamage } from "./damage.ts";
 import { CopyFailures } from "./failures.ts";
@@ -70,7 +70,7 @@ export async function* decompressed(
   algorithm: CompressionAlgorithm,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   try {
-    yield* collected(decompress(source, algorithm));
+    yield* collectingGarbage(decompress(source, algorithm));
   } catch (error) {
     if (error instanceof Pg321Error || !/zstd|zlib|unexpected end|incorrect|invalid/i.test(messageOf(error)))
       throw error;

@@ -1,6 +1,6 @@
 import type { CopyRecord } from "../../catalog/records.ts";
 import type { Removal, Storage } from "../../storage/storage.ts";
-import type { Reliance } from "./looks.ts";
+import type { Reliance } from "./checks.ts";
 import { manifestKey } from "./object-key.ts";
 import type { WholeRead } from "./stored-object.ts";
 

@@ -30,8 +30,8 @@ import { ProgressMeter } from "../progress.ts";
 import { recordRun } from "../record-run.ts";
 import { alertRestore } from "./alerts.ts";
 import { RestoreFaults } from "./faults.ts";
+import { withLeftovers, withVersionRisk } from "./leftovers.ts";
 import { obstaclesOf, refusal, rolesToCreate } from "./obstacles.ts";
-import { withRemains, withVersionRisk } from "./remains.ts";
 import type { RestoreReport, RestoreRequest } from "./report.ts";
 
 /** Restores a backup into a database. The target is not changed before every check has passed. */
@@ -190,7 +190,7 @@ async function restoreInto(
     const rows = counter.rowsOf(came) ?? null;
     return { errors_ignored: errorsIgnored, errors: faults.all, tables: tableCount(came), rows };
   } catch (error) {
-    throw withVersionRisk(withRemains(error, request, isUndone), lacks);
+    throw withVersionRisk(withLeftovers(error, request, isUndone), lacks);
   }
 }
 

@@ -1,14 +1,10 @@
-import type { AlertContext } from "../../alerts/alert-context.ts";
-import { alertCopies } from "../../alerts/copy-alerts.ts";
-import { alertSuccess } from "../../alerts/run-alerts.ts";
 import { ageMs } from "../../base/clock.ts";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { DAY_MS } from "../../base/limits.ts";
-import { plural } from "../../base/text/amounts.ts";
 import { leaseName } from "../../catalog/database-lease.ts";
 import { holdLease, isAwaited } from "../../catalog/lease.ts";
 import type { BackupOutline } from "../../catalog/outlines.ts";
-import type { BackupRecord, CopyRecord, CopyState, RunRecord } from "../../catalog/records.ts";
+import type { BackupRecord, CopyRecord, CopyState } from "../../catalog/records.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
 import { settleStatus, statusOf } from "../copies/backup-status.ts";
@@ -19,27 +15,12 @@ import { removeObject } from "../copies/removal.ts";
 import type { StoredBackup } from "../copies/steps.ts";
 import { clearTheKey, fillCopy, intendedCopy } from "../copies/steps.ts";
 import { putManifest, readWhole } from "../copies/stored-object.ts";
-import { recognizeStorages } from "../identity/storage-identity.ts";
+import { recognizeStorages } from "../markers/storage-identity.ts";
 import { ProgressMeter } from "../progress.ts";
 import { recordRun } from "../record-run.ts";
 import { backupStorages } from "../storages.ts";
-
-export interface RepairResult {
-  backup_id: string;
-  server: string;
-  database: string;
-  storage: string;
-  outcome: "filled" | "failed";
-  object_bytes: number;
-  error: string | null;
-}
-
-export interface RepairReport {
-  run: RunRecord;
-  results: RepairResult[];
-  /** Backups that lack a copy and were left for the next repair: another run works on their database. */
-  left: number;
-}
+import { alertRepair } from "./alerts.ts";
+import type { RepairReport, RepairResult } from "./report.ts";
 
 /** Copies that existed and have not expired: they are made again, whatever their age. */
 const LOST: readonly CopyState[] = ["DAMAGED", "MISSING"];
@@ -240,12 +221,4 @@ async function sourcesFor(context: JobContext, backup: StoredBackup, to: Storage
   return context.storages
     .filter((storage) => storage !== to && confirmed.includes(storage.name))
     .sort((a, b) => Number(a.settings.off_site) - Number(b.settings.off_site));
-}
-
-/** One alert for each database and storage whose copies could not be filled. */
-export async function alertRepair(context: AlertContext, { run, results }: RepairReport): Promise<void> {
-  const outcomes = results.map((result) => ({ ...result, isGood: result.outcome === "filled" }));
-  await alertCopies(context, run, outcomes, () => "could not be filled");
-  if (run.outcome === "OK")
-    await alertSuccess(context, run, `filled ${plural(results.length, "copy", "copies")}`);
 }

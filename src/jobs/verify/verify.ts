@@ -1,9 +1,5 @@
-import type { AlertContext } from "../../alerts/alert-context.ts";
-import { alertCopies } from "../../alerts/copy-alerts.ts";
-import { alertSuccess } from "../../alerts/run-alerts.ts";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
-import { plural } from "../../base/text/amounts.ts";
-import type { BackupRecord, RunOutcome, RunRecord } from "../../catalog/records.ts";
+import type { BackupRecord, RunOutcome } from "../../catalog/records.ts";
 import { openSealed } from "../../sealed/open.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { CompressionAlgorithm } from "../../stream/compression.ts";
@@ -14,31 +10,12 @@ import { shortId } from "../copies/object-key.ts";
 import { decompressed } from "../copies/read-backup.ts";
 import { expectedNames } from "../copies/sealed-copies.ts";
 import { checkedObject, readManifestText } from "../copies/stored-object.ts";
-import { recognizeStorages } from "../identity/storage-identity.ts";
+import { recognizeStorages } from "../markers/storage-identity.ts";
 import { ProgressMeter } from "../progress.ts";
 import { recordRun } from "../record-run.ts";
 import { storageNamed } from "../storages.ts";
-
-export interface CopyVerdict {
-  backup_id: string;
-  server: string;
-  database: string;
-  storage: string;
-  /**
-   * `good`: read completely, without a fault; `unreachable`: the storage did not answer, so nothing is known;
-   * `unopened`: the bytes match the record, but no key of this host opens them.
-   */
-  verdict: "good" | "damaged" | "missing" | "unreachable" | "unopened";
-  /** Whether every segment was opened too; without an identity only the hash can be checked. */
-  segments_checked: boolean;
-  object_bytes: number;
-  error: string | null;
-}
-
-export interface VerifyReport {
-  run: RunRecord;
-  verdicts: CopyVerdict[];
-}
+import { alertVerify } from "./alerts.ts";
+import type { CopyVerdict, VerifyReport } from "./report.ts";
 
 export interface VerifyOptions {
   /** Only the copies in this storage. */
@@ -200,12 +177,4 @@ function isKeyError(error: unknown): boolean {
 
 async function drain(source: AsyncIterable<Uint8Array>): Promise<void> {
   for await (const _ of source);
-}
-
-/** One alert for each database and storage with copies that are not good. */
-export async function alertVerify(context: AlertContext, { run, verdicts }: VerifyReport): Promise<void> {
-  const outcomes = verdicts.map((verdict) => ({ ...verdict, isGood: verdict.verdict === "good" }));
-  await alertCopies(context, run, outcomes, (bad) => (bad === 1 ? "is not good" : "are not good"));
-  if (run.outcome === "OK")
-    await alertSuccess(context, run, `verified ${plural(verdicts.length, "copy", "copies")}`);
 }

@@ -9,8 +9,9 @@ import { Installation, localStorage, s3Storage } from "../../lab/installation.ts
 import { keysIn, leftovers, type Place, uploadsIn, withCatalog } from "../../lab/leftovers.ts";
 import { descendants, pgDumpOf, type Running, startedWith, watched } from "../../lab/machine/running.ts";
 import { type FaultProxy, startFaultProxy } from "../../lab/servers/fault-proxy.ts";
+import { freePort } from "../../lab/servers/free-port.ts";
 import { connectTo, type LabPostgres, startPostgres } from "../../lab/servers/postgres.ts";
-import { freePort, rgw, type S3Lab } from "../../lab/servers/s3.ts";
+import { rgw, type S3Lab } from "../../lab/servers/s3.ts";
 
 /** The bytes that pg_dump has sent when the test stops it: enough for an upload to be in progress. */
 const MIDDLE_BYTES = 20 * MIB;

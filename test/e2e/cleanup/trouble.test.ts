@@ -9,8 +9,9 @@ import { localStorage } from "../../lab/installation.ts";
 import { leftovers } from "../../lab/leftovers.ts";
 import { pgDumpOf, watched } from "../../lab/machine/running.ts";
 import { BRIEFLY, brieflyKept, contextAhead, retained } from "../../lab/retained.ts";
+import { freePort } from "../../lab/servers/free-port.ts";
 import { startHttpProxy } from "../../lab/servers/http-proxy.ts";
-import { allowAll, deny, freePort, rgw } from "../../lab/servers/s3.ts";
+import { allowAll, deny, rgw } from "../../lab/servers/s3.ts";
 import { usePostgres } from "../../lab/servers/use-postgres.ts";
 
 const postgres = usePostgres();

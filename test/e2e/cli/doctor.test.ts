@@ -8,7 +8,8 @@ import type { Finding } from "../../../src/doctor/finding.ts";
 import { documentedKeys, misfits, pathsOf } from "../../lab/cli-docs.ts";
 import { Installation, localStorage, s3Storage } from "../../lab/installation.ts";
 import { mountTmpfs } from "../../lab/machine/mounts.ts";
-import { deny, freePort, rgw, swift } from "../../lab/servers/s3.ts";
+import { freePort } from "../../lab/servers/free-port.ts";
+import { deny, rgw, swift } from "../../lab/servers/s3.ts";
 import { usePostgres } from "../../lab/servers/use-postgres.ts";
 
 const postgres = usePostgres();

@@ -9,7 +9,7 @@ import { deleteBackups } from "../../../src/jobs/cleanup/delete-backup.ts";
 import { deleteCopy } from "../../../src/jobs/cleanup/delete-copy.ts";
 import type { JobContext } from "../../../src/jobs/context.ts";
 import { settleStatus } from "../../../src/jobs/copies/backup-status.ts";
-import { CopyLooks } from "../../../src/jobs/copies/looks.ts";
+import { CopyChecks } from "../../../src/jobs/copies/checks.ts";
 import { reconcile } from "../../../src/jobs/copies/reconcile.ts";
 import type { StoredBackup } from "../../../src/jobs/copies/steps.ts";
 import { fillCopy, intendedCopy } from "../../../src/jobs/copies/steps.ts";
@@ -181,7 +181,7 @@ describe("cleanup", () => {
   test("does not rely on a copy that was removed since its check", async () => {
     await using world = await World.make({});
     const { id } = await provenBackup(world, ["disk"]);
-    const looks = new CopyLooks(world.context, () => {});
+    const looks = new CopyChecks(world.context, () => {});
     expect(await looks.at(id, "disk")).toBe("there");
     await world.context.catalog.updateCopy(id, "disk", { state: "DELETED" });
     expect(await looks.at(id, "disk")).toBe("missing");
@@ -194,7 +194,7 @@ describe("cleanup", () => {
     // The place has no marker although the catalog knows one: this is the empty mount point.
     await catalog.identities.confirm("disk", crypto.randomUUID(), clock.now().toISOString(), null);
     await world.lose(id, ["disk"]);
-    expect(await new CopyLooks(world.context, () => {}).at(id, "disk")).toBe("unknown");
+    expect(await new CopyChecks(world.context, () => {}).at(id, "disk")).toBe("unknown");
     expect((await catalog.copies(id)).map(({ state }) => state)).toEqual(["CONFIRMED"]);
   });
 });

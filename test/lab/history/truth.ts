@@ -2,7 +2,7 @@ import { readdir } from "node:fs/promises";
 import { DAY_MS } from "../../../src/base/limits.ts";
 import type { BackupRecord } from "../../../src/catalog/records.ts";
 import type { JobContext } from "../../../src/jobs/context.ts";
-import type { CopyVerdict } from "../../../src/jobs/verify/verify.ts";
+import type { CopyVerdict } from "../../../src/jobs/verify/report.ts";
 import { DirectoryPlace, type HistoryPlace } from "./places.ts";
 
 /** A backup that once had a good copy, with facts that are known outside the program. */

@@ -10,11 +10,11 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import type { Sql } from "postgres";
 import postgres from "postgres";
+import { freePort } from "./free-port.ts";
 
 /**
  * A temporary PostgreSQL for tests and the demo: in its own directory, run by an unprivileged user, with a Unix socket
@@ -232,14 +232,4 @@ function unprivilegedAccount(): { uid: number; gid: number } | undefined {
     if (fields) return { uid: Number(fields[1]), gid: Number(fields[2]) };
   }
   throw new Error("root needs an account named postgres or nobody to run PostgreSQL");
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 }

@@ -1,5 +1,4 @@
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
@@ -9,6 +8,7 @@ import {
   PutBucketVersioningCommand,
   S3Client,
 } from "@aws-sdk/client-s3";
+import { freePort } from "./free-port.ts";
 
 /** The address and login of a server, which the test runner passes to every test file. */
 export interface S3Address {
@@ -99,24 +99,6 @@ export function portOf({ endpoint }: Pick<S3Address, "endpoint">): number {
 /** The same server, reached through a proxy on this machine. */
 export function through<T extends S3Address>(lab: T, proxy: { port: number }): T {
   return { ...lab, endpoint: `http://127.0.0.1:${proxy.port}` };
-}
-
-/**
- * A free port below the system's range for outgoing connections (ip_local_port_range): a port in that range could be
- * taken by a client while the server of a test is down, even by a client that connects to that server.
- */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = 12_000 + Math.floor(Math.random() * 20_000);
-    const server = createServer();
-    const isFree = await new Promise<boolean>((resolve) => {
-      server.once("error", () => resolve(false));
-      server.listen(port, "127.0.0.1", () => resolve(true));
-    });
-    if (!isFree) continue;
-    await new Promise((resolve) => server.close(resolve));
-    return port;
-  }
 }
 
 function lazily(variable: string, startOwn: () => Promise<S3Lab>): () => Promise<S3Lab> {

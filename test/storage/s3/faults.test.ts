@@ -4,8 +4,9 @@ import { PART_BYTES_MIN } from "../../../src/base/limits.ts";
 import { Secret } from "../../../src/base/secret.ts";
 import type { Storage } from "../../../src/storage/storage.ts";
 import { type FaultProxy, startFaultProxy } from "../../lab/servers/fault-proxy.ts";
+import { freePort } from "../../lab/servers/free-port.ts";
 import { startHttpProxy } from "../../lab/servers/http-proxy.ts";
-import { freePort, portOf, rgw, type S3Lab, startRgw } from "../../lab/servers/s3.ts";
+import { portOf, rgw, type S3Lab, startRgw } from "../../lab/servers/s3.ts";
 import { CountedParts, patterned } from "../../suites/parts.ts";
 import { openS3, openUploads } from "./under-test.ts";
 

@@ -2,14 +2,14 @@ import type { PlanOutline, RetentionDecision } from "../../retention/plan.ts";
 import { shortId } from "../copies/object-key.ts";
 
 /** The copies of one backup that a cleanup removes or watches. */
-export interface GoingBackup {
+export interface ExpiringBackup {
   backupId: string;
   server: string;
   database: string;
-  copies: readonly GoingCopy[];
+  copies: readonly ExpiringCopy[];
 }
 
-export interface GoingCopy {
+export interface ExpiringCopy {
   storage: string;
   reliesOn: readonly string[];
   /** It has expired in a storage where the provider removes copies: it is only watched. */
@@ -35,12 +35,12 @@ const GUARDS: readonly unknown[] = ["newest-good", "stale", "shrunk"];
  * Collects a plan's decisions in little memory: the minimum for each copy that is to go, a limited number of decisions
  * for the report, and nothing about copies that simply stay.
  */
-export class GoingCopies {
-  readonly #backups: GoingBackup[] = [];
+export class ExpiringCopies {
+  readonly #backups: ExpiringBackup[] = [];
   #stopOf: PlanOutline["stopOf"] = () => undefined;
   #listed: RetentionDecision[] = [];
   /** Nearly all backups leave the same storages, so hundreds of thousands share the same list. */
-  readonly #shared = new Map<string, readonly GoingCopy[]>();
+  readonly #shared = new Map<string, readonly ExpiringCopy[]>();
   readonly #guarded = new Map<string, GuardedDatabase>();
 
   /** Adds the next decision; the decisions of one backup must follow each other. */
@@ -59,7 +59,7 @@ export class GoingCopies {
   }
 
   /** The backups with copies to remove or watch, without the copies that a stop keeps. */
-  *backups(): Generator<GoingBackup> {
+  *backups(): Generator<ExpiringBackup> {
     for (const backup of this.#backups) {
       const copies = backup.copies.filter(
         ({ storage, isLeftToProvider }) =>
@@ -88,7 +88,7 @@ export class GoingCopies {
     backup.copies = this.#share([...backup.copies, copy]);
   }
 
-  #share(copies: readonly GoingCopy[]): readonly GoingCopy[] {
+  #share(copies: readonly ExpiringCopy[]): readonly ExpiringCopy[] {
     if (copies.some(({ reliesOn }) => reliesOn.length > 0)) return copies;
     const key = copies
       .map(({ storage, isLeftToProvider }) => `${storage}${isLeftToProvider ? " watched" : ""}`)

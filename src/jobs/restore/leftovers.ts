@@ -7,7 +7,7 @@ import type { RestoreRequest } from "./report.ts";
  * `isUndone`: it was one transaction, which was rolled back. It never advises to drop a database that may have held
  * other data.
  */
-export function withRemains(
+export function withLeftovers(
   error: unknown,
   { target: { database }, clean, intoExisting }: RestoreRequest,
   isUndone: boolean,

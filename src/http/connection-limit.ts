@@ -4,7 +4,7 @@ import { HTTP_CONNECTIONS_MAX, HTTP_IDLE_MS_MAX } from "../base/limits.ts";
 type Address = { host: string; port: number };
 
 /** A TCP listener in front of a server that does not limit its connections itself. */
-export interface Door {
+export interface LimitedListener {
   /** The address that is bound. */
   readonly taken: Address;
   /** Accepts no new connections; resolves once the open ones have ended. */
@@ -18,7 +18,7 @@ export interface Door {
  * further ones are refused. A connection on which nothing is sent or received for `HTTP_IDLE_MS_MAX` is ended.
  * Rejects with the system's error if it cannot listen at the address.
  */
-export async function openDoor(at: Address, behind: string): Promise<Door> {
+export async function listenLimited(at: Address, behind: string): Promise<LimitedListener> {
   const inside = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true }, (reader) => {
     inside.add(reader);

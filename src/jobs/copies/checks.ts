@@ -14,9 +14,9 @@ export interface CopyPlace {
  * `missing`: the storage answers, but has no object or one of another size under the key. `unknown`: the storage does
  * not answer, is not the expected one, or is not in the config.
  */
-export type Look = "there" | "missing" | "unknown";
+export type CopyCheck = "there" | "missing" | "unknown";
 
-/** Proof that the copies which retention relies on were seen in this run. Only `CopyLooks.rely` creates it. */
+/** Proof that the copies which retention relies on were seen in this run. Only `CopyChecks.rely` creates it. */
 class RelianceProof {
   readonly #isProof = true;
 
@@ -27,17 +27,17 @@ class RelianceProof {
 export type Reliance = RelianceProof;
 
 /** Checks copies that others rely on: one HEAD for each, once per run. */
-export class CopyLooks {
+export class CopyChecks {
   readonly #context: JobContext;
   readonly #onMissing: (copy: CopyRecord) => void;
-  readonly #looks = new Map<string, Promise<Look>>();
+  readonly #looks = new Map<string, Promise<CopyCheck>>();
 
   constructor(context: JobContext, onMissing: (copy: CopyRecord) => void) {
     this.#context = context;
     this.#onMissing = onMissing;
   }
 
-  async at(backupId: string, storage: string): Promise<Look> {
+  async at(backupId: string, storage: string): Promise<CopyCheck> {
     const { catalog } = this.#context;
     // Read the record each time: another run may have removed the copy since.
     const copy = (await catalog.copies(backupId)).find((one) => one.storage === storage);
@@ -67,7 +67,7 @@ export class CopyLooks {
     return any.otherwise;
   }
 
-  async #look(copy: CopyRecord): Promise<Look> {
+  async #look(copy: CopyRecord): Promise<CopyCheck> {
     const { catalog, log, signal } = this.#context;
     const { backup_id: backupId, storage: name } = copy;
     const storage = storageNamed(this.#context, name);

@@ -3,13 +3,13 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { copyFile, mkdir, mkdtemp, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { mountTmpfs } from "../../../test/lab/machine/mounts.ts";
-import { systemClock } from "../../base/clock.ts";
-import { createLog } from "../../base/log.ts";
-import { openCatalog } from "../open.ts";
-import { copiesBesideIt } from "./copy.ts";
+import { mountTmpfs } from "../../../../test/lab/machine/mounts.ts";
+import { systemClock } from "../../../base/clock.ts";
+import { createLog } from "../../../base/log.ts";
+import { openCatalog } from "../../open.ts";
 import { migrate } from "./migrate.ts";
 import { APPLICATION_ID, MIGRATIONS } from "./migrations.ts";
+import { copiesBesideIt } from "./upgrade-copy.ts";
 
 const OLD = MIGRATIONS.length - 1;
 const FUTURE = [...MIGRATIONS, "CREATE TABLE future (a)"];
@@ -72,7 +72,7 @@ test("a new catalog has nothing to copy", async () => {
 
 test("if several processes open an old catalog at once, one of them copies it", async () => {
   makeOld(2_000_000);
-  const program = join(import.meta.dir, "../../../test/fixtures/catalog-process.ts");
+  const program = join(import.meta.dir, "../../../../test/fixtures/catalog-process.ts");
   const children = Array.from({ length: 4 }, () =>
     Bun.spawn([process.execPath, program, "write", path, "1"], { stdout: "ignore", stderr: "inherit" }),
   );

@@ -18,7 +18,7 @@ const ANSWER_MS_MAX = 20_000;
 const NO_KEY = "pg321-is-it-there";
 
 /** Checks servers and storages between the runs, so that the status shows their current state. */
-export class Sightings {
+export class StorageChecks {
   /** The error of the last check of each server and storage; null if it was reachable. */
   readonly #last = new Map<string, string | null>();
 

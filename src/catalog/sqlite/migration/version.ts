@@ -1,17 +1,17 @@
 import { Database } from "bun:sqlite";
 import { statSync } from "node:fs";
-import { messageOf, Pg321Error } from "../../base/errors.ts";
-import type { Config } from "../../config/config.ts";
-import { copiesBesideIt } from "./copy.ts";
+import { messageOf, Pg321Error } from "../../../base/errors.ts";
+import type { Config } from "../../../config/config.ts";
 import { migrate } from "./migrate.ts";
 import { MIGRATIONS } from "./migrations.ts";
+import { copiesBesideIt } from "./upgrade-copy.ts";
 
 /**
  * Throws code `usage`, with a hint how to go back, if a catalog needs a newer program; code `storage` if it cannot
  * be read. Neither creates nor changes the catalog. Safe as root: SQLite gives the files that it creates beside a
  * catalog to the catalog's owner.
  */
-export function refuseNewerCatalog({ path }: Config["catalog"]): void {
+export function refuseNewerSqlite({ path }: Config["catalog"]): void {
   const stats = statSync(path, { throwIfNoEntry: false });
   if (!stats) return;
   // Opening a pipe would wait for ever, even as root.

@@ -1,5 +1,5 @@
 import type { Database } from "bun:sqlite";
-import { Pg321Error } from "../../base/errors.ts";
+import { Pg321Error } from "../../../base/errors.ts";
 import { APPLICATION_ID, MIGRATIONS } from "./migrations.ts";
 
 export interface MigrateOptions {

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { setImmediate } from "node:timers/promises";
 import { HTTP_CONNECTIONS_MAX } from "../../src/base/limits.ts";
-import { openDoor } from "../../src/http/door.ts";
+import { listenLimited } from "../../src/http/connection-limit.ts";
 
 const ANSWER = crypto.getRandomValues(new Uint8Array(64 * 1024));
 /** More than the kernel buffers for a client. */
@@ -23,7 +23,7 @@ async function open() {
       new Response(url.endsWith("/large") ? new Blob(Array(REPEATS).fill(ANSWER)) : "small"),
   });
   stack.defer(() => server.stop(true));
-  const door = await openDoor({ host: "127.0.0.1", port: 0 }, behind);
+  const door = await listenLimited({ host: "127.0.0.1", port: 0 }, behind);
   stack.defer(() => {
     door.clear();
     return door.close();

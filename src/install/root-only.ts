@@ -10,7 +10,7 @@ const SYMLINKS_MAX = 40;
  * anything by name: somebody could put a symlink to a file of root's in its place. The rights of `path` itself do
  * not matter. The walk ends at the first part that does not exist. Rejects with the error of the system.
  */
-export async function openToOthers(path: string): Promise<string | undefined> {
+export async function writableByOthers(path: string): Promise<string | undefined> {
   const left = path.split("/").filter((name) => name !== "");
   let directory = "/";
   for (let symlinks = 0; left.length > 0; ) {

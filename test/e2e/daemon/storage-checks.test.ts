@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { systemClock } from "../../../src/base/clock.ts";
 import { createLog } from "../../../src/base/log.ts";
 import { loadConfig } from "../../../src/config/load.ts";
-import { Sightings } from "../../../src/daemon/sightings.ts";
+import { StorageChecks } from "../../../src/daemon/storage-checks.ts";
 import type { JobContext } from "../../../src/jobs/context.ts";
 import { openContext } from "../../../src/jobs/context.ts";
 import { silentProgress } from "../../../src/jobs/progress.ts";
@@ -50,7 +50,7 @@ test("the state of servers and storages is recorded, and each change is logged o
   const { context, lines } = await contextOf(installation);
   await using _context = context;
   const { overview } = context.catalog;
-  const sightings = new Sightings();
+  const sightings = new StorageChecks();
 
   await sightings.look(context);
   expect(lines).toEqual([]);
@@ -96,7 +96,7 @@ test("a directory without the marker does not count as the storage: the disk is 
   const { context } = await contextOf(installation);
   await using _context = context;
   const errorOf = async () => {
-    await new Sightings().look(context);
+    await new StorageChecks().look(context);
     return (await context.catalog.overview.storages())[0]?.check_error;
   };
   const directory = join(installation.directory, "disk");
@@ -118,7 +118,7 @@ test("the databases of a server that is no longer in the config are gone", async
   const { context } = await contextOf(installation);
   await using _context = context;
   await context.catalog.overview.seeDatabases("former", ["old"], "2026-11-23T00:00:00.000Z");
-  await new Sightings().look(context);
+  await new StorageChecks().look(context);
   const [former, main] = await context.catalog.overview.databases();
   expect(former).toMatchObject({ server: "former", database: "old", gone_at: expect.any(String) });
   expect(main).toMatchObject({ server: "main", database: app, gone_at: null });

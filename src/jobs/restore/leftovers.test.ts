@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { Pg321Error } from "../../base/errors.ts";
-import { withVersionRisk } from "./remains.ts";
+import { withVersionRisk } from "./leftovers.ts";
 
 test("a failed restore adds the target's older version to the error's own hint", () => {
   const error = new Pg321Error("database", "it failed", { hint: "look" });

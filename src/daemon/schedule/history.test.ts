@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { ScheduleLab } from "../../../test/lab/schedule-lab.ts";
 import { runRecord } from "../../../test/suites/catalog/records.ts";
-import { historyOf } from "./catch-up.ts";
+import { historyOf } from "./history.ts";
 
 test("an interrupted run is found behind many newer runs of another schedule of its job", async () => {
   await using lab = await ScheduleLab.make({}, "2026-11-23T12:00:00Z");

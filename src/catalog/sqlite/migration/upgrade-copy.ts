@@ -11,9 +11,9 @@ import {
   rmSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { messageOf } from "../../base/errors.ts";
-import type { Log } from "../../base/log.ts";
-import { catalogError } from "./errors.ts";
+import { messageOf } from "../../../base/errors.ts";
+import type { Log } from "../../../base/log.ts";
+import { catalogError } from "../errors.ts";
 import type { MigrateOptions } from "./migrate.ts";
 import { APPLICATION_ID } from "./migrations.ts";
 

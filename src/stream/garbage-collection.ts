@@ -8,7 +8,7 @@ const COLLECT_EVERY_BYTES = 64 * MIB;
  * buffers outside the collector's heap, which it counts for less than they take: by itself it let a backup of 1 GB
  * peak at 165 MB, with this at 122 MB.
  */
-export async function* collected(
+export async function* collectingGarbage(
   source: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   let bytes = 0;

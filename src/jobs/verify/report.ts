@@ -1,0 +1,39 @@
+import type { RunRecord } from "../../catalog/records.ts";
+
+export interface CopyVerdict {
+  backup_id: string;
+  server: string;
+  database: string;
+  storage: string;
+  /**
+   * `good`: read completely, without a fault; `unreachable`: the storage did not answer, so nothing is known;
+   * `unopened`: the bytes match the record, but no key of this host opens them.
+   */
+  verdict: "good" | "damaged" | "missing" | "unreachable" | "unopened";
+  /** Whether every segment was opened too; without an identity only the hash can be checked. */
+  segments_checked: boolean;
+  object_bytes: number;
+  error: string | null;
+}
+
+export interface VerifyReport {
+  run: RunRecord;
+  verdicts: CopyVerdict[];
+}
+
+export interface RepairResult {
+  backup_id: string;
+  server: string;
+  database: string;
+  storage: string;
+  outcome: "filled" | "failed";
+  object_bytes: number;
+  error: string | null;
+}
+
+export interface RepairReport {
+  run: RunRecord;
+  results: RepairResult[];
+  /** Backups that lack a copy and were left for the next repair: another run works on their database. */
+  left: number;
+}

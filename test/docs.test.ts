@@ -137,3 +137,11 @@ async function anchorsOf(document: string): Promise<string[]> {
       .replace(/\s/g, "-"),
   );
 }
+
+test("each page that a comment or a message of src names exists", async () => {
+  const absent: string[] = [];
+  for await (const path of new Glob("{src,scripts,bench,test}/**/*.{ts,tsx}").scan({ cwd: ROOT }))
+    for (const [page] of (await Bun.file(join(ROOT, path)).text()).matchAll(/\bdocs\/[\w/-]+\.md\b/g))
+      if (!existsSync(join(ROOT, page))) absent.push(`${path}: ${page}`);
+  expect(absent).toEqual([]);
+});

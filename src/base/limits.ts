@@ -1,4 +1,4 @@
-/** Every limit of the program that is not a setting. Sizes in bytes, times in ms. */
+/** Limits that several files share and that are not settings. Sizes in bytes, times in ms. */
 
 export const KIB = 1024;
 export const MIB = 1024 * KIB;

@@ -12,7 +12,7 @@ import type { Catalog } from "./catalog.ts";
 import type { LeaseHolder } from "./records.ts";
 
 export interface LeaseRequest {
-  /** The name of the lease, as errors show it: `backup of main/app`. */
+  /** The name of the lease, as errors show it: `main/app`. */
   name: string;
   runId: string;
   host: string;

@@ -3,7 +3,7 @@ import { exactText } from "../base/text/utf8.ts";
 
 /**
  * The small object that gives a storage its identity: it lies at the root of the place, is written once, and is
- * checked before each run. Documented for users in `docs/storages.md`.
+ * checked before each run. Documented for users in `docs/cli.md`, under `storage`.
  */
 export const MARKER_KEY = "pg321-storage.json";
 /** A marker has some 200 bytes; no more than this is read. */

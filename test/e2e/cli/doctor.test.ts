@@ -18,12 +18,11 @@ const isRoot = process.getuid?.() === 0;
 const ROLE = `doctor_${crypto.randomUUID().slice(0, 8)}`;
 
 let installation: Installation;
-let database: string;
-let bucket: string;
+let [database, bucket] = ["", ""];
 beforeAll(async () => {
   database = await postgres.createDatabase();
-  bucket = await (await rgw()).makeBucket();
   const address = await rgw();
+  bucket = await address.makeBucket();
   installation = await Installation.make({
     postgres: postgres.address,
     databases: [database],

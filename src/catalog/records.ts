@@ -62,6 +62,8 @@ export interface BackupRecord {
   held_at: string | null;
   /** When the hold expires; null: never. */
   hold_until: string | null;
+  /** Why, in the words of the person who put it there; null: not said. */
+  hold_reason: string | null;
 }
 
 export interface CopyRecord {
@@ -84,7 +86,7 @@ export interface CopyRecord {
 export interface RetainedBackupRecord
   extends Pick<
     BackupRecord,
-    "id" | "server" | "database" | "status" | "started_at" | "held_at" | "hold_until"
+    "id" | "server" | "database" | "status" | "started_at" | "held_at" | "hold_until" | "hold_reason"
   > {
   /** The copies that are, or should be, in a storage. */
   copies: Pick<CopyRecord, "storage" | "state" | "object_bytes" | "locked_until">[];

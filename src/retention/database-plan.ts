@@ -141,7 +141,8 @@ function judge(
       decision.reason = `${draft.tooOld}, but ${count}`;
     } else if (isOnHold(backup, now)) {
       const until = backup.heldUntil === undefined ? "" : ` until ${rfc3339(backup.heldUntil)}`;
-      decision.reason = `${draft.tooOld}, but the backup is on hold${until}`;
+      const why = backup.heldFor === undefined ? "" : ` (${backup.heldFor})`;
+      decision.reason = `${draft.tooOld}, but the backup is on hold${until}${why}`;
       decision.guard = "held";
     } else if (copy.lockedUntil !== undefined && copy.lockedUntil > now) {
       decision.reason = `${draft.tooOld}, but locked until ${rfc3339(copy.lockedUntil)} by Object Lock`;

@@ -50,6 +50,8 @@ export interface RetainedBackup {
   isHeld: boolean;
   /** The end of the hold; undefined if it has none. */
   heldUntil: Date | undefined;
+  /** Why the person holds it, if that was said. */
+  heldFor?: string;
   /** Older than the backup that, by an unacknowledged alert, has shrunk. */
   shrinkSuspect: boolean;
   /** The copies that take space in a storage; at most one for each storage. */

@@ -219,10 +219,10 @@ test("good backups from before a sudden shrink keep their last copies", () => {
 });
 
 describe("a person's hold", () => {
-  const held = (heldUntil: Date | undefined) =>
+  const held = (heldUntil: Date | undefined, more: { heldFor?: string } = {}) =>
     planRetention(
       input([
-        backup("held", daysAgo(400), undefined, { isHeld: true, heldUntil, isGood: false }),
+        backup("held", daysAgo(400), undefined, { isHeld: true, heldUntil, isGood: false, ...more }),
         backup("new", NOW),
       ]),
     );
@@ -235,6 +235,9 @@ describe("a person's hold", () => {
     });
     expect(decisionOf(held(new Date("2026-12-24T18:00:00Z")), "held r2").reason).toBe(
       "older than 365 days (400 d), but the backup is on hold until 2026-12-24T18:00:00Z",
+    );
+    expect(decisionOf(held(undefined, { heldFor: "audit" }), "held local").reason).toEndWith(
+      "is on hold (audit)",
     );
   });
 

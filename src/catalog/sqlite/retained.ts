@@ -11,7 +11,7 @@ const DATABASES = "SELECT DISTINCT server, database FROM backups ORDER BY server
  * Reads the backups backwards by one index and the copies of each by another, so nothing is sorted and nothing
  * piles up. One statement for all of it: one for each backup would take three times as long.
  */
-const RETAINED = `SELECT id, status, started_at, held_at, hold_until,
+const RETAINED = `SELECT id, status, started_at, held_at, hold_until, hold_reason,
     storage, state, copies.object_bytes, locked_until
   FROM backups CROSS JOIN copies ON backup_id = id AND state IN ('CONFIRMED', 'DAMAGED', 'MISSING')
   WHERE server = $server AND database = $database ORDER BY started_at DESC, id DESC`;
@@ -58,7 +58,7 @@ async function* backupsIn(database: Database, path: string): AsyncGenerator<Reta
       // Not cached: a cached statement whose loop was left early would continue in the middle.
       using rows = database.prepare<Row, Place>(RETAINED);
       for (const row of rows.iterate(place)) {
-        const { id, status, started_at, held_at, hold_until } = row;
+        const { id, status, started_at, held_at, hold_until, hold_reason } = row;
         let last = batch.at(-1);
         if (last?.id !== id) {
           if (batch.length >= BATCH) {
@@ -67,7 +67,7 @@ async function* backupsIn(database: Database, path: string): AsyncGenerator<Reta
             batch = [];
           }
           const { server, database } = place;
-          last = { id, server, database, status, started_at, held_at, hold_until, copies: [] };
+          last = { id, server, database, status, started_at, held_at, hold_until, hold_reason, copies: [] };
           batch.push(last);
         }
         const { storage, state, object_bytes, locked_until } = row;

@@ -49,6 +49,7 @@ export const BACKUPS: Table<BackupRecord> = {
     stderr_tail: true,
     held_at: true,
     hold_until: true,
+    hold_reason: true,
   },
 };
 

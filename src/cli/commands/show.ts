@@ -3,6 +3,7 @@ import { visibleData, visibleLines } from "../../base/text/visible.ts";
 import { openCatalog } from "../../catalog/open.ts";
 import type { CopyRecord } from "../../catalog/records.ts";
 import type { Config } from "../../config/config.ts";
+import { holdText } from "../../jobs/cleanup/hold.ts";
 import { findBackup } from "../../jobs/copies/find-backup.ts";
 import type { ListedBackup } from "../../status/list-backups.ts";
 import { listed } from "../../status/list-backups.ts";
@@ -71,7 +72,7 @@ function textOf(found: ListedBackup, stderrTail: string | null, { style }: Outpu
     ["server version", backup.server_version],
     ["pg_dump", backup.pg_dump_version],
     ["previous", backup.previous_id],
-    ["held", backup.held_at && (backup.hold_until ? `until ${backup.hold_until}` : "until pg321 unhold")],
+    ["held", backup.held_at && holdText(backup)],
     ["error", backup.error && style.bad(backup.error)],
     ["pg_dump said", stderrTail],
   ];

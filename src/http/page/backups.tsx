@@ -83,7 +83,8 @@ const BackupRow = ({ listed, page }: { listed: ListedBackup; page: Page }) => {
         <span class="muted small block">
           <code>{shortId(backup.id)}</code>
           {backup.kind !== "dump" && ` ${backup.kind}`}
-          {backup.held_at !== null && " · held"}
+          {backup.held_at !== null &&
+            (backup.hold_reason === null ? " · held" : ` · held: ${backup.hold_reason}`)}
         </span>
       </th>
       <td class="state-cell">

@@ -50,6 +50,7 @@ export async function recordStart(
     stderr_tail: null,
     held_at: null,
     hold_until: null,
+    hold_reason: null,
   };
   await catalog.insertBackup(backup);
   return backup;

@@ -10,7 +10,7 @@ import { reconcile } from "../copies/reconcile.ts";
 import { recognizeStorages } from "../markers/storage-identity.ts";
 import { storageNamed } from "../storages.ts";
 import { deleteCopy } from "./delete-copy.ts";
-import { hasHold } from "./hold.ts";
+import { hasHold, holdText } from "./hold.ts";
 import { removeRecord } from "./remove-records.ts";
 
 export interface DeletionResult {
@@ -47,7 +47,7 @@ export async function deleteBackups(
   const known = await Promise.all(backups.map(({ id }) => context.catalog.backup(id)));
   const held = known.flatMap((one) => (one && hasHold(one, context.clock.now()) ? one : []));
   if (held.length > 0) {
-    const ids = held.map(({ id }) => shortId(id)).join(", ");
+    const ids = held.map((one) => `${shortId(one.id)} ${holdText(one)}`).join(", ");
     throw new Pg321Error("usage", `on hold: ${ids}`, { hint: "end the hold first with: pg321 unhold ID" });
   }
   await reconcile(context);

@@ -9,16 +9,28 @@ export function hasHold(
   return held_at !== null && (hold_until === null || Date.parse(hold_until) > now.getTime());
 }
 
+/** Until when and why a backup is held, for a person: `until 2027-01-31T00:00:00.000Z (audit)`. */
+export function holdText({
+  hold_until,
+  hold_reason,
+}: Pick<BackupRecord, "hold_until" | "hold_reason">): string {
+  const end = hold_until === null ? "until pg321 unhold" : `until ${hold_until}`;
+  return hold_reason === null ? end : `${end} (${hold_reason})`;
+}
+
 /** Protects every copy of a backup from retention and manual deletion, without end or until a time. */
 export async function holdBackup(
   { catalog, clock }: Pick<JobContext, "catalog" | "clock">,
   { id }: BackupRecord,
-  until: Date | undefined,
-): Promise<void> {
-  await catalog.updateBackup(id, {
+  { until, reason }: { until: Date | undefined; reason: string | undefined },
+): Promise<Pick<BackupRecord, "held_at" | "hold_until" | "hold_reason">> {
+  const hold = {
     held_at: clock.now().toISOString(),
     hold_until: until?.toISOString() ?? null,
-  });
+    hold_reason: reason ?? null,
+  };
+  await catalog.updateBackup(id, hold);
+  return hold;
 }
 
 /** Ends the hold. */
@@ -26,5 +38,5 @@ export async function releaseBackup(
   { catalog }: Pick<JobContext, "catalog">,
   { id }: BackupRecord,
 ): Promise<void> {
-  await catalog.updateBackup(id, { held_at: null, hold_until: null });
+  await catalog.updateBackup(id, { held_at: null, hold_until: null, hold_reason: null });
 }

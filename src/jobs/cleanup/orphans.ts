@@ -118,5 +118,6 @@ function recordOf(manifest: Manifest, text: string): BackupRecord {
     stderr_tail: null,
     held_at: null,
     hold_until: null,
+    hold_reason: null,
   };
 }

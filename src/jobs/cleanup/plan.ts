@@ -90,7 +90,7 @@ function retainedBackup(
   storages: ReadonlySet<string>,
   shrunk: ReadonlyMap<string, string>,
 ): RetainedBackup {
-  const { id, server, database, status, started_at, held_at, hold_until, copies } = record;
+  const { id, server, database, status, started_at, held_at, hold_until, hold_reason, copies } = record;
   return {
     id,
     server,
@@ -99,6 +99,7 @@ function retainedBackup(
     isGood: status === "VERIFIED" || status === "PARTIAL",
     isHeld: held_at !== null,
     heldUntil: hold_until === null ? undefined : new Date(hold_until),
+    ...(hold_reason !== null && { heldFor: hold_reason }),
     shrinkSuspect: started_at < (shrunk.get(databaseKey(server, database)) ?? ""),
     copies: copies
       .filter(({ storage }) => storages.has(storage))

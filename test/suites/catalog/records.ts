@@ -32,6 +32,7 @@ export function backupRecord(change: Partial<BackupRecord> = {}): BackupRecord {
     stderr_tail: null,
     held_at: null,
     hold_until: null,
+    hold_reason: null,
     ...change,
   };
 }

@@ -30,7 +30,11 @@ export function removed(use: () => Catalog, reopen: () => Promise<void>): void {
 
   test("a snapshot for retention holds each copy that is or should be there; backups without copies are listed apart", async () => {
     const server = "retained";
-    const held = { held_at: "2026-01-02T00:00:00.000Z", hold_until: "2026-02-02T00:00:00.000Z" };
+    const held = {
+      held_at: "2026-01-02T00:00:00.000Z",
+      hold_until: "2026-02-02T00:00:00.000Z",
+      hold_reason: "audit",
+    };
     const states = ["INTENDED", "FAILED", "DELETING", "HIDDEN", "DELETED", "MISSING", "DAMAGED", "CONFIRMED"];
     const kept = backupRecord({ server, status: "PARTIAL", ...held });
     await use().insertBackup(kept);

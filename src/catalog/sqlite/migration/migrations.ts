@@ -294,4 +294,7 @@ export const MIGRATIONS: readonly string[] = [
     fingerprint TEXT NOT NULL
   ) STRICT;
   `,
+  `
+  ALTER TABLE backups ADD COLUMN hold_reason TEXT;
+  `,
 ];

@@ -3,7 +3,6 @@ import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { COMMANDS } from "../src/cli/registry.ts";
 import { runProgram } from "./lab/installation.ts";
 
 const ROOT = join(import.meta.dir, "..");
@@ -26,20 +25,6 @@ test("its config is valid", async () => {
   const { exitCode, stderr } = await runProgram(["check", "--config", config], {});
   await rm(directory, { recursive: true });
   expect({ exitCode, stderr: exitCode === 0 ? "" : stderr }).toEqual({ exitCode: 0, stderr: "" });
-});
-
-test("its commands and their options exist", async () => {
-  // A command line continues after a backslash or a pipe; another program follows a pipe.
-  const lines = blocks("").join("\n").replaceAll("\\\n", " ").split("\n");
-  const calls = lines.flatMap((line) => [...line.matchAll(/\bpg321 ([a-z-]+)\b([^|>&'#]*)/g)]);
-  expect(calls.length).toBeGreaterThan(10);
-  for (const [line, name, words = ""] of calls) {
-    const entry = COMMANDS.find((one) => one.name === name);
-    if (!entry) throw new Error(`${line}: no such command`);
-    const known = [...Object.keys((await entry.load()).command.options), "config", "log-level"];
-    for (const [, option] of words.matchAll(/ --([a-z-]+)/g))
-      expect([line, known]).toEqual([line, expect.arrayContaining([option])]);
-  }
 });
 
 test("its links lead to existing files", async () => {

@@ -4,17 +4,28 @@ import { COMMANDS } from "../../src/cli/registry.ts";
 
 /** Command lines in documents. A line goes on after a backslash, a pipe or `&&`; comments are left out. */
 
-/** The code blocks below a heading (of any level), up to the next heading of the same or a higher level. */
+/** The code blocks below a heading. */
 export function blocksBelow(
   document: string,
   heading: string,
   languages: readonly string[] = ["", "sh"],
 ): string[] {
+  return codeBlocks(sectionOf(document, heading), languages);
+}
+
+/** The commands in code spans below a heading. */
+export function commandSpans(document: string, heading: string): string[] {
+  const spans = [...sectionOf(document, heading).matchAll(/`([^`\n]+)`/g)].map(([, span = ""]) => span);
+  return spans.filter((span) => /^(sudo|pg321|systemctl|journalctl) [a-z-]/.test(span));
+}
+
+/** A section under a heading (of any level), up to the next heading of the same or a higher level. */
+function sectionOf(document: string, heading: string): string {
   const at = new RegExp(`^(#+) ${heading.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}$`, "m").exec(document);
   if (!at) throw new Error(`no heading "${heading}"`);
   const rest = document.slice(at.index + at[0].length);
   const end = new RegExp(`^#{1,${at[1]?.length}} `, "m").exec(rest)?.index ?? rest.length;
-  return codeBlocks(rest.slice(0, end), languages);
+  return rest.slice(0, end);
 }
 
 export function codeBlocks(document: string, languages: readonly string[] = ["", "sh"]): string[] {

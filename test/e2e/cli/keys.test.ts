@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { chmod, exists, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { EXAMPLE_RECIPIENT } from "../../../src/config/load.ts";
 import { runProgram } from "../../lab/installation.ts";
 import { onTerminal, screenOf } from "../../lab/machine/terminal.ts";
@@ -46,6 +46,15 @@ test("makes both files 0600 in a directory 0700, whatever the umask, and warns a
   expect(shown.json).toMatchObject({ signer, trusted_signers: [signer] });
   expect(stdout).toContain(`recipients = ["${shown.json.recipients[0]}"]`);
   expect(shown.stdout + shown.stderr).not.toMatch(/SECRET-KEY|PRIVATE/);
+});
+
+test("prints absolute paths, which the config needs, for paths that were given relative", async () => {
+  const pair = newPair();
+  const words = [pair.identity, pair.signingKey].map((path) => relative(process.cwd(), path));
+  const { stdout } = await run("key", "generate", "-i", words[0] ?? "", "--signing-key", words[1] ?? "");
+  expect(stdout).toContain(
+    `  identity_file = "${pair.identity}"\n  signing_key_file = "${pair.signingKey}"\n`,
+  );
 });
 
 test.each(["identity", "signingKey"] as const)(

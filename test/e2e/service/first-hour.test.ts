@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { copyFile, mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { blocksBelow, commandsOf } from "../../lab/documented-commands.ts";
+import { blocksBelow, commandSpans, commandsOf } from "../../lab/documented-commands.ts";
 import { useExecutable } from "../../lab/machine/executable.ts";
 import { connectIn, startPostgresIn, startUnpackedBox } from "../../lab/machine/installed-box.ts";
 import type { SystemdBox } from "../../lab/machine/systemd-box.ts";
@@ -25,7 +25,7 @@ const why =
 
 describe.skipIf(why !== undefined)(`the first hour${why ? `: ${why}` : ""}`, () => {
   beforeAll(async () => {
-    box = await startUnpackedBox(await executable.present());
+    box = await startUnpackedBox(await executable.present(), { hasOwnNetwork: true });
     await startPostgresIn(box);
     await mkdir(box.path("/opt/pg321/dist"));
     await copyFile(box.path("/opt/pg321/pg321"), box.path("/opt/pg321/dist/pg321"));
@@ -135,5 +135,20 @@ describe.skipIf(why !== undefined)(`the first hour${why ? `: ${why}` : ""}`, () 
     });
     // Check, doctor and install agree that the config is right.
     expect((await box.run("pg321", "check")).stderr).not.toContain("can read");
+  });
+
+  test("what the README says about every night and about monitoring can be typed as it stands", async () => {
+    const [monitoring = ""] = blocksBelow(README, "Monitor it");
+    const commands = [...commandsOf(monitoring), ...commandSpans(README, "Every night")];
+    expect(commands.length).toBeGreaterThan(8);
+    for (const command of commands) {
+      const { exitCode, stdout, stderr } = await inClone(command);
+      expect({ command, exitCode, stdout, stderr }).toMatchObject({ exitCode: 0 });
+      if (command.startsWith("curl"))
+        expect({ command, stdout }).toEqual({ command, stdout: expect.stringMatching(/./) });
+    }
+    const answer = async (path: string) =>
+      await box.ok("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", `http://127.0.0.1:8321${path}`);
+    expect([await answer("/status?fail=1"), await answer("/health")]).toEqual(["200", "200"]);
   });
 });

@@ -12,9 +12,12 @@ export const CONFIG = "/etc/pg321/config.toml";
 const SOCKET_DIR = "/run/postgresql";
 
 /** A box with an executable, without the files that pg321 may have on this machine. */
-export async function startUnpackedBox(executable: string): Promise<SystemdBox> {
+export async function startUnpackedBox(
+  executable: string,
+  options: { hasOwnNetwork?: boolean } = {},
+): Promise<SystemdBox> {
   await using started = new AsyncDisposableStack();
-  const box = started.use(await SystemdBox.start());
+  const box = started.use(await SystemdBox.start(options));
   const there = "/etc/pg321 /var/lib/pg321 /usr/local/bin/pg321";
   await box.sh(`rm -rf ${there}; if id pg321 &>/dev/null; then userdel pg321; fi; mkdir -p /opt/pg321`);
   await unpack(box, executable);

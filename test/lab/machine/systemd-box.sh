@@ -1,7 +1,7 @@
 #!/bin/bash
 # systemd-box.sh start|stop DIR | run DIR PID | exec DIR COMMAND…
 # A real systemd as process 1 of its own namespaces, over an overlay of this machine's root at DIR/root: what is
-# written stays in memory. It shares the network. /run, /tmp and /dev are its own. Needs root.
+# written stays in memory. It shares the network, unless BOX_NETWORK is set. /run, /tmp and /dev are its own. Needs root.
 # run: start, print "ready", then stop when process PID is gone, however it died, or when somebody stopped it.
 set -euo pipefail
 cmd=$1 D=$(realpath -m "$2"); shift 2
@@ -32,7 +32,7 @@ start() {
     for group in $unified ${controllers:+/sys/fs/cgroup/systemd $(printf '/sys/fs/cgroup/%s ' $controllers)}; do
       mkdir -p "$group/$N"; echo $BASHPID >"$group/$N/cgroup.procs"
     done
-    exec setsid unshare -m -p -u -i -C --fork --kill-child=KILL --propagation private \
+    exec setsid unshare -m -p -u -i -C ${BOX_NETWORK:+-n} --fork --kill-child=KILL --propagation private \
       bash -ec "$(declare -f become_init); become_init \"\$@\"" x "$R" "$controllers" "$options"
   ) </dev/null >"$S/console.log" 2>&1 &
   echo $! >"$S/pid"; disown
@@ -48,6 +48,7 @@ start() {
 become_init() {
   local root=$1 controllers=$2 options=$3 controller device link
   cd "$root"
+  [ -z "${BOX_NETWORK:-}" ] || ip link set lo up
   mount -t proc x proc; mount -o bind,ro proc/sys proc/sys; mount -t sysfs -o ro x sys
   mount -t tmpfs -o mode=755 x run; mount -t tmpfs -o mode=1777 x tmp
   if [ "$controllers" ]; then

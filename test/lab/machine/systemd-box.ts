@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 
 const SCRIPT = join(import.meta.dir, "systemd-box.sh");
 const NAMESPACES = ["-m", "-p", "-u", "-i", "-C", "--fork", "--propagation", "private"];
-const PROGRAMS = ["unshare", "nsenter", "setpriv", "systemd-analyze", "pgrep", "findmnt"];
+const PROGRAMS = ["unshare", "nsenter", "ip", "setpriv", "systemd-analyze", "pgrep", "findmnt"];
 const WAIT_MS = 45_000;
 
 /** Why no systemd can be started here; undefined if it can. */
@@ -13,7 +13,8 @@ export const noBoxReason: string | undefined = findReason();
 function findReason(): string | undefined {
   if (userInfo().uid !== 0) return "a systemd of its own needs root";
   const missing = PROGRAMS.filter((program) => Bun.which(program) === null);
-  if (missing.length > 0) return `${missing.join(", ")} not found: apt-get install systemd util-linux procps`;
+  if (missing.length > 0)
+    return `${missing.join(", ")} not found: apt-get install systemd util-linux procps iproute2`;
   const tried = Bun.spawnSync(["unshare", ...NAMESPACES, "mount", "-t", "tmpfs", "x", "/mnt"]);
   return tried.success ? undefined : `no namespaces here: ${tried.stderr.toString().trim()}`;
 }
@@ -35,11 +36,13 @@ export class SystemdBox implements AsyncDisposable {
     this.#directory = directory;
   }
 
-  static async start(): Promise<SystemdBox> {
+  /** `hasOwnNetwork`: only a loopback of its own, so that fixed ports are free. */
+  static async start({ hasOwnNetwork = false } = {}): Promise<SystemdBox> {
     const directory = await mkdtemp(join(tmpdir(), "pg321-box-"));
     // It is not a child of this process (--fork), because `bun test` kills the children of a test that timed out.
     const command = ["setsid", "--fork", "bash", SCRIPT, "run", directory, String(process.pid)];
-    const script = Bun.spawn(command, { stdio: ["ignore", "pipe", "inherit"] });
+    const env = { ...process.env, ...(hasOwnNetwork && { BOX_NETWORK: "own" }) };
+    const script = Bun.spawn(command, { env, stdio: ["ignore", "pipe", "inherit"] });
     const { done } = await script.stdout.getReader().read();
     if (done) throw new Error("the systemd of the test did not start");
     return new SystemdBox(directory);

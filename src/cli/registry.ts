@@ -65,6 +65,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/alerts.ts"),
   },
   {
+    name: "notify",
+    summary: "send a test notice to the notifiers",
+    load: () => import("./commands/notify.ts"),
+  },
+  {
     name: "unseal",
     summary: "open a sealed file, without catalog or config",
     load: () => import("./commands/unseal.ts"),

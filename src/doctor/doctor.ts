@@ -22,6 +22,7 @@ import { AREAS, failed, look, ok, warning } from "./finding.ts";
 import { lookAtExport, lookAtHostFiles } from "./host-files.ts";
 import { lookAtIdentity, lookAtSigningKey } from "./keys.ts";
 import { lookAtMemory } from "./memory.ts";
+import { lookAtNotifier } from "./notifiers.ts";
 import type { ServerLook } from "./server.ts";
 import { lookAtDatabase, lookAtServer } from "./server.ts";
 import type { KnownStorages } from "./storage.ts";
@@ -38,6 +39,8 @@ export interface DoctorOptions {
   identityText: string | undefined;
   /** Root's findings about the credentials that the running service has. */
   credentials: readonly Seen[];
+  /** Whether each notifier gets a test notice. */
+  sendsTest: boolean;
   clock: Clock;
   signal: AbortSignal;
 }
@@ -55,7 +58,7 @@ export async function examine(options: DoctorOptions): Promise<Finding[]> {
     ...lookAtHostFiles(options.hostFiles),
     ...(known.hostExport === undefined ? [] : lookAtExport(options.hostFiles, known.hostExport)),
   ]);
-  const [servers, storages, places] = await Promise.all([
+  const [servers, storages, places, notifiers] = await Promise.all([
     Promise.all(config.server.map((server) => lookAtServerWhole(options, server))),
     Promise.all(
       config.storage.map((storage) =>
@@ -67,6 +70,7 @@ export async function examine(options: DoctorOptions): Promise<Finding[]> {
     look({ area: "storage", subject: "3-2-1", code: "usage" }, options, (signal) =>
       lookAtCopies(config, options.clock, signal),
     ),
+    lookAtNotifiers({ ...options, config }, known.installation ?? ""),
   ]);
   const largestBytes = Math.max(0, ...servers.map(({ largestBytes: bytes }) => bytes));
   const memory = await look({ area: "memory", subject: "backup", code: "usage" }, options, () =>
@@ -77,6 +81,7 @@ export async function examine(options: DoctorOptions): Promise<Finding[]> {
     ...host,
     ...places,
     ...storages.flat(),
+    ...notifiers,
     ...servers.flatMap((one) => one.findings),
     ...memory,
     ...lookAtPatterns(
@@ -95,6 +100,7 @@ function usableConfig(config: Config): Config {
     ...config,
     server: config.server.filter(isUsable("server")),
     storage: config.storage.filter(isUsable("storage")),
+    notify: config.notify.filter(isUsable("notify")),
   };
 }
 
@@ -123,7 +129,6 @@ async function lookAtHost(options: DoctorOptions): Promise<Finding[]> {
     look({ area: "catalog", subject: config.catalog.path, code: "storage" }, options, () =>
       lookAtCatalog(config),
     ),
-    look({ area: "notify", subject: "alerts", code: "usage" }, options, async () => lookAtNotifiers(config)),
     look({ area: "unit", subject: UNIT_FILE, code: "usage" }, options, () => lookAtUnit(options)),
   ]);
   return findings.flat();
@@ -219,17 +224,19 @@ async function isWritableFile(path: string): Promise<boolean> {
   );
 }
 
-function lookAtNotifiers({ notify }: Config): Seen[] {
-  if (notify.length === 0)
-    return [
-      warning(
-        "no notifier: nobody hears of a failed backup",
-        "add a [[notify]] to the config: docs/alerts.md",
-      ),
-    ];
-  return notify.map(({ name, type, min_level }) =>
-    ok(`"${name}" (${type}) gets alerts from level ${min_level} up (nothing was sent)`),
+async function lookAtNotifiers(options: DoctorOptions, installation: string): Promise<Finding[]> {
+  const { notify } = options.config;
+  if (notify.length === 0) {
+    const hint = "add a [[notify]] to the config: docs/alerts.md";
+    const none = warning("no notifier: nobody hears of a failed backup", hint);
+    return [{ area: "notify", subject: "alerts", ...none }];
+  }
+  const found = notify.map((one) =>
+    look({ area: "notify", subject: one.name, code: "storage" }, options, (signal) =>
+      lookAtNotifier(one, { ...options, installation }, signal),
+    ),
   );
+  return (await Promise.all(found)).flat();
 }
 
 async function lookAtKeys(options: DoctorOptions): Promise<Finding[]> {

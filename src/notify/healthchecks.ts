@@ -7,7 +7,7 @@ import { clipped, textOf } from "./text.ts";
 const TEXT_MAX = 10_000;
 
 /**
- * Pings in the form of healthchecks.io: `URL/start`, `URL`, `URL/fail`, with the run's id so that it can measure
+ * Pings in the form of healthchecks.io: `URL/start`, `URL`, `URL/fail`, `URL/log`, with the run's id so that it can measure
  * the run.
  */
 export class HealthchecksNotifier implements Notifier {
@@ -22,6 +22,8 @@ export class HealthchecksNotifier implements Notifier {
     const path = url.pathname.replace(/\/+$/, "");
     if (notice.event === "started") url.pathname = `${path}/start`;
     if (notice.event === "failed") url.pathname = `${path}/fail`;
+    // Recorded without a change of the switch's state: a test proves nothing about the backups.
+    if (notice.event === "test") url.pathname = `${path}/log`;
     if (notice.run_id !== null) url.searchParams.set("rid", notice.run_id);
     const body = clipped(textOf(notice), TEXT_MAX);
     const headers = { "content-type": "text/plain; charset=utf-8" };

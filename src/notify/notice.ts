@@ -7,7 +7,8 @@ import type { AlertLevel, Job } from "../config/config.ts";
 export const ALERT_EVENTS = ["raised", "reminder", "resolved"] as const;
 /** The events of a run. */
 export const RUN_EVENTS = ["started", "succeeded", "failed"] as const;
-export type NoticeEvent = (typeof ALERT_EVENTS)[number] | (typeof RUN_EVENTS)[number];
+/** `test`: a person tries whether a notifier works. */
+export type NoticeEvent = (typeof ALERT_EVENTS)[number] | (typeof RUN_EVENTS)[number] | "test";
 
 /** A message to a notifier. The webhook and the command get it unchanged, so names and meanings never change. */
 export interface Notice {

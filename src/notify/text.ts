@@ -1,7 +1,7 @@
 import { durationText } from "../base/text/amounts.ts";
 import { visible, visibleLines } from "../base/text/visible.ts";
 import { factLines, timeText } from "./facts.ts";
-import type { Notice } from "./notice.ts";
+import type { Notice, NoticeEvent } from "./notice.ts";
 
 /** Longer titles are cut by phones and mail programs, and the body has the whole message. */
 const TITLE_MAX = 150;
@@ -11,7 +11,12 @@ const HINT = "see pg321 status for the state of everything, and journalctl -u pg
 /** `[pg321 db1] CRITICAL: backup of main/app failed: connection refused`: one line. */
 export function titleOf(notice: Notice): string {
   const { event, level, host } = notice;
-  const word = event === "resolved" ? "RESOLVED" : event === "reminder" ? `STILL ${level}` : level;
+  const words: Partial<Record<NoticeEvent, string>> = {
+    resolved: "RESOLVED",
+    reminder: `STILL ${level}`,
+    test: "TEST",
+  };
+  const word = words[event] ?? level;
   const text = `[pg321 ${host}] ${word}: ${subjectOf(notice)}`;
   return clipped(visible(text.replace(/\s+/g, " ")), TITLE_MAX);
 }

@@ -19,9 +19,13 @@ export const command: Command = {
     "Checks config, keys, directories, catalog, servers, storages, memory and notifiers, as the user that the service\n" +
     "runs as, and continues after every failure. Writes nothing, so it cannot prove that a storage accepts writes:\n" +
     "a backup does. Exit 0 if nothing failed, otherwise the code of the gravest failure.",
-  options: { json: JSON_OPTION },
+  options: {
+    notify: { type: "boolean", help: "send a test notice to each notifier" },
+    json: JSON_OPTION,
+  },
   examples: [
     { command: "sudo pg321 doctor", explanation: "after a change of the config, before a reload" },
+    { command: "pg321 doctor --notify", explanation: "with a test notice to each notifier" },
     {
       command: "pg321 doctor --json | jq '.findings[] | select(.verdict != \"ok\")'",
       explanation: "all findings that are not ok, for a script",
@@ -46,6 +50,7 @@ export const command: Command = {
       hostFiles: files,
       identityText,
       credentials,
+      sendsTest: isSet(args, "notify"),
       clock,
       signal,
     });

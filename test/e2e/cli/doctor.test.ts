@@ -311,10 +311,10 @@ describe.skipIf(!isRoot || !NOBODY)(
       Bun.spawnSync(["mount", "-o", "remount,ro", join(directory, "fixed")]);
       for (const name of ["state", "signing.key"])
         if (NOBODY) await chown(join(directory, name), NOBODY.uid, NOBODY.gid);
-      const hook = join(directory, "hook");
-      await writeFile(hook, "https://hooks.example/x", { mode: 0o600 });
+      const [hook, { port }] = [join(directory, "hook"), postgres.address];
+      await writeFile(hook, `http://127.0.0.1:${port}/x`, { mode: 0o600 });
       await Bun.write(`${directory}/ca.pem`, Bun.file("/etc/ssl/certs/ca-certificates.crt"), { mode: 0o600 });
-      const mail = 'host = "mail.example"\nfrom = "a@mail.example"\nto = ["b@mail.example"]';
+      const mail = `host = "127.0.0.1"\nport = ${port}\nfrom = "a@mail.example"\nto = ["b@mail.example"]`;
       await at.configure({
         more: [
           `[[notify]]\nname = "hook"\ntype = "webhook"\nurl = { file = "${hook}" }`,

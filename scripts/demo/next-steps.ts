@@ -43,6 +43,6 @@ export function nextSteps({ bold, dim }: Style): string[] {
       ...lines.map((line) => `     ${line}`),
     ]),
     "",
-    "README.md explains more, and what to do at 3 a.m.",
+    "README.md explains more; docs/recovery.md says what to do at 3 a.m.",
   ];
 }

@@ -24,7 +24,7 @@ test.each([
   [
     "src/jobs/copies/spool.ts",
     "jobs/copies must not import jobs/markers",
-    'import { holdingsOf } from "../identity/storage-holdings.ts";',
+    'import { holdingsOf } from "../markers/storage-holdings.ts";',
   ],
   [
     "src/jobs/cleanup/plan.ts",

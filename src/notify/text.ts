@@ -6,7 +6,7 @@ import type { Notice, NoticeEvent } from "./notice.ts";
 /** Longer titles are cut by phones and mail programs, and the body has the whole message. */
 const TITLE_MAX = 150;
 /** The next step, if the alert names none. */
-const HINT = "see pg321 status for the state of everything, and journalctl -u pg321 for the log";
+const HINT = "pg321 status shows the state of everything; journalctl -u pg321 has the log";
 
 /** `[pg321 db1] CRITICAL: backup of main/app failed: connection refused`: one line. */
 export function titleOf(notice: Notice): string {

@@ -49,11 +49,10 @@ export async function historyOf(
 }
 
 function interruptedDue(last: RunRecord, real: RunRecord | undefined): string | null {
-  if (real?.outcome === "INTERRUPTED") return real.scheduled_for;
-  if (last.outcome !== "SKIPPED") return null;
-  // It was skipped because an earlier run waited for its turn, which then never started.
   const wasUnderWay = real !== undefined && (real.finished_at ?? "") >= last.started_at;
-  return wasUnderWay ? null : last.scheduled_for;
+  // Skipped because an earlier run waited for its turn, which then never started: neither was recorded as started.
+  if (last.outcome === "SKIPPED" && !wasUnderWay) return last.scheduled_for;
+  return real?.outcome === "INTERRUPTED" ? real.scheduled_for : null;
 }
 
 function dateOf({ scheduled_for }: RunRecord): Date | null {

@@ -22,6 +22,8 @@ export interface AlertRequest {
   isEvent?: boolean;
   /** Recorded, but sent to nobody: a person has just seen it on the terminal. */
   isQuiet?: boolean;
+  /** Stays open without reminders: `status` shows it, and nothing gets worse while it waits. */
+  isWithoutReminders?: boolean;
 }
 
 /**
@@ -35,10 +37,10 @@ export async function raiseAlert(context: AlertContext, request: AlertRequest): 
     if (!open || isEvent(request))
       return { alert: newAlert(request, now), event: request.isQuiet ? undefined : "raised" };
     const isWorse = rank(request.level) > rank(open.level);
-    const { isEvent: _e, isQuiet: _q, level, ...fields } = request;
+    const { level, ...fields } = fieldsOf(request);
     const alert: AlertRecord = { ...open, ...fields, count: open.count + 1, last_at: now };
     if (!isWorse) return { alert, event: undefined };
-    const reminders = { reminders: 0, remind_at: remindAt(now, 0), acknowledged_at: null };
+    const reminders = { reminders: 0, remind_at: firstReminder(request, now), acknowledged_at: null };
     return { alert: { ...alert, ...reminders, level }, event: "raised" };
   });
 }
@@ -109,7 +111,7 @@ async function change(
 }
 
 function newAlert(request: AlertRequest, now: string): AlertRecord {
-  const { isEvent: _e, isQuiet: _q, ...fields } = request;
+  const fields = fieldsOf(request);
   const isOver = isEvent(request);
   return {
     ...fields,
@@ -118,10 +120,19 @@ function newAlert(request: AlertRequest, now: string): AlertRecord {
     created_at: now,
     last_at: now,
     reminders: 0,
-    remind_at: isOver ? null : remindAt(now, 0),
+    remind_at: firstReminder(request, now),
     resolved_at: isOver ? now : null,
     acknowledged_at: null,
   };
+}
+
+/** The part of a request that is recorded. */
+function fieldsOf({ isEvent: _e, isQuiet: _q, isWithoutReminders: _r, ...fields }: AlertRequest) {
+  return fields;
+}
+
+function firstReminder(request: AlertRequest, now: string): string | null {
+  return isEvent(request) || request.isWithoutReminders === true ? null : remindAt(now, 0);
 }
 
 function isEvent({ isEvent = false, level }: AlertRequest): boolean {

@@ -9,7 +9,7 @@ import type { AlertContext } from "./alert-context.ts";
 
 /** How the keys of these alerts begin. */
 export const GONE_KEY = "gone ";
-const PATTERN_KEY = "pattern ";
+export const PATTERN_KEY = "pattern ";
 
 interface Place {
   server: string;
@@ -64,7 +64,7 @@ export async function alertSelection(
       resolution: ({ message }) =>
         message.replace(/ no database$/, " a database now, or was removed from the config"),
     });
-    await endUnselected(context);
+    await endUnselected(context, new Set(gone.map(nameOf)));
   } catch (error) {
     context.log.error("the databases that the config selects could not be checked", {
       error: messageOf(error),
@@ -72,20 +72,34 @@ export async function alertSelection(
   }
 }
 
-/** Resolves the backup alerts of databases that the config no longer selects (a mistyped name, for example). */
-async function endUnselected(context: AlertContext): Promise<void> {
+/**
+ * Resolves the backup alerts of servers and databases that the config no longer selects (a mistyped name, for example),
+ * and of databases that are gone: the alert about that replaces them.
+ */
+async function endUnselected(context: AlertContext, gone: ReadonlySet<string>): Promise<void> {
   for (const { key, server, database } of await context.catalog.alerts({ open: true })) {
-    if (server === null || database === null || key !== `backup ${server}/${database}`) continue;
+    if (server === null) continue;
+    const name = database === null ? server : `${server}/${database}`;
+    if (key !== `backup ${name}`) continue;
     if (!isSelected(context, { server, database }))
-      await resolveAlert(context, key, `the config no longer selects ${server}/${database}`);
+      await resolveAlert(context, key, `the config no longer selects ${name}`);
+    else if (gone.has(nameOf({ server, database })))
+      await resolveAlert(context, key, `${name} is no longer on its server`);
   }
 }
 
-/** Resolves the alert that a database is gone once it has no backup left. */
+/** How the keys of alerts about backups of one database begin. */
+const ABOUT_BACKUPS = [GONE_KEY, "shrunk ", "verify ", "repair ", "cleanup guard ", "cleanup future "];
+
+/** Resolves the alerts about a database and its backups once it has no backup left. */
 export async function endGone(context: AlertContext, { server, database }: Place): Promise<void> {
   const [left] = await context.catalog.backups({ server, database, limit: 1 });
-  const resolution = `${server}/${database} has no backup left`;
-  if (left === undefined) await resolveAlert(context, `${GONE_KEY}${server}/${database}`, resolution);
+  if (left !== undefined) return;
+  for (const alert of await context.catalog.alerts({ open: true })) {
+    if (alert.server !== server || alert.database !== database) continue;
+    if (ABOUT_BACKUPS.some((kind) => alert.key.startsWith(kind)))
+      await resolveAlert(context, alert.key, `${server}/${database} has no backup left`);
+  }
 }
 
 interface SyncRules {
@@ -115,11 +129,15 @@ async function syncAlerts(
       await resolveAlert(context, alert.key, resolution(alert));
 }
 
-function isSelected({ config }: AlertContext, { server, database }: Place): boolean {
+/** Whether the config selects a database, or (null) has its server. */
+function isSelected(
+  { config }: AlertContext,
+  { server, database }: { server: string; database: string | null },
+): boolean {
   return config.server.some(({ name, databases, exclude }) => {
     const isNamedIn = (written: readonly string[]) =>
-      written.map(databasePattern).some(({ matches }) => matches(database));
-    return name === server && isNamedIn(databases) && !isNamedIn(exclude);
+      written.map(databasePattern).some(({ matches }) => database !== null && matches(database));
+    return name === server && (database === null || (isNamedIn(databases) && !isNamedIn(exclude)));
   });
 }
 
@@ -148,7 +166,7 @@ function patternAlert({ holder, key, written }: IdlePattern): AlertRequest {
   };
 }
 
-const ABOUT = { level: "WARNING", job: "backup", run_id: null } as const;
+const ABOUT = { level: "WARNING", job: "backup", run_id: null, isWithoutReminders: true } as const;
 
 /** Reasons why a pattern may match no database although its author expects it to. */
 export function patternHint(written: string): string {

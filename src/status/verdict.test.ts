@@ -152,6 +152,27 @@ test("a refused config", () => {
   expect(verdict({ daemon: { ...daemon, last_reload: { ...refused, is_ok: true } } })).toMatch(/^good/);
 });
 
+test("a name or pattern without a database is named, and stays in the sentence once it is acknowledged", () => {
+  const idle = (written: string, acknowledged_at: string | null) =>
+    alert && {
+      ...alert,
+      ...{ level: "WARNING" as const, key: `pattern server main ${written}`, server: null, database: null },
+      message: `"${written}" in databases of the server "main" matches no database`,
+      acknowledged_at,
+    };
+  const having = (...alerts: ReturnType<typeof idle>[]) =>
+    verdict({ alerts: alerts.flatMap((one) => one ?? []) });
+  expect(having(idle("a*", null))).toBe(
+    'warning: "a*" in databases of the server "main" matches no database.',
+  );
+  expect(having(idle("a*", null), idle("b", null))).toBe(
+    "warning: 2 names or patterns in the config match no database.",
+  );
+  expect(having(idle("a*", hoursAgo(1)))).toBe(
+    'good: The database has a recent good backup, in 2 storages. "a*" in databases of the server "main" matches no database.',
+  );
+});
+
 test("notices that cannot be delivered are a problem, with the reason", () => {
   const having = (change: Partial<NotifierStatus>) => verdict({ notifiers: [notifier(), notifier(change)] });
   expect(having({ waiting: 3 })).toStartWith("good: ");

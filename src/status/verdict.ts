@@ -1,9 +1,9 @@
-import { GONE_KEY } from "../alerts/selection-alerts.ts";
+import { GONE_KEY, PATTERN_KEY } from "../alerts/selection-alerts.ts";
 import { ageMs } from "../base/clock.ts";
 import { DAY_MS } from "../base/limits.ts";
 import { plural } from "../base/text/amounts.ts";
 import { notifierProblems } from "./notifiers.ts";
-import type { DatabaseStatus, StatusReport, StorageStatus } from "./report.ts";
+import type { AlertStatus, DatabaseStatus, StatusReport, StorageStatus } from "./report.ts";
 
 /** From best to worst. `new`: there is no problem, but no backup yet either. */
 const VERDICT_LEVELS = ["good", "new", "warning", "bad"] as const;
@@ -66,7 +66,10 @@ function sentenceOf(
   const storages = plural(report.storages.length, "storage");
   const first = waiting === 0 ? "" : ` ${waitingText(waiting, "new database")}.`;
   const good = present.length - waiting;
-  const rest = `${first}${goneText(report.databases.length - present.length)}`;
+  // Only acknowledged ones: the others are a problem.
+  const idle = report.alerts.filter(({ key }) => key.startsWith(PATTERN_KEY));
+  const idleNote = idle.length === 0 ? "" : ` ${capital(idleText(idle))}.`;
+  const rest = `${first}${goneText(report.databases.length - present.length)}${idleNote}`;
   if (good === 1) return `The database has a recent good backup, in ${storages}.${rest}`;
   return `All ${good} databases have a recent good backup, in ${storages}.${rest}`;
 }
@@ -165,7 +168,8 @@ function alertProblems(report: StatusReport): Problem[] {
   const gone = unacknowledged.flatMap(({ key, server, database }) =>
     key.startsWith(GONE_KEY) && server !== null && database !== null ? [{ server, database }] : [],
   );
-  const alerts = unacknowledged.filter(({ key }) => !key.startsWith(GONE_KEY));
+  const idle = unacknowledged.filter(({ key }) => key.startsWith(PATTERN_KEY));
+  const alerts = unacknowledged.filter((alert) => !alert.key.startsWith(GONE_KEY) && !idle.includes(alert));
   const openAlerts = (level: Problem["level"], alertLevel: "CRITICAL" | "WARNING"): Problem[] => {
     const open = alerts.filter((alert) => alert.level === alertLevel);
     if (open.length === 0) return [];
@@ -177,8 +181,16 @@ function alertProblems(report: StatusReport): Problem[] {
   return [
     ...openAlerts("bad", "CRITICAL"),
     ...(gone.length === 0 ? [] : [{ level: "warning", text } as const]),
+    ...(idle.length === 0 ? [] : [{ level: "warning", text: idleText(idle) } as const]),
     ...openAlerts("warning", "WARNING"),
   ];
+}
+
+/** Names and patterns in the config without a database. */
+function idleText(alerts: readonly AlertStatus[]): string {
+  const [first] = alerts;
+  if (first !== undefined && alerts.length === 1) return first.message;
+  return `${plural(alerts.length, "name or pattern", "names or patterns")} in the config match no database`;
 }
 
 function daemonProblems({ daemon }: StatusReport): Problem[] {

@@ -5,14 +5,11 @@ import { quoteIdentifier } from "../postgres/archive/sql-text.ts";
 import { pgDumpFor } from "../postgres/binaries.ts";
 import type { Connection } from "../postgres/connection.ts";
 import { connect, endpointOf } from "../postgres/connection.ts";
-import { lackingRights } from "../postgres/dump-rights.ts";
+import { lackingRights, READ_ALL_MAJOR, readAllStatement } from "../postgres/dump-rights.ts";
 import type { ServerFacts } from "../postgres/inspect.ts";
 import { chooseDatabases, databaseBytes, inspectServer, listDatabases } from "../postgres/inspect.ts";
 import type { Seen } from "./finding.ts";
 import { failed, ok, seenOf, warning } from "./finding.ts";
-
-/** The first version in which a role can read everything without being a superuser (pg_read_all_data). */
-const READ_ALL_MAJOR = 14;
 
 export interface ServerLook {
   seen: Seen[];
@@ -58,7 +55,7 @@ async function roleOf(connection: Connection, { major, isSuperuser }: ServerFact
     (sql) => sql<{ reads_all: boolean }[]>`select pg_has_role('pg_read_all_data', 'usage') as reads_all`,
   );
   if (row?.reads_all) return [ok("can read all data")];
-  const hint = `grant pg_read_all_data to ${quoteIdentifier(user)}`;
+  const hint = readAllStatement(quoteIdentifier(user), major);
   return [warning("not a member of pg_read_all_data: the next new table may make the dump fail", hint)];
 }
 
@@ -82,21 +79,9 @@ export interface DatabaseLook {
 
 export async function lookAtDatabase(server: ServerConfig, database: string): Promise<DatabaseLook> {
   await using connection = await connect(endpointOf(server, database));
-  const { unreadable, rowSecurity, largeObjects } = await lackingRights(connection);
-  const role = quoteIdentifier(server.user);
-  const seen: Seen[] = [];
-  if (unreadable.count > 0) {
-    const what = `"${server.user}" cannot read ${unreadable.count} of its tables and sequences: ${someOf(unreadable.names, unreadable.count)}`;
-    seen.push(failed("database", what, `grant pg_read_all_data to ${role}`));
-  }
-  if (rowSecurity.count > 0) {
-    const what = `row security hides rows of ${someOf(rowSecurity.names, rowSecurity.count)}, so pg_dump refuses to dump them`;
-    seen.push(failed("database", what, `alter role ${role} bypassrls`));
-  }
-  if (largeObjects > 0) {
-    const what = `"${server.user}" cannot read ${largeObjects} large ${largeObjects === 1 ? "object" : "objects"} of other roles`;
-    seen.push(failed("database", what, `alter role ${role} set lo_compat_privileges = on`));
-  }
+  const seen = (await lackingRights(connection)).map((lacking) =>
+    failed("database", lacking.message, lacking.statement),
+  );
   return { seen, bytes: (await databaseBytes(connection, database)) ?? 0 };
 }
 

@@ -4,6 +4,7 @@ import { pgDumpFor } from "../../postgres/binaries.ts";
 import type { Endpoint } from "../../postgres/connection.ts";
 import { connect, endpointOf } from "../../postgres/connection.ts";
 import { dumpDatabase } from "../../postgres/dump.ts";
+import { withLackingRights } from "../../postgres/dump-rights.ts";
 import { databaseBytes, inspectServer } from "../../postgres/inspect.ts";
 import type { BufferPool } from "../../stream/buffer-pool.ts";
 import type { JobContext } from "../context.ts";
@@ -34,15 +35,24 @@ export async function prepareDump(
     serverVersion: facts.version,
     pgDumpVersion: binary.version,
     databaseBytes: facts.bytes,
-    read: (blocks, signal) =>
-      dumpDatabase({
-        ...dumpOptions(context, endpoint, binary),
-        blocks,
-        signal,
-        onExit: (end) => (stderrTail = end.stderrTail),
-      }),
+    read: (blocks, signal) => {
+      const options = { ...dumpOptions(context, endpoint, binary), blocks, signal };
+      const dump = dumpDatabase({ ...options, onExit: (end) => (stderrTail = end.stderrTail) });
+      return explained(dump, endpoint);
+    },
     stderrTail: () => stderrTail,
   };
+}
+
+async function* explained(
+  dump: AsyncIterable<Uint8Array>,
+  endpoint: Endpoint,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  try {
+    yield* dump;
+  } catch (error) {
+    throw await withLackingRights(endpoint, error);
+  }
 }
 
 function dumpOptions({ config }: JobContext, endpoint: Endpoint, binary: PostgresBinary) {

@@ -133,7 +133,8 @@ async function backupOne(
       hint: null,
     };
   } catch (error) {
-    log.error("backup failed", { server: server.name, database, error: messageOf(error) });
+    const hint = error instanceof Pg321Error ? error.hint : undefined;
+    log.error("backup failed", { server: server.name, database, error: messageOf(error), hint });
     return failedResult(server.name, database, error, clock.monotonicMs() - startedAtMs);
   }
 }

@@ -45,6 +45,10 @@ test("a title names host, database and what happened", async () => {
     "[pg321 here] STILL CRITICAL: it failed",
   );
   expect(await titleOf({ message: "main/app\nis gone" })).toBe("[pg321 here] CRITICAL: main/app is gone");
+  const key = "main/app/backup_app_20261123_020234_f5871c43.dump.zst.enc";
+  expect(await titleOf({ message: `main/app: storage "usb": put ${key}: no space left on the disk` })).toBe(
+    '[pg321 here] CRITICAL: main/app: storage "usb": put …: no space left on the disk',
+  );
   // Queued by a version without this sentence.
   const { resolution: _, ...old } = noticeOf({ event: "resolved" });
   await sendNotice(receiver.config, old as Notice, deps);
@@ -77,7 +81,7 @@ test("a text has no raw numbers, no empty lists and no JSON", async () => {
   );
   expect(message).not.toMatch(/[[\]{}]|null|undefined|_bytes|_ms/);
   // A problem without a hint has a next step, too.
-  expect(message).toContain("What to do: see pg321 status");
+  expect(message).toContain("What to do: pg321 status shows");
 });
 
 test("every request says which program and version sent it", async () => {

@@ -5,6 +5,8 @@ import type { Notice, NoticeEvent } from "./notice.ts";
 
 /** Longer titles are cut by phones and mail programs, and the body has the whole message. */
 const TITLE_MAX = 150;
+/** The key of a backup's object would fill a title; the text has it. */
+const OBJECT_KEY = /\S*\/backup_\S+\.dump\b[\w.]*/g;
 /** The next step, if the alert names none. */
 const HINT = "pg321 status shows the state of everything; journalctl -u pg321 has the log";
 
@@ -18,7 +20,7 @@ export function titleOf(notice: Notice): string {
   };
   const word = words[event] ?? level;
   const text = `[pg321 ${host}] ${word}: ${subjectOf(notice)}`;
-  return clipped(visible(text.replace(/\s+/g, " ")), TITLE_MAX);
+  return clipped(visible(text.replace(/\s+/g, " ").replaceAll(OBJECT_KEY, "…")), TITLE_MAX);
 }
 
 /** What happened; begins with the server or database if the sentence does not name it. */

@@ -110,6 +110,11 @@ const OF_STATEMENTS: readonly Known[] = [
     hint: "install this locale on the target's host, or create the database with another one and restore without --create",
   },
   {
+    codes: [],
+    text: /permission denied to create database/,
+    hint: "restore as a superuser: as root with --as postgres on this host, otherwise with a --target URL",
+  },
+  {
     codes: ["42501"],
     text: /permission denied|must be owner|must be superuser/,
     hint: "grant the role the missing privilege",

@@ -81,14 +81,13 @@ function hintsOf(missing: readonly Lack[]): string {
   const others = missing.filter(({ sql }) => sql === null);
   const statements = missing.flatMap(({ sql }) => sql ?? []);
   const kinds = missing.map(({ kind }) => kind);
-  const instead = [
-    ...(kinds.includes("role") ? [" (or let --create-roles create the roles, without login)"] : []),
-    ...(kinds.includes("membership") ? [" (or restore as a superuser)"] : []),
-  ];
+  const instead = kinds.includes("role") ? " (or let --create-roles create the roles, without login)" : "";
+  // First, because a backup role that is a member of every owner could change everything.
+  const asSuperuser =
+    "restore as a superuser (on this host: as root with --as postgres), or run in psql as one";
+  const where = kinds.includes("membership") ? asSuperuser : "run in psql as a superuser";
   return [
     ...others.map(({ kind, name, hint }) => `${kind} "${name}": ${hint}`),
-    ...(statements.length > 0
-      ? [`run in psql as a superuser${instead.join("")}:\n${statements.join(" ")}`]
-      : []),
+    ...(statements.length > 0 ? [`${where}${instead}:\n${statements.join(" ")}`] : []),
   ].join("; ");
 }

@@ -111,6 +111,9 @@ describe.skipIf(why !== undefined)(`the first hour${why ? `: ${why}` : ""}`, () 
     const asRole = await inClone(`${restore} postgres://postgres@/app_again`);
     expect(asRole.exitCode).toBe(10);
     expect(asRole.stderr).toMatch(/peer authentication failed[\s\S]*\nhint: .*--as USER/i);
+    const asBackupRole = await inClone(`${restore} main/app_again`);
+    expect(asBackupRole.exitCode).toBe(10);
+    expect(asBackupRole.stderr).toMatch(/\nhint: .*--as postgres/);
     const words: [string, RegExp][] = [
       [`${restore} main/app_again --as nobody-here`, /no such user/],
       [`${restore} postgres://postgres@127.0.0.1/x --as postgres`, /not a unix socket[\s\S]*hint: /],

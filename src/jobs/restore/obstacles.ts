@@ -8,13 +8,15 @@ export interface SeenTarget extends Pick<RestoreReport, "lacks" | "target_conten
   readOnly: "standby" | "setting" | undefined;
   /** Whether the database that is to be created exists already. */
   exists: boolean;
+  /** Selected tables and views that the target has already. */
+  present: string[];
 }
 
 /** Everything that prevents a restore into this target; empty if nothing does. */
 export function obstaclesOf(request: RestoreRequest, seen: SeenTarget): Obstacle[] {
-  const { target, clean, intoExisting } = request;
+  const { target, clean, intoExisting, keepGoing, selection } = request;
   const { label, database } = target;
-  const { lacks, target_contents, dependents, readOnly, exists } = seen;
+  const { lacks, target_contents, dependents, readOnly, exists, present } = seen;
   const obstacles: Obstacle[] = [];
   const add = (kind: Obstacle["kind"], message: string, hint: string) =>
     void obstacles.push({ kind, message: `${label}: ${message}; nothing was changed`, hint });
@@ -35,6 +37,13 @@ export function obstaclesOf(request: RestoreRequest, seen: SeenTarget): Obstacle
       "dependents",
       `what --clean would drop has dependents that would not be restored: ${dependents.join(", ")}`,
       "drop or detach them first, or restore into a new database with --create and copy what you need from there",
+    );
+  // Of other restores pg_restore reports it, and some are meant to go on.
+  if (present.length > 0 && selection.tables.length > 0 && intoExisting && !clean && !keepGoing)
+    add(
+      "exists",
+      `${present.join(", ")} already ${present.length === 1 ? "exists" : "exist"}`,
+      "replace what is there with --clean, or restore beside it with --create and copy the rows that you need",
     );
   if (target_contents.length > 0 && !clean && !intoExisting)
     add(

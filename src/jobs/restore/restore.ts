@@ -124,14 +124,19 @@ async function checkTarget(request: RestoreRequest, contents: ArchiveContents): 
   const { major, readOnly } = await inspectServer(connection);
   const binary = await pgRestoreFor(major, contents.format, binDir);
   const plan = await planRestore(connection, contents, { selection, create });
-  const { entries } = plan;
+  const { entries, present } = plan;
   const exists = create && (await databaseExists(connection, target.database));
   const lacks = await preflight(connection, contents, { selection, create });
   const target_contents = create ? [] : await contentsOfDatabase(connection);
   const dependents =
     clean && !create ? await dependentsOfClean(connection, entries, selection.tables.length > 0) : [];
   const looked = { lacks, target_contents, dependents };
-  return { ...plan, ...looked, obstacles: obstaclesOf(request, { ...looked, readOnly, exists }), binary };
+  return {
+    ...plan,
+    ...looked,
+    obstacles: obstaclesOf(request, { ...looked, readOnly, exists, present }),
+    binary,
+  };
 }
 
 /** With `create` the database does not exist yet, so the check connects to the maintenance database. */

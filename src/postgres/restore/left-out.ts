@@ -17,6 +17,8 @@ export interface LeftOut {
 
 export interface SelectedPlan {
   entries: ArchiveEntry[];
+  /** Selected tables and views that the target has already, as `table public.orders`. */
+  present: string[];
   /** Parts of the selected objects that need something that neither the selection nor the target has. */
   left_out: LeftOut[];
   /** Objects that depend on the selected ones and do not exist in the target: foreign keys of other tables, views … */
@@ -45,7 +47,12 @@ export async function planSelection(
   const publications = dependents
     .filter(({ description }) => description === "PUBLICATION TABLE")
     .flatMap(outside);
-  const exists = await existing(target, [...needed, ...dependents, ...tables, ...publications], byId);
+  const relations = selected.filter(isRelation);
+  const exists = await existing(
+    target,
+    [...relations, ...needed, ...dependents, ...tables, ...publications],
+    byId,
+  );
 
   const left_out: LeftOut[] = [];
   const entries: ArchiveEntry[] = [];
@@ -73,7 +80,8 @@ export async function planSelection(
     if (table && !ids.has(table.id) && exists.get(table.id) !== true) return false;
     return exists.get(entry.id) === false;
   });
-  return { entries, left_out, missing_dependents: missing.map(dependentText) };
+  const present = relations.filter(({ id }) => exists.get(id) === true).map(nameInText);
+  return { entries, present, left_out, missing_dependents: missing.map(dependentText) };
 }
 
 function isOptional(entry: ArchiveEntry): boolean {

@@ -137,6 +137,8 @@ describe.skipIf(why !== undefined)(`the worst night${why ? `: ${why}` : ""}`, ()
     const statements = /^ALTER TABLE .*?;$/ms.exec(done?.stdout ?? "")?.[0] ?? "";
     await box.ok("sudo", "-u", "postgres", "psql", "-d", "app", "-v", "ON_ERROR_STOP=1", "-c", statements);
     await isAsBefore();
+    const checked = await shell(commandsBelow("A table was dropped")[0] ?? "");
+    expect(checked).toMatchObject({ exitCode: 10, stdout: expect.stringContaining("orders already exists") });
     await sql(
       "app",
       "INSERT INTO orders (customer) VALUES ('one more');\nDELETE FROM orders WHERE id > 1000;\nSELECT setval('orders_id_seq', 1000)",
@@ -254,6 +256,15 @@ describe.skipIf(why !== undefined)(`the worst night${why ? `: ${why}` : ""}`, ()
       0o600,
     );
     expect(await shell(show)).toMatchObject({ exitCode: 12 });
+    // Without its second line nobody knows who made the backup.
+    const secret = identity.split("\n").find((line) => line.startsWith("AGE-SECRET-KEY-1"));
+    await box.write(`${HERE}/identity.txt`, `${secret}\n`, 0o600);
+    const unsigned = await shell(`pg321 unseal ${file} -i identity.txt | wc -c`);
+    expect(unsigned).toMatchObject({
+      exitCode: 12,
+      stdout: "0\n",
+      stderr: expect.stringContaining("which is not a trusted signer\nhint: "),
+    });
     await box.write(`${HERE}/identity.txt`, identity, 0o600);
     const [, opened, , , restored] = await follow("Only the file and the identity are left", { change });
     expect([opened?.stdout, restored?.stdout]).toEqual(["complete\n", "restored\n"]);

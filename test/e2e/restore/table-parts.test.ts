@@ -92,6 +92,17 @@ describe.each([[], ["--jobs", "2"]])("with %p %p", (...options) => {
   });
 });
 
+test("a table that exists is no surprise in the middle of the restore", async () => {
+  const target = await copyOfSource("drop table ev");
+  const words = ["--table", "ev", "--table", "customer"];
+  const dry = await restore(target, ...words, "--dry-run", "--json");
+  expect(dry.exitCode).toBe(10);
+  expect(dry.json.obstacle).toContain("table public.customer already exists; nothing was changed");
+  const { exitCode, stderr } = await restore(target, ...words);
+  expect(exitCode).toBe(10);
+  expect(stderr).toMatch(/table public\.customer already exists; nothing was changed\nhint: .*--clean/);
+});
+
 test("a partitioned table comes with the keys, indexes and triggers of its partitions", async () => {
   const target = await copyOfSource("drop table ev");
   expect((await restore(target, "--table", "ev")).exitCode).toBe(0);

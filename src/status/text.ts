@@ -2,6 +2,7 @@ import { durationText, sizeText } from "../base/text/amounts.ts";
 import { type Column, PLAIN, type Style, table } from "../base/text/table.ts";
 import { notifierState } from "./notifiers.ts";
 import type { DatabaseStatus, RunningStatus, RunStatus, StatusReport, StorageStatus } from "./report.ts";
+import { minFreeText, storageState } from "./storage-state.ts";
 import { verdictOf } from "./verdict.ts";
 
 /** The order of the table of databases: problems first. */
@@ -20,6 +21,7 @@ const BAD = new Set([
   "FAILED",
   "INTERRUPTED",
   "unreachable",
+  "below min_free",
   "not delivering",
   "CRITICAL",
 ]);
@@ -114,20 +116,18 @@ function storageTable({ storages }: StatusReport, style: Style): string | undefi
       { title: "ERRORS", cell: ({ errors }) => String(errors), align: "right" },
       {
         title: "NOTE",
-        cell: ({ error, last_error, last_error_at }) =>
-          error
-            ? note("", error)
-            : last_error
-              ? note(`last error at ${time(last_error_at)}`, last_error)
-              : "",
+        cell: storageNote,
       },
     ],
     style,
   );
 }
 
-function storageState({ is_reachable }: StorageStatus): string {
-  return is_reachable === null ? "not checked" : is_reachable ? "reachable" : "unreachable";
+function storageNote(storage: StorageStatus): string {
+  const { error, last_error, last_error_at } = storage;
+  if (error) return note("", error);
+  if (storageState(storage) === "below min_free") return minFreeText(storage);
+  return last_error ? note(`last error at ${time(last_error_at)}`, last_error) : "";
 }
 
 function freeText({ free_bytes, total_bytes }: StorageStatus): string {

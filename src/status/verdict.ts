@@ -4,6 +4,7 @@ import { DAY_MS } from "../base/limits.ts";
 import { plural } from "../base/text/amounts.ts";
 import { notifierProblems } from "./notifiers.ts";
 import type { AlertStatus, DatabaseStatus, StatusReport, StorageStatus } from "./report.ts";
+import { minFreeText, storageState } from "./storage-state.ts";
 
 /** From best to worst. `new`: there is no problem, but no backup yet either. */
 const VERDICT_LEVELS = ["good", "new", "warning", "bad"] as const;
@@ -24,8 +25,6 @@ export interface Problem {
   text: string;
 }
 
-/** A storage with a smaller share of free space is nearly full. */
-const FREE_RATIO_MIN = 0.1;
 /** A database without a schedule should have its first backup within this time. */
 const FIRST_MS_MAX = 2 * DAY_MS;
 /** At most this many databases are named; the others are counted. */
@@ -145,21 +144,18 @@ function databaseProblems(report: StatusReport, present: readonly DatabaseStatus
   ];
 }
 
-function storageProblems({ name, is_reachable, free_bytes, total_bytes }: StorageStatus): Problem[] {
-  if (is_reachable === false) return [{ level: "bad", text: `storage ${name} is unreachable` }];
-  if (free_bytes === null || total_bytes === null || total_bytes <= 0) return [];
-  return isNearlyFull({ free_bytes, total_bytes })
-    ? [{ level: "warning", text: `storage ${name} is nearly full` }]
-    : [];
-}
-
-/** Whether less than a tenth of the space is free. */
-export function isNearlyFull({
-  free_bytes,
-  total_bytes,
-}: Pick<StorageStatus, "free_bytes" | "total_bytes">): boolean {
-  if (free_bytes === null || total_bytes === null || total_bytes <= 0) return false;
-  return free_bytes < FREE_RATIO_MIN * total_bytes;
+function storageProblems(storage: StorageStatus): Problem[] {
+  const { name } = storage;
+  switch (storageState(storage)) {
+    case "unreachable":
+      return [{ level: "bad", text: `storage ${name} is unreachable` }];
+    case "below min_free":
+      return [{ level: "bad", text: `storage ${name} takes no more copies: ${minFreeText(storage)}` }];
+    case "nearly full":
+      return [{ level: "warning", text: `storage ${name} is nearly full` }];
+    default:
+      return [];
+  }
 }
 
 /** Acknowledged alerts are left out: somebody knows about them already. */

@@ -11,6 +11,7 @@ import {
   hoursAgo,
   manyDatabases,
   oddNames,
+  storage,
 } from "../fixtures/status-report.ts";
 import { type EndpointLab, endpointLab } from "../lab/endpoint.ts";
 import { backupRecord, copyRecord } from "../suites/catalog/records.ts";
@@ -236,6 +237,19 @@ test("a notifier that fails is shown with the reason and what waits", () => {
   expectPart(html, "1 notice given up");
   expectPart(html, '<p class="error">status 503</p>');
   expect(pageOf({ ...fullReport(), notifiers: [] }).includes("Notifiers")).toBe(false);
+});
+
+test("a storage shows its space in units, and that its min_free is broken", () => {
+  const location = { path: "/usb", min_free: String(2 ** 30) };
+  const shown = (free_bytes: number) =>
+    pageOf({ ...fullReport(), storages: [storage({ location, free_bytes })] });
+  const good = shown(400 * 2 ** 30);
+  expectPart(good, "local: /usb");
+  expectPart(good, "1.0 GiB must stay free");
+  expect(good.includes(String(2 ** 30))).toBe(false);
+  const broken = shown(2 ** 29);
+  expectPart(broken, "<span>below min_free</span>");
+  expectPart(broken, "This storage takes no more copies: 512 MiB free, but min_free is 1.0 GiB");
 });
 
 test("shows the next steps if nothing has happened yet", () => {

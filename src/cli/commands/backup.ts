@@ -6,6 +6,7 @@ import { shortId } from "../../jobs/copies/object-key.ts";
 import type { Command } from "../command.ts";
 import { isSet, JSON_OPTION, textOptions } from "../command.ts";
 import { commandContext } from "../open-context.ts";
+import { copyList } from "../output/copy-list.ts";
 import type { Output } from "../output/output.ts";
 import { durationText, jsonText, rateText, sizeText, table } from "../output/output.ts";
 import { colouredStatus } from "../output/status-colour.ts";
@@ -71,13 +72,7 @@ function textOf(results: readonly ShownResult[], { style }: Output): string {
       { title: "STORED", cell: (row) => sizeText(row.object_bytes), align: "right" },
       { title: "TIME", cell: (row) => durationText(row.duration_ms), align: "right" },
       { title: "RATE", cell: (row) => rateText(row.dump_bytes ?? 0, row.duration_ms), align: "right" },
-      {
-        title: "COPIES",
-        cell: (row) =>
-          row.copies
-            .map(({ storage, state }) => (state === "CONFIRMED" ? storage : `${storage}:${state}`))
-            .join(" ") || "-",
-      },
+      { title: "COPIES", cell: (row) => copyList(row.copies, style) },
     ],
     style,
   );

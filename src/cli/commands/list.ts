@@ -12,6 +12,7 @@ import { listBackups } from "../../status/list-backups.ts";
 import type { Command } from "../command.ts";
 import { isSet, JSON_OPTION, textOption } from "../command.ts";
 import { commandConfig } from "../open-context.ts";
+import { copyList } from "../output/copy-list.ts";
 import { backupJson } from "../output/json.ts";
 import type { Output } from "../output/output.ts";
 import { ageText, jsonText, sizeText, table } from "../output/output.ts";
@@ -129,14 +130,12 @@ function textOf(rows: readonly ListedBackup[], { style }: Output, now: Date): st
       { title: "STORED", cell: ({ backup }) => sizeText(backup.object_bytes), align: "right" },
       {
         title: "COPIES",
+        // Deleted copies are no problem and no longer of interest.
         cell: ({ copies }) =>
-          copies
-            // Deleted copies are no problem and no longer of interest.
-            .filter(({ state }) => state !== "DELETED")
-            .map(({ storage, state }) =>
-              state === "CONFIRMED" ? storage : style.warn(`${storage}:${state}`),
-            )
-            .join(" ") || "-",
+          copyList(
+            copies.filter(({ state }) => state !== "DELETED"),
+            style,
+          ),
       },
     ],
     style,

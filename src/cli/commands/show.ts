@@ -44,6 +44,12 @@ function withReason(copy: CopyRecord, { unusable }: Config): CopyRecord {
   return found ? { ...copy, error: `storage not usable: ${found.reason}` } : copy;
 }
 
+/** Compression makes small dumps and random data larger: every object has a header. */
+function ratioText(ratio: number | null): string {
+  if (ratio === null || ratio === 0 || ratio === 1) return "";
+  return ratio > 1 ? `, ${ratio} times smaller than the dump` : ", larger than the dump";
+}
+
 function textOf(found: ListedBackup, stderrTail: string | null, { style }: Output): string {
   const { backup, copies, running_on } = found;
   const { duration_ms, ratio } = backupJson(found);
@@ -62,7 +68,7 @@ function textOf(found: ListedBackup, stderrTail: string | null, { style }: Outpu
       "stored",
       backup.object_bytes === null
         ? null
-        : `${sizeText(backup.object_bytes)} (${backup.object_bytes} bytes${ratio ? `, ${ratio} times smaller` : ""})`,
+        : `${sizeText(backup.object_bytes)} (${backup.object_bytes} bytes${ratioText(ratio)})`,
     ],
     ["rate", backup.dump_bytes && duration_ms ? rateText(backup.dump_bytes, duration_ms) : null],
     ["object", backup.object_key],

@@ -1,8 +1,16 @@
 import { plural, sizeText } from "../../base/text/amounts.ts";
 import type { StorageStatus } from "../../status/report.ts";
-import { isNearlyFull } from "../../status/verdict.ts";
+import { minFreeBytes, minFreeText, type StorageState, storageState } from "../../status/storage-state.ts";
 import { Bar, Fact, Moment, type Page, State, type Tone } from "./elements.tsx";
 import { shortened } from "./words.ts";
+
+const TONES: Readonly<Record<StorageState, Tone>> = {
+  unreachable: "bad",
+  "below min_free": "bad",
+  "nearly full": "warning",
+  reachable: "good",
+  "not checked": "new",
+};
 
 export const Storages = ({ storages, page }: { storages: readonly StorageStatus[]; page: Page }) => (
   <section aria-labelledby="storages">
@@ -20,14 +28,15 @@ export const Storages = ({ storages, page }: { storages: readonly StorageStatus[
 );
 
 const StorageCard = ({ storage, page }: { storage: StorageStatus; page: Page }) => {
-  const { tone, word } = reach(storage);
+  const state = storageState(storage);
+  const tone = TONES[state];
   return (
     <li class={`card edge ${tone}`}>
       <div class="top">
         <h3>
           <bdi>{storage.name}</bdi>
         </h3>
-        <State tone={tone}>{word}</State>
+        <State tone={tone}>{state === "not checked" ? "not checked yet" : state}</State>
       </div>
       <p class="place">
         {storage.type}
@@ -35,6 +44,9 @@ const StorageCard = ({ storage, page }: { storage: StorageStatus; page: Page }) 
       </p>
       {storage.is_reachable === false && storage.error !== null && (
         <p class="error">{shortened(storage.error)}</p>
+      )}
+      {state === "below min_free" && (
+        <p class="error">This storage takes no more copies: {minFreeText(storage)}</p>
       )}
       <Space storage={storage} />
       <dl class="facts">
@@ -63,29 +75,27 @@ const StorageCard = ({ storage, page }: { storage: StorageStatus; page: Page }) 
 };
 
 const Space = ({ storage }: { storage: StorageStatus }) => {
+  const minFree = minFreeBytes(storage);
+  const tone = TONES[storageState(storage)];
   const { free_bytes, total_bytes } = storage;
   if (free_bytes === null || total_bytes === null || total_bytes <= 0) return null;
   const usedRatio = 1 - free_bytes / total_bytes;
   return (
     <div class="space">
-      <Bar ratio={usedRatio} tone={isNearlyFull(storage) ? "warning" : "new"} />
+      <Bar ratio={usedRatio} tone={tone === "good" ? "new" : tone} />
       <p>
         {sizeText(free_bytes)} free of {sizeText(total_bytes)}
-        <span class="muted"> · {Math.round(100 * usedRatio)} % used</span>
+        <span class="muted">
+          {" "}
+          · {Math.round(100 * usedRatio)} % used{minFree !== null && ` · ${sizeText(minFree)} must stay free`}
+        </span>
       </p>
     </div>
   );
 };
 
+/** The storage's location, without the setting `min_free`, which the space shows. */
 function place({ location }: StorageStatus): string {
-  const parts = Object.entries(location);
+  const parts = Object.entries(location).filter(([name]) => name !== "min_free");
   return parts.map(([name, value]) => (parts.length === 1 ? value : `${name} ${value}`)).join(", ");
-}
-
-function reach(storage: StorageStatus): { tone: Tone; word: string } {
-  if (storage.is_reachable === null) return { tone: "new", word: "not checked yet" };
-  if (!storage.is_reachable) return { tone: "bad", word: "unreachable" };
-  return isNearlyFull(storage)
-    ? { tone: "warning", word: "nearly full" }
-    : { tone: "good", word: "reachable" };
 }

@@ -110,6 +110,16 @@ describe("ids", () => {
   });
 });
 
+test("copies have words for their state, and an object that is larger than its dump is called so", async () => {
+  expect((await installation.ok("list", "-d", "shop")).stdout).toContain("disk (missing)\n");
+  expect((await installation.ok("show", IDS[1] as string)).stdout).toContain(
+    "250 B (250 bytes, 4 times smaller than the dump)",
+  );
+  const id = "cccccccc-4000-4000-8000-000000000000";
+  await insert({ id, database: "tiny", dump_bytes: 1000, object_bytes: 1100 });
+  expect((await installation.ok("show", id)).stdout).toContain("(1100 bytes, larger than the dump)");
+});
+
 describe("colour and control characters", () => {
   beforeAll(() => insert({ id: ODD_ID, database: ODD, stderr_tail: "warning: \u001b[2J\nsecond line" }));
   const env = () => ({ PG321_CONFIG: installation.configFile });

@@ -48,7 +48,9 @@ test("the text has everything that an operator looks for", () => {
   expect(part(text, "ALERTS")[0]).toMatch(/^33333333 +CRITICAL .* no +backup of main\/crm failed/);
   expect(text).toContain("main/shop: 3.0 GiB of about 8.0 GiB, local 1.0 GiB uploading");
   expect(part(text, "DATABASES")[3]).toEndWith("newest not in r2");
-  expect(part(text, "STORAGES")[0]).toMatch(/^local +local +reachable +21 +21\.0 GiB +60\.0 GiB \(6 %\) +0$/);
+  expect(part(text, "STORAGES")[0]).toMatch(
+    /^local +local +nearly full +21 +21\.0 GiB +60\.0 GiB \(6 %\) +0$/,
+  );
   expect(part(text, "NOTIFIERS")).toEqual([
     expect.stringMatching(/^mail +email +delivering +2026-11-23 01:00:00 +0 +0$/),
     expect.stringMatching(/^pager +webhook +not delivering +- +2 +1 +status 503$/),
@@ -56,6 +58,23 @@ test("the text has everything that an operator looks for", () => {
   expect(text).toContain("  - 3 notices to notifier pager could not be delivered: status 503");
   expect(firstWords(part(text, "JOBS"))).toEqual(["backup", "cleanup", "verify", "repair"]);
   expect(text).toMatch(/^backup busy .* skipped 3 times in a row$/m);
+});
+
+test("a storage whose min_free is broken is no good storage, however much of it is free", () => {
+  const space = {
+    location: { path: "/usb", min_free: String(2 ** 30) },
+    free_bytes: 2 ** 29,
+    total_bytes: 2 ** 29,
+  };
+  const line = part(
+    statusText({ ...fullReport(), storages: [storage({ name: "usb", ...space })] }),
+    "STORAGES",
+  );
+  expect(line).toEqual([
+    expect.stringMatching(
+      /^usb +local +below min_free .* 512 MiB \(100 %\) .* 512 MiB free, but min_free is 1\.0 GiB$/,
+    ),
+  ]);
 });
 
 test("a new installation, and one without any data, have a shorter text", () => {

@@ -92,23 +92,33 @@ test("backup, list, show, verify, repair and restore print the documented JSON",
   const done = await json("restore", id, "--target", `main/${restored}`, "--create");
   await postgres.connect(restored).unsafe("alter table item owner to current_user");
   await postgres.connect(database).unsafe(`alter table item owner to current_user; drop role "${OWNER}"`);
-  const dry = await json("restore", id, "--target", `main/${restored}`, "--dry-run");
+  const dry = await json("restore", id, "--target", `main/${restored}`, "--create-roles", "--dry-run");
   expectDocumented("JSON of restore", done, dry, ...(await restoresInTrouble(restored)));
   expect(dry).toMatchObject({ lacks: [{ kind: "role", name: OWNER }], target_contents: ["1 relation"] });
 }, 60_000);
 
-/** A partition without its parent, errors that are ignored, and a view that depends on an object to be dropped. */
+/**
+ * A partition without its parent, errors that are ignored, a view that depends on an object to be dropped, a trigger
+ * whose function is missing, and a foreign key of another table.
+ */
 async function restoresInTrouble(restored: string): Promise<unknown[]> {
   await postgres
     .connect(database)
-    .unsafe("create table whole (i int) partition by list (i); create table part partition of whole default")
+    .unsafe(
+      `create table whole (i int) partition by list (i); create table part partition of whole default;
+       create table kept (id int primary key); create table user_of (id int references kept);
+       create function touch() returns trigger language plpgsql as 'begin return new; end';
+       create trigger touch before update on kept for each row execute function touch()`,
+    )
     .simple();
   const [{ backup_id: id }] = (await json("backup")).backups;
   const restore = (...words: string[]) => json("restore", id, "--target", `main/${restored}`, ...words);
   const alone = await restore("--into-existing", "--table", "part");
   const errors = await restore("--into-existing", "--keep-going");
+  await postgres.connect(restored).unsafe("drop table kept cascade; drop function touch()").simple();
+  const table = await restore("--into-existing", "--table", "kept");
   await postgres.connect(restored)`create view in_the_way as select * from part`;
-  return [alone, errors, await restore("--clean", "--dry-run")];
+  return [alone, table, errors, await restore("--clean", "--dry-run")];
 }
 
 test("a failure is also in the JSON, as documented", async () => {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { eventually } from "../../test/lab/machine/running.ts";
 import { NotifySocket } from "../../test/lab/servers/notify-socket.ts";
 import { notifierAt, watchdogPauseMs } from "./systemd.ts";
 
@@ -32,6 +33,16 @@ describe("notifications", () => {
     await using socket = new NotifySocket();
     (await notifierAt(socket.address))({ STATUS: "one\nREADY=1\n two" });
     expect(socket.received()).toEqual(["STATUS=one; READY=1; two"]);
+  });
+
+  test("a receiver that does not read holds nobody, and gets all of it once it reads", async () => {
+    await using socket = new NotifySocket();
+    const notify = await notifierAt(socket.address);
+    // More than the receiver's queue takes (net.unix.max_dgram_qlen).
+    const sent = Array.from({ length: 60 }, (_, index) => `STATUS=${index}`);
+    for (const line of sent) notify({ STATUS: line.slice("STATUS=".length) });
+    await eventually(() => socket.received().length === sent.length);
+    expect(socket.received()).toEqual(sent);
   });
 
   test("nothing is sent without an address", async () => {

@@ -8,7 +8,11 @@ export type Notify = (state: Readonly<Record<string, string | number>>) => void;
 
 const AF_UNIX = 1;
 const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
-const MSG_NOSIGNAL = 0x4000;
+/** MSG_NOSIGNAL | MSG_DONTWAIT: a receiver that does not read must not hold the event loop. */
+const FLAGS = 0x4000 | 0x40;
+/** A message that the receiver's full queue did not take is sent again this often, then dropped. */
+const TRIES_MAX = 50;
+const TRY_PAUSE_MS = 100;
 const CLOCK_MONOTONIC = 1;
 
 /**
@@ -26,11 +30,30 @@ export async function notifierAt(address: string | undefined): Promise<Notify> {
   const socket = libc.socket(AF_UNIX, SOCK_DGRAM_CLOEXEC, 0);
   if (socket < 0) throw new Error("no datagram socket of the unix domain could be opened");
   const receiver = socketAddress(address);
+  const waiting: { message: Buffer; tries: number }[] = [];
+  let isPaused = false;
+  /** Sends what waits, in order, as far as the receiver takes it. */
+  const send = () => {
+    for (let first = waiting[0]; first !== undefined && !isPaused; first = waiting[0]) {
+      const { message } = first;
+      const isSent = libc.sendto(socket, message, message.length, FLAGS, receiver, receiver.length) >= 0n;
+      if (isSent || ++first.tries === TRIES_MAX) waiting.shift();
+      else {
+        isPaused = true;
+        const resume = () => {
+          isPaused = false;
+          send();
+        };
+        setTimeout(resume, TRY_PAUSE_MS).unref();
+      }
+    }
+  };
   return (state) => {
     const lines = Object.entries(state).map(([name, value]) => `${name}=${oneLine(value)}\n`);
     if ("RELOADING" in state) lines.push(`MONOTONIC_USEC=${monotonicUsec(libc.clock_gettime)}\n`);
     const message = Buffer.from(lines.join(""));
-    libc.sendto(socket, message, message.length, MSG_NOSIGNAL, receiver, receiver.length);
+    waiting.push({ message, tries: 0 });
+    send();
   };
 }
 

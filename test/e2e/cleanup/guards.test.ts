@@ -106,7 +106,7 @@ describe("whatever happens over the years", () => {
     seen.records += statistics.records_deleted;
     seen.missing += statistics.missing;
     seen.guarded += decisions.filter(({ guard }) => guard !== undefined && guard !== "held").length;
-    seen.refused += statistics.notes.filter(({ note }) => /would remain|can be seen/.test(note)).length;
+    seen.refused += statistics.notes.filter(({ note }) => /remaining copy|can be found/.test(note)).length;
   };
 
   test.each([

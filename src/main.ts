@@ -1,5 +1,5 @@
 import { setImmediate } from "node:timers/promises";
-import { EXIT_CODES, exitCodeOf, messageOf, Pg321Error } from "./base/errors.ts";
+import { EXIT_CODES, endedBy, exitCodeOf, messageOf, Pg321Error } from "./base/errors.ts";
 import { asErrors, leadsToJournal } from "./base/process/journal.ts";
 import { widenThreadPool } from "./base/process/thread-pool.ts";
 import { visibleLines } from "./base/text/visible.ts";
@@ -19,7 +19,7 @@ for (const [name, code] of [
 ] as const) {
   process.on(name, () => {
     if (ended.signal.aborted) process.exit(EXIT_CODES[code]);
-    ended.abort(new Pg321Error(code, `ended by ${name}`));
+    ended.abort(new Pg321Error(code, endedBy(name)));
   });
 }
 

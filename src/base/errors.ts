@@ -32,6 +32,11 @@ export const EXIT_CODES = {
 
 export type ErrorCode = Exclude<keyof typeof EXIT_CODES, "ok" | "bug">;
 
+/** The error of a run, and of what it was working on, that a signal has ended. */
+export function endedBy(signal: "SIGINT" | "SIGTERM"): string {
+  return `ended by ${signal}`;
+}
+
 export interface ErrorOptions {
   /** What the reader can do about it: lower case, no full stop. */
   hint?: string;

@@ -1,7 +1,7 @@
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
 import { deliverAlerts } from "../alerts/deliver.ts";
-import { Pg321Error } from "../base/errors.ts";
+import { endedBy, Pg321Error } from "../base/errors.ts";
 import { isRoot } from "../base/process/become-user.ts";
 import type { Config } from "../config/config.ts";
 import { configPath, type LoadOptions, loadConfig, processSource } from "../config/load.ts";
@@ -72,7 +72,7 @@ export async function askPassphrase(question: string): Promise<string> {
   try {
     return await new Promise((resolve, reject) => {
       // In raw mode the terminal does not turn ^C into a signal.
-      lines.on("SIGINT", () => reject(new Pg321Error("interrupted", "ended by SIGINT")));
+      lines.on("SIGINT", () => reject(new Pg321Error("interrupted", endedBy("SIGINT"))));
       lines.on("close", () => reject(new Pg321Error("key", "no passphrase was given")));
       lines.question("").then(resolve, reject);
     });

@@ -7,6 +7,7 @@ import type { CopyTotal, DatabaseRecord, LatestBackups } from "../catalog/overvi
 import type { BackupRecord } from "../catalog/records.ts";
 import { backupEntry } from "../jobs/schedules.ts";
 import { backupStorages } from "../jobs/storages.ts";
+import { isEndedByHand } from "./by-hand.ts";
 import type { DatabaseCopiesStatus, DatabaseStatus, GoodBackupStatus } from "./report.ts";
 import type { StatusSource, TimedSchedule } from "./source.ts";
 
@@ -93,7 +94,7 @@ function databaseStatus(source: StatusSource, facts: Facts, now: Date): Database
  * never: there is no good backup yet;
  * stale: the newest good backup started more than two intervals ago (two days ago without a schedule), or its start
  * is ahead of the clock, so that its age is unknown;
- * failing: a newer attempt has ended and is not good;
+ * failing: a newer attempt has ended and is not good, and nobody ended it by hand;
  * partial: the newest good backup lacks a confirmed copy in a storage that backups go to;
  * good.
  */
@@ -108,7 +109,8 @@ function databaseState(
   const interval = schedule?.intervalMs;
   if (ageMs(good.started_at, now) > (interval === undefined ? STALE_MS : STALE_INTERVALS * interval))
     return "stale";
-  if (ended && ended.id !== good.id && newer(ended, good, now) === ended) return "failing";
+  if (ended && ended.id !== good.id && !isEndedByHand(ended) && newer(ended, good, now) === ended)
+    return "failing";
   const isWhole = backupStoragesOf(source).every((name) => storages.includes(name));
   return good.status === "PARTIAL" || !isWhole ? "partial" : "good";
 }

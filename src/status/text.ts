@@ -1,5 +1,6 @@
 import { durationText, sizeText } from "../base/text/amounts.ts";
 import { type Column, PLAIN, type Style, table } from "../base/text/table.ts";
+import { isEndedByHand, outcomeWord } from "./by-hand.ts";
 import { notifierState } from "./notifiers.ts";
 import type { DatabaseStatus, RunningStatus, RunStatus, StatusReport, StorageStatus } from "./report.ts";
 import { minFreeText, storageState } from "./storage-state.ts";
@@ -99,7 +100,9 @@ function databaseNote({ state, newest_good, last_attempt, copies, gone_at }: Dat
   if (state === "gone") return `gone since ${time(gone_at)}`;
   const lacks = copies.filter(({ storage }) => newest_good && !newest_good.storages.includes(storage));
   if (last_attempt && last_attempt.id !== newest_good?.id)
-    return note(`${last_attempt.status} at ${time(last_attempt.started_at)}`, last_attempt.error);
+    return isEndedByHand(last_attempt)
+      ? `interrupted by hand at ${time(last_attempt.started_at)}`
+      : note(`${last_attempt.status} at ${time(last_attempt.started_at)}`, last_attempt.error);
   return lacks.length === 0 ? "" : `newest not in ${lacks.map(({ storage }) => storage).join(", ")}`;
 }
 
@@ -158,9 +161,17 @@ function jobTable({ jobs }: StatusReport, style: Style): string | undefined {
     [
       { title: "JOB", cell: ({ job }) => job },
       ...runColumns<{ last_run: RunStatus | null }>(style),
+      {
+        title: "BY",
+        cell: ({ last_run }) => (last_run ? (last_run.schedule === null ? "hand" : "schedule") : "-"),
+      },
       { title: "LAST SUCCESS", cell: ({ last_success_at }) => time(last_success_at) },
       { title: "NEXT RUN", cell: ({ next_run_at }) => time(next_run_at) },
-      { title: "NOTE", cell: ({ last_run }) => note("", last_run?.error ?? null) },
+      {
+        title: "NOTE",
+        cell: ({ last_run }) =>
+          last_run === null || isEndedByHand(last_run) ? "" : note("", last_run.error),
+      },
     ],
     style,
   );
@@ -186,7 +197,7 @@ function scheduleTable({ schedules }: StatusReport, style: Style): string | unde
 function runColumns<T extends { last_run: RunStatus | null }>(style: Style): Column<T>[] {
   return [
     { title: "LAST RUN", cell: ({ last_run }) => time(last_run?.started_at) },
-    { title: "OUTCOME", cell: ({ last_run }) => (last_run ? coloured(last_run.outcome, style) : "-") },
+    { title: "OUTCOME", cell: ({ last_run }) => (last_run ? coloured(outcomeWord(last_run), style) : "-") },
     { title: "TOOK", cell: ({ last_run }) => durationText(last_run?.duration_ms), align: "right" },
   ];
 }

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { pagePolicy, secured } from "../../src/http/answer.ts";
 import { PAGE_STYLE_HASH } from "../../src/http/page/page.tsx";
+import type { StatusReport } from "../../src/status/report.ts";
 import { pageOf } from "../fixtures/page-input.ts";
 import {
   database,
@@ -9,6 +10,7 @@ import {
   manyDatabases,
   NOW,
   oddNames,
+  run,
 } from "../fixtures/status-report.ts";
 import { endpointLab } from "../lab/endpoint.ts";
 import { accessibility, type Box, BrowserLab, type Sight } from "../lab/machine/browser.ts";
@@ -22,8 +24,21 @@ const PAGES: Readonly<Record<string, string>> = {
   "/good": pageOf(freshReport({ databases: [database()] })),
   "/odd": pageOf(oddNames()),
   "/many": pageOf(manyDatabases(100)),
+  "/errors": pageOf(longErrors()),
   "/one": pageOf(fullReport(), "database=main/app&page=3"),
 };
+
+/** A job and a schedule with a long error that has no spaces. */
+function longErrors(): StatusReport {
+  const error = `storage "r2": ${"put-backup_app.dump.zst.enc:".repeat(12)}`;
+  const last_run = run({ outcome: "FAILED", error });
+  const full = fullReport();
+  const [job, schedule] = [full.jobs[0], full.schedules[0]];
+  return freshReport({
+    jobs: job ? [{ ...job, last_run }] : [],
+    schedules: schedule ? [{ ...schedule, last_run: { ...last_run, id: "x", schedule: "backup" } }] : [],
+  });
+}
 const PATHS = Object.keys(PAGES);
 const PHONE = 320;
 const LOOKS = [{ colorScheme: "light" }, { colorScheme: "dark", width: PHONE }] as const;
@@ -59,6 +74,18 @@ async function openDetails({ page }: Sight): Promise<void> {
 }
 
 const numberOf = ({ page }: Sight, expression: string) => page.evaluate<number>(expression);
+
+test("the name of a job is not squashed beside a long error", async () => {
+  await using sight = await browser.look(address("/errors"));
+  for (const width of [768, 1024, 1280]) {
+    await sight.page.setViewportSize({ width, height: 800 });
+    const heights = await sight.page.evaluate<
+      number[]
+    >(`[...document.querySelectorAll("[aria-labelledby=work] tbody th")]
+      .map((one) => { const range = document.createRange(); range.selectNodeContents(one); return range.getClientRects().length; })`);
+    expect(heights).toEqual([1, 1]);
+  }
+});
 
 describe.each(PATHS)("%s", (path) => {
   test("loads nothing but itself, and violates no rule of its policy", async () => {

@@ -11,6 +11,7 @@ import {
   hoursAgo,
   manyDatabases,
   oddNames,
+  run,
   storage,
 } from "../fixtures/status-report.ts";
 import { type EndpointLab, endpointLab } from "../lab/endpoint.ts";
@@ -250,6 +251,45 @@ test("a storage shows its space in units, and that its min_free is broken", () =
   const broken = shown(2 ** 29);
   expectPart(broken, "<span>below min_free</span>");
   expectPart(broken, "This storage takes no more copies: 512 MiB free, but min_free is 1.0 GiB");
+});
+
+test("a run by hand is told apart from a schedule, and one ended by hand is not red", () => {
+  const full = fullReport();
+  const shown = (schedule: string | null, error: string | null) =>
+    pageOf({
+      ...full,
+      jobs: [
+        {
+          job: "restore",
+          last_run: run({ outcome: "FAILED", schedule, error }),
+          last_success_at: null,
+          next_run_at: null,
+        },
+      ],
+      schedules: [],
+      databases: [],
+    });
+  expectPart(shown(null, "no room"), '<span class="muted">by hand</span>');
+  expectPart(
+    shown("restore old", "no room"),
+    '<span class="muted">by a schedule that no longer exists</span>',
+  );
+  const byHand = shown(null, "ended by SIGINT");
+  expect(byHand).toMatch(/<span class="state warning">.{0,400}<span>interrupted by hand<\/span>/);
+  expect(byHand.includes("ended by SIGINT")).toBe(false);
+});
+
+test("counts have the noun in the right number", () => {
+  const full = fullReport();
+  const last_run = run({
+    statistics: { databases: 1, verified: 1, temporary_files_deleted: 1, copies: 2000 },
+  });
+  const html = pageOf({
+    ...full,
+    jobs: [{ job: "backup", last_run, last_success_at: null, next_run_at: null }],
+    schedules: [],
+  });
+  expectPart(html, "1 database · 1 verified · 1 temporary file deleted · 2,000 copies");
 });
 
 test("shows the next steps if nothing has happened yet", () => {

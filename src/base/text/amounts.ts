@@ -36,6 +36,23 @@ export function rateText(bytes: number, durationMs: number): string {
   return durationMs <= 0 ? "-" : `${sizeText((bytes / durationMs) * 1000)}/s`;
 }
 
+/** Names of counts in the statistics of runs, as the noun for one of them. */
+const ONE: Readonly<Record<string, string>> = {
+  databases: "database",
+  copies: "copy",
+  records: "record",
+  files: "file",
+  uploads: "upload",
+  objects: "object",
+  backups: "backup",
+};
+
+/** A count with its name: `1 temporary file deleted` for `temporary_files_deleted`. */
+export function countText(count: number, name: string): string {
+  const words = name.split("_").map((word) => (count === 1 ? (ONE[word] ?? word) : word));
+  return `${count.toLocaleString("en")} ${words.join(" ")}`;
+}
+
 /** `1 copy`, `2,000 copies`. */
 export function plural(count: number, one: string, many = `${one}s`): string {
   return `${count.toLocaleString("en")} ${count === 1 ? one : many}`;

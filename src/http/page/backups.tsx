@@ -1,9 +1,10 @@
 import { durationText, sizeText } from "../../base/text/amounts.ts";
 import type { CopyRecord, CopyState } from "../../catalog/records.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
+import { isEndedByHand } from "../../status/by-hand.ts";
 import type { ListedBackup } from "../../status/list-backups.ts";
 import {
-  BACKUP_TONES,
+  AttemptState,
   DatabaseLink,
   DatabaseName,
   Moment,
@@ -72,7 +73,7 @@ export const Backups = ({ history, page }: { history: PageHistory; page: Page })
 
 const BackupRow = ({ listed, page }: { listed: ListedBackup; page: Page }) => {
   const { backup, copies, running_on } = listed;
-  const { status, started_at, finished_at, error } = backup;
+  const { started_at, finished_at, error } = backup;
   return (
     <tr>
       <td>
@@ -88,9 +89,9 @@ const BackupRow = ({ listed, page }: { listed: ListedBackup; page: Page }) => {
         </span>
       </th>
       <td class="state-cell">
-        <State tone={BACKUP_TONES[status]}>{status.toLowerCase()}</State>
+        <AttemptState attempt={backup} />
         {running_on !== null && ` on ${running_on}`}
-        {error !== null && <span class="error block">{shortened(error, 160)}</span>}
+        {error !== null && !isEndedByHand(backup) && <span class="error block">{shortened(error, 160)}</span>}
       </td>
       <td data-label="Dump" class="number">
         {sizeText(backup.dump_bytes)}

@@ -3,7 +3,7 @@ import type { BackupPoint } from "../../catalog/overview.ts";
 import type { DatabaseStatus, GoodBackupStatus } from "../../status/report.ts";
 import { isOverdue } from "../../status/verdict.ts";
 import {
-  BACKUP_TONES,
+  AttemptState,
   DatabaseLink,
   DatabaseName,
   Fact,
@@ -122,7 +122,7 @@ const DatabaseCard = ({ id, database, points, page }: CardInput) => {
             <span class="muted">none</span>
           ) : (
             <>
-              <State tone={BACKUP_TONES[last_attempt.status]}>{last_attempt.status.toLowerCase()}</State>{" "}
+              <AttemptState attempt={last_attempt} />{" "}
               <span class="absolute">{page.times.relative(last_attempt.started_at)}</span>
             </>
           )}

@@ -110,6 +110,8 @@ summary { cursor: pointer; padding: .3rem 0; color: var(--link); }
 table { width: 100%; border-collapse: separate; border-spacing: 0; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; vertical-align: top; padding: .5rem .75rem; font-weight: 400; }
 tbody th { font-weight: 600; }
+.job { min-width: 8rem; }
+.when { min-width: 7rem; }
 tbody tr > * { border-top: 1px solid var(--edge); }
 thead th { font-size: .8rem; color: var(--quiet); }
 .number { white-space: nowrap; text-align: right; }
@@ -122,7 +124,7 @@ thead th.number { text-align: right; }
   table, tbody { display: block; }
   tbody tr { display: flex; flex-wrap: wrap; gap: .15rem .9rem; padding: .6rem .9rem; }
   tbody tr + tr { border-top: 1px solid var(--edge); }
-  tbody tr > * { display: block; padding: 0; border: 0; flex: 1 1 100%; }
+  tbody tr > * { display: block; min-width: 0; padding: 0; border: 0; flex: 1 1 100%; }
   tbody th { flex: 1 1 8rem; order: -1; }
   td.state-cell { flex: 0 1 auto; order: -1; }
   .inline, .inline li { display: inline; }

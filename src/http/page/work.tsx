@@ -1,8 +1,9 @@
 import type { Child } from "hono/jsx";
-import { durationText, plural, sizeText } from "../../base/text/amounts.ts";
+import { countText, durationText, plural, sizeText } from "../../base/text/amounts.ts";
 import type { RunOutcome } from "../../catalog/records.ts";
 import type { Job } from "../../config/config.ts";
 import { SCHEDULED_JOBS } from "../../jobs/schedules.ts";
+import { outcomeWord } from "../../status/by-hand.ts";
 import type {
   AlertStatus,
   JobStatus,
@@ -75,7 +76,7 @@ export const Running = ({ running, page }: { running: readonly RunningStatus[]; 
           <li class="edge new">
             <p class="top">
               <State tone="new">
-                {run.schedule ?? run.job}: {run.state}
+                {run.schedule ?? `${run.job} by hand`}: {run.state}
               </State>
               <span class="muted">
                 since <Moment at={run.started_at} page={page} /> · pid {run.pid} on {run.host}
@@ -171,7 +172,7 @@ function workRows(jobs: readonly JobStatus[], schedules: readonly ScheduleStatus
     .map((job) => ({
       job: job.job,
       name: job.job,
-      when: <span class="muted">{isOff(job, schedules) ? "not scheduled" : "by hand"}</span>,
+      when: <span class="muted">{isOff(job, schedules) ? "not scheduled" : originOf(job)}</span>,
       run: job.last_run,
       nextAt: null,
     }));
@@ -181,8 +182,12 @@ function workRows(jobs: readonly JobStatus[], schedules: readonly ScheduleStatus
 
 const WorkRow = ({ row: { name, when, run, nextAt }, page }: { row: WorkLine; page: Page }) => (
   <tr>
-    <th scope="row">{name}</th>
-    <td data-label="When">{when}</td>
+    <th scope="row" class="job">
+      {name}
+    </th>
+    <td data-label="When" class="when">
+      {when}
+    </td>
     <td data-label="Last run">
       {run === null ? <span class="muted">none yet</span> : <Run run={run} page={page} />}
     </td>
@@ -194,14 +199,18 @@ const WorkRow = ({ row: { name, when, run, nextAt }, page }: { row: WorkLine; pa
 
 const Run = ({ run, page }: { run: RunStatus; page: Page }) => (
   <>
-    <State tone={OUTCOME_TONES[run.outcome]}>{run.outcome.toLowerCase()}</State>{" "}
+    <State tone={outcomeWord(run) === run.outcome ? OUTCOME_TONES[run.outcome] : "warning"}>
+      {outcomeWord(run).toLowerCase()}
+    </State>{" "}
     <Moment at={run.started_at} page={page} />
     <span class="muted small block">
       {[...(run.duration_ms === null ? [] : [`took ${durationText(run.duration_ms)}`]), ...counts(run)].join(
         " · ",
       )}
     </span>
-    {run.error !== null && <span class="error block">{shortened(run.error)}</span>}
+    {run.error !== null && outcomeWord(run) === run.outcome && (
+      <span class="error block">{shortened(run.error)}</span>
+    )}
   </>
 );
 
@@ -210,7 +219,12 @@ function counts({ statistics }: RunStatus): string[] {
   return Object.entries(statistics ?? {})
     .filter(([name, value]) => Number.isInteger(value) && value !== 0 && !/_(ms|bytes)$|^bytes_/.test(name))
     .slice(0, 4)
-    .map(([name, value]) => `${value} ${name.replaceAll("_", " ")}`);
+    .map(([name, value]) => countText(Number(value), name));
+}
+
+/** Who started the last run of a job that is not the last one of any schedule. */
+function originOf({ last_run }: JobStatus): string {
+  return last_run?.schedule ? "by a schedule that no longer exists" : "by hand";
 }
 
 /** Whether a person started the last run of a job, or its schedule no longer exists. */

@@ -54,6 +54,17 @@ describe("a database is", () => {
     ).toBe("failing");
   });
 
+  test("good still, if a person ended a newer attempt by hand", async () => {
+    const byHand = { status: "FAILED", error: "ended by SIGINT" } as const;
+    expect(
+      await after(async (lab) => {
+        await backUp(lab, 25, BOTH);
+        await backUp(lab, 1, { disk: "FAILED" }, byHand);
+      }),
+    ).toBe("good");
+    expect(await after((lab) => backUp(lab, 1, { disk: "FAILED" }, byHand))).toBe("never");
+  });
+
   test("failing, if the run of a backup has died, but not while it is alive", async () => {
     const withRunning = async (lab: EndpointLab) => {
       await backUp(lab, 25, BOTH);

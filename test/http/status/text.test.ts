@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import type { Style } from "../../../src/base/text/table.ts";
 import { visibleData } from "../../../src/base/text/visible.ts";
+import type { JobStatus } from "../../../src/status/report.ts";
 import { statusText } from "../../../src/status/text.ts";
 import { verdictOf } from "../../../src/status/verdict.ts";
 import {
@@ -9,6 +10,7 @@ import {
   fullReport,
   manyDatabases,
   oddNames,
+  run,
   storage,
 } from "../../fixtures/status-report.ts";
 
@@ -75,6 +77,29 @@ test("a storage whose min_free is broken is no good storage, however much of it 
       /^usb +local +below min_free .* 512 MiB \(100 %\) .* 512 MiB free, but min_free is 1\.0 GiB$/,
     ),
   ]);
+});
+
+test("a run by hand is told apart from a schedule, and one ended by hand from one that failed", () => {
+  const full = fullReport();
+  const job = (schedule: string | null, error: string) => {
+    const last_run = run({ outcome: "FAILED", schedule, error });
+    return part(
+      statusText({ ...full, jobs: [{ ...full.jobs[0], job: "backup", last_run } as JobStatus] }),
+      "JOBS",
+    )[0];
+  };
+  expect(job("backup", "no room")).toMatch(/ FAILED +6m 00s +schedule .* no room$/);
+  expect(job(null, "no room")).toMatch(/ FAILED +6m 00s +hand .* no room$/);
+  expect(job(null, "ended by SIGINT")).toMatch(/ interrupted by hand +6m 00s +hand [^S]*$/);
+  const last_attempt = {
+    id: "x",
+    status: "FAILED",
+    started_at: full.now,
+    finished_at: full.now,
+    error: "ended by SIGINT",
+  } as const;
+  const text = statusText({ ...full, databases: [database({ last_attempt })] });
+  expect(part(text, "DATABASES")[0]).toEndWith("interrupted by hand at 2026-11-23 03:00:00");
 });
 
 test("a new installation, and one without any data, have a shorter text", () => {

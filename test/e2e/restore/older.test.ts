@@ -72,6 +72,7 @@ test("--create of a database with an ICU locale reports the locale used instead"
     kind: "locale",
     name: "icu_locale de-DE",
     hint: "PostgreSQL 14 does not support it: it will sort by the system's locale C.UTF-8 instead",
+    sql: null,
   };
   const dry = await installation.ok(...words, "--dry-run", "--json");
   expect(dry.json.lacks).toEqual([lost, expect.objectContaining({ kind: "version" })]);

@@ -17,11 +17,13 @@ test("a failed restore says what it leaves, and never advises to drop a database
   });
   await installation.ok("backup");
 
-  // Its table already exists.
-  const existing = ["--target", `main/${source}`, "--table", "t", "--into-existing"];
+  // A table alone is restored without the domain that it needs.
+  const used = await postgres.createDatabase();
+  await postgres.connect(used).unsafe("create table mine ()");
+  const existing = ["--target", `main/${used}`, "--table", "t", "--into-existing"];
   for (const [words, remains] of [
-    [[], `nothing of database "${source}" was changed`],
-    [["--jobs", "2"], `database "${source}" holds what was restored before the failure: check it`],
+    [[], `nothing of database "${used}" was changed`],
+    [["--jobs", "2"], `database "${used}" holds what was restored before the failure: check it`],
   ] as const) {
     const inUse = await installation.run("restore", "latest", "-d", source, ...existing, ...words);
     expect(inUse.exitCode).toBe(10);
@@ -29,7 +31,6 @@ test("a failed restore says what it leaves, and never advises to drop a database
     expect(inUse.stderr).not.toContain("drop");
   }
 
-  // A table alone is restored without the domain that it needs.
   const made = `${source}_new`;
   postgres.dropAtEnd(made);
   const create = ["--target", `main/${made}`, "--table", "t", "--create"];

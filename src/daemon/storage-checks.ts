@@ -26,22 +26,27 @@ export class StorageChecks {
   async look(context: JobContext): Promise<void> {
     const listed = new Map<string, readonly string[]>();
     for (const server of context.config.server)
-      await this.#note(context, `server "${server.name}"`, () => seeServer(context, server, listed));
+      await this.#note(context, { server: server.name }, () => seeServer(context, server, listed));
     await forgetServers(context);
     await alertSelection(context, listed);
     for (const storage of context.storages)
-      await this.#note(context, `storage "${storage.name}"`, () => seeStorage(context, storage));
+      await this.#note(context, { storage: storage.name }, () => seeStorage(context, storage));
   }
 
   /** Checks one of them. Logs only changes since the last check. */
-  async #note({ log, signal }: JobContext, about: string, look: () => Promise<string | null>): Promise<void> {
+  async #note(
+    { log, signal }: JobContext,
+    about: { server: string } | { storage: string },
+    look: () => Promise<string | null>,
+  ): Promise<void> {
     signal.throwIfAborted();
     const error = await look();
-    const before = this.#last.get(about) ?? null;
-    this.#last.set(about, error);
+    const key = JSON.stringify(about);
+    const before = this.#last.get(key) ?? null;
+    this.#last.set(key, error);
     if (error === before) return;
-    if (error !== null) log.warning("unreachable", { what: about, error });
-    else log.info("reachable again", { what: about });
+    if (error !== null) log.warning("unreachable", { ...about, error });
+    else log.info("reachable again", about);
   }
 }
 

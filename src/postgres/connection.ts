@@ -97,6 +97,14 @@ export function hostOf({ host, port }: Pick<Endpoint, "host" | "port">): string 
   return host ?? SOCKET_DIRS.find((dir) => existsSync(`${dir}/.s.PGSQL.${port}`)) ?? "localhost";
 }
 
+/** Where a server is, for messages: a socket by its path, and that a socket is missing if the config names no host. */
+export function placeText({ host, port }: Pick<Endpoint, "host" | "port">): string {
+  const found = hostOf({ host, port });
+  if (found.startsWith("/")) return `socket ${found}/.s.PGSQL.${port}`;
+  const missing = `no socket .s.PGSQL.${port} in ${SOCKET_DIRS.join(" or ")}`;
+  return `${found}:${port}${host === undefined ? ` (no host is configured, and there is ${missing})` : ""}`;
+}
+
 /** A single session. Queries go through `run`, which converts their errors. */
 export interface Connection extends AsyncDisposable {
   readonly endpoint: Endpoint;
@@ -119,7 +127,7 @@ export async function connect(endpoint: Endpoint): Promise<Connection> {
     // Objects of the database's users must not shadow the system's. Timeouts set for a role or a database are meant
     // for its users; PostgreSQL's own programs disable them in the same way.
     await run(
-      `connect to database "${endpoint.database}" as "${endpoint.user}" at ${hostOf(endpoint)}:${endpoint.port}`,
+      `connect to database "${endpoint.database}" as "${endpoint.user}" at ${placeText(endpoint)}`,
       async () => {
         await sql`select pg_catalog.set_config('statement_timeout', '0', false)`;
         await sql`select pg_catalog.set_config('search_path', 'pg_catalog', false)`;

@@ -8,6 +8,7 @@ import type { BackupRecord } from "../catalog/records.ts";
 import { backupEntry } from "../jobs/schedules.ts";
 import { backupStorages } from "../jobs/storages.ts";
 import { isEndedByHand } from "./by-hand.ts";
+import { failureSince, serverFailures } from "./last-attempt.ts";
 import type { DatabaseCopiesStatus, DatabaseStatus, GoodBackupStatus } from "./report.ts";
 import type { StatusSource, TimedSchedule } from "./source.ts";
 
@@ -28,6 +29,7 @@ interface Facts {
   storages: string[];
   totals: readonly CopyTotal[];
   schedule: TimedSchedule | undefined;
+  serverFailure: DatabaseStatus["server_failure"];
 }
 
 /** Every database that is backed up or still has copies, ordered by server and name. */
@@ -44,16 +46,19 @@ export async function databaseStatuses(
   for (const [name, backups] of latest) if (!records.has(name)) records.set(name, recordOf(backups));
   const totals = Map.groupBy(await catalog.overview.copyTotals(now), nameOf);
   const abandoned = await abandonedBackups(source, now);
+  const failures = await serverFailures(catalog);
 
   const statuses: DatabaseStatus[] = [];
   for (const [index, record] of [...records.values()].sort(byName).entries()) {
     // There may be thousands of databases, and the endpoint must answer other requests meanwhile.
     if (index % DATABASES_AT_ONCE === DATABASES_AT_ONCE - 1) await setImmediate();
     const { good = null, ended = null } = latest.get(nameOf(record)) ?? {};
+    const attempt = newer(ended, abandoned.get(nameOf(record)) ?? null, now);
     const facts: Facts = {
       record: withGone(source, record),
       good,
-      ended: newer(ended, abandoned.get(nameOf(record)) ?? null, now),
+      ended: attempt,
+      serverFailure: failureSince(failures, record, attempt),
       storages: good ? await confirmedIn(source, good) : [],
       totals: totals.get(nameOf(record)) ?? [],
       schedule: backupEntry(schedules, record.server, record.database),
@@ -82,6 +87,7 @@ function databaseStatus(source: StatusSource, facts: Facts, now: Date): Database
       finished_at: ended.finished_at,
       error: ended.error,
     },
+    server_failure: isGone ? null : facts.serverFailure,
     interval_ms: isGone ? null : (schedule?.intervalMs ?? null),
     next_backup_at: isGone ? null : (schedule?.nextRunAt ?? null),
     copies: copiesStatus(source, facts, now),
@@ -94,13 +100,13 @@ function databaseStatus(source: StatusSource, facts: Facts, now: Date): Database
  * never: there is no good backup yet;
  * stale: the newest good backup started more than two intervals ago (two days ago without a schedule), or its start
  * is ahead of the clock, so that its age is unknown;
- * failing: a newer attempt has ended and is not good, and nobody ended it by hand;
+ * failing: a newer attempt has ended and is not good, and nobody ended it by hand, or the server could not be asked;
  * partial: the newest good backup lacks a confirmed copy in a storage that backups go to;
  * good.
  */
 function databaseState(
   source: StatusSource,
-  { record, good, ended, storages, schedule }: Facts,
+  { record, good, ended, storages, schedule, serverFailure }: Facts,
   now: Date,
 ): DatabaseStatus["state"] {
   if (record.gone_at !== null) return "gone";
@@ -109,6 +115,7 @@ function databaseState(
   const interval = schedule?.intervalMs;
   if (ageMs(good.started_at, now) > (interval === undefined ? STALE_MS : STALE_INTERVALS * interval))
     return "stale";
+  if (serverFailure) return "failing";
   if (ended && ended.id !== good.id && !isEndedByHand(ended) && newer(ended, good, now) === ended)
     return "failing";
   const isWhole = backupStoragesOf(source).every((name) => storages.includes(name));

@@ -120,6 +120,8 @@ export interface DatabaseStatus {
     finished_at: string | null;
     error: string | null;
   } | null;
+  /** A run since the last attempt that did not get as far as this database: its server could not be asked. */
+  server_failure: { at: string; error: string } | null;
   /** The longest time between two scheduled backups; null without a schedule. */
   interval_ms: number | null;
   next_backup_at: string | null;

@@ -1,6 +1,7 @@
 import { durationText, sizeText } from "../base/text/amounts.ts";
 import { type Column, PLAIN, type Style, table } from "../base/text/table.ts";
 import { isEndedByHand, outcomeWord } from "./by-hand.ts";
+import { lastAttempt } from "./last-attempt.ts";
 import { notifierState } from "./notifiers.ts";
 import type { DatabaseStatus, RunningStatus, RunStatus, StatusReport, StorageStatus } from "./report.ts";
 import { minFreeText, storageState } from "./storage-state.ts";
@@ -96,13 +97,15 @@ function databaseTable(report: StatusReport, style: Style): string | undefined {
   );
 }
 
-function databaseNote({ state, newest_good, last_attempt, copies, gone_at }: DatabaseStatus): string {
+function databaseNote(database: DatabaseStatus): string {
+  const { state, newest_good, copies, gone_at } = database;
+  const attempt = lastAttempt(database);
   if (state === "gone") return `gone since ${time(gone_at)}`;
   const lacks = copies.filter(({ storage }) => newest_good && !newest_good.storages.includes(storage));
-  if (last_attempt && last_attempt.id !== newest_good?.id)
-    return isEndedByHand(last_attempt)
-      ? `interrupted by hand at ${time(last_attempt.started_at)}`
-      : note(`${last_attempt.status} at ${time(last_attempt.started_at)}`, last_attempt.error);
+  if (attempt && (database.server_failure || database.last_attempt?.id !== newest_good?.id))
+    return isEndedByHand(attempt)
+      ? `interrupted by hand at ${time(attempt.started_at)}`
+      : note(`${attempt.status} at ${time(attempt.started_at)}`, attempt.error);
   return lacks.length === 0 ? "" : `newest not in ${lacks.map(({ storage }) => storage).join(", ")}`;
 }
 

@@ -279,6 +279,13 @@ test("a run by hand is told apart from a schedule, and one ended by hand is not 
   expect(byHand.includes("ended by SIGINT")).toBe(false);
 });
 
+test("the last attempt failed if the server could not be asked since", () => {
+  const server_failure = { at: hoursAgo(1), error: "backup of main failed: no answer" };
+  const html = pageOf(freshReport({ databases: [database({ state: "failing", server_failure })] }));
+  expectPart(html, "Last attempt: backup of main failed: no answer");
+  expect(html).toMatch(/<dt>Last attempt<\/dt><dd><span class="state bad">.{0,400}<span>failed<\/span>/s);
+});
+
 test("counts have the noun in the right number", () => {
   const full = fullReport();
   const last_run = run({

@@ -1,5 +1,6 @@
 import { durationText, plural, sizeText } from "../../base/text/amounts.ts";
 import type { BackupPoint } from "../../catalog/overview.ts";
+import { lastAttempt } from "../../status/last-attempt.ts";
 import type { DatabaseStatus, GoodBackupStatus } from "../../status/report.ts";
 import { isOverdue } from "../../status/verdict.ts";
 import {
@@ -98,8 +99,9 @@ function standing(database: DatabaseStatus, { times }: Page): { tone: Tone; word
 }
 
 const DatabaseCard = ({ id, database, points, page }: CardInput) => {
-  const { state, newest_good, last_attempt, next_backup_at } = database;
-  const hasError = last_attempt?.error && (state === "failing" || state === "stale" || state === "never");
+  const { state, newest_good, next_backup_at } = database;
+  const attempt = lastAttempt(database);
+  const hasError = attempt?.error && (state === "failing" || state === "stale" || state === "never");
   const { tone, words } = standing(database, page);
   return (
     <li class={`card edge ${tone}`}>
@@ -109,21 +111,19 @@ const DatabaseCard = ({ id, database, points, page }: CardInput) => {
         </h3>
         <State tone={tone}>{words}</State>
       </div>
-      {hasError && last_attempt !== null && (
-        <p class="error">Last attempt: {shortened(last_attempt.error ?? "")}</p>
-      )}
+      {hasError && attempt !== null && <p class="error">Last attempt: {shortened(attempt.error ?? "")}</p>}
       <dl class="facts">
         <Fact name="Newest good backup">
           <MomentOr at={newest_good?.started_at ?? null} page={page} none="none" />
         </Fact>
         {newest_good && <SizeFact backup={newest_good} />}
         <Fact name="Last attempt">
-          {last_attempt === null ? (
+          {attempt === null ? (
             <span class="muted">none</span>
           ) : (
             <>
-              <AttemptState attempt={last_attempt} />{" "}
-              <span class="absolute">{page.times.relative(last_attempt.started_at)}</span>
+              <AttemptState attempt={attempt} />{" "}
+              <span class="absolute">{page.times.relative(attempt.started_at)}</span>
             </>
           )}
         </Fact>

@@ -69,8 +69,8 @@ test("the state of servers and storages is recorded, and each change is logged o
   const withoutServer = { ...context, config: { ...context.config, server } };
   for (let look = 0; look < 3; look++) await sightings.look(withoutServer);
   expect(lines).toHaveLength(3);
-  for (const what of ["server", "storage", "storage"])
-    expect(lines.shift()).toStartWith(`warning unreachable what="${what}`);
+  for (const about of ["server=main", "storage=disk", "storage=r2"])
+    expect(lines.shift()).toStartWith(`warning unreachable ${about} error=`);
   const away = await overview.storages();
   expect(away.map(({ errors, check_error }) => errors === 3 && check_error !== null)).toEqual([true, true]);
   // While its server does not answer, a database is not recorded as gone.
@@ -80,7 +80,9 @@ test("the state of servers and storages is recorded, and each change is logged o
   await rename(`${directory}.away`, directory);
   await postgres.connect().unsafe(`drop database ${shop} with (force)`);
   for (let look = 0; look < 2; look++) await sightings.look(context);
-  expect(lines.map((line) => line.split(" what=")[0])).toEqual(Array(3).fill("info    reachable again"));
+  expect(lines.map((line) => line.trimEnd())).toEqual(
+    ["server=main", "storage=disk", "storage=r2"].map((about) => `info    reachable again ${about}`),
+  );
   const gone = (await overview.databases()).filter(({ gone_at }) => gone_at !== null);
   expect(gone.map(({ database }) => database)).toEqual([shop]);
   expect((await overview.storages()).map(({ check_error }) => check_error)).toEqual([null, null]);

@@ -42,6 +42,7 @@ test("a database has its newest good backup, its last attempt, its copies and it
       finished_at: hoursAgo(0.5),
       error: "pg_dump: no",
     },
+    server_failure: null,
     interval_ms: 24 * HOUR_MS,
     next_backup_at: hoursAgo(-2),
     copies: [

@@ -1,9 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { fateOf, processIdentity } from "../../../src/base/process/identity.ts";
 import { leaseName } from "../../../src/catalog/database-lease.ts";
+import type { AlertRecord } from "../../../src/catalog/records.ts";
 import { statusReport } from "../../../src/status/status.ts";
+import { statusText } from "../../../src/status/text.ts";
 import { app, BOTH, backUp, hoursAgo, see, twoStorages } from "../../lab/backed-up.ts";
 import type { EndpointLab } from "../../lab/endpoint.ts";
+import { alertRecord } from "../../suites/catalog/records.ts";
 
 describe("a database is", () => {
   const after = async (work: (lab: EndpointLab) => Promise<unknown>, more = "") => {
@@ -52,6 +55,35 @@ describe("a database is", () => {
         await backUp(lab, 1, { disk: "MISSING", usb: "MISSING" });
       }),
     ).toBe("failing");
+  });
+
+  test("failing, if its server could not be asked since, until it is backed up again", async () => {
+    const failure = {
+      key: "backup main",
+      server: "main",
+      database: null,
+      last_at: hoursAgo(1),
+      resolved_at: null,
+    };
+    const withAlert = async (lab: EndpointLab, change: Partial<AlertRecord> = {}) => {
+      await backUp(lab, 25, BOTH);
+      const alert = alertRecord({ ...failure, message: "backup of main failed: no answer", ...change });
+      await lab.context.catalog.changeAlert(alert.key, () => ({ alert, deliveries: [] }));
+    };
+    expect(await after(withAlert)).toBe("failing");
+    expect(await after((lab) => withAlert(lab, { resolved_at: hoursAgo(0.5) }))).toBe("good");
+    expect(await after((lab) => withAlert(lab, { key: "backup other", server: "other" }))).toBe("good");
+    await using lab = await twoStorages();
+    await see(lab, "app");
+    await withAlert(lab);
+    const found = await app(lab);
+    expect(found.server_failure).toEqual({ at: hoursAgo(1), error: "backup of main failed: no answer" });
+    const text = statusText(await statusReport(lab.context));
+    expect(text).toContain(
+      `FAILED at ${hoursAgo(1).slice(0, 19).replace("T", " ")}: backup of main failed: no answer`,
+    );
+    await backUp(lab, 0.5, BOTH);
+    expect(await app(lab)).toMatchObject({ state: "good", server_failure: null });
   });
 
   test("good still, if a person ended a newer attempt by hand", async () => {

@@ -89,7 +89,10 @@ function standardOutput(env: Environment, screen: LiveLines): Output {
       new Promise((resolve, reject) => {
         process.stdout.write(bytes, (error) => (error ? reject(notWritten(error)) : resolve()));
       }),
-    style: styleFor(isSmartTerminal(process.stdout, env), env),
+    style: {
+      ...styleFor(isSmartTerminal(process.stdout, env), env),
+      columns: process.stdout.isTTY ? process.stdout.columns || 80 : undefined,
+    },
     isTerminal: process.stdout.isTTY === true,
   };
 }

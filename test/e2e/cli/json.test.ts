@@ -246,7 +246,7 @@ describe("on a terminal", () => {
     expect(screen.filter((line) => line.includes("% of"))).toEqual([]);
     expect(screen.filter((line) => !/ warning /.test(line))).toEqual([
       expect.stringMatching(/^ID +DATABASE +STATUS +DUMP +STORED +TIME +RATE +COPIES$/),
-      expect.stringMatching(/^[0-9a-f]{8} +main\/odd \ufffd\[31m \w+ +VERIFIED .* disk usb$/),
+      expect.stringMatching(/^[0-9a-f]{8} +main\/odd \ufffd\[31m \w+ +VERIFIED .* disk, usb$/),
     ]);
   }, 60_000);
 

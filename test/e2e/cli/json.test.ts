@@ -250,6 +250,31 @@ describe("on a terminal", () => {
     ]);
   }, 60_000);
 
+  test("Ctrl-C leaves nothing of the progress, and the error says that it was interrupted", async () => {
+    await installation.configure({ databases: [`odd*${ODD_END}`] });
+    const sql = postgres.connect(ODD);
+    await sql.unsafe("create table interrupted (id int)");
+    const release = Promise.withResolvers<void>();
+    const isHeld = Promise.withResolvers<void>();
+    // pg_dump waits for this lock, so the backup lasts until its progress was on the terminal.
+    const holding = sql.begin(async (transaction) => {
+      await transaction.unsafe("lock table interrupted in access exclusive mode");
+      isHeld.resolve();
+      await release.promise;
+    });
+    await isHeld.promise;
+    const program = onTerminal(["backup"], { PG321_CONFIG: installation.configFile, COLORTERM: "" });
+    await program.shows(/backup main\/odd .* 0 B 0% of ~.* disk 0 B +usb 0 B[\s\S]*\u001b\[1A\u001b\[J/);
+    program.type("\u0003");
+    const { exitCode, written } = await program.ended;
+    release.resolve();
+    await holding;
+    expect(exitCode).toBe(130);
+    const screen = screenOf(written);
+    expect(screen.filter((line) => line.includes("% of") || line.includes("^C"))).toEqual([]);
+    expect(screen.at(-1)).toBe("error: ended by SIGINT");
+  }, 60_000);
+
   test("raw bytes are not written to it", async () => {
     const [{ id }] = (await installation.ok("list", "--json")).json.backups;
     for (const words of [

@@ -5,6 +5,8 @@ import type { Notice, NoticeEvent } from "./notice.ts";
 
 /** Longer titles are cut by phones and mail programs, and the body has the whole message. */
 const TITLE_MAX = 150;
+/** The beginning that a title is made from. */
+const TITLE_SOURCE_MAX = 2_000;
 /** The key of a backup's object would fill a title; the text has it. */
 const OBJECT_KEY = /\S*\/backup_\S+\.dump\b[\w.]*/g;
 /** The next step, if the alert names none. */
@@ -19,7 +21,8 @@ export function titleOf(notice: Notice): string {
     test: "TEST",
   };
   const word = words[event] ?? level;
-  const text = `[pg321 ${host}] ${word}: ${subjectOf(notice)}`;
+  // Cut first: on a very long message the pattern of keys would take seconds.
+  const text = `[pg321 ${host}] ${word}: ${subjectOf(notice)}`.slice(0, TITLE_SOURCE_MAX);
   return clipped(visible(text.replace(/\s+/g, " ").replaceAll(OBJECT_KEY, "…")), TITLE_MAX);
 }
 

@@ -46,7 +46,7 @@ test("without the credential of one storage a backup is restored from the other,
 
 test("list and show go on, and show says why the copy cannot be read", async () => {
   const { stdout, stderr } = await installation.ok("list");
-  expect(stdout).toContain("cloud disk");
+  expect(stdout).toContain("cloud, disk");
   expect(stderr).toMatch(REASON);
   const id = (await installation.ok("list", "--json")).json.backups[0].id;
   expect((await installation.ok("show", id)).stdout).toMatch(

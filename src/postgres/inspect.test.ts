@@ -30,6 +30,14 @@ describe("the databases chosen by a config", () => {
     });
   });
 
+  test("a plain name that does not exist is not reported if it is excluded", () => {
+    expect(choose(["app_1", "gone", "=APP_*"], ["gon?", "=APP_*"])).toEqual({
+      chosen: ["app_1"],
+      missing: [],
+      idle: [],
+    });
+  });
+
   test("a glob without a match is reported", () => {
     expect(choose(["app_1", "crm_*"])).toEqual({ chosen: ["app_1"], missing: [], idle: ["crm_*"] });
   });

@@ -68,13 +68,13 @@ export function chooseDatabases(
   { databases, exclude }: { databases: readonly string[]; exclude: readonly string[] },
 ): DatabaseChoice {
   const [wanted, unwanted] = [databases.map(databasePattern), exclude.map(databasePattern)];
+  const isExcluded = (database: string) => unwanted.some(({ matches }) => matches(database));
   const idle = wanted.filter(({ matches }) => !available.some(matches));
   return {
     chosen: available.filter(
-      (database) =>
-        wanted.some(({ matches }) => matches(database)) && !unwanted.some(({ matches }) => matches(database)),
+      (database) => wanted.some(({ matches }) => matches(database)) && !isExcluded(database),
     ),
-    missing: idle.flatMap(({ name }) => name ?? []),
+    missing: idle.flatMap(({ name }) => (name === undefined || isExcluded(name) ? [] : [name])),
     idle: idle.flatMap(({ name, written }) => (name === undefined ? [written] : [])),
   };
 }

@@ -66,6 +66,15 @@ export async function amendAlert(
   await change(context, key, (open) => open && { alert: amend(open), event: undefined });
 }
 
+/**
+ * Ends the open alert with this key, if there is one, without a notice: the problem is not over, but another alert is
+ * about it now. Never throws.
+ */
+export async function supersedeAlert(context: AlertContext, key: string): Promise<void> {
+  const now = context.clock.now().toISOString();
+  await amendAlert(context, key, (open) => ({ ...open, resolved_at: now, remind_at: null }));
+}
+
 /** Queues reminders of the open alerts that nobody has acknowledged and whose reminder is due. Never throws. */
 export async function remindOfAlerts(context: AlertContext): Promise<void> {
   const now = context.clock.now().toISOString();

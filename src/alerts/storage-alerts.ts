@@ -1,6 +1,6 @@
 import type { AlertRecord, RunRecord } from "../catalog/records.ts";
 import type { AlertLevel, Job } from "../config/config.ts";
-import { amendAlert, raiseAlert, resolveAlert } from "./alert.ts";
+import { amendAlert, raiseAlert, resolveAlert, supersedeAlert } from "./alert.ts";
 import type { AlertContext } from "./alert-context.ts";
 import { databasesOf } from "./databases-of.ts";
 
@@ -62,7 +62,8 @@ export async function alertStorages<P extends StoragePlace>(
     for (const place of await alertStorage(context, run, { storage, all, bad, alert }, report))
       covered.add(place);
   }
-  await endOthers(context, open, report.job, covered);
+  const uncovered = places.filter((place) => !place.isGood && !covered.has(place));
+  await endOthers(context, open, report.job, covered, uncovered);
   return covered;
 }
 
@@ -112,21 +113,21 @@ async function alertStorage<P extends StoragePlace>(
 }
 
 /**
- * Ends the alerts about single databases that an alert about a storage replaces now, without a notice: the problem is
- * not over.
+ * Ends the alerts about single databases that alerts about storages replace now. One that is also about a failure in
+ * another storage stays open: it would be raised again at once, as a new problem.
  */
 async function endOthers(
   context: AlertContext,
   open: readonly AlertRecord[],
   job: Job,
   covered: ReadonlySet<StoragePlace>,
+  uncovered: readonly StoragePlace[],
 ): Promise<void> {
-  const now = context.clock.now().toISOString();
-  for (const place of covered) {
-    const key = `${job} ${nameOf(place)}${job === "backup" ? "" : ` ${place.storage}`}`;
-    if (!open.some((one) => one.key === key)) continue;
-    await amendAlert(context, key, (one) => ({ ...one, resolved_at: now, remind_at: null }));
-  }
+  const keyOf = (place: StoragePlace) =>
+    `${job} ${nameOf(place)}${job === "backup" ? "" : ` ${place.storage}`}`;
+  const kept = new Set(uncovered.map(keyOf));
+  for (const key of new Set([...covered].map(keyOf)))
+    if (!kept.has(key) && open.some((one) => one.key === key)) await supersedeAlert(context, key);
 }
 
 function partition<T>(items: readonly T[], test: (item: T) => boolean): [T[], T[]] {

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { type AlertLab, alertLab } from "../../../test/lab/alert-context.ts";
 import { type HttpReceiver, RECEIVERS } from "../../../test/lab/servers/receivers.ts";
 import { runRecord } from "../../../test/suites/catalog/records.ts";
-import { raiseAlert } from "../../alerts/alert.ts";
+import { amendAlert, raiseAlert } from "../../alerts/alert.ts";
 import { deliverAlerts } from "../../alerts/deliver.ts";
 import { Pg321Error } from "../../base/errors.ts";
 import type { Notice } from "../../notify/notice.ts";
@@ -101,6 +101,28 @@ test("another problem of a database stays an alert of its own", async () => {
     "raised WARNING backup storage disk",
     "raised WARNING backup main/c",
   ]);
+});
+
+test("a database that also lacks its copy elsewhere keeps its own alert from run to run", async () => {
+  const both = result("c", { status: "PARTIAL", copies: [copy("disk", FULL), copy("other", "denied")] });
+  await told(partial("a"), partial("b"), both);
+  const acknowledged_at = lab.clock.now().toISOString();
+  await amendAlert(lab, "backup main/c", (open) => ({ ...open, acknowledged_at }));
+  for (let run = 0; run < 2; run++) expect(await told(partial("a"), partial("b"), both)).toEqual([]);
+  const own = (await lab.catalog.alerts({ open: true })).find(({ key }) => key === "backup main/c");
+  expect(own).toMatchObject({ count: 3, acknowledged_at });
+  // Once only the full disk is left, the alert about the storage replaces it.
+  expect(await told(partial("a"), partial("b"), partial("c"))).toEqual([]);
+  expect(await openKeys()).toEqual(["backup storage disk"]);
+});
+
+test("a storage without its marker does not end the alert about a copy that another storage lacks", async () => {
+  const refused = { key: "storage disk", server: null, database: null, run_id: null, metadata: {} } as const;
+  await raiseAlert(lab, { ...refused, level: "CRITICAL", job: "backup", message: "its marker is missing" });
+  await deliverAlerts(lab);
+  const both = result("c", { status: "PARTIAL", copies: [copy("disk", FULL), copy("other", "denied")] });
+  expect(await told(both)).toEqual(["raised WARNING backup main/c"]);
+  for (let run = 0; run < 2; run++) expect(await told(both)).toEqual([]);
 });
 
 test("a database that is gone, and a storage that is gone from the config, end it", async () => {

@@ -5,7 +5,7 @@ import { backupRecord, tombstoneOf } from "../../test/suites/catalog/records.ts"
 import { DAY_MS, HOUR_MS } from "../base/limits.ts";
 import type { BackupRecord } from "../catalog/records.ts";
 import type { Notice } from "../notify/notice.ts";
-import { raiseAlert } from "./alert.ts";
+import { amendAlert, raiseAlert } from "./alert.ts";
 import { deliverAlerts } from "./deliver.ts";
 import { alertSelection, endGone } from "./selection-alerts.ts";
 
@@ -25,9 +25,13 @@ afterEach(async () => {
 });
 
 /** Lists the databases of the server, and returns the notices: `raised gone main/app`. */
-async function listing(databases: string[], idle: string[] = []): Promise<string[]> {
+async function listing(
+  databases: string[],
+  idle: string[] = [],
+  failing: { server: string; database: string }[] = [],
+): Promise<string[]> {
   await lab.catalog.overview.seeDatabases("main", databases, lab.clock.now().toISOString());
-  await alertSelection(lab, new Map([["main", idle]]));
+  await alertSelection(lab, new Map([["main", idle]]), failing);
   return await received();
 }
 
@@ -38,6 +42,11 @@ async function received(): Promise<string[]> {
     const { event, key, resolution } = JSON.parse(body) as Notice;
     return `${event} ${key}${resolution === null ? "" : `: ${resolution}`}`;
   });
+}
+
+async function acknowledge(key: string): Promise<void> {
+  const acknowledged_at = lab.clock.now().toISOString();
+  await amendAlert(lab, key, (open) => ({ ...open, acknowledged_at }));
 }
 
 const openKeys = async () => (await lab.catalog.alerts({ open: true })).map(({ key }) => key).sort();
@@ -66,6 +75,49 @@ test("the alert that a database is gone replaces the one that its backup failed"
   ]);
   await lab.clock.advance(DAY_MS);
   expect(await received()).toEqual([]);
+});
+
+test.each(["app", "=app"])(
+  "a database that the config names as %s has one alert while its backups fail",
+  async (name) => {
+    lab.config.server = lab.config.server.map((server) => ({ ...server, databases: [name, "a*"] }));
+    await listing(["app"]);
+    expect(await listing([])).toEqual(["raised gone main/app"]);
+    const told: string[] = [];
+    for (let night = 0; night < 3; night++) {
+      told.push(...(await listing([])));
+      // The run that has listed the server fails for it.
+      await raiseAlert(lab, alertRequest({ message: 'server "main": no database "app"' }));
+      told.push(...(await received()));
+      if (night === 0) await acknowledge("backup main/app");
+      for (let check = 0; check < 4; check++) told.push(...(await listing([])));
+      await lab.clock.advance(DAY_MS);
+    }
+    expect(told).toEqual(["raised backup main/app"]);
+    expect(await openKeys()).toEqual(["backup main/app"]);
+    const [alert] = await lab.catalog.alerts({ open: true });
+    expect(alert).toMatchObject({ count: 3, acknowledged_at: expect.any(String) });
+  },
+);
+
+test("reminders of a named database that is missing go on while nobody has acknowledged its alert", async () => {
+  lab.config.server = lab.config.server.map((server) => ({ ...server, databases: ["app"] }));
+  await listing(["app"]);
+  await raiseAlert(lab, alertRequest());
+  expect(await listing([])).toEqual(["raised backup main/app"]);
+  await lab.clock.advance(HOUR_MS);
+  expect(await listing([])).toEqual(["reminder backup main/app"]);
+});
+
+test("the run that fails for a missing database does not also send that it is gone", async () => {
+  const app = { server: "main", database: "app" };
+  lab.config.server = lab.config.server.map((server) => ({ ...server, databases: ["app"] }));
+  await listing(["app"]);
+  expect(await listing([], [], [app])).toEqual([]);
+  // A check between the runs sends it, and the next run leaves it open until its own alert is.
+  expect(await listing([])).toEqual(["raised gone main/app"]);
+  expect(await listing([], [], [app])).toEqual([]);
+  expect(await openKeys()).toEqual(["gone main/app"]);
 });
 
 test("once its last backup is forgotten, every alert about its backups ends", async () => {

@@ -4,7 +4,7 @@ import type { AlertRecord } from "../catalog/records.ts";
 import { databasePattern } from "../config/database-pattern.ts";
 import { type IdlePattern, idlePatterns } from "../config/idle-patterns.ts";
 import type { AlertRequest } from "./alert.ts";
-import { raiseAlert, resolveAlert } from "./alert.ts";
+import { raiseAlert, resolveAlert, supersedeAlert } from "./alert.ts";
 import type { AlertContext } from "./alert-context.ts";
 
 /** How the keys of these alerts begin. */
@@ -16,14 +16,19 @@ interface Place {
   database: string;
 }
 
+/** A database, or a whole server. */
+type NullablePlace = Pick<Place, "server"> & { database: string | null };
+
 /**
  * Raises one alert for each selected database that is no longer on its server, and one for each name or glob in the
  * config that matches no database; resolves those that no longer apply. `listed`: the servers whose databases have just
- * been listed, each with those of its globs that matched none. Never throws: it fails no job.
+ * been listed, each with those of its globs that matched none. `failing`: databases named in the config that are missing,
+ * so that the run that has listed them raises the alert about their backups. Never throws: it fails no job.
  */
 export async function alertSelection(
   context: AlertContext,
   listed: ReadonlyMap<string, readonly string[]>,
+  failing: readonly Place[] = [],
 ): Promise<void> {
   if (listed.size === 0) return;
   try {
@@ -31,9 +36,10 @@ export async function alertSelection(
     const backedUp = new Set((await context.catalog.overview.latestBackups(context.clock.now())).map(nameOf));
     const isConfigured = ({ server }: Place) => context.config.server.some(({ name }) => name === server);
     const known = records.filter(isConfigured);
-    const gone = known.filter(
+    const missing = known.filter(
       (record) => record.gone_at !== null && backedUp.has(nameOf(record)) && isSelected(context, record),
     );
+    const gone = await withoutOtherAlert(context, missing, failing);
     await syncAlerts(context, GONE_KEY, gone.map(goneAlert), {
       isJudged: () => true,
       resolution: ({ server, database }) => {
@@ -64,7 +70,7 @@ export async function alertSelection(
       resolution: ({ message }) =>
         message.replace(/ no database$/, " a database now, or was removed from the config"),
     });
-    await endUnselected(context, new Set(gone.map(nameOf)));
+    await endUnselected(context, new Set(missing.map(nameOf)));
   } catch (error) {
     context.log.error("the databases that the config selects could not be checked", {
       error: messageOf(error),
@@ -73,8 +79,30 @@ export async function alertSelection(
 }
 
 /**
+ * Returns the missing databases that need the alert that they are gone. If the config names a database, its backups fail
+ * while it is missing, and the alert about that replaces this one.
+ */
+async function withoutOtherAlert<P extends Place>(
+  context: AlertContext,
+  missing: readonly P[],
+  failing: readonly Place[],
+): Promise<P[]> {
+  const open = new Set((await context.catalog.alerts({ open: true })).map(({ key }) => key));
+  const goneKey = (place: P) => goneAlert(place).key;
+  const isFailed = (place: P) =>
+    isNamed(context, place) && open.has(`backup ${place.server}/${place.database}`);
+  for (const place of missing.filter(isFailed)) await supersedeAlert(context, goneKey(place));
+  const soon = new Set(failing.map(nameOf));
+  // An open alert stays until the other one is open: the run may never end.
+  return missing.filter(
+    (place) => !isFailed(place) && (!soon.has(nameOf(place)) || open.has(goneKey(place))),
+  );
+}
+
+/**
  * Resolves the backup alerts of servers and databases that the config no longer selects (a mistyped name, for example),
- * and of databases that are gone: the alert about that replaces them.
+ * and of databases that are gone: the alert about that replaces them. The backups of a database that the config names
+ * still fail: its alert stays.
  */
 async function endUnselected(context: AlertContext, gone: ReadonlySet<string>): Promise<void> {
   for (const { key, server, database } of await context.catalog.alerts({ open: true })) {
@@ -83,7 +111,7 @@ async function endUnselected(context: AlertContext, gone: ReadonlySet<string>): 
     if (key !== `backup ${name}`) continue;
     if (!isSelected(context, { server, database }))
       await resolveAlert(context, key, `the config no longer selects ${name}`);
-    else if (gone.has(nameOf({ server, database })))
+    else if (gone.has(nameOf({ server, database })) && !isNamed(context, { server, database }))
       await resolveAlert(context, key, `${name} is no longer on its server`);
   }
 }
@@ -130,15 +158,18 @@ async function syncAlerts(
 }
 
 /** Whether the config selects a database, or (null) has its server. */
-function isSelected(
-  { config }: AlertContext,
-  { server, database }: { server: string; database: string | null },
-): boolean {
+function isSelected({ config }: AlertContext, { server, database }: NullablePlace): boolean {
   return config.server.some(({ name, databases, exclude }) => {
     const isNamedIn = (written: readonly string[]) =>
       written.map(databasePattern).some(({ matches }) => database !== null && matches(database));
     return name === server && (database === null || (isNamedIn(databases) && !isNamedIn(exclude)));
   });
+}
+
+/** Whether the config has the name of the database, not only a glob that matches it: a run fails without it. */
+function isNamed({ config }: AlertContext, { server, database }: NullablePlace): boolean {
+  const own = config.server.filter(({ name }) => name === server).flatMap(({ databases }) => databases);
+  return own.map(databasePattern).some(({ name }) => name !== undefined && name === database);
 }
 
 function goneAlert({ server, database }: Place): AlertRequest {

@@ -86,7 +86,10 @@ export async function resolveTargets(
     }
   }
   await refuseUnknownNames(context, choice.names, { present, untargeted });
-  await alertSelection(context, listed);
+  const failing = untargeted.flatMap(({ server, database }) =>
+    database === null ? [] : [{ server: server.name, database }],
+  );
+  await alertSelection(context, listed, failing);
   return { targets, untargeted, listed: [...listed.keys()] };
 }
 
@@ -180,6 +183,6 @@ function noneSelected({ name, databases }: ServerConfig, idle: readonly string[]
 
 function noDatabase(server: ServerConfig, database: string): Pg321Error {
   return new Pg321Error("database", `server "${server.name}": no database "${database}"`, {
-    hint: "check databases in the config: names are case-sensitive; templates and databases that allow no connections cannot be dumped",
+    hint: "check databases in the config: names are case-sensitive; templates and databases that allow no connections cannot be dumped; remove the name of a database that was dropped for good",
   });
 }

@@ -149,6 +149,26 @@ test("a removed database that a glob matched raises one alert until it is back, 
   expect(await alerts(installation)).toEqual([]);
 });
 
+test("a removed database that the config names has one alert, which keeps its acknowledgement, until it is removed there", async () => {
+  const named = `${prefix}named`;
+  await postgres.createDatabase(named);
+  await using installation = await install([stays, named]);
+  await installation.ok("backup");
+  await drop(named);
+  expect((await installation.run("backup")).exitCode).toBe(3);
+  expect(await alerts(installation)).toEqual([`CRITICAL backup main/${named} 1`]);
+  await installation.ok("alerts", "ack", "all");
+  expect((await installation.run("backup")).exitCode).toBe(3);
+  expect(await alerts(installation)).toEqual([`CRITICAL backup main/${named} 2`]);
+  expect((await installation.ok("alerts", "--unacknowledged")).stdout).toContain("no alerts");
+
+  await installation.configure({ server: `exclude = ["${named}"]` });
+  for (let run = 0; run < 2; run++) {
+    await installation.ok("backup");
+    expect(await alerts(installation)).toEqual([]);
+  }
+});
+
 test("a schedule without a database left is idle: neither a success nor a problem", async () => {
   const override = `[[schedule.override]]\nname = "all"\ndatabases = ["main/*"]\nbackup = "${YEARLY}"`;
   await using lab = await DaemonLab.make({

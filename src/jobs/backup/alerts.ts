@@ -7,7 +7,7 @@ import { plural } from "../../base/text/amounts.ts";
 import { shellQuoted } from "../../base/text/shell.ts";
 import type { RunRecord } from "../../catalog/records.ts";
 import type { BackupReport, BackupResult } from "./report.ts";
-import { alertBackupStorages } from "./storage-alerts.ts";
+import { alertBackupStorages, presentDatabases } from "./storage-alerts.ts";
 
 /**
  * One alert for each database that failed or lacks copies (for each storage, if several lack theirs there), and one for a
@@ -22,13 +22,27 @@ export async function alertBackup(
     await alertShrink(context, result);
     if (!covered.has(result)) await alertBackupOf(context, run, result);
   }
-  const hasFailed = (name: string) =>
-    results.some(({ server, database }) => server === name && database === null);
-  for (const name of listed)
-    if (!hasFailed(name))
-      await resolveAlert(context, `backup ${name}`, `the databases of server ${name} are listed again`);
+  await endOfServers(context, results, listed);
   if (run.outcome !== "OK") return;
   await alertSuccess(context, run, `backed up ${plural(results.length, "database")}`);
+}
+
+/**
+ * Resolves the alerts about servers that are listed again. A server without any selected database keeps its alert: a run
+ * of named databases, or of those of another server, does not report that again.
+ */
+async function endOfServers(
+  context: AlertContext,
+  results: readonly BackupResult[],
+  listed: readonly string[],
+): Promise<void> {
+  const present = await presentDatabases(context);
+  for (const name of listed) {
+    const own = results.filter(({ server }) => server === name);
+    if (own.some(({ database }) => database === null)) continue;
+    if (own.length > 0 || present.some(({ server }) => server === name))
+      await resolveAlert(context, `backup ${name}`, `the databases of server ${name} are listed again`);
+  }
 }
 
 async function alertShrink(context: AlertContext, { backup_id }: BackupResult): Promise<void> {

@@ -71,6 +71,7 @@ function placesOf(result: BackupResult): BackupPlace[] {
   }));
 }
 
-async function presentDatabases({ catalog }: AlertContext) {
+/** The selected databases that their servers have, as last listed. */
+export async function presentDatabases({ catalog }: AlertContext) {
   return (await catalog.overview.databases()).filter(({ gone_at }) => gone_at === null);
 }

@@ -80,8 +80,12 @@ test("a second server that selects none makes the run PARTIAL", async () => {
   const partial = await installation.run("backup");
   expect(partial.exitCode).toBe(3);
   expect(partial.stdout).toContain('server "second": the config selects no database');
-  // Databases named on the command line do not concern that server.
+  // Databases named on the command line do not concern that server, and its problem is not over.
   await installation.ok("backup", stays);
+  expect(await alerts(installation)).toEqual([
+    "CRITICAL backup second 1",
+    `WARNING pattern server second ${prefix}typo_* 1`,
+  ]);
 });
 
 test("a pattern without a match, anywhere in the config, raises one alert until it matches or is removed", async () => {

@@ -40,6 +40,26 @@ describe("[[notify]]", () => {
     ]);
   });
 
+  test("a dead man's switch cannot wait for restores: only the other types report them", async () => {
+    const lines = 'type = "healthchecks"\nurl = "https://hc-ping.com/x"';
+    const reason =
+      'found "restore" (text), expected one of "backup", "cleanup", "verify", "repair": a dead man\'s switch waits for a schedule, and a restore has none; a [[notify]] of another type sends alerts about restores';
+    expect(await mistakes(notify(`${lines}\njobs = ["backup", "restore"]`))).toEqual([
+      `${LINE + 4} notify[0].jobs[1]: ${reason}`,
+    ]);
+    expect(await mistakes(notify(`${lines}\njobs = [\n  "restore",\n  "restor",\n]`))).toEqual([
+      `${LINE + 5} notify[0].jobs[0]: ${reason}`,
+      `${LINE + 6} notify[0].jobs[1]: found "restor" (text), expected one of "backup", "cleanup", "verify", "repair"`,
+    ]);
+    const scheduled = '["backup", "cleanup", "verify", "repair"]';
+    expect((await loadToml(notify(`${lines}\njobs = ${scheduled}`))).notify).toMatchObject([
+      { jobs: JSON.parse(scheduled) },
+    ]);
+    expect(
+      (await loadToml(notify('type = "slack"\nurl = "https://a"\njobs = ["restore"]'))).notify,
+    ).toMatchObject([{ jobs: ["restore"] }]);
+  });
+
   test.each([
     ['type = "slak"', "type", 'did you mean "slack"?'],
     ['url = "https://a"', "type", 'missing, expected one of "webhook"'],

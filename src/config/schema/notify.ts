@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { Secret } from "../../base/secret.ts";
-import { ALERT_LEVELS, JOBS, NOTIFY_TYPES, type NotifyConfig } from "../config.ts";
+import { ALERT_LEVELS, JOBS, type Job, NOTIFY_TYPES, type NotifyConfig } from "../config.ts";
 import {
   absolutePath,
   choice,
@@ -16,7 +16,9 @@ import { NAME } from "./server.ts";
 import { list, openTable, rule, table } from "./table.ts";
 import { isTable, OutsideText } from "./values.ts";
 
-const jobs = filled(list(choice(JOBS), 'an array of jobs, such as ["backup", "cleanup"]'), "job");
+function jobsOf(one: Leaf<Job>): Leaf<Job[]> {
+  return filled(list(one, 'an array of jobs, such as ["backup", "cleanup"]'), "job");
+}
 
 /** A list with at least one item: an empty filter would silence its notifier for ever. */
 function filled<T>(items: Leaf<T[]>, one: string): Leaf<T[]> {
@@ -35,7 +37,7 @@ const COMMON = {
 /** The filters of alerts; a ping has no filter for databases, because it is about a whole run. */
 const FILTERED = {
   ...COMMON,
-  jobs: v.optional(jobs, [...JOBS]),
+  jobs: v.optional(jobsOf(choice(JOBS)), [...JOBS]),
   databases: v.optional(
     filled(
       list(serverDatabaseNames, 'an array such as ["app", "main/shop_*"]'),
@@ -114,10 +116,18 @@ const email = v.pipe(
   }),
 );
 
+const scheduledJob = choice(["backup", "cleanup", "verify", "repair"]);
+/** A dead man's switch for restores would wait for ever: they are not reported to any. */
+const refusedRestore = leaf<Job>(
+  `${v.getDescription(scheduledJob)}: a dead man's switch waits for a schedule, and a restore has none; a [[notify]] of another type sends alerts about restores`,
+  () => undefined,
+);
+const switchJob: Leaf<Job> = v.lazy((job) => (wordOf(job) === "restore" ? refusedRestore : scheduledJob));
+
 const healthchecks = table('a [[notify]] of type "healthchecks"', {
   ...COMMON,
   type: choice(["healthchecks"]),
-  jobs: v.optional(jobs, ["backup"]),
+  jobs: v.optional(jobsOf(switchJob), ["backup"]),
   url: hookUrl,
   ...CA_FILE,
 });
@@ -157,12 +167,16 @@ const untyped = v.pipe(
 export const notifySchema: v.GenericSchema<unknown, NotifyConfig> = v.pipe(
   v.lazy((notifier): v.GenericSchema<unknown, Given> => {
     const given = isTable(notifier) ? notifier["type"] : undefined;
-    const word = given instanceof OutsideText ? given.text : given;
-    const type = NOTIFY_TYPES.find((one) => one === word);
+    const type = NOTIFY_TYPES.find((one) => one === wordOf(given));
     return type === undefined ? untyped : SCHEMAS[type];
   }),
   v.transform(resolved),
 );
+
+/** A value as written, also if it comes from outside the file. */
+function wordOf(value: unknown): unknown {
+  return value instanceof OutsideText ? value.text : value;
+}
 
 function resolved(given: Given): NotifyConfig {
   const { timeout: timeout_ms, ...rest } = given;

@@ -7,17 +7,20 @@
 export type Notify = (state: Readonly<Record<string, string | number>>) => void;
 
 const AF_UNIX = 1;
+const CLOCK_MONOTONIC = 1;
 const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
 /** MSG_NOSIGNAL | MSG_DONTWAIT: a receiver that does not read must not hold the event loop. */
 const FLAGS = 0x4000 | 0x40;
-/** A message that the receiver's full queue did not take is sent again this often, then dropped. */
-const TRIES_MAX = 50;
-const TRY_PAUSE_MS = 100;
-const CLOCK_MONOTONIC = 1;
+/** The first pause before a message that the receiver's full queue did not take is sent again; it doubles. */
+const PAUSE_MS = 100;
+const PAUSE_MS_MAX = 5_000;
+/** A waiting message of one of these alone is replaced by the next of its kind; all others arrive some time. */
+const REPLACEABLE = ["STATUS", "WATCHDOG", "EXTEND_TIMEOUT_USEC"];
 
 /**
  * Returns the sender to `address` (`NOTIFY_SOCKET`: a path, or `@name` for an abstract socket); it sends nothing if the
- * address is undefined. Throws if the system has no such sockets; messages that do not arrive are ignored.
+ * address is undefined. Throws if the system has no such sockets. Never blocks: messages wait until the
+ * receiver takes them, and are lost if the process ends before.
  */
 export async function notifierAt(address: string | undefined): Promise<Notify> {
   if (!address) return () => {};
@@ -30,29 +33,36 @@ export async function notifierAt(address: string | undefined): Promise<Notify> {
   const socket = libc.socket(AF_UNIX, SOCK_DGRAM_CLOEXEC, 0);
   if (socket < 0) throw new Error("no datagram socket of the unix domain could be opened");
   const receiver = socketAddress(address);
-  const waiting: { message: Buffer; tries: number }[] = [];
+  const waiting: { kind: string | undefined; message: Buffer }[] = [];
+  let pauseMs = PAUSE_MS;
   let isPaused = false;
   /** Sends what waits, in order, as far as the receiver takes it. */
   const send = () => {
-    for (let first = waiting[0]; first !== undefined && !isPaused; first = waiting[0]) {
-      const { message } = first;
+    while (!isPaused && waiting[0]) {
+      const { message } = waiting[0];
       const isSent = libc.sendto(socket, message, message.length, FLAGS, receiver, receiver.length) >= 0n;
-      if (isSent || ++first.tries === TRIES_MAX) waiting.shift();
-      else {
-        isPaused = true;
-        const resume = () => {
-          isPaused = false;
-          send();
-        };
-        setTimeout(resume, TRY_PAUSE_MS).unref();
+      if (isSent) {
+        waiting.shift();
+        pauseMs = PAUSE_MS;
+        continue;
       }
+      isPaused = true;
+      const resume = () => {
+        isPaused = false;
+        send();
+      };
+      setTimeout(resume, pauseMs).unref();
+      pauseMs = Math.min(2 * pauseMs, PAUSE_MS_MAX);
     }
   };
   return (state) => {
     const lines = Object.entries(state).map(([name, value]) => `${name}=${oneLine(value)}\n`);
     if ("RELOADING" in state) lines.push(`MONOTONIC_USEC=${monotonicUsec(libc.clock_gettime)}\n`);
-    const message = Buffer.from(lines.join(""));
-    waiting.push({ message, tries: 0 });
+    const [name, ...others] = Object.keys(state);
+    const kind = others.length === 0 ? REPLACEABLE.find((one) => one === name) : undefined;
+    const former = waiting.findIndex((one) => kind !== undefined && one.kind === kind);
+    if (former >= 0) waiting.splice(former, 1);
+    waiting.push({ kind, message: Buffer.from(lines.join("")) });
     send();
   };
 }

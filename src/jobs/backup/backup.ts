@@ -10,7 +10,6 @@ import { alertBackup } from "./alerts.ts";
 import type { BackupReport, BackupResult, BackupStatistics } from "./report.ts";
 import { BackupRounds } from "./rounds.ts";
 import type { Selects } from "./targets.ts";
-import { resolveTargets } from "./targets.ts";
 
 /** Possible only in a scheduled run: overrides may leave its schedule without a database. */
 const IDLE = "the schedule has no database to back up";
@@ -40,13 +39,10 @@ export async function runBackup(
   let results: BackupResult[] = [];
   let listed: string[] = [];
   const { selects = () => true, repeat = async (round) => void (await round()) } = options;
-  // A misspelt name is found before a run begins: a mistake on the command line is no failed run.
-  const first =
-    names.length > 0 ? await resolveTargets(context, context.config.server, { names, selects }) : undefined;
   const work = async (run: RunRecord) => {
     const recognized = await recognizeStorages(context, "backup");
     await reconcile(recognized, selects);
-    const rounds = new BackupRounds(recognized, run.id, { names, selects }, first);
+    const rounds = new BackupRounds(recognized, run.id, { names, selects });
     await repeat(() => rounds.next());
     ({ results, listed } = rounds);
     const statistics = count(results);

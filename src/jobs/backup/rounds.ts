@@ -5,7 +5,7 @@ import { warningsOf } from "../../postgres/program-messages.ts";
 import type { JobContext } from "../context.ts";
 import { backupDatabase } from "./database.ts";
 import type { BackupResult } from "./report.ts";
-import type { Choice, Target, Targets, Untargeted } from "./targets.ts";
+import type { Choice, Target, Untargeted } from "./targets.ts";
 import { resolveTargets } from "./targets.ts";
 
 /**
@@ -18,8 +18,6 @@ export class BackupRounds {
   readonly #choice: Choice;
   /** The servers that the next round lists. */
   #servers: readonly ServerConfig[];
-  /** The databases of the first round, if they are already known. */
-  #first: Targets | undefined;
   /** Final results. */
   readonly #ended: BackupResult[] = [];
   /** Databases that failed in the last round and are worth another attempt. */
@@ -29,8 +27,7 @@ export class BackupRounds {
   /** The servers whose databases have been listed so far. */
   readonly listed: string[] = [];
 
-  constructor(context: JobContext, runId: string, choice: Choice, first?: Targets) {
-    this.#first = first;
+  constructor(context: JobContext, runId: string, choice: Choice) {
     this.#context = context;
     this.#runId = runId;
     this.#choice = choice;
@@ -46,8 +43,7 @@ export class BackupRounds {
   /** Makes one round. Returns whether another one is worthwhile. Throws the signal's reason. */
   async next(): Promise<boolean> {
     const { signal, config } = this.#context;
-    const found = this.#first ?? (await resolveTargets(this.#context, this.#servers, this.#choice));
-    this.#first = undefined;
+    const found = await resolveTargets(this.#context, this.#servers, this.#choice);
     const { targets, untargeted, listed } = found;
     this.listed.push(...listed);
     const again = this.#failed.map(({ target }) => target);

@@ -44,7 +44,8 @@ export interface Targets {
 
 /**
  * Finds the databases to back up and records that they were seen. Throws code `usage` if a name matches none. A server
- * that cannot be asked is no failure if none of its known databases is selected.
+ * that cannot be asked is no failure if none of its known databases is selected, nor a name of the command line that
+ * only its config has.
  */
 export async function resolveTargets(
   context: JobContext,
@@ -55,6 +56,7 @@ export async function resolveTargets(
   const listed = new Map<string, readonly string[]>();
   const untargeted: Untargeted[] = [];
   const present: { server: string; database: string }[] = [];
+  const silent: { server: ServerConfig; error: unknown; durationMs: number }[] = [];
   const selects: Selects = (server, database) =>
     choice.selects(server, database) && isNamed(context, choice.names, server, database);
   const { clock, log } = context;
@@ -75,17 +77,20 @@ export async function resolveTargets(
         untargeted.push({ server, database: null, error: noneSelected(server, idle), duration_ms: 0 });
     } catch (error) {
       context.signal.throwIfAborted();
-      const fields = { server: server.name, error: messageOf(error) };
-      if (!(await mayMean(context, server, selects))) {
-        log.warning("the databases of a server could not be listed, but none of them is due", fields);
-        continue;
-      }
-      const duration_ms = Math.round(clock.monotonicMs() - startedAtMs);
-      untargeted.push({ server, database: null, error, duration_ms });
-      log.error("the databases of a server could not be listed", fields);
+      silent.push({ server, error, durationMs: clock.monotonicMs() - startedAtMs });
     }
   }
-  await refuseUnknownNames(context, choice.names, { present, untargeted });
+  const absent = choice.names.filter((name) => !present.some(isNamedBy(context, name)));
+  for (const { server, error, durationMs } of silent) {
+    const fields = { server: server.name, error: messageOf(error) };
+    const isMeant =
+      (await mayMean(context, server, selects)) || absent.some((name) => isConfigured(context, server, name));
+    if (isMeant) {
+      untargeted.push({ server, database: null, error, duration_ms: Math.round(durationMs) });
+      log.error("the databases of a server could not be listed", fields);
+    } else log.warning("the databases of a server could not be listed, but none of them is due", fields);
+  }
+  await refuseUnknownNames(context, absent, { present, untargeted });
   const failing = untargeted.flatMap(({ server, database }) =>
     database === null ? [] : [{ server: server.name, database }],
   );
@@ -93,22 +98,22 @@ export async function resolveTargets(
   return { targets, untargeted, listed: [...listed.keys()] };
 }
 
-/** Throws code `usage` for names that no database has, not even one that an unreachable server may have. */
+/** Throws code `usage` for those of the absent names that not even an unreachable server may have. */
 async function refuseUnknownNames(
   context: JobContext,
-  names: readonly string[],
+  absent: readonly string[],
   {
     present,
     untargeted,
   }: { present: readonly { server: string; database: string }[] } & Pick<Targets, "untargeted">,
 ): Promise<void> {
+  const unlisted = untargeted.filter(({ database }) => database === null).map(({ server }) => server);
   const unknown: string[] = [];
-  for (const name of names) {
-    const isMeant: Selects = (server, database) => isNamed(context, [name], server, database);
-    if (present.some(({ server, database }) => isMeant(server, database))) continue;
-    const unlisted = untargeted.filter(({ database }) => database === null);
-    const may = await Promise.all(unlisted.map(({ server }) => mayMean(context, server, isMeant)));
-    if (!may.includes(true)) unknown.push(name);
+  for (const name of absent) {
+    const isMeant: Selects = (server, database) => isNamedBy(context, name)({ server, database });
+    const may = await Promise.all(unlisted.map((server) => mayMean(context, server, isMeant)));
+    if (!may.includes(true) && !unlisted.some((server) => isConfigured(context, server, name)))
+      unknown.push(name);
   }
   const [first] = unknown;
   if (first === undefined) return;
@@ -158,18 +163,25 @@ async function databasesOf(context: JobContext, server: ServerConfig): Promise<D
 }
 
 /** Whether the command line names this database, or names none at all. */
-function isNamed(
-  { config }: JobContext,
-  names: readonly string[],
-  server: string,
-  database: string,
-): boolean {
-  const servers = config.server.map(({ name }) => name);
-  const isMeant = (name: string) => {
-    const named = namedDatabase(name, servers);
-    return named.database === database && (named.server ?? server) === server;
-  };
-  return names.length === 0 || names.some(isMeant);
+function isNamed(context: JobContext, names: readonly string[], server: string, database: string): boolean {
+  return names.length === 0 || names.some((name) => isNamedBy(context, name)({ server, database }));
+}
+
+/** Whether a name of the command line means a database. */
+function isNamedBy({ config }: JobContext, name: string) {
+  const named = namedDatabase(
+    name,
+    config.server.map((one) => one.name),
+  );
+  return ({ server, database }: { server: string; database: string }) =>
+    named.database === database && (named.server ?? server) === server;
+}
+
+/** Whether the config of a server names, other than by a glob, the database that a name of the command line means. */
+function isConfigured(context: JobContext, server: ServerConfig, name: string): boolean {
+  const isMeant = isNamedBy(context, name);
+  const literals = server.databases.map((written) => databasePattern(written).name);
+  return literals.some((database) => database !== undefined && isMeant({ server: server.name, database }));
 }
 
 /** The error for a server without a selected database, which is certainly a mistake. */

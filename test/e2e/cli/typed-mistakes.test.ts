@@ -1,5 +1,6 @@
 import { beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { Installation, localStorage } from "../../lab/installation.ts";
+import { freePort } from "../../lab/servers/free-port.ts";
 import { usePostgres } from "../../lab/servers/use-postgres.ts";
 
 setDefaultTimeout(60_000);
@@ -103,4 +104,37 @@ test("a database that only an unreachable server may have is a failed run", asyn
   await installation.configure({ postgres: { ...postgres.address, port: 1 } });
   expect((await installation.run("backup", orders)).exitCode).toBe(10);
   expect(await mistake(installation, "backup", `${prefix}unknown`)).toContain("no configured database");
+});
+
+test("a database that the config names, and an unreachable server has never shown, is a failed run", async () => {
+  await using installation = await install();
+  await installation.configure({ databases: [orders] });
+  await installation.ok("backup");
+  const later = `${prefix}later`;
+  await installation.configure({
+    postgres: { ...postgres.address, port: await freePort() },
+    databases: [orders, later],
+  });
+  for (const name of [later, `main/${later}`])
+    expect((await installation.run("backup", name)).exitCode).toBe(10);
+  const { alerts, jobs } = await stateOf(installation);
+  expect(jobs.find(({ job }: { job: string }) => job === "backup").last_run.outcome).toBe("FAILED");
+  expect(alerts).toMatchObject([{ key: "backup main" }]);
+});
+
+test("a backup of a named database that Ctrl-C ends before its first dump is recorded", async () => {
+  await using installation = await install();
+  await installation.ok("backup");
+  const connected = Promise.withResolvers<void>();
+  const open = () => connected.resolve();
+  using silent = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { open, data() {} } });
+  await installation.configure({ postgres: { ...postgres.address, port: silent.port } });
+  const child = installation.start("backup", orders);
+  await connected.promise;
+  child.kill("SIGINT");
+  expect(await child.exited).toBe(130);
+  await installation.configure({ postgres: postgres.address });
+  const { jobs } = await stateOf(installation);
+  const { last_run } = jobs.find(({ job }: { job: string }) => job === "backup");
+  expect(last_run).toMatchObject({ outcome: "FAILED", error: "ended by SIGINT" });
 });

@@ -1,6 +1,6 @@
-import { afterEach, beforeAll } from "bun:test";
+import { afterAll, afterEach, beforeAll } from "bun:test";
 import { fillSampleDatabase } from "./data/sample-database.ts";
-import { Installation } from "./installation.ts";
+import { Installation, type InstallationOptions, localStorage } from "./installation.ts";
 import type { PostgresForTests } from "./servers/use-postgres.ts";
 
 /** A test file's installations of one sample database, each removed after its test. */
@@ -33,5 +33,26 @@ export function useInstallations(postgres: PostgresForTests): InstallationsForTe
       return installation;
     },
     undo: (step) => void steps.push(step),
+  };
+}
+
+/** The one installation of a test file: it may back up every database of the server, to one directory. */
+export function useInstallation(
+  postgres: PostgresForTests,
+  more: Partial<InstallationOptions> = {},
+): () => Installation {
+  let installation: Installation | undefined;
+  beforeAll(async () => {
+    installation = await Installation.make({
+      postgres: postgres.address,
+      databases: ["*"],
+      storages: (directory) => [localStorage("disk", directory)],
+      ...more,
+    });
+  });
+  afterAll(() => installation?.[Symbol.asyncDispose]());
+  return () => {
+    if (!installation) throw new Error("the installation is not made yet");
+    return installation;
   };
 }

@@ -1,6 +1,7 @@
-import { accessSync, constants, readFileSync } from "node:fs";
+import { accessSync, constants } from "node:fs";
 import { homedir, userInfo } from "node:os";
 import { messageOf, Pg321Error } from "../errors.ts";
+import { nameServiceEntry } from "./name-service.ts";
 
 /** A user of this machine. */
 export interface Account {
@@ -67,35 +68,8 @@ export function userName(): string {
 
 /** The account with this id or name; undefined if there is none. */
 export function findAccount(key: number | string): Account | undefined {
-  return accountIn(readPasswd(), key) ?? accountIn(askDirectory(key), key);
-}
-
-function accountIn(passwd: string, key: number | string): Account | undefined {
-  for (const line of passwd.split("\n")) {
-    const [name = "", , uid, gid, , home] = line.split(":");
-    if (name !== "" && (typeof key === "number" ? Number(uid) === key : name === key))
-      return { uid: Number(uid), gid: Number(gid), name, home: home || undefined };
-  }
-  return undefined;
-}
-
-function readPasswd(): string {
-  try {
-    return readFileSync("/etc/passwd", "utf8");
-  } catch {
-    return "";
-  }
-}
-
-/** Users from LDAP and other sources of libc that are not in /etc/passwd. */
-function askDirectory(key: number | string): string {
-  try {
-    const { stdout } = Bun.spawnSync(["getent", "passwd", String(key)], {
-      env: { PATH: "/usr/bin:/bin" },
-      stdio: ["ignore", "pipe", "ignore"],
-    });
-    return stdout.toString();
-  } catch {
-    return "";
-  }
+  const entry = nameServiceEntry("passwd", key);
+  if (!entry) return undefined;
+  const [name = "", , uid, gid, , home] = entry;
+  return { uid: Number(uid), gid: Number(gid), name, home: home || undefined };
 }

@@ -1,23 +1,15 @@
-import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { Installation, localStorage } from "../../lab/installation.ts";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { watched } from "../../lab/machine/running.ts";
 import { connectTo } from "../../lab/servers/postgres.ts";
 import { usePostgres } from "../../lab/servers/use-postgres.ts";
+import { useInstallation } from "../../lab/use-installations.ts";
 
 /** Warnings of a successful pg_dump, and a failure that the next attempt does not meet. */
 
 setDefaultTimeout(60_000);
 const postgres = usePostgres();
-let installation: Installation;
 
-beforeAll(async () => {
-  installation = await Installation.make({
-    postgres: postgres.address,
-    databases: ["*"],
-    storages: (directory) => [localStorage("disk", directory)],
-  });
-});
-afterAll(() => installation[Symbol.asyncDispose]());
+const installation = useInstallation(postgres);
 
 test("a warning of pg_dump is in the result, the log and the list", async () => {
   const database = `warned_${crypto.randomUUID().slice(0, 8)}`;
@@ -28,16 +20,16 @@ test("a warning of pg_dump is in the result, the log and the list", async () => 
   const warning = expect.stringMatching(
     /^database "warned_.*" has a collation version mismatch The database was/,
   );
-  const { json, stderr } = await installation.ok("backup", database, "--json");
+  const { json, stderr } = await installation().ok("backup", database, "--json");
   expect(json.backups).toMatchObject([{ status: "VERIFIED", warnings: [warning] }]);
   expect(stderr).toMatch(/pg_dump warned.*collation version mismatch/);
-  expect((await installation.ok("backup", database)).stdout).toContain(
+  expect((await installation().ok("backup", database)).stdout).toContain(
     `warning: main/${database}: pg_dump: database "${database}" has a collation version mismatch`,
   );
-  const listed = await installation.ok("list", "-d", database, "--json");
+  const listed = await installation().ok("list", "-d", database, "--json");
   expect(listed.json.backups).toMatchObject([{ warnings: [warning] }, { warnings: [warning] }]);
-  expect((await installation.ok("list", "-d", database)).stdout).toContain("VERIFIED 1 warning");
-  const { warnings } = (await installation.ok("show", json.backups[0].backup_id, "--json")).json;
+  expect((await installation().ok("list", "-d", database)).stdout).toContain("VERIFIED 1 warning");
+  const { warnings } = (await installation().ok("show", json.backups[0].backup_id, "--json")).json;
   expect(warnings).toEqual([warning]);
 });
 
@@ -46,7 +38,7 @@ async function backUpWhileDropping(database: string) {
   const dropping = connectTo(postgres.address, database);
   const looking = connectTo(postgres.address, database);
   await dropping.unsafe("begin; drop table t").simple();
-  const running = watched(installation.start("backup", database, "--json"));
+  const running = watched(installation().start("backup", database, "--json"));
   await running.until(
     "pg_dump waits for the table's lock",
     async () =>
@@ -67,13 +59,13 @@ test("a dump that lost a table to a DROP is repeated", async () => {
   const again = await backUpWhileDropping(database);
   expect(again.exitCode).toBe(0);
   expect(again.json.backups).toMatchObject([{ status: "VERIFIED", error: null }]);
-  const { backups } = (await installation.ok("list", "-d", database, "--json")).json;
+  const { backups } = (await installation().ok("list", "-d", database, "--json")).json;
   expect(backups.map(({ status }: { status: string }) => status)).toEqual(["VERIFIED", "FAILED"]);
 
-  await installation.configure({ more: "[dump]\nretries = 0" });
+  await installation().configure({ more: "[dump]\nretries = 0" });
   await sql.unsafe(make).simple();
   const once = await backUpWhileDropping(database);
-  await installation.configure({ more: "" });
+  await installation().configure({ more: "" });
   expect(once.exitCode).toBe(10);
   expect(once.json.backups).toMatchObject([
     {
@@ -82,6 +74,6 @@ test("a dump that lost a table to a DROP is repeated", async () => {
     },
   ]);
   // It was not the storage's fault.
-  const failed = (await installation.ok("list", "-d", database, "-n", "1", "--json")).json.backups[0];
+  const failed = (await installation().ok("list", "-d", database, "-n", "1", "--json")).json.backups[0];
   expect(failed.copies).toMatchObject([{ error: "not stored: the backup ended before it was complete" }]);
 });

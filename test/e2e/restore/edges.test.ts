@@ -1,30 +1,21 @@
-import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { Installation, localStorage } from "../../lab/installation.ts";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { compareByName, usePostgres } from "../../lab/servers/use-postgres.ts";
+import { useInstallation } from "../../lab/use-installations.ts";
 
 /** Extreme databases: empty ones, and ones with very large values. */
 
 setDefaultTimeout(180_000);
 const postgres = usePostgres();
-let installation: Installation;
 
-beforeAll(async () => {
-  installation = await Installation.make({
-    postgres: postgres.address,
-    databases: ["*"],
-    storages: (directory) => [localStorage("disk", directory)],
-    more: '[compression]\nalgorithm = "zstd"\nlevel = 1',
-  });
-});
-afterAll(() => installation[Symbol.asyncDispose]());
+const installation = useInstallation(postgres, { more: '[compression]\nalgorithm = "zstd"\nlevel = 1' });
 
 /** Backs a database up and restores it under another name; returns that name and the backup's record. */
 async function roundTrip(source: string, ...words: string[]) {
-  const backup = (await installation.ok("backup", source, "--json")).json.backups[0];
+  const backup = (await installation().ok("backup", source, "--json")).json.backups[0];
   const target = `restored_${crypto.randomUUID().slice(0, 8)}`;
   postgres.dropAtEnd(target);
-  await installation.ok("verify", backup.backup_id);
-  await installation.ok("restore", backup.backup_id, "-t", `main/${target}`, "--create", ...words);
+  await installation().ok("verify", backup.backup_id);
+  await installation().ok("restore", backup.backup_id, "-t", `main/${target}`, "--create", ...words);
   return { target, backup };
 }
 

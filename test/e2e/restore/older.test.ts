@@ -1,30 +1,24 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { Installation, localStorage } from "../../lab/installation.ts";
 import { connectTo, type LabPostgres, startPostgres } from "../../lab/servers/postgres.ts";
 import { usePostgres } from "../../lab/servers/use-postgres.ts";
+import { useInstallation } from "../../lab/use-installations.ts";
 
 /** Restores into a server that is older than the dumped one and all client programs here. */
 
 setDefaultTimeout(120_000);
 const postgres = usePostgres();
 let older: LabPostgres;
-let installation: Installation;
+const installation = useInstallation(postgres);
 
 beforeAll(async () => {
   older = await startPostgres({ older: true });
-  installation = await Installation.make({
-    postgres: postgres.address,
-    databases: ["*"],
-    storages: (directory) => [localStorage("disk", directory)],
-  });
 });
 afterAll(async () => {
-  await installation?.[Symbol.asyncDispose]();
   await older?.[Symbol.asyncDispose]();
 });
 
 async function backUp(database: string): Promise<string> {
-  return (await installation.ok("backup", database, "--json")).json.backups[0].backup_id;
+  return (await installation().ok("backup", database, "--json")).json.backups[0].backup_id;
 }
 
 function targetUrl(database: string): string {
@@ -46,9 +40,9 @@ test("--create uses only settings that the older server knows", async () => {
   await postgres.connect(source).unsafe("create table t as select * from generate_series(1, 10) i");
   const backup = await backUp(source);
   const words = ["restore", backup, "--target", targetUrl("fresh"), "--create"];
-  const dry = await installation.ok(...words, "--dry-run", "--json");
+  const dry = await installation().ok(...words, "--dry-run", "--json");
   expect(dry.json).toMatchObject({ obstacle: null, lacks: [{ kind: "version", name: "14" }] });
-  await installation.ok(...words);
+  await installation().ok(...words);
   expect(await inOlder("fresh", "select count(*)::int as n from t")).toEqual([{ n: 10 }]);
   const [made] = await inOlder(
     "fresh",
@@ -74,9 +68,9 @@ test("--create of a database with an ICU locale reports the locale used instead"
     hint: "PostgreSQL 14 does not support it: it will sort by the system's locale C.UTF-8 instead",
     sql: null,
   };
-  const dry = await installation.ok(...words, "--dry-run", "--json");
+  const dry = await installation().ok(...words, "--dry-run", "--json");
   expect(dry.json.lacks).toEqual([lost, expect.objectContaining({ kind: "version" })]);
-  const restored = await installation.ok(...words);
+  const restored = await installation().ok(...words);
   expect(restored.stdout).toContain(`lacks locale icu_locale de-DE: ${lost.hint}`);
   expect(await inOlder("icu", "select letter from t")).toEqual([{ letter: "ä" }]);
 });

@@ -1,31 +1,23 @@
-import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Installation, localStorage } from "../../lab/installation.ts";
 import { connectTo, startPostgres } from "../../lab/servers/postgres.ts";
 import { usePostgres } from "../../lab/servers/use-postgres.ts";
+import { useInstallation } from "../../lab/use-installations.ts";
 
 /** Read-only targets, and foreign servers behind a target: reported by name before anything is tried. */
 
 setDefaultTimeout(60_000);
 const postgres = usePostgres();
-let installation: Installation;
 
-beforeAll(async () => {
-  installation = await Installation.make({
-    postgres: postgres.address,
-    databases: ["*"],
-    storages: (directory) => [localStorage("disk", directory)],
-  });
-});
-afterAll(() => installation[Symbol.asyncDispose]());
+const installation = useInstallation(postgres);
 
 async function backUpOf(statements: string): Promise<string> {
   const source = await postgres.createDatabase();
   const sql = connectTo(postgres.address, source);
   await sql.unsafe(statements).simple();
   await sql.end();
-  return (await installation.ok("backup", source, "--json")).json.backups[0].backup_id;
+  return (await installation().ok("backup", source, "--json")).json.backups[0].backup_id;
 }
 
 test("a standby fails the dry run, and the restore before anything else", async () => {
@@ -40,10 +32,10 @@ test("a standby fails the dry run, and the restore before anything else", async 
     ["--target", url("postgres"), "--into-existing"],
     ["--target", url("fresh"), "--create"],
   ]) {
-    const dry = await installation.run("restore", backup, ...words, "--dry-run", "--json");
+    const dry = await installation().run("restore", backup, ...words, "--dry-run", "--json");
     expect(dry.exitCode).toBe(10);
     expect(dry.json.obstacle).toBe("target: it is a standby, which is read-only; nothing was changed");
-    const { exitCode, stderr } = await installation.run("restore", backup, ...words);
+    const { exitCode, stderr } = await installation().run("restore", backup, ...words);
     expect(exitCode).toBe(10);
     expect(stderr).toContain("hint: restore into its primary");
   }
@@ -53,7 +45,7 @@ test("a target that is read-only by a setting fails the dry run", async () => {
   const backup = await backUpOf("create table t (i int)");
   const target = await postgres.createDatabase();
   await postgres.connect().unsafe(`alter database ${target} set default_transaction_read_only = on`);
-  const dry = await installation.run("restore", backup, "--target", `main/${target}`, "--dry-run");
+  const dry = await installation().run("restore", backup, "--target", `main/${target}`, "--dry-run");
   expect(dry.exitCode).toBe(10);
   expect(dry.stdout).toContain(
     'default_transaction_read_only is on for "postgres" there; nothing was changed',
@@ -70,7 +62,7 @@ test("an unreachable foreign server is not reported as the target", async () => 
     create materialized view seen as select * from distant;
     alter server far options (set port '1')`);
   const target = await postgres.createDatabase();
-  const { exitCode, stderr } = await installation.run("restore", backup, "--target", `main/${target}`);
+  const { exitCode, stderr } = await installation().run("restore", backup, "--target", `main/${target}`);
   expect(exitCode).toBe(10);
   expect(stderr).toContain('could not connect to server "far"');
   expect(stderr).toContain("hint: a foreign server (postgres_fdw, dblink)");

@@ -1,31 +1,23 @@
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Sql } from "postgres";
 import { quoteIdentifier } from "../../../src/postgres/archive/sql-text.ts";
 import { compareDatabases } from "../../lab/data/compare-databases.ts";
 import { fillSampleDatabase } from "../../lab/data/sample-database.ts";
-import { Installation, localStorage } from "../../lab/installation.ts";
 import { compareByName, databaseNames, usePostgres } from "../../lab/servers/use-postgres.ts";
+import { useInstallation } from "../../lab/use-installations.ts";
 
 /** What is checked in the target before anything is changed, and what is created there. */
 
 setDefaultTimeout(120_000);
 const postgres = usePostgres();
 const id = crypto.randomUUID().slice(0, 8);
-let installation: Installation;
 
-beforeAll(async () => {
-  installation = await Installation.make({
-    postgres: postgres.address,
-    databases: ["*"],
-    storages: (directory) => [localStorage("disk", directory)],
-  });
-});
-afterAll(() => installation[Symbol.asyncDispose]());
+const installation = useInstallation(postgres);
 
 async function backUp(database: string): Promise<string> {
-  return (await installation.ok("backup", database, "--json")).json.backups[0].backup_id;
+  return (await installation().ok("backup", database, "--json")).json.backups[0].backup_id;
 }
 
 function newName(): string {
@@ -63,7 +55,7 @@ test("everything that the target lacks is reported before anything is changed", 
 
   for (const words of [["--create"], ["--create", "--jobs", "2"], ["--create", "--keep-going"]]) {
     const target = newName();
-    const { exitCode, stderr } = await installation.run(
+    const { exitCode, stderr } = await installation().run(
       "restore",
       backup,
       "--target",
@@ -80,7 +72,14 @@ test("everything that the target lacks is reported before anything is changed", 
   }
 
   const target = await postgres.createDatabase();
-  const dry = await installation.run("restore", backup, "--target", `main/${target}`, "--dry-run", "--json");
+  const dry = await installation().run(
+    "restore",
+    backup,
+    "--target",
+    `main/${target}`,
+    "--dry-run",
+    "--json",
+  );
   expect(dry.exitCode).toBe(10);
   expect(dry.json).toMatchObject({
     dry_run: true,
@@ -113,7 +112,7 @@ test("missing roles are printed as SQL to paste, or created without login by --c
   // A role that exists stays as it is.
   await admin(`alter role ${reader} login connection limit 3`);
   const restore = (target: string, ...words: string[]) =>
-    installation.run("restore", backup, "--target", `main/${target}`, "--create", ...words);
+    installation().run("restore", backup, "--target", `main/${target}`, "--create", ...words);
   const [pasted, created] = [newName(), newName()];
 
   const dry = await restore(pasted, "--dry-run");
@@ -150,10 +149,11 @@ test("a role that cannot give objects to their owners is reported", async () => 
     .unsafe(`create table t (i int); alter table t owner to "boss ${id}"`)
     .simple();
   const backup = await backUp(source);
-  const passwordFile = join(installation.directory, "password");
+  const passwordFile = join(installation().directory, "password");
   writeFileSync(passwordFile, "p:\\w\n", { mode: 0o600 });
   const url = `postgres://limited_${id}@127.0.0.1:${postgres.address.port}/${target}`;
-  const restore = () => installation.run("restore", backup, "--target", url, "--password-file", passwordFile);
+  const restore = () =>
+    installation().run("restore", backup, "--target", url, "--password-file", passwordFile);
   try {
     const refused = await restore();
     expect(refused.exitCode).toBe(10);
@@ -182,7 +182,7 @@ describe("a target that is not empty", () => {
     const target = await postgres.createDatabase();
     await postgres.connect(target)`create table mine as select 1 as i`;
     for (const words of [[], ["--jobs", "2"], ["--keep-going"], ["--table", "customer"]]) {
-      const { exitCode, stderr } = await installation.run(
+      const { exitCode, stderr } = await installation().run(
         "restore",
         backup,
         "--target",
@@ -202,7 +202,7 @@ describe("a target that is not empty", () => {
   test("gets the backup added to its contents with --into-existing", async () => {
     const target = await postgres.createDatabase();
     await postgres.connect(target)`create table mine as select 1 as i`;
-    await installation.ok("restore", backup, "--target", `main/${target}`, "--into-existing");
+    await installation().ok("restore", backup, "--target", `main/${target}`, "--into-existing");
     const { differences } = await compareByName(postgres, source, target);
     expect(differences.filter((line) => !/\bmine\b/.test(line))).toEqual([]);
     expect(differences).not.toEqual([]);
@@ -210,20 +210,20 @@ describe("a target that is not empty", () => {
 
   test("is replaced by the backup's contents with --clean, whatever happened to it", async () => {
     const target = newName();
-    await installation.ok("restore", backup, "--target", `main/${target}`, "--create");
+    await installation().ok("restore", backup, "--target", `main/${target}`, "--create");
     const sql = postgres.connect(target);
     await sql
       .unsafe(`delete from shop.order_item; drop view shop.open_order; alter table shop.customer add column more int;
         select lo_unlink(700001); drop table log.event_2025h1; insert into shop.session values (gen_random_uuid(), '{}')`)
       .simple();
-    await installation.ok("restore", backup, "--target", `main/${target}`, "--clean");
+    await installation().ok("restore", backup, "--target", `main/${target}`, "--clean");
     expect((await compareDatabases(postgres.connect(source), sql)).differences).toEqual([]);
   });
 
   test("is not replaced by --create, and a dry run says so too", async () => {
     const target = await postgres.createDatabase();
     for (const words of [[], ["--jobs", "2"], ["--dry-run"]]) {
-      const { exitCode, stdout, stderr } = await installation.run(
+      const { exitCode, stdout, stderr } = await installation().run(
         ...["restore", backup, "--target", `main/${target}`, "--create"],
         ...words,
       );
@@ -234,7 +234,7 @@ describe("a target that is not empty", () => {
 
   test("a restore into an existing empty database needs no option", async () => {
     const target = await postgres.createDatabase();
-    await installation.ok("restore", backup, "--target", postgres.url(target));
+    await installation().ok("restore", backup, "--target", postgres.url(target));
     expect((await compareByName(postgres, source, target)).differences).toEqual([]);
   });
 });
@@ -258,7 +258,7 @@ test("--create creates the database with its encoding, owner, settings, comment,
     .simple();
 
   const backup = await backUp(source);
-  await installation.ok("restore", backup, "--target", `main/${target}`, "--create");
+  await installation().ok("restore", backup, "--target", `main/${target}`, "--create");
   expect(await propertiesOf(target)).toEqual(await propertiesOf(source));
   expect(await propertiesOf(target)).toMatchObject({
     encoding: "LATIN1",
@@ -290,15 +290,15 @@ test("databases with any name are backed up, listed and restored under it", asyn
     await postgres.connect(name)`create table named as select ${name}::text as name`;
   }
   const before = names.map((name) => `main/${name}`);
-  const { backups } = (await installation.ok("backup", "--json", ...before)).json;
+  const { backups } = (await installation().ok("backup", "--json", ...before)).json;
   expect(backups.map(({ database }: { database: string }) => database).sort()).toEqual([...names].sort());
-  const listed = (await installation.ok("list", "--json")).json.backups.map(
+  const listed = (await installation().ok("list", "--json")).json.backups.map(
     (one: { database: string }) => one.database,
   );
   expect(names.filter((name) => !listed.includes(name))).toEqual([]);
   for (const name of names) {
     await admin(`drop database ${quoteIdentifier(name)} with (force)`);
-    await installation.ok(
+    await installation().ok(
       "restore",
       "latest",
       `--database=main/${name}`,
@@ -312,7 +312,7 @@ test("databases with any name are backed up, listed and restored under it", asyn
   // In a URL the name is percent-encoded.
   const [name = ""] = names.filter((one) => one.startsWith("Ünï"));
   await admin(`drop database ${quoteIdentifier(name)} with (force)`);
-  await installation.ok(
+  await installation().ok(
     "restore",
     "latest",
     "-d",

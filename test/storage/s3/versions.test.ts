@@ -18,10 +18,10 @@ import { openS3 } from "./under-test.ts";
 const partBytes = PART_BYTES_MIN;
 const never = new AbortController().signal;
 
-describe("a bucket that keeps versions", () => {
-  const put = (storage: Storage, key: string) =>
-    storage.put(key, partsOf(patterned(10)), { signal: never, partBytes });
+const put = (storage: Storage, key: string) =>
+  storage.put(key, partsOf(patterned(10)), { signal: never, partBytes });
 
+describe("a bucket that keeps versions", () => {
   test("remove deletes every version and delete marker of the key, and only those", async () => {
     const lab = await rgw();
     const bucket = await lab.makeBucket({ versioned: true });
@@ -78,15 +78,7 @@ describe("a bucket that keeps versions", () => {
   });
 
   test("a locked object is not changed, and head and remove report the end of the lock", async () => {
-    const lab = await rgw();
-    const bucket = `locks-${crypto.randomUUID()}`;
-    await lab.client.send(new CreateBucketCommand({ Bucket: bucket, ObjectLockEnabledForBucket: true }));
-    const storage = openS3(lab, bucket);
-    await put(storage, "locked");
-    const RetainUntilDate = new Date(Math.floor(Date.now() / 1000) * 1000 + 86_400_000);
-    const object = { Bucket: bucket, Key: "locked" };
-    const Retention = { Mode: "GOVERNANCE", RetainUntilDate } as const;
-    await lab.client.send(new PutObjectRetentionCommand({ ...object, Retention }));
+    const { lab, bucket, storage, RetainUntilDate } = await lockedObject();
     expect(await storage.head("locked", never)).toMatchObject({ lockedUntil: RetainUntilDate });
     expect(await storage.remove("locked", never)).toEqual({
       outcome: "locked",
@@ -97,15 +89,7 @@ describe("a bucket that keeps versions", () => {
   });
 
   test("a locked version behind an unlocked one protects all of them", async () => {
-    const lab = await rgw();
-    const bucket = `locks-${crypto.randomUUID()}`;
-    await lab.client.send(new CreateBucketCommand({ Bucket: bucket, ObjectLockEnabledForBucket: true }));
-    const storage = openS3(lab, bucket);
-    await put(storage, "locked");
-    const RetainUntilDate = new Date(Math.floor(Date.now() / 1000) * 1000 + 86_400_000);
-    const object = { Bucket: bucket, Key: "locked" };
-    const Retention = { Mode: "GOVERNANCE", RetainUntilDate } as const;
-    await lab.client.send(new PutObjectRetentionCommand({ ...object, Retention }));
+    const { lab, bucket, storage, object, RetainUntilDate } = await lockedObject();
     await lab.client.send(new PutObjectCommand({ ...object, Body: "newest" }));
     expect(await storage.head("locked", never)).not.toHaveProperty("lockedUntil");
     expect(await storage.remove("locked", never)).toEqual({
@@ -178,3 +162,17 @@ test("replies show the server's clock, refusals too", async () => {
   expect(Math.abs(refused.clockSkewMs() ?? Number.NaN)).toBeLessThan(120_000);
   expect(refused.clockSkewMs(systemClock.monotonicMs())).toBeUndefined();
 });
+
+/** A bucket with an object, 10 bytes, that is locked for a day. */
+async function lockedObject() {
+  const lab = await rgw();
+  const bucket = `locks-${crypto.randomUUID()}`;
+  await lab.client.send(new CreateBucketCommand({ Bucket: bucket, ObjectLockEnabledForBucket: true }));
+  const storage = openS3(lab, bucket);
+  await put(storage, "locked");
+  const RetainUntilDate = new Date(Math.floor(Date.now() / 1000) * 1000 + 86_400_000);
+  const object = { Bucket: bucket, Key: "locked" };
+  const Retention = { Mode: "GOVERNANCE", RetainUntilDate } as const;
+  await lab.client.send(new PutObjectRetentionCommand({ ...object, Retention }));
+  return { lab, bucket, storage, object, RetainUntilDate };
+}

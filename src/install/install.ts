@@ -182,7 +182,7 @@ const ROLE = [
   '    -c "ALTER ROLE pg321 SET lo_compat_privileges = on"',
 ].join("\n");
 const KEY = [
-  "make the keys; the public one is filled in in a config that nobody has edited yet:",
+  "make the keys; a config that nobody has edited yet gets the public one:",
   "sudo pg321 install --generate-keys",
 ].join("\n");
 const COMPLETE = [

@@ -82,7 +82,7 @@ async function linesOf({ catalog }: JobContext, backups: readonly BackupRecord[]
       ({ state }) => state !== "FAILED" && state !== "DELETED",
     );
     bytes += copies.reduce((sum, copy) => sum + (copy.object_bytes ?? 0), 0);
-    const where = copies.map(({ storage }) => storage).join(" ") || "no copy";
+    const where = copies.map(({ storage }) => storage).join(", ") || "no copy";
     lines.push(`  ${shortId(backup.id)}  ${backup.started_at.slice(0, 19)}Z  ${backup.status}  ${where}`);
   }
   const [first] = backups;

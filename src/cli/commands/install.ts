@@ -16,7 +16,7 @@ export const command: Command = {
   options: {
     "generate-keys": {
       type: "boolean",
-      help: "make the keys of a new installation, if there are none, and fill them in in a new config",
+      help: "make the keys of a new installation, if there are none, and write them into a new config",
     },
     start: {
       type: "boolean",

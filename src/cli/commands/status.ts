@@ -67,7 +67,9 @@ async function besideBrokenConfig(broken: ConfigError, invocation: Invocation): 
   const http = await loadHttpOnly(broken.file, processSource());
   const answer = await askDaemon(http, { clock, signal });
   if (typeof answer === "string" || answer.daemon?.config_file !== resolve(broken.file)) throw broken;
-  output.note(`the daemon runs with an earlier config; the config on disk cannot be used: ${broken.message}`);
+  const text = `the daemon runs with an earlier config; the config on disk cannot be used: ${broken.message}`;
+  // A note is one line, and the message has one for each mistake.
+  for (const line of text.split("\n")) output.note(line);
   print(answer, invocation);
   if (!isSet(args, "exit-code")) return EXIT_CODES.ok;
   return Math.max(EXIT_CODES.partial, VERDICT_CODES[verdictOf(answer).level]);

@@ -131,6 +131,13 @@ test("with a broken config on disk the running daemon still answers, and stderr 
       expect(stderr).toMatch(/the config on disk cannot be used: .*(htpt|sevrer|not valid TOML)/s);
       expect((await installation.run("status", "--exit-code")).exitCode).toBeGreaterThanOrEqual(3);
     }
+    await Bun.write(installation.configFile, `${good}\n[htpt]\n[sehcdule]\n`);
+    const two = await installation.ok("status");
+    const mistakes = two.stderr.split("\n").filter((line) => /: (htpt|sehcdule): /.test(line));
+    expect({ mistakes: mistakes.length, isVisible: !two.stderr.includes("\ufffd") }).toEqual({
+      mistakes: 2,
+      isVisible: true,
+    });
     // Another config's daemon is not asked.
     const other = `${installation.configFile}.other`;
     await Bun.write(other, `${good}\n[htpt]\n`);

@@ -1,7 +1,7 @@
 import { accessSync, constants } from "node:fs";
 import { homedir, userInfo } from "node:os";
 import { messageOf, Pg321Error } from "../errors.ts";
-import { nameServiceEntry } from "./name-service.ts";
+import { accountEntry } from "./accounts.ts";
 
 /** A user of this machine. */
 export interface Account {
@@ -68,7 +68,7 @@ export function userName(): string {
 
 /** The account with this id or name; undefined if there is none. */
 export function findAccount(key: number | string): Account | undefined {
-  const entry = nameServiceEntry("passwd", key);
+  const entry = accountEntry("passwd", key);
   if (!entry) return undefined;
   const [name = "", , uid, gid, , home] = entry;
   return { uid: Number(uid), gid: Number(gid), name, home: home || undefined };

@@ -1,6 +1,6 @@
 import type { Stats } from "node:fs";
+import { accountEntry } from "./accounts.ts";
 import { findAccount } from "./become-user.ts";
-import { nameServiceEntry } from "./name-service.ts";
 
 /** The owner of a file, by name if this host knows it, because ids differ from host to host. */
 export interface Owner {
@@ -14,7 +14,7 @@ export interface Owner {
 export function ownerOf({ uid, gid }: Pick<Stats, "uid" | "gid">): Owner {
   return {
     user: findAccount(uid)?.name ?? String(uid),
-    group: nameServiceEntry("group", gid)?.[0] ?? String(gid),
+    group: accountEntry("group", gid)?.[0] ?? String(gid),
     uid,
     gid,
   };
@@ -32,7 +32,7 @@ export function modeText(mode: number): string {
 /** The ids of an owner's names on this host, and the names that are unknown here. */
 export function idsOf({ user, group, uid, gid }: Owner): { uid: number; gid: number; unknown: string[] } {
   const found = user === String(uid) ? uid : findAccount(user)?.uid;
-  const groupId = nameServiceEntry("group", group)?.[2];
+  const groupId = accountEntry("group", group)?.[2];
   const foundGroup = group === String(gid) ? gid : groupId === undefined ? undefined : Number(groupId);
   return {
     uid: found ?? uid,

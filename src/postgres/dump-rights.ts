@@ -102,7 +102,9 @@ export async function withLackingRights(endpoint: Endpoint, error: unknown): Pro
     const lacking = await lackingRights(connection);
     if (lacking.length === 0) return error;
     const message = [error.message, ...lacking.map((one) => one.message)].join("; ");
-    return new Pg321Error(error.code, message, { hint: mendingStatements(lacking), cause: error });
+    // The cause is pg_dump's own error, which has the end of its stderr.
+    const { code, cause, retryable } = error;
+    return new Pg321Error(code, message, { hint: mendingStatements(lacking), cause, retryable });
   } catch {
     // The error of the dump says more than one of this check.
     return error;

@@ -135,6 +135,8 @@ export interface ServerOffer {
   roles: string[];
   /** Roles of which the session's role is a member, so that it may create objects owned by them. */
   memberships: string[];
+  /** Superusers, and roles that are members of one: a member of these could become a superuser. */
+  superusers: string[];
   extensions: string[];
   tablespaces: string[];
 }
@@ -145,6 +147,9 @@ export async function offerOf(connection: Connection): Promise<ServerOffer> {
     (sql) => sql<[ServerOffer]>`
       select (select json_agg(rolname) from pg_roles) as roles,
         (select json_agg(rolname) from pg_roles where pg_has_role(oid, 'member')) as memberships,
+        (select json_agg(rolname) from pg_roles r
+          where exists (select from pg_roles s where s.rolsuper and pg_has_role(r.oid, s.oid, 'member')))
+          as superusers,
         (select json_agg(name) from pg_available_extensions) as extensions,
         (select json_agg(spcname) from pg_tablespace) as tablespaces`,
   );

@@ -100,6 +100,7 @@ test("a role without superuser rights restores its own objects, and gets a list 
     ["membership", "postgres"],
     ["membership", "sample_owner"],
   ]);
+  expect(foreign.map(({ sql }) => sql)).toEqual([null, `GRANT "sample_owner" TO "${role}";`]);
 
   const dump = await dumpToMemory(as(source), temp.path);
   const contents = await contentsOfDump(dump);

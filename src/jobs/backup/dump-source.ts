@@ -1,3 +1,5 @@
+import { unlessLate } from "../../base/abort.ts";
+import type { Clock } from "../../base/clock.ts";
 import type { ServerConfig } from "../../config/config.ts";
 import type { PostgresBinary } from "../../postgres/binaries.ts";
 import { pgDumpFor } from "../../postgres/binaries.ts";
@@ -8,6 +10,9 @@ import { withLackingRights } from "../../postgres/dump-rights.ts";
 import { databaseBytes, inspectServer } from "../../postgres/inspect.ts";
 import type { BufferPool } from "../../stream/buffer-pool.ts";
 import type { JobContext } from "../context.ts";
+
+/** For the look at the rights of the role, after a dump has failed. */
+const RIGHTS_MS_MAX = 10_000;
 
 /** A database that is ready to be dumped. */
 export interface DumpSource {
@@ -38,7 +43,7 @@ export async function prepareDump(
     read: (blocks, signal) => {
       const options = { ...dumpOptions(context, endpoint, binary), blocks, signal };
       const dump = dumpDatabase({ ...options, onExit: (end) => (stderrTail = end.stderrTail) });
-      return explained(dump, endpoint);
+      return explained(dump, endpoint, { clock: context.clock, signal });
     },
     stderrTail: () => stderrTail,
   };
@@ -47,11 +52,16 @@ export async function prepareDump(
 async function* explained(
   dump: AsyncIterable<Uint8Array>,
   endpoint: Endpoint,
+  { clock, signal }: { clock: Clock; signal: AbortSignal },
 ): AsyncGenerator<Uint8Array, void, undefined> {
   try {
     yield* dump;
   } catch (error) {
-    throw await withLackingRights(endpoint, error);
+    const limit = { clock, signal, durationMs: RIGHTS_MS_MAX };
+    // A server that does not answer this must neither hold the run nor hide the error of the dump.
+    throw await unlessLate(withLackingRights(endpoint, error), limit, () => new Error("late")).catch(
+      () => error,
+    );
   }
 }
 

@@ -31,7 +31,7 @@ export function obstaclesOf(request: RestoreRequest, seen: SeenTarget): Obstacle
   const missing = lacks.filter(
     (lack) => !isRisk(lack) && !(lack.kind === "role" && created.includes(lack.name)),
   );
-  if (missing.length > 0) add("lacks", `it lacks ${namesOf(missing)}`, hintsOf(missing));
+  if (missing.length > 0) add("lacks", lacksText(target, missing), hintsOf(missing));
   if (dependents.length > 0)
     add(
       "dependents",
@@ -79,24 +79,40 @@ export function rolesToCreate(
   return request.createRoles ? lacks.filter(({ kind }) => kind === "role").map(({ name }) => name) : [];
 }
 
-function namesOf(missing: readonly Lack[]): string {
-  return missing
-    .map(({ kind, name }) => `${kind === "membership" ? "membership in role" : kind} "${name}"`)
-    .join(", ");
+/** `it lacks role "a", extension "b"; role "pg321" is not a member of "c" and "d"`. */
+function lacksText({ user }: Endpoint, missing: readonly Lack[]): string {
+  const objects = missing.filter(({ kind }) => kind !== "membership");
+  const owners = missing.filter(({ kind }) => kind === "membership").map(({ name }) => `"${name}"`);
+  const last = owners.pop();
+  const named = owners.length > 0 ? `${owners.join(", ")} and ${last}` : last;
+  return [
+    ...(objects.length > 0
+      ? [`it lacks ${objects.map(({ kind, name }) => `${kind} "${name}"`).join(", ")}`]
+      : []),
+    ...(named === undefined ? [] : [`role "${user}" is not a member of ${named}`]),
+  ].join("; ");
 }
 
 /** The statements stand in a line of their own, to be pasted. */
 function hintsOf(missing: readonly Lack[]): string {
-  const others = missing.filter(({ sql }) => sql === null);
-  const statements = missing.flatMap(({ sql }) => sql ?? []);
-  const kinds = missing.map(({ kind }) => kind);
-  const instead = kinds.includes("role") ? " (or let --create-roles create the roles, without login)" : "";
+  const memberships = missing.filter(({ kind }) => kind === "membership");
+  const others = missing.filter(({ kind, sql }) => sql === null && kind !== "membership");
+  // Only a superuser can give objects to a superuser: the other memberships alone would not do.
+  const needsSuperuser = memberships.some(({ sql }) => sql === null);
+  const statements = missing
+    .filter(({ kind }) => !needsSuperuser || kind !== "membership")
+    .flatMap(({ sql }) => sql ?? []);
+  const isRoleMissing = missing.some(({ kind }) => kind === "role");
+  const instead = isRoleMissing ? " (or let --create-roles create the roles, without login)" : "";
   // First, because a backup role that is a member of every owner could change everything.
-  const asSuperuser =
-    "restore as a superuser (on this host: as root with --as postgres), or run in psql as one";
-  const where = kinds.includes("membership") ? asSuperuser : "run in psql as a superuser";
+  const asSuperuser = "restore as a superuser (on this host: as root with --as postgres)";
+  const where =
+    memberships.length > 0 && !needsSuperuser
+      ? `${asSuperuser}, or run in psql as one`
+      : "run in psql as a superuser";
   return [
     ...others.map(({ kind, name, hint }) => `${kind} "${name}": ${hint}`),
+    ...(needsSuperuser ? [asSuperuser] : []),
     ...(statements.length > 0 ? [`${where}${instead}:\n${statements.join(" ")}`] : []),
   ].join("; ");
 }

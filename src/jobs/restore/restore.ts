@@ -215,8 +215,10 @@ function logWait({ log }: JobContext, { object, holders }: LockWait): void {
 }
 
 async function makeRoles(request: RestoreRequest, lacks: readonly Lack[]): Promise<void> {
+  const names = rolesToCreate(request, lacks);
+  if (names.length === 0) return;
   await using connection = await connectForCheck(request);
-  await createRoles(connection, rolesToCreate(request, lacks));
+  await createRoles(connection, names);
 }
 
 async function makeTarget(request: RestoreRequest, contents: ArchiveContents): Promise<void> {

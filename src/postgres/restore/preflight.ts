@@ -5,6 +5,7 @@ import type { Selection } from "../archive/selection.ts";
 import { DEPENDENT_KINDS, isWhole, selectedEntries } from "../archive/selection.ts";
 import { quoteIdentifier } from "../archive/sql-text.ts";
 import type { Connection, Endpoint } from "../connection.ts";
+import type { ServerOffer } from "../inspect.ts";
 import { databaseExists, inspectServer, offerOf } from "../inspect.ts";
 import type { SelectedPlan } from "./left-out.ts";
 import { planSelection } from "./left-out.ts";
@@ -38,7 +39,7 @@ export async function preflight(
     ...lacking("role").map((name): Lack => lackWithSql("role", name, createRole(name))),
     ...needs.owners
       .filter((name) => offer.roles.includes(name) && !offer.memberships.includes(name))
-      .map((name) => lackWithSql("membership", name, grantTo(target.endpoint.user, name))),
+      .map((name) => lackingMembership(target.endpoint.user, name, offer)),
     ...lacking("extension").map(
       (name): Lack => ({
         kind: "extension",
@@ -86,13 +87,17 @@ function createRole(name: string): string {
   return `CREATE ROLE ${quoteIdentifier(name)};`;
 }
 
-function grantTo(user: string, role: string): string {
-  return `GRANT ${quoteIdentifier(role)} TO ${quoteIdentifier(user)};`;
+function lackingMembership(user: string, name: string, { superusers }: ServerOffer): Lack {
+  if (!superusers.includes(name))
+    return lackWithSql("membership", name, `GRANT ${quoteIdentifier(name)} TO ${quoteIdentifier(user)};`);
+  // Never a statement for that: it would be pasted.
+  const hint = `restore as a superuser: a member of "${name}" could become one`;
+  return { kind: "membership", name, hint, sql: null };
 }
 
 /** Creates the roles that the target lacks, in one transaction; never changes one that exists. */
 export async function createRoles(target: Connection, names: readonly string[]): Promise<void> {
-  if (names.length > 0) await runAll(target, "create the missing roles", [names.map(createRole).join(" ")]);
+  await runAll(target, "create the missing roles", [names.map(createRole).join(" ")]);
 }
 
 /**

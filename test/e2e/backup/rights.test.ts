@@ -42,6 +42,10 @@ test("the error names every right that is missing, and its statements mend it", 
   const { exitCode, json: report } = await installation.run("backup", "--json");
   expect(exitCode).toBe(10);
   const [{ error, hint }] = report.backups;
+  const [{ id }] = (await installation.ok("list", "--json")).json.backups;
+  expect((await installation.ok("show", id, "--json")).json).toMatchObject({
+    stderr_tail: expect.stringContaining("permission denied"),
+  });
   for (const message of FOUND) expect(error).toContain(message);
   const [, statements = ""] = /^run in psql as a superuser: (.*)$/.exec(hint) ?? [];
   expect(statements.split("; ")).toHaveLength(3);

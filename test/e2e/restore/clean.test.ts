@@ -110,6 +110,13 @@ test("of a table alone is refused if it has keys, indexes and the like that the 
       expect.stringMatching(new RegExp(name.replace("public.", "(public\\.)?"))),
     ),
   );
+  const before = await factsOf(target);
+  const real = await clean(target, "--table", "loose");
+  expect({ exitCode: real.exitCode, stderr: real.stderr }).toEqual({
+    exitCode: 10,
+    stderr: expect.stringMatching(/index public\.more.*nothing was changed/),
+  });
+  expect(await factsOf(target)).toEqual(before);
   await postgres
     .connect(target)
     .unsafe("drop index more; drop policy mine on loose; alter table loose drop j")

@@ -152,12 +152,25 @@ test("a role that cannot give objects to their owners is reported", async () => 
   const passwordFile = join(installation().directory, "password");
   writeFileSync(passwordFile, "p:\\w\n", { mode: 0o600 });
   const url = `postgres://limited_${id}@127.0.0.1:${postgres.address.port}/${target}`;
-  const restore = () =>
-    installation().run("restore", backup, "--target", url, "--password-file", passwordFile);
+  const restore = (...words: string[]) =>
+    installation().run("restore", backup, "--target", url, "--password-file", passwordFile, ...words);
   try {
     const refused = await restore();
     expect(refused.exitCode).toBe(10);
-    expect(refused.stderr).toContain(`it lacks membership in role "boss ${id}"; nothing was changed`);
+    expect(refused.stderr).toContain(
+      `role "limited_${id}" is not a member of "boss ${id}"; nothing was changed`,
+    );
+    expect(refused.stderr).toContain(`GRANT "boss ${id}" TO "limited_${id}";`);
+    // A member of a superuser, even through another role, could become one: no statement is printed for that.
+    await admin(`create role chief_${id} superuser; grant chief_${id} to "boss ${id}"`);
+    const plain = await restore();
+    const dry = await restore("--dry-run", "--json");
+    expect({ exitCode: plain.exitCode, dry: dry.exitCode }).toEqual({ exitCode: 10, dry: 10 });
+    expect(plain.stderr).toContain(`role "limited_${id}" is not a member of "boss ${id}"`);
+    expect(plain.stderr).toContain("--as postgres");
+    expect(plain.stderr + dry.stderr + dry.stdout).not.toContain("GRANT");
+    expect(dry.json.lacks).toMatchObject([{ kind: "membership", name: `boss ${id}`, sql: null }]);
+    await admin(`revoke chief_${id} from "boss ${id}"; drop role chief_${id}`);
     await admin(`grant "boss ${id}" to limited_${id}`);
     await postgres.connect(target).unsafe(`grant create on schema public to limited_${id}, "boss ${id}"`);
     const restored = await restore();

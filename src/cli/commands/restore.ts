@@ -100,8 +100,8 @@ export const command: Command = {
       explanation: "a dropped table",
     },
     {
-      command: "pg321 restore 3f2a --output - | pg_restore --list",
-      explanation: "the dump itself, for stock pg_restore",
+      command: "pg321 restore 3f2a --output app.dump",
+      explanation: "the dump itself; pg_restore --list app.dump lists its contents",
     },
   ],
   positionals: { min: 0, max: 1 },

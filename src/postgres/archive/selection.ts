@@ -183,7 +183,7 @@ export function requireSelected(contents: ArchiveContents, selection: Selection)
     throw new Pg321Error("usage", `the backup contains no ${what} "${unknown}"`, {
       hint: suggestion
         ? `did you mean ${suggestion}?`
-        : `${named}list its contents with: pg321 restore ID --output - | pg_restore --list`,
+        : `${named}list its contents with: pg321 restore ID --output FILE; pg_restore --list FILE`,
     });
   }
 }

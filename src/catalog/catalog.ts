@@ -20,6 +20,7 @@ import type {
   RunRecord,
   TombstoneRecord,
 } from "./records.ts";
+import type { RestoreTests } from "./restore-tests.ts";
 
 /**
  * The records of backups, copies, runs and leases. Field names are those of the tables and of `--json`:
@@ -69,6 +70,7 @@ export interface Catalog extends AsyncDisposable {
   readonly clockRecords: ClockRecords;
   readonly hostExports: HostExports;
   readonly identities: Identities;
+  readonly restoreTests: RestoreTests;
 
   /** The id of the installation that the catalog belongs to; undefined in a new catalog. */
   installation(): Promise<string | undefined>;

@@ -169,6 +169,52 @@ export interface AlertRecord {
   acknowledged_at: string | null;
 }
 
+/**
+ * PASSED: restored, every check as expected. FAILED: the backup could not be restored, or a check found something else.
+ * ERROR: the test itself could not be carried out (no server, no space), which says nothing about the backup.
+ */
+export type RestoreTestOutcome = "PASSED" | "FAILED" | "ERROR";
+
+/** One check of a restore test. */
+export interface RestoreTestCheck {
+  /** `pg_restore`, `rows`, `sequences`, `objects`, `indexes`, `constraints`, or `check NAME` of the config. */
+  name: string;
+  is_ok: boolean;
+  expected: string | number | null;
+  found: string | number | null;
+  /** What differs, with names; null: nothing to add. */
+  detail: string | null;
+}
+
+/** A real restore of one backup into a scratch database, and its result. */
+export interface RestoreTestRecord {
+  /** UUID v4, lower case. */
+  id: string;
+  /** The run of this installation; null: somebody else restored it. */
+  run_id: string | null;
+  /** The signer of a result that another host left; null: this installation's own. */
+  prover: string | null;
+  backup_id: string;
+  server: string;
+  database: string;
+  backup_started_at: string;
+  /** The storage whose copy was read; null if none was reached. */
+  storage: string | null;
+  /** `throwaway`, `source`, or the server's host and port. */
+  target: string;
+  outcome: RestoreTestOutcome;
+  started_at: string;
+  finished_at: string;
+  /** Until the first byte of the dump; null: not reached. */
+  fetch_ms: number | null;
+  /** pg_restore, which reads the copy while it works; null: not reached. */
+  restore_ms: number | null;
+  check_ms: number | null;
+  dump_bytes: number | null;
+  checks: RestoreTestCheck[];
+  error: string | null;
+}
+
 export type DeliveryState = "PENDING" | "DELIVERED" | "FAILED";
 
 /** One notice on its way to one notifier. */

@@ -22,6 +22,7 @@ import type {
   RunRecord,
   TombstoneRecord,
 } from "../records.ts";
+import type { RestoreTests } from "../restore-tests.ts";
 import type { Unwritable } from "../unwritable.ts";
 import { type Do, whileBusy } from "./busy.ts";
 import { SqliteClockRecords } from "./clock-records.ts";
@@ -33,6 +34,7 @@ import { objectKeys, WITHOUT_COPIES } from "./objects.ts";
 import { openDatabase } from "./open.ts";
 import { backupOutlines } from "./outlines.ts";
 import { SqliteOverview } from "./overview.ts";
+import { SqliteRestoreTests } from "./restore-tests.ts";
 import { openRetained } from "./retained.ts";
 import { equalTo, type InsertVerb, insertion, thoseOf, upsert, whereAll } from "./statements.ts";
 import {
@@ -73,6 +75,7 @@ class SqliteCatalog implements Catalog {
   readonly clockRecords: ClockRecords;
   readonly hostExports: HostExports;
   readonly identities: Identities;
+  readonly restoreTests: RestoreTests;
   readonly #database: Database;
   readonly #path: string;
   readonly #clock: Clock;
@@ -89,6 +92,7 @@ class SqliteCatalog implements Catalog {
     this.identities = new SqliteIdentities(database, whileFree);
     this.clockRecords = new SqliteClockRecords(database, whileFree);
     this.hostExports = new SqliteHostExports(database, whileFree);
+    this.restoreTests = new SqliteRestoreTests(database, whileFree);
   }
 
   installation(): Promise<string | undefined> {

@@ -4,6 +4,7 @@ import type {
   CopyRecord,
   DeliveryRecord,
   LeaseHolder,
+  RestoreTestRecord,
   RunRecord,
   TombstoneRecord,
 } from "../records.ts";
@@ -144,6 +145,31 @@ export const DELIVERIES: Table<DeliveryRecord> = {
     created_at: true,
     next_try_at: true,
     finished_at: true,
+    error: true,
+  },
+};
+
+export const RESTORE_TESTS: Table<RestoreTestRecord> = {
+  name: "restore_tests",
+  json: "checks",
+  columns: {
+    id: true,
+    run_id: true,
+    prover: true,
+    backup_id: true,
+    server: true,
+    database: true,
+    backup_started_at: true,
+    storage: true,
+    target: true,
+    outcome: true,
+    started_at: true,
+    finished_at: true,
+    fetch_ms: true,
+    restore_ms: true,
+    check_ms: true,
+    dump_bytes: true,
+    checks: true,
     error: true,
   },
 };

@@ -6,6 +6,7 @@ import { history } from "./history.ts";
 import { leases } from "./leases.ts";
 import { backupRecord, copyRecord, runRecord } from "./records.ts";
 import { removed } from "./removal.ts";
+import { restoreTests } from "./restore-tests.ts";
 
 /** A catalog that is empty at first, and that can be reopened to see what was stored. */
 export interface CatalogFixture extends AsyncDisposable {
@@ -42,6 +43,7 @@ export function catalogConformance(name: string, makeFixture: () => Promise<Cata
     describe("alerts", () => alerts(use, reopen));
     describe("deliveries", () => deliveries(use, reopen));
     describe("leases", () => leases(use, reopen));
+    describe("restore tests", () => restoreTests(use, reopen));
     describe("history", () => history(use));
   });
 }

@@ -1,6 +1,7 @@
 import type { Database } from "bun:sqlite";
 import { Pg321Error } from "../../../base/errors.ts";
-import { APPLICATION_ID, MIGRATIONS } from "./migrations.ts";
+import { APPLICATION_ID } from "./first-migrations.ts";
+import { MIGRATIONS } from "./migrations.ts";
 
 export interface MigrateOptions {
   migrations?: readonly string[];

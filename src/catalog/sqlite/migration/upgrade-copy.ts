@@ -14,8 +14,8 @@ import { basename, dirname, join } from "node:path";
 import { messageOf } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
 import { catalogError } from "../errors.ts";
+import { APPLICATION_ID } from "./first-migrations.ts";
 import type { MigrateOptions } from "./migrate.ts";
-import { APPLICATION_ID } from "./migrations.ts";
 
 /** Number of copies kept from before upgrades; older ones are deleted. */
 const COPIES_KEPT = 3;

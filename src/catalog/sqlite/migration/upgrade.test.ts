@@ -7,8 +7,9 @@ import { mountTmpfs } from "../../../../test/lab/machine/mounts.ts";
 import { systemClock } from "../../../base/clock.ts";
 import { createLog } from "../../../base/log.ts";
 import { openCatalog } from "../../open.ts";
+import { APPLICATION_ID } from "./first-migrations.ts";
 import { migrate } from "./migrate.ts";
-import { APPLICATION_ID, MIGRATIONS } from "./migrations.ts";
+import { MIGRATIONS } from "./migrations.ts";
 import { copiesBesideIt } from "./upgrade-copy.ts";
 
 const OLD = MIGRATIONS.length - 1;

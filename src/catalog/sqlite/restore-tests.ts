@@ -1,0 +1,77 @@
+import type { Database } from "bun:sqlite";
+import type { RestoreTestRecord } from "../records.ts";
+import type { RestoreTests } from "../restore-tests.ts";
+import type { Do } from "./busy.ts";
+import { equalTo, insertion, whereAll } from "./statements.ts";
+import type { Row } from "./tables.ts";
+import { fromRow, RESTORE_TESTS } from "./tables.ts";
+
+/** The ids of each database's newest test with one of the outcomes. */
+const newestIds = (outcomes: string) => `SELECT id FROM (
+    SELECT id, row_number() OVER (PARTITION BY server, database ORDER BY finished_at DESC, id DESC) AS place
+    FROM restore_tests WHERE outcome IN (${outcomes})) WHERE place = 1`;
+const LATEST = newestIds("'PASSED', 'FAILED'");
+const LATEST_PASSED = newestIds("'PASSED'");
+const BY_STORAGE = `SELECT storage, max(finished_at) AS finished_at FROM restore_tests
+  WHERE server = $server AND database = $database AND storage IS NOT NULL AND outcome <> 'ERROR'
+  GROUP BY storage ORDER BY storage`;
+const PRUNE = `DELETE FROM restore_tests WHERE finished_at < $before
+  AND id NOT IN (${LATEST}) AND id NOT IN (${LATEST_PASSED})`;
+
+export class SqliteRestoreTests implements RestoreTests {
+  readonly #database: Database;
+  readonly #do: Do;
+
+  constructor(database: Database, whileBusy: Do) {
+    this.#database = database;
+    this.#do = whileBusy;
+  }
+
+  add(record: RestoreTestRecord): Promise<void> {
+    const [sql, row] = insertion("INSERT", RESTORE_TESTS, record);
+    return this.#do(
+      "record a restore test",
+      () => void this.#database.query<never, Row>(`${sql} ON CONFLICT (id) DO NOTHING`).run(row),
+    );
+  }
+
+  list({ limit, ...wanted }: Parameters<RestoreTests["list"]>[0]): Promise<RestoreTestRecord[]> {
+    const { where, values } = equalTo(wanted);
+    return this.#select(`${whereAll(where)} ORDER BY finished_at DESC, id DESC LIMIT $limit`, {
+      ...values,
+      limit: limit ?? -1,
+    });
+  }
+
+  latest(): Promise<RestoreTestRecord[]> {
+    return this.#select(`WHERE id IN (${LATEST}) ORDER BY server, database`, {});
+  }
+
+  latestPassed(): Promise<RestoreTestRecord[]> {
+    return this.#select(`WHERE id IN (${LATEST_PASSED}) ORDER BY server, database`, {});
+  }
+
+  latestByStorage(server: string, database: string): Promise<{ storage: string; finished_at: string }[]> {
+    return this.#do("list the restore tests", () =>
+      this.#database
+        .query<{ storage: string; finished_at: string }, Row>(BY_STORAGE)
+        .all({ server, database }),
+    );
+  }
+
+  prune(before: string): Promise<number> {
+    return this.#do(
+      "remove old restore tests",
+      () => this.#database.query<never, Row>(PRUNE).run({ before }).changes,
+    );
+  }
+
+  #select(rest: string, values: Row): Promise<RestoreTestRecord[]> {
+    return this.#do("list the restore tests", () =>
+      this.#database
+        .query<Row, Row>(`SELECT * FROM restore_tests ${rest}`)
+        .all(values)
+        .map((row) => fromRow(RESTORE_TESTS, row)),
+    );
+  }
+}

@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import { EXIT_CODES, endedBy, exitCodeOf, messageOf, Pg321Error } from "./base/errors.ts";
-import { asErrors, leadsToJournal } from "./base/process/journal.ts";
+import { journalHasRead, leadsToJournal, PRIORITY, withPriority } from "./base/process/journal.ts";
 import { widenThreadPool } from "./base/process/thread-pool.ts";
 import { visibleLines } from "./base/text/visible.ts";
 import { runProgram } from "./cli/program.ts";
@@ -36,7 +36,7 @@ try {
   const cause = ended.signal.aborted ? ended.signal.reason : error;
   const text = errorText(cause);
   const isJournal = leadsToJournal(processSource().env["JOURNAL_STREAM"], process.stderr.fd);
-  process.stderr.write(isJournal ? asErrors(text) : text);
+  process.stderr.write(isJournal ? withPriority(text, PRIORITY.error) : text);
   process.exitCode = exitCodeOf(cause);
 }
 // Pending output must reach its pipe; after that the process ends, even if keep-alive sockets are still open.
@@ -47,6 +47,7 @@ if (outputError && outputError.code !== "EPIPE" && process.exitCode === EXIT_COD
   process.stderr.write(`error: stdout: ${messageOf(outputError)}\n`);
   process.exitCode = EXIT_CODES.storage;
 }
+await journalHasRead();
 process.exit();
 
 function errorText(error: unknown): string {

@@ -1,5 +1,7 @@
 import type { Clock } from "./clock.ts";
 import { systemClock } from "./clock.ts";
+import { type Journal, type JournalEntry, PRIORITY, withPriority } from "./process/journal.ts";
+import { visibleLines } from "./text/visible.ts";
 
 /**
  * Field names include the unit: `size_bytes`, `duration_ms`. No field may hold a secret. The three names that every
@@ -23,26 +25,34 @@ export interface Log {
 export interface LogOptions {
   format: "text" | "json";
   level: LogLevel;
+  /** Gets each event, instead of `write` and in both forms: as a line to read and in fields. */
+  journal?: Journal;
   write: (line: string) => void;
   clock?: Clock;
 }
 
 const RANK: Record<LogLevel, number> = { debug: 0, info: 1, warning: 2, error: 3 };
-/** Syslog priorities, which the journal reads from a `<N>` prefix. */
-const PRIORITY: Record<LogLevel, number> = { debug: 7, info: 6, warning: 4, error: 3 };
 
-export function createLog({ format, level, write, clock = systemClock }: LogOptions): Log {
+export function createLog({ format, level, write, journal, clock = systemClock }: LogOptions): Log {
   const emit = (lineLevel: LogLevel, message: string, fields: LogFields = {}) => {
     if (RANK[lineLevel] < RANK[level]) return;
-    const time = clock.now().toISOString();
-    if (format === "json") {
-      write(`<${PRIORITY[lineLevel]}>${JSON.stringify({ time, level: lineLevel, message, ...fields })}\n`);
+    if (journal) {
+      const text = visibleLines(message + shownFields(fields));
+      const isTaken = journal.send(journalEntry(lineLevel, text, message, fields));
+      if (!isTaken) write(withPriority(`${text}\n`, PRIORITY[lineLevel]));
       return;
     }
-    const shown = Object.entries(fields).flatMap(([key, value]) =>
-      value === undefined ? [] : [` ${key}=${shownValue(value)}`],
-    );
-    write(`${time.slice(0, 19)}Z ${lineLevel.padEnd(7)} ${message}${shown.join("")}\n`);
+    const time = clock.now().toISOString();
+    if (format === "json") {
+      write(
+        withPriority(
+          `${JSON.stringify({ time, level: lineLevel, message, ...fields })}\n`,
+          PRIORITY[lineLevel],
+        ),
+      );
+      return;
+    }
+    write(`${time.slice(0, 19)}Z ${lineLevel.padEnd(7)} ${message}${shownFields(fields)}\n`);
   };
   return {
     debug: (message, fields) => emit("debug", message, fields),
@@ -52,9 +62,32 @@ export function createLog({ format, level, write, clock = systemClock }: LogOpti
   };
 }
 
+/** The entry of an event. `PG321_EVENT` is the constant message, `PG321_SIZE_BYTES` the field `size_bytes`. */
+function journalEntry(level: LogLevel, text: string, message: string, fields: LogFields): JournalEntry {
+  return [
+    ["MESSAGE", text],
+    ["PRIORITY", String(PRIORITY[level])],
+    ["SYSLOG_IDENTIFIER", "pg321"],
+    ["PG321_EVENT", message],
+    ...present(fields).map(([key, value]) => [`PG321_${key.toUpperCase()}`, String(value)] as const),
+  ];
+}
+
+function shownFields(fields: LogFields): string {
+  return present(fields)
+    .map(([key, value]) => ` ${key}=${shownValue(value)}`)
+    .join("");
+}
+
+function present(fields: LogFields): [string, string | number | boolean][] {
+  return Object.entries(fields).flatMap(([key, value]) => (value === undefined ? [] : [[key, value]]));
+}
+
+/** Quoted if it needs it: in single quotes, if that saves escapes. */
 function shownValue(value: string | number | boolean): string {
   const text = String(value);
-  return /^[^\s"=\p{Cc}]+$/u.test(text) ? text : JSON.stringify(text);
+  if (/^[^\s"'=\p{Cc}]+$/u.test(text)) return text;
+  return /^[^'\\\p{Cc}]*"[^'\\\p{Cc}]*$/u.test(text) ? `'${text}'` : JSON.stringify(text);
 }
 
 /** A log that says nothing, for tests. */

@@ -68,7 +68,7 @@ export const COMMON_OPTIONS: Record<string, Option> = {
   "log-format": {
     type: "string",
     value: "FORMAT",
-    help: "text or json (default: json under systemd, otherwise text)",
+    help: "text or json (default: text; under systemd, entries of the journal with fields)",
   },
   help: { type: "boolean", short: "h", help: "show this help" },
 };

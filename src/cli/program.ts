@@ -2,6 +2,7 @@ import { systemClock } from "../base/clock.ts";
 import { EXIT_CODES, messageOf, Pg321Error } from "../base/errors.ts";
 import type { Log, LogLevel } from "../base/log.ts";
 import { createLog } from "../base/log.ts";
+import { leadsToJournal, openJournal } from "../base/process/journal.ts";
 import { visible } from "../base/text/visible.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
 import { processSource } from "../config/load.ts";
@@ -43,7 +44,7 @@ export async function runProgram(words: readonly string[], signal: AbortSignal):
   const invocation: Invocation = {
     arguments: parsed,
     output,
-    log: commandLog(parsed, env, screen, terminal !== undefined),
+    log: await commandLog(parsed, env, screen, terminal !== undefined),
     clock: systemClock,
     signal,
     env,
@@ -59,9 +60,15 @@ function names(): string[] {
 
 type Environment = Record<string, string | undefined>;
 
-function commandLog(args: Arguments, env: Environment, screen: LiveLines, isWatched: boolean): Log {
-  const format =
-    textOption(args, "log-format") ?? (env["JOURNAL_STREAM"] && !process.stderr.isTTY ? "json" : "text");
+/** Without `--log-format`, the log of a process whose stderr is the journal goes there as entries with fields. */
+async function commandLog(
+  args: Arguments,
+  env: Environment,
+  screen: LiveLines,
+  isWatched: boolean,
+): Promise<Log> {
+  const wanted = textOption(args, "log-format");
+  const format = wanted ?? "text";
   if (format !== "text" && format !== "json") {
     throw new Pg321Error("usage", `--log-format is "${format}", expected text or json`);
   }
@@ -69,7 +76,13 @@ function commandLog(args: Arguments, env: Environment, screen: LiveLines, isWatc
   const text = textOption(args, "log-level") ?? (isWatched ? "warning" : "info");
   const level = LOG_LEVELS.find((one): one is LogLevel => one === text);
   if (!level) throw new Pg321Error("usage", `--log-level is "${text}", expected ${LOG_LEVELS.join(", ")}`);
-  return createLog({ format, level, write: (line) => screen.write(line) });
+  const isJournal = wanted === undefined && leadsToJournal(env["JOURNAL_STREAM"], process.stderr.fd);
+  return createLog({
+    format,
+    level,
+    write: (line) => screen.write(line),
+    ...(isJournal && { journal: await openJournal() }),
+  });
 }
 
 function standardTerminal(env: Environment, screen: LiveLines): Terminal {

@@ -129,16 +129,16 @@ export interface RunInSandbox {
 
 /** Lets the unit run another command once, in the same sandbox, to its end. */
 export async function runOnceInSandbox(box: SystemdBox, command: string): Promise<RunInSandbox> {
-  const name = `once-${crypto.randomUUID()}`;
+  const name = crypto.randomUUID();
   const once = ["Type=oneshot", "WatchdogSec=0", "Restart=no", "ExecStart=", `ExecStart=${command}`];
   const file = "/etc/systemd/system/pg321.service.d/once.conf";
-  await box.write(file, ["[Service]", ...once, `SyslogIdentifier=${name}`, ""].join("\n"));
+  await box.write(file, ["[Service]", ...once, `LogExtraFields=ONCE=${name}`, ""].join("\n"));
   await box.ok("systemctl", "daemon-reload");
   await box.run("systemctl", "start", "pg321.service");
   const status = await box.ok("systemctl", "show", "pg321.service", "--property=ExecMainStatus", "--value");
   await box.sh(
     `rm ${file}; systemctl daemon-reload; systemctl reset-failed pg321.service || :; journalctl --sync`,
   );
-  const printed = await box.ok("journalctl", `--identifier=${name}`, "--output=cat");
+  const printed = await box.ok("journalctl", `ONCE=${name}`, "--output=cat");
   return { exitCode: Number(status), printed };
 }

@@ -2,7 +2,7 @@ import { dlopen } from "bun:ffi";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { socketAddress } from "../../../src/daemon/systemd.ts";
+import { socketAddress } from "../../../src/base/process/datagrams.ts";
 import { eventually } from "../machine/running.ts";
 
 const { symbols: libc } = dlopen("libc.so.6", {

@@ -34,7 +34,10 @@ const outcome = (database: string, storage: string, error: string | null = null)
 
 async function told(job: Job, ...outcomes: CopyOutcome[]): Promise<string[]> {
   receiver.requests.length = 0;
-  await alertCopies(lab, runRecord({ job, outcome: "PARTIAL" }), outcomes, () => "are not good");
+  await alertCopies(lab, runRecord({ job, outcome: "PARTIAL" }), outcomes, () => ({
+    text: "are not good",
+    hint: "",
+  }));
   await deliverAlerts(lab);
   return notices().map(({ event, level, key }) => `${event} ${level} ${key}`);
 }

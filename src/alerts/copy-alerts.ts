@@ -25,9 +25,14 @@ export async function alertDamage(
     database,
     key: `verify ${placeKey(copy)}`,
     message:
-      `a copy of ${server}/${database} in ${storage} is not good` +
+      `a copy of ${server}/${database} in ${storage} is damaged or missing` +
       `${isLost ? "; the backup has no good copy left" : ""}: ${error}`,
-    metadata: { storage, backup_ids: [id], lost: isLost ? 1 : 0, hint: hintFor(copy, isLost ? 1 : 0) },
+    metadata: {
+      storage,
+      backup_ids: [id],
+      lost: isLost ? 1 : 0,
+      hint: isLost ? newBackupHint(copy) : REPLACE_HINT,
+    },
   });
 }
 
@@ -38,21 +43,32 @@ export interface CopyOutcome {
   storage: string;
   isGood: boolean;
   error: string | null;
+  /** The storage's own advice about the error. */
+  hint?: string | null;
 }
 
-/**
- * One alert for each database and storage with bad copies; resolves those of the others. `problem` completes "2 of 3
- * copies …".
- */
-export async function alertCopies(
+/** What is wrong with some copies of one storage. */
+export interface CopyProblem {
+  /** Completes "2 of 3 copies of main/app in r2 …". */
+  text: string;
+  /** The next step while another good copy exists. */
+  hint: string;
+}
+
+/** The next step for copies that were found damaged or missing, or could not be filled. */
+export const REPLACE_HINT =
+  "correct the reason if the storage is at fault, then replace the copies from good ones, with: pg321 repair";
+
+/** One alert for each database and storage with bad copies; resolves those of the others. */
+export async function alertCopies<O extends CopyOutcome>(
   context: AlertContext,
   run: RunRecord,
-  outcomes: readonly CopyOutcome[],
-  problem: (bad: number) => string,
+  outcomes: readonly O[],
+  describe: (bad: readonly O[]) => CopyProblem,
 ): Promise<void> {
   const damaged = await placesWithDamage(context);
   const isTotal = outcomes.every(({ isGood }) => !isGood);
-  const covered = await alertWholeStorages(context, run, outcomes, { problem, damaged, isTotal });
+  const covered = await alertWholeStorages(context, run, outcomes, { describe, damaged, isTotal });
   for (const [place, copies] of Map.groupBy(outcomes, placeKey)) {
     if (copies.some((copy) => covered.has(copy))) continue;
     const resolution = placeText(copies);
@@ -66,7 +82,7 @@ export async function alertCopies(
     }
     const { server, database, storage } = first;
     const lost = await lostAmong(context, bad);
-    const ofAll = `${bad.length} of ${plural(copies.length, "copy", "copies")}`;
+    const { text, hint } = describe(bad);
     const loss = lost > 0 ? `; ${plural(lost, "backup has", "backups have")} no good copy left` : "";
     await raiseAlert(context, {
       level: isTotal || lost > 0 ? "CRITICAL" : "WARNING",
@@ -75,20 +91,20 @@ export async function alertCopies(
       server,
       database,
       key: `${run.job} ${place}`,
-      message: `${ofAll} of ${server}/${database} in ${storage} ${problem(bad.length)}${loss}: ${first.error}`,
+      message: `${shareText(bad.length, copies.length)} of ${server}/${database} in ${storage} ${text}${loss}: ${first.error}`,
       metadata: {
         storage,
         backup_ids: bad.slice(0, 20).map(({ backup_id }) => backup_id),
         lost,
         statistics: run.statistics,
-        hint: hintFor(first, lost),
+        hint: lost > 0 ? newBackupHint(first) : hint,
       },
     });
   }
 }
 
-interface CopyReport {
-  problem: (bad: number) => string;
+interface CopyReport<O> {
+  describe: (bad: readonly O[]) => CopyProblem;
   /** Places with damage, as `placeKey`. */
   damaged: ReadonlySet<string>;
   /** Whether no copy at all was good. */
@@ -96,13 +112,13 @@ interface CopyReport {
 }
 
 /** One alert for a storage in which no copy of several databases was good: the storage is the cause. */
-async function alertWholeStorages(
+async function alertWholeStorages<O extends CopyOutcome>(
   context: AlertContext,
   run: RunRecord,
-  outcomes: readonly CopyOutcome[],
-  { problem, damaged, isTotal }: CopyReport,
-): Promise<Set<CopyOutcome>> {
-  let covered = new Set<CopyOutcome>();
+  outcomes: readonly O[],
+  { describe, damaged, isTotal }: CopyReport<O>,
+): Promise<Set<O>> {
+  let covered = new Set<O>();
   for (const job of ["verify", "repair"] as const) {
     // A repair also ends what a verification found, but does not raise it.
     const places = outcomes.filter(
@@ -116,12 +132,14 @@ async function alertWholeStorages(
       describe: async (bad, storage) => {
         const lost = await lostAmong(context, bad);
         const loss = lost > 0 ? `; ${plural(lost, "backup has", "backups have")} no good copy left` : "";
+        const { text } = describe(bad);
+        const hint = bad.find((copy) => copy.hint)?.hint;
         const names = new Set(bad.map(({ server, database }) => `${server}/${database}`));
         const of = `${plural(bad.length, "copy", "copies")} of ${plural(names.size, "database")}`;
         return {
           level: isTotal || lost > 0 ? "CRITICAL" : "WARNING",
-          message: `${of} in ${storage} ${problem(bad.length)}${loss}: ${bad[0]?.error}`,
-          hint: `check storage ${storage}, then run: pg321 ${run.job}`,
+          message: `${of} in ${storage} ${text}${loss}: ${bad[0]?.error}`,
+          hint: `${hint ?? `check storage ${storage}`}; then run: pg321 ${run.job}`,
           metadata: { lost, statistics: run.statistics },
         };
       },
@@ -143,11 +161,17 @@ function placeText([first]: readonly CopyOutcome[]): string {
   return `the copies of ${first?.server}/${first?.database} in ${first?.storage} are good again`;
 }
 
-/** The next step. */
-function hintFor({ server, database }: Pick<CopyOutcome, "server" | "database">, lost: number): string {
-  return lost > 0
-    ? `make a new backup now, with: pg321 backup ${shellQuoted(`${server}/${database}`)}`
-    : "correct the reason if the storage is at fault, then replace the copies from good ones, with: pg321 repair";
+/** `the copy`, `1 of 2 copies`, `all 3 copies`. */
+export function shareText(some: number, all: number): string {
+  if (all === 1) return "the copy";
+  return some === all
+    ? `all ${plural(all, "copy", "copies")}`
+    : `${some} of ${plural(all, "copy", "copies")}`;
+}
+
+/** The next step for a backup without a good copy. */
+function newBackupHint({ server, database }: Pick<CopyOutcome, "server" | "database">): string {
+  return `make a new backup now, with: pg321 backup ${shellQuoted(`${server}/${database}`)}`;
 }
 
 export function placeKey({

@@ -32,9 +32,9 @@ export const EXIT_CODES = {
 
 export type ErrorCode = Exclude<keyof typeof EXIT_CODES, "ok" | "bug">;
 
-/** The error of a run, and of what it was working on, that a signal has ended. */
+/** The error of a run, and of what it was working on, that a signal has ended. SIGINT is a person's Ctrl-C. */
 export function endedBy(signal: "SIGINT" | "SIGTERM"): string {
-  return `ended by ${signal}`;
+  return signal === "SIGINT" ? "interrupted by hand" : `ended by ${signal}`;
 }
 
 export interface ErrorOptions {

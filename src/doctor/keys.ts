@@ -1,6 +1,7 @@
 import { constants } from "node:fs";
 import { access, stat } from "node:fs/promises";
 import { userName } from "../base/process/become-user.ts";
+import { plural } from "../base/text/amounts.ts";
 import { shellQuoted } from "../base/text/shell.ts";
 import type { Config, EncryptionConfig } from "../config/config.ts";
 import { OFF } from "../config/cron.ts";
@@ -60,7 +61,7 @@ export async function lookAtIdentity(
       ),
     );
   }
-  const count = `${opened.length} of ${encryption.recipients.length} recipients`;
+  const count = `${opened.length} of ${plural(encryption.recipients.length, "recipient")}`;
   return [
     ok(encryption.mode === "age" ? `opens backups sealed to ${count}` : "backups are not encrypted"),
     ...seen,

@@ -1,4 +1,5 @@
 import { patternHint } from "../alerts/selection-alerts.ts";
+import { plural } from "../base/text/amounts.ts";
 import type { Config, ServerConfig } from "../config/config.ts";
 import { storagesOnDevice } from "../jobs/backup/shared-device.ts";
 import { quoteIdentifier } from "../postgres/archive/sql-text.ts";
@@ -66,7 +67,7 @@ function choiceOf({ chosen, missing, idle }: ReturnType<typeof chooseDatabases>)
   for (const pattern of idle) seen.push(warning(`"${pattern}" matches no database`, patternHint(pattern)));
   if (chosen.length === 0)
     seen.push(failed("database", "no database is selected", "check databases and exclude in the config"));
-  else seen.push(ok(`${chosen.length} ${chosen.length === 1 ? "database" : "databases"}: ${someOf(chosen)}`));
+  else seen.push(ok(`${plural(chosen.length, "database")}: ${someOf(chosen)}`));
   return seen;
 }
 

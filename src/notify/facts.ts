@@ -1,4 +1,5 @@
-import { durationText, sizeText } from "../base/text/amounts.ts";
+import { countText, durationText, sizeText } from "../base/text/amounts.ts";
+import { backupWord, copyWord } from "../base/text/states.ts";
 
 /** Names that do not speak for themselves without their unit. */
 const LABELS: Readonly<Record<string, string>> = {
@@ -10,8 +11,6 @@ const LABELS: Readonly<Record<string, string>> = {
   shrunk_at: "first small dump",
   statistics: "whole run",
 };
-/** The state of a copy, as people say it. */
-const STATES: Readonly<Record<string, string>> = { CONFIRMED: "stored", INTENDED: "not stored" };
 /** At most this many entries of a list are shown; the others are counted. */
 const LISTED_MAX = 5;
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
@@ -32,7 +31,8 @@ function factText(name: string, value: unknown): string {
   if (value === null || value === undefined || value === 0 || value === false) return "";
   if (value === true) return "yes";
   if (typeof value === "number") return numberText(name, value);
-  if (typeof value === "string") return wordText(value);
+  if (typeof value === "string")
+    return name === "status" ? backupWord({ status: value, error: null }) : wordText(value);
   if (Array.isArray(value)) return listText(name, value);
   const members = value as Record<string, unknown>;
   return memberTexts(members).join(Object.values(members).some(isObject) ? "; " : ", ");
@@ -63,7 +63,7 @@ function memberTexts(members: Record<string, unknown>): string[] {
     if (text === "") return [];
     const isCount = typeof value === "number" && !/(^|_)bytes(_|$)|_ms$/.test(name);
     if (name === "bytes") return [text];
-    if (isCount) return [`${text} ${labelOf(name)}`];
+    if (isCount) return [countText(value, name)];
     return [`${labelOf(name)}${isObject(value) ? ":" : ""} ${text}`];
   });
 }
@@ -84,7 +84,7 @@ function isCopy(value: unknown): value is Copy {
 
 /** `usb failed`: the message has the error. */
 function copyText({ storage, state }: Copy): string {
-  return `${storage} ${STATES[state] ?? state.toLowerCase()}`;
+  return `${storage} ${copyWord(state)}`;
 }
 
 function labelOf(name: string): string {

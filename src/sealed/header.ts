@@ -1,4 +1,5 @@
 import { SEALED_AGE_BYTES_MAX, SEALED_METADATA_BYTES_MAX } from "../base/limits.ts";
+import { plural } from "../base/text/amounts.ts";
 import { ByteReader } from "./byte-reader.ts";
 import { damaged } from "./damage.ts";
 import { MAC_BYTES, NONCE_BYTES } from "./file-key.ts";
@@ -92,7 +93,10 @@ function checkFirstLine(line: Uint8Array): void {
 
 async function takePart(reader: ByteReader, what: string, lengthMax: number): Promise<Uint8Array> {
   const length = Buffer.from(await takeWhole(reader, `length of the ${what}`, 4)).readUInt32BE();
-  if (length > lengthMax) throw damaged(`its ${what} claims ${length} bytes, more than ${lengthMax}`);
+  if (length > lengthMax)
+    throw damaged(
+      `its ${what} claims ${plural(length, "byte")}, more than ${lengthMax.toLocaleString("en")}`,
+    );
   return takeWhole(reader, what, length);
 }
 

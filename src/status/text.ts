@@ -1,6 +1,7 @@
-import { durationText, sizeText } from "../base/text/amounts.ts";
+import { durationText, plural, sizeText } from "../base/text/amounts.ts";
+import { backupWord, isEndedByHand, outcomeWord } from "../base/text/states.ts";
 import { type Column, PLAIN, type Style, table } from "../base/text/table.ts";
-import { isEndedByHand, outcomeWord } from "./by-hand.ts";
+import { visible } from "../base/text/visible.ts";
 import { lastAttempt } from "./last-attempt.ts";
 import { notifierState } from "./notifiers.ts";
 import type { DatabaseStatus, RunningStatus, RunStatus, StatusReport, StorageStatus } from "./report.ts";
@@ -30,8 +31,11 @@ const BAD = new Set([
 /** Longer errors are cut so that lines do not wrap; `pg321 show` and the JSON have them in full. */
 const NOTE_CHARACTERS_MAX = 120;
 
-/** A report as text, the verdict first. Its strings must have passed `visibleData`. */
-export function statusText(report: StatusReport, style: Style = PLAIN): string {
+/**
+ * A report as text, the verdict first. Its strings must have passed `visibleData`. `silence` is the reason why no daemon
+ * answered.
+ */
+export function statusText(report: StatusReport, style: Style = PLAIN, silence = ""): string {
   const { level, sentence, problems } = verdictOf(report);
   const colour = { good: style.good, new: style.bold, warning: style.warn, bad: style.bad }[level];
   const parts = [
@@ -39,7 +43,7 @@ export function statusText(report: StatusReport, style: Style = PLAIN): string {
       colour(sentence),
       ...(problems.length > 1 ? problems.map(({ text }) => `  - ${text}`) : []),
       "",
-      ...daemonLines(report),
+      ...daemonLines(report, silence),
     ].join("\n"),
     titled(style, "ALERTS", alertTable(report, style)),
     titled(style, "RUNNING", runningText(report, style)),
@@ -56,9 +60,11 @@ function titled(style: Style, title: string, text: string | undefined): string |
   return text === undefined ? undefined : `${style.bold(title)}\n${text}`;
 }
 
-function daemonLines({ version, host, now, timezone, daemon }: StatusReport): string[] {
+function daemonLines({ version, host, now, timezone, daemon }: StatusReport, silence: string): string[] {
   const head = `pg321 ${version} on ${host}, ${time(now)} UTC (schedules in ${timezone})`;
-  if (!daemon) return [head, "the daemon does not answer: next runs are calculated from the schedules"];
+  const reason = silence === "" ? "" : ` (${visible(silence)})`;
+  if (!daemon)
+    return [head, `from the catalog, without a daemon${reason}: next runs are calculated from the schedules`];
   const { pid, uptime_ms, config_file, config_checksum, last_reload, is_stopping } = daemon;
   const lines = [
     head,
@@ -88,7 +94,8 @@ function databaseTable(report: StatusReport, style: Style): string | undefined {
       { title: "STORED", cell: ({ newest_good }) => sizeText(newest_good?.object_bytes), align: "right" },
       {
         title: "COPIES",
-        cell: ({ copies }) => copies.map((one) => `${one.storage}:${one.copies}`).join(" ") || "-",
+        cell: ({ copies }) =>
+          copies.map((one) => `${one.copies.toLocaleString("en")} in ${one.storage}`).join(", ") || "-",
       },
       { title: "NEXT BACKUP", cell: ({ next_backup_at }) => time(next_backup_at) },
       { title: "NOTE", cell: databaseNote },
@@ -103,9 +110,10 @@ function databaseNote(database: DatabaseStatus): string {
   if (state === "gone") return `gone since ${time(gone_at)}`;
   const lacks = copies.filter(({ storage }) => newest_good && !newest_good.storages.includes(storage));
   if (attempt && (database.server_failure || database.last_attempt?.id !== newest_good?.id))
-    return isEndedByHand(attempt)
-      ? `interrupted by hand at ${time(attempt.started_at)}`
-      : note(`${attempt.status} at ${time(attempt.started_at)}`, attempt.error);
+    return note(
+      `${backupWord(attempt)} at ${time(attempt.started_at)}`,
+      isEndedByHand(attempt) ? null : attempt.error,
+    );
   return lacks.length === 0 ? "" : `newest not in ${lacks.map(({ storage }) => storage).join(", ")}`;
 }
 
@@ -190,7 +198,8 @@ function scheduleTable({ schedules }: StatusReport, style: Style): string | unde
       ...runColumns<{ last_run: RunStatus | null }>(style),
       {
         title: "NOTE",
-        cell: ({ skipped }) => (skipped === 0 ? "" : style.warn(`skipped ${skipped} times in a row`)),
+        cell: ({ skipped }) =>
+          skipped === 0 ? "" : style.warn(`${plural(skipped, "run")} skipped in a row`),
       },
     ],
     style,
@@ -211,8 +220,8 @@ function runningText({ running }: StatusReport, style: Style): string | undefine
 }
 
 function runningLine({ job, schedule, state, host, pid, started_at }: RunningStatus, style: Style): string {
-  const by = schedule === null || schedule === job ? "" : ` (${schedule})`;
-  return `${style.bold(job)}${by} ${state} since ${time(started_at)}, pid ${pid} on ${host}`;
+  const origin = schedule === job ? "scheduled" : `schedule ${schedule}`;
+  return `${style.bold(job)} (${schedule === null ? "by hand" : origin}) ${state} since ${time(started_at)}, pid ${pid} on ${host}`;
 }
 
 function progressLines({ progress }: RunningStatus): string[] {

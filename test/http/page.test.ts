@@ -296,7 +296,7 @@ test("counts have the noun in the right number", () => {
     jobs: [{ job: "backup", last_run, last_success_at: null, next_run_at: null }],
     schedules: [],
   });
-  expectPart(html, "1 database · 1 verified · 1 temporary file deleted · 2,000 copies");
+  expectPart(html, "1 database · 1 complete · 1 temporary file deleted · 2,000 copies");
 });
 
 test("shows the next steps if nothing has happened yet", () => {
@@ -331,7 +331,7 @@ test("every state, outcome and level is shown as a word", () => {
     "good",
   ])
     expectPart(html, `<span>${word}</span>`);
-  for (const word of ["verified", "partial", "failed", "interrupted", "running", "critical", "warning"])
+  for (const word of ["complete", "partial", "failed", "interrupted", "running", "critical", "warning"])
     expectPart(html, `<span>${word}</span>`);
   for (const text of [
     "nearly full",

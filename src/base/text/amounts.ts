@@ -1,3 +1,5 @@
+import { countWord } from "./states.ts";
+
 /** Sizes and times as people read them. */
 
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"] as const;
@@ -12,6 +14,12 @@ export function sizeText(bytes: number | null | undefined): string {
     unit++;
   }
   return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`;
+}
+
+/** Two sizes that differ: in bytes if the units would not show the difference. */
+export function twoSizes(one: number, other: number): [one: string, other: string] {
+  const texts: [string, string] = [sizeText(one), sizeText(other)];
+  return texts[0] === texts[1] ? [plural(one, "byte"), plural(other, "byte")] : texts;
 }
 
 /** `1h 02m`, `3m 05s`, `4.2 s`, `87 ms`. */
@@ -45,11 +53,17 @@ const ONE: Readonly<Record<string, string>> = {
   uploads: "upload",
   objects: "object",
   backups: "backup",
+  runs: "run",
+  alerts: "alert",
+  deliveries: "delivery",
+  storages: "storage",
 };
 
 /** A count with its name: `1 temporary file deleted` for `temporary_files_deleted`. */
 export function countText(count: number, name: string): string {
-  const words = name.split("_").map((word) => (count === 1 ? (ONE[word] ?? word) : word));
+  const words = countWord(name)
+    .split("_")
+    .map((word) => (count === 1 ? (ONE[word] ?? word) : word));
   return `${count.toLocaleString("en")} ${words.join(" ")}`;
 }
 

@@ -1,4 +1,5 @@
 import { Pg321Error } from "../../base/errors.ts";
+import { plural } from "../../base/text/amounts.ts";
 import type { Style } from "../../base/text/table.ts";
 import { visibleData } from "../../base/text/visible.ts";
 import type { Catalog } from "../../catalog/catalog.ts";
@@ -83,7 +84,7 @@ async function acknowledge(
   const changed = chosen.filter((alert) => alert.acknowledged_at === null);
   for (const alert of changed) await catalog.acknowledgeAlert(alert.id, now);
   if (isSet(args, "json")) output.print(jsonText({ acknowledged: changed.map((alert) => alert.id) }));
-  else output.print(`acknowledged ${changed.length} ${changed.length === 1 ? "alert" : "alerts"}`);
+  else output.print(`acknowledged ${plural(changed.length, "alert")}`);
   return 0;
 }
 

@@ -9,7 +9,7 @@ import { commandContext } from "../open-context.ts";
 import { copyList } from "../output/copy-list.ts";
 import type { Output } from "../output/output.ts";
 import { durationText, jsonText, rateText, sizeText, table } from "../output/output.ts";
-import { colouredStatus } from "../output/status-colour.ts";
+import { colouredBackup } from "../output/status-colour.ts";
 
 export const command: Command = {
   usage: "[DATABASE…]",
@@ -67,7 +67,7 @@ function textOf(results: readonly ShownResult[], { style }: Output): string {
     [
       { title: "ID", cell: (row) => (row.backup_id === null ? "-" : shortId(row.backup_id)) },
       { title: "DATABASE", cell: nameOf },
-      { title: "STATUS", cell: (row) => colouredStatus(row.status, style) },
+      { title: "STATUS", cell: (row) => colouredBackup(row, style) },
       { title: "DUMP", cell: (row) => sizeText(row.dump_bytes), align: "right" },
       { title: "STORED", cell: (row) => sizeText(row.object_bytes), align: "right" },
       { title: "TIME", cell: (row) => durationText(row.duration_ms), align: "right" },
@@ -91,6 +91,8 @@ function problemsOf(result: ShownResult, style: Output["style"]): string[] {
   );
   for (const warning of result.warnings) lines.push(`${style.warn("warning:")} ${name}: pg_dump: ${warning}`);
   if (result.error !== null) lines.push(`${style.bad("error:")} ${name}: ${result.error}`);
+  const hints = new Set(result.copies.flatMap(({ hint }) => hint ?? []));
+  for (const hint of hints) lines.push(`${style.dim("hint:")} ${hint}`);
   if (result.hint !== null) lines.push(`${style.dim("hint:")} ${result.hint}`);
   return lines;
 }

@@ -2,6 +2,7 @@ import { createInterface } from "node:readline/promises";
 import { Pg321Error } from "../../base/errors.ts";
 import { plural } from "../../base/text/amounts.ts";
 import { shellOption } from "../../base/text/shell.ts";
+import { backupWord } from "../../base/text/states.ts";
 import { visible, visibleData } from "../../base/text/visible.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
 import { deleteBackups } from "../../jobs/cleanup/delete-backup.ts";
@@ -83,7 +84,9 @@ async function linesOf({ catalog }: JobContext, backups: readonly BackupRecord[]
     );
     bytes += copies.reduce((sum, copy) => sum + (copy.object_bytes ?? 0), 0);
     const where = copies.map(({ storage }) => storage).join(", ") || "no copy";
-    lines.push(`  ${shortId(backup.id)}  ${backup.started_at.slice(0, 19)}Z  ${backup.status}  ${where}`);
+    lines.push(
+      `  ${shortId(backup.id)}  ${backup.started_at.slice(0, 19)}Z  ${backupWord(backup)}  ${where}`,
+    );
   }
   const [first] = backups;
   const what = `${first?.server}/${first?.database}: ${plural(backups.length, "backup")}, ${sizeText(bytes)} in all storages:`;

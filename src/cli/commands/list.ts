@@ -1,4 +1,6 @@
 import { hostname } from "node:os";
+import { plural } from "../../base/text/amounts.ts";
+import { backupStatusOf } from "../../base/text/states.ts";
 import { visibleData } from "../../base/text/visible.ts";
 import type { Catalog } from "../../catalog/catalog.ts";
 import { openCatalog } from "../../catalog/open.ts";
@@ -16,7 +18,7 @@ import { copyList } from "../output/copy-list.ts";
 import { backupJson } from "../output/json.ts";
 import type { Output } from "../output/output.ts";
 import { ageText, jsonText, sizeText, table } from "../output/output.ts";
-import { colouredStatus } from "../output/status-colour.ts";
+import { colouredBackup } from "../output/status-colour.ts";
 import { choiceOption, integerOption } from "../parse.ts";
 
 const STATUSES: readonly BackupStatus[] = ["RUNNING", "VERIFIED", "PARTIAL", "FAILED", "INTERRUPTED"];
@@ -33,7 +35,11 @@ export const command: Command = {
       help: "only backups of this database: NAME, or SERVER/NAME",
     },
     server: { type: "string", short: "s", value: "NAME", help: "only backups of this server" },
-    status: { type: "string", value: "STATUS", help: STATUSES.join(", ") },
+    status: {
+      type: "string",
+      value: "STATUS",
+      help: "RUNNING, VERIFIED (shown as complete), PARTIAL, FAILED or INTERRUPTED",
+    },
     limit: { type: "string", short: "n", value: "N", help: "at most N backups (default 50)" },
     removed: { type: "boolean", help: "list removed backups instead, and what removed each" },
     json: JSON_OPTION,
@@ -49,7 +55,7 @@ export const command: Command = {
   async run(invocation) {
     const { arguments: args, output, clock, log } = invocation;
     const config = await commandConfig(invocation, { setsAside: true });
-    const status = choiceOption("list", "--status", textOption(args, "status")?.toUpperCase(), STATUSES);
+    const status = choiceOption("list", "--status", statusIn(textOption(args, "status")), STATUSES);
     const limit = integerOption("list", "limit", textOption(args, "limit"), { min: 1, max: 1_000_000 }) ?? 50;
     await using catalog = await openCatalog(config.catalog, { clock, log });
     const names = { database: textOption(args, "database"), server: textOption(args, "server") };
@@ -77,6 +83,11 @@ export const command: Command = {
     return 0;
   },
 };
+
+/** The status as the records have it; the table's word for it (`complete`) is accepted too. */
+function statusIn(written: string | undefined): string | undefined {
+  return written === undefined ? undefined : backupStatusOf(written);
+}
 
 interface Names {
   database: string | undefined;
@@ -122,7 +133,7 @@ function textOf(rows: readonly ListedBackup[], { style }: Output, now: Date): st
       {
         title: "STATUS",
         cell: ({ backup, running_on }) =>
-          colouredStatus(backup.status, style) +
+          colouredBackup(backup, style) +
           (running_on ? ` on ${running_on}` : "") +
           warningsText(backup.stderr_tail, style),
       },
@@ -145,7 +156,7 @@ function textOf(rows: readonly ListedBackup[], { style }: Output, now: Date): st
 /** The number of pg_dump's warnings; `show` prints them. */
 function warningsText(stderrTail: string | null, style: Output["style"]): string {
   const { length } = warningsOf(stderrTail);
-  return length === 0 ? "" : ` ${style.warn(length === 1 ? "1 warning" : `${length} warnings`)}`;
+  return length === 0 ? "" : `, ${style.warn(plural(length, "warning"))}`;
 }
 
 function removedText(rows: readonly TombstoneRecord[], { style }: Output): string {

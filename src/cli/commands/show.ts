@@ -1,4 +1,5 @@
 import { hostname } from "node:os";
+import { isEndedByHand } from "../../base/text/states.ts";
 import { visibleData, visibleLines } from "../../base/text/visible.ts";
 import { openCatalog } from "../../catalog/open.ts";
 import type { CopyRecord } from "../../catalog/records.ts";
@@ -13,7 +14,7 @@ import { commandConfig } from "../open-context.ts";
 import { backupJson } from "../output/json.ts";
 import type { Output } from "../output/output.ts";
 import { durationText, jsonText, rateText, sizeText, table } from "../output/output.ts";
-import { colouredStatus } from "../output/status-colour.ts";
+import { colouredBackup, colouredCopy } from "../output/status-colour.ts";
 
 export const command: Command = {
   usage: "ID",
@@ -56,7 +57,7 @@ function textOf(found: ListedBackup, stderrTail: string | null, { style }: Outpu
   const facts: [string, string | null][] = [
     ["backup", backup.id],
     ["database", `${backup.server}/${backup.database}`],
-    ["status", colouredStatus(backup.status, style) + (running_on ? ` on ${running_on}` : "")],
+    ["status", colouredBackup(backup, style) + (running_on ? ` on ${running_on}` : "")],
     ["started", backup.started_at],
     ["finished", backup.finished_at],
     ["duration", duration_ms === null ? null : durationText(duration_ms)],
@@ -79,7 +80,7 @@ function textOf(found: ListedBackup, stderrTail: string | null, { style }: Outpu
     ["pg_dump", backup.pg_dump_version],
     ["previous", backup.previous_id],
     ["held", backup.held_at && holdText(backup)],
-    ["error", backup.error && style.bad(backup.error)],
+    ["error", backup.error && !isEndedByHand(backup) ? style.bad(backup.error) : null],
     ["pg_dump said", stderrTail],
   ];
   const lines = facts.flatMap(([name, value]) =>
@@ -90,9 +91,9 @@ function textOf(found: ListedBackup, stderrTail: string | null, { style }: Outpu
     copies,
     [
       { title: "STORAGE", cell: (copy) => copy.storage },
-      { title: "STATE", cell: (copy) => colouredStatus(copy.state, style) },
+      { title: "STATE", cell: (copy) => colouredCopy(copy.state, style) },
       { title: "CONFIRMED", cell: (copy) => copy.confirmed_at ?? "-" },
-      { title: "VERIFIED", cell: (copy) => copy.verified_at ?? "-" },
+      { title: "LAST READ BACK", cell: (copy) => copy.verified_at ?? "-" },
       { title: "ERROR", cell: (copy) => copy.error ?? "" },
     ],
     style,

@@ -44,17 +44,21 @@ export const command: Command = {
     });
     if (config instanceof ConfigError) return await besideBrokenConfig(config, invocation);
     const answer = await askDaemon(config.http, { clock, signal });
-    if (typeof answer === "string")
-      output.note(`the daemon does not answer (${answer}); this is the state from the catalog`);
+    const silence = typeof answer === "string" ? answer : undefined;
+    // The text has this line itself.
+    if (silence !== undefined && isSet(args, "json"))
+      output.note(`the daemon does not answer (${silence}); this is the state from the catalog`);
     const report = typeof answer === "string" ? await fromCatalog(config, invocation) : answer;
-    print(report, invocation);
+    print(report, invocation, silence);
     return isSet(args, "exit-code") ? VERDICT_CODES[verdictOf(report).level] : EXIT_CODES.ok;
   },
 };
 
-function print(report: StatusReport, { arguments: args, output }: Invocation): void {
+function print(report: StatusReport, { arguments: args, output }: Invocation, silence?: string): void {
   output.print(
-    isSet(args, "json") ? jsonText(reportJson(report)) : statusText(visibleData(report), output.style),
+    isSet(args, "json")
+      ? jsonText(reportJson(report))
+      : statusText(visibleData(report), output.style, silence),
   );
 }
 

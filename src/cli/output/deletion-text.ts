@@ -1,4 +1,5 @@
 import { EXIT_CODES } from "../../base/errors.ts";
+import { plural } from "../../base/text/amounts.ts";
 import type { DeletionReport } from "../../jobs/cleanup/delete-backup.ts";
 import { outcomeTable } from "./outcome-table.ts";
 import type { Output } from "./output.ts";
@@ -9,7 +10,7 @@ export function printDeletion(report: DeletionReport, output: Output, isJson: bo
   const { results, records_deleted } = report;
   if (isJson) output.print(jsonText({ copies: results, records_deleted }));
   else {
-    output.print(`${outcomeTable(results, output.style)}\nrecords deleted: ${records_deleted}`);
+    output.print(`${outcomeTable(results, output.style)}\n${plural(records_deleted, "record")} deleted`);
   }
   const isDone = results.every(({ outcome }) => outcome === "deleted" || outcome === "gone");
   return isDone ? EXIT_CODES.ok : EXIT_CODES.partial;

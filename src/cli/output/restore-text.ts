@@ -83,7 +83,7 @@ function leftOutLines({ left_out, missing_dependents }: RestoreReport, style: St
   return [
     ...lines("left out", left_out),
     ...lines("missing", missing_dependents),
-    ...(options.length > 0 ? [`restore them with: ${options.join(" ")}`] : []),
+    ...(options.length > 0 ? [`to restore these too, add: ${options.join(" ")}`] : []),
     ...(statements.length > 0 ? ["to add the rest, run as a superuser in psql:", ...statements] : []),
   ];
 }

@@ -1,3 +1,4 @@
+import { backupWord, copyWord, isEndedByHand } from "../../base/text/states.ts";
 import type { Style } from "./output.ts";
 
 const GOOD = new Set(["INFO", "VERIFIED", "CONFIRMED", "OK", "good", "filled", "deleted", "gone"]);
@@ -5,6 +6,21 @@ const BAD = new Set(["CRITICAL", "FAILED", "DAMAGED", "MISSING", "damaged", "mis
 
 /** A status in green, red or yellow. */
 export function colouredStatus(status: string, style: Style): string {
-  if (GOOD.has(status)) return style.good(status);
-  return BAD.has(status) ? style.bad(status) : style.warn(status);
+  return colouring(status, style)(status);
+}
+
+/** The status of a backup in words. One that a person interrupted is not red. */
+export function colouredBackup(backup: { status: string; error: string | null }, style: Style): string {
+  const colour = isEndedByHand(backup) ? style.warn : colouring(backup.status, style);
+  return colour(backupWord(backup));
+}
+
+/** The state of a copy in words. */
+export function colouredCopy(state: string, style: Style): string {
+  return colouring(state, style)(copyWord(state));
+}
+
+function colouring(status: string, style: Style): (text: string) => string {
+  if (GOOD.has(status)) return style.good;
+  return BAD.has(status) ? style.bad : style.warn;
 }

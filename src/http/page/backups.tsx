@@ -1,7 +1,7 @@
 import { durationText, sizeText } from "../../base/text/amounts.ts";
+import { copyWord, isEndedByHand } from "../../base/text/states.ts";
 import type { CopyRecord, CopyState } from "../../catalog/records.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
-import { isEndedByHand } from "../../status/by-hand.ts";
 import type { ListedBackup } from "../../status/list-backups.ts";
 import {
   AttemptState,
@@ -118,7 +118,7 @@ const CopyList = ({ copies }: { copies: readonly CopyRecord[] }) =>
         <li>
           <State tone={COPY_TONES[state]}>
             <bdi>{storage}</bdi>
-            {state !== "CONFIRMED" && ` ${state.toLowerCase()}`}
+            {state !== "CONFIRMED" && ` ${copyWord(state)}`}
           </State>
         </li>
       ))}

@@ -1,8 +1,8 @@
 import { raw } from "hono/html";
 import type { Child } from "hono/jsx";
 import type { HtmlEscapedString } from "hono/utils/html";
+import { backupWord, isEndedByHand } from "../../base/text/states.ts";
 import type { BackupStatus } from "../../catalog/records.ts";
-import { isEndedByHand } from "../../status/by-hand.ts";
 import type { DatabaseStatus } from "../../status/report.ts";
 import { type PageQuery, pageAddress } from "./query.ts";
 import type { PageTimes } from "./words.ts";
@@ -81,12 +81,11 @@ export const State = ({ tone, children }: { tone: Tone; children?: Child }) => (
 );
 
 /** How a backup ended. */
-export const AttemptState = ({ attempt }: { attempt: { status: BackupStatus; error: string | null } }) =>
-  isEndedByHand(attempt) ? (
-    <State tone="warning">interrupted by hand</State>
-  ) : (
-    <State tone={BACKUP_TONES[attempt.status]}>{attempt.status.toLowerCase()}</State>
-  );
+export const AttemptState = ({ attempt }: { attempt: { status: BackupStatus; error: string | null } }) => (
+  <State tone={isEndedByHand(attempt) ? "warning" : BACKUP_TONES[attempt.status]}>
+    {backupWord(attempt)}
+  </State>
+);
 
 /** A time, relative and absolute. */
 export const Moment = ({ at, page }: { at: string; page: Page }) => (

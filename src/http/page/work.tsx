@@ -1,9 +1,9 @@
 import type { Child } from "hono/jsx";
 import { countText, durationText, plural, sizeText } from "../../base/text/amounts.ts";
+import { outcomeWord } from "../../base/text/states.ts";
 import type { RunOutcome } from "../../catalog/records.ts";
 import type { Job } from "../../config/config.ts";
 import { SCHEDULED_JOBS } from "../../jobs/schedules.ts";
-import { outcomeWord } from "../../status/by-hand.ts";
 import type {
   AlertStatus,
   JobStatus,

@@ -1,10 +1,12 @@
 import { raiseAlert, resolveAlert } from "../../alerts/alert.ts";
 import type { AlertContext } from "../../alerts/alert-context.ts";
+import { shareText } from "../../alerts/copy-alerts.ts";
 import { alertSuccess } from "../../alerts/run-alerts.ts";
 import { alertIfShrunk } from "../../alerts/shrink.ts";
 import { Pg321Error } from "../../base/errors.ts";
 import { plural } from "../../base/text/amounts.ts";
 import { shellQuoted } from "../../base/text/shell.ts";
+import { copyWord } from "../../base/text/states.ts";
 import type { RunRecord } from "../../catalog/records.ts";
 import type { BackupReport, BackupResult } from "./report.ts";
 import { alertBackupStorages, presentDatabases } from "./storage-alerts.ts";
@@ -59,7 +61,9 @@ async function alertBackupOf(context: AlertContext, run: RunRecord, result: Back
   const { cause, server: _server, database: _database, error: _error, ...metadata } = result;
   const isLocked = cause instanceof Pg321Error && cause.code === "locked";
   const lacking = copies.filter(({ state }) => state !== "CONFIRMED");
-  const reasons = lacking.map((copy) => copy.error ?? `${copy.storage}: ${copy.state}`).join("; ");
+  const reasons = lacking
+    .map((copy) => copy.error ?? `storage "${copy.storage}": ${copyWord(copy.state)}`)
+    .join("; ");
   await raiseAlert(context, {
     level: status === "FAILED" && !isLocked ? "CRITICAL" : "WARNING",
     job: "backup",
@@ -70,15 +74,16 @@ async function alertBackupOf(context: AlertContext, run: RunRecord, result: Back
     message:
       status === "FAILED"
         ? `backup of ${name} failed: ${error}`
-        : `backup of ${name}: ${lacking.length} of ${plural(copies.length, "copy", "copies")} failed: ${reasons}`,
+        : `backup of ${name}: ${shareText(lacking.length, copies.length)} failed: ${reasons}`,
     metadata: { ...metadata, statistics: run.statistics, hint: metadata.hint ?? hintFor(result, name) },
   });
 }
 
 /** The next step, if the error has none. */
-function hintFor({ database, status }: BackupResult, name: string): string {
+function hintFor({ copies, database, status }: BackupResult, name: string): string {
   if (database === null) return "correct the reason; the next backup tries again";
-  return status === "FAILED"
-    ? `correct the reason, then run: pg321 backup ${shellQuoted(name)}`
-    : "correct the reason, then fill the missing copies from a good one, with: pg321 repair";
+  if (status === "FAILED") return `correct the reason, then run: pg321 backup ${shellQuoted(name)}`;
+  const first = copies.find(({ hint }) => hint !== null)?.hint;
+  const fill = "then fill the missing copies from a good one, with: pg321 repair";
+  return first == null ? `correct the reason, ${fill}` : `${first}; ${fill}`;
 }

@@ -28,6 +28,8 @@ import { describeObject, recordFailure, recordObject, recordStart } from "./reco
 export interface DatabaseBackup {
   backup: BackupRecord;
   copies: CopyRecord[];
+  /** What to do about the storages that were dropped, by their names. */
+  hints: ReadonlyMap<string, string>;
 }
 
 /**
@@ -118,7 +120,7 @@ async function makeBackup(
   const status = statusOf(copies);
   if (status === "INTERRUPTED") throw new NoSinkLeftError(outcomes);
   await catalog.updateBackup(backup.id, { status, finished_at: clock.now().toISOString() });
-  return { backup: { ...backup, status }, copies };
+  return { backup: { ...backup, status }, copies, hints: hintsOf(outcomes) };
 }
 
 /** The error of a promise that rejects; undefined if it resolves. */
@@ -209,6 +211,16 @@ async function confirmCopies(
   const [from] = confirmed;
   if (from) for (const to of slow) await attempt(fillSlow(context, backup, { from, to }, partBytes, signal));
   if (failures.length > 0) throw failures[0];
+}
+
+function hintsOf(outcomes: readonly SinkOutcome<unknown>[]): Map<string, string> {
+  return new Map(
+    outcomes.flatMap((outcome) => {
+      const hint =
+        outcome.state !== "stored" && outcome.error instanceof Pg321Error ? outcome.error.hint : undefined;
+      return hint === undefined ? [] : [[outcome.name, hint] as const];
+    }),
+  );
 }
 
 type Dropped = Exclude<SinkOutcome<unknown>, { state: "stored" }>;

@@ -10,7 +10,7 @@ export interface BackupResult {
   dump_bytes: number | null;
   object_bytes: number | null;
   duration_ms: number;
-  copies: { storage: string; state: CopyState; error: string | null }[];
+  copies: { storage: string; state: CopyState; error: string | null; hint: string | null }[];
   /** The warnings of pg_dump. */
   warnings: string[];
   error: string | null;

@@ -100,7 +100,7 @@ async function backupOne(
   const { clock, log } = context;
   const startedAtMs = clock.monotonicMs();
   try {
-    const { backup, copies } = await backupDatabase(context, runId, server, database);
+    const { backup, copies, hints } = await backupDatabase(context, runId, server, database);
     const duration_ms = Math.round(clock.monotonicMs() - startedAtMs);
     const { id, status, dump_bytes, object_bytes } = backup;
     const warnings = warningsOf(backup.stderr_tail);
@@ -123,7 +123,10 @@ async function backupOne(
       dump_bytes,
       object_bytes,
       duration_ms,
-      copies: copies.map(({ storage, state, error }) => ({ storage, state, error })),
+      copies: copies.map(({ storage, state, error }) => ({
+        ...{ storage, state, error },
+        hint: error === null ? null : (hints.get(storage) ?? null),
+      })),
       warnings,
       error: null,
       hint: null,

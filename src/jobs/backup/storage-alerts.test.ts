@@ -34,6 +34,7 @@ const copy = (storage: string, error: string | null = null): BackupResult["copie
   storage,
   state: error === null ? "CONFIRMED" : "FAILED",
   error,
+  hint: error === null ? null : "free some space",
 });
 const partial = (database: string, error = FULL): BackupResult =>
   result(database, { status: "PARTIAL", copies: [copy("disk", error), copy("other")] });
@@ -65,7 +66,7 @@ test("a full disk is one notice for all databases, and it ends when each of them
     message: `3 databases could not be backed up to disk: ${FULL}`,
     metadata: { storage: "disk", databases: ["main/a", "main/b", "main/c"] },
   });
-  expect(notices()[0]?.metadata["hint"]).toContain("pg321 repair");
+  expect(notices()[0]?.metadata["hint"]).toBe("free some space; then run: pg321 repair");
   expect(await told(partial("a"), partial("b"), partial("c"))).toEqual([]);
   // A run of a single database tells nothing about the others.
   expect(await told(result("a"))).toEqual([]);

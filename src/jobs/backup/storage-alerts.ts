@@ -2,6 +2,7 @@ import type { AlertContext } from "../../alerts/alert-context.ts";
 import { alertStorages, type StoragePlace } from "../../alerts/storage-alerts.ts";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { plural } from "../../base/text/amounts.ts";
+import { copyWord } from "../../base/text/states.ts";
 import type { RunRecord } from "../../catalog/records.ts";
 import { NoSinkLeftError } from "../../stream/fan-out.ts";
 import type { BackupResult } from "./report.ts";
@@ -9,6 +10,7 @@ import type { BackupResult } from "./report.ts";
 interface BackupPlace extends StoragePlace {
   result: BackupResult;
   error: string;
+  hint: string | undefined;
 }
 
 /**
@@ -32,10 +34,11 @@ export async function alertBackupStorages(
       const failed = bad.filter(({ result }) => result.status === "FAILED").length;
       const none = failed > 0 ? `; ${plural(failed, "database")} got no backup` : "";
       const count = plural(new Set(bad.map(({ result }) => result)).size, "database");
+      const hint = bad.find((one) => one.hint !== undefined)?.hint ?? "correct the reason";
       return {
         level: failed > 0 ? "CRITICAL" : "WARNING",
         message: `${count} could not be backed up to ${storage}${none}: ${bad[0]?.error}`,
-        hint: `correct the reason, then run: pg321 ${failed > 0 ? "backup" : "repair"}`,
+        hint: `${hint}; then run: pg321 ${failed > 0 ? "backup" : "repair"}`,
         metadata: { statistics: run.statistics },
       };
     },
@@ -62,12 +65,15 @@ function placesOf(result: BackupResult): BackupPlace[] {
       isGood: false,
       isTotal: true,
       error: outcome.state === "stored" ? "" : messageOf(outcome.error),
+      hint:
+        outcome.state !== "stored" && outcome.error instanceof Pg321Error ? outcome.error.hint : undefined,
     }));
-  return copies.map(({ storage, state, error }) => ({
+  return copies.map(({ storage, state, error, hint }) => ({
     ...place,
     storage,
     isGood: state === "CONFIRMED",
-    error: error ?? state,
+    error: error ?? copyWord(state),
+    hint: hint ?? undefined,
   }));
 }
 

@@ -1,5 +1,6 @@
 import { alertDamage } from "../../alerts/copy-alerts.ts";
 import { messageOf } from "../../base/errors.ts";
+import { twoSizes } from "../../base/text/amounts.ts";
 import type { BackupRecord, BackupStatus } from "../../catalog/records.ts";
 import type { Manifest } from "../../sealed/manifest.ts";
 import { MARKER_KEY } from "../../storage/marker.ts";
@@ -101,7 +102,8 @@ function problemOf(
 /** Why an object does not match its manifest, or null. It is then a damaged copy, which a good copy can replace. */
 function damageOf({ sizeBytes }: StoredObject, { object_bytes }: Manifest): string | null {
   if (object_bytes === sizeBytes) return null;
-  return `it has ${sizeBytes} bytes, but its manifest says ${object_bytes}`;
+  const [found, recorded] = twoSizes(sizeBytes, object_bytes);
+  return `it has ${found}, but its manifest says ${recorded}`;
 }
 
 /** The record of a backup, from its manifest. */

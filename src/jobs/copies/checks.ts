@@ -1,4 +1,5 @@
 import { messageOf } from "../../base/errors.ts";
+import { twoSizes } from "../../base/text/amounts.ts";
 import type { CopyRecord } from "../../catalog/records.ts";
 import type { JobContext } from "../context.ts";
 import { isInPlace } from "../in-place.ts";
@@ -77,7 +78,7 @@ export class CopyChecks {
       if (found?.sizeBytes === copy.object_bytes) return "there";
       if (!found && !(await isInPlace(this.#context, storage, signal))) return "unknown";
       const error = found
-        ? `it has ${found.sizeBytes} bytes, not ${copy.object_bytes}`
+        ? `it has ${twoSizes(found.sizeBytes, copy.object_bytes ?? 0).join(", not ")}`
         : "it is gone, but pg321 did not remove it";
       await catalog.updateCopy(backupId, name, { state: found ? "DAMAGED" : "MISSING", error });
       await settleStatus(this.#context, { id: backupId });

@@ -1,5 +1,6 @@
 import { Pg321Error } from "../../base/errors.ts";
 import { shellQuoted } from "../../base/text/shell.ts";
+import { backupWord } from "../../base/text/states.ts";
 import { closest } from "../../base/text/suggest.ts";
 import type { Catalog } from "../../catalog/catalog.ts";
 import type { BackupRecord, CopyRecord, CopyState } from "../../catalog/records.ts";
@@ -82,7 +83,7 @@ export async function latestBackup(
   const [latest] = candidates;
   if (latest) return latest;
   throw new Pg321Error("usage", `no good backup of database "${database}"`, {
-    hint: "pg321 list shows what there is",
+    hint: "pg321 list shows the backups",
   });
 }
 
@@ -102,8 +103,8 @@ export function storagesToRead(
   const hint = `see its copies with: pg321 show ${shortId(backup.id)}`;
   if (from !== undefined) requireStorage(context, from);
   if (backup.status === "RUNNING" || backup.status === "INTERRUPTED") {
-    const what = `backup ${shortId(backup.id)} is ${backup.status} and cannot be restored`;
-    throw new Pg321Error("usage", what, { hint: "pg321 list shows the others" });
+    const what = `backup ${shortId(backup.id)} is ${backupWord(backup)} and cannot be restored`;
+    throw new Pg321Error("usage", what, { hint: "pg321 list shows the other backups" });
   }
   const storages = READABLE.flatMap((state) =>
     copies

@@ -5,6 +5,7 @@ import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { requireAnswer } from "../../base/files/place.ts";
 import { makePrivateDirectory } from "../../base/files/private-files.ts";
 import { writeWhole } from "../../base/files/write-whole.ts";
+import { twoSizes } from "../../base/text/amounts.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
@@ -93,5 +94,6 @@ async function requireFree(directory: string, neededBytes: number): Promise<void
   const { bavail, bsize } = await statfs(directory);
   const freeBytes = bavail * bsize;
   if (freeBytes >= neededBytes) return;
-  throw new SpoolError(directory, `${neededBytes} bytes are needed, ${freeBytes} are free`);
+  const [needed, free] = twoSizes(neededBytes, freeBytes);
+  throw new SpoolError(directory, `${needed} needed, ${free} free`);
 }

@@ -1,5 +1,6 @@
 import { Pg321Error } from "../../base/errors.ts";
 import { MANIFEST_BYTES_MAX, PART_BYTES_MIN } from "../../base/limits.ts";
+import { twoSizes } from "../../base/text/amounts.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
 import type { Manifest } from "../../sealed/manifest.ts";
 import { decodeManifest, manifestText } from "../../sealed/manifest.ts";
@@ -55,10 +56,11 @@ export async function* checkedObject(
   const meter = newMeter();
   yield* metered(storage.get(facts.object_key, undefined, signal), meter);
   if (meter.bytes === facts.object_bytes && meter.sha256 === facts.object_sha256) return;
+  const [found, recorded] = twoSizes(meter.bytes, facts.object_bytes ?? 0);
   const what =
     meter.bytes === facts.object_bytes
       ? "its SHA-256 differs from the recorded one"
-      : `it has ${meter.bytes} bytes, not ${facts.object_bytes}`;
+      : `it has ${found}, not ${recorded}`;
   throw new Pg321Error("verification", `storage "${storage.name}": ${facts.object_key} is damaged: ${what}`, {
     hint: "pg321 repair replaces it from a good copy",
   });

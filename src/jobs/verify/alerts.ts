@@ -1,21 +1,41 @@
 import type { AlertContext } from "../../alerts/alert-context.ts";
-import { alertCopies } from "../../alerts/copy-alerts.ts";
+import { alertCopies, type CopyProblem, REPLACE_HINT } from "../../alerts/copy-alerts.ts";
 import { alertSuccess } from "../../alerts/run-alerts.ts";
 import { plural } from "../../base/text/amounts.ts";
-import type { RepairReport, VerifyReport } from "./report.ts";
+import type { CopyVerdict, RepairReport, VerifyReport } from "./report.ts";
 
 /** One alert for each database and storage with copies that are not good. */
 export async function alertVerify(context: AlertContext, { run, verdicts }: VerifyReport): Promise<void> {
   const outcomes = verdicts.map((verdict) => ({ ...verdict, isGood: verdict.verdict === "good" }));
-  await alertCopies(context, run, outcomes, (bad) => (bad === 1 ? "is not good" : "are not good"));
+  await alertCopies(context, run, outcomes, problemOf);
   if (run.outcome === "OK")
     await alertSuccess(context, run, `verified ${plural(verdicts.length, "copy", "copies")}`);
+}
+
+/** What is wrong with copies, by their verdicts: a storage that does not answer says nothing about its copies. */
+function problemOf(bad: readonly Pick<CopyVerdict, "verdict">[]): CopyProblem {
+  const verdicts = new Set(bad.map(({ verdict }) => verdict));
+  if (verdicts.size === 1 && verdicts.has("unreachable"))
+    return {
+      text: "could not be checked",
+      hint: "check that the storage answers, then run: pg321 verify",
+    };
+  if (verdicts.size === 1 && verdicts.has("unopened"))
+    return {
+      text: "cannot be opened with the keys of this host",
+      hint: "set encryption.identity_file to the identity that opens them; pg321 doctor shows whether it does",
+    };
+  const [first] = verdicts;
+  const are = bad.length === 1 ? "is" : "are";
+  const isOne = verdicts.size === 1 && first !== undefined;
+  return { text: `${are} ${isOne ? first : "not good"}`, hint: REPLACE_HINT };
 }
 
 /** One alert for each database and storage whose copies could not be filled. */
 export async function alertRepair(context: AlertContext, { run, results }: RepairReport): Promise<void> {
   const outcomes = results.map((result) => ({ ...result, isGood: result.outcome === "filled" }));
-  await alertCopies(context, run, outcomes, () => "could not be filled");
-  if (run.outcome === "OK")
-    await alertSuccess(context, run, `filled ${plural(results.length, "copy", "copies")}`);
+  await alertCopies(context, run, outcomes, () => ({ text: "could not be filled", hint: REPLACE_HINT }));
+  const done =
+    results.length === 0 ? "nothing to repair" : `filled ${plural(results.length, "copy", "copies")}`;
+  if (run.outcome === "OK") await alertSuccess(context, run, done);
 }

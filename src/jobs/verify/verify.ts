@@ -1,4 +1,5 @@
 import { messageOf, Pg321Error } from "../../base/errors.ts";
+import { plural } from "../../base/text/amounts.ts";
 import type { BackupRecord, RunOutcome } from "../../catalog/records.ts";
 import { openSealed } from "../../sealed/open.ts";
 import type { Storage } from "../../storage/storage.ts";
@@ -25,6 +26,14 @@ export interface VerifyOptions {
   /** Called once keys and storages are in order, before the first copy is read. */
   onBegin?: () => void;
 }
+
+/** What the log says about a copy that could not be read back, or whose bytes are wrong. */
+const PROBLEMS: Readonly<Record<Exclude<CopyVerdict["verdict"], "good">, string>> = {
+  damaged: "a copy is damaged",
+  missing: "a copy is missing",
+  unreachable: "a copy could not be checked: its storage is unreachable",
+  unopened: "a copy cannot be opened with the keys of this host",
+};
 
 type VerifyStatistics = { copies: number; good: number; bad: number };
 
@@ -85,7 +94,7 @@ export async function runVerify(
 
 /** The error for a run that found no copy to read. */
 function noCopy(backups: number, storage: string | undefined, isPart: boolean): Pg321Error {
-  const of = `${backups} ${backups === 1 ? "backup" : "backups"}`;
+  const of = plural(backups, "backup");
   const hint = "see where a backup has copies with pg321 show ID; fill missing ones with pg321 repair";
   if (storage !== undefined)
     return new Pg321Error("usage", `${of}: no copy to verify in storage "${storage}"`, { hint });
@@ -120,7 +129,7 @@ async function verifyCopy(
     const found =
       verdict === "missing" || verdict === "damaged" ? ({ state, error: messageOf(error) } as const) : {};
     if (!(await recordLook(context, backup, storage, found))) return undefined;
-    log.error("a copy is not good", {
+    log.error(PROBLEMS[verdict], {
       storage: storage.name,
       backup_id: backup.id,
       verdict,

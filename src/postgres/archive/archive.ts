@@ -1,4 +1,5 @@
 import { TABLE_OF_CONTENTS_BYTES_MAX } from "../../base/limits.ts";
+import { plural, sizeText } from "../../base/text/amounts.ts";
 import type { LostOption } from "../restore/create-database.ts";
 import { createStatementFor } from "../restore/create-database.ts";
 import type { ArchiveContents, ArchiveEntry } from "./format.ts";
@@ -57,7 +58,8 @@ export async function openArchive(source: AsyncIterable<Uint8Array>): Promise<Op
       const close = async () => void (await iterator.return?.());
       return { contents, bytes: replay(head, isEnd ? undefined : iterator), [Symbol.asyncDispose]: close };
     }
-    if (isEnd) throw notAnArchive(`it ends after ${head.length} bytes, within its table of contents`);
+    if (isEnd)
+      throw notAnArchive(`it ends after ${plural(head.length, "byte")}, within its table of contents`);
   }
 }
 
@@ -65,7 +67,7 @@ function parsed(head: Buffer): ArchiveContents | Error | undefined {
   try {
     const contents = parseContents(head);
     if (contents || head.length <= TABLE_OF_CONTENTS_BYTES_MAX) return contents;
-    return notAnArchive(`its table of contents is larger than ${TABLE_OF_CONTENTS_BYTES_MAX} bytes`);
+    return notAnArchive(`its table of contents is larger than ${sizeText(TABLE_OF_CONTENTS_BYTES_MAX)}`);
   } catch (error) {
     return error as Error;
   }

@@ -4,6 +4,7 @@ import { dirname, join, normalize } from "node:path";
 import { Pg321Error } from "../../base/errors.ts";
 import { placeAt } from "../../base/files/place.ts";
 import { MIB } from "../../base/limits.ts";
+import { sizeText } from "../../base/text/amounts.ts";
 import { shellQuoted } from "../../base/text/shell.ts";
 import type { LocalStorageConfig } from "../../config/config.ts";
 import type { Part } from "../../stream/part.ts";
@@ -216,10 +217,12 @@ export class LocalStorage implements Storage {
     if (this.settings.min_free_bytes === 0) return;
     const { bavail, bsize } = await statfs(this.#root);
     const freeBytes = bavail * bsize;
-    if (freeBytes - bytes >= this.settings.min_free_bytes) return;
+    const { min_free_bytes } = this.settings;
+    if (freeBytes - bytes >= min_free_bytes) return;
+    const short = freeBytes < min_free_bytes ? "" : `, and ${sizeText(bytes)} more are needed`;
     throw new Pg321Error(
       "storage",
-      `storage "${this.name}": put ${key}: ${freeBytes} bytes are free, but ${this.settings.min_free_bytes} must stay free`,
+      `storage "${this.name}": put ${key}: ${sizeText(freeBytes)} free, but ${sizeText(min_free_bytes)} must stay free (min_free)${short}`,
       { hint: `free space on the file system of ${this.#root}, or lower min_free` },
     );
   }

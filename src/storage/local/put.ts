@@ -4,6 +4,7 @@ import { type FileHandle, link, lstat, mkdir, open, unlink } from "node:fs/promi
 import { dirname, join } from "node:path";
 import { Pg321Error } from "../../base/errors.ts";
 import { MIB } from "../../base/limits.ts";
+import { twoSizes } from "../../base/text/amounts.ts";
 import type { Part } from "../../stream/part.ts";
 import { KeyTaken, RESERVED_NAME } from "../key.ts";
 import { pullParts } from "../pull.ts";
@@ -73,8 +74,8 @@ async function confirm(
     await syncDirectories(write.root, dirname(path));
     const stats = await lstat(path);
     if (stats.size === sizeBytes) return stats;
-    const message = `${write.what}: ${sizeBytes} bytes were written, but the file holds ${stats.size}`;
-    throw new Pg321Error("storage", message);
+    const [written, held] = twoSizes(sizeBytes, stats.size);
+    throw new Pg321Error("storage", `${write.what}: ${written} written, but the file holds ${held}`);
   } catch (error) {
     await unlink(path).catch(ignoring("ENOENT"));
     throw error;

@@ -8,6 +8,7 @@ import {
 } from "@aws-sdk/client-s3";
 import { Pg321Error } from "../../base/errors.ts";
 import { MINUTE_MS } from "../../base/limits.ts";
+import { sizeText } from "../../base/text/amounts.ts";
 import type { Part } from "../../stream/part.ts";
 import { failureOf } from "./errors.ts";
 import type { S3Requests } from "./requests.ts";
@@ -100,7 +101,7 @@ function misfitOf(part: Part, send: PartsToSend, sizeBytes: number, count: numbe
   if (part.bytes.length > send.first.bytes.length) return "a part is larger than the first one";
   if (count < send.maxParts) return undefined;
   const limitBytes = send.maxParts * send.first.bytes.length;
-  return `larger than ${limitBytes} bytes, the most that ${send.maxParts} parts of this size can hold`;
+  return `larger than ${sizeText(limitBytes)}, the most that ${send.maxParts} parts of this size can hold`;
 }
 
 async function sendPart(

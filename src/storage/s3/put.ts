@@ -3,6 +3,7 @@ import { deadline } from "../../base/abort.ts";
 import type { Clock } from "../../base/clock.ts";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
+import { twoSizes } from "../../base/text/amounts.ts";
 import { Part } from "../../stream/part.ts";
 import { KeyTaken } from "../key.ts";
 import { pullParts } from "../pull.ts";
@@ -229,9 +230,10 @@ export class S3Put {
     if (head?.ContentLength === sizeBytes) {
       return { sizeBytes, modifiedAt: head.LastModified ?? new Date(0) };
     }
-    const found = head ? `the server holds ${head.ContentLength} bytes` : "the server holds nothing";
+    const [sent, held] = twoSizes(sizeBytes, head?.ContentLength ?? 0);
+    const found = `the server holds ${head ? held : "nothing"}`;
     const what = this.#target.s3.what(this.#target.operation);
-    throw new Pg321Error("storage", `${what}: ${sizeBytes} bytes were sent, but ${found}`, {
+    throw new Pg321Error("storage", `${what}: ${sent} sent, but ${found}`, {
       retryable: true,
     });
   }

@@ -7,6 +7,7 @@ import {
 import type { Clock } from "../../base/clock.ts";
 import { Pg321Error } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
+import { sizeText, twoSizes } from "../../base/text/amounts.ts";
 import type { S3StorageConfig } from "../../config/config.ts";
 import { triesConditionalPut } from "../../config/s3-profiles.ts";
 import type { Part } from "../../stream/part.ts";
@@ -112,7 +113,7 @@ export class S3Storage implements Storage {
     let received = 0;
     const timeoutMs = this.settings.stall_timeout_ms;
     const stalled = () =>
-      new Pg321Error("storage", `${what}: no data for ${timeoutMs / 1000} s after ${received} bytes`, {
+      new Pg321Error("storage", `${what}: no data for ${timeoutMs / 1000} s after ${sizeText(received)}`, {
         hint: "check the network to the storage, or raise its stall_timeout",
         retryable: true,
       });
@@ -126,13 +127,14 @@ export class S3Storage implements Storage {
       if (signal.aborted) throw signal.reason;
       stall.abort();
       if (error instanceof Pg321Error) throw error;
-      throw new Pg321Error("storage", `${what}: connection lost after ${received} bytes`, {
+      throw new Pg321Error("storage", `${what}: connection lost after ${sizeText(received)}`, {
         cause: error,
         retryable: true,
       });
     }
     if (received === (output.ContentLength ?? received)) return;
-    throw new Pg321Error("storage", `${what}: ended after ${received} of ${output.ContentLength} bytes`, {
+    const [came, announced] = twoSizes(received, output.ContentLength ?? received);
+    throw new Pg321Error("storage", `${what}: ended after ${came} of ${announced}`, {
       retryable: true,
     });
   }

@@ -98,7 +98,7 @@ test("if everything is ok it says what it checked, and ends with 0", async () =>
   expect(of("storage", "disk").at(-1) ?? "").toMatch(
     /disk is writable, .* free on \/.* \(\w+\)$|same device/,
   );
-  expect(of("keys").join("\n")).toContain("opens backups sealed to 1 of 1 recipients");
+  expect(of("keys").join("\n")).toContain("opens backups sealed to 1 of 1 recipient");
   const { stdout, stderr } = await installation.ok("doctor");
   expect(stdout).toMatch(/^ok +storage +cloud +bucket /m);
   expect(stdout).toMatch(/\n0 failed, \d warnings?, \d+ ok\n$/);

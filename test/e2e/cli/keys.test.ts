@@ -121,7 +121,7 @@ test("on a terminal a passphrase is asked for twice, and not shown", async () =>
 });
 
 test.each([
-  ["^C", "\u0003", 130, "error: ended by SIGINT"],
+  ["^C", "\u0003", 130, "error: interrupted by hand"],
   ["^D", "\u0004", 12, "error: no passphrase was given"],
 ])("%s at the question ends the program", async (_, key, exitCode, error) => {
   const pair = newPair();

@@ -136,5 +136,5 @@ test("a backup of a named database that Ctrl-C ends before its first dump is rec
   await installation.configure({ postgres: postgres.address });
   const { jobs } = await stateOf(installation);
   const { last_run } = jobs.find(({ job }: { job: string }) => job === "backup");
-  expect(last_run).toMatchObject({ outcome: "FAILED", error: "ended by SIGINT" });
+  expect(last_run).toMatchObject({ outcome: "FAILED", error: "interrupted by hand" });
 });

@@ -104,7 +104,7 @@ test("one broken storage is one notice for all databases, of a backup and of a v
   expect((await installation.run("verify", "--all")).exitCode).toBe(13);
   expect(problems()).toEqual([
     expect.stringMatching(/^2 databases could not be backed up to second: storage "second": /),
-    expect.stringMatching(/^\d copies of 2 databases in second are not good: storage "second": /),
+    expect.stringMatching(/^\d copies of 2 databases in second could not be checked: storage "second": /),
   ]);
   await Bun.file(second).delete();
   await rename(`${second}-away`, second);

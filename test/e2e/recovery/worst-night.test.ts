@@ -148,7 +148,7 @@ describe.skipIf(why !== undefined)(`the worst night${why ? `: ${why}` : ""}`, ()
   test("a schema was dropped", async () => {
     await sql("app", "DROP SCHEMA shop CASCADE");
     const [, done] = await follow("A schema was dropped");
-    const [, words = ""] = /^restore them with: (.*)$/m.exec(done?.stdout ?? "") ?? [];
+    const [, words = ""] = /^to restore these too, add: (.*)$/m.exec(done?.stdout ?? "") ?? [];
     expect(words).toBe("--table prices");
     const again = `sudo pg321 restore latest -d app ${words} --into-existing --target main/app --as postgres`;
     expect(await shell(again)).toMatchObject({ exitCode: 0 });

@@ -28,7 +28,7 @@ test("a warning of pg_dump is in the result, the log and the list", async () => 
   );
   const listed = await installation().ok("list", "-d", database, "--json");
   expect(listed.json.backups).toMatchObject([{ warnings: [warning] }, { warnings: [warning] }]);
-  expect((await installation().ok("list", "-d", database)).stdout).toContain("VERIFIED 1 warning");
+  expect((await installation().ok("list", "-d", database)).stdout).toContain("complete, 1 warning");
   const { warnings } = (await installation().ok("show", json.backups[0].backup_id, "--json")).json;
   expect(warnings).toEqual([warning]);
 });

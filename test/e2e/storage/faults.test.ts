@@ -162,7 +162,7 @@ describe("a full disk", () => {
         /^storage "full": put main\/bulk\/backup_bulk_\S+: no space left on the disk$/,
       );
       expect(errors[2]).toMatch(
-        /^storage "reserved": put \S+: \d+ bytes are free, but 8388608 must stay free$/,
+        /^storage "reserved": put \S+: \S+ \w+ free, but 8\.0 MiB must stay free \(min_free\)/,
       );
       await listedAs(installation, "PARTIAL", "disk:CONFIRMED full:FAILED reserved:FAILED");
       const places = ["disk", "full", "reserved"].map((name) => directory(installation, name));

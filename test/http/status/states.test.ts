@@ -80,7 +80,7 @@ describe("a database is", () => {
     expect(found.server_failure).toEqual({ at: hoursAgo(1), error: "backup of main failed: no answer" });
     const text = statusText(await statusReport(lab.context));
     expect(text).toContain(
-      `FAILED at ${hoursAgo(1).slice(0, 19).replace("T", " ")}: backup of main failed: no answer`,
+      `failed at ${hoursAgo(1).slice(0, 19).replace("T", " ")}: backup of main failed: no answer`,
     );
     await backUp(lab, 0.5, BOTH);
     expect(await app(lab)).toMatchObject({ state: "good", server_failure: null });

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import type { Style } from "../../../src/base/text/table.ts";
+import { PLAIN, type Style } from "../../../src/base/text/table.ts";
 import { visibleData } from "../../../src/base/text/visible.ts";
 import type { JobStatus } from "../../../src/status/report.ts";
 import { statusText } from "../../../src/status/text.ts";
@@ -59,7 +59,7 @@ test("the text has everything that an operator looks for", () => {
   ]);
   expect(text).toContain("  - 3 notices to notifier pager could not be delivered: status 503");
   expect(firstWords(part(text, "JOBS"))).toEqual(["backup", "cleanup", "verify", "repair"]);
-  expect(text).toMatch(/^backup busy .* skipped 3 times in a row$/m);
+  expect(text).toMatch(/^backup busy .* 3 runs skipped in a row$/m);
 });
 
 test("a storage whose min_free is broken is no good storage, however much of it is free", () => {
@@ -115,7 +115,8 @@ test("a new installation, and one without any data, have a shorter text", () => 
     jobs: [],
     daemon: null,
   };
-  expect(statusText(empty)).toContain("daemon does not answer");
+  expect(statusText(empty, PLAIN, "ECONNREFUSED").match(/daemon/g)).toHaveLength(2);
+  expect(statusText(empty, PLAIN, "ECONNREFUSED")).toContain("without a daemon (ECONNREFUSED): next runs");
   expect(statusText(empty)).toEndWith("DATABASES\nno database has been found yet");
 });
 
@@ -144,7 +145,7 @@ test("an error with many lines, or a long one, is cut to fit into one line", () 
     ],
   };
   const text = statusText(report);
-  expect(text).toContain("FAILED at 2026-11-23 01:00:00: first second xxx");
+  expect(text).toContain("failed at 2026-11-23 01:00:00: first second xxx");
   for (const line of [...part(text, "DATABASES"), ...part(text, "STORAGES")])
     expect(line.length).toBeLessThan(320);
   expect(part(text, "STORAGES")).toHaveLength(1);

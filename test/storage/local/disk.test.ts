@@ -218,7 +218,7 @@ describe.skipIf(process.getuid?.() !== 0)("a local storage on a small disk", () 
     const freeBytes = await storage.freeBytes();
     const error = await failureOf(put(storage, "too/large", 9 * MIB));
     expect(error).toMatchObject({ code: "storage", retryable: false });
-    expect(error.message).toMatch(/storage "disk": put too\/large: (no space left|0 bytes are free)/);
+    expect(error.message).toMatch(/storage "disk": put too\/large: (no space left|0 B free)/);
     expect(await readdir(path)).toEqual([]);
     expect(await storage.freeBytes()).toBe(freeBytes);
     await put(storage, "small", 10);

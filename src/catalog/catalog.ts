@@ -3,6 +3,7 @@ import type { Job } from "../config/config.ts";
 import type { ClockRecords } from "./clock-records.ts";
 import type { HostExports } from "./host-exports.ts";
 import type { Identities } from "./identities.ts";
+import type { LockProbes } from "./lock-probes.ts";
 import type { BackupOutline, OutlineFilter } from "./outlines.ts";
 import type { Overview } from "./overview.ts";
 import type {
@@ -70,6 +71,7 @@ export interface Catalog extends AsyncDisposable {
   readonly clockRecords: ClockRecords;
   readonly hostExports: HostExports;
   readonly identities: Identities;
+  readonly lockProbes: LockProbes;
   readonly restoreTests: RestoreTests;
 
   /** The id of the installation that the catalog belongs to; undefined in a new catalog. */

@@ -1,5 +1,5 @@
 import type { ProcessIdentity } from "../base/process/identity.ts";
-import type { AlertLevel, Job } from "../config/config.ts";
+import type { AlertLevel, Job, LockMode } from "../config/config.ts";
 
 /** RUNNING becomes INTERRUPTED once its lease has ended. Only VERIFIED and PARTIAL can be restored. */
 export type BackupStatus = "RUNNING" | "VERIFIED" | "PARTIAL" | "FAILED" | "INTERRUPTED";
@@ -78,8 +78,37 @@ export interface CopyRecord {
   /** When the whole copy was last read back and found correct. */
   verified_at: string | null;
   error: string | null;
-  /** Until when the storage refuses to delete it, by the last check; null: not locked. */
+  /** Until when the storage refuses to delete object and manifest, as it has confirmed; null: not locked. */
   locked_until: string | null;
+  /** The mode of that lock; null: not locked, or by a rule of the bucket that names no mode. */
+  lock_mode: LockMode | null;
+  /** When the storage was last asked about the lock; null: never. */
+  locked_checked_at: string | null;
+  /** Why it is not locked although the config asks for a lock; null: it is locked, or needs no lock. */
+  lock_error: string | null;
+}
+
+/** What a probe of a storage's immutability tested. */
+export type LockProbeWay = "lock" | "bucket-rule" | "append-only";
+
+/** An object that was written to a storage only to see whether the storage refuses to delete it. */
+export interface LockProbeRecord {
+  /** UUID v4, lower case. */
+  id: string;
+  storage: string;
+  object_key: string;
+  by: LockProbeWay;
+  probed_at: string;
+  /** Null: the probe was cut off, and says nothing. */
+  finished_at: string | null;
+  /** Whether the storage refused the deletion. */
+  refused: boolean;
+  /** The storage's answer, for people. */
+  message: string;
+  /** Until when it cannot be deleted; null: not known. */
+  locked_until: string | null;
+  /** When the object was gone; null: the storage may still hold it. */
+  removed_at: string | null;
 }
 
 /** The fields of a backup that retention needs; few, because there may be very many backups. */
@@ -89,7 +118,7 @@ export interface RetainedBackupRecord
     "id" | "server" | "database" | "status" | "started_at" | "held_at" | "hold_until" | "hold_reason"
   > {
   /** The copies that are, or should be, in a storage. */
-  copies: Pick<CopyRecord, "storage" | "state" | "object_bytes" | "locked_until">[];
+  copies: Pick<CopyRecord, "storage" | "state" | "object_bytes" | "locked_until" | "confirmed_at">[];
 }
 
 /** The history's line about a backup whose record was removed. */

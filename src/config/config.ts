@@ -91,6 +91,25 @@ export interface KeepConfig {
   yearly?: number | undefined;
 }
 
+export const LOCK_MODES = ["governance", "compliance"] as const;
+export type LockMode = (typeof LOCK_MODES)[number];
+
+/** The Object Lock that pg321 puts on each object of a copy. */
+export interface LockConfig {
+  /** "compliance": nobody can shorten it; "governance": only with a special right. */
+  mode: LockMode;
+  days: number;
+  /** Allows more days than `keep.days`: expired copies then stay until their lock ends. */
+  longer_than_retention: boolean;
+}
+
+/** A rule of the bucket that pg321 cannot read, such as R2's bucket locks: only a probe shows that it works. */
+export interface ImmutableConfig {
+  by: "bucket-rule";
+  /** For how many days the rule keeps an object from being deleted. */
+  days: number;
+}
+
 /** What happens to expired copies; `archive_to` names another storage, never in a circle. */
 export type ExpireConfig = "delete" | "provider-lifecycle" | { archive_to: string };
 
@@ -138,6 +157,8 @@ export interface S3StorageConfig extends StorageCommon, Network {
   max_parallel_parts: number;
   /** The maximum number of parts that the provider accepts for one object. */
   max_parts: number;
+  lock?: LockConfig | undefined;
+  immutable?: ImmutableConfig | undefined;
 }
 
 export type StorageConfig = LocalStorageConfig | S3StorageConfig;

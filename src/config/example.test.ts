@@ -97,7 +97,7 @@ describe("config.example.toml", () => {
 
   test("every setting that it shows without a default is valid", async () => {
     // These replace other settings.
-    const isApart = ({ setting }: { setting: string }) => /^(url|ca_file) = /.test(setting);
+    const isApart = ({ setting }: { setting: string }) => /^(url|ca_file|immutable) = /.test(setting);
     const shown = COMMENTED.filter((one) => !isApart(one));
     const config = await load(uncommented(...shown), SHOWN_ENV);
     expect(config.server[0]).toMatchObject({ host: "db.example.com", sslcert: "/etc/pg321/client.pem" });
@@ -107,7 +107,11 @@ describe("config.example.toml", () => {
       sslmode: "verify-full",
       sslrootcert: "/etc/pg321/ca.pem",
     });
-    expect(storage[1]).toMatchObject({ name: "r2", ca_file: "/etc/pg321/ca.pem" });
+    expect(storage[1]).toMatchObject({
+      name: "r2",
+      ca_file: "/etc/pg321/ca.pem",
+      immutable: { by: "bucket-rule", days: 14 },
+    });
   });
 
   /** The program's own lists of keys, from the message for a key that resembles none of them. */

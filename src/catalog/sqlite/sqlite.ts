@@ -9,6 +9,7 @@ import type { ClockRecords } from "../clock-records.ts";
 import type { HostExports } from "../host-exports.ts";
 import type { Identities } from "../identities.ts";
 import { isHeld } from "../lease.ts";
+import type { LockProbes } from "../lock-probes.ts";
 import type { BackupOutline, OutlineFilter } from "../outlines.ts";
 import type { Overview } from "../overview.ts";
 import type {
@@ -29,6 +30,7 @@ import { SqliteClockRecords } from "./clock-records.ts";
 import { deleteOldHistory } from "./history.ts";
 import { SqliteHostExports } from "./host-exports.ts";
 import { SqliteIdentities } from "./identities.ts";
+import { SqliteLockProbes } from "./lock-probes.ts";
 import { newestBackup } from "./newest.ts";
 import { objectKeys, WITHOUT_COPIES } from "./objects.ts";
 import { openDatabase } from "./open.ts";
@@ -75,6 +77,7 @@ class SqliteCatalog implements Catalog {
   readonly clockRecords: ClockRecords;
   readonly hostExports: HostExports;
   readonly identities: Identities;
+  readonly lockProbes: LockProbes;
   readonly restoreTests: RestoreTests;
   readonly #database: Database;
   readonly #path: string;
@@ -90,6 +93,7 @@ class SqliteCatalog implements Catalog {
     const whileFree: Do = (doing, operation) => this.#do(doing, operation);
     this.overview = new SqliteOverview(database, whileFree);
     this.identities = new SqliteIdentities(database, whileFree);
+    this.lockProbes = new SqliteLockProbes(database, whileFree);
     this.clockRecords = new SqliteClockRecords(database, whileFree);
     this.hostExports = new SqliteHostExports(database, whileFree);
     this.restoreTests = new SqliteRestoreTests(database, whileFree);

@@ -4,6 +4,7 @@ import type {
   CopyRecord,
   DeliveryRecord,
   LeaseHolder,
+  LockProbeRecord,
   RestoreTestRecord,
   RunRecord,
   TombstoneRecord,
@@ -67,6 +68,9 @@ export const COPIES: Table<CopyRecord> = {
     verified_at: true,
     error: true,
     locked_until: true,
+    lock_mode: true,
+    locked_checked_at: true,
+    lock_error: true,
   },
 };
 
@@ -171,6 +175,23 @@ export const RESTORE_TESTS: Table<RestoreTestRecord> = {
     dump_bytes: true,
     checks: true,
     error: true,
+  },
+};
+
+export const LOCK_PROBES: Table<LockProbeRecord> = {
+  name: "lock_probes",
+  flag: "refused",
+  columns: {
+    id: true,
+    storage: true,
+    object_key: true,
+    by: true,
+    probed_at: true,
+    finished_at: true,
+    refused: true,
+    message: true,
+    locked_until: true,
+    removed_at: true,
   },
 };
 

@@ -21,6 +21,7 @@ import {
   size,
   text,
 } from "./leaf.ts";
+import { directoryLocksNothing, immutableSchema, lockFitsRetention, lockSchema } from "./lock.ts";
 import { NAME } from "./server.ts";
 import { namedTables, openTable, rule, table } from "./table.ts";
 import { isTable, OutsideText } from "./values.ts";
@@ -35,6 +36,8 @@ const COMMON = {
 };
 
 const localSchema = v.pipe(
+  v.unknown(),
+  rule(directoryLocksNothing),
   table('a [[storage]] of type "local"', {
     ...COMMON,
     type: choice(["local"]),
@@ -83,11 +86,14 @@ const s3Table = table('a [[storage]] of type "s3"', {
   max_parallel_parts: v.optional(integer(1, 64)),
   keep: keep(365),
   expire: expire(["delete", "provider-lifecycle"]),
+  lock: v.optional(lockSchema),
+  immutable: v.optional(immutableSchema),
 });
 
 const s3Schema = v.pipe(
   s3Table,
   rule(providerCountsNothing),
+  rule(lockFitsRetention),
   rule((storage, report) => {
     const provider = S3_PROVIDERS.find((name) => name === storage["provider"]);
     const derived = provider === undefined ? [] : deriveS3(provider, locationOf(storage));
@@ -115,6 +121,8 @@ const s3Schema = v.pipe(
       storage_class: storage.storage_class,
       max_parallel_parts: storage.max_parallel_parts ?? derived.max_parallel_parts,
       max_parts: derived.max_parts,
+      lock: storage.lock,
+      immutable: storage.immutable,
     };
   }),
 );

@@ -30,6 +30,9 @@ export function intendedCopy(
     verified_at: null,
     error: null,
     locked_until: null,
+    lock_mode: null,
+    locked_checked_at: null,
+    lock_error: null,
   };
 }
 

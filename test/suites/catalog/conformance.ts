@@ -4,6 +4,7 @@ import type { BackupRecord, CopyRecord, RunRecord } from "../../../src/catalog/r
 import { alerts, deliveries } from "./alerts.ts";
 import { history } from "./history.ts";
 import { leases } from "./leases.ts";
+import { lockProbes } from "./lock-probes.ts";
 import { backupRecord, copyRecord, runRecord } from "./records.ts";
 import { removed } from "./removal.ts";
 import { restoreTests } from "./restore-tests.ts";
@@ -44,6 +45,7 @@ export function catalogConformance(name: string, makeFixture: () => Promise<Cata
     describe("deliveries", () => deliveries(use, reopen));
     describe("leases", () => leases(use, reopen));
     describe("restore tests", () => restoreTests(use, reopen));
+    describe("probes of immutability", () => lockProbes(use, reopen));
     describe("history", () => history(use));
   });
 }

@@ -49,6 +49,9 @@ export function copyRecord(backup: BackupRecord, change: Partial<CopyRecord> = {
     verified_at: null,
     error: null,
     locked_until: null,
+    lock_mode: null,
+    locked_checked_at: null,
+    lock_error: null,
     ...change,
   };
 }

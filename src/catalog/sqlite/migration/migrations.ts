@@ -69,4 +69,22 @@ export const MIGRATIONS: readonly string[] = [
   CREATE INDEX restore_tests_of_database ON restore_tests (server, database, finished_at);
   CREATE INDEX restore_tests_of_backup ON restore_tests (backup_id, finished_at);
   `,
+  `
+  ALTER TABLE copies ADD COLUMN lock_mode TEXT;
+  ALTER TABLE copies ADD COLUMN locked_checked_at TEXT;
+  ALTER TABLE copies ADD COLUMN lock_error TEXT;
+  CREATE TABLE lock_probes (
+    id TEXT PRIMARY KEY,
+    storage TEXT NOT NULL,
+    object_key TEXT NOT NULL,
+    by TEXT NOT NULL,
+    probed_at TEXT NOT NULL,
+    finished_at TEXT,
+    refused INTEGER NOT NULL,
+    message TEXT NOT NULL,
+    locked_until TEXT,
+    removed_at TEXT
+  ) STRICT;
+  CREATE INDEX lock_probes_of_storage ON lock_probes (storage, probed_at);
+  `,
 ];

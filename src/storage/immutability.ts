@@ -1,0 +1,168 @@
+import { rfc3339 } from "../base/clock.ts";
+import { DAY_MS } from "../base/limits.ts";
+import { plural } from "../base/text/amounts.ts";
+import type { LockMode, StorageConfig } from "../config/config.ts";
+
+/** The newest finished probe of a storage; see `LockProbeRecord`. */
+export interface ProbeFacts {
+  by: "lock" | "bucket-rule" | "append-only";
+  probed_at: string;
+  refused: boolean;
+  message: string;
+}
+
+/** The recorded facts of one copy; see `CopyRecord`. */
+export interface LockFacts {
+  state: string;
+  confirmed_at: string | null;
+  locked_until: string | null;
+  lock_mode: LockMode | null;
+  lock_error: string | null;
+}
+
+/**
+ * What makes the copies of a storage immutable. `unproven`: the config names something that a probe must show first.
+ * `none`: nothing, or something that a probe refuted.
+ */
+export type ImmutableBy = "lock" | "bucket-rule" | "append-only" | "unproven" | "none";
+
+export interface StorageImmutability {
+  by: ImmutableBy;
+  /** Whether copies in this storage can count as immutable. */
+  isImmutable: boolean;
+  /** Whether the config asks for immutable copies here. */
+  isWanted: boolean;
+  /** When the storage last refused to delete a probe object; null: no such probe, or the last one was deleted. */
+  probedAt: string | null;
+  /** One sentence for people: lower case, no full stop. */
+  sentence: string;
+  /** What a person can do about it; null if it is immutable. */
+  nextStep: string | null;
+}
+
+/** Whether copies in a storage can be immutable, by its settings and its newest probe. Pure. */
+export function storageImmutability(
+  settings: StorageConfig,
+  probe: ProbeFacts | undefined,
+): StorageImmutability {
+  const { name } = settings;
+  if (settings.type === "local")
+    return {
+      by: "none",
+      isImmutable: false,
+      isWanted: false,
+      probedAt: null,
+      sentence: "not immutable: the owner of a directory and root can delete every file in it",
+      nextStep: "add an S3 storage with Object Lock: docs/immutability.md",
+    };
+  const wanted = wantedOf(settings);
+  if (wanted === undefined)
+    return {
+      by: "none",
+      isImmutable: false,
+      isWanted: false,
+      probedAt: null,
+      sentence: "not immutable: its access key can delete every copy",
+      nextStep: `set lock of storage "${name}": docs/immutability.md`,
+    };
+  const { by, what } = wanted;
+  // A probe of another kind, from before a change of the config, says nothing.
+  const probed = probe?.by === by ? probe : undefined;
+  if (probed?.refused === false)
+    return {
+      by: "none",
+      isImmutable: false,
+      isWanted: true,
+      probedAt: null,
+      sentence: `not immutable: a probe object could be deleted at ${probed.probed_at} (${what})`,
+      nextStep: `check the bucket and the access key, then run: pg321 doctor --probe-lock`,
+    };
+  const probedAt = probed?.probed_at ?? null;
+  if (probedAt === null && by !== "lock")
+    return {
+      by: "unproven",
+      isImmutable: false,
+      isWanted: true,
+      probedAt,
+      sentence: `not immutable yet: no probe has shown that the storage refuses deletions (${what})`,
+      nextStep: "run: pg321 doctor --probe-lock",
+    };
+  const shown = probedAt === null ? "" : `; refused to delete a probe object at ${probedAt}`;
+  return {
+    by,
+    isImmutable: true,
+    isWanted: true,
+    probedAt,
+    sentence: `${what}${shown}`,
+    nextStep: null,
+  };
+}
+
+export interface CopyImmutability {
+  isImmutable: boolean;
+  /** The end of its protection; null if it is not immutable. */
+  until: string | null;
+  /** One sentence for people, without the storage's name: lower case, no full stop. */
+  sentence: string;
+}
+
+/**
+ * Whether nobody can delete a copy now, not even with the storage's access key: only by a lock that the storage has
+ * confirmed, or in a storage that refused to delete a probe object. Pure.
+ */
+export function copyImmutability(
+  settings: StorageConfig,
+  probe: ProbeFacts | undefined,
+  copy: LockFacts,
+  now: Date,
+): CopyImmutability {
+  const storage = storageImmutability(settings, probe);
+  const not = (sentence: string): CopyImmutability => ({ isImmutable: false, until: null, sentence });
+  if (copy.state !== "CONFIRMED") return not("not immutable: the copy is not good");
+  if (!storage.isImmutable || settings.type === "local") return not(storage.sentence);
+  if (storage.by === "lock") {
+    const { locked_until: until, lock_error: error } = copy;
+    if (until === null) return not(`not locked: ${error ?? "the storage was not asked yet"}`);
+    if (new Date(until) <= now) return not(`not locked any more: its lock ended at ${until}`);
+    return { isImmutable: true, until, sentence: lockText(copy) ?? "" };
+  }
+  const until = endOf(settings, copy);
+  if (until === undefined) return not("not immutable: it is not known when the copy was stored");
+  if (until <= now) return not(`not immutable any more: ${storage.sentence} ended at ${rfc3339(until)}`);
+  const how = storage.by === "append-only" ? "append-only" : "kept by a rule of the bucket";
+  return { isImmutable: true, until: rfc3339(until), sentence: `${how} until ${rfc3339(until)}` };
+}
+
+/** Until when and how a copy is locked: `locked until 2027-01-31T00:00:00.000Z (compliance)`; undefined if it is not. */
+export function lockText({
+  locked_until,
+  lock_mode,
+}: Pick<LockFacts, "locked_until" | "lock_mode">): string | undefined {
+  if (locked_until === null) return undefined;
+  return `locked until ${locked_until}${lock_mode === null ? "" : ` (${lock_mode})`}`;
+}
+
+/** The end of the protection that no single object shows: by the bucket's rule, or by the provider's lifecycle rule. */
+export function endOf(
+  settings: StorageConfig,
+  { confirmed_at }: Pick<LockFacts, "confirmed_at">,
+): Date | undefined {
+  if (settings.type === "local" || confirmed_at === null) return undefined;
+  const days = settings.immutable?.days ?? settings.keep.days;
+  return new Date(Date.parse(confirmed_at) + days * DAY_MS);
+}
+
+/** What a storage's settings say protects its objects; undefined if nothing does. */
+export function wantedOf(settings: StorageConfig): { by: ProbeFacts["by"]; what: string } | undefined {
+  if (settings.type === "local") return undefined;
+  const { lock, immutable, expire } = settings;
+  if (lock) return { by: "lock", what: `locks each copy for ${plural(lock.days, "day")} (${lock.mode})` };
+  if (immutable)
+    return {
+      by: "bucket-rule",
+      what: `a rule of the bucket keeps each object for ${plural(immutable.days, "day")}`,
+    };
+  if (expire === "provider-lifecycle")
+    return { by: "append-only", what: "append-only: only the provider's lifecycle rule deletes" };
+  return undefined;
+}

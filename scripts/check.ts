@@ -15,7 +15,7 @@ export const RANKS: Readonly<Record<string, number>> = {
   "jobs/markers": 8,
   "jobs/copies": 7,
   jobs: 6,
-  ...{ alerts: 5, retention: 5 },
+  ...{ alerts: 5, retention: 5, rule: 5 },
   ...{ catalog: 4, storage: 4, notify: 4 },
   ...{ postgres: 3, sealed: 3 },
   stream: 2,

@@ -22,6 +22,7 @@ import type {
   TombstoneRecord,
 } from "./records.ts";
 import type { RestoreTests } from "./restore-tests.ts";
+import type { RuleMarks } from "./rule-marks.ts";
 
 /**
  * The records of backups, copies, runs and leases. Field names are those of the tables and of `--json`:
@@ -73,6 +74,7 @@ export interface Catalog extends AsyncDisposable {
   readonly identities: Identities;
   readonly lockProbes: LockProbes;
   readonly restoreTests: RestoreTests;
+  readonly ruleMarks: RuleMarks;
 
   /** The id of the installation that the catalog belongs to; undefined in a new catalog. */
   installation(): Promise<string | undefined>;

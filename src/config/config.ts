@@ -26,6 +26,7 @@ export interface Config {
   catalog: { type: "sqlite"; path: string };
   dump: DumpConfig;
   guard: GuardConfig;
+  rule: RuleConfig;
   cleanup: CleanupConfig;
   schedule: ScheduleConfig;
   http: HttpConfig;
@@ -203,6 +204,19 @@ export interface GuardConfig {
   keep: number;
   /** A dump smaller than this percentage of the median of the last good dumps raises an alert; 0: no alert. */
   shrunk_percent: number;
+}
+
+/** What 3-2-1-1-0 demands of each database's newest good backup. 0 or false: not demanded. */
+export interface RuleConfig {
+  /** Copies of the data, including the live database. */
+  copies: number;
+  kinds: number;
+  off_site: number;
+  immutable: number;
+  /** Whether the last restore test must have passed. */
+  zero_errors: boolean;
+  /** A restore test older than this proves nothing any more. */
+  restore_test_max_age_ms: number;
 }
 
 export const ALERT_LEVELS = ["INFO", "WARNING", "CRITICAL"] as const;

@@ -126,6 +126,7 @@ describe("config.example.toml", () => {
     ["[catalog]", "catalog", ["[catalog]", "qqqqqq = 1"]],
     ["[dump]", "dump", ["[dump]", "qqqqqq = 1"]],
     ["[guard]", "guard", ["[guard]", "qqqqqq = 1"]],
+    ["[rule]", "rule", ["[rule]", "qqqqqq = 1"]],
     ["[cleanup]", "cleanup", ["[cleanup]", "qqqqqq = 1"]],
     ["[schedule]", "schedule", ["[schedule]", "qqqqqq = 1"]],
     ["[http]", "http", ["[http]", "qqqqqq = 1"]],

@@ -60,6 +60,7 @@ const sound = (): Document => ({
   catalog: { type: "sqlite" },
   dump: { nice: 5, max_duration: "5h" },
   guard: { stale_after: "5d" },
+  rule: { copies: 2, restore_test_max_age: "5d" },
   cleanup: { temp_max_age: "5h", tombstones: "0" },
 });
 
@@ -164,6 +165,7 @@ describe("any file", () => {
         "dump",
         "expire",
         "guard",
+        "rule",
         "cleanup",
       ].includes(path.at(-1) ?? ""),
     );

@@ -62,6 +62,10 @@ describe("a minimal config", () => {
       compression: { algorithm: "zstd", level: 3 },
       catalog: { type: "sqlite", path: "/var/lib/pg321/catalog.db" },
       guard: { stale_after_ms: undefined, keep: 3, shrunk_percent: 50 },
+      rule: {
+        ...{ copies: 3, kinds: 2, off_site: 1, immutable: 1, zero_errors: true },
+        restore_test_max_age_ms: 30 * 86_400_000,
+      },
       cleanup: {
         temp_max_age_ms: 86_400_000,
         upload_max_age_ms: 604_800_000,
@@ -119,10 +123,15 @@ describe("a minimal config", () => {
     const config = await loadToml(
       `${MINIMAL + S3}provider = "aws"\nregion = "x"\nstorage_class = "GLACIER_IR"\nexpire = "provider-lifecycle"\n` +
         '[guard]\nstale_after = "36h"\nkeep = 5\n' +
+        '[rule]\ncopies = 4\nkinds = 1\noff_site = 2\nimmutable = 0\nzero_errors = false\nrestore_test_max_age = "90d"\n' +
         '[cleanup]\ntemp_max_age = "2h"\nupload_max_age = "30d"\ntombstones = 0\nhistory = "30d"\n',
     );
     expect(config.storage[1]).toMatchObject({ expire: "provider-lifecycle", storage_class: "GLACIER_IR" });
     expect(config.guard).toEqual({ stale_after_ms: 36 * 3_600_000, keep: 5, shrunk_percent: 50 });
+    expect(config.rule).toEqual({
+      ...{ copies: 4, kinds: 1, off_site: 2, immutable: 0, zero_errors: false },
+      restore_test_max_age_ms: 90 * 86_400_000,
+    });
     expect(config.cleanup).toEqual({
       temp_max_age_ms: 7_200_000,
       upload_max_age_ms: 30 * 86_400_000,

@@ -1,13 +1,13 @@
 import type { Clock } from "../base/clock.ts";
 import type { Config } from "../config/config.ts";
-import { threeTwoOne } from "../config/three-two-one.ts";
 import { findSharedPlaces } from "../jobs/shared-places.ts";
+import { threeTwoOne } from "../rule/setup.ts";
 import type { Seen } from "./finding.ts";
 import { failed, ok, warning } from "./finding.ts";
 
 /** Storages that are one place, which makes them one copy, and whether the places meet 3-2-1. */
 export async function lookAtCopies(
-  { storage }: Pick<Config, "storage">,
+  { storage, rule }: Pick<Config, "storage" | "rule">,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<Seen[]> {
@@ -17,6 +17,9 @@ export async function lookAtCopies(
     subject: "places",
   }));
   const twins = shared.map(({ names: [, second] }) => second);
-  const { isMet, message, hint } = threeTwoOne(storage.filter(({ name }) => !twins.includes(name)));
+  const { isMet, message, hint } = threeTwoOne(
+    storage.filter(({ name }) => !twins.includes(name)),
+    rule,
+  );
   return [...places, isMet ? ok(message) : warning(message, hint)];
 }

@@ -5,13 +5,8 @@ import { Pg321Error } from "../../base/errors.ts";
 import { requireAnswer } from "../../base/files/place.ts";
 import type { Log } from "../../base/log.ts";
 import type { AlertChange, BackupFilter, Catalog, RetainedSnapshot } from "../catalog.ts";
-import type { ClockRecords } from "../clock-records.ts";
-import type { HostExports } from "../host-exports.ts";
-import type { Identities } from "../identities.ts";
 import { isHeld } from "../lease.ts";
-import type { LockProbes } from "../lock-probes.ts";
 import type { BackupOutline, OutlineFilter } from "../outlines.ts";
-import type { Overview } from "../overview.ts";
 import type {
   AlertRecord,
   BackupRecord,
@@ -23,20 +18,14 @@ import type {
   RunRecord,
   TombstoneRecord,
 } from "../records.ts";
-import type { RestoreTests } from "../restore-tests.ts";
 import type { Unwritable } from "../unwritable.ts";
 import { type Do, whileBusy } from "./busy.ts";
-import { SqliteClockRecords } from "./clock-records.ts";
 import { deleteOldHistory } from "./history.ts";
-import { SqliteHostExports } from "./host-exports.ts";
-import { SqliteIdentities } from "./identities.ts";
-import { SqliteLockProbes } from "./lock-probes.ts";
 import { newestBackup } from "./newest.ts";
 import { objectKeys, WITHOUT_COPIES } from "./objects.ts";
 import { openDatabase } from "./open.ts";
 import { backupOutlines } from "./outlines.ts";
-import { SqliteOverview } from "./overview.ts";
-import { SqliteRestoreTests } from "./restore-tests.ts";
+import { SqliteParts } from "./parts.ts";
 import { openRetained } from "./retained.ts";
 import { equalTo, type InsertVerb, insertion, thoseOf, upsert, whereAll } from "./statements.ts";
 import {
@@ -72,31 +61,20 @@ export async function openSqlite(path: string, clock: Clock, log?: Log): Promise
   return new SqliteCatalog(database, path, clock, unwritable);
 }
 
-class SqliteCatalog implements Catalog {
-  readonly overview: Overview;
-  readonly clockRecords: ClockRecords;
-  readonly hostExports: HostExports;
-  readonly identities: Identities;
-  readonly lockProbes: LockProbes;
-  readonly restoreTests: RestoreTests;
+class SqliteCatalog extends SqliteParts implements Catalog {
   readonly #database: Database;
   readonly #path: string;
   readonly #clock: Clock;
-  /** Why the catalog can only be read; undefined if it can be written. */
-  readonly #unwritable: Unwritable | undefined;
+  readonly #do: Do;
 
+  /** `unwritable`: why the catalog can only be read; undefined if it can be written. */
   constructor(database: Database, path: string, clock: Clock, unwritable: Unwritable | undefined) {
-    this.#unwritable = unwritable;
+    const whileFree: Do = (doing, operation) => whileBusy(path, doing, clock, operation, unwritable);
+    super(database, whileFree);
     this.#database = database;
     this.#path = path;
     this.#clock = clock;
-    const whileFree: Do = (doing, operation) => this.#do(doing, operation);
-    this.overview = new SqliteOverview(database, whileFree);
-    this.identities = new SqliteIdentities(database, whileFree);
-    this.lockProbes = new SqliteLockProbes(database, whileFree);
-    this.clockRecords = new SqliteClockRecords(database, whileFree);
-    this.hostExports = new SqliteHostExports(database, whileFree);
-    this.restoreTests = new SqliteRestoreTests(database, whileFree);
+    this.#do = whileFree;
   }
 
   installation(): Promise<string | undefined> {
@@ -333,10 +311,6 @@ class SqliteCatalog implements Catalog {
     return this.#do(`read ${table.name}`, () =>
       this.#rows(`SELECT * FROM ${table.name} ${rest}`, values).map((row) => fromRow(table, row)),
     );
-  }
-
-  #do<T>(doing: string, operation: () => T): Promise<T> {
-    return whileBusy(this.#path, doing, this.#clock, operation, this.#unwritable);
   }
 
   #run(sql: string, values: Row): number {

@@ -2,9 +2,9 @@ import { visible } from "../../base/text/visible.ts";
 import type { Config } from "../../config/config.ts";
 import { describeConfig } from "../../config/describe.ts";
 import { requireCertificates } from "../../config/load.ts";
-import { threeTwoOne } from "../../config/three-two-one.ts";
 import { formatDuration, formatRate, formatSize } from "../../config/units.ts";
 import { refuseSharedPlaces } from "../../jobs/shared-places.ts";
+import { threeTwoOne } from "../../rule/setup.ts";
 import type { Command } from "../command.ts";
 import { isSet, JSON_OPTION } from "../command.ts";
 import { commandConfig } from "../open-context.ts";
@@ -33,8 +33,8 @@ export const command: Command = {
 };
 
 /** Whether the storages meet 3-2-1. */
-function copyWarnings({ file, storage }: Config): string[] {
-  const { isMet, message, hint } = threeTwoOne(storage);
+function copyWarnings({ file, storage, rule }: Config): string[] {
+  const { isMet, message, hint } = threeTwoOne(storage, rule);
   return isMet ? [] : [`${file}: ${message}; ${hint}`];
 }
 

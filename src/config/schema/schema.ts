@@ -9,6 +9,7 @@ import { guardSchema } from "./guard.ts";
 import { httpSchema } from "./http.ts";
 import { absolutePath, choice, leaf } from "./leaf.ts";
 import { notifySchema } from "./notify.ts";
+import { ruleSchema } from "./rule.ts";
 import { scheduleSchema } from "./schedule.ts";
 import { serverSchema } from "./server.ts";
 import { storagesSchema } from "./storage.ts";
@@ -36,6 +37,7 @@ export const configSchema = v.pipe(
     catalog: v.optional(catalog, {}),
     dump: v.optional(dumpSchema, {}),
     guard: v.optional(guardSchema, {}),
+    rule: v.optional(ruleSchema, {}),
     cleanup: v.optional(cleanupSchema, {}),
     schedule: v.optional(scheduleSchema, {}),
     http: v.optional(httpSchema, {}),
@@ -59,6 +61,7 @@ export const configSchema = v.pipe(
       catalog: { type: given.catalog.type, path: given.catalog.path ?? join(given.state_dir, "catalog.db") },
       dump: given.dump,
       guard: given.guard,
+      rule: given.rule,
       cleanup: given.cleanup,
       schedule: given.schedule,
       http: given.http,

@@ -8,6 +8,7 @@ import { lockProbes } from "./lock-probes.ts";
 import { backupRecord, copyRecord, runRecord } from "./records.ts";
 import { removed } from "./removal.ts";
 import { restoreTests } from "./restore-tests.ts";
+import { ruleMarks } from "./rule-marks.ts";
 
 /** A catalog that is empty at first, and that can be reopened to see what was stored. */
 export interface CatalogFixture extends AsyncDisposable {
@@ -46,6 +47,7 @@ export function catalogConformance(name: string, makeFixture: () => Promise<Cata
     describe("leases", () => leases(use, reopen));
     describe("restore tests", () => restoreTests(use, reopen));
     describe("probes of immutability", () => lockProbes(use, reopen));
+    describe("marks of 3-2-1-1-0", () => ruleMarks(use, reopen));
     describe("history", () => history(use));
   });
 }

@@ -87,4 +87,14 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT;
   CREATE INDEX lock_probes_of_storage ON lock_probes (storage, probed_at);
   `,
+  `
+  CREATE TABLE rule_marks (
+    server TEXT NOT NULL,
+    database TEXT NOT NULL,
+    rule TEXT NOT NULL,
+    state TEXT NOT NULL,
+    since TEXT NOT NULL,
+    PRIMARY KEY (server, database, rule)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];

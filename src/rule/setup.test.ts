@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import type { RuledStorage } from "./three-two-one.ts";
-import { threeTwoOne } from "./three-two-one.ts";
+import { DEMANDS } from "../../test/fixtures/rule-facts.ts";
+import type { RuledStorage } from "./facts.ts";
+import { threeTwoOne } from "./setup.ts";
 
 const disk: RuledStorage = { name: "disk", type: "local", off_site: false, expire: "delete" };
 const usb: RuledStorage = { ...disk, name: "usb" };
@@ -28,7 +29,7 @@ describe("not met", () => {
     ],
     ["nothing", [], ["1 of 3 copies (the live database is one)", KINDS, SITE], "add a [[storage]]"],
   ] satisfies [string, RuledStorage[], string[], string][])("by %s", (_, storages, lacks, hint) => {
-    const found = threeTwoOne(storages);
+    const found = threeTwoOne(storages, DEMANDS);
     expect(found).toMatchObject({ isMet: false, message: `3-2-1 is not met: ${lacks.join(", ")}` });
     expect(found.hint).toStartWith(hint);
     expect(found.hint?.includes("off_site = true")).toBe(lacks.includes(SITE) && storages.length > 0);
@@ -43,5 +44,20 @@ test.each([
   ],
   ["two buckets", [r2, b2], "3 copies (the live database is one), 2 kinds of storage, off-site: r2, b2"],
 ])("met by %s", (_, storages, message) => {
-  expect(threeTwoOne(storages)).toEqual({ isMet: true, message: `3-2-1 is met: ${message}`, hint: null });
+  expect(threeTwoOne(storages, DEMANDS)).toEqual({
+    isMet: true,
+    message: `3-2-1 is met: ${message}`,
+    hint: null,
+  });
+});
+
+test("the config's own demands are what must be met", () => {
+  expect(threeTwoOne([disk, r2], { ...DEMANDS, copies: 4, off_site: 2 }).message).toBe(
+    "4-2-2 is not met: 3 of 4 copies (the live database is one), 1 of 2 copies off-site",
+  );
+  expect(threeTwoOne([disk], { ...DEMANDS, copies: 2, kinds: 1, off_site: 0 })).toEqual({
+    isMet: true,
+    message: "2-1-0 is met: 2 copies (the live database is one), 1 kind of storage, off-site: none",
+    hint: null,
+  });
 });

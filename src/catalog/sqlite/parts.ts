@@ -1,0 +1,37 @@
+import type { Database } from "bun:sqlite";
+import type { ClockRecords } from "../clock-records.ts";
+import type { HostExports } from "../host-exports.ts";
+import type { Identities } from "../identities.ts";
+import type { LockProbes } from "../lock-probes.ts";
+import type { Overview } from "../overview.ts";
+import type { RestoreTests } from "../restore-tests.ts";
+import type { RuleMarks } from "../rule-marks.ts";
+import type { Do } from "./busy.ts";
+import { SqliteClockRecords } from "./clock-records.ts";
+import { SqliteHostExports } from "./host-exports.ts";
+import { SqliteIdentities } from "./identities.ts";
+import { SqliteLockProbes } from "./lock-probes.ts";
+import { SqliteOverview } from "./overview.ts";
+import { SqliteRestoreTests } from "./restore-tests.ts";
+import { SqliteRuleMarks } from "./rule-marks.ts";
+
+/** The parts of the catalog that are interfaces of their own. */
+export class SqliteParts {
+  readonly overview: Overview;
+  readonly clockRecords: ClockRecords;
+  readonly hostExports: HostExports;
+  readonly identities: Identities;
+  readonly lockProbes: LockProbes;
+  readonly restoreTests: RestoreTests;
+  readonly ruleMarks: RuleMarks;
+
+  constructor(database: Database, whileFree: Do) {
+    this.overview = new SqliteOverview(database, whileFree);
+    this.clockRecords = new SqliteClockRecords(database, whileFree);
+    this.hostExports = new SqliteHostExports(database, whileFree);
+    this.identities = new SqliteIdentities(database, whileFree);
+    this.lockProbes = new SqliteLockProbes(database, whileFree);
+    this.restoreTests = new SqliteRestoreTests(database, whileFree);
+    this.ruleMarks = new SqliteRuleMarks(database, whileFree);
+  }
+}

@@ -1,0 +1,25 @@
+import * as v from "valibot";
+import type { RuleConfig } from "../config.ts";
+import { age, boolean, integer } from "./leaf.ts";
+import { table } from "./table.ts";
+
+/** More copies than anybody makes: a typing error. */
+const COPIES_MAX = 20;
+
+/** The `[rule]` table. */
+export const ruleSchema = v.pipe(
+  table("the [rule] table", {
+    copies: v.optional(integer(0, COPIES_MAX), 3),
+    kinds: v.optional(integer(0, 2), 2),
+    off_site: v.optional(integer(0, COPIES_MAX), 1),
+    immutable: v.optional(integer(0, COPIES_MAX), 1),
+    zero_errors: v.optional(boolean(), true),
+    restore_test_max_age: v.optional(age("1d"), "30d"),
+  }),
+  v.transform(
+    ({ restore_test_max_age, ...demands }): RuleConfig => ({
+      ...demands,
+      restore_test_max_age_ms: restore_test_max_age,
+    }),
+  ),
+);

@@ -1,0 +1,28 @@
+import { shellQuoted } from "../base/text/shell.ts";
+import type { StorageConfig } from "../config/config.ts";
+import type { Mark, MarkState, RuleFacts } from "./facts.ts";
+
+/** The judgement on one mark, without the parts that are the same for all. */
+export type Judged = Pick<Mark, "state" | "sentence"> & Partial<Pick<Mark, "next_step" | "lost_at">>;
+
+/** The judgement on a database without any good backup: a mark that never was held is not lost. */
+export function withoutBackup(facts: RuleFacts): Judged {
+  const state: MarkState = facts.hadBackup ? "lost" : "not_set_up";
+  const sentence = facts.hadBackup ? "there is no good backup left" : "there is no good backup yet";
+  return { state, sentence, next_step: backupStep(facts) };
+}
+
+/** The storages of the config that have a confirmed copy of the newest good backup, in the order of the config. */
+export function countedIn({ storages, backup }: Pick<RuleFacts, "storages" | "backup">): StorageConfig[] {
+  const confirmed = (backup?.copies ?? []).filter(({ state }) => state === "CONFIRMED");
+  return storages.filter(({ name }) => confirmed.some(({ storage }) => storage === name));
+}
+
+export function backupStep({ name }: Pick<RuleFacts, "name">): string {
+  return `make a new backup, with: pg321 backup ${shellQuoted(name)}`;
+}
+
+/** `2026-11-23 03:00 UTC` */
+export function momentText(at: string): string {
+  return `${at.slice(0, 16).replace("T", " ")} UTC`;
+}

@@ -33,7 +33,7 @@ const FOLDER_FILES_MAX = 22;
 const LARGE_FOLDERS = ["src/cli/commands"];
 
 /** Files outside `src` that the executable contains. */
-const CARRIED = ["package.json", "config.example.toml", "systemd/pg321.service"];
+const CARRIED = ["package.json", "config.example.toml", "docs/recovery.md", "systemd/pg321.service"];
 
 /** Code that only one file of `src` may contain. */
 const RESERVED: readonly { pattern: RegExp; file: string; except?: RegExp }[] = [

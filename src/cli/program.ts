@@ -6,6 +6,7 @@ import { leadsToJournal, openJournal } from "../base/process/journal.ts";
 import { visible } from "../base/text/visible.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
 import { processSource } from "../config/load.ts";
+import { RECOVERY_PAGE } from "../install/recovery-page.ts";
 import type { Arguments, Invocation, Terminal } from "./command.ts";
 import { isSet, LOG_LEVELS, textOption } from "./command.ts";
 import { commandHelp, programHelp } from "./help.ts";
@@ -27,6 +28,10 @@ export async function runProgram(words: readonly string[], signal: AbortSignal):
   }
   if (word === "--version" || word === "-V") {
     output.print(`pg321 ${VERSION} (${COMMIT})`);
+    return EXIT_CODES.ok;
+  }
+  if (word === "help" && rest[0] === "recovery") {
+    output.print(RECOVERY_PAGE.trimEnd());
     return EXIT_CODES.ok;
   }
   if (word === "help") return runProgram([...common, ...rest, "--help"], signal);

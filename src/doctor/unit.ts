@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import type { Config } from "../config/config.ts";
+import { RECOVERY_FILE } from "../install/recovery-page.ts";
 import {
   ENVIRONMENT_FILE,
   passesEnvironmentFile,
@@ -20,7 +21,23 @@ interface LookedAt {
 /** Finds nothing if no service is installed. */
 export async function lookAtUnit({ config, credentials }: LookedAt): Promise<Seen[]> {
   if (!existsSync(UNIT_FILE)) return [];
-  return [...(await lookAtSandbox(config)), ...(await lookAtEnvironment(config)), ...credentials];
+  return [
+    ...(await lookAtSandbox(config)),
+    ...(await lookAtEnvironment(config)),
+    ...lookAtPage(),
+    ...credentials,
+  ];
+}
+
+/** Whether the page for the worst night is at hand. */
+function lookAtPage(): Seen[] {
+  if (existsSync(RECOVERY_FILE)) return [ok(`the commands to run after each accident: ${RECOVERY_FILE}`)];
+  return [
+    warning(
+      `${RECOVERY_FILE}, with the commands to run after each accident, is missing`,
+      "sudo pg321 install",
+    ),
+  ];
 }
 
 async function lookAtSandbox(config: Config): Promise<Seen[]> {

@@ -76,7 +76,7 @@ export async function ensureFile(
   if (isSame && isOwned) return steps.note("right", path, rightsText(owner));
   const detail = stats === undefined ? "written" : isSame ? "owner and mode" : "replaced";
   await steps.change(path, `${detail}, ${rightsText(owner)}`, async () => {
-    await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+    if ((await statsOf(dirname(path), stat)) === undefined) await mkdirBelow(dirname(path));
     await chmod(dirname(path), 0o755);
     await replaceBy(path, owner, (temporary) => Bun.write(temporary, text));
   });

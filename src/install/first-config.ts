@@ -36,7 +36,7 @@ export async function refuseHalfOfKeys(catalog: string): Promise<void> {
     "key",
     `no keys were made: ${present} belongs to an installation that has lost a key`,
     {
-      hint: "put its keys back (docs/recovery.md, The host is lost), or make new ones with pg321 key generate in other places",
+      hint: "put its keys back (pg321 help recovery, The host is lost), or make new ones with pg321 key generate in other places",
     },
   );
 }

@@ -29,6 +29,7 @@ import {
 } from "./host.ts";
 import { hostFiles } from "./host-files/list.ts";
 import { noteNetwork } from "./network.ts";
+import { RECOVERY_FILE, RECOVERY_PAGE } from "./recovery-page.ts";
 import type { InstallStep } from "./steps.ts";
 import { InstallSteps } from "./steps.ts";
 import { DROP_IN_FILE, installStorages } from "./storages.ts";
@@ -60,7 +61,8 @@ export interface InstallOptions {
 }
 
 /**
- * Installs this executable as a service of this host: account, directories, config, executable, unit, sandbox.
+ * Installs this executable as a service of this host: account, directories, config, executable, the page for the worst
+ * night, unit, sandbox.
  * Whatever is already right stays as it is; a config that somebody edited is never changed, and nothing is restarted.
  * Throws code `usage`, before anything is changed, if the catalog needs a newer pg321, or if the service could not
  * start with its config.
@@ -79,6 +81,7 @@ export async function install(options: InstallOptions): Promise<InstallReport> {
   if (generatesKeys) await installKeys(steps, account, clock);
   await installConfig(steps, account);
   await installExecutable(steps);
+  await ensureFile(steps, RECOVERY_FILE, RECOVERY_PAGE, { ...ROOT, mode: 0o644 });
   await ensureFile(steps, UNIT_FILE, UNIT, { ...ROOT, mode: 0o644 });
   if (config !== undefined) {
     await installStorages(steps, config, account);

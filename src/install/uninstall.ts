@@ -7,6 +7,7 @@ import { DEFAULT_CONFIG_PATH, loadConfig, processSource } from "../config/load.t
 import { statsOf } from "./files.ts";
 import { isSystemdRunning, SERVICE_USER, serviceAccount, serviceState, system } from "./host.ts";
 import { CONFIG_DIRECTORY, CREDENTIALS_DIRECTORY, EXECUTABLE_FILE } from "./install.ts";
+import { RECOVERY_FILE } from "./recovery-page.ts";
 import type { InstallStep } from "./steps.ts";
 import { InstallSteps } from "./steps.ts";
 import { DROP_IN_FILE } from "./storages.ts";
@@ -18,7 +19,7 @@ export interface UninstallReport {
 }
 
 /**
- * Stops the service and removes it and the executable. Config, credentials, keys, catalog and every backup stay, each
+ * Stops the service and removes it, the executable and the page for the worst night. Config, credentials, keys, catalog and every backup stay, each
  * reported with its place, and so does the user who owns them.
  */
 export async function uninstall(options: { isDryRun: boolean }): Promise<UninstallReport> {
@@ -28,8 +29,9 @@ export async function uninstall(options: { isDryRun: boolean }): Promise<Uninsta
     throw error;
   });
   await stopService(steps);
-  for (const path of [UNIT_FILE, DROP_IN_FILE, EXECUTABLE_FILE]) await removeFile(steps, path);
+  for (const path of [UNIT_FILE, DROP_IN_FILE, EXECUTABLE_FILE, RECOVERY_FILE]) await removeFile(steps, path);
   await tidyDropIns(steps);
+  await tidyPages(steps);
   if (isSystemdRunning() && steps.changed(UNIT_FILE, DROP_IN_FILE))
     await steps.change(
       "systemd",
@@ -78,6 +80,14 @@ async function tidyDropIns(steps: InstallSteps): Promise<void> {
   if (left === undefined) return;
   if (left.length === 0) await steps.change(directory, "removed: it is empty", () => rmdir(directory));
   else steps.note("kept", directory, `your drop-ins: ${visible(left.join(", "))}`);
+}
+
+/** Removes the directory of the page if it is empty. */
+async function tidyPages(steps: InstallSteps): Promise<void> {
+  const directory = dirname(RECOVERY_FILE);
+  const names = await readdir(directory).catch(() => undefined);
+  if (names?.every((name) => `${directory}/${name}` === RECOVERY_FILE))
+    await steps.change(directory, "removed: it is empty", () => rmdir(directory));
 }
 
 async function noteKept(steps: InstallSteps, config: Config | undefined): Promise<void> {

@@ -10,7 +10,7 @@ export const command: Command = {
   usage: "",
   description:
     "As root: copies this executable to /usr/local/bin and creates the user pg321, its directories, a short config if\n" +
-    "there is none, the systemd unit, and what its sandbox needs for the local storages in the config. It changes only\n" +
+    "there is none, recovery.md, the systemd unit, and what its sandbox needs for the local storages in the config. It changes only\n" +
     "what is missing or different, so run it again after a change of storages, and run a newer executable's install to\n" +
     "upgrade. It starts the service only with --start, and never restarts it.",
   options: {

@@ -131,7 +131,7 @@ interface Done {
 }
 
 const NEXT = [
-  "see the backups, and restore the one that you need (docs/recovery.md):\nsudo pg321 list",
+  "see the backups, and restore the one that you need (pg321 help recovery):\nsudo pg321 list",
   "once the old host is gone for good, let this one make the backups:\nsudo pg321 install && sudo pg321 doctor && sudo systemctl enable --now pg321",
 ];
 

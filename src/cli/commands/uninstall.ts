@@ -8,8 +8,8 @@ import { jsonText } from "../output/output.ts";
 export const command: Command = {
   usage: "",
   description:
-    "As root: stops and disables the service, and removes the unit, its drop-in and the executable. Keeps config,\n" +
-    "secrets, keys, catalog and every backup, and prints where they are.",
+    "As root: stops and disables the service, and removes the unit, its drop-in, the executable and recovery.md.\n" +
+    "Keeps config, secrets, keys, catalog and every backup, and prints where they are.",
   options: {
     "dry-run": { type: "boolean", help: "print every step; change nothing" },
     json: JSON_OPTION,

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
 import type { Option } from "../../../src/cli/command.ts";
 import { COMMON_OPTIONS } from "../../../src/cli/command.ts";
 import { COMMANDS } from "../../../src/cli/registry.ts";
@@ -42,6 +43,13 @@ describe("help", () => {
   test("is shown even if the other arguments are invalid", async () => {
     expect((await run("show", "--help", "one", "two")).exitCode).toBe(0);
   });
+});
+
+test("help recovery prints the page for the worst night, and --help names it", async () => {
+  const { exitCode, stdout, stderr } = await run("help", "recovery");
+  expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+  expect(stdout).toBe(await Bun.file(join(import.meta.dir, "../../../docs/recovery.md")).text());
+  expect((await run("--help")).stdout).toContain("pg321 help recovery");
 });
 
 test.each([[["--version"]], [["-V"]]])("%p prints version and commit", async (words) => {

@@ -74,7 +74,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: "open a sealed file, without catalog or config",
     load: () => import("./commands/unseal.ts"),
   },
-  { name: "key", summary: "generate and show keys", load: () => import("./commands/key.ts") },
+  { name: "key", summary: "generate, show and rotate keys", load: () => import("./commands/key.ts") },
   {
     name: "export-keys",
     summary: "seal config, credentials and keys into one file, for a new host",

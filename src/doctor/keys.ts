@@ -5,6 +5,7 @@ import { plural } from "../base/text/amounts.ts";
 import { shellQuoted } from "../base/text/shell.ts";
 import type { Config, EncryptionConfig } from "../config/config.ts";
 import { OFF } from "../config/cron.ts";
+import { pendingRotation } from "../install/rotate-identity.ts";
 import { loadKeys, readIdentityText, requireSigningKey } from "../jobs/keys.ts";
 import { isPassphraseProtected, readIdentityFile } from "../sealed/identity.ts";
 import type { Seen } from "./finding.ts";
@@ -51,6 +52,14 @@ export async function lookAtIdentity(
       ...seen,
     ];
   }
+  const pending = pendingRotation(identity.facts, encryption.recipients);
+  if (pending !== undefined && encryption.mode === "age")
+    seen.push(
+      warning(
+        `contains a newer identity, ${pending.recipient}, to which no backup is sealed: the rotation is not finished`,
+        "pg321 key rotate prints the change of encryption.recipients that finishes it",
+      ),
+    );
   const { signingKey } = await loadKeys(encryption).catch(() => ({ signingKey: undefined }));
   if (signingKey && !identity.signers.includes(signingKey.signer)) {
     const line = `# signer: ${signingKey.signer}`;

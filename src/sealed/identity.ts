@@ -13,11 +13,22 @@ export interface Identity {
   recipient: string;
 }
 
+/** The public facts about one identity of an identity file. */
+export interface IdentityFacts {
+  recipient: string;
+  /** RFC 3339, as its comment `# created: …` says; undefined without such a comment. */
+  createdAt: string | undefined;
+  /** The recipients that it replaced (`# replaces: …`): their identities stay for older backups. */
+  replaces: string[];
+}
+
 /** The contents of an identity file. A file of plain age has identities only. */
 export interface IdentityFile {
   identities: Secret[];
   /** The public half of each identity, in the same order. */
   recipients: string[];
+  /** The public facts about each identity, in the same order. */
+  facts: IdentityFacts[];
   /** Public keys of the installations whose backups to trust. */
   signers: string[];
   installation: string | undefined;
@@ -48,6 +59,30 @@ export async function encodeIdentityFile(
   return passphrase === undefined ? text : sealText(text, passphrase);
 }
 
+/**
+ * The text of an identity file with a further identity at its end. All that was in it stays as it is, byte for byte,
+ * so no backup loses its identity.
+ */
+export function withIdentity(
+  text: string,
+  { identity, recipient }: Identity,
+  { createdAt, replaces }: { createdAt: Date; replaces: readonly string[] },
+): string {
+  const lines = [
+    `# created: ${rfc3339(createdAt)}`,
+    ...replaces.map((replaced) => `# replaces: ${replaced}`),
+    `# public key: ${recipient}`,
+    identity.reveal(),
+    "",
+  ];
+  return `${text}${text.endsWith("\n") ? "" : "\n"}\n${lines.join("\n")}`;
+}
+
+/** The plain text of an identity file. Throws code `key` if the passphrase does not open it, or none was given. */
+export async function openIdentityText(text: string, passphrase?: Secret): Promise<string> {
+  return isPassphraseProtected(text) ? decryptWithPassphrase(text, passphrase) : text;
+}
+
 export function isPassphraseProtected(text: string): boolean {
   return isArmored(text);
 }
@@ -58,15 +93,29 @@ export function isPassphraseProtected(text: string): boolean {
  * secret of the file.
  */
 export async function readIdentityFile(text: string, passphrase?: Secret): Promise<IdentityFile> {
-  const plain = isPassphraseProtected(text) ? await decryptWithPassphrase(text, passphrase) : text;
-  const file: IdentityFile = { identities: [], recipients: [], signers: [], installation: undefined };
+  const plain = await openIdentityText(text, passphrase);
+  const file: IdentityFile = {
+    identities: [],
+    recipients: [],
+    facts: [],
+    signers: [],
+    installation: undefined,
+  };
+  // The comments before an identity belong to it.
+  let about: AboutIdentity = { createdAt: undefined, replaces: [] };
   for (const [index, raw] of plain
     .replace(/^\ufeff/, "")
     .split("\n")
     .entries()) {
     const line = raw.replace(/^[ \t\r]+|[ \t\r]+$/g, "");
-    if (line.startsWith("#")) readComment(file, line, index + 1);
-    else if (line !== "") await readIdentity(file, line, index + 1);
+    if (line.startsWith("#")) {
+      readComment(file, line, index + 1);
+      readAbout(about, line);
+    } else if (line !== "") {
+      const recipient = await readIdentity(file, line, index + 1);
+      file.facts.push({ recipient, ...about });
+      about = { createdAt: undefined, replaces: [] };
+    }
   }
   if (file.identities.length === 0) throw unreadable("contains no identity");
   return file;
@@ -84,11 +133,22 @@ function readComment(file: IdentityFile, line: string, lineNumber: number): void
   }
 }
 
-async function readIdentity(file: IdentityFile, line: string, lineNumber: number): Promise<void> {
+type AboutIdentity = Pick<IdentityFacts, "createdAt" | "replaces">;
+
+/** These comments inform people: anything in another form is ignored. */
+function readAbout(about: AboutIdentity, line: string): void {
+  const [, word, value = ""] = /^#[ \t]*(created|replaces)[ \t]*:[ \t]*(\S+)$/.exec(line) ?? [];
+  if (word === "created" && /^\d{4}-\d\d-\d\dT[\d:.]+Z$/.test(value)) about.createdAt = value;
+  if (word === "replaces" && /^age1[02-9ac-hj-np-z]{58}$/.test(value)) about.replaces.push(value);
+}
+
+async function readIdentity(file: IdentityFile, line: string, lineNumber: number): Promise<string> {
   try {
     if (!line.startsWith("AGE-SECRET-KEY-1")) throw new Error("not an X25519 identity");
-    file.recipients.push(await identityToRecipient(line));
+    const recipient = await identityToRecipient(line);
+    file.recipients.push(recipient);
     file.identities.push(new Secret(line));
+    return recipient;
   } catch {
     // The cause is omitted because it may quote the line.
     throw unreadable(`line ${lineNumber} is neither a comment nor a whole X25519 identity`);

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { link, open, rm, stat } from "node:fs/promises";
+import { link, open, readFile, realpath, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import { isRoot } from "../base/process/become-user.ts";
@@ -11,9 +11,9 @@ import { isRoot } from "../base/process/become-user.ts";
  */
 export async function writeKeyFile(path: string, text: string): Promise<void> {
   const directory = dirname(path);
-  const temporary = join(directory, `.${basename(path)}.${randomBytes(6).toString("hex")}.tmp`);
+  const temporary = temporaryBeside(path);
   try {
-    await writeDurably(temporary, text, isRoot() ? await stat(directory) : undefined);
+    await writeDurably(temporary, text, await ownerFor(directory));
     await link(temporary, path);
   } catch (cause) {
     throw notWritten(path, cause);
@@ -23,13 +23,54 @@ export async function writeKeyFile(path: string, text: string): Promise<void> {
   await syncDirectory(directory);
 }
 
+/**
+ * Replaces a key file by `text`, which must contain all that was in it, and returns when that is on disk. Owner and mode
+ * stay. At every moment, even after a crash, the path leads to the old text or to the new one, whole. Throws code `key`
+ * if the file no longer has the text `before`: another program has changed it.
+ */
+export async function replaceKeyFile(path: string, before: string, text: string): Promise<void> {
+  let temporary: string | undefined;
+  try {
+    // The file behind a symbolic link is replaced, not the link.
+    const real = await realpath(path);
+    const { uid, gid, mode } = await stat(real);
+    temporary = temporaryBeside(real);
+    await writeDurably(temporary, text, isRoot() ? { uid, gid } : undefined, mode & 0o777);
+    if ((await readFile(temporary, "utf8")) !== text) throw new Error("the new text could not be read back");
+    if ((await readFile(real, "utf8")) !== before)
+      throw new Pg321Error("key", `key file ${path}: has been changed meanwhile; nothing was written`, {
+        hint: "run the command again",
+      });
+    await rename(temporary, real);
+    await syncDirectory(dirname(real));
+  } catch (cause) {
+    throw cause instanceof Pg321Error ? cause : notWritten(path, cause);
+  } finally {
+    if (temporary !== undefined) await rm(temporary, { force: true });
+  }
+}
+
+/** The owner of a new file that root writes into another user's directory. */
+async function ownerFor(directory: string): Promise<{ uid: number; gid: number } | undefined> {
+  if (!isRoot()) return undefined;
+  const { uid, gid } = await stat(directory);
+  return uid === 0 ? undefined : { uid, gid };
+}
+
+function temporaryBeside(path: string): string {
+  return join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}.tmp`);
+}
+
 async function writeDurably(
   path: string,
   text: string,
   owner: { uid: number; gid: number } | undefined,
+  mode = 0o600,
 ): Promise<void> {
   await using file = await open(path, "wx", 0o600);
-  if (owner && owner.uid !== 0) await file.chown(owner.uid, owner.gid);
+  if (owner) await file.chown(owner.uid, owner.gid);
+  // After the owner: the secret is not there yet, and a change of owner may reset bits.
+  if (mode !== 0o600) await file.chmod(mode);
   await file.writeFile(text);
   await file.sync();
 }

@@ -13,20 +13,23 @@ import { askPassphrase, commandConfig } from "../open-context.ts";
 import { jsonText } from "../output/output.ts";
 import { choiceOption } from "../parse.ts";
 import { newPassphrase, passphraseIn, readBytes } from "../passphrase.ts";
+import { createdText, rotate } from "../rotate-key.ts";
 
-const ACTIONS = ["generate", "show"] as const;
+const ACTIONS = ["generate", "show", "rotate"] as const;
 
 export const command: Command = {
-  usage: "generate|show",
+  usage: "generate|show|rotate",
   description:
     "generate creates the identity, which opens backups, and the signing key, which proves that backups come from this\n" +
-    "installation. It never replaces a file. show prints the public parts of both. Neither needs a valid config.",
+    "installation. It never replaces a file. show prints the public parts of both. Neither needs a valid config.\n" +
+    "rotate adds a new identity to the identity file and prints the change of the config that seals new backups to it.\n" +
+    "The old identity stays in the file: the backups made so far need it.",
   options: {
     identity: {
       type: "string",
       short: "i",
       value: "FILE",
-      help: `the identity file (default: ${IDENTITY_FILE}; show: from the config)`,
+      help: `the identity file (default: ${IDENTITY_FILE}; show, rotate: from the config)`,
     },
     "signing-key": {
       type: "string",
@@ -40,7 +43,7 @@ export const command: Command = {
     "passphrase-file": {
       type: "string",
       value: "FILE",
-      help: "file with the passphrase of the identity file, for generate and show",
+      help: "file with the passphrase of the identity file",
     },
     json: JSON_OPTION,
   },
@@ -54,10 +57,15 @@ export const command: Command = {
       command: "pg321 key show",
       explanation: "the recipient for the config, the signer, the installation id",
     },
+    {
+      command: "sudo pg321 key rotate",
+      explanation: "a new identity for new backups; the old one stays for the old backups",
+    },
   ],
   positionals: { min: 1, max: 1 },
   run(invocation) {
     const action = choiceOption("key", "the action", invocation.arguments.positionals[0], ACTIONS);
+    if (action === "rotate") return rotate(invocation);
     return action === "generate" ? generate(invocation) : show(invocation);
   },
 };
@@ -157,15 +165,31 @@ async function show(invocation: Invocation): Promise<number> {
     signer: signingKey?.signer ?? null,
     installation: signingKey?.installation ?? identity?.installation ?? null,
   };
-  if (isSet(args, "json")) output.print(jsonText(shown));
+  const identities = (identity?.facts ?? []).map((one) => ({
+    recipient: one.recipient,
+    created_at: one.createdAt ?? null,
+    replaces: one.replaces,
+    seals_new_backups: config?.recipients?.includes(one.recipient) ?? null,
+  }));
+  if (isSet(args, "json")) output.print(jsonText({ ...shown, identities }));
   else {
-    const lines = Object.entries(shown).map(
-      ([name, value]) =>
-        `${output.style.bold(name.replaceAll("_", " ").padEnd(16))} ${[value ?? "not set"].flat().join(", ")}`,
+    const line = (name: string, value: string) => `${output.style.bold(name.padEnd(16))} ${value}`;
+    const lines = Object.entries(shown).map(([name, value]) =>
+      line(name.replaceAll("_", " "), [value ?? "not set"].flat().join(", ")),
     );
+    if (identities.length > 1) lines.push(...identities.map((one) => line("identity", identityText(one))));
     output.print(lines.join("\n"));
   }
   return 0;
+}
+
+function identityText(one: {
+  recipient: string;
+  created_at: string | null;
+  seals_new_backups: boolean | null;
+}): string {
+  const use = { true: ": new backups are sealed to it", false: ": kept for older backups", null: "" };
+  return `${one.recipient}${createdText(one.created_at ?? undefined)}${use[`${one.seals_new_backups}`]}`;
 }
 
 type KeySettings = Partial<

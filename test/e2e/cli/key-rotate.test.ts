@@ -1,0 +1,172 @@
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { chmod, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Installation, localStorage, runProgram } from "../../lab/installation.ts";
+import { usePostgres } from "../../lab/servers/use-postgres.ts";
+
+setDefaultTimeout(60_000);
+const UNSEAL = join(import.meta.dir, "../../../contrib/unseal.py");
+const postgres = usePostgres();
+let installation: Installation;
+let database: string;
+let base: string;
+let oldText: string;
+
+beforeAll(async () => {
+  base = await mkdtemp(join(tmpdir(), "pg321-key-rotate-"));
+  database = await postgres.createDatabase();
+  await postgres.connect(database).unsafe("CREATE TABLE t AS SELECT generate_series(1, 100) AS id");
+  installation = await Installation.make({
+    postgres: postgres.address,
+    databases: [database],
+    storages: (directory) => [localStorage("disk", directory)],
+  });
+  await chmod(installation.identityFile, 0o640);
+  oldText = await readFile(installation.identityFile, "utf8");
+});
+afterAll(async () => {
+  await installation?.[Symbol.asyncDispose]();
+  await rm(base, { recursive: true });
+});
+
+const identityText = () => readFile(installation.identityFile, "utf8");
+// biome-ignore lint/suspicious/noExplicitAny: tests read it freely.
+const keyFindings = async (): Promise<any[]> => {
+  const { findings } = (await installation.run("doctor", "--json")).json;
+  // biome-ignore lint/suspicious/noExplicitAny: tests read it freely.
+  return findings.filter(({ area }: any) => area === "keys");
+};
+
+test("a new identity stands behind the old one, and the config stays as it is until a person changes it", async () => {
+  const old = installation.recipient;
+  const config = await readFile(installation.configFile, "utf8");
+  await installation.ok("backup");
+  const { stdout } = await installation.ok("key", "rotate");
+  const text = await identityText();
+  expect(text).toStartWith(oldText);
+  expect((await stat(installation.identityFile)).mode & 0o777).toBe(0o640);
+  expect(await readFile(installation.configFile, "utf8")).toBe(config);
+  expect(stdout).not.toContain("AGE-SECRET-KEY");
+  const [, edit = ""] = /^ {2}sudo (sed -i .*)$/m.exec(stdout) ?? [];
+  expect(edit).toContain(old);
+
+  // Until the config is changed, the same identity is offered again, and doctor asks for the change.
+  const again = (await installation.ok("key", "rotate", "--json")).json;
+  expect(again).toMatchObject({ created: false, replaces: [old], kept: [old] });
+  expect(again.recipients).toEqual([again.recipient]);
+  expect(await identityText()).toBe(text);
+  expect(await keyFindings()).toContainEqual(
+    expect.objectContaining({ verdict: "warning", message: expect.stringContaining(again.recipient) }),
+  );
+
+  expect(await Bun.spawn(["sh", "-c", edit]).exited).toBe(0);
+  await installation.configure({ recipients: [again.recipient] });
+  expect((await keyFindings()).filter(({ verdict }) => verdict !== "ok")).toEqual([]);
+  await installation.ok("backup");
+  const shown = (await installation.ok("key", "show", "--json")).json;
+  expect(shown.identities).toEqual([
+    { recipient: old, created_at: expect.any(String), replaces: [], seals_new_backups: false },
+    { recipient: again.recipient, created_at: expect.any(String), replaces: [old], seals_new_backups: true },
+  ]);
+});
+
+test("afterwards old and new backups open: by restore, by verify and without pg321", async () => {
+  const { backups } = (await installation.ok("list", "--json")).json;
+  expect(backups).toHaveLength(2);
+  const { copies } = (await installation.ok("verify", "--all", "--json")).json;
+  expect(copies.map(({ result }: { result: string }) => result)).toEqual(["good", "good"]);
+  for (const { id, object_key } of backups) {
+    const out = join(base, `${id}.dump`);
+    await installation.ok("restore", id, "--output", out);
+    const sealed = join(installation.directory, "disk", object_key);
+    const child = Bun.spawn(
+      ["sh", "-c", 'exec "$0" -i "$1" "$2" | zstd -d', UNSEAL, installation.identityFile, sealed],
+      { stdout: "pipe", stderr: "pipe" },
+    );
+    const plain = await child.stdout.bytes();
+    expect(Buffer.compare(plain, await readFile(out))).toBe(0);
+  }
+  // Each needs its own identity: neither opens the other's backup.
+  const alone = join(base, "old-alone.txt");
+  await writeFile(alone, oldText);
+  const [newest] = backups;
+  const newestFile = join(installation.directory, "disk", newest.object_key);
+  expect((await installation.run("unseal", newestFile, "-i", alone)).exitCode).toBe(12);
+});
+
+test("a protected file stays protected by the same passphrase, and a wrong one changes nothing", async () => {
+  const [identity, phrase, wrong] = [join(base, "protected.txt"), join(base, "phrase"), join(base, "wrong")];
+  await writeFile(phrase, "correct horse battery\n");
+  await writeFile(wrong, "battery staple\n");
+  const run = (...words: string[]) => runProgram(words, { PG321_CONFIG: "/nowhere/config.toml" });
+  const signing = ["--signing-key", join(base, "protected.key")];
+  const made = await run(
+    "key",
+    "generate",
+    "-i",
+    identity,
+    ...signing,
+    "--passphrase-file",
+    phrase,
+    "--json",
+  );
+  const before = await readFile(identity, "utf8");
+  for (const words of [[], ["--passphrase-file", wrong]])
+    expect(await run("key", "rotate", "-i", identity, ...words)).toMatchObject({ exitCode: 12, stdout: "" });
+  expect(await readFile(identity, "utf8")).toBe(before);
+  // Through a link: the file behind it is changed, and the link stays.
+  const link = join(base, "link.txt");
+  await symlink(identity, link);
+  const rotated = await run("key", "rotate", "-i", link, "--passphrase-file", phrase, "--json");
+  expect(rotated.json).toMatchObject({ created: true, replaces: [made.json.recipient], config_file: null });
+  expect(await readFile(identity, "utf8")).toStartWith("-----BEGIN AGE ENCRYPTED FILE-----");
+  const shown = await run("key", "show", "-i", identity, "--passphrase-file", phrase, "--json");
+  expect(shown.json.recipients).toEqual([made.json.recipient, rotated.json.recipient]);
+  expect(shown.json.trusted_signers).toEqual([made.json.signer]);
+  // A second rotation without a config replaces only the newest one.
+  const third = await run("key", "rotate", "-i", identity, "--passphrase-file", phrase, "--json");
+  expect(third.json.replaces).toEqual([rotated.json.recipient]);
+  expect((await readdir(base)).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+});
+
+test("killed at any moment, the file is the old one or a whole new one", async () => {
+  const identity = join(base, "killed.txt");
+  const signing = ["--signing-key", join(base, "killed.key")];
+  await runProgram(["key", "generate", "-i", identity, ...signing], {});
+  const before = await readFile(identity, "utf8");
+  const child = Bun.spawn(
+    [process.execPath, join(import.meta.dir, "../../../src/main.ts"), "key", "rotate", "-i", identity],
+    {
+      stdio: ["ignore", "ignore", "ignore"],
+    },
+  );
+  for (;;) {
+    const names = await readdir(base);
+    if (names.some((name) => name.startsWith(".killed.txt.")) || child.exitCode !== null) break;
+  }
+  child.kill("SIGKILL");
+  await child.exited;
+  const text = await readFile(identity, "utf8");
+  expect(text).toStartWith(before);
+  const shown = await runProgram(["key", "show", "-i", identity, "--json"], {});
+  expect(shown.exitCode).toBe(0);
+  expect(shown.json.recipients.length).toBe(text === before ? 1 : 2);
+});
+
+test.each([
+  [
+    "no identity file in the config",
+    ["key", "rotate"],
+    12,
+    /the config names no identity_file.*\nhint: .*--identity FILE/,
+  ],
+  ["no such file", ["key", "rotate", "-i", "/nowhere/identity.txt"], 12, /no such file\nhint: /],
+])("refuses: %s", async (_, words, exitCode, message) => {
+  const config = join(base, "elsewhere.toml");
+  const text = await readFile(installation.configFile, "utf8");
+  await writeFile(config, text.replace(/^identity_file = .*$/m, ""), { mode: 0o600 });
+  const ended = await runProgram(words, { PG321_CONFIG: config });
+  expect(ended).toMatchObject({ exitCode, stdout: "" });
+  expect(ended.stderr).toMatch(message);
+});

@@ -21,6 +21,7 @@ import type {
   RunRecord,
   TombstoneRecord,
 } from "./records.ts";
+import type { RecoveryKits } from "./recovery-kits.ts";
 import type { RestoreTests } from "./restore-tests.ts";
 import type { RuleMarks } from "./rule-marks.ts";
 
@@ -71,6 +72,7 @@ export interface Catalog extends AsyncDisposable {
   readonly overview: Overview;
   readonly clockRecords: ClockRecords;
   readonly hostExports: HostExports;
+  readonly recoveryKits: RecoveryKits;
   readonly identities: Identities;
   readonly lockProbes: LockProbes;
   readonly restoreTests: RestoreTests;

@@ -64,6 +64,11 @@ export interface BackupRecord {
   hold_until: string | null;
   /** Why, in the words of the person who put it there; null: not said. */
   hold_reason: string | null;
+  /**
+   * The age recipients that it was sealed to, with a space between them; null if it is not encrypted, was made before
+   * they were recorded, or was adopted.
+   */
+  recipients: string | null;
 }
 
 export interface CopyRecord {

@@ -8,6 +8,7 @@ import { userName } from "../base/process/become-user.ts";
 import { shellQuoted } from "../base/text/shell.ts";
 import type { HostExport } from "../catalog/host-exports.ts";
 import { examineCatalog, LOST_HINT } from "../catalog/open.ts";
+import type { RecoveryKitRecord, SealedBackups } from "../catalog/recovery-kits.ts";
 import { certificateFiles, certificateProblems, namedCertificates } from "../config/certificate-files.ts";
 import type { Config, ServerConfig } from "../config/config.ts";
 import { idlePatterns } from "../config/idle-patterns.ts";
@@ -15,6 +16,7 @@ import { UNUSABLE_HINT, unusableText } from "../config/set-aside.ts";
 import type { SurveyedFile } from "../install/host-files/survey.ts";
 import { UNIT_FILE } from "../install/writable-paths.ts";
 import { loadKeys } from "../jobs/keys.ts";
+import { lookAtNeededIdentities } from "./backup-identities.ts";
 import { lookAtCopies } from "./copies.ts";
 import { lookAtOwnDirectory } from "./directories.ts";
 import type { Finding, Seen } from "./finding.ts";
@@ -53,7 +55,7 @@ export async function examine(options: DoctorOptions): Promise<Finding[]> {
   const known = knownStorages(options.config);
   const config = usableConfig(options.config);
   // These read local disks and may block: they run first, so that they delay no answer from another machine.
-  const here = [...(await lookAtHost({ ...options, config })), ...(await lookAtKeys(options))];
+  const here = [...(await lookAtHost({ ...options, config })), ...(await lookAtKeys(options, known.sealed))];
   const host = await look({ area: "host", subject: "files", code: "usage" }, options, async () => [
     ...lookAtHostFiles(options.hostFiles),
     ...(known.hostExport === undefined ? [] : lookAtExport(options.hostFiles, known.hostExport)),
@@ -171,16 +173,22 @@ async function isReadable(file: string): Promise<boolean> {
 interface KnownByCatalog extends KnownStorages {
   /** The last export of the host's files: null if there was none, undefined if that is not known. */
   hostExport: HostExport | null | undefined;
+  /** Likewise. */
+  recoveryKit: RecoveryKitRecord | null | undefined;
+  /** Undefined if it is not known. */
+  sealed: SealedBackups[] | undefined;
 }
 
 /** `lookAtCatalog` reports a catalog that cannot be read. */
 function knownStorages({ catalog, storage }: Config): KnownByCatalog {
   const configured = storage.map(({ name }) => name);
   try {
-    const { identities = [], installation, hostExport = null } = examineCatalog(catalog) ?? {};
-    return { configured, identities, installation, hostExport };
+    const facts = examineCatalog(catalog);
+    const { identities = [], installation, hostExport = null, recoveryKit = null, sealed } = facts ?? {};
+    return { configured, identities, installation, hostExport, recoveryKit, sealed };
   } catch {
-    return { configured, identities: [], installation: undefined, hostExport: undefined };
+    const unknown = { installation: undefined, hostExport: undefined, recoveryKit: undefined };
+    return { configured, identities: [], ...unknown, sealed: undefined };
   }
 }
 
@@ -239,7 +247,10 @@ async function lookAtNotifiers(options: DoctorOptions, installation: string): Pr
   return (await Promise.all(found)).flat();
 }
 
-async function lookAtKeys(options: DoctorOptions): Promise<Finding[]> {
+async function lookAtKeys(
+  options: DoctorOptions,
+  sealed: readonly SealedBackups[] | undefined,
+): Promise<Finding[]> {
   const { config, identityText } = options;
   const { signing_key_file, identity_file } = config.encryption;
   const findings = await Promise.all([
@@ -249,9 +260,10 @@ async function lookAtKeys(options: DoctorOptions): Promise<Finding[]> {
     identity_file === undefined
       ? look({ area: "keys", subject: "identity_file", code: "key" }, options, async () => [
           ok("not on this host: it can make backups but not open them"),
+          ...lookAtNeededIdentities(sealed, "elsewhere"),
         ])
       : look({ area: "keys", subject: identity_file, code: "key" }, options, () =>
-          lookAtIdentity(config, identity_file, identityText),
+          lookAtIdentity(config, identity_file, identityText, sealed),
         ),
   ]);
   return findings.flat();

@@ -3,11 +3,13 @@ import { access, stat } from "node:fs/promises";
 import { userName } from "../base/process/become-user.ts";
 import { plural } from "../base/text/amounts.ts";
 import { shellQuoted } from "../base/text/shell.ts";
+import type { SealedBackups } from "../catalog/recovery-kits.ts";
 import type { Config, EncryptionConfig } from "../config/config.ts";
 import { OFF } from "../config/cron.ts";
 import { pendingRotation } from "../install/rotate-identity.ts";
 import { loadKeys, readIdentityText, requireSigningKey } from "../jobs/keys.ts";
 import { isPassphraseProtected, readIdentityFile } from "../sealed/identity.ts";
+import { lookAtNeededIdentities } from "./backup-identities.ts";
 import type { Seen } from "./finding.ts";
 import { failed, ok, warning } from "./finding.ts";
 
@@ -26,6 +28,7 @@ export async function lookAtIdentity(
   { encryption, schedule }: Config,
   file: string,
   identityText: string | undefined,
+  sealed: readonly SealedBackups[] | undefined,
 ): Promise<Seen[]> {
   const text = identityText ?? (await readIdentityText(encryption));
   if (text === undefined) {
@@ -41,14 +44,20 @@ export async function lookAtIdentity(
   if (isPassphraseProtected(text) && !encryption.identity_passphrase) {
     const hint =
       "check it with pg321 key show; with encryption.identity_passphrase, doctor and the service can open it too";
-    return [warning("not checked: it is protected by a passphrase that is not in the config", hint), ...seen];
+    return [
+      warning("not checked: it is protected by a passphrase that is not in the config", hint),
+      ...lookAtNeededIdentities(sealed, "protected"),
+      ...seen,
+    ];
   }
   const identity = await readIdentityFile(text, encryption.identity_passphrase);
+  const needed = lookAtNeededIdentities(sealed, identity.facts);
   const opened = encryption.recipients.filter((one) => identity.recipients.includes(one));
   if (encryption.mode === "age" && opened.length === 0) {
     const hint = `add its recipient to encryption.recipients: ${identity.recipients.join(", ")}`;
     return [
       failed("key", "opens no backup: it belongs to none of the recipients in the config", hint),
+      ...needed,
       ...seen,
     ];
   }
@@ -73,6 +82,7 @@ export async function lookAtIdentity(
   const count = `${opened.length} of ${plural(encryption.recipients.length, "recipient")}`;
   return [
     ok(encryption.mode === "age" ? `opens backups sealed to ${count}` : "backups are not encrypted"),
+    ...needed,
     ...seen,
   ];
 }

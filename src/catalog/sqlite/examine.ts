@@ -3,11 +3,13 @@ import { existsSync } from "node:fs";
 import type { Config } from "../../config/config.ts";
 import type { HostExport } from "../host-exports.ts";
 import type { StorageIdentity } from "../identities.ts";
+import type { RecoveryKitRecord, SealedBackups } from "../recovery-kits.ts";
 import { catalogError } from "./errors.ts";
 import { LAST_EXPORT } from "./host-exports.ts";
 import { MIGRATIONS } from "./migration/migrations.ts";
 import { refuseNewerSqlite } from "./migration/version.ts";
 import { refuseEmpty } from "./open.ts";
+import { LAST_KIT, SEALED_BACKUPS, type SealedRow, sealedBackups } from "./recovery-kits.ts";
 
 const TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table'";
 
@@ -22,6 +24,10 @@ export interface CatalogFacts {
   identities: StorageIdentity[];
   /** When the files that a new host needs were exported last; undefined if never, or in an older version. */
   hostExport: HostExport | undefined;
+  /** The recovery kit that was made last; undefined if none was, or in an older version. */
+  recoveryKit: RecoveryKitRecord | undefined;
+  /** The good encrypted backups by their recipients; undefined in an older version. */
+  sealed: SealedBackups[] | undefined;
   /** SQLite's findings of damage, at most five lines; empty if the catalog is whole. */
   damage: string[];
 }
@@ -52,6 +58,12 @@ export function examineSqlite(config: Config["catalog"]): CatalogFacts | undefin
       installation: row?.id,
       hostExport: has("host_export")
         ? (database.query<HostExport, []>(LAST_EXPORT).get() ?? undefined)
+        : undefined,
+      recoveryKit: has("recovery_kits")
+        ? (database.query<RecoveryKitRecord, []>(LAST_KIT).get() ?? undefined)
+        : undefined,
+      sealed: has("recovery_kits")
+        ? database.query<SealedRow, []>(SEALED_BACKUPS).all().map(sealedBackups)
         : undefined,
       damage: checked.map(({ quick_check }) => quick_check).filter((line) => line !== "ok"),
     };

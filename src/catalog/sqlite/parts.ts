@@ -4,6 +4,7 @@ import type { HostExports } from "../host-exports.ts";
 import type { Identities } from "../identities.ts";
 import type { LockProbes } from "../lock-probes.ts";
 import type { Overview } from "../overview.ts";
+import type { RecoveryKits } from "../recovery-kits.ts";
 import type { RestoreTests } from "../restore-tests.ts";
 import type { RuleMarks } from "../rule-marks.ts";
 import type { Do } from "./busy.ts";
@@ -12,6 +13,7 @@ import { SqliteHostExports } from "./host-exports.ts";
 import { SqliteIdentities } from "./identities.ts";
 import { SqliteLockProbes } from "./lock-probes.ts";
 import { SqliteOverview } from "./overview.ts";
+import { SqliteRecoveryKits } from "./recovery-kits.ts";
 import { SqliteRestoreTests } from "./restore-tests.ts";
 import { SqliteRuleMarks } from "./rule-marks.ts";
 
@@ -22,6 +24,7 @@ export class SqliteParts {
   readonly hostExports: HostExports;
   readonly identities: Identities;
   readonly lockProbes: LockProbes;
+  readonly recoveryKits: RecoveryKits;
   readonly restoreTests: RestoreTests;
   readonly ruleMarks: RuleMarks;
 
@@ -31,6 +34,7 @@ export class SqliteParts {
     this.hostExports = new SqliteHostExports(database, whileFree);
     this.identities = new SqliteIdentities(database, whileFree);
     this.lockProbes = new SqliteLockProbes(database, whileFree);
+    this.recoveryKits = new SqliteRecoveryKits(database, whileFree);
     this.restoreTests = new SqliteRestoreTests(database, whileFree);
     this.ruleMarks = new SqliteRuleMarks(database, whileFree);
   }

@@ -52,6 +52,7 @@ export const BACKUPS: Table<BackupRecord> = {
     held_at: true,
     hold_until: true,
     hold_reason: true,
+    recipients: true,
   },
 };
 

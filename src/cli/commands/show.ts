@@ -76,6 +76,7 @@ function textOf(found: ListedBackup, stderrTail: string | null, { style }: Outpu
     ["sha256", backup.object_sha256],
     ["compression", backup.compression],
     ["encryption", backup.encryption],
+    ["sealed to", backup.recipients],
     ["server version", backup.server_version],
     ["pg_dump", backup.pg_dump_version],
     ["previous", backup.previous_id],

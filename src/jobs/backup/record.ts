@@ -51,6 +51,7 @@ export async function recordStart(
     held_at: null,
     hold_until: null,
     hold_reason: null,
+    recipients: isSealed ? config.encryption.recipients.join(" ") : null,
   };
   await catalog.insertBackup(backup);
   return backup;

@@ -121,5 +121,6 @@ function recordOf(manifest: Manifest, text: string): BackupRecord {
     held_at: null,
     hold_until: null,
     hold_reason: null,
+    recipients: null,
   };
 }

@@ -75,7 +75,7 @@ test("afterwards old and new backups open: by restore, by verify and without pg3
   const { backups } = (await installation.ok("list", "--json")).json;
   expect(backups).toHaveLength(2);
   const { copies } = (await installation.ok("verify", "--all", "--json")).json;
-  expect(copies.map(({ result }: { result: string }) => result)).toEqual(["good", "good"]);
+  for (const copy of copies) expect(copy).toMatchObject({ verdict: "good", segments_checked: true });
   for (const { id, object_key } of backups) {
     const out = join(base, `${id}.dump`);
     await installation.ok("restore", id, "--output", out);
@@ -93,6 +93,35 @@ test("afterwards old and new backups open: by restore, by verify and without pg3
   const [newest] = backups;
   const newestFile = join(installation.directory, "disk", newest.object_key);
   expect((await installation.run("unseal", newestFile, "-i", alone)).exitCode).toBe(12);
+});
+
+test("doctor says which backups need which identity, and warns if one that is needed is not there", async () => {
+  const [newest, oldest] = (await installation.ok("list", "--json")).json.backups;
+  expect([oldest.recipients, newest.recipients]).toEqual([
+    [installation.recipient],
+    [expect.not.stringContaining(installation.recipient)],
+  ]);
+  const day = "\\(\\d{4}-\\d\\d-\\d\\d\\)";
+  const need = ([recipient]: string[], where: string) =>
+    expect.stringMatching(
+      new RegExp(`^1 backup ${day} needs the identity of ${recipient}, which is ${where}`),
+    );
+  const messages = async () => (await keyFindings()).map(({ verdict, message }) => ({ verdict, message }));
+  expect(await messages()).toEqual(
+    expect.arrayContaining([
+      { verdict: "ok", message: need(oldest.recipients, "here") },
+      { verdict: "ok", message: need(newest.recipients, "here") },
+    ]),
+  );
+  const text = await identityText();
+  await writeFile(installation.identityFile, text.replace(/^AGE-SECRET-KEY-1.*$/m, ""));
+  expect(await messages()).toEqual(
+    expect.arrayContaining([
+      { verdict: "warning", message: need(oldest.recipients, "not in the identity file") },
+      { verdict: "ok", message: need(newest.recipients, "here") },
+    ]),
+  );
+  await writeFile(installation.identityFile, text);
 });
 
 test("a protected file stays protected by the same passphrase, and a wrong one changes nothing", async () => {

@@ -6,6 +6,7 @@ import { history } from "./history.ts";
 import { leases } from "./leases.ts";
 import { lockProbes } from "./lock-probes.ts";
 import { backupRecord, copyRecord, runRecord } from "./records.ts";
+import { recoveryKits } from "./recovery-kits.ts";
 import { removed } from "./removal.ts";
 import { restoreTests } from "./restore-tests.ts";
 import { ruleMarks } from "./rule-marks.ts";
@@ -46,6 +47,7 @@ export function catalogConformance(name: string, makeFixture: () => Promise<Cata
     describe("deliveries", () => deliveries(use, reopen));
     describe("leases", () => leases(use, reopen));
     describe("restore tests", () => restoreTests(use, reopen));
+    describe("recovery kits", () => recoveryKits(use, reopen));
     describe("probes of immutability", () => lockProbes(use, reopen));
     describe("marks of 3-2-1-1-0", () => ruleMarks(use, reopen));
     describe("history", () => history(use));

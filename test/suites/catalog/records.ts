@@ -33,6 +33,7 @@ export function backupRecord(change: Partial<BackupRecord> = {}): BackupRecord {
     held_at: null,
     hold_until: null,
     hold_reason: null,
+    recipients: null,
     ...change,
   };
 }

@@ -97,4 +97,12 @@ export const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (server, database, rule)
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  ALTER TABLE backups ADD COLUMN recipients TEXT;
+  CREATE TABLE recovery_kits (
+    id INTEGER PRIMARY KEY,
+    made_at TEXT NOT NULL,
+    fingerprint TEXT NOT NULL
+  ) STRICT;
+  `,
 ];

@@ -1,0 +1,27 @@
+import { createHash } from "node:crypto";
+import type { Config, StorageConfig } from "../config/config.ts";
+
+/**
+ * Hex SHA-256 of the facts on which a recovery kit is built: where the storages are and which identities open the
+ * backups. If it changes, an older kit leads to the wrong place or key. It contains no secret.
+ */
+export function kitFingerprint({ storage, encryption }: Config): string {
+  const { mode, recipients, identity_file, signing_key_file } = encryption;
+  const facts = {
+    storages: storage.map(placeFacts).sort((a, b) => (a.name < b.name ? -1 : 1)),
+    encryption: {
+      mode,
+      recipients: mode === "age" ? recipients.toSorted() : [],
+      identity_file: identity_file ?? null,
+      signing_key_file,
+    },
+  };
+  return createHash("sha256").update(JSON.stringify(facts)).digest("hex");
+}
+
+function placeFacts(storage: StorageConfig): { name: string; place: readonly unknown[] } {
+  const { name, type } = storage;
+  if (storage.type === "local") return { name, place: [type, storage.path] };
+  const { endpoint, region, bucket, prefix, path_style } = storage;
+  return { name, place: [type, endpoint, region, bucket, prefix, path_style] };
+}

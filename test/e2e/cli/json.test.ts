@@ -219,6 +219,7 @@ test("check and key print the documented JSON", async () => {
     join(installation.directory, "k/s"),
   ];
   expectDocumented("JSON of key generate", await json("key", "generate", ...pair));
+  expectDocumented("JSON of key rotate", await json("key", "rotate", "--identity", pair[1] ?? ""));
 });
 
 describe("on a terminal", () => {

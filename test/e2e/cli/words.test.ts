@@ -73,7 +73,11 @@ describe("a mistake ends with exit 2, an error and a hint", () => {
     [["list", "--limit"], /^list: --limit needs a value \(N\)$/, /^usage: /],
     [["list", "--database", "--json"], /^list: --database needs a value \(NAME\)$/, /^usage: /],
     [["list", "--json=yes"], /^list: --json takes no value$/, /^usage: /],
-    [["key", "genrate"], /the action is "genrate", expected one of generate, show, rotate$/, /mean generate\?$/],
+    [
+      ["key", "genrate"],
+      /the action is "genrate", expected one of generate, show, rotate$/,
+      /mean generate\?$/,
+    ],
     [["restore"], /^restore: an argument is missing$/, /^usage: pg321 restore ID\|latest/],
     [
       ["list", "--config", "/nowhere/else.toml"],

@@ -9,7 +9,7 @@ import { LAST_EXPORT } from "./host-exports.ts";
 import { MIGRATIONS } from "./migration/migrations.ts";
 import { refuseNewerSqlite } from "./migration/version.ts";
 import { refuseEmpty } from "./open.ts";
-import { LAST_KIT, SEALED_BACKUPS, type SealedRow, sealedBackups } from "./recovery-kits.ts";
+import { LAST_KIT, SEALED_BACKUPS, type SealedRow, sealedBackups } from "./proof/recovery-kits.ts";
 
 const TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table'";
 

@@ -11,11 +11,11 @@ import type { Do } from "./busy.ts";
 import { SqliteClockRecords } from "./clock-records.ts";
 import { SqliteHostExports } from "./host-exports.ts";
 import { SqliteIdentities } from "./identities.ts";
-import { SqliteLockProbes } from "./lock-probes.ts";
 import { SqliteOverview } from "./overview.ts";
-import { SqliteRecoveryKits } from "./recovery-kits.ts";
-import { SqliteRestoreTests } from "./restore-tests.ts";
-import { SqliteRuleMarks } from "./rule-marks.ts";
+import { SqliteLockProbes } from "./proof/lock-probes.ts";
+import { SqliteRecoveryKits } from "./proof/recovery-kits.ts";
+import { SqliteRestoreTests } from "./proof/restore-tests.ts";
+import { SqliteRuleMarks } from "./proof/rule-marks.ts";
 
 /** The parts of the catalog that are interfaces of their own. */
 export class SqliteParts {

@@ -1,10 +1,10 @@
 import type { Database } from "bun:sqlite";
-import type { RestoreTestRecord } from "../records.ts";
-import type { RestoreTests } from "../restore-tests.ts";
-import type { Do } from "./busy.ts";
-import { equalTo, insertion, whereAll } from "./statements.ts";
-import type { Row } from "./tables.ts";
-import { fromRow, RESTORE_TESTS } from "./tables.ts";
+import type { RestoreTestRecord } from "../../records.ts";
+import type { RestoreTests } from "../../restore-tests.ts";
+import type { Do } from "../busy.ts";
+import { equalTo, insertion, whereAll } from "../statements.ts";
+import type { Row } from "../tables.ts";
+import { fromRow, RESTORE_TESTS } from "../tables.ts";
 
 /** The ids of each database's newest test with one of the outcomes. */
 const newestIds = (outcomes: string) => `SELECT id FROM (

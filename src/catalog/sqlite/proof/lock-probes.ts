@@ -1,10 +1,10 @@
 import type { Database } from "bun:sqlite";
-import type { LockProbes } from "../lock-probes.ts";
-import type { LockProbeRecord } from "../records.ts";
-import type { Do } from "./busy.ts";
-import { insertion } from "./statements.ts";
-import type { Row } from "./tables.ts";
-import { fromRow, LOCK_PROBES, toRow } from "./tables.ts";
+import type { LockProbes } from "../../lock-probes.ts";
+import type { LockProbeRecord } from "../../records.ts";
+import type { Do } from "../busy.ts";
+import { insertion } from "../statements.ts";
+import type { Row } from "../tables.ts";
+import { fromRow, LOCK_PROBES, toRow } from "../tables.ts";
 
 const LATEST = `WHERE id IN (SELECT id FROM (
     SELECT id, row_number() OVER (PARTITION BY storage ORDER BY probed_at DESC, id DESC) AS place

@@ -1,7 +1,7 @@
 import type { Database } from "bun:sqlite";
-import type { MarksOfDatabase, RuleMarkRecord, RuleMarks } from "../rule-marks.ts";
-import type { Do } from "./busy.ts";
-import type { Row } from "./tables.ts";
+import type { MarksOfDatabase, RuleMarkRecord, RuleMarks } from "../../rule-marks.ts";
+import type { Do } from "../busy.ts";
+import type { Row } from "../tables.ts";
 
 const LIST = "SELECT server, database, rule, state, since FROM rule_marks ORDER BY server, database, rule";
 const REMOVE = "DELETE FROM rule_marks WHERE server = $server AND database = $database";

@@ -1,7 +1,7 @@
 import type { Database } from "bun:sqlite";
-import type { RecoveryKitRecord, RecoveryKits, SealedBackups } from "../recovery-kits.ts";
-import type { Do } from "./busy.ts";
-import type { Row } from "./tables.ts";
+import type { RecoveryKitRecord, RecoveryKits, SealedBackups } from "../../recovery-kits.ts";
+import type { Do } from "../busy.ts";
+import type { Row } from "../tables.ts";
 
 export const LAST_KIT = "SELECT made_at, fingerprint FROM recovery_kits ORDER BY id DESC LIMIT 1";
 export const SEALED_BACKUPS = `SELECT recipients, count(*) AS backups, min(started_at) AS first_started_at,

@@ -1,7 +1,11 @@
 import type { BackupRecord, BackupStatus, CopyRecord } from "./records.ts";
 
 /** The few fields that are read of very many backups. The rest is read only of backups that need work. */
-export interface BackupOutline extends Pick<BackupRecord, "id" | "status" | "started_at"> {
+export interface BackupOutline
+  extends Pick<
+    BackupRecord,
+    "id" | "server" | "database" | "status" | "started_at" | "held_at" | "hold_until"
+  > {
   /** In order of storage name. */
   copies: Pick<CopyRecord, "storage" | "state">[];
 }

@@ -47,6 +47,9 @@ export class Guards {
 }
 
 /** A person's hold keeps every copy, not only the last one: it is meant for the whole backup. */
-export function isOnHold({ isHeld, heldUntil }: RetainedBackup, now: Date): boolean {
+export function isOnHold(
+  { isHeld, heldUntil }: Pick<RetainedBackup, "isHeld" | "heldUntil">,
+  now: Date,
+): boolean {
   return isHeld && (heldUntil === undefined || heldUntil > now);
 }

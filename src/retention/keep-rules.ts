@@ -20,7 +20,7 @@ export class CountingRules {
   }
 
   /** Counts the next backup. Returns the reason of the first rule that keeps it; undefined: none does. */
-  count({ startedAt }: RetainedBackup): string | undefined {
+  count({ startedAt }: Pick<RetainedBackup, "startedAt">): string | undefined {
     const { last = 0 } = this.#keep;
     this.#count++;
     let reason = this.#count <= last ? `keep.last = ${last}, and it is one of the newest here` : undefined;

@@ -1,6 +1,7 @@
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import type { StorageConfig } from "../config/config.ts";
+import { rateLimited } from "./rate-limit.ts";
 import type { Storage } from "./storage.ts";
 
 /**
@@ -8,6 +9,12 @@ import type { Storage } from "./storage.ts";
  * first needed: the S3 client costs 23 MB and 70 ms, which a host with local storages only need not pay.
  */
 export async function openStorage(config: StorageConfig, deps: { log: Log; clock: Clock }): Promise<Storage> {
+  const storage = await openDriver(config, deps);
+  const { rate_limit_bytes_per_second: limit } = config;
+  return limit > 0 ? rateLimited(storage, limit, deps.clock) : storage;
+}
+
+async function openDriver(config: StorageConfig, deps: { log: Log; clock: Clock }): Promise<Storage> {
   switch (config.type) {
     case "local": {
       const { LocalStorage } = await import("./local/local.ts");

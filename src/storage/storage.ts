@@ -33,6 +33,11 @@ export interface PutOptions {
    * progress and rates.
    */
   onProgress?: (bytes: number) => void;
+  /**
+   * Called when the storage begins (true) and ends (false) to wait for its own `rate_limit`. This time is no stall, and
+   * does not make the storage slow.
+   */
+  onPause?: (isPaused: boolean) => void;
 }
 
 /**

@@ -112,6 +112,44 @@ describe("a sink is too slow", () => {
     },
   );
 
+  test("time that it waits for its own rate limit counts neither as slow nor as a stall", async () => {
+    const lab = new Lab();
+    // It takes each part in 1 ms, then waits 20 ms: on average far less than its min_rate.
+    const paced: Sink<string> = {
+      ...lab.sink("paced", {}, { minRate: (PART / 5) * 1000, stallTimeoutMs: 15 }),
+      store: async (body, signal, onProgress, onPause) => {
+        for await (const part of body) {
+          await lab.clock.sleep(1, signal);
+          onProgress(part.bytes.length);
+          part.release();
+          onPause?.(true);
+          await lab.clock.sleep(20, signal);
+          onPause?.(false);
+        }
+        return "";
+      },
+    };
+    const { outcomes } = await run(lab, 500, [paced, lab.sink("a")]);
+    expect(statesOf(outcomes ?? [])).toEqual({ paced: "stored", a: "stored" });
+    const halfPaced = new Lab();
+    const slow: Sink<string> = {
+      ...halfPaced.sink("slow", {}, { minRate: (PART / 5) * 1000 }),
+      store: async (body, signal, onProgress, onPause) => {
+        for await (const part of body) {
+          await halfPaced.clock.sleep(20, signal);
+          onProgress(part.bytes.length);
+          part.release();
+          onPause?.(true);
+          await halfPaced.clock.sleep(1, signal);
+          onPause?.(false);
+        }
+        return "";
+      },
+    };
+    const dropped = await run(halfPaced, 500, [slow, halfPaced.sink("a")]);
+    expect(statesOf(dropped.outcomes ?? [])).toEqual({ slow: "slow", a: "stored" });
+  });
+
   test("above its min_rate it is kept", async () => {
     const lab = new Lab();
     const slow = lab.sink("slow", { perPartMs: 20 }, { minRate: (PART / 20) * 1000 * 0.5 });

@@ -19,7 +19,13 @@ export interface Sink<T> {
    * Must read the body to its end before it resolves, release every part that it pulls exactly once, and
    * settle soon after the signal aborts. Resolving earlier counts as a failure.
    */
-  store(body: AsyncIterable<Part>, signal: AbortSignal, onProgress: (bytes: number) => void): Promise<T>;
+  store(
+    body: AsyncIterable<Part>,
+    signal: AbortSignal,
+    onProgress: (bytes: number) => void,
+    /** Waits for its own rate limit (true), and no longer (false): this time counts neither as slow nor as a stall. */
+    onPause?: (isPaused: boolean) => void,
+  ): Promise<T>;
 }
 
 export type SinkOutcome<T> =
@@ -97,7 +103,9 @@ interface Lane<T> {
   pushedBytes: number;
   bytes: number;
   progressAtMs: number;
-  window: { sinceMs: number; bytes: number; heldBackMs: number };
+  window: { sinceMs: number; bytes: number; heldBackMs: number; pausedMs: number };
+  /** Since when it waits for its own rate limit. */
+  pausedSinceMs: number | undefined;
 }
 
 class FanOut<T> {
@@ -124,7 +132,8 @@ class FanOut<T> {
       pushedBytes: 0,
       bytes: 0,
       progressAtMs: now,
-      window: { sinceMs: now, bytes: 0, heldBackMs: 0 },
+      window: { sinceMs: now, bytes: 0, heldBackMs: 0, pausedMs: 0 },
+      pausedSinceMs: undefined,
     }));
   }
 
@@ -178,8 +187,11 @@ class FanOut<T> {
   async #run(lane: Lane<T>): Promise<void> {
     const { name } = lane.sink;
     try {
-      const value = await lane.sink.store(lane.queue, lane.abort.signal, (bytes) =>
-        this.#progress(lane, bytes),
+      const value = await lane.sink.store(
+        lane.queue,
+        lane.abort.signal,
+        (bytes) => this.#progress(lane, bytes),
+        (isPaused) => this.#pause(lane, isPaused),
       );
       if (!lane.queue.isRead) throw new Error("ended before the stream did");
       lane.outcome = { name, state: "stored", value };
@@ -196,6 +208,13 @@ class FanOut<T> {
     lane.window.bytes += bytes;
     lane.progressAtMs = this.#options.clock.monotonicMs();
     this.#options.onProgress?.(lane.sink.name, lane.bytes);
+  }
+
+  #pause(lane: Lane<T>, isPaused: boolean): void {
+    const now = this.#options.clock.monotonicMs();
+    countPause(lane, now);
+    lane.pausedSinceMs = isPaused ? now : undefined;
+    lane.progressAtMs = now;
   }
 
   #drop(lane: Lane<T>, state: "slow" | "stalled", why: string): void {
@@ -242,7 +261,8 @@ class FanOut<T> {
   #judge(lane: Lane<T>, now: number): void {
     const { sink, window } = lane;
     const { maxDurationMs, rateWindowMs = RATE_WINDOW_MS } = this.#options;
-    if (lane.bytes >= lane.pushedBytes && !this.#sourceEnded) {
+    countPause(lane, now);
+    if (lane.pausedSinceMs !== undefined || (lane.bytes >= lane.pushedBytes && !this.#sourceEnded)) {
       // Having nothing to do is not a stall: the time counts from when it has something.
       lane.progressAtMs = now;
     } else if (sink.stallTimeoutMs > 0 && now - lane.progressAtMs >= sink.stallTimeoutMs) {
@@ -258,16 +278,17 @@ class FanOut<T> {
       this.#drop(lane, "slow", why);
       return;
     }
-    if (windowMs < rateWindowMs) return;
+    const activeMs = windowMs - window.pausedMs;
+    if (activeMs < rateWindowMs) return;
     if (holdsBack && this.#live().length > 1) {
-      const rate = (window.bytes / windowMs) * 1000;
+      const rate = (window.bytes / activeMs) * 1000;
       const why =
         rate < sink.minRate
           ? `took ${rateText(rate)}, less than its min_rate`
           : this.#projectedDelay(elapsedMs);
       if (why) this.#drop(lane, "slow", why);
     }
-    lane.window = { sinceMs: now, bytes: 0, heldBackMs: 0 };
+    lane.window = { sinceMs: now, bytes: 0, heldBackMs: 0, pausedMs: 0 };
   }
 
   #projectedDelay(elapsedMs: number): string | undefined {
@@ -278,6 +299,13 @@ class FanOut<T> {
     if (projectedMs <= maxDurationMs) return undefined;
     return `would make the dump take about ${seconds(projectedMs)}, longer than dump.max_duration`;
   }
+}
+
+/** Adds the current pause up to now. */
+function countPause(lane: Pick<Lane<unknown>, "window" | "pausedSinceMs">, now: number): void {
+  if (lane.pausedSinceMs === undefined) return;
+  lane.window.pausedMs += now - lane.pausedSinceMs;
+  lane.pausedSinceMs = now;
 }
 
 /** A pool that measures how long its users have waited for a free buffer. */

@@ -46,7 +46,7 @@ const UNITS: readonly [ending: string, format: (amount: number) => string][] = [
 ];
 
 /** Settings with a unit that set no limit at 0; any other is "none" at 0. */
-const UNBOUNDED_AT_ZERO = new Set(["min_rate", "min_free", "max_duration"]);
+const UNBOUNDED_AT_ZERO = new Set(["min_rate", "rate_limit", "min_free", "max_duration"]);
 
 /** Nested settings as indented lines, in the words of the config file. */
 function linesOf(value: object, style: Style, indent = ""): string[] {

@@ -7,6 +7,8 @@ import {
   type StorageConfig,
 } from "../config.ts";
 import { deriveS3, type S3Derived, type S3Given } from "../s3-profiles.ts";
+import { formatRate } from "../units.ts";
+import { archivesAreNotFilled, backfill } from "./backfill.ts";
 import { archiveProblem, expire, keep, providerCountsNothing } from "./keep.ts";
 import {
   absolutePath,
@@ -23,7 +25,7 @@ import {
 } from "./leaf.ts";
 import { directoryLocksNothing, immutableSchema, lockFitsRetention, lockSchema } from "./lock.ts";
 import { NAME } from "./server.ts";
-import { namedTables, openTable, rule, table } from "./table.ts";
+import { namedTables, openTable, type Report, rule, table } from "./table.ts";
 import { isTable, OutsideText } from "./values.ts";
 
 const TYPES = ["local", "s3"] as const;
@@ -31,8 +33,10 @@ const TYPES = ["local", "s3"] as const;
 const COMMON = {
   name: NAME,
   min_rate: v.optional(rate("no limit"), "1MiB/s"),
+  rate_limit: v.optional(rate("no limit"), 0),
   stall_timeout: v.optional(duration(), "5m"),
   attempts: v.optional(integer(1, 100), 5),
+  backfill: v.optional(backfill()),
 };
 
 const localSchema = v.pipe(
@@ -47,6 +51,7 @@ const localSchema = v.pipe(
     keep: keep(30),
     expire: expire(["delete"]),
   }),
+  rule(limitAboveMinRate),
   v.transform(
     ({ path, min_free, ...storage }): LocalStorageConfig => ({
       ...commonOf(storage),
@@ -92,6 +97,7 @@ const s3Table = table('a [[storage]] of type "s3"', {
 
 const s3Schema = v.pipe(
   s3Table,
+  rule(limitAboveMinRate),
   rule(providerCountsNothing),
   rule(lockFitsRetention),
   rule((storage, report) => {
@@ -143,9 +149,10 @@ export const storageSchema: v.GenericSchema<unknown, StorageConfig> = v.lazy((st
 });
 
 /** The common output of both schemas. */
-type Given<T> = Pick<StorageCommon, "name" | "off_site" | "attempts" | "keep" | "expire"> & {
+type Given<T> = Pick<StorageCommon, "name" | "off_site" | "attempts" | "keep" | "expire" | "backfill"> & {
   type: T;
   min_rate: number;
+  rate_limit: number;
   stall_timeout: number;
 };
 
@@ -155,11 +162,27 @@ function commonOf<T>(storage: Given<T>): StorageCommon & { type: T } {
     type: storage.type,
     off_site: storage.off_site,
     min_rate_bytes_per_second: storage.min_rate,
+    rate_limit_bytes_per_second: storage.rate_limit,
     stall_timeout_ms: storage.stall_timeout,
     attempts: storage.attempts,
     keep: storage.keep,
     expire: storage.expire,
+    backfill: storage.backfill,
   };
+}
+
+/** With a limit below its `min_rate` a storage would be dropped from every run as too slow. */
+function limitAboveMinRate(
+  { min_rate, rate_limit }: Readonly<Record<string, unknown>>,
+  report: Report,
+): void {
+  if (typeof min_rate !== "number" || typeof rate_limit !== "number") return;
+  if (rate_limit === 0 || rate_limit >= min_rate) return;
+  const [limit, least] = [formatRate(rate_limit), formatRate(min_rate)];
+  report(
+    ["rate_limit"],
+    `found "${limit}", less than min_rate ("${least}"), below which the storage counts as too slow: raise it, or lower min_rate`,
+  );
 }
 
 /** The place of a storage's objects. Two storages must not have the same place: two copies there would be one. */
@@ -208,4 +231,5 @@ export const storagesSchema = v.pipe(
       if (problem !== undefined) report([index, "expire", "archive_to"], problem);
     }
   }),
+  rule<StorageConfig[]>((_, report, sound = []) => archivesAreNotFilled(sound, report)),
 );

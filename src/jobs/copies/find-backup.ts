@@ -4,6 +4,7 @@ import { backupWord } from "../../base/text/states.ts";
 import { closest } from "../../base/text/suggest.ts";
 import type { Catalog } from "../../catalog/catalog.ts";
 import type { BackupRecord, CopyRecord, CopyState } from "../../catalog/records.ts";
+import { atFullSpeed } from "../../storage/rate-limit.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
 import { storageNamed } from "../storages.ts";
@@ -91,8 +92,8 @@ export async function latestBackup(
 const READABLE: readonly CopyState[] = ["CONFIRMED", "DAMAGED", "MISSING"];
 
 /**
- * The storages to read a backup from: confirmed copies first, and of equal ones local before off-site; only `from` if it
- * is given. Throws code `usage` if there is none.
+ * The storages to restore a backup from, without their `rate_limit`: confirmed copies first, and of equal ones local
+ * before off-site; only `from` if it is given. Throws code `usage` if there is none.
  */
 export function storagesToRead(
   context: Pick<JobContext, "storages">,
@@ -112,7 +113,7 @@ export function storagesToRead(
       .flatMap((copy) => storageNamed(context, copy.storage) ?? [])
       .sort((a, b) => Number(a.settings.off_site) - Number(b.settings.off_site)),
   );
-  if (storages.length > 0) return storages;
+  if (storages.length > 0) return storages.map(atFullSpeed);
   const where = from === undefined ? "in any configured storage" : `in storage "${from}"`;
   throw new Pg321Error("usage", `backup ${shortId(backup.id)} has no copy ${where}`, { hint });
 }

@@ -73,13 +73,14 @@ function sinkOf(
     name: storage.name,
     minRate: storage.settings.min_rate_bytes_per_second,
     stallTimeoutMs: storage.settings.stall_timeout_ms,
-    store: async (body, signal, onProgress) => {
+    store: async (body, signal, onProgress, onPause) => {
       // The run may have begun long ago, or the storage may not have answered the first check.
       await requireInPlace(context, storage, signal);
       return storage.put(backup.object_key, body, {
         signal,
         partBytes,
         onProgress,
+        ...(onPause && { onPause }),
         onUpload: (uploadId) => recordUpload(context, backup, storage, uploadId),
       });
     },

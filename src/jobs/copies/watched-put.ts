@@ -26,6 +26,7 @@ export async function watchedPut(
    */
   let isItsTurn = true;
   let movedAtMs = clock.monotonicMs();
+  let isPaused = false;
 
   async function* pulled(): AsyncGenerator<Part, void, undefined> {
     isItsTurn = false;
@@ -43,8 +44,8 @@ export async function watchedPut(
   const watch = async () => {
     for (let leftMs = stallTimeoutMs; leftMs > 0; ) {
       await clock.sleep(leftMs, settled.signal);
-      leftMs =
-        isItsTurn || waitingBytes > 0 ? movedAtMs + stallTimeoutMs - clock.monotonicMs() : stallTimeoutMs;
+      const isAtWork = !isPaused && (isItsTurn || waitingBytes > 0);
+      leftMs = isAtWork ? movedAtMs + stallTimeoutMs - clock.monotonicMs() : stallTimeoutMs;
     }
     stalled.abort(stallError(storage, key, stallTimeoutMs));
   };
@@ -57,6 +58,11 @@ export async function watchedPut(
         waitingBytes -= bytes;
         movedAtMs = clock.monotonicMs();
         putOptions.onProgress?.(bytes);
+      },
+      onPause: (now) => {
+        isPaused = now;
+        movedAtMs = clock.monotonicMs();
+        putOptions.onPause?.(now);
       },
     });
   } finally {

@@ -1,13 +1,10 @@
-import { ageMs } from "../../base/clock.ts";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
-import { DAY_MS } from "../../base/limits.ts";
 import { leaseName } from "../../catalog/database-lease.ts";
 import { holdLease, isAwaited } from "../../catalog/lease.ts";
-import type { BackupOutline } from "../../catalog/outlines.ts";
-import type { BackupRecord, CopyRecord, CopyState } from "../../catalog/records.ts";
+import type { CopyRecord } from "../../catalog/records.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
-import { settleStatus, statusOf } from "../copies/backup-status.ts";
+import { settleStatus } from "../copies/backup-status.ts";
 import { manifestKey, shortId } from "../copies/object-key.ts";
 import { maxPartsOf, partBytesFor } from "../copies/part-size.ts";
 import { reconcile } from "../copies/reconcile.ts";
@@ -18,24 +15,13 @@ import { putManifest, readWhole } from "../copies/stored-object.ts";
 import { recognizeStorages } from "../markers/storage-identity.ts";
 import { ProgressMeter } from "../progress.ts";
 import { recordRun } from "../record-run.ts";
-import { backupStorages } from "../storages.ts";
 import { alertRepair } from "./alerts.ts";
+import { isStored, type LackingBackup, LOST, lackingBackups, sourcesFor } from "./repair-plan.ts";
 import type { RepairReport, RepairResult } from "./report.ts";
-
-/** Copies that existed and have not expired: they are made again, whatever their age. */
-const LOST: readonly CopyState[] = ["DAMAGED", "MISSING"];
-
-/**
- * Copies that were never completed: they are made while retention would keep them. Removed copies are not made again.
- */
-const NEVER_MADE: readonly CopyState[] = ["FAILED", "INTENDED"];
-
-/** States of copies that are or were good. A backup without any of them was never completed and cannot be repaired. */
-const ONCE_GOOD: readonly CopyState[] = ["CONFIRMED", "DAMAGED", "MISSING"];
 
 /**
  * Fills every missing copy of every good backup from a good copy, as ciphertext, without using PostgreSQL. A storage new
- * in the config gets the backups that its `keep.days` would keep.
+ * in the config gets earlier backups by its `backfill`.
  */
 export async function runRepair(context: JobContext): Promise<RepairReport> {
   const results: RepairResult[] = [];
@@ -43,14 +29,10 @@ export async function runRepair(context: JobContext): Promise<RepairReport> {
   const { run } = await recordRun(context, "repair", async (run) => {
     const recognized = await recognizeStorages(context, "repair");
     await reconcile(recognized);
-    // A backup becomes FAILED when it loses its last good copy: include it, so that this is reported.
-    for await (const outlines of context.catalog.outlines({ status: ["VERIFIED", "PARTIAL", "FAILED"] })) {
-      for (const outline of outlines) {
-        if (!needsWork(recognized, outline)) continue;
-        const backup = await context.catalog.backup(outline.id);
-        if (!backup || !isStored(backup)) continue;
-        if (!(await repairBackup(recognized, run.id, backup, results))) left++;
-      }
+    for await (const lacking of lackingBackups(recognized)) {
+      const backup = await context.catalog.backup(lacking.id);
+      if (!backup || !isStored(backup)) continue;
+      if (!(await repairBackup(recognized, run.id, { backup, lacking }, results))) left++;
     }
     const failed = results.filter(({ outcome }) => outcome === "failed").length;
     return {
@@ -64,31 +46,17 @@ export async function runRepair(context: JobContext): Promise<RepairReport> {
   return report;
 }
 
-function isStored(backup: BackupRecord): backup is StoredBackup {
-  return backup.manifest !== null;
-}
-
-/**
- * Whether a copy is missing or the status is out of date: a killed repair may have filled the last copy without
- * updating the status.
- */
-function needsWork(context: JobContext, outline: Omit<BackupOutline, "id">): boolean {
-  const { status, copies } = outline;
-  if (!copies.some(({ state }) => ONCE_GOOD.includes(state))) return false;
-  return storagesToFill(context, outline).length > 0 || status !== statusOf(copies);
-}
-
 /** Returns false if it was left for the next repair because another run works on its database. */
 async function repairBackup(
   context: JobContext,
   runId: string,
-  backup: StoredBackup,
+  { backup, lacking }: { backup: StoredBackup; lacking: LackingBackup },
   results: RepairResult[],
 ): Promise<boolean> {
   const { catalog, clock, host, pid, log } = context;
-  const outline = { ...backup, copies: await catalog.copies(backup.id) };
-  if (!needsWork(context, outline)) return true;
-  const toFill = storagesToFill(context, outline);
+  const copies = await catalog.copies(backup.id);
+  if (!lacking.needsWork(backup.status, copies)) return true;
+  const toFill = lacking.toFill(copies);
   const name = leaseName(backup.server, backup.database);
   if (await isAwaited(catalog, name, clock.now())) {
     log.warning("a backup was left for the next repair: a new backup of its database is waiting", {
@@ -113,20 +81,6 @@ async function repairBackup(
   }
 }
 
-function storagesToFill(
-  context: JobContext,
-  { started_at, copies }: Pick<BackupOutline, "started_at" | "copies">,
-): Storage[] {
-  const ageDays = ageMs(started_at, context.clock.now()) / DAY_MS;
-  const direct = backupStorages(context);
-  return context.storages.filter((storage) => {
-    const copy = copies.find((one) => one.storage === storage.name);
-    if (copy && LOST.includes(copy.state)) return true;
-    if (copy && !NEVER_MADE.includes(copy.state)) return false;
-    return direct.includes(storage) && ageDays < storage.settings.keep.days;
-  });
-}
-
 async function repairCopy(
   context: JobContext,
   backup: StoredBackup,
@@ -147,7 +101,7 @@ async function repairCopy(
   let error = `no storage has a good copy to fill "${to.name}" from`;
   try {
     if (await mendManifest(context, backup, to, signal)) return { ...about, outcome: "filled", error: null };
-    for (const from of await sourcesFor(context, backup, to)) {
+    for (const from of sourcesFor(context, await context.catalog.copies(backup.id), to)) {
       try {
         await clearTheKey(context, backup, { from, to }, signal);
         const onProgress = (bytes: number) => progress.pass(bytes);
@@ -212,13 +166,4 @@ async function mendManifest(
   // There may be no record of this copy: the storage may be new, or somebody may have copied the object there.
   await catalog.putCopy({ ...intendedCopy(backup, to), state: "CONFIRMED", object_bytes, confirmed_at });
   return true;
-}
-
-/** The storages other than `to` that have a confirmed copy, local first. */
-async function sourcesFor(context: JobContext, backup: StoredBackup, to: Storage): Promise<Storage[]> {
-  const copies = await context.catalog.copies(backup.id);
-  const confirmed = copies.filter((copy) => copy.state === "CONFIRMED").map((copy) => copy.storage);
-  return context.storages
-    .filter((storage) => storage !== to && confirmed.includes(storage.name))
-    .sort((a, b) => Number(a.settings.off_site) - Number(b.settings.off_site));
 }

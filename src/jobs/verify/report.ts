@@ -1,4 +1,4 @@
-import type { RunRecord } from "../../catalog/records.ts";
+import type { CopyState, RunRecord } from "../../catalog/records.ts";
 
 export interface CopyVerdict {
   backup_id: string;
@@ -29,6 +29,22 @@ export interface RepairResult {
   outcome: "filled" | "failed";
   object_bytes: number;
   error: string | null;
+}
+
+/** A copy that `repair` would make. */
+export interface PlannedCopy {
+  backup_id: string;
+  server: string;
+  database: string;
+  /** The storage to fill. */
+  storage: string;
+  /** The storage to read; null: no other storage has a good copy. */
+  from: string | null;
+  object_bytes: number;
+  /** The state of the copy now; null: the storage has no record of one. */
+  state: CopyState | null;
+  /** A provider may charge for reading from there. */
+  may_be_charged: boolean;
 }
 
 export interface RepairReport {

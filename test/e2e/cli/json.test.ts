@@ -83,6 +83,7 @@ test("backup, list, show, verify, repair and restore print the documented JSON",
   expectDocumented("JSON of verify", verified);
   expect(verified.copies.map(({ verdict }: { verdict: string }) => verdict)).toEqual(["good", "missing"]);
 
+  expectDocumented("JSON of repair --dry-run", await json("repair", "--dry-run"));
   const repaired = await json("repair");
   expectDocumented("JSON of repair", repaired);
   expect(repaired.copies).toMatchObject([{ storage: "usb", outcome: "filled" }]);

@@ -18,6 +18,7 @@ function openLocal(path: string, change: Partial<LocalStorageConfig> = {}): Stor
   const common = {
     off_site: false,
     min_rate_bytes_per_second: 0,
+    rate_limit_bytes_per_second: 0,
     stall_timeout_ms: 10_000,
     attempts: 3,
     keep: { days: 7 },

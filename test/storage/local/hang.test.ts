@@ -23,6 +23,7 @@ function openLocal(path: string, stall_timeout_ms = 10_000): Storage {
       off_site: false,
       min_free_bytes: 0,
       min_rate_bytes_per_second: 0,
+      rate_limit_bytes_per_second: 0,
       stall_timeout_ms,
     },
     ...{ attempts: 1, keep: { days: 7 }, expire: "delete" },

@@ -20,6 +20,7 @@ export function s3Config(lab: S3Lab, bucket: string, change: Partial<S3StorageCo
     name: "lab",
     off_site: true,
     min_rate_bytes_per_second: 0,
+    rate_limit_bytes_per_second: 0,
     stall_timeout_ms: 10_000,
     attempts: 3,
     keep: { days: 7 },

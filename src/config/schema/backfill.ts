@@ -1,0 +1,28 @@
+import { DAY_MS } from "../../base/limits.ts";
+import type { BackfillConfig, StorageConfig } from "../config.ts";
+import { parseDuration } from "../units.ts";
+import { type Leaf, leaf } from "./leaf.ts";
+import type { Report } from "./table.ts";
+
+const WORDS = ["all", "newest"] as const;
+
+/** Which earlier backups a storage gets that is added later. */
+export function backfill(): Leaf<BackfillConfig> {
+  return leaf(
+    '"all", "newest", or an age from "1d", such as "90d"',
+    (value) => {
+      const word = WORDS.find((one) => one === value);
+      const max_age_ms = typeof value === "string" ? parseDuration(value) : undefined;
+      return word ?? (max_age_ms !== undefined && max_age_ms >= DAY_MS ? { max_age_ms } : undefined);
+    },
+    { choices: WORDS },
+  );
+}
+
+/** An archive gets copies only from the storage that names it. */
+export function archivesAreNotFilled(storages: readonly StorageConfig[], report: Report): void {
+  const archives = storages.flatMap(({ expire }) => (typeof expire === "object" ? expire.archive_to : []));
+  for (const [index, { name, backfill }] of storages.entries())
+    if (backfill !== undefined && archives.includes(name))
+      report([index, "backfill"], "not allowed in a storage that another one names in archive_to");
+}

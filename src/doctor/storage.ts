@@ -43,14 +43,14 @@ export async function lookAtStorage(
     break;
   }
   const unrecognized = await lookAtMarker(storage, known, signal);
-  if (config.type === "local")
-    return [...(await lookAtStorageDirectory(config.path, config.min_free_bytes)), ...unrecognized];
+  // An empty mount point is writable too: only the marker counts then.
+  if (unrecognized.length > 0) return unrecognized;
+  if (config.type === "local") return lookAtStorageDirectory(config.path, config.min_free_bytes);
   const traits = [
     isEmpty ? "holds nothing yet" : "holds objects",
     ...((await storage.traits?.(signal)) ?? []),
   ];
   const seen = [ok(`bucket "${config.bucket}" can be read and listed: ${traits.join(", ")}`)];
-  seen.push(...unrecognized);
   const skewMs = storage.clockSkewMs();
   if (skewMs !== undefined && Math.abs(skewMs) > SKEW_MS_MAX) {
     seen.push(warning(clockText(skewMs), "set the clock: timedatectl set-ntp true"));

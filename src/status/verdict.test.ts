@@ -29,6 +29,14 @@ const verdict = (part: Partial<StatusReport>) => {
 };
 
 describe("no problem", () => {
+  test("a first backup that a person interrupted is no failure", () => {
+    const last_attempt = { ...attempt, error: "interrupted by hand" };
+    expect(verdict({ databases: [database({ ...never, first_seen_at: hoursAgo(1), last_attempt })] })).toBe(
+      "new: 1 database waits for its first backup.",
+    );
+    expect(verdict({ databases: [database({ ...never, last_attempt: attempt })] })).toStartWith("bad: ");
+  });
+
   test("every database has a recent good backup", () => {
     const two = [database(), database({ database: "crm" })];
     expect(verdict({})).toBe("good: The database has a recent good backup, in 2 storages.");

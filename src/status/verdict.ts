@@ -2,6 +2,7 @@ import { GONE_KEY, PATTERN_KEY } from "../alerts/selection-alerts.ts";
 import { ageMs } from "../base/clock.ts";
 import { DAY_MS } from "../base/limits.ts";
 import { plural } from "../base/text/amounts.ts";
+import { isEndedByHand } from "../base/text/states.ts";
 import { notifierProblems } from "./notifiers.ts";
 import type { AlertStatus, DatabaseStatus, StatusReport, StorageStatus } from "./report.ts";
 import { minFreeText, storageState } from "./storage-state.ts";
@@ -91,7 +92,8 @@ export function isOverdue(
   now: string,
 ): boolean {
   if (state !== "never") return false;
-  if (last_attempt !== null && last_attempt.status !== "RUNNING") return true;
+  const isTried = last_attempt !== null && last_attempt.status !== "RUNNING";
+  if (isTried && !isEndedByHand(last_attempt)) return true;
   const waitedMs = ageMs(first_seen_at, new Date(now));
   return waitedMs > (interval_ms === null ? FIRST_MS_MAX : 2 * interval_ms);
 }

@@ -5,7 +5,7 @@ import type { CleanupReport } from "../../jobs/cleanup/report.ts";
 import type { Command } from "../command.ts";
 import { isSet, JSON_OPTION, textOption } from "../command.ts";
 import { commandContext } from "../open-context.ts";
-import { decisionJson, findings, printPreview } from "../output/cleanup-preview.ts";
+import { adoptionText, decisionJson, findings, printPreview } from "../output/cleanup-preview.ts";
 import type { Output, Style } from "../output/output.ts";
 import { durationText, jsonText, sizeText, table } from "../output/output.ts";
 
@@ -41,7 +41,7 @@ export const command: Command = {
     const isJson = isSet(args, "json");
     if (isSet(args, "dry-run")) {
       await using preview = await previewCleanup(context, options);
-      await printPreview(preview, output, isJson);
+      await printPreview(preview, output, { isAdopting: options.adopt, isJson });
       return EXIT_CODES.ok;
     }
     const report = await runCleanup(context, options);
@@ -63,7 +63,7 @@ function json({ run, statistics, decisions, orphans }: CleanupReport) {
 }
 
 function textOf(report: CleanupReport, isAdopting: boolean, { style }: Output): string {
-  const lines = [...countLines(report, isAdopting), ...findings(report, style)];
+  const lines = [...countLines(report, isAdopting), ...findings(report, { isAdopting, style })];
   return [countTable(report, style), "", ...lines].join("\n");
 }
 
@@ -84,7 +84,7 @@ function countTable({ statistics }: CleanupReport, style: Style): string {
   );
 }
 
-/** The counts of a run. With `--adopt` the adopted objects are counted even if there are none. */
+/** The counts of a run. */
 function countLines({ statistics }: CleanupReport, isAdopting: boolean): string[] {
   const pruned = statistics.runs_pruned + statistics.alerts_pruned + statistics.deliveries_pruned;
   return [
@@ -92,7 +92,7 @@ function countLines({ statistics }: CleanupReport, isAdopting: boolean): string[
     `temporary files deleted    ${statistics.temporary_files_deleted}`,
     `multipart uploads aborted  ${statistics.multipart_uploads_aborted}`,
     ...(pruned > 0 ? [`history records deleted    ${pruned}`] : []),
-    ...(isAdopting ? [`objects adopted            ${statistics.adopted}`] : []),
+    ...(isAdopting ? [adoptionText(statistics.adopted, "adopted")] : []),
     `duration                   ${durationText(statistics.duration_ms)}`,
   ];
 }

@@ -12,10 +12,14 @@ const TITLES = ["ID", "DATABASE", "STORAGE", "ACTION", "REASON"] as const;
  * Prints the result of a dry run, each decision as it is made: there may be hundreds of thousands, too many to keep
  * in memory.
  */
-export async function printPreview(preview: CleanupPreview, output: Output, isJson: boolean): Promise<void> {
+export async function printPreview(
+  preview: CleanupPreview,
+  output: Output,
+  { isAdopting, isJson }: { isAdopting: boolean; isJson: boolean },
+): Promise<void> {
   const encoder = new TextEncoder();
   try {
-    for await (const text of isJson ? jsonParts(preview) : textParts(preview, output.style))
+    for await (const text of isJson ? jsonParts(preview) : textParts(preview, isAdopting, output.style))
       await output.write(encoder.encode(text));
   } catch (error) {
     // A reader that closes the pipe early (`| head`) is not an error.
@@ -56,7 +60,11 @@ async function* jsonParts({ statistics, orphans, decisions }: CleanupPreview): A
   yield isFirst ? "]\n}\n" : "\n  ]\n}\n";
 }
 
-async function* textParts(preview: CleanupPreview, style: Style): AsyncGenerator<string> {
+async function* textParts(
+  preview: CleanupPreview,
+  isAdopting: boolean,
+  style: Style,
+): AsyncGenerator<string> {
   const { databases, statistics, decisions } = preview;
   const widest = (title: string, texts: readonly string[]) =>
     texts.reduce((most, text) => Math.max(most, width(visible(text))), title.length);
@@ -71,24 +79,35 @@ async function* textParts(preview: CleanupPreview, style: Style): AsyncGenerator
     yield text;
     text = "";
   }
-  yield [
-    text,
-    ...findings(visibleData({ statistics, orphans: preview.orphans }), style).map((line) => `${line}\n`),
-  ].join("");
+  const found = visibleData({ statistics, orphans: preview.orphans });
+  const lines = [
+    ...(isAdopting ? [adoptionText(statistics.adopted, "to adopt")] : []),
+    ...findings(found, { isAdopting, style }),
+  ];
+  yield text + lines.map((line) => `${line}\n`).join("");
+}
+
+/** With `--adopt`, the copies are counted even if there are none: `copies to adopt            3`. */
+export function adoptionText(adopted: number, what: "adopted" | "to adopt"): string {
+  return `${`copies ${what}`.padEnd(26)} ${adopted}`;
 }
 
 /** Notes, errors, objects without a record and stops of a cleanup, as lines. Its strings must have passed `visibleData`. */
 export function findings(
   { statistics, orphans }: Pick<CleanupReport, "statistics" | "orphans">,
-  style: Style,
+  { isAdopting, style }: { isAdopting: boolean; style: Style },
 ): string[] {
   const lines = statistics.notes.map(({ storage, key, note }) => `${storage}: ${key}: ${note}`);
   for (const { storage, key, error } of statistics.errors)
     lines.push(style.bad(key === null ? `${storage}: ${error}` : `${storage}: ${key}: ${error}`));
-  for (const { storage, objects, bytes } of statistics.orphans)
+  for (const { storage, objects, bytes } of statistics.orphans) {
     lines.push(style.warn(`${storage}: ${plural(objects, "object")} (${sizeText(bytes)}) without a record:`));
-  for (const { storage, key, size_bytes } of orphans)
-    lines.push(`  ${storage}: ${key} (${sizeText(size_bytes)})`);
+    const named = orphans.filter((orphan) => orphan.storage === storage);
+    for (const { key, size_bytes } of named) lines.push(`  ${key} (${sizeText(size_bytes)})`);
+    if (named.length < objects) lines.push(`  and ${plural(objects - named.length, "more object")}`);
+  }
+  if (statistics.orphans.length > 0 && !isAdopting)
+    lines.push("pg321 cleanup --adopt adds those that are backups of this installation to the catalog");
   for (const reason of statistics.suspended) lines.push(style.bad(`stopped: ${reason}`));
   if (statistics.plan_hash !== null)
     lines.push(

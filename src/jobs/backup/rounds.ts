@@ -1,4 +1,5 @@
 import { messageOf, Pg321Error } from "../../base/errors.ts";
+import { isEndedByHand } from "../../base/text/states.ts";
 import type { ServerConfig } from "../../config/config.ts";
 import { VanishedError } from "../../postgres/errors.ts";
 import { warningsOf } from "../../postgres/program-messages.ts";
@@ -133,7 +134,10 @@ async function backupOne(
     };
   } catch (error) {
     const hint = error instanceof Pg321Error ? error.hint : undefined;
-    log.error("backup failed", { server: server.name, database, error: messageOf(error), hint });
+    const about = { server: server.name, database };
+    const text = messageOf(error);
+    if (isEndedByHand({ error: text })) log.info("a backup was interrupted by hand", about);
+    else log.error("backup failed", { ...about, error: text, hint });
     return failedResult(server.name, database, error, clock.monotonicMs() - startedAtMs);
   }
 }

@@ -1,4 +1,5 @@
 import { stat } from "node:fs/promises";
+import { raiseAlert } from "../../alerts/alert.ts";
 import { placeAt } from "../../base/files/place.ts";
 import type { Config, LocalStorageConfig } from "../../config/config.ts";
 import type { Connection } from "../../postgres/connection.ts";
@@ -11,20 +12,31 @@ const DEVICE_MS_MAX = 5_000;
 
 /**
  * Warns of storages beside PGDATA: a full disk stops PostgreSQL, and a broken one destroys the database and its
- * backups.
+ * backups. It warns once, and again only after a change: the event in the catalog says what it has warned of.
  */
 export async function warnOfSharedDevice(
-  { config, log }: Pick<JobContext, "config" | "log">,
+  context: JobContext,
   server: string,
   connection: Connection,
 ): Promise<void> {
-  for (const { name, path } of await storagesOnDevice(config, connection)) {
-    log.warning("a local storage is on the same device as the server's data directory", {
-      storage: name,
-      path,
+  const storages = (await storagesOnDevice(context.config, connection)).map(({ name }) => name).sort();
+  const key = `same device ${server}`;
+  const [last] = await context.catalog.alerts({ key, limit: 1 });
+  const known: unknown = last?.metadata["storages"] ?? [];
+  if (JSON.stringify(known) === JSON.stringify(storages)) return;
+  const names = storages.join(", ");
+  const message =
+    storages.length === 0
+      ? `no local storage is on the device of server ${server}'s data directory any more`
+      : `local storages on the device of server ${server}'s data directory: ${names}`;
+  const about = { job: "backup", run_id: null, server, database: null } as const;
+  await raiseAlert(context, { ...about, level: "INFO", key, message, metadata: { storages }, isQuiet: true });
+  if (storages.length > 0)
+    context.log.warning("a local storage is on the same device as the server's data directory", {
+      storage: names,
       server,
+      hint: "one broken disk destroys both, and a full one stops the server: give the storage a disk of its own",
     });
-  }
 }
 
 /** The local storages on the same device as the server's data, as far as this host can see. */

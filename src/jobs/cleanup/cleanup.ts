@@ -9,7 +9,7 @@ import { recognizeStorages } from "../markers/storage-identity.ts";
 import { recordRun } from "../record-run.ts";
 import { alertFutureBackups, raiseCleanupAlerts } from "./alerts.ts";
 import { byDatabase, expireCopies } from "./expire-copies.ts";
-import { adopt, orphansIn, recordedKeys } from "./orphans.ts";
+import { adopt, adoptionOf, orphansIn, recordedKeys } from "./orphans.ts";
 import { decisionsOf, planCleanup, planRun } from "./plan.ts";
 import { pruneCatalog } from "./prune-catalog.ts";
 import { removeEmptyRecords } from "./remove-records.ts";
@@ -30,14 +30,20 @@ export const CLEANUP_LEASE = "cleanup";
 /** Shows what a cleanup would do with each copy, and why. Changes nothing. */
 export async function previewCleanup(
   context: JobContext,
-  { confirm }: CleanupOptions,
+  { confirm, adopt: isAdopting = false }: CleanupOptions,
 ): Promise<CleanupPreview> {
   const { clock } = context;
   const startedAtMs = clock.monotonicMs();
   const tally = new CleanupTally(context.storages.map(({ name }) => name));
+  if (isAdopting) await context.keys.trustedSigners();
   for (const storage of context.storages) {
     await guarded(context, tally, storage, async () => {
-      for (const { key, sizeBytes } of await orphansIn(context, storage))
+      const orphans = await orphansIn(context, storage);
+      const adoption = isAdopting
+        ? await adoptionOf(context, storage, orphans)
+        : { adopted: 0, left: orphans };
+      tally.statistics.adopted += adoption.adopted;
+      for (const { key, sizeBytes } of adoption.left)
         tally.orphan({ storage: storage.name, key, size_bytes: sizeBytes });
     });
   }

@@ -46,28 +46,69 @@ function objectOf(key: string): string {
   return key.endsWith(MANIFEST_SUFFIX) ? key.slice(0, -MANIFEST_SUFFIX.length) : key;
 }
 
+/** An orphan that is a copy of a backup of this installation. */
+interface Adoptable {
+  object: StoredObject;
+  manifest: Manifest;
+  /** The manifest's text. */
+  text: string;
+  /** Why it is damaged; null if it is good. */
+  error: string | null;
+}
+
 /**
- * Adds the orphans that are backups of this installation to the catalog: object and manifest exist, and the manifest
- * is signed by a trusted signer. An object of the wrong size is recorded as damaged, with an alert. Returns the objects
- * adopted as good.
+ * The orphans that are backups of this installation: object and manifest exist, and the manifest is signed by a trusted
+ * signer.
+ */
+async function* adoptable(
+  context: JobContext,
+  storage: Storage,
+  orphans: readonly StoredObject[],
+): AsyncGenerator<Adoptable> {
+  const keys = new Set(orphans.map(({ key }) => key));
+  for (const object of orphans) {
+    if (!keys.has(manifestKey(object.key))) continue;
+    try {
+      const found = await readManifest(context, storage, object.key, context.signal);
+      const problem = found ? problemOf(context, object, found.manifest) : "its manifest is gone";
+      if (!found || problem !== undefined) throw new Error(problem);
+      yield { object, ...found, error: damageOf(object, found.manifest) };
+    } catch (error) {
+      warnOf(context, storage, object, error);
+    }
+  }
+}
+
+/** What `adopt` would do with the orphans: the good copies that it would add, and the objects that it would leave. */
+export async function adoptionOf(
+  context: JobContext,
+  storage: Storage,
+  orphans: readonly StoredObject[],
+): Promise<{ adopted: number; left: StoredObject[] }> {
+  const taken = new Set<string>();
+  let adopted = 0;
+  for await (const { object, error } of adoptable(context, storage, orphans)) {
+    taken.add(object.key).add(manifestKey(object.key));
+    if (error === null) adopted++;
+  }
+  return { adopted, left: orphans.filter(({ key }) => !taken.has(key)) };
+}
+
+/**
+ * Adds the orphans that are backups of this installation to the catalog. An object of the wrong size is recorded as
+ * damaged, with an alert. Returns the objects adopted as good.
  */
 export async function adopt(
   context: JobContext,
   storage: Storage,
   orphans: readonly StoredObject[],
 ): Promise<StoredObject[]> {
-  const { catalog, clock, log, signal } = context;
-  const keys = new Set(orphans.map(({ key }) => key));
+  const { catalog, clock } = context;
   const adopted: StoredObject[] = [];
-  for (const object of orphans) {
-    if (!keys.has(manifestKey(object.key))) continue;
+  for await (const { object, manifest, text, error } of adoptable(context, storage, orphans)) {
     try {
-      const found = await readManifest(context, storage, object.key, signal);
-      const problem = found ? problemOf(context, object, found.manifest) : "its manifest is gone";
-      if (!found || problem !== undefined) throw new Error(problem);
-      const backup = recordOf(found.manifest, found.text);
+      const backup = recordOf(manifest, text);
       if (!(await catalog.backup(backup.id))) await catalog.insertBackup(backup);
-      const error = damageOf(object, found.manifest);
       await catalog.putCopy({
         ...intendedCopy(backup, storage),
         state: error === null ? "CONFIRMED" : "DAMAGED",
@@ -78,13 +119,16 @@ export async function adopt(
       await settleStatus(context, backup);
       if (error === null) adopted.push(object);
       else await alertDamage(context, "cleanup", { ...backup, storage: storage.name, error });
-    } catch (error) {
-      signal.throwIfAborted();
-      const fields = { storage: storage.name, object: object.key, error: messageOf(error) };
-      log.warning("an object was not adopted", fields);
+    } catch (failure) {
+      warnOf(context, storage, object, failure);
     }
   }
   return adopted;
+}
+
+function warnOf({ log, signal }: JobContext, { name }: Storage, { key }: StoredObject, error: unknown): void {
+  signal.throwIfAborted();
+  log.warning("an object cannot be adopted", { storage: name, object: key, error: messageOf(error) });
 }
 
 function problemOf(

@@ -25,24 +25,32 @@ const SHARED_KEY = "storages in one place";
 /**
  * Checks the marker of every storage and returns the context for the run. A storage without the expected marker is
  * replaced by one that refuses everything, and raises an alert; a fresh place gets its marker; the records of a renamed
- * storage get its new name. Throws code `usage` if two storages are the same place.
+ * storage get its new name. With `isQuiet` nothing is reported about a refused storage: no run is affected. Throws code
+ * `usage` if two storages are the same place.
  */
-export async function recognizeStorages(context: JobContext, job: Job): Promise<JobContext> {
+export async function recognizeStorages(
+  context: JobContext,
+  job: Job,
+  { isQuiet = false }: { isQuiet?: boolean } = {},
+): Promise<JobContext> {
   const seen = await lookAtAll(context);
   await refuseSharedPlaces(context, job, seen);
   const verdicts = await judge(context, seen);
   await followRenamed(context, verdicts);
   const storages: Storage[] = [];
+  const refuse = async (storage: Storage, reason: StorageRefused) => {
+    if (!isQuiet) await reportRefused(context, job, storage, reason);
+    storages.push(new RefusedStorage(storage, reason));
+  };
   for (const [index, { storage, error, place }] of seen.entries()) {
     const verdict = verdicts[index];
     if (verdict === undefined) {
       if (error instanceof Pg321Error && error.code === "verification")
-        storages.push(await refuse(context, job, storage, damagedMarker(storage, error)));
+        await refuse(storage, damagedMarker(storage, error));
       else storages.push(storage);
     } else if (verdict.verdict === "refused") {
       const { problem, hint } = verdict;
-      const reason = new StorageRefused(storage.name, problem, hint);
-      storages.push(await refuse(context, job, storage, reason));
+      await refuse(storage, new StorageRefused(storage.name, problem, hint));
     } else {
       await confirm(context, storage, place?.[0] ?? null, verdict);
       await resolveAlert(context, alertKey(storage), recognizedAgain(storage));
@@ -63,7 +71,7 @@ export async function recognizeStorages(context: JobContext, job: Job): Promise<
  */
 export async function acceptStorage(context: JobContext, storage: Storage): Promise<{ wasMarked: boolean }> {
   const { catalog, clock, signal } = context;
-  const recognized = await recognizeStorages(context, "repair");
+  const recognized = await recognizeStorages(context, "repair", { isQuiet: true });
   const now = recognized.storages.find(({ name }) => name === storage.name);
   if (!(now instanceof RefusedStorage)) return { wasMarked: true };
   const { marker, place, error } = await look(context, storage);
@@ -230,12 +238,12 @@ async function writeMarker(
   );
 }
 
-async function refuse(
+async function reportRefused(
   context: JobContext,
   job: Job,
   storage: Storage,
   reason: StorageRefused,
-): Promise<Storage> {
+): Promise<void> {
   context.log.error("a storage is left out of this run", {
     storage: storage.name,
     error: reason.message,
@@ -247,7 +255,6 @@ async function refuse(
     message: reason.message,
     metadata: { storage: storage.name, hint: reason.hint ?? null },
   });
-  return new RefusedStorage(storage, reason);
 }
 
 function damagedMarker(storage: Storage, { hint = "" }: Pg321Error): StorageRefused {

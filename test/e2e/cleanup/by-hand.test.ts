@@ -67,6 +67,20 @@ describe("an object without a record", () => {
       [`${object}.copy.json`, text],
     ] as const)
       await place.lab.client.send(new PutObjectCommand({ Bucket: place.bucket, Key: `pg321/${key}`, Body }));
+    const { stdout: preview } = await at.installation.ok("cleanup", "--adopt", "--dry-run");
+    expect(preview).toMatch(
+      /^copies to adopt +2\nr2: 3 objects \(\S+ \w+\) without a record:\n( {2}\S+ \(.*\)\n){3}$/m,
+    );
+    const { stdout: grouped } = await at.installation.ok("cleanup", "--dry-run");
+    const listed = grouped.slice(grouped.indexOf("disk: 2 objects")).replaceAll(/^ {2}.*$/gm, "  KEY");
+    expect(listed.replaceAll(/\(.*\)/g, "(SIZE)").split("\n")).toEqual([
+      "disk: 2 objects (SIZE) without a record:",
+      ...Array(2).fill("  KEY"),
+      "r2: 5 objects (SIZE) without a record:",
+      ...Array(5).fill("  KEY"),
+      "pg321 cleanup --adopt adds those that are backups of this installation to the catalog",
+      "",
+    ]);
     const adopting = await at.cleanup("--adopt");
     expect(adopting).toMatchObject({
       exitCode: 0,

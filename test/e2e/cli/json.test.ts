@@ -302,11 +302,24 @@ test("without a terminal, progress and warnings are in the log, on stderr, witho
   for (const line of lines) expect(JSON.parse(line.replace(/^<\d>/, ""))).toHaveProperty("message");
 });
 
-test("a storage on the disk of the server causes one warning per run, not one per database", async () => {
-  await installation.configure({ databases: [database, `odd*${ODD_END}`] });
-  const { stderr } = await installation.ok("backup", "--json");
-  const warned = [...stderr.matchAll(/ warning a local storage is on the same device [^\n]*storage=(\w+) /g)];
-  expect(warned.map(([, storage]) => storage)).toEqual(["disk", "usb"]);
+test("storages on the disk of the server cause one warning, and another one only after a change", async () => {
+  const databases = [database, `odd*${ODD_END}`];
+  await using fresh = await Installation.make({
+    postgres: postgres.address,
+    databases,
+    storages: (directory) => [localStorage("disk", directory), localStorage("usb", directory)],
+  });
+  const warned = async () => {
+    const { stderr } = await fresh.ok("backup", "--json");
+    const found = stderr.matchAll(
+      / warning a local storage is on the same device [^\n]*storage=("[^"]*"|\w+) /g,
+    );
+    return [...found].map(([, storage]) => storage);
+  };
+  expect([await warned(), await warned()]).toEqual([['"disk, usb"'], []]);
+  expect((await fresh.ok("alerts", "--unacknowledged", "--json")).json.alerts).toEqual([]);
+  await fresh.configure({ databases, storages: (directory) => [localStorage("disk", directory)] });
+  expect([await warned(), await warned()]).toEqual([["disk"], []]);
 });
 
 test("a reader of a dump that closes the pipe early is reported in one line, without a stack trace", async () => {

@@ -140,6 +140,7 @@ describe("a storage without its expected marker is left out", () => {
       storage: "mounted",
       state: "FAILED",
       error: 'storage "mounted": its marker is gone: its disk may not be mounted, or its place was emptied',
+      hint: expect.stringContaining("pg321 storage accept mounted"),
     });
     const verified = await installation.run("verify", "--all", "--json");
     expect(verified.json.copies.map(({ verdict }: { verdict: string }) => verdict).sort()).toEqual([
@@ -204,7 +205,13 @@ describe("a storage without its expected marker is left out", () => {
     expect((await installation.run("repair")).stderr).toContain("its marker is gone");
     expect(await keysIn(r2)).toEqual([]);
     expect(await copyStates(installation, backup_id)).toBe("disk:CONFIRMED r2:CONFIRMED");
-    expect((await installation.ok("storage", "accept", "r2")).stdout).toContain("new marker");
+    const looked = (await installation.run("doctor", "--json")).json.findings;
+    expect(looked.filter(({ subject }: { subject: string }) => subject === "r2")).toMatchObject([
+      { verdict: "failed", message: expect.stringContaining("its marker is gone") },
+    ]);
+    const accepted = await installation.ok("storage", "accept", "r2");
+    expect(accepted.stdout).toContain("new marker");
+    expect(accepted.stderr).toBe("");
     expect((await installation.run("verify", "--all")).exitCode).toBe(14);
     await installation.ok("repair");
     expect(await copyStates(installation, backup_id)).toBe("disk:CONFIRMED r2:CONFIRMED");

@@ -69,6 +69,8 @@ export interface BackupRecord {
    * they were recorded, or was adopted.
    */
   recipients: string | null;
+  /** What was counted in the dump: `DumpFacts` of `postgres/counts/facts.ts`; null: unknown. */
+  facts: Record<string, unknown> | null;
 }
 
 export interface CopyRecord {

@@ -1,4 +1,5 @@
 import type { Secret } from "../base/secret.ts";
+import type { DumpConfig } from "./dump-config.ts";
 import type { Network, StorageConfig } from "./storage-config.ts";
 
 export {
@@ -101,23 +102,6 @@ export interface EncryptionConfig {
 export interface CompressionConfig {
   algorithm: "zstd" | "gzip" | "none";
   level: number;
-}
-
-export interface DumpConfig {
-  /** A storage that would make the dump longer than this is dropped from the run and filled later; 0: no limit. */
-  max_duration_ms: number;
-  /** If pg_dump sends no byte for this long after its first byte, the dump is ended. */
-  stall_timeout_ms: number;
-  /** The time limit for the whole backup of one database. */
-  run_timeout_ms: number;
-  /** The niceness of pg_dump, -20 to 19. */
-  nice: number;
-  io_class: "idle" | "best-effort" | "none";
-  /** Databases dumped at the same time. */
-  max_parallel: number;
-  lock_wait_timeout_ms: number;
-  /** Further attempts of a dump that failed because something was dropped during it. */
-  retries: number;
 }
 
 export interface GuardConfig {

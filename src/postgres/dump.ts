@@ -1,5 +1,5 @@
 import { FIRST_DUMP_BYTE_MS } from "../base/limits.ts";
-import type { DumpConfig } from "../config/config.ts";
+import type { DumpConfig } from "../config/dump-config.ts";
 import type { BufferPool } from "../stream/buffer-pool.ts";
 import { readChild } from "../stream/process.ts";
 import type { PostgresBinary } from "./binaries.ts";
@@ -14,9 +14,13 @@ export interface DumpOptions
   binary: PostgresBinary;
   /** A private directory, for the password's file. */
   tempDir: string;
+  /** The id of an exported snapshot to dump; undefined: pg_dump takes its own. */
+  snapshot?: string | undefined;
   signal?: AbortSignal;
   /** The pool that the blocks come from and must be released to. */
   blocks?: BufferPool;
+  /** Called once when pg_dump has the snapshot, locks on all its tables, and the values of the sequences. */
+  onLocked?: (() => void) | undefined;
   /** Called once when pg_dump has succeeded; its warnings are in the stderr. */
   onExit?: (result: { stderrTail: string }) => void;
 }
@@ -37,6 +41,7 @@ export async function* dumpDatabase(options: DumpOptions): AsyncGenerator<Uint8A
           ...(options.lock_wait_timeout_ms > 0
             ? [`--lock-wait-timeout=${options.lock_wait_timeout_ms}`]
             : []),
+          ...(options.snapshot === undefined ? [] : [`--snapshot=${options.snapshot}`]),
         ],
         env: libpq.env,
         nice: options.nice,
@@ -44,6 +49,7 @@ export async function* dumpDatabase(options: DumpOptions): AsyncGenerator<Uint8A
         stallTimeoutMs: options.stall_timeout_ms,
         firstByteTimeoutMs: firstByteTimeoutMs(options),
         ...(signal && { signal }),
+        ...(options.onLocked && { onFirstByte: options.onLocked }),
       },
       options.blocks,
       options.onExit,

@@ -1,5 +1,6 @@
 import { armor } from "age-encryption";
 import { Pg321Error } from "../base/errors.ts";
+import { KIB, MANIFEST_BYTES_MAX } from "../base/limits.ts";
 import type { Secret } from "../base/secret.ts";
 import { exactText } from "../base/text/utf8.ts";
 import { decryptAge, x25519Encrypter } from "./file-key.ts";
@@ -14,6 +15,18 @@ export async function sealDetails(
   recipients: readonly string[],
 ): Promise<string> {
   return armor.encode(await x25519Encrypter(recipients).encrypt(JSON.stringify(details)));
+}
+
+/** The other members of a manifest, whose names and keys have a limited length. */
+const OTHER_MEMBERS_BYTES = 24 * KIB;
+/** Of an age file, at most: its header, and each recipient's line. */
+const AGE_BYTES = 4 * KIB;
+const RECIPIENT_BYTES = 256;
+
+/** The largest JSON whose sealed form fits into a manifest: base64 in lines of 64, whose ends JSON escapes. */
+export function detailsBytesMax(recipients: number): number {
+  const armored = MANIFEST_BYTES_MAX - OTHER_MEMBERS_BYTES;
+  return Math.floor((((armored * 64) / 66) * 3) / 4) - AGE_BYTES - recipients * RECIPIENT_BYTES;
 }
 
 /**

@@ -20,6 +20,8 @@ export interface ChildOptions {
   /** Used instead of it until the first byte, which may take longer; 0: never. */
   firstByteTimeoutMs?: number;
   clock?: Clock;
+  /** `readChild` only: called once, when the first byte has come. Must not throw. */
+  onFirstByte?: () => void;
   /** Gets everything that the child writes to stderr, of which only the end is kept. Must not throw. */
   onStderr?: (bytes: Uint8Array) => void;
 }
@@ -160,12 +162,14 @@ class Child {
   readonly #clock: Clock;
   #stallTimer: AbortController | undefined;
   #progressAtMs = 0;
+  #onFirstByte: (() => void) | undefined;
 
   constructor(options: ChildOptions, stdio: { stdin: "ignore" | number; stdout: number | "pipe" }) {
     this.#name = options.argv[0]?.split("/").at(-1) ?? "child";
     this.#laterStallTimeoutMs = options.stallTimeoutMs ?? 0;
     this.#stallTimeoutMs = options.firstByteTimeoutMs ?? this.#laterStallTimeoutMs;
     this.#clock = options.clock ?? systemClock;
+    this.#onFirstByte = options.onFirstByte;
     this.signal = options.signal ? AbortSignal.any([options.signal, this.#stall.signal]) : this.#stall.signal;
     try {
       this.process = Bun.spawn([...priorityPrefix(options), ...options.argv], {
@@ -194,6 +198,8 @@ class Child {
 
   /** Call when a byte has come. */
   noteProgress(): void {
+    this.#onFirstByte?.();
+    this.#onFirstByte = undefined;
     this.#progressAtMs = this.#clock.monotonicMs();
     if (this.#stallTimeoutMs === this.#laterStallTimeoutMs) return;
     this.#stallTimeoutMs = this.#laterStallTimeoutMs;

@@ -27,6 +27,7 @@ export interface Table<R> {
 
 export const BACKUPS: Table<BackupRecord> = {
   name: "backups",
+  json: "facts",
   columns: {
     id: true,
     installation: true,
@@ -53,6 +54,7 @@ export const BACKUPS: Table<BackupRecord> = {
     hold_until: true,
     hold_reason: true,
     recipients: true,
+    facts: true,
   },
 };
 

@@ -6,11 +6,13 @@ import type { CopyRecord } from "../../catalog/records.ts";
 import type { Config } from "../../config/config.ts";
 import { holdText } from "../../jobs/cleanup/hold.ts";
 import { findBackup } from "../../jobs/copies/find-backup.ts";
+import { parseFacts } from "../../postgres/counts/facts.ts";
 import type { ListedBackup } from "../../status/list-backups.ts";
 import { listed } from "../../status/list-backups.ts";
 import type { Command } from "../command.ts";
 import { isSet, JSON_OPTION } from "../command.ts";
 import { commandConfig } from "../open-context.ts";
+import { factsText } from "../output/facts-text.ts";
 import { backupJson } from "../output/json.ts";
 import type { Output } from "../output/output.ts";
 import { durationText, jsonText, rateText, sizeText, table } from "../output/output.ts";
@@ -27,9 +29,9 @@ export const command: Command = {
     await using catalog = await openCatalog(config.catalog, { clock, log });
     const backup = await findBackup({ catalog, clock }, args.positionals[0] ?? "");
     const found = await listed({ catalog, clock, host: hostname() }, backup);
-    const { stderr_tail, manifest } = backup;
+    const { stderr_tail, manifest, facts } = backup;
     if (isSet(args, "json")) {
-      const shown = { ...backupJson(found), stderr_tail, manifest: manifest && JSON.parse(manifest) };
+      const shown = { ...backupJson(found), stderr_tail, manifest: manifest && JSON.parse(manifest), facts };
       output.print(jsonText(shown));
     } else {
       const shown = { ...found, copies: found.copies.map((copy) => withReason(copy, config)) };
@@ -51,8 +53,12 @@ function ratioText(ratio: number | null): string {
   return ratio > 1 ? `, ${ratio} times smaller than the dump` : ", larger than the dump";
 }
 
+/** Columns of the names on the left. */
+const NAME_WIDTH = 14;
+
 function textOf(found: ListedBackup, stderrTail: string | null, { style }: Output): string {
   const { backup, copies, running_on } = found;
+  const counted = parseFacts(backup.facts);
   const { duration_ms, ratio } = backupJson(found);
   const facts: [string, string | null][] = [
     ["backup", backup.id],
@@ -71,6 +77,7 @@ function textOf(found: ListedBackup, stderrTail: string | null, { style }: Outpu
         ? null
         : `${sizeText(backup.object_bytes)} (${backup.object_bytes} bytes${ratioText(ratio)})`,
     ],
+    ["rows", counted ? factsText(counted).join(`\n${" ".repeat(NAME_WIDTH)} `) : null],
     ["rate", backup.dump_bytes && duration_ms ? rateText(backup.dump_bytes, duration_ms) : null],
     ["object", backup.object_key],
     ["sha256", backup.object_sha256],
@@ -85,7 +92,7 @@ function textOf(found: ListedBackup, stderrTail: string | null, { style }: Outpu
     ["pg_dump said", stderrTail],
   ];
   const lines = facts.flatMap(([name, value]) =>
-    value === null ? [] : [`${style.bold(name.padEnd(14))} ${value}`],
+    value === null ? [] : [`${style.bold(name.padEnd(NAME_WIDTH))} ${value}`],
   );
   if (copies.length === 0) return lines.join("\n");
   const copyTable = table(

@@ -1,6 +1,6 @@
 import * as v from "valibot";
-import type { DumpConfig } from "../config.ts";
-import { choice, duration, integer } from "./leaf.ts";
+import type { DumpConfig } from "../dump-config.ts";
+import { boolean, choice, duration, integer, size } from "./leaf.ts";
 import { table } from "./table.ts";
 
 /** The `[dump]` table. */
@@ -14,9 +14,12 @@ export const dumpSchema = v.pipe(
     max_parallel: v.optional(integer(1, 64), 1),
     lock_wait_timeout: v.optional(duration(), "5m"),
     retries: v.optional(integer(0, 20), 2),
+    counts: v.optional(boolean(), true),
+    count_grace: v.optional(duration(), "30s"),
+    count_max_bytes: v.optional(size("no limit"), "100GiB"),
   }),
   v.transform(
-    ({ nice, io_class, max_parallel, retries, ...dump }): DumpConfig => ({
+    ({ nice, io_class, max_parallel, retries, counts, count_max_bytes, ...dump }): DumpConfig => ({
       max_duration_ms: dump.max_duration,
       stall_timeout_ms: dump.stall_timeout,
       run_timeout_ms: dump.run_timeout,
@@ -25,6 +28,9 @@ export const dumpSchema = v.pipe(
       max_parallel,
       lock_wait_timeout_ms: dump.lock_wait_timeout,
       retries,
+      counts,
+      count_grace_ms: dump.count_grace,
+      count_max_bytes,
     }),
   ),
 );

@@ -23,7 +23,7 @@ import { ProgressMeter } from "../progress.ts";
 import { backupStorages, storageNamed } from "../storages.ts";
 import type { DumpSource } from "./dump-source.ts";
 import { prepareDump } from "./dump-source.ts";
-import { describeObject, recordFailure, recordObject, recordStart } from "./record.ts";
+import { describeObject, recordFailure, recordObject, recordStart, withFacts } from "./record.ts";
 
 export interface DatabaseBackup {
   backup: BackupRecord;
@@ -94,7 +94,7 @@ async function makeBackup(
 ): Promise<DatabaseBackup> {
   const { catalog, clock, config, keys } = context;
   if (config.encryption.mode === "age") requireSigningKey(keys, config.encryption);
-  const source = await unlessAborted(prepareDump(context, server, started.database), signal);
+  await using source = await unlessAborted(prepareDump(context, server, started.database), signal);
   const versions = { server_version: source.serverVersion, pg_dump_version: source.pgDumpVersion };
   await catalog.updateBackup(started.id, versions);
   await intendCopies(context, started);
@@ -109,11 +109,13 @@ async function makeBackup(
     () => progress.end(),
   );
 
-  const backup = describeObject(context, { ...started, ...versions }, meters, source.stderrTail());
+  const described = describeObject(context, { ...started, ...versions }, meters, source.stderrTail());
   state.isWhole = true;
   // Do not lose the copies if the catalog cannot be written now: with their manifests they are complete, and the next
-  // run finds them.
-  const unrecorded = await failureOf(recordObject(context, backup));
+  // run finds them. Before the wait for the counts, so that a crash meanwhile costs no copy either.
+  let unrecorded = await failureOf(recordObject(context, described));
+  const backup = await withFacts(context, described, await source.facts(signal));
+  if (backup.facts !== null) unrecorded = await failureOf(recordObject(context, backup));
   await confirmCopies(context, backup, outcomes, partBytes, signal);
   if (unrecorded !== undefined) throw unrecorded;
   const copies = await catalog.copies(backup.id);

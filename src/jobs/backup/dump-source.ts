@@ -5,17 +5,18 @@ import type { PostgresBinary } from "../../postgres/binaries.ts";
 import { pgDumpFor } from "../../postgres/binaries.ts";
 import type { Endpoint } from "../../postgres/connection.ts";
 import { connect, endpointOf } from "../../postgres/connection.ts";
-import { dumpDatabase } from "../../postgres/dump.ts";
+import type { DumpFacts } from "../../postgres/counts/facts.ts";
 import { withLackingRights } from "../../postgres/dump-rights.ts";
 import { databaseBytes, inspectServer } from "../../postgres/inspect.ts";
 import type { BufferPool } from "../../stream/buffer-pool.ts";
 import type { JobContext } from "../context.ts";
+import { CountedDump } from "./counted-dump.ts";
 
 /** For the look at the rights of the role, after a dump has failed. */
 const RIGHTS_MS_MAX = 10_000;
 
 /** A database that is ready to be dumped. */
-export interface DumpSource {
+export interface DumpSource extends AsyncDisposable {
   serverVersion: string;
   pgDumpVersion: string;
   /** Size on the server's disk, in bytes; 0 if the role cannot see it. */
@@ -24,6 +25,8 @@ export interface DumpSource {
   read(blocks: BufferPool, signal: AbortSignal): AsyncIterable<Uint8Array>;
   /** The end of pg_dump's stderr, once it succeeded: its warnings. */
   stderrTail(): string;
+  /** What is in the dump; see `CountedDump.facts`. */
+  facts(signal: AbortSignal): Promise<DumpFacts | undefined>;
 }
 
 /** Connects, inspects the server and finds a matching pg_dump. Throws code `database`. */
@@ -36,16 +39,19 @@ export async function prepareDump(
   const facts = await factsOf(endpoint, database);
   const binary = await pgDumpFor(facts.major, server.bin_dir);
   let stderrTail = "";
+  let counted: CountedDump | undefined;
   return {
     serverVersion: facts.version,
     pgDumpVersion: binary.version,
     databaseBytes: facts.bytes,
     read: (blocks, signal) => {
       const options = { ...dumpOptions(context, endpoint, binary), blocks, signal };
-      const dump = dumpDatabase({ ...options, onExit: (end) => (stderrTail = end.stderrTail) });
-      return explained(dump, endpoint, { clock: context.clock, signal });
+      counted = new CountedDump(context, { ...options, onExit: (end) => (stderrTail = end.stderrTail) });
+      return explained(counted.read(), endpoint, { clock: context.clock, signal });
     },
     stderrTail: () => stderrTail,
+    facts: async (signal) => counted?.facts(signal),
+    [Symbol.asyncDispose]: async () => counted?.[Symbol.asyncDispose](),
   };
 }
 

@@ -1,6 +1,9 @@
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { VERSION } from "../../base/version.ts";
 import type { BackupRecord, CopyRecord } from "../../catalog/records.ts";
+import type { DumpFacts } from "../../postgres/counts/facts.ts";
+import { cutFacts } from "../../postgres/counts/facts.ts";
+import { detailsBytesMax, sealDetails } from "../../sealed/details.ts";
 import { encodeManifest } from "../../sealed/manifest.ts";
 import type { CompressionAlgorithm } from "../../stream/compression.ts";
 import { NoSinkLeftError } from "../../stream/fan-out.ts";
@@ -52,6 +55,7 @@ export async function recordStart(
     hold_until: null,
     hold_reason: null,
     recipients: isSealed ? config.encryption.recipients.join(" ") : null,
+    facts: null,
   };
   await catalog.insertBackup(backup);
   return backup;
@@ -71,24 +75,52 @@ export function describeObject(
     object_bytes: meters.object.bytes,
     object_sha256: meters.object.sha256,
   };
-  const { id, compression, ...rest } = backup;
-  const manifest = encodeManifest(
-    {
-      ...rest,
-      ...facts,
-      backup_id: id,
-      compression: compression as CompressionAlgorithm,
-      pg321_version: VERSION,
-    },
-    keys.signingKey,
-  );
+  const manifest = manifestOf(keys, { ...backup, ...facts });
   return { ...backup, ...facts, manifest, stderr_tail: stderrTail || null };
+}
+
+type DescribedBackup = BackupRecord & {
+  finished_at: string;
+  dump_bytes: number;
+  object_bytes: number;
+  object_sha256: string;
+};
+
+function manifestOf(
+  { signingKey }: JobContext["keys"],
+  { id, compression, ...rest }: DescribedBackup,
+  details?: string,
+): string {
+  const fields = {
+    ...rest,
+    backup_id: id,
+    pg321_version: VERSION,
+    ...(details !== undefined && { details }),
+  };
+  return encodeManifest({ ...fields, compression: compression as CompressionAlgorithm }, signingKey);
+}
+
+/**
+ * Adds what was counted in the dump to the record and, sealed, to the manifest. The manifest of an unencrypted backup
+ * has no place for it: there is no recipient, and nothing proves who wrote it.
+ */
+export async function withFacts(
+  { config, keys }: Pick<JobContext, "config" | "keys">,
+  backup: StoredBackup,
+  counted: DumpFacts | undefined,
+): Promise<StoredBackup> {
+  if (counted === undefined) return backup;
+  const recipients = config.encryption.mode === "age" ? config.encryption.recipients : [];
+  const facts = cutFacts(counted, detailsBytesMax(recipients.length));
+  if (facts === undefined || recipients.length === 0) return { ...backup, facts: facts ?? null };
+  const details = await sealDetails({ facts }, recipients);
+  return { ...backup, facts, manifest: manifestOf(keys, backup as DescribedBackup & StoredBackup, details) };
 }
 
 /** Writes the facts of a complete object to the catalog. */
 export function recordObject({ catalog }: Pick<JobContext, "catalog">, backup: StoredBackup): Promise<void> {
-  const { id, finished_at, dump_bytes, object_bytes, object_sha256, manifest, stderr_tail } = backup;
-  const change = { finished_at, dump_bytes, object_bytes, object_sha256, manifest, stderr_tail };
+  const { id, finished_at, dump_bytes, object_bytes, object_sha256, manifest, stderr_tail, facts } = backup;
+  const change = { finished_at, dump_bytes, object_bytes, object_sha256, manifest, stderr_tail, facts };
   return catalog.updateBackup(id, change);
 }
 

@@ -6,6 +6,7 @@ import type { Manifest } from "../../sealed/manifest.ts";
 import { MARKER_KEY } from "../../storage/marker.ts";
 import type { Storage, StoredObject } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
+import { openFacts } from "../copies/backup-facts.ts";
 import { settleStatus } from "../copies/backup-status.ts";
 import { manifestKey } from "../copies/object-key.ts";
 import { intendedCopy } from "../copies/steps.ts";
@@ -108,7 +109,10 @@ export async function adopt(
   for await (const { object, manifest, text, error } of adoptable(context, storage, orphans)) {
     try {
       const backup = recordOf(manifest, text);
-      if (!(await catalog.backup(backup.id))) await catalog.insertBackup(backup);
+      if (!(await catalog.backup(backup.id))) {
+        const facts = (await openFacts(context, manifest.details)) ?? null;
+        await catalog.insertBackup({ ...backup, facts });
+      }
       await catalog.putCopy({
         ...intendedCopy(backup, storage),
         state: error === null ? "CONFIRMED" : "DAMAGED",
@@ -166,5 +170,6 @@ function recordOf(manifest: Manifest, text: string): BackupRecord {
     hold_until: null,
     hold_reason: null,
     recipients: null,
+    facts: null,
   };
 }

@@ -105,4 +105,7 @@ export const MIGRATIONS: readonly string[] = [
     fingerprint TEXT NOT NULL
   ) STRICT;
   `,
+  `
+  ALTER TABLE backups ADD COLUMN facts TEXT;
+  `,
 ];

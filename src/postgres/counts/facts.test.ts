@@ -1,0 +1,71 @@
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import type { DumpFacts, TableCount } from "./facts.ts";
+import { cutFacts, isBetween, parseFacts, totalsOf, unknownFacts } from "./facts.ts";
+
+const table = (name: string, rows: number | null): TableCount => ({
+  ...{ schema: "public", name, rows },
+  ...(rows === null ? { method: "not_counted", why: "locked" } : { method: "exact", why: null }),
+});
+const value = (last_value: number | bigint, is_called = true) => ({ last_value: `${last_value}`, is_called });
+const sizeOf = (facts: DumpFacts | undefined) => Buffer.byteLength(JSON.stringify(facts));
+
+const some = fc.array(fc.tuple(fc.string(), fc.option(fc.nat())), { maxLength: 30 }).map(
+  (tables): DumpFacts => ({
+    ...unknownFacts("no room"),
+    tables: tables.map(([name, rows]) => table(name, rows)),
+    sequences: tables.map(([name]) => ({ schema: "s", name, before: value(1), after: null })),
+    invalid_indexes: tables.map(([name]) => ({ schema: "s", table: "t", name })),
+  }),
+);
+
+test("facts that are cut fit, keep all sums, and are the largest that fit in the same order", () => {
+  fc.assert(
+    fc.property(some, fc.nat(4000), (facts, room) => {
+      const cut = cutFacts(facts, room);
+      if (cut === undefined) return expect(room).toBeLessThan(400);
+      expect(sizeOf(cut)).toBeLessThanOrEqual(room);
+      expect(parseFacts(JSON.parse(JSON.stringify(cut)))).toEqual(cut);
+      expect(cutFacts(facts, room)).toEqual(cut);
+      expect(facts.tables).toEqual(expect.arrayContaining(cut.tables));
+      const [all, left] = [totalsOf(facts), totalsOf(cut)];
+      expect(left.tables).toBe(all.tables);
+      expect(cut.sequences.length + (cut.omitted?.sequences ?? 0)).toBe(facts.sequences.length);
+      if (cut.omitted === undefined) return expect(cut).toEqual(facts);
+      if (cut.omitted.rows === null) return;
+      expect(left).toEqual(all);
+    }),
+  );
+});
+
+test("tables that are not counted, and those with the most rows, are left out last", () => {
+  const facts = {
+    ...unknownFacts("p"),
+    tables: [table("a", 1), table("b", null), table("c", 3), table("d", 2)],
+  };
+  const three = cutFacts(facts, sizeOf(facts) + 60);
+  expect(three).toEqual(facts);
+  const cuts = Array.from({ length: sizeOf(facts) }, (_, room) => cutFacts(facts, room)).filter(Boolean);
+  const shown = new Set(cuts.map((cut) => cut?.tables.map(({ name }) => name).join("")));
+  expect([...shown]).toEqual(["", "b", "bc"]);
+  expect(cuts.at(-1)?.omitted).toMatchObject({ tables: 2, rows: 3 });
+  expect(cuts[0]?.omitted).toMatchObject({ tables: 4, rows: null });
+});
+
+test("a restored sequence stands between its readings, upwards or downwards", () => {
+  const reading = (before: bigint | number, after: bigint | number) => ({
+    ...{ schema: "s", name: "n", before: value(before), after: value(after) },
+  });
+  expect(isBetween(value(5), reading(5, 9))).toBe(true);
+  expect(isBetween(value(9), reading(5, 9))).toBe(true);
+  expect(isBetween(value(10), reading(5, 9))).toBe(false);
+  expect(isBetween(value(4), reading(5, 9))).toBe(false);
+  expect(isBetween(value(-2), reading(1, -3))).toBe(true);
+  const [big, bigger] = [2n ** 63n - 2n, 2n ** 63n - 1n];
+  expect(isBetween(value(big), reading(bigger, bigger))).toBe(false);
+  expect(isBetween(value(1, false), { ...reading(1, 1), before: value(1, false) })).toBe(true);
+  expect(
+    isBetween(value(1, true), { ...reading(1, 1), after: value(1, false), before: value(1, false) }),
+  ).toBe(false);
+  expect(isBetween(value(1), { ...reading(1, 1), before: null })).toBeUndefined();
+});

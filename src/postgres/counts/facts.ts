@@ -1,0 +1,197 @@
+import * as v from "valibot";
+
+/**
+ * The rows of one table: `exact` counts every row that the dump contains; `sampled` estimates them from a random part
+ * of the table's pages, and the true number lies within `margin` of `rows` in all but one of some ten thousand cases;
+ * `not_counted` has the reason in `why` instead.
+ */
+const tableCount = v.object({
+  schema: v.string(),
+  name: v.string(),
+  rows: v.nullable(v.number()),
+  method: v.picklist(["exact", "sampled", "not_counted"]),
+  why: v.nullable(v.string()),
+  margin: v.optional(v.number()),
+});
+
+/** `last_value` is a text: JSON readers lose digits of a bigint. */
+const sequenceValue = v.object({ last_value: v.string(), is_called: v.boolean() });
+
+/**
+ * What pg_dump reads of a sequence is not in its snapshot: the dump has a value between these two. Null: not read.
+ */
+const sequenceReading = v.object({
+  schema: v.string(),
+  name: v.string(),
+  before: v.nullable(sequenceValue),
+  after: v.nullable(sequenceValue),
+});
+
+/** `table`: the table, or the domain of a constraint. */
+const partOfTable = v.object({ schema: v.string(), table: v.string(), name: v.string() });
+
+/** Numbers of the objects that a dump contains: without those of extensions and of the system. */
+const numbers = v.object({
+  tables: v.number(),
+  indexes: v.number(),
+  constraints: v.number(),
+  functions: v.number(),
+  triggers: v.number(),
+  /** Without plpgsql, which every database has. */
+  extensions: v.number(),
+  sequences: v.number(),
+  views: v.number(),
+  large_objects: v.number(),
+});
+
+export const dumpFactsSchema = v.object({
+  /** Every table with data in the dump, by schema and name. */
+  tables: v.array(tableCount),
+  sequences: v.array(sequenceReading),
+  /** Null: not read. */
+  numbers: v.nullable(numbers),
+  invalid_indexes: v.array(partOfTable),
+  unvalidated_constraints: v.array(partOfTable),
+  /** Why nothing, or not everything, could be read; null: everything was. */
+  problem: v.nullable(v.string()),
+  /** What was left out of the lists above because there was no room; see `cutFacts`. Missing: nothing. */
+  omitted: v.optional(
+    v.object({
+      tables: v.number(),
+      /** The sum of the rows of the omitted tables, all of which are counted exactly; null if some are not. */
+      rows: v.nullable(v.number()),
+      sequences: v.number(),
+      invalid_indexes: v.number(),
+      unvalidated_constraints: v.number(),
+    }),
+  ),
+});
+
+/** What was in the database when it was dumped: in the very snapshot of the dump, so that a restore can be compared. */
+export type DumpFacts = v.InferOutput<typeof dumpFactsSchema>;
+export type TableCount = DumpFacts["tables"][number];
+export type SequenceReading = DumpFacts["sequences"][number];
+export type SequenceValue = NonNullable<SequenceReading["before"]>;
+export type ObjectNumbers = NonNullable<DumpFacts["numbers"]>;
+export type PartOfTable = DumpFacts["invalid_indexes"][number];
+
+/** The facts of a record or of a manifest's details; undefined if they are none that this version understands. */
+export function parseFacts(value: unknown): DumpFacts | undefined {
+  const result = v.safeParse(dumpFactsSchema, value);
+  return result.success ? result.output : undefined;
+}
+
+/** Facts of a dump whose database could not be counted. */
+export function unknownFacts(problem: string): DumpFacts {
+  return {
+    tables: [],
+    sequences: [],
+    numbers: null,
+    invalid_indexes: [],
+    unvalidated_constraints: [],
+    problem,
+  };
+}
+
+/** The sums over all tables, the omitted ones included. `rows` counts only tables that were counted. */
+export interface RowTotals {
+  rows: number;
+  tables: number;
+  exact: number;
+  sampled: number;
+  not_counted: number;
+}
+
+export function totalsOf({ tables, omitted }: DumpFacts): RowTotals {
+  const rows = tables.reduce((sum, table) => sum + (table.rows ?? 0), omitted?.rows ?? 0);
+  const of = (method: TableCount["method"]) => tables.filter((table) => table.method === method).length;
+  const isExact = omitted !== undefined && omitted.rows !== null;
+  return {
+    rows,
+    tables: tables.length + (omitted?.tables ?? 0),
+    exact: of("exact") + (isExact ? omitted.tables : 0),
+    sampled: of("sampled"),
+    not_counted: of("not_counted") + (isExact ? 0 : (omitted?.tables ?? 0)),
+  };
+}
+
+/**
+ * Whether a restored sequence may stand at `found`: between the readings before and after the dump, whichever of them
+ * is larger (a sequence may count down, start over, or be set). Undefined if one of the readings is missing.
+ */
+export function isBetween(found: SequenceValue, { before, after }: SequenceReading): boolean | undefined {
+  if (before === null || after === null) return undefined;
+  const next = ({ last_value, is_called }: SequenceValue) => BigInt(last_value) * 2n + (is_called ? 1n : 0n);
+  const [one, other, at] = [next(before), next(after), next(found)];
+  return one < other ? one <= at && at <= other : other <= at && at <= one;
+}
+
+/**
+ * The facts as JSON of at most `bytesMax` bytes. If there are too many, entries are left out from the end of the lists
+ * and counted in `omitted`: sequences and parts of tables first, then tables, those with the fewest rows first. Tables
+ * that are not counted exactly go last: without them the sum of the omitted rows is exact. The same facts are always cut
+ * in the same way. Undefined if not even the numbers fit.
+ */
+export function cutFacts(facts: DumpFacts, bytesMax: number): DumpFacts | undefined {
+  if (sizeOf(facts) <= bytesMax) return facts;
+  const ranked = [...facts.tables].sort(
+    (a, b) =>
+      Number(a.method === "exact") - Number(b.method === "exact") ||
+      (b.rows ?? 0) - (a.rows ?? 0) ||
+      compare(a.schema, b.schema) ||
+      compare(a.name, b.name),
+  );
+  const none = { tables: 0, sequences: 0, parts: 0 };
+  if (sizeOf(kept(facts, ranked, none)) > bytesMax) return undefined;
+  const fits = (amount: typeof none) => sizeOf(kept(facts, ranked, amount)) <= bytesMax;
+  const tables = largest(ranked.length, (count) => fits({ ...none, tables: count }));
+  const parts = largest(
+    Math.max(facts.invalid_indexes.length, facts.unvalidated_constraints.length),
+    (count) => fits({ ...none, tables, parts: count }),
+  );
+  const sequences = largest(facts.sequences.length, (count) => fits({ tables, parts, sequences: count }));
+  return kept(facts, ranked, { tables, parts, sequences });
+}
+
+function kept(
+  facts: DumpFacts,
+  ranked: readonly TableCount[],
+  amount: { tables: number; sequences: number; parts: number },
+): DumpFacts {
+  const left = ranked.slice(amount.tables);
+  const chosen = new Set(ranked.slice(0, amount.tables));
+  const { sequences, invalid_indexes, unvalidated_constraints } = facts;
+  const cut = {
+    ...facts,
+    tables: facts.tables.filter((table) => chosen.has(table)),
+    sequences: sequences.slice(0, amount.sequences),
+    invalid_indexes: invalid_indexes.slice(0, amount.parts),
+    unvalidated_constraints: unvalidated_constraints.slice(0, amount.parts),
+  };
+  return {
+    ...cut,
+    omitted: {
+      tables: left.length,
+      rows: left.every(({ method }) => method === "exact")
+        ? left.reduce((sum, { rows }) => sum + (rows ?? 0), 0)
+        : null,
+      sequences: sequences.length - cut.sequences.length,
+      invalid_indexes: invalid_indexes.length - cut.invalid_indexes.length,
+      unvalidated_constraints: unvalidated_constraints.length - cut.unvalidated_constraints.length,
+    },
+  };
+}
+
+/** The largest number from 0 to `max` with which `fits` holds, which must hold for 0 and for all smaller numbers. */
+function largest(max: number, fits: (count: number) => boolean): number {
+  let [low, high] = [0, max];
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if (fits(middle)) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}
+
+const sizeOf = (facts: DumpFacts) => Buffer.byteLength(JSON.stringify(facts));
+const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);

@@ -1,6 +1,6 @@
 import { Pg321Error } from "../base/errors.ts";
 import type { StorageConfig } from "../config/config.ts";
-import type { Removal, Storage, StoredObject } from "./storage.ts";
+import type { LockAnswer, Removal, Storage, StoredObject } from "./storage.ts";
 
 /** Why a storage takes no part in a run. Nothing is read from it, written to it or removed from it. */
 export class StorageRefused extends Pg321Error {
@@ -54,6 +54,10 @@ export class RefusedStorage implements Storage {
   }
 
   remove(): Promise<Removal> {
+    return Promise.reject(this.reason);
+  }
+
+  lock(): Promise<LockAnswer> {
     return Promise.reject(this.reason);
   }
 

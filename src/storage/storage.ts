@@ -1,4 +1,4 @@
-import type { StorageConfig } from "../config/config.ts";
+import type { LockMode, StorageConfig } from "../config/config.ts";
 import type { Part } from "../stream/part.ts";
 import type { PlaceNames } from "./place.ts";
 
@@ -19,10 +19,31 @@ export interface StoredObject {
  */
 export type Removal = { outcome: "removed" | "hidden" } | { outcome: "locked"; lockedUntil: Date };
 
+/** An Object Lock: until then nobody with ordinary rights can delete that version of an object. */
+export interface ObjectLock {
+  mode: LockMode;
+  until: Date;
+}
+
+/** What a storage confirms about the lock of an object. */
+export interface LockAnswer {
+  /** Undefined if it is not locked, or if that is not known. */
+  lock: ObjectLock | undefined;
+  /** Why it is not locked, or not for as long as wanted; undefined if it is. */
+  problem: string | undefined;
+  /** Whether that holds for every object in this storage. */
+  isEverywhere: boolean;
+}
+
 export interface PutOptions {
   signal: AbortSignal;
   /** The size of every part except the last, in bytes. The driver may rely on it. */
   partBytes: number;
+  /**
+   * Locks the object from its first moment, if the storage can. Only `lock` shows whether it did: servers drop or refuse
+   * the request, and the object is stored all the same.
+   */
+  lock?: ObjectLock | undefined;
   /**
    * Called once, before the first byte is sent, with the id of the multipart upload, by which an interrupted put
    * can be undone after a crash. The caller records it. Not called by a put that needs no such id.
@@ -97,6 +118,13 @@ export interface Storage extends AsyncDisposable {
 
   /** Removes an object with all its versions. Idempotent: a missing object counts as removed. */
   remove(key: string, signal: AbortSignal): Promise<Removal>;
+
+  /**
+   * Locks an object until `wanted.until`, unless it is locked for longer: never shortens a lock, and keeps the mode of
+   * one that exists. Then reads the lock back: only what the storage confirms is in the answer. Without `wanted` it only
+   * reads. Throws only if the storage does not answer.
+   */
+  lock(key: string, wanted: ObjectLock | undefined, signal: AbortSignal): Promise<LockAnswer>;
 
   /**
    * Removes the remains of an interrupted `put` of exactly this key: temporary file, multipart upload. Idempotent.

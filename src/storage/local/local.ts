@@ -11,7 +11,7 @@ import type { Part } from "../../stream/part.ts";
 import { checkKey, compareKeys } from "../key.ts";
 import type { PlaceNames } from "../place.ts";
 import { placeOfDirectory } from "../place.ts";
-import type { PutOptions, Removal, Storage, StoredObject } from "../storage.ts";
+import type { LockAnswer, PutOptions, Removal, Storage, StoredObject } from "../storage.ts";
 import { ignoring, localError, removeFile } from "./files.ts";
 import { isTemporary, temporaryPath, writeObject } from "./put.ts";
 
@@ -125,6 +125,10 @@ export class LocalStorage implements Storage {
       if ((await statsOrMissing(path))?.isFile()) await removeFile(this.#root, path);
       return { outcome: "removed" };
     });
+  }
+
+  async lock(): Promise<LockAnswer> {
+    return { lock: undefined, problem: "a directory has no Object Lock", isEverywhere: true };
   }
 
   discard(key: string, _uploadId: string | undefined, signal: AbortSignal): Promise<void> {

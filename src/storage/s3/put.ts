@@ -10,6 +10,7 @@ import { pullParts } from "../pull.ts";
 import type { PutOptions } from "../storage.ts";
 import { failureOf, isRetryable } from "./errors.ts";
 import { headObject } from "./head.ts";
+import type { ObjectLocks } from "./locks.ts";
 import {
   abortUpload,
   completeUpload,
@@ -22,6 +23,8 @@ import { deleteVersion, removeVersion } from "./remove.ts";
 
 /** Time for the whole cleanup after a failed put; the rest is swept later. */
 const CLEANUP_TIMEOUT_MS = 5_000;
+/** Answers to a request with lock headers, if a bucket has no Object Lock or the access key may not lock. */
+const REFUSED_LOCK: readonly (number | undefined)[] = [400, 403, 501];
 const CONFLICTS: readonly (number | undefined)[] = [409, 412];
 /**
  * The metadata entry with a random id of the put that made an object. Only it shows whose an object is: an ETag is
@@ -38,6 +41,7 @@ export interface S3PutSettings {
   storageClass: string | undefined;
   maxParallelParts: number;
   maxParts: number;
+  locks: ObjectLocks;
   /** Whether to send `If-None-Match: *`; set to false once the server has answered 501 to it. */
   conditional: { isTried: boolean };
 }
@@ -55,6 +59,8 @@ export class S3Put {
   readonly #mark = crypto.randomUUID();
   /** From the answer, in a bucket that keeps versions. */
   #versionId: string | undefined;
+  /** The headers that lock the object. */
+  #lock: Awaited<ReturnType<ObjectLocks["headers"]>> = {};
 
   constructor(settings: S3PutSettings, target: S3Target, options: PutOptions) {
     this.#settings = settings;
@@ -67,6 +73,7 @@ export class S3Put {
    */
   async run(body: AsyncIterable<Part>): Promise<S3Stored> {
     await this.#refuseExisting();
+    this.#lock = await this.#settings.locks.headers(this.#options.lock, this.#options.signal);
     const stop = new AbortController();
     const signal = AbortSignal.any([this.#options.signal, stop.signal]);
     const parts = pullParts(body, signal);
@@ -90,12 +97,12 @@ export class S3Put {
         throw new Error(`${this.#target.operation}: a part came after a short one`);
       }
       let tries = 0;
-      await this.#conditionally((ifNoneMatch) => this.#send(part, ifNoneMatch, () => void tries++)).catch(
-        (error) => {
-          mayBeThere = tries > 1 || this.#options.signal.aborted || isRetryable(error);
-          return this.#requireOurs(error);
-        },
-      );
+      await this.#lockedIfPossible(() =>
+        this.#conditionally((ifNoneMatch) => this.#send(part, ifNoneMatch, () => void tries++)),
+      ).catch((error) => {
+        mayBeThere = tries > 1 || this.#options.signal.aborted || isRetryable(error);
+        return this.#requireOurs(error);
+      });
       mayBeThere = true;
       const stored = await this.#confirm(part.bytes.length);
       this.#options.onProgress?.(part.bytes.length);
@@ -172,7 +179,7 @@ export class S3Put {
     let isCompleting = false;
     let uploadId: string | undefined;
     try {
-      uploadId = await createUpload(this.#target, this.#creation(), signal);
+      uploadId = await this.#lockedIfPossible(() => createUpload(this.#target, this.#creation(), signal));
       await this.#options.onUpload?.(uploadId);
       isFirstHandedOver = true;
       const onSent = (bytes: number) => this.#options.onProgress?.(bytes);
@@ -202,6 +209,18 @@ export class S3Put {
       this.#versionId = await completeUpload(this.#target, uploadId, completed, ifNoneMatch, signal);
     };
     await this.#conditionally(complete).catch((error) => this.#requireOurs(error));
+  }
+
+  /** Without the lock, if the server refuses a request with it: an unlocked backup is better than none. */
+  async #lockedIfPossible<T>(send: () => Promise<T>): Promise<T> {
+    try {
+      return await send();
+    } catch (error) {
+      const isRefusal = REFUSED_LOCK.includes(failureOf(error).status) && !isRetryable(error);
+      if (!isRefusal || Object.keys(this.#lock).length === 0) throw error;
+      this.#lock = {};
+      return send();
+    }
   }
 
   async #conditionally(send: (ifNoneMatch: { IfNoneMatch?: "*" }) => Promise<void>): Promise<void> {
@@ -259,6 +278,7 @@ export class S3Put {
     return {
       ContentType: "application/octet-stream",
       Metadata: { [MARK]: this.#mark },
+      ...this.#lock,
       ...(storageClass === undefined ? {} : { StorageClass: storageClass as StorageClass }),
     };
   }

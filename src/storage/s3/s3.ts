@@ -14,9 +14,10 @@ import type { Part } from "../../stream/part.ts";
 import { checkKey, fullKey } from "../key.ts";
 import type { PlaceNames } from "../place.ts";
 import { unlessStalled } from "../stall.ts";
-import type { PutOptions, Removal, Storage, StoredObject } from "../storage.ts";
+import type { LockAnswer, ObjectLock, PutOptions, Removal, Storage, StoredObject } from "../storage.ts";
 import { failureOf } from "./errors.ts";
 import { headObject, lockOf } from "./head.ts";
+import { ObjectLocks } from "./locks.ts";
 import { abortUpload, type S3Target } from "./multipart.ts";
 import { S3Put, type S3PutSettings } from "./put.ts";
 import { removeVersions } from "./remove.ts";
@@ -33,6 +34,7 @@ export class S3Storage implements Storage {
   readonly #s3: S3Requests;
   readonly #clock: Clock;
   readonly #put: S3PutSettings;
+  readonly #locks: ObjectLocks;
   #isBucketKnown = false;
 
   constructor(config: S3StorageConfig, deps: { log: Log; clock: Clock }) {
@@ -40,12 +42,14 @@ export class S3Storage implements Storage {
     this.settings = config;
     this.#s3 = new S3Requests(config, deps);
     this.#clock = deps.clock;
+    this.#locks = new ObjectLocks(this.#s3, config.bucket, deps.clock);
     this.#put = {
       log: deps.log,
       clock: deps.clock,
       storageClass: config.storage_class,
       maxParallelParts: config.max_parallel_parts,
       maxParts: config.max_parts,
+      locks: this.#locks,
       conditional: { isTried: triesConditionalPut(config.provider) },
     };
   }
@@ -174,6 +178,10 @@ export class S3Storage implements Storage {
 
   async remove(key: string, signal: AbortSignal): Promise<Removal> {
     return removeVersions(this.#target("remove", key), signal);
+  }
+
+  lock(key: string, wanted: ObjectLock | undefined, signal: AbortSignal): Promise<LockAnswer> {
+    return this.#locks.lock(this.#target("lock", key), wanted, signal);
   }
 
   async discard(key: string, uploadId: string | undefined, signal: AbortSignal): Promise<void> {

@@ -12,16 +12,19 @@ import type {
 } from "./facts.ts";
 import { type BackupGuard, Guards, isOnHold } from "./guards.ts";
 import { CountingRules } from "./keep-rules.ts";
+import { renewedLockEnd } from "./locks.ts";
 import { daysText, spanText } from "./spans.ts";
 
 /** The rules that apply to every database. */
 export interface Rules extends Pick<RetentionRules, "now" | "guard"> {
+  lockHorizonMs: number;
   calendar: Calendar;
   storages: ReadonlyMap<string, RetainingStorage>;
 }
 
 /** A copy with its unfinished decision. */
 interface Draft {
+  copy: RetainedCopy;
   decision: RetentionDecision;
   storage: RetainingStorage | undefined;
   /** Beginning of the reason for a copy that is past its days. */
@@ -80,7 +83,33 @@ export class DatabasePlanner {
       const { server, database, id } = backup;
       this.#newestGood = { server, database, backupId: id, storages: stays };
     }
+    for (const draft of drafts) this.#renewLock(draft, backup, counts, guard !== undefined);
     return drafts.map(({ decision }) => decision);
+  }
+
+  /** A lock lasts as long as the copy is kept. */
+  #renewLock(
+    { copy, decision, storage, tooOld }: Draft,
+    backup: RetainedBackup,
+    counts: ReadonlyMap<string, string | undefined>,
+    isGuarded: boolean,
+  ): void {
+    const { now, lockHorizonMs: horizonMs } = this.#rules;
+    const { startedAt } = backup;
+    if (!storage?.lock || !copy.isConfirmed || decision.action !== "keep" || decision.guard === "locked")
+      return;
+    if (decision.isLeftToProvider || !(startedAt <= now)) return;
+    const isCounted = counts.get(copy.storage) !== undefined || isGuarded;
+    const isHeld = isOnHold(backup, now);
+    const keptUntil: Date | "unknown" | undefined =
+      isCounted || (isHeld && backup.heldUntil === undefined) || (tooOld !== "" && !isHeld)
+        ? "unknown"
+        : isHeld
+          ? backup.heldUntil
+          : undefined;
+    const locked = { startedAt, lockedUntil: copy.lockedUntil, keptUntil };
+    const end = renewedLockEnd(storage.lock, storage.keep.days, locked, { now, horizonMs });
+    if (end) decision.lockUntil = end;
   }
 
   #seeAhead({ id, server, database, isGood, copies }: RetainedBackup): void {
@@ -121,6 +150,7 @@ function judge(
     reliesOn: NOTHING,
   };
   const draft: Draft = {
+    copy,
     decision,
     storage,
     tooOld: "",
@@ -145,7 +175,7 @@ function judge(
       decision.reason = `${draft.tooOld}, but the backup is on hold${until}${why}`;
       decision.guard = "held";
     } else if (copy.lockedUntil !== undefined && copy.lockedUntil > now) {
-      decision.reason = `${draft.tooOld}, but locked until ${rfc3339(copy.lockedUntil)} by Object Lock`;
+      decision.reason = `${draft.tooOld}, but locked until ${rfc3339(copy.lockedUntil)} by ${copy.lockedBy ?? "Object Lock"}`;
       decision.guard = "locked";
     } else {
       decision.reason = `${draft.tooOld}, and no other rule keeps it`;

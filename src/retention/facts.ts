@@ -1,3 +1,5 @@
+import type { LockRules } from "./locks.ts";
+
 /** The input and the results of retention. Times are instants; nothing here reads a clock. */
 
 /** The rules for all copies. */
@@ -14,6 +16,8 @@ export interface RetentionRules {
   };
   /** Set if the clock must not be trusted (`clockSuspicion`): nothing expires without a confirmation. */
   clockSuspicion?: string | undefined;
+  /** Within this time from now the next cleanup has certainly run: a lock that ends earlier is renewed now. */
+  lockHorizonMs?: number;
   /** The `planHash` that a person has confirmed: exactly that plan is carried out despite its stops. */
   confirmedPlanHash?: string | undefined;
 }
@@ -24,6 +28,8 @@ export interface RetainingStorage {
   /** False if the provider's lifecycle rule deletes old copies instead of pg321. */
   expire: boolean;
   keep: KeepRules;
+  /** Set if pg321 locks the copies. */
+  lock?: LockRules | undefined;
 }
 
 /** Each rule counts the good backups of one database with a confirmed copy in that storage, newest first. */
@@ -61,8 +67,10 @@ export interface RetainedBackup {
 export interface RetainedCopy {
   storage: string;
   isConfirmed: boolean;
-  /** The end of its Object Lock. */
+  /** Until when the storage refuses to delete it. */
   lockedUntil?: Date | undefined;
+  /** By what, if not by Object Lock. */
+  lockedBy?: string | undefined;
   bytes: number;
 }
 
@@ -83,6 +91,8 @@ export interface RetentionDecision {
   guard?: Guard;
   /** Set on a copy that would expire but waits for a confirmation, or for a trusted clock. */
   isSuspended?: true;
+  /** Set on a copy that stays and whose lock would end too soon: until when it should be locked. */
+  lockUntil?: Date;
   /** Set on a copy that is past its days and that the provider should delete. */
   isLeftToProvider?: true;
   /**

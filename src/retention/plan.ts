@@ -49,9 +49,10 @@ export class RetentionPlanner {
 
   /** `onDatabase` is called as each database ends. */
   constructor(rules: RetentionRules, onDatabase: (newestGood: NewestGood | undefined) => void = () => {}) {
-    const { now, guard, storages, timezone } = rules;
+    const { now, guard, storages, timezone, lockHorizonMs = 0 } = rules;
     this.#rules = {
       now,
+      lockHorizonMs,
       guard,
       calendar: new Calendar(timezone),
       storages: new Map(storages.map((storage) => [storage.name, storage])),

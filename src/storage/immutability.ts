@@ -142,6 +142,11 @@ export function lockText({
   return `locked until ${locked_until}${lock_mode === null ? "" : ` (${lock_mode})`}`;
 }
 
+/** Whether a rule of the bucket keeps objects from being deleted. */
+export function hasBucketRule(settings: StorageConfig): boolean {
+  return settings.type === "s3" && settings.immutable !== undefined;
+}
+
 /** The end of the protection that no single object shows: by the bucket's rule, or by the provider's lifecycle rule. */
 export function endOf(
   settings: StorageConfig,

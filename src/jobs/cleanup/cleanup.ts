@@ -13,6 +13,7 @@ import { adopt, adoptionOf, orphansIn, recordedKeys } from "./orphans.ts";
 import { decisionsOf, planCleanup, planRun } from "./plan.ts";
 import { pruneCatalog } from "./prune-catalog.ts";
 import { removeEmptyRecords } from "./remove-records.ts";
+import { renewLocks } from "./renew-locks.ts";
 import type { CleanupPreview, CleanupReport } from "./report.ts";
 import { CleanupTally } from "./report.ts";
 import { removeTemporaryFiles } from "./temporary-files.ts";
@@ -106,6 +107,8 @@ async function cleanUp(
   tally.decisions = going.listed;
   tally.guarded = going.guarded;
   await alertFutureBackups(context, outline, clockTrust);
+  // No lock can be taken back, so none is made with a clock that may be wrong.
+  if (clockSuspicion === undefined || outline.isConfirmed) await renewLocks(context, going.locks, tally);
   const looks = new CopyChecks(context, (copy) => {
     statistics.missing++;
     tally.fail(copy.storage, copy.object_key, `missing: ${copy.error}`);

@@ -1,5 +1,6 @@
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import type { CopyRecord } from "../../catalog/records.ts";
+import { endOf, hasBucketRule } from "../../storage/immutability.ts";
 import type { Removal, Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
 import { manifestKey } from "../copies/object-key.ts";
@@ -12,7 +13,7 @@ export type Deletion = { outcome: "deleted" | "hidden" | "gone" } | { outcome: "
 /**
  * Removes one copy for good: mark its record (DELETING), remove manifest and object, check that they are gone, update
  * the record. If the run dies in between, the next cleanup continues from the mark. Throws what the storage throws;
- * the mark then stays, with the error. A copy under Object Lock is left as it is, with the end of the lock recorded.
+ * the mark then stays, with the error. A locked copy is left as it is, with the end of the lock recorded.
  */
 export async function deleteCopy(
   { catalog, clock }: Pick<JobContext, "catalog" | "clock">,
@@ -30,10 +31,21 @@ export async function deleteCopy(
     await record({ locked_until: lockedUntil.toISOString() });
     return { outcome: "locked", lockedUntil };
   }
-  await record({ state: "DELETING", locked_until: null });
+  const ruleEnd = hasBucketRule(storage.settings) ? endOf(storage.settings, copy) : undefined;
+  if (ruleEnd && ruleEnd > clock.now()) return { outcome: "locked", lockedUntil: ruleEnd };
+  await record({ state: "DELETING", locked_until: null, lock_mode: null, lock_error: null });
   try {
     const removals: Removal[] = [];
-    for (const key of keys) removals.push(await removeConfirmed(storage, key, reason, signal));
+    for (const key of keys) {
+      const removal = await removeConfirmed(storage, key, reason, signal);
+      if (removal.outcome !== "locked") removals.push(removal);
+      else {
+        // An older version is locked. Nothing is lost yet unless the manifest went first.
+        const state = removals.length === 0 ? copy.state : "DELETING";
+        await record({ state, locked_until: removal.lockedUntil.toISOString() });
+        return removal;
+      }
+    }
     const isHidden = removals.some(({ outcome }) => outcome === "hidden");
     const wasThere = copy.state === "HIDDEN" || found.some((object) => object !== undefined);
     await record({ state: isHidden ? "HIDDEN" : "DELETED", error: null });
@@ -55,8 +67,7 @@ async function removeConfirmed(
 ): Promise<Removal> {
   const removal = await removeObject(storage, key, reason, signal);
   const what = `storage "${storage.name}": remove ${key}`;
-  if (removal.outcome === "locked")
-    throw new Pg321Error("storage", `${what}: locked until ${removal.lockedUntil.toISOString()}`);
+  if (removal.outcome === "locked") return removal;
   if (await storage.head(key, signal))
     throw new Pg321Error("storage", `${what}: it is still there although the storage reported it removed`);
   return removal;

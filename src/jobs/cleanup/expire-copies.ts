@@ -228,7 +228,12 @@ async function removeCopy(
   const deletion = await deleteCopy(context, storage, copy, reason, signal);
   const fields = { storage: storage.name, backup_id: copy.backup_id, object: copy.object_key, bytes };
   if (deletion.outcome === "locked")
-    return hold(tally, storage, copy.object_key, `locked until ${deletion.lockedUntil.toISOString()}`);
+    return hold(
+      tally,
+      storage,
+      copy.object_key,
+      `held until ${deletion.lockedUntil.toISOString()}: it is locked`,
+    );
   if (deletion.outcome === "hidden") {
     counts.hidden++;
     log.warning("a copy is only hidden and still billed: the key is not allowed to delete versions", fields);

@@ -16,6 +16,13 @@ export interface ExpiringCopy {
   isLeftToProvider: boolean;
 }
 
+/** A copy that stays, and whose lock would end before the next cleanup. */
+export interface LockRenewal {
+  backupId: string;
+  storage: string;
+  until: Date;
+}
+
 /** The expired copies of one database that guards keep. */
 export interface GuardedDatabase {
   server: string;
@@ -37,6 +44,8 @@ const GUARDS: readonly unknown[] = ["newest-good", "stale", "shrunk"];
  */
 export class ExpiringCopies {
   readonly #backups: ExpiringBackup[] = [];
+  /** The locks to put on or to extend. */
+  readonly locks: LockRenewal[] = [];
   #stopOf: PlanOutline["stopOf"] = () => undefined;
   #listed: RetentionDecision[] = [];
   /** Nearly all backups leave the same storages, so hundreds of thousands share the same list. */
@@ -45,7 +54,8 @@ export class ExpiringCopies {
 
   /** Adds the next decision; the decisions of one backup must follow each other. */
   add(decision: RetentionDecision): void {
-    const { action, guard, isLeftToProvider } = decision;
+    const { action, guard, isLeftToProvider, lockUntil: until } = decision;
+    if (until) this.locks.push({ backupId: decision.backupId, storage: decision.storage, until });
     if (action === "expire" || isLeftToProvider) this.#addCopy(decision);
     else if (guard === undefined) return;
     if (this.#listed.length < LISTED_MAX) this.#listed.push(decision);

@@ -8,6 +8,7 @@ import type { Storage, StoredObject } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
 import { openFacts } from "../copies/backup-facts.ts";
 import { settleStatus } from "../copies/backup-status.ts";
+import { lockCopy } from "../copies/locks.ts";
 import { manifestKey } from "../copies/object-key.ts";
 import { intendedCopy } from "../copies/steps.ts";
 import { readManifest } from "../copies/stored-object.ts";
@@ -120,6 +121,7 @@ export async function adopt(
         confirmed_at: clock.now().toISOString(),
         error,
       });
+      await readLock(context, backup, storage);
       await settleStatus(context, backup);
       if (error === null) adopted.push(object);
       else await alertDamage(context, "cleanup", { ...backup, storage: storage.name, error });
@@ -133,6 +135,13 @@ export async function adopt(
 function warnOf({ log, signal }: JobContext, { name }: Storage, { key }: StoredObject, error: unknown): void {
   signal.throwIfAborted();
   log.warning("an object cannot be adopted", { storage: name, object: key, error: messageOf(error) });
+}
+
+/** Records the lock of an adopted copy as it is; the next cleanup puts one on it if the config asks for that. */
+async function readLock(context: JobContext, backup: BackupRecord, storage: Storage): Promise<void> {
+  if (storage.settings.type !== "s3") return;
+  const { change } = await lockCopy(context, backup, storage, undefined);
+  await context.catalog.updateCopy(backup.id, storage.name, change);
 }
 
 function problemOf(

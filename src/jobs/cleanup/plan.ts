@@ -1,11 +1,23 @@
 import type { ShrinkMetadata } from "../../alerts/shrink.ts";
+import { DAY_MS } from "../../base/limits.ts";
 import type { RetainedSnapshot } from "../../catalog/catalog.ts";
 import type { ClockTrust } from "../../catalog/clock-records.ts";
 import type { AlertRecord, RetainedBackupRecord } from "../../catalog/records.ts";
+import type { Config, StorageConfig } from "../../config/config.ts";
 import { clockSuspicion } from "../../retention/clock-suspicion.ts";
-import type { PlanOutline, RetainedBackup, RetentionDecision, RetentionRules } from "../../retention/plan.ts";
+import type {
+  PlanOutline,
+  RetainedBackup,
+  RetainedCopy,
+  RetainingStorage,
+  RetentionDecision,
+  RetentionRules,
+} from "../../retention/plan.ts";
 import { RetentionPlanner, RetentionSurvey } from "../../retention/plan.ts";
+import { endOf, hasBucketRule } from "../../storage/immutability.ts";
 import type { JobContext } from "../context.ts";
+import { lockRules } from "../copies/locks.ts";
+import { timetableOf } from "../schedules.ts";
 import { askForTheTime, clockFacts, trustAfter } from "./clock-facts.ts";
 import { ExpiringCopies } from "./expiring-copies.ts";
 import { staleAfterMs } from "./stale-after.ts";
@@ -39,19 +51,15 @@ export async function planCleanup(
   const rules: RetentionRules = {
     now,
     timezone: config.timezone,
-    storages: config.storage.map(({ name, off_site, keep, expire }) => ({
-      name,
-      offSite: off_site,
-      expire: expire !== "provider-lifecycle",
-      keep,
-    })),
+    storages: config.storage.map(retainingStorage),
+    lockHorizonMs: lockHorizonMs(config, now),
     guard: { staleAfterMs: (...name) => staleAfterMs(config, ...name, now), keep: config.guard.keep },
     clockSuspicion: suspicion,
     confirmedPlanHash: options.confirm,
   };
   // A storage that is no longer in the config cannot be asked, so its copies do not count.
-  const names = new Set(context.storages.map(({ name }) => name));
-  const toBackup = (record: RetainedBackupRecord) => retainedBackup(record, names, shrunk);
+  const storages = new Map(context.storages.map(({ name, settings }) => [name, settings]));
+  const toBackup = (record: RetainedBackupRecord) => retainedBackup(record, storages, shrunk);
   const survey = new RetentionSurvey(rules);
   for await (const records of snapshot.backups()) {
     context.signal.throwIfAborted();
@@ -87,7 +95,7 @@ export async function* decisionsOf(
 
 function retainedBackup(
   record: RetainedBackupRecord,
-  storages: ReadonlySet<string>,
+  storages: ReadonlyMap<string, StorageConfig>,
   shrunk: ReadonlyMap<string, string>,
 ): RetainedBackup {
   const { id, server, database, status, started_at, held_at, hold_until, hold_reason, copies } = record;
@@ -103,13 +111,44 @@ function retainedBackup(
     shrinkSuspect: started_at < (shrunk.get(databaseKey(server, database)) ?? ""),
     copies: copies
       .filter(({ storage }) => storages.has(storage))
-      .map(({ storage, state, locked_until, object_bytes }) => ({
-        storage,
-        isConfirmed: state === "CONFIRMED",
-        lockedUntil: locked_until === null ? undefined : new Date(locked_until),
-        bytes: object_bytes ?? 0,
+      .map((copy) => ({
+        storage: copy.storage,
+        isConfirmed: copy.state === "CONFIRMED",
+        ...lockFacts(copy, storages.get(copy.storage)),
+        bytes: copy.object_bytes ?? 0,
       })),
   };
+}
+
+/** Until when the storage refuses to delete a copy: by its lock, or by the rule of its bucket. */
+function lockFacts(
+  copy: RetainedBackupRecord["copies"][number],
+  settings: StorageConfig | undefined,
+): Pick<RetainedCopy, "lockedUntil" | "lockedBy"> {
+  if (copy.locked_until !== null) return { lockedUntil: new Date(copy.locked_until) };
+  if (settings === undefined || !hasBucketRule(settings)) return {};
+  return { lockedUntil: endOf(settings, copy), lockedBy: "a rule of the bucket" };
+}
+
+function retainingStorage(settings: StorageConfig): RetainingStorage {
+  const { name, off_site, keep, expire } = settings;
+  const lock = settings.type === "s3" ? settings.lock : undefined;
+  return {
+    name,
+    offSite: off_site,
+    expire: expire !== "provider-lifecycle",
+    keep,
+    lock: lock && lockRules(lock),
+  };
+}
+
+/** Runs are missed: a lock must last beyond the next two. */
+const RUNS_AHEAD = 2;
+
+/** The time after which the next cleanup has certainly run. */
+function lockHorizonMs(config: Config, now: Date): number {
+  const interval = timetableOf(config, now).find(({ job }) => job === "cleanup")?.intervalMs ?? DAY_MS;
+  return Math.max(DAY_MS, interval * RUNS_AHEAD);
 }
 
 /** For each database with an open alert about shrinking: when its first small dump began. */

@@ -58,6 +58,8 @@ export interface CleanupStatistics extends Record<string, unknown> {
   alerts_pruned: number;
   deliveries_pruned: number;
   adopted: number;
+  /** Copies whose lock was put on or extended. */
+  locks_renewed: number;
   duration_ms: number;
   errors: CleanupError[];
   notes: CleanupNote[];
@@ -114,6 +116,7 @@ export class CleanupTally {
       alerts_pruned: 0,
       deliveries_pruned: 0,
       adopted: 0,
+      locks_renewed: 0,
       duration_ms: 0,
       errors: [],
       notes: [],

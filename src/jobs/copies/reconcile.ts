@@ -8,6 +8,7 @@ import { closeRuns } from "../close-runs.ts";
 import type { JobContext } from "../context.ts";
 import { storageNamed } from "../storages.ts";
 import { statusOf } from "./backup-status.ts";
+import { lockFor, lockStoredCopy } from "./locks.ts";
 import { manifestKey } from "./object-key.ts";
 import type { RemovalReason } from "./removal.ts";
 import { removeObject } from "./removal.ts";
@@ -103,7 +104,7 @@ async function confirmByManifest(
   if (!good) return backup;
   const facts = factsOf(good.manifest, good.text);
   await context.catalog.updateBackup(backup.id, facts);
-  await confirmIntended(context, copy, good.manifest.object_bytes);
+  await confirmIntended(context, backup, copy, storage, good.manifest.object_bytes);
   return { ...backup, ...facts };
 }
 
@@ -115,7 +116,7 @@ async function completeOrRemove(
   storage: Storage,
 ): Promise<BackupRecord> {
   if (await completeManifest(context, backup, copy, storage)) {
-    await confirmIntended(context, copy, backup.object_bytes);
+    await confirmIntended(context, backup, copy, storage, backup.object_bytes);
     return backup;
   }
   await removeIntended(storage, copy, context.signal);
@@ -127,14 +128,17 @@ async function completeOrRemove(
   return backup;
 }
 
-function confirmIntended(
-  { catalog, clock }: JobContext,
-  { backup_id, storage }: CopyRecord,
+async function confirmIntended(
+  context: JobContext,
+  backup: BackupRecord,
+  copy: CopyRecord,
+  storage: Storage,
   object_bytes: number | null,
 ): Promise<void> {
-  const confirmed_at = clock.now().toISOString();
+  const confirmed_at = context.clock.now().toISOString();
   const change = { state: "CONFIRMED", upload_id: null, object_bytes, confirmed_at, error: null } as const;
-  return catalog.updateCopy(backup_id, storage, change);
+  await context.catalog.updateCopy(copy.backup_id, copy.storage, change);
+  await lockStoredCopy(context, backup, storage, "backup");
 }
 
 /**
@@ -156,7 +160,8 @@ async function completeManifest(
     refuseLocked(storage, key, await removeObject(storage, manifestKey(key), reason, signal));
   }
   const stallTimeoutMs = storage.settings.stall_timeout_ms;
-  await putManifest(storage, key, manifest, { signal, clock, stallTimeoutMs });
+  const lock = lockFor(storage, backup, clock.now());
+  await putManifest(storage, key, manifest, { signal, clock, stallTimeoutMs, lock });
   log.info("the manifest of a finished copy of an interrupted run was written", {
     storage: storage.name,
     backup_id: backup.id,

@@ -7,6 +7,7 @@ import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
 import { requireInPlace } from "../in-place.ts";
 import { recordDamage } from "./damage.ts";
+import { lockFor, lockStoredCopy } from "./locks.ts";
 import { manifestKey } from "./object-key.ts";
 import { discardUpload, removeObject } from "./removal.ts";
 import { refuseLocked, removeIntended } from "./remove-intended.ts";
@@ -50,7 +51,8 @@ export async function confirmCopy(
   const { catalog, clock, log } = context;
   const stallTimeoutMs = storage.settings.stall_timeout_ms;
   try {
-    await putManifest(storage, backup.object_key, backup.manifest, { signal, clock, stallTimeoutMs });
+    const lock = lockFor(storage, backup, clock.now());
+    await putManifest(storage, backup.object_key, backup.manifest, { signal, clock, stallTimeoutMs, lock });
   } catch (error) {
     signal.throwIfAborted();
     const message = messageOf(error);
@@ -69,6 +71,7 @@ export async function confirmCopy(
     confirmed_at: clock.now().toISOString(),
     error: null,
   });
+  await lockStoredCopy({ ...context, signal }, backup, storage, "backup");
   return true;
 }
 
@@ -134,6 +137,7 @@ export async function fillCopy(
       ...options,
       clock,
       stallTimeoutMs: to.settings.stall_timeout_ms,
+      lock: lockFor(to, backup, clock.now()),
       onUpload: (uploadId) => recordUpload(context, backup, to, uploadId),
       onSourceError: (error) => {
         sourceError = error;

@@ -6,6 +6,7 @@ import type { JobContext } from "../context.ts";
 import { requireInPlace } from "../in-place.ts";
 import type { ProgressMeter } from "../progress.ts";
 import { backupStorages } from "../storages.ts";
+import { lockFor } from "./locks.ts";
 import { failCopy, intendedCopy, recordUpload } from "./steps.ts";
 
 /** How many parts the slowest storage may lag behind the source. */
@@ -78,6 +79,7 @@ function sinkOf(
       await requireInPlace(context, storage, signal);
       return storage.put(backup.object_key, body, {
         signal,
+        lock: lockFor(storage, backup, context.clock.now()),
         partBytes,
         onProgress,
         ...(onPause && { onPause }),

@@ -98,7 +98,7 @@ export async function putManifest(
   storage: Storage,
   key: string,
   text: string,
-  options: Pick<WatchedPutOptions, "signal" | "clock" | "stallTimeoutMs">,
+  options: Pick<WatchedPutOptions, "signal" | "clock" | "stallTimeoutMs" | "lock">,
 ): Promise<void> {
   const body = partsOf(new TextEncoder().encode(text));
   await watchedPut(storage, manifestKey(key), body, { ...options, partBytes: PART_BYTES_MIN });

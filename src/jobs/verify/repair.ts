@@ -5,6 +5,7 @@ import type { CopyRecord } from "../../catalog/records.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
 import { settleStatus } from "../copies/backup-status.ts";
+import { lockFor, lockStoredCopy } from "../copies/locks.ts";
 import { manifestKey, shortId } from "../copies/object-key.ts";
 import { maxPartsOf, partBytesFor } from "../copies/part-size.ts";
 import { reconcile } from "../copies/reconcile.ts";
@@ -144,11 +145,12 @@ async function keepAsLost(
  * nothing if the object is missing or damaged.
  */
 async function mendManifest(
-  { catalog, clock }: JobContext,
+  context: JobContext,
   backup: StoredBackup,
   to: Storage,
   signal: AbortSignal,
 ): Promise<boolean> {
+  const { catalog, clock } = context;
   const { object_key: key, object_bytes } = backup;
   try {
     if (!(await to.head(key, signal))) return false;
@@ -156,7 +158,8 @@ async function mendManifest(
     if (await to.head(manifestKey(key), signal))
       await removeObject(to, manifestKey(key), { why: "superseded", by }, signal);
     const stallTimeoutMs = to.settings.stall_timeout_ms;
-    await putManifest(to, key, backup.manifest, { signal, clock, stallTimeoutMs });
+    const lock = lockFor(to, backup, clock.now());
+    await putManifest(to, key, backup.manifest, { signal, clock, stallTimeoutMs, lock });
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof Pg321Error) return false;
@@ -165,5 +168,6 @@ async function mendManifest(
   const confirmed_at = clock.now().toISOString();
   // There may be no record of this copy: the storage may be new, or somebody may have copied the object there.
   await catalog.putCopy({ ...intendedCopy(backup, to), state: "CONFIRMED", object_bytes, confirmed_at });
+  await lockStoredCopy({ ...context, signal }, backup, to, "repair");
   return true;
 }

@@ -65,7 +65,7 @@ export class ObjectLocks {
     if (found.problem !== undefined) return { lock: undefined, problem: found.problem, isEverywhere: true };
     const { lock } = found;
     if (!wanted) return { lock, problem: lock ? undefined : "it is not locked", isEverywhere: false };
-    if (lock && lock.until >= wanted.until) return { lock, problem: undefined, isEverywhere: false };
+    if (reaches(lock, wanted)) return { lock, problem: undefined, isEverywhere: false };
     const refusal = await this.#put(
       { ...target, object },
       { ...wanted, mode: lock?.mode ?? wanted.mode },
@@ -73,8 +73,9 @@ export class ObjectLocks {
     );
     await requireUnchanged(target, head, signal);
     const now = await this.#retention({ ...target, object }, feature, signal);
-    const isLocked = now.lock !== undefined && now.lock.until >= wanted.until;
-    const problem = isLocked ? undefined : (refusal ?? now.problem ?? "the server did not keep the lock");
+    const problem = reaches(now.lock, wanted)
+      ? undefined
+      : (refusal ?? now.problem ?? "the server did not keep the lock");
     return { lock: now.lock, problem, isEverywhere: problem !== undefined };
   }
 
@@ -170,6 +171,11 @@ export class ObjectLocks {
       throw error;
     }
   }
+}
+
+/** Servers may drop the fraction of a second. */
+function reaches(lock: ObjectLock | undefined, wanted: ObjectLock): boolean {
+  return lock !== undefined && lock.until.getTime() > wanted.until.getTime() - 1000;
 }
 
 /** An answer of the right status that is none about a lock. */

@@ -1,0 +1,81 @@
+import { resolveAlert } from "../../alerts/alert.ts";
+import type { BackupRecord } from "../../catalog/records.ts";
+import type { Storage } from "../../storage/storage.ts";
+import type { JobContext } from "../context.ts";
+import { alertLock, LOCK_KEY, lockCopy } from "../copies/locks.ts";
+import { storageNamed } from "../storages.ts";
+import type { LockRenewal } from "./expiring-copies.ts";
+import type { CleanupTally } from "./report.ts";
+
+/** After this many calls in a row without an answer, a storage is skipped for the rest of the run. */
+const SILENT_MAX = 3;
+
+/**
+ * Locks copies until the planned ends. It goes on after a failure of one copy, and leaves a storage in which no copy can
+ * be locked after the first.
+ */
+export async function renewLocks(
+  context: JobContext,
+  renewals: readonly LockRenewal[],
+  tally: CleanupTally,
+): Promise<void> {
+  for (const [name, group] of Map.groupBy(renewals, ({ storage }) => storage)) {
+    const storage = storageNamed(context, name);
+    if (storage) await renewIn(context, storage, group, tally);
+  }
+  await endAlerts(context);
+}
+
+async function renewIn(
+  context: JobContext,
+  storage: Storage,
+  renewals: readonly LockRenewal[],
+  tally: CleanupTally,
+): Promise<void> {
+  const { catalog, log, signal } = context;
+  const lock = storage.settings.type === "s3" ? storage.settings.lock : undefined;
+  if (!lock) return;
+  let silent = 0;
+  let error: string | null = null;
+  let renewed = 0;
+  for (const { backupId, until } of renewals) {
+    signal.throwIfAborted();
+    const backup = await confirmedIn(context, backupId, storage);
+    if (!backup) continue;
+    const result = await lockCopy(context, backup, storage, { mode: lock.mode, until });
+    await catalog.updateCopy(backupId, storage.name, result.change);
+    if (result.error === null) {
+      renewed++;
+      silent = 0;
+      continue;
+    }
+    error ??= result.error;
+    if (result.isSilent) tally.fail(storage.name, backup.object_key, `not locked: ${result.error}`);
+    if (result.isEverywhere || (result.isSilent && ++silent >= SILENT_MAX)) break;
+  }
+  tally.statistics.locks_renewed += renewed;
+  if (renewed > 0) log.info("locks of copies were renewed", { storage: storage.name, copies: renewed });
+  if (error !== null) tally.note(storage.name, "", `not locked: ${error}`);
+  if (error !== null || renewed > 0) await alertLock(context, "cleanup", storage, error);
+}
+
+/** The backup, if its copy in this storage is still good. */
+async function confirmedIn(
+  { catalog }: JobContext,
+  backupId: string,
+  { name }: Storage,
+): Promise<BackupRecord | undefined> {
+  const backup = await catalog.backup(backupId);
+  const copy = (await catalog.copies(backupId)).find(({ storage }) => storage === name);
+  return copy?.state === "CONFIRMED" ? backup : undefined;
+}
+
+/** Resolves the alerts about storages from which the config no longer wants locks. */
+async function endAlerts(context: JobContext): Promise<void> {
+  const locking = context.config.storage.flatMap((one) => (one.type === "s3" && one.lock ? one.name : []));
+  for (const { key } of await context.catalog.alerts({ open: true })) {
+    const name = key.startsWith(LOCK_KEY) ? key.slice(LOCK_KEY.length) : undefined;
+    if (name !== undefined && !locking.includes(name))
+      await resolveAlert(context, key, `the config no longer wants locks in storage "${name}"`);
+  }
+}

@@ -1,0 +1,133 @@
+import { raiseAlert, resolveAlert } from "../../alerts/alert.ts";
+import { messageOf, Pg321Error } from "../../base/errors.ts";
+import type { BackupRecord, CopyRecord } from "../../catalog/records.ts";
+import type { Job, LockConfig } from "../../config/config.ts";
+import type { LockRules } from "../../retention/locks.ts";
+import { newLockEnd } from "../../retention/locks.ts";
+import type { LockAnswer, ObjectLock, Storage } from "../../storage/storage.ts";
+import type { JobContext } from "../context.ts";
+import { manifestKey } from "./object-key.ts";
+
+type LockContext = Pick<
+  JobContext,
+  "catalog" | "clock" | "config" | "host" | "installation" | "log" | "signal"
+>;
+type LockedBackup = Pick<BackupRecord, "id" | "object_key" | "started_at">;
+
+/** The record of a lock. */
+export type LockChange = Partial<
+  Pick<CopyRecord, "locked_until" | "lock_mode" | "locked_checked_at" | "lock_error">
+>;
+
+export interface LockResult {
+  change: LockChange;
+  /** Why the copy is not locked as the config asks; null if it is. */
+  error: string | null;
+  /** Whether that holds for every copy in this storage. */
+  isEverywhere: boolean;
+  /** The storage did not answer. */
+  isSilent: boolean;
+}
+
+/** The lock that a storage's settings want for a copy that is stored now; undefined: none. */
+export function lockFor(
+  { settings }: Pick<Storage, "settings">,
+  { started_at }: Pick<BackupRecord, "started_at">,
+  now: Date,
+): ObjectLock | undefined {
+  const lock = settings.type === "s3" ? settings.lock : undefined;
+  if (!lock) return undefined;
+  return {
+    mode: lock.mode,
+    until: newLockEnd(lockRules(lock), settings.keep.days, new Date(started_at), now),
+  };
+}
+
+export function lockRules({ days, longer_than_retention }: LockConfig): LockRules {
+  return { days, mayOutlast: longer_than_retention };
+}
+
+/**
+ * Locks object and manifest of a copy, unless they are locked for longer, and reads back what the storage confirms.
+ * Without `wanted` it only reads. Throws only if the job is stopped: a copy without a lock is a copy all the same.
+ */
+export async function lockCopy(
+  { clock, signal }: Pick<JobContext, "clock" | "signal">,
+  backup: LockedBackup,
+  storage: Storage,
+  wanted: ObjectLock | undefined,
+): Promise<LockResult> {
+  const answers: LockAnswer[] = [];
+  try {
+    for (const key of [backup.object_key, manifestKey(backup.object_key)])
+      answers.push(await storage.lock(key, wanted, signal));
+  } catch (error) {
+    signal.throwIfAborted();
+    const isSilent = error instanceof Pg321Error && error.retryable;
+    // The lock itself may stand: its record stays.
+    const change = wanted ? { lock_error: messageOf(error) } : {};
+    return { change, error: messageOf(error), isEverywhere: false, isSilent };
+  }
+  const first = answers.find(({ problem }) => problem !== undefined);
+  const error = wanted ? (first?.problem ?? null) : null;
+  const weakest = answers.some(({ lock }) => lock === undefined)
+    ? undefined
+    : answers.flatMap(({ lock }) => lock ?? []).sort((a, b) => a.until.getTime() - b.until.getTime())[0];
+  const modes = answers.flatMap(({ lock }) => lock?.mode ?? []);
+  const change = {
+    locked_until: weakest?.until.toISOString() ?? null,
+    lock_mode: weakest ? (modes.includes("governance") ? ("governance" as const) : weakest.mode) : null,
+    locked_checked_at: clock.now().toISOString(),
+    lock_error: error,
+  };
+  return { change, error, isEverywhere: first?.isEverywhere === true, isSilent: false };
+}
+
+/** Locks a copy that has just been confirmed, if the config asks for that, and records the result. */
+export async function lockStoredCopy(
+  context: LockContext,
+  backup: LockedBackup,
+  storage: Storage,
+  job: Job,
+): Promise<void> {
+  const wanted = lockFor(storage, backup, context.clock.now());
+  if (!wanted) return;
+  const { change, error } = await lockCopy(context, backup, storage, wanted);
+  await context.catalog.updateCopy(backup.id, storage.name, change);
+  await alertLock(context, job, storage, error, [backup.id]);
+}
+
+/** Raises, or resolves, the one alert about a storage whose copies are not locked. */
+export async function alertLock(
+  context: LockContext,
+  job: Job,
+  storage: Storage,
+  error: string | null,
+  backupIds: readonly string[] = [],
+): Promise<void> {
+  const { name } = storage;
+  const key = lockKey(name);
+  if (error === null)
+    return resolveAlert(context, key, `storage "${name}" confirms the locks of copies again`);
+  context.log.warning("a copy is not locked", { storage: name, error });
+  await raiseAlert(context, {
+    level: "WARNING",
+    job,
+    run_id: null,
+    server: null,
+    database: null,
+    key,
+    message: `copies in storage "${name}" are not immutable: ${error}`,
+    metadata: {
+      storage: name,
+      backup_ids: backupIds,
+      hint: "the backups themselves are stored; check the bucket and the key with: pg321 doctor --probe-lock",
+    },
+  });
+}
+
+export const LOCK_KEY = "lock storage ";
+
+export function lockKey(storage: string): string {
+  return `${LOCK_KEY}${storage}`;
+}

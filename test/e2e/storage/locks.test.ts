@@ -1,0 +1,196 @@
+import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import {
+  CreateBucketCommand,
+  DeleteObjectCommand,
+  GetObjectRetentionCommand,
+  ListObjectVersionsCommand,
+} from "@aws-sdk/client-s3";
+import { DAY_MS } from "../../../src/base/limits.ts";
+import { runCleanup } from "../../../src/jobs/cleanup/cleanup.ts";
+import { fillNoiseDatabase } from "../../lab/data/noise-database.ts";
+import { withCatalog } from "../../lab/leftovers.ts";
+import type { Retained, RetainedOptions } from "../../lab/retained.ts";
+import { contextAhead, retained } from "../../lab/retained.ts";
+import { rgw } from "../../lab/servers/s3.ts";
+import { usePostgres } from "../../lab/servers/use-postgres.ts";
+
+const postgres = usePostgres();
+
+const LOCK = { "lock.mode": "governance", "lock.days": 3, "keep.days": 30, attempts: 1 };
+
+async function lockingBucket(): Promise<string> {
+  const Bucket = `locks-${crypto.randomUUID()}`;
+  const { client } = await rgw();
+  await client.send(new CreateBucketCommand({ Bucket, ObjectLockEnabledForBucket: true }));
+  return Bucket;
+}
+
+/** An installation with a disk, and a bucket with Object Lock. */
+async function locked(change: RetainedOptions = {}): Promise<{ at: Retained; bucket: string }> {
+  const bucket = await lockingBucket();
+  const options = { storages: ["disk", "r2"], buckets: { r2: bucket }, settings: { r2: LOCK } } as const;
+  return { at: await retained(postgres, { ...options, ...change }), bucket };
+}
+
+/** The end of the lock of each object and manifest of a backup, as the server says, in days from now. */
+async function lockDays(at: Retained, bucket: string, id: string): Promise<number[]> {
+  const { client } = await rgw();
+  const days: number[] = [];
+  for (const key of await at.objects("r2", id)) {
+    const { Retention } = await client.send(
+      new GetObjectRetentionCommand({ Bucket: bucket, Key: `pg321/${key}` }),
+    );
+    days.push(((Retention?.RetainUntilDate?.getTime() ?? 0) - Date.now()) / DAY_MS);
+  }
+  return days;
+}
+
+async function copyIn(at: Retained, storage: string, id: string) {
+  return (await at.copies(id)).find((one) => one.storage === storage);
+}
+
+describe("a backup to a bucket with Object Lock", () => {
+  test("is locked with its manifest, and our own key cannot delete it", async () => {
+    const { at, bucket } = await locked();
+    await using _ = at;
+    const id = await at.backup(0);
+    expect(await lockDays(at, bucket, id)).toEqual([expect.closeTo(3, 1), expect.closeTo(3, 1)]);
+    const copy = await copyIn(at, "r2", id);
+    expect(copy).toMatchObject({ state: "CONFIRMED", lock_mode: "governance", lock_error: null });
+    expect((Date.parse(copy?.locked_until ?? "") - Date.now()) / DAY_MS).toBeCloseTo(3, 1);
+    expect(copy?.locked_checked_at).not.toBeNull();
+    expect(await at.openAlerts()).toEqual([]);
+    const { client } = await rgw();
+    const { Versions = [] } = await client.send(new ListObjectVersionsCommand({ Bucket: bucket }));
+    const own = Versions.filter(({ Key = "" }) => Key.includes("/backup_"));
+    expect(own).toHaveLength(2);
+    for (const { Key, VersionId } of own)
+      await expect(
+        client.send(new DeleteObjectCommand({ Bucket: bucket, Key, VersionId })),
+      ).rejects.toMatchObject({ name: "AccessDenied" });
+    const deleted = await at.installation.run("delete", id, "--force", "--json");
+    expect(deleted).toMatchObject({ exitCode: 3, json: { records_deleted: 0 } });
+    expect(deleted.json.copies.map(({ outcome }: { outcome: string }) => outcome)).toEqual([
+      "deleted",
+      "locked",
+    ]);
+    expect(await at.objects("r2", id)).toHaveLength(2);
+    await at.installation.ok("verify", id);
+  });
+
+  test("in parts is locked too", async () => {
+    const database = await postgres.createDatabase();
+    await fillNoiseDatabase(postgres.connect(database), 14);
+    const { at, bucket } = await locked({ databases: [database] });
+    await using _ = at;
+    const id = await at.backup(0);
+    expect((await at.record(id))?.object_bytes).toBeGreaterThan(5 * 1024 * 1024);
+    expect(await lockDays(at, bucket, id)).toEqual([expect.closeTo(3, 1), expect.closeTo(3, 1)]);
+    expect(await copyIn(at, "r2", id)).toMatchObject({ lock_mode: "governance", lock_error: null });
+    await at.installation.ok("restore", id, "--output", join(at.installation.directory, "dump"));
+  });
+
+  test("made by repair is locked", async () => {
+    const { at, bucket } = await locked();
+    await using _ = at;
+    const id = await at.backup(0);
+    const [object = "", manifest = ""] = await at.objects("r2", id);
+    const { client } = await rgw();
+    // Hidden behind a delete marker, which is all that our own key can do.
+    await client.send(new DeleteObjectCommand({ Bucket: bucket, Key: `pg321/${object}` }));
+    await client.send(new DeleteObjectCommand({ Bucket: bucket, Key: `pg321/${manifest}` }));
+    await at.installation.run("verify", id);
+    expect(await at.states(id)).toBe("disk:CONFIRMED r2:MISSING");
+    await at.installation.ok("repair");
+    expect(await lockDays(at, bucket, id)).toEqual([expect.closeTo(3, 1), expect.closeTo(3, 1)]);
+  });
+});
+
+describe("cleanup", () => {
+  test("extends the lock of a copy that stays, and only if it would run out", async () => {
+    const { at, bucket } = await locked();
+    await using _ = at;
+    const id = await at.backup(0);
+    const clean = async (days: number) => {
+      await using context = await contextAhead(at, days * 24);
+      // The server's clock stays, so this host's is not trusted, and no lock is made before a person confirms.
+      const { statistics } = await runCleanup(context, {});
+      expect(statistics).toMatchObject({ clock_suspected: true, locks_renewed: 0 });
+      return (await runCleanup(context, { confirm: statistics.plan_hash ?? "" })).statistics;
+    };
+    expect(await clean(0.5)).toMatchObject({ locks_renewed: 0, errors: [] });
+    expect(await lockDays(at, bucket, id)).toEqual([expect.closeTo(3, 1), expect.closeTo(3, 1)]);
+    expect(await clean(1.5)).toMatchObject({ locks_renewed: 1, errors: [] });
+    expect(await lockDays(at, bucket, id)).toEqual([expect.closeTo(4.5, 1), expect.closeTo(4.5, 1)]);
+    const { locked_until } = (await copyIn(at, "r2", id)) ?? {};
+    expect((Date.parse(locked_until ?? "") - Date.now()) / DAY_MS).toBeCloseTo(4.5, 1);
+    // Many days later, when only a hold keeps the backup.
+    await at.installation.ok("hold", id);
+    await at.backup(0);
+    expect(await clean(40)).toMatchObject({ locks_renewed: 2 });
+    expect(await lockDays(at, bucket, id)).toEqual([expect.closeTo(43, 1), expect.closeTo(43, 1)]);
+  });
+
+  test("keeps an expired copy until its lock ends, and deletes it then", async () => {
+    const { at, bucket } = await locked({
+      settings: { disk: { "keep.days": 1 }, r2: { ...LOCK, "lock.days": 1, "keep.days": 1 } },
+    });
+    await using _ = at;
+    const old = await at.backup(2);
+    await at.backup(0);
+    const { decisions, exitCode } = await at.cleanup("--dry-run");
+    expect(exitCode).toBe(0);
+    expect(
+      decisions.find(
+        (one: { backup_id: string; storage: string }) => one.backup_id === old && one.storage === "r2",
+      ),
+    ).toMatchObject({ action: "keep", guard: "locked", reason: expect.stringContaining("but locked until") });
+    expect(await at.cleanup()).toMatchObject({
+      exitCode: 0,
+      storages: { r2: { held: 1, deleted: 0, failed: 0 } },
+    });
+    expect(await at.states(old)).toBe("disk:DELETED r2:CONFIRMED");
+    // The record is lost: the storage's refusal holds the copy all the same.
+    await withCatalog(at.installation, (catalog) => catalog.updateCopy(old, "r2", { locked_until: null }));
+    const held = await at.cleanup();
+    expect(held).toMatchObject({ exitCode: 0, outcome: "OK", storages: { r2: { held: 1, failed: 0 } } });
+    expect(held.notes).toContainEqual(
+      expect.objectContaining({
+        storage: "r2",
+        note: expect.stringMatching(/^held until 20.*: it is locked$/),
+      }),
+    );
+    expect(await lockDays(at, bucket, old)).toEqual([expect.closeTo(1, 1), expect.closeTo(1, 1)]);
+  });
+});
+
+describe("without Object Lock", () => {
+  test("a backup succeeds, its copies are not immutable, and one alert says why until it works", async () => {
+    const at = await retained(postgres, {
+      storages: ["disk", "r2", "b2"],
+      settings: { r2: LOCK, b2: LOCK },
+    });
+    await using _ = at;
+    const id = await at.backup(0);
+    await at.backup(0);
+    expect(await at.states(id)).toBe("b2:CONFIRMED disk:CONFIRMED r2:CONFIRMED");
+    for (const storage of ["r2", "b2"])
+      expect(await copyIn(at, storage, id)).toMatchObject({
+        locked_until: null,
+        lock_mode: null,
+        lock_error: expect.stringContaining("has no Object Lock, or the server does not know it"),
+      });
+    expect((await at.openAlerts()).map(({ key, level, count }) => ({ key, level, count })).sort()).toEqual(
+      expect.arrayContaining([
+        { key: "lock storage b2", level: "WARNING", count: 2 },
+        { key: "lock storage r2", level: "WARNING", count: 2 },
+      ]),
+    );
+    await at.installation.ok("verify", id);
+    expect((await at.installation.ok("cleanup", "--json")).json).toMatchObject({
+      outcome: "OK",
+      locks_renewed: 0,
+    });
+  });
+});

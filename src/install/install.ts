@@ -102,6 +102,10 @@ export async function install(options: InstallOptions): Promise<InstallReport> {
 
 /** The service's config; undefined while it does not exist or has mistakes, unless these are to be thrown. */
 async function usableConfig({ mustBeValid }: { mustBeValid: boolean }): Promise<Config | undefined> {
+  if (mustBeValid && (await statsOf(DEFAULT_CONFIG_PATH, stat)) === undefined)
+    throw new Pg321Error("usage", `${DEFAULT_CONFIG_PATH}: there is no such config file`, {
+      hint: "run install without --start first: it writes a short config; fill in its marked lines, then run install --start",
+    });
   try {
     return await loadConfig(DEFAULT_CONFIG_PATH, processSource());
   } catch (error) {

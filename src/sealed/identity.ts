@@ -5,6 +5,11 @@ import { Secret } from "../base/secret.ts";
 import { isInstallation, isSigner } from "./metadata.ts";
 import { isArmored, sealText } from "./passphrase.ts";
 
+const IDENTITY_PREFIX = "AGE-SECRET-KEY-1";
+const IDENTITY_CHARACTERS = 74;
+/** The characters after the prefix (Bech32). */
+const IDENTITY_ALPHABET = "QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L";
+
 /** An age X25519 key pair. */
 export interface Identity {
   /** `AGE-SECRET-KEY-1…` */
@@ -144,15 +149,36 @@ function readAbout(about: AboutIdentity, line: string): void {
 
 async function readIdentity(file: IdentityFile, line: string, lineNumber: number): Promise<string> {
   try {
-    if (!line.startsWith("AGE-SECRET-KEY-1")) throw new Error("not an X25519 identity");
+    if (!line.startsWith(IDENTITY_PREFIX)) throw new Error("not an X25519 identity");
     const recipient = await identityToRecipient(line);
     file.recipients.push(recipient);
     file.identities.push(new Secret(line));
     return recipient;
   } catch {
     // The cause is omitted because it may quote the line.
-    throw unreadable(`line ${lineNumber} is neither a comment nor a whole X25519 identity`);
+    throw mistyped(line, lineNumber);
   }
+}
+
+/** An identity that was typed from paper with a mistake, or a line of something else. */
+function mistyped(line: string, lineNumber: number): Pg321Error {
+  if (!line.toUpperCase().startsWith(IDENTITY_PREFIX))
+    return unreadable(`line ${lineNumber} is neither a comment nor a whole X25519 identity`);
+  return new Pg321Error("key", `identity file: line ${lineNumber} has a typing mistake: ${mistakeIn(line)}`, {
+    hint: `compare line ${lineNumber} with the original, character by character; every letter is a capital, and after ${IDENTITY_PREFIX} there is no B, I, O or 1`,
+  });
+}
+
+/** What is wrong with the form of an identity. Names positions only: the line is secret. */
+function mistakeIn(line: string): string {
+  if (line.length !== IDENTITY_CHARACTERS)
+    return `it has ${line.length} characters, not ${IDENTITY_CHARACTERS}`;
+  const position = [...line].findIndex(
+    (character, index) => index >= IDENTITY_PREFIX.length && !IDENTITY_ALPHABET.includes(character),
+  );
+  return position === -1
+    ? "its checksum is wrong"
+    : `character ${position + 1} is none that an identity can have`;
 }
 
 async function decryptWithPassphrase(text: string, passphrase: Secret | undefined): Promise<string> {

@@ -14,8 +14,9 @@ import { jsonText } from "../output/output.ts";
 export const command: Command = {
   usage: "",
   description:
-    "Reads the config, reports every mistake at once, and prints what it means, secrets left out. Exit 2 on mistakes,\n" +
-    "and where two storages are one place, as far as this host can tell. Warns if the storages do not meet 3-2-1.",
+    "Reads the config, reports every mistake at once, and prints every setting with its effective value, without\n" +
+    "secrets. Exit 2 if it has a mistake, or if two storages are the same place, as far as this host can see. Warns if\n" +
+    "the storages do not meet 3-2-1.",
   options: { json: JSON_OPTION },
   examples: [{ command: "pg321 check --config ./config.toml", explanation: "before a reload" }],
   positionals: { min: 0, max: 0 },

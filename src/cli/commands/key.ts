@@ -146,22 +146,33 @@ async function show(invocation: Invocation): Promise<number> {
   const { arguments: args, output, terminal } = invocation;
   const [identityOption, signingOption] = [textOption(args, "identity"), textOption(args, "signing-key")];
   const isNamed = identityOption !== undefined || signingOption !== undefined;
-  const config = isNamed ? undefined : await configuredKeys(invocation);
+  // With one file named, the config gives the other one if it can: the named file must be shown without it, too.
+  const unlessNamed = (error: unknown): undefined => {
+    if (!isNamed || !(error instanceof Pg321Error)) throw error;
+    output.note(`shown without the config and its other key: ${error.message}`);
+  };
+  const areBoth = identityOption !== undefined && signingOption !== undefined;
+  const config = areBoth ? undefined : await configuredKeys(invocation, isNamed).catch(unlessNamed);
   const identityFile = identityOption ?? config?.identity_file;
   const signingKeyFile = signingOption ?? config?.signing_key_file;
+  const passphrase = identityOption === undefined ? config?.identity_passphrase : undefined;
   const identity =
     identityFile === undefined
       ? undefined
-      : await openIdentity(identityFile, args, config?.identity_passphrase, terminal?.isInteractive === true);
+      : await openIdentity(identityFile, args, passphrase, terminal?.isInteractive === true).catch(
+          identityOption === undefined ? unlessNamed : rethrow,
+        );
   const signingKey =
     signingKeyFile === undefined
       ? undefined
-      : readSigningKey(await readText(signingKeyFile, "signing key file"));
+      : await readText(signingKeyFile, "signing key file")
+          .then(readSigningKey)
+          .catch(signingOption === undefined ? unlessNamed : rethrow);
   const shown = {
-    identity_file: identityFile ?? null,
+    identity_file: identity ? (identityFile ?? null) : null,
     recipients: identity?.recipients ?? config?.recipients ?? [],
     trusted_signers: identity?.signers ?? [],
-    signing_key_file: signingKeyFile ?? null,
+    signing_key_file: signingKey ? (signingKeyFile ?? null) : null,
     signer: signingKey?.signer ?? null,
     installation: signingKey?.installation ?? identity?.installation ?? null,
   };
@@ -183,6 +194,10 @@ async function show(invocation: Invocation): Promise<number> {
   return 0;
 }
 
+function rethrow(error: unknown): never {
+  throw error;
+}
+
 function identityText(one: {
   recipient: string;
   created_at: string | null;
@@ -200,11 +215,11 @@ type KeySettings = Partial<
  * The keys that the config names; while it has mistakes, or does not exist yet, the keys in the default places: the
  * config needs the recipient.
  */
-async function configuredKeys(invocation: Invocation): Promise<KeySettings> {
+async function configuredKeys(invocation: Invocation, isNamed: boolean): Promise<KeySettings> {
   try {
     return (await commandConfig(invocation, { keepsRoot: true, setsAside: true })).encryption;
   } catch (error) {
-    if (!(error instanceof ConfigError) || !(await exists(IDENTITY_FILE))) throw error;
+    if (isNamed || !(error instanceof ConfigError) || !(await exists(IDENTITY_FILE))) throw error;
     invocation.output.note("the config is not valid yet: these are the keys in the default places");
     const hasSigningKey = await exists(SIGNING_KEY_FILE);
     return { identity_file: IDENTITY_FILE, ...(hasSigningKey && { signing_key_file: SIGNING_KEY_FILE }) };

@@ -26,7 +26,7 @@ export const command: Command = {
   usage: "[FILE]",
   description:
     "Writes the files of an export with their owners and modes, then adds the backups in every storage to the\n" +
-    "catalog. A file that is here with other contents stops it before anything is written. Without FILE the config\n" +
+    "catalog. If one of these files exists on this host with other contents, nothing is written. Without FILE the config\n" +
     "and the keys must be here already, and only the catalog is filled. It starts no service and removes nothing.\n" +
     "Exit 3 if a storage could not be read, 12 for a wrong passphrase.",
   options: {

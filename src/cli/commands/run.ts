@@ -16,13 +16,13 @@ import { logProgress } from "../output/progress.ts";
 export const command: Command = {
   usage: "",
   description:
-    "Runs backup, cleanup, verify and repair as [schedule] says, until SIGTERM or SIGINT. SIGHUP reloads the config; a\n" +
-    "config with mistakes is refused, and the previous one stays in force. Other commands can run at the same time.\n" +
-    "Exit 11 if another daemon runs on this catalog.",
+    "Runs backup, cleanup, verify and repair at the times in [schedule], until it is stopped by SIGTERM or Ctrl-C. On\n" +
+    "SIGHUP it loads the changed config; if that has mistakes, the previous config stays in force. Other commands can\n" +
+    "run at the same time. Exit 11 if another daemon uses this catalog.",
   options: {
     reload: {
       type: "boolean",
-      help: "for the unit: let the running service reload, and exit 2 if it refuses",
+      help: "tell the running service to load the changed config, and wait: exit 2 if it refuses (ExecReload of the unit)",
     },
   },
   examples: [

@@ -57,6 +57,52 @@ test("prints absolute paths, which the config needs, for paths that were given r
   );
 });
 
+test("key show takes the file that is not named from the config, and the named one is shown without a config", async () => {
+  const [pair, other] = [newPair(), newPair()];
+  const made = (await run("key", "generate", ...pair.words, "--json")).json;
+  const { recipient, signer } = (await run("key", "generate", ...other.words, "--json")).json;
+  const config = join(base, "one-named.toml");
+  const encryption = `recipients = ["${made.recipient}"]\nidentity_file = "${pair.identity}"\nsigning_key_file = "${pair.signingKey}"`;
+  const disk = `[[storage]]\nname = "disk"\ntype = "local"\npath = "${base}"\nkeep = { days = 1 }`;
+  await writeFile(
+    config,
+    `[encryption]\n${encryption}\n[[server]]\nname = "main"\ndatabases = ["*"]\n${disk}\n`,
+  );
+  const show = (...words: string[]) =>
+    runProgram(["key", "show", "--json", ...words], { PG321_CONFIG: config });
+  expect((await show("-i", other.identity)).json).toMatchObject({
+    recipients: [recipient],
+    signer: made.signer,
+  });
+  expect((await show("--signing-key", other.signingKey)).json).toMatchObject({
+    recipients: [made.recipient],
+    signer,
+  });
+  const alone = await run("key", "show", "-i", other.identity, "--json");
+  expect(alone).toMatchObject({ exitCode: 0, json: { recipients: [recipient], signing_key_file: null } });
+  expect(alone.stderr).toContain("there is no such config file");
+});
+
+test("an identity typed from paper with a mistake: the error names the line and what to compare", async () => {
+  const pair = newPair();
+  await run("key", "generate", ...pair.words);
+  const text = await readFile(pair.identity, "utf8");
+  const typed = async (change: (identity: string) => string) => {
+    await writeFile(pair.identity, text.replace(/^AGE-SECRET-KEY-.*$/m, change));
+    const { exitCode, stderr } = await run("key", "show", ...pair.words);
+    expect(exitCode).toBe(12);
+    expect(stderr).not.toMatch(/SECRET-KEY-1\w/);
+    return stderr;
+  };
+  const swapped = await typed((one) => one.replace(/.$/, (last) => (last === "Q" ? "P" : "Q")));
+  expect(swapped).toMatch(
+    /^error: identity file: line 5 has a typing mistake: its checksum is wrong\nhint: compare line 5 /,
+  );
+  expect(await typed((one) => one.slice(0, -1))).toContain("it has 73 characters, not 74");
+  expect(await typed((one) => `${one.slice(0, 20)}O${one.slice(21)}`)).toContain("character 21 is none that");
+  expect(await typed((one) => one.toLowerCase())).toContain("line 5 has a typing mistake");
+});
+
 test.each(["identity", "signingKey"] as const)(
   "never replaces a file, and never makes half a pair: %s",
   async (which) => {

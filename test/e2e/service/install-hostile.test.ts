@@ -37,6 +37,15 @@ describe.skipIf(noBoxReason !== undefined)(
     }, 120_000);
     afterAll(() => box?.[Symbol.asyncDispose]());
 
+    test("without a config --start says how to get one", async () => {
+      await box.ok("mv", CONFIG, "/root/config.toml");
+      const { exitCode, stderr } = await box.run(UNPACKED, "install", "--start", "--dry-run");
+      await box.ok("mv", "/root/config.toml", CONFIG);
+      expect(exitCode).toBe(2);
+      expect(stderr).toMatch(/no such config file\nhint: run install without --start first: /);
+      expect(stderr).not.toContain("--config");
+    });
+
     test("a symlink of the service does not make it the owner of an empty directory of root's", async () => {
       await box.ok("mkdir", "/srv/roots-own");
       await asService(`ln -s /srv/roots-own ${STATE}/disk`);

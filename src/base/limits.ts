@@ -25,6 +25,8 @@ export const PART_BYTES_MAX = 5 * GIB;
 export const PART_BYTES_DEFAULT = 5 * MIB;
 /** No manifest of pg321 is larger than this. */
 export const MANIFEST_BYTES_MAX = MIB;
+/** No result of a restore test that pg321 leaves beside a backup is larger than this. */
+export const RESULT_BYTES_MAX = 256 * KIB;
 /** How long pg_dump may take before its first byte, beyond its wait for locks: a million tables take that long. */
 export const FIRST_DUMP_BYTE_MS = 30 * MINUTE_MS;
 /** A dump's table of contents (some 1.5 KiB a table); it is held in memory. */

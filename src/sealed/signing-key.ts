@@ -5,7 +5,10 @@ import { Pg321Error } from "../base/errors.ts";
 import { isInstallation } from "./metadata.ts";
 
 /** The purpose of a signature, put before the signed bytes so that one signature cannot pass for another kind. */
-export type SignatureDomain = "pg321 sealed 1 signature\n" | "pg321 manifest 1 signature\n";
+export type SignatureDomain =
+  | "pg321 sealed 1 signature\n"
+  | "pg321 manifest 1 signature\n"
+  | "pg321 restore result 1 signature\n";
 
 export const SIGNATURE_BYTES = 64;
 

@@ -36,7 +36,7 @@ export interface EndpointOptions {
   /** More TOML: any table except [http]. */
   more?: string;
   /** Instead of a server "main" and a storage "disk". */
-  parts?: string;
+  parts?: string | ((directory: string) => string);
 }
 
 /** Everything that the endpoint needs, with a daemon that the test controls and a manual clock. */
@@ -46,7 +46,7 @@ export async function endpointLab({
 }: EndpointOptions = {}): Promise<EndpointLab> {
   const directory = await mkdtemp(join(tmpdir(), "pg321-endpoint-"));
   const clock = new ManualClock();
-  const toml = `state_dir = ${JSON.stringify(directory)}\n${parts}[encryption]\nmode = "none"\n${more}\n`;
+  const toml = `state_dir = ${JSON.stringify(directory)}\n${typeof parts === "string" ? parts : parts(directory)}[encryption]\nmode = "none"\n${more}\n`;
   const context = await openContext({
     config: await loadToml(toml),
     log: silentLog,

@@ -3,7 +3,7 @@ import type { CopyRecord } from "../../catalog/records.ts";
 import { endOf, hasBucketRule } from "../../storage/immutability.ts";
 import type { Removal, Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
-import { manifestKey } from "../copies/object-key.ts";
+import { manifestKey, objectOf, resultPrefix } from "../copies/object-key.ts";
 import type { RemovalReason } from "../copies/removal.ts";
 import { removeObject } from "../copies/removal.ts";
 
@@ -36,7 +36,7 @@ export async function deleteCopy(
   await record({ state: "DELETING", locked_until: null, lock_mode: null, lock_error: null });
   try {
     const removals: Removal[] = [];
-    for (const key of keys) {
+    for await (const key of keysOf(storage, copy, signal)) {
       const removal = await removeConfirmed(storage, key, reason, signal);
       if (removal.outcome !== "locked") removals.push(removal);
       else {
@@ -56,6 +56,16 @@ export async function deleteCopy(
     await record({ error: messageOf(error) });
     throw error;
   }
+}
+
+/**
+ * The keys to remove, in this order: manifest, object, and the results of restore tests, which other hosts put beside
+ * it and nobody else would remove.
+ */
+async function* keysOf(storage: Storage, { object_key }: CopyRecord, signal: AbortSignal) {
+  yield* [manifestKey(object_key), object_key];
+  for await (const { key } of storage.list(resultPrefix(object_key), signal))
+    if (objectOf(key) === object_key) yield key;
 }
 
 /** Removes an object and checks that it is gone. */

@@ -9,11 +9,9 @@ import type { JobContext } from "../context.ts";
 import { openFacts } from "../copies/backup-facts.ts";
 import { settleStatus } from "../copies/backup-status.ts";
 import { lockCopy } from "../copies/locks.ts";
-import { manifestKey } from "../copies/object-key.ts";
+import { manifestKey, objectOf } from "../copies/object-key.ts";
 import { intendedCopy } from "../copies/steps.ts";
 import { readManifest } from "../copies/stored-object.ts";
-
-const MANIFEST_SUFFIX = manifestKey("");
 
 /** Objects under the storage's prefix that have no record, in key order. */
 export async function orphansIn(context: JobContext, storage: Storage): Promise<StoredObject[]> {
@@ -24,8 +22,8 @@ export async function orphansIn(context: JobContext, storage: Storage): Promise<
       found.set(object.key, object);
   if (found.size === 0) return [];
   // Records are written before objects, so the records of a backup begun during the listing are there now.
-  for await (const keys of recordedKeys(context, storage)) for (const key of keys) found.delete(key);
-  return [...found.values()];
+  const recorded = await knownKeys(context, storage);
+  return [...found.values()].filter(({ key }) => !recorded.has(key) && !recorded.has(objectOf(key)));
 }
 
 /** The keys of every recorded object in a storage, and of their manifests, in batches. */
@@ -41,11 +39,6 @@ async function knownKeys({ catalog }: JobContext, { name }: Storage): Promise<Se
   const known = new Set<string>();
   for await (const keys of catalog.objectKeys(name)) for (const key of keys) known.add(key);
   return known;
-}
-
-/** The key of the object that a manifest's key belongs to; any other key unchanged. */
-function objectOf(key: string): string {
-  return key.endsWith(MANIFEST_SUFFIX) ? key.slice(0, -MANIFEST_SUFFIX.length) : key;
 }
 
 /** An orphan that is a copy of a backup of this installation. */

@@ -51,6 +51,25 @@ export function manifestKey(key: string): string {
   return `${key}.json`;
 }
 
+const RESULT = /\.restore-test\.[0-9a-f-]{36}\.json$/;
+
+/** The prefix of the keys of all results of restore tests that hosts left beside an object. */
+export function resultPrefix(key: string): string {
+  return `${key}.restore-test.`;
+}
+
+/** The key of the result of one restore test of an object. */
+export function resultKey(key: string, testId: string): string {
+  return `${resultPrefix(key)}${testId}.json`;
+}
+
+/** The key of the object that this key belongs to: of a manifest or a result; any other key unchanged. */
+export function objectOf(key: string): string {
+  if (RESULT.test(key)) return key.replace(RESULT, "");
+  const suffix = manifestKey("");
+  return key.endsWith(suffix) ? key.slice(0, -suffix.length) : key;
+}
+
 /** The short form of an id, for people to read and type. */
 export function shortId(id: string): string {
   return id.slice(0, 8);

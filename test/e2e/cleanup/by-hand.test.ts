@@ -93,6 +93,21 @@ describe("an object without a record", () => {
     expect(verdicts.map(({ verdict }: { verdict: string }) => verdict)).toEqual(["good", "good"]);
   });
 
+  test("a restore test's result of another host is no orphan, and goes with its copy", async () => {
+    await using at = await brieflyKept(postgres);
+    const id = await at.backup(0);
+    const [object = ""] = (await at.objects("disk", id)).toSorted();
+    const disk = join(at.installation.directory, "disk");
+    const result = `${object}.restore-test.${crypto.randomUUID()}.json`;
+    const stranger = `${object}.restore-test.notes.txt`;
+    for (const key of [result, stranger]) await writeFile(join(disk, key), "{}");
+    expect((await at.cleanup()).orphan_objects).toEqual([{ storage: "disk", key: stranger, size_bytes: 2 }]);
+    await at.installation.ok("delete", id, "--force");
+    const left = await at.installation.files("disk");
+    expect(left).toContain(stranger);
+    expect(left).not.toContain(result);
+  });
+
   test("a truncated copy is adopted as damaged, with an alert, and filled from the other copy", async () => {
     await using at = await brieflyKept(postgres);
     const id = await at.backup(0);

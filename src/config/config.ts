@@ -124,6 +124,8 @@ export interface RuleConfig {
   zero_errors: boolean;
   /** A restore test older than this proves nothing any more. */
   restore_test_max_age_ms: number;
+  /** Signers of other hosts whose results of restore tests count. */
+  trusted_provers: string[];
 }
 
 export const ALERT_LEVELS = ["INFO", "WARNING", "CRITICAL"] as const;

@@ -44,7 +44,7 @@ describe("describeConfig", () => {
       encryption: { identity_passphrase: null },
       dump: { max_duration_ms: 0, run_timeout_ms: 86_400_000 },
       guard: { stale_after_ms: 172_800_000, keep: 3 },
-      rule: { copies: 3, zero_errors: true, restore_test_max_age_ms: 2_592_000_000 },
+      rule: { copies: 3, zero_errors: true, restore_test_max_age_ms: 2_592_000_000, trusted_provers: [] },
       cleanup: { temp_max_age_ms: 86_400_000, tombstones_ms: 31_536_000_000, history_ms: 31_536_000_000 },
     });
     expect(JSON.stringify(described)).not.toMatch(/hunter2|"AK"|"SK"/);

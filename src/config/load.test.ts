@@ -23,6 +23,9 @@ beforeAll(async () => {
 });
 afterAll(() => rm(directory, { recursive: true }));
 
+/** The signer of another host. */
+const SIGNER = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
+
 describe("a minimal config", () => {
   test("takes every default", async () => {
     const config = await loadToml(MINIMAL);
@@ -124,6 +127,7 @@ describe("a minimal config", () => {
       `${MINIMAL + S3}provider = "aws"\nregion = "x"\nstorage_class = "GLACIER_IR"\nexpire = "provider-lifecycle"\n` +
         '[guard]\nstale_after = "36h"\nkeep = 5\n' +
         '[rule]\ncopies = 4\nkinds = 1\noff_site = 2\nimmutable = 0\nzero_errors = false\nrestore_test_max_age = "90d"\n' +
+        `trusted_provers = ["${SIGNER}"]\n` +
         '[cleanup]\ntemp_max_age = "2h"\nupload_max_age = "30d"\ntombstones = 0\nhistory = "30d"\n',
     );
     expect(config.storage[1]).toMatchObject({ expire: "provider-lifecycle", storage_class: "GLACIER_IR" });
@@ -131,6 +135,7 @@ describe("a minimal config", () => {
     expect(config.rule).toEqual({
       ...{ copies: 4, kinds: 1, off_site: 2, immutable: 0, zero_errors: false },
       restore_test_max_age_ms: 90 * 86_400_000,
+      trusted_provers: [SIGNER],
     });
     expect(config.cleanup).toEqual({
       temp_max_age_ms: 7_200_000,

@@ -3,9 +3,11 @@ import { alertSelection } from "../alerts/selection-alerts.ts";
 import { deadline, unlessAborted, unlessLate } from "../base/abort.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import { placeAt } from "../base/files/place.ts";
+import { HOUR_MS } from "../base/limits.ts";
 import { silentLog } from "../base/log.ts";
 import type { ServerConfig } from "../config/config.ts";
 import type { JobContext } from "../jobs/context.ts";
+import { collectResults } from "../jobs/copies/restore-results.ts";
 import { requireInPlace } from "../jobs/in-place.ts";
 import { connect, endpointOf } from "../postgres/connection.ts";
 import { chooseDatabases, listDatabases } from "../postgres/inspect.ts";
@@ -14,6 +16,8 @@ import type { Storage } from "../storage/storage.ts";
 
 /** A server or a storage that has not answered after this time counts as unreachable. */
 const ANSWER_MS_MAX = 20_000;
+/** Results of other hosts are looked for this often: each time costs a request for each newest copy. */
+const COLLECT_PAUSE_MS = HOUR_MS;
 /** The key for a storage without a known object: "no such object" is an answer, too. */
 const NO_KEY = "pg321-is-it-there";
 
@@ -21,6 +25,7 @@ const NO_KEY = "pg321-is-it-there";
 export class StorageChecks {
   /** The error of the last check of each server and storage; null if it was reachable. */
   readonly #last = new Map<string, string | null>();
+  #collectedAtMs = Number.NEGATIVE_INFINITY;
 
   /** Checks all of them once, one after the other. Rejects only if the signal aborts or the catalog fails. */
   async look(context: JobContext): Promise<void> {
@@ -31,6 +36,19 @@ export class StorageChecks {
     await alertSelection(context, listed);
     for (const storage of context.storages)
       await this.#note(context, { storage: storage.name }, () => seeStorage(context, storage));
+    await this.#collectResults(context);
+  }
+
+  /** Reads the results of restore tests on other hosts, which takes a listing of each newest backup's storages. */
+  async #collectResults(context: JobContext): Promise<void> {
+    const nowMs = context.clock.monotonicMs();
+    if (nowMs - this.#collectedAtMs < COLLECT_PAUSE_MS) return;
+    this.#collectedAtMs = nowMs;
+    for (const { server, database, outcome } of await collectResults(
+      context,
+      context.config.rule.trusted_provers,
+    ))
+      context.log.info("another host tested a restore", { server, database, outcome });
   }
 
   /** Checks one of them. Logs only changes since the last check. */

@@ -104,6 +104,7 @@ test("demanding more never turns a missing mark into a held one", () => {
     fc.property(ruleFactsOf, fc.constantFrom(1, 2, 10), (facts, more) => {
       const { demands } = facts;
       const demanding = {
+        ...demands,
         copies: demands.copies + more,
         kinds: Math.min(2, demands.kinds + more),
         off_site: demands.off_site + more,

@@ -38,6 +38,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/restore.ts"),
   },
   {
+    name: "restore-test",
+    summary: "restore backups into scratch databases and check them",
+    load: () => import("./commands/restore-test.ts"),
+  },
+  {
     name: "cleanup",
     summary: "delete expired copies and leftovers",
     load: () => import("./commands/cleanup.ts"),

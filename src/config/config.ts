@@ -47,6 +47,7 @@ export interface Config {
   rule: RuleConfig;
   cleanup: CleanupConfig;
   schedule: ScheduleConfig;
+  restore_test: RestoreTestConfig;
   http: HttpConfig;
   notify: NotifyConfig[];
   /** Settings that are allowed but unwise (a secret in a world-readable file), for the log and `check`. */
@@ -57,7 +58,7 @@ export interface Config {
 
 /** A table that cannot be used because a value from outside the file is missing. */
 export interface UnusableTable {
-  kind: "storage" | "server" | "notify" | "http" | "encryption";
+  kind: "storage" | "server" | "notify" | "http" | "encryption" | "restore_test";
   /** The table's name in the config; the kind, for a table without a name. */
   name: string;
   /** `secret_access_key: credential "r2-key" does not exist (…)` */
@@ -131,7 +132,7 @@ export interface RuleConfig {
 export const ALERT_LEVELS = ["INFO", "WARNING", "CRITICAL"] as const;
 export type AlertLevel = (typeof ALERT_LEVELS)[number];
 
-export const JOBS = ["backup", "cleanup", "verify", "repair", "restore"] as const;
+export const JOBS = ["backup", "cleanup", "verify", "repair", "restore-test", "restore"] as const;
 export type Job = (typeof JOBS)[number];
 
 interface NotifyCommon {
@@ -219,6 +220,8 @@ export interface ScheduleConfig {
   cleanup: string;
   verify: string;
   repair: string;
+  /** Off unless it is set or there is a table [restore_test]. */
+  restore_test: string;
   /** The first override that matches a database and has a pattern for the job replaces the general pattern. */
   override: ScheduleOverride[];
   /** Each run starts up to this much later, by a delay that differs between hosts and schedules. */
@@ -241,6 +244,33 @@ export interface ScheduleOverride {
   databases: string[];
   backup: string | undefined;
   verify: string | undefined;
+  restore_test: string | undefined;
+}
+
+/** How to connect to a server on which databases may be made for tests. */
+export type RestoreTestServer = Omit<ServerConfig, "name" | "databases" | "exclude" | "bin_dir">;
+
+export interface RestoreTestConfig {
+  /** `throwaway`: a private cluster made for the test; `source`: the server that the backup comes from. */
+  server: "throwaway" | "source" | RestoreTestServer;
+  /** Errors of pg_restore that fail no test: texts or globs that their message must match. */
+  allowed_errors: string[];
+  /** No larger dump is restored; required for a server whose free space cannot be seen. */
+  max_bytes: number | undefined;
+  /** The time limit for the test of one database. */
+  timeout_ms: number;
+  check: SqlCheckConfig[];
+}
+
+/** A query whose answer in the restored database is known. */
+export interface SqlCheckConfig {
+  name: string;
+  /** Names, `SERVER/DATABASE`, or globs of either: see `serverPattern`. */
+  databases: string[];
+  sql: string;
+  /** The text of the first column of the first row. */
+  expect: string;
+  timeout_ms: number;
 }
 
 export type Listen =

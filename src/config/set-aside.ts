@@ -30,7 +30,7 @@ export interface SetAside {
 
 /**
  * A fetched document without unresolved values, for commands that only read backups: a storage or a server with such a
- * value gets placeholders; a notifier, [http] and the identity's passphrase are left out. Other missing values remain
+ * value gets placeholders; a notifier, [http], [restore_test] and the identity's passphrase are left out. Other missing values remain
  * mistakes.
  */
 export function setAside(fetched: unknown): SetAside {
@@ -50,7 +50,8 @@ export function setAside(fetched: unknown): SetAside {
   fill("storage", STORAGE_PLACEHOLDERS);
   fill("server", SERVER_PLACEHOLDERS);
   leaveOutNotifiers(document, unusable);
-  leaveOutHttp(document, unusable);
+  leaveOutTable("http", document, unusable);
+  leaveOutTable("restore_test", document, unusable);
   leaveOutPassphrase(document, unusable);
   return { document, unusable };
 }
@@ -96,11 +97,11 @@ function leaveOutNotifiers(document: Table, unusable: UnusableTable[]): void {
   else delete document["notify"];
 }
 
-function leaveOutHttp(document: Table, unusable: UnusableTable[]): void {
-  const missing = missingIn(document["http"]);
+function leaveOutTable(kind: "http" | "restore_test", document: Table, unusable: UnusableTable[]): void {
+  const missing = missingIn(document[kind]);
   if (missing.length === 0) return;
-  unusable.push({ kind: "http", name: "http", reason: reasonOf(missing) });
-  delete document["http"];
+  unusable.push({ kind, name: kind, reason: reasonOf(missing) });
+  delete document[kind];
 }
 
 /** Without a configured passphrase the user is asked for it on the terminal. */
@@ -116,7 +117,8 @@ function leaveOutPassphrase(document: Table, unusable: UnusableTable[]): void {
 
 /** `storage "r2" is not usable: secret_access_key: credential "r2-key" does not exist (…)` */
 export function unusableText({ kind, name, reason }: UnusableTable): string {
-  if (kind === "http" || kind === "encryption") return `[${kind}] is incomplete: ${reason}`;
+  if (kind === "http" || kind === "encryption" || kind === "restore_test")
+    return `[${kind}] is incomplete: ${reason}`;
   const what = kind === "notify" ? "notifier" : kind;
   return `${what} ${JSON.stringify(name)} is not usable: ${reason}`;
 }

@@ -4,7 +4,7 @@ export type Claim =
   | { type: "backup"; servers: ReadonlySet<string> }
   /** Deletes or makes copies of any database: cleanup, repair, settling interrupted backups. */
   | { type: "upkeep" }
-  /** Only reads, and conflicts with nothing. */
+  /** Only reads copies (verification, restore test), and conflicts with nothing. */
   | { type: "verify" };
 
 interface Waiting {

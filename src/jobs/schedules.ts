@@ -3,7 +3,7 @@ import type { Config, ScheduleOverride } from "../config/config.ts";
 import { cronTimes, OFF } from "../config/cron.ts";
 import { serverPattern } from "../config/database-pattern.ts";
 
-export const SCHEDULED_JOBS = ["backup", "cleanup", "verify", "repair"] as const;
+export const SCHEDULED_JOBS = ["backup", "cleanup", "verify", "repair", "restore-test"] as const;
 
 export type ScheduledJob = (typeof SCHEDULED_JOBS)[number];
 
@@ -16,6 +16,14 @@ export interface Schedule {
   pattern: string;
   /** Whether its runs include this database. Always true for cleanup and repair, which are about all databases. */
   selects: (server: string, database: string) => boolean;
+}
+
+/** Jobs without a schedule for single databases. */
+const OF_ALL_DATABASES: readonly ScheduledJob[] = ["cleanup", "repair"];
+
+/** The key of a job in `[schedule]`. */
+function keyOf(job: ScheduledJob): "backup" | "cleanup" | "verify" | "repair" | "restore_test" {
+  return job === "restore-test" ? "restore_test" : job;
 }
 
 /** This many run times are enough to find the longest pause of a pattern with few runs per day or per year. */
@@ -34,7 +42,7 @@ export function schedulesOf({ schedule }: Pick<Config, "schedule">): Schedule[] 
     const isTaken: Schedule["selects"] = (...name) => taken.some((selects) => selects(...name));
     const found: Schedule[] = [];
     for (const override of schedule.override) {
-      const pattern = job === "backup" || job === "verify" ? override[job] : undefined;
+      const pattern = OF_ALL_DATABASES.includes(job) ? undefined : override[keyOf(job) as "backup"];
       if (pattern === undefined) continue;
       const [isNamed, earlier] = [namedBy(override), [...taken]];
       const selects: Schedule["selects"] = (...name) =>
@@ -42,7 +50,7 @@ export function schedulesOf({ schedule }: Pick<Config, "schedule">): Schedule[] 
       taken.push(isNamed);
       found.push({ name: `${job} ${override.name}`, job, pattern, selects });
     }
-    found.push({ name: job, job, pattern: schedule[job], selects: (...name) => !isTaken(...name) });
+    found.push({ name: job, job, pattern: schedule[keyOf(job)], selects: (...name) => !isTaken(...name) });
     return found;
   }).filter(({ pattern }) => pattern !== OFF);
 }

@@ -3,7 +3,10 @@ import { lstat, mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import { requireAnswer } from "../base/files/place.ts";
-import { isInUse, makerOfDirectory } from "../base/files/private-files.ts";
+import { isClusterDirectory, isInUse, makerOfDirectory } from "../base/files/private-files.ts";
+import { isRoot } from "../base/process/become-user.ts";
+import { stopCluster } from "../postgres/cluster/left-cluster.ts";
+import { CLUSTER_DIR_OF_ROOT } from "../postgres/cluster/throwaway.ts";
 import { MEMORY_DIR, TAKES_NOTHING } from "../postgres/libpq.ts";
 
 /** A file that marks a directory as pg321's own. */
@@ -21,6 +24,7 @@ export async function prepareTempDir(path: string, signal?: AbortSignal): Promis
   await requireAnswer(`temp_dir ${path}`, path, signal);
   // Password files are put there if this directory is full.
   await removeLeftDirectories(MEMORY_DIR).catch(() => {});
+  if (isRoot()) await removeLeftDirectories(CLUSTER_DIR_OF_ROOT).catch(() => {});
   try {
     await mkdir(path, { recursive: true, mode: 0o700 });
     await removeLeftDirectories(path);
@@ -46,7 +50,9 @@ export async function removeLeftDirectories(path: string): Promise<number> {
     const directory = join(path, name);
     const stats = await lstat(directory).catch(ignoreMissing);
     // Anybody can create a directory with such a name in /tmp, but only we can create one that is ours and private.
-    if (!stats || !isPrivate(stats) || isInUse(maker, stats.mtimeMs)) continue;
+    if (!stats || !(isPrivate(stats) || isClusterOfRoot(name, stats)) || isInUse(maker, stats.mtimeMs))
+      continue;
+    if (isClusterDirectory(name)) await stopCluster(join(directory, "data"));
     await rm(directory, { recursive: true, force: true });
     count++;
   }
@@ -62,6 +68,11 @@ export async function isOwnTempDir(path: string): Promise<boolean> {
 
 function isPrivate(stats: Stats): boolean {
   return stats.isDirectory() && isOurs(stats) && (stats.mode & 0o077) === 0;
+}
+
+/** Root lets the account that runs PostgreSQL pass through. */
+function isClusterOfRoot(name: string, stats: Stats): boolean {
+  return isRoot() && isClusterDirectory(name) && isOurs(stats) && (stats.mode & 0o066) === 0;
 }
 
 function isOurs({ uid }: Stats): boolean {

@@ -21,7 +21,7 @@ export interface PgRestore extends PostgresBinary {
 /** The only directory to search, or directories to search besides the usual ones. */
 export type BinDir = string | readonly string[] | undefined;
 
-export type ProgramName = "pg_dump" | "pg_restore";
+export type ProgramName = "pg_dump" | "pg_restore" | "postgres";
 
 const SEARCHED_DIRS = ["/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin"];
 /** From this version on pg_restore sends `SET transaction_timeout`, which older servers refuse. */
@@ -72,11 +72,11 @@ function firstMajorReading(archiveFormat: string): number {
 }
 
 /** Of the usable ones: the wanted major version, otherwise the nearest newer, otherwise the nearest older. */
-function nearest(
-  found: readonly PostgresBinary[],
+export function nearest<T extends PostgresBinary>(
+  found: readonly T[],
   wanted: number,
   isUsable: (major: number) => boolean,
-): PostgresBinary | undefined {
+): T | undefined {
   const distance = (major: number) => (major >= wanted ? major - wanted : 1000 + wanted - major);
   return found
     .filter(({ major }) => isUsable(major))

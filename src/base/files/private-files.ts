@@ -16,7 +16,7 @@ const OLD_UNTOUCHED_MS_MAX = DAY_MS;
 const ID_LENGTH = 8;
 const UNKNOWN = "x";
 const TAG = "(?:[0-9a-f]{8}|x)-(?:[0-9a-f]{8}|x)-(?:\\d+|x)-\\d+-(?:\\d+|x)";
-const DIRECTORY = new RegExp(`^pg321-(?:spool|libpq)-(?:(${TAG})|(\\d+))-[A-Za-z0-9]{6}$`);
+const DIRECTORY = new RegExp(`^pg321-(spool|libpq|cluster)-(?:(${TAG})|(\\d+))-[A-Za-z0-9]{6}$`);
 const WHOLE_TAG = new RegExp(`^${TAG}$`);
 
 /** A directory that no other user can access; disposing removes it with its contents. */
@@ -27,7 +27,7 @@ export interface PrivateDirectory extends AsyncDisposable {
 /** Creates one with mode 0700, whatever the umask, and a name that identifies its process. */
 export async function makePrivateDirectory(
   parent: string,
-  kind: "spool" | "libpq",
+  kind: "spool" | "libpq" | "cluster",
 ): Promise<PrivateDirectory> {
   const path = await mkdtemp(join(parent, `pg321-${kind}-${processTag()}-`));
   // Do not pile up calls on a hanging file system.
@@ -58,9 +58,14 @@ export type Maker = ProcessIdentity;
 
 /** The process that made the private directory of that name; undefined for any other name. */
 export function makerOfDirectory(name: string): Maker | undefined {
-  const [, tag, pid] = DIRECTORY.exec(name) ?? [];
+  const [, , tag, pid] = DIRECTORY.exec(name) ?? [];
   if (pid !== undefined) return { pid: Number(pid), pid_start: null, ...NOWHERE };
   return tag === undefined ? undefined : makerOfTag(tag);
+}
+
+/** Whether it is the directory of a throwaway cluster, in which a server may still run. */
+export function isClusterDirectory(name: string): boolean {
+  return DIRECTORY.exec(name)?.[1] === "cluster";
 }
 
 /** Whether the maker still uses a file or directory that was last touched at `touchedAtMs`. */

@@ -2,7 +2,7 @@ import { plural } from "../../base/text/amounts.ts";
 import { shellOption } from "../../base/text/shell.ts";
 import { visible, visibleData, visibleLines } from "../../base/text/visible.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
-import { faultText } from "../../jobs/restore/faults.ts";
+import { faultText } from "../../jobs/load/faults.ts";
 import type { Obstacle, RestoreReport } from "../../jobs/restore/report.ts";
 import type { LeftOut } from "../../postgres/restore/left-out.ts";
 import { textOfName } from "../../postgres/restore/left-out.ts";

@@ -15,7 +15,7 @@ describe("[[notify]]", () => {
       {
         name: "ops",
         min_level: "WARNING",
-        jobs: ["backup", "cleanup", "verify", "repair", "restore"],
+        jobs: ["backup", "cleanup", "verify", "repair", "restore-test", "restore"],
         databases: ["*"],
         timeout_ms: 10_000,
       },
@@ -43,15 +43,15 @@ describe("[[notify]]", () => {
   test("a dead man's switch cannot wait for restores: only the other types report them", async () => {
     const lines = 'type = "healthchecks"\nurl = "https://hc-ping.com/x"';
     const reason =
-      'found "restore" (text), expected one of "backup", "cleanup", "verify", "repair": a dead man\'s switch waits for a schedule, and a restore has none; a [[notify]] of another type sends alerts about restores';
+      'found "restore" (text), expected one of "backup", "cleanup", "verify", "repair", "restore-test": a dead man\'s switch waits for a schedule, and a restore has none; a [[notify]] of another type sends alerts about restores';
     expect(await mistakes(notify(`${lines}\njobs = ["backup", "restore"]`))).toEqual([
       `${LINE + 4} notify[0].jobs[1]: ${reason}`,
     ]);
     expect(await mistakes(notify(`${lines}\njobs = [\n  "restore",\n  "restor",\n]`))).toEqual([
       `${LINE + 5} notify[0].jobs[0]: ${reason}`,
-      `${LINE + 6} notify[0].jobs[1]: found "restor" (text), expected one of "backup", "cleanup", "verify", "repair"`,
+      `${LINE + 6} notify[0].jobs[1]: found "restor" (text), expected one of "backup", "cleanup", "verify", "repair", "restore-test"`,
     ]);
-    const scheduled = '["backup", "cleanup", "verify", "repair"]';
+    const scheduled = '["backup", "cleanup", "verify", "repair", "restore-test"]';
     expect((await loadToml(notify(`${lines}\njobs = ${scheduled}`))).notify).toMatchObject([
       { jobs: JSON.parse(scheduled) },
     ]);

@@ -116,7 +116,7 @@ const email = v.pipe(
   }),
 );
 
-const scheduledJob = choice(["backup", "cleanup", "verify", "repair"]);
+const scheduledJob = choice(["backup", "cleanup", "verify", "repair", "restore-test"]);
 /** A dead man's switch for restores would wait for ever: they are not reported to any. */
 const refusedRestore = leaf<Job>(
   `${v.getDescription(scheduledJob)}: a dead man's switch waits for a schedule, and a restore has none; a [[notify]] of another type sends alerts about restores`,

@@ -12,6 +12,7 @@ describe("[schedule]", () => {
       cleanup: "0 5 * * *",
       verify: "0 6 * * 0",
       repair: "30 5 * * *",
+      restore_test: "off",
       override: [],
       jitter_ms: 0,
       catch_up_ms: 86_400_000,
@@ -34,7 +35,7 @@ describe("[schedule]", () => {
       catch_up_ms: 0,
     });
     expect(schedule.override).toEqual([
-      { name: "busy", databases: ["main/*"], backup: "@hourly", verify: undefined },
+      { name: "busy", databases: ["main/*"], backup: "@hourly", verify: undefined, restore_test: undefined },
     ]);
   });
 
@@ -51,7 +52,10 @@ describe("[schedule]", () => {
       `[[schedule.override]]\nname = "x"\ndatabases = ["${name}"]\nbackup = "off"`,
       "SERVER/DATABASE",
     ]),
-    ['[[schedule.override]]\nname = "x"\ndatabases = ["a"]', "backup and verify are both missing"],
+    [
+      '[[schedule.override]]\nname = "x"\ndatabases = ["a"]',
+      "backup, verify and restore_test are all missing",
+    ],
     ['[[schedule.override]]\nname = "x"\ndatabases = ["a"]\ncleanup = "off"', "not a key of"],
   ])("%s", async (line, expected) => {
     expect(await mistakeOf(`[schedule]\n${line}`)).toContain(expected);

@@ -9,8 +9,9 @@ import { guardSchema } from "./guard.ts";
 import { httpSchema } from "./http.ts";
 import { absolutePath, choice, leaf } from "./leaf.ts";
 import { notifySchema } from "./notify.ts";
+import { restoreTestSchema } from "./restore-test.ts";
 import { ruleSchema } from "./rule.ts";
-import { scheduleSchema } from "./schedule.ts";
+import { scheduleSchema, withRestoreTests } from "./schedule.ts";
 import { serverSchema } from "./server.ts";
 import { storagesSchema } from "./storage.ts";
 import { namedTables, table } from "./table.ts";
@@ -40,6 +41,7 @@ export const configSchema = v.pipe(
     rule: v.optional(ruleSchema, {}),
     cleanup: v.optional(cleanupSchema, {}),
     schedule: v.optional(scheduleSchema, {}),
+    restore_test: v.optional(restoreTestSchema),
     http: v.optional(httpSchema, {}),
     notify: v.optional(namedTables("notify", notifySchema)),
   }),
@@ -63,7 +65,8 @@ export const configSchema = v.pipe(
       guard: given.guard,
       rule: given.rule,
       cleanup: given.cleanup,
-      schedule: given.schedule,
+      schedule: withRestoreTests(given.schedule, given.restore_test !== undefined),
+      restore_test: given.restore_test ?? v.parse(restoreTestSchema, {}),
       http: given.http,
       notify: given.notify ?? [],
     }),

@@ -10,7 +10,7 @@ export const NAME = text(
   /^[a-z0-9][a-z0-9_-]{0,39}$/,
 );
 
-const CONNECTION_DEFAULTS = {
+export const CONNECTION_DEFAULTS = {
   port: 5432,
   user: "postgres",
   sslmode: "prefer",

@@ -7,6 +7,7 @@ import { runBackup } from "../../jobs/backup/backup.ts";
 import { mayMean } from "../../jobs/backup/targets.ts";
 import { runCleanup } from "../../jobs/cleanup/cleanup.ts";
 import type { JobContext } from "../../jobs/context.ts";
+import { runRestoreTests } from "../../jobs/restore-test/restore-test.ts";
 import type { Schedule } from "../../jobs/schedules.ts";
 import { runRepair } from "../../jobs/verify/repair.ts";
 import { runVerify } from "../../jobs/verify/verify.ts";
@@ -17,7 +18,7 @@ const SKIPS_ALERTED = 3;
 
 /** The claim of a run of a schedule. */
 export async function claimOf(context: JobContext, { job, selects }: Schedule): Promise<Claim> {
-  if (job === "verify") return { type: "verify" };
+  if (job === "verify" || job === "restore-test") return { type: "verify" };
   if (job !== "backup") return { type: "upkeep" };
   const servers = new Set<string>();
   for (const server of context.config.server)
@@ -44,6 +45,8 @@ export async function runScheduled(
         return runCleanup(context, {});
       case "repair":
         return runRepair(context);
+      case "restore-test":
+        return runRestoreTests(context, { selects });
       case "verify": {
         const latest = await context.catalog.overview.latestBackups(context.clock.now());
         const chosen = latest.filter(({ server, database }) => selects(server, database));

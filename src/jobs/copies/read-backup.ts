@@ -1,5 +1,6 @@
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
+import type { Job } from "../../config/config.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { CompressionAlgorithm } from "../../stream/compression.ts";
 import { decompress } from "../../stream/compression.ts";
@@ -31,12 +32,13 @@ export async function openBackup(
   backup: BackupRecord,
   storages: readonly Storage[],
   signal: AbortSignal,
+  job: Job = "restore",
 ): Promise<ReadableBackup> {
   const algorithm = backup.compression as CompressionAlgorithm;
   const failures = new CopyFailures(backup);
   await using opened = new AsyncDisposableStack();
   let isOpened = false;
-  opened.defer(() => recordFailures(context, backup, failures, isOpened));
+  opened.defer(() => recordFailures(context, backup, failures, { isOpened, job }));
   let payload: AsyncIterable<Uint8Array>;
   if (backup.encryption === "none")
     payload = opened.use(await spoolObject(context, backup, storages, failures, signal)).read();
@@ -54,13 +56,13 @@ async function recordFailures(
   context: DamageContext,
   backup: BackupRecord,
   failures: CopyFailures,
-  isOpened: boolean,
+  { isOpened, job }: { isOpened: boolean; job: Job },
 ): Promise<void> {
   if (context.signal.aborted) return;
   for (const [storage, error] of failures.own) {
     const isDamage = isOpened && error instanceof Pg321Error && error.code === "key";
     const reason = isDamage ? new Pg321Error("verification", error.message) : error;
-    await recordDamage(context, backup, storage, reason, "restore");
+    await recordDamage(context, backup, storage, reason, job);
   }
 }
 

@@ -2,7 +2,7 @@ import { raiseAlert } from "../../alerts/alert.ts";
 import type { AlertContext } from "../../alerts/alert-context.ts";
 import { plural } from "../../base/text/amounts.ts";
 import { textOfName } from "../../postgres/restore/left-out.ts";
-import { faultText } from "./faults.ts";
+import { faultText } from "../load/faults.ts";
 import type { RestoreReport } from "./report.ts";
 
 /** The most errors in the message, and in the metadata of a notice: mail, chats and webhooks have size limits. */

@@ -4,7 +4,7 @@ import type { BinDir } from "../../postgres/binaries.ts";
 import type { Endpoint } from "../../postgres/connection.ts";
 import type { LeftOut } from "../../postgres/restore/left-out.ts";
 import type { Lack } from "../../postgres/restore/preflight.ts";
-import type { RestoreFault } from "./faults.ts";
+import type { RestoreFault } from "../load/faults.ts";
 
 export interface RestoreRequest {
   backup: BackupRecord;

@@ -1,5 +1,4 @@
 import type { RunOutcome, RunRecord } from "../../catalog/records.ts";
-import { openArchive } from "../../postgres/archive/archive.ts";
 import { dependentsOfClean, needlessDrops } from "../../postgres/archive/clean.ts";
 import { RowCounter, withoutDrops } from "../../postgres/archive/data.ts";
 import type { ArchiveContents, ArchiveEntry } from "../../postgres/archive/format.ts";
@@ -9,8 +8,6 @@ import { pgRestoreFor } from "../../postgres/binaries.ts";
 import type { Connection } from "../../postgres/connection.ts";
 import { connect } from "../../postgres/connection.ts";
 import { contentsOfDatabase, databaseExists, inspectServer } from "../../postgres/inspect.ts";
-import type { LockWait } from "../../postgres/lock-wait.ts";
-import { boundLockWaits } from "../../postgres/lock-wait.ts";
 import type { Lack } from "../../postgres/restore/preflight.ts";
 import {
   createDatabase,
@@ -19,17 +16,16 @@ import {
   planRestore,
   preflight,
 } from "../../postgres/restore/preflight.ts";
-import { restoreFile, restoreStream } from "../../postgres/restore/restore.ts";
 import { observed } from "../../stream/meter.ts";
 import type { JobContext } from "../context.ts";
 import { storagesToRead } from "../copies/find-backup.ts";
 import { shortId } from "../copies/object-key.ts";
-import { openBackup } from "../copies/read-backup.ts";
 import { spool } from "../copies/spool.ts";
-import { ProgressMeter } from "../progress.ts";
+import { RestoreFaults } from "../load/faults.ts";
+import { loadArchive } from "../load/load-archive.ts";
+import { readArchive } from "../load/read-archive.ts";
 import { recordRun } from "../record-run.ts";
 import { alertRestore } from "./alerts.ts";
-import { RestoreFaults } from "./faults.ts";
 import { withLeftovers, withVersionRisk } from "./leftovers.ts";
 import { obstaclesOf, refusal, rolesToCreate } from "./obstacles.ts";
 import type { RestoreReport, RestoreRequest } from "./report.ts";
@@ -41,17 +37,8 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
   const storages = storagesToRead(context, backup, copies, request.from);
   const startedAtMs = context.clock.monotonicMs();
   let isChecking = false;
-  const work = async (run: RunRecord) => {
-    await using readable = await openBackup(context, backup, storages, context.signal);
-    const title = `restore ${shortId(backup.id)} ${backup.server}/${backup.database}`;
-    const progress = new ProgressMeter(context.progress, title, backup.dump_bytes ?? undefined);
-    let dump_bytes = 0;
-    const dump = observed(readable.dump, (bytes) => {
-      dump_bytes += bytes;
-      progress.pass(bytes);
-    });
-    try {
-      await using archive = await openArchive(dump);
+  const work = (run: RunRecord) =>
+    readArchive(context, backup, { storages, job: "restore" }, async (archive) => {
       const { contents, bytes } = archive;
       requireSelected(contents, request.selection);
       isChecking = true;
@@ -83,16 +70,12 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
         ...came,
         ...{ left_out, missing_dependents },
         unattached: unattached(contents, entries),
-        dump_bytes,
+        dump_bytes: archive.dumpBytes,
         duration_ms,
       };
       const outcome: RunOutcome = errors_ignored > 0 || left_out.length > 0 ? "PARTIAL" : "OK";
       return { outcome, statistics };
-    } finally {
-      await dump.return();
-      progress.end();
-    }
-  };
+    });
   const about = { server: backup.server, database: backup.database };
   const { run, statistics } = await recordRun(context, "restore", work, {
     about,
@@ -155,7 +138,7 @@ async function restoreInto(
   dump: AsyncIterable<Uint8Array>,
 ): Promise<Came> {
   const { target, jobs, clean, create, intoExisting, keepGoing, selection } = request;
-  const { temp_dir: tempDir, dump: dumpConfig } = context.config;
+  const { temp_dir: tempDir } = context.config;
   const faults = new RestoreFaults(context, contents);
   const counter = new RowCounter(contents);
   const applicationName = `pg321 restore ${shortId(run.id)}`;
@@ -176,20 +159,14 @@ async function restoreInto(
   await makeRoles(request, lacks);
   if (create) await makeTarget(request, contents);
   let isUndone = singleTransaction;
-  const bound = {
-    ...{ target, applicationName, clock: context.clock, signal: context.signal },
-    boundMs: dumpConfig.lock_wait_timeout_ms,
-    onWait: (wait: LockWait) => logWait(context, wait),
+  const load = {
+    ...{ source, spooled: spooled && { file: spooled, jobs }, isPart: !isWhole(selection) },
+    onLoaded: () => {
+      isUndone = false;
+    },
   };
   try {
-    const { errorsIgnored } = await boundLockWaits(bound, (signal) =>
-      spooled
-        ? restoreFile(spooled.path, { ...options, signal, jobs })
-        : restoreStream(unended(source), { ...options, signal }),
-    );
-    isUndone = false;
-    // pg_restore may finish before the dump ends: read the rest, because the hash is checked at its end.
-    if (!spooled && isWhole(selection)) for await (const _ of source);
+    const errorsIgnored = await loadArchive(context, load, options);
     if (create) await finishTarget(request, contents);
     const came = entries.filter(({ id }) => !faults.entries.has(id));
     const rows = counter.rowsOf(came) ?? null;
@@ -202,16 +179,6 @@ async function restoreInto(
 async function finishTarget(request: RestoreRequest, contents: ArchiveContents): Promise<void> {
   await using connection = await connectForCheck(request);
   await finishDatabase(connection, contents, request.target.database);
-}
-
-/** Hides return(), so that a loop that ends early leaves the rest of the source readable. */
-function unended(source: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
-  const iterator = source[Symbol.asyncIterator]();
-  return { [Symbol.asyncIterator]: () => ({ next: () => iterator.next() }) };
-}
-
-function logWait({ log }: JobContext, { object, holders }: LockWait): void {
-  log.warning("the restore waits for a lock", { object, held_by: holders.join(", ") });
 }
 
 async function makeRoles(request: RestoreRequest, lacks: readonly Lack[]): Promise<void> {

@@ -12,6 +12,11 @@ export function quoteIdentifier(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }
 
+/** For a server with standard_conforming_strings, as all are by default. */
+export function quoteLiteral(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
+}
+
 const SKIPPED = String.raw`(?<skipped>\s+|--[^\n]*)`;
 const QUOTED = '"(?<quoted>(?:[^"]|"")*)"';
 const STRING = String.raw`(?<string>[eE]'(?:[^'\\]|\\[^]|'')*'|'(?:[^']|'')*'|\$(?<tag>\w*)\$[^]*?\$\k<tag>\$)`;

@@ -81,6 +81,20 @@ function libcLocaleOf(all: readonly CreateOption[]): string {
   return all.find(({ name }) => name === "LOCALE" || name === "LC_COLLATE")?.text ?? "of its template";
 }
 
+/** Encoding and locale. A tablespace, limits and the like are of no use to a test. */
+const ENCODING = /^ENCODING$/;
+const LOCALE = /^(LOCALE|LOCALE_PROVIDER|LC_COLLATE|LC_CTYPE|ICU_LOCALE|ICU_RULES|BUILTIN_LOCALE)$/;
+
+/** The options of a CREATE DATABASE that decide how the database stores and sorts text, as SQL. */
+export function scratchOptions(statement: string): { encoding: string[]; all: string[] } {
+  const options = optionsOf(statement, tokensOf(statement));
+  const of = (...wanted: RegExp[]) =>
+    options
+      .filter(({ name }) => wanted.some((pattern) => pattern.test(name)))
+      .map(({ name, sql }) => `${name} = ${sql}`);
+  return { encoding: of(ENCODING), all: of(ENCODING, LOCALE) };
+}
+
 /** `NAME = value` after the word WITH, as pg_dump writes them. */
 function optionsOf(statement: string, tokens: readonly SqlToken[]): (CreateOption & { start: number })[] {
   const found: (CreateOption & { start: number })[] = [];

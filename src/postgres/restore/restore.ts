@@ -22,6 +22,11 @@ export interface RestoreOptions {
   only?: readonly number[];
   /** Drop the archive's objects before creating them. */
   clean?: boolean;
+  /**
+   * Restores only objects and rows: everything belongs to the role that restores, without privileges, tablespaces,
+   * security labels, publications and subscriptions.
+   */
+  isPlain?: boolean;
   /** All or nothing: one transaction. Ends at the first error, and allows only one session. */
   singleTransaction?: boolean;
   /** End at the first error; otherwise continue and report errors. True if not given. */
@@ -61,6 +66,11 @@ export function restoreFile(
   return restore(options, [`--jobs=${options.jobs}`, "--", path], runChild);
 }
 
+const PLAIN = ["--no-owner", "--no-acl", "--no-tablespaces", "--no-security-labels"].concat([
+  "--no-publications",
+  "--no-subscriptions",
+]);
+
 type ChildRun = Parameters<typeof runChild>[0];
 
 async function restore(
@@ -77,6 +87,7 @@ async function restore(
     // Only with --verbose pg_restore says which entry an error belongs to.
     exitOnError ? "--exit-on-error" : "--verbose",
     ...(options.singleTransaction ? ["--single-transaction"] : []),
+    ...(options.isPlain ? PLAIN : []),
     ...(options.clean ? ["--clean", "--if-exists"] : []),
     ...(list ? [`--use-list=${list.path}`] : []),
     ...last,

@@ -88,6 +88,8 @@ test("backup, list, show, verify, repair and restore print the documented JSON",
   expectDocumented("JSON of repair", repaired);
   expect(repaired.copies).toMatchObject([{ storage: "usb", outcome: "filled" }]);
 
+  expectDocumented("JSON of restore-test", await json("restore-test"));
+
   const restored = `${database}_restored`;
   postgres.dropAtEnd(restored);
   const done = await json("restore", id, "--target", `main/${restored}`, "--create");
@@ -201,6 +203,7 @@ test("check and key print the documented JSON", async () => {
   const daemon = [
     '[[schedule.override]]\nname = "busy"\ndatabases = ["app"]\nbackup = "@hourly"',
     '[http]\nlisten = "unix:/run/pg321/http.sock"\nhosts = ["backup.example.com"]',
+    '[restore_test]\nallowed_errors = ["x"]\n[[restore_test.check]]\nname = "a"\nsql = "select 1"\nexpect = 1',
   ];
   const more = [bucket, ...notifiers, ...daemon].join("\n");
   await installation.configure({ more, server: 'exclude = ["x"]' });

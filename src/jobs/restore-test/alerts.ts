@@ -1,0 +1,50 @@
+import { raiseAlert, resolveAlert } from "../../alerts/alert.ts";
+import type { AlertContext } from "../../alerts/alert-context.ts";
+import { shellQuoted } from "../../base/text/shell.ts";
+import type { RestoreTestRecord, RunRecord } from "../../catalog/records.ts";
+
+/** Raises or resolves the alerts about one backup, by the result of the last copy that was tried. */
+export async function alertTests(
+  context: AlertContext,
+  run: RunRecord,
+  tried: readonly RestoreTestRecord[],
+): Promise<void> {
+  const last = tried.at(-1);
+  if (!last) return;
+  const { server, database, backup_id, storage, outcome, target, error, checks } = last;
+  const name = `${server}/${database}`;
+  const about = { job: "restore-test", run_id: run.id, server, database } as const;
+  const metadata = { backup_id, storage, target, checks: checks.filter(({ is_ok }) => !is_ok) };
+  if (outcome === "ERROR") {
+    await raiseAlert(context, {
+      ...about,
+      level: "WARNING",
+      key: `restore_test error ${name}`,
+      message: `the restore test of ${name} could not be carried out: ${error}`,
+      metadata: {
+        ...metadata,
+        hint: `correct the reason, then run: pg321 restore-test ${shellQuoted(name)}`,
+      },
+    });
+    return;
+  }
+  await resolveAlert(context, `restore_test error ${name}`, `the restore of ${name} is tested again`);
+  if (outcome === "PASSED") {
+    await resolveAlert(
+      context,
+      `restore_test ${name}`,
+      `a restore test of ${name} from ${storage} has passed`,
+    );
+    return;
+  }
+  await raiseAlert(context, {
+    ...about,
+    level: "CRITICAL",
+    key: `restore_test ${name}`,
+    message: `the restore test of ${name} from ${storage} failed: ${error}`,
+    metadata: {
+      ...metadata,
+      hint: `make a new backup and test it: pg321 backup ${shellQuoted(name)} && pg321 restore-test ${shellQuoted(name)}`,
+    },
+  });
+}

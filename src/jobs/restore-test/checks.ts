@@ -1,0 +1,94 @@
+import { messageOf } from "../../base/errors.ts";
+import { plural } from "../../base/text/amounts.ts";
+import type { BackupRecord, RestoreTestCheck } from "../../catalog/records.ts";
+import type { SqlCheckConfig } from "../../config/config.ts";
+import { serverPattern } from "../../config/database-pattern.ts";
+import { globPattern } from "../../config/glob.ts";
+import type { Connection } from "../../postgres/connection.ts";
+import type { RestoreFault } from "../load/faults.ts";
+import { faultText } from "../load/faults.ts";
+
+/** Errors and names in the detail of one check. */
+const SHOWN_MAX = 20;
+
+/** Errors of the server or the host, which say nothing about the backup. */
+const OF_SERVER =
+  /No space left on device|could not (extend|write to) file|out of memory|out of shared memory|terminating connection|server closed the connection|the database system is|no connection to the server/i;
+
+export function isOfServer({ message, detail }: Pick<RestoreFault, "message" | "detail">): boolean {
+  return OF_SERVER.test(`${message} ${detail ?? ""}`);
+}
+
+/** pg_restore's errors, without those that the config allows; these are shown too. */
+export function restoreCheck(
+  faults: readonly RestoreFault[],
+  allowed: readonly string[],
+  left_out: readonly string[],
+): RestoreTestCheck {
+  const isAllowed = allowed.map(matcher);
+  const [fine, bad] = [faults.filter(isFine), faults.filter((fault) => !isFine(fault))];
+  function isFine(fault: RestoreFault): boolean {
+    return isAllowed.some((matches) => matches(faultText(fault)) || matches(fault.message));
+  }
+  const details = [
+    ...(bad.length > 0 ? [listOf(bad.map(faultText))] : []),
+    ...(fine.length > 0 ? [`allowed: ${listOf(fine.map(faultText))}`] : []),
+    ...(left_out.length > 0 ? [`not restored: ${listOf(left_out)}`] : []),
+  ];
+  return {
+    name: "pg_restore",
+    is_ok: bad.length === 0,
+    expected: plural(0, "error"),
+    found: plural(bad.length, "error"),
+    detail: details.length > 0 ? details.join("; ") : null,
+  };
+}
+
+/** A text stands for itself anywhere in the message, a glob for the whole of it. */
+function matcher(written: string): (message: string) => boolean {
+  const pattern = globPattern(written);
+  return pattern ? (message) => pattern.test(message) : (message) => message.includes(written);
+}
+
+export function listOf(texts: readonly string[]): string {
+  const more = texts.length > SHOWN_MAX ? `; and ${texts.length - SHOWN_MAX} more` : "";
+  return `${texts.slice(0, SHOWN_MAX).join("; ")}${more}`;
+}
+
+/** The queries of `[[restore_test.check]]` for this database, with their answers. */
+export async function sqlChecks(
+  connection: Connection,
+  { server, database }: Pick<BackupRecord, "server" | "database">,
+  checks: readonly SqlCheckConfig[],
+): Promise<RestoreTestCheck[]> {
+  const results: RestoreTestCheck[] = [];
+  for (const check of checks) {
+    if (!check.databases.some((written) => serverPattern(written).matches(server, database))) continue;
+    results.push(await sqlCheck(connection, check));
+  }
+  return results;
+}
+
+async function sqlCheck(
+  connection: Connection,
+  { name, sql: query, expect: expected, timeout_ms }: SqlCheckConfig,
+): Promise<RestoreTestCheck> {
+  const about = { name: `check ${name}`, expected };
+  try {
+    const rows = await connection.run(`answer the check "${name}"`, async (sql) => {
+      await sql.unsafe(`set statement_timeout = ${timeout_ms}; set search_path = "$user", public`).simple();
+      return sql.unsafe(query).values();
+    });
+    const value: unknown = rows[0]?.[0];
+    const found = value === undefined ? null : value === null ? null : textOf(value);
+    const detail = rows.length === 0 ? "the query gave no row" : value === null ? "the answer is NULL" : null;
+    return { ...about, is_ok: found === expected, found, detail };
+  } catch (error) {
+    return { ...about, is_ok: false, found: null, detail: messageOf(error) };
+  }
+}
+
+function textOf(value: unknown): string {
+  if (value instanceof Date) return value.toISOString();
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
+}

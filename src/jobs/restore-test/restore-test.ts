@@ -1,0 +1,122 @@
+import { type ErrorCode, Pg321Error } from "../../base/errors.ts";
+import { holdLease } from "../../catalog/lease.ts";
+import type { BackupRecord, RestoreTestRecord, RunOutcome, RunRecord } from "../../catalog/records.ts";
+import type { JobContext } from "../context.ts";
+import { recognizeStorages } from "../markers/storage-identity.ts";
+import { recordRun } from "../record-run.ts";
+import { alertTests } from "./alerts.ts";
+import { chooseBackups, storagesInTurn } from "./choose.ts";
+import type { RestoreTestReport, RestoreTestStatistics } from "./report.ts";
+import { testCopy } from "./test-copy.ts";
+
+export interface RestoreTestOptions {
+  /** Names of databases and ids of backups; the newest good backup of each database if empty. */
+  words?: readonly string[];
+  /** Only databases that it selects. */
+  selects?: (server: string, database: string) => boolean;
+  /** The only storage to read from. */
+  from?: string | undefined;
+}
+
+/** The job's lease: tests share the disk space that one of them has checked. */
+export const RESTORE_TEST_LEASE = "restore-test";
+
+/**
+ * Restores the newest good backup of each database into a scratch database, checks it and drops it again. A copy that is
+ * damaged or out of reach is reported, and the test continues with the next storage.
+ */
+export async function runRestoreTests(
+  context: JobContext,
+  { words = [], selects = () => true, from }: RestoreTestOptions = {},
+): Promise<RestoreTestReport> {
+  const backups = await chooseBackups(context, words, selects);
+  await using lease = await holdLease(
+    context.catalog,
+    { name: RESTORE_TEST_LEASE, runId: crypto.randomUUID(), host: context.host, pid: context.pid },
+    { clock: context.clock, signal: context.signal },
+  );
+  const leased = { ...context, signal: lease.signal };
+  const tests: RestoreTestRecord[] = [];
+  const codes: ErrorCode[] = [];
+  const work = async (run: RunRecord) => {
+    if (backups.length === 0) return nothingToTest(context);
+    if (await needsIdentity(leased, backups)) throw noIdentity();
+    const recognized = await recognizeStorages(leased, "restore-test");
+    const results: RestoreTestRecord[] = [];
+    for (const backup of backups) {
+      const tried = await testBackup(recognized, run, backup, from, codes);
+      tests.push(...tried);
+      results.push(...tried.slice(-1));
+      await alertTests(recognized, run, tried);
+    }
+    return { outcome: outcomeOf(tests), statistics: statisticsOf(results), error: firstError(tests) };
+  };
+  const isPart = words.length > 0 || from !== undefined;
+  const { run } = await recordRun(leased, "restore-test", work, { isPart });
+  return { run, tests, codes };
+}
+
+async function testBackup(
+  context: JobContext,
+  run: RunRecord,
+  backup: BackupRecord,
+  from: string | undefined,
+  codes: ErrorCode[],
+): Promise<RestoreTestRecord[]> {
+  const tried: RestoreTestRecord[] = [];
+  for (const storage of await storagesInTurn(context, backup, from)) {
+    const { record, isOfCopy, error } = await testCopy(context, run, backup, storage);
+    await context.catalog.restoreTests.add(record);
+    tried.push(record);
+    if (record.outcome === "ERROR" && error instanceof Pg321Error) codes.push(error.code);
+    if (!isOfCopy) break;
+    context.log.warning("a copy could not be restored; the test continues with the next storage", {
+      ...{ storage: storage.name, backup_id: backup.id, error: record.error ?? "" },
+    });
+  }
+  return tried;
+}
+
+/** A scheduled run without any good backup is IDLE. */
+function nothingToTest({ schedule }: JobContext): {
+  outcome: RunOutcome;
+  statistics: RestoreTestStatistics;
+  error: string;
+} {
+  const error = "there is no good backup to test";
+  if (schedule) return { outcome: "IDLE", statistics: statisticsOf([]), error };
+  throw new Pg321Error("verification", error, { hint: "make one with pg321 backup" });
+}
+
+/** An identity that is missing says nothing about a backup: fail once, before any test. */
+async function needsIdentity({ keys }: JobContext, backups: readonly BackupRecord[]): Promise<boolean> {
+  return backups.some(({ encryption }) => encryption === "age") && (await keys.identity()) === undefined;
+}
+
+function noIdentity(): Pg321Error {
+  return new Pg321Error("key", "this host has no identity, so it cannot test a restore", {
+    hint: "set encryption.identity_file, or test on another host that has the identity",
+  });
+}
+
+function outcomeOf(tests: readonly RestoreTestRecord[]): RunOutcome {
+  if (tests.every(({ outcome }) => outcome === "PASSED")) return "OK";
+  return tests.some(({ outcome }) => outcome === "PASSED") ? "PARTIAL" : "FAILED";
+}
+
+function statisticsOf(results: readonly RestoreTestRecord[]): RestoreTestStatistics {
+  const count = (wanted: RestoreTestRecord["outcome"]) =>
+    results.filter(({ outcome }) => outcome === wanted).length;
+  return {
+    databases: results.length,
+    passed: count("PASSED"),
+    failed: count("FAILED"),
+    errors: count("ERROR"),
+  };
+}
+
+function firstError(tests: readonly RestoreTestRecord[]): string | null {
+  const failed =
+    tests.find(({ outcome }) => outcome === "FAILED") ?? tests.find(({ error }) => error !== null);
+  return failed ? `${failed.server}/${failed.database}: ${failed.error}` : null;
+}

@@ -1,0 +1,193 @@
+import { deadline } from "../../base/abort.ts";
+import { messageOf, Pg321Error } from "../../base/errors.ts";
+import { plural, sizeText } from "../../base/text/amounts.ts";
+import type { BackupRecord, RestoreTestCheck, RestoreTestRecord, RunRecord } from "../../catalog/records.ts";
+import { pgRestoreFor } from "../../postgres/binaries.ts";
+import { connect } from "../../postgres/connection.ts";
+import { nameInText } from "../../postgres/restore/left-out.ts";
+import { prepareScratch } from "../../postgres/scratch/prepare.ts";
+import type { Storage } from "../../storage/storage.ts";
+import type { JobContext } from "../context.ts";
+import { copyVerdict } from "../copies/damage.ts";
+import { shortId } from "../copies/object-key.ts";
+import { faultText, RestoreFaults } from "../load/faults.ts";
+import { loadArchive } from "../load/load-archive.ts";
+import type { ReadArchive } from "../load/read-archive.ts";
+import { readArchive } from "../load/read-archive.ts";
+import type { Scratch } from "../scratch/scratch.ts";
+import { makeScratch } from "../scratch/scratch.ts";
+import type { TestServer } from "../scratch/test-server.ts";
+import { openTestServer } from "../scratch/test-server.ts";
+import { isOfServer, restoreCheck, sqlChecks } from "./checks.ts";
+
+/** The test of one copy, and how it ended for the copy. */
+export interface CopyTest {
+  record: RestoreTestRecord;
+  /** Whether another copy may give another result: this one is damaged, missing or out of reach. */
+  isOfCopy: boolean;
+  error: unknown;
+}
+
+type Measured = Pick<RestoreTestRecord, "fetch_ms" | "restore_ms" | "check_ms" | "dump_bytes" | "checks">;
+
+/**
+ * Restores a backup from one storage into a scratch database, checks it and drops it again. Throws only if the run is
+ * stopped.
+ */
+export async function testCopy(
+  context: JobContext,
+  run: RunRecord,
+  backup: BackupRecord,
+  storage: Storage,
+): Promise<CopyTest> {
+  const { clock, config } = context;
+  const measured: Measured = {
+    ...{ fetch_ms: null, restore_ms: null, check_ms: null, dump_bytes: null },
+    checks: [],
+  };
+  let target = targetText(config.restore_test.server);
+  const started_at = clock.now().toISOString();
+  const end = (outcome: RestoreTestRecord["outcome"], error: string | null): RestoreTestRecord => ({
+    id: crypto.randomUUID(),
+    run_id: run.id,
+    prover: null,
+    backup_id: backup.id,
+    server: backup.server,
+    database: backup.database,
+    backup_started_at: backup.started_at,
+    storage: storage.name,
+    target,
+    outcome,
+    started_at,
+    finished_at: clock.now().toISOString(),
+    ...measured,
+    error,
+  });
+  const { timeout_ms: durationMs } = config.restore_test;
+  using time = deadline({ clock, durationMs, signal: context.signal }, () => late(durationMs));
+  const bounded = { ...context, signal: time.signal };
+  try {
+    await using server = await openTestServer(bounded, backup);
+    target = server.target;
+    await restoreAndCheck(bounded, run, backup, { server, storage, measured });
+    const failed = measured.checks.filter(({ is_ok }) => !is_ok);
+    if (failed.length === 0) return { record: end("PASSED", null), isOfCopy: false, error: null };
+    return { record: end("FAILED", failed.map(checkText).join("; ")), isOfCopy: false, error: null };
+  } catch (error) {
+    context.signal.throwIfAborted();
+    const reason = time.signal.aborted ? time.signal.reason : error;
+    const isOfCopy = await isFaultOfCopy(context, reason, backup, storage);
+    const outcome = isOfCopy === "damaged" || isOfCopy === "missing" ? "FAILED" : "ERROR";
+    context.log.error("a restore test did not reach its end", {
+      ...{ storage: storage.name, backup_id: backup.id, error: messageOf(reason) },
+      ...(reason instanceof Pg321Error && reason.hint !== undefined && { hint: reason.hint }),
+    });
+    return { record: end(outcome, messageOf(reason)), isOfCopy: isOfCopy !== undefined, error: reason };
+  }
+}
+
+/** `public.orders: 1,000 rows at the backup, 999 restored`, or name, expectation and finding of another check. */
+export function checkText({ name, expected, found, detail }: RestoreTestCheck): string {
+  return detail ?? `${name}: expected ${expected}, found ${found}`;
+}
+
+function targetText(server: JobContext["config"]["restore_test"]["server"]): string {
+  return typeof server === "string" ? server : `${server.host ?? "localhost"}:${server.port}`;
+}
+
+function late(durationMs: number): Pg321Error {
+  return new Pg321Error("database", `the restore test took longer than ${durationMs / 1000} s`, {
+    hint: "raise restore_test.timeout",
+  });
+}
+
+/** What an error says about the copy; undefined if it is about something else. */
+async function isFaultOfCopy(
+  context: JobContext,
+  error: unknown,
+  backup: BackupRecord,
+  storage: Storage,
+): Promise<"damaged" | "missing" | "unreachable" | undefined> {
+  if (!(error instanceof Pg321Error) || !["verification", "storage"].includes(error.code)) {
+    if (error instanceof Pg321Error) return undefined;
+    throw error;
+  }
+  const verdict = await copyVerdict(context, error, backup, storage, context.signal);
+  return verdict === "unopened" ? undefined : verdict;
+}
+
+interface Test {
+  server: TestServer;
+  storage: Storage;
+  measured: Measured;
+}
+
+async function restoreAndCheck(
+  context: JobContext,
+  run: RunRecord,
+  backup: BackupRecord,
+  { server, storage, measured }: Test,
+): Promise<void> {
+  const { clock } = context;
+  const fetchFromMs = clock.monotonicMs();
+  await readArchive(context, backup, { storages: [storage], job: "restore-test" }, async (archive) => {
+    measured.fetch_ms = Math.round(clock.monotonicMs() - fetchFromMs);
+    await using scratch = await makeScratch(context, run, server, archive.contents);
+    await restoreInto(context, run, archive, { server, scratch, measured });
+    measured.dump_bytes = archive.dumpBytes;
+    const checkFromMs = clock.monotonicMs();
+    await using connection = await connect(scratch.owner);
+    measured.checks.push(...(await sqlChecks(connection, backup, context.config.restore_test.check)));
+    measured.check_ms = Math.round(clock.monotonicMs() - checkFromMs);
+  });
+}
+
+async function restoreInto(
+  context: JobContext,
+  run: RunRecord,
+  { contents, bytes }: ReadArchive,
+  { server, scratch, measured }: { server: TestServer; scratch: Scratch; measured: Measured },
+): Promise<void> {
+  const { clock, config } = context;
+  const binary = await pgRestoreFor(server.major, contents.format, server.binDir);
+  const plan = await prepare(server, scratch, contents);
+  const faults = new RestoreFaults(context, contents);
+  const restoreFromMs = clock.monotonicMs();
+  await loadArchive(
+    context,
+    { source: bytes, isPart: false },
+    {
+      ...{ target: scratch.owner, binary, tempDir: config.temp_dir, isPlain: true, exitOnError: false },
+      applicationName: `pg321 restore-test ${shortId(run.id)}`,
+      only: plan.entries.map(({ id }) => id),
+      onError: faults.add,
+    },
+  );
+  measured.restore_ms = Math.round(clock.monotonicMs() - restoreFromMs);
+  const ofServer = faults.all.find(isOfServer);
+  if (ofServer)
+    throw new Pg321Error("database", `the test server failed during the restore: ${faultText(ofServer)}`, {
+      hint: "see the log of the test server, and its free space",
+    });
+  const leftOut = plan.left_out.map(({ entry, reason }) => `${nameInText(entry)} (${reason})`);
+  measured.checks.push(restoreCheck(faults.all, config.restore_test.allowed_errors, leftOut));
+}
+
+async function prepare(
+  server: TestServer,
+  scratch: Scratch,
+  contents: ReadArchive["contents"],
+): ReturnType<typeof prepareScratch> {
+  await using connection = await connect(scratch.admin);
+  const { isSuperuser, key } = server;
+  return await prepareScratch(connection, contents, {
+    owner: scratch.role,
+    isSuperuser,
+    makesRoles: key === null,
+  });
+}
+
+/** `PASSED in 3.4 s from disk: 12 checks` */
+export function summary({ outcome, checks, dump_bytes }: RestoreTestRecord): string {
+  return `${outcome}: ${plural(checks.length, "check")}, ${sizeText(dump_bytes)}`;
+}

@@ -1,0 +1,40 @@
+import { readFile, readlink, realpath } from "node:fs/promises";
+import { join } from "node:path";
+import { systemClock } from "../../base/clock.ts";
+
+const END_MS_MAX = 10_000;
+const LOOK_MS = 10;
+
+/**
+ * Ends the server whose data directory this is, at once and without a checkpoint; nothing if none runs. The working
+ * directory of the process proves that it is this server and no other process that has its number by now.
+ */
+export async function stopCluster(dataDir: string): Promise<void> {
+  const pid = await serverOf(dataDir);
+  if (pid === undefined) return;
+  signal(pid, "SIGQUIT");
+  const untilMs = systemClock.monotonicMs() + END_MS_MAX;
+  while ((await serverOf(dataDir)) === pid) {
+    if (systemClock.monotonicMs() > untilMs) signal(pid, "SIGKILL");
+    await systemClock.sleep(LOOK_MS);
+  }
+}
+
+async function serverOf(dataDir: string): Promise<number | undefined> {
+  const text = await readFile(join(dataDir, "postmaster.pid"), "utf8").catch(() => "");
+  const pid = Number(text.split("\n")[0]);
+  if (!Number.isInteger(pid) || pid <= 1) return undefined;
+  try {
+    return (await readlink(`/proc/${pid}/cwd`)) === (await realpath(dataDir)) ? pid : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function signal(pid: number, name: "SIGQUIT" | "SIGKILL"): void {
+  try {
+    process.kill(pid, name);
+  } catch {
+    // It has ended.
+  }
+}

@@ -1,0 +1,220 @@
+import { chownSync, closeSync, constants, openSync } from "node:fs";
+import { chmod, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { Subprocess } from "bun";
+import type { Clock } from "../../base/clock.ts";
+import { Pg321Error } from "../../base/errors.ts";
+import { makePrivateDirectory } from "../../base/files/private-files.ts";
+import type { Account } from "../../base/process/become-user.ts";
+import { findAccount, isRoot } from "../../base/process/become-user.ts";
+import { Secret } from "../../base/secret.ts";
+import { ChildError, runChild } from "../../stream/process.ts";
+import type { Endpoint } from "../connection.ts";
+import { CLEAN_ENVIRONMENT } from "../libpq.ts";
+import { stopCluster } from "./left-cluster.ts";
+import type { ServerPrograms } from "./programs.ts";
+
+/** A private cluster: only this process can connect to it. Disposal stops it and removes it with its data. */
+export interface ThrowawayCluster extends AsyncDisposable {
+  /** As its superuser, whose password nobody else knows. */
+  endpoint(database: string): Endpoint;
+  readonly major: number;
+  readonly version: string;
+}
+
+export interface ClusterOptions {
+  programs: ServerPrograms;
+  /** `clusterParent`. */
+  parent: string;
+  clock: Clock;
+  signal: AbortSignal;
+}
+
+const SUPERUSER = "pg321_throwaway";
+/** Part of the socket's name only: the cluster listens on no network. */
+const PORT = 5432;
+const START_MS_MAX = 120_000;
+const LOOK_MS = 20;
+const CONNECT_TIMEOUT_MS = 10_000;
+/** Where root puts it if temp_dir is closed to the account that runs PostgreSQL. */
+export const CLUSTER_DIR_OF_ROOT = "/var/tmp";
+
+/** Nothing in it must survive a crash. No JIT: it needs memory that is writable and executable, and restores gain nothing. */
+const SETTINGS = [
+  "listen_addresses = ''",
+  // Relative to the data directory: a socket's path has at most 107 bytes.
+  "unix_socket_directories = '.'",
+  `port = ${PORT}`,
+  "fsync = off",
+  "full_page_writes = off",
+  "synchronous_commit = off",
+  "wal_level = minimal",
+  "max_wal_senders = 0",
+  "max_wal_size = '1GB'",
+  "shared_buffers = '128MB'",
+  "maintenance_work_mem = '256MB'",
+  "dynamic_shared_memory_type = mmap",
+  "max_connections = 20",
+  "autovacuum = off",
+  "jit = off",
+  "logging_collector = off",
+  "log_min_messages = fatal",
+  "log_min_error_statement = panic",
+];
+
+/**
+ * The directory in which a cluster can be made: `tempDir`, unless this process is root. PostgreSQL refuses to run as root,
+ * so it runs as another account, which must be able to enter the directory.
+ */
+export async function clusterParent(tempDir: string): Promise<string> {
+  if (!isRoot()) return tempDir;
+  for (let path = tempDir; ; path = dirname(path)) {
+    if (((await stat(path)).mode & 0o001) === 0) return CLUSTER_DIR_OF_ROOT;
+    if (path === dirname(path)) return tempDir;
+  }
+}
+
+/** Makes and starts a cluster. Throws code `database`. */
+export async function startThrowaway(options: ClusterOptions): Promise<ThrowawayCluster> {
+  const { programs, parent, signal } = options;
+  const account = isRoot() ? unprivileged() : undefined;
+  const password = Buffer.from(crypto.getRandomValues(new Uint8Array(24))).toString("hex");
+  await using made = new AsyncDisposableStack();
+  const directory = made.use(await makePrivateDirectory(parent, "cluster"));
+  const dataDir = join(directory.path, "data");
+  await mkdir(dataDir, { mode: 0o700 });
+  if (account) {
+    await chmod(directory.path, 0o711);
+    chownSync(dataDir, account.uid, account.gid);
+  }
+  await makeCluster(programs, { directory: directory.path, dataDir, password, account, signal });
+  const server = spawnServer(programs, { directory: directory.path, dataDir, account });
+  made.defer(async () => {
+    await stopCluster(dataDir);
+    server.kill("SIGKILL");
+    await server.exited;
+  });
+  await untilReady(server, directory.path, dataDir, options);
+  // Reaches the socket by a short path, whatever the length of temp_dir.
+  const fd = openSync(dataDir, constants.O_RDONLY | constants.O_DIRECTORY);
+  made.defer(() => closeSync(fd));
+  const all = made.move();
+  return {
+    major: programs.major,
+    version: programs.version,
+    endpoint: (database) => ({
+      label: "the throwaway cluster",
+      host: `/proc/${process.pid}/fd/${fd}`,
+      port: PORT,
+      user: SUPERUSER,
+      password: new Secret(password),
+      sslmode: "disable",
+      sslrootcert: undefined,
+      sslcert: undefined,
+      sslkey: undefined,
+      connect_timeout_ms: CONNECT_TIMEOUT_MS,
+      database,
+    }),
+    [Symbol.asyncDispose]: () => all.disposeAsync(),
+  };
+}
+
+interface Making {
+  directory: string;
+  dataDir: string;
+  account: Account | undefined;
+}
+
+async function makeCluster(
+  { initdb }: ServerPrograms,
+  { dataDir, directory, account, password, signal }: Making & { password: string; signal: AbortSignal },
+): Promise<void> {
+  const passwordFile = join(directory, "password");
+  await writeFile(passwordFile, password, { mode: 0o600 });
+  if (account) chownSync(passwordFile, account.uid, account.gid);
+  const argv = [
+    ...asAccount(account),
+    ...[initdb, "--pgdata", dataDir, `--username=${SUPERUSER}`, "--auth=scram-sha-256"],
+    ...[`--pwfile=${passwordFile}`, "--encoding=UTF8", "--locale=C", "--no-sync"],
+  ];
+  try {
+    await runChild({ argv, env: { ...CLEAN_ENVIRONMENT, HOME: directory }, signal });
+  } catch (error) {
+    if (!(error instanceof ChildError)) throw error;
+    const reason = error.stderrTail.split("\n").find((line) => line.includes("error:")) ?? error.message;
+    throw new Pg321Error("database", `the throwaway cluster could not be made: ${reason}`, { cause: error });
+  } finally {
+    await rm(passwordFile, { force: true });
+  }
+  const own = join(dataDir, "postgresql.auto.conf");
+  await writeFile(own, `${SETTINGS.join("\n")}\n`);
+}
+
+function spawnServer(
+  { postgres }: ServerPrograms,
+  { directory, dataDir, account }: Making,
+): Subprocess<"ignore", "ignore", number> {
+  const log = openSync(join(directory, "server.log"), "a", 0o600);
+  try {
+    return Bun.spawn([...asAccount(account, true), postgres, "-D", dataDir], {
+      env: { ...CLEAN_ENVIRONMENT, HOME: directory },
+      stdio: ["ignore", "ignore", log],
+    });
+  } finally {
+    closeSync(log);
+  }
+}
+
+async function untilReady(
+  server: Subprocess,
+  directory: string,
+  dataDir: string,
+  { clock, signal }: ClusterOptions,
+): Promise<void> {
+  const untilMs = clock.monotonicMs() + START_MS_MAX;
+  while (!(await isReady(server.pid, dataDir))) {
+    if (server.exitCode !== null || server.signalCode !== null || clock.monotonicMs() > untilMs) {
+      const log = await readFile(join(directory, "server.log"), "utf8").catch(() => "");
+      const reason =
+        log
+          .trim()
+          .split("\n")
+          .findLast((line) => /FATAL|ERROR|PANIC/.test(line)) ?? log.slice(-500);
+      throw new Pg321Error("database", `the throwaway cluster did not start: ${reason}`);
+    }
+    await clock.sleep(LOOK_MS, signal);
+  }
+}
+
+/** The first line of postmaster.pid is the process, the eighth its state. */
+async function isReady(pid: number, dataDir: string): Promise<boolean> {
+  const lines = (await readFile(join(dataDir, "postmaster.pid"), "utf8").catch(() => "")).split("\n");
+  return Number(lines[0]) === pid && lines[7]?.trim() === "ready";
+}
+
+/** The account that runs PostgreSQL for root. */
+function unprivileged(): Account {
+  const account = findAccount("postgres") ?? findAccount("nobody");
+  if (account) return account;
+  throw new Pg321Error(
+    "database",
+    "PostgreSQL refuses to run as root, and there is no user postgres or nobody",
+    {
+      hint: "run pg321 as another user, or name another server in restore_test.server",
+    },
+  );
+}
+
+/** The server is told to end if this process dies, as far as the system can; otherwise the next start ends it. */
+function asAccount(account: Account | undefined, endsWithUs = false): string[] {
+  const setpriv = Bun.which("setpriv", { PATH: CLEAN_ENVIRONMENT["PATH"] ?? "" });
+  if (setpriv === null) {
+    if (!account) return [];
+    throw new Pg321Error("database", "PostgreSQL refuses to run as root, and there is no program setpriv", {
+      hint: "apt-get install util-linux, or run pg321 as another user",
+    });
+  }
+  const user = account ? [`--reuid=${account.uid}`, `--regid=${account.gid}`, "--clear-groups"] : [];
+  const end = endsWithUs ? ["--pdeathsig=QUIT"] : [];
+  return user.length + end.length === 0 ? [] : [setpriv, ...user, ...end, "--"];
+}

@@ -24,6 +24,7 @@ import type {
 import type { RecoveryKits } from "./recovery-kits.ts";
 import type { RestoreTests } from "./restore-tests.ts";
 import type { RuleMarks } from "./rule-marks.ts";
+import type { Verification } from "./verification.ts";
 
 /**
  * The records of backups, copies, runs and leases. Field names are those of the tables and of `--json`:
@@ -77,6 +78,7 @@ export interface Catalog extends AsyncDisposable {
   readonly lockProbes: LockProbes;
   readonly restoreTests: RestoreTests;
   readonly ruleMarks: RuleMarks;
+  readonly verification: Verification;
 
   /** The id of the installation that the catalog belongs to; undefined in a new catalog. */
   installation(): Promise<string | undefined>;

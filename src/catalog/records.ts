@@ -71,6 +71,11 @@ export interface BackupRecord {
   recipients: string | null;
   /** What was counted in the dump: `DumpFacts` of `postgres/counts/facts.ts`; null: unknown. */
   facts: Record<string, unknown> | null;
+  /**
+   * Why the dump inside cannot be read, although its bytes are those that were written: no copy of it is good, and none
+   * can be repaired. Null: it can be read, or nobody tried.
+   */
+  unreadable: string | null;
 }
 
 export interface CopyRecord {

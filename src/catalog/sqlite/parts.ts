@@ -7,6 +7,7 @@ import type { Overview } from "../overview.ts";
 import type { RecoveryKits } from "../recovery-kits.ts";
 import type { RestoreTests } from "../restore-tests.ts";
 import type { RuleMarks } from "../rule-marks.ts";
+import type { Verification } from "../verification.ts";
 import type { Do } from "./busy.ts";
 import { SqliteClockRecords } from "./clock-records.ts";
 import { SqliteHostExports } from "./host-exports.ts";
@@ -16,6 +17,7 @@ import { SqliteLockProbes } from "./proof/lock-probes.ts";
 import { SqliteRecoveryKits } from "./proof/recovery-kits.ts";
 import { SqliteRestoreTests } from "./proof/restore-tests.ts";
 import { SqliteRuleMarks } from "./proof/rule-marks.ts";
+import { SqliteVerification } from "./verification.ts";
 
 /** The parts of the catalog that are interfaces of their own. */
 export class SqliteParts {
@@ -27,6 +29,7 @@ export class SqliteParts {
   readonly recoveryKits: RecoveryKits;
   readonly restoreTests: RestoreTests;
   readonly ruleMarks: RuleMarks;
+  readonly verification: Verification;
 
   constructor(database: Database, whileFree: Do) {
     this.overview = new SqliteOverview(database, whileFree);
@@ -37,5 +40,6 @@ export class SqliteParts {
     this.recoveryKits = new SqliteRecoveryKits(database, whileFree);
     this.restoreTests = new SqliteRestoreTests(database, whileFree);
     this.ruleMarks = new SqliteRuleMarks(database, whileFree);
+    this.verification = new SqliteVerification(database, whileFree);
   }
 }

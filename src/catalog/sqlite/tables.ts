@@ -54,6 +54,7 @@ export const BACKUPS: Table<BackupRecord> = {
     hold_until: true,
     hold_reason: true,
     recipients: true,
+    unreadable: true,
     facts: true,
   },
 };

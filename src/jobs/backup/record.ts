@@ -54,6 +54,7 @@ export async function recordStart(
     held_at: null,
     hold_until: null,
     hold_reason: null,
+    unreadable: null,
     recipients: isSealed ? config.encryption.recipients.join(" ") : null,
     facts: null,
   };

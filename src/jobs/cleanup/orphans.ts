@@ -172,6 +172,7 @@ function recordOf(manifest: Manifest, text: string): BackupRecord {
     hold_until: null,
     hold_reason: null,
     recipients: null,
+    unreadable: null,
     facts: null,
   };
 }

@@ -5,6 +5,7 @@ import type { Job } from "../../../src/config/config.ts";
 import { notices } from "./notices.ts";
 import { backupRecord, copyRecord, runRecord } from "./records.ts";
 import { at, type MakeFixture, onNew, sums } from "./sums.ts";
+import { verification } from "./verification.ts";
 
 /** After every record except those of a clock that was ahead. */
 const NOW = new Date(at(25));
@@ -21,6 +22,7 @@ export function overviewConformance(name: string, makeFixture: MakeFixture): voi
     describe("storages", () => storages(makeFixture));
     describe("runs", () => runs(makeFixture));
     describe("totals", () => sums(makeFixture));
+    describe("verification", () => verification(makeFixture));
     describe("notices", () => notices(makeFixture));
   });
 }

@@ -34,6 +34,7 @@ export function backupRecord(change: Partial<BackupRecord> = {}): BackupRecord {
     hold_until: null,
     hold_reason: null,
     recipients: null,
+    unreadable: null,
     facts: null,
     ...change,
   };

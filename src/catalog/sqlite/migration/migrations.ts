@@ -1,5 +1,14 @@
 import { FIRST_MIGRATIONS } from "./first-migrations.ts";
 
+/** The copies read back on each day; a day without any has no row. */
+const COUNT_VERIFIED = `INSERT INTO verified_days
+      VALUES (NEW.storage, substr(NEW.verified_at, 1, 10), 1, ifnull(NEW.object_bytes, 0))
+      ON CONFLICT DO UPDATE SET copies = copies + 1, bytes = bytes + excluded.bytes`;
+const UNCOUNT_VERIFIED = `UPDATE verified_days SET copies = copies - 1, bytes = bytes - ifnull(OLD.object_bytes, 0)
+      WHERE storage = OLD.storage AND day = substr(OLD.verified_at, 1, 10);
+    DELETE FROM verified_days
+      WHERE storage = OLD.storage AND day = substr(OLD.verified_at, 1, 10) AND copies = 0 AND bytes = 0`;
+
 /**
  * The schema's history: entry N takes a catalog from version N to N + 1. A released entry is never edited; a change
  * is a new entry at the end. Backups name their run and their predecessor without a foreign key, because a catalog
@@ -107,5 +116,27 @@ export const MIGRATIONS: readonly string[] = [
   `,
   `
   ALTER TABLE backups ADD COLUMN facts TEXT;
+  `,
+  `
+  CREATE TABLE verified_days (
+    storage TEXT NOT NULL,
+    day TEXT NOT NULL,
+    copies INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    PRIMARY KEY (storage, day)
+  ) STRICT, WITHOUT ROWID;
+  INSERT INTO verified_days
+    SELECT storage, substr(verified_at, 1, 10), count(*), sum(ifnull(object_bytes, 0)) FROM copies
+    WHERE state = 'CONFIRMED' AND verified_at IS NOT NULL GROUP BY storage, substr(verified_at, 1, 10);
+  CREATE TRIGGER copies_verified_insert AFTER INSERT ON copies
+    WHEN NEW.state = 'CONFIRMED' AND NEW.verified_at IS NOT NULL BEGIN ${COUNT_VERIFIED}; END;
+  CREATE TRIGGER copies_verified_delete AFTER DELETE ON copies
+    WHEN OLD.state = 'CONFIRMED' AND OLD.verified_at IS NOT NULL BEGIN ${UNCOUNT_VERIFIED}; END;
+  CREATE TRIGGER copies_verified_count AFTER UPDATE OF state, verified_at, object_bytes, storage ON copies
+    WHEN NEW.state = 'CONFIRMED' AND NEW.verified_at IS NOT NULL BEGIN ${COUNT_VERIFIED}; END;
+  CREATE TRIGGER copies_verified_uncount AFTER UPDATE OF state, verified_at, object_bytes, storage ON copies
+    WHEN OLD.state = 'CONFIRMED' AND OLD.verified_at IS NOT NULL BEGIN ${UNCOUNT_VERIFIED}; END;
+  CREATE INDEX copies_by_verification ON copies (verified_at, backup_id, storage) WHERE state = 'CONFIRMED';
+  ALTER TABLE backups ADD COLUMN unreadable TEXT;
   `,
 ];

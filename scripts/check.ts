@@ -5,7 +5,7 @@ import { Glob } from "bun";
 const ROOT = join(import.meta.dir, "..");
 const FILE_LINES_MAX = 350;
 
-/** A folder of `src`, or a folder in one, is a room. Imports go from a higher rank to a lower one only. */
+/** The modules of `src`: folders, some in another one, and `main.ts`. Imports go from a higher rank to a lower one only. */
 export const RANKS: Readonly<Record<string, number>> = {
   main: 13,
   cli: 12,
@@ -23,7 +23,7 @@ export const RANKS: Readonly<Record<string, number>> = {
   config: 1,
   base: 0,
 };
-/** Rooms that must not import each other; the jobs combine them. Rooms of one rank never import each other. */
+/** Modules that must not import each other; the jobs combine them. Modules of one rank never import each other. */
 const STRANGERS = ["catalog", "storage", "postgres", "sealed"];
 
 /** At most this many files of a folder may begin with the same word; more must become a folder. */
@@ -76,7 +76,7 @@ export function styleProblems(path: string, text: string): string[] {
 function wrongImport(from: string, target: string): string | undefined {
   const to = new URL(target, `file:///src/${from}`).pathname.slice(1);
   if (!to.startsWith("src/")) return CARRIED.includes(to) ? undefined : `imports ${to}, which is not in src`;
-  const [upper, lower] = [roomOf(from), roomOf(to.slice("src/".length))];
+  const [upper, lower] = [moduleOf(from), moduleOf(to.slice("src/".length))];
   const [upperRank, lowerRank] = [RANKS[upper], RANKS[lower]];
   if (upperRank === undefined || lowerRank === undefined)
     return `${upperRank === undefined ? upper : lower} has no rank in scripts/check.ts`;
@@ -85,8 +85,8 @@ function wrongImport(from: string, target: string): string | undefined {
   return `${upper} must not import ${lower}`;
 }
 
-/** The innermost folder with a rank that contains a file of `src`; a file directly in `src` is its own room. */
-function roomOf(path: string): string {
+/** The innermost folder with a rank that contains a file of `src`; a file directly in `src` is its own module. */
+function moduleOf(path: string): string {
   const [first = path, second] = path.split("/");
   const inner = `${first}/${second}`;
   return inner in RANKS ? inner : first.replace(/\.tsx?$/, "");

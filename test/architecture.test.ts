@@ -11,16 +11,16 @@ function section(title: string): string {
   return PAGE.split(`## ${title}`)[1]?.split("\n## ")[0] ?? "";
 }
 
-test("the rooms of docs/architecture.md are those of the check, in the order of their ranks", () => {
-  const lines = section("Rooms")
+test("the modules of docs/architecture.md are those of the check, in the order of their ranks", () => {
+  const lines = section("Modules")
     .split("\n")
     .filter((line) => line.startsWith("| `"))
     .map((line) =>
-      [...(line.split("|")[1] ?? "").matchAll(/`([^`]+?)(?:\.ts|\/)?`/g)].map(([, room = ""]) => room),
+      [...(line.split("|")[1] ?? "").matchAll(/`([^`]+?)(?:\.ts|\/)?`/g)].map(([, name = ""]) => name),
     );
-  const byRank = Map.groupBy(Object.keys(RANKS), (room) => RANKS[room] ?? -1);
-  const expected = [...byRank].sort(([a], [b]) => b - a).map(([, rooms]) => rooms.toSorted());
-  expect(lines.map((rooms) => rooms.toSorted())).toEqual(expected);
+  const byRank = Map.groupBy(Object.keys(RANKS), (name) => RANKS[name] ?? -1);
+  const expected = [...byRank].sort(([a], [b]) => b - a).map(([, names]) => names.toSorted());
+  expect(lines.map((names) => names.toSorted())).toEqual(expected);
 });
 
 test("each file in docs/architecture.md exists, and exports the functions that the page names", async () => {
@@ -30,7 +30,7 @@ test("each file in docs/architecture.md exists, and exports the functions that t
     (path) => !existsSync(join(ROOT, path)) && !existsSync(join(ROOT, "src", path)),
   );
   expect(absent).toEqual([]);
-  const named = [...section("Five walks").matchAll(/`([\w/-]+\.tsx?)`\s+`(\w+)`/g)];
+  const named = [...section("Five walkthroughs").matchAll(/`([\w/-]+\.tsx?)`\s+`(\w+)`/g)];
   expect(named.length).toBeGreaterThan(15);
   for (const [, path = "", name = ""] of named) {
     const text = await Bun.file(join(ROOT, "src", path)).text();

@@ -236,7 +236,7 @@ async function lookAtNotifiers(options: DoctorOptions, installation: string): Pr
   const { notify } = options.config;
   if (notify.length === 0) {
     const hint = "add a [[notify]] to the config: docs/alerts.md";
-    const none = warning("no notifier: nobody hears of a failed backup", hint);
+    const none = warning("no notifier: nobody will be told when a backup fails", hint);
     return [{ area: "notify", subject: "alerts", ...none }];
   }
   const found = notify.map((one) =>

@@ -45,8 +45,8 @@ async function problemAt(
   try {
     const marker = await readMarker(storage, signal);
     if (marker?.storage_id === known.storage_id) return undefined;
-    const found = marker ? "its place has the marker of another storage" : "its marker is gone";
-    return `${found}: its disk may not be mounted, or its place was emptied`;
+    const found = marker ? "it has the marker of another storage" : "its marker is missing";
+    return `${found}: the disk may not be mounted, or the storage was emptied`;
   } catch (error) {
     // This says nothing about a copy.
     if (error instanceof Pg321Error && error.code === "verification") return "its marker cannot be read";

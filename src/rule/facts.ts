@@ -3,7 +3,7 @@ import type { RuleConfig, StorageConfig } from "../config/config.ts";
 import type { ProbeFacts } from "../storage/immutability.ts";
 
 /*
- * What the 3-2-1-1-0 rule is judged from, and its five marks. Nothing in this room reads a clock or a catalog.
+ * What the 3-2-1-1-0 rule is judged from, and its five marks. Nothing in this folder reads a clock or a catalog.
  */
 
 /** The five marks, in the order of their digits. These names are config keys, JSON values and labels of metrics. */

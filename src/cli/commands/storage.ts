@@ -9,7 +9,7 @@ export const command: Command = {
   usage: "accept NAME",
   description:
     "Each storage has a marker file, pg321-storage.json. If the marker is missing or belongs to another storage, runs do\n" +
-    "not use the storage: its disk may not be mounted. accept confirms that the place is right: it writes a marker if\n" +
+    "not use the storage: the disk may not be mounted. accept confirms that the place is right: it writes a marker if\n" +
     "there is none, and the next runs use the storage. verify --all finds recorded copies that are missing, repair fills them.",
   options: {},
   examples: [{ command: "pg321 storage accept disk", explanation: "the disk was replaced by an empty one" }],

@@ -52,7 +52,7 @@ function judgeMarked(facts: MarkerFacts, marker: Marker): MarkerVerdict {
   const former = identities.find((one) => one.storage_id === storageId);
   if (former) return judgeRenamed(facts, storageId, former.name, known);
   if (known?.marked_at != null)
-    return refused(name, "its place has the marker of another storage: another disk or bucket may be there");
+    return refused(name, "it has the marker of another storage: another disk or bucket may be there");
   if (marker.installation === installation) return { verdict: "known", storageId };
   return refused(name, `its place belongs to another installation of pg321 (${marker.installation})`);
 }
@@ -81,16 +81,20 @@ function judgeUnmarked(facts: MarkerFacts): MarkerVerdict {
   const known = identities.find((one) => one.name === name);
   const advice = `mount its disk or correct the config; if the place is right: pg321 storage accept ${name}`;
   if (known?.marked_at != null)
-    return refused(name, "its marker is gone: its disk may not be mounted, or its place was emptied", advice);
+    return refused(
+      name,
+      "its marker is missing: the disk may not be mounted, or the storage was emptied",
+      advice,
+    );
   const former = formerAt(facts);
   if (former !== undefined) {
-    const problem = `the marker of storage "${former}", which had this place, is gone: its disk may not be mounted`;
+    const problem = `the marker of storage "${former}", which used this place before, is missing: the disk may not be mounted`;
     return refused(name, problem, advice);
   }
   const { recorded = "none", formerName, foreign } = holdings ?? {};
   if (recorded === "gone") {
     const problem =
-      "none of its newest copies is there: its disk may not be mounted, or its place was emptied";
+      "none of its newest copies is there: the disk may not be mounted, or the storage was emptied";
     return refused(name, problem, advice);
   }
   if (recorded === "there") return { verdict: "unmarked" };

@@ -142,7 +142,7 @@ test("all failing servers and storages are reported, and none hides another", as
       /^failed storage forged: .*the signature was refused \(SignatureDoesNotMatch, 403\)$/,
     ),
     expect.stringMatching(/^failed storage astray: .*the bucket does not exist/),
-    "warning notify alerts: no notifier: nobody hears of a failed backup",
+    "warning notify alerts: no notifier: nobody will be told when a backup fails",
   ]);
   expect(JSON.stringify(findings)).not.toContain("hunter2");
   for (const [area, subject] of [

@@ -105,7 +105,7 @@ test("a directory without the marker does not count as the storage: the disk is 
   expect(await errorOf()).toBeNull();
   await rename(directory, `${directory}.away`);
   await mkdir(directory);
-  expect(await errorOf()).toContain("its marker is gone");
+  expect(await errorOf()).toContain("its marker is missing");
   await rmdir(directory);
   await rename(`${directory}.away`, directory);
   expect(await errorOf()).toBeNull();

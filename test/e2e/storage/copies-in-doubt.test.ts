@@ -219,7 +219,7 @@ describe("a disk unmounted since the run began is not written to", () => {
     expect(await fillCopy(world.context, backup, { from, to }, options)).toBe(false);
     expect(world.really(backup)).toEqual(["disk"]);
     const copy = (await world.context.catalog.copies(backup.id)).find(({ storage }) => storage === "nas");
-    expect(copy).toMatchObject({ state: "FAILED", error: expect.stringContaining("its marker is gone") });
+    expect(copy).toMatchObject({ state: "FAILED", error: expect.stringContaining("its marker is missing") });
   });
 
   test("by a backup of the next database", async () => {

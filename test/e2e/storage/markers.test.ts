@@ -139,7 +139,8 @@ describe("a storage without its expected marker is left out", () => {
     expect(run.json.backups[0].copies).toContainEqual({
       storage: "mounted",
       state: "FAILED",
-      error: 'storage "mounted": its marker is gone: its disk may not be mounted, or its place was emptied',
+      error:
+        'storage "mounted": its marker is missing: the disk may not be mounted, or the storage was emptied',
       hint: expect.stringContaining("pg321 storage accept mounted"),
     });
     const verified = await installation.run("verify", "--all", "--json");
@@ -185,7 +186,7 @@ describe("a storage without its expected marker is left out", () => {
     for (let count = 0; count < 2; count++) {
       const restored = await installation.run("restore", ...words);
       expect(restored.exitCode).toBe(13);
-      expect(restored.stderr).toContain("its disk may not be mounted");
+      expect(restored.stderr).toContain("the disk may not be mounted");
     }
     for (const id of ids) expect(await copyStates(installation, id)).toBe("disk:CONFIRMED");
     expect(await openAlerts(installation)).toEqual([]);
@@ -202,12 +203,12 @@ describe("a storage without its expected marker is left out", () => {
     const r2: Place = { name: "r2", lab, bucket };
     for (const key of [...(await keysIn(r2)), MARKER])
       await lab.client.send(new DeleteObjectCommand({ Bucket: bucket, Key: `pg321/${key}` }));
-    expect((await installation.run("repair")).stderr).toContain("its marker is gone");
+    expect((await installation.run("repair")).stderr).toContain("its marker is missing");
     expect(await keysIn(r2)).toEqual([]);
     expect(await copyStates(installation, backup_id)).toBe("disk:CONFIRMED r2:CONFIRMED");
     const looked = (await installation.run("doctor", "--json")).json.findings;
     expect(looked.filter(({ subject }: { subject: string }) => subject === "r2")).toMatchObject([
-      { verdict: "failed", message: expect.stringContaining("its marker is gone") },
+      { verdict: "failed", message: expect.stringContaining("its marker is missing") },
     ]);
     const accepted = await installation.ok("storage", "accept", "r2");
     expect(accepted.stdout).toContain("new marker");

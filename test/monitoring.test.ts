@@ -179,6 +179,7 @@ describe("the alert rules", () => {
       ...["Pg321AlertCritical", "Pg321BackupFailed crm", "Pg321BackupFailed legacy"],
       ...["Pg321BackupPartial billing", "Pg321CleanupFailed cleanup", "Pg321ConfigReloadFailed"],
       ...["Pg321NeverBackedUp new", "Pg321NoGoodBackup new", "Pg321NotifierFailing"],
+      ...["Pg321RestoreUnproven legacy", "Pg321RuleLost billing", "Pg321RuleLost legacy"],
       "Pg321ScheduleSkipping backup",
       ...["Pg321StorageNearlyFull local", "Pg321StorageUnreachable r2", "Pg321VerifyFailed verify"],
     ]);

@@ -1,6 +1,5 @@
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
-import { deliverAlerts } from "../alerts/deliver.ts";
 import { endedBy, Pg321Error } from "../base/errors.ts";
 import { isRoot } from "../base/process/become-user.ts";
 import type { Config } from "../config/config.ts";
@@ -10,6 +9,7 @@ import { becomeStateOwner } from "../install/state-owner.ts";
 import type { JobContext } from "../jobs/context.ts";
 import { openContext } from "../jobs/context.ts";
 import { readIdentityText } from "../jobs/keys.ts";
+import { settleAndDeliver } from "../status/rule-changes.ts";
 import type { Invocation } from "./command.ts";
 import { textOption } from "./command.ts";
 import { logProgress, terminalProgress } from "./output/progress.ts";
@@ -31,7 +31,7 @@ export async function commandConfig(
 
 /**
  * Opens config, catalog, storages and keys for a command that runs a job. When it is disposed of, even after a failed
- * job, it first delivers the alerts that were raised.
+ * job, it first judges the marks of 3-2-1-1-0 anew, and delivers the alerts that were raised.
  */
 export async function commandContext(invocation: Invocation, options: LoadOptions = {}): Promise<JobContext> {
   return contextWith(invocation, await commandConfig(invocation, { ...options, keepsRoot: true }));
@@ -57,7 +57,7 @@ export async function contextWith(invocation: Invocation, config: Config): Promi
   return {
     ...context,
     async [Symbol.asyncDispose]() {
-      await deliverAlerts(context);
+      await settleAndDeliver(context);
       await context[Symbol.asyncDispose]();
     },
   };

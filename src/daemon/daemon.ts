@@ -13,6 +13,7 @@ import { openContext } from "../jobs/context.ts";
 import { refuseSharedPlaces } from "../jobs/shared-places.ts";
 import type { LiveDaemon } from "../status/live-daemon.ts";
 import type { DaemonStatus, ReloadStatus, RunningStatus } from "../status/report.ts";
+import { settleAndDeliver } from "../status/rule-changes.ts";
 import { ActiveRuns } from "./active-runs.ts";
 import { ContextInForce } from "./context-in-force.ts";
 import { problemsOf, SCHEDULE_MS_MAX } from "./problems.ts";
@@ -100,7 +101,7 @@ export class Daemon implements LiveDaemon {
       maxParallel: config.schedule.max_parallel,
       perform: runScheduled,
       onChange: () => this.#sendStatus(),
-      onEnd: () => this.#deliver(),
+      onEnd: () => this.#deliver(settleAndDeliver),
     });
   }
 
@@ -267,12 +268,12 @@ export class Daemon implements LiveDaemon {
   }
 
   /** Delivers pending alerts; a call during a delivery starts another one after it. */
-  #deliver(): void {
+  #deliver(work: (context: JobContext) => Promise<void> = deliverAlerts): void {
     this.#deliveredAtMs = this.#options.clock.monotonicMs();
     const inForce = this.#inForce;
     const used = inForce.use();
     const delivery = (this.#delivering ?? Promise.resolve())
-      .then(() => deliverAlerts(inForce.context))
+      .then(() => work(inForce.context))
       .finally(() => {
         used[Symbol.dispose]();
         if (this.#delivering === delivery) this.#delivering = undefined;
@@ -286,6 +287,8 @@ export class Daemon implements LiveDaemon {
     const signal = this.#stopping.signal;
     try {
       await unlessAborted(this.#sightings.look({ ...inForce.context, signal }), signal);
+      // A run in progress raises its own alerts first.
+      if (this.running().length === 0) this.#deliver(settleAndDeliver);
     } catch (error) {
       if (!signal.aborted)
         this.#options.log.error("checking servers and storages failed", { error: messageOf(error) });

@@ -32,7 +32,7 @@ function sinceOf({ state, lost_at }: Mark, known: MarkRecord | undefined, now: D
 }
 
 /** Whether the records of a database differ from its marks. */
-export function hasChanged(marks: readonly DatedMark[], before: readonly MarkRecord[]): boolean {
+export function hasChanged(marks: readonly MarkRecord[], before: readonly MarkRecord[]): boolean {
   return (
     marks.length !== before.length ||
     marks.some(

@@ -5,11 +5,12 @@ import { isAhead, newestOf } from "../base/newest-good.ts";
 import { isEndedByHand } from "../base/text/states.ts";
 import { isLeased } from "../catalog/database-lease.ts";
 import type { CopyTotal, DatabaseRecord, LatestBackups } from "../catalog/overview.ts";
-import type { BackupRecord } from "../catalog/records.ts";
+import type { BackupRecord, CopyRecord } from "../catalog/records.ts";
 import { backupEntry } from "../jobs/schedules.ts";
 import { backupStorages } from "../jobs/storages.ts";
 import { failureSince, serverFailures } from "./last-attempt.ts";
 import type { DatabaseCopiesStatus, DatabaseStatus, GoodBackupStatus } from "./report.ts";
+import { markStatuses, type RuleRecords, ruleRecords } from "./rule-facts.ts";
 import type { StatusSource, TimedSchedule } from "./source.ts";
 
 /** A newest good backup older than this many intervals makes its database stale. */
@@ -25,7 +26,9 @@ interface Facts {
   good: BackupRecord | null;
   /** The newest finished attempt, good or not. */
   ended: BackupRecord | null;
-  /** Storages with a confirmed copy of the newest good backup. */
+  /** The copies of the newest good backup. */
+  goodCopies: readonly CopyRecord[];
+  /** Storages with a confirmed one of them. */
   storages: string[];
   totals: readonly CopyTotal[];
   schedule: TimedSchedule | undefined;
@@ -47,6 +50,7 @@ export async function databaseStatuses(
   const totals = Map.groupBy(await catalog.overview.copyTotals(now), nameOf);
   const abandoned = await abandonedBackups(source, now);
   const failures = await serverFailures(catalog);
+  const rule = await ruleRecords(source);
 
   const statuses: DatabaseStatus[] = [];
   for (const [index, record] of [...records.values()].sort(byName).entries()) {
@@ -54,25 +58,35 @@ export async function databaseStatuses(
     if (index % DATABASES_AT_ONCE === DATABASES_AT_ONCE - 1) await setImmediate();
     const { good = null, ended = null } = latest.get(nameOf(record)) ?? {};
     const attempt = newer(ended, abandoned.get(nameOf(record)) ?? null, now);
+    const goodCopies = good ? await catalog.copies(good.id) : [];
     const facts: Facts = {
       record: withGone(source, record),
       good,
       ended: attempt,
       serverFailure: failureSince(failures, record, attempt),
-      storages: good ? await confirmedIn(source, good) : [],
+      goodCopies,
+      storages: goodCopies.filter((copy) => copy.state === "CONFIRMED").map(({ storage }) => storage),
       totals: totals.get(nameOf(record)) ?? [],
       schedule: backupEntry(schedules, record.server, record.database),
     };
     // A database that is gone and has no copies left is not shown.
     if (facts.record.gone_at === null || facts.totals.some(({ copies }) => copies > 0))
-      statuses.push(databaseStatus(source, facts, now));
+      statuses.push(databaseStatus(source, facts, rule, now));
   }
   return statuses;
 }
 
-function databaseStatus(source: StatusSource, facts: Facts, now: Date): DatabaseStatus {
+function databaseStatus(source: StatusSource, facts: Facts, rule: RuleRecords, now: Date): DatabaseStatus {
   const { record, good, ended, storages, schedule } = facts;
   const isGone = record.gone_at !== null;
+  const isServerFailing = facts.serverFailure !== null;
+  const ruled = {
+    record,
+    good,
+    copies: facts.goodCopies,
+    staleAfterMs: staleAfterMs(facts),
+    isServerFailing,
+  };
   return {
     server: record.server,
     database: record.database,
@@ -91,6 +105,7 @@ function databaseStatus(source: StatusSource, facts: Facts, now: Date): Database
     interval_ms: isGone ? null : (schedule?.intervalMs ?? null),
     next_backup_at: isGone ? null : (schedule?.nextRunAt ?? null),
     copies: copiesStatus(source, facts, now),
+    marks: markStatuses(source, ruled, rule, now),
   };
 }
 
@@ -104,22 +119,22 @@ function databaseStatus(source: StatusSource, facts: Facts, now: Date): Database
  * partial: the newest good backup lacks a confirmed copy in a storage that backups go to;
  * good.
  */
-function databaseState(
-  source: StatusSource,
-  { record, good, ended, storages, schedule, serverFailure }: Facts,
-  now: Date,
-): DatabaseStatus["state"] {
+function databaseState(source: StatusSource, facts: Facts, now: Date): DatabaseStatus["state"] {
+  const { record, good, ended, storages, serverFailure } = facts;
   if (record.gone_at !== null) return "gone";
   if (!good) return "never";
   if (isAhead(new Date(good.started_at), now)) return "stale";
-  const interval = schedule?.intervalMs;
-  if (ageMs(good.started_at, now) > (interval === undefined ? STALE_MS : STALE_INTERVALS * interval))
-    return "stale";
+  if (ageMs(good.started_at, now) > staleAfterMs(facts)) return "stale";
   if (serverFailure) return "failing";
   if (ended && ended.id !== good.id && !isEndedByHand(ended) && newer(ended, good, now) === ended)
     return "failing";
   const isWhole = backupStoragesOf(source).every((name) => storages.includes(name));
   return good.status === "PARTIAL" || !isWhole ? "partial" : "good";
+}
+
+function staleAfterMs({ schedule }: Facts): number {
+  const interval = schedule?.intervalMs;
+  return interval === undefined ? STALE_MS : STALE_INTERVALS * interval;
 }
 
 function goodStatus(good: BackupRecord, storages: string[], now: Date): GoodBackupStatus {
@@ -164,11 +179,6 @@ async function abandonedBackups(source: StatusSource, now: Date): Promise<Map<st
     if (newest) found.set(nameOf(backup), newest);
   }
   return found;
-}
-
-async function confirmedIn({ catalog }: StatusSource, { id }: BackupRecord): Promise<string[]> {
-  const copies = await catalog.copies(id);
-  return copies.filter(({ state }) => state === "CONFIRMED").map(({ storage }) => storage);
 }
 
 /** A database counts as gone if the config no longer has its server. */

@@ -1,6 +1,7 @@
 import type { NoticeTotals } from "../catalog/overview.ts";
 import type { BackupStatus, RunOutcome } from "../catalog/records.ts";
 import type { AlertLevel, Job, NotifyConfig } from "../config/config.ts";
+import type { MarkState, RuleName } from "../rule/facts.ts";
 
 /*
  * The data behind `/status`, the page, the metrics and `pg321 status`. Plain JSON: snake_case, times as RFC 3339 UTC
@@ -126,6 +127,21 @@ export interface DatabaseStatus {
   interval_ms: number | null;
   next_backup_at: string | null;
   copies: DatabaseCopiesStatus[];
+  /** The five marks of 3-2-1-1-0, in the order of its digits; none if the database is gone. */
+  marks: MarkStatus[];
+}
+
+export interface MarkStatus {
+  rule: RuleName;
+  state: MarkState;
+  /** Its digit: the number that the config demands. */
+  demanded: number;
+  /** When it last changed its state. */
+  since: string;
+  /** What it rests on, or what is missing: lower case, no full stop. */
+  sentence: string;
+  /** What to do to get it; null if it is held or not demanded. */
+  next_step: string | null;
 }
 
 export interface GoodBackupStatus {

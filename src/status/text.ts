@@ -3,6 +3,7 @@ import { backupWord, isEndedByHand, outcomeWord } from "../base/text/states.ts";
 import { type Column, PLAIN, type Style, table } from "../base/text/table.ts";
 import { visible } from "../base/text/visible.ts";
 import { lastAttempt } from "./last-attempt.ts";
+import { compactMarks, missingMarks } from "./marks-text.ts";
 import { notifierState } from "./notifiers.ts";
 import type { DatabaseStatus, RunningStatus, RunStatus, StatusReport, StorageStatus } from "./report.ts";
 import { minFreeText, storageState } from "./storage-state.ts";
@@ -48,6 +49,11 @@ export function statusText(report: StatusReport, style: Style = PLAIN, silence =
     titled(style, "ALERTS", alertTable(report, style)),
     titled(style, "RUNNING", runningText(report, style)),
     titled(style, "DATABASES", databaseTable(report, style) ?? "no database has been found yet"),
+    titled(
+      style,
+      "MISSING MARKS OF 3-2-1-1-0 (x lost, - not set up, . not demanded)",
+      missingMarks(report, style),
+    ),
     titled(style, "STORAGES", storageTable(report, style)),
     titled(style, "NOTIFIERS", notifierTable(report, style)),
     titled(style, "JOBS", jobTable(report, style)),
@@ -87,6 +93,7 @@ function databaseTable(report: StatusReport, style: Style): string | undefined {
     [
       { title: "DATABASE", cell: ({ server, database }) => `${server}/${database}` },
       { title: "STATE", cell: ({ state }) => coloured(state, style) },
+      { title: "3-2-1-1-0", cell: ({ marks }) => compactMarks(marks, style) },
       { title: "NEWEST GOOD", cell: ({ newest_good }) => time(newest_good?.started_at) },
       { title: "AGE", cell: ({ newest_good }) => durationText(newest_good?.age_ms), align: "right" },
       { title: "TOOK", cell: ({ newest_good }) => durationText(newest_good?.duration_ms), align: "right" },

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { marks } from "../../test/fixtures/marks.ts";
 import { notifier } from "../../test/fixtures/notifier-status.ts";
 import {
   database,
@@ -196,10 +197,38 @@ test("the worst comes first, and the sentence counts the rest", () => {
   const { level, sentence, problems } = verdictOf(fullReport());
   expect({ level, sentence }).toEqual({
     level: "bad",
-    sentence: "Database main/new has no good backup, and 8 more problems.",
+    sentence: "Database main/new has no good backup, and 9 more problems.",
   });
   expect(problems.map((problem) => problem.level)).toEqual([
     ...Array(5).fill("bad"),
-    ...Array(4).fill("warning"),
+    ...Array(5).fill("warning"),
   ]);
+});
+
+describe("lost marks of 3-2-1-1-0", () => {
+  test("are a warning, those that are not set up or not demanded are not", () => {
+    expect(verdict({ databases: [database({ marks: marks("hhlhl") })] })).toBe(
+      "warning: Database main/app has lost 2 marks of 3-2-1-1-0: 1 off-site, 0 errors.",
+    );
+    const two = ["app", "crm"].map((name) => database({ database: name, marks: marks("hhhlh") }));
+    expect(verdict({ databases: two })).toBe(
+      "warning: Databases main/app and main/crm have lost 1 mark of 3-2-1-1-0: 1 immutable.",
+    );
+    expect(verdict({ databases: [database({ marks: marks("hhhnd") })] })).toStartWith("good: ");
+  });
+
+  test("are not said twice: by the state of the database, nor by their alert", () => {
+    const partial = database({ state: "partial", marks: marks("lhhnn") });
+    expect(verdictOf(report({ databases: [partial] })).problems).toHaveLength(1);
+    const ruleAlert = alert && { ...alert, key: "rule main/app", level: "WARNING" as const };
+    const lost = { databases: [database({ marks: marks("hhlnn") })], alerts: ruleAlert ? [ruleAlert] : [] };
+    expect(verdictOf(report(lost)).problems.map(({ text }) => text)).toEqual([
+      "database main/app has lost 1 mark of 3-2-1-1-0: 1 off-site",
+    ]);
+  });
+
+  test("are unknown to an older daemon", () => {
+    const { marks: _, ...older } = database();
+    expect(verdict({ databases: [older as DatabaseStatus] })).toStartWith("good: ");
+  });
 });

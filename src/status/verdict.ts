@@ -1,8 +1,10 @@
+import { RULE_KEY } from "../alerts/rule-alerts.ts";
 import { GONE_KEY, PATTERN_KEY } from "../alerts/selection-alerts.ts";
 import { ageMs } from "../base/clock.ts";
 import { DAY_MS } from "../base/limits.ts";
 import { plural } from "../base/text/amounts.ts";
 import { isEndedByHand } from "../base/text/states.ts";
+import { markName } from "../rule/words.ts";
 import { notifierProblems } from "./notifiers.ts";
 import type { AlertStatus, DatabaseStatus, StatusReport, StorageStatus } from "./report.ts";
 import { minFreeText, storageState } from "./storage-state.ts";
@@ -36,6 +38,7 @@ export function verdictOf(report: StatusReport): Verdict {
   const present = report.databases.filter(({ state }) => state !== "gone");
   const problems = [
     ...databaseProblems(report, present),
+    ...markProblems(present),
     ...report.storages.flatMap(storageProblems),
     ...alertProblems(report),
     ...notifierProblems(report),
@@ -146,6 +149,26 @@ function databaseProblems(report: StatusReport, present: readonly DatabaseStatus
   ];
 }
 
+/** States that say themselves that a database has too few good copies. */
+const SHORT_OF_COPIES: readonly DatabaseStatus["state"][] = ["stale", "failing", "partial", "never"];
+
+/** Lost marks of 3-2-1-1-0; those that are not set up are no problem. An older daemon knows no marks. */
+function markProblems(present: readonly DatabaseStatus[]): Problem[] {
+  const lost = present.map((database) => {
+    const isSaid = SHORT_OF_COPIES.includes(database.state);
+    const marks = (database.marks ?? []).filter(
+      ({ rule, state }) => state === "lost" && !(isSaid && rule === "copies"),
+    );
+    return { database, names: marks.map(markName) };
+  });
+  const databases = lost.flatMap(({ database, names }) => (names.length === 0 ? [] : database));
+  if (databases.length === 0) return [];
+  const names = [...new Set(lost.flatMap((one) => one.names))];
+  const verb = databases.length === 1 ? "has" : "have";
+  const text = `${named(databases)} ${verb} lost ${plural(names.length, "mark")} of 3-2-1-1-0: ${names.join(", ")}`;
+  return [{ level: "warning", text }];
+}
+
 function storageProblems(storage: StorageStatus): Problem[] {
   const { name } = storage;
   switch (storageState(storage)) {
@@ -167,7 +190,8 @@ function alertProblems(report: StatusReport): Problem[] {
     key.startsWith(GONE_KEY) && server !== null && database !== null ? [{ server, database }] : [],
   );
   const idle = unacknowledged.filter(({ key }) => key.startsWith(PATTERN_KEY));
-  const alerts = unacknowledged.filter((alert) => !alert.key.startsWith(GONE_KEY) && !idle.includes(alert));
+  const isSaid = ({ key }: AlertStatus) => key.startsWith(GONE_KEY) || key.startsWith(RULE_KEY);
+  const alerts = unacknowledged.filter((alert) => !isSaid(alert) && !idle.includes(alert));
   const openAlerts = (level: Problem["level"], alertLevel: "CRITICAL" | "WARNING"): Problem[] => {
     const open = alerts.filter((alert) => alert.level === alertLevel);
     if (open.length === 0) return [];

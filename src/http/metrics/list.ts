@@ -15,6 +15,7 @@ function counter<const L extends readonly string[]>(help: string, labels: L) {
 
 const DATABASE = ["server", "database"] as const;
 const DATABASE_STORAGE = ["server", "database", "storage"] as const;
+const MARK = ["server", "database", "rule"] as const;
 const STORAGE = ["storage"] as const;
 const NOTIFIER = ["notifier"] as const;
 /** Not `job`: Prometheus sets that label on every series itself, and would rename ours. */
@@ -94,6 +95,15 @@ export const METRICS = {
   pg321_backup_last_attempt_status: gauge(
     "Status of the newest backup that has ended: 1 for the one it has, 0 for the others.",
     [...DATABASE, "status"],
+  ),
+
+  pg321_rule_satisfied: gauge(
+    "Whether the database holds the mark of 3-2-1-1-0 (1) or has lost it (0); absent if it is not set up or not demanded.",
+    MARK,
+  ),
+  pg321_rule_since_timestamp_seconds: gauge(
+    "When the database last got or lost the mark of 3-2-1-1-0; absent if it is not set up or not demanded.",
+    MARK,
   ),
 
   // Each database in each storage.

@@ -6,6 +6,7 @@ import type { RunTotal } from "../../catalog/overview.ts";
 import { ALERT_LEVELS } from "../../config/config.ts";
 import type { JobContext } from "../../jobs/context.ts";
 import { backupStorages } from "../../jobs/storages.ts";
+import { RULES } from "../../rule/facts.ts";
 import type { DatabaseStatus, NotifierStatus, StatusReport, StorageStatus } from "../../status/report.ts";
 import { setJobs } from "./jobs.ts";
 import { type ProcessUsage, processUsage } from "./process.ts";
@@ -38,7 +39,7 @@ export async function metricsSource(
 const STATES = ["failing", "stale", "never", "partial", "good"] as const;
 const ENDED = ["VERIFIED", "PARTIAL", "FAILED", "INTERRUPTED"] as const;
 /** The maximum number of series of one database, and of one database in one storage. */
-const DATABASE_SERIES = 9 + STATES.length + ENDED.length;
+const DATABASE_SERIES = 9 + STATES.length + ENDED.length + 2 * RULES.length;
 const COPIES_SERIES = 4;
 /** After this many databases the event loop gets a turn. */
 const DATABASES_AT_ONCE = 100;
@@ -101,6 +102,7 @@ async function setDatabases(
   for (const [index, database] of shown.entries()) {
     if (index % DATABASES_AT_ONCE === DATABASES_AT_ONCE - 1) await setImmediate();
     setDatabase(sheet, database);
+    setMarks(sheet, database);
     setCopies(sheet, database, backupStorages);
   }
 }
@@ -137,6 +139,15 @@ function setDatabase(sheet: MetricSheet, one: DatabaseStatus): void {
     sheet.set("pg321_backup_last_attempt_timestamp_seconds", labels, unixTime(attempt.started_at));
     sheet.set("pg321_backup_last_attempt_success", labels, isGood ? 1 : 0);
     sheet.setState("pg321_backup_last_attempt_status", labels, "status", ENDED, attempt.status);
+  }
+}
+
+/** A mark that is not set up, or not demanded, is neither satisfied nor lost. */
+function setMarks(sheet: MetricSheet, { server, database, marks }: DatabaseStatus): void {
+  for (const { rule, state, since } of marks) {
+    if (state !== "held" && state !== "lost") continue;
+    sheet.set("pg321_rule_satisfied", { server, database, rule }, Number(state === "held"));
+    sheet.set("pg321_rule_since_timestamp_seconds", { server, database, rule }, unixTime(since));
   }
 }
 

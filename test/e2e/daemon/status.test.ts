@@ -92,7 +92,7 @@ test("without a daemon the state comes from the catalog, and a line says so, onc
     running: [],
   });
   const text = await installation.ok("status");
-  expect(text.stdout).toMatch(new RegExp(`^main/${database} +good +\\d{4}-`, "m"));
+  expect(text.stdout).toMatch(new RegExp(`^main/${database} +good +3 - - - - +\\d{4}-`, "m"));
   expect(text.stdout).not.toContain("\u001b[");
 });
 

@@ -50,6 +50,7 @@ test("a database has its newest good backup, its last attempt, its copies and it
       { storage: "old", copies: 1, bytes: 5, newest_started_at: hoursAgo(25), newest_age_ms: 25 * HOUR_MS },
       { storage: "usb", copies: 0, bytes: 0, newest_started_at: null, newest_age_ms: null },
     ],
+    marks: expect.any(Array),
   });
 });
 

@@ -1,0 +1,71 @@
+import { deliverAlerts } from "../alerts/deliver.ts";
+import { alertRule, type LostMarks } from "../alerts/rule-alerts.ts";
+import { messageOf } from "../base/errors.ts";
+import { CatalogUnwritableError } from "../catalog/unwritable.ts";
+import type { JobContext } from "../jobs/context.ts";
+import { timetableOf } from "../jobs/schedules.ts";
+import { hasChanged } from "../rule/since.ts";
+import { markName } from "../rule/words.ts";
+import { databaseStatuses } from "./databases.ts";
+import type { DatabaseStatus } from "./report.ts";
+
+/**
+ * Judges the marks of all databases, records those that have changed, and raises or resolves the alerts about lost ones.
+ * Called after everything that may change them, and now and then, because time does too. Never throws: no run fails for it.
+ */
+export async function settleMarks(context: JobContext): Promise<void> {
+  const { catalog, clock, config, log } = context;
+  try {
+    const now = clock.now();
+    const timetable = timetableOf(config, now).map((entry) => ({ ...entry, nextRunAt: null }));
+    const databases = await databaseStatuses(context, timetable, now);
+    const before = Map.groupBy(await catalog.ruleMarks.list(), nameOf);
+    const changed = databases.filter((one) => hasChanged(one.marks, before.get(nameOf(one)) ?? []));
+    const known = new Set(databases.map(nameOf));
+    const removed = [...before.values()].flatMap(([first]) =>
+      first !== undefined && !known.has(nameOf(first)) ? [{ ...first, marks: [] }] : [],
+    );
+    const changes = [...changed, ...removed];
+    if (changes.length > 0) await catalog.ruleMarks.replace(changes);
+    await alertRule(context, databases.flatMap(lostMarks), (name) => resolution(databases, name));
+  } catch (error) {
+    // Whoever writes to the catalog reports that it cannot be written.
+    if (!(error instanceof CatalogUnwritableError))
+      log.error("the marks of 3-2-1-1-0 could not be judged", { error: messageOf(error) });
+  }
+}
+
+/** Judges the marks, then delivers the alerts that wait. Never throws. */
+export async function settleAndDeliver(context: JobContext): Promise<void> {
+  await settleMarks(context);
+  await deliverAlerts(context);
+}
+
+function lostMarks({ server, database, marks }: DatabaseStatus): LostMarks[] {
+  const lost = marks.filter(({ state }) => state === "lost");
+  const [first] = lost;
+  if (first === undefined) return [];
+  const names = lost.map((mark) => `"${markName(mark)}"`);
+  const last = names.pop();
+  return [
+    {
+      server,
+      database,
+      rules: lost.map(({ rule }) => rule),
+      message: `${server}/${database} has lost ${[names.join(", "), last].filter(Boolean).join(" and ")}: ${first.sentence}`,
+      hint: [...new Set(lost.flatMap(({ next_step }) => next_step ?? []))].join("; "),
+    },
+  ];
+}
+
+function resolution(databases: readonly DatabaseStatus[], name: string): string {
+  const one = databases.find(({ server, database }) => `${server}/${database}` === name);
+  if (one === undefined || one.gone_at !== null) return `${name} is no longer backed up`;
+  const held = one.marks.filter(({ state }) => state === "held");
+  const digits = held.map(({ demanded }) => demanded).join("-");
+  return `${name} has no lost mark of 3-2-1-1-0 any more${held.length === 0 ? "" : `; it holds ${digits}`}`;
+}
+
+function nameOf({ server, database }: { server: string; database: string }): string {
+  return JSON.stringify([server, database]);
+}

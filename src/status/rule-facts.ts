@@ -1,0 +1,76 @@
+import type { DatabaseRecord } from "../catalog/overview.ts";
+import type { BackupRecord, CopyRecord, RestoreTestRecord } from "../catalog/records.ts";
+import type { RuleMarkRecord } from "../catalog/rule-marks.ts";
+import { marksOf } from "../rule/judge.ts";
+import { dated } from "../rule/since.ts";
+import type { ProbeFacts } from "../storage/immutability.ts";
+import type { MarkStatus } from "./report.ts";
+import type { StatusSource } from "./source.ts";
+
+/** The records about all databases by which their marks are judged. */
+export interface RuleRecords {
+  marks: ReadonlyMap<string, readonly RuleMarkRecord[]>;
+  tests: ReadonlyMap<string, RestoreTestRecord>;
+  probes: ReadonlyMap<string, ProbeFacts>;
+}
+
+export async function ruleRecords({ catalog }: Pick<StatusSource, "catalog">): Promise<RuleRecords> {
+  const probes = await catalog.lockProbes.latest();
+  const tests = await catalog.restoreTests.latest();
+  return {
+    marks: Map.groupBy(await catalog.ruleMarks.list(), keyOf),
+    tests: new Map(tests.map((test) => [keyOf(test), test])),
+    probes: new Map(probes.map((probe) => [probe.storage, probe])),
+  };
+}
+
+/** The facts about one database. */
+export interface RuledDatabase {
+  record: DatabaseRecord;
+  good: BackupRecord | null;
+  /** The copies of `good`. */
+  copies: readonly CopyRecord[];
+  staleAfterMs: number;
+  /** Whether its server could not be asked by the last backup run. */
+  isServerFailing: boolean;
+}
+
+/** The five marks of a database as of now; none if it is gone. */
+export function markStatuses(
+  { config }: Pick<StatusSource, "config">,
+  { record, good, copies, staleAfterMs, isServerFailing }: RuledDatabase,
+  records: RuleRecords,
+  now: Date,
+): MarkStatus[] {
+  if (record.gone_at !== null) return [];
+  const before = records.marks.get(keyOf(record)) ?? [];
+  const hadBackup = before.some(
+    ({ rule, state }) => rule !== "zero_errors" && (state === "held" || state === "lost"),
+  );
+  const marks = marksOf({
+    now,
+    demands: config.rule,
+    name: `${record.server}/${record.database}`,
+    storages: config.storage,
+    probes: records.probes,
+    backup: good && { started_at: good.started_at, copies },
+    hadBackup,
+    staleAfterMs,
+    isLive: !isServerFailing,
+    test: records.tests.get(keyOf(record)) ?? null,
+  });
+  return dated(marks, before, now).map(
+    ({ rule, state, demanded, since, sentence, next_step }): MarkStatus => ({
+      rule,
+      state,
+      demanded,
+      since,
+      sentence,
+      next_step,
+    }),
+  );
+}
+
+function keyOf({ server, database }: { server: string; database: string }): string {
+  return JSON.stringify([server, database]);
+}

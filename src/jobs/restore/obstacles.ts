@@ -1,8 +1,13 @@
 import { Pg321Error } from "../../base/errors.ts";
 import { plural } from "../../base/text/amounts.ts";
+import { shellOption } from "../../base/text/shell.ts";
 import type { Endpoint } from "../../postgres/connection.ts";
+import type { Need } from "../../postgres/restore/left-out.ts";
 import { existsAlready, isRisk, type Lack } from "../../postgres/restore/preflight.ts";
 import type { Obstacle, RestoreReport, RestoreRequest } from "./report.ts";
+
+/** At most this many lacking objects are named. */
+const NEEDS_NAMED_MAX = 5;
 
 export interface SeenTarget extends Pick<RestoreReport, "lacks" | "target_contents" | "dependents"> {
   readOnly: "standby" | "setting" | undefined;
@@ -10,13 +15,14 @@ export interface SeenTarget extends Pick<RestoreReport, "lacks" | "target_conten
   exists: boolean;
   /** Selected tables and views that the target has already. */
   present: string[];
+  needs: readonly Need[];
 }
 
 /** Everything that prevents a restore into this target; empty if nothing does. */
 export function obstaclesOf(request: RestoreRequest, seen: SeenTarget): Obstacle[] {
   const { target, clean, intoExisting, keepGoing, selection } = request;
   const { label, database } = target;
-  const { lacks, target_contents, dependents, readOnly, exists, present } = seen;
+  const { lacks, target_contents, dependents, readOnly, exists, present, needs } = seen;
   const obstacles: Obstacle[] = [];
   const add = (kind: Obstacle["kind"], message: string, hint: string) =>
     void obstacles.push({ kind, message: `${label}: ${message}; nothing was changed`, hint });
@@ -32,6 +38,8 @@ export function obstaclesOf(request: RestoreRequest, seen: SeenTarget): Obstacle
     (lack) => !isRisk(lack) && !(lack.kind === "role" && created.includes(lack.name)),
   );
   if (missing.length > 0) add("lacks", lacksText(target, missing), hintsOf(missing));
+  // With keepGoing, pg_restore reports it and goes on.
+  if (needs.length > 0 && !keepGoing) add("needs", needsText(needs), needsHint(needs));
   if (dependents.length > 0)
     add(
       "dependents",
@@ -90,6 +98,26 @@ function lacksText({ user }: Endpoint, missing: readonly Lack[]): string {
       ? [`it lacks ${objects.map(({ kind, name }) => `${kind} "${name}"`).join(", ")}`]
       : []),
     ...(named === undefined ? [] : [`role "${user}" is not a member of ${named}`]),
+  ].join("; ");
+}
+
+/** `it lacks type public.mood, which table public.person needs`. */
+function needsText(needs: readonly Need[]): string {
+  const shown = Map.groupBy(needs.slice(0, NEEDS_NAMED_MAX), ({ needed_by }) => needed_by);
+  const named = [...shown].map(
+    ([neededBy, all]) => `${all.map(({ name }) => name).join(", ")}, which ${neededBy} needs`,
+  );
+  const more = needs.length - NEEDS_NAMED_MAX;
+  return `it lacks ${named.join("; ")}${more > 0 ? `; and ${plural(more, "more object")}` : ""}`;
+}
+
+/** The statements stand in lines of their own, to be pasted. */
+function needsHint(needs: readonly Need[]): string {
+  const options = needs.flatMap(({ table }) => (table === null ? [] : [shellOption("--table", table)]));
+  const statements = needs.flatMap(({ sql }) => sql ?? []);
+  return [
+    ...(options.length > 0 ? [`restore these too: ${options.join(" ")}`] : []),
+    ...(statements.length > 0 ? [`run in psql, in the target database:\n${statements.join("\n")}`] : []),
   ].join("; ");
 }
 

@@ -33,7 +33,7 @@ export interface RestoreRequest {
 
 /** Something that prevents a restore. */
 export interface Obstacle {
-  kind: "read-only" | "exists" | "lacks" | "dependents" | "contents";
+  kind: "read-only" | "exists" | "lacks" | "needs" | "dependents" | "contents";
   message: string;
   hint: string;
 }

@@ -107,7 +107,7 @@ async function checkTarget(request: RestoreRequest, contents: ArchiveContents): 
   const { major, readOnly } = await inspectServer(connection);
   const binary = await pgRestoreFor(major, contents.format, binDir);
   const plan = await planRestore(connection, contents, { selection, create });
-  const { entries, present } = plan;
+  const { entries, needs, present } = plan;
   const exists = create && (await databaseExists(connection, target.database));
   const lacks = await preflight(connection, contents, { selection, create });
   const target_contents = create ? [] : await contentsOfDatabase(connection);
@@ -117,7 +117,7 @@ async function checkTarget(request: RestoreRequest, contents: ArchiveContents): 
   return {
     ...plan,
     ...looked,
-    obstacles: obstaclesOf(request, { ...looked, readOnly, exists, present }),
+    obstacles: obstaclesOf(request, { ...looked, readOnly, exists, present, needs }),
     binary,
   };
 }

@@ -15,8 +15,22 @@ export interface LeftOut {
   sql: string | null;
 }
 
+/** An object that a selected table or view cannot be created without: a type of a column, a table of a view. */
+export interface Need {
+  /** As `type public.mood`. */
+  name: string;
+  /** As `table public.person`. */
+  needed_by: string;
+  /** Its name for `--table`, if that restores it; otherwise null. */
+  table: string | null;
+  /** The statement that creates it; null if it is restored with `--table`. */
+  sql: string | null;
+}
+
 export interface SelectedPlan {
   entries: ArchiveEntry[];
+  /** What the selected tables and views need, and neither the selection nor the target has. */
+  needs: Need[];
   /** Selected tables and views that the target has already, as `table public.orders`. */
   present: string[];
   /** Parts of the selected objects that need something that neither the selection nor the target has. */
@@ -41,7 +55,7 @@ export async function planSelection(
       .flatMap((id) => (ids.has(id) ? [] : (byId.get(id) ?? [])))
       // A partition's index depends on its parent's only to be attached to it.
       .filter((needed) => !(isIndex(entry) && isIndex(needed)));
-  const needed = selected.filter((entry) => isOptional(entry)).flatMap(outside);
+  const needed = selected.filter((entry) => isOptional(entry) || isRelation(entry)).flatMap(outside);
   const dependents = dependentsOf(contents, ids, byId);
   const tables = dependents.flatMap((entry) => tableOf(entry, byId) ?? []);
   const publications = dependents
@@ -81,7 +95,27 @@ export async function planSelection(
     return exists.get(entry.id) === false;
   });
   const present = relations.filter(({ id }) => exists.get(id) === true).map(nameInText);
-  return { entries, present, left_out, missing_dependents: missing.map(dependentText) };
+  const lackingFor = (entry: ArchiveEntry) => outside(entry).filter(({ id }) => exists.get(id) === false);
+  const needs = needsOf(contents, entries.filter(isRelation), lackingFor);
+  return { entries, needs, present, left_out, missing_dependents: missing.map(dependentText) };
+}
+
+/** Each lacking object once, with the first table or view that needs it, in the archive's order: each can be created. */
+function needsOf(
+  { entries }: ArchiveContents,
+  relations: readonly ArchiveEntry[],
+  lackingFor: (entry: ArchiveEntry) => ArchiveEntry[],
+): Need[] {
+  const found = new Map<number, Need>();
+  for (const relation of relations)
+    for (const entry of lackingFor(relation)) {
+      // A partition depends on its parent in the archive, but is a table without it.
+      if (isRelation(entry) && relation.description.endsWith("TABLE")) continue;
+      const { table, sql } = dependentText(entry);
+      const need = { name: nameInText(entry), needed_by: nameInText(relation), table, sql };
+      if (!found.has(entry.id)) found.set(entry.id, need);
+    }
+  return entries.flatMap(({ id }) => found.get(id) ?? []);
 }
 
 function isOptional(entry: ArchiveEntry): boolean {
@@ -150,6 +184,7 @@ async function existing(
           when 'relation' then to_regclass(name) is not null
           when 'routine' then to_regprocedure(name) is not null
           when 'type' then to_regtype(name) is not null
+          when 'extension' then exists (select from pg_extension where extname = name)
           when 'publication' then exists (select from pg_publication where pubname = name)
           when 'constraint' then exists (select from pg_constraint where conrelid = to_regclass("table") and conname = name)
           when 'trigger' then exists (select from pg_trigger where tgrelid = to_regclass("table") and tgname = name)

@@ -162,7 +162,8 @@ export async function planRestore(
   { selection, create }: { selection: Selection; create: boolean },
 ): Promise<SelectedPlan> {
   const selected = selectedEntries(contents, selection);
-  if (isWhole(selection)) return { entries: selected, present: [], left_out: [], missing_dependents: [] };
+  if (isWhole(selection))
+    return { entries: selected, needs: [], present: [], left_out: [], missing_dependents: [] };
   const plan = await planSelection(create ? undefined : target, contents, selected);
   const present = create ? ["public"] : await schemaNames(target);
   const needed = new Set(plan.entries.map(({ namespace }) => namespace));

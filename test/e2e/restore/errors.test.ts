@@ -79,7 +79,7 @@ describe.each([[], ["--jobs", "2"]])("with %p %p", (...options) => {
       expect(json.rows).toBe(3);
     }
     expect(stderr.match(/pg_restore ignored an error/g)).toHaveLength(COUNT + 4);
-    expect(stderr).toContain('relation \\"t 59\\" already exists');
+    expect(stderr).toContain('relation "t 59" already exists');
     expect(stdout + stderr).not.toContain("hunter2");
 
     const { alerts } = (await installation.ok("alerts", "--json")).json;

@@ -1,3 +1,4 @@
+import type { Clock } from "../../src/base/clock.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { DumpConfig } from "../../src/config/dump-config.ts";
@@ -26,10 +27,12 @@ export async function dumpAndCount(
   {
     settings = {},
     options = {},
+    clock = systemClock,
     onBlock = () => {},
   }: {
     settings?: Partial<DumpConfig>;
     options?: Partial<DumpOptions>;
+    clock?: Clock;
     onBlock?: () => unknown;
   } = {},
 ): Promise<Counted> {
@@ -37,7 +40,7 @@ export async function dumpAndCount(
   const config = { dump: { ...COUNTS, ...settings } } as JobContext["config"];
   const binary = options.binary ?? (await pgDumpFor(15, undefined));
   await using counted = new CountedDump(
-    { config, clock: systemClock, log: silentLog },
+    { config, clock, log: silentLog },
     { endpoint, binary, tempDir, blocks, ...SETTINGS, ...options },
   );
   const pieces: Uint8Array[] = [];

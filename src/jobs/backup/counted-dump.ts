@@ -117,10 +117,13 @@ export class CountedDump implements AsyncDisposable {
   }
 }
 
-/** Whether pg_dump failed because it could not use the snapshot. Its messages are in English. */
+/**
+ * Whether pg_dump failed because of the session with the snapshot: it could not use the snapshot, or found no connection
+ * left. Its messages are in English.
+ */
 function isOfSnapshot(error: unknown): boolean {
-  return (
-    error instanceof Pg321Error &&
-    /SET TRANSACTION SNAPSHOT|snapshot identifier|the requested snapshot/.test(error.message)
-  );
+  return error instanceof Pg321Error && OF_SNAPSHOT.test(error.message);
 }
+
+const OF_SNAPSHOT =
+  /SET TRANSACTION SNAPSHOT|snapshot identifier|the requested snapshot|too many (clients|connections)|connection slots are reserved/;

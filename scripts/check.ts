@@ -12,7 +12,7 @@ export const RANKS: Readonly<Record<string, number>> = {
   ...{ daemon: 11, http: 11 },
   ...{ status: 10, doctor: 10 },
   ...{ "jobs/backup": 9, "jobs/cleanup": 9, "jobs/restore": 9, "jobs/verify": 9, install: 9 },
-  "jobs/restore-test": 9,
+  ...{ "jobs/recovery-kit": 9, "jobs/restore-test": 9 },
   ...{ "jobs/markers": 8, "jobs/load": 8, "jobs/scratch": 8 },
   "jobs/copies": 7,
   jobs: 6,
@@ -34,7 +34,14 @@ const FOLDER_FILES_MAX = 22;
 const LARGE_FOLDERS = ["src/cli/commands"];
 
 /** Files outside `src` that the executable contains. */
-const CARRIED = ["package.json", "config.example.toml", "docs/recovery.md", "systemd/pg321.service"];
+const CARRIED = [
+  "package.json",
+  "config.example.toml",
+  "contrib/unseal.py",
+  "docs/format.md",
+  "docs/recovery.md",
+  "systemd/pg321.service",
+];
 
 /** Code that only one file of `src` may contain. */
 const RESERVED: readonly { pattern: RegExp; file: string; except?: RegExp }[] = [

@@ -42,7 +42,17 @@ const SERVICE = ["systemd", "chromium", "fonts-dejavu-core"];
 const PACKAGES = {
   build: [],
   demo: [...POSTGRES, "curl"],
-  test: [...POSTGRES, ...S3_SERVERS, ...TOOLS, ...SERVICE, "curl", "gzip", "openssl", "python3-cryptography"],
+  test: [
+    ...POSTGRES,
+    ...S3_SERVERS,
+    ...TOOLS,
+    ...SERVICE,
+    "curl",
+    "gzip",
+    "openssl",
+    "python3-cryptography",
+    "rclone",
+  ],
   bench: [...POSTGRES, ...S3_SERVERS, ...TOOLS, "gzip", "openssl", "rclone"],
 };
 

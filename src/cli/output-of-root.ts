@@ -32,15 +32,19 @@ export async function writeDumpAsRoot(invocation: Invocation, file: string): Pro
     return value === undefined ? [] : [`--${name}=${value}`];
   });
   try {
-    await writeNewFile(file, dumpOf(["restore", ...args.positionals, "--output=-", ...words], invocation));
+    await writeNewFile(
+      file,
+      outputOfOwner(["restore", ...args.positionals, "--output=-", ...words], invocation),
+    );
     return 0;
   } catch (error) {
-    if (error instanceof Failed) return error.exitCode;
+    if (error instanceof ChildFailed) return error.exitCode;
     throw error;
   }
 }
 
-class Failed extends Error {
+/** The second process failed, and has printed why. */
+export class ChildFailed extends Error {
   readonly exitCode: number;
   constructor(exitCode: number) {
     super(`exit code ${exitCode}`);
@@ -48,8 +52,8 @@ class Failed extends Error {
   }
 }
 
-/** The dump from the second process. Ends only if that process succeeded; throws `Failed` otherwise. */
-async function* dumpOf(
+/** The output of a second process. Ends only if that process succeeded; throws `ChildFailed` otherwise. */
+export async function* outputOfOwner(
   words: readonly string[],
   { env, signal }: Invocation,
 ): AsyncGenerator<Uint8Array, void, undefined> {
@@ -69,7 +73,7 @@ async function* dumpOf(
     }
     const exitCode = await child.exited;
     signal.throwIfAborted();
-    if (exitCode !== 0) throw new Failed(exitCode);
+    if (exitCode !== 0) throw new ChildFailed(exitCode);
   } finally {
     signal.removeEventListener("abort", onAbort);
     // Leaving the loop has closed the pipe, which ends the child.

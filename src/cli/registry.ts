@@ -91,6 +91,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/restore/host.ts"),
   },
   {
+    name: "recovery-kit",
+    summary: "write how to restore without pg321, with this installation's facts",
+    load: () => import("./commands/recovery-kit.ts"),
+  },
+  {
     name: "check",
     summary: "check the config and print the settings in force",
     load: () => import("./commands/check.ts"),

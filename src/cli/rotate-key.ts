@@ -141,8 +141,9 @@ function elsewhereLines({ recipient, replaces }: Rotation): string[] {
 function copyLines({ output: { style } }: Invocation): string[] {
   return [
     style.warn("Your copies of the identity file (password manager, safe, paper) lack the new identity."),
-    "Replace them now; the new file opens the old backups too. Then make a new export:",
+    "Replace them now; the new file opens the old backups too. Then make a new export and a new recovery kit:",
     "",
     "  sudo pg321 export-keys FILE",
+    "  sudo pg321 recovery-kit DIR",
   ];
 }

@@ -25,6 +25,7 @@ import { lookAtExport, lookAtHostFiles } from "./host-files.ts";
 import { lookAtIdentity, lookAtSigningKey } from "./keys.ts";
 import { lookAtMemory } from "./memory.ts";
 import { lookAtNotifier } from "./notifiers.ts";
+import { lookAtRecoveryKit } from "./recovery-kit.ts";
 import type { ServerLook } from "./server.ts";
 import { lookAtDatabase, lookAtServer } from "./server.ts";
 import type { KnownStorages } from "./storage.ts";
@@ -59,6 +60,7 @@ export async function examine(options: DoctorOptions): Promise<Finding[]> {
   const host = await look({ area: "host", subject: "files", code: "usage" }, options, async () => [
     ...lookAtHostFiles(options.hostFiles),
     ...(known.hostExport === undefined ? [] : lookAtExport(options.hostFiles, known.hostExport)),
+    ...(known.recoveryKit === undefined ? [] : lookAtRecoveryKit(options.config, known.recoveryKit)),
   ]);
   const [servers, storages, places, notifiers] = await Promise.all([
     Promise.all(config.server.map((server) => lookAtServerWhole(options, server))),

@@ -25,8 +25,17 @@ export interface StatusReport {
   databases: DatabaseStatus[];
   storages: StorageStatus[];
   notifiers: NotifierStatus[];
+  /** Null if no recovery kit was ever made. */
+  recovery_kit: RecoveryKitStatus | null;
   /** Open alerts, newest first. */
   alerts: AlertStatus[];
+}
+
+export interface RecoveryKitStatus {
+  /** When it was made last. */
+  made_at: string;
+  /** False if storages or keys of the config have changed since. */
+  is_current: boolean;
 }
 
 export interface DaemonStatus {

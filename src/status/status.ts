@@ -7,6 +7,7 @@ import { timetableOf } from "../jobs/schedules.ts";
 import { databaseStatuses } from "./databases.ts";
 import type { LiveDaemon } from "./live-daemon.ts";
 import { notifierStatuses } from "./notifiers.ts";
+import { recoveryKitStatus } from "./recovery-kit.ts";
 import type {
   AlertStatus,
   JobStatus,
@@ -40,6 +41,7 @@ export async function statusReport(source: StatusSource, live?: LiveDaemon): Pro
     databases: await databaseStatuses(source, schedules, now),
     storages: await storageStatuses(source, now),
     notifiers: await notifierStatuses(source),
+    recovery_kit: await recoveryKitStatus(source),
     alerts: (await catalog.alerts({ open: true })).map(
       ({
         id,

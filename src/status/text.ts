@@ -5,6 +5,7 @@ import { visible } from "../base/text/visible.ts";
 import { lastAttempt } from "./last-attempt.ts";
 import { compactMarks, missingMarks } from "./marks-text.ts";
 import { notifierState } from "./notifiers.ts";
+import { recoveryKitLines } from "./recovery-kit.ts";
 import type { DatabaseStatus, RunningStatus, RunStatus, StatusReport, StorageStatus } from "./report.ts";
 import { minFreeText, storageState } from "./storage-state.ts";
 import { verdictOf } from "./verdict.ts";
@@ -45,6 +46,7 @@ export function statusText(report: StatusReport, style: Style = PLAIN, silence =
       ...(problems.length > 1 ? problems.map(({ text }) => `  - ${text}`) : []),
       "",
       ...daemonLines(report, silence),
+      ...recoveryKitLines(report, time),
     ].join("\n"),
     titled(style, "ALERTS", alertTable(report, style)),
     titled(style, "RUNNING", runningText(report, style)),

@@ -6,6 +6,7 @@ import { plural } from "../base/text/amounts.ts";
 import { isEndedByHand } from "../base/text/states.ts";
 import { markName } from "../rule/words.ts";
 import { notifierProblems } from "./notifiers.ts";
+import { recoveryKitProblems } from "./recovery-kit.ts";
 import type { AlertStatus, DatabaseStatus, StatusReport, StorageStatus } from "./report.ts";
 import { minFreeText, storageState } from "./storage-state.ts";
 
@@ -43,6 +44,7 @@ export function verdictOf(report: StatusReport): Verdict {
     ...alertProblems(report),
     ...notifierProblems(report),
     ...daemonProblems(report),
+    ...recoveryKitProblems(report),
   ].sort((left, right) => Number(right.level === "bad") - Number(left.level === "bad"));
   const level = problems[0]?.level ?? (isNew(present) ? "new" : "good");
   return { level, sentence: sentenceOf(report, present, problems), problems };

@@ -132,6 +132,12 @@ const FirstSteps = ({ report, page }: { report: StatusReport; page: Page }) => {
 const Bottom = ({ report, page }: { report: StatusReport; page: Page }) => (
   <footer>
     {report.daemon !== null && <Daemon daemon={report.daemon} page={page} />}
+    {report.recovery_kit !== null && (
+      <p>
+        recovery kit made <Moment at={report.recovery_kit.made_at} page={page} />
+        {!report.recovery_kit.is_current && ", before a change of storages or keys"}
+      </p>
+    )}
     <p>
       pg321 {report.version} ({report.commit}) · installation {report.installation} · times in{" "}
       {report.timezone}

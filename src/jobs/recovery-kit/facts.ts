@@ -1,0 +1,117 @@
+import type { BackupRecord } from "../../catalog/records.ts";
+import type { SealedBackups } from "../../catalog/recovery-kits.ts";
+import type { StorageConfig } from "../../config/config.ts";
+import type { IdentityFacts } from "../../sealed/identity.ts";
+import { isPassphraseProtected, readIdentityFile } from "../../sealed/identity.ts";
+import type { JobContext } from "../context.ts";
+
+/** How many good backups of each database the kit lists. */
+const BACKUPS_LISTED = 3;
+
+/** Everything that the page of a recovery kit says. No field holds a secret. */
+export interface KitFacts {
+  /** RFC 3339 UTC. */
+  madeAt: string;
+  host: string;
+  installation: string;
+  configFile: string;
+  storages: KitStorage[];
+  /** In order of server and name. */
+  databases: KitDatabase[];
+  isEncrypted: boolean;
+  /** The recipients in the config, to which new backups are sealed. */
+  recipients: readonly string[];
+  /** Where the identity file is on this host; undefined if it is kept elsewhere. */
+  identityFile: string | undefined;
+  /** The identities in that file; undefined if it is not here or cannot be opened without its passphrase. */
+  identities: readonly IdentityFacts[] | undefined;
+  hasPassphrase: boolean;
+  sealed: SealedBackups[];
+  /** The public half of this installation's signing key. */
+  signer: string | undefined;
+}
+
+export interface KitStorage {
+  settings: StorageConfig;
+  /** Where each of its secrets is kept: `secret_access_key: credential "r2-secret"`. */
+  secrets: readonly string[];
+}
+
+export interface KitDatabase {
+  server: string;
+  database: string;
+  /** Good backups, the newest good one first; at least one. */
+  backups: [KitBackup, ...KitBackup[]];
+}
+
+export interface KitBackup {
+  record: BackupRecord;
+  /** Names of the storages with a confirmed copy. */
+  storages: string[];
+  /** Who signed it; undefined if nobody did. */
+  signer: string | undefined;
+}
+
+/** Gathers the facts from catalog and keys; asks no storage and no server. `secrets`: by the names of the storages. */
+export async function kitFacts(
+  context: JobContext,
+  {
+    secrets,
+    identityText,
+  }: { secrets: ReadonlyMap<string, readonly string[]>; identityText: string | undefined },
+): Promise<KitFacts> {
+  const { config, clock, host, installation, keys, catalog } = context;
+  const { encryption } = config;
+  const isProtected = identityText !== undefined && isPassphraseProtected(identityText);
+  // The kit needs no secret, so it never asks for the passphrase.
+  const identity =
+    identityText === undefined || (isProtected && encryption.identity_passphrase === undefined)
+      ? undefined
+      : await readIdentityFile(identityText, encryption.identity_passphrase);
+  return {
+    madeAt: clock.now().toISOString(),
+    host,
+    installation,
+    configFile: config.file,
+    storages: config.storage.map((settings) => ({ settings, secrets: secrets.get(settings.name) ?? [] })),
+    databases: await kitDatabases(context),
+    isEncrypted: encryption.mode === "age",
+    recipients: encryption.recipients,
+    identityFile: encryption.identity_file,
+    identities: identity?.facts,
+    hasPassphrase: isProtected || encryption.identity_passphrase !== undefined,
+    sealed: await catalog.recoveryKits.sealedBackups(),
+    signer: keys.signingKey?.signer,
+  };
+}
+
+async function kitDatabases({ catalog, clock }: JobContext): Promise<KitDatabase[]> {
+  const now = clock.now();
+  const found: KitDatabase[] = [];
+  for (const { server, database } of await catalog.overview.latestBackups(now)) {
+    const newest = await catalog.newestGood(server, database, now);
+    const recent = await catalog.backups({
+      server,
+      database,
+      status: ["VERIFIED", "PARTIAL"],
+      limit: BACKUPS_LISTED,
+    });
+    const records = [...(newest ? [newest] : []), ...recent.filter(({ id }) => id !== newest?.id)];
+    const backups: KitBackup[] = [];
+    for (const record of records.slice(0, BACKUPS_LISTED)) {
+      const copies = await catalog.copies(record.id);
+      const storages = copies.filter(({ state }) => state === "CONFIRMED").map(({ storage }) => storage);
+      if (storages.length > 0) backups.push({ record, storages, signer: signerOf(record) });
+    }
+    const [first, ...others] = backups;
+    if (first) found.push({ server, database, backups: [first, ...others] });
+  }
+  return found;
+}
+
+/** The catalog has only manifests that this installation signed, or verified when it adopted them. */
+function signerOf({ manifest }: BackupRecord): string | undefined {
+  if (manifest === null) return undefined;
+  const { signer } = JSON.parse(manifest) as { signer?: unknown };
+  return typeof signer === "string" ? signer : undefined;
+}

@@ -1,0 +1,181 @@
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Finding } from "../../../src/doctor/finding.ts";
+import { generateIdentity } from "../../../src/sealed/identity.ts";
+import { documentedKeys, misfits } from "../../lab/cli-docs.ts";
+import { Installation, localStorage } from "../../lab/installation.ts";
+import { usePostgres } from "../../lab/servers/use-postgres.ts";
+
+/* The files and records of `recovery-kit`. Its commands are run in `test/e2e/recovery/without-us.test.ts`. */
+
+setDefaultTimeout(60_000);
+const NAMES = ["SHA256SUMS", "format.md", "recovery-kit.md", "recovery-kit.txt", "unseal.py"];
+const SECRETS = {
+  access_key_id: "accessKeyThatIsSecret",
+  secret_access_key: "secretKeyThatIsSecret",
+  session_token: "sessionTokenThatIsSecret",
+};
+/** A storage that does not answer: the kit asks none. */
+const BUCKET = (endpoint: string) =>
+  [
+    '[[storage]]\nname = "cloud"\ntype = "s3"\nprovider = "generic"\nbucket = "bucket"',
+    `endpoint = "${endpoint}"\nregion = "us-east-1"`,
+    ...Object.entries(SECRETS).map(([key, value]) => `${key} = "${value}"`),
+  ].join("\n");
+const MORE = [
+  '[http]\ntoken = "tokenThatIsSecret1234567890"',
+  '[[notify]]\nname = "n"\ntype = "webhook"\nurl = "https://a.example/urlThatIsSecret"\nsecret = "hookThatIsSecret"',
+].join("\n");
+
+const postgres = usePostgres();
+let installation: Installation;
+let base: string;
+beforeAll(async () => {
+  base = await mkdtemp(join(tmpdir(), "pg321-recovery-kit-"));
+  const database = await postgres.createDatabase();
+  installation = await Installation.make({
+    postgres: postgres.address,
+    databases: [database],
+    storages: (directory) => [localStorage("disk", directory)],
+  });
+  await installation.ok("backup");
+  await installation.configure({
+    storages: (directory) => [localStorage("disk", directory), BUCKET("http://127.0.0.1:1")],
+    more: MORE,
+  });
+});
+afterAll(async () => {
+  await installation?.[Symbol.asyncDispose]();
+  await rm(base, { recursive: true });
+});
+
+const doctorFinding = async (): Promise<Finding | undefined> => {
+  const { findings } = (await installation.run("doctor", "--json")).json as { findings: Finding[] };
+  return findings.find(({ subject }) => subject === "recovery-kit");
+};
+// biome-ignore lint/suspicious/noExplicitAny: tests read it freely.
+const status = async (): Promise<any> => (await installation.ok("status", "--json")).json;
+const isOutdated = ({ verdict }: { verdict: { problems: { text: string }[] } }) =>
+  verdict.problems.some(({ text }) => text.startsWith("the recovery kit is older than"));
+
+test("doctor asks for a kit until one was made, status only once one is older than storages or keys", async () => {
+  expect(await doctorFinding()).toMatchObject({
+    verdict: "ok",
+    hint: expect.stringContaining("pg321 recovery-kit"),
+  });
+  expect((await status()).recovery_kit).toBeNull();
+  await installation.ok("recovery-kit", "-", "--no-record");
+  expect((await status()).recovery_kit).toBeNull();
+  const { json } = await installation.ok("recovery-kit", join(base, "first"), "--json");
+  expect(misfits(json, documentedKeys("JSON of recovery-kit"))).toEqual([]);
+  const current = await status();
+  expect(current.recovery_kit).toEqual({ made_at: json.made_at, is_current: true });
+  expect(isOutdated(current)).toBe(false);
+  expect(await doctorFinding()).toMatchObject({ verdict: "ok", hint: null });
+
+  const changes = [
+    {
+      recipients: [(await generateIdentity()).recipient, installation.recipient],
+    },
+    {
+      recipients: [installation.recipient],
+      storages: (directory: string) => [localStorage("disk", directory), BUCKET("http://127.0.0.1:2")],
+    },
+  ];
+  for (const change of changes) {
+    await installation.configure(change);
+    const outdated = await status();
+    expect(outdated.recovery_kit.is_current).toBe(false);
+    expect(isOutdated(outdated)).toBe(true);
+    expect((await installation.ok("status")).stdout).toContain("before a change of storages or keys");
+    expect(await doctorFinding()).toMatchObject({ verdict: "warning", hint: expect.any(String) });
+    await installation.ok("recovery-kit", "-");
+    expect(isOutdated(await status())).toBe(false);
+  }
+});
+
+test("holds none of the config's secrets, and says where each is kept", async () => {
+  const directory = join(base, "secrets");
+  const printed = await installation.ok("recovery-kit", directory);
+  const whole = await installation.ok("recovery-kit", "-");
+  const json = await installation.ok("recovery-kit", "-", "--json");
+  expect((await readdir(directory)).sort()).toEqual(NAMES);
+  const files = await Promise.all(NAMES.map((name) => readFile(join(directory, name), "utf8")));
+  const identity = await readFile(installation.identityFile, "utf8");
+  const signing = await readFile(join(installation.directory, "signing.key"), "utf8");
+  const secrets = [
+    ...Object.values(SECRETS),
+    "ThatIsSecret",
+    postgres.address.password,
+    /^AGE-SECRET-KEY-1.*$/m.exec(identity)?.[0] ?? "",
+    signing.split("\n").find((line) => line.startsWith("MC")) ?? "",
+  ];
+  for (const secret of secrets) {
+    expect(secret.length).toBeGreaterThan(3);
+    for (const text of [...files, printed.stdout, whole.stdout, json.stdout])
+      expect(text).not.toContain(secret);
+  }
+  const page = files[NAMES.indexOf("recovery-kit.md")] ?? "";
+  expect(page).toContain(`secret_access_key: written in \`${installation.configFile}\``);
+  expect(page).toContain(`# signer`);
+  for (const name of NAMES)
+    expect((await stat(join(directory, name))).mode & 0o777).toBe(name.endsWith(".py") ? 0o755 : 0o644);
+  // Everything is in the one text: a person can take the decoder out of it.
+  const decoder = /^```python\n(.*?)^```$/ms.exec(whole.stdout)?.[1];
+  expect(decoder).toBe(files[NAMES.indexOf("unseal.py")]);
+});
+
+test("replaces its own files, even after an interrupted run, and never another's", async () => {
+  const directory = join(base, "own");
+  const page = join(directory, "recovery-kit.md");
+  const make = () => installation.run("recovery-kit", directory);
+  expect((await make()).exitCode).toBe(0);
+  const first = await readFile(page, "utf8");
+  await installation.configure({ storages: (at) => [localStorage("disk", at)] });
+  expect((await make()).exitCode).toBe(0);
+  const second = await readFile(page, "utf8");
+  expect(second).not.toBe(first);
+  const check = Bun.spawn(["sha256sum", "-c", "--strict", "SHA256SUMS"], {
+    cwd: directory,
+    stdout: "ignore",
+  });
+  expect(await check.exited).toBe(0);
+
+  // As after a run that ended in the middle: the list names both, the page is still the older one.
+  const sums = await readFile(join(directory, "SHA256SUMS"), "utf8");
+  const hash = new Bun.CryptoHasher("sha256").update(first).digest("hex");
+  const [title = "", ...lines] = sums.split("\n");
+  await writeFile(
+    join(directory, "SHA256SUMS"),
+    [title, `# replaced ${hash}  recovery-kit.md`, ...lines].join("\n"),
+  );
+  await writeFile(page, first);
+  expect((await make()).exitCode).toBe(0);
+  expect(await readFile(page, "utf8")).not.toBe(first);
+
+  for (const [name, content] of [
+    ["recovery-kit.md", `${second}\nMy own notes.\n`],
+    ["unseal.py", "print('mine')\n"],
+    ["SHA256SUMS", `${"a".repeat(64)}  recovery-kit.md\n`],
+  ] as const) {
+    const kept = await readFile(join(directory, name));
+    await writeFile(join(directory, name), content);
+    const before = await Promise.all(NAMES.map((one) => readFile(join(directory, one), "utf8")));
+    const refused = await make();
+    expect(refused).toMatchObject({ exitCode: 2, stdout: "" });
+    expect(refused.stderr).toContain(`nothing was written: `);
+    expect(refused.stderr).toContain(name);
+    expect(await Promise.all(NAMES.map((one) => readFile(join(directory, one), "utf8")))).toEqual(before);
+    await writeFile(join(directory, name), kept);
+  }
+  expect((await make()).exitCode).toBe(0);
+  expect((await readdir(directory)).sort()).toEqual(NAMES);
+});
+
+test("a file in the place of the directory is refused", async () => {
+  const refused = await installation.run("recovery-kit", installation.configFile);
+  expect(refused).toMatchObject({ exitCode: 2, stdout: "" });
+  expect(refused.stderr).toMatch(/^.*error: recovery-kit: .*\nhint: name a directory/m);
+});

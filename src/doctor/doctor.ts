@@ -22,6 +22,7 @@ import { lookAtOwnDirectory } from "./directories.ts";
 import type { Finding, Seen } from "./finding.ts";
 import { AREAS, failed, look, ok, warning } from "./finding.ts";
 import { lookAtExport, lookAtHostFiles } from "./host-files.ts";
+import { probeLocks } from "./immutability.ts";
 import { lookAtIdentity, lookAtSigningKey } from "./keys.ts";
 import { lookAtMemory } from "./memory.ts";
 import { lookAtNotifier } from "./notifiers.ts";
@@ -44,17 +45,20 @@ export interface DoctorOptions {
   credentials: readonly Seen[];
   /** Whether each notifier gets a test notice. */
   sendsTest: boolean;
+  /** Whether storages with immutable copies are probed: this writes objects and records. */
+  probesLocks: boolean;
   clock: Clock;
   signal: AbortSignal;
 }
 
 /**
- * Checks everything that the config names, as the current user, and writes nothing. Each check has 10 s and runs
+ * Checks everything that the config names, as the current user, and writes nothing but probes. Each check has 10 s and runs
  * even if others fail; checks on different machines run in parallel.
  */
 export async function examine(options: DoctorOptions): Promise<Finding[]> {
-  const known = knownStorages(options.config);
   const config = usableConfig(options.config);
+  const probed = options.probesLocks ? await probeLocks({ ...options, config }) : [];
+  const known = knownStorages(options.config);
   // These read local disks and may block: they run first, so that they delay no answer from another machine.
   const here = [...(await lookAtHost({ ...options, config })), ...(await lookAtKeys(options, known.sealed))];
   const host = await look({ area: "host", subject: "files", code: "usage" }, options, async () => [
@@ -85,6 +89,7 @@ export async function examine(options: DoctorOptions): Promise<Finding[]> {
     ...host,
     ...places,
     ...storages.flat(),
+    ...probed,
     ...notifiers,
     ...servers.flatMap((one) => one.findings),
     ...memory,
@@ -187,10 +192,11 @@ function knownStorages({ catalog, storage }: Config): KnownByCatalog {
   try {
     const facts = examineCatalog(catalog);
     const { identities = [], installation, hostExport = null, recoveryKit = null, sealed } = facts ?? {};
-    return { configured, identities, installation, hostExport, recoveryKit, sealed };
+    const probes = facts?.probes ?? [];
+    return { configured, identities, installation, hostExport, recoveryKit, sealed, probes };
   } catch {
     const unknown = { installation: undefined, hostExport: undefined, recoveryKit: undefined };
-    return { configured, identities: [], ...unknown, sealed: undefined };
+    return { configured, identities: [], ...unknown, sealed: undefined, probes: [] };
   }
 }
 

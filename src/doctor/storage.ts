@@ -2,6 +2,7 @@ import type { Clock } from "../base/clock.ts";
 import { MINUTE_MS } from "../base/limits.ts";
 import { silentLog } from "../base/log.ts";
 import type { StorageIdentity } from "../catalog/identities.ts";
+import type { LockProbeRecord } from "../catalog/records.ts";
 import type { StorageConfig } from "../config/config.ts";
 import { judgeMarker } from "../jobs/markers/marker-verdict.ts";
 import { readMarker } from "../jobs/shared-places.ts";
@@ -11,6 +12,7 @@ import type { Storage } from "../storage/storage.ts";
 import { lookAtStorageDirectory } from "./directories.ts";
 import type { Seen } from "./finding.ts";
 import { failed, ok, warning } from "./finding.ts";
+import { lookAtImmutability } from "./immutability.ts";
 
 /**
  * S3 refuses requests when the clock is off by 15 minutes; a clock that is off by this much is drifting towards that.
@@ -22,6 +24,8 @@ export interface KnownStorages {
   configured: readonly string[];
   identities: readonly StorageIdentity[];
   installation: string | undefined;
+  /** The newest finished probe of each storage. */
+  probes: readonly LockProbeRecord[];
 }
 
 /**
@@ -51,6 +55,8 @@ export async function lookAtStorage(
     ...((await storage.traits?.(signal)) ?? []),
   ];
   const seen = [ok(`bucket "${config.bucket}" can be read and listed: ${traits.join(", ")}`)];
+  const probe = known.probes.find((one) => one.storage === config.name);
+  seen.push(...(await lookAtImmutability(config, storage, probe, signal)));
   const skewMs = storage.clockSkewMs();
   if (skewMs !== undefined && Math.abs(skewMs) > SKEW_MS_MAX) {
     seen.push(warning(clockText(skewMs), "set the clock: timedatectl set-ntp true"));

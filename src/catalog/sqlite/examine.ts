@@ -3,13 +3,17 @@ import { existsSync } from "node:fs";
 import type { Config } from "../../config/config.ts";
 import type { HostExport } from "../host-exports.ts";
 import type { StorageIdentity } from "../identities.ts";
+import type { LockProbeRecord } from "../records.ts";
 import type { RecoveryKitRecord, SealedBackups } from "../recovery-kits.ts";
 import { catalogError } from "./errors.ts";
 import { LAST_EXPORT } from "./host-exports.ts";
 import { MIGRATIONS } from "./migration/migrations.ts";
 import { refuseNewerSqlite } from "./migration/version.ts";
 import { refuseEmpty } from "./open.ts";
+import { LATEST_PROBES } from "./proof/lock-probes.ts";
 import { LAST_KIT, SEALED_BACKUPS, type SealedRow, sealedBackups } from "./proof/recovery-kits.ts";
+
+import { fromRow, LOCK_PROBES, type Row } from "./tables.ts";
 
 const TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table'";
 
@@ -28,6 +32,8 @@ export interface CatalogFacts {
   recoveryKit: RecoveryKitRecord | undefined;
   /** The good encrypted backups by their recipients; undefined in an older version. */
   sealed: SealedBackups[] | undefined;
+  /** The newest finished probe of each storage; empty in an older version. */
+  probes: LockProbeRecord[];
   /** SQLite's findings of damage, at most five lines; empty if the catalog is whole. */
   damage: string[];
 }
@@ -65,6 +71,12 @@ export function examineSqlite(config: Config["catalog"]): CatalogFacts | undefin
       sealed: has("recovery_kits")
         ? database.query<SealedRow, []>(SEALED_BACKUPS).all().map(sealedBackups)
         : undefined,
+      probes: has("lock_probes")
+        ? database
+            .query<Row, []>(LATEST_PROBES)
+            .all()
+            .map((row) => fromRow(LOCK_PROBES, row))
+        : [],
       damage: checked.map(({ quick_check }) => quick_check).filter((line) => line !== "ok"),
     };
   } catch (error) {

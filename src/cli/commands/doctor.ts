@@ -21,11 +21,19 @@ export const command: Command = {
     "a backup does. Exit 0 if nothing failed, otherwise the code of the gravest failure.",
   options: {
     notify: { type: "boolean", help: "send a test notice to each notifier" },
+    "probe-lock": {
+      type: "boolean",
+      help: "write a small object to each storage with immutable copies, and try to delete it",
+    },
     json: JSON_OPTION,
   },
   examples: [
     { command: "sudo pg321 doctor", explanation: "after a change of the config, before a reload" },
     { command: "pg321 doctor --notify", explanation: "with a test notice to each notifier" },
+    {
+      command: "sudo pg321 doctor --probe-lock",
+      explanation: "do storages refuse to delete a locked object?",
+    },
     {
       command: "pg321 doctor --json | jq '.findings[] | select(.verdict != \"ok\")'",
       explanation: "all findings that are not ok, for a script",
@@ -51,6 +59,7 @@ export const command: Command = {
       identityText,
       credentials,
       sendsTest: isSet(args, "notify"),
+      probesLocks: isSet(args, "probe-lock"),
       clock,
       signal,
     });

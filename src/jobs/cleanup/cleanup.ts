@@ -4,6 +4,7 @@ import type { RunOutcome } from "../../catalog/records.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
 import { CopyChecks } from "../copies/checks.ts";
+import { removeProbes } from "../copies/lock-probe.ts";
 import { reconcile } from "../copies/reconcile.ts";
 import { recognizeStorages } from "../markers/storage-identity.ts";
 import { recordRun } from "../record-run.ts";
@@ -122,6 +123,7 @@ async function cleanUp(
   // 4. Temporary files, multipart uploads and the history, whose age would also be wrong if the clock is.
   if (clockSuspicion === undefined || outline.isConfirmed) {
     await sweep(context, tally);
+    await removeProbes(context, (probe, error) => tally.fail(probe.storage, probe.object_key, error));
     const { runs, alerts, deliveries } = await pruneCatalog(context);
     statistics.runs_pruned = runs;
     statistics.alerts_pruned = alerts;

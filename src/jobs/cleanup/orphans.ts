@@ -23,6 +23,8 @@ export async function orphansIn(context: JobContext, storage: Storage): Promise<
   if (found.size === 0) return [];
   // Records are written before objects, so the records of a backup begun during the listing are there now.
   const recorded = await knownKeys(context, storage);
+  for (const probe of await context.catalog.lockProbes.standing())
+    if (probe.storage === storage.name) recorded.add(probe.object_key);
   return [...found.values()].filter(({ key }) => !recorded.has(key) && !recorded.has(objectOf(key)));
 }
 

@@ -1,4 +1,4 @@
-import type { CopyRecord } from "../../catalog/records.ts";
+import type { CopyRecord, LockProbeRecord } from "../../catalog/records.ts";
 import type { Removal, Storage } from "../../storage/storage.ts";
 import type { Reliance } from "./checks.ts";
 import { manifestKey } from "./object-key.ts";
@@ -15,6 +15,8 @@ export type RemovalReason =
   | { why: "superseded"; by: WholeRead }
   /** It has expired, and the copies that retention relies on were seen in this run. */
   | { why: "expired"; relyingOn: Reliance }
+  /** A probe of this installation wrote it, to see whether the storage refuses to delete it. */
+  | { why: "probe"; probe: Pick<LockProbeRecord, "storage" | "object_key"> }
   /** A person asked to delete the backup. */
   | { why: "asked" };
 
@@ -65,6 +67,8 @@ function isAbout({ name }: Storage, key: string, reason: RemovalReason): boolean
       // replaced.
       return key === manifestKey(by.key) || (key === by.key && by.storage !== name);
     }
+    case "probe":
+      return reason.probe.storage === name && reason.probe.object_key === key;
     case "expired":
     case "asked":
       return true;

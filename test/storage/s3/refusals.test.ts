@@ -85,7 +85,7 @@ describe.each([
   });
 });
 
-const NOTHING_KNOWN = { configured: [], identities: [], installation: undefined };
+const NOTHING_KNOWN = { configured: [], identities: [], installation: undefined, probes: [] };
 
 describe("a HEAD that is refused", () => {
   test.each(CALLS)("because the key has no right to read: %s", async (_, call) => {

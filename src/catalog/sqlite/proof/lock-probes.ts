@@ -6,7 +6,7 @@ import { insertion } from "../statements.ts";
 import type { Row } from "../tables.ts";
 import { fromRow, LOCK_PROBES, toRow } from "../tables.ts";
 
-const LATEST = `WHERE id IN (SELECT id FROM (
+export const LATEST_PROBES = `SELECT * FROM lock_probes WHERE id IN (SELECT id FROM (
     SELECT id, row_number() OVER (PARTITION BY storage ORDER BY probed_at DESC, id DESC) AS place
     FROM lock_probes WHERE finished_at IS NOT NULL) WHERE place = 1)
   ORDER BY storage`;
@@ -33,17 +33,17 @@ export class SqliteLockProbes implements LockProbes {
   }
 
   latest(): Promise<LockProbeRecord[]> {
-    return this.#select(LATEST);
+    return this.#select(LATEST_PROBES);
   }
 
   standing(): Promise<LockProbeRecord[]> {
-    return this.#select("WHERE removed_at IS NULL ORDER BY probed_at, id");
+    return this.#select("SELECT * FROM lock_probes WHERE removed_at IS NULL ORDER BY probed_at, id");
   }
 
-  #select(rest: string): Promise<LockProbeRecord[]> {
+  #select(sql: string): Promise<LockProbeRecord[]> {
     return this.#do("list the probes", () =>
       this.#database
-        .query<Row, []>(`SELECT * FROM lock_probes ${rest}`)
+        .query<Row, []>(sql)
         .all()
         .map((row) => fromRow(LOCK_PROBES, row)),
     );

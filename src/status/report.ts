@@ -187,12 +187,26 @@ export interface StorageStatus {
   error: string | null;
   free_bytes: number | null;
   total_bytes: number | null;
+  immutability: ImmutabilityStatus;
   /** Confirmed copies of this installation. */
   copies: number;
   stored_bytes: number;
   errors: number;
   last_error: string | null;
   last_error_at: string | null;
+}
+
+/** Whether copies in a storage can count as immutable; which of them do now is up to the lock of each. */
+export interface ImmutabilityStatus {
+  /** `unproven`: the config names something that a probe must show first; `none`: nothing, or a probe refuted it. */
+  by: "lock" | "bucket-rule" | "append-only" | "unproven" | "none";
+  is_immutable: boolean;
+  /** Whether the config asks for immutable copies here. */
+  is_wanted: boolean;
+  /** When the storage last refused to delete a probe object; null if never, or if the last one was deleted. */
+  probed_at: string | null;
+  sentence: string;
+  next_step: string | null;
 }
 
 export interface NotifierStatus extends NoticeTotals {

@@ -1,15 +1,18 @@
 import { durationMs } from "../base/clock.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
 import type { RunRecord } from "../catalog/records.ts";
+import type { StorageConfig } from "../config/config.ts";
 import { JOBS } from "../config/config.ts";
 import { cronTimes } from "../config/cron.ts";
 import { timetableOf } from "../jobs/schedules.ts";
+import { type ProbeFacts, storageImmutability } from "../storage/immutability.ts";
 import { databaseStatuses } from "./databases.ts";
 import type { LiveDaemon } from "./live-daemon.ts";
 import { notifierStatuses } from "./notifiers.ts";
 import { recoveryKitStatus } from "./recovery-kit.ts";
 import type {
   AlertStatus,
+  ImmutabilityStatus,
   JobStatus,
   RunStatus,
   ScheduleStatus,
@@ -135,6 +138,7 @@ function runStatus(run: RunRecord): RunStatus {
 async function storageStatuses({ catalog, storages }: StatusSource, now: Date): Promise<StorageStatus[]> {
   const seen = new Map((await catalog.overview.storages()).map((record) => [record.name, record]));
   const totals = await catalog.overview.copyTotals(now);
+  const probes = await catalog.lockProbes.latest();
   return storages.map((storage) => {
     const { type: _type, ...location } = storage.describe();
     const record = seen.get(storage.name);
@@ -147,6 +151,10 @@ async function storageStatuses({ catalog, storages }: StatusSource, now: Date): 
       is_reachable: record?.checked_at ? record.check_error === null : null,
       checked_at: record?.checked_at ?? null,
       error: record?.check_error ?? null,
+      immutability: immutabilityStatus(
+        storage.settings,
+        probes.find((probe) => probe.storage === storage.name),
+      ),
       free_bytes: record?.free_bytes ?? null,
       total_bytes: record?.total_bytes ?? null,
       copies: own.reduce((sum, { copies }) => sum + copies, 0),
@@ -156,4 +164,20 @@ async function storageStatuses({ catalog, storages }: StatusSource, now: Date): 
       last_error_at: record?.last_error_at ?? null,
     };
   });
+}
+
+/** The part of a storage's status about immutable copies. */
+export function immutabilityStatus(
+  settings: StorageConfig,
+  probe: ProbeFacts | undefined,
+): ImmutabilityStatus {
+  const { by, isImmutable, isWanted, probedAt, sentence, nextStep } = storageImmutability(settings, probe);
+  return {
+    by,
+    is_immutable: isImmutable,
+    is_wanted: isWanted,
+    probed_at: probedAt,
+    sentence,
+    next_step: nextStep,
+  };
 }

@@ -150,7 +150,8 @@ function storageNote(storage: StorageStatus): string {
   const { error, last_error, last_error_at } = storage;
   if (error) return note("", error);
   if (storageState(storage) === "below min_free") return minFreeText(storage);
-  return last_error ? note(`last error at ${time(last_error_at)}`, last_error) : "";
+  if (last_error) return note(`last error at ${time(last_error_at)}`, last_error);
+  return storage.immutability.is_wanted ? storage.immutability.sentence : "";
 }
 
 function freeText({ free_bytes, total_bytes }: StorageStatus): string {

@@ -146,6 +146,7 @@ function textOf(rows: readonly ListedBackup[], { style }: Output, now: Date): st
           copyList(
             copies.filter(({ state }) => state !== "DELETED"),
             style,
+            now,
           ),
       },
     ],

@@ -9,6 +9,7 @@ import { findBackup } from "../../jobs/copies/find-backup.ts";
 import { parseFacts } from "../../postgres/counts/facts.ts";
 import type { ListedBackup } from "../../status/list-backups.ts";
 import { listed } from "../../status/list-backups.ts";
+import { lockText } from "../../storage/immutability.ts";
 import type { Command } from "../command.ts";
 import { isSet, JSON_OPTION } from "../command.ts";
 import { commandConfig } from "../open-context.ts";
@@ -102,7 +103,8 @@ function textOf(found: ListedBackup, stderrTail: string | null, { style }: Outpu
       { title: "STATE", cell: (copy) => colouredCopy(copy.state, style) },
       { title: "CONFIRMED", cell: (copy) => copy.confirmed_at ?? "-" },
       { title: "LAST READ BACK", cell: (copy) => copy.verified_at ?? "-" },
-      { title: "ERROR", cell: (copy) => copy.error ?? "" },
+      { title: "LOCK", cell: (copy) => lockText(copy) ?? (copy.lock_error === null ? "-" : "not locked") },
+      { title: "ERROR", cell: (copy) => copy.error ?? copy.lock_error ?? "" },
     ],
     style,
   );

@@ -24,8 +24,10 @@ export function backupJson({ backup, copies, running_on }: ListedBackup) {
 }
 
 function copyJson(copy: CopyRecord) {
-  const { storage, state, object_bytes, confirmed_at, verified_at, locked_until, error } = copy;
-  return { storage, state, object_bytes, confirmed_at, verified_at, locked_until, error };
+  const { storage, state, object_bytes, confirmed_at, verified_at, error } = copy;
+  const { locked_until, lock_mode, locked_checked_at, lock_error } = copy;
+  const lock = { locked_until, lock_mode, locked_checked_at, lock_error };
+  return { storage, state, object_bytes, confirmed_at, verified_at, ...lock, error };
 }
 
 function ratio(dumpBytes: number | null, objectBytes: number | null): number | null {

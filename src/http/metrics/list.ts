@@ -209,6 +209,14 @@ export const METRICS = {
     "Stored size of the confirmed copies of this installation in the storage.",
     STORAGE,
   ),
+  pg321_storage_immutable: gauge(
+    "Whether copies in the storage can count as immutable (1): it locks them, or refused to delete a probe object.",
+    STORAGE,
+  ),
+  pg321_storage_lock_probe_timestamp_seconds: gauge(
+    "When the storage last refused to delete a probe object; absent if never, or if the last one was deleted.",
+    STORAGE,
+  ),
   pg321_storage_errors_total: counter("Copies and checks that failed at the storage.", STORAGE),
   pg321_storage_last_error_timestamp_seconds: gauge(
     "When a copy or a check last failed at the storage; absent if never.",

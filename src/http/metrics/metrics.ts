@@ -174,6 +174,8 @@ function setStorage(sheet: MetricSheet, one: StorageStatus): void {
   sheet.set("pg321_storage_size_bytes", labels, one.total_bytes);
   sheet.set("pg321_storage_copies", labels, one.copies);
   sheet.set("pg321_storage_stored_bytes", labels, one.stored_bytes);
+  sheet.set("pg321_storage_immutable", labels, Number(one.immutability.is_immutable));
+  sheet.set("pg321_storage_lock_probe_timestamp_seconds", labels, unixTime(one.immutability.probed_at));
   sheet.set("pg321_storage_errors_total", labels, one.errors);
   sheet.set("pg321_storage_last_error_timestamp_seconds", labels, unixTime(one.last_error_at));
 }

@@ -61,6 +61,11 @@ const StorageCard = ({ storage, page }: { storage: StorageStatus; page: Page }) 
             <Moment at={storage.checked_at} page={page} />
           )}
         </Fact>
+        {storage.immutability.is_wanted && (
+          <Fact name={storage.immutability.is_immutable ? "Immutable" : "Not immutable"}>
+            {storage.immutability.sentence}
+          </Fact>
+        )}
         {storage.last_error_at !== null && (
           <Fact name={`Last of ${plural(storage.errors, "error")}`}>
             <Moment at={storage.last_error_at} page={page} />

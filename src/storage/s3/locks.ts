@@ -195,7 +195,7 @@ async function requireUnchanged(
   throw new Pg321Error(
     "storage",
     `${target.s3.what(target.operation)}: the object changed while it was being locked`,
-    { hint: "remove lock from the storage's table in the config, then run: pg321 verify --deep" },
+    { hint: "remove lock from the storage's table in the config, then run: pg321 verify --all" },
   );
 }
 

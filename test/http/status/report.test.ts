@@ -5,6 +5,7 @@ import { fateOf, processIdentity } from "../../../src/base/process/identity.ts";
 import type { RunningStatus } from "../../../src/status/report.ts";
 import { statusReport } from "../../../src/status/status.ts";
 import { LOCAL, SERVER } from "../../fixtures/config-file.ts";
+import { notImmutable } from "../../fixtures/immutability.ts";
 import { app, BOTH, backUp, hoursAgo, see, twoStorages, USB } from "../../lab/backed-up.ts";
 import { endpointLab } from "../../lab/endpoint.ts";
 import { alertRecord, copyRecord, ELSEWHERE, runRecord } from "../../suites/catalog/records.ts";
@@ -78,7 +79,12 @@ test("storages have the result of the last check, and the copies of this install
   const none = { free_bytes: null, total_bytes: null };
   await overview.seeStorage("usb", { checked_at: hoursAgo(1), check_error: "not mounted", ...none });
   await overview.seeStorage("gone", { checked_at: hoursAgo(1), check_error: null, ...free });
-  const common = { type: "local", off_site: false, checked_at: hoursAgo(1) } as const;
+  const common = {
+    type: "local",
+    off_site: false,
+    checked_at: hoursAgo(1),
+    immutability: notImmutable,
+  } as const;
   expect((await statusReport(lab.context, lab.live)).storages).toEqual([
     {
       ...common,

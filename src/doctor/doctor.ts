@@ -309,7 +309,7 @@ async function lookAtServerWhole(
   }
   const message = `on the same device as the data of server "${server.name}": one broken disk destroys both, and a full one stops the server`;
   for (const subject of found.storagesOnDevice)
-    findings.push({ area: "storage", subject, ...warning(message, "give the storage a disk of its own") });
+    findings.push({ area: "storage", subject, ...warning(message, "put the storage on a separate disk") });
   const databases = found.databases.map((database) => ({ server: server.name, database }));
   return { findings, largestBytes, databases };
 }

@@ -147,7 +147,7 @@ function isAnswered(path: string): Promise<boolean> {
 const HINTS: Readonly<Record<string, string>> = {
   EADDRINUSE:
     "another daemon or another program listens there; stop it, or set http.listen to another address",
-  EADDRNOTAVAIL: "this host does not have that address, or not yet; 0.0.0.0 listens at all its addresses",
+  EADDRNOTAVAIL: "this host does not have that address, or not yet; 0.0.0.0 listens on all of its addresses",
   EACCES:
     "the service may not use ports below 1024 or directories of other users; set http.listen to another address",
   ENOENT: "its directory does not exist; under systemd, RuntimeDirectory=pg321 creates /run/pg321",

@@ -183,13 +183,13 @@ async function startService(steps: InstallSteps, { isActive, isEnabled }: Servic
 }
 
 const ROLE = [
-  "create the role pg321 in PostgreSQL, which reads everything and is no superuser:",
+  "create the role pg321 in PostgreSQL (it can read everything, but is not a superuser):",
   'sudo -u postgres psql -c "CREATE ROLE pg321 LOGIN BYPASSRLS" \\',
   '    -c "GRANT pg_read_all_data, pg_read_all_settings TO pg321" \\',
   '    -c "ALTER ROLE pg321 SET lo_compat_privileges = on"',
 ].join("\n");
 const KEY = [
-  "make the keys; a config that nobody has edited yet gets the public one:",
+  "make the keys; a config that has not been edited yet gets the public key:",
   "sudo pg321 install --generate-keys",
 ].join("\n");
 const COMPLETE = [
@@ -201,7 +201,7 @@ const START = [
   "sudo pg321 install --start",
 ].join("\n");
 const BACKUP = [
-  "make the first backup and look whether anything is missing; README.md shows how to test a restore:",
+  "make the first backup, then check whether anything is missing; README.md shows how to test a restore:",
   "sudo pg321 backup",
   "sudo pg321 doctor",
 ].join("\n");

@@ -16,7 +16,7 @@ export async function isInPlace(
 ): Promise<boolean> {
   const error = await problemAt({ catalog }, storage, signal);
   if (error === undefined) return true;
-  log.warning("a storage is not the expected one: nothing in it counts as missing", {
+  log.warning("a storage is not the expected one: its copies are not recorded as missing", {
     storage: storage.name,
     error,
   });

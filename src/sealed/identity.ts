@@ -176,9 +176,7 @@ function mistakeIn(line: string): string {
   const position = [...line].findIndex(
     (character, index) => index >= IDENTITY_PREFIX.length && !IDENTITY_ALPHABET.includes(character),
   );
-  return position === -1
-    ? "its checksum is wrong"
-    : `character ${position + 1} is none that an identity can have`;
+  return position === -1 ? "its checksum is wrong" : `character ${position + 1} cannot be in an identity`;
 }
 
 async function decryptWithPassphrase(text: string, passphrase: Secret | undefined): Promise<string> {

@@ -35,7 +35,7 @@ export async function warnOfSharedDevice(
     context.log.warning("a local storage is on the same device as the server's data directory", {
       storage: names,
       server,
-      hint: "one broken disk destroys both, and a full one stops the server: give the storage a disk of its own",
+      hint: "one broken disk destroys both, and a full one stops the server: put the storage on a separate disk",
     });
 }
 

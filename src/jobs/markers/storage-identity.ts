@@ -105,7 +105,7 @@ async function look({ clock, signal, storages, log }: JobContext, storage: Stora
 
 async function refuseSharedPlaces(context: JobContext, job: Job, seen: readonly SeenPlace[]): Promise<void> {
   const error = sharedPlaceError(seen);
-  if (error === undefined) return resolveAlert(context, SHARED_KEY, "each storage has a place of its own");
+  if (error === undefined) return resolveAlert(context, SHARED_KEY, "every storage has its own place again");
   await raiseAlert(context, {
     ...{ level: "CRITICAL", job, run_id: null, server: null, database: null },
     key: SHARED_KEY,

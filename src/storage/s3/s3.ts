@@ -217,7 +217,7 @@ export class S3Storage implements Storage {
     if (old.size > 0) {
       const uploads = [...old.values()].flat().length;
       const fields = { storage: this.name, uploads, first: old.keys().next().value };
-      this.#put.log.info("left unfinished uploads alone that no record names", fields);
+      this.#put.log.info("left unfinished uploads that are in no record", fields);
     }
     return count;
   }

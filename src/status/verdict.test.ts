@@ -70,6 +70,14 @@ describe("no problem", () => {
   });
 });
 
+test("a recovery kit is a problem only if one was made and does not fit any more", () => {
+  const made_at = hoursAgo(100);
+  expect(verdict({ recovery_kit: { made_at, is_current: true } })).toStartWith("good: ");
+  expect(verdict({ recovery_kit: { made_at, is_current: false } })).toBe(
+    "warning: The recovery kit is older than a change of storages or keys: make it again.",
+  );
+});
+
 test.each([
   ["stale", "bad: Database main/app has no recent good backup."],
   ["failing", "bad: The last backup of database main/app failed."],

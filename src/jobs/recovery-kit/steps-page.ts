@@ -86,7 +86,7 @@ export function databaseBlocks(facts: KitFacts, { server, database, backups }: K
     },
     { commands: rolesCommands(newest) },
     {
-      text: "Then the database, under its own name, with its encoding, locale, owner and rights. If it says that the locale or an extension is missing, install it (`dpkg-reconfigure locales`; the package of the extension), remove the half-made database with `dropdb`, and run it again. To restore under another name instead, make an empty database with `createdb -T template0 NAME`, and replace `--create … -d postgres` by `-d NAME`.",
+      text: "Then the database, under its own name, with its encoding, locale, owner and rights. If it says that the locale or an extension is missing, install it (`dpkg-reconfigure locales`; the package of the extension: `pg_restore -l FILE.dump | grep EXTENSION` lists them), remove the half-made database with `dropdb`, and run it again. To restore under another name instead, make an empty database with `createdb -T template0 NAME`, and replace `--create … -d postgres` by `-d NAME`.",
     },
     { commands: restoreCommands(newest) },
     ...(older.length === 0

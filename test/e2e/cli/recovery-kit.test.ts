@@ -2,9 +2,12 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Secret } from "../../../src/base/secret.ts";
 import type { Finding } from "../../../src/doctor/finding.ts";
 import { generateIdentity } from "../../../src/sealed/identity.ts";
+import { sealText } from "../../../src/sealed/passphrase.ts";
 import { documentedKeys, misfits } from "../../lab/cli-docs.ts";
+import { blocksBelow } from "../../lab/documented-commands.ts";
 import { Installation, localStorage } from "../../lab/installation.ts";
 import { usePostgres } from "../../lab/servers/use-postgres.ts";
 
@@ -32,9 +35,10 @@ const MORE = [
 const postgres = usePostgres();
 let installation: Installation;
 let base: string;
+let database: string;
 beforeAll(async () => {
   base = await mkdtemp(join(tmpdir(), "pg321-recovery-kit-"));
-  const database = await postgres.createDatabase();
+  database = await postgres.createDatabase();
   installation = await Installation.make({
     postgres: postgres.address,
     databases: [database],
@@ -125,6 +129,62 @@ test("holds none of the config's secrets, and says where each is kept", async ()
   // Everything is in the one text: a person can take the decoder out of it.
   const decoder = /^```python\n(.*?)^```$/ms.exec(whole.stdout)?.[1];
   expect(decoder).toBe(files[NAMES.indexOf("unseal.py")]);
+});
+
+test.each([
+  ["none", "gzip"],
+  ["none", "none"],
+  ["age", "none"],
+] as const)(
+  "its commands open a backup with encryption %s and compression %s",
+  async (encryption, algorithm) => {
+    const made = await Installation.make({
+      postgres: postgres.address,
+      databases: [database],
+      storages: (directory) => [localStorage("disk", directory)],
+      encryption,
+      more: `[compression]\nalgorithm = "${algorithm}"`,
+    });
+    await using _ = made;
+    await made.ok("backup");
+    const directory = join(made.directory, "kit");
+    await made.ok("recovery-kit", directory);
+    const page = await readFile(join(directory, "recovery-kit.md"), "utf8");
+    const [fetch = ""] = blocksBelow(page, `main/${database} from disk, with cp`);
+    const [open = ""] = blocksBelow(page, `Open and restore main/${database}`);
+    await writeFile(join(directory, "identity.txt"), await readFile(made.identityFile));
+    const shell = Bun.spawn(["bash", "-e", "-o", "pipefail", "-c", fetch + open], {
+      cwd: directory,
+      stdout: "pipe",
+    });
+    expect(await shell.stdout.text()).toContain(": OK\n");
+    expect(await shell.exited).toBe(0);
+    const dump = (await readdir(directory)).find((name) => name.endsWith(".dump")) ?? "";
+    await made.ok("restore", "latest", "-d", database, "--output", join(directory, "by-pg321"));
+    expect(await readFile(join(directory, dump))).toEqual(await readFile(join(directory, "by-pg321")));
+    expect(page.includes("not encrypted")).toBe(encryption === "none");
+  },
+);
+
+test("is made although a storage lacks its credential, there is no backup, or the identity is protected", async () => {
+  const broken = await Installation.make({
+    postgres: postgres.address,
+    databases: [database],
+    storages: (directory) => [
+      localStorage("disk", directory),
+      BUCKET("http://127.0.0.1:1")
+        .replace(/^session_token = .*$/m, "")
+        .replace(/"secretKeyThatIsSecret"/, '{ credential = "gone" }'),
+    ],
+  });
+  await using _ = broken;
+  const identity = await readFile(broken.identityFile, "utf8");
+  await writeFile(broken.identityFile, await sealText(identity, new Secret("correct horse")));
+  const { stdout } = await broken.ok("recovery-kit", "-");
+  expect(stdout).toContain("There was no good backup yet");
+  expect(stdout).toContain("secret_access_key: credential `gone`");
+  expect(stdout).toContain("passphrase of the identity file");
+  expect(stdout).toContain("(not checked)");
 });
 
 test("replaces its own files, even after an interrupted run, and never another's", async () => {

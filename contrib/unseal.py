@@ -3,7 +3,8 @@
 
 Needs python3-cryptography and the age program. docs/format.md specifies the format. Writes the payload to
 standard output as it was sealed (compressed), each segment only after checking that it is authentic. Exits
-with code 1 on any damage; the output up to that point is authentic but incomplete."""
+with code 1 on any damage; the output up to that point is authentic but incomplete. The number of rows of each table
+of a dump is in the manifest beside the file: jq -r .details MANIFEST.json | age -d -i IDENTITY"""
 import argparse, base64, hmac, json, re, struct, subprocess, sys, tempfile
 from datetime import datetime
 from cryptography.exceptions import InvalidSignature, InvalidTag

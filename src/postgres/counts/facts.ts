@@ -128,47 +128,33 @@ export function isBetween(found: SequenceValue, { before, after }: SequenceReadi
 
 /**
  * The facts as JSON of at most `bytesMax` bytes. If there are too many, entries are left out from the end of the lists
- * and counted in `omitted`: sequences and parts of tables first, then tables, those with the fewest rows first. Tables
+ * and counted in `omitted`: sequences first, then parts of tables, then tables, those with the fewest rows first. Tables
  * that are not counted exactly go last: without them the sum of the omitted rows is exact. The same facts are always cut
  * in the same way. Undefined if not even the numbers fit.
  */
 export function cutFacts(facts: DumpFacts, bytesMax: number): DumpFacts | undefined {
   if (sizeOf(facts) <= bytesMax) return facts;
-  const ranked = [...facts.tables].sort(
+  const { tables, sequences, invalid_indexes, unvalidated_constraints } = facts;
+  const ranked = [...tables].sort(
     (a, b) =>
       Number(a.method === "exact") - Number(b.method === "exact") ||
       (b.rows ?? 0) - (a.rows ?? 0) ||
       compare(a.schema, b.schema) ||
       compare(a.name, b.name),
   );
-  const none = { tables: 0, sequences: 0, parts: 0 };
-  if (sizeOf(kept(facts, ranked, none)) > bytesMax) return undefined;
-  const fits = (amount: typeof none) => sizeOf(kept(facts, ranked, amount)) <= bytesMax;
-  const tables = largest(ranked.length, (count) => fits({ ...none, tables: count }));
-  const parts = largest(
-    Math.max(facts.invalid_indexes.length, facts.unvalidated_constraints.length),
-    (count) => fits({ ...none, tables, parts: count }),
-  );
-  const sequences = largest(facts.sequences.length, (count) => fits({ tables, parts, sequences: count }));
-  return kept(facts, ranked, { tables, parts, sequences });
-}
-
-function kept(
-  facts: DumpFacts,
-  ranked: readonly TableCount[],
-  amount: { tables: number; sequences: number; parts: number },
-): DumpFacts {
-  const left = ranked.slice(amount.tables);
-  const chosen = new Set(ranked.slice(0, amount.tables));
-  const { sequences, invalid_indexes, unvalidated_constraints } = facts;
+  const room = { bytes: bytesMax - OMITTED_BYTES - sizeOf(without(facts)) };
+  if (room.bytes < 0) return undefined;
+  const kept = take(ranked, room);
+  const chosen = new Set(kept);
+  const left = ranked.slice(kept.length);
   const cut = {
-    ...facts,
-    tables: facts.tables.filter((table) => chosen.has(table)),
-    sequences: sequences.slice(0, amount.sequences),
-    invalid_indexes: invalid_indexes.slice(0, amount.parts),
-    unvalidated_constraints: unvalidated_constraints.slice(0, amount.parts),
+    tables: tables.filter((table) => chosen.has(table)),
+    invalid_indexes: take(invalid_indexes, room),
+    unvalidated_constraints: take(unvalidated_constraints, room),
+    sequences: take(sequences, room),
   };
   return {
+    ...facts,
     ...cut,
     omitted: {
       tables: left.length,
@@ -182,16 +168,24 @@ function kept(
   };
 }
 
-/** The largest number from 0 to `max` with which `fits` holds, which must hold for 0 and for all smaller numbers. */
-function largest(max: number, fits: (count: number) => boolean): number {
-  let [low, high] = [0, max];
-  while (low < high) {
-    const middle = Math.ceil((low + high) / 2);
-    if (fits(middle)) low = middle;
-    else high = middle - 1;
-  }
-  return low;
+/** More than the JSON of `omitted` with its largest numbers. */
+const OMITTED_BYTES = 256;
+
+function without(facts: DumpFacts): DumpFacts {
+  return { ...facts, tables: [], sequences: [], invalid_indexes: [], unvalidated_constraints: [] };
 }
 
-const sizeOf = (facts: DumpFacts) => Buffer.byteLength(JSON.stringify(facts));
+/** As many entries from the beginning of a list as there is room for; takes the room. */
+function take<T>(entries: readonly T[], room: { bytes: number }): T[] {
+  const taken: T[] = [];
+  for (const entry of entries) {
+    const bytes = sizeOf(entry) + ",".length;
+    if (bytes > room.bytes) break;
+    room.bytes -= bytes;
+    taken.push(entry);
+  }
+  return taken;
+}
+
+const sizeOf = (value: unknown) => Buffer.byteLength(JSON.stringify(value));
 const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);

@@ -41,6 +41,8 @@ test("the counts are shown, sealed in the manifest, and come back with the catal
   });
   expect(JSON.parse(opened.stdout.toString())).toEqual({ facts });
   // Neither lists nor storages have names of tables.
+  for (const file of await installation.files("disk"))
+    expect(await Bun.file(join(installation.directory, "disk", file)).text()).not.toContain("secret");
   expect((await installation.ok("list", "--json")).stdout).not.toContain("secret");
 
   await rm(join(installation.directory, "state"), { recursive: true });

@@ -72,6 +72,11 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+/** What to do about any thrown value; null if it does not say. */
+export function hintOf(error: unknown): string | null {
+  return error instanceof Pg321Error ? (error.hint ?? null) : null;
+}
+
 /** The program's exit code for any thrown value: the error's own, or 1 for a bug. */
 export function exitCodeOf(error: unknown): number {
   return error instanceof Pg321Error ? error.exitCode : EXIT_CODES.bug;

@@ -9,6 +9,8 @@ export interface ListedBackup {
   copies: CopyRecord[];
   /** The host that makes the backup, while it is RUNNING. */
   running_on: string | null;
+  /** Whether a person has started it, while it is RUNNING. */
+  is_by_hand: boolean;
 }
 
 type ListContext = Pick<JobContext, "catalog" | "clock" | "host">;
@@ -38,9 +40,9 @@ async function newestFirst(
 
 export async function listed(context: ListContext, backup: BackupRecord): Promise<ListedBackup> {
   const copies = await context.catalog.copies(backup.id);
-  if (backup.status !== "RUNNING") return { backup, copies, running_on: null };
-  if (!(await isLeased(context, backup)))
-    return { backup: { ...backup, status: "INTERRUPTED" }, copies, running_on: null };
+  const ended = { backup, copies, running_on: null, is_by_hand: false };
+  if (backup.status !== "RUNNING") return ended;
+  if (!(await isLeased(context, backup))) return { ...ended, backup: { ...backup, status: "INTERRUPTED" } };
   const [run] = (await context.catalog.runs({ outcome: "RUNNING" })).filter(({ id }) => id === backup.run_id);
-  return { backup, copies, running_on: run?.host ?? null };
+  return { backup, copies, running_on: run?.host ?? null, is_by_hand: run?.schedule === null };
 }

@@ -18,7 +18,7 @@ import { copyList } from "../output/copy-list.ts";
 import { backupJson } from "../output/json.ts";
 import type { Output } from "../output/output.ts";
 import { ageText, jsonText, sizeText, table } from "../output/output.ts";
-import { colouredBackup } from "../output/status-colour.ts";
+import { colouredBackup, originText } from "../output/status-colour.ts";
 import { choiceOption, integerOption } from "../parse.ts";
 
 const STATUSES: readonly BackupStatus[] = ["RUNNING", "VERIFIED", "PARTIAL", "FAILED", "INTERRUPTED"];
@@ -132,10 +132,8 @@ function textOf(rows: readonly ListedBackup[], { style }: Output, now: Date): st
       },
       {
         title: "STATUS",
-        cell: ({ backup, running_on }) =>
-          colouredBackup(backup, style) +
-          (running_on ? ` on ${running_on}` : "") +
-          warningsText(backup.stderr_tail, style),
+        cell: (row) =>
+          colouredBackup(row.backup, style) + originText(row) + warningsText(row.backup.stderr_tail, style),
       },
       { title: "DUMP", cell: ({ backup }) => sizeText(backup.dump_bytes), align: "right" },
       { title: "STORED", cell: ({ backup }) => sizeText(backup.object_bytes), align: "right" },

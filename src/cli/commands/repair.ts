@@ -8,7 +8,7 @@ import type { PlannedCopy } from "../../jobs/verify/report.ts";
 import type { Command } from "../command.ts";
 import { isSet, JSON_OPTION } from "../command.ts";
 import { commandContext } from "../open-context.ts";
-import { outcomeTable } from "../output/outcome-table.ts";
+import { hintLines, outcomeTable } from "../output/outcome-table.ts";
 import { jsonText, type Style, sizeText, table } from "../output/output.ts";
 import { colouredCopy } from "../output/status-colour.ts";
 
@@ -42,7 +42,8 @@ export const command: Command = {
     if (isSet(args, "json"))
       output.print(jsonText({ run_id: run.id, outcome: run.outcome, copies: results, left }));
     else {
-      if (results.length > 0) output.print(outcomeTable(results, output.style));
+      if (results.length > 0)
+        output.print([outcomeTable(results, output.style), ...hintLines(results, output.style)].join("\n"));
       else if (left === 0) output.print("nothing to repair: no copy is missing or damaged");
       if (left > 0)
         output.print(`${plural(left, "backup")} left for the next repair: another run is working on them`);

@@ -17,7 +17,7 @@ import { factsText } from "../output/facts-text.ts";
 import { backupJson } from "../output/json.ts";
 import type { Output } from "../output/output.ts";
 import { durationText, jsonText, rateText, sizeText, table } from "../output/output.ts";
-import { colouredBackup, colouredCopy } from "../output/status-colour.ts";
+import { colouredBackup, colouredCopy, originText } from "../output/status-colour.ts";
 
 export const command: Command = {
   usage: "ID",
@@ -58,13 +58,13 @@ function ratioText(ratio: number | null): string {
 const NAME_WIDTH = 14;
 
 function textOf(found: ListedBackup, stderrTail: string | null, { style }: Output): string {
-  const { backup, copies, running_on } = found;
+  const { backup, copies } = found;
   const counted = parseFacts(backup.facts);
   const { duration_ms, ratio } = backupJson(found);
   const facts: [string, string | null][] = [
     ["backup", backup.id],
     ["database", `${backup.server}/${backup.database}`],
-    ["status", colouredBackup(backup, style) + (running_on ? ` on ${running_on}` : "")],
+    ["status", colouredBackup(backup, style) + originText(found)],
     ["started", backup.started_at],
     ["finished", backup.finished_at],
     ["duration", duration_ms === null ? null : durationText(duration_ms)],

@@ -8,6 +8,7 @@ import { runVerify } from "../../jobs/verify/verify.ts";
 import type { Arguments, Command } from "../command.ts";
 import { isSet, JSON_OPTION, textOption, textOptions } from "../command.ts";
 import { commandContext } from "../open-context.ts";
+import { hintLines } from "../output/outcome-table.ts";
 import type { Output } from "../output/output.ts";
 import { jsonText, sizeText, table } from "../output/output.ts";
 import { colouredStatus } from "../output/status-colour.ts";
@@ -85,7 +86,7 @@ function exitCodeFor(verdicts: readonly CopyVerdict[]): number {
 }
 
 function textOf(verdicts: readonly CopyVerdict[], { style }: Output): string {
-  return table(
+  const rows = table(
     verdicts,
     [
       { title: "ID", cell: (row) => shortId(row.backup_id) },
@@ -106,4 +107,5 @@ function textOf(verdicts: readonly CopyVerdict[], { style }: Output): string {
     ],
     style,
   );
+  return [rows, ...hintLines(verdicts, style)].join("\n");
 }

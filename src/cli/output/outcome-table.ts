@@ -1,4 +1,4 @@
-import { visibleData } from "../../base/text/visible.ts";
+import { visible, visibleData } from "../../base/text/visible.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
 import type { Style } from "./output.ts";
 import { sizeText, table } from "./output.ts";
@@ -13,6 +13,12 @@ export interface CopyResult {
   outcome: string;
   object_bytes: number | null;
   error: string | null;
+}
+
+/** Each hint once, in lines of their own. */
+export function hintLines(results: readonly { hint: string | null }[], style: Style): string[] {
+  const hints = new Set(results.flatMap(({ hint }) => hint ?? []));
+  return [...hints].map((hint) => `${style.dim("hint:")} ${visible(hint)}`);
 }
 
 /** A table with one line for each copy that a job made or removed. */

@@ -1,4 +1,5 @@
 import { backupWord, copyWord, isEndedByHand } from "../../base/text/states.ts";
+import type { ListedBackup } from "../../status/list-backups.ts";
 import type { Style } from "./output.ts";
 
 const GOOD = new Set(["INFO", "VERIFIED", "CONFIRMED", "OK", "good", "filled", "deleted", "gone"]);
@@ -13,6 +14,14 @@ export function colouredStatus(status: string, style: Style): string {
 export function colouredBackup(backup: { status: string; error: string | null }, style: Style): string {
   const colour = isEndedByHand(backup) ? style.warn : colouring(backup.status, style);
   return colour(backupWord(backup));
+}
+
+/** ` on db1, by hand` of a running backup; empty for any other. */
+export function originText({
+  running_on,
+  is_by_hand,
+}: Pick<ListedBackup, "running_on" | "is_by_hand">): string {
+  return running_on === null ? "" : ` on ${running_on}, ${is_by_hand ? "by hand" : "scheduled"}`;
 }
 
 /** The state of a copy in words. */

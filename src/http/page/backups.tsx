@@ -72,7 +72,7 @@ export const Backups = ({ history, page }: { history: PageHistory; page: Page })
 );
 
 const BackupRow = ({ listed, page }: { listed: ListedBackup; page: Page }) => {
-  const { backup, copies, running_on } = listed;
+  const { backup, copies, running_on, is_by_hand } = listed;
   const { started_at, finished_at, error } = backup;
   return (
     <tr>
@@ -90,7 +90,7 @@ const BackupRow = ({ listed, page }: { listed: ListedBackup; page: Page }) => {
       </th>
       <td class="state-cell">
         <AttemptState attempt={backup} />
-        {running_on !== null && ` on ${running_on}`}
+        {running_on !== null && ` on ${running_on}, ${is_by_hand ? "by hand" : "scheduled"}`}
         {error !== null && !isEndedByHand(backup) && <span class="error block">{shortened(error, 160)}</span>}
       </td>
       <td data-label="Dump" class="number">

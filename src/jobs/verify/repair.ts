@@ -1,4 +1,4 @@
-import { messageOf, Pg321Error } from "../../base/errors.ts";
+import { hintOf, messageOf, Pg321Error } from "../../base/errors.ts";
 import { leaseName } from "../../catalog/database-lease.ts";
 import { holdLease, isAwaited } from "../../catalog/lease.ts";
 import type { CopyRecord } from "../../catalog/records.ts";
@@ -100,19 +100,22 @@ async function repairCopy(
   const partBytes = partBytesFor(backup.object_bytes ?? 0, maxPartsOf(context.config.storage));
   const before = (await context.catalog.copies(backup.id)).find(({ storage }) => storage === to.name);
   let error = `no storage has a good copy to fill "${to.name}" from`;
+  let hint: string | null = null;
   try {
-    if (await mendManifest(context, backup, to, signal)) return { ...about, outcome: "filled", error: null };
+    if (await mendManifest(context, backup, to, signal))
+      return { ...about, outcome: "filled", error: null, hint: null };
     for (const from of sourcesFor(context, await context.catalog.copies(backup.id), to)) {
       try {
         await clearTheKey(context, backup, { from, to }, signal);
         const onProgress = (bytes: number) => progress.pass(bytes);
         if (await fillCopy(context, backup, { from, to }, { partBytes, signal, onProgress }))
-          return { ...about, outcome: "filled", error: null };
+          return { ...about, outcome: "filled", error: null, hint: null };
         const copies = await context.catalog.copies(backup.id);
         error = copies.find((copy) => copy.storage === to.name)?.error ?? error;
       } catch (failure) {
         signal.throwIfAborted();
         error = messageOf(failure);
+        hint = hintOf(failure);
         context.log.warning("a copy could not be filled from this storage", {
           storage: to.name,
           from: from.name,
@@ -122,7 +125,7 @@ async function repairCopy(
       }
     }
     await keepAsLost(context, backup, to, before);
-    return { ...about, outcome: "failed", error };
+    return { ...about, outcome: "failed", error, hint };
   } finally {
     progress.end();
   }

@@ -14,6 +14,8 @@ export interface CopyVerdict {
   segments_checked: boolean;
   object_bytes: number;
   error: string | null;
+  /** What to do about the error. */
+  hint: string | null;
 }
 
 export interface VerifyReport {
@@ -29,6 +31,8 @@ export interface RepairResult {
   outcome: "filled" | "failed";
   object_bytes: number;
   error: string | null;
+  /** What to do about the error. */
+  hint: string | null;
 }
 
 /** A copy that `repair` would make. */

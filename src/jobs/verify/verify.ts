@@ -1,4 +1,4 @@
-import { messageOf, Pg321Error } from "../../base/errors.ts";
+import { hintOf, messageOf, Pg321Error } from "../../base/errors.ts";
 import { plural } from "../../base/text/amounts.ts";
 import type { BackupRecord, RunOutcome } from "../../catalog/records.ts";
 import { openSealed } from "../../sealed/open.ts";
@@ -121,7 +121,7 @@ async function verifyCopy(
     const now = clock.now().toISOString();
     const found = { state: "CONFIRMED", verified_at: now, error: null } as const;
     if (!(await recordLook(context, backup, storage, found))) return undefined;
-    return { ...about, verdict: "good", segments_checked, error: null };
+    return { ...about, verdict: "good", segments_checked, error: null, hint: null };
   } catch (error) {
     signal.throwIfAborted();
     const verdict = await copyVerdict(context, error, backup, storage, signal);
@@ -135,7 +135,7 @@ async function verifyCopy(
       verdict,
       error: messageOf(error),
     });
-    return { ...about, verdict, segments_checked: false, error: messageOf(error) };
+    return { ...about, verdict, segments_checked: false, error: messageOf(error), hint: hintOf(error) };
   }
 }
 

@@ -189,7 +189,7 @@ describe("kill -9 of a backup", () => {
     const { id, ...shown } = await only(installation);
     expect(shown).toMatchObject({ status: "RUNNING", running_on: hostname() });
     expect((await installation.ok("list")).stdout).toMatch(
-      new RegExp(`^${id.slice(0, 8)} .*main/bulk .* [0-9.]+ m?s .*RUNNING on ${hostname()}`, "m"),
+      new RegExp(`^${id.slice(0, 8)} .*main/bulk .* [0-9.]+ m?s .*running on ${hostname()}, by hand`, "m"),
     );
     await expectNoRestore(installation, id);
 

@@ -259,6 +259,8 @@ export interface RestoreTestConfig {
   max_bytes: number | undefined;
   /** The time limit for the test of one database. */
   timeout_ms: number;
+  /** Whether this host tests what another host backs up: it adopts those backups and leaves the results beside them. */
+  adopt: boolean;
   check: SqlCheckConfig[];
 }
 

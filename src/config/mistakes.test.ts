@@ -312,11 +312,11 @@ describe("where expired copies go", () => {
 describe("all mistakes at once", () => {
   test("an empty file misses three things", async () => {
     expect(await mistakes("")).toEqual([
-      "undefined server: missing, expected at least one [[server]] table",
       "undefined storage: missing, expected at least one [[storage]] table",
       expect.stringContaining(
         "undefined encryption.recipients: missing, expected at least one age recipient",
       ),
+      "undefined server: missing, expected at least one [[server]] table",
     ]);
   });
 

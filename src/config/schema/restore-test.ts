@@ -2,7 +2,7 @@ import * as v from "valibot";
 import type { RestoreTestConfig, RestoreTestServer, SqlCheckConfig } from "../config.ts";
 import type { ServerUrl } from "../server-url.ts";
 import { parseServerUrl } from "../server-url.ts";
-import { duration, leaf, serverDatabaseNames, size, text } from "./leaf.ts";
+import { boolean, duration, leaf, serverDatabaseNames, size, text } from "./leaf.ts";
 import { CONNECTION_DEFAULTS, NAME } from "./server.ts";
 import { list, namedTables, table } from "./table.ts";
 
@@ -70,12 +70,12 @@ export const restoreTestSchema = v.pipe(
     ),
     max_bytes: v.optional(size()),
     timeout: v.optional(duration(), "12h"),
+    adopt: v.optional(boolean(), false),
     check: v.optional(namedTables("restore_test.check", check)),
   }),
   v.transform(
-    ({ server, allowed_errors, max_bytes, timeout, check }): RestoreTestConfig => ({
-      server,
-      allowed_errors,
+    ({ timeout, check, max_bytes, ...given }): RestoreTestConfig => ({
+      ...given,
       max_bytes,
       timeout_ms: timeout,
       check: check ?? [],

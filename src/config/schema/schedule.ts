@@ -31,21 +31,38 @@ const override = v.pipe(
 
 /** The schedule of restore tests if [restore_test] exists; otherwise it is off. */
 const RESTORE_TEST_DEFAULT = "0 7 * * 6";
+const VERIFY_DEFAULT = "0 6 * * 0";
 
-/** Fills in the default that depends on another table. */
-export function withRestoreTests(schedule: GivenSchedule, isConfigured: boolean): ScheduleConfig {
-  const restore_test = schedule.restore_test ?? (isConfigured ? RESTORE_TEST_DEFAULT : OFF);
-  return { ...schedule, restore_test };
+/** Jobs that belong to the host that makes the backups, and their default there. */
+const OWNER_DEFAULTS = { backup: "0 2 * * *", cleanup: "0 5 * * *", repair: "30 5 * * *" } as const;
+export const OWNER_JOBS = Object.keys(OWNER_DEFAULTS) as (keyof typeof OWNER_DEFAULTS)[];
+
+/** Fills in the defaults that depend on other tables. `isOwner`: this host makes backups. */
+export function withDefaults(
+  schedule: GivenSchedule,
+  { isOwner, testsRestores }: { isOwner: boolean; testsRestores: boolean },
+): ScheduleConfig {
+  const { backup, cleanup, repair, verify, restore_test } = schedule;
+  const owned = (job: keyof typeof OWNER_DEFAULTS) => (isOwner ? OWNER_DEFAULTS[job] : OFF);
+  return {
+    ...schedule,
+    backup: backup ?? owned("backup"),
+    cleanup: cleanup ?? owned("cleanup"),
+    verify: verify ?? (isOwner ? VERIFY_DEFAULT : OFF),
+    repair: repair ?? owned("repair"),
+    restore_test: restore_test ?? (testsRestores ? RESTORE_TEST_DEFAULT : OFF),
+  };
 }
 
-type GivenSchedule = Omit<ScheduleConfig, "restore_test"> & { restore_test: string | undefined };
+type Defaulted = "backup" | "cleanup" | "verify" | "repair" | "restore_test";
+type GivenSchedule = Omit<ScheduleConfig, Defaulted> & Record<Defaulted, string | undefined>;
 
 export const scheduleSchema = v.pipe(
   table("the [schedule] table", {
-    backup: v.optional(cron(), "0 2 * * *"),
-    cleanup: v.optional(cron(), "0 5 * * *"),
-    verify: v.optional(cron(), "0 6 * * 0"),
-    repair: v.optional(cron(), "30 5 * * *"),
+    backup: v.optional(cron()),
+    cleanup: v.optional(cron()),
+    verify: v.optional(cron()),
+    repair: v.optional(cron()),
     restore_test: v.optional(cron()),
     override: v.optional(namedTables("schedule.override", override)),
     jitter: v.optional(duration("none"), "0"),
@@ -62,11 +79,15 @@ export const scheduleSchema = v.pipe(
       retry_delay,
       shutdown_grace,
       override,
+      backup,
+      cleanup,
+      verify,
+      repair,
       restore_test,
       ...schedule
     }): GivenSchedule => ({
       ...schedule,
-      restore_test,
+      ...{ backup, cleanup, verify, repair, restore_test },
       override: override ?? [],
       jitter_ms: jitter,
       catch_up_ms: catch_up,

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import * as v from "valibot";
 import { type Config, DEFAULT_STATE_DIR } from "../config.ts";
+import { OFF } from "../cron.ts";
 import { cleanupSchema } from "./cleanup.ts";
 import { compressionSchema } from "./compression.ts";
 import { dumpSchema } from "./dump.ts";
@@ -11,15 +12,20 @@ import { absolutePath, choice, leaf } from "./leaf.ts";
 import { notifySchema } from "./notify.ts";
 import { restoreTestSchema } from "./restore-test.ts";
 import { ruleSchema } from "./rule.ts";
-import { scheduleSchema, withRestoreTests } from "./schedule.ts";
+import { OWNER_JOBS, scheduleSchema, withDefaults } from "./schedule.ts";
 import { serverSchema } from "./server.ts";
 import { storagesSchema } from "./storage.ts";
-import { namedTables, table } from "./table.ts";
+import { namedTables, rule, table } from "./table.ts";
+import { isTable } from "./values.ts";
 
 const catalog = table("the [catalog] table", {
   type: v.optional(choice(["sqlite"]), "sqlite"),
   path: v.optional(absolutePath()),
 });
+
+const servers = namedTables("server", serverSchema);
+const OWNER_ONLY =
+  "a host without a [[server]] only tests restores, and must not change another host's backups";
 
 const timezone = leaf('the name of a time zone, such as "Europe/Berlin" or "UTC"', (value) =>
   typeof value === "string" && isTimezone(value) ? value : undefined,
@@ -31,7 +37,7 @@ export const configSchema = v.pipe(
     timezone: v.optional(timezone),
     state_dir: v.optional(absolutePath(), DEFAULT_STATE_DIR),
     temp_dir: v.optional(absolutePath()),
-    server: namedTables("server", serverSchema),
+    server: v.optional(servers),
     storage: storagesSchema,
     encryption: v.optional(encryptionSchema, {}),
     compression: v.optional(compressionSchema, {}),
@@ -45,12 +51,26 @@ export const configSchema = v.pipe(
     http: v.optional(httpSchema, {}),
     notify: v.optional(namedTables("notify", notifySchema)),
   }),
+  rule(({ server, restore_test, schedule }, report) => {
+    if (server !== undefined) {
+      if (isTable(restore_test) && restore_test["adopt"] === true)
+        report(["restore_test", "adopt"], "found true, which is for a host without a [[server]] of its own");
+      return;
+    }
+    if (!isTable(restore_test) || restore_test["adopt"] !== true) {
+      report(["server"], `missing, expected ${v.getDescription(servers)}`);
+      return;
+    }
+    for (const job of OWNER_JOBS)
+      if (isTable(schedule) && schedule[job] !== undefined && schedule[job] !== OFF)
+        report(["schedule", job], `found a schedule, expected "off": ${OWNER_ONLY}`);
+  }),
   v.transform(
     (given): Omit<Config, "file" | "checksum" | "warnings" | "unusable"> => ({
       timezone: given.timezone ?? Intl.DateTimeFormat().resolvedOptions().timeZone,
       state_dir: given.state_dir,
       temp_dir: given.temp_dir ?? join(given.state_dir, "tmp"),
-      server: given.server,
+      server: given.server ?? [],
       storage: given.storage,
       encryption: {
         mode: given.encryption.mode,
@@ -65,7 +85,10 @@ export const configSchema = v.pipe(
       guard: given.guard,
       rule: given.rule,
       cleanup: given.cleanup,
-      schedule: withRestoreTests(given.schedule, given.restore_test !== undefined),
+      schedule: withDefaults(given.schedule, {
+        isOwner: given.server !== undefined,
+        testsRestores: given.restore_test !== undefined,
+      }),
       restore_test: given.restore_test ?? v.parse(restoreTestSchema, {}),
       http: given.http,
       notify: given.notify ?? [],

@@ -5,6 +5,7 @@ import type { RunOutcome } from "../../catalog/records.ts";
 import type { Repeat } from "../../jobs/backup/backup.ts";
 import { runBackup } from "../../jobs/backup/backup.ts";
 import { mayMean } from "../../jobs/backup/targets.ts";
+import { adoptBackups } from "../../jobs/cleanup/adopt-backups.ts";
 import { runCleanup } from "../../jobs/cleanup/cleanup.ts";
 import type { JobContext } from "../../jobs/context.ts";
 import { runRestoreTests } from "../../jobs/restore-test/restore-test.ts";
@@ -46,7 +47,10 @@ export async function runScheduled(
       case "repair":
         return runRepair(context);
       case "restore-test":
-        return runRestoreTests(context, { selects });
+        return runRestoreTests(context, {
+          selects,
+          ...(context.config.restore_test.adopt && { adopt: adoptBackups }),
+        });
       case "verify": {
         const latest = await context.catalog.overview.latestBackups(context.clock.now());
         const chosen = latest.filter(({ server, database }) => selects(server, database));

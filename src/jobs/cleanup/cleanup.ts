@@ -7,6 +7,7 @@ import { CopyChecks } from "../copies/checks.ts";
 import { removeProbes } from "../copies/lock-probe.ts";
 import { reconcile } from "../copies/reconcile.ts";
 import { recognizeStorages } from "../markers/storage-identity.ts";
+import { requireOwner } from "../owner.ts";
 import { recordRun } from "../record-run.ts";
 import { alertFutureBackups, raiseCleanupAlerts } from "./alerts.ts";
 import { byDatabase, expireCopies } from "./expire-copies.ts";
@@ -72,6 +73,7 @@ export async function previewCleanup(
  * failure. Throws code `locked` if another cleanup is running, and whatever the catalog throws.
  */
 export async function runCleanup(context: JobContext, options: CleanupOptions): Promise<CleanupReport> {
+  requireOwner("cleanup", context.config);
   await using lease = await holdLease(
     context.catalog,
     { name: CLEANUP_LEASE, runId: crypto.randomUUID(), host: context.host, pid: context.pid },

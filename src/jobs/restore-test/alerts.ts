@@ -1,19 +1,22 @@
 import { raiseAlert, resolveAlert } from "../../alerts/alert.ts";
 import type { AlertContext } from "../../alerts/alert-context.ts";
 import { shellQuoted } from "../../base/text/shell.ts";
-import type { RestoreTestRecord, RunRecord } from "../../catalog/records.ts";
+import type { RestoreTestRecord } from "../../catalog/records.ts";
 
-/** Raises or resolves the alerts about one backup, by the result of the last copy that was tried. */
+/**
+ * Raises or resolves the alerts about one backup, by the result of the last copy that was tried. `runId` is null if
+ * another host made the test.
+ */
 export async function alertTests(
   context: AlertContext,
-  run: RunRecord,
+  runId: string | null,
   tried: readonly RestoreTestRecord[],
 ): Promise<void> {
   const last = tried.at(-1);
   if (!last) return;
   const { server, database, backup_id, storage, outcome, target, error, checks } = last;
   const name = `${server}/${database}`;
-  const about = { job: "restore-test", run_id: run.id, server, database } as const;
+  const about = { job: "restore-test", run_id: runId, server, database } as const;
   const metadata = { backup_id, storage, target, checks: checks.filter(({ is_ok }) => !is_ok) };
   if (outcome === "ERROR") {
     await raiseAlert(context, {

@@ -1,7 +1,8 @@
-import { type ErrorCode, Pg321Error } from "../../base/errors.ts";
+import { type ErrorCode, messageOf, Pg321Error } from "../../base/errors.ts";
 import { holdLease } from "../../catalog/lease.ts";
 import type { BackupRecord, RestoreTestRecord, RunOutcome, RunRecord } from "../../catalog/records.ts";
 import type { JobContext } from "../context.ts";
+import { leaveResult } from "../copies/restore-results.ts";
 import { recognizeStorages } from "../markers/storage-identity.ts";
 import { recordRun } from "../record-run.ts";
 import { alertTests } from "./alerts.ts";
@@ -16,7 +17,15 @@ export interface RestoreTestOptions {
   selects?: (server: string, database: string) => boolean;
   /** The only storage to read from. */
   from?: string | undefined;
+  /**
+   * Adds the backups that another host has made to the catalog first; then the results are left beside them for that
+   * host. Undefined: only this host's own backups are tested.
+   */
+  adopt?: Adopt | undefined;
 }
+
+/** Adopts the backups in all storages; returns why a storage could not be read. */
+export type Adopt = (context: JobContext) => Promise<readonly { storage: string; error: string | null }[]>;
 
 /** The job's lease: tests share the disk space that one of them has checked. */
 export const RESTORE_TEST_LEASE = "restore-test";
@@ -27,8 +36,9 @@ export const RESTORE_TEST_LEASE = "restore-test";
  */
 export async function runRestoreTests(
   context: JobContext,
-  { words = [], selects = () => true, from }: RestoreTestOptions = {},
+  { words = [], selects = () => true, from, adopt }: RestoreTestOptions = {},
 ): Promise<RestoreTestReport> {
+  if (adopt) await adoptFirst(context, adopt);
   const backups = await chooseBackups(context, words, selects);
   await using lease = await holdLease(
     context.catalog,
@@ -38,6 +48,8 @@ export async function runRestoreTests(
   const leased = { ...context, signal: lease.signal };
   const tests: RestoreTestRecord[] = [];
   const codes: ErrorCode[] = [];
+  /** Why results could not be left in a storage. */
+  const unleft: string[] = [];
   const work = async (run: RunRecord) => {
     if (backups.length === 0) return nothingToTest(context);
     if (await needsIdentity(leased, backups)) throw noIdentity();
@@ -47,9 +59,16 @@ export async function runRestoreTests(
       const tried = await testBackup(recognized, run, backup, from, codes);
       tests.push(...tried);
       results.push(...tried.slice(-1));
-      await alertTests(recognized, run, tried);
+      await alertTests(recognized, run.id, tried);
+      if (adopt) unleft.push(...(await leaveResults(recognized, backup, tried)));
     }
-    return { outcome: outcomeOf(tests), statistics: statisticsOf(results), error: firstError(tests) };
+    if (unleft.length > 0) codes.push("storage");
+    const outcome = outcomeOf(tests);
+    return {
+      outcome: unleft.length > 0 && outcome === "OK" ? "PARTIAL" : outcome,
+      statistics: statisticsOf(results),
+      error: firstError(tests) ?? unleft[0] ?? null,
+    };
   };
   const isPart = words.length > 0 || from !== undefined;
   const { run } = await recordRun(leased, "restore-test", work, { isPart });
@@ -75,6 +94,38 @@ async function testBackup(
     });
   }
   return tried;
+}
+
+async function adoptFirst(context: JobContext, adopt: Adopt): Promise<void> {
+  for (const { storage, error } of await adopt(context))
+    if (error !== null)
+      context.log.warning("a storage could not be read; backups known from before are tested", {
+        storage,
+        error,
+      });
+}
+
+/** Returns the errors of those that could not be left: then the host that made the backup learns nothing. */
+async function leaveResults(
+  context: JobContext,
+  backup: BackupRecord,
+  tried: readonly RestoreTestRecord[],
+): Promise<string[]> {
+  const errors: string[] = [];
+  for (const record of tried) {
+    try {
+      await leaveResult(context, backup, record);
+    } catch (cause) {
+      context.signal.throwIfAborted();
+      const error = messageOf(cause);
+      context.log.error("the result of a restore test could not be left", {
+        storage: record.storage ?? "",
+        error,
+      });
+      errors.push(`the result could not be left in storage "${record.storage}": ${error}`);
+    }
+  }
+  return errors;
 }
 
 /** A scheduled run without any good backup is IDLE. */

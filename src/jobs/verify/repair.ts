@@ -14,6 +14,7 @@ import type { StoredBackup } from "../copies/steps.ts";
 import { clearTheKey, fillCopy, intendedCopy } from "../copies/steps.ts";
 import { putManifest, readWhole } from "../copies/stored-object.ts";
 import { recognizeStorages } from "../markers/storage-identity.ts";
+import { requireOwner } from "../owner.ts";
 import { ProgressMeter } from "../progress.ts";
 import { recordRun } from "../record-run.ts";
 import { alertRepair } from "./alerts.ts";
@@ -27,6 +28,7 @@ import type { RepairReport, RepairResult } from "./report.ts";
 export async function runRepair(context: JobContext): Promise<RepairReport> {
   const results: RepairResult[] = [];
   let left = 0;
+  requireOwner("repair", context.config);
   const { run } = await recordRun(context, "repair", async (run) => {
     const recognized = await recognizeStorages(context, "repair");
     await reconcile(recognized);

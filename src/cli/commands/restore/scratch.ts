@@ -1,7 +1,8 @@
-import { EXIT_CODES } from "../../../base/errors.ts";
+import { EXIT_CODES, Pg321Error } from "../../../base/errors.ts";
 import { durationText, sizeText } from "../../../base/text/amounts.ts";
 import { visibleData } from "../../../base/text/visible.ts";
 import type { RestoreTestRecord } from "../../../catalog/records.ts";
+import { adoptBackups } from "../../../jobs/cleanup/adopt-backups.ts";
 import { requireStorage } from "../../../jobs/copies/find-backup.ts";
 import { shortId } from "../../../jobs/copies/object-key.ts";
 import type { RestoreTestReport } from "../../../jobs/restore-test/report.ts";
@@ -23,6 +24,10 @@ export const command: Command = {
     "carried out.",
   options: {
     from: { type: "string", value: "STORAGE", help: "read only from this storage" },
+    adopt: {
+      type: "boolean",
+      help: "on a host without a [[server]]: test what another host has backed up, and leave the results beside the copies",
+    },
     json: JSON_OPTION,
   },
   examples: [
@@ -36,7 +41,13 @@ export const command: Command = {
     await using context = await commandContext(invocation);
     const from = textOption(args, "from");
     if (from !== undefined) requireStorage(context, from);
-    const report = await runRestoreTests(context, { words: args.positionals, from });
+    const isAdopting = isSet(args, "adopt") || context.config.restore_test.adopt;
+    if (isAdopting && context.config.server.length > 0)
+      throw new Pg321Error("usage", "restore-test: --adopt is for a host without a [[server]] of its own", {
+        hint: "without --adopt, this host tests the backups that it makes",
+      });
+    const adopt = isAdopting ? adoptBackups : undefined;
+    const report = await runRestoreTests(context, { words: args.positionals, from, adopt });
     if (isSet(args, "json")) output.print(jsonText(jsonOf(report)));
     else output.print(textOf(visibleData(report.tests), output));
     return exitCodeFor(report);
@@ -49,8 +60,9 @@ function jsonOf({ run, tests }: RestoreTestReport) {
 
 function exitCodeFor({ tests, codes }: RestoreTestReport): number {
   if (tests.some(({ outcome }) => outcome === "FAILED")) return EXIT_CODES.verification;
-  if (tests.every(({ outcome }) => outcome === "PASSED")) return EXIT_CODES.ok;
-  return EXIT_CODES[codes[0] ?? "database"];
+  const [code] = codes;
+  if (code === undefined && tests.every(({ outcome }) => outcome === "PASSED")) return EXIT_CODES.ok;
+  return EXIT_CODES[code ?? "database"];
 }
 
 function textOf(tests: readonly RestoreTestRecord[], { style }: Output): string {

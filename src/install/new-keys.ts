@@ -39,3 +39,18 @@ export async function writeNewKeys(
   await writeKeyFile(signingKeyFile, signingKey.encode(createdAt));
   return { recipient: pair.recipient, installation, signer: signingKey.signer };
 }
+
+/**
+ * Makes a signing key for a host that tests what another host backs up: of the same installation, but a key of its own,
+ * so that its results show who made them. Throws code `key` if the file is there already.
+ */
+export async function writeProverKey(
+  signingKeyFile: string,
+  installation: string,
+  clock: Clock,
+): Promise<Pick<NewKeys, "installation" | "signer">> {
+  const signingKey = generateSigningKey(installation);
+  await mkdir(dirname(signingKeyFile), { recursive: true, mode: 0o700 });
+  await writeKeyFile(signingKeyFile, signingKey.encode(clock.now()));
+  return { installation, signer: signingKey.signer };
+}

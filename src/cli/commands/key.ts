@@ -13,6 +13,7 @@ import { askPassphrase, commandConfig } from "../open-context.ts";
 import { jsonText } from "../output/output.ts";
 import { choiceOption } from "../parse.ts";
 import { newPassphrase, passphraseIn, readBytes } from "../passphrase.ts";
+import { generateProverKey } from "../prover-key.ts";
 import { createdText, rotate } from "../rotate-key.ts";
 
 const ACTIONS = ["generate", "show", "rotate"] as const;
@@ -35,6 +36,10 @@ export const command: Command = {
       type: "string",
       value: "FILE",
       help: `the signing key file (default: ${SIGNING_KEY_FILE}; show: from the config)`,
+    },
+    prover: {
+      type: "boolean",
+      help: "generate: only a signing key, for a host that tests the backups of another host, whose identity it has",
     },
     passphrase: {
       type: "boolean",
@@ -70,7 +75,12 @@ export const command: Command = {
   },
 };
 
-async function generate({ arguments: args, output, clock, terminal }: Invocation): Promise<number> {
+async function generate(invocation: Invocation): Promise<number> {
+  const { arguments: args, output, clock, terminal } = invocation;
+  if (isSet(args, "prover"))
+    return generateProverKey(invocation, (file) =>
+      openIdentity(file, args, undefined, terminal?.isInteractive === true),
+    );
   // Absolute, because the paths are printed for the config, which accepts only absolute paths.
   const identityFile = resolve(textOption(args, "identity") ?? IDENTITY_FILE);
   const signingKeyFile = resolve(textOption(args, "signing-key") ?? SIGNING_KEY_FILE);

@@ -5,6 +5,7 @@ import { EXAMPLE_RECIPIENT } from "../../config/load.ts";
 import type { JobContext } from "../context.ts";
 import { reconcile } from "../copies/reconcile.ts";
 import { recognizeStorages } from "../markers/storage-identity.ts";
+import { requireOwner } from "../owner.ts";
 import { recordRun } from "../record-run.ts";
 import { alertBackup } from "./alerts.ts";
 import type { BackupReport, BackupResult, BackupStatistics } from "./report.ts";
@@ -35,6 +36,7 @@ export async function runBackup(
   names: readonly string[],
   options: BackupOptions = {},
 ): Promise<BackupReport> {
+  requireOwner("backup", context.config);
   refuseLostKey(context.config);
   let results: BackupResult[] = [];
   let listed: string[] = [];

@@ -6,6 +6,7 @@ import type { JobContext } from "../context.ts";
 import { CopyChecks } from "../copies/checks.ts";
 import { removeProbes } from "../copies/lock-probe.ts";
 import { reconcile } from "../copies/reconcile.ts";
+import { collectResults } from "../copies/restore-results.ts";
 import { recognizeStorages } from "../markers/storage-identity.ts";
 import { requireOwner } from "../owner.ts";
 import { recordRun } from "../record-run.ts";
@@ -86,6 +87,7 @@ export async function runCleanup(context: JobContext, options: CleanupOptions): 
     // Nothing can be adopted without the trusted signers: fail once, before listing all objects.
     if (options.adopt) await context.keys.trustedSigners();
     const recognized = await recognizeStorages(leased, "cleanup");
+    await collectResults(recognized);
     await reconcile(recognized);
     await cleanUp(recognized, id, tally, options);
     tally.statistics.duration_ms = Math.round(context.clock.monotonicMs() - startedAtMs);

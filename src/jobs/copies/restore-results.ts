@@ -1,3 +1,4 @@
+import { alertTests } from "../../alerts/restore-test-alerts.ts";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { PART_BYTES_MIN, RESULT_BYTES_MAX } from "../../base/limits.ts";
 import { VERSION } from "../../base/version.ts";
@@ -54,12 +55,12 @@ function detailsOf({ checks, error }: RestoreTestRecord, recipients: readonly st
 
 /**
  * Reads the results that trusted hosts left beside each database's newest good backup into the catalog. Returns those
- * that are new. A result that is forged, damaged, of another backup or of a signer who is not in
+ * that are new, and raises or resolves the alerts about their databases. A result that is forged, damaged, of another backup or of a signer who is not in
  * `rule.trusted_provers` is logged and ignored; a storage that does not answer is logged and asked again next time.
  */
 export async function collectResults(
   context: JobContext,
-  trustedProvers: readonly string[],
+  trustedProvers: readonly string[] = context.config.rule.trusted_provers,
 ): Promise<RestoreTestRecord[]> {
   if (trustedProvers.length === 0) return [];
   const { catalog, clock, log, signal } = context;
@@ -75,6 +76,8 @@ export async function collectResults(
           await catalog.restoreTests.add(record);
           known.add(record.id);
           found.push(record);
+          const { server, database, outcome } = record;
+          log.info("another host tested a restore", { server, database, outcome });
         }
       } catch (error) {
         signal.throwIfAborted();
@@ -85,6 +88,9 @@ export async function collectResults(
       }
     }
   }
+  const inOrder = found.toSorted((a, b) => a.finished_at.localeCompare(b.finished_at));
+  for (const tests of Map.groupBy(inOrder, (test) => JSON.stringify([test.server, test.database])).values())
+    await alertTests(context, null, tests);
   return found;
 }
 

@@ -1,3 +1,4 @@
+import { alertTests } from "../../alerts/restore-test-alerts.ts";
 import { type ErrorCode, messageOf, Pg321Error } from "../../base/errors.ts";
 import { holdLease } from "../../catalog/lease.ts";
 import type { BackupRecord, RestoreTestRecord, RunOutcome, RunRecord } from "../../catalog/records.ts";
@@ -5,7 +6,6 @@ import type { JobContext } from "../context.ts";
 import { leaveResult } from "../copies/restore-results.ts";
 import { recognizeStorages } from "../markers/storage-identity.ts";
 import { recordRun } from "../record-run.ts";
-import { alertTests } from "./alerts.ts";
 import { chooseBackups, storagesInTurn } from "./choose.ts";
 import type { RestoreTestReport, RestoreTestStatistics } from "./report.ts";
 import { testCopy } from "./test-copy.ts";

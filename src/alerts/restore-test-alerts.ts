@@ -1,7 +1,7 @@
-import { raiseAlert, resolveAlert } from "../../alerts/alert.ts";
-import type { AlertContext } from "../../alerts/alert-context.ts";
-import { shellQuoted } from "../../base/text/shell.ts";
-import type { RestoreTestRecord } from "../../catalog/records.ts";
+import { shellQuoted } from "../base/text/shell.ts";
+import type { RestoreTestRecord } from "../catalog/records.ts";
+import { raiseAlert, resolveAlert } from "./alert.ts";
+import type { AlertContext } from "./alert-context.ts";
 
 /**
  * Raises or resolves the alerts about one backup, by the result of the last copy that was tried. `runId` is null if

@@ -127,3 +127,21 @@ test("counts the tables that have data in the dump, and of an extension's table 
   );
   expect(facts?.tables.find(({ name }) => name === "settings")).toMatchObject({ rows: 6, method: "exact" });
 });
+
+test("a sequence that is locked is not read, and those beside it are", async () => {
+  const database = await lab.createDatabase();
+  const sql = lab.connect(database);
+  await sql.unsafe("create sequence a; create sequence b; create sequence c; select nextval('c')").simple();
+  const dropping = await lab.connect(database).reserve();
+  await dropping.unsafe("begin; drop sequence b").simple();
+  const { sequences, problem } = await factsOf(endpoint(database));
+  await dropping.unsafe("rollback");
+  dropping.release();
+  const read = (is_called: boolean) => ({ last_value: "1", is_called });
+  expect(problem).toBeNull();
+  expect(sequences.map(({ name, before, after }) => [name, before, after])).toEqual([
+    ["a", read(false), read(false)],
+    ["b", null, null],
+    ["c", read(true), read(true)],
+  ]);
+});

@@ -15,6 +15,9 @@ import { listSequences } from "./tables.ts";
 /** The dump waits at most this long for its snapshot; then it is made without. */
 const OPEN_MS_MAX = 30_000;
 
+/** The dump waits at most this long for the sequences to be read; of the others nothing is known from before it. */
+const SEQUENCES_MS_MAX = 5_000;
+
 /** A session whose snapshot a dump can use, and that can count what the dump contains. */
 export interface Snapshot extends AsyncDisposable {
   /** For `pg_dump --snapshot`, which must read it while this session is open. */
@@ -39,14 +42,14 @@ export async function openSnapshot(
   const close = (connection: Connection) => void connection[Symbol.asyncDispose]();
   const connection = await unlessAborted(connect(endpoint), time.signal, close);
   try {
-    return await unlessAborted(exportSnapshot(connection, time.signal), time.signal);
+    return await unlessAborted(exportSnapshot(connection, clock, time.signal), time.signal);
   } catch (error) {
     close(connection);
     throw error;
   }
 }
 
-async function exportSnapshot(connection: Connection, signal: AbortSignal): Promise<Snapshot> {
+async function exportSnapshot(connection: Connection, clock: Clock, signal: AbortSignal): Promise<Snapshot> {
   await limitSession(connection);
   const [row] = await connection.run("export a snapshot", async (sql) => {
     await sql.unsafe("begin isolation level repeatable read read only");
@@ -55,7 +58,8 @@ async function exportSnapshot(connection: Connection, signal: AbortSignal): Prom
   });
   if (!row) throw new Error("a select without a table gives one row");
   const sequences = await listSequences(connection);
-  const before = { sequences, values: await readSequences(connection, sequences, signal) };
+  using time = deadline({ clock, signal, durationMs: SEQUENCES_MS_MAX });
+  const before = { sequences, values: await readSequences(connection, sequences, time.signal) };
   return new CountingSnapshot(connection, row.id, row.pid, before);
 }
 

@@ -1,10 +1,9 @@
 import { afterAll, expect, test } from "bun:test";
 import { chmodSync, chownSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Sql } from "postgres";
 import { pgDumpFor } from "../../src/postgres/binaries.ts";
 import { endpointOfUrl } from "../../src/postgres/connection.ts";
-import { COUNTS_APPLICATION } from "../../src/postgres/counts/session.ts";
+import { COUNTING, holdCount, isDumped, isHeld } from "../lab/data/held-count.ts";
 import { eventually } from "../lab/machine/running.ts";
 import { ManualClock } from "../lab/manual-clock.ts";
 import { connectTo, startPostgres } from "../lab/servers/postgres.ts";
@@ -21,45 +20,6 @@ const stopping: (() => Promise<void>)[] = [];
 afterAll(async () => {
   for (const stop of stopping) await stop();
 });
-
-const COUNTING = `application_name = '${COUNTS_APPLICATION}' and datname = current_database()`;
-
-/**
- * Makes the count of the table "a held" wait, but not the dump, until a session of the application "go" exists: the table
- * belongs to an extension, whose condition calls a function that waits.
- */
-async function holdCount(sql: Sql): Promise<void> {
-  await sql
-    .unsafe(`
-    create extension hstore;
-    create table "a held" as select 1 as i;
-    create function held() returns bool language plpgsql as $$ begin
-      while current_setting('application_name') = '${COUNTS_APPLICATION}'
-        and not exists (select from pg_stat_activity where application_name = 'go' and datname = current_database())
-      loop perform pg_sleep(0.005), pg_stat_clear_snapshot(); end loop;
-      return true; end $$;
-    create table later as select generate_series(1, 100) as i;
-    create table rewritten as select generate_series(1, 50) as i;
-    create table truncated as select generate_series(1, 50) as i;
-    alter extension hstore add table "a held";
-    update pg_extension set extconfig = array['"a held"'::regclass::oid], extcondition = array['where public.held()']
-      where extname = 'hstore';
-  `)
-    .simple();
-}
-
-const isHeld = async (sql: Sql) =>
-  (
-    await sql.unsafe(
-      `select from pg_stat_activity where ${COUNTING} and query like '%a held%' and state = 'active'`,
-    )
-  ).length > 0;
-const isDumped = async (sql: Sql) =>
-  (
-    await sql.unsafe(
-      `select from pg_stat_activity where application_name = 'pg321' and datname = current_database()`,
-    )
-  ).length === 0;
 
 function tableOf({ facts }: Counted, name: string) {
   return facts?.tables.find((table) => table.name === name);

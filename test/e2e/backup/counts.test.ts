@@ -1,8 +1,10 @@
 import { expect, test } from "bun:test";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { holdCount, isDumped, isHeld } from "../../lab/data/held-count.ts";
 import { fillSampleDatabase } from "../../lab/data/sample-database.ts";
 import { Installation, localStorage } from "../../lab/installation.ts";
+import { watched } from "../../lab/machine/running.ts";
 import { usePostgres } from "../../lab/servers/use-postgres.ts";
 
 const postgres = usePostgres();
@@ -62,4 +64,25 @@ test("an unencrypted backup keeps its counts in the catalog only, and counts can
   const without = (await installation.ok("show", other, "--json")).json;
   expect(without.facts).toBeNull();
   expect(without.manifest).not.toHaveProperty("details");
+}, 60_000);
+
+test("kill -9 while the last tables are counted costs the counts, not the backup", async () => {
+  const database = await postgres.createDatabase();
+  const sql = postgres.connect(database);
+  await holdCount(sql);
+  await using installation = await installationOf(database);
+  const running = watched(installation.start("backup"));
+  await running.until("it counts after the dump", async () => (await isHeld(sql)) && (await isDumped(sql)));
+  let id = "";
+  await running.until("the object is recorded", async () => {
+    const [backup] = (await installation.ok("list", "--json")).json.backups;
+    id = backup.id;
+    return backup.object_sha256 !== null;
+  });
+  running.kill("SIGKILL");
+  await running.ended;
+  await installation.ok("repair");
+  const shown = (await installation.ok("show", id, "--json")).json;
+  expect(shown).toMatchObject({ status: "VERIFIED", facts: null, copies: [{ state: "CONFIRMED" }] });
+  expect((await installation.ok("verify", id, "--json")).json.copies).toMatchObject([{ verdict: "good" }]);
 }, 60_000);

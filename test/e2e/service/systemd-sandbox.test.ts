@@ -172,6 +172,17 @@ describe.skipIf(noBoxReason !== undefined)(
       expect(await box.ok("find", ...places, "!", "-user", "pg321")).toBe("");
     }, 60_000);
 
+    test("the log in the journal has lines to read, or with --log-format json objects", async () => {
+      const lines = async (command: string) => {
+        const { exitCode, printed } = await runOnceInSandbox(box, `/usr/local/bin/pg321 ${command}`);
+        expect(exitCode).toBe(0);
+        return printed.split("\n");
+      };
+      expect(await lines("backup")).toContainEqual(expect.stringMatching(/^backup done server=main /));
+      const objects = (await lines("backup --log-format json")).filter((line) => line.startsWith("{"));
+      expect(objects.map((line) => JSON.parse(line).message)).toContain("backup done");
+    }, 60_000);
+
     test("a storage without a drop-in is not writable, but the others are", async () => {
       await box.sh("mv /etc/systemd/system/pg321.service.d/storages.conf /root/; systemctl daemon-reload");
       const run = await runOnceInSandbox(box, "/usr/local/bin/pg321 backup --json");

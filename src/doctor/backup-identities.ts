@@ -38,7 +38,7 @@ function unrecorded(of: SealedBackups, identity: KnownIdentity): Seen {
   const start = `${backupsText(of)} without recorded recipients`;
   if (typeof identity === "string") return ok(`${start}: they need an identity from that time`);
   const candidates = identity.filter(
-    ({ createdAt }) => createdAt === undefined || createdAt <= of.last_started_at,
+    ({ createdAt }) => createdAt === undefined || new Date(createdAt) <= new Date(of.last_started_at),
   );
   if (candidates.length > 0)
     return ok(

@@ -7,7 +7,7 @@ import { failed, ok, warning } from "./finding.ts";
 
 /** Storages that are one place, which makes them one copy, and whether the places meet 3-2-1. */
 export async function lookAtCopies(
-  { storage, rule }: Pick<Config, "storage" | "rule">,
+  { server, storage, rule }: Pick<Config, "server" | "storage" | "rule">,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<Seen[]> {
@@ -16,6 +16,8 @@ export async function lookAtCopies(
     ...failed("usage", error.message, error.hint),
     subject: "places",
   }));
+  // The rule is a matter of the host that makes the backups.
+  if (server.length === 0) return places;
   const twins = shared.map(({ names: [, second] }) => second);
   const { isMet, message, hint } = threeTwoOne(
     storage.filter(({ name }) => !twins.includes(name)),

@@ -34,7 +34,9 @@ export const command: Command = {
 };
 
 /** Whether the storages meet 3-2-1. */
-function copyWarnings({ file, storage, rule }: Config): string[] {
+function copyWarnings({ file, server, storage, rule }: Config): string[] {
+  // A host that only tests restores may see fewer storages.
+  if (server.length === 0) return [];
   const { isMet, message, hint } = threeTwoOne(storage, rule);
   return isMet ? [] : [`${file}: ${message}; ${hint}`];
 }

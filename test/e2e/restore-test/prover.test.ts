@@ -84,6 +84,8 @@ test("another host tests the backups; the first host, without an identity, count
   // The next test reads from the other storage, and leaves its result there.
   expect((await prover.run("restore-test", "--json")).json.tests).toMatchObject([{ storage: "r2" }]);
 
+  const { stdout } = await prover.run("doctor");
+  expect(stdout).not.toMatch(/3-2-1|every identity in the file is newer|does not list this installation/);
   for (const words of [["cleanup"], ["repair"], ["backup"]]) {
     const refused = await prover.run(...words);
     expect([words, refused.exitCode]).toEqual([words, 2]);

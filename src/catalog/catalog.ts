@@ -24,6 +24,7 @@ import type {
 import type { RecoveryKits } from "./recovery-kits.ts";
 import type { RestoreTests } from "./restore-tests.ts";
 import type { RuleMarks } from "./rule-marks.ts";
+import type { ScratchDatabases } from "./scratch-databases.ts";
 import type { Verification } from "./verification.ts";
 
 /**
@@ -79,6 +80,7 @@ export interface Catalog extends AsyncDisposable {
   readonly restoreTests: RestoreTests;
   readonly ruleMarks: RuleMarks;
   readonly verification: Verification;
+  readonly scratchDatabases: ScratchDatabases;
 
   /** The id of the installation that the catalog belongs to; undefined in a new catalog. */
   installation(): Promise<string | undefined>;

@@ -8,6 +8,7 @@ import type { JobContext } from "../jobs/context.ts";
 import { reconcile } from "../jobs/copies/reconcile.ts";
 import type { ProgressListener } from "../jobs/progress.ts";
 import type { Schedule } from "../jobs/schedules.ts";
+import { sweepScratch } from "../jobs/scratch/sweep.ts";
 import type { RunningStatus } from "../status/report.ts";
 import type { ContextInForce } from "./context-in-force.ts";
 import { LiveProgress } from "./live-progress.ts";
@@ -84,6 +85,13 @@ export class ActiveRuns {
     this.#keep(
       this.#withTurn({ type: "upkeep" }, this.#stopping.signal, (context) => reconcile(context)).catch(
         (error) => this.#logUnlessStopping("interrupted backups could not be settled", error),
+      ),
+    );
+    this.#keep(
+      this.#withTurn({ type: "verify" }, this.#stopping.signal, async (context) => {
+        await sweepScratch(context);
+      }).catch((error) =>
+        this.#logUnlessStopping("the remains of restore tests could not be removed", error),
       ),
     );
   }

@@ -7,6 +7,7 @@ import type { Overview } from "../overview.ts";
 import type { RecoveryKits } from "../recovery-kits.ts";
 import type { RestoreTests } from "../restore-tests.ts";
 import type { RuleMarks } from "../rule-marks.ts";
+import type { ScratchDatabases } from "../scratch-databases.ts";
 import type { Verification } from "../verification.ts";
 import type { Do } from "./busy.ts";
 import { SqliteClockRecords } from "./clock-records.ts";
@@ -17,6 +18,7 @@ import { SqliteLockProbes } from "./proof/lock-probes.ts";
 import { SqliteRecoveryKits } from "./proof/recovery-kits.ts";
 import { SqliteRestoreTests } from "./proof/restore-tests.ts";
 import { SqliteRuleMarks } from "./proof/rule-marks.ts";
+import { SqliteScratchDatabases } from "./proof/scratch-databases.ts";
 import { SqliteVerification } from "./verification.ts";
 
 /** The parts of the catalog that are interfaces of their own. */
@@ -30,6 +32,7 @@ export class SqliteParts {
   readonly restoreTests: RestoreTests;
   readonly ruleMarks: RuleMarks;
   readonly verification: Verification;
+  readonly scratchDatabases: ScratchDatabases;
 
   constructor(database: Database, whileFree: Do) {
     this.overview = new SqliteOverview(database, whileFree);
@@ -41,5 +44,6 @@ export class SqliteParts {
     this.restoreTests = new SqliteRestoreTests(database, whileFree);
     this.ruleMarks = new SqliteRuleMarks(database, whileFree);
     this.verification = new SqliteVerification(database, whileFree);
+    this.scratchDatabases = new SqliteScratchDatabases(database, whileFree);
   }
 }

@@ -10,6 +10,7 @@ import { collectResults } from "../copies/restore-results.ts";
 import { recognizeStorages } from "../markers/storage-identity.ts";
 import { requireOwner } from "../owner.ts";
 import { recordRun } from "../record-run.ts";
+import { sweepScratch } from "../scratch/sweep.ts";
 import { alertFutureBackups, raiseCleanupAlerts } from "./alerts.ts";
 import { byDatabase, expireCopies } from "./expire-copies.ts";
 import { adopt, adoptionOf, orphansIn, recordedKeys } from "./orphans.ts";
@@ -89,6 +90,7 @@ export async function runCleanup(context: JobContext, options: CleanupOptions): 
     const recognized = await recognizeStorages(leased, "cleanup");
     await collectResults(recognized);
     await reconcile(recognized);
+    await sweepScratch(recognized);
     await cleanUp(recognized, id, tally, options);
     tally.statistics.duration_ms = Math.round(context.clock.monotonicMs() - startedAtMs);
     const [first] = tally.statistics.errors;

@@ -19,17 +19,22 @@ export function isOfServer({ message, detail }: Pick<RestoreFault, "message" | "
   return OF_SERVER.test(`${message} ${detail ?? ""}`);
 }
 
-/** pg_restore's errors, without those that the config allows; these are shown too. */
-export function restoreCheck(
+/** The errors that the config allows, and the others. */
+export function sortFaults(
   faults: readonly RestoreFault[],
   allowed: readonly string[],
+): { fine: RestoreFault[]; bad: RestoreFault[] } {
+  const isAllowed = allowed.map(matcher);
+  const isFine = (fault: RestoreFault) =>
+    isAllowed.some((matches) => matches(faultText(fault)) || matches(fault.message));
+  return { fine: faults.filter(isFine), bad: faults.filter((fault) => !isFine(fault)) };
+}
+
+/** pg_restore's errors, without those that the config allows; these are shown too. */
+export function restoreCheck(
+  { fine, bad }: ReturnType<typeof sortFaults>,
   left_out: readonly string[],
 ): RestoreTestCheck {
-  const isAllowed = allowed.map(matcher);
-  const [fine, bad] = [faults.filter(isFine), faults.filter((fault) => !isFine(fault))];
-  function isFine(fault: RestoreFault): boolean {
-    return isAllowed.some((matches) => matches(faultText(fault)) || matches(fault.message));
-  }
   const details = [
     ...(bad.length > 0 ? [listOf(bad.map(faultText))] : []),
     ...(fine.length > 0 ? [`allowed: ${listOf(fine.map(faultText))}`] : []),

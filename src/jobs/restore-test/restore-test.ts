@@ -6,6 +6,7 @@ import type { JobContext } from "../context.ts";
 import { leaveResult } from "../copies/restore-results.ts";
 import { recognizeStorages } from "../markers/storage-identity.ts";
 import { recordRun } from "../record-run.ts";
+import { sweepScratch } from "../scratch/sweep.ts";
 import { chooseBackups, storagesInTurn } from "./choose.ts";
 import type { RestoreTestReport, RestoreTestStatistics } from "./report.ts";
 import { testCopy } from "./test-copy.ts";
@@ -54,6 +55,7 @@ export async function runRestoreTests(
     if (backups.length === 0) return nothingToTest(context);
     if (await needsIdentity(leased, backups)) throw noIdentity();
     const recognized = await recognizeStorages(leased, "restore-test");
+    await sweepScratch(recognized);
     const results: RestoreTestRecord[] = [];
     for (const backup of backups) {
       const tried = await testBackup(recognized, run, backup, from, codes);

@@ -57,12 +57,14 @@ export async function makeScratch(
   await using made = new AsyncDisposableStack();
   await using connection = await connect(admin);
   let isHalfMade = true;
-  made.defer(() => drop(context, server, identity, isHalfMade));
+  made.defer(() => drop(context, server, { ...identity, id }, isHalfMade));
+  await recordIntent(context, run, server, identity, id);
   if (identity.role !== null)
     await makeScratchRole(connection, { role: identity.role, comment: identity.comment }, password);
   const { oid, otherLocale } = await makeScratchDatabase(connection, contents, server.major, identity);
   identity.oid = oid;
   isHalfMade = false;
+  if (server.key !== null) await context.catalog.scratchDatabases.made(id, oid);
   await openScratchDatabase(connection, identity.name);
   const inScratch = server.endpoint(identity.name);
   const owner =
@@ -95,21 +97,43 @@ async function requireLogin(owner: Endpoint, role: string | null): Promise<void>
   }
 }
 
+/** A database in a cluster of our own needs no record: the whole cluster is removed. */
+async function recordIntent(
+  { catalog, clock }: JobContext,
+  run: RunRecord,
+  { key }: TestServer,
+  identity: ScratchIdentity,
+  id: string,
+): Promise<void> {
+  if (key === null) return;
+  const created_at = clock.now().toISOString();
+  await catalog.scratchDatabases.add({
+    ...identity,
+    id,
+    run_id: run.id,
+    server: key,
+    is_made: false,
+    created_at,
+  });
+}
+
 /** Never throws: what could not be dropped is dropped by the next run. */
 async function drop(
-  { log }: Pick<JobContext, "log">,
+  { catalog, log }: Pick<JobContext, "catalog" | "log">,
   server: TestServer,
-  identity: ScratchIdentity,
+  identity: ScratchIdentity & { id: string },
   isHalfMade: boolean,
 ): Promise<void> {
   try {
     await using connection = await connect(server.endpoint(server.maintenanceDatabase));
     const dropped = await dropScratchDatabase(connection, identity, server.major, isHalfMade);
+    // The next run looks again, and reports it.
     if (dropped.result === "foreign")
-      log.warning("a database of a restore test is left alone: it is not the one that was made", {
+      return log.warning("a database of a restore test is left alone: it is not the one that was made", {
         reason: dropped.reason,
       });
     await dropScratchRole(connection, identity);
+    if (server.key !== null) await catalog.scratchDatabases.forget(identity.id);
   } catch (error) {
     log.warning(
       "the database of a restore test could not be dropped; the next restore test or cleanup tries again",

@@ -108,6 +108,17 @@ function rolesOf({ definition }: ArchiveEntry): string[] {
   return [...new Set(statementsOf(definition).flatMap(rolesNamedIn))];
 }
 
+/** For an owner who is no superuser: forced row security would hide rows from the counts. Only in a scratch database. */
+export async function showAllRows(database: Connection): Promise<void> {
+  const rows = await database.run(
+    "list the tables with forced row security",
+    (sql) => sql<{ statement: string }[]>`
+      select format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY', oid::regclass) as statement
+      from pg_class where relforcerowsecurity and pg_has_role(relowner, 'usage')`,
+  );
+  for (const { statement } of rows) await execute(database, "show all rows to the counts", statement);
+}
+
 async function makeRoles(database: Connection, names: readonly string[], known: Set<string>): Promise<void> {
   for (const name of names) {
     await execute(database, `create role "${name}"`, `CREATE ROLE ${quoteIdentifier(name)}`);

@@ -10,6 +10,7 @@ import { recoveryKits } from "./recovery-kits.ts";
 import { removed } from "./removal.ts";
 import { restoreTests } from "./restore-tests.ts";
 import { ruleMarks } from "./rule-marks.ts";
+import { scratchDatabases } from "./scratch-databases.ts";
 
 /** A catalog that is empty at first, and that can be reopened to see what was stored. */
 export interface CatalogFixture extends AsyncDisposable {
@@ -47,6 +48,7 @@ export function catalogConformance(name: string, makeFixture: () => Promise<Cata
     describe("deliveries", () => deliveries(use, reopen));
     describe("leases", () => leases(use, reopen));
     describe("restore tests", () => restoreTests(use, reopen));
+    describe("scratch databases", () => scratchDatabases(use, reopen));
     describe("recovery kits", () => recoveryKits(use, reopen));
     describe("probes of immutability", () => lockProbes(use, reopen));
     describe("marks of 3-2-1-1-0", () => ruleMarks(use, reopen));

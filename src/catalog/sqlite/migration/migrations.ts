@@ -139,4 +139,17 @@ export const MIGRATIONS: readonly string[] = [
   CREATE INDEX copies_by_verification ON copies (verified_at, backup_id, storage) WHERE state = 'CONFIRMED';
   ALTER TABLE backups ADD COLUMN unreadable TEXT;
   `,
+  `
+  CREATE TABLE scratch_databases (
+    id TEXT PRIMARY KEY,
+    run_id TEXT NOT NULL,
+    server TEXT NOT NULL,
+    name TEXT NOT NULL,
+    oid INTEGER,
+    comment TEXT NOT NULL,
+    role TEXT,
+    is_made INTEGER NOT NULL,
+    created_at TEXT NOT NULL
+  ) STRICT;
+  `,
 ];

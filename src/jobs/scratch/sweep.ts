@@ -1,0 +1,84 @@
+import { raiseAlert } from "../../alerts/alert.ts";
+import { messageOf } from "../../base/errors.ts";
+import { runLeaseName } from "../../catalog/database-lease.ts";
+import { isHeld } from "../../catalog/lease.ts";
+import type { ScratchDatabaseRecord } from "../../catalog/scratch-databases.ts";
+import { connect } from "../../postgres/connection.ts";
+import { inspectServer } from "../../postgres/inspect.ts";
+import { dropScratchDatabase, dropScratchRole } from "../../postgres/scratch/scratch-database.ts";
+import type { JobContext } from "../context.ts";
+import { underWay } from "../record-run.ts";
+import type { TestPlace } from "./test-server.ts";
+import { testPlaces } from "./test-server.ts";
+
+/**
+ * Drops the scratch databases that killed restore tests left on servers. Each is dropped only if name, OID and comment
+ * are the recorded ones and its run is over; otherwise it is left alone for good, and reported. A server that does not
+ * answer is tried again next time. Throws only if the job is stopped. Returns the number dropped.
+ */
+export async function sweepScratch(context: JobContext): Promise<number> {
+  const { catalog, log, signal } = context;
+  let dropped = 0;
+  for (const record of await catalog.scratchDatabases.all()) {
+    signal.throwIfAborted();
+    try {
+      if (await isInUse(context, record)) continue;
+      const place = testPlaces(context).find(({ key }) => key === record.server);
+      if (place) dropped += await sweepOne(context, place, record);
+    } catch (error) {
+      signal.throwIfAborted();
+      log.warning("the database that a restore test left could not be dropped; pg321 tries again later", {
+        ...{ database: record.name, server: record.server, error: messageOf(error) },
+      });
+    }
+  }
+  return dropped;
+}
+
+async function isInUse({ catalog, clock }: JobContext, { run_id }: ScratchDatabaseRecord): Promise<boolean> {
+  if (underWay.has(run_id)) return true;
+  const now = clock.now().toISOString();
+  const leases = await catalog.leases();
+  return leases.some((lease) => lease.name === runLeaseName(run_id) && isHeld(lease, now));
+}
+
+async function sweepOne(
+  context: JobContext,
+  place: TestPlace,
+  record: ScratchDatabaseRecord,
+): Promise<number> {
+  const { catalog, log } = context;
+  await using connection = await connect(place.endpoint(place.maintenanceDatabase));
+  const { major } = await inspectServer(connection);
+  const end = await dropScratchDatabase(connection, record, major, !record.is_made);
+  if (end.result === "foreign") {
+    await reportForeign(context, place, record, end.reason);
+    // If the database belongs to it, it must stay.
+    await dropScratchRole(connection, record).catch((error) =>
+      log.warning("the role of a restore test is left alone", {
+        role: record.role ?? "",
+        error: messageOf(error),
+      }),
+    );
+  } else await dropScratchRole(connection, record);
+  await catalog.scratchDatabases.forget(record.id);
+  if (end.result !== "dropped") return 0;
+  log.info("dropped the database that a restore test left", { database: record.name, server: record.server });
+  return 1;
+}
+
+async function reportForeign(
+  context: JobContext,
+  { target }: TestPlace,
+  { id, name, run_id }: ScratchDatabaseRecord,
+  reason: string,
+): Promise<void> {
+  context.log.warning("a database that looks like one of a restore test is left alone", { reason });
+  await raiseAlert(context, {
+    ...{ level: "WARNING", job: "restore-test", run_id, server: null, database: null },
+    key: `restore_test left ${id}`,
+    message: `a restore test left something behind on ${target}, which pg321 does not drop: ${reason}`,
+    metadata: { hint: `look at it, and drop it yourself if nobody needs it: DROP DATABASE "${name}"` },
+    isEvent: true,
+  });
+}

@@ -188,16 +188,16 @@ function rolesCommands({ record }: KitBackup): string[] {
     `    grep -E '^(ALTER|GRANT|REVOKE|SET SESSION AUTHORIZATION|CREATE (POLICY|USER MAPPING)) ' |`,
     `    grep -oE '( TO| FROM| FOR ROLE| AUTHORIZATION| MAPPING FOR|^ALTER ROLE) ${ROLE}(, ${ROLE})*' |`,
     `    sed -E 's/^( TO| FROM| FOR ROLE| AUTHORIZATION| MAPPING FOR|ALTER ROLE) //; s/, /\\n/g' | sort -u |`,
-    `    sed -E '/^pg_/d; s/.*/CREATE ROLE &;/' > roles.sql`,
+    `    sed -E '/^(pg_|postgres$)/d; s/.*/CREATE ROLE &;/' > roles.sql`,
     "cat roles.sql",
-    "runuser -u postgres -- psql -X -d postgres < roles.sql",
+    "runuser -l postgres -c 'psql -X -d postgres' < roles.sql",
   ];
 }
 
 function restoreCommands({ record }: KitBackup): string[] {
   return [
-    `runuser -u postgres -- pg_restore --create --exit-on-error -d postgres < ${dumpOf(record.id)} && echo restored`,
-    "runuser -u postgres -- vacuumdb --all --analyze-only --quiet",
+    `runuser -l postgres -c 'pg_restore --create --exit-on-error -d postgres' < ${dumpOf(record.id)} && echo restored`,
+    "runuser -l postgres -c 'vacuumdb --all --analyze-only --quiet'",
   ];
 }
 

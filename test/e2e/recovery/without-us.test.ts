@@ -150,6 +150,7 @@ describe.skipIf(noBoxReason !== undefined)(`a recovery kit${noBoxReason ? `: ${n
     expect(await box.ok("runuser", "-u", "postgres", "--", "psql", "-Atc", settings)).toBe(
       "{statement_timeout=1min}\n",
     );
+    expect(printed).not.toMatch(/ERROR|WARNING|could not|CREATE ROLE postgres/);
     await steps("main/odd name %", "r2, with curl");
     await sql("postgres", "DROP DATABASE app");
     await box.sh("rm -rf /root/recovery");

@@ -1,15 +1,16 @@
 import { shellQuoted } from "../base/text/shell.ts";
 import type { StorageConfig } from "../config/config.ts";
-import type { Mark, MarkState, RuleFacts } from "./facts.ts";
+import type { Mark, RuleFacts } from "./facts.ts";
 
 /** The judgement on one mark, without the parts that are the same for all. */
 export type Judged = Pick<Mark, "state" | "sentence"> & Partial<Pick<Mark, "next_step" | "lost_at">>;
 
 /** The judgement on a database without any good backup: a mark that never was held is not lost. */
 export function withoutBackup(facts: RuleFacts): Judged {
-  const state: MarkState = facts.hadBackup ? "lost" : "not_set_up";
-  const sentence = facts.hadBackup ? "there is no good backup left" : "there is no good backup yet";
-  return { state, sentence, next_step: backupStep(facts) };
+  if (facts.hadBackup)
+    return { state: "lost", sentence: "there is no good backup left", next_step: backupStep(facts) };
+  const next_step = "make the first backup, with: pg321 backup";
+  return { state: "not_set_up", sentence: "there is no good backup yet", next_step };
 }
 
 /** The storages of the config that have a confirmed copy of the newest good backup, in the order of the config. */

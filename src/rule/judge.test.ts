@@ -212,7 +212,8 @@ describe("0 errors", () => {
   test("no test yet is not set up", () => {
     expect(mark("zero_errors", { test: null })).toMatchObject({
       state: "not_set_up",
-      sentence: "no restore test has been made yet",
+      sentence: "no restore test has come to a result yet",
+      next_step: "restore the newest backups into scratch databases, with: pg321 restore-test",
     });
   });
 
@@ -241,7 +242,10 @@ describe("0 errors", () => {
 test("a database without a good backup has not lost what it never held", () => {
   const never = marksOf(ruleFacts({ backup: null, hadBackup: false, test: null }));
   expect(new Set(never.map(({ state }) => state))).toEqual(new Set(["not_set_up"]));
-  expect(never[0]).toMatchObject({ sentence: "there is no good backup yet", next_step: BACKUP });
+  expect(never[0]).toMatchObject({
+    sentence: "there is no good backup yet",
+    next_step: "make the first backup, with: pg321 backup",
+  });
   const lost = marksOf(ruleFacts({ backup: null }));
   expect(lost.map(({ state }) => state)).toEqual(["lost", "lost", "lost", "lost", "held"]);
 });

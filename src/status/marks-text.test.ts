@@ -37,8 +37,9 @@ test("each missing mark has its reason and its next step, within 80 columns, los
     "  no copy is immutable: no storage is set up to keep its copies",
     "  next: lock the copies of an S3 storage: docs/immutability.md",
     "0 errors not set up: main/app",
-    "  no restore test has been made yet",
-    expect.stringMatching(/^ {2}next: /),
+    "  no restore test has come to a result yet",
+    "  next: restore the newest backups into scratch databases, with:",
+    "    pg321 restore-test",
   ]);
   expect(missing([database({ marks: marks("hhhhh") })])).toEqual([""]);
 });

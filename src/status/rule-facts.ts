@@ -7,6 +7,9 @@ import type { ProbeFacts } from "../storage/immutability.ts";
 import type { MarkStatus } from "./report.ts";
 import type { StatusSource } from "./source.ts";
 
+/** At most this many tests of one database are searched for one that counts. */
+const TESTS_MAX = 1000;
+
 /** The records about all databases by which their marks are judged. */
 export interface RuleRecords {
   marks: ReadonlyMap<string, readonly RuleMarkRecord[]>;
@@ -14,14 +17,31 @@ export interface RuleRecords {
   probes: ReadonlyMap<string, ProbeFacts>;
 }
 
-export async function ruleRecords({ catalog }: Pick<StatusSource, "catalog">): Promise<RuleRecords> {
+export async function ruleRecords(source: Pick<StatusSource, "catalog" | "config">): Promise<RuleRecords> {
+  const { catalog } = source;
   const probes = await catalog.lockProbes.latest();
-  const tests = await catalog.restoreTests.latest();
+  const tests: RestoreTestRecord[] = [];
+  for (const newest of await catalog.restoreTests.latest()) {
+    const counted = await countedTest(source, newest);
+    if (counted) tests.push(counted);
+  }
   return {
     marks: Map.groupBy(await catalog.ruleMarks.list(), keyOf),
     tests: new Map(tests.map((test) => [keyOf(test), test])),
     probes: new Map(probes.map((probe) => [probe.storage, probe])),
   };
+}
+
+/** The newest test that counts: a host that was trusted once may not be trusted any more. */
+async function countedTest(
+  { catalog, config }: Pick<StatusSource, "catalog" | "config">,
+  newest: RestoreTestRecord,
+): Promise<RestoreTestRecord | undefined> {
+  const counts = ({ outcome, prover }: RestoreTestRecord) =>
+    outcome !== "ERROR" && (prover === null || config.rule.trusted_provers.includes(prover));
+  if (counts(newest)) return newest;
+  const { server, database } = newest;
+  return (await catalog.restoreTests.list({ server, database, limit: TESTS_MAX })).find(counts);
 }
 
 /** The facts about one database. */

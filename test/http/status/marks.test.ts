@@ -95,6 +95,26 @@ test("since when is recorded as soon as a mark changes, and the status shows it"
   expect((await app(made)).marks[0]).toMatchObject({ state: "held", since: hoursAgo(-2) });
 });
 
+test("a test on another host counts only as long as its signer is trusted", async () => {
+  const [own, other] = ["a", "b"].map((letter) => letter.repeat(44));
+  await using made = await lab();
+  await locked(made);
+  await restoreTest(made, { outcome: "FAILED", finished_at: hoursAgo(3) });
+  await restoreTest(made, { prover: own ?? "" });
+  await restoreTest(made, { prover: other ?? "", outcome: "FAILED", finished_at: hoursAgo(0.5) });
+  const trusting = async (...trusted_provers: (string | undefined)[]) => {
+    made.context.config.rule.trusted_provers = trusted_provers.map(String);
+    return (await app(made)).marks[4];
+  };
+  expect(await trusting()).toMatchObject({ state: "lost", sentence: expect.stringMatching(/UTC failed$/) });
+  expect(await trusting(own)).toMatchObject({
+    state: "held",
+    sentence:
+      "the restore test of 2026-11-22 23:00 UTC on another host (signer aaaaaaaaaaaa…) found no error",
+  });
+  expect(await trusting(own, other)).toMatchObject({ state: "lost" });
+});
+
 test("time alone loses marks: a lock ends, a backup and a restore test become too old", async () => {
   await using made = await lab('[rule]\nrestore_test_max_age = "3d"');
   await locked(made);

@@ -14,6 +14,7 @@ import {
   type Tone,
 } from "./elements.tsx";
 import { type PageSeries, seriesKey } from "./history.ts";
+import { BriefMarks, Marks } from "./marks.tsx";
 import type { DatabaseGroups } from "./order.ts";
 import { pageAddress } from "./query.ts";
 import { Spark } from "./spark.tsx";
@@ -135,6 +136,7 @@ const DatabaseCard = ({ id, database, points, page }: CardInput) => {
           />
         </Fact>
       </dl>
+      <Marks database={database} />
       <Copies database={database} />
       {points.length > 0 && (
         <div class="sparks">
@@ -214,7 +216,8 @@ const BriefDatabases = ({ title, databases, page }: BriefInput) =>
               {database.newest_good
                 ? `${page.times.relative(database.newest_good.started_at)}, ${sizeText(database.newest_good.dump_bytes)}`
                 : "no good backup"}
-            </span>
+            </span>{" "}
+            <BriefMarks marks={database.marks} />
           </li>
         ))}
       </ul>

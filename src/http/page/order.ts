@@ -27,6 +27,11 @@ const RANK: Readonly<Record<DatabaseStatus["state"], number>> = {
   gone: 6,
 };
 
+/** The databases that the page is about. */
+export function selected({ databases }: StatusReport, { database }: PageQuery): DatabaseStatus[] {
+  return database === null ? databases : databases.filter((one) => isSameDatabase(one, database));
+}
+
 export function databaseGroups({ databases, now }: StatusReport, { database }: PageQuery): DatabaseGroups {
   if (database !== null)
     return {

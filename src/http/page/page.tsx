@@ -6,8 +6,9 @@ import { Backups } from "./backups.tsx";
 import { Databases } from "./databases.tsx";
 import { Moment, type Page, Shape, State } from "./elements.tsx";
 import type { PageHistory, PageSeries } from "./history.ts";
+import { MissingMarks } from "./marks.tsx";
 import { Notifiers } from "./notifiers.tsx";
-import { databaseGroups } from "./order.ts";
+import { databaseGroups, selected } from "./order.ts";
 import { type PageQuery, pageAddress, REFRESH_S } from "./query.ts";
 import { Storages } from "./storages.tsx";
 import { PAGE_STYLE } from "./style.ts";
@@ -58,6 +59,7 @@ export function renderPage({ report, history, series, query }: PageInput): strin
           <Alerts alerts={report.alerts} page={page} />
           <Running running={report.running} page={page} />
           <Databases groups={databaseGroups(report, query)} series={series} page={page} />
+          <MissingMarks databases={selected(report, query)} page={page} />
           <Storages storages={report.storages} page={page} />
           <Notifiers notifiers={report.notifiers} page={page} />
           <Work report={report} page={page} />

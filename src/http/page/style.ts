@@ -83,12 +83,12 @@ dd .state { font-size: .95em; gap: .3em; }
 dd .absolute, td .absolute { display: block; }
 dd .absolute { font-size: .8rem; }
 td .absolute { white-space: nowrap; }
-.marks { display: grid; grid-template-columns: repeat(auto-fit, minmax(4rem, 1fr)); gap: .4rem .3rem; text-align: center; }
+.marks { display: grid; grid-template-columns: 1fr 1fr 1fr 1.3fr 1fr; gap: .15rem; text-align: center; }
 .marks .digit { display: inline-block; min-width: 1.9em; padding: .05em .3em; border: 1px solid currentColor;
   border-radius: .4rem; font-weight: 650; font-variant-numeric: tabular-nums; }
 .marks .lost { text-decoration: line-through; text-decoration-thickness: 2px; }
 .marks .not_set_up, .marks .not_demanded { border-style: dashed; font-weight: 400; }
-.marks .label { display: block; font-size: .75rem; line-height: 1.25; }
+.marks .label { display: block; font-size: clamp(.62rem, 3.1vw, .75rem); line-height: 1.25; }
 .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 .copies { font-size: .85rem; color: var(--quiet); }
 .copies li + li { margin-top: .15rem; }

@@ -1,16 +1,17 @@
 import type { Clock } from "../base/clock.ts";
 import type { Config } from "../config/config.ts";
 import { findSharedPlaces } from "../jobs/shared-places.ts";
-import { threeTwoOne } from "../rule/setup.ts";
+import { lastTwoNotSetUp, threeTwoOne } from "../rule/setup.ts";
 import type { Seen } from "./finding.ts";
 import { failed, ok, warning } from "./finding.ts";
 
-/** Storages that are one place, which makes them one copy, and whether the places meet 3-2-1. */
+/** Storages that are one place, which makes them one copy, and how far the config meets 3-2-1-1-0. */
 export async function lookAtCopies(
-  { server, storage, rule }: Pick<Config, "server" | "storage" | "rule">,
+  config: Pick<Config, "server" | "storage" | "rule" | "schedule">,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<Seen[]> {
+  const { server, storage, rule } = config;
   const shared = await findSharedPlaces({ storage }, { clock, signal });
   const places = shared.map(({ error }) => ({
     ...failed("usage", error.message, error.hint),
@@ -23,5 +24,6 @@ export async function lookAtCopies(
     storage.filter(({ name }) => !twins.includes(name)),
     rule,
   );
-  return [...places, isMet ? ok(message) : warning(message, hint)];
+  const more = lastTwoNotSetUp(config);
+  return [...places, isMet ? ok([message, more ?? []].flat().join("; ")) : warning(message, hint)];
 }

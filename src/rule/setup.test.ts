@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
+import { loadToml, MINIMAL, S3 } from "../../test/fixtures/config-file.ts";
 import { DEMANDS } from "../../test/fixtures/rule-facts.ts";
 import type { RuledStorage } from "./facts.ts";
-import { threeTwoOne } from "./setup.ts";
+import { lastTwoNotSetUp, threeTwoOne } from "./setup.ts";
 
 const disk: RuledStorage = { name: "disk", type: "local", off_site: false, expire: "delete" };
 const usb: RuledStorage = { ...disk, name: "usb" };
@@ -60,4 +61,25 @@ test("the config's own demands are what must be met", () => {
     message: "2-1-0 is met: 2 copies (the live database is one), 1 kind of storage, off-site: none",
     hint: null,
   });
+});
+
+test.each([
+  [
+    "",
+    "not set up yet: 1 immutable (lock the copies of an S3 storage: docs/immutability.md) and 0 errors (set schedule.restore_test: docs/restore-tests.md)",
+  ],
+  [
+    '[schedule]\nrestore_test = "@weekly"',
+    "not set up yet: 1 immutable (lock the copies of an S3 storage: docs/immutability.md)",
+  ],
+  ["[rule]\nimmutable = 0\nzero_errors = false", null],
+])("the last two digits are said to be not set up, with %p", async (more, line) => {
+  const off = more.includes("[schedule]") ? "" : '[schedule]\nrestore_test = "off"\n';
+  expect(lastTwoNotSetUp(await loadToml(`${MINIMAL}${off}${more}\n`))).toBe(line);
+});
+
+test("a lock gives the first of them", async () => {
+  const bucket = `${S3}provider = "aws"\nregion = "x"\nlock = { mode = "compliance", days = 7 }\n`;
+  const config = await loadToml(`${MINIMAL}${bucket}[rule]\nzero_errors = false\n`);
+  expect(lastTwoNotSetUp(config)).toBeNull();
 });

@@ -1,4 +1,6 @@
-import type { RuleConfig } from "../config/config.ts";
+import type { Config, RuleConfig } from "../config/config.ts";
+import { OFF } from "../config/cron.ts";
+import { storageImmutability } from "../storage/immutability.ts";
 import type { RuledStorage } from "./facts.ts";
 
 /** The most that the config makes possible for a new backup. */
@@ -57,6 +59,29 @@ export function threeTwoOne(storages: readonly RuledStorage[], demands: RuleConf
     message: `${name} is not met: ${lacks.join(", ")}`,
     hint: storageStep(storages, demands),
   };
+}
+
+/**
+ * What of the last two digits the config demands, but nothing in it can give: one line; null if nothing is missing. A
+ * config may be good without it, so this is no warning.
+ */
+export function lastTwoNotSetUp({
+  storage,
+  rule,
+  schedule,
+}: Pick<Config, "storage" | "rule" | "schedule">): string | null {
+  const archives = archivesOf(storage);
+  const immutable = storage.filter(
+    (one) => !archives.includes(one.name) && storageImmutability(one, undefined).isWanted,
+  );
+  const isTested = schedule.restore_test !== OFF || rule.trusted_provers.length > 0;
+  const lacks = [
+    ...(immutable.length < rule.immutable
+      ? [`${rule.immutable} immutable (lock the copies of an S3 storage: docs/immutability.md)`]
+      : []),
+    ...(rule.zero_errors && !isTested ? ["0 errors (set schedule.restore_test: docs/restore-tests.md)"] : []),
+  ];
+  return lacks.length === 0 ? null : `not set up yet: ${lacks.join(" and ")}`;
 }
 
 /** `no copy off-site`, `1 of 2 copies off-site`. */

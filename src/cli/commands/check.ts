@@ -4,7 +4,7 @@ import { describeConfig } from "../../config/describe.ts";
 import { requireCertificates } from "../../config/load.ts";
 import { formatDuration, formatRate, formatSize } from "../../config/units.ts";
 import { refuseSharedPlaces } from "../../jobs/shared-places.ts";
-import { threeTwoOne } from "../../rule/setup.ts";
+import { lastTwoNotSetUp, threeTwoOne } from "../../rule/setup.ts";
 import type { Command } from "../command.ts";
 import { isSet, JSON_OPTION } from "../command.ts";
 import { commandConfig } from "../open-context.ts";
@@ -28,7 +28,9 @@ export const command: Command = {
     const warnings = [...config.warnings, ...copyWarnings(config)];
     for (const warning of copyWarnings(config)) invocation.log.warning(warning);
     const described = describeConfig({ ...config, warnings });
-    output.print(isSet(args, "json") ? jsonText(described) : linesOf(described, output.style).join("\n"));
+    const more = config.server.length === 0 ? null : lastTwoNotSetUp(config);
+    const lines = [...linesOf(described, output.style), ...(more === null ? [] : [`3-2-1-1-0: ${more}`])];
+    output.print(isSet(args, "json") ? jsonText(described) : lines.join("\n"));
     return 0;
   },
 };

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { marks } from "../fixtures/marks.ts";
-import { pageOf } from "../fixtures/page-input.ts";
-import { database, freshReport, fullReport, manyDatabases } from "../fixtures/status-report.ts";
-import { accessibility, BrowserLab } from "../lab/machine/browser.ts";
+import { marks } from "../../fixtures/marks.ts";
+import { pageOf } from "../../fixtures/page-input.ts";
+import { database, freshReport, fullReport, manyDatabases } from "../../fixtures/status-report.ts";
+import { accessibility, BrowserLab } from "../../lab/machine/browser.ts";
 
 /** The five marks of 3-2-1-1-0 in a real browser. */
 

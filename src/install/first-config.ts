@@ -3,7 +3,7 @@ import EXAMPLE_CONFIG from "../../config.example.toml" with { type: "text" };
 import type { Clock } from "../base/clock.ts";
 import { Pg321Error } from "../base/errors.ts";
 import { DEFAULT_CONFIG_PATH } from "../config/load.ts";
-import { isPassphraseProtected, readIdentityFile } from "../sealed/identity.ts";
+import { currentRecipients, isPassphraseProtected, readIdentityFile } from "../sealed/identity.ts";
 import FIRST_CONFIG from "./config.toml" with { type: "text" };
 import type { Ownership } from "./files.ts";
 import { ensureFile, putNew, ROOT, replaceBy, rightsText, statsOf } from "./files.ts";
@@ -101,7 +101,9 @@ export function firstConfig(recipient: string | undefined): string {
 async function recipientHere(): Promise<string | undefined> {
   try {
     const text = await readFile(IDENTITY_FILE, "utf8");
-    return isPassphraseProtected(text) ? undefined : (await readIdentityFile(text)).recipients[0];
+    if (isPassphraseProtected(text)) return undefined;
+    // After a rotation the first identity is the oldest one.
+    return currentRecipients((await readIdentityFile(text)).facts)[0];
   } catch {
     // `key show` and `doctor` say what is wrong with it.
     return undefined;

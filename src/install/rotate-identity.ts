@@ -4,13 +4,14 @@ import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { Secret } from "../base/secret.ts";
 import type { IdentityFacts } from "../sealed/identity.ts";
 import {
+  currentRecipients,
   generateIdentity,
   isPassphraseProtected,
   openIdentityText,
   readIdentityFile,
   withIdentity,
 } from "../sealed/identity.ts";
-import { replaceKeyFile } from "../sealed/key-file.ts";
+import { replaceKeyFile, withKeyFileLock } from "../sealed/key-file.ts";
 import { sealText } from "../sealed/passphrase.ts";
 
 export interface Rotation {
@@ -39,6 +40,12 @@ export interface RotationOptions {
  * code `key`.
  */
 export async function rotateIdentity(options: RotationOptions): Promise<Rotation> {
+  await readText(options.identityFile);
+  // Of two rotations at the same time, one would write a file without the identity of the other.
+  return withKeyFileLock(options.identityFile, () => rotateLocked(options));
+}
+
+async function rotateLocked(options: RotationOptions): Promise<Rotation> {
   const { identityFile, recipients, clock } = options;
   const before = await readText(identityFile);
   const passphrase = isPassphraseProtected(before) ? await options.passphrase() : undefined;
@@ -78,10 +85,9 @@ function replacedBy(
   facts: readonly IdentityFacts[],
   recipients: readonly string[] | undefined,
 ): string[] {
-  const replaced = facts.flatMap(({ replaces }) => replaces);
-  const current = facts
-    .map(({ recipient }) => recipient)
-    .filter((one) => (recipients ? recipients.includes(one) : !replaced.includes(one)));
+  const current = recipients
+    ? facts.map(({ recipient }) => recipient).filter((one) => recipients.includes(one))
+    : currentRecipients(facts);
   if (current.length > 0) return [...new Set(current)];
   throw new Pg321Error(
     "key",

@@ -83,6 +83,12 @@ export function withIdentity(
   return `${text}${text.endsWith("\n") ? "" : "\n"}\n${lines.join("\n")}`;
 }
 
+/** The recipients of the identities that no other identity of the file replaces: new backups are sealed to these. */
+export function currentRecipients(facts: readonly IdentityFacts[]): string[] {
+  const replaced = facts.flatMap(({ replaces }) => replaces);
+  return facts.map(({ recipient }) => recipient).filter((one) => !replaced.includes(one));
+}
+
 /** The plain text of an identity file. Throws code `key` if the passphrase does not open it, or none was given. */
 export async function openIdentityText(text: string, passphrase?: Secret): Promise<string> {
   return isPassphraseProtected(text) ? decryptWithPassphrase(text, passphrase) : text;

@@ -2,7 +2,9 @@ import { randomBytes } from "node:crypto";
 import { link, open, readFile, realpath, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { messageOf, Pg321Error } from "../base/errors.ts";
+import { makerOfTag, processTag } from "../base/files/private-files.ts";
 import { isRoot } from "../base/process/become-user.ts";
+import { fateOf } from "../base/process/identity.ts";
 
 /**
  * Writes a key file, mode 0600, whole or not at all, and returns when it is on disk. A file that root writes into
@@ -47,6 +49,47 @@ export async function replaceKeyFile(path: string, before: string, text: string)
     throw cause instanceof Pg321Error ? cause : notWritten(path, cause);
   } finally {
     if (temporary !== undefined) await rm(temporary, { force: true });
+  }
+}
+
+/**
+ * Runs `work` while no other process changes this key file in the same way. The lock is a file beside it, which names
+ * its process; that of a dead process is replaced. Throws code `key` if the process lives, or may live.
+ */
+export async function withKeyFileLock<T>(path: string, work: () => Promise<T>): Promise<T> {
+  const real = await realpath(path).catch(() => path);
+  const lock = join(dirname(real), `.${basename(real)}.lock`);
+  try {
+    await takeLock(path, lock);
+  } catch (cause) {
+    throw cause instanceof Pg321Error ? cause : notWritten(path, cause);
+  }
+  try {
+    return await work();
+  } finally {
+    await rm(lock, { force: true });
+  }
+}
+
+async function takeLock(path: string, lock: string): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    const temporary = `${lock}.${randomBytes(6).toString("hex")}.tmp`;
+    try {
+      // A lock appears with its content, so that nobody reads an empty one.
+      await writeDurably(temporary, processTag(), undefined);
+      return await link(temporary, lock);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+      const maker = makerOfTag(await readFile(lock, "utf8").catch(() => ""));
+      if (attempt > 1 || maker === undefined || fateOf(maker) !== "dead")
+        throw new Pg321Error("key", `key file ${path}: another command is changing it`, {
+          hint: `wait for it to end; if there is none, remove ${lock}`,
+          cause: error,
+        });
+      await rm(lock, { force: true });
+    } finally {
+      await rm(temporary, { force: true });
+    }
   }
 }
 

@@ -4,7 +4,13 @@ import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Secret } from "../base/secret.ts";
-import { encodeIdentityFile, generateIdentity, readIdentityFile } from "./identity.ts";
+import {
+  currentRecipients,
+  encodeIdentityFile,
+  generateIdentity,
+  readIdentityFile,
+  withIdentity,
+} from "./identity.ts";
 import { writeKeyFile } from "./key-file.ts";
 import { isSigner } from "./metadata.ts";
 import { generateSigningKey, isSignedBy, readSigningKey } from "./signing-key.ts";
@@ -29,6 +35,30 @@ describe("an identity file", () => {
     const file = await readIdentityFile(text);
     expect(file.recipients).toEqual([first.recipient, second.recipient]);
     expect(file).toMatchObject({ signers: [], installation: undefined });
+  });
+
+  test("keeps every identity when another one is added, and knows which one is current", async () => {
+    const [first, second, third] = [
+      await generateIdentity(),
+      await generateIdentity(),
+      await generateIdentity(),
+    ];
+    const createdAt = new Date("2026-11-23T00:25:00.000Z");
+    const text = await encodeIdentityFile(first, { installation, signers: [], createdAt });
+    // A file that an editor left without its last line end.
+    const two = withIdentity(text.trimEnd(), second, { createdAt, replaces: [first.recipient] });
+    expect(two).toStartWith(text.trimEnd());
+    const file = await readIdentityFile(two);
+    expect(file.facts).toEqual([
+      { recipient: first.recipient, createdAt: "2026-11-23T00:25:00Z", replaces: [] },
+      { recipient: second.recipient, createdAt: "2026-11-23T00:25:00Z", replaces: [first.recipient] },
+    ]);
+    expect(file.installation).toBe(installation);
+    expect(currentRecipients(file.facts)).toEqual([second.recipient]);
+    // An identity that was added by hand replaces none.
+    const three = await readIdentityFile(`${two}${third.identity.reveal()}\n`);
+    expect(currentRecipients(three.facts)).toEqual([second.recipient, third.recipient]);
+    expect(three.facts[2]).toEqual({ recipient: third.recipient, createdAt: undefined, replaces: [] });
   });
 
   test("opens only with its passphrase", async () => {

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { chmod, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Installation, localStorage, runProgram } from "../../lab/installation.ts";
+import { Installation, localStorage, runProgram, startProgram } from "../../lab/installation.ts";
 import { usePostgres } from "../../lab/servers/use-postgres.ts";
 
 setDefaultTimeout(60_000);
@@ -181,28 +181,48 @@ test("a protected file stays protected by the same passphrase, and a wrong one c
   expect((await readdir(base)).filter((name) => name.endsWith(".tmp"))).toEqual([]);
 });
 
-test("killed at any moment, the file is the old one or a whole new one", async () => {
+test("killed at any moment, the file is whole, no identity is lost, and the next rotation works", async () => {
   const identity = join(base, "killed.txt");
-  const signing = ["--signing-key", join(base, "killed.key")];
-  await runProgram(["key", "generate", "-i", identity, ...signing], {});
-  const before = await readFile(identity, "utf8");
-  const child = Bun.spawn(
-    [process.execPath, join(import.meta.dir, "../../../src/main.ts"), "key", "rotate", "-i", identity],
-    {
-      stdio: ["ignore", "ignore", "ignore"],
-    },
-  );
-  for (;;) {
-    const names = await readdir(base);
-    if (names.some((name) => name.startsWith(".killed.txt.")) || child.exitCode !== null) break;
+  await runProgram(["key", "generate", "-i", identity, "--signing-key", join(base, "killed.key")], {});
+  // How often the directory is read, after the first file of the rotation appears, until the kill.
+  for (const moment of [0, 1, 2, 4, 8, 16]) {
+    const before = await readFile(identity, "utf8");
+    // Temporary files of killed rotations stay.
+    const leftOver = await readdir(base);
+    const child = startProgram(["key", "rotate", "-i", identity], {});
+    for (let left = moment; child.exitCode === null; ) {
+      const names = await readdir(base);
+      const isUnderWay = names.some((name) => name.startsWith(".killed.txt.") && !leftOver.includes(name));
+      if (isUnderWay && left-- === 0) break;
+    }
+    child.kill("SIGKILL");
+    await child.exited;
+    expect(await readFile(identity, "utf8")).toStartWith(before);
+    const shown = await runProgram(["key", "show", "-i", identity, "--json"], {});
+    expect(shown.exitCode).toBe(0);
   }
-  child.kill("SIGKILL");
-  await child.exited;
-  const text = await readFile(identity, "utf8");
-  expect(text).toStartWith(before);
-  const shown = await runProgram(["key", "show", "-i", identity, "--json"], {});
-  expect(shown.exitCode).toBe(0);
-  expect(shown.json.recipients.length).toBe(text === before ? 1 : 2);
+  const rotated = await runProgram(["key", "rotate", "-i", identity, "--json"], {});
+  expect(rotated).toMatchObject({ exitCode: 0, stderr: "" });
+  const { identities } = (await runProgram(["key", "show", "-i", identity, "--json"], {})).json;
+  expect(identities.at(-1).recipient).toBe(rotated.json.recipient);
+  expect((await readdir(base)).includes(".killed.txt.lock")).toBe(false);
+});
+
+test("of several rotations at the same time, none loses the identity of another", async () => {
+  const identity = join(base, "together.txt");
+  await runProgram(["key", "generate", "-i", identity, "--signing-key", join(base, "together.key")], {});
+  const all = await Promise.all(
+    Array.from({ length: 4 }, () => runProgram(["key", "rotate", "-i", identity, "--json"], {})),
+  );
+  const done = all.filter(({ exitCode }) => exitCode === 0).map(({ json }) => json.recipient);
+  expect(done.length).toBeGreaterThan(0);
+  for (const { exitCode, stderr } of all.filter((one) => one.exitCode !== 0)) {
+    expect(exitCode).toBe(12);
+    expect(stderr).toMatch(/another command is changing it\nhint: wait for it/);
+  }
+  const { recipients } = (await runProgram(["key", "show", "-i", identity, "--json"], {})).json;
+  expect(recipients).toHaveLength(1 + done.length);
+  expect(recipients).toEqual(expect.arrayContaining(done));
 });
 
 test.each([

@@ -98,6 +98,7 @@ describe.skipIf(noBoxReason !== undefined)(`a recovery kit${noBoxReason ? `: ${n
     // The backup of one database needs the first identity, that of the other the second one.
     await box.ok("pg321", "backup", "odd name %");
     const rotated = await box.ok("pg321", "key", "rotate");
+    expect(await box.ok("stat", "-c", "%a %U %G", "/etc/pg321/identity.txt")).toBe("640 root pg321\n");
     await box.sh(/^ {2}sudo (sed -i .*)$/m.exec(rotated)?.[1] ?? "false");
     await box.ok("pg321", "backup", "app");
     await box.ok("pg321", "recovery-kit", KIT);

@@ -1,6 +1,7 @@
 /**
  * `npm run demo [-- --scale N] [--stay]`: shows the life of a backup on a temporary PostgreSQL, with the real
- * executable: back up, list, verify, restore, compare, damage, repair, and the daemon. Leaves nothing behind.
+ * executable: back up, list, verify, restore, compare, damage, repair, and the daemon. With `--proof` it shows the five
+ * marks of 3-2-1-1-0 instead, with a bucket that locks objects. Leaves nothing behind.
  */
 import { parseArgs } from "node:util";
 import { sizeText, styleFor } from "../src/cli/output/output.ts";
@@ -9,6 +10,7 @@ import type { DaemonScene } from "./demo/daemon.ts";
 import { stopDaemon } from "./demo/daemon.ts";
 import { DemoError, Narrator } from "./demo/narrator.ts";
 import { nextSteps } from "./demo/next-steps.ts";
+import { tellProof } from "./demo/proof.ts";
 import { Stage } from "./demo/stage.ts";
 import { tellStory } from "./demo/story.ts";
 
@@ -23,23 +25,32 @@ interface Options {
   scale: number;
   /** Whether the daemon keeps running until somebody ends the demo. */
   stay: boolean;
+  /** Whether to show the five marks instead. */
+  proof: boolean;
 }
 
 function optionsFromArguments(): Options {
   try {
     const { values } = parseArgs({
-      options: { scale: { type: "string", default: "1" }, stay: { type: "boolean", default: false } },
+      options: {
+        scale: { type: "string", default: "1" },
+        stay: { type: "boolean", default: false },
+        proof: { type: "boolean", default: false },
+      },
     });
     const scale = Number(values.scale);
-    if (scale > 0 && scale <= 100) return { scale, stay: values.stay };
+    const { stay, proof } = values;
+    if (scale > 0 && scale <= 100 && !(stay && proof)) return { scale, stay, proof };
   } catch {
     // The error below covers this, too.
   }
-  throw new DemoError("invalid arguments: expected --scale N (above 0, up to 100), --stay, or none");
+  throw new DemoError(
+    "invalid arguments: expected --scale N (above 0, up to 100), --stay or --proof, or none",
+  );
 }
 
 async function demo(narrator: Narrator): Promise<void> {
-  const { scale, stay } = optionsFromArguments();
+  const { scale, stay, proof } = optionsFromArguments();
   const { bold, dim, good } = narrator.style;
   await narrator.say(
     bold("pg321: PostgreSQL backups the 3-2-1-1-0 way, proved by restoring them"),
@@ -52,9 +63,12 @@ async function demo(narrator: Narrator): Promise<void> {
   await narrator.say("", `compiled dist/pg321 (${sizeText(Bun.file(EXECUTABLE).size)})`);
   {
     await using stage = await Stage.open({ narrator, executable: EXECUTABLE, signal: stop.signal });
-    const scene = await tellStory(stage, narrator, { scale, stay, signal: stop.signal });
-    if (stay) await stayUntilEnded(narrator, scene);
-    await stopDaemon(narrator, scene);
+    if (proof) await tellProof(stage, narrator, { scale, signal: stop.signal });
+    else {
+      const scene = await tellStory(stage, narrator, { scale, stay, signal: stop.signal });
+      if (stay) await stayUntilEnded(narrator, scene);
+      await stopDaemon(narrator, scene);
+    }
   }
   const seconds = ((performance.now() - startedAtMs) / 1000).toFixed(0);
   await narrator.say("", good(`Everything worked, in ${seconds} s; all files are removed again.`), "");

@@ -31,8 +31,9 @@ const OLDER_POSTGRES_PACKAGE = {
 };
 
 const POSTGRES = ["postgresql-15"];
+const RGW = ["ceph-mon", "ceph-osd", "radosgw", "ceph-common"];
 const S3_SERVERS = [
-  ...["ceph-mon", "ceph-osd", "radosgw", "ceph-common"],
+  ...RGW,
   ...["swift-proxy", "swift-account", "swift-container", "swift-object", "memcached"],
 ];
 const TOOLS = ["age", "faketime", "zstd", "procps", "util-linux"];
@@ -70,7 +71,7 @@ function main([purpose, script, ...args]) {
   if (process.platform !== "linux")
     throw new SetupError("pg321 runs only on Linux", "use Debian 12, for example");
   installNodePackages();
-  installDebianPackages(PACKAGES[purpose]);
+  installDebianPackages([...PACKAGES[purpose], ...(args.includes("--proof") ? RGW : [])]);
   if (purpose === "test") {
     fetchPromtool();
     fetchOlderPostgres();

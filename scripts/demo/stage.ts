@@ -88,6 +88,8 @@ export class Stage implements AsyncDisposable {
   // biome-ignore lint/suspicious/noExplicitAny: the demo takes a few fields of documented JSON.
   async json(commandLine: string): Promise<any> {
     const output = this.path("output.json");
+    // A shorter output would leave the end of a longer one.
+    await rm(output, { force: true });
     await this.#run(commandLine, Bun.file(output), 0);
     return Bun.file(output).json();
   }

@@ -30,7 +30,7 @@ export async function tellStory(
   return showDaemon(stage, narrator, { stay, signal });
 }
 
-async function prepareServer(stage: Stage, narrator: Narrator, scale: number): Promise<number> {
+export async function prepareServer(stage: Stage, narrator: Narrator, scale: number): Promise<number> {
   const { address } = stage.postgres;
   await narrator.scene(
     "A server with something to lose",
@@ -54,7 +54,12 @@ async function newPassword(stage: Stage, file: string): Promise<string> {
   return password;
 }
 
-async function makeKeysAndConfig(stage: Stage, narrator: Narrator): Promise<void> {
+/** Makes keys and a config. `storages`: the tables of its storages, whose directories are made too. */
+export async function makeKeysAndConfig(
+  stage: Stage,
+  narrator: Narrator,
+  storages: string = TWO_DIRECTORIES,
+): Promise<void> {
   await narrator.scene(
     "Keys and a config",
     "Backups are sealed to a public key, so nobody with access to a storage, not even a thief, can read them; the signing key proves later that a backup comes from this installation. The directories of storages must exist already: otherwise a share that is not mounted would look like an empty one.",
@@ -63,16 +68,32 @@ async function makeKeysAndConfig(stage: Stage, narrator: Narrator): Promise<void
   const { recipients } = await stage.json(
     "pg321 key show --identity identity.txt --signing-key signing.key --json",
   );
-  await stage.write("config.toml", configText(stage, recipients[0]));
+  await stage.write("config.toml", configText(stage, recipients[0], storages));
   await narrator.say("");
   await stage.show("cat config.toml");
   await narrator.say("");
-  await stage.show("mkdir -m 700 disk share");
+  const directories = [...storages.matchAll(/^path = "DIRECTORY\/(.+)"$/gm)].map(([, name]) => name);
+  await stage.show(`mkdir -m 700 ${directories.join(" ")}`);
   await narrator.say("");
   await stage.show("pg321 check | sed '/storage/,$d'");
 }
 
-function configText({ directory, postgres }: Stage, recipient: string): string {
+const TWO_DIRECTORIES = `[[storage]]
+name = "disk"
+type = "local"
+path = "DIRECTORY/disk"
+min_free = "100MiB"
+
+[[storage]]
+name = "share"
+type = "local"
+path = "DIRECTORY/share"
+min_free = "100MiB"
+off_site = true                # in this demo: mounted from another building
+
+`;
+
+function configText({ directory, postgres }: Stage, recipient: string, storages: string): string {
   return `state_dir = "${directory}/state"
 timezone = "UTC"
 
@@ -84,20 +105,7 @@ user = "${ROLE}"
 password = { file = "${directory}/pg321.password" }
 databases = ["${DATABASE}"]          # names or globs; default: all
 
-[[storage]]
-name = "disk"
-type = "local"
-path = "${directory}/disk"
-min_free = "100MiB"
-
-[[storage]]
-name = "share"
-type = "local"
-path = "${directory}/share"
-min_free = "100MiB"
-off_site = true                # in this demo: mounted from another building
-
-[encryption]
+${storages.replaceAll("DIRECTORY", directory)}[encryption]
 recipients = ["${recipient}"]
 identity_file = "${directory}/identity.txt"
 signing_key_file = "${directory}/signing.key"
@@ -179,7 +187,7 @@ async function damageAndRepair(stage: Stage, narrator: Narrator): Promise<void> 
 }
 
 /** A command that changes one byte in the middle of a storage's copy. */
-async function flipByteCommand(stage: Stage, storage: string): Promise<string> {
+export async function flipByteCommand(stage: Stage, storage: string): Promise<string> {
   const [file] = await stage.sealedFiles(storage);
   if (file === undefined) throw new DemoError(`no sealed file in ${storage}`);
   const content = Bun.file(stage.path(file));

@@ -52,3 +52,11 @@ test("--stay keeps the daemon running and prints the address of its page, until 
   expect(stdout).toMatch(/its page is at http:\/\/127\.0\.0\.1:\d+\//);
   expect(left).toEqual([]);
 }, 60_000);
+
+test("--proof shows all five marks, the loss of one, and that it is gained back", async () => {
+  const { exitCode, stdout, stderr, left } = await runDemo(undefined, "--proof");
+  expect({ exitCode, stderr: exitCode === 0 ? "" : stderr }).toEqual({ exitCode: 0, stderr: "" });
+  expect(stdout.match(/ 3 2 1 1 0 /g)).toHaveLength(2);
+  expect(stdout).toContain("3 copies lost since");
+  expect(left).toEqual([]);
+}, 120_000);

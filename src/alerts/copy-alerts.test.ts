@@ -80,3 +80,11 @@ test("it does not end while a copy is recorded as damaged; a repair ends what a 
   await lab.catalog.updateCopy(damaged, "disk", { state: "CONFIRMED" });
   expect(await told("repair", outcome("a", "disk"))).toEqual(["resolved WARNING verify storage disk"]);
 });
+
+test("a single copy is named as such, and the hint of its storage is the next step for a whole storage", async () => {
+  await told("verify", ...good("other"), ...away("b"));
+  expect(notices()[0]?.message).toBe(`the copy of main/b in disk are not good: ${AWAY}`);
+  const hint = "mount the disk";
+  await told("verify", ...good("other"), ...away("a", "b").map((one) => ({ ...one, hint })));
+  expect(notices()[0]?.metadata["hint"]).toBe("mount the disk; then run: pg321 verify");
+});

@@ -98,8 +98,21 @@ export async function examine(options: DoctorOptions): Promise<Finding[]> {
       servers.flatMap((one) => one.databases),
     ),
   ];
-  return findings.sort((a, b) => AREAS.indexOf(a.area) - AREAS.indexOf(b.area));
+  return withoutDoubts(findings).sort((a, b) => AREAS.indexOf(a.area) - AREAS.indexOf(b.area));
 }
+
+/** Without the device of a storage that failed: an empty mount point says nothing about the disk that belongs there. */
+function withoutDoubts(findings: readonly Finding[]): Finding[] {
+  const failures = new Set(
+    findings.flatMap(({ area, subject, verdict }) =>
+      area === "storage" && verdict === "failed" ? subject : [],
+    ),
+  );
+  return findings.filter((one) => !(one.message.startsWith(SAME_DEVICE) && failures.has(one.subject)));
+}
+
+/** How the finding about a storage on the disk of a server begins. */
+const SAME_DEVICE = "on the same device as the data of server ";
 
 /** Without the tables that lack a value from outside: the check of the config reports them. */
 function usableConfig(config: Config): Config {
@@ -307,7 +320,7 @@ async function lookAtServerWhole(
     });
     findings.push(...seen);
   }
-  const message = `on the same device as the data of server "${server.name}": one broken disk destroys both, and a full one stops the server`;
+  const message = `${SAME_DEVICE}"${server.name}": one broken disk destroys both, and a full one stops the server`;
   for (const subject of found.storagesOnDevice)
     findings.push({ area: "storage", subject, ...warning(message, "put the storage on a separate disk") });
   const databases = found.databases.map((database) => ({ server: server.name, database }));

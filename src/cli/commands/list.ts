@@ -1,6 +1,6 @@
 import { hostname } from "node:os";
 import { plural } from "../../base/text/amounts.ts";
-import { backupStatusOf } from "../../base/text/states.ts";
+import { backupStatusOf, isEndedByHand } from "../../base/text/states.ts";
 import { visibleData } from "../../base/text/visible.ts";
 import type { Catalog } from "../../catalog/catalog.ts";
 import { openCatalog } from "../../catalog/open.ts";
@@ -139,10 +139,12 @@ function textOf(rows: readonly ListedBackup[], { style }: Output, now: Date): st
       { title: "STORED", cell: ({ backup }) => sizeText(backup.object_bytes), align: "right" },
       {
         title: "COPIES",
-        // Deleted copies are no problem and no longer of interest.
-        cell: ({ copies }) =>
+        // Deleted copies are no problem and no longer of interest, nor are those that a person did not let end.
+        cell: ({ backup, copies }) =>
           copyList(
-            copies.filter(({ state }) => state !== "DELETED"),
+            copies.filter(
+              ({ state }) => state !== "DELETED" && !(state === "FAILED" && isEndedByHand(backup)),
+            ),
             style,
             now,
           ),

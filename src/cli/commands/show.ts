@@ -100,7 +100,7 @@ function textOf(found: ListedBackup, stderrTail: string | null, { style }: Outpu
     copies,
     [
       { title: "STORAGE", cell: (copy) => copy.storage },
-      { title: "STATE", cell: (copy) => colouredCopy(copy.state, style) },
+      { title: "STATE", cell: (copy) => colouredCopy(copy.state, style, backup) },
       { title: "CONFIRMED", cell: (copy) => copy.confirmed_at ?? "-" },
       { title: "LAST READ BACK", cell: (copy) => copy.verified_at ?? "-" },
       { title: "LOCK", cell: (copy) => lockText(copy) ?? (copy.lock_error === null ? "-" : "not locked") },

@@ -24,8 +24,9 @@ export function originText({
   return running_on === null ? "" : ` on ${running_on}, ${is_by_hand ? "by hand" : "scheduled"}`;
 }
 
-/** The state of a copy in words. */
-export function colouredCopy(state: string, style: Style): string {
+/** The state of a copy in words. One of a backup that a person interrupted is not red. */
+export function colouredCopy(state: string, style: Style, backup = { error: null as string | null }): string {
+  if (state === "FAILED" && isEndedByHand(backup)) return style.warn("not stored");
   return colouring(state, style)(copyWord(state));
 }
 

@@ -103,7 +103,9 @@ const BackupRow = ({ listed, page }: { listed: ListedBackup; page: Page }) => {
         {durationText(finished_at === null ? null : Date.parse(finished_at) - Date.parse(started_at))}
       </td>
       <td data-label="Copies">
-        <CopyList copies={copies} />
+        <CopyList
+          copies={isEndedByHand(backup) ? copies.filter(({ state }) => state !== "FAILED") : copies}
+        />
       </td>
     </tr>
   );

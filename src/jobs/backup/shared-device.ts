@@ -12,7 +12,7 @@ const DEVICE_MS_MAX = 5_000;
 
 /**
  * Warns of storages beside PGDATA: a full disk stops PostgreSQL, and a broken one destroys the database and its
- * backups. It warns once, and again only after a change: the event in the catalog says what it has warned of.
+ * backups. It warns once, and again only of further storages: the event in the catalog says what it has warned of.
  */
 export async function warnOfSharedDevice(
   context: JobContext,
@@ -22,8 +22,9 @@ export async function warnOfSharedDevice(
   const storages = (await storagesOnDevice(context.config, connection)).map(({ name }) => name).sort();
   const key = `same device ${server}`;
   const [last] = await context.catalog.alerts({ key, limit: 1 });
-  const known: unknown = last?.metadata["storages"] ?? [];
-  if (JSON.stringify(known) === JSON.stringify(storages)) return;
+  const known = last?.metadata["storages"];
+  const told: readonly unknown[] = Array.isArray(known) ? known : [];
+  if (JSON.stringify(told) === JSON.stringify(storages)) return;
   const names = storages.join(", ");
   const message =
     storages.length === 0
@@ -31,7 +32,7 @@ export async function warnOfSharedDevice(
       : `local storages on the device of server ${server}'s data directory: ${names}`;
   const about = { job: "backup", run_id: null, server, database: null } as const;
   await raiseAlert(context, { ...about, level: "INFO", key, message, metadata: { storages }, isQuiet: true });
-  if (storages.length > 0)
+  if (storages.some((name) => !told.includes(name)))
     context.log.warning("a local storage is on the same device as the server's data directory", {
       storage: names,
       server,

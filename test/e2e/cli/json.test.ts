@@ -278,6 +278,12 @@ describe("on a terminal", () => {
     const screen = screenOf(written);
     expect(screen.filter((line) => line.includes("% of") || line.includes("^C"))).toEqual([]);
     expect(screen.at(-1)).toBe("error: interrupted by hand");
+    const [, newest = ""] = (await installation.ok("list", "--limit", "1")).stdout.split("\n");
+    expect(newest).toMatch(/ interrupted by hand +- +- +-$/);
+    const shown = (await installation.ok("show", newest.slice(0, 8))).stdout;
+    expect(shown).toMatch(/^status +interrupted by hand$/m);
+    expect(shown).not.toMatch(/failed|FAILED|SIGINT/);
+    expect((await installation.ok("status")).stdout).toContain("interrupted by hand at ");
   }, 60_000);
 
   test("raw bytes are not written to it", async () => {
@@ -305,7 +311,7 @@ test("without a terminal, progress and warnings are in the log, on stderr, witho
   for (const line of lines) expect(JSON.parse(line.replace(/^<\d>/, ""))).toHaveProperty("message");
 });
 
-test("storages on the disk of the server cause one warning, and another one only after a change", async () => {
+test("storages on the disk of the server cause one warning, and another one only for a further storage", async () => {
   const databases = [database, `odd*${ODD_END}`];
   await using fresh = await Installation.make({
     postgres: postgres.address,
@@ -322,7 +328,12 @@ test("storages on the disk of the server cause one warning, and another one only
   expect([await warned(), await warned()]).toEqual([['"disk, usb"'], []]);
   expect((await fresh.ok("alerts", "--unacknowledged", "--json")).json.alerts).toEqual([]);
   await fresh.configure({ databases, storages: (directory) => [localStorage("disk", directory)] });
-  expect([await warned(), await warned()]).toEqual([["disk"], []]);
+  expect(await warned()).toEqual([]);
+  await fresh.configure({
+    databases,
+    storages: (directory) => ["disk", "new"].map((name) => localStorage(name, directory)),
+  });
+  expect([await warned(), await warned()]).toEqual([['"disk, new"'], []]);
 });
 
 test("a reader of a dump that closes the pipe early is reported in one line, without a stack trace", async () => {

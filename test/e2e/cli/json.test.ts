@@ -191,6 +191,9 @@ test("check and key print the documented JSON", async () => {
   const bucket = [
     '[[storage]]\nname = "b2"\ntype = "s3"\nprovider = "backblaze-b2"\nregion = "us-east-005"',
     'bucket = "backups"\naccess_key_id = "a"\nsecret_access_key = "b"\nkeep.days = 20\nexpire = { archive_to = "usb" }',
+    'lock = { mode = "governance", days = 7 }\nbackfill = "30d"',
+    '[[storage]]\nname = "r2"\ntype = "s3"\nprovider = "cloudflare-r2"\naccount_id = "0123456789abcdef0123456789abcdef"\nbucket = "backups"',
+    'access_key_id = "a"\nsecret_access_key = "b"\nimmutable = { by = "bucket-rule", days = 7 }',
   ].join("\n");
   const notifiers = [
     'type = "webhook"\nurl = "https://a.example/hook"',

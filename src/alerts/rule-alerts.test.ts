@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { type AlertLab, alertLab, alertRequest } from "../../test/lab/alert-context.ts";
 import { RECEIVERS } from "../../test/lab/servers/receivers.ts";
 import { raiseAlert, resolveAlert } from "./alert.ts";
+import { alertLock } from "./lock-alerts.ts";
 import { alertRule, type LostMarks } from "./rule-alerts.ts";
 
 async function lab(): Promise<AlertLab> {
@@ -84,12 +85,20 @@ test.each([
   ["restore_test main/app", "copies"],
   ["verify main/other r2", "copies"],
   ["shrunk main/app", "copies"],
+  ["lock storage r2", "copies"],
 ])("%s is not the cause of lost %s", async (key, rule) => {
   await using alerts = await lab();
   const [, database = ""] = /main\/(\w+)/.exec(key) ?? [];
   await raiseAlert(alerts, alertRequest({ key, server: "main", database }));
   await judge(alerts, lost("app", rule));
   expect(await told(alerts)).toEqual([`raised rule main/app: main/app has lost ${rule}`]);
+});
+
+test("a storage that does not lock copies is the cause of a lost immutable copy, whatever the database", async () => {
+  await using alerts = await lab();
+  await alertLock(alerts, "backup", { name: "r2" }, "its bucket has no Object Lock");
+  await judge(alerts, lost("app", "immutable"));
+  expect(await told(alerts)).toEqual([]);
 });
 
 test("a mark that is still lost when its cause is over gets its notice then", async () => {

@@ -3,6 +3,7 @@ import type { AlertRecord } from "../catalog/records.ts";
 import { amendAlert, raiseAlert, resolveAlert, supersedeAlert } from "./alert.ts";
 import type { AlertContext } from "./alert-context.ts";
 import { databasesOf } from "./databases-of.ts";
+import { LOCK_KEY } from "./lock-alerts.ts";
 
 /** How the keys of these alerts begin: `rule main/app`, or `rule databases` for many. */
 export const RULE_KEY = "rule ";
@@ -164,6 +165,7 @@ const CAUSES_OF_COPIES = ["backup", "verify", "repair", "storage"];
 function hasCause({ server, database }: LostMarks, rule: string, open: readonly AlertRecord[]): boolean {
   const causes = CAUSES[rule] ?? CAUSES_OF_COPIES;
   return open.some((alert) => {
+    if (rule === "immutable" && alert.key.startsWith(LOCK_KEY)) return true;
     if (!causes.includes(alert.key.split(" ")[0] ?? "")) return false;
     if (databasesOf(alert).includes(`${server}/${database}`)) return true;
     if (alert.server !== server) return false;

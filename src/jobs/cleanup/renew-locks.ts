@@ -1,8 +1,9 @@
 import { resolveAlert } from "../../alerts/alert.ts";
+import { alertLock, LOCK_KEY } from "../../alerts/lock-alerts.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
-import { alertLock, LOCK_KEY, lockCopy } from "../copies/locks.ts";
+import { lockCopy } from "../copies/locks.ts";
 import { storageNamed } from "../storages.ts";
 import type { LockRenewal } from "./expiring-copies.ts";
 import type { CleanupTally } from "./report.ts";

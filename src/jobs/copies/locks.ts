@@ -1,4 +1,4 @@
-import { raiseAlert, resolveAlert } from "../../alerts/alert.ts";
+import { alertLock } from "../../alerts/lock-alerts.ts";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import type { BackupRecord, CopyRecord } from "../../catalog/records.ts";
 import type { Job, LockConfig } from "../../config/config.ts";
@@ -97,37 +97,27 @@ export async function lockStoredCopy(
   await alertLock(context, job, storage, error, [backup.id]);
 }
 
-/** Raises, or resolves, the one alert about a storage whose copies are not locked. */
-export async function alertLock(
+/**
+ * Reads the lock of a copy again, if pg321 locks copies there, and records it. A lock that ended before its time raises
+ * the alert: somebody has the right to end it. The next cleanup locks the copy again.
+ */
+export async function readLockAgain(
   context: LockContext,
-  job: Job,
+  backup: LockedBackup,
   storage: Storage,
-  error: string | null,
-  backupIds: readonly string[] = [],
+  job: Job,
 ): Promise<void> {
-  const { name } = storage;
-  const key = lockKey(name);
-  if (error === null)
-    return resolveAlert(context, key, `storage "${name}" confirms the locks of copies again`);
-  context.log.warning("a copy is not locked", { storage: name, error });
-  await raiseAlert(context, {
-    level: "WARNING",
-    job,
-    run_id: null,
-    server: null,
-    database: null,
-    key,
-    message: `copies in storage "${name}" are not immutable: ${error}`,
-    metadata: {
-      storage: name,
-      backup_ids: backupIds,
-      hint: "the backups themselves are stored; check the bucket and the key with: pg321 doctor --probe-lock",
-    },
-  });
-}
-
-export const LOCK_KEY = "lock storage ";
-
-export function lockKey(storage: string): string {
-  return `${LOCK_KEY}${storage}`;
+  const { catalog, clock } = context;
+  if (storage.settings.type !== "s3" || !storage.settings.lock) return;
+  const before = (await catalog.copies(backup.id)).find((copy) => copy.storage === storage.name);
+  const { change } = await lockCopy(context, backup, storage, undefined);
+  const { locked_until: until } = change;
+  if (!before || until === undefined) return;
+  const promised = before.locked_until;
+  const isEnded = promised !== null && new Date(promised) > clock.now() && (until ?? "") < promised;
+  const lock_error = isEnded
+    ? `its lock was to last until ${promised}, but the storage says ${until ?? "that there is none"}: somebody ended it`
+    : before.lock_error;
+  await catalog.updateCopy(backup.id, storage.name, { ...change, lock_error });
+  if (isEnded) await alertLock(context, job, storage, lock_error, [backup.id]);
 }

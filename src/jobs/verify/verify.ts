@@ -7,6 +7,7 @@ import type { CompressionAlgorithm } from "../../stream/compression.ts";
 import { observed } from "../../stream/meter.ts";
 import type { JobContext } from "../context.ts";
 import { copyVerdict, LOOKED_FOR, recordLook } from "../copies/damage.ts";
+import { readLockAgain } from "../copies/locks.ts";
 import { shortId } from "../copies/object-key.ts";
 import { decompressed } from "../copies/read-backup.ts";
 import { expectedNames } from "../copies/sealed-copies.ts";
@@ -121,6 +122,7 @@ async function verifyCopy(
     const now = clock.now().toISOString();
     const found = { state: "CONFIRMED", verified_at: now, error: null } as const;
     if (!(await recordLook(context, backup, storage, found))) return undefined;
+    await readLockAgain(context, backup, storage, "verify");
     return { ...about, verdict: "good", segments_checked, error: null, hint: null };
   } catch (error) {
     signal.throwIfAborted();

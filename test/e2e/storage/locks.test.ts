@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import {
   CreateBucketCommand,
@@ -15,7 +16,7 @@ import type { Place } from "../../lab/leftovers.ts";
 import { keysIn, withCatalog } from "../../lab/leftovers.ts";
 import type { Retained, RetainedOptions } from "../../lab/retained.ts";
 import { contextAhead, retained } from "../../lab/retained.ts";
-import { deny, rgw } from "../../lab/servers/s3.ts";
+import { allowAll, deny, rgw } from "../../lab/servers/s3.ts";
 import { usePostgres } from "../../lab/servers/use-postgres.ts";
 
 const postgres = usePostgres();
@@ -165,6 +166,77 @@ describe("cleanup", () => {
       }),
     );
     expect(await lockDays(at, bucket, old)).toEqual([expect.closeTo(1, 1), expect.closeTo(1, 1)]);
+  });
+});
+
+describe("what the storage says", () => {
+  test("counts: a lock that could not be read is locked later, and one that somebody ended is found", async () => {
+    const { at, bucket } = await locked();
+    await using _ = at;
+    const lab = await rgw();
+    await deny(lab, bucket, "s3:GetObjectRetention");
+    const id = await at.backup(0);
+    const problem = "the access key may not read locks (s3:GetObjectRetention)";
+    expect(await copyIn(at, "r2", id)).toMatchObject({ locked_until: null, lock_error: problem });
+    const shown = await at.installation.ok("show", id);
+    expect(shown.stdout).toContain(problem);
+    const alerts = await at.openAlerts();
+    expect(alerts.find(({ key }) => key === "lock storage r2")?.message).toContain(problem);
+    // The lost mark has this cause, so it sends no notice of its own.
+    expect(alerts.filter(({ acknowledged_at }) => acknowledged_at === null)).toHaveLength(1);
+    await allowAll(lab, bucket);
+    expect(await at.cleanup()).toMatchObject({ exitCode: 0, locks_renewed: 1 });
+    expect(await at.openAlerts()).toEqual([]);
+    expect(await copyIn(at, "r2", id)).toMatchObject({ lock_mode: "governance", lock_error: null });
+    expect((await at.installation.ok("list")).stdout).toMatch(
+      /r2 \(locked until 20\d\d-\d\d-\d\d, governance\)/,
+    );
+    expect((await at.installation.ok("show", id)).stdout).toMatch(/locked until 20\S+Z \(governance\)/);
+
+    const [object] = await at.objects("r2", id);
+    await lab.client.send(
+      new PutObjectRetentionCommand({
+        Bucket: bucket,
+        Key: `pg321/${object}`,
+        Retention: { Mode: "GOVERNANCE", RetainUntilDate: new Date(Date.now() + 60_000) },
+        BypassGovernanceRetention: true,
+      }),
+    );
+    await at.installation.ok("verify", id);
+    const ended = (await at.openAlerts()).find(({ key }) => key === "lock storage r2");
+    expect(ended?.message).toContain("somebody ended it");
+    expect(await at.cleanup()).toMatchObject({ locks_renewed: 1 });
+    expect(await lockDays(at, bucket, id)).toEqual([expect.closeTo(3, 1), expect.closeTo(3, 1)]);
+    expect(await at.openAlerts()).toEqual([]);
+  });
+
+  test("is read when a lost catalog is rebuilt", async () => {
+    const { at } = await locked();
+    await using _ = at;
+    const id = await at.backup(0);
+    const before = await copyIn(at, "r2", id);
+    await rm(join(at.installation.directory, "state"), { recursive: true });
+    await at.installation.ok("cleanup", "--adopt");
+    const { locked_until, lock_mode } = (await copyIn(at, "r2", id)) ?? {};
+    expect({ locked_until, lock_mode }).toEqual({
+      locked_until: before?.locked_until ?? "",
+      lock_mode: "governance",
+    });
+  });
+
+  test("decides in an archive too", async () => {
+    const bucket = await lockingBucket();
+    const at = await retained(postgres, {
+      storages: ["disk", "r2"],
+      buckets: { r2: bucket },
+      settings: { disk: { "keep.days": 1, "expire.archive_to": "r2" }, r2: LOCK },
+    });
+    await using _ = at;
+    const old = await at.backup(2);
+    await at.backup(0);
+    expect(await at.cleanup()).toMatchObject({ exitCode: 0, storages: { disk: { archived: 1 } } });
+    expect(await lockDays(at, bucket, old)).toEqual([expect.closeTo(3, 1), expect.closeTo(3, 1)]);
+    expect(await copyIn(at, "r2", old)).toMatchObject({ lock_mode: "governance", lock_error: null });
   });
 });
 

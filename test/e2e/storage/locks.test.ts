@@ -2,61 +2,24 @@ import { describe, expect, test } from "bun:test";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import {
-  CreateBucketCommand,
   DeleteObjectCommand,
-  GetObjectRetentionCommand,
   ListObjectVersionsCommand,
   PutObjectRetentionCommand,
 } from "@aws-sdk/client-s3";
 import { DAY_MS } from "../../../src/base/limits.ts";
-import type { Finding } from "../../../src/doctor/finding.ts";
 import { runCleanup } from "../../../src/jobs/cleanup/cleanup.ts";
 import { fillNoiseDatabase } from "../../lab/data/noise-database.ts";
-import type { Place } from "../../lab/leftovers.ts";
-import { keysIn, withCatalog } from "../../lab/leftovers.ts";
-import type { Retained, RetainedOptions } from "../../lab/retained.ts";
+import { withCatalog } from "../../lab/leftovers.ts";
+import { copyIn, LOCK, lockDays, locked, lockingBucket } from "../../lab/locking.ts";
 import { contextAhead, retained } from "../../lab/retained.ts";
 import { allowAll, deny, rgw } from "../../lab/servers/s3.ts";
 import { usePostgres } from "../../lab/servers/use-postgres.ts";
 
 const postgres = usePostgres();
 
-const LOCK = { "lock.mode": "governance", "lock.days": 3, "keep.days": 30, attempts: 1 };
-
-async function lockingBucket(): Promise<string> {
-  const Bucket = `locks-${crypto.randomUUID()}`;
-  const { client } = await rgw();
-  await client.send(new CreateBucketCommand({ Bucket, ObjectLockEnabledForBucket: true }));
-  return Bucket;
-}
-
-/** An installation with a disk, and a bucket with Object Lock. */
-async function locked(change: RetainedOptions = {}): Promise<{ at: Retained; bucket: string }> {
-  const bucket = await lockingBucket();
-  const options = { storages: ["disk", "r2"], buckets: { r2: bucket }, settings: { r2: LOCK } } as const;
-  return { at: await retained(postgres, { ...options, ...change }), bucket };
-}
-
-/** The end of the lock of each object and manifest of a backup, as the server says, in days from now. */
-async function lockDays(at: Retained, bucket: string, id: string): Promise<number[]> {
-  const { client } = await rgw();
-  const days: number[] = [];
-  for (const key of await at.objects("r2", id)) {
-    const { Retention } = await client.send(
-      new GetObjectRetentionCommand({ Bucket: bucket, Key: `pg321/${key}` }),
-    );
-    days.push(((Retention?.RetainUntilDate?.getTime() ?? 0) - Date.now()) / DAY_MS);
-  }
-  return days;
-}
-
-async function copyIn(at: Retained, storage: string, id: string) {
-  return (await at.copies(id)).find((one) => one.storage === storage);
-}
-
 describe("a backup to a bucket with Object Lock", () => {
   test("is locked with its manifest, and our own key cannot delete it", async () => {
-    const { at, bucket } = await locked();
+    const { at, bucket } = await locked(postgres);
     await using _ = at;
     const id = await at.backup(0);
     expect(await lockDays(at, bucket, id)).toEqual([expect.closeTo(3, 1), expect.closeTo(3, 1)]);
@@ -86,7 +49,7 @@ describe("a backup to a bucket with Object Lock", () => {
   test("in parts is locked too", async () => {
     const database = await postgres.createDatabase();
     await fillNoiseDatabase(postgres.connect(database), 14);
-    const { at, bucket } = await locked({ databases: [database] });
+    const { at, bucket } = await locked(postgres, { databases: [database] });
     await using _ = at;
     const id = await at.backup(0);
     expect((await at.record(id))?.object_bytes).toBeGreaterThan(5 * 1024 * 1024);
@@ -96,7 +59,7 @@ describe("a backup to a bucket with Object Lock", () => {
   });
 
   test("made by repair is locked", async () => {
-    const { at, bucket } = await locked();
+    const { at, bucket } = await locked(postgres);
     await using _ = at;
     const id = await at.backup(0);
     const [object = "", manifest = ""] = await at.objects("r2", id);
@@ -113,7 +76,7 @@ describe("a backup to a bucket with Object Lock", () => {
 
 describe("cleanup", () => {
   test("extends the lock of a copy that stays, and only if it would run out", async () => {
-    const { at, bucket } = await locked();
+    const { at, bucket } = await locked(postgres);
     await using _ = at;
     const id = await at.backup(0);
     const clean = async (days: number) => {
@@ -137,7 +100,7 @@ describe("cleanup", () => {
   });
 
   test("keeps an expired copy until its lock ends, and deletes it then", async () => {
-    const { at, bucket } = await locked({
+    const { at, bucket } = await locked(postgres, {
       settings: { disk: { "keep.days": 1 }, r2: { ...LOCK, "lock.days": 1, "keep.days": 1 } },
     });
     await using _ = at;
@@ -171,7 +134,7 @@ describe("cleanup", () => {
 
 describe("what the storage says", () => {
   test("counts: a lock that could not be read is locked later, and one that somebody ended is found", async () => {
-    const { at, bucket } = await locked();
+    const { at, bucket } = await locked(postgres);
     await using _ = at;
     const lab = await rgw();
     await deny(lab, bucket, "s3:GetObjectRetention");
@@ -211,7 +174,7 @@ describe("what the storage says", () => {
   });
 
   test("is read when a lost catalog is rebuilt", async () => {
-    const { at } = await locked();
+    const { at } = await locked(postgres);
     await using _ = at;
     const id = await at.backup(0);
     const before = await copyIn(at, "r2", id);
@@ -267,111 +230,5 @@ describe("without Object Lock", () => {
       outcome: "OK",
       locks_renewed: 0,
     });
-  });
-});
-
-describe("doctor --probe-lock", () => {
-  const probing = async (at: Retained) => {
-    const { exitCode, json } = await at.installation.run("doctor", "--probe-lock", "--json");
-    const findings = (json.findings as Finding[]).filter(({ subject }) => subject === "r2");
-    return { exitCode, findings: findings.map(({ verdict, message }) => `${verdict} ${message}`) };
-  };
-  const probes = (at: Retained) => withCatalog(at.installation, ({ lockProbes }) => lockProbes.latest());
-  const probeObjects = async (at: Retained) =>
-    (await keysIn(at.places.get("r2") as Place)).filter((key) => key.includes("lock-probe"));
-
-  test("is refused the deletion of a locked object, which the cleanup after its lock removes", async () => {
-    const { at, bucket } = await locked();
-    await using _ = at;
-    const early = await probing(at);
-    expect(early.findings.join("\n")).toContain("failed it has no marker yet, so nothing is written to it");
-    await at.backup(0);
-    const before = await at.installation.run("doctor", "--json");
-    expect(before.json.findings).toContainEqual(
-      expect.objectContaining({
-        subject: "r2",
-        verdict: "ok",
-        message: "locks each copy for 3 days (governance)",
-      }),
-    );
-    const { exitCode, findings } = await probing(at);
-    expect(exitCode).toBe(0);
-    expect(findings).toContainEqual(
-      expect.stringMatching(/^ok refused to delete the probe object pg321-lock-probe_/),
-    );
-    expect(findings).toContainEqual(
-      expect.stringMatching(
-        /^ok locks each copy for 3 days \(governance\); refused to delete a probe object at 20/,
-      ),
-    );
-    expect(await probes(at)).toMatchObject([{ storage: "r2", by: "lock", refused: true, removed_at: null }]);
-    expect(await probeObjects(at)).toHaveLength(1);
-    // It is neither an orphan nor removed before its time.
-    expect(await at.cleanup()).toMatchObject({ exitCode: 0, orphans: [], errors: [] });
-    const [probe] = await probes(at);
-    const { client } = await rgw();
-    const Key = `pg321/${probe?.object_key}`;
-    const Retention = { Mode: "GOVERNANCE", RetainUntilDate: new Date(Date.now() + 1000) } as const;
-    await client.send(
-      new PutObjectRetentionCommand({ Bucket: bucket, Key, Retention, BypassGovernanceRetention: true }),
-    );
-    await withCatalog(at.installation, (catalog) =>
-      catalog.lockProbes.update(probe?.id ?? "", { locked_until: new Date(0).toISOString() }),
-    );
-    for (let tries = 0; tries < 50 && (await probeObjects(at)).length > 0; tries++) {
-      await at.cleanup();
-      await withCatalog(at.installation, (catalog) =>
-        catalog.lockProbes.update(probe?.id ?? "", { locked_until: new Date(0).toISOString() }),
-      );
-    }
-    expect(await probeObjects(at)).toEqual([]);
-    expect(await probes(at)).toMatchObject([{ refused: true, removed_at: expect.any(String) }]);
-  });
-
-  test("shows that a bucket does not keep its promise", async () => {
-    const at = await retained(postgres, {
-      storages: ["disk", "r2"],
-      settings: { r2: { "immutable.by": "bucket-rule", "immutable.days": 3, attempts: 1 } },
-    });
-    await using _ = at;
-    await at.backup(0);
-    const unproven = await at.installation.run("doctor", "--json");
-    expect(unproven.json.findings).toContainEqual(
-      expect.objectContaining({ subject: "r2", verdict: "warning", hint: "run: pg321 doctor --probe-lock" }),
-    );
-    const { exitCode, findings } = await probing(at);
-    expect(exitCode).toBe(13);
-    expect(findings).toContainEqual("failed a probe object could be deleted: the object could be deleted");
-    expect(await probes(at)).toMatchObject([
-      { by: "bucket-rule", refused: false, removed_at: expect.any(String) },
-    ]);
-    expect(await probeObjects(at)).toEqual([]);
-    // The rule is there now.
-    const place = at.places.get("r2") as Extract<Place, { lab: unknown }>;
-    await deny(place.lab, place.bucket, "s3:DeleteObject", "s3:DeleteObjectVersion");
-    expect((await probing(at)).findings).toContainEqual(
-      expect.stringMatching(
-        /^ok a rule of the bucket keeps each object for 3 days; refused to delete a probe/,
-      ),
-    );
-    expect(await probes(at)).toMatchObject([{ by: "bucket-rule", refused: true }]);
-  });
-
-  test("proves that a key cannot delete, so that the bucket is append-only", async () => {
-    const at = await retained(postgres, {
-      storages: ["disk", "r2"],
-      settings: { r2: { expire: "provider-lifecycle", attempts: 1 } },
-    });
-    await using _ = at;
-    await at.backup(0);
-    const place = at.places.get("r2") as Extract<Place, { lab: unknown }>;
-    await deny(place.lab, place.bucket, "s3:DeleteObject", "s3:DeleteObjectVersion");
-    expect((await probing(at)).findings).toContainEqual(
-      expect.stringMatching(
-        /^ok append-only: only the provider's lifecycle rule deletes; refused to delete a probe/,
-      ),
-    );
-    expect(await at.cleanup()).toMatchObject({ exitCode: 0, orphans: [], errors: [] });
-    expect(await probeObjects(at)).toHaveLength(1);
   });
 });

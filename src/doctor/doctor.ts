@@ -63,8 +63,8 @@ export async function examine(options: DoctorOptions): Promise<Finding[]> {
   const here = [...(await lookAtHost({ ...options, config })), ...(await lookAtKeys(options, known.sealed))];
   const host = await look({ area: "host", subject: "files", code: "usage" }, options, async () => [
     ...lookAtHostFiles(options.hostFiles),
-    ...(known.hostExport === undefined ? [] : lookAtExport(options.hostFiles, known.hostExport)),
     ...(known.recoveryKit === undefined ? [] : lookAtRecoveryKit(options.config, known.recoveryKit)),
+    ...(known.hostExport === undefined ? [] : lookAtExport(options.hostFiles, known.hostExport)),
   ]);
   const [servers, storages, places, notifiers] = await Promise.all([
     Promise.all(config.server.map((server) => lookAtServerWhole(options, server))),

@@ -101,7 +101,7 @@ test("if everything is ok it says what it checked, and ends with 0", async () =>
   );
   expect(of("keys").join("\n")).toContain("opens backups sealed to 1 of 1 recipient");
   const { stdout, stderr } = await installation.ok("doctor");
-  expect(stdout).toMatch(/^ok +storage +cloud +bucket [^]*\n0 failed, \d warnings?, \d+ ok\n$/m);
+  expect(stdout).toMatch(/^ok +storage +cloud +bucket [\s\S]*\n0 failed, \d warnings?, \d+ ok\n$/m);
   expect(stderr).toBe("");
 });
 

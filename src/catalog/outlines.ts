@@ -4,7 +4,7 @@ import type { BackupRecord, BackupStatus, CopyRecord } from "./records.ts";
 export interface BackupOutline
   extends Pick<
     BackupRecord,
-    "id" | "server" | "database" | "status" | "started_at" | "held_at" | "hold_until"
+    "id" | "server" | "database" | "status" | "started_at" | "held_at" | "hold_until" | "unreadable"
   > {
   /** In order of storage name. */
   copies: Pick<CopyRecord, "storage" | "state">[];

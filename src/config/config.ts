@@ -46,6 +46,7 @@ export interface Config {
   guard: GuardConfig;
   rule: RuleConfig;
   cleanup: CleanupConfig;
+  verify: VerifyConfig;
   schedule: ScheduleConfig;
   restore_test: RestoreTestConfig;
   http: HttpConfig;
@@ -212,6 +213,14 @@ export interface CleanupConfig {
   tombstones_ms: number;
   /** How long runs, resolved alerts and notices are kept. */
   history_ms: number;
+}
+
+export interface VerifyConfig {
+  /**
+   * The most that a scheduled verification reads: the copies that were not read back for the longest time. 0: the newest
+   * good backup of each database, whole.
+   */
+  bytes_per_run_bytes: number;
 }
 
 /** When the daemon runs each job: cron patterns in the config's time zone, or "off". */

@@ -61,6 +61,23 @@ export async function pgRestoreFor(
 }
 
 /**
+ * A pg_restore that certainly reads what a pg_dump of this major version wrote: it reads the format, and is not older than
+ * that pg_dump. Throws code `database` if there is none.
+ */
+export async function pgRestoreToRead(
+  archiveFormat: string,
+  dumpMajor: number,
+  binDir: BinDir,
+): Promise<PostgresBinary> {
+  const found = await findBinaries("pg_restore", binDir);
+  const needed = Math.max(firstMajorReading(archiveFormat), dumpMajor);
+  return (
+    nearest(found, needed, (major) => major >= needed) ??
+    refuse(`no pg_restore of PostgreSQL ${needed} or newer`, found, needed)
+  );
+}
+
+/**
  * Archive format 1.14 came with PostgreSQL 12, 1.15 with 16, 1.16 with 17. For an unknown newer format the newest
  * is tried.
  */

@@ -191,6 +191,8 @@ export interface StorageStatus {
   /** Confirmed copies of this installation. */
   copies: number;
   stored_bytes: number;
+  /** How much of it was read back, within 30 and within 90 days. */
+  coverage: CoverageStatus[];
   errors: number;
   last_error: string | null;
   last_error_at: string | null;
@@ -207,6 +209,17 @@ export interface ImmutabilityStatus {
   probed_at: string | null;
   sentence: string;
   next_step: string | null;
+}
+
+/** The copies that were read back and found good within so many days, counted in whole UTC days. */
+export interface CoverageStatus {
+  days: number;
+  copies: number;
+  bytes: number;
+  /** Their share of the copies, 0 to 1; null: there are no copies. */
+  copies_ratio: number | null;
+  /** Their share of the stored bytes. */
+  bytes_ratio: number | null;
 }
 
 export interface NotifierStatus extends NoticeTotals {

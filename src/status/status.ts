@@ -6,6 +6,7 @@ import { JOBS } from "../config/config.ts";
 import { cronTimes } from "../config/cron.ts";
 import { timetableOf } from "../jobs/schedules.ts";
 import { type ProbeFacts, storageImmutability } from "../storage/immutability.ts";
+import { readCoverage } from "./coverage.ts";
 import { databaseStatuses } from "./databases.ts";
 import type { LiveDaemon } from "./live-daemon.ts";
 import { notifierStatuses } from "./notifiers.ts";
@@ -139,10 +140,13 @@ async function storageStatuses({ catalog, storages }: StatusSource, now: Date): 
   const seen = new Map((await catalog.overview.storages()).map((record) => [record.name, record]));
   const totals = await catalog.overview.copyTotals(now);
   const probes = await catalog.lockProbes.latest();
+  const coverageOf = await readCoverage(catalog, now);
   return storages.map((storage) => {
     const { type: _type, ...location } = storage.describe();
     const record = seen.get(storage.name);
     const own = totals.filter((total) => total.storage === storage.name);
+    const copies = own.reduce((sum, one) => sum + one.copies, 0);
+    const stored_bytes = own.reduce((sum, { bytes }) => sum + bytes, 0);
     return {
       name: storage.name,
       type: storage.settings.type,
@@ -157,8 +161,9 @@ async function storageStatuses({ catalog, storages }: StatusSource, now: Date): 
       ),
       free_bytes: record?.free_bytes ?? null,
       total_bytes: record?.total_bytes ?? null,
-      copies: own.reduce((sum, { copies }) => sum + copies, 0),
-      stored_bytes: own.reduce((sum, { bytes }) => sum + bytes, 0),
+      copies,
+      stored_bytes,
+      coverage: coverageOf(storage.name, { copies, bytes: stored_bytes }),
       errors: record?.errors ?? 0,
       last_error: record?.last_error ?? null,
       last_error_at: record?.last_error_at ?? null,

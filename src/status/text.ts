@@ -135,6 +135,7 @@ function storageTable({ storages }: StatusReport, style: Style): string | undefi
       { title: "STATE", cell: (storage) => coloured(storageState(storage), style) },
       { title: "COPIES", cell: ({ copies }) => String(copies), align: "right" },
       { title: "STORED", cell: ({ stored_bytes }) => sizeText(stored_bytes), align: "right" },
+      { title: "READ BACK 30/90 D", cell: coverageText, align: "right" },
       { title: "FREE", cell: freeText, align: "right" },
       { title: "ERRORS", cell: ({ errors }) => String(errors), align: "right" },
       {
@@ -152,6 +153,13 @@ function storageNote(storage: StorageStatus): string {
   if (storageState(storage) === "below min_free") return minFreeText(storage);
   if (last_error) return note(`last error at ${time(last_error_at)}`, last_error);
   return storage.immutability.is_wanted ? storage.immutability.sentence : "";
+}
+
+/** `87 % / 100 %` of the copies were read back within 30 and 90 days. */
+function coverageText({ coverage }: StorageStatus): string {
+  return coverage
+    .map(({ copies_ratio }) => (copies_ratio === null ? "-" : `${Math.floor(100 * copies_ratio)} %`))
+    .join(" / ");
 }
 
 function freeText({ free_bytes, total_bytes }: StorageStatus): string {

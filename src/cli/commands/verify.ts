@@ -1,8 +1,9 @@
 import { EXIT_CODES, Pg321Error } from "../../base/errors.ts";
 import { visibleData } from "../../base/text/visible.ts";
+import { parseSize } from "../../config/units.ts";
 import { findBackup, requireStorage } from "../../jobs/copies/find-backup.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
-import { chooseBackups } from "../../jobs/verify/choose.ts";
+import { chooseBackups, type Sample } from "../../jobs/verify/choose.ts";
 import type { CopyVerdict } from "../../jobs/verify/report.ts";
 import { runVerify } from "../../jobs/verify/verify.ts";
 import type { Arguments, Command } from "../command.ts";
@@ -17,7 +18,7 @@ export const command: Command = {
   usage: "[ID…]",
   description:
     "Reads each copy in full and checks its manifest, its SHA-256 and, if this host has the identity, every sealed\n" +
-    "segment and the compression. Without an id it checks the newest good backup of each database, as the schedule\n" +
+    "segment, the compression and the dump, which pg_restore reads to its end. Without an id it checks the newest good backup of each database, as the schedule\n" +
     "does, and first prints how much it will read. Exit 14 if a copy is damaged or missing, 12 if no key of this host\n" +
     "opens a copy, 13 if a storage did not answer.",
   options: {
@@ -33,18 +34,31 @@ export const command: Command = {
       help: "only backups of this database: NAME, or SERVER/NAME (may be repeated)",
     },
     storage: { type: "string", value: "NAME", help: "only the copies in this storage" },
+    sample: {
+      type: "string",
+      value: "N|P%",
+      help: "only N copies, or P percent of all: those not read back for the longest time",
+    },
+    "max-bytes": {
+      type: "string",
+      value: "SIZE",
+      help: 'only as much (such as "20GiB"), in the same order, but at least one copy',
+    },
     json: JSON_OPTION,
   },
   examples: [
     { command: "pg321 verify", explanation: "every copy of the newest good backup of each database" },
     { command: "pg321 verify --all -d app", explanation: "every copy of every backup of one database" },
     { command: "pg321 verify 3f2a --storage r2", explanation: "one copy of one backup" },
+    { command: "pg321 verify --sample 5%", explanation: "those not read back for the longest time" },
+    { command: "pg321 verify --max-bytes 20GiB --storage r2", explanation: "a share of a large bucket" },
   ],
   positionals: { min: 0, max: Number.POSITIVE_INFINITY },
   async run(invocation) {
     const { arguments: args, output } = invocation;
     const databases = textOptions(args, "database");
-    refuseBesideIds(args, databases);
+    const sample = sampleOf(args);
+    refuseBesideIds(args, databases, sample);
     await using context = await commandContext(invocation);
     const storage = textOption(args, "storage");
     if (storage !== undefined) requireStorage(context, storage);
@@ -55,13 +69,13 @@ export const command: Command = {
         hint: "make one with pg321 backup; if the catalog was lost, pg321 cleanup --adopt adds the backups in the storages to it",
       });
     const isPicked = named.length + databases.length > 0;
-    const choice = { databases, isAll: isSet(args, "all"), storage };
-    const { ids, amount } =
+    const choice = { databases, isAll: isSet(args, "all"), storage, sample };
+    const { ids, amount, limit } =
       named.length > 0
-        ? { ids: named.map(({ id }) => id), amount: undefined }
+        ? { ids: named.map(({ id }) => id), amount: undefined, limit: undefined }
         : await chooseBackups(context, choice);
     const onBegin = () => void (amount !== undefined && output.note(amount));
-    const report = await runVerify(context, ids, { storage, isPicked, onBegin });
+    const report = await runVerify(context, ids, { storage, isPicked, limit, onBegin });
     if (isSet(args, "json"))
       output.print(jsonText({ run_id: report.run.id, outcome: report.run.outcome, copies: report.verdicts }));
     else output.print(textOf(visibleData(report.verdicts), output));
@@ -69,9 +83,36 @@ export const command: Command = {
   },
 };
 
-function refuseBesideIds(args: Arguments, databases: readonly string[]): void {
+/** `--sample` and `--max-bytes`. Throws code `usage`. */
+function sampleOf(args: Arguments): Sample | undefined {
+  const [count, size] = [textOption(args, "sample"), textOption(args, "max-bytes")];
+  if (count === undefined && size === undefined) return undefined;
+  const [, number, percent] = /^(\d{1,9}|\d{1,3}(?:\.\d{1,3})?(?=%$))(%)?$/.exec(count ?? "") ?? [];
+  const value = Number(number);
+  if (count !== undefined && !(value > 0 && (percent === undefined || value <= 100)))
+    throw new Pg321Error(
+      "usage",
+      `verify: --sample is "${count}", expected a number of copies or a percentage`,
+      {
+        hint: "for example --sample 20, or --sample 5%",
+      },
+    );
+  const bytes = size === undefined ? undefined : parseSize(size);
+  if (size !== undefined && !bytes)
+    throw new Pg321Error("usage", `verify: --max-bytes is "${size}", expected a size`, {
+      hint: "for example --max-bytes 20GiB",
+    });
+  if (count === undefined) return { bytes };
+  return { bytes, ...(percent === undefined ? { copies: value } : { percent: value }) };
+}
+
+function refuseBesideIds(args: Arguments, databases: readonly string[], sample: Sample | undefined): void {
   if (args.positionals.length === 0) return;
-  const other = isSet(args, "all") ? "--all" : databases.length > 0 ? "--database" : undefined;
+  const other = isSet(args, "all")
+    ? "--all"
+    : databases.length > 0
+      ? "--database"
+      : sample && "--sample or --max-bytes";
   if (other === undefined) return;
   throw new Pg321Error("usage", `verify: ${other} cannot be used with an id`, {
     hint: "give ids, or choose by --database and --all",
@@ -94,18 +135,18 @@ function textOf(verdicts: readonly CopyVerdict[], { style }: Output): string {
       { title: "STORAGE", cell: (row) => row.storage },
       { title: "SIZE", cell: (row) => sizeText(row.object_bytes), align: "right" },
       { title: "VERDICT", cell: (row) => colouredStatus(row.verdict, style) },
-      {
-        title: "CHECKED",
-        cell: (row) =>
-          row.verdict !== "good"
-            ? ""
-            : row.segments_checked
-              ? "hash, every segment"
-              : "hash only (no identity here)",
-      },
+      { title: "CHECKED", cell: checkedText },
       { title: "ERROR", cell: (row) => row.error ?? "" },
     ],
     style,
   );
   return [rows, ...hintLines(verdicts, style)].join("\n");
+}
+
+/** How far a good copy was checked. */
+function checkedText({ verdict, segments_checked, archive_checked, archive_note }: CopyVerdict): string {
+  if (verdict !== "good") return "";
+  if (!segments_checked) return "hash only (no identity here)";
+  const whole = archive_checked ? "hash, every segment, dump" : "hash, every segment";
+  return archive_note === null ? whole : `${whole} (dump not read: ${archive_note})`;
 }

@@ -17,6 +17,7 @@ import { serverSchema } from "./server.ts";
 import { storagesSchema } from "./storage.ts";
 import { namedTables, rule, table } from "./table.ts";
 import { isTable } from "./values.ts";
+import { verifySchema } from "./verify.ts";
 
 const catalog = table("the [catalog] table", {
   type: v.optional(choice(["sqlite"]), "sqlite"),
@@ -46,6 +47,7 @@ export const configSchema = v.pipe(
     guard: v.optional(guardSchema, {}),
     rule: v.optional(ruleSchema, {}),
     cleanup: v.optional(cleanupSchema, {}),
+    verify: v.optional(verifySchema, {}),
     schedule: v.optional(scheduleSchema, {}),
     restore_test: v.optional(restoreTestSchema),
     http: v.optional(httpSchema, {}),
@@ -85,6 +87,7 @@ export const configSchema = v.pipe(
       guard: given.guard,
       rule: given.rule,
       cleanup: given.cleanup,
+      verify: given.verify,
       schedule: withDefaults(given.schedule, {
         isOwner: given.server !== undefined,
         testsRestores: given.restore_test !== undefined,

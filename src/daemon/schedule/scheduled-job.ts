@@ -10,6 +10,7 @@ import { runCleanup } from "../../jobs/cleanup/cleanup.ts";
 import type { JobContext } from "../../jobs/context.ts";
 import { runRestoreTests } from "../../jobs/restore-test/restore-test.ts";
 import type { Schedule } from "../../jobs/schedules.ts";
+import { byUrgency } from "../../jobs/verify/budget.ts";
 import { runRepair } from "../../jobs/verify/repair.ts";
 import { runVerify } from "../../jobs/verify/verify.ts";
 import type { Claim } from "../turns.ts";
@@ -52,6 +53,8 @@ export async function runScheduled(
           ...(context.config.restore_test.adopt && { adopt: adoptBackups }),
         });
       case "verify": {
+        const bytes = context.config.verify.bytes_per_run_bytes;
+        if (bytes > 0) return runVerify(context, byUrgency(context, selects), { limit: { bytes } });
         const latest = await context.catalog.overview.latestBackups(context.clock.now());
         const chosen = latest.filter(({ server, database }) => selects(server, database));
         return runVerify(

@@ -217,6 +217,14 @@ export const METRICS = {
     "When the storage last refused to delete a probe object; absent if never, or if the last one was deleted.",
     STORAGE,
   ),
+  pg321_verify_coverage_ratio: gauge(
+    "Share of the confirmed copies in the storage that were read back and found good within that many days.",
+    [...STORAGE, "days"],
+  ),
+  pg321_verify_coverage_bytes_ratio: gauge(
+    "Share of the stored bytes in the storage that were read back and found good within that many days.",
+    [...STORAGE, "days"],
+  ),
   pg321_storage_errors_total: counter("Copies and checks that failed at the storage.", STORAGE),
   pg321_storage_last_error_timestamp_seconds: gauge(
     "When a copy or a check last failed at the storage; absent if never.",

@@ -176,6 +176,11 @@ function setStorage(sheet: MetricSheet, one: StorageStatus): void {
   sheet.set("pg321_storage_stored_bytes", labels, one.stored_bytes);
   sheet.set("pg321_storage_immutable", labels, Number(one.immutability.is_immutable));
   sheet.set("pg321_storage_lock_probe_timestamp_seconds", labels, unixTime(one.immutability.probed_at));
+  for (const { days, copies_ratio, bytes_ratio } of one.coverage) {
+    const within = { ...labels, days: String(days) };
+    sheet.set("pg321_verify_coverage_ratio", within, copies_ratio);
+    sheet.set("pg321_verify_coverage_bytes_ratio", within, bytes_ratio);
+  }
   sheet.set("pg321_storage_errors_total", labels, one.errors);
   sheet.set("pg321_storage_last_error_timestamp_seconds", labels, unixTime(one.last_error_at));
 }

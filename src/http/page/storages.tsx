@@ -54,6 +54,12 @@ const StorageCard = ({ storage, page }: { storage: StorageStatus; page: Page }) 
           <span class="relative">{plural(storage.copies, "copy", "copies")}</span>{" "}
           <span class="absolute">{sizeText(storage.stored_bytes)} stored</span>
         </Fact>
+        {storage.copies > 0 && (
+          <Fact name="Read back">
+            <span class="relative">{coverageText(storage, 30)}</span>{" "}
+            <span class="absolute">{coverageText(storage, 90)}</span>
+          </Fact>
+        )}
         <Fact name="Last checked">
           {storage.checked_at === null ? (
             <span class="muted">never</span>
@@ -78,6 +84,12 @@ const StorageCard = ({ storage, page }: { storage: StorageStatus; page: Page }) 
     </li>
   );
 };
+
+/** `87 % in 30 days` */
+function coverageText({ coverage }: StorageStatus, days: number): string {
+  const { copies_ratio = null } = coverage.find((one) => one.days === days) ?? {};
+  return `${Math.floor(100 * (copies_ratio ?? 0))} % in ${days} days`;
+}
 
 const Space = ({ storage }: { storage: StorageStatus }) => {
   const minFree = minFreeBytes(storage);

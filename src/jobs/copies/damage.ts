@@ -83,3 +83,19 @@ export async function recordDamage(
     context.log.error("the damage of a copy could not be recorded", fields);
   }
 }
+
+/**
+ * Records that the dump in a backup cannot be read, although its bytes are those that were written. All its copies have
+ * the same bytes, so none of them is good any more, and repair leaves them alone.
+ */
+export async function recordUnreadable(
+  { catalog }: Pick<JobContext, "catalog">,
+  { id }: Pick<BackupRecord, "id">,
+  unreadable: string,
+): Promise<void> {
+  await catalog.updateBackup(id, { unreadable });
+  for (const { storage, state } of await catalog.copies(id))
+    if (state === "CONFIRMED") await catalog.updateCopy(id, storage, { state: "DAMAGED", error: unreadable });
+  await settleStatus({ catalog }, { id });
+  await catalog.updateBackup(id, { error: unreadable });
+}

@@ -1,6 +1,7 @@
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
 import type { Job } from "../../config/config.ts";
+import { UnreadableDump } from "../../postgres/archive/read-through.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { CompressionAlgorithm } from "../../stream/compression.ts";
 import { decompress } from "../../stream/compression.ts";
@@ -76,9 +77,6 @@ export async function* decompressed(
   } catch (error) {
     if (error instanceof Pg321Error || !/zstd|zlib|unexpected end|incorrect|invalid/i.test(messageOf(error)))
       throw error;
-    throw new Pg321Error("verification", `the backup cannot be decompressed: ${messageOf(error)}`, {
-      hint: "restore another backup, and report this as a bug: the bytes are exactly as they were written",
-      cause: error,
-    });
+    throw new UnreadableDump(`the backup cannot be decompressed: ${messageOf(error)}`, error);
   }
 }

@@ -5,6 +5,7 @@ import type { NamedDatabase } from "../../config/database-pattern.ts";
 import type { JobContext } from "../context.ts";
 import { LOOKED_FOR } from "../copies/damage.ts";
 import { findDatabase } from "../copies/find-database.ts";
+import { byUrgency, type ChosenCopies, type VerifyLimit } from "./budget.ts";
 
 export interface VerifyChoice {
   /** `app` or `server/app`; all databases if empty. */
@@ -13,10 +14,20 @@ export interface VerifyChoice {
   isAll: boolean;
   /** Only the copies in this storage. */
   storage: string | undefined;
+  /** Not all of them, but a share or a number of copies, or so many bytes: the most urgent ones of every backup. */
+  sample?: Sample | undefined;
+}
+
+export interface Sample {
+  copies?: number | undefined;
+  /** More than 0, up to 100. */
+  percent?: number | undefined;
+  bytes?: number | undefined;
 }
 
 export interface Chosen {
-  ids: AsyncIterable<string> | readonly string[];
+  ids: AsyncIterable<ChosenCopies> | readonly string[];
+  limit?: VerifyLimit;
   /** What will be read, for a person: reading from a cloud may cost money. */
   amount: string;
 }
@@ -24,6 +35,7 @@ export interface Chosen {
 /** Chooses the backups to verify as the schedule does, or all of them. Throws code `usage` for an unknown database. */
 export async function chooseBackups(context: JobContext, choice: VerifyChoice): Promise<Chosen> {
   const named = await Promise.all(choice.databases.map((word) => findDatabase(context, word)));
+  if (choice.sample) return sampled(context, named, choice.storage, choice.sample);
   if (choice.isAll) {
     const ids = named.length === 0 ? backupsToVerify(context) : await idsOf(context, named);
     return { ids, amount: amountText(context, await totals(context, named, choice.storage)) };
@@ -35,6 +47,29 @@ export async function chooseBackups(context: JobContext, choice: VerifyChoice): 
       hint: "pg321 verify --all reads the others as well",
     });
   return { ids: newest.map(({ id }) => id), amount: await newestText(context, newest, choice.storage) };
+}
+
+async function sampled(
+  context: JobContext,
+  named: readonly NamedDatabase[],
+  storage: string | undefined,
+  { copies, percent, bytes }: Sample,
+): Promise<Chosen> {
+  const amounts = await totals(context, named, storage);
+  const all = sumOf(amounts.filter((one) => context.storages.some(({ name }) => name === one.storage)));
+  const share = percent === undefined ? undefined : Math.ceil((all.copies * percent) / 100);
+  const most = copies ?? share;
+  const limits = [
+    ...(most === undefined ? [] : [plural(most, "copy", "copies")]),
+    ...(bytes === undefined ? [] : [sizeText(bytes)]),
+  ].join(" and ");
+  const of = `${plural(all.copies, "copy", "copies")}, ${sizeText(all.bytes)}`;
+  const order = "never read back first, then the longest not read";
+  return {
+    ids: byUrgency(context, (server, database) => isOneOf(named, { server, database }), storage),
+    limit: { copies: most, bytes },
+    amount: `reading at most ${limits} of ${of} (${order})${chargeText(context, amounts)}`,
+  };
 }
 
 /** The id of every backup with a manifest, newest first. */
@@ -89,18 +124,22 @@ async function newestText(
 }
 
 /** `reading 6 copies, 3.0 GiB: disk 1.5 GiB, r2 1.5 GiB; a provider may charge for reading from r2` */
-function amountText({ storages }: JobContext, amounts: readonly Amount[]): string {
-  const read = storages
-    .map(({ name, settings }) => {
-      const own = amounts.filter(({ storage }) => storage === name);
-      return { name, isCharged: settings.type === "s3" && settings.off_site, ...sumOf(own) };
-    })
+function amountText(context: JobContext, amounts: readonly Amount[]): string {
+  const read = context.storages
+    .map(({ name }) => ({ name, ...sumOf(amounts.filter(({ storage }) => storage === name)) }))
     .filter(({ copies }) => copies > 0);
   const { copies, bytes } = sumOf(read);
   const each = read.map((one) => `${one.name} ${sizeText(one.bytes)}`).join(", ");
-  const charged = read.filter(({ isCharged }) => isCharged).map(({ name }) => name);
-  const charge = charged.length === 0 ? "" : `; a provider may charge for reading from ${charged.join(", ")}`;
+  const charge = chargeText(context, amounts);
   return `reading ${plural(copies, "copy", "copies")}, ${sizeText(bytes)}${each && `: ${each}`}${charge}`;
+}
+
+function chargeText({ storages }: JobContext, amounts: readonly Amount[]): string {
+  const charged = storages
+    .filter(({ settings }) => settings.type === "s3" && settings.off_site)
+    .filter(({ name }) => amounts.some(({ storage, copies }) => storage === name && copies > 0))
+    .map(({ name }) => name);
+  return charged.length === 0 ? "" : `; a provider may charge for reading from ${charged.join(", ")}`;
 }
 
 function sumOf(amounts: readonly Pick<Amount, "copies" | "bytes">[]): { copies: number; bytes: number } {

@@ -44,6 +44,8 @@ export async function* lackingBackups(context: PlanContext): AsyncGenerator<Lack
   // A backup becomes FAILED when it loses its last good copy: include it, so that this is reported.
   for await (const outlines of catalog.outlines({ status: ["VERIFIED", "PARTIAL", "FAILED"] })) {
     for (const outline of outlines) {
+      // Its copies have the bytes that were written: another copy would be no better.
+      if (outline.unreadable !== null) continue;
       const added = backfill.wanted(candidateOf(outline));
       const toFill = (copies: Copies) =>
         storages.filter((storage) => {

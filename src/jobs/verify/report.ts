@@ -12,6 +12,10 @@ export interface CopyVerdict {
   verdict: "good" | "damaged" | "missing" | "unreachable" | "unopened";
   /** Whether every segment was opened too; without an identity only the hash can be checked. */
   segments_checked: boolean;
+  /** Whether pg_restore read the dump to its end. */
+  archive_checked: boolean;
+  /** Why pg_restore did not read the dump of a good copy; null: it did. */
+  archive_note: string | null;
   object_bytes: number;
   error: string | null;
   /** What to do about the error. */

@@ -1,22 +1,17 @@
 import { hintOf, messageOf, Pg321Error } from "../../base/errors.ts";
 import { plural } from "../../base/text/amounts.ts";
 import type { BackupRecord, RunOutcome } from "../../catalog/records.ts";
-import { openSealed } from "../../sealed/open.ts";
+import { UnreadableDump } from "../../postgres/archive/read-through.ts";
 import type { Storage } from "../../storage/storage.ts";
-import type { CompressionAlgorithm } from "../../stream/compression.ts";
-import { observed } from "../../stream/meter.ts";
 import type { JobContext } from "../context.ts";
-import { copyVerdict, LOOKED_FOR, recordLook } from "../copies/damage.ts";
+import { copyVerdict, LOOKED_FOR, recordLook, recordUnreadable } from "../copies/damage.ts";
 import { readLockAgain } from "../copies/locks.ts";
-import { shortId } from "../copies/object-key.ts";
-import { decompressed } from "../copies/read-backup.ts";
-import { expectedNames } from "../copies/sealed-copies.ts";
-import { checkedObject, readManifestText } from "../copies/stored-object.ts";
 import { recognizeStorages } from "../markers/storage-identity.ts";
-import { ProgressMeter } from "../progress.ts";
 import { recordRun } from "../record-run.ts";
 import { storageNamed } from "../storages.ts";
 import { alertVerify } from "./alerts.ts";
+import { Budget, type ChosenCopies, type VerifyLimit } from "./budget.ts";
+import { readBack } from "./read-copy.ts";
 import type { CopyVerdict, VerifyReport } from "./report.ts";
 
 export interface VerifyOptions {
@@ -24,6 +19,8 @@ export interface VerifyOptions {
   storage?: string | undefined;
   /** A person named the backups, so this is not the whole job. */
   isPicked?: boolean;
+  /** Ends the run when it is reached; at least one copy is read. */
+  limit?: VerifyLimit | undefined;
   /** Called once keys and storages are in order, before the first copy is read. */
   onBegin?: () => void;
 }
@@ -36,18 +33,21 @@ const PROBLEMS: Readonly<Record<Exclude<CopyVerdict["verdict"], "good">, string>
   unopened: "a copy cannot be opened with the keys of this host",
 };
 
-type VerifyStatistics = { copies: number; good: number; bad: number };
+type VerifyStatistics = { copies: number; good: number; bad: number; bytes: number };
+
+const UNCHECKED = { segments_checked: false, archive_checked: false, archive_note: null } as const;
 
 /**
- * Reads back the whole copies of these backups, checks manifest, hash and every segment, and records the results.
+ * Reads back the whole copies of these backups, checks manifest, hash, every segment and the dump, and records the
+ * results.
  * Damage in one copy does not end the run. Backups that no longer exist are skipped. A scheduled run without any backup
  * is IDLE; otherwise it throws if there was no copy to check: code `usage` if backups or a storage were named, else
  * `verification`.
  */
 export async function runVerify(
   context: JobContext,
-  ids: AsyncIterable<string> | Iterable<string>,
-  { storage: only, isPicked = false, onBegin = () => {} }: VerifyOptions = {},
+  chosen: AsyncIterable<ChosenCopies> | Iterable<ChosenCopies>,
+  { storage: only, isPicked = false, limit, onBegin = () => {} }: VerifyOptions = {},
 ): Promise<VerifyReport> {
   const verdicts: CopyVerdict[] = [];
   const isPart = isPicked || only !== undefined;
@@ -61,34 +61,40 @@ export async function runVerify(
     const recognized = await recognizeStorages(context, "verify");
     onBegin();
     let backups = 0;
-    for await (const id of ids) {
+    const budget = new Budget(limit);
+    for await (const one of chosen) {
+      const { id, storage: place } = typeof one === "string" ? { id: one, storage: undefined } : one;
       const backup = await context.catalog.backup(id);
       if (!backup) continue;
       backups++;
       for (const copy of await context.catalog.copies(backup.id)) {
         const storage = storageNamed(recognized, copy.storage);
-        if (!storage || !LOOKED_FOR.includes(copy.state) || (only !== undefined && only !== storage.name))
-          continue;
+        const isWanted = [only, place].every((name) => name === undefined || name === copy.storage);
+        if (!storage || !isWanted || !LOOKED_FOR.includes(copy.state) || budget.skips(copy.storage)) continue;
+        if (!budget.allows(copy)) break;
         const verdict = await verifyCopy(context, backup, storage);
-        if (verdict) verdicts.push(verdict);
+        if (verdict) verdicts.push(budget.spend(verdict));
       }
+      if (budget.isSpent) break;
     }
     // The databases of the schedule have no backup yet.
     if (backups === 0 && context.schedule)
       return {
         outcome: "IDLE",
-        statistics: { copies: 0, good: 0, bad: 0 },
+        statistics: { copies: 0, good: 0, bad: 0, bytes: 0 },
         error: "there is no backup to verify",
       };
     if (verdicts.length === 0) throw noCopy(backups, only, isPart);
     const bad = verdicts.filter(({ verdict }) => verdict !== "good").length;
     return {
       outcome: bad === 0 ? "OK" : "PARTIAL",
-      statistics: { copies: verdicts.length, good: verdicts.length - bad, bad },
+      statistics: { copies: verdicts.length, good: verdicts.length - bad, bad, bytes: budget.bytes },
       error: verdicts.find(({ error }) => error !== null)?.error ?? null,
     };
   };
-  const { run } = await recordRun(context, "verify", work, { isPart });
+  const { run } = await recordRun(context, "verify", work, {
+    isPart: isPart || (limit !== undefined && !context.schedule),
+  });
   await alertVerify(context, { run, verdicts });
   return { run, verdicts };
 }
@@ -118,12 +124,16 @@ async function verifyCopy(
     object_bytes: backup.object_bytes ?? 0,
   };
   try {
-    const segments_checked = await readBack(context, backup, storage);
+    const checked = await readBack(context, backup, storage);
+    // The bytes alone do not make it good again.
+    if (backup.unreadable !== null && !checked.archive_checked) throw new UnreadableDump(backup.unreadable);
     const now = clock.now().toISOString();
     const found = { state: "CONFIRMED", verified_at: now, error: null } as const;
     if (!(await recordLook(context, backup, storage, found))) return undefined;
     await readLockAgain(context, backup, storage, "verify");
-    return { ...about, verdict: "good", segments_checked, error: null, hint: null };
+    if (checked.archive_checked && backup.unreadable !== null)
+      await context.catalog.updateBackup(backup.id, { unreadable: null });
+    return { ...about, ...checked, verdict: "good", error: null, hint: null };
   } catch (error) {
     signal.throwIfAborted();
     const verdict = await copyVerdict(context, error, backup, storage, signal);
@@ -131,61 +141,13 @@ async function verifyCopy(
     const found =
       verdict === "missing" || verdict === "damaged" ? ({ state, error: messageOf(error) } as const) : {};
     if (!(await recordLook(context, backup, storage, found))) return undefined;
+    if (error instanceof UnreadableDump) await recordUnreadable(context, backup, error.message);
     log.error(PROBLEMS[verdict], {
       storage: storage.name,
       backup_id: backup.id,
       verdict,
       error: messageOf(error),
     });
-    return { ...about, verdict, segments_checked: false, error: messageOf(error), hint: hintOf(error) };
+    return { ...about, ...UNCHECKED, verdict, error: messageOf(error), hint: hintOf(error) };
   }
-}
-
-/** Throws if a copy is not good. Returns whether its segments could be opened. */
-async function readBack(context: JobContext, backup: BackupRecord, storage: Storage): Promise<boolean> {
-  const { keys, signal } = context;
-  await checkManifest(backup, storage, signal);
-  // Before the progress is shown: this may have to ask for a passphrase.
-  const identities = (await keys.identity())?.identities;
-  const title = `verify ${shortId(backup.id)} ${backup.server}/${backup.database} in ${storage.name}`;
-  const progress = new ProgressMeter(context.progress, title, backup.object_bytes ?? undefined);
-  const source = observed(checkedObject(storage, backup, signal), (bytes) => progress.pass(bytes));
-  try {
-    if (backup.encryption === "age" && identities) {
-      const trust = { trustedSigners: await keys.trustedSigners(), expected: expectedNames(backup) };
-      const { plaintext } = await openSealed(source, trust, identities);
-      await drain(decompressed(plaintext, backup.compression as CompressionAlgorithm));
-      return true;
-    }
-    await drain(source);
-    return backup.encryption === "none";
-  } catch (error) {
-    // If the bytes are not the recorded ones, it is damage (somebody replaced the file) and not a problem of the key.
-    if (isKeyError(error)) await drain(checkedObject(storage, backup, signal));
-    throw error;
-  } finally {
-    progress.end();
-  }
-}
-
-/** Compares the manifest with the recorded text: if they are equal, no other proof is needed. */
-async function checkManifest(backup: BackupRecord, storage: Storage, signal: AbortSignal): Promise<void> {
-  const text = await readManifestText(storage, backup.object_key, signal);
-  if (text === backup.manifest) return;
-  const what = `storage "${storage.name}": ${backup.object_key}`;
-  if (text === undefined && !(await storage.head(backup.object_key, signal)))
-    throw new Pg321Error("storage", `${what}: object and manifest are missing`);
-  const manifest =
-    text === undefined ? "its manifest is missing" : "its manifest differs from the recorded one";
-  throw new Pg321Error("verification", `${what}: ${manifest}`, {
-    hint: "pg321 repair replaces it from a good copy",
-  });
-}
-
-function isKeyError(error: unknown): boolean {
-  return error instanceof Pg321Error && error.code === "key";
-}
-
-async function drain(source: AsyncIterable<Uint8Array>): Promise<void> {
-  for await (const _ of source);
 }

@@ -204,6 +204,7 @@ test("check and key print the documented JSON", async () => {
     'type = "command"\nargv = ["/bin/true"]',
   ].map((lines, index) => `[[notify]]\nname = "n${index}"\n${lines}`);
   const daemon = [
+    `[rule]\ntrusted_provers = ["${(await json("key", "show")).signer}"]`,
     '[[schedule.override]]\nname = "busy"\ndatabases = ["app"]\nbackup = "@hourly"',
     '[http]\nlisten = "unix:/run/pg321/http.sock"\nhosts = ["backup.example.com"]',
     '[restore_test]\nallowed_errors = ["x"]\n[[restore_test.check]]\nname = "a"\nsql = "select 1"\nexpect = 1',

@@ -79,6 +79,12 @@ test("storages have the result of the last check, and the copies of this install
   const none = { free_bytes: null, total_bytes: null };
   await overview.seeStorage("usb", { checked_at: hoursAgo(1), check_error: "not mounted", ...none });
   await overview.seeStorage("gone", { checked_at: hoursAgo(1), check_error: null, ...free });
+  const [newest] = await lab.context.catalog.backups({ limit: 1 });
+  await lab.context.catalog.updateCopy(newest?.id ?? "", "usb", { verified_at: hoursAgo(24 * 40) });
+  const coverage = (copies: number, bytes: number) => [
+    { days: 30, copies: 0, bytes: 0, copies_ratio: 0, bytes_ratio: 0 },
+    { days: 90, copies, bytes, copies_ratio: copies / 2, bytes_ratio: bytes / 10 },
+  ];
   const common = {
     type: "local",
     off_site: false,
@@ -95,6 +101,7 @@ test("storages have the result of the last check, and the copies of this install
       ...free,
       copies: 1,
       stored_bytes: 5,
+      coverage: coverage(0, 0),
       errors: 0,
       last_error: null,
       last_error_at: null,
@@ -108,6 +115,7 @@ test("storages have the result of the last check, and the copies of this install
       ...none,
       copies: 2,
       stored_bytes: 10,
+      coverage: coverage(1, 5),
       errors: 1,
       last_error: "not mounted",
       last_error_at: hoursAgo(1),

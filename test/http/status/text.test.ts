@@ -51,7 +51,7 @@ test("the text has everything that an operator looks for", () => {
   expect(text).toContain("main/shop: 3.0 GiB of about 8.0 GiB, local 1.0 GiB uploading");
   expect(part(text, "DATABASES")[3]).toEndWith("newest not in r2");
   expect(part(text, "STORAGES")[0]).toMatch(
-    /^local +local +nearly full +21 +21\.0 GiB +60\.0 GiB \(6 %\) +0$/,
+    /^local +local +nearly full +21 +21\.0 GiB +66 % \/ 100 % +60\.0 GiB \(6 %\) +0$/,
   );
   expect(part(text, "NOTIFIERS")).toEqual([
     expect.stringMatching(/^mail +email +delivering +2026-11-23 01:00:00 +0 +0$/),

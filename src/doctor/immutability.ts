@@ -55,7 +55,7 @@ async function probeOne(
   if (!probe) return [];
   const { refused, object_key, message } = probe;
   if (refused) return [ok(`refused to delete the probe object ${object_key}: ${message}`)];
-  return [failed("storage", `a probe object could be deleted: ${message}`, HINT)];
+  return [failed("storage", `a probe object was not protected: ${message}`, HINT)];
 }
 
 /** What a storage's settings promise about its copies, and whether a probe and the bucket agree. */

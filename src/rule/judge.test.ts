@@ -181,7 +181,7 @@ describe("1 immutable", () => {
     });
     expect(mark("immutable", { ...rule(7), probes: probe("bucket-rule", false) })).toMatchObject({
       state: "lost",
-      sentence: expect.stringContaining("a probe object could be deleted"),
+      sentence: expect.stringContaining("a probe object was not protected"),
     });
     const append = {
       ...stored,

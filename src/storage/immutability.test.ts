@@ -41,12 +41,12 @@ test.each([
     bucket(LOCK),
     probe("lock", false),
     "none",
-    "a probe object could be deleted at 2026-11-20",
+    "at 2026-11-20T00:00:00.000Z a probe object was not protected",
   ],
   ["a rule", bucket(RULE), undefined, "unproven", "no probe has shown"],
   ["a rule with another's probe", bucket(RULE), probe("append-only"), "unproven", "no probe has shown"],
   ["a proven rule", bucket(RULE), probe("bucket-rule"), "bucket-rule", "at 2026-11-20"],
-  ["a refuted rule", bucket(RULE), probe("bucket-rule", false), "none", "could be deleted"],
+  ["a refuted rule", bucket(RULE), probe("bucket-rule", false), "none", "was not protected"],
   ["a lifecycle rule", bucket(LIFECYCLE), undefined, "unproven", "append-only"],
   ["a proven lifecycle rule", bucket(LIFECYCLE), probe("append-only"), "append-only", "append-only"],
 ] as const)("%s", (_, settings, probed, by, words) => {
@@ -69,7 +69,7 @@ test.each([
   ],
   ["over", bucket(LOCK), undefined, { locked_until: "2026-11-30T12:00:00.000Z" }, null, "lock ended at"],
   ["damaged", bucket(LOCK), undefined, { state: "DAMAGED" }, null, "the copy is not good"],
-  ["refuted", bucket(LOCK), probe("lock", false), {}, null, "could be deleted"],
+  ["refuted", bucket(LOCK), probe("lock", false), {}, null, "was not protected"],
   ["by a rule", bucket(RULE), probe("bucket-rule"), {}, "2026-12-29T00:00:00Z", "rule of the bucket until"],
   ["rule unproven", bucket(RULE), undefined, {}, null, "no probe has shown"],
   [

@@ -74,7 +74,7 @@ export function storageImmutability(
       isImmutable: false,
       isWanted: true,
       probedAt: null,
-      sentence: `not immutable: a probe object could be deleted at ${probed.probed_at} (${what})`,
+      sentence: `not immutable: at ${probed.probed_at} a probe object was not protected (${what}): ${probed.message}`,
       nextStep: `check the bucket and the access key, then run: pg321 doctor --probe-lock`,
     };
   const probedAt = probed?.probed_at ?? null;

@@ -91,6 +91,7 @@ function countLines({ statistics }: CleanupReport, isAdopting: boolean): string[
     `records deleted            ${statistics.records_deleted}`,
     `temporary files deleted    ${statistics.temporary_files_deleted}`,
     `multipart uploads aborted  ${statistics.multipart_uploads_aborted}`,
+    ...(statistics.locks_renewed > 0 ? [`locks set or extended      ${statistics.locks_renewed}`] : []),
     ...(pruned > 0 ? [`history records deleted    ${pruned}`] : []),
     ...(isAdopting ? [adoptionText(statistics.adopted, "adopted")] : []),
     `duration                   ${durationText(statistics.duration_ms)}`,

@@ -1,6 +1,7 @@
 import { resolveAlert } from "../../alerts/alert.ts";
 import { alertLock, LOCK_KEY } from "../../alerts/lock-alerts.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
+import { RefusedStorage } from "../../storage/refused.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
 import { lockCopy } from "../copies/locks.ts";
@@ -35,7 +36,8 @@ async function renewIn(
 ): Promise<void> {
   const { catalog, log, signal } = context;
   const lock = storage.settings.type === "s3" ? storage.settings.lock : undefined;
-  if (!lock) return;
+  // A storage that takes no part in the run has an alert of its own.
+  if (!lock || storage instanceof RefusedStorage) return;
   let silent = 0;
   let error: string | null = null;
   let renewed = 0;
@@ -51,8 +53,8 @@ async function renewIn(
       continue;
     }
     error ??= result.error;
-    if (result.isSilent) tally.fail(storage.name, backup.object_key, `not locked: ${result.error}`);
-    if (result.isEverywhere || (result.isSilent && ++silent >= SILENT_MAX)) break;
+    if (result.isUnknown) tally.fail(storage.name, backup.object_key, `not locked: ${result.error}`);
+    if (result.isEverywhere || (result.isUnknown && ++silent >= SILENT_MAX)) break;
   }
   tally.statistics.locks_renewed += renewed;
   if (renewed > 0) log.info("locks of copies were renewed", { storage: storage.name, copies: renewed });

@@ -55,8 +55,9 @@ export async function probeLock(
   const finished_at = clock.now().toISOString();
   const change = {
     finished_at,
-    refused: found.isRefused,
-    message: problem === undefined ? found.message : `${found.message}; it was not locked: ${problem}`,
+    // Locks that cannot be read back do not count, whatever the storage refuses.
+    refused: found.isRefused && problem === undefined,
+    message: problem === undefined ? found.message : `${found.message}; no lock was confirmed: ${problem}`,
     removed_at: found.isGone ? finished_at : null,
   };
   await catalog.lockProbes.update(id, change);
@@ -115,7 +116,7 @@ async function tryToDelete(storage: Storage, probe: LockProbeRecord, signal: Abo
       isGone: false,
       message: "it could be hidden by a delete marker, but its version could not be deleted",
     };
-  return { isRefused: false, isGone: true, message: "the object could be deleted" };
+  return { isRefused: false, isGone: true, message: "it could be deleted" };
 }
 
 /** A refusal counts only if the object is still there. */

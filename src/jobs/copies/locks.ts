@@ -1,5 +1,5 @@
 import { alertLock } from "../../alerts/lock-alerts.ts";
-import { messageOf, Pg321Error } from "../../base/errors.ts";
+import { messageOf } from "../../base/errors.ts";
 import type { BackupRecord, CopyRecord } from "../../catalog/records.ts";
 import type { Job, LockConfig } from "../../config/config.ts";
 import type { LockRules } from "../../retention/locks.ts";
@@ -25,8 +25,8 @@ export interface LockResult {
   error: string | null;
   /** Whether that holds for every copy in this storage. */
   isEverywhere: boolean;
-  /** The storage did not answer. */
-  isSilent: boolean;
+  /** The storage gave no answer about it. */
+  isUnknown: boolean;
 }
 
 /** The lock that a storage's settings want for a copy that is stored now; undefined: none. */
@@ -63,10 +63,9 @@ export async function lockCopy(
       answers.push(await storage.lock(key, wanted, signal));
   } catch (error) {
     signal.throwIfAborted();
-    const isSilent = error instanceof Pg321Error && error.retryable;
     // The lock itself may stand: its record stays.
     const change = wanted ? { lock_error: messageOf(error) } : {};
-    return { change, error: messageOf(error), isEverywhere: false, isSilent };
+    return { change, error: messageOf(error), isEverywhere: false, isUnknown: true };
   }
   const first = answers.find(({ problem }) => problem !== undefined);
   const error = wanted ? (first?.problem ?? null) : null;
@@ -80,7 +79,7 @@ export async function lockCopy(
     locked_checked_at: clock.now().toISOString(),
     lock_error: error,
   };
-  return { change, error, isEverywhere: first?.isEverywhere === true, isSilent: false };
+  return { change, error, isEverywhere: first?.isEverywhere === true, isUnknown: false };
 }
 
 /** Locks a copy that has just been confirmed, if the config asks for that, and records the result. */

@@ -69,6 +69,19 @@ describe("doctor --probe-lock", () => {
     expect(await probes(at)).toMatchObject([{ refused: true, removed_at: expect.any(String) }]);
   });
 
+  test("says so if a key cannot lock", async () => {
+    const { at, bucket } = await locked(postgres);
+    await using _ = at;
+    await at.backup(0);
+    await deny(await rgw(), bucket, "s3:GetObjectRetention");
+    const { exitCode, findings } = await probing(at);
+    expect(exitCode).toBe(13);
+    expect(findings.join("\n")).toContain(
+      "no lock was confirmed: the access key may not read locks (s3:GetObjectRetention)",
+    );
+    expect(await probes(at)).toMatchObject([{ by: "lock", refused: false }]);
+  });
+
   test("shows that a bucket does not keep its promise", async () => {
     const at = await retained(postgres, {
       storages: ["disk", "r2"],
@@ -82,7 +95,7 @@ describe("doctor --probe-lock", () => {
     );
     const { exitCode, findings } = await probing(at);
     expect(exitCode).toBe(13);
-    expect(findings).toContainEqual("failed a probe object could be deleted: the object could be deleted");
+    expect(findings).toContainEqual("failed a probe object was not protected: it could be deleted");
     expect(await probes(at)).toMatchObject([
       { by: "bucket-rule", refused: false, removed_at: expect.any(String) },
     ]);

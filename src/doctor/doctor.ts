@@ -27,6 +27,7 @@ import { lookAtIdentity, lookAtSigningKey } from "./keys.ts";
 import { lookAtMemory } from "./memory.ts";
 import { lookAtNotifier } from "./notifiers.ts";
 import { lookAtRecoveryKit } from "./recovery-kit.ts";
+import { lookAtRestoreTests } from "./restore-test.ts";
 import type { ServerLook } from "./server.ts";
 import { lookAtDatabase, lookAtServer } from "./server.ts";
 import type { KnownStorages } from "./storage.ts";
@@ -84,6 +85,12 @@ export async function examine(options: DoctorOptions): Promise<Finding[]> {
   const memory = await look({ area: "memory", subject: "backup", code: "usage" }, options, () =>
     lookAtMemory(config, largestBytes),
   );
+  const majors = servers.flatMap(({ major }) => major ?? []);
+  const restoreTests = await look(
+    { area: "restore-test", subject: "restore_test.server", code: "database" },
+    options,
+    () => lookAtRestoreTests(config, majors),
+  );
   const findings = [
     ...here,
     ...host,
@@ -92,6 +99,7 @@ export async function examine(options: DoctorOptions): Promise<Finding[]> {
     ...probed,
     ...notifiers,
     ...servers.flatMap((one) => one.findings),
+    ...restoreTests,
     ...memory,
     ...lookAtPatterns(
       config,
@@ -298,7 +306,7 @@ interface Place {
 async function lookAtServerWhole(
   options: DoctorOptions,
   server: ServerConfig,
-): Promise<{ findings: Finding[]; largestBytes: number; databases: Place[] }> {
+): Promise<{ findings: Finding[]; largestBytes: number; databases: Place[]; major?: number | undefined }> {
   let found: ServerLook | undefined;
   const findings = await look(
     { area: "server", subject: server.name, code: "database" },
@@ -324,7 +332,7 @@ async function lookAtServerWhole(
   for (const subject of found.storagesOnDevice)
     findings.push({ area: "storage", subject, ...warning(message, "put the storage on a separate disk") });
   const databases = found.databases.map((database) => ({ server: server.name, database }));
-  return { findings, largestBytes, databases };
+  return { findings, largestBytes, databases, major: found.major };
 }
 
 /**

@@ -11,6 +11,7 @@ export const AREAS = [
   "catalog",
   "server",
   "storage",
+  "restore-test",
   "memory",
   "notify",
   "unit",

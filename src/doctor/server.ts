@@ -16,6 +16,7 @@ export interface ServerLook {
   seen: Seen[];
   /** The databases that a backup would take. */
   databases: string[];
+  major: number | undefined;
   /** Names of local storages that lie on the same device as the server's data. */
   storagesOnDevice: string[];
 }
@@ -32,6 +33,7 @@ export async function lookAtServer(config: Config, server: ServerConfig): Promis
       ...choiceOf(choice),
     ],
     databases: choice.chosen,
+    major: facts.major,
     storagesOnDevice: (await storagesOnDevice(config, connection)).map(({ name }) => name),
   };
 }

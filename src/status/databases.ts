@@ -9,7 +9,8 @@ import type { BackupRecord, CopyRecord } from "../catalog/records.ts";
 import { backupEntry } from "../jobs/schedules.ts";
 import { backupStorages } from "../jobs/storages.ts";
 import { failureSince, serverFailures } from "./last-attempt.ts";
-import type { DatabaseCopiesStatus, DatabaseStatus, GoodBackupStatus } from "./report.ts";
+import type { DatabaseCopiesStatus, DatabaseStatus, GoodBackupStatus, RestoreTestStatus } from "./report.ts";
+import { restoreTestStatuses } from "./restore-tests.ts";
 import { markStatuses, type RuleRecords, ruleRecords } from "./rule-facts.ts";
 import type { StatusSource, TimedSchedule } from "./source.ts";
 
@@ -33,6 +34,7 @@ interface Facts {
   totals: readonly CopyTotal[];
   schedule: TimedSchedule | undefined;
   serverFailure: DatabaseStatus["server_failure"];
+  restoreTest: RestoreTestStatus | null;
 }
 
 /** Every database that is backed up or still has copies, ordered by server and name. */
@@ -51,6 +53,7 @@ export async function databaseStatuses(
   const abandoned = await abandonedBackups(source, now);
   const failures = await serverFailures(catalog);
   const rule = await ruleRecords(source);
+  const tests = await restoreTestStatuses(catalog);
 
   const statuses: DatabaseStatus[] = [];
   for (const [index, record] of [...records.values()].sort(byName).entries()) {
@@ -68,6 +71,7 @@ export async function databaseStatuses(
       storages: goodCopies.filter((copy) => copy.state === "CONFIRMED").map(({ storage }) => storage),
       totals: totals.get(nameOf(record)) ?? [],
       schedule: backupEntry(schedules, record.server, record.database),
+      restoreTest: tests.get(nameOf(record)) ?? null,
     };
     // A database that is gone and has no copies left is not shown.
     if (facts.record.gone_at === null || facts.totals.some(({ copies }) => copies > 0))
@@ -106,6 +110,7 @@ function databaseStatus(source: StatusSource, facts: Facts, rule: RuleRecords, n
     next_backup_at: isGone ? null : (schedule?.nextRunAt ?? null),
     copies: copiesStatus(source, facts, now),
     marks: markStatuses(source, ruled, rule, now),
+    restore_test: facts.restoreTest,
   };
 }
 

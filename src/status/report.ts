@@ -1,5 +1,5 @@
 import type { NoticeTotals } from "../catalog/overview.ts";
-import type { BackupStatus, RunOutcome } from "../catalog/records.ts";
+import type { BackupStatus, RestoreTestOutcome, RunOutcome } from "../catalog/records.ts";
 import type { AlertLevel, Job, NotifyConfig } from "../config/config.ts";
 import type { MarkState, RuleName } from "../rule/facts.ts";
 
@@ -138,6 +138,27 @@ export interface DatabaseStatus {
   copies: DatabaseCopiesStatus[];
   /** The five marks of 3-2-1-1-0, in the order of its digits; none if the database is gone. */
   marks: MarkStatus[];
+  /** Null: no restore test has come to a result. */
+  restore_test: RestoreTestStatus | null;
+}
+
+/** The newest restore test of a database that passed or failed, and its measured recovery times. */
+export interface RestoreTestStatus {
+  backup_id: string;
+  outcome: RestoreTestOutcome;
+  finished_at: string;
+  storage: string | null;
+  /** `throwaway`, `source`, or host and port of the test server. */
+  target: string;
+  /** The signer of a result that another host left; null: this installation's own. */
+  prover: string | null;
+  error: string | null;
+  last_passed_at: string | null;
+  /** Of the newest test that passed, like `recovery_ms`. */
+  dump_bytes: number | null;
+  recovery_ms: number | null;
+  /** The last ten that passed, oldest first. */
+  recoveries: { finished_at: string; storage: string | null; recovery_ms: number }[];
 }
 
 export interface MarkStatus {

@@ -7,6 +7,7 @@ import { compactMarks, missingMarks } from "./marks-text.ts";
 import { notifierState } from "./notifiers.ts";
 import { recoveryKitLines } from "./recovery-kit.ts";
 import type { DatabaseStatus, RunningStatus, RunStatus, StatusReport, StorageStatus } from "./report.ts";
+import { restoreTestTable } from "./restore-tests.ts";
 import { minFreeText, storageState } from "./storage-state.ts";
 import { verdictOf } from "./verdict.ts";
 
@@ -56,6 +57,7 @@ export function statusText(report: StatusReport, style: Style = PLAIN, silence =
       "MISSING MARKS OF 3-2-1-1-0 (x lost, - not set up, . not demanded)",
       missingMarks(report, style),
     ),
+    titled(style, "RESTORE TESTS", restoreTestTable(report, style)),
     titled(style, "STORAGES", storageTable(report, style)),
     titled(style, "NOTIFIERS", notifierTable(report, style)),
     titled(style, "JOBS", jobTable(report, style)),

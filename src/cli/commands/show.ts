@@ -1,21 +1,23 @@
 import { hostname } from "node:os";
+import { plural } from "../../base/text/amounts.ts";
 import { isEndedByHand } from "../../base/text/states.ts";
 import { visibleData, visibleLines } from "../../base/text/visible.ts";
 import { openCatalog } from "../../catalog/open.ts";
-import type { CopyRecord } from "../../catalog/records.ts";
+import type { CopyRecord, RestoreTestRecord } from "../../catalog/records.ts";
 import type { Config } from "../../config/config.ts";
 import { holdText } from "../../jobs/cleanup/hold.ts";
 import { findBackup } from "../../jobs/copies/find-backup.ts";
 import { parseFacts } from "../../postgres/counts/facts.ts";
 import type { ListedBackup } from "../../status/list-backups.ts";
 import { listed } from "../../status/list-backups.ts";
+import { recoveryMs } from "../../status/restore-tests.ts";
 import { lockText } from "../../storage/immutability.ts";
 import type { Command } from "../command.ts";
 import { isSet, JSON_OPTION } from "../command.ts";
 import { commandConfig } from "../open-context.ts";
 import { factsText } from "../output/facts-text.ts";
 import { backupJson } from "../output/json.ts";
-import type { Output } from "../output/output.ts";
+import type { Output, Style } from "../output/output.ts";
 import { durationText, jsonText, rateText, sizeText, table } from "../output/output.ts";
 import { colouredBackup, colouredCopy, originText } from "../output/status-colour.ts";
 
@@ -31,12 +33,17 @@ export const command: Command = {
     const backup = await findBackup({ catalog, clock }, args.positionals[0] ?? "");
     const found = await listed({ catalog, clock, host: hostname() }, backup);
     const { stderr_tail, manifest, facts } = backup;
+    const [test] = await catalog.restoreTests.list({ backup_id: backup.id, limit: 1 });
     if (isSet(args, "json")) {
-      const shown = { ...backupJson(found), stderr_tail, manifest: manifest && JSON.parse(manifest), facts };
+      const shown = {
+        ...{ ...backupJson(found), stderr_tail, manifest: manifest && JSON.parse(manifest) },
+        ...{ restore_test: test ?? null, facts },
+      };
       output.print(jsonText(shown));
     } else {
+      const testLine = test === undefined ? null : testText(visibleData(test), output.style);
       const shown = { ...found, copies: found.copies.map((copy) => withReason(copy, config)) };
-      output.print(textOf(visibleData(shown), stderr_tail && visibleLines(stderr_tail), output));
+      output.print(textOf(visibleData(shown), stderr_tail && visibleLines(stderr_tail), testLine, output));
     }
     return 0;
   },
@@ -57,7 +64,29 @@ function ratioText(ratio: number | null): string {
 /** Columns of the names on the left. */
 const NAME_WIDTH = 14;
 
-function textOf(found: ListedBackup, stderrTail: string | null, { style }: Output): string {
+/** `passed 2026-11-23T07:00:03.000Z from disk (throwaway): recovery 340 ms, 6 of 6 checks` */
+function testText(test: RestoreTestRecord, style: Style): string {
+  const { outcome, finished_at, storage, target, checks, error } = test;
+  const result =
+    outcome === "PASSED"
+      ? style.good("passed")
+      : style.bad(outcome === "ERROR" ? "not carried out" : "failed");
+  const recovery = recoveryMs(test);
+  const good = checks.filter(({ is_ok }) => is_ok).length;
+  const facts = [
+    ...(recovery === null ? [] : [`recovery ${durationText(recovery)}`]),
+    ...(checks.length === 0 ? [] : [`${good} of ${plural(checks.length, "check")}`]),
+    ...(error === null ? [] : [error]),
+  ];
+  return `${result} ${finished_at} from ${storage} (${target}): ${facts.join(", ")}`;
+}
+
+function textOf(
+  found: ListedBackup,
+  stderrTail: string | null,
+  testLine: string | null,
+  { style }: Output,
+): string {
   const { backup, copies } = found;
   const counted = parseFacts(backup.facts);
   const { duration_ms, ratio } = backupJson(found);
@@ -79,6 +108,7 @@ function textOf(found: ListedBackup, stderrTail: string | null, { style }: Outpu
         : `${sizeText(backup.object_bytes)} (${backup.object_bytes} bytes${ratioText(ratio)})`,
     ],
     ["rows", counted ? factsText(counted).join(`\n${" ".repeat(NAME_WIDTH)} `) : null],
+    ["restore test", testLine],
     ["rate", backup.dump_bytes && duration_ms ? rateText(backup.dump_bytes, duration_ms) : null],
     ["object", backup.object_key],
     ["sha256", backup.object_sha256],

@@ -106,6 +106,19 @@ export const METRICS = {
     MARK,
   ),
 
+  pg321_restore_test_last_success_timestamp_seconds: gauge(
+    "When a restore test of the database last passed; absent if none did.",
+    DATABASE,
+  ),
+  pg321_restore_test_last_result: gauge(
+    "Whether the last restore test of the database that came to a result passed (1) or failed (0); absent if there was none.",
+    DATABASE,
+  ),
+  pg321_restore_test_recovery_seconds: gauge(
+    "Measured recovery time of the last restore test of the database that passed: fetch and pg_restore.",
+    DATABASE,
+  ),
+
   // Each database in each storage.
   pg321_backup_copied: gauge(
     "Whether the storage has a confirmed copy of the newest good backup (1); absent for storages that only receive archived copies.",

@@ -103,6 +103,7 @@ async function setDatabases(
     if (index % DATABASES_AT_ONCE === DATABASES_AT_ONCE - 1) await setImmediate();
     setDatabase(sheet, database);
     setMarks(sheet, database);
+    setRestoreTest(sheet, database);
     setCopies(sheet, database, backupStorages);
   }
 }
@@ -149,6 +150,14 @@ function setMarks(sheet: MetricSheet, { server, database, marks }: DatabaseStatu
     sheet.set("pg321_rule_satisfied", { server, database, rule }, Number(state === "held"));
     sheet.set("pg321_rule_since_timestamp_seconds", { server, database, rule }, unixTime(since));
   }
+}
+
+function setRestoreTest(sheet: MetricSheet, { server, database, restore_test: test }: DatabaseStatus): void {
+  if (test === null) return;
+  const labels = { server, database };
+  sheet.set("pg321_restore_test_last_success_timestamp_seconds", labels, unixTime(test.last_passed_at));
+  sheet.set("pg321_restore_test_last_result", labels, Number(test.outcome === "PASSED"));
+  sheet.set("pg321_restore_test_recovery_seconds", labels, seconds(test.recovery_ms));
 }
 
 /** A storage without a copy of the database is exported with 0, so that the missing copy is visible. */

@@ -10,6 +10,7 @@ import { MissingMarks } from "./marks.tsx";
 import { Notifiers } from "./notifiers.tsx";
 import { databaseGroups, selected } from "./order.ts";
 import { type PageQuery, pageAddress, REFRESH_S } from "./query.ts";
+import { RestoreTests } from "./restore-tests.tsx";
 import { Storages } from "./storages.tsx";
 import { PAGE_STYLE } from "./style.ts";
 import { pageTimes, readable, shortened } from "./words.ts";
@@ -60,6 +61,7 @@ export function renderPage({ report, history, series, query }: PageInput): strin
           <Running running={report.running} page={page} />
           <Databases groups={databaseGroups(report, query)} series={series} page={page} />
           <MissingMarks databases={selected(report, query)} page={page} />
+          <RestoreTests databases={report.databases} page={page} />
           <Storages storages={report.storages} page={page} />
           <Notifiers notifiers={report.notifiers} page={page} />
           <Work report={report} page={page} />

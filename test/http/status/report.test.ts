@@ -52,6 +52,7 @@ test("a database has its newest good backup, its last attempt, its copies and it
       { storage: "usb", copies: 0, bytes: 0, newest_started_at: null, newest_age_ms: null },
     ],
     marks: expect.any(Array),
+    restore_test: null,
   });
 });
 

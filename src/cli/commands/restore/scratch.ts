@@ -7,6 +7,7 @@ import { requireStorage } from "../../../jobs/copies/find-backup.ts";
 import { shortId } from "../../../jobs/copies/object-key.ts";
 import type { RestoreTestReport } from "../../../jobs/restore-test/report.ts";
 import { runRestoreTests } from "../../../jobs/restore-test/restore-test.ts";
+import { recoveryMs } from "../../../status/restore-tests.ts";
 import type { Command } from "../../command.ts";
 import { isSet, JSON_OPTION, textOption } from "../../command.ts";
 import { commandContext } from "../../open-context.ts";
@@ -80,10 +81,6 @@ function textOf(tests: readonly RestoreTestRecord[], { style }: Output): string 
     ],
     style,
   );
-}
-
-function recoveryMs({ fetch_ms, restore_ms }: RestoreTestRecord): number | null {
-  return fetch_ms === null || restore_ms === null ? null : fetch_ms + restore_ms;
 }
 
 function checksText({ checks }: RestoreTestRecord): string {

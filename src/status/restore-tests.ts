@@ -1,0 +1,113 @@
+import { durationText, sizeText } from "../base/text/amounts.ts";
+import { type Style, table } from "../base/text/table.ts";
+import type { Catalog } from "../catalog/catalog.ts";
+import type { RestoreTestRecord } from "../catalog/records.ts";
+import type { DatabaseStatus, RestoreTestStatus, StatusReport } from "./report.ts";
+
+/** Recovery times shown for each database. */
+const RECOVERIES_MAX = 10;
+/** Tests that are read for them, over all databases. */
+const TESTS_MAX = 5_000;
+
+/** The newest result of each database, by `SERVER/DATABASE`, with its recovery times. */
+export async function restoreTestStatuses(
+  catalog: Pick<Catalog, "restoreTests">,
+): Promise<Map<string, RestoreTestStatus>> {
+  const { restoreTests } = catalog;
+  const passed = new Map((await restoreTests.latestPassed()).map((test) => [nameOf(test), test]));
+  const history = Map.groupBy(await restoreTests.list({ limit: TESTS_MAX }), nameOf);
+  const statuses = new Map<string, RestoreTestStatus>();
+  for (const test of await restoreTests.latest()) {
+    const name = nameOf(test);
+    const last = passed.get(name);
+    statuses.set(name, {
+      backup_id: test.backup_id,
+      outcome: test.outcome,
+      finished_at: test.finished_at,
+      storage: test.storage,
+      target: test.target,
+      prover: test.prover,
+      error: test.error,
+      last_passed_at: last?.finished_at ?? null,
+      dump_bytes: last?.dump_bytes ?? null,
+      recovery_ms: last ? recoveryMs(last) : null,
+      recoveries: recoveriesOf(history.get(name) ?? []),
+    });
+  }
+  return statuses;
+}
+
+/** From the first request to the storage until pg_restore had ended; null if the test did not come that far. */
+export function recoveryMs({
+  fetch_ms,
+  restore_ms,
+}: Pick<RestoreTestRecord, "fetch_ms" | "restore_ms">): number | null {
+  return fetch_ms === null || restore_ms === null ? null : fetch_ms + restore_ms;
+}
+
+function recoveriesOf(newestFirst: readonly RestoreTestRecord[]): RestoreTestStatus["recoveries"] {
+  return newestFirst
+    .flatMap((test) => {
+      const recovery_ms = test.outcome === "PASSED" ? recoveryMs(test) : null;
+      return recovery_ms === null
+        ? []
+        : [{ finished_at: test.finished_at, storage: test.storage, recovery_ms }];
+    })
+    .slice(0, RECOVERIES_MAX)
+    .reverse();
+}
+
+function nameOf({ server, database }: { server: string; database: string }): string {
+  return `${server}/${database}`;
+}
+
+interface Tested {
+  name: string;
+  test: RestoreTestStatus;
+}
+
+/** The databases with a restore test, the failed ones first; undefined if there is none. */
+export function restoreTestTable({ databases }: StatusReport, style: Style): string | undefined {
+  const tested = databases.flatMap((one) => testedOf(one));
+  if (tested.length === 0) return undefined;
+  return table(
+    tested.toSorted((a, b) => Number(a.test.outcome !== "FAILED") - Number(b.test.outcome !== "FAILED")),
+    [
+      { title: "DATABASE", cell: ({ name }) => name },
+      {
+        title: "RESULT",
+        cell: ({ test: { outcome } }) =>
+          outcome === "PASSED" ? style.good("passed") : style.bad(outcome.toLowerCase()),
+      },
+      { title: "TESTED", cell: ({ test }) => time(test.finished_at) },
+      { title: "FROM", cell: ({ test }) => test.storage ?? "-" },
+      { title: "LAST PASSED", cell: ({ test }) => time(test.last_passed_at) },
+      { title: "DUMP", cell: ({ test }) => sizeText(test.dump_bytes), align: "right" },
+      { title: "RECOVERY", cell: ({ test }) => durationText(test.recovery_ms), align: "right" },
+      { title: "BEFORE", cell: ({ test }) => earlierText(test) },
+      { title: "NOTE", cell: ({ test }) => shortened(test.error) },
+    ],
+    style,
+  );
+}
+
+/** Earlier recovery times, newest first. */
+export function earlierText({ recoveries }: RestoreTestStatus): string {
+  const earlier = recoveries.slice(0, -1).reverse().slice(0, 3);
+  return earlier.map(({ recovery_ms }) => durationText(recovery_ms)).join(", ") || "-";
+}
+
+function testedOf({ server, database, restore_test }: DatabaseStatus): Tested[] {
+  return restore_test === null ? [] : [{ name: `${server}/${database}`, test: restore_test }];
+}
+
+const NOTE_CHARACTERS_MAX = 120;
+
+function shortened(error: string | null): string {
+  if (error === null) return "";
+  return error.length > NOTE_CHARACTERS_MAX ? `${error.slice(0, NOTE_CHARACTERS_MAX)}…` : error;
+}
+
+function time(at: string | null): string {
+  return at === null ? "-" : at.slice(0, 19).replace("T", " ");
+}

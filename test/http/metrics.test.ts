@@ -10,6 +10,7 @@ import { openContext } from "../../src/jobs/context.ts";
 import { silentProgress } from "../../src/jobs/progress.ts";
 import type { StatusReport } from "../../src/status/report.ts";
 import { statusReport } from "../../src/status/status.ts";
+import { ODD_NAMES } from "../fixtures/odd-names.ts";
 import * as made from "../fixtures/status-report.ts";
 import { World } from "../lab/data/made-up-world.ts";
 import { endpointLab } from "../lab/endpoint.ts";
@@ -113,8 +114,8 @@ describe("metrics", () => {
     const names = series
       .filter(({ name }) => name === "pg321_copies")
       .map(({ labels }) => labels["database"]);
-    expect([...new Set(names)].sort()).toEqual([...made.ODD_NAMES].sort());
-    expect(names.length).toBe(made.ODD_NAMES.length * 2);
+    expect([...new Set(names)].sort()).toEqual([...ODD_NAMES].sort());
+    expect(names.length).toBe(ODD_NAMES.length * 2);
   });
 
   test("do not expect copies in a storage that only receives archived copies", async () => {

@@ -10,7 +10,7 @@ import { backupEntry } from "../jobs/schedules.ts";
 import { backupStorages } from "../jobs/storages.ts";
 import { failureSince, serverFailures } from "./last-attempt.ts";
 import type { DatabaseCopiesStatus, DatabaseStatus, GoodBackupStatus, RestoreTestStatus } from "./report.ts";
-import { restoreTestStatuses } from "./restore-tests.ts";
+import { restoreTestStatuses, testedName } from "./restore-tests.ts";
 import { markStatuses, type RuleRecords, ruleRecords } from "./rule-facts.ts";
 import type { StatusSource, TimedSchedule } from "./source.ts";
 
@@ -71,7 +71,7 @@ export async function databaseStatuses(
       storages: goodCopies.filter((copy) => copy.state === "CONFIRMED").map(({ storage }) => storage),
       totals: totals.get(nameOf(record)) ?? [],
       schedule: backupEntry(schedules, record.server, record.database),
-      restoreTest: tests.get(nameOf(record)) ?? null,
+      restoreTest: tests.get(testedName(record)) ?? null,
     };
     // A database that is gone and has no copies left is not shown.
     if (facts.record.gone_at === null || facts.totals.some(({ copies }) => copies > 0))

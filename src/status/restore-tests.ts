@@ -14,11 +14,11 @@ export async function restoreTestStatuses(
   catalog: Pick<Catalog, "restoreTests">,
 ): Promise<Map<string, RestoreTestStatus>> {
   const { restoreTests } = catalog;
-  const passed = new Map((await restoreTests.latestPassed()).map((test) => [nameOf(test), test]));
-  const history = Map.groupBy(await restoreTests.list({ limit: TESTS_MAX }), nameOf);
+  const passed = new Map((await restoreTests.latestPassed()).map((test) => [testedName(test), test]));
+  const history = Map.groupBy(await restoreTests.list({ limit: TESTS_MAX }), testedName);
   const statuses = new Map<string, RestoreTestStatus>();
   for (const test of await restoreTests.latest()) {
-    const name = nameOf(test);
+    const name = testedName(test);
     const last = passed.get(name);
     statuses.set(name, {
       backup_id: test.backup_id,
@@ -57,7 +57,8 @@ function recoveriesOf(newestFirst: readonly RestoreTestRecord[]): RestoreTestSta
     .reverse();
 }
 
-function nameOf({ server, database }: { server: string; database: string }): string {
+/** The key of a database among the results. */
+export function testedName({ server, database }: { server: string; database: string }): string {
   return `${server}/${database}`;
 }
 

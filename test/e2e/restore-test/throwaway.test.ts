@@ -62,6 +62,16 @@ describe("a restore test in a throwaway cluster", () => {
     const names = ["pg_restore", "rows", "sequences", "objects", "indexes", "constraints"];
     expect(Object.keys(checksOf(result))).toEqual(names);
     expect(result.checks[0]).toMatchObject({ is_ok: true, found: "0 errors" });
+    const [status] = (await installation.ok("status", "--json")).json.databases;
+    const recovery_ms = result.fetch_ms + result.restore_ms;
+    const { finished_at } = result;
+    expect(status.restore_test).toMatchObject({
+      ...{ outcome: "PASSED", storage: "a", last_passed_at: finished_at, recovery_ms },
+      recoveries: [{ finished_at, storage: "a", recovery_ms }],
+    });
+    expect((await installation.ok("show", result.backup_id)).stdout).toContain(
+      `passed ${finished_at} from a (throwaway): recovery `,
+    );
     expect(await databaseNames(postgres)).toEqual(before);
     expect(await installation.temporaryFiles()).toEqual([]);
   });

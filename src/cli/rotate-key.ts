@@ -43,7 +43,7 @@ export async function rotate(invocation: Invocation): Promise<number> {
         replaces: rotation.replaces,
         kept: rotation.identities.map((one) => one.recipient).filter((one) => one !== rotation.recipient),
         config_file: config?.file ?? null,
-        recipients: recipients ?? null,
+        recipients: recipients ?? [],
       }),
     );
   } else

@@ -9,7 +9,7 @@ export function backupJson({ backup, copies, running_on }: ListedBackup) {
   const duration_ms = durationMs(backup);
   return {
     ...rest,
-    recipients: backup.recipients?.split(" ") ?? null,
+    recipients: backup.recipients?.split(" ") ?? [],
     started_at,
     finished_at,
     duration_ms,

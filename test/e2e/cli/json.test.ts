@@ -219,15 +219,12 @@ test("check and key print the documented JSON", async () => {
   await installation.configure({ more: "", server: "" });
   expectDocumented("JSON of check", alone, checked.json, await json("check"));
 
-  expectDocumented("JSON of key show", await json("key", "show"));
-  const pair = [
-    "--identity",
-    join(installation.directory, "k/i.txt"),
-    "--signing-key",
-    join(installation.directory, "k/s"),
-  ];
-  expectDocumented("JSON of key generate", await json("key", "generate", ...pair));
-  expectDocumented("JSON of key rotate", await json("key", "rotate", "--identity", pair[1] ?? ""));
+  const identity = ["--identity", join(installation.directory, "k/i.txt")];
+  const signingKey = ["--signing-key", join(installation.directory, "k/s")];
+  expectDocumented("JSON of key generate", await json("key", "generate", ...identity, ...signingKey));
+  const rotated = [await json("key", "rotate", ...identity), await json("key", "rotate")];
+  expectDocumented("JSON of key rotate", ...rotated);
+  expectDocumented("JSON of key show", await json("key", "show"), await json("key", "show", ...identity));
 });
 
 describe("on a terminal", () => {

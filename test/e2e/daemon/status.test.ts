@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { reportJson } from "../../../src/status/verdict.ts";
-import { fullReport } from "../../fixtures/status-report.ts";
+import { fullReport, hoursAgo } from "../../fixtures/status-report.ts";
 import { type DocumentedKey, documentedKeys, misfits, pathsOf } from "../../lab/cli-docs.ts";
 import { Installation, localStorage, runProgram } from "../../lab/installation.ts";
 import { type Running, watched } from "../../lab/machine/running.ts";
@@ -151,7 +151,7 @@ test("with a broken config on disk the running daemon still answers, and stderr 
 }, 60_000);
 
 test("exactly the possible keys are documented", () => {
-  const report = fullReport();
+  const report = { ...fullReport(), recovery_kit: { made_at: hoursAgo(100), is_current: true } };
   const [first] = report.databases;
   if (first) first.server_failure = { at: first.first_seen_at, error: "connection refused" };
   const full = present(reportJson(report), DOCUMENTED);

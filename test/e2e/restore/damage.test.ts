@@ -167,7 +167,7 @@ test.each(["RUNNING", "INTERRUPTED"])("a backup that is %s cannot be restored: e
   try {
     const { exitCode, stderr } = await restore();
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 2 });
-    expect(stderr).toContain(`is ${status} and cannot be restored`);
+    expect(stderr).toContain(`is ${status.toLowerCase()} and cannot be restored`);
     const latest = await installation.run(
       "restore",
       "latest",

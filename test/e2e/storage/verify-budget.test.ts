@@ -127,23 +127,54 @@ describe("a budget", () => {
     await installation.configure({ more: "" });
   });
 
-  test("damage that it finds is repaired by the schedule's repair, and the alert ends", async () => {
-    const [{ id }] = (await installation.ok("list", "--json", "-n", "1")).json.backups;
+  /** The open alerts about copies and marks. */
+  const alerts = async (): Promise<string[]> => {
+    const { json } = await installation.ok("alerts", "--json");
+    const open = json.alerts.filter(
+      ({ key, resolved_at }: { key: string; resolved_at: string | null }) =>
+        /^(verify|repair|rule) /.test(key) && resolved_at === null,
+    );
+    return open.map(({ key }: { key: string }) => key).sort();
+  };
+  const newest = async () =>
+    (await installation.ok("list", "--json", "-n", "1")).json.backups[0].id as string;
+  const restore = async (id: string) => {
+    const target = `found_${crypto.randomUUID().slice(0, 8)}`;
+    postgres.dropAtEnd(target);
+    return installation.ok("restore", id, "-t", `main/${target}`, "--create");
+  };
+
+  test.each<[string, string, (id: string, copies: LocalCopies) => Promise<unknown>]>([
+    ["this verification", "b", () => installation.run("verify", "--max-bytes", "1GiB", "--storage", "b")],
+    ["a restore", "a", restore],
+    [
+      "a repair that reads it",
+      "a",
+      async (id, copies) => {
+        // Repair reads "a" to fill "b", and finds out.
+        copies.remove(copies.object("b"));
+        await installation.run("verify", id, "--storage", "b");
+        copies.heal();
+        copies.damage("a", flippedInTheMiddle);
+        copies.remove(copies.object("b"));
+        expect((await installation.run("repair")).exitCode).toBe(3);
+        copies.heal();
+        copies.damage("a", flippedInTheMiddle);
+      },
+    ],
+  ])("damage found by %s is repaired by the next repair, and the alerts end", async (_, storage, find) => {
+    const id = await newest();
     const copies = new LocalCopies(installation, id);
-    copies.damage("b", flippedInTheMiddle);
-    expect((await verify("--max-bytes", "1GiB", "--storage", "b")).exitCode).toBe(14);
-    const alerts = async () =>
-      (await installation.ok("alerts", "--json")).json.alerts.filter(
-        ({ key, resolved_at }: { key: string; resolved_at: string | null }) =>
-          /^(verify|rule) /.test(key) && resolved_at === null,
-      );
-    const keys = [`rule main/${source}`, `verify main/${source} b`];
-    expect((await alerts()).map(({ key }: { key: string }) => key).sort()).toEqual(keys);
-    expect((await installation.ok("repair", "--dry-run", "--json")).json.copies).toMatchObject([
-      { backup_id: id, storage: "b", from: "a", state: "DAMAGED" },
-    ]);
-    expect((await installation.ok("repair", "--json")).json.copies).toMatchObject([{ outcome: "filled" }]);
+    copies.damage(storage, flippedInTheMiddle);
+    await find(id, copies);
+    expect(await alerts()).toContain(`verify main/${source} ${storage}`);
+    expect((await installation.run("repair", "--dry-run", "--json")).json.copies).toContainEqual(
+      expect.objectContaining({ backup_id: id, storage, state: "DAMAGED" }),
+    );
+    await installation.run("repair");
+    await installation.ok("repair");
     expect(await alerts()).toEqual([]);
+    expect((await installation.ok("verify", id)).exitCode).toBe(0);
   });
 
   test.each([
@@ -217,7 +248,9 @@ describe("the dump in a copy", () => {
       "DAMAGED",
       expect.stringContaining("cannot read the dump"),
     ]);
-    const critical = (await installation.ok("alerts", "--json")).json.alerts[0];
+    const critical = (await installation.ok("alerts", "--json")).json.alerts.find(
+      ({ key }: { key: string }) => key === `verify main/${source} a`,
+    );
     expect(critical).toMatchObject({ level: "CRITICAL", metadata: { lost: 1 } });
     expect(critical.metadata.hint).toContain("make a new backup now");
 

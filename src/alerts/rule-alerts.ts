@@ -123,7 +123,8 @@ async function putAlert(
     return amendAlert(context, key, (one) => ({ ...one, message, metadata }));
   }
   await supersedeAlert(context, key);
-  context.log.warning(message);
+  // The alert about the cause has been logged.
+  if (!isQuiet) context.log.warning(message);
   await raiseAlert(context, {
     level: "WARNING",
     job: "backup",

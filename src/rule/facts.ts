@@ -52,8 +52,8 @@ export interface RuleFacts {
   probes: ReadonlyMap<string, ProbeFacts>;
   /** The newest good backup, by the rule of `base/newest-good.ts`; null: there is none. */
   backup: { started_at: string; copies: readonly RuledCopy[] } | null;
-  /** Whether it had a good backup before. */
-  hadBackup: boolean;
+  /** The marks that it has held or lost, by the last judgement. One that was never held is not lost. */
+  had: readonly string[];
   /** An older newest good backup is too old. */
   staleAfterMs: number;
   /** Whether the last backup run saw the live database. */

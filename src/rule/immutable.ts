@@ -11,7 +11,7 @@ import { archivesOf } from "./setup.ts";
  */
 export function immutableMark(facts: RuleFacts): Judged {
   const { backup, demands, now, storages, probes } = facts;
-  if (backup === null) return withoutBackup(facts);
+  if (backup === null) return withoutBackup(facts, "immutable");
   const looks = countedIn(facts).flatMap((storage) => {
     const copy = backup.copies.find((one) => one.storage === storage.name);
     const probe = probes.get(storage.name);
@@ -36,12 +36,18 @@ export function immutableMark(facts: RuleFacts): Judged {
     };
   const unproven = wanted.map((storage) => storageImmutability(storage, probes.get(storage.name)).nextStep);
   const next_step = unproven.find((step) => step !== null) ?? backupStep(facts);
-  return {
-    state: "lost",
-    sentence,
-    next_step,
-    lost_at: lostAt(facts, looks, demands.immutable - held.length),
-  };
+  // Until the storage was asked, or has refused, nothing is known: a new setting is not a loss.
+  const isRefused = wanted.some((storage) => {
+    const { name } = storage;
+    // A probe object could be deleted.
+    if (storageImmutability(storage, probes.get(name)).by === "none") return true;
+    const copy = backup.copies.find((one) => one.storage === name);
+    return copy !== undefined && (copy.state !== "CONFIRMED" || copy.lock_error !== null);
+  });
+  const lost_at = lostAt(facts, looks, demands.immutable - held.length);
+  if (isRefused || lost_at !== null || facts.had.includes("immutable"))
+    return { state: "lost", sentence, next_step, lost_at };
+  return { state: "not_set_up", sentence, next_step };
 }
 
 function isWanted({ storages, probes }: RuleFacts, storage: StorageConfig): boolean {

@@ -240,7 +240,7 @@ describe("0 errors", () => {
 });
 
 test("a database without a good backup has not lost what it never held", () => {
-  const never = marksOf(ruleFacts({ backup: null, hadBackup: false, test: null }));
+  const never = marksOf(ruleFacts({ backup: null, had: [], test: null }));
   expect(new Set(never.map(({ state }) => state))).toEqual(new Set(["not_set_up"]));
   expect(never[0]).toMatchObject({
     sentence: "there is no good backup yet",
@@ -248,6 +248,27 @@ test("a database without a good backup has not lost what it never held", () => {
   });
   const lost = marksOf(ruleFacts({ backup: null }));
   expect(lost.map(({ state }) => state)).toEqual(["lost", "lost", "lost", "lost", "held"]);
+});
+
+test("a mark that was never held is not lost because a storage or a setting is new", () => {
+  const added = { had: [], ...withCopies(copy("disk")) };
+  expect(marksOf(ruleFacts(added)).map(({ state }) => state)).toEqual([
+    ...Array(4).fill("not_set_up"),
+    "held",
+  ]);
+  expect(marksOf(ruleFacts({ ...added, had: ["copies"] }))[0]?.state).toBe("lost");
+  const failed = { had: [], ...withCopies(copy("disk"), copy("r2", { state: "FAILED" })) };
+  expect(
+    marksOf(ruleFacts(failed))
+      .slice(0, 3)
+      .map(({ state }) => state),
+  ).toEqual(Array(3).fill("lost"));
+  const unlocked = (lock_error: string | null) => ({
+    had: [],
+    ...withCopies(copy("disk"), copy("r2", { lock_error })),
+  });
+  expect(mark("immutable", unlocked(null))["state"]).toBe("not_set_up");
+  expect(mark("immutable", unlocked("the bucket ignores locks"))["state"]).toBe("lost");
 });
 
 test("marks that the config does not demand", () => {

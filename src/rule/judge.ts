@@ -2,7 +2,7 @@ import { ageMs } from "../base/clock.ts";
 import { isAhead } from "../base/newest-good.ts";
 import { durationText, plural } from "../base/text/amounts.ts";
 import type { Judged } from "./counted.ts";
-import { backupStep, countedIn, momentText, withoutBackup } from "./counted.ts";
+import { backupStep, countedIn, momentText, withoutBackup, withoutCopies } from "./counted.ts";
 import type { Mark, RuledStorage, RuleFacts, RuleName } from "./facts.ts";
 import { immutableMark } from "./immutable.ts";
 import { archivesOf, offerOf, offSiteText, storageStep } from "./setup.ts";
@@ -31,7 +31,7 @@ function mark(rule: RuleName, demanded: number, isDemanded: boolean, judge: () =
 
 function copiesMark(facts: RuleFacts): Judged {
   const { backup, demands, isLive, storages } = facts;
-  if (backup === null) return withoutBackup(facts);
+  if (backup === null) return withoutBackup(facts, "copies");
   const age = tooOld(facts, backup.started_at);
   const stored = countedIn(facts).map(({ name }) => name);
   const found = [...(isLive ? ["the live database"] : []), ...stored];
@@ -41,7 +41,8 @@ function copiesMark(facts: RuleFacts): Judged {
   const missing = `${found.length} of ${demands.copies} copies: ${found.join(", ") || "none"}${lacksText(facts)}`;
   if (!isEnough && offerOf(storages).copies < demands.copies)
     return { state: "not_set_up", sentence: missing, next_step: storageStep(storages, demands) };
-  if (age === undefined) return { state: "lost", sentence: missing, next_step: copyStep(facts) };
+  if (age === undefined)
+    return withoutCopies(facts, "copies", { sentence: missing, next_step: copyStep(facts) });
   const sentence = isEnough ? age.sentence : `${age.sentence}; ${missing}`;
   return { state: "lost", sentence, next_step: backupStep(facts), lost_at: isEnough ? age.since : null };
 }
@@ -64,7 +65,7 @@ function tooOld(
 
 function kindsMark(facts: RuleFacts): Judged {
   const { backup, demands, isLive, storages } = facts;
-  if (backup === null) return withoutBackup(facts);
+  if (backup === null) return withoutBackup(facts, "kinds");
   const counted = countedIn(facts);
   const of = (type: RuledStorage["type"]) =>
     counted.filter((storage) => storage.type === type).map(({ name }) => name);
@@ -78,12 +79,12 @@ function kindsMark(facts: RuleFacts): Judged {
   const sentence = `${kinds.length} of ${demands.kinds} kinds of storage: ${kinds.join(", ") || "none"}${lacksText(facts)}`;
   if (offerOf(storages).kinds < demands.kinds)
     return { state: "not_set_up", sentence, next_step: storageStep(storages, demands) };
-  return { state: "lost", sentence, next_step: copyStep(facts) };
+  return withoutCopies(facts, "kinds", { sentence, next_step: copyStep(facts) });
 }
 
 function offSiteMark(facts: RuleFacts): Judged {
   const { backup, demands, storages } = facts;
-  if (backup === null) return withoutBackup(facts);
+  if (backup === null) return withoutBackup(facts, "off_site");
   const found = countedIn(facts).flatMap(({ name, off_site }) => (off_site ? name : []));
   if (found.length >= demands.off_site) return { state: "held", sentence: `off-site: ${found.join(", ")}` };
   const isOffSite = ({ off_site }: RuledStorage) => off_site;
@@ -91,7 +92,7 @@ function offSiteMark(facts: RuleFacts): Judged {
   const sentence = `${offSiteText(found.length, demands.off_site)}${have}${lacksText(facts, isOffSite)}`;
   if (offerOf(storages).off_site.length < demands.off_site)
     return { state: "not_set_up", sentence, next_step: storageStep(storages, demands) };
-  return { state: "lost", sentence, next_step: copyStep(facts, isOffSite) };
+  return withoutCopies(facts, "off_site", { sentence, next_step: copyStep(facts, isOffSite) });
 }
 
 interface Lack {

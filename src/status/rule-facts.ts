@@ -64,9 +64,7 @@ export function markStatuses(
 ): MarkStatus[] {
   if (record.gone_at !== null) return [];
   const before = records.marks.get(keyOf(record)) ?? [];
-  const hadBackup = before.some(
-    ({ rule, state }) => rule !== "zero_errors" && (state === "held" || state === "lost"),
-  );
+  const had = before.flatMap(({ rule, state }) => (state === "held" || state === "lost" ? rule : []));
   const marks = marksOf({
     now,
     demands: config.rule,
@@ -74,7 +72,7 @@ export function markStatuses(
     storages: config.storage,
     probes: records.probes,
     backup: good && { started_at: good.started_at, copies },
-    hadBackup,
+    had,
     staleAfterMs,
     isLive: !isServerFailing,
     test: records.tests.get(keyOf(record)) ?? null,

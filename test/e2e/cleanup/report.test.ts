@@ -313,7 +313,12 @@ describe("the three end-to-end tests of the report", () => {
     expect(held[0].reason).toContain("the newest good backup");
     expect(await at.objects(held[0].storage, newer)).toHaveLength(2);
     expect(await at.record(newer)).toBeDefined();
-    const alerts = (await alertsOf(at)).filter(({ level }) => level === "WARNING");
+    const warnings = (await alertsOf(at)).filter(({ level }) => level === "WARNING");
+    // It has also lost the mark "3 copies": a backup of 400 days ago is no copy of the data any more.
+    const [[ruled], alerts] = [true, false].map((isRule) =>
+      warnings.filter(({ key }) => key.startsWith("rule ") === isRule),
+    ) as [typeof warnings, typeof warnings];
+    expect(ruled?.message).toContain("is older than");
     expect(alerts).toMatchObject([{ job: "cleanup", message: expect.stringContaining("newest good") }]);
   });
 });

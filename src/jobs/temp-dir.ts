@@ -5,7 +5,7 @@ import { messageOf, Pg321Error } from "../base/errors.ts";
 import { requireAnswer } from "../base/files/place.ts";
 import { isClusterDirectory, isInUse, makerOfDirectory } from "../base/files/private-files.ts";
 import { isRoot } from "../base/process/become-user.ts";
-import { stopCluster } from "../postgres/cluster/left-cluster.ts";
+import { removeCluster } from "../postgres/cluster/left-cluster.ts";
 import { CLUSTER_DIR_OF_ROOT } from "../postgres/cluster/throwaway.ts";
 import { MEMORY_DIR, TAKES_NOTHING } from "../postgres/libpq.ts";
 
@@ -52,7 +52,7 @@ export async function removeLeftDirectories(path: string): Promise<number> {
     // Anybody can create a directory with such a name in /tmp, but only we can create one that is ours and private.
     if (!stats || !(isPrivate(stats) || isClusterOfRoot(name, stats)) || isInUse(maker, stats.mtimeMs))
       continue;
-    if (isClusterDirectory(name)) await stopCluster(join(directory, "data"));
+    if (isClusterDirectory(name)) await removeCluster(directory);
     await rm(directory, { recursive: true, force: true });
     count++;
   }

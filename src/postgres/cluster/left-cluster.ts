@@ -1,4 +1,4 @@
-import { readFile, readlink, realpath } from "node:fs/promises";
+import { lstat, readFile, readlink, realpath, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { systemClock } from "../../base/clock.ts";
 
@@ -20,9 +20,23 @@ export async function stopCluster(dataDir: string): Promise<void> {
   }
 }
 
+/** Ends the cluster in this directory and removes it, also while initdb is still at work in it. */
+export async function removeCluster(directory: string): Promise<void> {
+  const untilMs = systemClock.monotonicMs() + END_MS_MAX;
+  for (;;) {
+    await stopCluster(join(directory, "data"));
+    // A process that is about to end may still make files.
+    await rm(directory, { recursive: true, force: true }).catch(() => {});
+    if (!(await lstat(directory).catch(() => undefined))) return;
+    if (systemClock.monotonicMs() > untilMs) return await rm(directory, { recursive: true, force: true });
+    await systemClock.sleep(LOOK_MS);
+  }
+}
+
 async function serverOf(dataDir: string): Promise<number | undefined> {
   const text = await readFile(join(dataDir, "postmaster.pid"), "utf8").catch(() => "");
-  const pid = Number(text.split("\n")[0]);
+  // Negative: a backend of initdb.
+  const pid = Math.abs(Number(text.split("\n")[0]));
   if (!Number.isInteger(pid) || pid <= 1) return undefined;
   try {
     return (await readlink(`/proc/${pid}/cwd`)) === (await realpath(dataDir)) ? pid : undefined;

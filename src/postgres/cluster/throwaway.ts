@@ -11,7 +11,7 @@ import { Secret } from "../../base/secret.ts";
 import { ChildError, runChild } from "../../stream/process.ts";
 import type { Endpoint } from "../connection.ts";
 import { CLEAN_ENVIRONMENT } from "../libpq.ts";
-import { stopCluster } from "./left-cluster.ts";
+import { removeCluster, stopCluster } from "./left-cluster.ts";
 import type { ServerPrograms } from "./programs.ts";
 
 /** A private cluster: only this process can connect to it. Disposal stops it and removes it with its data. */
@@ -82,6 +82,7 @@ export async function startThrowaway(options: ClusterOptions): Promise<Throwaway
   await using made = new AsyncDisposableStack();
   const directory = made.use(await makePrivateDirectory(parent, "cluster"));
   const dataDir = join(directory.path, "data");
+  made.defer(() => removeCluster(directory.path));
   await mkdir(dataDir, { mode: 0o700 });
   if (account) {
     await chmod(directory.path, 0o711);
@@ -133,7 +134,7 @@ async function makeCluster(
   await writeFile(passwordFile, password, { mode: 0o600 });
   if (account) chownSync(passwordFile, account.uid, account.gid);
   const argv = [
-    ...asAccount(account),
+    ...asAccount(account, "KILL"),
     ...[initdb, "--pgdata", dataDir, `--username=${SUPERUSER}`, "--auth=scram-sha-256"],
     ...[`--pwfile=${passwordFile}`, "--encoding=UTF8", "--locale=C", "--no-sync"],
   ];
@@ -156,7 +157,7 @@ function spawnServer(
 ): Subprocess<"ignore", "ignore", number> {
   const log = openSync(join(directory, "server.log"), "a", 0o600);
   try {
-    return Bun.spawn([...asAccount(account, true), postgres, "-D", dataDir], {
+    return Bun.spawn([...asAccount(account, "QUIT"), postgres, "-D", dataDir], {
       env: { ...CLEAN_ENVIRONMENT, HOME: directory },
       stdio: ["ignore", "ignore", log],
     });
@@ -205,8 +206,8 @@ function unprivileged(): Account {
   );
 }
 
-/** The server is told to end if this process dies, as far as the system can; otherwise the next start ends it. */
-function asAccount(account: Account | undefined, endsWithUs = false): string[] {
+/** The program is told to end if this process dies, as far as the system can; otherwise the next start ends it. */
+function asAccount(account: Account | undefined, signalAtDeath: "KILL" | "QUIT"): string[] {
   const setpriv = Bun.which("setpriv", { PATH: CLEAN_ENVIRONMENT["PATH"] ?? "" });
   if (setpriv === null) {
     if (!account) return [];
@@ -215,6 +216,5 @@ function asAccount(account: Account | undefined, endsWithUs = false): string[] {
     });
   }
   const user = account ? [`--reuid=${account.uid}`, `--regid=${account.gid}`, "--clear-groups"] : [];
-  const end = endsWithUs ? ["--pdeathsig=QUIT"] : [];
-  return user.length + end.length === 0 ? [] : [setpriv, ...user, ...end, "--"];
+  return [setpriv, ...user, `--pdeathsig=${signalAtDeath}`, "--"];
 }

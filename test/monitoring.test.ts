@@ -303,5 +303,6 @@ function unitOf(name: string, help: string): string {
   if (name.endsWith("_timestamp_seconds") || name === "process_start_time_seconds") return "Unix time, s";
   if (/_seconds(_total)?$/.test(name)) return "s";
   if (name.endsWith("_bytes")) return "bytes";
+  if (name.endsWith("_ratio")) return "0 to 1";
   return /Whether|always 1|: 1 for/.test(help) ? "0 or 1" : "count";
 }

@@ -39,7 +39,7 @@ export async function metricsSource(
 const STATES = ["failing", "stale", "never", "partial", "good"] as const;
 const ENDED = ["VERIFIED", "PARTIAL", "FAILED", "INTERRUPTED"] as const;
 /** The maximum number of series of one database, and of one database in one storage. */
-const DATABASE_SERIES = 9 + STATES.length + ENDED.length + 2 * RULES.length;
+const DATABASE_SERIES = 12 + STATES.length + ENDED.length + 2 * RULES.length;
 const COPIES_SERIES = 4;
 /** After this many databases the event loop gets a turn. */
 const DATABASES_AT_ONCE = 100;

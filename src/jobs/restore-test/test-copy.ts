@@ -71,9 +71,11 @@ export async function testCopy(
   const { timeout_ms: durationMs } = config.restore_test;
   using time = deadline({ clock, durationMs, signal: context.signal }, () => late(durationMs));
   const bounded = { ...context, signal: time.signal };
+  let isReading = false;
   try {
     await using server = await openTestServer(bounded, backup);
     target = server.target;
+    isReading = true;
     await restoreAndCheck(bounded, run, backup, { server, storage, measured });
     const failed = measured.checks.filter(({ is_ok }) => !is_ok);
     if (failed.length === 0) return { record: end("PASSED", null), isOfCopy: false, error: null };
@@ -81,7 +83,8 @@ export async function testCopy(
   } catch (error) {
     context.signal.throwIfAborted();
     const reason = time.signal.aborted ? time.signal.reason : error;
-    const isOfCopy = await isFaultOfCopy(context, reason, backup, storage);
+    // No other copy helps a server without space.
+    const isOfCopy = isReading ? await isFaultOfCopy(context, reason, backup, storage) : undefined;
     const outcome = isOfCopy === "damaged" || isOfCopy === "missing" ? "FAILED" : "ERROR";
     context.log.error("a restore test did not reach its end", {
       ...{ storage: storage.name, backup_id: backup.id, error: messageOf(reason) },

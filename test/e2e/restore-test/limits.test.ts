@@ -1,8 +1,12 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { Installation, localStorage } from "../../lab/installation.ts";
+import { mountTmpfs } from "../../lab/machine/mounts.ts";
 import { usePostgres } from "../../lab/servers/use-postgres.ts";
 
-/** What a scratch owner without a superuser's rights cannot make by itself. */
+/** What a scratch owner without a superuser's rights cannot make by itself, and a disk that is too small. */
 
 setDefaultTimeout(120_000);
 
@@ -37,3 +41,33 @@ test("extensions that need a superuser, policies for roles and event triggers do
   expect(rows).toMatchObject({ name: "rows", expected: "7 rows in 1 table", found: "7 rows in 1 table" });
   await sql.unsafe("drop owned by test_policy_reader; drop role test_policy_reader").simple();
 });
+
+// Only root can mount a file system.
+test.skipIf(process.geteuid?.() !== 0)(
+  "a disk without the space is found before anything is restored: exit 13",
+  async () => {
+    const database = await postgres.createDatabase();
+    await using installation = await Installation.make({
+      postgres: postgres.address,
+      databases: [database],
+      storages: (directory) => ["a", "b"].map((name) => localStorage(name, directory)),
+    });
+    await installation.ok("backup");
+    const small = mkdtempSync(join(tmpdir(), "pg321-small-"));
+    try {
+      await using _ = await mountTmpfs(small, 64);
+      // PostgreSQL runs as another user than root.
+      chmodSync(small, 0o711);
+      const config = readFileSync(installation.configFile, "utf8");
+      writeFileSync(installation.configFile, `temp_dir = ${JSON.stringify(small)}\n${config}`);
+      const { exitCode, json, stderr } = await installation.run("restore-test", "--json");
+      expect(exitCode).toBe(13);
+      expect(json.tests).toMatchObject([{ outcome: "ERROR", restore_ms: null }]);
+      expect(json.tests[0].error).toMatch(/not enough space .*pg321-small-.* needed, .* free/);
+      expect(stderr).toContain("free some space");
+      expect(readdirSync(small).filter((name) => name.startsWith("pg321-"))).toEqual([]);
+    } finally {
+      rmSync(small, { recursive: true, force: true });
+    }
+  },
+);

@@ -8,6 +8,7 @@ import { settleStatus } from "../copies/backup-status.ts";
 import { shortId } from "../copies/object-key.ts";
 import { reconcile } from "../copies/reconcile.ts";
 import { recognizeStorages } from "../markers/storage-identity.ts";
+import { requireOwner } from "../owner.ts";
 import { storageNamed } from "../storages.ts";
 import { deleteCopy } from "./delete-copy.ts";
 import { hasHold, holdText } from "./hold.ts";
@@ -42,6 +43,7 @@ export async function deleteBackups(
   backups: readonly BackupRecord[],
   removedBy: TombstoneRecord["removed_by"],
 ): Promise<DeletionReport> {
+  requireOwner(removedBy, given.config);
   const context = await recognizeStorages(given, "cleanup");
   // Read them again: the person may have taken long to confirm.
   const known = await Promise.all(backups.map(({ id }) => context.catalog.backup(id)));

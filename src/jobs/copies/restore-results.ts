@@ -8,13 +8,14 @@ import { decodeRestoreResult, encodeRestoreResult } from "../../sealed/restore-r
 import type { Storage } from "../../storage/storage.ts";
 import { partsOf } from "../../stream/part.ts";
 import type { JobContext } from "../context.ts";
+import { requireInPlace } from "../in-place.ts";
 import { requireSigningKey } from "../keys.ts";
 import { storageNamed } from "../storages.ts";
 import { resultKey, resultPrefix } from "./object-key.ts";
 import { watchedPut } from "./watched-put.ts";
 
-/** Of one backup in one storage, the results read at most; more would be somebody else's litter. */
-const RESULTS_MAX = 100;
+/** Of one backup in one storage, the new results read at most; more would be somebody else's litter. */
+const RESULTS_MAX = 1000;
 
 /**
  * Leaves the result of a restore test beside the copy that was restored, signed by this host's key, so that the host
@@ -29,6 +30,8 @@ export async function leaveResult(
   const { outcome, object_key: key, object_sha256 } = { ...record, ...backup };
   const storage = record.storage === null ? undefined : storageNamed(context, record.storage);
   if (outcome === "ERROR" || storage === undefined || object_sha256 === null) return;
+  // The test may have taken hours: a disk may have been unmounted meanwhile.
+  await requireInPlace(context, storage, signal);
   const { recipients } = config.encryption;
   const text = encodeRestoreResult(
     {
@@ -103,9 +106,13 @@ async function* resultsIn(
 ): AsyncGenerator<RestoreTestRecord> {
   let left = RESULTS_MAX;
   for await (const { key } of storage.list(resultPrefix(backup.object_key), signal)) {
-    if (left-- === 0) return;
     const id = key.slice(resultPrefix(backup.object_key).length, -".json".length);
     if (known.has(id)) continue;
+    if (left-- === 0) {
+      const fields = { storage: storage.name, object: backup.object_key, read: RESULTS_MAX };
+      log.warning("too many results of restore tests beside one object; the rest is not read", fields);
+      return;
+    }
     const range = { start: 0, length: RESULT_BYTES_MAX + 1 };
     const bytes = Buffer.concat(await Array.fromAsync(storage.get(key, range, signal)));
     try {
@@ -114,8 +121,13 @@ async function* resultsIn(
         result.test_id === id &&
         result.installation === installation &&
         result.backup_id === backup.id &&
-        result.object_sha256 === backup.object_sha256;
-      if (!isAbout) throw new Pg321Error("verification", "restore result: it is about another backup");
+        result.object_sha256 === backup.object_sha256 &&
+        (result.outcome === "FAILED" || (result.checks > 0 && result.failed_checks === 0));
+      if (!isAbout)
+        throw new Pg321Error(
+          "verification",
+          "restore result: it is about another backup, or contradicts itself",
+        );
       yield {
         id,
         ...{ run_id: null, prover: result.signer, storage: storage.name, target: "another host" },

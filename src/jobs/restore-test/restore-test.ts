@@ -8,6 +8,7 @@ import { recognizeStorages } from "../markers/storage-identity.ts";
 import { recordRun } from "../record-run.ts";
 import { sweepScratch } from "../scratch/sweep.ts";
 import { chooseBackups, storagesInTurn } from "./choose.ts";
+import { noteRemoved } from "./removed.ts";
 import type { RestoreTestReport, RestoreTestStatistics } from "./report.ts";
 import { testCopy } from "./test-copy.ts";
 
@@ -39,7 +40,7 @@ export async function runRestoreTests(
   context: JobContext,
   { words = [], selects = () => true, from, adopt }: RestoreTestOptions = {},
 ): Promise<RestoreTestReport> {
-  if (adopt) await adoptFirst(context, adopt);
+  const unread = adopt ? await adoptFirst(context, adopt) : [];
   const backups = await chooseBackups(context, words, selects);
   await using lease = await holdLease(
     context.catalog,
@@ -64,12 +65,13 @@ export async function runRestoreTests(
       await alertTests(recognized, run.id, tried);
       if (adopt) unleft.push(...(await leaveResults(recognized, backup, tried)));
     }
-    if (unleft.length > 0) codes.push("storage");
+    const lacking = [...unread, ...unleft];
+    if (lacking.length > 0) codes.push("storage");
     const outcome = outcomeOf(tests);
     return {
-      outcome: unleft.length > 0 && outcome === "OK" ? "PARTIAL" : outcome,
+      outcome: lacking.length > 0 && outcome === "OK" ? "PARTIAL" : outcome,
       statistics: statisticsOf(results),
-      error: firstError(tests) ?? unleft[0] ?? null,
+      error: firstError(tests) ?? lacking[0] ?? null,
     };
   };
   const isPart = words.length > 0 || from !== undefined;
@@ -98,13 +100,19 @@ async function testBackup(
   return tried;
 }
 
-async function adoptFirst(context: JobContext, adopt: Adopt): Promise<void> {
-  for (const { storage, error } of await adopt(context))
-    if (error !== null)
-      context.log.warning("a storage could not be read; backups known from before are tested", {
-        storage,
-        error,
-      });
+/** Returns why storages could not be read: newer backups may be there. */
+async function adoptFirst(context: JobContext, adopt: Adopt): Promise<string[]> {
+  const unread: string[] = [];
+  for (const { storage, error } of await adopt(context)) {
+    if (error === null) continue;
+    context.log.warning("a storage could not be read; backups known from before are tested", {
+      storage,
+      error,
+    });
+    unread.push(`storage "${storage}" could not be read: ${error}`);
+  }
+  await noteRemoved(context);
+  return unread;
 }
 
 /** Returns the errors of those that could not be left: then the host that made the backup learns nothing. */

@@ -86,9 +86,10 @@ test("another host tests the backups; the first host, without an identity, count
 
   const { stdout } = await prover.run("doctor");
   expect(stdout).not.toMatch(/3-2-1|every identity in the file is newer|does not list this installation/);
-  for (const words of [["cleanup"], ["repair"], ["backup"]]) {
+  for (const words of [["cleanup"], ["repair"], ["backup"], ["delete", id, "--force"]]) {
     const refused = await prover.run(...words);
     expect([words, refused.exitCode]).toEqual([words, 2]);
+    expect(refused.stderr).toContain("this host has no [[server]]");
   }
   // The owner has no identity from here on.
   await rm(owner.identityFile);
@@ -108,6 +109,19 @@ test("a result of a signer who is not trusted counts for nothing", async () => {
   expect(cleaned.json.orphan_objects).toEqual([]);
   expect(cleaned.stderr).toContain("not a trusted prover");
   expect(await zeroOf(owner)).not.toMatchObject({ state: "held" });
+});
+
+test("the owner removed the newest backup: the host tests the one that is left, and reports nothing missing", async () => {
+  const owner = await installations.install((directory) => [localStorage("disk", directory)]);
+  const older = (await owner.ok("backup", "--json")).json.backups[0].backup_id;
+  const newest = (await owner.ok("backup", "--json")).json.backups[0].backup_id;
+  await using prover = await Prover.of(owner);
+  expect((await prover.run("restore-test", "--json")).json.tests).toMatchObject([{ backup_id: newest }]);
+  await owner.ok("delete", newest, "--force");
+  const tested = await prover.run("restore-test", "--json");
+  expect(tested.json.tests).toMatchObject([{ backup_id: older, outcome: "PASSED" }]);
+  expect((await owner.files("disk")).filter((file) => file.includes(newest.slice(0, 8)))).toEqual([]);
+  expect((await prover.run("alerts", "--json")).json.alerts ?? []).toEqual([]);
 });
 
 /** The mark for the last restore test. */

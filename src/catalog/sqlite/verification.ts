@@ -13,8 +13,8 @@ const BACKUPS = `SELECT id, started_at FROM backups WHERE (started_at, id) > ($s
 const NEVER_READ = `SELECT ${COLUMNS} FROM copies JOIN backups ON backups.id = copies.backup_id
   WHERE backup_id IN (SELECT value FROM json_each($ids)) AND state = 'CONFIRMED' AND verified_at IS NULL
   ORDER BY started_at, id, storage`;
-/** By the partial index on the time of the last reading. */
-const READ = `SELECT ${COLUMNS}, verified_at FROM copies JOIN backups ON backups.id = copies.backup_id
+/** SQLite would choose the index on the state, and sort all copies for every page. */
+const READ = `SELECT ${COLUMNS}, verified_at FROM copies INDEXED BY copies_by_verification JOIN backups ON backups.id = copies.backup_id
   WHERE state = 'CONFIRMED' AND verified_at < $before
     AND (verified_at, copies.backup_id, copies.storage) > ($verified_at, $backup_id, $storage)
   ORDER BY verified_at, copies.backup_id, copies.storage LIMIT $limit`;

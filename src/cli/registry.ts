@@ -35,12 +35,12 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: "restore",
     summary: "restore a backup into a database, or to a file",
-    load: () => import("./commands/restore/restore.ts"),
+    load: () => import("./commands/restore.ts"),
   },
   {
     name: "restore-test",
     summary: "restore backups into scratch databases and check them",
-    load: () => import("./commands/restore/scratch.ts"),
+    load: () => import("./commands/restore-test.ts"),
   },
   {
     name: "cleanup",
@@ -88,7 +88,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: "restore-host",
     summary: "put an exported host back, and find its backups again",
-    load: () => import("./commands/restore/host.ts"),
+    load: () => import("./commands/restore-host.ts"),
   },
   {
     name: "recovery-kit",

@@ -135,7 +135,7 @@ describe("colour and control characters", () => {
     const written = async (more: Record<string, string>) =>
       (await onTerminal(["list"], { ...env(), ...more }).ended).written;
     const coloured = await written({});
-    expect(coloured).toContain("\u001b[33mPARTIAL\u001b[0m");
+    expect(coloured).toContain("\u001b[33mpartial\u001b[0m");
     for (const more of [{ NO_COLOR: "1" }, { TERM: "dumb" }]) {
       const plain = await written(more);
       expect(plain).not.toContain("\u001b");

@@ -1,26 +1,26 @@
 import { resolve } from "node:path";
-import { EXIT_CODES, Pg321Error } from "../../../base/errors.ts";
-import { Secret } from "../../../base/secret.ts";
-import { visibleData } from "../../../base/text/visible.ts";
-import type { Config } from "../../../config/config.ts";
-import { configPath, loadConfig, processSource } from "../../../config/load.ts";
-import { unusableText } from "../../../config/set-aside.ts";
-import { UNTOUCHED_CONFIGS } from "../../../install/first-config.ts";
-import type { HostBundle } from "../../../install/host-files/bundle.ts";
-import { openBundle } from "../../../install/host-files/bundle.ts";
-import { hostFiles } from "../../../install/host-files/list.ts";
-import { putBack } from "../../../install/host-files/put-back.ts";
-import { fingerprintOf, surveyHostFiles } from "../../../install/host-files/survey.ts";
+import { EXIT_CODES, Pg321Error } from "../../base/errors.ts";
+import { Secret } from "../../base/secret.ts";
+import { visibleData } from "../../base/text/visible.ts";
+import type { Config } from "../../config/config.ts";
+import { configPath, loadConfig, processSource } from "../../config/load.ts";
+import { unusableText } from "../../config/set-aside.ts";
+import { UNTOUCHED_CONFIGS } from "../../install/first-config.ts";
+import type { HostBundle } from "../../install/host-files/bundle.ts";
+import { openBundle } from "../../install/host-files/bundle.ts";
+import { hostFiles } from "../../install/host-files/list.ts";
+import { putBack } from "../../install/host-files/put-back.ts";
+import { fingerprintOf, surveyHostFiles } from "../../install/host-files/survey.ts";
 
-import { InstallSteps } from "../../../install/steps.ts";
-import type { AdoptedFrom } from "../../../jobs/cleanup/adopt-backups.ts";
-import { adoptBackups } from "../../../jobs/cleanup/adopt-backups.ts";
-import type { Command, Invocation } from "../../command.ts";
-import { isSet, JSON_OPTION, textOption } from "../../command.ts";
-import { askPassphrase, contextWith } from "../../open-context.ts";
-import { stepTable } from "../../output/install-table.ts";
-import { jsonText, table } from "../../output/output.ts";
-import { passphraseIn, readBytes } from "../../passphrase.ts";
+import { InstallSteps } from "../../install/steps.ts";
+import type { AdoptedFrom } from "../../jobs/cleanup/adopt-backups.ts";
+import { adoptBackups } from "../../jobs/cleanup/adopt-backups.ts";
+import type { Command, Invocation } from "../command.ts";
+import { isSet, JSON_OPTION, textOption } from "../command.ts";
+import { askPassphrase, contextWith } from "../open-context.ts";
+import { stepTable } from "../output/install-table.ts";
+import { jsonText, table } from "../output/output.ts";
+import { passphraseIn, readBytes } from "../passphrase.ts";
 
 export const command: Command = {
   usage: "[FILE]",

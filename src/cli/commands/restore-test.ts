@@ -1,19 +1,19 @@
-import { EXIT_CODES, Pg321Error } from "../../../base/errors.ts";
-import { durationText, sizeText } from "../../../base/text/amounts.ts";
-import { visibleData } from "../../../base/text/visible.ts";
-import type { RestoreTestRecord } from "../../../catalog/records.ts";
-import { adoptBackups } from "../../../jobs/cleanup/adopt-backups.ts";
-import { requireStorage } from "../../../jobs/copies/find-backup.ts";
-import { shortId } from "../../../jobs/copies/object-key.ts";
-import type { RestoreTestReport } from "../../../jobs/restore-test/report.ts";
-import { runRestoreTests } from "../../../jobs/restore-test/restore-test.ts";
-import { recoveryMs } from "../../../status/restore-tests.ts";
-import type { Command } from "../../command.ts";
-import { isSet, JSON_OPTION, textOption } from "../../command.ts";
-import { commandContext } from "../../open-context.ts";
-import type { Output } from "../../output/output.ts";
-import { jsonText, table } from "../../output/output.ts";
-import { colouredStatus } from "../../output/status-colour.ts";
+import { EXIT_CODES, Pg321Error } from "../../base/errors.ts";
+import { durationText, sizeText } from "../../base/text/amounts.ts";
+import { visibleData } from "../../base/text/visible.ts";
+import type { RestoreTestRecord } from "../../catalog/records.ts";
+import { adoptBackups } from "../../jobs/cleanup/adopt-backups.ts";
+import { requireStorage } from "../../jobs/copies/find-backup.ts";
+import { shortId } from "../../jobs/copies/object-key.ts";
+import type { RestoreTestReport } from "../../jobs/restore-test/report.ts";
+import { runRestoreTests } from "../../jobs/restore-test/restore-test.ts";
+import { recoveryMs } from "../../status/restore-tests.ts";
+import type { Command } from "../command.ts";
+import { isSet, JSON_OPTION, textOption } from "../command.ts";
+import { commandContext } from "../open-context.ts";
+import type { Output } from "../output/output.ts";
+import { jsonText, table } from "../output/output.ts";
+import { colouredStatus } from "../output/status-colour.ts";
 
 export const command: Command = {
   usage: "[DATABASE|ID…]",

@@ -1,20 +1,20 @@
-import { EXIT_CODES, Pg321Error } from "../../../base/errors.ts";
-import type { BackupRecord } from "../../../catalog/records.ts";
-import type { JobContext } from "../../../jobs/context.ts";
-import { findBackup, latestBackup, storagesToRead } from "../../../jobs/copies/find-backup.ts";
-import { findDatabase } from "../../../jobs/copies/find-database.ts";
-import { shortId } from "../../../jobs/copies/object-key.ts";
-import { exportDump } from "../../../jobs/restore/export-dump.ts";
-import type { RestoreReport } from "../../../jobs/restore/report.ts";
-import { runRestore } from "../../../jobs/restore/restore.ts";
-import type { Arguments, Command, Invocation } from "../../command.ts";
-import { isSet, JSON_OPTION, textOption, textOptions } from "../../command.ts";
-import { commandConfig, contextWith } from "../../open-context.ts";
-import { jsonText, refuseTerminal, sizeText } from "../../output/output.ts";
-import { restoreText } from "../../output/restore-text.ts";
-import { isOwnedByAnother, writeDumpAsRoot } from "../../output-of-root.ts";
-import { integerOption } from "../../parse.ts";
-import { givenPassword, openTarget, targetOf } from "../../restore-target.ts";
+import { EXIT_CODES, Pg321Error } from "../../base/errors.ts";
+import type { BackupRecord } from "../../catalog/records.ts";
+import type { JobContext } from "../../jobs/context.ts";
+import { findBackup, latestBackup, storagesToRead } from "../../jobs/copies/find-backup.ts";
+import { findDatabase } from "../../jobs/copies/find-database.ts";
+import { shortId } from "../../jobs/copies/object-key.ts";
+import { exportDump } from "../../jobs/restore/export-dump.ts";
+import type { RestoreReport } from "../../jobs/restore/report.ts";
+import { runRestore } from "../../jobs/restore/restore.ts";
+import type { Arguments, Command, Invocation } from "../command.ts";
+import { isSet, JSON_OPTION, textOption, textOptions } from "../command.ts";
+import { commandConfig, contextWith } from "../open-context.ts";
+import { jsonText, refuseTerminal, sizeText } from "../output/output.ts";
+import { restoreText } from "../output/restore-text.ts";
+import { isOwnedByAnother, writeDumpAsRoot } from "../output-of-root.ts";
+import { integerOption } from "../parse.ts";
+import { givenPassword, openTarget, targetOf } from "../restore-target.ts";
 
 export const command: Command = {
   usage: "ID|latest|-d DATABASE --target URL|SERVER/DATABASE [--create]",

@@ -4,8 +4,8 @@ import { raiseAlert, resolveAlert } from "./alert.ts";
 import type { AlertContext } from "./alert-context.ts";
 
 /**
- * Raises or resolves the alerts about one backup, by the result of the last copy that was tried. `runId` is null if
- * another host made the test.
+ * Raises or resolves the alerts about one backup, by the result of the last copy that was tried; the catalog has
+ * the results already. `runId` is null if another host made the test.
  */
 export async function alertTests(
   context: AlertContext,
@@ -33,6 +33,8 @@ export async function alertTests(
   }
   await resolveAlert(context, `restore_test error ${name}`, `the restore of ${name} is tested again`);
   if (outcome === "PASSED") {
+    // A newer backup that failed must be tested again, or give way to a newer one that passes.
+    if (await hasNewerFailed(context, last)) return;
     await resolveAlert(
       context,
       `restore_test ${name}`,
@@ -50,4 +52,12 @@ export async function alertTests(
       hint: `make a new backup and test it: pg321 backup ${shellQuoted(name)} && pg321 restore-test ${shellQuoted(name)}`,
     },
   });
+}
+
+async function hasNewerFailed({ catalog }: AlertContext, passed: RestoreTestRecord): Promise<boolean> {
+  const latest = await catalog.restoreTests.latest();
+  return latest.some(
+    ({ server, database, outcome }) =>
+      server === passed.server && database === passed.database && outcome === "FAILED",
+  );
 }

@@ -1,5 +1,25 @@
 import type { RestoreTestRecord } from "./records.ts";
 
+type Ranked = Pick<RestoreTestRecord, "id" | "backup_started_at" | "finished_at">;
+
+/**
+ * Sorts tests of one database: the test of the newest backup first, the last one of it. The test of an older backup says
+ * nothing about a newer one that failed. A backup dated after its test is as old as the test: its host's clock was ahead.
+ */
+export function byStanding(a: Ranked, b: Ranked): number {
+  return (
+    compare(backupDate(b), backupDate(a)) || compare(b.finished_at, a.finished_at) || compare(b.id, a.id)
+  );
+}
+
+function backupDate({ backup_started_at, finished_at }: Ranked): string {
+  return backup_started_at < finished_at ? backup_started_at : finished_at;
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : Number(a > b);
+}
+
 /** The results of restore tests. Errors as those of `Catalog`. */
 export interface RestoreTests {
   /** Inserts it; one that is known by its id stays as it is. */
@@ -11,15 +31,14 @@ export interface RestoreTests {
     database?: string;
     limit?: number;
   }): Promise<RestoreTestRecord[]>;
-  /** Of each database the newest that PASSED or FAILED, in order of server and database. */
+  /** Of each database the first by `byStanding` that PASSED or FAILED, in order of server and database. */
   latest(): Promise<RestoreTestRecord[]>;
-  /** Of each database the newest that PASSED, in order of server and database. */
+  /** Of each database the first by `byStanding` that PASSED, in order of server and database. */
   latestPassed(): Promise<RestoreTestRecord[]>;
   /** When each storage's copy of a database was restored last, whatever the outcome but ERROR. */
   latestByStorage(server: string, database: string): Promise<{ storage: string; finished_at: string }[]>;
   /**
-   * Deletes those that finished before the given time, without the newest and the newest that PASSED of each
-   * database. Returns their number.
+   * Deletes those that finished before the given time, without those of `latest` and `latestPassed`. Returns their number.
    */
   prune(before: string): Promise<number>;
 }

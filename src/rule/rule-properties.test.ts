@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { ruleFactsOf } from "../../test/fixtures/rule-facts.ts";
 import { HOUR_MS } from "../base/limits.ts";
 import type { CopyState } from "../catalog/records.ts";
+import { byStanding } from "../catalog/restore-tests.ts";
 import { MARK_STATES, RULES, type RuledCopy, type RuleFacts, type RuleName } from "./facts.ts";
 import { marksOf } from "./judge.ts";
 import { dated, type MarkRecord } from "./since.ts";
@@ -84,6 +85,26 @@ test("a fresher passed test never loses a mark", () => {
       const fresher = { outcome: "PASSED", error: null, backup_id: "2", prover: null } as const;
       const after = { ...facts, test: { ...fresher, finished_at: new Date(atMs).toISOString() } };
       expect(gained(after, facts)).toEqual([]);
+    }),
+    RUNS,
+  );
+});
+
+test("a passed test of an older backup never gains a mark that a failed test of a newer one took", () => {
+  fc.assert(
+    fc.property(ruleFactsOf, fc.nat(2000), fc.nat(2000), fc.nat(2000), (facts, age, older, later) => {
+      const agoMs = (hours: number) => new Date(facts.now.getTime() - hours * HOUR_MS).toISOString();
+      const about = { error: null, backup_id: "1", prover: null };
+      const failed = {
+        ...{ ...about, outcome: "FAILED" as const, id: "b" },
+        ...{ backup_started_at: agoMs(age + later), finished_at: agoMs(later) },
+      };
+      const passed = {
+        ...{ ...about, outcome: "PASSED" as const, id: "a", finished_at: agoMs(0) },
+        backup_started_at: agoMs(age + later + older + 1),
+      };
+      const [standing] = [passed, failed].toSorted(byStanding);
+      expect(gained({ ...facts, test: failed }, { ...facts, test: standing ?? null })).toEqual([]);
     }),
     RUNS,
   );

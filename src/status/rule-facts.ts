@@ -1,5 +1,6 @@
 import type { DatabaseRecord } from "../catalog/overview.ts";
 import type { BackupRecord, CopyRecord, RestoreTestRecord } from "../catalog/records.ts";
+import { byStanding } from "../catalog/restore-tests.ts";
 import type { RuleMarkRecord } from "../catalog/rule-marks.ts";
 import { marksOf } from "../rule/judge.ts";
 import { dated } from "../rule/since.ts";
@@ -32,7 +33,7 @@ export async function ruleRecords(source: Pick<StatusSource, "catalog" | "config
   };
 }
 
-/** The newest test that counts: a host that was trusted once may not be trusted any more. */
+/** The first test by `byStanding` that counts: a host that was trusted once may not be trusted any more. */
 async function countedTest(
   { catalog, config }: Pick<StatusSource, "catalog" | "config">,
   newest: RestoreTestRecord,
@@ -41,7 +42,8 @@ async function countedTest(
     outcome !== "ERROR" && (prover === null || config.rule.trusted_provers.includes(prover));
   if (counts(newest)) return newest;
   const { server, database } = newest;
-  return (await catalog.restoreTests.list({ server, database, limit: TESTS_MAX })).find(counts);
+  const tests = await catalog.restoreTests.list({ server, database, limit: TESTS_MAX });
+  return tests.filter(counts).toSorted(byStanding)[0];
 }
 
 /** The facts about one database. */

@@ -58,6 +58,25 @@ export function restoreTests(use: () => Catalog, reopen: () => Promise<void>): v
     expect(own(await use().restoreTests.latestPassed())).toEqual([passed, other]);
   });
 
+  test("a test of an older backup does not replace that of a newer one; a date ahead of the test does not count", async () => {
+    const of = (day: string, outcome: RestoreTestRecord["outcome"], database = "app") =>
+      restoreTest({ server: "ranked", database, outcome, backup_started_at: `${day}T00:00:00.000Z` });
+    const passed = of("2025-12-31", "PASSED");
+    const failed = of("2026-01-01", "FAILED");
+    await add(passed, failed, of("2025-12-30", "PASSED"));
+    const own = (records: RestoreTestRecord[]) => records.filter(({ server }) => server === "ranked");
+    expect(own(await use().restoreTests.latest())).toEqual([failed]);
+    expect(own(await use().restoreTests.latestPassed())).toEqual([passed]);
+    const again = of("2026-01-01", "PASSED");
+    await add(again);
+    expect(own(await use().restoreTests.latest())).toEqual([again]);
+    const [ahead, later] = [of("2036-01-01", "FAILED", "ahead"), of("2026-01-02", "PASSED", "ahead")];
+    await add(ahead, { ...later, backup_started_at: later.started_at });
+    expect((await use().restoreTests.latest()).find(({ database }) => database === "ahead")?.id).toBe(
+      later.id,
+    );
+  });
+
   test("tell when each storage was tested last", async () => {
     const of = (storage: string | null, outcome: RestoreTestRecord["outcome"] = "PASSED") =>
       restoreTest({ server: "rotating", storage, outcome });

@@ -6,9 +6,10 @@ import { equalTo, insertion, whereAll } from "../statements.ts";
 import type { Row } from "../tables.ts";
 import { fromRow, RESTORE_TESTS } from "../tables.ts";
 
-/** The ids of each database's newest test with one of the outcomes. */
+/** The ids of each database's first test by `byStanding` with one of the outcomes. */
 const newestIds = (outcomes: string) => `SELECT id FROM (
-    SELECT id, row_number() OVER (PARTITION BY server, database ORDER BY finished_at DESC, id DESC) AS place
+    SELECT id, row_number() OVER (PARTITION BY server, database
+      ORDER BY min(backup_started_at, finished_at) DESC, finished_at DESC, id DESC) AS place
     FROM restore_tests WHERE outcome IN (${outcomes})) WHERE place = 1`;
 const LATEST = newestIds("'PASSED', 'FAILED'");
 const LATEST_PASSED = newestIds("'PASSED'");

@@ -1,5 +1,5 @@
 import { deadline } from "../../base/abort.ts";
-import { messageOf, type Pg321Error } from "../../base/errors.ts";
+import { messageOf, Pg321Error } from "../../base/errors.ts";
 import type { BackupRecord, CopyRecord } from "../../catalog/records.ts";
 import { KeyTaken } from "../../storage/key.ts";
 import { StorageRefused } from "../../storage/refused.ts";
@@ -11,7 +11,7 @@ import { lockFor, lockStoredCopy } from "./locks.ts";
 import { manifestKey } from "./object-key.ts";
 import { discardUpload, removeObject } from "./removal.ts";
 import { refuseLocked, removeIntended } from "./remove-intended.ts";
-import { copyObject, putManifest, readWhole } from "./stored-object.ts";
+import { copyObject, putManifest, readManifestText, readWhole } from "./stored-object.ts";
 
 /** A backup whose object is complete and described by a manifest. */
 export type StoredBackup = BackupRecord & { manifest: string };
@@ -52,7 +52,12 @@ export async function confirmCopy(
   const stallTimeoutMs = storage.settings.stall_timeout_ms;
   try {
     const lock = lockFor(storage, backup, clock.now());
-    await putManifest(storage, backup.object_key, backup.manifest, { signal, clock, stallTimeoutMs, lock });
+    await putManifest(storage, backup.object_key, backup.manifest, {
+      ...{ signal, clock, stallTimeoutMs, lock },
+    }).catch(async (error) => {
+      // A repair leaves the right manifest in place: it may be locked.
+      if (!(error instanceof KeyTaken) || !(await hasManifest(storage, backup, signal))) throw error;
+    });
   } catch (error) {
     signal.throwIfAborted();
     const message = messageOf(error);
@@ -73,6 +78,15 @@ export async function confirmCopy(
   });
   await lockStoredCopy({ ...context, signal }, backup, storage, "backup");
   return true;
+}
+
+/** Whether the recorded manifest stands beside the key of the object. */
+async function hasManifest(storage: Storage, backup: StoredBackup, signal: AbortSignal): Promise<boolean> {
+  const text = await readManifestText(storage, backup.object_key, signal).catch((error) => {
+    if (error instanceof Pg321Error && error.code === "verification") return undefined;
+    throw error;
+  });
+  return text === backup.manifest;
 }
 
 /** Time limit for removing the remains of a failed copy: the storage that failed often hangs. */
@@ -174,7 +188,9 @@ export async function clearTheKey(
   const keys = [manifestKey(backup.object_key), backup.object_key];
   const copy = (await catalog.copies(backup.id)).find(({ storage }) => storage === to.name);
   const found = await Promise.all(keys.map((key) => to.head(key, signal)));
-  const standing = keys.filter((_, index) => found[index] !== undefined);
+  // The right manifest stays: in a bucket with Object Lock it could not be removed, and need not be.
+  const isRight = found[0] !== undefined && (await hasManifest(to, backup, signal));
+  const standing = keys.filter((_, index) => found[index] !== undefined && !(index === 0 && isRight));
   if (standing.length > 0) {
     const by = await readWhole(from, backup, signal).catch(async (error) => {
       await recordDamage(context, backup, from, error);

@@ -60,6 +60,21 @@ describe("a backup to a bucket with Object Lock", () => {
     await at.installation.ok("restore", id, "--output", join(at.installation.directory, "dump"));
   });
 
+  test("whose object alone was hidden is made again by repair, beside its locked manifest", async () => {
+    const { at, bucket } = await locked(postgres);
+    await using _ = at;
+    const id = await at.backup(0);
+    const [object = ""] = await at.objects("r2", id);
+    const { client } = await rgw();
+    await client.send(new DeleteObjectCommand({ Bucket: bucket, Key: `pg321/${object}` }));
+    await at.installation.run("verify", id);
+    expect(await at.states(id)).toBe("disk:CONFIRMED r2:MISSING");
+    await at.installation.ok("repair");
+    expect(await at.states(id)).toBe("disk:CONFIRMED r2:CONFIRMED");
+    await at.installation.ok("verify", id);
+    expect(await lockDays(at, bucket, id)).toEqual([expect.closeTo(3, 1), expect.closeTo(3, 1)]);
+  });
+
   test("made by repair is locked", async () => {
     const { at, bucket } = await locked(postgres);
     await using _ = at;

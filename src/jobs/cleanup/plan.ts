@@ -15,10 +15,10 @@ import type {
 } from "../../retention/plan.ts";
 import { RetentionPlanner, RetentionSurvey } from "../../retention/plan.ts";
 import { endOf, hasBucketRule } from "../../storage/immutability.ts";
+import { askForTheTime, clockFacts, trustAfter } from "../clock-facts.ts";
 import type { JobContext } from "../context.ts";
 import { lockRules } from "../copies/locks.ts";
 import { timetableOf } from "../schedules.ts";
-import { askForTheTime, clockFacts, trustAfter } from "./clock-facts.ts";
 import { ExpiringCopies } from "./expiring-copies.ts";
 import { staleAfterMs } from "./stale-after.ts";
 

@@ -1,17 +1,21 @@
 import { alertLock } from "../../alerts/lock-alerts.ts";
 import { messageOf } from "../../base/errors.ts";
+import { MINUTE_MS } from "../../base/limits.ts";
 import type { BackupRecord, CopyRecord } from "../../catalog/records.ts";
 import type { Job, LockConfig } from "../../config/config.ts";
+import { clockSuspicion } from "../../retention/clock-suspicion.ts";
 import type { LockRules } from "../../retention/locks.ts";
 import { newLockEnd } from "../../retention/locks.ts";
 import type { LockAnswer, ObjectLock, Storage } from "../../storage/storage.ts";
+import { clockFacts } from "../clock-facts.ts";
 import type { JobContext } from "../context.ts";
 import { manifestKey } from "./object-key.ts";
 
 type LockContext = Pick<
   JobContext,
-  "catalog" | "clock" | "config" | "host" | "installation" | "log" | "signal"
+  "catalog" | "clock" | "config" | "host" | "installation" | "log" | "signal" | "storages"
 >;
+type ClockContext = Pick<JobContext, "catalog" | "clock" | "config" | "signal" | "storages">;
 type LockedBackup = Pick<BackupRecord, "id" | "object_key" | "started_at">;
 
 /** The record of a lock. */
@@ -29,18 +33,54 @@ export interface LockResult {
   isUnknown: boolean;
 }
 
-/** The lock that a storage's settings want for a copy that is stored now; undefined: none. */
-export function lockFor(
-  { settings }: Pick<Storage, "settings">,
+/** A reply of a storage shows the time for this long: the clock may jump after it. */
+const REPLY_MS_MAX = MINUTE_MS;
+
+/**
+ * The lock that a storage's settings want for a copy that is stored now; undefined: none, or the clock is in doubt. A lock
+ * cannot be taken back, and `lockStoredCopy` records why there is none.
+ */
+export async function lockFor(
+  context: ClockContext,
+  storage: Storage,
+  backup: Pick<BackupRecord, "started_at">,
+): Promise<ObjectLock | undefined> {
+  return (await lockNow(context, storage, backup))?.lock;
+}
+
+/** Undefined if the settings want no lock. `doubt`: why the clock is not trusted with one. */
+async function lockNow(
+  context: ClockContext,
+  storage: Storage,
   { started_at }: Pick<BackupRecord, "started_at">,
-  now: Date,
-): ObjectLock | undefined {
+): Promise<{ lock?: ObjectLock; doubt?: string } | undefined> {
+  const { settings } = storage;
   const lock = settings.type === "s3" ? settings.lock : undefined;
   if (!lock) return undefined;
-  return {
-    mode: lock.mode,
-    until: newLockEnd(lockRules(lock), settings.keep.days, new Date(started_at), now),
-  };
+  const { now, doubt } = await timeOf(context, storage);
+  if (doubt !== undefined) return { doubt: `${doubt}; no lock is made until the clock is right` };
+  const until = newLockEnd(lockRules(lock), settings.keep.days, new Date(started_at), now);
+  return { lock: { mode: lock.mode, until } };
+}
+
+/**
+ * The time by the clock of a storage's server, by which its locks end; this host's time if the storage does not report it.
+ * `doubt`: why this host's clock must not be trusted, by the rule of cleanup.
+ */
+async function timeOf(context: ClockContext, storage: Storage): Promise<{ now: Date; doubt?: string }> {
+  const { clock, signal } = context;
+  const skewOf = () => storage.clockSkewMs(clock.monotonicMs() - REPLY_MS_MAX);
+  if (skewOf() === undefined) await storage.head("clock", signal).catch(() => signal.throwIfAborted());
+  const now = clock.now();
+  const skewMs = skewOf();
+  if (skewMs === undefined) {
+    const doubt = clockSuspicion(await clockFacts(context, clock.monotonicMs() - REPLY_MS_MAX));
+    return { now, ...(doubt !== undefined && { doubt }) };
+  }
+  const date = new Date(now.getTime() - skewMs);
+  const s3Dates = [{ storage: storage.name, date, receivedAt: now }];
+  const doubt = clockSuspicion({ now, s3Dates, silenceMsMax: 0 });
+  return { now: date, ...(doubt !== undefined && { doubt }) };
 }
 
 export function lockRules({ days, longer_than_retention }: LockConfig): LockRules {
@@ -82,17 +122,22 @@ export async function lockCopy(
   return { change, error, isEverywhere: first?.isEverywhere === true, isUnknown: false };
 }
 
-/** Locks a copy that has just been confirmed, if the config asks for that, and records the result. */
+/**
+ * Locks a copy that has just been confirmed, if the config asks for that, and records the result. While the clock is in
+ * doubt it only reads the lock; the next cleanup with a trusted clock makes it.
+ */
 export async function lockStoredCopy(
   context: LockContext,
   backup: LockedBackup,
   storage: Storage,
   job: Job,
 ): Promise<void> {
-  const wanted = lockFor(storage, backup, context.clock.now());
+  const wanted = await lockNow(context, storage, backup);
   if (!wanted) return;
-  const { change, error } = await lockCopy(context, backup, storage, wanted);
-  await context.catalog.updateCopy(backup.id, storage.name, change);
+  const { lock, doubt } = wanted;
+  const result = await lockCopy(context, backup, storage, lock);
+  const error = doubt ?? result.error;
+  await context.catalog.updateCopy(backup.id, storage.name, { ...result.change, lock_error: error });
   await alertLock(context, job, storage, error, [backup.id]);
 }
 

@@ -146,11 +146,12 @@ async function confirmIntended(
  * a storage shows an object only when all of it has been stored. Returns whether it was finished.
  */
 async function completeManifest(
-  { clock, log, signal }: JobContext,
+  context: JobContext,
   backup: BackupRecord,
   copy: CopyRecord,
   storage: Storage,
 ): Promise<boolean> {
+  const { clock, log, signal } = context;
   const { manifest, object_key: key, object_bytes } = backup;
   if (manifest === null) return false;
   const object = await storage.head(key, signal);
@@ -160,7 +161,7 @@ async function completeManifest(
     refuseLocked(storage, key, await removeObject(storage, manifestKey(key), reason, signal));
   }
   const stallTimeoutMs = storage.settings.stall_timeout_ms;
-  const lock = lockFor(storage, backup, clock.now());
+  const lock = await lockFor(context, storage, backup);
   await putManifest(storage, key, manifest, { signal, clock, stallTimeoutMs, lock });
   log.info("the manifest of a finished copy of an interrupted run was written", {
     storage: storage.name,

@@ -51,7 +51,7 @@ export async function confirmCopy(
   const { catalog, clock, log } = context;
   const stallTimeoutMs = storage.settings.stall_timeout_ms;
   try {
-    const lock = lockFor(storage, backup, clock.now());
+    const lock = await lockFor({ ...context, signal }, storage, backup);
     await putManifest(storage, backup.object_key, backup.manifest, {
       ...{ signal, clock, stallTimeoutMs, lock },
     }).catch(async (error) => {
@@ -151,7 +151,7 @@ export async function fillCopy(
       ...options,
       clock,
       stallTimeoutMs: to.settings.stall_timeout_ms,
-      lock: lockFor(to, backup, clock.now()),
+      lock: await lockFor({ ...context, signal: options.signal }, to, backup),
       onUpload: (uploadId) => recordUpload(context, backup, to, uploadId),
       onSourceError: (error) => {
         sourceError = error;

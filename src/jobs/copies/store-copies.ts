@@ -79,7 +79,7 @@ function sinkOf(
       await requireInPlace(context, storage, signal);
       return storage.put(backup.object_key, body, {
         signal,
-        lock: lockFor(storage, backup, context.clock.now()),
+        lock: await lockFor({ ...context, signal }, storage, backup),
         partBytes,
         onProgress,
         ...(onPause && { onPause }),

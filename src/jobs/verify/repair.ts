@@ -163,7 +163,7 @@ async function mendManifest(
     if (await to.head(manifestKey(key), signal))
       await removeObject(to, manifestKey(key), { why: "superseded", by }, signal);
     const stallTimeoutMs = to.settings.stall_timeout_ms;
-    const lock = lockFor(to, backup, clock.now());
+    const lock = await lockFor({ ...context, signal }, to, backup);
     await putManifest(to, key, backup.manifest, { signal, clock, stallTimeoutMs, lock });
   } catch (error) {
     signal.throwIfAborted();

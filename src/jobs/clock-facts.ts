@@ -1,9 +1,9 @@
-import { DAY_MS } from "../../base/limits.ts";
-import { isAhead } from "../../base/newest-good.ts";
-import type { ClockTrust } from "../../catalog/clock-records.ts";
-import type { ClockFacts } from "../../retention/clock-suspicion.ts";
-import type { JobContext } from "../context.ts";
-import { timetableOf } from "../schedules.ts";
+import { DAY_MS } from "../base/limits.ts";
+import { isAhead } from "../base/newest-good.ts";
+import type { ClockTrust } from "../catalog/clock-records.ts";
+import type { ClockFacts } from "../retention/clock-suspicion.ts";
+import type { JobContext } from "./context.ts";
+import { timetableOf } from "./schedules.ts";
 
 const SILENCE_MS_MAX = 7 * DAY_MS;
 /** A silence of this many intervals of the most frequent schedule is normal: each of its runs is recorded. */
@@ -28,7 +28,7 @@ export async function askForTheTime({ catalog, clock, storages, signal }: JobCon
 
 /** The facts that the clock is judged by. `runId`: the current run, whose own record proves nothing. */
 export async function clockFacts(
-  { catalog, clock, config, storages }: JobContext,
+  { catalog, clock, config, storages }: Pick<JobContext, "catalog" | "clock" | "config" | "storages">,
   askedAtMs: number,
   runId?: string,
 ): Promise<ClockFacts> {

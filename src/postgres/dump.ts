@@ -21,6 +21,8 @@ export interface DumpOptions
   blocks?: BufferPool;
   /** Called once when pg_dump has the snapshot, locks on all its tables, and the values of the sequences. */
   onLocked?: (() => void) | undefined;
+  /** Called once when pg_dump has ended, although its output may not have been read yet. */
+  onEnd?: (() => void) | undefined;
   /** Called once when pg_dump has succeeded; its warnings are in the stderr. */
   onExit?: (result: { stderrTail: string }) => void;
 }
@@ -50,6 +52,7 @@ export async function* dumpDatabase(options: DumpOptions): AsyncGenerator<Uint8A
         firstByteTimeoutMs: firstByteTimeoutMs(options),
         ...(signal && { signal }),
         ...(options.onLocked && { onFirstByte: options.onLocked }),
+        onEnd: options.onEnd,
       },
       options.blocks,
       options.onExit,

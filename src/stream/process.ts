@@ -22,6 +22,8 @@ export interface ChildOptions {
   clock?: Clock;
   /** `readChild` only: called once, when the first byte has come. Must not throw. */
   onFirstByte?: () => void;
+  /** Called once when the child has ended, although its output may not have been read yet. Must not throw. */
+  onEnd?: (() => void) | undefined;
   /** Gets everything that the child writes to stderr, of which only the end is kept. Must not throw. */
   onStderr?: (bytes: Uint8Array) => void;
 }
@@ -177,7 +179,10 @@ class Child {
         stdin: stdio.stdin,
         stdout: stdio.stdout,
         stderr: "pipe",
-        onExit: () => this.#exited.abort(),
+        onExit: () => {
+          this.#exited.abort();
+          options.onEnd?.();
+        },
       });
     } catch (error) {
       throw new ChildError(`${this.#name} could not be started: ${(error as Error).message}`, {

@@ -1,5 +1,5 @@
 import { afterAll, expect, test } from "bun:test";
-import { chmodSync, chownSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pgDumpFor } from "../../src/postgres/binaries.ts";
 import { endpointOfUrl } from "../../src/postgres/connection.ts";
@@ -110,12 +110,9 @@ test("a table for whose exclusive lock another session waits is not counted, and
   const holding = await blocker.reserve();
   await holding.unsafe("begin; lock table second in access exclusive mode").simple();
   // The dump takes longer than the count waits for a lock: it is not read before both tables are done with.
-  const isCounted = () =>
-    sql.unsafe(
-      `select from pg_stat_activity where ${COUNTING} and query like '%second%' and state like 'idle%'`,
-    );
-  const onBlock = () => eventually(async () => (await isCounted()).length > 0);
-  const counting = dumpAndCount(endpoint(database), temp.path, { onBlock });
+  const counting = () => sql.unsafe(`select from pg_stat_activity where ${COUNTING}`);
+  const onBlock = () => eventually(async () => (await counting()).length === 0);
+  const dumping = dumpAndCount(endpoint(database), temp.path, { onBlock });
   const waitingFor = async (table: string) =>
     (await sql`select from pg_locks where relation = ${table}::regclass and not granted`).length > 0;
   // pg_dump has locked the first table and waits for the second one; then a user waits for pg_dump.
@@ -124,7 +121,7 @@ test("a table for whose exclusive lock another session waits is not counted, and
   await eventually(() => waitingFor("first"));
   await holding.unsafe("rollback");
   holding.release();
-  const counted = await counting;
+  const counted = await dumping;
   await altering;
   expect(tableOf(counted, "first")).toMatchObject({
     method: "not_counted",
@@ -253,4 +250,74 @@ test("on a standby the snapshot is shared too, and unlogged tables are not count
     ["s", 0],
     ["t", 9],
   ]);
+});
+
+/** A stand-in for pg_dump that runs `script`, in which REAL is the real one. */
+async function standIn(name: string, script: string) {
+  const { path, ...binary } = await pgDumpFor(15, undefined);
+  const file = join(temp.path, name);
+  writeFileSync(file, `#!/bin/bash\n${script.replaceAll("REAL", path)}\n`);
+  chmodSync(file, 0o755);
+  return { ...binary, path: file };
+}
+
+test.each([
+  'connection to server at "127.0.0.1", port 1 failed: FATAL:  too many connections for role "app"',
+  "query failed: ERROR:  invalid snapshot identifier: \"00000003-00000001-1\"\npg_dump: detail: Query was: SET TRANSACTION SNAPSHOT 'x'",
+])("a dump that has begun is never made again in the same stream: %s", async (message) => {
+  const database = await lab.createDatabase();
+  const starts = join(temp.path, `starts-${database}`);
+  const binary = await standIn(
+    "cut",
+    `echo >> ${starts}; head -c 1048576 /dev/zero; cat >&2 <<'END'\npg_dump: error: ${message}\nEND\nexit 1`,
+  );
+  const dumped = dumpAndCount(endpoint(database), temp.path, { options: { binary } });
+  await expect(dumped).rejects.toThrow(/cut ended with exit code 1: .*(too many|invalid snapshot)/);
+  expect(readFileSync(starts, "utf8")).toBe("\n");
+});
+
+test("names that read like an error of the snapshot do not make a dump succeed whose session was ended", async () => {
+  const database = await lab.createDatabase();
+  const sql = lab.connect(database);
+  await sql.unsafe(`create table "too many connections for the requested snapshot" as
+    select i, repeat(md5(i::text), 30) from generate_series(1, 5000) i`);
+  let blocks = 0;
+  const onBlock = async () => {
+    if (++blocks > 1) return;
+    await sql`select pg_terminate_backend(pid) from pg_stat_activity
+      where application_name = 'pg321' and datname = current_database()`;
+  };
+  const dumped = dumpAndCount(endpoint(database), temp.path, { onBlock });
+  await expect(dumped).rejects.toThrow(/pg_dump ended with exit code 1: .*too many connections/);
+});
+
+test("the snapshot is released after pg_dump and the counts, though nobody reads the rest of the dump", async () => {
+  const database = await lab.createDatabase();
+  const sql = lab.connect(database);
+  await sql`create table t as select generate_series(1, 10000) as i`;
+  const counting = () => sql.unsafe(`select from pg_stat_activity where ${COUNTING}`);
+  let blocks = 0;
+  const onBlock = async () => {
+    if (++blocks === 1) await eventually(async () => (await counting()).length === 0);
+  };
+  const counted = await dumpAndCount(endpoint(database), temp.path, { onBlock });
+  expect(tableOf(counted, "t")).toMatchObject({ rows: 10_000, method: "exact" });
+});
+
+test("count_grace begins when pg_dump has ended, though nobody reads the rest of the dump", async () => {
+  const database = await lab.createDatabase();
+  const sql = lab.connect(database);
+  await holdCount(sql);
+  const clock = new ManualClock();
+  let blocks = 0;
+  const onBlock = async () => {
+    if (++blocks > 1) return;
+    await eventually(async () => (await isHeld(sql)) && (await isDumped(sql)) && clock.sleeping > 0);
+    await clock.advance(60_000);
+    await eventually(
+      async () => (await sql.unsafe(`select from pg_stat_activity where ${COUNTING}`)).length === 0,
+    );
+  };
+  const counted = await dumpAndCount(endpoint(database), temp.path, { clock, onBlock });
+  expect(tableOf(counted, "later")?.why).toBe("dump.count_grace (60 s) was over");
 });

@@ -8,6 +8,8 @@ import type { Snapshot } from "../../postgres/counts/snapshot.ts";
 import { openSnapshot } from "../../postgres/counts/snapshot.ts";
 import type { DumpOptions } from "../../postgres/dump.ts";
 import { dumpDatabase } from "../../postgres/dump.ts";
+import { messagesOf } from "../../postgres/program-messages.ts";
+import { ChildError } from "../../stream/process.ts";
 import type { JobContext } from "../context.ts";
 
 type CountContext = Pick<JobContext, "config" | "clock" | "log">;
@@ -24,38 +26,44 @@ export class CountedDump implements AsyncDisposable {
   #snapshot: Snapshot | undefined;
   #grace: Deadline | undefined;
   #facts: Promise<DumpFacts> | undefined;
+  #closed: Promise<void> | undefined;
 
   constructor(context: CountContext, options: DumpOptions) {
     this.#context = context;
     this.#options = options;
   }
 
-  /** The dump. If pg_dump cannot use the snapshot, which may be gone by then, it is made again without, unseen. */
+  /**
+   * The dump. If pg_dump cannot connect or use the snapshot, which may be gone by then, it is started again without. Never
+   * after its first byte: the end of the stream means that this one dump is complete.
+   */
   async *read(): AsyncGenerator<Uint8Array, void, undefined> {
     await this.#open();
+    let hasBegun = false;
+    const begin = () => {
+      hasBegun = true;
+    };
     try {
-      yield* this.#dump();
+      yield* this.#dump(begin);
+      return;
     } catch (error) {
-      if (!this.#snapshot || !isOfSnapshot(error)) throw error;
+      if (hasBegun || !this.#snapshot || !isOfSnapshot(error)) throw error;
       this.#without(error);
-      await this.#close();
-      yield* this.#dump();
     }
-    this.#endAfterGrace();
+    await this.#close();
+    yield* dumpDatabase(this.#options);
   }
 
   /**
-   * The facts, at most `dump.count_grace` after the dump's end; undefined if nothing is to be counted. Call it after the
-   * end of the dump. Rejects only with the signal's reason.
+   * The facts, at most `dump.count_grace` after pg_dump's end; undefined if nothing is to be counted. Call it after the
+   * end of the dump. If the signal aborts, the rest is not counted. Never rejects.
    */
   async facts(signal: AbortSignal): Promise<DumpFacts | undefined> {
     if (!this.#facts) return undefined;
-    const onAbort = () => this.#end.abort(new Error("the run was ended"));
+    const onAbort = () => this.#end.abort(new Error(`the backup was stopped: ${messageOf(signal.reason)}`));
     if (signal.aborted) onAbort();
     signal.addEventListener("abort", onAbort, { once: true });
     const facts = await this.#facts.finally(() => signal.removeEventListener("abort", onAbort));
-    signal.throwIfAborted();
-    await this.#close();
     const { tables, exact, sampled, not_counted } = totalsOf(facts);
     const fields = { database: this.#options.endpoint.database, tables, exact, sampled, not_counted };
     if (facts.problem !== null || not_counted > 0)
@@ -82,7 +90,7 @@ export class CountedDump implements AsyncDisposable {
     this.#facts = Promise.resolve(unknownFacts(`no snapshot was shared with pg_dump: ${messageOf(error)}`));
   }
 
-  #dump(): AsyncIterable<Uint8Array> {
+  #dump(begin: () => void): AsyncIterable<Uint8Array> {
     const snapshot = this.#snapshot;
     if (!snapshot) return dumpDatabase(this.#options);
     const limits = { maxBytes: this.#context.config.dump.count_max_bytes, signal: this.#end.signal };
@@ -90,7 +98,13 @@ export class CountedDump implements AsyncDisposable {
       ...this.#options,
       snapshot: snapshot.id,
       onLocked: () => {
+        begin();
         this.#facts = snapshot.count(limits);
+        // A slow storage may take the rest of the dump much later: do not hold the server's snapshot until then.
+        void this.#facts.then(() => this.#close());
+      },
+      onEnd: () => {
+        if (this.#snapshot === snapshot) this.#endAfterGrace();
       },
     });
   }
@@ -104,11 +118,13 @@ export class CountedDump implements AsyncDisposable {
     time.signal.addEventListener("abort", () => this.#end.abort(time.signal.reason), { once: true });
   }
 
-  async #close(): Promise<void> {
+  /** Never rejects: the dump does not need the snapshot any more. */
+  #close(): Promise<void> {
     this.#grace?.[Symbol.dispose]();
     const snapshot = this.#snapshot;
     this.#snapshot = undefined;
-    await snapshot?.[Symbol.asyncDispose]();
+    if (snapshot) this.#closed = release(snapshot);
+    return this.#closed ?? Promise.resolve();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -117,13 +133,27 @@ export class CountedDump implements AsyncDisposable {
   }
 }
 
-/**
- * Whether pg_dump failed because of the session with the snapshot: it could not use the snapshot, or found no connection
- * left. Its messages are in English.
- */
-function isOfSnapshot(error: unknown): boolean {
-  return error instanceof Pg321Error && OF_SNAPSHOT.test(error.message);
+async function release(snapshot: Snapshot): Promise<void> {
+  try {
+    await snapshot[Symbol.asyncDispose]();
+  } catch {
+    // The session is over in any case.
+  }
 }
 
-const OF_SNAPSHOT =
-  /SET TRANSACTION SNAPSHOT|snapshot identifier|the requested snapshot|too many (clients|connections)|connection slots are reserved/;
+/**
+ * Whether pg_dump could not connect because the session with the snapshot has the last connection, or could not use the
+ * snapshot. Each line is matched from its beginning, because names of objects stand further on. pg_dump's messages are
+ * in English.
+ */
+function isOfSnapshot(error: unknown): boolean {
+  const cause = error instanceof Pg321Error ? error.cause : undefined;
+  if (!(cause instanceof ChildError)) return false;
+  const lines = messagesOf(cause.stderrTail).flatMap(({ text, details }) => [text, ...details]);
+  return lines.some((line) => NO_CONNECTION.test(line) || OF_SNAPSHOT.test(line));
+}
+
+/** Programs before version 12 name a module first. */
+const NO_CONNECTION =
+  /^(?:\[[^\]]*\] )?connection to .* failed: FATAL: +(?:sorry, too many clients|too many connections for|remaining connection slots are reserved)/;
+const OF_SNAPSHOT = /^(?:\[[^\]]*\] )?query was: SET TRANSACTION SNAPSHOT /i;

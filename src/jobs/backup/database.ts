@@ -1,4 +1,5 @@
 import { deadline, unlessAborted } from "../../base/abort.ts";
+import type { Clock } from "../../base/clock.ts";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { leaseName } from "../../catalog/database-lease.ts";
 import { awaitLease } from "../../catalog/lease.ts";
@@ -114,15 +115,39 @@ async function makeBackup(
   // Do not lose the copies if the catalog cannot be written now: with their manifests they are complete, and the next
   // run finds them. Before the wait for the counts, so that a crash meanwhile costs no copy either.
   let unrecorded = await failureOf(recordObject(context, described));
-  const backup = await withFacts(context, described, await source.facts(signal));
+  const facts = await source.facts(signal);
+  // Without the lease another run may be settling this backup: it confirms the copies.
+  if (isLeaseLost(signal)) throw signal.reason;
+  const backup = await withFacts(context, described, facts);
   if (backup.facts !== null) unrecorded = await failureOf(recordObject(context, backup));
-  await confirmCopies(context, backup, outcomes, partBytes, signal);
+  using time = timeToConfirm(clock, signal);
+  await confirmCopies(context, backup, outcomes, partBytes, time);
   if (unrecorded !== undefined) throw unrecorded;
   const copies = await catalog.copies(backup.id);
   const status = statusOf(copies);
   if (status === "INTERRUPTED") throw new NoSinkLeftError(outcomes);
   await catalog.updateBackup(backup.id, { status, finished_at: clock.now().toISOString() });
   return { backup: { ...backup, status }, copies, hints: hintsOf(outcomes) };
+}
+
+function isLeaseLost({ aborted, reason }: AbortSignal): boolean {
+  return aborted && reason instanceof Pg321Error && reason.code === "locked";
+}
+
+/** Enough for manifests. The daemon and systemd wait longer than this before they kill. */
+const CONFIRM_MS_MAX = 10_000;
+
+interface ConfirmTime extends Disposable {
+  signal: AbortSignal;
+  /** Only the manifests may still be written. */
+  isShort: boolean;
+}
+
+/** If the run was stopped while the rows of a complete object were counted, there is still a moment to confirm it. */
+function timeToConfirm(clock: Clock, signal: AbortSignal): ConfirmTime {
+  if (!signal.aborted) return { signal, isShort: false, [Symbol.dispose]: () => {} };
+  const time = deadline({ clock, durationMs: CONFIRM_MS_MAX }, () => signal.reason);
+  return { signal: time.signal, isShort: true, [Symbol.dispose]: () => time[Symbol.dispose]() };
 }
 
 /** The error of a promise that rejects; undefined if it resolves. */
@@ -168,15 +193,15 @@ function sealedDump(
 
 /**
  * Confirms the stored copies. Then removes the remains in the storages that were dropped, which may be slow to answer,
- * and fills those that were too slow for the dump from a finished copy. If the catalog cannot be written, every copy
- * still gets its manifest; the first error is thrown at the end.
+ * and fills those that were too slow for the dump from a finished copy, unless the time is short: then the next repair
+ * does. If the catalog cannot be written, every copy still gets its manifest; the first error is thrown at the end.
  */
 async function confirmCopies(
   context: JobContext,
   backup: StoredBackup,
   outcomes: readonly SinkOutcome<unknown>[],
   partBytes: number,
-  signal: AbortSignal,
+  { signal, isShort }: Pick<ConfirmTime, "signal" | "isShort">,
 ): Promise<void> {
   const confirmed: Storage[] = [];
   const dropped: { storage: Storage; outcome: Dropped }[] = [];
@@ -211,7 +236,8 @@ async function confirmCopies(
   }
   const slow = dropped.filter(({ outcome }) => outcome.state === "slow").map(({ storage }) => storage);
   const [from] = confirmed;
-  if (from) for (const to of slow) await attempt(fillSlow(context, backup, { from, to }, partBytes, signal));
+  if (from && !isShort)
+    for (const to of slow) await attempt(fillSlow(context, backup, { from, to }, partBytes, signal));
   if (failures.length > 0) throw failures[0];
 }
 

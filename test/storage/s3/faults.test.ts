@@ -253,7 +253,7 @@ describe("refusals of an S3 storage", () => {
     const storage = openS3(lab, bucket, { max_parts: 3 });
     await putPattern(storage, "parts-3", 3 * partBytes);
     const error = await failureOf(putPattern(storage, "parts-4", 3 * partBytes + 1));
-    expect(error.message).toContain(`larger than ${3 * partBytes} bytes`);
+    expect(error.message).toContain("larger than 15.0 MiB, the most that 3 parts");
     expect(await storage.head("parts-4", never)).toBeUndefined();
     expect(await openUploads(lab, bucket)).toEqual([]);
   });

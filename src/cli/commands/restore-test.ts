@@ -24,6 +24,12 @@ export const command: Command = {
     "another place. Exit 14 if a backup could not be restored or a check failed, 10 or 13 if a test could not be\n" +
     "carried out.",
   options: {
+    database: {
+      type: "string",
+      short: "d",
+      value: "NAME",
+      help: "test the newest good backup of this database: NAME, or SERVER/NAME",
+    },
     from: { type: "string", value: "STORAGE", help: "read only from this storage" },
     adopt: {
       type: "boolean",
@@ -42,13 +48,18 @@ export const command: Command = {
     await using context = await commandContext(invocation);
     const from = textOption(args, "from");
     if (from !== undefined) requireStorage(context, from);
+    const database = textOption(args, "database");
+    if (database !== undefined && args.positionals.length > 0)
+      throw new Pg321Error("usage", "restore-test: --database cannot be used with a DATABASE or ID", {
+        hint: "name them all without --database: pg321 restore-test DATABASE|ID…",
+      });
     const isAdopting = isSet(args, "adopt") || context.config.restore_test.adopt;
     if (isAdopting && context.config.server.length > 0)
       throw new Pg321Error("usage", "restore-test: --adopt is for a host without a [[server]] of its own", {
         hint: "without --adopt, this host tests the backups that it makes",
       });
     const adopt = isAdopting ? adoptBackups : undefined;
-    const report = await runRestoreTests(context, { words: args.positionals, from, adopt });
+    const report = await runRestoreTests(context, { words: args.positionals, database, from, adopt });
     if (isSet(args, "json")) output.print(jsonText(jsonOf(report)));
     else output.print(textOf(visibleData(report.tests), output));
     return exitCodeFor(report);

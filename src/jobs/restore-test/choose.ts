@@ -1,20 +1,29 @@
 import { Pg321Error } from "../../base/errors.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
+import type { NamedDatabase } from "../../config/database-pattern.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
 import { findBackup, storagesToRead } from "../copies/find-backup.ts";
 import { findDatabase } from "../copies/find-database.ts";
 
-/** The backups to test, newest good one of each database, or those that a person names. */
+interface Wanted {
+  /** Names of databases and ids of backups. */
+  words: readonly string[];
+  /** The name of a database. */
+  database: string | undefined;
+  selects: (server: string, database: string) => boolean;
+}
+
+/** The backups to test: the newest good backup of each database, or those that a person names. */
 export async function chooseBackups(
   context: JobContext,
-  words: readonly string[],
-  selects: (server: string, database: string) => boolean,
+  { words, database: name, selects }: Wanted,
 ): Promise<BackupRecord[]> {
   const latest = await context.catalog.overview.latestBackups(context.clock.now());
   const newest = latest.flatMap(({ good, server, database }) =>
     good !== null && selects(server, database) ? [good] : [],
   );
+  if (name !== undefined) return newestOf(await findDatabase(context, name), name, newest);
   if (words.length === 0) return newest;
   const chosen = new Map<string, BackupRecord>();
   for (const word of words)
@@ -32,7 +41,11 @@ async function meantBy(
     if (error instanceof Pg321Error && /^[0-9a-f-]{1,36}$/i.test(word)) return undefined;
     throw error;
   });
-  if (!named) return [await findBackup(context, word)];
+  return named ? newestOf(named, word, newest) : [await findBackup(context, word)];
+}
+
+/** Throws code `usage` if the database has no good backup. */
+function newestOf(named: NamedDatabase, word: string, newest: readonly BackupRecord[]): BackupRecord[] {
   const found = newest.filter(
     ({ server, database }) => database === named.database && (named.server ?? server) === server,
   );

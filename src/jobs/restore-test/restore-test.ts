@@ -15,6 +15,8 @@ import { testCopy } from "./test-copy.ts";
 export interface RestoreTestOptions {
   /** Names of databases and ids of backups; the newest good backup of each database if empty. */
   words?: readonly string[];
+  /** The name of the only database to test, instead of `words`. */
+  database?: string | undefined;
   /** Only databases that it selects. */
   selects?: (server: string, database: string) => boolean;
   /** The only storage to read from. */
@@ -38,10 +40,10 @@ export const RESTORE_TEST_LEASE = "restore-test";
  */
 export async function runRestoreTests(
   context: JobContext,
-  { words = [], selects = () => true, from, adopt }: RestoreTestOptions = {},
+  { words = [], database, selects = () => true, from, adopt }: RestoreTestOptions = {},
 ): Promise<RestoreTestReport> {
   const unread = adopt ? await adoptFirst(context, adopt) : [];
-  const backups = await chooseBackups(context, words, selects);
+  const backups = await chooseBackups(context, { words, database, selects });
   await using lease = await holdLease(
     context.catalog,
     { name: RESTORE_TEST_LEASE, runId: crypto.randomUUID(), host: context.host, pid: context.pid },
@@ -74,7 +76,7 @@ export async function runRestoreTests(
       error: firstError(tests) ?? lacking[0] ?? null,
     };
   };
-  const isPart = words.length > 0 || from !== undefined;
+  const isPart = words.length > 0 || database !== undefined || from !== undefined;
   const { run } = await recordRun(leased, "restore-test", work, { isPart });
   return { run, tests, codes };
 }

@@ -60,4 +60,6 @@ export interface RuleFacts {
   isLive: boolean;
   /** The newest restore test that PASSED or FAILED; null: there is none. */
   test: Pick<RestoreTestRecord, "outcome" | "finished_at" | "error" | "backup_id" | "prover"> | null;
+  /** Why the last restore test came to no result (ERROR); null: it came to one, or there is none. */
+  testError: string | null;
 }

@@ -217,6 +217,18 @@ describe("0 errors", () => {
     });
   });
 
+  test("a test that could not be carried out, with its reason", () => {
+    const testError = "the throwaway cluster did not start: no luck";
+    const sentence = `the last restore test could not be carried out: ${testError}`;
+    expect(mark("zero_errors", { test: null, testError })).toEqual(
+      missing("not_set_up", sentence, "remove the cause, then test again, with: pg321 restore-test"),
+    );
+    expect(mark("zero_errors", { testError })["state"]).toBe("held");
+    expect(mark("zero_errors", { ...tested({ finished_at: ago(31 * 24) }), testError })["sentence"]).toBe(
+      `the restore test of 2026-10-23 03:00 UTC is older than 30d 00h (rule.restore_test_max_age); ${sentence}`,
+    );
+  });
+
   test("a failed test, with its reason", () => {
     expect(mark("zero_errors", tested({ outcome: "FAILED", error: "1 table differs" }))).toMatchObject({
       state: "lost",

@@ -9,9 +9,16 @@ import type { RuleFacts } from "./facts.ts";
 const SIGNER_CHARACTERS = 12;
 
 /** 0 errors: the last restore test passed, and is young enough to still prove something. */
-export function zeroErrorsMark({ test, demands, name, now }: RuleFacts): Judged {
+export function zeroErrorsMark({ test, testError, demands, name, now }: RuleFacts): Judged {
   const database = shellQuoted(name);
   const testStep = `restore the newest backup into a scratch database, with: pg321 restore-test ${database}`;
+  const attempt = testError === null ? "" : `the last restore test could not be carried out: ${testError}`;
+  if (test === null && testError !== null)
+    return {
+      state: "not_set_up",
+      sentence: attempt,
+      next_step: "remove the cause, then test again, with: pg321 restore-test",
+    };
   if (test === null)
     return {
       state: "not_set_up",
@@ -38,6 +45,7 @@ export function zeroErrorsMark({ test, demands, name, now }: RuleFacts): Judged 
   const maxAgeMs = demands.restore_test_max_age_ms;
   const lost_at = new Date(finished.getTime() + maxAgeMs);
   if (now <= lost_at) return { state: "held", sentence: `${of} found no error` };
-  const sentence = `${of} is older than ${durationText(maxAgeMs)} (rule.restore_test_max_age)`;
+  const tooOld = `${of} is older than ${durationText(maxAgeMs)} (rule.restore_test_max_age)`;
+  const sentence = testError === null ? tooOld : `${tooOld}; ${attempt}`;
   return { state: "lost", sentence, next_step: testStep, lost_at };
 }

@@ -8,13 +8,15 @@ import type { ProbeFacts } from "../storage/immutability.ts";
 import type { MarkStatus } from "./report.ts";
 import type { StatusSource } from "./source.ts";
 
-/** At most this many tests of one database are searched for one that counts. */
+/** At most this many tests are searched: those of one database for one that counts, and all for the last ones. */
 const TESTS_MAX = 1000;
 
 /** The records about all databases by which their marks are judged. */
 export interface RuleRecords {
   marks: ReadonlyMap<string, readonly RuleMarkRecord[]>;
   tests: ReadonlyMap<string, RestoreTestRecord>;
+  /** The errors of databases whose last test came to no result. */
+  testErrors: ReadonlyMap<string, string>;
   probes: ReadonlyMap<string, ProbeFacts>;
 }
 
@@ -29,8 +31,18 @@ export async function ruleRecords(source: Pick<StatusSource, "catalog" | "config
   return {
     marks: Map.groupBy(await catalog.ruleMarks.list(), keyOf),
     tests: new Map(tests.map((test) => [keyOf(test), test])),
+    testErrors: await testErrors(source),
     probes: new Map(probes.map((probe) => [probe.storage, probe])),
   };
+}
+
+/** Results that another host has left do not count: this host cannot remove their cause. */
+async function testErrors({ catalog }: Pick<StatusSource, "catalog">): Promise<Map<string, string>> {
+  const byDatabase = Map.groupBy(await catalog.restoreTests.list({ limit: TESTS_MAX }), keyOf);
+  const errors = new Map<string, string>();
+  for (const [key, [newest]] of byDatabase)
+    if (newest?.outcome === "ERROR" && newest.prover === null) errors.set(key, newest.error ?? "unknown");
+  return errors;
 }
 
 /** The first test by `byStanding` that counts: a host that was trusted once may not be trusted any more. */
@@ -78,6 +90,7 @@ export function markStatuses(
     staleAfterMs,
     isLive: !isServerFailing,
     test: records.tests.get(keyOf(record)) ?? null,
+    testError: records.testErrors.get(keyOf(record)) ?? null,
   });
   return dated(marks, before, now).map(
     ({ rule, state, demanded, since, sentence, next_step }): MarkStatus => ({

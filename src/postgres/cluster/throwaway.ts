@@ -33,6 +33,8 @@ export interface ClusterOptions {
 const SUPERUSER = "pg321_throwaway";
 /** Part of the socket's name only: the cluster listens on no network. */
 const PORT = 5432;
+/** Linux limits the path of a socket to this. */
+const SOCKET_PATH_BYTES_MAX = 107;
 const START_MS_MAX = 120_000;
 const LOOK_MS = 20;
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -42,7 +44,7 @@ export const CLUSTER_DIR_OF_ROOT = "/var/tmp";
 /** Nothing in it must survive a crash. No JIT: it needs memory that is writable and executable, and restores gain nothing. */
 const SETTINGS = [
   "listen_addresses = ''",
-  // Relative to the data directory: a socket's path has at most 107 bytes.
+  // Relative to the data directory: its whole path may be too long for a socket.
   "unix_socket_directories = '.'",
   `port = ${PORT}`,
   "fsync = off",
@@ -96,16 +98,14 @@ export async function startThrowaway(options: ClusterOptions): Promise<Throwaway
     await server.exited;
   });
   await untilReady(server, directory.path, dataDir, options);
-  // Reaches the socket by a short path, whatever the length of temp_dir.
-  const fd = openSync(dataDir, constants.O_RDONLY | constants.O_DIRECTORY);
-  made.defer(() => closeSync(fd));
+  const host = socketDirectory(dataDir, server.pid, made);
   const all = made.move();
   return {
     major: programs.major,
     version: programs.version,
     endpoint: (database) => ({
       label: "the throwaway cluster",
-      host: `/proc/${process.pid}/fd/${fd}`,
+      host,
       port: PORT,
       user: SUPERUSER,
       password: new Secret(password),
@@ -118,6 +118,17 @@ export async function startThrowaway(options: ClusterOptions): Promise<Throwaway
     }),
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
+}
+
+/** A path of the data directory that is short enough for a socket in it, whatever the length of temp_dir. */
+function socketDirectory(dataDir: string, serverPid: number, made: AsyncDisposableStack): string {
+  if (Buffer.byteLength(join(dataDir, `.s.PGSQL.${PORT}`)) <= SOCKET_PATH_BYTES_MAX) return dataDir;
+  // Not a descriptor of this process: if it was root, its /proc/PID/fd stays root's.
+  if (!isRoot()) return `/proc/${serverPid}/cwd`;
+  // Not the server's working directory: it runs as another user, and root may lack CAP_SYS_PTRACE.
+  const fd = openSync(dataDir, constants.O_RDONLY | constants.O_DIRECTORY);
+  made.defer(() => closeSync(fd));
+  return `/proc/${process.pid}/fd/${fd}`;
 }
 
 interface Making {
@@ -142,8 +153,11 @@ async function makeCluster(
     await runChild({ argv, env: { ...CLEAN_ENVIRONMENT, HOME: directory }, signal });
   } catch (error) {
     if (!(error instanceof ChildError)) throw error;
-    const reason = error.stderrTail.split("\n").find((line) => line.includes("error:")) ?? error.message;
-    throw new Pg321Error("database", `the throwaway cluster could not be made: ${reason}`, { cause: error });
+    const lines = linesOf(error.stderrTail);
+    const reason = lines.find((line) => line.includes("error:")) ?? lines.at(-1);
+    throw new Pg321Error("database", `the throwaway cluster could not be made: ${reason ?? error.message}`, {
+      cause: error,
+    });
   } finally {
     await rm(passwordFile, { force: true });
   }
@@ -176,15 +190,24 @@ async function untilReady(
   while (!(await isReady(server.pid, dataDir))) {
     if (server.exitCode !== null || server.signalCode !== null || clock.monotonicMs() > untilMs) {
       const log = await readFile(join(directory, "server.log"), "utf8").catch(() => "");
-      const reason =
-        log
-          .trim()
-          .split("\n")
-          .findLast((line) => /FATAL|ERROR|PANIC/.test(line)) ?? log.slice(-500);
-      throw new Pg321Error("database", `the throwaway cluster did not start: ${reason}`);
+      const lines = linesOf(log);
+      const reason = lines.findLast((line) => /FATAL|ERROR|PANIC/.test(line)) ?? lines.at(-1);
+      throw new Pg321Error("database", `the throwaway cluster did not start: ${reason ?? endOf(server)}`);
     }
     await clock.sleep(LOOK_MS, signal);
   }
+}
+
+/** The lines that a program has printed, without empty ones. */
+function linesOf(text: string): string[] {
+  return text.split("\n").flatMap((line) => line.trim() || []);
+}
+
+/** How a server that printed nothing has ended. */
+function endOf({ exitCode, signalCode }: Subprocess): string {
+  if (signalCode !== null) return `postgres was killed by ${signalCode}`;
+  if (exitCode !== null) return `postgres ended with exit code ${exitCode}`;
+  return `postgres was not ready after ${START_MS_MAX / 1000} s`;
 }
 
 /** The first line of postmaster.pid is the process, the eighth its state. */
@@ -215,6 +238,16 @@ function asAccount(account: Account | undefined, signalAtDeath: "KILL" | "QUIT")
       hint: "apt-get install util-linux, or run pg321 as another user",
     });
   }
-  const user = account ? [`--reuid=${account.uid}`, `--regid=${account.gid}`, "--clear-groups"] : [];
+  if (!account) return canSetDeathSignal(setpriv) ? [setpriv, `--pdeathsig=${signalAtDeath}`, "--"] : [];
+  const user = [`--reuid=${account.uid}`, `--regid=${account.gid}`, "--clear-groups"];
   return [setpriv, ...user, `--pdeathsig=${signalAtDeath}`, "--"];
+}
+
+/**
+ * Whether setpriv works here. It always sets its capabilities, which the unit's SystemCallFilter refuses; there systemd
+ * ends all processes of the service with it.
+ */
+function canSetDeathSignal(setpriv: string): boolean {
+  const argv = [setpriv, "--pdeathsig=KILL", "--", setpriv, "--version"];
+  return Bun.spawnSync(argv, { env: CLEAN_ENVIRONMENT, stdio: ["ignore", "ignore", "ignore"] }).success;
 }

@@ -11,7 +11,7 @@ import { settleStatus } from "../copies/backup-status.ts";
 import { lockCopy } from "../copies/locks.ts";
 import { manifestKey, objectOf } from "../copies/object-key.ts";
 import { intendedCopy } from "../copies/steps.ts";
-import { readManifest } from "../copies/stored-object.ts";
+import { readManifest, storedAt } from "../copies/stored-object.ts";
 
 /** Objects under the storage's prefix that have no record, in key order. */
 export async function orphansIn(context: JobContext, storage: Storage): Promise<StoredObject[]> {
@@ -113,7 +113,7 @@ export async function adopt(
         ...intendedCopy(backup, storage),
         state: error === null ? "CONFIRMED" : "DAMAGED",
         object_bytes: object.sizeBytes,
-        confirmed_at: clock.now().toISOString(),
+        confirmed_at: storedAt(object, backup, clock.now()),
         error,
       });
       await readLock(context, backup, storage);

@@ -13,7 +13,7 @@ import { manifestKey } from "./object-key.ts";
 import type { RemovalReason } from "./removal.ts";
 import { removeObject } from "./removal.ts";
 import { refuseLocked, removeIntended } from "./remove-intended.ts";
-import { putManifest, readManifest, readManifestText } from "./stored-object.ts";
+import { putManifest, readManifest, readManifestText, storedAt } from "./stored-object.ts";
 
 /**
  * Settles the backups of killed runs by the intents in the catalog: a copy with a valid manifest is confirmed; of any
@@ -135,7 +135,8 @@ async function confirmIntended(
   storage: Storage,
   object_bytes: number | null,
 ): Promise<void> {
-  const confirmed_at = context.clock.now().toISOString();
+  const object = await storage.head(backup.object_key, context.signal);
+  const confirmed_at = storedAt(object, backup, context.clock.now());
   const change = { state: "CONFIRMED", upload_id: null, object_bytes, confirmed_at, error: null } as const;
   await context.catalog.updateCopy(copy.backup_id, copy.storage, change);
   await lockStoredCopy(context, backup, storage, "backup");

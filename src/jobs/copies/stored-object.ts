@@ -4,7 +4,7 @@ import { twoSizes } from "../../base/text/amounts.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
 import type { Manifest } from "../../sealed/manifest.ts";
 import { decodeManifest, manifestText } from "../../sealed/manifest.ts";
-import type { Storage } from "../../storage/storage.ts";
+import type { Storage, StoredObject } from "../../storage/storage.ts";
 import { BufferPool } from "../../stream/buffer-pool.ts";
 import { metered, newMeter } from "../../stream/meter.ts";
 import { partsOf } from "../../stream/part.ts";
@@ -133,4 +133,18 @@ export async function readManifest(
   const text = await readManifestText(storage, key, signal);
   if (text === undefined) return undefined;
   return { manifest: decodeManifest(text, await context.keys.trustedSigners()), text };
+}
+
+/**
+ * Since when a storage has held an object that this run did not write: a rule of the bucket counts from then. The end of
+ * the backup if the storage gives no date; never later than now.
+ */
+export function storedAt(
+  object: Pick<StoredObject, "modifiedAt"> | undefined,
+  { started_at, finished_at }: Pick<BackupRecord, "started_at" | "finished_at">,
+  now: Date,
+): string {
+  const modifiedMs = object?.modifiedAt.getTime() ?? 0;
+  const storedMs = modifiedMs > 0 ? modifiedMs : Date.parse(finished_at ?? started_at);
+  return new Date(storedMs < now.getTime() ? storedMs : now.getTime()).toISOString();
 }

@@ -2,7 +2,7 @@ import { hintOf, messageOf, Pg321Error } from "../../base/errors.ts";
 import { leaseName } from "../../catalog/database-lease.ts";
 import { holdLease, isAwaited } from "../../catalog/lease.ts";
 import type { CopyRecord } from "../../catalog/records.ts";
-import type { Storage } from "../../storage/storage.ts";
+import type { Storage, StoredObject } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
 import { settleStatus } from "../copies/backup-status.ts";
 import { lockFor, lockStoredCopy } from "../copies/locks.ts";
@@ -12,7 +12,7 @@ import { reconcile } from "../copies/reconcile.ts";
 import { removeObject } from "../copies/removal.ts";
 import type { StoredBackup } from "../copies/steps.ts";
 import { clearTheKey, fillCopy, intendedCopy } from "../copies/steps.ts";
-import { putManifest, readWhole } from "../copies/stored-object.ts";
+import { putManifest, readWhole, storedAt } from "../copies/stored-object.ts";
 import { recognizeStorages } from "../markers/storage-identity.ts";
 import { requireOwner } from "../owner.ts";
 import { ProgressMeter } from "../progress.ts";
@@ -157,8 +157,10 @@ async function mendManifest(
 ): Promise<boolean> {
   const { catalog, clock } = context;
   const { object_key: key, object_bytes } = backup;
+  let object: StoredObject | undefined;
   try {
-    if (!(await to.head(key, signal))) return false;
+    object = await to.head(key, signal);
+    if (!object) return false;
     const by = await readWhole(to, backup, signal);
     if (await to.head(manifestKey(key), signal))
       await removeObject(to, manifestKey(key), { why: "superseded", by }, signal);
@@ -170,7 +172,7 @@ async function mendManifest(
     if (error instanceof Pg321Error) return false;
     throw error;
   }
-  const confirmed_at = clock.now().toISOString();
+  const confirmed_at = storedAt(object, backup, clock.now());
   // There may be no record of this copy: the storage may be new, or somebody may have copied the object there.
   await catalog.putCopy({ ...intendedCopy(backup, to), state: "CONFIRMED", object_bytes, confirmed_at });
   await lockStoredCopy({ ...context, signal }, backup, to, "repair");

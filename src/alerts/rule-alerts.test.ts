@@ -11,7 +11,7 @@ async function lab(): Promise<AlertLab> {
 }
 
 const lost = (database: string, ...rules: string[]): LostMarks => ({
-  ...{ server: "main", database, rules },
+  ...{ server: "main", database, rules, immutableCopies: [{ storage: "r2", isGood: true }] },
   message: `main/${database} has lost ${rules.join()}`,
   hint: "pg321 repair",
 });
@@ -98,6 +98,33 @@ test("a storage that does not lock copies is the cause of a lost immutable copy,
   await using alerts = await lab();
   await alertLock(alerts, "backup", { name: "r2" }, "its bucket has no Object Lock");
   await judge(alerts, lost("app", "immutable"));
+  expect(await told(alerts)).toEqual([]);
+});
+
+test.each([
+  ["lock storage b2", {}],
+  ["verify main/app disk", { metadata: { storage: "disk" } }],
+  ["repair main/app disk", { metadata: { storage: "disk" } }],
+  ["repair storage disk", { server: null, database: null, metadata: { databases: ["main/app"] } }],
+  ["backup main/app", {}],
+])("%s is not the cause of a lost immutable copy in another storage", async (key, about) => {
+  await using alerts = await lab();
+  await raiseAlert(alerts, alertRequest({ key, level: "WARNING", ...about }));
+  await judge(alerts, lost("app", "immutable"));
+  expect(await told(alerts)).toEqual(["raised rule main/app: main/app has lost immutable"]);
+  const [alert] = await alerts.catalog.alerts({ key: "rule main/app" });
+  expect(alert?.acknowledged_at).toBeNull();
+});
+
+test.each([
+  ["verify main/app r2", { metadata: { storage: "r2" } }],
+  ["repair storage r2", { server: null, database: null, metadata: { databases: ["main/app"] } }],
+  ["backup main/app", {}],
+])("%s is the cause if the immutable copy is not good", async (key, about) => {
+  await using alerts = await lab();
+  await raiseAlert(alerts, alertRequest({ key, level: "WARNING", ...about }));
+  const immutableCopies = [{ storage: "r2", isGood: false }];
+  await judge(alerts, { ...lost("app", "immutable"), immutableCopies });
   expect(await told(alerts)).toEqual([]);
 });
 

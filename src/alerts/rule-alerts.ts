@@ -23,6 +23,8 @@ export interface LostMarks {
   message: string;
   /** The next steps. */
   hint: string;
+  /** The copies of the newest good backup in storages that are to keep copies immutable. */
+  immutableCopies: readonly { storage: string; isGood: boolean }[];
 }
 
 /** What an open alert says about one database. */
@@ -163,15 +165,27 @@ const CAUSES: Readonly<Record<string, readonly string[]>> = { zero_errors: ["res
 const CAUSES_OF_COPIES = ["backup", "verify", "repair", "storage"];
 
 /** Whether an open alert is about the reason why a database has lost a mark. */
-function hasCause({ server, database }: LostMarks, rule: string, open: readonly AlertRecord[]): boolean {
+function hasCause(marks: LostMarks, rule: string, open: readonly AlertRecord[]): boolean {
+  const { server, database, immutableCopies } = marks;
   const causes = CAUSES[rule] ?? CAUSES_OF_COPIES;
   return open.some((alert) => {
-    if (rule === "immutable" && alert.key.startsWith(LOCK_KEY)) return true;
+    if (rule === "immutable") {
+      if (immutableCopies.some(({ storage }) => alert.key === `${LOCK_KEY}${storage}`)) return true;
+      if (!isAboutImmutable(marks, alert)) return false;
+    }
     if (!causes.includes(alert.key.split(" ")[0] ?? "")) return false;
     if (databasesOf(alert).includes(`${server}/${database}`)) return true;
     if (alert.server !== server) return false;
     return alert.database === database || (alert.database === null && alert.key === `backup ${server}`);
   });
+}
+
+/** Whether an alert about copies may be about one that is to be immutable. */
+function isAboutImmutable({ immutableCopies }: LostMarks, { key }: AlertRecord): boolean {
+  const lacking = immutableCopies.filter(({ isGood }) => !isGood);
+  // The alert about a backup names no storage: it is about the copies that it did not make.
+  if (key.startsWith("backup ") && !key.startsWith("backup storage ")) return lacking.length > 0;
+  return immutableCopies.some(({ storage }) => key.endsWith(` ${storage}`));
 }
 
 function nameOf({ server, database }: Pick<LostMarks, "server" | "database">): string {

@@ -6,6 +6,7 @@ import type { JobContext } from "../jobs/context.ts";
 import { timetableOf } from "../jobs/schedules.ts";
 import { hasChanged } from "../rule/since.ts";
 import { markName } from "../rule/words.ts";
+import { wantedOf } from "../storage/immutability.ts";
 import { databaseStatuses } from "./databases.ts";
 import type { DatabaseStatus } from "./report.ts";
 
@@ -27,7 +28,8 @@ export async function settleMarks(context: JobContext): Promise<void> {
     );
     const changes = [...changed, ...removed];
     if (changes.length > 0) await catalog.ruleMarks.replace(changes);
-    await alertRule(context, databases.flatMap(lostMarks), (name) => resolution(databases, name));
+    const lost = await Promise.all(databases.flatMap(lostMarks).map((one) => withCopies(context, one)));
+    await alertRule(context, lost, (name) => resolution(databases, name));
   } catch (error) {
     // Whoever writes to the catalog reports that it cannot be written.
     if (!(error instanceof CatalogUnwritableError))
@@ -41,7 +43,23 @@ export async function settleAndDeliver(context: JobContext): Promise<void> {
   await deliverAlerts(context);
 }
 
-function lostMarks({ server, database, marks }: DatabaseStatus): LostMarks[] {
+type JudgedMarks = Omit<LostMarks, "immutableCopies"> & { backupId: string | undefined };
+
+/** Adds the copies that are to be immutable. */
+async function withCopies(
+  { catalog, config }: JobContext,
+  { backupId, ...marks }: JudgedMarks,
+): Promise<LostMarks> {
+  const wanted = new Set(config.storage.filter((one) => wantedOf(one) !== undefined).map(({ name }) => name));
+  const isImmutable = marks.rules.includes("immutable");
+  const copies = isImmutable && backupId !== undefined ? await catalog.copies(backupId) : [];
+  const immutableCopies = copies
+    .filter(({ storage }) => wanted.has(storage))
+    .map(({ storage, state }) => ({ storage, isGood: state === "CONFIRMED" }));
+  return { ...marks, immutableCopies };
+}
+
+function lostMarks({ server, database, marks, newest_good }: DatabaseStatus): JudgedMarks[] {
   const lost = marks.filter(({ state }) => state === "lost");
   const [first] = lost;
   if (first === undefined) return [];
@@ -51,6 +69,7 @@ function lostMarks({ server, database, marks }: DatabaseStatus): LostMarks[] {
     {
       server,
       database,
+      backupId: newest_good?.id,
       rules: lost.map(({ rule }) => rule),
       message: `${server}/${database} has lost ${[names.join(", "), last].filter(Boolean).join(" and ")}: ${first.sentence}`,
       hint: [...new Set(lost.flatMap(({ next_step }) => next_step ?? []))].join("; "),

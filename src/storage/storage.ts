@@ -120,8 +120,8 @@ export interface Storage extends AsyncDisposable {
   remove(key: string, signal: AbortSignal): Promise<Removal>;
 
   /**
-   * Locks an object until `wanted.until`, unless it is locked for longer: never shortens a lock, and keeps the mode of
-   * one that exists. Then reads the lock back: only what the storage confirms is in the answer. Without `wanted` it only
+   * Locks an object until `wanted.until`, unless it is locked for longer: never shortens a lock, and never
+   * weakens its mode. Then reads the lock back: only what the storage confirms is in the answer. Without `wanted` it only
    * reads. Throws only if the storage does not answer.
    */
   lock(key: string, wanted: ObjectLock | undefined, signal: AbortSignal): Promise<LockAnswer>;

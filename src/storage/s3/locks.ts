@@ -66,17 +66,32 @@ export class ObjectLocks {
     const { lock } = found;
     if (!wanted) return { lock, problem: lock ? undefined : "it is not locked", isEverywhere: false };
     if (reaches(lock, wanted)) return { lock, problem: undefined, isEverywhere: false };
-    const refusal = await this.#put(
-      { ...target, object },
-      { ...wanted, mode: lock?.mode ?? wanted.mode },
-      signal,
-    );
+    const refusal = await this.#raise({ ...target, object }, lock, wanted, signal);
     await requireUnchanged(target, head, signal);
     const now = await this.#retention({ ...target, object }, feature, signal);
-    const problem = reaches(now.lock, wanted)
-      ? undefined
-      : (refusal ?? now.problem ?? "the server did not keep the lock");
-    return { lock: now.lock, problem, isEverywhere: problem !== undefined };
+    if (now.lock && lasts(now.lock, wanted))
+      return { lock: now.lock, problem: undefined, isEverywhere: false };
+    const reason = refusal ?? now.problem;
+    // Without a reason, something is special about this object.
+    const problem = reason ?? "the server did not keep the lock";
+    return { lock: now.lock, problem, isEverywhere: reason !== undefined };
+  }
+
+  /**
+   * Extends a lock, and makes it compliance if that is wanted. If the server does not allow the change of the mode (Ceph:
+   * only with the right to end governance locks), it is extended in its own. Returns the refusal, if the server refuses.
+   */
+  async #raise(
+    target: S3Target,
+    lock: ObjectLock | undefined,
+    { mode, until }: ObjectLock,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
+    const isCompliance = lock?.mode === "compliance" || mode === "compliance";
+    const refusal = await this.#put(target, { mode: isCompliance ? "compliance" : mode, until }, signal);
+    if (refusal === undefined || !lock || lock.mode === mode || !isCompliance) return refusal;
+    await this.#put(target, { mode: lock.mode, until }, signal);
+    return refusal;
   }
 
   async #ask(signal: AbortSignal): Promise<Feature> {
@@ -174,8 +189,20 @@ export class ObjectLocks {
 }
 
 /** Servers may drop the fraction of a second. */
+const FRACTION_MS = 1000;
+
+function lasts(lock: ObjectLock, { until }: ObjectLock): boolean {
+  return lock.until.getTime() > until.getTime() - FRACTION_MS;
+}
+
+/**
+ * Whether a lock is as long and as strict as wanted. A governance lock that lasts longer than wanted stays until it is
+ * renewed: a compliance lock of that length was not asked for, and could not be taken back.
+ */
 function reaches(lock: ObjectLock | undefined, wanted: ObjectLock): boolean {
-  return lock !== undefined && lock.until.getTime() > wanted.until.getTime() - 1000;
+  if (!lock || !lasts(lock, wanted)) return false;
+  const isStrict = wanted.mode === "governance" || lock.mode === "compliance";
+  return isStrict || lock.until.getTime() >= wanted.until.getTime() + FRACTION_MS;
 }
 
 /** An answer of the right status that is none about a lock. */

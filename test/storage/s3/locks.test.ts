@@ -76,12 +76,12 @@ describe("a bucket with Object Lock on Ceph RGW", () => {
     expect(await storage.remove("large", never)).toMatchObject({ outcome: "locked" });
   });
 
-  test("a lock is extended in its own mode, and never shortened", async () => {
+  test("a lock is extended, and never shortened or weakened", async () => {
     const lab = await rgw();
     const storage = openS3(lab, await lockingBucket(lab));
-    const [short, long] = [governance(1), governance(3)];
-    await put(storage, "a", 10, short);
-    expect(await storage.lock("a", { ...long, mode: "compliance" }, never)).toMatchObject({ lock: long });
+    const [short, long] = [governance(1), { mode: "compliance", until: inDays(3) } as const];
+    await put(storage, "a", 10, { ...short, mode: "compliance" });
+    expect(await storage.lock("a", { ...long, mode: "governance" }, never)).toMatchObject({ lock: long });
     expect(await storage.lock("a", short, never)).toEqual({
       lock: long,
       problem: undefined,
@@ -89,6 +89,54 @@ describe("a bucket with Object Lock on Ceph RGW", () => {
     });
     expect(await storage.lock("a", undefined, never)).toMatchObject({ lock: long, problem: undefined });
     expect(await storage.lock("absent", short, never)).toMatchObject({ problem: "there is no such object" });
+  });
+
+  test("a governance lock becomes compliance if that is wanted, but not for longer than wanted", async () => {
+    const lab = await rgw();
+    await using proxy = startHttpProxy(lab.endpoint);
+    // Ceph wants this right for the change; other servers do not.
+    proxy.answer = async (request) => {
+      const headers = new Headers(request.headers);
+      headers.set("x-amz-bypass-governance-retention", "true");
+      return request.forward(request.target.includes("retention") ? { headers } : {});
+    };
+    const storage = openS3(lab, await lockingBucket(lab), { endpoint: proxy.endpoint });
+    const found = governance(2);
+    await put(storage, "a", 10, found);
+    const compliance = (until: Date) => ({ mode: "compliance", until }) as const;
+    expect(await storage.lock("a", compliance(inDays(1)), never)).toMatchObject({ lock: found });
+    const lock = compliance(inDays(3));
+    expect(await storage.lock("a", lock, never)).toEqual({ lock, problem: undefined, isEverywhere: false });
+  });
+
+  test("a governance lock that the server does not let become compliance is extended all the same", async () => {
+    const lab = await rgw();
+    const bucket = await lockingBucket(lab);
+    const storage = openS3(lab, bucket);
+    await put(storage, "a", 10, governance(1));
+    const long = governance(3);
+    expect(await storage.lock("a", { ...long, mode: "compliance" }, never)).toEqual({
+      lock: long,
+      problem: undefined,
+      isEverywhere: false,
+    });
+  });
+
+  test("a lock that the server does not keep says nothing about the other objects", async () => {
+    const lab = await rgw();
+    const bucket = await lockingBucket(lab);
+    await using proxy = startHttpProxy(lab.endpoint);
+    proxy.answer = async (request) =>
+      request.method === "PUT" && request.target.includes("/lost?retention")
+        ? new Response("", { status: 200 })
+        : request.forward();
+    const storage = openS3(lab, bucket, { endpoint: proxy.endpoint });
+    await put(storage, "lost", 10);
+    expect(await storage.lock("lost", governance(1), never)).toEqual({
+      lock: undefined,
+      problem: "the server did not keep the lock",
+      isEverywhere: false,
+    });
   });
 
   test("the newest version is locked and asked about", async () => {

@@ -36,3 +36,21 @@ test("a failed test of the newest backup is not resolved by a passed test of an 
   await record(alerts, tested(5, 8, {}));
   expect(await open(alerts)).toEqual([]);
 });
+
+test("an alert has the names of checks and their numbers, but no value of a row and no answer", async () => {
+  await using alerts = await lab();
+  const failed = { is_ok: false, expected: "0 errors", found: "3 errors" };
+  const checks = [
+    { ...failed, name: "pg_restore", detail: "Key (email)=(joe@example.com) is duplicated." },
+    { ...failed, name: "rows", detail: "public.orders: 3 rows at the backup, 2 restored" },
+    { ...failed, name: "check mail", expected: "none", found: "joe@example.com", detail: "joe@example.com" },
+  ];
+  await record(alerts, tested(3, 8, { outcome: "FAILED", error: "3 checks failed", checks }));
+  const [alert] = await alerts.catalog.alerts({ open: true });
+  expect(JSON.stringify(alert)).not.toContain("joe@");
+  expect(alert?.metadata["checks"]).toEqual([
+    { ...failed, name: "pg_restore", detail: null },
+    { ...failed, name: "rows", detail: "public.orders: 3 rows at the backup, 2 restored" },
+    { name: "check mail", is_ok: false, expected: "none", found: null, detail: null },
+  ]);
+});

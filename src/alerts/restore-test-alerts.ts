@@ -1,5 +1,5 @@
 import { shellQuoted } from "../base/text/shell.ts";
-import type { RestoreTestRecord } from "../catalog/records.ts";
+import type { RestoreTestCheck, RestoreTestRecord } from "../catalog/records.ts";
 import { raiseAlert, resolveAlert } from "./alert.ts";
 import type { AlertContext } from "./alert-context.ts";
 
@@ -17,7 +17,12 @@ export async function alertTests(
   const { server, database, backup_id, storage, outcome, target, error, checks } = last;
   const name = `${server}/${database}`;
   const about = { job: "restore-test", run_id: runId, server, database } as const;
-  const metadata = { backup_id, storage, target, checks: checks.filter(({ is_ok }) => !is_ok) };
+  const metadata = {
+    backup_id,
+    storage,
+    target,
+    checks: checks.filter(({ is_ok }) => !is_ok).map(withoutValues),
+  };
   if (outcome === "ERROR") {
     await raiseAlert(context, {
       ...about,
@@ -60,4 +65,10 @@ async function hasNewerFailed({ catalog }: AlertContext, passed: RestoreTestReco
     ({ server, database, outcome }) =>
       server === passed.server && database === passed.database && outcome === "FAILED",
   );
+}
+
+/** An alert leaves this host: errors of pg_restore may quote rows, and the answers of queries are data. */
+function withoutValues(check: RestoreTestCheck): RestoreTestCheck {
+  if (check.name === "pg_restore") return { ...check, detail: null };
+  return check.name.startsWith("check ") ? { ...check, found: null, detail: null } : check;
 }

@@ -7,6 +7,7 @@ import { requireStorage } from "../../jobs/copies/find-backup.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
 import type { RestoreTestReport } from "../../jobs/restore-test/report.ts";
 import { runRestoreTests } from "../../jobs/restore-test/restore-test.ts";
+import { checkTexts } from "../../jobs/restore-test/told.ts";
 import { recoveryMs } from "../../status/restore-tests.ts";
 import type { Command } from "../command.ts";
 import { isSet, JSON_OPTION, textOption } from "../command.ts";
@@ -88,7 +89,7 @@ function textOf(tests: readonly RestoreTestRecord[], { style }: Output): string 
       { title: "SIZE", cell: (row) => sizeText(row.dump_bytes), align: "right" },
       { title: "RECOVERY", cell: (row) => durationText(recoveryMs(row)), align: "right" },
       { title: "CHECKS", cell: checksText },
-      { title: "ERROR", cell: (row) => row.error ?? "" },
+      { title: "ERROR", cell: (row) => checkTexts(row) ?? "" },
     ],
     style,
   );

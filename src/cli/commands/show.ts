@@ -7,6 +7,7 @@ import type { CopyRecord, RestoreTestRecord } from "../../catalog/records.ts";
 import type { Config } from "../../config/config.ts";
 import { holdText } from "../../jobs/cleanup/hold.ts";
 import { findBackup } from "../../jobs/copies/find-backup.ts";
+import { checkTexts } from "../../jobs/restore-test/told.ts";
 import { parseFacts } from "../../postgres/counts/facts.ts";
 import type { ListedBackup } from "../../status/list-backups.ts";
 import { listed } from "../../status/list-backups.ts";
@@ -66,12 +67,13 @@ const NAME_WIDTH = 14;
 
 /** `passed 2026-11-23T07:00:03.000Z from disk (throwaway): recovery 340 ms, 6 of 6 checks` */
 function testText(test: RestoreTestRecord, style: Style): string {
-  const { outcome, finished_at, storage, target, checks, error } = test;
+  const { outcome, finished_at, storage, target, checks } = test;
   const result =
     outcome === "PASSED"
       ? style.good("passed")
       : style.bad(outcome === "ERROR" ? "not carried out" : "failed");
   const recovery = recoveryMs(test);
+  const error = checkTexts(test);
   const good = checks.filter(({ is_ok }) => is_ok).length;
   const facts = [
     ...(recovery === null ? [] : [`recovery ${durationText(recovery)}`]),

@@ -12,6 +12,8 @@ export interface RestoreFault {
   context: string | null;
 }
 
+const IGNORED = "pg_restore ignored an error";
+
 /** Collects the errors of one restore, and logs each as it comes. */
 export class RestoreFaults {
   readonly all: RestoreFault[] = [];
@@ -20,7 +22,15 @@ export class RestoreFaults {
   readonly #log: JobContext["log"];
   readonly #contents: ReadonlyMap<number, ArchiveEntry>;
 
-  constructor({ log }: Pick<JobContext, "log">, contents: ArchiveContents) {
+  readonly #kindOf: ((fault: RestoreFault) => string) | undefined;
+
+  /** With `kindOf` the log has only what that returns of each error, and no values of rows. */
+  constructor(
+    { log }: Pick<JobContext, "log">,
+    contents: ArchiveContents,
+    kindOf?: (fault: RestoreFault) => string,
+  ) {
+    this.#kindOf = kindOf;
     this.#log = log;
     this.#contents = new Map(contents.entries.map((entry) => [entry.id, entry]));
   }
@@ -31,8 +41,13 @@ export class RestoreFaults {
     const name = found && [found.namespace, found.tag].filter((part) => part !== undefined).join(".");
     const entry = found ? `${found.description} ${name}` : null;
     const margin = { detail: detail ?? null, hint: hint ?? null, context: context ?? null };
-    this.all.push({ entry, message, ...margin });
-    this.#log.warning("pg_restore ignored an error", {
+    const fault: RestoreFault = { entry, message, ...margin };
+    this.all.push(fault);
+    if (this.#kindOf) {
+      this.#log.warning(IGNORED, { error: this.#kindOf(fault) });
+      return;
+    }
+    this.#log.warning(IGNORED, {
       ...(entry !== null && { entry }),
       error: message,
       ...(detail !== undefined && { detail }),

@@ -15,8 +15,12 @@ const SHOWN_MAX = 20;
 const OF_SERVER =
   /No space left on device|could not (extend|write to) file|out of memory|out of shared memory|terminating connection|server closed the connection|the database system is|no connection to the server/i;
 
-export function isOfServer({ message, detail }: Pick<RestoreFault, "message" | "detail">): boolean {
-  return OF_SERVER.test(`${message} ${detail ?? ""}`);
+/** The words of the server about it; undefined if the error is of another kind. */
+export function serverError({
+  message,
+  detail,
+}: Pick<RestoreFault, "message" | "detail">): string | undefined {
+  return OF_SERVER.exec(`${message} ${detail ?? ""}`)?.[0];
 }
 
 /** The errors that the config allows, and the others. */

@@ -1,6 +1,6 @@
 import { deadline } from "../../base/abort.ts";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
-import type { BackupRecord, RestoreTestCheck, RestoreTestRecord, RunRecord } from "../../catalog/records.ts";
+import type { BackupRecord, RestoreTestRecord, RunRecord } from "../../catalog/records.ts";
 import { pgRestoreFor } from "../../postgres/binaries.ts";
 import { connect } from "../../postgres/connection.ts";
 import { countDatabase } from "../../postgres/counts/count-database.ts";
@@ -13,7 +13,7 @@ import { factsOfBackup } from "../copies/backup-facts.ts";
 import { copyVerdict } from "../copies/damage.ts";
 import { shortId } from "../copies/object-key.ts";
 import type { RestoreFault } from "../load/faults.ts";
-import { faultText, RestoreFaults } from "../load/faults.ts";
+import { RestoreFaults } from "../load/faults.ts";
 import { loadArchive } from "../load/load-archive.ts";
 import type { ReadArchive } from "../load/read-archive.ts";
 import { readArchive } from "../load/read-archive.ts";
@@ -21,8 +21,9 @@ import type { Scratch } from "../scratch/scratch.ts";
 import { makeScratch } from "../scratch/scratch.ts";
 import type { TestServer } from "../scratch/test-server.ts";
 import { openTestServer } from "../scratch/test-server.ts";
-import { isOfServer, restoreCheck, sortFaults, sqlChecks } from "./checks.ts";
+import { restoreCheck, serverError, sortFaults, sqlChecks } from "./checks.ts";
 import { factChecks } from "./compare-facts.ts";
+import { errorOf, kindText } from "./told.ts";
 import { toleratedBy } from "./tolerated.ts";
 
 /** The test of one copy, and how it ended for the copy. */
@@ -76,10 +77,10 @@ export async function testCopy(
     await using server = await openTestServer(bounded, backup);
     target = server.target;
     isReading = true;
-    await restoreAndCheck(bounded, run, backup, { server, storage, measured });
-    const failed = measured.checks.filter(({ is_ok }) => !is_ok);
-    if (failed.length === 0) return { record: end("PASSED", null), isOfCopy: false, error: null };
-    return { record: end("FAILED", failed.map(checkText).join("; ")), isOfCopy: false, error: null };
+    const bad = await restoreAndCheck(bounded, run, backup, { server, storage, measured });
+    if (measured.checks.every(({ is_ok }) => is_ok))
+      return { record: end("PASSED", null), isOfCopy: false, error: null };
+    return { record: end("FAILED", errorOf(measured.checks, bad)), isOfCopy: false, error: null };
   } catch (error) {
     context.signal.throwIfAborted();
     const reason = time.signal.aborted ? time.signal.reason : error;
@@ -92,11 +93,6 @@ export async function testCopy(
     });
     return { record: end(outcome, messageOf(reason)), isOfCopy: isOfCopy !== undefined, error: reason };
   }
-}
-
-/** `public.orders: 1,000 rows at the backup, 999 restored`, or name, expectation and finding of another check. */
-export function checkText({ name, expected, found, detail }: RestoreTestCheck): string {
-  return detail ?? `${name}: expected ${expected}, found ${found}`;
 }
 
 function targetText(server: JobContext["config"]["restore_test"]["server"]): string {
@@ -130,26 +126,32 @@ interface Test {
   measured: Measured;
 }
 
+/** Returns the errors of pg_restore that the config does not allow. */
 async function restoreAndCheck(
   context: JobContext,
   run: RunRecord,
   backup: BackupRecord,
   { server, storage, measured }: Test,
-): Promise<void> {
+): Promise<RestoreFault[]> {
   const { clock } = context;
   const fetchFromMs = clock.monotonicMs();
+  let bad: RestoreFault[] = [];
   await readArchive(context, backup, { storages: [storage], job: "restore-test" }, async (archive) => {
     measured.fetch_ms = Math.round(clock.monotonicMs() - fetchFromMs);
     await using scratch = await makeScratch(context, run, server, archive.contents);
-    const allowed = await restoreInto(context, run, archive, { server, scratch, measured });
+    const faults = await restoreInto(context, run, archive, { server, scratch, measured });
+    bad = faults.bad;
     measured.dump_bytes = archive.dumpBytes;
     const checkFromMs = clock.monotonicMs();
     const restored = await countScratch(scratch, context.signal);
-    measured.checks.push(...factChecks(await factsOfBackup(context, backup), restored, toleratedBy(allowed)));
+    measured.checks.push(
+      ...factChecks(await factsOfBackup(context, backup), restored, toleratedBy(faults.fine)),
+    );
     await using connection = await connect(scratch.owner);
     measured.checks.push(...(await sqlChecks(connection, backup, context.config.restore_test.check)));
     measured.check_ms = Math.round(clock.monotonicMs() - checkFromMs);
   });
+  return bad;
 }
 
 /** Counts every table, as a superuser if there is one: row security must hide nothing. */
@@ -159,17 +161,17 @@ async function countScratch(scratch: Scratch, signal: AbortSignal): Promise<Dump
   return await countDatabase(connection, { maxBytes: 0, signal });
 }
 
-/** Returns the errors of pg_restore that the config allows. */
+/** Returns the errors of pg_restore, sorted by whether the config allows them. */
 async function restoreInto(
   context: JobContext,
   run: RunRecord,
   { contents, bytes }: ReadArchive,
   { server, scratch, measured }: { server: TestServer; scratch: Scratch; measured: Measured },
-): Promise<RestoreFault[]> {
+): Promise<ReturnType<typeof sortFaults>> {
   const { clock, config } = context;
   const binary = await pgRestoreFor(server.major, contents.format, server.binDir);
   const plan = await prepare(server, scratch, contents);
-  const faults = new RestoreFaults(context, contents);
+  const faults = new RestoreFaults(context, contents, kindText);
   const restoreFromMs = clock.monotonicMs();
   await loadArchive(
     context,
@@ -182,15 +184,15 @@ async function restoreInto(
     },
   );
   measured.restore_ms = Math.round(clock.monotonicMs() - restoreFromMs);
-  const ofServer = faults.all.find(isOfServer);
+  const ofServer = faults.all.find((fault) => serverError(fault) !== undefined);
   if (ofServer)
-    throw new Pg321Error("database", `the test server failed during the restore: ${faultText(ofServer)}`, {
+    throw new Pg321Error("database", `the test server failed during the restore: ${serverError(ofServer)}`, {
       hint: "see the log of the test server, and its free space",
     });
   const leftOut = plan.left_out.map(({ entry, reason }) => `${nameInText(entry)} (${reason})`);
   const sorted = sortFaults(faults.all, config.restore_test.allowed_errors);
   measured.checks.push(restoreCheck(sorted, leftOut));
-  return sorted.fine;
+  return sorted;
 }
 
 async function prepare(

@@ -139,6 +139,8 @@ describe("a restore test in a throwaway cluster", () => {
     const checks = checksOf(json.tests[0]);
     expect(checks["check one"]).toMatchObject({ is_ok: true, found: "true" });
     expect(checks["check two"]).toMatchObject({ is_ok: false, expected: "2", found: "3" });
-    expect(json.tests[0].error).toBe("check two: expected 2, found 3");
+    const { stdout } = await installation.ok("show", json.tests[0].backup_id);
+    expect(stdout).toContain("check two: expected 2, found 3");
+    expect(json.tests[0].error).toBe("check two: not the expected answer");
   });
 });

@@ -50,6 +50,8 @@ export interface RuleFacts {
   storages: readonly StorageConfig[];
   /** By the name of a storage: the newest finished probe of whether it refuses deletions. */
   probes: ReadonlyMap<string, ProbeFacts>;
+  /** Names of the storages whose free space is below min_free: they take no copy. */
+  full: readonly string[];
   /** The newest good backup, by the rule of `base/newest-good.ts`; null: there is none. */
   backup: { started_at: string; copies: readonly RuledCopy[] } | null;
   /** The marks that it has held or lost, by the last judgement. One that was never held is not lost. */

@@ -55,6 +55,14 @@ describe("3 copies", () => {
     );
   });
 
+  test("repair cannot fill a storage that is below min_free", () => {
+    const bad = { ...withCopies(copy("disk"), copy("r2", { state: "FAILED" })), full: ["r2"] };
+    const step = "free space in r2 or lower min_free, then fill the missing copies, with: pg321 repair";
+    for (const rule of ["copies", "kinds", "off_site"] as const)
+      expect(mark(rule, bad)["next_step"]).toBe(step);
+    expect(mark("copies", { ...bad, full: ["disk"] })["next_step"]).toBe(REPAIR);
+  });
+
   test("a removed copy is never filled again: only a new backup helps", () => {
     const bad = withCopies(copy("disk"), copy("r2", { state: "HIDDEN" }));
     expect(mark("copies", bad)).toEqual(

@@ -40,7 +40,7 @@ function copiesMark(facts: RuleFacts): Judged {
     return { state: "held", sentence: `${plural(found.length, "copy", "copies")}: ${found.join(", ")}` };
   const missing = `${found.length} of ${demands.copies} copies: ${found.join(", ") || "none"}${lacksText(facts)}`;
   if (!isEnough && offerOf(storages).copies < demands.copies)
-    return { state: "not_set_up", sentence: missing, next_step: storageStep(storages, demands) };
+    return { state: "not_set_up", sentence: missing, next_step: storageStep(storages, demands, "copies") };
   if (age === undefined)
     return withoutCopies(facts, "copies", { sentence: missing, next_step: copyStep(facts) });
   const sentence = isEnough ? age.sentence : `${age.sentence}; ${missing}`;
@@ -78,7 +78,7 @@ function kindsMark(facts: RuleFacts): Judged {
     return { state: "held", sentence: `${plural(kinds.length, "kind")} of storage: ${kinds.join(", ")}` };
   const sentence = `${kinds.length} of ${demands.kinds} kinds of storage: ${kinds.join(", ") || "none"}${lacksText(facts)}`;
   if (offerOf(storages).kinds < demands.kinds)
-    return { state: "not_set_up", sentence, next_step: storageStep(storages, demands) };
+    return { state: "not_set_up", sentence, next_step: storageStep(storages, demands, "kinds") };
   return withoutCopies(facts, "kinds", { sentence, next_step: copyStep(facts) });
 }
 
@@ -139,6 +139,9 @@ function lacksText(facts: RuleFacts, isWanted: (storage: RuledStorage) => boolea
 
 function copyStep(facts: RuleFacts, isWanted: (storage: RuledStorage) => boolean = ALL): string {
   const lacks = lacksOf(facts, isWanted);
+  const full = lacks.flatMap(({ name }) => (facts.full.includes(name) ? name : []));
+  if (full.length > 0)
+    return `free space in ${full.join(", ")} or lower min_free, then fill the missing copies, with: pg321 repair`;
   if (lacks.some(({ isRepairable }) => isRepairable)) return "fill the missing copies, with: pg321 repair";
   if (lacks.length > 0 || facts.isLive) return backupStep(facts);
   return "see why the server could not be reached, with: pg321 doctor";

@@ -1,7 +1,7 @@
 import type { Config, RuleConfig } from "../config/config.ts";
 import { OFF } from "../config/cron.ts";
 import { storageImmutability } from "../storage/immutability.ts";
-import type { RuledStorage } from "./facts.ts";
+import type { RuledStorage, RuleName } from "./facts.ts";
 
 /** The most that the config makes possible for a new backup. */
 export interface Offer {
@@ -89,14 +89,21 @@ export function offSiteText(found: number, demanded: number): string {
   return found === 0 ? "no copy off-site" : `${found} of ${demanded} copies off-site`;
 }
 
-/** Which storage to add so that the config meets the first three digits. */
-export function storageStep(storages: readonly RuledStorage[], demands: RuleConfig): string {
+/**
+ * Which storage to add so that the config meets the first three digits; for one of them only, `off_site = true` is
+ * named if it would help.
+ */
+export function storageStep(
+  storages: readonly RuledStorage[],
+  demands: RuleConfig,
+  rule: RuleName = "off_site",
+): string {
   const { kinds, off_site: offSite } = offerOf(storages);
   const isAtHome = offSite.length < demands.off_site;
   const type = kinds < demands.kinds ? ' of type "s3"' : "";
   const step = `add a [[storage]]${type}${isAtHome ? " at another site" : ""}: config.example.toml shows one`;
   const hasOthers = storages.some(({ off_site }) => !off_site);
-  return isAtHome && hasOthers
+  return isAtHome && hasOthers && rule === "off_site"
     ? `${step}; for a storage that is at another site already, set off_site = true`
     : step;
 }

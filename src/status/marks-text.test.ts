@@ -20,7 +20,7 @@ test("five marks in a few characters", () => {
   expect(compactMarks(undefined, PLAIN)).toBe("-");
 });
 
-test("each missing mark has its reason and its next step, within 80 columns, lost ones first", () => {
+test("each missing mark has its reason and its next step, within 80 columns, lost ones first; marks with one next step share it", () => {
   const databases = [
     database({ database: "app", marks: marks("hhhnn") }),
     database({ database: "billing", marks: marks("llhnh") }),
@@ -29,7 +29,6 @@ test("each missing mark has its reason and its next step, within 80 columns, los
   expect(lines).toEqual([
     "3 copies lost since 2026-11-20 03:00 UTC: main/billing",
     "  2 of 3 copies: the live database, local; not in r2 (damaged)",
-    "  next: fill the missing copies, with: pg321 repair",
     "2 kinds of storage lost since 2026-11-20 03:00 UTC: main/billing",
     "  1 of 2 kinds of storage: disk (the live database, local); not in r2 (damaged)",
     "  next: fill the missing copies, with: pg321 repair",

@@ -60,31 +60,39 @@ export function missingByReason(databases: readonly DatabaseStatus[]): MissingMa
     .toSorted((a, b) => Number(b.mark.state === "lost") - Number(a.mark.state === "lost"));
 }
 
-/** A paragraph for each reason, in lines that fit; undefined if no mark is missing. */
+/** A paragraph for each next step, with all its reasons, in lines that fit; undefined if no mark is missing. */
 export function missingMarks({ databases }: StatusReport, style: Style): string | undefined {
   const reasons = missingByReason(databases);
   if (reasons.length === 0) return undefined;
   const columns = Math.max(40, style.columns ?? COLUMNS);
-  const shown = reasons.slice(0, REASONS_MAX).map((reason) => paragraph(reason, style, columns));
+  const shown = reasons.slice(0, REASONS_MAX);
+  const steps = Map.groupBy(shown, ({ mark: { state, next_step } }) => JSON.stringify([state, next_step]));
+  const paragraphs = [...steps.values()].flatMap((same) => [
+    ...same.map((reason) => reasonText(reason, style, columns)),
+    stepText(same[0]?.mark.next_step ?? "", columns),
+  ]);
   const rest = reasons.length - shown.length;
-  return [...shown, ...(rest > 0 ? [`and ${rest} more: pg321 status --json`] : [])].join("\n");
+  return [...paragraphs, ...(rest > 0 ? [`and ${rest} more: pg321 status --json`] : [])].join("\n");
 }
 
-function paragraph({ mark, names, since, databases }: MissingMark, style: Style, columns: number): string {
+function reasonText({ mark, names, since, databases }: MissingMark, style: Style, columns: number): string {
   const word = STATE_WORDS[mark.state];
   const head = `${names} ${mark.state === "lost" ? style.bad(word) : style.warn(word)}`;
   const from = mark.state === "lost" ? ` since ${since.slice(0, 16).replace("T", " ")} UTC` : "";
   const lines = wrapped(`${head}${from}: ${namesOf(databases)}`, columns, "");
-  const sentence = wrapped(mark.sentence, columns, "  ");
+  return [...lines, ...wrapped(mark.sentence, columns, "  ")].join("\n");
+}
+
+function stepText(nextStep: string, columns: number): string {
   // A command stays in one piece, so that it can be copied.
-  const [, what = mark.next_step ?? "", command] = /^(.*?)(pg321 [^;]*)$/.exec(mark.next_step ?? "") ?? [];
+  const [, what = nextStep, command] = /^(.*?)(pg321 [^;]*)$/.exec(nextStep) ?? [];
   const step = wrapped(`next: ${what.trimEnd()}`, columns, "  ");
   if (command !== undefined) {
     const last = step.at(-1) ?? "";
     if (width(last) + 1 + width(command) <= columns) step[step.length - 1] = `${last} ${command}`;
     else step.push(`    ${command}`);
   }
-  return [...lines, ...sentence, ...step].join("\n");
+  return step.join("\n");
 }
 
 export function namesOf(databases: readonly Pick<DatabaseStatus, "server" | "database">[]): string {

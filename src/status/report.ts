@@ -260,4 +260,6 @@ export interface AlertStatus {
   created_at: string;
   last_at: string;
   acknowledged_at: string | null;
+  /** Whether another alert is about its cause: then pg321, not a person, acknowledged it. */
+  has_cause: boolean;
 }

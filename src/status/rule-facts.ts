@@ -18,10 +18,12 @@ export interface RuleRecords {
   /** The errors of databases whose last test came to no result. */
   testErrors: ReadonlyMap<string, string>;
   probes: ReadonlyMap<string, ProbeFacts>;
+  /** Names of the storages whose free space was below min_free at their last check. */
+  full: readonly string[];
 }
 
 export async function ruleRecords(source: Pick<StatusSource, "catalog" | "config">): Promise<RuleRecords> {
-  const { catalog } = source;
+  const { catalog, config } = source;
   const probes = await catalog.lockProbes.latest();
   const tests: RestoreTestRecord[] = [];
   for (const newest of await catalog.restoreTests.latest()) {
@@ -33,6 +35,11 @@ export async function ruleRecords(source: Pick<StatusSource, "catalog" | "config
     tests: new Map(tests.map((test) => [keyOf(test), test])),
     testErrors: await testErrors(source),
     probes: new Map(probes.map((probe) => [probe.storage, probe])),
+    full: (await catalog.overview.storages()).flatMap(({ name, free_bytes }) => {
+      const settings = config.storage.find((one) => one.name === name);
+      if (settings?.type !== "local" || free_bytes === null) return [];
+      return free_bytes < settings.min_free_bytes ? name : [];
+    }),
   };
 }
 
@@ -85,6 +92,7 @@ export function markStatuses(
     name: `${record.server}/${record.database}`,
     storages: config.storage,
     probes: records.probes,
+    full: records.full,
     backup: good && { started_at: good.started_at, copies },
     had,
     staleAfterMs,

@@ -59,6 +59,7 @@ export async function statusReport(source: StatusSource, live?: LiveDaemon): Pro
         created_at,
         last_at,
         acknowledged_at,
+        metadata,
       }): AlertStatus => ({
         id,
         key,
@@ -71,6 +72,7 @@ export async function statusReport(source: StatusSource, live?: LiveDaemon): Pro
         created_at,
         last_at,
         acknowledged_at,
+        has_cause: metadata["is_quiet"] === true,
       }),
     ),
   };

@@ -6,7 +6,14 @@ import { lastAttempt } from "./last-attempt.ts";
 import { compactMarks, missingMarks } from "./marks-text.ts";
 import { notifierState } from "./notifiers.ts";
 import { recoveryKitLines } from "./recovery-kit.ts";
-import type { DatabaseStatus, RunningStatus, RunStatus, StatusReport, StorageStatus } from "./report.ts";
+import type {
+  AlertStatus,
+  DatabaseStatus,
+  RunningStatus,
+  RunStatus,
+  StatusReport,
+  StorageStatus,
+} from "./report.ts";
 import { restoreTestTable } from "./restore-tests.ts";
 import { minFreeText, storageState } from "./storage-state.ts";
 import { verdictOf } from "./verdict.ts";
@@ -260,11 +267,16 @@ function alertTable({ alerts }: StatusReport, style: Style): string | undefined 
       { title: "LEVEL", cell: ({ level }) => coloured(level, style) },
       { title: "SINCE", cell: ({ created_at }) => time(created_at) },
       { title: "COUNT", cell: ({ count }) => String(count), align: "right" },
-      { title: "ACKNOWLEDGED", cell: ({ acknowledged_at }) => (acknowledged_at ? "yes" : "no") },
+      { title: "ACKNOWLEDGED", cell: acknowledgedText },
       { title: "MESSAGE", cell: ({ message }) => oneLine(message) },
     ],
     style,
   );
+}
+
+function acknowledgedText({ acknowledged_at, has_cause }: AlertStatus): string {
+  if (has_cause) return "with its cause";
+  return acknowledged_at ? "yes" : "no";
 }
 
 function tableOf<T>(rows: readonly T[], columns: readonly Column<T>[], style: Style): string | undefined {

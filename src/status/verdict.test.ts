@@ -10,6 +10,7 @@ import {
   storage,
 } from "../../test/fixtures/status-report.ts";
 import type { DatabaseStatus, NotifierStatus, StatusReport } from "./report.ts";
+import { statusText } from "./text.ts";
 import { verdictOf } from "./verdict.ts";
 
 const never: Partial<DatabaseStatus> = { state: "never", newest_good: null, last_attempt: null, copies: [] };
@@ -233,6 +234,17 @@ describe("lost marks of 3-2-1-1-0", () => {
     expect(verdictOf(report(lost)).problems.map(({ text }) => text)).toEqual([
       "database main/app has lost 1 mark of 3-2-1-1-0: 1 off-site",
     ]);
+  });
+
+  test("an alert that another one explains is counted beside it, and not as acknowledged", () => {
+    const cause = alert && { ...alert, acknowledged_at: null };
+    const quiet = alert && { ...alert, key: "rule main/app", level: "WARNING" as const, has_cause: true };
+    if (!cause || !quiet) throw new Error("the fixture has an alert");
+    const both = report({ alerts: [cause, { ...quiet, acknowledged_at: hoursAgo(1) }] });
+    expect(verdictOf(both).problems.map(({ text }) => text)).toEqual([
+      "1 critical alert is open (and 1 more with the same cause)",
+    ]);
+    expect(statusText(both)).toMatch(/ WARNING .* with its cause {2}/);
   });
 
   test("are unknown to an older daemon", () => {

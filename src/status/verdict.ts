@@ -194,11 +194,15 @@ function alertProblems(report: StatusReport): Problem[] {
   const idle = unacknowledged.filter(({ key }) => key.startsWith(PATTERN_KEY));
   const isSaid = ({ key }: AlertStatus) => key.startsWith(GONE_KEY) || key.startsWith(RULE_KEY);
   const alerts = unacknowledged.filter((alert) => !isSaid(alert) && !idle.includes(alert));
+  const quiet = report.alerts.filter(({ has_cause }) => has_cause).length;
   const openAlerts = (level: Problem["level"], alertLevel: "CRITICAL" | "WARNING"): Problem[] => {
     const open = alerts.filter((alert) => alert.level === alertLevel);
     if (open.length === 0) return [];
     const text = `${plural(open.length, `${alertLevel.toLowerCase()} alert`)} ${open.length === 1 ? "is" : "are"} open`;
-    return [{ level, text }];
+    // Said once, with the gravest.
+    const isFirst = alertLevel === "CRITICAL" || alerts.every((one) => one.level !== "CRITICAL");
+    const more = quiet > 0 && isFirst ? ` (and ${quiet} more with the same cause)` : "";
+    return [{ level, text: text + more }];
   };
   const isOne = gone.length === 1;
   const text = `${named(gone)} ${isOne ? "is no longer on its server" : "are no longer on their server"}`;

@@ -119,9 +119,11 @@ function textOf(alerts: readonly ShownAlert[], { style }: Output): string {
   return [rows, ...alerts.flatMap((alert) => undeliveredOf(alert, style))].join("\n");
 }
 
-function stateOf({ level, resolved_at, acknowledged_at }: AlertRecord): string {
+function stateOf({ level, resolved_at, acknowledged_at, metadata }: AlertRecord): string {
   if (level === "INFO") return "-";
-  const states = [resolved_at ? "resolved" : "open", acknowledged_at ? "acknowledged" : ""];
+  // Nobody acknowledged a quiet one: it was recorded while another alert was about its cause.
+  const acknowledged = metadata["is_quiet"] === true ? "with its cause" : "acknowledged";
+  const states = [resolved_at ? "resolved" : "open", acknowledged_at ? acknowledged : ""];
   return states.filter(Boolean).join(", ");
 }
 

@@ -73,12 +73,14 @@ export async function acceptStorage(context: JobContext, storage: Storage): Prom
   const { catalog, clock, signal } = context;
   const recognized = await recognizeStorages(context, "repair", { isQuiet: true });
   const now = recognized.storages.find(({ name }) => name === storage.name);
-  if (!(now instanceof RefusedStorage)) return { wasMarked: true };
   const { marker, place, error } = await look(context, storage);
   if (error !== undefined) throw error;
+  const isRefused = now instanceof RefusedStorage;
+  if (!isRefused && marker) return { wasMarked: true };
   const others = (await catalog.identities.all()).filter(({ name }) => name !== storage.name);
   const former = marker && others.find((one) => one.storage_id === marker.storage_id);
-  if (former) throw new Pg321Error("usage", now.reason.message, { hint: now.reason.hint ?? "" });
+  if (former && isRefused) throw new Pg321Error("usage", now.reason.message, { hint: now.reason.hint ?? "" });
+  // A run goes on if it cannot write the marker of a fresh place; here the failure is the answer.
   const storageId = marker?.storage_id ?? (await writeMarker(context, storage, crypto.randomUUID(), signal));
   await catalog.identities.confirm(storage.name, storageId, clock.now().toISOString(), place?.[0] ?? null);
   await resolveAlert(context, alertKey(storage), recognizedAgain(storage));

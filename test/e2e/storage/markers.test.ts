@@ -269,6 +269,14 @@ describe("a storage without its expected marker is left out", () => {
     expect(await keysIn(disk(installation))).toContain("a.json");
   });
 
+  test("a storage whose marker cannot be written is not accepted", async () => {
+    const installation = await install((dir) => [localStorage("disk", dir, { min_free: "900TiB" })]);
+    await mkdir(join(installation.directory, "disk"), { recursive: true });
+    const { exitCode, stdout, stderr } = await installation.run("storage", "accept", "disk");
+    expect({ exitCode, stdout }).toEqual({ exitCode: 13, stdout: "" });
+    expect(stderr).toContain("must stay free (min_free)");
+  });
+
   test("an unknown storage, and an unknown action: exit 2", async () => {
     const installation = await install((dir) => [localStorage("disk", dir)]);
     expect((await installation.run("storage", "accept", "dsik")).stderr).toContain("did you mean disk?");

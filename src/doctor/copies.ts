@@ -25,5 +25,10 @@ export async function lookAtCopies(
     rule,
   );
   const more = lastTwoNotSetUp(config);
-  return [...places, isMet ? ok([message, more ?? []].flat().join("; ")) : warning(message, hint)];
+  return [
+    ...places,
+    isMet
+      ? ok([message, more ?? []].flat().join("; "))
+      : warning(message, hint && `${hint} (docs/rule.md explains 3-2-1-1-0)`),
+  ];
 }

@@ -72,7 +72,7 @@ export async function examine(options: DoctorOptions): Promise<Finding[]> {
     Promise.all(
       config.storage.map((storage) =>
         look({ area: "storage", subject: storage.name, code: "storage" }, options, (signal) =>
-          lookAtStorage(storage, known, options.clock, signal),
+          lookAtStorage(storage, known, options, signal),
         ),
       ),
     ),

@@ -10,13 +10,7 @@ const HINT = "sudo pg321 recovery-kit DIR; print it, or keep it with the identit
 export function lookAtRecoveryKit(config: Config, last: RecoveryKitRecord | null): Seen[] {
   const subject = "recovery-kit";
   if (last === null)
-    return [
-      {
-        subject,
-        ...ok("never made: nothing says how to restore without pg321"),
-        hint: HINT,
-      },
-    ];
+    return [{ subject, ...warning("never made: nothing says how to restore without pg321", HINT) }];
   const madeAt = last.made_at.slice(0, 19).replace("T", " ");
   if (last.fingerprint === kitFingerprint(config))
     return [{ subject, ...ok(`made ${madeAt} UTC; storages and keys are unchanged since`) }];

@@ -1,9 +1,14 @@
+import { existsSync } from "node:fs";
+import { stat } from "node:fs/promises";
 import type { Clock } from "../base/clock.ts";
+import { requireAnswer } from "../base/files/place.ts";
 import { MINUTE_MS } from "../base/limits.ts";
 import { silentLog } from "../base/log.ts";
 import type { StorageIdentity } from "../catalog/identities.ts";
 import type { LockProbeRecord } from "../catalog/records.ts";
-import type { StorageConfig } from "../config/config.ts";
+import type { Config, StorageConfig } from "../config/config.ts";
+import { DEFAULT_CONFIG_PATH } from "../config/load.ts";
+import { UNIT_FILE } from "../install/writable-paths.ts";
 import { judgeMarker } from "../jobs/markers/marker-verdict.ts";
 import { readMarker } from "../jobs/shared-places.ts";
 import { openStorage } from "../storage/registry.ts";
@@ -35,9 +40,15 @@ export interface KnownStorages {
 export async function lookAtStorage(
   config: StorageConfig,
   known: KnownStorages,
-  clock: Clock,
+  { clock, config: whole }: { clock: Clock; config: Pick<Config, "file"> },
   signal: AbortSignal,
 ): Promise<Seen[]> {
+  const isService = whole.file === DEFAULT_CONFIG_PATH && existsSync(UNIT_FILE);
+  if (config.type === "local" && isService && (await isMissing(config.path))) {
+    // A directory that root makes by hand would belong to root.
+    const hint = "mount its disk, or create it for the service: sudo pg321 install";
+    return [failed("storage", `directory ${config.path} does not exist`, hint)];
+  }
   // One attempt: report at once what is down.
   await using storage = await openStorage({ ...config, attempts: 1 }, { log: silentLog, clock });
   await storage.head("doctor/absent", signal);
@@ -62,6 +73,14 @@ export async function lookAtStorage(
     seen.push(warning(clockText(skewMs), "set the clock: timedatectl set-ntp true"));
   }
   return seen;
+}
+
+async function isMissing(path: string): Promise<boolean> {
+  await requireAnswer(path, path);
+  return stat(path).then(
+    () => false,
+    (error: NodeJS.ErrnoException) => error.code === "ENOENT",
+  );
 }
 
 /** The reason for which a run would refuse the storage; empty if it would not. */

@@ -10,7 +10,7 @@ import { becomeStateOwner } from "../../install/state-owner.ts";
 import { readIdentityText } from "../../jobs/keys.ts";
 import { kitFingerprint } from "../../jobs/kit-fingerprint.ts";
 import { kitFacts } from "../../jobs/recovery-kit/facts.ts";
-import { type KitFile, kitFiles, sha256Of, wholeKit, writeKit } from "../../jobs/recovery-kit/files.ts";
+import { type KitFile, kitFiles, SUMS, sha256Of, wholeKit, writeKit } from "../../jobs/recovery-kit/files.ts";
 import type { Command, Invocation } from "../command.ts";
 import { isSet, JSON_OPTION, textOption } from "../command.ts";
 import { commandConfig, contextWith } from "../open-context.ts";
@@ -127,7 +127,7 @@ function printed(
   return [
     `${style.bold(directory)} has the recovery kit, for the newest backups of ${plural(kit.databases, "database")}:`,
     "",
-    ...kit.files.map(({ name }) => `  ${name}`),
+    ...[...kit.files.map(({ name }) => name), SUMS].map((name) => `  ${name}`),
     "",
     "It holds no secret. Print recovery-kit.txt, or copy the directory to a place that survives the loss of this host,",
     "and keep a copy of the identity there too: without the identity, the kit opens nothing.",

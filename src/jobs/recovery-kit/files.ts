@@ -15,7 +15,7 @@ export interface KitFile {
   text: string;
 }
 
-const SUMS = "SHA256SUMS";
+export const SUMS = "SHA256SUMS";
 const SUMS_TITLE = "# pg321 recovery kit. Check it with: sha256sum -c SHA256SUMS";
 /** Before the hash of a file that is being replaced, so that an interrupted run recognizes its own files. */
 const REPLACED = "# replaced ";

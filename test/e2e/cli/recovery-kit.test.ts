@@ -66,7 +66,7 @@ const isOutdated = ({ verdict }: { verdict: { problems: { text: string }[] } }) 
 
 test("doctor asks for a kit until one was made, status only once one is older than storages or keys", async () => {
   expect(await doctorFinding()).toMatchObject({
-    verdict: "ok",
+    verdict: "warning",
     hint: expect.stringContaining("pg321 recovery-kit"),
   });
   expect((await status()).recovery_kit).toBeNull();
@@ -106,6 +106,7 @@ test("holds none of the config's secrets, and says where each is kept", async ()
   const whole = await installation.ok("recovery-kit", "-");
   const json = await installation.ok("recovery-kit", "-", "--json");
   expect((await readdir(directory)).sort()).toEqual(NAMES);
+  for (const name of NAMES) expect(printed.stdout).toContain(`\n  ${name}\n`);
   const files = await Promise.all(NAMES.map((name) => readFile(join(directory, name), "utf8")));
   const identity = await readFile(installation.identityFile, "utf8");
   const signing = await readFile(join(installation.directory, "signing.key"), "utf8");

@@ -67,7 +67,14 @@ describe.each([
 
   test("doctor names the clock", async () => {
     setSystemTime(new Date(Date.now() + 20 * MINUTE_MS));
-    const error = await errorOf(lookAtStorage(s3Config(lab, bucket), NOTHING_KNOWN, systemClock, never));
+    const error = await errorOf(
+      lookAtStorage(
+        s3Config(lab, bucket),
+        NOTHING_KNOWN,
+        { clock: systemClock, config: { file: "" } },
+        never,
+      ),
+    );
     expect(error.message).toContain("this host's clock is ");
     expect(error.hint).toBe("set the clock: timedatectl set-ntp true");
   });

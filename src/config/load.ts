@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Stats } from "node:fs";
+import { existsSync, type Stats } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { parse, TomlError } from "smol-toml";
@@ -21,7 +21,8 @@ export const DEFAULT_CONFIG_PATH = "/etc/pg321/config.toml";
 
 const NOTHING_SET_ASIDE = { document: undefined, unusable: [] };
 const PROXY_HINT = "docs/network.md explains proxies";
-const MISTAKE_HINT = "config.example.toml explains every setting";
+/** A line that `install` marked, and that is still empty. */
+export const EMPTY_LINE = /^\s*\w+ = (""|\[\]).*# FILL IN/m;
 
 /** The environment and credentials of this process. */
 export function processSource(): ValueSource {
@@ -66,7 +67,7 @@ export async function loadConfig(
   if (!result.success) {
     // The issues of the complete document: in the reduced one, array indexes have shifted.
     const { issues = [] } = strict;
-    throw new ConfigError(file, problemsOf(issues, lineOf), MISTAKE_HINT);
+    throw new ConfigError(file, markedProblems(problemsOf(issues, lineOf), toml), mistakeHint(file));
   }
   const config = proxied(file, result.output, env, beside.env);
   return {
@@ -224,9 +225,25 @@ function parseToml(file: string, toml: string): unknown {
     throw new ConfigError(
       file,
       [{ line: error.line, column: error.column, path: "", message }],
-      MISTAKE_HINT,
+      mistakeHint(file),
     );
   }
+}
+
+function mistakeHint(file: string): string {
+  const name = "config.example.toml";
+  const beside = join(dirname(resolve(file)), name);
+  return `${existsSync(beside) ? beside : name} explains every setting`;
+}
+
+/** The problems; one in a marked line that is still empty says so. */
+function markedProblems(problems: readonly Problem[], toml: string): Problem[] {
+  const lines = toml.split("\n");
+  return problems.map((problem) =>
+    EMPTY_LINE.test(lines[(problem.line ?? 0) - 1] ?? "")
+      ? { ...problem, message: `${problem.message}; this line is marked FILL IN and is still empty` }
+      : problem,
+  );
 }
 
 function wholeFile(message: string): Problem {

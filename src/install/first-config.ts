@@ -2,7 +2,7 @@ import { chmod, chown, readFile } from "node:fs/promises";
 import EXAMPLE_CONFIG from "../../config.example.toml" with { type: "text" };
 import type { Clock } from "../base/clock.ts";
 import { Pg321Error } from "../base/errors.ts";
-import { DEFAULT_CONFIG_PATH } from "../config/load.ts";
+import { DEFAULT_CONFIG_PATH, EMPTY_LINE } from "../config/load.ts";
 import { currentRecipients, isPassphraseProtected, readIdentityFile } from "../sealed/identity.ts";
 import FIRST_CONFIG from "./config.toml" with { type: "text" };
 import type { Ownership } from "./files.ts";
@@ -19,6 +19,11 @@ const NO_RECIPIENT = /^recipients = \[\].*$/m;
 
 /** Configs that `install` has written and nobody has edited yet; older versions wrote the reference. */
 export const UNTOUCHED_CONFIGS: readonly string[] = [FIRST_CONFIG, EXAMPLE_CONFIG];
+
+/** Whether nobody has completed the config yet: its mistakes are expected. */
+export function isUnfinished(config: string): boolean {
+  return UNTOUCHED_CONFIGS.includes(config) || EMPTY_LINE.test(config);
+}
 
 const KEY_FILES = [IDENTITY_FILE, SIGNING_KEY_FILE];
 

@@ -1,4 +1,4 @@
-import { realpath, stat } from "node:fs/promises";
+import { readFile, realpath, stat } from "node:fs/promises";
 import UNIT from "../../systemd/pg321.service" with { type: "text" };
 import type { Clock } from "../base/clock.ts";
 import { Pg321Error } from "../base/errors.ts";
@@ -7,6 +7,7 @@ import { COMMIT, VERSION } from "../base/version.ts";
 import { refuseNewerCatalog } from "../catalog/open.ts";
 import { type Config, DEFAULT_STATE_DIR } from "../config/config.ts";
 import { DEFAULT_CONFIG_PATH, loadConfig, processSource } from "../config/load.ts";
+import { ConfigError } from "../config/problems.ts";
 import type { Ownership } from "./files.ts";
 import {
   ensureDirectory,
@@ -16,7 +17,7 @@ import {
   ROOT,
   statsOf,
 } from "./files.ts";
-import { hasKeys, installConfig, installKeys, refuseHalfOfKeys } from "./first-config.ts";
+import { hasKeys, installConfig, installKeys, isUnfinished, refuseHalfOfKeys } from "./first-config.ts";
 import type { ServiceAccount, ServiceState } from "./host.ts";
 import {
   isSystemdRunning,
@@ -28,6 +29,7 @@ import {
   versionOf,
 } from "./host.ts";
 import { hostFiles } from "./host-files/list.ts";
+import { isPresent, surveyHostFiles } from "./host-files/survey.ts";
 import { noteNetwork } from "./network.ts";
 import { RECOVERY_FILE, RECOVERY_PAGE } from "./recovery-page.ts";
 import type { InstallStep } from "./steps.ts";
@@ -51,6 +53,12 @@ export interface InstallReport {
   next: string[];
 }
 
+export interface Installed {
+  report: InstallReport;
+  /** The mistakes of a config that was complete before, or that a running service uses: it could not start again. */
+  mistakes: ConfigError | undefined;
+}
+
 export interface InstallOptions {
   isDryRun: boolean;
   /** Makes the keys of a new installation if there are none. */
@@ -67,9 +75,10 @@ export interface InstallOptions {
  * Throws code `usage`, before anything is changed, if the catalog needs a newer pg321, or if the service could not
  * start with its config.
  */
-export async function install(options: InstallOptions): Promise<InstallReport> {
+export async function install(options: InstallOptions): Promise<Installed> {
   const { isDryRun, generatesKeys, starts, clock } = options;
-  const config = await usableConfig({ mustBeValid: starts });
+  const loaded = await usableConfig({ mustBeValid: starts });
+  const config = loaded instanceof ConfigError ? undefined : loaded;
   const catalog = config?.catalog.path ?? DEFAULT_CATALOG_FILE;
   refuseNewerCatalog({ type: "sqlite", path: catalog });
   const steps = new InstallSteps(isDryRun);
@@ -87,29 +96,39 @@ export async function install(options: InstallOptions): Promise<InstallReport> {
     await installStorages(steps, config, account);
     await noteNetwork(steps, config);
   } else {
-    const detail = `${DEFAULT_CONFIG_PATH} is not valid yet: complete it, check it with pg321 check, and run this again`;
+    const detail = `${DEFAULT_CONFIG_PATH} is not valid: correct it, check it with pg321 check, and run this again`;
     steps.note("attention", DROP_IN_FILE, detail);
   }
   const state = await reloadSystemd(steps);
   const isStarted = starts && state !== undefined && (await startService(steps, state));
-  return {
-    dry_run: options.isDryRun,
-    version: OWN_VERSION,
-    steps: steps.steps,
-    next: await nextSteps(steps, state, config, isStarted),
-  };
+  const isNew = state?.isActive !== true && (await hasUnfinishedConfig());
+  const mistakes = loaded instanceof ConfigError && !isNew ? loaded : undefined;
+  const next = await nextSteps(steps, state, config, { isStarted, isBroken: mistakes !== undefined });
+  const report = { dry_run: options.isDryRun, version: OWN_VERSION, steps: steps.steps, next };
+  return { report, mistakes };
 }
 
-/** The service's config; undefined while it does not exist or has mistakes, unless these are to be thrown. */
-async function usableConfig({ mustBeValid }: { mustBeValid: boolean }): Promise<Config | undefined> {
-  if (mustBeValid && (await statsOf(DEFAULT_CONFIG_PATH, stat)) === undefined)
+async function hasUnfinishedConfig(): Promise<boolean> {
+  const text = await readFile(DEFAULT_CONFIG_PATH, "utf8").catch(() => undefined);
+  return text === undefined || isUnfinished(text);
+}
+
+/** The service's config, or its mistakes, unless these are to be thrown; undefined while it does not exist. */
+async function usableConfig({
+  mustBeValid,
+}: {
+  mustBeValid: boolean;
+}): Promise<Config | ConfigError | undefined> {
+  if ((await statsOf(DEFAULT_CONFIG_PATH, stat)) === undefined) {
+    if (!mustBeValid) return undefined;
     throw new Pg321Error("usage", `${DEFAULT_CONFIG_PATH}: there is no such config file`, {
       hint: "run install without --start first: it writes a short config; fill in its marked lines, then run install --start",
     });
+  }
   try {
     return await loadConfig(DEFAULT_CONFIG_PATH, processSource());
   } catch (error) {
-    if (error instanceof Pg321Error && !mustBeValid) return undefined;
+    if (error instanceof Pg321Error && !mustBeValid) return error instanceof ConfigError ? error : undefined;
     throw error;
   }
 }
@@ -196,6 +215,11 @@ const COMPLETE = [
   `complete the lines marked FILL IN (secrets as files in ${CREDENTIALS_DIRECTORY}):`,
   `sudoedit ${DEFAULT_CONFIG_PATH}`,
 ].join("\n");
+const CORRECT = [
+  "correct the config and run this again; until then do not restart the service, because it would not start:",
+  `sudoedit ${DEFAULT_CONFIG_PATH}`,
+  "sudo pg321 install",
+].join("\n");
 const START = [
   "create the directories of local storages and start the service, or see every mistake in the config:",
   "sudo pg321 install --start",
@@ -213,11 +237,16 @@ const START_ONLY = [
 
 /** Without these files a new host can neither restore nor go on. */
 async function keepElsewhere(config: Config): Promise<string> {
-  const files = await hostFiles(config);
+  const files = await surveyHostFiles(await hostFiles(config));
   return [
     "seal the files that a new host needs into one, and keep it and its passphrase away from this host:",
-    "sudo pg321 export-keys /root/pg321-host.age",
-    ...files.map(({ role, path, ...rights }) => `    ${path} (${role}, ${ownerText(rights, rights.mode)})`),
+    "sudo pg321 export-keys /root/pg321-host-$(date +%F).age",
+    ...files.map((one) => {
+      const { role, path, ...wanted } = one.file;
+      // The files that are there keep their owner and mode; the others will have the usual ones.
+      const rights = isPresent(one) ? one.rights : wanted;
+      return `    ${path} (${role}, ${ownerText(rights, rights.mode)})`;
+    }),
   ].join("\n");
 }
 
@@ -225,13 +254,15 @@ async function nextSteps(
   steps: InstallSteps,
   state: ServiceState | undefined,
   config: Config | undefined,
-  isStarted: boolean,
+  { isStarted, isBroken }: { isStarted: boolean; isBroken: boolean },
 ): Promise<string[]> {
   if (isStarted && config !== undefined) return [BACKUP, await keepElsewhere(config)];
   if (state === undefined || !state.isActive) {
     if (config !== undefined) return [START_ONLY, await keepElsewhere(config)];
-    return (await hasKeys(steps)) ? [ROLE, COMPLETE, START] : [ROLE, KEY, COMPLETE, START];
+    const complete = isBroken ? CORRECT : COMPLETE;
+    return (await hasKeys(steps)) ? [ROLE, complete, START] : [ROLE, KEY, complete, START];
   }
+  if (isBroken) return [CORRECT];
   const running = state.pid > 0 ? await versionOf(`/proc/${state.pid}/exe`) : undefined;
   const isOther = state.pid > 0 && running !== OWN_VERSION;
   if (!isOther && !steps.changed(EXECUTABLE_FILE, UNIT_FILE, DROP_IN_FILE)) return [];

@@ -43,7 +43,7 @@ export const command: Command = {
   },
   examples: [
     {
-      command: "sudo pg321 export-keys /root/pg321-host.age",
+      command: "sudo pg321 export-keys /root/pg321-host-$(date +%F).age",
       explanation: "after every change; copy it to a place that survives the loss of this host",
     },
   ],

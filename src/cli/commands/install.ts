@@ -12,7 +12,8 @@ export const command: Command = {
     "As root: copies this executable to /usr/local/bin and creates the user pg321, its directories, a short config if\n" +
     "there is none, recovery.md, the systemd unit, and what its sandbox needs for the local storages in the config. It changes only\n" +
     "what is missing or different, so run it again after a change of storages, and run a newer executable's install to\n" +
-    "upgrade. It starts the service only with --start, and never restarts it.",
+    "upgrade. It starts the service only with --start, and never restarts it. It exits with 2, after its work, if a\n" +
+    "config that was complete has mistakes: the service would not start again.",
   options: {
     "generate-keys": {
       type: "boolean",
@@ -42,7 +43,7 @@ export const command: Command = {
         hint: "run npm run build, then sudo dist/pg321 install",
       });
     }
-    const report = await install({
+    const { report, mistakes } = await install({
       isDryRun: isSet(args, "dry-run"),
       generatesKeys: isSet(args, "generate-keys"),
       starts: isSet(args, "start"),
@@ -50,11 +51,13 @@ export const command: Command = {
     });
     if (isSet(args, "json")) {
       output.print(jsonText(report));
+      if (mistakes !== undefined) throw mistakes;
       return EXIT_CODES.ok;
     }
     output.print(stepTable(report.steps, output.style));
     for (const [index, step] of report.next.entries())
       output.print(`\n${output.style.bold(`${index + 1}.`)} ${step.replaceAll("\n", "\n   ")}`);
+    if (mistakes !== undefined) throw mistakes;
     if (report.next.length === 0) output.print("\nthe service is running; there is nothing left to do");
     return EXIT_CODES.ok;
   },

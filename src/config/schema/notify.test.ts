@@ -72,6 +72,7 @@ describe("[[notify]]", () => {
     ['type = "slack"\nurl = "https://a"\ndatabases = []', "databases", "at least one name or glob"],
     ['type = "slack"\nurl = "https://a"\ndatabases = ["main/"]', "databases[0]", "SERVER/DATABASE"],
     ['type = "command"\nargv = ["page"]', "argv", "absolute path of a program"],
+    ['type = "command"\ncommand = ["/bin/page"]', "command", 'did you mean "argv"?'],
     ['type = "command"\nargv = []', "argv", "absolute path of a program"],
     ['type = "email"\nhost = "h"\nfrom = "nobody"\nto = ["d@e.f"]', "from", "expected a mail address"],
     ['type = "email"\nhost = "h"\nfrom = "a@b.c"\nto = []', "to", "at least one mail address"],

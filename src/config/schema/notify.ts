@@ -133,11 +133,15 @@ const healthchecks = table('a [[notify]] of type "healthchecks"', {
 });
 
 const command = v.pipe(
-  table('a [[notify]] of type "command"', {
-    ...FILTERED,
-    type: choice(["command"]),
-    argv: list(text("a word of a command line", /^.*$/su), "an array: a program and its arguments"),
-  }),
+  table(
+    'a [[notify]] of type "command"',
+    {
+      ...FILTERED,
+      type: choice(["command"]),
+      argv: list(text("a word of a command line", /^.*$/su), "an array: a program and its arguments"),
+    },
+    { command: "argv" },
+  ),
   rule(({ argv }, report) => {
     const program = Array.isArray(argv) ? argv[0] : "/";
     if (typeof program !== "string" || !program.startsWith("/"))

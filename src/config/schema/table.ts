@@ -17,16 +17,20 @@ export function openTable<const E extends v.ObjectEntries>(what: string, entries
 
 /**
  * A table with these keys and no others. Unlike valibot's strict object it reports every unknown key, not only the
- * first.
+ * first. `synonyms`: keys that people write for one of them.
  */
-export function table<const E extends v.ObjectEntries>(what: string, entries: E) {
+export function table<const E extends v.ObjectEntries>(
+  what: string,
+  entries: E,
+  synonyms: Readonly<Record<string, keyof E & string>> = {},
+) {
   return v.pipe(
     openTable(what, entries),
     rule((value, report) => {
       if (!isTable(value)) return;
       const allowed = Object.keys(entries);
       for (const key of Object.keys(value).filter((key) => !Object.hasOwn(entries, key))) {
-        const suggestion = closest(key, allowed);
+        const suggestion = Object.hasOwn(synonyms, key) ? synonyms[key] : closest(key, allowed);
         const help =
           suggestion === undefined ? `, expected one of ${allowed.join(", ")}` : didYouMean(suggestion);
         report([key], `not a key of ${what}${help}`);

@@ -127,7 +127,7 @@ describe.skipIf(why !== undefined)(`the first hour${why ? `: ${why}` : ""}`, () 
   test("what the README does next works, and doctor finds only what is missing", async () => {
     const [drop = "", doctor = "", ...rest] = commandsOf(AFTER);
     expect(await inClone(drop)).toMatchObject({ exitCode: 0 });
-    expect(rest[0]).toBe("sudo pg321 export-keys /root/pg321-host.age");
+    expect(rest[0]).toBe("sudo pg321 export-keys /root/pg321-host-$(date +%F).age");
     const [, kit = ""] = rest;
     expect(await inClone(kit)).toMatchObject({
       exitCode: 0,

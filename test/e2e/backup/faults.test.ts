@@ -182,20 +182,20 @@ describe("an interrupted dump is no backup", () => {
   });
 
   test.each([
-    ["SIGINT", 130],
-    ["SIGTERM", 143],
-  ] as const)("when %s ends the run", async (signal, code) => {
+    ["SIGINT", 130, "interrupted by hand"],
+    ["SIGTERM", 143, "ended by SIGTERM"],
+  ] as const)("when %s ends the run", async (signal, code, error) => {
     await using fixture = await install();
     const running = await startToTheMiddle(fixture);
     const pgDump = pgDumpOf(running.pid) as number;
     running.kill(signal);
     const { exitCode, stderr } = await running.ended;
     expect(exitCode).toBe(code);
-    expect(stderr).toContain(`error: ended by ${signal}`);
+    expect(stderr).toContain(`error: ${error}`);
     expect(startedWith(pgDump).cmdline).toBe("");
-    expect(await backupTold(fixture)).toMatchObject({ status: "FAILED", error: `ended by ${signal}` });
+    expect(await backupTold(fixture)).toMatchObject({ status: "FAILED", error });
     const [run] = await withCatalog(fixture.installation, (catalog) => catalog.runs({}));
-    expect(run).toMatchObject({ job: "backup", outcome: "FAILED", error: `ended by ${signal}` });
+    expect(run).toMatchObject({ job: "backup", outcome: "FAILED", error });
     await expectNothingStored(fixture);
   });
 });

@@ -34,7 +34,14 @@ test("prints the documented JSON: times in the zone, overrides, jobs that are of
   expect(json).toMatchObject({ timezone: "Europe/Berlin", jitter_ms: 600_000 });
   // biome-ignore lint/suspicious/noExplicitAny: tests read it freely.
   const named: any = Object.fromEntries(json.schedules.map((one: { name: string }) => [one.name, one]));
-  expect(Object.keys(named)).toEqual(["backup busy", "backup", "cleanup", "verify", "repair"]);
+  expect(Object.keys(named)).toEqual([
+    "backup busy",
+    "backup",
+    "cleanup",
+    "verify",
+    "repair",
+    "restore-test",
+  ]);
   expect(named["backup busy"]).toMatchObject({
     job: "backup",
     databases: ["main/app", "shop_*"],
@@ -57,7 +64,7 @@ test("prints a table with the zone in its head", async () => {
   expect(exitCode).toBe(0);
   const [head, ...rows] = stdout.trimEnd().split("\n");
   expect(head).toMatch(/^SCHEDULE +PATTERN +INTERVAL +NEXT \(Europe\/Berlin\) +DATABASES$/);
-  expect(rows).toHaveLength(5);
+  expect(rows).toHaveLength(6);
   expect(rows[0]).toMatch(
     /^backup busy +@hourly +1h 00m +\d{4}-\d\d-\d\dT\d\d:00:00\+0\d:00 +main\/app shop_\*$/,
   );

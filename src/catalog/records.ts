@@ -121,6 +121,8 @@ export interface LockProbeRecord {
   locked_until: string | null;
   /** When the object was gone; null: the storage may still hold it. */
   removed_at: string | null;
+  /** The place and the protection that were probed (`probedPlace`); null: from before this was recorded. */
+  place: string | null;
 }
 
 /** The fields of a backup that retention needs; few, because there may be very many backups. */

@@ -1,4 +1,4 @@
-import type { CopyRecord, RestoreTestRecord } from "../catalog/records.ts";
+import type { CopyRecord, RestoreTestCheck, RestoreTestRecord } from "../catalog/records.ts";
 import type { RuleConfig, StorageConfig } from "../config/config.ts";
 import type { ProbeFacts } from "../storage/immutability.ts";
 
@@ -61,7 +61,11 @@ export interface RuleFacts {
   /** Whether the last backup run saw the live database. */
   isLive: boolean;
   /** The newest restore test that PASSED or FAILED; null: there is none. */
-  test: Pick<RestoreTestRecord, "outcome" | "finished_at" | "error" | "backup_id" | "prover"> | null;
+  test:
+    | (Pick<RestoreTestRecord, "outcome" | "finished_at" | "error" | "backup_id" | "prover"> & {
+        checks: readonly RestoreTestCheck[];
+      })
+    | null;
   /** Why the last restore test came to no result (ERROR); null: it came to one, or there is none. */
   testError: string | null;
 }

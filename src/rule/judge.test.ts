@@ -214,7 +214,15 @@ describe("1 immutable", () => {
 
 describe("0 errors", () => {
   const tested = (part: Partial<NonNullable<RuleFacts["test"]>>): Partial<RuleFacts> => ({
-    test: { outcome: "PASSED", finished_at: ago(24), error: null, backup_id: "1", prover: null, ...part },
+    test: {
+      outcome: "PASSED",
+      finished_at: ago(24),
+      error: null,
+      backup_id: "1",
+      prover: null,
+      checks: [],
+      ...part,
+    },
   });
 
   test("no test yet is not set up", () => {
@@ -235,6 +243,23 @@ describe("0 errors", () => {
     expect(mark("zero_errors", { ...tested({ finished_at: ago(31 * 24) }), testError })["sentence"]).toBe(
       `the restore test of 2026-10-23 03:00 UTC is older than 30d 00h (rule.restore_test_max_age); ${sentence}`,
     );
+  });
+
+  test("a test without counts to compare with is held, and says so", () => {
+    const rows = {
+      name: "rows",
+      is_ok: true,
+      expected: null,
+      found: "3 rows in 1 table",
+      detail: "not recorded",
+    };
+    expect(mark("zero_errors", tested({ checks: [rows] }))).toMatchObject({
+      state: "held",
+      sentence:
+        "the restore test of 2026-11-22 03:00 UTC found no error, but had no counts from the time of the backup to compare with",
+    });
+    const counted = { ...rows, expected: "3 rows in 1 table", detail: null };
+    expect(mark("zero_errors", tested({ checks: [counted] }))["sentence"]).toEndWith("found no error");
   });
 
   test("a failed test, with its reason", () => {

@@ -82,7 +82,7 @@ test("a fresher passed test never loses a mark", () => {
         facts.now.getTime(),
         Date.parse(before?.finished_at ?? facts.now.toISOString()) + hours * HOUR_MS,
       );
-      const fresher = { outcome: "PASSED", error: null, backup_id: "2", prover: null } as const;
+      const fresher = { outcome: "PASSED", error: null, backup_id: "2", prover: null, checks: [] } as const;
       const after = { ...facts, test: { ...fresher, finished_at: new Date(atMs).toISOString() } };
       expect(gained(after, facts)).toEqual([]);
     }),
@@ -94,7 +94,7 @@ test("a passed test of an older backup never gains a mark that a failed test of 
   fc.assert(
     fc.property(ruleFactsOf, fc.nat(2000), fc.nat(2000), fc.nat(2000), (facts, age, older, later) => {
       const agoMs = (hours: number) => new Date(facts.now.getTime() - hours * HOUR_MS).toISOString();
-      const about = { error: null, backup_id: "1", prover: null };
+      const about = { checks: [], error: null, backup_id: "1", prover: null };
       const failed = {
         ...{ ...about, outcome: "FAILED" as const, id: "b" },
         ...{ backup_started_at: agoMs(age + later), finished_at: agoMs(later) },

@@ -4,7 +4,7 @@ import { byStanding } from "../catalog/restore-tests.ts";
 import type { RuleMarkRecord } from "../catalog/rule-marks.ts";
 import { marksOf } from "../rule/judge.ts";
 import { dated } from "../rule/since.ts";
-import type { ProbeFacts } from "../storage/immutability.ts";
+import { type ProbeFacts, probesInForce } from "../storage/immutability.ts";
 import type { MarkStatus } from "./report.ts";
 import type { StatusSource } from "./source.ts";
 
@@ -24,7 +24,6 @@ export interface RuleRecords {
 
 export async function ruleRecords(source: Pick<StatusSource, "catalog" | "config">): Promise<RuleRecords> {
   const { catalog, config } = source;
-  const probes = await catalog.lockProbes.latest();
   const tests: RestoreTestRecord[] = [];
   for (const newest of await catalog.restoreTests.latest()) {
     const counted = await countedTest(source, newest);
@@ -34,7 +33,7 @@ export async function ruleRecords(source: Pick<StatusSource, "catalog" | "config
     marks: Map.groupBy(await catalog.ruleMarks.list(), keyOf),
     tests: new Map(tests.map((test) => [keyOf(test), test])),
     testErrors: await testErrors(source),
-    probes: new Map(probes.map((probe) => [probe.storage, probe])),
+    probes: probesInForce(await catalog.lockProbes.latest(), config.storage),
     full: (await catalog.overview.storages()).flatMap(({ name, free_bytes }) => {
       const settings = config.storage.find((one) => one.name === name);
       if (settings?.type !== "local" || free_bytes === null) return [];

@@ -5,7 +5,7 @@ import type { StorageConfig } from "../config/config.ts";
 import { JOBS } from "../config/config.ts";
 import { cronTimes } from "../config/cron.ts";
 import { timetableOf } from "../jobs/schedules.ts";
-import { type ProbeFacts, storageImmutability } from "../storage/immutability.ts";
+import { type ProbeFacts, probesInForce, storageImmutability } from "../storage/immutability.ts";
 import { readCoverage } from "./coverage.ts";
 import { databaseStatuses } from "./databases.ts";
 import type { LiveDaemon } from "./live-daemon.ts";
@@ -141,7 +141,8 @@ function runStatus(run: RunRecord): RunStatus {
 async function storageStatuses({ catalog, storages }: StatusSource, now: Date): Promise<StorageStatus[]> {
   const seen = new Map((await catalog.overview.storages()).map((record) => [record.name, record]));
   const totals = await catalog.overview.copyTotals(now);
-  const probes = await catalog.lockProbes.latest();
+  const settings = storages.map((storage) => storage.settings);
+  const probes = probesInForce(await catalog.lockProbes.latest(), settings);
   const coverageOf = await readCoverage(catalog, now);
   return storages.map((storage) => {
     const { type: _type, ...location } = storage.describe();
@@ -157,10 +158,7 @@ async function storageStatuses({ catalog, storages }: StatusSource, now: Date): 
       is_reachable: record?.checked_at ? record.check_error === null : null,
       checked_at: record?.checked_at ?? null,
       error: record?.check_error ?? null,
-      immutability: immutabilityStatus(
-        storage.settings,
-        probes.find((probe) => probe.storage === storage.name),
-      ),
+      immutability: immutabilityStatus(storage.settings, probes.get(storage.name)),
       free_bytes: record?.free_bytes ?? null,
       total_bytes: record?.total_bytes ?? null,
       copies,

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import type { S3StorageConfig, StorageConfig } from "../config/config.ts";
 import type { LockFacts, ProbeFacts } from "./immutability.ts";
-import { copyImmutability, storageImmutability } from "./immutability.ts";
+import { copyImmutability, probedPlace, probesInForce, storageImmutability } from "./immutability.ts";
 
 const NOW = new Date("2026-11-30T12:00:00.000Z");
 const bucket = (change: Partial<S3StorageConfig>) =>
@@ -87,4 +87,22 @@ test.each([
   const found = copyImmutability(settings, probed, copy(change), NOW);
   expect(found).toMatchObject({ until, isImmutable: until !== null });
   expect(found.sentence).toContain(words);
+});
+
+test("a probe proves nothing once the bucket, its address, the prefix or the protection has changed", () => {
+  const place = { endpoint: "https://s3.example", bucket: "backups", prefix: "pg321" };
+  const probed = bucket({ ...place, ...RULE });
+  const found = { ...probe("bucket-rule"), storage: "r2", place: probedPlace(probed) };
+  expect([...probesInForce([found], [probed]).values()]).toEqual([found]);
+  for (const change of [
+    { endpoint: "https://other.example" },
+    { bucket: "other" },
+    { prefix: "" },
+    { immutable: { by: "bucket-rule", days: 31 } } as const,
+    { immutable: undefined, ...LIFECYCLE },
+    { name: "renamed" },
+  ])
+    expect(probesInForce([found], [bucket({ ...place, ...RULE, ...change })]).size).toBe(0);
+  expect(probesInForce([{ ...found, place: null }], [probed]).size).toBe(0);
+  expect(probesInForce([{ ...found, place: null }], [DIRECTORY]).size).toBe(0);
 });

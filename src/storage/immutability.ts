@@ -11,6 +11,26 @@ export interface ProbeFacts {
   message: string;
 }
 
+/**
+ * The place and the protection that a probe of a storage is about. After a change of either, an older probe proves
+ * nothing: the new bucket may have no such rule.
+ */
+export function probedPlace(settings: StorageConfig): string | null {
+  if (settings.type === "local") return null;
+  const { endpoint, bucket, prefix } = settings;
+  return JSON.stringify([endpoint, bucket, prefix, wantedOf(settings)?.what ?? null]);
+}
+
+/** By the name of a storage: its probe, if it is about the place and the protection that the config names now. */
+export function probesInForce<P extends ProbeFacts & { storage: string; place: string | null }>(
+  probes: readonly P[],
+  storages: readonly StorageConfig[],
+): Map<string, P> {
+  const places = new Map(storages.map((settings) => [settings.name, probedPlace(settings)]));
+  const inForce = probes.filter(({ storage, place }) => place !== null && places.get(storage) === place);
+  return new Map(inForce.map((probe) => [probe.storage, probe]));
+}
+
 /** The recorded facts of one copy; see `CopyRecord`. */
 export interface LockFacts {
   state: string;

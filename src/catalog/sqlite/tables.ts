@@ -196,6 +196,7 @@ export const LOCK_PROBES: Table<LockProbeRecord> = {
     message: true,
     locked_until: true,
     removed_at: true,
+    place: true,
   },
 };
 

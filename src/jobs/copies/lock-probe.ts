@@ -1,7 +1,7 @@
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { DAY_MS, PART_BYTES_MIN } from "../../base/limits.ts";
 import type { LockProbeRecord } from "../../catalog/records.ts";
-import { endOf, wantedOf } from "../../storage/immutability.ts";
+import { endOf, probedPlace, wantedOf } from "../../storage/immutability.ts";
 import { failureOf } from "../../storage/s3/errors.ts";
 import type { ObjectLock, Removal, Storage } from "../../storage/storage.ts";
 import { partsOf } from "../../stream/part.ts";
@@ -44,6 +44,7 @@ export async function probeLock(
     message: "",
     locked_until: until?.toISOString() ?? null,
     removed_at: null,
+    place: probedPlace(storage.settings),
   };
   await catalog.lockProbes.add(probe);
   const lock: ObjectLock | undefined =

@@ -14,6 +14,7 @@ function lockProbe(change: Partial<LockProbeRecord>): LockProbeRecord {
     message: "access denied",
     locked_until: "2026-01-03T00:00:00.000Z",
     removed_at: null,
+    place: '["https://r2","backups"]',
     ...change,
   };
 }

@@ -152,4 +152,5 @@ export const MIGRATIONS: readonly string[] = [
     created_at TEXT NOT NULL
   ) STRICT;
   `,
+  "ALTER TABLE lock_probes ADD COLUMN place TEXT",
 ];

@@ -2,9 +2,9 @@ import * as v from "valibot";
 import type { RestoreTestConfig, RestoreTestServer, SqlCheckConfig } from "../config.ts";
 import type { ServerUrl } from "../server-url.ts";
 import { parseServerUrl } from "../server-url.ts";
-import { boolean, duration, leaf, serverDatabaseNames, size, text } from "./leaf.ts";
+import { boolean, duration, leaf, serverDatabaseNames, size } from "./leaf.ts";
 import { CONNECTION_DEFAULTS, NAME } from "./server.ts";
-import { list, namedTables, table } from "./table.ts";
+import { list, namedTables, rule, table } from "./table.ts";
 
 const server = leaf(
   '"throwaway", "source", or a URL such as "postgres://user:password@host/postgres" of a server on which databases may be made',
@@ -44,6 +44,11 @@ const statement = leaf(
     typeof value === "string" && value.trim() !== "" && !value.includes("\u0000") ? value : undefined,
 );
 
+const allowedError = leaf(
+  "a part of an error of pg_restore, or a glob for the whole of it that does not match every error",
+  (value) => (typeof value === "string" && !/^[*?\s]*$/.test(value) ? value : undefined),
+);
+
 const check = v.pipe(
   table("a [[restore_test.check]] table", {
     name: NAME,
@@ -51,6 +56,10 @@ const check = v.pipe(
     sql: statement,
     expect: answer,
     timeout: v.optional(duration(), "5m"),
+  }),
+  rule(({ databases }, report) => {
+    if (Array.isArray(databases) && databases.length === 0)
+      report(["databases"], 'found an empty array, expected at least one name or glob ("*" for all)');
   }),
   v.transform(
     ({ timeout, ...given }): SqlCheckConfig => ({
@@ -64,10 +73,7 @@ const check = v.pipe(
 export const restoreTestSchema = v.pipe(
   table("the [restore_test] table", {
     server: v.optional(server, "throwaway"),
-    allowed_errors: v.optional(
-      list(text("a text or glob of an error of pg_restore"), 'an array such as ["*plpython3u*"]'),
-      [],
-    ),
+    allowed_errors: v.optional(list(allowedError, 'an array such as ["*plpython3u*"]'), []),
     max_bytes: v.optional(size()),
     timeout: v.optional(duration(), "12h"),
     adopt: v.optional(boolean(), false),

@@ -280,7 +280,7 @@ test("names that read like an error of the snapshot do not make a dump succeed w
   const database = await lab.createDatabase();
   const sql = lab.connect(database);
   await sql.unsafe(`create table "too many connections for the requested snapshot" as
-    select i, repeat(md5(i::text), 30) from generate_series(1, 5000) i`);
+    select i, repeat(md5(i::text), 30) from generate_series(1, 60000) i`);
   let blocks = 0;
   const onBlock = async () => {
     if (++blocks > 1) return;

@@ -38,8 +38,6 @@ export function obstaclesOf(request: RestoreRequest, seen: SeenTarget): Obstacle
     (lack) => !isRisk(lack) && !(lack.kind === "role" && created.includes(lack.name)),
   );
   if (missing.length > 0) add("lacks", lacksText(target, missing), hintsOf(missing));
-  // With keepGoing, pg_restore reports it and goes on.
-  if (needs.length > 0 && !keepGoing) add("needs", needsText(needs), needsHint(needs));
   if (dependents.length > 0)
     add(
       "dependents",
@@ -59,6 +57,8 @@ export function obstaclesOf(request: RestoreRequest, seen: SeenTarget): Obstacle
       `database "${database}" is not empty (${target_contents.join(", ")})`,
       "restore into a new database with --create, replace what the backup holds with --clean, or add to it with --into-existing",
     );
+  // With keepGoing, pg_restore reports it and goes on.
+  if (needs.length > 0 && !keepGoing) add("needs", needsText(needs), needsHint(needs));
   return obstacles;
 }
 
@@ -114,7 +114,10 @@ function needsText(needs: readonly Need[]): string {
 /** The statements stand in lines of their own, to be pasted. */
 function needsHint(needs: readonly Need[]): string {
   const options = needs.flatMap(({ table }) => (table === null ? [] : [shellOption("--table", table)]));
-  const statements = needs.flatMap(({ sql }) => sql ?? []);
+  // A terminal does not get the tabs with which pg_dump indents.
+  const statements = needs.flatMap(
+    ({ sql }) => sql?.replace(/^\t+/gm, (tabs) => "    ".repeat(tabs.length)) ?? [],
+  );
   return [
     ...(options.length > 0 ? [`restore these too: ${options.join(" ")}`] : []),
     ...(statements.length > 0 ? [`run in psql, in the target database:\n${statements.join("\n")}`] : []),

@@ -99,7 +99,9 @@ test("an identity typed from paper with a mistake: the error names the line and 
     /^error: identity file: line 5 has a typing mistake: its checksum is wrong\nhint: compare line 5 /,
   );
   expect(await typed((one) => one.slice(0, -1))).toContain("it has 73 characters, not 74");
-  expect(await typed((one) => `${one.slice(0, 20)}O${one.slice(21)}`)).toContain("character 21 is none that");
+  expect(await typed((one) => `${one.slice(0, 20)}O${one.slice(21)}`)).toContain(
+    "character 21 cannot be in an identity",
+  );
   expect(await typed((one) => one.toLowerCase())).toContain("line 5 has a typing mistake");
 });
 

@@ -9,6 +9,7 @@ import type { ServerConfig } from "../config/config.ts";
 import type { JobContext } from "../jobs/context.ts";
 import { collectResults } from "../jobs/copies/restore-results.ts";
 import { requireInPlace } from "../jobs/in-place.ts";
+import { withoutScratch } from "../jobs/scratch/exclude.ts";
 import { connect, endpointOf } from "../postgres/connection.ts";
 import { chooseDatabases, listDatabases } from "../postgres/inspect.ts";
 import { openStorage } from "../storage/registry.ts";
@@ -76,7 +77,7 @@ async function seeServer(
     };
     const limit = { clock: context.clock, signal: context.signal, durationMs: ANSWER_MS_MAX };
     const databases = await unlessLate(look(), limit, () => noAnswer("database"));
-    const { chosen, idle } = chooseDatabases(databases, server);
+    const { chosen, idle } = chooseDatabases(databases, await withoutScratch(context, server));
     await context.catalog.overview.seeDatabases(server.name, chosen, context.clock.now().toISOString());
     listed.set(server.name, idle);
     return null;

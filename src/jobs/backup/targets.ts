@@ -8,6 +8,7 @@ import type { DatabaseChoice } from "../../postgres/inspect.ts";
 import { chooseDatabases, listDatabases } from "../../postgres/inspect.ts";
 import type { JobContext } from "../context.ts";
 import { databaseHint } from "../copies/find-database.ts";
+import { withoutScratch } from "../scratch/exclude.ts";
 import { warnOfSharedDevice } from "./shared-device.ts";
 
 export interface Target {
@@ -157,7 +158,7 @@ function answered<T>(context: JobContext, { name }: ServerConfig, answer: Promis
 async function databasesOf(context: JobContext, server: ServerConfig): Promise<DatabaseChoice> {
   await using connection = await connect(endpointOf(server));
   await warnOfSharedDevice(context, server.name, connection);
-  const choice = chooseDatabases(await listDatabases(connection), server);
+  const choice = chooseDatabases(await listDatabases(connection), await withoutScratch(context, server));
   await context.catalog.overview.seeDatabases(server.name, choice.chosen, context.clock.now().toISOString());
   return choice;
 }

@@ -1,8 +1,9 @@
-import { raiseAlert } from "../../alerts/alert.ts";
+import { raiseAlert, resolveAlert } from "../../alerts/alert.ts";
 import { messageOf } from "../../base/errors.ts";
 import { runLeaseName } from "../../catalog/database-lease.ts";
 import { isHeld } from "../../catalog/lease.ts";
 import type { ScratchDatabaseRecord } from "../../catalog/scratch-databases.ts";
+import { quoteIdentifier } from "../../postgres/archive/sql-text.ts";
 import { connect } from "../../postgres/connection.ts";
 import { inspectServer } from "../../postgres/inspect.ts";
 import { dropScratchDatabase, dropScratchRole } from "../../postgres/scratch/scratch-database.ts";
@@ -25,6 +26,7 @@ export async function sweepScratch(context: JobContext): Promise<number> {
       if (await isInUse(context, record)) continue;
       const place = testPlaces(context).find(({ key }) => key === record.server);
       if (place) dropped += await sweepOne(context, place, record);
+      else await reportUnknownServer(context, record);
     } catch (error) {
       signal.throwIfAborted();
       log.warning("the database that a restore test left could not be dropped; pg321 tries again later", {
@@ -62,9 +64,27 @@ async function sweepOne(
     );
   } else await dropScratchRole(connection, record);
   await catalog.scratchDatabases.forget(record.id);
+  await resolveAlert(context, unknownServerKey(record), `the database "${record.name}" is gone or not ours`);
   if (end.result !== "dropped") return 0;
   log.info("dropped the database that a restore test left", { database: record.name, server: record.server });
   return 1;
+}
+
+function unknownServerKey({ id }: ScratchDatabaseRecord): string {
+  return `restore_test unreachable ${id}`;
+}
+
+/** The config no longer names the server: nobody would notice that a copy of the data stays there. */
+async function reportUnknownServer(context: JobContext, record: ScratchDatabaseRecord): Promise<void> {
+  const { name, server, run_id } = record;
+  await raiseAlert(context, {
+    ...{ level: "WARNING", job: "restore-test", run_id, server: null, database: null },
+    key: unknownServerKey(record),
+    message: `a restore test left the database "${name}" on a server that the config no longer names (${server})`,
+    metadata: {
+      hint: `drop it there: DROP DATABASE ${quoteIdentifier(name)}; or name the server in the config again, then pg321 cleanup drops it`,
+    },
+  });
 }
 
 async function reportForeign(
@@ -78,7 +98,9 @@ async function reportForeign(
     ...{ level: "WARNING", job: "restore-test", run_id, server: null, database: null },
     key: `restore_test left ${id}`,
     message: `a restore test left something behind on ${target}, which pg321 does not drop: ${reason}`,
-    metadata: { hint: `look at it, and drop it yourself if nobody needs it: DROP DATABASE "${name}"` },
+    metadata: {
+      hint: `look at it, and drop it yourself if nobody needs it: DROP DATABASE ${quoteIdentifier(name)}`,
+    },
     isEvent: true,
   });
 }

@@ -135,6 +135,38 @@ describe("after kill -9", () => {
     expect(remembered(installation)).toEqual([]);
   });
 
+  test("it is no database to back up, and is reported once if the config no longer names its server", async () => {
+    const installation = await install(url());
+    await killedTest(installation, tableSeen);
+    const [name = ""] = await scratches();
+    const prefix = name.slice(0, -16);
+    const own = `${prefix}mine`;
+    await sql.unsafe(`create database "${own}"`);
+    try {
+      await installation.configure({
+        databases: [`${prefix}*`],
+        more: '[restore_test]\nserver = "throwaway"',
+      });
+      const { backups } = (await installation.ok("backup", "--json")).json;
+      expect(backups.map(({ database }: { database: string }) => database)).toEqual([own]);
+      for (let run = 0; run < 2; run++) await installation.ok("cleanup");
+      const left = async () =>
+        (await installation.ok("alerts", "--json")).json.alerts.filter(({ key }: { key: string }) =>
+          key.startsWith("restore_test unreachable "),
+        );
+      expect(await left()).toMatchObject([{ level: "WARNING", message: expect.stringContaining(name) }]);
+      expect(await scratches()).toContain(name);
+      await installation.configure({ more: `[restore_test]\nserver = "${url()}"\nmax_bytes = "1GiB"` });
+      await installation.ok("cleanup");
+      expect(await scratches()).toEqual([own]);
+      expect(
+        (await left()).filter(({ resolved_at }: { resolved_at: string | null }) => !resolved_at),
+      ).toEqual([]);
+    } finally {
+      await sql.unsafe(`drop database if exists "${own}" with (force)`);
+    }
+  });
+
   test("cleanup drops it as well", async () => {
     const installation = await install(url());
     await killedTest(installation, tableSeen);

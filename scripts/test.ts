@@ -1,6 +1,7 @@
 /**
- * `npm test [ARGUMENT…]`: checks, compiles, starts the real servers once, runs `bun test` with the arguments, stops
- * everything, and reports files and processes that were left behind. Ends with `N passed, N failed, N skipped`.
+ * `npm test [FILTER…]`: checks, compiles, starts the real servers, runs the test files side by side, stops everything, and
+ * reports files and processes that were left behind. With options, `bun test` gets all the arguments in one process. Ends
+ * with `N passed, N failed, N skipped`.
  */
 import { chmod, mkdtemp, readdir, readFile, readlink, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -9,6 +10,7 @@ import { startPostgres } from "../test/lab/servers/postgres.ts";
 import { SHARED_RGW, SHARED_SWIFT, shareable, startRgw, startSwift } from "../test/lab/servers/s3.ts";
 import { build, EXECUTABLE } from "./build.ts";
 import { check } from "./check.ts";
+import { batchesOf, takeInTurn, workerCount } from "./side-by-side.ts";
 
 interface Counts {
   passed: number;
@@ -42,43 +44,77 @@ async function inDirectoryOfOurOwn(run: (directory: string) => Promise<Counts>):
   }
 }
 
+/** Runs the asked test files side by side, each worker with its own servers. */
 async function runTests(directory: string): Promise<Counts> {
-  const report = join(directory, "report.xml");
-  const exitCode = await withServers(async (env) => {
-    const flags = [`--timeout=${TEST_TIMEOUT_MS}`, "--reporter=junit", `--reporter-outfile=${report}`];
-    const child = Bun.spawn([process.execPath, "test", ...flags, ...process.argv.slice(2)], {
-      cwd: ROOT,
-      env: { ...process.env, ...env },
-      stdio: ["ignore", "inherit", "inherit"],
+  const args = process.argv.slice(2);
+  const hasOptions = args.some((argument) => argument.startsWith("-"));
+  // With an option of `bun test`, one process gets all the arguments.
+  const batches = hasOptions
+    ? [args]
+    : batchesOf(ROOT, args).map((files) => files.map((file) => `./${file}`));
+  if (batches.length === 0) throw new Error(`no test file has ${args.join(" or ")} in its path`);
+  const total = { passed: 0, failed: 0, skipped: 0 };
+  const workers = workerCount(batches.length);
+  await withServers(workers, async (environments) => {
+    await takeInTurn(batches, workers, async (batch, worker) => {
+      if (stop.signal.aborted) return;
+      const counts = await runBatch(
+        batch,
+        join(directory, `report-${worker}.xml`),
+        environments[worker] ?? {},
+      );
+      total.passed += counts.passed;
+      total.failed += counts.failed;
+      total.skipped += counts.skipped;
     });
-    stop.signal.addEventListener("abort", () => child.kill("SIGTERM"));
-    if (stop.signal.aborted) child.kill("SIGTERM");
-    return child.exited;
   });
+  return total;
+}
+
+async function runBatch(args: string[], report: string, env: Record<string, string>): Promise<Counts> {
+  const flags = [`--timeout=${TEST_TIMEOUT_MS}`, "--reporter=junit", `--reporter-outfile=${report}`];
+  // The output of a batch comes whole, so that the lines of two do not mix.
+  const child = Bun.spawn([process.execPath, "test", ...flags, ...args], {
+    cwd: ROOT,
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const onStop = () => child.kill("SIGTERM");
+  stop.signal.addEventListener("abort", onStop, { once: true });
+  const output = await Promise.all([child.stdout.bytes(), child.stderr.bytes(), child.exited]);
+  stop.signal.removeEventListener("abort", onStop);
+  process.stdout.write(output[0]);
+  process.stderr.write(output[1]);
   const counts = await countsOf(report);
   await rm(report, { force: true });
   // A test process that dies, or fails outside any test, is also a failure.
-  return exitCode === 0 ? counts : { ...counts, failed: Math.max(counts.failed, 1) };
+  return output[2] === 0 ? counts : { ...counts, failed: Math.max(counts.failed, 1) };
 }
 
-async function withServers<T>(use: (env: Record<string, string>) => Promise<T>): Promise<T> {
+/** Starts a set of servers for each worker, because tests restart them, use up their connections and count requests. */
+async function withServers(
+  workers: number,
+  use: (environments: Record<string, string>[]) => Promise<void>,
+): Promise<void> {
   await using servers = new AsyncDisposableStack();
-  const env: Record<string, string> = {};
-  const started = await Promise.allSettled([
-    startPostgres().then((server) => {
-      env["PG321_TEST_POSTGRES"] = JSON.stringify(servers.use(server).address);
-    }),
-    startRgw().then((server) => {
-      env[SHARED_RGW] = shareable(servers.use(server));
-    }),
-    startSwift().then((server) => {
-      env[SHARED_SWIFT] = shareable(servers.use(server));
-    }),
-  ]);
+  const environments = Array.from({ length: workers }, (): Record<string, string> => ({}));
+  const started = await Promise.allSettled(
+    environments.flatMap((env) => [
+      startPostgres().then((server) => {
+        env["PG321_TEST_POSTGRES"] = JSON.stringify(servers.use(server).address);
+      }),
+      startRgw().then((server) => {
+        env[SHARED_RGW] = shareable(servers.use(server));
+      }),
+      startSwift().then((server) => {
+        env[SHARED_SWIFT] = shareable(servers.use(server));
+      }),
+    ]),
+  );
   // Thrown only after all have started or failed, so that the started ones are known and stopped.
   for (const result of started) if (result.status === "rejected") throw result.reason;
-  console.error("test: PostgreSQL, Ceph RGW and Swift are up");
-  return await use(env);
+  console.error(`test: PostgreSQL, Ceph RGW and Swift are up, for ${workers} at a time`);
+  await use(environments);
 }
 
 async function countsOf(report: string): Promise<Counts> {

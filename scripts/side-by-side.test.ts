@@ -1,0 +1,31 @@
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { batchesOf, takeInTurn } from "./side-by-side.ts";
+
+const ROOT = join(import.meta.dir, "..");
+
+test("every test file is in exactly one batch, and the longest are first", () => {
+  const batches = batchesOf(ROOT, []);
+  const files = batches.flat();
+  const all = [...new Bun.Glob("**/*.test.ts").scanSync({ cwd: ROOT })].filter(
+    (file) => !file.startsWith("node_modules/"),
+  );
+  expect(files.toSorted()).toEqual(all.toSorted());
+  expect(batches[0]).toEqual(["test/http/page-browser.test.ts"]);
+});
+
+test("a filter is a part of the path, as for `bun test`", () => {
+  expect(batchesOf(ROOT, ["./scripts/side-by-side.test.ts"])).toEqual([["scripts/side-by-side.test.ts"]]);
+  expect(batchesOf(ROOT, ["no/such/file"])).toEqual([]);
+});
+
+test("each item is taken once, and one that fails stops its worker but is thrown last", async () => {
+  const taken: number[] = [];
+  const result = takeInTurn([1, 2, 3, 4, 5], 2, async (item) => {
+    taken.push(item);
+    await Promise.resolve();
+    if (item === 2) throw new Error("item 2");
+  });
+  await expect(result).rejects.toThrow("item 2");
+  expect(taken).toEqual([1, 2, 3, 4, 5]);
+});

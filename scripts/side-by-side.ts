@@ -1,0 +1,51 @@
+import { availableParallelism } from "node:os";
+import { dirname } from "node:path";
+import { Glob } from "bun";
+
+/** More would share the disks and ports of the real servers without a gain. */
+const WORKERS_MAX = 4;
+
+/**
+ * The test files that `bun test FILTER…` would run, in batches that need a process each. Every file of `test/` is a batch
+ * of its own, because they differ in length; those beside the source are quick, so a folder of `src/` is one. The longest
+ * come first, so that no worker is left with one at the end.
+ */
+export function batchesOf(root: string, filters: readonly string[]): string[][] {
+  const glob = new Glob("{src,test,scripts,bench}/**/*.test.ts");
+  const isAsked = (file: string) =>
+    filters.length === 0 || filters.some((filter) => file.includes(filter.replace(/^\.\//, "")));
+  const files = [...glob.scanSync({ cwd: root })]
+    .filter(isAsked)
+    .sort((a, b) => weight(a) - weight(b) || (a < b ? -1 : 1));
+  const batches = Map.groupBy(files, (file) =>
+    file.startsWith("src/") ? dirname(file).split("/").slice(0, 2).join("/") : file,
+  );
+  return [...batches.values()];
+}
+
+/** Folders whose files take longest, first. */
+const LONGEST = ["test/http/page-browser", "test/e2e/", "test/"];
+
+function weight(file: string): number {
+  const index = LONGEST.findIndex((prefix) => file.startsWith(prefix));
+  return index === -1 ? LONGEST.length : index;
+}
+
+/** One worker for each core. */
+export function workerCount(batches: number): number {
+  return Math.max(1, Math.min(availableParallelism(), WORKERS_MAX, batches));
+}
+
+/** Lets `workers` at a time take the next of `items`. Rejects after all have ended. */
+export async function takeInTurn<T>(
+  items: readonly T[],
+  workers: number,
+  work: (item: T, worker: number) => Promise<void>,
+): Promise<void> {
+  const queue = [...items];
+  const worker = async (number: number) => {
+    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item, number);
+  };
+  const ended = await Promise.allSettled(Array.from({ length: workers }, (_, number) => worker(number)));
+  for (const result of ended) if (result.status === "rejected") throw result.reason;
+}

@@ -52,6 +52,8 @@ export interface Command {
   examples: { command: string; explanation: string }[];
   /** The minimum and maximum number of positional arguments. */
   positionals: { min: number; max: number };
+  /** Pairs of options of which one makes the other pointless, and why (completes `--a cannot be used with --b: `). */
+  conflicts?: readonly { options: readonly [string, string]; why: string }[];
   /** Resolves with the exit code. Rejects if something goes wrong. */
   run(invocation: Invocation): Promise<number>;
 }

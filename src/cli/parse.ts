@@ -26,6 +26,7 @@ export function parseArguments(name: string, command: Command, words: readonly s
     }
     if (option.type === "string" && (token.value === undefined || isOptionLike(token)))
       throw usage(`${token.rawName} needs a value (${option.value})`);
+    if (option.type === "string" && token.value === "") throw usage(`the value of ${token.rawName} is empty`);
     if (option.type === "boolean" && token.value !== undefined)
       throw usage(`${token.rawName} takes no value`);
   }
@@ -33,7 +34,19 @@ export function parseArguments(name: string, command: Command, words: readonly s
   if (values["help"] !== true && positionals.length < min) throw usage("an argument is missing");
   if (values["help"] !== true && positionals.length > max)
     throw usage(`unexpected argument "${positionals[max]}"`);
+  if (positionals.includes("")) throw usage("an argument is empty");
+  refuseConflicts(name, command, values);
   return { positionals, options: values };
+}
+
+function refuseConflicts(name: string, { conflicts = [] }: Command, values: Arguments["options"]): void {
+  const isGiven = (option: string) => values[option] !== undefined;
+  const found = conflicts.find(({ options }) => options.every(isGiven));
+  if (!found) return;
+  const [one, other] = found.options;
+  throw new Pg321Error("usage", `${name}: --${one} cannot be used with --${other}: ${found.why}`, {
+    hint: `leave out --${one} or --${other}`,
+  });
 }
 
 /** Whether a value looks like an option: `--database --json`. As a value it must be written `--database=--json`. */

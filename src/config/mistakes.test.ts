@@ -178,7 +178,7 @@ const BAD: [section: "top" | "server" | "storage" | "s3" | "end", lines: string,
   [
     "end",
     '[guard]\nstale_after = "5m"',
-    'guard.stale_after: found "5m" (text), expected a duration from "1h", such as "36h" or "90d"',
+    'guard.stale_after: found "5m" (text), expected a duration from "1h" to "36500d", such as "36h" or "90d"',
   ],
   ["end", "[guard]\nkeep = 0", "guard.keep: found 0 (number), expected a whole number from 1 to 1000"],
   ["end", "[rule]\nkinds = 3", "rule.kinds: found 3 (number), expected a whole number from 0 to 2"],
@@ -186,7 +186,7 @@ const BAD: [section: "top" | "server" | "storage" | "s3" | "end", lines: string,
   [
     "end",
     '[rule]\nrestore_test_max_age = "5m"',
-    'rule.restore_test_max_age: found "5m" (text), expected a duration from "1d", such as "36h" or "90d"',
+    'rule.restore_test_max_age: found "5m" (text), expected a duration from "1d" to "36500d", such as "36h" or "90d"',
   ],
   ["end", "[rule]\noffsite = 1", 'rule.offsite: not a key of the [rule] table; did you mean "off_site"?'],
   [

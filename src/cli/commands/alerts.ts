@@ -37,6 +37,9 @@ export const command: Command = {
     const [action, id] = args.positionals;
     if (action !== undefined && action !== "ack") throw usage(`unknown action "${action}"`);
     if (action === "ack" && id === undefined) throw usage("ack needs the id of an alert, or all");
+    const ofList = ["unacknowledged", "limit"].find((name) => args.options[name] !== undefined);
+    if (action === "ack" && ofList !== undefined)
+      throw usage(`--${ofList} is only for the list; ack takes the id of one alert, or all`);
     const limit =
       integerOption("alerts", "limit", textOption(args, "limit"), { min: 1, max: 1_000_000 }) ?? 50;
     const config = await commandConfig(invocation);

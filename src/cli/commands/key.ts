@@ -68,12 +68,33 @@ export const command: Command = {
     },
   ],
   positionals: { min: 1, max: 1 },
+  conflicts: [
+    { options: ["passphrase", "passphrase-file"], why: "the passphrase is either typed or in a file" },
+    { options: ["prover", "passphrase"], why: "a prover's signing key has no passphrase" },
+  ],
   run(invocation) {
     const action = choiceOption("key", "the action", invocation.arguments.positionals[0], ACTIONS);
+    refuseOfOthers(action, invocation.arguments);
     if (action === "rotate") return rotate(invocation);
     return action === "generate" ? generate(invocation) : show(invocation);
   },
 };
+
+/** Options that only some actions take. */
+const ONLY_OF: Readonly<Record<string, readonly string[]>> = {
+  prover: ["generate"],
+  passphrase: ["generate"],
+  "signing-key": ["generate", "show"],
+};
+
+function refuseOfOthers(action: string | undefined, { options }: Arguments): void {
+  for (const [name, actions] of Object.entries(ONLY_OF)) {
+    if (options[name] === undefined || actions.includes(action ?? "show")) continue;
+    throw new Pg321Error("usage", `key ${action}: --${name} is only for key ${actions.join(" and key ")}`, {
+      hint: `leave out --${name}`,
+    });
+  }
+}
 
 async function generate(invocation: Invocation): Promise<number> {
   const { arguments: args, output, clock, terminal } = invocation;

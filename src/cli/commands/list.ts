@@ -1,4 +1,5 @@
 import { hostname } from "node:os";
+import { Pg321Error } from "../../base/errors.ts";
 import { plural } from "../../base/text/amounts.ts";
 import { backupStatusOf, isEndedByHand } from "../../base/text/states.ts";
 import { visibleData } from "../../base/text/visible.ts";
@@ -52,6 +53,7 @@ export const command: Command = {
     },
   ],
   positionals: { min: 0, max: 0 },
+  conflicts: [{ options: ["status", "removed"], why: "a removed backup has no status" }],
   async run(invocation) {
     const { arguments: args, output, clock, log } = invocation;
     const config = await commandConfig(invocation, { setsAside: true });
@@ -100,6 +102,14 @@ type Lookup = Parameters<typeof findDatabase>[0];
 async function placeOf({ database: word, server: of }: Names, lookup: Lookup) {
   const named = word === undefined ? undefined : namedDatabase(word, await knownServers(lookup));
   const server = of ?? named?.server;
+  if (named?.server !== undefined && server !== named.server)
+    throw new Pg321Error(
+      "usage",
+      `list: --database is of server "${named.server}", but --server is "${server}"`,
+      {
+        hint: "leave out --server",
+      },
+    );
   return { ...(named && { database: named.database }), ...(server !== undefined && { server }) };
 }
 

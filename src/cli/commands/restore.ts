@@ -105,6 +105,10 @@ export const command: Command = {
     },
   ],
   positionals: { min: 0, max: 1 },
+  conflicts: ["clean", "into-existing"].map((other) => ({
+    options: ["create", other],
+    why: "a database that is created is new and empty",
+  })),
   async run(invocation) {
     const { arguments: args, output } = invocation;
     refuseNoChoice(args);

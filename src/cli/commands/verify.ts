@@ -54,6 +54,10 @@ export const command: Command = {
     { command: "pg321 verify --max-bytes 20GiB --storage r2", explanation: "a share of a large bucket" },
   ],
   positionals: { min: 0, max: Number.POSITIVE_INFINITY },
+  conflicts: ["sample", "max-bytes"].map((other) => ({
+    options: ["all", other],
+    why: `--${other} chooses from the copies of every backup already`,
+  })),
   async run(invocation) {
     const { arguments: args, output } = invocation;
     const databases = textOptions(args, "database");

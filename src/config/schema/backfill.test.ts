@@ -25,14 +25,17 @@ test.each([
     'storage[0].rate_limit: found "512KiB/s", less than min_rate ("1MiB/s"), below which the storage counts as too slow: raise it, or lower min_rate',
   ],
   ['rate_limit = "10"', 'storage[0].rate_limit: found "10" (text), expected a rate such as'],
-  ["backfill = 90", 'storage[0].backfill: found 90 (number), expected "all", "newest", or an age from "1d"'],
+  [
+    "backfill = 90",
+    'storage[0].backfill: found 90 (number), expected "all", "newest", or an age from "1d" to',
+  ],
   [
     'backfill = "1h"',
     'storage[0].backfill: found "1h" (text), expected "all", "newest", or an age from "1d"',
   ],
   [
     'backfill = "newst"',
-    'expected "all", "newest", or an age from "1d", such as "90d"; did you mean "newest"?',
+    'expected "all", "newest", or an age from "1d" to "36500d", such as "90d"; did you mean "newest"?',
   ],
   [
     'expire = { archive_to = "old" }\n[[storage]]\nname = "old"\ntype = "local"\npath = "/srv/old"\nkeep.days = 99\nbackfill = "all"',

@@ -4,16 +4,18 @@ import { parseDuration } from "../units.ts";
 import { type Leaf, leaf } from "./leaf.ts";
 import type { Report } from "./table.ts";
 
+/** More is a mistake, as in `keep`; all backups are `"all"`. */
+const DAYS_MAX = 36_500;
 const WORDS = ["all", "newest"] as const;
 
 /** Which earlier backups a storage gets that is added later. */
 export function backfill(): Leaf<BackfillConfig> {
   return leaf(
-    '"all", "newest", or an age from "1d", such as "90d"',
+    '"all", "newest", or an age from "1d" to "36500d", such as "90d"',
     (value) => {
       const word = WORDS.find((one) => one === value);
-      const max_age_ms = typeof value === "string" ? parseDuration(value) : undefined;
-      return word ?? (max_age_ms !== undefined && max_age_ms >= DAY_MS ? { max_age_ms } : undefined);
+      const max_age_ms = typeof value === "string" ? (parseDuration(value) ?? 0) : 0;
+      return word ?? (max_age_ms >= DAY_MS && max_age_ms <= DAYS_MAX * DAY_MS ? { max_age_ms } : undefined);
     },
     { choices: WORDS },
   );

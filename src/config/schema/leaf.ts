@@ -152,10 +152,15 @@ export function duration(zeroMeans?: string): Leaf<number> {
   });
 }
 
-/** An age in milliseconds; no timer waits for it, so it has no maximum. */
+/** A hundred years, as in `keep`: more is a mistake, and most ages before it are no date. */
+const AGE_MAX = "36500d";
+
+/** An age in milliseconds; no timer waits for it, so it may be longer than a duration. */
 export function age(least: string, zeroMeans?: string): Leaf<number> {
-  return amount(`a duration from "${least}", such as "36h" or "90d"`, zeroMeans, parseDuration, {
+  const expected = `a duration from "${least}" to "${AGE_MAX}", such as "36h" or "90d"`;
+  return amount(expected, zeroMeans, parseDuration, {
     min: parseDuration(least) ?? 0,
+    max: parseDuration(AGE_MAX) ?? 0,
   });
 }
 

@@ -58,6 +58,14 @@ test("a misspelt database is a usage error with a suggestion, and no failed run"
     );
   expect(await mistake(installation, "backup", "a*")).toContain("patterns can be used only in the config");
   expect(await mistake(installation, "list", "-s", "mian")).toContain("did you mean main?");
+  for (const [words, error] of [
+    [["list", "-d", `main/${orders}`, "-s", "other"], 'server "main", but --server is "other"'],
+    [["alerts", "ack", "all", "--unacknowledged"], "--unacknowledged is only for the list"],
+    [["key", "show", "--prover"], "key show: --prover is only for key generate"],
+    [["key", "rotate", "--signing-key=k"], "--signing-key is only for key generate and key show"],
+    [["recovery-kit", ""], "an argument is empty"],
+  ] as const)
+    expect(await mistake(installation, ...words)).toContain(error);
   expect(await stateOf(installation)).toEqual(before);
   // Known, but without a match.
   expect((await installation.ok("list", "-d", orders, "--status", "failed")).stdout).toBe("no backups\n");

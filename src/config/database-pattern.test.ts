@@ -11,6 +11,9 @@ describe("a pattern of databases", () => {
     ["shop_*", ["shop_1", "shop_[1]"]],
     ["a[1]", ["a1"]],
     ["a[[]1]", ["a[1]"]],
+    ["a\\[1]", ["a[1]"]],
+    ["\\*", ["*"]],
+    ["a\\\\*", ["a\\*"]],
     ["[!a-z]*", ["*", "=*", "=app"]],
     ["app", ["app"]],
     ["main/app", ["main/app"]],
@@ -29,7 +32,7 @@ describe("a pattern of databases", () => {
   });
 
   test("an invalid glob is refused", () => {
-    for (const written of ["[z-a]", "[a", "a[", "[]"])
+    for (const written of ["[z-a]", "[a", "a[", "[]", "*\\"])
       expect(() => databasePattern(written)).toThrow(`"${written}" is not a valid glob`);
     expect(() => serverPattern("main/[z-a]")).toThrow('"[z-a]" is not a valid glob');
   });

@@ -25,6 +25,11 @@ export class ByteReader implements AsyncIterableIterator<Uint8Array> {
     return run.subarray(0, filled);
   }
 
+  /** From 1 to `most` bytes, without waiting for more than one piece; none only if the stream has ended. */
+  async some(most: number): Promise<Uint8Array> {
+    return (await this.atEnd()) ? EMPTY : this.#cut(most);
+  }
+
   /** True if no byte is left; pulls from the stream to find out. */
   async atEnd(): Promise<boolean> {
     while (this.#piece.length === 0) {

@@ -98,6 +98,8 @@ export interface CopyRecord {
   locked_checked_at: string | null;
   /** Why it is not locked although the config asks for a lock; null: it is locked, or needs no lock. */
   lock_error: string | null;
+  /** The place that has confirmed the lock (`lockPlace`); null: not locked, or from before this was recorded. */
+  lock_place: string | null;
 }
 
 /** What a probe of a storage's immutability tested. */
@@ -132,7 +134,10 @@ export interface RetainedBackupRecord
     "id" | "server" | "database" | "status" | "started_at" | "held_at" | "hold_until" | "hold_reason"
   > {
   /** The copies that are, or should be, in a storage. */
-  copies: Pick<CopyRecord, "storage" | "state" | "object_bytes" | "locked_until" | "confirmed_at">[];
+  copies: Pick<
+    CopyRecord,
+    "storage" | "state" | "object_bytes" | "locked_until" | "lock_place" | "confirmed_at"
+  >[];
 }
 
 /** The history's line about a backup whose record was removed. */

@@ -37,7 +37,7 @@ export type RuledStorage = Pick<StorageConfig, "name" | "type" | "off_site" | "e
 /** The records of a copy that the rule looks at. */
 export type RuledCopy = Pick<
   CopyRecord,
-  "storage" | "state" | "confirmed_at" | "locked_until" | "lock_mode" | "lock_error"
+  "storage" | "state" | "confirmed_at" | "locked_until" | "lock_mode" | "lock_error" | "lock_place"
 >;
 
 /** All that is known about one database. */

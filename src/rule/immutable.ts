@@ -1,5 +1,11 @@
 import type { StorageConfig } from "../config/config.ts";
-import { copyImmutability, endOf, storageImmutability } from "../storage/immutability.ts";
+import {
+  copyImmutability,
+  endOf,
+  lockEndInForce,
+  storageImmutability,
+  withLockInForce,
+} from "../storage/immutability.ts";
 import type { Judged } from "./counted.ts";
 import { backupStep, countedIn, withoutBackup } from "./counted.ts";
 import type { RuledCopy, RuleFacts } from "./facts.ts";
@@ -42,7 +48,9 @@ export function immutableMark(facts: RuleFacts): Judged {
     // A probe object could be deleted.
     if (storageImmutability(storage, probes.get(name)).by === "none") return true;
     const copy = backup.copies.find((one) => one.storage === name);
-    return copy !== undefined && (copy.state !== "CONFIRMED" || copy.lock_error !== null);
+    return (
+      copy !== undefined && (copy.state !== "CONFIRMED" || withLockInForce(storage, copy).lock_error !== null)
+    );
   });
   const lost_at = lostAt(facts, looks, demands.immutable - held.length);
   if (isRefused || lost_at !== null || facts.had.includes("immutable"))
@@ -64,7 +72,8 @@ function lostAt(
   const ends = looks.flatMap(({ storage, copy, isImmutable }) => {
     const { by } = storageImmutability(storage, probes.get(storage.name));
     if (isImmutable || by === "none" || by === "unproven") return [];
-    const locked = copy.locked_until === null ? undefined : new Date(copy.locked_until);
+    const lockEnd = lockEndInForce(storage, copy);
+    const locked = lockEnd === null ? undefined : new Date(lockEnd);
     const end = by === "lock" ? locked : endOf(storage, copy);
     return end !== undefined && end <= now ? end : [];
   });

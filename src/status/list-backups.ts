@@ -3,6 +3,7 @@ import type { BackupFilter } from "../catalog/catalog.ts";
 import { isLeased } from "../catalog/database-lease.ts";
 import type { BackupRecord, CopyRecord } from "../catalog/records.ts";
 import type { JobContext } from "../jobs/context.ts";
+import { withLockInForce } from "../storage/immutability.ts";
 
 export interface ListedBackup {
   backup: BackupRecord;
@@ -13,7 +14,7 @@ export interface ListedBackup {
   is_by_hand: boolean;
 }
 
-type ListContext = Pick<JobContext, "catalog" | "clock" | "host">;
+type ListContext = Pick<JobContext, "catalog" | "clock" | "config" | "host">;
 
 /**
  * Backups with their copies, newest first. Without an offset, backups dated ahead of the clock come last. A backup
@@ -39,7 +40,10 @@ async function newestFirst(
 }
 
 export async function listed(context: ListContext, backup: BackupRecord): Promise<ListedBackup> {
-  const copies = await context.catalog.copies(backup.id);
+  const copies = (await context.catalog.copies(backup.id)).map((copy) => {
+    const settings = context.config.storage.find(({ name }) => name === copy.storage);
+    return settings ? withLockInForce(settings, copy) : copy;
+  });
   const ended = { backup, copies, running_on: null, is_by_hand: false };
   if (backup.status !== "RUNNING") return ended;
   if (!(await isLeased(context, backup))) return { ...ended, backup: { ...backup, status: "INTERRUPTED" } };

@@ -1,7 +1,13 @@
 import { expect, test } from "bun:test";
 import type { S3StorageConfig, StorageConfig } from "../config/config.ts";
 import type { LockFacts, ProbeFacts } from "./immutability.ts";
-import { copyImmutability, probedPlace, probesInForce, storageImmutability } from "./immutability.ts";
+import {
+  copyImmutability,
+  lockPlace,
+  probedPlace,
+  probesInForce,
+  storageImmutability,
+} from "./immutability.ts";
 
 const NOW = new Date("2026-11-30T12:00:00.000Z");
 const bucket = (change: Partial<S3StorageConfig>) =>
@@ -22,6 +28,7 @@ const copy = (change: Partial<LockFacts> = {}): LockFacts => ({
   locked_until: "2026-12-29T00:00:00.000Z",
   lock_mode: "compliance",
   lock_error: null,
+  lock_place: lockPlace(bucket({})),
   ...change,
 });
 
@@ -80,6 +87,23 @@ test.each([
     null,
     "ended at",
   ],
+  [
+    "by a rule, dated by a clock that was ahead",
+    bucket(RULE),
+    probe("bucket-rule"),
+    { confirmed_at: "2026-12-29T00:00:00.000Z" },
+    null,
+    "in the future",
+  ],
+  [
+    "locked at another place",
+    bucket({ ...LOCK, bucket: "new" }),
+    undefined,
+    {},
+    null,
+    "confirmed at another place",
+  ],
+  ["locked at an unknown place", bucket(LOCK), undefined, { lock_place: null }, null, "at another place"],
   ["append-only", bucket(LIFECYCLE), probe("append-only"), {}, "2027-01-28T00:00:00Z", "append-only until"],
   ["a lock in a bucket that asks for none", bucket({}), undefined, {}, null, "can delete every copy"],
   ["in a directory", DIRECTORY, undefined, {}, null, "directory"],

@@ -1,5 +1,6 @@
 import { rfc3339 } from "../base/clock.ts";
 import { DAY_MS } from "../base/limits.ts";
+import { isAhead } from "../base/newest-good.ts";
 import { plural } from "../base/text/amounts.ts";
 import type { LockMode, StorageConfig } from "../config/config.ts";
 
@@ -31,13 +32,40 @@ export function probesInForce<P extends ProbeFacts & { storage: string; place: s
   return new Map(inForce.map((probe) => [probe.storage, probe]));
 }
 
-/** The recorded facts of one copy; see `CopyRecord`. */
-export interface LockFacts {
-  state: string;
-  confirmed_at: string | null;
+/** The recorded lock of a copy; see `CopyRecord`. */
+export interface RecordedLock {
   locked_until: string | null;
   lock_mode: LockMode | null;
   lock_error: string | null;
+  lock_place: string | null;
+}
+
+/** The recorded facts of one copy; see `CopyRecord`. */
+export interface LockFacts extends RecordedLock {
+  state: string;
+  confirmed_at: string | null;
+}
+
+/** The place that a lock is about: what another bucket holds under the same key has no such lock. */
+export function lockPlace(settings: StorageConfig): string | null {
+  if (settings.type === "local") return null;
+  return JSON.stringify([settings.endpoint, settings.bucket, settings.prefix]);
+}
+
+/** The end of a recorded lock, if the place that the config names now has confirmed it. */
+export function lockEndInForce(
+  settings: StorageConfig,
+  { locked_until, lock_place }: Pick<RecordedLock, "locked_until" | "lock_place">,
+): string | null {
+  return lock_place !== null && lock_place === lockPlace(settings) ? locked_until : null;
+}
+
+/** A copy without its recorded lock if another place than that of the config has confirmed it: it must be read again. */
+export function withLockInForce<C extends RecordedLock>(settings: StorageConfig, copy: C): C {
+  if (copy.locked_until === null || lockEndInForce(settings, copy) !== null) return copy;
+  const lock_error =
+    "its lock was confirmed at another place than the one that the config names now; pg321 verify reads it again";
+  return { ...copy, locked_until: null, lock_mode: null, lock_error };
 }
 
 /**
@@ -133,9 +161,10 @@ export interface CopyImmutability {
 export function copyImmutability(
   settings: StorageConfig,
   probe: ProbeFacts | undefined,
-  copy: LockFacts,
+  recorded: LockFacts,
   now: Date,
 ): CopyImmutability {
+  const copy = withLockInForce(settings, recorded);
   const storage = storageImmutability(settings, probe);
   const not = (sentence: string): CopyImmutability => ({ isImmutable: false, until: null, sentence });
   if (copy.state !== "CONFIRMED") return not("not immutable: the copy is not good");
@@ -148,6 +177,11 @@ export function copyImmutability(
   }
   const until = endOf(settings, copy);
   if (until === undefined) return not("not immutable: it is not known when the copy was stored");
+  // The protection has begun earlier, by a clock that was wrong.
+  if (copy.confirmed_at !== null && isAhead(new Date(copy.confirmed_at), now))
+    return not(
+      `not immutable: by its record it was stored at ${copy.confirmed_at}, in the future; pg321 verify dates it again`,
+    );
   if (until <= now) return not(`not immutable any more: ${storage.sentence} ended at ${rfc3339(until)}`);
   const how = storage.by === "append-only" ? "append-only" : "kept by a rule of the bucket";
   return { isImmutable: true, until: rfc3339(until), sentence: `${how} until ${rfc3339(until)}` };

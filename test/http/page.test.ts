@@ -103,7 +103,7 @@ describe("of a real catalog", () => {
   });
 
   test("reads only as many records as it shows", async () => {
-    const { catalog, clock, host } = lab.context;
+    const { catalog, clock, config, host } = lab.context;
     const asked: unknown[] = [];
     const watched = new Proxy(catalog, {
       get(target, name) {
@@ -116,7 +116,7 @@ describe("of a real catalog", () => {
       },
     });
     const { backups, hasOlder } = await pageHistory(
-      { catalog: watched, clock, host },
+      { catalog: watched, clock, config, host },
       pageQuery(new URLSearchParams("page=2")),
     );
     expect(asked).toEqual([{ offset: 25, limit: 26 }]);

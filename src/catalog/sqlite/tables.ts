@@ -75,6 +75,7 @@ export const COPIES: Table<CopyRecord> = {
     lock_mode: true,
     locked_checked_at: true,
     lock_error: true,
+    lock_place: true,
   },
 };
 

@@ -74,7 +74,7 @@ export const command: Command = {
     const asked =
       status === "INTERRUPTED" ? (["INTERRUPTED", "RUNNING"] as const) : status && ([status] as const);
     const found = await listBackups(
-      { catalog, clock, host: hostname() },
+      { catalog, clock, config, host: hostname() },
       { ...wanted, ...(asked && { status: asked }) },
     );
     if (found.length === 0) await refuseUnknown(names, { catalog, clock, config });

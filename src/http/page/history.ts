@@ -29,7 +29,7 @@ export function seriesKey({ server, database }: { server: string; database: stri
 
 /** The backups that the page shows; reads only one page of them. Rejects as `Catalog` does. */
 export async function pageHistory(
-  context: Pick<JobContext, "catalog" | "clock" | "host">,
+  context: Pick<JobContext, "catalog" | "clock" | "config" | "host">,
   { page, database }: PageQuery,
 ): Promise<PageHistory> {
   const found = await listBackups(context, {

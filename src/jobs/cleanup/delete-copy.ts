@@ -1,6 +1,6 @@
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import type { CopyRecord } from "../../catalog/records.ts";
-import { endOf, hasBucketRule } from "../../storage/immutability.ts";
+import { endOf, hasBucketRule, lockPlace } from "../../storage/immutability.ts";
 import type { Removal, Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
 import { manifestKey, objectOf, resultPrefix } from "../copies/object-key.ts";
@@ -28,12 +28,18 @@ export async function deleteCopy(
   const locks = found.flatMap((object) => object?.lockedUntil ?? []);
   const lockedUntil = locks.sort((a, b) => b.getTime() - a.getTime())[0];
   if (lockedUntil && lockedUntil > clock.now()) {
-    await record({ locked_until: lockedUntil.toISOString() });
+    await record(lockedAt(storage, lockedUntil));
     return { outcome: "locked", lockedUntil };
   }
   const ruleEnd = hasBucketRule(storage.settings) ? endOf(storage.settings, copy) : undefined;
   if (ruleEnd && ruleEnd > clock.now()) return { outcome: "locked", lockedUntil: ruleEnd };
-  await record({ state: "DELETING", locked_until: null, lock_mode: null, lock_error: null });
+  await record({
+    state: "DELETING",
+    locked_until: null,
+    lock_mode: null,
+    lock_error: null,
+    lock_place: null,
+  });
   try {
     const removals: Removal[] = [];
     for await (const key of keysOf(storage, copy, signal)) {
@@ -42,7 +48,7 @@ export async function deleteCopy(
       else {
         // An older version is locked. Nothing is lost yet unless the manifest went first.
         const state = removals.length === 0 ? copy.state : "DELETING";
-        await record({ state, locked_until: removal.lockedUntil.toISOString() });
+        await record({ state, ...lockedAt(storage, removal.lockedUntil) });
         return removal;
       }
     }
@@ -56,6 +62,10 @@ export async function deleteCopy(
     await record({ error: messageOf(error) });
     throw error;
   }
+}
+
+function lockedAt({ settings }: Storage, lockedUntil: Date): Partial<CopyRecord> {
+  return { locked_until: lockedUntil.toISOString(), lock_place: lockPlace(settings) };
 }
 
 /**

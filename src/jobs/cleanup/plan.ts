@@ -14,7 +14,7 @@ import type {
   RetentionRules,
 } from "../../retention/plan.ts";
 import { RetentionPlanner, RetentionSurvey } from "../../retention/plan.ts";
-import { endOf, hasBucketRule } from "../../storage/immutability.ts";
+import { endOf, hasBucketRule, lockEndInForce } from "../../storage/immutability.ts";
 import { askForTheTime, clockFacts, trustAfter } from "../clock-facts.ts";
 import type { JobContext } from "../context.ts";
 import { lockRules } from "../copies/locks.ts";
@@ -125,8 +125,10 @@ function lockFacts(
   copy: RetainedBackupRecord["copies"][number],
   settings: StorageConfig | undefined,
 ): Pick<RetainedCopy, "lockedUntil" | "lockedBy"> {
-  if (copy.locked_until !== null) return { lockedUntil: new Date(copy.locked_until) };
-  if (settings === undefined || !hasBucketRule(settings)) return {};
+  if (settings === undefined) return {};
+  const lockEnd = lockEndInForce(settings, copy);
+  if (lockEnd !== null) return { lockedUntil: new Date(lockEnd) };
+  if (!hasBucketRule(settings)) return {};
   return { lockedUntil: endOf(settings, copy), lockedBy: "a rule of the bucket" };
 }
 

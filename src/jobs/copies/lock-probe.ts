@@ -7,6 +7,7 @@ import type { ObjectLock, Removal, Storage } from "../../storage/storage.ts";
 import { partsOf } from "../../stream/part.ts";
 import type { JobContext } from "../context.ts";
 import { requireInPlace } from "../in-place.ts";
+import { timeShown } from "../storage-time.ts";
 import { shortId } from "./object-key.ts";
 import { removeObject } from "./removal.ts";
 
@@ -30,7 +31,8 @@ export async function probeLock(
   const wanted = wantedOf(storage.settings);
   if (!wanted) return undefined;
   await requireMarked(context, storage);
-  const now = clock.now();
+  // Locks and rules end by the clock of the storage, and the newest probe must not depend on that of this host.
+  const now = timeShown(clock, storage) ?? clock.now();
   const id = crypto.randomUUID();
   const until = endOfProbe(storage, wanted.by, now);
   const probe: LockProbeRecord = {

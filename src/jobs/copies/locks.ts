@@ -1,14 +1,13 @@
 import { alertLock } from "../../alerts/lock-alerts.ts";
 import { messageOf } from "../../base/errors.ts";
-import { MINUTE_MS } from "../../base/limits.ts";
 import type { BackupRecord, CopyRecord } from "../../catalog/records.ts";
 import type { Job, LockConfig } from "../../config/config.ts";
-import { clockSuspicion } from "../../retention/clock-suspicion.ts";
 import type { LockRules } from "../../retention/locks.ts";
 import { newLockEnd } from "../../retention/locks.ts";
+import { lockEndInForce, lockPlace } from "../../storage/immutability.ts";
 import type { LockAnswer, ObjectLock, Storage } from "../../storage/storage.ts";
-import { clockFacts } from "../clock-facts.ts";
 import type { JobContext } from "../context.ts";
+import { storageTime } from "../storage-time.ts";
 import { manifestKey } from "./object-key.ts";
 
 type LockContext = Pick<
@@ -20,7 +19,7 @@ type LockedBackup = Pick<BackupRecord, "id" | "object_key" | "started_at">;
 
 /** The record of a lock. */
 export type LockChange = Partial<
-  Pick<CopyRecord, "locked_until" | "lock_mode" | "locked_checked_at" | "lock_error">
+  Pick<CopyRecord, "locked_until" | "lock_mode" | "locked_checked_at" | "lock_error" | "lock_place">
 >;
 
 export interface LockResult {
@@ -32,9 +31,6 @@ export interface LockResult {
   /** The storage gave no answer about it. */
   isUnknown: boolean;
 }
-
-/** A reply of a storage shows the time for this long: the clock may jump after it. */
-const REPLY_MS_MAX = MINUTE_MS;
 
 /**
  * The lock that a storage's settings want for a copy that is stored now; undefined: none, or the clock is in doubt. A lock
@@ -57,30 +53,10 @@ async function lockNow(
   const { settings } = storage;
   const lock = settings.type === "s3" ? settings.lock : undefined;
   if (!lock) return undefined;
-  const { now, doubt } = await timeOf(context, storage);
+  const { now, doubt } = await storageTime(context, storage);
   if (doubt !== undefined) return { doubt: `${doubt}; no lock is made until the clock is right` };
   const until = newLockEnd(lockRules(lock), settings.keep.days, new Date(started_at), now);
   return { lock: { mode: lock.mode, until } };
-}
-
-/**
- * The time by the clock of a storage's server, by which its locks end; this host's time if the storage does not report it.
- * `doubt`: why this host's clock must not be trusted, by the rule of cleanup.
- */
-async function timeOf(context: ClockContext, storage: Storage): Promise<{ now: Date; doubt?: string }> {
-  const { clock, signal } = context;
-  const skewOf = () => storage.clockSkewMs(clock.monotonicMs() - REPLY_MS_MAX);
-  if (skewOf() === undefined) await storage.head("clock", signal).catch(() => signal.throwIfAborted());
-  const now = clock.now();
-  const skewMs = skewOf();
-  if (skewMs === undefined) {
-    const doubt = clockSuspicion(await clockFacts(context, clock.monotonicMs() - REPLY_MS_MAX));
-    return { now, ...(doubt !== undefined && { doubt }) };
-  }
-  const date = new Date(now.getTime() - skewMs);
-  const s3Dates = [{ storage: storage.name, date, receivedAt: now }];
-  const doubt = clockSuspicion({ now, s3Dates, silenceMsMax: 0 });
-  return { now: date, ...(doubt !== undefined && { doubt }) };
 }
 
 export function lockRules({ days, longer_than_retention }: LockConfig): LockRules {
@@ -118,6 +94,7 @@ export async function lockCopy(
     lock_mode: weakest ? (modes.includes("governance") ? ("governance" as const) : weakest.mode) : null,
     locked_checked_at: clock.now().toISOString(),
     lock_error: error,
+    lock_place: weakest ? lockPlace(storage.settings) : null,
   };
   return { change, error, isEverywhere: first?.isEverywhere === true, isUnknown: false };
 }
@@ -157,7 +134,7 @@ export async function readLockAgain(
   const { change } = await lockCopy(context, backup, storage, undefined);
   const { locked_until: until } = change;
   if (!before || until === undefined) return;
-  const promised = before.locked_until;
+  const promised = lockEndInForce(storage.settings, before);
   const isEnded = promised !== null && new Date(promised) > clock.now() && (until ?? "") < promised;
   const lock_error = isEnded
     ? `its lock was to last until ${promised}, but the storage says ${until ?? "that there is none"}: somebody ended it`

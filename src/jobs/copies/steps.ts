@@ -6,6 +6,7 @@ import { StorageRefused } from "../../storage/refused.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
 import { requireInPlace } from "../in-place.ts";
+import { timeShown } from "../storage-time.ts";
 import { recordDamage } from "./damage.ts";
 import { lockFor, lockStoredCopy } from "./locks.ts";
 import { manifestKey } from "./object-key.ts";
@@ -34,6 +35,7 @@ export function intendedCopy(
     lock_mode: null,
     locked_checked_at: null,
     lock_error: null,
+    lock_place: null,
   };
 }
 
@@ -69,11 +71,14 @@ export async function confirmCopy(
     await catalog.updateCopy(backup.id, storage.name, { state: "INTENDED", error: message });
     return false;
   }
+  const now = clock.now();
+  const stored = timeShown(clock, storage) ?? now;
   await catalog.updateCopy(backup.id, storage.name, {
     state: "CONFIRMED",
     upload_id: null,
     object_bytes: backup.object_bytes,
-    confirmed_at: clock.now().toISOString(),
+    // A rule of the bucket counts from then, by the clock of the storage.
+    confirmed_at: (stored < now ? stored : now).toISOString(),
     error: null,
   });
   await lockStoredCopy({ ...context, signal }, backup, storage, "backup");

@@ -148,3 +148,16 @@ export function storedAt(
   const storedMs = modifiedMs > 0 ? modifiedMs : Date.parse(finished_at ?? started_at);
   return new Date(storedMs < now.getTime() ? storedMs : now.getTime()).toISOString();
 }
+
+/** Dates a copy by its object if its record says that it was stored in the future: the clock was wrong then. */
+export async function dateAgain(
+  { catalog, clock, signal }: Pick<JobContext, "catalog" | "clock" | "signal">,
+  backup: Pick<BackupRecord, "id" | "object_key" | "started_at" | "finished_at">,
+  storage: Storage,
+): Promise<void> {
+  const copy = (await catalog.copies(backup.id)).find((one) => one.storage === storage.name);
+  const now = clock.now();
+  if (!copy?.confirmed_at || new Date(copy.confirmed_at) <= now) return;
+  const confirmed_at = storedAt(await storage.head(backup.object_key, signal), backup, now);
+  await catalog.updateCopy(backup.id, storage.name, { confirmed_at });
+}

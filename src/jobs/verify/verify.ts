@@ -6,6 +6,7 @@ import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
 import { copyVerdict, LOOKED_FOR, recordLook, recordUnreadable } from "../copies/damage.ts";
 import { readLockAgain } from "../copies/locks.ts";
+import { dateAgain } from "../copies/stored-object.ts";
 import { recognizeStorages } from "../markers/storage-identity.ts";
 import { recordRun } from "../record-run.ts";
 import { storageNamed } from "../storages.ts";
@@ -130,6 +131,7 @@ async function verifyCopy(
     const now = clock.now().toISOString();
     const found = { state: "CONFIRMED", verified_at: now, error: null } as const;
     if (!(await recordLook(context, backup, storage, found))) return undefined;
+    await dateAgain(context, backup, storage);
     await readLockAgain(context, backup, storage, "verify");
     if (checked.archive_checked && backup.unreadable !== null)
       await context.catalog.updateBackup(backup.id, { unreadable: null });

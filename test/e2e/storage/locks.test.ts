@@ -231,6 +231,26 @@ describe("what the storage says", () => {
     expect(await at.openAlerts()).toEqual([]);
   });
 
+  test("counts only for the bucket that the config names: another one has no such lock", async () => {
+    const { at, bucket } = await locked(postgres);
+    await using _ = at;
+    const { installation } = at;
+    const id = await at.backup(0);
+    const listed = async () => (await installation.ok("list")).stdout;
+    expect(await listed()).toMatch(/r2 \(locked until /);
+    const config = await Bun.file(installation.configFile).text();
+    await Bun.write(installation.configFile, config.replaceAll(bucket, `other-${bucket}`));
+    expect(await listed()).not.toContain("locked until");
+    expect((await installation.ok("show", id)).stdout).toContain("its lock was confirmed at another place");
+    const { marks } = (await installation.run("status", "--json")).json.databases[0];
+    expect(marks.find(({ rule }: { rule: string }) => rule === "immutable")).toMatchObject({
+      state: "lost",
+      sentence: expect.stringContaining("its lock was confirmed at another place"),
+    });
+    await Bun.write(installation.configFile, config);
+    expect(await listed()).toMatch(/r2 \(locked until /);
+  });
+
   test("is read when a lost catalog is rebuilt", async () => {
     const { at } = await locked(postgres);
     await using _ = at;

@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { CopyRecord } from "../../../src/catalog/records.ts";
+import { runBackup } from "../../../src/jobs/backup/backup.ts";
 import { runCleanup } from "../../../src/jobs/cleanup/cleanup.ts";
 import type { JobContext } from "../../../src/jobs/context.ts";
 import { reconcile } from "../../../src/jobs/copies/reconcile.ts";
@@ -64,4 +65,18 @@ test("so does a copy whose manifest a repair writes again", async () => {
     (context) => runRepair(context),
   );
   expectDatedByObject([disk]);
+});
+
+test("a copy counts as stored when the storage's clock said so, and verify corrects a date in the future", async () => {
+  const at = await retained(postgres, { storages: ["disk", "r2"] });
+  await using _ = at;
+  {
+    await using ahead = await contextAhead(at, 60 * 24);
+    await runBackup(ahead, []);
+  }
+  const [{ id }] = (await at.installation.ok("list", "--json")).json.backups;
+  expectDatedByObject([await copyIn(at, "r2", id)]);
+  expect(Date.parse((await copyIn(at, "disk", id))?.confirmed_at ?? "") - Date.now()).toBeGreaterThan(0);
+  await at.installation.ok("verify", id);
+  expectDatedByObject([await copyIn(at, "disk", id)]);
 });

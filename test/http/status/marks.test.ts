@@ -5,6 +5,7 @@ import type { CopyState, RestoreTestRecord } from "../../../src/catalog/records.
 import { renderMetrics } from "../../../src/http/metrics/metrics.ts";
 import { settleMarks } from "../../../src/status/rule-changes.ts";
 import { statusReport } from "../../../src/status/status.ts";
+import { lockPlace } from "../../../src/storage/immutability.ts";
 import { LOCAL, S3, SERVER } from "../../fixtures/config-file.ts";
 import { alertRequest } from "../../lab/alert-context.ts";
 import { app, backUp, hoursAgo, see } from "../../lab/backed-up.ts";
@@ -25,7 +26,8 @@ async function lab(more = ""): Promise<EndpointLab> {
 /** A backup of two hours ago, its copy in the bucket locked for seven days. */
 async function locked(made: EndpointLab, state: CopyState = "CONFIRMED", hours = 2) {
   const backup = await backUp(made, hours, { disk: "CONFIRMED", bucket: state });
-  const lock = { locked_until: hoursAgo(hours - 7 * 24), lock_mode: "compliance" } as const;
+  const [lock_place = null] = made.context.config.storage.flatMap((one) => lockPlace(one) ?? []);
+  const lock = { locked_until: hoursAgo(hours - 7 * 24), lock_mode: "compliance", lock_place } as const;
   await made.context.catalog.updateCopy(backup.id, "bucket", lock);
   return backup;
 }

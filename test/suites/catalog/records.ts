@@ -55,6 +55,7 @@ export function copyRecord(backup: BackupRecord, change: Partial<CopyRecord> = {
     lock_mode: null,
     locked_checked_at: null,
     lock_error: null,
+    lock_place: null,
     ...change,
   };
 }

@@ -65,6 +65,7 @@ export function removed(use: () => Catalog, reopen: () => Promise<void>): void {
       state,
       object_bytes: 7,
       locked_until: "2026-09-01T00:00:00.000Z",
+      lock_place: null,
       confirmed_at: null,
     }));
     expect(mine).toEqual([{ ...row, copies }]);

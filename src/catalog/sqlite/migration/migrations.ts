@@ -153,4 +153,5 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT;
   `,
   "ALTER TABLE lock_probes ADD COLUMN place TEXT",
+  "ALTER TABLE copies ADD COLUMN lock_place TEXT",
 ];

@@ -1,5 +1,5 @@
 import type { KeyObject } from "node:crypto";
-import { createHmac, createSecretKey, hkdfSync, timingSafeEqual } from "node:crypto";
+import { createHmac, createSecretKey, hkdfSync } from "node:crypto";
 import { Decrypter, Encrypter } from "age-encryption";
 import { Pg321Error } from "../base/errors.ts";
 import { SEALED_AGE_BYTES_MAX } from "../base/limits.ts";
@@ -59,18 +59,24 @@ export async function decryptAge(file: Uint8Array, identities: readonly Secret[]
   }
 }
 
+/**
+ * The version of a sealed file: in 1 the plaintext is one archive (or SQL), in 2 a container of several archives. It is in
+ * the first line, and in all strings that keys and signatures are made with.
+ */
+export type SealedVersion = 1 | 2;
+
 /** Binds a header to the key of its payload. */
-export function headerMac(fileKey: Uint8Array, headerBytes: Uint8Array): Uint8Array {
-  const key = derive(fileKey, new Uint8Array(0), "pg321 sealed 1 header");
+export function headerMac(
+  fileKey: Uint8Array,
+  headerBytes: Uint8Array,
+  version: SealedVersion = 1,
+): Uint8Array {
+  const key = derive(fileKey, new Uint8Array(0), `pg321 sealed ${version} header`);
   return createHmac("sha256", key).update(headerBytes).digest();
 }
 
-export function isHeaderMac(fileKey: Uint8Array, headerBytes: Uint8Array, mac: Uint8Array): boolean {
-  return timingSafeEqual(headerMac(fileKey, headerBytes), mac);
-}
-
-export function payloadKey(fileKey: Uint8Array, nonce: Uint8Array): KeyObject {
-  return createSecretKey(derive(fileKey, nonce, "pg321 sealed 1 payload"));
+export function payloadKey(fileKey: Uint8Array, nonce: Uint8Array, version: SealedVersion = 1): KeyObject {
+  return createSecretKey(derive(fileKey, nonce, `pg321 sealed ${version} payload`));
 }
 
 function derive(fileKey: Uint8Array, salt: Uint8Array, info: string): Buffer {

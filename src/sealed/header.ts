@@ -2,18 +2,21 @@ import { SEALED_AGE_BYTES_MAX, SEALED_METADATA_BYTES_MAX } from "../base/limits.
 import { plural } from "../base/text/amounts.ts";
 import { ByteReader } from "./byte-reader.ts";
 import { damaged } from "./damage.ts";
+import type { SealedVersion } from "./file-key.ts";
 import { MAC_BYTES, NONCE_BYTES } from "./file-key.ts";
 import type { SealedMetadata } from "./metadata.ts";
 import { decodeMetadata } from "./metadata.ts";
 import { SIGNATURE_BYTES } from "./signing-key.ts";
 
 const MAGIC = "pg321 sealed ";
-const FIRST_LINE = Buffer.from(`${MAGIC}1\n`);
+const VERSIONS: readonly SealedVersion[] = [1, 2];
+const FIRST_LINE_BYTES = firstLine(1).length;
 /** First line of a binary age file; an armored file would be a second form of the same key, so it is refused. */
 const AGE_LINE = Buffer.from("age-encryption.org/v1\n");
 
 /** A header as read: parsed, but not verified. */
 export interface SealedHeader {
+  version: SealedVersion;
   metadata: SealedMetadata;
   /** The signed part: everything before the signature. */
   signedBytes: Uint8Array;
@@ -35,8 +38,17 @@ export interface SealedStream {
 }
 
 /** The signed part of a header. */
-export function encodeSignedBytes(metadata: Uint8Array, wrappedFileKey: Uint8Array): Uint8Array {
-  return Buffer.concat([FIRST_LINE, lengthOf(metadata), metadata, lengthOf(wrappedFileKey), wrappedFileKey]);
+export function encodeSignedBytes(
+  metadata: Uint8Array,
+  wrappedFileKey: Uint8Array,
+  version: SealedVersion = 1,
+): Uint8Array {
+  const line = firstLine(version);
+  return Buffer.concat([line, lengthOf(metadata), metadata, lengthOf(wrappedFileKey), wrappedFileKey]);
+}
+
+function firstLine(version: SealedVersion): Buffer {
+  return Buffer.from(`${MAGIC}${version}\n`);
 }
 
 function lengthOf(bytes: Uint8Array): Uint8Array {
@@ -52,7 +64,7 @@ function lengthOf(bytes: Uint8Array): Uint8Array {
 export async function readHeader(source: AsyncIterable<Uint8Array>): Promise<SealedStream> {
   const reader = new ByteReader(source);
   try {
-    checkFirstLine(await reader.take(FIRST_LINE.length));
+    const version = versionOf(await reader.take(FIRST_LINE_BYTES));
     const metadata = await takePart(reader, "metadata", SEALED_METADATA_BYTES_MAX);
     const wrappedFileKey = await takePart(reader, "wrapped key", SEALED_AGE_BYTES_MAX);
     if (!AGE_LINE.equals(wrappedFileKey.subarray(0, AGE_LINE.length)))
@@ -60,10 +72,11 @@ export async function readHeader(source: AsyncIterable<Uint8Array>): Promise<Sea
     const signature = await takeWhole(reader, "signature", SIGNATURE_BYTES);
     const mac = await takeWhole(reader, "authentication code", MAC_BYTES);
     const nonce = await takeWhole(reader, "nonce", NONCE_BYTES);
-    const signedBytes = encodeSignedBytes(metadata, wrappedFileKey);
+    const signedBytes = encodeSignedBytes(metadata, wrappedFileKey, version);
     const headerBytes = Buffer.concat([signedBytes, signature, mac]);
     const header = {
-      metadata: decodeMetadata(metadata),
+      version,
+      metadata: decodeMetadata(metadata, version),
       signedBytes,
       wrappedFileKey,
       signature,
@@ -77,14 +90,18 @@ export async function readHeader(source: AsyncIterable<Uint8Array>): Promise<Sea
   }
 }
 
-function checkFirstLine(line: Uint8Array): void {
-  if (FIRST_LINE.equals(line)) return;
-  if (line.length < FIRST_LINE.length && FIRST_LINE.subarray(0, line.length).equals(line)) {
+function versionOf(line: Uint8Array): SealedVersion {
+  const version = VERSIONS.find((one) => firstLine(one).equals(line));
+  if (version !== undefined) return version;
+  if (
+    line.length < FIRST_LINE_BYTES &&
+    VERSIONS.some((one) => firstLine(one).subarray(0, line.length).equals(line))
+  ) {
     throw damaged("truncated in its first line");
   }
   if (Buffer.from(line).toString("latin1").startsWith(MAGIC)) {
     throw damaged(
-      "its format version is not 1, the only one that this pg321 reads",
+      "its format version is neither 1 nor 2, which are all that this pg321 reads",
       "open it with the pg321 that wrote it or a newer one; if there is none, the file is damaged",
     );
   }

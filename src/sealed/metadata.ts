@@ -3,6 +3,7 @@ import { SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN } from "../base/limits.ts";
 import { exactText } from "../base/text/utf8.ts";
 import { isBase64Of } from "./base64.ts";
 import { damaged } from "./damage.ts";
+import type { SealedVersion } from "./file-key.ts";
 import { parseCompact } from "./json.ts";
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -69,14 +70,18 @@ export function encodeMetadata(metadata: SealedMetadata): Uint8Array {
 }
 
 /** Members unknown to this version are signed too, and ignored. */
-export function decodeMetadata(bytes: Uint8Array): SealedMetadata {
+export function decodeMetadata(bytes: Uint8Array, version: SealedVersion = 1): SealedMetadata {
   const text = exactText(bytes);
   if (text === undefined) throw damaged("its metadata is not UTF-8");
   const result = v.safeParse(
     schema,
     parseCompact(text, (why) => damaged(`its metadata ${why}`)),
   );
-  if (result.success) return result.output;
+  if (result.success) {
+    // Only a dump has several streams.
+    if (version === 2 && result.output.kind !== "dump") throw damaged("its metadata has no valid kind");
+    return result.output;
+  }
   throw damaged(`its metadata has no valid ${faultyMembers(result.issues)}`);
 }
 

@@ -1,6 +1,8 @@
+import { timingSafeEqual } from "node:crypto";
 import type { Secret } from "../base/secret.ts";
 import { damaged } from "./damage.ts";
-import { isHeaderMac, NONCE_BYTES, payloadKey, unwrapFileKey } from "./file-key.ts";
+import type { SealedVersion } from "./file-key.ts";
+import { headerMac, NONCE_BYTES, payloadKey, unwrapFileKey } from "./file-key.ts";
 import type { SealedHeader, SealedStream } from "./header.ts";
 import { readHeader } from "./header.ts";
 import type { BackupNames, SealedMetadata } from "./metadata.ts";
@@ -19,6 +21,7 @@ export interface Trust {
 
 /** Opens the payload of one verified header, in any of the file's copies. */
 export interface Opener {
+  readonly version: SealedVersion;
   readonly metadata: SealedMetadata;
   /** Where segment 0 begins in the file. */
   readonly segmentsOffset: number;
@@ -30,9 +33,9 @@ export interface Opener {
  * `key` (untrusted signer) or `verification` (forged, damaged, or of another backup).
  */
 export function verifySignature(header: SealedHeader, { trustedSigners, expected = {} }: Trust): void {
-  const { metadata, signedBytes, signature } = header;
+  const { version, metadata, signedBytes, signature } = header;
   requireTrusted("sealed file", metadata.signer, trustedSigners);
-  if (!isSignedBy(metadata.signer, "pg321 sealed 1 signature\n", signedBytes, signature)) {
+  if (!isSignedBy(metadata.signer, `pg321 sealed ${version} signature\n`, signedBytes, signature)) {
     throw damaged("its header is damaged or forged: the signature does not match");
   }
   requireNames(metadata, expected);
@@ -50,13 +53,14 @@ export async function verifyHeader(
   verifySignature(header, trust);
   const fileKey = await unwrapFileKey(header.wrappedFileKey, identities);
   const authenticated = headerBytes.subarray(0, headerBytes.length - header.mac.length);
-  if (!isHeaderMac(fileKey, authenticated, header.mac)) {
+  if (!timingSafeEqual(headerMac(fileKey, authenticated, header.version), header.mac)) {
     throw damaged("its header is damaged: the authentication code does not match");
   }
+  const { version, metadata, nonce } = header;
   return {
-    metadata: header.metadata,
+    ...{ version, metadata },
     segmentsOffset: payloadOffset + NONCE_BYTES,
-    cipher: { key: payloadKey(fileKey, header.nonce), segmentBytes: header.metadata.segment_bytes },
+    cipher: { key: payloadKey(fileKey, nonce, version), segmentBytes: metadata.segment_bytes },
   };
 }
 
@@ -86,11 +90,15 @@ export async function openSealed(
   source: AsyncIterable<Uint8Array>,
   trust: Trust,
   identities: readonly Secret[],
-): Promise<{ metadata: SealedMetadata; plaintext: AsyncGenerator<Uint8Array> }> {
+): Promise<{ version: SealedVersion; metadata: SealedMetadata; plaintext: AsyncGenerator<Uint8Array> }> {
   const stream = await readHeader(source);
   try {
     const opener = await verifyHeader(stream, trust, identities);
-    return { metadata: opener.metadata, plaintext: openPayload(opener, stream.rest) };
+    return {
+      version: opener.version,
+      metadata: opener.metadata,
+      plaintext: openPayload(opener, stream.rest),
+    };
   } catch (error) {
     await stream.rest.return();
     throw error;

@@ -68,6 +68,20 @@ describe("seal and open", () => {
     );
   });
 
+  test("version 2 differs in its first line and in every key and signature", async () => {
+    const two = await Array.fromAsync(seal(pieces(randomBytes(100)), names, { ...options, version: 2 }));
+    const file = Buffer.concat(two);
+    expect(file.subarray(0, 15).toString()).toBe("pg321 sealed 2\n");
+    const whole = await openSealed(pieces(file), trust, [identity.identity]);
+    expect(whole.version).toBe(2);
+    expect(Buffer.concat(await Array.fromAsync(whole.plaintext)).length).toBe(100);
+    file.write("1", 13);
+    expect((await opened(file)).error).toMatchObject({ code: "verification" });
+    const globals = seal(pieces(randomBytes(100)), { ...names, kind: "globals" }, { ...options, version: 2 });
+    const { error } = await opened(Buffer.concat(await Array.fromAsync(globals)));
+    expect(error).toMatchObject({ message: "sealed file: its metadata has no valid kind" });
+  });
+
   test("return several production segments from pieces larger than one", async () => {
     const plaintext = randomBytes(3 * MIB + 5);
     const { plaintext: back, error } = await opened(await sealed(plaintext, MIB, [2.5 * MIB]));

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { SEGMENT_BYTES } from "../base/limits.ts";
+import type { SealedVersion } from "./file-key.ts";
 import { FILE_KEY_BYTES, headerMac, NONCE_BYTES, payloadKey, wrapFileKey } from "./file-key.ts";
 import { encodeSignedBytes } from "./header.ts";
 import type { BackupNames, SealedMetadata } from "./metadata.ts";
@@ -13,6 +14,8 @@ export interface SealOptions {
   signingKey: SigningKey;
   /** Plaintext bytes of one segment; other values than the default are for test vectors. */
   segmentBytes?: number;
+  /** 2 if the source is a container of several archives, compressed; otherwise 1. */
+  version?: SealedVersion;
 }
 
 /**
@@ -23,7 +26,7 @@ export interface SealOptions {
 export async function* seal(
   source: AsyncIterable<Uint8Array>,
   names: BackupNames,
-  { recipients, signingKey, segmentBytes = SEGMENT_BYTES }: SealOptions,
+  { recipients, signingKey, segmentBytes = SEGMENT_BYTES, version = 1 }: SealOptions,
 ): AsyncGenerator<Uint8Array> {
   const fileKey = randomBytes(FILE_KEY_BYTES);
   const metadata: SealedMetadata = {
@@ -38,10 +41,10 @@ export async function* seal(
     segment_bytes: segmentBytes,
     signer: signingKey.signer,
   };
-  yield await sealHeader(encodeMetadata(metadata), fileKey, recipients, signingKey);
+  yield await sealHeader(encodeMetadata(metadata), fileKey, recipients, signingKey, version);
   const nonce = randomBytes(NONCE_BYTES);
   yield nonce;
-  yield* sealSegments({ key: payloadKey(fileKey, nonce), segmentBytes }, source);
+  yield* sealSegments({ key: payloadKey(fileKey, nonce, version), segmentBytes }, source);
 }
 
 /** The header's bytes for metadata already encoded. */
@@ -50,9 +53,10 @@ export async function sealHeader(
   fileKey: Uint8Array,
   recipients: readonly string[],
   signingKey: SigningKey,
+  version: SealedVersion = 1,
 ): Promise<Uint8Array> {
-  const signedBytes = encodeSignedBytes(metadata, await wrapFileKey(fileKey, recipients));
-  const signature = signingKey.sign("pg321 sealed 1 signature\n", signedBytes);
+  const signedBytes = encodeSignedBytes(metadata, await wrapFileKey(fileKey, recipients), version);
+  const signature = signingKey.sign(`pg321 sealed ${version} signature\n`, signedBytes);
   const authenticated = Buffer.concat([signedBytes, signature]);
-  return Buffer.concat([authenticated, headerMac(fileKey, authenticated)]);
+  return Buffer.concat([authenticated, headerMac(fileKey, authenticated, version)]);
 }

@@ -2,11 +2,12 @@ import type { KeyObject } from "node:crypto";
 import { createPrivateKey, createPublicKey, generateKeyPairSync, sign, verify } from "node:crypto";
 import { rfc3339 } from "../base/clock.ts";
 import { Pg321Error } from "../base/errors.ts";
+import type { SealedVersion } from "./file-key.ts";
 import { isInstallation } from "./metadata.ts";
 
 /** The purpose of a signature, put before the signed bytes so that one signature cannot pass for another kind. */
 export type SignatureDomain =
-  | "pg321 sealed 1 signature\n"
+  | `pg321 sealed ${SealedVersion} signature\n`
   | "pg321 manifest 1 signature\n"
   | "pg321 restore result 1 signature\n";
 

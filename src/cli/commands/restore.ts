@@ -240,5 +240,6 @@ function jsonOf({ run, backup, ...found }: RestoreReport, args: Arguments) {
     duration_ms: found.duration_ms,
     errors_ignored: found.errors_ignored,
     errors: found.errors,
+    unfilled: found.unfilled,
   };
 }

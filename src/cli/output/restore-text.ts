@@ -36,13 +36,32 @@ export function restoreText(raw: RestoreReport, isDryRun: boolean, style: Style)
   const rowText = rows === null ? "" : `, ${plural(rows, "row")}`;
   const size = `${sizeText(dump_bytes)} in ${durationText(duration_ms)} (${rateText(dump_bytes, duration_ms)})`;
   const emptyLines = rows === 0 && tables > 0 ? [style.warn("the backup has no rows in these tables")] : [];
-  const errorLines = errors.map((error) => `${style.warn("error")} ${faultText(error)}`);
-  const summary =
-    errors_ignored > 0 ? [style.warn(`pg_restore continued after ${plural(errors_ignored, "error")}`)] : [];
+  const errorLines = linesOfErrors(errors, style);
+  const summary = [
+    ...report.unfilled.map((name) => `${style.warn("without its rows")} ${name}`),
+    ...(errors_ignored > 0
+      ? [style.warn(`pg_restore continued after ${plural(errors_ignored, "error")}`)]
+      : []),
+  ];
   return [
     ...[...lackLines, `${style.good("restored")} ${what}: ${tableText}${rowText}, ${size}`],
     ...[...emptyLines, ...aloneLines, ...errorLines, ...summary],
   ].join("\n");
+}
+
+/** Each error with its statement; the advice of a kind once, after its first error. */
+function linesOfErrors(errors: RestoreReport["errors"], style: Style): string[] {
+  const given = new Set<string | null>([null]);
+  return errors.flatMap((error) => {
+    const { statement, hint, advice } = error;
+    const hints = [hint, given.has(advice) ? null : advice].filter((one) => one !== null);
+    given.add(advice);
+    return [
+      `${style.warn("error")} ${faultText(error)}`,
+      ...(statement === null ? [] : [`  ${style.dim("statement:")} ${statement}`]),
+      ...(hints.length > 0 ? [`  ${style.dim("hint:")} ${hints.join(" ")}`] : []),
+    ];
+  });
 }
 
 /** Lines above have shown what to do about each thing that the target lacks. */

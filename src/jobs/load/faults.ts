@@ -1,5 +1,6 @@
 import type { ArchiveContents, ArchiveEntry } from "../../postgres/archive/format.ts";
 import type { RestoreError } from "../../postgres/restore/errors.ts";
+import { explain } from "../../postgres/restore/known-errors.ts";
 import type { JobContext } from "../context.ts";
 
 /** One error that a restore ignored, as shown in records and output. */
@@ -10,6 +11,12 @@ export interface RestoreFault {
   detail: string | null;
   hint: string | null;
   context: string | null;
+  /** The statement without literals, so without passwords and rows; null if pg_restore names none. */
+  statement: string | null;
+  /** As in `explain`; null if it is none of the known kinds. */
+  kind: string | null;
+  /** What to do about it. */
+  advice: string | null;
 }
 
 const IGNORED = "pg_restore ignored an error";
@@ -35,13 +42,15 @@ export class RestoreFaults {
     this.#contents = new Map(contents.entries.map((entry) => [entry.id, entry]));
   }
 
-  readonly add = ({ entry: id, message, detail, hint, context }: RestoreError): void => {
+  readonly add = (error: RestoreError): void => {
+    const { entry: id, message, detail, hint, context, statement } = error;
     const found = id === undefined ? undefined : this.#contents.get(id);
     if (id !== undefined) this.entries.add(id);
     const name = found && [found.namespace, found.tag].filter((part) => part !== undefined).join(".");
     const entry = found ? `${found.description} ${name}` : null;
+    const { kind = null, advice = null } = explain(error) ?? {};
     const margin = { detail: detail ?? null, hint: hint ?? null, context: context ?? null };
-    const fault: RestoreFault = { entry, message, ...margin };
+    const fault = { entry, message, ...margin, statement: statement ?? null, kind, advice };
     this.all.push(fault);
     if (this.#kindOf) {
       this.#log.warning(IGNORED, { error: this.#kindOf(fault) });
@@ -53,6 +62,7 @@ export class RestoreFaults {
       ...(detail !== undefined && { detail }),
       ...(hint !== undefined && { hint }),
       ...(context !== undefined && { context }),
+      ...(statement !== undefined && { statement }),
     });
   };
 }

@@ -5,6 +5,7 @@ import { checkTexts, errorOf, kindText } from "./told.ts";
 
 const fault = (message: string, more: Partial<RestoreFault> = {}): RestoreFault => ({
   ...{ entry: "TABLE DATA public.users", message, detail: null, hint: null, context: null },
+  ...{ statement: null, kind: null, advice: null },
   ...more,
 });
 const kind = (message: string, context: string | null = null) =>

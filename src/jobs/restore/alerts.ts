@@ -3,6 +3,7 @@ import type { AlertContext } from "../../alerts/alert-context.ts";
 import { plural } from "../../base/text/amounts.ts";
 import { textOfName } from "../../postgres/restore/left-out.ts";
 import { faultText } from "../load/faults.ts";
+import { withoutValues } from "../load/without-values.ts";
 import type { RestoreReport } from "./report.ts";
 
 /** The most errors in the message, and in the metadata of a notice: mail, chats and webhooks have size limits. */
@@ -11,12 +12,16 @@ export const ERRORS_IN_MESSAGE = 3;
 export const ERRORS_IN_METADATA = 50;
 
 export async function alertRestore(context: AlertContext, report: RestoreReport): Promise<void> {
-  const { run, backup, errors_ignored, errors, left_out, missing_dependents } = report;
+  const { run, backup, errors_ignored, left_out, missing_dependents, unfilled } = report;
+  const errors = report.errors.map(withoutValues);
   const { server, database } = backup;
   const named = errors.slice(0, ERRORS_IN_MESSAGE).map(faultText).join("; ");
   const more = errors.length > ERRORS_IN_MESSAGE ? "; …" : "";
   const ignored =
     errors_ignored > 0 ? `; ${plural(errors_ignored, "error")} of pg_restore ignored: ${named}${more}` : "";
+  const empty = unfilled.slice(0, ERRORS_IN_MESSAGE).join(", ");
+  const rowless =
+    unfilled.length > 0 ? `; without rows: ${empty}${unfilled.length > ERRORS_IN_MESSAGE ? ", …" : ""}` : "";
   const few = left_out.slice(0, ERRORS_IN_MESSAGE).map(({ entry }) => textOfName(entry));
   const others = left_out.length > ERRORS_IN_MESSAGE ? ", …" : "";
   const lost = left_out.length > 0 ? `; left out: ${few.join(", ")}${others}` : "";
@@ -27,12 +32,13 @@ export async function alertRestore(context: AlertContext, report: RestoreReport)
     server,
     database,
     key: "restore",
-    message: `restored backup ${backup.id} of ${server}/${database}${ignored}${lost}`,
-    // The run's record has all errors.
+    message: `restored backup ${backup.id} of ${server}/${database}${ignored}${rowless}${lost}`,
+    // The run's record has all errors, with values of rows.
     metadata: {
       ...run.statistics,
       errors: errors.slice(0, ERRORS_IN_METADATA),
       left_out: left_out.slice(0, ERRORS_IN_METADATA),
+      unfilled: unfilled.slice(0, ERRORS_IN_METADATA),
       missing_dependents: missing_dependents.slice(0, ERRORS_IN_METADATA),
     },
     isEvent: true,

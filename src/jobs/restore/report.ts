@@ -71,4 +71,6 @@ export interface RestoreReport {
   errors_ignored: number;
   /** The ignored errors, in order. */
   errors: RestoreFault[];
+  /** Tables and materialized views that got none of the backup's rows because of an error, as `schema.name`. */
+  unfilled: string[];
 }

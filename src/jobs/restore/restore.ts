@@ -29,6 +29,7 @@ import { alertRestore } from "./alerts.ts";
 import { withLeftovers, withVersionRisk } from "./leftovers.ts";
 import { obstaclesOf, refusal, rolesToCreate } from "./obstacles.ts";
 import type { RestoreReport, RestoreRequest } from "./report.ts";
+import { unfilled } from "./unfilled.ts";
 
 /** Restores a backup into a database. The target is not changed before every check has passed. */
 export async function runRestore(context: JobContext, request: RestoreRequest): Promise<RestoreReport> {
@@ -50,7 +51,7 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
       if (refused && !request.dryRun) throw refused;
       isChecking = false;
       const came = request.dryRun
-        ? { errors_ignored: 0, errors: [], tables: tableCount(entries), rows: null }
+        ? { errors_ignored: 0, errors: [], unfilled: [], tables: tableCount(entries), rows: null }
         : await restoreInto(context, request, run, found, contents, bytes);
       const about = { backup_id: backup.id, target_database: target.database, dry_run: request.dryRun };
       const duration_ms = Math.round(context.clock.monotonicMs() - startedAtMs);
@@ -127,7 +128,7 @@ function connectForCheck({ target, create, maintenanceDatabase }: RestoreRequest
   return connect(create ? { ...target, database: maintenanceDatabase } : target);
 }
 
-type Came = Pick<RestoreReport, "errors_ignored" | "errors" | "tables" | "rows">;
+type Came = Pick<RestoreReport, "errors_ignored" | "errors" | "unfilled" | "tables" | "rows">;
 
 async function restoreInto(
   context: JobContext,
@@ -170,7 +171,8 @@ async function restoreInto(
     if (create) await finishTarget(request, contents);
     const came = entries.filter(({ id }) => !faults.entries.has(id));
     const rows = counter.rowsOf(came) ?? null;
-    return { errors_ignored: errorsIgnored, errors: faults.all, tables: tableCount(came), rows };
+    const errors = { errors: faults.all, unfilled: unfilled(entries, faults.entries, counter) };
+    return { errors_ignored: errorsIgnored, ...errors, tables: tableCount(came), rows };
   } catch (error) {
     throw withVersionRisk(withLeftovers(error, request, isUndone), lacks);
   }

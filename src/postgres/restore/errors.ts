@@ -1,4 +1,6 @@
-/** One error of pg_restore. Without the statement that it ran, because statements may contain passwords. */
+import { shownStatement } from "./shown-statement.ts";
+
+/** One error of pg_restore. */
 export interface RestoreError {
   /** The number of the archive's entry; undefined if it belongs to none, or pg_restore does not say. */
   entry: number | undefined;
@@ -7,6 +9,8 @@ export interface RestoreError {
   detail: string | undefined;
   hint: string | undefined;
   context: string | undefined;
+  /** The statement as `shownStatement` gives it, without literals. */
+  statement: string | undefined;
 }
 
 /** Characters kept of each text of an error. */
@@ -15,8 +19,10 @@ const TEXT_LENGTH_MAX = 2_000;
 /** The name comes twice if two sessions wrote at once. */
 const PROGRAM = /^(?:pg_restore: )+(.*)$/;
 const MARGIN = /^(DETAIL|HINT|CONTEXT): +(.*)$/;
-/** Below a syntax error the server shows a part of the statement. */
-const STATEMENT = /^(Command was: |LINE \d+: |QUERY: )/;
+/** Below a syntax error the server shows a part of the statement, and the query of a function. */
+const EXCERPT = /^(LINE \d+: |QUERY: )/;
+/** The last part of an error; its lines may look like anything. */
+const STATEMENT = /^Command was: (.*)$/;
 
 /**
  * Finds the errors in the stderr of `pg_restore --verbose`, line by line, and passes each on when it is complete.
@@ -31,7 +37,7 @@ export class RestoreErrors {
   #found = 0;
   #entry: number | undefined;
   #error: RestoreError | undefined;
-  #part: "message" | "detail" | "hint" | "context" | undefined;
+  #part: "message" | "detail" | "hint" | "context" | "statement" | undefined;
 
   constructor(onError: (error: RestoreError) => void) {
     this.#onError = onError;
@@ -55,10 +61,14 @@ export class RestoreErrors {
     const [, label, text] = MARGIN.exec(line) ?? [];
     if (own !== undefined) this.#ownLine(own);
     else if (!this.#error) return;
-    else if (label !== undefined && text !== undefined) {
+    else if (this.#part === "statement") this.#append(`\n${line}`);
+    else if (STATEMENT.test(line)) {
+      this.#part = "statement";
+      this.#append(STATEMENT.exec(line)?.[1] ?? "");
+    } else if (label !== undefined && text !== undefined) {
       this.#part = label.toLowerCase() as "detail" | "hint" | "context";
       this.#append(text);
-    } else if (STATEMENT.test(line)) this.#part = undefined;
+    } else if (EXCERPT.test(line)) this.#part = undefined;
     else if (line.trim() !== "") this.#append(`\n${line}`);
   }
 
@@ -78,6 +88,7 @@ export class RestoreErrors {
       detail: undefined,
       hint: undefined,
       context: undefined,
+      statement: undefined,
     };
     this.#part = "message";
     this.#append(message);
@@ -90,10 +101,23 @@ export class RestoreErrors {
 
   #flush(): void {
     if (this.#error) {
+      const { statement } = this.#error;
       this.#found++;
-      this.#onError(this.#error);
+      this.#onError({
+        ...this.#error,
+        statement: statement === undefined ? undefined : shownStatement(statement),
+      });
     }
     this.#error = undefined;
     this.#part = undefined;
   }
+}
+
+/** The errors in the end of pg_restore's output. */
+export function errorsIn(stderr: string): RestoreError[] {
+  const found: RestoreError[] = [];
+  const errors = new RestoreErrors((error) => found.push(error));
+  errors.push(Buffer.from(stderr));
+  errors.end();
+  return found;
 }

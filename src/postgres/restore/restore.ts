@@ -10,6 +10,7 @@ import { databaseError } from "../errors.ts";
 import { dbnameArgument, libpqEnvironment } from "../libpq.ts";
 import type { RestoreError } from "./errors.ts";
 import { RestoreErrors } from "./errors.ts";
+import { withExplanation } from "./known-errors.ts";
 import { openRelay } from "./relay.ts";
 
 export interface RestoreOptions {
@@ -105,8 +106,9 @@ async function restore(
       relay?.failure ?? thrown,
       `${target.label}: restore into database "${target.database}" failed`,
     );
-    if (errors.ignored === undefined || !(error instanceof Pg321Error)) throw error;
     const stderrTail = (thrown as { stderrTail?: string }).stderrTail ?? "";
+    if (errors.ignored === undefined || !(error instanceof Pg321Error))
+      throw withExplanation(error, stderrTail);
     return { errorsIgnored: errors.ignored, stderrTail };
   }
 }

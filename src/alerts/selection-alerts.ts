@@ -1,5 +1,6 @@
 import { messageOf } from "../base/errors.ts";
 import { shellQuoted } from "../base/text/shell.ts";
+import { backupName } from "../catalog/globals.ts";
 import type { AlertRecord } from "../catalog/records.ts";
 import { databasePattern } from "../config/database-pattern.ts";
 import { type IdlePattern, idlePatterns } from "../config/idle-patterns.ts";
@@ -89,8 +90,7 @@ async function withoutOtherAlert<P extends Place>(
 ): Promise<P[]> {
   const open = new Set((await context.catalog.alerts({ open: true })).map(({ key }) => key));
   const goneKey = (place: P) => goneAlert(place).key;
-  const isFailed = (place: P) =>
-    isNamed(context, place) && open.has(`backup ${place.server}/${place.database}`);
+  const isFailed = (place: P) => isNamed(context, place) && open.has(`backup ${backupName(place)}`);
   for (const place of missing.filter(isFailed)) await supersedeAlert(context, goneKey(place));
   const soon = new Set(failing.map(nameOf));
   // An open alert stays until the other one is open: the run may never end.

@@ -88,6 +88,8 @@ export interface ServerConfig {
   exclude: string[];
   /** The directory of pg_dump and pg_restore; if unset, they are searched for. */
   bin_dir: string | undefined;
+  /** Back up roles, memberships, role settings and tablespaces with each run. */
+  globals: boolean;
 }
 
 export interface EncryptionConfig {
@@ -257,7 +259,7 @@ export interface ScheduleOverride {
 }
 
 /** How to connect to a server on which databases may be made for tests. */
-export type RestoreTestServer = Omit<ServerConfig, "name" | "databases" | "exclude" | "bin_dir">;
+export type RestoreTestServer = Omit<ServerConfig, "name" | "databases" | "exclude" | "bin_dir" | "globals">;
 
 export interface RestoreTestConfig {
   /** `throwaway`: a private cluster made for the test; `source`: the server that the backup comes from. */

@@ -21,7 +21,7 @@ export interface PgRestore extends PostgresBinary {
 /** The only directory to search, or directories to search besides the usual ones. */
 export type BinDir = string | readonly string[] | undefined;
 
-export type ProgramName = "pg_dump" | "pg_restore" | "postgres";
+export type ProgramName = "pg_dump" | "pg_dumpall" | "pg_restore" | "postgres";
 
 const SEARCHED_DIRS = ["/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin"];
 /** From this version on pg_restore sends `SET transaction_timeout`, which older servers refuse. */
@@ -29,10 +29,23 @@ const TRANSACTION_TIMEOUT_MAJOR = 17;
 
 /** The pg_dump for a server: of its major version, otherwise the nearest newer one (an older one refuses). */
 export async function pgDumpFor(serverMajor: number, binDir: BinDir): Promise<PostgresBinary> {
-  const found = await findBinaries("pg_dump", binDir);
+  return dumpProgramFor("pg_dump", serverMajor, binDir);
+}
+
+/** The pg_dumpall for a server, chosen in the same way. */
+export async function pgDumpallFor(serverMajor: number, binDir: BinDir): Promise<PostgresBinary> {
+  return dumpProgramFor("pg_dumpall", serverMajor, binDir);
+}
+
+async function dumpProgramFor(
+  name: ProgramName,
+  serverMajor: number,
+  binDir: BinDir,
+): Promise<PostgresBinary> {
+  const found = await findBinaries(name, binDir);
   return (
     nearest(found, serverMajor, (major) => major >= serverMajor) ??
-    refuse(`no pg_dump for PostgreSQL ${serverMajor}`, found, serverMajor)
+    refuse(`no ${name} for PostgreSQL ${serverMajor}`, found, serverMajor)
   );
 }
 

@@ -4,6 +4,7 @@ import { DAY_MS } from "../base/limits.ts";
 import { isAhead, newestOf } from "../base/newest-good.ts";
 import { isEndedByHand } from "../base/text/states.ts";
 import { isLeased } from "../catalog/database-lease.ts";
+import { isGlobalsPlace } from "../catalog/globals.ts";
 import type { CopyTotal, DatabaseRecord, LatestBackups } from "../catalog/overview.ts";
 import type { BackupRecord, CopyRecord } from "../catalog/records.ts";
 import { backupEntry } from "../jobs/schedules.ts";
@@ -45,7 +46,7 @@ export async function databaseStatuses(
 ): Promise<DatabaseStatus[]> {
   const { catalog } = source;
   const records = new Map((await catalog.overview.databases()).map((record) => [nameOf(record), record]));
-  const found = await catalog.overview.latestBackups(now);
+  const found = (await catalog.overview.latestBackups(now)).filter((one) => !isGlobalsPlace(one));
   const latest = new Map(found.map((backups) => [nameOf(backups), backups]));
   // Adopted backups may belong to databases that were never listed on a server.
   for (const [name, backups] of latest) if (!records.has(name)) records.set(name, recordOf(backups));

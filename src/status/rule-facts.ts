@@ -1,3 +1,4 @@
+import { backupName } from "../catalog/globals.ts";
 import type { DatabaseRecord } from "../catalog/overview.ts";
 import type { BackupRecord, CopyRecord, RestoreTestRecord } from "../catalog/records.ts";
 import { byStanding } from "../catalog/restore-tests.ts";
@@ -88,7 +89,7 @@ export function markStatuses(
   const marks = marksOf({
     now,
     demands: config.rule,
-    name: `${record.server}/${record.database}`,
+    name: backupName(record),
     storages: config.storage,
     probes: records.probes,
     full: records.full,

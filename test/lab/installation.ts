@@ -24,6 +24,8 @@ export interface InstallationOptions {
   databases: readonly string[];
   /** TOML tables made by `localStorage` and `s3Storage`. */
   storages: (directory: string) => string[];
+  /** Back up the globals too, as installations do by default; these tests count objects, and most are not about them. */
+  globals?: boolean;
   /** More lines of `[[server]]`. */
   server?: string;
   /** More TOML tables, such as `[dump]` or `[compression]`. */
@@ -78,6 +80,7 @@ export class Installation implements AsyncDisposable {
       databases,
       storages,
       server = "",
+      globals = false,
       more = "",
       encryption = "age",
       recipients = [this.recipient],
@@ -98,6 +101,7 @@ export class Installation implements AsyncDisposable {
       `user = ${text(postgres.user)}`,
       `password = ${text(postgres.password)}`,
       `databases = [${databases.map(text).join(", ")}]`,
+      ...(globals ? [] : ["globals = false"]),
       server,
       ...storages(this.directory),
       more,

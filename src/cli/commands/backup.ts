@@ -1,5 +1,6 @@
 import { EXIT_CODES, exitCodeOf } from "../../base/errors.ts";
 import { visibleData } from "../../base/text/visible.ts";
+import { backupName } from "../../catalog/globals.ts";
 import { runBackup } from "../../jobs/backup/backup.ts";
 import type { BackupReport, BackupResult } from "../../jobs/backup/report.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
@@ -39,25 +40,30 @@ export const command: Command = {
     await using context = await commandContext(invocation);
     const report = await runBackup(context, [...args.positionals, ...textOptions(args, "database")]);
     if (isSet(args, "json")) output.print(jsonText(jsonOf(report)));
-    else output.print(textOf(visibleData(jsonOf(report).backups), output));
-    return exitCodeFor(report.results);
+    else {
+      const { backups, globals } = jsonOf(report);
+      output.print(textOf(visibleData([...backups, ...globals]), output));
+    }
+    return exitCodeFor(report.results, report.globals);
   },
 };
 
 /** 0 if nothing failed, the code of the first failure if everything failed, 3 otherwise. */
-export function exitCodeFor(results: readonly BackupResult[]): number {
-  if (results.every(({ status }) => status === "VERIFIED")) return EXIT_CODES.ok;
+export function exitCodeFor(results: readonly BackupResult[], globals: readonly BackupResult[] = []): number {
+  if ([...results, ...globals].every(({ status }) => status === "VERIFIED")) return EXIT_CODES.ok;
   if (results.some(({ status }) => status !== "FAILED")) return EXIT_CODES.partial;
   return exitCodeOf(results[0]?.cause);
 }
 
 type ShownResult = Omit<BackupResult, "cause">;
 
-function jsonOf({ run, results }: BackupReport) {
+function jsonOf({ run, results, globals }: BackupReport) {
+  const shown = (all: readonly BackupResult[]) => all.map(({ cause: _cause, ...result }) => result);
   return {
     run_id: run.id,
     outcome: run.outcome,
-    backups: results.map(({ cause: _cause, ...result }) => result),
+    backups: shown(results),
+    globals: shown(globals),
   };
 }
 
@@ -81,7 +87,7 @@ function textOf(results: readonly ShownResult[], { style }: Output): string {
 
 /** Only the server's name if its databases could not be listed. */
 function nameOf({ server, database }: ShownResult): string {
-  return database === null ? server : `${server}/${database}`;
+  return database === null ? server : backupName({ server, database });
 }
 
 function problemsOf(result: ShownResult, style: Output["style"]): string[] {

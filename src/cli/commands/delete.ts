@@ -1,4 +1,5 @@
 import { Pg321Error } from "../../base/errors.ts";
+import { backupName } from "../../catalog/globals.ts";
 import { deleteBackups } from "../../jobs/cleanup/delete-backup.ts";
 import { findBackup } from "../../jobs/copies/find-backup.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
@@ -24,7 +25,7 @@ export const command: Command = {
     const backup = await findBackup(context, args.positionals[0] ?? "");
     const newest = await context.catalog.newestGood(backup.server, backup.database, context.clock.now());
     if (newest?.id === backup.id && !isSet(args, "force")) {
-      const what = `backup ${shortId(backup.id)} is the newest good backup of ${backup.server}/${backup.database}`;
+      const what = `backup ${shortId(backup.id)} is the newest good backup of ${backupName(backup)}`;
       throw new Pg321Error("usage", what, { hint: "make a newer backup first, or use --force" });
     }
     const report = await deleteBackups(context, [backup], "delete");

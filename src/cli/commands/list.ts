@@ -4,6 +4,7 @@ import { plural } from "../../base/text/amounts.ts";
 import { backupStatusOf, isEndedByHand } from "../../base/text/states.ts";
 import { visibleData } from "../../base/text/visible.ts";
 import type { Catalog } from "../../catalog/catalog.ts";
+import { backupName } from "../../catalog/globals.ts";
 import { openCatalog } from "../../catalog/open.ts";
 import type { BackupStatus, TombstoneRecord } from "../../catalog/records.ts";
 import { namedDatabase } from "../../config/database-pattern.ts";
@@ -133,7 +134,7 @@ function textOf(rows: readonly ListedBackup[], { style }: Output, now: Date): st
     rows,
     [
       { title: "ID", cell: ({ backup }) => shortId(backup.id) },
-      { title: "DATABASE", cell: ({ backup }) => `${backup.server}/${backup.database}` },
+      { title: "DATABASE", cell: ({ backup }) => backupName(backup) },
       { title: "STARTED (UTC)", cell: ({ backup }) => backup.started_at.slice(0, 19).replace("T", " ") },
       {
         title: "AGE",
@@ -176,7 +177,7 @@ function removedText(rows: readonly TombstoneRecord[], { style }: Output): strin
     rows,
     [
       { title: "ID", cell: (row) => shortId(row.backup_id) },
-      { title: "DATABASE", cell: (row) => `${row.server}/${row.database}` },
+      { title: "DATABASE", cell: (row) => backupName(row) },
       { title: "STARTED (UTC)", cell: (row) => time(row.started_at) },
       { title: "STORED", cell: (row) => sizeText(row.object_bytes), align: "right" },
       { title: "REMOVED (UTC)", cell: (row) => time(row.removed_at) },

@@ -1,6 +1,7 @@
 import { EXIT_CODES } from "../../base/errors.ts";
 import { plural } from "../../base/text/amounts.ts";
 import { visibleData } from "../../base/text/visible.ts";
+import { backupName } from "../../catalog/globals.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
 import { runRepair } from "../../jobs/verify/repair.ts";
 import { planRepair } from "../../jobs/verify/repair-plan.ts";
@@ -58,7 +59,7 @@ function planText(planned: readonly PlannedCopy[], style: Style): string {
     planned,
     [
       { title: "ID", cell: (row) => shortId(row.backup_id) },
-      { title: "DATABASE", cell: (row) => `${row.server}/${row.database}` },
+      { title: "DATABASE", cell: (row) => backupName(row) },
       { title: "FROM", cell: (row) => row.from ?? "no good copy" },
       { title: "TO", cell: (row) => row.storage },
       { title: "SIZE", cell: (row) => sizeText(row.object_bytes), align: "right" },

@@ -1,7 +1,8 @@
 import { EXIT_CODES, Pg321Error } from "../../base/errors.ts";
+import { contentName } from "../../catalog/globals.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
 import type { JobContext } from "../../jobs/context.ts";
-import { findBackup, latestBackup, storagesToRead } from "../../jobs/copies/find-backup.ts";
+import { findBackup, latestBackup, refuseGlobals, storagesToRead } from "../../jobs/copies/find-backup.ts";
 import { findDatabase } from "../../jobs/copies/find-database.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
 import { exportDump } from "../../jobs/restore/export-dump.ts";
@@ -124,6 +125,7 @@ export const command: Command = {
     await using context = await contextWith(invocation, config);
     const backup = await chosenBackup(context, args);
     if (file !== undefined) return await writeDump(invocation, context, backup, file);
+    refuseGlobals(backup, "restore");
     const report = await runRestore(context, {
       backup,
       ...targetOf(args, config, password),
@@ -210,10 +212,9 @@ async function writeDump(
     await context.catalog.copies(backup.id),
     textOption(args, "from"),
   );
+  const reader = backup.kind === "globals" ? "psql" : "pg_restore";
   const bytes = await exportDump(context, backup, storages, file === "-" ? output : file);
-  output.note(
-    `wrote ${sizeText(bytes)}: the dump of ${backup.server}/${backup.database} of ${backup.started_at}, for pg_restore`,
-  );
+  output.note(`wrote ${sizeText(bytes)}: ${contentName(backup)} of ${backup.started_at}, for ${reader}`);
   return EXIT_CODES.ok;
 }
 

@@ -2,6 +2,7 @@ import { hostname } from "node:os";
 import { plural } from "../../base/text/amounts.ts";
 import { isEndedByHand } from "../../base/text/states.ts";
 import { visibleData, visibleLines } from "../../base/text/visible.ts";
+import { backupName } from "../../catalog/globals.ts";
 import { openCatalog } from "../../catalog/open.ts";
 import type { CopyRecord, RestoreTestRecord } from "../../catalog/records.ts";
 import type { Config } from "../../config/config.ts";
@@ -94,7 +95,7 @@ function textOf(
   const { duration_ms, ratio } = backupJson(found);
   const facts: [string, string | null][] = [
     ["backup", backup.id],
-    ["database", `${backup.server}/${backup.database}`],
+    ["database", backupName(backup)],
     ["status", colouredBackup(backup, style) + originText(found)],
     ["started", backup.started_at],
     ["finished", backup.finished_at],

@@ -1,5 +1,6 @@
 import { EXIT_CODES, Pg321Error } from "../../base/errors.ts";
 import { visibleData } from "../../base/text/visible.ts";
+import { backupName } from "../../catalog/globals.ts";
 import { parseSize } from "../../config/units.ts";
 import { findBackup, requireStorage } from "../../jobs/copies/find-backup.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
@@ -135,7 +136,7 @@ function textOf(verdicts: readonly CopyVerdict[], { style }: Output): string {
     verdicts,
     [
       { title: "ID", cell: (row) => shortId(row.backup_id) },
-      { title: "DATABASE", cell: (row) => `${row.server}/${row.database}` },
+      { title: "DATABASE", cell: (row) => backupName(row) },
       { title: "STORAGE", cell: (row) => row.storage },
       { title: "SIZE", cell: (row) => sizeText(row.object_bytes), align: "right" },
       { title: "VERDICT", cell: (row) => colouredStatus(row.verdict, style) },

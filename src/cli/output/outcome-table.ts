@@ -1,4 +1,5 @@
 import { visible, visibleData } from "../../base/text/visible.ts";
+import { backupName } from "../../catalog/globals.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
 import type { Style } from "./output.ts";
 import { sizeText, table } from "./output.ts";
@@ -27,7 +28,7 @@ export function outcomeTable(results: readonly CopyResult[], style: Style): stri
     visibleData(results),
     [
       { title: "ID", cell: (row) => shortId(row.backup_id) },
-      { title: "DATABASE", cell: (row) => `${row.server}/${row.database}` },
+      { title: "DATABASE", cell: (row) => backupName(row) },
       { title: "STORAGE", cell: (row) => row.storage },
       { title: "SIZE", cell: (row) => sizeText(row.object_bytes), align: "right" },
       { title: "OUTCOME", cell: (row) => colouredStatus(row.outcome, style) },

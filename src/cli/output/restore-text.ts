@@ -1,6 +1,7 @@
 import { plural } from "../../base/text/amounts.ts";
 import { shellOption } from "../../base/text/shell.ts";
 import { visible, visibleData, visibleLines } from "../../base/text/visible.ts";
+import { backupName } from "../../catalog/globals.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
 import { faultText } from "../../jobs/load/faults.ts";
 import type { Obstacle, RestoreReport } from "../../jobs/restore/report.ts";
@@ -13,7 +14,7 @@ import { durationText, rateText, sizeText } from "./output.ts";
 export function restoreText(raw: RestoreReport, isDryRun: boolean, style: Style): string {
   const report = visibleData(raw);
   const { backup, obstacles, tables, rows, dump_bytes, duration_ms, errors_ignored, errors } = report;
-  const what = `backup ${shortId(backup.id)} of ${backup.server}/${backup.database} (${backup.started_at})`;
+  const what = `backup ${shortId(backup.id)} of ${backupName(backup)} (${backup.started_at})`;
   const lackLines = linesOfLacks(report, isDryRun, style);
   const aloneLines = [
     ...report.unattached.map(

@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { type ServerConfig, SSL_MODES, type SslMode } from "../config.ts";
 import { HOST_PATTERN, type ServerUrl, serverUrl } from "../server-url.ts";
-import { absolutePath, choice, databaseNames, duration, integer, secret, text } from "./leaf.ts";
+import { absolutePath, boolean, choice, databaseNames, duration, integer, secret, text } from "./leaf.ts";
 import { list, type Report, rule, table } from "./table.ts";
 import { isTable } from "./values.ts";
 
@@ -58,6 +58,7 @@ export const serverSchema = v.pipe(
     databases: v.optional(databases, ["*"]),
     exclude: v.optional(databases, []),
     bin_dir: v.optional(absolutePath()),
+    globals: v.optional(boolean(), true),
   }),
   rule((server, report) => {
     for (const key of Object.keys(CONNECTION_KEYS)) {
@@ -79,7 +80,7 @@ export const serverSchema = v.pipe(
   }),
   rule(caFileRule),
   v.transform((server): ServerConfig => {
-    const { name, url, ca_file, databases, exclude, bin_dir, connect_timeout } = server;
+    const { name, url, ca_file, databases, exclude, bin_dir, globals, connect_timeout } = server;
     const fields: ServerUrl = { ...server, connect_timeout_ms: connect_timeout };
     const connection = url ?? fields;
     return {
@@ -98,6 +99,7 @@ export const serverSchema = v.pipe(
       databases,
       exclude,
       bin_dir,
+      globals,
     };
   }),
 );

@@ -7,9 +7,10 @@ import { Pg321Error } from "../../base/errors.ts";
 import { plural } from "../../base/text/amounts.ts";
 import { shellQuoted } from "../../base/text/shell.ts";
 import { copyWord } from "../../base/text/states.ts";
+import { backupName, GLOBALS_DATABASE, isGlobalsPlace } from "../../catalog/globals.ts";
 import type { RunRecord } from "../../catalog/records.ts";
 import type { BackupReport, BackupResult } from "./report.ts";
-import { alertBackupStorages, presentDatabases } from "./storage-alerts.ts";
+import { alertBackupStorages, presentDatabases, storagesWithout } from "./storage-alerts.ts";
 
 /**
  * One alert for each database that failed or lacks copies (for each storage, if several lack theirs there), and one for a
@@ -17,13 +18,14 @@ import { alertBackupStorages, presentDatabases } from "./storage-alerts.ts";
  */
 export async function alertBackup(
   context: AlertContext,
-  { run, results, listed }: BackupReport,
+  { run, results, globals, listed }: BackupReport,
 ): Promise<void> {
   const covered = await alertBackupStorages(context, run, results);
   for (const result of results) {
     await alertShrink(context, result);
     if (!covered.has(result)) await alertBackupOf(context, run, result);
   }
+  for (const result of globals) if (!isExplained(result, results)) await alertBackupOf(context, run, result);
   await endOfServers(context, results, listed);
   if (run.outcome !== "OK") return;
   await alertSuccess(context, run, `backed up ${plural(results.length, "database")}`);
@@ -40,11 +42,25 @@ async function endOfServers(
 ): Promise<void> {
   const present = await presentDatabases(context);
   for (const name of listed) {
+    if (context.config.server.some((server) => server.name === name && !server.globals))
+      await resolveAlert(context, globalsKey(name), `the config no longer asks for the globals of ${name}`);
     const own = results.filter(({ server }) => server === name);
     if (own.some(({ database }) => database === null)) continue;
     if (own.length > 0 || present.some(({ server }) => server === name))
       await resolveAlert(context, `backup ${name}`, `the databases of server ${name} are listed again`);
   }
+}
+
+/** The key of the alert about the backup of a server's globals. */
+export function globalsKey(server: string): string {
+  return `backup ${backupName({ server, database: GLOBALS_DATABASE })}`;
+}
+
+/** Whether the globals lack only copies in storages that failed for a database too: the alert about that is enough. */
+function isExplained(result: BackupResult, results: readonly BackupResult[]): boolean {
+  const bad = storagesWithout(result);
+  const known = new Set(results.flatMap(storagesWithout));
+  return bad.length > 0 && bad.every((storage) => known.has(storage));
 }
 
 async function alertShrink(context: AlertContext, { backup_id }: BackupResult): Promise<void> {
@@ -54,7 +70,8 @@ async function alertShrink(context: AlertContext, { backup_id }: BackupResult): 
 
 async function alertBackupOf(context: AlertContext, run: RunRecord, result: BackupResult): Promise<void> {
   const { server, database, status, copies, error } = result;
-  const name = database === null ? server : `${server}/${database}`;
+  const isGlobals = isGlobalsPlace(result);
+  const name = database === null ? server : backupName({ server, database });
   const key = `backup ${name}`;
   if (status === "VERIFIED")
     return resolveAlert(context, key, `${name} is backed up again, to every storage`);
@@ -69,7 +86,7 @@ async function alertBackupOf(context: AlertContext, run: RunRecord, result: Back
     job: "backup",
     run_id: run.id,
     server,
-    database,
+    database: isGlobals ? null : database,
     key,
     message:
       status === "FAILED"
@@ -82,6 +99,8 @@ async function alertBackupOf(context: AlertContext, run: RunRecord, result: Back
 /** The next step, if the error has none. */
 function hintFor({ copies, database, status }: BackupResult, name: string): string {
   if (database === null) return "correct the reason; the next backup tries again";
+  if (status === "FAILED" && isGlobalsPlace({ database }))
+    return "correct the reason; the next backup of the server tries again";
   if (status === "FAILED") return `correct the reason, then run: pg321 backup ${shellQuoted(name)}`;
   const first = copies.find(({ hint }) => hint !== null)?.hint;
   const fill = "then fill the missing copies from a good one, with: pg321 repair";

@@ -1,4 +1,5 @@
 import { Pg321Error } from "../../base/errors.ts";
+import { isGlobalsPlace } from "../../catalog/globals.ts";
 import type { BackupStatus, RunOutcome, RunRecord } from "../../catalog/records.ts";
 import type { Config } from "../../config/config.ts";
 import { EXAMPLE_RECIPIENT } from "../../config/load.ts";
@@ -39,6 +40,7 @@ export async function runBackup(
   requireOwner("backup", context.config);
   refuseLostKey(context.config);
   let results: BackupResult[] = [];
+  let globals: BackupResult[] = [];
   let listed: string[] = [];
   const { selects = () => true, repeat = async (round) => void (await round()) } = options;
   const work = async (run: RunRecord) => {
@@ -46,18 +48,21 @@ export async function runBackup(
     await reconcile(recognized, selects);
     const rounds = new BackupRounds(recognized, run.id, { names, selects });
     await repeat(() => rounds.next());
-    ({ results, listed } = rounds);
+    ({ listed } = rounds);
+    [results, globals] = parted(rounds.results);
     const statistics = count(results);
     return {
-      outcome: outcomeOf(statistics),
+      outcome: outcomeOf(statistics, globals),
       statistics,
-      error: results.find((result) => result.error)?.error ?? (results.length === 0 ? IDLE : null),
+      error:
+        [...results, ...globals].find((result) => result.error)?.error ??
+        (results.length === 0 ? IDLE : null),
     };
   };
   const isPart = options.isPart === true || names.length > 0;
   const { run } = await recordRun(context, "backup", work, { isPart });
-  await alertBackup(context, { run, results, listed });
-  return { run, results, listed };
+  await alertBackup(context, { run, results, globals, listed });
+  return { run, results, globals, listed };
 }
 
 /**
@@ -84,8 +89,16 @@ function count(results: readonly BackupResult[]): BackupStatistics {
   };
 }
 
-function outcomeOf({ databases, verified, failed }: BackupStatistics): RunOutcome {
+/** The results of databases, and those of globals. */
+function parted(all: readonly BackupResult[]): [BackupResult[], BackupResult[]] {
+  return [all.filter((one) => !isGlobalsPlace(one)), all.filter(isGlobalsPlace)];
+}
+
+function outcomeOf(
+  { databases, verified, failed }: BackupStatistics,
+  globals: readonly BackupResult[],
+): RunOutcome {
   if (databases === 0) return "IDLE";
-  if (verified === databases) return "OK";
+  if (verified === databases) return globals.every(({ status }) => status === "VERIFIED") ? "OK" : "PARTIAL";
   return failed === databases ? "FAILED" : "PARTIAL";
 }

@@ -2,8 +2,9 @@ import { deadline, unlessAborted } from "../../base/abort.ts";
 import type { Clock } from "../../base/clock.ts";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { leaseName } from "../../catalog/database-lease.ts";
+import { backupName } from "../../catalog/globals.ts";
 import { awaitLease } from "../../catalog/lease.ts";
-import type { BackupRecord, CopyRecord } from "../../catalog/records.ts";
+import type { BackupKind, BackupRecord, CopyRecord } from "../../catalog/records.ts";
 import type { ServerConfig } from "../../config/config.ts";
 import { seal } from "../../sealed/seal.ts";
 import type { Storage } from "../../storage/storage.ts";
@@ -24,6 +25,7 @@ import { ProgressMeter } from "../progress.ts";
 import { backupStorages, storageNamed } from "../storages.ts";
 import type { DumpSource } from "./dump-source.ts";
 import { prepareDump } from "./dump-source.ts";
+import { prepareGlobals } from "./globals.ts";
 import { describeObject, recordFailure, recordObject, recordStart, withFacts } from "./record.ts";
 
 export interface DatabaseBackup {
@@ -43,6 +45,7 @@ export async function backupDatabase(
   runId: string,
   server: ServerConfig,
   database: string,
+  kind: BackupKind = "dump",
 ): Promise<DatabaseBackup> {
   const { catalog, clock, config, host, log, pid } = context;
   await using lease = await awaitLease(
@@ -67,7 +70,7 @@ export async function backupDatabase(
   const late = () => runTimedOut(server, database, durationMs);
   using time = deadline({ clock, signal: lease.signal, durationMs }, late);
   const { signal } = time;
-  const backup = await recordStart(context, runId, server.name, database);
+  const backup = await recordStart(context, runId, server.name, database, kind);
   const state = { isWhole: false };
   try {
     return await makeBackup(context, server, backup, signal, state);
@@ -79,7 +82,7 @@ export async function backupDatabase(
 function runTimedOut(server: ServerConfig, database: string, timeoutMs: number): Pg321Error {
   return new Pg321Error(
     "database",
-    `backup of ${server.name}/${database} took longer than dump.run_timeout (${timeoutMs / 1000} s)`,
+    `backup of ${backupName({ server: server.name, database })} took longer than dump.run_timeout (${timeoutMs / 1000} s)`,
     {
       hint: "check for a slow storage or a lock in the database, or raise dump.run_timeout",
     },
@@ -95,12 +98,13 @@ async function makeBackup(
 ): Promise<DatabaseBackup> {
   const { catalog, clock, config, keys } = context;
   if (config.encryption.mode === "age") requireSigningKey(keys, config.encryption);
-  await using source = await unlessAborted(prepareDump(context, server, started.database), signal);
-  const versions = { server_version: source.serverVersion, pg_dump_version: source.pgDumpVersion };
+  await using source = await unlessAborted(sourceOf(context, server, started), signal);
+  const { serverVersion: server_version, pgDumpVersion: pg_dump_version, recorded } = source;
+  const versions = { server_version, pg_dump_version, ...recorded };
   await catalog.updateBackup(started.id, versions);
   await intendCopies(context, started);
 
-  const title = `backup ${started.server}/${started.database}`;
+  const title = `backup ${backupName(started)}`;
   const storages = backupStorages(context).map((storage) => storage.name);
   const progress = new ProgressMeter(context.progress, title, source.databaseBytes, storages);
   const meters = { dump: newMeter(), object: newMeter() };
@@ -128,6 +132,11 @@ async function makeBackup(
   if (status === "INTERRUPTED") throw new NoSinkLeftError(outcomes);
   await catalog.updateBackup(backup.id, { status, finished_at: clock.now().toISOString() });
   return { backup: { ...backup, status }, copies, hints: hintsOf(outcomes) };
+}
+
+function sourceOf(context: JobContext, server: ServerConfig, started: BackupRecord): Promise<DumpSource> {
+  if (started.kind === "globals") return prepareGlobals(context, server);
+  return prepareDump(context, server, started.database);
 }
 
 function isLeaseLost({ aborted, reason }: AbortSignal): boolean {
@@ -260,7 +269,7 @@ async function fillSlow(
   partBytes: number,
   signal: AbortSignal,
 ): Promise<void> {
-  const title = `fill ${to.name} with ${backup.server}/${backup.database} from ${from.name}`;
+  const title = `fill ${to.name} with ${backupName(backup)} from ${from.name}`;
   const progress = new ProgressMeter(context.progress, title, backup.object_bytes ?? undefined);
   const onProgress = (bytes: number) => progress.pass(bytes);
   try {

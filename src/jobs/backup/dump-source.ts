@@ -1,5 +1,6 @@
 import { unlessLate } from "../../base/abort.ts";
 import type { Clock } from "../../base/clock.ts";
+import type { BackupRecord } from "../../catalog/records.ts";
 import type { ServerConfig } from "../../config/config.ts";
 import type { PostgresBinary } from "../../postgres/binaries.ts";
 import { pgDumpFor } from "../../postgres/binaries.ts";
@@ -25,6 +26,8 @@ export interface DumpSource extends AsyncDisposable {
   read(blocks: BufferPool, signal: AbortSignal): AsyncIterable<Uint8Array>;
   /** The end of pg_dump's stderr, once it succeeded: its warnings. */
   stderrTail(): string;
+  /** What is written to the record before the first byte. */
+  recorded?: Pick<BackupRecord, "facts">;
   /** What is in the dump; see `CountedDump.facts`. */
   facts(signal: AbortSignal): Promise<DumpFacts | undefined>;
 }

@@ -1,6 +1,6 @@
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { VERSION } from "../../base/version.ts";
-import type { BackupRecord, CopyRecord } from "../../catalog/records.ts";
+import type { BackupKind, BackupRecord, CopyRecord } from "../../catalog/records.ts";
 import type { DumpFacts } from "../../postgres/counts/facts.ts";
 import { cutFacts } from "../../postgres/counts/facts.ts";
 import { detailsBytesMax, sealDetails } from "../../sealed/details.ts";
@@ -21,13 +21,13 @@ export async function recordStart(
   runId: string,
   server: string,
   database: string,
+  kind: BackupKind = "dump",
 ): Promise<BackupRecord> {
   const id = crypto.randomUUID();
   const startedAt = clock.now();
   const previous = await catalog.newestGood(server, database, startedAt);
   const compression = config.compression.algorithm;
   const encryption = config.encryption.mode;
-  const kind = "dump";
   const isSealed = encryption === "age";
   const backup: BackupRecord = {
     id,

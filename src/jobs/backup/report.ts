@@ -26,4 +26,6 @@ export interface BackupReport {
   /** The servers whose databases could be listed. */
   listed: readonly string[];
   results: BackupResult[];
+  /** The globals of the servers, one for each; `database` is `GLOBALS_DATABASE`. */
+  globals: BackupResult[];
 }

@@ -1,10 +1,12 @@
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { isEndedByHand } from "../../base/text/states.ts";
+import type { BackupKind } from "../../catalog/records.ts";
 import type { ServerConfig } from "../../config/config.ts";
 import { VanishedError } from "../../postgres/errors.ts";
 import { warningsOf } from "../../postgres/program-messages.ts";
 import type { JobContext } from "../context.ts";
 import { backupDatabase } from "./database.ts";
+import { withGlobals } from "./globals.ts";
 import type { BackupResult } from "./report.ts";
 import type { Choice, Target, Untargeted } from "./targets.ts";
 import { resolveTargets } from "./targets.ts";
@@ -49,7 +51,7 @@ export class BackupRounds {
     this.listed.push(...listed);
     const again = this.#failed.map(({ target }) => target);
     this.#failed = [];
-    await inParallel([...again, ...targets], config.dump.max_parallel, async (target) => {
+    await inParallel([...again, ...withGlobals(targets)], config.dump.max_parallel, async (target) => {
       if (signal.aborted) return;
       const result = await backupUnvanished(this.#context, this.#runId, target);
       if (isWorthAnotherTry(result)) this.#failed.push({ target, result });
@@ -81,11 +83,11 @@ function untargetedResult({ server, database, error, duration_ms }: Untargeted):
 async function backupUnvanished(
   context: JobContext,
   runId: string,
-  { server, database }: Target,
+  { server, database, kind }: Target,
 ): Promise<BackupResult> {
   const { retries } = context.config.dump;
   for (let retry = 1; ; retry++) {
-    const result = await backupOne(context, runId, server, database);
+    const result = await backupOne(context, runId, server, database, kind);
     if (!(result.cause instanceof VanishedError) || retry > retries || context.signal.aborted) return result;
     const fields = { server: server.name, database, retry, retries };
     context.log.warning("an object was dropped while pg_dump read the catalog: the dump is repeated", fields);
@@ -97,11 +99,12 @@ async function backupOne(
   runId: string,
   server: ServerConfig,
   database: string,
+  kind?: BackupKind,
 ): Promise<BackupResult> {
   const { clock, log } = context;
   const startedAtMs = clock.monotonicMs();
   try {
-    const { backup, copies, hints } = await backupDatabase(context, runId, server, database);
+    const { backup, copies, hints } = await backupDatabase(context, runId, server, database, kind);
     const duration_ms = Math.round(clock.monotonicMs() - startedAtMs);
     const { id, status, dump_bytes, object_bytes } = backup;
     const warnings = warningsOf(backup.stderr_tail);

@@ -47,7 +47,7 @@ async function told(...results: BackupResult[]): Promise<string[]> {
   await lab.catalog.overview.seeDatabases("main", ["a", "b", "c"], lab.clock.now().toISOString());
   expect(databases.length).toBe(results.length);
   receiver.requests.length = 0;
-  await alertBackup(lab, { run: runRecord({ outcome: "PARTIAL" }), results, listed: ["main"] });
+  await alertBackup(lab, { run: runRecord({ outcome: "PARTIAL" }), results, globals: [], listed: ["main"] });
   await deliverAlerts(lab);
   return notices().map(({ event, level, key }) => `${event} ${level} ${key}`);
 }
@@ -131,7 +131,12 @@ test("a database that is gone, and a storage that is gone from the config, end i
   await lab.catalog.overview.seeDatabases("main", ["a"], lab.clock.now().toISOString());
   receiver.requests.length = 0;
   const listed = ["main"];
-  await alertBackup(lab, { run: runRecord({ outcome: "PARTIAL" }), results: [result("a")], listed });
+  await alertBackup(lab, {
+    run: runRecord({ outcome: "PARTIAL" }),
+    results: [result("a")],
+    globals: [],
+    listed,
+  });
   await deliverAlerts(lab);
   expect(notices().map(({ event }) => event)).toEqual(["resolved"]);
   await told(partial("a"), partial("b"));

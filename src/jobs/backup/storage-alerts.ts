@@ -77,6 +77,11 @@ function placesOf(result: BackupResult): BackupPlace[] {
   }));
 }
 
+/** The storages that did not get a copy of it. */
+export function storagesWithout(result: BackupResult): string[] {
+  return placesOf(result).flatMap(({ storage, isGood }) => (isGood ? [] : [storage]));
+}
+
 /** The selected databases that their servers have, as last listed. */
 export async function presentDatabases({ catalog }: AlertContext) {
   return (await catalog.overview.databases()).filter(({ gone_at }) => gone_at === null);

@@ -1,6 +1,7 @@
 import { alertSelection } from "../../alerts/selection-alerts.ts";
 import { unlessLate } from "../../base/abort.ts";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
+import type { BackupKind } from "../../catalog/records.ts";
 import type { ServerConfig } from "../../config/config.ts";
 import { databasePattern, namedDatabase } from "../../config/database-pattern.ts";
 import { connect, endpointOf } from "../../postgres/connection.ts";
@@ -14,6 +15,8 @@ import { warnOfSharedDevice } from "./shared-device.ts";
 export interface Target {
   server: ServerConfig;
   database: string;
+  /** What to back up; unset: a dump of the database. */
+  kind?: BackupKind;
 }
 
 /**

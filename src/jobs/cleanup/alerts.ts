@@ -1,6 +1,7 @@
 import { raiseAlert, resolveAlert } from "../../alerts/alert.ts";
 import { plural } from "../../base/text/amounts.ts";
 import type { ClockTrust } from "../../catalog/clock-records.ts";
+import { backupName } from "../../catalog/globals.ts";
 import type { RunRecord } from "../../catalog/records.ts";
 import type { AlertLevel } from "../../config/config.ts";
 import type { PlanOutline } from "../../retention/plan.ts";
@@ -81,7 +82,7 @@ async function alertStops(context: JobContext, about: About, tally: CleanupTally
 
 async function alertGuards(context: JobContext, about: About, tally: CleanupTally): Promise<void> {
   const guarded = new Map<string, GuardedDatabase>(
-    tally.guarded.map((one) => [`${GUARD_KEY}${one.server}/${one.database}`, one]),
+    tally.guarded.map((one) => [`${GUARD_KEY}${backupName(one)}`, one]),
   );
   await resolveOthers(
     context,

@@ -1,6 +1,7 @@
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { DAY_MS } from "../../base/limits.ts";
 import { leaseName } from "../../catalog/database-lease.ts";
+import { backupName } from "../../catalog/globals.ts";
 import { holdLease, isAwaited } from "../../catalog/lease.ts";
 import type { BackupRecord, CopyRecord } from "../../catalog/records.ts";
 import { REMOVED } from "../../catalog/records.ts";
@@ -156,7 +157,7 @@ async function endRemoval(
   const confirmed = others.filter(({ state }) => state === "CONFIRMED");
   const relyingOn = await looks.rely([], {
     places: confirmed.map((other) => ({ backupId: other.backup_id, storage: other.storage })),
-    otherwise: `its removal had begun, but no good backup of ${backup.server}/${backup.database} can be found now`,
+    otherwise: `its removal had begun, but no good backup of ${backupName(backup)} can be found now`,
   });
   if (typeof relyingOn === "string") return hold(tally, storage, copy.object_key, relyingOn);
   return removeCopy(expiry, storage, copy, { why: "expired", relyingOn });
@@ -211,7 +212,7 @@ async function relianceFor(
   if (!newest || newest.backupId === backup.id) return looks.rely(remaining);
   return looks.rely(remaining, {
     places: newest.storages.map((storage) => ({ backupId: newest.backupId, storage })),
-    otherwise: `no copy of the newest good backup of ${backup.server}/${backup.database} can be found now`,
+    otherwise: `no copy of the newest good backup of ${backupName(backup)} can be found now`,
   });
 }
 

@@ -3,6 +3,7 @@ import { shellQuoted } from "../../base/text/shell.ts";
 import { backupWord } from "../../base/text/states.ts";
 import { closest } from "../../base/text/suggest.ts";
 import type { Catalog } from "../../catalog/catalog.ts";
+import { backupName } from "../../catalog/globals.ts";
 import type { BackupRecord, CopyRecord, CopyState } from "../../catalog/records.ts";
 import { atFullSpeed } from "../../storage/rate-limit.ts";
 import type { Storage } from "../../storage/storage.ts";
@@ -35,7 +36,7 @@ export async function findBackup(
     });
   if (second) {
     const both = [found, second].map(
-      (backup) => `${backup.id} (${backup.server}/${backup.database}, ${backup.started_at})`,
+      (backup) => `${backup.id} (${backupName(backup)}, ${backup.started_at})`,
     );
     throw new Pg321Error("usage", `the ids of several backups begin with "${prefix}": ${both.join(", ")}`, {
       hint: "give more characters of the id",
@@ -53,7 +54,7 @@ async function similarId(catalog: Catalog, prefix: string): Promise<string> {
   for (let length = wanted.length - 1; length >= COMMON_MIN; length--) {
     const [similar, other] = await catalog.backupsByPrefix(wanted.slice(0, length), 2);
     if (similar && !other)
-      return `did you mean ${shortId(similar.id)} (${similar.server}/${similar.database}, ${similar.started_at})?`;
+      return `did you mean ${shortId(similar.id)} (${backupName(similar)}, ${similar.started_at})?`;
     if (similar) break;
   }
   return "pg321 list shows the ids";
@@ -86,6 +87,17 @@ export async function latestBackup(
   throw new Pg321Error("usage", `no good backup of database "${database}"`, {
     hint: "pg321 list shows the backups",
   });
+}
+
+/** Throws code `usage` if the backup holds the globals of a server: no database can be restored from it. */
+export function refuseGlobals(backup: BackupRecord, command: string): void {
+  if (backup.kind === "dump") return;
+  const id = shortId(backup.id);
+  throw new Pg321Error(
+    "usage",
+    `${command}: backup ${id} holds the globals of server "${backup.server}" (its roles), not a database`,
+    { hint: `write its SQL to a file with: pg321 restore ${id} --output globals.sql` },
+  );
 }
 
 /** States of copies worth reading, best first: a damaged or missing copy may still help if others fail. */

@@ -1,5 +1,6 @@
 import { Pg321Error } from "../../base/errors.ts";
 import { closest } from "../../base/text/suggest.ts";
+import { isGlobalsPlace } from "../../catalog/globals.ts";
 import { databasePattern, type NamedDatabase, namedDatabase } from "../../config/database-pattern.ts";
 import type { JobContext } from "../context.ts";
 
@@ -22,7 +23,7 @@ async function knownDatabases({ catalog, clock, config }: Lookup): Promise<Place
     }),
   );
   return [
-    ...(await catalog.overview.latestBackups(clock.now())),
+    ...(await catalog.overview.latestBackups(clock.now())).filter((one) => !isGlobalsPlace(one)),
     ...(await catalog.overview.databases()),
     ...named,
   ];

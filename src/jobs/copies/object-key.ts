@@ -3,6 +3,8 @@ import type { CompressionAlgorithm } from "../../stream/compression.ts";
 
 const COMPRESSION_SUFFIX: Record<CompressionAlgorithm, string> = { zstd: ".zst", gzip: ".gz", none: "" };
 
+const GLOBALS_FOLDER = "@globals";
+
 export interface ObjectKeyParts {
   server: string;
   database: string;
@@ -15,11 +17,13 @@ export interface ObjectKeyParts {
 
 /**
  * `<server>/<database>/backup_<database>_<YYYYMMDD_HHMMSS>_<short id>.dump.zst.enc`, time in UTC. Characters
- * of a database name that a key cannot contain are percent-encoded, so two names never share a key.
+ * of a database name that a key cannot contain are percent-encoded, so two names never share a key. Globals are in
+ * `<server>/@globals/`, which no name of a database is encoded to.
  */
 export function objectKey(parts: ObjectKeyParts): string {
-  const database = encodeComponent(parts.database);
-  const name = `backup_${database}_${stampOf(parts)}`;
+  const isGlobals = parts.kind === "globals";
+  const database = isGlobals ? GLOBALS_FOLDER : encodeComponent(parts.database);
+  const name = `backup_${isGlobals ? "" : `${database}_`}${stampOf(parts)}`;
   const suffix = `${COMPRESSION_SUFFIX[parts.compression]}${parts.isSealed ? ".enc" : ""}`;
   return `${parts.server}/${database}/${name}${suffix}`;
 }

@@ -1,3 +1,4 @@
+import { backupName } from "../../catalog/globals.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
 import type { Job } from "../../config/config.ts";
 import type { OpenArchive } from "../../postgres/archive/archive.ts";
@@ -26,7 +27,7 @@ export async function readArchive<T>(
   use: (archive: ReadArchive) => Promise<T>,
 ): Promise<T> {
   await using readable = await openBackup(context, backup, storages, context.signal, job);
-  const title = `${job} ${shortId(backup.id)} ${backup.server}/${backup.database}`;
+  const title = `${job} ${shortId(backup.id)} ${backupName(backup)}`;
   const progress = new ProgressMeter(context.progress, title, backup.dump_bytes ?? undefined);
   let dumpBytes = 0;
   const dump = observed(readable.dump, (bytes) => {

@@ -1,3 +1,4 @@
+import { isGlobalsPlace } from "../../catalog/globals.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
 import type { SealedBackups } from "../../catalog/recovery-kits.ts";
 import type { StorageConfig } from "../../config/config.ts";
@@ -89,6 +90,7 @@ async function kitDatabases({ catalog, clock }: JobContext): Promise<KitDatabase
   const now = clock.now();
   const found: KitDatabase[] = [];
   for (const { server, database } of await catalog.overview.latestBackups(now)) {
+    if (isGlobalsPlace({ database })) continue;
     const newest = await catalog.newestGood(server, database, now);
     const recent = await catalog.backups({
       server,

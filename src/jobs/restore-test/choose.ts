@@ -3,7 +3,7 @@ import type { BackupRecord } from "../../catalog/records.ts";
 import type { NamedDatabase } from "../../config/database-pattern.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
-import { findBackup, storagesToRead } from "../copies/find-backup.ts";
+import { findBackup, refuseGlobals, storagesToRead } from "../copies/find-backup.ts";
 import { findDatabase } from "../copies/find-database.ts";
 
 interface Wanted {
@@ -21,7 +21,7 @@ export async function chooseBackups(
 ): Promise<BackupRecord[]> {
   const latest = await context.catalog.overview.latestBackups(context.clock.now());
   const newest = latest.flatMap(({ good, server, database }) =>
-    good !== null && selects(server, database) ? [good] : [],
+    good?.kind === "dump" && selects(server, database) ? [good] : [],
   );
   if (name !== undefined) return newestOf(await findDatabase(context, name), name, newest);
   if (words.length === 0) return newest;
@@ -41,7 +41,10 @@ async function meantBy(
     if (error instanceof Pg321Error && /^[0-9a-f-]{1,36}$/i.test(word)) return undefined;
     throw error;
   });
-  return named ? newestOf(named, word, newest) : [await findBackup(context, word)];
+  if (named) return newestOf(named, word, newest);
+  const backup = await findBackup(context, word);
+  refuseGlobals(backup, "restore-test");
+  return [backup];
 }
 
 /** Throws code `usage` if the database has no good backup. */

@@ -1,5 +1,6 @@
 import { alertTests } from "../../alerts/restore-test-alerts.ts";
 import { type ErrorCode, messageOf, Pg321Error } from "../../base/errors.ts";
+import { backupName } from "../../catalog/globals.ts";
 import { holdLease } from "../../catalog/lease.ts";
 import type { BackupRecord, RestoreTestRecord, RunOutcome, RunRecord } from "../../catalog/records.ts";
 import type { JobContext } from "../context.ts";
@@ -181,5 +182,5 @@ function statisticsOf(results: readonly RestoreTestRecord[]): RestoreTestStatist
 function firstError(tests: readonly RestoreTestRecord[]): string | null {
   const failed =
     tests.find(({ outcome }) => outcome === "FAILED") ?? tests.find(({ error }) => error !== null);
-  return failed ? `${failed.server}/${failed.database}: ${failed.error}` : null;
+  return failed ? `${backupName(failed)}: ${failed.error}` : null;
 }

@@ -4,6 +4,7 @@ import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { requireAnswer } from "../../base/files/place.ts";
 import { isInUse, makerOfTag, processTag } from "../../base/files/private-files.ts";
 import { writeWhole } from "../../base/files/write-whole.ts";
+import { backupName } from "../../catalog/globals.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { observed } from "../../stream/meter.ts";
@@ -29,7 +30,7 @@ export async function exportDump(
 ): Promise<number> {
   if (typeof to === "string") await requireAbsent(to);
   await using readable = await openBackup(context, backup, storages, context.signal);
-  const title = `read ${shortId(backup.id)} ${backup.server}/${backup.database}`;
+  const title = `read ${shortId(backup.id)} ${backupName(backup)}`;
   const progress = new ProgressMeter(context.progress, title, backup.dump_bytes ?? undefined);
   const dump = observed(readable.dump, (bytes) => progress.pass(bytes));
   try {

@@ -1,6 +1,8 @@
 import { Pg321Error } from "../../base/errors.ts";
+import { backupName } from "../../catalog/globals.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
 import { readThrough, UnreadableDump } from "../../postgres/archive/read-through.ts";
+import { CompletionCheck } from "../../postgres/globals/complete.ts";
 import { openSealed } from "../../sealed/open.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { CompressionAlgorithm } from "../../stream/compression.ts";
@@ -30,7 +32,7 @@ export async function readBack(
   await checkManifest(backup, storage, signal);
   // Before the progress is shown: this may have to ask for a passphrase.
   const identities = (await keys.identity())?.identities;
-  const title = `verify ${shortId(backup.id)} ${backup.server}/${backup.database} in ${storage.name}`;
+  const title = `verify ${shortId(backup.id)} ${backupName(backup)} in ${storage.name}`;
   const progress = new ProgressMeter(context.progress, title, backup.object_bytes ?? undefined);
   const source = observed(checkedObject(storage, backup, signal), (bytes) => progress.pass(bytes));
   try {
@@ -62,8 +64,8 @@ async function readDump(
 ): Promise<Pick<ReadBack, "archive_checked" | "archive_note">> {
   const plain = decompressed(payload, backup.compression as CompressionAlgorithm);
   if (backup.kind !== "dump") {
-    await drain(plain);
-    return { archive_checked: false, archive_note: null };
+    await readGlobals(plain);
+    return { archive_checked: true, archive_note: null };
   }
   const archive_note = await readThrough(plain, {
     pgDumpVersion: backup.pg_dump_version,
@@ -72,6 +74,13 @@ async function readDump(
     signal,
   });
   return { archive_checked: archive_note === null, archive_note };
+}
+
+async function readGlobals(plain: AsyncIterable<Uint8Array>): Promise<void> {
+  const end = new CompletionCheck();
+  for await (const bytes of plain) end.pass(bytes);
+  if (!end.isComplete)
+    throw new UnreadableDump("the backup of globals does not end as pg_dumpall's output does");
 }
 
 /** Compares the manifest with the recorded text: if they are equal, no other proof is needed. */

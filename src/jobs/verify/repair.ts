@@ -1,5 +1,6 @@
 import { hintOf, messageOf, Pg321Error } from "../../base/errors.ts";
 import { leaseName } from "../../catalog/database-lease.ts";
+import { backupName } from "../../catalog/globals.ts";
 import { holdLease, isAwaited } from "../../catalog/lease.ts";
 import type { CopyRecord } from "../../catalog/records.ts";
 import type { Storage, StoredObject } from "../../storage/storage.ts";
@@ -97,7 +98,7 @@ async function repairCopy(
     storage: to.name,
     object_bytes: backup.object_bytes ?? 0,
   };
-  const title = `repair ${shortId(backup.id)} ${backup.server}/${backup.database} in ${to.name}`;
+  const title = `repair ${shortId(backup.id)} ${backupName(backup)} in ${to.name}`;
   const progress = new ProgressMeter(context.progress, title, backup.object_bytes ?? undefined, [to.name]);
   const partBytes = partBytesFor(backup.object_bytes ?? 0, maxPartsOf(context.config.storage));
   const before = (await context.catalog.copies(backup.id)).find(({ storage }) => storage === to.name);

@@ -1,4 +1,4 @@
-import { messageOf, Pg321Error } from "../base/errors.ts";
+import { outsideText, Pg321Error } from "../base/errors.ts";
 import type { RunRecord } from "../catalog/records.ts";
 import { raiseAlert } from "./alert.ts";
 import type { AlertContext } from "./alert-context.ts";
@@ -29,7 +29,7 @@ export async function alertFailedRun(
     server,
     database,
     key: job,
-    message: `${job} failed: ${messageOf(cause)}`,
+    message: `${job} failed: ${outsideText(cause)}`,
     metadata: { hint: hint ?? null },
     // No later restore would resolve it: reminders would never end.
     isEvent: job === "restore",

@@ -43,6 +43,8 @@ export interface ErrorOptions {
   cause?: unknown;
   /** True if the same call may succeed later although nobody changes anything. */
   retryable?: boolean;
+  /** The message for records, alerts and the status, if `message` may quote values of rows. */
+  outside?: string;
 }
 
 /**
@@ -54,12 +56,14 @@ export class Pg321Error extends Error {
   readonly code: ErrorCode;
   readonly hint: string | undefined;
   readonly retryable: boolean;
+  readonly outside: string | undefined;
 
   constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.hint = options.hint;
     this.retryable = options.retryable ?? false;
+    this.outside = options.outside;
   }
 
   get exitCode(): number {
@@ -70,6 +74,11 @@ export class Pg321Error extends Error {
 /** The message of any thrown value, for a record or a log line. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
+}
+
+/** The message of any thrown value, without values of rows, for what leaves this host: alerts, pings, the status. */
+export function outsideText(error: unknown): string {
+  return error instanceof Pg321Error ? (error.outside ?? error.message) : messageOf(error);
 }
 
 /** What to do about any thrown value; null if it does not say. */

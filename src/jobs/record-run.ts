@@ -1,7 +1,7 @@
 import { resolveAlert } from "../alerts/alert.ts";
 import { pingEnd, pingStart } from "../alerts/ping.ts";
 import { alertFailedRun } from "../alerts/run-alerts.ts";
-import { messageOf, Pg321Error } from "../base/errors.ts";
+import { outsideText, Pg321Error } from "../base/errors.ts";
 import { isSameProcess, processIdentity } from "../base/process/identity.ts";
 import { runLeaseName } from "../catalog/database-lease.ts";
 import type { Held } from "../catalog/lease.ts";
@@ -99,7 +99,7 @@ export async function recordRun<S extends Record<string, unknown>>(
     return { run: ended, statistics };
   } catch (error) {
     const outcome = outcomeOfError(context, scope, error);
-    const failed = await finish({ outcome, statistics: null, error: messageOf(error) });
+    const failed = await finish({ outcome, statistics: null, error: outsideText(error) });
     if (!scope.isSilent) await alertFailedRun(context, failed, scope, error);
     throw error;
   } finally {

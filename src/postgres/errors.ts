@@ -1,5 +1,6 @@
 import { Pg321Error } from "../base/errors.ts";
 import { ChildError } from "../stream/process.ts";
+import { isOfData, messageKind, OF_FUNCTION } from "./message-kind.ts";
 import { messagesOf } from "./program-messages.ts";
 
 interface Known {
@@ -135,13 +136,13 @@ const OF_STATEMENTS: readonly Known[] = [
 
 /**
  * Converts errors of the `postgres` package, the system or a child; returns any other value unchanged. Keeps the
- * server's DETAIL and HINT.
+ * server's DETAIL and HINT. `readsRows`: messages of the child may quote rows.
  */
-export function databaseError(error: unknown, what: string): unknown {
-  if (error instanceof ChildError) return childError(error, what);
+export function databaseError(error: unknown, what: string, readsRows = false): unknown {
+  if (error instanceof ChildError) return childError(error, what, readsRows);
   const { code, message, errors, severity, detail, hint } = error as Partial<PostgresFields>;
   // If a host has several addresses there is one error for each of them.
-  if (Array.isArray(errors) && errors.length > 0) return databaseError(errors[0], what);
+  if (Array.isArray(errors) && errors.length > 0) return databaseError(errors[0], what, readsRows);
   if (error instanceof Pg321Error || typeof code !== "string") return error;
   const isOfStatement = severity === "ERROR";
   const candidates = isOfStatement ? OF_STATEMENTS : [...OF_CONNECTING, ...OF_STATEMENTS];
@@ -150,7 +151,8 @@ export function databaseError(error: unknown, what: string): unknown {
     candidates.find((one) => one.text.test(text)) ??
     [...OF_STATEMENTS, ...OF_CONNECTING].find(({ codes }) => codes.includes(code));
   const shownText = lowerFirst(message || code) + (detail ? ` (${detail})` : "");
-  return newError(error as Error, `${what}: ${shownText}`, known, hint ? [hint] : []);
+  const outside = isOfData(code) ? `${what}: ${messageKind(lowerFirst(message ?? ""))}` : undefined;
+  return newError(error as Error, { message: `${what}: ${shownText}`, outside }, known, hint ? [hint] : []);
 }
 
 /** An error of the server as the `postgres` package throws it. */
@@ -163,7 +165,7 @@ interface PostgresFields {
   hint: string;
 }
 
-function childError(error: ChildError, what: string): Pg321Error {
+function childError(error: ChildError, what: string, readsRows: boolean): Pg321Error {
   const messages = messagesOf(error.stderrTail);
   const errors = messages.filter(({ kind }) => kind === "error");
   const shown = errors.length > 0 ? errors.slice(0, 3) : messages.slice(-1);
@@ -174,17 +176,17 @@ function childError(error: ChildError, what: string): Pg321Error {
     OF_STATEMENTS.find(({ text }) => text.test(errors.map(textOf).join("\n")));
   const shownText = shown.flatMap((one) => [one.text, ...one.details]).map((line) => line.slice(0, 300));
   const hints = shown.flatMap((one) => one.hints).map((line) => line.slice(0, 300));
-  return newError(
-    error,
-    [what, error.message, shownText.join("; ")].filter((part) => part !== "").join(": "),
-    known,
-    hints,
-  );
+  const messageWith = (text: string) => [what, error.message, text].filter((part) => part !== "").join(": ");
+  const isOfRows = readsRows && !(known && OF_CONNECTING.includes(known));
+  const isOfFunction = /^CONTEXT: .*\bfunction\b/im.test(error.stderrTail);
+  const outsideOf = (text: string) => (isOfFunction ? OF_FUNCTION : messageKind(text.slice(0, 300)));
+  const outside = isOfRows ? messageWith(shown.map(({ text }) => outsideOf(text)).join("; ")) : undefined;
+  return newError(error, { message: messageWith(shownText.join("; ")), outside }, known, hints);
 }
 
 function newError(
   cause: Error,
-  message: string,
+  { message, outside }: { message: string; outside: string | undefined },
   known: Known | undefined,
   serverHints: readonly string[],
 ): Pg321Error {
@@ -197,6 +199,7 @@ function newError(
     cause,
     retryable: known?.retryable ?? false,
     ...(hints.length > 0 && { hint: hints.join("; ") }),
+    ...(outside !== undefined && { outside }),
   });
 }
 

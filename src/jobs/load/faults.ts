@@ -1,4 +1,5 @@
 import type { ArchiveContents, ArchiveEntry } from "../../postgres/archive/format.ts";
+import { messageKind, OF_FUNCTION } from "../../postgres/message-kind.ts";
 import type { RestoreError } from "../../postgres/restore/errors.ts";
 import { explain } from "../../postgres/restore/known-errors.ts";
 import type { JobContext } from "../context.ts";
@@ -69,4 +70,19 @@ export class RestoreFaults {
 
 export function faultText({ entry, message, detail }: RestoreFault): string {
   return [entry === null ? message : `${entry}: ${message}`, ...(detail === null ? [] : [detail])].join("; ");
+}
+
+/** One error of pg_restore for what leaves this host: its entry, and its message as far as that has no values of rows. */
+export function kindText({
+  entry,
+  message,
+  context,
+}: Pick<RestoreFault, "entry" | "message" | "context">): string {
+  const kind = isOfFunction(context) ? OF_FUNCTION : messageKind(message, entry ?? "");
+  return entry === null ? kind : `${entry}: ${kind}`;
+}
+
+/** Whether a function has chosen the words of an error: they may be values of rows. */
+export function isOfFunction(context: string | null): boolean {
+  return context !== null && /\bfunction\b/i.test(context);
 }

@@ -7,6 +7,13 @@ const fault = (message: string, detail: string | null, context: string | null): 
   ...{ statement: null, kind: null, advice: null },
 });
 
+test("the words that a function chose for its error stay on the host", () => {
+  const context = "PL/pgSQL function is_good(text) line 2 at RAISE";
+  expect(withoutValues(fault("bad customer joe@example.com", "joe", context))).toEqual(
+    fault("an error in a function", null, context),
+  );
+});
+
 test.each([
   [
     fault(

@@ -1,4 +1,5 @@
-import type { RestoreFault } from "./faults.ts";
+import { OF_FUNCTION } from "../../postgres/message-kind.ts";
+import { isOfFunction, type RestoreFault } from "./faults.ts";
 
 /** Before a quoted name; any other quoted text may be a value. */
 const BEFORE_NAME =
@@ -7,11 +8,12 @@ const BEFORE_NAME =
 /** An error of pg_restore as it may leave this host, in mail and chats: without values of rows. */
 export function withoutValues(fault: RestoreFault): RestoreFault {
   const { message, detail, context } = fault;
+  const shown = { ...fault, context: context === null ? null : withoutQuoted(context) };
+  if (isOfFunction(context)) return { ...shown, message: OF_FUNCTION, detail: null, hint: null };
   return {
-    ...fault,
+    ...shown,
     message: withoutQuoted(message),
     detail: detail === null ? null : withoutQuoted(withoutKeys(detail)),
-    context: context === null ? null : withoutQuoted(context),
   };
 }
 

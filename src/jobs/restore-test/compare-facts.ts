@@ -2,6 +2,7 @@ import { plural } from "../../base/text/amounts.ts";
 import type { RestoreTestCheck } from "../../catalog/records.ts";
 import type { DumpFacts, ObjectNumbers, PartOfTable, TableCount } from "../../postgres/counts/facts.ts";
 import { isBetween, totalsOf } from "../../postgres/counts/facts.ts";
+import { messageKind } from "../../postgres/message-kind.ts";
 import { listOf } from "./checks.ts";
 import type { Tolerated } from "./tolerated.ts";
 
@@ -52,15 +53,16 @@ function rowCheck(
     there.delete(name);
     if (tolerated.tables.has(name)) continue;
     if (table.rows !== null) compared++;
-    if (table.rows === null) unknown.push(`${name} (${table.why})`);
+    if (table.rows === null) unknown.push(`${name} (${messageKind(table.why ?? "")})`);
     else if (!other)
       wrong.push(`${name}: ${plural(table.rows, "row")} at the backup, the table was not restored`);
-    else if (other.rows === null) wrong.push(`${name}: could not be counted: ${other.why}`);
+    else if (other.rows === null)
+      wrong.push(`${name}: could not be counted: ${messageKind(other.why ?? "")}`);
     else if (Math.abs(other.rows - table.rows) > (table.margin ?? 0))
       wrong.push(rowText(name, table, other.rows));
   }
   wrong.push(...othersText([...there.values()], recorded));
-  if (recorded.problem !== null) unknown.push(recorded.problem);
+  if (recorded.problem !== null) unknown.push(messageKind(recorded.problem));
   const details = [
     ...(wrong.length > 0 ? [listOf(wrong)] : []),
     ...(unknown.length > 0 ? [`not counted at the backup: ${listOf(unknown)}`] : []),

@@ -1,5 +1,5 @@
 import { deadline } from "../../base/abort.ts";
-import { messageOf, Pg321Error } from "../../base/errors.ts";
+import { messageOf, outsideText, Pg321Error } from "../../base/errors.ts";
 import type { BackupRecord, RestoreTestRecord, RunRecord } from "../../catalog/records.ts";
 import { pgRestoreFor } from "../../postgres/binaries.ts";
 import { connect } from "../../postgres/connection.ts";
@@ -13,7 +13,7 @@ import { factsOfBackup } from "../copies/backup-facts.ts";
 import { copyVerdict } from "../copies/damage.ts";
 import { shortId } from "../copies/object-key.ts";
 import type { RestoreFault } from "../load/faults.ts";
-import { RestoreFaults } from "../load/faults.ts";
+import { kindText, RestoreFaults } from "../load/faults.ts";
 import { loadArchive } from "../load/load-archive.ts";
 import type { ReadArchive } from "../load/read-archive.ts";
 import { readArchive } from "../load/read-archive.ts";
@@ -23,7 +23,7 @@ import type { TestServer } from "../scratch/test-server.ts";
 import { openTestServer } from "../scratch/test-server.ts";
 import { restoreCheck, serverError, sortFaults, sqlChecks } from "./checks.ts";
 import { factChecks } from "./compare-facts.ts";
-import { errorOf, kindText } from "./told.ts";
+import { errorOf } from "./told.ts";
 import { toleratedBy } from "./tolerated.ts";
 
 /** The test of one copy, and how it ended for the copy. */
@@ -96,10 +96,10 @@ export async function testCopy(
     const isOfCopy = isReading ? await isFaultOfCopy(context, reason, backup, storage) : undefined;
     const outcome = isOfCopy === "damaged" || isOfCopy === "missing" ? "FAILED" : "ERROR";
     context.log.error("a restore test did not reach its end", {
-      ...{ storage: storage.name, backup_id: backup.id, error: messageOf(reason) },
+      ...{ storage: storage.name, backup_id: backup.id, error: outsideText(reason) },
       ...(reason instanceof Pg321Error && reason.hint !== undefined && { hint: reason.hint }),
     });
-    return { record: end(outcome, messageOf(reason)), isOfCopy: isOfCopy !== undefined, error: reason };
+    return { record: end(outcome, outsideText(reason)), isOfCopy: isOfCopy !== undefined, error: reason };
   }
 }
 

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import type { RestoreTestCheck } from "../../catalog/records.ts";
-import type { RestoreFault } from "../load/faults.ts";
-import { checkTexts, errorOf, kindText } from "./told.ts";
+import { kindText, type RestoreFault } from "../load/faults.ts";
+import { checkTexts, errorOf } from "./told.ts";
 
 const fault = (message: string, more: Partial<RestoreFault> = {}): RestoreFault => ({
   ...{ entry: "TABLE DATA public.users", message, detail: null, hint: null, context: null },

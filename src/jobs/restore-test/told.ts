@@ -1,39 +1,13 @@
 import { plural } from "../../base/text/amounts.ts";
 import type { RestoreTestCheck, RestoreTestRecord } from "../../catalog/records.ts";
 import type { RestoreFault } from "../load/faults.ts";
+import { kindText } from "../load/faults.ts";
 import { listOf } from "./checks.ts";
 
 /*
  * What is shown of a restore test. Its error leaves this host, in alerts and on the status page, so it has names and
  * numbers, but no value of a row and no answer of a query; `restore-test` and `show` read those from the catalog.
  */
-
-/** Before a quoted name; any other quoted text may be a value. */
-const BEFORE_NAME =
-  /\b(aggregate|collation|column|constraint|domain|extension|function|index|language|operator|policy|publication|relation|role|rule|schema|sequence|server|table|tablespace|trigger|type|view) $/;
-const NAME = /^"[\w.$]+"/;
-const QUOTE = /["'`«»“”„‘’‚‹›]/;
-const OF_COPY = /^COPY failed for table "[^"]*": (ERROR: +)?/;
-
-/** One error of pg_restore: its entry, and its message as far as that has no values. */
-export function kindText({ entry, message, context }: RestoreFault): string {
-  const kind = context !== null && /\bfunction\b/i.test(context) ? "an error in a function" : kindOf(message);
-  return entry === null ? kind : `${entry}: ${kind}`;
-}
-
-function kindOf(message: string): string {
-  let rest = (message.split("\n")[0] ?? "").replace(OF_COPY, "");
-  let kind = "";
-  for (;;) {
-    const at = rest.search(QUOTE);
-    if (at < 0) return kind + rest;
-    kind += rest.slice(0, at);
-    const name = BEFORE_NAME.test(kind) ? NAME.exec(rest.slice(at))?.[0] : undefined;
-    if (name === undefined) return `${kind}…`;
-    kind += name;
-    rest = rest.slice(at + name.length);
-  }
-}
 
 /** The error of a test with failed checks; `bad` are the errors of pg_restore. */
 export function errorOf(checks: readonly RestoreTestCheck[], bad: readonly RestoreFault[]): string {

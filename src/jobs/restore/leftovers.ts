@@ -30,5 +30,6 @@ export function withVersionRisk(error: unknown, lacks: readonly Lack[]): unknown
 function withHint(error: unknown, more: string): unknown {
   if (!(error instanceof Pg321Error)) return error;
   const hint = error.hint === undefined ? more : `${error.hint}; ${more}`;
-  return new Pg321Error(error.code, error.message, { hint, cause: error.cause, retryable: error.retryable });
+  const { code, message, cause, retryable, outside } = error;
+  return new Pg321Error(code, message, { hint, cause, retryable, ...(outside !== undefined && { outside }) });
 }

@@ -105,6 +105,7 @@ async function restore(
     const error = databaseError(
       relay?.failure ?? thrown,
       `${target.label}: restore into database "${target.database}" failed`,
+      true,
     );
     const stderrTail = (thrown as { stderrTail?: string }).stderrTail ?? "";
     if (errors.ignored === undefined || !(error instanceof Pg321Error))

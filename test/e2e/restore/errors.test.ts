@@ -18,7 +18,7 @@ beforeAll(async () => {
   await postgres
     .connect(source)
     .unsafe(
-      `${tables}; create table unique_one (i int, t text); insert into unique_one values (1, 'x'), (2, 'y');
+      `${tables}; create table unique_one (i int, t text); insert into unique_one values (1, 'joe@example.com'), (2, 'y');
        insert into "t 0" values (1), (2), (3);
        create extension postgres_fdw; create server far foreign data wrapper postgres_fdw;
        create user mapping for public server far options (user 'u', password 'hunter2')`,
@@ -70,7 +70,7 @@ describe.each([[], ["--jobs", "2"]])("with %p %p", (...options) => {
     const copy = json.errors.find(({ message }: { message: string }) => message.startsWith("COPY failed"));
     expect(copy).toMatchObject({
       message: expect.stringContaining('violates check constraint "unique_one_i_check"'),
-      detail: "Failing row contains (1, x).",
+      detail: "Failing row contains (1, joe@example.com).",
       context: expect.stringContaining("COPY unique_one, line 1"),
     });
     // Rows that were not restored are not counted.
@@ -87,6 +87,11 @@ describe.each([[], ["--jobs", "2"]])("with %p %p", (...options) => {
     expect(alert.message).toMatch(/64 errors of pg_restore ignored: .*already exists.*…/);
     expect(alert.metadata.errors).toHaveLength(50);
     expect(alert.metadata.errors_ignored).toBe(COUNT + 4);
+    // The output of the command has the row that was refused; an alert leaves the host.
+    expect(copy.detail).toContain("joe@example.com");
+    expect(JSON.stringify(alert)).not.toContain("joe@");
+    const told = alert.metadata.errors.find(({ entry }: { entry: string }) => entry === copy.entry);
+    if (told) expect(told.message).toMatch(/violates check constraint/);
     using catalog = new Database(join(installation.directory, "state/catalog.db"), { readonly: true });
     const { statistics } = catalog.query("select statistics from runs where id = ?").get(json.run_id) as {
       statistics: string;
@@ -103,4 +108,40 @@ test("the text output names each error", async () => {
   expect(stdout).toContain('error TABLE public.t 7: relation "t 7" already exists');
   expect(stdout).toContain("error TABLE DATA public.unique_one: COPY failed");
   expect(stdout).toContain(`pg_restore continued after ${COUNT + 4} errors`);
+});
+
+test("the record and the alert of a failed restore have no words of a function, which may be values of rows", async () => {
+  const source = await postgres.createDatabase();
+  await postgres
+    .connect(source)
+    .unsafe(
+      `create function is_good(mail text) returns boolean language plpgsql as $$ begin
+         if current_setting('application_name') like 'pg321 restore%' then raise 'bad customer %', mail; end if;
+         return true;
+       end $$;
+       create table customer (mail text check (is_good(mail))); insert into customer values ('joe@example.com')`,
+    )
+    .simple();
+  await using other = await Installation.make({
+    postgres: postgres.address,
+    databases: [source],
+    storages: (directory) => [localStorage("disk", directory)],
+  });
+  const [{ backup_id }] = (await other.ok("backup", "--json")).json.backups;
+  const empty = await postgres.createDatabase();
+  const { exitCode, stderr } = await other.run(
+    "restore",
+    backup_id,
+    "-t",
+    `main/${empty}`,
+    "--into-existing",
+  );
+  expect(exitCode).toBe(10);
+  expect(stderr).toContain("bad customer joe@example.com");
+  const { alerts } = (await other.ok("alerts", "--json")).json;
+  const [alert] = alerts.filter(({ job }: { job: string }) => job === "restore");
+  expect(alert.message).toMatch(/restore into database ".*" failed: .*: an error in a function$/);
+  using catalog = new Database(join(other.directory, "state/catalog.db"), { readonly: true });
+  const { error } = catalog.query("select error from runs where job = 'restore'").get() as { error: string };
+  expect(`restore failed: ${error}`).toBe(alert.message);
 });

@@ -46,6 +46,12 @@ test.each([
   ["list", ["--removed", "--status", "FAILED"], "--status cannot be used with --removed"],
   ["restore", ["3f2a", "--target=main/app", "--create", "--clean"], "--create cannot be used with --clean"],
   ["restore", ["3f2a", "--target=x", "--create", "--into-existing"], "cannot be used with --into-existing"],
+  ["restore", ["3f2a", "--data-only", "--schema-only"], "--data-only cannot be used with --schema-only"],
+  ["restore", ["3f2a", "--data-only", "--clean"], "--data-only cannot be used with --clean"],
+  ["restore", ["3f2a", "--data-only", "--create"], "--data-only cannot be used with --create"],
+  ["restore", ["3f2a", "--data-only", "--no-indexes"], "--data-only cannot be used with --no-indexes"],
+  ["restore", ["3f2a", "--schema-only", "--clean"], "--schema-only cannot be used with --clean"],
+  ["restore", ["3f2a", "--exclude-table-data=t", "--clean"], "cannot be used with --clean"],
   ["key", ["generate", "--passphrase", "--passphrase-file=f"], "cannot be used with --passphrase-file"],
   ["key", ["generate", "--prover", "--passphrase"], "--prover cannot be used with --passphrase"],
 ])("%s %j contradicts itself, and says what to leave out", (name, words, expected) => {

@@ -1,16 +1,22 @@
 /** The candidate most similar to a misspelt word, or undefined if none is similar. */
 export function closest(word: string, candidates: readonly string[]): string | undefined {
+  return nearest(word, candidates, 1)[0];
+}
+
+/** At most `countMax` different candidates similar to a misspelt word, the most similar first. */
+export function nearest(word: string, candidates: readonly string[], countMax = 3): string[] {
   // A third of the letters may differ: enough for typing errors, too few to turn one short word into another.
   const limit = Math.min(3, Math.max(1, Math.floor(word.length / 3)));
-  let best: { candidate: string; distance: number } | undefined;
-  for (const candidate of candidates) {
+  const near: { candidate: string; distance: number }[] = [];
+  for (const candidate of new Set(candidates)) {
     if (Math.abs(candidate.length - word.length) > limit) continue;
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
-    if (distance <= limit && distance < (best?.distance ?? Number.POSITIVE_INFINITY)) {
-      best = { candidate, distance };
-    }
+    if (distance <= limit) near.push({ candidate, distance });
   }
-  return best?.candidate;
+  return near
+    .toSorted((one, other) => one.distance - other.distance)
+    .slice(0, countMax)
+    .map(({ candidate }) => candidate);
 }
 
 /** Insertions, deletions, substitutions and swaps of neighbours (optimal string alignment). */

@@ -9,13 +9,14 @@ import { exportDump } from "../../jobs/restore/export-dump.ts";
 import type { RestoreReport } from "../../jobs/restore/report.ts";
 import { runRestore } from "../../jobs/restore/restore.ts";
 import type { Arguments, Command, Invocation } from "../command.ts";
-import { isSet, JSON_OPTION, textOption, textOptions } from "../command.ts";
+import { isSet, JSON_OPTION, textOption } from "../command.ts";
 import { commandConfig, contextWith } from "../open-context.ts";
 import { jsonText, refuseTerminal, sizeText } from "../output/output.ts";
 import { restoreText } from "../output/restore-text.ts";
 import { isOwnedByAnother, writeDumpAsRoot } from "../output-of-root.ts";
 import { integerOption } from "../parse.ts";
 import { givenPassword, openTarget, targetOf } from "../restore-target.ts";
+import { SELECTION_CONFLICTS, SELECTION_OPTIONS, selectionOf } from "../selection-options.ts";
 
 export const command: Command = {
   usage: "ID|latest|-d DATABASE --target URL|SERVER/DATABASE [--create]",
@@ -59,13 +60,7 @@ export const command: Command = {
       value: "N",
       help: "use N sessions; more than one needs room in temp_dir for the whole uncompressed dump",
     },
-    schema: { type: "string", multiple: true, value: "NAME", help: "only this schema (may be repeated)" },
-    table: {
-      type: "string",
-      multiple: true,
-      value: "NAME",
-      help: "only this table, with its keys, sequences, triggers and partitions (may be repeated)",
-    },
+    ...SELECTION_OPTIONS,
     clean: {
       type: "boolean",
       help: "first drop the objects that the backup contains; refused if something else depends on them",
@@ -106,10 +101,13 @@ export const command: Command = {
     },
   ],
   positionals: { min: 0, max: 1 },
-  conflicts: ["clean", "into-existing"].map((other) => ({
-    options: ["create", other],
-    why: "a database that is created is new and empty",
-  })),
+  conflicts: [
+    ...["clean", "into-existing"].map((other) => ({
+      options: ["create", other] as const,
+      why: "a database that is created is new and empty",
+    })),
+    ...SELECTION_CONFLICTS,
+  ],
   async run(invocation) {
     const { arguments: args, output } = invocation;
     refuseNoChoice(args);
@@ -134,7 +132,7 @@ export const command: Command = {
       createRoles: isSet(args, "create-roles"),
       from: textOption(args, "from"),
       jobs: integerOption("restore", "jobs", textOption(args, "jobs"), { min: 1, max: 256 }) ?? 1,
-      selection: { schemas: textOptions(args, "schema"), tables: textOptions(args, "table") },
+      selection: selectionOf(args),
       clean: isSet(args, "clean"),
       intoExisting: isSet(args, "into-existing"),
       keepGoing: isSet(args, "keep-going"),
@@ -145,7 +143,7 @@ export const command: Command = {
         ? jsonText(jsonOf(report, args))
         : restoreText(report, isSet(args, "dry-run"), output.style),
     );
-    if (report.obstacle !== null) return EXIT_CODES.database;
+    if (report.obstacle !== null || report.run.outcome === "FAILED") return EXIT_CODES.database;
     return report.run.outcome === "PARTIAL" ? EXIT_CODES.partial : EXIT_CODES.ok;
   },
 };
@@ -178,8 +176,8 @@ async function chosenBackup(context: JobContext, args: Arguments): Promise<Backu
 }
 
 /** Options that only a restore into a database takes. */
-const NOT_WITH_OUTPUT = ["target", "password-file", "as", "create", "create-roles", "jobs", "schema"].concat([
-  "table",
+const NOT_WITH_OUTPUT = ["target", "password-file", "as", "create", "create-roles", "jobs"].concat([
+  ...Object.keys(SELECTION_OPTIONS),
   "clean",
   "into-existing",
   "keep-going",
@@ -234,6 +232,8 @@ function jsonOf({ run, backup, ...found }: RestoreReport, args: Arguments) {
     obstacles: found.obstacles,
     tables: found.tables,
     rows: found.rows,
+    entries: found.entries,
+    empty_tables: found.empty_tables,
     unattached: found.unattached,
     left_out: found.left_out,
     missing_dependents: found.missing_dependents,

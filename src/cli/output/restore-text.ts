@@ -28,6 +28,7 @@ export function restoreText(raw: RestoreReport, isDryRun: boolean, style: Style)
     const prevented = obstacles.flatMap((one) => obstacleLines(one, style));
     return [
       `would restore ${what}: ${tableText}`,
+      ...(report.is_selection ? (report.entries ?? []) : []).map((entry) => `  ${entry}`),
       ...lackLines,
       ...aloneLines,
       ...prevented,
@@ -37,6 +38,10 @@ export function restoreText(raw: RestoreReport, isDryRun: boolean, style: Style)
   const rowText = rows === null ? "" : `, ${plural(rows, "row")}`;
   const size = `${sizeText(dump_bytes)} in ${durationText(duration_ms)} (${rateText(dump_bytes, duration_ms)})`;
   const emptyLines = rows === 0 && tables > 0 ? [style.warn("the backup has no rows in these tables")] : [];
+  const lostLines = report.empty_tables.map(
+    ({ table, rows_recorded }) =>
+      `${style.warn("empty")} ${table}: it holds no rows, but the backup recorded ${rows_recorded}`,
+  );
   const errorLines = linesOfErrors(errors, style);
   const summary = [
     ...report.unfilled.map((name) => `${style.warn("without its rows")} ${name}`),
@@ -45,8 +50,11 @@ export function restoreText(raw: RestoreReport, isDryRun: boolean, style: Style)
       : []),
   ];
   return [
-    ...[...lackLines, `${style.good("restored")} ${what}: ${tableText}${rowText}, ${size}`],
-    ...[...emptyLines, ...aloneLines, ...errorLines, ...summary],
+    ...[
+      ...lackLines,
+      `${tables > 0 || errors_ignored === 0 ? style.good("restored") : style.warn("not restored:")} ${what}: ${tableText}${rowText}, ${size}`,
+    ],
+    ...[...emptyLines, ...lostLines, ...aloneLines, ...errorLines, ...summary],
   ].join("\n");
 }
 

@@ -12,7 +12,7 @@ export const ERRORS_IN_MESSAGE = 3;
 export const ERRORS_IN_METADATA = 50;
 
 export async function alertRestore(context: AlertContext, report: RestoreReport): Promise<void> {
-  const { run, backup, errors_ignored, left_out, missing_dependents, unfilled } = report;
+  const { run, backup, errors_ignored, left_out, missing_dependents, unfilled, empty_tables } = report;
   const errors = report.errors.map(withoutValues);
   const { server, database } = backup;
   const named = errors.slice(0, ERRORS_IN_MESSAGE).map(faultText).join("; ");
@@ -25,6 +25,8 @@ export async function alertRestore(context: AlertContext, report: RestoreReport)
   const few = left_out.slice(0, ERRORS_IN_MESSAGE).map(({ entry }) => textOfName(entry));
   const others = left_out.length > ERRORS_IN_MESSAGE ? ", …" : "";
   const lost = left_out.length > 0 ? `; left out: ${few.join(", ")}${others}` : "";
+  const emptied =
+    empty_tables.length > 0 ? `; ${plural(empty_tables.length, "table")} without the recorded rows` : "";
   await raiseAlert(context, {
     level: run.outcome === "OK" ? "INFO" : "WARNING",
     job: "restore",
@@ -32,7 +34,7 @@ export async function alertRestore(context: AlertContext, report: RestoreReport)
     server,
     database,
     key: "restore",
-    message: `restored backup ${backup.id} of ${server}/${database}${ignored}${rowless}${lost}`,
+    message: `${run.outcome === "FAILED" ? "restored no table of" : "restored"} backup ${backup.id} of ${server}/${database}${ignored}${rowless}${emptied}${lost}`,
     // The run's record has all errors, with values of rows.
     metadata: {
       ...run.statistics,

@@ -38,6 +38,13 @@ export interface Obstacle {
   hint: string;
 }
 
+export interface EmptyTable {
+  /** As `schema.table`, in the target. */
+  table: string;
+  /** Counted when the backup was made. */
+  rows_recorded: number;
+}
+
 export interface RestoreReport {
   run: RunRecord;
   backup: BackupRecord;
@@ -60,6 +67,12 @@ export interface RestoreReport {
   tables: number;
   /** The number of restored rows; null in a dry run, or if they could not be counted. */
   rows: number | null;
+  /** Whether only a part of the backup was selected. */
+  is_selection: boolean;
+  /** The entries that pg_restore would run, as `TABLE public.orders`, in their order; null if it is no dry run. */
+  entries: string[] | null;
+  /** Tables that hold no row although the backup recorded some. */
+  empty_tables: EmptyTable[];
   /** Partitions restored without their parent, as `schema.table`. */
   unattached: string[];
   /** Parts of the selected objects that were not restored because the target lacks what they need. */

@@ -1,8 +1,11 @@
-import type { RunOutcome, RunRecord } from "../../catalog/records.ts";
+import type { RunRecord } from "../../catalog/records.ts";
 import { dependentsOfClean, needlessDrops } from "../../postgres/archive/clean.ts";
 import { RowCounter, withoutDrops } from "../../postgres/archive/data.ts";
 import type { ArchiveContents, ArchiveEntry } from "../../postgres/archive/format.ts";
-import { isWhole, requireSelected, tableCount, unattached } from "../../postgres/archive/selection.ts";
+import { unattached } from "../../postgres/archive/inheritance.ts";
+import { requireSelected } from "../../postgres/archive/require-selected.ts";
+import { isWhole, tableCount } from "../../postgres/archive/selection.ts";
+import { entryName } from "../../postgres/archive/table-parts.ts";
 import type { PgRestore } from "../../postgres/binaries.ts";
 import { pgRestoreFor } from "../../postgres/binaries.ts";
 import type { Connection } from "../../postgres/connection.ts";
@@ -28,12 +31,13 @@ import { recordRun } from "../record-run.ts";
 import { alertRestore } from "./alerts.ts";
 import { withLeftovers, withVersionRisk } from "./leftovers.ts";
 import { obstaclesOf, refusal, rolesToCreate } from "./obstacles.ts";
+import { emptyTables, outcomeOf } from "./outcome.ts";
 import type { RestoreReport, RestoreRequest } from "./report.ts";
 import { unfilled } from "./unfilled.ts";
 
 /** Restores a backup into a database. The target is not changed before every check has passed. */
 export async function runRestore(context: JobContext, request: RestoreRequest): Promise<RestoreReport> {
-  const { backup, target } = request;
+  const { backup, target, selection } = request;
   const copies = await context.catalog.copies(backup.id);
   const storages = storagesToRead(context, backup, copies, request.from);
   const startedAtMs = context.clock.monotonicMs();
@@ -41,7 +45,7 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
   const work = (run: RunRecord) =>
     readArchive(context, backup, { storages, job: "restore" }, async (archive) => {
       const { contents, bytes } = archive;
-      requireSelected(contents, request.selection);
+      requireSelected(contents, selection);
       isChecking = true;
       const found = await checkTarget(request, contents);
       const { lacks, target_contents, dependents, obstacles, entries, left_out, missing_dependents } = found;
@@ -51,7 +55,7 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
       if (refused && !request.dryRun) throw refused;
       isChecking = false;
       const came = request.dryRun
-        ? { errors_ignored: 0, errors: [], unfilled: [], tables: tableCount(entries), rows: null }
+        ? { ...NOTHING_CAME, tables: tableCount(entries, selection) }
         : await restoreInto(context, request, run, found, contents, bytes);
       const about = { backup_id: backup.id, target_database: target.database, dry_run: request.dryRun };
       const duration_ms = Math.round(context.clock.monotonicMs() - startedAtMs);
@@ -64,18 +68,18 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
         obstacle: obstacles[0]?.message ?? null,
         obstacles,
       };
-      const { errors_ignored } = came;
       const statistics = {
         ...about,
         ...looked,
         ...came,
+        is_selection: !isWhole(selection),
+        entries: request.dryRun ? entries.map(entryName) : null,
         ...{ left_out, missing_dependents },
         unattached: unattached(contents, entries),
         dump_bytes: archive.dumpBytes,
         duration_ms,
       };
-      const outcome: RunOutcome = errors_ignored > 0 || left_out.length > 0 ? "PARTIAL" : "OK";
-      return { outcome, statistics };
+      return { ...outcomeOf({ ...came, left_out }, tableCount(entries, selection)), statistics };
     });
   const about = { server: backup.server, database: backup.database };
   const { run, statistics } = await recordRun(context, "restore", work, {
@@ -128,7 +132,14 @@ function connectForCheck({ target, create, maintenanceDatabase }: RestoreRequest
   return connect(create ? { ...target, database: maintenanceDatabase } : target);
 }
 
-type Came = Pick<RestoreReport, "errors_ignored" | "errors" | "unfilled" | "tables" | "rows">;
+type Came = Pick<
+  RestoreReport,
+  "errors_ignored" | "errors" | "unfilled" | "tables" | "rows" | "empty_tables"
+>;
+
+const NOTHING_CAME: Omit<Came, "tables"> = {
+  ...{ errors_ignored: 0, errors: [], unfilled: [], rows: null, empty_tables: [] },
+};
 
 async function restoreInto(
   context: JobContext,
@@ -172,7 +183,9 @@ async function restoreInto(
     const came = entries.filter(({ id }) => !faults.entries.has(id));
     const rows = counter.rowsOf(came) ?? null;
     const errors = { errors: faults.all, unfilled: unfilled(entries, faults.entries, counter) };
-    return { errors_ignored: errorsIgnored, ...errors, tables: tableCount(came), rows };
+    const empty_tables = await emptyTables(context, request, contents, came, counter);
+    const tables = tableCount(came, selection);
+    return { errors_ignored: errorsIgnored, ...errors, tables, rows, empty_tables };
   } catch (error) {
     throw withVersionRisk(withLeftovers(error, request, isUndone), lacks);
   }

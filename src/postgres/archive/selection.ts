@@ -1,19 +1,39 @@
-import { Pg321Error } from "../../base/errors.ts";
-import { closest } from "../../base/text/suggest.ts";
 import type { ArchiveContents, ArchiveEntry } from "./format.ts";
-import { tokensOf } from "./sql-text.ts";
+import { heirs, isDataOf, isTable } from "./inheritance.ts";
+import type { ObjectPattern } from "./object-pattern.ts";
+import { schemaPattern, tablePattern } from "./object-pattern.ts";
 import { tableOf } from "./table-parts.ts";
 
-/** The part of an archive to restore; everything if nothing is named. */
+/** The part of an archive to restore; everything if nothing is named. Schemas and tables are patterns. */
 export interface Selection {
   schemas: readonly string[];
   tables: readonly string[];
+  excludeSchemas?: readonly string[];
+  excludeTables?: readonly string[];
+  /** Restored without their rows. */
+  excludeTableData?: readonly string[];
+  /** Only the rows and the positions of sequences, or everything but them. */
+  only?: "data" | "schema" | undefined;
+  /** Without indexes, except those of keys and other constraints. */
+  withoutIndexes?: boolean;
 }
 
 export const EVERYTHING: Selection = { schemas: [], tables: [] };
 
-export function isWhole({ schemas, tables }: Selection): boolean {
-  return schemas.length + tables.length === 0;
+/** Whether everything in the archive is selected. */
+export function isWhole(selection: Selection): boolean {
+  return !isChosen(selection) && !isCut(selection);
+}
+
+/** Whether only some schemas or tables are chosen. */
+export function isChosen({ schemas, tables }: Selection): boolean {
+  return schemas.length + tables.length > 0;
+}
+
+function isCut({ excludeSchemas = [], excludeTables = [], ...rest }: Selection): boolean {
+  const { excludeTableData = [], only, withoutIndexes = false } = rest;
+  const excluded = excludeSchemas.length + excludeTables.length + excludeTableData.length;
+  return excluded > 0 || only !== undefined || withoutIndexes;
 }
 
 /** Whether an entry belongs to the database itself and is applied only when that is created. */
@@ -22,28 +42,45 @@ export function isOfDatabase({ description, tag }: ArchiveEntry): boolean {
   return DEPENDENT_KINDS.includes(description) && tag.startsWith("DATABASE ");
 }
 
-/** Kinds with their own rows, or that stand for the rows of other tables. */
-const TABLES = ["TABLE", "FOREIGN TABLE"];
 /** Kinds that `--table` selects, like that option of pg_restore. */
-const TABLE_KINDS = [...TABLES, "TABLE DATA", "VIEW", "MATERIALIZED VIEW", "MATERIALIZED VIEW DATA"].concat(
+export const TABLE_KINDS = ["TABLE", "FOREIGN TABLE", "TABLE DATA", "VIEW", "MATERIALIZED VIEW"].concat(
+  "MATERIALIZED VIEW DATA",
   "SEQUENCE",
   "SEQUENCE SET",
 );
 /** Kinds that are selected together with the object that they describe. */
 export const DEPENDENT_KINDS = ["ACL", "COMMENT", "SECURITY LABEL"];
 /** Kinds that are selected if all the objects that they connect are. */
-const ATTACH_KINDS = ["TABLE ATTACH", "INDEX ATTACH"];
+export const ATTACH_KINDS = ["TABLE ATTACH", "INDEX ATTACH"];
+/** Settings of the dump's text, which pg_restore applies in any case. */
+const SETTINGS = ["ENCODING", "STDSTRINGS", "SEARCHPATH"];
+
 /**
  * The entries that a restore of the selection runs, in the archive's order, without those of the database itself. A
  * table brings its parts (keys, defaults, owned sequences, indexes, triggers …), its partitions and the tables that
  * inherit from it, at any depth and in any schema, since their rows are rows of the table; a partition whose parent is
- * not selected is restored unattached.
+ * not selected is restored unattached. `cuts`: see `cutsOf`.
  */
-export function selectedEntries(contents: ArchiveContents, selection: Selection): ArchiveEntry[] {
+export function selectedEntries(
+  contents: ArchiveContents,
+  selection: Selection,
+  cuts: ReadonlySet<number>,
+): ArchiveEntry[] {
   const entries = contents.entries.filter((entry) => !isOfDatabase(entry));
   if (isWhole(selection)) return entries;
-  const named = entries.filter((entry) => isNamed(entry, selection));
-  const ids = new Set(named.map(({ id }) => id));
+  const ids = isChosen(selection) ? chosenIds(contents, entries, selection) : undefined;
+  return entries.filter(
+    ({ id, description }) => (ids?.has(id) ?? !SETTINGS.includes(description)) && !cuts.has(id),
+  );
+}
+
+function chosenIds(
+  contents: ArchiveContents,
+  entries: readonly ArchiveEntry[],
+  selection: Selection,
+): ReadonlySet<number> {
+  const isNamed = namedBy(contents, selection);
+  const ids = new Set(entries.filter(isNamed).map(({ id }) => id));
   const children = heirs(contents, ids);
   for (const id of children.keys()) ids.add(id);
   const byId = new Map(contents.entries.map((entry) => [entry.id, entry]));
@@ -58,132 +95,47 @@ export function selectedEntries(contents: ArchiveContents, selection: Selection)
     if (![...DEPENDENT_KINDS, ...ATTACH_KINDS, "SEQUENCE SET"].includes(description)) continue;
     if (dependencies.length > 0 && dependencies.every((one) => ids.has(one))) ids.add(id);
   }
-  return entries.filter(({ id }) => ids.has(id));
+  return ids;
 }
 
-function isNamed({ description, namespace, tag }: ArchiveEntry, { schemas, tables }: Selection): boolean {
-  if (DEPENDENT_KINDS.includes(description) || ATTACH_KINDS.includes(description)) return false;
-  if (schemas.length > 0 && !schemas.includes(namespace ?? "")) return false;
-  return tables.length === 0 || (TABLE_KINDS.includes(description) && tables.includes(tag));
+export type EntryMatch = (entry: ArchiveEntry) => boolean;
+
+/** Whether an entry is one of the schemas and tables that the selection names. */
+function namedBy(contents: ArchiveContents, { schemas, tables }: Selection): EntryMatch {
+  const inSchema = schemas.length === 0 ? () => true : inSchemas(schemas);
+  const isTableNamed = tables.length === 0 ? () => true : ofTables(contents.entries.filter(inSchema), tables);
+  return (entry) =>
+    ![...DEPENDENT_KINDS, ...ATTACH_KINDS].includes(entry.description) &&
+    inSchema(entry) &&
+    isTableNamed(entry);
 }
 
-/** Tables that are not selected themselves but hold rows of a selected table. */
-function heirs(
-  { entries }: ArchiveContents,
-  selected: ReadonlySet<number>,
-): ReadonlyMap<number, ArchiveEntry> {
-  const tables = new Map(entries.filter(isTable).map((entry) => [entry.id, entry]));
-  const pairs = entries.flatMap((entry) => descents(entry, tables));
-  const children = Map.groupBy(pairs, ([parent]) => parent);
-  const found = new Map<number, ArchiveEntry>();
-  const pending = [...selected];
-  for (let id = pending.pop(); id !== undefined; id = pending.pop()) {
-    for (const [, child] of children.get(id) ?? []) {
-      if (selected.has(child.id) || found.has(child.id)) continue;
-      found.set(child.id, child);
-      pending.push(child.id);
-    }
-  }
-  return found;
+/** Whether an entry is in one of these schemas. */
+export function inSchemas(patterns: readonly string[]): EntryMatch {
+  const all = patterns.map(schemaPattern);
+  return ({ namespace }) =>
+    namespace !== undefined && all.some(({ matches }) => matches(undefined, namespace));
 }
 
-/** The pairs of parent and child that an entry shows. */
-function descents(entry: ArchiveEntry, tables: ReadonlyMap<number, ArchiveEntry>): [number, ArchiveEntry][] {
-  const related = entry.dependencies.flatMap((id) => tables.get(id) ?? []);
-  if (entry.description === "TABLE ATTACH") {
-    const child = related.find((table) => isSameName(table, entry));
-    return child ? related.filter(({ id }) => id !== child.id).map(({ id }) => [id, child]) : [];
-  }
-  if (!isTable(entry) || related.length === 0) return [];
-  const parents = inheritedNames(entry.definition);
-  return related
-    .filter((table) => parents.some((name) => isSameName(table, name)))
-    .map(({ id }) => [id, entry]);
+/** Whether an entry is one of these tables, views or sequences, or their data, as the patterns mean it among `entries`. */
+export function ofTables(entries: readonly ArchiveEntry[], patterns: readonly string[]): EntryMatch {
+  const all = patterns.map((written) => meaningOf(tablePattern(written), entries));
+  return (entry) => isTableKind(entry) && all.some((isMatch) => isMatch(entry));
 }
 
-function isTable({ description }: ArchiveEntry): boolean {
-  return TABLES.includes(description);
+/** A pattern that matches nothing may still be the name of a table that contains a dot or a quote. */
+export function meaningOf(pattern: ObjectPattern, entries: readonly ArchiveEntry[]): EntryMatch {
+  const isMatch: EntryMatch = ({ namespace, tag }) => pattern.matches(namespace, tag);
+  const isFound = entries.some((entry) => isTableKind(entry) && isMatch(entry));
+  return isFound ? isMatch : ({ tag }) => pattern.isWholeName(tag);
 }
 
-type Name = Pick<ArchiveEntry, "namespace" | "tag">;
-
-function isSameName(one: Name, other: Name): boolean {
-  return one.namespace === other.namespace && one.tag === other.tag;
+export function isTableKind({ description }: ArchiveEntry): boolean {
+  return TABLE_KINDS.includes(description);
 }
 
-/** The tables in the INHERITS list of a CREATE TABLE. */
-function inheritedNames(definition: string): Name[] {
-  const names: Name[] = [];
-  const tokens = tokensOf(definition);
-  let depth = 0;
-  let isInside = false;
-  tokens.forEach(({ kind, value }, i) => {
-    if (kind === "symbol" && value === "(") {
-      const before = tokens[i - 1];
-      if (depth === 0) isInside = before?.kind === "word" && before.value === "inherits";
-      depth++;
-    } else if (kind === "symbol" && value === ")") depth--;
-    else if (isInside && depth === 1 && value === ".")
-      names.push({ namespace: tokens[i - 1]?.value, tag: tokens[i + 1]?.value ?? "" });
-  });
-  return names;
-}
-
-function isDataOf(
-  { description, dependencies, namespace, tag }: ArchiveEntry,
-  children: ReadonlyMap<number, ArchiveEntry>,
-): boolean {
-  if (description !== "TABLE DATA") return false;
-  return dependencies.some((id) => {
-    const child = children.get(id);
-    return child !== undefined && isSameName({ namespace, tag }, child);
-  });
-}
-
-/** The partitions restored without the table that they are part of, as `schema.table`. */
-export function unattached({ entries }: ArchiveContents, selected: readonly ArchiveEntry[]): string[] {
-  const ids = new Set(selected.map(({ id }) => id));
-  const tables = new Map(selected.filter(isTable).map((entry) => [entry.id, entry]));
-  return entries
-    .filter(({ id, description }) => description === "TABLE ATTACH" && !ids.has(id))
-    .filter((entry) =>
-      entry.dependencies.some((id) => {
-        const table = tables.get(id);
-        return table !== undefined && isSameName(table, entry);
-      }),
-    )
-    .map(({ namespace, tag }) => `${namespace}.${tag}`);
-}
-
-/** Number of tables that the entries create or fill; partitions and their parents each count. */
-export function tableCount(entries: readonly ArchiveEntry[]): number {
-  return entries.filter(isTable).length;
-}
-
-/**
- * Refuses (code `usage`) a selection with names that the archive does not contain: pg_restore would restore nothing
- * of them and succeed.
- */
-export function requireSelected(contents: ArchiveContents, selection: Selection): void {
-  const inSchemas = contents.entries.filter((entry) => isNamed(entry, { ...selection, tables: [] }));
-  const tables = inSchemas
-    .filter(({ description }) => TABLE_KINDS.includes(description))
-    .map(({ tag }) => tag);
-  const schemas = contents.entries.flatMap(({ namespace }) => namespace ?? []);
-  for (const [what, wanted, present] of [
-    ["schema", selection.schemas, schemas],
-    ["table", selection.tables, tables],
-  ] as const) {
-    const unknown = wanted.find((name) => !present.includes(name));
-    if (unknown === undefined) continue;
-    const suggestion = closest(unknown, present);
-    const named = unknown.includes(".")
-      ? "give the table without its schema, and the schema with --schema; "
-      : "";
-    throw new Pg321Error("usage", `the backup contains no ${what} "${unknown}"`, {
-      hint: suggestion
-        ? `did you mean ${suggestion}?`
-        : `${named}list its contents with: pg321 restore ID --output FILE; pg_restore --list FILE`,
-    });
-  }
+/** Number of tables that the entries create, or fill if they hold only rows; partitions and their parents each count. */
+export function tableCount(entries: readonly ArchiveEntry[], { only }: Selection = EVERYTHING): number {
+  if (only !== "data") return entries.filter(isTable).length;
+  return entries.filter(({ description }) => description === "TABLE DATA").length;
 }

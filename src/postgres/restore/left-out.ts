@@ -1,4 +1,6 @@
 import type { ArchiveContents, ArchiveEntry } from "../archive/format.ts";
+import { attachedTo, isTable } from "../archive/inheritance.ts";
+import { patternFor } from "../archive/object-pattern.ts";
 import { DEPENDENT_KINDS } from "../archive/selection.ts";
 import type { ObjectName } from "../archive/table-parts.ts";
 import { entryName, isPart, isRelation, objectOf, tableOf } from "../archive/table-parts.ts";
@@ -41,12 +43,14 @@ export interface SelectedPlan {
 
 /**
  * Completes a selection: takes out the parts that the target cannot take, and looks for dependents that were dropped
- * together with the selected objects. Without `target` nothing but the selection exists.
+ * together with the selected objects. Without `target` nothing but the selection exists. `cuts` are excluded on
+ * purpose: views, functions and the like that need one of these are left out too, unless the target has it.
  */
 export async function planSelection(
   target: Connection | undefined,
   contents: ArchiveContents,
   selected: readonly ArchiveEntry[],
+  cuts: ReadonlySet<number>,
 ): Promise<SelectedPlan> {
   const byId = new Map(contents.entries.map((entry) => [entry.id, entry]));
   const ids = new Set(selected.map(({ id }) => id));
@@ -55,8 +59,10 @@ export async function planSelection(
       .flatMap((id) => (ids.has(id) ? [] : (byId.get(id) ?? [])))
       // A partition's index depends on its parent's only to be attached to it.
       .filter((needed) => !(isIndex(entry) && isIndex(needed)));
-  const needed = selected.filter((entry) => isOptional(entry) || isRelation(entry)).flatMap(outside);
-  const dependents = dependentsOf(contents, ids, byId);
+  const needed = selected.flatMap((entry) =>
+    isOptional(entry) || isRelation(entry) ? outside(entry) : outside(entry).filter(({ id }) => cuts.has(id)),
+  );
+  const dependents = dependentsOf(contents, ids, byId).filter(({ id }) => !cuts.has(id));
   const tables = dependents.flatMap((entry) => tableOf(entry, byId) ?? []);
   const publications = dependents
     .filter(({ description }) => description === "PUBLICATION TABLE")
@@ -68,24 +74,26 @@ export async function planSelection(
     byId,
   );
 
+  const isLackingOf = (entry: ArchiveEntry) => {
+    const lacks = ({ id }: ArchiveEntry) => exists.get(id) === false;
+    if (isOptional(entry)) return (one: ArchiveEntry) => gone.has(one.id) || lacks(one);
+    // The preflight refuses a table that cannot be created.
+    if (isTable(entry)) return () => false;
+    return (one: ArchiveEntry) => gone.has(one.id) || (cuts.has(one.id) && lacks(one));
+  };
   const left_out: LeftOut[] = [];
   const entries: ArchiveEntry[] = [];
+  const gone = new Set<number>();
   for (const entry of selected) {
-    // A part of a part that was left out goes with it, such as its comment.
-    const isOrphan = [...DEPENDENT_KINDS, "INDEX ATTACH"].includes(entry.description)
-      ? entry.dependencies.some((id) => byId.has(id) && !ids.has(id))
-      : false;
-    const lacking = isOptional(entry) ? outside(entry).filter(({ id }) => exists.get(id) === false) : [];
-    if (!isOrphan && lacking.length === 0) entries.push(entry);
-    else ids.delete(entry.id);
-    if (lacking.length === 0) continue;
-    const names = [...new Set(lacking.map(nameInText))].join(" and ");
-    left_out.push({
-      entry: entryName(entry),
-      reason: `it needs ${names}, which the target lacks`,
-      table: null,
-      sql: entry.definition.trim(),
-    });
+    const lacking = outside(entry).filter(isLackingOf(entry));
+    const isOrphan = isOrphaned(entry, ids, byId, gone);
+    if (!isOrphan && lacking.length === 0) {
+      entries.push(entry);
+      continue;
+    }
+    ids.delete(entry.id);
+    gone.add(entry.id);
+    if (!isOrphan) left_out.push(leftOutFor(entry, lacking));
   }
   const missing = dependents.filter((entry) => {
     const table = tableOf(entry, byId);
@@ -100,22 +108,47 @@ export async function planSelection(
   return { entries, needs, present, left_out, missing_dependents: missing.map(dependentText) };
 }
 
+/** Whether an entry goes with an object that was left out, such as its comment or an index of a view. */
+function isOrphaned(
+  entry: ArchiveEntry,
+  ids: ReadonlySet<number>,
+  byId: ReadonlyMap<number, ArchiveEntry>,
+  gone: ReadonlySet<number>,
+): boolean {
+  const { description, dependencies } = entry;
+  if ([...DEPENDENT_KINDS, "INDEX ATTACH"].includes(description))
+    return dependencies.some((id) => byId.has(id) && !ids.has(id));
+  if (description === "MATERIALIZED VIEW DATA") return dependencies.some((id) => gone.has(id));
+  const table = tableOf(entry, byId);
+  return table !== undefined && gone.has(table.id);
+}
+
+function leftOutFor(entry: ArchiveEntry, lacking: readonly ArchiveEntry[]): LeftOut {
+  const names = [...new Set(lacking.map(nameInText))].join(" and ");
+  return {
+    entry: entryName(entry),
+    reason: `it needs ${names}, which the target lacks`,
+    table: null,
+    sql: entry.definition.trim(),
+  };
+}
+
 /** Each lacking object once, with the first table or view that needs it, in the archive's order: each can be created. */
 function needsOf(
-  { entries }: ArchiveContents,
+  contents: ArchiveContents,
   relations: readonly ArchiveEntry[],
   lackingFor: (entry: ArchiveEntry) => ArchiveEntry[],
 ): Need[] {
   const found = new Map<number, Need>();
+  const parents = attachedTo(contents);
   for (const relation of relations)
     for (const entry of lackingFor(relation)) {
-      // A partition depends on its parent in the archive, but is a table without it.
-      if (isRelation(entry) && relation.description.endsWith("TABLE")) continue;
+      if (parents.get(relation.id)?.includes(entry.id)) continue;
       const { table, sql } = dependentText(entry);
       const need = { name: nameInText(entry), needed_by: nameInText(relation), table, sql };
       if (!found.has(entry.id)) found.set(entry.id, need);
     }
-  return entries.flatMap(({ id }) => found.get(id) ?? []);
+  return contents.entries.flatMap(({ id }) => found.get(id) ?? []);
 }
 
 function isOptional(entry: ArchiveEntry): boolean {
@@ -131,7 +164,7 @@ function dependentText(entry: ArchiveEntry): LeftOut {
   return {
     entry: entryName(entry),
     reason: "it depends on a restored object, and the target lacks it",
-    table: isSelectable ? entry.tag : null,
+    table: isSelectable ? patternFor(undefined, entry.tag) : null,
     sql: isSelectable ? null : entry.definition.trim(),
   };
 }

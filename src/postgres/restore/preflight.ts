@@ -1,5 +1,6 @@
 import { Pg321Error } from "../../base/errors.ts";
 import { databaseOwner, databaseStatements, needsOf } from "../archive/archive.ts";
+import { cutsOf } from "../archive/cuts.ts";
 import type { ArchiveContents, ArchiveEntry } from "../archive/format.ts";
 import type { Selection } from "../archive/selection.ts";
 import { DEPENDENT_KINDS, isWhole, selectedEntries } from "../archive/selection.ts";
@@ -161,10 +162,11 @@ export async function planRestore(
   contents: ArchiveContents,
   { selection, create }: { selection: Selection; create: boolean },
 ): Promise<SelectedPlan> {
-  const selected = selectedEntries(contents, selection);
-  if (isWhole(selection))
+  const cuts = cutsOf(contents, selection);
+  const selected = selectedEntries(contents, selection, cuts);
+  if (isWhole(selection) || selection.only === "data")
     return { entries: selected, needs: [], present: [], left_out: [], missing_dependents: [] };
-  const plan = await planSelection(create ? undefined : target, contents, selected);
+  const plan = await planSelection(create ? undefined : target, contents, selected, cuts);
   const present = create ? ["public"] : await schemaNames(target);
   const needed = new Set(plan.entries.map(({ namespace }) => namespace));
   const ids = new Set(plan.entries.map(({ id }) => id));

@@ -1,0 +1,81 @@
+import { messageOf } from "../../base/errors.ts";
+import type { RunOutcome } from "../../catalog/records.ts";
+import type { RowCounter } from "../../postgres/archive/data.ts";
+import type { ArchiveContents, ArchiveEntry } from "../../postgres/archive/format.ts";
+import { quoteIdentifier } from "../../postgres/archive/sql-text.ts";
+import type { Endpoint } from "../../postgres/connection.ts";
+import { connect } from "../../postgres/connection.ts";
+import { parseFacts } from "../../postgres/counts/facts.ts";
+import type { JobContext } from "../context.ts";
+import type { EmptyTable, RestoreReport, RestoreRequest } from "./report.ts";
+
+type Came = Pick<RestoreReport, "errors_ignored" | "tables" | "left_out" | "empty_tables">;
+
+/** How a restore ended that should have brought this number of tables. */
+export function outcomeOf(
+  { errors_ignored, tables, left_out, empty_tables }: Came,
+  expected: number,
+): { outcome: RunOutcome; error: string | null } {
+  if (tables === 0 && expected > 0)
+    return {
+      outcome: "FAILED",
+      error: "no table came back: pg_restore reported an error about each of them",
+    };
+  const isPartial = errors_ignored + left_out.length + empty_tables.length > 0;
+  return { outcome: isPartial ? "PARTIAL" : "OK", error: null };
+}
+
+/**
+ * The restored tables that hold no row in the target, although the backup recorded some or pg_restore sent some: a
+ * trigger or an error has kept them out. Tables that are restored without their rows do not count.
+ */
+export async function emptyTables(
+  { log }: Pick<JobContext, "log">,
+  { backup, target }: Pick<RestoreRequest, "backup" | "target">,
+  contents: ArchiveContents,
+  entries: readonly ArchiveEntry[],
+  counter: RowCounter,
+): Promise<EmptyTable[]> {
+  const facts = backup.facts === null ? undefined : parseFacts(backup.facts);
+  const counted = new Map(
+    facts?.tables.map(({ schema, name, rows }) => [keyOf({ namespace: schema, tag: name }), rows]),
+  );
+  const restored = new Set(entries.map(({ id }) => id));
+  const isData = ({ description }: ArchiveEntry) => description === "TABLE DATA";
+  const withoutRows = new Set(
+    contents.entries.filter((entry) => isData(entry) && !restored.has(entry.id)).map(keyOf),
+  );
+  const recorded = new Map<string, EmptyTable>();
+  for (const entry of entries) {
+    if (!isData(entry) && entry.description !== "TABLE") continue;
+    const key = keyOf(entry);
+    if (withoutRows.has(key)) continue;
+    const rows_recorded = counted.get(key) ?? counter.rowsOf([entry]) ?? 0;
+    if (rows_recorded > 0) recorded.set(key, { table: `${entry.namespace}.${entry.tag}`, rows_recorded });
+  }
+  if (recorded.size === 0) return [];
+  try {
+    const empty = await withoutPages(target, [...recorded.keys()]);
+    return empty.flatMap((name) => recorded.get(name) ?? []);
+  } catch (error) {
+    // The restore itself has succeeded.
+    log.warning("restored tables could not be checked for rows", { error: messageOf(error) });
+    return [];
+  }
+}
+
+/** Which of the tables have no page, and so not one row. */
+async function withoutPages(target: Endpoint, names: readonly string[]): Promise<string[]> {
+  await using connection = await connect(target);
+  const empty = await connection.run(
+    "look for tables without rows",
+    (sql) => sql<{ name: string }[]>`
+      select name from json_array_elements_text(${JSON.stringify(names)}::text::json) as asked (name)
+      where pg_relation_size(to_regclass(name)) = 0`,
+  );
+  return empty.map(({ name }) => name);
+}
+
+function keyOf({ namespace = "", tag }: Pick<ArchiveEntry, "namespace" | "tag">): string {
+  return `${quoteIdentifier(namespace)}.${quoteIdentifier(tag)}`;
+}

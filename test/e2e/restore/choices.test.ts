@@ -1,0 +1,186 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { fillTortureDatabase } from "../../lab/data/torture-database.ts";
+import { Installation, localStorage } from "../../lab/installation.ts";
+import { compareByName, usePostgres } from "../../lab/servers/use-postgres.ts";
+
+/** What the options that choose and exclude select, in a database with all kinds of objects and names. */
+
+setDefaultTimeout(120_000);
+const postgres = usePostgres();
+let installation: Installation;
+let source: string;
+let backup: string;
+
+beforeAll(async () => {
+  source = await postgres.createDatabase();
+  await fillTortureDatabase(postgres.connect(source));
+  installation = await Installation.make({
+    postgres: postgres.address,
+    databases: [source],
+    storages: (directory) => [localStorage("disk", directory)],
+  });
+  backup = (await installation.ok("backup", "--json")).json.backups[0].backup_id;
+});
+afterAll(() => installation[Symbol.asyncDispose]());
+
+const run = (target: string, ...words: string[]) =>
+  installation.run("restore", backup, "-t", `main/${target}`, "--json", ...words);
+
+async function created(...words: string[]) {
+  const target = `restored_${crypto.randomUUID().slice(0, 8)}`;
+  postgres.dropAtEnd(target);
+  return { target, ...(await run(target, "--create", ...words)) };
+}
+
+async function listed(...words: string[]): Promise<string[]> {
+  const { exitCode, json, stderr } = await run("not_there", "--create", "--dry-run", ...words);
+  expect({ exitCode, stderr: exitCode === 0 ? "" : stderr }).toEqual({ exitCode: 0, stderr: "" });
+  return json.entries;
+}
+
+const tablesIn = (entries: string[]) =>
+  entries
+    .filter((entry) => entry.startsWith("TABLE DATA "))
+    .map((entry) => entry.slice("TABLE DATA ".length));
+
+describe("patterns", () => {
+  test.each([
+    ["orders", ["public.orders", "side.orders"]],
+    ["side.orders", ["side.orders"]],
+    ["side.order?", ["side.orders"]],
+    ["star*", ["a.b.star*", "a.b.starling"]],
+    ["star\\*", ["a.b.star*"]],
+    ['"star*"', ["a.b.star*"]],
+    ['"a.b"."c.d"', ["a.b.c.d"]],
+    ["c.d", ["a.b.c.d"]],
+    ["==", ["*.="]],
+    ['"*".*', ["*.="]],
+    ["Mixed Case.*", ['Mixed Case.Odd.Table "x"']],
+  ])("--table %s", async (pattern, tables) => {
+    expect(tablesIn(await listed("--table", pattern))).toEqual(tables);
+  });
+
+  test.each([
+    [["--table", "side.order"], /no table "side\.order"\nhint: did you mean side\.orders or shop\.Order\?/],
+    [
+      ["--table", "sied.orders"],
+      /no table "sied\.orders"\nhint: did you mean public\.orders or side\.orders\?/,
+    ],
+    [["--exclude-table", "nothing_*"], /no table that matches "nothing_\*"\nhint: list its contents/],
+    [["--exclude-table-data", "custmer"], /hint: did you mean customer\?/],
+    [["--exclude-schema", "shoop"], /no schema "shoop"\nhint: did you mean shop\?/],
+    [["--table", "a.b.*"], /no table "a\.b\.\*"\nhint: write a name that contains a dot in double quotes/],
+    [["--table", "side.["], /"\[" is not a valid glob/],
+    [
+      ["--table", "side.*", "--exclude-schema", "side", "--exclude-schema", "a.b"],
+      /nothing of the backup would be restored\nhint: /,
+    ],
+  ])("%j", async (words, message) => {
+    const { exitCode, stderr } = await run("not_there", "--create", ...words);
+    expect({ exitCode, stderr }).toMatchObject({ exitCode: 2 });
+    expect(stderr).toMatch(message);
+  });
+});
+
+describe("excluded tables and the same tables chosen", () => {
+  test.each([
+    [["side.parent", "side.item", "whole_rows"]],
+    [["side.parts", '"a.b".*', "orders"]],
+    [["shop.*"]],
+    [["log.event", '"Mixed Case".*', '"*"."="']],
+  ])("make the whole database: %j", async (tables) => {
+    const without = await created(...tables.flatMap((one) => ["--exclude-table", one]));
+    expect(without.exitCode).toBe(without.json.left_out.length > 0 ? 3 : 0);
+    const whole = async (patterns: string[]) => {
+      const words = patterns.flatMap((one) => ["--table", one]);
+      const { exitCode, stderr, json } = await run(without.target, "--into-existing", ...words);
+      expect({ exitCode, stderr: exitCode === 0 ? "" : stderr }).toEqual({ exitCode: 0, stderr: "" });
+      return json.missing_dependents as { table: string | null; sql: string | null }[];
+    };
+    // What the report names completes the rest.
+    const missing = await whole(tables);
+    const sql = postgres.connect(without.target);
+    for (const one of missing) if (one.sql) await sql.unsafe(one.sql).simple();
+    const views = missing.flatMap(({ table }) => table ?? []);
+    if (views.length > 0) expect(await whole(views)).toEqual([]);
+    const { differences } = await compareByName(postgres, source, without.target);
+    expect(differences).toEqual([]);
+  });
+});
+
+test("a table that cannot exist without an excluded one is named before anything is created", async () => {
+  const { exitCode, stderr } = await run("not_there", "--create", "--exclude-table", "side.parent");
+  expect({ exitCode, stderr }).toMatchObject({ exitCode: 10 });
+  expect(stderr).toContain(
+    "it lacks table side.parent, which table side.whole_rows needs; nothing was changed",
+  );
+});
+
+test("a schema is excluded with all that is in it and partitions of its tables elsewhere", async () => {
+  const entries = await listed("--exclude-schema", "side", "--exclude-schema", "*log*");
+  expect(entries.filter((entry) => /\b(side|log)\.|a\.b\.part/.test(entry))).toEqual([]);
+  expect(tablesIn(entries)).toContain("shop.customer");
+});
+
+test("--schema-only and then --data-only make the whole database", async () => {
+  const { exitCode, json } = await created("--schema-only");
+  expect({ exitCode, rows: json.rows }).toEqual({ exitCode: 0, rows: 0 });
+});
+
+test("--no-indexes keeps keys, and names a foreign key that needs an index", async () => {
+  const { target, exitCode, json } = await created("--no-indexes");
+  expect(exitCode).toBe(3);
+  expect(json.left_out).toMatchObject([
+    {
+      entry: "FK CONSTRAINT side.item item_parent_item_fkey",
+      reason: "it needs index side.parent_total, which the target lacks",
+    },
+  ]);
+  const sql = postgres.connect(target);
+  const indexes = await sql`select indexrelid::regclass::text as name from pg_index
+    where indrelid::regclass::text like 'side.%' and not exists (select from pg_constraint where conindid = indexrelid)`;
+  expect(indexes).toHaveLength(0);
+  expect(
+    await sql`select from pg_constraint where conname in ('parent_pkey', 'item_parent_fkey')`,
+  ).toHaveLength(2);
+});
+
+test("--exclude-table-data restores the table without its rows, and those of its partitions", async () => {
+  const entries = await listed("--exclude-table-data", "side.p*", "--exclude-table-data", "revenue_by_day");
+  expect(tablesIn(entries).filter((name) => /^side\.p|part_1_a|child/.test(name))).toEqual([]);
+  expect(entries).toContain("TABLE a.b.part_1_a");
+  expect(entries).toContain("MATERIALIZED VIEW shop.revenue_by_day");
+  expect(entries).not.toContain("MATERIALIZED VIEW DATA shop.revenue_by_day");
+  const { target, json } = await created("--table", "side.parts", "--exclude-table-data", "parts");
+  expect(json).toMatchObject({ outcome: "OK", tables: 3, rows: 0, empty_tables: [] });
+  expect(await postgres.connect(target)`select from side.parts`).toHaveLength(0);
+});
+
+test("a table without the rows that the backup recorded is reported: exit 3", async () => {
+  const target = await postgres.createDatabase();
+  await postgres
+    .connect(target)
+    .unsafe(`create schema side; create table side.orders (i int);
+      create function nothing() returns trigger language plpgsql as 'begin return null; end';
+      create trigger nothing before insert on side.orders for each row execute function nothing()`)
+    .simple();
+  const words = ["--table", "side.orders", "--data-only", "--into-existing"];
+  const { exitCode, json } = await run(target, ...words);
+  expect({ exitCode, outcome: json.outcome }).toEqual({ exitCode: 3, outcome: "PARTIAL" });
+  expect(json.empty_tables).toEqual([{ table: "side.orders", rows_recorded: 1 }]);
+  const { stdout } = await installation.run("restore", backup, "-t", `main/${target}`, ...words);
+  expect(stdout).toContain("empty side.orders: it holds no rows, but the backup recorded 1");
+});
+
+test("a restore that brings no table at all has failed: exit 10", async () => {
+  const target = await postgres.createDatabase();
+  await postgres.connect(target).unsafe("create schema side; create table side.orders (other text)").simple();
+  const words = ["--table", "side.orders", "--into-existing", "--keep-going"];
+  const { exitCode, json } = await run(target, ...words);
+  expect({ exitCode, outcome: json.outcome, tables: json.tables }).toEqual({
+    exitCode: 10,
+    outcome: "FAILED",
+    tables: 0,
+  });
+  expect(json.errors.length).toBeGreaterThan(0);
+});

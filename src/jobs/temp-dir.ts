@@ -3,7 +3,7 @@ import { lstat, mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import { requireAnswer } from "../base/files/place.ts";
-import { isClusterDirectory, isInUse, makerOfDirectory } from "../base/files/private-files.ts";
+import { isClusterDirectory, isInUse, isLeft, makerOfDirectory } from "../base/files/private-files.ts";
 import { isRoot } from "../base/process/become-user.ts";
 import { removeCluster } from "../postgres/cluster/left-cluster.ts";
 import { CLUSTER_DIR_OF_ROOT } from "../postgres/cluster/throwaway.ts";
@@ -41,8 +41,14 @@ export async function prepareTempDir(path: string, signal?: AbortSignal): Promis
   }
 }
 
-/** Removes the private directories of dead processes, whoever owns `path`. Returns the number removed. */
-export async function removeLeftDirectories(path: string): Promise<number> {
+/**
+ * Removes the private directories of dead processes, whoever owns `path`, and those that this process could not remove
+ * before. One that still cannot be removed is reported and throws nothing. Returns the number removed.
+ */
+export async function removeLeftDirectories(
+  path: string,
+  onError: (directory: string, error: string) => void = () => {},
+): Promise<number> {
   let count = 0;
   for (const name of await readdir(path)) {
     const maker = makerOfDirectory(name);
@@ -50,11 +56,15 @@ export async function removeLeftDirectories(path: string): Promise<number> {
     const directory = join(path, name);
     const stats = await lstat(directory).catch(ignoreMissing);
     // Anybody can create a directory with such a name in /tmp, but only we can create one that is ours and private.
-    if (!stats || !(isPrivate(stats) || isClusterOfRoot(name, stats)) || isInUse(maker, stats.mtimeMs))
-      continue;
-    if (isClusterDirectory(name)) await removeCluster(directory);
-    await rm(directory, { recursive: true, force: true });
-    count++;
+    if (!stats || !(isPrivate(stats) || isClusterOfRoot(name, stats))) continue;
+    if (!isLeft(directory) && isInUse(maker, stats.mtimeMs)) continue;
+    try {
+      if (isClusterDirectory(name)) await removeCluster(directory);
+      await rm(directory, { recursive: true, force: true });
+      count++;
+    } catch (error) {
+      onError(directory, messageOf(error));
+    }
   }
   return count;
 }

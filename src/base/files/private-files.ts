@@ -22,6 +22,16 @@ const WHOLE_TAG = new RegExp(`^${TAG}$`);
 /** A directory that no other user can access; disposing removes it with its contents. */
 export interface PrivateDirectory extends AsyncDisposable {
   readonly path: string;
+  /** Leaves it as it is: it cannot be removed now. `isLeft` then says so. */
+  leave(): void;
+}
+
+/** Directories that this process no longer uses, and could not remove. */
+const left = new Set<string>();
+
+/** Whether this process has made the directory, no longer uses it, and could not remove it. */
+export function isLeft(path: string): boolean {
+  return left.has(path);
 }
 
 /** Creates one with mode 0700, whatever the umask, and a name that identifies its process. */
@@ -44,11 +54,17 @@ export async function makePrivateDirectory(
   };
   const timer = setInterval(touch, TOUCH_MS);
   timer.unref();
+  const leave = () => {
+    clearInterval(timer);
+    left.add(path);
+  };
   return {
     path,
+    leave,
     async [Symbol.asyncDispose]() {
-      clearInterval(timer);
+      leave();
       await rm(path, { recursive: true, force: true });
+      left.delete(path);
     },
   };
 }

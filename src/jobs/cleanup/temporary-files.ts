@@ -19,7 +19,7 @@ export async function removeTemporaryFiles(
   onError: (file: string, error: string) => void,
 ): Promise<number> {
   await requireAnswer(`temp_dir ${directory}`, directory);
-  let count = await removeLeftDirectories(directory);
+  let count = await removeLeftDirectories(directory, onError);
   if (!(await isOwnTempDir(directory))) return count;
   for (const name of await readdir(directory)) {
     if (!TEMPORARY.test(name)) continue;

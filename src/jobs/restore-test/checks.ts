@@ -69,11 +69,12 @@ export async function sqlChecks(
   connection: Connection,
   { server, database }: Pick<BackupRecord, "server" | "database">,
   checks: readonly SqlCheckConfig[],
+  signal: AbortSignal,
 ): Promise<RestoreTestCheck[]> {
   const results: RestoreTestCheck[] = [];
   for (const check of checks) {
     if (!check.databases.some((written) => serverPattern(written).matches(server, database))) continue;
-    results.push(await sqlCheck(connection, check));
+    results.push(await sqlCheck(connection, check, signal));
   }
   return results;
 }
@@ -81,6 +82,7 @@ export async function sqlChecks(
 async function sqlCheck(
   connection: Connection,
   { name, sql: query, expect: expected, timeout_ms }: SqlCheckConfig,
+  signal: AbortSignal,
 ): Promise<RestoreTestCheck> {
   const about = { name: `check ${name}`, expected };
   try {
@@ -93,7 +95,11 @@ async function sqlCheck(
     const detail = rows.length === 0 ? "the query gave no row" : value === null ? "the answer is NULL" : null;
     return { ...about, is_ok: found === expected, found, detail };
   } catch (error) {
-    return { ...about, is_ok: false, found: null, detail: messageOf(error) };
+    // The time of the whole test is up, or it was stopped: this is no answer of the query.
+    if (signal.aborted) throw error;
+    const isLate = /canceling statement due to statement timeout/.test(messageOf(error));
+    const late = `no answer within ${timeout_ms / 1000} s, the timeout of this check`;
+    return { ...about, is_ok: false, found: null, detail: isLate ? late : messageOf(error) };
   }
 }
 

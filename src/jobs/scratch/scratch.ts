@@ -3,8 +3,8 @@ import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { Secret } from "../../base/secret.ts";
 import type { RunRecord } from "../../catalog/records.ts";
 import type { ArchiveContents } from "../../postgres/archive/format.ts";
+import { connectWithin, EndedStatement } from "../../postgres/bounded-connection.ts";
 import type { Endpoint } from "../../postgres/connection.ts";
-import { connect } from "../../postgres/connection.ts";
 import type { ScratchIdentity } from "../../postgres/scratch/scratch-database.ts";
 import {
   dropScratchDatabase,
@@ -17,6 +17,8 @@ import {
 } from "../../postgres/scratch/scratch-database.ts";
 import type { JobContext } from "../context.ts";
 import type { TestServer } from "./test-server.ts";
+import { statementLimit } from "./test-server.ts";
+import { tidyingTime } from "./tidying-time.ts";
 
 /** An empty database for one test. Disposal drops it, if it is still the one that was made. */
 export interface Scratch extends AsyncDisposable {
@@ -55,7 +57,7 @@ export async function makeScratch(
   const admin = server.endpoint(server.maintenanceDatabase);
   const password = randomBytes(24).toString("hex");
   await using made = new AsyncDisposableStack();
-  await using connection = await connect(admin);
+  await using connection = await connectWithin(admin, statementLimit(context));
   let isHalfMade = true;
   made.defer(() => drop(context, server, { ...identity, id }, isHalfMade));
   await recordIntent(context, run, server, identity, id);
@@ -77,7 +79,7 @@ export async function makeScratch(
           sslcert: undefined,
           sslkey: undefined,
         };
-  await requireLogin(owner, identity.role);
+  await requireLogin(context, owner, identity.role);
   const all = made.move();
   return {
     ...{ owner, admin: inScratch, role: identity.role, otherLocale },
@@ -85,11 +87,11 @@ export async function makeScratch(
   };
 }
 
-async function requireLogin(owner: Endpoint, role: string | null): Promise<void> {
+async function requireLogin(context: JobContext, owner: Endpoint, role: string | null): Promise<void> {
   try {
-    await using _ = await connect(owner);
+    await using _ = await connectWithin(owner, statementLimit(context));
   } catch (error) {
-    if (role === null || !(error instanceof Pg321Error)) throw error;
+    if (role === null || !(error instanceof Pg321Error) || error instanceof EndedStatement) throw error;
     throw new Pg321Error("database", error.message, {
       hint: "a restore test on a server with a superuser makes a role with a password: let pg_hba.conf accept roles named test_restore_* by scram-sha-256, or name a role in restore_test.server that has CREATEDB and is no superuser",
       cause: error,
@@ -125,7 +127,9 @@ async function drop(
   isHalfMade: boolean,
 ): Promise<void> {
   try {
-    await using connection = await connect(server.endpoint(server.maintenanceDatabase));
+    using time = tidyingTime();
+    const place = server.endpoint(server.maintenanceDatabase);
+    await using connection = await connectWithin(place, time);
     const dropped = await dropScratchDatabase(connection, identity, server.major, isHalfMade);
     // The next run looks again, and reports it.
     if (dropped.result === "foreign")

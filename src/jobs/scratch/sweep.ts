@@ -4,22 +4,27 @@ import { runLeaseName } from "../../catalog/database-lease.ts";
 import { isHeld } from "../../catalog/lease.ts";
 import type { ScratchDatabaseRecord } from "../../catalog/scratch-databases.ts";
 import { quoteIdentifier } from "../../postgres/archive/sql-text.ts";
-import { connect } from "../../postgres/connection.ts";
+import { connectWithin } from "../../postgres/bounded-connection.ts";
+import { clusterParent } from "../../postgres/cluster/throwaway.ts";
 import { inspectServer } from "../../postgres/inspect.ts";
 import { dropScratchDatabase, dropScratchRole } from "../../postgres/scratch/scratch-database.ts";
 import type { JobContext } from "../context.ts";
 import { underWay } from "../record-run.ts";
+import { removeLeftDirectories } from "../temp-dir.ts";
 import type { TestPlace } from "./test-server.ts";
 import { testPlaces } from "./test-server.ts";
+import { tidyingTime } from "./tidying-time.ts";
 
 /**
- * Drops the scratch databases that killed restore tests left on servers. Each is dropped only if name, OID and comment
+ * Removes what killed restore tests, and those that could not tidy up, left: throwaway clusters on this host, and scratch
+ * databases on servers. Each database is dropped only if name, OID and comment
  * are the recorded ones and its run is over; otherwise it is left alone for good, and reported. A server that does not
  * answer is tried again next time. Throws only if the job is stopped. Returns the number dropped.
  */
 export async function sweepScratch(context: JobContext): Promise<number> {
   const { catalog, log, signal } = context;
   let dropped = 0;
+  await sweepClusters(context);
   for (const record of await catalog.scratchDatabases.all()) {
     signal.throwIfAborted();
     try {
@@ -37,6 +42,17 @@ export async function sweepScratch(context: JobContext): Promise<number> {
   return dropped;
 }
 
+/** Only those that were left: the cluster of a test that another process makes now stays. */
+async function sweepClusters({ config, log }: JobContext): Promise<void> {
+  const parent = await clusterParent(config.temp_dir).catch(() => config.temp_dir);
+  const onError = (directory: string, error: string) =>
+    log.warning("what a restore test left on this host could not be removed; pg321 tries again later", {
+      directory,
+      error,
+    });
+  await removeLeftDirectories(parent, onError).catch((error) => onError(parent, messageOf(error)));
+}
+
 async function isInUse({ catalog, clock }: JobContext, { run_id }: ScratchDatabaseRecord): Promise<boolean> {
   if (underWay.has(run_id)) return true;
   const now = clock.now().toISOString();
@@ -50,7 +66,8 @@ async function sweepOne(
   record: ScratchDatabaseRecord,
 ): Promise<number> {
   const { catalog, log } = context;
-  await using connection = await connect(place.endpoint(place.maintenanceDatabase));
+  using time = tidyingTime(context.signal);
+  await using connection = await connectWithin(place.endpoint(place.maintenanceDatabase), time);
   const { major } = await inspectServer(connection);
   const end = await dropScratchDatabase(connection, record, major, !record.is_made);
   if (end.result === "foreign") {

@@ -8,10 +8,12 @@ import type { BackupRecord } from "../../catalog/records.ts";
 import type { ServerConfig } from "../../config/config.ts";
 import { requireUsableServer } from "../../config/set-aside.ts";
 import type { BinDir } from "../../postgres/binaries.ts";
+import type { StatementLimit } from "../../postgres/bounded-connection.ts";
+import { connectWithin } from "../../postgres/bounded-connection.ts";
 import { serverProgramsFor } from "../../postgres/cluster/programs.ts";
 import { clusterParent, startThrowaway } from "../../postgres/cluster/throwaway.ts";
 import type { Connection, Endpoint } from "../../postgres/connection.ts";
-import { connect, endpointOf, hostOf } from "../../postgres/connection.ts";
+import { endpointOf, hostOf } from "../../postgres/connection.ts";
 import { inspectServer } from "../../postgres/inspect.ts";
 import type { JobContext } from "../context.ts";
 
@@ -44,7 +46,7 @@ export async function openTestServer(context: JobContext, backup: BackupRecord):
   const place = testPlaces(context, backup).at(0);
   if (!place) throw noSource(backup);
   const { endpoint, maintenanceDatabase, binDir, key, target } = place;
-  await using connection = await connect(endpoint(maintenanceDatabase));
+  await using connection = await connectWithin(endpoint(maintenanceDatabase), statementLimit(context));
   const facts = await inspectServer(connection);
   if (facts.readOnly)
     throw new Pg321Error(
@@ -63,6 +65,11 @@ export async function openTestServer(context: JobContext, backup: BackupRecord):
     isSuperuser: facts.isSuperuser,
     [Symbol.asyncDispose]: async () => {},
   };
+}
+
+/** The limit for each statement of a test: the end of the test, whose time `signal` measures. */
+export function statementLimit({ signal, config }: Pick<JobContext, "signal" | "config">): StatementLimit {
+  return { signal, timeoutMs: config.restore_test.timeout_ms };
 }
 
 /** A server of the config on which tests may leave something. */

@@ -2,8 +2,10 @@ import { chownSync, closeSync, constants, openSync } from "node:fs";
 import { chmod, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Subprocess } from "bun";
+import { waitAtMost } from "../../base/abort.ts";
 import type { Clock } from "../../base/clock.ts";
 import { Pg321Error } from "../../base/errors.ts";
+import type { PrivateDirectory } from "../../base/files/private-files.ts";
 import { makePrivateDirectory } from "../../base/files/private-files.ts";
 import type { Account } from "../../base/process/become-user.ts";
 import { findAccount, isRoot } from "../../base/process/become-user.ts";
@@ -11,7 +13,7 @@ import { Secret } from "../../base/secret.ts";
 import { ChildError, runChild } from "../../stream/process.ts";
 import type { Endpoint } from "../connection.ts";
 import { CLEAN_ENVIRONMENT } from "../libpq.ts";
-import { removeCluster, stopCluster } from "./left-cluster.ts";
+import { removeCluster, stopCluster, unendedServer } from "./left-cluster.ts";
 import type { ServerPrograms } from "./programs.ts";
 
 /** A private cluster: only this process can connect to it. Disposal stops it and removes it with its data. */
@@ -37,6 +39,8 @@ const PORT = 5432;
 const SOCKET_PATH_BYTES_MAX = 107;
 const START_MS_MAX = 120_000;
 const LOOK_MS = 20;
+/** For the end of a server after SIGKILL. */
+const EXIT_MS_MAX = 3_000;
 const CONNECT_TIMEOUT_MS = 10_000;
 /** Where root puts it if temp_dir is closed to the account that runs PostgreSQL. */
 export const CLUSTER_DIR_OF_ROOT = "/var/tmp";
@@ -82,21 +86,17 @@ export async function startThrowaway(options: ClusterOptions): Promise<Throwaway
   const account = isRoot() ? unprivileged() : undefined;
   const password = Buffer.from(crypto.getRandomValues(new Uint8Array(24))).toString("hex");
   await using made = new AsyncDisposableStack();
-  const directory = made.use(await makePrivateDirectory(parent, "cluster"));
+  const directory = await makePrivateDirectory(parent, "cluster");
+  let server: Subprocess | undefined;
+  made.defer(() => endCluster(directory, server, options));
   const dataDir = join(directory.path, "data");
-  made.defer(() => removeCluster(directory.path));
   await mkdir(dataDir, { mode: 0o700 });
   if (account) {
     await chmod(directory.path, 0o711);
     chownSync(dataDir, account.uid, account.gid);
   }
   await makeCluster(programs, { directory: directory.path, dataDir, password, account, signal });
-  const server = spawnServer(programs, { directory: directory.path, dataDir, account });
-  made.defer(async () => {
-    await stopCluster(dataDir);
-    server.kill("SIGKILL");
-    await server.exited;
-  });
+  server = spawnServer(programs, { directory: directory.path, dataDir, account });
   await untilReady(server, directory.path, dataDir, options);
   const host = socketDirectory(dataDir, server.pid, made);
   const all = made.move();
@@ -118,6 +118,29 @@ export async function startThrowaway(options: ClusterOptions): Promise<Throwaway
     }),
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
+}
+
+/** Ends the server and removes the cluster. If it throws, a later run removes what is left, also one of this process. */
+async function endCluster(
+  directory: PrivateDirectory,
+  server: Subprocess | undefined,
+  { clock }: ClusterOptions,
+): Promise<void> {
+  try {
+    const left = await stopCluster(join(directory.path, "data"));
+    if (left !== undefined) throw unendedServer(left, directory.path);
+    if (server) {
+      server.kill("SIGKILL");
+      await waitAtMost(server.exited, { clock, durationMs: EXIT_MS_MAX });
+      if (server.exitCode === null && server.signalCode === null)
+        throw unendedServer(server.pid, directory.path);
+    }
+    await removeCluster(directory.path);
+    await directory[Symbol.asyncDispose]();
+  } catch (error) {
+    directory.leave();
+    throw error;
+  }
 }
 
 /** A path of the data directory that is short enough for a socket in it, whatever the length of temp_dir. */

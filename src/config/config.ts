@@ -86,6 +86,8 @@ export interface ServerConfig {
   /** Names, globs (`*`, `?`, `[a-z]`), or `=NAME`: see `databasePattern`. */
   databases: string[];
   exclude: string[];
+  /** `consistent`: the databases are dumped from snapshots that were taken together. */
+  group: "consistent" | undefined;
   /** The directory of pg_dump and pg_restore; if unset, they are searched for. */
   bin_dir: string | undefined;
   /** Back up roles, memberships, role settings and tablespaces with each run. */
@@ -259,7 +261,10 @@ export interface ScheduleOverride {
 }
 
 /** How to connect to a server on which databases may be made for tests. */
-export type RestoreTestServer = Omit<ServerConfig, "name" | "databases" | "exclude" | "bin_dir" | "globals">;
+export type RestoreTestServer = Omit<
+  ServerConfig,
+  "name" | "databases" | "exclude" | "group" | "bin_dir" | "globals"
+>;
 
 export interface RestoreTestConfig {
   /** `throwaway`: a private cluster made for the test; `source`: the server that the backup comes from. */

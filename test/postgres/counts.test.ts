@@ -77,7 +77,8 @@ test("a dump's facts are those of its restore, although rows are written meanwhi
   await restoreDump(dump, endpoint(restored), temp.path);
 
   const found = await factsOf(endpoint(restored));
-  expect(found).toEqual({ ...facts, sequences: expect.anything() } as unknown as typeof found);
+  const { moment: _, ...counted } = facts as NonNullable<typeof facts>;
+  expect(found).toEqual({ ...counted, sequences: expect.anything() } as unknown as typeof found);
   expect(facts?.problem).toBeNull();
   expect(new Set(facts?.tables.map(({ method }) => method))).toEqual(new Set(["exact"]));
   expect(found.sequences.length).toBe(facts?.sequences.length as number);

@@ -17,7 +17,7 @@ import { lockText } from "../../storage/immutability.ts";
 import type { Command } from "../command.ts";
 import { isSet, JSON_OPTION } from "../command.ts";
 import { commandConfig } from "../open-context.ts";
-import { factsText } from "../output/facts-text.ts";
+import { factsText, momentText } from "../output/facts-text.ts";
 import { backupJson } from "../output/json.ts";
 import type { Output, Style } from "../output/output.ts";
 import { durationText, jsonText, rateText, sizeText, table } from "../output/output.ts";
@@ -110,6 +110,7 @@ function textOf(
         ? null
         : `${sizeText(backup.object_bytes)} (${backup.object_bytes} bytes${ratioText(ratio)})`,
     ],
+    ["snapshot", counted ? momentText(counted) : null],
     ["rows", counted ? factsText(counted).join(`\n${" ".repeat(NAME_WIDTH)} `) : null],
     ["restore test", testLine],
     ["rate", backup.dump_bytes && duration_ms ? rateText(backup.dump_bytes, duration_ms) : null],

@@ -23,3 +23,18 @@ export function factsText(facts: DumpFacts): string[] {
     ...missed.map(({ schema, name, why }) => `${schema}.${name}: ${why}`),
   ];
 }
+
+/** When the dump's snapshot was taken, and where in the WAL. */
+export function momentText({ moment }: DumpFacts): string | null {
+  if (!moment) return null;
+  const { taken_at, lsn, timeline, is_standby, group } = moment;
+  return [
+    `${taken_at} by the server's clock`,
+    ...(lsn === null ? [] : [`WAL ${lsn}`]),
+    ...(timeline === null ? [] : [`timeline ${timeline}`]),
+    ...(is_standby ? ["on a standby"] : []),
+    ...(group === undefined
+      ? []
+      : [`together with the other databases of the server (group ${group.slice(0, 8)})`]),
+  ].join(", ");
+}

@@ -57,6 +57,7 @@ export const serverSchema = v.pipe(
     ca_file: v.optional(absolutePath("system")),
     databases: v.optional(databases, ["*"]),
     exclude: v.optional(databases, []),
+    group: v.optional(choice(["consistent"])),
     bin_dir: v.optional(absolutePath()),
     globals: v.optional(boolean(), true),
   }),
@@ -80,7 +81,7 @@ export const serverSchema = v.pipe(
   }),
   rule(caFileRule),
   v.transform((server): ServerConfig => {
-    const { name, url, ca_file, databases, exclude, bin_dir, globals, connect_timeout } = server;
+    const { name, url, ca_file, databases, exclude, group, bin_dir, globals, connect_timeout } = server;
     const fields: ServerUrl = { ...server, connect_timeout_ms: connect_timeout };
     const connection = url ?? fields;
     return {
@@ -98,6 +99,7 @@ export const serverSchema = v.pipe(
       connect_timeout_ms: connection.connect_timeout_ms ?? CONNECTION_DEFAULTS.connect_timeout_ms,
       databases,
       exclude,
+      group,
       bin_dir,
       globals,
     };

@@ -28,9 +28,11 @@ export class CountedDump implements AsyncDisposable {
   #facts: Promise<DumpFacts> | undefined;
   #closed: Promise<void> | undefined;
 
-  constructor(context: CountContext, options: DumpOptions) {
+  /** A given snapshot is used, and closed; otherwise the dump takes its own. */
+  constructor(context: CountContext, options: DumpOptions, snapshot?: Snapshot) {
     this.#context = context;
     this.#options = options;
+    this.#snapshot = snapshot;
   }
 
   /**
@@ -66,7 +68,7 @@ export class CountedDump implements AsyncDisposable {
     const facts = await this.#facts.finally(() => signal.removeEventListener("abort", onAbort));
     const { tables, exact, sampled, not_counted } = totalsOf(facts);
     const fields = { database: this.#options.endpoint.database, tables, exact, sampled, not_counted };
-    if (facts.problem !== null || not_counted > 0)
+    if (this.#context.config.dump.counts && (facts.problem !== null || not_counted > 0))
       this.#context.log.warning("not every table of the dump was counted", {
         ...fields,
         error: facts.problem ?? `${plural(not_counted, "table")} not counted; pg321 show ID --json says why`,
@@ -75,8 +77,8 @@ export class CountedDump implements AsyncDisposable {
   }
 
   async #open(): Promise<void> {
-    const { config, clock } = this.#context;
-    if (!config.dump.counts) return;
+    if (this.#snapshot) return;
+    const { clock } = this.#context;
     const signal = this.#options.signal ?? this.#end.signal;
     try {
       this.#snapshot = await openSnapshot(this.#options.endpoint, { clock, signal });
@@ -87,6 +89,7 @@ export class CountedDump implements AsyncDisposable {
   }
 
   #without(error: unknown): void {
+    if (!this.#context.config.dump.counts) return;
     this.#facts = Promise.resolve(unknownFacts(`no snapshot was shared with pg_dump: ${messageOf(error)}`));
   }
 
@@ -99,7 +102,9 @@ export class CountedDump implements AsyncDisposable {
       snapshot: snapshot.id,
       onLocked: () => {
         begin();
-        this.#facts = snapshot.count(limits);
+        this.#facts = this.#context.config.dump.counts
+          ? snapshot.count(limits)
+          : Promise.resolve(unknownFacts("dump.counts is off", snapshot.moment));
         // A slow storage may take the rest of the dump much later: do not hold the server's snapshot until then.
         void this.#facts.then(() => this.#close());
       },

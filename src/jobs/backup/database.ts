@@ -6,6 +6,7 @@ import { backupName } from "../../catalog/globals.ts";
 import { awaitLease } from "../../catalog/lease.ts";
 import type { BackupKind, BackupRecord, CopyRecord } from "../../catalog/records.ts";
 import type { ServerConfig } from "../../config/config.ts";
+import type { Snapshot } from "../../postgres/counts/snapshot.ts";
 import { seal } from "../../sealed/seal.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { blockPool, compress } from "../../stream/compression.ts";
@@ -38,14 +39,15 @@ export interface DatabaseBackup {
 /**
  * Backs up one database: one dump to every storage. Resolves if the backup is VERIFIED or PARTIAL; throws after it is
  * recorded as FAILED. Throws code `locked`, before anything is recorded, if another backup of this database is running.
- * It waits for runs that remove or fill copies, because they hold the lease only briefly.
+ * It waits for runs that remove or fill copies, because they hold the lease only briefly. The dump is made from the given
+ * snapshot, or from its own.
  */
 export async function backupDatabase(
   context: JobContext,
   runId: string,
   server: ServerConfig,
   database: string,
-  kind: BackupKind = "dump",
+  { kind = "dump", snapshot }: { kind?: BackupKind | undefined; snapshot?: Snapshot | undefined } = {},
 ): Promise<DatabaseBackup> {
   const { catalog, clock, config, host, log, pid } = context;
   await using lease = await awaitLease(
@@ -73,7 +75,7 @@ export async function backupDatabase(
   const backup = await recordStart(context, runId, server.name, database, kind);
   const state = { isWhole: false };
   try {
-    return await makeBackup(context, server, backup, signal, state);
+    return await makeBackup(context, server, backup, signal, state, snapshot);
   } catch (error) {
     throw await recordFailure(context, backup, signal.aborted ? signal.reason : error, state.isWhole);
   }
@@ -95,10 +97,11 @@ async function makeBackup(
   started: BackupRecord,
   signal: AbortSignal,
   state: { isWhole: boolean },
+  snapshot: Snapshot | undefined,
 ): Promise<DatabaseBackup> {
   const { catalog, clock, config, keys } = context;
   if (config.encryption.mode === "age") requireSigningKey(keys, config.encryption);
-  await using source = await unlessAborted(sourceOf(context, server, started), signal);
+  await using source = await unlessAborted(sourceOf(context, server, started, snapshot), signal);
   const { serverVersion: server_version, pgDumpVersion: pg_dump_version, recorded } = source;
   const versions = { server_version, pg_dump_version, ...recorded };
   await catalog.updateBackup(started.id, versions);
@@ -134,9 +137,14 @@ async function makeBackup(
   return { backup: { ...backup, status }, copies, hints: hintsOf(outcomes) };
 }
 
-function sourceOf(context: JobContext, server: ServerConfig, started: BackupRecord): Promise<DumpSource> {
+function sourceOf(
+  context: JobContext,
+  server: ServerConfig,
+  started: BackupRecord,
+  snapshot: Snapshot | undefined,
+): Promise<DumpSource> {
   if (started.kind === "globals") return prepareGlobals(context, server);
-  return prepareDump(context, server, started.database);
+  return prepareDump(context, server, started.database, snapshot);
 }
 
 function isLeaseLost({ aborted, reason }: AbortSignal): boolean {

@@ -7,6 +7,7 @@ import { pgDumpFor } from "../../postgres/binaries.ts";
 import type { Endpoint } from "../../postgres/connection.ts";
 import { connect, endpointOf } from "../../postgres/connection.ts";
 import type { DumpFacts } from "../../postgres/counts/facts.ts";
+import type { Snapshot } from "../../postgres/counts/snapshot.ts";
 import { withLackingRights } from "../../postgres/dump-rights.ts";
 import { databaseBytes, inspectServer } from "../../postgres/inspect.ts";
 import type { BufferPool } from "../../stream/buffer-pool.ts";
@@ -37,6 +38,7 @@ export async function prepareDump(
   context: JobContext,
   server: ServerConfig,
   database: string,
+  snapshot?: Snapshot,
 ): Promise<DumpSource> {
   const endpoint = endpointOf(server, database);
   const facts = await factsOf(endpoint, database);
@@ -49,7 +51,8 @@ export async function prepareDump(
     databaseBytes: facts.bytes,
     read: (blocks, signal) => {
       const options = { ...dumpOptions(context, endpoint, binary), blocks, signal };
-      counted = new CountedDump(context, { ...options, onExit: (end) => (stderrTail = end.stderrTail) });
+      const onExit = (end: { stderrTail: string }) => (stderrTail = end.stderrTail);
+      counted = new CountedDump(context, { ...options, onExit }, snapshot);
       return explained(counted.read(), endpoint, { clock: context.clock, signal });
     },
     stderrTail: () => stderrTail,

@@ -1,6 +1,5 @@
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { isEndedByHand } from "../../base/text/states.ts";
-import type { BackupKind } from "../../catalog/records.ts";
 import type { ServerConfig } from "../../config/config.ts";
 import { VanishedError } from "../../postgres/errors.ts";
 import { warningsOf } from "../../postgres/program-messages.ts";
@@ -8,6 +7,7 @@ import type { JobContext } from "../context.ts";
 import { backupDatabase } from "./database.ts";
 import { withGlobals } from "./globals.ts";
 import type { BackupResult } from "./report.ts";
+import { GroupedSnapshots } from "./snapshot-group.ts";
 import type { Choice, Target, Untargeted } from "./targets.ts";
 import { resolveTargets } from "./targets.ts";
 
@@ -51,9 +51,11 @@ export class BackupRounds {
     this.listed.push(...listed);
     const again = this.#failed.map(({ target }) => target);
     this.#failed = [];
-    await inParallel([...again, ...withGlobals(targets)], config.dump.max_parallel, async (target) => {
+    const all = [...again, ...withGlobals(targets)];
+    await using grouped = await GroupedSnapshots.open(this.#context, all);
+    await inParallel(all, config.dump.max_parallel, async (target) => {
       if (signal.aborted) return;
-      const result = await backupUnvanished(this.#context, this.#runId, target);
+      const result = await backupUnvanished(this.#context, this.#runId, target, grouped);
       if (isWorthAnotherTry(result)) this.#failed.push({ target, result });
       else this.#ended.push(result);
     });
@@ -83,11 +85,13 @@ function untargetedResult({ server, database, error, duration_ms }: Untargeted):
 async function backupUnvanished(
   context: JobContext,
   runId: string,
-  { server, database, kind }: Target,
+  target: Target,
+  grouped: GroupedSnapshots,
 ): Promise<BackupResult> {
   const { retries } = context.config.dump;
+  const { server, database } = target;
   for (let retry = 1; ; retry++) {
-    const result = await backupOne(context, runId, server, database, kind);
+    const result = await backupOne(context, runId, target, grouped);
     if (!(result.cause instanceof VanishedError) || retry > retries || context.signal.aborted) return result;
     const fields = { server: server.name, database, retry, retries };
     context.log.warning("an object was dropped while pg_dump read the catalog: the dump is repeated", fields);
@@ -97,19 +101,24 @@ async function backupUnvanished(
 async function backupOne(
   context: JobContext,
   runId: string,
-  server: ServerConfig,
-  database: string,
-  kind?: BackupKind,
+  target: Target,
+  grouped: GroupedSnapshots,
 ): Promise<BackupResult> {
   const { clock, log } = context;
+  const { server, database } = target;
   const startedAtMs = clock.monotonicMs();
+  await using given = new AsyncDisposableStack();
+  const snapshot = grouped.take(target);
+  if (snapshot) given.use(snapshot);
   try {
-    const { backup, copies, hints } = await backupDatabase(context, runId, server, database, kind);
+    const options = { kind: target.kind, snapshot };
+    const { backup, copies, hints } = await backupDatabase(context, runId, server, database, options);
     const duration_ms = Math.round(clock.monotonicMs() - startedAtMs);
     const { id, status, dump_bytes, object_bytes } = backup;
-    const warnings = warningsOf(backup.stderr_tail);
+    const ungrouped = grouped.warningOf(target);
+    const warnings = [...warningsOf(backup.stderr_tail), ...(ungrouped === undefined ? [] : [ungrouped])];
     for (const warning of warnings)
-      log.warning("pg_dump warned", { server: server.name, database, backup_id: id, warning });
+      log.warning("the dump has a warning", { server: server.name, database, backup_id: id, warning });
     log.info("backup done", {
       server: server.name,
       database,

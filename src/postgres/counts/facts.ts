@@ -1,4 +1,6 @@
 import * as v from "valibot";
+import type { DumpMoment } from "./moment.ts";
+import { dumpMoment } from "./moment.ts";
 
 /**
  * The rows of one table: `exact` counts every row that the dump contains; `sampled` estimates them from a random part
@@ -54,6 +56,8 @@ export const dumpFactsSchema = v.object({
   unvalidated_constraints: v.array(partOfTable),
   /** Why nothing, or not everything, could be read; null: everything was. */
   problem: v.nullable(v.string()),
+  /** Missing: not known, or a backup of a version that did not record it. */
+  moment: v.optional(dumpMoment),
   /** What was left out of the lists above because there was no room; see `cutFacts`. Missing: nothing. */
   omitted: v.optional(
     v.object({
@@ -82,7 +86,7 @@ export function parseFacts(value: unknown): DumpFacts | undefined {
 }
 
 /** Facts of a dump whose database could not be counted. */
-export function unknownFacts(problem: string): DumpFacts {
+export function unknownFacts(problem: string, moment?: DumpMoment): DumpFacts {
   return {
     tables: [],
     sequences: [],
@@ -90,6 +94,7 @@ export function unknownFacts(problem: string): DumpFacts {
     invalid_indexes: [],
     unvalidated_constraints: [],
     problem,
+    ...(moment && { moment }),
   };
 }
 

@@ -1,0 +1,52 @@
+import * as v from "valibot";
+import type { Connection } from "../connection.ts";
+
+/** The moment of a dump: of the snapshot that it was made from. */
+export const dumpMoment = v.object({
+  /** By the server's clock, in UTC: `2026-11-23T00:25:00.123Z`. */
+  taken_at: v.string(),
+  /** The position in the WAL, as PostgreSQL writes it: `0/16B3748`. On a standby, of the last replayed record; null: none. */
+  lsn: v.nullable(v.string()),
+  /** Null: the role may not see it. */
+  timeline: v.nullable(v.number()),
+  is_standby: v.boolean(),
+  /** The same for all dumps whose snapshots were taken together; missing: taken alone. */
+  group: v.optional(v.string()),
+});
+
+export type DumpMoment = v.InferOutput<typeof dumpMoment>;
+
+interface Row {
+  taken_at: Date;
+  lsn: string | null;
+  is_standby: boolean;
+}
+
+/** Reads the moment in the session that has just taken the snapshot. */
+export async function readMoment(connection: Connection): Promise<DumpMoment> {
+  const [row] = await connection.run(
+    "read the position in the WAL",
+    (sql) => sql<Row[]>`
+      select clock_timestamp() as taken_at, pg_is_in_recovery() as is_standby,
+        case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_insert_lsn() end::text as lsn`,
+  );
+  if (!row) throw new Error("a select without a table gives one row");
+  const { taken_at, ...rest } = row;
+  return { taken_at: taken_at.toISOString(), ...rest, timeline: await readTimeline(connection) };
+}
+
+/** Of the last checkpoint: a primary that was just promoted changes it a moment later. */
+async function readTimeline(connection: Connection): Promise<number | null> {
+  const ask = connection.run("read the timeline", async (sql) => {
+    await sql.unsafe("savepoint pg321_timeline");
+    const rows = await sql<{ timeline: number }[]>`
+      select case when pg_is_in_recovery() then (select timeline_id from pg_control_checkpoint())
+        else ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int end as timeline`;
+    await sql.unsafe("release savepoint pg321_timeline");
+    return rows[0]?.timeline ?? null;
+  });
+  return await ask.catch(async () => {
+    await connection.run("read on", (sql) => sql.unsafe("rollback to savepoint pg321_timeline"));
+    return null;
+  });
+}

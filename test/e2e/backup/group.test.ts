@@ -1,0 +1,93 @@
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { Installation, localStorage } from "../../lab/installation.ts";
+import { watched } from "../../lab/machine/running.ts";
+import { usePostgres } from "../../lab/servers/use-postgres.ts";
+
+/** `[[server]] group = "consistent"`: the databases of a run are dumped from snapshots of one moment. */
+
+setDefaultTimeout(120_000);
+const postgres = usePostgres();
+const databases: string[] = [];
+let installation: Installation;
+
+beforeAll(async () => {
+  for (let i = 0; i < 3; i++) {
+    databases.push(await postgres.createDatabase());
+    await postgres.connect(databases[i])`create table entry as select generate_series(1, 5) as i`;
+  }
+  installation = await Installation.make({
+    postgres: postgres.address,
+    databases,
+    storages: (directory) => [localStorage("disk", directory)],
+    server: 'group = "consistent"',
+  });
+});
+afterAll(() => installation[Symbol.asyncDispose]());
+
+async function factsOfAll() {
+  const { backups } = (await installation.ok("list", "--json")).json;
+  const shown = new Map<string, { rows: number; moment: Record<string, unknown>; status: string }>();
+  for (const database of databases) {
+    const { id } = backups.find((backup: { database: string }) => backup.database === database);
+    const { facts, status } = (await installation.ok("show", id, "--json")).json;
+    shown.set(database, { rows: facts.tables[0]?.rows, moment: facts.moment, status });
+  }
+  return shown;
+}
+
+test("a row that is written when the first dump waits is in none of the later ones", async () => {
+  const [first = "", , last = ""] = databases.toSorted();
+  const [blocker, writer] = [postgres.connect(first), postgres.connect(last)];
+  const session = await blocker.reserve();
+  await session.unsafe("begin; lock table entry in access exclusive mode").simple();
+  const running = watched(installation.start("backup"));
+  const admin = postgres.connect();
+  await running.until("the first dump waits for the lock", async () => {
+    const rows = await admin`select from pg_stat_activity where datname = ${first}
+      and wait_event_type = 'Lock'`;
+    return rows.length > 0;
+  });
+  await writer`insert into entry values (6)`;
+  await session.unsafe("rollback");
+  session.release();
+  expect((await running.ended).exitCode).toBe(0);
+  const shown = await factsOfAll();
+  expect([...shown.values()].map(({ rows }) => rows)).toEqual([5, 5, 5]);
+  const groups = new Set([...shown.values()].map(({ moment }) => moment["group"]));
+  expect(groups).toEqual(new Set([expect.any(String)]));
+  for (const { moment } of shown.values())
+    expect(moment).toMatchObject({
+      ...{ timeline: 1, is_standby: false, lsn: expect.stringMatching(/^[0-9A-F]+\/[0-9A-F]+$/) },
+      taken_at: expect.stringMatching(/^\d{4}-\d\d-\d\dT.*Z$/),
+    });
+});
+
+test("every dump records its moment, also without a group and without counts", async () => {
+  await installation.configure({ server: "", more: "[dump]\ncounts = false" });
+  await installation.ok("backup");
+  const shown = await factsOfAll();
+  for (const { moment } of shown.values())
+    expect(moment).toMatchObject({ timeline: 1, lsn: expect.any(String) });
+  expect([...shown.values()].some(({ moment }) => "group" in moment)).toBe(false);
+  const { backups } = (await installation.ok("list", "--json")).json;
+  expect((await installation.ok("show", backups[0].id)).stdout).toMatch(
+    /^snapshot {6} +\d{4}-.*Z by the server's clock, WAL [0-9A-F/]+, timeline 1$/m,
+  );
+});
+
+test("too few connections for all snapshots cost the common moment, which is said, and no backup", async () => {
+  const role = `few_${crypto.randomUUID().slice(0, 8)}`;
+  const admin = postgres.connect();
+  await admin.unsafe(`create role ${role} login password 'few' connection limit 2`);
+  for (const database of databases) {
+    await postgres.connect(database).unsafe(`grant select on entry to ${role}`);
+  }
+  await installation.configure({
+    postgres: { ...postgres.address, user: role, password: "few" },
+    ...{ server: 'group = "consistent"', more: "" },
+  });
+  const { json } = await installation.ok("backup", "--json");
+  const dumps = json.backups.filter(({ database }: { database: string }) => databases.includes(database));
+  expect(dumps.map(({ status }: { status: string }) => status)).toEqual(Array(3).fill("VERIFIED"));
+  expect(JSON.stringify(dumps)).toContain("not of one moment with the other databases of the server");
+});

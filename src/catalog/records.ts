@@ -127,6 +127,19 @@ export interface LockProbeRecord {
   place: string | null;
 }
 
+/** The fields of a copy that retention needs. */
+export type RetainedCopyRecord = Pick<
+  CopyRecord,
+  | "storage"
+  | "state"
+  | "object_bytes"
+  | "confirmed_at"
+  | "locked_until"
+  | "lock_mode"
+  | "lock_error"
+  | "lock_place"
+>;
+
 /** The fields of a backup that retention needs; few, because there may be very many backups. */
 export interface RetainedBackupRecord
   extends Pick<
@@ -134,10 +147,7 @@ export interface RetainedBackupRecord
     "id" | "server" | "database" | "status" | "started_at" | "held_at" | "hold_until" | "hold_reason"
   > {
   /** The copies that are, or should be, in a storage. */
-  copies: Pick<
-    CopyRecord,
-    "storage" | "state" | "object_bytes" | "locked_until" | "lock_place" | "confirmed_at"
-  >[];
+  copies: RetainedCopyRecord[];
 }
 
 /** The history's line about a backup whose record was removed. */

@@ -10,9 +10,9 @@ type ClockContext = Pick<JobContext, "catalog" | "clock" | "config" | "signal" |
 const REPLY_MS_MAX = MINUTE_MS;
 
 export interface StorageTime {
-  /** By the clock of the storage's server; by this host's if the storage does not report the time. */
+  /** By the clock of the storage's server, else of another storage; by this host's if none reports the time. */
   now: Date;
-  /** Whether the storage has reported it. */
+  /** Whether a storage has reported it. */
   isReported: boolean;
   /** Why this host's clock must not be trusted, by the rule of cleanup; undefined if it can be. */
   doubt?: string;
@@ -26,8 +26,14 @@ export async function storageTime(context: ClockContext, storage: Storage): Prom
   const received = clock.now();
   const now = timeShown(clock, storage);
   if (now === undefined) {
-    const doubt = clockSuspicion(await clockFacts(context, clock.monotonicMs() - REPLY_MS_MAX));
-    return { now: received, isReported: false, ...(doubt !== undefined && { doubt }) };
+    const facts = await clockFacts(context, clock.monotonicMs() - REPLY_MS_MAX);
+    const doubt = clockSuspicion(facts);
+    const [other] = facts.s3Dates;
+    return {
+      now: other?.date ?? received,
+      isReported: other !== undefined,
+      ...(doubt !== undefined && { doubt }),
+    };
   }
   const s3Dates = [{ storage: storage.name, date: now, receivedAt: received }];
   const doubt = clockSuspicion({ now: received, s3Dates, silenceMsMax: 0 });

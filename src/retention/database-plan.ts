@@ -107,7 +107,7 @@ export class DatabasePlanner {
         : isHeld
           ? backup.heldUntil
           : undefined;
-    const locked = { startedAt, lockedUntil: copy.lockedUntil, keptUntil };
+    const locked = { startedAt, lockedUntil: copy.lockedUntil, isWeak: copy.isLockWeak === true, keptUntil };
     const end = renewedLockEnd(storage.lock, storage.keep.days, locked, { now, horizonMs });
     if (end) decision.lockUntil = end;
   }

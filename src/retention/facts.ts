@@ -69,6 +69,8 @@ export interface RetainedCopy {
   isConfirmed: boolean;
   /** Until when the storage refuses to delete it. */
   lockedUntil?: Date | undefined;
+  /** Set if its lock is governance although the config wants compliance, and the storage has not refused that yet. */
+  isLockWeak?: boolean;
   /** By what, if not by Object Lock. */
   lockedBy?: string | undefined;
   bytes: number;
@@ -91,7 +93,7 @@ export interface RetentionDecision {
   guard?: Guard;
   /** Set on a copy that would expire but waits for a confirmation, or for a trusted clock. */
   isSuspended?: true;
-  /** Set on a copy that stays and whose lock would end too soon: until when it should be locked. */
+  /** Set on a copy that stays and whose lock would end too soon, or is weak: until when it should be locked. */
   lockUntil?: Date;
   /** Set on a copy that is past its days and that the provider should delete. */
   isLeftToProvider?: true;

@@ -22,10 +22,17 @@ const inDays = (days: number) => daysAgo(-days);
 function renewal(
   startedAt: Date,
   lockedUntil: Date | undefined,
-  change: { storage?: Partial<RetainingStorage>; backup?: Partial<RetainedBackup> } = {},
+  {
+    isLockWeak = false,
+    ...change
+  }: {
+    storage?: Partial<RetainingStorage>;
+    backup?: Partial<RetainedBackup>;
+    isLockWeak?: boolean;
+  } = {},
 ): Date | undefined {
   const storage = { ...R2, keep: { days: 30 }, lock: LOCK, ...change.storage };
-  const copies = [{ storage: "r2", isConfirmed: true, bytes: 1, lockedUntil }];
+  const copies = [{ storage: "r2", isConfirmed: true, bytes: 1, lockedUntil, isLockWeak }];
   const one = backup("one", startedAt, [], { copies, ...change.backup });
   const rules = { storages: [LOCAL, storage, B2], lockHorizonMs: 2 * DAY_MS };
   return decisionOf(planRetention(input([one, backup("new", NOW, ["r2", "b2"])], rules)), "one r2").lockUntil;
@@ -37,6 +44,10 @@ test.each([
   ["one that lasts beyond the next cleanup stays as it is", daysAgo(4), inDays(3), {}, undefined],
   ["one that would run out is extended", daysAgo(5), inDays(1), {}, inDays(7)],
   ["a copy that is not locked yet is locked", daysAgo(5), undefined, {}, inDays(7)],
+  ["a weak one is raised as it is", daysAgo(4), inDays(3), { isLockWeak: true }, inDays(3)],
+  ["a weak one that would run out is extended", daysAgo(5), inDays(1), { isLockWeak: true }, inDays(7)],
+  ["a weak one longer than asked for stays", daysAgo(5), inDays(8), { isLockWeak: true }, undefined],
+  ["a weak one at the end of its days is raised", daysAgo(29), inDays(1), { isLockWeak: true }, inDays(1)],
   ["at most to the end of the copy's days", daysAgo(26), inDays(1), {}, inDays(4)],
   ["not beyond the end of the copy's days", daysAgo(29), inDays(1), {}, undefined],
   [

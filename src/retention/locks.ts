@@ -19,28 +19,42 @@ export interface LockedCopy {
   startedAt: Date;
   /** The end of its lock, as recorded; undefined: not locked. */
   lockedUntil: Date | undefined;
+  /** Whether its mode should become compliance. */
+  isWeak: boolean;
   /** Until when the backup is certainly kept beyond `keep.days`: a hold has an end, a keep rule has none that is known. */
   keptUntil: Date | "unknown" | undefined;
 }
 
 /**
  * Until when a kept copy should be locked from now on; undefined if its lock lasts beyond `horizonMs`, when the next
- * cleanup has certainly run, or if it must not last longer.
+ * cleanup has certainly run, or if it must not last longer, and is as strict as wanted.
  */
 export function renewedLockEnd(
   lock: LockRules,
   keepDays: number,
-  { startedAt, lockedUntil, keptUntil }: LockedCopy,
+  { startedAt, lockedUntil, isWeak, keptUntil }: LockedCopy,
   { now, horizonMs }: { now: Date; horizonMs: number },
 ): Date | undefined {
   const lockedMs = Math.max(lockedUntil?.getTime() ?? 0, now.getTime());
-  if (lockedUntil !== undefined && lockedMs >= now.getTime() + horizonMs) return undefined;
+  // A weak lock is raised for as long as it lasts anyway; not if that is longer than the config asks.
+  const asItIs =
+    isWeak && lockedMs > now.getTime() && lockedMs <= fullEnd(lock, now).getTime() ? lockedUntil : undefined;
+  if (lockedUntil !== undefined && lockedMs >= now.getTime() + horizonMs) return asItIs;
   let end = fullEnd(lock, now);
   if (!lock.mayOutlast && keptUntil !== "unknown") {
     const keepEnd = startedAt.getTime() + keepDays * DAY_MS;
     end = earliest(end, new Date(Math.max(keepEnd, keptUntil?.getTime() ?? 0)));
   }
-  return end.getTime() - lockedMs >= STEP_MS ? end : undefined;
+  return end.getTime() - lockedMs >= STEP_MS ? end : asItIs;
+}
+
+/**
+ * The end of a lock as planned by this host's clock, if that differs from the storage's, by which locks end: never longer
+ * than the config asks. Undefined if no lock is left of it.
+ */
+export function lockEndBy(storageNow: Date, lock: LockRules, planned: Date): Date | undefined {
+  const end = earliest(planned, fullEnd(lock, storageNow));
+  return end.getTime() - storageNow.getTime() >= STEP_MS ? end : undefined;
 }
 
 function fullEnd({ days }: LockRules, now: Date): Date {

@@ -12,7 +12,7 @@ const DATABASES = "SELECT DISTINCT server, database FROM backups ORDER BY server
  * piles up. One statement for all of it: one for each backup would take three times as long.
  */
 const RETAINED = `SELECT id, status, started_at, held_at, hold_until, hold_reason,
-    storage, state, copies.object_bytes, locked_until, lock_place, confirmed_at
+    storage, state, copies.object_bytes, confirmed_at, locked_until, lock_mode, lock_error, lock_place
   FROM backups CROSS JOIN copies ON backup_id = id AND state IN ('CONFIRMED', 'DAMAGED', 'MISSING')
   WHERE server = $server AND database = $database ORDER BY started_at DESC, id DESC`;
 /** Backups read at once before other work gets its turn. */
@@ -70,8 +70,10 @@ async function* backupsIn(database: Database, path: string): AsyncGenerator<Reta
           last = { id, server, database, status, started_at, held_at, hold_until, hold_reason, copies: [] };
           batch.push(last);
         }
-        const { storage, state, object_bytes, locked_until, lock_place, confirmed_at } = row;
-        last.copies.push({ storage, state, object_bytes, locked_until, lock_place, confirmed_at });
+        const { storage, state, object_bytes, confirmed_at } = row;
+        const { locked_until, lock_mode, lock_error, lock_place } = row;
+        const lock = { locked_until, lock_mode, lock_error, lock_place };
+        last.copies.push({ storage, state, object_bytes, confirmed_at, ...lock });
       }
     }
     yield batch;

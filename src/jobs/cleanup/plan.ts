@@ -124,10 +124,12 @@ function retainedBackup(
 function lockFacts(
   copy: RetainedBackupRecord["copies"][number],
   settings: StorageConfig | undefined,
-): Pick<RetainedCopy, "lockedUntil" | "lockedBy"> {
+): Pick<RetainedCopy, "lockedUntil" | "lockedBy" | "isLockWeak"> {
   if (settings === undefined) return {};
   const lockEnd = lockEndInForce(settings, copy);
-  if (lockEnd !== null) return { lockedUntil: new Date(lockEnd) };
+  const wantsCompliance = settings.type === "s3" && settings.lock?.mode === "compliance";
+  const isLockWeak = wantsCompliance && copy.lock_mode === "governance" && copy.lock_error === null;
+  if (lockEnd !== null) return { lockedUntil: new Date(lockEnd), isLockWeak };
   if (!hasBucketRule(settings)) return {};
   return { lockedUntil: endOf(settings, copy), lockedBy: "a rule of the bucket" };
 }

@@ -1,10 +1,12 @@
 import { resolveAlert } from "../../alerts/alert.ts";
 import { alertLock, LOCK_KEY } from "../../alerts/lock-alerts.ts";
-import type { BackupRecord } from "../../catalog/records.ts";
+import type { CopyRecord } from "../../catalog/records.ts";
+import { lockEndBy } from "../../retention/locks.ts";
 import { RefusedStorage } from "../../storage/refused.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
-import { lockCopy } from "../copies/locks.ts";
+import { type LockChange, lockCopy, lockRules } from "../copies/locks.ts";
+import { storageTime } from "../storage-time.ts";
 import { storageNamed } from "../storages.ts";
 import type { LockRenewal } from "./expiring-copies.ts";
 import type { CleanupTally } from "./report.ts";
@@ -40,15 +42,27 @@ async function renewIn(
   if (!lock || storage instanceof RefusedStorage) return;
   let silent = 0;
   let error: string | null = null;
+  /** Copies that are locked as planned; `renewed` are those whose lock has changed for that. */
+  let kept = 0;
   let renewed = 0;
-  for (const { backupId, until } of renewals) {
+  const time = await storageTime(context, storage);
+  for (const { backupId, until: planned } of renewals) {
     signal.throwIfAborted();
-    const backup = await confirmedIn(context, backupId, storage);
-    if (!backup) continue;
+    const copy = await confirmedIn(context, backupId, storage);
+    const backup = copy && (await catalog.backup(backupId));
+    if (!copy || !backup) continue;
+    // A person has confirmed a plan by a clock that contradicts the storage's, by which locks end.
+    const isDoubted = time.doubt !== undefined && time.isReported;
+    const until = isDoubted ? lockEndBy(time.now, lockRules(lock), planned) : planned;
+    if (until === undefined) {
+      error ??= `${time.doubt}; no lock is made until the clock is right`;
+      continue;
+    }
     const result = await lockCopy(context, backup, storage, { mode: lock.mode, until });
     await catalog.updateCopy(backupId, storage.name, result.change);
     if (result.error === null) {
-      renewed++;
+      kept++;
+      if (isOther(copy, result.change)) renewed++;
       silent = 0;
       continue;
     }
@@ -59,18 +73,21 @@ async function renewIn(
   tally.statistics.locks_renewed += renewed;
   if (renewed > 0) log.info("locks of copies were renewed", { storage: storage.name, copies: renewed });
   if (error !== null) tally.note(storage.name, "", `not locked: ${error}`);
-  if (error !== null || renewed > 0) await alertLock(context, "cleanup", storage, error);
+  if (error !== null || kept > 0) await alertLock(context, "cleanup", storage, error);
 }
 
-/** The backup, if its copy in this storage is still good. */
+/** The copy, if it is still good in this storage. */
 async function confirmedIn(
   { catalog }: JobContext,
   backupId: string,
   { name }: Storage,
-): Promise<BackupRecord | undefined> {
-  const backup = await catalog.backup(backupId);
+): Promise<CopyRecord | undefined> {
   const copy = (await catalog.copies(backupId)).find(({ storage }) => storage === name);
-  return copy?.state === "CONFIRMED" ? backup : undefined;
+  return copy?.state === "CONFIRMED" ? copy : undefined;
+}
+
+function isOther(before: CopyRecord, now: LockChange): boolean {
+  return (["locked_until", "lock_mode", "lock_place"] as const).some((field) => before[field] !== now[field]);
 }
 
 /** Resolves the alerts about storages from which the config no longer wants locks. */

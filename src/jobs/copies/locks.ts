@@ -59,6 +59,9 @@ async function lockNow(
   return { lock: { mode: lock.mode, until } };
 }
 
+/** It protects the copy all the same, so there is no alert. */
+const STAYS_WEAK = "it stays in governance mode: the storage has not changed it to compliance";
+
 export function lockRules({ days, longer_than_retention }: LockConfig): LockRules {
   return { days, mayOutlast: longer_than_retention };
 }
@@ -89,11 +92,13 @@ export async function lockCopy(
     ? undefined
     : answers.flatMap(({ lock }) => lock ?? []).sort((a, b) => a.until.getTime() - b.until.getTime())[0];
   const modes = answers.flatMap(({ lock }) => lock?.mode ?? []);
+  const lock_mode = weakest ? (modes.includes("governance") ? ("governance" as const) : weakest.mode) : null;
+  const isWeak = wanted?.mode === "compliance" && lock_mode === "governance";
   const change = {
     locked_until: weakest?.until.toISOString() ?? null,
-    lock_mode: weakest ? (modes.includes("governance") ? ("governance" as const) : weakest.mode) : null,
+    lock_mode,
     locked_checked_at: clock.now().toISOString(),
-    lock_error: error,
+    lock_error: error ?? (isWeak ? STAYS_WEAK : null),
     lock_place: weakest ? lockPlace(storage.settings) : null,
   };
   return { change, error, isEverywhere: first?.isEverywhere === true, isUnknown: false };

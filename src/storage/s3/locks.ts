@@ -7,7 +7,7 @@ import {
 } from "@aws-sdk/client-s3";
 import type { Clock } from "../../base/clock.ts";
 import { Pg321Error } from "../../base/errors.ts";
-import { MINUTE_MS } from "../../base/limits.ts";
+import { HOUR_MS, MINUTE_MS } from "../../base/limits.ts";
 import { LOCK_MODES } from "../../config/config.ts";
 import type { LockAnswer, ObjectLock } from "../storage.ts";
 import { failureOf } from "./errors.ts";
@@ -88,9 +88,10 @@ export class ObjectLocks {
     signal: AbortSignal,
   ): Promise<string | undefined> {
     const isCompliance = lock?.mode === "compliance" || mode === "compliance";
-    const refusal = await this.#put(target, { mode: isCompliance ? "compliance" : mode, until }, signal);
+    const end = lock && lock.until > until ? lock.until : until;
+    const refusal = await this.#put(target, { mode: isCompliance ? "compliance" : mode, until: end }, signal);
     if (refusal === undefined || !lock || lock.mode === mode || !isCompliance) return refusal;
-    await this.#put(target, { mode: lock.mode, until }, signal);
+    if (end > lock.until) await this.#put(target, { mode: lock.mode, until: end }, signal);
     return refusal;
   }
 
@@ -190,6 +191,8 @@ export class ObjectLocks {
 
 /** Servers may drop the fraction of a second. */
 const FRACTION_MS = 1000;
+/** The locks of an object and of its manifest may end at different times, because one was stored after the other. */
+const DIFFERENCE_MS = HOUR_MS;
 
 function lasts(lock: ObjectLock, { until }: ObjectLock): boolean {
   return lock.until.getTime() > until.getTime() - FRACTION_MS;
@@ -202,7 +205,7 @@ function lasts(lock: ObjectLock, { until }: ObjectLock): boolean {
 function reaches(lock: ObjectLock | undefined, wanted: ObjectLock): boolean {
   if (!lock || !lasts(lock, wanted)) return false;
   const isStrict = wanted.mode === "governance" || lock.mode === "compliance";
-  return isStrict || lock.until.getTime() >= wanted.until.getTime() + FRACTION_MS;
+  return isStrict || lock.until.getTime() >= wanted.until.getTime() + DIFFERENCE_MS;
 }
 
 /** An answer of the right status that is none about a lock. */

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { GetObjectRetentionCommand } from "@aws-sdk/client-s3";
 import { runBackup } from "../../../src/jobs/backup/backup.ts";
+import { runCleanup } from "../../../src/jobs/cleanup/cleanup.ts";
 import { runRepair } from "../../../src/jobs/verify/repair.ts";
 import { copyIn, LOCK, lockDays, locked } from "../../lab/locking.ts";
 import { contextAhead, type Retained } from "../../lab/retained.ts";
@@ -87,4 +88,19 @@ test("a clock that no storage vouches for makes no lock if the records speak aga
   await expectUnlocked(at, bucket, id);
   const lock_error = expect.stringContaining("nothing is recorded for more than");
   expect(await copyIn(at, "r2", id)).toMatchObject({ locked_until: null, lock_error });
+});
+
+test("a cleanup that a person confirms by a clock years ahead locks by the clock of the storage", async () => {
+  const { at, bucket } = await locked(postgres);
+  await using _ = at;
+  const id = await at.backup(0);
+  await at.installation.ok("hold", id);
+  await using context = await contextAhead(at, YEARS_HOURS);
+  const { statistics } = await runCleanup(context, {});
+  expect(statistics).toMatchObject({ clock_suspected: true, locks_renewed: 0 });
+  expect((await runCleanup(context, { confirm: statistics.plan_hash ?? "" })).statistics).toMatchObject({
+    clock_suspected: true,
+    locks_renewed: 1,
+  });
+  expect(await lockDays(at, bucket, id)).toEqual([expect.closeTo(3, 1), expect.closeTo(3, 1)]);
 });

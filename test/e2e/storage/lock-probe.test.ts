@@ -3,7 +3,7 @@ import { PutObjectRetentionCommand } from "@aws-sdk/client-s3";
 import type { Finding } from "../../../src/doctor/finding.ts";
 import type { Place } from "../../lab/leftovers.ts";
 import { keysIn, withCatalog } from "../../lab/leftovers.ts";
-import { locked } from "../../lab/locking.ts";
+import { copyIn, LOCK, locked } from "../../lab/locking.ts";
 import type { Retained } from "../../lab/retained.ts";
 import { retained } from "../../lab/retained.ts";
 import { deny, rgw } from "../../lab/servers/s3.ts";
@@ -127,5 +127,35 @@ describe("doctor --probe-lock", () => {
     );
     expect(await at.cleanup()).toMatchObject({ exitCode: 0, orphans: [], errors: [] });
     expect(await probeObjects(at)).toHaveLength(1);
+  });
+});
+
+describe("without Object Lock", () => {
+  test("a backup succeeds, its copies are not immutable, and one alert says why until it works", async () => {
+    const at = await retained(postgres, {
+      storages: ["disk", "r2", "b2"],
+      settings: { r2: LOCK, b2: LOCK },
+    });
+    await using _ = at;
+    const id = await at.backup(0);
+    await at.backup(0);
+    expect(await at.states(id)).toBe("b2:CONFIRMED disk:CONFIRMED r2:CONFIRMED");
+    for (const storage of ["r2", "b2"])
+      expect(await copyIn(at, storage, id)).toMatchObject({
+        locked_until: null,
+        lock_mode: null,
+        lock_error: expect.stringContaining("has no Object Lock, or the server does not know it"),
+      });
+    expect((await at.openAlerts()).map(({ key, level, count }) => ({ key, level, count })).sort()).toEqual(
+      expect.arrayContaining([
+        { key: "lock storage b2", level: "WARNING", count: 2 },
+        { key: "lock storage r2", level: "WARNING", count: 2 },
+      ]),
+    );
+    await at.installation.ok("verify", id);
+    expect((await at.installation.ok("cleanup", "--json")).json).toMatchObject({
+      outcome: "OK",
+      locks_renewed: 0,
+    });
   });
 });

@@ -65,6 +65,8 @@ export function removed(use: () => Catalog, reopen: () => Promise<void>): void {
       state,
       object_bytes: 7,
       locked_until: "2026-09-01T00:00:00.000Z",
+      lock_mode: null,
+      lock_error: null,
       lock_place: null,
       confirmed_at: null,
     }));

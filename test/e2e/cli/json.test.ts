@@ -101,7 +101,7 @@ test("backup, list, show, verify, repair and restore print the documented JSON",
 }, 60_000);
 
 /**
- * A partition without its parent, errors that are ignored, a view that depends on an object to be dropped, a trigger
+ * A partition without its parent, errors that are ignored and leave a table empty, a view that depends on an object to be dropped, a trigger
  * whose function is missing, and a foreign key of another table.
  */
 async function restoresInTrouble(restored: string): Promise<unknown[]> {
@@ -109,6 +109,7 @@ async function restoresInTrouble(restored: string): Promise<unknown[]> {
     .connect(database)
     .unsafe(
       `create table whole (i int) partition by list (i); create table part partition of whole default;
+       insert into whole values (1);
        create table kept (id int primary key); create table user_of (id int references kept);
        create function touch() returns trigger language plpgsql as 'begin return new; end';
        create trigger touch before update on kept for each row execute function touch()`,
@@ -117,6 +118,7 @@ async function restoresInTrouble(restored: string): Promise<unknown[]> {
   const [{ backup_id: id }] = (await json("backup")).backups;
   const restore = (...words: string[]) => json("restore", id, "--target", `main/${restored}`, ...words);
   const alone = await restore("--into-existing", "--table", "part");
+  await postgres.connect(restored)`alter table part add check (i > 1) not valid`;
   const errors = await restore("--into-existing", "--keep-going");
   await postgres.connect(restored).unsafe("drop table kept cascade; drop function touch()").simple();
   const table = await restore("--into-existing", "--table", "kept");

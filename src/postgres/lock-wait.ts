@@ -2,6 +2,8 @@ import type { Clock } from "../base/clock.ts";
 import { Pg321Error } from "../base/errors.ts";
 import type { Connection, Endpoint } from "./connection.ts";
 import { connect } from "./connection.ts";
+import type { Session } from "./sessions.ts";
+import { isForeign, mayTerminateHint, sessionText, terminate } from "./sessions.ts";
 
 /** A session of ours that waits for a lock held by another session. */
 export interface LockWait {
@@ -10,8 +12,10 @@ export interface LockWait {
   statement: string;
   /** The locked object: `relation public.t`. */
   object: string;
-  /** Each holder: `pid 4711 (user app, application "psql", idle in transaction for 63 s)`. */
+  /** Each holder, and each session that waits for the lock before ours. */
   holders: string[];
+  /** The sessions among them that hold it, and may be ended. */
+  blockers: Session[];
 }
 
 const LOOK_INTERVAL_MS = 1_000;
@@ -28,6 +32,8 @@ export interface LockBound {
   signal: AbortSignal;
   /** Called once for each long wait. */
   onWait: (wait: LockWait) => void;
+  /** If given, sessions that hold such a lock are ended, except those of pg321, and passed to it. */
+  onTerminated?: (session: Session) => void;
 }
 
 /**
@@ -73,9 +79,15 @@ async function watchLocks(bound: LockBound, refuse: (error: Pg321Error) => void)
         await connection.run("end the wait", (sql) => sql`select pg_cancel_backend(${wait.pid})`);
         return;
       }
-      if (waitedMs < Math.min(REPORT_AFTER_MS, boundMs / 2 || REPORT_AFTER_MS) || state.isReported) continue;
+      if (waitedMs < Math.min(REPORT_AFTER_MS, boundMs / 2 || REPORT_AFTER_MS)) continue;
+      if (!state.isReported) bound.onWait(wait);
       state.isReported = true;
-      bound.onWait(wait);
+      if (!bound.onTerminated) continue;
+      const refused = await terminateAll(connection, wait, bound.onTerminated);
+      if (refused === undefined) continue;
+      refuse(refused);
+      await connection.run("end the wait", (sql) => sql`select pg_cancel_backend(${wait.pid})`);
+      return;
     }
   }
 }
@@ -91,23 +103,63 @@ function lockError({ label }: Endpoint, { object, holders }: LockWait, boundMs: 
   );
 }
 
+/** Returns why one of them could not be ended. */
+async function terminateAll(
+  connection: Connection,
+  { blockers }: LockWait,
+  onTerminated: (session: Session) => void,
+): Promise<Pg321Error | undefined> {
+  for (const session of blockers.filter(isForeign)) {
+    try {
+      if (await terminate(connection, session)) onTerminated(session);
+    } catch (error) {
+      if (!(error instanceof Pg321Error)) throw error;
+      const hint = mayTerminateHint(connection.endpoint.user);
+      return new Pg321Error(error.code, error.message, { hint, cause: error });
+    }
+  }
+  return undefined;
+}
+
+type Row = Omit<LockWait, "holders" | "blockers" | "object"> & {
+  object: string | null;
+  found: (Session & { is_holder: boolean })[];
+  prepared: boolean;
+};
+
 async function lockWaits(connection: Connection, applicationName: string): Promise<LockWait[]> {
   const rows = await connection.run(
     "read the locks",
-    (sql) => sql<LockWait[]>`
+    (sql) => sql<Row[]>`
       select a.pid, a.query_start::text as statement,
         (select case when l.relation is null then l.locktype || ' lock'
             else 'relation ' || coalesce(l.relation::regclass::text, l.relation::text) end
           from pg_locks l where l.pid = a.pid and not l.granted limit 1) as object,
-        json_agg(case when b.pid is null then 'a prepared transaction'
-          else format('pid %s (user %s, application "%s", %s since %s)', b.pid, b.usename, b.application_name,
-            coalesce(b.state, 'running'), to_char(b.state_change at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
-          end) as holders
+        coalesce(json_agg(json_build_object('pid', b.pid, 'user', b.usename, 'application', b.application_name,
+          'type', coalesce(b.backend_type, 'client backend'),
+          'state', coalesce(b.state, case when b.backend_start is null then 'unknown state' else 'running' end),
+          'since', to_char(b.state_change at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+          'started', b.backend_start::text,
+          'is_holder', exists (select from pg_locks ours join pg_locks theirs
+            on theirs.locktype = ours.locktype and theirs.database is not distinct from ours.database
+              and theirs.relation is not distinct from ours.relation
+              and theirs.transactionid is not distinct from ours.transactionid
+              and theirs.virtualxid is not distinct from ours.virtualxid
+              and theirs.classid is not distinct from ours.classid
+              and theirs.objid is not distinct from ours.objid
+            where ours.pid = a.pid and not ours.granted and theirs.pid = b.pid and theirs.granted)))
+          filter (where b.pid is not null), '[]') as found,
+        bool_or(b.pid is null) as prepared
       from pg_stat_activity a cross join lateral unnest(pg_blocking_pids(a.pid)) as blocker
       left join pg_stat_activity b on b.pid = blocker
       where a.application_name = ${applicationName} and a.wait_event_type = 'Lock'
         and b.application_name is distinct from ${applicationName}
       group by a.pid, a.query_start`,
   );
-  return rows.map((row) => ({ ...row, object: row.object ?? "an object" }));
+  return rows.map(({ found, prepared, object, ...row }) => ({
+    ...row,
+    object: object ?? "an object",
+    holders: [...found.map(sessionText), ...(prepared ? ["a prepared transaction"] : [])],
+    blockers: found.flatMap(({ is_holder, ...session }) => (is_holder ? [session] : [])),
+  }));
 }

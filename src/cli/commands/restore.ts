@@ -66,6 +66,10 @@ export const command: Command = {
       help: "first drop the objects that the backup contains; refused if something else depends on them",
     },
     "into-existing": { type: "boolean", help: "allow a target that is not empty" },
+    terminate: {
+      type: "boolean",
+      help: "end sessions that hold a lock in the way, except those of pg321 (with --clean or --into-existing)",
+    },
     "keep-going": {
       type: "boolean",
       help: "continue after errors from pg_restore and report them (exit 3 if there were any)",
@@ -135,6 +139,7 @@ export const command: Command = {
       selection: selectionOf(args),
       clean: isSet(args, "clean"),
       intoExisting: isSet(args, "into-existing"),
+      terminate: isTerminating(args),
       keepGoing: isSet(args, "keep-going"),
       dryRun: isSet(args, "dry-run"),
     });
@@ -180,6 +185,7 @@ const NOT_WITH_OUTPUT = ["target", "password-file", "as", "create", "create-role
   ...Object.keys(SELECTION_OPTIONS),
   "clean",
   "into-existing",
+  "terminate",
   "keep-going",
   "dry-run",
   "json",
@@ -195,6 +201,14 @@ function refuseBesideOutput({ options }: Arguments): void {
       hint: "leave one of them out; pg_restore has its own options to select from the file",
     },
   );
+}
+
+function isTerminating(args: Arguments): boolean {
+  const isGiven = isSet(args, "terminate");
+  if (!isGiven || isSet(args, "clean") || isSet(args, "into-existing")) return isGiven;
+  throw new Pg321Error("usage", "restore: --terminate needs --clean or --into-existing", {
+    hint: "no session is in the way of a restore into an empty database",
+  });
 }
 
 async function writeDump(
@@ -228,6 +242,8 @@ function jsonOf({ run, backup, ...found }: RestoreReport, args: Arguments) {
     roles_created: found.roles_created,
     target_contents: found.target_contents,
     dependents: found.dependents,
+    sessions: found.sessions,
+    terminated: found.terminated,
     obstacle: found.obstacle,
     obstacles: found.obstacles,
     tables: found.tables,

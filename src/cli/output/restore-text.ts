@@ -7,6 +7,7 @@ import { faultText } from "../../jobs/load/faults.ts";
 import type { Obstacle, RestoreReport } from "../../jobs/restore/report.ts";
 import type { LeftOut } from "../../postgres/restore/left-out.ts";
 import { textOfName } from "../../postgres/restore/left-out.ts";
+import { sessionText } from "../../postgres/sessions.ts";
 import type { Style } from "./output.ts";
 import { durationText, rateText, sizeText } from "./output.ts";
 
@@ -31,6 +32,7 @@ export function restoreText(raw: RestoreReport, isDryRun: boolean, style: Style)
       ...(report.is_selection ? (report.entries ?? []) : []).map((entry) => `  ${entry}`),
       ...lackLines,
       ...aloneLines,
+      ...report.sessions.map((one) => `${style.warn("in the way")} ${sessionText(one)}`),
       ...prevented,
       ...verdict,
     ].join("\n");
@@ -50,6 +52,7 @@ export function restoreText(raw: RestoreReport, isDryRun: boolean, style: Style)
       : []),
   ];
   return [
+    ...report.terminated.map((one) => `ended ${sessionText(one)}`),
     ...[
       ...lackLines,
       `${tables > 0 || errors_ignored === 0 ? style.good("restored") : style.warn("not restored:")} ${what}: ${tableText}${rowText}, ${size}`,

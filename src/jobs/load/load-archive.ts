@@ -2,6 +2,8 @@ import type { LockWait } from "../../postgres/lock-wait.ts";
 import { boundLockWaits } from "../../postgres/lock-wait.ts";
 import type { RestoreOptions } from "../../postgres/restore/restore.ts";
 import { restoreFile, restoreStream } from "../../postgres/restore/restore.ts";
+import type { Session } from "../../postgres/sessions.ts";
+import { sessionText } from "../../postgres/sessions.ts";
 import type { JobContext } from "../context.ts";
 import type { Spool } from "../copies/spool.ts";
 
@@ -12,6 +14,8 @@ export interface Load {
   spooled?: { file: Spool; jobs: number } | undefined;
   /** Whether pg_restore gets only a selection; then the rest of the source is not read. */
   isPart: boolean;
+  /** If given, sessions that hold a lock in the way are ended, except those of pg321, and passed to it. */
+  onTerminated?: ((session: Session) => void) | undefined;
   /** Called when pg_restore has succeeded, before the rest of the source is read. */
   onLoaded?: () => void;
 }
@@ -21,7 +25,7 @@ export type LoadOptions = Omit<RestoreOptions, "signal"> & { applicationName: st
 /** Feeds a dump to pg_restore, and ends it if it waits too long for a lock. Returns the number of errors it ignored. */
 export async function loadArchive(
   { clock, signal, config, log }: Pick<JobContext, "clock" | "signal" | "config" | "log">,
-  { source, spooled, isPart, onLoaded = () => {} }: Load,
+  { source, spooled, isPart, onTerminated, onLoaded = () => {} }: Load,
   options: LoadOptions,
 ): Promise<number> {
   const bound = {
@@ -29,6 +33,12 @@ export async function loadArchive(
     boundMs: config.dump.lock_wait_timeout_ms,
     onWait: ({ object, holders }: LockWait) =>
       log.warning("the restore waits for a lock", { object, held_by: holders.join(", ") }),
+    ...(onTerminated && {
+      onTerminated: (session: Session) => {
+        log.warning("a session in the way was ended", { session: sessionText(session) });
+        onTerminated(session);
+      },
+    }),
   };
   const { errorsIgnored } = await boundLockWaits(bound, (ending) =>
     spooled

@@ -4,12 +4,14 @@ import { shellOption } from "../../base/text/shell.ts";
 import type { Endpoint } from "../../postgres/connection.ts";
 import type { Need } from "../../postgres/restore/left-out.ts";
 import { existsAlready, isRisk, type Lack } from "../../postgres/restore/preflight.ts";
+import { isForeign, mayTerminateHint, sessionText } from "../../postgres/sessions.ts";
 import type { Obstacle, RestoreReport, RestoreRequest } from "./report.ts";
 
 /** At most this many lacking objects are named. */
 const NEEDS_NAMED_MAX = 5;
 
-export interface SeenTarget extends Pick<RestoreReport, "lacks" | "target_contents" | "dependents"> {
+export interface SeenTarget
+  extends Pick<RestoreReport, "lacks" | "target_contents" | "dependents" | "sessions"> {
   readOnly: "standby" | "setting" | undefined;
   /** Whether the database that is to be created exists already. */
   exists: boolean;
@@ -20,9 +22,9 @@ export interface SeenTarget extends Pick<RestoreReport, "lacks" | "target_conten
 
 /** Everything that prevents a restore into this target; empty if nothing does. */
 export function obstaclesOf(request: RestoreRequest, seen: SeenTarget): Obstacle[] {
-  const { target, clean, intoExisting, keepGoing, selection } = request;
+  const { target, clean, intoExisting, terminate, keepGoing, selection } = request;
   const { label, database } = target;
-  const { lacks, target_contents, dependents, readOnly, exists, present, needs } = seen;
+  const { lacks, target_contents, dependents, sessions, readOnly, exists, present, needs } = seen;
   const obstacles: Obstacle[] = [];
   const add = (kind: Obstacle["kind"], message: string, hint: string) =>
     void obstacles.push({ kind, message: `${label}: ${message}; nothing was changed`, hint });
@@ -43,6 +45,13 @@ export function obstaclesOf(request: RestoreRequest, seen: SeenTarget): Obstacle
       "dependents",
       `what --clean would drop has dependents that would not be restored: ${dependents.join(", ")}`,
       "drop or detach them first, or restore into a new database with --create and copy what you need from there",
+    );
+  const lasting = terminate ? sessions.filter((one) => isForeign(one) && !one.can_terminate) : [];
+  if (lasting.length > 0)
+    add(
+      "sessions",
+      `"${target.user}" may not end ${lasting.map(sessionText).join(", ")}`,
+      mayTerminateHint(target.user),
     );
   // Of other restores pg_restore reports it, and some are meant to go on.
   if (present.length > 0 && selection.tables.length > 0 && intoExisting && !clean && !keepGoing)

@@ -4,6 +4,7 @@ import type { BinDir } from "../../postgres/binaries.ts";
 import type { Endpoint } from "../../postgres/connection.ts";
 import type { LeftOut } from "../../postgres/restore/left-out.ts";
 import type { Lack } from "../../postgres/restore/preflight.ts";
+import type { Session, SessionInTheWay } from "../../postgres/sessions.ts";
 import type { RestoreFault } from "../load/faults.ts";
 
 export interface RestoreRequest {
@@ -27,13 +28,15 @@ export interface RestoreRequest {
   clean: boolean;
   /** Allow a target that is not empty. */
   intoExisting: boolean;
+  /** End sessions of others that hold a lock in the way. */
+  terminate: boolean;
   keepGoing: boolean;
   dryRun: boolean;
 }
 
 /** Something that prevents a restore. */
 export interface Obstacle {
-  kind: "read-only" | "exists" | "lacks" | "needs" | "dependents" | "contents";
+  kind: "read-only" | "exists" | "lacks" | "needs" | "dependents" | "contents" | "sessions";
   message: string;
   hint: string;
 }
@@ -60,6 +63,10 @@ export interface RestoreReport {
   obstacles: Obstacle[];
   /** Objects of the target that depend on what `clean` drops, and partitions that would be dropped with it. */
   dependents: string[];
+  /** With `clean`: sessions that hold a lock on what would be dropped, when the target was checked. */
+  sessions: SessionInTheWay[];
+  /** Sessions that were ended. */
+  terminated: Session[];
   /**
    * The number of restored tables, with partitions and their parents counted separately; in a dry run, of those that
    * would be restored.

@@ -1,5 +1,5 @@
 import type { RunRecord } from "../../catalog/records.ts";
-import { dependentsOfClean, needlessDrops } from "../../postgres/archive/clean.ts";
+import { dependentsOfClean, droppedRelations, needlessDrops } from "../../postgres/archive/clean.ts";
 import { RowCounter, withoutDrops } from "../../postgres/archive/data.ts";
 import type { ArchiveContents, ArchiveEntry } from "../../postgres/archive/format.ts";
 import { unattached } from "../../postgres/archive/inheritance.ts";
@@ -19,6 +19,8 @@ import {
   planRestore,
   preflight,
 } from "../../postgres/restore/preflight.ts";
+import type { Session } from "../../postgres/sessions.ts";
+import { sessionsOn } from "../../postgres/sessions.ts";
 import { observed } from "../../stream/meter.ts";
 import type { JobContext } from "../context.ts";
 import { storagesToRead } from "../copies/find-backup.ts";
@@ -48,7 +50,16 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
       requireSelected(contents, selection);
       isChecking = true;
       const found = await checkTarget(request, contents);
-      const { lacks, target_contents, dependents, obstacles, entries, left_out, missing_dependents } = found;
+      const {
+        lacks,
+        target_contents,
+        dependents,
+        sessions,
+        obstacles,
+        entries,
+        left_out,
+        missing_dependents,
+      } = found;
       for (const { name, hint } of lacks.filter(({ kind }) => kind === "version"))
         context.log.warning("the target is older than the server that was backed up", { target: name, hint });
       const refused = refusal(obstacles);
@@ -65,6 +76,7 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
         roles_created,
         target_contents,
         dependents,
+        sessions,
         obstacle: obstacles[0]?.message ?? null,
         obstacles,
       };
@@ -98,7 +110,7 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
 interface Found
   extends Pick<
     RestoreReport,
-    "lacks" | "target_contents" | "dependents" | "obstacles" | "left_out" | "missing_dependents"
+    "lacks" | "target_contents" | "dependents" | "sessions" | "obstacles" | "left_out" | "missing_dependents"
   > {
   binary: PgRestore;
   /** The archive entries for pg_restore. */
@@ -118,7 +130,8 @@ async function checkTarget(request: RestoreRequest, contents: ArchiveContents): 
   const target_contents = create ? [] : await contentsOfDatabase(connection);
   const dependents =
     clean && !create ? await dependentsOfClean(connection, entries, selection.tables.length > 0) : [];
-  const looked = { lacks, target_contents, dependents };
+  const sessions = clean && !create ? await sessionsOn(connection, droppedRelations(entries)) : [];
+  const looked = { lacks, target_contents, dependents, sessions };
   return {
     ...plan,
     ...looked,
@@ -134,11 +147,11 @@ function connectForCheck({ target, create, maintenanceDatabase }: RestoreRequest
 
 type Came = Pick<
   RestoreReport,
-  "errors_ignored" | "errors" | "unfilled" | "tables" | "rows" | "empty_tables"
+  "errors_ignored" | "errors" | "unfilled" | "terminated" | "tables" | "rows" | "empty_tables"
 >;
 
 const NOTHING_CAME: Omit<Came, "tables"> = {
-  ...{ errors_ignored: 0, errors: [], unfilled: [], rows: null, empty_tables: [] },
+  ...{ errors_ignored: 0, errors: [], unfilled: [], terminated: [], rows: null, empty_tables: [] },
 };
 
 async function restoreInto(
@@ -170,12 +183,14 @@ async function restoreInto(
   await using spooled = jobs > 1 ? await spool(source, { tempDir, expectedBytes }) : undefined;
   await makeRoles(request, lacks);
   if (create) await makeTarget(request, contents);
+  const terminated: Session[] = [];
   let isUndone = singleTransaction;
   const load = {
     ...{ source, spooled: spooled && { file: spooled, jobs }, isPart: !isWhole(selection) },
     onLoaded: () => {
       isUndone = false;
     },
+    onTerminated: request.terminate ? (session: Session) => void terminated.push(session) : undefined,
   };
   try {
     const errorsIgnored = await loadArchive(context, load, options);
@@ -185,7 +200,7 @@ async function restoreInto(
     const errors = { errors: faults.all, unfilled: unfilled(entries, faults.entries, counter) };
     const empty_tables = await emptyTables(context, request, contents, came, counter);
     const tables = tableCount(came, selection);
-    return { errors_ignored: errorsIgnored, ...errors, tables, rows, empty_tables };
+    return { errors_ignored: errorsIgnored, ...errors, terminated, tables, rows, empty_tables };
   } catch (error) {
     throw withVersionRisk(withLeftovers(error, request, isUndone), lacks);
   }

@@ -52,6 +52,11 @@ function droppedBy({ drop, tag }: ArchiveEntry): { kind: string; name: string }[
   return [{ kind, name: kind === "extension" || kind === "server" ? tag : name }];
 }
 
+/** The tables, views, indexes and sequences that `clean` drops, as in the drop statements. */
+export function droppedRelations(entries: readonly ArchiveEntry[]): string[] {
+  return entries.flatMap(droppedBy).flatMap(({ kind, name }) => (kind === "relation" ? [name] : []));
+}
+
 /** The names of parts of tables, as `pg_identify_object` composes them. */
 function partsIn(entries: readonly ArchiveEntry[]): { schema: string; name: string; table: string | null }[] {
   const byId = new Map(entries.map((entry) => [entry.id, entry]));

@@ -32,6 +32,7 @@ beforeAll(async () => {
     postgres: postgres.address,
     databases: [database],
     storages: (directory) => [localStorage("disk", directory), localStorage("usb", directory)],
+    more: '[dump]\nlock_wait_timeout = "2s"',
   });
 });
 afterAll(async () => {
@@ -101,8 +102,8 @@ test("backup, list, show, verify, repair and restore print the documented JSON",
 }, 60_000);
 
 /**
- * A partition without its parent, errors that are ignored and leave a table empty, a view that depends on an object to be dropped, a trigger
- * whose function is missing, and a foreign key of another table.
+ * A partition without its parent, errors that are ignored and leave a table empty, a session with a lock, a view that depends on an object to be
+ * dropped, a trigger whose function is missing, and a foreign key of another table.
  */
 async function restoresInTrouble(restored: string): Promise<unknown[]> {
   await postgres
@@ -122,8 +123,13 @@ async function restoresInTrouble(restored: string): Promise<unknown[]> {
   const errors = await restore("--into-existing", "--keep-going");
   await postgres.connect(restored).unsafe("drop table kept cascade; drop function touch()").simple();
   const table = await restore("--into-existing", "--table", "kept");
+  const holder = await postgres.connect(restored).reserve();
+  await holder`begin`;
+  await holder`select from part`;
+  const ended = await restore("--clean", "--table", "part", "--terminate");
+  holder.release();
   await postgres.connect(restored)`create view in_the_way as select * from part`;
-  return [alone, table, errors, await restore("--clean", "--dry-run")];
+  return [alone, table, errors, ended, await restore("--clean", "--dry-run")];
 }
 
 test("a failure is also in the JSON, as documented", async () => {

@@ -5,6 +5,7 @@ import { documentedKeys, misfits, pathsOf } from "../../lab/cli-docs.ts";
 import { Installation, localStorage, runProgram } from "../../lab/installation.ts";
 import { withCatalog } from "../../lab/leftovers.ts";
 import { onTerminal, screenOf } from "../../lab/machine/terminal.ts";
+import { restoresInTrouble } from "../../lab/restores-in-trouble.ts";
 import { retained } from "../../lab/retained.ts";
 import { usePostgres } from "../../lab/servers/use-postgres.ts";
 
@@ -97,40 +98,17 @@ test("backup, list, show, verify, repair and restore print the documented JSON",
   await postgres.connect(restored).unsafe("alter table item owner to current_user");
   await postgres.connect(database).unsafe(`alter table item owner to current_user; drop role "${OWNER}"`);
   const dry = await json("restore", id, "--target", `main/${restored}`, "--create-roles", "--dry-run");
-  expectDocumented("JSON of restore", done, dry, ...(await restoresInTrouble(restored)));
+  expectDocumented(
+    "JSON of restore",
+    done,
+    dry,
+    ...(await restoresInTrouble(json, postgres.connect, {
+      source: database,
+      target: restored,
+    })),
+  );
   expect(dry).toMatchObject({ lacks: [{ kind: "role", name: OWNER }], target_contents: ["1 relation"] });
 }, 60_000);
-
-/**
- * A partition without its parent, errors that are ignored and leave a table empty, a session with a lock, a view that depends on an object to be
- * dropped, a trigger whose function is missing, and a foreign key of another table.
- */
-async function restoresInTrouble(restored: string): Promise<unknown[]> {
-  await postgres
-    .connect(database)
-    .unsafe(
-      `create table whole (i int) partition by list (i); create table part partition of whole default;
-       insert into whole values (1);
-       create table kept (id int primary key); create table user_of (id int references kept);
-       create function touch() returns trigger language plpgsql as 'begin return new; end';
-       create trigger touch before update on kept for each row execute function touch()`,
-    )
-    .simple();
-  const [{ backup_id: id }] = (await json("backup")).backups;
-  const restore = (...words: string[]) => json("restore", id, "--target", `main/${restored}`, ...words);
-  const alone = await restore("--into-existing", "--table", "part");
-  await postgres.connect(restored)`alter table part add check (i > 1) not valid`;
-  const errors = await restore("--into-existing", "--keep-going");
-  await postgres.connect(restored).unsafe("drop table kept cascade; drop function touch()").simple();
-  const table = await restore("--into-existing", "--table", "kept");
-  const holder = await postgres.connect(restored).reserve();
-  await holder`begin`;
-  await holder`select from part`;
-  const ended = await restore("--clean", "--table", "part", "--terminate");
-  holder.release();
-  await postgres.connect(restored)`create view in_the_way as select * from part`;
-  return [alone, table, errors, ended, await restore("--clean", "--dry-run")];
-}
 
 test("a failure is also in the JSON, as documented", async () => {
   await installation.configure({

@@ -2,9 +2,11 @@ import { Pg321Error } from "../base/errors.ts";
 import { isRoot } from "../base/process/become-user.ts";
 import { configPath, loadConfig, processSource } from "../config/load.ts";
 import { stateOwner } from "../install/state-owner.ts";
-import { requireAbsent, writeNewFile } from "../jobs/restore/export-dump.ts";
+import { writeNewDump } from "../jobs/restore/export-members.ts";
+import { requireAbsent } from "../jobs/restore/new-file.ts";
 import type { Invocation } from "./command.ts";
 import { textOption } from "./command.ts";
+import { filesText } from "./output/restore-text.ts";
 
 /*
  * `restore --output FILE` as root: a process that touches catalog and storages must become the owner of the state
@@ -32,10 +34,9 @@ export async function writeDumpAsRoot(invocation: Invocation, file: string): Pro
     return value === undefined ? [] : [`--${name}=${value}`];
   });
   try {
-    await writeNewFile(
-      file,
-      outputOfOwner(["restore", ...args.positionals, "--output=-", ...words], invocation),
-    );
+    const dump = outputOfOwner(["restore", ...args.positionals, "--output=-", ...words], invocation);
+    const { files } = await writeNewDump(file, dump);
+    if (files.length > 0) invocation.output.note(filesText(file, files));
     return 0;
   } catch (error) {
     if (error instanceof ChildFailed) return error.exitCode;

@@ -12,7 +12,7 @@ import type { Arguments, Command, Invocation } from "../command.ts";
 import { isSet, JSON_OPTION, textOption } from "../command.ts";
 import { commandConfig, contextWith } from "../open-context.ts";
 import { jsonText, refuseTerminal, sizeText } from "../output/output.ts";
-import { restoreText } from "../output/restore-text.ts";
+import { filesText, restoreText } from "../output/restore-text.ts";
 import { isOwnedByAnother, writeDumpAsRoot } from "../output-of-root.ts";
 import { integerOption } from "../parse.ts";
 import { givenPassword, openTarget, targetOf } from "../restore-target.ts";
@@ -58,7 +58,9 @@ export const command: Command = {
       type: "string",
       short: "j",
       value: "N",
-      help: "use N sessions; more than one needs room in temp_dir for the whole uncompressed dump",
+      help:
+        "use N sessions; more than one needs room in temp_dir for the whole uncompressed dump (not if the backup\n" +
+        "was made with dump.jobs: then N sessions build the indexes)",
     },
     ...SELECTION_OPTIONS,
     clean: {
@@ -78,7 +80,9 @@ export const command: Command = {
       type: "string",
       short: "o",
       value: "FILE|-",
-      help: "write the uncompressed dump for pg_restore instead of restoring it",
+      help:
+        "write the uncompressed dump for pg_restore instead of restoring it; a backup made with dump.jobs becomes a\n" +
+        "new directory of archives",
     },
     "dry-run": {
       type: "boolean",
@@ -135,7 +139,7 @@ export const command: Command = {
       create: isSet(args, "create"),
       createRoles: isSet(args, "create-roles"),
       from: textOption(args, "from"),
-      jobs: integerOption("restore", "jobs", textOption(args, "jobs"), { min: 1, max: 256 }) ?? 1,
+      jobs: integerOption("restore", "jobs", textOption(args, "jobs"), { min: 1, max: 256 }),
       selection: selectionOf(args),
       clean: isSet(args, "clean"),
       intoExisting: isSet(args, "into-existing"),
@@ -224,9 +228,15 @@ async function writeDump(
     await context.catalog.copies(backup.id),
     textOption(args, "from"),
   );
+  const written = await exportDump(context, backup, storages, file === "-" ? output : file);
+  const { bytes, files } = written;
+  const isContainer = written.isContainer && file === "-";
   const reader = backup.kind === "globals" ? "psql" : "pg_restore";
-  const bytes = await exportDump(context, backup, storages, file === "-" ? output : file);
-  output.note(`wrote ${sizeText(bytes)}: ${contentName(backup)} of ${backup.started_at}, for ${reader}`);
+  output.note(
+    `wrote ${sizeText(bytes)}: ${contentName(backup)} of ${backup.started_at}, ${isContainer ? "as a container of several archives" : `for ${reader}`}`,
+  );
+  if (isContainer) output.note("pg_restore cannot read it; write the archives with: --output DIRECTORY");
+  if (files.length > 0) output.note(filesText(file, files));
   return EXIT_CODES.ok;
 }
 

@@ -1,5 +1,5 @@
 import { plural } from "../../base/text/amounts.ts";
-import { shellOption } from "../../base/text/shell.ts";
+import { shellOption, shellQuoted } from "../../base/text/shell.ts";
 import { visible, visibleData, visibleLines } from "../../base/text/visible.ts";
 import { backupName } from "../../catalog/globals.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
@@ -117,4 +117,15 @@ function leftOutLines({ left_out, missing_dependents }: RestoreReport, style: St
     ...(options.length > 0 ? [`to restore these too, add: ${options.join(" ")}`] : []),
     ...(statements.length > 0 ? ["to add the rest, run as a superuser in psql:", ...statements] : []),
   ];
+}
+
+/** How to restore the archives of a dump of several streams with stock tools, in a line for each step. */
+export function filesText(directory: string, files: readonly string[]): string {
+  const at = shellQuoted(directory.startsWith("-") ? `./${directory}` : directory);
+  return [
+    `${plural(files.length, "archive")} of one moment; restore them in this order, into an empty database:`,
+    `  pg_restore -d NAME --section=pre-data ${at}/schema.dump`,
+    `  for archive in ${at}/data*.dump; do pg_restore -d NAME "$archive" || break; done`,
+    `  pg_restore -d NAME --section=post-data -j 4 ${at}/schema.dump`,
+  ].join("\n");
 }

@@ -39,16 +39,14 @@ export async function prepareGlobals(context: JobContext, server: ServerConfig):
     pgDumpVersion: binary.version,
     databaseBytes: 0,
     recorded: { facts },
-    open: async (blocks, signal) => {
-      const bytes = dumpGlobals({
+    read: (blocks, signal) =>
+      dumpGlobals({
         ...config.dump,
         ...{ endpoint, binary, blocks, signal, passwords: facts.passwords, tempDir: config.temp_dir },
         onExit: (end) => {
           stderrTail = end.stderrTail;
         },
-      });
-      return { isContainer: false, bytes };
-    },
+      }),
     stderrTail: () => stderrTail,
     facts: async () => undefined,
     [Symbol.asyncDispose]: async () => {},

@@ -2,6 +2,7 @@ import { messageOf, Pg321Error } from "../../base/errors.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
 import type { Job } from "../../config/config.ts";
 import { UnreadableDump } from "../../postgres/archive/read-through.ts";
+import type { SealedVersion } from "../../sealed/file-key.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { CompressionAlgorithm } from "../../stream/compression.ts";
 import { decompress } from "../../stream/compression.ts";
@@ -15,8 +16,10 @@ import { spoolObject } from "./spool.ts";
 
 /** A backup that is ready to be read, complete and authenticated, from its good copies. */
 export interface ReadableBackup extends AsyncDisposable {
+  /** The version of the sealed file; undefined if the backup is not encrypted. */
+  version: SealedVersion | undefined;
   /**
-   * The dump as pg_dump wrote it. Throws code `verification` or `storage` if no copy can provide the rest. Can be read
+   * The dump as pg_dump wrote it, or the container of several. Throws code `verification` or `storage` if no copy can provide the rest. Can be read
    * only once.
    */
   dump: AsyncIterable<Uint8Array>;
@@ -40,13 +43,15 @@ export async function openBackup(
   await using opened = new AsyncDisposableStack();
   let isOpened = false;
   opened.defer(() => recordFailures(context, backup, failures, { isOpened, job }));
+  let version: SealedVersion | undefined;
   let payload: AsyncIterable<Uint8Array>;
   if (backup.encryption === "none")
     payload = opened.use(await spoolObject(context, backup, storages, failures, signal)).read();
-  else payload = await openPayloadOf(context, backup, storages, failures, signal);
+  else ({ version, payload } = await openPayloadOf(context, backup, storages, failures, signal));
   isOpened = true;
   const all = opened.move();
-  return { dump: decompressed(payload, algorithm), [Symbol.asyncDispose]: () => all.disposeAsync() };
+  const dump = decompressed(payload, algorithm);
+  return { version, dump, [Symbol.asyncDispose]: () => all.disposeAsync() };
 }
 
 /**

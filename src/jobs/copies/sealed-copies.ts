@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
+import type { SealedVersion } from "../../sealed/file-key.ts";
 import { readHeader } from "../../sealed/header.ts";
 import type { BackupNames } from "../../sealed/metadata.ts";
 import type { Opener } from "../../sealed/open.ts";
@@ -34,11 +35,12 @@ export async function openPayloadOf(
   storages: readonly Storage[],
   failures: CopyFailures,
   signal: AbortSignal,
-): Promise<AsyncGenerator<Uint8Array, void, undefined>> {
+): Promise<{ version: SealedVersion; payload: AsyncGenerator<Uint8Array, void, undefined> }> {
   const headers = goodHeaders(context, backup, storages, signal, failures);
   const first = await headers.next();
   if (first.done) throw failures.error();
-  return readPayload(context, backup, first.value, headers, storages, signal, failures);
+  const payload = readPayload(context, backup, first.value, headers, storages, signal, failures);
+  return { version: first.value.opener.version, payload };
 }
 
 interface GoodHeader {

@@ -44,9 +44,27 @@ export class RestoreFaults {
   }
 
   readonly add = (error: RestoreError): void => {
+    if (error.entry !== undefined) this.entries.add(error.entry);
+    this.#add(error, this.#contents);
+  };
+
+  /** Collects the errors of another archive of the same restore; `idOf` gives the ids that its entries have here. */
+  addOf(
+    contents: ArchiveContents,
+    idOf: (entry: ArchiveEntry) => number | undefined,
+  ): (error: RestoreError) => void {
+    const byId = new Map(contents.entries.map((entry) => [entry.id, entry]));
+    return (error) => {
+      const entry = error.entry === undefined ? undefined : byId.get(error.entry);
+      const id = entry && idOf(entry);
+      if (id !== undefined) this.entries.add(id);
+      this.#add(error, byId);
+    };
+  }
+
+  #add(error: RestoreError, contents: ReadonlyMap<number, ArchiveEntry>): void {
     const { entry: id, message, detail, hint, context, statement } = error;
-    const found = id === undefined ? undefined : this.#contents.get(id);
-    if (id !== undefined) this.entries.add(id);
+    const found = id === undefined ? undefined : contents.get(id);
     const name = found && [found.namespace, found.tag].filter((part) => part !== undefined).join(".");
     const entry = found ? `${found.description} ${name}` : null;
     const { kind = null, advice = null } = explain(error) ?? {};
@@ -65,7 +83,7 @@ export class RestoreFaults {
       ...(context !== undefined && { context }),
       ...(statement !== undefined && { statement }),
     });
-  };
+  }
 }
 
 export function faultText({ entry, message, detail }: RestoreFault): string {

@@ -14,22 +14,26 @@ export interface Load {
   spooled?: { file: Spool; jobs: number } | undefined;
   /** Whether pg_restore gets only a selection; then the rest of the source is not read. */
   isPart: boolean;
-  /** If given, sessions that hold a lock in the way are ended, except those of pg321, and passed to it. */
-  onTerminated?: ((session: Session) => void) | undefined;
   /** Called when pg_restore has succeeded, before the rest of the source is read. */
   onLoaded?: () => void;
 }
 
-export type LoadOptions = Omit<RestoreOptions, "signal"> & { applicationName: string };
+export type LoadOptions = Omit<RestoreOptions, "signal"> & {
+  applicationName: string;
+  /** If given, sessions that hold a lock in the way are ended, except those of pg321, and passed to it. */
+  onTerminated?: ((session: Session) => void) | undefined;
+};
 
-/** Feeds a dump to pg_restore, and ends it if it waits too long for a lock. Returns the number of errors it ignored. */
-export async function loadArchive(
-  { clock, signal, config, log }: Pick<JobContext, "clock" | "signal" | "config" | "log">,
-  { source, spooled, isPart, onTerminated, onLoaded = () => {} }: Load,
-  options: LoadOptions,
-): Promise<number> {
+type LoadContext = Pick<JobContext, "clock" | "signal" | "config" | "log">;
+
+/** Runs the pg_restore of `work`, and ends them if one waits too long for a lock. */
+export async function boundedByLocks<T>(
+  { clock, signal, config, log }: LoadContext,
+  { target, applicationName, onTerminated }: LoadOptions,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
   const bound = {
-    ...{ target: options.target, applicationName: options.applicationName, clock, signal },
+    ...{ target, applicationName, clock, signal },
     boundMs: config.dump.lock_wait_timeout_ms,
     onWait: ({ object, holders }: LockWait) =>
       log.warning("the restore waits for a lock", { object, held_by: holders.join(", ") }),
@@ -40,7 +44,16 @@ export async function loadArchive(
       },
     }),
   };
-  const { errorsIgnored } = await boundLockWaits(bound, (ending) =>
+  return await boundLockWaits(bound, work);
+}
+
+/** Feeds a dump to pg_restore, and ends it if it waits too long for a lock. Returns the number of errors it ignored. */
+export async function loadArchive(
+  context: LoadContext,
+  { source, spooled, isPart, onLoaded = () => {} }: Load,
+  options: LoadOptions,
+): Promise<number> {
+  const { errorsIgnored } = await boundedByLocks(context, options, (ending) =>
     spooled
       ? restoreFile(spooled.file.path, { ...options, signal: ending, jobs: spooled.jobs })
       : restoreStream(unended(source), { ...options, signal: ending }),

@@ -1,6 +1,7 @@
 import { deadline } from "../../base/abort.ts";
 import { messageOf, outsideText, Pg321Error } from "../../base/errors.ts";
 import type { BackupRecord, RestoreTestRecord, RunRecord } from "../../catalog/records.ts";
+import { EVERYTHING } from "../../postgres/archive/selection.ts";
 import { pgRestoreFor } from "../../postgres/binaries.ts";
 import { connectWithin, EndedStatement, endedBy } from "../../postgres/bounded-connection.ts";
 import { countDatabase } from "../../postgres/counts/count-database.ts";
@@ -14,7 +15,7 @@ import { copyVerdict } from "../copies/damage.ts";
 import { shortId } from "../copies/object-key.ts";
 import type { RestoreFault } from "../load/faults.ts";
 import { kindText, RestoreFaults } from "../load/faults.ts";
-import { loadArchive } from "../load/load-archive.ts";
+import { prepareLoad } from "../load/prepare-load.ts";
 import type { ReadArchive } from "../load/read-archive.ts";
 import { readArchive } from "../load/read-archive.ts";
 import type { Scratch } from "../scratch/scratch.ts";
@@ -183,24 +184,25 @@ async function countScratch(context: JobContext, scratch: Scratch): Promise<Dump
 async function restoreInto(
   context: JobContext,
   run: RunRecord,
-  { contents, bytes }: ReadArchive,
+  archive: ReadArchive,
   { server, scratch, measured }: { server: TestServer; scratch: Scratch; measured: Measured },
 ): Promise<ReturnType<typeof sortFaults>> {
   const { clock, config } = context;
+  const { contents } = archive;
   const binary = await pgRestoreFor(server.major, contents.format, server.binDir);
   const plan = await prepare(context, server, scratch, contents);
   const faults = new RestoreFaults(context, contents, kindText);
   const restoreFromMs = clock.monotonicMs();
-  await loadArchive(
-    context,
-    { source: bytes, isPart: false },
-    {
-      ...{ target: scratch.owner, binary, tempDir: config.temp_dir, isPlain: true, exitOnError: false },
-      applicationName: `pg321 restore-test ${shortId(run.id)}`,
-      only: plan.entries.map(({ id }) => id),
-      onError: faults.add,
-    },
-  );
+  const tempDir = config.temp_dir;
+  const options = {
+    ...{ target: scratch.owner, binary, tempDir, isPlain: true, exitOnError: false },
+    applicationName: `pg321 restore-test ${shortId(run.id)}`,
+    only: plan.entries.map(({ id }) => id),
+    onError: faults.add,
+  };
+  const selected = { entries: plan.entries, selection: EVERYTHING, clean: false, jobs: undefined };
+  await using load = await prepareLoad(context, archive, { ...selected, expectedBytes: 0, faults });
+  await load.run(options);
   measured.restore_ms = Math.round(clock.monotonicMs() - restoreFromMs);
   const ofServer = faults.all.find((fault) => serverError(fault) !== undefined);
   if (ofServer)

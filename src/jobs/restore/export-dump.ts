@@ -1,108 +1,55 @@
-import { link, lstat, open, readdir, rm } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
-import { messageOf, Pg321Error } from "../../base/errors.ts";
-import { requireAnswer } from "../../base/files/place.ts";
-import { isInUse, makerOfTag, processTag } from "../../base/files/private-files.ts";
-import { writeWhole } from "../../base/files/write-whole.ts";
 import { backupName } from "../../catalog/globals.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
+import { CONTAINER_MAGIC } from "../../sealed/container/format.ts";
+import { isContainer } from "../../sealed/container/split.ts";
+import type { SealedVersion } from "../../sealed/file-key.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { observed } from "../../stream/meter.ts";
 import type { JobContext } from "../context.ts";
 import { shortId } from "../copies/object-key.ts";
 import { openBackup } from "../copies/read-backup.ts";
 import { ProgressMeter } from "../progress.ts";
-
-/** Something that bytes can be written to, such as stdout. */
-export interface ByteSink {
-  write(bytes: Uint8Array): Promise<unknown>;
-}
+import type { WrittenDump } from "./export-members.ts";
+import { writeNewDump } from "./export-members.ts";
+import type { ByteSink } from "./new-file.ts";
+import { requireAbsent, writeAll } from "./new-file.ts";
 
 /**
- * Writes the plain dump of a backup, in pg_dump's custom format, to a sink or to a new file (0600; never over an
- * existing one, and only if all of it was good). Returns its size in bytes.
+ * Writes the plain dump of a backup to a sink, or as `writeNewDump` does, only if all of it was good. A sink gets a dump
+ * of several streams as a container.
  */
 export async function exportDump(
   context: JobContext,
   backup: BackupRecord,
   storages: readonly Storage[],
   to: string | ByteSink,
-): Promise<number> {
+): Promise<WrittenDump & { isContainer: boolean }> {
   if (typeof to === "string") await requireAbsent(to);
   await using readable = await openBackup(context, backup, storages, context.signal);
   const title = `read ${shortId(backup.id)} ${backupName(backup)}`;
   const progress = new ProgressMeter(context.progress, title, backup.dump_bytes ?? undefined);
   const dump = observed(readable.dump, (bytes) => progress.pass(bytes));
   try {
-    return await (typeof to === "string" ? writeNewFile(to, dump) : writeAll(to, dump));
+    if (typeof to !== "string") return await writeContainer(to, dump, readable.version);
+    const written = await writeNewDump(to, dump, readable.version);
+    return { ...written, isContainer: written.files.length > 0 };
   } finally {
     progress.end();
   }
 }
 
-/**
- * Writes a stream to a file that must not exist. An error leaves no file. Partial files that killed processes left for
- * the same name are removed. Throws code `usage` or `storage`.
- */
-export async function writeNewFile(path: string, source: AsyncIterable<Uint8Array>): Promise<number> {
-  await removeLeft(path).catch((error) => refuse(path, error));
-  const temporary = `${path}.pg321-${processTag()}.part`;
-  const file = await open(temporary, "wx", 0o600).catch((error) => refuse(path, error));
-  try {
-    try {
-      const sink = {
-        write: (chunk: Uint8Array) => writeWhole(file, chunk).catch((error) => refuse(path, error)),
-      };
-      const bytes = await writeAll(sink, source);
-      await file.sync();
-      await link(temporary, path).catch((error) => refuse(path, error));
-      return bytes;
-    } finally {
-      await file.close();
-    }
-  } finally {
-    await rm(temporary, { force: true });
-  }
-}
-
-/** Removes partial files of killed processes: a plain dump must not stay on disk. */
-async function removeLeft(path: string): Promise<void> {
-  const [start, end] = [`${basename(path)}.pg321-`, ".part"];
-  for (const name of await readdir(dirname(path))) {
-    if (!name.startsWith(start) || !name.endsWith(end)) continue;
-    const maker = makerOfTag(name.slice(start.length, -end.length));
-    if (maker === undefined) continue;
-    const file = join(dirname(path), name);
-    const stats = await lstat(file).catch(() => undefined);
-    if (!stats?.isFile() || stats.uid !== process.geteuid?.() || isInUse(maker, stats.mtimeMs)) continue;
-    await rm(file, { force: true });
-  }
-}
-
-/** Fails early if the file exists: it is created only after what may be hours of reading. */
-export async function requireAbsent(path: string): Promise<void> {
-  await requireAnswer(path, dirname(path));
-  const isThere = await lstat(path).then(
-    () => true,
-    (error: NodeJS.ErrnoException) => (error.code === "ENOENT" ? false : refuse(path, error)),
+/** Writes a dump as it is. */
+async function writeContainer(
+  to: ByteSink,
+  dump: AsyncIterable<Uint8Array>,
+  version: SealedVersion | undefined,
+): Promise<WrittenDump & { isContainer: boolean }> {
+  let first: Uint8Array | undefined;
+  const bytes = await writeAll(
+    to,
+    observed(dump, (_, chunk) => {
+      first ??= chunk.slice(0, CONTAINER_MAGIC.length);
+    }),
   );
-  if (isThere) refuse(path, { code: "EEXIST" });
-}
-
-async function writeAll(sink: ByteSink, source: AsyncIterable<Uint8Array>): Promise<number> {
-  let bytes = 0;
-  for await (const chunk of source) {
-    await sink.write(chunk);
-    bytes += chunk.length;
-  }
-  return bytes;
-}
-
-function refuse(path: string, cause: unknown): never {
-  const { code } = cause as NodeJS.ErrnoException;
-  const why = code === "EEXIST" ? "exists already" : messageOf(cause);
-  throw new Pg321Error(code === "EEXIST" ? "usage" : "storage", `${path}: ${why}`, {
-    hint: "name another file",
-    cause,
-  });
+  return { bytes, files: [], isContainer: version === 2 || (first !== undefined && isContainer(first)) };
 }

@@ -34,7 +34,7 @@ export async function emptyTables(
   { backup, target }: Pick<RestoreRequest, "backup" | "target">,
   contents: ArchiveContents,
   entries: readonly ArchiveEntry[],
-  counter: RowCounter,
+  counter: Pick<RowCounter, "rowsOf">,
 ): Promise<EmptyTable[]> {
   const facts = backup.facts === null ? undefined : parseFacts(backup.facts);
   const counted = new Map(

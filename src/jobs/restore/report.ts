@@ -21,8 +21,11 @@ export interface RestoreRequest {
   createRoles: boolean;
   /** The only storage to read from. */
   from: string | undefined;
-  /** Parallel jobs of pg_restore; more than one needs a temporary file of the whole dump. */
-  jobs: number;
+  /**
+   * Parallel jobs of pg_restore. Of a backup of one stream, 1 if not given; more need a temporary file of the whole dump.
+   * Of a backup of several streams they build the indexes; as many as streams if not given.
+   */
+  jobs: number | undefined;
   selection: Selection;
   /** Drop the archive's objects before creating them; also allows a target that is not empty. */
   clean: boolean;
@@ -36,7 +39,7 @@ export interface RestoreRequest {
 
 /** Something that prevents a restore. */
 export interface Obstacle {
-  kind: "read-only" | "exists" | "lacks" | "needs" | "dependents" | "contents" | "sessions";
+  kind: "read-only" | "exists" | "lacks" | "needs" | "dependents" | "contents" | "sessions" | "transaction";
   message: string;
   hint: string;
 }

@@ -1,6 +1,5 @@
 import type { RunRecord } from "../../catalog/records.ts";
-import { dependentsOfClean, droppedRelations, needlessDrops } from "../../postgres/archive/clean.ts";
-import { RowCounter, withoutDrops } from "../../postgres/archive/data.ts";
+import { dependentsOfClean, droppedRelations } from "../../postgres/archive/clean.ts";
 import type { ArchiveContents, ArchiveEntry } from "../../postgres/archive/format.ts";
 import { unattached } from "../../postgres/archive/inheritance.ts";
 import { requireSelected } from "../../postgres/archive/require-selected.ts";
@@ -21,13 +20,12 @@ import {
 } from "../../postgres/restore/preflight.ts";
 import type { Session } from "../../postgres/sessions.ts";
 import { sessionsOn } from "../../postgres/sessions.ts";
-import { observed } from "../../stream/meter.ts";
 import type { JobContext } from "../context.ts";
 import { storagesToRead } from "../copies/find-backup.ts";
 import { shortId } from "../copies/object-key.ts";
-import { spool } from "../copies/spool.ts";
 import { RestoreFaults } from "../load/faults.ts";
-import { loadArchive } from "../load/load-archive.ts";
+import { prepareLoad } from "../load/prepare-load.ts";
+import type { ReadArchive } from "../load/read-archive.ts";
 import { readArchive } from "../load/read-archive.ts";
 import { recordRun } from "../record-run.ts";
 import { alertRestore } from "./alerts.ts";
@@ -46,10 +44,10 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
   let isChecking = false;
   const work = (run: RunRecord) =>
     readArchive(context, backup, { storages, job: "restore" }, async (archive) => {
-      const { contents, bytes } = archive;
+      const { contents } = archive;
       requireSelected(contents, selection);
       isChecking = true;
-      const found = await checkTarget(request, contents);
+      const found = await checkTarget(request, archive);
       const {
         lacks,
         target_contents,
@@ -67,7 +65,7 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
       isChecking = false;
       const came = request.dryRun
         ? { ...NOTHING_CAME, tables: tableCount(entries, selection) }
-        : await restoreInto(context, request, run, found, contents, bytes);
+        : await restoreInto(context, request, run, found, archive);
       const about = { backup_id: backup.id, target_database: target.database, dry_run: request.dryRun };
       const duration_ms = Math.round(context.clock.monotonicMs() - startedAtMs);
       const roles_created = rolesToCreate(request, lacks);
@@ -118,7 +116,10 @@ interface Found
 }
 
 /** Checks the target and changes nothing. Throws code `database` if it cannot be checked. */
-async function checkTarget(request: RestoreRequest, contents: ArchiveContents): Promise<Found> {
+async function checkTarget(
+  request: RestoreRequest,
+  { contents, data }: Pick<ReadArchive, "contents" | "data">,
+): Promise<Found> {
   const { target, create, clean, selection, binDir } = request;
   await using connection = await connectForCheck(request);
   const { major, readOnly } = await inspectServer(connection);
@@ -132,10 +133,11 @@ async function checkTarget(request: RestoreRequest, contents: ArchiveContents): 
     clean && !create ? await dependentsOfClean(connection, entries, selection.tables.length > 0) : [];
   const sessions = clean && !create ? await sessionsOn(connection, droppedRelations(entries)) : [];
   const looked = { lacks, target_contents, dependents, sessions };
+  const hasStreams = data !== undefined;
   return {
     ...plan,
     ...looked,
-    obstacles: obstaclesOf(request, { ...looked, readOnly, exists, present, needs }),
+    obstacles: obstaclesOf(request, { ...looked, readOnly, exists, present, needs, hasStreams }),
     binary,
   };
 }
@@ -159,48 +161,40 @@ async function restoreInto(
   request: RestoreRequest,
   run: RunRecord,
   { binary, entries, lacks }: Found,
-  contents: ArchiveContents,
-  dump: AsyncIterable<Uint8Array>,
+  archive: ReadArchive,
 ): Promise<Came> {
   const { target, jobs, clean, create, intoExisting, keepGoing, selection } = request;
+  const { contents } = archive;
   const { temp_dir: tempDir } = context.config;
   const faults = new RestoreFaults(context, contents);
-  const counter = new RowCounter(contents);
+  const terminated: Session[] = [];
   const applicationName = `pg321 restore ${shortId(run.id)}`;
   // If the restore fails, the previous contents of the target stay unchanged.
-  const singleTransaction = jobs === 1 && !keepGoing && (clean || intoExisting);
+  const singleTransaction = (jobs ?? 1) === 1 && !archive.data && !keepGoing && (clean || intoExisting);
   const options = {
     ...{ target, binary, tempDir, clean, singleTransaction, applicationName },
     ...(!isWhole(selection) && { only: entries.map(({ id }) => id) }),
     exitOnError: !keepGoing,
     onError: faults.add,
-  };
-  const passing = observed(dump, (_, chunk) => counter.pass(chunk));
-  const source = clean ? withoutDrops(passing, needlessDrops(contents)) : passing;
-  // Parallel jobs need a file to seek in: the whole plain dump, private, removed afterwards. It is complete before the
-  // target is changed, so all of the backup has been verified by then.
-  const expectedBytes = request.backup.dump_bytes ?? 0;
-  await using spooled = jobs > 1 ? await spool(source, { tempDir, expectedBytes }) : undefined;
-  await makeRoles(request, lacks);
-  if (create) await makeTarget(request, contents);
-  const terminated: Session[] = [];
-  let isUndone = singleTransaction;
-  const load = {
-    ...{ source, spooled: spooled && { file: spooled, jobs }, isPart: !isWhole(selection) },
-    onLoaded: () => {
-      isUndone = false;
-    },
     onTerminated: request.terminate ? (session: Session) => void terminated.push(session) : undefined,
   };
+  const expectedBytes = request.backup.dump_bytes ?? 0;
+  const plan = { entries, selection, clean, jobs, expectedBytes, faults };
+  await using load = await prepareLoad(context, archive, plan);
+  await makeRoles(request, lacks);
+  if (create) await makeTarget(request, contents);
+  let isUndone = singleTransaction;
   try {
-    const errorsIgnored = await loadArchive(context, load, options);
+    const errors_ignored = await load.run(options, () => {
+      isUndone = false;
+    });
     if (create) await finishTarget(request, contents);
     const came = entries.filter(({ id }) => !faults.entries.has(id));
-    const rows = counter.rowsOf(came) ?? null;
-    const errors = { errors: faults.all, unfilled: unfilled(entries, faults.entries, counter) };
-    const empty_tables = await emptyTables(context, request, contents, came, counter);
+    const rows = load.rows.rowsOf(came) ?? null;
+    const errors = { errors: faults.all, unfilled: unfilled(entries, faults.entries, load.rows) };
+    const empty_tables = await emptyTables(context, request, contents, came, load.rows);
     const tables = tableCount(came, selection);
-    return { errors_ignored: errorsIgnored, ...errors, terminated, tables, rows, empty_tables };
+    return { errors_ignored, ...errors, terminated, tables, rows, empty_tables };
   } catch (error) {
     throw withVersionRisk(withLeftovers(error, request, isUndone), lacks);
   }

@@ -12,7 +12,9 @@ import { shortId } from "../copies/object-key.ts";
 import { decompressed } from "../copies/read-backup.ts";
 import { expectedNames } from "../copies/sealed-copies.ts";
 import { checkedObject, readManifestText } from "../copies/stored-object.ts";
+import { openDump } from "../load/dump-form.ts";
 import { ProgressMeter } from "../progress.ts";
+import { readStreamsThrough } from "./read-streams.ts";
 import type { CopyVerdict } from "./report.ts";
 
 /** How far a good copy was checked. */
@@ -38,8 +40,8 @@ export async function readBack(
   try {
     if (backup.encryption === "age" && identities) {
       const trust = { trustedSigners: await keys.trustedSigners(), expected: expectedNames(backup) };
-      const { plaintext } = await openSealed(source, trust, identities);
-      return { segments_checked: true, ...(await readDump(context, backup, plaintext)) };
+      const sealed = await openSealed(source, trust, identities);
+      return { segments_checked: true, ...(await readDump(context, backup, sealed)) };
     }
     await drain(source);
     // Bytes that nobody has signed are not given to pg_restore.
@@ -60,19 +62,23 @@ export async function readBack(
 async function readDump(
   { config, signal }: JobContext,
   backup: BackupRecord,
-  payload: AsyncIterable<Uint8Array>,
+  { version, plaintext }: Pick<Awaited<ReturnType<typeof openSealed>>, "version" | "plaintext">,
 ): Promise<Pick<ReadBack, "archive_checked" | "archive_note">> {
-  const plain = decompressed(payload, backup.compression as CompressionAlgorithm);
+  const plain = decompressed(plaintext, backup.compression as CompressionAlgorithm);
   if (backup.kind !== "dump") {
     await readGlobals(plain);
     return { archive_checked: true, archive_note: null };
   }
-  const archive_note = await readThrough(plain, {
+  const options = {
     pgDumpVersion: backup.pg_dump_version,
     binDir: config.server.find(({ name }) => name === backup.server)?.bin_dir,
     nice: config.dump.nice,
     signal,
-  });
+  };
+  const { container, archive } = await openDump(plain, version);
+  const archive_note = container
+    ? await readStreamsThrough(container, options)
+    : await readThrough(archive, options);
   return { archive_checked: archive_note === null, archive_note };
 }
 

@@ -110,7 +110,32 @@ export async function* withoutDrops(
   dump: AsyncIterable<Uint8Array>,
   entries: readonly Pick<ArchiveEntry, "dropRange">[],
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const ranges = entries.map(({ dropRange }) => dropRange).toSorted(([a], [b]) => a - b);
+  const ranges = entries.map(({ dropRange }) => dropRange);
+  yield* withoutTexts(dump, ranges);
+}
+
+/**
+ * Passes the archive of a schema on so that pg_restore only drops its objects: without what creates them, and without the
+ * drop statements of `needless`. As for `withoutDrops`, the first piece must hold the whole table of contents.
+ */
+export async function* onlyDrops(
+  dump: AsyncIterable<Uint8Array>,
+  { entries }: ArchiveContents,
+  needless: readonly Pick<ArchiveEntry, "dropRange">[],
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const ranges = [
+    ...needless.map(({ dropRange }) => dropRange),
+    ...entries.flatMap(({ madeRanges = [] }) => madeRanges),
+  ];
+  yield* withoutTexts(dump, ranges);
+}
+
+/** Replaces texts in the table of contents, with their lengths, by empty ones. */
+async function* withoutTexts(
+  dump: AsyncIterable<Uint8Array>,
+  places: readonly (readonly [number, number])[],
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const ranges = places.toSorted(([a], [b]) => a - b);
   const emptyText = new Uint8Array(1 + INT_BYTES);
   let isFirst = true;
   for await (const chunk of dump) {

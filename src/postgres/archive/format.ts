@@ -13,6 +13,8 @@ export interface ArchiveEntry {
   /** Its name; `TABLE name` if it belongs to another object. */
   tag: string;
   namespace: string | undefined;
+  /** Undefined if it belongs to no section itself but to that of the entry before it, such as a comment. */
+  section?: Section | undefined;
   owner: string | undefined;
   tablespace: string | undefined;
   /** The statements that create it, with a line break or semicolon at the end; empty for data. */
@@ -23,9 +25,13 @@ export interface ArchiveEntry {
    * Position of that statement and its length field in the archive: from the first byte to the one after the last.
    */
   dropRange: readonly [number, number];
+  /** Those of its definition and its owner. */
+  madeRanges?: readonly (readonly [number, number])[];
   /** The ids of the entries that it depends on. */
   dependencies: readonly number[];
 }
+
+export type Section = "pre-data" | "data" | "post-data";
 
 export interface ArchiveContents {
   /** `1.14`. */
@@ -41,6 +47,9 @@ export interface ArchiveContents {
   /** Where the table of contents ends and the data begins. */
   dataStart: number;
 }
+
+/** The numbers of the sections in an archive; 1 is none. */
+const SECTIONS: Readonly<Record<number, Section>> = { 2: "pre-data", 3: "data", 4: "post-data" };
 
 const MAGIC = "PGDMP";
 const CUSTOM_FORMAT = 1;
@@ -94,7 +103,8 @@ function readEntry(reader: Reader, minor: number): ArchiveEntry {
   reader.text(); // oid
   const tag = reader.text() ?? "";
   const description = reader.text() ?? "";
-  reader.int(); // section
+  const section = SECTIONS[reader.int()];
+  const definitionStart = reader.position;
   const definition = reader.text() ?? "";
   const dropStart = reader.position;
   const drop = reader.text() ?? "";
@@ -104,14 +114,16 @@ function readEntry(reader: Reader, minor: number): ArchiveEntry {
   const tablespace = reader.text() || undefined;
   if (minor >= 14) reader.text(); // table access method
   if (minor >= 16) reader.int(); // kind of relation
+  const ownerStart = reader.position;
   const owner = reader.text() || undefined;
+  const madeRanges = [[definitionStart, dropStart] as const, [ownerStart, reader.position] as const];
   reader.text(); // with oids
   const dependencies: number[] = [];
   for (let text = reader.text(); text !== undefined; text = reader.text()) dependencies.push(Number(text));
   reader.skip(1 + OFFSET_BYTES); // where its data is
   return {
-    ...{ id, description, tag, namespace, owner, tablespace },
-    ...{ definition, drop, dropRange, dependencies },
+    ...{ id, description, tag, namespace, section, owner, tablespace },
+    ...{ definition, drop, dropRange, madeRanges, dependencies },
   };
 }
 

@@ -53,7 +53,7 @@ export const DEPENDENT_KINDS = ["ACL", "COMMENT", "SECURITY LABEL"];
 /** Kinds that are selected if all the objects that they connect are. */
 export const ATTACH_KINDS = ["TABLE ATTACH", "INDEX ATTACH"];
 /** Settings of the dump's text, which pg_restore applies in any case. */
-const SETTINGS = ["ENCODING", "STDSTRINGS", "SEARCHPATH"];
+export const SETTINGS = ["ENCODING", "STDSTRINGS", "SEARCHPATH"];
 
 /**
  * The entries that a restore of the selection runs, in the archive's order, without those of the database itself. A

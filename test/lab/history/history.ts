@@ -207,7 +207,7 @@ export class History implements AsyncDisposable {
       const backup = this.#pick(await context.catalog.backups({ status: ["VERIFIED", "PARTIAL"] }));
       if (!backup) return;
       const storages = storagesToRead(context, backup, await context.catalog.copies(backup.id), undefined);
-      const bytes = await exportDump(context, backup, storages, { write: async () => {} });
+      const { bytes } = await exportDump(context, backup, storages, { write: async () => {} });
       if (bytes !== backup.dump_bytes) this.#violation("restore", `${backup.id}: ${bytes} bytes came back`);
     });
   }

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from "node:fs/promises
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { processTag } from "../../base/files/private-files.ts";
-import { writeNewFile } from "./export-dump.ts";
+import { writeNewFile } from "./new-file.ts";
 
 let directory: string;
 beforeAll(async () => {

@@ -1,0 +1,87 @@
+import { needlessDrops } from "../../postgres/archive/clean.ts";
+import { RowCounter, withoutDrops } from "../../postgres/archive/data.ts";
+import type { ArchiveEntry } from "../../postgres/archive/format.ts";
+import type { Selection } from "../../postgres/archive/selection.ts";
+import { isWhole } from "../../postgres/archive/selection.ts";
+import { StreamRows } from "../../postgres/archive/streams.ts";
+import { observed } from "../../stream/meter.ts";
+import type { JobContext } from "../context.ts";
+import { spool } from "../copies/spool.ts";
+import type { RestoreFaults } from "./faults.ts";
+import type { LoadOptions } from "./load-archive.ts";
+import { loadArchive } from "./load-archive.ts";
+import { loadStreams, spoolSchema } from "./load-streams.ts";
+import type { ReadArchive } from "./read-archive.ts";
+
+export interface LoadPlan {
+  /** The entries of the archive to restore. */
+  entries: readonly ArchiveEntry[];
+  /** What these were chosen by. */
+  selection: Selection;
+  /** Drop the objects first. */
+  clean: boolean;
+  /** Sessions of pg_restore; undefined: 1, or as many as the backup has streams. */
+  jobs: number | undefined;
+  /** Size of the dump, if it must be written to a file. */
+  expectedBytes: number;
+  faults: RestoreFaults;
+}
+
+/** A restore whose temporary files are ready; disposing removes them. The target is unchanged so far. */
+export interface PreparedLoad extends AsyncDisposable {
+  /** The rows that have been sent. */
+  readonly rows: Pick<RowCounter, "rowsOf">;
+  /** Runs once; `onLoaded` is called when all pg_restore have succeeded. Returns the number of errors that they ignored. */
+  run(options: LoadOptions, onLoaded?: () => void): Promise<number>;
+}
+
+/** Prepares the restore of a backup of one stream or of several. */
+export function prepareLoad(
+  context: JobContext,
+  archive: ReadArchive,
+  plan: LoadPlan,
+): Promise<PreparedLoad> {
+  return archive.data
+    ? prepareStreams(context, archive, archive.data, plan)
+    : prepareArchive(context, archive, plan);
+}
+
+async function prepareArchive(
+  context: JobContext,
+  { contents, bytes }: ReadArchive,
+  { selection, clean, jobs = 1, expectedBytes }: LoadPlan,
+): Promise<PreparedLoad> {
+  const rows = new RowCounter(contents);
+  const passing = observed(bytes, (_, chunk) => rows.pass(chunk));
+  const source = clean ? withoutDrops(passing, needlessDrops(contents)) : passing;
+  // Parallel jobs need a file to seek in: the whole plain dump, private, removed afterwards. It is complete before the
+  // target is changed, so all of the backup has been verified by then.
+  const { temp_dir: tempDir } = context.config;
+  const file = jobs > 1 ? await spool(source, { tempDir, expectedBytes }) : undefined;
+  const load = { source, spooled: file && { file, jobs }, isPart: !isWhole(selection) };
+  return {
+    rows,
+    run: (options, onLoaded = () => {}) => loadArchive(context, { ...load, onLoaded }, options),
+    [Symbol.asyncDispose]: async () => file?.[Symbol.asyncDispose](),
+  };
+}
+
+async function prepareStreams(
+  context: JobContext,
+  { contents, bytes }: ReadArchive,
+  data: NonNullable<ReadArchive["data"]>,
+  { entries, selection, clean, jobs = data.membersAtOnce, faults }: LoadPlan,
+): Promise<PreparedLoad> {
+  const rows = new StreamRows();
+  const files = await spoolSchema(bytes, contents, { tempDir: context.config.temp_dir, clean });
+  const load = { ...files, data, contents, entries, selection, jobs, faults, rows };
+  return {
+    rows,
+    run: async (options, onLoaded = () => {}) => {
+      const errorsIgnored = await loadStreams(context, load, options);
+      onLoaded();
+      return errorsIgnored;
+    },
+    [Symbol.asyncDispose]: () => files[Symbol.asyncDispose](),
+  };
+}

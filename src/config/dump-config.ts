@@ -11,6 +11,8 @@ export interface DumpConfig {
   io_class: "idle" | "best-effort" | "none";
   /** Databases dumped at the same time. */
   max_parallel: number;
+  /** Streams in which one database is dumped. */
+  jobs: number;
   lock_wait_timeout_ms: number;
   /** Further attempts of a dump that failed because something was dropped during it. */
   retries: number;

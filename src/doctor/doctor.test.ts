@@ -55,7 +55,7 @@ test("the exit code is that of the gravest failure", () => {
 test("the memory of a run follows the formula of docs/limits.md", () => {
   const bucket = { type: "s3", max_parallel_parts: 4, max_parts: 10_000 } as StorageConfig;
   const disk = { type: "local" } as StorageConfig;
-  const dump = { max_parallel: 1 } as Parameters<typeof memoryBudget>[0]["dump"];
+  const dump = { max_parallel: 1, jobs: 1 } as Parameters<typeof memoryBudget>[0]["dump"];
   const blocks = (cores: number) => 2 * MIB * (cores + 3 + cores + 1);
   expect(memoryBudget({ storage: [disk], dump }, 0, 2)).toEqual({
     bytes: 90 * MIB + blocks(2) + 6 * 5 * MIB,
@@ -67,4 +67,6 @@ test("the memory of a run follows the formula of docs/limits.md", () => {
   });
   const both = { storage: [bucket], dump: { ...dump, max_parallel: 2 } };
   expect(memoryBudget(both, 0, 2).bytes).toBe(90 * MIB + 2 * (blocks(2) + 10 * 5 * MIB));
+  const streams = { storage: [disk], dump: { ...dump, jobs: 4 } };
+  expect(memoryBudget(streams, 0, 2).bytes).toBe(90 * MIB + blocks(2) + 4 * 3 * MIB + 6 * 5 * MIB);
 });

@@ -5,6 +5,7 @@ import { sizeText } from "../base/text/amounts.ts";
 import type { Config } from "../config/config.ts";
 import { maxPartsOf, partBytesFor } from "../jobs/copies/part-size.ts";
 import { PARTS_AHEAD } from "../jobs/copies/store-copies.ts";
+import { STREAM_BYTES } from "../postgres/parallel-dump/parallel-dump.ts";
 import type { Seen } from "./finding.ts";
 import { ok, warning } from "./finding.ts";
 
@@ -25,7 +26,8 @@ export function memoryBudget(
   const requests = storage.reduce((sum, one) => sum + (one.type === "s3" ? one.max_parallel_parts : 0), 0);
   // A block that does not compress keeps its size.
   const blocks = BLOCK_BYTES * (counted + 3 + counted + 1);
-  const each = blocks + partBytes * (PARTS_AHEAD + requests);
+  const streams = dump.jobs > 1 ? dump.jobs * STREAM_BYTES : 0;
+  const each = blocks + streams + partBytes * (PARTS_AHEAD + requests);
   return { bytes: BASE_BYTES + each * dump.max_parallel, partBytes };
 }
 

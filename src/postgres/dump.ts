@@ -16,6 +16,8 @@ export interface DumpOptions
   tempDir: string;
   /** The id of an exported snapshot to dump; undefined: pg_dump takes its own. */
   snapshot?: string | undefined;
+  /** More options of pg_dump, for a part of the database. */
+  part?: readonly string[];
   signal?: AbortSignal;
   /** The pool that the blocks come from and must be released to. */
   blocks?: BufferPool;
@@ -44,6 +46,7 @@ export async function* dumpDatabase(options: DumpOptions): AsyncGenerator<Uint8A
             ? [`--lock-wait-timeout=${options.lock_wait_timeout_ms}`]
             : []),
           ...(options.snapshot === undefined ? [] : [`--snapshot=${options.snapshot}`]),
+          ...(options.part ?? []),
         ],
         env: libpq.env,
         nice: options.nice,

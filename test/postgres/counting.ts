@@ -13,7 +13,7 @@ import type { DumpOptions } from "../../src/postgres/dump.ts";
 import { BufferPool } from "../../src/stream/buffer-pool.ts";
 
 const SETTINGS = { lock_wait_timeout_ms: 0, stall_timeout_ms: 0, nice: 0, io_class: "none" as const };
-export const COUNTS = { counts: true, count_grace_ms: 60_000, count_max_bytes: 0 };
+export const COUNTS = { jobs: 1, counts: true, count_grace_ms: 60_000, count_max_bytes: 0 };
 
 export interface Counted {
   dump: Buffer;
@@ -43,6 +43,7 @@ export async function dumpAndCount(
     { config, clock, log: silentLog },
     { endpoint, binary, tempDir, blocks, ...SETTINGS, ...options },
   );
+  await counted.open();
   const pieces: Uint8Array[] = [];
   for await (const block of counted.read()) {
     pieces.push(Uint8Array.from(block));

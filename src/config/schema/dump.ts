@@ -12,6 +12,7 @@ export const dumpSchema = v.pipe(
     nice: v.optional(integer(-20, 19), 10),
     io_class: v.optional(choice(["idle", "best-effort", "none"]), "best-effort"),
     max_parallel: v.optional(integer(1, 64), 1),
+    jobs: v.optional(integer(1, 64), 1),
     lock_wait_timeout: v.optional(duration(), "5m"),
     retries: v.optional(integer(0, 20), 2),
     counts: v.optional(boolean(), true),
@@ -19,13 +20,14 @@ export const dumpSchema = v.pipe(
     count_max_bytes: v.optional(size("no limit"), "100GiB"),
   }),
   v.transform(
-    ({ nice, io_class, max_parallel, retries, counts, count_max_bytes, ...dump }): DumpConfig => ({
+    ({ nice, io_class, max_parallel, jobs, retries, counts, count_max_bytes, ...dump }): DumpConfig => ({
       max_duration_ms: dump.max_duration,
       stall_timeout_ms: dump.stall_timeout,
       run_timeout_ms: dump.run_timeout,
       nice,
       io_class,
       max_parallel,
+      jobs,
       lock_wait_timeout_ms: dump.lock_wait_timeout,
       retries,
       counts,

@@ -1,15 +1,20 @@
 import type { Deadline } from "../../base/abort.ts";
 import { deadline } from "../../base/abort.ts";
-import { messageOf, Pg321Error } from "../../base/errors.ts";
+import { messageOf } from "../../base/errors.ts";
 import { plural } from "../../base/text/amounts.ts";
 import type { DumpFacts } from "../../postgres/counts/facts.ts";
 import { totalsOf, unknownFacts } from "../../postgres/counts/facts.ts";
+import { readAgain } from "../../postgres/counts/read-again.ts";
 import type { Snapshot } from "../../postgres/counts/snapshot.ts";
 import { openSnapshot } from "../../postgres/counts/snapshot.ts";
 import type { DumpOptions } from "../../postgres/dump.ts";
 import { dumpDatabase } from "../../postgres/dump.ts";
-import { messagesOf } from "../../postgres/program-messages.ts";
-import { ChildError } from "../../stream/process.ts";
+import type { OneStream, ParallelDump } from "../../postgres/parallel-dump/parallel-dump.ts";
+import { openParallelDump } from "../../postgres/parallel-dump/parallel-dump.ts";
+import { isOfSnapshot } from "../../postgres/shortage.ts";
+import { interleave } from "../../sealed/container/interleave.ts";
+import { inBlocks } from "../../stream/blocks.ts";
+import { blockPool } from "../../stream/compression.ts";
 import type { JobContext } from "../context.ts";
 
 type CountContext = Pick<JobContext, "config" | "clock" | "log">;
@@ -27,6 +32,8 @@ export class CountedDump implements AsyncDisposable {
   #grace: Deadline | undefined;
   #facts: Promise<DumpFacts> | undefined;
   #closed: Promise<void> | undefined;
+  #parallel: ParallelDump | undefined;
+  #noSnapshot = "";
 
   /** A given snapshot is used, and closed; otherwise the dump takes its own. */
   constructor(context: CountContext, options: DumpOptions, snapshot?: Snapshot) {
@@ -36,11 +43,29 @@ export class CountedDump implements AsyncDisposable {
   }
 
   /**
+   * Prepares a dump in `dump.jobs` streams of one snapshot. Returns whether `read` gives a container of several archives; if
+   * the server has no room for the streams it is one archive, as always. Call it once, before `read`.
+   */
+  async open(): Promise<boolean> {
+    await this.#open();
+    const { dump } = this.#context.config;
+    if (dump.jobs === 1) return false;
+    const opened = await this.#openParallel(dump.jobs);
+    if ("oneStream" in opened) {
+      const fields = { database: this.#options.endpoint.database, jobs: dump.jobs, reason: opened.oneStream };
+      this.#context.log.warning("the database is dumped in one stream, not in dump.jobs streams", fields);
+      return false;
+    }
+    this.#parallel = opened;
+    return true;
+  }
+
+  /**
    * The dump. If pg_dump cannot connect or use the snapshot, which may be gone by then, it is started again without. Never
    * after its first byte: the end of the stream means that this one dump is complete.
    */
   async *read(): AsyncGenerator<Uint8Array, void, undefined> {
-    await this.#open();
+    if (this.#parallel) return yield* this.#readParallel(this.#parallel);
     let hasBegun = false;
     const begin = () => {
       hasBegun = true;
@@ -88,7 +113,52 @@ export class CountedDump implements AsyncDisposable {
     }
   }
 
+  async #openParallel(jobs: number): Promise<ParallelDump | OneStream> {
+    const snapshot = this.#snapshot;
+    if (!snapshot) return { oneStream: this.#noSnapshot };
+    const { clock, log } = this.#context;
+    const { signal = this.#end.signal, ...options } = this.#options;
+    return await openParallelDump({
+      ...options,
+      ...{ snapshot, jobs, clock, signal },
+      onEnd: () => this.#endAfterGrace(),
+      onFewer: (error) =>
+        log.warning(
+          "a stream of a dump waits until another one has ended: the server has no connection for it",
+          {
+            database: options.endpoint.database,
+            error: messageOf(error),
+          },
+        ),
+    });
+  }
+
+  async *#readParallel(dump: ParallelDump): AsyncGenerator<Uint8Array, void, undefined> {
+    const { signal, blocks = blockPool(), endpoint } = this.#options;
+    if (this.#snapshot) {
+      const facts = this.#factsOf(this.#snapshot);
+      // The last sequences are dumped when the last stream begins, with the values that they have then.
+      this.#facts = Promise.all([facts, dump.started]).then(async ([{ sequences, ...others }]) => ({
+        ...others,
+        sequences: await readAgain(endpoint, sequences, this.#end.signal),
+      }));
+    }
+    void Promise.all([this.#facts, dump.started]).then(() => this.#close());
+    const container = interleave(dump.members(), {
+      membersAtOnce: dump.streams,
+      stop: (reason) => dump.stop(reason),
+    });
+    yield* inBlocks(container, blocks, signal);
+  }
+
+  #factsOf(snapshot: Snapshot): Promise<DumpFacts> {
+    const { counts, count_max_bytes } = this.#context.config.dump;
+    if (!counts) return Promise.resolve(unknownFacts("dump.counts is off", snapshot.moment));
+    return snapshot.count({ maxBytes: count_max_bytes, signal: this.#end.signal });
+  }
+
   #without(error: unknown): void {
+    this.#noSnapshot = messageOf(error);
     if (!this.#context.config.dump.counts) return;
     this.#facts = Promise.resolve(unknownFacts(`no snapshot was shared with pg_dump: ${messageOf(error)}`));
   }
@@ -96,15 +166,12 @@ export class CountedDump implements AsyncDisposable {
   #dump(begin: () => void): AsyncIterable<Uint8Array> {
     const snapshot = this.#snapshot;
     if (!snapshot) return dumpDatabase(this.#options);
-    const limits = { maxBytes: this.#context.config.dump.count_max_bytes, signal: this.#end.signal };
     return dumpDatabase({
       ...this.#options,
       snapshot: snapshot.id,
       onLocked: () => {
         begin();
-        this.#facts = this.#context.config.dump.counts
-          ? snapshot.count(limits)
-          : Promise.resolve(unknownFacts("dump.counts is off", snapshot.moment));
+        this.#facts = this.#factsOf(snapshot);
         // A slow storage may take the rest of the dump much later: do not hold the server's snapshot until then.
         void this.#facts.then(() => this.#close());
       },
@@ -134,6 +201,7 @@ export class CountedDump implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#end.abort(new Error("the backup ended"));
+    await this.#parallel?.[Symbol.asyncDispose]();
     await this.#close();
   }
 }
@@ -145,20 +213,3 @@ async function release(snapshot: Snapshot): Promise<void> {
     // The session is over in any case.
   }
 }
-
-/**
- * Whether pg_dump could not connect because the session with the snapshot has the last connection, or could not use the
- * snapshot. Each line is matched from its beginning, because names of objects stand further on. pg_dump's messages are
- * in English.
- */
-function isOfSnapshot(error: unknown): boolean {
-  const cause = error instanceof Pg321Error ? error.cause : undefined;
-  if (!(cause instanceof ChildError)) return false;
-  const lines = messagesOf(cause.stderrTail).flatMap(({ text, details }) => [text, ...details]);
-  return lines.some((line) => NO_CONNECTION.test(line) || OF_SNAPSHOT.test(line));
-}
-
-/** Programs before version 12 name a module first. */
-const NO_CONNECTION =
-  /^(?:\[[^\]]*\] )?connection to .* failed: FATAL: +(?:sorry, too many clients|too many connections for|remaining connection slots are reserved)/;
-const OF_SNAPSHOT = /^(?:\[[^\]]*\] )?query was: SET TRANSACTION SNAPSHOT /i;

@@ -176,22 +176,23 @@ function failureOf(promise: Promise<unknown>): Promise<unknown> {
 }
 
 /** dump → blocks → compression → sealing → SHA-256, as one stream. */
-function sealedDump(
+async function* sealedDump(
   context: JobContext,
   source: DumpSource,
   backup: BackupRecord,
   meters: { dump: Meter; object: Meter },
   progress: ProgressMeter,
   stop: AbortSignal,
-): AsyncIterable<Uint8Array> {
+): AsyncGenerator<Uint8Array, void, undefined> {
   const { config, keys } = context;
   const blocks = blockPool();
-  const dump = observed(source.read(blocks, stop), (bytes) => {
-    meters.dump.bytes += bytes;
-    progress.pass(bytes);
+  const { isContainer, bytes } = await source.open(blocks, stop);
+  const dump = observed(bytes, (count) => {
+    meters.dump.bytes += count;
+    progress.pass(count);
   });
   const compressed = compress(dump, config.compression, blocks);
-  if (config.encryption.mode === "none") return metered(collectingGarbage(compressed), meters.object);
+  if (config.encryption.mode === "none") return yield* metered(collectingGarbage(compressed), meters.object);
   const sealed = seal(
     compressed,
     {
@@ -203,9 +204,13 @@ function sealedDump(
       started_at: backup.started_at,
       compression: config.compression.algorithm,
     },
-    { recipients: config.encryption.recipients, signingKey: requireSigningKey(keys, config.encryption) },
+    {
+      recipients: config.encryption.recipients,
+      signingKey: requireSigningKey(keys, config.encryption),
+      version: isContainer ? 2 : 1,
+    },
   );
-  return metered(collectingGarbage(sealed), meters.object);
+  yield* metered(collectingGarbage(sealed), meters.object);
 }
 
 /**

@@ -17,14 +17,22 @@ import { CountedDump } from "./counted-dump.ts";
 /** For the look at the rights of the role, after a dump has failed. */
 const RIGHTS_MS_MAX = 10_000;
 
+/** A dump whose contents are settled. */
+export interface OpenDump {
+  /** Whether it is a container of several archives (`dump.jobs`), not one archive. */
+  isContainer: boolean;
+  /** The dump, in buffers of `blocks`. Can be read once. */
+  bytes: AsyncIterable<Uint8Array>;
+}
+
 /** A database that is ready to be dumped. */
 export interface DumpSource extends AsyncDisposable {
   serverVersion: string;
   pgDumpVersion: string;
   /** Size on the server's disk, in bytes; 0 if the role cannot see it. */
   databaseBytes: number;
-  /** The dump, in buffers of `blocks`. Can be called only once. */
-  read(blocks: BufferPool, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  /** Connects, and takes the snapshot. Call it once. */
+  open(blocks: BufferPool, signal: AbortSignal): Promise<OpenDump>;
   /** The end of pg_dump's stderr, once it succeeded: its warnings. */
   stderrTail(): string;
   /** What is written to the record before the first byte. */
@@ -49,11 +57,16 @@ export async function prepareDump(
     serverVersion: facts.version,
     pgDumpVersion: binary.version,
     databaseBytes: facts.bytes,
-    read: (blocks, signal) => {
+    open: async (blocks, signal) => {
       const options = { ...dumpOptions(context, endpoint, binary), blocks, signal };
       const onExit = (end: { stderrTail: string }) => (stderrTail = end.stderrTail);
-      counted = new CountedDump(context, { ...options, onExit }, snapshot);
-      return explained(counted.read(), endpoint, { clock: context.clock, signal });
+      const dump = new CountedDump(context, { ...options, onExit }, snapshot);
+      counted = dump;
+      const limit = { clock: context.clock, signal };
+      const isContainer = await dump.open().catch(async (error) => {
+        throw await withRights(endpoint, error, limit);
+      });
+      return { isContainer, bytes: explained(dump.read(), endpoint, limit) };
     },
     stderrTail: () => stderrTail,
     facts: async (signal) => counted?.facts(signal),
@@ -61,20 +74,27 @@ export async function prepareDump(
   };
 }
 
+interface Limit {
+  clock: Clock;
+  signal: AbortSignal;
+}
+
 async function* explained(
   dump: AsyncIterable<Uint8Array>,
   endpoint: Endpoint,
-  { clock, signal }: { clock: Clock; signal: AbortSignal },
+  limit: Limit,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   try {
     yield* dump;
   } catch (error) {
-    const limit = { clock, signal, durationMs: RIGHTS_MS_MAX };
-    // A server that does not answer this must neither hold the run nor hide the error of the dump.
-    throw await unlessLate(withLackingRights(endpoint, error), limit, () => new Error("late")).catch(
-      () => error,
-    );
+    throw await withRights(endpoint, error, limit);
   }
+}
+
+/** A server that does not answer this must neither hold the run nor hide the error of the dump. */
+function withRights(endpoint: Endpoint, error: unknown, { clock, signal }: Limit): Promise<unknown> {
+  const limit = { clock, signal, durationMs: RIGHTS_MS_MAX };
+  return unlessLate(withLackingRights(endpoint, error), limit, () => new Error("late")).catch(() => error);
 }
 
 function dumpOptions({ config }: JobContext, endpoint: Endpoint, binary: PostgresBinary) {

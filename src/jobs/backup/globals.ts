@@ -39,14 +39,16 @@ export async function prepareGlobals(context: JobContext, server: ServerConfig):
     pgDumpVersion: binary.version,
     databaseBytes: 0,
     recorded: { facts },
-    read: (blocks, signal) =>
-      dumpGlobals({
+    open: async (blocks, signal) => {
+      const bytes = dumpGlobals({
         ...config.dump,
         ...{ endpoint, binary, blocks, signal, passwords: facts.passwords, tempDir: config.temp_dir },
         onExit: (end) => {
           stderrTail = end.stderrTail;
         },
-      }),
+      });
+      return { isContainer: false, bytes };
+    },
     stderrTail: () => stderrTail,
     facts: async () => undefined,
     [Symbol.asyncDispose]: async () => {},

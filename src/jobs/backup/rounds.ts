@@ -79,8 +79,8 @@ function untargetedResult({ server, database, error, duration_ms }: Untargeted):
 }
 
 /**
- * Repeats a dump at once if an object was dropped while pg_dump read the catalog: the next dump does not see that
- * object.
+ * Repeats a dump at once if an object was dropped or changed while it began: the next dump sees the database as it is
+ * then.
  */
 async function backupUnvanished(
   context: JobContext,
@@ -93,8 +93,8 @@ async function backupUnvanished(
   for (let retry = 1; ; retry++) {
     const result = await backupOne(context, runId, target, grouped);
     if (!(result.cause instanceof VanishedError) || retry > retries || context.signal.aborted) return result;
-    const fields = { server: server.name, database, retry, retries };
-    context.log.warning("an object was dropped while pg_dump read the catalog: the dump is repeated", fields);
+    const fields = { server: server.name, database, retry, retries, error: result.error ?? undefined };
+    context.log.warning("objects of the database were dropped or changed: the dump is repeated", fields);
   }
 }
 

@@ -25,6 +25,8 @@ export interface Snapshot extends AsyncDisposable {
   /** For `pg_dump --snapshot`, which must read it while this session is open. */
   readonly id: string;
   readonly moment: DumpMoment;
+  /** The session, in the snapshot's transaction; not to be used any more once `count` is called. */
+  readonly connection: Connection;
   /**
    * Counts, once pg_dump holds the locks of all its tables and has read the sequences. Never rejects: what could not be
    * counted, or not before the signal aborted, has the reason. Can be called only once.
@@ -83,7 +85,7 @@ async function exportSnapshot(
 class CountingSnapshot implements Snapshot {
   readonly id: string;
   readonly moment: DumpMoment;
-  readonly #connection: Connection;
+  readonly connection: Connection;
   readonly #pid: number;
   readonly #before: SequencesBefore;
   readonly #closed = new AbortController();
@@ -96,7 +98,7 @@ class CountingSnapshot implements Snapshot {
     moment: DumpMoment,
     before: SequencesBefore,
   ) {
-    this.#connection = connection;
+    this.connection = connection;
     this.id = id;
     this.moment = moment;
     this.#pid = pid;
@@ -107,7 +109,7 @@ class CountingSnapshot implements Snapshot {
     const limits = { maxBytes, signal: AbortSignal.any([signal, this.#closed.signal]) };
     this.#isBusy = true;
     try {
-      return { ...(await readFacts(this.#connection, this.#before, limits)), moment: this.moment };
+      return { ...(await readFacts(this.connection, this.#before, limits)), moment: this.moment };
     } catch (error) {
       return unknownFacts(messageOf(limits.signal.aborted ? limits.signal.reason : error), this.moment);
     } finally {
@@ -117,7 +119,7 @@ class CountingSnapshot implements Snapshot {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed.abort(new Error("the backup ended"));
-    if (this.#isBusy) await cancelSession(this.#connection.endpoint, this.#pid);
-    await this.#connection[Symbol.asyncDispose]();
+    if (this.#isBusy) await cancelSession(this.connection.endpoint, this.#pid);
+    await this.connection[Symbol.asyncDispose]();
   }
 }

@@ -1,0 +1,25 @@
+import type { Endpoint } from "../connection.ts";
+import { connect } from "../connection.ts";
+import { readSequences } from "./count.ts";
+import type { SequenceReading } from "./facts.ts";
+import { limitSession } from "./session.ts";
+
+/**
+ * The readings with the values of now as `after`, read by another session; null if it cannot read them. Never throws.
+ */
+export async function readAgain(
+  endpoint: Endpoint,
+  readings: readonly SequenceReading[],
+  signal: AbortSignal,
+): Promise<SequenceReading[]> {
+  if (readings.length === 0) return [];
+  try {
+    await using connection = await connect(endpoint);
+    await limitSession(connection);
+    await connection.run("begin to read the sequences", (sql) => sql.unsafe("begin read only"));
+    const values = await readSequences(connection, readings, signal);
+    return readings.map((reading, i) => ({ ...reading, after: values[i] ?? null }));
+  } catch {
+    return readings.map((reading) => ({ ...reading, after: null }));
+  }
+}

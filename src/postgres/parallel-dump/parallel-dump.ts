@@ -1,0 +1,278 @@
+import { setMaxListeners } from "node:events";
+import { unlessAborted } from "../../base/abort.ts";
+import type { Clock } from "../../base/clock.ts";
+import { messageOf } from "../../base/errors.ts";
+import { MIB, STDERR_TAIL_BYTES } from "../../base/limits.ts";
+import { BufferPool } from "../../stream/buffer-pool.ts";
+import { openArchive } from "../archive/archive.ts";
+import type { ArchiveContents, ArchiveEntry } from "../archive/format.ts";
+import type { Snapshot } from "../counts/snapshot.ts";
+import type { DumpOptions } from "../dump.ts";
+import { dumpDatabase } from "../dump.ts";
+import { hasNoConnection, isOfSnapshot, isShortage } from "../shortage.ts";
+import { canBeNamed } from "./patterns.ts";
+import type { DataTask } from "./plan.ts";
+import { dataEntries, entryKey, planTasks } from "./plan.ts";
+import { readRelations } from "./relations.ts";
+import type { TableLocks } from "./table-locks.ts";
+import { lockTables } from "./table-locks.ts";
+
+/** Read at once from a pg_dump; its pipe holds as much. */
+const PIECE_BYTES = MIB;
+/** What a stream holds in memory: a piece that is filled, one that is passed on, and a copy while it is looked at. */
+export const STREAM_BYTES: number = 3 * PIECE_BYTES;
+
+export interface ParallelDumpOptions extends Omit<DumpOptions, "blocks" | "snapshot" | "onLocked" | "part"> {
+  snapshot: Pick<Snapshot, "id" | "connection">;
+  /** Streams of data at the same time. */
+  jobs: number;
+  clock: Clock;
+  signal: AbortSignal;
+  /** Called if a stream gets no connection and waits for the end of another one. */
+  onFewer?: (error: unknown) => void;
+  groupBytesMin?: number;
+}
+
+/** One archive of a parallel dump. */
+export interface DumpMember {
+  name: string;
+  kind: "schema" | "data";
+  /** A piece's memory is used again when the next one is asked for. */
+  bytes: AsyncIterable<Uint8Array>;
+}
+
+/** Why a database must be dumped in one stream. */
+export interface OneStream {
+  oneStream: string;
+}
+
+/**
+ * Prepares a dump in several streams of one snapshot: reads in a table of contents what a whole dump contains, locks the
+ * tables, and deals the data to streams. Throws code `database` whenever a dump in one stream would fail too, and a
+ * `VanishedError` if a table was changed since the snapshot.
+ */
+export async function openParallelDump(options: ParallelDumpOptions): Promise<ParallelDump | OneStream> {
+  const { endpoint, snapshot, signal } = options;
+  const database = await unlessAborted(readRelations(snapshot.connection), signal);
+  let entries: ArchiveEntry[];
+  try {
+    entries = dataEntries(await entriesOfWhole(options));
+  } catch (error) {
+    if (isOfSnapshot(error)) return { oneStream: messageOf(error) };
+    throw error;
+  }
+  const named = new Set(entries.map(({ namespace, tag }) => JSON.stringify([namespace ?? null, tag])));
+  const dumped = database.relations.filter(({ schema, name }) => named.has(JSON.stringify([schema, name])));
+  if (!canBeNamed(dumped, database.encoding))
+    return {
+      oneStream: `a table's name has other characters than ASCII, and the database's encoding is ${database.encoding}, not UTF8`,
+    };
+  const tableNames = new Set(
+    entries.filter(({ description }) => description === "TABLE DATA").map((entry) => nameKey(entry)),
+  );
+  const tables = dumped.filter(({ schema, name }) => tableNames.has(JSON.stringify([schema, name])));
+  let locks: TableLocks;
+  try {
+    locks = await lockTables(endpoint, tables, { lockWaitMs: options.lock_wait_timeout_ms, signal });
+  } catch (error) {
+    if (isShortage(error)) return { oneStream: messageOf(error) };
+    throw error;
+  }
+  const tasks = planTasks({ ...options, ...database, entries, sizes: locks.sizes });
+  if (tasks) return new ParallelDump(options, tasks, locks);
+  await locks[Symbol.asyncDispose]();
+  return { oneStream: "the dump contains data of a kind that cannot be selected" };
+}
+
+function nameKey({ namespace, tag }: ArchiveEntry): string {
+  return JSON.stringify([namespace ?? null, tag]);
+}
+
+/** The table of contents comes before the data, so it costs no more than pg_dump's look at the system catalog. */
+async function entriesOfWhole(options: ParallelDumpOptions): Promise<ArchiveEntry[]> {
+  const blocks = new BufferPool(PIECE_BYTES / 4, 2);
+  const { onEnd: _onEnd, onExit: _onExit, snapshot, ...rest } = options;
+  const dump = dumpDatabase({ ...rest, snapshot: snapshot.id, part: ["--section=data"], blocks });
+  await using archive = await openArchive(released(dump, blocks));
+  return archive.contents.entries;
+}
+
+async function* released(
+  source: AsyncIterable<Uint8Array>,
+  blocks: BufferPool,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const block of source) {
+    try {
+      yield block;
+    } finally {
+      blocks.release(block);
+    }
+  }
+}
+
+/** Dispose of it in any case: it holds locks and processes. */
+export class ParallelDump implements AsyncDisposable {
+  /** How many data members are open at the same time, at most. */
+  readonly streams: number;
+  /** Resolves once every stream has its snapshot: the session that exported it is no longer needed. */
+  readonly started: Promise<void>;
+  readonly #options: ParallelDumpOptions;
+  readonly #tasks: readonly DataTask[];
+  readonly #locks: TableLocks;
+  readonly #abort = new AbortController();
+  readonly #signal: AbortSignal;
+  readonly #ended: Promise<void>;
+  readonly #onStarted: () => void;
+  readonly #onEnded: () => void;
+  readonly #sources: AsyncGenerator<Uint8Array, void, undefined>[] = [];
+  readonly #stderr = new Set<string>();
+  #waiting: (() => void)[] = [];
+  /** Processes of streams that have not ended, or whose output has not been read. */
+  #running = 0;
+  #begun = 0;
+  #exited = 0;
+
+  constructor(options: ParallelDumpOptions, tasks: readonly DataTask[], locks: TableLocks) {
+    this.#options = options;
+    this.#tasks = tasks;
+    this.#locks = locks;
+    this.streams = Math.max(1, Math.min(options.jobs, tasks.length));
+    this.#signal = AbortSignal.any([options.signal, this.#abort.signal]);
+    // Every stream listens to it.
+    setMaxListeners(0, this.#signal);
+    const started = Promise.withResolvers<void>();
+    const ended = Promise.withResolvers<void>();
+    [this.started, this.#onStarted] = [started.promise, started.resolve];
+    [this.#ended, this.#onEnded] = [ended.promise, ended.resolve];
+  }
+
+  /**
+   * The schema first, then the data, in the order in which the streams become free. Can be read once. A failure of one
+   * stream ends all others; it ends only if all streams succeeded under the locks.
+   */
+  async *members(): AsyncGenerator<DumpMember, void, undefined> {
+    const watch = new AbortController();
+    const watched = this.#locks.watch(this.#options.clock, AbortSignal.any([this.#signal, watch.signal]));
+    watched.catch((error) => watch.signal.aborted || this.stop(error));
+    const schema = this.#begin(["--section=pre-data", "--section=post-data"]);
+    const begin = ({ options, entries }: DataTask) => this.#begin(["--section=data", ...options], entries);
+    // While the schema is dumped the others read the system catalog.
+    const early = this.#tasks.slice(0, this.streams - 1).map(begin);
+    yield { name: "schema", kind: "schema", bytes: schema };
+    for (const [i, task] of this.#tasks.entries())
+      yield { name: `data-${i + 1}`, kind: "data", bytes: early[i] ?? begin(task) };
+    await unlessAborted(this.#ended, this.#signal);
+    // If the session was lost, a table may have been emptied before its stream began.
+    watch.abort();
+    await unlessAborted(this.#locks.confirm(), this.#signal);
+    this.#options.onEnd?.();
+    this.#options.onExit?.({ stderrTail: [...this.#stderr].join("\n").slice(-STDERR_TAIL_BYTES) });
+    await this.#locks[Symbol.asyncDispose]();
+  }
+
+  /** Ends all streams; each throws the reason. */
+  stop(reason: unknown): void {
+    this.#abort.abort(reason);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.stop(new Error("the dump ended"));
+    await Promise.allSettled(this.#sources.map((source) => source.return()));
+    await this.#locks[Symbol.asyncDispose]();
+  }
+
+  /** Starts its process now. */
+  #begin(part: readonly string[], entries?: readonly string[]): AsyncGenerator<Uint8Array, void, undefined> {
+    const source = this.#stream(part, entries);
+    this.#sources.push(source);
+    const first = source.next();
+    // Nobody may have asked for its bytes yet.
+    first.catch((error) => this.stop(error));
+    const begun = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
+      try {
+        for (let next = await first; !next.done; next = await source.next()) yield next.value;
+      } finally {
+        await source.return();
+      }
+    };
+    return begun();
+  }
+
+  /** If there is no connection for it, it waits until another stream has ended. */
+  async *#stream(
+    part: readonly string[],
+    entries: readonly string[] | undefined,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    for (;;) {
+      let hasBegun = false;
+      try {
+        yield* this.#streamOnce(part, entries, () => {
+          hasBegun = true;
+        });
+        return;
+      } catch (error) {
+        if (hasBegun || this.#running === 0 || !hasNoConnection(error)) throw error;
+        this.#options.onFewer?.(error);
+      }
+      await unlessAborted(new Promise<void>((resolve) => this.#waiting.push(resolve)), this.#signal);
+    }
+  }
+
+  async *#streamOnce(
+    part: readonly string[],
+    entries: readonly string[] | undefined,
+    onBegin: () => void,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    const blocks = new BufferPool(PIECE_BYTES, 2);
+    const { snapshot, ...options } = this.#options;
+    let isBegun = false;
+    let isExited = false;
+    // A small output may be read only after the process has ended.
+    const note = () => {
+      if (!isBegun || !isExited) return;
+      this.#exited += 1;
+      if (this.#exited === this.#tasks.length + 1) this.#onEnded();
+    };
+    const dump = dumpDatabase({
+      ...options,
+      ...{ snapshot: snapshot.id, part, blocks, signal: this.#signal },
+      onLocked: () => {
+        isBegun = true;
+        this.#begun += 1;
+        if (this.#begun === this.#tasks.length + 1) this.#onStarted();
+        onBegin();
+        note();
+      },
+      onEnd: () => {
+        isExited = true;
+        note();
+      },
+      onExit: ({ stderrTail }) => {
+        for (const line of stderrTail.split("\n")) if (line !== "") this.#stderr.add(line);
+      },
+    });
+    this.#running += 1;
+    try {
+      if (!entries) yield* released(dump, blocks);
+      else {
+        await using archive = await openArchive(released(dump, blocks));
+        requireEntries(archive.contents, entries);
+        yield* archive.bytes;
+      }
+    } finally {
+      this.#running -= 1;
+      for (const resolve of this.#waiting.splice(0)) resolve();
+    }
+  }
+}
+
+/** Every entry of a whole dump must be in exactly one stream: a pattern or a rule of pg_dump may be other than we think. */
+function requireEntries({ entries }: ArchiveContents, expected: readonly string[]): void {
+  const found = new Set(dataEntries(entries).map(entryKey));
+  const missing = expected.filter((key) => !found.delete(key));
+  if (missing.length + found.size === 0) return;
+  const list = (keys: Iterable<string>) => [...keys].slice(0, 3).join(", ") || "none";
+  throw new Error(
+    `internal error (a bug in pg321): pg_dump dumped other data than the stream was to contain; missing: ${list(missing)}; not asked for: ${list(found)}. dump.jobs = 1 avoids it`,
+  );
+}

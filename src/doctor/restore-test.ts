@@ -5,6 +5,7 @@ import { testPlaces } from "../jobs/scratch/test-server.ts";
 import { findServerPrograms } from "../postgres/cluster/programs.ts";
 import { connect } from "../postgres/connection.ts";
 import { inspectServer } from "../postgres/inspect.ts";
+import { installCommand } from "../postgres/packages.ts";
 import type { Seen } from "./finding.ts";
 import { failed, ok, warning } from "./finding.ts";
 
@@ -54,7 +55,7 @@ async function lookAtPrograms(config: Config, majors: readonly number[]): Promis
   const found = await findServerPrograms(binDirs);
   const newest = Math.max(0, ...majors);
   const install = (major: number) =>
-    `apt-get install postgresql-${major || "15"}, or name another server in restore_test.server`;
+    `${installCommand("server", major || 15)}, or name another server in restore_test.server`;
   if (found.length === 0)
     return [
       failed(

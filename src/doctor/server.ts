@@ -8,7 +8,13 @@ import type { Connection } from "../postgres/connection.ts";
 import { connect, endpointOf } from "../postgres/connection.ts";
 import { lackingRights, READ_ALL_MAJOR, readAllStatement } from "../postgres/dump-rights.ts";
 import type { ServerFacts } from "../postgres/inspect.ts";
-import { chooseDatabases, databaseBytes, inspectServer, listDatabases } from "../postgres/inspect.ts";
+import {
+  chooseDatabases,
+  databaseBytes,
+  inspectServer,
+  listDatabases,
+  listInvalidDatabases,
+} from "../postgres/inspect.ts";
 import type { Seen } from "./finding.ts";
 import { failed, ok, seenOf, warning } from "./finding.ts";
 
@@ -31,6 +37,7 @@ export async function lookAtServer(config: Config, server: ServerConfig): Promis
       ...(await programOf(facts, server)),
       ...(await roleOf(connection, facts)),
       ...choiceOf(choice),
+      ...(await invalidOf(connection, server)),
     ],
     databases: choice.chosen,
     major: facts.major,
@@ -60,6 +67,16 @@ async function roleOf(connection: Connection, { major, isSuperuser }: ServerFact
   if (row?.reads_all) return [ok("can read all data")];
   const hint = readAllStatement(quoteIdentifier(user), major);
   return [warning("not a member of pg_read_all_data: the next new table may make the dump fail", hint)];
+}
+
+async function invalidOf(connection: Connection, server: ServerConfig): Promise<Seen[]> {
+  const { chosen } = chooseDatabases(await listInvalidDatabases(connection), server);
+  return chosen.map((name) =>
+    warning(
+      `database "${name}" is invalid, because a DROP DATABASE of it was interrupted, and is skipped`,
+      `in psql: DROP DATABASE ${quoteIdentifier(name)}`,
+    ),
+  );
 }
 
 function choiceOf({ chosen, missing, idle }: ReturnType<typeof chooseDatabases>): Seen[] {

@@ -4,6 +4,7 @@ import { Pg321Error } from "../base/errors.ts";
 import { globPattern } from "../config/glob.ts";
 import { ChildError, runChild } from "../stream/process.ts";
 import { CLEAN_ENVIRONMENT } from "./libpq.ts";
+import { installCommand } from "./packages.ts";
 
 export interface PostgresBinary {
   path: string;
@@ -23,7 +24,15 @@ export type BinDir = string | readonly string[] | undefined;
 
 export type ProgramName = "pg_dump" | "pg_dumpall" | "pg_restore" | "postgres";
 
-const SEARCHED_DIRS = ["/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin"];
+/** Debian, Red Hat (PostgreSQL's own packages), SUSE, Alpine, Homebrew. */
+const SEARCHED_DIRS = [
+  "/usr/lib/postgresql/*/bin",
+  "/usr/pgsql-*/bin",
+  "/usr/lib/postgresql[1-9]*/bin",
+].concat(
+  ["/usr/libexec/postgresql[1-9]*", "/home/linuxbrew/.linuxbrew/opt/postgresql@*/bin"],
+  ["/opt/homebrew/opt/postgresql@*/bin", "/usr/local/opt/postgresql@*/bin"],
+);
 /** From this version on pg_restore sends `SET transaction_timeout`, which older servers refuse. */
 const TRANSACTION_TIMEOUT_MAJOR = 17;
 
@@ -116,7 +125,7 @@ export function nearest<T extends PostgresBinary>(
 function refuse(problem: string, found: readonly PostgresBinary[], major: number): never {
   const seen = found.length === 0 ? "none found" : `found ${found.map(({ version }) => version).join(", ")}`;
   throw new Pg321Error("database", `${problem} (${seen})`, {
-    hint: `apt-get install postgresql-client-${major}, or set bin_dir of the server`,
+    hint: `${installCommand("client", major)}, or set bin_dir of the server`,
   });
 }
 

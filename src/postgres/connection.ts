@@ -129,7 +129,7 @@ export async function connect(endpoint: Endpoint): Promise<Connection> {
     await run(
       `connect to database "${endpoint.database}" as "${endpoint.user}" at ${placeText(endpoint)}`,
       async () => {
-        await sql`select pg_catalog.set_config('statement_timeout', '0', false)`;
+        await sql`select pg_catalog.set_config('statement_timeout', '0', false), pg_catalog.set_config('role', 'none', false)`;
         await sql`select pg_catalog.set_config('search_path', 'pg_catalog', false)`;
         await sql`select set_config(name, '0', false) from pg_settings where name in ${sql(OTHER_TIMEOUTS)}`;
       },

@@ -5,7 +5,7 @@ import { readChild } from "../stream/process.ts";
 import type { PostgresBinary } from "./binaries.ts";
 import type { Endpoint } from "./connection.ts";
 import { databaseError } from "./errors.ts";
-import { libpqEnvironment } from "./libpq.ts";
+import { libpqEnvironment, ownRole } from "./libpq.ts";
 
 export interface DumpOptions
   extends Pick<DumpConfig, "lock_wait_timeout_ms" | "stall_timeout_ms" | "nice" | "io_class"> {
@@ -41,7 +41,7 @@ export async function* dumpDatabase(options: DumpOptions): AsyncGenerator<Uint8A
     yield* readChild(
       {
         argv: [
-          ...[binary.path, "--format=custom", "--compress=0", "--no-password"],
+          ...[binary.path, "--format=custom", "--compress=0", "--no-password", ownRole(endpoint)],
           ...(options.lock_wait_timeout_ms > 0
             ? [`--lock-wait-timeout=${options.lock_wait_timeout_ms}`]
             : []),

@@ -42,12 +42,25 @@ export async function inspectServer(connection: Connection): Promise<ServerFacts
   };
 }
 
-/** Databases that can be dumped, sorted by name: those that accept connections and are not templates. */
-export async function listDatabases(connection: Connection): Promise<string[]> {
+/** `datconnlimit` of an invalid database: `DROP DATABASE` of it was interrupted, and nothing but another one works. */
+const INVALID = -2;
+
+/** Databases that can be dumped, sorted by name: those that accept connections, and are neither templates nor invalid. */
+export function listDatabases(connection: Connection): Promise<string[]> {
+  return namesOf(connection, false);
+}
+
+/** Databases that were left invalid by an interrupted `DROP DATABASE`, sorted by name. */
+export function listInvalidDatabases(connection: Connection): Promise<string[]> {
+  return namesOf(connection, true);
+}
+
+async function namesOf(connection: Connection, isInvalid: boolean): Promise<string[]> {
   const rows = await connection.run(
     "list the databases",
     (sql) => sql<{ name: string }[]>`
-      select datname as name from pg_database where datallowconn and not datistemplate
+      select datname as name from pg_database
+      where datallowconn and not datistemplate and (datconnlimit = ${INVALID}) = ${isInvalid}
       order by datname collate "C"`,
   );
   return rows.map(({ name }) => name);

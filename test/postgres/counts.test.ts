@@ -146,3 +146,38 @@ test("a sequence that is locked is not read, and those beside it are", async () 
     ["c", read(true), read(true)],
   ]);
 });
+
+test("settings of the role and of the database disturb neither the dump nor its counts", async () => {
+  const database = await lab.createDatabase();
+  const [role, weak] = ["reader", "weak"].map((name) => `${name}_${crypto.randomUUID().slice(0, 8)}`);
+  const admin = lab.connect();
+  const sql = lab.connect(database);
+  await sql
+    .unsafe(`create table t as select generate_series(1, 9) as i; create schema evil;
+    create view evil.pg_class as select 1 as oid`)
+    .simple();
+  await admin
+    .unsafe(
+      `create role ${role} login in role pg_read_all_data; create role ${weak}; grant ${weak} to ${role}`,
+    )
+    .simple();
+  await admin.unsafe(`alter role ${role} password '${lab.address.password}'`);
+  const settings = [
+    "statement_timeout = '1ms'",
+    "idle_in_transaction_session_timeout = '1ms'",
+    "lock_timeout = '1ms'",
+  ].concat([
+    `role = ${weak}`,
+    "search_path = evil, pg_catalog",
+    "default_transaction_isolation = 'read committed'",
+  ]);
+  for (const setting of settings)
+    await admin.unsafe(`alter role ${role} in database ${database} set ${setting}`);
+  try {
+    const { facts } = await dumpAndCount({ ...endpoint(database), user: role as string }, temp.path);
+    expect(facts?.problem).toBeNull();
+    expect(facts?.tables).toEqual([{ schema: "public", name: "t", rows: 9, method: "exact", why: null }]);
+  } finally {
+    await admin.unsafe(`alter role ${role} in database ${database} reset all`);
+  }
+});

@@ -4,9 +4,10 @@ import { messageOf, Pg321Error } from "../../base/errors.ts";
 import type { BackupKind } from "../../catalog/records.ts";
 import type { ServerConfig } from "../../config/config.ts";
 import { databasePattern, namedDatabase } from "../../config/database-pattern.ts";
+import { quoteIdentifier } from "../../postgres/archive/sql-text.ts";
 import { connect, endpointOf } from "../../postgres/connection.ts";
 import type { DatabaseChoice } from "../../postgres/inspect.ts";
-import { chooseDatabases, listDatabases } from "../../postgres/inspect.ts";
+import { chooseDatabases, listDatabases, listInvalidDatabases } from "../../postgres/inspect.ts";
 import type { JobContext } from "../context.ts";
 import { databaseHint } from "../copies/find-database.ts";
 import { withoutScratch } from "../scratch/exclude.ts";
@@ -161,9 +162,22 @@ function answered<T>(context: JobContext, { name }: ServerConfig, answer: Promis
 async function databasesOf(context: JobContext, server: ServerConfig): Promise<DatabaseChoice> {
   await using connection = await connect(endpointOf(server));
   await warnOfSharedDevice(context, server.name, connection);
-  const choice = chooseDatabases(await listDatabases(connection), await withoutScratch(context, server));
+  const wanted = await withoutScratch(context, server);
+  const choice = chooseDatabases(await listDatabases(connection), wanted);
+  const invalid = chooseDatabases(await listInvalidDatabases(connection), wanted).chosen;
+  for (const database of invalid) context.log.warning(INVALID_SKIPPED, invalidFields(server, database));
   await context.catalog.overview.seeDatabases(server.name, choice.chosen, context.clock.now().toISOString());
   return choice;
+}
+
+const INVALID_SKIPPED = "an invalid database is skipped: a DROP DATABASE of it was interrupted";
+
+function invalidFields({ name }: ServerConfig, database: string) {
+  return {
+    server: name,
+    database,
+    hint: `it holds nothing to back up; in psql: DROP DATABASE ${quoteIdentifier(database)}`,
+  };
 }
 
 /** Whether the command line names this database, or names none at all. */
@@ -199,6 +213,6 @@ function noneSelected({ name, databases }: ServerConfig, idle: readonly string[]
 
 function noDatabase(server: ServerConfig, database: string): Pg321Error {
   return new Pg321Error("database", `server "${server.name}": no database "${database}"`, {
-    hint: "check databases in the config: names are case-sensitive; templates and databases that allow no connections cannot be dumped; remove the name of a database that was dropped for good",
+    hint: "check databases in the config: names are case-sensitive; templates, invalid databases and databases that allow no connections cannot be dumped; remove the name of a database that was dropped for good",
   });
 }

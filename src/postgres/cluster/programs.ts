@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import { Pg321Error } from "../../base/errors.ts";
 import type { BinDir, PostgresBinary } from "../binaries.ts";
 import { findBinaries, nearest } from "../binaries.ts";
+import { installCommand } from "../packages.ts";
 
 /** The programs of one server package. */
 export interface ServerPrograms {
@@ -21,7 +22,7 @@ export async function serverProgramsFor(major: number, binDir: BinDir): Promise<
   const chosen = nearest(found, major, () => true);
   if (chosen) return chosen;
   throw new Pg321Error("database", `no server package of PostgreSQL ${major} here (initdb and postgres)`, {
-    hint: `apt-get install postgresql-${major}, or name another server in restore_test.server`,
+    hint: `${installCommand("server", major)}, or name another server in restore_test.server`,
   });
 }
 

@@ -4,7 +4,7 @@ import { quoteIdentifier } from "../archive/sql-text.ts";
 import type { Connection, Endpoint } from "../connection.ts";
 import type { DumpOptions } from "../dump.ts";
 import { databaseError } from "../errors.ts";
-import { libpqEnvironment } from "../libpq.ts";
+import { libpqEnvironment, ownRole } from "../libpq.ts";
 import { CompletionCheck } from "./complete.ts";
 
 /** What is known about the globals of a server before they are dumped. */
@@ -49,7 +49,7 @@ export async function* dumpGlobals(options: GlobalsOptions): AsyncGenerator<Uint
   await using libpq = await libpqEnvironment(endpoint, options.tempDir);
   const end = new CompletionCheck();
   const argv = [
-    ...[binary.path, "--globals-only", "--encoding=UTF8", "--no-password"],
+    ...[binary.path, "--globals-only", "--encoding=UTF8", "--no-password", ownRole(endpoint)],
     ...(options.passwords ? [] : ["--no-role-passwords"]),
     `--database=${asParameter(endpoint.database)}`,
   ];

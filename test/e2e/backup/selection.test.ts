@@ -214,3 +214,24 @@ test("a verification without any copy is not a success", async () => {
   expect(unread.stderr).toContain("no usable storage has a copy of 1 backup");
   expect(await alerts(installation)).toEqual(["CRITICAL verify 1"]);
 });
+
+test("an invalid database is skipped, and how to drop it is said", async () => {
+  const broken = `${prefix}Broken one`;
+  await postgres.createDatabase(broken);
+  const admin = postgres.connect();
+  // As an interrupted DROP DATABASE leaves it.
+  await admin`update pg_database set datconnlimit = -2 where datname = ${broken}`;
+  await using installation = await install([stays, `${prefix}Broken*`]);
+  const { stdout, stderr } = await installation.ok("backup");
+  expect(stdout).not.toContain(broken);
+  expect(stderr).toContain("an invalid database is skipped: a DROP DATABASE of it was interrupted");
+  expect(stderr).toContain(`in psql: DROP DATABASE "${broken}"`);
+  const { findings } = (await installation.run("doctor", "--json")).json;
+  expect(findings).toContainEqual(
+    expect.objectContaining({
+      verdict: "warning",
+      message: `database "${broken}" is invalid, because a DROP DATABASE of it was interrupted, and is skipped`,
+      hint: `in psql: DROP DATABASE "${broken}"`,
+    }),
+  );
+});

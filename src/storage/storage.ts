@@ -35,6 +35,13 @@ export interface LockAnswer {
   isEverywhere: boolean;
 }
 
+/** A version of an object that a newer version or a delete marker hides. */
+export interface OlderVersion {
+  sizeBytes: number;
+  /** Its bytes; as `Storage.get`. */
+  read(signal: AbortSignal): AsyncIterable<Uint8Array>;
+}
+
 export interface PutOptions {
   signal: AbortSignal;
   /** The size of every part except the last, in bytes. The driver may rely on it. */
@@ -44,6 +51,11 @@ export interface PutOptions {
    * the request, and the object is stored all the same.
    */
   lock?: ObjectLock | undefined;
+  /**
+   * Puts it above an object that is already under the key, as a new version, instead of throwing `KeyTaken`. Only in a
+   * bucket that keeps versions, as every bucket with Object Lock does: elsewhere it would replace the object.
+   */
+  onTop?: boolean;
   /**
    * Called once, before the first byte is sent, with the id of the multipart upload, by which an interrupted put
    * can be undone after a crash. The caller records it. Not called by a put that needs no such id.
@@ -106,6 +118,12 @@ export interface Storage extends AsyncDisposable {
     range: { start: number; length?: number } | undefined,
     signal: AbortSignal,
   ): AsyncIterable<Uint8Array>;
+
+  /**
+   * The hidden versions of an object, newest first; drivers without versions lack it. None if the server or the access
+   * key shows none.
+   */
+  older?(key: string, signal: AbortSignal): Promise<OlderVersion[]>;
 
   /** Undefined if there is no such object; never for another reason. */
   head(key: string, signal: AbortSignal): Promise<StoredObject | undefined>;

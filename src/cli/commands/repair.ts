@@ -5,7 +5,7 @@ import { backupName } from "../../catalog/globals.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
 import { runRepair } from "../../jobs/verify/repair.ts";
 import { planRepair } from "../../jobs/verify/repair-plan.ts";
-import type { PlannedCopy } from "../../jobs/verify/report.ts";
+import type { PlannedCopy, RepairResult } from "../../jobs/verify/report.ts";
 import type { Command } from "../command.ts";
 import { isSet, JSON_OPTION } from "../command.ts";
 import { commandContext } from "../open-context.ts";
@@ -44,7 +44,13 @@ export const command: Command = {
       output.print(jsonText({ run_id: run.id, outcome: run.outcome, copies: results, left }));
     else {
       if (results.length > 0)
-        output.print([outcomeTable(results, output.style), ...hintLines(results, output.style)].join("\n"));
+        output.print(
+          [
+            outcomeTable(results, output.style),
+            ...hintLines(results, output.style),
+            ...noteLines(results),
+          ].join("\n"),
+        );
       else if (left === 0) output.print("nothing to repair: no copy is missing or damaged");
       if (left > 0)
         output.print(`${plural(left, "backup")} left for the next repair: another run is working on them`);
@@ -52,6 +58,12 @@ export const command: Command = {
     return results.every(({ outcome }) => outcome === "filled") ? EXIT_CODES.ok : EXIT_CODES.partial;
   },
 };
+
+/** What remains of repaired copies, each said once. */
+function noteLines(results: readonly RepairResult[]): string[] {
+  const notes = results.flatMap(({ note, storage }) => (note === null ? [] : `note: ${storage}: ${note}`));
+  return [...new Set(notes)];
+}
 
 function planText(planned: readonly PlannedCopy[], style: Style): string {
   if (planned.length === 0) return "nothing to repair: no copy is missing or damaged";

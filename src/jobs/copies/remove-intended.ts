@@ -17,9 +17,17 @@ export async function removeIntended(storage: Storage, copy: CopyRecord, signal:
   }
 }
 
-/** Throws if the removal left the object in place because it is locked. */
+/** An object could not be removed, because it or an older version of it is locked. */
+export class LockedInPlace extends Pg321Error {
+  readonly until: Date;
+
+  constructor(storage: Storage, key: string, until: Date) {
+    super("storage", `storage "${storage.name}": remove ${key}: locked until ${until.toISOString()}`);
+    this.until = until;
+  }
+}
+
+/** Throws `LockedInPlace` if the removal left the object in place because it is locked. */
 export function refuseLocked(storage: Storage, key: string, removal: Removal): void {
-  if (removal.outcome !== "locked") return;
-  const until = removal.lockedUntil.toISOString();
-  throw new Pg321Error("storage", `storage "${storage.name}": remove ${key}: locked until ${until}`);
+  if (removal.outcome === "locked") throw new LockedInPlace(storage, key, removal.lockedUntil);
 }

@@ -86,7 +86,11 @@ export async function confirmCopy(
 }
 
 /** Whether the recorded manifest stands beside the key of the object. */
-async function hasManifest(storage: Storage, backup: StoredBackup, signal: AbortSignal): Promise<boolean> {
+export async function hasManifest(
+  storage: Storage,
+  backup: StoredBackup,
+  signal: AbortSignal,
+): Promise<boolean> {
   const text = await readManifestText(storage, backup.object_key, signal).catch((error) => {
     if (error instanceof Pg321Error && error.code === "verification") return undefined;
     throw error;
@@ -181,7 +185,7 @@ export async function fillCopy(
  * cannot be seen (older versions under a delete marker) are left alone: they do not block the key, and may also be all
  * that is left. The intent is recorded after the removal, because `reconcile` confirms an intended copy with a good
  * manifest, and an object that cannot be removed may be damaged. Throws code `verification` if the source is damaged,
- * and records that.
+ * and records that; `LockedInPlace` if an object is locked, then the record stays as it is.
  */
 export async function clearTheKey(
   context: JobContext,

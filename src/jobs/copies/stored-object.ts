@@ -26,7 +26,7 @@ export type ObjectFacts = Pick<BackupRecord, "object_key" | "object_bytes" | "ob
  * whatever the storages throw. `onSourceError` gets an error of the source, because the thrown error may not show it.
  */
 export async function copyObject(
-  from: Storage,
+  from: Pick<Storage, "name" | "get">,
   to: Storage,
   facts: ObjectFacts,
   options: WatchedPutOptions & { onSourceError?: (error: Pg321Error) => void },
@@ -49,7 +49,7 @@ export async function copyObject(
  * bytes must not be acted upon before the end.
  */
 export async function* checkedObject(
-  storage: Storage,
+  storage: Pick<Storage, "name" | "get">,
   facts: ObjectFacts,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, undefined> {
@@ -98,7 +98,7 @@ export async function putManifest(
   storage: Storage,
   key: string,
   text: string,
-  options: Pick<WatchedPutOptions, "signal" | "clock" | "stallTimeoutMs" | "lock">,
+  options: Pick<WatchedPutOptions, "signal" | "clock" | "stallTimeoutMs" | "lock" | "onTop">,
 ): Promise<void> {
   const body = partsOf(new TextEncoder().encode(text));
   await watchedPut(storage, manifestKey(key), body, { ...options, partBytes: PART_BYTES_MIN });

@@ -11,14 +11,16 @@ import { manifestKey, shortId } from "../copies/object-key.ts";
 import { maxPartsOf, partBytesFor } from "../copies/part-size.ts";
 import { reconcile } from "../copies/reconcile.ts";
 import { removeObject } from "../copies/removal.ts";
+import { LockedInPlace } from "../copies/remove-intended.ts";
 import type { StoredBackup } from "../copies/steps.ts";
-import { clearTheKey, fillCopy, intendedCopy } from "../copies/steps.ts";
+import { clearTheKey, fillCopy, hasManifest, intendedCopy } from "../copies/steps.ts";
 import { putManifest, readWhole, storedAt } from "../copies/stored-object.ts";
 import { recognizeStorages } from "../markers/storage-identity.ts";
 import { requireOwner } from "../owner.ts";
 import { ProgressMeter } from "../progress.ts";
 import { recordRun } from "../record-run.ts";
 import { alertRepair } from "./alerts.ts";
+import { olderSources, putOnTop } from "./put-on-top.ts";
 import { isStored, type LackingBackup, LOST, lackingBackups, sourcesFor } from "./repair-plan.ts";
 import type { RepairReport, RepairResult } from "./report.ts";
 
@@ -105,14 +107,18 @@ async function repairCopy(
   let error = `no storage has a good copy to fill "${to.name}" from`;
   let hint: string | null = null;
   try {
-    if (await mendManifest(context, backup, to, signal))
-      return { ...about, outcome: "filled", error: null, hint: null };
+    const onProgress = (bytes: number) => progress.pass(bytes);
+    const filled = (note: string | null): RepairResult => ({ ...about, ...FILLED, note });
+    if (await mendManifest(context, backup, to, signal)) return filled(null);
     for (const from of sourcesFor(context, await context.catalog.copies(backup.id), to)) {
       try {
-        await clearTheKey(context, backup, { from, to }, signal);
-        const onProgress = (bytes: number) => progress.pass(bytes);
+        const until = await clearedUnlessLocked(context, backup, { from, to }, signal);
+        if (until) {
+          await putOnTop(context, backup, { from, to }, { partBytes, signal, onProgress });
+          return filled(remainsUntil(until));
+        }
         if (await fillCopy(context, backup, { from, to }, { partBytes, signal, onProgress }))
-          return { ...about, outcome: "filled", error: null, hint: null };
+          return filled(null);
         const copies = await context.catalog.copies(backup.id);
         error = copies.find((copy) => copy.storage === to.name)?.error ?? error;
       } catch (failure) {
@@ -128,10 +134,39 @@ async function repairCopy(
       }
     }
     await keepAsLost(context, backup, to, before);
-    return { ...about, outcome: "failed", error, hint };
+    for (const from of await olderSources(context, backup, to, signal)) {
+      try {
+        await putOnTop(context, backup, { from, to }, { partBytes, signal, onProgress });
+        return filled(
+          "the good bytes came from an older version in the same bucket, which stays beneath the new one",
+        );
+      } catch (failure) {
+        signal.throwIfAborted();
+        error = `no older version in "${to.name}" could be brought back: ${messageOf(failure)}`;
+        hint = hintOf(failure);
+      }
+    }
+    return { ...about, outcome: "failed", error, hint, note: null };
   } finally {
     progress.end();
   }
+}
+
+const FILLED = { outcome: "filled", error: null, hint: null } as const;
+
+/** Frees the key; the end of the lock if an object there is locked, and so stays. */
+async function clearedUnlessLocked(...words: Parameters<typeof clearTheKey>): Promise<Date | undefined> {
+  try {
+    await clearTheKey(...words);
+    return undefined;
+  } catch (error) {
+    if (error instanceof LockedInPlace) return error.until;
+    throw error;
+  }
+}
+
+function remainsUntil(until: Date): string {
+  return `the old object is locked until ${until.toISOString()}: it stays beneath the new one, and is billed, until cleanup may remove it`;
 }
 
 /** Marks a lost copy as missing again after a failed attempt, so that it is still made again, whatever its age. */
@@ -163,11 +198,16 @@ async function mendManifest(
     object = await to.head(key, signal);
     if (!object) return false;
     const by = await readWhole(to, backup, signal);
-    if (await to.head(manifestKey(key), signal))
-      await removeObject(to, manifestKey(key), { why: "superseded", by }, signal);
-    const stallTimeoutMs = to.settings.stall_timeout_ms;
-    const lock = await lockFor({ ...context, signal }, to, backup);
-    await putManifest(to, key, backup.manifest, { signal, clock, stallTimeoutMs, lock });
+    // The right manifest stays: it may be locked.
+    if (!(await hasManifest(to, backup, signal))) {
+      const isThere = (await to.head(manifestKey(key), signal)) !== undefined;
+      const removal =
+        isThere && (await removeObject(to, manifestKey(key), { why: "superseded", by }, signal));
+      const onTop = removal !== false && removal.outcome === "locked";
+      const stallTimeoutMs = to.settings.stall_timeout_ms;
+      const lock = await lockFor({ ...context, signal }, to, backup);
+      await putManifest(to, key, backup.manifest, { signal, clock, stallTimeoutMs, lock, onTop });
+    }
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof Pg321Error) return false;

@@ -37,6 +37,8 @@ export interface RepairResult {
   error: string | null;
   /** What to do about the error. */
   hint: string | null;
+  /** What remains of the old copy; null: nothing. */
+  note: string | null;
 }
 
 /** A copy that `repair` would make. */

@@ -225,7 +225,7 @@ export class S3Put {
 
   async #conditionally(send: (ifNoneMatch: { IfNoneMatch?: "*" }) => Promise<void>): Promise<void> {
     const { conditional } = this.#settings;
-    if (!conditional.isTried) return send({});
+    if (!conditional.isTried || this.#options.onTop) return send({});
     try {
       await send({ IfNoneMatch: "*" });
     } catch (error) {
@@ -236,7 +236,7 @@ export class S3Put {
   }
 
   async #refuseExisting(): Promise<void> {
-    if (!(await headObject(this.#target, this.#options.signal))) return;
+    if (this.#options.onTop || !(await headObject(this.#target, this.#options.signal))) return;
     throw new KeyTaken(this.#target.s3.what(this.#target.operation));
   }
 

@@ -196,3 +196,23 @@ async function keepsVersions({ s3, operation, object }: S3Target, signal: AbortS
     throw error;
   }
 }
+
+/** The versions of an object that are hidden by a newer one or by a delete marker, newest first. */
+export async function olderVersions(
+  { s3, operation, object }: S3Target,
+  signal: AbortSignal,
+): Promise<{ VersionId: string; sizeBytes: number }[]> {
+  try {
+    const page = await s3.call(operation, { signal }, (options) =>
+      s3.client.send(new ListObjectVersionsCommand({ Bucket: object.Bucket, Prefix: object.Key }), options),
+    );
+    return (page.Versions ?? []).flatMap(({ Key, VersionId, IsLatest, Size }) =>
+      Key === object.Key && VersionId !== undefined && IsLatest === false
+        ? [{ VersionId, sizeBytes: Size ?? 0 }]
+        : [],
+    );
+  } catch (error) {
+    if (NO_VERSIONS.includes(failureOf(error).status)) return [];
+    throw error;
+  }
+}

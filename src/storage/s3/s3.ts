@@ -14,13 +14,21 @@ import type { Part } from "../../stream/part.ts";
 import { checkKey, fullKey } from "../key.ts";
 import type { PlaceNames } from "../place.ts";
 import { unlessStalled } from "../stall.ts";
-import type { LockAnswer, ObjectLock, PutOptions, Removal, Storage, StoredObject } from "../storage.ts";
+import type {
+  LockAnswer,
+  ObjectLock,
+  OlderVersion,
+  PutOptions,
+  Removal,
+  Storage,
+  StoredObject,
+} from "../storage.ts";
 import { failureOf } from "./errors.ts";
 import { headObject, lockOf } from "./head.ts";
 import { ObjectLocks } from "./locks.ts";
 import { abortUpload, type S3Target } from "./multipart.ts";
 import { S3Put, type S3PutSettings } from "./put.ts";
-import { removeVersions } from "./remove.ts";
+import { olderVersions, removeVersions } from "./remove.ts";
 import { S3Requests } from "./requests.ts";
 import { bucketTraits } from "./traits.ts";
 
@@ -93,12 +101,28 @@ export class S3Storage implements Storage {
     return { key, ...(await new S3Put(this.#put, this.#target("put", key), options).run(body)) };
   }
 
-  async *get(
+  get(
     key: string,
     range: { start: number; length?: number } | undefined,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array> {
-    const { operation, object } = this.#target("get", key);
+    return this.#read(this.#target("get", key), range, signal);
+  }
+
+  async older(key: string, signal: AbortSignal): Promise<OlderVersion[]> {
+    const target = this.#target("get", key);
+    const found = await olderVersions(target, signal);
+    return found.map(({ VersionId, sizeBytes }) => {
+      const object = { ...target.object, VersionId };
+      return { sizeBytes, read: (signal) => this.#read({ ...target, object }, undefined, signal) };
+    });
+  }
+
+  async *#read(
+    { operation, object }: S3Target,
+    range: { start: number; length?: number } | undefined,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array> {
     const what = this.#s3.what(operation);
     const { start = 0, length } = range ?? {};
     if (length === 0) return;

@@ -18,6 +18,7 @@ import { kindText, RestoreFaults } from "../load/faults.ts";
 import { prepareLoad } from "../load/prepare-load.ts";
 import type { ReadArchive } from "../load/read-archive.ts";
 import { readArchive } from "../load/read-archive.ts";
+import { provenUnreadable } from "../load/unreadable.ts";
 import type { Scratch } from "../scratch/scratch.ts";
 import { makeScratch } from "../scratch/scratch.ts";
 import type { TestServer } from "../scratch/test-server.ts";
@@ -92,6 +93,13 @@ export async function testCopy(
     if (measured.check_ms !== null) {
       context.log.warning("what a restore test made could not be removed", { error: messageOf(reason) });
       return { record: result(), isOfCopy: false, error: null };
+    }
+    const broken = isReading
+      ? await provenUnreadable(bounded, backup, { storages: [storage], job: "restore-test" }, reason)
+      : undefined;
+    if (broken) {
+      context.log.error("a backup cannot be restored", { backup_id: backup.id, error: broken.message });
+      return { record: end("FAILED", broken.message), isOfCopy: false, error: broken };
     }
     // No other copy helps a server without space.
     const isOfCopy = isReading ? await isFaultOfCopy(context, reason, backup, storage) : undefined;

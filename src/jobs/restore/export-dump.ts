@@ -8,6 +8,7 @@ import { observed } from "../../stream/meter.ts";
 import type { JobContext } from "../context.ts";
 import { shortId } from "../copies/object-key.ts";
 import { openBackup } from "../copies/read-backup.ts";
+import { provenUnreadable } from "../load/unreadable.ts";
 import { ProgressMeter } from "../progress.ts";
 import type { WrittenDump } from "./export-members.ts";
 import { writeNewDump } from "./export-members.ts";
@@ -33,6 +34,8 @@ export async function exportDump(
     if (typeof to !== "string") return await writeContainer(to, dump, readable.version);
     const written = await writeNewDump(to, dump, readable.version);
     return { ...written, isContainer: written.files.length > 0 };
+  } catch (error) {
+    throw (await provenUnreadable(context, backup, { storages, job: "restore" }, error)) ?? error;
   } finally {
     progress.end();
   }

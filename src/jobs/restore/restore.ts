@@ -27,6 +27,7 @@ import { RestoreFaults } from "../load/faults.ts";
 import { prepareLoad } from "../load/prepare-load.ts";
 import type { ReadArchive } from "../load/read-archive.ts";
 import { readArchive } from "../load/read-archive.ts";
+import { provenUnreadable } from "../load/unreadable.ts";
 import { recordRun } from "../record-run.ts";
 import { alertRestore } from "./alerts.ts";
 import { withLeftovers, withVersionRisk } from "./leftovers.ts";
@@ -90,6 +91,8 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
         duration_ms,
       };
       return { ...outcomeOf({ ...came, left_out }, tableCount(entries, selection)), statistics };
+    }).catch(async (error) => {
+      throw (await provenUnreadable(context, backup, { storages, job: "restore" }, error)) ?? error;
     });
   const about = { server: backup.server, database: backup.database };
   const { run, statistics } = await recordRun(context, "restore", work, {

@@ -1,6 +1,7 @@
 import type { CopyState, RunRecord } from "../../catalog/records.ts";
+import type { ReadBack } from "../load/read-copy.ts";
 
-export interface CopyVerdict {
+export interface CopyVerdict extends ReadBack {
   backup_id: string;
   server: string;
   database: string;
@@ -10,12 +11,6 @@ export interface CopyVerdict {
    * `unopened`: the bytes match the record, but no key of this host opens them.
    */
   verdict: "good" | "damaged" | "missing" | "unreachable" | "unopened";
-  /** Whether every segment was opened too; without an identity only the hash can be checked. */
-  segments_checked: boolean;
-  /** Whether pg_restore read the dump to its end. */
-  archive_checked: boolean;
-  /** Why pg_restore did not read the dump of a good copy; null: it did. */
-  archive_note: string | null;
   object_bytes: number;
   error: string | null;
   /** What to do about the error. */

@@ -7,12 +7,12 @@ import type { JobContext } from "../context.ts";
 import { copyVerdict, LOOKED_FOR, recordLook, recordUnreadable } from "../copies/damage.ts";
 import { readLockAgain } from "../copies/locks.ts";
 import { dateAgain } from "../copies/stored-object.ts";
+import { readBack } from "../load/read-copy.ts";
 import { recognizeStorages } from "../markers/storage-identity.ts";
 import { recordRun } from "../record-run.ts";
 import { storageNamed } from "../storages.ts";
 import { alertVerify } from "./alerts.ts";
 import { Budget, type ChosenCopies, type VerifyLimit } from "./budget.ts";
-import { readBack } from "./read-copy.ts";
 import type { CopyVerdict, VerifyReport } from "./report.ts";
 
 export interface VerifyOptions {

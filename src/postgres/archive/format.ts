@@ -174,6 +174,9 @@ class Reader {
   }
 }
 
+/** The beginning of a dump is not that of an archive. */
+export class NotAnArchive extends Pg321Error {}
+
 export function notAnArchive(detail: string): Pg321Error {
-  return new Pg321Error("verification", `not a dump in pg_dump's custom format: ${detail}`);
+  return new NotAnArchive("verification", `not a dump in pg_dump's custom format: ${detail}`);
 }

@@ -4,12 +4,15 @@ import type { BinDir } from "../binaries.ts";
 import { pgRestoreToRead } from "../binaries.ts";
 import { CLEAN_ENVIRONMENT } from "../libpq.ts";
 import { messagesOf } from "../program-messages.ts";
+import { NotAnArchive } from "./format.ts";
 
 /** The dump itself is wrong, whichever copy it is read from: nothing can repair it. */
 export class UnreadableDump extends Pg321Error {
-  constructor(message: string, cause?: unknown) {
+  /** `after`: what else is to be done, after this. */
+  constructor(message: string, cause?: unknown, after?: string) {
+    const hint = "restore another backup, and make a new one with pg321 backup";
     super("verification", message, {
-      hint: "restore another backup, and make a new one with pg321 backup",
+      hint: after === undefined || after === hint ? hint : `${hint}; ${after}`,
       ...(cause !== undefined && { cause }),
     });
   }
@@ -96,6 +99,15 @@ const BROKEN = new RegExp(
     "missing (table |data )?.*in archive",
   ].join("|"),
 );
+
+/**
+ * Whether an error of a restore suggests that the dump itself is broken. It is no proof: pg_restore may also have got
+ * less than the dump. `readThrough` decides.
+ */
+export function suggestsBrokenDump(error: unknown): boolean {
+  if (error instanceof UnreadableDump || error instanceof NotAnArchive) return true;
+  return error instanceof Pg321Error && error.code === "database" && BROKEN.test(error.message);
+}
 
 async function headOf(iterator: AsyncIterator<Uint8Array>): Promise<Buffer> {
   let head = Buffer.alloc(0);

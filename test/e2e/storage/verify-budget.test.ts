@@ -1,6 +1,4 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { chmod, mkdir, symlink, writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { systemClock } from "../../../src/base/clock.ts";
 import { silentLog } from "../../../src/base/log.ts";
 import { loadConfig } from "../../../src/config/load.ts";
@@ -8,7 +6,7 @@ import { runScheduled } from "../../../src/daemon/schedule/scheduled-job.ts";
 import { openContext } from "../../../src/jobs/context.ts";
 import { silentProgress } from "../../../src/jobs/progress.ts";
 import { schedulesOf } from "../../../src/jobs/schedules.ts";
-import { pgDumpFor, pgRestoreFor } from "../../../src/postgres/binaries.ts";
+import { binDir as binDirIn } from "../../lab/bin-dir.ts";
 import { fillNoiseDatabase } from "../../lab/data/noise-database.ts";
 import { Installation, localStorage } from "../../lab/installation.ts";
 import { flippedInTheMiddle, LocalCopies } from "../../lab/local-copies.ts";
@@ -190,26 +188,7 @@ describe("a budget", () => {
   });
 });
 
-/** A directory with the real programs, except for those that `scripts` replaces. */
-async function binDir(scripts: Partial<Record<"pg_dump" | "pg_restore", string>>): Promise<string> {
-  const directory = join(installation.directory, crypto.randomUUID());
-  await mkdir(directory);
-  const real = {
-    pg_dump: (await pgDumpFor(15, undefined)).path,
-    pg_restore: (await pgRestoreFor(15, "1.14", undefined)).path,
-  };
-  for (const name of ["pg_dump", "pg_restore"] as const) {
-    const path = join(directory, name);
-    const script = scripts[name];
-    if (script === undefined) await symlink(real[name], path);
-    else {
-      const version = `if [ "$1" = --version ]; then exec "${real[name]}" --version; fi`;
-      await writeFile(path, `#!/bin/bash\n${version}\n${script.replace("REAL", real[name])}\n`);
-      await chmod(path, 0o755);
-    }
-  }
-  return directory;
-}
+const binDir = (scripts: Parameters<typeof binDirIn>[1]) => binDirIn(installation.directory, scripts);
 
 describe("the dump in a copy", () => {
   test("a pg_restore that cannot do it says nothing about the copy", async () => {

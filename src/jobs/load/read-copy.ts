@@ -12,13 +12,19 @@ import { shortId } from "../copies/object-key.ts";
 import { decompressed } from "../copies/read-backup.ts";
 import { expectedNames } from "../copies/sealed-copies.ts";
 import { checkedObject, readManifestText } from "../copies/stored-object.ts";
-import { openDump } from "../load/dump-form.ts";
 import { ProgressMeter } from "../progress.ts";
-import { readStreamsThrough } from "./read-streams.ts";
-import type { CopyVerdict } from "./report.ts";
+import { openDump } from "./dump-form.ts";
+import { readStreamsThrough } from "./streams-through.ts";
 
 /** How far a good copy was checked. */
-export type ReadBack = Pick<CopyVerdict, "segments_checked" | "archive_checked" | "archive_note">;
+export interface ReadBack {
+  /** Whether every segment was opened too; without an identity only the hash can be checked. */
+  segments_checked: boolean;
+  /** Whether pg_restore read the dump to its end. */
+  archive_checked: boolean;
+  /** Why pg_restore did not read the dump of a good copy; null: it did. */
+  archive_note: string | null;
+}
 
 /**
  * Reads a whole copy: manifest, hash and, if this host can open it, every segment, the compression, and the dump with

@@ -50,7 +50,12 @@ export interface LabOptions {
   older?: boolean;
   /** Files to put into the data directory, by name, for settings that need them. */
   files?: Record<string, string>;
+  /** Makes a standby of this server, which was started with `PRIMARY_SETTINGS`, by pg_basebackup. */
+  standbyOf?: PostgresAddress;
 }
+
+/** Settings of a server that has standbys. */
+export const PRIMARY_SETTINGS = ["wal_level = replica", "max_wal_senders = 10"];
 
 const START_TIMEOUT_MS = 60_000;
 const BIN_DIRS = ["/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/local/bin", "/usr/bin"];
@@ -71,11 +76,13 @@ export async function startPostgres({
   settings = [],
   files = {},
   older = false,
+  standbyOf,
 }: LabOptions = {}): Promise<LabPostgres> {
   const root = mkdtempSync(join(tmpdir(), "pg321-lab-postgres-"));
   const binDir = older ? olderBinDir(root) : serverBinDir();
   const dataDir = join(root, "data");
-  const password = Buffer.from(crypto.getRandomValues(new Uint8Array(12))).toString("hex");
+  const password =
+    standbyOf?.password ?? Buffer.from(crypto.getRandomValues(new Uint8Array(12))).toString("hex");
   const port = await freePort();
   writeFileSync(join(root, "password"), password, { mode: 0o600 });
   const account = unprivilegedAccount();
@@ -84,40 +91,42 @@ export async function startPostgres({
   const env = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C", HOME: root };
   const asAccount = account ? [`--reuid=${account.uid}`, `--regid=${account.gid}`, "--clear-groups"] : [];
 
-  const initdb = Bun.spawnSync(
-    [
-      "setpriv",
-      ...asAccount,
-      "--",
-      join(binDir, "initdb"),
-      "--pgdata",
-      dataDir,
-      "--username=postgres",
-    ].concat(
-      ["--auth=scram-sha-256", `--pwfile=${join(root, "password")}`, "--encoding=UTF8", "--no-sync"],
-      ["--locale=C.UTF-8"],
-    ),
-    { env, cwd: root, stdout: "ignore", stderr: "pipe" },
+  const initdb = [join(binDir, "initdb"), "--pgdata", dataDir, "--username=postgres"].concat(
+    ["--auth=scram-sha-256", `--pwfile=${join(root, "password")}`, "--encoding=UTF8", "--no-sync"],
+    ["--locale=C.UTF-8"],
   );
-  if (!initdb.success) {
+  const argv = standbyOf ? baseBackup(standbyOf, dataDir) : initdb;
+  const made = Bun.spawnSync(["setpriv", ...asAccount, "--", ...argv], {
+    env: { ...env, PGPASSWORD: password },
+    cwd: root,
+    stdout: "ignore",
+    stderr: "pipe",
+  });
+  if (!made.success) {
     rmSync(root, { recursive: true, force: true });
-    throw new Error(`initdb failed: ${initdb.stderr.toString()}`);
+    throw new Error(`${argv[0]} failed: ${made.stderr.toString()}`);
   }
   for (const [name, content] of Object.entries(files)) {
     writeFileSync(join(dataDir, name), content, { mode: 0o600 });
     if (account) chownSync(join(dataDir, name), account.uid, account.gid);
   }
   const ownSettings = [`port = ${port}`, `unix_socket_directories = '${root}'`];
-  writeFileSync(
-    join(dataDir, "postgresql.auto.conf"),
-    [...SETTINGS, ...ownSettings, ...settings, ""].join("\n"),
-  );
+  const auto = join(dataDir, "postgresql.auto.conf");
+  // A base backup's file has the settings of the primary, and how to reach it; the last line of a setting counts.
+  const inherited = standbyOf ? [readFileSync(auto, "utf8")] : SETTINGS;
+  writeFileSync(auto, [...inherited, ...ownSettings, ...settings, ""].join("\n"));
   const address = { socket_dir: root, port, user: "postgres", password, data_dir: dataDir, bin_dir: binDir };
   // SIGINT (a fast shutdown) when this process dies without having stopped it.
   const command = ["setpriv", ...asAccount, "--pdeathsig=INT", "--", join(binDir, "postgres"), "-D", dataDir];
   const lab = new Lab(address, command, env);
   await lab.start();
   return lab;
+}
+
+function baseBackup({ bin_dir, socket_dir, port }: PostgresAddress, dataDir: string): string[] {
+  const from = [`--host=${socket_dir}`, `--port=${port}`, "--username=postgres", "--no-password"];
+  const how = ["--checkpoint=fast", "--wal-method=stream", "--write-recovery-conf", "--no-sync"];
+  return [join(bin_dir, "pg_basebackup"), ...from, ...how, `--pgdata=${dataDir}`];
 }
 
 class Lab implements LabPostgres {

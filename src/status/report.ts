@@ -217,6 +217,8 @@ export interface StorageStatus {
   errors: number;
   last_error: string | null;
   last_error_at: string | null;
+  /** Until when remains of interrupted copies are locked there, the last of them; null: there are none. */
+  locked_remains_until: string | null;
 }
 
 /** Whether copies in a storage can count as immutable; which of them do now is up to the lock of each. */

@@ -1,9 +1,10 @@
 import { durationMs } from "../base/clock.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
-import type { RunRecord } from "../catalog/records.ts";
+import type { CopyRecord, RunRecord } from "../catalog/records.ts";
 import type { StorageConfig } from "../config/config.ts";
 import { JOBS } from "../config/config.ts";
 import { cronTimes } from "../config/cron.ts";
+import { remainsLockedUntil } from "../jobs/copies/remove-intended.ts";
 import { timetableOf } from "../jobs/schedules.ts";
 import { type ProbeFacts, probesInForce, storageImmutability } from "../storage/immutability.ts";
 import { readCoverage } from "./coverage.ts";
@@ -144,6 +145,7 @@ async function storageStatuses({ catalog, storages }: StatusSource, now: Date): 
   const settings = storages.map((storage) => storage.settings);
   const probes = probesInForce(await catalog.lockProbes.latest(), settings);
   const coverageOf = await readCoverage(catalog, now);
+  const intended = await catalog.copiesInState(["INTENDED"]);
   return storages.map((storage) => {
     const { type: _type, ...location } = storage.describe();
     const record = seen.get(storage.name);
@@ -167,8 +169,20 @@ async function storageStatuses({ catalog, storages }: StatusSource, now: Date): 
       errors: record?.errors ?? 0,
       last_error: record?.last_error ?? null,
       last_error_at: record?.last_error_at ?? null,
+      locked_remains_until: lockedRemainsUntil(storage.settings, intended, now),
     };
   });
+}
+
+function lockedRemainsUntil(
+  settings: StorageConfig,
+  intended: readonly CopyRecord[],
+  now: Date,
+): string | null {
+  const ends = intended
+    .filter(({ storage }) => storage === settings.name)
+    .flatMap((copy) => remainsLockedUntil(settings, copy, now) ?? []);
+  return ends.toSorted().at(-1) ?? null;
 }
 
 /** The part of a storage's status about immutable copies. */

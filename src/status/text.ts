@@ -160,6 +160,8 @@ function storageNote(storage: StorageStatus): string {
   const { error, last_error, last_error_at } = storage;
   if (error) return note("", error);
   if (storageState(storage) === "below min_free") return minFreeText(storage);
+  if (storage.locked_remains_until !== null)
+    return `remains of an interrupted backup are locked until ${time(storage.locked_remains_until)}, and removed then`;
   if (last_error) return note(`last error at ${time(last_error_at)}`, last_error);
   return storage.immutability.is_wanted ? storage.immutability.sentence : "";
 }

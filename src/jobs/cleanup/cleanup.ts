@@ -6,6 +6,7 @@ import type { JobContext } from "../context.ts";
 import { CopyChecks } from "../copies/checks.ts";
 import { removeProbes } from "../copies/lock-probe.ts";
 import { reconcile } from "../copies/reconcile.ts";
+import { remainsLockedUntil, remainsText } from "../copies/remove-intended.ts";
 import { collectResults } from "../copies/restore-results.ts";
 import { recognizeStorages } from "../markers/storage-identity.ts";
 import { requireOwner } from "../owner.ts";
@@ -135,6 +136,7 @@ async function cleanUp(
     statistics.alerts_pruned = alerts;
     statistics.deliveries_pruned = deliveries;
   }
+  await noteLockedRemains(context, tally);
   // 5. Orphans: objects without a record.
   for (const storage of context.storages)
     await guarded(context, tally, storage, () =>
@@ -219,4 +221,16 @@ function outcomeOf(tally: CleanupTally): RunOutcome {
   if (problems === 0) return "OK";
   const done = tally.total("deleted") + tally.total("archived") + records_deleted + temporary_files_deleted;
   return done === 0 && tally.total("failed") > 0 ? "FAILED" : "PARTIAL";
+}
+
+/** Shows which remains of interrupted copies no run can remove yet. */
+async function noteLockedRemains(
+  { catalog, clock, storages }: JobContext,
+  tally: CleanupTally,
+): Promise<void> {
+  for (const copy of await catalog.copiesInState(["INTENDED"])) {
+    const storage = storages.find(({ name }) => name === copy.storage);
+    const until = storage && remainsLockedUntil(storage.settings, copy, clock.now());
+    if (until !== undefined) tally.note(copy.storage, copy.object_key, remainsText(until));
+  }
 }

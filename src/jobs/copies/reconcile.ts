@@ -12,7 +12,13 @@ import { lockFor, lockStoredCopy } from "./locks.ts";
 import { manifestKey } from "./object-key.ts";
 import type { RemovalReason } from "./removal.ts";
 import { removeObject } from "./removal.ts";
-import { refuseLocked, removeIntended } from "./remove-intended.ts";
+import {
+  LockedInPlace,
+  lockedRemains,
+  refuseLocked,
+  remainsLockedUntil,
+  removeIntended,
+} from "./remove-intended.ts";
 import { putManifest, readManifest, readManifestText, storedAt } from "./stored-object.ts";
 
 /**
@@ -108,6 +114,10 @@ async function confirmByManifest(
   return { ...backup, ...facts };
 }
 
+const LOCKED_REMAINS =
+  "the remains of an interrupted copy are locked; they are removed when their lock has ended";
+const UNLOCKED = { locked_until: null, lock_mode: null, lock_place: null };
+
 /** Writes the manifest of a copy that lacks only that; removes the remains of any other. */
 async function completeOrRemove(
   context: JobContext,
@@ -119,10 +129,20 @@ async function completeOrRemove(
     await confirmIntended(context, backup, copy, storage, backup.object_bytes);
     return backup;
   }
-  await removeIntended(storage, copy, context.signal);
+  if (remainsLockedUntil(storage.settings, copy, context.clock.now()) !== undefined) return backup;
+  try {
+    await removeIntended(storage, copy, context.signal);
+  } catch (error) {
+    if (!(error instanceof LockedInPlace)) throw error;
+    await context.catalog.updateCopy(backup.id, storage.name, lockedRemains(storage, error));
+    const until = error.until.toISOString();
+    context.log.warning(LOCKED_REMAINS, { backup_id: backup.id, storage: storage.name, until });
+    return backup;
+  }
   await context.catalog.updateCopy(backup.id, storage.name, {
     state: "FAILED",
     upload_id: null,
+    ...UNLOCKED,
     error: "the run ended before this copy was complete",
   });
   return backup;

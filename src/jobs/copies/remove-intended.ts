@@ -1,5 +1,7 @@
 import { Pg321Error } from "../../base/errors.ts";
 import type { CopyRecord } from "../../catalog/records.ts";
+import type { StorageConfig } from "../../config/config.ts";
+import { lockEndInForce, lockPlace } from "../../storage/immutability.ts";
 import type { Removal, Storage } from "../../storage/storage.ts";
 import { manifestKey } from "./object-key.ts";
 import { discardUpload, removeObject } from "./removal.ts";
@@ -30,4 +32,21 @@ export class LockedInPlace extends Pg321Error {
 /** Throws `LockedInPlace` if the removal left the object in place because it is locked. */
 export function refuseLocked(storage: Storage, key: string, removal: Removal): void {
   if (removal.outcome === "locked") throw new LockedInPlace(storage, key, removal.lockedUntil);
+}
+
+/** The change of the record of an intended copy whose remains are locked; the first run after that removes them. */
+export function lockedRemains({ settings }: Storage, { until }: LockedInPlace): Partial<CopyRecord> {
+  const locked_until = until.toISOString();
+  return { error: remainsText(locked_until), locked_until, lock_place: lockPlace(settings) };
+}
+
+export function remainsText(until: string): string {
+  return `the remains of an unfinished copy are locked until ${until}; they are removed then`;
+}
+
+/** Until when the remains of an intended copy are locked, by its record; undefined if they are not, or not any more. */
+export function remainsLockedUntil(settings: StorageConfig, copy: CopyRecord, now: Date): string | undefined {
+  if (copy.state !== "INTENDED") return undefined;
+  const until = lockEndInForce(settings, copy);
+  return until !== null && new Date(until) > now ? until : undefined;
 }

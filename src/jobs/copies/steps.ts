@@ -11,7 +11,7 @@ import { recordDamage } from "./damage.ts";
 import { lockFor, lockStoredCopy } from "./locks.ts";
 import { manifestKey } from "./object-key.ts";
 import { discardUpload, removeObject } from "./removal.ts";
-import { refuseLocked, removeIntended } from "./remove-intended.ts";
+import { LockedInPlace, lockedRemains, refuseLocked, removeIntended } from "./remove-intended.ts";
 import { copyObject, putManifest, readManifestText, readWhole } from "./stored-object.ts";
 
 /** A backup whose object is complete and described by a manifest. */
@@ -122,11 +122,13 @@ export async function failCopy(
     return catalog.updateCopy(backup.id, storage.name, { state: "FAILED", error: error.message });
   const copy = (await catalog.copies(backup.id)).find((one) => one.storage === storage.name);
   let state: "FAILED" | "INTENDED" = "FAILED";
+  let remains: Partial<CopyRecord> = {};
   try {
     using time = deadline({ clock, durationMs: TIDY_TIMEOUT_MS });
     if (copy) await removeIntended(storage, copy, time.signal);
   } catch (tidyError) {
     state = "INTENDED";
+    if (tidyError instanceof LockedInPlace) remains = lockedRemains(storage, tidyError);
     const fields = { storage: storage.name, backup_id: backup.id, error: messageOf(tidyError) };
     // The same error as that of the copy is already recorded.
     if (fields.error !== messageOf(error))
@@ -134,6 +136,7 @@ export async function failCopy(
   }
   await catalog.updateCopy(backup.id, storage.name, {
     state,
+    ...remains,
     error: messageOf(error),
     ...(state === "FAILED" && { upload_id: null }),
   });

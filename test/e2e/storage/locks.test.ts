@@ -12,8 +12,7 @@ import { fillNoiseDatabase } from "../../lab/data/noise-database.ts";
 import { withCatalog } from "../../lab/leftovers.ts";
 import { copyIn, LOCK, lockDays, locked, lockingBucket } from "../../lab/locking.ts";
 import { contextAhead, retained } from "../../lab/retained.ts";
-import { holdAt, isManifest, pathOf } from "../../lab/servers/held-requests.ts";
-import { type ProxiedRequest, startHttpProxy } from "../../lab/servers/http-proxy.ts";
+import { startHttpProxy } from "../../lab/servers/http-proxy.ts";
 import { allowAll, deny, rgw } from "../../lab/servers/s3.ts";
 import { usePostgres } from "../../lab/servers/use-postgres.ts";
 
@@ -88,47 +87,6 @@ describe("a backup to a bucket with Object Lock", () => {
     expect(await at.states(id)).toBe("disk:CONFIRMED r2:MISSING");
     await at.installation.ok("repair");
     expect(await lockDays(at, bucket, id)).toEqual([expect.closeTo(3, 1), expect.closeTo(3, 1)]);
-  });
-});
-
-describe("a run that is killed", () => {
-  /** Kills a backup at a request to the bucket, then makes a second one; returns the first. */
-  const killedAt = async (isIt: (request: ProxiedRequest) => boolean) => {
-    await using stack = new AsyncDisposableStack();
-    const proxy = stack.use(startHttpProxy((await rgw()).endpoint));
-    const settings = { r2: { ...LOCK, endpoint: proxy.endpoint } };
-    const { at, bucket } = await locked(postgres, { settings });
-    stack.use(at);
-    const isHeld = holdAt(proxy, "before", isIt);
-    const running = at.installation.start("backup");
-    while (!isHeld()) await new Promise((resolve) => setTimeout(resolve, 5));
-    running.kill("SIGKILL");
-    await running.exited;
-    const [{ id }] = (await at.installation.ok("list", "--json")).json.backups;
-    const next = await at.backup(0);
-    const copies = { killed: await copyIn(at, "r2", id), next: await copyIn(at, "r2", next) };
-    const locks = await lockDays(at, bucket, id);
-    return { ...copies, locks };
-  };
-
-  test("before its manifest is written leaves a copy that the next run completes and locks", async () => {
-    const { killed, next, locks } = await killedAt(isManifest);
-    expect(locks).toEqual([expect.closeTo(3, 1), expect.closeTo(3, 1)]);
-    expect(killed).toMatchObject({ state: "CONFIRMED", lock_mode: "governance", lock_error: null });
-    expect(next).toMatchObject({ state: "CONFIRMED", lock_mode: "governance" });
-  });
-
-  test("before its object is confirmed leaves locked remains, which harm no later backup", async () => {
-    let isStored = false;
-    const { killed, next, locks } = await killedAt((request) => {
-      const isObject = pathOf(request).endsWith(".enc");
-      if (isStored) return request.method === "HEAD" && isObject;
-      isStored = request.method === "PUT" && isObject;
-      return false;
-    });
-    expect(locks).toEqual([expect.closeTo(3, 1)]);
-    expect(killed).toMatchObject({ state: "INTENDED" });
-    expect(next).toMatchObject({ state: "CONFIRMED", lock_mode: "governance" });
   });
 });
 

@@ -91,6 +91,7 @@ test("storages have the result of the last check, and the copies of this install
     off_site: false,
     checked_at: hoursAgo(1),
     immutability: notImmutable,
+    locked_remains_until: null,
   } as const;
   expect((await statusReport(lab.context, lab.live)).storages).toEqual([
     {

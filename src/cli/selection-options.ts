@@ -1,6 +1,7 @@
+import { Pg321Error } from "../base/errors.ts";
 import type { Selection } from "../postgres/archive/selection.ts";
 import type { Arguments, Command, Option } from "./command.ts";
-import { isSet, textOptions } from "./command.ts";
+import { isSet, textOption, textOptions } from "./command.ts";
 
 function patterns(help: string): Option {
   return { type: "string", multiple: true, value: "PATTERN", help };
@@ -23,6 +24,11 @@ export const SELECTION_OPTIONS: Record<string, Option> = {
     type: "boolean",
     help: "only rows and positions of sequences, into tables that exist",
   },
+  "into-schema": {
+    type: "string",
+    value: "NAME",
+    help: "restore copies of the selected tables into this schema, new or empty, beside the live ones",
+  },
   "no-indexes": {
     type: "boolean",
     help: "no indexes, except those of keys and of other constraints",
@@ -40,9 +46,16 @@ export const SELECTION_CONFLICTS: NonNullable<Command["conflicts"]> = [
     why: "--clean would drop tables whose rows would not come back",
   },
   { options: ["exclude-table-data", "schema-only"], why: "--schema-only restores no rows" },
+  { options: ["into-schema", "create"], why: "a new database has no live tables to restore beside" },
+  { options: ["into-schema", "clean"], why: "--into-schema replaces nothing" },
+  { options: ["into-schema", "create-roles"], why: "its tables belong to the role that restores" },
+  { options: ["into-schema", "data-only"], why: "the schema is new and has no tables for the rows" },
 ];
 
+/** Throws code `usage` for a schema that cannot be created, or without tables to restore into it. */
 export function selectionOf(args: Arguments): Selection {
+  const intoSchema = textOption(args, "into-schema");
+  if (intoSchema !== undefined) refuseSchema(args, intoSchema);
   const only = isSet(args, "data-only") ? "data" : isSet(args, "schema-only") ? "schema" : undefined;
   return {
     schemas: textOptions(args, "schema"),
@@ -52,5 +65,21 @@ export function selectionOf(args: Arguments): Selection {
     excludeTableData: textOptions(args, "exclude-table-data"),
     only,
     withoutIndexes: isSet(args, "no-indexes"),
+    intoSchema,
   };
+}
+
+/** PostgreSQL cuts longer names. */
+const NAME_BYTES_MAX = 63;
+
+function refuseSchema(args: Arguments, name: string): void {
+  const refuse = (message: string, hint: string) => {
+    throw new Pg321Error("usage", `restore: --into-schema ${message}`, { hint });
+  };
+  if (textOptions(args, "table").length + textOptions(args, "schema").length === 0)
+    refuse("needs --table or --schema", "name the tables to look at: --table orders");
+  if (/^pg_/.test(name) || name === "information_schema")
+    refuse(`${name}: the name is PostgreSQL's own`, "take a name that does not begin with pg_");
+  if (Buffer.byteLength(name) > NAME_BYTES_MAX)
+    refuse(`${name}: longer than ${NAME_BYTES_MAX} bytes`, "take a shorter name");
 }

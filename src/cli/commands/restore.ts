@@ -259,6 +259,7 @@ function jsonOf({ run, backup, ...found }: RestoreReport, args: Arguments) {
     tables: found.tables,
     rows: found.rows,
     entries: found.entries,
+    notes: found.notes,
     empty_tables: found.empty_tables,
     unattached: found.unattached,
     left_out: found.left_out,

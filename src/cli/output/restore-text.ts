@@ -18,6 +18,7 @@ export function restoreText(raw: RestoreReport, isDryRun: boolean, style: Style)
   const what = `backup ${shortId(backup.id)} of ${backupName(backup)} (${backup.started_at})`;
   const lackLines = linesOfLacks(report, isDryRun, style);
   const aloneLines = [
+    ...report.notes.map((note) => `${style.dim("note:")} ${note}`),
     ...report.unattached.map(
       (name) => `${style.warn("unattached")} ${name}: a partition without the table that it belongs to`,
     ),

@@ -1,7 +1,8 @@
 import { unlessAborted } from "../../base/abort.ts";
 import { openArchive } from "../../postgres/archive/archive.ts";
 import { needlessDrops } from "../../postgres/archive/clean.ts";
-import { onlyDrops, RowCounter } from "../../postgres/archive/data.ts";
+import type { TextEdit } from "../../postgres/archive/data.ts";
+import { onlyDrops, RowCounter, withTexts } from "../../postgres/archive/data.ts";
 import type { ArchiveContents, ArchiveEntry } from "../../postgres/archive/format.ts";
 import type { Selection } from "../../postgres/archive/selection.ts";
 import { isWhole } from "../../postgres/archive/selection.ts";
@@ -42,6 +43,8 @@ export interface StreamsLoad {
   jobs: number;
   faults: RestoreFaults;
   rows: StreamRows;
+  /** See `LoadPlan`. */
+  editsOfData: ((entries: readonly ArchiveEntry[]) => readonly TextEdit[]) | undefined;
 }
 
 /**
@@ -132,7 +135,7 @@ async function restoreData(load: StreamsLoad, options: DataOptions): Promise<num
 
 async function restoreMember(
   { bytes }: ContainerMember,
-  { entries: chosen, selection, faults, rows }: StreamsLoad,
+  { entries: chosen, selection, faults, rows, editsOfData = () => [] }: StreamsLoad,
   index: DataIndex,
   options: DataOptions,
 ): Promise<number> {
@@ -142,9 +145,11 @@ async function restoreMember(
   if (entries.length === 0) return 0;
   const counter = new RowCounter(contents);
   rows.add(counter, contents, index);
-  const { errorsIgnored } = await restoreStream(
-    observed(archive.bytes, (_, chunk) => counter.pass(chunk)),
-    { ...options, only: entries.map(({ id }) => id), onError: faults.addOf(contents, index.idOf) },
-  );
+  const passing = observed(archive.bytes, (_, chunk) => counter.pass(chunk));
+  const { errorsIgnored } = await restoreStream(withTexts(passing, editsOfData(entries)), {
+    ...options,
+    only: entries.map(({ id }) => id),
+    onError: faults.addOf(contents, index.idOf),
+  });
   return errorsIgnored;
 }

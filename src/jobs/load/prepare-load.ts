@@ -1,5 +1,6 @@
 import { needlessDrops } from "../../postgres/archive/clean.ts";
-import { RowCounter, withoutDrops } from "../../postgres/archive/data.ts";
+import type { TextEdit } from "../../postgres/archive/data.ts";
+import { RowCounter, withoutDrops, withTexts } from "../../postgres/archive/data.ts";
 import type { ArchiveEntry } from "../../postgres/archive/format.ts";
 import type { Selection } from "../../postgres/archive/selection.ts";
 import { isWhole } from "../../postgres/archive/selection.ts";
@@ -25,6 +26,12 @@ export interface LoadPlan {
   /** Size of the dump, if it must be written to a file. */
   expectedBytes: number;
   faults: RestoreFaults;
+  /** Whether the order of the entries needs a file to seek in, even with one session. */
+  needsFile?: boolean;
+  /** Changes to the table of contents of the archive. */
+  edits?: readonly TextEdit[];
+  /** Changes to that of an archive of rows, which has these entries to restore. */
+  editsOfData?: ((entries: readonly ArchiveEntry[]) => readonly TextEdit[]) | undefined;
 }
 
 /** A restore whose temporary files are ready; disposing removes them. The target is unchanged so far. */
@@ -49,15 +56,15 @@ export function prepareLoad(
 async function prepareArchive(
   context: JobContext,
   { contents, bytes }: ReadArchive,
-  { selection, clean, jobs = 1, expectedBytes }: LoadPlan,
+  { selection, clean, jobs = 1, expectedBytes, needsFile = false, edits = [] }: LoadPlan,
 ): Promise<PreparedLoad> {
   const rows = new RowCounter(contents);
   const passing = observed(bytes, (_, chunk) => rows.pass(chunk));
-  const source = clean ? withoutDrops(passing, needlessDrops(contents)) : passing;
-  // Parallel jobs need a file to seek in: the whole plain dump, private, removed afterwards. It is complete before the
+  const source = clean ? withoutDrops(passing, needlessDrops(contents)) : withTexts(passing, edits);
+  // Parallel jobs, and rows in another order, need a file to seek in: the whole plain dump, private, removed afterwards. It is complete before the
   // target is changed, so all of the backup has been verified by then.
   const { temp_dir: tempDir } = context.config;
-  const file = jobs > 1 ? await spool(source, { tempDir, expectedBytes }) : undefined;
+  const file = jobs > 1 || needsFile ? await spool(source, { tempDir, expectedBytes }) : undefined;
   const load = { source, spooled: file && { file, jobs }, isPart: !isWhole(selection) };
   return {
     rows,
@@ -70,11 +77,14 @@ async function prepareStreams(
   context: JobContext,
   { contents, bytes }: ReadArchive,
   data: NonNullable<ReadArchive["data"]>,
-  { entries, selection, clean, jobs = data.membersAtOnce, faults }: LoadPlan,
+  { entries, selection, clean, jobs = data.membersAtOnce, faults, edits = [], editsOfData }: LoadPlan,
 ): Promise<PreparedLoad> {
   const rows = new StreamRows();
-  const files = await spoolSchema(bytes, contents, { tempDir: context.config.temp_dir, clean });
-  const load = { ...files, data, contents, entries, selection, jobs, faults, rows };
+  const files = await spoolSchema(withTexts(bytes, edits), contents, {
+    tempDir: context.config.temp_dir,
+    clean,
+  });
+  const load = { ...files, data, contents, entries, selection, jobs, faults, rows, editsOfData };
   return {
     rows,
     run: async (options, onLoaded = () => {}) => {

@@ -9,11 +9,17 @@ import type { RestoreRequest } from "./report.ts";
  */
 export function withLeftovers(
   error: unknown,
-  { target: { database }, clean, intoExisting }: RestoreRequest,
+  { target: { database }, clean, intoExisting, selection }: RestoreRequest,
   isUndone: boolean,
 ): unknown {
   if (isUndone) return withHint(error, `nothing of database "${database}" was changed`);
-  const advice = clean || intoExisting ? "check it" : "drop it";
+  if (selection.intoSchema !== undefined)
+    return withHint(
+      error,
+      `schema "${selection.intoSchema}" holds what was restored before the failure: drop it before you try again`,
+    );
+  const isShared = clean || intoExisting || selection.only === "data";
+  const advice = isShared ? "check it" : "drop it";
   return withHint(
     error,
     `database "${database}" holds what was restored before the failure: ${advice} before you try again`,

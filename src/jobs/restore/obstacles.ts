@@ -20,13 +20,15 @@ export interface SeenTarget
   needs: readonly Need[];
   /** Whether the backup has several streams. */
   hasStreams: boolean;
+  /** Those of `adapt`. */
+  others: readonly Obstacle[];
 }
 
 /** Everything that prevents a restore into this target; empty if nothing does. */
 export function obstaclesOf(request: RestoreRequest, seen: SeenTarget): Obstacle[] {
   const { target, clean, intoExisting, terminate, keepGoing, jobs = 1, selection } = request;
   const { label, database } = target;
-  const { lacks, target_contents, dependents, sessions, readOnly, exists, present, needs } = seen;
+  const { lacks, target_contents, dependents, sessions, readOnly, exists, present, needs, others } = seen;
   const obstacles: Obstacle[] = [];
   const add = (kind: Obstacle["kind"], message: string, hint: string) =>
     void obstacles.push({ kind, message: `${label}: ${message}; nothing was changed`, hint });
@@ -42,6 +44,7 @@ export function obstaclesOf(request: RestoreRequest, seen: SeenTarget): Obstacle
     (lack) => !isRisk(lack) && !(lack.kind === "role" && created.includes(lack.name)),
   );
   if (missing.length > 0) add("lacks", lacksText(target, missing), hintsOf(missing));
+  obstacles.push(...others);
   if (dependents.length > 0)
     add(
       "dependents",
@@ -69,7 +72,8 @@ export function obstaclesOf(request: RestoreRequest, seen: SeenTarget): Obstacle
       `${present.join(", ")} already ${present.length === 1 ? "exists" : "exist"}`,
       "replace what is there with --clean, or restore beside it with --create and copy the rows that you need",
     );
-  if (target_contents.length > 0 && !clean && !intoExisting)
+  const isBeside = selection.only === "data" || selection.intoSchema !== undefined;
+  if (target_contents.length > 0 && !clean && !intoExisting && !isBeside)
     add(
       "contents",
       `database "${database}" is not empty (${target_contents.join(", ")})`,

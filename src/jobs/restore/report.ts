@@ -39,7 +39,17 @@ export interface RestoreRequest {
 
 /** Something that prevents a restore. */
 export interface Obstacle {
-  kind: "read-only" | "exists" | "lacks" | "needs" | "dependents" | "contents" | "sessions" | "transaction";
+  kind:
+    | "read-only"
+    | "exists"
+    | "lacks"
+    | "needs"
+    | "dependents"
+    | "contents"
+    | "sessions"
+    | "transaction"
+    | "order"
+    | "not-movable";
   message: string;
   hint: string;
 }
@@ -81,6 +91,8 @@ export interface RestoreReport {
   is_selection: boolean;
   /** The entries that pg_restore would run, as `TABLE public.orders`, in their order; null if it is no dry run. */
   entries: string[] | null;
+  /** Consequences of the options that a person should know. */
+  notes: string[];
   /** Tables that hold no row although the backup recorded some. */
   empty_tables: EmptyTable[];
   /** Partitions restored without their parent, as `schema.table`. */

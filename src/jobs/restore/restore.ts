@@ -1,6 +1,6 @@
 import type { RunRecord } from "../../catalog/records.ts";
 import { dependentsOfClean, droppedRelations } from "../../postgres/archive/clean.ts";
-import type { ArchiveContents, ArchiveEntry } from "../../postgres/archive/format.ts";
+import type { ArchiveContents } from "../../postgres/archive/format.ts";
 import { unattached } from "../../postgres/archive/inheritance.ts";
 import { requireSelected } from "../../postgres/archive/require-selected.ts";
 import { isWhole, tableCount } from "../../postgres/archive/selection.ts";
@@ -29,6 +29,8 @@ import type { ReadArchive } from "../load/read-archive.ts";
 import { readArchive } from "../load/read-archive.ts";
 import { provenUnreadable } from "../load/unreadable.ts";
 import { recordRun } from "../record-run.ts";
+import type { Adapted } from "./adapt.ts";
+import { adapt } from "./adapt.ts";
 import { alertRestore } from "./alerts.ts";
 import { withLeftovers, withVersionRisk } from "./leftovers.ts";
 import { obstaclesOf, refusal, rolesToCreate } from "./obstacles.ts";
@@ -83,6 +85,7 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
         ...about,
         ...looked,
         ...came,
+        notes: found.notes,
         is_selection: !isWhole(selection),
         entries: request.dryRun ? entries.map(entryName) : null,
         ...{ left_out, missing_dependents },
@@ -110,12 +113,17 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
 
 interface Found
   extends Pick<
-    RestoreReport,
-    "lacks" | "target_contents" | "dependents" | "sessions" | "obstacles" | "left_out" | "missing_dependents"
-  > {
+      RestoreReport,
+      | "lacks"
+      | "target_contents"
+      | "dependents"
+      | "sessions"
+      | "obstacles"
+      | "left_out"
+      | "missing_dependents"
+    >,
+    Omit<Adapted, "obstacles"> {
   binary: PgRestore;
-  /** The archive entries for pg_restore. */
-  entries: ArchiveEntry[];
 }
 
 /** Checks the target and changes nothing. Throws code `database` if it cannot be checked. */
@@ -128,7 +136,10 @@ async function checkTarget(
   const { major, readOnly } = await inspectServer(connection);
   const binary = await pgRestoreFor(major, contents.format, binDir);
   const plan = await planRestore(connection, contents, { selection, create });
-  const { entries, needs, present } = plan;
+  const { needs, present } = plan;
+  const hasStreams = data !== undefined;
+  const { obstacles: others, ...adapted } = await adapt(connection, { ...request, hasStreams }, plan);
+  const { entries } = adapted;
   const exists = create && (await databaseExists(connection, target.database));
   const lacks = await preflight(connection, contents, { selection, create });
   const target_contents = create ? [] : await contentsOfDatabase(connection);
@@ -136,11 +147,11 @@ async function checkTarget(
     clean && !create ? await dependentsOfClean(connection, entries, selection.tables.length > 0) : [];
   const sessions = clean && !create ? await sessionsOn(connection, droppedRelations(entries)) : [];
   const looked = { lacks, target_contents, dependents, sessions };
-  const hasStreams = data !== undefined;
   return {
     ...plan,
     ...looked,
-    obstacles: obstaclesOf(request, { ...looked, readOnly, exists, present, needs, hasStreams }),
+    ...adapted,
+    obstacles: obstaclesOf(request, { ...looked, readOnly, exists, present, needs, hasStreams, others }),
     binary,
   };
 }
@@ -163,7 +174,7 @@ async function restoreInto(
   context: JobContext,
   request: RestoreRequest,
   run: RunRecord,
-  { binary, entries, lacks }: Found,
+  { binary, entries, lacks, ...adapted }: Found,
   archive: ReadArchive,
 ): Promise<Came> {
   const { target, jobs, clean, create, intoExisting, keepGoing, selection } = request;
@@ -173,16 +184,17 @@ async function restoreInto(
   const terminated: Session[] = [];
   const applicationName = `pg321 restore ${shortId(run.id)}`;
   // If the restore fails, the previous contents of the target stay unchanged.
-  const singleTransaction = (jobs ?? 1) === 1 && !archive.data && !keepGoing && (clean || intoExisting);
+  const isShared = clean || intoExisting || selection.only === "data" || selection.intoSchema !== undefined;
+  const singleTransaction = (jobs ?? 1) === 1 && !archive.data && !keepGoing && isShared;
   const options = {
-    ...{ target, binary, tempDir, clean, singleTransaction, applicationName },
+    ...{ target, binary, tempDir, clean, singleTransaction, applicationName, isPlain: adapted.isPlain },
     ...(!isWhole(selection) && { only: entries.map(({ id }) => id) }),
     exitOnError: !keepGoing,
     onError: faults.add,
     onTerminated: request.terminate ? (session: Session) => void terminated.push(session) : undefined,
   };
   const expectedBytes = request.backup.dump_bytes ?? 0;
-  const plan = { entries, selection, clean, jobs, expectedBytes, faults };
+  const plan = { entries, selection, clean, jobs, expectedBytes, faults, ...adapted };
   await using load = await prepareLoad(context, archive, plan);
   await makeRoles(request, lacks);
   if (create) await makeTarget(request, contents);

@@ -131,12 +131,28 @@ export async function* onlyDrops(
 }
 
 /** Replaces texts in the table of contents, with their lengths, by empty ones. */
-async function* withoutTexts(
+function withoutTexts(
   dump: AsyncIterable<Uint8Array>,
   places: readonly (readonly [number, number])[],
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const ranges = places.toSorted(([a], [b]) => a - b);
-  const emptyText = new Uint8Array(1 + INT_BYTES);
+  return withTexts(
+    dump,
+    places.map((range) => ({ range, text: "" })),
+  );
+}
+
+/** A text of the table of contents to replace, at its position with its length field. */
+export interface TextEdit {
+  range: readonly [number, number];
+  text: string;
+}
+
+/** Passes a dump on with other texts in its table of contents, which the first piece must hold whole. */
+export async function* withTexts(
+  dump: AsyncIterable<Uint8Array>,
+  edits: readonly TextEdit[],
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const sorted = edits.toSorted((one, other) => one.range[0] - other.range[0]);
   let isFirst = true;
   for await (const chunk of dump) {
     if (!isFirst) {
@@ -146,10 +162,18 @@ async function* withoutTexts(
     isFirst = false;
     let copied = 0;
     const pieces: Uint8Array[] = [];
-    for (const [start, end] of ranges) {
-      pieces.push(chunk.subarray(copied, start), emptyText);
-      copied = end;
+    for (const { range, text } of sorted) {
+      pieces.push(chunk.subarray(copied, range[0]), encoded(text));
+      copied = range[1];
     }
     yield Buffer.concat([...pieces, chunk.subarray(copied)]);
   }
+}
+
+/** A sign byte and the length, the least significant byte first, and the text. */
+function encoded(text: string): Buffer {
+  const bytes = Buffer.from(text);
+  const length = Buffer.alloc(1 + INT_BYTES);
+  length.writeUInt32LE(bytes.length, 1);
+  return Buffer.concat([length, bytes]);
 }

@@ -27,6 +27,13 @@ export interface ArchiveEntry {
   dropRange: readonly [number, number];
   /** Those of its definition and its owner. */
   madeRanges?: readonly (readonly [number, number])[];
+  /**
+   * The COPY statement of a table's rows; empty for anything else, and if the rows are INSERT statements. Undefined, like
+   * `ranges`, if the entry is in none of the archives that have been read.
+   */
+  copy?: string;
+  /** The positions of other texts, in the same way. */
+  ranges?: Readonly<Record<"definition" | "copy" | "namespace", readonly [number, number]>>;
   /** The ids of the entries that it depends on. */
   dependencies: readonly number[];
 }
@@ -104,26 +111,25 @@ function readEntry(reader: Reader, minor: number): ArchiveEntry {
   const tag = reader.text() ?? "";
   const description = reader.text() ?? "";
   const section = SECTIONS[reader.int()];
-  const definitionStart = reader.position;
-  const definition = reader.text() ?? "";
-  const dropStart = reader.position;
-  const drop = reader.text() ?? "";
-  const dropRange = [dropStart, reader.position] as const;
-  reader.text(); // copy statement
-  const namespace = reader.text() || undefined;
+  const [definition = "", definitionRange] = reader.placed();
+  const [drop = "", dropRange] = reader.placed();
+  const [copy = "", copyRange] = reader.placed();
+  const [namespaceText, namespaceRange] = reader.placed();
+  const namespace = namespaceText || undefined;
   const tablespace = reader.text() || undefined;
   if (minor >= 14) reader.text(); // table access method
   if (minor >= 16) reader.int(); // kind of relation
   const ownerStart = reader.position;
   const owner = reader.text() || undefined;
-  const madeRanges = [[definitionStart, dropStart] as const, [ownerStart, reader.position] as const];
+  const madeRanges = [definitionRange, [ownerStart, reader.position] as const];
   reader.text(); // with oids
   const dependencies: number[] = [];
   for (let text = reader.text(); text !== undefined; text = reader.text()) dependencies.push(Number(text));
   reader.skip(1 + OFFSET_BYTES); // where its data is
   return {
     ...{ id, description, tag, namespace, section, owner, tablespace },
-    ...{ definition, drop, dropRange, madeRanges, dependencies },
+    ...{ definition, drop, dropRange, madeRanges, copy, dependencies },
+    ranges: { definition: definitionRange, copy: copyRange, namespace: namespaceRange },
   };
 }
 
@@ -163,6 +169,13 @@ class Reader {
     const start = this.skip(INT_BYTES);
     const value = this.#bytes.readUInt32LE(start);
     return isNegative ? -value : value;
+  }
+
+  /** A text, and its position with its length field. */
+  placed(): [string | undefined, readonly [number, number]] {
+    const start = this.#position;
+    const text = this.text();
+    return [text, [start, this.#position]];
   }
 
   /** Undefined for a null. */

@@ -16,6 +16,8 @@ export interface Selection {
   only?: "data" | "schema" | undefined;
   /** Without indexes, except those of keys and other constraints. */
   withoutIndexes?: boolean;
+  /** The schema of the target that gets copies of the selected tables. */
+  intoSchema?: string | undefined;
 }
 
 export const EVERYTHING: Selection = { schemas: [], tables: [] };

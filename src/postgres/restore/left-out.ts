@@ -1,5 +1,6 @@
 import type { ArchiveContents, ArchiveEntry } from "../archive/format.ts";
 import { attachedTo, isTable } from "../archive/inheritance.ts";
+import type { Moved } from "../archive/move/move.ts";
 import { patternFor } from "../archive/object-pattern.ts";
 import { DEPENDENT_KINDS } from "../archive/selection.ts";
 import type { ObjectName } from "../archive/table-parts.ts";
@@ -39,6 +40,8 @@ export interface SelectedPlan {
   left_out: LeftOut[];
   /** Objects that depend on the selected ones and do not exist in the target: foreign keys of other tables, views … */
   missing_dependents: LeftOut[];
+  /** The selection as tables of another schema. */
+  moved?: Moved;
 }
 
 /**

@@ -10,6 +10,7 @@ import type { ServerOffer } from "../inspect.ts";
 import { databaseExists, inspectServer, offerOf } from "../inspect.ts";
 import type { SelectedPlan } from "./left-out.ts";
 import { planSelection } from "./left-out.ts";
+import { planMove } from "./other-schema.ts";
 
 /** One thing that a target lacks, with a hint. */
 export interface Lack {
@@ -166,6 +167,8 @@ export async function planRestore(
   const selected = selectedEntries(contents, selection, cuts);
   if (isWhole(selection) || selection.only === "data")
     return { entries: selected, needs: [], present: [], left_out: [], missing_dependents: [] };
+  const { intoSchema: schema } = selection;
+  if (schema !== undefined) return planMove(target, contents, selected, { selection, schema });
   const plan = await planSelection(create ? undefined : target, contents, selected, cuts);
   const present = create ? ["public"] : await schemaNames(target);
   const needed = new Set(plan.entries.map(({ namespace }) => namespace));

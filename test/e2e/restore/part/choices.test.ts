@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { fillTortureDatabase } from "../../lab/data/torture-database.ts";
-import { Installation, localStorage } from "../../lab/installation.ts";
-import { compareByName, usePostgres } from "../../lab/servers/use-postgres.ts";
+import { fillTortureDatabase } from "../../../lab/data/torture-database.ts";
+import { Installation, localStorage } from "../../../lab/installation.ts";
+import { compareByName, usePostgres } from "../../../lab/servers/use-postgres.ts";
 
 /** What the options that choose and exclude select, in a database with all kinds of objects and names. */
 
@@ -122,9 +122,52 @@ test("a schema is excluded with all that is in it and partitions of its tables e
   expect(tablesIn(entries)).toContain("shop.customer");
 });
 
-test("--schema-only and then --data-only make the whole database", async () => {
-  const { exitCode, json } = await created("--schema-only");
+test("--schema-only and then --data-only make the whole database, rows in the order of the foreign keys", async () => {
+  const { target, exitCode, json } = await created("--schema-only");
   expect({ exitCode, rows: json.rows }).toEqual({ exitCode: 0, rows: 0 });
+  const dry = await run(target, "--data-only", "--dry-run");
+  const tables = tablesIn(dry.json.entries);
+  expect(tables.indexOf("shop.Order")).toBeGreaterThan(tables.indexOf("shop.customer"));
+  expect(dry.json.notes.join("\n")).toContain("in the order of their foreign keys");
+  const { stderr, ...filled } = await run(target, "--data-only");
+  expect({ exitCode: filled.exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+  const sql = postgres.connect(target);
+  await sql
+    .unsafe("refresh materialized view shop.revenue_by_day; refresh materialized view side.sums")
+    .simple();
+  expect((await compareByName(postgres, source, target)).differences).toEqual([]);
+  const again = await run(target, "--data-only", "--table", "side.orders");
+  expect(again.exitCode).toBe(10);
+  expect(again.stderr).toMatch(
+    /side\.orders holds rows already; nothing was changed\nhint: add the rows of the backup to them with --into-existing/,
+  );
+  const parallel = await run(target, "--data-only", "--table", "shop.*", "--into-existing", "--jobs", "2");
+  expect(parallel.stderr).toMatch(/foreign keys.*\nhint: leave out --jobs/);
+});
+
+test("--data-only tells what happens, never sets a sequence back, and changes nothing if it fails", async () => {
+  const without = ["--exclude-table", "side.item", "--exclude-table", "side.orders"];
+  const { target } = await created("--schema", "side", "--schema-only", ...without);
+  const sql = postgres.connect(target);
+  await sql.unsafe("select setval('side.parent_id_seq', 50)");
+  const lacking = await run(target, "--data-only", "--table", "side.*", "--dry-run");
+  expect(lacking.json.obstacles).toMatchObject([
+    { kind: "needs", message: expect.stringContaining("it lacks table side.item, table side.orders") },
+  ]);
+  const words = ["--data-only", "--table", "side.parent", "--exclude-table-data", "side.child"];
+  const { exitCode, json } = await run(target, ...words);
+  expect({ exitCode, rows: json.rows }).toEqual({ exitCode: 0, rows: 10 });
+  expect(json.notes).toEqual([
+    "triggers run for each row: touch on side.parent",
+    "sequences that are further than in the backup keep their position: side.parent_id_seq",
+  ]);
+  expect(await sql`insert into side.parent (no) values (0) returning id`).toMatchObject([{ id: 51 }]);
+  const again = await run(target, ...words, "--into-existing");
+  expect(again.exitCode).toBe(10);
+  expect(again.stderr).toMatch(/duplicate key.*\n.*nothing of database ".*" was changed/s);
+  await sql.unsafe("alter table side.parent drop column total cascade");
+  const narrower = await run(target, ...words, "--into-existing");
+  expect(narrower.stderr).toContain("it lacks column total of table side.parent");
 });
 
 test("--no-indexes keeps keys, and names a foreign key that needs an index", async () => {
@@ -164,7 +207,7 @@ test("a table without the rows that the backup recorded is reported: exit 3", as
       create function nothing() returns trigger language plpgsql as 'begin return null; end';
       create trigger nothing before insert on side.orders for each row execute function nothing()`)
     .simple();
-  const words = ["--table", "side.orders", "--data-only", "--into-existing"];
+  const words = ["--table", "side.orders", "--data-only"];
   const { exitCode, json } = await run(target, ...words);
   expect({ exitCode, outcome: json.outcome }).toEqual({ exitCode: 3, outcome: "PARTIAL" });
   expect(json.empty_tables).toEqual([{ table: "side.orders", rows_recorded: 1 }]);

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { link, open, readFile, realpath, rename, rm, stat } from "node:fs/promises";
+import { link, lstat, open, readdir, readFile, realpath, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import { makerOfTag, processTag } from "../base/files/private-files.ts";
@@ -14,6 +14,7 @@ import { fateOf } from "../base/process/identity.ts";
 export async function writeKeyFile(path: string, text: string): Promise<void> {
   const directory = dirname(path);
   const temporary = temporaryBeside(path);
+  await sweepKeyFile(path);
   try {
     await writeDurably(temporary, text, await ownerFor(directory));
     await link(temporary, path);
@@ -65,6 +66,7 @@ export async function withKeyFileLock<T>(path: string, work: () => Promise<T>): 
     throw cause instanceof Pg321Error ? cause : notWritten(path, cause);
   }
   try {
+    await sweepKeyFile(real);
     return await work();
   } finally {
     await rm(lock, { force: true });
@@ -73,7 +75,7 @@ export async function withKeyFileLock<T>(path: string, work: () => Promise<T>): 
 
 async function takeLock(path: string, lock: string): Promise<void> {
   for (let attempt = 1; ; attempt++) {
-    const temporary = `${lock}.${randomBytes(6).toString("hex")}.tmp`;
+    const temporary = `${lock}.${temporaryEnd()}`;
     try {
       // A lock appears with its content, so that nobody reads an empty one.
       await writeDurably(temporary, processTag(), undefined);
@@ -101,7 +103,34 @@ async function ownerFor(directory: string): Promise<{ uid: number; gid: number }
 }
 
 function temporaryBeside(path: string): string {
-  return join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}.tmp`);
+  return join(dirname(path), `.${basename(path)}.${temporaryEnd()}`);
+}
+
+/** Names this process, so that another one can tell whether the file is still in use. */
+function temporaryEnd(): string {
+  return `${processTag()}.${randomBytes(RANDOM_BYTES).toString("hex")}.tmp`;
+}
+
+const RANDOM_BYTES = 6;
+const TEMPORARY = new RegExp(`^(.*)\\.[0-9a-f]{${2 * RANDOM_BYTES}}\\.tmp$`);
+
+/**
+ * Removes the temporary files that killed processes left beside this key file; they may hold an identity. Only those with
+ * the name of a process that is dead for certain. One that cannot be removed stays, and nothing is thrown.
+ */
+export async function sweepKeyFile(path: string): Promise<void> {
+  const real = await realpath(path).catch(() => path);
+  const directory = dirname(real);
+  const owners = [process.geteuid?.(), (await stat(real).catch(() => undefined))?.uid];
+  for (const name of await readdir(directory).catch(() => []))
+    for (const start of [`.${basename(real)}.`, `.${basename(real)}.lock.`]) {
+      const tag = name.startsWith(start) ? TEMPORARY.exec(name.slice(start.length))?.[1] : undefined;
+      const maker = tag === undefined ? undefined : makerOfTag(tag);
+      if (maker === undefined || fateOf(maker) !== "dead") continue;
+      const file = join(directory, name);
+      const stats = await lstat(file).catch(() => undefined);
+      if (stats?.isFile() && owners.includes(stats.uid)) await rm(file, { force: true }).catch(() => {});
+    }
 }
 
 async function writeDurably(

@@ -8,6 +8,7 @@ import { askForReload, verdictTeller } from "../../daemon/reload-verdict.ts";
 import { notifierAt, watchdogPauseMs } from "../../daemon/systemd.ts";
 import { HttpEndpoint } from "../../http/endpoint.ts";
 import { closeRuns } from "../../jobs/close-runs.ts";
+import { sweepKeyFile } from "../../sealed/key-file.ts";
 import type { Command } from "../command.ts";
 import { isSet, textOption } from "../command.ts";
 import { commandConfig } from "../open-context.ts";
@@ -60,6 +61,9 @@ export const command: Command = {
         }),
     });
     await closeRuns({ catalog, clock, ...self });
+    // A killed command may have left a secret there. The installed service may not write to /etc; the next rotation does.
+    const { identity_file, signing_key_file } = config.encryption;
+    for (const file of [identity_file, signing_key_file]) if (file !== undefined) await sweepKeyFile(file);
     const daemon = await Daemon.open({
       config,
       catalog,

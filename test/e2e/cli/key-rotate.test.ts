@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { chmod, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { processTag } from "../../../src/base/files/private-files.ts";
 import { Installation, localStorage, runProgram, startProgram } from "../../lab/installation.ts";
 import { usePostgres } from "../../lab/servers/use-postgres.ts";
 
@@ -181,13 +182,18 @@ test("a protected file stays protected by the same passphrase, and a wrong one c
   expect((await readdir(base)).filter((name) => name.endsWith(".tmp"))).toEqual([]);
 });
 
+/** As that of this process, if it had ended. */
+function deadTag(): string {
+  const { pid } = Bun.spawnSync(["true"]);
+  return processTag().replace(`-${process.pid}-`, `-${pid}-`);
+}
+
 test("killed at any moment, the file is whole, no identity is lost, and the next rotation works", async () => {
   const identity = join(base, "killed.txt");
   await runProgram(["key", "generate", "-i", identity, "--signing-key", join(base, "killed.key")], {});
   // How often the directory is read, after the first file of the rotation appears, until the kill.
   for (const moment of [0, 1, 2, 4, 8, 16]) {
     const before = await readFile(identity, "utf8");
-    // Temporary files of killed rotations stay.
     const leftOver = await readdir(base);
     const child = startProgram(["key", "rotate", "-i", identity], {});
     for (let left = moment; child.exitCode === null; ) {
@@ -201,8 +207,21 @@ test("killed at any moment, the file is whole, no identity is lost, and the next
     const shown = await runProgram(["key", "show", "-i", identity, "--json"], {});
     expect(shown.exitCode).toBe(0);
   }
+  // Of a live process, of nobody, of another key file, and no file at all.
+  const end = "0123456789ab.tmp";
+  const others = [
+    `.killed.txt.${processTag()}.${end}`,
+    `.killed.txt.${end}`,
+    `.other.txt.${deadTag()}.${end}`,
+  ];
+  for (const name of others) await writeFile(join(base, name), "");
+  const [own, directory] = [`.killed.txt.${deadTag()}.${end}`, `.killed.txt.lock.${deadTag()}.${end}`];
+  await writeFile(join(base, own), "AGE-SECRET-KEY-1");
+  await mkdir(join(base, directory));
   const rotated = await runProgram(["key", "rotate", "-i", identity, "--json"], {});
   expect(rotated).toMatchObject({ exitCode: 0, stderr: "" });
+  const left = (await readdir(base)).filter((name) => name.endsWith(".tmp"));
+  expect(left.sort()).toEqual([...others, directory].sort());
   const { identities } = (await runProgram(["key", "show", "-i", identity, "--json"], {})).json;
   expect(identities.at(-1).recipient).toBe(rotated.json.recipient);
   expect((await readdir(base)).includes(".killed.txt.lock")).toBe(false);

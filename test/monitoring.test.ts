@@ -174,6 +174,11 @@ describe("the alert rules", () => {
     expect(await firing(freshReport(), "1h30m")).toEqual([]);
   });
 
+  test("fire for a recovery kit that is older than a change of storages or keys", async () => {
+    const recovery_kit = { made_at: NOW, is_current: false };
+    expect(await firing(freshReport({ recovery_kit }), "1h30m")).toEqual(["Pg321RecoveryKitOutdated"]);
+  });
+
   test("fire for the problems, and for nothing else", async () => {
     expect(await firing(fullReport(), "2h10m")).toEqual([
       ...["Pg321AlertCritical", "Pg321BackupFailed crm", "Pg321BackupFailed legacy"],

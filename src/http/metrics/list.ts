@@ -60,6 +60,14 @@ export const METRICS = {
     "When a notice was last delivered to the notifier; absent if never.",
     NOTIFIER,
   ),
+  pg321_recovery_kit_made_timestamp_seconds: gauge(
+    "When the newest recovery kit was made; absent if none was made.",
+    [],
+  ),
+  pg321_recovery_kit_current: gauge(
+    "Whether the newest recovery kit fits the storages and keys of the config (1), or is older than a change of them (0); absent if none was made.",
+    [],
+  ),
   pg321_databases: gauge("Databases to be backed up, by the state of their backups.", ["state"]),
   pg321_metrics_databases_left_out: gauge(
     "Databases whose series are omitted from this scrape because there are too many.",

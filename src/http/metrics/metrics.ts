@@ -72,6 +72,12 @@ function setInstallation(sheet: MetricSheet, report: StatusReport): void {
     sheet.set("pg321_config_last_reload_success", {}, last_reload?.is_ok === false ? 0 : 1);
     sheet.set("pg321_config_last_reload_timestamp_seconds", {}, unixTime(last_reload?.at ?? started_at));
   }
+  // A daemon of an older version does not report it.
+  if (report.recovery_kit) {
+    const { made_at, is_current } = report.recovery_kit;
+    sheet.set("pg321_recovery_kit_made_timestamp_seconds", {}, unixTime(made_at));
+    sheet.set("pg321_recovery_kit_current", {}, is_current ? 1 : 0);
+  }
   for (const level of ALERT_LEVELS) {
     const open = alerts.filter((alert) => alert.level === level);
     const unacknowledged = open.filter(({ acknowledged_at }) => acknowledged_at === null);

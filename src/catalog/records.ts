@@ -146,6 +146,8 @@ export interface RetainedBackupRecord
     BackupRecord,
     "id" | "server" | "database" | "status" | "started_at" | "held_at" | "hold_until" | "hold_reason"
   > {
+  /** Globals only: a storage still has a backup of the same run, or one that needs these globals (the nearest before it). */
+  is_needed?: true;
   /** The copies that are, or should be, in a storage. */
   copies: RetainedCopyRecord[];
 }

@@ -169,6 +169,8 @@ function judge(
       decision.isLeftToProvider = true;
     } else if (count !== undefined) {
       decision.reason = `${draft.tooOld}, but ${count}`;
+    } else if (backup.isNeeded) {
+      decision.reason = `${draft.tooOld}, but a backup of its run is still kept`;
     } else if (isOnHold(backup, now)) {
       const until = backup.heldUntil === undefined ? "" : ` until ${rfc3339(backup.heldUntil)}`;
       const why = backup.heldFor === undefined ? "" : ` (${backup.heldFor})`;

@@ -60,6 +60,8 @@ export interface RetainedBackup {
   heldFor?: string;
   /** Older than the backup that, by an unacknowledged alert, has shrunk. */
   shrinkSuspect: boolean;
+  /** Globals only: a backup of the same run is still kept, so these are kept too. */
+  isNeeded?: true;
   /** The copies that take space in a storage; at most one for each storage. */
   copies: readonly RetainedCopy[];
 }

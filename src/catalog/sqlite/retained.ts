@@ -7,11 +7,25 @@ import { catalogError } from "./errors.ts";
 
 const READING = "read the retained backups";
 const DATABASES = "SELECT DISTINCT server, database FROM backups ORDER BY server, database";
+const IS_STORED = `EXISTS (SELECT 1 FROM copies WHERE backup_id = dumps.id AND state IN ('CONFIRMED', 'DAMAGED', 'MISSING'))`;
+/** When the next good globals of the server began. */
+const NEXT_GLOBALS = `ifnull((SELECT started_at FROM backups AS later
+    WHERE server = backups.server AND database = backups.database AND started_at > backups.started_at
+      AND status IN ('VERIFIED', 'PARTIAL')
+      AND EXISTS (SELECT 1 FROM copies WHERE backup_id = later.id AND state = 'CONFIRMED')
+    ORDER BY started_at LIMIT 1), '9999')`;
+/** Whether globals are kept for a dump: of the same run, or, because a manifest names no run, the nearest before it. */
+const IS_NEEDED = `kind = 'globals' AND (
+    EXISTS (SELECT 1 FROM backups AS dumps WHERE run_id = backups.run_id AND server = backups.server
+      AND kind = 'dump' AND ${IS_STORED})
+    OR EXISTS (SELECT 1 FROM backups AS dumps INDEXED BY backups_by_time
+      WHERE started_at >= backups.started_at AND started_at < ${NEXT_GLOBALS}
+        AND server = backups.server AND kind = 'dump' AND ${IS_STORED}))`;
 /**
  * Reads the backups backwards by one index and the copies of each by another, so nothing is sorted and nothing
  * piles up. One statement for all of it: one for each backup would take three times as long.
  */
-const RETAINED = `SELECT id, status, started_at, held_at, hold_until, hold_reason,
+const RETAINED = `SELECT id, status, started_at, held_at, hold_until, hold_reason, ${IS_NEEDED} AS needed,
     storage, state, copies.object_bytes, confirmed_at, locked_until, lock_mode, lock_error, lock_place
   FROM backups CROSS JOIN copies ON backup_id = id AND state IN ('CONFIRMED', 'DAMAGED', 'MISSING')
   WHERE server = $server AND database = $database ORDER BY started_at DESC, id DESC`;
@@ -22,8 +36,8 @@ interface Place extends Record<string, string> {
   server: string;
   database: string;
 }
-type Row = Omit<RetainedBackupRecord, "server" | "database" | "copies"> &
-  RetainedBackupRecord["copies"][number];
+type Row = Omit<RetainedBackupRecord, "server" | "database" | "copies" | "is_needed"> &
+  RetainedBackupRecord["copies"][number] & { needed: 0 | 1 };
 
 /**
  * Opens a snapshot of the catalog at `path`: a separate connection with one read transaction, which sees no later
@@ -58,7 +72,7 @@ async function* backupsIn(database: Database, path: string): AsyncGenerator<Reta
       // Not cached: a cached statement whose loop was left early would continue in the middle.
       using rows = database.prepare<Row, Place>(RETAINED);
       for (const row of rows.iterate(place)) {
-        const { id, status, started_at, held_at, hold_until, hold_reason } = row;
+        const { id, status, started_at, held_at, hold_until, hold_reason, needed } = row;
         let last = batch.at(-1);
         if (last?.id !== id) {
           if (batch.length >= BATCH) {
@@ -67,7 +81,8 @@ async function* backupsIn(database: Database, path: string): AsyncGenerator<Reta
             batch = [];
           }
           const { server, database } = place;
-          last = { id, server, database, status, started_at, held_at, hold_until, hold_reason, copies: [] };
+          const facts = { id, server, database, status, started_at, held_at, hold_until, hold_reason };
+          last = { ...facts, ...(needed === 1 && { is_needed: true }), copies: [] };
           batch.push(last);
         }
         const { storage, state, object_bytes, confirmed_at } = row;

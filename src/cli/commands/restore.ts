@@ -53,6 +53,10 @@ export const command: Command = {
       type: "boolean",
       help: "create the roles that the target lacks, without login; never change one that exists",
     },
+    "with-globals": {
+      type: "boolean",
+      help: "create the roles and memberships that the database needs and the target lacks, with attributes, settings and passwords; never change one that exists",
+    },
     from: { type: "string", value: "STORAGE", help: "read only from this storage" },
     jobs: {
       type: "string",
@@ -138,6 +142,7 @@ export const command: Command = {
       ...(opened && { target: opened.endpoint }),
       create: isSet(args, "create"),
       createRoles: isSet(args, "create-roles"),
+      withGlobals: isSet(args, "with-globals"),
       from: textOption(args, "from"),
       jobs: integerOption("restore", "jobs", textOption(args, "jobs"), { min: 1, max: 256 }),
       selection: selectionOf(args),
@@ -186,6 +191,7 @@ async function chosenBackup(context: JobContext, args: Arguments): Promise<Backu
 
 /** Options that only a restore into a database takes. */
 const NOT_WITH_OUTPUT = ["target", "password-file", "as", "create", "create-roles", "jobs"].concat([
+  "with-globals",
   ...Object.keys(SELECTION_OPTIONS),
   "clean",
   "into-existing",
@@ -250,6 +256,7 @@ function jsonOf({ run, backup, ...found }: RestoreReport, args: Arguments) {
     dry_run: isSet(args, "dry-run"),
     lacks: found.lacks,
     roles_created: found.roles_created,
+    globals: found.globals,
     target_contents: found.target_contents,
     dependents: found.dependents,
     sessions: found.sessions,

@@ -4,7 +4,7 @@ import { isEndedByHand } from "../../base/text/states.ts";
 import { visibleData, visibleLines } from "../../base/text/visible.ts";
 import { backupName } from "../../catalog/globals.ts";
 import { openCatalog } from "../../catalog/open.ts";
-import type { CopyRecord, RestoreTestRecord } from "../../catalog/records.ts";
+import type { BackupRecord, CopyRecord, RestoreTestRecord } from "../../catalog/records.ts";
 import type { Config } from "../../config/config.ts";
 import { holdText } from "../../jobs/cleanup/hold.ts";
 import { findBackup } from "../../jobs/copies/find-backup.ts";
@@ -84,6 +84,15 @@ function testText(test: RestoreTestRecord, style: Style): string {
   return `${result} ${finished_at} from ${storage} (${target}): ${facts.join(", ")}`;
 }
 
+/** `12 roles, 1 tablespace, with passwords`; only what is known of an adopted backup. */
+function globalsText({ kind, facts }: Pick<BackupRecord, "kind" | "facts">): string | null {
+  if (kind !== "globals") return null;
+  const { roles, tablespaces, passwords } = facts ?? {};
+  if (typeof roles !== "number" || typeof tablespaces !== "number") return "roles and tablespaces";
+  const rest = passwords === true ? "with passwords" : "without passwords (the role cannot read pg_authid)";
+  return `${plural(roles, "role")}, ${plural(tablespaces, "tablespace")}, ${rest}`;
+}
+
 function textOf(
   found: ListedBackup,
   stderrTail: string | null,
@@ -111,6 +120,7 @@ function textOf(
         : `${sizeText(backup.object_bytes)} (${backup.object_bytes} bytes${ratioText(ratio)})`,
     ],
     ["snapshot", counted ? momentText(counted) : null],
+    ["globals", globalsText(backup)],
     ["rows", counted ? factsText(counted).join(`\n${" ".repeat(NAME_WIDTH)} `) : null],
     ["restore test", testLine],
     ["rate", backup.dump_bytes && duration_ms ? rateText(backup.dump_bytes, duration_ms) : null],

@@ -8,6 +8,7 @@ import type { Obstacle, RestoreReport } from "../../jobs/restore/report.ts";
 import type { LeftOut } from "../../postgres/restore/left-out.ts";
 import { textOfName } from "../../postgres/restore/left-out.ts";
 import { sessionText } from "../../postgres/sessions.ts";
+import { globalsLines } from "./globals-text.ts";
 import type { Style } from "./output.ts";
 import { durationText, rateText, sizeText } from "./output.ts";
 
@@ -16,7 +17,10 @@ export function restoreText(raw: RestoreReport, isDryRun: boolean, style: Style)
   const report = visibleData(raw);
   const { backup, obstacles, tables, rows, dump_bytes, duration_ms, errors_ignored, errors } = report;
   const what = `backup ${shortId(backup.id)} of ${backupName(backup)} (${backup.started_at})`;
-  const lackLines = linesOfLacks(report, isDryRun, style);
+  const lackLines = [
+    ...globalsLines(report.globals, isDryRun, style),
+    ...linesOfLacks(report, isDryRun, style),
+  ];
   const aloneLines = [
     ...report.notes.map((note) => `${style.dim("note:")} ${note}`),
     ...report.unattached.map(

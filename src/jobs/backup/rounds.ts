@@ -110,6 +110,10 @@ async function backupOne(
   await using given = new AsyncDisposableStack();
   const snapshot = grouped.take(target);
   if (snapshot) given.use(snapshot);
+  const about = {
+    server: server.name,
+    ...(target.kind === "globals" ? { kind: target.kind } : { database }),
+  };
   try {
     const options = { kind: target.kind, snapshot };
     const { backup, copies, hints } = await backupDatabase(context, runId, server, database, options);
@@ -118,10 +122,9 @@ async function backupOne(
     const ungrouped = grouped.warningOf(target);
     const warnings = [...warningsOf(backup.stderr_tail), ...(ungrouped === undefined ? [] : [ungrouped])];
     for (const warning of warnings)
-      log.warning("the dump has a warning", { server: server.name, database, backup_id: id, warning });
+      log.warning("the dump has a warning", { ...about, backup_id: id, warning });
     log.info("backup done", {
-      server: server.name,
-      database,
+      ...about,
       backup_id: id,
       status,
       duration_ms,
@@ -146,7 +149,6 @@ async function backupOne(
     };
   } catch (error) {
     const hint = error instanceof Pg321Error ? error.hint : undefined;
-    const about = { server: server.name, database };
     const text = messageOf(error);
     if (isEndedByHand({ error: text })) log.info("a backup was interrupted by hand", about);
     else log.error("backup failed", { ...about, error: text, hint });

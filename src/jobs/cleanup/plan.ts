@@ -108,6 +108,7 @@ function retainedBackup(
     isHeld: held_at !== null,
     heldUntil: hold_until === null ? undefined : new Date(hold_until),
     ...(hold_reason !== null && { heldFor: hold_reason }),
+    ...(record.is_needed && { isNeeded: true }),
     shrinkSuspect: started_at < (shrunk.get(databaseKey(server, database)) ?? ""),
     copies: copies
       .filter(({ storage }) => storages.has(storage))

@@ -156,7 +156,9 @@ function hintsOf(missing: readonly Lack[]): string {
     .filter(({ kind }) => !needsSuperuser || kind !== "membership")
     .flatMap(({ sql }) => sql ?? []);
   const isRoleMissing = missing.some(({ kind }) => kind === "role");
-  const instead = isRoleMissing ? " (or let --create-roles create the roles, without login)" : "";
+  const instead = isRoleMissing
+    ? " (or let --with-globals create the roles as they were, or --create-roles without login)"
+    : "";
   // First, because a backup role that is a member of every owner could change everything.
   const asSuperuser = "restore as a superuser (on this host: as root with --as postgres)";
   const where =

@@ -9,11 +9,11 @@ import { parseFacts } from "../../postgres/counts/facts.ts";
 import type { JobContext } from "../context.ts";
 import type { EmptyTable, RestoreReport, RestoreRequest } from "./report.ts";
 
-type Came = Pick<RestoreReport, "errors_ignored" | "tables" | "left_out" | "empty_tables">;
+type Came = Pick<RestoreReport, "errors_ignored" | "tables" | "left_out" | "empty_tables" | "globals">;
 
 /** How a restore ended that should have brought this number of tables. */
 export function outcomeOf(
-  { errors_ignored, tables, left_out, empty_tables }: Came,
+  { errors_ignored, tables, left_out, empty_tables, globals }: Came,
   expected: number,
 ): { outcome: RunOutcome; error: string | null } {
   if (tables === 0 && expected > 0)
@@ -21,7 +21,8 @@ export function outcomeOf(
       outcome: "FAILED",
       error: "no table came back: pg_restore reported an error about each of them",
     };
-  const isPartial = errors_ignored + left_out.length + empty_tables.length > 0;
+  const skipped = globals?.skipped.length ?? 0;
+  const isPartial = errors_ignored + left_out.length + empty_tables.length + skipped > 0;
   return { outcome: isPartial ? "PARTIAL" : "OK", error: null };
 }
 

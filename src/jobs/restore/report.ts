@@ -6,6 +6,7 @@ import type { LeftOut } from "../../postgres/restore/left-out.ts";
 import type { Lack } from "../../postgres/restore/preflight.ts";
 import type { Session, SessionInTheWay } from "../../postgres/sessions.ts";
 import type { RestoreFault } from "../load/faults.ts";
+import type { GlobalsReport } from "./with-globals.ts";
 
 export interface RestoreRequest {
   backup: BackupRecord;
@@ -19,6 +20,8 @@ export interface RestoreRequest {
   create: boolean;
   /** Create the roles that the target lacks, without login. */
   createRoles: boolean;
+  /** Create what the target lacks of the roles and memberships that the database needs, from a backup of globals. */
+  withGlobals: boolean;
   /** The only storage to read from. */
   from: string | undefined;
   /**
@@ -68,6 +71,8 @@ export interface RestoreReport {
   lacks: Lack[];
   /** Roles that were created, or would be in a dry run. */
   roles_created: string[];
+  /** What was created of the globals, or would be in a dry run; null: not asked for. */
+  globals: GlobalsReport | null;
   /** The present contents of the target, as `3 relations`. */
   target_contents: string[];
   /** What prevents the restore, in a dry run; any other run throws it. */

@@ -37,6 +37,8 @@ import { obstaclesOf, refusal, rolesToCreate } from "./obstacles.ts";
 import { emptyTables, outcomeOf } from "./outcome.ts";
 import type { RestoreReport, RestoreRequest } from "./report.ts";
 import { unfilled } from "./unfilled.ts";
+import type { GlobalsReport, PlannedGlobals } from "./with-globals.ts";
+import { createGlobals, lacksBeside, planForEntries } from "./with-globals.ts";
 
 /** Restores a backup into a database. The target is not changed before every check has passed. */
 export async function runRestore(context: JobContext, request: RestoreRequest): Promise<RestoreReport> {
@@ -50,7 +52,7 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
       const { contents } = archive;
       requireSelected(contents, selection);
       isChecking = true;
-      const found = await checkTarget(request, archive);
+      const found = await checkTarget(context, request, archive);
       const {
         lacks,
         target_contents,
@@ -67,7 +69,7 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
       if (refused && !request.dryRun) throw refused;
       isChecking = false;
       const came = request.dryRun
-        ? { ...NOTHING_CAME, tables: tableCount(entries, selection) }
+        ? { ...NOTHING_CAME, tables: tableCount(entries, selection), globals: found.planned?.report ?? null }
         : await restoreInto(context, request, run, found, archive);
       const about = { backup_id: backup.id, target_database: target.database, dry_run: request.dryRun };
       const duration_ms = Math.round(context.clock.monotonicMs() - startedAtMs);
@@ -124,10 +126,13 @@ interface Found
     >,
     Omit<Adapted, "obstacles"> {
   binary: PgRestore;
+  /** What is to be created of the globals. */
+  planned: PlannedGlobals | undefined;
 }
 
 /** Checks the target and changes nothing. Throws code `database` if it cannot be checked. */
 async function checkTarget(
+  context: JobContext,
   request: RestoreRequest,
   { contents, data }: Pick<ReadArchive, "contents" | "data">,
 ): Promise<Found> {
@@ -141,7 +146,10 @@ async function checkTarget(
   const { obstacles: others, ...adapted } = await adapt(connection, { ...request, hasStreams }, plan);
   const { entries } = adapted;
   const exists = create && (await databaseExists(connection, target.database));
-  const lacks = await preflight(connection, contents, { selection, create });
+  const planned = request.withGlobals
+    ? await planForEntries(context, connection, request.backup, { contents, entries, create })
+    : undefined;
+  const lacks = lacksBeside(await preflight(connection, contents, { selection, create }), planned);
   const target_contents = create ? [] : await contentsOfDatabase(connection);
   const dependents =
     clean && !create ? await dependentsOfClean(connection, entries, selection.tables.length > 0) : [];
@@ -152,7 +160,7 @@ async function checkTarget(
     ...looked,
     ...adapted,
     obstacles: obstaclesOf(request, { ...looked, readOnly, exists, present, needs, hasStreams, others }),
-    binary,
+    ...{ binary, planned },
   };
 }
 
@@ -163,10 +171,10 @@ function connectForCheck({ target, create, maintenanceDatabase }: RestoreRequest
 
 type Came = Pick<
   RestoreReport,
-  "errors_ignored" | "errors" | "unfilled" | "terminated" | "tables" | "rows" | "empty_tables"
+  "errors_ignored" | "errors" | "unfilled" | "terminated" | "tables" | "rows" | "empty_tables" | "globals"
 >;
 
-const NOTHING_CAME: Omit<Came, "tables"> = {
+const NOTHING_CAME: Omit<Came, "tables" | "globals"> = {
   ...{ errors_ignored: 0, errors: [], unfilled: [], terminated: [], rows: null, empty_tables: [] },
 };
 
@@ -174,7 +182,7 @@ async function restoreInto(
   context: JobContext,
   request: RestoreRequest,
   run: RunRecord,
-  { binary, entries, lacks, ...adapted }: Found,
+  { binary, entries, lacks, planned, ...adapted }: Found,
   archive: ReadArchive,
 ): Promise<Came> {
   const { target, jobs, clean, create, intoExisting, keepGoing, selection } = request;
@@ -196,6 +204,7 @@ async function restoreInto(
   const expectedBytes = request.backup.dump_bytes ?? 0;
   const plan = { entries, selection, clean, jobs, expectedBytes, faults, ...adapted };
   await using load = await prepareLoad(context, archive, plan);
+  const globals = planned ? await makeGlobals(request, planned) : null;
   await makeRoles(request, lacks);
   if (create) await makeTarget(request, contents);
   let isUndone = singleTransaction;
@@ -209,7 +218,7 @@ async function restoreInto(
     const errors = { errors: faults.all, unfilled: unfilled(entries, faults.entries, load.rows) };
     const empty_tables = await emptyTables(context, request, contents, came, load.rows);
     const tables = tableCount(came, selection);
-    return { errors_ignored, ...errors, terminated, tables, rows, empty_tables };
+    return { errors_ignored, ...errors, terminated, tables, rows, empty_tables, globals };
   } catch (error) {
     throw withVersionRisk(withLeftovers(error, request, isUndone), lacks);
   }
@@ -218,6 +227,11 @@ async function restoreInto(
 async function finishTarget(request: RestoreRequest, contents: ArchiveContents): Promise<void> {
   await using connection = await connectForCheck(request);
   await finishDatabase(connection, contents, request.target.database);
+}
+
+async function makeGlobals(request: RestoreRequest, planned: PlannedGlobals): Promise<GlobalsReport> {
+  await using connection = await connectForCheck(request);
+  return await createGlobals(connection, planned);
 }
 
 async function makeRoles(request: RestoreRequest, lacks: readonly Lack[]): Promise<void> {

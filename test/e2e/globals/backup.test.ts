@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Installation, localStorage } from "../../lab/installation.ts";
 import { usePostgres } from "../../lab/servers/use-postgres.ts";
@@ -63,4 +64,69 @@ describe("a run", () => {
     expect(refused.stderr).toContain("holds the globals of server");
     expect(await installation.run("restore-test", id)).toMatchObject({ exitCode: 2 });
   });
+
+  test("without the right to read pg_authid has no passwords, and without another right is PARTIAL", async () => {
+    const [limited, maintenance] = [`limited_${source}`, await postgres.createDatabase()];
+    const sql = postgres.connect();
+    await sql.unsafe(`create role ${limited} login password 'limited'`);
+    await using installation = await install({
+      postgres: { ...postgres.address, user: limited, password: "limited" },
+      server: `maintenance_database = "${maintenance}"`,
+    });
+    const first = await installation.ok("backup", "--json");
+    expect(first.stderr).toContain("without the passwords of roles");
+    expect(first.stderr).toContain(`GRANT SELECT ON pg_catalog.pg_authid TO "${limited}";`);
+    const [{ backup_id: id }] = first.json.globals;
+    expect((await installation.ok("show", id)).stdout).toContain("without passwords");
+    const text = (await installation.ok("restore", id, "--output", "-")).stdout;
+    expect(text).toContain(`CREATE ROLE ${role};`);
+    expect(text).not.toContain("PASSWORD");
+
+    const admin = { sql: postgres.connect(maintenance) };
+    await admin.sql.unsafe("revoke select on pg_catalog.pg_db_role_setting from public");
+    const second = await installation.run("backup", "--json");
+    expect(second.exitCode).toBe(3);
+    expect(second.json).toMatchObject({
+      outcome: "PARTIAL",
+      backups: [{ status: "VERIFIED" }],
+      globals: [{ status: "FAILED", backup_id: null }],
+    });
+    const [{ error, hint }] = second.json.globals;
+    expect(error).toContain("permission denied");
+    expect(hint).toContain(`GRANT SELECT ON pg_catalog.pg_db_role_setting TO "${limited}";`);
+    expect(hint).toContain(`in database "${maintenance}"`);
+    const alertsOf = async () => {
+      const { alerts } = (await installation.ok("alerts", "--json")).json;
+      return alerts.filter(({ resolved_at }: { resolved_at: unknown }) => resolved_at === null);
+    };
+    expect(await alertsOf()).toMatchObject([
+      { key: "backup main (globals)", level: "CRITICAL", server: "main" },
+    ]);
+
+    await admin.sql.unsafe("grant select on pg_catalog.pg_db_role_setting to public");
+    await installation.ok("backup");
+    expect(await alertsOf()).toEqual([]);
+  });
+
+  test("is none of a server with globals = false", async () => {
+    await using installation = await install({ globals: false });
+    expect((await installation.ok("backup", "--json")).json).toMatchObject({ outcome: "OK", globals: [] });
+  });
+});
+
+test("globals are adopted into a lost catalog, repaired, and not counted as a database", async () => {
+  await using installation = await install();
+  const [{ backup_id: id }] = (await installation.ok("backup", "--json")).json.globals;
+  for (const suffix of ["", "-wal", "-shm"])
+    await rm(join(installation.directory, `state/catalog.sqlite${suffix}`), { force: true });
+  await installation.ok("cleanup", "--adopt");
+  const adopted = (await installation.ok("show", id, "--json")).json;
+  expect(adopted).toMatchObject({ kind: "globals", server: "main" });
+  const key = adopted.object_key as string;
+  await rm(join(installation.directory, "a", key));
+  await installation.run("verify", id);
+  await installation.ok("repair");
+  expect(await installation.files("a")).toContain(key);
+  const list = (await installation.ok("list", "--json")).json.backups;
+  expect(list.map(({ kind }: { kind: string }) => kind).toSorted()).toEqual(["dump", "globals"]);
 });

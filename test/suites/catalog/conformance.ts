@@ -7,7 +7,7 @@ import { leases } from "./leases.ts";
 import { lockProbes } from "./lock-probes.ts";
 import { backupRecord, copyRecord, runRecord } from "./records.ts";
 import { recoveryKits } from "./recovery-kits.ts";
-import { removed } from "./removal.ts";
+import { removed, retainedGlobals } from "./removal.ts";
 import { restoreTests } from "./restore-tests.ts";
 import { ruleMarks } from "./rule-marks.ts";
 import { scratchDatabases } from "./scratch-databases.ts";
@@ -41,6 +41,7 @@ export function catalogConformance(name: string, makeFixture: () => Promise<Cata
     describe("queries of backups", () => queries(use));
     describe("copies", () => copies(use));
     describe("removed backups", () => removed(use, reopen));
+    describe("retained globals", () => retainedGlobals(use));
     describe("newest good backup", () => newestGood(use));
     describe("outlines of backups", () => outlines(use));
     describe("runs", () => runs(use, reopen));

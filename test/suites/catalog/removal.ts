@@ -160,3 +160,38 @@ export function removed(use: () => Catalog, reopen: () => Promise<void>): void {
     expect(await use().tombstones({ server: "again" })).toEqual([tombstone]);
   });
 }
+
+/** Which globals are kept for the dumps of their server. */
+export function retainedGlobals(use: () => Catalog): void {
+  test("globals are needed by the dumps of their run, and by those before the next globals", async () => {
+    const server = "roles";
+    const globals = { server, database: "globals", kind: "globals", status: "VERIFIED" } as const;
+    const add = async (change: Partial<BackupRecord>, state: CopyRecord["state"] = "CONFIRMED") => {
+      const backup = backupRecord({ server, status: "VERIFIED", ...change });
+      await use().insertBackup(backup);
+      await use().putCopy(copyRecord(backup, { state }));
+      return backup.id;
+    };
+    const at = (day: number, hour: number) => `2026-03-0${day}T0${hour}:00:00.000Z`;
+    const run = crypto.randomUUID();
+    const ofRun = await add({ ...globals, started_at: at(1, 0), run_id: run });
+    const alone = await add({ ...globals, started_at: at(2, 0) });
+    // Adopted, so of another run: the globals before it are the nearest.
+    const before = await add({ ...globals, started_at: at(3, 0) });
+    await add({ database: "app", started_at: at(3, 5) });
+    const failed = await add({ ...globals, started_at: at(3, 6) }, "FAILED");
+    // The end of a long run: other globals have been backed up meanwhile.
+    await add({ database: "shop", started_at: at(4, 0), run_id: run });
+    const removed = await add({ ...globals, started_at: at(5, 0) });
+    await add({ database: "app", started_at: at(5, 1) }, "DELETED");
+    await add({ server: "another", database: "app", started_at: at(5, 2) });
+    const found = (await retained(use())).filter((backup) => backup.server === server);
+    const needed = (id: string) => found.find((backup) => backup.id === id)?.is_needed;
+    expect([ofRun, alone, before, removed].map(needed)).toEqual([true, undefined, true, undefined]);
+    expect(found.some(({ id }) => id === failed)).toBeFalse();
+    expect(found.filter(({ database }) => database !== "globals").map(({ is_needed }) => is_needed)).toEqual([
+      undefined,
+      undefined,
+    ]);
+  });
+}

@@ -154,4 +154,5 @@ export const MIGRATIONS: readonly string[] = [
   `,
   "ALTER TABLE lock_probes ADD COLUMN place TEXT",
   "ALTER TABLE copies ADD COLUMN lock_place TEXT",
+  "CREATE INDEX backups_by_run ON backups (run_id, server)",
 ];

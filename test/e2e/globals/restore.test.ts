@@ -1,0 +1,89 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { DATABASES, disposable, fillWholeServer, ROLES } from "../../lab/data/whole-server.ts";
+import { Installation, localStorage } from "../../lab/installation.ts";
+import { connectTo, type LabPostgres, startPostgres } from "../../lab/servers/postgres.ts";
+
+/** A server with its roles, restored to another one: one database with the roles that it needs, or all of it. */
+
+setDefaultTimeout(180_000);
+let source: LabPostgres;
+let target: LabPostgres;
+let installation: Installation;
+/** The ids of the backups by database. */
+let ids: Map<string, string>;
+
+beforeAll(async () => {
+  [source, target] = await Promise.all([startPostgres(), startPostgres()]);
+  await fillWholeServer(source.address);
+  installation = await Installation.make({
+    postgres: source.address,
+    databases: [...DATABASES].map((name) => `=${name}`),
+    storages: (directory) => [localStorage("disk", directory)],
+    globals: true,
+  });
+  const { backups } = (await installation.ok("backup", "--json")).json;
+  ids = new Map(backups.map((one: { database: string; backup_id: string }) => [one.database, one.backup_id]));
+});
+afterAll(async () => {
+  await installation?.[Symbol.asyncDispose]();
+  await Promise.all([source, target].map((server) => server?.[Symbol.asyncDispose]()));
+});
+
+function url(database: string): string {
+  const { user, password, port } = target.address;
+  return `postgres://${user}:${password}@127.0.0.1:${port}/${encodeURIComponent(database)}`;
+}
+
+async function rolesOfTarget(): Promise<string[]> {
+  await using admin = disposable(connectTo(target.address, "postgres"));
+  const rows = await admin.sql`select rolname from pg_roles where rolname !~ '^pg_' order by rolname`;
+  return rows.map(({ rolname }) => rolname);
+}
+
+describe("restore --with-globals", () => {
+  const words = () => ["restore", ids.get("app") ?? "", "-t", url("app"), "--create", "--with-globals"];
+
+  test("shows in a dry run what it would create, without passwords, and changes nothing", async () => {
+    const plain = await installation.run(
+      "restore",
+      ids.get("app") ?? "",
+      "-t",
+      url("app"),
+      "--create",
+      "--dry-run",
+    );
+    expect(plain.exitCode).toBe(10);
+    const { stdout } = await installation.ok(...words(), "--dry-run");
+    expect(stdout).toContain(`CREATE ROLE "app_login" WITH LOGIN CONNECTION LIMIT 9`);
+    expect(stdout).toContain("PASSWORD '…'");
+    expect(stdout).not.toContain("SCRAM");
+    expect(stdout).toContain("nothing prevents the restore");
+    expect(await rolesOfTarget()).toEqual(["postgres"]);
+  });
+
+  test("creates what the database needs, changes nothing that exists, and is repeatable", async () => {
+    await using admin = disposable(connectTo(target.address, "postgres"));
+    await admin.sql.unsafe(`create role "Größe" login connection limit 3`);
+    const { json } = await installation.ok(...words(), "--json");
+    expect(json).toMatchObject({
+      outcome: "OK",
+      globals: { refused: [], skipped: [], without_password: [] },
+    });
+    // Not: roles that have no part in this database.
+    const [unneeded, needed] = [
+      ["admin", "nightly", "grantor", "nobody"],
+      ROLES.filter((name) => !["admin", "nightly", "grantor", "nobody"].includes(name)),
+    ];
+    const found = await rolesOfTarget();
+    expect(found.filter((name) => name !== "postgres").toSorted()).toEqual(needed.toSorted());
+    expect(found).not.toContainAnyValues(unneeded);
+    const [kept] = await admin.sql`select rolconnlimit, rolcanlogin from pg_roles where rolname = 'Größe'`;
+    expect(kept).toEqual({ rolconnlimit: 3, rolcanlogin: true });
+    const [login] = await admin.sql`
+      select rolconnlimit, rolpassword, rolvaliduntil::text from pg_authid where rolname = 'app_login'`;
+    expect(login).toMatchObject({ rolconnlimit: 9, rolpassword: expect.stringContaining("SCRAM-SHA-256$") });
+    await admin.sql.unsafe("drop database app");
+    const again = await installation.ok(...words(), "--json");
+    expect(again.json.globals).toMatchObject({ roles: [], statements: [] });
+  });
+});

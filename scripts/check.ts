@@ -13,7 +13,7 @@ export const RANKS: Readonly<Record<string, number>> = {
   ...{ status: 10, doctor: 10 },
   ...{ "jobs/backup": 9, "jobs/cleanup": 9, "jobs/restore": 9, "jobs/verify": 9, install: 9 },
   ...{ "jobs/recovery-kit": 9, "jobs/restore-test": 9 },
-  ...{ "jobs/markers": 8, "jobs/load": 8, "jobs/scratch": 8 },
+  ...{ "jobs/markers": 8, "jobs/load": 8, "jobs/scratch": 8, "jobs/standby": 8 },
   "jobs/copies": 7,
   jobs: 6,
   ...{ alerts: 5, retention: 5, rule: 5 },

@@ -43,6 +43,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/restore-test.ts"),
   },
   {
+    name: "resume-replay",
+    summary: "resume the replay of standbys that a killed backup left paused",
+    load: () => import("./commands/resume-replay.ts"),
+  },
+  {
     name: "cleanup",
     summary: "delete expired copies and leftovers",
     load: () => import("./commands/cleanup.ts"),

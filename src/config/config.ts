@@ -1,10 +1,7 @@
 import type { Secret } from "../base/secret.ts";
-import type { DatabaseConfig, SqlCheckConfig } from "./database/config.ts";
-import type { CompressionConfig, DumpConfig } from "./dump-config.ts";
+import type { DumpConfig } from "./dump-config.ts";
 import type { Network, StorageConfig } from "./storage-config.ts";
 
-export type { DatabaseConfig, SqlCheckConfig } from "./database/config.ts";
-export type { CompressionConfig } from "./dump-config.ts";
 export {
   type BackfillConfig,
   type ExpireConfig,
@@ -41,8 +38,6 @@ export interface Config {
   /** Private directory for temporary files, 0700. */
   temp_dir: string;
   server: ServerConfig[];
-  /** In the order of the file; `database/settings.ts` says which of them holds for a database. */
-  database: DatabaseConfig[];
   storage: StorageConfig[];
   encryption: EncryptionConfig;
   compression: CompressionConfig;
@@ -93,10 +88,19 @@ export interface ServerConfig {
   exclude: string[];
   /** `consistent`: the databases are dumped from snapshots that were taken together. */
   group: "consistent" | undefined;
+  standby: StandbyConfig;
   /** The directory of pg_dump and pg_restore; if unset, they are searched for. */
   bin_dir: string | undefined;
   /** Back up roles, memberships, role settings and tablespaces with each run. */
   globals: boolean;
+}
+
+/** How a server is backed up while it is a standby. */
+export interface StandbyConfig {
+  /** Whether its replay of WAL may be paused, after a dump has been ended by a conflict with it. */
+  pause_replay: boolean;
+  /** Beyond this lag an alert is raised, and a pause ends. */
+  max_lag_ms: number;
 }
 
 export interface EncryptionConfig {
@@ -108,6 +112,11 @@ export interface EncryptionConfig {
   /** The passphrase of a protected identity file. */
   identity_passphrase: Secret | undefined;
   signing_key_file: string;
+}
+
+export interface CompressionConfig {
+  algorithm: "zstd" | "gzip" | "none";
+  level: number;
 }
 
 export interface GuardConfig {
@@ -263,7 +272,7 @@ export interface ScheduleOverride {
 /** How to connect to a server on which databases may be made for tests. */
 export type RestoreTestServer = Omit<
   ServerConfig,
-  "name" | "databases" | "exclude" | "group" | "bin_dir" | "globals"
+  "name" | "databases" | "exclude" | "group" | "bin_dir" | "standby" | "globals"
 >;
 
 export interface RestoreTestConfig {
@@ -278,6 +287,17 @@ export interface RestoreTestConfig {
   /** Whether this host tests what another host backs up: it adopts those backups and leaves the results beside them. */
   adopt: boolean;
   check: SqlCheckConfig[];
+}
+
+/** A query whose answer in the restored database is known. */
+export interface SqlCheckConfig {
+  name: string;
+  /** Names, `SERVER/DATABASE`, or globs of either: see `serverPattern`. */
+  databases: string[];
+  sql: string;
+  /** The text of the first column of the first row. */
+  expect: string;
+  timeout_ms: number;
 }
 
 export type Listen =

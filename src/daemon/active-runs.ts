@@ -9,6 +9,7 @@ import { reconcile } from "../jobs/copies/reconcile.ts";
 import type { ProgressListener } from "../jobs/progress.ts";
 import type { Schedule } from "../jobs/schedules.ts";
 import { sweepScratch } from "../jobs/scratch/sweep.ts";
+import { resumeLeft } from "../jobs/standby/paused-replay.ts";
 import type { RunningStatus } from "../status/report.ts";
 import type { ContextInForce } from "./context-in-force.ts";
 import { LiveProgress } from "./live-progress.ts";
@@ -82,6 +83,11 @@ export class ActiveRuns {
 
   /** Settles the backups that were interrupted before this start, ahead of every run. */
   settle(): void {
+    this.#keep(
+      this.#withTurn({ type: "upkeep" }, this.#stopping.signal, async (context) => {
+        await resumeLeft(context);
+      }).catch((error) => this.#logUnlessStopping("paused standbys could not be resumed", error)),
+    );
     this.#keep(
       this.#withTurn({ type: "upkeep" }, this.#stopping.signal, (context) => reconcile(context)).catch(
         (error) => this.#logUnlessStopping("interrupted backups could not be settled", error),

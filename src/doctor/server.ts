@@ -1,5 +1,5 @@
 import { patternHint } from "../alerts/selection-alerts.ts";
-import { plural } from "../base/text/amounts.ts";
+import { durationText, plural } from "../base/text/amounts.ts";
 import type { Config, ServerConfig } from "../config/config.ts";
 import { storagesOnDevice } from "../jobs/backup/shared-device.ts";
 import { quoteIdentifier } from "../postgres/archive/sql-text.ts";
@@ -15,6 +15,7 @@ import {
   listDatabases,
   listInvalidDatabases,
 } from "../postgres/inspect.ts";
+import { inspectStandby, mayPause, pauseRights } from "../postgres/standby.ts";
 import type { Seen } from "./finding.ts";
 import { failed, ok, seenOf, warning } from "./finding.ts";
 
@@ -36,6 +37,7 @@ export async function lookAtServer(config: Config, server: ServerConfig): Promis
       ok(`PostgreSQL ${facts.version} as "${server.user}"`),
       ...(await programOf(facts, server)),
       ...(await roleOf(connection, facts)),
+      ...(await standbyOf(connection, server)),
       ...choiceOf(choice),
       ...(await invalidOf(connection, server)),
     ],
@@ -67,6 +69,27 @@ async function roleOf(connection: Connection, { major, isSuperuser }: ServerFact
   if (row?.reads_all) return [ok("can read all data")];
   const hint = readAllStatement(quoteIdentifier(user), major);
   return [warning("not a member of pg_read_all_data: the next new table may make the dump fail", hint)];
+}
+
+/** A standby may end a dump to replay WAL. */
+async function standbyOf(connection: Connection, { user, standby: config }: ServerConfig): Promise<Seen[]> {
+  const standby = await inspectStandby(connection);
+  if (!standby) return [];
+  const { lagMs, replay, hasFeedback } = standby;
+  const lag = lagMs === null ? "nothing replayed yet" : `${durationText(lagMs)} behind its primary`;
+  const seen: Seen[] = [ok(`a standby, ${lag}${replay === "not paused" ? "" : `, replay is ${replay}`}`)];
+  if (lagMs !== null && lagMs > config.max_lag_ms)
+    seen.push(
+      warning(`the standby lies more than standby.max_lag (${durationText(config.max_lag_ms)}) behind`),
+    );
+  if (!config.pause_replay) {
+    const hint =
+      "set hot_standby_feedback = on on the standby, or standby.pause_replay in the config (docs/standby.md)";
+    return hasFeedback ? seen : [...seen, warning("the standby may end a long dump to replay WAL", hint)];
+  }
+  if (await mayPause(connection)) return [...seen, ok("may pause its replay")];
+  const hint = `on the primary, in database "${connection.endpoint.database}": ${pauseRights(quoteIdentifier(user))}`;
+  return [...seen, warning("may not pause the replay, so standby.pause_replay has no effect", hint)];
 }
 
 async function invalidOf(connection: Connection, server: ServerConfig): Promise<Seen[]> {

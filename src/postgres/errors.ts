@@ -11,16 +11,30 @@ interface Known {
   hint: string;
   retryable?: boolean;
   vanished?: true;
+  conflicts?: true;
 }
 
 /** Something was dropped while pg_dump read the catalog: the next dump no longer looks for it. */
 export class VanishedError extends Pg321Error {}
+
+/** A standby ended a statement because it stood in the way of the replay of WAL: the next dump may be quicker. */
+export class RecoveryConflictError extends Pg321Error {}
+
+/** Ends a statement or the session. */
+const OF_CONFLICTS: Known = {
+  codes: [],
+  text: /(canceling statement|terminating connection) due to conflict with recovery/,
+  hint: "the standby must replay what its primary has removed: set hot_standby_feedback = on there, raise max_standby_streaming_delay, or set standby.pause_replay in the config",
+  retryable: true,
+  conflicts: true,
+};
 
 /**
  * Errors that keep a session from starting or continuing. A statement's error with the same text is about another
  * server.
  */
 const OF_CONNECTING: readonly Known[] = [
+  OF_CONFLICTS,
   {
     codes: [],
     text: /cannot connect to invalid database/,
@@ -81,6 +95,7 @@ const OF_CONNECTING: readonly Known[] = [
 ];
 
 const OF_STATEMENTS: readonly Known[] = [
+  OF_CONFLICTS,
   {
     codes: ["08000", "08001", "08003", "08006"],
     text: /ERROR: .*could not (connect to server "|establish connection)/,
@@ -194,7 +209,7 @@ function newError(
     ...serverHints.map((hint) => lowerFirst(hint.replace(/\.$/, ""))),
     ...(known ? [known.hint] : []),
   ];
-  const Kind = known?.vanished ? VanishedError : Pg321Error;
+  const Kind = known?.vanished ? VanishedError : known?.conflicts ? RecoveryConflictError : Pg321Error;
   return new Kind("database", message, {
     cause,
     retryable: known?.retryable ?? false,

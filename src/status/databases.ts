@@ -9,8 +9,6 @@ import type { CopyTotal, DatabaseRecord, LatestBackups } from "../catalog/overvi
 import type { BackupRecord, CopyRecord } from "../catalog/records.ts";
 import { backupEntry } from "../jobs/schedules.ts";
 import { backupStorages } from "../jobs/storages.ts";
-import { parseFacts } from "../postgres/counts/facts.ts";
-import { leftOutText } from "../postgres/counts/left-out.ts";
 import { failureSince, serverFailures } from "./last-attempt.ts";
 import type { DatabaseCopiesStatus, DatabaseStatus, GoodBackupStatus, RestoreTestStatus } from "./report.ts";
 import { restoreTestStatuses, testedName } from "./restore-tests.ts";
@@ -98,7 +96,7 @@ function databaseStatus(source: StatusSource, facts: Facts, rule: RuleRecords, n
     server: record.server,
     database: record.database,
     first_seen_at: record.first_seen_at,
-    gone_at: isProver(source.config) ? null : record.gone_at,
+    gone_at: record.gone_at,
     state: databaseState(source, facts, now),
     newest_good: good && goodStatus(good, storages, now),
     last_attempt: ended && {
@@ -119,7 +117,7 @@ function databaseStatus(source: StatusSource, facts: Facts, rule: RuleRecords, n
 
 /**
  * The first of these states that applies:
- * gone; elsewhere: this host has no servers of its own, and only tests the backups of another installation;
+ * gone;
  * never: there is no good backup yet;
  * stale: the newest good backup started more than two intervals ago (two days ago without a schedule), or its start
  * is ahead of the clock, so that its age is unknown;
@@ -129,14 +127,14 @@ function databaseStatus(source: StatusSource, facts: Facts, rule: RuleRecords, n
  */
 function databaseState(source: StatusSource, facts: Facts, now: Date): DatabaseStatus["state"] {
   const { record, good, ended, storages, serverFailure } = facts;
-  if (record.gone_at !== null) return isProver(source.config) ? "elsewhere" : "gone";
+  if (record.gone_at !== null) return "gone";
   if (!good) return "never";
   if (isAhead(new Date(good.started_at), now)) return "stale";
   if (ageMs(good.started_at, now) > staleAfterMs(facts)) return "stale";
   if (serverFailure) return "failing";
   if (ended && ended.id !== good.id && !isEndedByHand(ended) && newer(ended, good, now) === ended)
     return "failing";
-  const isWhole = backupStoragesOf(source, record).every((name) => storages.includes(name));
+  const isWhole = backupStoragesOf(source).every((name) => storages.includes(name));
   return good.status === "PARTIAL" || !isWhole ? "partial" : "good";
 }
 
@@ -156,14 +154,13 @@ function goodStatus(good: BackupRecord, storages: string[], now: Date): GoodBack
     duration_ms: durationMs(good),
     dump_bytes,
     object_bytes,
-    left_out: leftOutText(parseFacts(good.facts)?.left_out) ?? null,
     storages,
   };
 }
 
 /** Includes storages that backups go to even if they hold no copy of this database. */
 function copiesStatus(source: StatusSource, { record, totals }: Facts, now: Date): DatabaseCopiesStatus[] {
-  const expected = record.gone_at === null ? backupStoragesOf(source, record) : [];
+  const expected = record.gone_at === null ? backupStoragesOf(source) : [];
   const held = totals.filter(({ copies }) => copies > 0);
   const names = new Set([...expected, ...held.map(({ storage }) => storage)]);
   return [...names].sort().map((storage) => {
@@ -175,7 +172,6 @@ function copiesStatus(source: StatusSource, { record, totals }: Facts, now: Date
       bytes: total?.bytes ?? 0,
       newest_started_at: newest,
       newest_age_ms: newest === null ? null : ageMs(newest, now),
-      is_used: expected.includes(storage),
     };
   });
 }
@@ -191,11 +187,6 @@ async function abandonedBackups(source: StatusSource, now: Date): Promise<Map<st
   return found;
 }
 
-/** Whether this host only tests what another installation has written (`restore_test.adopt`). */
-function isProver({ server, restore_test }: StatusSource["config"]): boolean {
-  return server.length === 0 && restore_test.adopt;
-}
-
 /** A database counts as gone if the config no longer has its server. */
 function withGone({ config }: StatusSource, record: DatabaseRecord): DatabaseRecord {
   const isConfigured = config.server.some(({ name }) => name === record.server);
@@ -208,8 +199,8 @@ function recordOf({ server, database, good, ended }: LatestBackups): DatabaseRec
   return { server, database, first_seen_at: first, last_seen_at: times.at(-1) ?? first, gone_at: null };
 }
 
-function backupStoragesOf(source: StatusSource, of: DatabaseRecord): string[] {
-  return backupStorages(source, of).map(({ name }) => name);
+function backupStoragesOf(source: StatusSource): string[] {
+  return backupStorages(source).map(({ name }) => name);
 }
 
 function newer(left: BackupRecord | null, right: BackupRecord | null, now: Date): BackupRecord | null {

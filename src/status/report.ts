@@ -121,7 +121,7 @@ export interface DatabaseStatus {
   /** Since when the database is no longer on its server or no longer selected; null while it is. */
   gone_at: string | null;
   /** See `databaseState` in `databases.ts`. */
-  state: "good" | "partial" | "failing" | "stale" | "never" | "gone" | "elsewhere";
+  state: "good" | "partial" | "failing" | "stale" | "never" | "gone";
   newest_good: GoodBackupStatus | null;
   last_attempt: {
     id: string;
@@ -183,8 +183,6 @@ export interface GoodBackupStatus {
   duration_ms: number | null;
   dump_bytes: number | null;
   object_bytes: number | null;
-  /** What the config left out of the dump: `without table public.log`; null: nothing, or not known. */
-  left_out: string | null;
   /** Storages with a confirmed copy of this backup. */
   storages: string[];
 }
@@ -196,8 +194,6 @@ export interface DatabaseCopiesStatus {
   bytes: number;
   newest_started_at: string | null;
   newest_age_ms: number | null;
-  /** Whether new backups of the database go there. */
-  is_used: boolean;
 }
 
 export interface StorageStatus {

@@ -1,4 +1,4 @@
-import { plural } from "../../base/text/amounts.ts";
+import { durationText, plural } from "../../base/text/amounts.ts";
 import type { DumpFacts } from "../../postgres/counts/facts.ts";
 import { totalsOf } from "../../postgres/counts/facts.ts";
 
@@ -27,12 +27,12 @@ export function factsText(facts: DumpFacts): string[] {
 /** When the dump's snapshot was taken, and where in the WAL. */
 export function momentText({ moment }: DumpFacts): string | null {
   if (!moment) return null;
-  const { taken_at, lsn, timeline, is_standby, group } = moment;
+  const { taken_at, lsn, timeline, is_standby, lag_ms, group } = moment;
   return [
     `${taken_at} by the server's clock`,
     ...(lsn === null ? [] : [`WAL ${lsn}`]),
     ...(timeline === null ? [] : [`timeline ${timeline}`]),
-    ...(is_standby ? ["on a standby"] : []),
+    ...(is_standby ? [`on a standby${lag_ms == null ? "" : `, ${durationText(lag_ms)} behind`}`] : []),
     ...(group === undefined
       ? []
       : [`together with the other databases of the server (group ${group.slice(0, 8)})`]),

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { type ServerConfig, SSL_MODES, type SslMode } from "../config.ts";
+import { type ServerConfig, SSL_MODES, type SslMode, type StandbyConfig } from "../config.ts";
 import { HOST_PATTERN, type ServerUrl, serverUrl } from "../server-url.ts";
 import { absolutePath, boolean, choice, databaseNames, duration, integer, secret, text } from "./leaf.ts";
 import { list, type Report, rule, table } from "./table.ts";
@@ -49,6 +49,14 @@ function caFileRule({ ca_file, url, ...keys }: Readonly<Record<string, unknown>>
     );
 }
 
+const standbySchema = v.pipe(
+  table("the standby table of a [[server]]", {
+    pause_replay: v.optional(boolean(), false),
+    max_lag: v.optional(duration(), "1h"),
+  }),
+  v.transform(({ pause_replay, max_lag }): StandbyConfig => ({ pause_replay, max_lag_ms: max_lag })),
+);
+
 export const serverSchema = v.pipe(
   table("a [[server]] table", {
     name: NAME,
@@ -60,6 +68,7 @@ export const serverSchema = v.pipe(
     group: v.optional(choice(["consistent"])),
     bin_dir: v.optional(absolutePath()),
     globals: v.optional(boolean(), true),
+    standby: v.optional(standbySchema, {}),
   }),
   rule((server, report) => {
     for (const key of Object.keys(CONNECTION_KEYS)) {
@@ -81,7 +90,8 @@ export const serverSchema = v.pipe(
   }),
   rule(caFileRule),
   v.transform((server): ServerConfig => {
-    const { name, url, ca_file, databases, exclude, group, bin_dir, globals, connect_timeout } = server;
+    const { name, url, ca_file, databases, exclude, group, bin_dir, globals, standby, connect_timeout } =
+      server;
     const fields: ServerUrl = { ...server, connect_timeout_ms: connect_timeout };
     const connection = url ?? fields;
     return {
@@ -102,6 +112,7 @@ export const serverSchema = v.pipe(
       group,
       bin_dir,
       globals,
+      standby,
     };
   }),
 );

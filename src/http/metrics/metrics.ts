@@ -8,7 +8,6 @@ import type { JobContext } from "../../jobs/context.ts";
 import { backupStorages } from "../../jobs/storages.ts";
 import { RULES } from "../../rule/facts.ts";
 import type { DatabaseStatus, NotifierStatus, StatusReport, StorageStatus } from "../../status/report.ts";
-import { isOurs } from "../../status/verdict.ts";
 import { setJobs } from "./jobs.ts";
 import { type ProcessUsage, processUsage } from "./process.ts";
 import { MetricSheet } from "./sheet.ts";
@@ -92,7 +91,7 @@ async function setDatabases(
   databases: readonly DatabaseStatus[],
   { backupStorages, log }: MetricsSource,
 ): Promise<void> {
-  const present = databases.filter(isOurs);
+  const present = databases.filter(({ state }) => state !== "gone");
   for (const state of STATES)
     sheet.set("pg321_databases", { state }, present.filter((database) => database.state === state).length);
   const shown = fitting(present);
@@ -170,9 +169,9 @@ function setRestoreTest(sheet: MetricSheet, { server, database, restore_test: te
 /** A storage without a copy of the database is exported with 0, so that the missing copy is visible. */
 function setCopies(sheet: MetricSheet, one: DatabaseStatus, backupStorages: readonly string[]): void {
   const { server, database, newest_good: good } = one;
-  for (const { storage, copies, bytes, newest_started_at, is_used } of one.copies) {
+  for (const { storage, copies, bytes, newest_started_at } of one.copies) {
     const labels = { server, database, storage };
-    if (good && is_used && backupStorages.includes(storage))
+    if (good && backupStorages.includes(storage))
       sheet.set("pg321_backup_copied", labels, good.storages.includes(storage) ? 1 : 0);
     sheet.set("pg321_copies", labels, copies);
     sheet.set("pg321_copies_bytes", labels, bytes);

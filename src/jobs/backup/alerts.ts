@@ -3,13 +3,13 @@ import type { AlertContext } from "../../alerts/alert-context.ts";
 import { shareText } from "../../alerts/copy-alerts.ts";
 import { alertSuccess } from "../../alerts/run-alerts.ts";
 import { alertIfShrunk } from "../../alerts/shrink.ts";
-import { alertUnmatched } from "../../alerts/unmatched-alerts.ts";
 import { Pg321Error } from "../../base/errors.ts";
 import { plural } from "../../base/text/amounts.ts";
 import { shellQuoted } from "../../base/text/shell.ts";
 import { copyWord } from "../../base/text/states.ts";
 import { backupName, GLOBALS_DATABASE, isGlobalsPlace } from "../../catalog/globals.ts";
 import type { RunRecord } from "../../catalog/records.ts";
+import { alertLag } from "../standby/lag-alert.ts";
 import type { BackupReport, BackupResult } from "./report.ts";
 import { alertBackupStorages, presentDatabases, storagesWithout } from "./storage-alerts.ts";
 
@@ -28,8 +28,22 @@ export async function alertBackup(
   }
   for (const result of globals) if (!isExplained(result, results)) await alertBackupOf(context, run, result);
   await endOfServers(context, results, listed);
+  await alertLags(context, run, results);
   if (run.outcome !== "OK") return;
   await alertSuccess(context, run, `backed up ${plural(results.length, "database")}`);
+}
+
+async function alertLags(
+  context: AlertContext,
+  run: RunRecord,
+  results: readonly BackupResult[],
+): Promise<void> {
+  for (const server of context.config.server) {
+    const lags = results.flatMap((result) =>
+      result.server === server.name && result.standby_lag_ms !== null ? [result.standby_lag_ms] : [],
+    );
+    if (lags.length > 0) await alertLag(context, run.id, server, Math.max(...lags));
+  }
 }
 
 /**
@@ -66,9 +80,7 @@ function isExplained(result: BackupResult, results: readonly BackupResult[]): bo
 
 async function alertShrink(context: AlertContext, { backup_id }: BackupResult): Promise<void> {
   const backup = backup_id === null ? undefined : await context.catalog.backup(backup_id);
-  if (!backup) return;
-  await alertIfShrunk(context, backup);
-  await alertUnmatched(context, backup);
+  if (backup) await alertIfShrunk(context, backup);
 }
 
 async function alertBackupOf(context: AlertContext, run: RunRecord, result: BackupResult): Promise<void> {

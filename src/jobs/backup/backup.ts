@@ -8,6 +8,7 @@ import { reconcile } from "../copies/reconcile.ts";
 import { recognizeStorages } from "../markers/storage-identity.ts";
 import { requireOwner } from "../owner.ts";
 import { recordRun } from "../record-run.ts";
+import { resumeLeft } from "../standby/paused-replay.ts";
 import { alertBackup } from "./alerts.ts";
 import type { BackupReport, BackupResult, BackupStatistics } from "./report.ts";
 import { BackupRounds } from "./rounds.ts";
@@ -44,6 +45,7 @@ export async function runBackup(
   let listed: string[] = [];
   const { selects = () => true, repeat = async (round) => void (await round()) } = options;
   const work = async (run: RunRecord) => {
+    await resumeLeft(context);
     const recognized = await recognizeStorages(context, "backup");
     await reconcile(recognized, selects);
     const rounds = new BackupRounds(recognized, run.id, { names, selects });

@@ -13,6 +13,8 @@ export interface BackupResult {
   copies: { storage: string; state: CopyState; error: string | null; hint: string | null }[];
   /** The warnings of pg_dump. */
   warnings: string[];
+  /** How far the standby that was dumped lay behind its primary; null: no standby, or not known. */
+  standby_lag_ms: number | null;
   error: string | null;
   hint: string | null;
   /** The error itself, for the exit code. */

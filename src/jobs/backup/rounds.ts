@@ -1,10 +1,11 @@
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { isEndedByHand } from "../../base/text/states.ts";
 import type { ServerConfig } from "../../config/config.ts";
-import { VanishedError } from "../../postgres/errors.ts";
+import { parseFacts } from "../../postgres/counts/facts.ts";
+import { RecoveryConflictError, VanishedError } from "../../postgres/errors.ts";
 import { warningsOf } from "../../postgres/program-messages.ts";
 import type { JobContext } from "../context.ts";
-import { databaseContext } from "../database-context.ts";
+import { PausedReplay } from "../standby/paused-replay.ts";
 import { backupDatabase } from "./database.ts";
 import { withGlobals } from "./globals.ts";
 import type { BackupResult } from "./report.ts";
@@ -81,7 +82,8 @@ function untargetedResult({ server, database, error, duration_ms }: Untargeted):
 
 /**
  * Repeats a dump at once if an object was dropped or changed while it began: the next dump sees the database as it is
- * then.
+ * then. Also if a standby ended it because of a conflict with the replay of WAL, which is then paused if the config
+ * allows it.
  */
 async function backupUnvanished(
   context: JobContext,
@@ -91,12 +93,23 @@ async function backupUnvanished(
 ): Promise<BackupResult> {
   const { retries } = context.config.dump;
   const { server, database } = target;
+  let conflicts = false;
   for (let retry = 1; ; retry++) {
+    await using _paused =
+      conflicts && server.standby.pause_replay ? await PausedReplay.pause(context, server) : undefined;
     const result = await backupOne(context, runId, target, grouped);
-    if (!(result.cause instanceof VanishedError) || retry > retries || context.signal.aborted) return result;
+    const why = reasonToRepeat(result);
+    if (why === undefined || retry > retries || context.signal.aborted) return result;
+    conflicts = result.cause instanceof RecoveryConflictError;
     const fields = { server: server.name, database, retry, retries, error: result.error ?? undefined };
-    context.log.warning("objects of the database were dropped or changed: the dump is repeated", fields);
+    context.log.warning(`${why}: the dump is repeated`, fields);
   }
+}
+
+function reasonToRepeat({ cause }: BackupResult): string | undefined {
+  if (cause instanceof VanishedError) return "objects of the database were dropped or changed";
+  if (cause instanceof RecoveryConflictError) return "the standby ended the dump to replay WAL";
+  return undefined;
 }
 
 async function backupOne(
@@ -117,8 +130,7 @@ async function backupOne(
   };
   try {
     const options = { kind: target.kind, snapshot };
-    const own = databaseContext(context, server.name, database);
-    const { backup, copies, hints } = await backupDatabase(own, runId, server, database, options);
+    const { backup, copies, hints } = await backupDatabase(context, runId, server, database, options);
     const duration_ms = Math.round(clock.monotonicMs() - startedAtMs);
     const { id, status, dump_bytes, object_bytes } = backup;
     const ungrouped = grouped.warningOf(target);
@@ -146,6 +158,7 @@ async function backupOne(
         hint: error === null ? null : (hints.get(storage) ?? null),
       })),
       warnings,
+      standby_lag_ms: parseFacts(backup.facts)?.moment?.lag_ms ?? null,
       error: null,
       hint: null,
     };
@@ -174,6 +187,7 @@ function failedResult(
     duration_ms: Math.round(durationMs),
     copies: [],
     warnings: [],
+    standby_lag_ms: null,
     error: messageOf(cause),
     hint: cause instanceof Pg321Error ? (cause.hint ?? null) : null,
     cause,

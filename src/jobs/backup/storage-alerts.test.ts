@@ -25,7 +25,7 @@ afterEach(async () => {
 function result(database: string, change: Partial<BackupResult> = {}): BackupResult {
   return {
     ...{ server: "main", database, backup_id: null, status: "VERIFIED", dump_bytes: 1, object_bytes: 1 },
-    ...{ duration_ms: 1, warnings: [], error: null, hint: null },
+    ...{ duration_ms: 1, warnings: [], standby_lag_ms: null, error: null, hint: null },
     copies: [copy("disk"), copy("other")],
     ...change,
   };

@@ -1,5 +1,4 @@
 import type { ObjectNumbers } from "../../postgres/counts/facts.ts";
-import type { ScratchPlan } from "../../postgres/scratch/prepare.ts";
 import type { RestoreFault } from "../load/faults.ts";
 
 /** What may be missing because the config allows the errors that prevented it. */
@@ -27,21 +26,13 @@ const KINDS: Readonly<Record<string, keyof ObjectNumbers>> = {
   BLOB: "large_objects",
 };
 
-/** `skipped`: entries that were not restored at all. */
-export function toleratedBy(
-  allowed: readonly RestoreFault[],
-  skipped: ScratchPlan["left_out"] = [],
-): Tolerated {
+export function toleratedBy(allowed: readonly RestoreFault[]): Tolerated {
   const tables = new Set<string>();
   const numbers: Partial<Record<keyof ObjectNumbers, number>> = {};
   for (const { entry } of allowed) {
     const [, kind = "", name = ""] = /^([A-Z ]+?) (\S.*)$/s.exec(entry ?? "") ?? [];
     if (kind === "TABLE" || kind === "TABLE DATA") tables.add(name);
     const number = KINDS[kind];
-    if (number !== undefined) numbers[number] = (numbers[number] ?? 0) + 1;
-  }
-  for (const { entry } of skipped) {
-    const number = KINDS[entry.description];
     if (number !== undefined) numbers[number] = (numbers[number] ?? 0) + 1;
   }
   return { tables, numbers };

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import type { Connection } from "../connection.ts";
+import { LAG_MS_SQL } from "../standby.ts";
 
 /** The moment of a dump: of the snapshot that it was made from. */
 export const dumpMoment = v.object({
@@ -10,6 +11,8 @@ export const dumpMoment = v.object({
   /** Null: the role may not see it. */
   timeline: v.nullable(v.number()),
   is_standby: v.boolean(),
+  /** How far a standby lay behind its primary, in ms; null: not known. Missing: no standby. */
+  lag_ms: v.optional(v.nullable(v.number())),
   /** The same for all dumps whose snapshots were taken together; missing: taken alone. */
   group: v.optional(v.string()),
 });
@@ -20,6 +23,7 @@ interface Row {
   taken_at: Date;
   lsn: string | null;
   is_standby: boolean;
+  lag_ms: number | null;
 }
 
 /** Reads the moment in the session that has just taken the snapshot. */
@@ -27,12 +31,13 @@ export async function readMoment(connection: Connection): Promise<DumpMoment> {
   const [row] = await connection.run(
     "read the position in the WAL",
     (sql) => sql<Row[]>`
-      select clock_timestamp() as taken_at, pg_is_in_recovery() as is_standby,
+      select clock_timestamp() as taken_at, pg_is_in_recovery() as is_standby, ${sql.unsafe(LAG_MS_SQL)} as lag_ms,
         case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_insert_lsn() end::text as lsn`,
   );
   if (!row) throw new Error("a select without a table gives one row");
-  const { taken_at, ...rest } = row;
-  return { taken_at: taken_at.toISOString(), ...rest, timeline: await readTimeline(connection) };
+  const { taken_at, lag_ms, ...rest } = row;
+  const timeline = await readTimeline(connection);
+  return { taken_at: taken_at.toISOString(), ...rest, timeline, ...(rest.is_standby && { lag_ms }) };
 }
 
 /** Of the last checkpoint: a primary that was just promoted changes it a moment later. */

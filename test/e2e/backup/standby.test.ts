@@ -1,0 +1,163 @@
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Sql } from "postgres";
+import { Installation, localStorage } from "../../lab/installation.ts";
+import { eventually, watched } from "../../lab/machine/running.ts";
+import { connectTo, type LabPostgres, PRIMARY_SETTINGS, startPostgres } from "../../lab/servers/postgres.ts";
+
+/** Dumps from a standby, whose replay of WAL stands in their way, with a real primary and standby. */
+
+setDefaultTimeout(120_000);
+let primary: LabPostgres;
+let standby: LabPostgres;
+let installation: Installation;
+let onPrimary: Sql;
+let onStandby: Sql;
+
+beforeAll(async () => {
+  primary = await startPostgres({ settings: PRIMARY_SETTINGS });
+  onPrimary = connectTo(primary.address, "postgres");
+  await onPrimary.unsafe("create database app");
+  await onPrimary.end();
+  onPrimary = connectTo(primary.address, "app");
+  await onPrimary.unsafe("create table entry as select i from generate_series(1, 1000) i");
+  // A conflict ends a query at once.
+  standby = await startPostgres({
+    standbyOf: primary.address,
+    settings: ["max_standby_streaming_delay = 0"],
+  });
+  onStandby = connectTo(standby.address, "app");
+  installation = await Installation.make({
+    postgres: standby.address,
+    databases: ["app"],
+    storages: (directory) => [localStorage("disk", directory)],
+  });
+});
+afterAll(async () => {
+  await onPrimary?.end();
+  await onStandby?.end();
+  await installation?.[Symbol.asyncDispose]();
+  await standby?.[Symbol.asyncDispose]();
+  await primary?.[Symbol.asyncDispose]();
+});
+
+const replay = async () =>
+  (await onStandby`select pg_get_wal_replay_pause_state() as state`)[0]?.["state"] as string;
+const pauseFiles = () => readdir(join(installation.directory, "state", "paused-replay")).catch(() => []);
+const caughtUp = async () => {
+  const [{ lsn } = { lsn: "" }] = await onPrimary<
+    { lsn: string }[]
+  >`select pg_current_wal_lsn()::text as lsn`;
+  await eventually(async () => {
+    const [row] = await onStandby`select pg_last_wal_replay_lsn() >= ${lsn}::pg_lsn as done`;
+    return row?.["done"] === true;
+  });
+};
+
+test("a backup of a standby says so, with its lag, and can be restored", async () => {
+  await caughtUp();
+  const [{ backup_id: id, standby_lag_ms }] = (await installation.ok("backup", "--json")).json.backups;
+  expect(standby_lag_ms).toBeGreaterThanOrEqual(0);
+  const { facts } = (await installation.ok("show", id, "--json")).json;
+  expect(facts).toMatchObject({
+    tables: [{ name: "entry", rows: 1000 }],
+    moment: { is_standby: true, timeline: 1 },
+  });
+  expect((await installation.ok("show", id)).stdout).toMatch(/^snapshot .* on a standby, .* behind$/m);
+  const { findings } = (await installation.run("doctor", "--json")).json;
+  expect(findings).toContainEqual(
+    expect.objectContaining({
+      verdict: "ok",
+      message: expect.stringMatching(/^a standby, .* behind its primary/),
+    }),
+  );
+  const target = `postgres://postgres:${primary.address.password}@127.0.0.1:${primary.address.port}/again`;
+  await installation.ok("restore", id, "--target", target, "--create");
+});
+
+/** Waits until pg_dump has locks on all tables. */
+async function untilDumped(running: ReturnType<typeof watched>): Promise<void> {
+  await running.until("pg_dump reads the large table", async () => {
+    const rows = await onStandby`select from pg_stat_activity where datname = 'app' and query like 'COPY%'`;
+    return rows.length > 0;
+  });
+}
+
+test("a conflict with recovery: the dump is repeated with the replay paused, which goes on afterwards", async () => {
+  await onPrimary.unsafe(
+    `create table large as select i, repeat(md5(i::text), 60) as text from generate_series(1, 60000) i`,
+  );
+  await caughtUp();
+  await installation.configure({
+    server: "standby = { pause_replay = true }",
+    more: '[compression]\nalgorithm = "gzip"\nlevel = 9\n[dump]\ncounts = false',
+  });
+  const running = watched(installation.start("backup", "--json"));
+  await untilDumped(running);
+  // Its replay needs a lock that pg_dump has.
+  await onPrimary.unsafe("drop table entry");
+  const ended = await running.ended;
+  expect(ended.stderr).toContain("the standby ended the dump to replay WAL: the dump is repeated");
+  expect(ended.stderr).toContain("the replay of a standby is paused for a dump");
+  expect(ended.exitCode).toBe(0);
+  expect(ended.stderr).toContain("the replay of a standby goes on");
+  expect(await replay()).toBe("not paused");
+  expect(await pauseFiles()).toEqual([]);
+});
+
+test("kill -9 during a pause: the next command resumes the replay, but not a pause of somebody else", async () => {
+  await onPrimary.unsafe("create table entry as select i from generate_series(1, 10) i");
+  await caughtUp();
+  const running = watched(installation.start("backup"));
+  await untilDumped(running);
+  await onPrimary.unsafe("drop table entry");
+  await running.until("replay is paused", async () => (await replay()) === "paused");
+  running.kill("SIGKILL");
+  await running.ended;
+  expect(await replay()).toBe("paused");
+  expect((await installation.ok("resume-replay")).stdout).toContain("resumed the replay of 1 standby");
+  expect(await replay()).toBe("not paused");
+  expect(await pauseFiles()).toEqual([]);
+  await onStandby`select pg_wal_replay_pause()`;
+  await eventually(async () => (await replay()) === "paused");
+  await installation.ok("resume-replay");
+  await installation.ok("backup");
+  expect(await replay()).toBe("paused");
+});
+
+test("a standby that lies too far behind raises an alert, which a later backup resolves", async () => {
+  await onPrimary.unsafe("create table late as select 1 as i");
+  await eventually(async () => {
+    const [row] = await onStandby`select pg_last_wal_receive_lsn() <> pg_last_wal_replay_lsn() as behind`;
+    return row?.["behind"] === true;
+  });
+  await installation.configure({ server: 'standby = { max_lag = "1s" }', more: "" });
+  await eventually(async () => {
+    const [row] =
+      await onStandby`select clock_timestamp() - pg_last_xact_replay_timestamp() > interval '2 s' as old`;
+    return row?.["old"] === true;
+  });
+  const open = async () =>
+    (await installation.ok("alerts", "--json")).json.alerts.filter(
+      ({ key, resolved_at }: Record<string, unknown>) => key === "standby lag main" && resolved_at === null,
+    );
+  await installation.ok("backup");
+  expect(await open()).toMatchObject([{ level: "WARNING", metadata: { lag_ms: expect.any(Number) } }]);
+  await onStandby`select pg_wal_replay_resume()`;
+  await caughtUp();
+  await installation.ok("backup");
+  expect(await open()).toEqual([]);
+});
+
+test("a standby that is promoted in the middle of a dump does not harm it", async () => {
+  const running = watched(installation.start("backup", "--json"));
+  await untilDumped(running);
+  await onStandby`select pg_promote()`;
+  const { exitCode, stdout } = await running.ended;
+  expect(exitCode).toBe(0);
+  const [{ backup_id: id }] = JSON.parse(stdout).backups;
+  const { facts } = (await installation.ok("show", id, "--json")).json;
+  expect(facts.moment).toMatchObject({ is_standby: true, timeline: 1 });
+  await installation.ok("backup");
+});

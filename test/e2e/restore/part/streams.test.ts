@@ -1,0 +1,59 @@
+import { beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { contentsOf } from "../../../lab/data/compare-databases.ts";
+import { fillTortureDatabase } from "../../../lab/data/torture-database.ts";
+import { compareByName, usePostgres } from "../../../lab/servers/use-postgres.ts";
+import { useInstallation } from "../../../lab/use-installations.ts";
+
+/** Parts of a backup of several streams, whose rows come in other archives than the tables. */
+
+setDefaultTimeout(120_000);
+const postgres = usePostgres();
+const installation = useInstallation(postgres, { more: "[dump]\njobs = 3" });
+let source: string;
+let backup: string;
+
+beforeAll(async () => {
+  source = await postgres.createDatabase();
+  await fillTortureDatabase(postgres.connect(source));
+  backup = (await installation().ok("backup", `main/${source}`, "--json")).json.backups[0].backup_id;
+});
+
+const run = (target: string, ...words: string[]) =>
+  installation().run("restore", backup, "-t", `main/${target}`, "--json", ...words);
+const factsOf = async (database: string) => (await contentsOf(postgres.connect(database))).facts;
+
+test("--into-schema brings the rows of all streams, and touches nothing live", async () => {
+  const before = await factsOf(source);
+  const words = ["side.p*", "side.item", "shop.Order", "log.event"].flatMap((one) => ["--table", one]);
+  const { exitCode, json, stderr } = await run(source, ...words, "--into-schema", "old");
+  expect({ exitCode, stderr: exitCode === 0 ? "" : stderr }).toEqual({ exitCode: 0, stderr: "" });
+  const sql = postgres.connect(source);
+  const count = async (names: string[]) => {
+    const all = names.map((name) => `(select count(*) from ${name})`).join(" + ");
+    return Number((await sql.unsafe(`select ${all} as count`))[0]?.["count"]);
+  };
+  const rows = await count(["side.parent", "side.parts", "side.item", 'shop."Order"', "log.event"]);
+  expect(json.rows).toBe(rows);
+  expect(await count(["old.parent", "old.parts", "old.item", 'old."Order"', "old.event"])).toBe(rows);
+  const others = [...(await factsOf(source))].filter(([name]) => !/\bold\b/.test(name));
+  expect(new Map(others)).toEqual(before);
+});
+
+test("excluded tables, then only their schema, then only their rows make the whole database", async () => {
+  const target = `restored_${crypto.randomUUID().slice(0, 8)}`;
+  postgres.dropAtEnd(target);
+  const tables = ["side.orders", "log.event", '"*".*'];
+  const created = await run(target, "--create", ...tables.flatMap((one) => ["--exclude-table", one]));
+  expect({ exitCode: created.exitCode, stderr: created.stderr }).toMatchObject({ exitCode: 0 });
+  const chosen = tables.flatMap((one) => ["--table", one]);
+  const schema = await run(target, "--into-existing", ...chosen, "--schema-only");
+  expect({ exitCode: schema.exitCode, stderr: schema.stderr }).toMatchObject({ exitCode: 0 });
+  expect(schema.json.rows).toBe(0);
+  const data = await run(target, ...chosen, "--data-only");
+  expect({ exitCode: data.exitCode, stderr: data.stderr }).toMatchObject({ exitCode: 0 });
+  const { differences } = await compareByName(postgres, source, target);
+  expect(differences.filter((line) => !/\bold\b/.test(line))).toEqual([]);
+  const refused = await run(target, "--data-only", "--table", "shop.*", "--into-existing");
+  expect(refused.exitCode).toBe(10);
+  expect(refused.stderr).toContain("the streams of this backup are not in their order");
+});

@@ -3,9 +3,9 @@ import { attachedTo, isTable } from "../archive/inheritance.ts";
 import type { Moved } from "../archive/move/move.ts";
 import { patternFor } from "../archive/object-pattern.ts";
 import { DEPENDENT_KINDS } from "../archive/selection.ts";
-import type { ObjectName } from "../archive/table-parts.ts";
-import { entryName, isPart, isRelation, objectOf, tableOf } from "../archive/table-parts.ts";
+import { entryName, isPart, isRelation, tableOf } from "../archive/table-parts.ts";
 import type { Connection } from "../connection.ts";
+import { existing } from "./existing.ts";
 
 /** An archive entry that a restore of a selection does not run, although the target needs it to be as it was. */
 export interface LeftOut {
@@ -198,38 +198,6 @@ function dependentsOf(
     reached.add(entry.id);
     return true;
   });
-}
-
-/** Whether the entries' objects exist in the target, by id; entries that cannot be looked up are not in the map. */
-async function existing(
-  target: Connection | undefined,
-  entries: readonly ArchiveEntry[],
-  byId: ReadonlyMap<number, ArchiveEntry>,
-): Promise<ReadonlyMap<number, boolean>> {
-  const asked = new Map<number, ObjectName>();
-  for (const entry of entries) {
-    const object = objectOf(entry, byId);
-    if (object) asked.set(entry.id, object);
-  }
-  if (!target || asked.size === 0) return new Map([...asked.keys()].map((id) => [id, false]));
-  const list = JSON.stringify([...asked].map(([id, object]) => ({ id, ...object })));
-  const rows = await target.run(
-    "look for the objects that a part of the backup needs",
-    (sql) => sql<{ id: number; is_there: boolean }[]>`
-      select id, case kind
-          when 'relation' then to_regclass(name) is not null
-          when 'routine' then to_regprocedure(name) is not null
-          when 'type' then to_regtype(name) is not null
-          when 'extension' then exists (select from pg_extension where extname = name)
-          when 'publication' then exists (select from pg_publication where pubname = name)
-          when 'constraint' then exists (select from pg_constraint where conrelid = to_regclass("table") and conname = name)
-          when 'trigger' then exists (select from pg_trigger where tgrelid = to_regclass("table") and tgname = name)
-          when 'rule' then exists (select from pg_rewrite where ev_class = to_regclass("table") and rulename = name)
-          when 'policy' then exists (select from pg_policy where polrelid = to_regclass("table") and polname = name)
-        end as is_there
-      from json_to_recordset(${list}::text::json) as asked (id int, kind text, name text, "table" text)`,
-  );
-  return new Map(rows.map(({ id, is_there }) => [id, is_there]));
 }
 
 /** As `function public.touch()`, `foreign key item_order of table public.item`. */

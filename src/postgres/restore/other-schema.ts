@@ -48,7 +48,8 @@ function isPlainTable({ description }: ArchiveEntry): boolean {
 /** Views and the like that are selected by their very name. */
 function namedOthers(selected: readonly ArchiveEntry[], { tables }: Selection): Moved["refused"] {
   return tables.map(tablePattern).flatMap((pattern) => {
-    const found = selected.filter((entry) => isTableKind(entry) && meaningOf(pattern, selected)(entry));
+    const isMatch = meaningOf(pattern, selected);
+    const found = selected.filter((entry) => isTableKind(entry) && isMatch(entry));
     const [entry] = found;
     if (!pattern.isName || !entry || found.some(isPlainTable)) return [];
     return [{ entry, reason: "it is not a table" }];

@@ -8,6 +8,7 @@ import { quoteIdentifier } from "../archive/sql-text.ts";
 import type { Connection, Endpoint } from "../connection.ts";
 import type { ServerOffer } from "../inspect.ts";
 import { databaseExists, inspectServer, offerOf } from "../inspect.ts";
+import { withSequences } from "./existing.ts";
 import type { SelectedPlan } from "./left-out.ts";
 import { planSelection } from "./left-out.ts";
 import { planMove } from "./other-schema.ts";
@@ -169,7 +170,9 @@ export async function planRestore(
     return { entries: selected, needs: [], present: [], left_out: [], missing_dependents: [] };
   const { intoSchema: schema } = selection;
   if (schema !== undefined) return planMove(target, contents, selected, { selection, schema });
-  const plan = await planSelection(create ? undefined : target, contents, selected, cuts);
+  const there = create ? undefined : target;
+  const all = await withSequences(there, contents, selected, cuts);
+  const plan = await planSelection(there, contents, all, cuts);
   const present = create ? ["public"] : await schemaNames(target);
   const needed = new Set(plan.entries.map(({ namespace }) => namespace));
   const ids = new Set(plan.entries.map(({ id }) => id));

@@ -1,7 +1,7 @@
 import { Pg321Error } from "../../../base/errors.ts";
 import type { TextEdit } from "../data.ts";
 import type { ArchiveContents, ArchiveEntry } from "../format.ts";
-import { inheritedNames, isSameName, isTable } from "../inheritance.ts";
+import { attachedTo, inheritedNames, isSameName } from "../inheritance.ts";
 import { quoteIdentifier } from "../sql-text.ts";
 import { isRelation } from "../table-parts.ts";
 import type { IsMoved } from "./statements.ts";
@@ -32,10 +32,10 @@ export function moveInto(
   const names = new Set(tables.map(({ namespace, tag }) => `${namespace}\0${tag}`));
   const isMoved: IsMoved = (namespace, name) => names.has(`${namespace}\0${name}`);
   const moved: Moved = { schema, isMoved, entries: [], refused: [], left: [] };
-  const byId = new Map(contents.entries.map((entry) => [entry.id, entry]));
+  const refuseUnsafe = safety(contents, tables);
   for (const entry of selected) {
     try {
-      refuseUnsafe(entry, tables, byId);
+      refuseUnsafe(entry);
       const change = changeOf(entry, schema, isMoved);
       if (!change) moved.left.push(entry);
       else
@@ -71,27 +71,24 @@ function changeOf(entry: ArchiveEntry, schema: string, isMoved: IsMoved): Change
   return constraint === undefined ? undefined : { definition: constraint };
 }
 
-function refuseUnsafe(
-  entry: ArchiveEntry,
-  tables: readonly ArchiveEntry[],
-  byId: ReadonlyMap<number, ArchiveEntry>,
-): void {
-  if (entry.description !== "TABLE") return;
-  const other = tables.find((table) => table.tag === entry.tag && table.id < entry.id);
-  if (other) throw new NotMovable(`table ${other.namespace}.${other.tag} has the same name`);
-  const parents = inheritedNames(entry.definition);
-  const attached = [...byId.values()].filter(
-    (one) => one.description === "TABLE ATTACH" && one.dependencies.includes(entry.id),
-  );
-  for (const id of entry.dependencies) {
-    const needed = byId.get(id);
-    if (!needed || !isRelation(needed)) continue;
-    const isParent = parents.some((name) => isSameName(needed, name));
-    const isPartition = isTable(needed) && attached.some(({ dependencies }) => dependencies.includes(id));
-    // A column of its row type would bind the live table: PostgreSQL then refuses to alter it.
-    if (!isParent && !isPartition)
-      throw new NotMovable(`it uses the row type of ${needed.namespace}.${needed.tag}`);
-  }
+/** Returns a check that throws for a table that cannot be moved. */
+function safety(contents: ArchiveContents, tables: readonly ArchiveEntry[]): (entry: ArchiveEntry) => void {
+  const byId = new Map(contents.entries.map((entry) => [entry.id, entry]));
+  const sameName = Map.groupBy(tables, ({ tag }) => tag);
+  const partitionOf = attachedTo(contents);
+  return (entry) => {
+    if (entry.description !== "TABLE") return;
+    const other = sameName.get(entry.tag)?.find(({ id }) => id < entry.id);
+    if (other) throw new NotMovable(`table ${other.namespace}.${other.tag} has the same name`);
+    const parents = inheritedNames(entry.definition);
+    for (const id of entry.dependencies) {
+      const needed = byId.get(id);
+      if (!needed || !isRelation(needed) || partitionOf.get(entry.id)?.includes(id)) continue;
+      // A column of its row type would bind the live table: PostgreSQL then refuses to alter it.
+      if (!parents.some((name) => isSameName(needed, name)))
+        throw new NotMovable(`it uses the row type of ${needed.namespace}.${needed.tag}`);
+    }
+  };
 }
 
 /** The changes to the archive's table of contents; with `isNew`, the first table's statement also creates the schema. */

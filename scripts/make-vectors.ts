@@ -16,6 +16,7 @@ import { TAG_BYTES } from "../src/sealed/payload.ts";
 import { sealHeader } from "../src/sealed/seal.ts";
 import type { SigningKey } from "../src/sealed/signing-key.ts";
 import { generateSigningKey, readSigningKey } from "../src/sealed/signing-key.ts";
+import { writeContainers } from "./vectors/containers.ts";
 import { flipped, payload, plaintext, rightSegments, SEGMENT_BYTES, sha256 } from "./vectors/crafting.ts";
 import { identityVectors } from "./vectors/identities.ts";
 import { manifestVectors } from "./vectors/manifests.ts";
@@ -319,6 +320,7 @@ async function addMalformed() {
 
 await mkdir(join(DIRECTORY, "identities"), { recursive: true });
 await mkdir(join(DIRECTORY, "manifests"), { recursive: true });
+await mkdir(join(DIRECTORY, "containers"), { recursive: true });
 await addGood();
 await addCompressed();
 await addCut();
@@ -337,6 +339,7 @@ const identities = identityVectors(identityText, theirs).map(async ({ bytes, ...
 });
 const lists = {
   vectors,
+  containers: await writeContainers(metadata, ourRecipient, ourKey, writeOnce),
   manifests: await Promise.all(manifests),
   identities: await Promise.all(identities),
 };

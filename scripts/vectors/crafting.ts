@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
+import type { SealedVersion } from "../../src/sealed/file-key.ts";
 import { NONCE_BYTES, payloadKey } from "../../src/sealed/file-key.ts";
 import { sealSegment } from "../../src/sealed/payload.ts";
 
@@ -14,9 +15,10 @@ export const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).
 export function payload(
   fileKey: Uint8Array,
   segments: { index: number; isLast: boolean; bytes: Uint8Array }[],
+  version: SealedVersion = 1,
 ) {
   const nonce = randomBytes(NONCE_BYTES);
-  const cipher = { key: payloadKey(fileKey, nonce), segmentBytes: SEGMENT_BYTES };
+  const cipher = { key: payloadKey(fileKey, nonce, version), segmentBytes: SEGMENT_BYTES };
   const sealed = segments.flatMap(({ index, isLast, bytes }) => [
     ...sealSegment(cipher, index, isLast, [bytes]),
   ]);

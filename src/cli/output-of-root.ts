@@ -6,7 +6,7 @@ import { writeNewDump } from "../jobs/restore/export-members.ts";
 import { requireAbsent } from "../jobs/restore/new-file.ts";
 import type { Invocation } from "./command.ts";
 import { textOption } from "./command.ts";
-import { filesText } from "./output/restore-text.ts";
+import { filesLines } from "./output/restore-text.ts";
 
 /*
  * `restore --output FILE` as root: a process that touches catalog and storages must become the owner of the state
@@ -36,7 +36,7 @@ export async function writeDumpAsRoot(invocation: Invocation, file: string): Pro
   try {
     const dump = outputOfOwner(["restore", ...args.positionals, "--output=-", ...words], invocation);
     const { files } = await writeNewDump(file, dump);
-    if (files.length > 0) invocation.output.note(filesText(file, files));
+    for (const line of filesLines(file, files)) invocation.output.note(line);
     return 0;
   } catch (error) {
     if (error instanceof ChildFailed) return error.exitCode;

@@ -12,7 +12,7 @@ import type { Arguments, Command, Invocation } from "../command.ts";
 import { isSet, JSON_OPTION, textOption } from "../command.ts";
 import { commandConfig, contextWith } from "../open-context.ts";
 import { jsonText, refuseTerminal, sizeText } from "../output/output.ts";
-import { filesText, restoreText } from "../output/restore-text.ts";
+import { filesLines, restoreText } from "../output/restore-text.ts";
 import { isOwnedByAnother, writeDumpAsRoot } from "../output-of-root.ts";
 import { integerOption } from "../parse.ts";
 import { givenPassword, openTarget, targetOf } from "../restore-target.ts";
@@ -242,7 +242,7 @@ async function writeDump(
     `wrote ${sizeText(bytes)}: ${contentName(backup)} of ${backup.started_at}, ${isContainer ? "as a container of several archives" : `for ${reader}`}`,
   );
   if (isContainer) output.note("pg_restore cannot read it; write the archives with: --output DIRECTORY");
-  if (files.length > 0) output.note(filesText(file, files));
+  for (const line of filesLines(file, files)) output.note(line);
   return EXIT_CODES.ok;
 }
 

@@ -4,6 +4,8 @@ import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { Secret } from "../../base/secret.ts";
 import { namesAnother } from "../../jobs/copies/object-key.ts";
 import { decompressed } from "../../jobs/copies/read-backup.ts";
+import { writeNewDump } from "../../jobs/restore/export-members.ts";
+import { requireAbsent } from "../../jobs/restore/new-file.ts";
 import type { IdentityFile } from "../../sealed/identity.ts";
 import { isPassphraseProtected, readIdentityFile } from "../../sealed/identity.ts";
 import type { SealedMetadata } from "../../sealed/metadata.ts";
@@ -13,12 +15,14 @@ import type { Command, Invocation } from "../command.ts";
 import { isSet, textOption, textOptions } from "../command.ts";
 import { askPassphrase, commandConfig } from "../open-context.ts";
 import { refuseTerminal } from "../output/output.ts";
+import { filesLines } from "../output/restore-text.ts";
 
 export const command: Command = {
-  usage: "FILE|- [--identity FILE]",
+  usage: "FILE|- [--identity FILE] [--output FILE]",
   description:
     "Verifies the signature, opens every segment and writes the dump to stdout. Needs only the file and the identity,\n" +
-    "so it works when everything else is lost. Do not use the output unless the exit code is 0.",
+    "so it works when everything else is lost. Do not use the output unless the exit code is 0. A backup made with\n" +
+    "dump.jobs has several archives, which --output writes into a new directory.",
   options: {
     identity: {
       type: "string",
@@ -31,6 +35,12 @@ export const command: Command = {
       multiple: true,
       value: "KEY",
       help: "trust this signer too, in addition to those in the identity file (may be repeated)",
+    },
+    output: {
+      type: "string",
+      short: "o",
+      value: "FILE",
+      help: "write a new file, or a new directory if the dump has several archives, instead of stdout",
     },
     compressed: { type: "boolean", help: "do not decompress the dump" },
   },
@@ -45,22 +55,34 @@ export const command: Command = {
     },
   ],
   positionals: { min: 1, max: 1 },
+  conflicts: [{ options: ["output", "compressed"], why: "--output writes what pg_restore reads" }],
   async run(invocation) {
     const { arguments: args, output } = invocation;
-    refuseTerminal("unseal", output);
+    const to = textOption(args, "output");
+    if (to === undefined) refuseTerminal("unseal", output);
+    else await requireAbsent(to);
     const file = args.positionals[0] ?? "-";
     const identity = await identityOf(invocation);
     const source = file === "-" ? invocation.stdin() : readable(file);
     const trust = {
       trustedSigners: [...identity.signers, ...textOptions(args, "signer").map(requireSigner)],
     };
-    const { metadata, plaintext } = await openSealed(source, trust, identity.identities);
+    const { version, metadata, plaintext } = await openSealed(source, trust, identity.identities);
     const { server, database, started_at, compression } = metadata;
     requireNamed(file, metadata);
     output.note(
       `backup ${metadata.backup_id} of ${server}/${database}, started ${started_at}, ${compression}`,
     );
     const bytes = isSet(args, "compressed") ? plaintext : decompressed(plaintext, compression);
+    if (to !== undefined) {
+      const { files } = await writeNewDump(to, bytes, version);
+      for (const line of filesLines(to, files)) output.note(line);
+      return 0;
+    }
+    if (version === 2)
+      output.note(
+        "it has several archives, which pg_restore cannot read from this output: use --output DIRECTORY",
+      );
     for await (const chunk of bytes) await output.write(chunk);
     return 0;
   },

@@ -125,12 +125,13 @@ function leftOutLines({ left_out, missing_dependents }: RestoreReport, style: St
 }
 
 /** How to restore the archives of a dump of several streams with stock tools, in a line for each step. */
-export function filesText(directory: string, files: readonly string[]): string {
+export function filesLines(directory: string, files: readonly string[]): string[] {
+  if (files.length === 0) return [];
   const at = shellQuoted(directory.startsWith("-") ? `./${directory}` : directory);
   return [
     `${plural(files.length, "archive")} of one moment; restore them in this order, into an empty database:`,
     `  pg_restore -d NAME --section=pre-data ${at}/schema.dump`,
     `  for archive in ${at}/data*.dump; do pg_restore -d NAME "$archive" || break; done`,
     `  pg_restore -d NAME --section=post-data -j 4 ${at}/schema.dump`,
-  ].join("\n");
+  ];
 }

@@ -1,5 +1,6 @@
 import type { ArchiveContents, ArchiveEntry } from "./format.ts";
 import { INT_BYTES } from "./format.ts";
+import { SETTINGS } from "./selection.ts";
 
 /**
  * The data after the table of contents in pg_dump's custom format, as `_PrintTocData` of PostgreSQL's
@@ -110,35 +111,34 @@ export async function* withoutDrops(
   dump: AsyncIterable<Uint8Array>,
   entries: readonly Pick<ArchiveEntry, "dropRange">[],
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const ranges = entries.map(({ dropRange }) => dropRange);
-  yield* withoutTexts(dump, ranges);
+  yield* withTexts(
+    dump,
+    entries.map(({ dropRange }) => ({ range: dropRange, text: "" })),
+  );
 }
 
 /**
- * Passes the archive of a schema on so that pg_restore only drops its objects: without what creates them, and without the
- * drop statements of `needless`. As for `withoutDrops`, the first piece must hold the whole table of contents.
+ * Passes the archive of a schema on so that pg_restore only drops its objects: with a comment in place of what creates
+ * them, and without the drop statements of `needless`. As for `withoutDrops`, the first piece must hold the whole table of
+ * contents.
  */
 export async function* onlyDrops(
   dump: AsyncIterable<Uint8Array>,
   { entries }: ArchiveContents,
   needless: readonly Pick<ArchiveEntry, "dropRange">[],
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const ranges = [
-    ...needless.map(({ dropRange }) => dropRange),
-    ...entries.flatMap(({ madeRanges = [] }) => madeRanges),
-  ];
-  yield* withoutTexts(dump, ranges);
-}
-
-/** Replaces texts in the table of contents, with their lengths, by empty ones. */
-function withoutTexts(
-  dump: AsyncIterable<Uint8Array>,
-  places: readonly (readonly [number, number])[],
-): AsyncGenerator<Uint8Array, void, undefined> {
-  return withTexts(
-    dump,
-    places.map((range) => ({ range, text: "" })),
-  );
+  yield* withTexts(dump, [
+    ...needless.map(({ dropRange }) => ({ range: dropRange, text: "" })),
+    ...entries.flatMap(({ description, definition, ranges }) => {
+      // pg_restore insists on the settings of the dump's text, and drops nothing that has no definition.
+      if (!ranges || SETTINGS.includes(description)) return [];
+      const text = definition === "" ? "" : "--\n";
+      return [
+        { range: ranges.definition, text },
+        { range: ranges.owner, text: "" },
+      ];
+    }),
+  ]);
 }
 
 /** A text of the table of contents to replace, at its position with its length field. */

@@ -25,15 +25,13 @@ export interface ArchiveEntry {
    * Position of that statement and its length field in the archive: from the first byte to the one after the last.
    */
   dropRange: readonly [number, number];
-  /** Those of its definition and its owner. */
-  madeRanges?: readonly (readonly [number, number])[];
   /**
    * The COPY statement of a table's rows; empty for anything else, and if the rows are INSERT statements. Undefined, like
    * `ranges`, if the entry is in none of the archives that have been read.
    */
   copy?: string;
   /** The positions of other texts, in the same way. */
-  ranges?: Readonly<Record<"definition" | "copy" | "namespace", readonly [number, number]>>;
+  ranges?: Readonly<Record<"definition" | "copy" | "namespace" | "owner", readonly [number, number]>>;
   /** The ids of the entries that it depends on. */
   dependencies: readonly number[];
 }
@@ -119,17 +117,16 @@ function readEntry(reader: Reader, minor: number): ArchiveEntry {
   const tablespace = reader.text() || undefined;
   if (minor >= 14) reader.text(); // table access method
   if (minor >= 16) reader.int(); // kind of relation
-  const ownerStart = reader.position;
-  const owner = reader.text() || undefined;
-  const madeRanges = [definitionRange, [ownerStart, reader.position] as const];
+  const [ownerText, ownerRange] = reader.placed();
+  const owner = ownerText || undefined;
   reader.text(); // with oids
   const dependencies: number[] = [];
   for (let text = reader.text(); text !== undefined; text = reader.text()) dependencies.push(Number(text));
   reader.skip(1 + OFFSET_BYTES); // where its data is
   return {
     ...{ id, description, tag, namespace, section, owner, tablespace },
-    ...{ definition, drop, dropRange, madeRanges, copy, dependencies },
-    ranges: { definition: definitionRange, copy: copyRange, namespace: namespaceRange },
+    ...{ definition, drop, dropRange, copy, dependencies },
+    ranges: { definition: definitionRange, copy: copyRange, namespace: namespaceRange, owner: ownerRange },
   };
 }
 

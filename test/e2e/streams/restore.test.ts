@@ -1,29 +1,32 @@
-import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { dumpStreams, plantStreams } from "../../lab/data/planted-streams.ts";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
 import { fillSampleDatabase } from "../../lab/data/sample-database.ts";
 import { Installation, localStorage } from "../../lab/installation.ts";
+import { extended, flipped, flippedInTheMiddle, LocalCopies } from "../../lab/local-copies.ts";
 import { compareByName, usePostgres } from "../../lab/servers/use-postgres.ts";
 
 setDefaultTimeout(120_000);
 const postgres = usePostgres();
 let installation: Installation;
 let source: string;
-let archives: [string, Buffer][];
 let backupId: string;
+let copies: LocalCopies;
 
 beforeAll(async () => {
   source = await postgres.createDatabase();
   const sql = postgres.connect(source);
   await fillSampleDatabase(sql, 0.2);
+  // Larger than the groups of small tables, so that there are several streams.
+  await sql`create table public.large as select i, repeat(md5(i::text), 30) as text from generate_series(1, 25000) i`;
   installation = await Installation.make({
     postgres: postgres.address,
     databases: [source],
     storages: (directory) => ["a", "b"].map((name) => localStorage(name, directory)),
+    more: '[dump]\njobs = 3\nlock_wait_timeout = "20s"\n[restore_test]\nserver = "throwaway"',
   });
-  // The storages get their markers.
-  await installation.ok("backup");
-  archives = await dumpStreams(sql, postgres.address, source, 4);
-  backupId = await plantStreams(installation, ["a", "b"], archives, { database: source });
+  backupId = (await installation.ok("backup", "--json")).json.backups[0].backup_id;
+  copies = new LocalCopies(installation, backupId);
 });
 afterAll(() => installation[Symbol.asyncDispose]());
 
@@ -33,22 +36,235 @@ function newName(): string {
   return name;
 }
 
+async function restored(...words: string[]): Promise<string> {
+  const name = newName();
+  await installation.ok("restore", backupId, "--target", `main/${name}`, "--create", ...words);
+  return name;
+}
+
 async function expectEqual(name: string): Promise<void> {
   const { differences, summary } = await compareByName(postgres, source, name);
   expect(differences).toEqual([]);
   expect(summary.rows).toBeGreaterThan(1_000);
 }
 
-test("a backup of several streams becomes the same database", async () => {
+test("a backup of several streams becomes the same database, also for pg_dump", async () => {
   const name = newName();
-  const { json } = await installation.ok(
+  const target = ["--target", `main/${name}`, "--create"];
+  const dry = await installation.ok("restore", backupId, ...target, "--dry-run", "--json");
+  const { json } = await installation.ok("restore", backupId, ...target, "--json");
+  expect(json).toMatchObject({ outcome: "OK", errors: [], unfilled: [], empty_tables: [] });
+  expect(json.tables).toBe(dry.json.tables);
+  const { facts } = (await installation.ok("show", backupId, "--json")).json;
+  expect(json.rows).toBe(facts.tables.reduce((sum: number, { rows }: { rows: number }) => sum + rows, 0));
+  await expectEqual(name);
+  const [one, other] = await Promise.all([source, name].map(textDump));
+  expect(other).toBe(one as string);
+  expect(await installation.temporaryFiles()).toEqual([]);
+});
+
+/** The text of a whole dump, without what differs in each run of pg_dump. */
+async function textDump(database: string): Promise<string> {
+  const { port, user, password } = postgres.address;
+  const child = Bun.spawn(["pg_dump", "-h", "127.0.0.1", "-p", `${port}`, "-U", user, database], {
+    env: { PATH: process.env["PATH"] ?? "", PGPASSWORD: password },
+    stderr: "inherit",
+  });
+  const text = await new Response(child.stdout).text();
+  expect(await child.exited).toBe(0);
+  return text.replace(/^\\(un)?restrict .*$/gm, "");
+}
+
+describe("a part of it", () => {
+  test("--table brings the table with its rows, keys and sequence", async () => {
+    const name = await restored(
+      "--table",
+      "shop.Order",
+      "--table",
+      "shop.customer",
+      "--schema",
+      "shop",
+    ).catch(String);
+    // The types of the schema are not tables.
+    expect(name).toContain("lacks");
+    const target = await postgres.createDatabase(newName());
+    const { json } = await installation.ok(
+      "restore",
+      backupId,
+      "-t",
+      `main/${target}`,
+      "--table",
+      "public.large",
+      "--json",
+    );
+    expect(json).toMatchObject({ outcome: "OK", tables: 1, rows: 25_000 });
+    const partitions = await postgres.createDatabase(newName());
+    const events = ["--table", "log.event", "-t", `main/${partitions}`, "--json"];
+    const sql = postgres.connect(partitions);
+    await sql`create schema log`;
+    const came = (await installation.ok("restore", backupId, ...events, "--into-existing")).json;
+    const [{ count = 0 } = {}] = await postgres.connect(source)<
+      { count: number }[]
+    >`select count(*)::int from log.event`;
+    expect(came).toMatchObject({ outcome: "OK", rows: count });
+    expect(await sql`select count(*)::int from log.event`).toEqual([{ count }] as never);
+  });
+
+  test("--schema-only reads no rows, and --data-only fills what exists", async () => {
+    const name = await restored("--schema-only");
+    const sql = postgres.connect(name);
+    expect(await sql`select count(*)::int from public.large`).toEqual([{ count: 0 }] as never);
+    const into = [
+      "-t",
+      `main/${name}`,
+      "--data-only",
+      "--table",
+      "public.large",
+      "--into-existing",
+      "--json",
+    ];
+    expect((await installation.ok("restore", backupId, ...into)).json).toMatchObject({
+      outcome: "OK",
+      rows: 25_000,
+    });
+  });
+
+  test("--exclude-table-data leaves a table empty", async () => {
+    const name = await restored("--exclude-table-data", "public.large");
+    const sql = postgres.connect(name);
+    expect(await sql`select count(*)::int from public.large`).toEqual([{ count: 0 }] as never);
+    expect(await sql`select count(*) > 0 as is_there from log.event`).toEqual([{ is_there: true }] as never);
+  });
+});
+
+describe("over what exists", () => {
+  test("--clean is refused unless several sessions are asked for, and then replaces everything", async () => {
+    const name = await restored();
+    const sql = postgres.connect(name);
+    await sql`delete from public.large where i > 10`;
+    await sql`alter table shop.customer add column more int`;
+    await sql`refresh materialized view shop.revenue_by_day`;
+    const over = ["restore", backupId, "--target", `main/${name}`, "--clean"];
+    const refused = await installation.run(...over);
+    expect(refused.exitCode).toBe(10);
+    expect(refused.stderr).toContain("this backup has several streams, so --clean cannot be one transaction");
+    expect(await sql`select count(*)::int from public.large`).toEqual([{ count: 10 }] as never);
+    await installation.ok(...over, "--jobs", "2");
+    await expectEqual(name);
+  });
+
+  test("an error ends the restore and all its sessions; with --keep-going the other tables come", async () => {
+    const name = await restored("--schema-only");
+    const sql = postgres.connect(name);
+    await sql`alter table public.large add check (i < 100)`;
+    const tables = ["public.large", "log.event"].flatMap((table) => ["--table", table]);
+    const rows = ["restore", backupId, "-t", `main/${name}`, "--data-only", "--into-existing", ...tables];
+    const failed = await installation.run(...rows);
+    expect(failed.exitCode).toBe(10);
+    expect(failed.stderr).toContain("large_i_check");
+    expect(await sessions()).toBe(0);
+    await sql`truncate log.event`;
+    const { exitCode, json } = await installation.run(...rows, "--keep-going", "--json");
+    expect(exitCode).toBe(3);
+    expect(json.errors.map(({ entry }: { entry: string }) => entry)).toEqual(["TABLE DATA public.large"]);
+    expect(json.unfilled).toEqual(["public.large"]);
+    expect(await sql`select count(*) > 0 as is_there from log.event`).toEqual([{ is_there: true }] as never);
+  });
+});
+
+async function sessions(): Promise<number> {
+  const [{ count = 0 } = {}] = await postgres.connect()<{ count: number }[]>`
+    select count(*)::int from pg_stat_activity where application_name like 'pg321 restore %'`;
+  return count;
+}
+
+describe("one copy is damaged: the restore continues from the other", () => {
+  test.each([
+    ["its metadata", flipped(40)],
+    ["a middle segment", flippedInTheMiddle],
+    ["its last segment", flipped(-1)],
+    ["cut in half", (bytes: Buffer) => bytes.subarray(0, bytes.length / 2)],
+    ["extended by a byte", extended],
+  ])("%s", async (_, damage) => {
+    copies.damage("a", damage);
+    const { name, stderr } = await anyRestored();
+    copies.heal();
+    expect(stderr).toMatch(/a copy (cannot be opened|failed while it was read).*storage=a/);
+    await expectEqual(name);
+    await installation.ok("verify", backupId);
+  });
+});
+
+async function anyRestored(): Promise<{ name: string; stderr: string }> {
+  const name = newName();
+  const { stderr } = await installation.ok("restore", backupId, "--target", `main/${name}`, "--create");
+  return { name, stderr };
+}
+
+test("if all copies are damaged in the middle, the restore fails with 14 and ends its sessions", async () => {
+  for (const storage of ["a", "b"]) copies.damage(storage, flippedInTheMiddle);
+  const name = newName();
+  const { exitCode, stderr } = await installation.run(
     "restore",
     backupId,
     "--target",
     `main/${name}`,
     "--create",
-    "--json",
   );
-  expect(json).toMatchObject({ outcome: "OK", errors: [] });
-  await expectEqual(name);
+  copies.heal();
+  expect({ exitCode, stderr }).toEqual({ exitCode: 14, stderr: expect.stringContaining("is damaged") });
+  expect(await sessions()).toBe(0);
+  await installation.ok("verify", backupId);
 });
+
+test("verify lets pg_restore read every stream, and a restore test counts the rows", async () => {
+  const { json } = await installation.ok("verify", backupId, "--json");
+  expect(json.copies).toEqual([
+    expect.objectContaining({ storage: "a", archive_checked: true, archive_note: null }),
+    expect.objectContaining({ storage: "b", archive_checked: true, archive_note: null }),
+  ]);
+  const tested = await installation.ok("restore-test", backupId, "--json");
+  const [test, ...others] = tested.json.tests;
+  expect([test.outcome, test.error, others]).toEqual(["PASSED", null, []]);
+  const rows = test.checks.find(({ name }: { name: string }) => name === "rows");
+  expect(rows).toMatchObject({ is_ok: true, found: expect.stringMatching(/^[\d,]+ rows in \d+ tables$/) });
+});
+
+test("--output writes the archives, from which stock tools make the same database", async () => {
+  const directory = join(installation.directory, "archives");
+  const { stderr } = await installation.ok("restore", backupId, "--output", directory);
+  const files = (await readdir(directory)).sort();
+  expect(files[files.length - 1]).toBe("schema.dump");
+  expect(files.length).toBeGreaterThan(2);
+  expect((await stat(directory)).mode & 0o777).toBe(0o700);
+  expect((await stat(join(directory, "schema.dump"))).mode & 0o777).toBe(0o600);
+  const again = await installation.run("restore", backupId, "--output", directory);
+  expect({ exitCode: again.exitCode, stderr: again.stderr }).toEqual({
+    exitCode: 2,
+    stderr: expect.stringContaining("exists already"),
+  });
+  const name = await postgres.createDatabase(newName());
+  const commands = stderr.split("\n").filter((line) => line.startsWith("  "));
+  await shell(commands.join("\n").replaceAll("-d NAME", `-d ${name}`));
+  await expectEqual(name);
+  const unsealed = join(installation.directory, "unsealed");
+  await installation.ok("unseal", copies.object("a"), "-i", installation.identityFile, "-o", unsealed);
+  for (const file of files)
+    expect(Bun.file(join(unsealed, file)).size).toBe(Bun.file(join(directory, file)).size);
+});
+
+async function shell(script: string): Promise<void> {
+  const { port, user, password } = postgres.address;
+  const child = Bun.spawn(["sh", "-ec", script], {
+    env: {
+      PATH: process.env["PATH"] ?? "",
+      PGHOST: "127.0.0.1",
+      PGPORT: `${port}`,
+      PGUSER: user,
+      PGPASSWORD: password,
+    },
+    stderr: "pipe",
+  });
+  const said = await new Response(child.stderr).text();
+  expect({ exitCode: await child.exited, said }).toEqual({ exitCode: 0, said: "" });
+}

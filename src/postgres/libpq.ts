@@ -94,7 +94,7 @@ export function dbnameArgument(name: string): string {
   return `--dbname=dbname='${name.replace(/[\\']/g, (character) => `\\${character}`)}'`;
 }
 
-/** Lets pg_dump and pg_dumpall work as the role that logs in, although a setting of the role or the database names another. */
+/** Lets pg_dump, pg_dumpall and pg_restore work as the role that logs in, although a setting of the role or the database names another. */
 export function ownRole({ user }: Pick<Endpoint, "user">): string {
   return `--role=${user}`;
 }

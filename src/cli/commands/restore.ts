@@ -14,6 +14,7 @@ import { commandConfig, contextWith } from "../open-context.ts";
 import { jsonText, refuseTerminal, sizeText } from "../output/output.ts";
 import { filesLines, restoreText } from "../output/restore-text.ts";
 import { isOwnedByAnother, writeDumpAsRoot } from "../output-of-root.ts";
+import { OWNERSHIP_OPTIONS, ownershipOf } from "../ownership-options.ts";
 import { integerOption } from "../parse.ts";
 import { givenPassword, openTarget, targetOf } from "../restore-target.ts";
 import { SELECTION_CONFLICTS, SELECTION_OPTIONS, selectionOf } from "../selection-options.ts";
@@ -67,6 +68,7 @@ export const command: Command = {
         "was made with dump.jobs: then N sessions build the indexes)",
     },
     ...SELECTION_OPTIONS,
+    ...OWNERSHIP_OPTIONS,
     clean: {
       type: "boolean",
       help: "first drop the objects that the backup contains; refused if something else depends on them",
@@ -146,6 +148,7 @@ export const command: Command = {
       from: textOption(args, "from"),
       jobs: integerOption("restore", "jobs", textOption(args, "jobs"), { min: 1, max: 256 }),
       selection: selectionOf(args),
+      ownership: ownershipOf(args),
       clean: isSet(args, "clean"),
       intoExisting: isSet(args, "into-existing"),
       terminate: isTerminating(args),
@@ -193,6 +196,7 @@ async function chosenBackup(context: JobContext, args: Arguments): Promise<Backu
 const NOT_WITH_OUTPUT = ["target", "password-file", "as", "create", "create-roles", "jobs"].concat([
   "with-globals",
   ...Object.keys(SELECTION_OPTIONS),
+  ...Object.keys(OWNERSHIP_OPTIONS),
   "clean",
   "into-existing",
   "terminate",
@@ -265,7 +269,7 @@ function jsonOf({ run, backup, ...found }: RestoreReport, args: Arguments) {
     obstacles: found.obstacles,
     tables: found.tables,
     rows: found.rows,
-    entries: found.entries,
+    entries: found.entries ?? [],
     notes: found.notes,
     empty_tables: found.empty_tables,
     unattached: found.unattached,

@@ -7,6 +7,7 @@ import { faultText } from "../../jobs/load/faults.ts";
 import type { Obstacle, RestoreReport } from "../../jobs/restore/report.ts";
 import type { LeftOut } from "../../postgres/restore/left-out.ts";
 import { textOfName } from "../../postgres/restore/left-out.ts";
+import type { Lack } from "../../postgres/restore/preflight.ts";
 import { sessionText } from "../../postgres/sessions.ts";
 import { globalsLines } from "./globals-text.ts";
 import type { Style } from "./output.ts";
@@ -86,6 +87,12 @@ function obstacleLines({ kind, message, hint }: Obstacle, style: Style): string[
   return [style.warn(message), ...(kind === "lacks" ? [] : [`${style.dim("hint:")} ${hint}`])];
 }
 
+const LACK_WORDS: Partial<Record<Lack["kind"], string>> = {
+  membership: "lacks membership in role",
+  right: "may not restore",
+  managed: "may perhaps not restore",
+};
+
 function linesOfLacks(
   { lacks, roles_created }: Pick<RestoreReport, "lacks" | "roles_created">,
   isDryRun: boolean,
@@ -99,7 +106,7 @@ function linesOfLacks(
     ...roles_created.map((name) => `${done} role ${name}, without login, password and memberships`),
     ...left.map(
       ({ kind, name, hint, sql }) =>
-        `${style.warn("lacks")} ${kind === "membership" ? "membership in role" : kind} ${name}${sql === null ? `: ${hint}` : ""}`,
+        `${style.warn(LACK_WORDS[kind] ?? `lacks ${kind}`)} ${name}${sql === null ? `: ${hint}` : ""}`,
     ),
     ...(statements.length > 0
       ? [`run in psql as a superuser${hasRoles ? ", or add --create-roles" : ""}:`, ...statements]

@@ -26,7 +26,8 @@ export interface SeenTarget
 
 /** Everything that prevents a restore into this target; empty if nothing does. */
 export function obstaclesOf(request: RestoreRequest, seen: SeenTarget): Obstacle[] {
-  const { target, clean, intoExisting, terminate, keepGoing, jobs = 1, selection } = request;
+  const { clean, intoExisting, terminate, keepGoing, jobs = 1, selection, ownership } = request;
+  const target = { ...request.target, user: ownership.role ?? request.target.user };
   const { label, database } = target;
   const { lacks, target_contents, dependents, sessions, readOnly, exists, present, needs, others } = seen;
   const obstacles: Obstacle[] = [];
@@ -41,10 +42,14 @@ export function obstaclesOf(request: RestoreRequest, seen: SeenTarget): Obstacle
   }
   const created = rolesToCreate(request, lacks);
   const missing = lacks.filter(
-    (lack) => !isRisk(lack) && !(lack.kind === "role" && created.includes(lack.name)),
+    (lack) =>
+      lack.kind !== "right" && !isRisk(lack) && !(lack.kind === "role" && created.includes(lack.name)),
   );
   if (missing.length > 0) add("lacks", lacksText(target, missing), hintsOf(missing));
   obstacles.push(...others);
+  const rights = lacks.filter(({ kind }) => kind === "right");
+  // With keepGoing, pg_restore reports it and goes on.
+  if (rights.length > 0 && !keepGoing) add("rights", rightsText(target, rights), rightsHint(rights));
   if (dependents.length > 0)
     add(
       "dependents",
@@ -144,6 +149,17 @@ function needsHint(needs: readonly Need[]): string {
     ...(options.length > 0 ? [`restore these too: ${options.join(" ")}`] : []),
     ...(statements.length > 0 ? [`run in psql, in the target database:\n${statements.join("\n")}`] : []),
   ].join("; ");
+}
+
+/** `role "low" may not restore event trigger evt, publication all_tables`. */
+function rightsText({ user }: Endpoint, rights: readonly Lack[]): string {
+  const named = rights.slice(0, NEEDS_NAMED_MAX).map(({ name }) => name);
+  const more = rights.length - NEEDS_NAMED_MAX;
+  return `role "${user}" may not restore ${named.join(", ")}${more > 0 ? `, and ${plural(more, "more object")}` : ""}`;
+}
+
+function rightsHint(rights: readonly Lack[]): string {
+  return [...new Set(rights.map(({ hint }) => hint))].join("; ");
 }
 
 /** The statements stand in a line of their own, to be pasted. */

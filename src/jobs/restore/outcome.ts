@@ -9,14 +9,18 @@ import { parseFacts } from "../../postgres/counts/facts.ts";
 import type { JobContext } from "../context.ts";
 import type { EmptyTable, RestoreReport, RestoreRequest } from "./report.ts";
 
-type Came = Pick<RestoreReport, "errors_ignored" | "tables" | "left_out" | "empty_tables" | "globals">;
+type Came = Pick<
+  RestoreReport,
+  "errors_ignored" | "tables" | "rows" | "left_out" | "empty_tables" | "globals"
+>;
 
 /** How a restore ended that should have brought this number of tables. */
 export function outcomeOf(
-  { errors_ignored, tables, left_out, empty_tables, globals }: Came,
+  { errors_ignored, tables, rows, left_out, empty_tables, globals }: Came,
   expected: number,
 ): { outcome: RunOutcome; error: string | null } {
-  if (tables === 0 && expected > 0)
+  // Rows may have come into tables that existed.
+  if (tables === 0 && expected > 0 && (rows ?? 0) === 0)
     return {
       outcome: "FAILED",
       error: "no table came back: pg_restore reported an error about each of them",

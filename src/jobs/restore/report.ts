@@ -3,6 +3,7 @@ import type { Selection } from "../../postgres/archive/selection.ts";
 import type { BinDir } from "../../postgres/binaries.ts";
 import type { Endpoint } from "../../postgres/connection.ts";
 import type { LeftOut } from "../../postgres/restore/left-out.ts";
+import type { Ownership } from "../../postgres/restore/ownership.ts";
 import type { Lack } from "../../postgres/restore/preflight.ts";
 import type { Session, SessionInTheWay } from "../../postgres/sessions.ts";
 import type { RestoreFault } from "../load/faults.ts";
@@ -30,6 +31,7 @@ export interface RestoreRequest {
    */
   jobs: number | undefined;
   selection: Selection;
+  ownership: Ownership;
   /** Drop the archive's objects before creating them; also allows a target that is not empty. */
   clean: boolean;
   /** Allow a target that is not empty. */
@@ -50,6 +52,7 @@ export interface Obstacle {
     | "dependents"
     | "contents"
     | "sessions"
+    | "rights"
     | "transaction"
     | "order"
     | "not-movable";

@@ -8,8 +8,9 @@ import { entryName } from "../../postgres/archive/table-parts.ts";
 import type { PgRestore } from "../../postgres/binaries.ts";
 import { pgRestoreFor } from "../../postgres/binaries.ts";
 import type { Connection } from "../../postgres/connection.ts";
-import { connect } from "../../postgres/connection.ts";
 import { contentsOfDatabase, databaseExists, inspectServer } from "../../postgres/inspect.ts";
+import { missingRights } from "../../postgres/restore/missing-rights.ts";
+import { connectAs, installedExtensions, reduce } from "../../postgres/restore/ownership.ts";
 import type { Lack } from "../../postgres/restore/preflight.ts";
 import {
   createDatabase,
@@ -128,18 +129,23 @@ interface Found
   binary: PgRestore;
   /** What is to be created of the globals. */
   planned: PlannedGlobals | undefined;
+  /** The archive as far as it is to be restored, whatever is selected of it. */
+  contents: ArchiveContents;
+  isReduced: boolean;
 }
 
 /** Checks the target and changes nothing. Throws code `database` if it cannot be checked. */
 async function checkTarget(
   context: JobContext,
   request: RestoreRequest,
-  { contents, data }: Pick<ReadArchive, "contents" | "data">,
+  { contents: all, data }: Pick<ReadArchive, "contents" | "data">,
 ): Promise<Found> {
-  const { target, create, clean, selection, binDir } = request;
+  const { target, create, createRoles, clean, selection, ownership, binDir } = request;
   await using connection = await connectForCheck(request);
   const { major, readOnly } = await inspectServer(connection);
-  const binary = await pgRestoreFor(major, contents.format, binDir);
+  const binary = await pgRestoreFor(major, all.format, binDir);
+  const installed = create ? [] : await installedExtensions(connection);
+  const { contents, left_out } = reduce(all, ownership, installed);
   const plan = await planRestore(connection, contents, { selection, create });
   const { needs, present } = plan;
   const hasStreams = data !== undefined;
@@ -149,7 +155,13 @@ async function checkTarget(
   const planned = request.withGlobals
     ? await planForEntries(context, connection, request.backup, { contents, entries, create })
     : undefined;
-  const lacks = lacksBeside(await preflight(connection, contents, { selection, create }), planned);
+  const lacks = [
+    ...lacksBeside(await preflight(connection, contents, { selection, create }), planned),
+    // Rows alone, and tables in another schema, have their own checks.
+    ...(adapted.isPlain || selection.only === "data"
+      ? []
+      : await missingRights(connection, contents, entries, { create, createRoles })),
+  ];
   const target_contents = create ? [] : await contentsOfDatabase(connection);
   const dependents =
     clean && !create ? await dependentsOfClean(connection, entries, selection.tables.length > 0) : [];
@@ -159,14 +171,18 @@ async function checkTarget(
     ...plan,
     ...looked,
     ...adapted,
+    contents,
+    isReduced: contents.entries.length < all.entries.length,
+    left_out: [...plan.left_out, ...left_out],
     obstacles: obstaclesOf(request, { ...looked, readOnly, exists, present, needs, hasStreams, others }),
     ...{ binary, planned },
   };
 }
 
 /** With `create` the database does not exist yet, so the check connects to the maintenance database. */
-function connectForCheck({ target, create, maintenanceDatabase }: RestoreRequest): Promise<Connection> {
-  return connect(create ? { ...target, database: maintenanceDatabase } : target);
+function connectForCheck(request: RestoreRequest): Promise<Connection> {
+  const { target, create, maintenanceDatabase, ownership } = request;
+  return connectAs(create ? { ...target, database: maintenanceDatabase } : target, ownership.role);
 }
 
 type Came = Pick<
@@ -182,7 +198,7 @@ async function restoreInto(
   context: JobContext,
   request: RestoreRequest,
   run: RunRecord,
-  { binary, entries, lacks, planned, ...adapted }: Found,
+  { binary, contents: reduced, isReduced, entries, lacks, planned, ...adapted }: Found,
   archive: ReadArchive,
 ): Promise<Came> {
   const { target, jobs, clean, create, intoExisting, keepGoing, selection } = request;
@@ -196,7 +212,8 @@ async function restoreInto(
   const singleTransaction = (jobs ?? 1) === 1 && !archive.data && !keepGoing && isShared;
   const options = {
     ...{ target, binary, tempDir, clean, singleTransaction, applicationName, isPlain: adapted.isPlain },
-    ...(!isWhole(selection) && { only: entries.map(({ id }) => id) }),
+    ...((isReduced || !isWhole(selection)) && { only: entries.map(({ id }) => id) }),
+    ownership: request.ownership,
     exitOnError: !keepGoing,
     onError: faults.add,
     onTerminated: request.terminate ? (session: Session) => void terminated.push(session) : undefined,
@@ -206,13 +223,13 @@ async function restoreInto(
   await using load = await prepareLoad(context, archive, plan);
   const globals = planned ? await makeGlobals(request, planned) : null;
   await makeRoles(request, lacks);
-  if (create) await makeTarget(request, contents);
+  if (create) await makeTarget(request, reduced);
   let isUndone = singleTransaction;
   try {
     const errors_ignored = await load.run(options, () => {
       isUndone = false;
     });
-    if (create) await finishTarget(request, contents);
+    if (create) await finishTarget(request, reduced);
     const came = entries.filter(({ id }) => !faults.entries.has(id));
     const rows = load.rows.rowsOf(came) ?? null;
     const errors = { errors: faults.all, unfilled: unfilled(entries, faults.entries, load.rows) };

@@ -136,7 +136,7 @@ export interface DatabaseStatements {
   lost: LostOption[];
   /** The first one creates it; each in its own transaction. */
   before: string[];
-  /** Statements that could obstruct the restore: limits, privileges, `default_transaction_read_only`. */
+  /** Statements that could obstruct the restore: limits, privileges, `default_transaction_read_only`, `role`. */
   after: string[];
 }
 
@@ -160,7 +160,8 @@ export function databaseStatements(
       continue;
     }
     for (const statement of statements) {
-      const isSetting = / SET /.test(statement) && !/default_transaction_read_only/.test(statement);
+      const isSetting =
+        / SET /.test(statement) && !/ SET (default_transaction_read_only|role) /.test(statement);
       (entry.description === "DATABASE PROPERTIES" && isSetting ? before : after).push(statement);
     }
   }

@@ -183,7 +183,7 @@ LINE 1: CREATE TABLE public.t (
 Command was: CREATE TABLE public.t (
     i integer
 );`,
-    /ALTER DATABASE … SET role/,
+    /--role NAME/,
   ],
   [
     "duplicate",

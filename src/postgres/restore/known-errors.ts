@@ -122,7 +122,7 @@ const KINDS = [
     kind: "permission",
     text: /permission denied for|must be owner of|permission denied to/,
     advice: () =>
-      `the role that restores lacks this right: restore ${AS_SUPERUSER}. If it has the right: ALTER DATABASE … SET role, or ALTER ROLE … SET role, gives its sessions another role (\\drds in psql shows it); RESET it for the restore`,
+      `the role that restores lacks this right: restore ${AS_SUPERUSER}, or as the owner (--role NAME)`,
   },
   {
     kind: "duplicate",

@@ -13,9 +13,12 @@ import type { SelectedPlan } from "./left-out.ts";
 import { planSelection } from "./left-out.ts";
 import { planMove } from "./other-schema.ts";
 
+/** An object that the restoring role may not create; on the server of a provider, one that it perhaps may not. */
+export type RightKind = "right" | "managed";
+
 /** One thing that a target lacks, with a hint. */
 export interface Lack {
-  kind: "role" | "membership" | "extension" | "tablespace" | "locale" | "version";
+  kind: "role" | "membership" | "extension" | "tablespace" | "locale" | "version" | RightKind;
   name: string;
   hint: string;
   /** The statement that creates it, ready to run; null if it needs more than that. */
@@ -76,9 +79,9 @@ export async function preflight(
   ];
 }
 
-/** A restore proceeds despite it: an older target, or one that sorts by another locale. */
+/** A restore proceeds despite it: an older target, one that sorts by another locale, a right that it may have. */
 export function isRisk({ kind }: Lack): boolean {
-  return kind === "version" || kind === "locale";
+  return kind === "version" || kind === "locale" || kind === "managed";
 }
 
 function lackWithSql(kind: "role" | "membership", name: string, sql: string): Lack {

@@ -7,10 +7,11 @@ import { feedChild, runChild } from "../../stream/process.ts";
 import type { PgRestore } from "../binaries.ts";
 import type { Endpoint } from "../connection.ts";
 import { databaseError } from "../errors.ts";
-import { dbnameArgument, libpqEnvironment } from "../libpq.ts";
+import { dbnameArgument, libpqEnvironment, ownRole } from "../libpq.ts";
 import type { RestoreError } from "./errors.ts";
 import { RestoreErrors } from "./errors.ts";
 import { withExplanation } from "./known-errors.ts";
+import type { Ownership } from "./ownership.ts";
 import { openRelay } from "./relay.ts";
 
 export interface RestoreOptions {
@@ -28,6 +29,8 @@ export interface RestoreOptions {
    * security labels, publications and subscriptions.
    */
   isPlain?: boolean;
+  /** Whom the objects belong to, and as which role they are restored. */
+  ownership?: Pick<Ownership, "noOwner" | "role">;
   /** All or nothing: one transaction. Ends at the first error, and allows only one session. */
   singleTransaction?: boolean;
   /** End at the first error; otherwise continue and report errors. True if not given. */
@@ -89,6 +92,8 @@ async function restore(
     exitOnError ? "--exit-on-error" : "--verbose",
     ...(options.singleTransaction ? ["--single-transaction"] : []),
     ...(options.isPlain ? PLAIN : []),
+    ...(options.ownership?.noOwner ? ["--no-owner"] : []),
+    ownRole({ user: options.ownership?.role ?? target.user }),
     ...(options.clean ? ["--clean", "--if-exists"] : []),
     ...(list ? [`--use-list=${list.path}`] : []),
     ...last,

@@ -1,8 +1,8 @@
 import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import postgresClient, { type Sql } from "postgres";
-import { contentsOf } from "../../lab/data/compare-databases.ts";
-import { Installation, localStorage } from "../../lab/installation.ts";
-import { usePostgres } from "../../lab/servers/use-postgres.ts";
+import { contentsOf } from "../../../lab/data/compare-databases.ts";
+import { Installation, localStorage } from "../../../lab/installation.ts";
+import { usePostgres } from "../../../lab/servers/use-postgres.ts";
 
 /** Sessions that hold a lock on what `--clean` drops: named beforehand, ended only on request. */
 

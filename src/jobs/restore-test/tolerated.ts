@@ -26,11 +26,15 @@ const KINDS: Readonly<Record<string, keyof ObjectNumbers>> = {
   BLOB: "large_objects",
 };
 
+/** Longest first: `TABLE DATA public.orders` is no table of the name `DATA public.orders`. */
+const WORDS = [...Object.keys(KINDS), "TABLE DATA"].toSorted((a, b) => b.length - a.length);
+
 export function toleratedBy(allowed: readonly RestoreFault[]): Tolerated {
   const tables = new Set<string>();
   const numbers: Partial<Record<keyof ObjectNumbers, number>> = {};
   for (const { entry } of allowed) {
-    const [, kind = "", name = ""] = /^([A-Z ]+?) (\S.*)$/s.exec(entry ?? "") ?? [];
+    const kind = WORDS.find((one) => entry?.startsWith(`${one} `)) ?? "";
+    const name = entry?.slice(kind.length + 1) ?? "";
     if (kind === "TABLE" || kind === "TABLE DATA") tables.add(name);
     const number = KINDS[kind];
     if (number !== undefined) numbers[number] = (numbers[number] ?? 0) + 1;

@@ -82,5 +82,35 @@ describe.skipIf(noBoxReason !== undefined)(
       },
       60_000,
     );
+
+    test("the daemon carries out a due restore test within its unit, and stays ready", async () => {
+      const off = ["backup", "cleanup", "verify", "repair"].map((job) => `${job} = "off"`).join("\n");
+      const config = await box.ok("cat", CONFIG);
+      await box.write(CONFIG, `${config}\n[schedule]\n${off}\nrestore_test = "* * * * * *"\ncatch_up = 0\n`);
+      const started = new Date().toISOString();
+      // The unit is of Type=notify: this returns once the daemon is ready.
+      await box.ok("systemctl", "start", "pg321.service");
+      const tested = await box.until("a restore test by the schedule", async () => {
+        const { schedules } = await printed(box, "status");
+        const { last_run } = schedules.find(({ job }: { job: string }) => job === "restore-test") ?? {};
+        return last_run?.started_at > started && last_run;
+      });
+      expect(tested).toMatchObject({ outcome: "OK", schedule: "restore-test", error: null });
+      const { backups } = await printed(box, "list");
+      const { restore_test } = await printed(box, "show", backups[0].id);
+      expect(restore_test).toMatchObject({
+        outcome: "PASSED",
+        target: "throwaway",
+        run_id: expect.any(String),
+      });
+      const properties = "--property=ActiveState,SubState,NRestarts";
+      expect(
+        (await box.ok("systemctl", "show", "pg321.service", properties)).trim().split("\n").sort(),
+      ).toEqual(["ActiveState=active", "NRestarts=0", "SubState=running"]);
+      await box.ok("systemctl", "stop", "pg321.service");
+      await box.write(CONFIG, config);
+      await box.sh(`chgrp pg321 ${CONFIG}; chmod 0640 ${CONFIG}`);
+      expect(await box.sh(CLUSTERS)).toBe("");
+    }, 60_000);
   },
 );

@@ -72,9 +72,10 @@ export async function askForReload(
 }
 
 function accepted(verdict: ReloadVerdict): ReloadVerdict {
-  const [first] = verdict.errors;
-  if (first === undefined) return verdict;
-  const message = refusalText(verdict.errors);
+  const { length } = verdict.errors;
+  if (length === 0) return verdict;
+  // The daemon has logged each of them, to the same journal.
+  const message = `the changed config was refused, and the previous one stays in force: the log above has ${length === 1 ? "its mistake" : `its ${length} mistakes`}`;
   throw new Pg321Error("usage", message, { hint: REFUSAL_HINT });
 }
 

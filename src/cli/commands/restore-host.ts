@@ -44,11 +44,11 @@ export const command: Command = {
   },
   examples: [
     {
-      command: "sudo ./pg321 restore-host pg321-host.age --dry-run",
+      command: "sudo ./pg321 restore-host pg321-host-2026-11-23.age --dry-run",
       explanation: "what it would write, with owners and modes",
     },
     {
-      command: "sudo ./pg321 restore-host pg321-host.age",
+      command: "sudo ./pg321 restore-host pg321-host-2026-11-23.age",
       explanation: "on a new host, before pg321 install",
     },
   ],

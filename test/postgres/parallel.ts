@@ -16,6 +16,8 @@ export interface DumpedMember {
 }
 
 interface StreamOptions extends Partial<ParallelDumpOptions> {
+  /** Called when the snapshot is taken, and nothing is locked. */
+  onSnapshot?: () => unknown;
   /** Called when everything is prepared, and before the first byte is read. */
   onOpen?: () => unknown;
   /** Called after each piece of the container. */
@@ -28,10 +30,11 @@ const SETTINGS = { lock_wait_timeout_ms: 0, stall_timeout_ms: 0, nice: 0, io_cla
 export async function dumpInStreams(
   endpoint: Endpoint,
   tempDir: string,
-  { onOpen = () => {}, onPiece = () => {}, ...options }: StreamOptions,
+  { onSnapshot = () => {}, onOpen = () => {}, onPiece = () => {}, ...options }: StreamOptions,
 ): Promise<{ members: DumpedMember[]; streams: number }> {
   const signal = options.signal ?? AbortSignal.any([]);
   await using snapshot = await openSnapshot(endpoint, { clock: systemClock, signal });
+  await onSnapshot();
   const binary = options.binary ?? (await pgDumpFor(15, undefined));
   const all = { ...SETTINGS, endpoint, tempDir, binary, jobs: 2, clock: systemClock, signal, snapshot };
   const dump = await openParallelDump({ ...all, ...options });
@@ -59,6 +62,33 @@ export async function membersOf(container: Uint8Array): Promise<DumpedMember[]> 
   for await (const { name, kind, bytes } of found.members)
     reading.push(Array.fromAsync(bytes).then((all) => ({ name, kind, bytes: Buffer.concat(all) })));
   return Promise.all(reading);
+}
+
+/** Restores as a user would with pg_restore alone: before the data, the data of every member, after the data. */
+export function restoreMembers(members: readonly DumpedMember[], target: Endpoint): void {
+  const restore = (bytes: Buffer, ...options: string[]) => {
+    const { user, port, database } = target;
+    const env = { PATH: "/usr/bin:/bin", PGPASSWORD: target.password?.reveal() ?? "", LC_ALL: "C" };
+    const argv = [
+      "pg_restore",
+      "--exit-on-error",
+      "-h",
+      `${target.host}`,
+      "-p",
+      `${port}`,
+      "-U",
+      user,
+      "-d",
+      database,
+    ];
+    const { success, stderr } = Bun.spawnSync([...argv, ...options], { stdin: bytes, env });
+    if (!success) throw new Error(stderr.toString());
+  };
+  const [schema, ...data] = members;
+  if (!schema) throw new Error("no members");
+  restore(schema.bytes, "--section=pre-data");
+  for (const { bytes } of data) restore(bytes);
+  restore(schema.bytes, "--section=post-data");
 }
 
 /** The entries of a table of contents, without those that every archive has. */

@@ -19,6 +19,9 @@ import { lockTables } from "./table-locks.ts";
 
 /** Read at once from a pg_dump; its pipe holds as much. */
 const PIECE_BYTES = MIB;
+/** How often a stream without a connection tries again, and how long if no other one has a connection. */
+const CONNECT_AGAIN_MS = 500;
+const ALONE_MS_MAX = 10_000;
 /** What a stream holds in memory: a piece that is filled, one that is passed on, and a copy while it is looked at. */
 export const STREAM_BYTES: number = 3 * PIECE_BYTES;
 
@@ -61,16 +64,17 @@ export async function openParallelDump(options: ParallelDumpOptions): Promise<Pa
     if (isOfSnapshot(error)) return { oneStream: messageOf(error) };
     throw error;
   }
-  const named = new Set(entries.map(({ namespace, tag }) => JSON.stringify([namespace ?? null, tag])));
-  const dumped = database.relations.filter(({ schema, name }) => named.has(JSON.stringify([schema, name])));
-  if (!canBeNamed(dumped, database.encoding))
+  const named = entries.map(({ namespace, tag }) => ({ schema: namespace ?? "", name: tag }));
+  if (!canBeNamed(named, database.encoding))
     return {
       oneStream: `a table's name has other characters than ASCII, and the database's encoding is ${database.encoding}, not UTF8`,
     };
-  const tableNames = new Set(
+  const withData = new Set(
     entries.filter(({ description }) => description === "TABLE DATA").map((entry) => nameKey(entry)),
   );
-  const tables = dumped.filter(({ schema, name }) => tableNames.has(JSON.stringify([schema, name])));
+  const tables = database.relations.filter(({ schema, name }) =>
+    withData.has(JSON.stringify([schema, name])),
+  );
   let locks: TableLocks;
   try {
     locks = await lockTables(endpoint, tables, { lockWaitMs: options.lock_wait_timeout_ms, signal });
@@ -110,6 +114,13 @@ async function* released(
   }
 }
 
+interface Expected {
+  /** The data entries that the archive must have; undefined: it has no data. */
+  entries?: readonly string[];
+  /** Called at its first byte. */
+  onBegin?: () => void;
+}
+
 /** Dispose of it in any case: it holds locks and processes. */
 export class ParallelDump implements AsyncDisposable {
   /** How many data members are open at the same time, at most. */
@@ -126,8 +137,7 @@ export class ParallelDump implements AsyncDisposable {
   readonly #onEnded: () => void;
   readonly #sources: AsyncGenerator<Uint8Array, void, undefined>[] = [];
   readonly #stderr = new Set<string>();
-  #waiting: (() => void)[] = [];
-  /** Processes of streams that have not ended, or whose output has not been read. */
+  /** Streams that have begun, and whose output has not been read to its end. */
   #running = 0;
   #begun = 0;
   #exited = 0;
@@ -154,17 +164,19 @@ export class ParallelDump implements AsyncDisposable {
     const watch = new AbortController();
     const watched = this.#locks.watch(this.#options.clock, AbortSignal.any([this.#signal, watch.signal]));
     watched.catch((error) => watch.signal.aborted || this.stop(error));
-    const schema = this.#begin(["--section=pre-data", "--section=post-data"]);
-    const begin = ({ options, entries }: DataTask) => this.#begin(["--section=data", ...options], entries);
-    // While the schema is dumped the others read the system catalog.
-    const early = this.#tasks.slice(0, this.streams - 1).map(begin);
+    const begin = ({ options, entries }: DataTask) =>
+      this.#begin(["--section=data", ...options], { entries });
+    // While the schema is read the others look at the system catalog; not earlier, because they might take its connection.
+    const early: AsyncGenerator<Uint8Array, void, undefined>[] = [];
+    const onBegin = () => void early.push(...this.#tasks.slice(0, this.streams - 1).map(begin));
+    const schema = this.#begin(["--section=pre-data", "--section=post-data"], { onBegin });
     yield { name: "schema", kind: "schema", bytes: schema };
     for (const [i, task] of this.#tasks.entries())
       yield { name: `data-${i + 1}`, kind: "data", bytes: early[i] ?? begin(task) };
     await unlessAborted(this.#ended, this.#signal);
     // If the session was lost, a table may have been emptied before its stream began.
     watch.abort();
-    await unlessAborted(this.#locks.confirm(), this.#signal);
+    await this.#locks.confirm(this.#options.clock, this.#signal);
     this.#options.onEnd?.();
     this.#options.onExit?.({ stderrTail: [...this.#stderr].join("\n").slice(-STDERR_TAIL_BYTES) });
     await this.#locks[Symbol.asyncDispose]();
@@ -182,8 +194,8 @@ export class ParallelDump implements AsyncDisposable {
   }
 
   /** Starts its process now. */
-  #begin(part: readonly string[], entries?: readonly string[]): AsyncGenerator<Uint8Array, void, undefined> {
-    const source = this.#stream(part, entries);
+  #begin(part: readonly string[], expected: Expected): AsyncGenerator<Uint8Array, void, undefined> {
+    const source = this.#stream(part, expected);
     this.#sources.push(source);
     const first = source.next();
     // Nobody may have asked for its bytes yet.
@@ -198,23 +210,30 @@ export class ParallelDump implements AsyncDisposable {
     return begun();
   }
 
-  /** If there is no connection for it, it waits until another stream has ended. */
+  /** If there is no connection for it, it tries again while others still have one, and a moment longer. */
   async *#stream(
     part: readonly string[],
-    entries: readonly string[] | undefined,
+    { entries, onBegin = () => {} }: Expected,
   ): AsyncGenerator<Uint8Array, void, undefined> {
-    for (;;) {
+    const { clock, onFewer } = this.#options;
+    let aloneSinceMs: number | undefined;
+    for (let isFirst = true; ; isFirst = false) {
       let hasBegun = false;
       try {
         yield* this.#streamOnce(part, entries, () => {
           hasBegun = true;
+          onBegin();
         });
         return;
       } catch (error) {
-        if (hasBegun || this.#running === 0 || !hasNoConnection(error)) throw error;
-        this.#options.onFewer?.(error);
+        if (hasBegun || !hasNoConnection(error)) throw error;
+        const nowMs = clock.monotonicMs();
+        aloneSinceMs = this.#running > 0 ? undefined : (aloneSinceMs ?? nowMs);
+        // A session lives on for a moment after its stream.
+        if (aloneSinceMs !== undefined && nowMs - aloneSinceMs > ALONE_MS_MAX) throw error;
+        if (isFirst) onFewer?.(error);
       }
-      await unlessAborted(new Promise<void>((resolve) => this.#waiting.push(resolve)), this.#signal);
+      await clock.sleep(CONNECT_AGAIN_MS, this.#signal);
     }
   }
 
@@ -238,6 +257,7 @@ export class ParallelDump implements AsyncDisposable {
       ...{ snapshot: snapshot.id, part, blocks, signal: this.#signal },
       onLocked: () => {
         isBegun = true;
+        this.#running += 1;
         this.#begun += 1;
         if (this.#begun === this.#tasks.length + 1) this.#onStarted();
         onBegin();
@@ -251,7 +271,6 @@ export class ParallelDump implements AsyncDisposable {
         for (const line of stderrTail.split("\n")) if (line !== "") this.#stderr.add(line);
       },
     });
-    this.#running += 1;
     try {
       if (!entries) yield* released(dump, blocks);
       else {
@@ -260,8 +279,7 @@ export class ParallelDump implements AsyncDisposable {
         yield* archive.bytes;
       }
     } finally {
-      this.#running -= 1;
-      for (const resolve of this.#waiting.splice(0)) resolve();
+      if (isBegun) this.#running -= 1;
     }
   }
 }

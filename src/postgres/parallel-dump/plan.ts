@@ -37,12 +37,14 @@ export interface PlanInput {
 
 /** A pg_dump reads the whole system catalog before its first byte; in that time another one dumps about this much. */
 const GROUP_BYTES_MIN = 16 * 1024 * 1024;
+/** The same for each relation in the catalog. */
+const START_BYTES_PER_RELATION = 64 * 1024;
 /** Groups for each job, so that the jobs end at about the same time. */
 const GROUPS_PER_JOB = 4;
 /** The part of a table's cost that does not depend on its size: it is looked up, locked and described. */
 const BYTES_PER_TABLE = 128 * 1024;
 /** The names of one task are arguments of a process, whose total size is limited. */
-const NAMES_PER_TASK = 2_000;
+const NAMES_PER_TASK = 8_000;
 
 const TABLE_DATA = "TABLE DATA";
 const SEQUENCE_SET = "SEQUENCE SET";
@@ -81,10 +83,7 @@ export function planTasks(input: PlanInput): DataTask[] | undefined {
   const { tables, sequences, largeObjects } = units;
   const all = [...tables, ...(largeObjects ? [largeObjects] : [])];
   const total = all.reduce((sum, { bytes }) => sum + bytes, 0);
-  const groupBytes = Math.max(
-    input.groupBytesMin ?? GROUP_BYTES_MIN,
-    total / (Math.max(1, input.jobs) * GROUPS_PER_JOB),
-  );
+  const groupBytes = groupBytesFor(input, total);
   const large = all.filter(({ bytes }) => bytes >= groupBytes);
   const groups = grouped(
     all.filter(({ bytes }) => bytes < groupBytes),
@@ -96,6 +95,15 @@ export function planTasks(input: PlanInput): DataTask[] | undefined {
   const first = chunked(sequences);
   const with1st = smallest && first[0] ? [merged([first[0], smallest])] : [first[0], smallest];
   return [...with1st.filter((unit) => unit !== undefined), ...first.slice(1), ...bySize].map(taskOf);
+}
+
+function groupBytesFor(
+  { relations, jobs, groupBytesMin = GROUP_BYTES_MIN }: PlanInput,
+  total: number,
+): number {
+  const share = total / Math.max(1, jobs);
+  const worthItsStart = Math.min(groupBytesMin, START_BYTES_PER_RELATION) * relations.length + groupBytesMin;
+  return Math.max(groupBytesMin, share / GROUPS_PER_JOB, Math.min(share, worthItsStart));
 }
 
 function unitsOf({ entries, relations, sizes, largeObjectBytes }: PlanInput) {

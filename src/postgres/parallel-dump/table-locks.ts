@@ -1,4 +1,4 @@
-import { unlessAborted } from "../../base/abort.ts";
+import { unlessAborted, unlessLate } from "../../base/abort.ts";
 import type { Clock } from "../../base/clock.ts";
 import { Pg321Error } from "../../base/errors.ts";
 import type { Connection, Endpoint } from "../connection.ts";
@@ -14,6 +14,8 @@ export const LOCKS_APPLICATION = "pg321 locks";
 const STREAMS_APPLICATION = "pg321";
 const TABLES_AT_ONCE = 200;
 const LOOK_INTERVAL_MS = 500;
+/** For an answer of the session with the locks, which has nothing else to do. */
+const ANSWER_MS_MAX = 10_000;
 const QUERY_CHARACTERS_MAX = 200;
 
 export interface LockOptions {
@@ -34,7 +36,7 @@ export interface TableLocks extends AsyncDisposable {
    */
   watch(clock: Clock, signal: AbortSignal): Promise<never>;
   /** Throws if the session is gone, and with it the locks. */
-  confirm(): Promise<void>;
+  confirm(clock: Clock, signal: AbortSignal): Promise<void>;
 }
 
 /**
@@ -187,7 +189,7 @@ class HeldLocks implements TableLocks {
   async watch(clock: Clock, signal: AbortSignal): Promise<never> {
     for (;;) {
       await clock.sleep(LOOK_INTERVAL_MS, signal);
-      const [waiting] = await unlessAborted(this.#waiting(), signal);
+      const [waiting] = await this.#answered(this.#waiting(), { clock, signal });
       if (!waiting) continue;
       const { query, relation } = waiting;
       throw vanished(
@@ -196,8 +198,22 @@ class HeldLocks implements TableLocks {
     }
   }
 
-  async confirm(): Promise<void> {
-    await this.#connection.run("keep the locks of the dump", (sql) => sql`select`);
+  async confirm(clock: Clock, signal: AbortSignal): Promise<void> {
+    await this.#answered(
+      this.#connection.run("keep the locks of the dump", (sql) => sql`select`),
+      { clock, signal },
+    );
+  }
+
+  /** A session whose end was noticed while a query was sent may never answer it. */
+  #answered<T>(query: Promise<T>, { clock, signal }: { clock: Clock; signal: AbortSignal }): Promise<T> {
+    const { label } = this.#connection.endpoint;
+    const late = () =>
+      new Pg321Error("database", `${label}: the session with the locks of the dump does not answer`, {
+        hint: "check the server's log for a session that was terminated; the dump is tried again",
+        retryable: true,
+      });
+    return unlessLate(query, { clock, signal, durationMs: ANSWER_MS_MAX }, late);
   }
 
   #waiting(): Promise<Waiting[]> {

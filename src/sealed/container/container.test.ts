@@ -146,6 +146,16 @@ test("a member's failure is thrown, stops the container before its end, and clos
   await expect(read(stream(pieces))).rejects.toMatchObject({ code: "verification" });
 });
 
+test("a failure of the source is thrown after the last member, and nothing waits for the source", async () => {
+  async function* members(): AsyncGenerator<ContainerMember> {
+    yield { name: "schema", kind: "schema", bytes: stream([Buffer.from("tables")]) };
+    yield { name: "data-1", kind: "data", bytes: stream([Buffer.from("rows")]) };
+    throw new Error("the locks are gone");
+  }
+  const all = Array.fromAsync(interleave(members(), { membersAtOnce: 2 }));
+  await expect(all).rejects.toThrow("the locks are gone");
+});
+
 test("a reader that leaves closes the members, and one that was dealt out but has not begun", async () => {
   const closed: string[] = [];
   const tracked = (name: string): AsyncIterable<Uint8Array> => ({

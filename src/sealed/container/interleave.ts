@@ -144,7 +144,12 @@ class RunningMembers {
     const isSchema = this.count === 1 && this.#running.size === 1;
     if (!this.#isSourceAsked && !this.#isDealt && !isSchema && this.#running.size < this.#membersAtOnce) {
       this.#isSourceAsked = true;
-      this.#await(this.#source.next().then((result) => ({ of: "source", result })));
+      const onError = (error: unknown) => {
+        // It has answered: nothing must wait for it.
+        this.#isSourceAsked = false;
+        throw error;
+      };
+      this.#await(this.#source.next().then((result) => ({ of: "source", result }), onError));
     }
     for (const member of this.#running) {
       if (member.isAsked) continue;

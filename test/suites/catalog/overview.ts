@@ -199,6 +199,11 @@ function storages(make: MakeFixture): void {
         ["disk", 2, "full"],
         ["usb", 1, "gone"],
       ]);
+      // A person's Ctrl-C is no error of a storage.
+      await catalog.updateCopy(backup.id, "usb", { error: "interrupted by hand" });
+      await catalog.putCopy(copyRecord(backup, { storage: "tape", error: "interrupted by hand" }));
+      expect(await errors()).toHaveLength(2);
+      expect((await errors())[1]).toEqual(["usb", 1, "gone"]);
       const [disk] = await catalog.overview.storages();
       expect(disk).toMatchObject({ checked_at: null, free_bytes: null });
       expect(disk?.last_error_at).toMatch(/^\d{4}-\d\d-\d\dT[\d:]{8}\.\d{3}Z$/);

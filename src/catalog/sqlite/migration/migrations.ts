@@ -8,6 +8,12 @@ const UNCOUNT_VERIFIED = `UPDATE verified_days SET copies = copies - 1, bytes = 
       WHERE storage = OLD.storage AND day = substr(OLD.verified_at, 1, 10);
     DELETE FROM verified_days
       WHERE storage = OLD.storage AND day = substr(OLD.verified_at, 1, 10) AND copies = 0 AND bytes = 0`;
+/** A copy that a person interrupted (Ctrl-C) is no error of its storage. */
+const IS_FAILURE = "NEW.error IS NOT NULL AND NEW.error NOT IN ('interrupted by hand', 'ended by SIGINT')";
+const COUNT_FAILURE = `INSERT INTO storages (name, errors, last_error, last_error_at)
+      VALUES (NEW.storage, 1, NEW.error, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+      ON CONFLICT (name) DO UPDATE SET errors = errors + 1, last_error = excluded.last_error,
+        last_error_at = excluded.last_error_at`;
 
 /**
  * The schema's history: entry N takes a catalog from version N to N + 1. A released entry is never edited; a change
@@ -155,4 +161,11 @@ export const MIGRATIONS: readonly string[] = [
   "ALTER TABLE lock_probes ADD COLUMN place TEXT",
   "ALTER TABLE copies ADD COLUMN lock_place TEXT",
   "CREATE INDEX backups_by_run ON backups (run_id, server)",
+  `
+  DROP TRIGGER copies_failed_insert;
+  DROP TRIGGER copies_failed_update;
+  CREATE TRIGGER copies_failed_insert AFTER INSERT ON copies WHEN ${IS_FAILURE} BEGIN ${COUNT_FAILURE}; END;
+  CREATE TRIGGER copies_failed_update AFTER UPDATE OF error ON copies
+    WHEN ${IS_FAILURE} AND NEW.error IS NOT OLD.error BEGIN ${COUNT_FAILURE}; END;
+  `,
 ];

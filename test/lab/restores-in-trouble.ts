@@ -2,7 +2,7 @@ import type { Sql } from "postgres";
 
 /**
  * A partition without its parent, errors that are ignored and leave a table empty, a session with a lock, a view that depends on an object to be
- * dropped, a trigger whose function is missing, and a foreign key of another table.
+ * dropped, a trigger whose function is missing, one that takes all rows, and a foreign key of another table.
  */
 export async function restoresInTrouble(
   // biome-ignore lint/suspicious/noExplicitAny: tests read it freely.
@@ -31,6 +31,14 @@ export async function restoresInTrouble(
   await holder`select from part`;
   const ended = await restore("--clean", "--table", "part", "--terminate");
   holder.release();
+  await connect(target)
+    .unsafe(
+      `truncate item; create function swallow() returns trigger language plpgsql as 'begin return null; end';
+       create trigger swallow before insert on item for each row execute function swallow()`,
+    )
+    .simple();
+  const empty = await restore("--data-only", "--table", "item");
+  await connect(target).unsafe("drop function swallow() cascade");
   await connect(target)`create view in_the_way as select * from part`;
-  return [alone, table, errors, ended, await restore("--clean", "--dry-run")];
+  return [alone, table, errors, ended, empty, await restore("--clean", "--dry-run")];
 }

@@ -35,7 +35,7 @@ export function restoreText(raw: RestoreReport, isDryRun: boolean, style: Style)
     const prevented = obstacles.flatMap((one) => obstacleLines(one, style));
     return [
       `would restore ${what}: ${tableText}`,
-      ...(report.is_selection ? (report.entries ?? []) : []).map((entry) => `  ${entry}`),
+      ...(report.is_selection ? report.entries : []).map((entry) => `  ${entry}`),
       ...lackLines,
       ...aloneLines,
       ...report.sessions.map((one) => `${style.warn("in the way")} ${sessionText(one)}`),

@@ -97,8 +97,8 @@ export interface RestoreReport {
   rows: number | null;
   /** Whether only a part of the backup was selected. */
   is_selection: boolean;
-  /** The entries that pg_restore would run, as `TABLE public.orders`, in their order; null if it is no dry run. */
-  entries: string[] | null;
+  /** The entries that pg_restore would run, as `TABLE public.orders`, in their order; empty if it is no dry run. */
+  entries: string[];
   /** Consequences of the options that a person should know. */
   notes: string[];
   /** Tables that hold no row although the backup recorded some. */

@@ -90,7 +90,7 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
         ...came,
         notes: found.notes,
         is_selection: !isWhole(selection),
-        entries: request.dryRun ? entries.map(entryName) : null,
+        entries: request.dryRun ? entries.map(entryName) : [],
         ...{ left_out, missing_dependents },
         unattached: unattached(contents, entries),
         dump_bytes: archive.dumpBytes,

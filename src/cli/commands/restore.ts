@@ -16,11 +16,12 @@ import { filesLines, restoreText } from "../output/restore-text.ts";
 import { isOwnedByAnother, writeDumpAsRoot } from "../output-of-root.ts";
 import { OWNERSHIP_OPTIONS, ownershipOf } from "../ownership-options.ts";
 import { integerOption } from "../parse.ts";
+import { refuseWithoutServer, restoreServerCommand, SERVER_OPTIONS } from "../restore-server.ts";
 import { givenPassword, openTarget, targetOf } from "../restore-target.ts";
 import { SELECTION_CONFLICTS, SELECTION_OPTIONS, selectionOf } from "../selection-options.ts";
 
 export const command: Command = {
-  usage: "ID|latest|-d DATABASE --target URL|SERVER/DATABASE [--create]",
+  usage: "ID|latest|-d DATABASE|--server NAME --target URL|SERVER/DATABASE [--create]",
   description:
     "Verifies the origin of the backup before anything else, and every byte before PostgreSQL sees it. If a copy turns\n" +
     "out to be damaged, the restore continues from another copy at the same position. Checks first what the target\n" +
@@ -67,6 +68,7 @@ export const command: Command = {
         "use N sessions; more than one needs room in temp_dir for the whole uncompressed dump (not if the backup\n" +
         "was made with dump.jobs: then N sessions build the indexes)",
     },
+    ...SERVER_OPTIONS,
     ...SELECTION_OPTIONS,
     ...OWNERSHIP_OPTIONS,
     clean: {
@@ -110,6 +112,10 @@ export const command: Command = {
       explanation: "a dropped table",
     },
     {
+      command: "sudo pg321 restore --server main --at latest --target main/postgres --as postgres",
+      explanation: "a whole server, with its roles, onto an empty one",
+    },
+    {
       command: "pg321 restore 3f2a --output app.dump",
       explanation: "the dump itself; pg_restore --list app.dump lists its contents",
     },
@@ -124,6 +130,8 @@ export const command: Command = {
   ],
   async run(invocation) {
     const { arguments: args, output } = invocation;
+    if (textOption(args, "server") !== undefined) return await restoreServerCommand(invocation);
+    refuseWithoutServer(args);
     refuseNoChoice(args);
     // Read before root becomes another user, who may not be allowed to read it.
     const password = await givenPassword(args);
@@ -195,6 +203,7 @@ async function chosenBackup(context: JobContext, args: Arguments): Promise<Backu
 /** Options that only a restore into a database takes. */
 const NOT_WITH_OUTPUT = ["target", "password-file", "as", "create", "create-roles", "jobs"].concat([
   "with-globals",
+  ...Object.keys(SERVER_OPTIONS),
   ...Object.keys(SELECTION_OPTIONS),
   ...Object.keys(OWNERSHIP_OPTIONS),
   "clean",

@@ -8,6 +8,7 @@ import { entryName } from "../../postgres/archive/table-parts.ts";
 import type { PgRestore } from "../../postgres/binaries.ts";
 import { pgRestoreFor } from "../../postgres/binaries.ts";
 import type { Connection } from "../../postgres/connection.ts";
+import { placeText } from "../../postgres/connection.ts";
 import { contentsOfDatabase, databaseExists, inspectServer } from "../../postgres/inspect.ts";
 import { missingRights } from "../../postgres/restore/missing-rights.ts";
 import { connectAs, installedExtensions, reduce } from "../../postgres/restore/ownership.ts";
@@ -72,7 +73,10 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
       const came = request.dryRun
         ? { ...NOTHING_CAME, tables: tableCount(entries, selection), globals: found.planned?.report ?? null }
         : await restoreInto(context, request, run, found, archive);
-      const about = { backup_id: backup.id, target_database: target.database, dry_run: request.dryRun };
+      const about = {
+        ...{ backup_id: backup.id, target_database: target.database, target_place: placeText(target) },
+        dry_run: request.dryRun,
+      };
       const duration_ms = Math.round(context.clock.monotonicMs() - startedAtMs);
       const roles_created = rolesToCreate(request, lacks);
       const looked = {
@@ -160,7 +164,10 @@ async function checkTarget(
     // Rows alone, and tables in another schema, have their own checks.
     ...(adapted.isPlain || selection.only === "data"
       ? []
-      : await missingRights(connection, contents, entries, { create, createRoles })),
+      : await missingRights(connection, contents, entries, {
+          create,
+          createRoles: createRoles || (planned !== undefined && planned.plan.roles.length > 0),
+        })),
   ];
   const target_contents = create ? [] : await contentsOfDatabase(connection);
   const dependents =

@@ -255,6 +255,11 @@ describe("on a terminal", () => {
       await release.promise;
     });
     await isHeld.promise;
+    const storageErrors = async () =>
+      (await installation.run("status", "--json")).json.storages.map(
+        ({ errors }: { errors: number }) => errors,
+      );
+    const before = await storageErrors();
     const program = onTerminal(["backup"], { PG321_CONFIG: installation.configFile, COLORTERM: "" });
     await program.shows(/backup main\/odd .* 0 B 0% of ~.* disk 0 B +usb 0 B[\s\S]*\u001b\[1A\u001b\[J/);
     program.type("\u0003");
@@ -271,6 +276,7 @@ describe("on a terminal", () => {
     expect(shown).toMatch(/^status +interrupted by hand$/m);
     expect(shown).not.toMatch(/failed|FAILED|SIGINT/);
     expect((await installation.ok("status")).stdout).toContain("interrupted by hand at ");
+    expect(await storageErrors()).toEqual(before);
   }, 60_000);
 
   test("raw bytes are not written to it", async () => {

@@ -202,6 +202,8 @@ function storages(make: MakeFixture): void {
       // A person's Ctrl-C is no error of a storage.
       await catalog.updateCopy(backup.id, "usb", { error: "interrupted by hand" });
       await catalog.putCopy(copyRecord(backup, { storage: "tape", error: "interrupted by hand" }));
+      const ended = "not stored: the backup ended before it was complete";
+      await catalog.updateCopy(backup.id, "tape", { error: ended });
       expect(await errors()).toHaveLength(2);
       expect((await errors())[1]).toEqual(["usb", 1, "gone"]);
       const [disk] = await catalog.overview.storages();

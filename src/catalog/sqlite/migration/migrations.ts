@@ -10,6 +10,8 @@ const UNCOUNT_VERIFIED = `UPDATE verified_days SET copies = copies - 1, bytes = 
       WHERE storage = OLD.storage AND day = substr(OLD.verified_at, 1, 10) AND copies = 0 AND bytes = 0`;
 /** A copy that a person interrupted (Ctrl-C) is no error of its storage. */
 const IS_FAILURE = "NEW.error IS NOT NULL AND NEW.error NOT IN ('interrupted by hand', 'ended by SIGINT')";
+/** Nor is one of a backup that ended for another reason, such as its dump: `reasonFor` in `jobs/backup/record.ts`. */
+const IS_OF_STORAGE = `${IS_FAILURE} AND NEW.error <> 'not stored: the backup ended before it was complete'`;
 const COUNT_FAILURE = `INSERT INTO storages (name, errors, last_error, last_error_at)
       VALUES (NEW.storage, 1, NEW.error, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
       ON CONFLICT (name) DO UPDATE SET errors = errors + 1, last_error = excluded.last_error,
@@ -167,5 +169,12 @@ export const MIGRATIONS: readonly string[] = [
   CREATE TRIGGER copies_failed_insert AFTER INSERT ON copies WHEN ${IS_FAILURE} BEGIN ${COUNT_FAILURE}; END;
   CREATE TRIGGER copies_failed_update AFTER UPDATE OF error ON copies
     WHEN ${IS_FAILURE} AND NEW.error IS NOT OLD.error BEGIN ${COUNT_FAILURE}; END;
+  `,
+  `
+  DROP TRIGGER copies_failed_insert;
+  DROP TRIGGER copies_failed_update;
+  CREATE TRIGGER copies_failed_insert AFTER INSERT ON copies WHEN ${IS_OF_STORAGE} BEGIN ${COUNT_FAILURE}; END;
+  CREATE TRIGGER copies_failed_update AFTER UPDATE OF error ON copies
+    WHEN ${IS_OF_STORAGE} AND NEW.error IS NOT OLD.error BEGIN ${COUNT_FAILURE}; END;
   `,
 ];

@@ -38,6 +38,7 @@ export function restoreText(raw: RestoreReport, isDryRun: boolean, style: Style)
       ...(report.is_selection ? report.entries : []).map((entry) => `  ${entry}`),
       ...lackLines,
       ...aloneLines,
+      ...(report.is_source ? [style.warn("the target is the database that was backed up")] : []),
       ...report.sessions.map((one) => `${style.warn("in the way")} ${sessionText(one)}`),
       ...prevented,
       ...verdict,

@@ -36,6 +36,8 @@ export interface RestoreRequest {
   clean: boolean;
   /** Allow a target that is not empty. */
   intoExisting: boolean;
+  /** Allow to replace the contents of the very database that was backed up. */
+  intoSource: boolean;
   /** End sessions of others that hold a lock in the way. */
   terminate: boolean;
   keepGoing: boolean;
@@ -53,6 +55,7 @@ export interface Obstacle {
     | "contents"
     | "sessions"
     | "rights"
+    | "source"
     | "transaction"
     | "order"
     | "not-movable";
@@ -78,6 +81,8 @@ export interface RestoreReport {
   globals: GlobalsReport | null;
   /** The present contents of the target, as `3 relations`. */
   target_contents: string[];
+  /** Whether the target is the very database that was backed up. */
+  is_source: boolean;
   /** What prevents the restore, in a dry run; any other run throws it. */
   obstacle: string | null;
   /** Everything that prevents it, in a dry run; `obstacle` is the first. */

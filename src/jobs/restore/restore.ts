@@ -38,6 +38,7 @@ import { withLeftovers, withVersionRisk } from "./leftovers.ts";
 import { obstaclesOf, refusal, rolesToCreate } from "./obstacles.ts";
 import { emptyTables, outcomeOf } from "./outcome.ts";
 import type { RestoreReport, RestoreRequest } from "./report.ts";
+import { isSource, sourceObstacles } from "./source.ts";
 import { unfilled } from "./unfilled.ts";
 import type { GlobalsReport, PlannedGlobals } from "./with-globals.ts";
 import { createGlobals, lacksBeside, planForEntries } from "./with-globals.ts";
@@ -55,16 +56,7 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
       requireSelected(contents, selection);
       isChecking = true;
       const found = await checkTarget(context, request, archive);
-      const {
-        lacks,
-        target_contents,
-        dependents,
-        sessions,
-        obstacles,
-        entries,
-        left_out,
-        missing_dependents,
-      } = found;
+      const { lacks, obstacles, entries, left_out, missing_dependents } = found;
       for (const { name, hint } of lacks.filter(({ kind }) => kind === "version"))
         context.log.warning("the target is older than the server that was backed up", { target: name, hint });
       const refused = refusal(obstacles);
@@ -82,9 +74,10 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
       const looked = {
         lacks,
         roles_created,
-        target_contents,
-        dependents,
-        sessions,
+        target_contents: found.target_contents,
+        dependents: found.dependents,
+        sessions: found.sessions,
+        is_source: found.is_source,
         obstacle: obstacles[0]?.message ?? null,
         obstacles,
       };
@@ -125,6 +118,7 @@ interface Found
       | "target_contents"
       | "dependents"
       | "sessions"
+      | "is_source"
       | "obstacles"
       | "left_out"
       | "missing_dependents"
@@ -153,6 +147,7 @@ async function checkTarget(
   const plan = await planRestore(connection, contents, { selection, create });
   const { needs, present } = plan;
   const hasStreams = data !== undefined;
+  const is_source = await isSource(connection, context.config, request);
   const { obstacles: others, ...adapted } = await adapt(connection, { ...request, hasStreams }, plan);
   const { entries } = adapted;
   const exists = create && (await databaseExists(connection, target.database));
@@ -181,7 +176,11 @@ async function checkTarget(
     contents,
     isReduced: contents.entries.length < all.entries.length,
     left_out: [...plan.left_out, ...left_out],
-    obstacles: obstaclesOf(request, { ...looked, readOnly, exists, present, needs, hasStreams, others }),
+    is_source,
+    obstacles: [
+      ...obstaclesOf(request, { ...looked, readOnly, exists, present, needs, hasStreams, others }),
+      ...sourceObstacles(request, is_source),
+    ],
     ...{ binary, planned },
   };
 }

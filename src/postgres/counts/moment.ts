@@ -1,3 +1,4 @@
+import type { Sql } from "postgres";
 import * as v from "valibot";
 import type { Connection } from "../connection.ts";
 import { LAG_MS_SQL } from "../standby.ts";
@@ -10,6 +11,8 @@ export const dumpMoment = v.object({
   lsn: v.nullable(v.string()),
   /** Null: the role may not see it. */
   timeline: v.nullable(v.number()),
+  /** Of the server; missing: the role may not see it, or the backup is of a version that did not record it. */
+  system_identifier: v.optional(v.string()),
   is_standby: v.boolean(),
   /** How far a standby lay behind its primary, in ms; null: not known. Missing: no standby. */
   lag_ms: v.optional(v.nullable(v.number())),
@@ -37,21 +40,42 @@ export async function readMoment(connection: Connection): Promise<DumpMoment> {
   if (!row) throw new Error("a select without a table gives one row");
   const { taken_at, lag_ms, ...rest } = row;
   const timeline = await readTimeline(connection);
-  return { taken_at: taken_at.toISOString(), ...rest, timeline, ...(rest.is_standby && { lag_ms }) };
+  const system_identifier = await readSystem(connection);
+  const server = { timeline, ...(system_identifier !== null && { system_identifier }) };
+  return { taken_at: taken_at.toISOString(), ...rest, ...server, ...(rest.is_standby && { lag_ms }) };
 }
 
 /** Of the last checkpoint: a primary that was just promoted changes it a moment later. */
 async function readTimeline(connection: Connection): Promise<number | null> {
-  const ask = connection.run("read the timeline", async (sql) => {
-    await sql.unsafe("savepoint pg321_timeline");
+  return await tried(connection, "timeline", async (sql) => {
     const rows = await sql<{ timeline: number }[]>`
       select case when pg_is_in_recovery() then (select timeline_id from pg_control_checkpoint())
         else ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int end as timeline`;
-    await sql.unsafe("release savepoint pg321_timeline");
     return rows[0]?.timeline ?? null;
   });
+}
+
+async function readSystem(connection: Connection): Promise<string | null> {
+  return await tried(connection, "system identifier", async (sql) => {
+    const rows = await sql<{ id: string }[]>`select system_identifier::text as id from pg_control_system()`;
+    return rows[0]?.id ?? null;
+  });
+}
+
+/** Null, and the transaction goes on, if the role may not see it. */
+async function tried<T>(
+  connection: Connection,
+  what: string,
+  query: (sql: Sql) => Promise<T | null>,
+): Promise<T | null> {
+  const ask = connection.run(`read the ${what}`, async (sql) => {
+    await sql.unsafe("savepoint pg321_moment");
+    const found = await query(sql);
+    await sql.unsafe("release savepoint pg321_moment");
+    return found;
+  });
   return await ask.catch(async () => {
-    await connection.run("read on", (sql) => sql.unsafe("rollback to savepoint pg321_timeline"));
+    await connection.run("read on", (sql) => sql.unsafe("rollback to savepoint pg321_moment"));
     return null;
   });
 }

@@ -1,3 +1,4 @@
+import { Pg321Error } from "../../base/errors.ts";
 import type { ArchiveContents, ArchiveEntry } from "../archive/format.ts";
 import { DEPENDENT_KINDS } from "../archive/selection.ts";
 import { entryName, tableOf } from "../archive/table-parts.ts";
@@ -87,7 +88,9 @@ function withoutExtensions(
 
 /** Connects as pg_restore does with `--role`; the endpoint then names that role. */
 export async function connectAs(endpoint: Endpoint, role: string | undefined): Promise<Connection> {
-  const connection = await connect(endpoint);
+  const connection = await connect(endpoint).catch((error) => {
+    throw withoutDatabase(error);
+  });
   if (role === undefined) return connection;
   try {
     await connection.run(
@@ -99,6 +102,14 @@ export async function connectAs(endpoint: Endpoint, role: string | undefined): P
     await connection[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** A target that does not exist is created only on request: its name may be a mistake. */
+function withoutDatabase(error: unknown): unknown {
+  const { cause } = error as { cause?: { code?: unknown } };
+  if (!(error instanceof Pg321Error) || cause?.code !== "3D000") return error;
+  const hint = "check the name of the database, or add --create; nothing was changed";
+  return new Pg321Error(error.code, error.message, { hint, cause: error });
 }
 
 export async function installedExtensions(connection: Connection): Promise<string[]> {

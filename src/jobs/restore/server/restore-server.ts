@@ -178,7 +178,7 @@ async function carryOut(
     maintenanceDatabase: target.database,
     create: step.do === "create",
     ...{ withGlobals: false, clean: false, intoExisting: false, terminate: false, keepGoing: false },
-    ...{ dryRun: false, selection: EVERYTHING, ownership: AS_BACKED_UP },
+    ...{ intoSource: false, dryRun: false, selection: EVERYTHING, ownership: AS_BACKED_UP },
   });
   if (step.do === "create") await rename(database);
   return { outcome: run.outcome === "PARTIAL" ? "partial" : "restored", tables, rows };

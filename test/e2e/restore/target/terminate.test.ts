@@ -75,6 +75,7 @@ const words = (to: string, ...more: string[]) => [
   "-t",
   to,
   "--clean",
+  "--into-source",
   "--table",
   "a",
   ...more,

@@ -8,7 +8,7 @@ import { connect } from "./connection.ts";
 export interface StatementLimit {
   /** Ends the statement that runs when it aborts; its reason is what the error says. */
   signal: AbortSignal;
-  /** The server ends a statement by itself after this time, even if this process has been killed meanwhile. */
+  /** The server ends a statement by itself after this time, even if this process has been killed meanwhile. 0: never. */
   timeoutMs: number;
 }
 

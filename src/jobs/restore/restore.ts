@@ -139,7 +139,7 @@ async function checkTarget(
   { contents: all, data }: Pick<ReadArchive, "contents" | "data">,
 ): Promise<Found> {
   const { target, create, createRoles, clean, selection, ownership, binDir } = request;
-  await using connection = await connectForCheck(request);
+  await using connection = await connectForCheck(context, request);
   const { major, readOnly } = await inspectServer(connection);
   const binary = await pgRestoreFor(major, all.format, binDir);
   const installed = create ? [] : await installedExtensions(connection);
@@ -186,9 +186,10 @@ async function checkTarget(
 }
 
 /** With `create` the database does not exist yet, so the check connects to the maintenance database. */
-function connectForCheck(request: RestoreRequest): Promise<Connection> {
+function connectForCheck({ signal }: JobContext, request: RestoreRequest): Promise<Connection> {
   const { target, create, maintenanceDatabase, ownership } = request;
-  return connectAs(create ? { ...target, database: maintenanceDatabase } : target, ownership.role);
+  const endpoint = create ? { ...target, database: maintenanceDatabase } : target;
+  return connectAs(endpoint, ownership.role, { signal, timeoutMs: 0 });
 }
 
 type Came = Pick<
@@ -227,15 +228,15 @@ async function restoreInto(
   const expectedBytes = request.backup.dump_bytes ?? 0;
   const plan = { entries, selection, clean, jobs, expectedBytes, faults, ...adapted };
   await using load = await prepareLoad(context, archive, plan);
-  const globals = planned ? await makeGlobals(request, planned) : null;
-  await makeRoles(request, lacks);
-  if (create) await makeTarget(request, reduced);
+  const globals = planned ? await makeGlobals(context, request, planned) : null;
+  await makeRoles(context, request, lacks);
+  if (create) await makeTarget(context, request, reduced);
   let isUndone = singleTransaction;
   try {
     const errors_ignored = await load.run(options, () => {
       isUndone = false;
     });
-    if (create) await finishTarget(request, reduced);
+    if (create) await finishTarget(context, request, reduced);
     const came = entries.filter(({ id }) => !faults.entries.has(id));
     const rows = load.rows.rowsOf(came) ?? null;
     const errors = { errors: faults.all, unfilled: unfilled(entries, faults.entries, load.rows) };
@@ -247,24 +248,40 @@ async function restoreInto(
   }
 }
 
-async function finishTarget(request: RestoreRequest, contents: ArchiveContents): Promise<void> {
-  await using connection = await connectForCheck(request);
+async function finishTarget(
+  context: JobContext,
+  request: RestoreRequest,
+  contents: ArchiveContents,
+): Promise<void> {
+  await using connection = await connectForCheck(context, request);
   await finishDatabase(connection, contents, request.target.database);
 }
 
-async function makeGlobals(request: RestoreRequest, planned: PlannedGlobals): Promise<GlobalsReport> {
-  await using connection = await connectForCheck(request);
+async function makeGlobals(
+  context: JobContext,
+  request: RestoreRequest,
+  planned: PlannedGlobals,
+): Promise<GlobalsReport> {
+  await using connection = await connectForCheck(context, request);
   return await createGlobals(connection, planned);
 }
 
-async function makeRoles(request: RestoreRequest, lacks: readonly Lack[]): Promise<void> {
+async function makeRoles(
+  context: JobContext,
+  request: RestoreRequest,
+  lacks: readonly Lack[],
+): Promise<void> {
   const names = rolesToCreate(request, lacks);
   if (names.length === 0) return;
-  await using connection = await connectForCheck(request);
+  await using connection = await connectForCheck(context, request);
   await createRoles(connection, names);
 }
 
-async function makeTarget(request: RestoreRequest, contents: ArchiveContents): Promise<void> {
-  await using connection = await connectForCheck(request);
+async function makeTarget(
+  context: JobContext,
+  request: RestoreRequest,
+  contents: ArchiveContents,
+): Promise<void> {
+  await using connection = await connectForCheck(context, request);
   await createDatabase(connection, contents, request.target.database);
 }

@@ -2,6 +2,8 @@ import { Pg321Error } from "../../base/errors.ts";
 import type { ArchiveContents, ArchiveEntry } from "../archive/format.ts";
 import { DEPENDENT_KINDS } from "../archive/selection.ts";
 import { entryName, tableOf } from "../archive/table-parts.ts";
+import type { StatementLimit } from "../bounded-connection.ts";
+import { connectWithin } from "../bounded-connection.ts";
 import type { Connection } from "../connection.ts";
 import { connect, type Endpoint } from "../connection.ts";
 import type { LeftOut } from "./left-out.ts";
@@ -87,8 +89,12 @@ function withoutExtensions(
 }
 
 /** Connects as pg_restore does with `--role`; the endpoint then names that role. */
-export async function connectAs(endpoint: Endpoint, role: string | undefined): Promise<Connection> {
-  const connection = await connect(endpoint).catch((error) => {
+export async function connectAs(
+  endpoint: Endpoint,
+  role: string | undefined,
+  limit?: StatementLimit,
+): Promise<Connection> {
+  const connection = await (limit ? connectWithin(endpoint, limit) : connect(endpoint)).catch((error) => {
     throw withoutDatabase(error);
   });
   if (role === undefined) return connection;

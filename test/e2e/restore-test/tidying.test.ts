@@ -99,6 +99,23 @@ describe("a check that never answers", () => {
   });
 });
 
+test("a statement of a restore that waits for a lock ends at the server when a person stops it", async () => {
+  const target = await postgres.createDatabase();
+  const holder = await postgres.connect(target).reserve();
+  await holder.unsafe("begin; lock table pg_extension in access exclusive mode").simple();
+  const waiting = async () =>
+    (await sql`select from pg_stat_activity where datname = ${target} and wait_event_type = 'Lock'`).length;
+  const [id] = (await installation.ok("list", "--json")).json.backups.map((one: { id: string }) => one.id);
+  const child = installation.start("restore", id, "--target", `main/${target}`);
+  const end = ended(child);
+  while (child.exitCode === null && (await waiting()) === 0) await Bun.sleep(5);
+  child.kill("SIGINT");
+  expect((await end).exitCode).toBe(130);
+  expect(await waiting()).toBe(0);
+  await holder.unsafe("rollback");
+  holder.release();
+});
+
 test("a scratch database that cannot be dropped changes nothing in a passed test; the next run drops it", async () => {
   // Only a superuser may end the session of a superuser.
   await configure(serverOf(ROLE), "select awaits('guest')");

@@ -59,7 +59,11 @@ export async function alertSelection(
           (glob) =>
             !matchable.some((one) => one.server === server && databasePattern(glob).matches(one.database)),
         )
-        .map((written) => ({ holder: `server "${server}"`, key: `server ${server}`, written })),
+        .map((written) => ({
+          holder: `databases of the server "${server}"`,
+          key: `server ${server}`,
+          written,
+        })),
     );
     const isJudged = (key: string) => {
       const server = /^pattern server (\S+) /.exec(key)?.[1];
@@ -117,7 +121,15 @@ async function endUnselected(context: AlertContext, gone: ReadonlySet<string>): 
 }
 
 /** How the keys of alerts about backups of one database begin. */
-const ABOUT_BACKUPS = [GONE_KEY, "shrunk ", "verify ", "repair ", "cleanup guard ", "cleanup future "];
+const ABOUT_BACKUPS = [
+  GONE_KEY,
+  "shrunk ",
+  "unmatched ",
+  "verify ",
+  "repair ",
+  "cleanup guard ",
+  "cleanup future ",
+];
 
 /** Resolves the alerts about a database and its backups once it has no backup left. */
 export async function endGone(context: AlertContext, { server, database }: Place): Promise<void> {
@@ -192,7 +204,7 @@ function patternAlert({ holder, key, written }: IdlePattern): AlertRequest {
     server: null,
     database: null,
     key: `${PATTERN_KEY}${key} ${written}`,
-    message: `"${written}" in databases of the ${holder} matches no database`,
+    message: `"${written}" in ${holder} matches no database`,
     metadata: { hint: patternHint(written) },
   };
 }

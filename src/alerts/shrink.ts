@@ -1,5 +1,6 @@
 import { isAhead, newestOf } from "../base/newest-good.ts";
 import type { BackupRecord } from "../catalog/records.ts";
+import { parseFacts } from "../postgres/counts/facts.ts";
 import { raiseAlert, resolveAlert } from "./alert.ts";
 import type { AlertContext } from "./alert-context.ts";
 
@@ -11,6 +12,8 @@ export type ShrinkMetadata = Record<string, unknown> & {
   usual_bytes: number;
   /** When the first dump that was too small began: the good ones before it are worth keeping. */
   shrunk_at: string;
+  /** Of the dump's tables, as in `dumpSizes`. */
+  selection?: string;
 };
 
 /** The usual size is the median of this many earlier good dumps. */
@@ -40,8 +43,11 @@ export async function alertIfShrunk(context: AlertContext, backup: BackupRecord)
   // A date written while the clock was ahead would exclude every dump until that time.
   const isBelieved = known !== undefined && !isAhead(new Date(known.shrunk_at), clock.now());
   const since = isAccepted && isBelieved ? known.shrunk_at : undefined;
-  const open = isOpen && !isAccepted ? known : undefined;
-  const range = { since: since ?? "", before: started_at, limit: EARLIER_DUMPS };
+  const selection = parseFacts(backup.facts)?.left_out?.key ?? "";
+  const isOther = isOpen && (known?.selection ?? "") !== selection;
+  if (isOther) await resolveAlert(context, key, `the config selects other parts of ${name} now`);
+  const open = isOpen && !isAccepted && !isOther ? known : undefined;
+  const range = { since: since ?? "", before: started_at, limit: EARLIER_DUMPS, selection };
   const usual_bytes = open?.usual_bytes ?? medianOf(await catalog.overview.dumpSizes(backup, range));
   if (usual_bytes === undefined) return;
   if (dump_bytes * 100 >= usual_bytes * percent)
@@ -51,6 +57,7 @@ export async function alertIfShrunk(context: AlertContext, backup: BackupRecord)
     backup_id,
     dump_bytes,
     usual_bytes,
+    selection,
     shrunk_at: open && open.shrunk_at < started_at ? open.shrunk_at : started_at,
     hint: "check whether data is missing; if the new size is right, acknowledge this alert",
   };

@@ -125,12 +125,12 @@ export interface Overview {
   /** The last backups of a database that have ended, whatever their status; newest first, at most `limit`. */
   recentBackups(server: string, database: string, limit: number): Promise<BackupPoint[]>;
   /**
-   * Sizes of the good dumps of a database and kind that began at `since` or later and before `before`; newest
-   * first, at most `limit`.
+   * Sizes of the good dumps of a database, kind and selection (`left_out.key` of the facts; empty: everything) that began
+   * at `since` or later and before `before`; newest first, at most `limit`.
    */
   dumpSizes(
     of: Pick<BackupRecord, "server" | "database" | "kind">,
-    range: { since: string; before: string; limit: number },
+    range: { since: string; before: string; limit: number; selection: string },
   ): Promise<number[]>;
   /** The newest run, by `scheduled_for`, that a schedule started or skipped; none due after `until`. */
   lastScheduled(schedule: string, until?: string): Promise<RunRecord | undefined>;

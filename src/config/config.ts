@@ -1,7 +1,10 @@
 import type { Secret } from "../base/secret.ts";
-import type { DumpConfig } from "./dump-config.ts";
+import type { DatabaseConfig, SqlCheckConfig } from "./database/config.ts";
+import type { CompressionConfig, DumpConfig } from "./dump-config.ts";
 import type { Network, StorageConfig } from "./storage-config.ts";
 
+export type { DatabaseConfig, SqlCheckConfig } from "./database/config.ts";
+export type { CompressionConfig } from "./dump-config.ts";
 export {
   type BackfillConfig,
   type ExpireConfig,
@@ -38,6 +41,8 @@ export interface Config {
   /** Private directory for temporary files, 0700. */
   temp_dir: string;
   server: ServerConfig[];
+  /** In the order of the file; `database/settings.ts` says which of them holds for a database. */
+  database: DatabaseConfig[];
   storage: StorageConfig[];
   encryption: EncryptionConfig;
   compression: CompressionConfig;
@@ -112,11 +117,6 @@ export interface EncryptionConfig {
   /** The passphrase of a protected identity file. */
   identity_passphrase: Secret | undefined;
   signing_key_file: string;
-}
-
-export interface CompressionConfig {
-  algorithm: "zstd" | "gzip" | "none";
-  level: number;
 }
 
 export interface GuardConfig {
@@ -287,17 +287,6 @@ export interface RestoreTestConfig {
   /** Whether this host tests what another host backs up: it adopts those backups and leaves the results beside them. */
   adopt: boolean;
   check: SqlCheckConfig[];
-}
-
-/** A query whose answer in the restored database is known. */
-export interface SqlCheckConfig {
-  name: string;
-  /** Names, `SERVER/DATABASE`, or globs of either: see `serverPattern`. */
-  databases: string[];
-  sql: string;
-  /** The text of the first column of the first row. */
-  expect: string;
-  timeout_ms: number;
 }
 
 export type Listen =

@@ -10,8 +10,11 @@ type Described = { [key: string]: Value };
  * secrets as `[secret]`, a proxy as host and port, unset settings as null. `unusable` is left out, because check sets nothing aside.
  */
 export function describeConfig(config: Config): Described {
-  const { unusable: _, ...settings } = config;
-  return describeTable(settings);
+  const { unusable: _, database, ...settings } = config;
+  const described = describeTable({ ...settings, database: database.map(({ lines: _, ...table }) => table) });
+  return Object.fromEntries(
+    Object.keys(config).flatMap((key) => (key in described ? [[key, described[key] ?? null]] : [])),
+  );
 }
 
 function describeTable(table: object): Described {

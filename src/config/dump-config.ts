@@ -23,3 +23,9 @@ export interface DumpConfig {
   /** Larger tables are sampled, not counted; 0: no limit. */
   count_max_bytes: number;
 }
+
+/** The `[compression]` table. */
+export interface CompressionConfig {
+  algorithm: "zstd" | "gzip" | "none";
+  level: number;
+}

@@ -140,6 +140,22 @@ describe("config.example.toml", () => {
       expect(text).toMatch(new RegExp(`^(# )?#?(\\[+)?((keep|schedule)\\.)?${key}\\b`, "m"));
   });
 
+  test("settings of databases are explained with every key, and valid", async () => {
+    const start = EXAMPLE.indexOf("# [[database]]");
+    const offer = EXAMPLE.slice(start, EXAMPLE.indexOf("# -----", start)).split("\n");
+    const shown = offer.map((line) => line.replace(/^# (\[\[database\]\]$|[a-z_]+ = )/, "$1"));
+    const { database } = await load([...LINES, ...shown]);
+    expect(database).toMatchObject([{ name: "shop_*", exclude_table_data: ["app.session"] }]);
+    const error = await load([...LINES, "[[database]]", 'name = "x"', "qqqqqq = 1"]).catch(
+      (one: unknown) => one,
+    );
+    const keys = (error as ConfigError).message.split("expected one of ")[1]?.split(/[, ;\n]+/) ?? [];
+    const named = offer.join("\n").matchAll(/^# #?([a-z_]+) = /gm);
+    expect([...named].map(([, key = ""]) => key).sort()).toEqual(
+      keys.filter((key) => /^[a-z_]+$/.test(key)).sort(),
+    );
+  });
+
   describe("notifiers", () => {
     /** The part of the example with the notifiers, without the "# " in front of its settings. */
     const offer = EXAMPLE.slice(EXAMPLE.indexOf("# Notifiers: "))

@@ -1,10 +1,11 @@
 import type { Config } from "./config.ts";
+import { type DatabaseRules, matchesDatabase } from "./database/settings.ts";
 import type { ServerPattern } from "./database-pattern.ts";
 import { serverPattern } from "./database-pattern.ts";
 
 /** A name or glob of the config that no database matches. */
 export interface IdlePattern {
-  /** `override "busy"`. */
+  /** `databases of the override "busy"`. */
   holder: string;
   /** For the key of an alert, `override busy`; unambiguous, because names in the config contain no blank. */
   key: string;
@@ -17,11 +18,16 @@ interface Known {
 }
 
 /**
- * The names and globs of overrides and notifiers that match none of these databases. A pattern that could match on a
+ * The names and globs of overrides, notifiers and [[database]] tables that match none of these databases. A pattern that could match on a
  * server without any known database is left out: it may match later.
  */
 export function idlePatterns(
-  { server: servers, schedule, notify }: Pick<Config, "server" | "schedule" | "notify">,
+  {
+    server: servers,
+    schedule,
+    notify,
+    database: tables = [],
+  }: Pick<Config, "server" | "schedule" | "notify"> & DatabaseRules,
   databases: readonly Known[],
 ): IdlePattern[] {
   const unknown = servers.filter(({ name }) => !databases.some(({ server }) => server === name));
@@ -33,14 +39,27 @@ export function idlePatterns(
     ...schedule.override.map(({ name, databases }) => ({ kind: "override", name, databases })),
     ...filtered.map(({ name, databases }) => ({ kind: "notifier", name, databases })),
   ];
-  return holders.flatMap(({ kind, name, databases: written }) =>
+  const idle = holders.flatMap(({ kind, name, databases: written }) =>
     written
       .map(serverPattern)
       .filter(isIdle)
       .map((pattern) => ({
-        holder: `${kind} "${name}"`,
+        holder: `databases of the ${kind} "${name}"`,
         key: `${kind} ${name}`,
         written: pattern.written,
       })),
   );
+  const idleTables = tables.filter(
+    (table) =>
+      !databases.some(({ server, database }) => matchesDatabase(table, server, database)) &&
+      !unknown.some(({ name }) => table.server === undefined || table.server === name),
+  );
+  return [
+    ...idle,
+    ...idleTables.map((table) => ({
+      holder: `name of the [[database]] table in line ${table.lines[""]}`,
+      key: `database ${table.server ?? "-"}`,
+      written: table.name,
+    })),
+  ];
 }

@@ -7,6 +7,8 @@ import * as v from "valibot";
 import { Secret } from "../base/secret.ts";
 import { certificateProblems, namedCertificates } from "./certificate-files.ts";
 import type { Config, HttpConfig } from "./config.ts";
+import type { DatabaseConfig } from "./database/config.ts";
+import { DATABASE_KEYS } from "./database/settings.ts";
 import { type EnvironmentFile, environmentFileOf, readEnvironmentFile } from "./environment-file.ts";
 import { exposureOf } from "./exposed-secrets.ts";
 import { findLines, type LineFinder } from "./positions.ts";
@@ -74,6 +76,7 @@ export async function loadConfig(
     file: resolve(file),
     checksum: createHash("sha256").update(bytes).digest("hex"),
     ...config,
+    database: withLines(config.database, lineOf),
     warnings: [
       ...(await exposedSecrets(file, config, document, rights, lineOf)).map((problem) =>
         problemText(file, problem),
@@ -83,6 +86,17 @@ export async function loadConfig(
     ],
     unusable,
   };
+}
+
+/** A table without a name of its own is known by its place in the file. */
+function withLines(tables: readonly DatabaseConfig[], lineOf: LineFinder): DatabaseConfig[] {
+  return tables.map((table, index) => {
+    const paths = ["", ...DATABASE_KEYS].map((key): [string, number] => {
+      const path = ["database", index, ...(key === "" ? [] : key.split("."))];
+      return [key, lineOf(path) ?? 0];
+    });
+    return { ...table, lines: Object.fromEntries(paths) };
+  });
 }
 
 function proxied<T extends Pick<Config, "storage" | "notify">>(

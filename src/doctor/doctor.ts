@@ -342,6 +342,6 @@ function lookAtPatterns(config: Config, databases: readonly Place[]): Finding[] 
   return idlePatterns(config, databases).map(({ holder, written }) => ({
     area: "config",
     subject: config.file,
-    ...warning(`"${written}" in databases of the ${holder} matches no database`, patternHint(written)),
+    ...warning(`"${written}" in ${holder} matches no database`, patternHint(written)),
   }));
 }

@@ -36,6 +36,24 @@ describe("schedules", () => {
     // None of them sets a schedule for verification.
     expect(found.filter(({ job }) => job === "verify").map(({ name }) => name)).toEqual(["verify"]);
   });
+
+  test("a [[database]] table takes its databases out of overrides and of the general schedule", async () => {
+    const found = schedulesOf(
+      await loadToml(
+        `${MINIMAL}[schedule]\n${override("busy", ["shop", "s*"], "@hourly")}` +
+          '[[database]]\nname = "s*"\nschedule = "5 * * * *"\n[[database]]\nserver = "main"\nname = "sales"\nschedule = "off"\n' +
+          '[[database]]\nname = "shop"\nschedule = "7 * * * *"\n',
+      ),
+    );
+    const followed = (database: string) =>
+      found
+        .filter(({ job, selects }) => job === "backup" && selects("main", database))
+        .map(({ name, pattern }) => `${name}: ${pattern}`);
+    expect(followed("shop")).toEqual(["backup database shop: 7 * * * *"]);
+    expect(followed("stock")).toEqual(["backup database s*: 5 * * * *"]);
+    expect(followed("sales")).toEqual([]);
+    expect(followed("app")).toEqual(["backup: 0 2 * * *"]);
+  });
 });
 
 test("a database named like a pattern is not confused with it", async () => {

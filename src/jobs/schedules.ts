@@ -1,6 +1,8 @@
 import { DAY_MS, HOUR_MS } from "../base/limits.ts";
 import type { Config, ScheduleOverride } from "../config/config.ts";
 import { cronTimes, OFF } from "../config/cron.ts";
+import type { DatabaseRules } from "../config/database/settings.ts";
+import { databaseRuleName, scheduleRuleFor } from "../config/database/settings.ts";
 import { serverPattern } from "../config/database-pattern.ts";
 
 export const SCHEDULED_JOBS = ["backup", "cleanup", "verify", "repair", "restore-test"] as const;
@@ -9,7 +11,10 @@ export type ScheduledJob = (typeof SCHEDULED_JOBS)[number];
 
 /** One schedule: a cron pattern for a job and some databases. */
 export interface Schedule {
-  /** `backup`, or `backup busy` for the override "busy". Used in records and metrics. */
+  /**
+   * `backup`, `backup busy` for the override "busy", or `backup database main/shop` for a [[database]] table. Used in
+   * records and metrics.
+   */
   name: string;
   job: ScheduledJob;
   /** Never "off". */
@@ -36,11 +41,13 @@ const HOURS = 8 * 24;
  * The schedules of a config that are not off. For each job, every database belongs to exactly one schedule or to one
  * that is off. Throws code `usage` for an invalid glob.
  */
-export function schedulesOf({ schedule }: Pick<Config, "schedule">): Schedule[] {
+export function schedulesOf(config: Pick<Config, "schedule"> & DatabaseRules): Schedule[] {
+  const { schedule } = config;
   return SCHEDULED_JOBS.flatMap((job) => {
-    const taken: Schedule["selects"][] = [];
+    const own = job === "backup" ? databaseSchedules(config) : [];
+    const taken: Schedule["selects"][] = own.map(({ selects }) => selects);
     const isTaken: Schedule["selects"] = (...name) => taken.some((selects) => selects(...name));
-    const found: Schedule[] = [];
+    const found: Schedule[] = [...own];
     for (const override of schedule.override) {
       const pattern = OF_ALL_DATABASES.includes(job) ? undefined : override[keyOf(job) as "backup"];
       if (pattern === undefined) continue;
@@ -53,6 +60,17 @@ export function schedulesOf({ schedule }: Pick<Config, "schedule">): Schedule[] 
     found.push({ name: job, job, pattern: schedule[keyOf(job)], selects: (...name) => !isTaken(...name) });
     return found;
   }).filter(({ pattern }) => pattern !== OFF);
+}
+
+/** The schedules of [[database]] tables: they win over overrides, and of several tables the one that `settings.ts` says. */
+function databaseSchedules(config: DatabaseRules): Schedule[] {
+  return (config.database ?? []).flatMap((rule) => {
+    if (rule.schedule === undefined) return [];
+    const selects: Schedule["selects"] = (...name) => scheduleRuleFor(config, ...name) === rule;
+    return [
+      { name: `backup database ${databaseRuleName(rule)}`, job: "backup", pattern: rule.schedule, selects },
+    ];
+  });
 }
 
 /** The longest time between two runs after `from`, in milliseconds; undefined if there are not two. */
@@ -81,7 +99,7 @@ export interface TimetableEntry extends Schedule {
   intervalMs: number | undefined;
 }
 
-export type Scheduled = Pick<Config, "schedule" | "timezone">;
+export type Scheduled = Pick<Config, "schedule" | "timezone"> & DatabaseRules;
 
 /** Intervals change over the year (a day of 25 hours), so they are computed again after this time. */
 const KEPT_MS = DAY_MS;

@@ -6,6 +6,7 @@ import type { PostgresBinary } from "./binaries.ts";
 import type { Endpoint } from "./connection.ts";
 import { databaseError } from "./errors.ts";
 import { libpqEnvironment, ownRole } from "./libpq.ts";
+import type { SelectedTables } from "./selected-tables.ts";
 
 export interface DumpOptions
   extends Pick<DumpConfig, "lock_wait_timeout_ms" | "stall_timeout_ms" | "nice" | "io_class"> {
@@ -18,6 +19,8 @@ export interface DumpOptions
   snapshot?: string | undefined;
   /** More options of pg_dump, for a part of the database. */
   part?: readonly string[];
+  /** The parts of the database to dump; undefined: all of it. */
+  selected?: SelectedTables | undefined;
   signal?: AbortSignal;
   /** The pool that the blocks come from and must be released to. */
   blocks?: BufferPool;
@@ -45,6 +48,7 @@ export async function* dumpDatabase(options: DumpOptions): AsyncGenerator<Uint8A
           ...(options.lock_wait_timeout_ms > 0
             ? [`--lock-wait-timeout=${options.lock_wait_timeout_ms}`]
             : []),
+          ...(options.selected?.args ?? []),
           ...(options.snapshot === undefined ? [] : [`--snapshot=${options.snapshot}`]),
           ...(options.part ?? []),
         ],

@@ -38,13 +38,14 @@ export class Backfill {
     this.#storages = options.storages;
   }
 
-  /** The names of the storages that get a copy of the next backup. */
-  wanted(backup: BackfillCandidate): string[] {
+  /** The names of the storages that get a copy of the next backup. `own`: the keep rules of its database, if it has some. */
+  wanted(backup: BackfillCandidate, own?: KeepRules): string[] {
     const database = `${backup.server}/${backup.database}`;
     const isCounted = backup.isGood && !isAhead(backup.startedAt, this.#now);
     const isNewest = isCounted && !this.#seen.has(database);
     if (isCounted) this.#seen.add(database);
     return this.#storages
+      .map((storage) => (own ? { ...storage, keep: own } : storage))
       .filter((storage) => this.#isWanted(storage, backup, { database, isCounted, isNewest }))
       .map(({ name }) => name);
   }

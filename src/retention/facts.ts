@@ -8,6 +8,8 @@ export interface RetentionRules {
   /** IANA name: the counting rules use the days, weeks, months and years of this zone. */
   timezone: string;
   storages: readonly RetainingStorage[];
+  /** The rules that hold for a database instead of those of a storage; undefined: the storage's own. */
+  keepOf?: ((server: string, database: string, storage: string) => KeepRules) | undefined;
   guard: {
     /** How long a database may go without a new good backup before it counts as stale. */
     staleAfterMs: (server: string, database: string) => number;

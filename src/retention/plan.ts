@@ -41,6 +41,7 @@ export function newestFirst(
  */
 export class RetentionPlanner {
   readonly #rules: Rules;
+  readonly #keepOf: RetentionRules["keepOf"];
   readonly #onDatabase: (newestGood: NewestGood | undefined) => void;
   readonly #ended = new Set<string>();
   /** The start of the last backup with a believable date. */
@@ -49,7 +50,8 @@ export class RetentionPlanner {
 
   /** `onDatabase` is called as each database ends. */
   constructor(rules: RetentionRules, onDatabase: (newestGood: NewestGood | undefined) => void = () => {}) {
-    const { now, guard, storages, timezone, lockHorizonMs = 0 } = rules;
+    const { now, guard, storages, timezone, lockHorizonMs = 0, keepOf } = rules;
+    this.#keepOf = keepOf;
     this.#rules = {
       now,
       lockHorizonMs,
@@ -66,7 +68,7 @@ export class RetentionPlanner {
     if (this.#database?.key !== key) {
       this.end();
       if (this.#ended.has(key)) throw new Error(`${server}/${database} came a second time`);
-      this.#database = { key, planner: new DatabasePlanner(this.#rules) };
+      this.#database = { key, planner: new DatabasePlanner(this.#rulesOf(server, database)) };
     }
     if (!isAhead(startedAt, this.#rules.now)) {
       if (this.#previous !== undefined && startedAt > this.#previous)
@@ -80,6 +82,15 @@ export class RetentionPlanner {
       this.#previous = startedAt;
     }
     return this.#database.planner.decide(backup);
+  }
+
+  #rulesOf(server: string, database: string): Rules {
+    const keepOf = this.#keepOf;
+    if (!keepOf) return this.#rules;
+    const storages = [...this.#rules.storages].map(
+      ([name, storage]) => [name, { ...storage, keep: keepOf(server, database, name) }] as const,
+    );
+    return { ...this.#rules, storages: new Map(storages) };
   }
 
   /** Call after the last backup. */

@@ -9,6 +9,8 @@ import type { CopyTotal, DatabaseRecord, LatestBackups } from "../catalog/overvi
 import type { BackupRecord, CopyRecord } from "../catalog/records.ts";
 import { backupEntry } from "../jobs/schedules.ts";
 import { backupStorages } from "../jobs/storages.ts";
+import { parseFacts } from "../postgres/counts/facts.ts";
+import { leftOutText } from "../postgres/counts/left-out.ts";
 import { failureSince, serverFailures } from "./last-attempt.ts";
 import type { DatabaseCopiesStatus, DatabaseStatus, GoodBackupStatus, RestoreTestStatus } from "./report.ts";
 import { restoreTestStatuses, testedName } from "./restore-tests.ts";
@@ -134,7 +136,7 @@ function databaseState(source: StatusSource, facts: Facts, now: Date): DatabaseS
   if (serverFailure) return "failing";
   if (ended && ended.id !== good.id && !isEndedByHand(ended) && newer(ended, good, now) === ended)
     return "failing";
-  const isWhole = backupStoragesOf(source).every((name) => storages.includes(name));
+  const isWhole = backupStoragesOf(source, record).every((name) => storages.includes(name));
   return good.status === "PARTIAL" || !isWhole ? "partial" : "good";
 }
 
@@ -154,13 +156,14 @@ function goodStatus(good: BackupRecord, storages: string[], now: Date): GoodBack
     duration_ms: durationMs(good),
     dump_bytes,
     object_bytes,
+    left_out: leftOutText(parseFacts(good.facts)?.left_out) ?? null,
     storages,
   };
 }
 
 /** Includes storages that backups go to even if they hold no copy of this database. */
 function copiesStatus(source: StatusSource, { record, totals }: Facts, now: Date): DatabaseCopiesStatus[] {
-  const expected = record.gone_at === null ? backupStoragesOf(source) : [];
+  const expected = record.gone_at === null ? backupStoragesOf(source, record) : [];
   const held = totals.filter(({ copies }) => copies > 0);
   const names = new Set([...expected, ...held.map(({ storage }) => storage)]);
   return [...names].sort().map((storage) => {
@@ -172,6 +175,7 @@ function copiesStatus(source: StatusSource, { record, totals }: Facts, now: Date
       bytes: total?.bytes ?? 0,
       newest_started_at: newest,
       newest_age_ms: newest === null ? null : ageMs(newest, now),
+      is_used: expected.includes(storage),
     };
   });
 }
@@ -199,8 +203,8 @@ function recordOf({ server, database, good, ended }: LatestBackups): DatabaseRec
   return { server, database, first_seen_at: first, last_seen_at: times.at(-1) ?? first, gone_at: null };
 }
 
-function backupStoragesOf(source: StatusSource): string[] {
-  return backupStorages(source).map(({ name }) => name);
+function backupStoragesOf(source: StatusSource, of: DatabaseRecord): string[] {
+  return backupStorages(source, of).map(({ name }) => name);
 }
 
 function newer(left: BackupRecord | null, right: BackupRecord | null, now: Date): BackupRecord | null {

@@ -183,6 +183,8 @@ export interface GoodBackupStatus {
   duration_ms: number | null;
   dump_bytes: number | null;
   object_bytes: number | null;
+  /** What the config left out of the dump: `without table public.log`; null: nothing, or not known. */
+  left_out: string | null;
   /** Storages with a confirmed copy of this backup. */
   storages: string[];
 }
@@ -194,6 +196,8 @@ export interface DatabaseCopiesStatus {
   bytes: number;
   newest_started_at: string | null;
   newest_age_ms: number | null;
+  /** Whether new backups of the database go there. */
+  is_used: boolean;
 }
 
 export interface StorageStatus {

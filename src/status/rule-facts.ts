@@ -3,6 +3,10 @@ import type { DatabaseRecord } from "../catalog/overview.ts";
 import type { BackupRecord, CopyRecord, RestoreTestRecord } from "../catalog/records.ts";
 import { byStanding } from "../catalog/restore-tests.ts";
 import type { RuleMarkRecord } from "../catalog/rule-marks.ts";
+import type { StorageConfig } from "../config/config.ts";
+import { archiveNames, restoreTestFor, storagesFor } from "../config/database/settings.ts";
+import { parseFacts } from "../postgres/counts/facts.ts";
+import { leftOutText } from "../postgres/counts/left-out.ts";
 import { marksOf } from "../rule/judge.ts";
 import { dated } from "../rule/since.ts";
 import { type ProbeFacts, probesInForce } from "../storage/immutability.ts";
@@ -88,9 +92,11 @@ export function markStatuses(
   const had = before.flatMap(({ rule, state }) => (state === "held" || state === "lost" ? rule : []));
   const marks = marksOf({
     now,
-    demands: config.rule,
+    demands: restoreTestFor(config, record.server, record.database).excluded
+      ? { ...config.rule, zero_errors: false }
+      : config.rule,
     name: backupName(record),
-    storages: config.storage,
+    storages: storagesOf(config, record, copies),
     probes: records.probes,
     full: records.full,
     backup: good && { started_at: good.started_at, copies },
@@ -100,7 +106,13 @@ export function markStatuses(
     test: records.tests.get(keyOf(record)) ?? null,
     testError: records.testErrors.get(keyOf(record)) ?? null,
   });
-  return dated(marks, before, now).map(
+  const left = leftOutText(parseFacts(good?.facts)?.left_out);
+  const told = marks.map((one) =>
+    one.rule === "copies" && left !== undefined && one.state === "held"
+      ? { ...one, sentence: `${one.sentence}; the newest backup is ${left}` }
+      : one,
+  );
+  return dated(told, before, now).map(
     ({ rule, state, demanded, since, sentence, next_step }): MarkStatus => ({
       rule,
       state,
@@ -110,6 +122,19 @@ export function markStatuses(
       next_step,
     }),
   );
+}
+
+/** The storages that the database uses, the archives, and others that have a copy of its newest good backup. */
+function storagesOf(
+  config: StatusSource["config"],
+  { server, database }: DatabaseRecord,
+  copies: readonly CopyRecord[],
+): StorageConfig[] {
+  const chosen = storagesFor(config, server, database);
+  if (chosen === undefined) return config.storage;
+  const kept = copies.flatMap(({ state, storage }) => (state === "CONFIRMED" ? storage : []));
+  const used = new Set([...chosen, ...archiveNames(config), ...kept]);
+  return config.storage.filter(({ name }) => used.has(name));
 }
 
 function keyOf({ server, database }: { server: string; database: string }): string {

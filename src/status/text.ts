@@ -126,13 +126,17 @@ function databaseNote(database: DatabaseStatus): string {
   const { state, newest_good, copies, gone_at } = database;
   const attempt = lastAttempt(database);
   if (state === "gone") return `gone since ${time(gone_at)}`;
-  const lacks = copies.filter(({ storage }) => newest_good && !newest_good.storages.includes(storage));
+  const lacks = copies.filter(
+    ({ storage, is_used }) => is_used && newest_good && !newest_good.storages.includes(storage),
+  );
   if (attempt && (database.server_failure || database.last_attempt?.id !== newest_good?.id))
     return note(
       `${backupWord(attempt)} at ${time(attempt.started_at)}`,
       isEndedByHand(attempt) ? null : attempt.error,
     );
-  return lacks.length === 0 ? "" : `newest not in ${lacks.map(({ storage }) => storage).join(", ")}`;
+  const missing =
+    lacks.length === 0 ? [] : [`newest not in ${lacks.map(({ storage }) => storage).join(", ")}`];
+  return [...missing, ...(newest_good?.left_out ? [newest_good.left_out] : [])].join("; ");
 }
 
 function storageTable({ storages }: StatusReport, style: Style): string | undefined {

@@ -65,6 +65,7 @@ const ENDED: readonly RunOutcome[] = ["OK", "PARTIAL", "FAILED", "INTERRUPTED"];
 const DUMP_SIZES = `SELECT dump_bytes FROM backups
   WHERE server = $server AND database = $database AND started_at >= $since AND started_at < $before
     AND kind = $kind AND status IN ('VERIFIED', 'PARTIAL') AND dump_bytes IS NOT NULL
+    AND coalesce(json_extract(facts, '$.left_out.key'), '') = $selection
   ORDER BY started_at DESC, id DESC LIMIT $limit`;
 
 /** The part of the SQLite catalog that `/status` and the metrics use. */

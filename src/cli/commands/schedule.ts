@@ -2,6 +2,7 @@ import { Pg321Error } from "../../base/errors.ts";
 import { visibleData } from "../../base/text/visible.ts";
 import type { Config } from "../../config/config.ts";
 import { cronTimes } from "../../config/cron.ts";
+import { databaseRuleName } from "../../config/database/settings.ts";
 import type { ScheduledJob } from "../../jobs/schedules.ts";
 import { intervalMs, SCHEDULED_JOBS, schedulesOf } from "../../jobs/schedules.ts";
 import type { Command } from "../command.ts";
@@ -48,7 +49,7 @@ interface Upcoming {
   pattern: string | null;
   /** The longest time between two runs. */
   interval_ms: number | null;
-  /** Names and globs of an override; empty for the databases that no override selects. */
+  /** Names and globs of an override or of a [[database]] table; empty for the databases that no override selects. */
   databases: readonly string[];
   /** RFC 3339 with the zone's offset. */
   next_runs: string[];
@@ -64,7 +65,7 @@ function upcoming(config: Config, now: Date, count: number): Upcoming[] {
       job,
       pattern,
       interval_ms: intervalMs(pattern, timezone, now) ?? null,
-      databases: override?.databases ?? [],
+      databases: override?.databases ?? databasesOfRule(config, name),
       next_runs: times.map((time) => zonedTime(time, timezone)),
     };
   });
@@ -73,6 +74,11 @@ function upcoming(config: Config, now: Date, count: number): Upcoming[] {
     (job): Upcoming => ({ name: job, job, pattern: null, interval_ms: null, databases: [], next_runs: [] }),
   );
   return [...found, ...off];
+}
+
+function databasesOfRule({ database }: Config, schedule: string): string[] {
+  const names = database.map(databaseRuleName);
+  return names.filter((name) => schedule === `backup database ${name}`);
 }
 
 function countOf(text: string | undefined): number {

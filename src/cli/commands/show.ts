@@ -10,6 +10,7 @@ import { holdText } from "../../jobs/cleanup/hold.ts";
 import { findBackup } from "../../jobs/copies/find-backup.ts";
 import { checkTexts } from "../../jobs/restore-test/told.ts";
 import { parseFacts } from "../../postgres/counts/facts.ts";
+import { leftOutText } from "../../postgres/counts/left-out.ts";
 import type { ListedBackup } from "../../status/list-backups.ts";
 import { listed } from "../../status/list-backups.ts";
 import { recoveryMs } from "../../status/restore-tests.ts";
@@ -122,6 +123,7 @@ function textOf(
     ["snapshot", counted ? momentText(counted) : null],
     ["globals", globalsText(backup)],
     ["rows", counted ? factsText(counted).join(`\n${" ".repeat(NAME_WIDTH)} `) : null],
+    ["left out", leftOutText(counted?.left_out) ?? null],
     ["restore test", testLine],
     ["rate", backup.dump_bytes && duration_ms ? rateText(backup.dump_bytes, duration_ms) : null],
     ["object", backup.object_key],

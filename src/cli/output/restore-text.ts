@@ -30,12 +30,15 @@ export function restoreText(raw: RestoreReport, isDryRun: boolean, style: Style)
     ...leftOutLines(raw, style),
   ];
   const tableText = plural(tables, "table");
+  const notThere =
+    report.not_in_backup === null ? [] : [`${style.warn("warning")} this backup is ${report.not_in_backup}`];
   if (isDryRun) {
     const verdict = obstacles.length === 0 ? [style.good("nothing prevents the restore")] : [];
     const prevented = obstacles.flatMap((one) => obstacleLines(one, style));
     return [
       `would restore ${what}: ${tableText}`,
       ...(report.is_selection ? report.entries : []).map((entry) => `  ${entry}`),
+      ...notThere,
       ...lackLines,
       ...aloneLines,
       ...(report.is_source ? [style.warn("the target is the database that was backed up")] : []),
@@ -64,7 +67,7 @@ export function restoreText(raw: RestoreReport, isDryRun: boolean, style: Style)
       ...lackLines,
       `${tables > 0 || errors_ignored === 0 ? style.good("restored") : style.warn("not restored:")} ${what}: ${tableText}${rowText}, ${size}`,
     ],
-    ...[...emptyLines, ...lostLines, ...aloneLines, ...errorLines, ...summary],
+    ...[...notThere, ...emptyLines, ...lostLines, ...aloneLines, ...errorLines, ...summary],
   ].join("\n");
 }
 

@@ -6,8 +6,8 @@ import { type Report, table } from "./table.ts";
 import { isTable } from "./values.ts";
 
 /** A hundred years in days: more is a mistake. */
-const KEEP_MAX = 36_500;
-const COUNTING_RULES = ["last", "daily", "weekly", "monthly", "yearly"] as const;
+export const KEEP_MAX = 36_500;
+export const COUNTING_RULES = ["last", "daily", "weekly", "monthly", "yearly"] as const;
 
 export function keep(days: number) {
   const count = v.optional(integer(1, KEEP_MAX));

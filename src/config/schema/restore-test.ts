@@ -44,7 +44,7 @@ const statement = leaf(
     typeof value === "string" && value.trim() !== "" && !value.includes("\u0000") ? value : undefined,
 );
 
-const allowedError = leaf(
+export const allowedError = leaf(
   "a part of an error of pg_restore, or a glob for the whole of it that does not match every error",
   (value) => (typeof value === "string" && !/^[*?\s]*$/.test(value) ? value : undefined),
 );
@@ -69,6 +69,8 @@ const check = v.pipe(
   ),
 );
 
+export const checkSchema = namedTables("restore_test.check", check);
+
 /** The `[restore_test]` table. */
 export const restoreTestSchema = v.pipe(
   table("the [restore_test] table", {
@@ -77,7 +79,7 @@ export const restoreTestSchema = v.pipe(
     max_bytes: v.optional(size()),
     timeout: v.optional(duration(), "12h"),
     adopt: v.optional(boolean(), false),
-    check: v.optional(namedTables("restore_test.check", check)),
+    check: v.optional(checkSchema),
   }),
   v.transform(
     ({ timeout, check, max_bytes, ...given }): RestoreTestConfig => ({

@@ -2,6 +2,8 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { type Config, DEFAULT_STATE_DIR } from "../config.ts";
 import { OFF } from "../cron.ts";
+import { databaseKeepsFit, databasesFit } from "../database/fit.ts";
+import { databasesSchema } from "../database/schema.ts";
 import { cleanupSchema } from "./cleanup.ts";
 import { compressionSchema } from "./compression.ts";
 import { dumpSchema } from "./dump.ts";
@@ -39,6 +41,7 @@ export const configSchema = v.pipe(
     state_dir: v.optional(absolutePath(), DEFAULT_STATE_DIR),
     temp_dir: v.optional(absolutePath()),
     server: v.optional(servers),
+    database: v.optional(databasesSchema, []),
     storage: storagesSchema,
     encryption: v.optional(encryptionSchema, {}),
     compression: v.optional(compressionSchema, {}),
@@ -67,12 +70,17 @@ export const configSchema = v.pipe(
       if (isTable(schedule) && schedule[job] !== undefined && schedule[job] !== OFF)
         report(["schedule", job], `found a schedule, expected "off": ${OWNER_ONLY}`);
   }),
+  rule(databasesFit),
+  rule((_, report, sound) => {
+    if (sound) databaseKeepsFit(sound.database, sound.storage, report);
+  }),
   v.transform(
     (given): Omit<Config, "file" | "checksum" | "warnings" | "unusable"> => ({
       timezone: given.timezone ?? Intl.DateTimeFormat().resolvedOptions().timeZone,
       state_dir: given.state_dir,
       temp_dir: given.temp_dir ?? join(given.state_dir, "tmp"),
       server: given.server ?? [],
+      database: given.database,
       storage: given.storage,
       encryption: {
         mode: given.encryption.mode,

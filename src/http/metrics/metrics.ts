@@ -169,9 +169,9 @@ function setRestoreTest(sheet: MetricSheet, { server, database, restore_test: te
 /** A storage without a copy of the database is exported with 0, so that the missing copy is visible. */
 function setCopies(sheet: MetricSheet, one: DatabaseStatus, backupStorages: readonly string[]): void {
   const { server, database, newest_good: good } = one;
-  for (const { storage, copies, bytes, newest_started_at } of one.copies) {
+  for (const { storage, copies, bytes, newest_started_at, is_used } of one.copies) {
     const labels = { server, database, storage };
-    if (good && backupStorages.includes(storage))
+    if (good && is_used && backupStorages.includes(storage))
       sheet.set("pg321_backup_copied", labels, good.storages.includes(storage) ? 1 : 0);
     sheet.set("pg321_copies", labels, copies);
     sheet.set("pg321_copies_bytes", labels, bytes);

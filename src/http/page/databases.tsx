@@ -181,9 +181,9 @@ const Copies = ({
   if (newest_good === null && copies.every((one) => one.copies === 0)) return null;
   return (
     <ul class="copies" aria-label={`Copies of ${server}/${database}`}>
-      {copies.map(({ storage, copies: number, bytes }) => {
+      {copies.map(({ storage, copies: number, bytes, is_used }) => {
         const hasNewest = newest_good?.storages.includes(storage) === true;
-        const lacking = state === "good" || newest_good === null ? "quiet" : "warning";
+        const lacking = state === "good" || newest_good === null || !is_used ? "quiet" : "warning";
         return (
           <li>
             <State tone={hasNewest ? "good" : lacking}>

@@ -3,6 +3,7 @@ import type { AlertContext } from "../../alerts/alert-context.ts";
 import { shareText } from "../../alerts/copy-alerts.ts";
 import { alertSuccess } from "../../alerts/run-alerts.ts";
 import { alertIfShrunk } from "../../alerts/shrink.ts";
+import { alertUnmatched } from "../../alerts/unmatched-alerts.ts";
 import { Pg321Error } from "../../base/errors.ts";
 import { plural } from "../../base/text/amounts.ts";
 import { shellQuoted } from "../../base/text/shell.ts";
@@ -80,7 +81,9 @@ function isExplained(result: BackupResult, results: readonly BackupResult[]): bo
 
 async function alertShrink(context: AlertContext, { backup_id }: BackupResult): Promise<void> {
   const backup = backup_id === null ? undefined : await context.catalog.backup(backup_id);
-  if (backup) await alertIfShrunk(context, backup);
+  if (!backup) return;
+  await alertIfShrunk(context, backup);
+  await alertUnmatched(context, backup);
 }
 
 async function alertBackupOf(context: AlertContext, run: RunRecord, result: BackupResult): Promise<void> {

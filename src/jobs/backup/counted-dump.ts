@@ -154,7 +154,8 @@ export class CountedDump implements AsyncDisposable {
   #factsOf(snapshot: Snapshot): Promise<DumpFacts> {
     const { counts, count_max_bytes } = this.#context.config.dump;
     if (!counts) return Promise.resolve(unknownFacts("dump.counts is off", snapshot.moment));
-    return snapshot.count({ maxBytes: count_max_bytes, signal: this.#end.signal });
+    const { selected } = this.#options;
+    return snapshot.count({ maxBytes: count_max_bytes, signal: this.#end.signal, selected });
   }
 
   #without(error: unknown): void {

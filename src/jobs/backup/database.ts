@@ -108,7 +108,7 @@ async function makeBackup(
   await intendCopies(context, started);
 
   const title = `backup ${backupName(started)}`;
-  const storages = backupStorages(context).map((storage) => storage.name);
+  const storages = backupStorages(context, started).map((storage) => storage.name);
   const progress = new ProgressMeter(context.progress, title, source.databaseBytes, storages);
   const meters = { dump: newMeter(), object: newMeter() };
   const partBytes = partBytesFor(source.databaseBytes, maxPartsOf(config.storage));

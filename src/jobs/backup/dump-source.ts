@@ -2,14 +2,19 @@ import { unlessLate } from "../../base/abort.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
 import type { ServerConfig } from "../../config/config.ts";
+import type { SelectionSettings } from "../../config/database/settings.ts";
+import { selectionFor } from "../../config/database/settings.ts";
 import type { PostgresBinary } from "../../postgres/binaries.ts";
 import { pgDumpFor } from "../../postgres/binaries.ts";
 import type { Endpoint } from "../../postgres/connection.ts";
 import { connect, endpointOf } from "../../postgres/connection.ts";
 import type { DumpFacts } from "../../postgres/counts/facts.ts";
+import { unknownFacts } from "../../postgres/counts/facts.ts";
 import type { Snapshot } from "../../postgres/counts/snapshot.ts";
 import { withLackingRights } from "../../postgres/dump-rights.ts";
 import { databaseBytes, inspectServer } from "../../postgres/inspect.ts";
+import type { SelectedTables } from "../../postgres/selected-tables.ts";
+import { selectTables } from "../../postgres/selected-tables.ts";
 import type { BufferPool } from "../../stream/buffer-pool.ts";
 import type { JobContext } from "../context.ts";
 import { CountedDump } from "./counted-dump.ts";
@@ -49,7 +54,9 @@ export async function prepareDump(
   snapshot?: Snapshot,
 ): Promise<DumpSource> {
   const endpoint = endpointOf(server, database);
-  const facts = await factsOf(endpoint, database);
+  const selection = selectionFor(context.config, server.name, database);
+  const facts = await factsOf(endpoint, database, selection);
+  const { selected } = facts;
   const binary = await pgDumpFor(facts.major, server.bin_dir);
   let stderrTail = "";
   let counted: CountedDump | undefined;
@@ -58,7 +65,7 @@ export async function prepareDump(
     pgDumpVersion: binary.version,
     databaseBytes: facts.bytes,
     open: async (blocks, signal) => {
-      const options = { ...dumpOptions(context, endpoint, binary), blocks, signal };
+      const options = { ...dumpOptions(context, endpoint, binary), selected, blocks, signal };
       const onExit = (end: { stderrTail: string }) => (stderrTail = end.stderrTail);
       const dump = new CountedDump(context, { ...options, onExit }, snapshot);
       counted = dump;
@@ -69,7 +76,7 @@ export async function prepareDump(
       return { isContainer, bytes: explained(dump.read(), endpoint, limit) };
     },
     stderrTail: () => stderrTail,
-    facts: async (signal) => counted?.facts(signal),
+    facts: async (signal) => withLeftOut(await counted?.facts(signal), selected),
     [Symbol.asyncDispose]: async () => counted?.[Symbol.asyncDispose](),
   };
 }
@@ -101,9 +108,19 @@ function dumpOptions({ config }: JobContext, endpoint: Endpoint, binary: Postgre
   return { ...config.dump, endpoint, binary, tempDir: config.temp_dir };
 }
 
-async function factsOf(endpoint: Endpoint, database: string) {
+/** What is left out is known without any count, too. */
+function withLeftOut(
+  facts: DumpFacts | undefined,
+  selected: SelectedTables | undefined,
+): DumpFacts | undefined {
+  if (!selected) return facts;
+  return { ...(facts ?? unknownFacts("dump.counts is false")), left_out: selected.left_out };
+}
+
+async function factsOf(endpoint: Endpoint, database: string, selection: SelectionSettings) {
   await using connection = await connect(endpoint);
   const facts = await inspectServer(connection);
   const bytes = (await databaseBytes(connection, database)) ?? 0;
-  return { version: facts.version, major: facts.major, bytes };
+  const selected = await selectTables(connection, selection);
+  return { version: facts.version, major: facts.major, bytes, selected };
 }

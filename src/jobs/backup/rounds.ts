@@ -5,6 +5,7 @@ import { parseFacts } from "../../postgres/counts/facts.ts";
 import { RecoveryConflictError, VanishedError } from "../../postgres/errors.ts";
 import { warningsOf } from "../../postgres/program-messages.ts";
 import type { JobContext } from "../context.ts";
+import { databaseContext } from "../database-context.ts";
 import { PausedReplay } from "../standby/paused-replay.ts";
 import { backupDatabase } from "./database.ts";
 import { withGlobals } from "./globals.ts";
@@ -130,7 +131,8 @@ async function backupOne(
   };
   try {
     const options = { kind: target.kind, snapshot };
-    const { backup, copies, hints } = await backupDatabase(context, runId, server, database, options);
+    const own = databaseContext(context, server.name, database);
+    const { backup, copies, hints } = await backupDatabase(own, runId, server, database, options);
     const duration_ms = Math.round(clock.monotonicMs() - startedAtMs);
     const { id, status, dump_bytes, object_bytes } = backup;
     const ungrouped = grouped.warningOf(target);

@@ -4,6 +4,7 @@ import type { RetainedSnapshot } from "../../catalog/catalog.ts";
 import type { ClockTrust } from "../../catalog/clock-records.ts";
 import type { AlertRecord, RetainedBackupRecord } from "../../catalog/records.ts";
 import type { Config, StorageConfig } from "../../config/config.ts";
+import { keepIn } from "../../config/database/settings.ts";
 import { clockSuspicion } from "../../retention/clock-suspicion.ts";
 import type {
   PlanOutline,
@@ -52,6 +53,7 @@ export async function planCleanup(
     now,
     timezone: config.timezone,
     storages: config.storage.map(retainingStorage),
+    keepOf: keepsOf(config),
     lockHorizonMs: lockHorizonMs(config, now),
     guard: { staleAfterMs: (...name) => staleAfterMs(config, ...name, now), keep: config.guard.keep },
     clockSuspicion: suspicion,
@@ -133,6 +135,17 @@ function lockFacts(
   if (lockEnd !== null) return { lockedUntil: new Date(lockEnd), isLockWeak };
   if (!hasBucketRule(settings)) return {};
   return { lockedUntil: endOf(settings, copy), lockedBy: "a rule of the bucket" };
+}
+
+/** Undefined if no database has keep rules of its own. */
+function keepsOf(config: Config): RetentionRules["keepOf"] {
+  if (!config.database.some(({ keep }) => keep !== undefined)) return undefined;
+  const settings = new Map(config.storage.map((storage) => [storage.name, storage]));
+  return (server, database, name) => {
+    const storage = settings.get(name);
+    if (storage === undefined) throw new Error(`no storage ${name}`);
+    return keepIn(config, storage, server, database);
+  };
 }
 
 function retainingStorage(settings: StorageConfig): RetainingStorage {

@@ -10,7 +10,7 @@ import { hasHold } from "./hold.ts";
 export async function removeEmptyRecords(context: JobContext): Promise<number> {
   const { catalog, clock, config } = context;
   const now = clock.now();
-  const daysMax = Math.max(...config.storage.map(({ keep }) => keep.days));
+  const daysMax = Math.max(...[...config.storage, ...config.database].map(({ keep }) => keep?.days ?? 0));
   const failedBefore = new Date(now.getTime() - daysMax * DAY_MS).toISOString();
   let count = 0;
   for (const backup of await catalog.backupsWithoutCopies()) {

@@ -2,6 +2,7 @@ import { alertLock } from "../../alerts/lock-alerts.ts";
 import { messageOf } from "../../base/errors.ts";
 import type { BackupRecord, CopyRecord } from "../../catalog/records.ts";
 import type { Job, LockConfig } from "../../config/config.ts";
+import { keepIn } from "../../config/database/settings.ts";
 import type { LockRules } from "../../retention/locks.ts";
 import { newLockEnd } from "../../retention/locks.ts";
 import { lockEndInForce, lockPlace } from "../../storage/immutability.ts";
@@ -15,7 +16,7 @@ type LockContext = Pick<
   "catalog" | "clock" | "config" | "host" | "installation" | "log" | "signal" | "storages"
 >;
 type ClockContext = Pick<JobContext, "catalog" | "clock" | "config" | "signal" | "storages">;
-type LockedBackup = Pick<BackupRecord, "id" | "object_key" | "started_at">;
+type LockedBackup = Pick<BackupRecord, "id" | "object_key" | "started_at" | "server" | "database">;
 
 /** The record of a lock. */
 export type LockChange = Partial<
@@ -39,7 +40,7 @@ export interface LockResult {
 export async function lockFor(
   context: ClockContext,
   storage: Storage,
-  backup: Pick<BackupRecord, "started_at">,
+  backup: Pick<BackupRecord, "started_at" | "server" | "database">,
 ): Promise<ObjectLock | undefined> {
   return (await lockNow(context, storage, backup))?.lock;
 }
@@ -48,14 +49,15 @@ export async function lockFor(
 async function lockNow(
   context: ClockContext,
   storage: Storage,
-  { started_at }: Pick<BackupRecord, "started_at">,
+  { started_at, server, database }: Pick<BackupRecord, "started_at" | "server" | "database">,
 ): Promise<{ lock?: ObjectLock; doubt?: string } | undefined> {
   const { settings } = storage;
   const lock = settings.type === "s3" ? settings.lock : undefined;
   if (!lock) return undefined;
   const { now, doubt } = await storageTime(context, storage);
   if (doubt !== undefined) return { doubt: `${doubt}; no lock is made until the clock is right` };
-  const until = newLockEnd(lockRules(lock), settings.keep.days, new Date(started_at), now);
+  const { days } = keepIn(context.config, settings, server, database);
+  const until = newLockEnd(lockRules(lock), days, new Date(started_at), now);
   return { lock: { mode: lock.mode, until } };
 }
 

@@ -20,7 +20,7 @@ export interface StoreOptions {
 
 /** Records the intents: after this, the next run can clean up whatever a crash leaves. */
 export async function intendCopies(context: JobContext, backup: BackupRecord): Promise<void> {
-  for (const storage of backupStorages(context)) {
+  for (const storage of backupStorages(context, backup)) {
     await context.catalog.putCopy(intendedCopy(backup, storage));
   }
 }
@@ -36,7 +36,7 @@ export async function storeEverywhere(
   options: StoreOptions,
 ): Promise<SinkOutcome<unknown>[]> {
   const { config, clock } = context;
-  const sinks = backupStorages(context).map((storage) => sinkOf(context, storage, backup, options));
+  const sinks = backupStorages(context, backup).map((storage) => sinkOf(context, storage, backup, options));
   const outcomes: SinkOutcome<unknown>[] = [];
   const stored = fanOut(open, sinks, {
     partBytes: options.partBytes,
@@ -55,7 +55,7 @@ export async function storeEverywhere(
     return await stored;
   } catch (error) {
     for (const outcome of outcomes) {
-      const storage = backupStorages(context).find(({ name }) => name === outcome.name);
+      const storage = backupStorages(context, backup).find(({ name }) => name === outcome.name);
       const isOwn = outcome.state !== "stored" && outcome.error !== error;
       if (storage && isOwn && !(error instanceof NoSinkLeftError))
         await failCopy(context, backup, storage, outcome.error);

@@ -5,6 +5,7 @@ import type { SqlCheckConfig } from "../../config/config.ts";
 import { serverPattern } from "../../config/database-pattern.ts";
 import { globPattern } from "../../config/glob.ts";
 import type { Connection } from "../../postgres/connection.ts";
+import type { LeftOutOfDump } from "../../postgres/counts/left-out.ts";
 import type { RestoreFault } from "../load/faults.ts";
 import { faultText } from "../load/faults.ts";
 
@@ -27,11 +28,19 @@ export function serverError({
 export function sortFaults(
   faults: readonly RestoreFault[],
   allowed: readonly string[],
+  left: LeftOutOfDump | undefined,
 ): { fine: RestoreFault[]; bad: RestoreFault[] } {
   const isAllowed = allowed.map(matcher);
   const isFine = (fault: RestoreFault) =>
+    isOfLeftOut(fault, left) ||
     isAllowed.some((matches) => matches(faultText(fault)) || matches(fault.message));
   return { fine: faults.filter(isFine), bad: faults.filter((fault) => !isFine(fault)) };
+}
+
+/** Whether an object (a foreign key, a view) needs a table that the config left out of the dump. */
+function isOfLeftOut({ message }: RestoreFault, left: LeftOutOfDump | undefined): boolean {
+  const name = /relation "([^"]+)" does not exist/.exec(message)?.[1];
+  return left?.tables.some((table) => `${table.schema}.${table.name}` === name) ?? false;
 }
 
 /** pg_restore's errors, without those that the config allows; these are shown too. */

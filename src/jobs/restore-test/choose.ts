@@ -1,5 +1,6 @@
 import { Pg321Error } from "../../base/errors.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
+import { restoreTestFor } from "../../config/database/settings.ts";
 import type { NamedDatabase } from "../../config/database-pattern.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
@@ -24,7 +25,8 @@ export async function chooseBackups(
     good?.kind === "dump" && selects(server, database) ? [good] : [],
   );
   if (name !== undefined) return newestOf(await findDatabase(context, name), name, newest);
-  if (words.length === 0) return newest;
+  if (words.length === 0)
+    return newest.filter((one) => !restoreTestFor(context.config, one.server, one.database).excluded);
   const chosen = new Map<string, BackupRecord>();
   for (const word of words)
     for (const backup of await meantBy(context, word, newest)) chosen.set(backup.id, backup);

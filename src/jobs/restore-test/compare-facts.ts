@@ -2,6 +2,7 @@ import { plural } from "../../base/text/amounts.ts";
 import type { RestoreTestCheck } from "../../catalog/records.ts";
 import type { DumpFacts, ObjectNumbers, PartOfTable, TableCount } from "../../postgres/counts/facts.ts";
 import { isBetween, totalsOf } from "../../postgres/counts/facts.ts";
+import type { LeftOutOfDump } from "../../postgres/counts/left-out.ts";
 import { messageKind } from "../../postgres/message-kind.ts";
 import { listOf } from "./checks.ts";
 import type { Tolerated } from "./tolerated.ts";
@@ -61,7 +62,8 @@ function rowCheck(
     else if (Math.abs(other.rows - table.rows) > (table.margin ?? 0))
       wrong.push(rowText(name, table, other.rows));
   }
-  wrong.push(...othersText([...there.values()], recorded));
+  const others = [...there.values()].filter((table) => !isLeftEmpty(table, recorded.left_out));
+  wrong.push(...othersText(others, recorded));
   if (recorded.problem !== null) unknown.push(messageKind(recorded.problem));
   const details = [
     ...(wrong.length > 0 ? [listOf(wrong)] : []),
@@ -73,6 +75,13 @@ function rowCheck(
     expected: compared === 0 && unknown.length > 0 ? null : totalText(recorded),
     detail: details.length > 0 ? details.join("; ") : null,
   };
+}
+
+/** Whether the config left the rows of a table out of the dump, and none came back. */
+function isLeftEmpty({ schema, name, rows }: TableCount, left: LeftOutOfDump | undefined): boolean {
+  if (left === undefined || rows !== 0) return false;
+  if (left.schema_only || left.rows_of_omitted > 0) return true;
+  return left.rows_of.some((one) => one.schema === schema && one.name === name);
 }
 
 function rowText(name: string, { rows, method, margin }: TableCount, found: number): string {

@@ -6,7 +6,9 @@ import { pgRestoreFor } from "../../postgres/binaries.ts";
 import { connectWithin, EndedStatement, endedBy } from "../../postgres/bounded-connection.ts";
 import { countDatabase } from "../../postgres/counts/count-database.ts";
 import type { DumpFacts } from "../../postgres/counts/facts.ts";
+import type { LeftOutOfDump } from "../../postgres/counts/left-out.ts";
 import { nameInText } from "../../postgres/restore/left-out.ts";
+import type { ScratchPlan } from "../../postgres/scratch/prepare.ts";
 import { prepareScratch, showAllRows } from "../../postgres/scratch/prepare.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
@@ -25,6 +27,7 @@ import type { TestServer } from "../scratch/test-server.ts";
 import { openTestServer, statementLimit } from "../scratch/test-server.ts";
 import { restoreCheck, serverError, sortFaults, sqlChecks } from "./checks.ts";
 import { factChecks } from "./compare-facts.ts";
+import { makeSchemas, testConfigFor, withoutSkipped } from "./database-rules.ts";
 import { errorOf } from "./told.ts";
 import { toleratedBy } from "./tolerated.ts";
 
@@ -156,18 +159,17 @@ async function restoreAndCheck(
   await readArchive(context, backup, { storages: [storage], job: "restore-test" }, async (archive) => {
     measured.fetch_ms = Math.round(clock.monotonicMs() - fetchFromMs);
     await using scratch = await makeScratch(context, run, server, archive.contents);
-    const faults = await restoreInto(context, run, archive, { server, scratch, measured });
+    const recorded = await factsOfBackup(context, backup);
+    const own = { backup, left: recorded?.left_out };
+    const faults = await restoreInto(context, run, archive, { server, scratch, measured, ...own });
     bad = faults.bad;
     measured.dump_bytes = archive.dumpBytes;
     const checkFromMs = clock.monotonicMs();
     const restored = await countScratch(context, scratch);
-    measured.checks.push(
-      ...factChecks(await factsOfBackup(context, backup), restored, toleratedBy(faults.fine)),
-    );
+    measured.checks.push(...factChecks(recorded, restored, toleratedBy(faults.fine, faults.skipped)));
     await using connection = await connectWithin(scratch.owner, statementLimit(context));
-    measured.checks.push(
-      ...(await sqlChecks(connection, backup, context.config.restore_test.check, context.signal)),
-    );
+    const { check } = testConfigFor(context.config, backup);
+    measured.checks.push(...(await sqlChecks(connection, backup, check, context.signal)));
     measured.check_ms = Math.round(clock.monotonicMs() - checkFromMs);
   });
   return bad;
@@ -193,12 +195,14 @@ async function restoreInto(
   context: JobContext,
   run: RunRecord,
   archive: ReadArchive,
-  { server, scratch, measured }: { server: TestServer; scratch: Scratch; measured: Measured },
-): Promise<ReturnType<typeof sortFaults>> {
+  test: Omit<Test, "storage"> & { scratch: Scratch; backup: BackupRecord; left: LeftOutOfDump | undefined },
+): Promise<ReturnType<typeof sortFaults> & { skipped: ScratchPlan["left_out"] }> {
   const { clock, config } = context;
   const { contents } = archive;
+  const { server, scratch, measured, backup, left } = test;
   const binary = await pgRestoreFor(server.major, contents.format, server.binDir);
-  const plan = await prepare(context, server, scratch, contents);
+  const { contents: wanted, skipped } = withoutSkipped(config, backup, contents);
+  const plan = await prepare(context, server, scratch, wanted, left);
   const faults = new RestoreFaults(context, contents, kindText);
   const restoreFromMs = clock.monotonicMs();
   const tempDir = config.temp_dir;
@@ -217,10 +221,12 @@ async function restoreInto(
     throw new Pg321Error("database", `the test server failed during the restore: ${serverError(ofServer)}`, {
       hint: "see the log of the test server, and its free space",
     });
-  const leftOut = plan.left_out.map(({ entry, reason }) => `${nameInText(entry)} (${reason})`);
-  const sorted = sortFaults(faults.all, config.restore_test.allowed_errors);
+  const leftOut = [...skipped, ...plan.left_out].map(
+    ({ entry, reason }) => `${nameInText(entry)} (${reason})`,
+  );
+  const sorted = sortFaults(faults.all, testConfigFor(config, backup).allowed_errors, left);
   measured.checks.push(restoreCheck(sorted, leftOut));
-  return sorted;
+  return { ...sorted, skipped };
 }
 
 async function prepare(
@@ -228,9 +234,11 @@ async function prepare(
   server: TestServer,
   scratch: Scratch,
   contents: ReadArchive["contents"],
+  left: LeftOutOfDump | undefined,
 ): ReturnType<typeof prepareScratch> {
   await using connection = await connectWithin(scratch.admin, statementLimit(context));
   const { isSuperuser, key } = server;
+  await makeSchemas(connection, contents, { owner: scratch.role, left });
   return await prepareScratch(connection, contents, {
     owner: scratch.role,
     isSuperuser,

@@ -1,4 +1,5 @@
 import type { ObjectNumbers } from "../../postgres/counts/facts.ts";
+import type { ScratchPlan } from "../../postgres/scratch/prepare.ts";
 import type { RestoreFault } from "../load/faults.ts";
 
 /** What may be missing because the config allows the errors that prevented it. */
@@ -29,7 +30,11 @@ const KINDS: Readonly<Record<string, keyof ObjectNumbers>> = {
 /** Longest first: `TABLE DATA public.orders` is no table of the name `DATA public.orders`. */
 const WORDS = [...Object.keys(KINDS), "TABLE DATA"].toSorted((a, b) => b.length - a.length);
 
-export function toleratedBy(allowed: readonly RestoreFault[]): Tolerated {
+/** `skipped`: entries that were not restored at all. */
+export function toleratedBy(
+  allowed: readonly RestoreFault[],
+  skipped: ScratchPlan["left_out"] = [],
+): Tolerated {
   const tables = new Set<string>();
   const numbers: Partial<Record<keyof ObjectNumbers, number>> = {};
   for (const { entry } of allowed) {
@@ -37,6 +42,10 @@ export function toleratedBy(allowed: readonly RestoreFault[]): Tolerated {
     const name = entry?.slice(kind.length + 1) ?? "";
     if (kind === "TABLE" || kind === "TABLE DATA") tables.add(name);
     const number = KINDS[kind];
+    if (number !== undefined) numbers[number] = (numbers[number] ?? 0) + 1;
+  }
+  for (const { entry } of skipped) {
+    const number = KINDS[entry.description];
     if (number !== undefined) numbers[number] = (numbers[number] ?? 0) + 1;
   }
   return { tables, numbers };

@@ -114,6 +114,8 @@ export interface RestoreReport {
   left_out: LeftOut[];
   /** Objects that depend on the selected ones and do not exist in the target, such as foreign keys of other tables. */
   missing_dependents: LeftOut[];
+  /** What the config left out of the dump: `without table public.log`; null: nothing, or not known. */
+  not_in_backup: string | null;
   dump_bytes: number;
   duration_ms: number;
   errors_ignored: number;

@@ -9,6 +9,7 @@ import type { PgRestore } from "../../postgres/binaries.ts";
 import { pgRestoreFor } from "../../postgres/binaries.ts";
 import type { Connection } from "../../postgres/connection.ts";
 import { placeText } from "../../postgres/connection.ts";
+import { leftOutText } from "../../postgres/counts/left-out.ts";
 import { contentsOfDatabase, databaseExists, inspectServer } from "../../postgres/inspect.ts";
 import { missingRights } from "../../postgres/restore/missing-rights.ts";
 import { connectAs, installedExtensions, reduce } from "../../postgres/restore/ownership.ts";
@@ -23,6 +24,7 @@ import {
 import type { Session } from "../../postgres/sessions.ts";
 import { sessionsOn } from "../../postgres/sessions.ts";
 import type { JobContext } from "../context.ts";
+import { factsOfBackup } from "../copies/backup-facts.ts";
 import { storagesToRead } from "../copies/find-backup.ts";
 import { shortId } from "../copies/object-key.ts";
 import { RestoreFaults } from "../load/faults.ts";
@@ -34,6 +36,7 @@ import { recordRun } from "../record-run.ts";
 import type { Adapted } from "./adapt.ts";
 import { adapt } from "./adapt.ts";
 import { alertRestore } from "./alerts.ts";
+import { requireDumped } from "./dumped.ts";
 import { withLeftovers, withVersionRisk } from "./leftovers.ts";
 import { obstaclesOf, refusal, rolesToCreate } from "./obstacles.ts";
 import { emptyTables, outcomeOf } from "./outcome.ts";
@@ -53,6 +56,8 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
   const work = (run: RunRecord) =>
     readArchive(context, backup, { storages, job: "restore" }, async (archive) => {
       const { contents } = archive;
+      const left = (await factsOfBackup(context, backup))?.left_out;
+      requireDumped(selection, left);
       requireSelected(contents, selection);
       isChecking = true;
       const found = await checkTarget(context, request, archive);
@@ -89,6 +94,7 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
         is_selection: !isWhole(selection),
         entries: request.dryRun ? entries.map(entryName) : [],
         ...{ left_out, missing_dependents },
+        not_in_backup: leftOutText(left) ?? null,
         unattached: unattached(contents, entries),
         dump_bytes: archive.dumpBytes,
         duration_ms,

@@ -2,6 +2,7 @@ import { ageMs } from "../../base/clock.ts";
 import { DAY_MS } from "../../base/limits.ts";
 import type { BackupOutline } from "../../catalog/outlines.ts";
 import type { BackupRecord, CopyRecord, CopyState } from "../../catalog/records.ts";
+import { keepFor, keepIn } from "../../config/database/settings.ts";
 import { Backfill } from "../../retention/backfill.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
@@ -46,13 +47,19 @@ export async function* lackingBackups(context: PlanContext): AsyncGenerator<Lack
     for (const outline of outlines) {
       // Its copies have the bytes that were written: another copy would be no better.
       if (outline.unreadable !== null) continue;
-      const added = backfill.wanted(candidateOf(outline));
+      const own = backupStorages(context, outline);
+      const { server, database } = outline;
+      const added = backfill.wanted(candidateOf(outline), keepFor(config, server, database));
       const toFill = (copies: Copies) =>
         storages.filter((storage) => {
+          // A storage that the database no longer uses gets nothing.
+          if (direct.includes(storage) && !own.includes(storage)) return false;
           const copy = copies.find((one) => one.storage === storage.name);
           if (copy === undefined) return added.includes(storage.name);
           if (LOST.includes(copy.state)) return true;
-          const isYoung = ageMs(outline.started_at, clock.now()) < storage.settings.keep.days * DAY_MS;
+          const isYoung =
+            ageMs(outline.started_at, clock.now()) <
+            keepIn(config, storage.settings, server, database).days * DAY_MS;
           return NEVER_MADE.includes(copy.state) && direct.includes(storage) && isYoung;
         });
       // A killed repair may have filled the last copy without updating the status.

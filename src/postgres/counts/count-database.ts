@@ -1,8 +1,9 @@
 import { unlessAborted } from "../../base/abort.ts";
 import type { Connection } from "../connection.ts";
+import type { SelectedTables } from "../selected-tables.ts";
 import type { CountLimits } from "./count.ts";
 import { countTables, readSequences } from "./count.ts";
-import type { DumpFacts, SequenceValue, TableCount } from "./facts.ts";
+import type { DumpFacts, ObjectNumbers, SequenceValue, TableCount } from "./facts.ts";
 import { limitSession } from "./session.ts";
 import type { DumpedSequence } from "./tables.ts";
 import { listSequences, listTables, readObjects } from "./tables.ts";
@@ -28,6 +29,10 @@ export async function countDatabase(connection: Connection, limits: CountLimits)
   }
 }
 
+function numbersIn(numbers: ObjectNumbers, selected: SelectedTables | undefined): ObjectNumbers {
+  return selected?.left_out.large_objects ? { ...numbers, large_objects: 0 } : numbers;
+}
+
 /** The sequences as they were before the dump. */
 export interface SequencesBefore {
   sequences: readonly DumpedSequence[];
@@ -43,20 +48,24 @@ export async function readFacts(
   { sequences, values }: SequencesBefore,
   limits: CountLimits,
 ): Promise<DumpFacts> {
-  const { signal } = limits;
+  const { signal, selected } = limits;
   const after = await readSequences(connection, sequences, signal);
   const objects = await unlessAborted(readObjects(connection), signal);
-  const tables = await unlessAborted(listTables(connection), signal);
+  const listed = await unlessAborted(listTables(connection), signal);
+  const tables = listed.filter(({ schema, name }) => selected?.hasRows(schema, name) ?? true);
   const counted: TableCount[] = [];
   await countTables(connection, tables, limits, (table) => counted.push(table));
+  const readings = sequences.map(({ schema, name }, i) => ({
+    ...{ schema, name },
+    before: values[i] ?? null,
+    after: after[i] ?? null,
+  }));
   return {
     tables: counted,
-    sequences: sequences.map(({ schema, name }, i) => ({
-      ...{ schema, name },
-      before: values[i] ?? null,
-      after: after[i] ?? null,
-    })),
+    sequences: readings.filter(({ schema, name }) => selected?.hasValue(schema, name) ?? true),
     ...objects,
+    // What belongs to the tables that are left out cannot be told apart from the rest.
+    numbers: selected?.hasEveryObject === false ? null : numbersIn(objects.numbers, selected),
     problem: null,
   };
 }

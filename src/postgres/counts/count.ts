@@ -1,5 +1,6 @@
 import { plural, sizeText } from "../../base/text/amounts.ts";
 import type { Connection } from "../connection.ts";
+import type { SelectedTables } from "../selected-tables.ts";
 import type { SequenceValue, TableCount } from "./facts.ts";
 import { inSubtransaction, isRefusal, relationName, textLiteral } from "./session.ts";
 import type { DumpedSequence, DumpedTable } from "./tables.ts";
@@ -15,6 +16,8 @@ export interface CountLimits {
   maxBytes: number;
   /** Its reason is an `Error` whose message tells why the counts ended; the rest is not counted. */
   signal: AbortSignal;
+  /** What the dump contains; undefined: everything. */
+  selected?: SelectedTables | undefined;
 }
 
 /**

@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { leftOutSchema } from "./left-out.ts";
 import type { DumpMoment } from "./moment.ts";
 import { dumpMoment } from "./moment.ts";
 
@@ -58,6 +59,8 @@ export const dumpFactsSchema = v.object({
   problem: v.nullable(v.string()),
   /** Missing: not known, or a backup of a version that did not record it. */
   moment: v.optional(dumpMoment),
+  /** What the config left out of the dump; missing: nothing. */
+  left_out: v.optional(leftOutSchema),
   /** What was left out of the lists above because there was no room; see `cutFacts`. Missing: nothing. */
   omitted: v.optional(
     v.object({

@@ -105,8 +105,8 @@ class CountingSnapshot implements Snapshot {
     this.#before = before;
   }
 
-  async count({ maxBytes, signal }: CountLimits): Promise<DumpFacts> {
-    const limits = { maxBytes, signal: AbortSignal.any([signal, this.#closed.signal]) };
+  async count({ signal, ...rest }: CountLimits): Promise<DumpFacts> {
+    const limits = { ...rest, signal: AbortSignal.any([signal, this.#closed.signal]) };
     this.#isBusy = true;
     try {
       return { ...(await readFacts(this.connection, this.#before, limits)), moment: this.moment };

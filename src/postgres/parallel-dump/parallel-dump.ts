@@ -244,6 +244,7 @@ export class ParallelDump implements AsyncDisposable {
   ): AsyncGenerator<Uint8Array, void, undefined> {
     const blocks = new BufferPool(PIECE_BYTES, 2);
     const { snapshot, ...options } = this.#options;
+    const { selected } = options;
     let isBegun = false;
     let isExited = false;
     // A small output may be read only after the process has ended.
@@ -255,6 +256,7 @@ export class ParallelDump implements AsyncDisposable {
     const dump = dumpDatabase({
       ...options,
       ...{ snapshot: snapshot.id, part, blocks, signal: this.#signal },
+      ...(entries && selected && { selected: { ...selected, args: selected.streamArgs } }),
       onLocked: () => {
         isBegun = true;
         this.#running += 1;

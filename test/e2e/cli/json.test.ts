@@ -192,6 +192,7 @@ test("check and key print the documented JSON", async () => {
   const daemon = [
     `[rule]\ntrusted_provers = ["${(await json("key", "show")).signer}"]`,
     '[[schedule.override]]\nname = "busy"\ndatabases = ["app"]\nbackup = "@hourly"',
+    '[[database]]\nname = "*"\nrestore_test.excluded = true',
     '[http]\nlisten = "unix:/run/pg321/http.sock"\nhosts = ["backup.example.com"]',
     '[restore_test]\nallowed_errors = ["x"]\n[[restore_test.check]]\nname = "a"\nsql = "select 1"\nexpect = 1',
   ];

@@ -1,0 +1,72 @@
+import { createHash } from "node:crypto";
+import * as v from "valibot";
+import { plural } from "../../base/text/amounts.ts";
+
+const relation = v.object({ schema: v.string(), name: v.string() });
+
+/** What the config left out of a dump. */
+export const leftOutSchema = v.object({
+  /** Equal for dumps of the same selection: only their sizes can be compared. */
+  key: v.string(),
+  /** The keys of the `[[database]]` tables that select schemas and tables, those that were set. */
+  settings: v.record(v.string(), v.array(v.string())),
+  schema_only: v.boolean(),
+  /** Further options of pg_dump. */
+  options: v.array(v.string()),
+  /** Tables of the database that are not in the dump; there may be more than are listed. */
+  tables: v.array(relation),
+  tables_omitted: v.number(),
+  /** Tables in the dump without their rows. */
+  rows_of: v.array(relation),
+  rows_of_omitted: v.number(),
+  /** Whether large objects, or extensions, are not in the dump. */
+  large_objects: v.boolean(),
+  extensions: v.boolean(),
+  /** Patterns that matched no table or schema. */
+  unmatched: v.array(v.string()),
+});
+
+export type LeftOutOfDump = v.InferOutput<typeof leftOutSchema>;
+
+const KEY_DIGITS = 16;
+
+/** Names that a sentence lists. */
+const NAMED_MAX = 3;
+
+/**
+ * `without table public.log, without the rows of public.cache`: completes "a backup …". Undefined if nothing is left out.
+ */
+export function leftOutText(left: LeftOutOfDump | undefined): string | undefined {
+  if (left === undefined) return undefined;
+  const { tables, tables_omitted, rows_of, rows_of_omitted, schema_only, large_objects, extensions } = left;
+  const parts = [
+    ...(schema_only ? ["without any rows"] : []),
+    ...(tables.length > 0
+      ? [
+          `without ${tables.length + tables_omitted === 1 ? "table" : "tables"} ${named(tables, tables_omitted)}`,
+        ]
+      : []),
+    ...(rows_of.length > 0 ? [`without the rows of ${named(rows_of, rows_of_omitted)}`] : []),
+    ...(large_objects && !schema_only ? ["without large objects"] : []),
+    ...(extensions ? ["without extensions"] : []),
+    ...left.options.filter((option) => option.startsWith("--no-") && !/blobs|large-objects/.test(option)),
+  ];
+  return parts.length === 0 ? undefined : parts.join(", ");
+}
+
+function named(relations: LeftOutOfDump["tables"], omitted: number): string {
+  const names = relations.slice(0, NAMED_MAX).map(({ schema, name }) => `${schema}.${name}`);
+  const more = relations.length - names.length + omitted;
+  return more === 0 ? names.join(", ") : `${names.join(", ")} and ${plural(more, "other")}`;
+}
+
+export function selectionKey({
+  settings,
+  schema_only,
+  options,
+}: Pick<LeftOutOfDump, "settings" | "schema_only" | "options">): string {
+  const lists = Object.entries(settings).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  const sorted = lists.map(([key, list]) => [key, list.toSorted()]);
+  const text = JSON.stringify([sorted, schema_only, options.toSorted()]);
+  return createHash("sha256").update(text).digest("hex").slice(0, KEY_DIGITS);
+}

@@ -1,0 +1,279 @@
+import { Pg321Error } from "../base/errors.ts";
+import type { SelectionSettings } from "../config/database/settings.ts";
+import { quotedName, schemaPattern, tablePattern } from "../config/database/table-pattern.ts";
+import type { Connection } from "./connection.ts";
+import type { LeftOutOfDump } from "./counts/left-out.ts";
+import { selectionKey } from "./counts/left-out.ts";
+import { patternsFor } from "./parallel-dump/patterns.ts";
+
+/** The parts of a database that its config selects for a dump. */
+export interface SelectedTables {
+  /** Options of pg_dump. */
+  args: string[];
+  /** Those that also hold for a stream of a dump in several streams, which names its tables itself. */
+  streamArgs: string[];
+  /** Whether the dump has the rows of a table. */
+  hasRows(schema: string, name: string): boolean;
+  /** Whether the dump has the value of a sequence. */
+  hasValue(schema: string, name: string): boolean;
+  /** Whether the dump has every object of the database, at least its definition. */
+  hasEveryObject: boolean;
+  left_out: LeftOutOfDump;
+}
+
+interface Relation {
+  oid: number;
+  schema: string;
+  name: string;
+  kind: string;
+  /** Of a partition. */
+  parent: number | null;
+  /** The table of an owned sequence. */
+  owner: number | null;
+}
+
+/** Tables whose names a record lists; the others are only counted. */
+const LISTED_MAX = 200;
+
+/** pg_dump options that leave large objects out, or take them along with a selection. */
+const WITHOUT_LARGE_OBJECTS = ["--no-large-objects", "--no-blobs"];
+const WITH_LARGE_OBJECTS = ["--large-objects", "--blobs"];
+
+/** Undefined if all of the database is dumped, without further options. Throws code `database` if nothing is left. */
+export async function selectTables(
+  connection: Connection,
+  settings: SelectionSettings,
+): Promise<SelectedTables | undefined> {
+  if (isEverything(settings)) return undefined;
+  const relations = await listRelations(connection);
+  const chosen = new Chosen(relations, settings);
+  if (chosen.isEmpty)
+    throw new Pg321Error(
+      "database",
+      `${connection.endpoint.label}: the [[database]] tables leave nothing to dump`,
+      {
+        hint: `nothing matches ${[...settings.include_schemas, ...settings.include_tables].map((one) => `"${one}"`).join(", ")}: correct include_schemas or include_tables in the config`,
+      },
+    );
+  return {
+    args: chosen.args(),
+    streamArgs: settings.pg_dump_options.filter((option) => !isOfContents(option)),
+    hasRows: (schema, name) => chosen.hasRows(schema, name),
+    hasValue: (schema, name) => !settings.schema_only && chosen.isDumped(schema, name),
+    hasEveryObject: chosen.hasEveryObject,
+    left_out: chosen.leftOut(),
+  };
+}
+
+function isEverything({ schema_only, ...lists }: SelectionSettings): boolean {
+  return !schema_only && Object.values(lists).every((list) => list.length === 0);
+}
+
+/** Whether an option chooses what is dumped, not how. */
+function isOfContents(option: string): boolean {
+  const choices = [...WITHOUT_LARGE_OBJECTS, ...WITH_LARGE_OBJECTS];
+  return choices.includes(option) || /^--(extension|include-foreign-data)=/.test(option);
+}
+
+class Chosen {
+  readonly #settings: SelectionSettings;
+  readonly #relations: readonly Relation[];
+  readonly #included: ReadonlySet<Relation> | undefined;
+  readonly #excluded: ReadonlySet<Relation>;
+  readonly #withoutRows: ReadonlySet<Relation>;
+  readonly #byName: ReadonlyMap<string, Relation>;
+
+  constructor(relations: readonly Relation[], settings: SelectionSettings) {
+    this.#settings = settings;
+    this.#relations = relations;
+    this.#byName = new Map(relations.map((one) => [JSON.stringify([one.schema, one.name]), one]));
+    const { include_tables, exclude_tables, exclude_table_data } = settings;
+    this.#included = include_tables.length > 0 ? this.#withParts(include_tables) : undefined;
+    this.#excluded = this.#withParts(exclude_tables);
+    this.#withoutRows = this.#withParts(exclude_table_data);
+  }
+
+  /** The relations that match, their partitions at any depth, and the sequences that they own. */
+  #withParts(written: readonly string[]): Set<Relation> {
+    const patterns = written.map(tablePattern);
+    const found = this.#relations.filter(({ schema, name }) =>
+      patterns.some(({ matches }) => matches(schema, name)),
+    );
+    const oids = new Set(found.map(({ oid }) => oid));
+    const isPart = ({ oid, parent, owner }: Relation) =>
+      !oids.has(oid) && ((parent !== null && oids.has(parent)) || (owner !== null && oids.has(owner)));
+    for (let more = this.#relations.filter(isPart); more.length > 0; more = this.#relations.filter(isPart))
+      for (const { oid } of more) oids.add(oid);
+    return new Set(this.#relations.filter(({ oid }) => oids.has(oid)));
+  }
+
+  get hasEveryObject(): boolean {
+    const { include_schemas, include_tables, exclude_schemas, exclude_tables } = this.#settings;
+    return [include_schemas, include_tables, exclude_schemas, exclude_tables].every(
+      ({ length }) => length === 0,
+    );
+  }
+
+  get isEmpty(): boolean {
+    const { include_schemas, include_tables } = this.#settings;
+    if (include_tables.length > 0) return !this.#relations.some((one) => this.#isIn(one));
+    if (include_schemas.length === 0) return false;
+    return !this.#schemas().some((schema) => this.#isInSchema(schema));
+  }
+
+  #schemas(): string[] {
+    return [...new Set(this.#relations.map(({ schema }) => schema))];
+  }
+
+  /** The schemas that `include_schemas` does not name. */
+  #absentSchemas(): string[] {
+    const included = this.#settings.include_schemas.map(schemaPattern);
+    if (included.length === 0) return [];
+    return this.#schemas().filter((schema) => !included.some(({ matches }) => matches(schema)));
+  }
+
+  #isInSchema(schema: string): boolean {
+    const { include_schemas, exclude_schemas } = this.#settings;
+    const matches = (written: string) => schemaPattern(written).matches(schema);
+    return (include_schemas.length === 0 || include_schemas.some(matches)) && !exclude_schemas.some(matches);
+  }
+
+  #isIn(relation: Relation): boolean {
+    if (this.#excluded.has(relation) || !this.#isInSchema(relation.schema)) return false;
+    return this.#included?.has(relation) ?? true;
+  }
+
+  #named(schema: string, name: string): Relation | undefined {
+    return this.#byName.get(JSON.stringify([schema, name]));
+  }
+
+  /** A table made since the list was read is judged by the patterns alone, like by pg_dump. */
+  isDumped(schema: string, name: string): boolean {
+    const relation = this.#named(schema, name);
+    if (relation) return this.#isIn(relation);
+    const { include_tables, exclude_tables } = this.#settings;
+    const matches = (written: string) => tablePattern(written).matches(schema, name);
+    if (!this.#isInSchema(schema) || exclude_tables.some(matches)) return false;
+    return include_tables.length === 0 || include_tables.some(matches);
+  }
+
+  hasRows(schema: string, name: string): boolean {
+    const { schema_only, exclude_table_data } = this.#settings;
+    if (schema_only || !this.isDumped(schema, name)) return false;
+    const relation = this.#named(schema, name);
+    if (relation) return !this.#withoutRows.has(relation);
+    return !exclude_table_data.some((written) => tablePattern(written).matches(schema, name));
+  }
+
+  args(): string[] {
+    const { exclude_schemas, schema_only, pg_dump_options } = this.#settings;
+    // pg_dump ignores both options of schemas beside --table. With --schema it would leave out extensions and large
+    // objects, and write a `CREATE SCHEMA public` that fails everywhere.
+    const ofSchemas = this.#included
+      ? exclude_schemas.map((one) => `--exclude-table=${schemaPattern(one).argument}.*`)
+      : [
+          ...exclude_schemas.map((one) => `--exclude-schema=${schemaPattern(one).argument}`),
+          ...this.#absentSchemas().map((one) => `--exclude-schema=${quotedName(one)}`),
+        ];
+    return [
+      ...ofSchemas,
+      ...tableArgs("--table", this.#settings.include_tables, this.#included ?? new Set()),
+      ...tableArgs("--exclude-table", this.#settings.exclude_tables, this.#excluded),
+      ...tableArgs("--exclude-table-data", this.#settings.exclude_table_data, this.#withoutRows),
+      ...(schema_only ? ["--schema-only"] : []),
+      ...pg_dump_options,
+    ];
+  }
+
+  leftOut(): LeftOutOfDump {
+    const { schema_only, pg_dump_options, include_schemas, include_tables, ...rest } = this.#settings;
+    const isSelection = include_tables.length > 0;
+    const tables = this.#relations.filter(({ kind }) => TABLE_KINDS.includes(kind));
+    const absent = tables.filter((one) => !this.#isIn(one));
+    const empty = tables.filter(
+      (one) => one.kind === "r" && this.#isIn(one) && !schema_only && this.#withoutRows.has(one),
+    );
+    const has = (options: readonly string[]) => options.some((one) => pg_dump_options.includes(one));
+    const lists = { include_schemas, include_tables, ...rest };
+    const settings = Object.fromEntries(
+      Object.entries(lists).flatMap(([key, list]) => (list.length > 0 ? [[key, [...list]]] : [])),
+    );
+    const options = [...pg_dump_options];
+    return {
+      key: selectionKey({ settings, schema_only, options }),
+      ...{ settings, schema_only, options },
+      tables: absent.slice(0, LISTED_MAX).map(textOf),
+      tables_omitted: Math.max(0, absent.length - LISTED_MAX),
+      rows_of: empty.slice(0, LISTED_MAX).map(textOf),
+      rows_of_omitted: Math.max(0, empty.length - LISTED_MAX),
+      large_objects: schema_only || has(WITHOUT_LARGE_OBJECTS) || (isSelection && !has(WITH_LARGE_OBJECTS)),
+      extensions: isSelection && !pg_dump_options.some((one) => one.startsWith("--extension=")),
+      unmatched: this.#unmatched(),
+    };
+  }
+
+  #unmatched(): string[] {
+    const { include_tables, exclude_tables, exclude_table_data, include_schemas, exclude_schemas } =
+      this.#settings;
+    const isIdle = (written: string) =>
+      !this.#relations.some(({ schema, name }) => tablePattern(written).matches(schema, name));
+    const schemas = this.#schemas();
+    const isIdleSchema = (written: string) =>
+      !schemas.some((schema) => schemaPattern(written).matches(schema));
+    return [
+      ...[...include_tables, ...exclude_tables, ...exclude_table_data].filter(isIdle),
+      ...[...include_schemas, ...exclude_schemas].filter(isIdleSchema),
+    ];
+  }
+}
+
+const TABLE_KINDS = ["r", "p", "f"];
+
+/** The patterns as pg_dump reads them, and the names of parts that they do not match themselves. */
+function tableArgs(option: string, written: readonly string[], matched: ReadonlySet<Relation>): string[] {
+  const patterns = written.map(tablePattern);
+  const parts = [...matched].filter(
+    ({ schema, name }) => !patterns.some(({ matches }) => matches(schema, name)),
+  );
+  return [
+    ...patterns.map(({ argument }) => `${option}=${argument}`),
+    ...patternsFor(parts).map((pattern) => `${option}=${pattern}`),
+  ];
+}
+
+function textOf({ schema, name }: Relation): { schema: string; name: string } {
+  return { schema, name };
+}
+
+/** Tables, views and sequences of users; a schema without any has one row with empty name. */
+async function listRelations(connection: Connection): Promise<Relation[]> {
+  const rows = await connection.run(
+    "list the tables",
+    (sql) => sql<
+      {
+        oid: string;
+        schema: string;
+        name: string;
+        kind: string;
+        parent: string | null;
+        owner: string | null;
+      }[]
+    >`
+      select coalesce(c.oid, 0)::int8::text as oid, n.nspname as schema, coalesce(c.relname, '') as name,
+        coalesce(c.relkind::text, '') as kind,
+        (select i.inhparent from pg_inherits i where i.inhrelid = c.oid and c.relispartition)::int8::text as parent,
+        (select d.refobjid from pg_depend d where c.relkind = 'S' and d.classid = 'pg_class'::regclass
+          and d.objid = c.oid and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i') limit 1)
+          ::int8::text as owner
+      from pg_namespace n left join pg_class c on c.relnamespace = n.oid and c.relkind in ('r', 'p', 'f', 'v', 'm', 'S')
+        and c.relpersistence <> 't'
+      where n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+      order by n.nspname collate "C", c.relname collate "C"`,
+  );
+  const number = (text: string | null) => (text === null ? null : Number(text));
+  return rows.map(({ oid, schema, name, kind, parent, owner }) => ({
+    ...{ oid: Number(oid), schema, name, kind },
+    parent: number(parent),
+    owner: number(owner),
+  }));
+}

@@ -98,7 +98,7 @@ function databaseStatus(source: StatusSource, facts: Facts, rule: RuleRecords, n
     server: record.server,
     database: record.database,
     first_seen_at: record.first_seen_at,
-    gone_at: record.gone_at,
+    gone_at: isProver(source.config) ? null : record.gone_at,
     state: databaseState(source, facts, now),
     newest_good: good && goodStatus(good, storages, now),
     last_attempt: ended && {
@@ -119,7 +119,7 @@ function databaseStatus(source: StatusSource, facts: Facts, rule: RuleRecords, n
 
 /**
  * The first of these states that applies:
- * gone;
+ * gone; elsewhere: this host has no servers of its own, and only tests the backups of another installation;
  * never: there is no good backup yet;
  * stale: the newest good backup started more than two intervals ago (two days ago without a schedule), or its start
  * is ahead of the clock, so that its age is unknown;
@@ -129,7 +129,7 @@ function databaseStatus(source: StatusSource, facts: Facts, rule: RuleRecords, n
  */
 function databaseState(source: StatusSource, facts: Facts, now: Date): DatabaseStatus["state"] {
   const { record, good, ended, storages, serverFailure } = facts;
-  if (record.gone_at !== null) return "gone";
+  if (record.gone_at !== null) return isProver(source.config) ? "elsewhere" : "gone";
   if (!good) return "never";
   if (isAhead(new Date(good.started_at), now)) return "stale";
   if (ageMs(good.started_at, now) > staleAfterMs(facts)) return "stale";
@@ -189,6 +189,11 @@ async function abandonedBackups(source: StatusSource, now: Date): Promise<Map<st
     if (newest) found.set(nameOf(backup), newest);
   }
   return found;
+}
+
+/** Whether this host only tests what another installation has written (`restore_test.adopt`). */
+function isProver({ server, restore_test }: StatusSource["config"]): boolean {
+  return server.length === 0 && restore_test.adopt;
 }
 
 /** A database counts as gone if the config no longer has its server. */

@@ -121,7 +121,7 @@ export interface DatabaseStatus {
   /** Since when the database is no longer on its server or no longer selected; null while it is. */
   gone_at: string | null;
   /** See `databaseState` in `databases.ts`. */
-  state: "good" | "partial" | "failing" | "stale" | "never" | "gone";
+  state: "good" | "partial" | "failing" | "stale" | "never" | "gone" | "elsewhere";
   newest_good: GoodBackupStatus | null;
   last_attempt: {
     id: string;

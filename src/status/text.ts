@@ -26,6 +26,7 @@ const BY_URGENCY: readonly DatabaseStatus["state"][] = [
   "partial",
   "good",
   "gone",
+  "elsewhere",
 ];
 const GOOD = new Set(["good", "OK", "reachable", "delivering", "INFO"]);
 const BAD = new Set([
@@ -125,6 +126,7 @@ function databaseTable(report: StatusReport, style: Style): string | undefined {
 function databaseNote(database: DatabaseStatus): string {
   const { state, newest_good, copies, gone_at } = database;
   const attempt = lastAttempt(database);
+  if (state === "elsewhere") return "of another installation, which this host tests";
   if (state === "gone") return `gone since ${time(gone_at)}`;
   const lacks = copies.filter(
     ({ storage, is_used }) => is_used && newest_good && !newest_good.storages.includes(storage),

@@ -61,6 +61,12 @@ describe("no problem", () => {
     expect(verdict({ databases: [fresh] })).toBe("new: 1 database waits for its first backup.");
   });
 
+  test("a host that only tests backups has none of its own", () => {
+    expect(verdict({ databases: [database({ state: "elsewhere", marks: [] })] })).toMatch(
+      /: This host only tests backups: 1 database of another installation\.$/,
+    );
+  });
+
   test("only a gone database has no recent backup", () => {
     const gone = database({ state: "gone", database: "old" });
     const sentence = "good: The database has a recent good backup, in 2 storages.";

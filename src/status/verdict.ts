@@ -36,7 +36,7 @@ const NAMED_MAX = 3;
 
 /** The verdict on a report, the same for the page and for a terminal. */
 export function verdictOf(report: StatusReport): Verdict {
-  const present = report.databases.filter(({ state }) => state !== "gone");
+  const present = report.databases.filter(isOurs);
   const problems = [
     ...databaseProblems(report, present),
     ...markProblems(present),
@@ -48,6 +48,11 @@ export function verdictOf(report: StatusReport): Verdict {
   ].sort((left, right) => Number(right.level === "bad") - Number(left.level === "bad"));
   const level = problems[0]?.level ?? (isNew(present) ? "new" : "good");
   return { level, sentence: sentenceOf(report, present, problems), problems };
+}
+
+/** Whether a database is to be backed up by this installation. */
+export function isOurs({ state }: Pick<DatabaseStatus, "state">): boolean {
+  return state !== "gone" && state !== "elsewhere";
 }
 
 /** A report as JSON, the verdict first. */
@@ -65,6 +70,9 @@ function sentenceOf(
     const more = others.length === 0 ? "" : `, and ${plural(others.length, "more problem")}`;
     return `${capital(worst.text)}${more}.`;
   }
+  const elsewhere = report.databases.filter(({ state }) => state === "elsewhere").length;
+  if (present.length === 0 && elsewhere > 0)
+    return `This host only tests backups: ${plural(elsewhere, "database")} of another installation.`;
   if (present.length === 0) return "No database has been found yet.";
   const waiting = present.filter(({ state }) => state === "never").length;
   if (waiting === present.length) return `${waitingText(waiting, "database")}.`;

@@ -8,6 +8,7 @@ import type { JobContext } from "../../jobs/context.ts";
 import { backupStorages } from "../../jobs/storages.ts";
 import { RULES } from "../../rule/facts.ts";
 import type { DatabaseStatus, NotifierStatus, StatusReport, StorageStatus } from "../../status/report.ts";
+import { isOurs } from "../../status/verdict.ts";
 import { setJobs } from "./jobs.ts";
 import { type ProcessUsage, processUsage } from "./process.ts";
 import { MetricSheet } from "./sheet.ts";
@@ -91,7 +92,7 @@ async function setDatabases(
   databases: readonly DatabaseStatus[],
   { backupStorages, log }: MetricsSource,
 ): Promise<void> {
-  const present = databases.filter(({ state }) => state !== "gone");
+  const present = databases.filter(isOurs);
   for (const state of STATES)
     sheet.set("pg321_databases", { state }, present.filter((database) => database.state === state).length);
   const shown = fitting(present);

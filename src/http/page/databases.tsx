@@ -2,7 +2,7 @@ import { durationText, plural, sizeText } from "../../base/text/amounts.ts";
 import type { BackupPoint } from "../../catalog/overview.ts";
 import { lastAttempt } from "../../status/last-attempt.ts";
 import type { DatabaseStatus, GoodBackupStatus } from "../../status/report.ts";
-import { isOverdue } from "../../status/verdict.ts";
+import { isOurs, isOverdue } from "../../status/verdict.ts";
 import {
   AttemptState,
   DatabaseLink,
@@ -27,6 +27,7 @@ const TONES: Readonly<Record<DatabaseStatus["state"], Tone>> = {
   stale: "bad",
   never: "new",
   gone: "quiet",
+  elsewhere: "quiet",
 };
 
 /** The states in words that explain them. */
@@ -37,6 +38,7 @@ const WORDS: Readonly<Record<DatabaseStatus["state"], string>> = {
   stale: "stale: newest backup too old",
   never: "no backup yet",
   gone: "gone",
+  elsewhere: "of another installation",
 };
 
 export interface DatabasesInput {
@@ -73,7 +75,7 @@ export const Databases = ({ groups: { full, brief, gone, left_out }, series, pag
     )}
     <BriefDatabases title={plural(brief.length, "more database")} databases={brief} page={page} />
     <BriefDatabases
-      title={`${plural(gone.length, "database")} no longer backed up`}
+      title={`${plural(gone.length, "database")} ${gone.every(({ state }) => state === "elsewhere") ? "of another installation" : "no longer backed up"}`}
       databases={gone}
       page={page}
     />
@@ -206,7 +208,7 @@ interface BriefInput {
 
 const BriefDatabases = ({ title, databases, page }: BriefInput) =>
   databases.length === 0 ? null : (
-    <details open={databases.some(({ state }) => state !== "good" && state !== "gone")}>
+    <details open={databases.some(({ state }) => state !== "good" && isOurs({ state }))}>
       <summary>{title}</summary>
       <ul class="brief">
         {databases.map((database) => (

@@ -1,5 +1,5 @@
 import type { DatabaseStatus, StatusReport } from "../../status/report.ts";
-import { isOverdue } from "../../status/verdict.ts";
+import { isOurs, isOverdue } from "../../status/verdict.ts";
 import { isSameDatabase, type PageQuery } from "./query.ts";
 
 /** The databases as the page shows them: problems come first. */
@@ -25,6 +25,7 @@ const RANK: Readonly<Record<DatabaseStatus["state"], number>> = {
   never: 4,
   good: 5,
   gone: 6,
+  elsewhere: 7,
 };
 
 /** The databases that the page is about. */
@@ -42,9 +43,9 @@ export function databaseGroups({ databases, now }: StatusReport, { database }: P
     };
   const rank = (one: DatabaseStatus) => (isOverdue(one, now) ? 0 : RANK[one.state]);
   const present = databases
-    .filter(({ state }) => state !== "gone")
+    .filter(isOurs)
     .toSorted((left, right) => rank(left) - rank(right) || compareNames(left, right));
-  const gone = databases.filter(({ state }) => state === "gone").toSorted(compareNames);
+  const gone = databases.filter((one) => !isOurs(one)).toSorted(compareNames);
   const groups = {
     full: present.slice(0, FULL_MAX),
     brief: present.slice(FULL_MAX, FULL_MAX + BRIEF_MAX),

@@ -84,6 +84,11 @@ test("another host tests the backups; the first host, without an identity, count
   // The next test reads from the other storage, and leaves its result there.
   expect((await prover.run("restore-test", "--json")).json.tests).toMatchObject([{ storage: "r2" }]);
 
+  const status = (await prover.run("status", "--json")).json;
+  expect(status.databases).toMatchObject([{ state: "elsewhere", gone_at: null }]);
+  const shown = (await prover.run("status")).stdout;
+  expect(shown).toContain("of another installation, which this host tests");
+  expect(shown).not.toContain("gone");
   const { stdout } = await prover.run("doctor");
   expect(stdout).not.toMatch(/3-2-1|every identity in the file is newer|does not list this installation/);
   for (const words of [["cleanup"], ["repair"], ["backup"], ["delete", id, "--force"]]) {

@@ -125,6 +125,7 @@ const ABOUT_BACKUPS = [
   GONE_KEY,
   "shrunk ",
   "unmatched ",
+  "hook ",
   "verify ",
   "repair ",
   "cleanup guard ",

@@ -14,7 +14,7 @@ export const EXIT_CODES = {
   partial: 3,
   /** `status --exit-code`: the verdict is bad. */
   bad: 4,
-  /** PostgreSQL was unreachable or refused us, or pg_dump or pg_restore failed. */
+  /** PostgreSQL was unreachable or refused us, or pg_dump, pg_restore or a hook failed. */
   database: 10,
   /** Another run holds the lock. */
   locked: 11,

@@ -1,5 +1,6 @@
 import type { Secret } from "../base/secret.ts";
 import type { DatabaseConfig, SqlCheckConfig } from "./database/config.ts";
+import type { HookConfig, HookKind } from "./database/hooks.ts";
 import type { CompressionConfig, DumpConfig } from "./dump-config.ts";
 import type { Network, StorageConfig } from "./storage-config.ts";
 
@@ -98,6 +99,10 @@ export interface ServerConfig {
   bin_dir: string | undefined;
   /** Back up roles, memberships, role settings and tablespaces with each run. */
   globals: boolean;
+  /** Hooks around the backup of each of its databases; a [[database]] may replace them. */
+  pre_backup?: HookConfig[] | undefined;
+  post_backup?: HookConfig[] | undefined;
+  on_failure?: HookConfig[] | undefined;
 }
 
 /** How a server is backed up while it is a standby. */
@@ -272,7 +277,7 @@ export interface ScheduleOverride {
 /** How to connect to a server on which databases may be made for tests. */
 export type RestoreTestServer = Omit<
   ServerConfig,
-  "name" | "databases" | "exclude" | "group" | "bin_dir" | "standby" | "globals"
+  "name" | "databases" | "exclude" | "group" | "bin_dir" | "standby" | "globals" | HookKind
 >;
 
 export interface RestoreTestConfig {

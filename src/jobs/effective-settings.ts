@@ -69,6 +69,12 @@ function generalOf(
     case "schema_only":
     case "restore_test.excluded":
       return { ...none, value: false };
+    case "pre_backup":
+    case "post_backup":
+    case "on_failure": {
+      const hooks = config.server.find(({ name }) => name === server)?.[key];
+      return hooks === undefined ? none : { value: hooks, rule: "[[server]]" };
+    }
     default:
       return none;
   }

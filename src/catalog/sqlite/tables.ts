@@ -55,6 +55,7 @@ export const BACKUPS: Table<BackupRecord> = {
     hold_reason: true,
     recipients: true,
     unreadable: true,
+    hooks: true,
     facts: true,
   },
 };

@@ -6,6 +6,9 @@ import { backupName } from "../../catalog/globals.ts";
 import { openCatalog } from "../../catalog/open.ts";
 import type { BackupRecord, CopyRecord, RestoreTestRecord } from "../../catalog/records.ts";
 import type { Config } from "../../config/config.ts";
+import { HOOK_KINDS } from "../../config/database/hooks.ts";
+import type { HookRuns } from "../../jobs/backup/hook-runs.ts";
+import { hookRunsOf } from "../../jobs/backup/hook-runs.ts";
 import { holdText } from "../../jobs/cleanup/hold.ts";
 import { findBackup } from "../../jobs/copies/find-backup.ts";
 import { checkTexts } from "../../jobs/restore-test/told.ts";
@@ -40,7 +43,7 @@ export const command: Command = {
     if (isSet(args, "json")) {
       const shown = {
         ...{ ...backupJson(found), stderr_tail, manifest: manifest && JSON.parse(manifest) },
-        ...{ restore_test: test ?? null, facts },
+        ...{ restore_test: test ?? null, facts, hooks: hookRunsOf(backup) ?? null },
       };
       output.print(jsonText(shown));
     } else {
@@ -62,6 +65,22 @@ function withReason(copy: CopyRecord, { unusable }: Config): CopyRecord {
 function ratioText(ratio: number | null): string {
   if (ratio === null || ratio === 0 || ratio === 1) return "";
   return ratio > 1 ? `, ${ratio} times smaller than the dump` : ", larger than the dump";
+}
+
+/** `pre_backup "freeze" OK in 12 ms`, with the output below it. */
+function hooksText(hooks: HookRuns | undefined, style: Style): string | null {
+  if (hooks === undefined) return null;
+  const indent = `\n${" ".repeat(NAME_WIDTH)} `;
+  const lines = HOOK_KINDS.flatMap((kind) =>
+    hooks[kind].flatMap(({ name, outcome, duration_ms, error, output }) => [
+      `${kind} "${name}" ${outcome === "OK" ? style.good("OK") : style.bad("failed")} in ${durationText(duration_ms)}${error === null ? "" : `: ${error}`}`,
+      ...output
+        .trimEnd()
+        .split("\n")
+        .flatMap((line) => (line === "" ? [] : `  ${line}`)),
+    ]),
+  );
+  return lines.length === 0 ? null : lines.join(indent);
 }
 
 /** Columns of the names on the left. */
@@ -124,6 +143,7 @@ function textOf(
     ["globals", globalsText(backup)],
     ["rows", counted ? factsText(counted).join(`\n${" ".repeat(NAME_WIDTH)} `) : null],
     ["left out", leftOutText(counted?.left_out) ?? null],
+    ["hooks", hooksText(hookRunsOf(backup), style)],
     ["restore test", testLine],
     ["rate", backup.dump_bytes && duration_ms ? rateText(backup.dump_bytes, duration_ms) : null],
     ["object", backup.object_key],

@@ -5,7 +5,15 @@ import type { ListedBackup } from "../../status/list-backups.ts";
 
 /** A backup in the output of `--json`: sizes in bytes, times in RFC 3339 UTC. Keys are stable. */
 export function backupJson({ backup, copies, running_on }: ListedBackup) {
-  const { manifest: _manifest, facts: _facts, stderr_tail, started_at, finished_at, ...rest } = backup;
+  const {
+    manifest: _manifest,
+    facts: _facts,
+    hooks: _hooks,
+    stderr_tail,
+    started_at,
+    finished_at,
+    ...rest
+  } = backup;
   const duration_ms = durationMs(backup);
   return {
     ...rest,

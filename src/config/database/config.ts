@@ -1,8 +1,9 @@
 import type { CompressionConfig } from "../dump-config.ts";
 import type { KeepConfig } from "../storage-config.ts";
+import type { HooksConfig } from "./hooks.ts";
 
 /** A `[[database]]` table: settings for the databases that its name matches. An unset key leaves the setting to others. */
-export interface DatabaseConfig extends SelectionConfig {
+export interface DatabaseConfig extends SelectionConfig, HooksConfig {
   /** The name of a [[server]]; unset: any. */
   server: string | undefined;
   /** A name, a glob, or `=NAME`: see `databasePattern`. */

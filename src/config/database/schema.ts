@@ -11,6 +11,7 @@ import { isTable } from "../schema/values.ts";
 import type { KeepConfig } from "../storage-config.ts";
 import type { DatabaseConfig, DatabaseRestoreTest } from "./config.ts";
 import { dumpOptionProblem } from "./dump-options.ts";
+import { HOOK_KEYS } from "./hooks.ts";
 import { schemaPattern, tablePattern } from "./table-pattern.ts";
 
 const JOBS_MAX = 64;
@@ -96,6 +97,7 @@ const databaseSchema = v.pipe(
         'an array such as ["--no-comments"]',
       ),
     ),
+    ...HOOK_KEYS,
   }),
   rule(({ include_schemas, include_tables, storages, pg_dump_options }, report) => {
     if (include_schemas !== undefined && include_tables !== undefined)
@@ -124,6 +126,9 @@ const databaseSchema = v.pipe(
       keep: given.keep,
       restore_test: given.restore_test,
       pg_dump_options: given.pg_dump_options,
+      pre_backup: given.pre_backup,
+      post_backup: given.post_backup,
+      on_failure: given.on_failure,
       lines: {},
     }),
   ),

@@ -1,7 +1,8 @@
-import type { CompressionConfig, Config, StorageConfig } from "../config.ts";
+import type { CompressionConfig, Config, ServerConfig, StorageConfig } from "../config.ts";
 import { databasePattern } from "../database-pattern.ts";
 import type { KeepConfig } from "../storage-config.ts";
 import type { DatabaseConfig, DatabaseSqlCheck } from "./config.ts";
+import type { HookConfig, HookKind, HooksConfig } from "./hooks.ts";
 
 /** The part of a config that says what holds for a database. Hand-made configs may have no [[database]] tables. */
 export type DatabaseRules = Partial<Pick<Config, "database">>;
@@ -24,6 +25,9 @@ export const DATABASE_KEYS = [
   "restore_test.skip_extensions",
   "restore_test.check",
   "pg_dump_options",
+  "pre_backup",
+  "post_backup",
+  "on_failure",
 ] as const;
 export type DatabaseKey = (typeof DATABASE_KEYS)[number];
 
@@ -161,6 +165,17 @@ export function scheduleRuleFor(
   database: string,
 ): DatabaseConfig | undefined {
   return winnerFor(rulesFor(config, server, database), "schedule");
+}
+
+/** The hooks around each backup of a database: a key of its tables replaces that of the server. */
+export function hooksFor(
+  config: DatabaseRules,
+  server: Pick<ServerConfig, "name"> & Partial<HooksConfig>,
+  database: string,
+): Record<HookKind, readonly HookConfig[]> {
+  const rules = rulesFor(config, server.name, database);
+  const of = (kind: HookKind) => settingOf<HookConfig[]>(rules, kind) ?? server[kind] ?? [];
+  return { pre_backup: of("pre_backup"), post_backup: of("post_backup"), on_failure: of("on_failure") };
 }
 
 export interface DatabaseTestSettings {

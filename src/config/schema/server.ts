@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { type ServerConfig, SSL_MODES, type SslMode, type StandbyConfig } from "../config.ts";
+import { HOOK_KEYS } from "../database/hooks.ts";
 import { HOST_PATTERN, type ServerUrl, serverUrl } from "../server-url.ts";
 import { absolutePath, boolean, choice, databaseNames, duration, integer, secret, text } from "./leaf.ts";
 import { list, type Report, rule, table } from "./table.ts";
@@ -69,6 +70,7 @@ export const serverSchema = v.pipe(
     bin_dir: v.optional(absolutePath()),
     globals: v.optional(boolean(), true),
     standby: v.optional(standbySchema, {}),
+    ...HOOK_KEYS,
   }),
   rule((server, report) => {
     for (const key of Object.keys(CONNECTION_KEYS)) {
@@ -113,6 +115,7 @@ export const serverSchema = v.pipe(
       bin_dir,
       globals,
       standby,
+      ...{ pre_backup: server.pre_backup, post_backup: server.post_backup, on_failure: server.on_failure },
     };
   }),
 );

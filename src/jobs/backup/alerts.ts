@@ -11,6 +11,7 @@ import { copyWord } from "../../base/text/states.ts";
 import { backupName, GLOBALS_DATABASE, isGlobalsPlace } from "../../catalog/globals.ts";
 import type { RunRecord } from "../../catalog/records.ts";
 import { alertLag } from "../standby/lag-alert.ts";
+import { alertHooks } from "./hook-alerts.ts";
 import type { BackupReport, BackupResult } from "./report.ts";
 import { alertBackupStorages, presentDatabases, storagesWithout } from "./storage-alerts.ts";
 
@@ -84,6 +85,7 @@ async function alertShrink(context: AlertContext, { backup_id }: BackupResult): 
   if (!backup) return;
   await alertIfShrunk(context, backup);
   await alertUnmatched(context, backup);
+  await alertHooks(context, backup);
 }
 
 async function alertBackupOf(context: AlertContext, run: RunRecord, result: BackupResult): Promise<void> {

@@ -27,6 +27,7 @@ import { backupStorages, storageNamed } from "../storages.ts";
 import type { DumpSource } from "./dump-source.ts";
 import { prepareDump } from "./dump-source.ts";
 import { prepareGlobals } from "./globals.ts";
+import { BackupHooks } from "./hooks.ts";
 import { describeObject, recordFailure, recordObject, recordStart, withFacts } from "./record.ts";
 
 export interface DatabaseBackup {
@@ -34,6 +35,8 @@ export interface DatabaseBackup {
   copies: CopyRecord[];
   /** What to do about the storages that were dropped, by their names. */
   hints: ReadonlyMap<string, string>;
+  /** Of hooks that failed although the backup is made. */
+  warnings: string[];
 }
 
 /**
@@ -74,10 +77,21 @@ export async function backupDatabase(
   const { signal } = time;
   const backup = await recordStart(context, runId, server.name, database, kind);
   const state = { isWhole: false };
+  const hooks = new BackupHooks(context, server, backup);
   try {
-    return await makeBackup(context, server, backup, signal, state, snapshot);
+    await hooks.before(signal);
+    const made = await makeBackup(context, server, backup, signal, state, snapshot);
+    await hooks.after(made.backup.status, signal);
+    return { ...made, warnings: hooks.warnings };
   } catch (error) {
-    throw await recordFailure(context, backup, signal.aborted ? signal.reason : error, state.isWhole);
+    const reported = await recordFailure(
+      context,
+      backup,
+      signal.aborted ? signal.reason : error,
+      state.isWhole,
+    );
+    await hooks.failed(signal);
+    throw reported;
   }
 }
 
@@ -98,7 +112,7 @@ async function makeBackup(
   signal: AbortSignal,
   state: { isWhole: boolean },
   snapshot: Snapshot | undefined,
-): Promise<DatabaseBackup> {
+): Promise<Omit<DatabaseBackup, "warnings">> {
   const { catalog, clock, config, keys } = context;
   if (config.encryption.mode === "age") requireSigningKey(keys, config.encryption);
   await using source = await unlessAborted(sourceOf(context, server, started, snapshot), signal);

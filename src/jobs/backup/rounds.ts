@@ -132,11 +132,20 @@ async function backupOne(
   try {
     const options = { kind: target.kind, snapshot };
     const own = databaseContext(context, server.name, database);
-    const { backup, copies, hints } = await backupDatabase(own, runId, server, database, options);
+    const {
+      backup,
+      copies,
+      hints,
+      warnings: ofHooks,
+    } = await backupDatabase(own, runId, server, database, options);
     const duration_ms = Math.round(clock.monotonicMs() - startedAtMs);
     const { id, status, dump_bytes, object_bytes } = backup;
     const ungrouped = grouped.warningOf(target);
-    const warnings = [...warningsOf(backup.stderr_tail), ...(ungrouped === undefined ? [] : [ungrouped])];
+    const warnings = [
+      ...warningsOf(backup.stderr_tail),
+      ...(ungrouped === undefined ? [] : [ungrouped]),
+      ...ofHooks,
+    ];
     for (const warning of warnings)
       log.warning("the dump has a warning", { ...about, backup_id: id, warning });
     log.info("backup done", {

@@ -177,4 +177,5 @@ export const MIGRATIONS: readonly string[] = [
   CREATE TRIGGER copies_failed_update AFTER UPDATE OF error ON copies
     WHEN ${IS_OF_STORAGE} AND NEW.error IS NOT OLD.error BEGIN ${COUNT_FAILURE}; END;
   `,
+  "ALTER TABLE backups ADD COLUMN hooks TEXT",
 ];

@@ -1,0 +1,21 @@
+import type { HookKind } from "../../config/database/hooks.ts";
+
+/** One run of a hook, as recorded with the backup. */
+export interface HookRun {
+  name: string;
+  outcome: "OK" | "FAILED";
+  /** Null: SQL, or it was ended. */
+  exit_code: number | null;
+  duration_ms: number;
+  /** The end of its output, without known secrets; of SQL, the rows of the answers. */
+  output: string;
+  /** `hook pre_backup "x" failed: exit code 3: …`; null: it succeeded. */
+  error: string | null;
+}
+
+export type HookRuns = Record<HookKind, HookRun[]>;
+
+/** The hooks that ran around a backup; undefined if there were none. */
+export function hookRunsOf({ hooks }: { hooks?: string | null }): HookRuns | undefined {
+  return hooks == null ? undefined : (JSON.parse(hooks) as HookRuns);
+}

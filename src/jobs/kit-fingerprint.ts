@@ -2,10 +2,10 @@ import { createHash } from "node:crypto";
 import type { Config, StorageConfig } from "../config/config.ts";
 
 /**
- * Hex SHA-256 of the facts on which a recovery kit is built: where the storages are and which identities open the
- * backups. If it changes, an older kit leads to the wrong place or key. It contains no secret.
+ * Hex SHA-256 of the facts on which a recovery kit is built: where the storages are, which identities open the backups,
+ * and whether these have several archives. If it changes, an older kit leads to the wrong place or key. It contains no secret.
  */
-export function kitFingerprint({ storage, encryption }: Config): string {
+export function kitFingerprint({ storage, encryption, dump }: Config): string {
   const { mode, recipients, identity_file, signing_key_file } = encryption;
   const facts = {
     storages: storage.map(placeFacts).sort((a, b) => (a.name < b.name ? -1 : 1)),
@@ -15,6 +15,8 @@ export function kitFingerprint({ storage, encryption }: Config): string {
       identity_file: identity_file ?? null,
       signing_key_file,
     },
+    // Only if it is so: kits from before this was known stay up to date.
+    ...(dump.jobs > 1 && { several_archives: true }),
   };
   return createHash("sha256").update(JSON.stringify(facts)).digest("hex");
 }

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { chmod, mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { UnreadableDump } from "../../src/base/errors.ts";
 import type { ReadThroughOptions } from "../../src/postgres/archive/read-through.ts";
-import { readThrough, UnreadableDump } from "../../src/postgres/archive/read-through.ts";
+import { readThrough } from "../../src/postgres/archive/read-through.ts";
 import { pgRestoreFor } from "../../src/postgres/binaries.ts";
 import { usePostgres } from "../lab/servers/use-postgres.ts";
 import { pieces } from "./dumping.ts";

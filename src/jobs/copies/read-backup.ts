@@ -1,7 +1,6 @@
-import { messageOf, Pg321Error } from "../../base/errors.ts";
+import { messageOf, Pg321Error, UnreadableDump } from "../../base/errors.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
 import type { Job } from "../../config/config.ts";
-import { UnreadableDump } from "../../postgres/archive/read-through.ts";
 import type { SealedVersion } from "../../sealed/file-key.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { CompressionAlgorithm } from "../../stream/compression.ts";

@@ -1,4 +1,4 @@
-import { UnreadableDump } from "../../postgres/archive/read-through.ts";
+import { UnreadableDump } from "../../base/errors.ts";
 import { ByteReader } from "../../sealed/byte-reader.ts";
 import { CONTAINER_MAGIC } from "../../sealed/container/format.ts";
 import type { SplitContainer } from "../../sealed/container/split.ts";

@@ -1,7 +1,7 @@
-import { Pg321Error } from "../../base/errors.ts";
+import { Pg321Error, UnreadableDump } from "../../base/errors.ts";
 import { backupName } from "../../catalog/globals.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
-import { readThrough, UnreadableDump } from "../../postgres/archive/read-through.ts";
+import { readThrough } from "../../postgres/archive/read-through.ts";
 import { CompletionCheck } from "../../postgres/globals/complete.ts";
 import { openSealed } from "../../sealed/open.ts";
 import type { Storage } from "../../storage/storage.ts";

@@ -1,5 +1,6 @@
+import { UnreadableDump } from "../../base/errors.ts";
 import type { ReadThroughOptions } from "../../postgres/archive/read-through.ts";
-import { readThrough, UnreadableDump } from "../../postgres/archive/read-through.ts";
+import { readThrough } from "../../postgres/archive/read-through.ts";
 import type { SplitContainer } from "../../sealed/container/split.ts";
 
 /**
@@ -12,16 +13,21 @@ export async function readStreamsThrough(
 ): Promise<string | null> {
   await using _ = container;
   const reading: Promise<string | null>[] = [];
-  for await (const { name, bytes } of container.members) {
-    const one = readThrough(bytes, options).catch(async (error: unknown) => {
-      // Otherwise the other streams would wait for this one.
-      await bytes[Symbol.asyncIterator]().return?.();
-      if (error instanceof UnreadableDump)
-        throw new UnreadableDump(`stream ${name}: ${error.message}`, error);
-      throw error;
-    });
-    one.catch(() => {});
-    reading.push(one);
+  try {
+    for await (const { name, bytes } of container.members) {
+      const one = readThrough(bytes, options).catch(async (error: unknown) => {
+        // Otherwise the other streams would wait for this one.
+        await bytes[Symbol.asyncIterator]().return?.();
+        if (error instanceof UnreadableDump)
+          throw new UnreadableDump(`stream ${name}: ${error.message}`, error);
+        throw error;
+      });
+      one.catch(() => {});
+      reading.push(one);
+    }
+  } finally {
+    // No pg_restore is left behind, however the reading ends.
+    await Promise.allSettled(reading);
   }
   const notes = await Promise.all(reading);
   return notes.find((note) => note !== null) ?? null;

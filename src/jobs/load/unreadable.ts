@@ -1,8 +1,8 @@
 import { alertDamage } from "../../alerts/copy-alerts.ts";
-import { hintOf, messageOf } from "../../base/errors.ts";
+import { hintOf, messageOf, UnreadableDump } from "../../base/errors.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
 import type { Job } from "../../config/config.ts";
-import { suggestsBrokenDump, UnreadableDump } from "../../postgres/archive/read-through.ts";
+import { suggestsBrokenDump } from "../../postgres/archive/read-through.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
 import { recordUnreadable } from "../copies/damage.ts";

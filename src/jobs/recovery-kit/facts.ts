@@ -20,6 +20,8 @@ export interface KitFacts {
   /** In order of server and name. */
   databases: KitDatabase[];
   isEncrypted: boolean;
+  /** Whether backups are made in several streams. */
+  hasStreams: boolean;
   /** The recipients in the config, to which new backups are sealed. */
   recipients: readonly string[];
   /** Where the identity file is on this host; undefined if it is kept elsewhere. */
@@ -77,6 +79,7 @@ export async function kitFacts(
     storages: config.storage.map((settings) => ({ settings, secrets: secrets.get(settings.name) ?? [] })),
     databases: await kitDatabases(context),
     isEncrypted: encryption.mode === "age",
+    hasStreams: config.dump.jobs > 1,
     recipients: encryption.recipients,
     identityFile: encryption.identity_file,
     identities: identity?.facts,

@@ -4,6 +4,7 @@ import type { Block } from "./blocks.ts";
 import type { KitFacts } from "./facts.ts";
 import { secretBlocks } from "./secrets-page.ts";
 import { databaseBlocks, newerBlocks, prepareBlocks } from "./steps-page.ts";
+import { streamsBlocks } from "./streams-page.ts";
 
 /** The page of a recovery kit: from a fresh Debian to running databases, without pg321. */
 export function kitPage(facts: KitFacts): Block[] {
@@ -32,6 +33,7 @@ export function kitPage(facts: KitFacts): Block[] {
           },
         ]
       : databases.flatMap((database) => databaseBlocks(facts, database))),
+    ...streamsBlocks(facts),
     ...newerBlocks(facts),
     { heading: "With pg321 again", level: 2 },
     {

@@ -1,7 +1,6 @@
-import { hintOf, messageOf, Pg321Error } from "../../base/errors.ts";
+import { hintOf, messageOf, Pg321Error, UnreadableDump } from "../../base/errors.ts";
 import { plural } from "../../base/text/amounts.ts";
 import type { BackupRecord, RunOutcome } from "../../catalog/records.ts";
-import { UnreadableDump } from "../../postgres/archive/read-through.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
 import { copyVerdict, LOOKED_FOR, recordLook, recordUnreadable } from "../copies/damage.ts";

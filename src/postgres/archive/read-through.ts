@@ -1,22 +1,10 @@
-import { messageOf, Pg321Error } from "../../base/errors.ts";
+import { messageOf, Pg321Error, UnreadableDump } from "../../base/errors.ts";
 import { ChildError, feedChild } from "../../stream/process.ts";
 import type { BinDir } from "../binaries.ts";
 import { pgRestoreToRead } from "../binaries.ts";
 import { CLEAN_ENVIRONMENT } from "../libpq.ts";
 import { messagesOf } from "../program-messages.ts";
 import { NotAnArchive } from "./format.ts";
-
-/** The dump itself is wrong, whichever copy it is read from: nothing can repair it. */
-export class UnreadableDump extends Pg321Error {
-  /** `after`: what else is to be done, after this. */
-  constructor(message: string, cause?: unknown, after?: string) {
-    const hint = "restore another backup, and make a new one with pg321 backup";
-    super("verification", message, {
-      hint: after === undefined || after === hint ? hint : `${hint}; ${after}`,
-      ...(cause !== undefined && { cause }),
-    });
-  }
-}
 
 export interface ReadThroughOptions {
   /** Of the pg_dump that made the dump, such as `17.2`; null: unknown. */

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { Pg321Error } from "../../base/errors.ts";
+import { UnreadableDump } from "../../base/errors.ts";
 import { KIB, MIB } from "../../base/limits.ts";
 import { exactText } from "../../base/text/utf8.ts";
 import { parseCompact } from "../json.ts";
@@ -67,8 +67,6 @@ export function recordHead(type: number, member: number, length: number): Buffer
 }
 
 /** The stream is not a whole container. Its bytes were authentic, so it was written like this: no copy is better. */
-export function damagedContainer(why: string): Pg321Error {
-  return new Pg321Error("verification", `the dump of several streams is damaged: ${why}`, {
-    hint: "restore another backup, and make a new one with pg321 backup",
-  });
+export function damagedContainer(why: string): UnreadableDump {
+  return new UnreadableDump(`the dump of several streams is damaged: ${why}`);
 }

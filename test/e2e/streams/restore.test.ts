@@ -253,6 +253,21 @@ test("--output writes the archives, from which stock tools make the same databas
     expect(Bun.file(join(unsealed, file)).size).toBe(Bun.file(join(directory, file)).size);
 });
 
+test("without pg321: unseal.py and stock pg_restore make the same database", async () => {
+  const page = await Bun.file(join(import.meta.dir, "../../../docs/format.md")).text();
+  const commands = /\n(contrib\/unseal\.py -i identity\.txt --members[^`]+)```/.exec(page)?.[1] ?? "";
+  const name = await postgres.createDatabase(newName());
+  const directory = join(installation.directory, "app.archives");
+  const script = commands
+    .replace("contrib/unseal.py", join(import.meta.dir, "../../../contrib/unseal.py"))
+    .replace("identity.txt", installation.identityFile)
+    .replace(/backup_app_\S+/, copies.object("a"))
+    .replaceAll("app.archives", directory)
+    .replaceAll("-d app", `-d ${name}`);
+  await shell(`exec 2>${directory}.log; ${script}`);
+  await expectEqual(name);
+});
+
 async function shell(script: string): Promise<void> {
   const { port, user, password } = postgres.address;
   const child = Bun.spawn(["sh", "-ec", script], {

@@ -1,0 +1,118 @@
+/**
+ * `npm run bench:parallel [-- --size 0.5] [--jobs 1,2,4] [--runs N] [--tables N]`: measures backups in several streams
+ * (`dump.jobs`) and their restores against `pg_dump -Fd -j` and `pg_restore -j`, which spool uncompressed files. All of
+ * them alternate, so that a drift in the machine's speed affects each. Prints medians, and ratios to the stock tool with
+ * the same number of jobs. Use a size and jobs that fit the machine: with fewer cores than jobs, the server, pg_dump and
+ * the compression share them.
+ */
+import { rm } from "node:fs/promises";
+import { cpus } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { build, EXECUTABLE } from "../scripts/build.ts";
+import { Installation, localStorage } from "../test/lab/installation.ts";
+import { connectTo, startPostgres } from "../test/lab/servers/postgres.ts";
+import { fillBenchDatabase } from "./database.ts";
+import { measure } from "./measure.ts";
+
+const { values } = parseArgs({
+  options: {
+    size: { type: "string", default: "0.5" },
+    jobs: { type: "string", default: "1,2,4" },
+    runs: { type: "string", default: "3" },
+    tables: { type: "string", default: "8" },
+  },
+});
+const DATABASE = "bench";
+const SETTINGS = ["maintenance_work_mem = '256MB'", "max_wal_size = '4GB'", "jit = off"];
+const jobs = values.jobs.split(",").map(Number);
+const tables = Number(values.tables);
+
+await build(EXECUTABLE);
+await using postgres = await startPostgres({ settings: SETTINGS });
+await inDatabase("postgres", `create database ${DATABASE}`);
+console.error(`bench: filling ${tables} tables, about ${values.size} GB together`);
+const sql = connectTo(postgres.address, DATABASE);
+for (let i = 1; i <= tables; i++) {
+  await fillBenchDatabase(sql, Number(values.size) / tables);
+  await sql.unsafe(`create index on entry (customer, at); alter table entry rename to entry_${i};
+    alter index entry_pkey rename to entry_${i}_pkey; alter index entry_customer_at_idx rename to entry_${i}_customer`);
+}
+await sql.unsafe("vacuum analyze");
+await sql.unsafe("checkpoint");
+await sql.end();
+await using installation = await Installation.make({
+  postgres: postgres.address,
+  databases: [DATABASE],
+  storages: (directory) => [localStorage("disk", directory)],
+});
+const { bin_dir, socket_dir, port, user, password } = postgres.address;
+const libpq = { PGHOST: socket_dir, PGPORT: String(port), PGUSER: user, PGPASSWORD: password };
+const env = { PG321_CONFIG: installation.configFile };
+const spool = join(installation.directory, "stock");
+
+interface Times {
+  stockDump: number[];
+  dump: number[];
+  stockRestore: number[];
+  restore: number[];
+}
+const times = new Map<number, Times>(
+  jobs.map((count) => [count, { stockDump: [], dump: [], stockRestore: [], restore: [] }]),
+);
+for (let round = 0; round < Number(values.runs); round++)
+  for (const [count, all] of times) await once(count, all);
+
+console.log(`${cpus().length} CPUs, about ${values.size} GB in ${tables} tables, medians of ${values.runs}`);
+for (const [count, { stockDump, dump, stockRestore, restore }] of times) {
+  line(`dump, ${count} jobs`, "pg_dump -Fd -Z0", stockDump, dump);
+  line(`restore, ${count} jobs`, "pg_restore", stockRestore, restore);
+}
+
+async function once(count: number, all: Times): Promise<void> {
+  await installation.configure({ more: `[dump]\njobs = ${count}\ncounts = false` });
+  await rm(spool, { recursive: true, force: true });
+  const stock = ["-Fd", "-Z0", "-j", `${count}`, "-f", spool, DATABASE];
+  all.stockDump.push(await measured([join(bin_dir, "pg_dump"), ...stock], libpq));
+  all.dump.push(await measured([EXECUTABLE, "backup", "--log-level", "error"], env));
+  await inDatabase("postgres", "create database target template template0");
+  const restore = ["-j", `${count}`, "-d", "target", spool];
+  all.stockRestore.push(await measured([join(bin_dir, "pg_restore"), ...restore], libpq));
+  await inDatabase("postgres", "drop database target");
+  await rm(spool, { recursive: true, force: true });
+  const words = [
+    "restore",
+    "latest",
+    "-d",
+    DATABASE,
+    "-t",
+    "main/target",
+    "--create",
+    "--log-level",
+    "error",
+  ];
+  all.restore.push(await measured([EXECUTABLE, ...words], env));
+  await inDatabase("postgres", "drop database target");
+}
+
+function line(what: string, stock: string, stockMs: number[], ms: number[]): void {
+  const [one, other] = [median(stockMs), median(ms)];
+  const text = `${stock} ${(one / 1000).toFixed(2)} s, pg321 ${(other / 1000).toFixed(2)} s`;
+  console.log(`${what.padEnd(18)} ${text.padEnd(46)} ${(other / one).toFixed(2)} ×`);
+}
+
+async function measured(argv: string[], environment: Record<string, string>): Promise<number> {
+  const { exitCode, stderr, wallMs } = await measure({ argv, env: environment });
+  if (exitCode !== 0) throw new Error(`${argv.join(" ")}: exit ${exitCode}\n${stderr}`);
+  return wallMs;
+}
+
+async function inDatabase(database: string, statement: string): Promise<void> {
+  const admin = connectTo(postgres.address, database);
+  await admin.unsafe(statement);
+  await admin.end();
+}
+
+function median(list: readonly number[]): number {
+  return list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)] ?? Number.NaN;
+}

@@ -258,9 +258,8 @@ async function writeDump(
   const isContainer = written.isContainer && file === "-";
   const reader = backup.kind === "globals" ? "psql" : "pg_restore";
   output.note(
-    `wrote ${sizeText(bytes)}: ${contentName(backup)} of ${backup.started_at}, ${isContainer ? "as a container of several archives" : `for ${reader}`}`,
+    `wrote ${sizeText(bytes)}: ${contentName(backup)} of ${backup.started_at}, ${isContainer ? "as a container of several archives (--output DIRECTORY separates them)" : `for ${reader}`}`,
   );
-  if (isContainer) output.note("pg_restore cannot read it; write the archives with: --output DIRECTORY");
   for (const line of filesLines(file, files)) output.note(line);
   return EXIT_CODES.ok;
 }

@@ -31,7 +31,9 @@ export class MemberBuffer implements AsyncIterableIterator<Uint8Array> {
   push(piece: Uint8Array): void {
     this.bytes += piece.length;
     if (this.#isRead) return;
-    this.#pieces.push(piece);
+    // A small view of a large block would keep the whole block in memory while it waits.
+    const isSmall = 2 * piece.length < piece.buffer.byteLength;
+    this.#pieces.push(isSmall ? new Uint8Array(piece) : piece);
     this.#waitingBytes += piece.length;
     this.#wake?.();
   }

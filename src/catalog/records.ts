@@ -76,8 +76,8 @@ export interface BackupRecord {
    * can be repaired. Null: it can be read, or nobody tried.
    */
   unreadable: string | null;
-  /** JSON: the hooks that ran around it (`HookRuns` of `jobs/backup/hook-runs.ts`); null or missing: none. */
-  hooks?: string | null;
+  /** JSON: the hooks that ran around it (`HookRuns` of `jobs/backup/hook-runs.ts`); null: none. */
+  hooks: string | null;
 }
 
 export interface CopyRecord {

@@ -55,6 +55,7 @@ export async function recordStart(
     hold_until: null,
     hold_reason: null,
     unreadable: null,
+    hooks: null,
     recipients: isSealed ? config.encryption.recipients.join(" ") : null,
     facts: null,
   };

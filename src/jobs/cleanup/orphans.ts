@@ -175,6 +175,7 @@ function recordOf(manifest: Manifest, text: string): BackupRecord {
     hold_reason: null,
     recipients: null,
     unreadable: null,
+    hooks: null,
     facts: null,
   };
 }

@@ -104,3 +104,35 @@ test("a running run keeps the config with which it started; the next run has the
   const usb = { name: "usb", directory: join(lab.installation.directory, "usb") };
   expect(await leftovers(lab.installation, [lab.disk, usb])).toEqual([]);
 });
+
+test("a database with a schedule of its own leaves the shared one, with its next run in the status", async () => {
+  const other = await postgres.createDatabase();
+  const databases = [small, other];
+  await using lab = await DaemonLab.make({ postgres: postgres.address, databases, schedule: EVERY_SECOND });
+  const daemon = await lab.start();
+  await lab.until(daemon, "backup", "OK");
+  await lab.schedule(NEVER, `[[database]]\nserver = "main"\nname = "${other}"\nschedule = "* * * * * *"\n`);
+  daemon.kill("SIGHUP");
+  const own = `backup database main/${other}`;
+  await lab.until(daemon, own, "OK", 2);
+  const { databases: states, schedules } = await lab.status();
+  const next = (name: string) => states.find(({ database }) => database === name)?.next_backup_at;
+  expect(schedules.map(({ name }) => name)).toEqual([own, "backup"]);
+  expect(next(other)).toBe(schedules[0]?.next_run_at as string);
+  expect(next(small)).toBe(schedules[1]?.next_run_at as string);
+
+  const runs = new Map((await lab.runs()).map((run) => [run.id, run]));
+  const { backups } = (await lab.installation.ok("list", "--json")).json;
+  const made = backups.map(({ database, run_id }: { database: string; run_id: string }) => ({
+    ...{ database, run: runs.get(run_id) },
+  }));
+  // No moment has two backups of one database, and each run has only its own.
+  const moments = made.map(({ database, run }: (typeof made)[number]) => `${database} ${run?.scheduled_for}`);
+  expect(new Set(moments).size).toBe(moments.length);
+  const ofOwn = made.filter(({ run }: (typeof made)[number]) => run?.schedule === own);
+  expect(new Set(ofOwn.map(({ database }: (typeof made)[number]) => database))).toEqual(new Set([other]));
+  const dues = (schedule: string) =>
+    [...runs.values()].flatMap((run) => (run.schedule === schedule ? (run.scheduled_for ?? "") : [])).sort();
+  // Its own schedule begins after the last shared run.
+  expect((dues(own)[0] ?? "") > (dues("backup").at(-1) ?? "")).toBe(true);
+});

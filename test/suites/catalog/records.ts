@@ -35,6 +35,7 @@ export function backupRecord(change: Partial<BackupRecord> = {}): BackupRecord {
     hold_reason: null,
     recipients: null,
     unreadable: null,
+    hooks: null,
     facts: null,
     ...change,
   };

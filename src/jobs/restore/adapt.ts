@@ -56,10 +56,10 @@ async function intoSchema(
   else if (!mayCreate)
     add(
       "lacks",
-      `role "${target.user}" may not create ${exists ? `objects in schema "${schema}"` : "a schema"}`,
+      `role "${connection.endpoint.user}" may not create ${exists ? `objects in schema "${schema}"` : "a schema"}`,
       exists
-        ? `GRANT CREATE ON SCHEMA ${quoteIdentifier(schema)} TO ${quoteIdentifier(target.user)};`
-        : `GRANT CREATE ON DATABASE ${quoteIdentifier(target.database)} TO ${quoteIdentifier(target.user)};`,
+        ? `GRANT CREATE ON SCHEMA ${quoteIdentifier(schema)} TO ${quoteIdentifier(connection.endpoint.user)};`
+        : `GRANT CREATE ON DATABASE ${quoteIdentifier(target.database)} TO ${quoteIdentifier(connection.endpoint.user)};`,
     );
   for (const { entry, reason } of refused)
     add(

@@ -70,6 +70,7 @@ export function objectOf(
     return { kind: "type", name: qualifiedName(entry), table: null };
   if (description === "PUBLICATION") return { kind: "publication", name: tag, table: null };
   if (description === "EXTENSION") return { kind: "extension", name: tag, table: null };
+  if (description === "SERVER") return { kind: "server", name: tag, table: null };
   const [, routine] = /^DROP (?:FUNCTION|PROCEDURE) (.+);\s*$/s.exec(drop) ?? [];
   return routine === undefined ? undefined : { kind: "routine", name: routine, table: null };
 }

@@ -25,6 +25,7 @@ export async function existing(
           when 'routine' then to_regprocedure(name) is not null
           when 'type' then to_regtype(name) is not null
           when 'extension' then exists (select from pg_extension where extname = name)
+          when 'server' then exists (select from pg_foreign_server where srvname = name)
           when 'publication' then exists (select from pg_publication where pubname = name)
           when 'constraint' then exists (select from pg_constraint where conrelid = to_regclass("table") and conname = name)
           when 'trigger' then exists (select from pg_trigger where tgrelid = to_regclass("table") and tgname = name)

@@ -41,4 +41,8 @@ const TORTURE = `
   create table side.part_1 partition of side.parts for values from ('2025-01-01') to ('2025-02-01') partition by list (id);
   create table "a.b".part_1_a partition of side.part_1 for values in (1, 2);
   create index on side.parts (at); insert into side.parts values (1, '2025-01-05');
+  create foreign data wrapper nothing; create server nowhere foreign data wrapper nothing;
+  create table side.distant (i int) partition by list (i); create index on only side.distant (i);
+  create table side.near partition of side.distant for values in (1); insert into side.near values (1);
+  create foreign table side.far partition of side.distant for values in (2) server nowhere;
 `;

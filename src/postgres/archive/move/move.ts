@@ -3,7 +3,7 @@ import type { TextEdit } from "../data.ts";
 import type { ArchiveContents, ArchiveEntry } from "../format.ts";
 import { attachedTo, inheritedNames, isSameName } from "../inheritance.ts";
 import { quoteIdentifier } from "../sql-text.ts";
-import { isRelation } from "../table-parts.ts";
+import { isRelation, tableOf } from "../table-parts.ts";
 import type { IsMoved } from "./statements.ts";
 import { movedAttach, movedConstraint, movedCopy, movedIndex, movedTable, NotMovable } from "./statements.ts";
 
@@ -33,10 +33,11 @@ export function moveInto(
   const isMoved: IsMoved = (namespace, name) => names.has(`${namespace}\0${name}`);
   const moved: Moved = { schema, isMoved, entries: [], refused: [], left: [] };
   const refuseUnsafe = safety(contents, tables);
+  const byId = new Map(contents.entries.map((entry) => [entry.id, entry]));
   for (const entry of selected) {
     try {
       refuseUnsafe(entry);
-      const change = changeOf(entry, schema, isMoved);
+      const change = isOfOther(entry, byId) ? undefined : changeOf(entry, schema, isMoved);
       if (!change) moved.left.push(entry);
       else
         moved.entries.push({
@@ -52,6 +53,14 @@ export function moveInto(
     }
   }
   return moved;
+}
+
+/** Whether an entry is a part of a view or of a foreign table, or attaches one. */
+function isOfOther(entry: ArchiveEntry, byId: ReadonlyMap<number, ArchiveEntry>): boolean {
+  const table = tableOf(entry, byId);
+  if (table) return table.description !== "TABLE";
+  const isForeign = (id: number) => byId.get(id)?.description === "FOREIGN TABLE";
+  return entry.description === "TABLE ATTACH" && entry.dependencies.some(isForeign);
 }
 
 type Change = Pick<ArchiveEntry, "definition" | "copy">;

@@ -186,13 +186,22 @@ test("--schema-only and then --data-only make the whole database, rows in the or
 });
 
 test("--data-only tells what happens, never sets a sequence back, and changes nothing if it fails", async () => {
-  const without = ["--exclude-table", "side.item", "--exclude-table", "side.orders"];
-  const { target } = await created("--schema", "side", "--schema-only", ...without);
+  const schema = ["--create", "--schema", "side", "--schema-only"].concat([
+    ...["--exclude-table", "side.item", "--exclude-table", "side.orders"],
+  ]);
+  const target = `restored_${crypto.randomUUID().slice(0, 8)}`;
+  postgres.dropAtEnd(target);
+  const refused = await run(target, ...schema);
+  expect(refused.stderr).toContain("it lacks server nowhere, which foreign table side.far needs");
+  expect((await run(target, ...schema, "--exclude-table", "distant")).stderr).toBe("");
   const sql = postgres.connect(target);
   await sql.unsafe("select setval('side.parent_id_seq', 50)");
   const lacking = await run(target, "--data-only", "--table", "side.*", "--dry-run");
   expect(lacking.json.obstacles).toMatchObject([
-    { kind: "needs", message: expect.stringContaining("it lacks table side.item, table side.orders") },
+    {
+      kind: "needs",
+      message: expect.stringContaining("it lacks table side.item, table side.near, table side.orders"),
+    },
   ]);
   const words = ["--data-only", "--table", "side.parent", "--exclude-table-data", "side.child"];
   const { exitCode, json } = await run(target, ...words);

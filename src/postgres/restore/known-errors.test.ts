@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
+import { outsideText, Pg321Error } from "../../base/errors.ts";
 import { errorsIn } from "./errors.ts";
-import { explain } from "./known-errors.ts";
+import { explain, withExplanation } from "./known-errors.ts";
 
 /** Errors of PostgreSQL and of extensions, as pg_restore prints them. */
 const OUTPUTS: readonly [kind: string, output: string, advice: RegExp][] = [
@@ -227,6 +228,20 @@ test.each(OUTPUTS)("%s (%#)", (kind, output, advice) => {
   const found = explain(error);
   expect(found?.kind).toBe(kind as never);
   expect(found?.advice).toMatch(advice);
+});
+
+test("the error that ends pg_restore gets its statement and advice, and keeps what may leave this host", () => {
+  const [, output = ""] = OUTPUTS.find(([kind]) => kind === "foreign-key") ?? [];
+  const before = { hint: "look", outside: "it failed", retryable: true };
+  const error = withExplanation(new Pg321Error("database", "it failed: Key (i)=(99)", before), output);
+  const statement =
+    "ALTER TABLE ONLY public.c ADD CONSTRAINT c_i_fkey FOREIGN KEY (i) REFERENCES public.p(i);";
+  expect(error).toMatchObject({
+    message: `it failed: Key (i)=(99); statement: ${statement}`,
+    hint: expect.stringMatching(/^look; the rows violate c_i_fkey in the source already/),
+    retryable: true,
+  });
+  expect(outsideText(error)).toBe(`it failed; statement: ${statement}`);
 });
 
 test("nothing is said of an error of another kind", () => {

@@ -176,8 +176,12 @@ export function withExplanation(error: unknown, stderr: string): unknown {
   const { statement } = last;
   const advice = explain(last)?.advice;
   if (statement === undefined && advice === undefined) return error;
-  const message = statement === undefined ? error.message : `${error.message}; statement: ${statement}`;
+  const withStatement = (text: string) =>
+    statement === undefined ? text : `${text}; statement: ${statement}`;
   const hint = [error.hint, advice].filter((part) => part !== undefined).join("; ");
-  const { code, cause, retryable } = error;
-  return new Pg321Error(code, message, { cause, retryable, ...(hint !== "" && { hint }) });
+  const { code, cause, retryable, outside } = error;
+  return new Pg321Error(code, withStatement(error.message), {
+    ...{ cause, retryable, ...(hint !== "" && { hint }) },
+    ...(outside !== undefined && { outside: withStatement(outside) }),
+  });
 }

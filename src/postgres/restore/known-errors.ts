@@ -148,7 +148,8 @@ const KINDS = [
   },
   {
     kind: "consequence",
-    text: /".+" does not exist|function .+ does not exist/,
+    // A missing database is the target itself.
+    text: /(?<!\bdatabase )"[^"]+" does not exist|function .+ does not exist/,
     advice: () => "what it needs was not restored: the first error about that object says why",
   },
 ] as const satisfies readonly Kind[];

@@ -44,7 +44,11 @@ const ODD = `
   select lo_create(4711); select lo_put(4711, 0, 'hello'); comment on large object 4711 is 'c';
   grant select on large object 4711 to public;
   create table idx (a int primary key, b int references idx); create sequence ownedelse owned by idx.a;
-  alter table idx add constraint positive check (a > 0) not valid; create statistics st on a, b from idx;`;
+  alter table idx add constraint positive check (a > 0) not valid; create statistics st on a, b from idx;
+  create extension hstore; create table conf (i serial); insert into conf values (1), (2); alter extension hstore add table conf;
+  alter extension hstore add sequence conf_i_seq;
+  update pg_extension set extconfig = array['conf'::regclass::oid, 'conf_i_seq'::regclass::oid],
+    extcondition = array['where i > 1', ''] where extname = 'hstore';`;
 
 test("every entry of a plain dump is in exactly one archive, whatever its name", async () => {
   const database = await lab.createDatabase();

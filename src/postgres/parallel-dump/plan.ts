@@ -7,7 +7,10 @@ export interface SnapshotRelation extends Relation {
   oid: number;
   /** The file of its data; 0: none. */
   filenode: number;
-  /** Of a sequence, the oid of the table that owns it; null: none. */
+  /**
+   * Of a sequence, the oid of the table that it is dumped with, because the table owns it; null: none, or one of the two
+   * belongs to an extension.
+   */
   owner: number | null;
 }
 

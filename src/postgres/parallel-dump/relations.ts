@@ -20,7 +20,9 @@ export async function readRelations(connection: Connection): Promise<DatabaseRel
       select c.oid::int8::text as oid, n.nspname as schema, c.relname as name, c.relfilenode::int8::text as filenode,
         (select d.refobjid::int8::text from pg_depend d
           where c.relkind = 'S' and d.classid = 'pg_class'::regclass and d.objid = c.oid and d.objsubid = 0
-            and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i') limit 1) as owner
+            and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i')
+            and not exists (select from pg_depend e where e.classid = 'pg_class'::regclass
+              and e.objid in (c.oid, d.refobjid) and e.deptype = 'e') limit 1) as owner
       from pg_class c join pg_namespace n on n.oid = c.relnamespace
       where c.relkind in ('r', 'p', 'S')`;
     return {

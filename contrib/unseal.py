@@ -6,8 +6,8 @@ standard output as it was sealed (compressed), each segment only after checking 
 with code 1 on any damage; the output up to that point is authentic but incomplete. The number of rows of each table
 of a dump is in the manifest beside the file: jq -r .details MANIFEST.json | age -d -i IDENTITY
 
-A file of version 2 has several archives: --members DIR writes them into a new directory (with zstd or gzip). Restore
-first the tables (pg_restore --section=pre-data DIR/schema.dump), then each DIR/data*.dump, then indexes and keys
+A file of version 2 has several archives: --members DIR writes them into a new directory (with zstd or gzip; for a
+backup that is not encrypted: zstd -dc FILE | unseal.py --members DIR). Restore first the tables (pg_restore --section=pre-data DIR/schema.dump), then each DIR/data*.dump, then indexes and keys
 (pg_restore --section=post-data DIR/schema.dump)."""
 import argparse, base64, hmac, json, os, re, struct, subprocess, sys, tempfile
 from datetime import datetime
@@ -106,9 +106,9 @@ def take_record(file, count):
     data = file.read(count)
     return data if len(data) == count else fail("the container is cut off")
 
-def split(file, directory):
+def split(file, directory, start=b""):
     """Writes the archives of a container to files whose names end with .part, and returns their names."""
-    if take_record(file, 18) != b"pg321 container 1\n":
+    if start + take_record(file, 18 - len(start)) != b"pg321 container 1\n":
         fail("does not contain a container of version 1")
     at_once, names, files = struct.unpack(">I", take_record(file, 4))[0], [], {}
     if not 1 <= at_once <= 64:
@@ -156,20 +156,25 @@ def open_members(file, key, said, directory):
     names = split(reader.stdout, directory)
     if os.waitpid(child, 0)[1] != 0 or reader.wait() != 0:
         fail(f"damaged, so the files in {directory} are not complete")
+    complete(names, directory)
+
+def complete(names, directory):
     for name in names:
         os.rename(f"{directory}/{name}.dump.part", f"{directory}/{name}.dump")
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-i", "--identity", required=True, help="identity file, as for age -d -i")
+    parser.add_argument("-i", "--identity", help="identity file, as for age -d -i")
     parser.add_argument("--signer", action="append", default=[], help="a trusted signer (base64)")
     parser.add_argument("--any-signer", action="store_true", help="open the file whoever signed it")
     parser.add_argument("--members", metavar="DIR", help="write the archives of a file of version 2 into a new directory")
     parser.add_argument("file", nargs="?", default="-")
     args = parser.parse_args()
-    identities, trusted = read_identity(args.identity)
     file = sys.stdin.buffer if args.file == "-" else open(args.file, "rb")
     first_line = file.read(15)
+    if args.members and first_line == b"pg321 container":  # decompressed, and never sealed
+        return complete(split(file, args.members, first_line), args.members)
+    identities, trusted = read_identity(args.identity or fail("give the identity file with -i"))
     version = {b"pg321 sealed 1\n": 1, b"pg321 sealed 2\n": 2}.get(first_line)
     if version is None:
         fail("not a file that pg321 sealed in version 1 or 2 of the format")

@@ -8,7 +8,7 @@ import { decompressed } from "../src/jobs/copies/read-backup.ts";
 import { openDump } from "../src/jobs/load/dump-form.ts";
 import { readIdentityFile } from "../src/sealed/identity.ts";
 import { openSealed } from "../src/sealed/open.ts";
-import { unsealAll } from "./lab/unseal-runs.ts";
+import { UNSEAL, unsealAll } from "./lab/unseal-runs.ts";
 import containers from "./vectors/containers.json";
 
 const DIRECTORY = join(import.meta.dir, "vectors");
@@ -73,6 +73,23 @@ describe("contrib/unseal.py --members", () => {
     );
   }, 120_000);
   afterAll(() => rm(scratch, { recursive: true, force: true }));
+
+  test("splits a container that was never sealed, from standard input", async () => {
+    const sealed = await Bun.file(pathOf("good-in-turns")).bytes();
+    const trust = { trustedSigners: identity.signers };
+    const { metadata, plaintext } = await openSealed(inPieces(sealed, 97), trust, identity.identities);
+    const dump = Buffer.concat(await Array.fromAsync(decompressed(plaintext, metadata.compression)));
+    const directory = join(scratch, "never-sealed");
+    const split = async (bytes: Uint8Array) => {
+      await rm(directory, { recursive: true, force: true });
+      return await Bun.spawn([UNSEAL, "--members", directory], { stdin: bytes, stderr: "ignore" }).exited;
+    };
+    expect(await split(dump)).toBe(0);
+    expect((await readdir(directory)).sort()).toEqual(["data-1.dump", "data-2.dump", "schema.dump"]);
+    expect(await Bun.file(join(directory, "data-1.dump")).text()).toBe("abcd");
+    expect(await split(dump.subarray(0, -1))).toBe(1);
+    expect((await readdir(directory)).filter((file) => file.endsWith(".dump"))).toEqual([]);
+  });
 
   test.each(containers.map((vector, i) => [vector.name, i] as const))("%s", async (_name, i) => {
     const { name, opens, members = [] } = containers[i] ?? { name: "", opens: false };

@@ -1,8 +1,9 @@
 /**
- * `npm run bench:parallel [-- --size 0.5] [--jobs 1,2,4] [--runs N] [--tables N]`: measures backups in several streams
- * (`dump.jobs`) and their restores against `pg_dump -Fd -j` and `pg_restore -j`, which spool uncompressed files. All of
- * them alternate, so that a drift in the machine's speed affects each. Prints medians, and ratios to the stock tool with
- * the same number of jobs. Use a size and jobs that fit the machine: with fewer cores than jobs, the server, pg_dump and
+ * `npm run bench:parallel [-- --size 0.5] [--jobs 1,2,4] [--runs N] [--tables N]
+ * [--compression none]`: measures backups in several streams (`dump.jobs`) and their restores against `pg_dump -Fd -j` and
+ * `pg_restore -j`, which spool uncompressed files, and backups against `pg_dump -Fc`. pg321 also compresses and encrypts.
+ * All of them alternate, so that a drift in the machine's speed affects each. Prints medians, and ratios to the stock tool
+ * with the same number of jobs. Use a size and jobs that fit the machine: with fewer cores than jobs, the server, pg_dump and
  * the compression share them.
  */
 import { rm } from "node:fs/promises";
@@ -21,6 +22,7 @@ const { values } = parseArgs({
     jobs: { type: "string", default: "1,2,4" },
     runs: { type: "string", default: "3" },
     tables: { type: "string", default: "8" },
+    compression: { type: "string", default: "zstd" },
   },
 });
 const DATABASE = "bench";
@@ -52,25 +54,32 @@ const env = { PG321_CONFIG: installation.configFile };
 const spool = join(installation.directory, "stock");
 
 interface Times {
+  /** `pg_dump -Fc`, which has one stream whatever the number of jobs. */
+  oneStream: number[];
   stockDump: number[];
   dump: number[];
   stockRestore: number[];
   restore: number[];
 }
 const times = new Map<number, Times>(
-  jobs.map((count) => [count, { stockDump: [], dump: [], stockRestore: [], restore: [] }]),
+  jobs.map((count) => [count, { oneStream: [], stockDump: [], dump: [], stockRestore: [], restore: [] }]),
 );
 for (let round = 0; round < Number(values.runs); round++)
   for (const [count, all] of times) await once(count, all);
 
 console.log(`${cpus().length} CPUs, about ${values.size} GB in ${tables} tables, medians of ${values.runs}`);
-for (const [count, { stockDump, dump, stockRestore, restore }] of times) {
+for (const [count, { oneStream, stockDump, dump, stockRestore, restore }] of times) {
+  line(`dump, ${count} jobs`, "pg_dump -Fc -Z0", oneStream, dump);
   line(`dump, ${count} jobs`, "pg_dump -Fd -Z0", stockDump, dump);
   line(`restore, ${count} jobs`, "pg_restore", stockRestore, restore);
 }
 
 async function once(count: number, all: Times): Promise<void> {
-  await installation.configure({ more: `[dump]\njobs = ${count}\ncounts = false` });
+  await installation.configure({
+    more: `[dump]\njobs = ${count}\ncounts = false\n[compression]\nalgorithm = "${values.compression}"`,
+  });
+  await rm(spool, { recursive: true, force: true });
+  all.oneStream.push(await measured([join(bin_dir, "pg_dump"), "-Fc", "-Z0", "-f", spool, DATABASE], libpq));
   await rm(spool, { recursive: true, force: true });
   const stock = ["-Fd", "-Z0", "-j", `${count}`, "-f", spool, DATABASE];
   all.stockDump.push(await measured([join(bin_dir, "pg_dump"), ...stock], libpq));

@@ -47,6 +47,11 @@ test("the error names every right that is missing, and its statements mend it", 
     stderr_tail: expect.stringContaining("permission denied"),
   });
   for (const message of FOUND) expect(error).toContain(message);
+  await installation.configure({ more: "[dump]\njobs = 2" });
+  const streams = await installation.run("backup", "--json");
+  await installation.configure({ more: "" });
+  expect(streams.exitCode).toBe(10);
+  for (const message of FOUND) expect(streams.json.backups[0].error).toContain(message);
   const [, statements = ""] = /^run in psql as a superuser: (.*)$/.exec(hint) ?? [];
   expect(statements.split("; ")).toHaveLength(3);
   await postgres.connect(database).unsafe(statements).simple();

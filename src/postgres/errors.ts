@@ -20,11 +20,14 @@ export class VanishedError extends Pg321Error {}
 /** A standby ended a statement because it stood in the way of the replay of WAL: the next dump may be quicker. */
 export class RecoveryConflictError extends Pg321Error {}
 
+export const CONFLICT_HINT =
+  "the standby must replay what its primary has removed: set hot_standby_feedback = on there, raise max_standby_streaming_delay, or set standby.pause_replay in the config";
+
 /** Ends a statement or the session. */
 const OF_CONFLICTS: Known = {
   codes: [],
   text: /(canceling statement|terminating connection) due to conflict with recovery/,
-  hint: "the standby must replay what its primary has removed: set hot_standby_feedback = on there, raise max_standby_streaming_delay, or set standby.pause_replay in the config",
+  hint: CONFLICT_HINT,
   retryable: true,
   conflicts: true,
 };

@@ -1,8 +1,10 @@
-import { EXIT_CODES } from "../../base/errors.ts";
+import { EXIT_CODES, Pg321Error } from "../../base/errors.ts";
 import { plural } from "../../base/text/amounts.ts";
+import { pauseFiles } from "../../jobs/standby/pause-files.ts";
 import { resumeLeft } from "../../jobs/standby/paused-replay.ts";
 import type { Command } from "../command.ts";
-import { commandContext } from "../open-context.ts";
+import { isSet } from "../command.ts";
+import { commandConfig, commandContext } from "../open-context.ts";
 
 export const command: Command = {
   usage: "",
@@ -10,16 +12,32 @@ export const command: Command = {
     "A dump from a standby may pause its replay of WAL (standby.pause_replay). pg321 resumes it when the dump ends, also\n" +
     "after an error. If pg321 was killed, the unit (ExecStopPost), the next backup and this command resume it. A pause that\n" +
     "pg321 did not make stays.",
-  options: {},
+  options: {
+    quiet: {
+      type: "boolean",
+      help: "say nothing if there is nothing to resume, or if the config cannot be used: the service has said so",
+    },
+  },
   examples: [{ command: "pg321 resume-replay", explanation: "nothing happens if no pause was left" }],
   positionals: { min: 0, max: 0 },
   async run(invocation) {
+    const isQuiet = isSet(invocation.arguments, "quiet");
+    const config = await commandConfig(invocation).catch((error: unknown) => {
+      if (isQuiet && error instanceof Pg321Error) return undefined;
+      throw error;
+    });
+    if (!config) return EXIT_CODES.usage;
+    // Without a pause nothing else is opened: the service has stopped, maybe because of a disk that hangs.
+    if ((await pauseFiles(config.state_dir)).length === 0) {
+      if (!isQuiet) invocation.output.note("no pause of pg321's is left");
+      return EXIT_CODES.ok;
+    }
     await using context = await commandContext(invocation);
     const { resumed, failed } = await resumeLeft(context);
     if (resumed > 0)
       invocation.output.print(`resumed the replay of ${plural(resumed, "standby", "standbys")}`);
     if (failed > 0) return EXIT_CODES.database;
-    if (resumed === 0) invocation.output.note("no pause of pg321's is left");
+    if (resumed === 0 && !isQuiet) invocation.output.note("every pause is one of a dump that still runs");
     return EXIT_CODES.ok;
   },
 };

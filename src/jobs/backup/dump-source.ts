@@ -15,6 +15,7 @@ import { withLackingRights } from "../../postgres/dump-rights.ts";
 import { databaseBytes, inspectServer } from "../../postgres/inspect.ts";
 import type { SelectedTables } from "../../postgres/selected-tables.ts";
 import { selectTables } from "../../postgres/selected-tables.ts";
+import { withConflict } from "../../postgres/standby-conflict.ts";
 import type { BufferPool } from "../../stream/buffer-pool.ts";
 import type { JobContext } from "../context.ts";
 import { CountedDump } from "./counted-dump.ts";
@@ -101,7 +102,8 @@ async function* explained(
 /** A server that does not answer this must neither hold the run nor hide the error of the dump. */
 function withRights(endpoint: Endpoint, error: unknown, { clock, signal }: Limit): Promise<unknown> {
   const limit = { clock, signal, durationMs: RIGHTS_MS_MAX };
-  return unlessLate(withLackingRights(endpoint, error), limit, () => new Error("late")).catch(() => error);
+  const look = withLackingRights(endpoint, error).then((known) => withConflict(endpoint, known));
+  return unlessLate(look, limit, () => new Error("late")).catch(() => error);
 }
 
 function dumpOptions({ config }: JobContext, endpoint: Endpoint, binary: PostgresBinary) {

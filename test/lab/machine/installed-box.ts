@@ -105,7 +105,7 @@ export function serviceConfig(options: {
   more?: string;
 }): string {
   const { recipient, databases, storages, more = "" } = options;
-  const server = `[[server]]\nname = "main"\nuser = "pg321"\ndatabases = ${JSON.stringify(databases)}\n`;
+  const server = `[[server]]\nname = "main"\nuser = "pg321"\ndatabases = ${JSON.stringify(databases)}\nglobals = false\n`;
   return [
     server,
     ...storages,

@@ -27,6 +27,8 @@ export interface StatusReport {
   notifiers: NotifierStatus[];
   /** Null if no recovery kit was ever made. */
   recovery_kit: RecoveryKitStatus | null;
+  /** The globals of each server whose config asks for them; an older daemon does not report them. */
+  globals?: GlobalsStatus[];
   /** Open alerts, newest first. */
   alerts: AlertStatus[];
 }
@@ -172,6 +174,16 @@ export interface MarkStatus {
   sentence: string;
   /** What to do to get it; null if it is held or not demanded. */
   next_step: string | null;
+}
+
+/** The backups of the globals of a server. */
+export interface GlobalsStatus {
+  server: string;
+  /** See `globals.ts`. */
+  state: "good" | "partial" | "stale" | "never" | "failing";
+  /** `storages`: those with a confirmed copy. */
+  newest_good: { id: string; started_at: string; storages: string[] } | null;
+  last_attempt: { id: string; status: BackupStatus; started_at: string; error: string | null } | null;
 }
 
 export interface GoodBackupStatus {

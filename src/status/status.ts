@@ -9,6 +9,7 @@ import { timetableOf } from "../jobs/schedules.ts";
 import { type ProbeFacts, probesInForce, storageImmutability } from "../storage/immutability.ts";
 import { readCoverage } from "./coverage.ts";
 import { databaseStatuses } from "./databases.ts";
+import { globalsStatuses } from "./globals.ts";
 import type { LiveDaemon } from "./live-daemon.ts";
 import { notifierStatuses } from "./notifiers.ts";
 import { recoveryKitStatus } from "./recovery-kit.ts";
@@ -47,6 +48,7 @@ export async function statusReport(source: StatusSource, live?: LiveDaemon): Pro
     storages: await storageStatuses(source, now),
     notifiers: await notifierStatuses(source),
     recovery_kit: await recoveryKitStatus(source),
+    globals: await globalsStatuses(source, now),
     alerts: (await catalog.alerts({ open: true })).map(
       ({
         id,

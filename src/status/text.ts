@@ -66,6 +66,7 @@ export function statusText(report: StatusReport, style: Style = PLAIN, silence =
       missingMarks(report, style),
     ),
     titled(style, "RESTORE TESTS", restoreTestTable(report, style)),
+    titled(style, "GLOBALS (ROLES, TABLESPACES)", globalsTable(report, style)),
     titled(style, "STORAGES", storageTable(report, style)),
     titled(style, "NOTIFIERS", notifierTable(report, style)),
     titled(style, "JOBS", jobTable(report, style)),
@@ -118,6 +119,28 @@ function databaseTable(report: StatusReport, style: Style): string | undefined {
       },
       { title: "NEXT BACKUP", cell: ({ next_backup_at }) => time(next_backup_at) },
       { title: "NOTE", cell: databaseNote },
+    ],
+    style,
+  );
+}
+
+function globalsTable({ globals = [] }: StatusReport, style: Style): string | undefined {
+  return tableOf(
+    globals,
+    [
+      { title: "SERVER", cell: ({ server }) => server },
+      { title: "STATE", cell: ({ state }) => coloured(state, style) },
+      { title: "NEWEST GOOD", cell: ({ newest_good }) => time(newest_good?.started_at) },
+      { title: "COPIES IN", cell: ({ newest_good }) => newest_good?.storages.join(", ") || "-" },
+      {
+        title: "NOTE",
+        cell: ({ state, last_attempt }) =>
+          state === "failing"
+            ? (last_attempt?.error ?? "failed")
+            : state === "never"
+              ? "with the next run"
+              : "",
+      },
     ],
     style,
   );

@@ -45,6 +45,7 @@ export function verdictOf(report: StatusReport): Verdict {
     ...notifierProblems(report),
     ...daemonProblems(report),
     ...recoveryKitProblems(report),
+    ...globalsProblems(report),
   ].sort((left, right) => Number(right.level === "bad") - Number(left.level === "bad"));
   const level = problems[0]?.level ?? (isNew(present) ? "new" : "good");
   return { level, sentence: sentenceOf(report, present, problems), problems };
@@ -58,6 +59,19 @@ export function isOurs({ state }: Pick<DatabaseStatus, "state">): boolean {
 /** A report as JSON, the verdict first. */
 export function reportJson(report: StatusReport): { verdict: Verdict } & StatusReport {
   return { verdict: verdictOf(report), ...report };
+}
+
+/** A first backup of globals comes with the next run: until then nothing is wrong. */
+function globalsProblems({ globals = [] }: StatusReport): Problem[] {
+  return globals.flatMap(({ server, state }): Problem[] => {
+    const what = `the globals of ${server}`;
+    if (state === "failing") return [{ level: "warning", text: `the last backup of ${what} failed` }];
+    if (state === "stale")
+      return [{ level: "warning", text: `${what} have no good backup of the last dump's time` }];
+    if (state === "partial")
+      return [{ level: "warning", text: `the newest good backup of ${what} lacks a copy` }];
+    return [];
+  });
 }
 
 function sentenceOf(

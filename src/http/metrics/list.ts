@@ -68,6 +68,14 @@ export const METRICS = {
     "Whether the newest recovery kit fits the storages and keys of the config (1), or is older than a change of them (0); absent if none was made.",
     [],
   ),
+  pg321_globals_last_success_timestamp_seconds: gauge(
+    "When the newest good backup of the server's globals (roles, tablespaces) began; absent if there is none.",
+    ["server"],
+  ),
+  pg321_globals_good: gauge(
+    "Whether the globals of the server have a recent good backup in every storage (1), or not (0).",
+    ["server"],
+  ),
   pg321_databases: gauge("Databases to be backed up, by the state of their backups.", ["state"]),
   pg321_metrics_databases_left_out: gauge(
     "Databases whose series are omitted from this scrape because there are too many.",

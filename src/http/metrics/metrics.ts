@@ -59,6 +59,11 @@ export async function renderMetrics(report: StatusReport, source: MetricsSource)
   setJobs(sheet, report, source.runTotals);
   for (const notifier of report.notifiers) setNotifier(sheet, notifier);
   for (const storage of report.storages) setStorage(sheet, storage);
+  for (const { server, state, newest_good } of report.globals ?? []) {
+    sheet.set("pg321_globals_good", { server }, state === "good" ? 1 : 0);
+    if (newest_good)
+      sheet.set("pg321_globals_last_success_timestamp_seconds", { server }, unixTime(newest_good.started_at));
+  }
   await setDatabases(sheet, report.databases, source);
   setProcess(sheet, report, processUsage());
   return await sheet.text();

@@ -2,6 +2,7 @@ import { raw } from "hono/html";
 import type { Child } from "hono/jsx";
 import type { HtmlEscapedString } from "hono/utils/html";
 import { backupWord, isEndedByHand } from "../../base/text/states.ts";
+import { isGlobalsPlace } from "../../catalog/globals.ts";
 import type { BackupStatus } from "../../catalog/records.ts";
 import type { DatabaseStatus } from "../../status/report.ts";
 import { type PageQuery, pageAddress } from "./query.ts";
@@ -106,13 +107,18 @@ export const DatabaseLink = ({ database, page }: { database: NamedDatabase; page
   </a>
 );
 
-export const DatabaseName = ({ database: { server, database } }: { database: NamedDatabase }) => (
-  <>
-    <bdi class="server">{server}</bdi>
-    <span class="server">/</span>
-    <bdi>{database}</bdi>
-  </>
-);
+export const DatabaseName = ({ database: { server, database } }: { database: NamedDatabase }) =>
+  isGlobalsPlace({ database }) ? (
+    <>
+      <bdi class="server">{server}</bdi> (globals)
+    </>
+  ) : (
+    <>
+      <bdi class="server">{server}</bdi>
+      <span class="server">/</span>
+      <bdi>{database}</bdi>
+    </>
+  );
 
 /** A name with its value. */
 export const Fact = ({ name, children }: { name: string; children?: Child }) => (

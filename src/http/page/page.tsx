@@ -5,6 +5,7 @@ import { type Verdict, type VerdictLevel, verdictOf } from "../../status/verdict
 import { Backups } from "./backups.tsx";
 import { Databases } from "./databases.tsx";
 import { Moment, type Page, Shape, State } from "./elements.tsx";
+import { Globals } from "./globals.tsx";
 import type { PageHistory, PageSeries } from "./history.ts";
 import { MissingMarks } from "./marks.tsx";
 import { Notifiers } from "./notifiers.tsx";
@@ -62,6 +63,7 @@ export function renderPage({ report, history, series, query }: PageInput): strin
           <Databases groups={databaseGroups(report, query)} series={series} page={page} />
           <MissingMarks databases={selected(report, query)} page={page} />
           <RestoreTests databases={report.databases} page={page} />
+          <Globals globals={report.globals ?? []} page={page} />
           <Storages storages={report.storages} page={page} />
           <Notifiers notifiers={report.notifiers} page={page} />
           <Work report={report} page={page} />

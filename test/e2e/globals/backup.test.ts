@@ -59,6 +59,10 @@ describe("a run", () => {
     ]);
     const status = (await installation.run("status", "--json")).json;
     expect(status.databases.map(({ database }: { database: string }) => database)).toEqual([source]);
+    expect(status.globals).toMatchObject([
+      { server: "main", state: "good", newest_good: { id, storages: ["a", "b"] } },
+    ]);
+    expect((await installation.run("status")).stdout).toContain("GLOBALS");
     const refused = await installation.run("restore", id, "-t", `main/${source}`);
     expect(refused).toMatchObject({ exitCode: 2 });
     expect(refused.stderr).toContain("holds the globals of server");
@@ -91,6 +95,11 @@ describe("a run", () => {
       backups: [{ status: "VERIFIED" }],
       globals: [{ status: "FAILED", backup_id: null }],
     });
+    const status = (await installation.run("status", "--json")).json;
+    expect(status.globals).toMatchObject([{ state: "failing", newest_good: { id } }]);
+    expect(status.verdict.problems.map(({ text }: { text: string }) => text)).toContain(
+      "the last backup of the globals of main failed",
+    );
     const [{ error, hint }] = second.json.globals;
     expect(error).toContain("permission denied");
     expect(hint).toContain(`GRANT SELECT ON pg_catalog.pg_db_role_setting TO "${limited}";`);

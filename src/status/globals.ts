@@ -1,0 +1,50 @@
+import { DAY_MS } from "../base/limits.ts";
+import { isEndedByHand } from "../base/text/states.ts";
+import { isGlobalsPlace } from "../catalog/globals.ts";
+import type { LatestBackups } from "../catalog/overview.ts";
+import { backupStorages } from "../jobs/storages.ts";
+import type { GlobalsStatus } from "./report.ts";
+import type { StatusSource } from "./source.ts";
+
+/** Globals are backed up with each run: if a dump is so much newer than the newest good ones, they are missing. */
+const BEHIND_MS_MAX = DAY_MS;
+
+/** The backups of the globals of every server whose config asks for them, in the order of the config. */
+export async function globalsStatuses(source: StatusSource, now: Date): Promise<GlobalsStatus[]> {
+  const latest = await source.catalog.overview.latestBackups(now);
+  const wanted = source.config.server.filter(({ globals }) => globals);
+  return Promise.all(
+    wanted.map(async ({ name }) => {
+      const own = latest.filter(({ server }) => server === name);
+      const { good = null, ended = null } = own.find(isGlobalsPlace) ?? {};
+      const copies = good ? await source.catalog.copies(good.id) : [];
+      const storages = copies.filter(({ state }) => state === "CONFIRMED").map(({ storage }) => storage);
+      return {
+        server: name,
+        state: stateOf(source, own, storages),
+        newest_good: good && { id: good.id, started_at: good.started_at, storages },
+        last_attempt: ended && {
+          ...{ id: ended.id, status: ended.status, started_at: ended.started_at, error: ended.error },
+        },
+      };
+    }),
+  );
+}
+
+/**
+ * The first that applies: failing: a newer attempt than the newest good one failed; never: there is no good one; stale: a
+ * dump of the server is more than a day newer; partial: a storage that backups go to has no copy; good.
+ */
+function stateOf(
+  source: StatusSource,
+  own: readonly LatestBackups[],
+  storages: readonly string[],
+): GlobalsStatus["state"] {
+  const { good = null, ended = null } = own.find(isGlobalsPlace) ?? {};
+  const hasFailed = ended !== null && ended.id !== good?.id && !isEndedByHand(ended);
+  if (hasFailed && (good === null || ended.started_at > good.started_at)) return "failing";
+  if (good === null) return "never";
+  const limit = new Date(Date.parse(good.started_at) + BEHIND_MS_MAX).toISOString();
+  if (own.some((one) => one.good?.kind === "dump" && one.good.started_at > limit)) return "stale";
+  return backupStorages(source).every(({ name }) => storages.includes(name)) ? "good" : "partial";
+}

@@ -3,6 +3,7 @@ import type { AlertLab } from "../../test/lab/alert-context.ts";
 import { alertLab } from "../../test/lab/alert-context.ts";
 import { backupRecord } from "../../test/suites/catalog/records.ts";
 import { HOUR_MS } from "../base/limits.ts";
+import { unknownFacts } from "../postgres/counts/facts.ts";
 import { alertIfShrunk } from "./shrink.ts";
 
 /** Good dumps of these sizes, one per hour, each checked as it comes. Returns whether an alert is open after each. */
@@ -18,6 +19,38 @@ async function dumps(lab: AlertLab, ...sizes: number[]): Promise<boolean[]> {
   }
   return isOpen;
 }
+
+/** A good dump from which the config left out everything but the definitions. */
+async function schemaOnlyDump(lab: AlertLab, dump_bytes: number): Promise<boolean> {
+  await lab.clock.advance(HOUR_MS);
+  const left_out = {
+    ...{
+      key: "0123456789abcdef",
+      settings: {},
+      schema_only: true,
+      options: [],
+      tables: [],
+      tables_omitted: 0,
+    },
+    ...{ rows_of: [], rows_of_omitted: 0, large_objects: true, extensions: false, unmatched: [] },
+  };
+  const facts = { ...unknownFacts("not counted"), left_out };
+  const started_at = lab.clock.now().toISOString();
+  const backup = backupRecord({ status: "VERIFIED", dump_bytes, started_at, facts });
+  await lab.catalog.insertBackup(backup);
+  await alertIfShrunk(lab, backup);
+  return (await lab.catalog.alerts({ open: true })).length > 0;
+}
+
+test("a dump is compared only with dumps of the same selection", async () => {
+  await using lab = await alertLab();
+  await dumps(lab, 100, 100);
+  expect(await schemaOnlyDump(lab, 10)).toBe(false);
+  // It is the first of its kind; the next ones have it to compare with.
+  expect(await schemaOnlyDump(lab, 2)).toBe(true);
+  // The whole database again: the alert about the other selection says nothing about it.
+  expect(await dumps(lab, 90, 10)).toEqual([false, true]);
+});
 
 async function acknowledge(lab: AlertLab): Promise<void> {
   for (const { id } of await lab.catalog.alerts({ unacknowledged: true }))

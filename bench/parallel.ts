@@ -65,7 +65,13 @@ const times = new Map<number, Times>(
   jobs.map((count) => [count, { oneStream: [], stockDump: [], dump: [], stockRestore: [], restore: [] }]),
 );
 for (let round = 0; round < Number(values.runs); round++)
-  for (const [count, all] of times) await once(count, all);
+  for (const [count, all] of times) {
+    await once(count, all);
+    const last = Object.entries(all).map(
+      ([name, list]) => `${name} ${((list.at(-1) ?? 0) / 1000).toFixed(2)} s`,
+    );
+    console.error(`bench: ${count} jobs: ${last.join(", ")}`);
+  }
 
 console.log(`${cpus().length} CPUs, about ${values.size} GB in ${tables} tables, medians of ${values.runs}`);
 for (const [count, { oneStream, stockDump, dump, stockRestore, restore }] of times) {

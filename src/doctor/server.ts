@@ -18,6 +18,7 @@ import {
 import { inspectStandby, mayPause, pauseRights } from "../postgres/standby.ts";
 import type { Seen } from "./finding.ts";
 import { failed, ok, seenOf, warning } from "./finding.ts";
+import { lookAtGlobals } from "./globals.ts";
 
 export interface ServerLook {
   seen: Seen[];
@@ -37,6 +38,7 @@ export async function lookAtServer(config: Config, server: ServerConfig): Promis
       ok(`PostgreSQL ${facts.version} as "${server.user}"`),
       ...(await programOf(facts, server)),
       ...(await roleOf(connection, facts)),
+      ...(server.globals ? await lookAtGlobals(connection, facts, server) : []),
       ...(await standbyOf(connection, server)),
       ...choiceOf(choice),
       ...(await invalidOf(connection, server)),

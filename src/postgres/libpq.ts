@@ -91,7 +91,12 @@ async function writePasswordIn(parent: string, line: string): Promise<PrivateDir
 
 /** A database's name for `--dbname`, which would parse a name with `=` or `://` as a connection string. */
 export function dbnameArgument(name: string): string {
-  return `--dbname=dbname='${name.replace(/[\\']/g, (character) => `\\${character}`)}'`;
+  return `--dbname=${connectionString(name)}`;
+}
+
+/** A connection string that names only a database. */
+export function connectionString(database: string): string {
+  return `dbname='${database.replace(/[\\']/g, (character) => `\\${character}`)}'`;
 }
 
 /** Lets pg_dump, pg_dumpall and pg_restore work as the role that logs in, although a setting of the role or the database names another. */

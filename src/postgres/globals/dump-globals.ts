@@ -4,7 +4,7 @@ import { quoteIdentifier } from "../archive/sql-text.ts";
 import type { Connection, Endpoint } from "../connection.ts";
 import type { DumpOptions } from "../dump.ts";
 import { databaseError } from "../errors.ts";
-import { libpqEnvironment, ownRole } from "../libpq.ts";
+import { connectionString, libpqEnvironment, ownRole } from "../libpq.ts";
 import { CompletionCheck } from "./complete.ts";
 
 /** What is known about the globals of a server before they are dumped. */
@@ -29,7 +29,7 @@ export async function globalsFacts(connection: Connection): Promise<GlobalsFacts
 }
 
 /** Tries it: hosted servers refuse it even to roles that have the privilege. */
-async function canReadPasswords(connection: Connection): Promise<boolean> {
+export async function canReadPasswords(connection: Connection): Promise<boolean> {
   try {
     await connection.run("read pg_authid", (sql) => sql`select rolpassword from pg_authid limit 1`);
     return true;
@@ -62,7 +62,7 @@ export async function* dumpGlobals(options: GlobalsOptions): AsyncGenerator<Uint
   const argv = [
     ...[binary.path, "--globals-only", "--encoding=UTF8", "--no-password", ownRole(endpoint)],
     ...(options.passwords ? [] : ["--no-role-passwords"]),
-    `--database=${asParameter(endpoint.database)}`,
+    `--database=${connectionString(endpoint.database)}`,
   ];
   const { nice, io_class: ioClass, stall_timeout_ms: stallTimeoutMs } = options;
   const child = { argv, env: libpq.env, nice, ioClass, stallTimeoutMs, ...(signal && { signal }) };
@@ -78,11 +78,6 @@ export async function* dumpGlobals(options: GlobalsOptions): AsyncGenerator<Uint
     throw new Pg321Error("database", `${what}: pg_dumpall ended well, but its output has no end`, {
       hint: "check pg_dumpall, and the file system of its binaries",
     });
-}
-
-/** pg_dumpall parses the name as a connection string if it looks like one. */
-function asParameter(database: string): string {
-  return `dbname='${database.replace(/[\\']/g, (character) => `\\${character}`)}'`;
 }
 
 /** Adds the statement that grants the right that the role lacks. */

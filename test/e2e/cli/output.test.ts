@@ -75,7 +75,7 @@ describe("ids", () => {
     ["ffff", 'no backup\'s id begins with "ffff"'],
     ["nonsense", '"nonsense" is not a backup\'s id'],
     ["%", '"%" is not a backup\'s id'],
-    ["", '"" is not a backup\'s id'],
+    ["", undefined],
   ])("%p is unknown", async (prefix, error) => {
     for (const command of [
       ["show", prefix],
@@ -84,7 +84,11 @@ describe("ids", () => {
     ]) {
       const { exitCode, stdout, stderr } = await installation.run(...command);
       expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
-      expect(stderr).toStartWith(`error: ${error}\nhint: pg321 list shows the ids`);
+      expect(stderr).toStartWith(
+        error === undefined
+          ? `error: ${command[0]}: an argument is empty\nhint: usage: pg321 ${command[0]} `
+          : `error: ${error}\nhint: pg321 list shows the ids`,
+      );
     }
   });
 
@@ -98,7 +102,6 @@ describe("ids", () => {
     for (const [option, value, allowed] of [
       ["--limit", "0", "a whole number from 1 to 1000000"],
       ["--limit", "1e3", "a whole number"],
-      ["--limit", "", "a whole number"],
       ["--status", "partail", "RUNNING, VERIFIED, PARTIAL, FAILED, INTERRUPTED\nhint: did you mean PARTIAL?"],
     ] as const) {
       const { exitCode, stdout, stderr } = await installation.run("list", `${option}=${value}`);
@@ -107,6 +110,10 @@ describe("ids", () => {
       expect(stderr).toContain(`expected `);
       expect(stderr).toContain(allowed);
     }
+    expect(await installation.run("list", "--limit=")).toMatchObject({
+      exitCode: 2,
+      stderr: expect.stringMatching(/^error: list: the value of --limit is empty\nhint: usage: pg321 list\n/),
+    });
   });
 });
 

@@ -19,8 +19,12 @@ export interface KitFacts {
   storages: KitStorage[];
   /** In order of server and name. */
   databases: KitDatabase[];
+  /** The globals of the servers, as far as there is a good backup of them. */
+  globals: KitDatabase[];
+  /** The servers that the config backs up with their globals. */
+  globalsWanted: readonly string[];
   isEncrypted: boolean;
-  /** Whether backups are made in several streams. */
+  /** Whether dumps are made in several streams, as far as the server has room for them. */
   hasStreams: boolean;
   /** The recipients in the config, to which new backups are sealed. */
   recipients: readonly string[];
@@ -40,8 +44,10 @@ export interface KitStorage {
   secrets: readonly string[];
 }
 
+/** The backups of a database, or of the globals of a server. */
 export interface KitDatabase {
   server: string;
+  /** For globals `GLOBALS_DATABASE`. */
   database: string;
   /** Good backups, the newest good one first; at least one. */
   backups: [KitBackup, ...KitBackup[]];
@@ -71,13 +77,16 @@ export async function kitFacts(
     identityText === undefined || (isProtected && encryption.identity_passphrase === undefined)
       ? undefined
       : await readIdentityFile(identityText, encryption.identity_passphrase);
+  const all = await kitBackups(context);
   return {
     madeAt: clock.now().toISOString(),
     host,
     installation,
     configFile: config.file,
     storages: config.storage.map((settings) => ({ settings, secrets: secrets.get(settings.name) ?? [] })),
-    databases: await kitDatabases(context),
+    databases: all.filter((one) => !isGlobalsPlace(one)),
+    globals: all.filter(isGlobalsPlace),
+    globalsWanted: config.server.filter(({ globals }) => globals).map(({ name }) => name),
     isEncrypted: encryption.mode === "age",
     hasStreams: config.dump.jobs > 1,
     recipients: encryption.recipients,
@@ -89,11 +98,10 @@ export async function kitFacts(
   };
 }
 
-async function kitDatabases({ catalog, clock }: JobContext): Promise<KitDatabase[]> {
+async function kitBackups({ catalog, clock }: JobContext): Promise<KitDatabase[]> {
   const now = clock.now();
   const found: KitDatabase[] = [];
   for (const { server, database } of await catalog.overview.latestBackups(now)) {
-    if (isGlobalsPlace({ database })) continue;
     const newest = await catalog.newestGood(server, database, now);
     const recent = await catalog.backups({
       server,

@@ -1,14 +1,14 @@
 import { plural } from "../../base/text/amounts.ts";
 import { VERSION } from "../../base/version.ts";
 import type { Block } from "./blocks.ts";
-import type { KitFacts } from "./facts.ts";
+import type { KitDatabase, KitFacts } from "./facts.ts";
 import { secretBlocks } from "./secrets-page.ts";
-import { databaseBlocks, newerBlocks, prepareBlocks } from "./steps-page.ts";
+import { databaseBlocks, globalsBlocks, newerBlocks, prepareBlocks } from "./steps-page.ts";
 import { streamsBlocks } from "./streams-page.ts";
 
 /** The page of a recovery kit: from a fresh Debian to running databases, without pg321. */
 export function kitPage(facts: KitFacts): Block[] {
-  const { madeAt, host, installation, databases } = facts;
+  const { madeAt, host, installation, databases, globals } = facts;
   const at = madeAt.slice(0, 19).replace("T", " ");
   return [
     { heading: "Recovery kit", level: 1 },
@@ -32,7 +32,10 @@ export function kitPage(facts: KitFacts): Block[] {
             text: "**There was no good backup yet when this kit was made.** Make the kit again after the first.",
           },
         ]
-      : databases.flatMap((database) => databaseBlocks(facts, database))),
+      : [
+          ...globals.flatMap((one) => globalsBlocks(facts, one)),
+          ...databases.flatMap((database) => databaseBlocks(facts, database)),
+        ]),
     ...streamsBlocks(facts),
     ...newerBlocks(facts),
     { heading: "With pg321 again", level: 2 },
@@ -42,9 +45,13 @@ export function kitPage(facts: KitFacts): Block[] {
   ];
 }
 
-function placeBlocks({ storages, databases }: KitFacts): Block[] {
-  const copies = (name: string) =>
-    databases.filter(({ backups: [newest] }) => newest.storages.includes(name)).length;
+function placeBlocks({ storages, databases, globals }: KitFacts): Block[] {
+  const copies = (all: readonly KitDatabase[], name: string) =>
+    all.filter(({ backups: [newest] }) => newest.storages.includes(name)).length;
+  const globalsText = (name: string) =>
+    globals.length === 0
+      ? ""
+      : `, globals of ${copies(globals, name)} of ${plural(globals.length, "server")}`;
   return [
     { heading: "Where the backups are", level: 2 },
     {
@@ -56,7 +63,7 @@ function placeBlocks({ storages, databases }: KitFacts): Block[] {
           ? `${settings.endpoint}, region ${settings.region}, bucket ${settings.bucket}, prefix ${settings.prefix === "" ? "none" : settings.prefix}`
           : settings.path,
         settings.off_site ? "yes" : "no",
-        `${copies(settings.name)} of ${plural(databases.length, "database")}`,
+        `${copies(databases, settings.name)} of ${plural(databases.length, "database")}${globalsText(settings.name)}`,
       ]),
     },
   ];

@@ -1,4 +1,5 @@
 import { shellQuoted } from "../../base/text/shell.ts";
+import { backupName } from "../../catalog/globals.ts";
 import type { StorageConfig } from "../../config/config.ts";
 import { shortId } from "../copies/object-key.ts";
 import type { Block } from "./blocks.ts";
@@ -12,17 +13,26 @@ import {
   keyVariables,
   listCommand,
 } from "./fetch.ts";
+import {
+  fileOf,
+  globalsCommands,
+  openCommands,
+  restoreCommands,
+  rolesCommands,
+  tablespacesCommands,
+} from "./open.ts";
 
 const DIRECTORY = "/root/recovery";
 
 /** The steps that every restore needs once, on a fresh Debian. */
 export function prepareBlocks(facts: KitFacts): Block[] {
-  const all = facts.databases.flatMap(({ backups }) => backups);
+  const all = [...facts.globals, ...facts.databases].flatMap(({ backups }) => backups);
   const isSealed = all.some(({ record }) => record.encryption === "age");
   const variables = keyVariables(facts.storages.map(({ settings }) => settings));
   const packages = [
     "postgresql",
-    ...(isSealed ? ["age", "python3-cryptography"] : []),
+    ...(isSealed ? ["age"] : []),
+    ...(isSealed || facts.hasStreams ? ["python3-cryptography"] : []),
     ...(all.some(({ record }) => record.compression === "zstd") ? ["zstd"] : []),
     "curl",
   ];
@@ -44,7 +54,9 @@ export function prepareBlocks(facts: KitFacts): Block[] {
             text: `Put two files into \`${DIRECTORY}\`: \`unseal.py\` of this kit, and your identity file as \`identity.txt\`. From paper, type the lines \`AGE-SECRET-KEY-1…\`; every letter counts, and is checked.`,
           },
         ]
-      : []),
+      : facts.hasStreams
+        ? [{ text: `Put \`unseal.py\` of this kit into \`${DIRECTORY}\`.` }]
+        : []),
     ...(variables.size > 0
       ? [
           {
@@ -72,31 +84,85 @@ function versionBlocks(backups: readonly KitBackup[]): Block[] {
 export function databaseBlocks(facts: KitFacts, { server, database, backups }: KitDatabase): Block[] {
   const [newest, ...older] = backups;
   const name = `${server}/${database}`;
+  const { hasStreams } = facts;
   return [
     { heading: `Restore ${name}`, level: 2 },
     { text: `The newest good backup when this kit was made: ${aboutText(newest)}.` },
     ...fetchBlocks(facts, newest, name),
     { heading: `Open and restore ${name}`, level: 3 },
     {
-      text: "The first line must end with `OK`, and each `echo` must print its word; otherwise stop, and fetch the backup from another storage. The dump is your data in plain text: remove it afterwards.",
+      text: `${CHECK_TEXT} The dump is your data in plain text: remove it afterwards.${hasStreams ? ` A backup in several streams (\`dump.jobs\`) becomes the directory \`${shortId(newest.record.id)}\`; to open it again, remove that first.` : ""}`,
     },
-    { commands: openCommands(newest) },
-    {
-      text: "The roles that the dump needs. Backups hold no roles: they are made here without password and without login, and memberships and tablespaces are missing. Roles that exist already are reported. Look at `roles.sql` first, and give the roles what they had, for example with `ALTER ROLE app LOGIN PASSWORD '…'`, or from your own `pg_dumpall --globals-only`.",
-    },
-    { commands: rolesCommands(newest) },
+    { commands: openCommands(newest, hasStreams) },
+    ...rolesBlocks(facts, server, newest),
     {
       text: "Then the database, under its own name, with its encoding, locale, owner and rights. If it says that the locale or an extension is missing, install it (`dpkg-reconfigure locales`; the package of the extension: `pg_restore -l FILE.dump | grep EXTENSION` lists them), remove the half-made database with `dropdb`, and run it again. To restore under another name instead, make an empty database with `createdb -T template0 NAME`, and replace `--create … -d postgres` by `-d NAME`.",
     },
-    { commands: restoreCommands(newest) },
-    ...(older.length === 0
+    { commands: restoreCommands(newest, database, hasStreams) },
+    ...olderBlocks(older),
+  ];
+}
+
+/** The steps that restore the newest good backup of the globals of a server. */
+export function globalsBlocks(facts: KitFacts, { server, database, backups }: KitDatabase): Block[] {
+  const [newest, ...older] = backups;
+  const name = backupName({ server, database });
+  const hasPasswords = newest.record.facts?.["passwords"] !== false;
+  return [
+    { heading: `Restore the roles of ${server}`, level: 2 },
+    {
+      text: `Once, before the databases of ${server}. The globals of a server are its roles with their attributes, ${hasPasswords ? "passwords, " : ""}memberships and settings, and its tablespaces. The newest good backup when this kit was made: ${aboutText(newest)}.`,
+    },
+    ...fetchBlocks(facts, newest, name),
+    { heading: `Open and restore ${name}`, level: 3 },
+    { text: CHECK_TEXT },
+    { commands: [...openCommands(newest, false), ...tablespacesCommands(newest)] },
+    {
+      text: "If that printed a `CREATE TABLESPACE`, make its directory now, empty and owned by postgres: `install -d -o postgres -g postgres -m 0700 DIRECTORY`. Then the roles. The error that the role `postgres` exists already does no harm; correct the cause of any other and run it again: what exists then is reported, and gets the same attributes again.",
+    },
+    { commands: globalsCommands(newest) },
+    ...(hasPasswords
       ? []
       : [
           {
-            text: "Older good backups, for the same commands with another key, file name and hash:",
+            text: "The role that made this backup could not read passwords, so **no role has one**: set them with `\\password ROLE` in `runuser -l postgres -c 'psql -X -d postgres'`.",
           },
-          { list: older.map((backup) => `${aboutText(backup)}, key \`${backup.record.object_key}\``) },
         ]),
+    ...olderBlocks(older),
+  ];
+}
+
+const CHECK_TEXT =
+  "The first line must end with `OK`, and each `echo` must print its word; otherwise stop, and fetch the backup from another storage.";
+
+/** Where the roles come from that the dump needs. */
+function rolesBlocks(
+  { globals, globalsWanted, hasStreams }: KitFacts,
+  server: string,
+  newest: KitBackup,
+): Block[] {
+  if (globals.some((one) => one.server === server))
+    return [
+      {
+        text: `The roles must exist: see "Restore the roles of ${server}". If the restore below says that a role does not exist, make it with \`CREATE ROLE\` in psql, remove the half-made database with \`dropdb\`, and run it again.`,
+      },
+    ];
+  const why = globalsWanted.includes(server)
+    ? `There was no good backup of the globals of ${server} when this kit was made`
+    : `The config does not back up the globals of ${server} (\`globals = false\`)`;
+  return [
+    {
+      text: `The roles that the dump needs. ${why}, so they are made here without password and without login, and memberships and tablespaces are missing. Roles that exist already are reported. Look at \`roles.sql\` first, and give the roles what they had, for example with \`ALTER ROLE app LOGIN PASSWORD '…'\`, or from your own \`pg_dumpall --globals-only\`.`,
+    },
+    { commands: rolesCommands(newest, hasStreams) },
+  ];
+}
+
+function olderBlocks(older: readonly KitBackup[]): Block[] {
+  if (older.length === 0) return [];
+  return [
+    { text: "Older good backups, for the same commands with another key, file name and hash:" },
+    { list: older.map((backup) => `${aboutText(backup)}, key \`${backup.record.object_key}\``) },
   ];
 }
 
@@ -165,71 +231,26 @@ function storageBlocks(
   ]);
 }
 
-function openCommands({ record, signer }: KitBackup): string[] {
-  const { object_key, object_sha256, encryption, compression } = record;
-  const file = shellQuoted(fileOf(object_key));
-  const [dump, packed] = [dumpOf(record.id), packedOf(record.id, compression)];
-  const lines = [`echo ${shellQuoted(`${object_sha256}  ${fileOf(object_key)}`)} | sha256sum -c`];
-  if (encryption === "age") {
-    const trust = signer === undefined ? "" : ` --signer ${shellQuoted(signer)}`;
-    lines.push(`python3 unseal.py -i identity.txt${trust} ${file} > ${packed} && echo opened`);
-  } else if (packed !== fileOf(object_key)) lines.push(`cp ${file} ${packed}`);
-  if (compression === "zstd") lines.push(`zstd -d -f ${packed} -o ${dump}`);
-  if (compression === "gzip") lines.push(`gzip -d -f ${packed}`);
-  return lines;
-}
-
-const ROLE = `("([^"]|"")+"|[a-z_][a-z0-9_$]*)`;
-
-/** The roles are read from the dump: owners, grantees, grantors, those of policies and default privileges. */
-function rolesCommands({ record }: KitBackup): string[] {
-  return [
-    `pg_restore --create --schema-only -f - ${dumpOf(record.id)} |`,
-    `    grep -E '^(ALTER|GRANT|REVOKE|SET SESSION AUTHORIZATION|CREATE (POLICY|USER MAPPING)) ' |`,
-    `    grep -oE '( TO| FROM| FOR ROLE| AUTHORIZATION| MAPPING FOR|^ALTER ROLE) ${ROLE}(, ${ROLE})*' |`,
-    `    sed -E 's/^( TO| FROM| FOR ROLE| AUTHORIZATION| MAPPING FOR|ALTER ROLE) //; s/, /\\n/g' | sort -u |`,
-    `    sed -E '/^(pg_|postgres$)/d; s/.*/CREATE ROLE &;/' > roles.sql`,
-    "cat roles.sql",
-    "runuser -l postgres -c 'psql -X -d postgres' < roles.sql",
-  ];
-}
-
-function restoreCommands({ record }: KitBackup): string[] {
-  return [
-    `runuser -l postgres -c 'pg_restore --create --exit-on-error -d postgres' < ${dumpOf(record.id)} && echo restored`,
-    "runuser -l postgres -c 'vacuumdb --all --analyze-only --quiet'",
-  ];
-}
-
 /** How to find backups that are newer than the kit. */
-export function newerBlocks({ storages, databases }: KitFacts): Block[] {
+export function newerBlocks({ storages, databases, globals }: KitFacts): Block[] {
   const settings = storages.map((one) => one.settings);
   const variables = keyVariables(settings);
-  const [first] = databases;
-  const folder = first ? first.backups[0].record.object_key.split("/").slice(0, -1).join("/") : "";
-  const commands = settings.flatMap((storage) => {
-    if (storage.type === "local") return [`ls -1 ${shellQuoted(`${storage.path}/${folder}`)} | tail -n 6`];
-    const names = variables.get(storage.name);
-    return names ? listCommand(storage, folder, names) : [];
-  });
+  const folders = [...globals.slice(0, 1), ...databases.slice(0, 1)].map(({ backups: [newest] }) =>
+    newest.record.object_key.split("/").slice(0, -1).join("/"),
+  );
+  const commands = settings.flatMap((storage) =>
+    folders.flatMap((folder) => {
+      if (storage.type === "local") return [`ls -1 ${shellQuoted(`${storage.path}/${folder}`)} | tail -n 6`];
+      const names = variables.get(storage.name);
+      return names ? listCommand(storage, folder, names) : [];
+    }),
+  );
   return [
     { heading: "Backups that are newer than this kit", level: 2 },
     {
-      text: "The folder of a database has an object for each backup, with date and time (UTC) in its name, and beside it a manifest of the same name and `.json`, whose `object_sha256` and `object_bytes` describe the object. The newest file sorts last.",
+      text: "The folder of a database has an object for each backup, with date and time (UTC) in its name, and beside it a manifest of the same name and `.json`, whose `object_sha256` and `object_bytes` describe the object. The newest file sorts last. The globals of a server have the folder `@globals`.",
     },
-    ...(commands.length === 0 || !first ? [] : [{ commands }]),
+    ...(commands.length === 0 ? [] : [{ commands }]),
     { text: "With another object, replace key, file name and hash in the commands above." },
   ];
-}
-
-function fileOf(key: string): string {
-  return key.split("/").at(-1) ?? key;
-}
-
-function dumpOf(id: string): string {
-  return `${shortId(id)}.dump`;
-}
-
-function packedOf(id: string, compression: string): string {
-  return `${dumpOf(id)}${{ zstd: ".zst", gzip: ".gz" }[compression] ?? ""}`;
 }

@@ -1,33 +1,30 @@
+import { shellQuoted } from "../../base/text/shell.ts";
 import type { Block } from "./blocks.ts";
 import type { KitFacts } from "./facts.ts";
+import { ANALYZE, streamsCommands } from "./open.ts";
 
-/** How to open and restore a backup of several streams with stock tools. */
+/**
+ * How to restore a backup that was made in several streams, if the config asks for one now; otherwise the commands of
+ * each database do it.
+ */
 export function streamsBlocks({ hasStreams, isEncrypted, signer }: KitFacts): Block[] {
-  if (!hasStreams || !isEncrypted) return [];
-  const trust = signer === undefined ? "" : ` --signer '${signer}'`;
+  if (hasStreams) return [];
+  const trust = signer === undefined ? "" : ` --signer ${shellQuoted(signer)}`;
   return [
-    { heading: "Backups of several archives", level: 2 },
+    { heading: "Backups in several streams", level: 2 },
     {
-      text: "This host dumps in several streams (`dump.jobs`). Such a backup has several archives: `head -n 1 FILE` prints `pg321 sealed 2`, and the commands above do not fit. Fetch it and check its hash as above. Then open it with these commands, with its file in place of `FILE` and a new directory for the archives. Each `echo` must print its word; otherwise stop.",
+      text: isEncrypted
+        ? "A backup that was made while `dump.jobs` was above 1 may have several archives: then `head -n 1 FILE` prints `pg321 sealed 2`, and the commands above do not fit. Fetch it and check its hash as above. Then, with its file in place of `FILE`, and a new directory for the archives:"
+        : "A backup that was made while `dump.jobs` was above 1 may have several archives: then `head -n 1` of the opened dump prints `pg321 container 1`, and `pg_restore` does not read it. With the dump in place of `FILE`, `unseal.py` in this directory, python3-cryptography, and a new directory for the archives:",
     },
     {
       commands: [
-        "head -n 1 FILE",
-        `python3 unseal.py -i identity.txt${trust} --members archives FILE && echo opened`,
+        `python3 unseal.py ${isEncrypted ? `-i identity.txt${trust} ` : ""}--members archives FILE && echo opened`,
       ],
     },
     {
-      text: "Make the roles with the commands above, with `archives/schema.dump` in place of the dump. Then make the database and its tables (`DATABASE` is its name), fill them, and make indexes, keys and rights:",
+      text: "It must print `opened`. If the roles are made from the dump, take `archives/schema.dump` for it. Then make the database and its tables (`DATABASE` is its name), fill them, and make indexes, keys and rights; it must print `restored`:",
     },
-    {
-      commands: [
-        "runuser -l postgres -c 'pg_restore --create --exit-on-error --section=pre-data -d postgres' < archives/schema.dump && echo tables",
-        "for archive in archives/data*.dump; do",
-        `    runuser -l postgres -c 'pg_restore --exit-on-error -d DATABASE' < "$archive" || break`,
-        "done && echo rows",
-        "runuser -l postgres -c 'pg_restore --exit-on-error --section=post-data -d DATABASE' < archives/schema.dump && echo restored",
-        "runuser -l postgres -c 'vacuumdb --all --analyze-only --quiet'",
-      ],
-    },
+    { commands: [...streamsCommands("archives", "DATABASE"), ANALYZE] },
   ];
 }

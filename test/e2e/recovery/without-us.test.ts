@@ -19,9 +19,11 @@ import { rgw } from "../../lab/servers/s3.ts";
 
 /*
  * The page of a recovery kit, word for word: pg321, its keys, its catalog and PostgreSQL's data are gone, and the
- * commands of the page, as they were written, bring every database back as it was. Packages are not installed.
+ * commands of the page, as they were written, bring every database back as it was. Packages are not installed. The
+ * first kit knows no globals and dumps in one stream; the second one has globals, and app in several streams.
  */
 
+const FIRST = "/root/first-kit";
 const KIT = "/root/kit";
 const OBJECTS = `
   CREATE TABLE orders (id serial PRIMARY KEY, customer text NOT NULL);
@@ -35,6 +37,12 @@ const OBJECTS = `
   ALTER TABLE shop.price ENABLE ROW LEVEL SECURITY;
   CREATE POLICY mine ON shop.price TO policed, "Policed Too" USING (true);
   ALTER DATABASE app OWNER TO app_owner; ALTER DATABASE app SET statement_timeout = '1min'`;
+/** Attributes that only the globals have. */
+const GLOBALS = `
+  ALTER ROLE app_owner LOGIN CONNECTION LIMIT 7 PASSWORD 'secret of the owner'; ALTER ROLE "Policed Too" CREATEDB;
+  GRANT app_owner TO "App Reader" WITH ADMIN OPTION; ALTER ROLE later SET work_mem = '7MB';
+  ALTER ROLE later IN DATABASE app SET search_path = shop; COMMENT ON ROLE maker IS 'makes';
+  CREATE TABLESPACE fast LOCATION '/srv/fast'; GRANT CREATE ON TABLESPACE fast TO maker`;
 const ROLES = [
   "app_owner",
   "other_owner",
@@ -51,6 +59,7 @@ const executable = useExecutable();
 let box: SystemdBox;
 let s3: S3Lab;
 let page: string;
+let globalsBefore: string;
 const before = new Map<string, ReadonlyMap<string, string>>();
 
 async function sql(database: string, ...statements: string[]): Promise<void> {
@@ -61,6 +70,18 @@ async function sql(database: string, ...statements: string[]): Promise<void> {
 async function facts(database: string): Promise<ReadonlyMap<string, string>> {
   await using connection = await connectIn(box, database);
   return (await contentsOf(connection)).facts;
+}
+
+const globals = async () =>
+  (await box.ok("runuser", "-l", "postgres", "-c", "pg_dumpall --globals-only")).replace(
+    /^\\(un)?restrict .*$/gm,
+    "",
+  );
+
+/** The server is gone, and a fresh one is there, as Debian sets it up. */
+async function startAnew(): Promise<void> {
+  await box.sh("systemctl stop postgresql-test; rm -rf /srv/postgres /srv/fast /root/recovery");
+  await startPostgresIn(box);
 }
 
 /** The commands of a section of the page, as they stand there, without those that install packages. */
@@ -101,6 +122,20 @@ describe.skipIf(noBoxReason !== undefined)(`a recovery kit${noBoxReason ? `: ${n
     expect(await box.ok("stat", "-c", "%a %U %G", "/etc/pg321/identity.txt")).toBe("640 root pg321\n");
     await box.sh(/^ {2}sudo (sed -i .*)$/m.exec(rotated)?.[1] ?? "false");
     await box.ok("pg321", "backup", "app");
+    await box.ok("pg321", "recovery-kit", FIRST);
+    await box.sh("install -d -o postgres -g postgres -m 0700 /srv/fast");
+    for (const statement of GLOBALS.split(";")) await sql("postgres", statement);
+    // Larger than the groups of small tables, so that there are several streams.
+    await sql(
+      "app",
+      "CREATE TABLE large AS SELECT i, repeat(md5(i::text), 30) AS text FROM generate_series(1, 25000) i",
+    );
+    before.set("app in streams", await facts("app"));
+    globalsBefore = await globals();
+    await box.sh(
+      `sed -i 's/^globals = false/globals = true/' ${CONFIG}; printf '[dump]\\njobs = 3\\n' >>${CONFIG}`,
+    );
+    await box.ok("pg321", "backup", "app");
     await box.ok("pg321", "recovery-kit", KIT);
     page = await box.ok("cat", `${KIT}/recovery-kit.md`);
     await box.ok("cp", "/etc/pg321/identity.txt", "/root/from-the-safe.txt");
@@ -121,7 +156,7 @@ describe.skipIf(noBoxReason !== undefined)(`a recovery kit${noBoxReason ? `: ${n
     const row = (recipient: string) =>
       page.split("\n").find((line) => line.startsWith(`| identity of \`${recipient}\``));
     expect(row(old)).toMatch(/\| opens 1 backup \([-\d]+\) \| `\/etc\/pg321\/identity\.txt` \|$/);
-    expect(row(now)).toMatch(/\| opens 1 backup \([-\d]+\); opens the backups to come \|/);
+    expect(row(now)).toMatch(/\| opens 3 backups \([-\d]+\); opens the backups to come \|/);
     await box.sh(`cd ${KIT} && sha256sum -c SHA256SUMS`);
     expect(await box.ok("stat", "-c", "%a %U", `${KIT}/recovery-kit.md`)).toBe("644 root\n");
     expect(JSON.parse(await box.ok("pg321", "doctor", "--json")).findings).toContainEqual(
@@ -129,33 +164,72 @@ describe.skipIf(noBoxReason !== undefined)(`a recovery kit${noBoxReason ? `: ${n
     );
   });
 
-  test("brings every database back, from the directory and from the bucket, without pg321", async () => {
-    await box.sh(`systemctl stop postgresql-test; rm -rf /srv/postgres /etc/pg321 /var/lib/pg321 /opt/pg321
-      rm -rf /usr/local/bin/pg321 /etc/systemd/system/pg321.service*; systemctl daemon-reload`);
-    await startPostgresIn(box);
-    const prepare = below("Prepare a fresh Debian");
+  /** Follows the page for one database, or for the globals of a server. */
+  async function restore(name: string, way: string): Promise<string> {
     const put = `cp ${KIT}/unseal.py . && cp /root/from-the-safe.txt identity.txt`;
-    const steps = async (name: string, way: string) => {
-      const fetched = below(`${name} from ${way}`);
-      const printed = await follow(prepare, put, fetched, below(`Open and restore ${name}`));
-      expect(printed).toContain(": OK\n");
-      expect(printed).toContain("\nopened\n");
-      expect(printed).toContain("\nrestored\n");
-      const [, database = ""] = name.split("/");
-      expect(await facts(database)).toEqual(before.get(database) ?? new Map());
-      return printed;
-    };
-    const printed = await steps("main/app", "disk, with cp");
+    const steps = [put, below(`${name} from ${way}`), below(`Open and restore ${name}`)];
+    const printed = await follow(below("Prepare a fresh Debian"), ...steps);
+    expect(printed).toContain(": OK\n");
+    expect(printed).toContain("\nopened\n");
+    return printed;
+  }
+
+  async function restoreDatabase(name: string, way: string, contents?: string): Promise<string> {
+    const printed = await restore(name, way);
+    expect(printed).toContain("\nrestored\n");
+    const [, database = ""] = name.split("/");
+    expect(await facts(database)).toEqual(before.get(contents ?? database) ?? new Map());
+    return printed;
+  }
+
+  test("without globals it makes the roles, and brings every database back without pg321", async () => {
+    await box.sh("rm -rf /etc/pg321 /var/lib/pg321 /opt/pg321 /usr/local/bin/pg321");
+    await box.sh("rm -rf /etc/systemd/system/pg321.service*; systemctl daemon-reload");
+    await startAnew();
+    page = await box.ok("cat", `${FIRST}/recovery-kit.md`);
+    expect(page).toContain("does not back up the globals of main");
+    const printed = await restoreDatabase("main/app", "disk, with cp");
     for (const role of ROLES) expect(printed).toContain(`\nCREATE ROLE ${role};\n`);
     const settings = "SELECT setconfig FROM pg_db_role_setting";
     expect(await box.ok("runuser", "-u", "postgres", "--", "psql", "-Atc", settings)).toBe(
       "{statement_timeout=1min}\n",
     );
     expect(printed).not.toMatch(/ERROR|WARNING|could not|CREATE ROLE postgres/);
-    await steps("main/odd name %", "r2, with curl");
-    await sql("postgres", "DROP DATABASE app");
-    await box.sh("rm -rf /root/recovery");
-    await steps("main/app", "r2, with curl");
+    await restoreDatabase("main/odd name %", "r2, with curl");
+  });
+
+  test.each(["disk, with cp", "r2, with curl"])(
+    "with globals and in several streams everything is as it was: from %s",
+    async (way) => {
+      await startAnew();
+      page = await box.ok("cat", `${KIT}/recovery-kit.md`);
+      await box.sh("install -d -o postgres -g postgres -m 0700 /srv/fast");
+      const printed = await restore("main (globals)", way);
+      expect(printed).toContain("\nCREATE TABLESPACE fast ");
+      expect(printed.match(/^.*(ERROR|WARNING).*$/gm)).toEqual([
+        expect.stringMatching(/ERROR: +role "postgres" already exists$/),
+      ]);
+      expect(printed).toEndWith("\nroles\n");
+      const app = await restoreDatabase("main/app", way, "app in streams");
+      expect(app).toContain("\ntables\nrows\nrestored\n");
+      // Made before the dumps had several streams: the same commands open it.
+      const odd = await restoreDatabase("main/odd name %", way);
+      expect(app + odd).not.toMatch(/ERROR|WARNING|could not/);
+      expect(await globals()).toBe(globalsBefore);
+    },
+  );
+
+  test("a step that fails ends the restore of a backup in several streams", async () => {
+    await startAnew();
+    const put = `cp ${KIT}/unseal.py . && cp /root/from-the-safe.txt identity.txt`;
+    const open = below("Open and restore main/app").replace(/^if \[ -d [\s\S]*$/m, "");
+    await follow(below("Prepare a fresh Debian"), put, below("main/app from disk, with cp"), open);
+    await sql("postgres", ...ROLES.map((role) => `CREATE ROLE ${role}`));
+    await box.sh("cd /root/recovery && truncate -s 100 $(ls -d */data*.dump | head -n 1)");
+    const rest = below("Open and restore main/app").slice(open.length);
+    await box.write("/root/steps.sh", `cd /root/recovery\n${rest}`);
+    const { stdout } = await box.run("bash", "/root/steps.sh");
+    expect(stdout).toBe("tables\n");
   });
 
   test("its other ways to fetch lead to the same object", async () => {
@@ -164,7 +238,8 @@ describe.skipIf(noBoxReason !== undefined)(`a recovery kit${noBoxReason ? `: ${n
     await box.sh("rm -rf /root/recovery");
     expect(await follow(prepare, below("main/odd name % from r2, with rclone"), check)).toContain(": OK\n");
     const listed = await follow(prepare, below("Backups that are newer than this kit"));
-    expect(listed.match(/^backup_app_.*\.dump\.zst\.enc$/gm)).toHaveLength(2);
+    expect(listed.match(/^backup_app_.*\.dump\.zst\.enc$/gm)).toHaveLength(4);
+    expect(listed.match(/^backup_\d.*\.globals\.zst\.enc$/gm)).toHaveLength(2);
     // awscli is large: its command is only parsed, by a program that shows its arguments.
     await box.write("/usr/local/bin/aws", '#!/bin/sh\nprintf "%s|" "$AWS_ACCESS_KEY_ID" "$@"\n', 0o755);
     const said = await follow(prepare, below("main/odd name % from r2, with aws"));

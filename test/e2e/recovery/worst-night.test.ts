@@ -70,16 +70,22 @@ function commandsBelow(heading: string): string[] {
 
 const shell = (command: string) => box.run("env", "-C", HERE, "bash", "-o", "pipefail", "-c", command);
 
-/** Runs the commands of a section; those that must not end with 0 are named by a part of them. */
+/**
+ * Runs the commands of a section; those that must not end with 0 are named by a part of them. `before`: the subsection at
+ * its end, which is not followed.
+ */
 async function follow(
   heading: string,
   {
     exits = {},
     change = (command) => command,
-  }: { exits?: Record<string, number>; change?: (command: string) => string } = {},
+    before: subsection,
+  }: { exits?: Record<string, number>; change?: (command: string) => string; before?: string } = {},
 ): Promise<BoxEnded[]> {
   const all: BoxEnded[] = [];
-  for (const command of commandsBelow(heading).map(change)) {
+  const left = subsection === undefined ? 0 : commandsBelow(subsection).length;
+  const commands = commandsBelow(heading);
+  for (const command of commands.slice(0, commands.length - left).map(change)) {
     const ended = await shell(command);
     const expected = Object.entries(exits).find(([part]) => command.includes(part))?.[1] ?? 0;
     expect({ command, ...ended }).toMatchObject({ exitCode: expected });
@@ -99,7 +105,10 @@ describe.skipIf(why !== undefined)(`the worst night${why ? `: ${why}` : ""}`, ()
     const storages = [boxStorage("disk", DISK), await credentialStorage(box, "r2", s3, bucket)];
     const more = '[schedule]\nbackup = "off"\n[http]\nlisten = "unix:/run/pg321/http.sock"';
     const { recipient } = installed;
-    await box.write(CONFIG, serviceConfig({ recipient, databases: ["app", "billing"], storages, more }));
+    await box.write(
+      CONFIG,
+      serviceConfig({ recipient, databases: ["app", "billing"], storages, more, globals: true }),
+    );
     await box.write("/opt/pg321/phrase", "correct horse battery\n", 0o600);
     await box.sh(
       `chgrp pg321 /etc/pg321/identity.txt ${CONFIG}; chmod 0640 /etc/pg321/identity.txt ${CONFIG}; ${HERE}/pg321 install`,
@@ -111,7 +120,13 @@ describe.skipIf(why !== undefined)(`the worst night${why ? `: ${why}` : ""}`, ()
     await sql("app", OBJECTS);
     await sql("billing", "CREATE TABLE invoice AS SELECT 1 AS id");
     await box.ok("pg321", "backup");
-    await box.ok("pg321", "export-keys", `${HERE}/pg321-host.age`, "--passphrase-file", `${HERE}/phrase`);
+    await box.ok(
+      "pg321",
+      "export-keys",
+      `${HERE}/pg321-host-2026-11-23.age`,
+      "--passphrase-file",
+      `${HERE}/phrase`,
+    );
     before = await facts("app");
   }, 180_000);
   afterAll(() => box?.[Symbol.asyncDispose]());
@@ -183,11 +198,11 @@ describe.skipIf(why !== undefined)(`the worst night${why ? `: ${why}` : ""}`, ()
       systemctl daemon-reload; userdel pg321`);
     await unpack(box, await executable.present());
     await follow("The host is lost", {
-      exits: { "--dry-run": 0, "restore-host pg321-host.age": 3 },
+      exits: { "--dry-run": 0, "restore-host pg321-host-2026-11-23.age": 3 },
       change: (command) =>
         command.replace(
-          "restore-host pg321-host.age",
-          "restore-host pg321-host.age --passphrase-file phrase",
+          "restore-host pg321-host-2026-11-23.age",
+          "restore-host pg321-host-2026-11-23.age --passphrase-file phrase",
         ),
     });
     expect(await box.ok("systemctl", "is-active", "pg321")).toBe("active\n");
@@ -239,8 +254,11 @@ describe.skipIf(why !== undefined)(`the worst night${why ? `: ${why}` : ""}`, ()
 
   test("only a file and the identity on paper are left; then without pg321", async () => {
     const name = /backup_app_\d+_\d+_[0-9a-f]{8}\.dump\.zst\.enc/;
-    await box.sh(`cp $(ls ${DISK}/main/app/backup_app_*.enc | head -1) ${HERE}`);
-    const file = (await box.sh(`basename ${HERE}/backup_app_*.enc`)).trim();
+    await box.sh(`printf '[dump]\\njobs = 2\\n' >>${CONFIG}; pg321 backup app`);
+    const all = await box.sh(`cd ${DISK}/main/app && ls backup_app_*.enc && cp backup_app_*.enc ${HERE}`);
+    const [file = "", ...later] = all.trim().split("\n");
+    const several = later.at(-1) ?? "";
+    expect(await box.sh(`head -n 1 ${HERE}/${several}`)).toBe("pg321 sealed 2\n");
     const identity = await box.sh("grep -E '^(AGE-SECRET-KEY-1|# signer: )' /etc/pg321/identity.txt");
     await sql(
       "postgres",
@@ -266,8 +284,15 @@ describe.skipIf(why !== undefined)(`the worst night${why ? `: ${why}` : ""}`, ()
       stderr: expect.stringContaining("which is not a trusted signer\nhint: "),
     });
     await box.write(`${HERE}/identity.txt`, identity, 0o600);
-    const [, opened, , , restored] = await follow("Only the file and the identity are left", { change });
+    const [, opened, , , restored] = await follow("Only the file and the identity are left", {
+      change,
+      before: "Several archives",
+    });
     expect([opened?.stdout, restored?.stdout]).toEqual(["complete\n", "restored\n"]);
+    await isAsBefore("app_restored");
+    await sql("postgres", "DROP DATABASE app_restored");
+    const steps = await follow("Several archives", { change: (command) => command.replace(name, several) });
+    expect(steps.map(({ stdout }) => stdout).join("")).toBe("complete\ntables\nrows\nrestored\n");
     await isAsBefore("app_restored");
 
     await box.write(`${HERE}/unseal.py`, await Bun.file(join(ROOT, "contrib/unseal.py")).text(), 0o755);

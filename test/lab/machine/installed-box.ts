@@ -103,9 +103,12 @@ export function serviceConfig(options: {
   databases: readonly string[];
   storages: readonly string[];
   more?: string;
+  /** Back up the globals too, as services do by default. */
+  globals?: boolean;
 }): string {
-  const { recipient, databases, storages, more = "" } = options;
-  const server = `[[server]]\nname = "main"\nuser = "pg321"\ndatabases = ${JSON.stringify(databases)}\nglobals = false\n`;
+  const { recipient, databases, storages, more = "", globals = false } = options;
+  const named = `name = "main"\nuser = "pg321"\ndatabases = ${JSON.stringify(databases)}`;
+  const server = `[[server]]\n${named}\nglobals = ${globals}\n`;
   return [
     server,
     ...storages,

@@ -85,7 +85,7 @@ export class ActiveRuns {
   settle(): void {
     this.#keep(
       this.#withTurn({ type: "upkeep" }, this.#stopping.signal, async (context) => {
-        await resumeLeft(context);
+        await resumeLeft({ ...context, alerts: context });
       }).catch((error) => this.#logUnlessStopping("paused standbys could not be resumed", error)),
     );
     this.#keep(

@@ -4,7 +4,7 @@ import { pauseFiles } from "../../jobs/standby/pause-files.ts";
 import { resumeLeft } from "../../jobs/standby/paused-replay.ts";
 import type { Command } from "../command.ts";
 import { isSet } from "../command.ts";
-import { commandConfig, commandContext } from "../open-context.ts";
+import { commandConfig } from "../open-context.ts";
 
 export const command: Command = {
   usage: "",
@@ -21,6 +21,7 @@ export const command: Command = {
   examples: [{ command: "pg321 resume-replay", explanation: "nothing happens if no pause was left" }],
   positionals: { min: 0, max: 0 },
   async run(invocation) {
+    const { clock, log } = invocation;
     const isQuiet = isSet(invocation.arguments, "quiet");
     const config = await commandConfig(invocation).catch((error: unknown) => {
       if (isQuiet && error instanceof Pg321Error) return undefined;
@@ -28,12 +29,12 @@ export const command: Command = {
     });
     if (!config) return EXIT_CODES.usage;
     // Without a pause nothing else is opened: the service has stopped, maybe because of a disk that hangs.
-    if ((await pauseFiles(config.state_dir)).length === 0) {
+    if ((await pauseFiles(config.state_dir, clock.now())).length === 0) {
       if (!isQuiet) invocation.output.note("no pause of pg321's is left");
       return EXIT_CODES.ok;
     }
-    await using context = await commandContext(invocation);
-    const { resumed, failed } = await resumeLeft(context);
+    // Neither catalog nor keys: one of them may be the reason why pg321 has ended.
+    const { resumed, failed } = await resumeLeft({ config, clock, log });
     if (resumed > 0)
       invocation.output.print(`resumed the replay of ${plural(resumed, "standby", "standbys")}`);
     if (failed > 0) return EXIT_CODES.database;

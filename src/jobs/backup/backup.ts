@@ -45,7 +45,7 @@ export async function runBackup(
   let listed: string[] = [];
   const { selects = () => true, repeat = async (round) => void (await round()) } = options;
   const work = async (run: RunRecord) => {
-    await resumeLeft(context);
+    await resumeLeft({ ...context, alerts: context });
     const recognized = await recognizeStorages(context, "backup");
     await reconcile(recognized, selects);
     const rounds = new BackupRounds(recognized, run.id, { names, selects });

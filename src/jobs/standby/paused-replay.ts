@@ -1,11 +1,13 @@
-import { raiseAlert, resolveAlert } from "../../alerts/alert.ts";
 import type { AlertContext } from "../../alerts/alert-context.ts";
 import { deadline } from "../../base/abort.ts";
+import type { Clock } from "../../base/clock.ts";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
-import type { ServerConfig } from "../../config/config.ts";
+import type { Log } from "../../base/log.ts";
+import type { Config, ServerConfig } from "../../config/config.ts";
 import { quoteIdentifier } from "../../postgres/archive/sql-text.ts";
+import { connectWithin } from "../../postgres/bounded-connection.ts";
 import type { Connection } from "../../postgres/connection.ts";
-import { connect, endpointOf } from "../../postgres/connection.ts";
+import { endpointOf } from "../../postgres/connection.ts";
 import {
   inspectStandby,
   pauseRights,
@@ -13,13 +15,22 @@ import {
   requestPause,
   resumeReplay,
 } from "../../postgres/standby.ts";
-import type { JobContext } from "../context.ts";
-import { addPauseFile, pauseFiles, removePauseFile } from "./pause-files.ts";
+import { addPauseFile, markEnded, pauseFiles, removePauseFile } from "./pause-files.ts";
+import { alertResumed, alertStillPaused } from "./replay-alert.ts";
 
-type PauseContext = AlertContext & Pick<JobContext, "signal">;
+/** What the end of a pause needs: neither the catalog nor keys, which may be the reason for the end of pg321. */
+export interface ReplayContext {
+  config: Config;
+  clock: Clock;
+  log: Log;
+  /** To record alerts; undefined: nobody can. */
+  alerts?: AlertContext | undefined;
+}
 
-/** Replay pauses at the next record, which an idle primary may not send soon; without one there is no conflict either. */
+/** For the standby's confirmation of a pause. */
 const PAUSE_MS_MAX = 30_000;
+/** For a server that accepts a connection and does not answer. */
+const RESUME_MS_MAX = 10_000;
 const POLL_MS = 100;
 
 /**
@@ -27,144 +38,155 @@ const POLL_MS = 100;
  * dumps may pause the same standby: it goes on when the last one has ended. A pause of somebody else's is left alone.
  */
 export class PausedReplay implements AsyncDisposable {
-  readonly #context: PauseContext;
+  readonly #context: ReplayContext;
   readonly #server: ServerConfig;
   readonly #file: string;
   readonly #ended = new AbortController();
   #limit: Promise<void> | undefined;
 
-  private constructor(context: PauseContext, server: ServerConfig, file: string) {
+  private constructor(context: ReplayContext, server: ServerConfig, file: string) {
     this.#context = context;
     this.#server = server;
     this.#file = file;
   }
 
-  /** Undefined, with a warning in the log, if it cannot be paused: the dump is tried all the same. Throws the signal's reason. */
-  static async pause(context: PauseContext, server: ServerConfig): Promise<PausedReplay | undefined> {
-    const { log, signal } = context;
+  /**
+   * Undefined, with a warning in the log, if it cannot be paused: the dump is tried all the same. Throws the signal's
+   * reason.
+   */
+  static async pause(
+    context: AlertContext & { signal: AbortSignal },
+    server: ServerConfig,
+  ): Promise<PausedReplay | undefined> {
+    const { log, clock, config, signal } = context;
+    const late = () =>
+      new Pg321Error(
+        "database",
+        `server "${server.name}": replay did not pause within ${PAUSE_MS_MAX / 1000} s`,
+      );
+    using time = deadline({ clock, signal, durationMs: PAUSE_MS_MAX }, late);
     try {
-      await using connection = await connect(endpointOf(server));
+      const limit = { signal: time.signal, timeoutMs: PAUSE_MS_MAX };
+      await using connection = await connectWithin(endpointOf(server), limit);
       const standby = await inspectStandby(connection);
       if (!standby) return undefined;
       if (standby.replay !== "not paused" && !(await isOurs(context, server))) {
         log.info("the replay of a standby is already paused, by somebody else", { server: server.name });
         return undefined;
       }
-      const paused = new PausedReplay(
-        context,
-        server,
-        await addPauseFile(context.config.state_dir, server.name),
-      );
+      const leftMs = Math.max(0, server.standby.max_lag_ms - (standby.lagMs ?? 0));
+      const until = new Date(clock.now().getTime() + leftMs);
+      const file = await addPauseFile(config.state_dir, server.name, until);
+      const paused = new PausedReplay({ config, clock, log, alerts: context }, server, file);
       try {
-        await pauseNow(context, connection);
+        await requestPause(connection);
+        while ((await replayState(connection)) !== "paused") await clock.sleep(POLL_MS, time.signal);
       } catch (error) {
         await paused[Symbol.asyncDispose]();
         throw error;
       }
       log.info("the replay of a standby is paused for a dump", { server: server.name });
-      paused.#limit = paused.#resumeAtLimit(standby.lagMs ?? 0);
+      paused.#limit = paused.#resumeAfter(leftMs);
       return paused;
     } catch (error) {
       signal.throwIfAborted();
-      const hint = `on the primary: ${pauseRights(quoteIdentifier(server.user))}`;
       log.warning("the replay of a standby could not be paused", {
-        ...{ server: server.name, error: messageOf(error) },
-        hint: /permission denied/.test(messageOf(error)) ? hint : undefined,
+        ...{ server: server.name, error: messageOf(error), hint: rightsHint(error, server) },
       });
       return undefined;
     }
   }
 
-  async #resumeAtLimit(lagMs: number): Promise<void> {
+  async #resumeAfter(leftMs: number): Promise<void> {
     const { clock, log } = this.#context;
-    const { max_lag_ms } = this.#server.standby;
     try {
-      await clock.sleep(Math.max(0, max_lag_ms - lagMs), this.#ended.signal);
+      await clock.sleep(leftMs, this.#ended.signal);
     } catch {
       return;
     }
     log.warning("the replay of a standby goes on before the dump has ended: it reached standby.max_lag", {
-      ...{ server: this.#server.name, max_lag_ms },
+      ...{ server: this.#server.name, max_lag_ms: this.#server.standby.max_lag_ms },
     });
-    await this.#resume();
-  }
-
-  async #resume(): Promise<void> {
     await endPause(this.#context, this.#server, this.#file);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ended.abort();
-    await this.#limit;
-    await this.#resume();
+    if (this.#limit) await this.#limit;
+    await endPause(this.#context, this.#server, this.#file);
   }
 }
 
-async function isOurs({ config }: PauseContext, { name }: ServerConfig): Promise<boolean> {
-  const files = await pauseFiles(config.state_dir);
+function rightsHint(error: unknown, server: ServerConfig): string | undefined {
+  if (!/permission denied/.test(messageOf(error))) return undefined;
+  const { database } = endpointOf(server);
+  return `on the primary, in database "${database}": ${pauseRights(quoteIdentifier(server.user))}`;
+}
+
+async function isOurs({ config, clock }: ReplayContext, { name }: ServerConfig): Promise<boolean> {
+  const files = await pauseFiles(config.state_dir, clock.now());
   return files.some(({ server }) => server === name);
 }
 
-async function pauseNow({ clock, signal }: PauseContext, connection: Connection): Promise<void> {
-  const late = () =>
-    new Pg321Error(
-      "database",
-      `${connection.endpoint.label}: replay did not pause within ${PAUSE_MS_MAX / 1000} s`,
-    );
-  using time = deadline({ clock, signal, durationMs: PAUSE_MS_MAX }, late);
-  await requestPause(connection);
-  while ((await replayState(connection)) !== "paused") await clock.sleep(POLL_MS, time.signal);
-}
-
 /**
- * Ends the pause of one file: replay goes on unless another dump that still runs has paused it too. If the server does not
+ * Ends the pause of one file: replay goes on unless a dump that still runs has paused it too. If the server does not
  * answer, the file stays for the next attempt, and an alert says so. Returns whether it ended. Never throws.
  */
-export async function endPause(context: PauseContext, server: ServerConfig, file: string): Promise<boolean> {
-  const { config, log } = context;
-  const key = `replay ${server.name}`;
+async function endPause(context: ReplayContext, server: ServerConfig, path: string): Promise<boolean> {
+  const { config, clock, log } = context;
   try {
-    const files = await pauseFiles(config.state_dir);
-    if (!files.some(({ path }) => path === file)) return true;
-    const others = files.filter(
-      (other) => other.server === server.name && other.path !== file && other.isHeld,
-    );
-    if (others.length === 0) {
-      await using connection = await connect(endpointOf(server));
-      await resumeReplay(connection);
+    const ended = await markEnded(path);
+    const files = await pauseFiles(config.state_dir, clock.now());
+    const own = files.filter((file) => file.server === server.name);
+    if (!own.some((file) => file.path === ended)) return true;
+    if (!own.some((file) => file.path !== ended && file.isHeld)) {
+      await resume(context, server);
       log.info("the replay of a standby goes on", { server: server.name });
+      await alertResumed(context.alerts, server.name);
     }
-    await removePauseFile(file);
-    await resolveAlert(context, key, `the replay of ${server.name} goes on`);
+    await removePauseFile(ended);
     return true;
   } catch (error) {
     log.error("the replay of a standby could not be resumed", {
       server: server.name,
       error: messageOf(error),
     });
-    await raiseAlert(context, {
-      ...{ level: "CRITICAL", job: "backup", run_id: null, server: server.name, database: null, key },
-      message: `the replay of standby ${server.name} may still be paused: ${messageOf(error)}`,
-      metadata: { hint: "pg321 resume-replay, or in psql on the standby: SELECT pg_wal_replay_resume()" },
-    }).catch(() => {});
+    await alertStillPaused(context.alerts, server.name, messageOf(error));
     return false;
   }
 }
 
-/** Ends the pauses whose process is gone: it was killed, or could not reach the server. Never throws. Returns their number. */
-export async function resumeLeft(context: PauseContext): Promise<{ resumed: number; failed: number }> {
-  const { config, log } = context;
-  const ended = { resumed: 0, failed: 0 };
-  for (const { path, server: name, isHeld } of await pauseFiles(config.state_dir)) {
+async function resume({ clock }: ReplayContext, server: ServerConfig): Promise<void> {
+  const late = () =>
+    new Pg321Error("database", `server "${server.name}": no answer within ${RESUME_MS_MAX / 1000} s`);
+  using time = deadline({ clock, durationMs: RESUME_MS_MAX }, late);
+  const limit = { signal: time.signal, timeoutMs: RESUME_MS_MAX };
+  await using connection: Connection = await connectWithin(endpointOf(server), limit);
+  await resumeReplay(connection);
+}
+
+/**
+ * Ends the pauses that no dump needs any more: their process was killed, or could not reach the server. Never throws.
+ * Returns their number.
+ */
+export async function resumeLeft(context: ReplayContext): Promise<{ resumed: number; failed: number }> {
+  const { config, clock, log } = context;
+  const count = { resumed: 0, failed: 0 };
+  const files = await pauseFiles(config.state_dir, clock.now());
+  for (const { path, server: name, isHeld } of files) {
     if (isHeld) continue;
     const server = config.server.find((one) => one.name === name);
-    if (server && (await endPause(context, server, path))) ended.resumed++;
-    else ended.failed++;
+    if (server && (await endPause(context, server, path))) count.resumed++;
+    else count.failed++;
     if (!server)
       log.error("the replay of a standby may still be paused, but the config no longer names the server", {
         ...{ server: name, file: path },
         hint: "in psql on the standby: SELECT pg_wal_replay_resume(); then remove the file",
       });
   }
-  return ended;
+  // A pause that was ended without the catalog left its alert open.
+  for (const { name, standby } of config.server)
+    if (standby.pause_replay && !files.some(({ server }) => server === name))
+      await alertResumed(context.alerts, name);
+  return count;
 }

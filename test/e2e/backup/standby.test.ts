@@ -1,7 +1,12 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { readdir } from "node:fs/promises";
+import { readdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Sql } from "postgres";
+import { systemClock } from "../../../src/base/clock.ts";
+import { silentLog } from "../../../src/base/log.ts";
+import type { ServerConfig } from "../../../src/config/config.ts";
+import { loadConfig, processSource } from "../../../src/config/load.ts";
+import { PausedReplay, resumeLeft } from "../../../src/jobs/standby/paused-replay.ts";
 import { Installation, localStorage } from "../../lab/installation.ts";
 import { eventually, watched } from "../../lab/machine/running.ts";
 import { connectTo, type LabPostgres, PRIMARY_SETTINGS, startPostgres } from "../../lab/servers/postgres.ts";
@@ -148,6 +153,58 @@ test("a standby that lies too far behind raises an alert, which a later backup r
   await caughtUp();
   await installation.ok("backup");
   expect(await open()).toEqual([]);
+});
+
+/** What `PausedReplay` needs, with the config of the installation; alerts are not recorded. */
+async function replayContext() {
+  const config = await loadConfig(installation.configFile, processSource());
+  const context = { config, clock: systemClock, log: silentLog, signal: AbortSignal.any([]) };
+  return { ...context, server: config.server[0] as ServerConfig };
+}
+
+test("of two pauses that end at the same moment, one resumes the replay", async () => {
+  await caughtUp();
+  const { server, ...context } = await replayContext();
+  for (let i = 0; i < 5; i++) {
+    const pauses = [
+      await PausedReplay.pause(context as never, server),
+      await PausedReplay.pause(context as never, server),
+    ];
+    expect(await replay()).toBe("paused");
+    await pauses[0]?.[Symbol.asyncDispose]();
+    expect(await replay()).toBe("paused");
+    const again = await PausedReplay.pause(context as never, server);
+    await Promise.all([pauses[1], again].map((pause) => pause?.[Symbol.asyncDispose]()));
+    expect([await replay(), await pauseFiles()]).toEqual(["not paused", []]);
+  }
+});
+
+test("a pause whose end could not reach the standby is ended by the same process later, and by any other", async () => {
+  const { server, ...context } = await replayContext();
+  const { port } = server;
+  for (const later of ["the same process", "another"]) {
+    const pause = await PausedReplay.pause(context as never, server);
+    server.port = 1;
+    await pause?.[Symbol.asyncDispose]();
+    server.port = port;
+    expect([later, await replay(), (await pauseFiles()).length]).toEqual([later, "paused", 1]);
+    if (later === "another") await installation.ok("resume-replay");
+    else expect(await resumeLeft(context)).toEqual({ resumed: 1, failed: 0 });
+    expect([later, await replay(), await pauseFiles()]).toEqual([later, "not paused", []]);
+  }
+});
+
+test("the replay is resumed although the catalog cannot be opened", async () => {
+  const { server, ...context } = await replayContext();
+  const pause = await PausedReplay.pause(context as never, server);
+  server.port = 1;
+  await pause?.[Symbol.asyncDispose]();
+  const catalog = join(installation.directory, "state", "catalog.db");
+  await rename(catalog, `${catalog}.away`);
+  await writeFile(catalog, "");
+  await installation.ok("resume-replay", "--quiet");
+  await rename(`${catalog}.away`, catalog);
+  expect([await replay(), await pauseFiles()]).toEqual(["not paused", []]);
 });
 
 test("a standby that is promoted in the middle of a dump does not harm it", async () => {

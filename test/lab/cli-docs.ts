@@ -65,9 +65,12 @@ export function pathsOf(documents: readonly unknown[], documented: readonly Docu
   return [...new Set(leaves.map(({ path }) => path))].sort();
 }
 
-/** Objects that are documented as a whole in another place. */
+/** Objects that are documented as a whole in another place: none of their keys is here. */
 function opaque(documented: readonly DocumentedKey[]): string[] {
-  return documented.filter(({ type }) => type.startsWith("object")).map(({ path }) => path);
+  const isWhole = (path: string) => !documented.some((key) => key.path.startsWith(`${path}.`));
+  return documented
+    .filter(({ type, path }) => type.startsWith("object") && isWhole(path))
+    .map(({ path }) => path);
 }
 
 function isOfType(value: unknown, type: string): boolean {

@@ -287,6 +287,7 @@ function jsonOf({ run, backup, ...found }: RestoreReport, args: Arguments) {
     entries: found.entries ?? [],
     notes: found.notes,
     empty_tables: found.empty_tables,
+    not_in_backup: found.not_in_backup,
     unattached: found.unattached,
     left_out: found.left_out,
     missing_dependents: found.missing_dependents,

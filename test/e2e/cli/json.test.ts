@@ -6,6 +6,7 @@ import { Installation, localStorage, runProgram } from "../../lab/installation.t
 import { withCatalog } from "../../lab/leftovers.ts";
 import { onTerminal, screenOf } from "../../lab/machine/terminal.ts";
 import { restoresInTrouble } from "../../lab/restores-in-trouble.ts";
+import { restoresWithGlobals } from "../../lab/restores-with-globals.ts";
 import { retained } from "../../lab/retained.ts";
 import { usePostgres } from "../../lab/servers/use-postgres.ts";
 
@@ -97,8 +98,14 @@ test("backup, list, show, verify, repair and restore print the documented JSON",
   await postgres.connect(restored).unsafe("alter table item owner to current_user");
   await postgres.connect(database).unsafe(`alter table item owner to current_user; drop role "${OWNER}"`);
   const dry = await json("restore", id, "--target", `main/${restored}`, "--create-roles", "--dry-run");
+  const withGlobals = await restoresWithGlobals(json, installation, postgres.connect, {
+    address: postgres.address,
+    source: database,
+    target: `${database}_globals`,
+  });
   expectDocumented(
     "JSON of restore",
+    ...withGlobals,
     done,
     dry,
     ...(await restoresInTrouble(json, postgres.connect, {

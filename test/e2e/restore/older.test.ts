@@ -11,7 +11,7 @@ let older: LabPostgres;
 const installation = useInstallation(postgres);
 
 beforeAll(async () => {
-  older = await startPostgres({ older: true });
+  older = await startPostgres({ fetched: 14 });
 });
 afterAll(async () => {
   await older?.[Symbol.asyncDispose]();

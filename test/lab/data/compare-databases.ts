@@ -26,8 +26,14 @@ export interface Comparison {
   summary: ContentsSummary;
 }
 
-export async function compareDatabases(source: Sql, restored: Sql): Promise<Comparison> {
-  const [expected, actual] = [await contentsOf(source), await contentsOf(restored)];
+/** `acrossVersions`: the servers have different versions; what another version shows in other words is left out. */
+export async function compareDatabases(
+  source: Sql,
+  restored: Sql,
+  { acrossVersions = false } = {},
+): Promise<Comparison> {
+  const query = acrossVersions ? ACROSS_VERSIONS : DEFINITIONS;
+  const [expected, actual] = [await contentsOf(source, query), await contentsOf(restored, query)];
   const names = new Set([...expected.facts.keys(), ...actual.facts.keys()]);
   const differences = [...names].sort().flatMap((name) => {
     const [a, b] = [expected.facts.get(name), actual.facts.get(name)];
@@ -36,7 +42,7 @@ export async function compareDatabases(source: Sql, restored: Sql): Promise<Comp
   return { differences, summary: expected.summary };
 }
 
-export async function contentsOf(connection: Sql): Promise<DatabaseContents> {
+export async function contentsOf(connection: Sql, query = DEFINITIONS): Promise<DatabaseContents> {
   // One snapshot, and texts that do not depend on settings of the database or the role.
   return connection.begin("isolation level repeatable read", async (sql) => {
     await sql
@@ -48,9 +54,9 @@ export async function contentsOf(connection: Sql): Promise<DatabaseContents> {
       .simple();
     const facts = new Map<string, string>();
     const rows = await addRows(sql, facts);
-    const sequences = await addAll(sql, facts, SEQUENCES);
+    const sequences = await addSequences(sql, facts);
     const largeObjects = await addAll(sql, facts, LARGE_OBJECTS);
-    const definitions = await addAll(sql, facts, DEFINITIONS);
+    const definitions = await addAll(sql, facts, query);
     return { facts, summary: { ...rows, sequences, large_objects: largeObjects, definitions } };
   }) as Promise<DatabaseContents>;
 }
@@ -80,6 +86,17 @@ async function addRows(sql: Query, facts: Map<string, string>): Promise<{ tables
   return { tables: relations.filter(({ kind }) => kind === "r").length, rows };
 }
 
+async function addSequences(sql: Query, facts: Map<string, string>): Promise<number> {
+  const sequences = await sql.unsafe<{ name: string; relation: string; fact: string }[]>(SEQUENCES);
+  for (const { name, relation, fact } of sequences) {
+    const [state] = await sql.unsafe<{ last_value: string; is_called: boolean }[]>(
+      `select last_value, is_called from ${relation}`,
+    );
+    facts.set(name, `${state?.last_value} ${state?.is_called} ${fact}`);
+  }
+  return sequences.length;
+}
+
 async function addAll(sql: Query, facts: Map<string, string>, query: string): Promise<number> {
   const rows = await sql.unsafe<{ name: string; fact: string }[]>(query);
   for (const { name, fact } of rows) {
@@ -95,13 +112,14 @@ function IS_USERS(alias: string, namespace: string): string {
     and not exists (select from pg_depend d where d.classid = ${alias}.tableoid and d.objid = ${alias}.oid and d.deptype = 'e')`;
 }
 
+const ALL_CONSTRAINTS = "/* also NOT NULL, from PostgreSQL 18 on */";
+
+const ALL_TYPES = "/* also of sequences, before PostgreSQL 14 */";
+
 const SEQUENCES = `
-  select 'sequence ' || s.seqrelid::regclass as name, concat_ws(' ', x.last_value, x.is_called, s.seqtypid::regtype,
-      s.seqstart, s.seqincrement, s.seqmin, s.seqmax, s.seqcache, s.seqcycle) as fact
-  from pg_sequence s join pg_class c on c.oid = s.seqrelid,
-    lateral (select
-      (xpath('//last_value/text()', doc))[1]::text as last_value, (xpath('//is_called/text()', doc))[1]::text as is_called
-      from query_to_xml(format('select last_value, is_called from %s', c.oid::regclass), false, true, '') doc) x
+  select 'sequence ' || s.seqrelid::regclass as name, format('%I.%I', nspname, relname) as relation, concat_ws(' ',
+      s.seqtypid::regtype, s.seqstart, s.seqincrement, s.seqmin, s.seqmax, s.seqcache, s.seqcycle) as fact
+  from pg_sequence s join pg_class c on c.oid = s.seqrelid join pg_namespace n on n.oid = relnamespace
   where ${IS_USERS("c", "relnamespace")}`;
 
 const LARGE_OBJECTS = `
@@ -128,7 +146,7 @@ const DEFINITIONS = `
   union all
   select format('constraint %I on %s %s', conname, conrelid::regclass, contypid::regtype), concat_ws(' ',
       pg_get_constraintdef(oid), obj_description(oid, 'pg_constraint'))
-  from pg_constraint x where ${IS_USERS("x", "connamespace")}
+  from pg_constraint x where ${IS_USERS("x", "connamespace")} ${ALL_CONSTRAINTS}
   union all
   select format('trigger %I on %s', tgname, tgrelid::regclass), concat_ws(' ', tgenabled, pg_get_triggerdef(oid))
   from pg_trigger where not tgisinternal
@@ -149,7 +167,7 @@ const DEFINITIONS = `
   select format('type %s', oid::regtype), concat_ws(' ', typtype, pg_get_userbyid(typowner), ${sortedAcl("typacl")},
       typbasetype::regtype, typnotnull, typdefault,
       (select string_agg(enumlabel, ',' order by enumsortorder) from pg_enum where enumtypid = t.oid))
-  from pg_type t where ${IS_USERS("t", "typnamespace")} and typelem = 0
+  from pg_type t where ${IS_USERS("t", "typnamespace")} and typelem = 0 ${ALL_TYPES}
   union all
   select format('schema %I', nspname), concat_ws(' ', pg_get_userbyid(nspowner), ${sortedAcl("nspacl")}, obj_description(oid, 'pg_namespace'))
   from pg_namespace where nspname !~ '^pg_' and nspname <> 'information_schema'
@@ -165,6 +183,16 @@ const DEFINITIONS = `
   from pg_publication p
   union all
   select format('statistics %s', stxname), pg_get_statisticsobjdef(oid) from pg_statistic_ext`;
+
+/** Without the texts of queries and versions of extensions, and without what came with 14 and later. */
+const ACROSS_VERSIONS = [
+  ["attcompression,", ""],
+  ["case when relkind in ('v', 'm') then pg_get_viewdef(c.oid) end,", ""],
+  ["concat_ws(' ', extversion, extnamespace::regnamespace", "concat_ws(' ', extnamespace::regnamespace"],
+  [ALL_TYPES, "and typrelid not in (select seqrelid from pg_sequence)"],
+  [ALL_CONSTRAINTS, "and contype <> 'n'"],
+  ["string_agg(item::text, ','", "string_agg(replace(item::text, 'arwdDxtm', 'arwdDxt'), ','"],
+].reduce((text, [from = "", to = ""]) => text.replaceAll(from, to), DEFINITIONS);
 
 /** Privileges in a fixed order, because a restore grants them in another order. */
 function sortedAcl(column: string): string {

@@ -8,13 +8,16 @@ export const SAMPLE_ROLES = ["sample_owner", "Sample Reader"] as const;
 
 const ROWS = { customers: 20_000, orders: 100_000, events: 150_000, documents: 2_000, large_objects: 12 };
 
-/** `scale` 1 is about 270,000 rows and 60 MB. Everything is made on the server, the same each time. */
-export async function fillSampleDatabase(sql: Sql, scale = 1): Promise<void> {
+/**
+ * `scale` 1 is about 270,000 rows and 60 MB. Everything is made on the server, the same each time. Extensions that the
+ * server or one of `others` does not have are left out, with what needs them.
+ */
+export async function fillSampleDatabase(sql: Sql, scale = 1, others: readonly Sql[] = []): Promise<void> {
   for (const role of SAMPLE_ROLES) {
     await sql.unsafe(`do $$ begin create role "${role}"; exception when duplicate_object then null; end $$`);
   }
   const rows = (name: keyof typeof ROWS) => Math.max(1, Math.round(ROWS[name] * scale));
-  await sql.unsafe(SCHEMA).simple();
+  await sql.unsafe(await schemaFor([sql, ...others])).simple();
   await sql
     .unsafe(`
     insert into shop.customer (email, name, tags, profile, joined)
@@ -44,6 +47,25 @@ export async function fillSampleDatabase(sql: Sql, scale = 1): Promise<void> {
   `)
     .simple();
 }
+
+async function schemaFor(servers: readonly Sql[]): Promise<string> {
+  const available = await Promise.all(
+    servers.map(async (sql) => {
+      const rows = await sql<{ name: string }[]>`select name from pg_available_extensions`;
+      return new Set(rows.map(({ name }) => name));
+    }),
+  );
+  const lacking = EXTENSIONS.filter(({ extension }) => !available.every((names) => names.has(extension)));
+  return SCHEMA.split("\n")
+    .filter((line) => !lacking.some(({ word }) => line.includes(word)))
+    .join("\n");
+}
+
+/** A line that has the word needs the extension. */
+const EXTENSIONS = [
+  { extension: "pg_trgm", word: "trgm" },
+  { extension: "hstore", word: "hstore" },
+];
 
 const SCHEMA = `
 create extension pg_trgm with schema public;

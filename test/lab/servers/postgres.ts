@@ -46,13 +46,18 @@ export interface LabPostgres extends AsyncDisposable {
 export interface LabOptions {
   /** Lines for postgresql.conf. */
   settings?: readonly string[];
-  /** The older server that `npm test` fetches, without client programs, instead of the newest one of the machine. */
-  older?: boolean;
+  /** A server that `npm test` fetches, without client programs, instead of the newest one of the machine. */
+  fetched?: FetchedMajor;
+  /** The directory of another server's programs, which the server's account must be able to read. */
+  binDir?: string;
   /** Files to put into the data directory, by name, for settings that need them. */
   files?: Record<string, string>;
   /** Makes a standby of this server, which was started with `PRIMARY_SETTINGS`, by pg_basebackup. */
   standbyOf?: PostgresAddress;
 }
+
+/** The major versions that scripts/setup.mjs fetches. */
+export type FetchedMajor = 13 | 14 | 18;
 
 /** Settings of a server that has standbys. */
 export const PRIMARY_SETTINGS = ["wal_level = replica", "max_wal_senders = 10"];
@@ -75,11 +80,12 @@ const SETTINGS = [
 export async function startPostgres({
   settings = [],
   files = {},
-  older = false,
+  fetched,
+  binDir: givenBinDir,
   standbyOf,
 }: LabOptions = {}): Promise<LabPostgres> {
   const root = mkdtempSync(join(tmpdir(), "pg321-lab-postgres-"));
-  const binDir = older ? olderBinDir(root) : serverBinDir();
+  const binDir = fetched ? fetchedBinDir(fetched, root) : (givenBinDir ?? serverBinDir());
   const dataDir = join(root, "data");
   const password =
     standbyOf?.password ?? Buffer.from(crypto.getRandomValues(new Uint8Array(12))).toString("hex");
@@ -223,10 +229,10 @@ function serverBinDir(): string {
   return newest.slice(0, -"/initdb".length);
 }
 
-/** A copy of the older server, because the server's account may not be able to read the cache directory. */
-function olderBinDir(root: string): string {
-  const fetched = join(import.meta.dir, "../../../node_modules/.cache/postgres-14");
-  if (!existsSync(fetched)) throw new Error(`no PostgreSQL 14 in ${fetched}: npm test fetches it`);
+/** A copy of the fetched server, because the server's account may not be able to read the cache directory. */
+function fetchedBinDir(major: FetchedMajor, root: string): string {
+  const fetched = join(import.meta.dir, `../../../node_modules/.cache/postgres-${major}`);
+  if (!existsSync(fetched)) throw new Error(`no PostgreSQL ${major} in ${fetched}: npm test fetches it`);
   cpSync(fetched, join(root, "program"), { recursive: true, verbatimSymlinks: true });
   return join(root, "program/bin");
 }

@@ -99,16 +99,24 @@ describe.each(titled)("%s", (_, { programs, source, target }) => {
   }
 
   test("doctor, a backup of all at one moment in several streams, and its verification", async () => {
-    expect((await installation.run("doctor")).stderr).not.toContain("error");
+    const { findings } = (await installation.run("doctor", "--json")).json;
+    const ofServer = findings.filter(({ area }: { area: string }) => area === "server");
+    expect(ofServer.length).toBeGreaterThan(2);
+    expect(ofServer.filter(({ verdict }: { verdict: string }) => verdict === "failed")).toEqual([]);
     const { backups, globals } = (await installation.ok("backup", "--json")).json;
     expect(globals).toMatchObject([{ status: "VERIFIED", warnings: [] }]);
     expect(backups).toHaveLength(2);
     for (const { backup_id: id } of backups) {
-      const { facts, status, postgres_version: version } = (await installation.ok("show", id, "--json")).json;
-      expect({ status, version }).toMatchObject({ status: "VERIFIED" });
+      const { facts, status } = (await installation.ok("show", id, "--json")).json;
+      expect(status).toBe("VERIFIED");
       expect(facts.moment).toMatchObject({ timeline: 1, group: expect.any(String) });
       expect(facts.tables.every(({ rows }: { rows: unknown }) => typeof rows === "number")).toBe(true);
     }
+    const [shop = ""] = (await installation.files("disk/main/shop")).filter(
+      (name) => !name.endsWith(".json"),
+    );
+    const head = Bun.file(join(installation.directory, "disk/main/shop", shop)).slice(0, 15);
+    expect(await head.text()).toBe("pg321 sealed 2\n");
     await installation.ok("verify");
   });
 
@@ -130,6 +138,8 @@ describe.each(titled)("%s", (_, { programs, source, target }) => {
     expect(json.tests[0]).toMatchObject({ outcome: "PASSED" });
   });
 
+  // 14 differs too little from 13 and from 15, which the other tests use, to pay for this one in every run.
+  if (programs === undefined && source === 14) return;
   test("back on its own server: in one stream, and --clean, and a table with its streams", async () => {
     const newest = async () => {
       const { backups } = (await installation.ok("list", "--json")).json;
@@ -151,7 +161,6 @@ describe.each(titled)("%s", (_, { programs, source, target }) => {
     await installation.configure({ more: "[dump]\njobs = 1" });
     await installation.ok("backup", "shop");
     await installation.ok("restore", await newest(), ...target("again"), "--create", "--jobs", "2");
-    await expectEqual("shop", from, "again");
     await installation.ok("restore", await newest(), ...target("again"), "--clean");
     await expectEqual("shop", from, "again");
     expect(await installation.temporaryFiles()).toEqual([]);

@@ -1,4 +1,5 @@
 import { Pg321Error } from "../base/errors.ts";
+import { isForIncludedTables, WITHOUT_INCLUDED_TABLES } from "../config/database/dump-options.ts";
 import type { SelectionSettings } from "../config/database/settings.ts";
 import { quotedName, schemaPattern, tablePattern } from "../config/database/table-pattern.ts";
 import type { Connection } from "./connection.ts";
@@ -26,6 +27,7 @@ interface Relation {
   schema: string;
   name: string;
   kind: string;
+  isUnlogged: boolean;
   /** Of a partition. */
   parent: number | null;
   /** The table of an owned sequence. */
@@ -37,6 +39,7 @@ const LISTED_MAX = 200;
 
 /** pg_dump options that leave large objects out, or take them along with a selection. */
 const WITHOUT_LARGE_OBJECTS = ["--no-large-objects", "--no-blobs"];
+const WITHOUT_UNLOGGED_DATA = "--no-unlogged-table-data";
 const WITH_LARGE_OBJECTS = ["--large-objects", "--blobs"];
 
 /** Undefined if all of the database is dumped, without further options. Throws code `database` if nothing is left. */
@@ -45,6 +48,7 @@ export async function selectTables(
   settings: SelectionSettings,
 ): Promise<SelectedTables | undefined> {
   if (isEverything(settings)) return undefined;
+  refuseExtensionsAlone(connection, settings);
   const relations = await listRelations(connection);
   const chosen = new Chosen(relations, settings);
   if (chosen.isEmpty)
@@ -52,17 +56,42 @@ export async function selectTables(
       "database",
       `${connection.endpoint.label}: the [[database]] tables leave nothing to dump`,
       {
-        hint: `nothing matches ${[...settings.include_schemas, ...settings.include_tables].map((one) => `"${one}"`).join(", ")}: correct include_schemas or include_tables in the config`,
+        hint: hintForNothing(settings),
       },
     );
   return {
     args: chosen.args(),
     streamArgs: settings.pg_dump_options.filter((option) => !isOfContents(option)),
     hasRows: (schema, name) => chosen.hasRows(schema, name),
-    hasValue: (schema, name) => !settings.schema_only && chosen.isDumped(schema, name),
+    hasValue: (schema, name) => chosen.hasRows(schema, name),
     hasEveryObject: chosen.hasEveryObject,
     left_out: chosen.leftOut(),
   };
+}
+
+/** Tables of the config may give one database the option, and another one's schemas. */
+function refuseExtensionsAlone(
+  { endpoint }: Connection,
+  { include_tables, pg_dump_options }: SelectionSettings,
+): void {
+  if (include_tables.length > 0) return;
+  for (const option of pg_dump_options)
+    if (isForIncludedTables(option))
+      throw new Pg321Error("usage", `${endpoint.label}: ${option} is refused: ${WITHOUT_INCLUDED_TABLES}`, {
+        hint: "correct pg_dump_options or include_tables in the [[database]] tables: pg321 check shows which line holds",
+      });
+}
+
+function hintForNothing(settings: SelectionSettings): string {
+  const { include_schemas, include_tables, exclude_schemas, exclude_tables } = settings;
+  const quoted = (list: readonly string[]) => list.map((one) => `"${one}"`).join(", ");
+  const excluded = quoted([...exclude_schemas, ...exclude_tables]);
+  const included = quoted([...include_schemas, ...include_tables]);
+  if (included === "")
+    return `${excluded} excludes everything: correct exclude_schemas or exclude_tables in the config, or exclude the database`;
+  if (excluded === "")
+    return `nothing matches ${included}: correct include_schemas or include_tables in the config`;
+  return `nothing that matches ${included} is left without ${excluded}: correct these patterns in the config`;
 }
 
 function isEverything({ schema_only, ...lists }: SelectionSettings): boolean {
@@ -96,8 +125,8 @@ class Chosen {
   /** The relations that match, their partitions at any depth, and the sequences that they own. */
   #withParts(written: readonly string[]): Set<Relation> {
     const patterns = written.map(tablePattern);
-    const found = this.#relations.filter(({ schema, name }) =>
-      patterns.some(({ matches }) => matches(schema, name)),
+    const found = this.#relations.filter(
+      ({ schema, name }) => name !== "" && patterns.some(({ matches }) => matches(schema, name)),
     );
     const oids = new Set(found.map(({ oid }) => oid));
     const isPart = ({ oid, parent, owner }: Relation) =>
@@ -116,9 +145,8 @@ class Chosen {
 
   get isEmpty(): boolean {
     const { include_schemas, include_tables } = this.#settings;
-    if (include_tables.length > 0) return !this.#relations.some((one) => this.#isIn(one));
-    if (include_schemas.length === 0) return false;
-    return !this.#schemas().some((schema) => this.#isInSchema(schema));
+    if (this.#relations.some((one) => this.#isIn(one))) return false;
+    return include_tables.length > 0 || include_schemas.length > 0 || this.#relations.length > 0;
   }
 
   #schemas(): string[] {
@@ -157,11 +185,17 @@ class Chosen {
     return include_tables.length === 0 || include_tables.some(matches);
   }
 
+  #isWithoutRows(relation: Relation): boolean {
+    if (relation.isUnlogged && this.#settings.pg_dump_options.includes(WITHOUT_UNLOGGED_DATA)) return true;
+    return this.#withoutRows.has(relation);
+  }
+
+  /** The rows of a table, or the value of a sequence. */
   hasRows(schema: string, name: string): boolean {
     const { schema_only, exclude_table_data } = this.#settings;
     if (schema_only || !this.isDumped(schema, name)) return false;
     const relation = this.#named(schema, name);
-    if (relation) return !this.#withoutRows.has(relation);
+    if (relation) return !this.#isWithoutRows(relation);
     return !exclude_table_data.some((written) => tablePattern(written).matches(schema, name));
   }
 
@@ -191,7 +225,7 @@ class Chosen {
     const tables = this.#relations.filter(({ kind }) => TABLE_KINDS.includes(kind));
     const absent = tables.filter((one) => !this.#isIn(one));
     const empty = tables.filter(
-      (one) => one.kind === "r" && this.#isIn(one) && !schema_only && this.#withoutRows.has(one),
+      (one) => one.kind === "r" && this.#isIn(one) && !schema_only && this.#isWithoutRows(one),
     );
     const has = (options: readonly string[]) => options.some((one) => pg_dump_options.includes(one));
     const lists = { include_schemas, include_tables, ...rest };
@@ -255,12 +289,13 @@ async function listRelations(connection: Connection): Promise<Relation[]> {
         schema: string;
         name: string;
         kind: string;
+        unlogged: boolean;
         parent: string | null;
         owner: string | null;
       }[]
     >`
       select coalesce(c.oid, 0)::int8::text as oid, n.nspname as schema, coalesce(c.relname, '') as name,
-        coalesce(c.relkind::text, '') as kind,
+        coalesce(c.relkind::text, '') as kind, coalesce(c.relpersistence = 'u', false) as unlogged,
         (select i.inhparent from pg_inherits i where i.inhrelid = c.oid and c.relispartition)::int8::text as parent,
         (select d.refobjid from pg_depend d where c.relkind = 'S' and d.classid = 'pg_class'::regclass
           and d.objid = c.oid and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i') limit 1)
@@ -271,8 +306,8 @@ async function listRelations(connection: Connection): Promise<Relation[]> {
       order by n.nspname collate "C", c.relname collate "C"`,
   );
   const number = (text: string | null) => (text === null ? null : Number(text));
-  return rows.map(({ oid, schema, name, kind, parent, owner }) => ({
-    ...{ oid: Number(oid), schema, name, kind },
+  return rows.map(({ oid, schema, name, kind, unlogged, parent, owner }) => ({
+    ...{ oid: Number(oid), schema, name, kind, isUnlogged: unlogged },
     parent: number(parent),
     owner: number(owner),
   }));

@@ -35,6 +35,9 @@ const VALUES: Readonly<Record<string, RegExp>> = {
 
 const CONNECTION = "the connection is that of the [[server]]";
 const SELECTION = (key: string) => `use ${key} of the [[database]], which pg321 records with the backup`;
+/** Why `--extension=` is refused without `include_tables`. */
+export const WITHOUT_INCLUDED_TABLES =
+  "without include_tables it makes pg_dump leave out large objects, other extensions, languages, casts, publications and event triggers; use it only beside include_tables, or remove it: a dump of everything has all extensions";
 const CUSTOM = "pg321 needs the custom format, which pg_restore reads";
 
 const IGNORED = "pg_dump ignores it in an archive";
@@ -123,4 +126,9 @@ export function dumpOptionProblem(written: string): string | undefined {
 
 export function allowedOptions(): string[] {
   return [...FLAGS, ...Object.keys(VALUES).map((name) => `${name}=VALUE`)];
+}
+
+/** Whether pg_dump takes an option as a selection, which is harmless only beside selected tables. */
+export function isForIncludedTables(option: string): boolean {
+  return option.startsWith("--extension=");
 }

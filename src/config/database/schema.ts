@@ -10,7 +10,7 @@ import { list, rule, table } from "../schema/table.ts";
 import { isTable } from "../schema/values.ts";
 import type { KeepConfig } from "../storage-config.ts";
 import type { DatabaseConfig, DatabaseRestoreTest } from "./config.ts";
-import { dumpOptionProblem } from "./dump-options.ts";
+import { dumpOptionProblem, isForIncludedTables, WITHOUT_INCLUDED_TABLES } from "./dump-options.ts";
 import { HOOK_KEYS } from "./hooks.ts";
 import { schemaPattern, tablePattern } from "./table-pattern.ts";
 
@@ -107,6 +107,8 @@ const databaseSchema = v.pipe(
     for (const [index, option] of Array.isArray(pg_dump_options) ? pg_dump_options.entries() : []) {
       const problem = typeof option === "string" ? dumpOptionProblem(option) : undefined;
       if (problem !== undefined) report(["pg_dump_options", index], problem);
+      else if (include_tables === undefined && typeof option === "string" && isForIncludedTables(option))
+        report(["pg_dump_options", index], `${option} is refused: ${WITHOUT_INCLUDED_TABLES}`);
     }
   }),
   v.transform(

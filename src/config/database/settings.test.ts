@@ -118,6 +118,20 @@ nmae = "x"
     ]);
   });
 
+  test("an extension is selected only beside tables, because pg_dump would drop much else", async () => {
+    const [problem, ...more] = await mistakes(
+      `${MINIMAL}[[database]]\nname = "shop"\npg_dump_options = ["--extension=hstore"]\n`,
+    );
+    expect(more).toEqual([]);
+    expect(problem).toContain(
+      "database[0].pg_dump_options[0]: --extension=hstore is refused: without include_tables",
+    );
+    expect(problem).toContain("large objects");
+    await loadToml(
+      `${MINIMAL}[[database]]\nname = "shop"\ninclude_tables = ["a"]\npg_dump_options = ["--extension=hstore"]\n`,
+    );
+  });
+
   test("keep must fit the storages", async () => {
     const s3 = (more: string) =>
       `${MINIMAL}[[storage]]\nname = "r2"\ntype = "s3"\nprovider = "aws"\nregion = "eu-central-1"\nbucket = "backups"\naccess_key_id = "AK"\nsecret_access_key = "SK"\n${more}\n[[database]]\nname = "shop"\nkeep = { days = 3 }\n`;

@@ -1,6 +1,8 @@
 import { createHash } from "node:crypto";
 import * as v from "valibot";
 import { plural } from "../../base/text/amounts.ts";
+import { isForIncludedTables } from "../../config/database/dump-options.ts";
+import { schemaPattern, tablePattern } from "../../config/database/table-pattern.ts";
 
 const relation = v.object({ schema: v.string(), name: v.string() });
 
@@ -46,12 +48,45 @@ export function leftOutText(left: LeftOutOfDump | undefined): string | undefined
           `without ${tables.length + tables_omitted === 1 ? "table" : "tables"} ${named(tables, tables_omitted)}`,
         ]
       : []),
+    ...unnamedParts(left),
     ...(rows_of.length > 0 ? [`without the rows of ${named(rows_of, rows_of_omitted)}`] : []),
     ...(large_objects && !schema_only ? ["without large objects"] : []),
     ...(extensions ? ["without extensions"] : []),
+    ...(hasDroppedMore(left)
+      ? ["without large objects and other objects of the whole database (--extension)"]
+      : []),
     ...left.options.filter((option) => option.startsWith("--no-") && !/blobs|large-objects/.test(option)),
   ];
   return parts.length === 0 ? undefined : parts.join(", ");
+}
+
+/** Patterns that left something out although no table that is named here shows it: functions, views, sequences. */
+function unnamedParts({ settings, schema_only, tables, rows_of, unmatched }: LeftOutOfDump): string[] {
+  const patternsOf = (key: string, isNamed: (written: string) => boolean) => {
+    const patterns = (settings[key] ?? []).filter((one) => !unmatched.includes(one) && !isNamed(one));
+    const quoted = patterns.map((one) => `"${one}"`).join(", ");
+    return patterns.length === 0 ? [] : [`${key} (${quoted}) selects`];
+  };
+  const isNamedSchema = (written: string) =>
+    tables.some(({ schema }) => schemaPattern(written).matches(schema));
+  const isNamedTable = (written: string) =>
+    tables.some(({ schema, name }) => tablePattern(written).matches(schema, name));
+  const included = ["include_schemas", "include_tables"].flatMap((key) =>
+    patternsOf(key, () => tables.length > 0),
+  );
+  return [
+    ...included.map((text) => `with only what ${text}`),
+    ...patternsOf("exclude_schemas", isNamedSchema).map((text) => `without what ${text}`),
+    ...patternsOf("exclude_tables", isNamedTable).map((text) => `without what ${text}`),
+    ...patternsOf("exclude_table_data", () => schema_only || rows_of.length > 0).map(
+      (text) => `without the rows of what ${text}`,
+    ),
+  ];
+}
+
+/** Earlier versions accepted `--extension=` without included tables, and recorded nothing of what pg_dump then drops. */
+function hasDroppedMore({ options, settings }: LeftOutOfDump): boolean {
+  return settings["include_tables"] === undefined && options.some(isForIncludedTables);
 }
 
 function named(relations: LeftOutOfDump["tables"], omitted: number): string {

@@ -36,6 +36,16 @@ test("no pattern is longer than an argument may be", () => {
   expect(patterns.join("").match(/\d+"/g)?.length).toBe(5000);
 });
 
+test("a table or sequence may be called like a large object", () => {
+  const tasks = plan({
+    entries: [entry("TABLE DATA", "LARGE OBJECT 1"), entry("SEQUENCE SET", "LARGE OBJECTS")],
+    relations: [relation(1, "LARGE OBJECT 1"), relation(2, "LARGE OBJECTS")],
+  });
+  expect(tasks?.flatMap(({ options }) => options)).toEqual([
+    '--table="public"."LARGE OBJECTS"|"LARGE OBJECT 1"',
+  ]);
+});
+
 test("names beyond ASCII can be written only in UTF8", () => {
   const relations = [{ schema: "public", name: "größe" }];
   expect(canBeNamed(relations, "UTF8")).toBe(true);

@@ -64,6 +64,7 @@ export function entryKey({ description, namespace, tag }: ArchiveEntry): string 
 }
 
 function isOfLargeObjects({ description, tag }: ArchiveEntry): boolean {
+  if (description === TABLE_DATA || description === SEQUENCE_SET) return false;
   return /^BLOBS?( METADATA)?$/.test(description) || tag.startsWith("LARGE OBJECT");
 }
 

@@ -84,13 +84,15 @@ export async function isAwaited(catalog: Catalog, name: string, now: Date): Prom
 
 /**
  * Takes a lease as `holdLease` does, but waits up to `LEASE_WAIT_MS` if `isBrief` says that the holder will release
- * it soon. Only one run may wait; others are refused. `onWait` is called when the wait begins.
+ * it soon. Only one run may wait, unless all who wait hold the lease only briefly (`isShared`); others are refused.
+ * `onWait` is called when the wait begins.
  */
 export async function awaitLease(
   catalog: Catalog,
   request: LeaseRequest,
   tools: LeaseTools & {
     isBrief: (holder: LeaseHolder) => Promise<boolean>;
+    isShared?: boolean;
     onWait: (holder: LeaseHolder) => void;
   },
 ): Promise<Held> {
@@ -98,7 +100,9 @@ export async function awaitLease(
   const taken = await tryLease(catalog, request, tools);
   if (!("holder" in taken)) return taken;
   if (!(await isBrief(taken.holder))) throw heldBy(taken.holder);
-  await using _next = await holdLease(catalog, { ...request, name: nextName(request.name) }, tools);
+  const next = await tryLease(catalog, { ...request, name: nextName(request.name) }, tools);
+  if ("holder" in next && !tools.isShared) throw heldBy(next.holder);
+  await using _next = "holder" in next ? undefined : next;
   onWait(taken.holder);
   const untilMs = clock.monotonicMs() + LEASE_WAIT_MS;
   for (;;) {

@@ -1,9 +1,7 @@
 import { deadline, unlessAborted } from "../../base/abort.ts";
 import type { Clock } from "../../base/clock.ts";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
-import { leaseName } from "../../catalog/database-lease.ts";
 import { backupName } from "../../catalog/globals.ts";
-import { awaitLease } from "../../catalog/lease.ts";
 import type { BackupKind, BackupRecord, CopyRecord } from "../../catalog/records.ts";
 import type { ServerConfig } from "../../config/config.ts";
 import type { Snapshot } from "../../postgres/counts/snapshot.ts";
@@ -28,6 +26,7 @@ import type { DumpSource } from "./dump-source.ts";
 import { prepareDump } from "./dump-source.ts";
 import { prepareGlobals } from "./globals.ts";
 import { BackupHooks } from "./hooks.ts";
+import { awaitBackupLease } from "./lease-of-backup.ts";
 import { describeObject, recordFailure, recordObject, recordStart, withFacts } from "./record.ts";
 
 export interface DatabaseBackup {
@@ -42,7 +41,7 @@ export interface DatabaseBackup {
 /**
  * Backs up one database: one dump to every storage. Resolves if the backup is VERIFIED or PARTIAL; throws after it is
  * recorded as FAILED. Throws code `locked`, before anything is recorded, if another backup of this database is running.
- * It waits for runs that remove or fill copies, because they hold the lease only briefly. The dump is made from the given
+ * It waits for runs that hold the lease only briefly. The dump is made from the given
  * snapshot, or from its own.
  */
 export async function backupDatabase(
@@ -52,25 +51,8 @@ export async function backupDatabase(
   database: string,
   { kind = "dump", snapshot }: { kind?: BackupKind | undefined; snapshot?: Snapshot | undefined } = {},
 ): Promise<DatabaseBackup> {
-  const { catalog, clock, config, host, log, pid } = context;
-  await using lease = await awaitLease(
-    catalog,
-    { name: leaseName(server.name, database), runId, host, pid },
-    {
-      clock,
-      signal: context.signal,
-      isBrief: async ({ run_id }) => {
-        const backups = await catalog.runs({ job: "backup", outcome: "RUNNING" });
-        return !backups.some(({ id }) => id === run_id);
-      },
-      onWait: ({ run_id }) =>
-        log.info("a backup is waiting for another run on its database", {
-          server: server.name,
-          database,
-          holder_run_id: run_id,
-        }),
-    },
-  );
+  const { clock, config } = context;
+  await using lease = await awaitBackupLease(context, { runId, server: server.name, database, kind });
   const durationMs = config.dump.run_timeout_ms;
   const late = () => runTimedOut(server, database, durationMs);
   using time = deadline({ clock, signal: lease.signal, durationMs }, late);

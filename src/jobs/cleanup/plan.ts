@@ -49,13 +49,17 @@ export async function planCleanup(
   const suspicion = clockSuspicion(facts);
   const shrunk = shrunkSince(await catalog.alerts({ unacknowledged: true }));
   const { now } = facts;
+  const places = (await catalog.overview.databases()).filter(({ gone_at }) => gone_at === null);
   const rules: RetentionRules = {
     now,
     timezone: config.timezone,
     storages: config.storage.map(retainingStorage),
     keepOf: keepsOf(config),
     lockHorizonMs: lockHorizonMs(config, now),
-    guard: { staleAfterMs: (...name) => staleAfterMs(config, ...name, now), keep: config.guard.keep },
+    guard: {
+      staleAfterMs: (server, database) => staleAfterMs(config, { server, database }, now, places),
+      keep: config.guard.keep,
+    },
     clockSuspicion: suspicion,
     confirmedPlanHash: options.confirm,
   };

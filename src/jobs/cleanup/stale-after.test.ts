@@ -2,14 +2,20 @@ import { expect, test } from "bun:test";
 import { endpointLab } from "../../../test/lab/endpoint.ts";
 import { backupRecord, copyRecord } from "../../../test/suites/catalog/records.ts";
 import { HOUR_MS } from "../../base/limits.ts";
+import { GLOBALS_DATABASE } from "../../catalog/globals.ts";
 import { planCleanup } from "./plan.ts";
 import { staleAfterMs } from "./stale-after.ts";
 
 const NOW = new Date("2026-11-23T00:00:00Z");
 
-const hoursFor = async (more: string, database = "app") => {
+const hoursFor = async (more: string, database = "app", databases: string[] = []) => {
   await using lab = await endpointLab({ more });
-  return staleAfterMs(lab.context.config, "main", database, NOW) / HOUR_MS;
+  const [first, ...places] = [database, ...databases].map((name) => ({ server: "main", database: name }));
+  if (!first) throw new Error("expected a place");
+  return (
+    staleAfterMs(lab.context.config, first, NOW, [...places, { server: "other", database: "often" }]) /
+    HOUR_MS
+  );
 };
 
 test("is three times the longest interval of the database's own backup schedule", async () => {
@@ -19,6 +25,15 @@ test("is three times the longest interval of the database's own backup schedule"
   const busy = '[[schedule.override]]\nname = "busy"\ndatabases = ["shop_*"]\nbackup = "0 */6 * * *"';
   expect(await hoursFor(busy, "shop_1")).toBe(18);
   expect(await hoursFor(busy)).toBe(72);
+});
+
+test("is for globals three times the interval of the server's database that is backed up most often", async () => {
+  const own = '[schedule]\nbackup = "@daily"\n[[database]]\nname = "often"\nschedule = "@hourly"\n';
+  expect(await hoursFor(own, GLOBALS_DATABASE, ["app", "often"])).toBe(3);
+  expect(await hoursFor(own, GLOBALS_DATABASE, ["app"])).toBe(72);
+  const off = '[schedule]\nbackup = "off"\n[[database]]\nname = "often"\nschedule = "@hourly"\n';
+  expect(await hoursFor(off, GLOBALS_DATABASE, ["app", "often"])).toBe(3);
+  expect(await hoursFor('[schedule]\nbackup = "off"', GLOBALS_DATABASE, ["app"])).toBe(72);
 });
 
 test("is three days for databases without a schedule, and the configured value for all databases", async () => {

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { ManualClock } from "../../test/lab/manual-clock.ts";
-import { deadline, unlessAborted, unlessHung, unlessLate, waitAtMost } from "./abort.ts";
+import { deadline, deadlineAfter, unlessAborted, unlessHung, unlessLate, waitAtMost } from "./abort.ts";
 
 const never = new Promise<never>(() => {});
 
@@ -134,4 +134,23 @@ test("a wait ends with the promise or with the time, and no timer stays", async 
   await clock.advance(1);
   await waiting;
   expect(clock.sleeping).toBe(0);
+});
+
+test("a deadline after a signal begins with its abort, and ends with its disposal", async () => {
+  const clock = new ManualClock();
+  const stop = new AbortController();
+  const limit = { clock, durationMs: 10 };
+  using early = deadlineAfter(stop.signal, limit, () => new Error("late"));
+  {
+    using _disposed = deadlineAfter(stop.signal, limit);
+  }
+  await clock.advance(100);
+  expect(clock.sleeping).toBe(0);
+  stop.abort();
+  using begun = deadlineAfter(stop.signal, limit);
+  expect(clock.sleeping).toBe(2);
+  await clock.advance(9);
+  expect([early.signal.aborted, begun.signal.aborted]).toEqual([false, false]);
+  await clock.advance(1);
+  expect([early.signal.reason.message, begun.signal.aborted]).toEqual(["late", true]);
 });

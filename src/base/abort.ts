@@ -78,6 +78,28 @@ export function deadline({ clock, durationMs, signal }: TimeLimit, late: () => E
   };
 }
 
+/**
+ * A deadline that begins when the given signal aborts: for work that may go on for a moment after a stop. It never aborts
+ * if that signal does not.
+ */
+export function deadlineAfter(
+  signal: AbortSignal,
+  { clock, durationMs }: Pick<TimeLimit, "clock" | "durationMs">,
+  late: () => Error = timedOut,
+): Deadline {
+  const over = new AbortController();
+  const done = new AbortController();
+  const begin = () => {
+    clock.sleep(durationMs, done.signal).then(
+      () => over.abort(late()),
+      () => {},
+    );
+  };
+  if (signal.aborted) begin();
+  else signal.addEventListener("abort", begin, { once: true, signal: done.signal });
+  return { signal: over.signal, [Symbol.dispose]: () => done.abort() };
+}
+
 /** The error of `AbortSignal.timeout`. */
 function timedOut(): Error {
   return new DOMException("The operation timed out.", "TimeoutError");

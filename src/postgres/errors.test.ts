@@ -25,6 +25,16 @@ test("errors of statements about data leave the host without values of rows", ()
 });
 
 test.each([
+  ["P0001", "exec_stmt_raise"],
+  ["55000", "exec_stmt_raise"],
+])("the words of RAISE stay on the host: SQLSTATE %s", (code, routine) => {
+  const fields = { code, routine, severity: "ERROR", message: "bad customer joe@example.com" };
+  const error = databaseError(Object.assign(new Error(fields.message), fields), "cannot count") as Pg321Error;
+  expect(error.message).toContain("joe@example.com");
+  expect(outsideText(error)).toBe("cannot count: an error in a function");
+});
+
+test.each([
   [
     'pg_restore: error: COPY failed for table "users": ERROR:  invalid input syntax for type integer: "joe@example.com"',
     "restore failed: it ended with exit 1: invalid input syntax for type integer: …",

@@ -158,7 +158,7 @@ const OF_STATEMENTS: readonly Known[] = [
  */
 export function databaseError(error: unknown, what: string, readsRows = false): unknown {
   if (error instanceof ChildError) return childError(error, what, readsRows);
-  const { code, message, errors, severity, detail, hint } = error as Partial<PostgresFields>;
+  const { code, message, errors, severity, detail, hint, routine } = error as Partial<PostgresFields>;
   // If a host has several addresses there is one error for each of them.
   if (Array.isArray(errors) && errors.length > 0) return databaseError(errors[0], what, readsRows);
   if (error instanceof Pg321Error || typeof code !== "string") return error;
@@ -169,7 +169,9 @@ export function databaseError(error: unknown, what: string, readsRows = false): 
     candidates.find((one) => one.text.test(text)) ??
     [...OF_STATEMENTS, ...OF_CONNECTING].find(({ codes }) => codes.includes(code));
   const shownText = lowerFirst(message || code) + (detail ? ` (${detail})` : "");
-  const outside = isOfData(code) ? `${what}: ${messageKind(lowerFirst(message ?? ""))}` : undefined;
+  const isOfFunction = code.startsWith("P0") || routine === RAISED;
+  const kind = isOfFunction ? OF_FUNCTION : messageKind(lowerFirst(message ?? ""));
+  const outside = isOfFunction || isOfData(code) ? `${what}: ${kind}` : undefined;
   return newError(error as Error, { message: `${what}: ${shownText}`, outside }, known, hint ? [hint] : []);
 }
 
@@ -181,7 +183,12 @@ interface PostgresFields {
   severity: string;
   detail: string;
   hint: string;
+  /** The function of the server's source that reported it. */
+  routine: string;
 }
+
+/** Of `RAISE` in PL/pgSQL, whichever SQLSTATE it names. */
+const RAISED = "exec_stmt_raise";
 
 function childError(error: ChildError, what: string, readsRows: boolean): Pg321Error {
   const messages = messagesOf(error.stderrTail);

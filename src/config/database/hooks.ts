@@ -47,11 +47,16 @@ const hookSchema = v.pipe(
     ),
     sql: v.optional(sql),
     timeout: v.optional(duration(), "5m"),
-    on_error: v.optional(onError, "stop"),
+    on_error: v.optional(onError),
   }),
   rule(({ command, shell, sql }, report) => {
     if ((command === undefined) === (sql === undefined))
       report(["command"], "expected either command or sql");
+    if (shell === true && sql !== undefined)
+      report(
+        ["shell"],
+        "found true beside sql, expected a command: SQL runs in the database, not in a shell",
+      );
     if (shell === true && Array.isArray(command))
       report(["command"], 'found an array, expected one text for the shell (shell = true): "a && b"');
     if (shell !== true && typeof command === "string")
@@ -79,15 +84,26 @@ export const hooksSchema = v.pipe(
         command: typeof command === "string" ? ["/bin/sh", "-c", command] : command,
         sql,
         timeout_ms: timeout,
-        on_error,
+        on_error: on_error ?? "stop",
       }),
     ),
   ),
 );
 
+/** Hooks after the dump cannot stop it. */
+const hooksAfterSchema = v.pipe(
+  v.unknown(),
+  rule((hooks, report) => {
+    for (const [index, hook] of Object.values(hooks).entries())
+      if (isTable(hook) && hook["on_error"] !== undefined)
+        report([index, "on_error"], "not a key of this hook: only a pre_backup can stop the backup");
+  }),
+  hooksSchema,
+);
+
 /** The keys of a [[server]] or a [[database]] with hooks. */
 export const HOOK_KEYS = {
   pre_backup: v.optional(hooksSchema),
-  post_backup: v.optional(hooksSchema),
-  on_failure: v.optional(hooksSchema),
+  post_backup: v.optional(hooksAfterSchema),
+  on_failure: v.optional(hooksAfterSchema),
 };

@@ -72,7 +72,7 @@ export async function backupDatabase(
       signal.aborted ? signal.reason : error,
       state.isWhole,
     );
-    await hooks.failed(signal);
+    await hooks.failed();
     throw reported;
   }
 }

@@ -11,7 +11,7 @@ export async function alertHooks(context: AlertContext, backup: BackupRecord): P
   const name = backupName(backup);
   const key = `hook ${name}`;
   const { pre_backup = [], post_backup = [] } = hookRunsOf(backup) ?? {};
-  const errors = [...pre_backup, ...post_backup].flatMap(({ error }) => error ?? []);
+  const errors = [...pre_backup, ...post_backup].flatMap(({ summary }) => summary ?? []);
   if (errors.length === 0)
     return resolveAlert(context, key, `every hook of the backup of ${name} succeeds again`);
   await raiseAlert(context, {

@@ -9,8 +9,10 @@ export interface HookRun {
   duration_ms: number;
   /** The end of its output, without known secrets; of SQL, the rows of the answers. */
   output: string;
-  /** `hook pre_backup "x" failed: exit code 3: …`; null: it succeeded. */
+  /** `hook pre_backup "x" failed: exit code 3: …`, with the last line of the output; null: it succeeded. */
   error: string | null;
+  /** The same without output and values of rows, for the backup's error and alerts: they leave this host. */
+  summary: string | null;
 }
 
 export type HookRuns = Record<HookKind, HookRun[]>;

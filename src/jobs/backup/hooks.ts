@@ -1,5 +1,5 @@
-import { deadline } from "../../base/abort.ts";
-import { messageOf, Pg321Error } from "../../base/errors.ts";
+import { deadline, deadlineAfter } from "../../base/abort.ts";
+import { messageOf, outsideText, Pg321Error } from "../../base/errors.ts";
 import { Secret } from "../../base/secret.ts";
 import { visibleLines } from "../../base/text/visible.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
@@ -10,12 +10,11 @@ import { connectWithin } from "../../postgres/bounded-connection.ts";
 import { endpointOf } from "../../postgres/connection.ts";
 import { GroupEnded, runGroup } from "../../stream/process-group.ts";
 import type { JobContext } from "../context.ts";
-import { isStopped } from "../record-run.ts";
 import type { HookRun, HookRuns } from "./hook-runs.ts";
 
 /** The end of a hook's output that is kept. */
 const OUTPUT_CHARACTERS_MAX = 4_096;
-/** For the hooks of a failure while the program is being stopped. */
+/** For the hooks after a backup that was stopped: the daemon and systemd wait longer than this before they kill. */
 const STOPPING_MS_MAX = 10_000;
 /** Shorter secrets would hide ordinary words. */
 const SECRET_CHARACTERS_MIN = 4;
@@ -44,40 +43,41 @@ export class BackupHooks {
   /** What went wrong with hooks of a backup that is good. */
   get warnings(): string[] {
     const all = [...this.#runs.pre_backup, ...this.#runs.post_backup];
-    return all.flatMap(({ error }) => error ?? []);
+    return all.flatMap(({ summary }) => summary ?? []);
   }
 
   /** Throws code `database` if a hook fails whose `on_error` is "stop": then the database is not dumped. */
   async before(signal: AbortSignal): Promise<void> {
     for (const hook of this.#hooks.pre_backup) {
-      const { error } = await this.#run("pre_backup", hook, "", signal);
+      const { summary } = await this.#run("pre_backup", hook, "", signal);
       await this.#record();
       signal.throwIfAborted();
-      if (error !== null && hook.on_error === "stop")
-        throw new Pg321Error("database", error, {
-          hint: 'correct the hook, or set its on_error = "continue"; pg321 show ID has its output',
+      if (summary !== null && hook.on_error === "stop")
+        throw new Pg321Error("database", summary, {
+          hint: `correct the hook, or set its on_error = "continue"; its output: pg321 show ${this.#backup.id.slice(0, 8)}`,
         });
     }
   }
 
-  /** Never throws: the backup is made. */
+  /**
+   * Never throws: the backup is made. Once the signal has aborted, also before the first hook, all of them together have a
+   * short time: they may have to undo what `pre_backup` did.
+   */
   async after(status: string, signal: AbortSignal): Promise<void> {
     await this.#all("post_backup", status, signal);
   }
 
   /** Never throws. Runs also when the backup was stopped: then the time is short. */
-  async failed(signal: AbortSignal): Promise<void> {
-    const isStopping = isStopped(this.#context.signal);
-    const outcome = isStopping || this.#context.signal.aborted ? "INTERRUPTED" : "FAILED";
-    const { clock } = this.#context;
-    if (!signal.aborted || !this.#context.signal.aborted)
-      return this.#all("on_failure", outcome, new AbortController().signal);
-    using time = deadline({ clock, durationMs: STOPPING_MS_MAX }, () => new Error("pg321 is being stopped"));
-    await this.#all("on_failure", outcome, time.signal);
+  async failed(): Promise<void> {
+    const { signal } = this.#context;
+    await this.#all("on_failure", signal.aborted ? "INTERRUPTED" : "FAILED", signal);
   }
 
-  async #all(kind: HookKind, outcome: string, signal: AbortSignal): Promise<void> {
-    for (const hook of this.#hooks[kind]) await this.#run(kind, hook, outcome, signal);
+  async #all(kind: HookKind, outcome: string, stop: AbortSignal): Promise<void> {
+    const { clock } = this.#context;
+    const late = () => new Error(`the backup was stopped, and hooks then have ${STOPPING_MS_MAX / 1000} s`);
+    using time = deadlineAfter(stop, { clock, durationMs: STOPPING_MS_MAX }, late);
+    for (const hook of this.#hooks[kind]) await this.#run(kind, hook, outcome, time.signal);
     if (this.#hooks[kind].length > 0) await this.#record();
   }
 
@@ -89,33 +89,35 @@ export class BackupHooks {
     const startedAtMs = clock.monotonicMs();
     const late = () => new Error(`it took longer than ${hook.timeout_ms / 1000} s`);
     using time = deadline({ clock, durationMs: hook.timeout_ms, signal }, late);
-    let [output, exit_code, problem]: [string, number | null, string | null] = ["", null, null];
+    let [output, exit_code]: [string, number | null] = ["", null];
+    let problem: Problem | undefined;
     try {
       if (hook.sql !== undefined) output = await this.#runSql(hook.sql, hook.timeout_ms, time.signal);
       else {
         const env = this.#environment(kind, outcome);
         const ended = await runGroup({ argv: hook.command ?? [], env, clock, signal: time.signal });
         ({ output, exitCode: exit_code } = ended);
-        if (exit_code !== 0) problem = endText(ended);
+        if (exit_code !== 0) problem = problemOf(new Error(endText(ended)));
       }
     } catch (error) {
       if (error instanceof GroupEnded) output = error.output;
-      problem = time.signal.aborted ? messageOf(time.signal.reason) : messageOf(error);
+      problem = problemOf(time.signal.aborted ? time.signal.reason : error);
     }
-    const said = problem === null ? "" : lastLine(this.#scrubbed(output));
-    const text = problem === null ? null : this.#scrubbed(problem);
+    const said = lastLine(this.#scrubbed(output));
+    const textOf = (why: string) => `${label} failed: ${this.#scrubbed(why)}`;
     const run: HookRun = {
       name: hook.name,
-      outcome: problem === null ? "OK" : "FAILED",
+      outcome: problem === undefined ? "OK" : "FAILED",
       exit_code,
       duration_ms: Math.round(clock.monotonicMs() - startedAtMs),
       output: this.#scrubbed(output).slice(-OUTPUT_CHARACTERS_MAX),
-      error: text === null ? null : `${label} failed: ${text}${said === "" ? "" : `: ${said}`}`,
+      error: problem === undefined ? null : `${textOf(problem.full)}${said === "" ? "" : `: ${said}`}`,
+      summary: problem === undefined ? null : textOf(problem.outside),
     };
     this.#runs[kind].push(run);
     const about = { server, database, backup_id: id, duration_ms: run.duration_ms };
-    if (run.error === null) log.info("a hook has ended", { ...about, hook: `${kind} ${hook.name}` });
-    else log.warning("a hook failed", { ...about, error: run.error });
+    if (run.summary === null) log.info("a hook has ended", { ...about, hook: `${kind} ${hook.name}` });
+    else log.warning("a hook failed", { ...about, error: run.summary });
     return run;
   }
 
@@ -170,6 +172,16 @@ export class BackupHooks {
       log.warning("the output of a hook could not be recorded", { error: messageOf(error) });
     }
   }
+}
+
+/** Why a hook failed: for its record, and without values of rows for what leaves this host. */
+interface Problem {
+  full: string;
+  outside: string;
+}
+
+function problemOf(error: unknown): Problem {
+  return { full: messageOf(error), outside: outsideText(error) };
 }
 
 function endText({ exitCode, signalName }: { exitCode: number | null; signalName: string | null }): string {

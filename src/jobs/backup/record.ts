@@ -1,4 +1,4 @@
-import { messageOf, Pg321Error } from "../../base/errors.ts";
+import { messageOf, outsideText, Pg321Error } from "../../base/errors.ts";
 import { VERSION } from "../../base/version.ts";
 import type { BackupKind, BackupRecord, CopyRecord } from "../../catalog/records.ts";
 import type { DumpFacts } from "../../postgres/counts/facts.ts";
@@ -166,7 +166,7 @@ async function closeRecord(
   await catalog.updateBackup(backup.id, {
     status: status === "INTERRUPTED" ? "FAILED" : "PARTIAL",
     finished_at: clock.now().toISOString(),
-    error: messageOf(reported),
+    error: outsideText(reported),
     ...stderrTailOf(reported),
   });
   return reported;

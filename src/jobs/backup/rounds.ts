@@ -1,4 +1,4 @@
-import { messageOf, Pg321Error } from "../../base/errors.ts";
+import { messageOf, outsideText, Pg321Error } from "../../base/errors.ts";
 import { isEndedByHand } from "../../base/text/states.ts";
 import type { ServerConfig } from "../../config/config.ts";
 import { parseFacts } from "../../postgres/counts/facts.ts";
@@ -199,7 +199,7 @@ function failedResult(
     copies: [],
     warnings: [],
     standby_lag_ms: null,
-    error: messageOf(cause),
+    error: outsideText(cause),
     hint: cause instanceof Pg321Error ? (cause.hint ?? null) : null,
     cause,
   };

@@ -91,7 +91,8 @@ async function startToTheCount(more: string) {
   const database = await postgres.createDatabase();
   const sql = postgres.connect(database);
   await holdCount(sql);
-  const installation = await installationOf(database, more);
+  const thaw = '[[database]]\nname = "*"\npost_backup = [{ command = ["/bin/echo", "thawed"] }]';
+  const installation = await installationOf(database, `${more}\n${thaw}`);
   const running = watched(installation.start("backup", "--json"));
   await running.until("it counts after the dump", async () => (await isHeld(sql)) && (await isDumped(sql)));
   await running.until("the object is recorded", async () => {
@@ -106,6 +107,8 @@ async function expectWholeButUncounted(installation: Installation, why: string) 
   const shown = (await installation.ok("show", id, "--json")).json;
   expect(shown).toMatchObject({ status: "VERIFIED", error: null, copies: [{ state: "CONFIRMED" }] });
   expect(shown.facts.tables).toHaveLength(4);
+  // It undoes what a pre_backup did.
+  expect(shown.hooks.post_backup).toMatchObject([{ outcome: "OK", output: "thawed\n" }]);
   for (const table of shown.facts.tables)
     expect(table).toMatchObject({ method: "not_counted", why: expect.stringContaining(why) });
   expect((await installation.ok("verify", id, "--json")).json.copies).toMatchObject([{ verdict: "good" }]);

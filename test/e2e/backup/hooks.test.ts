@@ -40,6 +40,14 @@ async function backUp(...words: string[]) {
   return { ...ended, shown };
 }
 
+async function openHookAlerts(): Promise<{ key: string; message: string; resolved_at: string | null }[]> {
+  const { alerts } = (await installation.ok("alerts", "--json")).json;
+  return alerts.filter(
+    (alert: { key: string; resolved_at: string | null }) =>
+      alert.key.startsWith("hook") && alert.resolved_at === null,
+  );
+}
+
 /** A process that has ended, even one that nobody has waited for, has no arguments. */
 const isAlive = (pid: number) => startedWith(pid).cmdline !== "";
 
@@ -86,10 +94,17 @@ test("a failing pre_backup fails the backup by its name, unless it may continue"
   await installation.configure({ server: hooks(""), more: "" });
   const failed = await backUp();
   expect(failed).toMatchObject({ exitCode: 10, shown: { status: "FAILED", copies: [] } });
-  expect(failed.shown.error).toBe('hook pre_backup "freeze" failed: exit code 3: no space');
+  expect(failed.shown.error).toBe('hook pre_backup "freeze" failed: exit code 3');
+  expect(failed.stderr).toContain(`its output: pg321 show ${failed.shown.id.slice(0, 8)}`);
   expect(await readFile(at("noted"), "utf8")).toBe("on_failure FAILED\n");
   expect(failed.shown.hooks).toMatchObject({
-    pre_backup: [{ name: "freeze", outcome: "FAILED", exit_code: 3 }],
+    pre_backup: [
+      {
+        ...{ name: "freeze", outcome: "FAILED", exit_code: 3, output: "first\nno space\n" },
+        error: 'hook pre_backup "freeze" failed: exit code 3: no space',
+        summary: 'hook pre_backup "freeze" failed: exit code 3',
+      },
+    ],
     post_backup: [],
     on_failure: [{ name: "1", outcome: "OK" }],
   });
@@ -97,19 +112,48 @@ test("a failing pre_backup fails the backup by its name, unless it may continue"
   await installation.configure({ server: hooks(', on_error = "continue"') });
   const made = await backUp();
   expect(made).toMatchObject({ exitCode: 0, shown: { status: "VERIFIED" } });
-  const open = async () =>
-    (await installation.ok("alerts", "--json")).json.alerts
-      .filter(
-        (alert: { key: string; resolved_at: string | null }) =>
-          alert.key.startsWith("hook") && alert.resolved_at === null,
-      )
-      .map(({ message }: { message: string }) => message);
+  const open = async () => (await openHookAlerts()).map(({ message }) => message);
   expect(await open()).toEqual([
-    expect.stringContaining('hook pre_backup "freeze" failed: exit code 3: no space'),
+    expect.stringMatching(/ is made, but hook pre_backup "freeze" failed: exit code 3$/),
   ]);
   await installation.configure({ server: "" });
   await backUp();
   expect(await open()).toEqual([]);
+});
+
+test.each([
+  [
+    "insert into people values ('joe@example.com')",
+    'duplicate key value violates unique constraint "people_pkey"',
+  ],
+  ["do $$ begin raise exception 'owed by joe@example.com'; end $$", "an error in a function"],
+])("values of rows in an error of a hook stay in its record: %s", async (sql, kind) => {
+  const told = postgres.connect(source);
+  await told`create table if not exists people (mail text primary key)`;
+  await told`insert into people values ('joe@example.com') on conflict do nothing`;
+  const hook = (more: string) =>
+    `pre_backup = [{ name = "note", sql = "insert into people values ('first'); ${sql}"${more} }]`;
+  const summary = `hook pre_backup "note" failed: server "main": cannot run the hook's SQL: ${kind}`;
+  const everywhere = async () =>
+    (await installation.ok("alerts", "--json")).stdout +
+    (await installation.run("status", "--json")).stdout +
+    (await installation.ok("list", "--json")).stdout;
+
+  await installation.configure({ server: hook("") });
+  const failed = await backUp();
+  expect(failed).toMatchObject({ exitCode: 10, shown: { status: "FAILED", error: summary } });
+  expect(failed.shown.hooks.pre_backup[0]).toMatchObject({
+    error: expect.stringContaining("joe@example.com"),
+    summary,
+  });
+  expect(failed.stdout + failed.stderr + (await everywhere())).not.toContain("joe@");
+
+  await installation.configure({ server: hook(', on_error = "continue"') });
+  const made = await backUp();
+  expect(made.exitCode).toBe(0);
+  expect(await openHookAlerts()).toMatchObject([{ message: expect.stringContaining(summary) }]);
+  expect(made.stdout + made.stderr + (await everywhere())).not.toContain("joe@");
+  await installation.configure({ server: "" });
 });
 
 /** A hook that hangs with a process in the background, and the files with their ids. */

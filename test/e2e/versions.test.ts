@@ -38,6 +38,9 @@ const CASES: Case[] = [
   }),
 ];
 
+/** A dump has statistics only if they are asked for, and pg_dump knows them from 18 on. */
+const STATISTICS = '[[database]]\nname = "side"\npg_dump_options = ["--statistics"]\n';
+
 const titled = CASES.map(
   (one) => [`${one.programs ?? "programs found here"}: from ${one.source} to ${one.target}`, one] as const,
 );
@@ -63,7 +66,9 @@ describe.each(titled)("%s", (_, { programs, source, target }) => {
     else await admin.sql.unsafe("create database side template template0");
     await admin.sql.unsafe(`create database shop template template0 owner "us owner"`);
     await using side = disposable(connectTo(from.address, "side"));
-    await side.sql.unsafe("create table t (i int primary key); insert into t values (1), (2)").simple();
+    await side.sql
+      .unsafe("create table t (i int primary key); insert into t values (1), (2); analyze t")
+      .simple();
     await using shop = disposable(connectTo(from.address, "shop"));
     await using other = disposable(connectTo(to.address, "postgres"));
     await fillSampleDatabase(shop.sql, 0.1, [other.sql]);
@@ -80,7 +85,7 @@ describe.each(titled)("%s", (_, { programs, source, target }) => {
       storages: (directory) => [localStorage("disk", directory)],
       server: `group = "consistent"\n${programs ? `bin_dir = ${JSON.stringify(programs)}` : ""}`,
       globals: true,
-      more: `[dump]\njobs = 2\n[restore_test]\nserver = "${url(to, "postgres")}"\nmax_bytes = "1GiB"`,
+      more: `${major >= 18 ? STATISTICS : ""}[dump]\njobs = 2\n[restore_test]\nserver = "${url(to, "postgres")}"\nmax_bytes = "1GiB"`,
     });
   });
   afterAll(async () => {
@@ -128,6 +133,8 @@ describe.each(titled)("%s", (_, { programs, source, target }) => {
       ["Sample Reader", "sample_owner", "us Member", "us other", "us owner"].toSorted(),
     );
     for (const name of names) await expectEqual(name, to);
+    await using side = disposable(connectTo(to.address, "side"));
+    expect(await side.sql`select from pg_stats where tablename = 't'`).toHaveLength(major >= 18 ? 1 : 0);
     const roles = await rolesOf(to, major >= 16);
     expect(roles).toEqual(await rolesOf(from, major >= 16));
   });

@@ -167,6 +167,62 @@ test.each([
   },
 );
 
+test.each([
+  ["none", "gzip"],
+  ["none", "none"],
+  ["age", "zstd"],
+] as const)(
+  "its commands open a backup in several streams with encryption %s and compression %s, whatever dump.jobs is now",
+  async (encryption, algorithm) => {
+    await using made = await Installation.make({
+      postgres: postgres.address,
+      databases: [database],
+      storages: (directory) => [localStorage("disk", directory)],
+      encryption,
+      more: `[compression]\nalgorithm = "${algorithm}"\n[dump]\njobs = 2`,
+    });
+    await made.ok("backup");
+    const kit = async (name: string) => {
+      const directory = join(made.directory, name);
+      await made.ok("recovery-kit", directory);
+      await writeFile(join(directory, "identity.txt"), await readFile(made.identityFile));
+      const page = await readFile(join(directory, "recovery-kit.md"), "utf8");
+      const run = async (...commands: string[]) => {
+        const shell = Bun.spawn(["bash", "-e", "-o", "pipefail", "-c", commands.join("\n")], {
+          cwd: directory,
+          stdout: "pipe",
+        });
+        const printed = await shell.stdout.text();
+        expect(await shell.exited).toBe(0);
+        return printed;
+      };
+      const [fetch = ""] = blocksBelow(page, `main/${database} from disk, with cp`);
+      const [open = ""] = blocksBelow(page, `Open and restore main/${database}`);
+      return { directory, page, run, fetch, open };
+    };
+    const list = (directory: string) => `for one in ${directory}/*.dump; do pg_restore -l "$one"; done`;
+
+    const now = await kit("now");
+    expect(now.page).not.toContain("## Backups in several streams");
+    const id = /^if .* (\w{8})/m.exec(
+      blocksBelow(now.page, `Open and restore main/${database}`).at(-1) ?? "",
+    )?.[1];
+    expect(await now.run(now.fetch, now.open)).toEndWith("opened\n");
+    const contents = await now.run(list(id ?? ""));
+    expect(contents).toContain("Archive created at");
+
+    await made.configure({ more: `[compression]\nalgorithm = "${algorithm}"` });
+    const later = await kit("later");
+    expect(later.open).not.toContain("--members");
+    const [several = ""] = blocksBelow(later.page, "Backups in several streams");
+    // Of an encrypted backup the file as it is, of another one the dump that the commands above it made of it.
+    const file = encryption === "age" ? "backup_*.enc" : `${id}.dump`;
+    const steps = encryption === "age" ? [later.fetch] : [later.fetch, later.open];
+    await later.run(...steps, several.replace("FILE", file));
+    expect(await later.run(list("archives"))).toBe(contents);
+  },
+);
+
 test("is made although a storage lacks its credential, there is no backup, or the identity is protected", async () => {
   const broken = await Installation.make({
     postgres: postgres.address,

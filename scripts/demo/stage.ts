@@ -72,10 +72,10 @@ export class Stage implements AsyncDisposable {
     await appendFile(this.path(name), text);
   }
 
-  /** The sealed objects below a storage's directory, relative to the demo's. */
-  async sealedFiles(storage: string): Promise<string[]> {
+  /** The sealed dumps below a storage's directory, relative to the demo's; not the globals. */
+  async sealedDumps(storage: string): Promise<string[]> {
     const entries = await readdir(this.path(storage), { recursive: true });
-    return entries.filter((name) => name.endsWith(".enc")).map((name) => join(storage, name));
+    return entries.filter((name) => /\.dump\.[^/]*\.enc$/.test(name)).map((name) => join(storage, name));
   }
 
   /** Prints a command line and runs exactly that, with its output on the terminal. Throws unless it ends with `expected`. */

@@ -116,7 +116,7 @@ signing_key_file = "${directory}/signing.key"
 async function backUpAndVerify(stage: Stage, narrator: Narrator): Promise<number> {
   await narrator.scene(
     "Back up",
-    "The database is read once: dump, compress, seal, and write to both storages at the same time; a copy counts only when its storage has confirmed it.",
+    "The database is read once: dump, compress, seal, and write to both storages at the same time; a copy counts only when its storage has confirmed it. The globals of the server (its roles, with passwords and memberships) are backed up with it.",
   );
   await stage.show("pg321 backup");
   await narrator.say("");
@@ -200,8 +200,8 @@ async function damageAndRepair(stage: Stage, narrator: Narrator): Promise<void> 
 
 /** A command that changes one byte in the middle of a storage's copy. */
 export async function flipByteCommand(stage: Stage, storage: string): Promise<string> {
-  const [file] = await stage.sealedFiles(storage);
-  if (file === undefined) throw new DemoError(`no sealed file in ${storage}`);
+  const [file] = await stage.sealedDumps(storage);
+  if (file === undefined) throw new DemoError(`no sealed dump in ${storage}`);
   const content = Bun.file(stage.path(file));
   const middle = Math.floor(content.size / 2);
   const [byte = 0] = await content.slice(middle, middle + 1).bytes();

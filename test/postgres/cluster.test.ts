@@ -40,7 +40,10 @@ describe.skipIf(why !== undefined)(`a disk that hangs${why ? `: ${why}` : ""}`, 
   test("leaves the cluster, says so, and is no reason to wait; later it is removed, and no other one", async () => {
     const programs = await serverProgramsFor(15, undefined);
     const { signal } = new AbortController();
-    const cluster = await startThrowaway({ programs, parent: parent(), clock: systemClock, signal });
+    const cluster = await startThrowaway({
+      ...{ programs, parent: parent(), sessions: 5 },
+      ...{ clock: systemClock, signal },
+    });
     await using other = await makePrivateDirectory(parent(), "cluster");
     const left = clusters().find((name) => !other.path.endsWith(name)) ?? "";
     const server = Number(readFileSync(join(parent(), left, "data/postmaster.pid"), "utf8").split("\n")[0]);

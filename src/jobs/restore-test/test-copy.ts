@@ -158,7 +158,7 @@ async function restoreAndCheck(
   let bad: RestoreFault[] = [];
   await readArchive(context, backup, { storages: [storage], job: "restore-test" }, async (archive) => {
     measured.fetch_ms = Math.round(clock.monotonicMs() - fetchFromMs);
-    await using scratch = await makeScratch(context, run, server, archive.contents);
+    await using scratch = await makeScratch(context, run, server, archive);
     const recorded = await factsOfBackup(context, backup);
     const own = { backup, left: recorded?.left_out };
     const faults = await restoreInto(context, run, archive, { server, scratch, measured, ...own });

@@ -45,7 +45,7 @@ export async function makeScratch(
   context: JobContext,
   run: RunRecord,
   server: TestServer,
-  contents: ArchiveContents,
+  { contents, data }: { contents: ArchiveContents; data: { membersAtOnce: number } | undefined },
 ): Promise<Scratch> {
   const id = randomBytes(8).toString("hex");
   const identity: ScratchIdentity = {
@@ -63,7 +63,8 @@ export async function makeScratch(
   await recordIntent(context, run, server, identity, id);
   if (identity.role !== null)
     await makeScratchRole(connection, { role: identity.role, comment: identity.comment }, password);
-  const { oid, otherLocale } = await makeScratchDatabase(connection, contents, server.major, identity);
+  const sizes = { major: server.major, streams: data?.membersAtOnce ?? 1 };
+  const { oid, otherLocale } = await makeScratchDatabase(connection, contents, sizes, identity);
   identity.oid = oid;
   isHalfMade = false;
   if (server.key !== null) await context.catalog.scratchDatabases.made(id, oid);

@@ -15,6 +15,8 @@ import { clusterParent, startThrowaway } from "../../postgres/cluster/throwaway.
 import type { Connection, Endpoint } from "../../postgres/connection.ts";
 import { endpointOf, hostOf } from "../../postgres/connection.ts";
 import { inspectServer } from "../../postgres/inspect.ts";
+import { scratchSessions } from "../../postgres/scratch/scratch-database.ts";
+import { MEMBERS_AT_ONCE_MAX } from "../../sealed/container/format.ts";
 import type { JobContext } from "../context.ts";
 
 /** A server on which a database for a test may be made. */
@@ -136,7 +138,9 @@ async function openThrowaway(context: JobContext, backup: BackupRecord): Promise
   await requireAnswer(`temp_dir ${config.temp_dir}`, config.temp_dir, signal);
   const parent = await clusterParent(config.temp_dir);
   await requireSpace(context, backup, parent);
-  const cluster = await startThrowaway({ programs, parent, clock, signal });
+  // The dump has not been opened yet, so its number of streams is unknown.
+  const sessions = scratchSessions(MEMBERS_AT_ONCE_MAX);
+  const cluster = await startThrowaway({ programs, parent, sessions, clock, signal });
   return {
     ...{
       target: "throwaway",

@@ -28,6 +28,8 @@ export interface ClusterOptions {
   programs: ServerPrograms;
   /** `clusterParent`. */
   parent: string;
+  /** Sessions in the database that is made there. */
+  sessions: number;
   clock: Clock;
   signal: AbortSignal;
 }
@@ -41,6 +43,8 @@ const START_MS_MAX = 120_000;
 const LOOK_MS = 20;
 /** For the end of a server after SIGKILL. */
 const EXIT_MS_MAX = 3_000;
+/** Sessions beside those in that database: of its superuser, and reserved ones. */
+const OTHER_SESSIONS = 12;
 const CONNECT_TIMEOUT_MS = 10_000;
 /** Where root puts it if temp_dir is closed to the account that runs PostgreSQL. */
 export const CLUSTER_DIR_OF_ROOT = "/var/tmp";
@@ -60,7 +64,6 @@ const SETTINGS = [
   "shared_buffers = '128MB'",
   "maintenance_work_mem = '256MB'",
   "dynamic_shared_memory_type = mmap",
-  "max_connections = 20",
   "autovacuum = off",
   "jit = off",
   "logging_collector = off",
@@ -82,7 +85,7 @@ export async function clusterParent(tempDir: string): Promise<string> {
 
 /** Makes and starts a cluster. Throws code `database`. */
 export async function startThrowaway(options: ClusterOptions): Promise<ThrowawayCluster> {
-  const { programs, parent, signal } = options;
+  const { programs, parent, sessions, signal } = options;
   const account = isRoot() ? unprivileged() : undefined;
   const password = Buffer.from(crypto.getRandomValues(new Uint8Array(24))).toString("hex");
   await using made = new AsyncDisposableStack();
@@ -95,7 +98,7 @@ export async function startThrowaway(options: ClusterOptions): Promise<Throwaway
     await chmod(directory.path, 0o711);
     chownSync(dataDir, account.uid, account.gid);
   }
-  await makeCluster(programs, { directory: directory.path, dataDir, password, account, signal });
+  await makeCluster(programs, { directory: directory.path, dataDir, password, account, sessions, signal });
   server = spawnServer(programs, { directory: directory.path, dataDir, account });
   await untilReady(server, directory.path, dataDir, options);
   const host = socketDirectory(dataDir, server.pid, made);
@@ -162,8 +165,9 @@ interface Making {
 
 async function makeCluster(
   { initdb }: ServerPrograms,
-  { dataDir, directory, account, password, signal }: Making & { password: string; signal: AbortSignal },
+  making: Making & Pick<ClusterOptions, "sessions" | "signal"> & { password: string },
 ): Promise<void> {
+  const { dataDir, directory, account, password, sessions, signal } = making;
   const passwordFile = join(directory, "password");
   await writeFile(passwordFile, password, { mode: 0o600 });
   if (account) chownSync(passwordFile, account.uid, account.gid);
@@ -185,7 +189,8 @@ async function makeCluster(
     await rm(passwordFile, { force: true });
   }
   const own = join(dataDir, "postgresql.auto.conf");
-  await writeFile(own, `${SETTINGS.join("\n")}\n`);
+  const settings = [...SETTINGS, `max_connections = ${sessions + OTHER_SESSIONS}`];
+  await writeFile(own, `${settings.join("\n")}\n`);
 }
 
 function spawnServer(

@@ -19,11 +19,17 @@ export interface ScratchIdentity {
 /** PostgreSQL cuts longer names. */
 const NAME_BYTES_MAX = 63;
 const PREFIX = "test_restore_";
-/** Sessions of the scratch owner: pg_restore, its watcher, the checks. */
-const CONNECTIONS_MAX = 5;
 /** The major version that lets CREATE DATABASE name the OID, so that it can be recorded beforehand. */
 const OID_MAJOR = 15;
 const FORCE_MAJOR = 13;
+
+/**
+ * Sessions of the scratch owner: a pg_restore for each stream of the backup, as many that have just ended and that the
+ * server has not noticed yet, the watcher of their locks, and the checks.
+ */
+export function scratchSessions(streams: number): number {
+  return 2 * streams + 3;
+}
 
 /** `test_restore_app_1f0c9a7be2d34a55`: never longer than a name may be, and never one that exists by chance. */
 export function scratchName(database: string, id: string): string {
@@ -57,12 +63,12 @@ export async function makeScratchRole(
 
 /**
  * Creates the database with the encoding and, if the server has it, the locale of the archived one. Nobody can connect
- * until it has its comment and is closed to others. Returns its OID, and the reason if it has another locale.
+ * until it has its comment and is closed to others. `streams`: of the backup. Returns its OID, and the reason if it has another locale.
  */
 export async function makeScratchDatabase(
   admin: Connection,
   contents: ArchiveContents,
-  major: number,
+  { major, streams }: { major: number; streams: number },
   identity: ScratchIdentity,
 ): Promise<{ oid: number; otherLocale: string | null }> {
   const { name, comment, role } = identity;
@@ -71,7 +77,7 @@ export async function makeScratchDatabase(
   const options = scratchOptions(create);
   const own = [
     "ALLOW_CONNECTIONS = false",
-    `CONNECTION LIMIT = ${CONNECTIONS_MAX}`,
+    `CONNECTION LIMIT = ${scratchSessions(streams)}`,
     ...(identity.oid === null ? [] : [`OID = ${identity.oid}`]),
     ...(role === null ? [] : [`OWNER = ${quoteIdentifier(role)}`]),
   ];

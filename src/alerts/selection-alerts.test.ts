@@ -135,8 +135,12 @@ test("once its last backup is forgotten, every alert about its backups ends", as
 
 test("an alert about a server ends when the config no longer has it", async () => {
   await raiseAlert(lab, alertRequest({ key: "backup old", server: "old", database: null }));
+  await raiseAlert(lab, alertRequest({ key: "passwords old", server: "old", database: null }));
   await raiseAlert(lab, alertRequest({ key: "backup main", database: null }));
   await received();
-  expect(await listing(["app"])).toEqual(["resolved backup old: the config no longer selects old"]);
+  expect((await listing(["app"])).toSorted()).toEqual([
+    "resolved backup old: the config no longer selects old",
+    "resolved passwords old: the config no longer selects old",
+  ]);
   expect(await openKeys()).toEqual(["backup main"]);
 });

@@ -7,6 +7,7 @@ import { type IdlePattern, idlePatterns } from "../config/idle-patterns.ts";
 import type { AlertRequest } from "./alert.ts";
 import { raiseAlert, resolveAlert, supersedeAlert } from "./alert.ts";
 import type { AlertContext } from "./alert-context.ts";
+import { passwordsKey } from "./password-alerts.ts";
 
 /** How the keys of these alerts begin. */
 export const GONE_KEY = "gone ";
@@ -104,7 +105,7 @@ async function withoutOtherAlert<P extends Place>(
 }
 
 /**
- * Resolves the backup alerts of servers and databases that the config no longer selects (a mistyped name, for example),
+ * Resolves the alerts about backups of servers and databases that the config no longer selects (a mistyped name, for example),
  * and of databases that are gone: the alert about that replaces them. The backups of a database that the config names
  * still fail: its alert stays.
  */
@@ -112,7 +113,8 @@ async function endUnselected(context: AlertContext, gone: ReadonlySet<string>): 
   for (const { key, server, database } of await context.catalog.alerts({ open: true })) {
     if (server === null) continue;
     const name = database === null ? server : `${server}/${database}`;
-    if (key !== `backup ${name}`) continue;
+    const isOfServer = database === null && key === passwordsKey(server);
+    if (key !== `backup ${name}` && !isOfServer) continue;
     if (!isSelected(context, { server, database }))
       await resolveAlert(context, key, `the config no longer selects ${name}`);
     else if (gone.has(nameOf({ server, database })) && !isNamed(context, { server, database }))

@@ -1,3 +1,4 @@
+import { passwordsKey } from "../alerts/password-alerts.ts";
 import { DAY_MS } from "../base/limits.ts";
 import { isEndedByHand } from "../base/text/states.ts";
 import { isGlobalsPlace } from "../catalog/globals.ts";
@@ -12,6 +13,7 @@ const BEHIND_MS_MAX = DAY_MS;
 /** The backups of the globals of every server whose config asks for them, in the order of the config. */
 export async function globalsStatuses(source: StatusSource, now: Date): Promise<GlobalsStatus[]> {
   const latest = await source.catalog.overview.latestBackups(now);
+  const open = new Set((await source.catalog.alerts({ open: true })).map(({ key }) => key));
   const wanted = source.config.server.filter(({ globals }) => globals);
   return Promise.all(
     wanted.map(async ({ name }) => {
@@ -23,6 +25,7 @@ export async function globalsStatuses(source: StatusSource, now: Date): Promise<
         server: name,
         state: stateOf(source, own, storages),
         newest_good: good && { id: good.id, started_at: good.started_at, storages },
+        has_lost_passwords: open.has(passwordsKey(name)),
         last_attempt: ended && {
           ...{ id: ended.id, status: ended.status, started_at: ended.started_at, error: ended.error },
         },

@@ -183,6 +183,8 @@ export interface GlobalsStatus {
   state: "good" | "partial" | "stale" | "never" | "failing";
   /** `storages`: those with a confirmed copy. */
   newest_good: { id: string; started_at: string; storages: string[] } | null;
+  /** Whether the newest ones have no passwords of roles, although earlier ones have. */
+  has_lost_passwords: boolean;
   last_attempt: { id: string; status: BackupStatus; started_at: string; error: string | null } | null;
 }
 

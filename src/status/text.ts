@@ -9,6 +9,7 @@ import { recoveryKitLines } from "./recovery-kit.ts";
 import type {
   AlertStatus,
   DatabaseStatus,
+  GlobalsStatus,
   RunningStatus,
   RunStatus,
   StatusReport,
@@ -16,7 +17,7 @@ import type {
 } from "./report.ts";
 import { restoreTestTable } from "./restore-tests.ts";
 import { minFreeText, storageState } from "./storage-state.ts";
-import { verdictOf } from "./verdict.ts";
+import { LOST_PASSWORDS, verdictOf } from "./verdict.ts";
 
 /** The order of the table of databases: problems first. */
 const BY_URGENCY: readonly DatabaseStatus["state"][] = [
@@ -134,16 +135,17 @@ function globalsTable({ globals = [] }: StatusReport, style: Style): string | un
       { title: "COPIES IN", cell: ({ newest_good }) => newest_good?.storages.join(", ") || "-" },
       {
         title: "NOTE",
-        cell: ({ state, last_attempt }) =>
-          state === "failing"
-            ? (last_attempt?.error ?? "failed")
-            : state === "never"
-              ? "with the next run"
-              : "",
+        cell: globalsNote,
       },
     ],
     style,
   );
+}
+
+function globalsNote({ state, last_attempt, has_lost_passwords }: GlobalsStatus): string {
+  if (state === "failing") return last_attempt?.error ?? "failed";
+  if (state === "never") return "with the next run";
+  return has_lost_passwords ? LOST_PASSWORDS : "";
 }
 
 function databaseNote(database: DatabaseStatus): string {

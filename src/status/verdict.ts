@@ -61,6 +61,9 @@ export function reportJson(report: StatusReport): { verdict: Verdict } & StatusR
   return { verdict: verdictOf(report), ...report };
 }
 
+/** For globals whose role lost the right to read passwords. */
+export const LOST_PASSWORDS = "without passwords, which earlier ones have";
+
 /** A first backup of globals comes with the next run: until then nothing is wrong. */
 function globalsProblems({ globals = [] }: StatusReport): Problem[] {
   return globals.flatMap(({ server, state }): Problem[] => {

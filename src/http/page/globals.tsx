@@ -1,4 +1,5 @@
 import type { GlobalsStatus } from "../../status/report.ts";
+import { LOST_PASSWORDS } from "../../status/verdict.ts";
 import { Moment, type Page, State } from "./elements.tsx";
 import { shortened } from "./words.ts";
 
@@ -18,7 +19,7 @@ export const Globals = ({ globals, page }: { globals: readonly GlobalsStatus[]; 
 };
 
 const GlobalsRow = ({ globals, page }: { globals: GlobalsStatus; page: Page }) => {
-  const { server, state, newest_good: good, last_attempt: attempt } = globals;
+  const { server, state, newest_good: good, last_attempt: attempt, has_lost_passwords } = globals;
   const tone = state === "good" ? "good" : state === "failing" || state === "stale" ? "bad" : "warning";
   return (
     <li class={`edge ${tone}`}>
@@ -34,6 +35,7 @@ const GlobalsRow = ({ globals, page }: { globals: GlobalsStatus; page: Page }) =
           </span>
         )}
       </p>
+      {has_lost_passwords && <p class="muted">{LOST_PASSWORDS}</p>}
       {state === "failing" && attempt?.error != null && <p class="error">{shortened(attempt.error)}</p>}
     </li>
   );

@@ -1,6 +1,7 @@
 import { raiseAlert, resolveAlert } from "../../alerts/alert.ts";
 import type { AlertContext } from "../../alerts/alert-context.ts";
 import { shareText } from "../../alerts/copy-alerts.ts";
+import { alertPasswords, passwordsKey } from "../../alerts/password-alerts.ts";
 import { alertSuccess } from "../../alerts/run-alerts.ts";
 import { alertIfShrunk } from "../../alerts/shrink.ts";
 import { alertUnmatched } from "../../alerts/unmatched-alerts.ts";
@@ -28,6 +29,7 @@ export async function alertBackup(
     await alertShrink(context, result);
     if (!covered.has(result)) await alertBackupOf(context, run, result);
   }
+  for (const { backup_id } of globals) await alertGlobals(context, backup_id);
   for (const result of globals) if (!isExplained(result, results)) await alertBackupOf(context, run, result);
   await endOfServers(context, results, listed);
   await alertLags(context, run, results);
@@ -60,7 +62,8 @@ async function endOfServers(
   const present = await presentDatabases(context);
   for (const name of listed) {
     if (context.config.server.some((server) => server.name === name && !server.globals))
-      await resolveAlert(context, globalsKey(name), `the config no longer asks for the globals of ${name}`);
+      for (const key of [globalsKey(name), passwordsKey(name)])
+        await resolveAlert(context, key, `the config no longer asks for the globals of ${name}`);
     const own = results.filter(({ server }) => server === name);
     if (own.some(({ database }) => database === null)) continue;
     if (own.length > 0 || present.some(({ server }) => server === name))
@@ -78,6 +81,11 @@ function isExplained(result: BackupResult, results: readonly BackupResult[]): bo
   const bad = storagesWithout(result);
   const known = new Set(results.flatMap(storagesWithout));
   return bad.length > 0 && bad.every((storage) => known.has(storage));
+}
+
+async function alertGlobals(context: AlertContext, id: string | null): Promise<void> {
+  const backup = id === null ? undefined : await context.catalog.backup(id);
+  if (backup) await alertPasswords(context, backup);
 }
 
 async function alertShrink(context: AlertContext, { backup_id }: BackupResult): Promise<void> {

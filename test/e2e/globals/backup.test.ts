@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Installation, localStorage } from "../../lab/installation.ts";
@@ -115,6 +115,19 @@ describe("a run", () => {
     await admin.sql.unsafe("grant select on pg_catalog.pg_db_role_setting to public");
     await installation.ok("backup");
     expect(await alertsOf()).toEqual([]);
+
+    await admin.sql.unsafe(`grant select on pg_catalog.pg_authid to ${limited}`);
+    await installation.ok("backup");
+    await admin.sql.unsafe(`revoke select on pg_catalog.pg_authid from ${limited}`);
+    await installation.ok("backup");
+    expect(await alertsOf()).toMatchObject([{ key: "passwords main", level: "WARNING", database: null }]);
+    expect((await installation.run("status")).stdout).toContain("without passwords, which earlier ones have");
+    expect((await installation.run("status", "--json")).json.globals).toMatchObject([
+      { state: "good", has_lost_passwords: true },
+    ]);
+    await admin.sql.unsafe(`grant select on pg_catalog.pg_authid to ${limited}`);
+    await installation.ok("backup");
+    expect(await alertsOf()).toEqual([]);
   });
 
   test("is none of a server with globals = false", async () => {
@@ -126,11 +139,14 @@ describe("a run", () => {
 test("globals are adopted into a lost catalog, repaired, and not counted as a database", async () => {
   await using installation = await install();
   const [{ backup_id: id }] = (await installation.ok("backup", "--json")).json.globals;
+  const before = (await installation.ok("show", id, "--json")).json;
+  expect(existsSync(join(installation.directory, "state/catalog.db"))).toBe(true);
   for (const suffix of ["", "-wal", "-shm"])
-    await rm(join(installation.directory, `state/catalog.sqlite${suffix}`), { force: true });
+    await rm(join(installation.directory, `state/catalog.db${suffix}`), { force: true });
   await installation.ok("cleanup", "--adopt");
   const adopted = (await installation.ok("show", id, "--json")).json;
-  expect(adopted).toMatchObject({ kind: "globals", server: "main" });
+  expect(adopted).toMatchObject({ kind: "globals", server: "main", status: "VERIFIED" });
+  expect(adopted.run_id).not.toBe(before.run_id);
   const key = adopted.object_key as string;
   await rm(join(installation.directory, "a", key));
   await installation.run("verify", id);

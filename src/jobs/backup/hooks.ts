@@ -19,6 +19,9 @@ const STOPPING_MS_MAX = 10_000;
 /** Shorter secrets would hide ordinary words. */
 const SECRET_CHARACTERS_MIN = 4;
 
+/** Columns of SQL and of programs stay apart. */
+const TAB = "    ";
+
 const ENVIRONMENT = {
   PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
   LANG: "C.UTF-8",
@@ -160,7 +163,8 @@ export class BackupHooks {
 
   #scrubbed(text: string): string {
     const secrets = secretsIn(this.#context.config).filter(({ length }) => length >= SECRET_CHARACTERS_MIN);
-    return visibleLines(secrets.reduce((rest, secret) => rest.replaceAll(secret, "[secret]"), text));
+    const rest = secrets.reduce((left, secret) => left.replaceAll(secret, "[secret]"), text);
+    return visibleLines(rest.replaceAll("\t", TAB));
   }
 
   /** A catalog that cannot be written must not fail the backup. */

@@ -56,13 +56,13 @@ test("hooks know the backup, and their output is recorded without secrets", asyn
   const tell = await script("tell", `env | grep -v '^_=' | sort; echo "it is ${password}!"; echo oh >&2`);
   await installation.configure({
     server: `post_backup = [{ name = "tell", command = [${tell}, "x"] }]`,
-    more: `[[database]]\nname = "*"\npre_backup = [{ sql = "create table before_it (); select count(*) from t" }]\n`,
+    more: `[[database]]\nname = "*"\npre_backup = [{ sql = "create table before_it (); select count(*), 'x' from t" }]\n`,
   });
   process.env["PG321_TEST_SECRET"] = "do not tell";
   const { exitCode, shown, stderr } = await backUp();
   expect(exitCode, stderr).toBe(0);
   expect(shown.hooks.pre_backup).toMatchObject([
-    { name: "1", outcome: "OK", exit_code: null, output: "3", error: null },
+    { name: "1", outcome: "OK", exit_code: null, output: "3    x", error: null },
   ]);
   const [{ output, exit_code }] = shown.hooks.post_backup;
   expect(exit_code).toBe(0);

@@ -128,6 +128,44 @@ describe.skipIf(noBoxReason !== undefined)(
       ]);
     });
 
+    test("a hook runs as the service's user, in its sandbox", async () => {
+      await box.write(
+        "/opt/pg321/hook",
+        `#!/bin/bash
+        echo "$(id -un) $PG321_HOOK $PG321_DATABASE"
+        touch /var/lib/pg321/hooked /tmp/hooked && rm /var/lib/pg321/hooked && echo "wrote its own"
+        for path in /etc /srv /usr/local/bin /var/log /opt/pg321 /run; do
+          touch $path/hooked 2>/dev/null && echo "wrote $path"; done
+        ls /dev/sda /dev/vda 2>/dev/null
+        cat /etc/shadow 2>/dev/null && echo "read"
+        mount -t tmpfs x /tmp 2>/dev/null && echo "mounted"
+        env | grep -c CREDENTIALS
+        cat /run/credentials/pg321.service/pg321_bucket-id > /dev/null && echo "read the credentials"
+        grep -E '^(CapEff|CapBnd|NoNewPrivs):' /proc/self/status
+        sudo -n true 2>/dev/null || setpriv --reuid=0 true 2>/dev/null || echo "gained no rights"`,
+      );
+      const config = await box.ok("cat", CONFIG);
+      const hooks = 'pre_backup = [{ command = ["/opt/pg321/hook"] }]';
+      await box.sh("chmod 0755 /opt/pg321 /opt/pg321/hook");
+      await box.write(CONFIG, config.replace("[[server]]\n", `[[server]]\n${hooks}\n`));
+      const run = await runOnceInSandbox(box, "/usr/local/bin/pg321 backup");
+      const [{ id }] = (await printed(box, "list")).backups;
+      await box.write(CONFIG, config);
+      expect(run).toMatchObject({ exitCode: 0 });
+      const { hooks: ran } = await printed(box, "show", id);
+      expect(ran.pre_backup).toMatchObject([{ outcome: "OK", error: null }]);
+      expect(ran.pre_backup[0].output.trim().split("\n")).toEqual([
+        ...["pg321 pre_backup shop", "wrote its own", "0", "read the credentials"],
+        ...[
+          "CapEff:    0000000000000000",
+          "CapBnd:    0000000000000000",
+          "NoNewPrivs:    1",
+          "gained no rights",
+        ],
+      ]);
+      expect((await box.run("ls", "/tmp/hooked")).exitCode).not.toBe(0);
+    }, 60_000);
+
     test("a disk that is mounted while the service runs is writable at once", async () => {
       await box.ok("mkdir", "-p", "/mnt/late");
       const printed = inSandbox("until touch /mnt/late/file 2>/dev/null; do sleep 0.05; done; echo wrote");

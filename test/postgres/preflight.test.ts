@@ -3,6 +3,7 @@ import { Secret } from "../../src/base/secret.ts";
 import { EVERYTHING } from "../../src/postgres/archive/selection.ts";
 import { connect, endpointOfUrl } from "../../src/postgres/connection.ts";
 import { contentsOfDatabase } from "../../src/postgres/inspect.ts";
+import { createRoles } from "../../src/postgres/restore/create-roles.ts";
 import { createDatabase, finishDatabase, preflight } from "../../src/postgres/restore/preflight.ts";
 import { compareDatabases } from "../lab/data/compare-databases.ts";
 import { usePostgres } from "../lab/servers/use-postgres.ts";
@@ -109,4 +110,20 @@ test("a role without superuser rights restores its own objects, and gets a list 
   await restoreDump(dump, as(restored), temp.path);
   await finishDatabase(target, contents, restored);
   expect((await compareDatabases(lab.connect(source), lab.connect(restored))).differences).toEqual([]);
+});
+
+test("databases that are restored at once may need the same roles", async () => {
+  const database = await lab.createDatabase();
+  const names = Array.from({ length: 20 }, (_, i) => `shared "${i}" ${database}`);
+  const admin = lab.connect();
+  const quoted = names.map((name) => `"${name.replaceAll('"', '""')}"`);
+  // The target was checked before, and another restore has created one since, with a login.
+  await admin.unsafe(`create role ${quoted[3]} login`);
+  await using one = await connect(endpoint(database));
+  await using other = await connect(endpoint(database));
+  await Promise.all([createRoles(one, names), createRoles(other, names.toReversed())]);
+  const rows = await admin`select rolname, rolcanlogin from pg_roles where rolname in ${admin(names)}`;
+  expect(rows).toHaveLength(20);
+  expect(rows.filter(({ rolcanlogin }) => rolcanlogin).map(({ rolname }) => rolname)).toEqual([names[3]]);
+  await admin.unsafe(`drop role ${quoted.join(", ")}`);
 });

@@ -1,10 +1,12 @@
 import { raiseAlert } from "../../alerts/alert.ts";
 import type { AlertContext } from "../../alerts/alert-context.ts";
 import { plural } from "../../base/text/amounts.ts";
+import type { RunRecord } from "../../catalog/records.ts";
 import { textOfName } from "../../postgres/restore/left-out.ts";
 import { faultText } from "../load/faults.ts";
 import { withoutValues } from "../load/without-values.ts";
 import type { RestoreReport } from "./report.ts";
+import type { GlobalsReport } from "./with-globals.ts";
 
 /** The most errors in the message, and in the metadata of a notice: mail, chats and webhooks have size limits. */
 export const ERRORS_IN_MESSAGE = 3;
@@ -37,7 +39,7 @@ export async function alertRestore(context: AlertContext, report: RestoreReport)
     message: `${run.outcome === "FAILED" ? "restored no table of" : "restored"} backup ${backup.id} of ${server}/${database}${ignored}${rowless}${emptied}${lost}`,
     // The run's record has all errors, with values of rows.
     metadata: {
-      ...run.statistics,
+      ...withoutStatements(run.statistics),
       errors: errors.slice(0, ERRORS_IN_METADATA),
       left_out: left_out.slice(0, ERRORS_IN_METADATA),
       unfilled: unfilled.slice(0, ERRORS_IN_METADATA),
@@ -45,4 +47,12 @@ export async function alertRestore(context: AlertContext, report: RestoreReport)
     },
     isEvent: true,
   });
+}
+
+/** Statistics without the statements about roles, which may hold secrets and are not for mail and webhooks. */
+export function withoutStatements(statistics: RunRecord["statistics"]): Record<string, unknown> {
+  const globals = statistics?.["globals"];
+  if (typeof globals !== "object" || globals === null) return { ...statistics };
+  const { statements: _, skipped, ...rest } = globals as Partial<GlobalsReport>;
+  return { ...statistics, globals: { ...rest, skipped: skipped?.map(({ error }) => ({ error })) ?? [] } };
 }

@@ -11,16 +11,11 @@ import type { Connection } from "../../postgres/connection.ts";
 import { placeText } from "../../postgres/connection.ts";
 import { leftOutText } from "../../postgres/counts/left-out.ts";
 import { contentsOfDatabase, databaseExists, inspectServer } from "../../postgres/inspect.ts";
+import { createRoles } from "../../postgres/restore/create-roles.ts";
 import { missingRights } from "../../postgres/restore/missing-rights.ts";
 import { connectAs, installedExtensions, reduce } from "../../postgres/restore/ownership.ts";
 import type { Lack } from "../../postgres/restore/preflight.ts";
-import {
-  createDatabase,
-  createRoles,
-  finishDatabase,
-  planRestore,
-  preflight,
-} from "../../postgres/restore/preflight.ts";
+import { createDatabase, finishDatabase, planRestore, preflight } from "../../postgres/restore/preflight.ts";
 import type { Session } from "../../postgres/sessions.ts";
 import { sessionsOn } from "../../postgres/sessions.ts";
 import type { JobContext } from "../context.ts";
@@ -158,7 +153,7 @@ async function checkTarget(
   const { entries } = adapted;
   const exists = create && (await databaseExists(connection, target.database));
   const planned = request.withGlobals
-    ? await planForEntries(context, connection, request.backup, { contents, entries, create })
+    ? await planForEntries(context, connection, request.backup, { contents, entries, create }, request.from)
     : undefined;
   const lacks = [
     ...lacksBeside(await preflight(connection, contents, { selection, create }), planned),

@@ -20,9 +20,9 @@ export interface GlobalsReport {
   started_at: string;
   /** Roles that the target lacked. */
   roles: string[];
-  /** The statements, without passwords. */
+  /** The statements, without passwords and the values of settings. */
   statements: string[];
-  /** Memberships that were not created, each with its reason. */
+  /** Memberships and superusers that were not created, each with its reason. */
   refused: string[];
   /** Statements about details of roles that failed: those of settings, comments and labels. */
   skipped: SkippedStatement[];
@@ -66,7 +66,8 @@ export async function globalsFor(context: JobContext, dump: BackupRecord): Promi
 export async function readGlobals(
   context: JobContext,
   backup: BackupRecord,
-  from?: string | undefined,
+  /** The only storage to read from. */
+  from: string | undefined,
 ): Promise<Globals> {
   const storages = storagesToRead(context, backup, await context.catalog.copies(backup.id), from);
   await using readable = await openBackup(context, backup, storages, context.signal);
@@ -106,9 +107,10 @@ export async function planForEntries(
   target: Connection,
   dump: BackupRecord,
   archive: { contents: ArchiveContents; entries: readonly ArchiveEntry[]; create: boolean },
+  from: string | undefined,
 ): Promise<PlannedGlobals> {
   const backup = await globalsFor(context, dump);
-  const globals = await readGlobals(context, backup);
+  const globals = await readGlobals(context, backup, from);
   const { roles, tablespaces } = needsOf(archive.contents, archive.entries, archive.create);
   const planned = await planFor(target, backup, globals, roles);
   const isNeeded = ({ name }: { name: string }) => tablespaces.includes(name);

@@ -1,6 +1,7 @@
 import { messageOf } from "../../base/errors.ts";
 import type { Connection } from "../connection.ts";
 import { inspectServer } from "../inspect.ts";
+import { withoutHidden } from "./masked-setting.ts";
 import type { GlobalsStatement, TargetRoles } from "./plan.ts";
 import { membershipKey } from "./plan.ts";
 
@@ -9,7 +10,9 @@ export async function targetRoles(target: Connection): Promise<TargetRoles> {
   const rows = await target.run(
     "list the roles",
     (sql) => sql<{ name: string; is_superuser: boolean }[]>`
-      select rolname as name, rolsuper as is_superuser from pg_roles`,
+      select rolname as name, exists (
+        select from pg_roles s where s.rolsuper and pg_has_role(r.oid, s.oid, 'member')) as is_superuser
+      from pg_roles r`,
   );
   const memberships = await target.run(
     "list the memberships of roles",
@@ -32,7 +35,7 @@ export async function targetRoles(target: Connection): Promise<TargetRoles> {
 
 /** A statement that failed without ending the others. */
 export interface SkippedStatement {
-  /** Without a password. */
+  /** Without a password and the value of a setting. */
   statement: string;
   error: string;
 }
@@ -46,7 +49,7 @@ export async function applyGlobals(
   const skipped: SkippedStatement[] = [];
   await run("begin a transaction", "BEGIN; SET LOCAL standard_conforming_strings = on");
   try {
-    for (const { sql, shown, otherwise } of statements) {
+    for (const { sql, shown, hidden, otherwise } of statements) {
       const what = `run: ${shown}`;
       if (otherwise === "stop") {
         await run(what, sql);
@@ -57,7 +60,8 @@ export async function applyGlobals(
         await run(what, sql);
       } catch (error) {
         await run("return to a savepoint", "ROLLBACK TO SAVEPOINT statement");
-        if (otherwise === "skip") skipped.push({ statement: shown, error: messageOf(error) });
+        if (otherwise === "skip")
+          skipped.push({ statement: shown, error: withoutHidden(messageOf(error), hidden) });
         else await run(what, otherwise.sql);
       }
     }

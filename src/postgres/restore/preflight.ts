@@ -89,7 +89,7 @@ function lackWithSql(kind: "role" | "membership", name: string, sql: string): La
 }
 
 /** Without login: a backup contains neither passwords nor attributes of roles. */
-function createRole(name: string): string {
+export function createRole(name: string): string {
   return `CREATE ROLE ${quoteIdentifier(name)};`;
 }
 
@@ -99,11 +99,6 @@ function lackingMembership(user: string, name: string, { superusers }: ServerOff
   // Never a statement for that: it would be pasted.
   const hint = `restore as a superuser: a member of "${name}" could become one`;
   return { kind: "membership", name, hint, sql: null };
-}
-
-/** Creates the roles that the target lacks, in one transaction; never changes one that exists. */
-export async function createRoles(target: Connection, names: readonly string[]): Promise<void> {
-  await runAll(target, "create the missing roles", [names.map(createRole).join(" ")]);
 }
 
 /**

@@ -138,7 +138,8 @@ function leftOutLines({ left_out, missing_dependents }: RestoreReport, style: St
 /** How to restore the archives of a dump of several streams with stock tools, in a line for each step. */
 export function filesLines(directory: string, files: readonly string[]): string[] {
   if (files.length === 0) return [];
-  const at = shellQuoted(directory.startsWith("-") ? `./${directory}` : directory);
+  const path = directory.replace(/\/+$/, "");
+  const at = shellQuoted(path.startsWith("-") ? `./${path}` : path);
   return [
     `${plural(files.length, "archive")} of one moment; restore them in this order, into an empty database:`,
     `  pg_restore -d NAME --section=pre-data ${at}/schema.dump`,

@@ -8,6 +8,7 @@ import { planData } from "../../postgres/restore/data-only.ts";
 import type { SelectedPlan } from "../../postgres/restore/left-out.ts";
 import { nameInText } from "../../postgres/restore/left-out.ts";
 import { schemaState } from "../../postgres/restore/other-schema.ts";
+import { onlyForward } from "../../postgres/restore/setval.ts";
 import type { Obstacle, RestoreRequest } from "./report.ts";
 
 /** The selected entries, adapted to options that restore them in another way. */
@@ -114,6 +115,24 @@ async function onlyData(
         ? "restore one table after the other, or all of them into a new database with --create and copy the rows from there"
         : "leave out --jobs",
     );
+  // Several sessions are asked for only by somebody who accepts that.
+  if (hasStreams && filled.length > 0 && intoExisting && jobs === 1 && !keepGoing)
+    add(
+      "transaction",
+      `this backup has several streams, so --data-only cannot be one transaction: a failure would leave some of its rows among those of ${filled.join(", ")}`,
+      "restore into a new database with --create and copy the rows from there, or accept it with --jobs 2 or more",
+    );
   const needsFile = isReordered && jobs === 1 && !hasStreams;
-  return { entries, needsFile, notes, obstacles, edits: [], isPlain: false };
+  return {
+    ...{ entries, needsFile, notes, obstacles, isPlain: false },
+    ...{ edits: hasStreams ? [] : editsOfSequences(entries), editsOfData: editsOfSequences },
+  };
+}
+
+/** Sets each sequence only if it is not further by then. */
+function editsOfSequences(entries: readonly ArchiveEntry[]): TextEdit[] {
+  return entries.flatMap(({ description, definition, ranges }) => {
+    const text = description === "SEQUENCE SET" && ranges ? onlyForward(definition) : undefined;
+    return text === undefined || !ranges ? [] : [{ range: ranges.definition, text }];
+  });
 }

@@ -19,15 +19,25 @@ export interface WrittenDump {
  * that name. Never over anything that exists; an error leaves nothing. Throws code `usage` or `storage`.
  */
 export async function writeNewDump(
-  path: string,
+  written: string,
   dump: AsyncIterable<Uint8Array>,
   version?: SealedVersion,
 ): Promise<WrittenDump> {
+  const path = withoutSlashes(written);
   await removeLeftDirectories(path).catch((error) => refuseDirectory(path, error));
   const { container, archive } = await openDump(dump, version);
+  if (archive && path !== written)
+    throw new Pg321Error("usage", `${written}: the dump is one file, not a directory`, {
+      hint: "leave out the slash at the end",
+    });
   if (archive) return { bytes: await writeNewFile(path, archive), files: [] };
   await using _ = container;
   return await writeNewDirectory(path, container);
+}
+
+/** `out/` as `out`: names of files beside it begin with its own. */
+function withoutSlashes(path: string): string {
+  return path.replace(/(?<=.)\/+$/s, "");
 }
 
 async function writeNewDirectory(path: string, container: SplitContainer): Promise<WrittenDump> {

@@ -5,7 +5,7 @@ import type { ArchiveContents, ArchiveEntry } from "../../postgres/archive/forma
 import { quoteIdentifier } from "../../postgres/archive/sql-text.ts";
 import type { Endpoint } from "../../postgres/connection.ts";
 import { connect } from "../../postgres/connection.ts";
-import { parseFacts } from "../../postgres/counts/facts.ts";
+import type { DumpFacts } from "../../postgres/counts/facts.ts";
 import type { JobContext } from "../context.ts";
 import type { EmptyTable, RestoreReport, RestoreRequest } from "./report.ts";
 
@@ -36,12 +36,11 @@ export function outcomeOf(
  */
 export async function emptyTables(
   { log }: Pick<JobContext, "log">,
-  { backup, target }: Pick<RestoreRequest, "backup" | "target">,
+  { target, facts }: Pick<RestoreRequest, "target"> & { facts: DumpFacts | undefined },
   contents: ArchiveContents,
   entries: readonly ArchiveEntry[],
   counter: Pick<RowCounter, "rowsOf">,
 ): Promise<EmptyTable[]> {
-  const facts = backup.facts === null ? undefined : parseFacts(backup.facts);
   const counted = new Map(
     facts?.tables.map(({ schema, name, rows }) => [keyOf({ namespace: schema, tag: name }), rows]),
   );

@@ -9,6 +9,7 @@ import type { PgRestore } from "../../postgres/binaries.ts";
 import { pgRestoreFor } from "../../postgres/binaries.ts";
 import type { Connection } from "../../postgres/connection.ts";
 import { placeText } from "../../postgres/connection.ts";
+import type { DumpFacts } from "../../postgres/counts/facts.ts";
 import { leftOutText } from "../../postgres/counts/left-out.ts";
 import { contentsOfDatabase, databaseExists, inspectServer } from "../../postgres/inspect.ts";
 import { createRoles } from "../../postgres/restore/create-roles.ts";
@@ -32,6 +33,7 @@ import type { Adapted } from "./adapt.ts";
 import { adapt } from "./adapt.ts";
 import { alertRestore } from "./alerts.ts";
 import { requireDumped } from "./dumped.ts";
+import { largeObjectObstacles } from "./large-objects.ts";
 import { withLeftovers, withVersionRisk } from "./leftovers.ts";
 import { obstaclesOf, refusal, rolesToCreate } from "./obstacles.ts";
 import { emptyTables, outcomeOf } from "./outcome.ts";
@@ -51,11 +53,12 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
   const work = (run: RunRecord) =>
     readArchive(context, backup, { storages, job: "restore" }, async (archive) => {
       const { contents } = archive;
-      const left = (await factsOfBackup(context, backup))?.left_out;
-      requireDumped(selection, left);
+      const facts = await factsOfBackup(context, backup);
+      const left = facts?.left_out;
+      requireDumped(contents, selection, left);
       requireSelected(contents, selection);
       isChecking = true;
-      const found = await checkTarget(context, request, archive);
+      const found = await checkTarget(context, { ...request, facts }, archive);
       const { lacks, obstacles, entries, left_out, missing_dependents } = found;
       for (const { name, hint } of lacks.filter(({ kind }) => kind === "version"))
         context.log.warning("the target is older than the server that was backed up", { target: name, hint });
@@ -64,7 +67,7 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
       isChecking = false;
       const came = request.dryRun
         ? { ...NOTHING_CAME, tables: tableCount(entries, selection), globals: found.planned?.report ?? null }
-        : await restoreInto(context, request, run, found, archive);
+        : await restoreInto(context, { ...request, facts }, run, found, archive);
       const about = {
         ...{ backup_id: backup.id, target_database: target.database, target_place: placeText(target) },
         dry_run: request.dryRun,
@@ -133,10 +136,13 @@ interface Found
   isReduced: boolean;
 }
 
+/** With what was counted in the dump, as far as it can be read. */
+type WithFacts = RestoreRequest & { facts: DumpFacts | undefined };
+
 /** Checks the target and changes nothing. Throws code `database` if it cannot be checked. */
 async function checkTarget(
   context: JobContext,
-  request: RestoreRequest,
+  request: WithFacts,
   { contents: all, data }: Pick<ReadArchive, "contents" | "data">,
 ): Promise<Found> {
   const { target, create, createRoles, clean, selection, ownership, binDir } = request;
@@ -180,6 +186,7 @@ async function checkTarget(
     is_source,
     obstacles: [
       ...obstaclesOf(request, { ...looked, readOnly, exists, present, needs, hasStreams, others }),
+      ...(await largeObjectObstacles(connection, request, entries)),
       ...sourceObstacles(request, is_source),
     ],
     ...{ binary, planned },
@@ -204,7 +211,7 @@ const NOTHING_CAME: Omit<Came, "tables" | "globals"> = {
 
 async function restoreInto(
   context: JobContext,
-  request: RestoreRequest,
+  request: WithFacts,
   run: RunRecord,
   { binary, contents: reduced, isReduced, entries, lacks, planned, ...adapted }: Found,
   archive: ReadArchive,

@@ -1,11 +1,11 @@
 import type { Config } from "../../config/config.ts";
 import type { Connection } from "../../postgres/connection.ts";
 import { hostOf } from "../../postgres/connection.ts";
-import { parseFacts } from "../../postgres/counts/facts.ts";
+import type { DumpFacts } from "../../postgres/counts/facts.ts";
 import { systemIdentifier } from "../../postgres/system-identifier.ts";
 import type { Obstacle, RestoreRequest } from "./report.ts";
 
-type Asked = Pick<RestoreRequest, "backup" | "target" | "create">;
+type Asked = Pick<RestoreRequest, "backup" | "target" | "create"> & { facts: DumpFacts | undefined };
 
 /**
  * Whether the target is the very database that was backed up: same name, on the same server by its system identifier.
@@ -14,10 +14,9 @@ type Asked = Pick<RestoreRequest, "backup" | "target" | "create">;
 export async function isSource(
   connection: Connection,
   { server: servers }: Pick<Config, "server">,
-  { backup, target, create }: Asked,
+  { backup, target, create, facts }: Asked,
 ): Promise<boolean> {
   if (create || target.database !== backup.database) return false;
-  const facts = backup.facts === null ? undefined : parseFacts(backup.facts);
   const recorded = facts?.moment?.system_identifier;
   const found = recorded === undefined ? undefined : await systemIdentifier(connection);
   if (recorded !== undefined && found !== undefined) return recorded === found;
@@ -25,17 +24,21 @@ export async function isSource(
   return source !== undefined && source.port === target.port && hostOf(source) === hostOf(target);
 }
 
-type Choice = Pick<RestoreRequest, "target" | "clean" | "intoExisting" | "keepGoing" | "intoSource">;
+type Choice = Pick<
+  RestoreRequest,
+  "target" | "clean" | "intoExisting" | "keepGoing" | "intoSource" | "selection"
+>;
 
 /**
  * Prevents a restore that would replace the contents of the source, or add its rows a second time. Adding something that
  * was dropped destroys nothing.
  */
 export function sourceObstacles(
-  { target, clean, intoExisting, keepGoing, intoSource }: Choice,
+  { target, clean, intoExisting, keepGoing, intoSource, selection }: Choice,
   isSource: boolean,
 ): Obstacle[] {
-  if (!isSource || intoSource || !(clean || (intoExisting && keepGoing))) return [];
+  const addsRows = intoExisting && (keepGoing || selection.only === "data");
+  if (!isSource || intoSource || !(clean || addsRows)) return [];
   const harm = clean ? "what it holds now would be replaced" : "rows would be added a second time";
   return [
     {

@@ -2,6 +2,7 @@ import { plural } from "../../base/text/amounts.ts";
 import type { ArchiveEntry } from "../archive/format.ts";
 import { quoteIdentifier, tokensOf } from "../archive/sql-text.ts";
 import type { Connection } from "../connection.ts";
+import { positionOf } from "./setval.ts";
 
 /** How rows can be restored into tables that exist, and the consequences. */
 export interface DataPlan {
@@ -176,8 +177,6 @@ function ordered(
   return { order, circle: [...circle] };
 }
 
-const SETVAL = /^SELECT pg_catalog\.setval\('((?:[^']|'')+)', (-?\d+), (true|false)\);\s*$/s;
-
 /** The entries that set sequences, without those that are further in the target: a sequence is never set back. */
 async function sequences(
   target: Connection,
@@ -186,8 +185,8 @@ async function sequences(
   const all = entries.filter(({ description }) => description === "SEQUENCE SET");
   const asked = all.map((entry) => {
     // In a backup of several streams the value comes later: then a sequence that was used is left alone.
-    const [, , value = null] = SETVAL.exec(entry.definition) ?? [];
-    return { id: entry.id, name: nameOf(entry), value };
+    const { value = null, isCalled = true } = positionOf(entry.definition) ?? {};
+    return { id: entry.id, name: nameOf(entry), value, is_called: isCalled };
   });
   if (asked.length === 0) return { sets: [], notes: [], lackingSequences: [] };
   const found = await target.run(
@@ -196,9 +195,10 @@ async function sequences(
       select a.id, s.seqrelid is not null as is_there,
         case when not has_sequence_privilege(s.seqrelid, 'USAGE, SELECT') then null
           when a.value is null then pg_sequence_last_value(s.seqrelid) is not null
+          when not a.is_called and pg_sequence_last_value(s.seqrelid) = a.value::bigint then true
           when s.seqincrement > 0 then pg_sequence_last_value(s.seqrelid) > a.value::bigint
           else pg_sequence_last_value(s.seqrelid) < a.value::bigint end as is_further
-      from json_to_recordset(${JSON.stringify(asked)}::text::json) as a (id int, name text, value text)
+      from json_to_recordset(${JSON.stringify(asked)}::text::json) as a (id int, name text, value text, is_called boolean)
       left join pg_sequence s on s.seqrelid = to_regclass(a.name)`,
   );
   const byId = new Map(found.map((one) => [one.id, one]));

@@ -24,6 +24,8 @@ export class BackupRounds {
   readonly #choice: Choice;
   /** The servers that the next round lists. */
   #servers: readonly ServerConfig[];
+  /** The databases of each server with `group = "consistent"` in all rounds. */
+  readonly #grouped = new Map<string, Set<string>>();
   /** Final results. */
   readonly #ended: BackupResult[] = [];
   /** Databases that failed in the last round and are worth another attempt. */
@@ -55,7 +57,7 @@ export class BackupRounds {
     const again = this.#failed.map(({ target }) => target);
     this.#failed = [];
     const all = [...again, ...withGlobals(targets)];
-    await using grouped = await GroupedSnapshots.open(this.#context, all);
+    await using grouped = await GroupedSnapshots.open(this.#context, all, this.#grouped);
     await inParallel(all, config.dump.max_parallel, async (target) => {
       if (signal.aborted) return;
       const result = await backupUnvanished(this.#context, this.#runId, target, grouped);

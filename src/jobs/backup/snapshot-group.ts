@@ -18,16 +18,30 @@ export class GroupedSnapshots implements AsyncDisposable {
   readonly #snapshots = new Map<string, Snapshot>();
   /** Why the databases of a server were not dumped from one moment, by the server's name. */
   readonly #missed = new Map<string, string>();
+  /** The databases that have had a snapshot of the group, and those whose dump is of another moment than the others'. */
+  readonly #taken = new Set<string>();
+  readonly #apart = new Set<string>();
 
-  /** Throws only the signal's reason. */
-  static async open(context: JobContext, targets: readonly Target[]): Promise<GroupedSnapshots> {
+  /**
+   * Throws only the signal's reason. `seen`: the databases of each server in this run and its earlier rounds. A round of
+   * only some of them has another moment than the others.
+   */
+  static async open(
+    context: JobContext,
+    targets: readonly Target[],
+    seen: Map<string, Set<string>> = new Map(),
+  ): Promise<GroupedSnapshots> {
     const grouped = new GroupedSnapshots();
     const groups = Map.groupBy(
       targets.filter(({ server, kind = "dump" }) => server.group === "consistent" && kind === "dump"),
       ({ server }) => server,
     );
-    for (const [server, members] of groups)
+    for (const [server, members] of groups) {
+      const all = new Set([...(seen.get(server.name) ?? []), ...members.map(keyOf)]);
+      seen.set(server.name, all);
+      if (members.length < all.size) for (const member of members) grouped.#apart.add(keyOf(member));
       if (members.length > 1) await grouped.#openGroup(context, server, members);
+    }
     context.signal.throwIfAborted();
     return grouped;
   }
@@ -37,12 +51,17 @@ export class GroupedSnapshots implements AsyncDisposable {
     const key = keyOf(target);
     const snapshot = this.#snapshots.get(key);
     this.#snapshots.delete(key);
+    if (snapshot) this.#taken.add(key);
+    else if (this.#taken.has(key)) this.#apart.add(key);
     return snapshot;
   }
 
   /** A sentence about the databases of a server that were not dumped from one moment. */
-  warningOf({ server, kind = "dump" }: Target): string | undefined {
-    const why = kind === "dump" ? this.#missed.get(server.name) : undefined;
+  warningOf(target: Target): string | undefined {
+    const { server, kind = "dump" } = target;
+    if (kind !== "dump") return undefined;
+    const isApart = this.#apart.has(keyOf(target));
+    const why = this.#missed.get(server.name) ?? (isApart ? "the dump was repeated" : undefined);
     return why === undefined ? undefined : `not of one moment with the other databases of the server: ${why}`;
   }
 

@@ -62,6 +62,32 @@ test("a row that is written when the first dump waits is in none of the later on
     });
 });
 
+test("a dump that is repeated has a later moment, which is said", async () => {
+  const [first = "", ...others] = databases.toSorted();
+  const sql = postgres.connect(first);
+  await sql`create table dropped (i int)`;
+  const session = await sql.reserve();
+  await session.unsafe("begin; drop table dropped").simple();
+  const running = watched(installation.start("backup", "--json"));
+  const admin = postgres.connect();
+  await running.until("the dump waits for the lock", async () => {
+    const rows = await admin`select from pg_stat_activity where datname = ${first}
+      and wait_event_type = 'Lock'`;
+    return rows.length > 0;
+  });
+  await session.unsafe("commit");
+  session.release();
+  const { exitCode, stdout, stderr } = await running.ended;
+  expect(exitCode, stderr).toBe(0);
+  expect(stderr).toContain("the dump is repeated");
+  const warningsOf = (name: string) =>
+    JSON.parse(stdout).backups.find(({ database }: { database: string }) => database === name).warnings;
+  expect(warningsOf(first)).toEqual([
+    "not of one moment with the other databases of the server: the dump was repeated",
+  ]);
+  for (const other of others) expect(warningsOf(other)).toEqual([]);
+});
+
 test("every dump records its moment, also without a group and without counts", async () => {
   await installation.configure({ server: "", more: "[dump]\ncounts = false" });
   await installation.ok("backup");

@@ -112,12 +112,18 @@ function momentOption(text: string | undefined, now: Date): Date | undefined {
 }
 
 /** 0 if every database is there, the code of the first failure if none was restored, 3 otherwise. */
-function exitCodeFor({ databases, globals, cause }: ServerRestoreReport): number {
+export function exitCodeFor({
+  databases,
+  globals,
+  left_out,
+  cause,
+}: Pick<ServerRestoreReport, "databases" | "globals" | "left_out" | "cause">): number {
   const having = (...outcomes: RestoredDatabase["outcome"][]) =>
     databases.filter(({ outcome }) => outcomes.includes(outcome)).length;
   const failed = having("failed");
-  if (failed === 0)
-    return having("partial") + (globals?.skipped.length ?? 0) > 0 ? EXIT_CODES.partial : EXIT_CODES.ok;
+  const missing = left_out.filter(({ kind }) => kind === "no_backup").length;
+  const incomplete = having("partial") + missing + (globals?.skipped.length ?? 0);
+  if (failed === 0) return incomplete > 0 ? EXIT_CODES.partial : EXIT_CODES.ok;
   return failed === databases.length || having("planned") > 0 ? exitCodeOf(cause) : EXIT_CODES.partial;
 }
 
@@ -159,11 +165,16 @@ function textOf(report: Omit<ServerRestoreReport, "cause">, isDryRun: boolean, s
       ...(hint === null ? [] : [`${style.dim("hint:")} ${hint}`]),
     ]),
     done ||
-      `${plural(whole, "database")} of ${server} ${whole === 1 ? "is" : "are"} there, ${failed.length} failed`,
+      `${plural(whole, "database")} of ${server} ${whole === 1 ? "is" : "are"} there, ${failed.length} failed${missingText(left_out)}`,
     ...(failed.length > 0 && !isDryRun
       ? ["correct the reasons, then run the same command with --resume"]
       : []),
   ].join("\n");
+}
+
+function missingText(left_out: ServerRestoreReport["left_out"]): string {
+  const missing = left_out.filter(({ kind }) => kind === "no_backup").length;
+  return missing === 0 ? "" : `, ${missing} without a good backup`;
 }
 
 function coloured(outcome: RestoredDatabase["outcome"], style: Style): string {

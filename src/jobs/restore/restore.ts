@@ -39,6 +39,7 @@ import { obstaclesOf, refusal, rolesToCreate } from "./obstacles.ts";
 import { emptyTables, outcomeOf } from "./outcome.ts";
 import type { RestoreReport, RestoreRequest } from "./report.ts";
 import { isSource, sourceObstacles } from "./source.ts";
+import { targetIdentity } from "./target-identity.ts";
 import { unfilled } from "./unfilled.ts";
 import type { GlobalsReport, PlannedGlobals } from "./with-globals.ts";
 import { createGlobals, lacksBeside, planForEntries } from "./with-globals.ts";
@@ -71,6 +72,7 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
       const about = {
         ...{ backup_id: backup.id, target_database: target.database, target_place: placeText(target) },
         dry_run: request.dryRun,
+        ...(!request.dryRun && (await targetIdentity(context, target))),
       };
       const duration_ms = Math.round(context.clock.monotonicMs() - startedAtMs);
       const roles_created = rolesToCreate(request, lacks);

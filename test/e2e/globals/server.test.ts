@@ -38,6 +38,12 @@ async function names(): Promise<string[]> {
   return rows.map(({ datname }) => datname);
 }
 
+async function rolesOfTarget(): Promise<string[]> {
+  await using admin = disposable(connectTo(target.address, "postgres"));
+  const rows = await admin.sql`select rolname from pg_roles where rolname !~ '^pg_' order by rolname`;
+  return rows.map(({ rolname }) => rolname);
+}
+
 async function onTarget(...statements: string[]): Promise<void> {
   await using admin = disposable(connectTo(target.address, "postgres"));
   for (const statement of statements) await admin.sql.unsafe(statement);
@@ -61,9 +67,18 @@ test("a whole server comes back, past a failure, and goes on where it was cut of
   const refused = await installation.run(...words());
   expect(refused).toMatchObject({ exitCode: 10 });
   expect(refused.stderr).toContain('database "app" already exists and is not empty');
+  expect(refused.stderr).not.toContain("--resume");
+  // Also with --resume: no restore to this server was begun.
+  const elsewhere = await installation.run(...words("--resume"));
+  expect(elsewhere).toMatchObject({ exitCode: 10 });
+  expect(elsewhere.stderr).toContain("there is nothing to resume");
   expect(await names()).toEqual(["app", "postgres"]);
+  expect(await rolesOfTarget()).toEqual(["postgres"]);
 
-  // With --resume it fails alone, and the others are restored.
+  // Once one was begun it fails alone with --resume, and the others are restored.
+  const planned = (await installation.run(...words("--dry-run", "--json"))).json.databases;
+  const begun = planned.find(({ database }: { database: string }) => database === "@globals").backup_id;
+  await onTarget(`create database "pg321 restoring ${begun.slice(0, 8)} 00000000"`);
   const first = await installation.run(...words("--resume", "--databases-at-once", "2", "--json"));
   expect(first.exitCode).toBe(3);
   expect(outcomes(first.json.databases)).toEqual({
@@ -99,6 +114,21 @@ test("a whole server comes back, past a failure, and goes on where it was cut of
   expect(passwords(mine)).toEqual(passwords(theirs));
   const third = await installation.ok(...words("--resume"));
   expect(third.stdout).toContain("6 databases of main are there");
+
+  // Another database of the same name is not the one that was restored.
+  const ofApp = ({ json }: { json: { databases: { database: string }[] } }) =>
+    json.databases.find(({ database }) => database === "app");
+  await onTarget("drop database app", "create database app");
+  const filled = await installation.ok(...words("--resume", "--json"));
+  expect(ofApp(filled)).toMatchObject({ outcome: "restored", rows: 100 });
+  await onTarget("drop database app", "create database app");
+  {
+    await using app = disposable(connectTo(target.address, "app"));
+    await app.sql.unsafe("create table mine ()");
+  }
+  const foreign = await installation.run(...words("--resume", "--json"));
+  expect(foreign.exitCode).toBe(3);
+  expect(ofApp(foreign)).toMatchObject({ outcome: "failed", hint: expect.stringContaining("very database") });
 });
 
 test("options that make no sense with a whole server are refused", async () => {

@@ -14,42 +14,72 @@ export function attemptName(backupId: string): string {
   return `${START}${shortId(backupId)} ${crypto.randomUUID().slice(0, 8)}`;
 }
 
-/** The attempts at a backup that a target has, finished or not. */
-export function attemptsAt(backupId: string, databases: readonly string[]): string[] {
-  return databases.filter((name) => name.startsWith(`${START}${shortId(backupId)} `));
+/** Whether a database has the name of an attempt at this backup, finished or not. */
+export function isAttempt(backupId: string, database: string): boolean {
+  return database.startsWith(`${START}${shortId(backupId)} `);
 }
 
-/** The restores that succeeded, by what their records say. */
+/** A server as a target, and its databases. */
+export interface SeenServer {
+  /** Its system identifier; undefined if the role may not see it. */
+  system: string | undefined;
+  databases: readonly SeenDatabase[];
+}
+
+export interface SeenDatabase {
+  name: string;
+  oid: string;
+}
+
+/** What a record says about a database of the target that was restored from a backup as a whole. */
+export interface Finished {
+  run_id: string;
+  isPartial: boolean;
+  tables: number;
+}
+
+/** The records of restores that came to their end. */
 export class Restored {
   readonly #runs: readonly RunRecord[];
 
-  private constructor(runs: readonly RunRecord[]) {
-    this.#runs = runs;
+  constructor(runs: readonly RunRecord[]) {
+    this.#runs = runs
+      .filter(({ statistics }) => statistics?.["dry_run"] === false)
+      .toSorted((one, other) => other.started_at.localeCompare(one.started_at));
   }
 
   static async read({ catalog }: Pick<JobContext, "catalog">): Promise<Restored> {
-    const runs = [
-      ...(await catalog.runs({ job: "restore", outcome: "OK" })),
-      ...(await catalog.runs({ job: "restore", outcome: "PARTIAL" })),
-    ];
-    return new Restored(runs.filter(({ statistics }) => statistics?.["dry_run"] === false));
+    return new Restored(await catalog.runs({ job: "restore" }));
   }
 
-  /** Whether the database that was made under this name is whole. */
-  isWhole(attempt: string): boolean {
-    return this.#runs.some(({ statistics }) => statistics?.["target_database"] === attempt);
+  /**
+   * What is known of this very database, by the system identifier of its server and its OID: a name, a host and a port may
+   * be another's by now. Undefined: it was not restored from this backup, or only a selection of it, or that is not known.
+   */
+  finished(backupId: string, { system }: SeenServer, { oid }: SeenDatabase): Finished | undefined {
+    if (system === undefined) return undefined;
+    const [run] = this.#runs.filter(
+      ({ statistics }) =>
+        statistics?.["target_system"] === system &&
+        statistics["target_oid"] === oid &&
+        statistics["is_selection"] === false,
+    );
+    if (run?.statistics?.["backup_id"] !== backupId) return undefined;
+    if (run.outcome !== "OK" && run.outcome !== "PARTIAL") return undefined;
+    const { id: run_id, outcome, statistics } = run;
+    return { run_id, isPartial: outcome === "PARTIAL", tables: Number(statistics["tables"]) };
   }
 
-  /** Whether this backup was restored to this place, as a database of this name. */
-  isDone(backupId: string, place: string, database: string): boolean {
-    return this.#runs.some(({ statistics }) => {
-      const name = String(statistics?.["target_database"]);
-      return (
-        statistics?.["backup_id"] === backupId &&
-        statistics["target_place"] === place &&
-        (name === database || attemptsAt(backupId, [name]).length > 0)
-      );
-    });
+  /** Whether a restore of a whole server to this target has restored one of these backups, or has begun to. */
+  hasBegun(backupIds: readonly string[], { system, databases }: SeenServer): boolean {
+    const isOne = (name: string) => backupIds.some((id) => isAttempt(id, name));
+    if (databases.some(({ name }) => isOne(name))) return true;
+    return this.#runs.some(
+      ({ statistics }) =>
+        system !== undefined &&
+        statistics?.["target_system"] === system &&
+        isOne(String(statistics["target_database"])),
+    );
   }
 }
 

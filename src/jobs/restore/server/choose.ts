@@ -1,6 +1,7 @@
 import { Pg321Error } from "../../../base/errors.ts";
 import { believedUntil } from "../../../base/newest-good.ts";
 import { isGlobalsPlace } from "../../../catalog/globals.ts";
+import type { DatabaseRecord } from "../../../catalog/overview.ts";
 import type { BackupRecord } from "../../../catalog/records.ts";
 import type { JobContext } from "../../context.ts";
 import { requireServer } from "../../copies/find-database.ts";
@@ -8,8 +9,14 @@ import { requireServer } from "../../copies/find-database.ts";
 export interface ChosenBackups {
   /** The newest good backup of each database at that moment, by name. */
   backups: BackupRecord[];
-  /** Databases that were gone by then, or had no good backup yet. */
-  left_out: { database: string; reason: string }[];
+  left_out: LeftOutDatabase[];
+}
+
+export interface LeftOutDatabase {
+  database: string;
+  /** It was no longer on the server; it was not there yet; or it was there, and is missing in the restore. */
+  kind: "gone" | "later" | "no_backup";
+  reason: string;
 }
 
 /** Backups of a database that are searched for a good one at a time. */
@@ -28,25 +35,42 @@ export async function backupsAt(
   const { catalog, clock } = context;
   const until = (at ?? believedUntil(clock.now())).toISOString();
   const seen = (await catalog.overview.databases()).filter((one) => one.server === server);
-  const names = (await catalog.overview.latestBackups(clock.now()))
+  const backedUp = (await catalog.overview.latestBackups(clock.now()))
     .filter((one) => one.server === server && !isGlobalsPlace(one))
     .map(({ database }) => database);
+  const others = seen.map(({ database }) => database).filter((name) => !backedUp.includes(name));
   const chosen: ChosenBackups = { backups: [], left_out: [] };
-  for (const database of names) {
-    const gone = seen.find((one) => one.database === database)?.gone_at ?? null;
+  for (const database of [...backedUp, ...others]) {
+    const record = seen.find((one) => one.database === database);
+    const gone = record?.gone_at ?? null;
     if (gone !== null && gone <= until) {
-      chosen.left_out.push({ database, reason: `it was no longer on the server since ${gone}` });
+      const reason = `it was no longer on the server since ${gone}`;
+      chosen.left_out.push({ database, kind: "gone", reason });
       continue;
     }
     const good = await goodBackupBy(context, { server, database }, until);
     if (good) chosen.backups.push(good);
-    else chosen.left_out.push({ database, reason: "it had no good backup yet" });
+    else chosen.left_out.push(await withoutBackup(context, { server, database }, record, until));
   }
   if (chosen.backups.length > 0) return chosen;
   const when = at === undefined ? "" : ` that began by ${until}`;
   throw new Pg321Error("usage", `restore: server "${server}" has no good backup${when}`, {
     hint: `see what there is with: pg321 list --server ${server}`,
   });
+}
+
+/** A database that has no good backup: perhaps it did not exist yet. */
+async function withoutBackup(
+  { catalog }: JobContext,
+  place: { server: string; database: string },
+  record: DatabaseRecord | undefined,
+  until: string,
+): Promise<LeftOutDatabase> {
+  const { database } = place;
+  const tried = await catalog.backups({ ...place, startedBy: until, limit: 1 });
+  if (tried.length > 0 || (record !== undefined && record.first_seen_at <= until))
+    return { database, kind: "no_backup", reason: "it had no good backup yet" };
+  return { database, kind: "later", reason: "it was first seen later" };
 }
 
 async function goodBackupBy(

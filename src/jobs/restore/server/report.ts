@@ -1,6 +1,7 @@
 import type { BinDir } from "../../../postgres/binaries.ts";
 import type { Endpoint } from "../../../postgres/connection.ts";
 import type { GlobalsReport } from "../with-globals.ts";
+import type { LeftOutDatabase } from "./choose.ts";
 
 export interface ServerRestoreRequest {
   /** The server that was backed up. */
@@ -39,7 +40,7 @@ export interface ServerRestoreReport {
   /** Null: there is no backup of the globals; the roles that a database needs are created without login. */
   globals: GlobalsReport | null;
   databases: RestoredDatabase[];
-  left_out: { database: string; reason: string }[];
+  left_out: LeftOutDatabase[];
   /** The error of the first database that failed. */
   cause?: unknown;
 }

@@ -1,36 +1,21 @@
 import { hintOf, messageOf, Pg321Error } from "../../../base/errors.ts";
 import type { BackupRecord } from "../../../catalog/records.ts";
 import { EVERYTHING } from "../../../postgres/archive/selection.ts";
-import { connect, placeText } from "../../../postgres/connection.ts";
-import { contentsOfDatabase } from "../../../postgres/inspect.ts";
+import { connect } from "../../../postgres/connection.ts";
 import { AS_BACKED_UP } from "../../../postgres/restore/ownership.ts";
 import type { JobContext } from "../../context.ts";
 import { runRestore } from "../restore.ts";
 import type { GlobalsReport } from "../with-globals.ts";
 import { createGlobals, globalsFor, planFor, readGlobals } from "../with-globals.ts";
-import { attemptName, attemptsAt, dropAttempt, Restored, renameDatabase } from "./attempts.ts";
+import { attemptName, dropAttempt, renameDatabase } from "./attempts.ts";
 import { backupsAt } from "./choose.ts";
 import type { RestoredDatabase, ServerRestoreReport, ServerRestoreRequest } from "./report.ts";
-
-/** What is to be done about one database. */
-type Step =
-  | { do: "skip" }
-  | { do: "refuse"; error: Pg321Error }
-  /** It was restored, but the restore was cut off before it got its name. */
-  | { do: "rename"; attempt: string }
-  /** Into a new database, after these unfinished ones are dropped. */
-  | { do: "create"; drop: string[] }
-  /** Into the empty database of this name: every server has a `postgres`. */
-  | { do: "fill" };
-
-interface Planned {
-  backup: BackupRecord;
-  step: Step;
-}
+import { type Planned, planSteps, type Step } from "./steps.ts";
 
 /**
  * Restores a whole server: its globals, then every database that it had at a moment. A database that fails does not stop
- * the others. Throws, before anything is changed, if the target has databases of these names already.
+ * the others. Throws, before anything is changed, if the target has databases of these names already and no restore was
+ * begun there that `resume` could go on with.
  */
 export async function restoreServer(
   context: JobContext,
@@ -38,11 +23,12 @@ export async function restoreServer(
 ): Promise<ServerRestoreReport> {
   const { server, at, resume, dryRun } = request;
   const { backups, left_out } = await backupsAt(context, server, at);
-  const plans = await plansFor(context, request, backups);
+  const { plans, hasBegun } = await planSteps(context, request, backups);
   const refused = plans.flatMap(({ step }) => (step.do === "refuse" ? [step.error] : []));
   const [first] = refused;
   // A restore that goes on may meet databases that somebody has made meanwhile: those alone fail.
-  if (first && !resume && !dryRun) throw first;
+  const goesOn = resume && hasBegun && refused.length < plans.length;
+  if (first && !goesOn && !dryRun) throw first;
   const globals = await restoreGlobals(context, request, backups);
   const report: ServerRestoreReport = { server, globals, databases: [], left_out };
   const queue = [...plans];
@@ -56,49 +42,6 @@ export async function restoreServer(
   await Promise.all(Array.from({ length: request.databasesAtOnce }, worker));
   report.databases = plans.flatMap((plan) => results.get(plan) ?? []);
   return report;
-}
-
-async function plansFor(
-  context: JobContext,
-  { target, resume }: ServerRestoreRequest,
-  backups: readonly BackupRecord[],
-): Promise<Planned[]> {
-  await using connection = await connect(target);
-  const rows = await connection.run(
-    "list the databases",
-    (sql) => sql<{ name: string }[]>`select datname as name from pg_database order by datname collate "C"`,
-  );
-  const present = rows.map(({ name }) => name);
-  const restored = await Restored.read(context);
-  const place = placeText(target);
-  const plans: Planned[] = [];
-  for (const backup of backups) {
-    const { id, database } = backup;
-    const attempts = resume ? attemptsAt(id, present) : [];
-    const whole = attempts.find((name) => restored.isWhole(name));
-    const isThere = present.includes(database);
-    let step: Step;
-    if (isThere && resume && restored.isDone(id, place, database)) step = { do: "skip" };
-    else if (isThere && (await isEmpty(target, database))) step = { do: "fill" };
-    else if (isThere) step = { do: "refuse", error: existing(target.label, database, resume) };
-    else if (whole !== undefined) step = { do: "rename", attempt: whole };
-    else step = { do: "create", drop: attempts };
-    plans.push({ backup, step });
-  }
-  return plans;
-}
-
-async function isEmpty(target: ServerRestoreRequest["target"], database: string): Promise<boolean> {
-  await using connection = await connect({ ...target, database });
-  return (await contentsOfDatabase(connection)).length === 0;
-}
-
-function existing(label: string, database: string, resume: boolean): Pg321Error {
-  const message = `${label}: database "${database}" already exists and is not empty`;
-  const hint = resume
-    ? "no record says that it was restored from this backup: rename or drop it, and run this again"
-    : "restore onto an empty server; to go on with a restore that was cut off, add --resume";
-  return new Pg321Error("database", message, { hint });
 }
 
 /** The globals of the newest of these backups; null if there is no backup of them. */
@@ -165,7 +108,7 @@ async function carryOut(
   };
   if (step.do === "rename") {
     await rename(step.attempt);
-    return { outcome: "restored", tables: null, rows: null };
+    return { outcome: step.isPartial ? "partial" : "restored", tables: null, rows: null };
   }
   if (step.do === "create" && step.drop.length > 0) {
     await using connection = await connect(target);

@@ -136,9 +136,11 @@ test("once its last backup is forgotten, every alert about its backups ends", as
 test("an alert about a server ends when the config no longer has it", async () => {
   await raiseAlert(lab, alertRequest({ key: "backup old", server: "old", database: null }));
   await raiseAlert(lab, alertRequest({ key: "passwords old", server: "old", database: null }));
+  await raiseAlert(lab, alertRequest({ key: "backup old (globals)", server: "old", database: null }));
   await raiseAlert(lab, alertRequest({ key: "backup main", database: null }));
   await received();
   expect((await listing(["app"])).toSorted()).toEqual([
+    "resolved backup old (globals): the config no longer selects old",
     "resolved backup old: the config no longer selects old",
     "resolved passwords old: the config no longer selects old",
   ]);

@@ -1,6 +1,6 @@
 import { messageOf } from "../base/errors.ts";
 import { shellQuoted } from "../base/text/shell.ts";
-import { backupName } from "../catalog/globals.ts";
+import { backupName, GLOBALS_DATABASE } from "../catalog/globals.ts";
 import type { AlertRecord } from "../catalog/records.ts";
 import { databasePattern } from "../config/database-pattern.ts";
 import { type IdlePattern, idlePatterns } from "../config/idle-patterns.ts";
@@ -113,7 +113,8 @@ async function endUnselected(context: AlertContext, gone: ReadonlySet<string>): 
   for (const { key, server, database } of await context.catalog.alerts({ open: true })) {
     if (server === null) continue;
     const name = database === null ? server : `${server}/${database}`;
-    const isOfServer = database === null && key === passwordsKey(server);
+    const globals = backupName({ server, database: GLOBALS_DATABASE });
+    const isOfServer = database === null && [passwordsKey(server), `backup ${globals}`].includes(key);
     if (key !== `backup ${name}` && !isOfServer) continue;
     if (!isSelected(context, { server, database }))
       await resolveAlert(context, key, `the config no longer selects ${name}`);

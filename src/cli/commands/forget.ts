@@ -4,6 +4,7 @@ import { plural } from "../../base/text/amounts.ts";
 import { shellOption } from "../../base/text/shell.ts";
 import { backupWord } from "../../base/text/states.ts";
 import { visible, visibleData } from "../../base/text/visible.ts";
+import { backupName, GLOBALS_DATABASE } from "../../catalog/globals.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
 import { deleteBackups } from "../../jobs/cleanup/delete-backup.ts";
 import type { JobContext } from "../../jobs/context.ts";
@@ -19,7 +20,8 @@ export const command: Command = {
   usage: "DATABASE|-d DATABASE",
   description:
     "Lists the backups, asks for the database's name, then deletes all copies of these backups, and their records.\n" +
-    "DATABASE is a name, or SERVER/NAME if several servers have it. Exit 3 if a copy could not be deleted.",
+    "DATABASE is a name, or SERVER/NAME if several servers have it. 'SERVER (globals)' are the globals of a server of which\n" +
+    "no dump is left. Exit 3 if a copy could not be deleted.",
   options: {
     database: { type: "string", short: "d", value: "NAME", help: "the same as DATABASE" },
     yes: {
@@ -61,6 +63,8 @@ function nameIn(args: Arguments): string {
 
 async function backupsOf(context: JobContext, name: string): Promise<BackupRecord[]> {
   const { catalog } = context;
+  const globals = await globalsNamed(context, name);
+  if (globals.length > 0) return globals;
   const { server, database } = await findDatabase(context, name);
   const found = await catalog.backups({ database, ...(server !== undefined && { server }) });
   const places = [...new Set(found.map(({ server, database }) => `${server}/${database}`))];
@@ -73,6 +77,27 @@ async function backupsOf(context: JobContext, name: string): Promise<BackupRecor
   throw new Pg321Error("usage", `forget: there is no backup of a database "${name}"`, {
     hint: "pg321 list shows the backups",
   });
+}
+
+/**
+ * The globals that lists show as `main (globals)`. Throws code `usage` while a dump of their server is left, which cannot
+ * be restored well without them.
+ */
+async function globalsNamed({ catalog }: JobContext, name: string): Promise<BackupRecord[]> {
+  const server = /^(.+) \(globals\)$/.exec(name)?.[1];
+  if (server === undefined) return [];
+  const [isDatabase] = await catalog.backups({ database: name, limit: 1 });
+  if (isDatabase) return [];
+  const globals = await catalog.backups({ server, database: GLOBALS_DATABASE });
+  if (globals.length === 0) return [];
+  const dump = (await catalog.backups({ server })).find(({ kind }) => kind === "dump");
+  if (dump)
+    throw new Pg321Error(
+      "usage",
+      `forget: the globals of ${server} belong to its dumps, such as ${shortId(dump.id)} of ${backupName(dump)}`,
+      { hint: `forget every database of ${server} first; pg321 list shows the backups` },
+    );
+  return globals;
 }
 
 async function linesOf({ catalog }: JobContext, backups: readonly BackupRecord[]): Promise<string[]> {

@@ -136,6 +136,23 @@ describe("a run", () => {
   });
 });
 
+test("globals are forgotten by their name in lists, once no dump of their server is left", async () => {
+  await using installation = await install();
+  const [{ backup_id: id }] = (await installation.ok("backup", "--json")).json.globals;
+  const forget = () => installation.run("forget", "main (globals)", "--yes", "main (globals)");
+  const refused = await forget();
+  expect(refused).toMatchObject({ exitCode: 2 });
+  expect(refused.stderr).toContain("the globals of main belong to its dumps");
+  await installation.ok("forget", `main/${source}`, "--yes", `main/${source}`);
+  expect((await installation.ok("list", "--json")).json.backups).toMatchObject([{ id, kind: "globals" }]);
+  const ended = await forget();
+  expect(ended, ended.stderr).toMatchObject({ exitCode: 0 });
+  expect((await installation.ok("list", "--json")).json.backups).toEqual([]);
+  for (const name of ["a", "b"])
+    expect((await installation.files(name)).filter((file) => file.includes("@globals"))).toEqual([]);
+  expect(await forget()).toMatchObject({ exitCode: 2 });
+});
+
 test("globals are adopted into a lost catalog, repaired, and not counted as a database", async () => {
   await using installation = await install();
   const [{ backup_id: id }] = (await installation.ok("backup", "--json")).json.globals;

@@ -4,9 +4,8 @@ import { needlessDrops } from "../../postgres/archive/clean.ts";
 import type { TextEdit } from "../../postgres/archive/data.ts";
 import { onlyDrops, RowCounter, withTexts } from "../../postgres/archive/data.ts";
 import type { ArchiveContents, ArchiveEntry } from "../../postgres/archive/format.ts";
-import type { Selection } from "../../postgres/archive/selection.ts";
 import { isWhole } from "../../postgres/archive/selection.ts";
-import type { StreamRows } from "../../postgres/archive/streams.ts";
+import type { DataChoice, StreamRows } from "../../postgres/archive/streams.ts";
 import { aroundData, DataIndex } from "../../postgres/archive/streams.ts";
 import { restoreFile, restoreStream } from "../../postgres/restore/restore.ts";
 import type { ContainerMember } from "../../sealed/container/format.ts";
@@ -28,7 +27,7 @@ export interface DataStreams {
   close(): Promise<void>;
 }
 
-export interface StreamsLoad {
+export interface StreamsLoad extends DataChoice {
   /** The schema's archive. */
   schema: Spool;
   /** That archive so that it only drops; undefined: nothing is dropped first. */
@@ -36,9 +35,8 @@ export interface StreamsLoad {
   data: DataStreams;
   /** Of the schema's archive, with `withDataEntries`. */
   contents: ArchiveContents;
-  /** The entries to restore, and what they were chosen by. */
+  /** The entries to restore. */
   entries: readonly ArchiveEntry[];
-  selection: Selection;
   /** Sessions for indexes and constraints. */
   jobs: number;
   faults: RestoreFaults;
@@ -76,7 +74,7 @@ export async function loadStreams(
     const whole = [...before, ...after];
     let errorsIgnored = load.drops ? await restoreSchema(load.drops, whole, { jobs: 1, clean: true }) : 0;
     errorsIgnored += await restoreSchema(load.schema, before, { jobs: 1, clean: false });
-    if (needsData) errorsIgnored += await restoreData(load, { ...common, signal });
+    if (needsData) errorsIgnored += await restoreData(context, load, { ...common, signal });
     errorsIgnored += await restoreSchema(load.schema, after, { jobs: load.jobs, clean: false });
     return errorsIgnored;
   });
@@ -103,7 +101,11 @@ export async function spoolSchema(
 type DataOptions = LoadOptions & { signal: AbortSignal };
 
 /** Feeds the streams to as many pg_restore. The first error ends the others. */
-async function restoreData(load: StreamsLoad, options: DataOptions): Promise<number> {
+async function restoreData(
+  context: Pick<JobContext, "log">,
+  load: StreamsLoad,
+  options: DataOptions,
+): Promise<number> {
   const { membersAtOnce, members } = load.data;
   const failed = new AbortController();
   const signal = AbortSignal.any([options.signal, failed.signal]);
@@ -111,7 +113,7 @@ async function restoreData(load: StreamsLoad, options: DataOptions): Promise<num
   const running = new Set<Promise<void>>();
   let errorsIgnored = 0;
   const restore = async (member: ContainerMember) => {
-    errorsIgnored += await restoreMember(member, load, index, { ...options, signal });
+    errorsIgnored += await restoreMember(context, member, load, index, { ...options, signal });
   };
   const next = () => unlessAborted(members.next(), signal);
   try {
@@ -134,14 +136,21 @@ async function restoreData(load: StreamsLoad, options: DataOptions): Promise<num
 }
 
 async function restoreMember(
+  { log }: Pick<JobContext, "log">,
   { bytes }: ContainerMember,
-  { entries: chosen, selection, faults, rows, editsOfData = () => [] }: StreamsLoad,
+  load: StreamsLoad,
   index: DataIndex,
   options: DataOptions,
 ): Promise<number> {
+  const { faults, rows, editsOfData = () => [] } = load;
   await using archive = await openArchive(bytes);
   const { contents } = archive;
-  const entries = index.toRestore(contents, chosen, selection);
+  const entries = index.toRestore(contents, load.entries, load);
+  const lost = load.skipsExtensions ? index.ofExtensions(contents) : [];
+  if (lost.length > 0)
+    log.warning("an extension is skipped, so rows of the extensions' own tables are not restored", {
+      tables: lost.map(({ namespace, tag }) => `${namespace}.${tag}`).join(", "),
+    });
   if (entries.length === 0) return 0;
   const counter = new RowCounter(contents);
   rows.add(counter, contents, index);

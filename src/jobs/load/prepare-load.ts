@@ -19,6 +19,8 @@ export interface LoadPlan {
   entries: readonly ArchiveEntry[];
   /** What these were chosen by. */
   selection: Selection;
+  /** The extensions that are not restored, although the backup may have them. */
+  skipExtensions: readonly string[];
   /** Drop the objects first. */
   clean: boolean;
   /** Sessions of pg_restore; undefined: 1, or as many as the backup has streams. */
@@ -77,14 +79,19 @@ async function prepareStreams(
   context: JobContext,
   { contents, bytes }: ReadArchive,
   data: NonNullable<ReadArchive["data"]>,
-  { entries, selection, clean, jobs = data.membersAtOnce, faults, edits = [], editsOfData }: LoadPlan,
+  plan: LoadPlan,
 ): Promise<PreparedLoad> {
+  const { entries, selection, clean, jobs = data.membersAtOnce, faults, edits = [], editsOfData } = plan;
+  const skipsExtensions = contents.entries.some(
+    ({ description, tag }) => description === "EXTENSION" && plan.skipExtensions.includes(tag),
+  );
   const rows = new StreamRows();
   const files = await spoolSchema(withTexts(bytes, edits), contents, {
     tempDir: context.config.temp_dir,
     clean,
   });
-  const load = { ...files, data, contents, entries, selection, jobs, faults, rows, editsOfData };
+  const chosen = { entries, selection, skipsExtensions };
+  const load = { ...files, ...chosen, data, contents, jobs, faults, rows, editsOfData };
   return {
     rows,
     run: async (options, onLoaded = () => {}) => {

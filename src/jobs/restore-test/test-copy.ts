@@ -1,6 +1,7 @@
 import { deadline } from "../../base/abort.ts";
 import { messageOf, outsideText, Pg321Error } from "../../base/errors.ts";
 import type { BackupRecord, RestoreTestRecord, RunRecord } from "../../catalog/records.ts";
+import { restoreTestFor } from "../../config/database/settings.ts";
 import { EVERYTHING } from "../../postgres/archive/selection.ts";
 import { pgRestoreFor } from "../../postgres/binaries.ts";
 import { connectWithin, EndedStatement, endedBy } from "../../postgres/bounded-connection.ts";
@@ -212,8 +213,14 @@ async function restoreInto(
     only: plan.entries.map(({ id }) => id),
     onError: faults.add,
   };
-  const selected = { entries: plan.entries, selection: EVERYTHING, clean: false, jobs: undefined };
-  await using load = await prepareLoad(context, archive, { ...selected, expectedBytes: 0, faults });
+  const { skip_extensions: skipExtensions } = restoreTestFor(config, backup.server, backup.database);
+  const selected = { entries: plan.entries, selection: EVERYTHING, skipExtensions, clean: false };
+  await using load = await prepareLoad(context, archive, {
+    ...selected,
+    jobs: undefined,
+    expectedBytes: 0,
+    faults,
+  });
   await load.run(options);
   measured.restore_ms = Math.round(clock.monotonicMs() - restoreFromMs);
   const ofServer = faults.all.find((fault) => serverError(fault) !== undefined);

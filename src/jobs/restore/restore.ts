@@ -236,7 +236,8 @@ async function restoreInto(
     onTerminated: request.terminate ? (session: Session) => void terminated.push(session) : undefined,
   };
   const expectedBytes = request.backup.dump_bytes ?? 0;
-  const plan = { entries, selection, clean, jobs, expectedBytes, faults, ...adapted };
+  const { skipExtensions } = request.ownership;
+  const plan = { entries, selection, skipExtensions, clean, jobs, expectedBytes, faults, ...adapted };
   await using load = await prepareLoad(context, archive, plan);
   const globals = planned ? await makeGlobals(context, request, planned) : null;
   await makeRoles(context, request, lacks);

@@ -2,7 +2,7 @@ import type { RowCounter } from "./data.ts";
 import type { ArchiveContents, ArchiveEntry, Section } from "./format.ts";
 import { isTable } from "./inheritance.ts";
 import type { Selection } from "./selection.ts";
-import { isChosen, SETTINGS } from "./selection.ts";
+import { inSchemas, isChosen, ofTables, SETTINGS } from "./selection.ts";
 import { tokensOf } from "./sql-text.ts";
 
 /**
@@ -76,6 +76,26 @@ export function aroundData(
   return { before, after };
 }
 
+/** What the entries of the archives of rows are chosen by. */
+export interface DataChoice {
+  selection: Selection;
+  /** Whether an extension of the backup is not restored. */
+  skipsExtensions: boolean;
+}
+
+/** Whether an entry holds the rows of a table or the position of a sequence. */
+function isOfTable({ description }: ArchiveEntry): boolean {
+  return description === "TABLE DATA" || description === "SEQUENCE SET";
+}
+
+/** Whether the selection excludes an entry that the schema does not show. */
+function excludedBy(selection: Selection): (entry: ArchiveEntry) => boolean {
+  const { excludeSchemas = [], excludeTables = [], excludeTableData = [] } = selection;
+  const inExcluded = inSchemas(excludeSchemas);
+  const patterns = [...excludeTables, ...excludeTableData];
+  return (entry) => inExcluded(entry) || ofTables([entry], patterns)(entry);
+}
+
 /** The entries of the archives of rows, by the ids that they have in the contents of `withDataEntries`. */
 export class DataIndex {
   readonly #ids: ReadonlyMap<string, number>;
@@ -88,19 +108,32 @@ export class DataIndex {
   /** Undefined if the schema does not show it: the rows of an extension's table. */
   readonly idOf = (entry: ArchiveEntry): number | undefined => this.#ids.get(keyOf(entry));
 
-  /** The entries of an archive of rows to restore; those that the schema does not show only if nothing is chosen. */
+  /**
+   * The entries of an archive of rows to restore. Those that the schema does not show only if nothing is chosen, nothing
+   * excludes them, and no extension is skipped: the archive does not say to which extension a table belongs.
+   */
   toRestore(
     data: Pick<ArchiveContents, "entries">,
     entries: readonly ArchiveEntry[],
-    selection: Selection,
+    { selection, skipsExtensions }: DataChoice,
   ): ArchiveEntry[] {
     const chosen = new Set(entries.map(({ id }) => id));
-    const takesUnknown = !isChosen(selection) && selection.only !== "schema";
+    const isExcluded = excludedBy(selection);
+    const takesUnknown = (entry: ArchiveEntry) =>
+      !isChosen(selection) &&
+      selection.only !== "schema" &&
+      !(skipsExtensions && isOfTable(entry)) &&
+      !isExcluded(entry);
     return data.entries.filter((entry) => {
       if (SETTINGS.includes(entry.description)) return false;
       const id = this.idOf(entry);
-      return id === undefined ? takesUnknown : chosen.has(id);
+      return id === undefined ? takesUnknown(entry) : chosen.has(id);
     });
+  }
+
+  /** The rows and sequences of an archive of rows that belong to extensions. */
+  ofExtensions(data: Pick<ArchiveContents, "entries">): ArchiveEntry[] {
+    return data.entries.filter((entry) => isOfTable(entry) && this.idOf(entry) === undefined);
   }
 }
 

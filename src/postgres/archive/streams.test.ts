@@ -1,0 +1,46 @@
+import { expect, test } from "bun:test";
+import type { ArchiveEntry } from "./format.ts";
+import type { Selection } from "./selection.ts";
+import { EVERYTHING } from "./selection.ts";
+import { DataIndex } from "./streams.ts";
+
+let id = 0;
+function entry(description: string, namespace: string | undefined, tag: string): ArchiveEntry {
+  return {
+    ...{ id: ++id, description, namespace, tag, section: "data", owner: undefined, tablespace: undefined },
+    ...{ definition: "", drop: "", dropRange: [0, 0], dependencies: [] },
+  };
+}
+
+const known = entry("TABLE DATA", "public", "orders");
+const index = new DataIndex({ entries: [known] } as never);
+/** An archive of rows: the schema does not show the tables of extensions. */
+const rows = [
+  entry("ENCODING", undefined, "ENCODING"),
+  entry("TABLE DATA", "public", "orders"),
+  entry("TABLE DATA", "cron", "job"),
+  entry("SEQUENCE SET", "cron", "jobid_seq"),
+  entry("BLOBS", undefined, "BLOBS"),
+];
+const taken = (selection: Partial<Selection>, skipsExtensions = false) =>
+  index
+    .toRestore({ entries: rows }, [known], { selection: { ...EVERYTHING, ...selection }, skipsExtensions })
+    .map(({ tag }) => tag);
+
+test("rows that the schema does not show are restored, unless they are excluded or of a skipped extension", () => {
+  expect(taken({})).toEqual(["orders", "job", "jobid_seq", "BLOBS"]);
+  expect(taken({ only: "data" })).toEqual(["orders", "job", "jobid_seq", "BLOBS"]);
+  expect(taken({ only: "schema" })).toEqual(["orders"]);
+  expect(taken({ tables: ["orders"] })).toEqual(["orders"]);
+  expect(taken({}, true)).toEqual(["orders", "BLOBS"]);
+  expect(taken({ only: "data" }, true)).toEqual(["orders", "BLOBS"]);
+  for (const pattern of ["cron", "cr*", "=cron"])
+    expect(taken({ excludeSchemas: [pattern] })).toEqual(["orders", "BLOBS"]);
+  expect(taken({ excludeSchemas: ["public"] })).toEqual(["orders", "job", "jobid_seq", "BLOBS"]);
+  expect(taken({ excludeTables: ["cron.job"] })).toEqual(["orders", "jobid_seq", "BLOBS"]);
+  expect(taken({ excludeTableData: ["cron.j*"] })).toEqual(["orders", "BLOBS"]);
+});
+
+test("the rows that a skipped extension keeps out are named", () => {
+  expect(index.ofExtensions({ entries: rows }).map(({ tag }) => tag)).toEqual(["job", "jobid_seq"]);
+});

@@ -73,12 +73,13 @@ export class Pg321Error extends Error {
 
 /** The dump itself is wrong, whichever copy it is read from: nothing can repair it. */
 export class UnreadableDump extends Pg321Error {
-  /** `after`: what else is to be done, after this. */
-  constructor(message: string, cause?: unknown, after?: string) {
+  /** `after`: what else is to be done, after this. `outside`: see `ErrorOptions`. */
+  constructor(message: string, cause?: unknown, after?: string, outside?: string) {
     const hint = "restore another backup, and make a new one with pg321 backup";
     super("verification", message, {
       hint: after === undefined || after === hint ? hint : `${hint}; ${after}`,
       ...(cause !== undefined && { cause }),
+      ...(outside !== undefined && { outside }),
     });
   }
 }

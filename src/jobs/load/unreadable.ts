@@ -1,5 +1,5 @@
 import { alertDamage } from "../../alerts/copy-alerts.ts";
-import { hintOf, messageOf, UnreadableDump } from "../../base/errors.ts";
+import { hintOf, messageOf, outsideText, UnreadableDump } from "../../base/errors.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
 import type { Job } from "../../config/config.ts";
 import { suggestsBrokenDump } from "../../postgres/archive/read-through.ts";
@@ -23,11 +23,18 @@ export async function provenUnreadable(
   const proof = await proofIn(context, backup, storages);
   if (proof === undefined) return undefined;
   await alertUnreadable(context, backup, job, proof.message);
-  const proved = messageOf(error).includes(proof.message) ? "" : `: ${proof.message}`;
+  return brokenDump(error, proof);
+}
+
+/** The error of a restore, with the proof that the dump itself is broken. */
+export function brokenDump(error: unknown, proof: UnreadableDump): UnreadableDump {
+  const withProof = (text: string, proved: string) =>
+    `${text}; the dump itself is broken, in every copy${text.includes(proved) ? "" : `: ${proved}`}`;
   return new UnreadableDump(
-    `${messageOf(error)}; the dump itself is broken, in every copy${proved}`,
+    withProof(messageOf(error), proof.message),
     error,
     hintOf(error) ?? undefined,
+    withProof(outsideText(error), outsideText(proof)),
   );
 }
 

@@ -102,8 +102,9 @@ export async function testCopy(
       ? await provenUnreadable(bounded, backup, { storages: [storage], job: "restore-test" }, reason)
       : undefined;
     if (broken) {
-      context.log.error("a backup cannot be restored", { backup_id: backup.id, error: broken.message });
-      return { record: end("FAILED", broken.message), isOfCopy: false, error: broken };
+      const shown = outsideText(broken);
+      context.log.error("a backup cannot be restored", { backup_id: backup.id, error: shown });
+      return { record: end("FAILED", shown), isOfCopy: false, error: broken };
     }
     // No other copy helps a server without space.
     const isOfCopy = isReading ? await isFaultOfCopy(context, reason, backup, storage) : undefined;

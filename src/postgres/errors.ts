@@ -203,7 +203,7 @@ function childError(error: ChildError, what: string, readsRows: boolean): Pg321E
   const hints = shown.flatMap((one) => one.hints).map((line) => line.slice(0, 300));
   const messageWith = (text: string) => [what, error.message, text].filter((part) => part !== "").join(": ");
   const isOfRows = readsRows && !(known && OF_CONNECTING.includes(known));
-  const isOfFunction = /^CONTEXT: .*\bfunction\b/im.test(error.stderrTail);
+  const isOfFunction = /^CONTEXT: .*\bfunction\b|\bPL\/\w/im.test(error.stderrTail);
   const outsideOf = (text: string) => (isOfFunction ? OF_FUNCTION : messageKind(text.slice(0, 300)));
   const outside = isOfRows ? messageWith(shown.map(({ text }) => outsideOf(text)).join("; ")) : undefined;
   return newError(error, { message: messageWith(shownText.join("; ")), outside }, known, hints);

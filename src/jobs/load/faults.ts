@@ -94,13 +94,18 @@ export function faultText({ entry, message, detail }: RestoreFault): string {
 export function kindText({
   entry,
   message,
+  detail = null,
   context,
-}: Pick<RestoreFault, "entry" | "message" | "context">): string {
-  const kind = isOfFunction(context) ? OF_FUNCTION : messageKind(message, entry ?? "");
+}: FaultTexts & Pick<RestoreFault, "entry">): string {
+  const kind = isOfFunction({ message, detail, context }) ? OF_FUNCTION : messageKind(message, entry ?? "");
   return entry === null ? kind : `${entry}: ${kind}`;
 }
 
+type FaultTexts = Pick<RestoreFault, "message" | "context"> & Partial<Pick<RestoreFault, "detail">>;
+
 /** Whether a function has chosen the words of an error: they may be values of rows. */
-export function isOfFunction(context: string | null): boolean {
-  return context !== null && /\bfunction\b/i.test(context);
+export function isOfFunction({ message, detail = null, context }: FaultTexts): boolean {
+  if (context !== null && /\bfunction\b/i.test(context)) return true;
+  // A server with other lc_messages names the context in its own language, so it is a part of the text before it.
+  return [message, detail, context].some((text) => text !== null && /\bPL\/\w/.test(text));
 }

@@ -21,9 +21,9 @@ test.each([
       "Failing row contains (1, a (secret) row).",
       'COPY t, line 1: "1	a (secret) row"',
     ),
-    'COPY failed for table "t": new row for relation "t" violates check constraint "t_i_check"',
-    "Failing row contains (…).",
-    'COPY t, line 1: "…"',
+    'new row for relation "t" violates check constraint "t_i_check"',
+    "Failing row contains (…)",
+    "COPY t, line 1",
   ],
   [
     fault(
@@ -32,7 +32,7 @@ test.each([
       null,
     ),
     'duplicate key value violates unique constraint "t_pkey"',
-    "Key (t)=(…) already exists.",
+    "Key (t)=(…)",
     null,
   ],
   [
@@ -41,9 +41,9 @@ test.each([
       null,
       'COPY t, line 1, column i: "secret"',
     ),
-    'invalid input syntax for type integer: "…"',
+    "invalid input syntax for type integer: …",
     null,
-    'COPY t, line 1, column i: "…"',
+    "COPY t, line 1, column i",
   ],
   [
     fault(
@@ -52,15 +52,58 @@ test.each([
       null,
     ),
     'no partition of relation "t" found for row',
-    "Partition key of the failing row contains (…).",
+    "Partition key of the failing row contains (…)",
+    null,
+  ],
+  [fault('value "secret" is out of range for type bigint', null, null), "value …", null, null],
+  [
+    fault(
+      "invalid input syntax for type json",
+      'Token "secret" is invalid.',
+      'JSON data, line 1: {"iban": 99887766, secret...\nCOPY t, line 1, column j: "{""iban"": 99887766"',
+    ),
+    "invalid input syntax for type json",
+    null,
+    "COPY t, line 1, column j",
+  ],
+  [
+    fault(
+      "invalid XML content",
+      "line 1: Opening and ending tag mismatch: iban\n<iban>DE123</x>\n            ^",
+      "COPY t, line 2",
+    ),
+    "invalid XML content",
+    null,
+    "COPY t, line 2",
+  ],
+  [
+    fault("ungültige Eingabesyntax für Typ integer: »4111 1111«", null, "COPY t, Zeile 1: »4111 1111«"),
+    "ungültige Eingabesyntax für Typ integer: …",
+    null,
     null,
   ],
   [
-    fault('value "secret" is out of range for type bigint', null, null),
-    'value "…" is out of range for type bigint',
+    fault(
+      "neue Zeile für Relation »t« verletzt Check-Constraint\nZUSAMMENHANG:  COPY t, Zeile 1: »geheim«",
+      "Fehlgeschlagene Zeile enthält (1, geheim).",
+      null,
+    ),
+    "neue Zeile für Relation …",
+    null,
+    null,
+  ],
+  [
+    fault("schlechter Kunde geheim\nZUSAMMENHANG:  PL/pgSQL-Funktion f(text) Zeile 2 bei RAISE", null, null),
+    "an error in a function",
     null,
     null,
   ],
 ])("%#", (given, message, detail, context) => {
   expect(withoutValues(given)).toEqual({ ...given, message, detail, context });
+});
+
+test("a hint may quote a row too, and other details are not known", () => {
+  const given = fault("parse error - invalid geometry", 'Close to "8.54 47.37"', null);
+  const shown = withoutValues({ ...given, hint: '"POINT(8.54 47.37" <-- parse error at position 17' });
+  expect(shown).toEqual(fault("parse error - invalid geometry", null, null));
 });

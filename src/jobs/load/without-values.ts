@@ -1,39 +1,42 @@
-import { OF_FUNCTION } from "../../postgres/message-kind.ts";
+import { messageKind, OF_FUNCTION } from "../../postgres/message-kind.ts";
 import { isOfFunction, type RestoreFault } from "./faults.ts";
 
-/** Before a quoted name; any other quoted text may be a value. */
-const BEFORE_NAME =
-  /(?:aggregate|collation|column|constraint|database|domain|encoding|extension|function|index|language|operator|parameter|policy|publication|relation|role|rule|schema|sequence|server|table|tablespace|trigger|type|view|wrapper) $/;
+/** The parts of details that have no value of a row; `(…)` stands for the values. PostgreSQL has more kinds of details. */
+const DETAILS = [
+  /^Key \(.+?\)=(?=\()/,
+  /^Failing row contains (?=\()/,
+  /^Partition key of the failing row contains (?=\()/,
+];
+/** Lines of a context without a value: names of tables, columns and functions, and numbers of lines. */
+const CONTEXTS = [
+  /^COPY [\p{L}\p{N}_$.]+, line \d+(?:, column [\p{L}\p{N}_$]+)?(?=$|:)/u,
+  /^PL\/\w+ function [\w$.]+(?:\([\w$ ,.[\]]*\))? line \d+ at [\w ]+$/,
+];
 
-/** An error of pg_restore as it may leave this host, in mail and chats: without values of rows. */
+/**
+ * An error of pg_restore as it may leave this host, in mail and chats: without values of rows. Anything may quote a row (a
+ * hint of PostGIS, a context of JSON, a message in another language), so only known parts stay.
+ */
 export function withoutValues(fault: RestoreFault): RestoreFault {
-  const { message, detail, context } = fault;
-  const shown = { ...fault, context: context === null ? null : withoutQuoted(context) };
-  if (isOfFunction(context)) return { ...shown, message: OF_FUNCTION, detail: null, hint: null };
+  const { entry, message, detail, context } = fault;
+  const ofFunction = isOfFunction(fault);
   return {
-    ...shown,
-    message: withoutQuoted(message),
-    detail: detail === null ? null : withoutQuoted(withoutKeys(detail)),
+    ...fault,
+    message: ofFunction ? OF_FUNCTION : messageKind(message, entry ?? ""),
+    detail: ofFunction || detail === null ? null : shownDetail(detail),
+    hint: null,
+    context: context === null ? null : shownContext(context),
   };
 }
 
-/** `Key (a)=(1) already exists.`, `Failing row contains (1, x).` */
-function withoutKeys(detail: string): string {
-  return detail.replace(/(contains |= ?)\(.*\)/s, "$1(…)");
+function shownDetail(detail: string): string | null {
+  const shown = DETAILS.flatMap((pattern) => pattern.exec(detail)?.[0] ?? [])[0];
+  return shown === undefined ? null : `${shown}(…)`;
 }
 
-/** Quoted texts that are no names. What follows `: "` is a value to the end, which may contain quotes itself. */
-function withoutQuoted(text: string): string {
-  let shown = "";
-  let rest = text;
-  for (;;) {
-    const at = rest.indexOf('"');
-    if (at < 0) return shown + rest;
-    shown += rest.slice(0, at);
-    if (/: $/.test(shown)) return `${shown}"…"`;
-    const end = rest.indexOf('"', at + 1);
-    if (end < 0) return `${shown}"…"`;
-    shown += BEFORE_NAME.test(shown) ? rest.slice(at, end + 1) : '"…"';
-    rest = rest.slice(end + 1);
-  }
+function shownContext(context: string): string | null {
+  const lines = context
+    .split("\n")
+    .flatMap((line) => CONTEXTS.flatMap((pattern) => pattern.exec(line)?.[0] ?? []));
+  return lines.length > 0 ? lines.join("\n") : null;
 }

@@ -44,6 +44,10 @@ test.each([
     "restore failed: it ended with exit 1: an error in a function",
   ],
   [
+    'pg_restore: error: COPY failed for table "users": FEHLER:  schlechter Kunde joe\nZUSAMMENHANG:  PL/pgSQL-Funktion f(text) Zeile 2 bei RAISE',
+    "restore failed: it ended with exit 1: an error in a function",
+  ],
+  [
     'pg_restore: error: connection to server at "10.0.0.1", port 5432 failed: FATAL:  database "app" does not exist',
     'restore failed: it ended with exit 1: connection to server at "10.0.0.1", port 5432 failed: FATAL:  database "app" does not exist',
   ],

@@ -5,6 +5,9 @@ interface Events {
   onRead: () => void;
 }
 
+/** Each piece takes memory of its own besides its bytes: a tampered container may have frames of one byte. */
+const PIECE_BYTES = 200;
+
 /** The bytes of one member between the stream and the member's reader. */
 export class MemberBuffer implements AsyncIterableIterator<Uint8Array> {
   /** Bytes pushed so far. */
@@ -12,6 +15,7 @@ export class MemberBuffer implements AsyncIterableIterator<Uint8Array> {
   readonly #limit: number;
   readonly #events: Events;
   readonly #pieces: Uint8Array[] = [];
+  /** With the memory of each piece. */
   #waitingBytes = 0;
   #isEnded = false;
   #isRead = false;
@@ -34,7 +38,7 @@ export class MemberBuffer implements AsyncIterableIterator<Uint8Array> {
     // A small view of a large block would keep the whole block in memory while it waits.
     const isSmall = 2 * piece.length < piece.buffer.byteLength;
     this.#pieces.push(isSmall ? new Uint8Array(piece) : piece);
-    this.#waitingBytes += piece.length;
+    this.#waitingBytes += PIECE_BYTES + piece.length;
     this.#wake?.();
   }
 
@@ -58,7 +62,7 @@ export class MemberBuffer implements AsyncIterableIterator<Uint8Array> {
       }
       const piece = this.#pieces.shift();
       if (piece) {
-        this.#waitingBytes -= piece.length;
+        this.#waitingBytes -= PIECE_BYTES + piece.length;
         this.#events.onChange();
         return { done: false, value: piece };
       }

@@ -106,20 +106,39 @@ def take_record(file, count):
     data = file.read(count)
     return data if len(data) == count else fail("the container is cut off")
 
-def split(file, directory, start=b""):
-    """Writes the archives of a container to files whose names end with .part, and returns their names."""
+def write_members(file, directory, start=b"", check=lambda: True):
+    """Writes the archives of a container. If that fails, removes all that it wrote: they are rows in plaintext."""
+    made = []
+    try:
+        names = split(file, directory, start, made)
+        if not check():
+            fail("damaged, so the archives are not complete")
+        for name in names:
+            os.rename(f"{directory}/{name}.dump.part", f"{directory}/{name}.dump")
+            made[made.index(f"{name}.dump.part")] = f"{name}.dump"
+    except BaseException:
+        for name in made:
+            os.unlink(f"{directory}/{name}") if name else os.listdir(directory) or os.rmdir(directory)
+        if made:
+            print(f"unseal: removed the archives in {directory} again: they were not complete", file=sys.stderr)
+        raise
+
+def split(file, directory, start, made):
+    """Writes the archives to files whose names end with .part, and returns their names. Adds what it makes to `made`."""
     if start + take_record(file, 18 - len(start)) != b"pg321 container 1\n":
         fail("does not contain a container of version 1")
     at_once, names, files = struct.unpack(">I", take_record(file, 4))[0], [], {}
     if not 1 <= at_once <= 64:
         fail(f"the container claims {at_once} members at once")
     os.mkdir(directory, 0o700)
+    made.append("")  # the directory itself, which is removed last
     while True:
         kind, number, length = struct.unpack(">BII", take_record(file, 9))
         if kind == 1:  # the beginning of a member
             name = begin(take_record(file, length) if length <= 4096 else b"", number, names, files, at_once)
             names.append(name)
             files[number] = os.fdopen(os.open(f"{directory}/{name}.dump.part", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+            made.insert(0, f"{name}.dump.part")
         elif kind == 2 and number in files and 1 <= length <= 16 << 20:  # a frame
             files[number].write(take_record(file, length))
         elif kind == 3 and number in files and length == 8:  # the end of a member
@@ -153,14 +172,7 @@ def open_members(file, key, said, directory):
         open_segments(file, key, said["segment_bytes"], reader.stdin)
         os._exit(0)
     reader.stdin.close()
-    names = split(reader.stdout, directory)
-    if os.waitpid(child, 0)[1] != 0 or reader.wait() != 0:
-        fail(f"damaged, so the files in {directory} are not complete")
-    complete(names, directory)
-
-def complete(names, directory):
-    for name in names:
-        os.rename(f"{directory}/{name}.dump.part", f"{directory}/{name}.dump")
+    write_members(reader.stdout, directory, check=lambda: os.waitpid(child, 0)[1] == 0 and reader.wait() == 0)
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -173,7 +185,7 @@ def main():
     file = sys.stdin.buffer if args.file == "-" else open(args.file, "rb")
     first_line = file.read(15)
     if args.members and first_line == b"pg321 container":  # decompressed, and never sealed
-        return complete(split(file, args.members, first_line), args.members)
+        return write_members(file, args.members, first_line)
     identities, trusted = read_identity(args.identity or fail("give the identity file with -i"))
     version = {b"pg321 sealed 1\n": 1, b"pg321 sealed 2\n": 2}.get(first_line)
     if version is None:

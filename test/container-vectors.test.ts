@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Pg321Error } from "../src/base/errors.ts";
@@ -88,7 +89,14 @@ describe("contrib/unseal.py --members", () => {
     expect((await readdir(directory)).sort()).toEqual(["data-1.dump", "data-2.dump", "schema.dump"]);
     expect(await Bun.file(join(directory, "data-1.dump")).text()).toBe("abcd");
     expect(await split(dump.subarray(0, -1))).toBe(1);
-    expect((await readdir(directory)).filter((file) => file.endsWith(".dump"))).toEqual([]);
+    expect(existsSync(directory)).toBe(false);
+    // What another has put there stays.
+    await mkdir(directory);
+    await Bun.write(join(directory, "data-1.dump.part"), "of another");
+    expect(await Bun.spawn([UNSEAL, "--members", directory], { stdin: dump, stderr: "ignore" }).exited).toBe(
+      1,
+    );
+    expect(await Bun.file(join(directory, "data-1.dump.part")).text()).toBe("of another");
   });
 
   test.each(containers.map((vector, i) => [vector.name, i] as const))("%s", async (_name, i) => {
@@ -103,6 +111,8 @@ describe("contrib/unseal.py --members", () => {
     // Only a complete archive gets a name that somebody would restore.
     const complete = files.filter((file) => file.endsWith(".dump"));
     expect(complete.sort()).toEqual(members.map((member) => `${member.name}.dump`).sort());
+    // Nothing is left of a damaged one: its archives are rows in plaintext.
+    expect(existsSync(join(scratch, name))).toBe(opens);
     for (const member of members)
       expect(sha256(await Bun.file(join(scratch, name, `${member.name}.dump`)).bytes())).toBe(member.sha256);
   });

@@ -1,5 +1,6 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { Pg321Error } from "../../src/base/errors.ts";
+import { emptyTables } from "../../src/jobs/restore/outcome.ts";
 import type { ArchiveContents } from "../../src/postgres/archive/format.ts";
 import { connectWithin, EndedStatement } from "../../src/postgres/bounded-connection.ts";
 import { endpointOfUrl } from "../../src/postgres/connection.ts";
@@ -89,3 +90,31 @@ test("a stop by a person stays what it is, and later statements do not begin", a
     reason,
   );
 });
+
+test.each(["the limit of waits for locks", "a signal"])(
+  "the look for empty tables after a restore ends by %s",
+  async (by) => {
+    const place = await lockedDatabase("lock table pg_extension in access exclusive mode");
+    const stop = new AbortController();
+    const warnings: string[] = [];
+    const context = {
+      log: { warning: (text: string) => warnings.push(text) },
+      config: { dump: { lock_wait_timeout_ms: by === "a signal" ? 600_000 : 1_000 } },
+      signal: stop.signal,
+    } as unknown as Parameters<typeof emptyTables>[0];
+    const entries = [
+      { id: 1, description: "TABLE DATA", namespace: "pg_catalog", tag: "pg_extension", dependencies: [] },
+    ] as unknown as ArchiveContents["entries"];
+    const request = { facts: undefined, target: place.endpoint };
+    const contents = { entries } as unknown as ArchiveContents;
+    const found = emptyTables(context, request, contents, entries, { rowsOf: () => 1 });
+    if (by === "a signal") {
+      await place.waits();
+      stop.abort(new Error("interrupted by hand"));
+    }
+    expect(await found).toEqual([]);
+    expect(warnings).toEqual(["restored tables could not be checked for rows"]);
+    await place.noSession();
+    await place.release();
+  },
+);

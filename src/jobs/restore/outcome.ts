@@ -3,8 +3,9 @@ import type { RunOutcome } from "../../catalog/records.ts";
 import type { RowCounter } from "../../postgres/archive/data.ts";
 import type { ArchiveContents, ArchiveEntry } from "../../postgres/archive/format.ts";
 import { quoteIdentifier } from "../../postgres/archive/sql-text.ts";
+import type { StatementLimit } from "../../postgres/bounded-connection.ts";
+import { connectWithin } from "../../postgres/bounded-connection.ts";
 import type { Endpoint } from "../../postgres/connection.ts";
-import { connect } from "../../postgres/connection.ts";
 import type { DumpFacts } from "../../postgres/counts/facts.ts";
 import type { JobContext } from "../context.ts";
 import type { EmptyTable, RestoreReport, RestoreRequest } from "./report.ts";
@@ -32,10 +33,11 @@ export function outcomeOf(
 
 /**
  * The restored tables that hold no row in the target, although the backup recorded some or pg_restore sent some: a
- * trigger or an error has kept them out. Tables that are restored without their rows do not count.
+ * trigger or an error has kept them out. Tables that are restored without their rows do not count. Waits for locks of
+ * others no longer than the restore does.
  */
 export async function emptyTables(
-  { log }: Pick<JobContext, "log">,
+  { log, config, signal }: Pick<JobContext, "log" | "config" | "signal">,
   { target, facts }: Pick<RestoreRequest, "target"> & { facts: DumpFacts | undefined },
   contents: ArchiveContents,
   entries: readonly ArchiveEntry[],
@@ -58,8 +60,9 @@ export async function emptyTables(
     if (rows_recorded > 0) recorded.set(key, { table: `${entry.namespace}.${entry.tag}`, rows_recorded });
   }
   if (recorded.size === 0) return [];
+  const limit = { signal, timeoutMs: config.dump.lock_wait_timeout_ms };
   try {
-    const empty = await withoutPages(target, [...recorded.keys()]);
+    const empty = await withoutPages(target, limit, [...recorded.keys()]);
     return empty.flatMap((name) => recorded.get(name) ?? []);
   } catch (error) {
     // The restore itself has succeeded.
@@ -69,8 +72,12 @@ export async function emptyTables(
 }
 
 /** Which of the tables have no page, and so not one row. */
-async function withoutPages(target: Endpoint, names: readonly string[]): Promise<string[]> {
-  await using connection = await connect(target);
+async function withoutPages(
+  target: Endpoint,
+  limit: StatementLimit,
+  names: readonly string[],
+): Promise<string[]> {
+  await using connection = await connectWithin(target, limit);
   const empty = await connection.run(
     "look for tables without rows",
     (sql) => sql<{ name: string }[]>`

@@ -33,7 +33,7 @@ import type { Adapted } from "./adapt.ts";
 import { adapt } from "./adapt.ts";
 import { alertRestore } from "./alerts.ts";
 import { requireDumped } from "./dumped.ts";
-import { largeObjectObstacles } from "./large-objects.ts";
+import { largeObjectObstacles, mayHideLargeObjects } from "./large-objects.ts";
 import { withLeftovers, withVersionRisk } from "./leftovers.ts";
 import { obstaclesOf, refusal, rolesToCreate } from "./obstacles.ts";
 import { emptyTables, outcomeOf } from "./outcome.ts";
@@ -159,6 +159,7 @@ async function checkTarget(
   const is_source = await isSource(connection, context.config, request);
   const { obstacles: others, ...adapted } = await adapt(connection, { ...request, hasStreams }, plan);
   const { entries } = adapted;
+  const mayHide = hasStreams && mayHideLargeObjects(all, selection, request.facts);
   const exists = create && (await databaseExists(connection, target.database));
   const planned = request.withGlobals
     ? await planForEntries(context, connection, request.backup, { contents, entries, create }, request.from)
@@ -188,7 +189,7 @@ async function checkTarget(
     is_source,
     obstacles: [
       ...obstaclesOf(request, { ...looked, readOnly, exists, present, needs, hasStreams, others }),
-      ...(await largeObjectObstacles(connection, request, entries)),
+      ...(await largeObjectObstacles(connection, request, entries, mayHide)),
       ...sourceObstacles(request, is_source),
     ],
     ...{ binary, planned },

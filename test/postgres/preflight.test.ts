@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { Secret } from "../../src/base/secret.ts";
 import { EVERYTHING } from "../../src/postgres/archive/selection.ts";
 import { connect, endpointOfUrl } from "../../src/postgres/connection.ts";
+import { targetRoles } from "../../src/postgres/globals/apply.ts";
 import { contentsOfDatabase } from "../../src/postgres/inspect.ts";
 import { createRoles } from "../../src/postgres/restore/create-roles.ts";
 import { createDatabase, finishDatabase, preflight } from "../../src/postgres/restore/preflight.ts";
@@ -126,4 +127,23 @@ test("databases that are restored at once may need the same roles", async () => 
   expect(rows).toHaveLength(20);
   expect(rows.filter(({ rolcanlogin }) => rolcanlogin).map(({ rolname }) => rolname)).toEqual([names[3]]);
   await admin.unsafe(`drop role ${quoted.join(", ")}`);
+});
+
+test("a member of a superuser, also through another role, counts as a superuser of the target", async () => {
+  const database = await lab.createDatabase();
+  const [chief, deputy, clerk, guest] = ["chief", "deputy", "clerk", "guest"].map(
+    (one) => `${one}_${database}`,
+  );
+  const admin = lab.connect();
+  await admin.unsafe(
+    `create role ${chief} superuser; create role ${deputy} in role ${chief};
+     create role ${clerk} noinherit in role ${deputy}; create role ${guest}`,
+  );
+  await using target = await connect(endpoint(database));
+  const { superusers } = await targetRoles(target);
+  expect([chief, deputy, clerk, guest].map((name) => superusers.has(name ?? ""))).toEqual([
+    ...[true, true, true],
+    false,
+  ]);
+  await admin.unsafe(`drop role ${clerk}, ${deputy}, ${chief}, ${guest}`);
 });

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { DATABASES, disposable, fillWholeServer, ROLES } from "../../lab/data/whole-server.ts";
 import { Installation, localStorage } from "../../lab/installation.ts";
 import { connectTo, type LabPostgres, startPostgres } from "../../lab/servers/postgres.ts";
@@ -92,5 +94,21 @@ describe("restore --with-globals", () => {
     await admin.sql.unsafe("drop database app");
     const again = await installation.ok(...words(), "--json");
     expect(again.json.globals).toMatchObject({ roles: [], statements: [] });
+  });
+
+  test("reads the globals, too, only from the storage of --from", async () => {
+    await installation.configure({
+      storages: (directory) => [localStorage("disk", directory), localStorage("usb", directory)],
+    });
+    const { backups } = (await installation.ok("backup", "app", "--json")).json;
+    const { backup_id: id } = backups.find(({ database }: { database: string }) => database === "app");
+    const folder = join(installation.directory, "usb/main/@globals");
+    const [object = ""] = (await readdir(folder)).filter((name) => !name.endsWith(".json"));
+    await rm(join(folder, object));
+    const more = ["-t", url("other"), "--create", "--with-globals", "--dry-run"];
+    await installation.ok("restore", id, ...more, "--from", "disk");
+    const refused = await installation.run("restore", id, ...more, "--from", "usb");
+    expect(refused.exitCode).not.toBe(0);
+    expect(refused.stderr).toContain("@globals");
   });
 });

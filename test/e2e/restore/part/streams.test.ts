@@ -57,3 +57,34 @@ test("excluded tables, then only their schema, then only their rows make the who
   expect(refused.exitCode).toBe(10);
   expect(refused.stderr).toContain("the streams of this backup are not in their order");
 });
+
+test("--skip-extension and --exclude-schema also leave out the rows of an extension's tables", async () => {
+  const cron = await postgres.createDatabase();
+  await postgres
+    .connect(cron)
+    .unsafe(
+      `create table large as select i, repeat(md5(i::text), 30) as text from generate_series(1, 25000) i;
+       create extension hstore; create schema cron; create table cron.job as select 1 as id;
+       alter extension hstore add table cron.job;
+       -- As pg_extension_config_dump does in the script of an extension.
+       update pg_extension set extconfig = array['cron.job'::regclass::oid], extcondition = array['']
+         where extname = 'hstore'`,
+    )
+    .simple();
+  const { backups } = (await installation().ok("backup", `main/${cron}`, "--json")).json;
+  const restore = (...words: string[]) => {
+    const target = `restored_${crypto.randomUUID().slice(0, 8)}`;
+    postgres.dropAtEnd(target);
+    const all = ["-t", `main/${target}`, "--create", "--json", ...words];
+    return installation().run("restore", backups[0].backup_id, ...all);
+  };
+  // This extension's script does not make the table, so its rows have no place.
+  const whole = await restore();
+  expect(whole.exitCode).toBe(10);
+  expect(whole.stderr).toContain('relation "cron.job" does not exist');
+  const skipped = await restore("--skip-extension", "hstore");
+  expect({ exitCode: skipped.exitCode, rows: skipped.json?.rows }).toEqual({ exitCode: 0, rows: 25_000 });
+  expect(skipped.stderr).toContain("cron.job");
+  const excluded = await restore("--exclude-schema", "cron");
+  expect({ exitCode: excluded.exitCode, rows: excluded.json?.rows }).toEqual({ exitCode: 0, rows: 25_000 });
+});

@@ -107,38 +107,30 @@ def take_record(file, count):
     return data if len(data) == count else fail("the container is cut off")
 
 def write_members(file, directory, start=b"", check=lambda: True):
-    """Writes the archives of a container. If that fails, removes all that it wrote: they are rows in plaintext."""
-    made = []
-    try:
-        names = split(file, directory, start, made)
+    """Writes the archives of a container to a new directory. Nothing stays if that fails: they are rows in plaintext."""
+    if os.path.lexists(directory):
+        fail(f"{directory} exists already")
+    parent, name = os.path.split(os.path.abspath(directory))
+    with tempfile.TemporaryDirectory(prefix=f"{name}.part-", dir=parent) as made:
+        split(file, f"{made}/archives", start)
         if not check():
             fail("damaged, so the archives are not complete")
-        for name in names:
-            os.rename(f"{directory}/{name}.dump.part", f"{directory}/{name}.dump")
-            made[made.index(f"{name}.dump.part")] = f"{name}.dump"
-    except BaseException:
-        for name in made:
-            os.unlink(f"{directory}/{name}") if name else os.listdir(directory) or os.rmdir(directory)
-        if made:
-            print(f"unseal: removed the archives in {directory} again: they were not complete", file=sys.stderr)
-        raise
+        os.rename(f"{made}/archives", directory)
 
-def split(file, directory, start, made):
-    """Writes the archives to files whose names end with .part, and returns their names. Adds what it makes to `made`."""
+def split(file, directory, start):
+    """Writes the archives to a new directory; returns if the container is complete."""
     if start + take_record(file, 18 - len(start)) != b"pg321 container 1\n":
         fail("does not contain a container of version 1")
     at_once, names, files = struct.unpack(">I", take_record(file, 4))[0], [], {}
     if not 1 <= at_once <= 64:
         fail(f"the container claims {at_once} members at once")
     os.mkdir(directory, 0o700)
-    made.append("")  # the directory itself, which is removed last
     while True:
         kind, number, length = struct.unpack(">BII", take_record(file, 9))
         if kind == 1:  # the beginning of a member
             name = begin(take_record(file, length) if length <= 4096 else b"", number, names, files, at_once)
             names.append(name)
-            files[number] = os.fdopen(os.open(f"{directory}/{name}.dump.part", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
-            made.insert(0, f"{name}.dump.part")
+            files[number] = os.fdopen(os.open(f"{directory}/{name}.dump", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
         elif kind == 2 and number in files and 1 <= length <= 16 << 20:  # a frame
             files[number].write(take_record(file, length))
         elif kind == 3 and number in files and length == 8:  # the end of a member
@@ -147,7 +139,7 @@ def split(file, directory, start, made):
                 fail(f"member {number} does not have the size that was written")
             member.close()
         elif kind == 4 and number == len(names) > 0 and length == 0 and not files and not file.read(1):
-            return names
+            return
         else:
             fail("the container has a record that does not fit")
 

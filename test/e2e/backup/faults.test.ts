@@ -25,7 +25,8 @@ beforeAll(async () => {
   [postgres, r2] = [await startPostgres(), await rgw()];
   await administer("create database bulk");
   const sql = connectTo(postgres.address, "bulk");
-  await fillBulk(sql, 40);
+  // Far more than what the sockets between the server and pg_dump hold.
+  await fillBulk(sql, 100);
   await sql.end();
 });
 afterAll(() => postgres[Symbol.asyncDispose]());
@@ -90,6 +91,14 @@ async function startToTheMiddle({ installation, toPostgres, places }: Fixture): 
     "an upload is open",
     async () => (await uploadsIn(places[1] as Place)).length === 1 && pgDumpOf(running.pid) !== undefined,
   );
+  // Otherwise the rest of a small table may be on its way already, and pg_dump needs nothing more.
+  await running.until("the server waits for pg_dump to read", async () => {
+    const admin = connectTo(postgres.address, "postgres");
+    const waiting =
+      await admin`select from pg_stat_activity where query like 'COPY%' and wait_event = 'ClientWrite'`;
+    await admin.end();
+    return waiting.length > 0;
+  });
   return running;
 }
 

@@ -9,13 +9,17 @@ import { loadConfig, processSource } from "../../../src/config/load.ts";
 import { PausedReplay, resumeLeft } from "../../../src/jobs/standby/paused-replay.ts";
 import { Installation, localStorage } from "../../lab/installation.ts";
 import { eventually, watched } from "../../lab/machine/running.ts";
+import { type FaultProxy, startFaultProxy } from "../../lab/servers/fault-proxy.ts";
 import { connectTo, type LabPostgres, PRIMARY_SETTINGS, startPostgres } from "../../lab/servers/postgres.ts";
 
 /** Dumps from a standby, whose replay of WAL stands in their way, with a real primary and standby. */
 
 setDefaultTimeout(120_000);
+/** Of the large table, which has about 110 MiB. */
+const MIDDLE_BYTES = 30 * 1024 * 1024;
 let primary: LabPostgres;
 let standby: LabPostgres;
+let proxy: FaultProxy;
 let installation: Installation;
 let onPrimary: Sql;
 let onStandby: Sql;
@@ -33,8 +37,9 @@ beforeAll(async () => {
     settings: ["max_standby_streaming_delay = 0"],
   });
   onStandby = connectTo(standby.address, "app");
+  proxy = await startFaultProxy(standby.address.port);
   installation = await Installation.make({
-    postgres: standby.address,
+    postgres: { ...standby.address, port: proxy.port },
     databases: ["app"],
     storages: (directory) => [localStorage("disk", directory)],
   });
@@ -43,6 +48,7 @@ afterAll(async () => {
   await onPrimary?.end();
   await onStandby?.end();
   await installation?.[Symbol.asyncDispose]();
+  await proxy?.stop();
   await standby?.[Symbol.asyncDispose]();
   await primary?.[Symbol.asyncDispose]();
 });
@@ -81,11 +87,27 @@ test("a backup of a standby says so, with its lag, and can be restored", async (
   await installation.ok("restore", id, "--target", target, "--create");
 });
 
-/** Waits until pg_dump has locks on all tables. */
-async function untilDumped(running: ReturnType<typeof watched>): Promise<void> {
+/** Starts a backup and stops it in the middle of the large table: pg_dump has locks on all tables. */
+async function startToTheMiddle(...words: string[]): Promise<ReturnType<typeof watched>> {
+  proxy.stallAnswersAfter(MIDDLE_BYTES);
+  const running = watched(installation.start("backup", ...words));
   await running.until("pg_dump reads the large table", async () => {
-    const rows = await onStandby`select from pg_stat_activity where datname = 'app' and query like 'COPY%'`;
+    const rows = await onStandby`select from pg_stat_activity
+      where datname = 'app' and query like 'COPY%large%' and wait_event = 'ClientWrite'`;
     return rows.length > 0;
+  });
+  return running;
+}
+
+/** Lets the primary drop a table on which pg_dump has a lock. The standby ends the dump as soon as it reads on. */
+async function dropEntry(): Promise<void> {
+  await onPrimary.unsafe("drop table entry");
+  const [{ lsn } = { lsn: "" }] = await onPrimary<
+    { lsn: string }[]
+  >`select pg_current_wal_lsn()::text as lsn`;
+  await eventually(async () => {
+    const [row] = await onStandby`select pg_last_wal_receive_lsn() >= ${lsn}::pg_lsn as done`;
+    return row?.["done"] === true;
   });
 }
 
@@ -98,10 +120,9 @@ test("a conflict with recovery: the dump is repeated with the replay paused, whi
     server: "standby = { pause_replay = true }",
     more: '[compression]\nalgorithm = "gzip"\nlevel = 9\n[dump]\ncounts = false',
   });
-  const running = watched(installation.start("backup", "--json"));
-  await untilDumped(running);
-  // Its replay needs a lock that pg_dump has.
-  await onPrimary.unsafe("drop table entry");
+  const running = await startToTheMiddle("--json");
+  await dropEntry();
+  proxy.pass();
   const ended = await running.ended;
   expect(ended.stderr).toContain("the standby ended the dump to replay WAL: the dump is repeated");
   expect(ended.stderr).toContain("the replay of a standby is paused for a dump");
@@ -114,12 +135,14 @@ test("a conflict with recovery: the dump is repeated with the replay paused, whi
 test("kill -9 during a pause: the next command resumes the replay, but not a pause of somebody else", async () => {
   await onPrimary.unsafe("create table entry as select i from generate_series(1, 10) i");
   await caughtUp();
-  const running = watched(installation.start("backup"));
-  await untilDumped(running);
-  await onPrimary.unsafe("drop table entry");
+  const running = await startToTheMiddle();
+  await dropEntry();
+  // Enough for the end of the first dump and the beginning of the second.
+  proxy.stallAnswersAfter(2 * MIDDLE_BYTES);
   await running.until("replay is paused", async () => (await replay()) === "paused");
   running.kill("SIGKILL");
   await running.ended;
+  proxy.pass();
   expect(await replay()).toBe("paused");
   expect((await installation.ok("resume-replay")).stdout).toContain("resumed the replay of 1 standby");
   expect(await replay()).toBe("not paused");
@@ -208,9 +231,9 @@ test("the replay is resumed although the catalog cannot be opened", async () => 
 });
 
 test("a standby that is promoted in the middle of a dump does not harm it", async () => {
-  const running = watched(installation.start("backup", "--json"));
-  await untilDumped(running);
+  const running = await startToTheMiddle("--json");
   await onStandby`select pg_promote()`;
+  proxy.pass();
   const { exitCode, stdout } = await running.ended;
   expect(exitCode).toBe(0);
   const [{ backup_id: id }] = JSON.parse(stdout).backups;

@@ -279,7 +279,10 @@ function textOf({ schema, name }: Relation): { schema: string; name: string } {
   return { schema, name };
 }
 
-/** Tables, views and sequences of users; a schema without any has one row with empty name. */
+/**
+ * Tables, views and sequences of users. A schema without any has one row with empty name; so has one with anything else
+ * to dump: functions, types, extensions. Large objects belong to no schema and count for each.
+ */
 async function listRelations(connection: Connection): Promise<Relation[]> {
   const rows = await connection.run(
     "list the tables",
@@ -294,6 +297,7 @@ async function listRelations(connection: Connection): Promise<Relation[]> {
         owner: string | null;
       }[]
     >`
+      select * from (
       select coalesce(c.oid, 0)::int8::text as oid, n.nspname as schema, coalesce(c.relname, '') as name,
         coalesce(c.relkind::text, '') as kind, coalesce(c.relpersistence = 'u', false) as unlogged,
         (select i.inhparent from pg_inherits i where i.inhrelid = c.oid and c.relispartition)::int8::text as parent,
@@ -303,7 +307,14 @@ async function listRelations(connection: Connection): Promise<Relation[]> {
       from pg_namespace n left join pg_class c on c.relnamespace = n.oid and c.relkind in ('r', 'p', 'f', 'v', 'm', 'S')
         and c.relpersistence <> 't'
       where n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
-      order by n.nspname collate "C", c.relname collate "C"`,
+      union all
+      select '0', n.nspname, '', '', false, null, null
+      from pg_namespace n
+      where n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+        and exists (select from pg_class c where c.relnamespace = n.oid)
+        and (exists (select from pg_largeobject_metadata) or exists (select from pg_depend d
+          where d.refclassid = 'pg_namespace'::regclass and d.refobjid = n.oid and d.classid <> 'pg_class'::regclass))
+      ) found order by schema collate "C", name collate "C"`,
   );
   const number = (text: string | null) => (text === null ? null : Number(text));
   return rows.map(({ oid, schema, name, kind, unlogged, parent, owner }) => ({

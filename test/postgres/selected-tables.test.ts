@@ -74,6 +74,32 @@ test("excludes that leave nothing fail like includes", async () => {
   expect(await select({ exclude_tables: ["*"] })).toBeDefined();
 });
 
+test.each([
+  ["functions", "create function f() returns int language sql as 'select 1'", "FUNCTION"],
+  ["types", "create type mood as enum ('ok')", "TYPE"],
+  ["composite types", "create type pair as (a int, b int)", "TYPE"],
+  ["extensions", "create extension hstore", "EXTENSION"],
+  ["large objects", "select lo_from_bytea(0, 'x')", "BLOBS"],
+])("a database whose tables are all excluded is dumped if it has %s", async (_, made, kind) => {
+  const name = await postgres.createDatabase();
+  await postgres.connect(name).unsafe(`create table cache_1 (id serial primary key); ${made}`).simple();
+  const endpoint = endpointOfUrl(postgres.url(name));
+  await using connection = await connect(endpoint);
+  const exclude_tables = ["cache_*"];
+  for (const include_schemas of [[], ["public"]]) {
+    const selected = await selectTables(connection, { ...EVERYTHING, exclude_tables, include_schemas });
+    if (!selected) throw new Error("expected a selection");
+    const { entries } = await contentsOfDump(await dumpToMemory(endpoint, tempDir.path, { selected }));
+    const kinds = entries.map(({ description }) => description);
+    expect(kinds).toContain(kind);
+    expect(kinds).not.toContain("TABLE");
+  }
+  const none = { ...EVERYTHING, exclude_tables, include_tables: exclude_tables };
+  expect(await selectTables(connection, none).catch((error) => error)).toMatchObject({
+    message: expect.stringContaining("leave nothing to dump"),
+  });
+});
+
 test("an option that would drop large objects and more is refused without include_tables", async () => {
   const error = await select({ pg_dump_options: ["--extension=plpgsql"] }).catch((caught) => caught);
   expect(error).toMatchObject({ code: "usage", message: expect.stringContaining("--extension") });

@@ -43,6 +43,8 @@ export const LEASE_LOOK_MS = 500;
 /** A backup waits this long for a run that will soon release the lease of its database, and checks this often. */
 export const LEASE_WAIT_MS = 10 * MINUTE_MS;
 export const LEASE_POLL_MS = 100;
+/** For globals, which take seconds: the wait is this long, because the databases of the run come after them. */
+export const GLOBALS_WAIT_MS = MINUTE_MS;
 /** The first reminder of an alert comes after this long; each interval is twice as long, up to the maximum. */
 export const REMINDER_MS = HOUR_MS;
 export const REMINDER_MS_MAX = 7 * DAY_MS;

@@ -83,7 +83,7 @@ export async function isAwaited(catalog: Catalog, name: string, now: Date): Prom
 }
 
 /**
- * Takes a lease as `holdLease` does, but waits up to `LEASE_WAIT_MS` if `isBrief` says that the holder will release
+ * Takes a lease as `holdLease` does, but waits up to `waitMs` if `isBrief` says that the holder will release
  * it soon. Only one run may wait, unless all who wait hold the lease only briefly (`isShared`); others are refused.
  * `onWait` is called when the wait begins.
  */
@@ -93,10 +93,11 @@ export async function awaitLease(
   tools: LeaseTools & {
     isBrief: (holder: LeaseHolder) => Promise<boolean>;
     isShared?: boolean;
+    waitMs?: number;
     onWait: (holder: LeaseHolder) => void;
   },
 ): Promise<Held> {
-  const { clock, signal, isBrief, onWait } = tools;
+  const { clock, signal, isBrief, onWait, waitMs = LEASE_WAIT_MS } = tools;
   const taken = await tryLease(catalog, request, tools);
   if (!("holder" in taken)) return taken;
   if (!(await isBrief(taken.holder))) throw heldBy(taken.holder);
@@ -104,7 +105,7 @@ export async function awaitLease(
   if ("holder" in next && !tools.isShared) throw heldBy(next.holder);
   await using _next = "holder" in next ? undefined : next;
   onWait(taken.holder);
-  const untilMs = clock.monotonicMs() + LEASE_WAIT_MS;
+  const untilMs = clock.monotonicMs() + waitMs;
   for (;;) {
     await clock.sleep(LEASE_POLL_MS, signal);
     const again = await tryLease(catalog, request, tools);

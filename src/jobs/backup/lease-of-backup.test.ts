@@ -39,6 +39,18 @@ test("the globals of a server wait for those of other runs, however many wait", 
   expect(await all).toEqual(["taken", "taken", "taken"]);
 });
 
+test("globals wait no longer than a minute for a run that hangs", async () => {
+  await using lab = await endpointLab();
+  const { context, clock } = lab;
+  await using _hung = await held(context, GLOBALS_DATABASE);
+  const runId = await runningBackup(context);
+  const about = { runId, server: "main", database: GLOBALS_DATABASE, kind: "globals" as BackupKind };
+  const fromMs = clock.monotonicMs();
+  const refused = await clock.advanceUntil(awaitBackupLease(context, about).catch((error) => error));
+  expect(refused).toMatchObject({ code: "locked" });
+  expect(clock.monotonicMs() - fromMs).toBeWithin(60_000, 90_000);
+});
+
 test("a dump is refused while another backup of its database is running", async () => {
   await using lab = await endpointLab();
   await using _first = await held(lab.context, "app");

@@ -1,3 +1,4 @@
+import { GLOBALS_WAIT_MS, LEASE_WAIT_MS } from "../../base/limits.ts";
 import { leaseName } from "../../catalog/database-lease.ts";
 import type { Held } from "../../catalog/lease.ts";
 import { awaitLease } from "../../catalog/lease.ts";
@@ -13,8 +14,9 @@ interface BackupToMake {
 
 /**
  * Waits for runs that hold the lease only briefly: those that remove or fill copies, and for globals every run, also
- * several at once, because globals take seconds and runs of different databases all back them up. Throws code `locked` if
- * another backup of the database is running.
+ * several at once, because globals take seconds and runs of different databases all back them up; but not long, because
+ * the databases of the run come after them. Throws code `locked` if another backup of the database is running, or the
+ * wait was too long.
  */
 export function awaitBackupLease(
   { catalog, clock, host, log, pid, signal }: JobContext,
@@ -26,6 +28,7 @@ export function awaitBackupLease(
     {
       ...{ clock, signal },
       isShared: kind === "globals",
+      waitMs: kind === "globals" ? GLOBALS_WAIT_MS : LEASE_WAIT_MS,
       isBrief: async ({ run_id }) => {
         if (kind === "globals") return true;
         const backups = await catalog.runs({ job: "backup", outcome: "RUNNING" });

@@ -41,6 +41,8 @@ export interface StreamsLoad extends DataChoice {
   jobs: number;
   faults: RestoreFaults;
   rows: StreamRows;
+  /** Gets the rows and sequences that are left out because an extension is skipped. */
+  leftOut: ArchiveEntry[];
   /** See `LoadPlan`. */
   editsOfData: ((entries: readonly ArchiveEntry[]) => readonly TextEdit[]) | undefined;
 }
@@ -146,7 +148,8 @@ async function restoreMember(
   await using archive = await openArchive(bytes);
   const { contents } = archive;
   const entries = index.toRestore(contents, load.entries, load);
-  const lost = load.skipsExtensions ? index.ofExtensions(contents) : [];
+  const lost = index.leftOut(contents, load.entries, load);
+  load.leftOut.push(...lost);
   if (lost.length > 0)
     log.warning("an extension is skipped, so rows of the extensions' own tables are not restored", {
       tables: lost.map(({ namespace, tag }) => `${namespace}.${tag}`).join(", "),

@@ -40,6 +40,11 @@ export interface LoadPlan {
 export interface PreparedLoad extends AsyncDisposable {
   /** The rows that have been sent. */
   readonly rows: Pick<RowCounter, "rowsOf">;
+  /**
+   * Rows and sequences of extensions' tables that were left out because an extension is skipped; complete once `run` has
+   * ended. Of several streams only: there also those of extensions that are not skipped.
+   */
+  readonly leftOut: readonly ArchiveEntry[];
   /** Runs once; `onLoaded` is called when all pg_restore have succeeded. Returns the number of errors that they ignored. */
   run(options: LoadOptions, onLoaded?: () => void): Promise<number>;
 }
@@ -70,6 +75,7 @@ async function prepareArchive(
   const load = { source, spooled: file && { file, jobs }, isPart: !isWhole(selection) };
   return {
     rows,
+    leftOut: [],
     run: (options, onLoaded = () => {}) => loadArchive(context, { ...load, onLoaded }, options),
     [Symbol.asyncDispose]: async () => file?.[Symbol.asyncDispose](),
   };
@@ -91,9 +97,11 @@ async function prepareStreams(
     clean,
   });
   const chosen = { entries, selection, skipsExtensions };
-  const load = { ...files, ...chosen, data, contents, jobs, faults, rows, editsOfData };
+  const leftOut: ArchiveEntry[] = [];
+  const load = { ...files, ...chosen, data, contents, jobs, faults, rows, leftOut, editsOfData };
   return {
     rows,
+    leftOut,
     run: async (options, onLoaded = () => {}) => {
       const errorsIgnored = await loadStreams(context, load, options);
       onLoaded();

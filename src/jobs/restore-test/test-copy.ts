@@ -229,12 +229,14 @@ async function restoreInto(
     throw new Pg321Error("database", `the test server failed during the restore: ${serverError(ofServer)}`, {
       hint: "see the log of the test server, and its free space",
     });
-  const leftOut = [...skipped, ...plan.left_out].map(
+  const reason = "restore_test.skip_extensions";
+  const allSkipped = [...skipped, ...load.leftOut.map((entry) => ({ entry, reason }))];
+  const leftOut = [...allSkipped, ...plan.left_out].map(
     ({ entry, reason }) => `${nameInText(entry)} (${reason})`,
   );
   const sorted = sortFaults(faults.all, testConfigFor(config, backup).allowed_errors, left);
   measured.checks.push(restoreCheck(sorted, leftOut));
-  return { ...sorted, skipped };
+  return { ...sorted, skipped: allSkipped };
 }
 
 async function prepare(

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import type { ArchiveEntry } from "../../postgres/archive/format.ts";
 import { toleratedBy } from "./tolerated.ts";
 
 const of = (entry: string | null) =>
@@ -21,5 +22,17 @@ test.each([
   ["EVENT TRIGGER seen", [], {}],
   [null, [], {}],
 ])("an allowed error of %j excuses tables %j and numbers %j", (entry, tables, numbers) => {
-  expect(of(entry)).toEqual({ tables: new Set(tables), numbers });
+  expect(of(entry)).toEqual({ tables: new Set(tables), sequences: new Set(), numbers });
+});
+
+test("rows and sequences that a skipped extension keeps out are excused", () => {
+  const skipped = ["TABLE DATA", "SEQUENCE SET", "EXTENSION"].map((description) => {
+    const entry = { description, namespace: "cron", tag: `of ${description}` } as ArchiveEntry;
+    return { entry, reason: "restore_test.skip_extensions" };
+  });
+  expect(toleratedBy([], skipped)).toEqual({
+    tables: new Set(["cron.of TABLE DATA"]),
+    sequences: new Set(["cron.of SEQUENCE SET"]),
+    numbers: { extensions: 1 },
+  });
 });

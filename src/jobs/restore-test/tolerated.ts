@@ -6,6 +6,8 @@ import type { RestoreFault } from "../load/faults.ts";
 export interface Tolerated {
   /** Tables without their rows, as `schema.name`. */
   tables: ReadonlySet<string>;
+  /** Sequences without their position, as `schema.name`. */
+  sequences: ReadonlySet<string>;
   numbers: Partial<Record<keyof ObjectNumbers, number>>;
 }
 
@@ -36,6 +38,7 @@ export function toleratedBy(
   skipped: ScratchPlan["left_out"] = [],
 ): Tolerated {
   const tables = new Set<string>();
+  const sequences = new Set<string>();
   const numbers: Partial<Record<keyof ObjectNumbers, number>> = {};
   for (const { entry } of allowed) {
     const kind = WORDS.find((one) => entry?.startsWith(`${one} `)) ?? "";
@@ -45,8 +48,11 @@ export function toleratedBy(
     if (number !== undefined) numbers[number] = (numbers[number] ?? 0) + 1;
   }
   for (const { entry } of skipped) {
+    const name = `${entry.namespace}.${entry.tag}`;
+    if (entry.description === "TABLE DATA") tables.add(name);
+    if (entry.description === "SEQUENCE SET") sequences.add(name);
     const number = KINDS[entry.description];
     if (number !== undefined) numbers[number] = (numbers[number] ?? 0) + 1;
   }
-  return { tables, numbers };
+  return { tables, sequences, numbers };
 }

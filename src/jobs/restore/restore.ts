@@ -14,7 +14,7 @@ import { leftOutText } from "../../postgres/counts/left-out.ts";
 import { contentsOfDatabase, databaseExists, inspectServer } from "../../postgres/inspect.ts";
 import { createRoles } from "../../postgres/restore/create-roles.ts";
 import { missingRights } from "../../postgres/restore/missing-rights.ts";
-import { connectAs, installedExtensions, reduce } from "../../postgres/restore/ownership.ts";
+import { connectAs, installedExtensions, reduce, rowsLeftOut } from "../../postgres/restore/ownership.ts";
 import type { Lack } from "../../postgres/restore/preflight.ts";
 import { createDatabase, finishDatabase, planRestore, preflight } from "../../postgres/restore/preflight.ts";
 import type { Session } from "../../postgres/sessions.ts";
@@ -60,7 +60,7 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
       requireSelected(contents, selection);
       isChecking = true;
       const found = await checkTarget(context, { ...request, facts }, archive);
-      const { lacks, obstacles, entries, left_out, missing_dependents } = found;
+      const { lacks, obstacles, entries, missing_dependents } = found;
       for (const { name, hint } of lacks.filter(({ kind }) => kind === "version"))
         context.log.warning("the target is older than the server that was backed up", { target: name, hint });
       const refused = refusal(obstacles);
@@ -69,6 +69,7 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
       const came = request.dryRun
         ? { ...NOTHING_CAME, tables: tableCount(entries, selection), globals: found.planned?.report ?? null }
         : await restoreInto(context, { ...request, facts }, run, found, archive);
+      const left_out = [...found.left_out, ...came.left_out];
       const about = {
         ...{ backup_id: backup.id, target_database: target.database, target_place: placeText(target) },
         dry_run: request.dryRun,
@@ -205,11 +206,27 @@ function connectForCheck({ signal }: JobContext, request: RestoreRequest): Promi
 
 type Came = Pick<
   RestoreReport,
-  "errors_ignored" | "errors" | "unfilled" | "terminated" | "tables" | "rows" | "empty_tables" | "globals"
+  | "errors_ignored"
+  | "errors"
+  | "unfilled"
+  | "terminated"
+  | "tables"
+  | "rows"
+  | "left_out"
+  | "empty_tables"
+  | "globals"
 >;
 
 const NOTHING_CAME: Omit<Came, "tables" | "globals"> = {
-  ...{ errors_ignored: 0, errors: [], unfilled: [], terminated: [], rows: null, empty_tables: [] },
+  ...{
+    errors_ignored: 0,
+    errors: [],
+    unfilled: [],
+    terminated: [],
+    rows: null,
+    left_out: [],
+    empty_tables: [],
+  },
 };
 
 async function restoreInto(
@@ -254,7 +271,8 @@ async function restoreInto(
     const errors = { errors: faults.all, unfilled: unfilled(entries, faults.entries, load.rows) };
     const empty_tables = await emptyTables(context, request, contents, came, load.rows);
     const tables = tableCount(came, selection);
-    return { errors_ignored, ...errors, terminated, tables, rows, empty_tables, globals };
+    const left_out = rowsLeftOut(load.leftOut, contents, skipExtensions);
+    return { errors_ignored, ...errors, terminated, tables, rows, left_out, empty_tables, globals };
   } catch (error) {
     throw withVersionRisk(withLeftovers(error, request, isUndone), lacks);
   }

@@ -42,5 +42,13 @@ test("rows that the schema does not show are restored, unless they are excluded 
 });
 
 test("the rows that a skipped extension keeps out are named", () => {
-  expect(index.ofExtensions({ entries: rows }).map(({ tag }) => tag)).toEqual(["job", "jobid_seq"]);
+  const leftOut = (selection: Partial<Selection>, skipsExtensions = true) =>
+    index
+      .leftOut({ entries: rows }, [known], { selection: { ...EVERYTHING, ...selection }, skipsExtensions })
+      .map(({ tag }) => tag);
+  expect(leftOut({})).toEqual(["job", "jobid_seq"]);
+  expect(leftOut({}, false)).toEqual([]);
+  // Not what the selection leaves out as well.
+  expect(leftOut({ excludeTables: ["cron.job"] })).toEqual(["jobid_seq"]);
+  expect(leftOut({ tables: ["orders"] })).toEqual([]);
 });

@@ -131,9 +131,15 @@ export class DataIndex {
     });
   }
 
-  /** The rows and sequences of an archive of rows that belong to extensions. */
-  ofExtensions(data: Pick<ArchiveContents, "entries">): ArchiveEntry[] {
-    return data.entries.filter((entry) => isOfTable(entry) && this.idOf(entry) === undefined);
+  /** The rows and sequences that `toRestore` leaves out only because an extension is skipped. */
+  leftOut(
+    data: Pick<ArchiveContents, "entries">,
+    entries: readonly ArchiveEntry[],
+    choice: DataChoice,
+  ): ArchiveEntry[] {
+    const restored = new Set(this.toRestore(data, entries, choice));
+    const all = this.toRestore(data, entries, { ...choice, skipsExtensions: false });
+    return all.filter((entry) => !restored.has(entry));
   }
 }
 

@@ -88,6 +88,23 @@ function withoutExtensions(
   return { removed, left_out };
 }
 
+/**
+ * Of a backup in several streams, whose archives of rows do not say which extension owns a table: the rows and sequences
+ * that were left out because an extension is skipped, unless every extension is.
+ */
+export function rowsLeftOut(
+  rows: readonly ArchiveEntry[],
+  { entries }: ArchiveContents,
+  skipped: readonly string[],
+): LeftOut[] {
+  const isKept = ({ description, tag }: ArchiveEntry) =>
+    description === "EXTENSION" && !skipped.includes(tag);
+  if (!entries.some(isKept)) return [];
+  const reason =
+    "it may belong to a skipped extension: a backup in several streams does not say which extension owns a table";
+  return rows.map((entry) => ({ entry: entryName(entry), reason, table: null, sql: null }));
+}
+
 /** Connects as pg_restore does with `--role`; the endpoint then names that role. */
 export async function connectAs(
   endpoint: Endpoint,

@@ -8,7 +8,9 @@ import { useInstallation } from "../../../lab/use-installations.ts";
 
 setDefaultTimeout(120_000);
 const postgres = usePostgres();
-const installation = useInstallation(postgres, { more: "[dump]\njobs = 3" });
+const installation = useInstallation(postgres, {
+  more: '[dump]\njobs = 3\n[restore_test]\nserver = "throwaway"\n[[database]]\nname = "*"\nrestore_test.skip_extensions = ["hstore"]',
+});
 let source: string;
 let backup: string;
 
@@ -87,4 +89,55 @@ test("--skip-extension and --exclude-schema also leave out the rows of an extens
   expect(skipped.stderr).toContain("cron.job");
   const excluded = await restore("--exclude-schema", "cron");
   expect({ exitCode: excluded.exitCode, rows: excluded.json?.rows }).toEqual({ exitCode: 0, rows: 25_000 });
+});
+
+test("rows that may be of an extension that is not skipped are reported as left out", async () => {
+  const two = await postgres.createDatabase();
+  const table = (extension: string, schema: string) =>
+    `create extension ${extension}; create schema ${schema}; create table ${schema}.job (id serial);
+     insert into ${schema}.job default values;
+     alter extension ${extension} add table ${schema}.job;
+     alter extension ${extension} add sequence ${schema}.job_id_seq;
+     update pg_extension set extcondition = array['', ''],
+       extconfig = array['${schema}.job'::regclass::oid, '${schema}.job_id_seq'::regclass::oid]
+       where extname = '${extension}';`;
+  await postgres
+    .connect(two)
+    .unsafe(
+      `create table large as select i, repeat(md5(i::text), 30) as text from generate_series(1, 25000) i;
+       ${table("hstore", "cron")} ${table("citext", "part")}`,
+    )
+    .simple();
+  const { backups } = (await installation().ok("backup", `main/${two}`, "--json")).json;
+  const restore = (...words: string[]) => {
+    const target = `restored_${crypto.randomUUID().slice(0, 8)}`;
+    postgres.dropAtEnd(target);
+    const all = ["-t", `main/${target}`, "--create", "--json", ...words];
+    return installation().run("restore", backups[0].backup_id, ...all);
+  };
+  const leftOut = (json: { left_out: { entry: string }[] }) => json.left_out.map(({ entry }) => entry).sort();
+  const skipped = await restore("--skip-extension", "hstore");
+  expect({ exitCode: skipped.exitCode, json: skipped.json }).toMatchObject({
+    exitCode: 3,
+    json: { outcome: "PARTIAL", rows: 25_000 },
+  });
+  const lost = ["cron", "part"].flatMap((one) => [`SEQUENCE SET ${one}.job_id_seq`, `TABLE DATA ${one}.job`]);
+  expect(leftOut(skipped.json)).toEqual(lost.sort());
+  expect(skipped.json.left_out[0].reason).toContain("may belong to a skipped extension");
+  // What somebody excludes is not reported.
+  const words = ["--skip-extension", "hstore", "--exclude-schema"];
+  const excluded = await restore(...words, "cron", "--exclude-schema", "part");
+  expect({ exitCode: excluded.exitCode, left_out: excluded.json?.left_out }).toEqual({
+    exitCode: 0,
+    left_out: [],
+  });
+  const all = await restore("--skip-extension", "hstore", "--skip-extension", "citext");
+  expect({ exitCode: all.exitCode, left_out: all.json?.left_out }).toEqual({ exitCode: 0, left_out: [] });
+  // A restore test does not expect them.
+  const tested = (await installation().run("restore-test", backups[0].backup_id, "--json")).json;
+  expect(tested.tests.map(({ outcome, error }: Record<string, unknown>) => [outcome, error])).toEqual([
+    ["PASSED", null],
+  ]);
+  const detail = tested.tests[0].checks.find(({ name }: { name: string }) => name === "pg_restore").detail;
+  expect(detail).toContain("table data part.job (restore_test.skip_extensions)");
 });

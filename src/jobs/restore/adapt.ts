@@ -35,7 +35,10 @@ export async function adapt(
 ): Promise<Adapted> {
   if (moved) return intoSchema(connection, request, moved);
   if (request.selection.only === "data") return onlyData(connection, request, entries);
-  return { entries, needsFile: false, notes: [], obstacles: [], edits: [], isPlain: false };
+  const plain = { entries, needsFile: false, notes: [], obstacles: [], isPlain: false };
+  // pg_restore goes on after CREATE SEQUENCE has failed for a live sequence, and would set that one back.
+  const mayReachLive = request.intoExisting && request.keepGoing && !request.clean;
+  return { ...plain, ...(mayReachLive ? forwardOnly(entries, request.hasStreams) : { edits: [] }) };
 }
 
 async function intoSchema(
@@ -125,8 +128,15 @@ async function onlyData(
   const needsFile = isReordered && jobs === 1 && !hasStreams;
   return {
     ...{ entries, needsFile, notes, obstacles, isPlain: false },
-    ...{ edits: hasStreams ? [] : editsOfSequences(entries), editsOfData: editsOfSequences },
+    ...forwardOnly(entries, hasStreams),
   };
+}
+
+function forwardOnly(
+  entries: readonly ArchiveEntry[],
+  hasStreams: boolean,
+): Pick<Adapted, "edits" | "editsOfData"> {
+  return { edits: hasStreams ? [] : editsOfSequences(entries), editsOfData: editsOfSequences };
 }
 
 /** Sets each sequence only if it is not further by then. */

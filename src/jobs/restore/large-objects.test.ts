@@ -1,6 +1,8 @@
 import { expect, test } from "bun:test";
 import type { ArchiveEntry } from "../../postgres/archive/format.ts";
-import { largeObjectsOf, mayHideLargeObjects } from "./large-objects.ts";
+import type { Connection } from "../../postgres/connection.ts";
+import { largeObjectObstacles, largeObjectsOf, mayHideLargeObjects } from "./large-objects.ts";
+import type { RestoreRequest } from "./report.ts";
 
 const entry = (description: string, tag: string): ArchiveEntry => ({
   ...{ id: 1, description, tag, namespace: undefined, owner: undefined, tablespace: undefined },
@@ -33,4 +35,28 @@ test("archives of PostgreSQL 17 and later with several streams may bring large o
   // Their archive of the schema has an entry for each.
   expect(mayHideLargeObjects(old, everything, some)).toBe(false);
   expect(largeObjectsOf([entry("TABLE", "t")], true)).toEqual([ANY]);
+});
+
+test.each([
+  [{ clean: true, keepGoing: false }, true, true],
+  [{ clean: true, keepGoing: true }, true, true],
+  [{ clean: true, keepGoing: true }, false, false],
+  [{ clean: false, keepGoing: true }, true, true],
+  [{ clean: false, keepGoing: false }, true, false],
+  [{ clean: true, keepGoing: true, create: true }, true, false],
+])("hidden large objects that --clean cannot drop: %#", async (words, mayBeHidden, isRefused) => {
+  const connection = { run: async () => [{ name: "16385" }] } as unknown as Connection;
+  const target = { label: "server main" } as RestoreRequest["target"];
+  const request = { target, create: false, ...words };
+  const obstacles = await largeObjectObstacles(connection, request, [entry("TABLE", "t")], mayBeHidden);
+  expect(obstacles).toHaveLength(isRefused ? 1 : 0);
+  if (isRefused)
+    expect(obstacles[0]?.hint).toStartWith(words.clean ? "--clean cannot" : "--keep-going would");
+});
+
+test("--clean drops the large objects that the entries show", async () => {
+  const connection = { run: async () => [{ name: "16385" }] } as unknown as Connection;
+  const target = { label: "server main" } as RestoreRequest["target"];
+  const request = { target, create: false, clean: true, keepGoing: true };
+  expect(await largeObjectObstacles(connection, request, [entry("BLOB", "16385")], true)).toEqual([]);
 });

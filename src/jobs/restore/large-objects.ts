@@ -12,7 +12,9 @@ const FORMAT_MINOR_OF_17 = 16;
 
 /**
  * Prevents a restore with `keepGoing` from writing over live large objects: if one with the same OID exists, pg_restore
- * only reports that it cannot create it, and then writes the bytes of the backup into the live one.
+ * only reports that it cannot create it, and then writes the bytes of the backup into the live one. `clean` drops only
+ * large objects that the entries show, so it is refused like `keepGoing` if they are hidden: without `keepGoing` it would
+ * fail after it has dropped everything else.
  */
 export async function largeObjectObstacles(
   connection: Connection,
@@ -21,7 +23,8 @@ export async function largeObjectObstacles(
   mayBeHidden: boolean,
 ): Promise<Obstacle[]> {
   const ranges = largeObjectsOf(entries, mayBeHidden);
-  if (create || clean || !keepGoing || ranges.length === 0) return [];
+  const cannotDrop = clean && mayBeHidden && largeObjectsOf(entries).length === 0;
+  if (create || ranges.length === 0 || !(clean ? cannotDrop : keepGoing)) return [];
   const found = await connection.run(
     "look for large objects with the OIDs of the backup",
     (sql) => sql<{ name: string }[]>`
@@ -37,7 +40,9 @@ export async function largeObjectObstacles(
     {
       kind: "exists",
       message: `${target.label}: large ${isOne ? "object" : "objects"} ${named.join(", ")}${found.length > NAMED_MAX ? " and others" : ""} already ${isOne ? "exists" : "exist"}; nothing was changed`,
-      hint: "--keep-going would write over live large objects with the OIDs of the backup: restore into a new database with --create, choose tables with --table, or leave out --keep-going",
+      hint: clean
+        ? "--clean cannot drop the large objects of a backup of several streams by pg_dump 17 or later: restore into a new database with --create, choose tables with --table, or remove the large objects from the target first"
+        : "--keep-going would write over live large objects with the OIDs of the backup: restore into a new database with --create, choose tables with --table, or leave out --keep-going",
     },
   ];
 }

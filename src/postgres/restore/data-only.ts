@@ -1,6 +1,6 @@
 import { plural } from "../../base/text/amounts.ts";
 import type { ArchiveEntry } from "../archive/format.ts";
-import { quoteIdentifier, tokensOf } from "../archive/sql-text.ts";
+import { quoteIdentifier, quoteLiteral, tokensOf } from "../archive/sql-text.ts";
 import type { Connection } from "../connection.ts";
 import { positionOf } from "./setval.ts";
 
@@ -191,18 +191,25 @@ async function sequences(
   if (asked.length === 0) return { sets: [], notes: [], lackingSequences: [] };
   const found = await target.run(
     "look at the sequences",
-    (sql) => sql<{ id: number; is_there: boolean; is_further: boolean | null }[]>`
+    (sql) => sql<{ id: number; is_there: boolean; is_further: boolean | null; is_unused: boolean }[]>`
       select a.id, s.seqrelid is not null as is_there,
         case when not has_sequence_privilege(s.seqrelid, 'USAGE, SELECT') then null
           when a.value is null then pg_sequence_last_value(s.seqrelid) is not null
           when not a.is_called and pg_sequence_last_value(s.seqrelid) = a.value::bigint then true
           when s.seqincrement > 0 then pg_sequence_last_value(s.seqrelid) > a.value::bigint
-          else pg_sequence_last_value(s.seqrelid) < a.value::bigint end as is_further
+          else pg_sequence_last_value(s.seqrelid) < a.value::bigint end as is_further,
+        case when s.seqrelid is null or a.value is null then false
+          when not has_sequence_privilege(s.seqrelid, 'SELECT') then false
+          else pg_sequence_last_value(s.seqrelid) is null end as is_unused
       from json_to_recordset(${JSON.stringify(asked)}::text::json) as a (id int, name text, value text, is_called boolean)
       left join pg_sequence s on s.seqrelid = to_regclass(a.name)`,
   );
   const byId = new Map(found.map((one) => [one.id, one]));
-  const further = all.filter(({ id }) => byId.get(id)?.is_further === true);
+  const restarted = new Set<number>();
+  for (const { id, name, value } of asked)
+    if (value !== null && byId.get(id)?.is_unused && (await isRestarted(target, name, value)))
+      restarted.add(id);
+  const further = all.filter(({ id }) => byId.get(id)?.is_further === true || restarted.has(id));
   const lacking = all.filter(({ id }) => byId.get(id)?.is_there !== true);
   const sets = all.filter((entry) => !further.includes(entry));
   return {
@@ -216,4 +223,16 @@ async function sequences(
     ],
     lackingSequences: lacking.map((entry) => `sequence ${plainName(entry)}`),
   };
+}
+
+/** Whether a sequence that has not been used since was restarted at a value beyond this one. */
+async function isRestarted(target: Connection, name: string, value: string): Promise<boolean> {
+  const [row] = await target.run("look at a sequence", (sql) =>
+    sql.unsafe<{ is_further: boolean }[]>(
+      `select q.last_value <> s.seqstart and
+        case when s.seqincrement > 0 then q.last_value > ${value} else q.last_value < ${value} end as is_further
+      from ${name} q, pg_sequence s where s.seqrelid = ${quoteLiteral(name)}::regclass`,
+    ),
+  );
+  return row?.is_further === true;
 }

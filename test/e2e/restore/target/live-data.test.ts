@@ -119,6 +119,38 @@ test("a sequence that a trigger advances during the restore is not set back", as
   expect(await sql`select nextval('fresh')::int as next`).toMatchObject([{ next: 2 }]);
 });
 
+test("a sequence that was restarted further ahead, and not used since, is not set back", async () => {
+  const target = await created(backup, "--schema-only");
+  const sql = postgres.connect(target);
+  await sql.unsafe("alter sequence position restart 100000; alter sequence fresh restart 70").simple();
+  const dry = await run(target, "--data-only", "--table", "*", "--dry-run", "--json");
+  expect(dry.json.notes).toContainEqual(expect.stringMatching(/keep their position: .*public\.position/));
+  expect((await run(target, "--data-only", "--table", "*")).stderr).toBe("");
+  expect(await sql`select nextval('position')::int as next`).toMatchObject([{ next: 100000 }]);
+  expect(await sql`select nextval('fresh')::int as next`).toMatchObject([{ next: 70 }]);
+});
+
+test("--into-existing --keep-going sets no live sequence back, and sets one that it creates", async () => {
+  const [one, several] = [await created(backup), await created(streams)];
+  await postgres.connect(one)`drop sequence position`;
+  await postgres.connect(one)`alter sequence fresh restart 70`;
+  await postgres.connect(several)`select setval('position', 900)`;
+  for (const [id, target] of [
+    [backup, one],
+    [streams, several],
+  ] as const) {
+    const words = ["--table", "*", "--into-existing", "--keep-going"];
+    const { exitCode, stderr } = await installation.run("restore", id, "-t", `main/${target}`, ...words);
+    expect({ exitCode, stderr }).toMatchObject({ exitCode: 3 });
+    expect(stderr).not.toContain("SEQUENCE SET");
+  }
+  const next = (target: string, sequence: string) =>
+    postgres.connect(target)`select nextval(${sequence})::int as next`;
+  expect(await next(one, "position")).toMatchObject([{ next: 6 }]);
+  expect(await next(one, "fresh")).toMatchObject([{ next: 70 }]);
+  expect(await next(several, "position")).toMatchObject([{ next: 901 }]);
+});
+
 test("rows of several streams are added to others only if somebody accepts that it is no transaction", async () => {
   const target = await created(streams);
   const words = [

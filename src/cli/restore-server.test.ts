@@ -9,6 +9,10 @@ function database(outcome: RestoredDatabase["outcome"]): RestoredDatabase {
     ...{ tables: 1, rows: 1, duration_ms: 1, error: null, hint: null },
   };
 }
+const GLOBALS = {
+  ...{ backup_id: "g", started_at: "2026-01-01T00:00:00.000Z", roles: [], statements: [] },
+  ...{ refused: [], skipped: [], without_password: [], tablespaces: [] },
+};
 const left = (kind: ServerRestoreReport["left_out"][number]["kind"]) => [
   { database: "shop", kind, reason: "" },
 ];
@@ -25,6 +29,16 @@ test("a whole server is whole only if no database of that moment is missing", ()
   expect(code(["restored"], left("no_backup"))).toBe(3);
   expect(code(["planned"], left("no_backup"))).toBe(3);
   expect(code(["partial"])).toBe(3);
+  for (const change of [{ refused: ["GRANT a TO b; -- why"] }, { skipped: [{ statement: "", error: "" }] }])
+    expect(
+      exitCodeFor({
+        ...{ databases: [database("restored")], left_out: [], cause: undefined },
+        globals: { ...GLOBALS, ...change },
+      }),
+    ).toBe(3);
+  expect(
+    exitCodeFor({ databases: [database("restored")], left_out: [], cause: undefined, globals: GLOBALS }),
+  ).toBe(0);
   const cause = new Pg321Error("database", "no");
   expect(code(["restored", "failed"], [], cause)).toBe(3);
   expect(code(["failed"], left("no_backup"), cause)).toBe(10);

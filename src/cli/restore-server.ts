@@ -2,6 +2,7 @@ import { EXIT_CODES, exitCodeOf, Pg321Error } from "../base/errors.ts";
 import { plural } from "../base/text/amounts.ts";
 import { visible, visibleData } from "../base/text/visible.ts";
 import { shortId } from "../jobs/copies/object-key.ts";
+import { globalsNotMade } from "../jobs/restore/globals-not-made.ts";
 import type { RestoredDatabase, ServerRestoreReport } from "../jobs/restore/server/report.ts";
 import { restoreServer } from "../jobs/restore/server/restore-server.ts";
 import type { Arguments, Command, Invocation } from "./command.ts";
@@ -111,7 +112,7 @@ function momentOption(text: string | undefined, now: Date): Date | undefined {
   return time;
 }
 
-/** 0 if every database is there, the code of the first failure if none was restored, 3 otherwise. */
+/** 0 if every database is there, with all roles and memberships, the code of the first failure if none was restored, 3 otherwise. */
 export function exitCodeFor({
   databases,
   globals,
@@ -122,7 +123,7 @@ export function exitCodeFor({
     databases.filter(({ outcome }) => outcomes.includes(outcome)).length;
   const failed = having("failed");
   const missing = left_out.filter(({ kind }) => kind === "no_backup").length;
-  const incomplete = having("partial") + missing + (globals?.skipped.length ?? 0);
+  const incomplete = having("partial") + missing + globalsNotMade(globals);
   if (failed === 0) return incomplete > 0 ? EXIT_CODES.partial : EXIT_CODES.ok;
   return failed === databases.length || having("planned") > 0 ? exitCodeOf(cause) : EXIT_CODES.partial;
 }

@@ -34,6 +34,23 @@ test("a run that somebody stopped raises none", async () => {
   expect(await alertsAfter(new Pg321Error("terminated", "ended by SIGTERM"))).toEqual([]);
 });
 
+test("what a run notes while it works stays in its record if it fails or is cut off", async () => {
+  await using world = await World.make({});
+  const { catalog } = world.context;
+  const recorded = async () =>
+    (await catalog.runs({})).map(({ outcome, statistics }) => ({ outcome, statistics }));
+  const run = recordRun(world.context, "restore", async (_run, note) => {
+    await note({ target_oid: "5" });
+    expect(await recorded()).toEqual([{ outcome: "RUNNING", statistics: { target_oid: "5" } }]);
+    throw new Error("no");
+  });
+  await expect(run).rejects.toThrow("no");
+  expect(await recorded()).toEqual([{ outcome: "FAILED", statistics: { target_oid: "5" } }]);
+  await catalog.updateRun((await catalog.runs({}))[0]?.id ?? "", { outcome: "RUNNING" });
+  await closeRuns(world.context);
+  expect(await recorded()).toEqual([{ outcome: "INTERRUPTED", statistics: { target_oid: "5" } }]);
+});
+
 test("a run whose end could not be recorded is closed by the next one, but not while it works", async () => {
   await using world = await World.make({});
   const { catalog } = world.context;

@@ -25,6 +25,9 @@ export interface RunScope {
   isUrgent?: boolean;
 }
 
+/** Records statistics while a run works; they stay in its record if it fails or is cut off. */
+export type Note = (statistics: Record<string, unknown>) => Promise<void>;
+
 /** The ids of the runs that this process is working on. */
 export const underWay = new Set<string>();
 
@@ -43,7 +46,10 @@ export function isWorkedOn(run: RunRecord): boolean {
 export async function recordRun<S extends Record<string, unknown>>(
   context: JobContext,
   job: Job,
-  work: (run: RunRecord) => Promise<{ outcome: RunOutcome; statistics: S; error?: string | null }>,
+  work: (
+    run: RunRecord,
+    note: Note,
+  ) => Promise<{ outcome: RunOutcome; statistics: S; error?: string | null }>,
   scope: RunScope = {},
 ): Promise<{ run: RunRecord; statistics: S }> {
   const { catalog, clock } = context;
@@ -90,8 +96,13 @@ export async function recordRun<S extends Record<string, unknown>>(
     if (isPinged && ended.outcome !== "INTERRUPTED") await pingEnd(context, ended);
     return ended;
   };
+  let noted: RunRecord["statistics"] = null;
+  const note: Note = async (statistics) => {
+    noted = statistics;
+    if (isRecorded) await catalog.updateRun(run.id, { statistics }).catch(ignoreUnwritable(scope));
+  };
   try {
-    const { outcome, statistics, error = null } = await work(run);
+    const { outcome, statistics, error = null } = await work(run, note);
     const ended = await finish({ outcome, statistics, error });
     // A run that had nothing to do does not prove that the problem is solved.
     if (outcome !== "IDLE")
@@ -99,12 +110,19 @@ export async function recordRun<S extends Record<string, unknown>>(
     return { run: ended, statistics };
   } catch (error) {
     const outcome = outcomeOfError(context, scope, error);
-    const failed = await finish({ outcome, statistics: null, error: outsideText(error) });
+    const failed = await finish({ outcome, statistics: noted, error: outsideText(error) });
     if (!scope.isSilent) await alertFailedRun(context, failed, scope, error);
     throw error;
   } finally {
     underWay.delete(run.id);
   }
+}
+
+/** The end of the run is recorded later, or the log says that it could not be. */
+function ignoreUnwritable({ isUrgent }: RunScope): (error: unknown) => void {
+  return (error) => {
+    if (!isUrgent || !(error instanceof CatalogUnwritableError)) throw error;
+  };
 }
 
 function outcomeOfError(context: JobContext, { isPart = false }: RunScope, error: unknown): RunOutcome {

@@ -11,13 +11,23 @@ export function globalsLines(globals: GlobalsReport | null, isDryRun: boolean, s
   const from = `from globals ${shortId(backup_id)} (${started_at})`;
   const done = isDryRun ? "would create" : style.good("created");
   const count = plural(statements.length, "statement");
+  const refusedText = `${plural(refused.length, "statement")} ${isDryRun ? "would not be" : "not"} run`;
   return [
     statements.length === 0
-      ? `the target has the roles and memberships that are needed (${from})`
+      ? refused.length === 0
+        ? `the target has the roles and memberships that are needed (${from})`
+        : `${isDryRun ? "would create" : "created"} no roles or memberships ${from}`
       : `${done} ${plural(roles.length, "role")} ${from}, in ${count}${isDryRun ? ":" : ""}`,
     ...(isDryRun ? statements : []),
     ...refused.map((one) => `${style.warn("not created")} ${one}`),
     ...skipped.map(({ statement, error }) => `${style.warn("failed")} ${statement} ${error}`),
+    ...(refused.length > 0
+      ? [
+          style.warn(
+            `the roles and memberships are incomplete: ${refusedText}; check the reasons, and run in psql what you want`,
+          ),
+        ]
+      : []),
     ...(without_password.length > 0
       ? [
           `${style.warn("without password")} ${without_password.join(", ")}: the backup has no passwords; set them with \\password in psql`,

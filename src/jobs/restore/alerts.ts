@@ -5,6 +5,7 @@ import type { RunRecord } from "../../catalog/records.ts";
 import { textOfName } from "../../postgres/restore/left-out.ts";
 import { faultText } from "../load/faults.ts";
 import { withoutValues } from "../load/without-values.ts";
+import { globalsNotMade } from "./globals-not-made.ts";
 import type { RestoreReport } from "./report.ts";
 import type { GlobalsReport } from "./with-globals.ts";
 
@@ -29,6 +30,9 @@ export async function alertRestore(context: AlertContext, report: RestoreReport)
   const lost = left_out.length > 0 ? `; left out: ${few.join(", ")}${others}` : "";
   const emptied =
     empty_tables.length > 0 ? `; ${plural(empty_tables.length, "table")} without the recorded rows` : "";
+  const notMade = globalsNotMade(report.globals);
+  const roles =
+    notMade > 0 ? `; ${plural(notMade, "statement")} about roles and memberships not carried out` : "";
   await raiseAlert(context, {
     level: run.outcome === "OK" ? "INFO" : "WARNING",
     job: "restore",
@@ -36,7 +40,7 @@ export async function alertRestore(context: AlertContext, report: RestoreReport)
     server,
     database,
     key: "restore",
-    message: `${run.outcome === "FAILED" ? "restored no table of" : "restored"} backup ${backup.id} of ${server}/${database}${ignored}${rowless}${emptied}${lost}`,
+    message: `${run.outcome === "FAILED" ? "restored no table of" : "restored"} backup ${backup.id} of ${server}/${database}${ignored}${rowless}${emptied}${lost}${roles}`,
     // The run's record has all errors, with values of rows.
     metadata: {
       ...withoutStatements(run.statistics),

@@ -8,6 +8,7 @@ import { connectWithin } from "../../postgres/bounded-connection.ts";
 import type { Endpoint } from "../../postgres/connection.ts";
 import type { DumpFacts } from "../../postgres/counts/facts.ts";
 import type { JobContext } from "../context.ts";
+import { globalsNotMade } from "./globals-not-made.ts";
 import type { EmptyTable, RestoreReport, RestoreRequest } from "./report.ts";
 
 type Came = Pick<
@@ -26,8 +27,7 @@ export function outcomeOf(
       outcome: "FAILED",
       error: "no table came back: pg_restore reported an error about each of them",
     };
-  const skipped = globals?.skipped.length ?? 0;
-  const isPartial = errors_ignored + left_out.length + empty_tables.length + skipped > 0;
+  const isPartial = errors_ignored + left_out.length + empty_tables.length + globalsNotMade(globals) > 0;
   return { outcome: isPartial ? "PARTIAL" : "OK", error: null };
 }
 

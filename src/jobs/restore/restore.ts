@@ -28,7 +28,7 @@ import { prepareLoad } from "../load/prepare-load.ts";
 import type { ReadArchive } from "../load/read-archive.ts";
 import { readArchive } from "../load/read-archive.ts";
 import { provenUnreadable } from "../load/unreadable.ts";
-import { recordRun } from "../record-run.ts";
+import { type Note, recordRun } from "../record-run.ts";
 import type { Adapted } from "./adapt.ts";
 import { adapt } from "./adapt.ts";
 import { alertRestore } from "./alerts.ts";
@@ -46,12 +46,12 @@ import { createGlobals, lacksBeside, planForEntries } from "./with-globals.ts";
 
 /** Restores a backup into a database. The target is not changed before every check has passed. */
 export async function runRestore(context: JobContext, request: RestoreRequest): Promise<RestoreReport> {
-  const { backup, target, selection } = request;
+  const { backup, selection } = request;
   const copies = await context.catalog.copies(backup.id);
   const storages = storagesToRead(context, backup, copies, request.from);
   const startedAtMs = context.clock.monotonicMs();
   let isChecking = false;
-  const work = (run: RunRecord) =>
+  const work = (run: RunRecord, note: Note) =>
     readArchive(context, backup, { storages, job: "restore" }, async (archive) => {
       const { contents } = archive;
       const facts = await factsOfBackup(context, backup);
@@ -66,15 +66,15 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
       const refused = refusal(obstacles);
       if (refused && !request.dryRun) throw refused;
       isChecking = false;
+      let about = aboutTarget(request);
+      const begins = async () => {
+        about = { ...about, ...(await targetIdentity(context, request.target)) };
+        await note(about);
+      };
       const came = request.dryRun
         ? { ...NOTHING_CAME, tables: tableCount(entries, selection), globals: found.planned?.report ?? null }
-        : await restoreInto(context, { ...request, facts }, run, found, archive);
+        : await restoreInto(context, { ...request, facts }, run, found, archive, begins);
       const left_out = [...found.left_out, ...came.left_out];
-      const about = {
-        ...{ backup_id: backup.id, target_database: target.database, target_place: placeText(target) },
-        dry_run: request.dryRun,
-        ...(!request.dryRun && (await targetIdentity(context, target))),
-      };
       const duration_ms = Math.round(context.clock.monotonicMs() - startedAtMs);
       const roles_created = rolesToCreate(request, lacks);
       const looked = {
@@ -92,7 +92,6 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
         ...looked,
         ...came,
         notes: found.notes,
-        is_selection: !isWhole(selection),
         entries: request.dryRun ? entries.map(entryName) : [],
         ...{ left_out, missing_dependents },
         not_in_backup: leftOutText(left) ?? null,
@@ -116,6 +115,14 @@ export async function runRestore(context: JobContext, request: RestoreRequest): 
   const report = { run, backup, ...statistics };
   if (!request.dryRun) await alertRestore(context, report);
   return report;
+}
+
+/** What the record of a run says about its target, also if the run is cut off while it fills it. */
+function aboutTarget({ backup, target, selection, dryRun }: RestoreRequest) {
+  return {
+    ...{ backup_id: backup.id, target_database: target.database, target_place: placeText(target) },
+    ...{ dry_run: dryRun, is_selection: !isWhole(selection) },
+  };
 }
 
 interface Found
@@ -235,6 +242,7 @@ async function restoreInto(
   run: RunRecord,
   { binary, contents: reduced, isReduced, entries, lacks, planned, ...adapted }: Found,
   archive: ReadArchive,
+  begins: () => Promise<void>,
 ): Promise<Came> {
   const { target, jobs, clean, create, intoExisting, keepGoing, selection } = request;
   const { contents } = archive;
@@ -260,6 +268,8 @@ async function restoreInto(
   const globals = planned ? await makeGlobals(context, request, planned) : null;
   await makeRoles(context, request, lacks);
   if (create) await makeTarget(context, request, reduced);
+  // Before the first row: if this run is cut off, an older record no longer proves that the database is whole.
+  await begins();
   let isUndone = singleTransaction;
   try {
     const errors_ignored = await load.run(options, () => {

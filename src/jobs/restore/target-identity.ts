@@ -11,7 +11,7 @@ export interface TargetIdentity {
   target_oid: string | null;
 }
 
-/** Never throws: the restore itself has succeeded. */
+/** Never throws: a restore does not need it. */
 export async function targetIdentity(
   { log }: Pick<JobContext, "log">,
   target: Endpoint,
@@ -26,7 +26,7 @@ export async function targetIdentity(
     const target_system = (await systemIdentifier(connection)) ?? null;
     return { target_system, target_oid: rows[0]?.oid ?? null };
   } catch (error) {
-    log.warning("the identity of the restored database could not be recorded", { error: messageOf(error) });
+    log.warning("the identity of the target database could not be recorded", { error: messageOf(error) });
     return { target_system: null, target_oid: null };
   }
 }

@@ -9,8 +9,8 @@ export async function targetRoles(target: Connection): Promise<TargetRoles> {
   const { major, isSuperuser } = await inspectServer(target);
   const rows = await target.run(
     "list the roles",
-    (sql) => sql<{ name: string; is_superuser: boolean }[]>`
-      select rolname as name, exists (
+    (sql) => sql<{ name: string; is_superuser: boolean; rolsuper: boolean }[]>`
+      select rolname as name, rolsuper, exists (
         select from pg_roles s where s.rolsuper and pg_has_role(r.oid, s.oid, 'member')) as is_superuser
       from pg_roles r`,
   );
@@ -28,6 +28,7 @@ export async function targetRoles(target: Connection): Promise<TargetRoles> {
     ...{ major, isSuperuser },
     roles: new Set(rows.map(({ name }) => name)),
     superusers: new Set(rows.flatMap(({ name, is_superuser }) => (is_superuser ? [name] : []))),
+    ownSuperusers: new Set(rows.flatMap(({ name, rolsuper }) => (rolsuper ? [name] : []))),
     memberships: new Set(memberships.map(({ role, member }) => membershipKey(role, member))),
     tablespaces: new Set(tablespaces.map(({ name }) => name)),
   };

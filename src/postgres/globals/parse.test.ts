@@ -84,6 +84,7 @@ describe("the globals of pg_dumpall", () => {
 
   const target = (change: object = {}) => ({
     ...{ major: 15, isSuperuser: true, superusers: new Set(["postgres"]), memberships: new Set<string>() },
+    ownSuperusers: new Set(["postgres"]),
     ...{ roles: new Set(["postgres", "pg_monitor"]), tablespaces: new Set<string>(), ...change },
   });
   const sql = (plan: ReturnType<typeof planGlobals>) => plan.statements.map((one) => one.shown);

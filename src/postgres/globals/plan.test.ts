@@ -3,10 +3,15 @@ import { maskedSetting, valuesOfSetting, withoutHidden } from "./masked-setting.
 import { parseGlobals } from "./parse.ts";
 import { planGlobals, type TargetRoles } from "./plan.ts";
 
-function targetWith(roles: readonly string[], superusers: readonly string[]): TargetRoles {
+function targetWith(
+  roles: readonly string[],
+  superusers: readonly string[],
+  own: readonly string[] = [],
+): TargetRoles {
   return {
     ...{ major: 15, isSuperuser: true, memberships: new Set<string>(), tablespaces: new Set<string>() },
     ...{ roles: new Set([...roles, "pg_execute_server_program"]), superusers: new Set(superusers) },
+    ownSuperusers: new Set(own),
   };
 }
 
@@ -31,6 +36,15 @@ test("no role that exists gets a membership: its statement is shown instead", ()
     'GRANT "pg_execute_server_program" TO "app"; -- "app" exists in the target already',
     'GRANT "ops" TO "dba"; -- "ops" is a superuser in the target, but was none in the source',
   ]);
+});
+
+test("a role that is a superuser in the target needs no membership; a member of a superuser does", () => {
+  const globals = parseGlobals(
+    `${role("ops")} ${role("dba")} ${role("deputy")} GRANT ops TO dba; GRANT ops TO deputy;`,
+  );
+  const plan = planGlobals(globals, "all", targetWith(["dba", "deputy"], ["dba", "deputy"], ["dba"]), true);
+  expect(plan.roles).toEqual(["ops"]);
+  expect(plan.refused).toEqual(['GRANT "ops" TO "deputy"; -- "deputy" exists in the target already']);
 });
 
 test("a role that became a member of a superuser is not given to a new role either", () => {

@@ -9,6 +9,8 @@ export interface TargetRoles {
   isSuperuser: boolean;
   /** Superusers, and members of superusers, also through other roles. */
   superusers: ReadonlySet<string>;
+  /** Only those that have the attribute SUPERUSER themselves. */
+  ownSuperusers: ReadonlySet<string>;
   roles: ReadonlySet<string>;
   /** `membershipKey` of each. */
   memberships: ReadonlySet<string>;
@@ -73,6 +75,8 @@ export function planGlobals(
     const isMember = wanted.has(member) || superusers.has(member);
     const isWanted = isMember && (wanted.has(role) || (role.startsWith("pg_") && wanted.has(member)));
     if (!isWanted || target.memberships.has(membershipKey(role, member))) continue;
+    // It has every right already.
+    if (target.ownSuperusers.has(member)) continue;
     const reason = refusalOf(one, wereSuperusers, target, isThere);
     if (reason === undefined) memberships.push(granting(one, target, isThere));
     else refused.push(refusal(`${plainGrant(one, target)};`, reason));

@@ -1,4 +1,6 @@
+import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { join } from "node:path";
 import { DATABASES, disposable, dumpAll, fillWholeServer, ROLES } from "../../lab/data/whole-server.ts";
 import { Installation, localStorage } from "../../lab/installation.ts";
 import { connectTo, type LabPostgres, startPostgres } from "../../lab/servers/postgres.ts";
@@ -49,6 +51,18 @@ async function onTarget(...statements: string[]): Promise<void> {
   for (const statement of statements) await admin.sql.unsafe(statement);
 }
 
+/** The name that the database of this backup had while it was restored. */
+function attemptAt(id: string): string {
+  using catalog = new Database(join(installation.directory, "state/catalog.db"), { readonly: true });
+  const found = catalog
+    .query<{ name: string }, [string]>(
+      `SELECT statistics ->> 'target_database' AS name FROM runs
+       WHERE job = 'restore' AND statistics ->> 'backup_id' = ?`,
+    )
+    .get(id);
+  return found?.name ?? "";
+}
+
 const outcomes = (databases: { database: string; outcome: string }[]) =>
   Object.fromEntries(databases.map(({ database, outcome }) => [database, outcome]));
 
@@ -91,11 +105,10 @@ test("a whole server comes back, past a failure, and goes on where it was cut of
   const { backup_id: id } = first.json.databases.find(
     ({ database }: { database: string }) => database === "globals",
   );
-  await onTarget(
-    "drop database app",
-    `alter database "globals" rename to "pg321 restoring ${id.slice(0, 8)} 00000000"`,
-  );
+  await onTarget("drop database app", `alter database "globals" rename to "${attemptAt(id)}"`);
   const second = await installation.ok(...words("--resume", "--json"));
+  const came = second.json.databases.find(({ database }: { database: string }) => database === "globals");
+  expect(came).toMatchObject({ tables: null });
   expect(outcomes(second.json.databases)).toEqual({
     ...Object.fromEntries(DATABASES.map((name) => [name, "skipped"])),
     ...{ app: "restored", globals: "restored", postgres: "skipped" },

@@ -38,7 +38,7 @@ export interface Finished {
   tables: number;
 }
 
-/** The records of restores that came to their end. */
+/** The records of restores that began to fill their target, whether or not they came to their end. */
 export class Restored {
   readonly #runs: readonly RunRecord[];
 
@@ -54,9 +54,11 @@ export class Restored {
 
   /**
    * What is known of this very database, by the system identifier of its server and its OID: a name, a host and a port may
-   * be another's by now. Undefined: it was not restored from this backup, or only a selection of it, or that is not known.
+   * be another's by now. Only the newest record of it counts: after a restore that was cut off, an older one proves
+   * nothing. A server that was reverted may give the OID of one attempt to another, so an attempt must have its name in
+   * the record too. Undefined: it was not restored from this backup, or only a selection of it, or that is not known.
    */
-  finished(backupId: string, { system }: SeenServer, { oid }: SeenDatabase): Finished | undefined {
+  finished(backupId: string, { system }: SeenServer, { oid, name }: SeenDatabase): Finished | undefined {
     if (system === undefined) return undefined;
     const [run] = this.#runs.filter(
       ({ statistics }) =>
@@ -65,6 +67,7 @@ export class Restored {
         statistics["is_selection"] === false,
     );
     if (run?.statistics?.["backup_id"] !== backupId) return undefined;
+    if (isAttempt(backupId, name) && run.statistics["target_database"] !== name) return undefined;
     if (run.outcome !== "OK" && run.outcome !== "PARTIAL") return undefined;
     const { id: run_id, outcome, statistics } = run;
     return { run_id, isPartial: outcome === "PARTIAL", tables: Number(statistics["tables"]) };

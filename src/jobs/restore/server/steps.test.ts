@@ -16,6 +16,11 @@ function restore(change: Record<string, unknown> = {}, run: Partial<RunRecord> =
   return runRecord({ job: "restore", outcome: "OK", statistics, ...run });
 }
 
+/** What a later restore into the same database has recorded when it began. */
+function cutOff(outcome: RunRecord["outcome"], change: Record<string, unknown> = {}): RunRecord {
+  return restore({ tables: undefined, ...change }, { outcome, started_at: "2026-01-02T00:00:00.000Z" });
+}
+
 function stepWith(
   databases: Record<string, string>,
   runs: RunRecord[],
@@ -42,6 +47,10 @@ test("only the very database that was restored as a whole is skipped", () => {
       "replaced since by another backup",
       [restore(), restore({ backup_id: "other" }, { started_at: "2026-01-02T00:00:00.000Z" })],
     ],
+    ...["FAILED", "INTERRUPTED", "RUNNING"].map((outcome): [string, RunRecord[]] => [
+      "filled anew by a restore that did not end well",
+      [restore(), cutOff(outcome as RunRecord["outcome"])],
+    ]),
     ["none", []],
   ];
   for (const [, runs] of refused) expect(stepWith({ app: "20000" }, runs)).toMatchObject({ do: "refuse" });
@@ -64,6 +73,10 @@ test("a restored database that has not its name yet is renamed, and never hidden
     ...{ do: "rename", isPartial: true },
   });
   expect(stepWith({ [ATTEMPT]: "20000" }, [])).toEqual({ do: "create", drop: [ATTEMPT] });
+  // The server was reverted: this attempt has got the OID of an earlier one.
+  const earlier = restore({ target_database: attemptName(BACKUP.id) });
+  for (const runs of [[earlier], [earlier, cutOff("INTERRUPTED")], [restore(), cutOff("FAILED")]])
+    expect(stepWith({ [ATTEMPT]: "20000" }, runs)).toEqual({ do: "create", drop: [ATTEMPT] });
   for (const isEmpty of [true, false]) {
     const step = stepWith({ app: "30000", [ATTEMPT]: "20000" }, [restore()], { isEmpty });
     if (step.do !== "refuse") throw new Error(step.do);

@@ -115,7 +115,9 @@ async function restoreData(
   const running = new Set<Promise<void>>();
   let errorsIgnored = 0;
   const restore = async (member: ContainerMember) => {
-    errorsIgnored += await restoreMember(context, member, load, index, { ...options, signal });
+    // Not `+= await`: that would read the sum before the wait, and lose the errors of the members beside it.
+    const ignored = await restoreMember(context, member, load, index, { ...options, signal });
+    errorsIgnored += ignored;
   };
   const next = () => unlessAborted(members.next(), signal);
   try {

@@ -101,12 +101,13 @@ export class S3Storage implements Storage {
     return { key, ...(await new S3Put(this.#put, this.#target("put", key), options).run(body)) };
   }
 
-  get(
+  /** Refuses a key when it is read, as every storage does. */
+  async *get(
     key: string,
     range: { start: number; length?: number } | undefined,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array> {
-    return this.#read(this.#target("get", key), range, signal);
+    yield* this.#read(this.#target("get", key), range, signal);
   }
 
   async older(key: string, signal: AbortSignal): Promise<OlderVersion[]> {

@@ -327,9 +327,13 @@ function literalAt(document: unknown, path: KeyPath): KeyPath | undefined {
 /** The recipient in config.example.toml. Nobody has its secret key, so backups sealed to it alone cannot be opened. */
 export const EXAMPLE_RECIPIENT = "age1dqr8fshknnl78nhw6lm53afd5y2atjdxuh75r97wmtxw5a4pw5lszdf67r";
 
-function unwiseSettings({ encryption }: Pick<Config, "encryption">, lineOf: LineFinder): Problem[] {
+function unwiseSettings(
+  { encryption, server }: Pick<Config, "encryption" | "server">,
+  lineOf: LineFinder,
+): Problem[] {
   if (encryption.mode === "none") {
-    const message = "backups are not encrypted: anybody who can read a storage can read every database";
+    const hashes = server.some(({ globals }) => globals) ? ", and the password hashes of roles" : "";
+    const message = `backups are not encrypted: anybody who can read a storage can read every database${hashes}`;
     return [problemAt(["encryption", "mode"], lineOf, message)];
   }
   if (!encryption.recipients.includes(EXAMPLE_RECIPIENT)) return [];

@@ -10,8 +10,9 @@ export const command: Command = {
   usage: "",
   description:
     "A dump from a standby may pause its replay of WAL (standby.pause_replay). pg321 resumes it when the dump ends, also\n" +
-    "after an error. If pg321 was killed, the unit (ExecStopPost), the next backup and this command resume it. A pause that\n" +
-    "pg321 did not make stays.",
+    "after an error. If pg321 was killed, the unit (ExecStopPost), the next start of the service, the next backup, or this\n" +
+    "command resumes it. A pause that pg321 did not make stays. Exit 10: a standby could not be reached, or the config no\n" +
+    "longer names its server. Exit 2: the config cannot be used.",
   options: {
     quiet: {
       type: "boolean",

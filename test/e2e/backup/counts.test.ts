@@ -142,11 +142,16 @@ test("a slow storage does not hold the snapshot of the counts", async () => {
     ],
     more: '[compression]\nalgorithm = "none"',
   });
+  // A quick dump can end between two polls: this lock holds it until both sessions have been seen.
+  const holder = await postgres.connect(database).reserve();
+  await holder.unsafe("begin; lock table t in access exclusive mode").simple();
   const running = watched(installation.start("backup", "--json"));
   const sessions = () => sql`select application_name as name from pg_stat_activity
     where application_name like 'pg321%' and datname = current_database()`;
   const names = async () => (await sessions()).map(({ name }) => name);
   await running.until("both sessions are open", async () => (await names()).length === 2);
+  await holder.unsafe("rollback");
+  holder.release();
   await running.until("both have ended", async () => (await names()).length === 0);
   const [unfinished] = (await installation.ok("list", "--json")).json.backups;
   expect(unfinished).toMatchObject({ status: "RUNNING", object_sha256: null });

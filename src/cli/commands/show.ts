@@ -14,6 +14,7 @@ import { findBackup } from "../../jobs/copies/find-backup.ts";
 import { checkTexts } from "../../jobs/restore-test/told.ts";
 import { parseFacts } from "../../postgres/counts/facts.ts";
 import { leftOutText } from "../../postgres/counts/left-out.ts";
+import { streamsText } from "../../postgres/counts/streams.ts";
 import type { ListedBackup } from "../../status/list-backups.ts";
 import { listed } from "../../status/list-backups.ts";
 import { recoveryMs } from "../../status/restore-tests.ts";
@@ -121,7 +122,7 @@ function textOf(
 ): string {
   const { backup, copies } = found;
   const counted = parseFacts(backup.facts);
-  const { duration_ms, ratio } = backupJson(found);
+  const { duration_ms, ratio, streams } = backupJson(found);
   const facts: [string, string | null][] = [
     ["backup", backup.id],
     ["database", backupName(backup)],
@@ -140,6 +141,7 @@ function textOf(
         : `${sizeText(backup.object_bytes)} (${backup.object_bytes} bytes${ratioText(ratio)})`,
     ],
     ["snapshot", counted ? momentText(counted) : null],
+    ["streams", streams && streamsText(streams)],
     ["globals", globalsText(backup)],
     ["rows", counted ? factsText(counted).join(`\n${" ".repeat(NAME_WIDTH)} `) : null],
     ["left out", leftOutText(counted?.left_out) ?? null],

@@ -1,19 +1,12 @@
 import { durationMs } from "../../base/clock.ts";
 import type { CopyRecord } from "../../catalog/records.ts";
+import { streamsOf } from "../../postgres/counts/streams.ts";
 import { warningsOf } from "../../postgres/program-messages.ts";
 import type { ListedBackup } from "../../status/list-backups.ts";
 
 /** A backup in the output of `--json`: sizes in bytes, times in RFC 3339 UTC. Keys are stable. */
 export function backupJson({ backup, copies, running_on }: ListedBackup) {
-  const {
-    manifest: _manifest,
-    facts: _facts,
-    hooks: _hooks,
-    stderr_tail,
-    started_at,
-    finished_at,
-    ...rest
-  } = backup;
+  const { manifest: _manifest, facts, hooks: _hooks, stderr_tail, started_at, finished_at, ...rest } = backup;
   const duration_ms = durationMs(backup);
   return {
     ...rest,
@@ -26,6 +19,8 @@ export function backupJson({ backup, copies, running_on }: ListedBackup) {
     rate_bytes_per_second:
       duration_ms && backup.dump_bytes ? Math.round((backup.dump_bytes / duration_ms) * 1000) : null,
     running_on,
+    /** Of a backup with `dump.jobs` above 1. */
+    streams: streamsOf(facts),
     warnings: warningsOf(stderr_tail),
     copies: copies.map(copyJson),
   };

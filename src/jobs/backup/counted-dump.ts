@@ -7,6 +7,7 @@ import { totalsOf, unknownFacts } from "../../postgres/counts/facts.ts";
 import { readAgain } from "../../postgres/counts/read-again.ts";
 import type { Snapshot } from "../../postgres/counts/snapshot.ts";
 import { openSnapshot } from "../../postgres/counts/snapshot.ts";
+import type { DumpStreams } from "../../postgres/counts/streams.ts";
 import type { DumpOptions } from "../../postgres/dump.ts";
 import { dumpDatabase } from "../../postgres/dump.ts";
 import type { OneStream, ParallelDump } from "../../postgres/parallel-dump/parallel-dump.ts";
@@ -33,6 +34,8 @@ export class CountedDump implements AsyncDisposable {
   #facts: Promise<DumpFacts> | undefined;
   #closed: Promise<void> | undefined;
   #parallel: ParallelDump | undefined;
+  /** Of a dump for which several streams were asked for. */
+  #streams: DumpStreams | undefined;
   #noSnapshot = "";
 
   /** A given snapshot is used, and closed; otherwise the dump takes its own. */
@@ -54,9 +57,12 @@ export class CountedDump implements AsyncDisposable {
     if ("oneStream" in opened) {
       const fields = { database: this.#options.endpoint.database, jobs: dump.jobs, reason: opened.oneStream };
       this.#context.log.warning("the database is dumped in one stream, not in dump.jobs streams", fields);
+      this.#streams = { jobs: dump.jobs, data_archives: null, at_once: 1, why_one: opened.oneStream };
       return false;
     }
     this.#parallel = opened;
+    const { archives, streams } = opened;
+    this.#streams = { jobs: dump.jobs, data_archives: archives, at_once: streams, why_one: null };
     return true;
   }
 
@@ -82,10 +88,16 @@ export class CountedDump implements AsyncDisposable {
   }
 
   /**
-   * The facts, at most `dump.count_grace` after pg_dump's end; undefined if nothing is to be counted. Call it after the
+   * The facts, at most `dump.count_grace` after pg_dump's end; undefined if nothing is to be recorded. Call it after the
    * end of the dump. If the signal aborts, the rest is not counted. Never rejects.
    */
   async facts(signal: AbortSignal): Promise<DumpFacts | undefined> {
+    const facts = await this.#counted(signal);
+    const streams = this.#streams;
+    return streams ? { ...(facts ?? unknownFacts("dump.counts is off")), streams } : facts;
+  }
+
+  async #counted(signal: AbortSignal): Promise<DumpFacts | undefined> {
     if (!this.#facts) return undefined;
     const onAbort = () => this.#end.abort(new Error(`the backup was stopped: ${messageOf(signal.reason)}`));
     if (signal.aborted) onAbort();

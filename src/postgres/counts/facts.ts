@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { leftOutSchema } from "./left-out.ts";
 import type { DumpMoment } from "./moment.ts";
 import { dumpMoment } from "./moment.ts";
+import { dumpStreamsSchema } from "./streams.ts";
 
 /**
  * The rows of one table: `exact` counts every row that the dump contains; `sampled` estimates them from a random part
@@ -59,6 +60,8 @@ export const dumpFactsSchema = v.object({
   problem: v.nullable(v.string()),
   /** Missing: not known, or a backup of a version that did not record it. */
   moment: v.optional(dumpMoment),
+  /** Missing: one stream, and `dump.jobs` did not ask for more; or a backup of a version that did not record it. */
+  streams: v.optional(dumpStreamsSchema),
   /** What the config left out of the dump; missing: nothing. */
   left_out: v.optional(leftOutSchema),
   /** What was left out of the lists above because there was no room; see `cutFacts`. Missing: nothing. */

@@ -123,6 +123,8 @@ interface Expected {
 
 /** Dispose of it in any case: it holds locks and processes. */
 export class ParallelDump implements AsyncDisposable {
+  /** Data members. */
+  readonly archives: number;
   /** How many data members are open at the same time, at most. */
   readonly streams: number;
   /** Resolves once every stream has its snapshot: the session that exported it is no longer needed. */
@@ -146,6 +148,7 @@ export class ParallelDump implements AsyncDisposable {
     this.#options = options;
     this.#tasks = tasks;
     this.#locks = locks;
+    this.archives = tasks.length;
     this.streams = Math.max(1, Math.min(options.jobs, tasks.length));
     this.#signal = AbortSignal.any([options.signal, this.#abort.signal]);
     // Every stream listens to it.

@@ -70,7 +70,13 @@ test("a backup in several streams is a container, with the counts of one snapsho
     .slice(0, 15)
     .text();
   expect(head).toBe("pg321 sealed 2\n");
-  const { facts } = (await installation().ok("show", id, "--json")).json;
+  const { facts, streams } = (await installation().ok("show", id, "--json")).json;
+  expect(facts.streams).toEqual(streams);
+  expect(streams).toEqual({ jobs: 3, data_archives: 2, at_once: 2, why_one: null });
+  const listed = (await installation().ok("list", "-d", database, "--json")).json.backups;
+  expect(listed).toMatchObject([{ id, streams }]);
+  const { stdout } = await installation().ok("show", id);
+  expect(stdout).toContain("2 archives of rows and one of the schema, 2 streams at once (dump.jobs 3)");
   expect(facts.tables).toContainEqual(
     expect.objectContaining({ name: "large", rows: 20_000, method: "exact" }),
   );

@@ -60,55 +60,6 @@ function usageError(name: string, command: Command, problem: string, suggestion?
   });
 }
 
-/** The words of a command line: common options before the command, the command, and everything after it. */
-export interface SplitWords {
-  common: string[];
-  word: string | undefined;
-  rest: string[];
-}
-
-/** `--config FILE backup` means `backup --config FILE`. Throws code `usage` for a common option without its value. */
-export function splitWords(words: readonly string[]): SplitWords {
-  const common: string[] = [];
-  let next = 0;
-  for (; next < words.length; next++) {
-    const found = commonOption(words[next] ?? "");
-    if (found === undefined) break;
-    const { name, value, isValueInline } = found;
-    if (value === undefined || isValueInline) {
-      common.push(name === "help" ? "--help" : (words[next] ?? ""));
-      continue;
-    }
-    const given = words[++next];
-    if (given === undefined || given.startsWith("-"))
-      throw new Pg321Error("usage", `--${name} needs a value (${value})`);
-    common.push(`--${name}=${given}`);
-  }
-  return { common, word: words[next], rest: words.slice(next + 1) };
-}
-
-/** The common option that a word is: `--config`, `--config=FILE`, `-c` or `-cFILE`. */
-function commonOption(word: string) {
-  for (const [name, { short, value }] of Object.entries(COMMON_OPTIONS)) {
-    if (word === `--${name}` || word === `-${short}`) return { name, value, isValueInline: false };
-    const isInline = word.startsWith(`--${name}=`) || (short !== undefined && word.startsWith(`-${short}`));
-    if (value !== undefined && isInline) return { name, value, isValueInline: true };
-  }
-  return undefined;
-}
-
-export function unknownCommand(word: string, known: readonly string[]): Pg321Error {
-  if (word.startsWith("-")) {
-    return new Pg321Error("usage", `expected a command, found "${word}"`, {
-      hint: "options come after the command: pg321 COMMAND [OPTION…]; only those of every command, such as --config, may also come before it",
-    });
-  }
-  const suggestion = closest(word, known);
-  return new Pg321Error("usage", `unknown command "${word}"`, {
-    hint: suggestion ? `did you mean pg321 ${suggestion}?` : "pg321 --help lists the commands",
-  });
-}
-
 /** The value of an option as a number. Throws code `usage`. */
 export function integerOption(
   command: string,

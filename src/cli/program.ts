@@ -9,11 +9,12 @@ import { processSource } from "../config/load.ts";
 import { RECOVERY_PAGE } from "../install/recovery-page.ts";
 import type { Arguments, Invocation, Terminal } from "./command.ts";
 import { isSet, LOG_LEVELS, textOption } from "./command.ts";
+import { splitCommandLine, unknownCommand } from "./command-line.ts";
 import { commandHelp, programHelp } from "./help.ts";
 import { LiveLines } from "./output/live-lines.ts";
 import type { Output } from "./output/output.ts";
 import { isSmartTerminal, styleFor } from "./output/output.ts";
-import { parseArguments, splitWords, unknownCommand } from "./parse.ts";
+import { parseArguments } from "./parse.ts";
 import { COMMANDS } from "./registry.ts";
 
 /** Runs the program with its command line. Resolves with the exit code; rejects if something goes wrong. */
@@ -21,10 +22,10 @@ export async function runProgram(words: readonly string[], signal: AbortSignal):
   const { env } = processSource();
   const screen = new LiveLines((text) => process.stderr.write(text));
   const output = standardOutput(env, screen);
-  const { common, word, rest } = splitWords(words);
+  const { before, word, rest } = await splitCommandLine(words, COMMANDS);
   if (word === undefined || (word === "help" && rest.length === 0)) {
     output.print(programHelp(output.style));
-    return word !== undefined || common.includes("--help") ? EXIT_CODES.ok : EXIT_CODES.usage;
+    return word !== undefined || before.includes("--help") ? EXIT_CODES.ok : EXIT_CODES.usage;
   }
   if (word === "--version" || word === "-V") {
     output.print(`pg321 ${VERSION} (${COMMIT})`);
@@ -34,13 +35,13 @@ export async function runProgram(words: readonly string[], signal: AbortSignal):
     output.print(RECOVERY_PAGE.trimEnd());
     return EXIT_CODES.ok;
   }
-  if (word === "help") return runProgram([...common, ...rest, "--help"], signal);
+  if (word === "help") return runProgram([...before, ...rest, "--help"], signal);
   // The second process of `restore --as`; not a command for people.
   if (word === "peer-relay") return (await import("../postgres/peer-relay.ts")).runPeerRelay(rest);
   const entry = COMMANDS.find(({ name }) => name === word);
   if (!entry) throw unknownCommand(word, names());
   const { command } = await entry.load();
-  const parsed = parseArguments(word, command, [...common, ...rest]);
+  const parsed = parseArguments(word, command, [...before, ...rest]);
   if (isSet(parsed, "help")) {
     output.print(commandHelp(entry, command, output.style));
     return EXIT_CODES.ok;

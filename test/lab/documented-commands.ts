@@ -1,5 +1,6 @@
 import { Pg321Error } from "../../src/base/errors.ts";
-import { parseArguments, splitWords } from "../../src/cli/parse.ts";
+import { splitCommandLine } from "../../src/cli/command-line.ts";
+import { parseArguments } from "../../src/cli/parse.ts";
 import { COMMANDS } from "../../src/cli/registry.ts";
 
 /** Command lines in documents. A line goes on after a backslash, a pipe or `&&`; comments are left out. */
@@ -94,14 +95,14 @@ export function usageAsCall(line: string): string {
 export async function refusalOf({ words, isProse, isSpan }: DocumentedCall): Promise<string | undefined> {
   try {
     const meant = isProse ? words.map((word) => word.replace(/[,;:.)?]+$/, "")) : words;
-    const { common, word, rest } = splitWords(meant);
+    const { before, word, rest } = await splitCommandLine(meant, COMMANDS);
     if (word === undefined || word === "help" || word === "--version") return undefined;
     const entry = COMMANDS.find(({ name }) => name === word);
     if (!entry) return isProse ? undefined : `unknown command "${word}"`;
     const { command } = await entry.load();
     const first = rest.findIndex((one) => one.startsWith("-"));
     // Which words of a sentence still belong to the command cannot be known; an option does.
-    if (!isProse) parseArguments(word, command, [...common, ...rest]);
+    if (!isProse) parseArguments(word, command, [...before, ...rest]);
     else if (first >= 0)
       parseArguments(word, { ...command, positionals: { min: 0, max: 99 } }, rest.slice(first));
     return undefined;

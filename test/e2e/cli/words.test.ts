@@ -63,7 +63,8 @@ describe("a mistake ends with exit 2, an error and a hint", () => {
     [["bakcup"], /^unknown command "bakcup"$/, /^did you mean pg321 backup\?$/],
     [["frobnicate"], /^unknown command "frobnicate"$/, /--help lists the commands/],
     [["help", "lsit"], /^unknown command "lsit"$/, /^did you mean pg321 list\?$/],
-    [["--json", "list"], /^expected a command, found "--json"$/, /options come after the command/],
+    [["--json"], /^no command was given, only the option --json$/, /--help lists the commands/],
+    [["--dry-run", "list"], /^list: unknown option --dry-run$/, /^usage: pg321 list$/],
     [["list", "--jsn"], /^list: unknown option --jsn$/, /^did you mean --json\?$/],
     [["list", "--frobnicate"], /^list: unknown option --frobnicate$/, /^usage: pg321 list$/],
     [["list", "-x"], /^list: unknown option -x$/, /^usage: pg321 list$/],
@@ -102,12 +103,13 @@ describe("a mistake ends with exit 2, an error and a hint", () => {
   });
 });
 
-describe("the options of every command may come before the command", () => {
+describe("options may come before the command", () => {
   test.each([
     [["--config", "/nowhere/else.toml", "list"]],
     [["--config=/nowhere/else.toml", "list"]],
     [["-c", "/nowhere/else.toml", "--log-level", "error", "list"]],
     [["-c/nowhere/else.toml", "--log-format=json", "list"]],
+    [["--json", "-n", "3", "--config", "/nowhere/else.toml", "list"]],
   ])("%p", async (words) => {
     const { exitCode, stderr } = await run(...words);
     expect(exitCode).toBe(2);

@@ -59,6 +59,10 @@ export interface BackupFilter {
   startedBy?: string;
   /** Only backups that began after this time. */
   startedAfter?: string;
+  /** Only backups that began at this time or after. */
+  startedFrom?: string;
+  /** Only backups with a copy in one of these states, in this storage if it is given. */
+  copy?: { storage?: string; states: readonly CopyState[] };
   /** At most this many of the newest; all if not given. */
   limit?: number;
   /** Skips this many of the newest; none if not given. */
@@ -95,6 +99,8 @@ export interface Catalog extends AsyncDisposable {
   backupsByPrefix(prefix: string, limit: number): Promise<BackupRecord[]>;
   /** Newest first by started_at. */
   backups(filter: BackupFilter): Promise<BackupRecord[]>;
+  /** The number of backups that `backups` returns without limit and offset. */
+  countBackups(filter: Omit<BackupFilter, "limit" | "offset">): Promise<number>;
   /**
    * The keys of all objects of ours that a storage may hold, without the manifests, some thousands at a time.
    * Includes everything recorded before the first keys are read.
@@ -112,7 +118,7 @@ export interface Catalog extends AsyncDisposable {
   /** Replaces the records of a backup and its copies by the tombstone. Throws if there is no such backup. */
   removeBackup(tombstone: TombstoneRecord): Promise<void>;
   /** Newest first by removed_at. */
-  tombstones(filter: { server?: string; database?: string; limit?: number }): Promise<TombstoneRecord[]>;
+  tombstones(filter: Omit<BackupFilter, "status" | "copy" | "startedAfter">): Promise<TombstoneRecord[]>;
   /** Deletes tombstones from before `removedBefore`. Returns their number. */
   pruneTombstones(removedBefore: string): Promise<number>;
   /**

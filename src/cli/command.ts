@@ -77,6 +77,9 @@ export const COMMON_OPTIONS: Record<string, Option> = {
 
 export const JSON_OPTION: Option = { type: "boolean", help: "print JSON" };
 
+/** Of every command that shows times; `Output.style` has the zone. */
+export const UTC_OPTION: Option = { type: "boolean", help: "times in UTC, not in your zone" };
+
 export const LOG_LEVELS: readonly LogLevel[] = ["debug", "info", "warning", "error"];
 
 /** The value of an option that takes one. */

@@ -4,6 +4,7 @@ import type { Log, LogLevel } from "../base/log.ts";
 import { createLog } from "../base/log.ts";
 import { leadsToJournal, openJournal } from "../base/process/journal.ts";
 import { visible } from "../base/text/visible.ts";
+import { localZone } from "../base/text/zoned-time.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
 import { processSource } from "../config/load.ts";
 import { RECOVERY_PAGE } from "../install/recovery-page.ts";
@@ -46,6 +47,7 @@ export async function runProgram(words: readonly string[], signal: AbortSignal):
     output.print(commandHelp(entry, command, output.style));
     return EXIT_CODES.ok;
   }
+  output.style.timezone = isSet(parsed, "utc") ? "UTC" : localZone();
   const terminal = isSmartTerminal(process.stderr, env) ? standardTerminal(env, screen) : undefined;
   const invocation: Invocation = {
     arguments: parsed,

@@ -17,26 +17,30 @@ export interface ListedBackup {
 type ListContext = Pick<JobContext, "catalog" | "clock" | "config" | "host">;
 
 /**
- * Backups with their copies, newest first. Without an offset, backups dated ahead of the clock come last. A backup
- * whose run has died is shown as INTERRUPTED, even if its record still says RUNNING.
+ * Backups with their copies, newest first; backups dated ahead of the clock come last. A backup whose run has died is
+ * shown as INTERRUPTED, even if its record still says RUNNING.
  */
 export async function listBackups(context: ListContext, filter: BackupFilter): Promise<ListedBackup[]> {
-  const backups =
-    filter.offset === undefined ? await newestFirst(context, filter) : await context.catalog.backups(filter);
+  const backups = await newestFirst(context, filter);
   return Promise.all(backups.map((backup) => listed(context, backup)));
 }
 
 /** Follows `base/newest-good.ts`: a script that takes the first backup must not get one dated ahead of the clock. */
 async function newestFirst(
   { catalog, clock }: ListContext,
-  { limit, ...filter }: BackupFilter,
+  { limit, offset = 0, ...filter }: BackupFilter,
 ): Promise<BackupRecord[]> {
   const until = believedUntil(clock.now()).toISOString();
-  const found = await catalog.backups({ ...filter, startedBy: until, ...(limit !== undefined && { limit }) });
+  const { startedBy = until } = filter;
+  const believed = { ...filter, startedBy: startedBy < until ? startedBy : until };
+  const found = await catalog.backups({ ...believed, offset, ...(limit !== undefined && { limit }) });
   const left = limit === undefined ? undefined : limit - found.length;
   if (left === 0) return found;
-  const ahead = { ...filter, startedAfter: until, ...(left !== undefined && { limit: left }) };
-  return [...found, ...(await catalog.backups(ahead))];
+  const before =
+    found.length > 0 || offset === 0 ? offset + found.length : await catalog.countBackups(believed);
+  const skipped = Math.max(0, offset - before);
+  const ahead = { startedAfter: until, offset: skipped, ...(left !== undefined && { limit: left }) };
+  return [...found, ...(await catalog.backups({ ...filter, ...ahead }))];
 }
 
 export async function listed(context: ListContext, backup: BackupRecord): Promise<ListedBackup> {

@@ -60,3 +60,10 @@ export function backupStatusOf(written: string): string {
     Object.entries(BACKUP_WORDS).find(([, name]) => name === word) ?? [];
   return status;
 }
+
+/** The state of a copy that has this word (`stored`, `being deleted`, `being-deleted`) or this name. */
+export function copyStateOf(written: string): string {
+  const word = written.toLowerCase().replaceAll("-", " ");
+  const [state = written.toUpperCase()] = Object.entries(COPY_WORDS).find(([, name]) => name === word) ?? [];
+  return state;
+}

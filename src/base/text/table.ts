@@ -9,6 +9,8 @@ export interface Style {
   bad(text: string): string;
   /** The width of the terminal; undefined if the output goes elsewhere. */
   columns?: number | undefined;
+  /** The zone in which times are shown; UTC if there is none. */
+  timezone?: string | undefined;
 }
 
 const plain = (text: string) => text;

@@ -122,6 +122,12 @@ class SqliteCatalog extends SqliteParts implements Catalog {
     return this.#select(BACKUPS, rest, { ...values, limit, offset });
   }
 
+  countBackups(filter: Parameters<Catalog["countBackups"]>[0]): Promise<number> {
+    const { where, values } = thoseOf(filter);
+    const sql = `SELECT count(*) AS backups FROM backups ${whereAll(where)}`;
+    return this.#do("count backups", () => Number(this.#rows(sql, values)[0]?.["backups"]));
+  }
+
   objectKeys(storage: string): AsyncIterable<string[]> {
     return objectKeys((sql, values) => this.#do("read copies", () => this.#rows(sql, values)), storage);
   }
@@ -150,10 +156,11 @@ class SqliteCatalog extends SqliteParts implements Catalog {
     return this.#do("remove a backup", () => remove.immediate());
   }
 
-  tombstones({ server, database, limit }: Parameters<Catalog["tombstones"]>[0]): Promise<TombstoneRecord[]> {
-    const { where, values } = equalTo({ server, database });
-    const rest = `${whereAll(where)} ORDER BY removed_at DESC, backup_id DESC LIMIT $limit`;
-    return this.#select(TOMBSTONES, rest, { ...values, limit: limit ?? ALL });
+  tombstones(filter: Parameters<Catalog["tombstones"]>[0]): Promise<TombstoneRecord[]> {
+    const { limit = ALL, offset = 0, ...wanted } = filter;
+    const { where, values } = thoseOf(wanted);
+    const rest = `${whereAll(where)} ORDER BY removed_at DESC, backup_id DESC LIMIT $limit OFFSET $offset`;
+    return this.#select(TOMBSTONES, rest, { ...values, limit, offset });
   }
 
   pruneTombstones(removedBefore: string): Promise<number> {

@@ -36,8 +36,14 @@ export function equalTo(wanted: Record<string, string | undefined>): { where: st
   return { where: Object.keys(values).map((column) => `${column} = $${column}`), values };
 }
 
+const COPY_STATES = "copies.state IN (SELECT value FROM json_each($states))";
+const COPY = `EXISTS (SELECT 1 FROM copies WHERE backup_id = backups.id AND ${COPY_STATES})`;
+const COPY_IN = `EXISTS (
+  SELECT 1 FROM copies WHERE backup_id = backups.id AND storage = $storage AND ${COPY_STATES})`;
+
 /** The conditions of a filter for backups. */
-export function thoseOf({ server, database, status, startedBy, startedAfter }: BackupFilter) {
+export function thoseOf(filter: BackupFilter) {
+  const { server, database, status, startedBy, startedAfter, startedFrom, copy } = filter;
   const { where, values } = equalTo({ server, database });
   const add = (condition: string, name: string, value: string | undefined) => {
     if (value === undefined) return;
@@ -47,6 +53,9 @@ export function thoseOf({ server, database, status, startedBy, startedAfter }: B
   add("status IN (SELECT value FROM json_each($status))", "status", status && JSON.stringify(status));
   add("started_at <= $startedBy", "startedBy", startedBy);
   add("started_at > $startedAfter", "startedAfter", startedAfter);
+  add("started_at >= $startedFrom", "startedFrom", startedFrom);
+  add(copy?.storage === undefined ? COPY : COPY_IN, "states", copy && JSON.stringify(copy.states));
+  if (copy?.storage !== undefined) values["storage"] = copy.storage;
   return { where, values };
 }
 

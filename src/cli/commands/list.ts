@@ -1,12 +1,13 @@
 import { hostname } from "node:os";
 import { Pg321Error } from "../../base/errors.ts";
 import { plural } from "../../base/text/amounts.ts";
-import { backupStatusOf, isEndedByHand } from "../../base/text/states.ts";
+import { isEndedByHand } from "../../base/text/states.ts";
 import { visibleData } from "../../base/text/visible.ts";
-import type { Catalog } from "../../catalog/catalog.ts";
+import { timeTitle, wallTime } from "../../base/text/zoned-time.ts";
+import type { BackupFilter, Catalog } from "../../catalog/catalog.ts";
 import { backupName } from "../../catalog/globals.ts";
 import { openCatalog } from "../../catalog/open.ts";
-import type { BackupStatus, TombstoneRecord } from "../../catalog/records.ts";
+import type { TombstoneRecord } from "../../catalog/records.ts";
 import { namedDatabase } from "../../config/database-pattern.ts";
 import { findDatabase, knownServers, requireServer } from "../../jobs/copies/find-database.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
@@ -14,16 +15,14 @@ import { warningsOf } from "../../postgres/program-messages.ts";
 import type { ListedBackup } from "../../status/list-backups.ts";
 import { listBackups } from "../../status/list-backups.ts";
 import type { Command } from "../command.ts";
-import { isSet, JSON_OPTION, textOption } from "../command.ts";
+import { isSet, JSON_OPTION, textOption, UTC_OPTION } from "../command.ts";
+import { LIMIT_DEFAULT, LIST_OPTIONS, listFilter, refuseUnknownStorage } from "../list-filter.ts";
 import { commandConfig } from "../open-context.ts";
 import { copyList } from "../output/copy-list.ts";
 import { backupJson } from "../output/json.ts";
 import type { Output } from "../output/output.ts";
 import { ageText, jsonText, sizeText, table } from "../output/output.ts";
 import { colouredBackup, originText } from "../output/status-colour.ts";
-import { choiceOption, integerOption } from "../parse.ts";
-
-const STATUSES: readonly BackupStatus[] = ["RUNNING", "VERIFIED", "PARTIAL", "FAILED", "INTERRUPTED"];
 
 export const command: Command = {
   usage: "",
@@ -37,13 +36,9 @@ export const command: Command = {
       help: "only backups of this database: NAME, or SERVER/NAME",
     },
     server: { type: "string", short: "s", value: "NAME", help: "only backups of this server" },
-    status: {
-      type: "string",
-      value: "STATUS",
-      help: "RUNNING, VERIFIED (shown as complete), PARTIAL, FAILED or INTERRUPTED",
-    },
-    limit: { type: "string", short: "n", value: "N", help: "at most N backups (default 50)" },
+    ...LIST_OPTIONS,
     removed: { type: "boolean", help: "list removed backups instead, and what removed each" },
+    utc: UTC_OPTION,
     json: JSON_OPTION,
   },
   examples: [
@@ -52,44 +47,58 @@ export const command: Command = {
       command: "pg321 list -d app --status FAILED --json",
       explanation: "failed backups of a database, as JSON",
     },
+    { command: "pg321 list --since 7d --storage r2 --state missing", explanation: "copies that r2 has lost" },
+    { command: "pg321 list --offset 50", explanation: "the 50 after those" },
   ],
   positionals: { min: 0, max: 0 },
-  conflicts: [{ options: ["status", "removed"], why: "a removed backup has no status" }],
+  conflicts: [
+    { options: ["status", "removed"], why: "a removed backup has no status" },
+    { options: ["storage", "removed"], why: "a removed backup has no copies" },
+    { options: ["state", "removed"], why: "a removed backup has no copies" },
+  ],
   async run(invocation) {
     const { arguments: args, output, clock, log } = invocation;
     const config = await commandConfig(invocation, { setsAside: true });
-    const status = choiceOption("list", "--status", statusIn(textOption(args, "status")), STATUSES);
-    const limit = integerOption("list", "limit", textOption(args, "limit"), { min: 1, max: 1_000_000 }) ?? 50;
+    const { filter, status } = listFilter(args, clock.now(), output.style.timezone ?? "UTC");
     await using catalog = await openCatalog(config.catalog, { clock, log });
     const names = { database: textOption(args, "database"), server: textOption(args, "server") };
-    const wanted = { limit, ...(await placeOf(names, { catalog, clock, config })) };
+    const wanted = { ...filter, ...(await placeOf(names, { catalog, clock, config })) };
+    if (filter.copy?.storage !== undefined) await refuseUnknownStorage(filter.copy.storage, config, catalog);
     if (isSet(args, "removed")) {
-      const removed = await catalog.tombstones(wanted);
+      const { status: _, copy: __, ...ofTombstones } = wanted;
+      const removed = await catalog.tombstones(ofTombstones);
       if (removed.length === 0) await refuseUnknown(names, { catalog, clock, config });
       if (isSet(args, "json")) output.print(jsonText({ removed }));
       else
         output.print(removed.length === 0 ? "no removed backups" : removedText(visibleData(removed), output));
       return 0;
     }
-    // A backup that is RUNNING in the catalog may turn out to be INTERRUPTED, so INTERRUPTED reads both.
-    const asked =
-      status === "INTERRUPTED" ? (["INTERRUPTED", "RUNNING"] as const) : status && ([status] as const);
-    const found = await listBackups(
-      { catalog, clock, config, host: hostname() },
-      { ...wanted, ...(asked && { status: asked }) },
-    );
+    const found = await listBackups({ catalog, clock, config, host: hostname() }, wanted);
     if (found.length === 0) await refuseUnknown(names, { catalog, clock, config });
     const rows = found.filter(({ backup }) => status === undefined || backup.status === status);
     if (isSet(args, "json")) output.print(jsonText({ backups: rows.map(backupJson) }));
     else if (rows.length === 0) await printNone(catalog, output);
-    else output.print(textOf(visibleData(rows), output, clock.now()));
+    else {
+      output.print(textOf(visibleData(rows), output, clock.now()));
+      if (found.length === wanted.limit && output.isTerminal) await noteRest(catalog, wanted, output);
+    }
     return 0;
   },
 };
 
-/** The status as the records have it; the table's word for it (`complete`) is accepted too. */
-function statusIn(written: string | undefined): string | undefined {
-  return written === undefined ? undefined : backupStatusOf(written);
+/** A person sees that there are more, and how to see them. */
+async function noteRest(
+  catalog: Catalog,
+  { limit, offset, ...wanted }: BackupFilter & { limit: number; offset: number },
+  output: Output,
+): Promise<void> {
+  const total = await catalog.countBackups(wanted);
+  const next = offset + limit;
+  if (total <= next) return;
+  const pages = limit === LIMIT_DEFAULT ? "" : ` -n ${limit}`;
+  output.note(
+    `backups ${offset + 1} to ${next} of ${total.toLocaleString("en")}; more with${pages} --offset ${next}`,
+  );
 }
 
 interface Names {
@@ -135,7 +144,7 @@ function textOf(rows: readonly ListedBackup[], { style }: Output, now: Date): st
     [
       { title: "ID", cell: ({ backup }) => shortId(backup.id) },
       { title: "DATABASE", cell: ({ backup }) => backupName(backup) },
-      { title: "STARTED (UTC)", cell: ({ backup }) => backup.started_at.slice(0, 19).replace("T", " ") },
+      { title: timeTitle("STARTED", style), cell: ({ backup }) => wallTime(backup.started_at, style) },
       {
         title: "AGE",
         cell: ({ backup }) => ageText(now.getTime() - Date.parse(backup.started_at)),
@@ -172,15 +181,14 @@ function warningsText(stderrTail: string | null, style: Output["style"]): string
 }
 
 function removedText(rows: readonly TombstoneRecord[], { style }: Output): string {
-  const time = (text: string) => text.slice(0, 19).replace("T", " ");
   return table(
     rows,
     [
       { title: "ID", cell: (row) => shortId(row.backup_id) },
       { title: "DATABASE", cell: (row) => backupName(row) },
-      { title: "STARTED (UTC)", cell: (row) => time(row.started_at) },
+      { title: timeTitle("STARTED", style), cell: (row) => wallTime(row.started_at, style) },
       { title: "STORED", cell: (row) => sizeText(row.object_bytes), align: "right" },
-      { title: "REMOVED (UTC)", cell: (row) => time(row.removed_at) },
+      { title: timeTitle("REMOVED", style), cell: (row) => wallTime(row.removed_at, style) },
       { title: "BY", cell: (row) => row.removed_by },
     ],
     style,

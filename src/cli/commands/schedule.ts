@@ -1,5 +1,6 @@
 import { Pg321Error } from "../../base/errors.ts";
 import { visibleData } from "../../base/text/visible.ts";
+import { zonedTime } from "../../base/text/zoned-time.ts";
 import type { Config } from "../../config/config.ts";
 import { cronTimes } from "../../config/cron.ts";
 import { databaseRuleName } from "../../config/database/settings.ts";
@@ -10,7 +11,6 @@ import { isSet, JSON_OPTION, textOption } from "../command.ts";
 import { commandConfig } from "../open-context.ts";
 import type { Style } from "../output/output.ts";
 import { durationText, jsonText, table } from "../output/output.ts";
-import { zonedTime } from "../output/zoned-time.ts";
 
 const COUNT_DEFAULT = 3;
 const COUNT_MAX = 1_000;

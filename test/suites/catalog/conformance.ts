@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Catalog } from "../../../src/catalog/catalog.ts";
 import type { BackupRecord, CopyRecord, RunRecord } from "../../../src/catalog/records.ts";
 import { alerts, deliveries } from "./alerts.ts";
+import { filters } from "./filters.ts";
 import { history } from "./history.ts";
 import { leases } from "./leases.ts";
 import { lockProbes } from "./lock-probes.ts";
@@ -39,6 +40,7 @@ export function catalogConformance(name: string, makeFixture: () => Promise<Cata
     describe("installation", () => installation(use, reopen));
     describe("backups", () => backups(use, reopen));
     describe("queries of backups", () => queries(use));
+    describe("filters of backups", () => filters(use));
     describe("copies", () => copies(use));
     describe("removed backups", () => removed(use, reopen));
     describe("retained globals", () => retainedGlobals(use));

@@ -1,0 +1,99 @@
+import { Pg321Error } from "../base/errors.ts";
+import { backupStatusOf, copyStateOf } from "../base/text/states.ts";
+import { closest } from "../base/text/suggest.ts";
+import type { BackupFilter, Catalog } from "../catalog/catalog.ts";
+import type { BackupStatus, CopyState } from "../catalog/records.ts";
+import type { Config } from "../config/config.ts";
+import type { Arguments, Option } from "./command.ts";
+import { textOption } from "./command.ts";
+import { choiceOption, integerOption } from "./parse.ts";
+import { TIME_HELP, timeOption } from "./time-option.ts";
+
+const STATUSES: readonly BackupStatus[] = ["RUNNING", "VERIFIED", "PARTIAL", "FAILED", "INTERRUPTED"];
+/** A storage without a state: copies in these states are, or should be, in it. */
+const PRESENT: readonly CopyState[] = ["INTENDED", "CONFIRMED", "DAMAGED", "MISSING", "DELETING", "HIDDEN"];
+const STATES: readonly CopyState[] = [...PRESENT, "FAILED", "DELETED"];
+export const LIMIT_DEFAULT = 50;
+const COUNT_MAX = 1_000_000;
+
+/** The options of `list` that choose backups, without those that name a database. */
+export const LIST_OPTIONS: Record<string, Option> = {
+  since: { type: "string", value: "TIME", help: `only backups that began then or later: ${TIME_HELP}` },
+  until: {
+    type: "string",
+    value: "TIME",
+    help: "only backups that began then or before; a day counts to its end",
+  },
+  status: {
+    type: "string",
+    value: "STATUS",
+    help: "RUNNING, VERIFIED (shown as complete), PARTIAL, FAILED or INTERRUPTED",
+  },
+  storage: {
+    type: "string",
+    value: "NAME",
+    help: "only backups with a copy in this storage that is neither failed nor deleted",
+  },
+  state: {
+    type: "string",
+    value: "STATE",
+    help: "only backups with a copy in this state, in --storage if it is given: stored, missing, damaged, failed …",
+  },
+  limit: { type: "string", short: "n", value: "N", help: "at most N backups (default 50)" },
+  offset: { type: "string", value: "N", help: "skip the first N of them: the next page" },
+};
+
+/** What the options say: `status` apart, because a backup that is RUNNING may turn out to be INTERRUPTED. */
+export interface ListFilter {
+  filter: BackupFilter & { limit: number; offset: number };
+  status: BackupStatus | undefined;
+}
+
+/** Reads the options. Throws code `usage`. */
+export function listFilter(args: Arguments, now: Date, timezone: string): ListFilter {
+  const whole = (name: string, min: number) =>
+    integerOption("list", name, textOption(args, name), { min, max: COUNT_MAX });
+  const time = (name: string, edge: "first" | "last") =>
+    timeOption(textOption(args, name), { command: "list", name, now, timezone, edge });
+  const limit = whole("limit", 1) ?? LIMIT_DEFAULT;
+  const offset = whole("offset", 0) ?? 0;
+  const written = textOption(args, "status");
+  const status = choiceOption("list", "--status", written && backupStatusOf(written), STATUSES);
+  const [since, until] = [time("since", "first"), time("until", "last")];
+  if (since && until && since > until) {
+    const times = `--since (${since.toISOString()}) is later than --until (${until.toISOString()})`;
+    throw new Pg321Error("usage", `list: ${times}`, { hint: "exchange them, or leave one out" });
+  }
+  const copy = copyFilter(args);
+  // INTERRUPTED reads both: see ListFilter.
+  const asked = status === "INTERRUPTED" ? (["INTERRUPTED", "RUNNING"] as const) : status && [status];
+  return {
+    filter: {
+      ...{ limit, offset },
+      ...(asked && { status: asked }),
+      ...(since && { startedFrom: since.toISOString() }),
+      ...(until && { startedBy: until.toISOString() }),
+      ...(copy && { copy }),
+    },
+    status,
+  };
+}
+
+function copyFilter(args: Arguments): BackupFilter["copy"] {
+  const storage = textOption(args, "storage");
+  const written = textOption(args, "state");
+  if (storage === undefined && written === undefined) return undefined;
+  const state = choiceOption("list", "--state", written && copyStateOf(written), STATES);
+  return { states: state === undefined ? PRESENT : [state], ...(storage !== undefined && { storage }) };
+}
+
+/** Throws code `usage` for a storage that neither the config nor the catalog knows. */
+export async function refuseUnknownStorage(name: string, config: Config, catalog: Catalog): Promise<void> {
+  const configured = config.storage.map((storage) => storage.name);
+  const known = [...configured, ...(await catalog.overview.storages()).map((storage) => storage.name)];
+  if (known.includes(name)) return;
+  const similar = closest(name, known);
+  throw new Pg321Error("usage", `no storage is named "${name}"`, {
+    hint: similar === undefined ? `known: ${[...new Set(known)].join(", ")}` : `did you mean ${similar}?`,
+  });
+}

@@ -16,7 +16,7 @@ export const OWNERSHIP_OPTIONS: Record<string, Option> = {
     type: "string",
     multiple: true,
     value: "NAME",
-    help: "not this extension, nor what needs it if the target lacks it (may be repeated)",
+    help: "do not restore this extension; objects that need it are left out if the target lacks it (may be repeated)",
   },
 };
 

@@ -22,7 +22,7 @@ export const SELECTION_OPTIONS: Record<string, Option> = {
   },
   "data-only": {
     type: "boolean",
-    help: "only rows and positions of sequences, into tables that exist",
+    help: "only rows, positions of sequences and large objects, into tables that exist",
   },
   "into-schema": {
     type: "string",

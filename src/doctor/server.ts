@@ -82,7 +82,9 @@ async function standbyOf(connection: Connection, { user, standby: config }: Serv
   const seen: Seen[] = [ok(`a standby, ${lag}${replay === "not paused" ? "" : `, replay is ${replay}`}`)];
   if (lagMs !== null && lagMs > config.max_lag_ms)
     seen.push(
-      warning(`the standby lies more than standby.max_lag (${durationText(config.max_lag_ms)}) behind`),
+      warning(
+        `the standby is more than standby.max_lag (${durationText(config.max_lag_ms)}) behind its primary`,
+      ),
     );
   if (!config.pause_replay) {
     const hint =

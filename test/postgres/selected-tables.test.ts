@@ -44,15 +44,15 @@ const textOf = async (settings: Partial<SelectionSettings>) =>
 
 describe("what is left out without any table is said", () => {
   test("schemas, views and everything beside an included schema", async () => {
-    expect(await textOf({ exclude_schemas: ["api"] })).toBe('without what exclude_schemas ("api") selects');
+    expect(await textOf({ exclude_schemas: ["api"] })).toBe('without the objects in exclude_schemas ("api")');
     expect(await textOf({ exclude_tables: ["report_*", "log"] })).toBe(
-      'without table public.log, without what exclude_tables ("report_*") selects',
+      'without table public.log, without the objects in exclude_tables ("report_*")',
     );
     expect(await textOf({ include_schemas: ["public"] })).toBe(
-      'with only what include_schemas ("public") selects',
+      'with only the objects in include_schemas ("public")',
     );
     expect(await textOf({ exclude_table_data: ["report_*"] })).toBe(
-      'without the rows of what exclude_table_data ("report_*") selects',
+      'without the rows of the objects in exclude_table_data ("report_*")',
     );
   });
 

@@ -40,10 +40,7 @@ export const command: Command = {
     await using context = await commandContext(invocation);
     const report = await runBackup(context, [...args.positionals, ...textOptions(args, "database")]);
     if (isSet(args, "json")) output.print(jsonText(jsonOf(report)));
-    else {
-      const { backups, globals } = jsonOf(report);
-      output.print(textOf(visibleData([...backups, ...globals]), output));
-    }
+    else output.print(textOf(visibleData(shownResults([...report.results, ...report.globals])), output));
     return exitCodeFor(report.results, report.globals);
   },
 };
@@ -57,8 +54,13 @@ export function exitCodeFor(results: readonly BackupResult[], globals: readonly 
 
 type ShownResult = Omit<BackupResult, "cause">;
 
+function shownResults(results: readonly BackupResult[]): ShownResult[] {
+  return results.map(({ cause: _cause, ...result }) => result);
+}
+
 function jsonOf({ run, results, globals }: BackupReport) {
-  const shown = (all: readonly BackupResult[]) => all.map(({ cause: _cause, ...result }) => result);
+  const shown = (all: readonly BackupResult[]) =>
+    shownResults(all).map((result) => ({ ...result, warnings: result.warnings.map(({ text }) => text) }));
   return {
     run_id: run.id,
     outcome: run.outcome,
@@ -95,7 +97,8 @@ function problemsOf(result: ShownResult, style: Output["style"]): string[] {
   const lines = result.copies.flatMap(({ storage, error }) =>
     error === null ? [] : [`${style.warn("warning:")} ${name}: ${storage}: ${error}`],
   );
-  for (const warning of result.warnings) lines.push(`${style.warn("warning:")} ${name}: pg_dump: ${warning}`);
+  for (const { by, text } of result.warnings)
+    lines.push(`${style.warn("warning:")} ${name}: ${by === undefined ? "" : `${by}: `}${text}`);
   if (result.error !== null) lines.push(`${style.bad("error:")} ${name}: ${result.error}`);
   const hints = new Set(result.copies.flatMap(({ hint }) => hint ?? []));
   for (const hint of hints) lines.push(`${style.dim("hint:")} ${hint}`);

@@ -23,8 +23,9 @@ export const command: Command = {
   description:
     "Reads the config, reports every mistake at once, and prints every setting with its effective value, without\n" +
     "secrets. Exit 2 if it has a mistake, or if two storages are the same place, as far as this host can see. Warns if\n" +
-    "the storages do not meet 3-2-1. With [[database]] tables it also asks each server for its databases, and prints\n" +
-    "for each of them what holds and which line of the config says so; it warns of a table that matches none.",
+    "the storages do not meet 3-2-1. With [[database]] tables it also asks each server for its databases, prints the\n" +
+    "effective settings of each database, and the line of the config that sets each; it warns of a table that matches\n" +
+    "none.",
   options: {
     offline: { type: "boolean", help: "ask no server: show only databases that the config names" },
     json: JSON_OPTION,

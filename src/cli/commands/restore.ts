@@ -78,7 +78,7 @@ export const command: Command = {
     "into-existing": { type: "boolean", help: "allow a target that is not empty" },
     "into-source": {
       type: "boolean",
-      help: "allow --clean to replace what the very database that was backed up holds now, and --data-only or --keep-going to add rows to it",
+      help: "allow --clean, or adding rows with --data-only or --keep-going, in the very database that was backed up",
     },
     terminate: {
       type: "boolean",

@@ -28,7 +28,10 @@ test.each([
 
 test("a hook stops the backup unless it may continue", async () => {
   const { server } = await loadToml(
-    withHooks('pre_backup = [{ sql = "x" }, { sql = "x", on_error = "continue" }]\npost_backup = []'),
+    withHooks(
+      'pre_backup = [{ sql = "x" }, { sql = "x", on_error = "continue" }]\npost_backup = [{ sql = "x" }]',
+    ),
   );
   expect(server[0]?.pre_backup?.map(({ on_error }) => on_error)).toEqual(["stop", "continue"]);
+  expect(server[0]?.post_backup?.map(({ on_error }) => on_error)).toEqual([undefined]);
 });

@@ -13,8 +13,8 @@ export interface HookConfig {
   command: string[] | undefined;
   sql: string | undefined;
   timeout_ms: number;
-  /** What a failure of a `pre_backup` does: `stop` fails the backup of the database. */
-  on_error: "stop" | "continue";
+  /** What a failure of a `pre_backup` does: `stop` fails the backup of the database. Unset for other hooks. */
+  on_error: "stop" | "continue" | undefined;
 }
 
 export type HooksConfig = Record<HookKind, HookConfig[] | undefined>;
@@ -99,6 +99,7 @@ const hooksAfterSchema = v.pipe(
         report([index, "on_error"], "not a key of this hook: only a pre_backup can stop the backup");
   }),
   hooksSchema,
+  v.transform((hooks) => hooks.map((hook): HookConfig => ({ ...hook, on_error: undefined }))),
 );
 
 /** The keys of a [[server]] or a [[database]] with hooks. */

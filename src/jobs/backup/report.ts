@@ -11,14 +11,19 @@ export interface BackupResult {
   object_bytes: number | null;
   duration_ms: number;
   copies: { storage: string; state: CopyState; error: string | null; hint: string | null }[];
-  /** The warnings of pg_dump. */
-  warnings: string[];
-  /** How far the standby that was dumped lay behind its primary; null: no standby, or not known. */
+  warnings: BackupWarning[];
+  /** How far the standby that was dumped was behind its primary; null: not a standby, or unknown. */
   standby_lag_ms: number | null;
   error: string | null;
   hint: string | null;
   /** The error itself, for the exit code. */
   cause?: unknown;
+}
+
+export interface BackupWarning {
+  /** The program that printed it; unset for a hook and for a snapshot that was not taken with the others. */
+  by?: "pg_dump" | "pg_dumpall";
+  text: string;
 }
 
 export type BackupStatistics = { databases: number; verified: number; partial: number; failed: number };

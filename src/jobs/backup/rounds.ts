@@ -9,7 +9,7 @@ import { databaseContext } from "../database-context.ts";
 import { PausedReplay } from "../standby/paused-replay.ts";
 import { backupDatabase } from "./database.ts";
 import { withGlobals } from "./globals.ts";
-import type { BackupResult } from "./report.ts";
+import type { BackupResult, BackupWarning } from "./report.ts";
 import { GroupedSnapshots } from "./snapshot-group.ts";
 import type { Choice, Target, Untargeted } from "./targets.ts";
 import { resolveTargets } from "./targets.ts";
@@ -143,13 +143,13 @@ async function backupOne(
     const duration_ms = Math.round(clock.monotonicMs() - startedAtMs);
     const { id, status, dump_bytes, object_bytes } = backup;
     const ungrouped = grouped.warningOf(target);
-    const warnings = [
-      ...warningsOf(backup.stderr_tail),
-      ...(ungrouped === undefined ? [] : [ungrouped]),
-      ...ofHooks,
-    ];
-    for (const warning of warnings)
+    const by = target.kind === "globals" ? "pg_dumpall" : "pg_dump";
+    const warnings: BackupWarning[] = warningsOf(backup.stderr_tail).map((text) => ({ by, text }));
+    if (ungrouped !== undefined) warnings.push({ text: ungrouped });
+    for (const { text: warning } of warnings)
       log.warning("the dump has a warning", { ...about, backup_id: id, warning });
+    // Each failed hook is in the log already.
+    warnings.push(...ofHooks.map((text) => ({ text })));
     log.info("backup done", {
       ...about,
       backup_id: id,

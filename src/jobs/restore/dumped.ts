@@ -38,6 +38,6 @@ export function requireDumped(
 function refuse(absent: Relation | undefined): void {
   if (absent === undefined) return;
   throw new Pg321Error("usage", `the backup is without table "${absent.name}" of schema "${absent.schema}"`, {
-    hint: "the [[database]] tables of the config left it out; pg321 show ID says what each backup is without",
+    hint: "the [[database]] tables of the config left it out; pg321 show ID lists the parts that a backup lacks",
   });
 }

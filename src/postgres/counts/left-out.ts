@@ -65,7 +65,7 @@ function unnamedParts({ settings, schema_only, tables, rows_of, unmatched }: Lef
   const patternsOf = (key: string, isNamed: (written: string) => boolean) => {
     const patterns = (settings[key] ?? []).filter((one) => !unmatched.includes(one) && !isNamed(one));
     const quoted = patterns.map((one) => `"${one}"`).join(", ");
-    return patterns.length === 0 ? [] : [`${key} (${quoted}) selects`];
+    return patterns.length === 0 ? [] : [`the objects in ${key} (${quoted})`];
   };
   const isNamedSchema = (written: string) =>
     tables.some(({ schema }) => schemaPattern(written).matches(schema));
@@ -75,11 +75,11 @@ function unnamedParts({ settings, schema_only, tables, rows_of, unmatched }: Lef
     patternsOf(key, () => tables.length > 0),
   );
   return [
-    ...included.map((text) => `with only what ${text}`),
-    ...patternsOf("exclude_schemas", isNamedSchema).map((text) => `without what ${text}`),
-    ...patternsOf("exclude_tables", isNamedTable).map((text) => `without what ${text}`),
+    ...included.map((text) => `with only ${text}`),
+    ...patternsOf("exclude_schemas", isNamedSchema).map((text) => `without ${text}`),
+    ...patternsOf("exclude_tables", isNamedTable).map((text) => `without ${text}`),
     ...patternsOf("exclude_table_data", () => schema_only || rows_of.length > 0).map(
-      (text) => `without the rows of what ${text}`,
+      (text) => `without the rows of ${text}`,
     ),
   ];
 }

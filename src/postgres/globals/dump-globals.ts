@@ -75,7 +75,7 @@ export async function* dumpGlobals(options: GlobalsOptions): AsyncGenerator<Uint
     throw withLackingRight(endpoint, databaseError(error, what));
   }
   if (!end.isComplete)
-    throw new Pg321Error("database", `${what}: pg_dumpall ended well, but its output has no end`, {
+    throw new Pg321Error("database", `${what}: pg_dumpall succeeded, but its output is truncated`, {
       hint: "check pg_dumpall, and the file system of its binaries",
     });
 }

@@ -116,6 +116,11 @@ test("a failing pre_backup fails the backup by its name, unless it may continue"
   expect(await open()).toEqual([
     expect.stringMatching(/ is made, but hook pre_backup "freeze" failed: exit code 3$/),
   ]);
+  expect(made.json.backups[0].warnings).toEqual(['hook pre_backup "freeze" failed: exit code 3']);
+  expect(made.stderr).not.toContain("the dump has a warning");
+  expect((await installation.ok("backup")).stdout).toContain(
+    `warning: main/${source}: hook pre_backup "freeze" failed: exit code 3`,
+  );
   await installation.configure({ server: "" });
   await backUp();
   expect(await open()).toEqual([]);

@@ -99,6 +99,7 @@ function settingOf<T>(rules: readonly DatabaseConfig[], key: DatabaseKey): T | u
   return winner && (valueAt(winner, key) as T);
 }
 
+/** Schemas, tables and rows that the dump of a database has, and further options of pg_dump. Empty lists: everything. */
 export function selectionFor(config: DatabaseRules, server: string, database: string): SelectionSettings {
   const rules = rulesFor(config, server, database);
   const listOf = (key: DatabaseKey) => settingOf<string[]>(rules, key) ?? [];

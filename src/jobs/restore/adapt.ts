@@ -28,6 +28,10 @@ export interface Adapted {
   isPlain: boolean;
 }
 
+/**
+ * Fits the selected entries to the target for --into-schema, --data-only, and --keep-going into existing tables. An
+ * obstacle prevents the restore; a note is only for people. Changes nothing.
+ */
 export async function adapt(
   connection: Connection,
   request: RestoreRequest & { hasStreams: boolean },

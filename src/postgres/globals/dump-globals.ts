@@ -16,6 +16,7 @@ export interface GlobalsFacts extends Record<string, unknown> {
   passwords: boolean;
 }
 
+/** Counts roles and tablespaces, and tries whether the role may read passwords. */
 export async function globalsFacts(connection: Connection): Promise<GlobalsFacts> {
   const [row] = await connection.run(
     "look at the roles",

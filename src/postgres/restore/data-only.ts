@@ -33,6 +33,10 @@ interface Table {
 /** The most names in one sentence. */
 const NAMES_MAX = 5;
 
+/**
+ * Plans how the rows of the entries get into tables that exist. The caller decides whether `lacking` and `filled` prevent
+ * the restore; `notes` are only for people.
+ */
 export async function planData(target: Connection, entries: readonly ArchiveEntry[]): Promise<DataPlan> {
   const data = entries.filter(({ description }) => description === "TABLE DATA");
   const tables = await tablesIn(target, data);

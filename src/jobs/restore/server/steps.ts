@@ -60,6 +60,10 @@ export interface Looked {
   label: string;
 }
 
+/**
+ * Whether the backup's database is created, filled, renamed from a finished attempt, skipped because this very restore made
+ * it, or refused because another one has its name.
+ */
 export function stepFor({ id, database }: Pick<BackupRecord, "id" | "database">, looked: Looked): Step {
   const { seen, restored, isEmpty, resume } = looked;
   const attempts = resume ? seen.databases.filter(({ name }) => isAttempt(id, name)) : [];

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { batchesOf, takeInTurn } from "./side-by-side.ts";
+import { batchesOf, failuresIn, takeInTurn } from "./side-by-side.ts";
 
 const ROOT = join(import.meta.dir, "..");
 
@@ -28,4 +28,22 @@ test("each item is taken once, and one that fails stops its worker but is thrown
   });
   await expect(result).rejects.toThrow("item 2");
   expect(taken).toEqual([1, 2, 3, 4, 5]);
+});
+
+test("the failed tests of an output are repeated with their errors, and without the others", () => {
+  const output = [
+    "bun test v1",
+    "",
+    "src/a.test.ts:",
+    "(pass) a > good [1.00ms]",
+    "error: expected 1",
+    "      at <anonymous> (src/a.test.ts:3:1)",
+    "(fail) a > bad [2.00ms]",
+    "(pass) a > other [1.00ms]",
+    " 2 pass",
+  ].join("\n");
+  expect(failuresIn(output)).toBe(
+    "error: expected 1\n      at <anonymous> (src/a.test.ts:3:1)\n(fail) a > bad [2.00ms]",
+  );
+  expect(failuresIn("panic: the process died")).toBe("panic: the process died");
 });

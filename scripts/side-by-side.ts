@@ -49,3 +49,23 @@ export async function takeInTurn<T>(
   const ended = await Promise.allSettled(Array.from({ length: workers }, (_, number) => worker(number)));
   for (const result of ended) if (result.status === "rejected") throw result.reason;
 }
+
+/** A line that `bun test` prints for a test that has ended, or for a file that starts. */
+const TEST_OR_FILE = /^(?:\((?:pass|skip|todo|fail)\) |\S+\.test\.ts:$)/;
+
+/**
+ * The failed tests in the output of `bun test`, each with the errors printed before it, so that they can be repeated at
+ * the end of a long run. The whole end of the output if it names none, as after a crash.
+ */
+export function failuresIn(output: string): string {
+  const failures: string[] = [];
+  let since: string[] = [];
+  for (const line of output.split("\n")) {
+    since.push(line);
+    if (line.startsWith("(fail) ")) failures.push(since.join("\n"));
+    if (TEST_OR_FILE.test(line)) since = [];
+  }
+  return failures.length > 0 ? failures.join("\n") : output.slice(-CRASH_CHARACTERS);
+}
+
+const CRASH_CHARACTERS = 4000;

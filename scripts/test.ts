@@ -10,7 +10,7 @@ import { startPostgres } from "../test/lab/servers/postgres.ts";
 import { SHARED_RGW, SHARED_SWIFT, shareable, startRgw, startSwift } from "../test/lab/servers/s3.ts";
 import { build, EXECUTABLE } from "./build.ts";
 import { check } from "./check.ts";
-import { batchesOf, takeInTurn, workerCount } from "./side-by-side.ts";
+import { batchesOf, failuresIn, takeInTurn, workerCount } from "./side-by-side.ts";
 
 interface Counts {
   passed: number;
@@ -23,6 +23,9 @@ const ROOT = join(import.meta.dir, "..");
 const TEST_TIMEOUT_MS = 60_000;
 /** How long processes may take to end after the tests. */
 const END_TIMEOUT_MS = 10_000;
+
+/** The output of failed tests, repeated at the end, where it is found. */
+const failures: string[] = [];
 
 const stop = new AbortController();
 for (const [signal, exitCode] of [["SIGINT", 130] as const, ["SIGTERM", 143] as const])
@@ -88,7 +91,9 @@ async function runBatch(args: string[], report: string, env: Record<string, stri
   const counts = await countsOf(report);
   await rm(report, { force: true });
   // A test process that dies, or fails outside any test, is also a failure.
-  return output[2] === 0 ? counts : { ...counts, failed: Math.max(counts.failed, 1) };
+  if (output[2] === 0) return counts;
+  failures.push(`${args.join(" ")}\n${failuresIn(new TextDecoder().decode(output[1]))}`);
+  return { ...counts, failed: Math.max(counts.failed, 1) };
 }
 
 /** Starts a set of servers for each worker, because tests restart them, use up their connections and count requests. */
@@ -171,6 +176,7 @@ const { passed, failed, skipped } = counts;
 // Nobody reads the output in CI, so a skipped test must fail there.
 const skipsFail = skipped > 0 && process.env["CI"] === "true";
 if (skipsFail) console.error("test: a skipped test is a failure in CI");
+for (const failure of failures) console.error(`\n--- failed in ${failure}`);
 console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
 if (stop.signal.aborted) process.exitCode = stop.signal.reason;
 else process.exitCode = failed > 0 || passed === 0 || skipsFail ? 1 : 0;

@@ -37,6 +37,8 @@ export interface Endpoint extends ServerAddress {
 /** Where to look for the socket of a server without `host`, like the distributions' libpq. */
 const SOCKET_DIRS = ["/var/run/postgresql", "/run/postgresql", "/tmp"];
 const CONNECT_TIMEOUT_MS_DEFAULT = 10_000;
+/** SQLSTATE of a statement that a timeout or a cancel request ended. */
+const QUERY_CANCELED = "57014";
 /** Some versions lack some of these. `lock_timeout` is left as it is, to bound waits for locks. */
 const OTHER_TIMEOUTS = ["transaction_timeout", "idle_session_timeout", "idle_in_transaction_session_timeout"];
 const NO_HOST = "_";
@@ -129,7 +131,7 @@ export async function connect(endpoint: Endpoint): Promise<Connection> {
     await run(
       `connect to database "${endpoint.database}" as "${endpoint.user}" at ${placeText(endpoint)}`,
       async () => {
-        await sql`select pg_catalog.set_config('statement_timeout', '0', false), pg_catalog.set_config('role', 'none', false)`;
+        await withoutTimeout(sql);
         await sql`select pg_catalog.set_config('search_path', 'pg_catalog', false)`;
         await sql`select set_config(name, '0', false) from pg_settings where name in ${sql(OTHER_TIMEOUTS)}`;
       },
@@ -139,6 +141,16 @@ export async function connect(endpoint: Endpoint): Promise<Connection> {
     throw error;
   }
   return { endpoint, run, [Symbol.asyncDispose]: close };
+}
+
+/** A role's own `statement_timeout` may be so short that it ends even this statement, so it is tried a few times. */
+async function withoutTimeout(sql: Sql, attempts = 5): Promise<void> {
+  try {
+    await sql`select pg_catalog.set_config('statement_timeout', '0', false), pg_catalog.set_config('role', 'none', false)`;
+  } catch (error) {
+    if (attempts <= 1 || (error as { code?: string }).code !== QUERY_CANCELED) throw error;
+    await withoutTimeout(sql, attempts - 1);
+  }
 }
 
 /** Sets everything, so that the package reads nothing from this process's environment. */

@@ -44,7 +44,7 @@ export async function openContext(options: ContextOptions): Promise<JobContext> 
   const { config, log, clock, signal, progress } = options;
   await using opened = new AsyncDisposableStack();
   const keys = await loadKeys(config.encryption, options);
-  await prepareTempDir(config.temp_dir, signal);
+  await prepareTempDir(config.temp_dir, log, signal);
   const catalog = options.catalog ?? opened.use(await openCatalog(config.catalog, { clock, log }));
   const storages: Storage[] = [];
   for (const settings of config.storage) {

@@ -13,7 +13,9 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { mountTmpfs } from "../../test/lab/machine/mounts.ts";
 import { processTag } from "../base/files/private-files.ts";
+import { createLog, silentLog } from "../base/log.ts";
 import { removeTemporaryFiles } from "./cleanup/temporary-files.ts";
 import { isOwnTempDir, MARK, prepareTempDir } from "./temp-dir.ts";
 
@@ -53,9 +55,25 @@ test("removes directories of dead processes, and nothing else", async () => {
   makeDirectory(join(path, `pg321-spool-${dead}-hhhhhh`), 0o755);
   writeFileSync(join(path, `pg321-spool-${dead}-ffffff`), "a file, not a directory");
   symlinkSync(root, join(path, `pg321-spool-${dead}-iiiiii`));
-  await prepareTempDir(path);
+  await prepareTempDir(path, silentLog);
   const others = ["ffffff", "hhhhhh", "iiiiii"].map((end) => `pg321-spool-${dead}-${end}`);
   expect(readdirSync(path).sort()).toEqual([...kept, ...others].sort());
+});
+
+test.skipIf(!isRoot)("says which directory of a dead process it could not remove (root only)", async () => {
+  const path = join(root, "stuck");
+  const name = `pg321-spool-${dead}-dddddd`;
+  makeDirectory(join(path, name));
+  const lines: string[] = [];
+  const log = createLog({ format: "text", level: "warning", write: (line) => void lines.push(line) });
+  {
+    await using _ = await mountTmpfs(join(path, name), 1);
+    chmodSync(join(path, name), 0o700);
+    await prepareTempDir(path, log);
+  }
+  expect(lines.join("")).toContain("what a killed process left could not be removed");
+  expect(lines.join("")).toContain(name);
+  expect(readdirSync(path)).toContain(name);
 });
 
 test.skipIf(!isRoot)("leaves another user's directory alone, whatever its name (root only)", async () => {
@@ -63,19 +81,19 @@ test.skipIf(!isRoot)("leaves another user's directory alone, whatever its name (
   const name = `pg321-spool-${dead}-aaaaaa`;
   makeDirectory(join(path, name));
   chownSync(join(path, name), 65534, 65534);
-  await prepareTempDir(path);
+  await prepareTempDir(path, silentLog);
   expect(readdirSync(path)).toEqual([name]);
 });
 
 test("is private and marked if pg321 creates it, and unchanged if it existed", async () => {
   const [made, shared] = [join(root, "made/deep"), join(root, "shared")];
-  await prepareTempDir(made);
+  await prepareTempDir(made, silentLog);
   expect(statSync(made).mode & 0o777).toBe(0o700);
   expect(await isOwnTempDir(made)).toBe(true);
   expect(statSync(join(made, MARK)).mode & 0o777).toBe(0o600);
   mkdirSync(shared);
   chmodSync(shared, 0o1777);
-  await prepareTempDir(shared);
+  await prepareTempDir(shared, silentLog);
   expect(statSync(shared).mode & 0o7777).toBe(0o1777);
   expect(readdirSync(shared)).toEqual([]);
 });
@@ -85,7 +103,7 @@ test("is marked later if it is private and holds nothing of others, as one made 
   for (const path of [old, somebodys]) mkdirSync(path, { mode: 0o700 });
   makeDirectory(join(old, `pg321-libpq-${process.ppid}-aaaaaa`));
   writeFileSync(join(somebodys, "notes.txt"), "mine");
-  for (const path of [old, somebodys]) await prepareTempDir(path);
+  for (const path of [old, somebodys]) await prepareTempDir(path, silentLog);
   expect([await isOwnTempDir(old), await isOwnTempDir(somebodys)]).toEqual([true, false]);
 });
 
@@ -111,7 +129,7 @@ test("old temporary files are removed only from a directory that is marked, priv
   const all = [...NAMES, "notes.txt", "young.tmp"].toSorted();
   const make = async (name: string) => {
     const path = join(root, name);
-    await prepareTempDir(path);
+    await prepareTempDir(path, silentLog);
     return path;
   };
   expect(await sweep(await make("marked"))).toEqual({ count: 4, left: ["notes.txt", "young.tmp"] });
@@ -133,7 +151,7 @@ test("old temporary files are removed only from a directory that is marked, priv
 test("a file in its place is an error with a hint", async () => {
   const path = join(root, "file");
   writeFileSync(path, "");
-  await expect(prepareTempDir(join(path, "below"))).rejects.toMatchObject({
+  await expect(prepareTempDir(join(path, "below"), silentLog)).rejects.toMatchObject({
     code: "storage",
     hint: expect.any(String),
   });

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import { requireAnswer } from "../base/files/place.ts";
 import { isClusterDirectory, isInUse, isLeft, makerOfDirectory } from "../base/files/private-files.ts";
+import type { Log } from "../base/log.ts";
 import { isRoot } from "../base/process/become-user.ts";
 import { removeCluster } from "../postgres/cluster/left-cluster.ts";
 import { CLUSTER_DIR_OF_ROOT } from "../postgres/cluster/throwaway.ts";
@@ -20,14 +21,22 @@ const MARK_TEXT =
  * creates in it are private anyway. pg321 marks the directory as its own if it creates it, or finds it private and
  * without files of others. Throws code `storage`.
  */
-export async function prepareTempDir(path: string, signal?: AbortSignal): Promise<void> {
+export async function prepareTempDir(path: string, log: Log, signal?: AbortSignal): Promise<void> {
   await requireAnswer(`temp_dir ${path}`, path, signal);
+  const onError = (directory: string, error: string) =>
+    log.warning("what a killed process left could not be removed; it may hold a password or a dump", {
+      ...{ directory, error },
+    });
+  const removeFrom = (other: string) =>
+    removeLeftDirectories(other, onError).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "ENOENT") onError(other, messageOf(error));
+    });
   // Password files are put there if this directory is full.
-  await removeLeftDirectories(MEMORY_DIR).catch(() => {});
-  if (isRoot()) await removeLeftDirectories(CLUSTER_DIR_OF_ROOT).catch(() => {});
+  await removeFrom(MEMORY_DIR);
+  if (isRoot()) await removeFrom(CLUSTER_DIR_OF_ROOT);
   try {
     await mkdir(path, { recursive: true, mode: 0o700 });
-    await removeLeftDirectories(path);
+    await removeLeftDirectories(path, onError);
     if (isPrivate(await stat(path)) && (await readdir(path)).every((name) => makerOfDirectory(name)))
       // If this fails (full disk, for example), only the removal of old files is affected.
       await writeFile(join(path, MARK), MARK_TEXT, { flag: "wx", mode: 0o600 }).catch(() => {});
@@ -47,7 +56,7 @@ export async function prepareTempDir(path: string, signal?: AbortSignal): Promis
  */
 export async function removeLeftDirectories(
   path: string,
-  onError: (directory: string, error: string) => void = () => {},
+  onError: (directory: string, error: string) => void,
 ): Promise<number> {
   let count = 0;
   for (const name of await readdir(path)) {

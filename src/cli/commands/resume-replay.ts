@@ -1,6 +1,5 @@
 import { EXIT_CODES, Pg321Error } from "../../base/errors.ts";
 import { plural } from "../../base/text/amounts.ts";
-import { pauseFiles } from "../../jobs/standby/pause-files.ts";
 import { resumeLeft } from "../../jobs/standby/paused-replay.ts";
 import type { Command } from "../command.ts";
 import { isSet } from "../command.ts";
@@ -29,17 +28,15 @@ export const command: Command = {
       throw error;
     });
     if (!config) return EXIT_CODES.usage;
-    // Without a pause nothing else is opened: the service has stopped, maybe because of a disk that hangs.
-    if ((await pauseFiles(config.state_dir, clock.now())).length === 0) {
-      if (!isQuiet) invocation.output.note("no pause of pg321's is left");
-      return EXIT_CODES.ok;
-    }
     // Neither catalog nor keys: one of them may be the reason why pg321 has ended.
-    const { resumed, failed } = await resumeLeft({ config, clock, log });
+    const { resumed, failed, held } = await resumeLeft({ config, clock, log });
     if (resumed > 0)
       invocation.output.print(`resumed the replay of ${plural(resumed, "standby", "standbys")}`);
     if (failed > 0) return EXIT_CODES.database;
-    if (resumed === 0 && !isQuiet) invocation.output.note("every pause is one of a dump that still runs");
+    if (resumed === 0 && !isQuiet)
+      invocation.output.note(
+        held > 0 ? "a dump that still runs needs the pause" : "no pause of pg321 is left",
+      );
     return EXIT_CODES.ok;
   },
 };

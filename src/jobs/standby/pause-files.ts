@@ -21,18 +21,22 @@ const inForce = new Set<string>();
 const UNSEEN_MARGIN_MS = 600_000;
 const ENDED = ".ended.json";
 
-const schema = v.object({
-  server: v.string(),
-  /** When the owner resumes the replay at the latest, in ms since 1970. */
-  until_ms: v.number(),
-  process: v.object({
-    pid: v.number(),
-    pid_start: v.nullable(v.number()),
-    host_id: v.nullable(v.string()),
-    boot_id: v.nullable(v.string()),
-    pid_namespace: v.nullable(v.string()),
+const fileSchema = v.pipe(
+  v.string(),
+  v.parseJson(),
+  v.object({
+    server: v.string(),
+    /** When the owner resumes the replay at the latest, in ms since 1970. */
+    until_ms: v.number(),
+    process: v.object({
+      pid: v.number(),
+      pid_start: v.nullable(v.number()),
+      host_id: v.nullable(v.string()),
+      boot_id: v.nullable(v.string()),
+      pid_namespace: v.nullable(v.string()),
+    }),
   }),
-});
+);
 
 const directoryIn = (stateDir: string) => join(stateDir, "paused-replay");
 
@@ -70,20 +74,27 @@ export function removePauseFile(path: string): Promise<void> {
   return rm(path, { force: true });
 }
 
-/** All files that can be read, in no order. A file that is none of ours is left alone. */
+/**
+ * All files, in no order. A file that is none of ours is left alone. Throws if the directory or a file cannot be read: a
+ * pause that cannot be seen must not count as none.
+ */
 export async function pauseFiles(stateDir: string, now: Date): Promise<PauseFile[]> {
-  const names = await readdir(directoryIn(stateDir)).catch(() => []);
+  const names = (await readdir(directoryIn(stateDir)).catch(ignoreMissing)) ?? [];
   const files = await Promise.all(names.map((name) => pauseFile(join(directoryIn(stateDir), name), now)));
   return files.filter((file) => file !== undefined);
 }
 
 async function pauseFile(path: string, now: Date): Promise<PauseFile | undefined> {
-  try {
-    const { server, process, until_ms } = v.parse(schema, JSON.parse(await readFile(path, "utf8")));
-    return { path, server, isHeld: !path.endsWith(ENDED) && isNeeded(path, process, until_ms, now) };
-  } catch {
-    return undefined;
-  }
+  // Another process may just have ended the pause.
+  const text = await readFile(path, "utf8").catch(ignoreMissing);
+  const parsed = v.safeParse(fileSchema, text);
+  if (!parsed.success) return undefined;
+  const { server, process, until_ms } = parsed.output;
+  return { path, server, isHeld: !path.endsWith(ENDED) && isNeeded(path, process, until_ms, now) };
+}
+
+function ignoreMissing(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== "ENOENT") throw error;
 }
 
 function isNeeded(path: string, owner: ProcessIdentity, untilMs: number, now: Date): boolean {

@@ -165,16 +165,33 @@ async function resume({ clock }: ReplayContext, server: ServerConfig): Promise<v
   await resumeReplay(connection);
 }
 
+/** Numbers of pauses. */
+export interface LeftPauses {
+  resumed: number;
+  /** The replay may still be paused. */
+  failed: number;
+  /** A dump that still runs needs them. */
+  held: number;
+}
+
 /**
  * Ends the pauses that no dump needs any more: their process was killed, or could not reach the server. Never throws.
- * Returns their number.
  */
-export async function resumeLeft(context: ReplayContext): Promise<{ resumed: number; failed: number }> {
+export async function resumeLeft(context: ReplayContext): Promise<LeftPauses> {
   const { config, clock, log } = context;
-  const count = { resumed: 0, failed: 0 };
-  const files = await pauseFiles(config.state_dir, clock.now());
+  const count = { resumed: 0, failed: 0, held: 0 };
+  const files = await pauseFiles(config.state_dir, clock.now()).catch((error: unknown) => {
+    log.error("the files about paused standbys could not be read: the replay of one may still be paused", {
+      error: messageOf(error),
+    });
+    return undefined;
+  });
+  if (!files) return { ...count, failed: 1 };
   for (const { path, server: name, isHeld } of files) {
-    if (isHeld) continue;
+    if (isHeld) {
+      count.held++;
+      continue;
+    }
     const server = config.server.find((one) => one.name === name);
     if (server && (await endPause(context, server, path))) count.resumed++;
     else count.failed++;
@@ -185,8 +202,7 @@ export async function resumeLeft(context: ReplayContext): Promise<{ resumed: num
       });
   }
   // A pause that was ended without the catalog left its alert open.
-  for (const { name, standby } of config.server)
-    if (standby.pause_replay && !files.some(({ server }) => server === name))
-      await alertResumed(context.alerts, name);
+  for (const { name } of config.server)
+    if (!files.some(({ server }) => server === name)) await alertResumed(context.alerts, name);
   return count;
 }

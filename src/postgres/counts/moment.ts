@@ -62,7 +62,10 @@ async function readSystem(connection: Connection): Promise<string | null> {
   });
 }
 
-/** Null, and the transaction goes on, if the role may not see it. */
+/** The role may not see it, the server has no such function, or none in the state that it has just got (promotion). */
+const UNKNOWN = ["42501", "42883", "0A000", "55000"];
+
+/** Null, and the transaction goes on, if the server does not tell it. */
 async function tried<T>(
   connection: Connection,
   what: string,
@@ -74,7 +77,9 @@ async function tried<T>(
     await sql.unsafe("release savepoint pg321_moment");
     return found;
   });
-  return await ask.catch(async () => {
+  return await ask.catch(async (error: Error) => {
+    const { code } = (error.cause ?? {}) as { code?: string };
+    if (!UNKNOWN.includes(code ?? "")) throw error;
     await connection.run("read on", (sql) => sql.unsafe("rollback to savepoint pg321_moment"));
     return null;
   });

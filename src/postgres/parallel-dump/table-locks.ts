@@ -5,6 +5,7 @@ import type { Connection, Endpoint } from "../connection.ts";
 import { connect } from "../connection.ts";
 import { relationName } from "../counts/session.ts";
 import { VanishedError } from "../errors.ts";
+import { shownStatement } from "../restore/shown-statement.ts";
 import type { Relation } from "./patterns.ts";
 import type { SnapshotRelation } from "./plan.ts";
 
@@ -96,9 +97,13 @@ async function explained(
   if (GONE.includes(code ?? "")) return vanished(error.message, error);
   if (code !== LOCK_NOT_AVAILABLE) return error;
   const holders = await lockHolders(connection, tables).catch(() => []);
-  const { hint, retryable, cause } = error;
+  const { hint, retryable, cause, outside } = error;
   const message = [error.message, ...holders].join("; ");
-  return new Pg321Error("database", message, { ...(hint !== undefined && { hint }), retryable, cause });
+  return new Pg321Error("database", message, {
+    ...(hint !== undefined && { hint }),
+    ...(outside !== undefined && { outside }),
+    ...{ retryable, cause },
+  });
 }
 
 /** The sessions that hold locks on the tables with which ours are not compatible, after a wait for them has failed. */
@@ -116,7 +121,7 @@ async function lockHolders(connection: Connection, tables: readonly SnapshotRela
   );
   return rows.map(
     ({ relation, ...session }) =>
-      `${sessionText(session)} has locked ${relation}; its last statement: ${session.query}`,
+      `${sessionText(session)} has locked ${relation}; its last statement: ${shownStatement(session.query)}`,
   );
 }
 
@@ -173,6 +178,7 @@ interface Waiting {
   pid: number;
   user: string;
   application: string;
+  /** Whole words of a client: shown only without its literals. */
   query: string;
   relation: string | null;
 }
@@ -191,7 +197,8 @@ class HeldLocks implements TableLocks {
       await clock.sleep(LOOK_INTERVAL_MS, signal);
       const [waiting] = await this.#answered(this.#waiting(), { clock, signal });
       if (!waiting) continue;
-      const { query, relation } = waiting;
+      const { relation } = waiting;
+      const query = shownStatement(waiting.query);
       throw vanished(
         `${sessionText(waiting)} waits for ${relation ?? "a table"}, which the dump has locked, and a stream of the dump waits behind it: ${query}`,
       );

@@ -1,11 +1,14 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { readdir, rename, writeFile } from "node:fs/promises";
+import { readdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Sql } from "postgres";
 import { systemClock } from "../../../src/base/clock.ts";
 import { silentLog } from "../../../src/base/log.ts";
 import type { ServerConfig } from "../../../src/config/config.ts";
 import { loadConfig, processSource } from "../../../src/config/load.ts";
+import type { JobContext } from "../../../src/jobs/context.ts";
+import { openContext } from "../../../src/jobs/context.ts";
+import { silentProgress } from "../../../src/jobs/progress.ts";
 import { PausedReplay, resumeLeft } from "../../../src/jobs/standby/paused-replay.ts";
 import { Installation, localStorage } from "../../lab/installation.ts";
 import { eventually, watched } from "../../lab/machine/running.ts";
@@ -178,48 +181,78 @@ test("a standby that lies too far behind raises an alert, which a later backup r
   expect(await open()).toEqual([]);
 });
 
-/** What `PausedReplay` needs, with the config of the installation; alerts are not recorded. */
-async function replayContext() {
+/** A context of a job with the config of the installation, in this process. */
+async function replayContext(): Promise<JobContext & { server: ServerConfig }> {
   const config = await loadConfig(installation.configFile, processSource());
-  const context = { config, clock: systemClock, log: silentLog, signal: AbortSignal.any([]) };
-  return { ...context, server: config.server[0] as ServerConfig };
+  const signal = AbortSignal.any([]);
+  const tools = { clock: systemClock, log: silentLog, signal, progress: silentProgress };
+  const context = await openContext({ config, ...tools });
+  return Object.assign(context, { server: config.server[0] as ServerConfig });
+}
+
+async function alertsOf(key: string): Promise<{ level: string; resolved_at: string | null }[]> {
+  const { alerts } = (await installation.ok("alerts", "--json")).json;
+  return alerts.filter((alert: { key: string }) => alert.key === key);
 }
 
 test("of two pauses that end at the same moment, one resumes the replay", async () => {
   await caughtUp();
-  const { server, ...context } = await replayContext();
+  await using context = await replayContext();
+  const { server } = context;
   for (let i = 0; i < 5; i++) {
-    const pauses = [
-      await PausedReplay.pause(context as never, server),
-      await PausedReplay.pause(context as never, server),
-    ];
+    const pauses = [await PausedReplay.pause(context, server), await PausedReplay.pause(context, server)];
     expect(await replay()).toBe("paused");
     await pauses[0]?.[Symbol.asyncDispose]();
     expect(await replay()).toBe("paused");
-    const again = await PausedReplay.pause(context as never, server);
+    const again = await PausedReplay.pause(context, server);
     await Promise.all([pauses[1], again].map((pause) => pause?.[Symbol.asyncDispose]()));
     expect([await replay(), await pauseFiles()]).toEqual(["not paused", []]);
   }
 });
 
 test("a pause whose end could not reach the standby is ended by the same process later, and by any other", async () => {
-  const { server, ...context } = await replayContext();
+  await using context = await replayContext();
+  const { server } = context;
   const { port } = server;
+  expect(await alertsOf("replay main")).toEqual([]);
   for (const later of ["the same process", "another"]) {
-    const pause = await PausedReplay.pause(context as never, server);
+    const pause = await PausedReplay.pause(context, server);
     server.port = 1;
     await pause?.[Symbol.asyncDispose]();
     server.port = port;
+    const open = (await alertsOf("replay main")).filter(({ resolved_at }) => resolved_at === null);
+    expect(open).toMatchObject([{ level: "CRITICAL" }]);
     expect([later, await replay(), (await pauseFiles()).length]).toEqual([later, "paused", 1]);
     if (later === "another") await installation.ok("resume-replay");
-    else expect(await resumeLeft(context)).toEqual({ resumed: 1, failed: 0 });
+    else
+      expect(await resumeLeft({ ...context, alerts: context })).toEqual({ resumed: 1, failed: 0, held: 0 });
     expect([later, await replay(), await pauseFiles()]).toEqual([later, "not paused", []]);
+    // The command opens no catalog: the next backup, or the service, resolves the alert.
+    if (later === "another")
+      expect(await resumeLeft({ ...context, alerts: context })).toMatchObject({ failed: 0 });
+    expect((await alertsOf("replay main")).filter(({ resolved_at }) => resolved_at === null)).toEqual([]);
+  }
+});
+
+test("files about pauses that cannot be read do not count as none", async () => {
+  await using context = await replayContext();
+  const directory = join(installation.directory, "state", "paused-replay");
+  await rm(directory, { recursive: true, force: true });
+  await writeFile(directory, "not a directory");
+  try {
+    expect(await resumeLeft({ ...context, alerts: context })).toEqual({ resumed: 0, failed: 1, held: 0 });
+    const { exitCode, stderr } = await installation.run("resume-replay");
+    expect(exitCode).toBe(10);
+    expect(stderr).toContain("the files about paused standbys could not be read");
+  } finally {
+    await rm(directory);
   }
 });
 
 test("the replay is resumed although the catalog cannot be opened", async () => {
-  const { server, ...context } = await replayContext();
-  const pause = await PausedReplay.pause(context as never, server);
+  await using context = await replayContext();
+  const { server } = context;
+  const pause = await PausedReplay.pause(context, server);
   server.port = 1;
   await pause?.[Symbol.asyncDispose]();
   const catalog = join(installation.directory, "state", "catalog.db");
@@ -239,5 +272,11 @@ test("a standby that is promoted in the middle of a dump does not harm it", asyn
   const [{ backup_id: id }] = JSON.parse(stdout).backups;
   const { facts } = (await installation.ok("show", id, "--json")).json;
   expect(facts.moment).toMatchObject({ is_standby: true, timeline: 1 });
+  const { password, port } = primary.address;
+  const target = `postgres://postgres:${password}@127.0.0.1:${port}/promoted`;
+  await installation.ok("restore", id, "--target", target, "--create");
+  const restored = connectTo(primary.address, "promoted");
+  expect([...(await restored`select count(*)::int as rows from large`)]).toEqual([{ rows: 60_000 }]);
+  await restored.end();
   await installation.ok("backup");
 });

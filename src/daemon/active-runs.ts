@@ -13,6 +13,7 @@ import { resumeLeft } from "../jobs/standby/paused-replay.ts";
 import type { RunningStatus } from "../status/report.ts";
 import type { ContextInForce } from "./context-in-force.ts";
 import { LiveProgress } from "./live-progress.ts";
+import { owedAfterReload } from "./schedule/owed.ts";
 import type { runScheduled } from "./schedule/scheduled-job.ts";
 import {
   alertNoRun,
@@ -21,6 +22,7 @@ import {
   isHeldElsewhere,
   mayBeginLater,
   recordSkip,
+  selectsAny,
 } from "./schedule/scheduled-job.ts";
 import type { Claim } from "./turns.ts";
 import { HeldTurn, Turns } from "./turns.ts";
@@ -43,6 +45,7 @@ export interface ActiveRunsOptions {
 }
 
 interface ActiveRun {
+  /** Until it begins, with the databases that a new config left to it. */
   schedule: Schedule;
   dueAt: Date;
   /** When it was queued; once it is running, when it started. */
@@ -51,6 +54,8 @@ interface ActiveRun {
   runId: string | null;
   progress: LiveProgress;
   ending: AbortController;
+  /** From then on a new config no longer changes it. */
+  hasBegun: boolean;
 }
 
 /** The longest pause before a retry. */
@@ -72,8 +77,15 @@ export class ActiveRuns {
     this.#turns = new Turns(options.maxParallel);
   }
 
-  set maxParallel(value: number) {
-    this.#turns.maxParallel = value;
+  /** Follows the schedules of a new config. Runs that have begun keep theirs. */
+  follow(plans: readonly { schedule: Schedule }[], maxParallel: number): void {
+    const waiting = [...this.#runs.values()].filter(({ hasBegun }) => !hasBegun);
+    const owed = owedAfterReload(
+      waiting.map(({ schedule }) => schedule),
+      plans.map(({ schedule }) => schedule),
+    );
+    for (const [i, run] of waiting.entries()) run.schedule = owed[i] ?? run.schedule;
+    this.#turns.maxParallel = maxParallel;
   }
 
   /** Sets the number of runs skipped in a row before this start, from the catalog. */
@@ -119,6 +131,7 @@ export class ActiveRuns {
       runId: null,
       progress: new LiveProgress(this.#options.progress),
       ending: new AbortController(),
+      hasBegun: false,
     };
     this.#runs.set(schedule.name, run);
     this.#keep(this.#carryOut(run));
@@ -177,6 +190,7 @@ export class ActiveRuns {
         } catch (error) {
           const isOver = run.runId !== null || ending.signal.aborted || !mayBeginLater(error);
           if (isOver || retry > context.config.schedule.retries) throw error;
+          run.hasBegun = false;
           log.error("a run could not start", { schedule: schedule.name, error: messageOf(error) });
           await this.#pause(run, context, retry);
         }
@@ -196,8 +210,11 @@ export class ActiveRuns {
     const about = { schedule: schedule.name, due_at: rfc3339(run.dueAt) };
     const claim = await claimOf(this.#options.inForce().context, schedule);
     await this.#withTurn(claim, ending.signal, async (context, turn) => {
-      const current = this.#options.scheduleNamed(schedule.name);
-      if (!current) return log.info("a run was dropped: its schedule no longer exists", about);
+      run.hasBegun = true;
+      const current = run.schedule;
+      const isGone = this.#options.scheduleNamed(schedule.name) === undefined;
+      if (isGone && !(await selectsAny(context, current)))
+        return log.info("a run was dropped: its schedule no longer exists", about);
       this.#skipped.set(schedule.name, 0);
       await endSkips(context, schedule);
       this.#change(run, "running");

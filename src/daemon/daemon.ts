@@ -231,7 +231,7 @@ export class Daemon implements LiveDaemon {
     }
     this.#inForce = new ContextInForce(context);
     this.#scheduler.follow(plans, config.schedule.catch_up_ms);
-    this.#runs.maxParallel = config.schedule.max_parallel;
+    this.#runs.follow(plans, config.schedule.max_parallel);
     before
       .retire()
       .catch((error) => log.error("the previous config could not be closed", { error: messageOf(error) }));

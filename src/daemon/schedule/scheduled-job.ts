@@ -22,10 +22,19 @@ const SKIPS_ALERTED = 3;
 export async function claimOf(context: JobContext, { job, selects }: Schedule): Promise<Claim> {
   if (job === "verify" || job === "restore-test") return { type: "verify" };
   if (job !== "backup") return { type: "upkeep" };
+  return { type: "backup", servers: await serversOf(context, selects) };
+}
+
+/** Whether a schedule may have a database of the config in force. */
+export async function selectsAny(context: JobContext, { selects }: Schedule): Promise<boolean> {
+  return (await serversOf(context, selects)).size > 0;
+}
+
+async function serversOf(context: JobContext, selects: Schedule["selects"]): Promise<Set<string>> {
   const servers = new Set<string>();
   for (const server of context.config.server)
     if (await mayMean(context, server, selects)) servers.add(server.name);
-  return { type: "backup", servers };
+  return servers;
 }
 
 /** Runs the job of a schedule. `repeat` decides how often and when a failed backup is retried. */

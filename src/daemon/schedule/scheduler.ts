@@ -47,6 +47,9 @@ export class Scheduler {
 
   /** Follows these plans from now on. `catchUpMs`: how late a missed run may still be started. */
   follow(plans: readonly Plan[], catchUpMs: number): void {
+    const now = this.#options.clock.now();
+    // What is due by the plans so far is due, although this timer has not noticed yet.
+    for (const plan of this.#plans) this.#look(plan, now);
     for (const plan of plans) {
       // A run may have started while the plans were made.
       const settled = this.settledUntil(plan.schedule.name);

@@ -136,3 +136,30 @@ test("a database with a schedule of its own leaves the shared one, with its next
   // Its own schedule begins after the last shared run.
   expect((dues(own)[0] ?? "") > (dues("backup").at(-1) ?? "")).toBe(true);
 });
+
+test("a run that waits when the config moves its database to another schedule still backs it up", async () => {
+  const other = await postgres.createDatabase();
+  await using lab = await DaemonLab.make({
+    postgres: postgres.address,
+    databases: [bulk, other],
+    schedule: EVERY_SECOND,
+    more: `[[schedule.override]]\nname = "other"\ndatabases = ["main/${other}"]\nbackup = "* * * * * *"\n`,
+  });
+  const daemon = await lab.startToTheMiddle();
+  const waiting = "backup other";
+  await daemon.until("the other run waits", async () => {
+    const { running } = await lab.status();
+    return running.some(({ schedule, state }) => schedule === waiting && state === "queued");
+  });
+  const before = (await lab.runs(waiting)).filter(({ outcome }) => outcome === "OK").length;
+  await lab.schedule(NEVER, `[[database]]\nserver = "main"\nname = "${other}"\nschedule = "${YEARLY}"\n`);
+  daemon.kill("SIGHUP");
+  await daemon.says("a new config is in force");
+  lab.toPostgres.pass();
+  await lab.until(daemon, waiting, "OK", before + 1);
+  const run = (await lab.runs(waiting)).at(-1);
+  const { backups } = (await lab.installation.ok("list", "--json")).json;
+  const made = backups.filter(({ run_id }: { run_id: string }) => run_id === run?.id);
+  expect(run?.outcome).toBe("OK");
+  expect(made.map(({ database }: { database: string }) => database)).toEqual([other]);
+});

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { batchesOf, failuresIn, takeInTurn } from "./side-by-side.ts";
+import { batchesOf, failuresIn } from "./side-by-side.ts";
 
 const ROOT = join(import.meta.dir, "..");
 
@@ -17,17 +17,6 @@ test("every test file is in exactly one batch, and the longest are first", () =>
 test("a filter is a part of the path, as for `bun test`", () => {
   expect(batchesOf(ROOT, ["./scripts/side-by-side.test.ts"])).toEqual([["scripts/side-by-side.test.ts"]]);
   expect(batchesOf(ROOT, ["no/such/file"])).toEqual([]);
-});
-
-test("each item is taken once, and one that fails stops its worker but is thrown last", async () => {
-  const taken: number[] = [];
-  const result = takeInTurn([1, 2, 3, 4, 5], 2, async (item) => {
-    taken.push(item);
-    await Promise.resolve();
-    if (item === 2) throw new Error("item 2");
-  });
-  await expect(result).rejects.toThrow("item 2");
-  expect(taken).toEqual([1, 2, 3, 4, 5]);
 });
 
 test("the failed tests of an output are repeated with their errors, and without the others", () => {

@@ -36,20 +36,6 @@ export function workerCount(batches: number): number {
   return Math.max(1, Math.min(availableParallelism(), WORKERS_MAX, batches));
 }
 
-/** Lets `workers` at a time take the next of `items`. Rejects after all have ended. */
-export async function takeInTurn<T>(
-  items: readonly T[],
-  workers: number,
-  work: (item: T, worker: number) => Promise<void>,
-): Promise<void> {
-  const queue = [...items];
-  const worker = async (number: number) => {
-    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item, number);
-  };
-  const ended = await Promise.allSettled(Array.from({ length: workers }, (_, number) => worker(number)));
-  for (const result of ended) if (result.status === "rejected") throw result.reason;
-}
-
 /** A line that `bun test` prints for a test that has ended, or for a file that starts. */
 const TEST_OR_FILE = /^(?:\((?:pass|skip|todo|fail)\) |\S+\.test\.ts:$)/;
 

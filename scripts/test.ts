@@ -6,11 +6,12 @@
 import { chmod, mkdtemp, readdir, readFile, readlink, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { inParallel } from "../src/base/in-parallel.ts";
 import { startPostgres } from "../test/lab/servers/postgres.ts";
 import { SHARED_RGW, SHARED_SWIFT, shareable, startRgw, startSwift } from "../test/lab/servers/s3.ts";
 import { build, EXECUTABLE } from "./build.ts";
 import { check } from "./check.ts";
-import { batchesOf, failuresIn, takeInTurn, workerCount } from "./side-by-side.ts";
+import { batchesOf, failuresIn, workerCount } from "./side-by-side.ts";
 
 interface Counts {
   passed: number;
@@ -59,7 +60,7 @@ async function runTests(directory: string): Promise<Counts> {
   const total = { passed: 0, failed: 0, skipped: 0 };
   const workers = workerCount(batches.length);
   await withServers(workers, async (environments) => {
-    await takeInTurn(batches, workers, async (batch, worker) => {
+    await inParallel(batches, workers, async (batch, worker) => {
       if (stop.signal.aborted) return;
       const counts = await runBatch(
         batch,

@@ -1,4 +1,5 @@
 import { messageOf, outsideText, Pg321Error } from "../../base/errors.ts";
+import { inParallel } from "../../base/in-parallel.ts";
 import { isEndedByHand } from "../../base/text/states.ts";
 import type { ServerConfig } from "../../config/config.ts";
 import { parseFacts } from "../../postgres/counts/facts.ts";
@@ -205,17 +206,4 @@ function failedResult(
     hint: cause instanceof Pg321Error ? (cause.hint ?? null) : null,
     cause,
   };
-}
-
-/** Processes the items, at most `limit` at the same time. `work` must not throw. */
-async function inParallel<T>(
-  items: readonly T[],
-  limit: number,
-  work: (item: T) => Promise<void>,
-): Promise<void> {
-  const queue = [...items];
-  const worker = async () => {
-    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item);
-  };
-  await Promise.all(Array.from({ length: limit }, worker));
 }

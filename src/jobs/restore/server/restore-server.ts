@@ -1,4 +1,5 @@
 import { hintOf, messageOf, Pg321Error } from "../../../base/errors.ts";
+import { inParallel } from "../../../base/in-parallel.ts";
 import type { BackupRecord } from "../../../catalog/records.ts";
 import { EVERYTHING } from "../../../postgres/archive/selection.ts";
 import { connect } from "../../../postgres/connection.ts";
@@ -31,15 +32,11 @@ export async function restoreServer(
   if (first && !goesOn && !dryRun) throw first;
   const globals = await restoreGlobals(context, request, backups);
   const report: ServerRestoreReport = { server, globals, databases: [], left_out };
-  const queue = [...plans];
   const results = new Map<Planned, RestoredDatabase>();
-  const worker = async () => {
-    for (let plan = queue.shift(); plan !== undefined; plan = queue.shift()) {
-      context.signal.throwIfAborted();
-      results.set(plan, await restoreOne(context, request, plan, globals === null, report));
-    }
-  };
-  await Promise.all(Array.from({ length: request.databasesAtOnce }, worker));
+  await inParallel(plans, request.databasesAtOnce, async (plan) => {
+    context.signal.throwIfAborted();
+    results.set(plan, await restoreOne(context, request, plan, globals === null, report));
+  });
   report.databases = plans.flatMap((plan) => results.get(plan) ?? []);
   return report;
 }

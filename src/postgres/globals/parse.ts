@@ -31,7 +31,7 @@ export interface Globals {
   parameterGrants: { role: string; sql: string }[];
   /** Each with its statements. */
   tablespaces: { name: string; statements: string[] }[];
-  /** Statements of another kind, which a newer pg_dumpall may write. */
+  /** The first words of each statement of another kind, which a newer pg_dumpall may write. */
   unknown: string[];
 }
 
@@ -73,6 +73,9 @@ const DEFAULTS = ["nosuperuser", "inherit", "nocreaterole", "nocreatedb", "nolog
   "nobypassrls",
 ]);
 
+/** Words of a statement that is not understood. */
+const WORDS_SHOWN = 3;
+
 class Reader {
   readonly globals: Globals = {
     roles: [],
@@ -100,11 +103,19 @@ class Reader {
     else if (starts("security", "label")) this.#takeLabel(statement);
     else if (starts("create", "tablespace"))
       this.globals.tablespaces.push({ name: nameOf(tokens[2]), statements: [sql] });
-    else if (starts("alter", "tablespace")) this.#ofTablespace(nameOf(tokens[2]), sql);
-    else if (starts("comment", "on", "tablespace")) this.#ofTablespace(nameOf(tokens[3]), sql);
+    else if (starts("alter", "tablespace")) this.#ofTablespace(nameOf(tokens[2]), statement);
+    else if (starts("comment", "on", "tablespace")) this.#ofTablespace(nameOf(tokens[3]), statement);
     else if (starts("grant") && isWord(tokens[2], "to")) this.#takeMembership(tokens);
     else if (starts("grant") || starts("revoke")) this.#takeGrant(statement);
-    else this.globals.unknown.push(sql);
+    else this.#unknown(statement);
+  }
+
+  /** Keeps nothing but words: the rest of a statement that is not understood may contain a secret. */
+  #unknown({ tokens }: Statement): void {
+    const end = tokens.findIndex(({ kind }) => kind !== "word");
+    const words = tokens.slice(0, Math.min(end < 0 ? tokens.length : end, WORDS_SHOWN));
+    const texts = words.map(({ start, end }) => this.#text.slice(start, end));
+    this.globals.unknown.push([...texts, "…"].join(" "));
   }
 
   #role(name: string): GlobalRole {
@@ -140,18 +151,19 @@ class Reader {
     }
   }
 
-  #takeLabel({ tokens, sql }: Statement): void {
+  #takeLabel(statement: Statement): void {
+    const { tokens, sql } = statement;
     const at = tokens.findIndex((token, i) => isWord(token, "on") && isWord(tokens[i + 1], "role"));
     if (at >= 0) this.#role(nameOf(tokens[at + 2])).extras.push(sql);
     else if (isWord(tokens[tokens.findIndex((token) => isWord(token, "on")) + 1], "tablespace"))
-      this.#ofTablespace(nameOf(tokens[tokens.findIndex((token) => isWord(token, "on")) + 2]), sql);
-    else this.globals.unknown.push(sql);
+      this.#ofTablespace(nameOf(tokens[tokens.findIndex((token) => isWord(token, "on")) + 2]), statement);
+    else this.#unknown(statement);
   }
 
-  #ofTablespace(name: string, sql: string): void {
+  #ofTablespace(name: string, statement: Statement): void {
     const found = this.globals.tablespaces.find((one) => one.name === name);
-    if (found) found.statements.push(sql);
-    else this.globals.unknown.push(sql);
+    if (found) found.statements.push(statement.sql);
+    else this.#unknown(statement);
   }
 
   /** `GRANT role TO member WITH … GRANTED BY grantor` */
@@ -171,14 +183,15 @@ class Reader {
   }
 
   /** Privileges of a parameter or a tablespace. */
-  #takeGrant({ tokens, sql }: Statement): void {
+  #takeGrant(statement: Statement): void {
+    const { tokens, sql } = statement;
     const on = tokens.findIndex((token) => isWord(token, "on"));
     const kind = tokens[on + 1];
     const to = tokens.findIndex((token, i) => i > on && (isWord(token, "to") || isWord(token, "from")));
-    if (on > 0 && isWord(kind, "tablespace")) this.#ofTablespace(nameOf(tokens[on + 2]), sql);
+    if (on > 0 && isWord(kind, "tablespace")) this.#ofTablespace(nameOf(tokens[on + 2]), statement);
     else if (on > 0 && to > 0 && isWord(kind, "parameter"))
       this.globals.parameterGrants.push({ role: nameOf(tokens[to + 1]), sql });
-    else this.globals.unknown.push(sql);
+    else this.#unknown(statement);
   }
 }
 

@@ -97,3 +97,18 @@ test("a name cannot end the comment of a refused statement", () => {
   const [line = ""] = planGlobals(globals, "all", targetWith(["x\ny"], []), true).refused;
   expect(line.split(" -- ")[1]).toBe('"x y" exists in the target already');
 });
+
+test("a statement that is not understood is refused if everything is wanted, without its text", () => {
+  const globals = parseGlobals(`${role("app")}
+    CREATE -- s3cr3t
+    Profile strict LIMIT 5 AS 's3cr3t'; DROP /* s3cr3t */ PROFILE strict; ALTER TABLESPACE gone SET (seq_page_cost=1);
+    GRANT USAGE ON VAULT "s3cr3t" TO app; "s3cr3t" x;`);
+  expect(planGlobals(globals, "all", targetWith([], []), true).refused).toEqual([
+    "CREATE Profile strict …; -- not understood",
+    "DROP …; -- not understood",
+    "ALTER TABLESPACE gone …; -- not understood",
+    "GRANT USAGE ON …; -- not understood",
+    "…; -- not understood",
+  ]);
+  expect(planGlobals(globals, ["app"], targetWith([], []), true).refused).toEqual([]);
+});

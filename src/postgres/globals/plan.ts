@@ -32,7 +32,10 @@ export interface GlobalsPlan {
   /** Roles that the target lacks, in the order of their creation. */
   roles: string[];
   statements: GlobalsStatement[];
-  /** Memberships and superusers that are not created, each as a statement with the reason. */
+  /**
+   * Memberships and superusers that are not created, each as a statement with the reason. If everything is wanted, also
+   * the first words of the statements that this version does not understand.
+   */
   refused: string[];
   /** Created roles that can log in and whose passwords the backup does not have. */
   without_password: string[];
@@ -81,6 +84,8 @@ export function planGlobals(
     if (reason === undefined) memberships.push(granting(one, target, isThere));
     else refused.push(refusal(`${plainGrant(one, target)};`, reason));
   }
+  if (needed === "all")
+    refused.push(...globals.unknown.map((words) => refusal(`${words};`, "not understood")));
   const optional = (sql: string): GlobalsStatement => ({
     ...{ sql, shown: `${maskedSetting(sql)};`, hidden: valuesOfSetting(sql), otherwise: "skip" },
   });

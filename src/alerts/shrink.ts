@@ -1,6 +1,6 @@
 import { isAhead, newestOf } from "../base/newest-good.ts";
 import type { BackupRecord } from "../catalog/records.ts";
-import { parseFacts } from "../postgres/counts/facts.ts";
+import { leftOutOf } from "../postgres/counts/left-out.ts";
 import { raiseAlert, resolveAlert } from "./alert.ts";
 import type { AlertContext } from "./alert-context.ts";
 
@@ -43,7 +43,7 @@ export async function alertIfShrunk(context: AlertContext, backup: BackupRecord)
   // A date written while the clock was ahead would exclude every dump until that time.
   const isBelieved = known !== undefined && !isAhead(new Date(known.shrunk_at), clock.now());
   const since = isAccepted && isBelieved ? known.shrunk_at : undefined;
-  const selection = parseFacts(backup.facts)?.left_out?.key ?? "";
+  const selection = leftOutOf(backup.facts)?.key ?? "";
   const isOther = isOpen && (known?.selection ?? "") !== selection;
   if (isOther) await resolveAlert(context, key, `the config selects other parts of ${name} now`);
   const open = isOpen && !isAccepted && !isOther ? known : undefined;

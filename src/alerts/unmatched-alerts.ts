@@ -1,5 +1,5 @@
 import type { BackupRecord } from "../catalog/records.ts";
-import { parseFacts } from "../postgres/counts/facts.ts";
+import { leftOutOf } from "../postgres/counts/left-out.ts";
 import { raiseAlert, resolveAlert } from "./alert.ts";
 import type { AlertContext } from "./alert-context.ts";
 
@@ -9,7 +9,7 @@ export async function alertUnmatched(context: AlertContext, backup: BackupRecord
   if (backup.kind !== "dump") return;
   const name = `${server}/${database}`;
   const key = `unmatched ${name}`;
-  const unmatched = parseFacts(backup.facts)?.left_out?.unmatched ?? [];
+  const unmatched = leftOutOf(backup.facts)?.unmatched ?? [];
   if (unmatched.length === 0)
     return resolveAlert(context, key, `every pattern of the config matches a table or schema of ${name}`);
   const patterns = unmatched.map((written) => `"${written}"`).join(", ");

@@ -9,8 +9,7 @@ import type { CopyTotal, DatabaseRecord, LatestBackups } from "../catalog/overvi
 import type { BackupRecord, CopyRecord } from "../catalog/records.ts";
 import { backupEntry } from "../jobs/schedules.ts";
 import { backupStorages } from "../jobs/storages.ts";
-import { parseFacts } from "../postgres/counts/facts.ts";
-import { leftOutText } from "../postgres/counts/left-out.ts";
+import { leftOutOf, leftOutText } from "../postgres/counts/left-out.ts";
 import { failureSince, serverFailures } from "./last-attempt.ts";
 import type { DatabaseCopiesStatus, DatabaseStatus, GoodBackupStatus, RestoreTestStatus } from "./report.ts";
 import { restoreTestStatuses, testedName } from "./restore-tests.ts";
@@ -32,6 +31,8 @@ interface Facts {
   ended: BackupRecord | null;
   /** The copies of the newest good backup. */
   goodCopies: readonly CopyRecord[];
+  /** Of the newest good backup. */
+  leftOut: string | undefined;
   /** Storages with a confirmed one of them. */
   storages: string[];
   totals: readonly CopyTotal[];
@@ -40,18 +41,19 @@ interface Facts {
   restoreTest: RestoreTestStatus | null;
 }
 
-/** Every database that is backed up or still has copies, ordered by server and name. */
+/** Every database that is backed up or still has copies, ordered by server and name; `latest` of every database. */
 export async function databaseStatuses(
   source: StatusSource,
   schedules: readonly TimedSchedule[],
+  latest: readonly LatestBackups[],
   now: Date,
 ): Promise<DatabaseStatus[]> {
   const { catalog } = source;
   const records = new Map((await catalog.overview.databases()).map((record) => [nameOf(record), record]));
-  const found = (await catalog.overview.latestBackups(now)).filter((one) => !isGlobalsPlace(one));
-  const latest = new Map(found.map((backups) => [nameOf(backups), backups]));
+  const dumps = latest.filter((one) => !isGlobalsPlace(one));
+  const latestOf = new Map(dumps.map((backups) => [nameOf(backups), backups]));
   // Adopted backups may belong to databases that were never listed on a server.
-  for (const [name, backups] of latest) if (!records.has(name)) records.set(name, recordOf(backups));
+  for (const [name, backups] of latestOf) if (!records.has(name)) records.set(name, recordOf(backups));
   const totals = Map.groupBy(await catalog.overview.copyTotals(now), nameOf);
   const abandoned = await abandonedBackups(source, now);
   const failures = await serverFailures(catalog);
@@ -62,7 +64,7 @@ export async function databaseStatuses(
   for (const [index, record] of [...records.values()].sort(byName).entries()) {
     // There may be thousands of databases, and the endpoint must answer other requests meanwhile.
     if (index % DATABASES_AT_ONCE === DATABASES_AT_ONCE - 1) await setImmediate();
-    const { good = null, ended = null } = latest.get(nameOf(record)) ?? {};
+    const { good = null, ended = null } = latestOf.get(nameOf(record)) ?? {};
     const attempt = newer(ended, abandoned.get(nameOf(record)) ?? null, now);
     const goodCopies = good ? await catalog.copies(good.id) : [];
     const facts: Facts = {
@@ -71,6 +73,7 @@ export async function databaseStatuses(
       ended: attempt,
       serverFailure: failureSince(failures, record, attempt),
       goodCopies,
+      leftOut: leftOutText(leftOutOf(good?.facts)),
       storages: goodCopies.filter((copy) => copy.state === "CONFIRMED").map(({ storage }) => storage),
       totals: totals.get(nameOf(record)) ?? [],
       schedule: backupEntry(schedules, record.server, record.database),
@@ -84,13 +87,14 @@ export async function databaseStatuses(
 }
 
 function databaseStatus(source: StatusSource, facts: Facts, rule: RuleRecords, now: Date): DatabaseStatus {
-  const { record, good, ended, storages, schedule } = facts;
+  const { record, good, ended, schedule } = facts;
   const isGone = record.gone_at !== null;
   const isServerFailing = facts.serverFailure !== null;
   const ruled = {
     record,
     good,
     copies: facts.goodCopies,
+    leftOut: facts.leftOut,
     staleAfterMs: staleAfterMs(facts),
     isServerFailing,
   };
@@ -100,7 +104,7 @@ function databaseStatus(source: StatusSource, facts: Facts, rule: RuleRecords, n
     first_seen_at: record.first_seen_at,
     gone_at: isProver(source.config) ? null : record.gone_at,
     state: databaseState(source, facts, now),
-    newest_good: good && goodStatus(good, storages, now),
+    newest_good: good && goodStatus(good, facts, now),
     last_attempt: ended && {
       id: ended.id,
       status: ended.status,
@@ -145,7 +149,7 @@ function staleAfterMs({ schedule }: Facts): number {
   return interval === undefined ? STALE_MS : STALE_INTERVALS * interval;
 }
 
-function goodStatus(good: BackupRecord, storages: string[], now: Date): GoodBackupStatus {
+function goodStatus(good: BackupRecord, { leftOut, storages }: Facts, now: Date): GoodBackupStatus {
   const { id, status, started_at, finished_at, dump_bytes, object_bytes } = good;
   return {
     id,
@@ -156,7 +160,7 @@ function goodStatus(good: BackupRecord, storages: string[], now: Date): GoodBack
     duration_ms: durationMs(good),
     dump_bytes,
     object_bytes,
-    left_out: leftOutText(parseFacts(good.facts)?.left_out) ?? null,
+    left_out: leftOut ?? null,
     storages,
   };
 }

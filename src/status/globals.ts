@@ -3,6 +3,7 @@ import { DAY_MS } from "../base/limits.ts";
 import { isEndedByHand } from "../base/text/states.ts";
 import { isGlobalsPlace } from "../catalog/globals.ts";
 import type { LatestBackups } from "../catalog/overview.ts";
+import type { AlertRecord } from "../catalog/records.ts";
 import { backupStorages } from "../jobs/storages.ts";
 import type { GlobalsStatus } from "./report.ts";
 import type { StatusSource } from "./source.ts";
@@ -10,10 +11,16 @@ import type { StatusSource } from "./source.ts";
 /** Globals are backed up with each run: if a dump is so much newer than the newest good ones, they are missing. */
 const BEHIND_MS_MAX = DAY_MS;
 
-/** The backups of the globals of every server whose config asks for them, in the order of the config. */
-export async function globalsStatuses(source: StatusSource, now: Date): Promise<GlobalsStatus[]> {
-  const latest = await source.catalog.overview.latestBackups(now);
-  const open = new Set((await source.catalog.alerts({ open: true })).map(({ key }) => key));
+/**
+ * The backups of the globals of every server whose config asks for them, in the order of the config. `latest`: those of
+ * every database and of the globals; `alerts`: those that are open.
+ */
+export async function globalsStatuses(
+  source: StatusSource,
+  latest: readonly LatestBackups[],
+  alerts: readonly AlertRecord[],
+): Promise<GlobalsStatus[]> {
+  const open = new Set(alerts.map(({ key }) => key));
   const wanted = source.config.server.filter(({ globals }) => globals);
   return Promise.all(
     wanted.map(async ({ name }) => {

@@ -19,7 +19,8 @@ export async function settleMarks(context: JobContext): Promise<void> {
   try {
     const now = clock.now();
     const timetable = timetableOf(config, now).map((entry) => ({ ...entry, nextRunAt: null }));
-    const databases = await databaseStatuses(context, timetable, now);
+    const latest = await catalog.overview.latestBackups(now);
+    const databases = await databaseStatuses(context, timetable, latest, now);
     const before = Map.groupBy(await catalog.ruleMarks.list(), nameOf);
     const changed = databases.filter((one) => hasChanged(one.marks, before.get(nameOf(one)) ?? []));
     const known = new Set(databases.map(nameOf));

@@ -5,8 +5,6 @@ import { byStanding } from "../catalog/restore-tests.ts";
 import type { RuleMarkRecord } from "../catalog/rule-marks.ts";
 import type { StorageConfig } from "../config/config.ts";
 import { archiveNames, restoreTestFor, storagesFor } from "../config/database/settings.ts";
-import { parseFacts } from "../postgres/counts/facts.ts";
-import { leftOutText } from "../postgres/counts/left-out.ts";
 import { marksOf } from "../rule/judge.ts";
 import { dated } from "../rule/since.ts";
 import { type ProbeFacts, probesInForce } from "../storage/immutability.ts";
@@ -75,6 +73,8 @@ export interface RuledDatabase {
   good: BackupRecord | null;
   /** The copies of `good`. */
   copies: readonly CopyRecord[];
+  /** `leftOutText` of it. */
+  leftOut: string | undefined;
   staleAfterMs: number;
   /** Whether its server could not be asked by the last backup run. */
   isServerFailing: boolean;
@@ -83,7 +83,7 @@ export interface RuledDatabase {
 /** The five marks of a database as of now; none if it is gone. */
 export function markStatuses(
   { config }: Pick<StatusSource, "config">,
-  { record, good, copies, staleAfterMs, isServerFailing }: RuledDatabase,
+  { record, good, copies, leftOut, staleAfterMs, isServerFailing }: RuledDatabase,
   records: RuleRecords,
   now: Date,
 ): MarkStatus[] {
@@ -106,10 +106,9 @@ export function markStatuses(
     test: records.tests.get(keyOf(record)) ?? null,
     testError: records.testErrors.get(keyOf(record)) ?? null,
   });
-  const left = leftOutText(parseFacts(good?.facts)?.left_out);
   const told = marks.map((one) =>
-    one.rule === "copies" && left !== undefined && one.state === "held"
-      ? { ...one, sentence: `${one.sentence}; the newest backup is ${left}` }
+    one.rule === "copies" && leftOut !== undefined && one.state === "held"
+      ? { ...one, sentence: `${one.sentence}; the newest backup is ${leftOut}` }
       : one,
   );
   return dated(told, before, now).map(

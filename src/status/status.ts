@@ -33,6 +33,13 @@ export async function statusReport(source: StatusSource, live?: LiveDaemon): Pro
   const { catalog, config, clock, host, installation } = source;
   const now = clock.now();
   const schedules = timedSchedules(source, now, live?.nextRuns());
+  const work = {
+    jobs: await jobStatuses(source, schedules, now),
+    schedules: await Promise.all(schedules.map((schedule) => scheduleStatus(source, schedule, now))),
+    running: await runningStatuses(source, live?.running() ?? []),
+  };
+  const latest = await catalog.overview.latestBackups(now);
+  const alerts = await catalog.alerts({ open: true });
   return {
     version: VERSION,
     commit: COMMIT,
@@ -41,15 +48,13 @@ export async function statusReport(source: StatusSource, live?: LiveDaemon): Pro
     now: now.toISOString(),
     timezone: config.timezone,
     daemon: live?.daemon() ?? null,
-    jobs: await jobStatuses(source, schedules, now),
-    schedules: await Promise.all(schedules.map((schedule) => scheduleStatus(source, schedule, now))),
-    running: await runningStatuses(source, live?.running() ?? []),
-    databases: await databaseStatuses(source, schedules, now),
+    ...work,
+    databases: await databaseStatuses(source, schedules, latest, now),
     storages: await storageStatuses(source, now),
     notifiers: await notifierStatuses(source),
     recovery_kit: await recoveryKitStatus(source),
-    globals: await globalsStatuses(source, now),
-    alerts: (await catalog.alerts({ open: true })).map(
+    globals: await globalsStatuses(source, latest, alerts),
+    alerts: alerts.map(
       ({
         id,
         key,

@@ -30,6 +30,17 @@ export const leftOutSchema = v.object({
 
 export type LeftOutOfDump = v.InferOutput<typeof leftOutSchema>;
 
+/**
+ * What the facts of a record say about it, without reading their lists of tables; undefined if nothing was left out, or
+ * this version does not understand it.
+ */
+export function leftOutOf(
+  facts: Readonly<Record<string, unknown>> | null | undefined,
+): LeftOutOfDump | undefined {
+  const result = v.safeParse(leftOutSchema, facts?.["left_out"]);
+  return result.success ? result.output : undefined;
+}
+
 const KEY_DIGITS = 16;
 
 /** Names that a sentence lists. */

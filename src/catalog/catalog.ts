@@ -55,6 +55,7 @@ export interface BackupFilter {
   server?: string;
   database?: string;
   status?: readonly BackupStatus[];
+  run_id?: string;
   /** Only backups that began at this time or before. */
   startedBy?: string;
   /** Only backups that began after this time. */

@@ -43,8 +43,8 @@ const COPY_IN = `EXISTS (
 
 /** The conditions of a filter for backups. */
 export function thoseOf(filter: BackupFilter) {
-  const { server, database, status, startedBy, startedAfter, startedFrom, copy } = filter;
-  const { where, values } = equalTo({ server, database });
+  const { server, database, run_id, status, startedBy, startedAfter, startedFrom, copy } = filter;
+  const { where, values } = equalTo({ server, database, run_id });
   const add = (condition: string, name: string, value: string | undefined) => {
     if (value === undefined) return;
     where.push(condition);

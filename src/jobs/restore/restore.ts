@@ -173,7 +173,7 @@ async function checkTarget(
     ? await planForEntries(context, connection, request.backup, { contents, entries, create }, request.from)
     : undefined;
   const lacks = [
-    ...lacksBeside(await preflight(connection, contents, { selection, create }), planned),
+    ...lacksBeside(await preflight(connection, contents, { entries: plan.entries, create }), planned),
     // Rows alone, and tables in another schema, have their own checks.
     ...(adapted.isPlain || selection.only === "data"
       ? []

@@ -13,6 +13,7 @@ import type { Lack } from "../../postgres/restore/preflight.ts";
 import type { JobContext } from "../context.ts";
 import { storagesToRead } from "../copies/find-backup.ts";
 import { openBackup } from "../copies/read-backup.ts";
+import { goodBackups, newestGood } from "./good-backups.ts";
 
 /** What a restore creates, or would create, of the globals of the server that was backed up. */
 export interface GlobalsReport {
@@ -46,17 +47,15 @@ const GLOBALS_BYTES_MAX = 256 * 1024 * 1024;
  * `usage` if there are none.
  */
 export async function globalsFor(context: JobContext, dump: BackupRecord): Promise<BackupRecord> {
-  const { catalog } = context;
-  const of = { server: dump.server, database: GLOBALS_DATABASE, status: ["VERIFIED", "PARTIAL"] as const };
-  const all = (await catalog.backups(of)).filter(({ unreadable }) => unreadable === null);
-  const good: BackupRecord[] = [];
-  for (const one of all)
-    if ((await catalog.copies(one.id)).some(({ state }) => state === "CONFIRMED")) good.push(one);
-  const found =
-    good.find(({ run_id }) => run_id === dump.run_id) ??
-    good.find(({ started_at }) => started_at <= dump.started_at) ??
-    good.at(-1);
-  if (found) return found;
+  const { run_id, started_at } = dump;
+  const of = { server: dump.server, database: GLOBALS_DATABASE };
+  const before =
+    (await newestGood(context, "globals", { ...of, run_id })) ??
+    (await newestGood(context, "globals", { ...of, startedBy: started_at }));
+  if (before) return before;
+  let first: BackupRecord | undefined;
+  for await (const one of goodBackups(context, "globals", { ...of, startedAfter: started_at })) first = one;
+  if (first) return first;
   throw new Pg321Error("usage", `there is no good backup of the globals of server "${dump.server}"`, {
     hint: "restore without the globals; --create-roles creates the roles without login, password and memberships",
   });

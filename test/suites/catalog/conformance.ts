@@ -154,8 +154,9 @@ function queries(use: Use): void {
     expect(await use().backups({ server, offset: 3 })).toEqual([]);
   });
 
-  test("can be filtered by database and by status", async () => {
+  test("can be filtered by database, by status and by run", async () => {
     expect(ids(await use().backups({ server, database: "app" }))).toEqual([third.id, first.id]);
+    expect(ids(await use().backups({ server, run_id: second.run_id }))).toEqual([second.id]);
     expect(ids(await use().backups({ server, status: ["PARTIAL", "FAILED"] }))).toEqual([
       second.id,
       first.id,

@@ -5,6 +5,7 @@ import type { DatabaseRecord } from "../../../catalog/overview.ts";
 import type { BackupRecord } from "../../../catalog/records.ts";
 import type { JobContext } from "../../context.ts";
 import { requireServer } from "../../copies/find-database.ts";
+import { newestGood } from "../good-backups.ts";
 
 export interface ChosenBackups {
   /** The newest good backup of each database at that moment, by name. */
@@ -18,9 +19,6 @@ export interface LeftOutDatabase {
   kind: "gone" | "later" | "no_backup";
   reason: string;
 }
-
-/** Backups of a database that are searched for a good one at a time. */
-const SEARCHED = 20;
 
 /**
  * The databases that a server had at a moment (now if undefined), as far as they were backed up. Throws code `usage` if
@@ -48,7 +46,7 @@ export async function backupsAt(
       chosen.left_out.push({ database, kind: "gone", reason });
       continue;
     }
-    const good = await goodBackupBy(context, { server, database }, until);
+    const good = await newestGood(context, "dump", { server, database, startedBy: until });
     if (good) chosen.backups.push(good);
     else chosen.left_out.push(await withoutBackup(context, { server, database }, record, until));
   }
@@ -71,20 +69,4 @@ async function withoutBackup(
   if (tried.length > 0 || (record !== undefined && record.first_seen_at <= until))
     return { database, kind: "no_backup", reason: "it had no good backup yet" };
   return { database, kind: "later", reason: "it was first seen later" };
-}
-
-async function goodBackupBy(
-  { catalog }: JobContext,
-  place: { server: string; database: string },
-  startedBy: string,
-): Promise<BackupRecord | undefined> {
-  const filter = { ...place, status: ["VERIFIED", "PARTIAL"] as const, startedBy, limit: SEARCHED };
-  for (let offset = 0; ; offset += SEARCHED) {
-    const found = await catalog.backups({ ...filter, offset });
-    for (const backup of found) {
-      if (backup.unreadable !== null || backup.kind !== "dump") continue;
-      if ((await catalog.copies(backup.id)).some(({ state }) => state === "CONFIRMED")) return backup;
-    }
-    if (found.length < SEARCHED) return undefined;
-  }
 }

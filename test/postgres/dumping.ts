@@ -1,9 +1,11 @@
 import { openArchive } from "../../src/postgres/archive/archive.ts";
 import type { ArchiveContents } from "../../src/postgres/archive/format.ts";
+import { EVERYTHING, type Selection } from "../../src/postgres/archive/selection.ts";
 import { pgDumpFor, pgRestoreFor } from "../../src/postgres/binaries.ts";
-import type { Endpoint } from "../../src/postgres/connection.ts";
+import type { Connection, Endpoint } from "../../src/postgres/connection.ts";
 import type { DumpOptions } from "../../src/postgres/dump.ts";
 import { dumpDatabase } from "../../src/postgres/dump.ts";
+import { type Lack, planRestore, preflight } from "../../src/postgres/restore/preflight.ts";
 import type { RestoreOptions, RestoreResult } from "../../src/postgres/restore/restore.ts";
 import { restoreStream } from "../../src/postgres/restore/restore.ts";
 import { BufferPool } from "../../src/stream/buffer-pool.ts";
@@ -50,6 +52,16 @@ export async function restoreDump(
     tempDir,
     ...options,
   });
+}
+
+/** What a target lacks for a restore of everything, or of a selection. */
+export async function lacksOf(
+  target: Connection,
+  contents: ArchiveContents,
+  { selection = EVERYTHING, create }: { selection?: Selection; create: boolean },
+): Promise<Lack[]> {
+  const { entries } = await planRestore(target, contents, { selection, create });
+  return await preflight(target, contents, { entries, create });
 }
 
 export async function contentsOfDump(dump: Uint8Array): Promise<ArchiveContents> {

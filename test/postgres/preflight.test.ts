@@ -1,14 +1,13 @@
 import { expect, test } from "bun:test";
 import { Secret } from "../../src/base/secret.ts";
-import { EVERYTHING } from "../../src/postgres/archive/selection.ts";
 import { connect, endpointOfUrl } from "../../src/postgres/connection.ts";
 import { targetRoles } from "../../src/postgres/globals/apply.ts";
 import { contentsOfDatabase } from "../../src/postgres/inspect.ts";
 import { createRoles } from "../../src/postgres/restore/create-roles.ts";
-import { createDatabase, finishDatabase, preflight } from "../../src/postgres/restore/preflight.ts";
+import { createDatabase, finishDatabase } from "../../src/postgres/restore/preflight.ts";
 import { compareDatabases } from "../lab/data/compare-databases.ts";
 import { usePostgres } from "../lab/servers/use-postgres.ts";
-import { contentsOfDump, dumpToMemory, restoreDump } from "./dumping.ts";
+import { contentsOfDump, dumpToMemory, lacksOf, restoreDump } from "./dumping.ts";
 import { useSampleDump } from "./sample-dump.ts";
 import { useTempDir } from "./temp-dir.ts";
 
@@ -42,7 +41,7 @@ test("finds the target's lacks, and the restore fails on them", async () => {
   const empty = await lab.createDatabase();
   await using target = await connect(endpoint(empty));
   const contents = await contentsOfDump(unknown);
-  const lacks = await preflight(target, contents, { selection: EVERYTHING, create: false });
+  const lacks = await lacksOf(target, contents, { create: false });
   expect(lacks.map(({ kind, name }) => [kind, name])).toEqual([
     ["role", grantee],
     ["role", owner],
@@ -61,7 +60,7 @@ test("checks the database's own needs only if it is to be created", async () => 
   const renamed = structuredClone(contents);
   for (const entry of renamed.entries) if (entry.description === "DATABASE") entry.owner = "gone";
   await using target = await connect(endpoint("postgres"));
-  const lacks = (create: boolean) => preflight(target, renamed, { selection: EVERYTHING, create });
+  const lacks = (create: boolean) => lacksOf(target, renamed, { create });
   expect(await lacks(false)).toEqual([]);
   expect(await lacks(true)).toMatchObject([{ kind: "role", name: "gone" }]);
   // No half-created database is left.
@@ -74,7 +73,7 @@ test("checks the database's own needs only if it is to be created", async () => 
 test("a target older than the source is reported", async () => {
   const contents = { ...(await contentsOfDump(sample.dump)), serverVersion: "99.1" };
   await using target = await connect(endpoint("postgres"));
-  expect(await preflight(target, contents, { selection: EVERYTHING, create: false })).toMatchObject([
+  expect(await lacksOf(target, contents, { create: false })).toMatchObject([
     { kind: "version", hint: "the dump comes from PostgreSQL 99" },
   ]);
 });
@@ -94,10 +93,7 @@ test("a role without superuser rights restores its own objects, and gets a list 
     await own.run("fill", (sql) => sql.unsafe(objects).simple());
   }
   await using target = await connect(as("postgres"));
-  const foreign = await preflight(target, await contentsOfDump(sample.dump), {
-    selection: EVERYTHING,
-    create: true,
-  });
+  const foreign = await lacksOf(target, await contentsOfDump(sample.dump), { create: true });
   expect(foreign.map(({ kind, name }) => [kind, name])).toEqual([
     ["membership", "postgres"],
     ["membership", "sample_owner"],
@@ -106,7 +102,7 @@ test("a role without superuser rights restores its own objects, and gets a list 
 
   const dump = await dumpToMemory(as(source), temp.path);
   const contents = await contentsOfDump(dump);
-  expect(await preflight(target, contents, { selection: EVERYTHING, create: true })).toEqual([]);
+  expect(await lacksOf(target, contents, { create: true })).toEqual([]);
   await createDatabase(target, contents, restored);
   await restoreDump(dump, as(restored), temp.path);
   await finishDatabase(target, contents, restored);

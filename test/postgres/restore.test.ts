@@ -7,20 +7,14 @@ import { dependentsOfClean, needlessDrops } from "../../src/postgres/archive/cle
 import { withoutDrops } from "../../src/postgres/archive/data.ts";
 import type { ArchiveContents } from "../../src/postgres/archive/format.ts";
 import type { Selection } from "../../src/postgres/archive/selection.ts";
-import { EVERYTHING } from "../../src/postgres/archive/selection.ts";
 import { pgRestoreFor } from "../../src/postgres/binaries.ts";
 import type { Connection } from "../../src/postgres/connection.ts";
 import { connect, endpointOfUrl } from "../../src/postgres/connection.ts";
-import {
-  createDatabase,
-  entriesToRestore,
-  finishDatabase,
-  preflight,
-} from "../../src/postgres/restore/preflight.ts";
+import { createDatabase, finishDatabase, planRestore } from "../../src/postgres/restore/preflight.ts";
 import { restoreFile } from "../../src/postgres/restore/restore.ts";
 import { compareDatabases } from "../lab/data/compare-databases.ts";
 import { usePostgres } from "../lab/servers/use-postgres.ts";
-import { contentsOfDump, dumpBlocks, dumpToMemory, pieces, restoreDump } from "./dumping.ts";
+import { contentsOfDump, dumpBlocks, dumpToMemory, lacksOf, pieces, restoreDump } from "./dumping.ts";
 import { useSampleDump } from "./sample-dump.ts";
 import { useTempDir } from "./temp-dir.ts";
 
@@ -36,7 +30,7 @@ test("a database dumped, streamed and restored under another name is exactly the
   expect(contents).toMatchObject({ database: sample.name, format: "1.14" });
 
   await using target = await connect(endpoint("postgres"));
-  expect(await preflight(target, contents, { selection: EVERYTHING, create: true })).toEqual([]);
+  expect(await lacksOf(target, contents, { create: true })).toEqual([]);
   await createDatabase(target, contents, name);
   expect(await restoreDump(bytes, endpoint(name), temp.path)).toEqual({ errorsIgnored: 0, stderrTail: "" });
   await finishDatabase(target, contents, name);
@@ -136,7 +130,7 @@ test("an existing database is not replaced", async () => {
 
 describe("a selection", () => {
   const idsToRestore = async (target: Connection, contents: ArchiveContents, selection: Selection) =>
-    (await entriesToRestore(target, contents, { selection, create: false })).map(({ id }) => id);
+    (await planRestore(target, contents, { selection, create: false })).entries.map(({ id }) => id);
 
   test("of a table restores nothing else, and ends before the source", async () => {
     const name = await lab.createDatabase();
@@ -169,7 +163,7 @@ describe("a selection", () => {
     for (const entry of stranger.entries) if (entry.namespace === "shop") entry.owner = "gone";
     await using target = await connect(endpoint("postgres"));
     const lacks = (schemas: string[]) =>
-      preflight(target, stranger, { selection: { schemas, tables: [] }, create: false });
+      lacksOf(target, stranger, { selection: { schemas, tables: [] }, create: false });
     expect(await lacks(["log"])).toEqual([]);
     expect(await lacks(["shop"])).toMatchObject([{ kind: "role", name: "gone" }]);
   });

@@ -26,15 +26,15 @@ export interface Lack {
 }
 
 /**
- * Compares an archive with a target and changes nothing. With `create` it also checks the needs of the database's
+ * Compares the entries to restore with a target and changes nothing. With `create` it also checks the needs of the database's
  * own properties. A lack with `isRisk` is only reported, any other makes the restore fail.
  */
 export async function preflight(
   target: Connection,
   contents: ArchiveContents,
-  { selection, create }: { selection: Selection; create: boolean },
+  { entries, create }: { entries: readonly ArchiveEntry[]; create: boolean },
 ): Promise<Lack[]> {
-  const needs = needsOf(contents, await entriesToRestore(target, contents, { selection, create }), create);
+  const needs = needsOf(contents, entries, create);
   const offer = await offerOf(target);
   const { major } = await inspectServer(target);
   const { lost } = databaseStatements(contents, contents.database, major);
@@ -145,18 +145,10 @@ export async function finishDatabase(
 }
 
 /**
- * The entries that a restore of the selection runs: those of the selection, and those of schemas that they need and
- * the target lacks. With `create` the database does not exist yet, and `target` is connected to another one.
+ * The entries that a restore of the selection runs, which are those of the selection, and those of schemas that they need
+ * and the target lacks; and what it leaves out. With `create` the database does not exist yet, and `target` is connected
+ * to another one.
  */
-export async function entriesToRestore(
-  target: Connection,
-  contents: ArchiveContents,
-  options: { selection: Selection; create: boolean },
-): Promise<ArchiveEntry[]> {
-  return (await planRestore(target, contents, options)).entries;
-}
-
-/** `entriesToRestore`, and what a restore of the selection leaves out. */
 export async function planRestore(
   target: Connection,
   contents: ArchiveContents,

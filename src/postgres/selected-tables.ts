@@ -1,6 +1,7 @@
 import { Pg321Error } from "../base/errors.ts";
 import { isForIncludedTables, WITHOUT_INCLUDED_TABLES } from "../config/database/dump-options.ts";
 import type { SelectionSettings } from "../config/database/settings.ts";
+import type { SchemaPattern, TablePattern } from "../config/database/table-pattern.ts";
 import { quotedName, schemaPattern, tablePattern } from "../config/database/table-pattern.ts";
 import type { Connection } from "./connection.ts";
 import type { LeftOutOfDump } from "./counts/left-out.ts";
@@ -13,10 +14,8 @@ export interface SelectedTables {
   args: string[];
   /** Those that also hold for a stream of a dump in several streams, which names its tables itself. */
   streamArgs: string[];
-  /** Whether the dump has the rows of a table. */
+  /** Whether the dump has the rows of a table, or the value of a sequence. */
   hasRows(schema: string, name: string): boolean;
-  /** Whether the dump has the value of a sequence. */
-  hasValue(schema: string, name: string): boolean;
   /** Whether the dump has every object of the database, at least its definition. */
   hasEveryObject: boolean;
   left_out: LeftOutOfDump;
@@ -63,7 +62,6 @@ export async function selectTables(
     args: chosen.args(),
     streamArgs: settings.pg_dump_options.filter((option) => !isOfContents(option)),
     hasRows: (schema, name) => chosen.hasRows(schema, name),
-    hasValue: (schema, name) => chosen.hasRows(schema, name),
     hasEveryObject: chosen.hasEveryObject,
     left_out: chosen.leftOut(),
   };
@@ -104,8 +102,12 @@ function isOfContents(option: string): boolean {
   return choices.includes(option) || /^--(extension|include-foreign-data)=/.test(option);
 }
 
+type Patterns = Record<"include_schemas" | "exclude_schemas", readonly SchemaPattern[]> &
+  Record<"include_tables" | "exclude_tables" | "exclude_table_data", readonly TablePattern[]>;
+
 class Chosen {
   readonly #settings: SelectionSettings;
+  readonly #patterns: Patterns;
   readonly #relations: readonly Relation[];
   readonly #included: ReadonlySet<Relation> | undefined;
   readonly #excluded: ReadonlySet<Relation>;
@@ -116,17 +118,23 @@ class Chosen {
     this.#settings = settings;
     this.#relations = relations;
     this.#byName = new Map(relations.map((one) => [JSON.stringify([one.schema, one.name]), one]));
-    const { include_tables, exclude_tables, exclude_table_data } = settings;
+    const include_tables = settings.include_tables.map(tablePattern);
+    const exclude_tables = settings.exclude_tables.map(tablePattern);
+    const exclude_table_data = settings.exclude_table_data.map(tablePattern);
+    this.#patterns = {
+      ...{ include_tables, exclude_tables, exclude_table_data },
+      include_schemas: settings.include_schemas.map(schemaPattern),
+      exclude_schemas: settings.exclude_schemas.map(schemaPattern),
+    };
     this.#included = include_tables.length > 0 ? this.#withParts(include_tables) : undefined;
     this.#excluded = this.#withParts(exclude_tables);
     this.#withoutRows = this.#withParts(exclude_table_data);
   }
 
   /** The relations that match, their partitions at any depth, and the sequences that they own. */
-  #withParts(written: readonly string[]): Set<Relation> {
-    const patterns = written.map(tablePattern);
+  #withParts(patterns: readonly TablePattern[]): Set<Relation> {
     const found = this.#relations.filter(
-      ({ schema, name }) => name !== "" && patterns.some(({ matches }) => matches(schema, name)),
+      ({ schema, name }) => name !== "" && matchesAny(patterns, schema, name),
     );
     const oids = new Set(found.map(({ oid }) => oid));
     const isPart = ({ oid, parent, owner }: Relation) =>
@@ -155,14 +163,14 @@ class Chosen {
 
   /** The schemas that `include_schemas` does not name. */
   #absentSchemas(): string[] {
-    const included = this.#settings.include_schemas.map(schemaPattern);
-    if (included.length === 0) return [];
-    return this.#schemas().filter((schema) => !included.some(({ matches }) => matches(schema)));
+    const { include_schemas } = this.#patterns;
+    if (include_schemas.length === 0) return [];
+    return this.#schemas().filter((schema) => !include_schemas.some(({ matches }) => matches(schema)));
   }
 
   #isInSchema(schema: string): boolean {
-    const { include_schemas, exclude_schemas } = this.#settings;
-    const matches = (written: string) => schemaPattern(written).matches(schema);
+    const { include_schemas, exclude_schemas } = this.#patterns;
+    const matches = (pattern: SchemaPattern) => pattern.matches(schema);
     return (include_schemas.length === 0 || include_schemas.some(matches)) && !exclude_schemas.some(matches);
   }
 
@@ -179,10 +187,9 @@ class Chosen {
   isDumped(schema: string, name: string): boolean {
     const relation = this.#named(schema, name);
     if (relation) return this.#isIn(relation);
-    const { include_tables, exclude_tables } = this.#settings;
-    const matches = (written: string) => tablePattern(written).matches(schema, name);
-    if (!this.#isInSchema(schema) || exclude_tables.some(matches)) return false;
-    return include_tables.length === 0 || include_tables.some(matches);
+    const { include_tables, exclude_tables } = this.#patterns;
+    if (!this.#isInSchema(schema) || matchesAny(exclude_tables, schema, name)) return false;
+    return include_tables.length === 0 || matchesAny(include_tables, schema, name);
   }
 
   #isWithoutRows(relation: Relation): boolean {
@@ -192,28 +199,28 @@ class Chosen {
 
   /** The rows of a table, or the value of a sequence. */
   hasRows(schema: string, name: string): boolean {
-    const { schema_only, exclude_table_data } = this.#settings;
-    if (schema_only || !this.isDumped(schema, name)) return false;
+    if (this.#settings.schema_only || !this.isDumped(schema, name)) return false;
     const relation = this.#named(schema, name);
     if (relation) return !this.#isWithoutRows(relation);
-    return !exclude_table_data.some((written) => tablePattern(written).matches(schema, name));
+    return !matchesAny(this.#patterns.exclude_table_data, schema, name);
   }
 
   args(): string[] {
-    const { exclude_schemas, schema_only, pg_dump_options } = this.#settings;
+    const { schema_only, pg_dump_options } = this.#settings;
+    const { exclude_schemas, include_tables, exclude_tables, exclude_table_data } = this.#patterns;
     // pg_dump ignores both options of schemas beside --table. With --schema it would leave out extensions and large
     // objects, and write a `CREATE SCHEMA public` that fails everywhere.
     const ofSchemas = this.#included
-      ? exclude_schemas.map((one) => `--exclude-table=${schemaPattern(one).argument}.*`)
+      ? exclude_schemas.map((one) => `--exclude-table=${one.argument}.*`)
       : [
-          ...exclude_schemas.map((one) => `--exclude-schema=${schemaPattern(one).argument}`),
+          ...exclude_schemas.map((one) => `--exclude-schema=${one.argument}`),
           ...this.#absentSchemas().map((one) => `--exclude-schema=${quotedName(one)}`),
         ];
     return [
       ...ofSchemas,
-      ...tableArgs("--table", this.#settings.include_tables, this.#included ?? new Set()),
-      ...tableArgs("--exclude-table", this.#settings.exclude_tables, this.#excluded),
-      ...tableArgs("--exclude-table-data", this.#settings.exclude_table_data, this.#withoutRows),
+      ...tableArgs("--table", include_tables, this.#included ?? new Set()),
+      ...tableArgs("--exclude-table", exclude_tables, this.#excluded),
+      ...tableArgs("--exclude-table-data", exclude_table_data, this.#withoutRows),
       ...(schema_only ? ["--schema-only"] : []),
       ...pg_dump_options,
     ];
@@ -248,31 +255,35 @@ class Chosen {
 
   #unmatched(): string[] {
     const { include_tables, exclude_tables, exclude_table_data, include_schemas, exclude_schemas } =
-      this.#settings;
-    const isIdle = (written: string) =>
-      !this.#relations.some(({ schema, name }) => tablePattern(written).matches(schema, name));
+      this.#patterns;
+    const isIdle = ({ matches }: TablePattern) =>
+      !this.#relations.some(({ schema, name }) => matches(schema, name));
     const schemas = this.#schemas();
-    const isIdleSchema = (written: string) =>
-      !schemas.some((schema) => schemaPattern(written).matches(schema));
+    const isIdleSchema = ({ matches }: SchemaPattern) => !schemas.some(matches);
     return [
       ...[...include_tables, ...exclude_tables, ...exclude_table_data].filter(isIdle),
       ...[...include_schemas, ...exclude_schemas].filter(isIdleSchema),
-    ];
+    ].map(({ written }) => written);
   }
 }
 
 const TABLE_KINDS = ["r", "p", "f"];
 
 /** The patterns as pg_dump reads them, and the names of parts that they do not match themselves. */
-function tableArgs(option: string, written: readonly string[], matched: ReadonlySet<Relation>): string[] {
-  const patterns = written.map(tablePattern);
-  const parts = [...matched].filter(
-    ({ schema, name }) => !patterns.some(({ matches }) => matches(schema, name)),
-  );
+function tableArgs(
+  option: string,
+  patterns: readonly TablePattern[],
+  matched: ReadonlySet<Relation>,
+): string[] {
+  const parts = [...matched].filter(({ schema, name }) => !matchesAny(patterns, schema, name));
   return [
     ...patterns.map(({ argument }) => `${option}=${argument}`),
     ...patternsFor(parts).map((pattern) => `${option}=${pattern}`),
   ];
+}
+
+function matchesAny(patterns: readonly TablePattern[], schema: string, name: string): boolean {
+  return patterns.some(({ matches }) => matches(schema, name));
 }
 
 function textOf({ schema, name }: Relation): { schema: string; name: string } {

@@ -121,7 +121,7 @@ test("the rows and values that a selection announces are those that pg_dump writ
     const tables = ["cache", "kept", "log"];
     expect(tables.filter((name) => selected.hasRows("public", name))).toEqual(dumped("TABLE DATA"));
     const sequences = tables.map((name) => `${name}_id_seq`);
-    expect(sequences.filter((name) => selected.hasValue("public", name))).toEqual(dumped("SEQUENCE SET"));
+    expect(sequences.filter((name) => selected.hasRows("public", name))).toEqual(dumped("SEQUENCE SET"));
   }
   const unlogged = await select({ pg_dump_options: ["--no-unlogged-table-data"] });
   expect(unlogged?.left_out.rows_of).toEqual([{ schema: "public", name: "cache" }]);

@@ -8,6 +8,10 @@ export interface NamePattern {
   argument: string;
 }
 
+export interface SchemaPattern extends NamePattern {
+  written: string;
+}
+
 /** `SCHEMA.TABLE`, or a table's name in any schema. */
 export interface TablePattern {
   written: string;
@@ -18,8 +22,10 @@ export interface TablePattern {
 const EVERY: NamePattern = { matches: () => true, argument: "*" };
 
 /** A name, a glob, `"Name"` in double quotes, or `=NAME`. Throws code `usage` for an invalid one. */
-export function schemaPattern(written: string): NamePattern {
-  return written.startsWith("=") ? named(nonempty(written.slice(1), written)) : partPattern(written, written);
+export function schemaPattern(written: string): SchemaPattern {
+  const isLiteral = written.startsWith("=");
+  const pattern = isLiteral ? named(nonempty(written.slice(1), written)) : partPattern(written, written);
+  return { written, ...pattern };
 }
 
 /**

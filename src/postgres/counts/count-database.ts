@@ -62,7 +62,7 @@ export async function readFacts(
   }));
   return {
     tables: counted,
-    sequences: readings.filter(({ schema, name }) => selected?.hasValue(schema, name) ?? true),
+    sequences: readings.filter(({ schema, name }) => selected?.hasRows(schema, name) ?? true),
     ...objects,
     // What belongs to the tables that are left out cannot be told apart from the rest.
     numbers: selected?.hasEveryObject === false ? null : numbersIn(objects.numbers, selected),

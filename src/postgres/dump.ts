@@ -19,6 +19,8 @@ export interface DumpOptions
   snapshot?: string | undefined;
   /** More options of pg_dump, for a part of the database. */
   part?: readonly string[];
+  /** This part in errors. */
+  stream?: string;
   /** The parts of the database to dump; undefined: all of it. */
   selected?: SelectedTables | undefined;
   signal?: AbortSignal;
@@ -38,7 +40,7 @@ export interface DumpOptions
  * leaves early pg_dump is ended.
  */
 export async function* dumpDatabase(options: DumpOptions): AsyncGenerator<Uint8Array, void, undefined> {
-  const { endpoint, binary, signal } = options;
+  const { endpoint, binary, signal, stream } = options;
   await using libpq = await libpqEnvironment(endpoint, options.tempDir);
   try {
     yield* readChild(
@@ -65,7 +67,8 @@ export async function* dumpDatabase(options: DumpOptions): AsyncGenerator<Uint8A
       options.onExit,
     );
   } catch (error) {
-    throw databaseError(error, `${endpoint.label}: dump of database "${endpoint.database}" failed`);
+    const where = stream === undefined ? "" : ` in stream ${stream}`;
+    throw databaseError(error, `${endpoint.label}: dump of database "${endpoint.database}" failed${where}`);
   }
 }
 

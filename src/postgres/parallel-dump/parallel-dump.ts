@@ -22,6 +22,8 @@ const PIECE_BYTES = MIB;
 /** How often a stream without a connection tries again, and how long if no other one has a connection. */
 const CONNECT_AGAIN_MS = 500;
 const ALONE_MS_MAX = 10_000;
+/** The same for the schema: without it the dump can still be made in one stream. */
+const SCHEMA_ALONE_MS_MAX = 3_000;
 /** What a stream holds in memory: a piece that is filled, one that is passed on, and a copy while it is looked at. */
 export const STREAM_BYTES: number = 3 * PIECE_BYTES;
 
@@ -83,9 +85,20 @@ export async function openParallelDump(options: ParallelDumpOptions): Promise<Pa
     throw error;
   }
   const tasks = planTasks({ ...options, ...database, entries, sizes: locks.sizes });
-  if (tasks) return new ParallelDump(options, tasks, locks);
-  await locks[Symbol.asyncDispose]();
-  return { oneStream: "the dump contains data of a kind that cannot be selected" };
+  if (!tasks) {
+    await locks[Symbol.asyncDispose]();
+    return { oneStream: "the dump contains data of a kind that cannot be selected" };
+  }
+  const dump = new ParallelDump(options, tasks, locks);
+  try {
+    await dump.start();
+    return dump;
+  } catch (error) {
+    await dump[Symbol.asyncDispose]();
+    // The snapshot and the locks may have taken the last connections.
+    if (hasNoConnection(error)) return { oneStream: messageOf(error) };
+    throw error;
+  }
 }
 
 function nameKey({ namespace, tag }: ArchiveEntry): string {
@@ -115,11 +128,21 @@ async function* released(
 }
 
 interface Expected {
-  /** The data entries that the archive must have; undefined: it has no data. */
+  /** Its name, and for rows its contents, in errors. */
+  stream: string;
+  /** The data entries that the archive must have; undefined: it has no data, but the schema. */
   entries?: readonly string[];
   /** Called at its first byte. */
   onBegin?: () => void;
 }
+
+interface Begun {
+  /** Settles at its first byte. */
+  first: Promise<unknown>;
+  bytes: AsyncIterable<Uint8Array>;
+}
+
+const nameOf = (task: number) => `data-${task + 1}`;
 
 /** Dispose of it in any case: it holds locks and processes. */
 export class ParallelDump implements AsyncDisposable {
@@ -139,6 +162,10 @@ export class ParallelDump implements AsyncDisposable {
   readonly #onEnded: () => void;
   readonly #sources: AsyncGenerator<Uint8Array, void, undefined>[] = [];
   readonly #stderr = new Set<string>();
+  readonly #watch = new AbortController();
+  #schema: Begun | undefined;
+  /** Streams that begin while the schema is read. */
+  readonly #early: Begun[] = [];
   /** Streams that have begun, and whose output has not been read to its end. */
   #running = 0;
   #begun = 0;
@@ -159,26 +186,35 @@ export class ParallelDump implements AsyncDisposable {
     [this.#ended, this.#onEnded] = [ended.promise, ended.resolve];
   }
 
+  /** Starts the pg_dump of the schema, and waits for its first byte. */
+  async start(): Promise<void> {
+    const { signal } = this.#watch;
+    const watched = this.#locks.watch(this.#options.clock, AbortSignal.any([this.#signal, signal]));
+    watched.catch((error) => signal.aborted || this.stop(error));
+    // The others look at the system catalog while the schema is read; not earlier: they might take its connection.
+    const onBegin = () =>
+      void this.#early.push(
+        ...this.#tasks.slice(0, this.streams - 1).map((task, i) => this.#beginTask(task, i)),
+      );
+    const part = ["--section=pre-data", "--section=post-data"];
+    this.#schema = this.#begin(part, { stream: "schema", onBegin });
+    await unlessAborted(this.#schema.first, this.#signal);
+  }
+
   /**
-   * The schema first, then the data, in the order in which the streams become free. Can be read once. A failure of one
-   * stream ends all others; it ends only if all streams succeeded under the locks.
+   * The schema first, then the data, in the order in which the streams become free. Can be read once, after `start`. A
+   * failure of one stream ends all others; it ends only if all streams succeeded under the locks.
    */
   async *members(): AsyncGenerator<DumpMember, void, undefined> {
-    const watch = new AbortController();
-    const watched = this.#locks.watch(this.#options.clock, AbortSignal.any([this.#signal, watch.signal]));
-    watched.catch((error) => watch.signal.aborted || this.stop(error));
-    const begin = ({ options, entries }: DataTask) =>
-      this.#begin(["--section=data", ...options], { entries });
-    // While the schema is read the others look at the system catalog; not earlier, because they might take its connection.
-    const early: AsyncGenerator<Uint8Array, void, undefined>[] = [];
-    const onBegin = () => void early.push(...this.#tasks.slice(0, this.streams - 1).map(begin));
-    const schema = this.#begin(["--section=pre-data", "--section=post-data"], { onBegin });
-    yield { name: "schema", kind: "schema", bytes: schema };
-    for (const [i, task] of this.#tasks.entries())
-      yield { name: `data-${i + 1}`, kind: "data", bytes: early[i] ?? begin(task) };
+    if (!this.#schema) throw new Error("the dump is not started");
+    yield { name: "schema", kind: "schema", bytes: this.#schema.bytes };
+    for (const [i, task] of this.#tasks.entries()) {
+      const { bytes } = this.#early[i] ?? this.#beginTask(task, i);
+      yield { name: nameOf(i), kind: "data", bytes };
+    }
     await unlessAborted(this.#ended, this.#signal);
     // If the session was lost, a table may have been emptied before its stream began.
-    watch.abort();
+    this.#watch.abort();
     await this.#locks.confirm(this.#options.clock, this.#signal);
     this.#options.onEnd?.();
     this.#options.onExit?.({ stderrTail: [...this.#stderr].join("\n").slice(-STDERR_TAIL_BYTES) });
@@ -196,8 +232,12 @@ export class ParallelDump implements AsyncDisposable {
     await this.#locks[Symbol.asyncDispose]();
   }
 
+  #beginTask({ options, entries, contents }: DataTask, i: number): Begun {
+    return this.#begin(["--section=data", ...options], { stream: `${nameOf(i)} (${contents})`, entries });
+  }
+
   /** Starts its process now. */
-  #begin(part: readonly string[], expected: Expected): AsyncGenerator<Uint8Array, void, undefined> {
+  #begin(part: readonly string[], expected: Expected): Begun {
     const source = this.#stream(part, expected);
     this.#sources.push(source);
     const first = source.next();
@@ -210,20 +250,20 @@ export class ParallelDump implements AsyncDisposable {
         await source.return();
       }
     };
-    return begun();
+    return { first, bytes: begun() };
   }
 
   /** If there is no connection for it, it tries again while others still have one, and a moment longer. */
   async *#stream(
     part: readonly string[],
-    { entries, onBegin = () => {} }: Expected,
+    { onBegin = () => {}, ...expected }: Expected,
   ): AsyncGenerator<Uint8Array, void, undefined> {
     const { clock, onFewer } = this.#options;
     let aloneSinceMs: number | undefined;
     for (let isFirst = true; ; isFirst = false) {
       let hasBegun = false;
       try {
-        yield* this.#streamOnce(part, entries, () => {
+        yield* this.#streamOnce(part, expected, () => {
           hasBegun = true;
           onBegin();
         });
@@ -233,7 +273,8 @@ export class ParallelDump implements AsyncDisposable {
         const nowMs = clock.monotonicMs();
         aloneSinceMs = this.#running > 0 ? undefined : (aloneSinceMs ?? nowMs);
         // A session lives on for a moment after its stream.
-        if (aloneSinceMs !== undefined && nowMs - aloneSinceMs > ALONE_MS_MAX) throw error;
+        const aloneMsMax = expected.entries ? ALONE_MS_MAX : SCHEMA_ALONE_MS_MAX;
+        if (aloneSinceMs !== undefined && nowMs - aloneSinceMs > aloneMsMax) throw error;
         if (isFirst) onFewer?.(error);
       }
       await clock.sleep(CONNECT_AGAIN_MS, this.#signal);
@@ -242,7 +283,7 @@ export class ParallelDump implements AsyncDisposable {
 
   async *#streamOnce(
     part: readonly string[],
-    entries: readonly string[] | undefined,
+    { stream, entries }: Omit<Expected, "onBegin">,
     onBegin: () => void,
   ): AsyncGenerator<Uint8Array, void, undefined> {
     const blocks = new BufferPool(PIECE_BYTES, 2);
@@ -258,7 +299,7 @@ export class ParallelDump implements AsyncDisposable {
     };
     const dump = dumpDatabase({
       ...options,
-      ...{ snapshot: snapshot.id, part, blocks, signal: this.#signal },
+      ...{ snapshot: snapshot.id, part, stream, blocks, signal: this.#signal },
       ...(entries && selected && { selected: { ...selected, args: selected.streamArgs } }),
       onLocked: () => {
         isBegun = true;

@@ -22,6 +22,8 @@ export interface DataTask {
   entries: string[];
   /** What it weighs against the others. */
   bytes: number;
+  /** Its contents in errors: `public.a, public.b and 7 more`. */
+  contents: string;
 }
 
 export interface PlanInput {
@@ -48,6 +50,9 @@ const GROUPS_PER_JOB = 4;
 const BYTES_PER_TABLE = 128 * 1024;
 /** The names of one task are arguments of a process, whose total size is limited. */
 const NAMES_PER_TASK = 8_000;
+
+/** Tables of a stream that an error names. */
+const NAMES_SHOWN_MAX = 3;
 
 const TABLE_DATA = "TABLE DATA";
 const SEQUENCE_SET = "SEQUENCE SET";
@@ -213,7 +218,17 @@ function taskOf({ include, exclude, entries, bytes, hasLargeObjects }: Unit): Da
     ],
     entries: entries.map(entryKey),
     bytes,
+    contents: contentsText(include, hasLargeObjects),
   };
+}
+
+function contentsText(relations: readonly Relation[], hasLargeObjects: boolean): string {
+  const names = [
+    ...(hasLargeObjects ? ["large objects"] : []),
+    ...relations.map(({ schema, name }) => `${schema}.${name}`),
+  ];
+  const more = names.length - NAMES_SHOWN_MAX;
+  return names.slice(0, NAMES_SHOWN_MAX).join(", ") + (more > 0 ? ` and ${more} more` : "");
 }
 
 function unique(relations: readonly Relation[]): Relation[] {

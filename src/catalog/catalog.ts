@@ -25,6 +25,7 @@ import type { RecoveryKits } from "./recovery-kits.ts";
 import type { RestoreTests } from "./restore-tests.ts";
 import type { RuleMarks } from "./rule-marks.ts";
 import type { ScratchDatabases } from "./scratch-databases.ts";
+import type { Usage } from "./usage.ts";
 import type { Verification } from "./verification.ts";
 
 /**
@@ -84,6 +85,7 @@ export interface Catalog extends AsyncDisposable {
   readonly lockProbes: LockProbes;
   readonly restoreTests: RestoreTests;
   readonly ruleMarks: RuleMarks;
+  readonly usage: Usage;
   readonly verification: Verification;
   readonly scratchDatabases: ScratchDatabases;
 

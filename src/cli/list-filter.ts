@@ -1,9 +1,7 @@
 import { Pg321Error } from "../base/errors.ts";
 import { backupStatusOf, copyStateOf } from "../base/text/states.ts";
-import { closest } from "../base/text/suggest.ts";
-import type { BackupFilter, Catalog } from "../catalog/catalog.ts";
+import type { BackupFilter } from "../catalog/catalog.ts";
 import type { BackupStatus, CopyState } from "../catalog/records.ts";
-import type { Config } from "../config/config.ts";
 import type { Arguments, Option } from "./command.ts";
 import { textOption } from "./command.ts";
 import { choiceOption, integerOption } from "./parse.ts";
@@ -85,15 +83,4 @@ function copyFilter(args: Arguments): BackupFilter["copy"] {
   if (storage === undefined && written === undefined) return undefined;
   const state = choiceOption("list", "--state", written && copyStateOf(written), STATES);
   return { states: state === undefined ? PRESENT : [state], ...(storage !== undefined && { storage }) };
-}
-
-/** Throws code `usage` for a storage that neither the config nor the catalog knows. */
-export async function refuseUnknownStorage(name: string, config: Config, catalog: Catalog): Promise<void> {
-  const configured = config.storage.map((storage) => storage.name);
-  const known = [...configured, ...(await catalog.overview.storages()).map((storage) => storage.name)];
-  if (known.includes(name)) return;
-  const similar = closest(name, known);
-  throw new Pg321Error("usage", `no storage is named "${name}"`, {
-    hint: similar === undefined ? `known: ${[...new Set(known)].join(", ")}` : `did you mean ${similar}?`,
-  });
 }

@@ -16,6 +16,12 @@ export function sizeText(bytes: number | null | undefined): string {
   return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`;
 }
 
+/** `+1.4 GiB`, `-12 MiB`, `±0 B`; a dash if unknown. */
+export function growthText(bytes: number | null): string {
+  if (bytes === null) return "-";
+  return `${bytes === 0 ? "±" : bytes > 0 ? "+" : "-"}${sizeText(Math.abs(bytes))}`;
+}
+
 /** Two sizes that differ: in bytes if the units would not show the difference. */
 export function twoSizes(one: number, other: number): [one: string, other: string] {
   const texts: [string, string] = [sizeText(one), sizeText(other)];

@@ -8,6 +8,7 @@ import type { RecoveryKits } from "../recovery-kits.ts";
 import type { RestoreTests } from "../restore-tests.ts";
 import type { RuleMarks } from "../rule-marks.ts";
 import type { ScratchDatabases } from "../scratch-databases.ts";
+import type { Usage } from "../usage.ts";
 import type { Verification } from "../verification.ts";
 import type { Do } from "./busy.ts";
 import { SqliteClockRecords } from "./clock-records.ts";
@@ -19,6 +20,7 @@ import { SqliteRecoveryKits } from "./proof/recovery-kits.ts";
 import { SqliteRestoreTests } from "./proof/restore-tests.ts";
 import { SqliteRuleMarks } from "./proof/rule-marks.ts";
 import { SqliteScratchDatabases } from "./proof/scratch-databases.ts";
+import { SqliteUsage } from "./usage.ts";
 import { SqliteVerification } from "./verification.ts";
 
 /** The parts of the catalog that are interfaces of their own. */
@@ -31,6 +33,7 @@ export class SqliteParts {
   readonly recoveryKits: RecoveryKits;
   readonly restoreTests: RestoreTests;
   readonly ruleMarks: RuleMarks;
+  readonly usage: Usage;
   readonly verification: Verification;
   readonly scratchDatabases: ScratchDatabases;
 
@@ -43,6 +46,7 @@ export class SqliteParts {
     this.recoveryKits = new SqliteRecoveryKits(database, whileFree);
     this.restoreTests = new SqliteRestoreTests(database, whileFree);
     this.ruleMarks = new SqliteRuleMarks(database, whileFree);
+    this.usage = new SqliteUsage(database, whileFree);
     this.verification = new SqliteVerification(database, whileFree);
     this.scratchDatabases = new SqliteScratchDatabases(database, whileFree);
   }

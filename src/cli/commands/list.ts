@@ -1,5 +1,4 @@
 import { hostname } from "node:os";
-import { Pg321Error } from "../../base/errors.ts";
 import { plural } from "../../base/text/amounts.ts";
 import { isEndedByHand } from "../../base/text/states.ts";
 import { visibleData } from "../../base/text/visible.ts";
@@ -8,34 +7,27 @@ import type { BackupFilter, Catalog } from "../../catalog/catalog.ts";
 import { backupName } from "../../catalog/globals.ts";
 import { openCatalog } from "../../catalog/open.ts";
 import type { TombstoneRecord } from "../../catalog/records.ts";
-import { namedDatabase } from "../../config/database-pattern.ts";
-import { findDatabase, knownServers, requireServer } from "../../jobs/copies/find-database.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
 import { warningsOf } from "../../postgres/program-messages.ts";
 import type { ListedBackup } from "../../status/list-backups.ts";
 import { listBackups } from "../../status/list-backups.ts";
 import type { Command } from "../command.ts";
-import { isSet, JSON_OPTION, textOption, UTC_OPTION } from "../command.ts";
-import { LIMIT_DEFAULT, LIST_OPTIONS, listFilter, refuseUnknownStorage } from "../list-filter.ts";
+import { isSet, JSON_OPTION, UTC_OPTION } from "../command.ts";
+import { LIMIT_DEFAULT, LIST_OPTIONS, listFilter } from "../list-filter.ts";
 import { commandConfig } from "../open-context.ts";
 import { copyList } from "../output/copy-list.ts";
 import { backupJson } from "../output/json.ts";
 import type { Output } from "../output/output.ts";
 import { ageText, jsonText, sizeText, table } from "../output/output.ts";
 import { colouredBackup, originText } from "../output/status-colour.ts";
+import { namesIn, PLACE_OPTIONS, placeOf, refuseUnknown, refuseUnknownStorage } from "../place-options.ts";
 
 export const command: Command = {
   usage: "",
   description:
     "Newest first, from the catalog; asks no storage. Backups dated more than an hour ahead of the clock come last.",
   options: {
-    database: {
-      type: "string",
-      short: "d",
-      value: "NAME",
-      help: "only backups of this database: NAME, or SERVER/NAME",
-    },
-    server: { type: "string", short: "s", value: "NAME", help: "only backups of this server" },
+    ...PLACE_OPTIONS,
     ...LIST_OPTIONS,
     removed: { type: "boolean", help: "list removed backups instead, and what removed each" },
     utc: UTC_OPTION,
@@ -61,8 +53,8 @@ export const command: Command = {
     const config = await commandConfig(invocation, { setsAside: true });
     const { filter, status } = listFilter(args, clock.now(), output.style.timezone ?? "UTC");
     await using catalog = await openCatalog(config.catalog, { clock, log });
-    const names = { database: textOption(args, "database"), server: textOption(args, "server") };
-    const wanted = { ...filter, ...(await placeOf(names, { catalog, clock, config })) };
+    const names = namesIn(args);
+    const wanted = { ...filter, ...(await placeOf("list", names, { catalog, clock, config })) };
     if (filter.copy?.storage !== undefined) await refuseUnknownStorage(filter.copy.storage, config, catalog);
     if (isSet(args, "removed")) {
       const { status: _, copy: __, ...ofTombstones } = wanted;
@@ -99,34 +91,6 @@ async function noteRest(
   output.note(
     `backups ${offset + 1} to ${next} of ${total.toLocaleString("en")}; more with${pages} --offset ${next}`,
   );
-}
-
-interface Names {
-  database: string | undefined;
-  server: string | undefined;
-}
-
-type Lookup = Parameters<typeof findDatabase>[0];
-
-/** The database and server in `-d` and `-s`; `-d` may name both. */
-async function placeOf({ database: word, server: of }: Names, lookup: Lookup) {
-  const named = word === undefined ? undefined : namedDatabase(word, await knownServers(lookup));
-  const server = of ?? named?.server;
-  if (named?.server !== undefined && server !== named.server)
-    throw new Pg321Error(
-      "usage",
-      `list: --database is of server "${named.server}", but --server is "${server}"`,
-      {
-        hint: "leave out --server",
-      },
-    );
-  return { ...(named && { database: named.database }), ...(server !== undefined && { server }) };
-}
-
-/** Throws code `usage` for a database or server that nobody knows: it is misspelt. */
-async function refuseUnknown({ database, server }: Names, lookup: Lookup): Promise<void> {
-  if (server !== undefined) await requireServer(lookup, server);
-  if (database !== undefined) await findDatabase(lookup, database);
 }
 
 /** A lost catalog looks like a new one, so an empty catalog also gets the hint how to restore its records. */

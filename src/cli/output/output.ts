@@ -1,7 +1,7 @@
 import { Pg321Error } from "../../base/errors.ts";
 import { PLAIN, type Style } from "../../base/text/table.ts";
 
-export { ageText, durationText, rateText, sizeText } from "../../base/text/amounts.ts";
+export { ageText, durationText, growthText, rateText, sizeText } from "../../base/text/amounts.ts";
 export { jsonText } from "../../base/text/json.ts";
 export { type Column, type Style, table, tableLine, width } from "../../base/text/table.ts";
 

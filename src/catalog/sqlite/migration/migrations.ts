@@ -17,6 +17,11 @@ const COUNT_FAILURE = `INSERT INTO storages (name, errors, last_error, last_erro
       ON CONFLICT (name) DO UPDATE SET errors = errors + 1, last_error = excluded.last_error,
         last_error_at = excluded.last_error_at`;
 
+/** What is stored at the end of a month: the last change in it. */
+const STORED_NOW = `INSERT INTO stored_months
+      VALUES (NEW.server, NEW.database, NEW.storage, strftime('%Y-%m', 'now'), NEW.copies, NEW.bytes)
+      ON CONFLICT DO UPDATE SET copies = excluded.copies, bytes = excluded.bytes`;
+
 /**
  * The schema's history: entry N takes a catalog from version N to N + 1. A released entry is never edited; a change
  * is a new entry at the end. Backups name their run and their predecessor without a foreign key, because a catalog
@@ -178,4 +183,26 @@ export const MIGRATIONS: readonly string[] = [
     WHEN ${IS_OF_STORAGE} AND NEW.error IS NOT OLD.error BEGIN ${COUNT_FAILURE}; END;
   `,
   "ALTER TABLE backups ADD COLUMN hooks TEXT",
+  `
+  CREATE TABLE stored_months (
+    server TEXT NOT NULL,
+    database TEXT NOT NULL,
+    storage TEXT NOT NULL,
+    month TEXT NOT NULL,
+    copies INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    UNIQUE (server, database, storage, month)
+  ) STRICT;
+  CREATE INDEX stored_months_by_month ON stored_months (month);
+  INSERT INTO stored_months
+    SELECT server, database, storage, strftime('%Y-%m', 'now'), copies, bytes FROM copy_totals;
+  CREATE TRIGGER copy_totals_month_insert AFTER INSERT ON copy_totals BEGIN ${STORED_NOW}; END;
+  CREATE TRIGGER copy_totals_month_update AFTER UPDATE OF copies, bytes ON copy_totals BEGIN ${STORED_NOW}; END;
+  CREATE TRIGGER stored_months_old AFTER INSERT ON stored_months BEGIN
+    DELETE FROM stored_months WHERE server = NEW.server AND database = NEW.database AND storage = NEW.storage
+      AND month < (SELECT max(month) FROM stored_months AS one
+        WHERE one.server = NEW.server AND one.database = NEW.database AND one.storage = NEW.storage
+          AND one.month <= strftime('%Y-%m', 'now', '-36 months'));
+  END;
+  `,
 ];

@@ -2,7 +2,7 @@ import { deadline, unlessAborted } from "../../base/abort.ts";
 import type { Clock } from "../../base/clock.ts";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { backupName } from "../../catalog/globals.ts";
-import type { BackupKind, BackupRecord, CopyRecord } from "../../catalog/records.ts";
+import type { BackupKind, BackupRecord } from "../../catalog/records.ts";
 import type { ServerConfig } from "../../config/config.ts";
 import type { Snapshot } from "../../postgres/counts/snapshot.ts";
 import { seal } from "../../sealed/seal.ts";
@@ -22,69 +22,36 @@ import { intendCopies, storeEverywhere } from "../copies/store-copies.ts";
 import { requireSigningKey } from "../keys.ts";
 import { ProgressMeter } from "../progress.ts";
 import { backupStorages, storageNamed } from "../storages.ts";
+import type { DatabaseBackup } from "./begun-backup.ts";
+import { BegunBackup } from "./begun-backup.ts";
 import type { DumpSource } from "./dump-source.ts";
 import { prepareDump } from "./dump-source.ts";
 import { prepareGlobals } from "./globals.ts";
-import { BackupHooks } from "./hooks.ts";
-import { awaitBackupLease } from "./lease-of-backup.ts";
-import { describeObject, recordFailure, recordObject, recordStart, withFacts } from "./record.ts";
-
-export interface DatabaseBackup {
-  backup: BackupRecord;
-  copies: CopyRecord[];
-  /** What to do about the storages that were dropped, by their names. */
-  hints: ReadonlyMap<string, string>;
-  /** Of hooks that failed although the backup is made. */
-  warnings: string[];
-}
+import { describeObject, recordObject, withFacts } from "./record.ts";
 
 /**
  * Backs up one database: one dump to every storage. Resolves if the backup is VERIFIED or PARTIAL; throws after it is
  * recorded as FAILED. Throws code `locked`, before anything is recorded, if another backup of this database is running.
  * It waits for runs that hold the lease only briefly. The dump is made from the given
- * snapshot, or from its own.
+ * snapshot, or from its own. `begun`: the backup, if it has begun already.
  */
 export async function backupDatabase(
   context: JobContext,
   runId: string,
   server: ServerConfig,
   database: string,
-  { kind = "dump", snapshot }: { kind?: BackupKind | undefined; snapshot?: Snapshot | undefined } = {},
+  { kind, snapshot, begun }: BackupDatabaseOptions = {},
 ): Promise<DatabaseBackup> {
-  const { clock, config } = context;
-  await using lease = await awaitBackupLease(context, { runId, server: server.name, database, kind });
-  const durationMs = config.dump.run_timeout_ms;
-  const late = () => runTimedOut(server, database, durationMs);
-  using time = deadline({ clock, signal: lease.signal, durationMs }, late);
-  const { signal } = time;
-  const backup = await recordStart(context, runId, server.name, database, kind);
-  const state = { isWhole: false };
-  const hooks = new BackupHooks(context, server, backup);
-  try {
-    await hooks.before(signal);
-    const made = await makeBackup(context, server, backup, signal, state, snapshot);
-    await hooks.after(made.backup.status, signal);
-    return { ...made, warnings: hooks.warnings };
-  } catch (error) {
-    const reported = await recordFailure(
-      context,
-      backup,
-      signal.aborted ? signal.reason : error,
-      state.isWhole,
-    );
-    await hooks.failed();
-    throw reported;
-  }
+  await using own = begun ?? (await BegunBackup.begin(context, runId, server, { database, kind }));
+  return await own.make((backup, signal, state) =>
+    makeBackup(context, server, backup, signal, state, snapshot),
+  );
 }
 
-function runTimedOut(server: ServerConfig, database: string, timeoutMs: number): Pg321Error {
-  return new Pg321Error(
-    "database",
-    `backup of ${backupName({ server: server.name, database })} took longer than dump.run_timeout (${timeoutMs / 1000} s)`,
-    {
-      hint: "check for a slow storage or a lock in the database, or raise dump.run_timeout",
-    },
-  );
+interface BackupDatabaseOptions {
+  kind?: BackupKind | undefined;
+  snapshot?: Snapshot | undefined;
+  begun?: BegunBackup | undefined;
 }
 
 async function makeBackup(

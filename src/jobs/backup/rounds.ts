@@ -8,6 +8,7 @@ import { warningsOf } from "../../postgres/program-messages.ts";
 import type { JobContext } from "../context.ts";
 import { databaseContext } from "../database-context.ts";
 import { PausedReplay } from "../standby/paused-replay.ts";
+import { BegunAhead } from "./begun-ahead.ts";
 import { backupDatabase } from "./database.ts";
 import { withGlobals } from "./globals.ts";
 import type { BackupResult, BackupWarning } from "./report.ts";
@@ -51,20 +52,23 @@ export class BackupRounds {
 
   /** Makes one round. Returns whether another one is worthwhile. Throws the signal's reason. */
   async next(): Promise<boolean> {
-    const { signal, config } = this.#context;
+    const { signal } = this.#context;
     const found = await resolveTargets(this.#context, this.#servers, this.#choice);
     const { targets, untargeted, listed } = found;
     this.listed.push(...listed);
     const again = this.#failed.map(({ target }) => target);
     this.#failed = [];
     const all = [...again, ...withGlobals(targets)];
-    await using grouped = await GroupedSnapshots.open(this.#context, all, this.#grouped);
-    await inParallel(all, config.dump.max_parallel, async (target) => {
-      if (signal.aborted) return;
-      const result = await backupUnvanished(this.#context, this.#runId, target, grouped);
-      if (isWorthAnotherTry(result)) this.#failed.push({ target, result });
-      else this.#ended.push(result);
-    });
+    const early = BegunAhead.of(this.#context, all);
+    // Globals must begin before the dumps of their run, and should not wait while an application stands still.
+    const isFirst = ({ server, kind }: Target) =>
+      kind === "globals" && early.some((target) => target.server.name === server.name);
+    await this.#backUp(all.filter(isFirst));
+    const rest = all.filter((target) => !isFirst(target));
+    await using ahead = await BegunAhead.begin(this.#context, this.#runId, early);
+    const members = rest.filter((target) => !ahead.hasFailed(target));
+    await using snapshots = await GroupedSnapshots.open(this.#context, members, this.#grouped);
+    await this.#backUp(rest, { ahead, snapshots });
     signal.throwIfAborted();
     const isUnlisted = ({ server }: Untargeted) => !this.listed.includes(server.name);
     this.#unlisted = untargeted.filter(isUnlisted);
@@ -72,6 +76,22 @@ export class BackupRounds {
     this.#servers = this.#unlisted.map(({ server }) => server);
     return this.#failed.length + this.#unlisted.length > 0;
   }
+
+  async #backUp(targets: readonly Target[], group?: Group): Promise<void> {
+    const { config, signal } = this.#context;
+    await inParallel(targets, config.dump.max_parallel, async (target) => {
+      if (signal.aborted) return;
+      const result = await backupUnvanished(this.#context, this.#runId, target, group);
+      if (isWorthAnotherTry(result)) this.#failed.push({ target, result });
+      else this.#ended.push(result);
+    });
+  }
+}
+
+/** What was made for the databases of servers with `group = "consistent"` before the first dump. */
+interface Group {
+  ahead: BegunAhead;
+  snapshots: GroupedSnapshots;
 }
 
 /** Whether it failed for a reason other than the config or a key. */
@@ -93,7 +113,7 @@ async function backupUnvanished(
   context: JobContext,
   runId: string,
   target: Target,
-  grouped: GroupedSnapshots,
+  group: Group | undefined,
 ): Promise<BackupResult> {
   const { retries } = context.config.dump;
   const { server, database } = target;
@@ -101,7 +121,7 @@ async function backupUnvanished(
   for (let retry = 1; ; retry++) {
     await using _paused =
       conflicts && server.standby.pause_replay ? await PausedReplay.pause(context, server) : undefined;
-    const result = await backupOne(context, runId, target, grouped);
+    const result = await backupOne(context, runId, target, group);
     const why = reasonToRepeat(result);
     if (why === undefined || retry > retries || context.signal.aborted) return result;
     conflicts = result.cause instanceof RecoveryConflictError;
@@ -120,20 +140,21 @@ async function backupOne(
   context: JobContext,
   runId: string,
   target: Target,
-  grouped: GroupedSnapshots,
+  group: Group | undefined,
 ): Promise<BackupResult> {
   const { clock, log } = context;
   const { server, database } = target;
   const startedAtMs = clock.monotonicMs();
   await using given = new AsyncDisposableStack();
-  const snapshot = grouped.take(target);
+  const snapshot = group?.snapshots.take(target);
   if (snapshot) given.use(snapshot);
   const about = {
     server: server.name,
     ...(target.kind === "globals" ? { kind: target.kind } : { database }),
   };
   try {
-    const options = { kind: target.kind, snapshot };
+    const begun = group?.ahead.take(target);
+    const options = { kind: target.kind, snapshot, begun };
     const own = databaseContext(context, server.name, database);
     const {
       backup,
@@ -143,7 +164,7 @@ async function backupOne(
     } = await backupDatabase(own, runId, server, database, options);
     const duration_ms = Math.round(clock.monotonicMs() - startedAtMs);
     const { id, status, dump_bytes, object_bytes } = backup;
-    const ungrouped = grouped.warningOf(target);
+    const ungrouped = group?.snapshots.warningOf(target);
     const by = target.kind === "globals" ? "pg_dumpall" : "pg_dump";
     const warnings: BackupWarning[] = warningsOf(backup.stderr_tail).map((text) => ({ by, text }));
     if (ungrouped !== undefined) warnings.push({ text: ungrouped });

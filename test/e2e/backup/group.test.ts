@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { Installation, localStorage } from "../../lab/installation.ts";
 import { watched } from "../../lab/machine/running.ts";
 import { usePostgres } from "../../lab/servers/use-postgres.ts";
@@ -86,6 +88,68 @@ test("a dump that is repeated has a later moment, which is said", async () => {
     "not of one moment with the other databases of the server: the dump was repeated",
   ]);
   for (const other of others) expect(warningsOf(other)).toEqual([]);
+});
+
+test("the hooks of all databases run before the snapshots; one that fails takes only its database out", async () => {
+  const [first = "", second = "", last = ""] = databases.toSorted();
+  const note = (words: string) => `{ command = 'echo "$PG321_DATABASE ${words}" >> ${noted}', shell = true }`;
+  const noted = join(installation.directory, "noted");
+  const hook = (sql: string) =>
+    `pre_backup = [{ name = "quiesce", sql = "${sql}" }, ${note("pre")}]\npost_backup = [${note("post")}]`;
+  await installation.configure({
+    server: `group = "consistent"\n${hook("delete from entry; insert into entry values (1), (2)")}`,
+  });
+  await installation.ok("backup");
+  const shown = await factsOfAll();
+  expect([...shown.values()].map(({ rows }) => rows)).toEqual([2, 2, 2]);
+  expect(new Set([...shown.values()].map(({ moment }) => moment["group"])).size).toBe(1);
+  const lines = (await readFile(noted, "utf8")).trim().split("\n");
+  expect(lines.slice(0, 3).toSorted()).toEqual([first, second, last].map((name) => `${name} pre`));
+  expect(lines.slice(3).toSorted()).toEqual([first, second, last].map((name) => `${name} post`));
+
+  const broken = `[[database]]\nname = "${second}"\npre_backup = [{ name = "quiesce", sql = "select 1/0" }]\n`;
+  await installation.configure({ more: broken });
+  const { exitCode, json } = await installation.run("backup", "--json");
+  expect(exitCode).toBe(3);
+  const results = new Map(
+    json.backups.map((backup: { database: string; status: string; warnings: string[] }) => [
+      backup.database,
+      [backup.status, backup.warnings],
+    ]),
+  );
+  expect(results.get(second)).toEqual(["FAILED", []]);
+  for (const name of [first, last]) expect(results.get(name)).toEqual(["VERIFIED", []]);
+  await installation.configure({ more: broken.replace('1/0"', '1/0", on_error = "continue"') });
+  await installation.ok("backup");
+  const continued = await factsOfAll();
+  expect(new Set([...continued.values()].map(({ moment }) => moment["group"])).size).toBe(1);
+});
+
+test("a run that is stopped between the hooks and a dump undoes what the hooks did", async () => {
+  const [first = ""] = databases.toSorted();
+  const noted = join(installation.directory, "undone");
+  const undo = `{ command = 'echo "$PG321_DATABASE $PG321_OUTCOME" >> ${noted}', shell = true }`;
+  await installation.configure({
+    server: `group = "consistent"\npre_backup = [{ sql = "select 1" }]\non_failure = [${undo}]`,
+    more: "",
+  });
+  const session = await postgres.connect(first).reserve();
+  await session.unsafe("begin; lock table entry in access exclusive mode").simple();
+  const running = watched(installation.start("backup"));
+  const admin = postgres.connect();
+  await running.until("the first dump waits for the lock", async () => {
+    const rows = await admin`select from pg_stat_activity where datname = ${first}
+      and wait_event_type = 'Lock'`;
+    return rows.length > 0;
+  });
+  running.kill("SIGTERM");
+  await running.ended;
+  await session.unsafe("rollback");
+  session.release();
+  const undone = (await readFile(noted, "utf8")).trim().split("\n").toSorted();
+  expect(undone).toEqual(databases.toSorted().map((name) => `${name} INTERRUPTED`));
+  const { backups } = (await installation.ok("list", "--json")).json;
+  expect(backups.some(({ status }: { status: string }) => status === "RUNNING")).toBe(false);
 });
 
 test("every dump records its moment, also without a group and without counts", async () => {

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { Pg321Error } from "../base/errors.ts";
 import type { RestoredDatabase, ServerRestoreReport } from "../jobs/restore/server/report.ts";
-import { exitCodeFor } from "./restore-server.ts";
+import { exitCodeFor, momentOption } from "./restore-server.ts";
 
 function database(outcome: RestoredDatabase["outcome"]): RestoredDatabase {
   return {
@@ -42,4 +42,17 @@ test("a whole server is whole only if no database of that moment is missing", ()
   const cause = new Pg321Error("database", "no");
   expect(code(["restored", "failed"], [], cause)).toBe(3);
   expect(code(["failed"], left("no_backup"), cause)).toBe(10);
+});
+
+test("the moment is a time as the list prints it, a day its beginning", () => {
+  const now = new Date("2026-11-23T12:00:00.000Z");
+  const read = (text: string | undefined) =>
+    momentOption(text, { now, timezone: "Europe/Berlin" })?.toISOString();
+  expect([read(undefined), read("latest")]).toEqual([undefined, undefined]);
+  expect(read("2026-11-22 02:00:00")).toBe("2026-11-22T01:00:00.000Z");
+  expect(read("2026-11-22T02:00Z")).toBe("2026-11-22T02:00:00.000Z");
+  expect(read("2026-11-22")).toBe("2026-11-21T23:00:00.000Z");
+  expect(read("12h")).toBe("2026-11-23T00:00:00.000Z");
+  expect(() => read("2026-11-23T14:00")).toThrow("--at 2026-11-23T14:00 is in the future");
+  expect(() => read("23.11.2026")).toThrow('restore: --at is "23.11.2026", expected a time or an age');
 });

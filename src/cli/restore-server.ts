@@ -1,6 +1,7 @@
 import { EXIT_CODES, exitCodeOf, Pg321Error } from "../base/errors.ts";
 import { plural } from "../base/text/amounts.ts";
 import { visible, visibleData } from "../base/text/visible.ts";
+import { timeTitle, wallTime } from "../base/text/zoned-time.ts";
 import { shortId } from "../jobs/copies/object-key.ts";
 import { globalsNotMade } from "../jobs/restore/globals-not-made.ts";
 import type { RestoredDatabase, ServerRestoreReport } from "../jobs/restore/server/report.ts";
@@ -13,6 +14,8 @@ import type { Style } from "./output/output.ts";
 import { durationText, jsonText, table } from "./output/output.ts";
 import { integerOption } from "./parse.ts";
 import { givenPassword, openTarget, targetOf } from "./restore-target.ts";
+import type { TimeContext } from "./time-option.ts";
+import { TIME_HELP, timeOption } from "./time-option.ts";
 
 /** The options of a restore of a whole server. */
 export const SERVER_OPTIONS: Command["options"] = {
@@ -25,7 +28,7 @@ export const SERVER_OPTIONS: Command["options"] = {
   at: {
     type: "string",
     value: "TIME",
-    help: "with --server: the databases of that moment, each from its newest good backup: 2027-01-31T18:00Z (UTC), or latest (the default)",
+    help: `with --server: the databases of that moment, each from its newest good backup: latest (the default), ${TIME_HELP}; a day means its beginning`,
   },
   "databases-at-once": {
     type: "string",
@@ -64,7 +67,8 @@ export function refuseWithoutServer({ options }: Arguments): void {
 export async function restoreServerCommand(invocation: Invocation): Promise<number> {
   const { arguments: args, output, clock } = invocation;
   refuseOthers(args);
-  const at = momentOption(textOption(args, "at"), clock.now());
+  const timezone = output.style.timezone ?? "UTC";
+  const at = momentOption(textOption(args, "at"), { now: clock.now(), timezone });
   const atMost = { min: 1, max: 64 };
   const databasesAtOnce =
     integerOption("restore", "databases-at-once", textOption(args, "databases-at-once"), atMost) ?? 1;
@@ -81,9 +85,9 @@ export async function restoreServerCommand(invocation: Invocation): Promise<numb
     from: textOption(args, "from"),
     resume: isSet(args, "resume"),
   });
-  const { cause: _cause, ...shown } = report;
+  const { cause: _cause, isRefused, ...shown } = report;
   if (isSet(args, "json")) output.print(jsonText({ ...shown, dry_run: dryRun }));
-  else output.print(textOf(visibleData(shown), dryRun, output.style));
+  else output.print(textOf(visibleData({ ...shown, isRefused }), dryRun, output.style));
   return exitCodeFor(report);
 }
 
@@ -98,17 +102,16 @@ function refuseOthers({ options, positionals }: Arguments): void {
 }
 
 /** Undefined: the newest backups. */
-function momentOption(text: string | undefined, now: Date): Date | undefined {
-  if (text === undefined || text === "latest") return undefined;
-  const match = /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,3})?)?Z)?$/.exec(text);
-  const time = new Date(match ? text : Number.NaN);
-  const refuse = (problem: string) =>
-    new Pg321Error("usage", `restore: --at ${visible(text)} ${problem}`, {
-      hint: "latest, a day such as 2027-01-31, or 2027-01-31T18:00Z",
+export function momentOption(
+  text: string | undefined,
+  { now, timezone }: Pick<TimeContext, "now" | "timezone">,
+): Date | undefined {
+  if (text === "latest") return undefined;
+  const time = timeOption(text, { command: "restore", name: "at", now, timezone, edge: "first" });
+  if (time !== undefined && time > now)
+    throw new Pg321Error("usage", `restore: --at ${visible(text ?? "")} is in the future`, {
+      hint: `latest, ${TIME_HELP}`,
     });
-  if (Number.isNaN(time.getTime()) || !time.toISOString().startsWith(text.slice(0, 10)))
-    throw refuse("is not a time");
-  if (time > now) throw refuse("is in the future");
   return time;
 }
 
@@ -129,17 +132,26 @@ export function exitCodeFor({
 }
 
 function textOf(report: Omit<ServerRestoreReport, "cause">, isDryRun: boolean, style: Style): string {
-  const { server, globals, databases, left_out } = report;
+  const { server, globals, databases, left_out, isRefused } = report;
   const failed = databases.filter(({ outcome }) => outcome === "failed");
+  const hints = new Set(failed.flatMap(({ hint }) => hint ?? []));
   const rows = table(
     databases,
     [
       { title: "DATABASE", cell: ({ database }) => database },
       { title: "BACKUP", cell: ({ backup_id }) => shortId(backup_id) },
-      { title: "OF (UTC)", cell: ({ started_at }) => started_at.slice(0, 19).replace("T", " ") },
+      { title: timeTitle("OF", style), cell: ({ started_at }) => wallTime(started_at, style) },
       { title: "OUTCOME", cell: ({ outcome }) => coloured(outcome, style) },
-      { title: "TABLES", cell: ({ tables }) => (tables === null ? "-" : String(tables)), align: "right" },
-      { title: "ROWS", cell: ({ rows: count }) => (count === null ? "-" : String(count)), align: "right" },
+      {
+        title: "TABLES",
+        cell: ({ tables }) => (tables === null ? "-" : tables.toLocaleString("en")),
+        align: "right",
+      },
+      {
+        title: "ROWS",
+        cell: ({ rows: count }) => (count === null ? "-" : count.toLocaleString("en")),
+        align: "right",
+      },
       {
         title: "TIME",
         cell: ({ duration_ms }) => (duration_ms === null ? "-" : durationText(duration_ms)),
@@ -149,7 +161,9 @@ function textOf(report: Omit<ServerRestoreReport, "cause">, isDryRun: boolean, s
     style,
   );
   const whole = databases.length - failed.length;
-  const done = isDryRun ? `would restore ${plural(whole, "database")} of ${server}` : "";
+  const planned = isRefused
+    ? style.bad(`would change nothing: the target has ${plural(failed.length, "database")} in the way`)
+    : `would restore ${plural(whole, "database")} of ${server}`;
   return [
     ...globalsLines(globals, isDryRun, style),
     ...(globals === null
@@ -161,12 +175,11 @@ function textOf(report: Omit<ServerRestoreReport, "cause">, isDryRun: boolean, s
       : []),
     rows,
     ...left_out.map(({ database, reason }) => `${style.warn("left out")} ${database}: ${reason}`),
-    ...failed.flatMap(({ database, error, hint }) => [
-      `${style.bad("error:")} ${database}: ${error}`,
-      ...(hint === null ? [] : [`${style.dim("hint:")} ${hint}`]),
-    ]),
-    done ||
-      `${plural(whole, "database")} of ${server} ${whole === 1 ? "is" : "are"} there, ${failed.length} failed${missingText(left_out)}`,
+    ...failed.map(({ database, error }) => `${style.bad("error:")} ${database}: ${error}`),
+    ...[...hints].map((hint) => `${style.dim("hint:")} ${hint}`),
+    isDryRun
+      ? planned
+      : `${plural(whole, "database")} of ${server} ${whole === 1 ? "is" : "are"} there, ${failed.length} failed${missingText(left_out)}`,
     ...(failed.length > 0 && !isDryRun
       ? ["correct the reasons, then run the same command with --resume"]
       : []),

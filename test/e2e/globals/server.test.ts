@@ -82,6 +82,10 @@ test("a whole server comes back, past a failure, and goes on where it was cut of
   expect(refused).toMatchObject({ exitCode: 10 });
   expect(refused.stderr).toContain('database "app" already exists and is not empty');
   expect(refused.stderr).not.toContain("--resume");
+  const wouldBe = await installation.run(...words("--dry-run"));
+  expect(wouldBe).toMatchObject({ exitCode: 10 });
+  expect(wouldBe.stdout).toMatch(/would change nothing: the target has 1 database in the way$/m);
+  expect(wouldBe.stderr).not.toContain("could not be restored");
   // Also with --resume: no restore to this server was begun.
   const elsewhere = await installation.run(...words("--resume"));
   expect(elsewhere).toMatchObject({ exitCode: 10 });

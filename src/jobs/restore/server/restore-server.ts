@@ -29,9 +29,10 @@ export async function restoreServer(
   const [first] = refused;
   // A restore that goes on may meet databases that somebody has made meanwhile: those alone fail.
   const goesOn = resume && hasBegun && refused.length < plans.length;
-  if (first && !goesOn && !dryRun) throw first;
+  const isRefused = first !== undefined && !goesOn;
+  if (isRefused && !dryRun) throw first;
   const globals = await restoreGlobals(context, request, backups);
-  const report: ServerRestoreReport = { server, globals, databases: [], left_out };
+  const report: ServerRestoreReport = { server, globals, databases: [], left_out, isRefused };
   const results = new Map<Planned, RestoredDatabase>();
   await inParallel(plans, request.databasesAtOnce, async (plan) => {
     context.signal.throwIfAborted();
@@ -84,9 +85,10 @@ async function restoreOne(
   } catch (error) {
     context.signal.throwIfAborted();
     report.cause ??= error;
-    context.log.error("a database of the server could not be restored", {
-      ...{ server: request.server, database, error: messageOf(error) },
-    });
+    if (!request.dryRun)
+      context.log.error("a database of the server could not be restored", {
+        ...{ server: request.server, database, error: messageOf(error) },
+      });
     return { ...about, ...none, outcome: "failed", error: messageOf(error), hint: hintOf(error) };
   }
 }

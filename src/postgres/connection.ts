@@ -34,6 +34,8 @@ export interface Endpoint extends ServerAddress {
   database: string;
 }
 
+/** The name of pg321's sessions, and of those of the programs that it starts, in `pg_stat_activity`. */
+export const APPLICATION = "pg321";
 /** Where to look for the socket of a server without `host`, like the distributions' libpq. */
 const SOCKET_DIRS = ["/var/run/postgresql", "/run/postgresql", "/tmp"];
 const CONNECT_TIMEOUT_MS_DEFAULT = 10_000;
@@ -171,7 +173,7 @@ async function optionsOf(
     fetch_types: false,
     idle_timeout: 0,
     connect_timeout: endpoint.connect_timeout_ms / 1000,
-    connection: { application_name: "pg321" },
+    connection: { application_name: APPLICATION },
     onnotice: () => {},
   };
 }

@@ -175,6 +175,12 @@ export function databaseError(error: unknown, what: string, readsRows = false): 
   return newError(error as Error, { message: `${what}: ${shownText}`, outside }, known, hint ? [hint] : []);
 }
 
+/** SQLSTATE, or the code of a system error, of the error that a `Pg321Error` was made from. */
+export function sqlStateOf(error: unknown): string | undefined {
+  const { code } = ((error instanceof Pg321Error && error.cause) || {}) as { code?: unknown };
+  return typeof code === "string" ? code : undefined;
+}
+
 /** An error of the server as the `postgres` package throws it. */
 interface PostgresFields {
   code: unknown;

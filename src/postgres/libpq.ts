@@ -5,7 +5,7 @@ import { requireAnswer } from "../base/files/place.ts";
 import { makePrivateDirectory, type PrivateDirectory } from "../base/files/private-files.ts";
 import { homeDirectory } from "../base/process/become-user.ts";
 import type { Endpoint } from "./connection.ts";
-import { hostOf } from "./connection.ts";
+import { APPLICATION, hostOf } from "./connection.ts";
 
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -53,7 +53,7 @@ export async function libpqEnvironment(endpoint: Endpoint, tempDir: string): Pro
       PGDATABASE: endpoint.database,
       PGSSLMODE: endpoint.sslmode,
       PGCONNECT_TIMEOUT: String(Math.max(2, Math.ceil(endpoint.connect_timeout_ms / 1000))),
-      PGAPPNAME: "pg321",
+      PGAPPNAME: APPLICATION,
       ...Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== undefined)),
     },
     async [Symbol.asyncDispose]() {

@@ -1,5 +1,6 @@
 import { Pg321Error } from "../base/errors.ts";
 import { ChildError } from "../stream/process.ts";
+import { sqlStateOf } from "./errors.ts";
 import { messagesOf } from "./program-messages.ts";
 
 /** Programs before version 12 name a module first. */
@@ -29,6 +30,5 @@ export function isOfSnapshot(error: unknown): boolean {
 
 /** Whether one of our own sessions was refused because the server has no room for it or for its locks. */
 export function isShortage(error: unknown): boolean {
-  const { code } = ((error as { cause?: unknown } | undefined)?.cause ?? {}) as { code?: unknown };
-  return error instanceof Pg321Error && typeof code === "string" && SHORT.includes(code);
+  return SHORT.includes(sqlStateOf(error) ?? "");
 }

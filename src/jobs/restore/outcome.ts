@@ -2,7 +2,7 @@ import { messageOf } from "../../base/errors.ts";
 import type { RunOutcome } from "../../catalog/records.ts";
 import type { RowCounter } from "../../postgres/archive/data.ts";
 import type { ArchiveContents, ArchiveEntry } from "../../postgres/archive/format.ts";
-import { quoteIdentifier } from "../../postgres/archive/sql-text.ts";
+import { quoteQualified } from "../../postgres/archive/sql-text.ts";
 import type { StatementLimit } from "../../postgres/bounded-connection.ts";
 import { connectWithin } from "../../postgres/bounded-connection.ts";
 import type { Endpoint } from "../../postgres/connection.ts";
@@ -88,5 +88,5 @@ async function withoutPages(
 }
 
 function keyOf({ namespace = "", tag }: Pick<ArchiveEntry, "namespace" | "tag">): string {
-  return `${quoteIdentifier(namespace)}.${quoteIdentifier(tag)}`;
+  return quoteQualified(namespace, tag);
 }

@@ -12,6 +12,10 @@ export function quoteIdentifier(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }
 
+export function quoteQualified(schema: string, name: string): string {
+  return `${quoteIdentifier(schema)}.${quoteIdentifier(name)}`;
+}
+
 /** For a server with standard_conforming_strings, as all are by default. */
 export function quoteLiteral(text: string): string {
   return `'${text.replaceAll("'", "''")}'`;
@@ -37,6 +41,11 @@ export function tokensOf(sql: string): SqlToken[] {
   return tokens;
 }
 
+/** Whether it is this word (in lower case), and not a name in quotes. */
+export function isWord(token: SqlToken | undefined, word: string): boolean {
+  return token?.kind === "word" && token.value === word;
+}
+
 /** The statements of a text, without their semicolons. */
 export function statementsOf(sql: string): string[] {
   const statements: string[] = [];
@@ -56,7 +65,7 @@ export function renameDatabase(sql: string, from: string, to: string): string {
   let copied = 0;
   tokens.forEach((token, i) => {
     const before = tokens[i - 1];
-    if (before?.kind !== "word" || before.value !== "database" || token.value !== from) return;
+    if (!isWord(before, "database") || token.value !== from) return;
     renamed += sql.slice(copied, token.start) + quoteIdentifier(to);
     copied = token.end;
   });
@@ -72,7 +81,7 @@ const NO_ROLES = new Set(["public", "current_user", "current_role", "session_use
  */
 export function rolesNamedIn(statement: string): string[] {
   const tokens = tokensOf(statement);
-  const isWord = (i: number, value: string) => tokens[i]?.kind === "word" && tokens[i].value === value;
+  const isAt = (i: number, word: string) => isWord(tokens[i], word);
   const roles: string[] = [];
   const takeList = (from: number) => {
     for (let i = from; ; i += 2) {
@@ -82,16 +91,16 @@ export function rolesNamedIn(statement: string): string[] {
       if (tokens[i + 1]?.value !== ",") return;
     }
   };
-  const isGrant = tokens.some((_, i) => isWord(i, "grant") || isWord(i, "revoke"));
-  const isPolicy = isWord(0, "create") && isWord(1, "policy");
+  const isGrant = tokens.some((_, i) => isAt(i, "grant") || isAt(i, "revoke"));
+  const isPolicy = isAt(0, "create") && isAt(1, "policy");
   for (let i = 0; i < tokens.length; i++) {
-    if ((isGrant || isPolicy) && isWord(i, "to")) takeList(i + 1);
-    else if (isGrant && isWord(i, "from")) takeList(i + 1);
-    else if (isWord(i, "for") && isWord(i + 1, "role")) takeList(i + 2);
-    else if (isWord(i, "mapping") && isWord(i + 1, "for")) takeList(i + 2);
-    else if (i === 0 && isWord(0, "alter") && isWord(1, "role")) takeList(2);
+    if ((isGrant || isPolicy) && isAt(i, "to")) takeList(i + 1);
+    else if (isGrant && isAt(i, "from")) takeList(i + 1);
+    else if (isAt(i, "for") && isAt(i + 1, "role")) takeList(i + 2);
+    else if (isAt(i, "mapping") && isAt(i + 1, "for")) takeList(i + 2);
+    else if (i === 0 && isAt(0, "alter") && isAt(1, "role")) takeList(2);
     // The rest is the user's expression.
-    else if (isPolicy && (isWord(i, "using") || isWord(i, "check"))) break;
+    else if (isPolicy && (isAt(i, "using") || isAt(i, "check"))) break;
   }
   return roles;
 }

@@ -1,8 +1,9 @@
 import { plural, sizeText } from "../../base/text/amounts.ts";
+import { quoteLiteral, quoteQualified } from "../archive/sql-text.ts";
 import type { Connection } from "../connection.ts";
 import type { SelectedTables } from "../selected-tables.ts";
 import type { SequenceValue, TableCount } from "./facts.ts";
-import { inSubtransaction, isRefusal, relationName, textLiteral } from "./session.ts";
+import { inSubtransaction, isRefusal } from "./session.ts";
 import type { DumpedSequence, DumpedTable } from "./tables.ts";
 
 /** Pages that a sample of a large table reads. */
@@ -75,7 +76,7 @@ async function countTable(
     connection,
     `select (${rows})::text as rows, pg_relation_size(${oid})::text as bytes,
       coalesce(pg_relation_filenode(${oid}), 0)::int8::text as filenode,
-      ${textLiteral(relationName(table))}::regclass::oid = ${oid} as is_same`,
+      ${quoteLiteral(quoteQualified(table.schema, table.name))}::regclass::oid = ${oid} as is_same`,
     signal,
   );
   if (!found?.is_same || Number(found.filenode) !== table.filenode)
@@ -116,7 +117,7 @@ async function sampleTable(
 
 /** The rows that pg_dump dumps. */
 function source(table: DumpedTable, sample = ""): string {
-  return `from only ${relationName(table)} ${sample} ${table.condition ?? ""}`;
+  return `from only ${quoteQualified(table.schema, table.name)} ${sample} ${table.condition ?? ""}`;
 }
 
 /** The sequences' values, in their order; null for those that could not be read. Never throws. */
@@ -147,7 +148,8 @@ async function readTogether(
 ): Promise<SequenceValue[]> {
   signal.throwIfAborted();
   const each = sequences.map(
-    (one, place) => `select ${place} as place, last_value::text, is_called from ${relationName(one)}`,
+    (one, place) =>
+      `select ${place} as place, last_value::text, is_called from ${quoteQualified(one.schema, one.name)}`,
   );
   const rows = await inSubtransaction<SequenceValue & { place: number }>(
     connection,

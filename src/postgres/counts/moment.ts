@@ -1,6 +1,7 @@
 import type { Sql } from "postgres";
 import * as v from "valibot";
 import type { Connection } from "../connection.ts";
+import { sqlStateOf } from "../errors.ts";
 import { LAG_MS_SQL } from "../standby.ts";
 
 /** The moment of a dump: of the snapshot that it was made from. */
@@ -78,8 +79,7 @@ async function tried<T>(
     return found;
   });
   return await ask.catch(async (error: Error) => {
-    const { code } = (error.cause ?? {}) as { code?: string };
-    if (!UNKNOWN.includes(code ?? "")) throw error;
+    if (!UNKNOWN.includes(sqlStateOf(error) ?? "")) throw error;
     await connection.run("read on", (sql) => sql.unsafe("rollback to savepoint pg321_moment"));
     return null;
   });

@@ -1,9 +1,9 @@
 import { deadline, unlessAborted } from "../../base/abort.ts";
 import { systemClock } from "../../base/clock.ts";
 import { messageOf } from "../../base/errors.ts";
-import { quoteIdentifier } from "../archive/sql-text.ts";
 import type { Connection, Endpoint } from "../connection.ts";
 import { connect } from "../connection.ts";
+import { sqlStateOf } from "../errors.ts";
 
 /** Shown in `pg_stat_activity`. */
 export const COUNTS_APPLICATION = "pg321 counts";
@@ -77,23 +77,13 @@ export async function inSubtransaction<Row>(
 const LOCKED = "another session holds an exclusive lock on it, or waits for one";
 
 function reasonOf(error: unknown): string {
-  const code = ((error as Error).cause as { code?: unknown } | undefined)?.code;
-  if (code === "55P03") return LOCKED;
+  if (sqlStateOf(error) === "55P03") return LOCKED;
   const message = messageOf(error);
   return message.slice(message.indexOf(": cannot count: ") + 1).replace(/^: cannot count: /, "");
 }
 
 export function isRefusal(error: unknown): error is Refusal {
   return typeof error === "object" && error !== null && "isLost" in error;
-}
-
-/** The name of a relation, in SQL. */
-export function relationName({ schema, name }: { schema: string; name: string }): string {
-  return `${quoteIdentifier(schema)}.${quoteIdentifier(name)}`;
-}
-
-export function textLiteral(text: string): string {
-  return `'${text.replaceAll("'", "''")}'`;
 }
 
 /** Ends what the session of `pid` is doing now; without this the server would finish it although nobody waits for it. */

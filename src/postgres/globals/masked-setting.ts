@@ -1,4 +1,4 @@
-import { type SqlToken, tokensOf } from "../archive/sql-text.ts";
+import { isWord, type SqlToken, tokensOf } from "../archive/sql-text.ts";
 
 /** Shorter values may be ordinary words of a message. */
 const BARE_LENGTH_MIN = 8;
@@ -30,11 +30,10 @@ export function withoutHidden(message: string, hidden: readonly string[]): strin
 
 function valueTokens(sql: string): SqlToken[] {
   const tokens = tokensOf(sql);
-  const isWord = (at: number, word: string) => tokens[at]?.kind === "word" && tokens[at].value === word;
-  if (!isWord(0, "alter") || !isWord(1, "role")) return [];
-  const set = tokens.findIndex((_, i) => i > 2 && isWord(i, "set"));
+  if (!isWord(tokens[0], "alter") || !isWord(tokens[1], "role")) return [];
+  const set = tokens.findIndex((token, i) => i > 2 && isWord(token, "set"));
   if (set < 0) return [];
-  const to = tokens.findIndex((token, i) => i > set && (isWord(i, "to") || token.value === "="));
+  const to = tokens.findIndex((token, i) => i > set && (isWord(token, "to") || token.value === "="));
   return to < 0 ? [] : tokens.slice(to + 1);
 }
 

@@ -1,5 +1,5 @@
 import type { SqlToken } from "../archive/sql-text.ts";
-import { tokensOf } from "../archive/sql-text.ts";
+import { isWord, tokensOf } from "../archive/sql-text.ts";
 
 /** A role as pg_dumpall describes it. Texts are SQL as in the dump. */
 export interface GlobalRole {
@@ -193,10 +193,6 @@ class Reader {
       this.globals.parameterGrants.push({ role: nameOf(tokens[to + 1]), sql });
     else this.#unknown(statement);
   }
-}
-
-function isWord(token: SqlToken | undefined, word: string): boolean {
-  return token?.kind === "word" && token.value === word;
 }
 
 /** The name that a token is: a word in lower case, or a quoted name. */

@@ -1,18 +1,16 @@
 import { unlessAborted, unlessLate } from "../../base/abort.ts";
 import type { Clock } from "../../base/clock.ts";
 import { Pg321Error } from "../../base/errors.ts";
+import { quoteQualified } from "../archive/sql-text.ts";
 import type { Connection, Endpoint } from "../connection.ts";
-import { connect } from "../connection.ts";
-import { relationName } from "../counts/session.ts";
-import { VanishedError } from "../errors.ts";
+import { APPLICATION, connect } from "../connection.ts";
+import { sqlStateOf, VanishedError } from "../errors.ts";
 import { shownStatement } from "../restore/shown-statement.ts";
 import type { Relation } from "./patterns.ts";
 import type { SnapshotRelation } from "./plan.ts";
 
 /** Shown in `pg_stat_activity`. */
 export const LOCKS_APPLICATION = "pg321 locks";
-/** Of the streams of a dump, as of all programs of libpq that pg321 starts. */
-const STREAMS_APPLICATION = "pg321";
 const TABLES_AT_ONCE = 200;
 const LOOK_INTERVAL_MS = 500;
 /** For an answer of the session with the locks, which has nothing else to do. */
@@ -72,7 +70,9 @@ async function lock(
     await sql.unsafe("begin read only");
   });
   for (let at = 0; at < tables.length; at += TABLES_AT_ONCE) {
-    const names = tables.slice(at, at + TABLES_AT_ONCE).map(relationName);
+    const names = tables
+      .slice(at, at + TABLES_AT_ONCE)
+      .map(({ schema, name }) => quoteQualified(schema, name));
     try {
       await connection.run("lock the tables of the dump", (sql) =>
         sql.unsafe(`lock table only ${names.join(", only ")} in access share mode`),
@@ -93,7 +93,7 @@ async function explained(
   tables: readonly SnapshotRelation[],
 ): Promise<unknown> {
   if (!(error instanceof Pg321Error)) return error;
-  const { code } = (error.cause ?? {}) as { code?: string };
+  const code = sqlStateOf(error);
   if (GONE.includes(code ?? "")) return vanished(error.message, error);
   if (code !== LOCK_NOT_AVAILABLE) return error;
   const holders = await lockHolders(connection, tables).catch(() => []);
@@ -236,7 +236,7 @@ class HeldLocks implements TableLocks {
             where l.pid = w.pid and not l.granted and l.relation is not null limit 1) as relation
         from waiting w
         where pg_backend_pid() = any(w.blockers) and exists (select from waiting o
-          where o.application_name = ${STREAMS_APPLICATION} and w.pid = any(o.blockers))`,
+          where o.application_name = ${APPLICATION} and w.pid = any(o.blockers))`,
     );
   }
 

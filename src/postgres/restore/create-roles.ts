@@ -1,5 +1,5 @@
-import { Pg321Error } from "../../base/errors.ts";
 import type { Connection } from "../connection.ts";
+import { sqlStateOf } from "../errors.ts";
 import { createRole } from "./preflight.ts";
 
 /** duplicate_object; and unique_violation, if another session created the role at the same moment. */
@@ -31,6 +31,5 @@ export async function createRoles(target: Connection, names: readonly string[]):
 }
 
 function isThere(error: unknown): boolean {
-  const cause = error instanceof Pg321Error ? error.cause : undefined;
-  return EXISTS.includes(String((cause as { code?: unknown } | undefined)?.code));
+  return EXISTS.includes(sqlStateOf(error) ?? "");
 }

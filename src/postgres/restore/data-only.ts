@@ -1,6 +1,6 @@
 import { plural } from "../../base/text/amounts.ts";
 import type { ArchiveEntry } from "../archive/format.ts";
-import { quoteIdentifier, quoteLiteral, tokensOf } from "../archive/sql-text.ts";
+import { quoteLiteral, quoteQualified, tokensOf } from "../archive/sql-text.ts";
 import type { Connection } from "../connection.ts";
 import { positionOf } from "./setval.ts";
 
@@ -101,7 +101,7 @@ function some(names: readonly string[]): string {
 }
 
 function nameOf({ namespace = "", tag }: ArchiveEntry): string {
-  return `${quoteIdentifier(namespace)}.${quoteIdentifier(tag)}`;
+  return quoteQualified(namespace, tag);
 }
 
 function plainName(entry: ArchiveEntry | undefined): string {

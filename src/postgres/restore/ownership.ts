@@ -6,6 +6,7 @@ import type { StatementLimit } from "../bounded-connection.ts";
 import { connectWithin } from "../bounded-connection.ts";
 import type { Connection } from "../connection.ts";
 import { connect, type Endpoint } from "../connection.ts";
+import { sqlStateOf } from "../errors.ts";
 import type { LeftOut } from "./left-out.ts";
 
 /** What is not restored as it was backed up, for servers whose administrator is no superuser. */
@@ -129,8 +130,7 @@ export async function connectAs(
 
 /** A target that does not exist is created only on request: its name may be a mistake. */
 function withoutDatabase(error: unknown): unknown {
-  const { cause } = error as { cause?: { code?: unknown } };
-  if (!(error instanceof Pg321Error) || cause?.code !== "3D000") return error;
+  if (!(error instanceof Pg321Error) || sqlStateOf(error) !== "3D000") return error;
   const hint = "check the name of the database, or add --create; nothing was changed";
   return new Pg321Error(error.code, error.message, { hint, cause: error });
 }

@@ -3,7 +3,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Sql } from "postgres";
 import { manifestKey, objectKey } from "../../../src/jobs/copies/object-key.ts";
-import { quoteIdentifier } from "../../../src/postgres/archive/sql-text.ts";
+import { quoteQualified } from "../../../src/postgres/archive/sql-text.ts";
 import { pgDumpFor } from "../../../src/postgres/binaries.ts";
 import type { ContainerMember } from "../../../src/sealed/container/format.ts";
 import { interleave } from "../../../src/sealed/container/interleave.ts";
@@ -64,9 +64,7 @@ export async function dumpStreams(
     ];
     for (let i = 0; i < streams; i++) {
       const own = relations.filter((_, at) => at % streams === i);
-      const patterns = own.map(
-        ({ schema, name }) => `--table=${quoteIdentifier(schema)}.${quoteIdentifier(name)}`,
-      );
+      const patterns = own.map(({ schema, name }) => `--table=${quoteQualified(schema, name)}`);
       archives.push([`data-${i + 1}`, await dump("--section=data", ...patterns)]);
     }
     return archives;

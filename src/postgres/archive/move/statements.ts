@@ -1,5 +1,5 @@
 import type { SqlToken } from "../sql-text.ts";
-import { quoteIdentifier, statementsOf, tokensOf } from "../sql-text.ts";
+import { isWord, quoteQualified, statementsOf, tokensOf } from "../sql-text.ts";
 
 /** Thrown with the reason why a statement of the archive cannot be rewritten for another schema. */
 export class NotMovable extends Error {}
@@ -24,7 +24,7 @@ export function movedTable(definition: string, schema: string, isMoved: IsMoved)
     (element) => columnOf(sql, element) ?? [],
   );
   const tail = tailOf(sql, tokens.slice(close + 1), schema, isMoved);
-  const create = `CREATE ${isUnlogged ? "UNLOGGED " : ""}TABLE ${qualify(schema, name)}`;
+  const create = `CREATE ${isUnlogged ? "UNLOGGED " : ""}TABLE ${quoteQualified(schema, name)}`;
   return `${create} (\n    ${columns.join(",\n    ")}\n)${tail};\n`;
 }
 
@@ -92,18 +92,10 @@ function renamed(
     const { namespace, name, start, end } = qualifiedAt(tokens, place);
     if (!isMoved(namespace, name))
       throw new NotMovable(`it names ${namespace}.${name}, which is not selected`);
-    text += sql.slice(copied, start) + qualify(schema, name);
+    text += sql.slice(copied, start) + quoteQualified(schema, name);
     copied = end;
   }
   return text + sql.slice(copied);
-}
-
-function qualify(schema: string, name: string): string {
-  return `${quoteIdentifier(schema)}.${quoteIdentifier(name)}`;
-}
-
-function isWord(token: SqlToken | undefined, value: string): boolean {
-  return token?.kind === "word" && token.value === value;
 }
 
 /** pg_dump qualifies every name, and writes those in lower case without quotes. */
@@ -201,7 +193,7 @@ function tailOf(sql: string, tokens: readonly SqlToken[], schema: string, isMove
         const { namespace, name } = qualifiedAt(parent, 0);
         if (!isMoved(namespace, name))
           throw new NotMovable(`it inherits from ${namespace}.${name}, which is not selected`);
-        return qualify(schema, name);
+        return quoteQualified(schema, name);
       });
       tail += `\nINHERITS (${parents.join(", ")})`;
     } else if (isWord(tokens[i], "partition") && isWord(tokens[i + 1], "by"))

@@ -66,12 +66,23 @@ export function databaseRuleName({ server, name }: Pick<DatabaseConfig, "server"
   return server === undefined ? name : `${server}/${name}`;
 }
 
+/** Those found for each database: they are asked for again for each copy of it. */
+const found = new WeakMap<readonly DatabaseConfig[], Map<string, readonly DatabaseConfig[]>>();
+
 /** The tables that match a database, the one that wins first: the most specific, among equals the last in the file. */
-export function rulesFor({ database: all = [] }: DatabaseRules, server: string, database: string) {
-  return all
-    .toReversed()
-    .filter((one) => matchesDatabase(one, server, database))
-    .toSorted(byRank);
+export function rulesFor(
+  { database: all = [] }: DatabaseRules,
+  server: string,
+  database: string,
+): readonly DatabaseConfig[] {
+  if (all.length === 0) return all;
+  const known = found.getOrInsertComputed(all, () => new Map());
+  return known.getOrInsertComputed(`${server}/${database}`, () =>
+    all
+      .toReversed()
+      .filter((one) => matchesDatabase(one, server, database))
+      .toSorted(byRank),
+  );
 }
 
 function byRank(a: DatabaseConfig, b: DatabaseConfig): number {

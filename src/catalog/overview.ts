@@ -126,7 +126,7 @@ export interface Overview {
   recentBackups(server: string, database: string, limit: number): Promise<BackupPoint[]>;
   /**
    * Sizes of the good dumps of a database, kind and selection (`left_out.key` of the facts; empty: everything) that began
-   * at `since` or later and before `before`; newest first, at most `limit`.
+   * at `since` or later and before `before`; newest first, at most `limit` of the newest 100 of any selection.
    */
   dumpSizes(
     of: Pick<BackupRecord, "server" | "database" | "kind">,

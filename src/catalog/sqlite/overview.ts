@@ -60,12 +60,16 @@ const SKIPPED_IN_A_ROW = `SELECT count(*) AS skipped FROM runs
     ORDER BY scheduled_for DESC LIMIT 1), '') AND scheduled_for <= $until`;
 /** Databases read without a pause. */
 const NAMES_AT_ONCE = 50;
+const DUMPS_SEARCHED = 100;
 const ENDED: readonly RunOutcome[] = ["OK", "PARTIAL", "FAILED", "INTERRUPTED"];
 
-const DUMP_SIZES = `SELECT dump_bytes FROM backups
-  WHERE server = $server AND database = $database AND started_at >= $since AND started_at < $before
-    AND kind = $kind AND status IN ('VERIFIED', 'PARTIAL') AND dump_bytes IS NOT NULL
-    AND coalesce(json_extract(facts, '$.left_out.key'), '') = $selection
+/** Facts are large, and after a change of the selection all older dumps have another one. */
+const DUMP_SIZES = `SELECT dump_bytes FROM (
+    SELECT dump_bytes, facts, started_at, id FROM backups
+    WHERE server = $server AND database = $database AND started_at >= $since AND started_at < $before
+      AND kind = $kind AND status IN ('VERIFIED', 'PARTIAL') AND dump_bytes IS NOT NULL
+    ORDER BY started_at DESC, id DESC LIMIT ${DUMPS_SEARCHED})
+  WHERE coalesce(json_extract(facts, '$.left_out.key'), '') = $selection
   ORDER BY started_at DESC, id DESC LIMIT $limit`;
 
 /** The part of the SQLite catalog that `/status` and the metrics use. */

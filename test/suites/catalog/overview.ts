@@ -152,6 +152,38 @@ function recent(make: MakeFixture): void {
       expect(await overview.recentBackups("main", "app", 2)).toEqual([partial, failed].map(point));
       expect(await overview.recentBackups("other", "app", 2)).toEqual([]);
     }));
+
+  test("have the sizes of good dumps of one selection, newest first, among the newest 100 of any", () =>
+    onNew(make, async (catalog) => {
+      const [server, database, status] = ["main", "app", "VERIFIED"] as const;
+      const dump = (minute: number, key?: string, change: Partial<BackupRecord> = {}) =>
+        catalog.insertBackup(
+          backupRecord({
+            ...{
+              database,
+              status,
+              dump_bytes: minute,
+              facts: key === undefined ? null : { left_out: { key } },
+            },
+            started_at: new Date(Date.UTC(2026, 0, 1, 0, minute)).toISOString(),
+            ...change,
+          }),
+        );
+      const sizes = (selection: string, limit: number) =>
+        catalog.overview.dumpSizes(
+          { server, database, kind: "dump" },
+          { since: at(1), before: at(2), limit, selection },
+        );
+      for (const minute of [1, 2, 3]) await dump(minute);
+      for (let minute = 4; minute <= 100; minute++) await dump(minute, "part");
+      await dump(101, "part", { status: "FAILED" });
+      await dump(102, "part", { database: "other" });
+      expect(await sizes("", 2)).toEqual([3, 2]);
+      expect(await sizes("", 5)).toEqual([3, 2, 1]);
+      expect(await sizes("part", 3)).toEqual([100, 99, 98]);
+      await dump(103, "part");
+      expect(await sizes("", 5)).toEqual([3, 2]);
+    }));
 }
 
 function storages(make: MakeFixture): void {

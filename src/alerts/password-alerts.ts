@@ -1,10 +1,15 @@
-import { GLOBALS_DATABASE } from "../catalog/globals.ts";
+import { backupName, GLOBALS_DATABASE } from "../catalog/globals.ts";
 import type { BackupRecord } from "../catalog/records.ts";
 import { raiseAlert, resolveAlert } from "./alert.ts";
 import type { AlertContext } from "./alert-context.ts";
 
 /** Earlier globals that are searched for passwords; an alert is open long before there are so many without. */
 const EARLIER = 100;
+
+/** The key of the alert about the backup of a server's globals. */
+export function globalsKey(server: string): string {
+  return `backup ${backupName({ server, database: GLOBALS_DATABASE })}`;
+}
 
 /** The key of the alert about globals that have lost the passwords of roles. */
 export function passwordsKey(server: string): string {

@@ -21,7 +21,7 @@ export async function alertTests(
     backup_id,
     storage,
     target,
-    checks: checks.filter(({ is_ok }) => !is_ok).map(withoutValues),
+    checks: checks.filter(({ is_ok }) => !is_ok).map(withoutRowData),
   };
   if (outcome === "ERROR") {
     await raiseAlert(context, {
@@ -68,7 +68,7 @@ async function hasNewerFailed({ catalog }: AlertContext, passed: RestoreTestReco
 }
 
 /** An alert leaves this host: errors of pg_restore may quote rows, and the answers of queries are data. */
-function withoutValues(check: RestoreTestCheck): RestoreTestCheck {
+function withoutRowData(check: RestoreTestCheck): RestoreTestCheck {
   if (check.name === "pg_restore") return { ...check, detail: null };
   return check.name.startsWith("check ") ? { ...check, found: null, detail: null } : check;
 }

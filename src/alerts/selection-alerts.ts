@@ -1,13 +1,13 @@
 import { messageOf } from "../base/errors.ts";
 import { shellQuoted } from "../base/text/shell.ts";
-import { backupName, GLOBALS_DATABASE } from "../catalog/globals.ts";
+import { backupName } from "../catalog/globals.ts";
 import type { AlertRecord } from "../catalog/records.ts";
 import { databasePattern } from "../config/database-pattern.ts";
 import { type IdlePattern, idlePatterns } from "../config/idle-patterns.ts";
 import type { AlertRequest } from "./alert.ts";
 import { raiseAlert, resolveAlert, supersedeAlert } from "./alert.ts";
 import type { AlertContext } from "./alert-context.ts";
-import { passwordsKey } from "./password-alerts.ts";
+import { globalsKey, passwordsKey } from "./password-alerts.ts";
 
 /** How the keys of these alerts begin. */
 export const GONE_KEY = "gone ";
@@ -113,8 +113,7 @@ async function endUnselected(context: AlertContext, gone: ReadonlySet<string>): 
   for (const { key, server, database } of await context.catalog.alerts({ open: true })) {
     if (server === null) continue;
     const name = database === null ? server : `${server}/${database}`;
-    const globals = backupName({ server, database: GLOBALS_DATABASE });
-    const isOfServer = database === null && [passwordsKey(server), `backup ${globals}`].includes(key);
+    const isOfServer = database === null && [passwordsKey(server), globalsKey(server)].includes(key);
     if (key !== `backup ${name}` && !isOfServer) continue;
     if (!isSelected(context, { server, database }))
       await resolveAlert(context, key, `the config no longer selects ${name}`);

@@ -1,7 +1,7 @@
 import { raiseAlert, resolveAlert } from "../../alerts/alert.ts";
 import type { AlertContext } from "../../alerts/alert-context.ts";
 import { shareText } from "../../alerts/copy-alerts.ts";
-import { alertPasswords, passwordsKey } from "../../alerts/password-alerts.ts";
+import { alertPasswords, globalsKey, passwordsKey } from "../../alerts/password-alerts.ts";
 import { alertSuccess } from "../../alerts/run-alerts.ts";
 import { alertIfShrunk } from "../../alerts/shrink.ts";
 import { alertUnmatched } from "../../alerts/unmatched-alerts.ts";
@@ -9,7 +9,7 @@ import { Pg321Error } from "../../base/errors.ts";
 import { plural } from "../../base/text/amounts.ts";
 import { shellQuoted } from "../../base/text/shell.ts";
 import { copyWord } from "../../base/text/states.ts";
-import { backupName, GLOBALS_DATABASE, isGlobalsPlace } from "../../catalog/globals.ts";
+import { backupName, isGlobalsPlace } from "../../catalog/globals.ts";
 import type { RunRecord } from "../../catalog/records.ts";
 import { alertLag } from "../standby/lag-alert.ts";
 import { alertHooks } from "./hook-alerts.ts";
@@ -69,11 +69,6 @@ async function endOfServers(
     if (own.length > 0 || present.some(({ server }) => server === name))
       await resolveAlert(context, `backup ${name}`, `the databases of server ${name} are listed again`);
   }
-}
-
-/** The key of the alert about the backup of a server's globals. */
-export function globalsKey(server: string): string {
-  return `backup ${backupName({ server, database: GLOBALS_DATABASE })}`;
 }
 
 /** Whether the globals lack only copies in storages that failed for a database too: the alert about that is enough. */

@@ -91,17 +91,17 @@ export function faultText({ entry, message, detail }: RestoreFault): string {
 }
 
 /** One error of pg_restore for what leaves this host: its entry, and its message as far as that has no values of rows. */
-export function kindText({
-  entry,
-  message,
-  detail = null,
-  context,
-}: FaultTexts & Pick<RestoreFault, "entry">): string {
-  const kind = isOfFunction({ message, detail, context }) ? OF_FUNCTION : messageKind(message, entry ?? "");
-  return entry === null ? kind : `${entry}: ${kind}`;
+export function kindText(fault: FaultTexts): string {
+  const kind = shownMessage(fault);
+  return fault.entry === null ? kind : `${fault.entry}: ${kind}`;
 }
 
-type FaultTexts = Pick<RestoreFault, "message" | "context"> & Partial<Pick<RestoreFault, "detail">>;
+/** The message as far as it has no values of rows. */
+export function shownMessage(fault: FaultTexts): string {
+  return isOfFunction(fault) ? OF_FUNCTION : messageKind(fault.message, fault.entry ?? "");
+}
+
+type FaultTexts = Pick<RestoreFault, "entry" | "message" | "context"> & Partial<Pick<RestoreFault, "detail">>;
 
 /** Whether a function has chosen the words of an error: they may be values of rows. */
 export function isOfFunction({ message, detail = null, context }: FaultTexts): boolean {

@@ -1,5 +1,4 @@
-import { messageKind, OF_FUNCTION } from "../../postgres/message-kind.ts";
-import { isOfFunction, type RestoreFault } from "./faults.ts";
+import { isOfFunction, type RestoreFault, shownMessage } from "./faults.ts";
 
 /** The parts of details that have no value of a row; `(…)` stands for the values. PostgreSQL has more kinds of details. */
 const DETAILS = [
@@ -18,12 +17,11 @@ const CONTEXTS = [
  * hint of PostGIS, a context of JSON, a message in another language), so only known parts stay.
  */
 export function withoutValues(fault: RestoreFault): RestoreFault {
-  const { entry, message, detail, context } = fault;
-  const ofFunction = isOfFunction(fault);
+  const { detail, context } = fault;
   return {
     ...fault,
-    message: ofFunction ? OF_FUNCTION : messageKind(message, entry ?? ""),
-    detail: ofFunction || detail === null ? null : shownDetail(detail),
+    message: shownMessage(fault),
+    detail: detail === null || isOfFunction(fault) ? null : shownDetail(detail),
     hint: null,
     context: context === null ? null : shownContext(context),
   };

@@ -1,11 +1,11 @@
-import { lstat, mkdir, readdir, rename, rm } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { mkdir, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
-import { isInUse, makerOfTag, processTag } from "../../base/files/private-files.ts";
 import type { ContainerMember } from "../../sealed/container/format.ts";
 import type { SplitContainer } from "../../sealed/container/split.ts";
 import type { SealedVersion } from "../../sealed/file-key.ts";
 import { openDump } from "../load/dump-form.ts";
+import { partPath, removeLeftParts } from "./left-parts.ts";
 import { requireAbsent, writeNewFile } from "./new-file.ts";
 
 export interface WrittenDump {
@@ -24,7 +24,7 @@ export async function writeNewDump(
   version?: SealedVersion,
 ): Promise<WrittenDump> {
   const path = withoutSlashes(written);
-  await removeLeftDirectories(path).catch((error) => refuseDirectory(path, error));
+  await removeLeftParts(path, "directory").catch((error) => refuseDirectory(path, error));
   const { container, archive } = await openDump(dump, version);
   if (archive && path !== written)
     throw new Pg321Error("usage", `${written}: the dump is one file, not a directory`, {
@@ -41,7 +41,7 @@ function withoutSlashes(path: string): string {
 }
 
 async function writeNewDirectory(path: string, container: SplitContainer): Promise<WrittenDump> {
-  const temporary = `${path}.pg321-${processTag()}.part`;
+  const temporary = partPath(path);
   await mkdir(temporary, { mode: 0o700 }).catch((error) => refuseDirectory(path, error));
   try {
     const written = await writeMembers(temporary, container);
@@ -81,20 +81,6 @@ async function writeMembers(directory: string, container: SplitContainer): Promi
   }
   const sizes = await Promise.all(writing);
   return { bytes: sizes.reduce((sum, size) => sum + size, 0), files };
-}
-
-/** Removes the directories of killed processes for the same name: rows must not stay on disk. */
-async function removeLeftDirectories(path: string): Promise<void> {
-  const [start, end] = [`${basename(path)}.pg321-`, ".part"];
-  for (const name of await readdir(dirname(path))) {
-    if (!name.startsWith(start) || !name.endsWith(end)) continue;
-    const maker = makerOfTag(name.slice(start.length, -end.length));
-    if (maker === undefined) continue;
-    const directory = join(dirname(path), name);
-    const stats = await lstat(directory).catch(() => undefined);
-    if (!stats?.isDirectory() || stats.uid !== process.geteuid?.() || isInUse(maker, stats.mtimeMs)) continue;
-    await rm(directory, { recursive: true, force: true });
-  }
 }
 
 function refuseDirectory(path: string, cause: unknown): never {

@@ -1,9 +1,9 @@
-import { link, lstat, open, readdir, rm } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { link, lstat, open, rm } from "node:fs/promises";
+import { dirname } from "node:path";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { requireAnswer } from "../../base/files/place.ts";
-import { isInUse, makerOfTag, processTag } from "../../base/files/private-files.ts";
 import { writeWhole } from "../../base/files/write-whole.ts";
+import { partPath, removeLeftParts } from "./left-parts.ts";
 
 /** Something that bytes can be written to, such as stdout. */
 export interface ByteSink {
@@ -15,8 +15,8 @@ export interface ByteSink {
  * the same name are removed. Throws code `usage` or `storage`.
  */
 export async function writeNewFile(path: string, source: AsyncIterable<Uint8Array>): Promise<number> {
-  await removeLeft(path).catch((error) => refuse(path, error));
-  const temporary = `${path}.pg321-${processTag()}.part`;
+  await removeLeftParts(path, "file").catch((error) => refuse(path, error));
+  const temporary = partPath(path);
   const file = await open(temporary, "wx", 0o600).catch((error) => refuse(path, error));
   try {
     try {
@@ -32,20 +32,6 @@ export async function writeNewFile(path: string, source: AsyncIterable<Uint8Arra
     }
   } finally {
     await rm(temporary, { force: true });
-  }
-}
-
-/** Removes partial files of killed processes: a plain dump must not stay on disk. */
-async function removeLeft(path: string): Promise<void> {
-  const [start, end] = [`${basename(path)}.pg321-`, ".part"];
-  for (const name of await readdir(dirname(path))) {
-    if (!name.startsWith(start) || !name.endsWith(end)) continue;
-    const maker = makerOfTag(name.slice(start.length, -end.length));
-    if (maker === undefined) continue;
-    const file = join(dirname(path), name);
-    const stats = await lstat(file).catch(() => undefined);
-    if (!stats?.isFile() || stats.uid !== process.geteuid?.() || isInUse(maker, stats.mtimeMs)) continue;
-    await rm(file, { force: true });
   }
 }
 

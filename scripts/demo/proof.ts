@@ -27,7 +27,7 @@ export async function tellProof(
   signal.throwIfAborted();
   await narrator.scene(
     "Two copies, one of them locked",
-    "With the live database that makes three copies on two kinds of storage, one off-site. The lock counts because the bucket confirmed it.",
+    "With the live database that makes three copies on two kinds of storage, one off-site. The lock counts because the bucket confirmed it. status shows the five marks in the column 3-2-1-1-0; no daemon runs here, so it reads the catalog.",
   );
   await stage.show("pg321 backup");
   await narrator.say("");
@@ -44,8 +44,8 @@ export async function tellProof(
     "One byte changes in the copy on the disk. verify finds it and ends with 14; the database now lacks a copy.",
   );
   await stage.show(await flipByteCommand(stage, "disk"));
-  await stage.show("pg321 verify", 14);
-  await narrator.say("");
+  const { exitCode } = await stage.show("pg321 verify", 14);
+  await narrator.say(narrator.style.dim(`(exit ${exitCode})`), "");
   await showMarks(stage, { held: "fewer" });
   await narrator.scene("… and gained back", "repair replaces the damaged copy from the one in the bucket.");
   await stage.show("pg321 repair");

@@ -123,6 +123,7 @@ function textOf(
   const { backup, copies } = found;
   const counted = parseFacts(backup.facts);
   const { duration_ms, ratio, streams } = backupJson(found);
+  const program = backup.kind === "globals" ? "pg_dumpall" : "pg_dump";
   const facts: [string, string | null][] = [
     ["backup", backup.id],
     ["database", backupName(backup)],
@@ -154,11 +155,11 @@ function textOf(
     ["encryption", backup.encryption],
     ["sealed to", backup.recipients],
     ["server version", backup.server_version],
-    ["pg_dump", backup.pg_dump_version],
+    [program, backup.pg_dump_version],
     ["previous", backup.previous_id],
     ["held", backup.held_at && holdText(backup)],
     ["error", backup.error && !isEndedByHand(backup) ? style.bad(backup.error) : null],
-    ["pg_dump said", stderrTail],
+    [`${program} said`, stderrTail],
   ];
   const lines = facts.flatMap(([name, value]) =>
     value === null ? [] : [`${style.bold(name.padEnd(NAME_WIDTH))} ${value}`],

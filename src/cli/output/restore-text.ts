@@ -113,7 +113,10 @@ function linesOfLacks(
         `${style.warn(LACK_WORDS[kind] ?? `lacks ${kind}`)} ${name}${sql === null ? `: ${hint}` : ""}`,
     ),
     ...(statements.length > 0
-      ? [`run in psql as a superuser${hasRoles ? ", or add --create-roles" : ""}:`, ...statements]
+      ? [
+          `run in psql as a superuser${hasRoles ? ", or add --with-globals (roles as they were) or --create-roles (without login)" : ""}:`,
+          ...statements,
+        ]
       : []),
   ];
 }

@@ -79,7 +79,7 @@ async function effectiveOf(
       warn(`"${written}" in ${holder} matches no database`);
   for (const { server, database } of databases) {
     const used = storagesFor(config, server, database);
-    if (used === undefined) continue;
+    if (used === undefined || config.storage.every(({ name }) => used.includes(name))) continue;
     const { isMet, message } = threeTwoOne(
       config.storage.filter(({ name }) => used.includes(name)),
       config.rule,
@@ -121,6 +121,9 @@ function linesOf(value: object, style: Style, indent = ""): string[] {
         ...linesOf(item, style, `${indent}  `),
       ]);
     }
+    // Sentences, unlike the values of a list.
+    if (key === "warnings" && Array.isArray(member) && member.length > 0)
+      return [`${indent}${key}:`, ...member.map((text) => `${indent}  ${visible(String(text))}`)];
     if (Array.isArray(member)) {
       const items = member.length === 0 ? "none" : visible(member.join(", "));
       return [`${indent}${key} = ${items}`];

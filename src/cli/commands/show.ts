@@ -74,7 +74,7 @@ function hooksText(hooks: HookRuns | undefined, style: Style): string | null {
   const indent = `\n${" ".repeat(NAME_WIDTH)} `;
   const lines = HOOK_KINDS.flatMap((kind) =>
     hooks[kind].flatMap(({ name, outcome, duration_ms, error, output }) => [
-      `${kind} "${name}" ${outcome === "OK" ? style.good("OK") : style.bad("failed")} in ${durationText(duration_ms)}${error === null ? "" : `: ${error}`}`,
+      `${kind} "${name}" ${outcome === "OK" ? style.good("OK") : style.bad("failed")} in ${durationText(duration_ms)}${error === null ? "" : `: ${withoutLabel(error)}`}`,
       ...output
         .trimEnd()
         .split("\n")
@@ -82,6 +82,11 @@ function hooksText(hooks: HookRuns | undefined, style: Style): string | null {
     ]),
   );
   return lines.length === 0 ? null : lines.join(indent);
+}
+
+/** `exit code 3: no space`: the line names the hook already. */
+function withoutLabel(error: string): string {
+  return error.replace(/^hook \w+ "[^"]*" failed: /, "");
 }
 
 /** Columns of the names on the left. */

@@ -16,5 +16,5 @@ function isShown({ value, rule, key }: EffectiveSetting): boolean {
 }
 
 function settingText({ key, value }: EffectiveSetting): string {
-  return `${key} = ${value === null ? "as there" : visible(value)}`;
+  return `${key} = ${value === null ? "that of each storage" : visible(value)}`;
 }

@@ -23,7 +23,7 @@ const word = leaf("a text", (value) =>
   typeof value === "string" && !value.includes("\u0000") ? value : undefined,
 );
 const words = list(word, 'an array such as ["/usr/local/bin/hook", "argument"]');
-const sql = leaf('SQL, such as "select pg_switch_wal()"', (value) =>
+const sql = leaf('SQL, such as "notify backup_begins"', (value) =>
   typeof value === "string" && value.trim() !== "" && !value.includes("\u0000") ? value : undefined,
 );
 const command: v.GenericSchema<unknown, string | string[]> = v.lazy((value) =>

@@ -16,7 +16,7 @@ export async function alertHooks(context: AlertContext, backup: BackupRecord): P
     return resolveAlert(context, key, `every hook of the backup of ${name} succeeds again`);
   await raiseAlert(context, {
     ...{ level: "WARNING", job: "backup", run_id, server, database, key },
-    message: `the backup of ${name} is made, but ${errors.join("; ")}`,
+    message: `the backup of ${name} was made, but ${errors.join("; ")}`,
     metadata: { backup_id: id, hint: `correct the hook; its output: pg321 show ${id.slice(0, 8)}` },
   });
 }

@@ -114,7 +114,7 @@ test("a failing pre_backup fails the backup by its name, unless it may continue"
   expect(made).toMatchObject({ exitCode: 0, shown: { status: "VERIFIED" } });
   const open = async () => (await openHookAlerts()).map(({ message }) => message);
   expect(await open()).toEqual([
-    expect.stringMatching(/ is made, but hook pre_backup "freeze" failed: exit code 3$/),
+    expect.stringMatching(/ was made, but hook pre_backup "freeze" failed: exit code 3$/),
   ]);
   expect(made.json.backups[0].warnings).toEqual(['hook pre_backup "freeze" failed: exit code 3']);
   expect(made.stderr).not.toContain("the dump has a warning");

@@ -54,6 +54,8 @@ const S3_SERVERS = [
 const TOOLS = ["age", "faketime", "zstd", "procps", "util-linux"];
 /** For tests of the service in a real systemd, and of its page in a real browser. */
 const SERVICE = ["systemd", "chromium", "fonts-dejavu-core"];
+/** For tests of completion in real shells, and of the man pages. */
+const WORDS = ["bash-completion", "fish", "mandoc", "man-db", "zsh"];
 /** Debian packages that each purpose needs. */
 const PACKAGES = {
   build: [],
@@ -63,6 +65,7 @@ const PACKAGES = {
     ...S3_SERVERS,
     ...TOOLS,
     ...SERVICE,
+    ...WORDS,
     "curl",
     "gzip",
     "openssl",

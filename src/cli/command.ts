@@ -5,11 +5,31 @@ import type { Output, Style } from "./output/output.ts";
 
 type ParsedOptions = NonNullable<ParseArgsConfig["options"]>;
 
+/** Values that completion looks up in config and catalog; `target` is SERVER/DATABASE. */
+export type LiveKind =
+  | "database"
+  | "target"
+  | "server"
+  | "storage"
+  | "notifier"
+  | "backup"
+  | "good-backup"
+  | "held-backup"
+  | "alert";
+
+/** The values that an argument or option can have, for completion; none for free text. */
+export interface Values {
+  words?: readonly string[];
+  live?: readonly LiveKind[];
+  paths?: "files" | "directories";
+}
+
 /** One option of a command: the form of `util.parseArgs` plus the text for help. */
 export type Option = ParsedOptions[string] & {
-  /** The name of the value in help: `FILE`. A switch has none. */
+  /** The name of the value in help: `FILE`, which completion takes for a path. A switch has none. */
   value?: string;
   help: string;
+  values?: Values;
 };
 
 /** A parsed command line. */
@@ -50,13 +70,15 @@ export interface Command {
   description?: string;
   options: Record<string, Option>;
   examples: { command: string; explanation: string }[];
-  /** The minimum and maximum number of positional arguments. */
-  positionals: { min: number; max: number };
+  /** The minimum and maximum number of positional arguments, and the values of each; the last ones are for all others. */
+  positionals: { min: number; max: number; values?: readonly Values[] };
   /** Pairs of options of which one makes the other pointless, and why (completes `--a cannot be used with --b: `). */
   conflicts?: readonly { options: readonly [string, string]; why: string }[];
   /** Resolves with the exit code. Rejects if something goes wrong. */
   run(invocation: Invocation): Promise<number>;
 }
+
+export const LOG_LEVELS: readonly LogLevel[] = ["debug", "info", "warning", "error"];
 
 /** Options that every command takes. */
 export const COMMON_OPTIONS: Record<string, Option> = {
@@ -66,11 +88,17 @@ export const COMMON_OPTIONS: Record<string, Option> = {
     value: "FILE",
     help: "the config file (default: PG321_CONFIG, then /etc/pg321/config.toml)",
   },
-  "log-level": { type: "string", value: "LEVEL", help: "debug, info, warning or error" },
+  "log-level": {
+    type: "string",
+    value: "LEVEL",
+    help: "debug, info, warning or error",
+    values: { words: LOG_LEVELS },
+  },
   "log-format": {
     type: "string",
     value: "FORMAT",
     help: "text or json (default: text; under systemd, entries of the journal with fields)",
+    values: { words: ["text", "json"] },
   },
   help: { type: "boolean", short: "h", help: "show this help" },
 };
@@ -79,8 +107,6 @@ export const JSON_OPTION: Option = { type: "boolean", help: "print JSON" };
 
 /** Of every command that shows times; `Output.style` has the zone. */
 export const UTC_OPTION: Option = { type: "boolean", help: "times in UTC, not in your zone" };
-
-export const LOG_LEVELS: readonly LogLevel[] = ["debug", "info", "warning", "error"];
 
 /** The value of an option that takes one. */
 export function textOption({ options }: Arguments, name: string): string | undefined {

@@ -1,5 +1,5 @@
 import { Pg321Error } from "../base/errors.ts";
-import { backupStatusOf, copyStateOf } from "../base/text/states.ts";
+import { backupStatusOf, copyStateOf, copyWord } from "../base/text/states.ts";
 import type { BackupFilter } from "../catalog/catalog.ts";
 import type { BackupStatus, CopyState } from "../catalog/records.ts";
 import type { Arguments, Option } from "./command.ts";
@@ -26,16 +26,19 @@ export const LIST_OPTIONS: Record<string, Option> = {
     type: "string",
     value: "STATUS",
     help: "RUNNING, VERIFIED (shown as complete), PARTIAL, FAILED or INTERRUPTED",
+    values: { words: STATUSES },
   },
   storage: {
     type: "string",
     value: "NAME",
     help: "only backups with a copy in this storage that is neither failed nor deleted",
+    values: { live: ["storage"] },
   },
   state: {
     type: "string",
     value: "STATE",
     help: "only backups with a copy in this state, in --storage if it is given: stored, missing, damaged, failed …",
+    values: { words: STATES.map((state) => copyWord(state).replaceAll(" ", "-")) },
   },
   limit: { type: "string", short: "n", value: "N", help: "at most N backups (default 50)" },
   offset: { type: "string", value: "N", help: "skip the first N of them: the next page" },

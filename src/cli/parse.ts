@@ -11,7 +11,7 @@ export function parseArguments(name: string, command: Command, words: readonly s
   const { tokens, values, positionals } = parseArgs({
     args: [...words],
     options: Object.fromEntries(
-      Object.entries(options).map(([name, { help: _h, value: _v, ...rest }]) => [name, rest]),
+      Object.entries(options).map(([name, { help: _h, value: _v, values: _w, ...rest }]) => [name, rest]),
     ),
     allowPositionals: true,
     strict: false,

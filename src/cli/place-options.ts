@@ -14,8 +14,15 @@ export const PLACE_OPTIONS: Record<string, Option> = {
     short: "d",
     value: "NAME",
     help: "only backups of this database: NAME, or SERVER/NAME",
+    values: { live: ["database"] },
   },
-  server: { type: "string", short: "s", value: "NAME", help: "only backups of this server" },
+  server: {
+    type: "string",
+    short: "s",
+    value: "NAME",
+    help: "only backups of this server",
+    values: { live: ["server"] },
+  },
 };
 
 export function namesIn(args: Arguments): Names {

@@ -39,6 +39,10 @@ export async function runProgram(words: readonly string[], signal: AbortSignal):
   if (word === "help") return runProgram([...before, ...rest, "--help"], signal);
   // The second process of `restore --as`; not a command for people.
   if (word === "peer-relay") return (await import("../postgres/peer-relay.ts")).runPeerRelay(rest);
+  if (word === "complete-words") {
+    const { completeWords } = await import("./completion/answer.ts");
+    return completeWords(rest, { clock: systemClock, signal, env, print: output.print });
+  }
   const entry = COMMANDS.find(({ name }) => name === word);
   if (!entry) throw unknownCommand(word, names());
   const { command } = await entry.load();

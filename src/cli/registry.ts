@@ -135,4 +135,9 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: "remove the service and the executable, but no backup",
     load: () => import("./commands/uninstall.ts"),
   },
+  {
+    name: "completion",
+    summary: "print the completion script of a shell",
+    load: () => import("./commands/completion.ts"),
+  },
 ];

@@ -24,11 +24,13 @@ export const SERVER_OPTIONS: Command["options"] = {
     short: "s",
     value: "NAME",
     help: "a whole server: its globals, then every database; --target names a database to connect to, such as postgres",
+    values: { live: ["server"] },
   },
   at: {
     type: "string",
     value: "TIME",
     help: `with --server: the databases of that moment, each from its newest good backup: latest (the default), ${TIME_HELP}; a day means its beginning`,
+    values: { words: ["latest"] },
   },
   "databases-at-once": {
     type: "string",

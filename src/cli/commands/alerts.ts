@@ -31,7 +31,7 @@ export const command: Command = {
     { command: "pg321 alerts ack 3f2a", explanation: "acknowledge one alert" },
     { command: "pg321 alerts ack all", explanation: "acknowledge all alerts" },
   ],
-  positionals: { min: 0, max: 2 },
+  positionals: { min: 0, max: 2, values: [{ words: ["ack"] }, { words: ["all"], live: ["alert"] }] },
   async run(invocation) {
     const { arguments: args, output, clock, log } = invocation;
     const [action, id] = args.positionals;

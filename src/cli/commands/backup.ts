@@ -24,6 +24,7 @@ export const command: Command = {
       multiple: true,
       value: "NAME",
       help: "the same as DATABASE (may be repeated)",
+      values: { live: ["database"] },
     },
     json: JSON_OPTION,
   },
@@ -34,7 +35,7 @@ export const command: Command = {
       explanation: "two databases; SERVER/DATABASE if several servers have one of that name",
     },
   ],
-  positionals: { min: 0, max: Number.POSITIVE_INFINITY },
+  positionals: { min: 0, max: Number.POSITIVE_INFINITY, values: [{ live: ["database"] }] },
   async run(invocation) {
     const { output, arguments: args } = invocation;
     await using context = await commandContext(invocation);

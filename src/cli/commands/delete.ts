@@ -18,7 +18,7 @@ export const command: Command = {
     json: JSON_OPTION,
   },
   examples: [{ command: "pg321 delete 3f2a", explanation: "any unambiguous prefix of the id is enough" }],
-  positionals: { min: 1, max: 1 },
+  positionals: { min: 1, max: 1, values: [{ live: ["backup"] }] },
   async run(invocation) {
     const { arguments: args, output } = invocation;
     await using context = await commandContext(invocation);

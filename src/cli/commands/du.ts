@@ -21,7 +21,12 @@ export const command: Command = {
     "last complete months. Manifests (a few KiB each) are not counted.",
   options: {
     ...PLACE_OPTIONS,
-    storage: { type: "string", value: "NAME", help: "only copies in this storage" },
+    storage: {
+      type: "string",
+      value: "NAME",
+      help: "only copies in this storage",
+      values: { live: ["storage"] },
+    },
     months: {
       type: "string",
       value: "N",

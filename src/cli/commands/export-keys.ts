@@ -47,7 +47,7 @@ export const command: Command = {
       explanation: "after every change; copy it to a place that survives the loss of this host",
     },
   ],
-  positionals: { min: 1, max: 1 },
+  positionals: { min: 1, max: 1, values: [{ paths: "files" }] },
   async run(invocation) {
     const { arguments: args, clock, log } = invocation;
     const path = resolve(args.positionals[0] ?? "");

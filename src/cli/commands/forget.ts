@@ -23,7 +23,13 @@ export const command: Command = {
     "DATABASE is a name, or SERVER/NAME if several servers have it. 'SERVER (globals)' are the globals of a server of which\n" +
     "no dump is left. Exit 3 if a copy could not be deleted.",
   options: {
-    database: { type: "string", short: "d", value: "NAME", help: "the same as DATABASE" },
+    database: {
+      type: "string",
+      short: "d",
+      value: "NAME",
+      help: "the same as DATABASE",
+      values: { live: ["database"] },
+    },
     yes: {
       type: "string",
       value: "NAME",
@@ -32,7 +38,7 @@ export const command: Command = {
     json: JSON_OPTION,
   },
   examples: [{ command: "pg321 forget old_shop --yes old_shop", explanation: "from a script" }],
-  positionals: { min: 0, max: 1 },
+  positionals: { min: 0, max: 1, values: [{ live: ["database"] }] },
   async run(invocation) {
     const { arguments: args, output } = invocation;
     const name = nameIn(args);

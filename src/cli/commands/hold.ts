@@ -23,7 +23,7 @@ export const command: Command = {
   examples: [
     { command: "pg321 hold 3f2a --until 2027-01-31 --reason audit", explanation: "until an audit is over" },
   ],
-  positionals: { min: 1, max: 1 },
+  positionals: { min: 1, max: 1, values: [{ live: ["backup"] }] },
   async run(invocation) {
     const { arguments: args, output, clock } = invocation;
     const until = timeOption(textOption(args, "until"), clock.now());

@@ -67,7 +67,7 @@ export const command: Command = {
       explanation: "a new identity for new backups; the old one stays for the old backups",
     },
   ],
-  positionals: { min: 1, max: 1 },
+  positionals: { min: 1, max: 1, values: [{ words: ACTIONS }] },
   conflicts: [
     { options: ["passphrase", "passphrase-file"], why: "the passphrase is either typed or in a file" },
     { options: ["prover", "passphrase"], why: "a prover's signing key has no passphrase" },

@@ -26,7 +26,7 @@ export const command: Command = {
     { command: "pg321 notify test", explanation: "a test notice to every notifier" },
     { command: "pg321 notify test ops", explanation: "only to the notifier named ops" },
   ],
-  positionals: { min: 0, max: 1_000 },
+  positionals: { min: 0, max: 1_000, values: [{ words: ["test"] }, { live: ["notifier"] }] },
   async run(invocation) {
     const { arguments: args, output } = invocation;
     const [action, ...names] = args.positionals;

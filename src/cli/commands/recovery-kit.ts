@@ -46,7 +46,7 @@ export const command: Command = {
     },
     { command: "pg321 recovery-kit - > recovery-kit.md", explanation: "everything in one file" },
   ],
-  positionals: { min: 1, max: 1 },
+  positionals: { min: 1, max: 1, values: [{ paths: "directories" }] },
   async run(invocation) {
     const { arguments: args } = invocation;
     const to = args.positionals[0] ?? "-";

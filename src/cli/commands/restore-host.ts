@@ -52,7 +52,7 @@ export const command: Command = {
       explanation: "on a new host, before pg321 install",
     },
   ],
-  positionals: { min: 0, max: 1 },
+  positionals: { min: 0, max: 1, values: [{ paths: "files" }] },
   async run(invocation) {
     const { arguments: args, clock, env } = invocation;
     const steps = new InstallSteps(isSet(args, "dry-run"));

@@ -30,8 +30,14 @@ export const command: Command = {
       short: "d",
       value: "NAME",
       help: "test the newest good backup of this database: NAME, or SERVER/NAME",
+      values: { live: ["database"] },
     },
-    from: { type: "string", value: "STORAGE", help: "read only from this storage" },
+    from: {
+      type: "string",
+      value: "STORAGE",
+      help: "read only from this storage",
+      values: { live: ["storage"] },
+    },
     adopt: {
       type: "boolean",
       help: "on a host without a [[server]]: test what another host has backed up, and leave the results beside the copies",
@@ -43,7 +49,7 @@ export const command: Command = {
     { command: "pg321 restore-test app --from r2", explanation: "one database, from one storage" },
     { command: "pg321 restore-test 3f2a", explanation: "one backup" },
   ],
-  positionals: { min: 0, max: Number.POSITIVE_INFINITY },
+  positionals: { min: 0, max: Number.POSITIVE_INFINITY, values: [{ live: ["database", "good-backup"] }] },
   async run(invocation) {
     const { arguments: args, output } = invocation;
     await using context = await commandContext(invocation);

@@ -33,12 +33,14 @@ export const command: Command = {
       short: "d",
       value: "NAME",
       help: "the newest good backup of this database: NAME, or SERVER/NAME",
+      values: { live: ["database"] },
     },
     target: {
       type: "string",
       short: "t",
       value: "TARGET",
       help: "postgres://user@host/database, or SERVER/DATABASE with a server of the config",
+      values: { live: ["target"] },
     },
     "password-file": {
       type: "string",
@@ -59,7 +61,12 @@ export const command: Command = {
       type: "boolean",
       help: "create the roles and memberships that the database needs and the target lacks, with attributes, settings and passwords; never change one that exists",
     },
-    from: { type: "string", value: "STORAGE", help: "read only from this storage" },
+    from: {
+      type: "string",
+      value: "STORAGE",
+      help: "read only from this storage",
+      values: { live: ["storage"] },
+    },
     jobs: {
       type: "string",
       short: "j",
@@ -124,7 +131,7 @@ export const command: Command = {
       explanation: "the dump itself; pg_restore --list app.dump lists its contents",
     },
   ],
-  positionals: { min: 0, max: 1 },
+  positionals: { min: 0, max: 1, values: [{ words: ["latest"], live: ["good-backup"] }] },
   conflicts: [
     ...["clean", "into-existing"].map((other) => ({
       options: ["create", other] as const,

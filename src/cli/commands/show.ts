@@ -32,7 +32,7 @@ export const command: Command = {
   usage: "ID",
   options: { json: JSON_OPTION },
   examples: [{ command: "pg321 show 3f2a", explanation: "any unambiguous prefix of the id is enough" }],
-  positionals: { min: 1, max: 1 },
+  positionals: { min: 1, max: 1, values: [{ live: ["backup"] }] },
   async run(invocation) {
     const { arguments: args, output, clock, log } = invocation;
     const config = await commandConfig(invocation, { setsAside: true });

@@ -13,7 +13,7 @@ export const command: Command = {
     "there is none, and the next runs use the storage. verify --all finds recorded copies that are missing, repair fills them.",
   options: {},
   examples: [{ command: "pg321 storage accept disk", explanation: "the disk was replaced by an empty one" }],
-  positionals: { min: 2, max: 2 },
+  positionals: { min: 2, max: 2, values: [{ words: ["accept"] }, { live: ["storage"] }] },
   async run(invocation) {
     const [action, name = ""] = invocation.arguments.positionals;
     if (action !== "accept")

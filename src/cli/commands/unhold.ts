@@ -9,7 +9,7 @@ export const command: Command = {
   usage: "ID",
   options: {},
   examples: [{ command: "pg321 unhold 3f2a", explanation: "the retention rules apply to it again" }],
-  positionals: { min: 1, max: 1 },
+  positionals: { min: 1, max: 1, values: [{ live: ["held-backup"] }] },
   async run(invocation) {
     await using context = await commandContext(invocation);
     const backup = await findBackup(context, invocation.arguments.positionals[0] ?? "");

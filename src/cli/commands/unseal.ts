@@ -54,7 +54,7 @@ export const command: Command = {
       explanation: "straight from a bucket",
     },
   ],
-  positionals: { min: 1, max: 1 },
+  positionals: { min: 1, max: 1, values: [{ paths: "files" }] },
   conflicts: [{ options: ["output", "compressed"], why: "--output writes what pg_restore reads" }],
   async run(invocation) {
     const { arguments: args, output } = invocation;

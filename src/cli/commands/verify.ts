@@ -33,8 +33,14 @@ export const command: Command = {
       multiple: true,
       value: "NAME",
       help: "only backups of this database: NAME, or SERVER/NAME (may be repeated)",
+      values: { live: ["database"] },
     },
-    storage: { type: "string", value: "NAME", help: "only the copies in this storage" },
+    storage: {
+      type: "string",
+      value: "NAME",
+      help: "only the copies in this storage",
+      values: { live: ["storage"] },
+    },
     sample: {
       type: "string",
       value: "N|P%",
@@ -54,7 +60,7 @@ export const command: Command = {
     { command: "pg321 verify --sample 5%", explanation: "those not read back for the longest time" },
     { command: "pg321 verify --max-bytes 20GiB --storage r2", explanation: "a share of a large bucket" },
   ],
-  positionals: { min: 0, max: Number.POSITIVE_INFINITY },
+  positionals: { min: 0, max: Number.POSITIVE_INFINITY, values: [{ live: ["backup"] }] },
   conflicts: ["sample", "max-bytes"].map((other) => ({
     options: ["all", other],
     why: `--${other} chooses from the copies of every backup already`,

@@ -23,6 +23,11 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: "list", summary: "list the backups", load: () => import("./commands/list.ts") },
   { name: "show", summary: "show one backup and its copies", load: () => import("./commands/show.ts") },
   {
+    name: "diff",
+    summary: "compare the tables, rows and sizes of two backups",
+    load: () => import("./commands/diff.ts"),
+  },
+  {
     name: "du",
     summary: "show how much room the copies of each database take",
     load: () => import("./commands/du.ts"),

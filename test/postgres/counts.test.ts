@@ -78,7 +78,9 @@ test("a dump's facts are those of its restore, although rows are written meanwhi
 
   const found = await factsOf(endpoint(restored));
   const { moment: _, ...counted } = facts as NonNullable<typeof facts>;
-  expect(found).toEqual({ ...counted, sequences: expect.anything() } as unknown as typeof found);
+  // On the disk a restored table is not as large as one that was written to.
+  const tables = counted.tables.map((table) => ({ ...table, bytes: expect.any(Number) }));
+  expect(found).toEqual({ ...counted, tables, sequences: expect.anything() } as unknown as typeof found);
   expect(facts?.problem).toBeNull();
   expect(new Set(facts?.tables.map(({ method }) => method))).toEqual(new Set(["exact"]));
   expect(found.sequences.length).toBe(facts?.sequences.length as number);
@@ -176,7 +178,9 @@ test("settings of the role and of the database disturb neither the dump nor its 
   try {
     const { facts } = await dumpAndCount({ ...endpoint(database), user: role as string }, temp.path);
     expect(facts?.problem).toBeNull();
-    expect(facts?.tables).toEqual([{ schema: "public", name: "t", rows: 9, method: "exact", why: null }]);
+    expect(facts?.tables).toEqual([
+      { schema: "public", name: "t", rows: 9, method: "exact", why: null, bytes: 8192 },
+    ]);
   } finally {
     await admin.unsafe(`alter role ${role} in database ${database} reset all`);
   }

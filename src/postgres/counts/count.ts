@@ -58,6 +58,8 @@ interface CountedRow {
   /** Null: the table is too large. */
   rows: string | null;
   bytes: string;
+  /** With its TOAST. */
+  table_bytes: string;
   filenode: string;
   is_same: boolean;
 }
@@ -75,14 +77,18 @@ async function countTable(
   const [found] = await inSubtransaction<CountedRow>(
     connection,
     `select (${rows})::text as rows, pg_relation_size(${oid})::text as bytes,
+      pg_table_size(${oid})::text as table_bytes,
       coalesce(pg_relation_filenode(${oid}), 0)::int8::text as filenode,
       ${quoteLiteral(quoteQualified(table.schema, table.name))}::regclass::oid = ${oid} as is_same`,
     signal,
   );
   if (!found?.is_same || Number(found.filenode) !== table.filenode)
     return notCounted(table, "it was replaced, truncated or rewritten after the dump");
-  if (found.rows !== null) return { schema, name, rows: Number(found.rows), method: "exact", why: null };
-  return sampleTable(connection, table, { maxBytes, signal }, Number(found.bytes));
+  const bytes = Number(found.table_bytes);
+  if (found.rows !== null)
+    return { schema, name, rows: Number(found.rows), method: "exact", why: null, bytes };
+  const sample = await sampleTable(connection, table, { maxBytes, signal }, Number(found.bytes));
+  return sample.rows === null ? sample : { ...sample, bytes };
 }
 
 /**

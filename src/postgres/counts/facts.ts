@@ -16,6 +16,8 @@ const tableCount = v.object({
   method: v.picklist(["exact", "sampled", "not_counted"]),
   why: v.nullable(v.string()),
   margin: v.optional(v.number()),
+  /** The table on the server's disk, TOAST included, indexes not; missing: not counted, or not recorded. */
+  bytes: v.optional(v.number()),
 });
 
 /** `last_value` is a text: JSON readers lose digits of a bigint. */

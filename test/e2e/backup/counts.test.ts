@@ -31,7 +31,7 @@ test("the counts are shown, sealed in the manifest, and come back with the catal
   const [{ backup_id: id }] = (await installation.ok("backup", "--json")).json.backups;
   const { facts, manifest } = (await installation.ok("show", id, "--json")).json;
   expect(facts.tables).toContainEqual({
-    ...{ schema: "public", name: "top secret", rows: 7, method: "exact", why: null },
+    ...{ schema: "public", name: "top secret", rows: 7, method: "exact", why: null, bytes: 8192 },
   });
   expect(facts).toMatchObject({ problem: null, numbers: { extensions: 2 } });
   expect((await installation.ok("show", id)).stdout).toMatch(

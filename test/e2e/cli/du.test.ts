@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { systemClock } from "../../../src/base/clock.ts";
 import { openCatalog } from "../../../src/catalog/open.ts";
+import { documentedKeys, misfits } from "../../lab/cli-docs.ts";
 import { Installation, localStorage } from "../../lab/installation.ts";
 import { backupRecord, copyRecord } from "../../suites/catalog/records.ts";
 
@@ -121,6 +122,7 @@ test("du shows every database in every storage, the totals and the months", asyn
     ["5.0 MiB (+4.0 MiB)", "0 B (±0 B)", "5.0 MiB (+4.0 MiB)"],
     ["7.0 MiB (+2.0 MiB)", "3.0 MiB (+3.0 MiB)", "10.0 MiB (+5.0 MiB)"],
   ]);
+  expect(misfits((await installation.ok("du", "--json")).json, documentedKeys("JSON of du"))).toEqual([]);
   const { json } = await installation.ok("du", "--json", "-d", "app", "--storage", "usb", "--months", "1");
   expect(json).toMatchObject({
     stored: [

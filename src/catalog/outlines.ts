@@ -4,7 +4,15 @@ import type { BackupRecord, BackupStatus, CopyRecord } from "./records.ts";
 export interface BackupOutline
   extends Pick<
     BackupRecord,
-    "id" | "server" | "database" | "status" | "started_at" | "held_at" | "hold_until" | "unreadable"
+    | "id"
+    | "run_id"
+    | "server"
+    | "database"
+    | "status"
+    | "started_at"
+    | "held_at"
+    | "hold_until"
+    | "unreadable"
   > {
   /** In order of storage name. */
   copies: Pick<CopyRecord, "storage" | "state">[];

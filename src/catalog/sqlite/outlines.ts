@@ -8,7 +8,7 @@ type Read = (sql: string, values: Row) => Promise<Row[]>;
  * Continues after the end of the previous page, by the index on time: no page takes longer the more backups there
  * are.
  */
-const PAGE = `SELECT id, server, database, status, started_at, held_at, hold_until, unreadable FROM backups
+const PAGE = `SELECT id, run_id, server, database, status, started_at, held_at, hold_until, unreadable FROM backups
   WHERE (started_at, id) < ($started_at, $id) AND manifest IS NOT NULL
     AND ($status IS NULL OR status IN (SELECT value FROM json_each($status)))
   ORDER BY started_at DESC, id DESC LIMIT $limit`;

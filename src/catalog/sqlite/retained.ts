@@ -8,19 +8,26 @@ import { catalogError } from "./errors.ts";
 const READING = "read the retained backups";
 const DATABASES = "SELECT DISTINCT server, database FROM backups ORDER BY server, database";
 const IS_STORED = `EXISTS (SELECT 1 FROM copies WHERE backup_id = dumps.id AND state IN ('CONFIRMED', 'DAMAGED', 'MISSING'))`;
+const IS_GOOD = `status IN ('VERIFIED', 'PARTIAL') AND unreadable IS NULL
+      AND EXISTS (SELECT 1 FROM copies WHERE backup_id = other.id AND state = 'CONFIRMED')`;
 /** When the next good globals of the server began. */
-const NEXT_GLOBALS = `ifnull((SELECT started_at FROM backups AS later
-    WHERE server = backups.server AND database = backups.database AND started_at > backups.started_at
-      AND status IN ('VERIFIED', 'PARTIAL')
-      AND EXISTS (SELECT 1 FROM copies WHERE backup_id = later.id AND state = 'CONFIRMED')
+const NEXT_GLOBALS = `ifnull((SELECT started_at FROM backups AS other
+    WHERE server = backups.server AND database = backups.database AND started_at > backups.started_at AND ${IS_GOOD}
     ORDER BY started_at LIMIT 1), '9999')`;
-/** Whether globals are kept for a dump: of the same run, or, because a manifest names no run, the nearest before it. */
+const IS_FIRST = `NOT EXISTS (SELECT 1 FROM backups AS other
+    WHERE server = backups.server AND database = backups.database AND started_at < backups.started_at AND ${IS_GOOD})`;
+/**
+ * Whether globals are kept for a dump: of the same run, or, because a manifest names no run, the nearest before it. The
+ * first of a server also serve the dumps from before.
+ */
 const IS_NEEDED = `kind = 'globals' AND (
     EXISTS (SELECT 1 FROM backups AS dumps WHERE run_id = backups.run_id AND server = backups.server
       AND kind = 'dump' AND ${IS_STORED})
     OR EXISTS (SELECT 1 FROM backups AS dumps INDEXED BY backups_by_time
       WHERE started_at >= backups.started_at AND started_at < ${NEXT_GLOBALS}
-        AND server = backups.server AND kind = 'dump' AND ${IS_STORED}))`;
+        AND server = backups.server AND kind = 'dump' AND ${IS_STORED})
+    OR (${IS_FIRST} AND EXISTS (SELECT 1 FROM backups AS dumps INDEXED BY backups_by_time
+      WHERE started_at < backups.started_at AND server = backups.server AND kind = 'dump' AND ${IS_STORED})))`;
 /**
  * Reads the backups backwards by one index and the copies of each by another, so nothing is sorted and nothing
  * piles up. One statement for all of it: one for each backup would take three times as long.

@@ -13,6 +13,7 @@ import { requireOwner } from "../owner.ts";
 import { recordRun } from "../record-run.ts";
 import { sweepScratch } from "../scratch/sweep.ts";
 import { alertFutureBackups, raiseCleanupAlerts } from "./alerts.ts";
+import { archiveGlobals } from "./archive-globals.ts";
 import { byDatabase, expireCopies } from "./expire-copies.ts";
 import { adopt, adoptionOf, orphansIn, recordedKeys } from "./orphans.ts";
 import { decisionsOf, planCleanup, planRun } from "./plan.ts";
@@ -125,6 +126,7 @@ async function cleanUp(
   // 1. and 2. Copies on this host, then those in buckets.
   await expireCopies(expiry, "local");
   await expireCopies(expiry, "s3");
+  await archiveGlobals(context, runId, tally);
   // 3. Records of backups that have no copy left.
   statistics.records_deleted = await removeEmptyRecords(context);
   // 4. Temporary files, multipart uploads and the history, whose age would also be wrong if the clock is.

@@ -1,0 +1,131 @@
+import { messageOf, Pg321Error } from "../../base/errors.ts";
+import { leaseName } from "../../catalog/database-lease.ts";
+import { GLOBALS_DATABASE, isGlobalsPlace } from "../../catalog/globals.ts";
+import { holdLease } from "../../catalog/lease.ts";
+import type { BackupOutline } from "../../catalog/outlines.ts";
+import type { BackupRecord, CopyState } from "../../catalog/records.ts";
+import { archiveNames } from "../../config/database/settings.ts";
+import type { Storage } from "../../storage/storage.ts";
+import type { JobContext } from "../context.ts";
+import { settleStatus } from "../copies/backup-status.ts";
+import { storageNamed } from "../storages.ts";
+import { archiveCopy } from "./archive-copy.ts";
+import type { CleanupTally } from "./report.ts";
+
+/** A copy in one of these states is there, or repair makes it again. */
+const STORED: readonly CopyState[] = ["CONFIRMED", "DAMAGED", "MISSING"];
+
+/** The good globals of one server. */
+interface GlobalsOfServer {
+  newestFirst: BackupOutline[];
+  byRun: Map<string, BackupOutline>;
+}
+
+/**
+ * Gives each archive the globals that its dumps need: those that `restore --with-globals` chooses. Retention keeps them
+ * as long as a dump needs them. A failure of one copy is recorded and does not stop the others.
+ */
+export async function archiveGlobals(context: JobContext, runId: string, tally: CleanupTally): Promise<void> {
+  const { catalog, config } = context;
+  const archives = archiveNames(config).flatMap((name) => storageNamed(context, name) ?? []);
+  if (archives.length === 0) return;
+  const globals = await goodGlobals(context);
+  const missing = new Map<string, { globals: BackupOutline; archives: Set<Storage> }>();
+  for await (const page of catalog.outlines({ status: ["VERIFIED", "PARTIAL"] })) {
+    context.signal.throwIfAborted();
+    for (const dump of page) {
+      if (isGlobalsPlace(dump)) continue;
+      for (const archive of archives) {
+        if (!isIn(dump, archive)) continue;
+        const chosen = neededBy(dump, globals.get(dump.server));
+        if (chosen === undefined || isIn(chosen, archive)) continue;
+        const lacking = missing.get(chosen.id) ?? { globals: chosen, archives: new Set() };
+        missing.set(chosen.id, lacking);
+        lacking.archives.add(archive);
+      }
+    }
+  }
+  for (const { globals: one, archives: all } of missing.values())
+    for (const to of all) await underLease(context, runId, tally, one, to);
+}
+
+function isIn({ copies }: BackupOutline, { name }: Storage): boolean {
+  return copies.some(({ storage, state }) => storage === name && STORED.includes(state));
+}
+
+async function goodGlobals({ catalog }: JobContext): Promise<ReadonlyMap<string, GlobalsOfServer>> {
+  const found = new Map<string, GlobalsOfServer>();
+  for await (const page of catalog.outlines({ status: ["VERIFIED", "PARTIAL"] }))
+    for (const one of page) {
+      const isGood = one.unreadable === null && one.copies.some(({ state }) => state === "CONFIRMED");
+      if (!isGlobalsPlace(one) || !isGood) continue;
+      const ofServer: GlobalsOfServer = found.get(one.server) ?? { newestFirst: [], byRun: new Map() };
+      found.set(one.server, ofServer);
+      ofServer.newestFirst.push(one);
+      if (!ofServer.byRun.has(one.run_id)) ofServer.byRun.set(one.run_id, one);
+    }
+  return found;
+}
+
+/** Of the dump's run, otherwise the newest before it, otherwise the first after it, as a restore chooses. */
+function neededBy(
+  { run_id, started_at }: BackupOutline,
+  globals: GlobalsOfServer | undefined,
+): BackupOutline | undefined {
+  if (globals === undefined) return undefined;
+  const { newestFirst: all, byRun } = globals;
+  let [low, high] = [0, all.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((all[middle]?.started_at ?? "") > started_at) low = middle + 1;
+    else high = middle;
+  }
+  return byRun.get(run_id) ?? all[low] ?? all.at(-1);
+}
+
+async function underLease(
+  context: JobContext,
+  runId: string,
+  tally: CleanupTally,
+  { id, server }: BackupOutline,
+  to: Storage,
+): Promise<void> {
+  const { catalog, clock, host, log, pid } = context;
+  const backup = await catalog.backup(id);
+  if (!backup) return;
+  try {
+    const request = { name: leaseName(server, GLOBALS_DATABASE), runId, host, pid };
+    await using lease = await holdLease(catalog, request, { clock, signal: context.signal });
+    await fill({ ...context, signal: lease.signal }, backup, to);
+    tally.note(to.name, backup.object_key, "archived too: dumps in this storage need these globals");
+    log.info("globals were archived with their dumps", { storage: to.name, backup_id: id });
+  } catch (error) {
+    context.signal.throwIfAborted();
+    if (error instanceof Pg321Error && error.code === "locked")
+      return tally.note(to.name, backup.object_key, `not archived in this run: ${messageOf(error)}`);
+    tally.in(to.name).failed++;
+    tally.fail(to.name, backup.object_key, messageOf(error));
+    log.error("globals could not be archived", { storage: to.name, backup_id: id, error: messageOf(error) });
+  } finally {
+    await settleStatus(context, backup);
+  }
+}
+
+/** Tries the storages with a confirmed copy, those on site first. */
+async function fill(context: JobContext, backup: BackupRecord, to: Storage): Promise<void> {
+  const copies = await context.catalog.copies(backup.id);
+  const sources = copies
+    .filter(({ state, storage }) => state === "CONFIRMED" && storage !== to.name)
+    .flatMap(({ storage }) => storageNamed(context, storage) ?? [])
+    .sort((a, b) => Number(a.settings.off_site) - Number(b.settings.off_site));
+  let failure: unknown = new Pg321Error("storage", `${backup.object_key} is in no storage of the config`);
+  for (const from of sources) {
+    try {
+      return await archiveCopy(context, backup, { from, to }, context.signal);
+    } catch (error) {
+      context.signal.throwIfAborted();
+      failure = error;
+    }
+  }
+  throw failure;
+}

@@ -3,7 +3,8 @@
  * [--compression none]`: measures backups in several streams (`dump.jobs`) and their restores against `pg_dump -Fd -j` and
  * `pg_restore -j`, which spool uncompressed files, and backups against `pg_dump -Fc`. pg321 also compresses and encrypts.
  * All of them alternate, so that a drift in the machine's speed affects each. Prints medians, and ratios to the stock tool
- * with the same number of jobs. Use a size and jobs that fit the machine: with fewer cores than jobs, the server, pg_dump and
+ * with the same number of jobs, and the CPU time of the programs without the server's: on a busy machine only that can be
+ * compared. Use a size and jobs that fit the machine: with fewer cores than jobs, the server, pg_dump and
  * the compression share them.
  */
 import { rm } from "node:fs/promises";
@@ -14,7 +15,8 @@ import { build, EXECUTABLE } from "../scripts/build.ts";
 import { Installation, localStorage } from "../test/lab/installation.ts";
 import { connectTo, startPostgres } from "../test/lab/servers/postgres.ts";
 import { fillBenchDatabase } from "./database.ts";
-import { measure } from "./measure.ts";
+import type { Measured } from "./measure.ts";
+import { measure, median } from "./measure.ts";
 
 const { values } = parseArgs({
   options: {
@@ -55,11 +57,11 @@ const spool = join(installation.directory, "stock");
 
 interface Times {
   /** `pg_dump -Fc`, which has one stream whatever the number of jobs. */
-  oneStream: number[];
-  stockDump: number[];
-  dump: number[];
-  stockRestore: number[];
-  restore: number[];
+  oneStream: Measured[];
+  stockDump: Measured[];
+  dump: Measured[];
+  stockRestore: Measured[];
+  restore: Measured[];
 }
 const times = new Map<number, Times>(
   jobs.map((count) => [count, { oneStream: [], stockDump: [], dump: [], stockRestore: [], restore: [] }]),
@@ -67,9 +69,7 @@ const times = new Map<number, Times>(
 for (let round = 0; round < Number(values.runs); round++)
   for (const [count, all] of times) {
     await once(count, all);
-    const last = Object.entries(all).map(
-      ([name, list]) => `${name} ${((list.at(-1) ?? 0) / 1000).toFixed(2)} s`,
-    );
+    const last = Object.entries(all).map(([name, list]) => `${name} ${seconds(list.at(-1)?.wallMs ?? 0)} s`);
     console.error(`bench: ${count} jobs: ${last.join(", ")}`);
   }
 
@@ -90,44 +90,40 @@ async function once(count: number, all: Times): Promise<void> {
   const stock = ["-Fd", "-Z0", "-j", `${count}`, "-f", spool, DATABASE];
   all.stockDump.push(await measured([join(bin_dir, "pg_dump"), ...stock], libpq));
   all.dump.push(await measured([EXECUTABLE, "backup", "--log-level", "error"], env));
-  await inDatabase("postgres", "create database target template template0");
   const restore = ["-j", `${count}`, "-d", "target", spool];
-  all.stockRestore.push(await measured([join(bin_dir, "pg_restore"), ...restore], libpq));
-  await inDatabase("postgres", "drop database target");
+  all.stockRestore.push(await intoTarget([join(bin_dir, "pg_restore"), ...restore], libpq));
   await rm(spool, { recursive: true, force: true });
-  const words = [
-    "restore",
-    "latest",
-    "-d",
-    DATABASE,
-    "-t",
-    "main/target",
-    "--create",
-    "--log-level",
-    "error",
-  ];
-  all.restore.push(await measured([EXECUTABLE, ...words], env));
+  const words = ["restore", "latest", "-d", DATABASE, "-t", "main/target", "--log-level", "error"];
+  all.restore.push(await intoTarget([EXECUTABLE, ...words], env));
+}
+
+/** Into a new, empty database, which is dropped afterwards. */
+async function intoTarget(argv: string[], environment: Record<string, string>): Promise<Measured> {
+  await inDatabase("postgres", "create database target template template0");
+  const result = await measured(argv, environment);
   await inDatabase("postgres", "drop database target");
+  return result;
 }
 
-function line(what: string, stock: string, stockMs: number[], ms: number[]): void {
-  const [one, other] = [median(stockMs), median(ms)];
-  const text = `${stock} ${(one / 1000).toFixed(2)} s, pg321 ${(other / 1000).toFixed(2)} s`;
-  console.log(`${what.padEnd(18)} ${text.padEnd(46)} ${(other / one).toFixed(2)} ×`);
+function line(what: string, stock: string, stockRuns: Measured[], runs: Measured[]): void {
+  const [one, other] = [median(stockRuns), median(runs)];
+  const of = ({ wallMs, cpuMs }: typeof one) => `${seconds(wallMs)} s (CPU ${seconds(cpuMs)} s)`;
+  const ratio = (other.wallMs / one.wallMs).toFixed(2);
+  console.log(`${what.padEnd(18)} ${`${stock} ${of(one)}, pg321 ${of(other)}`.padEnd(70)} ${ratio} ×`);
 }
 
-async function measured(argv: string[], environment: Record<string, string>): Promise<number> {
-  const { exitCode, stderr, wallMs } = await measure({ argv, env: environment });
-  if (exitCode !== 0) throw new Error(`${argv.join(" ")}: exit ${exitCode}\n${stderr}`);
-  return wallMs;
+function seconds(ms: number): string {
+  return (ms / 1000).toFixed(2);
+}
+
+async function measured(argv: string[], environment: Record<string, string>): Promise<Measured> {
+  const result = await measure({ argv, env: environment });
+  if (result.exitCode !== 0) throw new Error(`${argv.join(" ")}: exit ${result.exitCode}\n${result.stderr}`);
+  return result;
 }
 
 async function inDatabase(database: string, statement: string): Promise<void> {
   const admin = connectTo(postgres.address, database);
   await admin.unsafe(statement);
   await admin.end();
-}
-
-function median(list: readonly number[]): number {
-  return list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)] ?? Number.NaN;
 }

@@ -20,6 +20,22 @@ function plan(input: Partial<PlanInput>) {
   return planTasks(all);
 }
 
+/** The tasks of a plan that must be made. */
+function planned(input: Partial<PlanInput>) {
+  const tasks = plan(input);
+  if (!tasks) throw new Error("nothing is planned");
+  return tasks;
+}
+
+/** The limit of names for the arguments of one pg_dump. */
+const NAMES_MAX = 8_000;
+
+/** The relations that the options of a task name. */
+function namesIn(options: readonly string[]): number {
+  const names = options.flatMap((option) => [...option.matchAll(/"([^"]+)"/g)].map(([, name]) => name));
+  return names.filter((name) => name !== "public").length;
+}
+
 test("a pattern quotes names whole, and holds the tables of one schema", () => {
   const relations = [
     { schema: "a.b", name: 'x"*' },
@@ -102,7 +118,7 @@ test("data of an unknown kind, or of a table that the snapshot does not show, is
   expect(plan({ entries: [entry("TABLE DATA", "t")] })).toBeUndefined();
 });
 
-test("every entry is in exactly one task, and no task has too many names", async () => {
+test("every entry is in exactly one task, the large ones first", async () => {
   const tables = fc.array(
     fc.record({ size: fc.integer({ min: 0, max: 2 ** 36 }), sequences: fc.integer({ min: 0, max: 3 }) }),
     { maxLength: 40 },
@@ -124,7 +140,7 @@ test("every entry is in exactly one task, and no task has too many names", async
         for (let i = 0; i < sequences; i++) add("SEQUENCE SET", oid);
       }
       for (let i = 0; i < free; i++) add("SEQUENCE SET", null);
-      const tasks = plan({ entries, relations, sizes, jobs }) ?? [];
+      const tasks = planned({ entries, relations, sizes, jobs });
       expect(tasks.flatMap((task) => task.entries).sort()).toEqual(entries.map(entryKey).sort());
       const later = tasks.slice(1).map(({ bytes }) => bytes);
       expect(later).toEqual(later.toSorted((a, b) => b - a));
@@ -134,12 +150,31 @@ test("every entry is in exactly one task, and no task has too many names", async
 
 test("fifty thousand small tables become few tasks, whose arguments fit", () => {
   const names = Array.from({ length: 50_000 }, (_, i) => `a table of one of very many tenants ${i}`);
-  const tasks =
-    plan({
-      entries: names.map((name) => entry("TABLE DATA", name)),
-      relations: names.map((name, i) => relation(i + 1, name)),
-      jobs: 4,
-    }) ?? [];
+  const tasks = planned({
+    entries: names.map((name) => entry("TABLE DATA", name)),
+    relations: names.map((name, i) => relation(i + 1, name)),
+    jobs: 4,
+  });
+  expect(tasks.flatMap(({ entries }) => entries)).toHaveLength(50_000);
   expect(tasks.length).toBeLessThan(9);
-  for (const { options } of tasks) expect(Buffer.byteLength(options.join("\0"))).toBeLessThan(1024 * 1024);
+  for (const { options } of tasks) {
+    expect(namesIn(options)).toBeLessThanOrEqual(NAMES_MAX);
+    expect(Buffer.byteLength(options.join("\0"))).toBeLessThan(1024 * 1024);
+  }
+});
+
+test("the sequences of no table count as names too", () => {
+  const [tables, sequences] = ["t", "s"].map((letter) =>
+    Array.from({ length: 7_000 }, (_, i) => `${letter}${i}`),
+  ) as [string[], string[]];
+  const tasks = planned({
+    entries: [
+      ...tables.map((name) => entry("TABLE DATA", name)),
+      ...sequences.map((name) => entry("SEQUENCE SET", name)),
+    ],
+    relations: [...tables, ...sequences].map((name, i) => relation(i + 1, name)),
+    groupBytesMin: 2 ** 40,
+  });
+  expect(tasks.flatMap(({ entries }) => entries)).toHaveLength(14_000);
+  expect(Math.max(...tasks.map(({ options }) => namesIn(options)))).toBeLessThanOrEqual(NAMES_MAX);
 });

@@ -101,9 +101,19 @@ export function planTasks(input: PlanInput): DataTask[] | undefined {
   const bySize = [...large, ...groups].sort((a, b) => b.bytes - a.bytes);
   // The smallest group takes the sequences along; it must not grow into the largest task.
   const smallest = groups.length > 0 ? bySize.pop() : undefined;
-  const first = chunked(sequences);
-  const with1st = smallest && first[0] ? [merged([first[0], smallest])] : [first[0], smallest];
-  return [...with1st.filter((unit) => unit !== undefined), ...first.slice(1), ...bySize].map(taskOf);
+  const ofSequences = chunked(sequences);
+  const fewest = ofSequences.pop();
+  const both = [fewest, smallest].filter((unit) => unit !== undefined);
+  const first = fitsOneTask(both) ? [merged(both)] : both;
+  return [...first, ...ofSequences, ...bySize].map(taskOf);
+}
+
+function namesOf({ include, exclude }: Unit): number {
+  return include.length + exclude.length;
+}
+
+function fitsOneTask(units: readonly Unit[]): boolean {
+  return units.length > 0 && units.reduce((sum, unit) => sum + namesOf(unit), 0) <= NAMES_PER_TASK;
 }
 
 function groupBytesFor(
@@ -181,14 +191,13 @@ function grouped(units: readonly Unit[], groupBytes: number): Unit[] {
   const groups: Unit[][] = [];
   let [bytes, names] = [Number.POSITIVE_INFINITY, 0];
   for (const unit of units.toSorted((a, b) => b.bytes - a.bytes)) {
-    const unitNames = unit.include.length + unit.exclude.length;
-    if (bytes + unit.bytes > groupBytes || names + unitNames > NAMES_PER_TASK) {
+    if (bytes + unit.bytes > groupBytes || names + namesOf(unit) > NAMES_PER_TASK) {
       groups.push([]);
       [bytes, names] = [0, 0];
     }
     groups.at(-1)?.push(unit);
     bytes += unit.bytes;
-    names += unitNames;
+    names += namesOf(unit);
   }
   return groups.map(merged);
 }

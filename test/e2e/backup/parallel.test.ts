@@ -1,7 +1,8 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { fillSampleDatabase } from "../../lab/data/sample-database.ts";
 import { fillTortureDatabase } from "../../lab/data/torture-database.ts";
+import { Installation, localStorage } from "../../lab/installation.ts";
 import { watched } from "../../lab/machine/running.ts";
 import { compareByName, usePostgres } from "../../lab/servers/use-postgres.ts";
 import { useInstallation } from "../../lab/use-installations.ts";
@@ -13,6 +14,16 @@ interface TableRows {
 
 const postgres = usePostgres();
 const installation = useInstallation(postgres, { more: "[dump]\njobs = 3" });
+
+/** Of the one object of a database. */
+async function firstLineOf(made: Installation, database: string): Promise<string> {
+  const files = await made.files("disk");
+  const objects = files.filter((name) => name.includes(database) && !name.endsWith(".json"));
+  expect(objects).toHaveLength(1);
+  return await Bun.file(join(made.directory, "disk", objects[0] ?? ""))
+    .slice(0, 15)
+    .text();
+}
 
 test("a database with all kinds of objects is restored as it was", async () => {
   const source = await postgres.createDatabase();
@@ -55,7 +66,7 @@ test("a dump that a waiting session disturbs is repeated, and the session gets i
   expect((await compareByName(postgres, database, target)).differences).toEqual([]);
 }, 120_000);
 
-test("a backup in several streams is a container, with the counts of one snapshot", async () => {
+test("a backup in several streams is a container, with the counts of its tables and sequences", async () => {
   const database = await postgres.createDatabase();
   const sql = postgres.connect(database);
   await fillSampleDatabase(sql, 0.05);
@@ -63,13 +74,7 @@ test("a backup in several streams is a container, with the counts of one snapsho
   const backup = await installation().ok("backup", `main/${database}`, "--json");
   const [{ backup_id: id, warnings }] = backup.json.backups;
   expect(warnings).toEqual([]);
-  const [file = ""] = (await installation().files("disk")).filter(
-    (name) => name.includes(database) && !name.endsWith(".json"),
-  );
-  const head = await Bun.file(join(installation().directory, "disk", file))
-    .slice(0, 15)
-    .text();
-  expect(head).toBe("pg321 sealed 2\n");
+  expect(await firstLineOf(installation(), database)).toBe("pg321 sealed 2\n");
   const { facts, streams } = (await installation().ok("show", id, "--json")).json;
   expect(facts.streams).toEqual(streams);
   expect(streams).toEqual({ jobs: 3, data_archives: 2, at_once: 2, why_one: null });
@@ -80,5 +85,70 @@ test("a backup in several streams is a container, with the counts of one snapsho
   expect(facts.tables).toContainEqual(
     expect.objectContaining({ name: "large", rows: 20_000, method: "exact" }),
   );
+  expect(facts.sequences.length).toBeGreaterThan(0);
   expect(facts.sequences.every((one: { after: unknown }) => one.after !== null)).toBe(true);
 }, 60_000);
+
+describe("a database that cannot be dumped in several streams is dumped in one, with a warning", () => {
+  const newName = (word: string) => `${word}_${crypto.randomUUID().slice(0, 8)}`;
+
+  /** Returns the backup as `show` prints it. */
+  async function expectOneStream(made: Installation, [source, target]: string[], why: string) {
+    const backup = await made.ok("backup", `main/${source}`, "--json");
+    expect(backup.stderr).toContain("the database is dumped in one stream, not in dump.jobs streams");
+    expect(backup.stderr).toContain(why);
+    expect(await firstLineOf(made, `${source}`)).toBe("pg321 sealed 1\n");
+    const [{ backup_id: id }] = backup.json.backups;
+    await made.ok("restore", id, "--target", postgres.url(`${target}`));
+    const { differences, summary } = await compareByName(postgres, `${source}`, `${target}`);
+    expect(differences).toEqual([]);
+    expect(summary.rows).toBeGreaterThan(8);
+    const shown = (await made.ok("show", id, "--json")).json;
+    expect(shown.streams).toMatchObject({ jobs: 3, why_one: expect.stringContaining(why) });
+    return shown;
+  }
+
+  test("because an argument cannot express its names", async () => {
+    const names = ["latin", "restored"].map(newName);
+    for (const name of names) {
+      postgres.dropAtEnd(name);
+      await postgres
+        .connect()
+        .unsafe(`create database ${name} encoding 'LATIN1' locale 'C' template template0`);
+    }
+    await postgres.connect(names[0]).unsafe('create table "größe" as select generate_series(1, 9) as i');
+    const why = "the database's encoding is LATIN1, not UTF8";
+    const { facts } = await expectOneStream(installation(), names, why);
+    expect(facts.tables).toMatchObject([{ name: "größe", rows: 9, method: "exact" }]);
+  }, 60_000);
+
+  test.each([
+    [1, { problem: expect.stringContaining("no snapshot was shared with pg_dump") }],
+    [2, { problem: null, tables: [{ name: "t", rows: 9, method: "exact" }] }],
+  ])(
+    "because its role may have %d sessions",
+    async (sessions, counted) => {
+      const names = await Promise.all(
+        ["few", "restored"].map((word) => postgres.createDatabase(newName(word))),
+      );
+      const [role = ""] = names;
+      const sql = postgres.connect(names[0]);
+      await sql
+        .unsafe(
+          `create table t as select generate_series(1, 9) as i;
+         create role ${role} login password 'x' connection limit ${sessions}; grant pg_read_all_data to ${role}`,
+        )
+        .simple();
+      await using made = await Installation.make({
+        postgres: { ...postgres.address, user: role, password: "x" },
+        databases: [role],
+        storages: (directory) => [localStorage("disk", directory)],
+        more: "[dump]\njobs = 3",
+      });
+      const shown = expectOneStream(made, names, "too many connections for role");
+      const { facts } = await shown.finally(() => sql.unsafe(`drop role ${role}`));
+      expect(facts).toMatchObject(counted);
+    },
+    60_000,
+  );
+});

@@ -228,7 +228,8 @@ class Splitter {
   async #end(count: number, length: number): Promise<void> {
     if (length !== 0) throw damagedContainer("its end is malformed");
     if (this.#open.size > 0) throw damagedContainer("it ends before its members");
-    if (count !== this.#count || count === 0)
+    if (count === 0 && this.#count === 0) throw damagedContainer("it has no members");
+    if (count !== this.#count)
       throw damagedContainer(`it has ${this.#count} members, but ${count} were written`);
     if (!(await this.#reader.atEnd())) throw damagedContainer("it has bytes after its end");
   }

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { DAY_MS } from "../../../src/base/limits.ts";
 import { Installation, localStorage } from "../../lab/installation.ts";
+import { withCatalog } from "../../lab/leftovers.ts";
 import { usePostgres } from "../../lab/servers/use-postgres.ts";
 
 /** Settings of `[[database]]` tables, from the config to the restored database. */
@@ -56,6 +58,12 @@ interface Alert {
   level: string;
   message: string;
   resolved_at: string | null;
+}
+
+interface Decision {
+  backup_id: string;
+  storage: string;
+  action: "keep" | "expire";
 }
 
 /** The open problems. */
@@ -168,7 +176,7 @@ test("included tables bring their sequences and partitions, without anything els
 
 test("storages, compression, options and retention of one database leave the others alone", async () => {
   await configure(
-    `${own('storages = ["usb"]\ncompression = { algorithm = "gzip" }\npg_dump_options = ["--no-large-objects"]\nkeep = { days = 1 }'.replace("--no-large-objects", "--no-blobs"))}[[database]]\nname = ${JSON.stringify(`=${odd}`)}\nstorages = ["disk"]\n[[database]]\nname = "*"\ncompression = { algorithm = "none" }\n`,
+    `${own('storages = ["usb"]\ncompression = { algorithm = "gzip" }\npg_dump_options = ["--no-blobs"]\nkeep = { days = 1 }')}[[database]]\nname = ${JSON.stringify(`=${odd}`)}\nstorages = ["disk"]\n[[database]]\nname = "*"\ncompression = { algorithm = "none" }\n`,
   );
   const { backups } = (await installation.ok("backup", "--json")).json;
   const of = (name: string) => backups.find(({ database }: { database: string }) => database === name);
@@ -191,6 +199,20 @@ test("storages, compression, options and retention of one database leave the oth
   expect(first.settings).toContainEqual({ key: "storages", value: '["usb"]', rule: `config.toml:${line}` });
   expect(first.settings).toContainEqual({ key: "schedule", value: '"0 2 * * *"', rule: "[schedule]" });
   expect((await installation.ok("check")).stdout).toContain(`storages = ["usb"] # config.toml:${line}`);
+
+  // Five days later there is a newer backup of each.
+  await withCatalog(installation, async (catalog) => {
+    const started_at = new Date(Date.now() - 5 * DAY_MS).toISOString();
+    for (const { backup_id } of backups) await catalog.updateBackup(backup_id, { started_at });
+  });
+  await installation.ok("backup");
+  const { decisions } = (await installation.ok("cleanup", "--dry-run", "--json")).json;
+  const actions = (id: string) =>
+    decisions
+      .filter(({ backup_id }: Decision) => backup_id === id)
+      .map(({ storage, action }: Decision) => `${storage} ${action}`);
+  expect(actions(of(source).backup_id)).toEqual(["usb expire"]);
+  expect(actions(of(odd).backup_id)).toEqual(["disk keep"]);
 });
 
 test("a table that matches no database warns in check, and is an alert until it matches", async () => {

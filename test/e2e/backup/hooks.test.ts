@@ -181,7 +181,7 @@ test("a hook that hangs is ended with everything that it started", async () => {
   const { exitCode, shown } = await backUp();
   expect(exitCode).toBe(10);
   expect(shown.error).toBe('hook pre_backup "1" failed: it took longer than 1 s');
-  for (const pid of await pids()) expect(isAlive(pid)).toBe(false);
+  expect((await pids()).map(isAlive)).toEqual([false, false]);
 });
 
 test("a stopped backup ends its hook and runs on_failure; a killed one leaves no hook behind", async () => {
@@ -192,14 +192,16 @@ test("a stopped backup ends its hook and runs on_failure; a killed one leaves no
   });
   const stopped = installation.start("backup");
   const first = await pids();
+  expect(first.map(isAlive)).toEqual([true, true]);
   stopped.kill("SIGTERM");
   await stopped.exited;
   expect(await readFile(at("noted"), "utf8")).toBe("on_failure INTERRUPTED\n");
-  for (const pid of first) expect(isAlive(pid)).toBe(false);
+  expect(first.map(isAlive)).toEqual([false, false]);
 
   await rm(at("pids"));
   const killed = installation.start("backup");
   const second = await pids();
+  expect(second.map(isAlive)).toEqual([true, true]);
   killed.kill("SIGKILL");
   await killed.exited;
   await eventually(() => second.every((pid) => !isAlive(pid)));

@@ -74,8 +74,16 @@ describe("a backup to a bucket with Object Lock", () => {
     expect(await lockDays(at, bucket, id)).toEqual([expect.closeTo(3, 1), expect.closeTo(3, 1)]);
   });
 
-  test("made by repair is locked", async () => {
-    const { at, bucket } = await locked(postgres);
+  test.each([
+    ["made by repair is locked", 0, "", 3],
+    [
+      "made by repair is locked no longer than its [[database]] table keeps it",
+      2,
+      '[[database]]\nname = "*"\nkeep = { days = 4 }',
+      2,
+    ],
+  ])("%s", async (_title, age, more, days) => {
+    const { at, bucket } = await locked(postgres, { more });
     await using _ = at;
     const id = await at.backup(0);
     const [object = "", manifest = ""] = await at.objects("r2", id);
@@ -85,8 +93,9 @@ describe("a backup to a bucket with Object Lock", () => {
     await client.send(new DeleteObjectCommand({ Bucket: bucket, Key: `pg321/${manifest}` }));
     await at.installation.run("verify", id);
     expect(await at.states(id)).toBe("disk:CONFIRMED r2:MISSING");
+    await at.age(id, age);
     await at.installation.ok("repair");
-    expect(await lockDays(at, bucket, id)).toEqual([expect.closeTo(3, 1), expect.closeTo(3, 1)]);
+    expect(await lockDays(at, bucket, id)).toEqual([expect.closeTo(days, 1), expect.closeTo(days, 1)]);
   });
 });
 

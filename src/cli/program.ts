@@ -100,7 +100,7 @@ async function commandLog(
 function standardTerminal(env: Environment, screen: LiveLines): Terminal {
   return {
     draw: (lines) => screen.draw(lines),
-    columns: () => process.stderr.columns || 80,
+    columns: () => columnsOf(process.stderr, env),
     style: styleFor(true, env),
     isInteractive: process.stdin.isTTY === true,
   };
@@ -116,10 +116,16 @@ function standardOutput(env: Environment, screen: LiveLines): Output {
       }),
     style: {
       ...styleFor(isSmartTerminal(process.stdout, env), env),
-      columns: process.stdout.isTTY ? process.stdout.columns || 80 : undefined,
+      columns: process.stdout.isTTY ? columnsOf(process.stdout, env) : undefined,
     },
     isTerminal: process.stdout.isTTY === true,
   };
+}
+
+/** The width of a terminal: COLUMNS, if it is set, or what the terminal says. */
+function columnsOf({ columns }: { columns?: number }, env: Environment): number {
+  const wanted = env["COLUMNS"] ?? "";
+  return /^[1-9]\d{0,4}$/.test(wanted) ? Number(wanted) : columns || 80;
 }
 
 function notWritten(cause: Error): Pg321Error {

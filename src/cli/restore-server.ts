@@ -7,7 +7,7 @@ import { globalsNotMade } from "../jobs/restore/globals-not-made.ts";
 import type { RestoredDatabase, ServerRestoreReport } from "../jobs/restore/server/report.ts";
 import { restoreServer } from "../jobs/restore/server/restore-server.ts";
 import type { Arguments, Command, Invocation } from "./command.ts";
-import { isSet, textOption } from "./command.ts";
+import { isSet, textOption, UTC_OPTION } from "./command.ts";
 import { commandConfig, contextWith } from "./open-context.ts";
 import { globalsLines } from "./output/globals-text.ts";
 import type { Style } from "./output/output.ts";
@@ -41,6 +41,7 @@ export const SERVER_OPTIONS: Command["options"] = {
     type: "boolean",
     help: "with --server: go on with a restore that was cut off; skip what is restored and whole",
   },
+  utc: { ...UTC_OPTION, help: "with --server: --at and times in UTC, not in your zone" },
 };
 
 /** What goes with `--server`. */
@@ -49,6 +50,7 @@ const TAKEN = [
   "at",
   "databases-at-once",
   "resume",
+  "utc",
   "target",
   "password-file",
   "as",
@@ -140,7 +142,7 @@ function textOf(report: Omit<ServerRestoreReport, "cause">, isDryRun: boolean, s
   const rows = table(
     databases,
     [
-      { title: "DATABASE", cell: ({ database }) => database },
+      { title: "DATABASE", isName: true, cell: ({ database }) => database },
       { title: "BACKUP", cell: ({ backup_id }) => shortId(backup_id) },
       { title: timeTitle("OF", style), cell: ({ started_at }) => wallTime(started_at, style) },
       { title: "OUTCOME", cell: ({ outcome }) => coloured(outcome, style) },

@@ -1,5 +1,6 @@
 import type { Style } from "../base/text/table.ts";
 import { width } from "../base/text/table.ts";
+import { wallTime } from "../base/text/zoned-time.ts";
 import { markName, STATE_WORDS } from "../rule/words.ts";
 import type { DatabaseStatus, MarkStatus, StatusReport } from "./report.ts";
 
@@ -78,7 +79,8 @@ export function missingMarks({ databases }: StatusReport, style: Style): string 
 function reasonText({ mark, names, since, databases }: MissingMark, style: Style, columns: number): string {
   const word = STATE_WORDS[mark.state];
   const head = `${names} ${mark.state === "lost" ? style.bad(word) : style.warn(word)}`;
-  const from = mark.state === "lost" ? ` since ${since.slice(0, 16).replace("T", " ")} UTC` : "";
+  const zone = (style.timezone ?? "UTC") === "UTC" ? " UTC" : "";
+  const from = mark.state === "lost" ? ` since ${wallTime(since, style).slice(0, 16)}${zone}` : "";
   const lines = wrapped(`${head}${from}: ${namesOf(databases)}`, columns, "");
   return [...lines, ...wrapped(mark.sentence, columns, "  ")].join("\n");
 }

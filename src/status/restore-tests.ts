@@ -1,5 +1,6 @@
 import { durationText, sizeText } from "../base/text/amounts.ts";
 import { type Style, table } from "../base/text/table.ts";
+import { wallTime } from "../base/text/zoned-time.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { RestoreTestRecord } from "../catalog/records.ts";
 import type { DatabaseStatus, RestoreTestStatus, StatusReport } from "./report.ts";
@@ -74,15 +75,15 @@ export function restoreTestTable({ databases }: StatusReport, style: Style): str
   return table(
     tested.toSorted((a, b) => Number(a.test.outcome !== "FAILED") - Number(b.test.outcome !== "FAILED")),
     [
-      { title: "DATABASE", cell: ({ name }) => name },
+      { title: "DATABASE", isName: true, cell: ({ name }) => name },
       {
         title: "RESULT",
         cell: ({ test: { outcome } }) =>
           outcome === "PASSED" ? style.good("passed") : style.bad(outcome.toLowerCase()),
       },
-      { title: "TESTED", cell: ({ test }) => time(test.finished_at) },
-      { title: "FROM", cell: ({ test }) => test.storage ?? "-" },
-      { title: "LAST PASSED", cell: ({ test }) => time(test.last_passed_at) },
+      { title: "TESTED", cell: ({ test }) => wallTime(test.finished_at, style) },
+      { title: "FROM", isName: true, cell: ({ test }) => test.storage ?? "-" },
+      { title: "LAST PASSED", cell: ({ test }) => wallTime(test.last_passed_at, style) },
       { title: "DUMP", cell: ({ test }) => sizeText(test.dump_bytes), align: "right" },
       { title: "RECOVERY", cell: ({ test }) => durationText(test.recovery_ms), align: "right" },
       { title: "BEFORE", cell: ({ test }) => earlierText(test) },
@@ -107,8 +108,4 @@ const NOTE_CHARACTERS_MAX = 120;
 function shortened(error: string | null): string {
   if (error === null) return "";
   return error.length > NOTE_CHARACTERS_MAX ? `${error.slice(0, NOTE_CHARACTERS_MAX)}…` : error;
-}
-
-function time(at: string | null): string {
-  return at === null ? "-" : at.slice(0, 19).replace("T", " ");
 }

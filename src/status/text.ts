@@ -2,6 +2,7 @@ import { durationText, plural, sizeText } from "../base/text/amounts.ts";
 import { backupWord, isEndedByHand, outcomeWord } from "../base/text/states.ts";
 import { type Column, PLAIN, type Style, table } from "../base/text/table.ts";
 import { visible } from "../base/text/visible.ts";
+import { wallTime } from "../base/text/zoned-time.ts";
 import { lastAttempt } from "./last-attempt.ts";
 import { compactMarks, missingMarks } from "./marks-text.ts";
 import { notifierState } from "./notifiers.ts";
@@ -55,8 +56,8 @@ export function statusText(report: StatusReport, style: Style = PLAIN, silence =
       colour(sentence),
       ...(problems.length > 1 ? problems.map(({ text }) => `  - ${text}`) : []),
       "",
-      ...daemonLines(report, silence),
-      ...recoveryKitLines(report, time),
+      ...daemonLines(report, silence, style),
+      ...recoveryKitLines(report, (at) => wallTime(at, style)),
     ].join("\n"),
     titled(style, "ALERTS", alertTable(report, style)),
     titled(style, "RUNNING", runningText(report, style)),
@@ -80,8 +81,12 @@ function titled(style: Style, title: string, text: string | undefined): string |
   return text === undefined ? undefined : `${style.bold(title)}\n${text}`;
 }
 
-function daemonLines({ version, host, now, timezone, daemon }: StatusReport, silence: string): string[] {
-  const head = `pg321 ${version} on ${host}, ${time(now)} UTC (schedules in ${timezone})`;
+function daemonLines(
+  { version, host, now, timezone, daemon }: StatusReport,
+  silence: string,
+  style: Style,
+): string[] {
+  const head = `pg321 ${version} on ${host}, ${wallTime(now, style)} ${style.timezone ?? "UTC"} (schedules in ${timezone})`;
   const reason = silence === "" ? "" : ` (${visible(silence)})`;
   if (!daemon)
     return [head, `from the catalog, without a daemon${reason}: next runs are calculated from the schedules`];
@@ -92,10 +97,10 @@ function daemonLines({ version, host, now, timezone, daemon }: StatusReport, sil
       `config ${config_file} (${config_checksum.slice(0, 12)})`,
   ];
   if (!last_reload) return lines;
-  if (last_reload.is_ok) return [...lines, `config reloaded at ${time(last_reload.at)}`];
+  if (last_reload.is_ok) return [...lines, `config reloaded at ${wallTime(last_reload.at, style)}`];
   return [
     ...lines,
-    `config refused at ${time(last_reload.at)}; the previous config stays in force:`,
+    `config refused at ${wallTime(last_reload.at, style)}; the previous config stays in force:`,
     ...last_reload.errors.map((error) => `  ${error}`),
   ];
 }
@@ -105,10 +110,10 @@ function databaseTable(report: StatusReport, style: Style): string | undefined {
   return tableOf(
     report.databases.toSorted((left, right) => rank(left) - rank(right)),
     [
-      { title: "DATABASE", cell: ({ server, database }) => `${server}/${database}` },
+      { title: "DATABASE", isName: true, cell: ({ server, database }) => `${server}/${database}` },
       { title: "STATE", cell: ({ state }) => coloured(state, style) },
       { title: "3-2-1-1-0", cell: ({ marks }) => compactMarks(marks, style) },
-      { title: "NEWEST GOOD", cell: ({ newest_good }) => time(newest_good?.started_at) },
+      { title: "NEWEST GOOD", cell: ({ newest_good }) => wallTime(newest_good?.started_at, style) },
       { title: "AGE", cell: ({ newest_good }) => durationText(newest_good?.age_ms), align: "right" },
       { title: "TOOK", cell: ({ newest_good }) => durationText(newest_good?.duration_ms), align: "right" },
       { title: "DUMP", cell: ({ newest_good }) => sizeText(newest_good?.dump_bytes), align: "right" },
@@ -118,8 +123,8 @@ function databaseTable(report: StatusReport, style: Style): string | undefined {
         cell: ({ copies }) =>
           copies.map((one) => `${one.copies.toLocaleString("en")} in ${one.storage}`).join(", ") || "-",
       },
-      { title: "NEXT BACKUP", cell: ({ next_backup_at }) => time(next_backup_at) },
-      { title: "NOTE", cell: databaseNote },
+      { title: "NEXT BACKUP", cell: ({ next_backup_at }) => wallTime(next_backup_at, style) },
+      { title: "NOTE", cell: (database) => databaseNote(database, style) },
     ],
     style,
   );
@@ -129,9 +134,9 @@ function globalsTable({ globals = [] }: StatusReport, style: Style): string | un
   return tableOf(
     globals,
     [
-      { title: "SERVER", cell: ({ server }) => server },
+      { title: "SERVER", isName: true, cell: ({ server }) => server },
       { title: "STATE", cell: ({ state }) => coloured(state, style) },
-      { title: "NEWEST GOOD", cell: ({ newest_good }) => time(newest_good?.started_at) },
+      { title: "NEWEST GOOD", cell: ({ newest_good }) => wallTime(newest_good?.started_at, style) },
       { title: "COPIES IN", cell: ({ newest_good }) => newest_good?.storages.join(", ") || "-" },
       {
         title: "NOTE",
@@ -148,17 +153,17 @@ function globalsNote({ state, last_attempt, has_lost_passwords }: GlobalsStatus)
   return has_lost_passwords ? LOST_PASSWORDS : "";
 }
 
-function databaseNote(database: DatabaseStatus): string {
+function databaseNote(database: DatabaseStatus, style: Style): string {
   const { state, newest_good, copies, gone_at } = database;
   const attempt = lastAttempt(database);
   if (state === "elsewhere") return "of another installation, which this host tests";
-  if (state === "gone") return `gone since ${time(gone_at)}`;
+  if (state === "gone") return `gone since ${wallTime(gone_at, style)}`;
   const lacks = copies.filter(
     ({ storage, is_used }) => is_used && newest_good && !newest_good.storages.includes(storage),
   );
   if (attempt && (database.server_failure || database.last_attempt?.id !== newest_good?.id))
     return note(
-      `${backupWord(attempt)} at ${time(attempt.started_at)}`,
+      `${backupWord(attempt)} at ${wallTime(attempt.started_at, style)}`,
       isEndedByHand(attempt) ? null : attempt.error,
     );
   const missing =
@@ -170,7 +175,7 @@ function storageTable({ storages }: StatusReport, style: Style): string | undefi
   return tableOf(
     storages,
     [
-      { title: "STORAGE", cell: ({ name }) => name },
+      { title: "STORAGE", isName: true, cell: ({ name }) => name },
       { title: "TYPE", cell: ({ type }) => type },
       { title: "STATE", cell: (storage) => coloured(storageState(storage), style) },
       { title: "COPIES", cell: ({ copies }) => String(copies), align: "right" },
@@ -180,20 +185,20 @@ function storageTable({ storages }: StatusReport, style: Style): string | undefi
       { title: "ERRORS", cell: ({ errors }) => String(errors), align: "right" },
       {
         title: "NOTE",
-        cell: storageNote,
+        cell: (storage) => storageNote(storage, style),
       },
     ],
     style,
   );
 }
 
-function storageNote(storage: StorageStatus): string {
+function storageNote(storage: StorageStatus, style: Style): string {
   const { error, last_error, last_error_at } = storage;
   if (error) return note("", error);
   if (storageState(storage) === "below min_free") return minFreeText(storage);
   if (storage.locked_remains_until !== null)
-    return `remains of an interrupted backup are locked until ${time(storage.locked_remains_until)}, and removed then`;
-  if (last_error) return note(`last error at ${time(last_error_at)}`, last_error);
+    return `remains of an interrupted backup are locked until ${wallTime(storage.locked_remains_until, style)}, and removed then`;
+  if (last_error) return note(`last error at ${wallTime(last_error_at, style)}`, last_error);
   return storage.immutability.is_wanted ? storage.immutability.sentence : "";
 }
 
@@ -214,10 +219,10 @@ function notifierTable({ notifiers }: StatusReport, style: Style): string | unde
   return tableOf(
     notifiers,
     [
-      { title: "NOTIFIER", cell: ({ name }) => name },
+      { title: "NOTIFIER", isName: true, cell: ({ name }) => name },
       { title: "TYPE", cell: ({ type }) => type },
       { title: "STATE", cell: (notifier) => coloured(notifierState(notifier), style) },
-      { title: "LAST DELIVERED", cell: ({ last_delivered_at }) => time(last_delivered_at) },
+      { title: "LAST DELIVERED", cell: ({ last_delivered_at }) => wallTime(last_delivered_at, style) },
       { title: "WAITING", cell: ({ waiting }) => String(waiting), align: "right" },
       { title: "GIVEN UP", cell: ({ given_up }) => String(given_up), align: "right" },
       { title: "NOTE", cell: ({ error }) => note("", error) },
@@ -236,8 +241,8 @@ function jobTable({ jobs }: StatusReport, style: Style): string | undefined {
         title: "BY",
         cell: ({ last_run }) => (last_run ? (last_run.schedule === null ? "hand" : "schedule") : "-"),
       },
-      { title: "LAST SUCCESS", cell: ({ last_success_at }) => time(last_success_at) },
-      { title: "NEXT RUN", cell: ({ next_run_at }) => time(next_run_at) },
+      { title: "LAST SUCCESS", cell: ({ last_success_at }) => wallTime(last_success_at, style) },
+      { title: "NEXT RUN", cell: ({ next_run_at }) => wallTime(next_run_at, style) },
       {
         title: "NOTE",
         cell: ({ last_run }) =>
@@ -252,9 +257,9 @@ function scheduleTable({ schedules }: StatusReport, style: Style): string | unde
   return tableOf(
     schedules,
     [
-      { title: "SCHEDULE", cell: ({ name }) => name },
+      { title: "SCHEDULE", isName: true, cell: ({ name }) => name },
       { title: "PATTERN", cell: ({ pattern }) => pattern },
-      { title: "NEXT RUN", cell: ({ next_run_at }) => time(next_run_at) },
+      { title: "NEXT RUN", cell: ({ next_run_at }) => wallTime(next_run_at, style) },
       ...runColumns<{ last_run: RunStatus | null }>(style),
       {
         title: "NOTE",
@@ -268,7 +273,7 @@ function scheduleTable({ schedules }: StatusReport, style: Style): string | unde
 
 function runColumns<T extends { last_run: RunStatus | null }>(style: Style): Column<T>[] {
   return [
-    { title: "LAST RUN", cell: ({ last_run }) => time(last_run?.started_at) },
+    { title: "LAST RUN", cell: ({ last_run }) => wallTime(last_run?.started_at, style) },
     { title: "OUTCOME", cell: ({ last_run }) => (last_run ? coloured(outcomeWord(last_run), style) : "-") },
     { title: "TOOK", cell: ({ last_run }) => durationText(last_run?.duration_ms), align: "right" },
   ];
@@ -281,7 +286,7 @@ function runningText({ running }: StatusReport, style: Style): string | undefine
 
 function runningLine({ job, schedule, state, host, pid, started_at }: RunningStatus, style: Style): string {
   const origin = schedule === job ? "scheduled" : `schedule ${schedule}`;
-  return `${style.bold(job)} (${schedule === null ? "by hand" : origin}) ${state} since ${time(started_at)}, pid ${pid} on ${host}`;
+  return `${style.bold(job)} (${schedule === null ? "by hand" : origin}) ${state} since ${wallTime(started_at, style)}, pid ${pid} on ${host}`;
 }
 
 function progressLines({ progress }: RunningStatus): string[] {
@@ -298,7 +303,7 @@ function alertTable({ alerts }: StatusReport, style: Style): string | undefined 
     [
       { title: "ID", cell: ({ id }) => id.slice(0, 8) },
       { title: "LEVEL", cell: ({ level }) => coloured(level, style) },
-      { title: "SINCE", cell: ({ created_at }) => time(created_at) },
+      { title: "SINCE", cell: ({ created_at }) => wallTime(created_at, style) },
       { title: "COUNT", cell: ({ count }) => String(count), align: "right" },
       { title: "ACKNOWLEDGED", cell: acknowledgedText },
       { title: "MESSAGE", cell: ({ message }) => oneLine(message) },
@@ -328,9 +333,4 @@ function note(what: string, error: string | null): string {
 
 function oneLine(text: string): string {
   return text.replace(/\s+/g, " ").trim();
-}
-
-/** To the second, in UTC. */
-function time(at: string | null | undefined): string {
-  return at ? at.slice(0, 19).replace("T", " ") : "-";
 }

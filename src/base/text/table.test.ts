@@ -52,3 +52,38 @@ test.each([40, 80])("no line of a table with short cells is wider than %d column
   for (const line of table([row, row], [...COLUMNS, ...COLUMNS], { ...PLAIN, columns }).split("\n"))
     expect(line.length).toBeLessThanOrEqual(columns);
 });
+
+const NAMES: readonly Column<Row>[] = [
+  { title: "DATABASE", cell: ({ copies }) => copies, isName: true },
+  { title: "SIZE", cell: ({ size }) => size, align: "right" },
+  { title: "NOTE", cell: ({ note }) => note },
+];
+const LONG = { ...(ROWS[0] as Row), copies: "main/customers_of_production_2026_11", note: "fine" };
+
+test("on a terminal that is too narrow long names are cut in the middle, and only there", () => {
+  const line = (columns: number | undefined) =>
+    table([LONG], NAMES, { ...PLAIN, columns }).split("\n")[1] ?? "";
+  expect(line(undefined)).toBe("main/customers_of_production_2026_11  1.0 GiB  fine");
+  expect(line(51)).toBe(line(undefined));
+  expect(line(50)).toBe("main/customers_of…roduction_2026_11  1.0 GiB  fine");
+  expect(line(31)).toBe("main/cus…2026_11  1.0 GiB  fine");
+  // Names keep 16 columns; the columns that do not fit go below.
+  expect(
+    table([LONG], NAMES, { ...PLAIN, columns: 30 })
+      .split("\n")
+      .slice(1),
+  ).toEqual(["main/cus…2026_11  1.0 GiB", "  note: fine"]);
+  // If columns go below anyway, a name takes a third of the line.
+  const note = "n".repeat(60);
+  expect(table([{ ...LONG, note }], NAMES, { ...PLAIN, columns: 66 }).split("\n")[1]).toBe(
+    "main/custom…on_2026_11  1.0 GiB",
+  );
+});
+
+test("wide letters and colours are counted as the terminal shows them", () => {
+  const row = { ...LONG, copies: "\u001b[31m数据库数据库数据库数据库数据库\u001b[39m" };
+  const [, line = ""] = table([row], NAMES, { ...PLAIN, columns: 31 }).split("\n");
+  expect(Bun.stringWidth(line)).toBeLessThanOrEqual(31);
+  expect(line).toContain("…");
+  expect(line).toContain("1.0 GiB  fine");
+});

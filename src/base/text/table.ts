@@ -22,23 +22,75 @@ export interface Column<T> {
   title: string;
   cell: (row: T) => string;
   align?: "right";
+  /** Names, of which a few letters are enough to recognize them: cut in the middle if the terminal is too narrow. */
+  isName?: boolean;
 }
+
+/** Names are not cut to fewer columns. */
+const NAME_COLUMNS_MIN = 16;
 
 /**
  * A table whose columns are as wide as their cells. The cells must be `visible` text. On a terminal that is too narrow,
- * the columns that do not fit follow below each row, with their titles.
+ * long names are cut in the middle; if that is not enough, the columns that do not fit follow below each row, with
+ * their titles.
  */
 export function table<T>(rows: readonly T[], columns: readonly Column<T>[], style: Style): string {
-  const cells = rows.map((row) => columns.map((column) => column.cell(row)));
-  const widths = columns.map((column, index) =>
-    Math.max(...[column.title, ...cells.map((line) => line[index] ?? "")].map(width)),
+  const whole = rows.map((row) => columns.map((column) => column.cell(row)));
+  const needed = columns.map((column, index) =>
+    whole.reduce((widest, line) => Math.max(widest, width(line[index] ?? "")), width(column.title)),
   );
+  const widths = cutWidths(columns, needed, style.columns);
+  const cells = whole.map((line) => line.map((text, index) => cutInMiddle(text, widths[index] ?? 0)));
   const shown = fittingColumns(widths, style.columns);
   const titles = columns.map((column) => column.title);
   const aligns = columns.map(({ align }) => align);
   const line = (texts: readonly string[]) => tableLine(texts.slice(0, shown), widths, aligns);
   const below = (texts: readonly string[]) => detailLines(titles, texts, shown, style.columns ?? 0);
   return [style.bold(line(titles)), ...cells.flatMap((texts) => [line(texts), ...below(texts)])].join("\n");
+}
+
+/** The widths with those of names reduced, the widest first, until all columns fit. */
+function cutWidths(
+  columns: readonly Pick<Column<never>, "isName" | "title">[],
+  needed: readonly number[],
+  columnsMax: number | undefined,
+): number[] {
+  const widths = [...needed];
+  let excess = sumOf(widths) + 2 * (widths.length - 1) - (columnsMax ?? Number.POSITIVE_INFINITY);
+  const leastOf = (index: number) => Math.max(NAME_COLUMNS_MIN, width(columns[index]?.title ?? ""));
+  while (excess > 0) {
+    const names = columns.flatMap(({ isName }, index) =>
+      isName === true && (widths[index] ?? 0) > leastOf(index) ? [index] : [],
+    );
+    const widest = names.sort((one, other) => (widths[other] ?? 0) - (widths[one] ?? 0))[0];
+    if (widest === undefined) return cappedWidths(columns, needed, columnsMax ?? 0);
+    widths[widest] = (widths[widest] ?? 0) - 1;
+    excess--;
+  }
+  return widths;
+}
+
+/** If columns must go below the row, no name takes more than a third of it. */
+function cappedWidths(
+  columns: readonly Pick<Column<never>, "isName">[],
+  needed: readonly number[],
+  columnsMax: number,
+): number[] {
+  const cap = Math.max(NAME_COLUMNS_MIN, Math.floor(columnsMax / 3));
+  return needed.map((width, index) => (columns[index]?.isName === true ? Math.min(width, cap) : width));
+}
+
+function sumOf(numbers: readonly number[]): number {
+  return numbers.reduce((sum, number) => sum + number, 0);
+}
+
+/** `customers_production…2026_11`: at most so many terminal columns. Colours are kept. */
+export function cutInMiddle(text: string, columnsMax: number): string {
+  const columns = width(text);
+  if (columns <= columnsMax) return text;
+  const tail = Math.floor((columnsMax - 1) / 2);
+  const head = Math.max(0, columnsMax - 1 - tail);
+  return `${Bun.sliceAnsi(text, 0, head)}…${Bun.sliceAnsi(text, columns - tail, columns)}`;
 }
 
 /** How many columns, from the left, fit beside each other; at least one. */

@@ -53,6 +53,11 @@ export function wallTime(
   return text.slice(0, 19).replace("T", " ");
 }
 
+/** `2026-10-25T02:30:00+02:00`: the time (RFC 3339 in UTC) in a zone; in UTC as it is written, with milliseconds. */
+export function fullTime(at: string, { timezone = "UTC" }: { timezone?: string | undefined }): string {
+  return timezone === "UTC" ? at : zonedTime(new Date(at), timezone);
+}
+
 /** The title of a column of times: it says so if they are in UTC. */
 export function timeTitle(title: string, { timezone = "UTC" }: { timezone?: string | undefined }): string {
   return timezone === "UTC" ? `${title} (UTC)` : title;

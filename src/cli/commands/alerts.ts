@@ -2,6 +2,7 @@ import { Pg321Error } from "../../base/errors.ts";
 import { plural } from "../../base/text/amounts.ts";
 import type { Style } from "../../base/text/table.ts";
 import { visibleData } from "../../base/text/visible.ts";
+import { timeTitle, wallTime } from "../../base/text/zoned-time.ts";
 import type { Catalog } from "../../catalog/catalog.ts";
 import { openCatalog } from "../../catalog/open.ts";
 import type { AlertRecord, DeliveryRecord } from "../../catalog/records.ts";
@@ -9,7 +10,7 @@ import { shortId } from "../../jobs/copies/object-key.ts";
 import { isFailing, notifierStatuses, undeliveredText } from "../../status/notifiers.ts";
 import type { NotifierStatus } from "../../status/report.ts";
 import type { Command, Invocation } from "../command.ts";
-import { isSet, JSON_OPTION, textOption } from "../command.ts";
+import { isSet, JSON_OPTION, textOption, UTC_OPTION } from "../command.ts";
 import { commandConfig } from "../open-context.ts";
 import type { Output } from "../output/output.ts";
 import { jsonText, table } from "../output/output.ts";
@@ -24,6 +25,7 @@ export const command: Command = {
   options: {
     unacknowledged: { type: "boolean", short: "u", help: "only problems that nobody has acknowledged" },
     limit: { type: "string", short: "n", value: "N", help: "at most N alerts (default 50)" },
+    utc: UTC_OPTION,
     json: JSON_OPTION,
   },
   examples: [
@@ -111,8 +113,8 @@ function textOf(alerts: readonly ShownAlert[], { style }: Output): string {
     [
       { title: "ID", cell: ({ id }) => shortId(id) },
       { title: "LEVEL", cell: ({ level }) => colouredStatus(level, style) },
-      { title: "SINCE (UTC)", cell: ({ created_at }) => timeText(created_at) },
-      { title: "LAST (UTC)", cell: ({ last_at }) => timeText(last_at) },
+      { title: timeTitle("SINCE", style), cell: ({ created_at }) => wallTime(created_at, style) },
+      { title: timeTitle("LAST", style), cell: ({ last_at }) => wallTime(last_at, style) },
       { title: "COUNT", cell: ({ count }) => String(count), align: "right" },
       { title: "STATE", cell: stateOf },
       { title: "MESSAGE", cell: ({ message }) => message },
@@ -132,7 +134,7 @@ function stateOf({ level, resolved_at, acknowledged_at, metadata }: AlertRecord)
 
 function failingText(notifier: NotifierStatus, style: Style): string {
   const { waiting_since, error } = notifier;
-  const since = waiting_since === null ? "" : `, the oldest since ${timeText(waiting_since)}`;
+  const since = waiting_since === null ? "" : `, the oldest since ${wallTime(waiting_since, style)}`;
   return `${style.warn("warning:")} ${undeliveredText(notifier)}${since}: ${error}`;
 }
 
@@ -140,11 +142,7 @@ function undeliveredOf({ id, deliveries }: ShownAlert, style: Style): string[] {
   return deliveries
     .filter(({ state, error }) => state === "FAILED" || (state === "PENDING" && error !== null))
     .map(({ notifier, state, attempts, next_try_at, error }) => {
-      const what = state === "FAILED" ? "not delivered" : `next attempt at ${timeText(next_try_at)}`;
+      const what = state === "FAILED" ? "not delivered" : `next attempt at ${wallTime(next_try_at, style)}`;
       return `${style.warn("warning:")} ${shortId(id)} to ${notifier}: ${what}, attempts: ${attempts}: ${error}`;
     });
-}
-
-function timeText(time: string): string {
-  return time.slice(0, 19).replace("T", " ");
 }

@@ -75,7 +75,7 @@ function textOf(results: readonly ShownResult[], { style }: Output): string {
     results,
     [
       { title: "ID", cell: (row) => (row.backup_id === null ? "-" : shortId(row.backup_id)) },
-      { title: "DATABASE", cell: nameOf },
+      { title: "DATABASE", isName: true, cell: nameOf },
       { title: "STATUS", cell: (row) => colouredBackup(row, style) },
       { title: "DUMP", cell: (row) => sizeText(row.dump_bytes), align: "right" },
       { title: "STORED", cell: (row) => sizeText(row.object_bytes), align: "right" },

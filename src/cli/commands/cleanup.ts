@@ -71,7 +71,7 @@ function countTable({ statistics }: CleanupReport, style: Style): string {
   return table(
     Object.entries(statistics.storages),
     [
-      { title: "STORAGE", cell: ([name]) => name },
+      { title: "STORAGE", isName: true, cell: ([name]) => name },
       { title: "EXPIRED", cell: ([, counts]) => String(counts.expired), align: "right" },
       { title: "DELETED", cell: ([, counts]) => String(counts.deleted), align: "right" },
       { title: "ARCHIVED", cell: ([, counts]) => String(counts.archived), align: "right" },

@@ -33,7 +33,7 @@ export const command: Command = {
     },
     { command: "pg321 diff 9c41", explanation: "what has changed since the backup before it" },
   ],
-  positionals: { min: 1, max: 2 },
+  positionals: { min: 1, max: 2, values: [{ live: ["backup"] }] },
   async run(invocation) {
     const { arguments: args, output, clock, log } = invocation;
     const config = await commandConfig(invocation, { setsAside: true });

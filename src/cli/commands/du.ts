@@ -112,8 +112,8 @@ function textOf(rows: readonly Row[], months: readonly StoredMonth[], style: Sty
   const sizes = table(
     lines,
     [
-      { title: "DATABASE", cell: ({ name }) => name },
-      { title: "STORAGE", cell: ({ storage }) => storage },
+      { title: "DATABASE", isName: true, cell: ({ name }) => name },
+      { title: "STORAGE", isName: true, cell: ({ storage }) => storage },
       { title: "COPIES", cell: ({ copies }) => copies.toLocaleString("en"), align: "right" },
       { title: "STORED", cell: ({ bytes }) => sizeText(bytes), align: "right" },
       ...(hasHidden

@@ -107,7 +107,7 @@ function textOf(rows: readonly ListedBackup[], { style }: Output, now: Date): st
     rows,
     [
       { title: "ID", cell: ({ backup }) => shortId(backup.id) },
-      { title: "DATABASE", cell: ({ backup }) => backupName(backup) },
+      { title: "DATABASE", isName: true, cell: ({ backup }) => backupName(backup) },
       { title: timeTitle("STARTED", style), cell: ({ backup }) => wallTime(backup.started_at, style) },
       {
         title: "AGE",
@@ -149,7 +149,7 @@ function removedText(rows: readonly TombstoneRecord[], { style }: Output): strin
     rows,
     [
       { title: "ID", cell: (row) => shortId(row.backup_id) },
-      { title: "DATABASE", cell: (row) => backupName(row) },
+      { title: "DATABASE", isName: true, cell: (row) => backupName(row) },
       { title: timeTitle("STARTED", style), cell: (row) => wallTime(row.started_at, style) },
       { title: "STORED", cell: (row) => sizeText(row.object_bytes), align: "right" },
       { title: timeTitle("REMOVED", style), cell: (row) => wallTime(row.removed_at, style) },

@@ -125,7 +125,7 @@ function textOf(
   return table(
     results,
     [
-      { title: "NOTIFIER", cell: ({ name }) => name },
+      { title: "NOTIFIER", isName: true, cell: ({ name }) => name },
       { title: "TYPE", cell: ({ type }) => type },
       {
         title: "RESULT",

@@ -71,8 +71,8 @@ function planText(planned: readonly PlannedCopy[], style: Style): string {
     planned,
     [
       { title: "ID", cell: (row) => shortId(row.backup_id) },
-      { title: "DATABASE", cell: (row) => backupName(row) },
-      { title: "FROM", cell: (row) => row.from ?? "no good copy" },
+      { title: "DATABASE", isName: true, cell: (row) => backupName(row) },
+      { title: "FROM", isName: true, cell: (row) => row.from ?? "no good copy" },
       { title: "TO", cell: (row) => row.storage },
       { title: "SIZE", cell: (row) => sizeText(row.object_bytes), align: "right" },
       { title: "NOW", cell: (row) => (row.state === null ? "no copy" : colouredCopy(row.state, style)) },

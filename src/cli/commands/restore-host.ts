@@ -156,7 +156,7 @@ function report(
       `\n${table(
         visibleData([...storages]),
         [
-          { title: "STORAGE", cell: ({ storage }) => storage },
+          { title: "STORAGE", isName: true, cell: ({ storage }) => storage },
           { title: "COPIES FOUND", cell: ({ adopted }) => String(adopted), align: "right" },
           { title: "NOT ADOPTED", cell: ({ left }) => String(left), align: "right" },
           { title: "ERROR", cell: ({ error }) => (error === null ? "" : style.bad(error)) },

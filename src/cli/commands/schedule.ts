@@ -97,7 +97,7 @@ function textOf(schedules: readonly Upcoming[], timezone: string, style: Style):
   return table(
     rows,
     [
-      { title: "SCHEDULE", cell: ({ schedule }) => schedule?.name ?? "" },
+      { title: "SCHEDULE", isName: true, cell: ({ schedule }) => schedule?.name ?? "" },
       { title: "PATTERN", cell: ({ schedule }) => (schedule ? (schedule.pattern ?? "-") : "") },
       {
         title: "INTERVAL",

@@ -2,6 +2,7 @@ import { hostname } from "node:os";
 import { plural } from "../../base/text/amounts.ts";
 import { isEndedByHand } from "../../base/text/states.ts";
 import { visibleData, visibleLines } from "../../base/text/visible.ts";
+import { fullTime } from "../../base/text/zoned-time.ts";
 import { backupName } from "../../catalog/globals.ts";
 import { openCatalog } from "../../catalog/open.ts";
 import type { BackupRecord, CopyRecord, RestoreTestRecord } from "../../catalog/records.ts";
@@ -20,7 +21,7 @@ import { listed } from "../../status/list-backups.ts";
 import { recoveryMs } from "../../status/restore-tests.ts";
 import { lockText } from "../../storage/immutability.ts";
 import type { Command } from "../command.ts";
-import { isSet, JSON_OPTION } from "../command.ts";
+import { isSet, JSON_OPTION, UTC_OPTION } from "../command.ts";
 import { commandConfig } from "../open-context.ts";
 import { factsText, momentText } from "../output/facts-text.ts";
 import { backupJson } from "../output/json.ts";
@@ -30,7 +31,7 @@ import { colouredBackup, colouredCopy, originText } from "../output/status-colou
 
 export const command: Command = {
   usage: "ID",
-  options: { json: JSON_OPTION },
+  options: { utc: UTC_OPTION, json: JSON_OPTION },
   examples: [{ command: "pg321 show 3f2a", explanation: "any unambiguous prefix of the id is enough" }],
   positionals: { min: 1, max: 1, values: [{ live: ["backup"] }] },
   async run(invocation) {
@@ -107,7 +108,7 @@ function testText(test: RestoreTestRecord, style: Style): string {
     ...(checks.length === 0 ? [] : [`${good} of ${plural(checks.length, "check")}`]),
     ...(error === null ? [] : [error]),
   ];
-  return `${result} ${finished_at} from ${storage} (${target}): ${facts.join(", ")}`;
+  return `${result} ${fullTime(finished_at, style)} from ${storage} (${target}): ${facts.join(", ")}`;
 }
 
 /** `12 roles, 1 tablespace, with passwords`; only what is known of an adopted backup. */
@@ -133,8 +134,8 @@ function textOf(
     ["backup", backup.id],
     ["database", backupName(backup)],
     ["status", colouredBackup(backup, style) + originText(found)],
-    ["started", backup.started_at],
-    ["finished", backup.finished_at],
+    ["started", fullTime(backup.started_at, style)],
+    ["finished", backup.finished_at && fullTime(backup.finished_at, style)],
     ["duration", duration_ms === null ? null : durationText(duration_ms)],
     [
       "dump",
@@ -173,10 +174,10 @@ function textOf(
   const copyTable = table(
     copies,
     [
-      { title: "STORAGE", cell: (copy) => copy.storage },
+      { title: "STORAGE", isName: true, cell: (copy) => copy.storage },
       { title: "STATE", cell: (copy) => colouredCopy(copy.state, style, backup) },
-      { title: "CONFIRMED", cell: (copy) => copy.confirmed_at ?? "-" },
-      { title: "LAST READ BACK", cell: (copy) => copy.verified_at ?? "-" },
+      { title: "CONFIRMED", cell: ({ confirmed_at: at }) => (at ? fullTime(at, style) : "-") },
+      { title: "LAST READ BACK", cell: ({ verified_at: at }) => (at ? fullTime(at, style) : "-") },
       { title: "LOCK", cell: (copy) => lockText(copy) ?? (copy.lock_error === null ? "-" : "not locked") },
       { title: "ERROR", cell: (copy) => copy.error ?? copy.lock_error ?? "" },
     ],

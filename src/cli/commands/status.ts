@@ -14,7 +14,7 @@ import { openStorage } from "../../storage/registry.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { askDaemon } from "../ask-daemon.ts";
 import type { Command, Invocation } from "../command.ts";
-import { isSet, JSON_OPTION } from "../command.ts";
+import { isSet, JSON_OPTION, UTC_OPTION } from "../command.ts";
 import { commandConfig } from "../open-context.ts";
 import { jsonText } from "../output/output.ts";
 
@@ -25,6 +25,7 @@ export const command: Command = {
     "does not include what the daemon is doing at the moment. Exit 0 whatever the verdict, unless --exit-code is given.",
   options: {
     "exit-code": { type: "boolean", help: "exit 3 if the verdict is a warning, 4 if it is bad" },
+    utc: UTC_OPTION,
     json: JSON_OPTION,
   },
   examples: [

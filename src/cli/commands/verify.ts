@@ -142,8 +142,8 @@ function textOf(verdicts: readonly CopyVerdict[], { style }: Output): string {
     verdicts,
     [
       { title: "ID", cell: (row) => shortId(row.backup_id) },
-      { title: "DATABASE", cell: (row) => backupName(row) },
-      { title: "STORAGE", cell: (row) => row.storage },
+      { title: "DATABASE", isName: true, cell: (row) => backupName(row) },
+      { title: "STORAGE", isName: true, cell: (row) => row.storage },
       { title: "SIZE", cell: (row) => sizeText(row.object_bytes), align: "right" },
       { title: "VERDICT", cell: (row) => colouredStatus(row.verdict, style) },
       { title: "CHECKED", cell: checkedText },

@@ -90,7 +90,11 @@ function changesTable(differences: DiffReport["differences"], style: Style): str
   return table(
     differences,
     [
-      { title: "TABLE", cell: (one) => `${coloured(one.change, style)} ${one.schema}.${one.name}` },
+      {
+        title: "TABLE",
+        isName: true,
+        cell: (one) => `${coloured(one.change, style)} ${one.schema}.${one.name}`,
+      },
       { title: "ROWS BEFORE", cell: (one) => countOf(one.rows_before), align: "right" },
       { title: "ROWS AFTER", cell: (one) => countOf(one.rows_after), align: "right" },
       {

@@ -28,8 +28,8 @@ export function outcomeTable(results: readonly CopyResult[], style: Style): stri
     visibleData(results),
     [
       { title: "ID", cell: (row) => shortId(row.backup_id) },
-      { title: "DATABASE", cell: (row) => backupName(row) },
-      { title: "STORAGE", cell: (row) => row.storage },
+      { title: "DATABASE", isName: true, cell: (row) => backupName(row) },
+      { title: "STORAGE", isName: true, cell: (row) => row.storage },
       { title: "SIZE", cell: (row) => sizeText(row.object_bytes), align: "right" },
       { title: "OUTCOME", cell: (row) => colouredStatus(row.outcome, style) },
       { title: "ERROR", cell: (row) => row.error ?? "" },

@@ -63,8 +63,12 @@ export function rolesCommands({ record }: KitBackup, mayHaveStreams: boolean): s
   ];
 }
 
+/** Every new server has this database, so `--create` would fail for it. */
+export const EVERYWHERE = "postgres";
+
 export function restoreCommands({ record }: KitBackup, database: string, mayHaveStreams: boolean): string[] {
-  const whole = `${asPostgres("pg_restore --create --exit-on-error -d postgres")} < ${plainOf(record)} && echo restored`;
+  const create = database === EVERYWHERE ? "" : "--create ";
+  const whole = `${asPostgres(`pg_restore ${create}--exit-on-error -d postgres`)} < ${plainOf(record)} && echo restored`;
   if (!mayHaveStreams) return [whole, ANALYZE];
   const directory = directoryOf(record);
   return [
@@ -85,8 +89,9 @@ export const ANALYZE = "runuser -l postgres -c 'vacuumdb --all --analyze-only --
 /** Restores a directory of archives; each step only after the one before it. `database` is quoted for a shell. */
 export function streamsCommands(directory: string, database: string): string[] {
   const restore = (options: string) => asPostgres(`pg_restore --exit-on-error ${options}`);
+  const create = database === EVERYWHERE ? "" : "--create ";
   return [
-    `${restore("--create --section=pre-data -d postgres")} < ${directory}/schema.dump && echo tables &&`,
+    `${restore(`${create}--section=pre-data -d postgres`)} < ${directory}/schema.dump && echo tables &&`,
     `(for archive in ${directory}/data*.dump; do`,
     `    ${restore(`-d ${database}`)} < "$archive" || exit`,
     "done) && echo rows &&",

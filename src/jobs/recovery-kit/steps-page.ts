@@ -14,6 +14,7 @@ import {
   listCommand,
 } from "./fetch.ts";
 import {
+  EVERYWHERE,
   fileOf,
   globalsCommands,
   openCommands,
@@ -80,6 +81,9 @@ function versionBlocks(backups: readonly KitBackup[]): Block[] {
   ];
 }
 
+const INTO_POSTGRES =
+  "Then the contents of the database, into the one of this name that every new server has: it must be empty, and keeps its own owner, encoding and settings. If it says that an extension is missing, install its package (`pg_restore -l FILE.dump | grep EXTENSION` lists them), remove what was restored so far, and run it again.";
+
 /** The steps that restore the newest good backup of one database. */
 export function databaseBlocks(facts: KitFacts, { server, database, backups }: KitDatabase): Block[] {
   const [newest, ...older] = backups;
@@ -96,7 +100,10 @@ export function databaseBlocks(facts: KitFacts, { server, database, backups }: K
     { commands: openCommands(newest, hasStreams) },
     ...rolesBlocks(facts, server, newest),
     {
-      text: "Then the database, under its own name, with its encoding, locale, owner and rights. If it says that the locale or an extension is missing, install it (`dpkg-reconfigure locales`; the package of the extension: `pg_restore -l FILE.dump | grep EXTENSION` lists them), remove the half-made database with `dropdb`, and run it again. To restore under another name instead, make an empty database with `createdb -T template0 NAME`, and replace `--create … -d postgres` by `-d NAME`.",
+      text:
+        database === EVERYWHERE
+          ? INTO_POSTGRES
+          : "Then the database, under its own name, with its encoding, locale, owner and rights. If it says that the locale or an extension is missing, install it (`dpkg-reconfigure locales`; the package of the extension: `pg_restore -l FILE.dump | grep EXTENSION` lists them), remove the half-made database with `dropdb`, and run it again. To restore under another name instead, make an empty database with `createdb -T template0 NAME`, and replace `--create … -d postgres` by `-d NAME`.",
     },
     { commands: restoreCommands(newest, database, hasStreams) },
     ...olderBlocks(older),

@@ -106,7 +106,7 @@ describe.skipIf(noBoxReason !== undefined)(`a recovery kit${noBoxReason ? `: ${n
     const storages = [boxStorage("disk", "/srv/backups"), await credentialStorage(box, "r2", s3, bucket)];
     const more = '[schedule]\nbackup = "off"\n[http]\nlisten = "off"';
     const { recipient } = installed;
-    const databases = ["app", "odd name %"];
+    const databases = ["app", "odd name %", "postgres"];
     await box.write(CONFIG, serviceConfig({ recipient, databases, storages, more }));
     await box.sh(
       `chgrp pg321 /etc/pg321/identity.txt ${CONFIG}; chmod 0640 /etc/pg321/identity.txt ${CONFIG}; ${UNPACKED} install`,
@@ -115,13 +115,14 @@ describe.skipIf(noBoxReason !== undefined)(`a recovery kit${noBoxReason ? `: ${n
     await sql("postgres", ...roles, "CREATE DATABASE app", 'CREATE DATABASE "odd name %"');
     await sql("app", OBJECTS);
     await sql("odd name %", "CREATE TABLE invoice AS SELECT 1 AS id");
+    await sql("postgres", "CREATE TABLE note AS SELECT 'of the administrator' AS text");
     for (const name of databases) before.set(name, await facts(name));
     // The backup of one database needs the first identity, that of the other the second one.
     await box.ok("pg321", "backup", "odd name %");
     const rotated = await box.ok("pg321", "key", "rotate");
     expect(await box.ok("stat", "-c", "%a %U %G", "/etc/pg321/identity.txt")).toBe("640 root pg321\n");
     await box.sh(/^ {2}sudo (sed -i .*)$/m.exec(rotated)?.[1] ?? "false");
-    await box.ok("pg321", "backup", "app");
+    await box.ok("pg321", "backup", "app", "postgres");
     await box.ok("pg321", "recovery-kit", FIRST);
     await box.sh("install -d -o postgres -g postgres -m 0700 /srv/fast");
     for (const statement of GLOBALS.split(";")) await sql("postgres", statement);
@@ -156,7 +157,7 @@ describe.skipIf(noBoxReason !== undefined)(`a recovery kit${noBoxReason ? `: ${n
     const row = (recipient: string) =>
       page.split("\n").find((line) => line.startsWith(`| identity of \`${recipient}\``));
     expect(row(old)).toMatch(/\| opens 1 backup \([-\d]+\) \| `\/etc\/pg321\/identity\.txt` \|$/);
-    expect(row(now)).toMatch(/\| opens 3 backups \([-\d]+\); opens the backups to come \|/);
+    expect(row(now)).toMatch(/\| opens 4 backups \([-\d]+\); opens the backups to come \|/);
     await box.sh(`cd ${KIT} && sha256sum -c SHA256SUMS`);
     expect(await box.ok("stat", "-c", "%a %U", `${KIT}/recovery-kit.md`)).toBe("644 root\n");
     expect(JSON.parse(await box.ok("pg321", "doctor", "--json")).findings).toContainEqual(
@@ -196,6 +197,8 @@ describe.skipIf(noBoxReason !== undefined)(`a recovery kit${noBoxReason ? `: ${n
     );
     expect(printed).not.toMatch(/ERROR|WARNING|could not|CREATE ROLE postgres/);
     await restoreDatabase("main/odd name %", "r2, with curl");
+    // The database that every new server has.
+    await restoreDatabase("main/postgres", "disk, with cp");
   });
 
   test.each(["disk, with cp", "r2, with curl"])(
@@ -214,7 +217,8 @@ describe.skipIf(noBoxReason !== undefined)(`a recovery kit${noBoxReason ? `: ${n
       expect(app).toContain("\ntables\nrows\nrestored\n");
       // Made before the dumps had several streams: the same commands open it.
       const odd = await restoreDatabase("main/odd name %", way);
-      expect(app + odd).not.toMatch(/ERROR|WARNING|could not/);
+      const postgres = await restoreDatabase("main/postgres", way);
+      expect(app + odd + postgres).not.toMatch(/ERROR|WARNING|could not/);
       expect(await globals()).toBe(globalsBefore);
     },
   );

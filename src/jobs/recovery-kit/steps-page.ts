@@ -1,6 +1,8 @@
 import { shellQuoted } from "../../base/text/shell.ts";
 import { backupName } from "../../catalog/globals.ts";
 import type { StorageConfig } from "../../config/config.ts";
+import { parseFacts } from "../../postgres/counts/facts.ts";
+import { leftOutText } from "../../postgres/counts/left-out.ts";
 import { shortId } from "../copies/object-key.ts";
 import type { Block } from "./blocks.ts";
 import type { KitBackup, KitDatabase, KitFacts } from "./facts.ts";
@@ -105,9 +107,18 @@ export function databaseBlocks(facts: KitFacts, { server, database, backups }: K
           ? INTO_POSTGRES
           : "Then the database, under its own name, with its encoding, locale, owner and rights. If it says that the locale or an extension is missing, install it (`dpkg-reconfigure locales`; the package of the extension: `pg_restore -l FILE.dump | grep EXTENSION` lists them), remove the half-made database with `dropdb`, and run it again. To restore under another name instead, make an empty database with `createdb -T template0 NAME`, and replace `--create … -d postgres` by `-d NAME`.",
     },
+    ...leftOutBlocks(newest),
     { commands: restoreCommands(newest, database, hasStreams) },
     ...olderBlocks(older),
   ];
+}
+
+/** Without names: the manifest seals those of tables. */
+function leftOutBlocks({ record }: KitBackup): Block[] {
+  if (leftOutText(parseFacts(record.facts)?.left_out) === undefined) return [];
+  const text =
+    "The config left parts of this database out of the dump: they are missing afterwards. If the restore stops at an object that needs one of them (a view, a foreign key), remove what was restored so far, and run the commands again one by one without `--exit-on-error`; their words are then not printed.";
+  return [{ text }];
 }
 
 /** The steps that restore the newest good backup of the globals of a server. */

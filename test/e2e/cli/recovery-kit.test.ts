@@ -296,3 +296,15 @@ test("a file in the place of the directory is refused", async () => {
   expect(refused).toMatchObject({ exitCode: 2, stdout: "" });
   expect(refused.stderr).toMatch(/^.*error: recovery-kit: .*\nhint: name a directory/m);
 });
+
+test("says that the config left parts of a database out, without their names", async () => {
+  const page = async () => (await installation.ok("recovery-kit", "-", "--no-record")).stdout;
+  expect(await page()).not.toContain("left parts");
+  await postgres.connect(database)`create table excluded as select 1 as i`;
+  await postgres.connect(database)`create table kept as select 1 as i`;
+  const more = `[[database]]\nname = "${database}"\nexclude_tables = ["excluded"]`;
+  await installation.configure({ more, storages: (at) => [localStorage("disk", at)] });
+  await installation.ok("backup");
+  expect(await page()).toContain("The config left parts of this database out of the dump");
+  expect(await page()).not.toContain("excluded");
+});

@@ -61,8 +61,11 @@ export class CountedDump implements AsyncDisposable {
       return false;
     }
     this.#parallel = opened;
-    const { archives, streams } = opened;
-    this.#streams = { jobs: dump.jobs, data_archives: archives, at_once: streams, why_one: null };
+    const { archives, streams, extensionData } = opened;
+    this.#streams = {
+      ...{ jobs: dump.jobs, data_archives: archives, at_once: streams, why_one: null },
+      ...(extensionData.length > 0 && { extension_data: [...extensionData] }),
+    };
     return true;
   }
 

@@ -153,7 +153,7 @@ async function restoreMember(
   const lost = index.leftOut(contents, load.entries, load);
   load.leftOut.push(...lost);
   if (lost.length > 0)
-    log.warning("an extension is skipped, so rows of the extensions' own tables are not restored", {
+    log.warning("an extension is skipped, so rows of its own tables are not restored", {
       tables: lost.map(({ namespace, tag }) => `${namespace}.${tag}`).join(", "),
     });
   if (entries.length === 0) return 0;

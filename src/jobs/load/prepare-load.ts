@@ -4,7 +4,8 @@ import { RowCounter, withoutDrops, withTexts } from "../../postgres/archive/data
 import type { ArchiveEntry } from "../../postgres/archive/format.ts";
 import type { Selection } from "../../postgres/archive/selection.ts";
 import { isWhole } from "../../postgres/archive/selection.ts";
-import { StreamRows } from "../../postgres/archive/streams.ts";
+import type { ExtensionOf } from "../../postgres/archive/streams.ts";
+import { extensionsOf, StreamRows } from "../../postgres/archive/streams.ts";
 import { observed } from "../../stream/meter.ts";
 import type { JobContext } from "../context.ts";
 import { spool } from "../copies/spool.ts";
@@ -21,6 +22,8 @@ export interface LoadPlan {
   selection: Selection;
   /** The extensions that are not restored, although the backup may have them. */
   skipExtensions: readonly string[];
+  /** Of the tables that the archive does not show; default: not known. */
+  extensionOf?: ExtensionOf;
   /** Drop the objects first. */
   clean: boolean;
   /** Sessions of pg_restore; undefined: 1, or as many as the backup has streams. */
@@ -42,7 +45,7 @@ export interface PreparedLoad extends AsyncDisposable {
   readonly rows: Pick<RowCounter, "rowsOf">;
   /**
    * Rows and sequences of extensions' tables that were left out because an extension is skipped; complete once `run` has
-   * ended. Of several streams only: there also those of extensions that are not skipped.
+   * ended. Of several streams only: there also those of extensions that are not known.
    */
   readonly leftOut: readonly ArchiveEntry[];
   /** Runs once; `onLoaded` is called when all pg_restore have succeeded. Returns the number of errors that they ignored. */
@@ -88,15 +91,16 @@ async function prepareStreams(
   plan: LoadPlan,
 ): Promise<PreparedLoad> {
   const { entries, selection, clean, jobs = data.membersAtOnce, faults, edits = [], editsOfData } = plan;
-  const skipsExtensions = contents.entries.some(
-    ({ description, tag }) => description === "EXTENSION" && plan.skipExtensions.includes(tag),
+  const { extensionOf = extensionsOf() } = plan;
+  const skipped = contents.entries.flatMap(({ description, tag }) =>
+    description === "EXTENSION" && plan.skipExtensions.includes(tag) ? [tag] : [],
   );
   const rows = new StreamRows();
   const files = await spoolSchema(withTexts(bytes, edits), contents, {
     tempDir: context.config.temp_dir,
     clean,
   });
-  const chosen = { entries, selection, skipsExtensions };
+  const chosen = { entries, selection, skipped, extensionOf };
   const leftOut: ArchiveEntry[] = [];
   const load = { ...files, ...chosen, data, contents, jobs, faults, rows, leftOut, editsOfData };
   return {

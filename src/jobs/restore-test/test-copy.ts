@@ -3,11 +3,13 @@ import { messageOf, outsideText, Pg321Error } from "../../base/errors.ts";
 import type { BackupRecord, RestoreTestRecord, RunRecord } from "../../catalog/records.ts";
 import { restoreTestFor } from "../../config/database/settings.ts";
 import { EVERYTHING } from "../../postgres/archive/selection.ts";
+import { extensionsOf } from "../../postgres/archive/streams.ts";
 import { pgRestoreFor } from "../../postgres/binaries.ts";
 import { connectWithin, EndedStatement, endedBy } from "../../postgres/bounded-connection.ts";
 import { countDatabase } from "../../postgres/counts/count-database.ts";
 import type { DumpFacts } from "../../postgres/counts/facts.ts";
 import type { LeftOutOfDump } from "../../postgres/counts/left-out.ts";
+import type { DumpStreams } from "../../postgres/counts/streams.ts";
 import { nameInText } from "../../postgres/restore/left-out.ts";
 import type { ScratchPlan } from "../../postgres/scratch/prepare.ts";
 import { prepareScratch, showAllRows } from "../../postgres/scratch/prepare.ts";
@@ -162,7 +164,7 @@ async function restoreAndCheck(
     measured.fetch_ms = Math.round(clock.monotonicMs() - fetchFromMs);
     await using scratch = await makeScratch(context, run, server, archive);
     const recorded = await factsOfBackup(context, backup);
-    const own = { backup, left: recorded?.left_out };
+    const own = { backup, left: recorded?.left_out, streams: recorded?.streams };
     const faults = await restoreInto(context, run, archive, { server, scratch, measured, ...own });
     bad = faults.bad;
     measured.dump_bytes = archive.dumpBytes;
@@ -197,7 +199,12 @@ async function restoreInto(
   context: JobContext,
   run: RunRecord,
   archive: ReadArchive,
-  test: Omit<Test, "storage"> & { scratch: Scratch; backup: BackupRecord; left: LeftOutOfDump | undefined },
+  test: Omit<Test, "storage"> & {
+    scratch: Scratch;
+    backup: BackupRecord;
+    left: LeftOutOfDump | undefined;
+    streams: DumpStreams | undefined;
+  },
 ): Promise<ReturnType<typeof sortFaults> & { skipped: ScratchPlan["left_out"] }> {
   const { clock, config } = context;
   const { contents } = archive;
@@ -218,6 +225,7 @@ async function restoreInto(
   const selected = { entries: plan.entries, selection: EVERYTHING, skipExtensions, clean: false };
   await using load = await prepareLoad(context, archive, {
     ...selected,
+    extensionOf: extensionsOf(test.streams?.extension_data),
     jobs: undefined,
     expectedBytes: 0,
     faults,

@@ -4,6 +4,7 @@ import type { ArchiveContents } from "../../postgres/archive/format.ts";
 import { unattached } from "../../postgres/archive/inheritance.ts";
 import { requireSelected } from "../../postgres/archive/require-selected.ts";
 import { isWhole, tableCount } from "../../postgres/archive/selection.ts";
+import { extensionsOf } from "../../postgres/archive/streams.ts";
 import { entryName } from "../../postgres/archive/table-parts.ts";
 import type { PgRestore } from "../../postgres/binaries.ts";
 import { pgRestoreFor } from "../../postgres/binaries.ts";
@@ -263,7 +264,9 @@ async function restoreInto(
   };
   const expectedBytes = request.backup.dump_bytes ?? 0;
   const { skipExtensions } = request.ownership;
-  const plan = { entries, selection, skipExtensions, clean, jobs, expectedBytes, faults, ...adapted };
+  const extensionOf = extensionsOf(request.facts?.streams?.extension_data);
+  const skip = { skipExtensions, extensionOf };
+  const plan = { entries, selection, ...skip, clean, jobs, expectedBytes, faults, ...adapted };
   await using load = await prepareLoad(context, archive, plan);
   const globals = planned ? await makeGlobals(context, request, planned) : null;
   await makeRoles(context, request, lacks);
@@ -281,7 +284,7 @@ async function restoreInto(
     const errors = { errors: faults.all, unfilled: unfilled(entries, faults.entries, load.rows) };
     const empty_tables = await emptyTables(context, request, contents, came, load.rows);
     const tables = tableCount(came, selection);
-    const left_out = rowsLeftOut(load.leftOut, contents, skipExtensions);
+    const left_out = rowsLeftOut(load.leftOut, contents, skipExtensions, extensionOf);
     return { errors_ignored, ...errors, terminated, tables, rows, left_out, empty_tables, globals };
   } catch (error) {
     throw withVersionRisk(withLeftovers(error, request, isUndone), lacks);

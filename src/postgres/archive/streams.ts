@@ -79,8 +79,22 @@ export function aroundData(
 /** What the entries of the archives of rows are chosen by. */
 export interface DataChoice {
   selection: Selection;
-  /** Whether an extension of the backup is not restored. */
-  skipsExtensions: boolean;
+  /** The extensions of the backup that are not restored. */
+  skipped: readonly string[];
+  /** The extension to which a table belongs that the schema does not show; undefined: not known. */
+  extensionOf: ExtensionOf;
+}
+
+export type ExtensionOf = (entry: Pick<ArchiveEntry, "namespace" | "tag">) => string | undefined;
+
+/** What a backup recorded about it. */
+export function extensionsOf(
+  recorded: readonly { schema: string; name: string; extension: string }[] = [],
+): ExtensionOf {
+  const known = new Map(
+    recorded.map(({ schema, name, extension }) => [JSON.stringify([schema, name]), extension]),
+  );
+  return ({ namespace, tag }) => known.get(JSON.stringify([namespace, tag]));
 }
 
 /** Whether an entry holds the rows of a table or the position of a sequence. */
@@ -110,20 +124,21 @@ export class DataIndex {
 
   /**
    * The entries of an archive of rows to restore. Those that the schema does not show only if nothing is chosen, nothing
-   * excludes them, and no extension is skipped: the archive does not say to which extension a table belongs.
+   * excludes them, and their extension is not skipped; if that is not known, no extension may be.
    */
   toRestore(
     data: Pick<ArchiveContents, "entries">,
     entries: readonly ArchiveEntry[],
-    { selection, skipsExtensions }: DataChoice,
+    { selection, skipped, extensionOf }: DataChoice,
   ): ArchiveEntry[] {
     const chosen = new Set(entries.map(({ id }) => id));
     const isExcluded = excludedBy(selection);
+    const isSkipped = (entry: ArchiveEntry) => {
+      const extension = extensionOf(entry);
+      return isOfTable(entry) && (extension === undefined ? skipped.length > 0 : skipped.includes(extension));
+    };
     const takesUnknown = (entry: ArchiveEntry) =>
-      !isChosen(selection) &&
-      selection.only !== "schema" &&
-      !(skipsExtensions && isOfTable(entry)) &&
-      !isExcluded(entry);
+      !isChosen(selection) && selection.only !== "schema" && !isSkipped(entry) && !isExcluded(entry);
     return data.entries.filter((entry) => {
       if (SETTINGS.includes(entry.description)) return false;
       const id = this.idOf(entry);
@@ -138,7 +153,7 @@ export class DataIndex {
     choice: DataChoice,
   ): ArchiveEntry[] {
     const restored = new Set(this.toRestore(data, entries, choice));
-    const all = this.toRestore(data, entries, { ...choice, skipsExtensions: false });
+    const all = this.toRestore(data, entries, { ...choice, skipped: [] });
     return all.filter((entry) => !restored.has(entry));
   }
 }

@@ -1,6 +1,9 @@
 import * as v from "valibot";
 import { plural } from "../../base/text/amounts.ts";
 
+/** A table or sequence of an extension, with data in the dump. */
+const extensionDataSchema = v.object({ schema: v.string(), name: v.string(), extension: v.string() });
+
 /** How a dump with `dump.jobs` above 1 was made. */
 export const dumpStreamsSchema = v.object({
   /** `dump.jobs` of that run. */
@@ -11,7 +14,11 @@ export const dumpStreamsSchema = v.object({
   at_once: v.number(),
   /** Why the dump was made in one stream; null: it was not. */
   why_one: v.nullable(v.string()),
+  /** Missing: none, or the dump is one archive, which has them. */
+  extension_data: v.optional(v.array(extensionDataSchema)),
 });
+
+export type ExtensionData = v.InferOutput<typeof extensionDataSchema>;
 
 export type DumpStreams = v.InferOutput<typeof dumpStreamsSchema>;
 

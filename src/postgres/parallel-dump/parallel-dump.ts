@@ -7,12 +7,13 @@ import { BufferPool } from "../../stream/buffer-pool.ts";
 import { openArchive } from "../archive/archive.ts";
 import type { ArchiveContents, ArchiveEntry } from "../archive/format.ts";
 import type { Snapshot } from "../counts/snapshot.ts";
+import type { ExtensionData } from "../counts/streams.ts";
 import type { DumpOptions } from "../dump.ts";
 import { dumpDatabase } from "../dump.ts";
 import { hasNoConnection, isOfSnapshot, isShortage } from "../shortage.ts";
 import { canBeNamed } from "./patterns.ts";
 import type { DataTask } from "./plan.ts";
-import { dataEntries, entryKey, planTasks } from "./plan.ts";
+import { dataEntries, entryKey, extensionData, planTasks } from "./plan.ts";
 import { readRelations } from "./relations.ts";
 import type { TableLocks } from "./table-locks.ts";
 import { lockTables } from "./table-locks.ts";
@@ -84,12 +85,13 @@ export async function openParallelDump(options: ParallelDumpOptions): Promise<Pa
     if (isShortage(error)) return { oneStream: messageOf(error) };
     throw error;
   }
-  const tasks = planTasks({ ...options, ...database, entries, sizes: locks.sizes });
+  const input = { ...options, ...database, entries, sizes: locks.sizes };
+  const tasks = planTasks(input);
   if (!tasks) {
     await locks[Symbol.asyncDispose]();
     return { oneStream: "the dump contains data of a kind that cannot be selected" };
   }
-  const dump = new ParallelDump(options, tasks, locks);
+  const dump = new ParallelDump(options, { tasks, extensionData: extensionData(input) }, locks);
   try {
     await dump.start();
     return dump;
@@ -148,6 +150,7 @@ const nameOf = (task: number) => `data-${task + 1}`;
 export class ParallelDump implements AsyncDisposable {
   /** Data members. */
   readonly archives: number;
+  readonly extensionData: readonly ExtensionData[];
   /** How many data members are open at the same time, at most. */
   readonly streams: number;
   /** Resolves once every stream has its snapshot: the session that exported it is no longer needed. */
@@ -171,8 +174,13 @@ export class ParallelDump implements AsyncDisposable {
   #begun = 0;
   #exited = 0;
 
-  constructor(options: ParallelDumpOptions, tasks: readonly DataTask[], locks: TableLocks) {
+  constructor(
+    options: ParallelDumpOptions,
+    { tasks, extensionData }: { tasks: readonly DataTask[]; extensionData: readonly ExtensionData[] },
+    locks: TableLocks,
+  ) {
     this.#options = options;
+    this.extensionData = extensionData;
     this.#tasks = tasks;
     this.#locks = locks;
     this.archives = tasks.length;

@@ -1,4 +1,5 @@
 import type { ArchiveEntry } from "../archive/format.ts";
+import type { ExtensionData } from "../counts/streams.ts";
 import type { Relation } from "./patterns.ts";
 import { patternsFor } from "./patterns.ts";
 
@@ -12,6 +13,8 @@ export interface SnapshotRelation extends Relation {
    * belongs to an extension.
    */
   owner: number | null;
+  /** The extension that it belongs to. */
+  extension?: string;
 }
 
 /** One stream of the data: what one pg_dump dumps. */
@@ -71,6 +74,19 @@ export function entryKey({ description, namespace, tag }: ArchiveEntry): string 
 function isOfLargeObjects({ description, tag }: ArchiveEntry): boolean {
   if (description === TABLE_DATA || description === SEQUENCE_SET) return false;
   return /^BLOBS?( METADATA)?$/.test(description) || tag.startsWith("LARGE OBJECT");
+}
+
+/** The tables and sequences of extensions among the data entries: the archives do not say what they belong to. */
+export function extensionData({
+  entries,
+  relations,
+}: Pick<PlanInput, "entries" | "relations">): ExtensionData[] {
+  const dumped = new Set(entries.map(({ namespace, tag }) => JSON.stringify([namespace ?? "", tag])));
+  return relations.flatMap(({ schema, name, extension }) =>
+    extension !== undefined && dumped.has(JSON.stringify([schema, name]))
+      ? [{ schema, name, extension }]
+      : [],
+  );
 }
 
 /** Something that is dumped as a whole. */

@@ -1,6 +1,7 @@
 import { Pg321Error } from "../../base/errors.ts";
 import type { ArchiveContents, ArchiveEntry } from "../archive/format.ts";
 import { DEPENDENT_KINDS } from "../archive/selection.ts";
+import type { ExtensionOf } from "../archive/streams.ts";
 import { entryName, tableOf } from "../archive/table-parts.ts";
 import type { StatementLimit } from "../bounded-connection.ts";
 import { connectWithin } from "../bounded-connection.ts";
@@ -90,20 +91,22 @@ function withoutExtensions(
 }
 
 /**
- * Of a backup in several streams, whose archives of rows do not say which extension owns a table: the rows and sequences
- * that were left out because an extension is skipped, unless every extension is.
+ * Of a backup in several streams that does not say which extension owns a table: the rows and sequences that were left out
+ * because an extension is skipped, unless every extension is.
  */
 export function rowsLeftOut(
   rows: readonly ArchiveEntry[],
   { entries }: ArchiveContents,
   skipped: readonly string[],
+  extensionOf: ExtensionOf,
 ): LeftOut[] {
   const isKept = ({ description, tag }: ArchiveEntry) =>
     description === "EXTENSION" && !skipped.includes(tag);
   if (!entries.some(isKept)) return [];
   const reason =
-    "it may belong to a skipped extension: a backup in several streams does not say which extension owns a table";
-  return rows.map((entry) => ({ entry: entryName(entry), reason, table: null, sql: null }));
+    "it may belong to a skipped extension: what the backup recorded about the tables of extensions cannot be read";
+  const unknown = rows.filter((entry) => extensionOf(entry) === undefined);
+  return unknown.map((entry) => ({ entry: entryName(entry), reason, table: null, sql: null }));
 }
 
 /** Connects as pg_restore does with `--role`; the endpoint then names that role. */

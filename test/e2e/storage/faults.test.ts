@@ -8,7 +8,7 @@ import { keysIn, leftovers, type Place, uploadsIn } from "../../lab/leftovers.ts
 import { mountFreezable, mountTmpfs } from "../../lab/machine/mounts.ts";
 import { type Running, watched } from "../../lab/machine/running.ts";
 import { expectGoodCopies, listedAs, statesOf } from "../../lab/newest-backup.ts";
-import { startFaultProxy } from "../../lab/servers/fault-proxy.ts";
+import { type FaultProxy, startFaultProxy } from "../../lab/servers/fault-proxy.ts";
 import { connectTo, type LabPostgres, startPostgres } from "../../lab/servers/postgres.ts";
 import { portOf, rgw, type S3Lab, type StartedRgw, startRgw, swift, through } from "../../lab/servers/s3.ts";
 
@@ -278,22 +278,26 @@ describe("a storage that slows down the dump", () => {
 test("without any storage left the backup fails, and pg_dump is ended early", async () => {
   const server = postgres.address;
   await using toPostgres = await startFaultProxy(server.port);
-  await using proxy = await startFaultProxy(portOf(r2));
-  const [first, second] = [await r2.makeBucket(), await r2.makeBucket()];
+  await using first = await startFaultProxy(portOf(r2));
+  await using second = await startFaultProxy(portOf(r2));
+  const proxies = [first, second];
+  const places = await Promise.all(
+    proxies.map(async (_, index) => ({ name: `r${index}`, lab: r2, bucket: await r2.makeBucket() })),
+  );
   await using installation = await install({
     postgres: { ...server, port: toPostgres.port },
     storages: () =>
-      [first, second].map((bucket, index) =>
-        s3Storage(`r${index}`, through(r2, proxy), bucket, { attempts: 1 }),
+      places.map(({ name, bucket }, index) =>
+        s3Storage(name, through(r2, proxies[index] as FaultProxy), bucket, { attempts: 1 }),
       ),
   });
-  const places: Place[] = [first, second].map((bucket, index) => ({ name: `r${index}`, lab: r2, bucket }));
-  proxy.stallAfter(MIDDLE_BYTES);
+  for (const proxy of proxies) proxy.stallAfter(MIDDLE_BYTES);
   const running = await backup(installation);
-  await running.until("the uploads are in their middle", () => proxy.bytesUp() > MIDDLE_BYTES / 2);
+  // A storage that has taken everything so far would wait for pg_dump, and not notice that its connection is cut.
+  await running.until("both uploads wait", () => proxies.every((proxy) => proxy.isStalled()));
   // Now pg_dump can no longer end by itself.
   toPostgres.stall();
-  proxy.cutAfter(0);
+  for (const proxy of proxies) proxy.cutAfter(0);
   const { exitCode, json } = await running.ended;
   expect(exitCode).toBe(13);
   expect(json.outcome).toBe("FAILED");
@@ -302,7 +306,7 @@ test("without any storage left the backup fails, and pg_dump is ended early", as
   expect(json.backups[0].hint).toContain("endpoint");
 
   // The next run removes the remains that could not be removed; the record stays unchanged.
-  proxy.pass();
+  for (const proxy of proxies) proxy.pass();
   toPostgres.pass();
   await installation.ok("repair");
   const id = await listedAs(installation, "FAILED", "r0:FAILED r1:FAILED");

@@ -10,6 +10,8 @@ export interface FaultProxy extends AsyncDisposable {
   readonly port: number;
   /** The bytes from clients to the server since the start. */
   bytesUp(): number;
+  /** Whether it forwards nothing. After `stallAfter` a client is then waiting to send. */
+  isStalled(): boolean;
   /** Forwards everything. */
   pass(): void;
   /** Forwards nothing in either direction and keeps every connection open. */
@@ -64,6 +66,10 @@ class TcpFaultProxy implements FaultProxy {
 
   bytesUp(): number {
     return this.#bytesUp;
+  }
+
+  isStalled(): boolean {
+    return this.#mode.name === "stall";
   }
 
   pass(): void {

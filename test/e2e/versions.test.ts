@@ -115,6 +115,7 @@ describe.each(titled)("%s", (_, { programs, source, target }) => {
       const { facts, status } = (await installation.ok("show", id, "--json")).json;
       expect(status).toBe("VERIFIED");
       expect(facts.moment).toMatchObject({ timeline: 1, group: expect.any(String) });
+      expect(facts.tables.length).toBeGreaterThan(0);
       expect(facts.tables.every(({ rows }: { rows: unknown }) => typeof rows === "number")).toBe(true);
     }
     const [shop = ""] = (await installation.files("disk/main/shop")).filter(

@@ -179,7 +179,9 @@ describe.skipIf(noBoxReason !== undefined)(`a recovery kit${noBoxReason ? `: ${n
     const printed = await restore(name, way);
     expect(printed).toContain("\nrestored\n");
     const [, database = ""] = name.split("/");
-    expect(await facts(database)).toEqual(before.get(contents ?? database) ?? new Map());
+    const expected = before.get(contents ?? database);
+    if (!expected?.size) throw new Error(`${name}: its contents before were not recorded`);
+    expect(await facts(database)).toEqual(expected);
     return printed;
   }
 

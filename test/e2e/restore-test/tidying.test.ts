@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { Sql } from "postgres";
+import { makePrivateDirectory } from "../../../src/base/files/private-files.ts";
 import { ended, Installation, localStorage } from "../../lab/installation.ts";
 import { mountTmpfs } from "../../lab/machine/mounts.ts";
+import { watched } from "../../lab/machine/running.ts";
 import { usePostgres } from "../../lab/servers/use-postgres.ts";
 
 /** A test that hangs ends at the server, and what cannot be tidied after a test changes nothing in its result. */
@@ -64,12 +66,13 @@ const sessionsAsking = async (question: string) =>
 describe("a check that never answers", () => {
   test("ends at the server when the time of the test is up, and the error names it and the limit", async () => {
     const question = "select awaits('nobody-1')";
-    await configure(postgres.url("postgres"), question, 'timeout = "6s"');
-    const { exitCode, json, stderr } = await installation.run("restore-test", "--json");
+    await configure(postgres.url("postgres"), question, 'timeout = "12s"');
+    const running = watched(installation.start("restore-test", "--json"));
+    await running.until("the check runs", async () => (await sessionsAsking("nobody-1")) > 0);
+    const { exitCode, json, stderr } = await running.ended;
     expect(exitCode).toBe(10);
     expect(json.tests[0]).toMatchObject({ outcome: "ERROR" });
-    // On a busy machine the time may be up before the check begins.
-    expect(json.tests[0].error).toMatch(/(cannot .*: )?the restore test took longer than 6 s$/);
+    expect(json.tests[0].error).toMatch(/(cannot .*: )?the restore test took longer than 12 s$/);
     expect(stderr).toContain("raise restore_test.timeout");
     expect(await sessionsAsking("nobody-1")).toBe(0);
     expect(await scratches()).toEqual([]);
@@ -163,15 +166,16 @@ test.skipIf(process.geteuid?.() !== 0)(
     const config = readFileSync(installation.configFile, "utf8");
     await Bun.write(installation.configFile, `temp_dir = ${JSON.stringify(parent)}\n${config}`);
     const clusters = () => readdirSync(parent).filter((name) => name.startsWith("pg321-cluster-"));
-    /** That of another process that lives. */
-    const foreign = join(parent, "not-a-cluster");
-    mkdirSync(foreign);
+    // That of another process that lives: this one.
+    await using other = await makePrivateDirectory(parent, "cluster");
+    const foreign = basename(other.path);
+    const own = () => clusters().filter((name) => name !== foreign);
     try {
       const child = installation.start("restore-test", "--json");
       const end = ended(child);
-      const isUp = () => existsSync(join(parent, clusters()[0] ?? "none", "data/postmaster.pid"));
+      const isUp = () => existsSync(join(parent, own()[0] ?? "none", "data/postmaster.pid"));
       while (child.exitCode === null && !isUp()) await Bun.sleep(2);
-      const [cluster = ""] = clusters();
+      const [cluster = ""] = own();
       const busy = join(parent, cluster, "data/busy");
       mkdirSync(busy);
       {
@@ -180,11 +184,10 @@ test.skipIf(process.geteuid?.() !== 0)(
         expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
         expect(JSON.parse(stdout).tests).toMatchObject([{ outcome: "PASSED", error: null }]);
         expect(stderr).toContain("what a restore test made could not be removed");
-        expect(clusters()).toEqual([cluster]);
+        expect(clusters().sort()).toEqual([cluster, foreign].sort());
       }
       expect((await installation.ok("restore-test", "--json")).json.tests[0].outcome).toBe("PASSED");
-      expect(clusters()).toEqual([]);
-      expect(existsSync(foreign)).toBe(true);
+      expect(clusters()).toEqual([foreign]);
     } finally {
       rmSync(parent, { recursive: true, force: true });
     }

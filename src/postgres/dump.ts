@@ -50,7 +50,7 @@ export async function* dumpDatabase(options: DumpOptions): AsyncGenerator<Uint8A
           ...(options.lock_wait_timeout_ms > 0
             ? [`--lock-wait-timeout=${options.lock_wait_timeout_ms}`]
             : []),
-          ...(options.selected?.args ?? []),
+          ...namesFor(options.selected?.args ?? [], binary),
           ...(options.snapshot === undefined ? [] : [`--snapshot=${options.snapshot}`]),
           ...(options.part ?? []),
         ],
@@ -70,6 +70,16 @@ export async function* dumpDatabase(options: DumpOptions): AsyncGenerator<Uint8A
     const where = stream === undefined ? "" : ` in stream ${stream}`;
     throw databaseError(error, `${endpoint.label}: dump of database "${endpoint.database}" failed${where}`);
   }
+}
+
+/** Renamed in version 16, which still accepts the earlier names. */
+const EARLIER_NAMES: Readonly<Record<string, string>> = {
+  "--large-objects": "--blobs",
+  "--no-large-objects": "--no-blobs",
+};
+
+function namesFor(args: readonly string[], { major }: PostgresBinary): readonly string[] {
+  return major >= 16 ? args : args.map((one) => EARLIER_NAMES[one] ?? one);
 }
 
 /** Before it writes anything, pg_dump reads the whole system catalog and locks each table. 0: no limit. */

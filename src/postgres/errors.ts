@@ -100,6 +100,12 @@ const OF_CONNECTING: readonly Known[] = [
 const OF_STATEMENTS: readonly Known[] = [
   OF_CONFLICTS,
   {
+    codes: [],
+    text: /^(unrecognized|invalid) option/m,
+    hint: "remove the option from pg_dump_options of the [[database]] table, or install client programs that know it",
+    retryable: false,
+  },
+  {
     codes: ["08000", "08001", "08003", "08006"],
     text: /ERROR: .*could not (connect to server "|establish connection)/,
     hint: "a foreign server (postgres_fdw, dblink) used by a view or a function of the database does not answer",

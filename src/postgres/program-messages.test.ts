@@ -62,3 +62,14 @@ test("pg_dump's own details and hints, and the server's warnings", () => {
 test.each(["", "\n\n", "no program's line", "DETAIL:  alone"])("%j is parsed without failure", (stderr) => {
   expect(messagesOf(stderr).length).toBeLessThanOrEqual(1);
 });
+
+test("an option that a program does not know, with the program's path", () => {
+  const stderr = `/usr/lib/postgresql/15/bin/pg_dump: unrecognized option '--large-objects'
+pg_dump: hint: Try "pg_dump --help" for more information.`;
+  expect(messagesOf(stderr)).toEqual([
+    {
+      ...{ kind: "error", text: "unrecognized option '--large-objects'", details: [] },
+      hints: ['Try "pg_dump --help" for more information.'],
+    },
+  ]);
+});

@@ -9,7 +9,7 @@ export interface ProgramMessage {
 }
 
 /** Starts of lines; any other line continues the previous one. */
-const OF_PROGRAM = /^(?:pg_\w+|psql)(?:\.bin)?: (?:(error|warning|detail|hint|info): )?(.*)$/;
+const OF_PROGRAM = /^(?:\/\S*\/)?(?:pg_\w+|psql)(?:\.bin)?: (?:(error|warning|detail|hint|info): )?(.*)$/;
 const OF_SERVER = /^(ERROR|FATAL|PANIC|WARNING|NOTICE|INFO|DEBUG|LOG): {1,2}(.*)$/;
 const BESIDE = /^(DETAIL|HINT|CONTEXT|QUERY|LINE \d+|STATEMENT|LOCATION|Command was): {1,2}(.*)$/;
 
@@ -46,7 +46,9 @@ export function messagesOf(stderr: string): ProgramMessage[] {
 /** Judged by the severity, or by the text because programs older than 12 print no severity. */
 function kindOf(word: string): ProgramMessage["kind"] {
   if (/^warning\b/i.test(word)) return "warning";
-  return /^(error|fatal|panic)\b|ERROR: |FATAL: |failed/i.test(word) ? "error" : "note";
+  return /^(error|fatal|panic)\b|ERROR: |FATAL: |failed|(unrecognized|invalid) option/i.test(word)
+    ? "error"
+    : "note";
 }
 
 /** pg_dump's warnings, each with its details and hints. */

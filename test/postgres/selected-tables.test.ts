@@ -126,3 +126,23 @@ test("the rows and values that a selection announces are those that pg_dump writ
   const unlogged = await select({ pg_dump_options: ["--no-unlogged-table-data"] });
   expect(unlogged?.left_out.rows_of).toEqual([{ schema: "public", name: "cache" }]);
 });
+
+test("an option gets the name that this version of pg_dump knows; one that it does not know is named", async () => {
+  const name = await postgres.createDatabase();
+  await postgres.connect(name).unsafe("create table t (i int); select lo_from_bytea(0, 'x')").simple();
+  const endpoint = endpointOfUrl(postgres.url(name));
+  await using connection = await connect(endpoint);
+  const dumped = async (option: string) => {
+    const settings = { ...EVERYTHING, include_tables: ["t"], pg_dump_options: [option] };
+    const selected = await selectTables(connection, settings);
+    const { entries } = await contentsOfDump(await dumpToMemory(endpoint, tempDir.path, { selected }));
+    return entries.map(({ description }) => description);
+  };
+  for (const option of ["--large-objects", "--blobs"]) expect(await dumped(option)).toContain("BLOBS");
+  for (const option of ["--no-large-objects", "--no-blobs"])
+    expect(await dumped(option)).not.toContain("BLOBS");
+  expect(await dumped("--no-such-option").catch((error) => error)).toMatchObject({
+    message: expect.stringContaining("unrecognized option '--no-such-option'"),
+    hint: expect.stringContaining("pg_dump_options"),
+  });
+});

@@ -13,6 +13,7 @@ const left = {
     { schema: "audit", name: "event_1" },
     { schema: "audit", name: "a.b" },
   ],
+  settings: { exclude_schemas: ["api_*", "nothing"] },
 };
 
 test.each([
@@ -27,6 +28,9 @@ test.each([
   [{ tables: ["kept", "audit.*"] }, 'table "event_1" of schema "audit"'],
   [{ schemas: ["audit"] }, 'table "event_1" of schema "audit"'],
   [{ schemas: ["public", "=audit"] }, 'table "event_1" of schema "audit"'],
+  // No table shows that a schema with functions alone was left out.
+  [{ schemas: ["api_v1"] }, 'schema "api_v1"'],
+  [{ schemas: ["=api_v1"] }, 'schema "api_v1"'],
 ])("%j names only what the config left out", (given, message) => {
   expect(() => requireDumped(contents, { schemas: [], tables: [], ...given }, left)).toThrow(
     expect.objectContaining({ code: "usage", message: `the backup is without ${message}` }),
@@ -41,6 +45,7 @@ test.each([
   { schemas: ["public"] },
   // In neither: another check refuses it.
   { tables: ["unknown"] },
+  { schemas: ["unknown"] },
   {},
 ])("%j matches something in the backup, or nothing at all", (given) => {
   requireDumped(contents, { schemas: [], tables: [], ...given }, left);

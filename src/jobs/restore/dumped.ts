@@ -1,4 +1,5 @@
 import { Pg321Error } from "../../base/errors.ts";
+import { schemaPattern as configuredSchema } from "../../config/database/table-pattern.ts";
 import type { ArchiveContents } from "../../postgres/archive/format.ts";
 import { schemaPattern, tablePattern } from "../../postgres/archive/object-pattern.ts";
 import type { Selection } from "../../postgres/archive/selection.ts";
@@ -8,13 +9,13 @@ import type { LeftOutOfDump } from "../../postgres/counts/left-out.ts";
 type Relation = LeftOutOfDump["tables"][number];
 
 /**
- * Refuses (code `usage`) a pattern that matches nothing in the archive, but a table that the config left out of the dump:
- * another backup may have it.
+ * Refuses (code `usage`) a pattern that matches nothing in the archive, but a table or a schema that the config left out of
+ * the dump: another backup may have it.
  */
 export function requireDumped(
   { entries }: Pick<ArchiveContents, "entries">,
   { tables, schemas }: Selection,
-  left: Pick<LeftOutOfDump, "tables"> | undefined,
+  left: Pick<LeftOutOfDump, "tables" | "settings"> | undefined,
 ): void {
   if (left === undefined) return;
   const chosen = schemas.map(schemaPattern);
@@ -22,7 +23,11 @@ export function requireDumped(
     const isDumped = entries.some(({ description, namespace, tag }) =>
       pattern.matches(undefined, description === "SCHEMA" ? tag : (namespace ?? "")),
     );
-    if (!isDumped) refuse(left.tables.find(({ schema }) => pattern.matches(undefined, schema)));
+    if (isDumped) continue;
+    refuse(left.tables.find(({ schema }) => pattern.matches(undefined, schema)));
+    const name = pattern.written.replace(/^=/, "");
+    const excluded = (left.settings["exclude_schemas"] ?? []).map(configuredSchema);
+    if (excluded.some(({ matches }) => matches(name))) throw absentError(`schema "${name}"`);
   }
   const inChosen = schemas.length === 0 ? () => true : inSchemas(schemas);
   const dumped = entries.filter((entry) => isTableKind(entry) && inChosen(entry));
@@ -36,8 +41,11 @@ export function requireDumped(
 }
 
 function refuse(absent: Relation | undefined): void {
-  if (absent === undefined) return;
-  throw new Pg321Error("usage", `the backup is without table "${absent.name}" of schema "${absent.schema}"`, {
+  if (absent !== undefined) throw absentError(`table "${absent.name}" of schema "${absent.schema}"`);
+}
+
+function absentError(what: string): Pg321Error {
+  return new Pg321Error("usage", `the backup is without ${what}`, {
     hint: "the [[database]] tables of the config left it out; pg321 show ID lists the parts that a backup lacks",
   });
 }

@@ -1,5 +1,6 @@
 import { Pg321Error } from "../base/errors.ts";
 import { isRoot } from "../base/process/become-user.ts";
+import { ownProgram } from "../base/process/own-program.ts";
 import { configPath, loadConfig, processSource } from "../config/load.ts";
 import { stateOwner } from "../install/state-owner.ts";
 import { writeNewDump } from "../jobs/restore/export-members.ts";
@@ -58,8 +59,7 @@ export async function* outputOfOwner(
   words: readonly string[],
   { env, signal }: Invocation,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const isCompiled = Bun.main.startsWith("/$bunfs/");
-  const child = Bun.spawn([process.execPath, ...(isCompiled ? [] : [Bun.main]), ...words], {
+  const child = Bun.spawn([...ownProgram(), ...words], {
     env,
     stdio: ["inherit", "pipe", "inherit"],
   });

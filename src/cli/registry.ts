@@ -11,6 +11,11 @@ export interface CommandEntry {
 /** Every command, in the order of help. */
 export const COMMANDS: readonly CommandEntry[] = [
   {
+    name: "init",
+    summary: "set up pg321 by questions, to a first proven backup",
+    load: () => import("./commands/init.ts"),
+  },
+  {
     name: "backup",
     summary: "back up databases to every storage",
     load: () => import("./commands/backup.ts"),

@@ -1,6 +1,6 @@
 import { Pg321Error } from "../base/errors.ts";
 import { plural } from "../base/text/amounts.ts";
-import { quoteIdentifier } from "./archive/sql-text.ts";
+import { quoteIdentifier, quoteLiteral } from "./archive/sql-text.ts";
 import type { Connection, Endpoint } from "./connection.ts";
 import { connect } from "./connection.ts";
 
@@ -76,6 +76,17 @@ export async function lackingRights(connection: Connection): Promise<LackingRigh
     });
   }
   return lacking;
+}
+
+/** Makes a role that can dump every database of a server from PostgreSQL 14 on; README.md explains each right. */
+export function roleStatements(name: string, password?: string): string[] {
+  const role = quoteIdentifier(name);
+  const secret = password === undefined ? "" : ` PASSWORD ${quoteLiteral(password)}`;
+  return [
+    `CREATE ROLE ${role} LOGIN BYPASSRLS${secret};`,
+    `GRANT pg_read_all_data, pg_read_all_settings TO ${role};`,
+    `ALTER ROLE ${role} SET lo_compat_privileges = on;`,
+  ];
 }
 
 /** `role` is quoted. Before 14 only a superuser can read every future table too. */

@@ -6,6 +6,7 @@ import { pipeline } from "node:stream/promises";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { Account } from "../base/process/become-user.ts";
 import { findAccount, isRoot } from "../base/process/become-user.ts";
+import { ownProgram } from "../base/process/own-program.ts";
 import type { Endpoint } from "./connection.ts";
 import { hostOf } from "./connection.ts";
 
@@ -47,9 +48,8 @@ export async function openPeerRelay(
     );
   if (findAccount(user) === undefined)
     throw new Pg321Error("usage", `restore: --as ${user}: this host has no such user`);
-  const isCompiled = Bun.main.startsWith("/$bunfs/");
   const words = [PEER_RELAY, user, `${host}/.s.PGSQL.${endpoint.port}`, String(client?.gid ?? 0)];
-  const child = Bun.spawn([process.execPath, ...(isCompiled ? [] : [Bun.main]), ...words], {
+  const child = Bun.spawn([...ownProgram(), ...words], {
     env: {},
     // A terminal's ^C is for this process, which ends the other one when its sessions are over.
     detached: true,

@@ -61,9 +61,9 @@ export function homeDirectory(): string {
   return became ? (became.home ?? "/") : homedir();
 }
 
-/** The name of the current user. */
+/** The name of the current user, by the user database: Bun takes it from `USER`, which cron and systemd may not set. */
 export function userName(): string {
-  return became?.name ?? userInfo().username;
+  return became?.name ?? findAccount(process.geteuid?.() ?? -1)?.name ?? userInfo().username;
 }
 
 /** The account with this id or name; undefined if there is none. */

@@ -64,8 +64,31 @@ test("an option that was given, or is pointless beside those given, is not offer
 });
 
 /** Values that nobody can list. */
-const FREE = ["N", "N|P%", "SIZE", "TIME", "TEXT", "PATTERN", "PLAN_HASH", "KEY", "USER", "SECONDS", "URL"];
-const FREE_OPTIONS = ["restore --role", "restore --into-schema", "restore --skip-extension", "forget --yes"];
+const FREE = [
+  "N",
+  "N|P%",
+  "SIZE",
+  "TIME",
+  "TEXT",
+  "PATTERN",
+  "PLAN_HASH",
+  "KEY",
+  "USER",
+  "SECONDS",
+  "URL",
+  "WHO",
+  "WHEN",
+  "ADDRESS",
+  "ID",
+];
+const FREE_OPTIONS = [
+  "restore --role",
+  "restore --into-schema",
+  "restore --skip-extension",
+  "forget --yes",
+  "init --bucket",
+  "init --region",
+];
 
 test("every option says which values it takes, unless nobody can list them", async () => {
   const loaded = await Promise.all(

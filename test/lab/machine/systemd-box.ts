@@ -59,9 +59,14 @@ export class SystemdBox implements AsyncDisposable {
     return `/proc/${leader.trim()}/root`;
   }
 
+  /** The words that run a command in the box, as root. */
+  words(...argv: string[]): string[] {
+    return ["bash", SCRIPT, "exec", this.#directory, ...argv];
+  }
+
   /** Runs a command in the box, as root, to its end. */
   async run(...argv: string[]): Promise<BoxEnded> {
-    const child = Bun.spawn(["bash", SCRIPT, "exec", this.#directory, ...argv], {
+    const child = Bun.spawn(this.words(...argv), {
       stdio: ["ignore", "pipe", "pipe"],
     });
     const [stdout, stderr, exitCode] = await Promise.all([

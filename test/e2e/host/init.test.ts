@@ -1,0 +1,148 @@
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:test";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ListObjectsV2Command } from "@aws-sdk/client-s3";
+import { runProgram } from "../../lab/installation.ts";
+import { onTerminal } from "../../lab/machine/terminal.ts";
+import { connectTo, type LabPostgres, startPostgres } from "../../lab/servers/postgres.ts";
+import { rgw, type S3Lab } from "../../lab/servers/s3.ts";
+
+/*
+ * `init --directory`, by questions on a terminal and without. A server of its own, because init backs up all databases
+ * and makes a role.
+ */
+
+let server: LabPostgres;
+let superuser: string;
+let address: string;
+let s3: S3Lab;
+let directory: string;
+let outside: string;
+
+beforeAll(async () => {
+  [server, s3] = await Promise.all([startPostgres(), rgw()]);
+  const { port, user, password } = server.address;
+  superuser = `postgres://${user}:${password}@127.0.0.1:${port}/postgres`;
+  address = `127.0.0.1:${port}`;
+  await admin("create table kept as select n from generate_series(1, 500) n");
+}, 60_000);
+afterAll(() => server[Symbol.asyncDispose]());
+beforeEach(async () => {
+  outside = await mkdtemp(join(tmpdir(), "pg321-init-"));
+  directory = join(outside, "backups of mine");
+});
+afterEach(async () => {
+  await rm(outside, { recursive: true });
+  await admin("drop owned by pg321; drop role pg321").catch(() => {});
+});
+
+async function admin(statements: string): Promise<void> {
+  const sql = connectTo(server.address, "postgres");
+  try {
+    await sql.unsafe(statements).simple();
+  } finally {
+    await sql.end();
+  }
+}
+
+const init = (...words: string[]) => runProgram(["init", "--directory", directory, ...words], {});
+const installed = async (...words: string[]) => {
+  const ended = await runProgram([...words, "--json"], { PG321_CONFIG: join(directory, "config.toml") });
+  expect(ended).toMatchObject({ exitCode: 0 });
+  return ended.json;
+};
+const leftIn = async (path: string) => (await readdir(path, { recursive: true }).catch(() => [])).sort();
+
+test("questions lead from nothing to a backup that was restored; a bad answer is asked again", async () => {
+  const terminal = onTerminal(["init", "--directory", directory]);
+  const answer = async (question: RegExp, text: string) => {
+    await terminal.shows(question);
+    terminal.type(`${text}\r`);
+  };
+  await answer(/Server: [^\n]*\]: $/, "127.0.0.1:1");
+  await answer(/Look again\? \[y\/N\] $/, "");
+  await answer(/Try another server\? \[Y\/n\] $/, "");
+  await answer(/another server[\s\S]*Server: [^\n]*\]: $/, address);
+  await answer(/another server[\s\S]*Password of "pg321" \(Enter: none\): $/, "");
+  await answer(/CREATE ROLE "pg321" LOGIN BYPASSRLS;[\s\S]*run them yourself\): $/, superuser);
+  await answer(/role "pg321" made[\s\S]*Directory for backups \[[^\n]*\]: $/, "");
+  await answer(/Add a bucket[^\n]*\[y\/N\] $/, "n");
+  await answer(/Back up every day at[^\n]*: $/, "half past two");
+  await answer(/neither a time of day[\s\S]*Back up every day at[^\n]*: $/, "02:30");
+  const { exitCode, written } = await terminal.ended;
+  expect({ exitCode, written }).toMatchObject({ exitCode: 0 });
+  expect(written).toContain("The first backup is proven");
+  expect(written).not.toContain(server.address.password);
+  const { backups } = await installed("list");
+  expect(backups).toMatchObject([{ database: "postgres", status: "VERIFIED" }, { kind: "globals" }]);
+  const shown = await installed("show", backups[0].id);
+  expect(JSON.stringify(shown)).toContain('"PASSED"');
+  const config = await readFile(join(directory, "config.toml"), "utf8");
+  expect(config).toContain('backup = "30 2 * * *"');
+  expect(config).toContain('password = { credential = "main-password" }');
+  expect(await leftIn(directory)).not.toContain("init-draft.toml");
+});
+
+test("without questions: the bucket is tried, and nothing of the trial stays", async () => {
+  const bucket = await s3.makeBucket();
+  await writeFile(join(outside, "secret"), `${s3.secret_access_key}\n`);
+  const bucketWords = [
+    ...["--bucket", bucket, "--provider", "ceph", "--endpoint", s3.endpoint],
+    ...["--access-key-id", s3.access_key_id, "--secret-access-key-file", join(outside, "secret")],
+  ];
+  const words = ["--yes", "--server", address, "--create-role-as", superuser, "--schedule", "@hourly"];
+  const ended = await init(...words, ...bucketWords);
+  expect(ended).toMatchObject({ exitCode: 0 });
+  expect(ended.stdout).toContain(`bucket "${bucket}": an object was written, read and removed`);
+  const { backups } = await installed("list");
+  expect(backups[0].copies.map(({ storage, state }: Record<string, string>) => [storage, state])).toEqual([
+    ["cloud", "CONFIRMED"],
+    ["disk", "CONFIRMED"],
+  ]);
+  const listed = await s3.client.send(new ListObjectsV2Command({ Bucket: bucket }));
+  const keys = (listed.Contents ?? []).map(({ Key = "" }) => Key);
+  expect(keys.filter((key) => key.includes("init/"))).toEqual([]);
+  const again = await init(...words);
+  expect(again).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("is not empty") });
+}, 120_000);
+
+test("a refused answer ends it without questions, and leaves neither config nor keys nor secrets", async () => {
+  const refused = await init("--yes", "--server", address);
+  expect(refused.exitCode).toBe(10);
+  expect(`${refused.stdout}${refused.stderr}`).toContain("pg321");
+  expect(await leftIn(directory)).toEqual(["state"]);
+  await rm(directory, { recursive: true });
+  await writeFile(join(outside, "secret"), "wrong");
+  const bucket = await s3.makeBucket();
+  const wrong = await init(
+    ...[
+      "--yes",
+      "--server",
+      address,
+      "--create-role-as",
+      superuser,
+      "--bucket",
+      bucket,
+      "--provider",
+      "ceph",
+    ],
+    ...["--endpoint", s3.endpoint, "--access-key-id", s3.access_key_id],
+    ...["--secret-access-key-file", join(outside, "secret")],
+  );
+  expect(wrong.exitCode).toBe(13);
+  expect(wrong.stderr).toContain("the bucket cannot be used");
+  const left = await leftIn(directory);
+  expect(left.filter((name) => /config|identity|signing|credentials\/|draft/.test(name))).toEqual([]);
+});
+
+test("without a terminal or root it says how to go on", async () => {
+  expect(await init()).toMatchObject({
+    exitCode: 2,
+    stderr: expect.stringMatching(/no terminal[\s\S]*hint: .*--yes/),
+  });
+  expect(await init("--yes", "--schedule", "noon")).toMatchObject({
+    exitCode: 2,
+    stderr: expect.stringContaining('--schedule "noon" is neither'),
+  });
+});

@@ -8,6 +8,7 @@ import { decodeManifest, manifestText } from "../src/sealed/manifest.ts";
 import { openSealed } from "../src/sealed/open.ts";
 import type { CompressionAlgorithm } from "../src/stream/compression.ts";
 import { decompress } from "../src/stream/compression.ts";
+import { reasonOfIdentity, reasonOfManifest, reasonOfSealed } from "./fixtures/vector-reasons.ts";
 import { bytesOf, streamOf } from "./lab/data/streams.ts";
 import identities from "./vectors/identities.json";
 import manifests from "./vectors/manifests.json";
@@ -50,9 +51,10 @@ async function open(source: AsyncIterable<Uint8Array>, opener: IdentityFile = id
   return { plaintext: Buffer.concat(leaked), error, compression };
 }
 
-function expectRefusal(error: unknown, code: string | undefined): void {
+function expectRefusal(error: unknown, code: string | undefined, why: string): void {
   expect(error).toBeInstanceOf(Pg321Error);
   expect((error as Pg321Error).code).toBe(code as Pg321Error["code"]);
+  expect((error as Pg321Error).message).toContain(why);
   expect((error as Pg321Error).hint).toBeString();
   // Nothing in the file may move the cursor of a terminal.
   expect((error as Pg321Error).message).not.toMatch(/\p{Cc}/u);
@@ -64,7 +66,8 @@ describe.each(vectors)("vector $name", (vector) => {
     const { plaintext, error, compression } = await open(pieces(bytes));
     expect(plaintext.length).toBe(vector.plaintext_bytes);
     expect(sha256(plaintext)).toBe(vector.plaintext_sha256);
-    if (!vector.opens) return expectRefusal(error, vector.code);
+    if (!vector.opens)
+      return expectRefusal(error, vector.code, reasonOfSealed(vector.name, vector.plaintext_bytes));
     expect(error).toBeUndefined();
     if (vector.dump_sha256 === undefined) return;
     const dump = await bytesOf(decompress(streamOf(plaintext), compression));
@@ -76,7 +79,7 @@ test.each(manifests)("manifest $name", async (vector) => {
   const bytes = await bytesIn(`manifests/${vector.name}.json`);
   const decode = () => decodeManifest(manifestText(bytes), identity.signers);
   if (vector.opens) return expect(decode().backup_id).toBeString();
-  expectRefusal(thrownBy(decode), vector.code);
+  expectRefusal(thrownBy(decode), vector.code, reasonOfManifest(vector.name));
 });
 
 /** Cases that only a reader of the table of members can detect. */
@@ -123,7 +126,7 @@ test.each(identities)("identity file $name", async ({ name, opens }) => {
   const attempt = async () => open(streamOf(sealed), await readIdentityFile(text));
   const { error } = await attempt().catch((error: unknown) => ({ error }));
   if (opens) return expect(error).toBeUndefined();
-  expectRefusal(error, "key");
+  expectRefusal(error, "key", reasonOfIdentity(name));
   expect(String(error)).not.toContain("AGE-SECRET");
 });
 

@@ -1,6 +1,7 @@
 /** `npm run check`: types, format and lint, and the rules of this project that neither tool checks. */
 import { join } from "node:path";
 import { Glob } from "bun";
+import { SCHEMA_FILE, schemaText } from "./config/json-schema.ts";
 
 const ROOT = join(import.meta.dir, "..");
 const FILE_LINES_MAX = 350;
@@ -37,6 +38,7 @@ const LARGE_FOLDERS = ["src/cli/commands"];
 const CARRIED = [
   "package.json",
   "config.example.toml",
+  "config.schema.json",
   "contrib/unseal.py",
   "docs/format.md",
   "docs/recovery.md",
@@ -125,6 +127,13 @@ async function style(): Promise<boolean> {
   return problems.length === 0;
 }
 
+/** Whether config.schema.json fits the schema and config.example.toml, of which it is made. */
+async function generatedFiles(): Promise<boolean> {
+  const isCurrent = (await Bun.file(SCHEMA_FILE).text()) === (await schemaText());
+  if (!isCurrent) console.error("config.schema.json: outdated, write it with: npm run schema");
+  return isCurrent;
+}
+
 /** Runs a tool from node_modules with Bun. The tools are JavaScript that starts a native program. */
 async function tool(path: string, ...args: string[]): Promise<boolean> {
   const command = [process.execPath, join(ROOT, "node_modules", path), ...args];
@@ -137,6 +146,7 @@ export async function check(): Promise<boolean> {
     types: await tool("typescript/bin/tsc"),
     "format and lint": await tool("@biomejs/biome/bin/biome", "check", "--error-on-warnings"),
     style: await style(),
+    "generated files": await generatedFiles(),
   };
   for (const [name, passed] of Object.entries(results))
     console.error(`check: ${name}: ${passed ? "ok" : "failed"}`);

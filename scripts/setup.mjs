@@ -56,6 +56,8 @@ const TOOLS = ["age", "faketime", "zstd", "procps", "util-linux"];
 const SERVICE = ["systemd", "chromium", "fonts-dejavu-core"];
 /** For tests of completion in real shells, and of the man pages. */
 const WORDS = ["bash-completion", "fish", "mandoc", "man-db", "zsh"];
+/** To check configs against their JSON Schema. */
+const SCHEMA = ["python3-jsonschema"];
 /** Debian packages that each purpose needs. */
 const PACKAGES = {
   build: [],
@@ -66,6 +68,7 @@ const PACKAGES = {
     ...TOOLS,
     ...SERVICE,
     ...WORDS,
+    ...SCHEMA,
     "curl",
     "gzip",
     "openssl",

@@ -24,6 +24,7 @@ export function programHelp(style: Style): string {
     "pg321 COMMAND --help explains a command, with examples.",
     "pg321 help recovery prints the commands to run after each accident; pg321 install puts the same page at",
     `${RECOVERY_FILE}.`,
+    "pg321 help schema prints the JSON Schema of the config, for editors.",
     "Exit codes: 0 ok, 1 internal error (a bug), 2 usage or config, 3 partial, 4 bad verdict, 10 database, 11 locked,",
     "12 key, 13 storage, 14 verification failed, 130 SIGINT, 143 SIGTERM.",
   ].join("\n");

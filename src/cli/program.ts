@@ -36,6 +36,10 @@ export async function runProgram(words: readonly string[], signal: AbortSignal):
     output.print(RECOVERY_PAGE.trimEnd());
     return EXIT_CODES.ok;
   }
+  if (word === "help" && rest[0] === "schema") {
+    output.print((await import("../install/config-schema.ts")).CONFIG_SCHEMA.trimEnd());
+    return EXIT_CODES.ok;
+  }
   if (word === "help") return runProgram([...before, ...rest, "--help"], signal);
   // The second process of `restore --as`; not a command for people.
   if (word === "peer-relay") return (await import("../postgres/peer-relay.ts")).runPeerRelay(rest);

@@ -7,7 +7,8 @@ import { EXAMPLE_RECIPIENT, loadConfig } from "./load.ts";
 import type { ConfigError } from "./problems.ts";
 
 const EXAMPLE = await readFile(new URL("../../config.example.toml", import.meta.url), "utf8");
-const LINES = EXAMPLE.split("\n");
+/** The example with its off-site storages switched on. */
+const LINES = switchedOn(EXAMPLE, "# Off-site storages", "# In [encryption]").split("\n");
 const ENV = {
   R2_ACCOUNT_ID: "0123456789abcdef0123456789abcdef",
   R2_BUCKET_NAME: "backups-r2",
@@ -17,7 +18,6 @@ const ENV = {
   B2_REGION: "us-east-005",
   B2_ACCESS_KEY_ID: "b2-key",
   B2_SECRET_ACCESS_KEY: "b2-secret",
-  BACKUP_LOCAL_PATH: "/srv/backups",
 };
 /** Values for the settings that the example shows only as comments. */
 const SHOWN_ENV = {
@@ -46,17 +46,65 @@ const COMMENTED = LINES.flatMap((line, index) => {
   const match = /^#([a-z][a-z0-9_.]* = .*?)(\s+# not set)?$/.exec(line);
   return match?.[1] === undefined ? [] : [{ index, setting: match[1], hasDefault: match[2] === undefined }];
 });
-const uncommented = (...settings: { index: number; setting: string }[]) =>
-  LINES.map((line, index) => settings.find((setting) => setting.index === index)?.setting ?? line);
-const withoutChecksum = ({ checksum, ...config }: Config) => revealed(config);
+type Setting = Pick<(typeof COMMENTED)[number], "index" | "setting">;
+/** Where the tables begin whose other settings the reference shows apart, by the headlines there. */
+const APART: readonly [RegExp, number][] = [
+  [/^# The top level\./, 0],
+  [/^# In \[\[server\]\]/, LINES.indexOf("[[server]]")],
+  [/^# In the \[\[storage\]\] of type "local"/, LINES.indexOf("[[storage]]")],
+  [/^# In \[encryption\]/, LINES.indexOf("[encryption]")],
+];
+
+/** The index of the table to which a setting goes; undefined if its own line is in that table. */
+function tableOf({ index }: Setting): number | undefined {
+  const isHeadline = (line: string) => /^\[/.test(line) || APART.some(([headline]) => headline.test(line));
+  const headline = LINES.slice(0, index).findLast(isHeadline) ?? "";
+  return APART.find(([pattern]) => pattern.test(headline))?.[1];
+}
+
+/** The line at the beginning that has the same key as a setting. */
+function setAbove(setting: Setting): number {
+  const table = tableOf(setting);
+  const key = setting.setting.split(" = ")[0];
+  if (table === undefined) return -1;
+  const end = LINES.indexOf("", table);
+  return LINES.slice(0, end).findIndex((line, index) => index > table && line.startsWith(`${key} = `));
+}
+
+const without = (settings: Setting[]) =>
+  LINES.map((line, index) => (settings.some((one) => setAbove(one) === index) ? "" : line));
+
+/** The example with settings switched on, each in its table. */
+function uncommented(...settings: Setting[]): string[] {
+  return without(settings).flatMap((line, index) => {
+    const here = settings.filter((one) => tableOf(one) === index).map(({ setting }) => setting);
+    const itself = settings.find((one) => one.index === index && tableOf(one) === undefined);
+    return [itself?.setting ?? line, ...here];
+  });
+}
+/** Also without the numbers of lines, which settings at the beginning move. */
+const withoutChecksum = ({ checksum, warnings, ...config }: Config) =>
+  revealed({ ...config, warnings: warnings.map((warning) => warning.replace(/:\d+: /, ": ")) });
 /** Compares secrets by their values. */
 const revealed = (config: unknown) => JSON.parse(JSON.stringify(config));
 
 describe("config.example.toml", () => {
+  test("opens with ten lines that are a valid config, and sets nothing else but the table [restore_test]", async () => {
+    const opening = LINES.slice(
+      0,
+      LINES.findIndex((line) => line.startsWith("# ---")),
+    );
+    const set = opening.filter((line) => line !== "" && !line.startsWith("#"));
+    expect(set).toHaveLength(10);
+    expect(withoutChecksum(await load([...set, "[restore_test]"], {}))).toEqual(
+      withoutChecksum(await load(EXAMPLE.split("\n"), {})),
+    );
+  });
+
   test("loads with the documented variables alone", async () => {
     const { storage, warnings } = await load(LINES);
     expect(storage).toMatchObject([
-      { name: "local", type: "local", path: "/srv/backups", off_site: false },
+      { name: "local", type: "local", path: "/srv/backup", off_site: false },
       {
         name: "r2",
         provider: "cloudflare-r2",
@@ -85,7 +133,9 @@ describe("config.example.toml", () => {
   test.each(COMMENTED.filter(({ hasDefault }) => hasDefault))(
     "shows the default: $setting",
     async (setting) => {
-      expect(withoutChecksum(await load(uncommented(setting)))).toEqual(withoutChecksum(await load(LINES)));
+      expect(withoutChecksum(await load(uncommented(setting)))).toEqual(
+        withoutChecksum(await load(without([setting]))),
+      );
     },
   );
 
@@ -101,7 +151,8 @@ describe("config.example.toml", () => {
     const shown = COMMENTED.filter((one) => !isApart(one));
     const config = await load(uncommented(...shown), SHOWN_ENV);
     expect(config.server[0]).toMatchObject({ host: "db.example.com", sslcert: "/etc/pg321/client.pem" });
-    const { server, storage } = await load(uncommented(...COMMENTED.filter(isApart)), SHOWN_ENV);
+    const apart = uncommented(...COMMENTED.filter(isApart)).filter((line) => line !== 'user = "pg321"');
+    const { server, storage } = await load(apart, SHOWN_ENV);
     expect(server[0]).toMatchObject({
       host: "db.example.com",
       sslmode: "verify-full",
@@ -141,7 +192,7 @@ describe("config.example.toml", () => {
   });
 
   test("settings of databases are explained with every key, and valid", async () => {
-    const start = EXAMPLE.indexOf("# [[database]]");
+    const start = EXAMPLE.indexOf("# [[database]]\n");
     const offer = EXAMPLE.slice(start, EXAMPLE.indexOf("# -----", start)).split("\n");
     const shown = offer.map((line) => line.replace(/^# (\[\[database\]\]$|[a-z_]+ = )/, "$1"));
     const { database } = await load([...LINES, ...shown]);
@@ -188,13 +239,18 @@ describe("config.example.toml", () => {
 /** The part of the example that explains a table of the config. */
 function sectionOf(section: string): string {
   if (section === "" || section === "keep") return EXAMPLE;
-  const parts = EXAMPLE.split(/^(?=\[)/m);
-  return (
-    parts.find(
-      (part) =>
-        part.includes(`name = "${section}"`) ||
-        part.startsWith(`[${section}]`) ||
-        part.startsWith(`[[${section}]]`),
-    ) ?? ""
-  );
+  const parts = LINES.join("\n").split(/^(?=\[|# In )/m);
+  const isAbout = (part: string) =>
+    part.includes(`name = "${section}"`) ||
+    part.startsWith(`# In [[${section}]]`) ||
+    part.startsWith(`# In [${section}]`) ||
+    part.startsWith(`[${section}]`);
+  return parts.findLast(isAbout) ?? "";
+}
+
+/** Without the "# " in front of the lines of tables between two texts. */
+function switchedOn(example: string, from: string, to: string): string {
+  const [start, end] = [example.indexOf(from), example.indexOf(to)];
+  const offer = example.slice(start, end).replace(/^# (\[\[|#?[a-z_.]+ = )/gm, "$1");
+  return example.slice(0, start) + offer + example.slice(end);
 }

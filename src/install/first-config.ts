@@ -5,6 +5,7 @@ import { Pg321Error } from "../base/errors.ts";
 import { DEFAULT_CONFIG_PATH, EMPTY_LINE } from "../config/load.ts";
 import { currentRecipients, isPassphraseProtected, readIdentityFile } from "../sealed/identity.ts";
 import FIRST_CONFIG from "./config.toml" with { type: "text" };
+import { CONFIG_SCHEMA } from "./config-schema.ts";
 import type { Ownership } from "./files.ts";
 import { ensureFile, putNew, ROOT, replaceBy, rightsText, statsOf } from "./files.ts";
 import type { ServiceAccount } from "./host.ts";
@@ -14,6 +15,8 @@ import type { InstallSteps } from "./steps.ts";
 
 /** The reference beside the config: every setting with its default. */
 const REFERENCE_FILE = "/etc/pg321/config.example.toml";
+/** Beside both, because they name it in their first line. */
+const SCHEMA_FILE = "/etc/pg321/config.schema.json";
 /** The line of the first config that the recipient completes. */
 const NO_RECIPIENT = /^recipients = \[\].*$/m;
 
@@ -75,10 +78,11 @@ export async function hasKeys(steps: InstallSteps): Promise<boolean> {
   return steps.changed(IDENTITY_FILE) || (await statsOf(IDENTITY_FILE)) !== undefined;
 }
 
-/** Writes the first config, with the recipient if there is one, and the reference beside it. */
+/** Writes the first config, with the recipient if there is one, and the reference and its schema beside it. */
 export async function installConfig(steps: InstallSteps, account: ServiceAccount | undefined): Promise<void> {
   const owner: Ownership = { name: `root:${SERVICE_USER}`, uid: 0, gid: account?.gid, mode: 0o640 };
   await ensureFile(steps, REFERENCE_FILE, EXAMPLE_CONFIG, { ...ROOT, mode: 0o644 });
+  await ensureFile(steps, SCHEMA_FILE, CONFIG_SCHEMA, { ...ROOT, mode: 0o644 });
   const text = firstConfig(await recipientHere());
   const write = (put?: typeof putNew) =>
     replaceBy(DEFAULT_CONFIG_PATH, owner, (temporary) => Bun.write(temporary, text), put);

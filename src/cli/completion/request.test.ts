@@ -27,7 +27,7 @@ describe("what may stand at the cursor", () => {
     ["-c ", ["<files>"]],
     ["-c backup ", NAMES],
     ["--log-level=", ["debug", "info", "warning", "error"]],
-    ["help ", [...NAMES, "recovery"]],
+    ["help ", [...NAMES, "recovery", "schema"]],
     ["help list ", []],
     ["frobnicate ", []],
     ["backup ", ["<database>"]],

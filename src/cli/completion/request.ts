@@ -59,8 +59,11 @@ export async function wantedAt(
   if (name === undefined)
     return read.positionals > 0 ? found : { ...found, words: read.given.size > 0 ? names : [...names, help] };
   if (command === undefined) {
-    const recovery = { value: "recovery", description: "the commands to run after each accident" };
-    return read.positionals > 0 ? found : { ...found, words: [...names, recovery] };
+    const pages = [
+      { value: "recovery", description: "the commands to run after each accident" },
+      { value: "schema", description: "the JSON Schema of the config" },
+    ];
+    return read.positionals > 0 ? found : { ...found, words: [...names, ...pages] };
   }
   const { max, values = [] } = command.positionals;
   const isFull = read.positionals >= max;

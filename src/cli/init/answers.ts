@@ -56,6 +56,8 @@ export function configText(
   const command = isService ? "sudo pg321 check" : `pg321 -c ${places.configFile} check`;
   const storageLines = storages.flatMap((storage) => ["", "[[storage]]", ...linesOf(storage)]);
   return `${[
+    // Only install puts the schema beside the config.
+    ...(isService ? ["#:schema ./config.schema.json"] : []),
     "# The config of pg321, written by `pg321 init`. Every other setting has a default that suits most hosts:",
     `# \`${command}\` prints those in force, and config.example.toml explains them all.`,
     ...(isService ? [] : ["", ...linesOf({ state_dir: places.stateDir })]),

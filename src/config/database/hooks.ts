@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { duration, leaf } from "../schema/leaf.ts";
+import { duration, facts, leaf } from "../schema/leaf.ts";
 import { list, rule, table } from "../schema/table.ts";
 import { isTable } from "../schema/values.ts";
 
@@ -26,11 +26,14 @@ const words = list(word, 'an array such as ["/usr/local/bin/hook", "argument"]')
 const sql = leaf('SQL, such as "notify backup_begins"', (value) =>
   typeof value === "string" && value.trim() !== "" && !value.includes("\u0000") ? value : undefined,
 );
-const command: v.GenericSchema<unknown, string | string[]> = v.lazy((value) =>
-  typeof value === "string" ? word : words,
+const command: v.GenericSchema<unknown, string | string[]> = v.pipe(
+  v.lazy((value): v.GenericSchema<unknown, string | string[]> => (typeof value === "string" ? word : words)),
+  facts({ alternatives: [word, words] }),
 );
-const onError = leaf('"stop" or "continue"', (value) =>
-  value === "stop" || value === "continue" ? value : undefined,
+const onError = leaf(
+  '"stop" or "continue"',
+  (value) => (value === "stop" || value === "continue" ? value : undefined),
+  { form: { enum: ["stop", "continue"] } },
 );
 
 const hookSchema = v.pipe(
@@ -42,7 +45,9 @@ const hookSchema = v.pipe(
     ),
     command: v.optional(command),
     shell: v.optional(
-      leaf("true or false", (value) => (typeof value === "boolean" ? value : undefined)),
+      leaf("true or false", (value) => (typeof value === "boolean" ? value : undefined), {
+        form: { type: "boolean" },
+      }),
       false,
     ),
     sql: v.optional(sql),

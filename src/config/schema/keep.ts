@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import type { ExpireConfig, KeepConfig, StorageConfig } from "../config.ts";
-import { integer, leaf } from "./leaf.ts";
+import { facts, integer, leaf } from "./leaf.ts";
 import { NAME } from "./server.ts";
 import { type Report, table } from "./table.ts";
 import { isTable } from "./values.ts";
@@ -39,10 +39,16 @@ export function keep(days: number) {
 /** Takes one of `words`, or a table that names an archive. */
 export function expire(words: readonly ("delete" | "provider-lifecycle")[]) {
   const shown = [...words.map((word) => JSON.stringify(word)), '{ archive_to = "NAME" }'].join(" or ");
-  const word = leaf(shown, (value) => words.find((word) => word === value), { choices: words });
+  const word = leaf(shown, (value) => words.find((word) => word === value), {
+    choices: words,
+    form: { enum: words },
+  });
   const archive = table("an expire table", { archive_to: NAME });
   return v.optional(
-    v.lazy((value): v.GenericSchema<unknown, ExpireConfig> => (isTable(value) ? archive : word)),
+    v.pipe(
+      v.lazy((value): v.GenericSchema<unknown, ExpireConfig> => (isTable(value) ? archive : word)),
+      facts({ alternatives: [word, archive] }),
+    ),
     "delete",
   );
 }

@@ -10,11 +10,40 @@ import { isTable, MissingValue, OutsideText, REFERENCE_FORMS } from "./values.ts
 /** The schema of one value: input from TOML or from outside, output for the program. */
 export type Leaf<T> = v.GenericSchema<unknown, T>;
 
+/** The form of a value as JSON Schema (draft 7) says it, for editors; it may allow more than the program accepts. */
+export interface Form {
+  type?: "string" | "integer" | "boolean" | readonly ("string" | "integer" | "boolean")[];
+  enum?: readonly (string | number)[];
+  pattern?: string;
+  minimum?: number;
+  maximum?: number;
+  minLength?: number;
+  anyOf?: readonly Form[];
+}
+
+/** What `scripts/config` finds in a schema besides valibot's own types: `v.metadata` of a leaf, a table or a list. */
+export interface SchemaFacts extends Record<string, unknown> {
+  form?: Form;
+  /** The schemas among which a `v.lazy` chooses. */
+  alternatives?: readonly v.GenericSchema[];
+  /** A table whose other keys are refused. */
+  isClosed?: boolean;
+  /** A list that may come from outside as one text. */
+  isList?: boolean;
+}
+
+/** Facts about a schema, for a pipe. */
+export function facts<T>(known: SchemaFacts): v.MetadataAction<T, SchemaFacts> {
+  return v.metadata(known);
+}
+
 interface LeafOptions {
   /** Whether messages may show a value that is written in the config file itself. */
   isShown?: boolean;
   /** Words to suggest from. */
   choices?: readonly string[];
+  /** A text by default. */
+  form?: Form;
 }
 
 /**
@@ -24,7 +53,7 @@ interface LeafOptions {
 export function leaf<T>(
   expected: string,
   read: (value: unknown, isOutside: boolean) => T | undefined,
-  { isShown = true, choices = [] }: LeafOptions = {},
+  { isShown = true, choices = [], form = { type: "string" } }: LeafOptions = {},
 ): Leaf<T> {
   return v.pipe(
     v.unknown(),
@@ -42,6 +71,7 @@ export function leaf<T>(
       return NEVER;
     }),
     v.description(expected),
+    facts({ form }),
   );
 }
 
@@ -74,7 +104,7 @@ export function text(expected: string, pattern = /^.+$/su, options: LeafOptions 
       typeof value === "string" && pattern.test(value) && !/[\u0000-\u001f\u007f]/.test(value)
         ? value
         : undefined,
-    options,
+    { form: { type: "string", ...(pattern.flags === "" && { pattern: pattern.source }) }, ...options },
   );
 }
 
@@ -113,7 +143,7 @@ export function secret(expected: string): Leaf<Secret> {
     expected,
     (value) =>
       typeof value === "string" && value !== "" && !value.includes("\u0000") ? new Secret(value) : undefined,
-    { isShown: false },
+    { isShown: false, form: { type: "string", minLength: 1 } },
   );
 }
 
@@ -122,24 +152,32 @@ export function choice<const T extends string>(choices: readonly T[]): Leaf<T> {
   return leaf(
     choices.length === 1 ? listed : `one of ${listed}`,
     (value) => choices.find((word) => word === value),
-    { choices },
+    { choices, form: { enum: choices } },
   );
 }
 
 export function boolean(): Leaf<boolean> {
-  return leaf("true or false", (value, isOutside) => {
-    if (typeof value === "boolean") return value;
-    return isOutside && (value === "true" || value === "false") ? value === "true" : undefined;
-  });
+  return leaf(
+    "true or false",
+    (value, isOutside) => {
+      if (typeof value === "boolean") return value;
+      return isOutside && (value === "true" || value === "false") ? value === "true" : undefined;
+    },
+    { form: { type: "boolean" } },
+  );
 }
 
 export function integer(min: number, max: number): Leaf<number> {
-  return leaf(`a whole number from ${min} to ${max}`, (value, isOutside) => {
-    const number = isOutside && /^-?\d{1,15}$/.test(String(value)) ? Number(value) : value;
-    return typeof number === "number" && Number.isInteger(number) && number >= min && number <= max
-      ? number
-      : undefined;
-  });
+  return leaf(
+    `a whole number from ${min} to ${max}`,
+    (value, isOutside) => {
+      const number = isOutside && /^-?\d{1,15}$/.test(String(value)) ? Number(value) : value;
+      return typeof number === "number" && Number.isInteger(number) && number >= min && number <= max
+        ? number
+        : undefined;
+    },
+    { form: { type: "integer", minimum: min, maximum: max } },
+  );
 }
 
 /** A timer cannot be longer (2³¹ ms): it would fire at once. */
@@ -180,12 +218,17 @@ function amount(
   parse: (written: string) => number | undefined,
   { min = 0, max = Number.MAX_SAFE_INTEGER }: { min?: number; max?: number } = {},
 ): Leaf<number> {
-  return leaf(zeroMeans === undefined ? expected : `${expected}, or 0 for ${zeroMeans}`, (value) => {
-    const parsed = value === 0 ? 0 : typeof value === "string" ? parse(value) : undefined;
-    if (parsed === undefined || parsed > max) return undefined;
-    if (parsed === 0) return zeroMeans === undefined ? undefined : 0;
-    return parsed >= min ? parsed : undefined;
-  });
+  const amountForm: Form = { type: "string", pattern: "^(0|[0-9]+([.][0-9]+)? ?[A-Za-z]+(/s)?)$" };
+  return leaf(
+    zeroMeans === undefined ? expected : `${expected}, or 0 for ${zeroMeans}`,
+    (value) => {
+      const parsed = value === 0 ? 0 : typeof value === "string" ? parse(value) : undefined;
+      if (parsed === undefined || parsed > max) return undefined;
+      if (parsed === 0) return zeroMeans === undefined ? undefined : 0;
+      return parsed >= min ? parsed : undefined;
+    },
+    { form: zeroMeans === undefined ? amountForm : { anyOf: [amountForm, { enum: [0] }] } },
+  );
 }
 
 /** An absolute path, or one of `words`. */
@@ -198,6 +241,6 @@ export function absolutePath(...words: string[]): Leaf<string> {
       if (words.includes(value)) return value;
       return isAbsolute(value) ? normalize(value).replace(/(.)\/$/, "$1") : undefined;
     },
-    { choices: words },
+    { choices: words, form: { type: "string", pattern: `^(/.*${words.map((one) => `|${one}`).join("")})$` } },
   );
 }

@@ -5,6 +5,7 @@ import {
   absolutePath,
   choice,
   duration,
+  facts,
   integer,
   type Leaf,
   leaf,
@@ -122,7 +123,10 @@ const refusedRestore = leaf<Job>(
   `${v.getDescription(scheduledJob)}: a dead man's switch waits for a schedule, and a restore has none; a [[notify]] of another type sends alerts about restores`,
   () => undefined,
 );
-const switchJob: Leaf<Job> = v.lazy((job) => (wordOf(job) === "restore" ? refusedRestore : scheduledJob));
+const switchJob: Leaf<Job> = v.pipe(
+  v.lazy((job): Leaf<Job> => (wordOf(job) === "restore" ? refusedRestore : scheduledJob)),
+  facts({ alternatives: [scheduledJob] }),
+);
 
 const healthchecks = table('a [[notify]] of type "healthchecks"', {
   ...COMMON,
@@ -174,6 +178,7 @@ export const notifySchema: v.GenericSchema<unknown, NotifyConfig> = v.pipe(
     const type = NOTIFY_TYPES.find((one) => one === wordOf(given));
     return type === undefined ? untyped : SCHEMAS[type];
   }),
+  facts({ alternatives: Object.values(SCHEMAS) }),
   v.transform(resolved),
 );
 

@@ -32,10 +32,13 @@ function connectionOf(url: ServerUrl): RestoreTestServer {
 }
 
 /** A value in TOML's own type; PostgreSQL's answer is compared as text. */
-const answer = leaf("a text, a whole number, true or false", (value) =>
-  typeof value === "string" || typeof value === "boolean" || Number.isSafeInteger(value)
-    ? String(value)
-    : undefined,
+const answer = leaf(
+  "a text, a whole number, true or false",
+  (value) =>
+    typeof value === "string" || typeof value === "boolean" || Number.isSafeInteger(value)
+      ? String(value)
+      : undefined,
+  { form: { type: ["string", "integer", "boolean"] } },
 );
 
 const statement = leaf(

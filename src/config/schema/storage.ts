@@ -15,6 +15,7 @@ import {
   boolean,
   choice,
   duration,
+  facts,
   integer,
   type Leaf,
   leaf,
@@ -142,11 +143,14 @@ const untypedSchema = v.pipe(
   v.transform(({ type }) => type),
 );
 
-export const storageSchema: v.GenericSchema<unknown, StorageConfig> = v.lazy((storage) => {
-  const given = isTable(storage) ? storage["type"] : undefined;
-  const type = given instanceof OutsideText ? given.text : given;
-  return type === "local" ? localSchema : type === "s3" ? s3Schema : untypedSchema;
-});
+export const storageSchema: v.GenericSchema<unknown, StorageConfig> = v.pipe(
+  v.lazy((storage): v.GenericSchema<unknown, StorageConfig> => {
+    const given = isTable(storage) ? storage["type"] : undefined;
+    const type = given instanceof OutsideText ? given.text : given;
+    return type === "local" ? localSchema : type === "s3" ? s3Schema : untypedSchema;
+  }),
+  facts({ alternatives: [localSchema, s3Schema] }),
+);
 
 /** The common output of both schemas. */
 type Given<T> = Pick<StorageCommon, "name" | "off_site" | "attempts" | "keep" | "expire" | "backfill"> & {

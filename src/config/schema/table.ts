@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { closest } from "../../base/text/suggest.ts";
-import { didYouMean, found, type Leaf } from "./leaf.ts";
+import { didYouMean, facts, found, type Leaf } from "./leaf.ts";
 import { isTable, MissingValue, OutsideText } from "./values.ts";
 
 /** A table of which only these keys are checked. `what` completes "expected …". */
@@ -36,6 +36,7 @@ export function table<const E extends v.ObjectEntries>(
         report([key], `not a key of ${what}${help}`);
       }
     }),
+    facts({ isClosed: true }),
   );
 }
 
@@ -71,6 +72,7 @@ export function list<T>(item: Leaf<T>, expected: string): Leaf<T[]> {
     v.check(Array.isArray, ({ input }) => `${found(input, true)}, expected ${expected}`),
     v.array(item),
     v.description(expected),
+    facts({ isList: true }),
   );
 }
 

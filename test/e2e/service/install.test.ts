@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import type { InstallStep } from "../../../src/install/steps.ts";
 import { documentedKeys, misfits } from "../../lab/cli-docs.ts";
 import { ended } from "../../lab/installation.ts";
@@ -12,6 +12,7 @@ const ROOT = join(import.meta.dir, "../../..");
 const UNIT = "/etc/systemd/system/pg321.service";
 const PAGE = "/usr/local/share/doc/pg321/recovery.md";
 const DROP_IN = `${UNIT}.d/storages.conf`;
+const [EXAMPLE, SCHEMA] = ["/etc/pg321/config.example.toml", "/etc/pg321/config.schema.json"];
 /** Everything that an installation may change. */
 const TREE = "/etc /var/lib /usr/local /srv /home";
 
@@ -74,10 +75,9 @@ describe.skipIf(noBoxReason !== undefined)(
         "/etc/pg321": "planned",
         "/etc/pg321/credentials": "planned",
         [CONFIG]: "planned",
-        "/etc/pg321/config.example.toml": "planned",
+        ...{ [EXAMPLE]: "planned", [SCHEMA]: "planned", [PAGE]: "planned" },
         "/var/lib/pg321": "planned",
         "/usr/local/bin/pg321": "planned",
-        [PAGE]: "planned",
         [UNIT]: "planned",
         [DROP_IN]: "attention",
         systemd: "planned",
@@ -87,7 +87,7 @@ describe.skipIf(noBoxReason !== undefined)(
 
     test("a fresh host gets user, directories, config, executable and unit, with tight modes", async () => {
       const report = await install();
-      expect(Object.values(states(report)).filter((state) => state === "done")).toHaveLength(10);
+      expect(Object.values(states(report)).filter((state) => state === "done")).toHaveLength(11);
       expect(await box.sh("getent passwd pg321 | cut -d: -f6-")).toBe("/var/lib/pg321:/usr/sbin/nologin\n");
       const paths = ["/etc/pg321", "/etc/pg321/credentials", CONFIG, "/var/lib/pg321"];
       expect(await rights(...paths, "/usr/local/bin/pg321", dirname(dirname(PAGE)), PAGE, UNIT)).toEqual([
@@ -103,7 +103,7 @@ describe.skipIf(noBoxReason !== undefined)(
       expect(await box.ok("cmp", UNPACKED, "/usr/local/bin/pg321")).toBe("");
       for (const [path, source] of [
         [CONFIG, "src/install/config.toml"],
-        ["/etc/pg321/config.example.toml", "config.example.toml"],
+        ...[EXAMPLE, SCHEMA].map((path) => [path, basename(path)] as const),
         [PAGE, "docs/recovery.md"],
       ] as const)
         expect(await Bun.file(box.path(path)).text()).toBe(await Bun.file(join(ROOT, source)).text());

@@ -1,7 +1,7 @@
 import { plural } from "../base/text/amounts.ts";
 import { shellQuoted } from "../base/text/shell.ts";
 import type { RunRecord } from "../catalog/records.ts";
-import type { Job } from "../config/config.ts";
+import { alertJob, type Job } from "../config/config.ts";
 import { raiseAlert, resolveAlert } from "./alert.ts";
 import type { AlertContext } from "./alert-context.ts";
 import { alertStorages } from "./storage-alerts.ts";
@@ -86,7 +86,7 @@ export async function alertCopies<O extends CopyOutcome>(
     const loss = lost > 0 ? `; ${plural(lost, "backup has", "backups have")} no good copy left` : "";
     await raiseAlert(context, {
       level: isTotal || lost > 0 ? "CRITICAL" : "WARNING",
-      job: run.job,
+      job: alertJob(run.job),
       run_id: run.id,
       server,
       database,

@@ -1,7 +1,7 @@
 import { messageOf } from "../base/errors.ts";
 import type { RunRecord } from "../catalog/records.ts";
 import type { AlertLevel, HealthchecksConfig } from "../config/config.ts";
-import { ALERT_LEVELS } from "../config/config.ts";
+import { ALERT_LEVELS, alertJob } from "../config/config.ts";
 import type { Notice, NoticeEvent } from "../notify/notice.ts";
 import { sendNotice } from "../notify/send.ts";
 import type { DeliveryContext } from "./alert-context.ts";
@@ -45,7 +45,7 @@ export async function pingEnd(context: DeliveryContext, run: RunRecord): Promise
 function switchesOf({ config }: DeliveryContext, { job }: RunRecord): HealthchecksConfig[] {
   return config.notify
     .filter((notifier) => notifier.type === "healthchecks")
-    .filter(({ jobs }) => jobs.includes(job));
+    .filter(({ jobs }) => jobs.includes(alertJob(job)));
 }
 
 function runNotice(
@@ -59,7 +59,7 @@ function runNotice(
     id: crypto.randomUUID(),
     event,
     level,
-    job,
+    job: alertJob(job),
     key: job,
     alert_id: null,
     run_id,

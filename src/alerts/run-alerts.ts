@@ -1,5 +1,6 @@
 import { outsideText, Pg321Error } from "../base/errors.ts";
 import type { RunRecord } from "../catalog/records.ts";
+import { alertJob } from "../config/config.ts";
 import { raiseAlert } from "./alert.ts";
 import type { AlertContext } from "./alert-context.ts";
 
@@ -8,13 +9,14 @@ import type { AlertContext } from "./alert-context.ts";
  */
 export async function alertFailedRun(
   context: AlertContext & { signal: AbortSignal },
-  { id: run_id, job }: RunRecord,
+  run: RunRecord,
   {
     about,
     isRefused = () => false,
   }: { about?: { server: string; database: string }; isRefused?: () => boolean },
   error: unknown,
 ): Promise<void> {
+  const job = alertJob(run.job);
   const { aborted, reason } = context.signal;
   const cause: unknown = aborted ? reason : error;
   const { code, hint } = cause instanceof Pg321Error ? cause : {};
@@ -25,11 +27,11 @@ export async function alertFailedRun(
   await raiseAlert(context, {
     level: code === "locked" || isQuiet ? "WARNING" : "CRITICAL",
     job,
-    run_id,
+    run_id: run.id,
     server,
     database,
     key: job,
-    message: `${job} failed: ${outsideText(cause)}`,
+    message: `${run.job} failed: ${outsideText(cause)}`,
     metadata: { hint: hint ?? null },
     // No later restore would resolve it: reminders would never end.
     isEvent: job === "restore",
@@ -41,7 +43,7 @@ export async function alertFailedRun(
 export async function alertSuccess(context: AlertContext, run: RunRecord, message: string): Promise<void> {
   await raiseAlert(context, {
     level: "INFO",
-    job: run.job,
+    job: alertJob(run.job),
     run_id: run.id,
     server: null,
     database: null,

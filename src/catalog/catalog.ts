@@ -1,5 +1,5 @@
 import type { Fate } from "../base/process/identity.ts";
-import type { Job } from "../config/config.ts";
+import type { RunJob } from "../config/config.ts";
 import type { ClockRecords } from "./clock-records.ts";
 import type { HostExports } from "./host-exports.ts";
 import type { Identities } from "./identities.ts";
@@ -151,7 +151,7 @@ export interface Catalog extends AsyncDisposable {
 
   insertRun(record: RunRecord): Promise<void>;
   updateRun(id: string, change: Partial<Omit<RunRecord, "id">>): Promise<void>;
-  runs(filter: { job?: Job; outcome?: RunOutcome; limit?: number }): Promise<RunRecord[]>;
+  runs(filter: { job?: RunJob; outcome?: RunOutcome; limit?: number }): Promise<RunRecord[]>;
 
   /**
    * Calls `decide` with the open alert of a key and stores its result in the same transaction: the alert, inserted

@@ -1,4 +1,4 @@
-import type { Job } from "../config/config.ts";
+import type { RunJob } from "../config/config.ts";
 import type { BackupRecord, RunOutcome, RunRecord } from "./records.ts";
 
 /** A database that is, or once was, to be backed up. */
@@ -43,7 +43,7 @@ export interface CopyTotal {
 }
 
 export interface RunTotal {
-  job: Job;
+  job: RunJob;
   /** Never RUNNING. */
   outcome: RunOutcome;
   runs: number;
@@ -67,7 +67,7 @@ export type BackupPoint = Pick<
 
 /** The latest results of a job's runs. */
 export interface LatestRuns {
-  job: Job;
+  job: RunJob;
   /** The newest run that has ended, whatever its outcome; skipped runs do not count. */
   ended: RunRecord;
   /** The newest run that ended as OK; null if there is none. */

@@ -1,5 +1,5 @@
 import type { ProcessIdentity } from "../base/process/identity.ts";
-import type { AlertLevel, Job, LockMode } from "../config/config.ts";
+import type { AlertLevel, Job, LockMode, RunJob } from "../config/config.ts";
 
 /** RUNNING becomes INTERRUPTED once its lease has ended. Only VERIFIED and PARTIAL can be restored. */
 export type BackupStatus = "RUNNING" | "VERIFIED" | "PARTIAL" | "FAILED" | "INTERRUPTED";
@@ -185,7 +185,7 @@ export type RunOutcome = "RUNNING" | "OK" | "PARTIAL" | "FAILED" | "INTERRUPTED"
 
 export interface RunRecord extends ProcessIdentity {
   id: string;
-  job: Job;
+  job: RunJob;
   outcome: RunOutcome;
   /** The host's name, for people. */
   host: string;

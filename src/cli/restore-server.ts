@@ -3,7 +3,7 @@ import { plural } from "../base/text/amounts.ts";
 import { visible, visibleData } from "../base/text/visible.ts";
 import { timeTitle, wallTime } from "../base/text/zoned-time.ts";
 import { shortId } from "../jobs/copies/object-key.ts";
-import { globalsNotMade } from "../jobs/restore/globals-not-made.ts";
+import { serverOutcome } from "../jobs/restore/server/record.ts";
 import type { RestoredDatabase, ServerRestoreReport } from "../jobs/restore/server/report.ts";
 import { restoreServer } from "../jobs/restore/server/restore-server.ts";
 import type { Arguments, Command, Invocation } from "./command.ts";
@@ -120,19 +120,16 @@ export function momentOption(
 }
 
 /** 0 if every database is there, with all roles and memberships, the code of the first failure if none was restored, 3 otherwise. */
-export function exitCodeFor({
-  databases,
-  globals,
-  left_out,
-  cause,
-}: Pick<ServerRestoreReport, "databases" | "globals" | "left_out" | "cause">): number {
-  const having = (...outcomes: RestoredDatabase["outcome"][]) =>
-    databases.filter(({ outcome }) => outcomes.includes(outcome)).length;
-  const failed = having("failed");
-  const missing = left_out.filter(({ kind }) => kind === "no_backup").length;
-  const incomplete = having("partial") + missing + globalsNotMade(globals);
-  if (failed === 0) return incomplete > 0 ? EXIT_CODES.partial : EXIT_CODES.ok;
-  return failed === databases.length || having("planned") > 0 ? exitCodeOf(cause) : EXIT_CODES.partial;
+export function exitCodeFor(
+  report: Pick<ServerRestoreReport, "databases" | "globals" | "left_out" | "cause">,
+): number {
+  const having = (wanted: RestoredDatabase["outcome"]) =>
+    report.databases.some(({ outcome }) => outcome === wanted);
+  const outcome = serverOutcome(report);
+  if (outcome === "OK") return EXIT_CODES.ok;
+  return outcome === "FAILED" || (having("failed") && having("planned"))
+    ? exitCodeOf(report.cause)
+    : EXIT_CODES.partial;
 }
 
 function textOf(report: Omit<ServerRestoreReport, "cause">, isDryRun: boolean, style: Style): string {

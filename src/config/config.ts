@@ -154,6 +154,15 @@ export type AlertLevel = (typeof ALERT_LEVELS)[number];
 export const JOBS = ["backup", "cleanup", "verify", "repair", "restore-test", "restore"] as const;
 export type Job = (typeof JOBS)[number];
 
+/** Jobs that have run records. Alerts about the restore of a whole server are about the job "restore". */
+export const RUN_JOBS = [...JOBS, "restore-server"] as const;
+export type RunJob = (typeof RUN_JOBS)[number];
+
+/** The job of alerts about a run. */
+export function alertJob(job: RunJob): Job {
+  return job === "restore-server" ? "restore" : job;
+}
+
 interface NotifyCommon {
   name: string;
   /** Alerts below this level are not sent. */

@@ -8,7 +8,7 @@ import type { Held } from "../catalog/lease.ts";
 import { holdLease } from "../catalog/lease.ts";
 import type { RunOutcome, RunRecord } from "../catalog/records.ts";
 import { CatalogUnwritableError } from "../catalog/unwritable.ts";
-import type { Job } from "../config/config.ts";
+import type { RunJob } from "../config/config.ts";
 import type { JobContext } from "./context.ts";
 
 /** What a run is about, and who is informed about it. */
@@ -45,7 +45,7 @@ export function isWorkedOn(run: RunRecord): boolean {
  */
 export async function recordRun<S extends Record<string, unknown>>(
   context: JobContext,
-  job: Job,
+  job: RunJob,
   work: (
     run: RunRecord,
     note: Note,

@@ -1,6 +1,6 @@
 import type { NoticeTotals } from "../catalog/overview.ts";
 import type { BackupStatus, RestoreTestOutcome, RunOutcome } from "../catalog/records.ts";
-import type { AlertLevel, Job, NotifyConfig } from "../config/config.ts";
+import type { AlertLevel, Job, NotifyConfig, RunJob } from "../config/config.ts";
 import type { MarkState, RuleName } from "../rule/facts.ts";
 
 /*
@@ -62,7 +62,7 @@ export interface ReloadStatus {
 }
 
 export interface JobStatus {
-  job: Job;
+  job: RunJob;
   /** The newest finished run; skipped runs do not count. */
   last_run: RunStatus | null;
   /** When the newest run with outcome OK ended. */
@@ -85,7 +85,7 @@ export interface RunStatus {
 export interface ScheduleStatus {
   /** `backup`, or `backup busy` for the schedule of the override "busy". */
   name: string;
-  job: Job;
+  job: RunJob;
   pattern: string;
   next_run_at: string | null;
   /** The longest time between two of its runs; null if the schedule is off. */
@@ -98,7 +98,7 @@ export interface ScheduleStatus {
 
 export interface RunningStatus {
   run_id: string | null;
-  job: Job;
+  job: RunJob;
   schedule: string | null;
   host: string;
   pid: number;

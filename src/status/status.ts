@@ -2,7 +2,7 @@ import { durationMs } from "../base/clock.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
 import type { CopyRecord, RunRecord } from "../catalog/records.ts";
 import type { StorageConfig } from "../config/config.ts";
-import { JOBS } from "../config/config.ts";
+import { RUN_JOBS } from "../config/config.ts";
 import { cronTimes } from "../config/cron.ts";
 import { remainsLockedUntil } from "../jobs/copies/remove-intended.ts";
 import { timetableOf } from "../jobs/schedules.ts";
@@ -103,7 +103,7 @@ async function jobStatuses(
   now: Date,
 ): Promise<JobStatus[]> {
   const latest = new Map((await catalog.overview.latestRuns(now)).map((runs) => [runs.job, runs]));
-  return JOBS.map((job) => {
+  return RUN_JOBS.map((job) => {
     const runs = latest.get(job);
     const next = schedules.flatMap((one) => (one.job === job && one.nextRunAt ? [one.nextRunAt] : []));
     return {

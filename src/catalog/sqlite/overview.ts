@@ -1,7 +1,7 @@
 import type { Database } from "bun:sqlite";
 import { setImmediate } from "node:timers/promises";
 import { believedUntil, newestOf } from "../../base/newest-good.ts";
-import type { Job } from "../../config/config.ts";
+import type { RunJob } from "../../config/config.ts";
 import type {
   BackupPoint,
   CopyTotal,
@@ -188,11 +188,11 @@ export class SqliteOverview implements Overview {
     return this.#do("read the totals of notices", () => noticeTotals(this.#database, notifier));
   }
 
-  #jobs(): Job[] {
-    return this.#rows("SELECT DISTINCT job FROM run_totals ORDER BY job", {}).map(({ job }) => job as Job);
+  #jobs(): RunJob[] {
+    return this.#rows("SELECT DISTINCT job FROM run_totals ORDER BY job", {}).map(({ job }) => job as RunJob);
   }
 
-  #latestRuns(job: Job, now: Date): LatestRuns[] {
+  #latestRuns(job: RunJob, now: Date): LatestRuns[] {
     const newest = ENDED.map((outcome) => newestRun(this.#database, { job, outcome }, now));
     const [ok = null] = newest;
     const runs = newest.filter((run) => run !== undefined).sort(newestFirst);

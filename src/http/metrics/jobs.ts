@@ -1,5 +1,5 @@
 import type { RunTotal } from "../../catalog/overview.ts";
-import { JOBS } from "../../config/config.ts";
+import { RUN_JOBS } from "../../config/config.ts";
 import type { JobStatus, RunStatus, ScheduleStatus, StatusReport } from "../../status/report.ts";
 import type { MetricSheet } from "./sheet.ts";
 import { seconds, unixTime } from "./units.ts";
@@ -8,6 +8,9 @@ const ENDED = ["OK", "PARTIAL", "FAILED", "INTERRUPTED"] as const;
 /** Keys of `StorageStatistics` in the record of a cleanup run. */
 const CLEANUP_RESULTS = ["expired", "deleted", "archived", "hidden", "held", "failed", "overdue"] as const;
 
+/** Keys of the record of a restored server. */
+const SERVER_RESULTS = ["restored", "partial", "skipped", "failed", "unfinished", "missing"] as const;
+
 /** Sets the metrics of jobs, schedules and runs, and the counts of the last runs. */
 export function setJobs(sheet: MetricSheet, report: StatusReport, runTotals: readonly RunTotal[]): void {
   setRuns(sheet, report, runTotals);
@@ -15,6 +18,7 @@ export function setJobs(sheet: MetricSheet, report: StatusReport, runTotals: rea
   for (const schedule of report.schedules) setSchedule(sheet, schedule);
   const counted = (name: string) => counts(report.jobs.find(({ job }) => job === name)?.last_run);
   setResults(sheet, "pg321_backup_last_run_databases", counted("backup"), ["verified", "partial", "failed"]);
+  setResults(sheet, "pg321_restore_server_last_run_databases", counted("restore-server"), SERVER_RESULTS);
   setResults(sheet, "pg321_verify_last_run_copies", counted("verify"), ["good", "bad"]);
   setResults(sheet, "pg321_repair_last_run_copies", counted("repair"), ["filled", "failed"]);
   setCleanup(sheet, counted("cleanup"));
@@ -22,7 +26,7 @@ export function setJobs(sheet: MetricSheet, report: StatusReport, runTotals: rea
 
 /** Outcomes that never occurred are exported as 0: a counter whose first value is 1 shows no increase. */
 function setRuns(sheet: MetricSheet, { running }: StatusReport, runTotals: readonly RunTotal[]): void {
-  for (const job of JOBS) {
+  for (const job of RUN_JOBS) {
     const labels = { pg321_job: job };
     for (const outcome of [...ENDED, "SKIPPED", "IDLE"] as const) {
       const total = runTotals.find((one) => one.job === job && one.outcome === outcome);
@@ -62,7 +66,11 @@ function counts(run: RunStatus | null | undefined): Counts {
 
 function setResults(
   sheet: MetricSheet,
-  name: "pg321_backup_last_run_databases" | "pg321_verify_last_run_copies" | "pg321_repair_last_run_copies",
+  name:
+    | "pg321_backup_last_run_databases"
+    | "pg321_restore_server_last_run_databases"
+    | "pg321_verify_last_run_copies"
+    | "pg321_repair_last_run_copies",
   statistics: Counts,
   results: readonly string[],
 ): void {

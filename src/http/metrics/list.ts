@@ -175,6 +175,10 @@ export const METRICS = {
 
   // Counts of the last finished run of a job; absent if that run could not start its work.
   pg321_backup_last_run_databases: gauge("Databases of the last backup run, by result.", ["result"]),
+  pg321_restore_server_last_run_databases: gauge(
+    "Databases of the last restore of a whole server, by result.",
+    ["result"],
+  ),
   pg321_verify_last_run_copies: gauge("Copies that the last verify run checked, by result.", ["result"]),
   pg321_repair_last_run_copies: gauge("Copies that the last repair run tried to fill, by result.", [
     "result",

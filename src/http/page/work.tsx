@@ -2,7 +2,7 @@ import type { Child } from "hono/jsx";
 import { countText, durationText, plural, sizeText } from "../../base/text/amounts.ts";
 import { outcomeWord } from "../../base/text/states.ts";
 import type { RunOutcome } from "../../catalog/records.ts";
-import type { Job } from "../../config/config.ts";
+import type { RunJob } from "../../config/config.ts";
 import { SCHEDULED_JOBS } from "../../jobs/schedules.ts";
 import type {
   AlertStatus,
@@ -151,7 +151,7 @@ const Pattern = ({ schedule: { pattern, skipped } }: { schedule: ScheduleStatus 
 
 /** A schedule, or a job without one. */
 interface WorkLine {
-  job: Job;
+  job: RunJob;
   name: string;
   when: Child;
   run: RunStatus | null;

@@ -33,9 +33,8 @@ export function obstaclesOf(request: RestoreRequest, seen: SeenTarget): Obstacle
   const obstacles: Obstacle[] = [];
   const add = (kind: Obstacle["kind"], message: string, hint: string) =>
     void obstacles.push({ kind, message: `${label}: ${message}; nothing was changed`, hint });
-  if (readOnly === "standby")
-    add("read-only", "it is a standby, which is read-only", "restore into its primary");
-  if (readOnly === "setting") addSetting(target, add);
+  const written = unwritable(target, readOnly);
+  if (written) add("read-only", ...written);
   if (exists) {
     const { message, hint = "" } = existsAlready(target);
     obstacles.push({ kind: "exists", message, hint });
@@ -89,15 +88,22 @@ export function obstaclesOf(request: RestoreRequest, seen: SeenTarget): Obstacle
   return obstacles;
 }
 
-function addSetting(
-  { user }: Endpoint,
-  add: (kind: Obstacle["kind"], message: string, hint: string) => void,
-): void {
-  add(
-    "read-only",
+/** Why nothing can be written to a target, and what to do. */
+function unwritable({ user }: Endpoint, readOnly: SeenTarget["readOnly"]): [string, string] | undefined {
+  if (readOnly === "standby") return ["it is a standby, which is read-only", "restore into its primary"];
+  if (readOnly === undefined) return undefined;
+  return [
     `default_transaction_read_only is on for "${user}" there`,
     "turn it off for the role or the database, or restore as another role",
-  );
+  ];
+}
+
+/** Throws code `database` if nothing can be written to the target. */
+export function refuseReadOnly(target: Endpoint, readOnly: SeenTarget["readOnly"]): void {
+  const written = unwritable(target, readOnly);
+  if (written === undefined) return;
+  const [why, hint] = written;
+  throw new Pg321Error("database", `${target.label}: ${why}; nothing was changed`, { hint });
 }
 
 /** The error of a restore that these obstacles prevent: the first one, and the number of the others. */

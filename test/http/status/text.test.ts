@@ -58,7 +58,7 @@ test("the text has everything that an operator looks for", () => {
     expect.stringMatching(/^pager +webhook +not delivering +- +2 +1 +status 503$/),
   ]);
   expect(text).toContain("  - 3 notices to notifier pager could not be delivered: status 503");
-  expect(firstWords(part(text, "JOBS"))).toEqual(["backup", "cleanup", "verify", "repair"]);
+  expect(firstWords(part(text, "JOBS"))).toEqual(["backup", "cleanup", "verify", "repair", "restore-server"]);
   expect(text).toMatch(/^backup busy .* 3 runs skipped in a row$/m);
 });
 

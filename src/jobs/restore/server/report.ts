@@ -36,6 +36,8 @@ export interface RestoredDatabase {
 }
 
 export interface ServerRestoreReport {
+  /** The run that records the restore of the whole server; null for a dry run. */
+  run_id: string | null;
   server: string;
   /** Null: there is no backup of the globals; the roles that a database needs are created without login. */
   globals: GlobalsReport | null;

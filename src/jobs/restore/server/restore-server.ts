@@ -1,26 +1,61 @@
 import { hintOf, messageOf, Pg321Error } from "../../../base/errors.ts";
 import { inParallel } from "../../../base/in-parallel.ts";
-import type { BackupRecord } from "../../../catalog/records.ts";
+import type { BackupRecord, RunRecord } from "../../../catalog/records.ts";
 import { EVERYTHING } from "../../../postgres/archive/selection.ts";
 import { connect } from "../../../postgres/connection.ts";
 import { AS_BACKED_UP } from "../../../postgres/restore/ownership.ts";
 import type { JobContext } from "../../context.ts";
+import { type Note, recordRun } from "../../record-run.ts";
 import { runRestore } from "../restore.ts";
 import type { GlobalsReport } from "../with-globals.ts";
 import { createGlobals, globalsFor, planFor, readGlobals } from "../with-globals.ts";
 import { attemptName, dropAttempt, renameDatabase } from "./attempts.ts";
 import { backupsAt } from "./choose.ts";
+import {
+  alertServerRestore,
+  errorOfServer,
+  type ServerRestoreStatistics,
+  serverOutcome,
+  serverStatistics,
+} from "./record.ts";
 import type { RestoredDatabase, ServerRestoreReport, ServerRestoreRequest } from "./report.ts";
 import { type Planned, planSteps, type Step } from "./steps.ts";
 
 /**
  * Restores a whole server: its globals, then every database that it had at a moment. A database that fails does not stop
- * the others. Throws, before anything is changed, if the target has databases of these names already and no restore was
- * begun there that `resume` could go on with.
+ * the others. One run records the whole, beside those of the databases; a dry run is not recorded. Throws, before anything
+ * is changed, if the target has databases of these names already and no restore was begun there that `resume` could go on
+ * with.
  */
 export async function restoreServer(
   context: JobContext,
   request: ServerRestoreRequest,
+): Promise<ServerRestoreReport> {
+  if (request.dryRun) return restoreAll(context, request, async () => {});
+  let report: ServerRestoreReport | undefined;
+  let hasBegun = false;
+  const work = async (_run: RunRecord, note: Note) => {
+    let statistics = {};
+    report = await restoreAll(context, request, async (soFar) => {
+      hasBegun = true;
+      statistics = serverStatistics(request, soFar);
+      await note(statistics);
+    });
+    return { outcome: serverOutcome(report), statistics, error: errorOfServer(report) };
+  };
+  // Somebody is there and sees how it ends.
+  const scope = { isPart: true, isUrgent: true, isRefused: () => !hasBegun };
+  const { run, statistics } = await recordRun(context, "restore-server", work, scope);
+  if (report === undefined) throw new Error("a run without its report");
+  await alertServerRestore(context, run, statistics as ServerRestoreStatistics);
+  return { ...report, run_id: run.id };
+}
+
+/** `onChange` is called before the first change, and when the globals and each database have ended. */
+async function restoreAll(
+  context: JobContext,
+  request: ServerRestoreRequest,
+  onChange: (soFar: ServerRestoreReport & { chosen: number }) => Promise<void>,
 ): Promise<ServerRestoreReport> {
   const { server, at, resume, dryRun } = request;
   const { backups, left_out } = await backupsAt(context, server, at);
@@ -31,14 +66,22 @@ export async function restoreServer(
   const goesOn = resume && hasBegun && refused.length < plans.length;
   const isRefused = first !== undefined && !goesOn;
   if (isRefused && !dryRun) throw first;
-  const globals = await restoreGlobals(context, request, backups);
-  const report: ServerRestoreReport = { server, globals, databases: [], left_out, isRefused };
+  const report: ServerRestoreReport = {
+    ...{ run_id: null, server, globals: null, databases: [], left_out, isRefused },
+  };
   const results = new Map<Planned, RestoredDatabase>();
+  const changed = () => {
+    report.databases = plans.flatMap((plan) => results.get(plan) ?? []);
+    return onChange({ ...report, chosen: plans.length });
+  };
+  await changed();
+  report.globals = await restoreGlobals(context, request, backups);
+  await changed();
   await inParallel(plans, request.databasesAtOnce, async (plan) => {
     context.signal.throwIfAborted();
-    results.set(plan, await restoreOne(context, request, plan, globals === null, report));
+    results.set(plan, await restoreOne(context, request, plan, report.globals === null, report));
+    await changed();
   });
-  report.databases = plans.flatMap((plan) => results.get(plan) ?? []);
   return report;
 }
 

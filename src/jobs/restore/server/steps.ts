@@ -1,9 +1,10 @@
 import { Pg321Error } from "../../../base/errors.ts";
 import type { BackupRecord } from "../../../catalog/records.ts";
 import { type Connection, connect, type Endpoint } from "../../../postgres/connection.ts";
-import { contentsOfDatabase } from "../../../postgres/inspect.ts";
+import { contentsOfDatabase, inspectServer } from "../../../postgres/inspect.ts";
 import { systemIdentifier } from "../../../postgres/system-identifier.ts";
 import type { JobContext } from "../../context.ts";
+import { refuseReadOnly } from "../obstacles.ts";
 import { type Finished, isAttempt, Restored, type SeenDatabase, type SeenServer } from "./attempts.ts";
 
 /** What is to be done about one database. */
@@ -35,6 +36,7 @@ export async function planSteps(
   backups: readonly BackupRecord[],
 ): Promise<Plans> {
   await using connection = await connect(target);
+  refuseReadOnly(target, (await inspectServer(connection)).readOnly);
   const seen = await seenServer(connection);
   const restored = await Restored.read(context);
   const ids = backups.map(({ id }) => id);

@@ -4,7 +4,7 @@ import { connect, endpointOfUrl } from "../../src/postgres/connection.ts";
 import { targetRoles } from "../../src/postgres/globals/apply.ts";
 import { contentsOfDatabase } from "../../src/postgres/inspect.ts";
 import { createRoles } from "../../src/postgres/restore/create-roles.ts";
-import { createDatabase, finishDatabase } from "../../src/postgres/restore/preflight.ts";
+import { createDatabase, finishDatabase, preflight } from "../../src/postgres/restore/preflight.ts";
 import { compareDatabases } from "../lab/data/compare-databases.ts";
 import { usePostgres } from "../lab/servers/use-postgres.ts";
 import { contentsOfDump, dumpToMemory, lacksOf, restoreDump } from "./dumping.ts";
@@ -49,6 +49,10 @@ test("finds the target's lacks, and the restore fails on them", async () => {
     ["tablespace", `space_${source}`],
   ]);
   expect(lacks[0]?.sql).toBe(`CREATE ROLE "${grantee}";`);
+  // Rows go into tables that exist, whoever owned them.
+  const rows = contents.entries.filter(({ description }) => description === "TABLE DATA");
+  expect(rows.map(({ owner: of }) => of)).toContain(owner);
+  expect(await preflight(target, contents, { entries: rows, create: false })).toEqual([]);
   expect(await contentsOfDatabase(target)).toEqual([]);
 
   await expect(restoreDump(unknown, endpoint(empty), temp.path)).rejects.toThrow(/hstorx/);

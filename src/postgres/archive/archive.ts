@@ -93,7 +93,9 @@ export function needsOf(
   create: boolean,
 ): ArchiveNeeds {
   const entries = [...restored, ...(create ? contents.entries.filter(isOfDatabase) : [])];
-  const owners = entries.flatMap(({ owner }) => owner ?? []);
+  const owners = entries.flatMap(({ owner, description }) =>
+    HAS_NO_OWNER.has(description) ? [] : (owner ?? []),
+  );
   const named = entries
     .filter(({ description }) => NAMES_ROLES.has(description))
     .flatMap(({ definition }) => statementsOf(definition).flatMap(rolesNamedIn));
@@ -113,6 +115,9 @@ export function needsOf(
     tablespaces: sorted(tablespaces),
   };
 }
+
+/** pg_restore sets no owner for rows and positions of sequences: those of the tables and sequences stay. */
+const HAS_NO_OWNER = new Set(["TABLE DATA", "SEQUENCE SET"]);
 
 const NAMES_ROLES = new Set(["ACL", "DEFAULT ACL", "POLICY", "USER MAPPING", "DATABASE PROPERTIES"]);
 

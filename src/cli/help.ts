@@ -1,5 +1,5 @@
 import { VERSION } from "../base/version.ts";
-import { RECOVERY_FILE } from "../install/recovery-page.ts";
+import { recoveryFile } from "../install/packaged.ts";
 import type { Command, Option } from "./command.ts";
 import { COMMON_OPTIONS } from "./command.ts";
 import type { Style } from "./output/output.ts";
@@ -23,7 +23,7 @@ export function programHelp(style: Style): string {
     "",
     "pg321 COMMAND --help explains a command, with examples.",
     "pg321 help recovery prints the commands to run after each accident; pg321 install puts the same page at",
-    `${RECOVERY_FILE}.`,
+    `${recoveryFile()}.`,
     "pg321 help schema prints the JSON Schema of the config, for editors.",
     "Exit codes: 0 ok, 1 internal error (a bug), 2 usage or config, 3 partial, 4 bad verdict, 10 database, 11 locked,",
     "12 key, 13 storage, 14 verification failed, 130 SIGINT, 143 SIGTERM.",

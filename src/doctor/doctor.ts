@@ -14,7 +14,7 @@ import type { Config, ServerConfig } from "../config/config.ts";
 import { idlePatterns } from "../config/idle-patterns.ts";
 import { UNUSABLE_HINT, unusableText } from "../config/set-aside.ts";
 import type { SurveyedFile } from "../install/host-files/survey.ts";
-import { UNIT_FILE } from "../install/writable-paths.ts";
+import { installedUnit, UNIT_FILE } from "../install/packaged.ts";
 import { loadKeys } from "../jobs/keys.ts";
 import { lookAtNeededIdentities } from "./backup-identities.ts";
 import { lookAtCopies } from "./copies.ts";
@@ -159,7 +159,9 @@ async function lookAtHost(options: DoctorOptions): Promise<Finding[]> {
     look({ area: "catalog", subject: config.catalog.path, code: "storage" }, options, () =>
       lookAtCatalog(config),
     ),
-    look({ area: "unit", subject: UNIT_FILE, code: "usage" }, options, () => lookAtUnit(options)),
+    look({ area: "unit", subject: installedUnit() ?? UNIT_FILE, code: "usage" }, options, () =>
+      lookAtUnit(options),
+    ),
   ]);
   return findings.flat();
 }

@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import type { Clock } from "../base/clock.ts";
 import { requireAnswer } from "../base/files/place.ts";
@@ -8,7 +7,7 @@ import type { StorageIdentity } from "../catalog/identities.ts";
 import type { LockProbeRecord } from "../catalog/records.ts";
 import type { Config, StorageConfig } from "../config/config.ts";
 import { DEFAULT_CONFIG_PATH } from "../config/load.ts";
-import { UNIT_FILE } from "../install/writable-paths.ts";
+import { installedUnit } from "../install/packaged.ts";
 import { judgeMarker } from "../jobs/markers/marker-verdict.ts";
 import { readMarker } from "../jobs/shared-places.ts";
 import { openStorage } from "../storage/registry.ts";
@@ -43,7 +42,7 @@ export async function lookAtStorage(
   { clock, config: whole }: { clock: Clock; config: Pick<Config, "file"> },
   signal: AbortSignal,
 ): Promise<Seen[]> {
-  const isService = whole.file === DEFAULT_CONFIG_PATH && existsSync(UNIT_FILE);
+  const isService = whole.file === DEFAULT_CONFIG_PATH && installedUnit() !== undefined;
   if (config.type === "local" && isService && (await isMissing(config.path))) {
     // A directory that root makes by hand would belong to root.
     const hint = "mount its disk, or create it for the service: sudo pg321 install";

@@ -1,12 +1,12 @@
 import { existsSync } from "node:fs";
 import type { Config } from "../config/config.ts";
-import { RECOVERY_FILE } from "../install/recovery-page.ts";
+import { installedUnit, recoveryFile } from "../install/packaged.ts";
 import {
   ENVIRONMENT_FILE,
   passesEnvironmentFile,
   proxiesOfThisProcess,
 } from "../install/unit-environment.ts";
-import { missingReadableFiles, missingWritablePaths, UNIT_FILE } from "../install/writable-paths.ts";
+import { missingReadableFiles, missingWritablePaths } from "../install/writable-paths.ts";
 import type { Seen } from "./finding.ts";
 import { failed, ok, warning } from "./finding.ts";
 
@@ -20,7 +20,7 @@ interface LookedAt {
 
 /** Finds nothing if no service is installed. */
 export async function lookAtUnit({ config, credentials }: LookedAt): Promise<Seen[]> {
-  if (!existsSync(UNIT_FILE)) return [];
+  if (installedUnit() === undefined) return [];
   return [
     ...(await lookAtSandbox(config)),
     ...(await lookAtEnvironment(config)),
@@ -31,13 +31,9 @@ export async function lookAtUnit({ config, credentials }: LookedAt): Promise<See
 
 /** Whether the page for the worst night is at hand. */
 function lookAtPage(): Seen[] {
-  if (existsSync(RECOVERY_FILE)) return [ok(`the commands to run after each accident: ${RECOVERY_FILE}`)];
-  return [
-    warning(
-      `${RECOVERY_FILE}, with the commands to run after each accident, is missing`,
-      "sudo pg321 install",
-    ),
-  ];
+  const page = recoveryFile();
+  if (existsSync(page)) return [ok(`the commands to run after each accident: ${page}`)];
+  return [warning(`${page}, with the commands to run after each accident, is missing`, "sudo pg321 install")];
 }
 
 async function lookAtSandbox(config: Config): Promise<Seen[]> {

@@ -31,13 +31,21 @@ import {
 import { hostFiles } from "./host-files/list.ts";
 import { isPresent, surveyHostFiles } from "./host-files/survey.ts";
 import { noteNetwork } from "./network.ts";
-import { RECOVERY_FILE, RECOVERY_PAGE } from "./recovery-page.ts";
+import {
+  EXECUTABLE_FILE,
+  filesBeforePackage,
+  isFromPackage,
+  PACKAGED_EXECUTABLE,
+  PACKAGED_UNIT,
+  PAGE_FILE,
+  refuseBesidePackage,
+  UNIT_FILE,
+} from "./packaged.ts";
+import { RECOVERY_PAGE } from "./recovery-page.ts";
 import type { InstallStep } from "./steps.ts";
 import { InstallSteps } from "./steps.ts";
 import { DROP_IN_FILE, installStorages } from "./storages.ts";
-import { UNIT_FILE } from "./writable-paths.ts";
 
-export const EXECUTABLE_FILE = "/usr/local/bin/pg321";
 export const CONFIG_DIRECTORY = "/etc/pg321";
 export const CREDENTIALS_DIRECTORY: string = `${CONFIG_DIRECTORY}/credentials`;
 
@@ -77,6 +85,8 @@ export interface InstallOptions {
  */
 export async function install(options: InstallOptions): Promise<Installed> {
   const { isDryRun, generatesKeys, starts, clock } = options;
+  const isPackaged = await isFromPackage();
+  if (!isPackaged) refuseBesidePackage();
   const loaded = await usableConfig({ mustBeValid: starts });
   const config = loaded instanceof ConfigError ? undefined : loaded;
   const catalog = config?.catalog.path ?? DEFAULT_CATALOG_FILE;
@@ -89,9 +99,8 @@ export async function install(options: InstallOptions): Promise<Installed> {
   await installState(steps, account);
   if (generatesKeys) await installKeys(steps, account, clock);
   await installConfig(steps, account);
-  await installExecutable(steps);
-  await ensureFile(steps, RECOVERY_FILE, RECOVERY_PAGE, { ...ROOT, mode: 0o644 });
-  await ensureFile(steps, UNIT_FILE, UNIT, { ...ROOT, mode: 0o644 });
+  if (isPackaged) await notePackage(steps);
+  else await installProgram(steps);
   if (config !== undefined) {
     await installStorages(steps, config, account);
     await noteNetwork(steps, config);
@@ -160,6 +169,22 @@ async function installState(steps: InstallSteps, account: ServiceAccount | undef
       await system("chmod", "0700", DEFAULT_STATE_DIR);
     },
   );
+}
+
+/** Executable, page and unit belong to the package manager. */
+async function notePackage(steps: InstallSteps): Promise<void> {
+  steps.note("right", PACKAGED_EXECUTABLE, `${OWN_VERSION}, from its package`);
+  steps.note("right", PACKAGED_UNIT, "from its package");
+  for (const path of await filesBeforePackage()) {
+    const then = "sudo /usr/local/bin/pg321 uninstall, then sudo /usr/bin/pg321 install --start";
+    steps.note("attention", path, `from before the package, and used in its place: ${then}`);
+  }
+}
+
+async function installProgram(steps: InstallSteps): Promise<void> {
+  await installExecutable(steps);
+  await ensureFile(steps, PAGE_FILE, RECOVERY_PAGE, { ...ROOT, mode: 0o644 });
+  await ensureFile(steps, UNIT_FILE, UNIT, { ...ROOT, mode: 0o644 });
 }
 
 async function installExecutable(steps: InstallSteps): Promise<void> {

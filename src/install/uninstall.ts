@@ -6,12 +6,11 @@ import { type Config, DEFAULT_STATE_DIR } from "../config/config.ts";
 import { DEFAULT_CONFIG_PATH, loadConfig, processSource } from "../config/load.ts";
 import { statsOf } from "./files.ts";
 import { isSystemdRunning, SERVICE_USER, serviceAccount, serviceState, system } from "./host.ts";
-import { CONFIG_DIRECTORY, CREDENTIALS_DIRECTORY, EXECUTABLE_FILE } from "./install.ts";
-import { RECOVERY_FILE } from "./recovery-page.ts";
+import { CONFIG_DIRECTORY, CREDENTIALS_DIRECTORY } from "./install.ts";
+import { EXECUTABLE_FILE, PAGE_FILE, refuseToUninstallPackage, UNIT_FILE } from "./packaged.ts";
 import type { InstallStep } from "./steps.ts";
 import { InstallSteps } from "./steps.ts";
 import { DROP_IN_FILE } from "./storages.ts";
-import { UNIT_FILE } from "./writable-paths.ts";
 
 export interface UninstallReport {
   dry_run: boolean;
@@ -23,13 +22,14 @@ export interface UninstallReport {
  * reported with its place, and so does the user who owns them.
  */
 export async function uninstall(options: { isDryRun: boolean }): Promise<UninstallReport> {
+  await refuseToUninstallPackage();
   const steps = new InstallSteps(options.isDryRun);
   const config = await loadConfig(DEFAULT_CONFIG_PATH, processSource()).catch((error) => {
     if (error instanceof Pg321Error) return undefined;
     throw error;
   });
   await stopService(steps);
-  for (const path of [UNIT_FILE, DROP_IN_FILE, EXECUTABLE_FILE, RECOVERY_FILE]) await removeFile(steps, path);
+  for (const path of [UNIT_FILE, DROP_IN_FILE, EXECUTABLE_FILE, PAGE_FILE]) await removeFile(steps, path);
   await tidyDropIns(steps);
   await tidyPages(steps);
   if (isSystemdRunning() && steps.changed(UNIT_FILE, DROP_IN_FILE))
@@ -84,9 +84,9 @@ async function tidyDropIns(steps: InstallSteps): Promise<void> {
 
 /** Removes the directory of the page if it is empty. */
 async function tidyPages(steps: InstallSteps): Promise<void> {
-  const directory = dirname(RECOVERY_FILE);
+  const directory = dirname(PAGE_FILE);
   const names = await readdir(directory).catch(() => undefined);
-  if (names?.every((name) => `${directory}/${name}` === RECOVERY_FILE))
+  if (names?.every((name) => `${directory}/${name}` === PAGE_FILE))
     await steps.change(directory, "removed: it is empty", () => rmdir(directory));
 }
 

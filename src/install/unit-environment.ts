@@ -1,7 +1,8 @@
 import { readFile } from "node:fs/promises";
 import type { WebProxy } from "../base/network/proxy.ts";
 import type { Config } from "../config/config.ts";
-import { dropInTexts, UNIT_FILE } from "./writable-paths.ts";
+import { installedUnit } from "./packaged.ts";
+import { dropInTexts } from "./writable-paths.ts";
 
 /** EnvironmentFile= of the unit; a command with the service's config reads it itself. */
 export const ENVIRONMENT_FILE = "/etc/pg321/environment";
@@ -32,6 +33,7 @@ function proxiesOf({ storage, notify }: Pick<Config, "storage" | "notify">): Web
 
 async function unitTexts(): Promise<string[]> {
   // A dry run comes before the unit.
-  const unit = await readFile(UNIT_FILE, "utf8").catch(() => "");
+  const path = installedUnit();
+  const unit = path === undefined ? "" : await readFile(path, "utf8").catch(() => "");
   return [unit, ...(await dropInTexts())];
 }

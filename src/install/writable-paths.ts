@@ -5,8 +5,6 @@ import { PLACE_MS_MAX, placeAt } from "../base/files/place.ts";
 import { certificateFiles } from "../config/certificate-files.ts";
 import { type Config, DEFAULT_STATE_DIR } from "../config/config.ts";
 
-/** If it does not exist, `pg321 install` has not installed a service here, so no drop-in can be missing. */
-export const UNIT_FILE = "/etc/systemd/system/pg321.service";
 /** The directories of the unit's drop-ins; `pg321 install` writes `DROP_IN_NAME` into the first. */
 export const DROP_IN_DIRECTORIES = [
   "/etc/systemd/system/pg321.service.d",

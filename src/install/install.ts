@@ -176,7 +176,7 @@ async function notePackage(steps: InstallSteps): Promise<void> {
   steps.note("right", PACKAGED_EXECUTABLE, `${OWN_VERSION}, from its package`);
   steps.note("right", PACKAGED_UNIT, "from its package");
   for (const path of await filesBeforePackage()) {
-    const then = "sudo /usr/local/bin/pg321 uninstall, then sudo /usr/bin/pg321 install --start";
+    const then = "sudo /usr/local/bin/pg321 uninstall && sudo /usr/bin/pg321 install --start";
     steps.note("attention", path, `from before the package, and used in its place: ${then}`);
   }
 }

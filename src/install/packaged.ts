@@ -32,15 +32,15 @@ export function recoveryFile(): string {
 /** Throws code `usage` if `install` would put a second executable and unit in front of a package's. */
 export function refuseBesidePackage(): void {
   if (!existsSync(PACKAGED_UNIT)) return;
-  throw new Pg321Error("usage", `install: this host has pg321 from a package (${PACKAGED_UNIT})`, {
-    hint: `run sudo ${PACKAGED_EXECUTABLE} install, and upgrade with the newer package; or remove the package first`,
+  throw new Pg321Error("usage", `install: a package is installed on this host (${PACKAGED_UNIT})`, {
+    hint: `run: sudo ${PACKAGED_EXECUTABLE} install; to upgrade, install the newer package`,
   });
 }
 
 /** Throws code `usage` if the package manager must remove the program. */
 export async function refuseToUninstallPackage(): Promise<void> {
   if (!(await isFromPackage())) return;
-  throw new Pg321Error("usage", "uninstall: pg321 was installed from a package", {
+  throw new Pg321Error("usage", "uninstall: this program belongs to a package", {
     hint: "sudo apt-get remove pg321, or sudo dnf remove pg321; config, keys, catalog and backups stay",
   });
 }

@@ -125,6 +125,11 @@ export class Installation implements AsyncDisposable {
     return ended;
   }
 
+  /** Makes a backup of everything, or of this database; returns the id of the first one. */
+  async backUp(...database: string[]): Promise<string> {
+    return (await this.ok("backup", ...database, "--json")).json.backups[0].backup_id;
+  }
+
   /** Starts a command and leaves it running. */
   start(...words: string[]): Subprocess<"ignore", "pipe", "pipe"> {
     return startProgram(words, { PG321_CONFIG: this.configFile });

@@ -20,8 +20,7 @@ test("a database of 1 GiB, hardly compressible, is restored unchanged", async ()
   });
   const { backups } = (await installation.ok("backup", "--json")).json;
   expect(backups[0].dump_bytes).toBeGreaterThan(1024 ** 3);
-  const target = `restored_${crypto.randomUUID().slice(0, 8)}`;
-  postgres.dropAtEnd(target);
+  const target = postgres.newName();
   await installation.ok("restore", backups[0].backup_id, "--target", `main/${target}`, "--create");
   // The exact comparison of every object takes too long at this size.
   const facts = async (name: string) => [

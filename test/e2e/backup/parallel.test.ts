@@ -31,8 +31,7 @@ test("a database with all kinds of objects is restored as it was", async () => {
   const [{ backup_id: id, warnings }] = (await installation().ok("backup", `main/${source}`, "--json")).json
     .backups;
   expect(warnings).toEqual([]);
-  const target = `restored_${crypto.randomUUID().slice(0, 8)}`;
-  postgres.dropAtEnd(target);
+  const target = postgres.newName();
   await installation().ok("restore", id, "-t", `main/${target}`, "--create");
   expect((await compareByName(postgres, source, target)).differences).toEqual([]);
   await installation().ok("verify", "--json");
@@ -60,8 +59,7 @@ test("a dump that a waiting session disturbs is repeated, and the session gets i
   const { facts } = (await installation().ok("show", id, "--json")).json;
   const rows = Object.fromEntries(facts.tables.map(({ name, rows }: TableRows) => [name, rows]));
   expect(rows).toEqual({ ...counts, c: 0 });
-  const target = `restored_${crypto.randomUUID().slice(0, 8)}`;
-  postgres.dropAtEnd(target);
+  const target = postgres.newName();
   await installation().ok("restore", id, "-t", `main/${target}`, "--create");
   expect((await compareByName(postgres, database, target)).differences).toEqual([]);
 }, 120_000);

@@ -20,7 +20,7 @@ beforeAll(async () => {
     storages: (directory) => [localStorage("disk", directory), localStorage("other", directory)],
     more: '[[notify]]\nname = "ops"\ntype = "command"\nargv = ["/bin/true"]',
   });
-  id = (await installation.ok("backup", "--json")).json.backups[0].backup_id.slice(0, 8);
+  id = (await installation.backUp()).slice(0, 8);
 });
 afterAll(() => installation[Symbol.asyncDispose]());
 

@@ -20,8 +20,7 @@ let installation: Installation;
 let database: string;
 
 beforeAll(async () => {
-  database = `json_${crypto.randomUUID().slice(0, 8)}`;
-  postgres.dropAtEnd(database);
+  database = postgres.newName("json");
   const admin = postgres.connect();
   // Makes pg_dump print a warning.
   await admin.unsafe(`create database ${database} template template0 locale_provider icu icu_locale 'de'`);

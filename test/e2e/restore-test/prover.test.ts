@@ -72,7 +72,7 @@ test("another host tests the backups; the first host, without an identity, count
   const bucket = await s3.makeBucket();
   const storages = (directory: string) => [localStorage("disk", directory), s3Storage("r2", s3, bucket)];
   const owner = await installations.install(storages);
-  const id = (await owner.ok("backup", "--json")).json.backups[0].backup_id;
+  const id = await owner.backUp();
   await using prover = await Prover.of(owner);
 
   const tested = await prover.run("restore-test", "--json");
@@ -118,8 +118,8 @@ test("a result of a signer who is not trusted counts for nothing", async () => {
 
 test("the owner removed the newest backup: the host tests the one that is left, and reports nothing missing", async () => {
   const owner = await installations.install((directory) => [localStorage("disk", directory)]);
-  const older = (await owner.ok("backup", "--json")).json.backups[0].backup_id;
-  const newest = (await owner.ok("backup", "--json")).json.backups[0].backup_id;
+  const older = await owner.backUp();
+  const newest = await owner.backUp();
   await using prover = await Prover.of(owner);
   expect((await prover.run("restore-test", "--json")).json.tests).toMatchObject([{ backup_id: newest }]);
   await owner.ok("delete", newest, "--force");

@@ -55,8 +55,7 @@ async function stateOf(id: string) {
 }
 
 const into = () => {
-  const target = `broken_${crypto.randomUUID().slice(0, 8)}`;
-  postgres.dropAtEnd(target);
+  const target = postgres.newName("broken");
   return ["--target", `main/${target}`, "--create"];
 };
 const ROWS_CUT = "-3000";

@@ -33,7 +33,7 @@ beforeAll(async () => {
     storages: (directory) => [localStorage("disk", directory)],
     more: '[dump]\nlock_wait_timeout = "2s"',
   });
-  backup = (await installation.ok("backup", "--json")).json.backups[0].backup_id;
+  backup = await installation.backUp();
 });
 afterAll(() => installation[Symbol.asyncDispose]());
 

@@ -35,7 +35,7 @@ beforeAll(async () => {
       localStorage("disk", directory, { off_site: true }),
     ],
   });
-  backupId = (await installation.ok("backup", "--json")).json.backups[0].backup_id;
+  backupId = await installation.backUp();
 });
 beforeEach(() => proxy.pass());
 afterAll(async () => {
@@ -44,8 +44,7 @@ afterAll(async () => {
 });
 
 async function restore(...words: string[]) {
-  const name = `${source}_${crypto.randomUUID().slice(0, 8)}`;
-  postgres.dropAtEnd(name);
+  const name = postgres.newName(source);
   const target = ["--target", `main/${name}`, "--create"];
   const { exitCode, stderr } = await installation.run("restore", backupId, ...target, ...words);
   return { exitCode, stderr, name };

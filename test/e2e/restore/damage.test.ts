@@ -29,7 +29,7 @@ beforeAll(async () => {
     databases: [source],
     storages: (directory) => ["a", "b"].map((name) => localStorage(name, directory)),
   });
-  backupId = (await installation.ok("backup", "--json")).json.backups[0].backup_id;
+  backupId = await installation.backUp();
   copies = new LocalCopies(installation, backupId);
 });
 afterEach(async () => {
@@ -40,8 +40,7 @@ afterEach(async () => {
 afterAll(() => installation[Symbol.asyncDispose]());
 
 async function restore(...words: string[]) {
-  const name = `${source}_${crypto.randomUUID().slice(0, 8)}`;
-  postgres.dropAtEnd(name);
+  const name = postgres.newName(source);
   const target = ["--target", `main/${name}`, "--create"];
   const { exitCode, stderr } = await installation.run("restore", backupId, ...target, ...words);
   return { exitCode, stderr, name };

@@ -40,7 +40,7 @@ describe.if(isRoot)("a disk of 8 MiB", () => {
     mount("mount", "-t", "tmpfs", "-o", "size=8m,mode=700", "pg321-test", small);
     const config = readFileSync(installation.configFile, "utf8");
     writeFileSync(installation.configFile, `temp_dir = ${JSON.stringify(small)}\n${config}`);
-    backupId = (await installation.ok("backup", "--json")).json.backups[0].backup_id;
+    backupId = await installation.backUp();
   });
   beforeEach(() => expect(filesIn(small)).toEqual([]));
   afterAll(async () => {
@@ -49,8 +49,7 @@ describe.if(isRoot)("a disk of 8 MiB", () => {
   });
 
   test("is too small for --jobs: reported before anything is changed", async () => {
-    const target = `restored_${crypto.randomUUID().slice(0, 8)}`;
-    postgres.dropAtEnd(target);
+    const target = postgres.newName();
     const words = ["restore", backupId, "-t", `main/${target}`, "--create", "--jobs", "2"];
     const { exitCode, stderr } = await installation.run(...words);
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 13 });
@@ -72,7 +71,7 @@ describe.if(isRoot)("a disk of 8 MiB", () => {
     });
     const config = readFileSync(plain.configFile, "utf8");
     writeFileSync(plain.configFile, `temp_dir = ${JSON.stringify(small)}\n${config}`);
-    const id = (await plain.ok("backup", "--json")).json.backups[0].backup_id;
+    const id = await plain.backUp();
     expect(readFileSync(new LocalCopies(plain, id).object("a")).length).toBeGreaterThan(8 * 1024 * 1024);
     const { exitCode, stderr } = await plain.run("restore", id, "-t", "main/never_made", "--create");
     expect({ exitCode, stderr }).toMatchObject({ exitCode: 13 });

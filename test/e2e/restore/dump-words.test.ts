@@ -12,8 +12,7 @@ const postgres = usePostgres();
 const installation = useInstallation(postgres);
 
 test("a warning of pg_dump is in the result, the log and the list", async () => {
-  const database = `warned_${crypto.randomUUID().slice(0, 8)}`;
-  postgres.dropAtEnd(database);
+  const database = postgres.newName("warned");
   const admin = postgres.connect();
   await admin.unsafe(`create database ${database} template template0 locale_provider icu icu_locale 'de'`);
   await admin`update pg_database set datcollversion = '1' where datname = ${database}`;

@@ -12,8 +12,7 @@ const installation = useInstallation(postgres, { more: '[compression]\nalgorithm
 /** Backs a database up and restores it under another name; returns that name and the backup's record. */
 async function roundTrip(source: string, ...words: string[]) {
   const backup = (await installation().ok("backup", source, "--json")).json.backups[0];
-  const target = `restored_${crypto.randomUUID().slice(0, 8)}`;
-  postgres.dropAtEnd(target);
+  const target = postgres.newName();
   await installation().ok("verify", backup.backup_id);
   await installation().ok("restore", backup.backup_id, "-t", `main/${target}`, "--create", ...words);
   return { target, backup };

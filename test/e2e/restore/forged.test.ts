@@ -41,15 +41,14 @@ beforeAll(async () => {
 
   await using elsewhere = await Installation.make({ ...options, databases: [database] });
   await elsewhere.configure({ recipients: [installation.recipient] });
-  const foreign = (await elsewhere.ok("backup", "--json")).json.backups[0].backup_id;
+  const foreign = await elsewhere.backUp();
   stranger = { object: readFileSync(new LocalCopies(elsewhere, foreign).object("a")) };
 });
 afterEach(() => copies.heal());
 afterAll(() => installation[Symbol.asyncDispose]());
 
 async function restore(...words: string[]) {
-  const name = `${source}_${randomUUID().slice(0, 8)}`;
-  postgres.dropAtEnd(name);
+  const name = postgres.newName(source);
   const target = ["--target", `main/${name}`, "--create"];
   const { exitCode, stderr } = await installation.run("restore", backup.id, ...target, ...words);
   return { exitCode, stderr, name };

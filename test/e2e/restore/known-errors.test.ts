@@ -53,7 +53,7 @@ beforeAll(async () => {
     databases: [source],
     storages: (directory) => [localStorage("disk", directory)],
   });
-  backup = (await installation.ok("backup", "--json")).json.backups[0].backup_id;
+  backup = await installation.backUp();
 });
 afterAll(() => installation[Symbol.asyncDispose]());
 

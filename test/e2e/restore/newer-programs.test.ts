@@ -46,8 +46,7 @@ test("a restore skips the one setting that an older server does not know", async
   await fillSampleDatabase(postgres.connect(source));
   const [backup] = (await installation().ok("backup", source, "--json")).json.backups;
   for (const words of [["--jobs", "2"], ["--keep-going"]]) {
-    const target = `target_${crypto.randomUUID().slice(0, 8)}`;
-    postgres.dropAtEnd(target);
+    const target = postgres.newName("target");
     await installation().ok("restore", backup.backup_id, "--target", `main/${target}`, "--create", ...words);
     expect((await compareByName(postgres, source, target)).differences).toEqual([]);
   }
@@ -62,8 +61,7 @@ for (const binDir of REAL)
     const source = await postgres.createDatabase();
     await fillSampleDatabase(postgres.connect(source));
     const [backup] = (await installation().ok("backup", source, "--json")).json.backups;
-    const target = `target_${crypto.randomUUID().slice(0, 8)}`;
-    postgres.dropAtEnd(target);
+    const target = postgres.newName("target");
     for (const words of [["--jobs", "2", "--create"], ["--clean"]]) {
       await installation().ok("restore", backup.backup_id, "--target", `main/${target}`, ...words);
       expect((await compareByName(postgres, source, target)).differences).toEqual([]);

@@ -17,10 +17,6 @@ afterAll(async () => {
   await older?.[Symbol.asyncDispose]();
 });
 
-async function backUp(database: string): Promise<string> {
-  return (await installation().ok("backup", database, "--json")).json.backups[0].backup_id;
-}
-
 function targetUrl(database: string): string {
   const { user, password, port } = older.address;
   return `postgres://${user}:${password}@127.0.0.1:${port}/${database}`;
@@ -38,7 +34,7 @@ async function inOlder<T>(database: string, query: string): Promise<T[]> {
 test("--create uses only settings that the older server knows", async () => {
   const source = await postgres.createDatabase();
   await postgres.connect(source).unsafe("create table t as select * from generate_series(1, 10) i");
-  const backup = await backUp(source);
+  const backup = await installation().backUp(source);
   const words = ["restore", backup, "--target", targetUrl("fresh"), "--create"];
   const dry = await installation().ok(...words, "--dry-run", "--json");
   expect(dry.json).toMatchObject({ obstacle: null, lacks: [{ kind: "version", name: "14" }] });
@@ -52,15 +48,14 @@ test("--create uses only settings that the older server knows", async () => {
 });
 
 test("--create of a database with an ICU locale reports the locale used instead", async () => {
-  const source = `icu_${crypto.randomUUID().slice(0, 8)}`;
-  postgres.dropAtEnd(source);
+  const source = postgres.newName("icu");
   await postgres
     .connect()
     .unsafe(
       `create database ${source} template template0 locale_provider icu icu_locale 'de-DE' locale 'C.UTF-8'`,
     );
   await postgres.connect(source).unsafe("create table t as select 'ä' as letter");
-  const backup = await backUp(source);
+  const backup = await installation().backUp(source);
   const words = ["restore", backup, "--target", targetUrl("icu"), "--create"];
   const lost = {
     kind: "locale",

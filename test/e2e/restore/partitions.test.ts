@@ -35,13 +35,12 @@ beforeAll(async () => {
     databases: [source],
     storages: (directory) => [localStorage("disk", directory)],
   });
-  backup = (await installation.ok("backup", "--json")).json.backups[0].backup_id;
+  backup = await installation.backUp();
 });
 afterAll(() => installation[Symbol.asyncDispose]());
 
 async function restore(...words: string[]) {
-  const name = `restored_${crypto.randomUUID().slice(0, 8)}`;
-  postgres.dropAtEnd(name);
+  const name = postgres.newName();
   const all = ["restore", backup, "-t", `main/${name}`, "--create", ...words];
   return { sql: postgres.connect(name), ...(await installation.ok(...all, "--json")).json };
 }

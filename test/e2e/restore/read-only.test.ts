@@ -17,7 +17,7 @@ async function backUpOf(statements: string): Promise<string> {
   const sql = connectTo(postgres.address, source);
   await sql.unsafe(statements).simple();
   await sql.end();
-  return (await installation().ok("backup", source, "--json")).json.backups[0].backup_id;
+  return await installation().backUp(source);
 }
 
 test("a standby fails the dry run, and the restore before anything else", async () => {

@@ -31,17 +31,11 @@ beforeAll(async () => {
     databases: [source],
     storages: (directory) => [localStorage("disk", directory)],
   });
-  backupId = (await installation.ok("backup", "--json")).json.backups[0].backup_id;
+  backupId = await installation.backUp();
   copies = new LocalCopies(installation, backupId);
   pgRestore = join(postgres.address.bin_dir, "pg_restore");
 });
 afterAll(() => installation[Symbol.asyncDispose]());
-
-function restored(): string {
-  const name = `restored_${crypto.randomUUID().slice(0, 8)}`;
-  postgres.dropAtEnd(name);
-  return name;
-}
 
 const tempFiles = () => installation.temporaryFiles();
 
@@ -109,7 +103,7 @@ describe("a selection", () => {
 
 describe("parallel jobs", () => {
   test("restore the same, using a private file that is removed afterwards", async () => {
-    const target = restored();
+    const target = postgres.newName();
     const child = watched(
       installation.start("restore", backupId, "-t", `main/${target}`, "--create", "-j", "4"),
     );
@@ -147,7 +141,7 @@ describe("parallel jobs", () => {
     ["SIGTERM", 143],
   ] as const)("leave no file on %s", async (signal, exitCode) => {
     const child = watched(
-      installation.start("restore", backupId, "-t", `main/${restored()}`, "--create", "-j", "2"),
+      installation.start("restore", backupId, "-t", `main/${postgres.newName()}`, "--create", "-j", "2"),
     );
     await child.until("it spools", async () => (await tempFiles()).some((name) => name.endsWith("/spool")));
     child.kill(signal);
@@ -158,7 +152,7 @@ describe("parallel jobs", () => {
 
   test("a file left by kill -9 is removed by the next job", async () => {
     const child = watched(
-      installation.start("restore", backupId, "-t", `main/${restored()}`, "--create", "-j", "2"),
+      installation.start("restore", backupId, "-t", `main/${postgres.newName()}`, "--create", "-j", "2"),
     );
     await child.until("it spools", async () => (await tempFiles()).some((name) => name.endsWith("/spool")));
     child.kill("SIGKILL");
@@ -250,7 +244,7 @@ describe("--output", () => {
 test("--dry-run changes nothing, neither in the target nor on disk", async () => {
   const target = await postgres.createDatabase();
   const before = await contentsOf(postgres.connect(target));
-  const made = restored();
+  const made = postgres.newName();
   const { json } = await installation.ok("restore", backupId, "-t", `main/${target}`, "--dry-run", "--json");
   expect(json).toMatchObject({
     dry_run: true,

@@ -24,14 +24,8 @@ function install(options: Partial<Parameters<typeof Installation.make>[0]> = {})
 }
 
 async function backUp(installation: Installation): Promise<{ id: string; copies: LocalCopies }> {
-  const id = (await installation.ok("backup", "--json")).json.backups[0].backup_id;
+  const id = await installation.backUp();
   return { id, copies: new LocalCopies(installation, id) };
-}
-
-function restored(): string {
-  const name = `restored_${crypto.randomUUID().slice(0, 8)}`;
-  postgres.dropAtEnd(name);
-  return name;
 }
 
 async function expectEqual(name: string): Promise<void> {
@@ -50,7 +44,7 @@ describe.each(COMPRESSIONS)("compression %s", (_, settings, suffix) => {
     await using installation = await install({ encryption, more: `[compression]\n${settings}` });
     const { id, copies } = await backUp(installation);
     expect(copies.object("a")).toEndWith(encryption === "age" ? `${suffix}.enc` : suffix);
-    const [target, second] = [restored(), restored()];
+    const [target, second] = [postgres.newName(), postgres.newName()];
     await installation.ok("restore", id, "-t", `main/${target}`, "--create");
     await expectEqual(target);
     copies.damage("a", flippedInTheMiddle);
@@ -79,13 +73,13 @@ describe("an unencrypted backup is read completely before PostgreSQL sees any of
   ])("%s: in one copy, the other is used; in both, exit 14 and no database", async (_, damage) => {
     const { id, copies } = backup;
     copies.damage("a", damage);
-    const target = restored();
+    const target = postgres.newName();
     const healed = await installation.run("restore", id, "-t", `main/${target}`, "--create");
     expect({ exitCode: healed.exitCode, stderr: healed.stderr }).toMatchObject({ exitCode: 0 });
     expect(healed.stderr).toMatch(/warning a copy cannot be read.*storage=a/);
     await expectEqual(target);
     copies.damage("b", damage);
-    const refused = restored();
+    const refused = postgres.newName();
     const { exitCode, stderr } = await installation.run("restore", id, "-t", `main/${refused}`, "--create");
     copies.heal();
     await installation.ok("verify", id);
@@ -126,7 +120,7 @@ describe("keys", () => {
         installation.configFile,
         config.replace(/^identity_file = .*$/m, `identity_file = "${identity}"`),
       );
-      const target = restored();
+      const target = postgres.newName();
       const { exitCode, stderr } = await installation.run("restore", id, "-t", `main/${target}`, "--create");
       return { exitCode, stderr, target };
     };
@@ -154,7 +148,7 @@ describe("keys", () => {
     await using installation = await install();
     const { id } = await backUp(installation);
     rmSync(join(installation.directory, "signing.key"));
-    const [target, refused] = [restored(), restored()];
+    const [target, refused] = [postgres.newName(), postgres.newName()];
     await installation.ok("restore", id, "-t", `main/${target}`, "--create");
     await expectEqual(target);
     const identity = readFileSync(installation.identityFile, "utf8");
@@ -183,7 +177,7 @@ describe("keys", () => {
         installation.configFile,
         config.replace(/^identity_file = .*$/m, `identity_file = "${identity}"`),
       );
-      const target = restored();
+      const target = postgres.newName();
       const { exitCode, stderr } = await installation.run("restore", id, "-t", `main/${target}`, "--create");
       return { exitCode, stderr, target };
     };

@@ -16,16 +16,6 @@ const id = crypto.randomUUID().slice(0, 8);
 
 const installation = useInstallation(postgres);
 
-async function backUp(database: string): Promise<string> {
-  return (await installation().ok("backup", database, "--json")).json.backups[0].backup_id;
-}
-
-function newName(): string {
-  const name = `restored_${crypto.randomUUID().slice(0, 8)}`;
-  postgres.dropAtEnd(name);
-  return name;
-}
-
 let connection: Sql | undefined;
 const onServer = (): Sql => (connection ??= postgres.connect());
 /** One statement after another, each in its own transaction. */
@@ -47,14 +37,14 @@ test("everything that the target lacks is reported before anything is changed", 
       insert into pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion)
         values (99999, 'no_such_extension', 10, 2200, true, '1.0')`)
     .simple();
-  const backup = await backUp(source);
+  const backup = await installation().backUp(source);
   await sql.end();
   await admin(`drop database ${source}`);
   await admin(`drop tablespace ${space}`);
   await admin(`drop role ${owner}; drop role ${reader}`);
 
   for (const words of [["--create"], ["--create", "--jobs", "2"], ["--create", "--keep-going"]]) {
-    const target = newName();
+    const target = postgres.newName();
     const { exitCode, stderr } = await installation().run(
       "restore",
       backup,
@@ -104,7 +94,7 @@ test("missing roles are printed as SQL to paste, or created without login by --c
       `create table t as select 1 as i; alter table t owner to "${owner}"; grant select on t to ${reader}`,
     )
     .simple();
-  const backup = await backUp(source);
+  const backup = await installation().backUp(source);
   await postgres
     .connect(source)
     .unsafe(`drop table t; drop owned by ${reader}; drop role "${owner}"`)
@@ -113,7 +103,7 @@ test("missing roles are printed as SQL to paste, or created without login by --c
   await admin(`alter role ${reader} login connection limit 3`);
   const restore = (target: string, ...words: string[]) =>
     installation().run("restore", backup, "--target", `main/${target}`, "--create", ...words);
-  const [pasted, created] = [newName(), newName()];
+  const [pasted, created] = [postgres.newName(), postgres.newName()];
 
   const dry = await restore(pasted, "--dry-run");
   expect(dry.exitCode).toBe(10);
@@ -148,7 +138,7 @@ test("a role that cannot give objects to their owners is reported", async () => 
     .connect(source)
     .unsafe(`create table t (i int); alter table t owner to "boss ${id}"`)
     .simple();
-  const backup = await backUp(source);
+  const backup = await installation().backUp(source);
   const passwordFile = join(installation().directory, "password");
   writeFileSync(passwordFile, "p:\\w\n", { mode: 0o600 });
   const url = `postgres://limited_${id}@127.0.0.1:${postgres.address.port}/${target}`;
@@ -188,7 +178,7 @@ describe("a target that is not empty", () => {
   beforeAll(async () => {
     source = await postgres.createDatabase();
     await fillSampleDatabase(postgres.connect(source), 0.01);
-    backup = await backUp(source);
+    backup = await installation().backUp(source);
   });
 
   test("is refused, and keeps its contents", async () => {
@@ -222,7 +212,7 @@ describe("a target that is not empty", () => {
   });
 
   test("is replaced by the backup's contents with --clean, whatever happened to it", async () => {
-    const target = newName();
+    const target = postgres.newName();
     await installation().ok("restore", backup, "--target", `main/${target}`, "--create");
     const sql = postgres.connect(target);
     await sql
@@ -270,7 +260,7 @@ test("--create creates the database with its encoding, owner, settings, comment,
     .unsafe("create table public.t as select 'größe' as t; comment on table public.t is 'ü'")
     .simple();
 
-  const backup = await backUp(source);
+  const backup = await installation().backUp(source);
   await installation().ok("restore", backup, "--target", `main/${target}`, "--create");
   expect(await propertiesOf(target)).toEqual(await propertiesOf(source));
   expect(await propertiesOf(target)).toMatchObject({

@@ -13,7 +13,7 @@ beforeAll(async () => {
     databases: [await postgres.createDatabase()],
     storages: (directory) => [localStorage("disk", directory)],
   });
-  backupId = (await installation.ok("backup", "--json")).json.backups[0].backup_id;
+  backupId = await installation.backUp();
 });
 afterAll(() => installation[Symbol.asyncDispose]());
 

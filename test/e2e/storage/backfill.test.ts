@@ -29,8 +29,7 @@ beforeAll(async () => {
     storages: (directory) => [localStorage("a", directory, KEPT)],
   });
   ids = [];
-  for (const _ of [400, 40, 0])
-    ids.push((await installation.ok("backup", "--json")).json.backups[0].backup_id);
+  for (const _ of [400, 40, 0]) ids.push(await installation.backUp());
   using catalog = new Database(join(installation.directory, "state/catalog.db"));
   for (const [index, days] of [400, 40].entries()) {
     const started_at = new Date(Date.now() - days * DAY_MS).toISOString();

@@ -171,8 +171,7 @@ describe("a storage without its expected marker is left out", () => {
   test("a restore from an unmounted disk counts no copy as missing, and the newest backup stays the newest", async () => {
     const installation = await install((dir) => [localStorage("disk", dir)]);
     const ids: string[] = [];
-    for (let count = 0; count < 2; count++)
-      ids.push((await installation.ok("backup", "--json")).json.backups[0].backup_id);
+    for (let count = 0; count < 2; count++) ids.push(await installation.backUp());
     const place = join(installation.directory, "disk");
     const words = [
       "latest",

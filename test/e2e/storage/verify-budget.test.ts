@@ -30,8 +30,6 @@ beforeAll(async () => {
 });
 afterAll(() => installation[Symbol.asyncDispose]());
 
-const backUp = async () => (await installation.ok("backup", "--json")).json.backups[0].backup_id as string;
-
 interface Read {
   exitCode: number;
   /** `ID STORAGE` in the order in which they were read. */
@@ -88,7 +86,11 @@ async function scheduled(): Promise<string[]> {
 
 describe("a budget", () => {
   test("reads the newest first, then the oldest unread, then the longest not read; never nothing", async () => {
-    const [first, second, third] = [await backUp(), await backUp(), await backUp()];
+    const [first, second, third] = [
+      await installation.backUp(),
+      await installation.backUp(),
+      await installation.backUp(),
+    ];
     expect(await coverage()).toEqual({ a: [0, 0], b: [0, 0] });
     expect(await verify("--sample", "3")).toMatchObject({
       exitCode: 0,
@@ -111,9 +113,9 @@ describe("a budget", () => {
   });
 
   test("the schedule reads the newest backups whole, or as much as verify.bytes_per_run allows", async () => {
-    const newest = await backUp();
+    const newest = await installation.backUp();
     expect(await scheduled()).toEqual([`${newest} a`, `${newest} b`]);
-    const next = await backUp();
+    const next = await installation.backUp();
     await installation.configure({ more: '[verify]\nbytes_per_run = "1B"' });
     expect(await scheduled()).toEqual([`${next} a`]);
     expect(await scheduled()).toEqual([`${next} b`]);
@@ -137,8 +139,7 @@ describe("a budget", () => {
   const newest = async () =>
     (await installation.ok("list", "--json", "-n", "1")).json.backups[0].id as string;
   const restore = async (id: string) => {
-    const target = `found_${crypto.randomUUID().slice(0, 8)}`;
-    postgres.dropAtEnd(target);
+    const target = postgres.newName("found");
     return installation.ok("restore", id, "-t", `main/${target}`, "--create");
   };
 
@@ -192,7 +193,7 @@ const binDir = (scripts: Parameters<typeof binDirIn>[1]) => binDirIn(installatio
 
 describe("the dump in a copy", () => {
   test("a pg_restore that cannot do it says nothing about the copy", async () => {
-    const id = await backUp();
+    const id = await installation.backUp();
     expect((await installation.ok("verify", id)).stdout).toContain("hash, every segment, dump");
     const broken = await binDir({ pg_restore: 'echo "pg_restore: error: out of memory" >&2; exit 1' });
     await installation.configure({ server: `bin_dir = "${broken}"` });
@@ -207,10 +208,10 @@ describe("the dump in a copy", () => {
   });
 
   test("a dump that pg_restore cannot read is damaged everywhere, and repair does not copy it around", async () => {
-    const good = await backUp();
+    const good = await installation.backUp();
     const cutting = await binDir({ pg_dump: 'set -o pipefail\n"REAL" "$@" | head -c -3000' });
     await installation.configure({ server: `bin_dir = "${cutting}"` });
-    const cut = await backUp();
+    const cut = await installation.backUp();
     await installation.configure({ server: "" });
     const found = await installation.run("verify", cut, "--storage", "a", "--json");
     expect(found.exitCode).toBe(14);

@@ -29,7 +29,7 @@ const storages = (directory: string) => ["a", "b", "c"].map((name) => localStora
 
 async function install(): Promise<void> {
   installation = await Installation.make({ postgres: postgres.address, databases: [source], storages });
-  backupId = (await installation.ok("backup", "--json")).json.backups[0].backup_id;
+  backupId = await installation.backUp();
   copies = new LocalCopies(installation, backupId);
 }
 
@@ -111,7 +111,7 @@ describe("verify finds and marks, repair restores from a good copy", () => {
   });
 
   test("the manifest of another backup", async () => {
-    const second = (await installation.ok("backup", "--json")).json.backups[0].backup_id;
+    const second = await installation.backUp();
     const others = readFileSync(new LocalCopies(installation, second).manifest("a"));
     copies.change(copies.manifest("a"), () => others);
     const found = await verify(backupId);
@@ -128,8 +128,7 @@ describe("verify finds and marks, repair restores from a good copy", () => {
       exitCode: 14,
       verdicts: { a: "damaged", b: "missing", c: "good" },
     });
-    const target = `restored_${crypto.randomUUID().slice(0, 8)}`;
-    postgres.dropAtEnd(target);
+    const target = postgres.newName();
     await installation.ok("restore", backupId, "-t", `main/${target}`, "--create");
     const { differences } = await compareByName(postgres, source, target);
     expect(differences).toEqual([]);

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { fillSampleDatabase } from "../../lab/data/sample-database.ts";
+import { addLargeTable, fillSampleDatabase } from "../../lab/data/sample-database.ts";
 import { Installation, localStorage } from "../../lab/installation.ts";
 import { extended, flipped, flippedInTheMiddle, LocalCopies } from "../../lab/local-copies.ts";
 import { compareByName, usePostgres } from "../../lab/servers/use-postgres.ts";
@@ -18,7 +18,7 @@ beforeAll(async () => {
   const sql = postgres.connect(source);
   await fillSampleDatabase(sql, 0.2);
   // Larger than the groups of small tables, so that there are several streams.
-  await sql`create table public.large as select i, repeat(md5(i::text), 30) as text from generate_series(1, 25000) i`;
+  await addLargeTable(sql);
   await sql
     .unsafe(
       `create table public.numbered (id int generated always as identity primary key, code serial unique);
@@ -31,19 +31,13 @@ beforeAll(async () => {
     storages: (directory) => ["a", "b"].map((name) => localStorage(name, directory)),
     more: '[dump]\njobs = 3\nlock_wait_timeout = "20s"\n[restore_test]\nserver = "throwaway"',
   });
-  backupId = (await installation.ok("backup", "--json")).json.backups[0].backup_id;
+  backupId = await installation.backUp();
   copies = new LocalCopies(installation, backupId);
 });
 afterAll(() => installation[Symbol.asyncDispose]());
 
-function newName(): string {
-  const name = `${source}_${crypto.randomUUID().slice(0, 8)}`;
-  postgres.dropAtEnd(name);
-  return name;
-}
-
 async function restored(...words: string[]): Promise<string> {
-  const name = newName();
+  const name = postgres.newName(source);
   await installation.ok("restore", backupId, "--target", `main/${name}`, "--create", ...words);
   return name;
 }
@@ -55,7 +49,7 @@ async function expectEqual(name: string): Promise<void> {
 }
 
 test("a backup of several streams becomes the same database, also for pg_dump", async () => {
-  const name = newName();
+  const name = postgres.newName(source);
   const target = ["--target", `main/${name}`, "--create"];
   const dry = await installation.ok("restore", backupId, ...target, "--dry-run", "--json");
   const { json } = await installation.ok("restore", backupId, ...target, "--json");
@@ -93,7 +87,7 @@ describe("a part of it", () => {
     ).catch(String);
     // The types of the schema are not tables.
     expect(name).toContain("lacks");
-    const target = await postgres.createDatabase(newName());
+    const target = await postgres.createDatabase();
     const { json } = await installation.ok(
       "restore",
       backupId,
@@ -114,7 +108,7 @@ describe("a part of it", () => {
     expect([...(await into`insert into public.numbered default values returning id, code`)]).toEqual([
       { id: 31, code: 31 },
     ]);
-    const partitions = await postgres.createDatabase(newName());
+    const partitions = await postgres.createDatabase();
     const events = ["--table", "log.event", "-t", `main/${partitions}`, "--json"];
     const sql = postgres.connect(partitions);
     await sql`create schema log`;
@@ -212,14 +206,14 @@ describe("one copy is damaged: the restore continues from the other", () => {
 });
 
 async function anyRestored(): Promise<{ name: string; stderr: string }> {
-  const name = newName();
+  const name = postgres.newName(source);
   const { stderr } = await installation.ok("restore", backupId, "--target", `main/${name}`, "--create");
   return { name, stderr };
 }
 
 test("if all copies are damaged in the middle, the restore fails with 14 and ends its sessions", async () => {
   for (const storage of ["a", "b"]) copies.damage(storage, flippedInTheMiddle);
-  const name = newName();
+  const name = postgres.newName(source);
   const { exitCode, stderr } = await installation.run(
     "restore",
     backupId,
@@ -259,7 +253,7 @@ test("--output writes the archives, from which stock tools make the same databas
     exitCode: 2,
     stderr: expect.stringContaining("exists already"),
   });
-  const name = await postgres.createDatabase(newName());
+  const name = await postgres.createDatabase();
   const commands = stderr.split("\n").filter((line) => line.startsWith("  "));
   await shell(commands.join("\n").replaceAll("-d NAME", `-d ${name}`));
   await expectEqual(name);
@@ -276,7 +270,7 @@ test("--output writes the archives, from which stock tools make the same databas
 test("without pg321: unseal.py and stock pg_restore make the same database", async () => {
   const page = await Bun.file(join(import.meta.dir, "../../../docs/format.md")).text();
   const commands = /\n(contrib\/unseal\.py -i identity\.txt --members[^`]+)```/.exec(page)?.[1] ?? "";
-  const name = await postgres.createDatabase(newName());
+  const name = await postgres.createDatabase();
   const directory = join(installation.directory, "app.archives");
   const script = commands
     .replace("contrib/unseal.py", join(import.meta.dir, "../../../contrib/unseal.py"))

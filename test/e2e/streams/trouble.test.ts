@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { readdir } from "node:fs/promises";
 import type { Sql } from "postgres";
 import { dumpStreams, plantStreams } from "../../lab/data/planted-streams.ts";
-import { fillSampleDatabase } from "../../lab/data/sample-database.ts";
+import { addLargeTable, fillSampleDatabase } from "../../lab/data/sample-database.ts";
 import { ended, Installation, localStorage } from "../../lab/installation.ts";
 import { compareByName, usePostgres } from "../../lab/servers/use-postgres.ts";
 
@@ -19,8 +19,7 @@ beforeAll(async () => {
   source = await postgres.createDatabase();
   const sql = postgres.connect(source);
   await fillSampleDatabase(sql, 0.05);
-  // More than is buffered for one stream.
-  await sql`create table public.large as select i, repeat(md5(i::text), 30) as text from generate_series(1, 25000) i`;
+  await addLargeTable(sql);
   installation = await Installation.make({
     postgres: postgres.address,
     databases: [source],
@@ -32,12 +31,6 @@ beforeAll(async () => {
   backupId = await plantStreams(installation, ["a", "b"], archives, { database: source });
 });
 afterAll(() => installation[Symbol.asyncDispose]());
-
-function newName(): string {
-  const name = `${source}_${crypto.randomUUID().slice(0, 8)}`;
-  postgres.dropAtEnd(name);
-  return name;
-}
 
 /** Its own connection: the one of a locked transaction cannot do anything else. */
 async function waitFor(condition: () => Promise<boolean>): Promise<void> {
@@ -52,7 +45,7 @@ async function sessions(): Promise<number> {
 
 /** A database with empty tables of which one is locked, and a restore of rows that waits for it. */
 async function stalled(options: string[] = []) {
-  const name = newName();
+  const name = postgres.newName(source);
   await installation.ok("restore", backupId, "--target", `main/${name}`, "--create", "--schema-only");
   const blocker = postgres.connect(name);
   const lock = Promise.withResolvers<void>();
@@ -127,7 +120,7 @@ test("after kill -9 the file with the schema is removed by the next job, and the
   await child.exited;
   expect((await installation.temporaryFiles()).some((file) => file.includes("spool"))).toBe(true);
   await release();
-  const name = newName();
+  const name = postgres.newName(source);
   await installation.ok("restore", backupId, "--target", `main/${name}`, "--create");
   expect(await installation.temporaryFiles()).toEqual([]);
   expect((await compareByName(postgres, source, name)).differences).toEqual([]);
@@ -144,7 +137,7 @@ test.each([...broken])(
   "a container %s is no backup: exit 14, from restore, verify and --output",
   async (_, container, why) => {
     const id = await plantStreams(installation, ["a"], archives, { database: source, container });
-    const name = newName();
+    const name = postgres.newName(source);
     const restored = await installation.run("restore", id, "--target", `main/${name}`, "--create");
     expect({ exitCode: restored.exitCode, stderr: restored.stderr }).toEqual({
       exitCode: 14,
@@ -174,7 +167,13 @@ test("a stream that pg_restore cannot read is named by verify", async () => {
   const id = await plantStreams(installation, ["a"], damaged, { database: source });
   const { exitCode, stdout } = await installation.run("verify", id);
   expect({ exitCode, stdout }).toEqual({ exitCode: 14, stdout: expect.stringContaining("stream data-2") });
-  const restored = await installation.run("restore", id, "--target", `main/${newName()}`, "--create");
+  const restored = await installation.run(
+    "restore",
+    id,
+    "--target",
+    `main/${postgres.newName(source)}`,
+    "--create",
+  );
   expect(restored.exitCode).not.toBe(0);
   await installation.ok("delete", id);
 });
@@ -183,7 +182,7 @@ test("an unencrypted backup of several streams is restored too, one stream after
   await installation.configure({ encryption: "none" });
   const planting = { database: source, encryption: "none" as const, membersAtOnce: 1 };
   const id = await plantStreams(installation, ["a"], archives, planting);
-  const name = newName();
+  const name = postgres.newName(source);
   await installation.ok("restore", id, "--target", `main/${name}`, "--create");
   expect((await compareByName(postgres, source, name)).differences).toEqual([]);
 });

@@ -48,6 +48,11 @@ export async function fillSampleDatabase(sql: Sql, scale = 1, others: readonly S
     .simple();
 }
 
+/** Adds `public.large`: more than a dump in several streams buffers of one, and than a group of small tables has. */
+export async function addLargeTable(sql: Sql): Promise<void> {
+  await sql`create table public.large as select i, repeat(md5(i::text), 30) as text from generate_series(1, 25000) i`;
+}
+
 async function schemaFor(servers: readonly Sql[]): Promise<string> {
   const available = await Promise.all(
     servers.map(async (sql) => {

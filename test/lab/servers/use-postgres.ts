@@ -13,7 +13,9 @@ export interface PostgresForTests {
   connect(database?: string): Sql;
   /** Makes an empty database that is dropped after the file's last test. Returns its name. */
   createDatabase(name?: string): Promise<string>;
-  /** Drops a database that another program creates, after the file's last test. */
+  /** A name for a database that another program creates; it is dropped after the file's last test. */
+  newName(prefix?: string): string;
+  /** The same for a name that is given. */
   dropAtEnd(name: string): void;
   /** For `--target` and `url` settings, over TCP. */
   url(database: string): string;
@@ -50,6 +52,11 @@ export function usePostgres(): PostgresForTests {
     async createDatabase(name = `test_${crypto.randomUUID().slice(0, 8)}`) {
       await using admin = disposable(connectTo(use.address, "postgres"));
       await admin.sql.unsafe(`create database ${quoteIdentifier(name)} template template0`);
+      databases.push(name);
+      return name;
+    },
+    newName(prefix = "restored") {
+      const name = `${prefix}_${crypto.randomUUID().slice(0, 8)}`;
       databases.push(name);
       return name;
     },

@@ -28,7 +28,7 @@ beforeAll(async () => {
     databases: [source],
     storages: (directory) => [localStorage("disk", directory)],
   });
-  backup = (await installation.ok("backup", "--json")).json.backups[0].backup_id;
+  backup = await installation.backUp();
   const file = join(installation.directory, "plain.dump");
   await installation.ok("restore", backup, "--output", file);
   await using archive = await openArchive(createReadStream(file));
@@ -40,8 +40,7 @@ const run = (target: string, ...words: string[]) =>
   installation.run("restore", backup, "-t", `main/${target}`, "--json", ...words);
 
 async function created(...words: string[]) {
-  const target = `restored_${crypto.randomUUID().slice(0, 8)}`;
-  postgres.dropAtEnd(target);
+  const target = postgres.newName();
   return { target, ...(await run(target, "--create", ...words)) };
 }
 
@@ -189,8 +188,7 @@ test("--data-only tells what happens, never sets a sequence back, and changes no
   const schema = ["--create", "--schema", "side", "--schema-only"].concat([
     ...["--exclude-table", "side.item", "--exclude-table", "side.orders"],
   ]);
-  const target = `restored_${crypto.randomUUID().slice(0, 8)}`;
-  postgres.dropAtEnd(target);
+  const target = postgres.newName();
   const refused = await run(target, ...schema);
   expect(refused.stderr).toContain("it lacks server nowhere, which foreign table side.far needs");
   expect((await run(target, ...schema, "--exclude-table", "distant")).stderr).toBe("");

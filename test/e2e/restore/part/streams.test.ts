@@ -18,7 +18,7 @@ let backup: string;
 beforeAll(async () => {
   source = await postgres.createDatabase();
   await fillTortureDatabase(postgres.connect(source));
-  backup = (await installation().ok("backup", `main/${source}`, "--json")).json.backups[0].backup_id;
+  backup = await installation().backUp(`main/${source}`);
 });
 
 const run = (target: string, ...words: string[]) =>
@@ -45,8 +45,7 @@ test("--into-schema brings the rows of all streams, and touches nothing live", a
 });
 
 test("excluded tables, then only their schema, then only their rows make the whole database", async () => {
-  const target = `restored_${crypto.randomUUID().slice(0, 8)}`;
-  postgres.dropAtEnd(target);
+  const target = postgres.newName();
   const tables = ["side.orders", "log.event", '"*".*'];
   const created = await run(target, "--create", ...tables.flatMap((one) => ["--exclude-table", one]));
   expect({ exitCode: created.exitCode, stderr: created.stderr }).toMatchObject({ exitCode: 0 });
@@ -78,8 +77,7 @@ test("--skip-extension and --exclude-schema also leave out the rows of an extens
     .simple();
   const { backups } = (await installation().ok("backup", `main/${cron}`, "--json")).json;
   const restore = (...words: string[]) => {
-    const target = `restored_${crypto.randomUUID().slice(0, 8)}`;
-    postgres.dropAtEnd(target);
+    const target = postgres.newName();
     const all = ["-t", `main/${target}`, "--create", "--json", ...words];
     return installation().run("restore", backups[0].backup_id, ...all);
   };

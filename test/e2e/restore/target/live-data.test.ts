@@ -46,8 +46,7 @@ const run = (target: string, ...words: string[]) =>
   installation.run("restore", target === streamed ? streams : backup, "-t", `main/${target}`, ...words);
 
 async function created(id: string, ...words: string[]): Promise<string> {
-  const target = `restored_${crypto.randomUUID().slice(0, 8)}`;
-  postgres.dropAtEnd(target);
+  const target = postgres.newName();
   await installation.ok("restore", id, "-t", `main/${target}`, "--create", ...words);
   return target;
 }

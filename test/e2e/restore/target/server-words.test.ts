@@ -19,7 +19,7 @@ test("of a refused connection, in backup, doctor, restore and restore-test", asy
     storages: (directory) => [localStorage("disk", directory)],
     more: '[restore_test]\nserver = "source"',
   });
-  const backup = (await installation.ok("backup", "--json")).json.backups[0].backup_id;
+  const backup = await installation.backUp();
   await admin
     .unsafe(`create role ${role} login password 'p'; revoke connect on database ${database} from public`)
     .simple();

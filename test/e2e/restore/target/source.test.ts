@@ -20,7 +20,7 @@ beforeAll(async () => {
     databases: ["app"],
     storages: (directory) => [localStorage("disk", directory)],
   });
-  backup = (await installation.ok("backup", "--json")).json.backups[0].backup_id;
+  backup = await installation.backUp();
   await run(primary, "app", "insert into t values (2)");
   standby = await startPostgres({ standbyOf: primary.address });
 });

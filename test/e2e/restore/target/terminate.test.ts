@@ -40,7 +40,7 @@ beforeAll(async () => {
     storages: (directory) => [localStorage("disk", directory)],
     more: '[dump]\nlock_wait_timeout = "2s"',
   });
-  backup = (await installation.ok("backup", "--json")).json.backups[0].backup_id;
+  backup = await installation.backUp();
 });
 afterEach(async () => {
   for (const sql of open.splice(0)) await sql.end({ timeout: 1 });

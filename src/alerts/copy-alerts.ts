@@ -174,7 +174,7 @@ function newBackupHint({ server, database }: Pick<CopyOutcome, "server" | "datab
   return `make a new backup now, with: pg321 backup ${shellQuoted(`${server}/${database}`)}`;
 }
 
-export function placeKey({
+function placeKey({
   server,
   database,
   storage,
@@ -183,7 +183,7 @@ export function placeKey({
 }
 
 /** Each database and storage (as `placeKey`) with a copy that is recorded as damaged or missing. */
-export async function placesWithDamage({ catalog }: AlertContext): Promise<Set<string>> {
+async function placesWithDamage({ catalog }: AlertContext): Promise<Set<string>> {
   const places = new Set<string>();
   for (const { backup_id, storage } of await catalog.copiesInState(["DAMAGED", "MISSING"])) {
     const backup = await catalog.backup(backup_id);
@@ -193,7 +193,7 @@ export async function placesWithDamage({ catalog }: AlertContext): Promise<Set<s
 }
 
 /** The number of backups among these copies that have no good copy left in any storage. */
-export async function lostAmong({ catalog }: AlertContext, copies: readonly CopyOutcome[]): Promise<number> {
+async function lostAmong({ catalog }: AlertContext, copies: readonly CopyOutcome[]): Promise<number> {
   const backups = await Promise.all(
     [...new Set(copies.map((copy) => copy.backup_id))].map((id) => catalog.backup(id)),
   );

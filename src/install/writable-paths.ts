@@ -32,7 +32,7 @@ export function writtenPaths(config: Writing): string[] {
 }
 
 /** The certificates and their keys that a service with this config reads in directories that the unit hides. */
-export function hiddenFiles(config: Writing): string[] {
+function hiddenFiles(config: Writing): string[] {
   const opened = writtenPaths(config);
   const files = certificateFiles(config).filter((file) => isUnderAny(file, HIDDEN));
   return files.filter((file) => !isUnderAny(file, opened)).sort();

@@ -133,14 +133,14 @@ function outcomeOfError(context: JobContext, { isPart = false }: RunScope, error
 }
 
 /** Shows others that cannot see this process that the run is in progress. */
-export function holdRunLease({ catalog, clock, host, pid }: JobContext, { id }: RunRecord): Promise<Held> {
+function holdRunLease({ catalog, clock, host, pid }: JobContext, { id }: RunRecord): Promise<Held> {
   // Keep it after an abort and after catalog errors: the end of the run must still be recorded.
   const tools = { clock, signal: new AbortController().signal, untilTaken: true };
   return holdLease(catalog, { name: runLeaseName(id), runId: id, host, pid }, tools);
 }
 
 /** Whether the whole program is being stopped, rather than only this run. */
-export function isStopped({ aborted, reason }: AbortSignal): boolean {
+function isStopped({ aborted, reason }: AbortSignal): boolean {
   return (
     aborted && reason instanceof Pg321Error && (reason.code === "terminated" || reason.code === "interrupted")
   );

@@ -36,7 +36,7 @@ export interface SharedPlace {
 }
 
 /** Every such pair: two names for one place would delete each other's objects and count one copy as two. */
-export function sharedPlaces(seen: readonly SeenPlace[]): SharedPlace[] {
+function sharedPlaces(seen: readonly SeenPlace[]): SharedPlace[] {
   return seen.flatMap((a, index) =>
     seen.slice(index + 1).flatMap((b) => {
       const overlap = overlapBetween(a, b);

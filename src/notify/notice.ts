@@ -4,9 +4,9 @@ import type { AlertLevel, Job } from "../config/config.ts";
  * `raised`: a problem began or got worse, or (INFO) something succeeded. `reminder`: it continues. `resolved`: it
  * is over.
  */
-export const ALERT_EVENTS = ["raised", "reminder", "resolved"] as const;
+const ALERT_EVENTS = ["raised", "reminder", "resolved"] as const;
 /** The events of a run. */
-export const RUN_EVENTS = ["started", "succeeded", "failed"] as const;
+const RUN_EVENTS = ["started", "succeeded", "failed"] as const;
 /** `test`: a person tries whether a notifier works. */
 export type NoticeEvent = (typeof ALERT_EVENTS)[number] | (typeof RUN_EVENTS)[number] | "test";
 

@@ -24,7 +24,7 @@ interface Surroundings {
  * offer (`words`: nothing, or `files` or `directories`), each further line is a candidate, in zsh and fish with its
  * description behind a tab. Never rejects: whatever is wrong, a line in the making must not be disturbed.
  */
-export async function completionAnswer(
+async function completionAnswer(
   shell: string | undefined,
   question: string,
   surroundings: Surroundings,

@@ -124,7 +124,7 @@ export function dumpOptionProblem(written: string): string | undefined {
   return `found "${name}", which is not an option that pg321 passes to pg_dump; expected one of ${allowedOptions().join(", ")}`;
 }
 
-export function allowedOptions(): string[] {
+function allowedOptions(): string[] {
   return [...FLAGS, ...Object.keys(VALUES).map((name) => `${name}=VALUE`)];
 }
 

@@ -72,7 +72,7 @@ const hookSchema = v.pipe(
 );
 
 /** One key with hooks: an array of tables; an empty one means none. */
-export const hooksSchema = v.pipe(
+const hooksSchema = v.pipe(
   v.unknown(),
   v.check(Array.isArray, 'expected an array of hooks, such as [{ command = ["/usr/local/bin/hook"] }]'),
   v.array(hookSchema),

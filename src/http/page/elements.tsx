@@ -17,7 +17,7 @@ export interface Page {
   query: PageQuery;
 }
 
-export const BACKUP_TONES: Readonly<Record<BackupStatus, Tone>> = {
+const BACKUP_TONES: Readonly<Record<BackupStatus, Tone>> = {
   VERIFIED: "good",
   PARTIAL: "warning",
   FAILED: "bad",

@@ -8,7 +8,7 @@ import { ownerOf } from "../../base/process/owners.ts";
 import type { HostFile } from "./list.ts";
 
 /** A larger file is not a config, key or credential. */
-export const HOST_FILE_BYTES_MAX: number = 1024 * 1024;
+const HOST_FILE_BYTES_MAX: number = 1024 * 1024;
 
 export interface Rights extends Owner {
   mode: number;

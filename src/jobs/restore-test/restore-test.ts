@@ -33,7 +33,7 @@ export interface RestoreTestOptions {
 export type Adopt = (context: JobContext) => Promise<readonly { storage: string; error: string | null }[]>;
 
 /** The job's lease: tests share the disk space that one of them has checked. */
-export const RESTORE_TEST_LEASE = "restore-test";
+const RESTORE_TEST_LEASE = "restore-test";
 
 /**
  * Restores the newest good backup of each database into a scratch database, checks it and drops it again. A copy that is

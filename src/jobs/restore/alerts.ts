@@ -10,9 +10,9 @@ import type { RestoreReport } from "./report.ts";
 import type { GlobalsReport } from "./with-globals.ts";
 
 /** The most errors in the message, and in the metadata of a notice: mail, chats and webhooks have size limits. */
-export const ERRORS_IN_MESSAGE = 3;
+const ERRORS_IN_MESSAGE = 3;
 
-export const ERRORS_IN_METADATA = 50;
+const ERRORS_IN_METADATA = 50;
 
 export async function alertRestore(context: AlertContext, report: RestoreReport): Promise<void> {
   const { run, backup, errors_ignored, left_out, missing_dependents, unfilled, empty_tables } = report;

@@ -33,7 +33,7 @@ export interface Scratch extends AsyncDisposable {
 }
 
 /** The comment of everything that a restore test makes on a server. */
-export function scratchComment(installation: string, runId: string): string {
+function scratchComment(installation: string, runId: string): string {
   return `pg321 restore test: installation ${installation}, run ${runId}`;
 }
 

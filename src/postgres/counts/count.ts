@@ -50,7 +50,7 @@ function failureOf(error: unknown, signal: AbortSignal): { why: string; isEnd: b
   return { why: (error as Error).message, isEnd: false };
 }
 
-export function notCounted({ schema, name }: DumpedTable, why: string): TableCount {
+function notCounted({ schema, name }: DumpedTable, why: string): TableCount {
   return { schema, name, rows: null, method: "not_counted", why };
 }
 

@@ -50,7 +50,7 @@ const numbers = v.object({
   large_objects: v.number(),
 });
 
-export const dumpFactsSchema = v.object({
+const dumpFactsSchema = v.object({
   /** Every table with data in the dump, by schema and name. */
   tables: v.array(tableCount),
   sequences: v.array(sequenceReading),

@@ -117,7 +117,7 @@ function lackingFor(entry: ArchiveEntry, table: Table | undefined): string[] {
 }
 
 /** The columns of `COPY public.orders (id, "Total") FROM stdin`. */
-export function copiedColumns(copy: string): string[] {
+function copiedColumns(copy: string): string[] {
   const tokens = tokensOf(copy);
   const open = tokens.findIndex(({ value, kind }) => kind === "symbol" && value === "(");
   const close = tokens.findIndex(({ value, kind }) => kind === "symbol" && value === ")");

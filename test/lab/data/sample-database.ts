@@ -4,7 +4,7 @@ import type { Sql } from "postgres";
  * A realistic database with every kind of object that a dump must contain. The roles of its owners and grantees belong
  * to the cluster and are created once.
  */
-export const SAMPLE_ROLES = ["sample_owner", "Sample Reader"] as const;
+const SAMPLE_ROLES = ["sample_owner", "Sample Reader"] as const;
 
 const ROWS = { customers: 20_000, orders: 100_000, events: 150_000, documents: 2_000, large_objects: 12 };
 

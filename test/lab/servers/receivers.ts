@@ -37,7 +37,7 @@ export interface HttpReceiver extends Receiver {
 const STATUSES = { take: 200, fail: 503, refuse: 404 };
 
 /** A real HTTP server; `configFor` returns the config for it. */
-export async function httpReceiver(configFor: (origin: string) => NotifyConfig): Promise<HttpReceiver> {
+async function httpReceiver(configFor: (origin: string) => NotifyConfig): Promise<HttpReceiver> {
   const requests: HttpReceiver["requests"] = [];
   const taken: string[] = [];
   const never = Promise.withResolvers<Response>();

@@ -2,10 +2,9 @@ import { messageOf } from "../base/errors.ts";
 import { REMINDER_MS, REMINDER_MS_MAX } from "../base/limits.ts";
 import type { AlertRecord } from "../catalog/records.ts";
 import type { AlertLevel, Job } from "../config/config.ts";
-import { ALERT_LEVELS } from "../config/config.ts";
 import type { NoticeEvent } from "../notify/notice.ts";
 import type { AlertContext } from "./alert-context.ts";
-import { noticesFor } from "./notices.ts";
+import { isMilder, noticesFor } from "./notices.ts";
 
 export interface AlertRequest {
   level: AlertLevel;
@@ -36,7 +35,7 @@ export async function raiseAlert(context: AlertContext, request: AlertRequest): 
   await change(context, request.key, (open) => {
     if (!open || isEvent(request))
       return { alert: newAlert(request, now), event: request.isQuiet ? undefined : "raised" };
-    const isWorse = rank(request.level) > rank(open.level);
+    const isWorse = isMilder(open.level, request.level);
     const { level, ...fields } = fieldsOf(request);
     const alert: AlertRecord = { ...open, ...fields, count: open.count + 1, last_at: now };
     if (!isWorse) return { alert, event: undefined };
@@ -146,10 +145,6 @@ function firstReminder(request: AlertRequest, now: string): string | null {
 
 function isEvent({ isEvent = false, level }: AlertRequest): boolean {
   return isEvent || level === "INFO";
-}
-
-function rank(level: AlertLevel): number {
-  return ALERT_LEVELS.indexOf(level);
 }
 
 /** Each interval is twice as long as the previous one. */

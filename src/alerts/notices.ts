@@ -1,5 +1,5 @@
 import type { AlertRecord, DeliveryRecord } from "../catalog/records.ts";
-import type { NotifyConfig } from "../config/config.ts";
+import type { AlertLevel, NotifyConfig } from "../config/config.ts";
 import { ALERT_LEVELS } from "../config/config.ts";
 import { serverPattern } from "../config/database-pattern.ts";
 import type { Notice, NoticeEvent } from "../notify/notice.ts";
@@ -63,11 +63,15 @@ export function newDelivery(
   };
 }
 
+export function isMilder(level: AlertLevel, than: AlertLevel): boolean {
+  return ALERT_LEVELS.indexOf(level) < ALERT_LEVELS.indexOf(than);
+}
+
 /** Whether level, job and database pass the filters of a notifier; a healthcheck gets reports of runs only. */
 function wants(notifier: NotifyConfig, alert: AlertRecord): boolean {
   const { level, job, server, database } = alert;
   if (notifier.type === "healthchecks") return false;
-  if (ALERT_LEVELS.indexOf(level) < ALERT_LEVELS.indexOf(notifier.min_level)) return false;
+  if (isMilder(level, notifier.min_level)) return false;
   if (!notifier.jobs.includes(job)) return false;
   const isWanted = (ofServer: string, name: string) =>
     notifier.databases.some((written) => serverPattern(written).matches(ofServer, name));

@@ -1,11 +1,11 @@
 import { messageOf } from "../base/errors.ts";
 import type { RunRecord } from "../catalog/records.ts";
 import type { AlertLevel, HealthchecksConfig } from "../config/config.ts";
-import { ALERT_LEVELS, alertJob } from "../config/config.ts";
+import { alertJob } from "../config/config.ts";
 import type { Notice, NoticeEvent } from "../notify/notice.ts";
 import { sendNotice } from "../notify/send.ts";
 import type { DeliveryContext } from "./alert-context.ts";
-import { newDelivery } from "./notices.ts";
+import { isMilder, newDelivery } from "./notices.ts";
 
 /**
  * Reports the start of a run to every dead man's switch of this job, at once and without another attempt: a late
@@ -27,7 +27,7 @@ export async function pingStart(context: DeliveryContext, run: RunRecord): Promi
 export async function pingEnd(context: DeliveryContext, run: RunRecord): Promise<void> {
   const level = run.outcome === "OK" ? "INFO" : run.outcome === "PARTIAL" ? "WARNING" : "CRITICAL";
   const pings = switchesOf(context, run).map((notifier) => {
-    const isBad = level !== "INFO" && rank(level) >= rank(notifier.min_level);
+    const isBad = level !== "INFO" && !isMilder(level, notifier.min_level);
     return newDelivery(
       context,
       notifier.name,
@@ -75,8 +75,4 @@ function runNotice(
     resolved_at: null,
     metadata: statistics ?? {},
   };
-}
-
-function rank(level: AlertLevel): number {
-  return ALERT_LEVELS.indexOf(level);
 }

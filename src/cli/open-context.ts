@@ -33,8 +33,8 @@ export async function commandConfig(
  * Opens config, catalog, storages and keys for a command that runs a job. When it is disposed of, even after a failed
  * job, it first judges the marks of 3-2-1-1-0 anew, and delivers the alerts that were raised.
  */
-export async function commandContext(invocation: Invocation, options: LoadOptions = {}): Promise<JobContext> {
-  return contextWith(invocation, await commandConfig(invocation, { ...options, keepsRoot: true }));
+export async function commandContext(invocation: Invocation): Promise<JobContext> {
+  return contextWith(invocation, await commandConfig(invocation, { keepsRoot: true }));
 }
 
 /** As `commandContext`, with a config that has been loaded. */

@@ -132,7 +132,7 @@ export async function lookAtDatabase(server: ServerConfig, database: string): Pr
   return { seen, bytes: (await databaseBytes(connection, database)) ?? 0 };
 }
 
-function someOf(names: readonly string[], count = names.length): string {
+function someOf(names: readonly string[]): string {
   const shown = names.slice(0, 5).join(", ");
-  return count > 5 ? `${shown} and ${count - 5} more` : shown;
+  return names.length > 5 ? `${shown} and ${names.length - 5} more` : shown;
 }

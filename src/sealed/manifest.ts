@@ -4,13 +4,12 @@ import { MANIFEST_BYTES_MAX } from "../base/limits.ts";
 import { exactText } from "../base/text/utf8.ts";
 import { isBase64Of } from "./base64.ts";
 import { parseCompact } from "./json.ts";
-import { compression, faultyMembers, kind, name, signer, text, utcTime, uuid } from "./metadata.ts";
+import { compression, count, faultyMembers, kind, name, signer, text, utcTime, uuid } from "./metadata.ts";
 import type { SigningKey } from "./signing-key.ts";
 import { isSignedBy, requireTrusted, SIGNATURE_BYTES } from "./signing-key.ts";
 
 const DOMAIN = "pg321 manifest 1 signature\n";
 
-const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 /** Keys, order and null as in the file. */
 const entries = {
   installation: uuid,

@@ -23,6 +23,8 @@ export const text = (lengthMax: number) =>
 export const name = text(255);
 export const kind = v.picklist(["dump", "globals"]);
 export const compression = v.picklist(["zstd", "gzip", "none"]);
+/** Bytes, milliseconds, or a number of checks. */
+export const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 export const signer = v.pipe(v.string(), v.check(isSigner));
 
 const schema = v.object({

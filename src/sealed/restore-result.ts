@@ -4,13 +4,12 @@ import { RESULT_BYTES_MAX } from "../base/limits.ts";
 import { exactText } from "../base/text/utf8.ts";
 import { isBase64Of } from "./base64.ts";
 import { parseCompact } from "./json.ts";
-import { faultyMembers, name, signer, text, utcTime, uuid } from "./metadata.ts";
+import { count, faultyMembers, name, signer, text, utcTime, uuid } from "./metadata.ts";
 import type { SigningKey } from "./signing-key.ts";
 import { isSignedBy, SIGNATURE_BYTES } from "./signing-key.ts";
 
 const DOMAIN = "pg321 restore result 1 signature\n";
 
-const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 /** Keys and order as in the file. */
 const entries = {
   test_id: uuid,

@@ -16,6 +16,7 @@ import { metered, newMeter, observed } from "../../stream/meter.ts";
 import type { JobContext } from "../context.ts";
 import { statusOf } from "../copies/backup-status.ts";
 import { maxPartsOf, partBytesFor } from "../copies/part-size.ts";
+import { headerNames } from "../copies/sealed-copies.ts";
 import type { StoredBackup } from "../copies/steps.ts";
 import { confirmCopy, failCopy, fillCopy } from "../copies/steps.ts";
 import { intendCopies, storeEverywhere } from "../copies/store-copies.ts";
@@ -158,15 +159,7 @@ async function* sealedDump(
   if (config.encryption.mode === "none") return yield* metered(collectingGarbage(compressed), meters.object);
   const sealed = seal(
     compressed,
-    {
-      installation: backup.installation,
-      server: backup.server,
-      database: backup.database,
-      backup_id: backup.id,
-      kind: backup.kind,
-      started_at: backup.started_at,
-      compression: config.compression.algorithm,
-    },
+    { ...headerNames(backup), compression: config.compression.algorithm },
     {
       recipients: config.encryption.recipients,
       signingKey: requireSigningKey(keys, config.encryption),

@@ -13,8 +13,8 @@ import type { CopyFailures } from "./failures.ts";
 
 export type ReadContext = Pick<JobContext, "keys" | "log" | "config">;
 
-/** The names that the header of a backup's object must contain. */
-export function expectedNames(backup: BackupRecord): Partial<BackupNames> {
+/** What the header of a backup's object contains, besides the compression. */
+export function headerNames(backup: BackupRecord): Omit<BackupNames, "compression"> {
   return {
     installation: backup.installation,
     server: backup.server,
@@ -59,7 +59,7 @@ async function* goodHeaders(
   signal: AbortSignal,
   failures: CopyFailures,
 ): AsyncGenerator<GoodHeader, undefined, undefined> {
-  const trust = { trustedSigners: await keys.trustedSigners(), expected: expectedNames(backup) };
+  const trust = { trustedSigners: await keys.trustedSigners(), expected: headerNames(backup) };
   const identities = (await keys.identity())?.identities;
   if (!identities) {
     throw new Pg321Error("key", "this host has no identity, so it cannot open backups", {

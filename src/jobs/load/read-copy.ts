@@ -10,7 +10,7 @@ import { observed } from "../../stream/meter.ts";
 import type { JobContext } from "../context.ts";
 import { shortId } from "../copies/object-key.ts";
 import { decompressed } from "../copies/read-backup.ts";
-import { expectedNames } from "../copies/sealed-copies.ts";
+import { headerNames } from "../copies/sealed-copies.ts";
 import { checkedObject, readManifestText } from "../copies/stored-object.ts";
 import { ProgressMeter } from "../progress.ts";
 import { openDump } from "./dump-form.ts";
@@ -45,7 +45,7 @@ export async function readBack(
   const source = observed(checkedObject(storage, backup, signal), (bytes) => progress.pass(bytes));
   try {
     if (backup.encryption === "age" && identities) {
-      const trust = { trustedSigners: await keys.trustedSigners(), expected: expectedNames(backup) };
+      const trust = { trustedSigners: await keys.trustedSigners(), expected: headerNames(backup) };
       const sealed = await openSealed(source, trust, identities);
       return { segments_checked: true, ...(await readDump(context, backup, sealed)) };
     }

@@ -62,7 +62,6 @@ async function repairBackup(
   const { catalog, clock, host, pid, log } = context;
   const copies = await catalog.copies(backup.id);
   if (!lacking.needsWork(backup.status, copies)) return true;
-  const toFill = lacking.toFill(copies);
   const name = leaseName(backup.server, backup.database);
   if (await isAwaited(catalog, name, clock.now())) {
     log.warning("a backup was left for the next repair: a new backup of its database is waiting", {
@@ -76,7 +75,15 @@ async function repairBackup(
       { name, runId, host, pid },
       { clock, signal: context.signal },
     );
-    for (const to of toFill) results.push(await repairCopy(context, backup, to, lease.signal));
+    const tried = new Set<Storage>();
+    const next = async () =>
+      lacking.toFill(await catalog.copies(backup.id)).filter((storage) => !tried.has(storage));
+    // A source that turns out to be damaged meanwhile is filled in the same run.
+    for (let toFill = await next(); toFill.length > 0; toFill = await next())
+      for (const to of toFill) {
+        tried.add(to);
+        results.push(await repairCopy(context, backup, to, lease.signal));
+      }
     await settleStatus(context, backup);
     return true;
   } catch (error) {

@@ -62,6 +62,9 @@ test("a new identity stands behind the old one, and the config stays as it is un
   );
 
   expect(await Bun.spawn(["sh", "-c", edit]).exited).toBe(0);
+  const edited = await readFile(installation.configFile, "utf8");
+  expect(edited).toBe(config.replaceAll(old, again.recipient));
+  expect(edited).toContain(again.recipient);
   await installation.configure({ recipients: [again.recipient] });
   expect((await keyFindings()).filter(({ verdict }) => verdict !== "ok")).toEqual([]);
   await installation.ok("backup");
@@ -76,6 +79,7 @@ test("afterwards old and new backups open: by restore, by verify and without pg3
   const { backups } = (await installation.ok("list", "--json")).json;
   expect(backups).toHaveLength(2);
   const { copies } = (await installation.ok("verify", "--all", "--json")).json;
+  expect(copies).toHaveLength(2);
   for (const copy of copies) expect(copy).toMatchObject({ verdict: "good", segments_checked: true });
   for (const { id, object_key } of backups) {
     const out = join(base, `${id}.dump`);

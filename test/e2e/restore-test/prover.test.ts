@@ -126,7 +126,7 @@ test("the owner removed the newest backup: the host tests the one that is left, 
   const tested = await prover.run("restore-test", "--json");
   expect(tested.json.tests).toMatchObject([{ backup_id: older, outcome: "PASSED" }]);
   expect((await owner.files("disk")).filter((file) => file.includes(newest.slice(0, 8)))).toEqual([]);
-  expect((await prover.run("alerts", "--json")).json.alerts ?? []).toEqual([]);
+  expect((await prover.run("alerts", "--json")).json.alerts).toEqual([]);
 });
 
 /** The mark for the last restore test. */

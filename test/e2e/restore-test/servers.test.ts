@@ -53,6 +53,7 @@ describe("on a server by its URL", () => {
     const { json } = await installation.ok("restore-test", "--json");
     const [result] = json.tests;
     expect(result).toMatchObject({ outcome: "PASSED", target: `127.0.0.1:${postgres.address.port}` });
+    expect(result.checks.length).toBeGreaterThan(1);
     expect(result.checks.every(({ is_ok }: { is_ok: boolean }) => is_ok)).toBe(true);
     expect(await scratches()).toEqual([]);
     expect(await scratchRoles()).toEqual([]);

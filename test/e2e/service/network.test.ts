@@ -132,7 +132,8 @@ describe.skipIf(noBoxReason !== undefined)(
       expect(await asked()).toEqual(new Set([host]));
       expect(await box.ok("pg321", "check")).toContain(`proxy = ${proxy.place}`);
       const before = proxy.asked.length;
-      expect((await doctor("unit")).every(({ verdict }) => verdict === "ok")).toBe(true);
+      const verdicts = (await doctor("unit")).map(({ verdict }) => verdict);
+      expect(new Set(verdicts)).toEqual(new Set(["ok"]));
       expect(proxy.asked.length).toBeGreaterThan(before);
       await box.write(ENVIRONMENT, `HTTPS_PROXY=${proxy.url}\nNO_PROXY=localhost\n`, 0o600);
       expect(await asked()).toEqual(new Set());
@@ -158,7 +159,8 @@ describe.skipIf(noBoxReason !== undefined)(
         }),
       );
       await box.ok("pg321", "install");
-      expect((await doctor("unit")).every(({ verdict }) => verdict === "ok")).toBe(true);
+      const verdicts = (await doctor("unit")).map(({ verdict }) => verdict);
+      expect(new Set(verdicts)).toEqual(new Set(["ok"]));
     });
   },
 );

@@ -106,9 +106,8 @@ describe("a budget", () => {
     const { bytes, read } = await verify("--max-bytes", `${Math.floor(2.5 * object_bytes)}B`);
     expect(read).toEqual([`${first} a`, `${first} b`]);
     expect(bytes).toBeLessThanOrEqual(2.5 * object_bytes);
-    expect((await verify("--sample", "2", "--storage", "b")).read.every((one) => one.endsWith(" b"))).toBe(
-      true,
-    );
+    const { read: ofOne } = await verify("--sample", "2", "--storage", "b");
+    expect(ofOne.map((one) => one.slice(-2))).toEqual([" b", " b"]);
     expect(await coverage()).toEqual({ a: [3, 3], b: [3, 3] });
   });
 

@@ -15,7 +15,7 @@ export const command: Command = {
     { command: "source <(pg321 completion zsh)", explanation: "in ~/.zshrc, after compinit" },
     {
       command: "pg321 completion fish > ~/.config/fish/completions/pg321.fish",
-      explanation: "fish loads it at its next start",
+      explanation: "loaded by each new fish",
     },
   ],
   positionals: { min: 1, max: 1, values: [{ words: SHELLS }] },

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { chmod, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SCRIPTS, SHELLS } from "../../../src/cli/completion/scripts.ts";
@@ -49,6 +49,8 @@ beforeAll(async () => {
   await writeFile(join(directory, "pg321"), `#!/bin/sh\nexec ${words.join(" ")} "$@"\n`);
   await chmod(join(directory, "pg321"), 0o755);
   for (const shell of SHELLS) await writeFile(join(directory, `script.${shell}`), SCRIPTS[shell]);
+  await mkdir(join(directory, "site"));
+  await writeFile(join(directory, "site/_pg321"), SCRIPTS.zsh);
   env = {
     PATH: `${directory}:${process.env["PATH"]}`,
     HOME: directory,
@@ -69,7 +71,7 @@ const SHELL_WORDS: Record<string, { argv: string[]; setUp: string }> = {
   zsh: {
     argv: ["zsh", "-f", "-i"],
     setUp:
-      'autoload -Uz compinit; compinit -u -D; source script.zsh; args() { print -nr -- $1; shift; printf "<%s>" "$@"; echo }; compdef _pg321 args',
+      'fpath=(site $fpath); autoload -Uz compinit; compinit -u -D; args() { print -nr -- $1; shift; printf "<%s>" "$@"; echo }; compdef _pg321 args',
   },
   fish: {
     argv: ["fish", "--no-config", "-i"],
@@ -87,6 +89,23 @@ async function openShell(shell: string): Promise<OnTerminal> {
   await terminal.shows(/^ready/m);
   return terminal;
 }
+
+test("sourcing a script prints nothing and registers it, also in zsh", async () => {
+  const lines = [
+    ["zsh", "-fc", "autoload -Uz compinit; compinit -u -D; source script.zsh; print $_comps[pg321]"],
+    ["bash", "-c", "source script.bash; complete -p pg321"],
+    ["fish", "--no-config", "-c", "source script.fish; complete -C'pg321 hol'"],
+  ];
+  const answers = lines.map((argv) => {
+    const { stdout, stderr } = Bun.spawnSync(argv, { cwd: directory, env });
+    return `${stdout}${stderr}`.trim();
+  });
+  expect(answers).toEqual([
+    "_pg321",
+    "complete -o nosort -F _pg321 pg321",
+    "hold\tkeep a backup regardless of its age",
+  ]);
+});
 
 describe.each(Object.keys(SHELL_WORDS))("%s", (shell) => {
   test("completes every name safely, from every beginning", async () => {
@@ -114,7 +133,7 @@ describe.each(Object.keys(SHELL_WORDS))("%s", (shell) => {
     const terminal = await openShell(shell);
     const lines: [string, string][] = [
       ["check\t", "check"],
-      ["list --sta\tFAILED", "list><--status><FAILED"],
+      ["list --statu\tFAILED", "list><--status><FAILED"],
       ["verify --storage=cl\t", "verify><--storage=cloud"],
       ["notify test o\t", "notify><test><ops"],
       ["-c conf\t list -s m\t", "-c><config.toml><list><-s><main"],

@@ -59,6 +59,10 @@ export interface Invocation {
   env: Record<string, string | undefined>;
   /** Where progress is drawn; undefined if stderr is not a terminal, or a dumb one. */
   terminal: Terminal | undefined;
+  /** How progress is shown: `auto` draws it on the terminal, or logs it. */
+  progress: ProgressWay;
+  /** Writes text to stderr, above what is redrawn there. */
+  writeError: (text: string) => void;
   stdin: () => AsyncIterable<Uint8Array>;
 }
 
@@ -104,6 +108,20 @@ export const COMMON_OPTIONS: Record<string, Option> = {
 };
 
 export const JSON_OPTION: Option = { type: "boolean", help: "print JSON" };
+
+export const PROGRESS_WAYS = ["auto", "none", "json"] as const;
+export type ProgressWay = (typeof PROGRESS_WAYS)[number];
+
+/** Of every command that may take long. */
+export const PROGRESS_OPTIONS: Record<string, Option> = {
+  quiet: { type: "boolean", short: "q", help: "print errors only (and what --json prints)" },
+  progress: {
+    type: "string",
+    value: "HOW",
+    help: "auto (default), none, or json: one object a line on stderr, for programs",
+    values: { words: PROGRESS_WAYS },
+  },
+};
 
 /** Of every command that shows times; `Output.style` has the zone. */
 export const UTC_OPTION: Option = { type: "boolean", help: "times in UTC, not in your zone" };

@@ -9,9 +9,12 @@ import { becomeStateOwner } from "../install/state-owner.ts";
 import type { JobContext } from "../jobs/context.ts";
 import { openContext } from "../jobs/context.ts";
 import { readIdentityText } from "../jobs/keys.ts";
+import type { ProgressListener } from "../jobs/progress.ts";
+import { silentProgress } from "../jobs/progress.ts";
 import { settleAndDeliver } from "../status/rule-changes.ts";
 import type { Invocation } from "./command.ts";
 import { textOption } from "./command.ts";
+import { jsonProgress } from "./output/json-progress.ts";
 import { logProgress, terminalProgress } from "./output/progress.ts";
 
 /**
@@ -37,6 +40,12 @@ export async function commandContext(invocation: Invocation): Promise<JobContext
   return contextWith(invocation, await commandConfig(invocation, { keepsRoot: true }));
 }
 
+function progressFor({ progress, terminal, log, clock, writeError }: Invocation): ProgressListener {
+  if (progress === "none") return silentProgress;
+  if (progress === "json") return jsonProgress(writeError, clock);
+  return terminal ? terminalProgress({ ...terminal, clock }) : logProgress(log, clock);
+}
+
 /** As `commandContext`, with a config that has been loaded. */
 export async function contextWith(invocation: Invocation, config: Config): Promise<JobContext> {
   const { log, clock, signal, terminal } = invocation;
@@ -49,7 +58,7 @@ export async function contextWith(invocation: Invocation, config: Config): Promi
     log,
     clock,
     signal,
-    progress: terminal ? terminalProgress({ ...terminal, clock }) : logProgress(log, clock),
+    progress: progressFor(invocation),
     askPassphrase: terminal?.isInteractive
       ? () => askPassphrase("Passphrase of the identity file: ")
       : undefined,

@@ -9,13 +9,13 @@ import { COMMIT, VERSION } from "../base/version.ts";
 import { processSource } from "../config/load.ts";
 import { RECOVERY_PAGE } from "../install/recovery-page.ts";
 import type { Arguments, Invocation, Terminal } from "./command.ts";
-import { isSet, LOG_LEVELS, textOption } from "./command.ts";
+import { isSet, LOG_LEVELS, PROGRESS_WAYS, textOption } from "./command.ts";
 import { splitCommandLine, unknownCommand } from "./command-line.ts";
 import { commandHelp, programHelp } from "./help.ts";
 import { LiveLines } from "./output/live-lines.ts";
 import type { Output } from "./output/output.ts";
 import { isSmartTerminal, styleFor } from "./output/output.ts";
-import { parseArguments } from "./parse.ts";
+import { choiceOption, parseArguments } from "./parse.ts";
 import { COMMANDS } from "./registry.ts";
 
 /** Runs the program with its command line. Resolves with the exit code; rejects if something goes wrong. */
@@ -57,14 +57,18 @@ export async function runProgram(words: readonly string[], signal: AbortSignal):
   }
   output.style.timezone = isSet(parsed, "utc") ? "UTC" : localZone();
   const terminal = isSmartTerminal(process.stderr, env) ? standardTerminal(env, screen) : undefined;
+  const isQuiet = isSet(parsed, "quiet");
+  const way = choiceOption(word, "--progress", textOption(parsed, "progress"), PROGRESS_WAYS);
   const invocation: Invocation = {
     arguments: parsed,
-    output,
+    output: isQuiet ? quietOutput(output, isSet(parsed, "json")) : output,
     log: await commandLog(parsed, env, screen, terminal !== undefined),
     clock: systemClock,
     signal,
     env,
     terminal,
+    progress: way ?? (isQuiet ? "none" : "auto"),
+    writeError: (text) => screen.write(text),
     stdin: () => Bun.stdin.stream(),
   };
   return command.run(invocation);
@@ -89,7 +93,8 @@ async function commandLog(
     throw new Pg321Error("usage", `--log-format is "${format}", expected text or json`);
   }
   // A person at a terminal sees progress and results; lines at level info would only clutter them.
-  const text = textOption(args, "log-level") ?? (isWatched ? "warning" : "info");
+  const usual = isWatched ? "warning" : "info";
+  const text = textOption(args, "log-level") ?? (isSet(args, "quiet") ? "error" : usual);
   const level = LOG_LEVELS.find((one): one is LogLevel => one === text);
   if (!level) throw new Pg321Error("usage", `--log-level is "${text}", expected ${LOG_LEVELS.join(", ")}`);
   const isJournal = wanted === undefined && leadsToJournal(env["JOURNAL_STREAM"], process.stderr.fd);
@@ -130,6 +135,11 @@ function standardOutput(env: Environment, screen: LiveLines): Output {
 function columnsOf({ columns }: { columns?: number }, env: Environment): number {
   const wanted = env["COLUMNS"] ?? "";
   return /^[1-9]\d{0,4}$/.test(wanted) ? Number(wanted) : columns || 80;
+}
+
+/** `--quiet`: only what was asked for by another option is printed. */
+function quietOutput(output: Output, isJson: boolean): Output {
+  return { ...output, print: isJson ? output.print : () => {}, note: () => {} };
 }
 
 function notWritten(cause: Error): Pg321Error {

@@ -56,7 +56,7 @@ const TAKEN = [
   "as",
   "from",
   "jobs",
-].concat(["dry-run", "json", "config", "log-level", "log-format", "help"]);
+].concat(["dry-run", "json", "config", "log-level", "log-format", "help", "quiet", "progress"]);
 
 /** Throws code `usage` if an option is given that goes only with `--server`. */
 export function refuseWithoutServer({ options }: Arguments): void {

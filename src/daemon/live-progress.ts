@@ -11,7 +11,8 @@ export class LiveProgress implements ProgressListener {
   }
 
   update(progress: JobProgress): void {
-    this.#works.set(progress.title, progress);
+    // `/status` shows bytes only.
+    if (progress.unit === undefined) this.#works.set(progress.title, progress);
     this.#next.update(progress);
   }
 

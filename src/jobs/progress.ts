@@ -10,9 +10,16 @@ export interface JobProgress {
   bytes: number;
   /** The expected final value of `bytes`, if known. */
   expectedBytes: number | undefined;
+  /** Where that comes from: only that of a backup that exists is exact. */
+  expectedFrom: ExpectedFrom | undefined;
+  /** What `bytes` counts, if it is not bytes. */
+  unit?: "objects";
   /** The bytes written to each storage. */
   storages: ReadonlyMap<string, { bytes: number; state: StorageState }>;
 }
+
+/** `database_size`: on the server's disk, with indexes, which a dump does not contain. */
+export type ExpectedFrom = "backup" | "last_backup" | "database_size";
 
 export interface ProgressListener {
   update(progress: JobProgress): void;
@@ -27,18 +34,23 @@ export class ProgressMeter {
   readonly #listener: ProgressListener;
   readonly #title: string;
   readonly #expectedBytes: number | undefined;
+  #shown: Pick<JobProgress, "expectedBytes" | "expectedFrom" | "unit">;
   readonly #storages = new Map<string, { bytes: number; state: StorageState }>();
   #bytes = 0;
 
+  /** `shown`: what the listener gets as expected, if that is not `expectedBytes`. */
   constructor(
     listener: ProgressListener,
     title: string,
     expectedBytes: number | undefined,
     storages: readonly string[] = [],
+    shown: Partial<Pick<JobProgress, "expectedBytes" | "expectedFrom" | "unit">> = {},
   ) {
     this.#listener = listener;
     this.#title = title;
     this.#expectedBytes = expectedBytes || undefined;
+    const from = this.#expectedBytes === undefined ? undefined : "backup";
+    this.#shown = { expectedBytes: this.#expectedBytes, expectedFrom: from, ...shown };
     for (const name of storages) this.#storages.set(name, { bytes: 0, state: "writing" });
     this.#update();
   }
@@ -51,6 +63,12 @@ export class ProgressMeter {
   /** Adds processed bytes. */
   pass(bytes: number): void {
     this.#bytes += bytes;
+    this.#update();
+  }
+
+  /** Every byte has been read, so that their number is no guess any more; the storages may still write. */
+  readAll(): void {
+    this.#shown = { ...this.#shown, expectedBytes: this.#bytes, expectedFrom: "backup" };
     this.#update();
   }
 
@@ -75,7 +93,7 @@ export class ProgressMeter {
     this.#listener.update({
       title: this.#title,
       bytes: this.#bytes,
-      expectedBytes: this.#expectedBytes,
+      ...this.#shown,
       storages: this.#storages,
     });
   }

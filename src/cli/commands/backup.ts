@@ -5,7 +5,7 @@ import { runBackup } from "../../jobs/backup/backup.ts";
 import type { BackupReport, BackupResult } from "../../jobs/backup/report.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
 import type { Command } from "../command.ts";
-import { isSet, JSON_OPTION, textOptions } from "../command.ts";
+import { isSet, JSON_OPTION, PROGRESS_OPTIONS, textOptions } from "../command.ts";
 import { commandContext } from "../open-context.ts";
 import { copyList } from "../output/copy-list.ts";
 import type { Output } from "../output/output.ts";
@@ -26,6 +26,7 @@ export const command: Command = {
       help: "the same as DATABASE (may be repeated)",
       values: { live: ["database"] },
     },
+    ...PROGRESS_OPTIONS,
     json: JSON_OPTION,
   },
   examples: [

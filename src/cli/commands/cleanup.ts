@@ -3,7 +3,7 @@ import { visibleData } from "../../base/text/visible.ts";
 import { previewCleanup, runCleanup } from "../../jobs/cleanup/cleanup.ts";
 import type { CleanupReport } from "../../jobs/cleanup/report.ts";
 import type { Command } from "../command.ts";
-import { isSet, JSON_OPTION, textOption } from "../command.ts";
+import { isSet, JSON_OPTION, PROGRESS_OPTIONS, textOption } from "../command.ts";
 import { commandContext } from "../open-context.ts";
 import { adoptionText, decisionJson, findings, printPreview } from "../output/cleanup-preview.ts";
 import type { Output, Style } from "../output/output.ts";
@@ -24,6 +24,7 @@ export const command: Command = {
     },
     confirm: { type: "string", value: "PLAN_HASH", help: "carry out the stopped plan with this hash" },
     adopt: { type: "boolean", help: "add objects without a record that have a good manifest to the catalog" },
+    ...PROGRESS_OPTIONS,
     json: JSON_OPTION,
   },
   examples: [

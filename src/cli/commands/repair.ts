@@ -7,7 +7,7 @@ import { runRepair } from "../../jobs/verify/repair.ts";
 import { planRepair } from "../../jobs/verify/repair-plan.ts";
 import type { PlannedCopy, RepairResult } from "../../jobs/verify/report.ts";
 import type { Command } from "../command.ts";
-import { isSet, JSON_OPTION } from "../command.ts";
+import { isSet, JSON_OPTION, PROGRESS_OPTIONS } from "../command.ts";
 import { commandContext } from "../open-context.ts";
 import { hintLines, outcomeTable } from "../output/outcome-table.ts";
 import { jsonText, type Style, sizeText, table } from "../output/output.ts";
@@ -23,6 +23,7 @@ export const command: Command = {
       type: "boolean",
       help: "show what it would copy from where, by the records alone, and change nothing",
     },
+    ...PROGRESS_OPTIONS,
     json: JSON_OPTION,
   },
   examples: [

@@ -16,7 +16,7 @@ import { InstallSteps } from "../../install/steps.ts";
 import type { AdoptedFrom } from "../../jobs/cleanup/adopt-backups.ts";
 import { adoptBackups } from "../../jobs/cleanup/adopt-backups.ts";
 import type { Command, Invocation } from "../command.ts";
-import { isSet, JSON_OPTION, textOption } from "../command.ts";
+import { isSet, JSON_OPTION, PROGRESS_OPTIONS, textOption } from "../command.ts";
 import { askPassphrase, contextWith } from "../open-context.ts";
 import { stepTable } from "../output/install-table.ts";
 import { jsonText, table } from "../output/output.ts";
@@ -40,6 +40,7 @@ export const command: Command = {
       type: "boolean",
       help: "write also the files that differ; the old ones stay as NAME.replaced-TIME",
     },
+    ...PROGRESS_OPTIONS,
     json: JSON_OPTION,
   },
   examples: [

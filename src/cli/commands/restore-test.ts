@@ -10,7 +10,7 @@ import { runRestoreTests } from "../../jobs/restore-test/restore-test.ts";
 import { checkTexts } from "../../jobs/restore-test/told.ts";
 import { recoveryMs } from "../../status/restore-tests.ts";
 import type { Command } from "../command.ts";
-import { isSet, JSON_OPTION, textOption } from "../command.ts";
+import { isSet, JSON_OPTION, PROGRESS_OPTIONS, textOption } from "../command.ts";
 import { commandContext } from "../open-context.ts";
 import type { Output } from "../output/output.ts";
 import { jsonText, table } from "../output/output.ts";
@@ -42,6 +42,7 @@ export const command: Command = {
       type: "boolean",
       help: "on a host without a [[server]]: test what another host has backed up, and leave the results beside the copies",
     },
+    ...PROGRESS_OPTIONS,
     json: JSON_OPTION,
   },
   examples: [

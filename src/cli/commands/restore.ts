@@ -9,7 +9,7 @@ import { exportDump } from "../../jobs/restore/export-dump.ts";
 import type { RestoreReport } from "../../jobs/restore/report.ts";
 import { runRestore } from "../../jobs/restore/restore.ts";
 import type { Arguments, Command, Invocation } from "../command.ts";
-import { isSet, JSON_OPTION, textOption } from "../command.ts";
+import { isSet, JSON_OPTION, PROGRESS_OPTIONS, textOption } from "../command.ts";
 import { commandConfig, contextWith } from "../open-context.ts";
 import { jsonText, refuseTerminal, sizeText } from "../output/output.ts";
 import { filesLines, restoreText } from "../output/restore-text.ts";
@@ -107,6 +107,7 @@ export const command: Command = {
       type: "boolean",
       help: "only report what would be restored and what prevents it (exit 10 if anything does)",
     },
+    ...PROGRESS_OPTIONS,
     json: JSON_OPTION,
   },
   examples: [

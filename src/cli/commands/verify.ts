@@ -8,7 +8,7 @@ import { chooseBackups, type Sample } from "../../jobs/verify/choose.ts";
 import type { CopyVerdict } from "../../jobs/verify/report.ts";
 import { runVerify } from "../../jobs/verify/verify.ts";
 import type { Arguments, Command } from "../command.ts";
-import { isSet, JSON_OPTION, textOption, textOptions } from "../command.ts";
+import { isSet, JSON_OPTION, PROGRESS_OPTIONS, textOption, textOptions } from "../command.ts";
 import { commandContext } from "../open-context.ts";
 import { hintLines } from "../output/outcome-table.ts";
 import type { Output } from "../output/output.ts";
@@ -51,6 +51,7 @@ export const command: Command = {
       value: "SIZE",
       help: 'only as much (such as "20GiB"), in the same order, but at least one copy',
     },
+    ...PROGRESS_OPTIONS,
     json: JSON_OPTION,
   },
   examples: [

@@ -1,9 +1,12 @@
 import type { Clock } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
+import { plural } from "../../base/text/amounts.ts";
 import { visible } from "../../base/text/visible.ts";
 import type { JobProgress, ProgressListener } from "../../jobs/progress.ts";
 import type { Style } from "./output.ts";
 import { durationText, rateText, sizeText } from "./output.ts";
+import type { Work } from "./work-under-way.ts";
+import { isEstimate, shareOf, shownEvery, timeLeftMs } from "./work-under-way.ts";
 
 const TERMINAL_INTERVAL_MS = 200;
 const LOG_INTERVAL_MS = 30_000;
@@ -15,89 +18,74 @@ export interface TerminalOptions {
   clock: Clock;
 }
 
-/** Shows one line for each piece of work in progress, redrawn in place. */
+/** Shows each piece of work in progress, redrawn in place: one line, and more for the storages if they do not fit. */
 export function terminalProgress({ draw, columns, style, clock }: TerminalOptions): ProgressListener {
   return shownEvery(TERMINAL_INTERVAL_MS, clock, (works) => {
-    const now = clock.monotonicMs();
-    const lines = works.map(({ startedAtMs, progress }) => lineOf(progress, now - startedAtMs, style));
-    draw(lines.map((line) => truncated(line, columns() - 1)));
+    const columnsMax = columns() - 1;
+    const lines = works.flatMap((work) => linesOf(work, style, columnsMax));
+    draw(lines.map((line) => truncated(line, columnsMax)));
   });
 }
 
 /** Logs a line every 30 s for each piece of work, for when stderr is not a terminal. */
 export function logProgress(log: Log, clock: Clock): ProgressListener {
   return shownEvery(LOG_INTERVAL_MS, clock, (works) => {
-    for (const { startedAtMs, progress } of works) {
+    for (const { elapsedMs, progress } of works) {
       const states = [...progress.storages].map(([name, { bytes, state }]) => `${name}:${state}:${bytes}`);
+      const counts =
+        progress.unit === undefined
+          ? { bytes: progress.bytes, expected_bytes: progress.expectedBytes }
+          : { [progress.unit]: progress.bytes, expected: progress.expectedBytes };
       log.info("progress", {
         work: progress.title,
-        bytes: progress.bytes,
-        expected_bytes: progress.expectedBytes,
-        elapsed_ms: Math.round(clock.monotonicMs() - startedAtMs),
+        ...counts,
+        elapsed_ms: Math.round(elapsedMs),
         storages: states.join(" ") || undefined,
       });
     }
   });
 }
 
-interface Work {
-  startedAtMs: number;
-  progress: JobProgress;
-}
-
-/**
- * Calls `show` every `intervalMs` with the work in progress, even if nothing has changed: stalled work is what people
- * look for. Finished work disappears with the next call, or at once if it was the last.
- */
-function shownEvery(intervalMs: number, clock: Clock, show: (works: Work[]) => void): ProgressListener {
-  const underWay = new Map<string, Work>();
-  let ticking: AbortController | undefined;
-  const tick = async (signal: AbortSignal) => {
-    for (;;) {
-      await clock.sleep(intervalMs, signal);
-      show([...underWay.values()]);
-    }
-  };
-  return {
-    update(progress) {
-      const startedAtMs = underWay.get(progress.title)?.startedAtMs ?? clock.monotonicMs();
-      underWay.set(progress.title, { startedAtMs, progress });
-      if (ticking) return;
-      ticking = new AbortController();
-      tick(ticking.signal).catch(() => {});
-    },
-    end(title) {
-      underWay.delete(title);
-      if (underWay.size > 0) return;
-      ticking?.abort();
-      ticking = undefined;
-      show([]);
-    },
-  };
-}
-
-function lineOf(
-  { title, bytes, expectedBytes, storages }: JobProgress,
-  elapsedMs: number,
-  style: Style,
-): string {
-  // The size on the server's disk is only an estimate, so the share is kept below 100 %.
-  const share = expectedBytes
-    ? ` ${Math.min(99, Math.floor((bytes / expectedBytes) * 100))}% of ~${sizeText(expectedBytes)}`
-    : "";
+/** `backup main/app  1.0 GiB, 25% of about 4.0 GiB  90.1 MiB/s  11.4 s, about 34.1 s left  disk 1.0 GiB  r2 0.9 GiB` */
+function linesOf({ progress, elapsedMs, ratePerMs }: Work, style: Style, columnsMax: number): string[] {
+  const { title, bytes, unit, storages } = progress;
   const states = [...storages].map(([name, { bytes: taken, state }]) => {
     const text = state === "writing" ? `${name} ${sizeText(taken)}` : `${name} ${state}`;
     return state === "writing" ? text : state === "stored" ? style.good(text) : style.bad(text);
   });
+  const left = timeLeftMs({ progress, elapsedMs, ratePerMs });
+  const amount = unit === undefined ? sizeText(bytes) : plural(bytes, "object");
   const parts = [
     style.bold(visible(title)),
-    `${sizeText(bytes)}${share}`,
+    amount + shareText(progress),
     // The first bytes arrive at once, so the rate would be far too high.
-    elapsedMs < TERMINAL_INTERVAL_MS ? "-" : rateText(bytes, elapsedMs),
-    durationText(elapsedMs),
-    ...states,
+    ...(unit === undefined ? [elapsedMs < TERMINAL_INTERVAL_MS ? "-" : rateText(ratePerMs, 1)] : []),
+    durationText(elapsedMs) + (left === undefined ? "" : `, about ${durationText(left)} left`),
   ];
-  return parts.join("  ");
+  const line = [...parts, ...states].join("  ");
+  if (Bun.stringWidth(line) <= columnsMax || states.length === 0) return [line];
+  return [parts.join("  "), ...wrapped(states, columnsMax)];
+}
+
+/** An estimate never says that everything is done. */
+function shareText(progress: JobProgress): string {
+  const share = shareOf(progress);
+  if (share === undefined) return "";
+  const { expectedBytes = 0, unit } = progress;
+  const percent = Math.floor(Math.min(isEstimate(progress) ? 0.99 : 1, share) * 100);
+  const expected = unit === undefined ? sizeText(expectedBytes) : expectedBytes.toLocaleString("en");
+  return `, ${percent}% of ${isEstimate(progress) ? "about " : ""}${expected}`;
+}
+
+/** Indented lines with as many storages as fit in each. */
+function wrapped(states: readonly string[], columnsMax: number): string[] {
+  const lines: string[] = [];
+  for (const state of states) {
+    const longer = `${lines.at(-1) ?? ""}  ${state}`;
+    if (lines.length > 0 && Bun.stringWidth(longer) <= columnsMax) lines[lines.length - 1] = longer;
+    else lines.push(`  ${state}`);
+  }
+  return lines;
 }
 
 /** Cuts a line to `columnsMax` columns without cutting an escape sequence. */

@@ -73,7 +73,8 @@ async function makeBackup(
 
   const title = `backup ${backupName(started)}`;
   const storages = backupStorages(context, started).map((storage) => storage.name);
-  const progress = new ProgressMeter(context.progress, title, source.databaseBytes, storages);
+  const shown = await expectedSize(context, started, source);
+  const progress = new ProgressMeter(context.progress, title, source.databaseBytes, storages, shown);
   const meters = { dump: newMeter(), object: newMeter() };
   const partBytes = partBytesFor(source.databaseBytes, maxPartsOf(config.storage));
   const open = (stop: AbortSignal) => sealedDump(context, source, started, meters, progress, stop);
@@ -99,6 +100,14 @@ async function makeBackup(
   if (status === "INTERRUPTED") throw new NoSinkLeftError(outcomes);
   await catalog.updateBackup(backup.id, { status, finished_at: clock.now().toISOString() });
   return { backup: { ...backup, status }, copies, hints: hintsOf(outcomes) };
+}
+
+/** The last good dump tells more than the database on the disk, whose indexes no dump contains. */
+async function expectedSize({ catalog }: JobContext, started: BackupRecord, source: DumpSource) {
+  const range = { since: "", before: started.started_at, limit: 1, selection: source.selectionKey ?? "" };
+  const [last] = await catalog.overview.dumpSizes(started, range);
+  if (last) return { expectedBytes: last, expectedFrom: "last_backup" } as const;
+  return source.databaseBytes > 0 ? ({ expectedFrom: "database_size" } as const) : {};
 }
 
 function sourceOf(
@@ -139,6 +148,14 @@ function failureOf(promise: Promise<unknown>): Promise<unknown> {
   );
 }
 
+async function* readBy(
+  progress: ProgressMeter,
+  bytes: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  yield* bytes;
+  progress.readAll();
+}
+
 /** dump → blocks → compression → sealing → SHA-256, as one stream. */
 async function* sealedDump(
   context: JobContext,
@@ -151,7 +168,7 @@ async function* sealedDump(
   const { config, keys } = context;
   const blocks = blockPool();
   const { isContainer, bytes } = await source.open(blocks, stop);
-  const dump = observed(bytes, (count) => {
+  const dump = observed(readBy(progress, bytes), (count) => {
     meters.dump.bytes += count;
     progress.pass(count);
   });

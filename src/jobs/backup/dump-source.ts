@@ -37,6 +37,8 @@ export interface DumpSource extends AsyncDisposable {
   pgDumpVersion: string;
   /** Size on the server's disk, in bytes; 0 if the role cannot see it. */
   databaseBytes: number;
+  /** The `left_out.key` of its facts; missing: everything is dumped. */
+  selectionKey?: string | undefined;
   /** Connects, and takes the snapshot. Call it once. */
   open(blocks: BufferPool, signal: AbortSignal): Promise<OpenDump>;
   /** The end of pg_dump's stderr, once it succeeded: its warnings. */
@@ -65,6 +67,7 @@ export async function prepareDump(
     serverVersion: facts.version,
     pgDumpVersion: binary.version,
     databaseBytes: facts.bytes,
+    selectionKey: selected?.left_out.key,
     open: async (blocks, signal) => {
       const options = { ...dumpOptions(context, endpoint, binary), selected, blocks, signal };
       const onExit = (end: { stderrTail: string }) => (stderrTail = end.stderrTail);

@@ -1,9 +1,12 @@
 import { Pg321Error } from "../../base/errors.ts";
+import { backupName } from "../../catalog/globals.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { JobContext } from "../context.ts";
+import { shortId } from "../copies/object-key.ts";
 import { maxPartsOf, partBytesFor } from "../copies/part-size.ts";
 import { clearTheKey, fillCopy } from "../copies/steps.ts";
+import { ProgressMeter } from "../progress.ts";
 
 /**
  * Makes sure that an archive has a copy of a backup: it keeps the copy it has, or gets one from `from`, byte for byte.
@@ -24,7 +27,14 @@ export async function archiveCopy(
   if (recorded?.state === "CONFIRMED" && found?.sizeBytes === object_bytes) return;
   await clearTheKey(context, { ...backup, manifest }, { from, to }, signal);
   const partBytes = partBytesFor(object_bytes ?? 0, maxPartsOf(config.storage));
-  if (await fillCopy(context, { ...backup, manifest }, { from, to }, { partBytes, signal })) return;
+  const title = `archive ${shortId(backup.id)} ${backupName(backup)} in ${to.name}`;
+  const progress = new ProgressMeter(context.progress, title, object_bytes ?? undefined);
+  const onProgress = (bytes: number) => progress.pass(bytes);
+  const options = { partBytes, signal, onProgress };
+  const isFilled = await fillCopy(context, { ...backup, manifest }, { from, to }, options).finally(() =>
+    progress.end(),
+  );
+  if (isFilled) return;
   const copy = (await catalog.copies(backup.id)).find(({ storage }) => storage === to.name);
   throw new Pg321Error("storage", copy?.error ?? `storage "${to.name}": ${object_key} was not archived`);
 }

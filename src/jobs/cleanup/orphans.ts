@@ -12,6 +12,7 @@ import { lockCopy } from "../copies/locks.ts";
 import { manifestKey, objectOf } from "../copies/object-key.ts";
 import { intendedCopy } from "../copies/steps.ts";
 import { readManifest, storedAt } from "../copies/stored-object.ts";
+import { ProgressMeter } from "../progress.ts";
 
 /** Objects under the storage's prefix that have no record, in key order. */
 export async function orphansIn(context: JobContext, storage: Storage): Promise<StoredObject[]> {
@@ -63,7 +64,12 @@ async function* adoptable(
   orphans: readonly StoredObject[],
 ): AsyncGenerator<Adoptable> {
   const keys = new Set(orphans.map(({ key }) => key));
+  const title = `look at objects without a record in ${storage.name}`;
+  const shown = { expectedBytes: orphans.length, unit: "objects" } as const;
+  const progress = new ProgressMeter(context.progress, title, undefined, [], shown);
+  await using _end = { [Symbol.asyncDispose]: async () => progress.end() };
   for (const object of orphans) {
+    progress.pass(1);
     if (!keys.has(manifestKey(object.key))) continue;
     try {
       const found = await readManifest(context, storage, object.key, context.signal);

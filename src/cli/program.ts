@@ -128,6 +128,12 @@ function standardOutput(env: Environment, screen: LiveLines): Output {
       columns: process.stdout.isTTY ? columnsOf(process.stdout, env) : undefined,
     },
     isTerminal: process.stdout.isTTY === true,
+    screen: isSmartTerminal(process.stdout, env)
+      ? {
+          write: (text) => process.stdout.write(text),
+          size: () => ({ columns: columnsOf(process.stdout, env), rows: process.stdout.rows || 24 }),
+        }
+      : undefined,
   };
 }
 

@@ -1,11 +1,14 @@
 import { hostname } from "node:os";
 import { resolve } from "node:path";
-import { EXIT_CODES } from "../../base/errors.ts";
+import { EXIT_CODES, Pg321Error } from "../../base/errors.ts";
+import { HOUR_MS } from "../../base/limits.ts";
+import { createLog } from "../../base/log.ts";
 import { visibleData } from "../../base/text/visible.ts";
 import { openCatalog } from "../../catalog/open.ts";
 import type { Config } from "../../config/config.ts";
 import { loadHttpOnly, processSource } from "../../config/load.ts";
 import { ConfigError } from "../../config/problems.ts";
+import { parseDuration } from "../../config/units.ts";
 import type { StatusReport } from "../../status/report.ts";
 import { statusReport } from "../../status/status.ts";
 import { statusText } from "../../status/text.ts";
@@ -13,10 +16,11 @@ import { reportJson, type VerdictLevel, verdictOf } from "../../status/verdict.t
 import { openStorage } from "../../storage/registry.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { askDaemon } from "../ask-daemon.ts";
-import type { Command, Invocation } from "../command.ts";
-import { isSet, JSON_OPTION, UTC_OPTION } from "../command.ts";
+import type { Arguments, Command, Invocation } from "../command.ts";
+import { isSet, JSON_OPTION, textOption, UTC_OPTION } from "../command.ts";
 import { commandConfig } from "../open-context.ts";
-import { jsonText } from "../output/output.ts";
+import { durationText, jsonText } from "../output/output.ts";
+import { watched } from "../output/watched.ts";
 
 export const command: Command = {
   usage: "",
@@ -25,11 +29,18 @@ export const command: Command = {
     "does not include what the daemon is doing at the moment. Exit 0 whatever the verdict, unless --exit-code is given.",
   options: {
     "exit-code": { type: "boolean", help: "exit 3 if the verdict is a warning, 4 if it is bad" },
+    watch: { type: "boolean", help: "show it on the terminal again and again, until Ctrl-C" },
+    interval: {
+      type: "string",
+      value: "TIME",
+      help: "with --watch: how often, 500ms to 1h (default 2s); a number alone is seconds",
+    },
     utc: UTC_OPTION,
     json: JSON_OPTION,
   },
   examples: [
     { command: "pg321 status", explanation: "the same as curl http://127.0.0.1:8321/status" },
+    { command: "pg321 status --watch", explanation: "while a backup runs" },
     { command: "pg321 status --exit-code >/dev/null || echo look", explanation: "for a monitoring script" },
     {
       command: "pg321 status --json | jq -r '.databases[] | select(.state != \"good\") | .database'",
@@ -37,23 +48,71 @@ export const command: Command = {
     },
   ],
   positionals: { min: 0, max: 0 },
+  conflicts: [
+    { options: ["watch", "json"], why: "it draws on a terminal; call it in a loop for JSON" },
+    { options: ["watch", "exit-code"], why: "it ends with Ctrl-C, not with a verdict" },
+  ],
   async run(invocation) {
-    const { arguments: args, output, clock, signal } = invocation;
+    const { arguments: args, output } = invocation;
+    const intervalMs = intervalOption(args);
+    if (isSet(args, "watch")) return await watchStatus(invocation, intervalMs);
     const config = await commandConfig(invocation).catch((error: unknown) => {
       if (error instanceof ConfigError) return error;
       throw error;
     });
     if (config instanceof ConfigError) return await besideBrokenConfig(config, invocation);
-    const answer = await askDaemon(config.http, { clock, signal });
-    const silence = typeof answer === "string" ? answer : undefined;
+    const { report, silence } = await reportOf(config, invocation);
     // The text has this line itself.
     if (silence !== undefined && isSet(args, "json"))
       output.note(`the daemon does not answer (${silence}); this is the state from the catalog`);
-    const report = typeof answer === "string" ? await fromCatalog(config, invocation) : answer;
     print(report, invocation, silence);
     return isSet(args, "exit-code") ? VERDICT_CODES[verdictOf(report).level] : EXIT_CODES.ok;
   },
 };
+
+interface Report {
+  report: StatusReport;
+  /** Why no daemon answered. */
+  silence?: string;
+}
+
+async function reportOf(config: Config, invocation: Invocation): Promise<Report> {
+  const answer = await askDaemon(config.http, invocation);
+  if (typeof answer !== "string") return { report: answer };
+  return { report: await fromCatalog(config, invocation), silence: answer };
+}
+
+async function watchStatus(invocation: Invocation, intervalMs: number): Promise<number> {
+  const { output, clock, signal } = invocation;
+  const { screen, style } = output;
+  if (!screen)
+    throw new Pg321Error("usage", "status: --watch needs a terminal", {
+      hint: "stdout is not one, or TERM is dumb; call pg321 status in a loop",
+    });
+  const config = await commandConfig(invocation);
+  // A line of the log would be drawn over.
+  const unseen = { ...invocation, log: createLog({ format: "text", level: "error", write: () => {} }) };
+  const title = style.dim(`every ${durationText(intervalMs)}; Ctrl-C ends this`);
+  await watched({ screen, title, intervalMs, clock, signal }, async (columns) => {
+    const { report, silence } = await reportOf(config, unseen);
+    return statusText(visibleData(report), { ...style, columns }, silence);
+  });
+  return EXIT_CODES.ok;
+}
+
+const INTERVAL_MS = 2_000;
+const INTERVAL_MS_MIN = 500;
+
+/** Throws code `usage`. */
+function intervalOption(args: Arguments): number {
+  const text = textOption(args, "interval");
+  if (text === undefined) return INTERVAL_MS;
+  if (!isSet(args, "watch"))
+    throw new Pg321Error("usage", "status: --interval needs --watch", { hint: "pg321 status --watch" });
+  const given = parseDuration(/^\d+(\.\d+)?$/.test(text) ? `${text}s` : text);
+  if (given !== undefined && given >= INTERVAL_MS_MIN && given <= HOUR_MS) return given;
+  throw new Pg321Error("usage", `status: --interval is "${text}", expected 500ms to 1h, such as 2s`);
+}
 
 function print(report: StatusReport, { arguments: args, output }: Invocation, silence?: string): void {
   output.print(

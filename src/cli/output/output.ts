@@ -1,6 +1,8 @@
 import { Pg321Error } from "../../base/errors.ts";
 import { PLAIN, type Style } from "../../base/text/table.ts";
 
+import type { Screen } from "./watched.ts";
+
 export { ageText, durationText, growthText, rateText, sizeText } from "../../base/text/amounts.ts";
 export { jsonText } from "../../base/text/json.ts";
 export { type Column, type Style, table, tableLine, width } from "../../base/text/table.ts";
@@ -16,6 +18,8 @@ export interface Output {
   style: Style;
   /** Whether stdout is a terminal. */
   isTerminal: boolean;
+  /** That terminal, if it understands control sequences. */
+  screen: Screen | undefined;
 }
 
 /** Throws code `usage` if stdout is a terminal: a dump is binary. */

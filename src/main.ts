@@ -1,5 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import { EXIT_CODES, endedBy, exitCodeOf, messageOf, Pg321Error } from "./base/errors.ts";
+import { allWritten } from "./base/process/all-written.ts";
 import { journalHasRead, leadsToJournal, PRIORITY, withPriority } from "./base/process/journal.ts";
 import { widenThreadPool } from "./base/process/thread-pool.ts";
 import { visibleLines } from "./base/text/visible.ts";
@@ -39,14 +40,15 @@ try {
   process.stderr.write(isJournal ? withPriority(text, PRIORITY.error) : text);
   process.exitCode = exitCodeOf(cause);
 }
-// Pending output must reach its pipe; after that the process ends, even if keep-alive sockets are still open.
-await new Promise((resolve) => process.stdout.write("", resolve));
+// Pending output must reach its reader; after that the process ends, even if keep-alive sockets are still open.
+if (!(await allWritten(process.stdout, ended.signal))) process.exitCode = exitCodeOf(ended.signal.reason);
 // The error event of a write comes one turn of the event loop later.
 await setImmediate();
 if (outputError && outputError.code !== "EPIPE" && process.exitCode === EXIT_CODES.ok) {
   process.stderr.write(`error: stdout: ${messageOf(outputError)}\n`);
   process.exitCode = EXIT_CODES.storage;
 }
+await allWritten(process.stderr, ended.signal);
 await journalHasRead();
 process.exit();
 

@@ -5,6 +5,7 @@ import { systemClock } from "../../../src/base/clock.ts";
 import { openCatalog } from "../../../src/catalog/open.ts";
 import type { BackupRecord } from "../../../src/catalog/records.ts";
 import { Installation, localStorage, programWords, runProgram } from "../../lab/installation.ts";
+import { readSlowly } from "../../lab/machine/slow-reader.ts";
 import { onTerminal, screenOf } from "../../lab/machine/terminal.ts";
 import { backupRecord, copyRecord } from "../../suites/catalog/records.ts";
 
@@ -169,7 +170,7 @@ describe("colour and control characters", () => {
   });
 });
 
-describe("stdout that is closed early or cannot be written", () => {
+describe("stdout that is read slowly, closed early or cannot be written", () => {
   async function piped(words: readonly string[], into: string) {
     const command = [...programWords(), ...words].map((word) => `'${word}'`).join(" ");
     const child = Bun.spawn(["bash", "-c", `${command} ${into}; echo \${PIPESTATUS[0]} >&2`], {
@@ -179,8 +180,22 @@ describe("stdout that is closed early or cannot be written", () => {
     return (await new Response(child.stderr).text()).trimEnd();
   }
 
+  beforeAll(() => insert(...Array.from({ length: 500 }, (_, index) => ({ database: `many_${index}` }))));
+
+  test("a slow reader gets everything", async () => {
+    const words = [...programWords(), "list", "-n", "1000", "--json"];
+    const { text, code } = await readSlowly("stdout", words, { PG321_CONFIG: installation.configFile });
+    expect(code).toBe(0);
+    expect(text.length).toBeGreaterThan(100_000);
+    expect(JSON.parse(text).backups.length).toBeGreaterThanOrEqual(500);
+    const unknown = [...programWords(), "list", "--status", "x".repeat(100_000)];
+    const refused = await readSlowly("stderr", unknown, { PG321_CONFIG: installation.configFile });
+    expect(refused.code).toBe(2);
+    expect(refused.text.length).toBeGreaterThan(100_000);
+    expect(refused.text).toMatch(/INTERRUPTED\n$/);
+  });
+
   test("a reader that closes the pipe early is not an error", async () => {
-    await insert(...Array.from({ length: 500 }, (_, index) => ({ database: `many_${index}` })));
     for (const words of [["list", "-n", "1000", "--json"], ["list", "-n", "1000"], ["--help"]]) {
       expect(await piped(words, "| head -c 1")).toBe("0");
       expect(await piped(words, "| true")).toBe("0");

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
+import { SCRIPTS, SHELLS, type Shell } from "../../src/cli/completion/scripts.ts";
 import { PACKAGED_EXECUTABLE, PACKAGED_UNIT } from "../../src/install/packaged.ts";
 import { type Release, ReleaseError, ROOT } from "./commit.ts";
 import { licenceTexts } from "./licences.ts";
@@ -15,6 +16,7 @@ export interface PackagedFile {
 }
 
 const DOC = "/usr/share/doc/pg321";
+export const ZSH_FUNCTIONS = "/usr/share/zsh/vendor-completions";
 const FOR_MAINTAINERS = ["docs/architecture.md", "docs/releasing.md"];
 const UNIT_SOURCE = "systemd/pg321.service";
 const UNIT_HEAD =
@@ -26,6 +28,7 @@ export async function packagedFiles(executable: string): Promise<PackagedFile[]>
     { path: PACKAGED_EXECUTABLE, mode: 0o755, content: Bun.file(executable) },
     { path: PACKAGED_UNIT, mode: 0o644, content: await packagedUnit() },
     ...(await documents()),
+    ...completions(),
     ...(await manualPages()),
   ];
 }
@@ -45,11 +48,19 @@ async function packagedUnit(): Promise<string> {
 async function documents(): Promise<PackagedFile[]> {
   const pages = await Promise.all(
     ["docs", "monitoring"].map(async (folder) => {
-      const names = (await readdir(join(ROOT, folder))).filter((name) => /\.(md|json|ya?ml)$/.test(name));
+      const names = (await readdir(join(ROOT, folder))).filter(
+        (name) => /\.(md|json|ya?ml)$/.test(name) && !name.includes(".test."),
+      );
       return names.sort().map((name) => `${folder}/${name}`);
     }),
   );
-  const paths = ["README.md", "config.example.toml", "contrib/unseal.py", ...pages.flat()];
+  const paths = [
+    "README.md",
+    "config.example.toml",
+    "config.schema.json",
+    "contrib/unseal.py",
+    ...pages.flat(),
+  ];
   return [
     ...paths
       .filter((path) => !FOR_MAINTAINERS.includes(path))
@@ -57,6 +68,16 @@ async function documents(): Promise<PackagedFile[]> {
     packed(`${DOC}/changelog`, await source("CHANGELOG.md").text()),
     packed(`${DOC}/third-party-licences.txt`, await licenceTexts()),
   ];
+}
+
+/** Where each shell looks on Debian; `rpm.ts` knows the other place for zsh. */
+function completions(): PackagedFile[] {
+  const places: Record<Shell, string> = {
+    bash: "/usr/share/bash-completion/completions/pg321",
+    zsh: `${ZSH_FUNCTIONS}/_pg321`,
+    fish: "/usr/share/fish/vendor_completions.d/pg321.fish",
+  };
+  return SHELLS.map((shell) => ({ path: places[shell], mode: 0o644, content: SCRIPTS[shell] }));
 }
 
 /** Pages that `scripts/man.ts` has put into dist/man, if it exists: pg321.1, pg321.toml.5. */

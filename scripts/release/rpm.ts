@@ -2,7 +2,7 @@ import { copyFile, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { output, type Release, toolEnvironment } from "./commit.ts";
-import { afterInstall, type PackagedFile, source } from "./contents.ts";
+import { afterInstall, type PackagedFile, source, ZSH_FUNCTIONS } from "./contents.ts";
 import { stage } from "./stage.ts";
 
 export interface RpmOptions {
@@ -20,8 +20,13 @@ function ownDirectories(files: readonly PackagedFile[]): string[] {
 }
 
 /** Builds the RPM package at `out`. The same options and version of rpm give the same bytes. */
-export async function buildRpm({ release, architecture, files, out }: RpmOptions): Promise<void> {
+export async function buildRpm(options: RpmOptions): Promise<void> {
+  const { release, architecture, out } = options;
   const directory = await mkdtemp(join(tmpdir(), "pg321-rpm-"));
+  const files = options.files.map((file) => ({
+    ...file,
+    path: file.path.replace(ZSH_FUNCTIONS, "/usr/share/zsh/site-functions"),
+  }));
   try {
     const staged = join(directory, "staged");
     await stage(staged, files, release.epoch);

@@ -46,6 +46,7 @@ const TYPES: Record<string, (value: unknown) => boolean> = {
   uuid: (value) => isText(value) && UUID.test(value),
   sha256: (value) => isText(value) && /^[0-9a-f]{64}$/.test(value),
   object: (value) => typeof value === "object" && value !== null && !Array.isArray(value),
+  array: Array.isArray,
 };
 
 /** The deviations of some JSON from its documentation: undocumented keys, and values of another type. */
@@ -65,11 +66,11 @@ export function pathsOf(documents: readonly unknown[], documented: readonly Docu
   return [...new Set(leaves.map(({ path }) => path))].sort();
 }
 
-/** Objects that are documented as a whole in another place: none of their keys is here. */
+/** Objects and arrays that are documented as a whole in another place: none of their keys is here. */
 function opaque(documented: readonly DocumentedKey[]): string[] {
   const isWhole = (path: string) => !documented.some((key) => key.path.startsWith(`${path}.`));
   return documented
-    .filter(({ type, path }) => type.startsWith("object") && isWhole(path))
+    .filter(({ type, path }) => /^(object|array)\b/.test(type) && isWhole(path))
     .map(({ path }) => path);
 }
 
@@ -81,8 +82,8 @@ function isOfType(value: unknown, type: string): boolean {
 }
 
 function leavesOf(node: unknown, path: string, whole: Set<string>): { path: string; value: unknown }[] {
-  if (Array.isArray(node)) return node.flatMap((item) => leavesOf(item, `${path}[]`, whole));
   if (typeof node !== "object" || node === null || whole.has(path)) return [{ path, value: node }];
+  if (Array.isArray(node)) return node.flatMap((item) => leavesOf(item, `${path}[]`, whole));
   return Object.entries(node).flatMap(([key, value]) =>
     leavesOf(value, path === "" ? key : `${path}.${key}`, whole),
   );

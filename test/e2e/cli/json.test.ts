@@ -238,7 +238,9 @@ describe("on a terminal", () => {
     });
     await isHeld.promise;
     const program = onTerminal(["backup"], { PG321_CONFIG: installation.configFile, COLORTERM: "" });
-    await program.shows(/backup main\/odd .* 0 B, 0% of about .* disk 0 B +usb 0 B[\s\S]*\u001b\[1A\u001b\[J/);
+    await program.shows(
+      /backup main\/odd .* 0 B, 0% of about .* disk 0 B +usb 0 B[\s\S]*\u001b\[1A\u001b\[J/,
+    );
     release.resolve();
     await holding;
     const { exitCode, written } = await program.ended;
@@ -271,7 +273,9 @@ describe("on a terminal", () => {
       );
     const before = await storageErrors();
     const program = onTerminal(["backup"], { PG321_CONFIG: installation.configFile, COLORTERM: "" });
-    await program.shows(/backup main\/odd .* 0 B, 0% of about .* disk 0 B +usb 0 B[\s\S]*\u001b\[1A\u001b\[J/);
+    await program.shows(
+      /backup main\/odd .* 0 B, 0% of about .* disk 0 B +usb 0 B[\s\S]*\u001b\[1A\u001b\[J/,
+    );
     program.type("\u0003");
     const { exitCode, written } = await program.ended;
     release.resolve();

@@ -223,6 +223,7 @@ test("check and key print the documented JSON", async () => {
   expectDocumented("JSON of key show", await json("key", "show"), await json("key", "show", ...identity));
 });
 
+const BEGUN = /backup main\/odd .* 0 B, 0% of about .* disk 0 B +usb 0 B[\s\S]*\u001b\[1A\u001b\[J/;
 describe("on a terminal", () => {
   test("a long backup shows its progress, and in the end only its result", async () => {
     await installation.configure({ databases: [`odd*${ODD_END}`] });
@@ -238,9 +239,7 @@ describe("on a terminal", () => {
     });
     await isHeld.promise;
     const program = onTerminal(["backup"], { PG321_CONFIG: installation.configFile, COLORTERM: "" });
-    await program.shows(
-      /backup main\/odd .* 0 B, 0% of about .* disk 0 B +usb 0 B[\s\S]*\u001b\[1A\u001b\[J/,
-    );
+    await program.shows(BEGUN);
     release.resolve();
     await holding;
     const { exitCode, written } = await program.ended;
@@ -273,9 +272,7 @@ describe("on a terminal", () => {
       );
     const before = await storageErrors();
     const program = onTerminal(["backup"], { PG321_CONFIG: installation.configFile, COLORTERM: "" });
-    await program.shows(
-      /backup main\/odd .* 0 B, 0% of about .* disk 0 B +usb 0 B[\s\S]*\u001b\[1A\u001b\[J/,
-    );
+    await program.shows(BEGUN);
     program.type("\u0003");
     const { exitCode, written } = await program.ended;
     release.resolve();

@@ -8,6 +8,12 @@ import { MARKER_KEY } from "../../src/storage/marker.ts";
 import type { PostgresAddress } from "./servers/postgres.ts";
 import type { S3Address } from "./servers/s3.ts";
 
+/** The server of tests that do not use PostgreSQL. */
+export const NO_POSTGRES: PostgresAddress = {
+  ...{ socket_dir: "", data_dir: "", bin_dir: "" },
+  ...{ port: 1, user: "u", password: "unused-pw" },
+};
+
 /** The output of a finished run of the program. */
 export interface Ended {
   exitCode: number;

@@ -43,9 +43,13 @@ export async function withCatalog<T>(
   installation: Installation,
   read: (catalog: Catalog) => Promise<T>,
 ): Promise<T> {
-  const path = join(installation.directory, "state/catalog.db");
-  await using catalog = await openCatalog({ type: "sqlite", path }, { clock: systemClock });
+  await using catalog = await catalogOf(installation);
   return await read(catalog);
+}
+
+export function catalogOf({ directory }: Installation): Promise<Catalog> {
+  const path = join(directory, "state/catalog.db");
+  return openCatalog({ type: "sqlite", path }, { clock: systemClock });
 }
 
 /**

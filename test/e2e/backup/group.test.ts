@@ -37,18 +37,24 @@ async function factsOfAll() {
   return shown;
 }
 
+/** A backup that waits for a lock in this database. */
+async function waitingBackup(database: string) {
+  const running = watched(installation.start("backup"));
+  const admin = postgres.connect();
+  await running.until("the first dump waits for the lock", async () => {
+    const rows = await admin`select from pg_stat_activity where datname = ${database}
+      and wait_event_type = 'Lock'`;
+    return rows.length > 0;
+  });
+  return running;
+}
+
 test("a row that is written when the first dump waits is in none of the later ones", async () => {
   const [first = "", , last = ""] = databases.toSorted();
   const [blocker, writer] = [postgres.connect(first), postgres.connect(last)];
   const session = await blocker.reserve();
   await session.unsafe("begin; lock table entry in access exclusive mode").simple();
-  const running = watched(installation.start("backup"));
-  const admin = postgres.connect();
-  await running.until("the first dump waits for the lock", async () => {
-    const rows = await admin`select from pg_stat_activity where datname = ${first}
-      and wait_event_type = 'Lock'`;
-    return rows.length > 0;
-  });
+  const running = await waitingBackup(first);
   await writer`insert into entry values (6)`;
   await session.unsafe("rollback");
   session.release();
@@ -135,13 +141,7 @@ test("a run that is stopped between the hooks and a dump undoes what the hooks d
   });
   const session = await postgres.connect(first).reserve();
   await session.unsafe("begin; lock table entry in access exclusive mode").simple();
-  const running = watched(installation.start("backup"));
-  const admin = postgres.connect();
-  await running.until("the first dump waits for the lock", async () => {
-    const rows = await admin`select from pg_stat_activity where datname = ${first}
-      and wait_event_type = 'Lock'`;
-    return rows.length > 0;
-  });
+  const running = await waitingBackup(first);
   running.kill("SIGTERM");
   await running.ended;
   await session.unsafe("rollback");

@@ -2,13 +2,11 @@ import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { systemClock } from "../../../src/base/clock.ts";
-import { openCatalog } from "../../../src/catalog/open.ts";
 import { documentedKeys, misfits } from "../../lab/cli-docs.ts";
-import { Installation, localStorage } from "../../lab/installation.ts";
+import { Installation, localStorage, NO_POSTGRES } from "../../lab/installation.ts";
+import { catalogOf } from "../../lab/leftovers.ts";
 import { backupRecord, copyRecord } from "../../suites/catalog/records.ts";
 
-/** These tests do not use PostgreSQL. */
-const NO_POSTGRES = { socket_dir: "", data_dir: "", bin_dir: "", port: 1, user: "u", password: "unused-pw" };
 const MIB = 2 ** 20;
 
 let installation: Installation;
@@ -32,7 +30,7 @@ test("without any copy du says so", async () => {
 test("du shows every database in every storage, the totals and the months", async () => {
   const path = join(installation.directory, "state/catalog.db");
   {
-    await using catalog = await openCatalog({ type: "sqlite", path }, { clock: systemClock });
+    await using catalog = await catalogOf(installation);
     for (const [database, day, bytes, usb] of [
       ["app", "01", 3 * MIB, "CONFIRMED"],
       ["app", "02", 4 * MIB, "HIDDEN"],

@@ -1,14 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { join } from "node:path";
 import { systemClock } from "../../../src/base/clock.ts";
-import { openCatalog } from "../../../src/catalog/open.ts";
 import type { BackupRecord, CopyState } from "../../../src/catalog/records.ts";
-import { Installation, localStorage, runProgram } from "../../lab/installation.ts";
+import { Installation, localStorage, NO_POSTGRES, runProgram } from "../../lab/installation.ts";
+import { catalogOf } from "../../lab/leftovers.ts";
 import { onTerminal, screenOf } from "../../lab/machine/terminal.ts";
 import { backupRecord, copyRecord, tombstoneOf } from "../../suites/catalog/records.ts";
 
-/** These tests do not use PostgreSQL. */
-const NO_POSTGRES = { socket_dir: "", data_dir: "", bin_dir: "", port: 1, user: "u", password: "unused-pw" };
 const HOUR = 3_600_000;
 
 let installation: Installation;
@@ -38,8 +35,7 @@ function hoursAgo(hours: number): string {
 
 /** Writes a finished backup directly into the catalog. */
 async function insert(change: Partial<BackupRecord>, copies: Record<string, CopyState>): Promise<void> {
-  const path = join(installation.directory, "state/catalog.db");
-  await using catalog = await openCatalog({ type: "sqlite", path }, { clock: systemClock });
+  await using catalog = await catalogOf(installation);
   const backup = backupRecord({ status: "VERIFIED", ...change });
   await catalog.insertBackup(backup);
   for (const [storage, state] of Object.entries(copies))
@@ -94,8 +90,7 @@ describe("list chooses backups", () => {
   });
 
   test("removed ones, too", async () => {
-    const path = join(installation.directory, "state/catalog.db");
-    await using catalog = await openCatalog({ type: "sqlite", path }, { clock: systemClock });
+    await using catalog = await catalogOf(installation);
     for (const [database, day] of [
       ["gone", "05"],
       ["gone2", "06"],

@@ -1,16 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chmod, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { systemClock } from "../../../src/base/clock.ts";
-import { openCatalog } from "../../../src/catalog/open.ts";
 import type { BackupRecord } from "../../../src/catalog/records.ts";
-import { Installation, localStorage, programWords, runProgram } from "../../lab/installation.ts";
+import { Installation, localStorage, NO_POSTGRES, programWords, runProgram } from "../../lab/installation.ts";
+import { catalogOf } from "../../lab/leftovers.ts";
 import { readSlowly } from "../../lab/machine/slow-reader.ts";
 import { onTerminal, screenOf } from "../../lab/machine/terminal.ts";
 import { backupRecord, copyRecord } from "../../suites/catalog/records.ts";
 
-/** These tests do not use PostgreSQL. */
-const NO_POSTGRES = { socket_dir: "", data_dir: "", bin_dir: "", port: 1, user: "u", password: "unused-pw" };
 const ODD = "evil\u001b[31m\nname\u009b2J";
 const IDS = ["aaaaaaaa-1000-4000-8000-000000000000", "aaaaaaab-2000-4000-8000-000000000000"];
 const ODD_ID = "bbbbbbbb-3000-4000-8000-000000000000";
@@ -27,8 +24,7 @@ afterAll(() => installation[Symbol.asyncDispose]());
 
 /** Writes finished backups directly into the catalog. */
 async function insert(...changes: Partial<BackupRecord>[]): Promise<void> {
-  const path = join(installation.directory, "state/catalog.db");
-  await using catalog = await openCatalog({ type: "sqlite", path }, { clock: systemClock });
+  await using catalog = await catalogOf(installation);
   for (const change of changes) {
     const backup = backupRecord({
       status: "PARTIAL",

@@ -1,13 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { join } from "node:path";
-import { systemClock } from "../../../src/base/clock.ts";
-import { openCatalog } from "../../../src/catalog/open.ts";
-import { Installation, localStorage, runProgram } from "../../lab/installation.ts";
+import { Installation, localStorage, NO_POSTGRES, runProgram } from "../../lab/installation.ts";
+import { catalogOf } from "../../lab/leftovers.ts";
 import { onTerminal, screenOf } from "../../lab/machine/terminal.ts";
 import { alertRecord, backupRecord, copyRecord } from "../../suites/catalog/records.ts";
 
-/** These tests do not use PostgreSQL. */
-const NO_POSTGRES = { socket_dir: "", data_dir: "", bin_dir: "", port: 1, user: "u", password: "unused-pw" };
 const ID = "cccccccc-1000-4000-8000-000000000000";
 const NAME = "customers_of_the_european_production_cluster_with_a_long_name_2026";
 
@@ -18,8 +14,7 @@ beforeAll(async () => {
     databases: ["*"],
     storages: (directory) => [localStorage("disk", directory)],
   });
-  const path = join(installation.directory, "state/catalog.db");
-  await using catalog = await openCatalog({ type: "sqlite", path }, { clock: systemClock });
+  await using catalog = await catalogOf(installation);
   const backup = backupRecord({
     ...{ id: ID, database: NAME, status: "VERIFIED", started_at: "2026-07-01T22:30:00.000Z" },
     finished_at: "2026-07-01T22:30:05.000Z",

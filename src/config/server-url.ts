@@ -21,10 +21,18 @@ export interface ServerUrl {
 export const HOST_PATTERN = /^(?:\/[^,]*|[A-Za-z0-9._:%-]+)$/;
 
 /** The libpq parameters that a URL may have. Others are refused, not ignored. */
-const PARAMETERS = ["host", "port", "sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout"];
+export const URL_PARAMETERS = [
+  "host",
+  "port",
+  "sslmode",
+  "sslrootcert",
+  "sslcert",
+  "sslkey",
+  "connect_timeout",
+];
 
 export const serverUrl: Leaf<ServerUrl> = leaf(
-  `a URL such as "postgresql://user:password@host:5432/postgres?sslmode=require" (one host; reserved signs such as @ / # % in the password as %40 %2F %23 %25; parameters ${PARAMETERS.join(", ")})`,
+  `a URL such as "postgresql://user:password@host:5432/postgres?sslmode=require" (one host; reserved signs such as @ / # % in the password as %40 %2F %23 %25; parameters ${URL_PARAMETERS.join(", ")})`,
   (value) => (typeof value === "string" ? parseServerUrl(value) : undefined),
   { isShown: false },
 );
@@ -44,7 +52,7 @@ export function parseServerUrl(text: string): ServerUrl | undefined {
 
 function connectionOf(url: URL): ServerUrl | undefined {
   const parameters = new Map(url.searchParams);
-  if (![...parameters.keys()].every((name) => PARAMETERS.includes(name))) return undefined;
+  if (![...parameters.keys()].every((name) => URL_PARAMETERS.includes(name))) return undefined;
   const hosts = [decodeURIComponent(url.hostname).replace(/^\[(.*)\]$/, "$1"), parameters.get("host") ?? ""];
   const [host, ...others] = hosts.filter((given) => given !== "");
   const port = url.port || parameters.get("port");

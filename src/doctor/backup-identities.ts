@@ -1,5 +1,5 @@
-import { plural } from "../base/text/amounts.ts";
 import type { SealedBackups } from "../catalog/recovery-kits.ts";
+import { sealedText } from "../jobs/recovery-kit/secrets-page.ts";
 import type { IdentityFacts } from "../sealed/identity.ts";
 import type { Seen } from "./finding.ts";
 import { ok, warning } from "./finding.ts";
@@ -18,7 +18,7 @@ export function lookAtNeededIdentities(
 }
 
 function needed(of: SealedBackups, recipients: readonly string[], identity: KnownIdentity): Seen {
-  const need = `${backupsText(of)} ${of.backups === 1 ? "needs" : "need"} the identity of ${recipients.join(" or ")}`;
+  const need = `${sealedText(of)} ${of.backups === 1 ? "needs" : "need"} the identity of ${recipients.join(" or ")}`;
   if (identity === "elsewhere") return ok(`${need}, which is not on this host`);
   if (identity === "protected")
     return ok(`${need}; not checked: the identity file is protected by a passphrase`);
@@ -35,7 +35,7 @@ function needed(of: SealedBackups, recipients: readonly string[], identity: Know
  * cannot be the one that it was sealed to.
  */
 function unrecorded(of: SealedBackups, identity: KnownIdentity): Seen {
-  const start = `${backupsText(of)} without recorded recipients`;
+  const start = `${sealedText(of)} without recorded recipients`;
   if (typeof identity === "string") return ok(`${start}: they need an identity from that time`);
   const candidates = identity.filter(
     ({ createdAt }) => createdAt === undefined || new Date(createdAt) <= new Date(of.last_started_at),
@@ -48,10 +48,4 @@ function unrecorded(of: SealedBackups, identity: KnownIdentity): Seen {
     `${start}: every identity in the file is newer than they are`,
     "add the identity from that time to the identity file; pg321 verify --all shows which backups open",
   );
-}
-
-/** `12 backups (2026-11-01 to 2026-11-23)` */
-function backupsText({ backups, first_started_at, last_started_at }: SealedBackups): string {
-  const [first, last] = [first_started_at.slice(0, 10), last_started_at.slice(0, 10)];
-  return `${plural(backups, "backup")} (${first === last ? first : `${first} to ${last}`})`;
 }

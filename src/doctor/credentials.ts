@@ -1,5 +1,6 @@
-import { access, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { exists } from "../base/files/missing.ts";
 import type { Seen } from "./finding.ts";
 import { warning } from "./finding.ts";
 
@@ -17,13 +18,13 @@ export async function lookAtCredentials(
   files: readonly string[],
   { handedOver = HANDED_OVER, loaded = LOADED } = {},
 ): Promise<Seen[]> {
-  if (!(await isThere(handedOver))) return [];
+  if (!(await exists(handedOver))) return [];
   const seen = files
     .filter((file) => dirname(file) === loaded)
     .map(async (file) => {
       const name = basename(file);
       // The unit loads this one by its name, from a place that only systemd knows.
-      if (await isThere(join(handedOver, name))) return [];
+      if (await exists(join(handedOver, name))) return [];
       const [now, copy] = await Promise.all([bytesOf(file), bytesOf(join(handedOver, `${PREFIX}${name}`))]);
       if (now === undefined || (copy !== undefined && now.equals(copy))) return [];
       const hint = "systemd passes credentials on only when the service starts: systemctl restart pg321";
@@ -34,13 +35,6 @@ export async function lookAtCredentials(
       return [warning(what, hint)];
     });
   return (await Promise.all(seen)).flat();
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 async function bytesOf(path: string): Promise<Buffer | undefined> {

@@ -2,6 +2,7 @@ import type { Stats } from "node:fs";
 import { lstat, mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf, Pg321Error } from "../base/errors.ts";
+import { ignoring } from "../base/files/missing.ts";
 import { requireAnswer } from "../base/files/place.ts";
 import { isClusterDirectory, isInUse, isLeft, makerOfDirectory } from "../base/files/private-files.ts";
 import type { Log } from "../base/log.ts";
@@ -63,7 +64,7 @@ export async function removeLeftDirectories(
     const maker = makerOfDirectory(name);
     if (maker === undefined) continue;
     const directory = join(path, name);
-    const stats = await lstat(directory).catch(ignoreMissing);
+    const stats = await lstat(directory).catch(ignoring("ENOENT"));
     // Anybody can create a directory with such a name in /tmp, but only we can create one that is ours and private.
     if (!stats || !(isPrivate(stats) || isClusterOfRoot(name, stats))) continue;
     if (!isLeft(directory) && isInUse(maker, stats.mtimeMs)) continue;
@@ -81,7 +82,7 @@ export async function removeLeftDirectories(
 /** Whether a directory is pg321's own: owned by its user, closed to all others, and marked by pg321. */
 export async function isOwnTempDir(path: string): Promise<boolean> {
   if (!isPrivate(await stat(path))) return false;
-  const mark = await lstat(join(path, MARK)).catch(ignoreMissing);
+  const mark = await lstat(join(path, MARK)).catch(ignoring("ENOENT"));
   return mark?.isFile() === true && isOurs(mark);
 }
 
@@ -96,8 +97,4 @@ function isClusterOfRoot(name: string, stats: Stats): boolean {
 
 function isOurs({ uid }: Stats): boolean {
   return uid === process.geteuid?.();
-}
-
-function ignoreMissing(error: NodeJS.ErrnoException): undefined {
-  if (error.code !== "ENOENT") throw error;
 }

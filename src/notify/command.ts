@@ -1,13 +1,9 @@
 import type { CommandConfig } from "../config/config.ts";
+import { COMMAND_ENVIRONMENT } from "../stream/command-environment.ts";
 import { ChildError, feedChild } from "../stream/process.ts";
 import type { Notice } from "./notice.ts";
 import type { Notifier } from "./notifier.ts";
 import { deliveryError } from "./notifier.ts";
-
-const ENVIRONMENT = {
-  PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-  LANG: "C.UTF-8",
-};
 
 /** Discards its stdout, which a daemon that it starts might hold open. */
 const SILENTLY = ["/bin/sh", "-c", 'exec "$0" "$@" >/dev/null'];
@@ -26,7 +22,10 @@ export class CommandNotifier implements Notifier {
   async send(notice: Notice, signal: AbortSignal): Promise<void> {
     const { argv } = this.#config;
     try {
-      await feedChild({ argv: [...SILENTLY, ...argv], env: { ...ENVIRONMENT }, signal }, jsonLine(notice));
+      await feedChild(
+        { argv: [...SILENTLY, ...argv], env: { ...COMMAND_ENVIRONMENT }, signal },
+        jsonLine(notice),
+      );
     } catch (error) {
       signal.throwIfAborted();
       throw commandError(error);

@@ -1,4 +1,5 @@
 import { countText, durationText, sizeText } from "../base/text/amounts.ts";
+import { capital } from "../base/text/capital.ts";
 import { backupWord, copyWord } from "../base/text/states.ts";
 
 /** Names that do not speak for themselves without their unit. */
@@ -94,8 +95,4 @@ function labelOf(name: string): string {
 /** To the second, in UTC. */
 export function timeText(at: string): string {
   return `${at.slice(0, 19).replace("T", " ")} UTC`;
-}
-
-function capital(text: string): string {
-  return text.slice(0, 1).toUpperCase() + text.slice(1);
 }

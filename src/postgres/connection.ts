@@ -10,6 +10,7 @@ import { homeDirectory, userName } from "../base/process/become-user.ts";
 import { Secret } from "../base/secret.ts";
 import type { ServerConfig } from "../config/config.ts";
 import { SSL_MODES } from "../config/config.ts";
+import { URL_PARAMETERS } from "../config/server-url.ts";
 import { databaseError } from "./errors.ts";
 import { passwordOfFile } from "./passfile.ts";
 import { tlsOf } from "./tls.ts";
@@ -44,7 +45,6 @@ const QUERY_CANCELED = "57014";
 /** Some versions lack some of these. `lock_timeout` is left as it is, to bound waits for locks. */
 const OTHER_TIMEOUTS = ["transaction_timeout", "idle_session_timeout", "idle_in_transaction_session_timeout"];
 const NO_HOST = "_";
-const URL_PARAMETERS = ["host", "port", "sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout"];
 
 export function endpointOf(server: ServerConfig, database = server.maintenance_database): Endpoint {
   return { ...server, label: `server "${server.name}"`, database };

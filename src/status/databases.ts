@@ -13,7 +13,7 @@ import { leftOutOf, leftOutText } from "../postgres/counts/left-out.ts";
 import { failureSince, serverFailures } from "./last-attempt.ts";
 import type { DatabaseCopiesStatus, DatabaseStatus, GoodBackupStatus, RestoreTestStatus } from "./report.ts";
 import { restoreTestStatuses, testedName } from "./restore-tests.ts";
-import { markStatuses, type RuleRecords, ruleRecords } from "./rule-facts.ts";
+import { databaseKey, markStatuses, type RuleRecords, ruleRecords } from "./rule-facts.ts";
 import type { StatusSource, TimedSchedule } from "./source.ts";
 
 /** A newest good backup older than this many intervals makes its database stale. */
@@ -49,12 +49,14 @@ export async function databaseStatuses(
   now: Date,
 ): Promise<DatabaseStatus[]> {
   const { catalog } = source;
-  const records = new Map((await catalog.overview.databases()).map((record) => [nameOf(record), record]));
+  const records = new Map(
+    (await catalog.overview.databases()).map((record) => [databaseKey(record), record]),
+  );
   const dumps = latest.filter((one) => !isGlobalsPlace(one));
-  const latestOf = new Map(dumps.map((backups) => [nameOf(backups), backups]));
+  const latestOf = new Map(dumps.map((backups) => [databaseKey(backups), backups]));
   // Adopted backups may belong to databases that were never listed on a server.
   for (const [name, backups] of latestOf) if (!records.has(name)) records.set(name, recordOf(backups));
-  const totals = Map.groupBy(await catalog.overview.copyTotals(now), nameOf);
+  const totals = Map.groupBy(await catalog.overview.copyTotals(now), databaseKey);
   const abandoned = await abandonedBackups(source, now);
   const failures = await serverFailures(catalog);
   const rule = await ruleRecords(source);
@@ -64,8 +66,8 @@ export async function databaseStatuses(
   for (const [index, record] of [...records.values()].sort(byName).entries()) {
     // There may be thousands of databases, and the endpoint must answer other requests meanwhile.
     if (index % DATABASES_AT_ONCE === DATABASES_AT_ONCE - 1) await setImmediate();
-    const { good = null, ended = null } = latestOf.get(nameOf(record)) ?? {};
-    const attempt = newer(ended, abandoned.get(nameOf(record)) ?? null, now);
+    const { good = null, ended = null } = latestOf.get(databaseKey(record)) ?? {};
+    const attempt = newer(ended, abandoned.get(databaseKey(record)) ?? null, now);
     const goodCopies = good ? await catalog.copies(good.id) : [];
     const facts: Facts = {
       record: withGone(source, record),
@@ -75,7 +77,7 @@ export async function databaseStatuses(
       goodCopies,
       leftOut: leftOutText(leftOutOf(good?.facts)),
       storages: goodCopies.filter((copy) => copy.state === "CONFIRMED").map(({ storage }) => storage),
-      totals: totals.get(nameOf(record)) ?? [],
+      totals: totals.get(databaseKey(record)) ?? [],
       schedule: backupEntry(schedules, record.server, record.database),
       restoreTest: tests.get(testedName(record)) ?? null,
     };
@@ -189,8 +191,8 @@ async function abandonedBackups(source: StatusSource, now: Date): Promise<Map<st
   const found = new Map<string, BackupRecord>();
   for (const backup of await source.catalog.backups({ status: ["RUNNING"] })) {
     if (await isLeased(source, backup)) continue;
-    const newest = newer(found.get(nameOf(backup)) ?? null, { ...backup, status: "INTERRUPTED" }, now);
-    if (newest) found.set(nameOf(backup), newest);
+    const newest = newer(found.get(databaseKey(backup)) ?? null, { ...backup, status: "INTERRUPTED" }, now);
+    if (newest) found.set(databaseKey(backup), newest);
   }
   return found;
 }
@@ -222,11 +224,7 @@ function newer(left: BackupRecord | null, right: BackupRecord | null, now: Date)
   return newestOf(newestFirst, ({ started_at }) => new Date(started_at), now) ?? null;
 }
 
-function nameOf({ server, database }: { server: string; database: string }): string {
-  return JSON.stringify([server, database]);
-}
-
 function byName(left: DatabaseRecord, right: DatabaseRecord): number {
-  const [a, b] = [left, right].map(nameOf) as [string, string];
+  const [a, b] = [left, right].map(databaseKey) as [string, string];
   return a < b ? -1 : 1;
 }

@@ -9,6 +9,7 @@ import { markName } from "../rule/words.ts";
 import { wantedOf } from "../storage/immutability.ts";
 import { databaseStatuses } from "./databases.ts";
 import type { DatabaseStatus } from "./report.ts";
+import { databaseKey } from "./rule-facts.ts";
 
 /**
  * Judges the marks of all databases, records those that have changed, and raises or resolves the alerts about lost ones.
@@ -21,11 +22,11 @@ export async function settleMarks(context: JobContext): Promise<void> {
     const timetable = timetableOf(config, now).map((entry) => ({ ...entry, nextRunAt: null }));
     const latest = await catalog.overview.latestBackups(now);
     const databases = await databaseStatuses(context, timetable, latest, now);
-    const before = Map.groupBy(await catalog.ruleMarks.list(), nameOf);
-    const changed = databases.filter((one) => hasChanged(one.marks, before.get(nameOf(one)) ?? []));
-    const known = new Set(databases.map(nameOf));
+    const before = Map.groupBy(await catalog.ruleMarks.list(), databaseKey);
+    const changed = databases.filter((one) => hasChanged(one.marks, before.get(databaseKey(one)) ?? []));
+    const known = new Set(databases.map(databaseKey));
     const removed = [...before.values()].flatMap(([first]) =>
-      first !== undefined && !known.has(nameOf(first)) ? [{ ...first, marks: [] }] : [],
+      first !== undefined && !known.has(databaseKey(first)) ? [{ ...first, marks: [] }] : [],
     );
     const changes = [...changed, ...removed];
     if (changes.length > 0) await catalog.ruleMarks.replace(changes);
@@ -84,8 +85,4 @@ function resolution(databases: readonly DatabaseStatus[], name: string): string 
   const held = one.marks.filter(({ state }) => state === "held");
   const digits = held.map(({ demanded }) => demanded).join("-");
   return `${name} has no lost mark of 3-2-1-1-0 any more${held.length === 0 ? "" : `; it holds ${digits}`}`;
-}
-
-function nameOf({ server, database }: { server: string; database: string }): string {
-  return JSON.stringify([server, database]);
 }

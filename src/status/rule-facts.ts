@@ -33,8 +33,8 @@ export async function ruleRecords(source: Pick<StatusSource, "catalog" | "config
     if (counted) tests.push(counted);
   }
   return {
-    marks: Map.groupBy(await catalog.ruleMarks.list(), keyOf),
-    tests: new Map(tests.map((test) => [keyOf(test), test])),
+    marks: Map.groupBy(await catalog.ruleMarks.list(), databaseKey),
+    tests: new Map(tests.map((test) => [databaseKey(test), test])),
     testErrors: await testErrors(source),
     probes: probesInForce(await catalog.lockProbes.latest(), config.storage),
     full: (await catalog.overview.storages()).flatMap(({ name, free_bytes }) => {
@@ -47,7 +47,7 @@ export async function ruleRecords(source: Pick<StatusSource, "catalog" | "config
 
 /** Results that another host has left do not count: this host cannot remove their cause. */
 async function testErrors({ catalog }: Pick<StatusSource, "catalog">): Promise<Map<string, string>> {
-  const byDatabase = Map.groupBy(await catalog.restoreTests.list({ limit: TESTS_MAX }), keyOf);
+  const byDatabase = Map.groupBy(await catalog.restoreTests.list({ limit: TESTS_MAX }), databaseKey);
   const errors = new Map<string, string>();
   for (const [key, [newest]] of byDatabase)
     if (newest?.outcome === "ERROR" && newest.prover === null) errors.set(key, newest.error ?? "unknown");
@@ -88,7 +88,7 @@ export function markStatuses(
   now: Date,
 ): MarkStatus[] {
   if (record.gone_at !== null) return [];
-  const before = records.marks.get(keyOf(record)) ?? [];
+  const before = records.marks.get(databaseKey(record)) ?? [];
   const had = before.flatMap(({ rule, state }) => (state === "held" || state === "lost" ? rule : []));
   const marks = marksOf({
     now,
@@ -103,8 +103,8 @@ export function markStatuses(
     had,
     staleAfterMs,
     isLive: !isServerFailing,
-    test: records.tests.get(keyOf(record)) ?? null,
-    testError: records.testErrors.get(keyOf(record)) ?? null,
+    test: records.tests.get(databaseKey(record)) ?? null,
+    testError: records.testErrors.get(databaseKey(record)) ?? null,
   });
   const told = marks.map((one) =>
     one.rule === "copies" && leftOut !== undefined && one.state === "held"
@@ -136,6 +136,6 @@ function storagesOf(
   return config.storage.filter(({ name }) => used.has(name));
 }
 
-function keyOf({ server, database }: { server: string; database: string }): string {
+export function databaseKey({ server, database }: { server: string; database: string }): string {
   return JSON.stringify([server, database]);
 }

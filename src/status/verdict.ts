@@ -3,6 +3,7 @@ import { GONE_KEY, PATTERN_KEY } from "../alerts/selection-alerts.ts";
 import { ageMs } from "../base/clock.ts";
 import { DAY_MS } from "../base/limits.ts";
 import { plural } from "../base/text/amounts.ts";
+import { capital } from "../base/text/capital.ts";
 import { isEndedByHand } from "../base/text/states.ts";
 import { markName } from "../rule/words.ts";
 import { notifierProblems } from "./notifiers.ts";
@@ -258,8 +259,4 @@ function named(databases: readonly Pick<DatabaseStatus, "server" | "database">[]
   const rest = databases.length - names.length;
   const last = rest > 0 ? plural(rest, "other database") : names.pop();
   return names.length === 0 ? `database ${last}` : `databases ${names.join(", ")} and ${last}`;
-}
-
-function capital(text: string): string {
-  return text.slice(0, 1).toUpperCase() + text.slice(1);
 }

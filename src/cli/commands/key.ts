@@ -1,6 +1,6 @@
-import { access } from "node:fs/promises";
 import { resolve } from "node:path";
 import { Pg321Error } from "../../base/errors.ts";
+import { exists } from "../../base/files/missing.ts";
 import { Secret } from "../../base/secret.ts";
 import type { EncryptionConfig } from "../../config/config.ts";
 import { ConfigError } from "../../config/problems.ts";
@@ -142,13 +142,6 @@ async function generate(invocation: Invocation): Promise<number> {
     ].join("\n"),
   );
   return 0;
-}
-
-function exists(file: string): Promise<boolean> {
-  return access(file).then(
-    () => true,
-    () => false,
-  );
 }
 
 async function requireFree(file: string): Promise<void> {

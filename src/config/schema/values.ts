@@ -1,6 +1,7 @@
 import { constants } from "node:fs";
 import { access, readFile } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
+import { exists } from "../../base/files/missing.ts";
 import { exactText } from "../../base/text/utf8.ts";
 
 /** Where values from outside the config file come from. */
@@ -159,14 +160,6 @@ async function fetchCredential(
     );
   }
   return readText(file, origin);
-}
-
-/** False also if this user may not see the file. */
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 const OUTSIDE_BYTES_MAX = 64 * 1024;

@@ -3,7 +3,7 @@ import { hooksFor } from "../../config/database/settings.ts";
 import type { JobContext } from "../context.ts";
 import { databaseContext } from "../database-context.ts";
 import { BegunBackup } from "./begun-backup.ts";
-import type { Target } from "./targets.ts";
+import { type Target, targetKey } from "./targets.ts";
 
 /**
  * The backups of databases with `pre_backup` hooks whose snapshots are taken together (`group = "consistent"`): the hooks
@@ -34,9 +34,9 @@ export class BegunAhead implements AsyncDisposable {
       const { server, database } = target;
       const own = databaseContext(context, server.name, database);
       try {
-        ahead.#begun.set(keyOf(target), await BegunBackup.begin(own, runId, server, { database }));
+        ahead.#begun.set(targetKey(target), await BegunBackup.begin(own, runId, server, { database }));
       } catch (error) {
-        ahead.#failures.set(keyOf(target), error);
+        ahead.#failures.set(targetKey(target), error);
       }
     });
     if (!context.signal.aborted) return ahead;
@@ -45,12 +45,12 @@ export class BegunAhead implements AsyncDisposable {
   }
 
   hasFailed(target: Target): boolean {
-    return this.#failures.has(keyOf(target));
+    return this.#failures.has(targetKey(target));
   }
 
   /** The backup of a database, whose caller disposes of it; undefined the second time. Throws why it could not begin, once. */
   take(target: Target): BegunBackup | undefined {
-    const key = keyOf(target);
+    const key = targetKey(target);
     if (this.#failures.has(key)) {
       const failure = this.#failures.get(key);
       this.#failures.delete(key);
@@ -68,5 +68,3 @@ export class BegunAhead implements AsyncDisposable {
     await Promise.allSettled(left.map((begun) => begun[Symbol.asyncDispose]()));
   }
 }
-
-const keyOf = ({ server, database }: Target) => `${server.name}/${database}`;

@@ -8,6 +8,7 @@ import type { HookConfig, HookKind } from "../../config/database/hooks.ts";
 import { hooksFor } from "../../config/database/settings.ts";
 import { connectWithin } from "../../postgres/bounded-connection.ts";
 import { endpointOf } from "../../postgres/connection.ts";
+import { COMMAND_ENVIRONMENT } from "../../stream/command-environment.ts";
 import { GroupEnded, runGroup } from "../../stream/process-group.ts";
 import type { JobContext } from "../context.ts";
 import type { HookRun, HookRuns } from "./hook-runs.ts";
@@ -21,11 +22,6 @@ const SECRET_CHARACTERS_MIN = 4;
 
 /** Columns of SQL and of programs stay apart. */
 const TAB = "    ";
-
-const ENVIRONMENT = {
-  PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-  LANG: "C.UTF-8",
-};
 
 /** The hooks around the backup of one database, and their record. */
 export class BackupHooks {
@@ -150,7 +146,7 @@ export class BackupHooks {
   #environment(kind: HookKind, outcome: string): Record<string, string> {
     const { server, database, id, run_id } = this.#backup;
     return {
-      ...ENVIRONMENT,
+      ...COMMAND_ENVIRONMENT,
       PG321_HOOK: kind,
       PG321_SERVER: server,
       PG321_DATABASE: database,

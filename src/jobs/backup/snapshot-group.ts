@@ -4,7 +4,7 @@ import { connect, endpointOf } from "../../postgres/connection.ts";
 import type { Snapshot } from "../../postgres/counts/snapshot.ts";
 import { openSnapshot } from "../../postgres/counts/snapshot.ts";
 import type { JobContext } from "../context.ts";
-import type { Target } from "./targets.ts";
+import { type Target, targetKey } from "./targets.ts";
 
 /** Each dump needs a connection to look at the server, and then one for pg_dump, beside its snapshot's. */
 const CONNECTIONS_OF_A_DUMP = 2;
@@ -37,9 +37,9 @@ export class GroupedSnapshots implements AsyncDisposable {
       ({ server }) => server,
     );
     for (const [server, members] of groups) {
-      const all = new Set([...(seen.get(server.name) ?? []), ...members.map(keyOf)]);
+      const all = new Set([...(seen.get(server.name) ?? []), ...members.map(targetKey)]);
       seen.set(server.name, all);
-      if (members.length < all.size) for (const member of members) grouped.#apart.add(keyOf(member));
+      if (members.length < all.size) for (const member of members) grouped.#apart.add(targetKey(member));
       if (members.length > 1) await grouped.#openGroup(context, server, members);
     }
     context.signal.throwIfAborted();
@@ -48,7 +48,7 @@ export class GroupedSnapshots implements AsyncDisposable {
 
   /** The snapshot of a database, whose caller closes it; undefined the second time, and without a group. */
   take(target: Target): Snapshot | undefined {
-    const key = keyOf(target);
+    const key = targetKey(target);
     const snapshot = this.#snapshots.get(key);
     this.#snapshots.delete(key);
     if (snapshot) this.#taken.add(key);
@@ -60,7 +60,7 @@ export class GroupedSnapshots implements AsyncDisposable {
   warningOf(target: Target): string | undefined {
     const { server, kind = "dump" } = target;
     if (kind !== "dump") return undefined;
-    const isApart = this.#apart.has(keyOf(target));
+    const isApart = this.#apart.has(targetKey(target));
     const why = this.#missed.get(server.name) ?? (isApart ? "the dump was repeated" : undefined);
     return why === undefined ? undefined : `not of one moment with the other databases of the server: ${why}`;
   }
@@ -94,7 +94,7 @@ export class GroupedSnapshots implements AsyncDisposable {
     }
     for (const [i, target] of members.entries()) {
       const snapshot = taken[i];
-      if (snapshot) this.#snapshots.set(keyOf(target), snapshot);
+      if (snapshot) this.#snapshots.set(targetKey(target), snapshot);
     }
     const times = taken.map(({ moment }) => Date.parse(moment.taken_at));
     const spread_ms = Math.max(...times) - Math.min(...times);
@@ -108,8 +108,6 @@ export class GroupedSnapshots implements AsyncDisposable {
     await Promise.allSettled(left.map((snapshot) => snapshot[Symbol.asyncDispose]()));
   }
 }
-
-const keyOf = ({ server, database }: Target) => `${server.name}/${database}`;
 
 async function holdConnection(
   server: ServerConfig,

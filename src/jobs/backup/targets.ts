@@ -20,6 +20,10 @@ export interface Target {
   kind?: BackupKind;
 }
 
+export function targetKey({ server, database }: Target): string {
+  return `${server.name}/${database}`;
+}
+
 /**
  * A server that could not be asked or has no selected database, or, with `database`, a configured database that does
  * not exist.

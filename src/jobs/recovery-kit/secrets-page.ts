@@ -60,7 +60,7 @@ function keptAt(recipient: string, { identityFile, identities }: KitFacts): stri
 }
 
 /** `12 backups (2026-11-01 to 2026-11-23)` */
-function sealedText({ backups, first_started_at, last_started_at }: SealedBackups): string {
+export function sealedText({ backups, first_started_at, last_started_at }: SealedBackups): string {
   const [first, last] = [first_started_at.slice(0, 10), last_started_at.slice(0, 10)];
   return `${plural(backups, "backup")} (${first === last ? first : `${first} to ${last}`})`;
 }

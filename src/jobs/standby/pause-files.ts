@@ -1,6 +1,7 @@
 import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
+import { ignoring } from "../../base/files/missing.ts";
 import type { ProcessIdentity } from "../../base/process/identity.ts";
 import { fateOf, isSameProcess, processIdentity } from "../../base/process/identity.ts";
 
@@ -79,22 +80,18 @@ export function removePauseFile(path: string): Promise<void> {
  * pause that cannot be seen must not count as none.
  */
 export async function pauseFiles(stateDir: string, now: Date): Promise<PauseFile[]> {
-  const names = (await readdir(directoryIn(stateDir)).catch(ignoreMissing)) ?? [];
+  const names = (await readdir(directoryIn(stateDir)).catch(ignoring("ENOENT"))) ?? [];
   const files = await Promise.all(names.map((name) => pauseFile(join(directoryIn(stateDir), name), now)));
   return files.filter((file) => file !== undefined);
 }
 
 async function pauseFile(path: string, now: Date): Promise<PauseFile | undefined> {
   // Another process may just have ended the pause.
-  const text = await readFile(path, "utf8").catch(ignoreMissing);
+  const text = await readFile(path, "utf8").catch(ignoring("ENOENT"));
   const parsed = v.safeParse(fileSchema, text);
   if (!parsed.success) return undefined;
   const { server, process, until_ms } = parsed.output;
   return { path, server, isHeld: !path.endsWith(ENDED) && isNeeded(path, process, until_ms, now) };
-}
-
-function ignoreMissing(error: NodeJS.ErrnoException): undefined {
-  if (error.code !== "ENOENT") throw error;
 }
 
 function isNeeded(path: string, owner: ProcessIdentity, untilMs: number, now: Date): boolean {

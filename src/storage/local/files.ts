@@ -2,19 +2,7 @@ import { constants } from "node:fs";
 import { open, rmdir, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import { Pg321Error } from "../../base/errors.ts";
-
-/** The `code` of an error of the operating system, such as `ENOENT`. */
-export function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
-}
-
-/** For `catch`: returns undefined for errors with these codes, rethrows others. */
-export function ignoring(...codes: string[]): (error: unknown) => undefined {
-  return (error) => {
-    if (!codes.includes(codeOf(error) ?? "")) throw error;
-    return undefined;
-  };
-}
+import { codeOf, ignoring } from "../../base/files/missing.ts";
 
 /** Makes the entries of a directory durable, and those of each directory above it up to the root. */
 export async function syncDirectories(root: string, directory: string): Promise<void> {

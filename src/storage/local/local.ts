@@ -2,6 +2,7 @@ import { constants, type Stats } from "node:fs";
 import { lstat, open, readdir, realpath, statfs } from "node:fs/promises";
 import { dirname, join, normalize } from "node:path";
 import { Pg321Error } from "../../base/errors.ts";
+import { ignoring } from "../../base/files/missing.ts";
 import { placeAt } from "../../base/files/place.ts";
 import { MIB } from "../../base/limits.ts";
 import { sizeText } from "../../base/text/amounts.ts";
@@ -12,7 +13,7 @@ import { checkKey, compareKeys } from "../key.ts";
 import type { PlaceNames } from "../place.ts";
 import { placeOfDirectory } from "../place.ts";
 import type { LockAnswer, PutOptions, Removal, Storage, StoredObject } from "../storage.ts";
-import { ignoring, localError, removeFile } from "./files.ts";
+import { localError, removeFile } from "./files.ts";
 import { isTemporary, temporaryPath, writeObject } from "./put.ts";
 
 const READ_BYTES = MIB;

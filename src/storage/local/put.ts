@@ -3,12 +3,13 @@ import { constants, type Stats } from "node:fs";
 import { type FileHandle, link, lstat, mkdir, open, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Pg321Error } from "../../base/errors.ts";
+import { codeOf, ignoring } from "../../base/files/missing.ts";
 import { MIB } from "../../base/limits.ts";
 import { twoSizes } from "../../base/text/amounts.ts";
 import type { Part } from "../../stream/part.ts";
 import { KeyTaken, RESERVED_NAME } from "../key.ts";
 import { pullParts } from "../pull.ts";
-import { codeOf, ignoring, removeFile, syncDirectories } from "./files.ts";
+import { removeFile, syncDirectories } from "./files.ts";
 
 /**
  * This much may be dirty in the page cache before it is flushed in the background. Without it the fsync at the end

@@ -1,4 +1,4 @@
-import { Pg321Error } from "../../base/errors.ts";
+import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { MINUTE_MS } from "../../base/limits.ts";
 import { CA_FILE_HINT, isCertificateCode } from "../../base/network/certificates.ts";
 import { isProxyRefusal, loginRefusal, PROXY_LOGIN_STATUS, proxyProblem } from "../../base/network/proxy.ts";
@@ -29,11 +29,7 @@ export function isRetryable(error: unknown): boolean {
   const { code, status } = failureOf(error);
   if (RETRYABLE_CODES.includes(code)) return true;
   if (status !== undefined && status >= 300) return RETRYABLE_STATUS.includes(status);
-  return !isCertificateCode(code) && !isProxyRefusal({ code, message: wordsOf(error) });
-}
-
-function wordsOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return !isCertificateCode(code) && !isProxyRefusal({ code, message: messageOf(error) });
 }
 
 /** Where the request went. */
@@ -139,7 +135,7 @@ function meaningOf({ code, status }: S3Failure, { endpoint, proxy }: Target, err
   }
   if (status === PROXY_LOGIN_STATUS && proxy) return loginRefusal(proxy, new URL(endpoint).host);
   if (status !== undefined) {
-    const words = wordsOf(error);
+    const words = messageOf(error);
     const said = words !== code ? `: ${words}` : "";
     return { message: `the server answered ${status} ${code}${said}` };
   }
@@ -150,7 +146,7 @@ function meaningOf({ code, status }: S3Failure, { endpoint, proxy }: Target, err
       hint: CA_FILE_HINT,
     };
   }
-  const said = wordsOf(error);
+  const said = messageOf(error);
   const problem = proxy && proxyProblem({ code, message: said }, proxy, new URL(endpoint).host);
   if (problem) return problem;
   return {

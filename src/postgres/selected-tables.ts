@@ -4,6 +4,7 @@ import type { SelectionSettings } from "../config/database/settings.ts";
 import type { SchemaPattern, TablePattern } from "../config/database/table-pattern.ts";
 import { quotedName, schemaPattern, tablePattern } from "../config/database/table-pattern.ts";
 import type { Connection } from "./connection.ts";
+import { dependentsOf } from "./counts/dependents.ts";
 import type { LeftOutOfDump } from "./counts/left-out.ts";
 import { selectionKey } from "./counts/left-out.ts";
 import { patternsFor } from "./parallel-dump/patterns.ts";
@@ -63,7 +64,7 @@ export async function selectTables(
     streamArgs: settings.pg_dump_options.filter((option) => !isOfContents(option)),
     hasRows: (schema, name) => chosen.hasRows(schema, name),
     hasEveryObject: chosen.hasEveryObject,
-    left_out: chosen.leftOut(),
+    left_out: { ...chosen.leftOut(), ...(await dependentsOf(connection, chosen.absent())) },
   };
 }
 
@@ -190,6 +191,11 @@ class Chosen {
     const { include_tables, exclude_tables } = this.#patterns;
     if (!this.#isInSchema(schema) || matchesAny(exclude_tables, schema, name)) return false;
     return include_tables.length === 0 || matchesAny(include_tables, schema, name);
+  }
+
+  /** The OIDs of the relations that are not dumped. */
+  absent(): number[] {
+    return this.#relations.flatMap((one) => (one.oid === 0 || this.#isIn(one) ? [] : one.oid));
   }
 
   #isWithoutRows(relation: Relation): boolean {

@@ -10,6 +10,7 @@ import type { Endpoint } from "../../postgres/connection.ts";
 import { connect, endpointOf } from "../../postgres/connection.ts";
 import type { DumpFacts } from "../../postgres/counts/facts.ts";
 import { unknownFacts } from "../../postgres/counts/facts.ts";
+import { dependentNames } from "../../postgres/counts/left-out.ts";
 import type { Snapshot } from "../../postgres/counts/snapshot.ts";
 import { withLackingRights } from "../../postgres/dump-rights.ts";
 import { databaseBytes, inspectServer } from "../../postgres/inspect.ts";
@@ -19,6 +20,9 @@ import { withConflict } from "../../postgres/standby-conflict.ts";
 import type { BufferPool } from "../../stream/buffer-pool.ts";
 import type { JobContext } from "../context.ts";
 import { CountedDump } from "./counted-dump.ts";
+
+/** Objects that a line of the log names. */
+const NAMED_MAX = 5;
 
 /** For the look at the rights of the role, after a dump has failed. */
 const RIGHTS_MS_MAX = 10_000;
@@ -60,6 +64,16 @@ export async function prepareDump(
   const selection = selectionFor(context.config, server.name, database);
   const facts = await factsOf(endpoint, database, selection);
   const { selected } = facts;
+  const lacking = selected ? dependentNames(selected.left_out) : [];
+  if (lacking.length > 0)
+    context.log.warning(
+      "a restore leaves out objects that need tables which the config leaves out of the dump",
+      {
+        ...{ server: server.name, database, objects: lacking.slice(0, NAMED_MAX).join(", ") },
+        count: lacking.length + (selected?.left_out.dependents_omitted ?? 0),
+        hint: "leave these objects out too, or dump the tables without their rows (exclude_table_data)",
+      },
+    );
   const binary = await pgDumpFor(facts.major, server.bin_dir);
   let stderrTail = "";
   let counted: CountedDump | undefined;

@@ -14,6 +14,7 @@ import type { DumpFacts } from "../../postgres/counts/facts.ts";
 import { leftOutText } from "../../postgres/counts/left-out.ts";
 import { contentsOfDatabase, databaseExists, inspectServer } from "../../postgres/inspect.ts";
 import { createRoles } from "../../postgres/restore/create-roles.ts";
+import { withoutLacking } from "../../postgres/restore/lacking-tables.ts";
 import { missingRights } from "../../postgres/restore/missing-rights.ts";
 import { connectAs, installedExtensions, reduce, rowsLeftOut } from "../../postgres/restore/ownership.ts";
 import type { Lack } from "../../postgres/restore/preflight.ts";
@@ -161,7 +162,9 @@ async function checkTarget(
   const { major, readOnly } = await inspectServer(connection);
   const binary = await pgRestoreFor(major, all.format, binDir);
   const installed = create ? [] : await installedExtensions(connection);
-  const { contents, left_out } = reduce(all, ownership, installed);
+  const own = reduce(all, ownership, installed);
+  const left = request.facts?.left_out?.dependents;
+  const { contents, left_out } = await withoutLacking(create ? undefined : connection, own, left, selection);
   const plan = await planRestore(connection, contents, { selection, create });
   const { needs, present } = plan;
   const hasStreams = data !== undefined;

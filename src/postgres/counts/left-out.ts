@@ -3,6 +3,7 @@ import * as v from "valibot";
 import { plural } from "../../base/text/amounts.ts";
 import { isForIncludedTables } from "../../config/database/dump-options.ts";
 import { schemaPattern, tablePattern } from "../../config/database/table-pattern.ts";
+import { textOfName } from "../restore/left-out.ts";
 
 const relation = v.object({ schema: v.string(), name: v.string() });
 
@@ -26,6 +27,14 @@ export const leftOutSchema = v.object({
   extensions: v.boolean(),
   /** Patterns that matched no table or schema. */
   unmatched: v.array(v.string()),
+  /**
+   * Objects of the dump that cannot be made without relations that are not in it, by pg_dump's description and tag. Missing:
+   * none, or a backup of a version that did not record them.
+   */
+  dependents: v.optional(
+    v.array(v.object({ kind: v.string(), schema: v.string(), name: v.string(), needs: v.array(relation) })),
+  ),
+  dependents_omitted: v.optional(v.number()),
 });
 
 export type LeftOutOfDump = v.InferOutput<typeof leftOutSchema>;
@@ -67,8 +76,22 @@ export function leftOutText(left: LeftOutOfDump | undefined): string | undefined
       ? ["without large objects and other objects of the whole database (--extension)"]
       : []),
     ...left.options.filter((option) => option.startsWith("--no-") && !/blobs|large-objects/.test(option)),
+    ...dependentsText(left),
   ];
   return parts.length === 0 ? undefined : parts.join(", ");
+}
+
+/** `view public.totals`, `foreign key public.item item_order_fkey`: what cannot be made without what was left out. */
+export function dependentNames({ dependents = [] }: LeftOutOfDump): string[] {
+  return dependents.map(({ kind, schema, name }) => textOfName(`${kind} ${schema}.${name}`));
+}
+
+function dependentsText(left: LeftOutOfDump): string[] {
+  const all = dependentNames(left);
+  if (all.length === 0) return [];
+  const more = all.slice(NAMED_MAX).length + (left.dependents_omitted ?? 0);
+  const names = all.slice(0, NAMED_MAX).join(", ");
+  return [`so that it cannot restore ${names}${more === 0 ? "" : ` and ${plural(more, "other")}`}`];
 }
 
 /** Patterns that left something out although no table that is named here shows it: functions, views, sequences. */

@@ -154,7 +154,7 @@ describe.skipIf(noBoxReason !== undefined)(
     });
 
     test("a purge removes no backup, no key and no catalog", async () => {
-      const toKeep = `${KEPT} ! -name config.example.toml`;
+      const toKeep = `${KEPT} ! -name config.example.toml ! -name config.schema.json`;
       const before = await digests(toKeep);
       const { exitCode, stderr } = await box.run("dpkg", "--purge", "pg321");
       expect(exitCode).toBe(0);

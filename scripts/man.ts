@@ -19,13 +19,21 @@ import { programPage } from "./man/program-page.ts";
 
 const ROOT = join(import.meta.dir, "..");
 
-/** The files by their paths below `dist`. */
-export async function packageFiles(date: Date): Promise<Record<string, string>> {
+/** The manual pages by their names. */
+export async function manPages(date: Date): Promise<Record<string, string>> {
   const example = await Bun.file(join(ROOT, "config.example.toml")).text();
   const head = { date, version };
   return {
-    "man/pg321.1": await programPage(head),
-    "man/pg321.toml.5": configPage(head, configJsonSchema(example), example),
+    "pg321.1": await programPage(head),
+    "pg321.toml.5": configPage(head, configJsonSchema(example), example),
+  };
+}
+
+/** The files by their paths below `dist`. */
+export async function packageFiles(date: Date): Promise<Record<string, string>> {
+  const pages = Object.entries(await manPages(date));
+  return {
+    ...Object.fromEntries(pages.map(([name, text]) => [`man/${name}`, text])),
     "completions/pg321.bash": SCRIPTS.bash,
     "completions/_pg321": SCRIPTS.zsh,
     "completions/pg321.fish": SCRIPTS.fish,

@@ -75,7 +75,7 @@ async function makeTarget(
   const executablePath = await runtimeFor(target);
   const executable = join(made, `pg321-${version}-${target.name}`);
   await build(executable, { version, commit }, { target: target.bun, executablePath });
-  const files = await packagedFiles(executable);
+  const files = await packagedFiles(executable, release);
   report(executable);
   const tarball = `${executable}.tar.gz`;
   await buildTarball(files, { release, out: tarball });

@@ -1,10 +1,10 @@
 /** The files of a package. What the executable itself prints or needs is made from the same sources. */
-import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { SCRIPTS, SHELLS, type Shell } from "../../src/cli/completion/scripts.ts";
 import { PACKAGED_EXECUTABLE, PACKAGED_UNIT } from "../../src/install/packaged.ts";
+import { manPages } from "../man.ts";
 import { type Release, ReleaseError, ROOT } from "./commit.ts";
 import { licenceTexts } from "./licences.ts";
 
@@ -23,13 +23,16 @@ const UNIT_HEAD =
   "# From the package pg321, which replaces this file at every upgrade: put your own changes in a drop-in";
 
 /** Everything but what only one kind of package has (Debian's changelog, for example). */
-export async function packagedFiles(executable: string): Promise<PackagedFile[]> {
+export async function packagedFiles(
+  executable: string,
+  release: Pick<Release, "epoch">,
+): Promise<PackagedFile[]> {
   return [
     { path: PACKAGED_EXECUTABLE, mode: 0o755, content: Bun.file(executable) },
     { path: PACKAGED_UNIT, mode: 0o644, content: await packagedUnit() },
     ...(await documents()),
     ...completions(),
-    ...(await manualPages()),
+    ...(await manualPages(release)),
   ];
 }
 
@@ -80,15 +83,11 @@ function completions(): PackagedFile[] {
   return SHELLS.map((shell) => ({ path: places[shell], mode: 0o644, content: SCRIPTS[shell] }));
 }
 
-/** Pages that `scripts/man.ts` has put into dist/man, if it exists: pg321.1, pg321.toml.5. */
-async function manualPages(): Promise<PackagedFile[]> {
-  const directory = join(ROOT, "dist/man");
-  if (!existsSync(directory)) return [];
-  const names = (await readdir(directory)).filter((name) => /\.[1-8]$/.test(name)).sort();
-  return Promise.all(
-    names.map(async (name) =>
-      packed(`/usr/share/man/man${name.at(-1)}/${name}`, await Bun.file(join(directory, name)).text()),
-    ),
+/** Their date is that of the commit. */
+async function manualPages({ epoch }: Pick<Release, "epoch">): Promise<PackagedFile[]> {
+  const pages = await manPages(new Date(epoch * 1000));
+  return Object.entries(pages).map(([name, text]) =>
+    packed(`/usr/share/man/man${name.at(-1)}/${name}`, text),
   );
 }
 

@@ -33,7 +33,7 @@ afterEach(async () => {
 async function build(name: string): Promise<{ deb: string; tarball: string }> {
   const folder = join(directory, name);
   await Bun.write(join(folder, "program"), "#!/bin/sh\n");
-  const files = await packagedFiles(join(folder, "program"));
+  const files = await packagedFiles(join(folder, "program"), RELEASE);
   const [deb, tarball] = [join(folder, "pg321.deb"), join(folder, "pg321-1.2.3-linux-x64.tar.gz")];
   await buildDeb({ release: RELEASE, architecture: "amd64", files, out: deb });
   await buildTarball(files, { release: RELEASE, out: tarball });
@@ -56,7 +56,7 @@ test("the same files give the same bytes at another place and time, with another
     expect(digest(await Bun.file(second[kind]).bytes())).toBe(digest(await Bun.file(first[kind]).bytes()));
 });
 
-test("a package has the program, the unit, the documents and the completions, all owned by root", async () => {
+test("a package has the program, the unit, the documents, the manual pages and the completions, all owned by root", async () => {
   const { deb, tarball } = await build("one");
   const inDeb = await paths("dpkg-deb --contents", deb);
   const share = "/usr/share";
@@ -65,6 +65,8 @@ test("a package has the program, the unit, the documents and the completions, al
     ...["README.md", "config.example.toml", "docs/recovery.md", "docs/cli.md", "contrib/unseal.py"].map(
       (path) => `${share}/doc/pg321/${path}`,
     ),
+    `${share}/man/man1/pg321.1.gz`,
+    `${share}/man/man5/pg321.toml.5.gz`,
     `${share}/bash-completion/completions/pg321`,
     `${share}/zsh/vendor-completions/_pg321`,
     `${share}/fish/vendor_completions.d/pg321.fish`,

@@ -36,7 +36,7 @@ async function buildPackage(name: string, path: string, version?: string): Promi
   await buildDeb({
     release: version === undefined ? release : { ...release, version },
     architecture: "amd64",
-    files: await packagedFiles(path),
+    files: await packagedFiles(path, release),
     out,
     level: 0,
   });

@@ -139,8 +139,25 @@ async function restoreData(
   }
 }
 
-async function restoreMember(
+/** The entries of an archive of rows to restore. Notes those that a skipped extension keeps out. */
+export function chosenEntries(
   { log }: Pick<JobContext, "log">,
+  contents: ArchiveContents,
+  load: Pick<StreamsLoad, "entries" | "leftOut"> & DataChoice,
+  index: DataIndex,
+): ArchiveEntry[] {
+  const entries = index.toRestore(contents, load.entries, load);
+  const lost = index.leftOut(contents, load.entries, load);
+  load.leftOut.push(...lost);
+  if (lost.length > 0)
+    log.warning("an extension is skipped, so rows of its own tables are not restored", {
+      tables: lost.map(({ namespace, tag }) => `${namespace}.${tag}`).join(", "),
+    });
+  return entries;
+}
+
+async function restoreMember(
+  context: Pick<JobContext, "log">,
   { bytes }: ContainerMember,
   load: StreamsLoad,
   index: DataIndex,
@@ -149,13 +166,7 @@ async function restoreMember(
   const { faults, rows, editsOfData = () => [] } = load;
   await using archive = await openArchive(bytes);
   const { contents } = archive;
-  const entries = index.toRestore(contents, load.entries, load);
-  const lost = index.leftOut(contents, load.entries, load);
-  load.leftOut.push(...lost);
-  if (lost.length > 0)
-    log.warning("an extension is skipped, so rows of its own tables are not restored", {
-      tables: lost.map(({ namespace, tag }) => `${namespace}.${tag}`).join(", "),
-    });
+  const entries = chosenEntries(context, contents, load, index);
   if (entries.length === 0) return 0;
   const counter = new RowCounter(contents);
   rows.add(counter, contents, index);

@@ -4,7 +4,7 @@ import { RowCounter, withoutDrops, withTexts } from "../../postgres/archive/data
 import type { ArchiveEntry } from "../../postgres/archive/format.ts";
 import type { Selection } from "../../postgres/archive/selection.ts";
 import { isWhole } from "../../postgres/archive/selection.ts";
-import type { ExtensionOf } from "../../postgres/archive/streams.ts";
+import type { DataChoice, ExtensionOf } from "../../postgres/archive/streams.ts";
 import { extensionsOf, StreamRows } from "../../postgres/archive/streams.ts";
 import { observed } from "../../stream/meter.ts";
 import type { JobContext } from "../context.ts";
@@ -13,6 +13,7 @@ import type { RestoreFaults } from "./faults.ts";
 import type { LoadOptions } from "./load-archive.ts";
 import { loadArchive } from "./load-archive.ts";
 import { loadStreams, spoolSchema } from "./load-streams.ts";
+import { mergeStreams } from "./merge-streams.ts";
 import type { ReadArchive } from "./read-archive.ts";
 
 export interface LoadPlan {
@@ -31,7 +32,10 @@ export interface LoadPlan {
   /** Size of the dump, if it must be written to a file. */
   expectedBytes: number;
   faults: RestoreFaults;
-  /** Whether the order of the entries needs a file to seek in, even with one session. */
+  /**
+   * Whether the order of the entries needs a file to seek in, even with one session; of several streams, whether one session
+   * must restore them all.
+   */
   needsFile?: boolean;
   /** Changes to the table of contents of the archive. */
   edits?: readonly TextEdit[];
@@ -58,9 +62,10 @@ export function prepareLoad(
   archive: ReadArchive,
   plan: LoadPlan,
 ): Promise<PreparedLoad> {
-  return archive.data
-    ? prepareStreams(context, archive, archive.data, plan)
-    : prepareArchive(context, archive, plan);
+  if (!archive.data) return prepareArchive(context, archive, plan);
+  return plan.needsFile
+    ? prepareMerged(context, archive, archive.data, plan)
+    : prepareStreams(context, archive, archive.data, plan);
 }
 
 async function prepareArchive(
@@ -90,17 +95,13 @@ async function prepareStreams(
   data: NonNullable<ReadArchive["data"]>,
   plan: LoadPlan,
 ): Promise<PreparedLoad> {
-  const { entries, selection, clean, jobs = data.membersAtOnce, faults, edits = [], editsOfData } = plan;
-  const { extensionOf = extensionsOf() } = plan;
-  const skipped = contents.entries.flatMap(({ description, tag }) =>
-    description === "EXTENSION" && plan.skipExtensions.includes(tag) ? [tag] : [],
-  );
+  const { entries, clean, jobs = data.membersAtOnce, faults, edits = [], editsOfData } = plan;
   const rows = new StreamRows();
   const files = await spoolSchema(withTexts(bytes, edits), contents, {
     tempDir: context.config.temp_dir,
     clean,
   });
-  const chosen = { entries, selection, skipped, extensionOf };
+  const chosen = { entries, ...choiceOf(contents, plan) };
   const leftOut: ArchiveEntry[] = [];
   const load = { ...files, ...chosen, data, contents, jobs, faults, rows, leftOut, editsOfData };
   return {
@@ -113,4 +114,41 @@ async function prepareStreams(
     },
     [Symbol.asyncDispose]: () => files[Symbol.asyncDispose](),
   };
+}
+
+/** Of several streams, as one archive for one session, with the rows in files. */
+async function prepareMerged(
+  context: JobContext,
+  { contents, bytes }: ReadArchive,
+  data: NonNullable<ReadArchive["data"]>,
+  plan: LoadPlan,
+): Promise<PreparedLoad> {
+  const { entries, clean, expectedBytes, edits = [], editsOfData } = plan;
+  const rows = new StreamRows();
+  const leftOut: ArchiveEntry[] = [];
+  const needless = clean ? needlessDrops(contents) : [];
+  const withoutDrops = needless.map(({ dropRange }) => ({ range: dropRange, text: "" }));
+  const merged = await mergeStreams(context, {
+    ...{ bytes, contents, data, entries, rows, leftOut, expectedBytes, editsOfData },
+    ...choiceOf(contents, plan),
+    edits: [...edits, ...withoutDrops],
+  });
+  return {
+    ...{ rows, leftOut },
+    run: (options, onLoaded = () => {}) =>
+      loadArchive(
+        context,
+        { source: merged.bytes, isPart: true, onLoaded },
+        { ...options, only: merged.only },
+      ),
+    [Symbol.asyncDispose]: () => merged[Symbol.asyncDispose](),
+  };
+}
+
+function choiceOf({ entries }: ReadArchive["contents"], plan: LoadPlan): DataChoice {
+  const { selection, skipExtensions, extensionOf = extensionsOf() } = plan;
+  const skipped = entries.flatMap(({ description, tag }) =>
+    description === "EXTENSION" && skipExtensions.includes(tag) ? [tag] : [],
+  );
+  return { selection, skipped, extensionOf };
 }

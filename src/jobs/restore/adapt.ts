@@ -15,7 +15,7 @@ import type { Obstacle, RestoreRequest } from "./report.ts";
 export interface Adapted {
   /** In the order of the restore. */
   entries: ArchiveEntry[];
-  /** Whether pg_restore needs a file to seek in, even with one session. */
+  /** Whether pg_restore needs a file to seek in, even with one session; see `LoadPlan`. */
   needsFile: boolean;
   /** Consequences, for the dry run and the report. */
   notes: string[];
@@ -39,11 +39,18 @@ export async function adapt(
 ): Promise<Adapted> {
   if (moved) return intoSchema(connection, request, moved);
   if (request.selection.only === "data") return onlyData(connection, request, entries);
-  const plain = { entries, needsFile: false, notes: [], obstacles: [], isPlain: false };
+  const { hasStreams, clean, create, jobs = 1, keepGoing } = request;
+  // Several sessions would not be one transaction.
+  const needsFile = hasStreams && clean && !create && jobs === 1 && !keepGoing;
+  const notes = needsFile ? [ONE_TRANSACTION] : [];
+  const plain = { entries, needsFile, notes, obstacles: [], isPlain: false };
   // pg_restore goes on after CREATE SEQUENCE has failed for a live sequence, and would set that one back.
   const mayReachLive = request.intoExisting && request.keepGoing && !request.clean;
   return { ...plain, ...(mayReachLive ? forwardOnly(entries, request.hasStreams) : { edits: [] }) };
 }
+
+const ONE_TRANSACTION =
+  "everything is one transaction of one session, which gets the rows from files in temp_dir";
 
 async function intoSchema(
   connection: Connection,
@@ -114,22 +121,16 @@ async function onlyData(
       `${filled.join(", ")} ${filled.length === 1 ? "holds" : "hold"} rows already`,
       "add the rows of the backup to them with --into-existing",
     );
-  if (hasOrder && (jobs > 1 || hasStreams))
+  if (hasOrder && jobs > 1)
     add(
       "order",
-      `the tables refer to each other by foreign keys, and ${hasStreams ? "the streams of this backup are not in their order" : "several sessions would not fill them in that order"}`,
-      hasStreams
-        ? "restore one table after the other, or all of them into a new database with --create and copy the rows from there"
-        : "leave out --jobs",
+      "the tables refer to each other by foreign keys, and several sessions would not fill them in that order",
+      "leave out --jobs",
     );
-  // Several sessions are asked for only by somebody who accepts that.
-  if (hasStreams && filled.length > 0 && intoExisting && jobs === 1 && !keepGoing)
-    add(
-      "transaction",
-      `this backup has several streams, so --data-only cannot be one transaction: a failure would leave some of its rows among those of ${filled.join(", ")}`,
-      "restore into a new database with --create and copy the rows from there, or accept it with --jobs 2 or more",
-    );
-  const needsFile = isReordered && jobs === 1 && !hasStreams;
+  // The streams have no order, and are no transaction.
+  const needsOneSession = hasStreams && (hasOrder || (filled.length > 0 && !keepGoing));
+  const needsFile = (hasStreams ? needsOneSession : isReordered) && jobs === 1;
+  if (hasStreams && needsFile && !isReordered) notes.push(ONE_TRANSACTION);
   return {
     ...{ entries, needsFile, notes, obstacles, isPlain: false },
     ...forwardOnly(entries, hasStreams),

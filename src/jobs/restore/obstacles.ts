@@ -18,15 +18,13 @@ export interface SeenTarget
   /** Selected tables and views that the target has already. */
   present: string[];
   needs: readonly Need[];
-  /** Whether the backup has several streams. */
-  hasStreams: boolean;
   /** Those of `adapt`. */
   others: readonly Obstacle[];
 }
 
 /** Everything that prevents a restore into this target; empty if nothing does. */
 export function obstaclesOf(request: RestoreRequest, seen: SeenTarget): Obstacle[] {
-  const { clean, intoExisting, terminate, keepGoing, jobs = 1, selection, ownership } = request;
+  const { clean, intoExisting, terminate, keepGoing, selection, ownership } = request;
   const target = { ...request.target, user: ownership.role ?? request.target.user };
   const { label, database } = target;
   const { lacks, target_contents, dependents, sessions, readOnly, exists, present, needs, others } = seen;
@@ -61,13 +59,6 @@ export function obstaclesOf(request: RestoreRequest, seen: SeenTarget): Obstacle
       "sessions",
       `"${target.user}" may not end ${lasting.map(sessionText).join(", ")}`,
       mayTerminateHint(target.user),
-    );
-  // Several sessions are asked for only by somebody who accepts that.
-  if (seen.hasStreams && clean && jobs === 1 && !keepGoing)
-    add(
-      "transaction",
-      "this backup has several streams, so --clean cannot be one transaction: a failure would leave the database half replaced",
-      "restore into a new database with --create, or accept it with --jobs 2 or more",
     );
   // Of other restores pg_restore reports it, and some are meant to go on.
   if (present.length > 0 && selection.tables.length > 0 && intoExisting && !clean && !keepGoing)

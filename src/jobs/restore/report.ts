@@ -56,7 +56,6 @@ export interface Obstacle {
     | "sessions"
     | "rights"
     | "source"
-    | "transaction"
     | "order"
     | "not-movable";
   message: string;

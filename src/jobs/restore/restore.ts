@@ -200,7 +200,7 @@ async function checkTarget(
     left_out: [...plan.left_out, ...left_out],
     is_source,
     obstacles: [
-      ...obstaclesOf(request, { ...looked, readOnly, exists, present, needs, hasStreams, others }),
+      ...obstaclesOf(request, { ...looked, readOnly, exists, present, needs, others }),
       ...(await largeObjectObstacles(connection, request, entries, mayHide)),
       ...sourceObstacles(request, is_source),
     ],
@@ -256,7 +256,8 @@ async function restoreInto(
   const applicationName = `pg321 restore ${shortId(run.id)}`;
   // If the restore fails, the previous contents of the target stay unchanged.
   const isShared = clean || intoExisting || selection.only === "data" || selection.intoSchema !== undefined;
-  const singleTransaction = (jobs ?? 1) === 1 && !archive.data && !keepGoing && isShared;
+  const singleTransaction =
+    (jobs ?? 1) === 1 && (!archive.data || adapted.needsFile) && !keepGoing && isShared;
   const options = {
     ...{ target, binary, tempDir, clean, singleTransaction, applicationName, isPlain: adapted.isPlain },
     ...((isReduced || !isWhole(selection)) && { only: entries.map(({ id }) => id) }),

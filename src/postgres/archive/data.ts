@@ -13,6 +13,15 @@ const LINE_BREAK = 0x0a;
 /** pg_dump writes this after the rows: the end of a COPY, and two empty lines. */
 const END_OF_ROWS = Buffer.from("\\.\n\n\n");
 
+/** The data of an entry. */
+export interface DataBlock {
+  kind: number;
+  /** Position in the archive after its kind and id. */
+  start: number;
+  /** The position after its last byte. */
+  end: number;
+}
+
 type State = "kind" | "entry" | "large object" | "length" | "piece" | "lost";
 
 /**
@@ -20,6 +29,8 @@ type State = "kind" | "entry" | "large object" | "length" | "piece" | "lost";
  * compressed the data, the counts are unknown.
  */
 export class RowCounter {
+  /** The data that has passed whole, by the entries. */
+  readonly blocks = new Map<number, DataBlock>();
   readonly #rows = new Map<number, number>();
   #state: State;
   /** Bytes until the data begins. */
@@ -27,6 +38,9 @@ export class RowCounter {
   /** Bytes of the number being read: its sign, then the least significant byte first. */
   #number: number[] = [];
   #entry = 0;
+  /** Bytes that passed before this chunk. */
+  #passed = 0;
+  #blockStart = 0;
   #isLargeObject = false;
   #left = 0;
   #lines = 0;
@@ -53,12 +67,24 @@ export class RowCounter {
     let at = Math.min(this.#skip, bytes.length);
     this.#skip -= at;
     while (at < bytes.length && this.#state !== "lost") {
+      const before = this.#state;
       if (this.#state === "piece") at = this.#piece(bytes, at);
       else if (this.#state !== "kind" && this.#number.length === 0 && at + INT_BYTES < bytes.length) {
         // pg_dump writes each row as a piece of its own, so that this is nearly as frequent as rows.
         this.#value(bytes.readUInt8(at), bytes.readUInt32LE(at + 1));
         at += 1 + INT_BYTES;
       } else this.#byte(bytes.readUInt8(at++));
+      this.#noteBlock(before, this.#passed + at);
+    }
+    this.#passed += bytes.length;
+  }
+
+  #noteBlock(before: State, position: number): void {
+    if (before === this.#state) return;
+    if (before === "entry") this.#blockStart = position;
+    else if (before !== "kind" && this.#state === "kind") {
+      const kind = this.#isLargeObject ? LARGE_OBJECTS : DATA;
+      this.blocks.set(this.#entry, { kind, start: this.#blockStart, end: position });
     }
   }
 

@@ -34,6 +34,8 @@ export interface ArchiveEntry {
   ranges?: Readonly<Record<"definition" | "copy" | "namespace" | "owner", readonly [number, number]>>;
   /** The ids of the entries that it depends on. */
   dependencies: readonly number[];
+  /** Where it stands in the archive, and in it the list of what it depends on; undefined like `ranges`. */
+  place?: Readonly<Record<"range" | "dependencies", readonly [number, number]>>;
 }
 
 export type Section = "pre-data" | "data" | "post-data";
@@ -49,6 +51,8 @@ export interface ArchiveContents {
   entries: ArchiveEntry[];
   /** Whether the data is compressed by pg_dump itself. */
   isCompressed: boolean;
+  /** Where the entries begin: after their number. */
+  entriesStart: number;
   /** Where the table of contents ends and the data begins. */
   dataStart: number;
 }
@@ -93,15 +97,17 @@ function readContents(reader: Reader): ArchiveContents {
   const pgDumpVersion = reader.text() ?? "";
   const count = reader.int();
   if (count < 0) throw notAnArchive("its table of contents is damaged");
+  const entriesStart = reader.position;
   const entries = Array.from({ length: count }, () => readEntry(reader, minor));
   const format = `${major}.${minor}`;
   return {
-    ...{ format, database, serverVersion, pgDumpVersion, entries, isCompressed },
+    ...{ format, database, serverVersion, pgDumpVersion, entries, isCompressed, entriesStart },
     dataStart: reader.position,
   };
 }
 
 function readEntry(reader: Reader, minor: number): ArchiveEntry {
+  const start = reader.position;
   const id = reader.int();
   reader.int(); // whether it has data
   reader.text(); // oid of its catalog
@@ -121,11 +127,14 @@ function readEntry(reader: Reader, minor: number): ArchiveEntry {
   const owner = ownerText || undefined;
   reader.text(); // with oids
   const dependencies: number[] = [];
+  const dependenciesStart = reader.position;
   for (let text = reader.text(); text !== undefined; text = reader.text()) dependencies.push(Number(text));
+  const dependenciesEnd = reader.position;
   reader.skip(1 + OFFSET_BYTES); // where its data is
   return {
     ...{ id, description, tag, namespace, section, owner, tablespace },
     ...{ definition, drop, dropRange, copy, dependencies },
+    place: { range: [start, reader.position], dependencies: [dependenciesStart, dependenciesEnd] },
     ranges: { definition: definitionRange, copy: copyRange, namespace: namespaceRange, owner: ownerRange },
   };
 }

@@ -34,6 +34,9 @@ test("a database with all kinds of objects is restored as it was", async () => {
   const target = postgres.newName();
   await installation().ok("restore", id, "-t", `main/${target}`, "--create");
   expect((await compareByName(postgres, source, target)).differences).toEqual([]);
+  // As one archive, in one transaction.
+  await installation().ok("restore", id, "-t", `main/${target}`, "--clean");
+  expect((await compareByName(postgres, source, target)).differences).toEqual([]);
   await installation().ok("verify", "--json");
 }, 120_000);
 

@@ -148,19 +148,35 @@ describe("a part of it", () => {
 });
 
 describe("over what exists", () => {
-  test("--clean is refused unless several sessions are asked for, and then replaces everything", async () => {
+  test("--clean replaces everything in one transaction; if it fails, nothing is changed", async () => {
     const name = await restored();
     const sql = postgres.connect(name);
     await sql`delete from public.large where i > 10`;
     await sql`alter table shop.customer add column more int`;
     await sql`refresh materialized view shop.revenue_by_day`;
+    // When all rows are there.
+    await sql.unsafe(`create function public.refuse() returns event_trigger language plpgsql as
+      $$ begin raise exception 'no index today'; end $$;
+      create event trigger refuse on ddl_command_end when tag in ('CREATE INDEX') execute function public.refuse()`);
     const over = ["restore", backupId, "--target", `main/${name}`, "--clean"];
-    const refused = await installation.run(...over);
-    expect(refused.exitCode).toBe(10);
-    expect(refused.stderr).toContain("this backup has several streams, so --clean cannot be one transaction");
+    const dry = await installation.ok(...over, "--dry-run", "--json");
+    expect(dry.json).toMatchObject({ obstacle: null, notes: [expect.stringContaining("one transaction")] });
+    const failed = await installation.run(...over);
+    expect(failed.exitCode, failed.stderr).toBe(10);
+    expect(failed.stderr).toContain("no index today");
     expect(await sql`select count(*)::int from public.large`).toEqual([{ count: 10 }] as never);
+    expect(await sql`select count(more)::int from shop.customer`).toEqual([{ count: 0 }] as never);
+    expect(await installation.temporaryFiles()).toEqual([]);
+    await sql`drop event trigger refuse`;
+    await sql`drop function public.refuse()`;
+    const { json } = await installation.ok(...over, "--json");
+    const { facts } = (await installation.ok("show", backupId, "--json")).json;
+    expect(json.rows).toBe(facts.tables.reduce((sum: number, { rows }: { rows: number }) => sum + rows, 0));
+    await expectEqual(name);
+    await sql`alter table shop.customer add column more int`;
     await installation.ok(...over, "--jobs", "2");
     await expectEqual(name);
+    expect(await installation.temporaryFiles()).toEqual([]);
   });
 
   test("an error ends the restore and all its sessions; with --keep-going the other tables come", async () => {
@@ -221,8 +237,15 @@ test("if all copies are damaged in the middle, the restore fails with 14 and end
     `main/${name}`,
     "--create",
   );
+  const live = await postgres.createDatabase();
+  const sql = postgres.connect(live);
+  await sql`create table public.large as select 1 as live`;
+  const over = await installation.run("restore", backupId, "--target", `main/${live}`, "--clean");
   copies.heal();
   expect({ exitCode, stderr }).toEqual({ exitCode: 14, stderr: expect.stringContaining("is damaged") });
+  expect(over).toMatchObject({ exitCode: 14, stderr: expect.stringContaining("is damaged") });
+  expect(await sql`select live from public.large`).toEqual([{ live: 1 }] as never);
+  expect(await installation.temporaryFiles()).toEqual([]);
   expect(await sessions()).toBe(0);
   await installation.ok("verify", backupId);
 });

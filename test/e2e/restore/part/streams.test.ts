@@ -57,9 +57,28 @@ test("excluded tables, then only their schema, then only their rows make the who
   expect({ exitCode: data.exitCode, stderr: data.stderr }).toMatchObject({ exitCode: 0 });
   const { differences } = await compareByName(postgres, source, target);
   expect(differences).toEqual([]);
-  const refused = await run(target, "--data-only", "--table", "shop.*", "--into-existing");
-  expect(refused.exitCode).toBe(10);
-  expect(refused.stderr).toContain("the streams of this backup are not in their order");
+  const several = await run(target, "--data-only", "--table", "shop.*", "--into-existing", "--jobs", "2");
+  expect(several.exitCode).toBe(10);
+  expect(several.stderr).toContain("several sessions would not fill them in that order");
+});
+
+test("--data-only fills tables in the order of their foreign keys, in one transaction", async () => {
+  const target = `restored_${crypto.randomUUID().slice(0, 8)}`;
+  postgres.dropAtEnd(target);
+  expect((await run(target, "--create", "--schema-only")).exitCode).toBe(0);
+  const dry = await run(target, "--data-only", "--dry-run");
+  const { exitCode, stderr, json } = await run(target, "--data-only");
+  expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
+  expect(dry.json.notes).toContain(
+    "tables are filled in the order of their foreign keys, from a file in temp_dir",
+  );
+  const { facts } = (await installation().ok("show", backup, "--json")).json;
+  expect(json.rows).toBe(facts.tables.reduce((sum: number, { rows }: { rows: number }) => sum + rows, 0));
+  const sql = postgres.connect(target);
+  await sql`refresh materialized view side.sums`;
+  await sql`refresh materialized view shop.revenue_by_day`;
+  expect((await compareByName(postgres, source, target)).differences).toEqual([]);
+  expect(await installation().temporaryFiles()).toEqual([]);
 });
 
 test("--skip-extension and --exclude-schema also leave out the rows of an extension's tables", async () => {

@@ -150,7 +150,7 @@ test("--into-existing --keep-going sets no live sequence back, and sets one that
   expect(await next(several, "position")).toMatchObject([{ next: 901 }]);
 });
 
-test("rows of several streams are added to others only if somebody accepts that it is no transaction", async () => {
+test("rows of several streams are added to others in one transaction, unless several sessions are asked for", async () => {
   const target = await created(streams);
   const words = [
     "restore",
@@ -162,14 +162,17 @@ test("rows of several streams are added to others only if somebody accepts that 
     "item",
     "--into-existing",
   ];
-  const refused = await installation.run(...words);
-  expect({ exitCode: refused.exitCode, stderr: refused.stderr }).toMatchObject({ exitCode: 10 });
-  expect(refused.stderr).toContain(
-    "this backup has several streams, so --data-only cannot be one transaction",
-  );
+  const sql = postgres.connect(target);
+  await sql`alter table item add check (i < 3) not valid`;
+  const failed = await installation.run(...words);
+  expect({ exitCode: failed.exitCode, stderr: failed.stderr }).toMatchObject({ exitCode: 10 });
+  expect(failed.stderr).toContain(`nothing of database "${target}" was changed`);
   expect(await rowsOf(target)).toEqual([1, 2, 3]);
-  await installation.ok(...words, "--jobs", "2");
+  await sql`alter table item drop constraint item_i_check`;
+  await installation.ok(...words);
   expect(await rowsOf(target)).toEqual([1, 1, 2, 2, 3, 3]);
+  await installation.ok(...words, "--jobs", "2");
+  expect(await rowsOf(target)).toEqual([1, 1, 1, 2, 2, 2, 3, 3, 3]);
   const empty = await created(streams, "--schema-only");
   await installation.ok("restore", streams, "-t", `main/${empty}`, "--data-only", "--into-existing");
   expect(await rowsOf(empty)).toEqual([1, 2, 3]);

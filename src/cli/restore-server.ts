@@ -133,7 +133,7 @@ export function exitCodeFor(
 }
 
 function textOf(report: Omit<ServerRestoreReport, "cause">, isDryRun: boolean, style: Style): string {
-  const { server, globals, databases, left_out, isRefused } = report;
+  const { server, globals, databases, left_out, warnings, isRefused } = report;
   const failed = databases.filter(({ outcome }) => outcome === "failed");
   const hints = new Set(failed.flatMap(({ hint }) => hint ?? []));
   const rows = table(
@@ -175,6 +175,7 @@ function textOf(report: Omit<ServerRestoreReport, "cause">, isDryRun: boolean, s
         ]
       : []),
     rows,
+    ...warnings.map((warning) => `${style.warn("warning")} ${warning}`),
     ...left_out.map(({ database, reason }) => `${style.warn("left out")} ${database}: ${reason}`),
     ...failed.map(({ database, error }) => `${style.bad("error:")} ${database}: ${error}`),
     ...[...hints].map((hint) => `${style.dim("hint:")} ${hint}`),

@@ -69,3 +69,16 @@ test("--create of a database with an ICU locale reports the locale used instead"
   expect(restored.stdout).toContain(`lacks locale icu_locale de-DE: ${lost.hint}`);
   expect(await inOlder("icu", "select letter from t")).toEqual([{ letter: "ä" }]);
 });
+
+test("a restore of the whole server says beforehand that the target is older", async () => {
+  await installation().backUp(await postgres.createDatabase());
+  const words = ["restore", "--server", "main", "--target", targetUrl("postgres"), "--dry-run"];
+  const warning = "the target is PostgreSQL 14, and the backups come from PostgreSQL 15";
+  // The database postgres has no backup: that makes it incomplete.
+  const dry = await installation().run(...words);
+  expect(dry.exitCode).toBe(3);
+  expect(dry.stdout).toContain(`warning ${warning}`);
+  expect((await installation().run(...words, "--json")).json.warnings).toEqual([
+    expect.stringContaining(warning),
+  ]);
+});

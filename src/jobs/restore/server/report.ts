@@ -43,6 +43,8 @@ export interface ServerRestoreReport {
   globals: GlobalsReport | null;
   databases: RestoredDatabase[];
   left_out: LeftOutDatabase[];
+  /** Risks of the whole restore, known beforehand. */
+  warnings: string[];
   /** In a dry run: the target has databases of these names, so the restore would change nothing. */
   isRefused: boolean;
   /** The error of the first database that failed. */

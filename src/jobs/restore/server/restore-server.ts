@@ -59,15 +59,17 @@ async function restoreAll(
 ): Promise<ServerRestoreReport> {
   const { server, at, resume, dryRun } = request;
   const { backups, left_out } = await backupsAt(context, server, at);
-  const { plans, hasBegun } = await planSteps(context, request, backups);
+  const { plans, hasBegun, major } = await planSteps(context, request, backups);
   const refused = plans.flatMap(({ step }) => (step.do === "refuse" ? [step.error] : []));
   const [first] = refused;
   // A restore that goes on may meet databases that somebody has made meanwhile: those alone fail.
   const goesOn = resume && hasBegun && refused.length < plans.length;
   const isRefused = first !== undefined && !goesOn;
   if (isRefused && !dryRun) throw first;
+  const warnings = olderTarget(backups, major);
+  if (!dryRun) for (const warning of warnings) context.log.warning(warning, { server });
   const report: ServerRestoreReport = {
-    ...{ run_id: null, server, globals: null, databases: [], left_out, isRefused },
+    ...{ run_id: null, server, globals: null, databases: [], left_out, warnings, isRefused },
   };
   const results = new Map<Planned, RestoredDatabase>();
   const changed = () => {
@@ -83,6 +85,16 @@ async function restoreAll(
     await changed();
   });
   return report;
+}
+
+/** The risk that the target is older than the server was at some of these backups. */
+function olderTarget(backups: readonly BackupRecord[], major: number): string[] {
+  const majors = backups.map(({ server_version }) => Number.parseInt(server_version ?? "", 10));
+  const newest = Math.max(0, ...majors.filter((one) => !Number.isNaN(one)));
+  if (newest <= major) return [];
+  return [
+    `the target is PostgreSQL ${major}, and the backups come from PostgreSQL ${newest}: what only the newer version knows cannot be restored`,
+  ];
 }
 
 /** The globals of the newest of these backups; null if there is no backup of them. */

@@ -27,6 +27,8 @@ export interface Plans {
   plans: Planned[];
   /** Whether a restore of these backups to this target was begun before: only then there is something to resume. */
   hasBegun: boolean;
+  /** Of the target. */
+  major: number;
 }
 
 /** What is to be done about each backup's database. Changes nothing. */
@@ -36,7 +38,8 @@ export async function planSteps(
   backups: readonly BackupRecord[],
 ): Promise<Plans> {
   await using connection = await connect(target);
-  refuseReadOnly(target, (await inspectServer(connection)).readOnly);
+  const { major, readOnly } = await inspectServer(connection);
+  refuseReadOnly(target, readOnly);
   const seen = await seenServer(connection);
   const restored = await Restored.read(context);
   const ids = backups.map(({ id }) => id);
@@ -48,7 +51,7 @@ export async function planSteps(
     const looked = { seen, restored, isEmpty, hasBegun, resume, label: target.label };
     plans.push({ backup, step: stepFor(backup, looked) });
   }
-  return { plans, hasBegun };
+  return { plans, hasBegun, major };
 }
 
 /** What a step depends on. */

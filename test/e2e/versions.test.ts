@@ -4,10 +4,9 @@ import { join } from "node:path";
 import { compareDatabases } from "../lab/data/compare-databases.ts";
 import { addLearned, addRoles } from "../lab/data/of-version.ts";
 import { fillSampleDatabase } from "../lab/data/sample-database.ts";
-import { disposable } from "../lab/data/whole-server.ts";
 import { Installation, localStorage } from "../lab/installation.ts";
 import type { FetchedMajor, LabPostgres } from "../lab/servers/postgres.ts";
-import { connectTo, startPostgres } from "../lab/servers/postgres.ts";
+import { connectTo, disposable, startPostgres } from "../lab/servers/postgres.ts";
 
 /**
  * Servers of other major versions than Debian's 15. Its client programs dump 13 and 14, and restore into 18. With

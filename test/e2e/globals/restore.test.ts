@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { DATABASES, disposable, fillWholeServer, ROLES } from "../../lab/data/whole-server.ts";
+import { DATABASES, fillWholeServer, ROLES, rolesOf } from "../../lab/data/whole-server.ts";
 import { Installation, localStorage } from "../../lab/installation.ts";
-import { connectTo, type LabPostgres, startPostgres } from "../../lab/servers/postgres.ts";
+import { connectTo, disposable, type LabPostgres, startPostgres } from "../../lab/servers/postgres.ts";
 
 /** A server with its roles, restored to another one: one database with the roles that it needs, or all of it. */
 
@@ -36,12 +36,6 @@ function url(database: string): string {
   return `postgres://${user}:${password}@127.0.0.1:${port}/${encodeURIComponent(database)}`;
 }
 
-async function rolesOfTarget(): Promise<string[]> {
-  await using admin = disposable(connectTo(target.address, "postgres"));
-  const rows = await admin.sql`select rolname from pg_roles where rolname !~ '^pg_' order by rolname`;
-  return rows.map(({ rolname }) => rolname);
-}
-
 describe("restore --with-globals", () => {
   const words = () => ["restore", ids.get("app") ?? "", "-t", url("app"), "--create", "--with-globals"];
 
@@ -60,7 +54,7 @@ describe("restore --with-globals", () => {
     expect(stdout).toContain("PASSWORD '…'");
     expect(stdout).not.toContain("SCRAM");
     expect(stdout).toContain("nothing prevents the restore");
-    expect(await rolesOfTarget()).toEqual(["postgres"]);
+    expect(await rolesOf(target.address)).toEqual(["postgres"]);
   });
 
   test("creates what the database needs, changes nothing that exists, and is repeatable", async () => {
@@ -84,7 +78,7 @@ describe("restore --with-globals", () => {
       ["admin", "nightly", "grantor", "nobody"],
       ROLES.filter((name) => !["admin", "nightly", "grantor", "nobody"].includes(name)),
     ];
-    const found = await rolesOfTarget();
+    const found = await rolesOf(target.address);
     expect(found.filter((name) => name !== "postgres").toSorted()).toEqual(needed.toSorted());
     expect(found).not.toContainAnyValues(unneeded);
     const [kept] = await admin.sql`select rolconnlimit, rolcanlogin from pg_roles where rolname = 'Größe'`;

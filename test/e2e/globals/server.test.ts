@@ -1,9 +1,9 @@
 import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
-import { DATABASES, disposable, dumpAll, fillWholeServer, ROLES } from "../../lab/data/whole-server.ts";
+import { DATABASES, dumpAll, fillWholeServer, ROLES, rolesOf } from "../../lab/data/whole-server.ts";
 import { Installation, localStorage } from "../../lab/installation.ts";
-import { connectTo, type LabPostgres, startPostgres } from "../../lab/servers/postgres.ts";
+import { connectTo, disposable, type LabPostgres, startPostgres } from "../../lab/servers/postgres.ts";
 
 /** The drill: a server with 5 databases and 12 roles, restored onto a bare one. */
 
@@ -38,12 +38,6 @@ async function names(): Promise<string[]> {
   await using admin = disposable(connectTo(target.address, "postgres"));
   const rows = await admin.sql`select datname from pg_database where not datistemplate order by datname`;
   return rows.map(({ datname }) => datname);
-}
-
-async function rolesOfTarget(): Promise<string[]> {
-  await using admin = disposable(connectTo(target.address, "postgres"));
-  const rows = await admin.sql`select rolname from pg_roles where rolname !~ '^pg_' order by rolname`;
-  return rows.map(({ rolname }) => rolname);
 }
 
 async function onTarget(...statements: string[]): Promise<void> {
@@ -91,7 +85,7 @@ test("a whole server comes back, past a failure, and goes on where it was cut of
   expect(elsewhere).toMatchObject({ exitCode: 10 });
   expect(elsewhere.stderr).toContain("there is nothing to resume");
   expect(await names()).toEqual(["app", "postgres"]);
-  expect(await rolesOfTarget()).toEqual(["postgres"]);
+  expect(await rolesOf(target.address)).toEqual(["postgres"]);
 
   // Once one was begun it fails alone with --resume, and the others are restored.
   const planned = (await installation.run(...words("--dry-run", "--json"))).json.databases;

@@ -1,6 +1,5 @@
-import type { Sql } from "postgres";
 import { quoteIdentifier as q } from "../../../src/postgres/archive/sql-text.ts";
-import { connectTo, type PostgresAddress } from "../servers/postgres.ts";
+import { connectTo, disposable, type PostgresAddress } from "../servers/postgres.ts";
 
 /** A server with 5 databases and 12 roles, whose names are as hard to quote as PostgreSQL allows. */
 export const DATABASES = ["app", "globals", "@globals", 'odd "name"/x;', "Ünïcode datenbank"] as const;
@@ -63,8 +62,11 @@ export async function fillWholeServer(address: PostgresAddress): Promise<void> {
   await run(`alter role ${login} in database app set lock_timeout = '5s'`);
 }
 
-export function disposable(sql: Sql) {
-  return { sql, [Symbol.asyncDispose]: () => sql.end({ timeout: 1 }) };
+/** The roles of a server, without PostgreSQL's own. */
+export async function rolesOf(address: PostgresAddress): Promise<string[]> {
+  await using admin = disposable(connectTo(address, "postgres"));
+  const rows = await admin.sql`select rolname from pg_roles where rolname !~ '^pg_' order by rolname`;
+  return rows.map(({ rolname }) => rolname);
 }
 
 /** The output of pg_dumpall without its random token and the versions. */

@@ -215,6 +215,11 @@ class Lab implements LabPostgres {
   }
 }
 
+/** Ends the connection when it is disposed of. */
+export function disposable(sql: Sql) {
+  return { sql, [Symbol.asyncDispose]: () => sql.end({ timeout: 1 }) };
+}
+
 /** A connection as superuser. (`sql(name)` of the package splits a name at its dots: quote names yourself.) */
 export function connectTo(address: PostgresAddress, database: string): Sql {
   const { socket_dir, port, user, password } = address;

@@ -4,7 +4,7 @@ import { quoteIdentifier } from "../../../src/postgres/archive/sql-text.ts";
 import type { Comparison } from "../data/compare-databases.ts";
 import { compareDatabases } from "../data/compare-databases.ts";
 import type { LabPostgres, PostgresAddress } from "./postgres.ts";
-import { connectTo, startPostgres } from "./postgres.ts";
+import { connectTo, disposable, startPostgres } from "./postgres.ts";
 
 /** A test file's access to the PostgreSQL of the runner; a file that runs alone has its own. */
 export interface PostgresForTests {
@@ -90,8 +90,4 @@ export async function databaseNames(postgres: PostgresForTests): Promise<string[
 function started(address: PostgresAddress | undefined): PostgresAddress {
   if (!address) throw new Error("use it inside a test: PostgreSQL is not started yet");
   return address;
-}
-
-function disposable(sql: Sql) {
-  return { sql, [Symbol.asyncDispose]: () => sql.end({ timeout: 1 }) };
 }

@@ -1,9 +1,15 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { Installation, localStorage } from "../../lab/installation.ts";
 import { connectTo, type LabPostgres, startPostgres } from "../../lab/servers/postgres.ts";
 import { usePostgres } from "../../lab/servers/use-postgres.ts";
 import { useInstallation } from "../../lab/use-installations.ts";
 
-/** Restores into a server that is older than the dumped one and all client programs here. */
+/**
+ * Restores into a server that is older than the dumped one and all client programs here. If `PG321_TEST_BIN_DIRS` has two
+ * directories with servers, also from the first of them into the second, with the programs of the first.
+ */
 
 setDefaultTimeout(120_000);
 const postgres = usePostgres();
@@ -82,3 +88,45 @@ test("a restore of the whole server says beforehand that the target is older", a
     expect.stringContaining(warning),
   ]);
 });
+
+const [newerPrograms, olderPrograms] = (process.env["PG321_TEST_BIN_DIRS"] ?? "")
+  .split(":")
+  .filter((path) => path !== "" && existsSync(join(path, "initdb")));
+
+if (newerPrograms !== undefined && olderPrograms !== undefined)
+  test(`from the server in ${newerPrograms} into that in ${olderPrograms}`, async () => {
+    const servers = [newerPrograms, olderPrograms].map((binDir) => startPostgres({ binDir }));
+    const [from, to] = (await Promise.all(servers)) as [LabPostgres, LabPostgres];
+    await using _from = from;
+    await using _to = to;
+    const [one, two] = [connectTo(from.address, "postgres"), connectTo(to.address, "postgres")];
+    const major = async (sql: typeof one) =>
+      Number((await sql`select current_setting('server_version_num')::int / 10000 as v`)[0]?.["v"]);
+    const [newer, target] = [await major(one), await major(two)];
+    await one
+      .unsafe("create table t (i int primary key, s text default 'x'); create view v as select * from t")
+      .simple();
+    await one.unsafe("insert into t select generate_series(1, 1000)");
+    await using other = await Installation.make({
+      postgres: from.address,
+      databases: ["postgres"],
+      storages: (directory) => [localStorage("disk", directory)],
+      server: `bin_dir = ${JSON.stringify(newerPrograms)}`,
+    });
+    await other.ok("backup");
+    const { user, password, port } = to.address;
+    const url = `postgres://${user}:${password}@127.0.0.1:${port}`;
+    const words = ["restore", "latest", "-d", "postgres", "--target", `${url}/fresh`, "--create"];
+    const dry = await other.ok(...words, "--dry-run", "--json");
+    expect(dry.json.lacks).toContainEqual(
+      expect.objectContaining({
+        kind: "version",
+        name: `${target}`,
+        hint: `the dump comes from PostgreSQL ${newer}`,
+      }),
+    );
+    const restored = await other.ok(...words, "--json");
+    expect(restored.stderr).toContain("the target is older than the server that was backed up");
+    expect(restored.json).toMatchObject({ errors_ignored: 0, tables: 1, rows: 1000 });
+    await Promise.all([one.end(), two.end()]);
+  });

@@ -17,6 +17,11 @@ export function backupName({ server, database }: Place): string {
   return database === GLOBALS_DATABASE ? `${server} (globals)` : `${server}/${database}`;
 }
 
+/** The server in `main (globals)`, as `backupName` writes it; undefined for any other name. */
+export function serverOfGlobals(name: string): string | undefined {
+  return /^(.+) \(globals\)$/.exec(name)?.[1];
+}
+
 /** Completes "the dump of main/app" and "the globals of main". */
 export function contentName({ server, database, kind }: Place & { kind: BackupKind }): string {
   return kind === "globals" ? `the globals of ${server}` : `the dump of ${server}/${database}`;

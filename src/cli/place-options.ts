@@ -1,6 +1,7 @@
 import { Pg321Error } from "../base/errors.ts";
 import { closest } from "../base/text/suggest.ts";
 import type { Catalog } from "../catalog/catalog.ts";
+import { GLOBALS_DATABASE, serverOfGlobals } from "../catalog/globals.ts";
 import type { Config } from "../config/config.ts";
 import { namedDatabase } from "../config/database-pattern.ts";
 import { findDatabase, knownServers, requireServer } from "../jobs/copies/find-database.ts";
@@ -13,7 +14,7 @@ export const PLACE_OPTIONS: Record<string, Option> = {
     type: "string",
     short: "d",
     value: "NAME",
-    help: "only backups of this database: NAME, or SERVER/NAME",
+    help: "only backups of this database: NAME, or SERVER/NAME; 'SERVER (globals)' for the globals of a server",
     values: { live: ["database"] },
   },
   server: {
@@ -39,7 +40,7 @@ type Lookup = Parameters<typeof findDatabase>[0];
 
 /** The database and server in `-d` and `-s`; `-d` may name both. */
 export async function placeOf(command: string, { database: word, server: of }: Names, lookup: Lookup) {
-  const named = word === undefined ? undefined : namedDatabase(word, await knownServers(lookup));
+  const named = word === undefined ? undefined : await placeNamed(word, lookup);
   const server = of ?? named?.server;
   if (named?.server !== undefined && server !== named.server)
     throw new Pg321Error(
@@ -50,6 +51,15 @@ export async function placeOf(command: string, { database: word, server: of }: N
       },
     );
   return { ...(named && { database: named.database }), ...(server !== undefined && { server }) };
+}
+
+async function placeNamed(word: string, lookup: Lookup) {
+  const globalsOf = serverOfGlobals(word);
+  if (globalsOf !== undefined) {
+    const globals = { server: globalsOf, database: GLOBALS_DATABASE };
+    if ((await lookup.catalog.backups({ ...globals, limit: 1 })).length > 0) return globals;
+  }
+  return namedDatabase(word, await knownServers(lookup));
 }
 
 /** Throws code `usage` for a database or server that nobody knows: it is misspelt. */

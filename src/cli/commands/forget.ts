@@ -4,7 +4,7 @@ import { plural } from "../../base/text/amounts.ts";
 import { shellOption } from "../../base/text/shell.ts";
 import { backupWord } from "../../base/text/states.ts";
 import { visible, visibleData } from "../../base/text/visible.ts";
-import { backupName, GLOBALS_DATABASE } from "../../catalog/globals.ts";
+import { backupName, GLOBALS_DATABASE, serverOfGlobals } from "../../catalog/globals.ts";
 import type { BackupRecord } from "../../catalog/records.ts";
 import { deleteBackups } from "../../jobs/cleanup/delete-backup.ts";
 import type { JobContext } from "../../jobs/context.ts";
@@ -90,7 +90,7 @@ async function backupsOf(context: JobContext, name: string): Promise<BackupRecor
  * be restored well without them.
  */
 async function globalsNamed({ catalog }: JobContext, name: string): Promise<BackupRecord[]> {
-  const server = /^(.+) \(globals\)$/.exec(name)?.[1];
+  const server = serverOfGlobals(name);
   if (server === undefined) return [];
   const [isDatabase] = await catalog.backups({ database: name, limit: 1 });
   if (isDatabase) return [];
@@ -120,7 +120,7 @@ async function linesOf({ catalog }: JobContext, backups: readonly BackupRecord[]
     );
   }
   const [first] = backups;
-  const what = `${first?.server}/${first?.database}: ${plural(backups.length, "backup")}, ${sizeText(bytes)} in all storages:`;
+  const what = `${first && backupName(first)}: ${plural(backups.length, "backup")}, ${sizeText(bytes)} in all storages:`;
   return [visible(what), ...lines];
 }
 

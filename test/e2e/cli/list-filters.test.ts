@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { systemClock } from "../../../src/base/clock.ts";
+import { GLOBALS_DATABASE } from "../../../src/catalog/globals.ts";
 import type { BackupRecord, CopyState } from "../../../src/catalog/records.ts";
 import { Installation, localStorage, NO_POSTGRES, runProgram } from "../../lab/installation.ts";
 import { catalogOf } from "../../lab/leftovers.ts";
@@ -126,4 +127,14 @@ test("on a terminal a person sees that there are more", async () => {
   const { exitCode, written } = await shown.ended;
   expect(exitCode).toBe(0);
   expect(screenOf(written).at(-1)).toBe("backups 1 to 2 of 4; more with -n 2 --offset 2");
+});
+
+test("list -d takes the globals of a server, by the name that it shows", async () => {
+  const globals = { kind: "globals", database: GLOBALS_DATABASE, started_at: hoursAgo(200_000) } as const;
+  await insert(globals, { disk: "CONFIRMED" });
+  const words = ["-d", "main (globals)"];
+  expect((await installation.ok("list", ...words)).stdout).toMatch(/^\w+ +main \(globals\) /m);
+  expect(await databases(...words)).toEqual([GLOBALS_DATABASE]);
+  const { stderr } = await installation.run("list", "-d", "other (globals)");
+  expect(stderr).toContain('no database "other (globals)" is known');
 });

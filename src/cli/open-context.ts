@@ -40,7 +40,8 @@ export async function commandContext(invocation: Invocation): Promise<JobContext
   return contextWith(invocation, await commandConfig(invocation, { keepsRoot: true }));
 }
 
-function progressFor({ progress, terminal, log, clock, writeError }: Invocation): ProgressListener {
+/** How the progress of a command is shown. */
+export function progressFor({ progress, terminal, log, clock, writeError }: Invocation): ProgressListener {
   if (progress === "none") return silentProgress;
   if (progress === "json") return jsonProgress(writeError, clock);
   return terminal ? terminalProgress({ ...terminal, clock }) : logProgress(log, clock);

@@ -1,9 +1,12 @@
 import { createReadStream } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
+import { basename } from "node:path";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { Secret } from "../../base/secret.ts";
 import { namesAnother } from "../../jobs/copies/object-key.ts";
 import { decompressed } from "../../jobs/copies/read-backup.ts";
+import type { ProgressListener } from "../../jobs/progress.ts";
+import { ProgressMeter, silentProgress } from "../../jobs/progress.ts";
 import { writeNewDump } from "../../jobs/restore/export-members.ts";
 import { requireAbsent } from "../../jobs/restore/new-file.ts";
 import type { IdentityFile } from "../../sealed/identity.ts";
@@ -11,9 +14,10 @@ import { isPassphraseProtected, readIdentityFile } from "../../sealed/identity.t
 import type { SealedMetadata } from "../../sealed/metadata.ts";
 import { isSigner } from "../../sealed/metadata.ts";
 import { openSealed } from "../../sealed/open.ts";
+import { observed } from "../../stream/meter.ts";
 import type { Command, Invocation } from "../command.ts";
-import { isSet, textOption, textOptions } from "../command.ts";
-import { askPassphrase, commandConfig } from "../open-context.ts";
+import { isSet, PROGRESS_OPTIONS, textOption, textOptions } from "../command.ts";
+import { askPassphrase, commandConfig, progressFor } from "../open-context.ts";
 import { refuseTerminal } from "../output/output.ts";
 import { filesLines } from "../output/restore-text.ts";
 
@@ -43,6 +47,7 @@ export const command: Command = {
       help: "write a new file, or a new directory if the dump has several archives, instead of stdout",
     },
     compressed: { type: "boolean", help: "do not decompress the dump" },
+    ...PROGRESS_OPTIONS,
   },
   examples: [
     {
@@ -63,7 +68,13 @@ export const command: Command = {
     else await requireAbsent(to);
     const file = args.positionals[0] ?? "-";
     const identity = await identityOf(invocation);
-    const source = file === "-" ? invocation.stdin() : readable(file);
+    const [title, size] =
+      file === "-" ? ["unseal", undefined] : [`unseal ${basename(file)}`, await sizeOf(file)];
+    const progress = new ProgressMeter(progressBeside(invocation, to), title, size);
+    await using _end = { [Symbol.asyncDispose]: async () => progress.end() };
+    const source = observed(file === "-" ? invocation.stdin() : readable(file), (bytes) =>
+      progress.pass(bytes),
+    );
     const trust = {
       trustedSigners: [...identity.signers, ...textOptions(args, "signer").map(requireSigner)],
     };
@@ -130,6 +141,17 @@ async function identityOf(invocation: Invocation): Promise<IdentityFile> {
 
 function reasonOf(cause: NodeJS.ErrnoException): string {
   return cause.code === "ENOENT" ? "no such file" : messageOf(cause);
+}
+
+/** On the terminal the lines of the program that reads stdout would be drawn over. */
+function progressBeside(invocation: Invocation, to: string | undefined): ProgressListener {
+  return to === undefined && invocation.progress === "auto" ? silentProgress : progressFor(invocation);
+}
+
+/** Undefined for a pipe; what cannot be read says so when it is read. */
+async function sizeOf(file: string): Promise<number | undefined> {
+  const found = await stat(file).catch(() => undefined);
+  return found?.isFile() ? found.size : undefined;
 }
 
 async function* readable(file: string): AsyncGenerator<Uint8Array, void, undefined> {

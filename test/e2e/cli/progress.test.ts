@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from "bun:test";
 import { rm } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { documentedKeys, misfits } from "../../lab/cli-docs.ts";
 import { localStorage } from "../../lab/installation.ts";
 import { onTerminal, screenOf } from "../../lab/machine/terminal.ts";
@@ -108,6 +108,15 @@ describe("for programs each line is an object", () => {
     },
     60_000,
   );
+
+  test("unseal", async () => {
+    const at = installation().directory;
+    const [object = ""] = (await installation().files("disk")).filter((file) => file.endsWith(".enc"));
+    const words = ["unseal", join(at, "disk", object), "-i", installation().identityFile];
+    const lines = await progressOf(...words, "--output", join(at, "unsealed"));
+    expect(lines[0]).toMatchObject({ work: `unseal ${basename(object)}`, expected_from: "backup" });
+    expect(lines.at(-1)).toMatchObject({ state: "ended", share: 1 });
+  });
 
   test("repair, and cleanup that adopts what has no record", async () => {
     await rm(join(installation().directory, "disk/main"), { recursive: true });

@@ -117,8 +117,8 @@ describe.each(Object.keys(SHELL_WORDS))("%s", (shell) => {
       for (const begun of beginnings) {
         at++;
         terminal.type(`args run${at} backup -d ${begun}\t\n`);
-        await terminal.shows(new RegExp(`^run${at}<.*>\\r?$`, "m"));
-        const line = new RegExp(`^run${at}<(.*)>\\r?$`, "m").exec(terminal.written())?.[1] ?? "";
+        await terminal.shows(new RegExp(`^run${at}<.*>\\r?\\n`, "m"));
+        const line = new RegExp(`^run${at}<(.*)>\\r?\\n`, "m").exec(terminal.written())?.[1] ?? "";
         got[name].push(line.replace("backup><-d><", ""));
       }
     }
@@ -141,7 +141,7 @@ describe.each(Object.keys(SHELL_WORDS))("%s", (shell) => {
     ];
     for (const [index, [typed, expected]] of lines.entries()) {
       terminal.type(`args run${index} ${typed}\n`);
-      await terminal.shows(new RegExp(`^run${index}<.*>\\r?$`, "m"));
+      await terminal.shows(new RegExp(`^run${index}<.*>\\r?\\n`, "m"));
       expect(terminal.written()).toMatch(new RegExp(`^run${index}<${RegExp.escape(expected)}>`, "m"));
     }
     terminal.type("exit\n");

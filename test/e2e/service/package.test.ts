@@ -29,7 +29,7 @@ const executable = useExecutable();
 let directory: string;
 let box: SystemdBox;
 
-/** A package of the executable, weakly compressed: that takes seconds instead of a minute. */
+/** A package of the executable, not compressed, because it is installed often. */
 async function buildPackage(name: string, path: string, version?: string): Promise<string> {
   const release = await releaseOfCommit();
   const out = join(directory, name);

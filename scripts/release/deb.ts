@@ -52,7 +52,15 @@ export async function buildDeb({ release, architecture, files, out, level = 1 }:
     );
     await output(
       // The threads do not change the bytes, but their number would if it were one.
-      ["dpkg-deb", "--root-owner-group", ...(level === 0 ? ["-Znone"] : ["-Zxz", `-z${level}`]), "--threads-max=2", "--build", directory, out],
+      [
+        "dpkg-deb",
+        "--root-owner-group",
+        ...(level === 0 ? ["-Znone"] : ["-Zxz", `-z${level}`]),
+        "--threads-max=2",
+        "--build",
+        directory,
+        out,
+      ],
       { env: toolEnvironment(release) },
     );
   } finally {

@@ -65,6 +65,18 @@ export type BackupPoint = Pick<
   "id" | "status" | "started_at" | "finished_at" | "dump_bytes" | "object_bytes"
 >;
 
+/** The backups of a database that began on one day, in UTC, and have ended. */
+export interface BackupDay {
+  /** `2026-11-23` */
+  day: string;
+  /** Numbers of backups by status; FAILED and INTERRUPTED are both failed. */
+  verified: number;
+  partial: number;
+  failed: number;
+  /** The largest dump; null if no backup was good. */
+  dump_bytes: number | null;
+}
+
 /** The latest results of a job's runs. */
 export interface LatestRuns {
   job: RunJob;
@@ -124,6 +136,8 @@ export interface Overview {
   latestBackups(now: Date): Promise<LatestBackups[]>;
   /** The last backups of a database that have ended, whatever their status; newest first, at most `limit`. */
   recentBackups(server: string, database: string, limit: number): Promise<BackupPoint[]>;
+  /** The days since `since` on which a database had backups, in order; at most 366. */
+  backupDays(server: string, database: string, since: string): Promise<BackupDay[]>;
   /**
    * Sizes of the good dumps of a database, kind and selection (`left_out.key` of the facts; empty: everything) that began
    * at `since` or later and before `before`; newest first, at most `limit` of the newest 100 of any selection.

@@ -87,12 +87,20 @@ function routes({ live, clock }: AppSource): Hono {
     const page = await import("./page/page.tsx");
     const query = page.pageQuery(new URL(req.url).searchParams);
     const shown = await report();
+    let status: 200 | 404 = 200;
     const html = await inForce(live, async (context) => {
+      if (query.backup !== null) {
+        const found = await page.pageBackup(context, query.backup);
+        status = found === undefined ? 404 : 200;
+        return page.renderBackup(shown, found, query);
+      }
       const history = await page.pageHistory(context, query);
       const series = await page.pageSeries(context.catalog, shown, query);
-      return page.renderPage({ report: shown, history, series, query });
+      const year = await page.pageYear(context.catalog, shown, query);
+      return page.renderPage({ report: shown, history, series, year, query });
     });
     return new Response(html, {
+      status,
       headers: {
         "content-type": "text/html; charset=utf-8",
         "content-security-policy": pagePolicy(page.PAGE_STYLE_HASH),

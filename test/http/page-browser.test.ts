@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { pagePolicy, secured } from "../../src/http/answer.ts";
 import { PAGE_STYLE_HASH } from "../../src/http/page/page.tsx";
 import type { StatusReport } from "../../src/status/report.ts";
-import { pageOf } from "../fixtures/page-input.ts";
+import { backupPageOf, pageOf, yearOf } from "../fixtures/page-input.ts";
 import {
   database,
   freshReport,
@@ -17,7 +17,7 @@ import { accessibility, type Box, BrowserLab, type Sight } from "../lab/machine/
 import { backupRecord, copyRecord } from "../suites/catalog/records.ts";
 
 /** Pages with everything that the page can show, by path. */
-const PAGES: Readonly<Record<string, string>> = {
+const PAGES: Record<string, string> = {
   "/full": pageOf(fullReport()),
   "/fresh": pageOf(freshReport()),
   "/empty": pageOf(freshReport({ databases: [], jobs: [], schedules: [], storages: [] })),
@@ -26,6 +26,10 @@ const PAGES: Readonly<Record<string, string>> = {
   "/many": pageOf(manyDatabases(100)),
   "/errors": pageOf(longErrors()),
   "/one": pageOf(fullReport(), "database=main/app&page=3"),
+  "/year": pageOf(freshReport({ databases: [database()] }), "database=main/app", {
+    year: yearOf(freshReport()),
+  }),
+  "/backup": backupPageOf(fullReport()),
 };
 
 /** A job and a schedule with a long error that has no spaces. */
@@ -108,7 +112,7 @@ describe.each(PATHS)("%s", (path) => {
 
   test("does not scroll sideways, and cuts nothing off, on a phone and on a desktop", async () => {
     await using sight = await browser.look(address(path));
-    for (const width of [PHONE, 375, 768, 1280]) {
+    for (const width of [PHONE, 390, 768, 1280]) {
       await sight.page.setViewportSize({ width, height: 800 });
       expect(await numberOf(sight, "document.documentElement.scrollWidth")).toBe(width);
       const outside = await sight.page.evaluate<string[]>(`[...document.querySelectorAll("main *")]
@@ -180,6 +184,40 @@ async function boxes({ page }: Sight, selector: string): Promise<Box[]> {
     .map(({ left, top, width, height }) => ({ left: left + scrollX, top: top + scrollY, width, height }))`);
 }
 
+test("500 databases with long names fit a phone and a desktop", async () => {
+  PAGES["/crowd"] = pageOf(manyDatabases(500, "ein_sehr_langer_name_ohne_leerzeichen_".repeat(2)));
+  await using sight = await browser.look(address("/crowd"));
+  for (const width of [390, 1280]) {
+    await sight.page.setViewportSize({ width, height: 800 });
+    expect(await numberOf(sight, "document.documentElement.scrollWidth")).toBe(width);
+  }
+  expect(
+    await numberOf(
+      sight,
+      "document.querySelectorAll('[aria-labelledby=databases] :is(.card h3, .brief li)').length",
+    ),
+  ).toBe(500);
+});
+
+test.each(["light", "dark"] as const)(
+  "its calendar has 365 days and is drawn in %s colours",
+  async (colorScheme) => {
+    for (const width of [390, 1280]) {
+      await using sight = await browser.look(address("/year"), { colorScheme, width });
+      expect(await numberOf(sight, "document.querySelectorAll('.calendar .day').length")).toBe(365);
+      const [calendar] = await boxes(sight, ".calendar svg");
+      expect(calendar?.width).toBeGreaterThan(300);
+      const [pixels] = await browser.drawn(
+        await sight.page.screenshot({ fullPage: true }),
+        calendar ? [calendar] : [],
+      );
+      expect(pixels).toBeGreaterThan(3000);
+      // A failed day has a mark of its own, so that its colour is not needed.
+      expect(await numberOf(sight, "document.querySelectorAll('.day.bad path').length")).toBeGreaterThan(3);
+    }
+  },
+);
+
 test("a chart rises with its values, and marks failed backups", async () => {
   await using sight = await browser.look(address("/good"));
   const spark = sight.page.locator(".spark svg").first();
@@ -234,7 +272,7 @@ test("tables stay tables for a screen reader, even on a phone, where they do not
     );
   };
   expect(await roles(PHONE)).toEqual(await roles(1280));
-  expect((await roles(PHONE)).slice(0, 3)).toEqual(["table 2", "row 34", "columnheader 11"]);
+  expect((await roles(PHONE)).slice(0, 3)).toEqual(["table 2", "row 35", "columnheader 11"]);
 });
 
 test("the daemon's endpoint serves the same page", async () => {

@@ -119,7 +119,7 @@ describe("of a real catalog", () => {
       { catalog: watched, clock, config, host },
       pageQuery(new URLSearchParams("page=2")),
     );
-    expect(asked).toEqual([{ offset: 25, limit: 26 }]);
+    expect(asked).toEqual([{ offset: 25, limit: 26, startedBy: expect.any(String) }]);
     expect([backups.length, hasOlder]).toEqual([25, true]);
   });
 

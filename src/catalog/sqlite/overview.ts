@@ -3,6 +3,7 @@ import { setImmediate } from "node:timers/promises";
 import { believedUntil, newestOf } from "../../base/newest-good.ts";
 import type { RunJob } from "../../config/config.ts";
 import type {
+  BackupDay,
   BackupPoint,
   CopyTotal,
   DatabaseRecord,
@@ -52,6 +53,11 @@ const NAMES = `WITH RECURSIVE
 const RECENT_BACKUPS = `SELECT id, status, started_at, finished_at, dump_bytes, object_bytes FROM backups
   WHERE server = $server AND database = $database AND status <> 'RUNNING'
   ORDER BY started_at DESC, id DESC LIMIT $limit`;
+const BACKUP_DAYS = `SELECT substr(started_at, 1, 10) AS day, sum(status = 'VERIFIED') AS verified,
+    sum(status = 'PARTIAL') AS partial, sum(status IN ('FAILED', 'INTERRUPTED')) AS failed,
+    max(iif(status IN ('VERIFIED', 'PARTIAL'), dump_bytes, NULL)) AS dump_bytes
+  FROM backups WHERE server = $server AND database = $database AND started_at >= $since AND status <> 'RUNNING'
+  GROUP BY day ORDER BY day DESC LIMIT 366`;
 const LAST_SCHEDULED = `SELECT * FROM runs WHERE schedule = $schedule AND scheduled_for <= $until
   ORDER BY scheduled_for DESC, started_at DESC, id DESC LIMIT 1`;
 const SKIPPED_IN_A_ROW = `SELECT count(*) AS skipped FROM runs
@@ -157,6 +163,11 @@ export class SqliteOverview implements Overview {
       "read the last backups",
       () => this.#rows(RECENT_BACKUPS, { server, database, limit }) as unknown as BackupPoint[],
     );
+  }
+
+  backupDays(server: string, database: string, since: string): Promise<BackupDay[]> {
+    const rows = () => this.#rows(BACKUP_DAYS, { server, database, since }) as unknown as BackupDay[];
+    return this.#do("read the days with backups", () => rows().toReversed());
   }
 
   dumpSizes(...[of, range]: Parameters<Overview["dumpSizes"]>): Promise<number[]> {

@@ -13,10 +13,10 @@ import {
   type Tone,
 } from "./elements.tsx";
 import type { PageHistory } from "./history.ts";
-import { pageAddress } from "./query.ts";
+import { backupAddress, pageAddress } from "./query.ts";
 import { shortened } from "./words.ts";
 
-const COPY_TONES: Readonly<Record<CopyState, Tone>> = {
+export const COPY_TONES: Readonly<Record<CopyState, Tone>> = {
   CONFIRMED: "good",
   INTENDED: "new",
   FAILED: "bad",
@@ -82,7 +82,9 @@ const BackupRow = ({ listed, page }: { listed: ListedBackup; page: Page }) => {
       <th scope="row">
         <DatabaseLink database={backup} page={page} />{" "}
         <span class="muted small block">
-          <code>{shortId(backup.id)}</code>
+          <a class="id" href={backupAddress(page.query, backup.id)}>
+            <code>{shortId(backup.id)}</code>
+          </a>
           {backup.kind !== "dump" && ` ${backup.kind}`}
           {backup.held_at !== null &&
             (backup.hold_reason === null ? " · held" : ` · held: ${backup.hold_reason}`)}

@@ -13,12 +13,13 @@ import {
   State,
   type Tone,
 } from "./elements.tsx";
-import { type PageSeries, seriesKey } from "./history.ts";
+import { type PageSeries, type PageYear, seriesKey } from "./history.ts";
 import { BriefMarks, Marks } from "./marks.tsx";
 import type { DatabaseGroups } from "./order.ts";
 import { pageAddress } from "./query.ts";
-import { Spark } from "./spark.tsx";
+import { Spark, sparkPoints } from "./spark.tsx";
 import { shortened } from "./words.ts";
+import { Year } from "./year.tsx";
 
 const TONES: Readonly<Record<DatabaseStatus["state"], Tone>> = {
   good: "good",
@@ -44,16 +45,23 @@ const WORDS: Readonly<Record<DatabaseStatus["state"], string>> = {
 export interface DatabasesInput {
   groups: DatabaseGroups;
   series: PageSeries;
+  /** Of the database that the page is about. */
+  year: PageYear | null;
   page: Page;
 }
 
-export const Databases = ({ groups: { full, brief, gone, left_out }, series, page }: DatabasesInput) => (
+export const Databases = ({
+  groups: { full, brief, gone, left_out },
+  series,
+  year,
+  page,
+}: DatabasesInput) => (
   <section aria-labelledby="databases">
     <h2 id="databases">Databases</h2>
     {page.query.database !== null && (
       <p>
         Only <DatabaseName database={page.query.database} />.{" "}
-        <a href={pageAddress({ ...page.query, page: 1, database: null })}>Show all databases</a>
+        <a href={pageAddress({ ...page.query, page: 1, backup: null, database: null })}>Show all databases</a>
       </p>
     )}
     {full.length === 0 && (
@@ -73,6 +81,7 @@ export const Databases = ({ groups: { full, brief, gone, left_out }, series, pag
         ))}
       </ul>
     )}
+    {year !== null && full.length > 0 && <Year year={year} page={page} />}
     <BriefDatabases title={plural(brief.length, "more database")} databases={brief} page={page} />
     <BriefDatabases
       title={`${plural(gone.length, "database")} ${gone.every(({ state }) => state === "elsewhere") ? "of another installation" : "no longer backed up"}`}
@@ -145,16 +154,16 @@ const DatabaseCard = ({ id, database, points, page }: CardInput) => {
           <Spark
             id={`${id}-size`}
             name="Size"
-            points={points}
-            value={({ dump_bytes }) => dump_bytes}
+            of="backup"
+            points={sparkPoints(points, ({ dump_bytes }) => dump_bytes)}
             text={sizeText}
             page={page}
           />
           <Spark
             id={`${id}-duration`}
             name="Duration"
-            points={points}
-            value={durationMs}
+            of="backup"
+            points={sparkPoints(points, durationMs)}
             text={durationText}
             page={page}
           />

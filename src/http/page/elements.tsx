@@ -102,7 +102,7 @@ export const MomentOr = ({ at, page, none }: { at: string | null; page: Page; no
 
 /** The name of a database as a link to its backups. */
 export const DatabaseLink = ({ database, page }: { database: NamedDatabase; page: Page }) => (
-  <a href={`${pageAddress({ ...page.query, page: 1, database })}#history`}>
+  <a href={`${pageAddress({ ...page.query, page: 1, backup: null, database })}#history`}>
     <DatabaseName database={database} />
   </a>
 );

@@ -1,12 +1,15 @@
 import { raw } from "hono/html";
+import type { Child } from "hono/jsx";
 import { durationText } from "../../base/text/amounts.ts";
+import { shortId } from "../../jobs/copies/object-key.ts";
 import type { DaemonStatus, StatusReport } from "../../status/report.ts";
 import { type Verdict, type VerdictLevel, verdictOf } from "../../status/verdict.ts";
+import { BackupPart } from "./backup.tsx";
 import { Backups } from "./backups.tsx";
 import { Databases } from "./databases.tsx";
 import { Moment, type Page, Shape, State } from "./elements.tsx";
 import { Globals } from "./globals.tsx";
-import type { PageHistory, PageSeries } from "./history.ts";
+import type { PageBackup, PageHistory, PageSeries, PageYear } from "./history.ts";
 import { MissingMarks } from "./marks.tsx";
 import { Notifiers } from "./notifiers.tsx";
 import { databaseGroups, selected } from "./order.ts";
@@ -17,7 +20,14 @@ import { PAGE_STYLE } from "./style.ts";
 import { pageTimes, readable, shortened } from "./words.ts";
 import { Alerts, Running, Work } from "./work.tsx";
 
-export { type PageHistory, type PageSeries, pageHistory, pageSeries } from "./history.ts";
+export {
+  type PageHistory,
+  type PageSeries,
+  pageBackup,
+  pageHistory,
+  pageSeries,
+  pageYear,
+} from "./history.ts";
 export { type PageQuery, pageQuery } from "./query.ts";
 export { PAGE_STYLE_HASH } from "./style.ts";
 
@@ -25,6 +35,8 @@ export interface PageInput {
   report: StatusReport;
   history: PageHistory;
   series: PageSeries;
+  /** Of the database that the page is about. */
+  year?: PageYear | null;
   query: PageQuery;
 }
 
@@ -40,9 +52,38 @@ const TITLES: Readonly<Record<VerdictLevel, string>> = {
  * The page as HTML. It is complete: it loads no other resource and needs no script. `PAGE_STYLE_HASH` is the hash of
  * its only style sheet.
  */
-export function renderPage({ report, history, series, query }: PageInput): string {
+export function renderPage({ report, history, series, year = null, query }: PageInput): string {
   const page: Page = { times: pageTimes(report.now, report.timezone), query };
   const verdict = verdictOf(report);
+  return documentOf(
+    report,
+    page,
+    TITLES[verdict.level],
+    <>
+      <VerdictPart verdict={verdict} report={report} page={page} />
+      <Alerts alerts={report.alerts} page={page} />
+      <Running running={report.running} page={page} />
+      <Databases groups={databaseGroups(report, query)} series={series} year={year} page={page} />
+      <MissingMarks databases={selected(report, query)} page={page} />
+      <RestoreTests databases={report.databases} page={page} />
+      <Globals globals={report.globals ?? []} page={page} />
+      <Storages storages={report.storages} page={page} />
+      <Notifiers notifiers={report.notifiers} page={page} />
+      <Work report={report} page={page} />
+      <Backups history={history} page={page} />
+    </>,
+  );
+}
+
+/** The page of one backup, as HTML; undefined: there is none. */
+export function renderBackup(report: StatusReport, found: PageBackup | undefined, query: PageQuery): string {
+  const page: Page = { times: pageTimes(report.now, report.timezone), query };
+  const title = found === undefined ? "no such backup" : `backup ${shortId(found.listed.backup.id)}`;
+  return documentOf(report, page, title, <BackupPart found={found} page={page} />);
+}
+
+function documentOf(report: StatusReport, page: Page, title: string, parts: Child): string {
+  const { query } = page;
   const html = (
     <html lang="en">
       <head>
@@ -51,24 +92,12 @@ export function renderPage({ report, history, series, query }: PageInput): strin
         <meta name="color-scheme" content="light dark" />
         <meta name="robots" content="noindex" />
         {query.refresh_s !== null && <meta http-equiv="refresh" content={String(query.refresh_s)} />}
-        <title>{`${TITLES[verdict.level]}: pg321 on ${report.host}`}</title>
+        <title>{`${title}: pg321 on ${report.host}`}</title>
         <style>{raw(PAGE_STYLE)}</style>
       </head>
       <body>
         <Top report={report} page={page} />
-        <main>
-          <VerdictPart verdict={verdict} report={report} page={page} />
-          <Alerts alerts={report.alerts} page={page} />
-          <Running running={report.running} page={page} />
-          <Databases groups={databaseGroups(report, query)} series={series} page={page} />
-          <MissingMarks databases={selected(report, query)} page={page} />
-          <RestoreTests databases={report.databases} page={page} />
-          <Globals globals={report.globals ?? []} page={page} />
-          <Storages storages={report.storages} page={page} />
-          <Notifiers notifiers={report.notifiers} page={page} />
-          <Work report={report} page={page} />
-          <Backups history={history} page={page} />
-        </main>
+        <main>{parts}</main>
         <Bottom report={report} page={page} />
       </body>
     </html>

@@ -6,6 +6,8 @@ export interface PageQuery {
   page: number;
   /** Only this database; null for all. */
   database: Pick<DatabaseStatus, "server" | "database"> | null;
+  /** Only this backup: its id, or the beginning of one; null for the page of everything. */
+  backup: string | null;
   /** The browser reloads the page after this many seconds; null for never. */
   refresh_s: number | null;
 }
@@ -26,17 +28,24 @@ export function pageQuery(parameters: URLSearchParams): PageQuery {
   return {
     page: within(parameters.get("page"), 1, PAGE_MAX) ?? 1,
     database: hasDatabase ? { server, database: database.join("/") } : null,
+    backup: /^[0-9a-f-]{4,36}$/.test(parameters.get("backup") ?? "") ? parameters.get("backup") : null,
     refresh_s: within(parameters.get("refresh"), REFRESH_S_MIN, REFRESH_S_MAX),
   };
 }
 
 /** The address of the page with this query, relative to the page. */
-export function pageAddress({ page, database, refresh_s }: PageQuery): string {
+export function pageAddress({ page, database, backup, refresh_s }: PageQuery): string {
   const parameters = new URLSearchParams();
   if (database !== null) parameters.set("database", `${database.server}/${database.database}`);
+  if (backup !== null) parameters.set("backup", backup);
   if (page > 1) parameters.set("page", String(page));
   if (refresh_s !== null) parameters.set("refresh", String(refresh_s));
   return parameters.size === 0 ? "./" : `./?${parameters}`;
+}
+
+/** The address of the page of one backup. */
+export function backupAddress({ refresh_s }: PageQuery, backup: string): string {
+  return pageAddress({ page: 1, database: null, backup, refresh_s });
 }
 
 export function isSameDatabase(

@@ -7,32 +7,40 @@ const HEIGHT = 40;
 /** Space for half the width of the line. */
 const MARGIN = 3;
 
+/** One thing in a chart. */
+export interface SparkPoint {
+  at: string;
+  /** Null: failed. */
+  value: number | null;
+}
+
 export interface SparkInput {
   /** Unique in the page. */
   id: string;
   /** `Size`, `Duration`. */
   name: string;
-  /** The finished backups, oldest first. */
-  points: readonly BackupPoint[];
-  value: (point: BackupPoint) => number | null;
+  /** The word for one point: `backup`. */
+  of: string;
+  /** Oldest first. */
+  points: readonly SparkPoint[];
   text: (value: number) => string;
   page: Page;
 }
 
 /**
- * The last backups as a small chart: a line on an axis that starts at zero, so that half the height is half the
- * value, and a mark at the bottom for each failed backup.
+ * Values over time as a small chart: a line on an axis that starts at zero, so that half the height is half the
+ * value, and a mark at the bottom for each one that failed.
  */
-export const Spark = ({ id, name, points, value, text, page }: SparkInput) => {
-  const values = points.map((point) => (isGood(point) ? value(point) : null));
+export const Spark = ({ id, name, of, points, text, page }: SparkInput) => {
+  const values = points.map(({ value }) => value);
   const known = values.filter((one) => one !== null);
   const newest = known.at(-1);
   const [first] = points;
   if (newest === undefined || first === undefined) return null;
-  const failed = points.filter((point) => !isGood(point)).length;
+  const failed = values.length - known.length;
   const range = `from ${text(Math.min(...known))} to ${text(Math.max(...known))}, newest ${text(newest)}`;
   const failures = failed === 0 ? "" : `; ${failed} failed`;
-  const since = page.times.absolute(first.started_at);
+  const since = page.times.absolute(first.at);
   return (
     <figure class="spark">
       <figcaption>
@@ -46,7 +54,7 @@ export const Spark = ({ id, name, points, value, text, page }: SparkInput) => {
         role="img"
         aria-labelledby={`${id}-title ${id}-text`}
       >
-        <title id={`${id}-title`}>{`${name} of the last ${plural(points.length, "backup")}`}</title>
+        <title id={`${id}-title`}>{`${name} of the last ${plural(points.length, of)}`}</title>
         <desc id={`${id}-text`}>{`since ${since}: ${range}${failures}`}</desc>
         <Curve values={values} />
       </svg>
@@ -73,6 +81,14 @@ const Curve = ({ values }: { values: readonly (number | null)[] }) => {
     </>
   );
 };
+
+/** A good backup has a value, which may be unknown; a failed one has none. */
+export function sparkPoints(
+  backups: readonly BackupPoint[],
+  value: (point: BackupPoint) => number | null,
+): SparkPoint[] {
+  return backups.map((point) => ({ at: point.started_at, value: isGood(point) ? value(point) : null }));
+}
 
 function isGood({ status }: BackupPoint): boolean {
   return status === "VERIFIED" || status === "PARTIAL";

@@ -109,6 +109,13 @@ td .absolute { white-space: nowrap; }
 .spark .failure { stroke: var(--bad); stroke-width: 2.5; stroke-linecap: butt; }
 .spark .newest { stroke: var(--new); stroke-width: 6; }
 
+.year { margin-top: .8rem; }
+.calendar figcaption { font-size: .85rem; color: var(--quiet); }
+.calendar svg { display: block; width: 100%; height: auto; max-width: 60rem; margin-top: .4rem; }
+.day rect { fill: var(--rest); }
+.day.good rect { fill: var(--good); } .day.warning rect { fill: var(--warning); } .day.bad rect { fill: var(--bad); }
+.day path { fill: none; stroke: var(--paper); stroke-width: 2; }
+
 details { margin-top: .8rem; }
 summary { cursor: pointer; padding: .3rem 0; color: var(--link); }
 .brief { columns: 24rem; column-gap: 2rem; font-size: .9rem; }
@@ -117,6 +124,7 @@ summary { cursor: pointer; padding: .3rem 0; color: var(--link); }
 table { width: 100%; border-collapse: separate; border-spacing: 0; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; vertical-align: top; padding: .5rem .75rem; font-weight: 400; }
 tbody th { font-weight: 600; }
+.id { display: inline-block; min-width: 1.5rem; margin-top: .2rem; padding: .2rem 0; }
 .job { min-width: 8rem; }
 .when { min-width: 7rem; }
 tbody tr > * { border-top: 1px solid var(--edge); }

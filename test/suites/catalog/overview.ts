@@ -153,6 +153,25 @@ function recent(make: MakeFixture): void {
       expect(await overview.recentBackups("other", "app", 2)).toEqual([]);
     }));
 
+  test("have the days on which a database had backups, with what became of them", () =>
+    onNew(make, async (catalog) => {
+      const [server, database] = ["main", "app"];
+      const add = (started_at: string, status: BackupRecord["status"], dump_bytes: number | null) =>
+        catalog.insertBackup(backupRecord({ server, database, started_at, status, dump_bytes }));
+      await add("2026-01-01T23:59:59.999Z", "VERIFIED", 5);
+      await add("2026-01-02T00:00:00.000Z", "VERIFIED", 10);
+      await add("2026-01-02T12:00:00.000Z", "PARTIAL", 30);
+      await add("2026-01-02T13:00:00.000Z", "INTERRUPTED", 99);
+      await add("2026-01-04T12:00:00.000Z", "FAILED", null);
+      await add("2026-01-05T12:00:00.000Z", "RUNNING", null);
+      const since = "2026-01-02T00:00:00.000Z";
+      expect(await catalog.overview.backupDays(server, database, since)).toEqual([
+        { day: "2026-01-02", verified: 1, partial: 1, failed: 1, dump_bytes: 30 },
+        { day: "2026-01-04", verified: 0, partial: 0, failed: 1, dump_bytes: null },
+      ]);
+      expect(await catalog.overview.backupDays("other", database, since)).toEqual([]);
+    }));
+
   test("have the sizes of good dumps of one selection, newest first, among the newest 100 of any", () =>
     onNew(make, async (catalog) => {
       const [server, database, status] = ["main", "app", "VERIFIED"] as const;

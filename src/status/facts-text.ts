@@ -1,6 +1,6 @@
-import { durationText, plural } from "../../base/text/amounts.ts";
-import type { DumpFacts } from "../../postgres/counts/facts.ts";
-import { totalsOf } from "../../postgres/counts/facts.ts";
+import { durationText, plural } from "../base/text/amounts.ts";
+import type { DumpFacts } from "../postgres/counts/facts.ts";
+import { totalsOf } from "../postgres/counts/facts.ts";
 
 /** Tables that were not counted, with the reasons; the numbers are complete. */
 const TABLES_SHOWN_MAX = 5;

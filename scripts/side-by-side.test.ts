@@ -11,7 +11,7 @@ test("every test file is in exactly one batch, and the longest are first", () =>
     (file) => !file.startsWith("node_modules/"),
   );
   expect(files.toSorted()).toEqual(all.toSorted());
-  expect(batches[0]).toEqual(["test/http/page-browser.test.ts"]);
+  expect(batches[0]).toEqual(["test/http/page/browser.test.ts"]);
 });
 
 test("a filter is a part of the path, as for `bun test`", () => {

@@ -24,7 +24,7 @@ export function batchesOf(root: string, filters: readonly string[]): string[][] 
 }
 
 /** Folders whose files take longest, first. */
-const LONGEST = ["test/http/page-browser", "test/e2e/", "test/"];
+const LONGEST = ["test/http/page/browser", "test/e2e/", "test/"];
 
 function weight(file: string): number {
   const index = LONGEST.findIndex((prefix) => file.startsWith(prefix));

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import type { BackupStatus } from "../../src/catalog/records.ts";
-import { PAGE_STYLE_HASH, pageHistory, pageQuery } from "../../src/http/page/page.tsx";
-import { notifier } from "../fixtures/notifier-status.ts";
-import { pageOf } from "../fixtures/page-input.ts";
+import type { BackupStatus } from "../../../src/catalog/records.ts";
+import { PAGE_STYLE_HASH, pageHistory, pageQuery } from "../../../src/http/page/page.tsx";
+import { notifier } from "../../fixtures/notifier-status.ts";
+import { pageOf } from "../../fixtures/page-input.ts";
 import {
   database,
   freshReport,
@@ -13,9 +13,9 @@ import {
   oddNames,
   run,
   storage,
-} from "../fixtures/status-report.ts";
-import { type EndpointLab, endpointLab } from "../lab/endpoint.ts";
-import { backupRecord, copyRecord } from "../suites/catalog/records.ts";
+} from "../../fixtures/status-report.ts";
+import { type EndpointLab, endpointLab } from "../../lab/endpoint.ts";
+import { backupRecord, copyRecord } from "../../suites/catalog/records.ts";
 
 const BACKUPS = 60;
 /** As `toContain`, but the message of a failure does not contain the whole page. */

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { type EndpointLab, endpointLab } from "../lab/endpoint.ts";
-import { backupRecord, copyRecord } from "../suites/catalog/records.ts";
+import { type EndpointLab, endpointLab } from "../../lab/endpoint.ts";
+import { backupRecord, copyRecord } from "../../suites/catalog/records.ts";
 
 /** A day within the last year of the lab's clock. */
 const DAY = "2026-11-01";

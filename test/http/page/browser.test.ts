@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { pagePolicy, secured } from "../../src/http/answer.ts";
-import { PAGE_STYLE_HASH } from "../../src/http/page/page.tsx";
-import type { StatusReport } from "../../src/status/report.ts";
-import { backupPageOf, pageOf, yearOf } from "../fixtures/page-input.ts";
+import { pagePolicy, secured } from "../../../src/http/answer.ts";
+import { PAGE_STYLE_HASH } from "../../../src/http/page/page.tsx";
+import type { StatusReport } from "../../../src/status/report.ts";
+import { backupPageOf, pageOf, yearOf } from "../../fixtures/page-input.ts";
 import {
   database,
   freshReport,
@@ -11,10 +11,10 @@ import {
   NOW,
   oddNames,
   run,
-} from "../fixtures/status-report.ts";
-import { endpointLab } from "../lab/endpoint.ts";
-import { accessibility, type Box, BrowserLab, type Sight } from "../lab/machine/browser.ts";
-import { backupRecord, copyRecord } from "../suites/catalog/records.ts";
+} from "../../fixtures/status-report.ts";
+import { endpointLab } from "../../lab/endpoint.ts";
+import { accessibility, type Box, BrowserLab, type Sight } from "../../lab/machine/browser.ts";
+import { backupRecord, copyRecord } from "../../suites/catalog/records.ts";
 
 /** Pages with everything that the page can show, by path. */
 const PAGES: Record<string, string> = {

@@ -3,7 +3,7 @@
  * host with the same Debian; only the signature differs. Nothing is published.
  */
 import { existsSync } from "node:fs";
-import { copyFile, mkdir, mkdtemp, rename, rm } from "node:fs/promises";
+import { chmod, copyFile, mkdir, mkdtemp, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { build } from "./build.ts";
@@ -57,6 +57,7 @@ async function makeRelease({ targets, release, out, minisignKey }: Options): Pro
     await Bun.write(join(made, `${name}.cdx.json`), await billOfMaterials(release));
     await Bun.write(join(made, `${name}-third-party-licences.txt`), await licenceTexts());
     await copyFile(source("CHANGELOG.md").name ?? "", join(made, "CHANGELOG.md"));
+    await chmod(made, 0o755);
     await writeChecksums(made);
     if (isSigned) await signChecksums(made, minisignKey, release);
     else console.error("release: SHA256SUMS is not signed: no --minisign-key");

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { build } from "./build.ts";
 import { checkAgain } from "./release/check-again.ts";
-import { signChecksums, writeChecksums } from "./release/checksums.ts";
+import { refuseMissingKey, signChecksums, writeChecksums } from "./release/checksums.ts";
 import {
   output,
   type Release,
@@ -113,6 +113,13 @@ function readArguments() {
   for (const name of values.target ?? [])
     if (!TARGETS.some((target) => target.name === name))
       throw new ReleaseError(`--target ${name}: there is no such target`, USAGE);
+  if (values.check === true && values.dirty === true)
+    throw new ReleaseError(
+      "--check and --dirty exclude each other",
+      "a fresh clone has only what is committed",
+    );
+  if (values.maintainer !== undefined && !/^[^<>]+ <[^<>@]+@[^<>@]+>$/.test(values.maintainer))
+    throw new ReleaseError(`--maintainer ${values.maintainer}: expected "Name <address>"`, USAGE);
   return values;
 }
 
@@ -126,6 +133,7 @@ async function main(): Promise<void> {
   if (out !== OWN_OUT && existsSync(out))
     throw new ReleaseError(`--out ${out}: exists already`, "name a new directory");
   const minisignKey = values["minisign-key"] ?? process.env["PG321_MINISIGN_KEY"];
+  if (minisignKey !== undefined) refuseMissingKey(minisignKey);
   await makeRelease({ targets, release, out, minisignKey });
   if (values.check === true) await checkAgain(out, targets, release);
 }

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { output, type Release, ReleaseError } from "./commit.ts";
@@ -17,10 +18,13 @@ export async function writeChecksums(directory: string): Promise<string> {
   return lines.join("");
 }
 
+/** Throws, before the long work, if there is no such key. */
+export function refuseMissingKey(key: string): void {
+  if (!existsSync(key)) throw new ReleaseError(`${key}: no such key`, `make one with: minisign -G -s ${key}`);
+}
+
 /** Signs SHA256SUMS with minisign, which asks for the key's password, and checks that with the public key beside it. */
 export async function signChecksums(directory: string, key: string, release: Release): Promise<void> {
-  if (!(await Bun.file(key).exists()))
-    throw new ReleaseError(`${key}: no such key`, `make one with: minisign -G -s ${key}`);
   const file = join(directory, FILE);
   const comment = `pg321 ${release.version}, commit ${release.commit}`;
   const child = Bun.spawn(["minisign", "-S", "-s", key, "-m", file, "-t", comment], {

@@ -5,6 +5,8 @@ type Dependent = NonNullable<LeftOutOfDump["dependents"]>[number];
 
 /** Objects whose names a record lists; the others are only counted. */
 const LISTED_MAX = 200;
+/** Relations that are recorded of each: one of them is enough to know that it cannot be made. */
+const NEEDS_MAX = 20;
 
 interface Edge {
   kind: string;
@@ -38,7 +40,8 @@ export async function dependentsOf(
       const dependent = found.get(key) ?? { kind, schema, name, needs: [] };
       found.set(key, dependent);
       const isListed = dependent.needs.some((one) => one.schema === needs_schema && one.name === needs_name);
-      if (!isListed) dependent.needs.push({ schema: needs_schema, name: needs_name });
+      if (!isListed && dependent.needs.length < NEEDS_MAX)
+        dependent.needs.push({ schema: needs_schema, name: needs_name });
       if (kind === "VIEW" || kind === "MATERIALIZED VIEW") lacking.add(own);
     }
   }

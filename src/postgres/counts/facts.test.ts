@@ -38,6 +38,38 @@ test("facts that are cut fit and keep all sums, always in the same way", () => {
   );
 });
 
+test("what needs tables that were left out never costs the rest of the facts, nor more than half of the room", () => {
+  const one = (i: number) => ({ schema: "public", name: `name ${i}` });
+  const of = (count: number) => Array.from({ length: count }, (_, i) => i);
+  const facts: DumpFacts = {
+    ...unknownFacts("no room"),
+    tables: of(50).map((i) => table(`t ${i}`, i)),
+    streams: {
+      ...{ jobs: 2, data_archives: 2, at_once: 2, why_one: null },
+      extension_data: of(100).map((i) => ({ ...one(i), extension: "geo" })),
+    },
+    left_out: {
+      ...{ key: "k", settings: { exclude_tables: ["log"] }, schema_only: false, options: [] },
+      ...{ tables: [one(0)], tables_omitted: 0, rows_of: [], rows_of_omitted: 0 },
+      ...{ large_objects: false, extensions: false, unmatched: [] },
+      dependents: of(100).map((i) => ({ kind: "VIEW", ...one(i), needs: of(20).map(one) })),
+      dependents_omitted: 3,
+    },
+  };
+  const cut = cutFacts(facts, 8_000);
+  expect(sizeOf(cut)).toBeLessThanOrEqual(8_000);
+  expect(parseFacts(JSON.parse(JSON.stringify(cut)))).toEqual(cut);
+  const { dependents = [], dependents_omitted } = cut?.left_out ?? {};
+  expect(dependents.length).toBeGreaterThan(0);
+  expect(dependents.length + (dependents_omitted ?? 0)).toBe(103);
+  expect(cut?.tables.length).toBeGreaterThan(20);
+  const { dependents: _one, dependents_omitted: _other, ...rest } = cut?.left_out ?? {};
+  expect(facts.left_out).toMatchObject(rest);
+  // Whatever the room: the facts without any of these lists need less than 1,100 bytes.
+  for (let room = 1_100; room < 20_000; room += 97)
+    expect(sizeOf(cutFacts(facts, room))).toBeLessThanOrEqual(room);
+});
+
 test("tables that are not counted, and those with the most rows, are left out last", () => {
   const names = Array.from({ length: 40 }, (_, i) => `table ${i}`);
   const counted = names.map((name, i) => table(name, i % 10 === 0 ? null : i));

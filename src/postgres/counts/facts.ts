@@ -142,8 +142,9 @@ export function isBetween(found: SequenceValue, { before, after }: SequenceReadi
 /**
  * The facts as JSON of at most `bytesMax` bytes. If there are too many, entries are left out from the end of the lists
  * and counted in `omitted`: sequences first, then parts of tables, then tables, those with the fewest rows first. Tables
- * that are not counted exactly go last: without them the sum of the omitted rows is exact. The same facts are always cut
- * in the same way. Undefined if not even the numbers fit.
+ * that are not counted exactly go last: without them the sum of the omitted rows is exact. What needs tables that were left
+ * out, and the tables of extensions, get at most half of the room. The same facts are always cut in the same way. Undefined
+ * if not even the numbers fit.
  */
 export function cutFacts(facts: DumpFacts, bytesMax: number): DumpFacts | undefined {
   if (sizeOf(facts) <= bytesMax) return facts;
@@ -157,6 +158,7 @@ export function cutFacts(facts: DumpFacts, bytesMax: number): DumpFacts | undefi
   );
   const room = { bytes: bytesMax - OMITTED_BYTES - sizeOf(without(facts)) };
   if (room.bytes < 0) return undefined;
+  const names = cutNames(facts, room);
   const kept = take(ranked, room);
   const chosen = new Set(kept);
   const left = ranked.slice(kept.length);
@@ -168,6 +170,7 @@ export function cutFacts(facts: DumpFacts, bytesMax: number): DumpFacts | undefi
   };
   return {
     ...facts,
+    ...names,
     ...cut,
     omitted: {
       tables: left.length,
@@ -181,11 +184,31 @@ export function cutFacts(facts: DumpFacts, bytesMax: number): DumpFacts | undefi
   };
 }
 
-/** More than the JSON of `omitted` with its largest numbers. */
-const OMITTED_BYTES = 256;
+type Names = Pick<DumpFacts, "left_out" | "streams">;
+
+/** With as many of their names as fit into half of the room; takes that. */
+function cutNames({ left_out, streams }: Names, room: { bytes: number }): Names {
+  const half = { bytes: Math.floor(room.bytes / 2) };
+  room.bytes -= half.bytes;
+  const dependents = take(left_out?.dependents ?? [], half);
+  const extension_data = take(streams?.extension_data ?? [], half);
+  room.bytes += half.bytes;
+  const lost = (left_out?.dependents?.length ?? 0) - dependents.length;
+  const dependents_omitted = (left_out?.dependents_omitted ?? 0) + lost;
+  return {
+    ...(left_out && {
+      left_out: { ...left_out, ...(left_out.dependents && { dependents, dependents_omitted }) },
+    }),
+    ...(streams && { streams: { ...streams, ...(streams.extension_data && { extension_data }) } }),
+  };
+}
+
+/** More than the JSON of `omitted` and `dependents_omitted` with their largest numbers. */
+const OMITTED_BYTES = 320;
 
 function without(facts: DumpFacts): DumpFacts {
-  return { ...facts, tables: [], sequences: [], invalid_indexes: [], unvalidated_constraints: [] };
+  const names = cutNames(facts, { bytes: 0 });
+  return { ...facts, ...names, tables: [], sequences: [], invalid_indexes: [], unvalidated_constraints: [] };
 }
 
 /** As many entries from the beginning of a list as there is room for; takes the room. */

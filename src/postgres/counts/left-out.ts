@@ -88,8 +88,8 @@ export function dependentNames({ dependents = [] }: LeftOutOfDump): string[] {
 
 function dependentsText(left: LeftOutOfDump): string[] {
   const all = dependentNames(left);
-  if (all.length === 0) return [];
   const more = all.slice(NAMED_MAX).length + (left.dependents_omitted ?? 0);
+  if (all.length === 0) return more === 0 ? [] : [`so that it cannot restore ${plural(more, "object")}`];
   const names = all.slice(0, NAMED_MAX).join(", ");
   return [`so that it cannot restore ${names}${more === 0 ? "" : ` and ${plural(more, "other")}`}`];
 }

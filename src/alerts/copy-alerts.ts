@@ -185,10 +185,8 @@ function placeKey({
 /** Each database and storage (as `placeKey`) with a copy that is recorded as damaged or missing. */
 async function placesWithDamage({ catalog }: AlertContext): Promise<Set<string>> {
   const places = new Set<string>();
-  for (const { backup_id, storage } of await catalog.copiesInState(["DAMAGED", "MISSING"])) {
-    const backup = await catalog.backup(backup_id);
-    if (backup) places.add(placeKey({ ...backup, storage }));
-  }
+  for await (const copies of catalog.placedCopies(["DAMAGED", "MISSING"]))
+    for (const copy of copies) places.add(placeKey(copy));
   return places;
 }
 

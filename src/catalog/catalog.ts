@@ -4,10 +4,11 @@ import type { ClockRecords } from "./clock-records.ts";
 import type { HostExports } from "./host-exports.ts";
 import type { Identities } from "./identities.ts";
 import type { LockProbes } from "./lock-probes.ts";
-import type { BackupOutline, OutlineFilter } from "./outlines.ts";
+import type { BackupOutline, EmptyBackup, OutlineFilter, PlacedCopy } from "./outlines.ts";
 import type { Overview } from "./overview.ts";
 import type {
   AlertRecord,
+  BackupKind,
   BackupRecord,
   BackupStatus,
   CopyRecord,
@@ -55,6 +56,7 @@ export interface AlertChange {
 export interface BackupFilter {
   server?: string;
   database?: string;
+  kind?: BackupKind;
   status?: readonly BackupStatus[];
   run_id?: string;
   /** Only backups that began at this time or before. */
@@ -116,12 +118,17 @@ export interface Catalog extends AsyncDisposable {
   outlines(filter: OutlineFilter): AsyncIterable<BackupOutline[]>;
   /** The input of retention's plan, as of now. */
   retained(): Promise<RetainedSnapshot>;
-  /** Backups that are not RUNNING and that no storage holds: all their copies are FAILED or DELETED. Oldest first. */
-  backupsWithoutCopies(): Promise<BackupRecord[]>;
+  /**
+   * Backups that are not RUNNING and that no storage holds: all their copies are FAILED or DELETED. Oldest first, page
+   * by page, each in its state at the time of reading; gives way to other work in between. They may be removed meanwhile.
+   */
+  backupsWithoutCopies(): AsyncIterable<EmptyBackup[]>;
   /** Replaces the records of a backup and its copies by the tombstone. Throws if there is no such backup. */
   removeBackup(tombstone: TombstoneRecord): Promise<void>;
   /** Newest first by removed_at. */
   tombstones(filter: Omit<BackupFilter, "status" | "copy" | "startedAfter">): Promise<TombstoneRecord[]>;
+  /** The tombstone removed last of those whose backup's id starts with `prefix` (as for `backupsByPrefix`). */
+  tombstoneByPrefix(prefix: string): Promise<TombstoneRecord | undefined>;
   /** Deletes tombstones from before `removedBefore`. Returns their number. */
   pruneTombstones(removedBefore: string): Promise<number>;
   /**
@@ -148,6 +155,11 @@ export interface Catalog extends AsyncDisposable {
   copies(backupId: string): Promise<CopyRecord[]>;
   /** In order of backup id and storage name. */
   copiesInState(states: readonly CopyState[]): Promise<CopyRecord[]>;
+  /**
+   * The same copies, for states that very many copies may be in: some hundreds at a time, each in its state at the time
+   * of reading; gives way to other work in between. The copies may change meanwhile.
+   */
+  placedCopies(states: readonly CopyState[]): AsyncIterable<PlacedCopy[]>;
 
   insertRun(record: RunRecord): Promise<void>;
   updateRun(id: string, change: Partial<Omit<RunRecord, "id">>): Promise<void>;

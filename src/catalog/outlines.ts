@@ -19,5 +19,27 @@ export interface BackupOutline
 }
 
 export interface OutlineFilter {
+  server?: string;
+  database?: string;
   status?: readonly BackupStatus[];
+  /** Also backups without a manifest: no copy of them was ever complete. */
+  isAny?: boolean;
 }
+
+/** What the removal of a record needs to know about its backup. */
+export type EmptyBackup = Pick<
+  BackupRecord,
+  | "id"
+  | "server"
+  | "database"
+  | "kind"
+  | "started_at"
+  | "dump_bytes"
+  | "object_bytes"
+  | "held_at"
+  | "hold_until"
+>;
+
+/** A copy, and the database it belongs to. */
+export type PlacedCopy = Pick<CopyRecord, "backup_id" | "storage"> &
+  Pick<BackupRecord, "server" | "database">;

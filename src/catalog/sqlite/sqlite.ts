@@ -6,7 +6,7 @@ import { requireAnswer } from "../../base/files/place.ts";
 import type { Log } from "../../base/log.ts";
 import type { AlertChange, BackupFilter, Catalog, RetainedSnapshot } from "../catalog.ts";
 import { isHeld } from "../lease.ts";
-import type { BackupOutline, OutlineFilter } from "../outlines.ts";
+import type { BackupOutline, EmptyBackup, OutlineFilter, PlacedCopy } from "../outlines.ts";
 import type {
   AlertRecord,
   BackupRecord,
@@ -22,12 +22,12 @@ import type { Unwritable } from "../unwritable.ts";
 import { type Do, whileBusy } from "./busy.ts";
 import { deleteOldHistory } from "./history.ts";
 import { newestBackup } from "./newest.ts";
-import { objectKeys, WITHOUT_COPIES } from "./objects.ts";
 import { openDatabase } from "./open.ts";
 import { backupOutlines } from "./outlines.ts";
+import { backupsWithoutCopies, objectKeys, placedCopies } from "./pages.ts";
 import { SqliteParts } from "./parts.ts";
 import { openRetained } from "./retained.ts";
-import { equalTo, type InsertVerb, insertion, thoseOf, upsert, whereAll } from "./statements.ts";
+import { equalTo, type InsertVerb, idsFrom, insertion, thoseOf, upsert, whereAll } from "./statements.ts";
 import {
   ALERTS,
   BACKUPS,
@@ -43,6 +43,7 @@ import {
 } from "./tables.ts";
 
 const NEWEST_FIRST = "ORDER BY started_at DESC, id DESC LIMIT $limit";
+const REMOVED_LAST = "ORDER BY removed_at DESC, backup_id DESC";
 /** SQLite's "no limit". */
 const ALL = -1;
 
@@ -109,11 +110,10 @@ class SqliteCatalog extends SqliteParts implements Catalog {
   }
 
   async backupsByPrefix(prefix: string, limit: number): Promise<BackupRecord[]> {
-    const start = prefix.toLowerCase();
-    if (!/^[0-9a-f-]*$/.test(start)) return [];
-    // "g" sorts after every character of an id, so the primary key answers.
-    const where = "WHERE id >= $start AND id < $start || 'g'";
-    return this.#select(BACKUPS, `${where} ${NEWEST_FIRST}`, { start, limit });
+    const ids = idsFrom("id", prefix);
+    return ids === undefined
+      ? []
+      : this.#select(BACKUPS, `${ids.where} ${NEWEST_FIRST}`, { ...ids.values, limit });
   }
 
   backups({ limit = ALL, offset = 0, ...filter }: BackupFilter): Promise<BackupRecord[]> {
@@ -140,8 +140,8 @@ class SqliteCatalog extends SqliteParts implements Catalog {
     return openRetained(this.#path, this.#clock);
   }
 
-  backupsWithoutCopies(): Promise<BackupRecord[]> {
-    return this.#select(BACKUPS, WITHOUT_COPIES, {});
+  backupsWithoutCopies(): AsyncIterable<EmptyBackup[]> {
+    return backupsWithoutCopies((sql, values) => this.#do("read backups", () => this.#rows(sql, values)));
   }
 
   removeBackup(tombstone: TombstoneRecord): Promise<void> {
@@ -159,8 +159,13 @@ class SqliteCatalog extends SqliteParts implements Catalog {
   tombstones(filter: Parameters<Catalog["tombstones"]>[0]): Promise<TombstoneRecord[]> {
     const { limit = ALL, offset = 0, ...wanted } = filter;
     const { where, values } = thoseOf(wanted);
-    const rest = `${whereAll(where)} ORDER BY removed_at DESC, backup_id DESC LIMIT $limit OFFSET $offset`;
+    const rest = `${whereAll(where)} ${REMOVED_LAST} LIMIT $limit OFFSET $offset`;
     return this.#select(TOMBSTONES, rest, { ...values, limit, offset });
+  }
+
+  async tombstoneByPrefix(prefix: string): Promise<TombstoneRecord | undefined> {
+    const ids = idsFrom("backup_id", prefix);
+    return ids && (await this.#select(TOMBSTONES, `${ids.where} ${REMOVED_LAST} LIMIT 1`, ids.values))[0];
   }
 
   pruneTombstones(removedBefore: string): Promise<number> {
@@ -198,6 +203,10 @@ class SqliteCatalog extends SqliteParts implements Catalog {
   copiesInState(states: readonly CopyState[]): Promise<CopyRecord[]> {
     const rest = "WHERE state IN (SELECT value FROM json_each($states)) ORDER BY backup_id, storage";
     return this.#select(COPIES, rest, { states: JSON.stringify(states) });
+  }
+
+  placedCopies(states: readonly CopyState[]): AsyncIterable<PlacedCopy[]> {
+    return placedCopies((sql, values) => this.#do("read copies", () => this.#rows(sql, values)), states);
   }
 
   insertRun(record: RunRecord): Promise<void> {

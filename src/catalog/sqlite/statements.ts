@@ -43,8 +43,8 @@ const COPY_IN = `EXISTS (
 
 /** The conditions of a filter for backups. */
 export function thoseOf(filter: BackupFilter) {
-  const { server, database, run_id, status, startedBy, startedAfter, startedFrom, copy } = filter;
-  const { where, values } = equalTo({ server, database, run_id });
+  const { server, database, kind, run_id, status, startedBy, startedAfter, startedFrom, copy } = filter;
+  const { where, values } = equalTo({ server, database, kind, run_id });
   const add = (condition: string, name: string, value: string | undefined) => {
     if (value === undefined) return;
     where.push(condition);
@@ -57,6 +57,14 @@ export function thoseOf(filter: BackupFilter) {
   add(copy?.storage === undefined ? COPY : COPY_IN, "states", copy && JSON.stringify(copy.states));
   if (copy?.storage !== undefined) values["storage"] = copy.storage;
   return { where, values };
+}
+
+/** The ids that begin with `prefix`, in any case; undefined if no id begins like that. */
+export function idsFrom(column: string, prefix: string): { where: string; values: Row } | undefined {
+  const start = prefix.toLowerCase();
+  if (!/^[0-9a-f-]*$/.test(start)) return undefined;
+  // "g" sorts after every character of an id, so the primary key answers.
+  return { where: `WHERE ${column} >= $start AND ${column} < $start || 'g'`, values: { start } };
 }
 
 export function whereAll(conditions: string[]): string {

@@ -5,8 +5,8 @@ import { shellOption } from "../../base/text/shell.ts";
 import { backupWord } from "../../base/text/states.ts";
 import { visible, visibleData } from "../../base/text/visible.ts";
 import { backupName, GLOBALS_DATABASE, serverOfGlobals } from "../../catalog/globals.ts";
-import type { BackupRecord } from "../../catalog/records.ts";
-import { deleteBackups } from "../../jobs/cleanup/delete-backup.ts";
+import type { OutlineFilter } from "../../catalog/outlines.ts";
+import { type DeletedBackup, deleteBackups } from "../../jobs/cleanup/delete-backup.ts";
 import type { JobContext } from "../../jobs/context.ts";
 import { findDatabase } from "../../jobs/copies/find-database.ts";
 import { shortId } from "../../jobs/copies/object-key.ts";
@@ -44,7 +44,7 @@ export const command: Command = {
     const name = nameIn(args);
     await using context = await commandContext(invocation);
     const backups = await backupsOf(context, name);
-    for (const line of await linesOf(context, backups)) output.note(line);
+    for await (const line of linesOf(context, backups)) output.note(line);
     const answer = textOption(args, "yes") ?? (await ask(invocation, name));
     if (answer !== name)
       throw new Pg321Error("usage", `forget: "${answer}" is not "${name}"; nothing was deleted`);
@@ -67,12 +67,12 @@ function nameIn(args: Arguments): string {
   return name;
 }
 
-async function backupsOf(context: JobContext, name: string): Promise<BackupRecord[]> {
-  const { catalog } = context;
+/** What is asked about is what will be deleted, so all of it is remembered: as little of each backup as possible. */
+async function backupsOf(context: JobContext, name: string): Promise<DeletedBackup[]> {
   const globals = await globalsNamed(context, name);
   if (globals.length > 0) return globals;
   const { server, database } = await findDatabase(context, name);
-  const found = await catalog.backups({ database, ...(server !== undefined && { server }) });
+  const found = await allOf(context, { database, ...(server !== undefined && { server }) });
   const places = [...new Set(found.map(({ server, database }) => `${server}/${database}`))];
   if (places.length > 1) {
     throw new Pg321Error("usage", `forget: "${name}" is ambiguous: ${places.join(", ")}`, {
@@ -89,14 +89,15 @@ async function backupsOf(context: JobContext, name: string): Promise<BackupRecor
  * The globals that lists show as `main (globals)`. Throws code `usage` while a dump of their server is left, which cannot
  * be restored well without them.
  */
-async function globalsNamed({ catalog }: JobContext, name: string): Promise<BackupRecord[]> {
+async function globalsNamed(context: JobContext, name: string): Promise<DeletedBackup[]> {
+  const { catalog } = context;
   const server = serverOfGlobals(name);
   if (server === undefined) return [];
   const [isDatabase] = await catalog.backups({ database: name, limit: 1 });
   if (isDatabase) return [];
-  const globals = await catalog.backups({ server, database: GLOBALS_DATABASE });
+  const globals = await allOf(context, { server, database: GLOBALS_DATABASE });
   if (globals.length === 0) return [];
-  const dump = (await catalog.backups({ server })).find(({ kind }) => kind === "dump");
+  const [dump] = await catalog.backups({ server, kind: "dump", limit: 1 });
   if (dump)
     throw new Pg321Error(
       "usage",
@@ -106,22 +107,37 @@ async function globalsNamed({ catalog }: JobContext, name: string): Promise<Back
   return globals;
 }
 
-async function linesOf({ catalog }: JobContext, backups: readonly BackupRecord[]): Promise<string[]> {
-  const lines: string[] = [];
+/** Newest first. */
+async function allOf({ catalog }: JobContext, filter: OutlineFilter): Promise<DeletedBackup[]> {
+  const found: DeletedBackup[] = [];
+  for await (const page of catalog.outlines({ ...filter, isAny: true }))
+    for (const { id, server, database } of page) {
+      const last = found.at(-1);
+      const isSame = last?.server === server && last.database === database;
+      // Nearly always those of the one before: a hundred thousand backups share the same two strings.
+      found.push(isSame ? { ...last, id } : { id, server, database });
+    }
+  return found;
+}
+
+async function* linesOf(context: JobContext, backups: readonly DeletedBackup[]): AsyncGenerator<string> {
   let bytes = 0;
-  for (const backup of visibleData(backups)) {
-    const copies = (await catalog.copies(backup.id)).filter(
-      ({ state }) => state !== "FAILED" && state !== "DELETED",
-    );
-    bytes += copies.reduce((sum, copy) => sum + (copy.object_bytes ?? 0), 0);
-    const where = copies.map(({ storage }) => storage).join(", ") || "no copy";
-    lines.push(
-      `  ${shortId(backup.id)}  ${backup.started_at.slice(0, 19)}Z  ${backupWord(backup)}  ${where}`,
-    );
-  }
+  for (const { id } of backups)
+    for (const copy of await presentCopies(context, id)) bytes += copy.object_bytes ?? 0;
   const [first] = backups;
   const what = `${first && backupName(first)}: ${plural(backups.length, "backup")}, ${sizeText(bytes)} in all storages:`;
-  return [visible(what), ...lines];
+  yield visible(what);
+  for (const { id } of backups) {
+    const found = await context.catalog.backup(id);
+    if (!found) continue;
+    const backup = visibleData(found);
+    const where = (await presentCopies(context, id)).map(({ storage }) => storage).join(", ") || "no copy";
+    yield `  ${shortId(backup.id)}  ${backup.started_at.slice(0, 19)}Z  ${backupWord(backup)}  ${where}`;
+  }
+}
+
+async function presentCopies({ catalog }: JobContext, id: string) {
+  return (await catalog.copies(id)).filter(({ state }) => state !== "FAILED" && state !== "DELETED");
 }
 
 async function ask({ terminal }: Invocation, name: string): Promise<string> {

@@ -28,6 +28,9 @@ export interface DeletionResult {
   error: string | null;
 }
 
+/** What identifies a backup to delete: there may be very many. */
+export type DeletedBackup = Pick<BackupRecord, "id" | "server" | "database">;
+
 export interface DeletionReport {
   results: DeletionResult[];
   records_deleted: number;
@@ -40,18 +43,21 @@ export interface DeletionReport {
  */
 export async function deleteBackups(
   given: JobContext,
-  backups: readonly BackupRecord[],
+  backups: readonly DeletedBackup[],
   removedBy: TombstoneRecord["removed_by"],
 ): Promise<DeletionReport> {
   requireOwner(removedBy, given.config);
   const context = await recognizeStorages(given, "cleanup");
   // Read them again: the person may have taken long to confirm.
-  const known = await Promise.all(backups.map(({ id }) => context.catalog.backup(id)));
-  const held = known.flatMap((one) => (one && hasHold(one, context.clock.now()) ? one : []));
-  if (held.length > 0) {
-    const ids = held.map((one) => `${shortId(one.id)} ${holdText(one)}`).join(", ");
-    throw new Pg321Error("usage", `on hold: ${ids}`, { hint: "end the hold first with: pg321 unhold ID" });
+  const held: string[] = [];
+  for (const { id } of backups) {
+    const one = await context.catalog.backup(id);
+    if (one && hasHold(one, context.clock.now())) held.push(`${shortId(id)} ${holdText(one)}`);
   }
+  if (held.length > 0)
+    throw new Pg321Error("usage", `on hold: ${held.join(", ")}`, {
+      hint: "end the hold first with: pg321 unhold ID",
+    });
   await reconcile(context);
   const report: DeletionReport = { results: [], records_deleted: 0 };
   for (const [name, group] of Map.groupBy(backups, (one) => leaseName(one.server, one.database))) {
@@ -68,11 +74,16 @@ export async function deleteBackups(
 
 async function deleteBackup(
   context: JobContext,
-  backup: BackupRecord,
+  { id }: DeletedBackup,
   removedBy: TombstoneRecord["removed_by"],
   report: DeletionReport,
 ): Promise<void> {
   const { catalog } = context;
+  const backup = await catalog.backup(id);
+  if (!backup)
+    throw new Pg321Error("storage", `backup ${shortId(id)} was removed by another run in the meantime`, {
+      hint: "run the command again for the others",
+    });
   for (const copy of await catalog.copies(backup.id)) {
     if (copy.state !== "FAILED" && copy.state !== "DELETED")
       report.results.push(await deleteOne(context, backup, copy));

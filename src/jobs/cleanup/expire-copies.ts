@@ -56,22 +56,25 @@ export async function expireCopies(expiry: Expiry, type: StorageConfig["type"]):
   const silent = new Map<Storage, number>();
   const isOfType = (task: Task) => task.storage.settings.type === type;
   // Release the lease after each backup, so that a dump of the database never waits long.
-  for (const group of Map.groupBy(await begunTasks(expiry), ({ backupId }) => backupId).values())
-    await underLease(expiry, group.filter(isOfType), silent);
+  for await (const group of begunTasks(expiry)) await underLease(expiry, group.filter(isOfType), silent);
   for (const backup of expiry.going.backups())
     await underLease(expiry, plannedTasks(expiry, backup).filter(isOfType), silent);
 }
 
-async function begunTasks({ context }: Expiry): Promise<Task[]> {
-  const tasks: Task[] = [];
-  for (const copy of await context.catalog.copiesInState(["DELETING", "HIDDEN"])) {
-    const storage = storageNamed(context, copy.storage);
-    const backup = storage && (await context.catalog.backup(copy.backup_id));
-    if (!backup) continue;
-    const { id, server, database } = backup;
-    tasks.push({ backupId: id, server, database, storage, going: undefined });
-  }
-  return tasks;
+/** The copies whose removal earlier runs began, backup by backup: there are very many if a key may only hide them. */
+async function* begunTasks({ context }: Expiry): AsyncGenerator<Task[]> {
+  let group: Task[] = [];
+  for await (const copies of context.catalog.placedCopies(["DELETING", "HIDDEN"]))
+    for (const { backup_id: backupId, server, database, storage: name } of copies) {
+      const storage = storageNamed(context, name);
+      if (!storage) continue;
+      if (group.length > 0 && group[0]?.backupId !== backupId) {
+        yield group;
+        group = [];
+      }
+      group.push({ backupId, server, database, storage, going: undefined });
+    }
+  if (group.length > 0) yield group;
 }
 
 function plannedTasks({ context }: Expiry, { backupId, server, database, copies }: ExpiringBackup): Task[] {

@@ -1,5 +1,7 @@
+import { setImmediate } from "node:timers/promises";
 import { DAY_MS } from "../../base/limits.ts";
-import type { BackupRecord, TombstoneRecord } from "../../catalog/records.ts";
+import type { EmptyBackup } from "../../catalog/outlines.ts";
+import type { TombstoneRecord } from "../../catalog/records.ts";
 import type { JobContext } from "../context.ts";
 import { hasHold } from "./hold.ts";
 
@@ -13,11 +15,15 @@ export async function removeEmptyRecords(context: JobContext): Promise<number> {
   const daysMax = Math.max(...[...config.storage, ...config.database].map(({ keep }) => keep?.days ?? 0));
   const failedBefore = new Date(now.getTime() - daysMax * DAY_MS).toISOString();
   let count = 0;
-  for (const backup of await catalog.backupsWithoutCopies()) {
-    const wasGood = await wasEverGood(context, backup);
-    if (hasHold(backup, now) || (!wasGood && backup.started_at >= failedBefore)) continue;
-    await removeRecord(context, backup, "retention");
-    count++;
+  for await (const page of catalog.backupsWithoutCopies()) {
+    for (const backup of page) {
+      const wasGood = await wasEverGood(context, backup);
+      if (hasHold(backup, now) || (!wasGood && backup.started_at >= failedBefore)) continue;
+      await removeRecord(context, backup, "retention");
+      count++;
+      // Each removal waits for the disk, and there may be thousands.
+      await setImmediate();
+    }
   }
   return count;
 }
@@ -25,7 +31,7 @@ export async function removeEmptyRecords(context: JobContext): Promise<number> {
 /** Removes the records of one backup whose copies are all gone, and leaves a tombstone for the history. */
 export async function removeRecord(
   context: Pick<JobContext, "catalog" | "clock">,
-  backup: BackupRecord,
+  backup: EmptyBackup,
   removed_by: TombstoneRecord["removed_by"],
 ): Promise<void> {
   const { id, server, database, kind, started_at, dump_bytes, object_bytes } = backup;
@@ -44,6 +50,9 @@ export async function removeRecord(
 }
 
 /** Whether the backup was ever complete: only a confirmed copy can have been deleted. */
-async function wasEverGood({ catalog }: Pick<JobContext, "catalog">, { id }: BackupRecord): Promise<boolean> {
+async function wasEverGood(
+  { catalog }: Pick<JobContext, "catalog">,
+  { id }: Pick<EmptyBackup, "id">,
+): Promise<boolean> {
   return (await catalog.copies(id)).some(({ state }) => state === "DELETED");
 }

@@ -48,7 +48,7 @@ export async function findBackup(
 /** The id with the longest common beginning, if there is one of a few characters; ids are random. */
 async function similarId(catalog: Catalog, prefix: string): Promise<string> {
   const wanted = prefix.toLowerCase();
-  const [gone] = (await catalog.tombstones({})).filter(({ backup_id }) => backup_id.startsWith(wanted));
+  const gone = await catalog.tombstoneByPrefix(wanted);
   if (gone)
     return `it was removed on ${gone.removed_at.slice(0, 10)} by ${gone.removed_by}: pg321 list --removed`;
   for (let length = wanted.length - 1; length >= COMMON_MIN; length--) {

@@ -37,7 +37,7 @@ export async function chooseBackups(context: JobContext, choice: VerifyChoice): 
   const named = await Promise.all(choice.databases.map((word) => findDatabase(context, word)));
   if (choice.sample) return sampled(context, named, choice.storage, choice.sample);
   if (choice.isAll) {
-    const ids = named.length === 0 ? backupsToVerify(context) : await idsOf(context, named);
+    const ids = named.length === 0 ? backupsToVerify(context) : idsOf(context, named);
     return { ids, amount: amountText(context, await totals(context, named, choice.storage)) };
   }
   const latest = await context.catalog.overview.latestBackups(context.clock.now());
@@ -77,11 +77,20 @@ export async function* backupsToVerify({ catalog }: Pick<JobContext, "catalog">)
   for await (const outlines of catalog.outlines({})) for (const { id } of outlines) yield id;
 }
 
-async function idsOf({ catalog }: JobContext, named: readonly NamedDatabase[]): Promise<string[]> {
-  const found = named.map(({ server, database }) =>
-    catalog.backups({ database, ...(server !== undefined && { server }) }),
-  );
-  return [...new Set((await Promise.all(found)).flat().map(({ id }) => id))];
+/** The id of every backup of these databases, newest first: of the first database, then of the next. */
+async function* idsOf(
+  { catalog }: Pick<JobContext, "catalog">,
+  named: readonly NamedDatabase[],
+): AsyncGenerator<string> {
+  for (const [index, { server, database }] of named.entries()) {
+    const earlier = named.slice(0, index);
+    for await (const outlines of catalog.outlines({
+      database,
+      ...(server !== undefined && { server }),
+      isAny: true,
+    }))
+      for (const one of outlines) if (index === 0 || !isOneOf(earlier, one)) yield one.id;
+  }
 }
 
 function isOneOf(

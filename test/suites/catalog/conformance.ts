@@ -6,6 +6,7 @@ import { filters } from "./filters.ts";
 import { history } from "./history.ts";
 import { leases } from "./leases.ts";
 import { lockProbes } from "./lock-probes.ts";
+import { outlines, pagesOfCopies } from "./pages.ts";
 import { backupRecord, copyRecord, runRecord } from "./records.ts";
 import { recoveryKits } from "./recovery-kits.ts";
 import { removed, retainedGlobals } from "./removal.ts";
@@ -46,6 +47,7 @@ export function catalogConformance(name: string, makeFixture: () => Promise<Cata
     describe("retained globals", () => retainedGlobals(use));
     describe("newest good backup", () => newestGood(use));
     describe("outlines of backups", () => outlines(use));
+    describe("pages of copies", () => pagesOfCopies(use));
     describe("runs", () => runs(use, reopen));
     describe("alerts", () => alerts(use, reopen));
     describe("deliveries", () => deliveries(use, reopen));
@@ -284,35 +286,6 @@ function newestGood(use: Use): void {
     expect(await found("2026-02-01T06:00:00Z")).toBe(ahead);
     expect(await found("2026-02-01T05:59:59Z")).toBe(before ?? "");
     expect(await found("2025-01-01T00:00:00Z")).toBe(ahead);
-  });
-}
-
-function outlines(use: Use): void {
-  test("of every backup with a manifest come page by page, newest first, with the copies, each once", async () => {
-    const status = "INTERRUPTED";
-    const expected: string[] = [];
-    for (let n = 0; n < 600; n++) {
-      // Many began at the same moment, so pages end among them.
-      const started_at = `2026-04-01T00:00:0${n % 3}.000Z`;
-      const backup = backupRecord({ status, started_at, manifest: n % 6 === 5 ? null : "{}" });
-      await use().insertBackup(backup);
-      if (n % 2 === 0) await use().putCopy(copyRecord(backup, { storage: "b", state: "CONFIRMED" }));
-      if (n % 4 === 0) await use().putCopy(copyRecord(backup, { storage: "a", state: "MISSING" }));
-      const copies = n % 4 === 0 ? "a:MISSING b:CONFIRMED" : n % 2 === 0 ? "b:CONFIRMED" : "";
-      if (n % 6 !== 5) expected.push(`${started_at} ${backup.id} ${copies}`);
-    }
-    const found: string[] = [];
-    let pages = 0;
-    for await (const page of use().outlines({ status: [status] })) {
-      pages++;
-      for (const { id, started_at, copies } of page)
-        found.push(
-          `${started_at} ${id} ${copies.map(({ storage, state }) => `${storage}:${state}`).join(" ")}`,
-        );
-    }
-    expect(found).toEqual(expected.toSorted().reverse());
-    expect(pages).toBeGreaterThan(1);
-    expect((await Array.fromAsync(use().outlines({}))).flat().length).toBeGreaterThanOrEqual(found.length);
   });
 }
 

@@ -37,6 +37,9 @@ export function filters(use: () => Catalog): void {
     expect(await found({ ...onDisk, limit: 2 })).toEqual(["c", "b"]);
     expect(await found({ ...onDisk, limit: 2, offset: 2 })).toEqual(["a"]);
     expect(await found({ ...onDisk, database: "b" })).toEqual(["b"]);
+    await use().insertBackup(backupRecord({ server, database: "e", kind: "globals" }));
+    expect(await found({ kind: "globals" })).toEqual(["e"]);
+    expect(await found({ kind: "dump", limit: 1 })).toEqual(["d"]);
   });
 
   test("tombstones are filtered by the time of the backup, and read in parts", async () => {

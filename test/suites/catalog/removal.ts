@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import type { Catalog } from "../../../src/catalog/catalog.ts";
+import type { EmptyBackup } from "../../../src/catalog/outlines.ts";
 import type { BackupRecord, CopyRecord, RetainedBackupRecord } from "../../../src/catalog/records.ts";
 import { backupRecord, copyRecord, tombstoneOf } from "./records.ts";
 
@@ -75,8 +76,8 @@ export function removed(use: () => Catalog, reopen: () => Promise<void>): void {
       expect((await Array.fromAsync(use().objectKeys(state))).flat()).toEqual(
         state === "DELETED" ? [] : expect.arrayContaining([kept.object_key]),
       );
-    const without = (await use().backupsWithoutCopies()).filter((backup) => backup.server === server);
-    expect(without).toEqual(empty);
+    const without = (await Array.fromAsync(use().backupsWithoutCopies())).flat();
+    expect(without.filter((backup) => backup.server === server)).toEqual(empty.map(emptyOf));
   });
 
   test("a snapshot for retention comes database by database, newest first, and does not change", async () => {
@@ -127,6 +128,27 @@ export function removed(use: () => Catalog, reopen: () => Promise<void>): void {
     expect(now?.copies).toMatchObject([{ state: "MISSING" }]);
     // The other tests count what is there.
     for (const backup of made) await use().removeBackup(tombstoneOf(backup));
+  });
+
+  test("the last tombstone whose id begins with a prefix", async () => {
+    const removed = ["c0ffee00-1", "c0ffee00-2", "c0ffef00-3"].map((start, n) =>
+      tombstoneOf(
+        backupRecord({ id: start + crypto.randomUUID().slice(start.length), server: "by prefix" }),
+        {
+          removed_at: `2026-06-0${3 - n}T00:00:00.000Z`,
+        },
+      ),
+    );
+    for (const tombstone of removed) {
+      await use().insertBackup(backupRecord({ id: tombstone.backup_id, server: "by prefix" }));
+      await use().removeBackup(tombstone);
+    }
+    const [first, second, third] = removed;
+    expect(await use().tombstoneByPrefix("C0FFEE")).toEqual(first);
+    expect(await use().tombstoneByPrefix("c0ffee00-2")).toEqual(second);
+    expect(await use().tombstoneByPrefix(third?.backup_id ?? "")).toEqual(third);
+    expect(await use().tombstoneByPrefix("c0ffed")).toBeUndefined();
+    expect(await use().tombstoneByPrefix("c0%")).toBeUndefined();
   });
 
   test("tombstones are newest first, filtered, and pruned by age", async () => {
@@ -194,4 +216,9 @@ export function retainedGlobals(use: () => Catalog): void {
       undefined,
     ]);
   });
+}
+
+function emptyOf(backup: BackupRecord): EmptyBackup {
+  const { id, server, database, kind, started_at, dump_bytes, object_bytes, held_at, hold_until } = backup;
+  return { id, server, database, kind, started_at, dump_bytes, object_bytes, held_at, hold_until };
 }

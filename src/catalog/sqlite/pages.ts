@@ -1,0 +1,74 @@
+import { setImmediate } from "node:timers/promises";
+import type { EmptyBackup, PlacedCopy } from "../outlines.ts";
+import type { CopyState } from "../records.ts";
+import type { Row } from "./tables.ts";
+
+type Read = (sql: string, values: Row) => Promise<Row[]>;
+
+/** Backups that are looked at, or copies that are read, before other work gets its turn. */
+const BATCH = 500;
+
+/** The end of the next page, by the index on time alone. */
+const PAGE_END = `SELECT started_at, id FROM backups WHERE (started_at, id) > ($started_at, $id)
+  ORDER BY started_at, id LIMIT 1 OFFSET ${BATCH - 1}`;
+const WITHOUT_COPIES = `SELECT id, server, database, kind, started_at, dump_bytes, object_bytes, held_at, hold_until
+  FROM backups WHERE (started_at, id) > ($started_at, $id) AND (started_at, id) <= ($end_at, $end_id)
+    AND +status != 'RUNNING'
+    AND NOT EXISTS (SELECT 1 FROM copies WHERE backup_id = backups.id AND state NOT IN ('FAILED', 'DELETED'))
+  ORDER BY started_at, id`;
+/** Sorts after every time and every id. */
+const END = "\u{10ffff}";
+
+/** `Catalog.backupsWithoutCopies`: nearly all backups have copies, so a page is what was looked at, not what was found. */
+export async function* backupsWithoutCopies(read: Read): AsyncGenerator<EmptyBackup[]> {
+  let from: Row = { started_at: "", id: "" };
+  for (;;) {
+    const [last] = await read(PAGE_END, from);
+    const end = { end_at: last?.["started_at"] ?? END, end_id: last?.["id"] ?? END };
+    const found = await read(WITHOUT_COPIES, { ...from, ...end });
+    if (found.length > 0) yield found as unknown as EmptyBackup[];
+    if (last === undefined) return;
+    from = last;
+    await setImmediate();
+  }
+}
+
+/** The next copies in one state, by the index on state: of several states at once, SQLite would sort all of them. */
+const inState = (index: number) => `SELECT * FROM (SELECT backup_id, storage FROM copies
+    WHERE state = $state${index} AND (backup_id, storage) > ($backup_id, $storage)
+    ORDER BY backup_id, storage LIMIT ${BATCH})`;
+
+/** `Catalog.placedCopies` */
+export async function* placedCopies(read: Read, states: readonly CopyState[]): AsyncGenerator<PlacedCopy[]> {
+  if (states.length === 0) return;
+  const sql = `SELECT backup_id, storage, server, database
+    FROM (${states.map((_, index) => inState(index)).join(" UNION ALL ")}) JOIN backups ON backups.id = backup_id
+    ORDER BY backup_id, storage LIMIT ${BATCH}`;
+  const values = Object.fromEntries(states.map((state, index) => [`state${index}`, state]));
+  let from: Row = { backup_id: "", storage: "" };
+  for (;;) {
+    const found = await read(sql, { ...values, ...from });
+    const last = found.at(-1);
+    if (last === undefined) return;
+    yield found as unknown as PlacedCopy[];
+    from = { backup_id: last["backup_id"] ?? "", storage: last["storage"] ?? "" };
+    await setImmediate();
+  }
+}
+
+/** By the primary key, which begins with the backup: each page begins after the end of the previous one. */
+const KEYS = 2_000;
+const OBJECT_KEYS = `SELECT object_key, backup_id FROM copies
+  WHERE storage = $storage AND state != 'DELETED' AND backup_id > $after ORDER BY backup_id LIMIT ${KEYS}`;
+
+/** `Catalog.objectKeys` */
+export async function* objectKeys(read: Read, storage: string): AsyncGenerator<string[]> {
+  let after = "";
+  for (;;) {
+    const rows = await read(OBJECT_KEYS, { storage, after });
+    if (rows.length === 0) return;
+    yield rows.map((row) => String(row["object_key"]));
+    after = String(rows.at(-1)?.["backup_id"]);
+    await setImmediate();
+  }
+}

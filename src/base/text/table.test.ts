@@ -47,6 +47,18 @@ test("on a narrow terminal the columns that do not fit follow below each row", (
   expect(at(1)).toContain("  size: 1.0 GiB");
 });
 
+test("the notes of a row stay below its own lines, however narrow the terminal is", () => {
+  const noted = (columns: number) =>
+    table(ROWS, COLUMNS, { ...PLAIN, columns }, ({ note }) => (note ? ["hint: buy a disk"] : [])).split("\n");
+  expect(noted(32).slice(-2)).toEqual(["bb        9 B  -         no room", "hint: buy a disk"]);
+  expect(noted(20).slice(-4)).toEqual([
+    "  copies: disk, r2",
+    "bb        9 B",
+    "  note: no room",
+    "hint: buy a disk",
+  ]);
+});
+
 test.each([40, 80])("no line of a table with short cells is wider than %d columns", (columns) => {
   const row = { id: "12345678", size: "1.0 GiB", copies: "disk, r2, offsite", note: "newest not in offsite" };
   for (const line of table([row, row], [...COLUMNS, ...COLUMNS], { ...PLAIN, columns }).split("\n"))

@@ -32,9 +32,14 @@ const NAME_COLUMNS_MIN = 16;
 /**
  * A table whose columns are as wide as their cells. The cells must be `visible` text. On a terminal that is too narrow,
  * long names are cut in the middle; if that is not enough, the columns that do not fit follow below each row, with
- * their titles.
+ * their titles. `notesOf`: lines of a row that are always below it.
  */
-export function table<T>(rows: readonly T[], columns: readonly Column<T>[], style: Style): string {
+export function table<T>(
+  rows: readonly T[],
+  columns: readonly Column<T>[],
+  style: Style,
+  notesOf: (row: T) => readonly string[] = () => [],
+): string {
   const whole = rows.map((row) => columns.map((column) => column.cell(row)));
   const needed = columns.map((column, index) =>
     whole.reduce((widest, line) => Math.max(widest, width(line[index] ?? "")), width(column.title)),
@@ -46,7 +51,11 @@ export function table<T>(rows: readonly T[], columns: readonly Column<T>[], styl
   const aligns = columns.map(({ align }) => align);
   const line = (texts: readonly string[]) => tableLine(texts.slice(0, shown), widths, aligns);
   const below = (texts: readonly string[]) => detailLines(titles, texts, shown, style.columns ?? 0);
-  return [style.bold(line(titles)), ...cells.flatMap((texts) => [line(texts), ...below(texts)])].join("\n");
+  const rowLines = rows.flatMap((row, index) => {
+    const texts = cells[index] ?? [];
+    return [line(texts), ...below(texts), ...notesOf(row)];
+  });
+  return [style.bold(line(titles)), ...rowLines].join("\n");
 }
 
 /** The widths with those of names reduced, the widest first, until all columns fit. */

@@ -83,7 +83,7 @@ function jsonOf(findings: readonly Finding[]) {
 
 function textOf(findings: readonly Finding[], { style }: Output): string {
   const shown = { ok: style.good, warning: style.warn, failed: style.bad };
-  const lines = table(
+  const shownFindings = table(
     findings,
     [
       { title: "", cell: ({ verdict }) => shown[verdict](verdict) },
@@ -92,14 +92,10 @@ function textOf(findings: readonly Finding[], { style }: Output): string {
       { title: "FOUND", cell: ({ message }) => message },
     ],
     style,
-  ).split("\n");
-  const [header = "", ...rows] = lines;
-  const withHints = rows.flatMap((row, index) => {
-    const hint = findings[index]?.hint;
-    return hint ? [row, `         ${style.dim("hint:")} ${hint}`] : [row];
-  });
+    ({ hint }) => (hint ? [`         ${style.dim("hint:")} ${hint}`] : []),
+  );
   const [failures, warnings] = [count(findings, "failed"), count(findings, "warning")];
   const sum = `${failures} failed, ${warnings} ${warnings === 1 ? "warning" : "warnings"}, ${count(findings, "ok")} ok`;
   const verdict = failures > 0 ? style.bad(sum) : warnings > 0 ? style.warn(sum) : style.good(sum);
-  return [header, ...withHints, "", verdict].join("\n");
+  return [shownFindings, "", verdict].join("\n");
 }

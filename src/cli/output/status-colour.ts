@@ -2,7 +2,7 @@ import { backupWord, copyWord, isEndedByHand } from "../../base/text/states.ts";
 import type { ListedBackup } from "../../status/list-backups.ts";
 import type { Style } from "./output.ts";
 
-const GOOD = new Set(["INFO", "VERIFIED", "CONFIRMED", "OK", "good", "filled", "deleted", "gone"]);
+const GOOD = new Set(["INFO", "VERIFIED", "CONFIRMED", "PASSED", "OK", "good", "filled", "deleted", "gone"]);
 const BAD = new Set(["CRITICAL", "FAILED", "DAMAGED", "MISSING", "damaged", "missing", "failed"]);
 
 /** A status in green, red or yellow. */

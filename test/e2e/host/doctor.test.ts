@@ -3,6 +3,7 @@ import { chmod, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Finding } from "../../../src/doctor/finding.ts";
 import { Installation, localStorage, s3Storage } from "../../lab/installation.ts";
+import { onTerminal, screenOf } from "../../lab/machine/terminal.ts";
 import { rgw } from "../../lab/servers/s3.ts";
 import { usePostgres } from "../../lab/servers/use-postgres.ts";
 
@@ -57,6 +58,14 @@ test("doctor names each file that a new host needs with owner and mode, and a ho
     "warning recovery-kit: never made: nothing says how to restore without pg321",
     "warning export-keys: never exported: if this host is lost, its config, credentials and keys are lost with it",
   ]);
+});
+
+test("on a narrow terminal each hint is below its own finding", async () => {
+  const { written } = await onTerminal(["doctor"], { PG321_CONFIG: installation.configFile, COLUMNS: "60" })
+    .ended;
+  const shown = screenOf(written);
+  const at = shown.findIndex((line) => /^ +found: never made/.test(line));
+  expect(shown[at + 1]).toMatch(/^ +hint: .*recovery-kit/);
 });
 
 test("it knows when the last export was made, and which file has changed since", async () => {

@@ -78,12 +78,18 @@ export async function lackingRights(connection: Connection): Promise<LackingRigh
   return lacking;
 }
 
-/** Makes a role that can dump every database of a server from PostgreSQL 14 on; README.md explains each right. */
-export function roleStatements(name: string, password?: string): string[] {
+/**
+ * Makes a role that can dump every database of a server from PostgreSQL 14 on; README.md explains each right. `isThere`:
+ * the role exists, and only gets the rights.
+ */
+export function roleStatements(
+  name: string,
+  { password, isThere = false }: { password?: string; isThere?: boolean } = {},
+): string[] {
   const role = quoteIdentifier(name);
   const secret = password === undefined ? "" : ` PASSWORD ${quoteLiteral(password)}`;
   return [
-    `CREATE ROLE ${role} LOGIN BYPASSRLS${secret};`,
+    `${isThere ? "ALTER" : "CREATE"} ROLE ${role} LOGIN BYPASSRLS${secret};`,
     `GRANT pg_read_all_data, pg_read_all_settings TO ${role};`,
     `ALTER ROLE ${role} SET lo_compat_privileges = on;`,
   ];

@@ -1,6 +1,6 @@
-import { mkdir, readdir, readFile } from "node:fs/promises";
+import { access, constants, mkdir, readdir, readFile } from "node:fs/promises";
 import { resolve } from "node:path";
-import { Pg321Error } from "../../base/errors.ts";
+import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { isRoot } from "../../base/process/become-user.ts";
 import { S3_PROVIDERS } from "../../config/config.ts";
 import { isUnfinished } from "../../install/first-config.ts";
@@ -8,6 +8,7 @@ import type { Command, Invocation } from "../command.ts";
 import { textOption } from "../command.ts";
 import type { Places } from "../init/answers.ts";
 import { placesOf, scheduleOf } from "../init/answers.ts";
+import { requireBucketOptions } from "../init/bucket-options.ts";
 import { Draft } from "../init/draft.ts";
 import { nextSteps, prepare, proveIt, writeConfig } from "../init/finish.ts";
 import { Prompts } from "../init/prompts.ts";
@@ -87,6 +88,7 @@ export const command: Command = {
     const prompts = new Prompts(invocation);
     const when = textOption(invocation.arguments, "schedule");
     if (when !== undefined) requireSchedule(when);
+    requireBucketOptions(invocation.arguments, prompts.isAsking);
     prompts.title(places.directory === undefined ? "This host" : `Directory ${places.directory}`);
     await prepare(places, invocation);
     await using draft = new Draft(invocation, places, { server: {}, storages: [], schedule: "off" });
@@ -113,8 +115,7 @@ export const command: Command = {
 /** Throws code `usage` if there is an installation, or anything that this could replace. */
 async function requireNothingThere(places: Places, invocation: Invocation): Promise<void> {
   if (places.directory !== undefined) {
-    await mkdir(places.directory, { recursive: true, mode: 0o700 });
-    if ((await readdir(places.directory)).length === 0) return;
+    if ((await entriesOf(places.directory)).length === 0) return;
     throw new Pg321Error("usage", `init: ${places.directory} is not empty`, { hint: "name a new directory" });
   }
   if (!isRoot()) {
@@ -128,6 +129,21 @@ async function requireNothingThere(places: Places, invocation: Invocation): Prom
   throw new Pg321Error("usage", `init: ${places.configFile} exists: pg321 is set up here already`, {
     hint: "edit it, then run: sudo pg321 install --start",
   });
+}
+
+/** What is in the directory, which is made if it is missing. Throws code `usage` if it cannot be used. */
+async function entriesOf(directory: string): Promise<string[]> {
+  try {
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    const entries = await readdir(directory);
+    await access(directory, constants.W_OK);
+    return entries;
+  } catch (cause) {
+    throw new Pg321Error("usage", `init: directory ${directory} cannot be used: ${messageOf(cause)}`, {
+      hint: "name a directory that this user can make and write to",
+      cause,
+    });
+  }
 }
 
 function requireSchedule(text: string): string {

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { shellQuoted } from "../../base/text/shell.ts";
 import { DEFAULT_STATE_DIR } from "../../config/config.ts";
 import { cronTimes } from "../../config/cron.ts";
 import { DEFAULT_CONFIG_PATH } from "../../config/load.ts";
@@ -35,6 +36,11 @@ export function placesOf(directory: string | undefined): Places {
   };
 }
 
+/** Where an installation in a directory puts backups unless another place is named. */
+export function backupsOf(directory: string): string {
+  return join(directory, "backups");
+}
+
 /** Values of config keys; a credential is a secret in a file of that name. */
 export type Values = Record<string, string | number | { credential: string }>;
 
@@ -53,7 +59,7 @@ export function configText(
   recipient?: string,
 ): string {
   const isService = places.directory === undefined;
-  const command = isService ? "sudo pg321 check" : `pg321 -c ${places.configFile} check`;
+  const command = isService ? "sudo pg321 check" : `pg321 -c ${shellQuoted(places.configFile)} check`;
   const storageLines = storages.flatMap((storage) => ["", "[[storage]]", ...linesOf(storage)]);
   return `${[
     // Only install puts the schema beside the config.

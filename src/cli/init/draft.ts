@@ -1,16 +1,17 @@
-import { chown, mkdir, rm, writeFile } from "node:fs/promises";
+import { chown, mkdir, rm, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { ownProgram } from "../../base/process/own-program.ts";
+import { loadConfig, processSource } from "../../config/load.ts";
 import type { Finding } from "../../doctor/finding.ts";
 import { serviceAccount } from "../../install/host.ts";
 import type { Invocation } from "../command.ts";
 import type { Answers, Places } from "./answers.ts";
-import { configText } from "./answers.ts";
+import { backupsOf, configText } from "./answers.ts";
 
 /**
  * The answers so far, as a config that `doctor` can check: exactly as the service will use them, and as its user. What it
- * has created is removed again unless `keep` was called.
+ * has created is removed again unless `keep` was called; the directory of an installation is empty then, for another try.
  */
 export class Draft implements AsyncDisposable {
   readonly answers: Answers;
@@ -56,14 +57,22 @@ export class Draft implements AsyncDisposable {
       const { findings } = JSON.parse(stdout) as { findings: Finding[] };
       return findings.filter((finding) => finding.area === area);
     } catch {
-      throw new Pg321Error(
-        "usage",
-        stderr
-          .trim()
-          .replace(/^error: /, "")
-          .replaceAll(this.places.draftFile, "init"),
-      );
+      throw new Pg321Error("usage", this.#withoutDraft(stderr.trim().replace(/^error: /, "")));
     }
+  }
+
+  /** Throws code `usage` if the answers make no valid config. */
+  async validate(): Promise<void> {
+    await this.write(this.answers);
+    await loadConfig(this.places.draftFile, processSource()).catch((cause: unknown) => {
+      throw new Pg321Error("usage", this.#withoutDraft(messageOf(cause)), { cause });
+    });
+  }
+
+  /** Nobody sees the draft: its name and its lines say nothing. */
+  #withoutDraft(text: string): string {
+    const place = `${RegExp.escape(this.places.draftFile)}(?::\\d+)?: (?:\\w+\\[\\d+\\]\\.)?`;
+    return text.replace(new RegExp(place, "g"), "");
   }
 
   /** Writes the draft; only root and the service can read it. */
@@ -82,6 +91,11 @@ export class Draft implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await rm(this.places.draftFile, { force: true });
-    if (!this.#isKept) for (const path of this.#written) await rm(path, { force: true });
+    if (this.#isKept) return;
+    for (const path of this.#written) await rm(path, { force: true });
+    if (this.places.directory === undefined) return;
+    // With anything in them, they stay.
+    for (const path of [this.places.credentials, this.places.stateDir, backupsOf(this.places.directory)])
+      await rmdir(path).catch(() => {});
   }
 }

@@ -1,5 +1,5 @@
 import { createInterface } from "node:readline/promises";
-import { Pg321Error } from "../../base/errors.ts";
+import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { visible } from "../../base/text/visible.ts";
 import type { Invocation } from "../command.ts";
 import { isSet } from "../command.ts";
@@ -44,6 +44,12 @@ export class Prompts {
     output.print(`  ${output.style.bad("failed")} ${linesShown(text, "         ")}`);
   }
 
+  /** An error, with its hint. */
+  failure(error: unknown): void {
+    const hint = error instanceof Pg321Error && error.hint !== undefined ? `\n${error.hint}` : "";
+    this.bad(`${messageOf(error)}${hint}`);
+  }
+
   /** A text; `byDefault` if the person only presses Enter. Asks again while the answer is empty. */
   async text(question: string, byDefault: string): Promise<string> {
     if (!this.isAsking) return byDefault;
@@ -74,7 +80,11 @@ export class Prompts {
 
   /** A text that is not shown; empty if the person only presses Enter. */
   async secret(question: string): Promise<string> {
-    return this.isAsking ? (await askPassphrase(`  ${question}: `)).trim() : "";
+    if (!this.isAsking) return "";
+    const answer = await askPassphrase(`  ${question}: `).catch((error: unknown) => {
+      throw error instanceof Pg321Error && error.code === "key" ? inputEnded() : error;
+    });
+    return answer.trim();
   }
 
   async #line(question: string): Promise<string> {
@@ -82,15 +92,18 @@ export class Prompts {
     const lines = createInterface({ input: process.stdin, output: process.stderr, terminal: false });
     try {
       return await new Promise((resolve, reject) => {
-        lines.on("close", () =>
-          reject(new Pg321Error("usage", "init: the input ended before all questions")),
-        );
+        lines.on("close", () => reject(inputEnded()));
         lines.question(question, { signal: this.#invocation.signal }).then(resolve, reject);
       });
     } finally {
       lines.close();
     }
   }
+}
+
+/** ^D instead of an answer. */
+function inputEnded(): Pg321Error {
+  return new Pg321Error("usage", "init: the input ended before the last question");
 }
 
 /** Some lines, with no character that would move the cursor, and later ones under the first. */

@@ -2,15 +2,16 @@ import { dirname } from "node:path";
 import { Pg321Error } from "../../base/errors.ts";
 import { findAccount, isRoot, userName } from "../../base/process/become-user.ts";
 import type { Finding } from "../../doctor/finding.ts";
-import { SERVICE_USER, system } from "../../install/host.ts";
-import { connect, endpointOfUrl, hostOf } from "../../postgres/connection.ts";
-import { roleStatements } from "../../postgres/dump-rights.ts";
+import { SERVICE_USER } from "../../install/host.ts";
+import { endpointOfUrl, hostOf } from "../../postgres/connection.ts";
+import { READ_ALL_MAJOR, roleStatements } from "../../postgres/dump-rights.ts";
 import type { Invocation } from "../command.ts";
 import { textOption } from "../command.ts";
-import { passphraseIn } from "../passphrase.ts";
 import type { Values } from "./answers.ts";
 import type { Draft } from "./draft.ts";
 import type { Prompts } from "./prompts.ts";
+import { makeRoleAs, makeRoleByUrl } from "./role.ts";
+import { secretIn } from "./secret-file.ts";
 
 const NAME = "main";
 const PORT = 5432;
@@ -22,17 +23,31 @@ const UNREACHED =
 export async function askServer(draft: Draft, prompts: Prompts, invocation: Invocation): Promise<void> {
   const { arguments: args } = invocation;
   const given = textOption(args, "server");
+  const passwordFile = textOption(args, "password-file");
+  const password = passwordFile === undefined ? undefined : await secretIn(passwordFile, "password-file");
   for (;;) {
     const address =
       given ?? (await prompts.text("Server: socket, HOST:PORT or URL", socketOf(PORT) ?? "localhost"));
-    draft.answers.server = await serverOf(address, draft);
-    const passwordFile = textOption(args, "password-file");
-    if (passwordFile !== undefined) await usePassword(draft, (await passphraseIn(passwordFile)).reveal());
-    if (await isAccepted(draft, prompts, invocation)) return;
+    const isUnderstood = await isAddress(address, draft, given === undefined ? prompts : undefined);
+    if (isUnderstood && password !== undefined) await usePassword(draft, password);
+    if (isUnderstood && (await isAccepted(draft, prompts, invocation))) return;
     if (given !== undefined || !(await prompts.confirm("Try another server?", true)))
       throw new Pg321Error("database", "init: pg321 cannot back up this server yet; nothing was installed", {
         hint: "correct the cause above, then run pg321 init again",
       });
+  }
+}
+
+/** Takes the address if it can be one. Otherwise says why; without `prompts`, throws code `usage`. */
+async function isAddress(address: string, draft: Draft, prompts: Prompts | undefined): Promise<boolean> {
+  try {
+    draft.answers.server = await serverOf(address, draft);
+    await draft.validate();
+    return true;
+  } catch (error) {
+    if (!prompts?.isAsking || !(error instanceof Pg321Error && error.code === "usage")) throw error;
+    prompts.failure(error);
+    return false;
   }
 }
 
@@ -47,16 +62,18 @@ async function isAccepted(draft: Draft, prompts: Prompts, { arguments: args }: I
     if (failures.length === 0) return true;
     if (!prompts.isAsking) return false;
     const isReached = failures.every(({ message }) => !UNREACHED.test(message));
-    if (isReached && (await mended(draft, prompts))) continue;
+    const isRefused = failures.some(({ message }) => message.startsWith("cannot connect"));
+    if (isReached && (await mended(draft, prompts, isRefused))) continue;
     if (!(await prompts.confirm("Look again?", false))) return false;
   }
 }
 
-/** Whether something was changed that may help. */
-async function mended(draft: Draft, prompts: Prompts): Promise<boolean> {
+/** Whether something was changed that may help. `isRefused`: the server did not let the role in. */
+async function mended(draft: Draft, prompts: Prompts, isRefused: boolean): Promise<boolean> {
   const { server } = draft.answers;
   const role = String(server["user"]);
-  if (server["host"] !== undefined && !String(server["host"]).startsWith("/")) {
+  const isLocal = server["host"] === undefined || String(server["host"]).startsWith("/");
+  if (isRefused && !isLocal) {
     const password = await prompts.secret(`Password of "${role}" (Enter: none)`);
     if (password !== "") {
       await usePassword(draft, password);
@@ -64,9 +81,8 @@ async function mended(draft: Draft, prompts: Prompts): Promise<boolean> {
     }
   }
   prompts.say(
-    `These statements make a role that can read everything, but is no superuser:\n${roleStatements(role).join("\n")}`,
+    `These statements make a role that can read everything, but is no superuser (PostgreSQL ${READ_ALL_MAJOR} and newer):\n${roleStatements(role).join("\n")}`,
   );
-  const isLocal = server["host"] === undefined || String(server["host"]).startsWith("/");
   if (isLocal && isRoot() && findAccount("postgres") !== undefined) {
     if (!(await prompts.confirm('Run them now as "postgres"?', true))) return false;
     return makeRole(draft, prompts, "postgres");
@@ -77,45 +93,25 @@ async function mended(draft: Draft, prompts: Prompts): Promise<boolean> {
   return url !== "" && makeRole(draft, prompts, url);
 }
 
-/** Makes the role by a user of this host over the socket, or by a superuser's URL with a new password. */
+/** Makes the role as an account of this host over the socket, or with a superuser's URL and a new password. */
 async function makeRole(draft: Draft, prompts: Prompts, by: string): Promise<boolean> {
-  const role = String(draft.answers.server["user"]);
+  const { server } = draft.answers;
+  const role = String(server["user"]);
   try {
-    if (/^postgres(ql)?:/.test(by)) {
-      const password = Buffer.from(crypto.getRandomValues(new Uint8Array(24))).toString("base64url");
-      await using connection = await connect(endpointOfUrl(by, "superuser"));
-      for (const statement of roleStatements(role, password))
-        await connection.run("make the role", (sql) => sql.unsafe(statement));
-      await usePassword(draft, password);
-    } else await makeRoleAs(by, draft.answers.server, role);
-    prompts.good(`role "${role}" made`);
+    const made = await (/^postgres(ql)?:/.test(by)
+      ? makeRoleByUrl(by, role)
+      : makeRoleAs(by, { server, port: PORT }, role));
+    if (made.password !== undefined) await usePassword(draft, made.password);
+    prompts.good(
+      made.wasThere
+        ? `role "${role}" exists: it has the rights now, and its password is unchanged`
+        : `role "${role}" made`,
+    );
     return true;
   } catch (error) {
-    prompts.bad(error instanceof Error ? error.message : String(error));
+    prompts.failure(error);
     return false;
   }
-}
-
-async function makeRoleAs(account: string, server: Values, role: string): Promise<void> {
-  const port = Number(server["port"] ?? PORT);
-  const host = typeof server["host"] === "string" ? server["host"] : hostOf({ host: undefined, port });
-  const psql = [
-    "psql",
-    "-X",
-    "-q",
-    "-v",
-    "ON_ERROR_STOP=1",
-    "-h",
-    host,
-    "-p",
-    String(port),
-    "-d",
-    "postgres",
-  ];
-  const commands = roleStatements(role).flatMap((statement) => ["-c", statement]);
-  const own = await system("id", "-g", account);
-  const as = ["setpriv", `--reuid=${account}`, `--regid=${own.trim()}`, "--init-groups"];
-  await system("env", "-C", "/", ...as, ...psql, ...commands);
 }
 
 async function usePassword(draft: Draft, password: string): Promise<void> {

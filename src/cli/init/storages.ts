@@ -12,10 +12,12 @@ import { openStorage } from "../../storage/registry.ts";
 import { partsOf } from "../../stream/part.ts";
 import type { Invocation } from "../command.ts";
 import { textOption } from "../command.ts";
-import { passphraseIn } from "../passphrase.ts";
 import type { Values } from "./answers.ts";
+import { backupsOf } from "./answers.ts";
+import { DEFAULT_PROVIDER, placeOption } from "./bucket-options.ts";
 import type { Draft } from "./draft.ts";
 import type { Prompts } from "./prompts.ts";
+import { secretIn } from "./secret-file.ts";
 
 const DISK = "disk";
 const CLOUD = "cloud";
@@ -57,7 +59,7 @@ async function askDirectory(
 ): Promise<Values> {
   const { directory } = draft.places;
   const given = textOption(args, "storage");
-  const byDefault = directory === undefined ? SERVICE_PATH : join(directory, "backups");
+  const byDefault = directory === undefined ? SERVICE_PATH : backupsOf(directory);
   for (;;) {
     const path = given ?? (await prompts.text("Directory for backups", byDefault));
     const problem = await directoryProblem(path, draft);
@@ -110,21 +112,24 @@ async function bucketValues(
   const value = async (option: string, question: string, byDefault = "") =>
     textOption(args, option) ?? (await prompts.text(question, byDefault));
   const given = textOption(args, "provider");
-  const provider = given ?? (await prompts.choice("Provider", S3_PROVIDERS, "backblaze-b2"));
+  const provider = given ?? (await prompts.choice("Provider", S3_PROVIDERS, DEFAULT_PROVIDER));
+  const where = placeOption(provider);
   const place: Values =
-    provider === "cloudflare-r2"
-      ? { account_id: await value("account-id", "Account id") }
-      : ["minio", "ceph", "generic"].includes(provider)
+    where === "account-id"
+      ? { account_id: await value(where, "Account id") }
+      : where === "endpoint"
         ? {
-            endpoint: await value("endpoint", "Endpoint (https://…)"),
+            endpoint: await value(where, "Endpoint (https://…)"),
             region: textOption(args, "region") ?? "us-east-1",
           }
-        : { region: await value("region", "Region") };
+        : { region: await value(where, "Region") };
   const bucket = await value("bucket", "Bucket");
   const id = await value("access-key-id", "Access key id");
   const file = textOption(args, "secret-access-key-file");
   const secret =
-    file === undefined ? await prompts.secret("Secret access key") : (await passphraseIn(file)).reveal();
+    file === undefined
+      ? await prompts.secret("Secret access key")
+      : await secretIn(file, "secret-access-key-file");
   return {
     ...{ name: CLOUD, type: "s3", provider, ...place, bucket },
     access_key_id: await draft.addCredential(`${CLOUD}-id`, id),

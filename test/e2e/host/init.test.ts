@@ -111,8 +111,7 @@ test("a refused answer ends it without questions, and leaves neither config nor 
   const refused = await init("--yes", "--server", address);
   expect(refused.exitCode).toBe(10);
   expect(`${refused.stdout}${refused.stderr}`).toContain("pg321");
-  expect(await leftIn(directory)).toEqual(["state"]);
-  await rm(directory, { recursive: true });
+  expect(await leftIn(directory)).toEqual([]);
   await writeFile(join(outside, "secret"), "wrong");
   const bucket = await s3.makeBucket();
   const wrong = await init(
@@ -132,9 +131,97 @@ test("a refused answer ends it without questions, and leaves neither config nor 
   );
   expect(wrong.exitCode).toBe(13);
   expect(wrong.stderr).toContain("the bucket cannot be used");
-  const left = await leftIn(directory);
-  expect(left.filter((name) => /config|identity|signing|credentials\/|draft/.test(name))).toEqual([]);
+  expect(await leftIn(directory)).toEqual([]);
 });
+
+test.each([
+  ["Ctrl-C", "\x03", 130, "interrupted by hand"],
+  ["Ctrl-D", "\x04", 2, "the input ended before the last question"],
+])("%s at a password ends it, and init can be run again", async (_key, typed, code, message) => {
+  const words = ["init", "--directory", directory, "--server", address];
+  const terminal = onTerminal(words);
+  await terminal.shows(/Password of "pg321" \(Enter: none\): $/);
+  terminal.type(typed);
+  const { exitCode, written } = await terminal.ended;
+  expect({ exitCode, written }).toMatchObject({ exitCode: code, written: expect.stringContaining(message) });
+  expect(await leftIn(directory)).toEqual([]);
+  const again = onTerminal(words);
+  await again.shows(/Password of "pg321" \(Enter: none\): $/);
+  again.type("\x03");
+  await again.ended;
+});
+
+test("a role that exists gets the rights that it lacks, and keeps its password", async () => {
+  await admin("create role pg321 login password 'its own'");
+  await writeFile(join(outside, "password"), "its own\n");
+  const words = ["--server", address, "--password-file", join(outside, "password")];
+  const ended = await init("--yes", ...words, "--create-role-as", superuser);
+  expect(ended).toMatchObject({ exitCode: 0 });
+  expect(ended.stdout).toContain('role "pg321" exists: it has the rights now, and its password is unchanged');
+}, 120_000);
+
+test("no password is asked for once the role is let in", async () => {
+  await admin("create role pg321 login password 'its own'");
+  const terminal = onTerminal(["init", "--directory", directory, "--server", address]);
+  await terminal.shows(/Password of "pg321" \(Enter: none\): $/);
+  terminal.type("its own\r");
+  await terminal.shows(
+    /cannot read 1 of its tables[\s\S]*GRANT pg_read_all_data, [\s\S]*run them yourself\): $/,
+  );
+  terminal.type("\x03");
+  expect((await terminal.ended).written.split("Password of")).toHaveLength(2);
+});
+
+test("an address that cannot be one is asked for again", async () => {
+  const terminal = onTerminal(["init", "--directory", directory]);
+  const words = ["postgres://u@", "localhost:99999", "~/socket", "127.0.0.1:1"];
+  for (const [index, word] of words.entries()) {
+    if (index > 0) {
+      await terminal.shows(new RegExp(`(?:another server[^]*){${index}}\\[Y/n\\] $`));
+      terminal.type("\r");
+    }
+    await terminal.shows(new RegExp(`(?:Server: [^]*){${index + 1}}\\[[^\\]]*\\]: $`));
+    terminal.type(`${word}\r`);
+  }
+  await terminal.shows(/Look again\? \[y\/N\] $/);
+  terminal.type("\x03");
+  const { exitCode, written } = await terminal.ended;
+  expect(exitCode).toBe(130);
+  expect(written).toMatch(/failed\S* host: found "~\/socket"/);
+  expect(written).not.toContain("draft");
+});
+
+test.each([
+  [["--provider", "aws"], "--provider is about a bucket, but --bucket is missing"],
+  [["--bucket", "b"], "a bucket of backblaze-b2 needs --region, --access-key-id, --secret-access-key-file"],
+  [["--bucket", "b", "--provider", "gen"], '--provider "gen" is unknown'],
+  [["--server", "localhost", "--password-file", "/nowhere/pw"], "--password-file /nowhere/pw: ENOENT"],
+])("%p is refused by the names of the options", async (words, message) => {
+  expect(await init("--yes", ...words)).toMatchObject({
+    exitCode: 2,
+    stderr: expect.stringContaining(message),
+  });
+  expect(await leftIn(directory)).toEqual([]);
+});
+
+test.each(["/proc/pg321", "/etc/passwd", "/sys"])("--directory %s is refused as an answer", async (path) => {
+  const ended = await runProgram(["init", "--yes", "--directory", path], {});
+  expect(ended).toMatchObject({ exitCode: 2, stderr: expect.stringMatching(/^error: init: .*\nhint: /) });
+});
+
+test("on PostgreSQL 13 no half of a role is made", async () => {
+  await using old = await startPostgres({ fetched: 13 });
+  const { port, user, password } = old.address;
+  const url = `postgres://${user}:${password}@127.0.0.1:${port}/postgres`;
+  const ended = await init("--yes", "--server", `127.0.0.1:${port}`, "--create-role-as", url);
+  expect(ended).toMatchObject({
+    exitCode: 10,
+    stdout: expect.stringMatching(/PostgreSQL 13 has no pg_read_all_data[\s\S]*a superuser: /),
+  });
+  const sql = connectTo(old.address, "postgres");
+  expect([...(await sql`select rolname from pg_roles where rolname = 'pg321'`)]).toEqual([]);
+  await sql.end();
+}, 60_000);
 
 test("without a terminal or root it says how to go on", async () => {
   expect(await init()).toMatchObject({

@@ -52,7 +52,12 @@ test("a statement that hangs is ended at the server, and the error names it and 
   } as unknown as ArchiveContents;
   const run = async () => {
     await using connection = await connectWithin(place.endpoint, { signal: over.signal, timeoutMs: 60_000 });
-    await prepareScratch(connection, contents, { owner: null, isSuperuser: true, makesRoles: false });
+    await prepareScratch(connection, contents, {
+      owner: null,
+      isSuperuser: true,
+      makesRoles: false,
+      left: undefined,
+    });
   };
   const result = run().catch((error) => error);
   await place.waits();

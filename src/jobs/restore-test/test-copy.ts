@@ -261,5 +261,6 @@ async function prepare(
     owner: scratch.role,
     isSuperuser,
     makesRoles: key === null,
+    left,
   });
 }

@@ -101,3 +101,53 @@ export function unattached({ entries }: ArchiveContents, selected: readonly Arch
     )
     .map(({ namespace, tag }) => `${namespace}.${tag}`);
 }
+
+/** A partition in an archive without the table that it belongs to, and the entries that attach it and its indexes. */
+interface LonePartition {
+  parent: Name;
+  attach: ArchiveEntry[];
+}
+
+/** The tables that the config left out of a dump; some of them only counted. */
+interface TablesLeftOut {
+  tables: readonly { schema: string; name: string }[];
+  tables_omitted: number;
+}
+
+/**
+ * Those whose parents the config left out of the dump: each is a table without the rest. The archive also lacks parents
+ * that come with an extension.
+ */
+export function lonePartitions(
+  { entries }: ArchiveContents,
+  left: TablesLeftOut | undefined,
+): LonePartition[] {
+  if (left === undefined) return [];
+  const isLeftOut = ({ namespace, tag }: Name) =>
+    left.tables_omitted > 0 || left.tables.some(({ schema, name }) => schema === namespace && name === tag);
+  const byId = new Map(entries.map((entry) => [entry.id, entry]));
+  const needed = ({ dependencies }: ArchiveEntry) => dependencies.flatMap((id) => byId.get(id) ?? []);
+  // The index of a table that is in the archive is named beside that of the partition.
+  const ofIndexes = entries.flatMap((entry) => {
+    const [index, ...others] = entry.description === "INDEX ATTACH" ? needed(entry).filter(isIndex) : [];
+    return index !== undefined && others.length === 0 ? [{ entry, index }] : [];
+  });
+  return entries.flatMap((entry) => {
+    const [table, ...others] = entry.description === "TABLE ATTACH" ? needed(entry).filter(isTable) : [];
+    if (table === undefined || others.length > 0 || !isSameName(table, entry)) return [];
+    const indexes = ofIndexes.filter(({ index }) => index.dependencies.includes(table.id));
+    const parent = attachedName(entry);
+    return isLeftOut(parent) ? [{ parent, attach: [entry, ...indexes.map((one) => one.entry)] }] : [];
+  });
+}
+
+export function isIndex({ description }: ArchiveEntry): boolean {
+  return description === "INDEX" || description === "CONSTRAINT";
+}
+
+/** The table in `ALTER TABLE ONLY public.ev ATTACH PARTITION public.ev_1 FOR VALUES …`. */
+function attachedName({ definition }: ArchiveEntry): Name {
+  const tokens = tokensOf(definition);
+  const at = tokens.findIndex(({ kind, value }) => kind === "symbol" && value === ".");
+  return { namespace: tokens[at - 1]?.value, tag: tokens[at + 1]?.value ?? "" };
+}

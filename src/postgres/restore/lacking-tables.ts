@@ -1,5 +1,6 @@
 import { cutsOf } from "../archive/cuts.ts";
-import type { ArchiveEntry } from "../archive/format.ts";
+import type { ArchiveContents, ArchiveEntry } from "../archive/format.ts";
+import { lonePartitions } from "../archive/inheritance.ts";
 import { DEPENDENT_KINDS, type Selection, selectedEntries } from "../archive/selection.ts";
 import { entryName } from "../archive/table-parts.ts";
 import type { Connection } from "../connection.ts";
@@ -9,6 +10,7 @@ import { nameInText } from "./left-out.ts";
 import type { Reduced } from "./ownership.ts";
 
 type Dependents = NonNullable<LeftOutOfDump["dependents"]>;
+type Relation = Dependents[number]["needs"][number];
 
 /** Parts that go with their view, and are not worth a line of their own. */
 const OWN_PARTS = [...DEPENDENT_KINDS, "MATERIALIZED VIEW DATA", "INDEX", "INDEX ATTACH", "DEFAULT"].concat([
@@ -35,7 +37,13 @@ export async function withoutLacking(
   const selected = new Set(
     selectedEntries(contents, selection, cutsOf(contents, selection)).map(({ id }) => id),
   );
-  const lacking = lackingOf(dependents, await presentOf(target, dependents));
+  const lacking = lackingOf(
+    dependents,
+    await presentOf(
+      target,
+      dependents.flatMap(({ needs }) => needs),
+    ),
+  );
   const removed = new Set<number>();
   const listed: LeftOut[] = [];
   const remove = (entry: ArchiveEntry, why: string) => {
@@ -64,6 +72,34 @@ export async function withoutLacking(
   return { contents: { ...contents, entries }, left_out: [...left_out, ...listed] };
 }
 
+/**
+ * Makes partitions tables of their own if the config left the table that they belong to out of the dump, and the target
+ * lacks it. Copies in another
+ * schema are never attached to a table of the target.
+ */
+export async function withoutAttaching(
+  target: Connection | undefined,
+  contents: ArchiveContents,
+  left: LeftOutOfDump | undefined,
+  { intoSchema }: Selection,
+): Promise<ArchiveContents> {
+  const found = lonePartitions(contents, left).map(({ parent: { namespace = "", tag }, attach }) => ({
+    ...{ parent: { schema: namespace, name: tag }, attach },
+  }));
+  if (found.length === 0) return contents;
+  const isCopy = intoSchema !== undefined;
+  const present = isCopy
+    ? new Set()
+    : await presentOf(
+        target,
+        found.map(({ parent }) => parent),
+      );
+  const removed = new Set(
+    found.flatMap(({ parent, attach }) => (present.has(relationKey(parent)) ? [] : attach)),
+  );
+  return { ...contents, entries: contents.entries.filter((entry) => !removed.has(entry)) };
+}
+
 /** Those that cannot be made, with what they need. A view among them that can be made is there for the others. */
 function lackingOf(dependents: Dependents, present: ReadonlySet<string>): Map<string, string> {
   const lacking = new Map<string, string>();
@@ -72,7 +108,7 @@ function lackingOf(dependents: Dependents, present: ReadonlySet<string>): Map<st
       one.kind.endsWith("VIEW") ? [[relationKey(one), keyOf(one.kind, one.schema, one.name)] as const] : [],
     ),
   );
-  const isLacking = (need: Dependents[number]["needs"][number]) => {
+  const isLacking = (need: Relation) => {
     if (present.has(relationKey(need))) return false;
     const view = views.get(relationKey(need));
     return view === undefined || lacking.has(view);
@@ -87,14 +123,16 @@ function lackingOf(dependents: Dependents, present: ReadonlySet<string>): Map<st
   return lacking;
 }
 
-async function presentOf(target: Connection | undefined, dependents: Dependents): Promise<Set<string>> {
+/** The keys of all relations in these schemas of the target. */
+async function presentOf(
+  target: Connection | undefined,
+  relations: readonly Relation[],
+): Promise<Set<string>> {
   if (target === undefined) return new Set();
-  const schemas = JSON.stringify([
-    ...new Set(dependents.flatMap((one) => one.needs.map(({ schema }) => schema))),
-  ]);
+  const schemas = JSON.stringify([...new Set(relations.map(({ schema }) => schema))]);
   const rows = await target.run(
     "look for tables that the backup is without",
-    (sql) => sql<{ schema: string; name: string }[]>`
+    (sql) => sql<Relation[]>`
       select n.nspname as schema, c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
       where c.relkind in ('r', 'p', 'f', 'v', 'm')
         and n.nspname in (select json_array_elements_text(${schemas}::text::json))`,
@@ -102,7 +140,7 @@ async function presentOf(target: Connection | undefined, dependents: Dependents)
   return new Set(rows.map(relationKey));
 }
 
-function relationKey({ schema, name }: { schema: string; name: string }): string {
+function relationKey({ schema, name }: Relation): string {
   return JSON.stringify([schema, name]);
 }
 

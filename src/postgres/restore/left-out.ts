@@ -1,5 +1,5 @@
 import type { ArchiveContents, ArchiveEntry } from "../archive/format.ts";
-import { attachedTo, isTable } from "../archive/inheritance.ts";
+import { attachedTo, isIndex, isTable } from "../archive/inheritance.ts";
 import type { Moved } from "../archive/move/move.ts";
 import { patternFor } from "../archive/object-pattern.ts";
 import { DEPENDENT_KINDS } from "../archive/selection.ts";
@@ -156,10 +156,6 @@ function needsOf(
 
 function isOptional(entry: ArchiveEntry): boolean {
   return isPart(entry) || entry.description === "PUBLICATION TABLE";
-}
-
-function isIndex({ description }: ArchiveEntry): boolean {
-  return description === "INDEX" || description === "CONSTRAINT";
 }
 
 function dependentText(entry: ArchiveEntry): LeftOut {

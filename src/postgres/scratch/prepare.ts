@@ -1,13 +1,23 @@
 import type { ArchiveContents, ArchiveEntry } from "../archive/format.ts";
+import { lonePartitions } from "../archive/inheritance.ts";
 import { isOfDatabase } from "../archive/selection.ts";
 import { quoteIdentifier, rolesNamedIn, statementsOf, tokensOf } from "../archive/sql-text.ts";
 import type { Connection } from "../connection.ts";
+import type { LeftOutOfDump } from "../counts/left-out.ts";
 import { offerOf } from "../inspect.ts";
 
 /** The entries for pg_restore, and those that a test does not restore, with the reason. */
 export interface ScratchPlan {
   entries: ArchiveEntry[];
   left_out: { entry: ArchiveEntry; reason: string }[];
+}
+
+interface ScratchOptions {
+  owner: string | null;
+  isSuperuser: boolean;
+  makesRoles: boolean;
+  /** What the config left out of the dump. */
+  left: LeftOutOfDump | undefined;
 }
 
 /** Kinds that `RestoreOptions.isPlain` leaves out. */
@@ -26,14 +36,21 @@ const OF_SUPERUSER = ["EVENT TRIGGER", "FOREIGN DATA WRAPPER", "ACCESS METHOD", 
 export async function prepareScratch(
   database: Connection,
   contents: ArchiveContents,
-  { owner, isSuperuser, makesRoles }: { owner: string | null; isSuperuser: boolean; makesRoles: boolean },
+  { owner, isSuperuser, makesRoles, left }: ScratchOptions,
 ): Promise<ScratchPlan> {
   const made = isSuperuser ? await makeExtensions(database, contents, owner) : new Set<number>();
   const roles = new Set((await offerOf(database)).roles);
   const left_out: ScratchPlan["left_out"] = [];
   const entries: ArchiveEntry[] = [];
+  const attaching = new Set(lonePartitions(contents, left).flatMap(({ attach }) => attach));
   for (const entry of contents.entries) {
-    if (isOfDatabase(entry) || made.has(entry.id) || NOT_PLAIN.includes(entry.description)) continue;
+    if (
+      attaching.has(entry) ||
+      isOfDatabase(entry) ||
+      made.has(entry.id) ||
+      NOT_PLAIN.includes(entry.description)
+    )
+      continue;
     const missing = entry.description === "POLICY" ? rolesOf(entry).filter((name) => !roles.has(name)) : [];
     if (makesRoles) await makeRoles(database, missing, roles);
     const reason = OF_SUPERUSER.includes(entry.description)

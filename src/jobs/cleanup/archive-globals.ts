@@ -1,7 +1,7 @@
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { leaseName } from "../../catalog/database-lease.ts";
 import { GLOBALS_DATABASE, isGlobalsPlace } from "../../catalog/globals.ts";
-import { holdLease } from "../../catalog/lease.ts";
+import { holdLease, isAwaited } from "../../catalog/lease.ts";
 import type { BackupOutline } from "../../catalog/outlines.ts";
 import type { BackupRecord, CopyState } from "../../catalog/records.ts";
 import { archiveNames } from "../../config/database/settings.ts";
@@ -10,6 +10,7 @@ import type { JobContext } from "../context.ts";
 import { settleStatus } from "../copies/backup-status.ts";
 import { storageNamed } from "../storages.ts";
 import { archiveCopy } from "./archive-copy.ts";
+import { SILENT_MAX } from "./expire-copies.ts";
 import type { CleanupTally } from "./report.ts";
 
 /** A copy in one of these states is there, or repair makes it again. */
@@ -45,8 +46,17 @@ export async function archiveGlobals(context: JobContext, runId: string, tally: 
       }
     }
   }
+  const silent = new Map<Storage, number>();
   for (const { globals: one, archives: all } of missing.values())
-    for (const to of all) await underLease(context, runId, tally, one, to);
+    for (const to of all) await underLease({ context, runId, tally, silent }, one, to);
+}
+
+interface Archiving {
+  context: JobContext;
+  runId: string;
+  tally: CleanupTally;
+  /** Failures in a row because a storage did not answer, by the archive. */
+  silent: Map<Storage, number>;
 }
 
 function isIn({ copies }: BackupOutline, { name }: Storage): boolean {
@@ -84,25 +94,33 @@ function neededBy(
 }
 
 async function underLease(
-  context: JobContext,
-  runId: string,
-  tally: CleanupTally,
+  { context, runId, tally, silent }: Archiving,
   { id, server }: BackupOutline,
   to: Storage,
 ): Promise<void> {
   const { catalog, clock, host, log, pid } = context;
   const backup = await catalog.backup(id);
   if (!backup) return;
+  const name = leaseName(server, GLOBALS_DATABASE);
+  if (await isAwaited(catalog, name, clock.now()))
+    return tally.note(to.name, backup.object_key, `not archived in this run: a backup of ${name} is waiting`);
   try {
-    const request = { name: leaseName(server, GLOBALS_DATABASE), runId, host, pid };
+    if ((silent.get(to) ?? 0) >= SILENT_MAX)
+      throw new Pg321Error(
+        "storage",
+        `storage "${to.name}": skipped: ${SILENT_MAX} globals in a row could not be archived because a storage did not answer`,
+      );
+    const request = { name, runId, host, pid };
     await using lease = await holdLease(catalog, request, { clock, signal: context.signal });
     await fill({ ...context, signal: lease.signal }, backup, to);
+    silent.delete(to);
     tally.note(to.name, backup.object_key, "archived too: dumps in this storage need these globals");
     log.info("globals were archived with their dumps", { storage: to.name, backup_id: id });
   } catch (error) {
     context.signal.throwIfAborted();
     if (error instanceof Pg321Error && error.code === "locked")
       return tally.note(to.name, backup.object_key, `not archived in this run: ${messageOf(error)}`);
+    if (error instanceof Pg321Error && error.retryable) silent.set(to, (silent.get(to) ?? 0) + 1);
     tally.in(to.name).failed++;
     tally.fail(to.name, backup.object_key, messageOf(error));
     log.error("globals could not be archived", { storage: to.name, backup_id: id, error: messageOf(error) });

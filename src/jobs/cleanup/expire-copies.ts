@@ -20,7 +20,7 @@ import { hasHold } from "./hold.ts";
 import type { CleanupTally } from "./report.ts";
 
 /** After this many calls in a row without an answer, a storage is skipped for the rest of the run. */
-const SILENT_MAX = 3;
+export const SILENT_MAX = 3;
 /** How late a provider's lifecycle rule may act: they run once a day, and some take days. */
 const PROVIDER_GRACE_MS = 7 * DAY_MS;
 

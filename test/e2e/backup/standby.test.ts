@@ -62,7 +62,7 @@ const pauseFiles = () => readdir(join(installation.directory, "state", "paused-r
 const caughtUp = async () => {
   const [{ lsn } = { lsn: "" }] = await onPrimary<
     { lsn: string }[]
-  >`select pg_current_wal_lsn()::text as lsn`;
+  >`select pg_current_wal_insert_lsn()::text as lsn`;
   await eventually(async () => {
     const [row] = await onStandby`select pg_last_wal_replay_lsn() >= ${lsn}::pg_lsn as done`;
     return row?.["done"] === true;
@@ -107,7 +107,7 @@ async function dropEntry(): Promise<void> {
   await onPrimary.unsafe("drop table entry");
   const [{ lsn } = { lsn: "" }] = await onPrimary<
     { lsn: string }[]
-  >`select pg_current_wal_lsn()::text as lsn`;
+  >`select pg_current_wal_insert_lsn()::text as lsn`;
   await eventually(async () => {
     const [row] = await onStandby`select pg_last_wal_receive_lsn() >= ${lsn}::pg_lsn as done`;
     return row?.["done"] === true;

@@ -88,7 +88,7 @@ test("without a daemon the state comes from the catalog, and a line says so, onc
       { name: "disk", copies: 1, is_reachable: null },
       { name: "usb", copies: 1 },
     ],
-    jobs: [{ job: "backup", last_run: { outcome: "OK" } }, {}, {}, {}, {}, {}],
+    jobs: [{ job: "backup", last_run: { outcome: "OK" } }, {}, {}, {}, {}, {}, {}],
     running: [],
   });
   const text = await installation.ok("status");

@@ -5,6 +5,7 @@ import { RowCounter } from "../../postgres/archive/data.ts";
 import type { ArchiveContents, ArchiveEntry } from "../../postgres/archive/format.ts";
 import type { MergedArchive, SpooledArchive } from "../../postgres/archive/merge.ts";
 import { mergeArchives } from "../../postgres/archive/merge.ts";
+import { isWhole } from "../../postgres/archive/selection.ts";
 import type { DataChoice, StreamRows } from "../../postgres/archive/streams.ts";
 import { DataIndex } from "../../postgres/archive/streams.ts";
 import type { ContainerMember } from "../../sealed/container/format.ts";
@@ -47,11 +48,13 @@ export async function mergeStreams(
   const running = new Set<Promise<unknown>>();
   const archives: SpooledArchive[] = [];
   let failure: { error: unknown } | undefined;
-  let { expectedBytes } = plan;
+  // Nothing tells how large a part is.
+  let expectedBytes = isWhole(plan.selection) ? plan.expectedBytes : 0;
   try {
     for (let next = await data.members.next(); !next.done; next = await data.members.next()) {
       const one = spoolMember(context, next.value, plan, index, expectedBytes)
         .then((archive) => {
+          if (!archive) return;
           made.use(archive);
           archives.push(archive);
         })
@@ -77,15 +80,18 @@ export async function mergeStreams(
   return { ...merged, [Symbol.asyncDispose]: () => all.disposeAsync() };
 }
 
+/** Undefined: nothing of it is to be restored. */
 async function spoolMember(
   context: Pick<JobContext, "config" | "log">,
   { bytes }: ContainerMember,
   plan: MergePlan,
   index: DataIndex,
   expectedBytes: number,
-): Promise<SpooledArchive & AsyncDisposable> {
+): Promise<(SpooledArchive & AsyncDisposable) | undefined> {
   await using archive = await openArchive(bytes);
   const { contents } = archive;
+  const entries = chosenEntries(context, contents, plan, index);
+  if (entries.length === 0) return undefined;
   const counter = new RowCounter(contents);
   let head: Uint8Array | undefined;
   const passing = observed(archive.bytes, (_, chunk) => {
@@ -94,7 +100,6 @@ async function spoolMember(
   });
   const file = await spool(passing, { tempDir: context.config.temp_dir, expectedBytes });
   plan.rows.add(counter, contents, index);
-  const entries = chosenEntries(context, contents, plan, index);
   return {
     ...{ contents, entries, blocks: counter.blocks, head: head ?? new Uint8Array() },
     edits: plan.editsOfData?.(entries) ?? [],

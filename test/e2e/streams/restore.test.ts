@@ -179,6 +179,28 @@ describe("over what exists", () => {
     expect(await installation.temporaryFiles()).toEqual([]);
   });
 
+  test("of a selection with --clean only the streams that have its tables need room", async () => {
+    const name = await restored();
+    const [numbered] = await postgres.connect(name)`select 'public.numbered'::regclass::oid::int as oid`;
+    const words = ["--table", "public.numbered", "--clean"];
+    const sizes: number[] = [];
+    let restore: ReturnType<Installation["start"]> | undefined;
+    await postgres.connect(name).begin(async (sql) => {
+      await sql`lock table public.numbered`;
+      restore = installation.start("restore", backupId, "--target", `main/${name}`, ...words);
+      const waits = () =>
+        postgres.connect(source)`select from pg_locks where not granted and relation = ${numbered?.["oid"]}`;
+      while (restore.exitCode === null && (await waits()).length === 0) await Bun.sleep(50);
+      for (const file of await installation.temporaryFiles())
+        if (file.endsWith("/spool"))
+          sizes.push(Bun.file(join(installation.directory, "state/tmp", file)).size);
+    });
+    expect(await restore?.exited).toBe(0);
+    const { dump_bytes } = (await installation.ok("show", backupId, "--json")).json;
+    expect(sizes).toHaveLength(1);
+    expect(sizes[0]).toBeLessThan(dump_bytes / 2);
+  });
+
   test("an error ends the restore and all its sessions; with --keep-going the other tables come", async () => {
     const name = await restored("--schema-only");
     const sql = postgres.connect(name);

@@ -3,6 +3,7 @@ import type { Job } from "../../test/lab/schedule-lab.ts";
 import { ScheduleLab } from "../../test/lab/schedule-lab.ts";
 import { Pg321Error } from "../base/errors.ts";
 import { MINUTE_MS } from "../base/limits.ts";
+import type { Schedule } from "../jobs/schedules.ts";
 
 const HOURLY = { backup: "0 * * * *" };
 const BEFORE = "2026-11-23T00:59:30Z";
@@ -89,6 +90,28 @@ test("a run that cannot start because of a command's lease is skipped, not faile
   ]);
   await lab.pass(60 * MINUTE_MS);
   only(lab.jobs).end();
+});
+
+test("a waiting run that a new config gives databases of a busy server waits for that server", async () => {
+  await using lab = await started({ backup: "off", max_parallel: 1 });
+  const schedule = (name: string, selects: () => boolean): Schedule => ({
+    ...{ name, job: "backup", pattern: "0 1 * * *", selects },
+  });
+  await lab.catalog.overview.seeDatabases("main", ["app"], lab.clock.now().toISOString());
+  const hot = schedule("backup hot", () => true);
+  lab.runs.due(hot, lab.clock.now());
+  lab.runs.due(
+    schedule("backup", () => false),
+    lab.clock.now(),
+  );
+  await lab.settle();
+  const job = only(lab.jobs);
+  lab.runs.follow([{ schedule: hot }, { schedule: schedule("backup", () => true) }], 2);
+  await lab.settle();
+  expect(lab.runs.running().map(({ state }) => state)).toEqual(["running", "queued"]);
+  job.end();
+  await lab.settle();
+  expect(lab.runs.running().map(({ schedule, state }) => [schedule, state])).toEqual([["backup", "running"]]);
 });
 
 describe("a run that could not start because the catalog failed", () => {

@@ -25,7 +25,7 @@ import {
   selectsAny,
 } from "./schedule/scheduled-job.ts";
 import type { Claim } from "./turns.ts";
-import { HeldTurn, Turns } from "./turns.ts";
+import { covers, HeldTurn, Turns } from "./turns.ts";
 
 export interface ActiveRunsOptions {
   clock: Clock;
@@ -185,7 +185,7 @@ export class ActiveRuns {
       for (let retry = 1; ; retry++) {
         const { context } = inForce();
         try {
-          await this.#begin(run);
+          while (!(await this.#begin(run)));
           break;
         } catch (error) {
           const isOver = run.runId !== null || ending.signal.aborted || !mayBeginLater(error);
@@ -204,14 +204,19 @@ export class ActiveRuns {
     }
   }
 
-  async #begin(run: ActiveRun): Promise<void> {
+  /** Returns false if a new config has given the run databases of other servers while it waited for its turn. */
+  async #begin(run: ActiveRun): Promise<boolean> {
     const { clock, log } = this.#options;
     const { schedule, ending } = run;
     const about = { schedule: schedule.name, due_at: rfc3339(run.dueAt) };
     const claim = await claimOf(this.#options.inForce().context, schedule);
+    let isClaimed = true;
     await this.#withTurn(claim, ending.signal, async (context, turn) => {
-      run.hasBegun = true;
       const current = run.schedule;
+      const isCovered = current === schedule || covers(claim, await claimOf(context, current));
+      isClaimed = isCovered && run.schedule === current;
+      if (!isClaimed) return;
+      run.hasBegun = true;
       const isGone = this.#options.scheduleNamed(schedule.name) === undefined;
       if (isGone && !(await selectsAny(context, current)))
         return log.info("a run was dropped: its schedule no longer exists", about);
@@ -229,6 +234,7 @@ export class ActiveRuns {
       );
       log.info("a run has ended", { ...about, run_id: run.runId ?? undefined, outcome });
     });
+    return isClaimed;
   }
 
   /** Repeats the rounds of a run until one succeeds or the retries are used up. Other runs get a turn in the pauses. */

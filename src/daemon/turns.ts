@@ -96,6 +96,12 @@ export class HeldTurn implements Disposable {
   }
 }
 
+/** Whether a run with this claim may also work on what another claim names. */
+export function covers(claim: Claim, other: Claim): boolean {
+  if (claim.type !== "backup" || other.type !== "backup") return claim.type === other.type;
+  return other.servers.isSubsetOf(claim.servers);
+}
+
 function conflicts(one: Claim, other: Claim): boolean {
   if (one.type === "verify" || other.type === "verify") return false;
   if (one.type === "upkeep" || other.type === "upkeep") return true;

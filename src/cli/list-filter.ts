@@ -1,5 +1,5 @@
 import { Pg321Error } from "../base/errors.ts";
-import { backupStatusOf, copyStateOf, copyWord } from "../base/text/states.ts";
+import { backupStatusOf, backupWord, copyStateOf, copyWord } from "../base/text/states.ts";
 import type { BackupFilter } from "../catalog/catalog.ts";
 import type { BackupStatus, CopyState } from "../catalog/records.ts";
 import type { Arguments, Option } from "./command.ts";
@@ -38,7 +38,7 @@ export const LIST_OPTIONS: Record<string, Option> = {
     type: "string",
     value: "STATE",
     help: "only backups with a copy in this state, in --storage if it is given: stored, missing, damaged, failed …",
-    values: { words: STATES.map((state) => copyWord(state).replaceAll(" ", "-")) },
+    values: { words: STATES.map(stateWord) },
   },
   limit: { type: "string", short: "n", value: "N", help: "at most N backups (default 50)" },
   offset: { type: "string", value: "N", help: "skip the first N of them: the next page" },
@@ -58,8 +58,11 @@ export function listFilter(args: Arguments, now: Date, timezone: string): ListFi
     timeOption(textOption(args, name), { command: "list", name, now, timezone, edge });
   const limit = whole("limit", 1) ?? LIMIT_DEFAULT;
   const offset = whole("offset", 0) ?? 0;
-  const written = textOption(args, "status");
-  const status = choiceOption("list", "--status", written && backupStatusOf(written), STATUSES);
+  const status = chosen(textOption(args, "status"), STATUSES, {
+    name: "--status",
+    ofWord: backupStatusOf,
+    wordOf: (one) => backupWord({ status: one, error: null }),
+  });
   const [since, until] = [time("since", "first"), time("until", "last")];
   if (since && until && since > until) {
     const times = `--since (${since.toISOString()}) is later than --until (${until.toISOString()})`;
@@ -80,10 +83,31 @@ export function listFilter(args: Arguments, now: Date, timezone: string): ListFi
   };
 }
 
+/** `being-deleted`: the word of a table as one word of a command line. */
+function stateWord(state: CopyState): string {
+  return copyWord(state).replaceAll(" ", "-");
+}
+
+/** The state that is written as in tables or as in JSON. Throws code `usage` with the words of tables. */
+function chosen<T extends string>(
+  written: string | undefined,
+  states: readonly T[],
+  { name, ofWord, wordOf }: { name: string; ofWord: (word: string) => string; wordOf: (state: T) => string },
+): T | undefined {
+  if (written === undefined) return undefined;
+  const found = states.find((state) => state === ofWord(written));
+  if (found === undefined) choiceOption("list", name, written, states.map(wordOf));
+  return found;
+}
+
 function copyFilter(args: Arguments): BackupFilter["copy"] {
   const storage = textOption(args, "storage");
   const written = textOption(args, "state");
   if (storage === undefined && written === undefined) return undefined;
-  const state = choiceOption("list", "--state", written && copyStateOf(written), STATES);
+  const state = chosen(written, STATES, {
+    name: "--state",
+    ofWord: copyStateOf,
+    wordOf: stateWord,
+  });
   return { states: state === undefined ? PRESENT : [state], ...(storage !== undefined && { storage }) };
 }

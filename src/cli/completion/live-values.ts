@@ -1,4 +1,5 @@
 import { silentLog } from "../../base/log.ts";
+import { backupWord } from "../../base/text/states.ts";
 import { backupName, isGlobalsPlace } from "../../catalog/globals.ts";
 import type { PeekedBackup, PeekedCatalog, PeekWish } from "../../catalog/sqlite/peek.ts";
 import { peekCatalog } from "../../catalog/sqlite/peek.ts";
@@ -93,7 +94,7 @@ function candidatesOf(kind: LiveKind, { typed, names, peeked }: Found): Candidat
 
 function backupText(backup: PeekedBackup): string {
   const { started_at: at, status } = backup;
-  return `${backupName(backup)} ${at.slice(0, 10)} ${at.slice(11, 16)}Z ${status}`;
+  return `${backupName(backup)} ${at.slice(0, 10)} ${at.slice(11, 16)}Z ${backupWord({ status, error: null })}`;
 }
 
 interface Place {

@@ -51,7 +51,7 @@ test("names and ids come from config and catalog", async () => {
   expect(await answer(["verify", "--storage", ""])).toEqual(["words", "disk\tstorage", "other\tstorage"]);
   expect(await answer(["list", "-s", ""])).toEqual(["words", "main\tserver"]);
   expect(await answer(["notify", "test", ""])).toEqual(["words", "ops\tnotifier"]);
-  const backup = new RegExp(`^${id}\tmain/${name} \\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\dZ VERIFIED$`);
+  const backup = new RegExp(`^${id}\tmain/${name} \\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\dZ complete$`);
   for (const typed of ["", id.slice(0, 2), id]) {
     const [kind, first, ...more] = await answer(["show", typed]);
     expect({ kind, first, more }).toEqual({ kind: "words", first: expect.stringMatching(backup), more: [] });

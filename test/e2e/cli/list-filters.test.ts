@@ -113,7 +113,12 @@ test.each([
   [["--until", "2026-02-30"], 'list: --until is "2026-02-30", expected'],
   [["--since", "1h", "--until", "2h"], "list: --since ("],
   [["--storage", "usbb"], 'no storage is named "usbb"\nhint: did you mean usb?\n'],
-  [["--state", "mising"], 'list: --state is "MISING", expected one of INTENDED, CONFIRMED, '],
+  [
+    ["--state", "mising"],
+    'list: --state is "mising", expected one of not-stored-yet, stored, damaged, missing, being-deleted, hidden, ' +
+      "failed, deleted\nhint: did you mean missing?",
+  ],
+  [["--status", "Done"], 'list: --status is "Done", expected one of running, complete, '],
   [["--offset", "-1"], "list: --offset needs a value"],
   [["--offset=-1"], 'list: --offset is "-1", expected a whole number from 0 to 1000000'],
 ])("%p is refused", async (words, message) => {

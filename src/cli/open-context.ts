@@ -73,8 +73,8 @@ export async function contextWith(invocation: Invocation, config: Config): Promi
   };
 }
 
-/** Asks on the terminal without echo. Throws code `interrupted` for ^C, code `key` for ^D. */
-export async function askPassphrase(question: string): Promise<string> {
+/** Asks on the terminal without echo, until `signal`. Throws code `interrupted` for ^C, code `key` for ^D. */
+export async function askPassphrase(question: string, signal?: AbortSignal): Promise<string> {
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
   const lines = createInterface({ input: process.stdin, output: silent, terminal: true });
   // Only after `createInterface` has turned echo off; otherwise early input would be shown.
@@ -84,7 +84,7 @@ export async function askPassphrase(question: string): Promise<string> {
       // In raw mode the terminal does not turn ^C into a signal.
       lines.on("SIGINT", () => reject(new Pg321Error("interrupted", endedBy("SIGINT"))));
       lines.on("close", () => reject(new Pg321Error("key", "no passphrase was given")));
-      lines.question("").then(resolve, reject);
+      lines.question("", { ...(signal && { signal }) }).then(resolve, reject);
     });
   } finally {
     lines.close();

@@ -82,6 +82,8 @@ export const command: Command = {
   ],
   positionals: { min: 0, max: 0 },
   async run(invocation) {
+    // A terminal that is closed: what this run has written is removed, as after SIGTERM.
+    process.on("SIGHUP", () => process.kill(process.pid, "SIGTERM"));
     const given = textOption(invocation.arguments, "directory");
     const places = placesOf(given === undefined ? undefined : resolve(given));
     await requireNothingThere(places, invocation);

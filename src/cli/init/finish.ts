@@ -2,12 +2,16 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { Pg321Error } from "../../base/errors.ts";
 import { ownProgram } from "../../base/process/own-program.ts";
 import { shellQuoted } from "../../base/text/shell.ts";
+import { DEFAULT_CONFIG_PATH } from "../../config/load.ts";
 import { type Ownership, replaceBy } from "../../install/files.ts";
 import { firstConfig } from "../../install/first-config.ts";
 import { SERVICE_USER, serviceAccount } from "../../install/host.ts";
+import type { InstallReport } from "../../install/install.ts";
 import { writeNewKeys } from "../../install/new-keys.ts";
+import { DROP_IN_FILE } from "../../install/storages.ts";
 import { currentRecipients, readIdentityFile } from "../../sealed/identity.ts";
 import type { Invocation } from "../command.ts";
+import { stepTable } from "../output/install-table.ts";
 import type { Places } from "./answers.ts";
 import { configText } from "./answers.ts";
 import type { Draft } from "./draft.ts";
@@ -26,17 +30,35 @@ export async function runOwn(words: readonly string[], { env, signal }: Invocati
   return exitCode;
 }
 
-/** As `runOwn`, for a command without which there is no installation. Throws code `usage`. */
-async function mustRun(words: readonly string[], invocation: Invocation): Promise<void> {
-  if ((await runOwn(words, invocation)) === 0) return;
-  throw new Pg321Error("usage", `init: pg321 ${words.join(" ")} failed`, {
+/**
+ * Runs `install` and shows its steps, but not what it would have a person do next: init does that. Throws code `usage` if
+ * it fails.
+ */
+async function runInstall(option: "--generate-keys" | "--start", invocation: Invocation): Promise<void> {
+  const { env, output } = invocation;
+  invocation.signal.throwIfAborted();
+  const child = Bun.spawn([...ownProgram(), "install", option, "--json"], {
+    env,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const [stdout, exitCode] = await Promise.all([child.stdout.text(), child.exited]);
+  invocation.signal.throwIfAborted();
+  if (stdout !== "") {
+    const { steps } = JSON.parse(stdout) as Pick<InstallReport, "steps">;
+    // The config, and what follows from it, is not complete before the last answer.
+    const isLater = (what: string) => what === DROP_IN_FILE || what === DEFAULT_CONFIG_PATH;
+    const shown = option === "--start" ? steps : steps.filter(({ what }) => !isLater(what));
+    output.print(stepTable(shown, output.style));
+  }
+  if (exitCode === 0) return;
+  throw new Pg321Error("usage", `init: pg321 install ${option} failed`, {
     hint: "correct the cause above, then run pg321 init again",
   });
 }
 
 /** Prepares an empty installation: the service's user, directories and keys, or the directory. */
 export async function prepare(places: Places, invocation: Invocation): Promise<void> {
-  if (places.directory === undefined) return mustRun(["install", "--generate-keys"], invocation);
+  if (places.directory === undefined) return runInstall("--generate-keys", invocation);
   await mkdir(places.stateDir, { recursive: true, mode: 0o700 });
 }
 
@@ -69,7 +91,7 @@ export async function proveIt(places: Places, prompts: Prompts, invocation: Invo
   const config = directory === undefined ? [] : ["--config", configFile];
   if (directory === undefined) {
     prompts.title("The service");
-    await mustRun(["install", "--start"], invocation);
+    await runInstall("--start", invocation);
   }
   const results: number[] = [];
   for (const [title, command] of [

@@ -81,7 +81,7 @@ export class Prompts {
   /** A text that is not shown; empty if the person only presses Enter. */
   async secret(question: string): Promise<string> {
     if (!this.isAsking) return "";
-    const answer = await askPassphrase(`  ${question}: `).catch((error: unknown) => {
+    const answer = await askPassphrase(`  ${question}: `, this.#invocation.signal).catch((error: unknown) => {
       throw error instanceof Pg321Error && error.code === "key" ? inputEnded() : error;
     });
     return answer.trim();

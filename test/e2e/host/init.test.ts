@@ -3,8 +3,8 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ListObjectsV2Command } from "@aws-sdk/client-s3";
-import { runProgram } from "../../lab/installation.ts";
-import { onTerminal } from "../../lab/machine/terminal.ts";
+import { programWords, runProgram } from "../../lab/installation.ts";
+import { onTerminal, programOnTerminal } from "../../lab/machine/terminal.ts";
 import { connectTo, type LabPostgres, startPostgres } from "../../lab/servers/postgres.ts";
 import { rgw, type S3Lab } from "../../lab/servers/s3.ts";
 
@@ -149,6 +149,19 @@ test.each([
   await again.shows(/Password of "pg321" \(Enter: none\): $/);
   again.type("\x03");
   await again.ended;
+});
+
+test("a terminal that is closed leaves no secret behind", async () => {
+  const pidFile = join(outside, "pid");
+  const words = [...programWords(), "init", "--directory", directory, "--server", address];
+  const terminal = programOnTerminal(["sh", "-c", 'echo $$ > "$0"; exec "$@"', pidFile, ...words]);
+  await terminal.shows(/Password of "pg321" \(Enter: none\): $/);
+  terminal.type("wrong\r");
+  await terminal.shows(/Password of [\s\S]*Password of "pg321" \(Enter: none\): $/);
+  expect(await leftIn(directory)).toContain("credentials/main-password");
+  process.kill(Number(await readFile(pidFile, "utf8")), "SIGHUP");
+  expect((await terminal.ended).exitCode).toBe(143);
+  expect(await leftIn(directory)).toEqual([]);
 });
 
 test("a role that exists gets the rights that it lacks, and keeps its password", async () => {

@@ -20,6 +20,7 @@ import type { RunOutcome, RunRecord } from "../records.ts";
 import type { Do } from "./busy.ts";
 import { END_OF_TIME, newestBackup, newestCopied, newestRun, newestRunOf } from "./newest.ts";
 import { noticeTotals } from "./notices.ts";
+import { PLACES } from "./statements.ts";
 import { fromRow, type Row, RUNS } from "./tables.ts";
 
 const SEE_SCHEDULE = `INSERT INTO schedules VALUES ($name, $pattern, $at)
@@ -33,23 +34,6 @@ const SEE_STORAGE = `INSERT INTO storages (name, checked_at, check_error, free_b
   ON CONFLICT (name) DO UPDATE SET checked_at = $checked_at, check_error = $check_error, free_bytes = $free_bytes,
     total_bytes = $total_bytes, errors = errors + $failed, last_error = ifnull($check_error, last_error),
     last_error_at = iif($failed, $checked_at, last_error_at)`;
-/**
- * Every server, and every database of each, by steps from one to the next in the index. Comparing two columns at
- * once would read all backups of a server instead.
- */
-const NAMES = `WITH RECURSIVE
-  servers (server) AS (
-    SELECT min(server) FROM backups
-    UNION ALL
-    SELECT (SELECT min(server) FROM backups WHERE server > servers.server)
-    FROM servers WHERE servers.server IS NOT NULL),
-  names (server, database) AS (
-    SELECT server, (SELECT min(database) FROM backups WHERE server = servers.server)
-    FROM servers WHERE server IS NOT NULL
-    UNION ALL
-    SELECT server, (SELECT min(database) FROM backups WHERE server = names.server AND database > names.database)
-    FROM names WHERE database IS NOT NULL)
-  SELECT server, database FROM names WHERE database IS NOT NULL ORDER BY server, database`;
 const RECENT_BACKUPS = `SELECT id, status, started_at, finished_at, dump_bytes, object_bytes FROM backups
   WHERE server = $server AND database = $database AND status <> 'RUNNING'
   ORDER BY started_at DESC, id DESC LIMIT $limit`;
@@ -136,7 +120,7 @@ export class SqliteOverview implements Overview {
   }
 
   async latestBackups(now: Date): Promise<LatestBackups[]> {
-    const names = await this.#do("read the latest backups", () => this.#rows(NAMES, {}));
+    const names = await this.#do("read the latest backups", () => this.#rows(PLACES, {}));
     const found: LatestBackups[] = [];
     for (let start = 0; start < names.length; start += NAMES_AT_ONCE) {
       // Gives way to other work in between: there may be thousands.

@@ -4,9 +4,9 @@ import type { RetainedSnapshot } from "../catalog.ts";
 import type { RetainedBackupRecord } from "../records.ts";
 import { BUSY_TIMEOUT_MS, whileBusy } from "./busy.ts";
 import { catalogError } from "./errors.ts";
+import { PLACES } from "./statements.ts";
 
 const READING = "read the retained backups";
-const DATABASES = "SELECT DISTINCT server, database FROM backups ORDER BY server, database";
 const IS_STORED = `EXISTS (SELECT 1 FROM copies WHERE backup_id = dumps.id AND state IN ('CONFIRMED', 'DAMAGED', 'MISSING'))`;
 const IS_GOOD = `status IN ('VERIFIED', 'PARTIAL') AND unreadable IS NULL
       AND EXISTS (SELECT 1 FROM copies WHERE backup_id = other.id AND state = 'CONFIRMED')`;
@@ -75,7 +75,7 @@ export async function openRetained(path: string, clock: Clock): Promise<Retained
 async function* backupsIn(database: Database, path: string): AsyncGenerator<RetainedBackupRecord[]> {
   try {
     let batch: RetainedBackupRecord[] = [];
-    for (const place of database.query<Place, []>(DATABASES).all()) {
+    for (const place of database.query<Place, []>(PLACES).all()) {
       // Not cached: a cached statement whose loop was left early would continue in the middle.
       using rows = database.prepare<Row, Place>(RETAINED);
       for (const row of rows.iterate(place)) {

@@ -36,6 +36,24 @@ export function equalTo(wanted: Record<string, string | undefined>): { where: st
   return { where: Object.keys(values).map((column) => `${column} = $${column}`), values };
 }
 
+/**
+ * Every server with backups, and every database of each, by steps from one to the next in the index. Comparing two columns at
+ * once would read all backups of a server instead.
+ */
+export const PLACES = `WITH RECURSIVE
+  servers (server) AS (
+    SELECT min(server) FROM backups
+    UNION ALL
+    SELECT (SELECT min(server) FROM backups WHERE server > servers.server)
+    FROM servers WHERE servers.server IS NOT NULL),
+  names (server, database) AS (
+    SELECT server, (SELECT min(database) FROM backups WHERE server = servers.server)
+    FROM servers WHERE server IS NOT NULL
+    UNION ALL
+    SELECT server, (SELECT min(database) FROM backups WHERE server = names.server AND database > names.database)
+    FROM names WHERE database IS NOT NULL)
+  SELECT server, database FROM names WHERE database IS NOT NULL ORDER BY server, database`;
+
 const COPY_STATES = "copies.state IN (SELECT value FROM json_each($states))";
 const COPY = `EXISTS (SELECT 1 FROM copies WHERE backup_id = backups.id AND ${COPY_STATES})`;
 const COPY_IN = `EXISTS (

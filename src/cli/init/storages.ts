@@ -37,9 +37,11 @@ export async function askStorages(draft: Draft, prompts: Prompts, invocation: In
   }
   for (;;) {
     const bucket = await bucketValues(draft, prompts, invocation);
-    const problem = await problemOf(bucket, draft, invocation);
+    const { problem, left } = await triedOut(bucket, draft, invocation);
     if (problem === undefined) {
-      prompts.good(`bucket "${bucket["bucket"]}": an object was written, read and removed`);
+      const done = left === undefined ? "written, read and removed" : "written and read";
+      prompts.good(`bucket "${bucket["bucket"]}": an object was ${done}`);
+      if (left !== undefined) prompts.warn(left);
       draft.answers.storages.push(bucket);
       return;
     }
@@ -137,35 +139,42 @@ async function bucketValues(
   };
 }
 
-/** Checks the settings, then writes a small object, reads it, and removes it. The reason if that fails. */
-async function problemOf(bucket: Values, draft: Draft, invocation: Invocation): Promise<string | undefined> {
+/** Checks the settings, then writes a small object, reads it, and removes it. */
+async function triedOut(
+  bucket: Values,
+  draft: Draft,
+  invocation: Invocation,
+): Promise<{ problem?: string; left?: string | undefined }> {
   const answers = { ...draft.answers, storages: [...draft.answers.storages, bucket] };
   try {
     const findings = await draft.examine("storage", answers);
     const failed = findings.find(({ subject, verdict }) => subject === CLOUD && verdict === "failed");
-    if (failed) return failed.hint === null ? failed.message : `${failed.message}\n${failed.hint}`;
+    if (failed)
+      return { problem: failed.hint === null ? failed.message : `${failed.message}\n${failed.hint}` };
     const config = await loadConfig(draft.places.draftFile, processSource());
     const storage = config.storage.find(({ name }) => name === CLOUD);
-    if (storage) await probe(storage, invocation);
-    return undefined;
+    return { left: storage && (await probe(storage, invocation)) };
   } catch (error) {
     invocation.signal.throwIfAborted();
     const hint = error instanceof Pg321Error ? error.hint : undefined;
-    return hint === undefined ? messageOf(error) : `${messageOf(error)}\n${hint}`;
+    return { problem: hint === undefined ? messageOf(error) : `${messageOf(error)}\n${hint}` };
   }
 }
 
-async function probe(config: StorageConfig, { clock, signal }: Invocation): Promise<void> {
+/** What is left of the probe: a key without the right to delete is no mistake, it protects the backups. */
+async function probe(config: StorageConfig, { clock, signal }: Invocation): Promise<string | undefined> {
   await using storage = await openStorage({ ...config, attempts: 2 }, { log: silentLog, clock });
   const key = `init/probe-${crypto.randomUUID()}`;
   const body = partsOf(new TextEncoder().encode("pg321 init tries whether it can write here.\n"));
   await storage.put(key, body, { signal, partBytes: PART_BYTES_MIN });
   if ((await storage.head(key, signal)) === undefined)
     throw new Pg321Error("storage", `storage "${config.name}": an object that was written cannot be found`);
-  await removeObject(
-    storage,
-    key,
-    { why: "probe", probe: { storage: storage.name, object_key: key } },
-    signal,
-  );
+  const reason = { why: "probe", probe: { storage: storage.name, object_key: key } } as const;
+  try {
+    await removeObject(storage, key, reason, signal);
+    return undefined;
+  } catch (error) {
+    signal.throwIfAborted();
+    return `it may not delete objects, which protects backups but keeps expired ones too; ${key} stays there (${messageOf(error)})`;
+  }
 }

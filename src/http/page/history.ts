@@ -87,6 +87,7 @@ export async function pageBackup(
   context: Pick<JobContext, "catalog" | "clock" | "config" | "host">,
   id: string,
 ): Promise<PageBackup | undefined> {
+  if (!/^[0-9a-f-]{4,36}$/.test(id)) return undefined;
   const [backup, second] = await context.catalog.backupsByPrefix(id, 2);
   if (!backup || second) return undefined;
   const [test = null] = await context.catalog.restoreTests.list({ backup_id: backup.id, limit: 1 });

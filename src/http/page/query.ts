@@ -28,7 +28,7 @@ export function pageQuery(parameters: URLSearchParams): PageQuery {
   return {
     page: within(parameters.get("page"), 1, PAGE_MAX) ?? 1,
     database: hasDatabase ? { server, database: database.join("/") } : null,
-    backup: /^[0-9a-f-]{4,36}$/.test(parameters.get("backup") ?? "") ? parameters.get("backup") : null,
+    backup: parameters.get("backup")?.toLowerCase().slice(0, 36) || null,
     refresh_s: within(parameters.get("refresh"), REFRESH_S_MIN, REFRESH_S_MAX),
   };
 }

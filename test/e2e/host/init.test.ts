@@ -6,7 +6,7 @@ import { ListObjectsV2Command } from "@aws-sdk/client-s3";
 import { programWords, runProgram } from "../../lab/installation.ts";
 import { onTerminal, programOnTerminal } from "../../lab/machine/terminal.ts";
 import { connectTo, type LabPostgres, startPostgres } from "../../lab/servers/postgres.ts";
-import { rgw, type S3Lab } from "../../lab/servers/s3.ts";
+import { deny, rgw, type S3Lab } from "../../lab/servers/s3.ts";
 
 /*
  * `init --directory`, by questions on a terminal and without. A server of its own, because init backs up all databases
@@ -105,6 +105,29 @@ test("without questions: the bucket is tried, and nothing of the trial stays", a
   expect(keys.filter((key) => key.includes("init/"))).toEqual([]);
   const again = await init(...words);
   expect(again).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("is not empty") });
+}, 120_000);
+
+test("a key that may not delete is taken, and the object that stays is named", async () => {
+  const bucket = await s3.makeBucket();
+  await deny(s3, bucket, "s3:DeleteObject", "s3:DeleteObjectVersion");
+  await writeFile(join(outside, "secret"), s3.secret_access_key);
+  const { exitCode, stdout } = await init(
+    ...[
+      "--yes",
+      "--server",
+      address,
+      "--create-role-as",
+      superuser,
+      "--bucket",
+      bucket,
+      "--provider",
+      "ceph",
+    ],
+    ...["--endpoint", s3.endpoint, "--access-key-id", s3.access_key_id],
+    ...["--secret-access-key-file", join(outside, "secret")],
+  );
+  expect({ exitCode, stdout }).toMatchObject({ exitCode: 0 });
+  expect(stdout).toMatch(/may not delete objects[^\n]*init\/probe-[0-9a-f-]+ stays there/);
 }, 120_000);
 
 test("a refused answer ends it without questions, and leaves neither config nor keys nor secrets", async () => {

@@ -72,8 +72,9 @@ export async function makeCatalog(
     `${numbers} INSERT INTO backups SELECT ${columns("backups", made)} FROM backups t, n WHERE t.id = ?`,
     [first.id],
   );
+  // The copies of a backup one after the other, as a run makes them.
   database.run(
-    `${numbers} INSERT INTO copies SELECT ${columns("copies", { backup_id: id })} FROM copies t, n WHERE t.backup_id = ?`,
+    `${numbers} INSERT INTO copies SELECT ${columns("copies", { backup_id: id })} FROM n CROSS JOIN copies t WHERE t.backup_id = ?`,
     [first.id],
   );
 }

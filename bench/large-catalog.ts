@@ -51,7 +51,9 @@ export async function makeCatalog(
   await context.catalog.insertBackup(first);
   for (const storage of STORAGES)
     await context.catalog.putCopy(copyRecord(first, { storage, state: "CONFIRMED" }));
-  const { path } = context.config.catalog;
+  const { catalog: place } = context.config;
+  if (place.type !== "sqlite") throw new Error("the bench fills a SQLite catalog");
+  const { path } = place;
   await context[Symbol.asyncDispose]();
   using database = new Database(path);
   // Nothing is lost if making it is cut off, and a million rows in no order need the memory.

@@ -3,9 +3,15 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { systemClock } from "../src/base/clock.ts";
+import { Secret } from "../src/base/secret.ts";
 import { CATALOGS, openCatalog } from "../src/catalog/open.ts";
+import { connectTo, disposable } from "./lab/servers/postgres.ts";
+import { usePostgres } from "./lab/servers/use-postgres.ts";
 import { type CatalogFixture, catalogConformance } from "./suites/catalog/conformance.ts";
 import { overviewConformance } from "./suites/catalog/overview.ts";
+
+const postgres = usePostgres();
+let database: string | undefined;
 
 /** One fixture for each registered type: a type without one does not compile. */
 const FIXTURES: { readonly [T in keyof typeof CATALOGS]: () => Promise<CatalogFixture> } = {
@@ -15,6 +21,17 @@ const FIXTURES: { readonly [T in keyof typeof CATALOGS]: () => Promise<CatalogFi
     return {
       open: () => openCatalog(config, { clock: systemClock }),
       [Symbol.asyncDispose]: () => rm(directory, { recursive: true }),
+    };
+  },
+  // The fixtures are used one after the other: a new schema is made faster than a new database.
+  postgres: async () => {
+    database ??= await postgres.createDatabase();
+    const url = new Secret(postgres.url(database));
+    await using admin = disposable(connectTo(postgres.address, database));
+    await admin.sql`drop schema if exists pg321 cascade`;
+    return {
+      open: () => openCatalog({ type: "postgres", url }, { clock: systemClock }),
+      [Symbol.asyncDispose]: async () => {},
     };
   },
 };

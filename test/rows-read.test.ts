@@ -27,7 +27,9 @@ beforeAll(async () => {
   await makeCatalog(directory, { backups: BACKUPS, databases: 2, days: 100 });
   context = await contextIn(directory);
   // Of each state more than fit into a page, beside backups whose copies are all good.
-  using database = new Database(context.config.catalog.path);
+  const { catalog } = context.config;
+  if (catalog.type !== "sqlite") throw new Error();
+  using database = new Database(catalog.path);
   for (const [quarter, state, storages] of [
     [0, "MISSING", ["nas"]],
     [1, "HIDDEN", ["vault"]],

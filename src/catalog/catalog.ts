@@ -1,3 +1,4 @@
+import type { Clock } from "../base/clock.ts";
 import type { Fate } from "../base/process/identity.ts";
 import type { RunJob } from "../config/config.ts";
 import type { ClockRecords } from "./clock-records.ts";
@@ -211,4 +212,9 @@ export interface Catalog extends AsyncDisposable {
   renewLease(name: string, runId: string, expiresAt: string): Promise<boolean>;
   releaseLease(name: string, runId: string): Promise<void>;
   leases(): Promise<LeaseHolder[]>;
+  /**
+   * The time by which leases are taken, renewed and judged. `clock`: the host's, for a catalog that only this host uses;
+   * a catalog that hosts share has its server's, because theirs may differ.
+   */
+  leaseTime(clock: Clock): Promise<Date>;
 }

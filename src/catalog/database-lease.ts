@@ -23,7 +23,7 @@ export async function isLeased(
   context: { catalog: Catalog; clock: Clock },
   backup: Pick<BackupRecord, "server" | "database">,
 ): Promise<boolean> {
-  const now = context.clock.now().toISOString();
+  const now = (await context.catalog.leaseTime(context.clock)).toISOString();
   const leases = await context.catalog.leases();
   const name = leaseName(backup.server, backup.database);
   return leases.some((lease) => lease.name === name && isHeld(lease, now));

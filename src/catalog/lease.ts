@@ -121,7 +121,8 @@ async function tryLease(
 ): Promise<Held | { holder: LeaseHolder }> {
   signal.throwIfAborted();
   await watchUnseen(catalog, name, { clock, signal });
-  const now = clock.now();
+  const lostAt = expiry(clock.now());
+  const now = await catalog.leaseTime(clock);
   const lease: LeaseHolder = {
     name,
     run_id: runId,
@@ -147,7 +148,7 @@ async function tryLease(
   const onTry = (error: unknown) => {
     trouble = error;
   };
-  const tools = { clock, ended: ended.signal, untilTaken, onTry };
+  const tools = { clock, ended: ended.signal, untilTaken, onTry, lostAt };
   const heartbeat = renew(catalog, lease, tools).catch((error) => lost.abort(error));
   return {
     signal: AbortSignal.any([signal, lost.signal]),
@@ -176,7 +177,8 @@ async function watchUnseen(
 ): Promise<void> {
   const find = async () => (await catalog.leases()).find((lease) => lease.name === name);
   const before = await find();
-  if (!before || fateOf(before) !== "unseen" || before.expires_at > clock.now().toISOString()) return;
+  if (!before || fateOf(before) !== "unseen") return;
+  if (before.expires_at > (await catalog.leaseTime(clock)).toISOString()) return;
   const untilMs = clock.monotonicMs() + LEASE_WATCH_MS;
   while (clock.monotonicMs() < untilMs) {
     await clock.sleep(LEASE_LOOK_MS, signal);
@@ -187,6 +189,8 @@ async function watchUnseen(
 
 interface RenewalTools extends Required<Pick<LeaseTools, "clock" | "untilTaken">> {
   ended: AbortSignal;
+  /** When the lease is over by this host's clock, which is all that it has if the catalog is unreachable. */
+  lostAt: string;
   /** Called after each renewal, with its error if it failed. */
   onTry: (error: unknown) => void;
 }
@@ -198,21 +202,22 @@ interface RenewalTools extends Required<Pick<LeaseTools, "clock" | "untilTaken">
 async function renew(
   catalog: Catalog,
   lease: LeaseHolder,
-  { clock, ended, untilTaken, onTry }: RenewalTools,
+  { clock, ended, untilTaken, onTry, lostAt: lostAtFirst }: RenewalTools,
 ): Promise<void> {
-  let expiresAt = lease.expires_at;
+  let lostAt = lostAtFirst;
   while (!ended.aborted) {
     await clock.sleep(LEASE_MS / 4, ended).catch(() => {});
     if (ended.aborted) return;
     const next = expiry(clock.now());
     try {
-      if (!(await catalog.renewLease(lease.name, lease.run_id, next))) throw lostLease(lease.name);
-      expiresAt = next;
+      const expiresAt = expiry(await catalog.leaseTime(clock));
+      if (!(await catalog.renewLease(lease.name, lease.run_id, expiresAt))) throw lostLease(lease.name);
+      lostAt = next;
       onTry(undefined);
     } catch (error) {
       onTry(error);
       // The catalog may work again before another run can take the lease.
-      const isOver = !untilTaken && clock.now().toISOString() >= expiresAt;
+      const isOver = !untilTaken && clock.now().toISOString() >= lostAt;
       if (isOver || (error instanceof Pg321Error && error.code === "locked"))
         throw lostLease(lease.name, error);
     }

@@ -1,12 +1,13 @@
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
-import type { Config } from "../config/config.ts";
+import { catalogPlace, parseCatalogUrl } from "../config/catalog-url.ts";
+import type { CatalogConfig } from "../config/config.ts";
 import type { Catalog } from "./catalog.ts";
+import { examinePostgres } from "./postgres/examine.ts";
+import { openPostgres } from "./postgres/postgres.ts";
 import { type CatalogFacts, examineSqlite } from "./sqlite/examine.ts";
 import { refuseNewerSqlite } from "./sqlite/migration/version.ts";
 import { openSqlite } from "./sqlite/sqlite.ts";
-
-type CatalogConfig = Config["catalog"];
 
 export interface CatalogTools {
   clock: Clock;
@@ -22,6 +23,7 @@ export const CATALOGS: {
   ) => Promise<Catalog>;
 } = {
   sqlite: ({ path }, { clock, log }) => openSqlite(path, clock, log),
+  postgres: ({ url }, { clock, log }) => openPostgres(url, clock, log),
 };
 
 /**
@@ -30,17 +32,27 @@ export const CATALOGS: {
  * `usage`.
  */
 export function openCatalog(config: CatalogConfig, tools: CatalogTools): Promise<Catalog> {
-  return CATALOGS[config.type](config, tools);
+  return config.type === "sqlite" ? CATALOGS.sqlite(config, tools) : CATALOGS.postgres(config, tools);
 }
 
-/** Reads a catalog without creating or changing it; see `examineSqlite`. */
-export function examineCatalog(config: CatalogConfig): CatalogFacts | undefined {
-  return examineSqlite(config);
+/** Where a catalog is, for messages: a path, or a URL without its login. */
+export function catalogText(config: CatalogConfig): string {
+  if (config.type === "sqlite") return config.path;
+  const url = parseCatalogUrl(config.url.reveal());
+  return url === undefined ? "catalog.url" : catalogPlace(url);
+}
+
+/** Reads a catalog without creating or changing it; see `examineSqlite` and `examinePostgres`. */
+export async function examineCatalog(
+  config: CatalogConfig,
+  { clock }: Pick<CatalogTools, "clock">,
+): Promise<CatalogFacts | undefined> {
+  return config.type === "sqlite" ? examineSqlite(config) : await examinePostgres(config.url, clock);
 }
 
 /** Throws code `usage` if a newer program than this one wrote the catalog; see `refuseNewerSqlite`. */
-export function refuseNewerCatalog(config: CatalogConfig): void {
-  refuseNewerSqlite(config);
+export function refuseNewerCatalog(path: string): void {
+  refuseNewerSqlite({ path });
 }
 
 export { LOST_HINT } from "./sqlite/errors.ts";

@@ -1,4 +1,5 @@
 import { readCertificates } from "../base/network/certificates.ts";
+import { type CatalogUrl, parseCatalogUrl } from "./catalog-url.ts";
 import type { Config } from "./config.ts";
 import type { KeyPath } from "./problems.ts";
 import { isTable } from "./schema/values.ts";
@@ -16,15 +17,21 @@ export interface CertificateProblem extends NamedCertificates {
 
 /** The paths of every certificate and of the keys of client certificates, each once. */
 export function certificateFiles(config: Naming): string[] {
-  const keys = config.server.flatMap(({ sslkey }) => sslkey ?? []);
+  const keys = [...config.server, ...catalogUrlOf(config)].flatMap(({ sslkey }) => sslkey ?? []);
   return [...new Set([...namedCertificates(config).map(({ file }) => file), ...keys])];
 }
 
-type Naming = Pick<Config, "server" | "storage" | "notify">;
+type Naming = Pick<Config, "server" | "storage" | "notify" | "catalog">;
+
+/** What the URL of a catalog in PostgreSQL says; nothing for a file. */
+export function catalogUrlOf({ catalog }: Pick<Config, "catalog">): CatalogUrl[] {
+  const url = catalog.type === "postgres" ? parseCatalogUrl(catalog.url.reveal()) : undefined;
+  return url === undefined ? [] : [url];
+}
 
 /** The certificates of authorities and clients. `document`: the parsed file, which has the key that names them. */
 export function namedCertificates(
-  { server, storage, notify }: Naming,
+  { server, storage, notify, catalog }: Naming,
   document?: unknown,
 ): NamedCertificates[] {
   const caFiles = { storage, notify };
@@ -33,6 +40,9 @@ export function namedCertificates(
       { path: ["server", index, serverKey(document, index, "sslrootcert")], file: sslrootcert },
       { path: ["server", index, serverKey(document, index, "sslcert")], file: sslcert },
     ]),
+    ...catalogUrlOf({ catalog }).flatMap(({ sslrootcert, sslcert }) =>
+      [sslrootcert, sslcert].map((file) => ({ path: ["catalog", "url"], file })),
+    ),
     ...Object.entries(caFiles).flatMap(([table, entries]) =>
       entries.map((entry, index) => ({
         path: [table, index, "ca_file"],

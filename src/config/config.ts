@@ -26,6 +26,12 @@ export {
 /** Where pg321 keeps its state if the config names no other directory: StateDirectory= of the unit. */
 export const DEFAULT_STATE_DIR = "/var/lib/pg321";
 
+/** Where the records are: in a file of this host, or in a database that several hosts share. */
+export type CatalogConfig =
+  | { type: "sqlite"; path: string }
+  /** `parseCatalogUrl` accepts it. */
+  | { type: "postgres"; url: Secret };
+
 /**
  * The config after loading: every value is resolved (environment, file, credential), every default is filled in, and
  * every amount is in the unit at the end of its name. Keys are those of the TOML file, in the order in which
@@ -47,7 +53,7 @@ export interface Config {
   storage: StorageConfig[];
   encryption: EncryptionConfig;
   compression: CompressionConfig;
-  catalog: { type: "sqlite"; path: string };
+  catalog: CatalogConfig;
   dump: DumpConfig;
   guard: GuardConfig;
   rule: RuleConfig;

@@ -82,7 +82,7 @@ describe("a minimal config", () => {
   test("paths follow state_dir", async () => {
     const config = await loadToml(`state_dir = "/data/pg321/"\n${MINIMAL}`);
     expect(config.temp_dir).toBe("/data/pg321/tmp");
-    expect(config.catalog.path).toBe("/data/pg321/catalog.db");
+    expect(config.catalog).toEqual({ type: "sqlite", path: "/data/pg321/catalog.db" });
     expect(config.encryption.signing_key_file).toBe("/data/pg321/signing.key");
   });
 

@@ -13,8 +13,8 @@ export interface ConfigNames {
   /** Databases that the config names without a glob. */
   databases: { server: string; database: string }[];
   state_dir: string;
-  /** The path of the catalog. */
-  catalog: string;
+  /** The path of the catalog; undefined if it is in a PostgreSQL database. */
+  catalog: string | undefined;
 }
 
 /**
@@ -48,7 +48,7 @@ export async function readConfigNames(file: string, env: ValueSource["env"]): Pr
       );
     }),
     state_dir,
-    catalog: (await text(catalog["path"])) ?? join(state_dir, "catalog.db"),
+    catalog: "url" in catalog ? undefined : ((await text(catalog["path"])) ?? join(state_dir, "catalog.db")),
   };
 }
 

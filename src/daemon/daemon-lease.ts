@@ -40,7 +40,7 @@ async function awaitFate(
   let before: LeaseHolder | undefined;
   for (;;) {
     const leases = await catalog.leases();
-    const now = clock.now().toISOString();
+    const now = (await catalog.leaseTime(clock)).toISOString();
     const holder = leases.find(({ name }) => name === NAME);
     if (!holder || fateOf(holder) !== "unseen") return undefined;
     if (before && (before.run_id !== holder.run_id || before.expires_at !== holder.expires_at))

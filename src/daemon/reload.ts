@@ -2,19 +2,27 @@ import { raiseAlert, resolveAlert } from "../alerts/alert.ts";
 import type { AlertContext } from "../alerts/alert-context.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
-import type { Config } from "../config/config.ts";
+import { catalogText } from "../catalog/open.ts";
+import type { CatalogConfig, Config } from "../config/config.ts";
 import { ConfigError, problemText } from "../config/problems.ts";
 import { missingReadableFiles, missingWritablePaths, readOnlyPaths } from "../install/writable-paths.ts";
 import { REFUSAL_HINT, refusalText } from "./reload-verdict.ts";
 
 /** Throws code `usage` if a new config has another catalog: the records of running runs are in the old one. */
 export function refuseFixedChange(before: Config, after: Config): void {
-  if (before.catalog.path === after.catalog.path) return;
+  const text = catalogText(after.catalog);
+  if (isSameCatalog(before.catalog, after.catalog)) return;
   throw new Pg321Error(
     "usage",
-    `${after.file}: the catalog cannot be changed (to ${after.catalog.path}) while the daemon runs`,
+    `${after.file}: the catalog cannot be changed (to ${text}) while the daemon runs`,
     { hint: "restart the daemon: systemctl restart pg321" },
   );
+}
+
+function isSameCatalog(before: CatalogConfig, after: CatalogConfig): boolean {
+  if (before.type === "sqlite" || after.type === "sqlite")
+    return before.type === "sqlite" && after.type === "sqlite" && before.path === after.path;
+  return before.url.reveal() === after.url.reveal();
 }
 
 /** The mistakes for which a config was refused, one each. */

@@ -7,7 +7,7 @@ import { requireAnswer } from "../base/files/place.ts";
 import { userName } from "../base/process/become-user.ts";
 import { shellQuoted } from "../base/text/shell.ts";
 import type { HostExport } from "../catalog/host-exports.ts";
-import { examineCatalog, LOST_HINT } from "../catalog/open.ts";
+import { catalogText, examineCatalog, LOST_HINT } from "../catalog/open.ts";
 import type { RecoveryKitRecord, SealedBackups } from "../catalog/recovery-kits.ts";
 import { certificateFiles, certificateProblems, namedCertificates } from "../config/certificate-files.ts";
 import type { Config, ServerConfig } from "../config/config.ts";
@@ -59,7 +59,7 @@ export interface DoctorOptions {
 export async function examine(options: DoctorOptions): Promise<Finding[]> {
   const config = usableConfig(options.config);
   const probed = options.probesLocks ? await probeLocks({ ...options, config }) : [];
-  const known = knownStorages(options.config);
+  const known = await knownStorages(options);
   // These read local disks and may block: they run first, so that they delay no answer from another machine.
   const here = [...(await lookAtHost({ ...options, config })), ...(await lookAtKeys(options, known.sealed))];
   const host = await look({ area: "host", subject: "files", code: "usage" }, options, async () => [
@@ -156,8 +156,8 @@ async function lookAtHost(options: DoctorOptions): Promise<Finding[]> {
     ),
     own("state_dir"),
     own("temp_dir"),
-    look({ area: "catalog", subject: config.catalog.path, code: "storage" }, options, () =>
-      lookAtCatalog(config),
+    look({ area: "catalog", subject: catalogText(config.catalog), code: "storage" }, options, () =>
+      lookAtCatalog(options),
     ),
     look({ area: "unit", subject: installedUnit() ?? UNIT_FILE, code: "usage" }, options, () =>
       lookAtUnit(options),
@@ -210,10 +210,11 @@ interface KnownByCatalog extends KnownStorages {
 }
 
 /** `lookAtCatalog` reports a catalog that cannot be read. */
-function knownStorages({ catalog, storage }: Config): KnownByCatalog {
+async function knownStorages({ config, clock }: DoctorOptions): Promise<KnownByCatalog> {
+  const { catalog, storage } = config;
   const configured = storage.map(({ name }) => name);
   try {
-    const facts = examineCatalog(catalog);
+    const facts = await examineCatalog(catalog, { clock });
     const { identities = [], installation, hostExport = null, recoveryKit = null, sealed } = facts ?? {};
     const probes = facts?.probes ?? [];
     return { configured, identities, installation, hostExport, recoveryKit, sealed, probes };
@@ -223,15 +224,16 @@ function knownStorages({ catalog, storage }: Config): KnownByCatalog {
   }
 }
 
-async function lookAtCatalog({ catalog, encryption }: Config): Promise<Seen[]> {
-  await requireAnswer(catalog.path, dirname(catalog.path));
-  const facts = examineCatalog(catalog);
+async function lookAtCatalog({ config, clock }: DoctorOptions): Promise<Seen[]> {
+  const { catalog, encryption } = config;
+  if (catalog.type === "sqlite") await requireAnswer(catalog.path, dirname(catalog.path));
+  const facts = await examineCatalog(catalog, { clock });
   if (!facts) return [ok("does not exist yet: the first command creates it")];
   const { version, knownVersion, installation, damage } = facts;
   if (damage.length > 0) {
     return [failed("storage", `damaged: ${damage.join("; ")}`, LOST_HINT)];
   }
-  if (!(await isWritableFile(catalog.path)))
+  if (catalog.type === "sqlite" && !(await isWritableFile(catalog.path)))
     return [
       failed(
         "storage",
@@ -239,10 +241,8 @@ async function lookAtCatalog({ catalog, encryption }: Config): Promise<Seen[]> {
         `chown ${userName()} ${shellQuoted(catalog.path)}*`,
       ),
     ];
-  const older =
-    version < knownVersion
-      ? `; the next command makes a copy of it and upgrades it to version ${knownVersion}`
-      : "";
+  const next = `the next command ${catalog.type === "sqlite" ? "makes a copy of it and " : ""}upgrades it`;
+  const older = version < knownVersion ? `; ${next} to version ${knownVersion}` : "";
   const seen = [ok(`intact, version ${version}${older}`)];
   const { signingKey } = await loadKeys(encryption).catch(() => ({ signingKey: undefined }));
   if (signingKey && installation !== undefined && signingKey.installation !== installation) {

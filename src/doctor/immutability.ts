@@ -1,7 +1,7 @@
 import type { Clock } from "../base/clock.ts";
 import { silentLog } from "../base/log.ts";
 import type { Catalog } from "../catalog/catalog.ts";
-import { openCatalog } from "../catalog/open.ts";
+import { catalogText, openCatalog } from "../catalog/open.ts";
 import type { LockProbeRecord } from "../catalog/records.ts";
 import type { Config, StorageConfig } from "../config/config.ts";
 import { probeLock } from "../jobs/copies/lock-probe.ts";
@@ -27,7 +27,7 @@ export async function probeLocks(options: ProbeOptions): Promise<Finding[]> {
     const nothing = warning("no storage has lock, immutable or a lifecycle rule: nothing to probe", HINT);
     return [{ area: "storage", subject: "immutability", ...nothing }];
   }
-  const { path } = config.catalog;
+  const place = catalogText(config.catalog);
   try {
     await using catalog = await openCatalog(config.catalog, { clock });
     const found: Finding[] = [];
@@ -40,7 +40,7 @@ export async function probeLocks(options: ProbeOptions): Promise<Finding[]> {
     return found;
   } catch (error) {
     options.signal.throwIfAborted();
-    return [{ area: "catalog", subject: path, ...seenOf(error, path, "storage") }];
+    return [{ area: "catalog", subject: place, ...seenOf(error, place, "storage") }];
   }
 }
 

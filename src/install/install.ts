@@ -89,8 +89,8 @@ export async function install(options: InstallOptions): Promise<Installed> {
   if (!isPackaged) refuseBesidePackage();
   const loaded = await usableConfig({ mustBeValid: starts });
   const config = loaded instanceof ConfigError ? undefined : loaded;
-  const catalog = config?.catalog.path ?? DEFAULT_CATALOG_FILE;
-  refuseNewerCatalog({ type: "sqlite", path: catalog });
+  const catalog = config?.catalog.type === "sqlite" ? config.catalog.path : DEFAULT_CATALOG_FILE;
+  if (config?.catalog.type !== "postgres") refuseNewerCatalog(catalog);
   const steps = new InstallSteps(isDryRun);
   if (generatesKeys) await refuseHalfOfKeys(catalog);
   const account = await installAccount(steps);

@@ -10,7 +10,13 @@ import type { ServiceAccount } from "./host.ts";
 import { asService, canService, SERVICE_USER } from "./host.ts";
 import { writableByOthers } from "./root-only.ts";
 import type { InstallSteps } from "./steps.ts";
-import { DROP_IN_DIRECTORIES, DROP_IN_NAME, dropInText, writtenPaths } from "./writable-paths.ts";
+import {
+  catalogDirectory,
+  DROP_IN_DIRECTORIES,
+  DROP_IN_NAME,
+  dropInText,
+  writtenPaths,
+} from "./writable-paths.ts";
 
 export const DROP_IN_FILE: string = join(DROP_IN_DIRECTORIES[0], DROP_IN_NAME);
 
@@ -21,7 +27,7 @@ export async function installStorages(
   account: ServiceAccount | undefined,
 ): Promise<void> {
   const paths = config.storage.flatMap((storage) => (storage.type === "local" ? [storage.path] : []));
-  const own = [config.state_dir, dirname(config.catalog.path)].filter((path) => path !== DEFAULT_STATE_DIR);
+  const own = [config.state_dir, ...catalogDirectory(config)].filter((path) => path !== DEFAULT_STATE_DIR);
   for (const path of new Set([...own, ...writtenPaths(config), ...paths]))
     await installDirectory(steps, path, account);
   const text = dropInText(config);

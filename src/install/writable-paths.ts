@@ -2,7 +2,7 @@ import { constants } from "node:fs";
 import { access, readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { PLACE_MS_MAX, placeAt } from "../base/files/place.ts";
-import { certificateFiles } from "../config/certificate-files.ts";
+import { catalogUrlOf, certificateFiles } from "../config/certificate-files.ts";
 import { type Config, DEFAULT_STATE_DIR } from "../config/config.ts";
 
 /** The directories of the unit's drop-ins; `pg321 install` writes `DROP_IN_NAME` into the first. */
@@ -23,10 +23,15 @@ const HIDDEN = [...HIDDEN_HOMES, ...PRIVATE];
 /** The settings that decide which paths the service needs outside its sandbox. */
 export type Writing = Pick<Config, "state_dir" | "temp_dir" | "catalog" | "server" | "storage" | "notify">;
 
+/** The directory of a catalog that is a file. */
+export function catalogDirectory({ catalog }: Pick<Config, "catalog">): string[] {
+  return catalog.type === "sqlite" ? [dirname(catalog.path)] : [];
+}
+
 /** The directories that a service with this config writes to and that need a drop-in. */
 export function writtenPaths(config: Writing): string[] {
   const storages = config.storage.flatMap((storage) => (storage.type === "local" ? [storage.path] : []));
-  const own = [config.state_dir, config.temp_dir, dirname(config.catalog.path)];
+  const own = [config.state_dir, config.temp_dir, ...catalogDirectory(config)];
   const paths = [...new Set([...storages, ...own])].filter((path) => !isUnderAny(path, WRITABLE_ANYWAY));
   return paths.filter((path) => !paths.some((other) => other !== path && isUnder(path, other))).sort();
 }
@@ -44,7 +49,8 @@ function hiddenFiles(config: Writing): string[] {
  */
 export function dropInText(config: Writing): string | undefined {
   const paths = writtenPaths(config);
-  const hosts = config.server.map(({ host }) => host ?? "").filter((host) => isUnderAny(host, HIDDEN));
+  const servers = [...config.server, ...catalogUrlOf(config).flatMap(({ hosts }) => hosts)];
+  const hosts = servers.map(({ host }) => host ?? "").filter((host) => isUnderAny(host, HIDDEN));
   const sockets = [...new Set(hosts)].sort();
   const files = hiddenFiles(config);
   const lines = [

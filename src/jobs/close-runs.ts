@@ -25,7 +25,8 @@ export async function closeRuns({
   const running = await catalog.runs({ outcome: "RUNNING" });
   // Read the leases after the runs: a run takes its lease before it is recorded.
   const leases = await catalog.leases();
-  const held = leases.filter((lease) => isHeld(lease, now.toISOString()));
+  const leaseNow = (await catalog.leaseTime(clock)).toISOString();
+  const held = leases.filter((lease) => isHeld(lease, leaseNow));
   const ended = running.flatMap((run) => {
     const fate = fateOf(run);
     if (fate === "alive" ? isWorkedOn(run) : fate === "unseen" && mayLive(run, held, { host, beganBefore }))

@@ -12,7 +12,7 @@ export async function runningStatuses(
   own: readonly RunningStatus[],
 ): Promise<RunningStatus[]> {
   const known = new Set(own.map(({ run_id }) => run_id));
-  const now = clock.now().toISOString();
+  const now = (await catalog.leaseTime(clock)).toISOString();
   const leases = await catalog.leases();
   const others = (await catalog.runs({ outcome: "RUNNING" })).filter((run) => {
     if (known.has(run.id)) return false;

@@ -1,6 +1,5 @@
 import { Database } from "bun:sqlite";
 import { existsSync } from "node:fs";
-import type { Config } from "../../config/config.ts";
 import type { HostExport } from "../host-exports.ts";
 import type { StorageIdentity } from "../identities.ts";
 import type { LockProbeRecord } from "../records.ts";
@@ -42,7 +41,7 @@ export interface CatalogFacts {
  * Reads the whole catalog, which takes a second or so for some 100 MB; returns undefined if there is none. Throws
  * code `usage` if it was written by a newer program, `storage` if it cannot be read.
  */
-export function examineSqlite(config: Config["catalog"]): CatalogFacts | undefined {
+export function examineSqlite(config: { path: string }): CatalogFacts | undefined {
   if (!existsSync(config.path)) return undefined;
   refuseEmpty(config.path);
   refuseNewerSqlite(config);

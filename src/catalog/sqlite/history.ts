@@ -3,18 +3,18 @@ import type { HistoryCounts } from "../records.ts";
 import type { Row } from "./tables.ts";
 
 /** Records of one kind that one transaction removes, because other writers wait for it. */
-const BATCH = 1_000;
+export const RECORDS_AT_ONCE = 1_000;
 /** The newest runs of each job are kept whatever their age: the clock is judged by them. */
 const RUNS_KEPT = 100;
 
-const NEWEST_OF_JOB = `SELECT id FROM runs WHERE job = $job ORDER BY started_at DESC, id DESC LIMIT ${RUNS_KEPT}`;
+export const NEWEST_OF_JOB: string = `SELECT id FROM runs WHERE job = $job ORDER BY started_at DESC, id DESC LIMIT ${RUNS_KEPT}`;
 /** With `max()` the other columns come from the row of the maximum. */
 const NEWEST_OF_EACH = "SELECT id, max(started_at) FROM runs GROUP BY job, outcome, schedule";
-const PRUNE_RUNS = `DELETE FROM runs WHERE id IN (SELECT id FROM runs
+export const PRUNE_RUNS: string = `DELETE FROM runs WHERE id IN (SELECT id FROM runs
   WHERE started_at < $before AND finished_at < $before AND id NOT IN (SELECT value FROM json_each($kept))
-  ORDER BY started_at LIMIT ${BATCH})`;
-const PRUNE_DELIVERIES = `DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries
-  WHERE state <> 'PENDING' AND finished_at < $before LIMIT ${BATCH})`;
+  ORDER BY started_at LIMIT ${RECORDS_AT_ONCE})`;
+export const PRUNE_DELIVERIES: string = `DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries
+  WHERE state <> 'PENDING' AND finished_at < $before LIMIT ${RECORDS_AT_ONCE})`;
 /**
  * The last alert about a dump that shrank holds the size that later dumps are compared with, and while it waits for
  * a person it guards older backups.
@@ -24,7 +24,7 @@ const PRUNE_ALERTS = `DELETE FROM alerts WHERE id IN (SELECT id FROM alerts AS o
     AND NOT EXISTS (SELECT 1 FROM deliveries WHERE alert_id = old.id)
     AND (json_extract(metadata, '$.shrunk_at') IS NULL OR (acknowledged_at IS NOT NULL
       AND EXISTS (SELECT 1 FROM alerts WHERE key = old.key AND created_at > old.created_at)))
-  ORDER BY created_at LIMIT ${BATCH})`;
+  ORDER BY created_at LIMIT ${RECORDS_AT_ONCE})`;
 
 /** Removes one batch of old records from the history, in one transaction. */
 export function deleteOldHistory(database: Database, before: string): HistoryCounts {

@@ -4,25 +4,25 @@ import type { Row } from "./tables.ts";
 
 type Do = <T>(doing: string, operation: () => T) => Promise<T>;
 
-const INTEND =
+export const INTEND: string =
   "INSERT INTO storage_identities VALUES ($name, $storage_id, NULL, NULL) ON CONFLICT DO NOTHING";
-const CONFIRM = "INSERT INTO storage_identities VALUES ($name, $storage_id, $at, $place)";
-const KNOWN = "SELECT * FROM storage_identities";
-const NEWEST_KEYS = `SELECT object_key FROM backups WHERE EXISTS (
+export const CONFIRM: string = "INSERT INTO storage_identities VALUES ($name, $storage_id, $at, $place)";
+export const KNOWN: string = "SELECT * FROM storage_identities";
+export const NEWEST_KEYS: string = `SELECT object_key FROM backups WHERE EXISTS (
     SELECT 1 FROM copies WHERE backup_id = backups.id AND storage = $storage AND state = 'CONFIRMED')
   ORDER BY started_at DESC, id DESC LIMIT $limit`;
 
 /** If both names have a copy of a backup, the confirmed one is kept; if both are confirmed, that of the new name. */
-const RENAME = [
+export const RENAME: readonly string[] = [
   `DELETE FROM copies WHERE storage = $to AND state <> 'CONFIRMED'
     AND backup_id IN (SELECT backup_id FROM copies WHERE storage = $from)`,
   "DELETE FROM copies WHERE storage = $from AND backup_id IN (SELECT backup_id FROM copies WHERE storage = $to)",
   "UPDATE copies SET storage = $to WHERE storage = $from",
   "DELETE FROM copy_totals WHERE storage IN ($from, $to)",
   `INSERT INTO copy_totals
-    SELECT server, database, storage, count(*), sum(ifnull(copies.object_bytes, 0)), max(started_at)
+    SELECT server, database, storage, count(*), sum(coalesce(copies.object_bytes, 0)), max(started_at)
     FROM copies JOIN backups ON backups.id = copies.backup_id
-    WHERE state = 'CONFIRMED' AND storage = $to GROUP BY server, database`,
+    WHERE state = 'CONFIRMED' AND storage = $to GROUP BY server, database, storage`,
   "DELETE FROM storages WHERE name = $to AND EXISTS (SELECT 1 FROM storages WHERE name = $from)",
   "UPDATE storages SET name = $to WHERE name = $from",
   "DELETE FROM storage_identities WHERE name = $to AND EXISTS (SELECT 1 FROM storage_identities WHERE name = $from)",

@@ -12,27 +12,27 @@ export const END_OF_TIME = "9999";
 
 const OF_DATABASE = "WHERE server = $server AND database = $database AND started_at <= $until";
 const NEWEST_FIRST = "ORDER BY started_at DESC, id DESC LIMIT 1";
-const BACKUP = {
+export const NEWEST_BACKUP = {
   /** VERIFIED or PARTIAL, with a CONFIRMED copy. */
   good: `SELECT * FROM backups ${OF_DATABASE} AND status IN ('VERIFIED', 'PARTIAL')
     AND EXISTS (SELECT 1 FROM copies WHERE backup_id = backups.id AND state = 'CONFIRMED') ${NEWEST_FIRST}`,
   ended: `SELECT * FROM backups ${OF_DATABASE} AND status <> 'RUNNING' ${NEWEST_FIRST}`,
 } as const;
 /** Answered by the index on job, outcome and time. */
-const RUN = `SELECT * FROM runs WHERE job = $job AND outcome = $outcome AND started_at <= $until ${NEWEST_FIRST}`;
-const RUN_OF_SCHEDULE = `SELECT * FROM runs WHERE schedule = $schedule AND outcome NOT IN ('RUNNING', 'SKIPPED')
+export const NEWEST_RUN: string = `SELECT * FROM runs WHERE job = $job AND outcome = $outcome AND started_at <= $until ${NEWEST_FIRST}`;
+export const NEWEST_RUN_OF_SCHEDULE: string = `SELECT * FROM runs WHERE schedule = $schedule AND outcome NOT IN ('RUNNING', 'SKIPPED')
   AND scheduled_for <= $until ORDER BY scheduled_for DESC, started_at DESC, id DESC LIMIT 1`;
-const COPIED = `SELECT started_at FROM backups ${OF_DATABASE}
+export const COPIED: string = `SELECT started_at FROM backups ${OF_DATABASE}
   AND EXISTS (SELECT 1 FROM copies WHERE backup_id = backups.id AND storage = $storage AND state = 'CONFIRMED')
   ${NEWEST_FIRST}`;
 
 export function newestBackup(
   database: Database,
-  which: keyof typeof BACKUP,
+  which: keyof typeof NEWEST_BACKUP,
   place: { server: string; database: string },
   now: Date,
 ): BackupRecord | undefined {
-  const row = newest(database, BACKUP[which], place, now);
+  const row = newest(database, NEWEST_BACKUP[which], place, now);
   return row && fromRow(BACKUPS, row);
 }
 
@@ -41,13 +41,13 @@ export function newestRun(
   of: { job: string; outcome: string },
   now: Date,
 ): RunRecord | undefined {
-  const row = newest(database, RUN, of, now);
+  const row = newest(database, NEWEST_RUN, of, now);
   return row && fromRow(RUNS, row);
 }
 
 /** The newest by the time it was due. */
 export function newestRunOf(database: Database, schedule: string, now: Date): RunRecord | undefined {
-  const row = newest(database, RUN_OF_SCHEDULE, { schedule }, now);
+  const row = newest(database, NEWEST_RUN_OF_SCHEDULE, { schedule }, now);
   return row && fromRow(RUNS, row);
 }
 

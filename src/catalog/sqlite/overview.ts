@@ -27,14 +27,14 @@ const SEE_SCHEDULE = `INSERT INTO schedules VALUES ($name, $pattern, $at)
   ON CONFLICT (name) DO UPDATE SET since = $at, pattern = $pattern WHERE pattern <> $pattern OR since > $at`;
 const SEE_DATABASE = `INSERT INTO databases VALUES ($server, $database, $at, $at, NULL)
   ON CONFLICT DO UPDATE SET first_seen_at = min(first_seen_at, $at), last_seen_at = $at, gone_at = NULL`;
-const MISS_DATABASES = `UPDATE databases SET gone_at = $at WHERE server = $server AND gone_at IS NULL
+export const MISS_DATABASES: string = `UPDATE databases SET gone_at = $at WHERE server = $server AND gone_at IS NULL
   AND database NOT IN (SELECT value FROM json_each($databases))`;
 const SEE_STORAGE = `INSERT INTO storages (name, checked_at, check_error, free_bytes, total_bytes, errors, last_error, last_error_at)
   VALUES ($name, $checked_at, $check_error, $free_bytes, $total_bytes, $failed, $check_error, iif($failed, $checked_at, NULL))
   ON CONFLICT (name) DO UPDATE SET checked_at = $checked_at, check_error = $check_error, free_bytes = $free_bytes,
     total_bytes = $total_bytes, errors = errors + $failed, last_error = ifnull($check_error, last_error),
     last_error_at = iif($failed, $checked_at, last_error_at)`;
-const RECENT_BACKUPS = `SELECT id, status, started_at, finished_at, dump_bytes, object_bytes FROM backups
+export const RECENT_BACKUPS: string = `SELECT id, status, started_at, finished_at, dump_bytes, object_bytes FROM backups
   WHERE server = $server AND database = $database AND status <> 'RUNNING'
   ORDER BY started_at DESC, id DESC LIMIT $limit`;
 const BACKUP_DAYS = `SELECT substr(started_at, 1, 10) AS day, sum(status = 'VERIFIED') AS verified,
@@ -42,16 +42,16 @@ const BACKUP_DAYS = `SELECT substr(started_at, 1, 10) AS day, sum(status = 'VERI
     max(iif(status IN ('VERIFIED', 'PARTIAL'), dump_bytes, NULL)) AS dump_bytes
   FROM backups WHERE server = $server AND database = $database AND started_at >= $since AND status <> 'RUNNING'
   GROUP BY day ORDER BY day DESC LIMIT 366`;
-const LAST_SCHEDULED = `SELECT * FROM runs WHERE schedule = $schedule AND scheduled_for <= $until
+export const LAST_SCHEDULED: string = `SELECT * FROM runs WHERE schedule = $schedule AND scheduled_for <= $until
   ORDER BY scheduled_for DESC, started_at DESC, id DESC LIMIT 1`;
 const SKIPPED_IN_A_ROW = `SELECT count(*) AS skipped FROM runs
   WHERE schedule = $schedule AND outcome = 'SKIPPED' AND scheduled_for > ifnull((
     SELECT scheduled_for FROM runs WHERE schedule = $schedule AND outcome <> 'SKIPPED' AND scheduled_for <= $until
     ORDER BY scheduled_for DESC LIMIT 1), '') AND scheduled_for <= $until`;
 /** Databases read without a pause. */
-const NAMES_AT_ONCE = 50;
-const DUMPS_SEARCHED = 100;
-const ENDED: readonly RunOutcome[] = ["OK", "PARTIAL", "FAILED", "INTERRUPTED"];
+export const NAMES_AT_ONCE = 50;
+export const DUMPS_SEARCHED = 100;
+export const ENDED: readonly RunOutcome[] = ["OK", "PARTIAL", "FAILED", "INTERRUPTED"];
 
 /** Facts are large, and after a change of the selection all older dumps have another one. */
 const DUMP_SIZES = `SELECT dump_bytes FROM (
@@ -208,7 +208,7 @@ export class SqliteOverview implements Overview {
   }
 }
 
-function newestFirst(left: RunRecord, right: RunRecord): number {
+export function newestFirst(left: RunRecord, right: RunRecord): number {
   const [a, b] = [left, right].map(({ started_at, id }) => `${started_at} ${id}`) as [string, string];
   return a < b ? 1 : -1;
 }

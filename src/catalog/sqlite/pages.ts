@@ -36,13 +36,13 @@ export async function* backupsWithoutCopies(read: Read): AsyncGenerator<EmptyBac
 /** The next copies in one state, by the index on state: of several states at once, SQLite would sort all of them. */
 const inState = (index: number) => `SELECT * FROM (SELECT backup_id, storage FROM copies
     WHERE state = $state${index} AND (backup_id, storage) > ($backup_id, $storage)
-    ORDER BY backup_id, storage LIMIT ${BATCH})`;
+    ORDER BY backup_id, storage LIMIT ${BATCH}) AS one`;
 
 /** `Catalog.placedCopies` */
 export async function* placedCopies(read: Read, states: readonly CopyState[]): AsyncGenerator<PlacedCopy[]> {
   if (states.length === 0) return;
   const sql = `SELECT backup_id, storage, server, database
-    FROM (${states.map((_, index) => inState(index)).join(" UNION ALL ")}) JOIN backups ON backups.id = backup_id
+    FROM (${states.map((_, index) => inState(index)).join(" UNION ALL ")}) AS found JOIN backups ON backups.id = backup_id
     ORDER BY backup_id, storage LIMIT ${BATCH}`;
   const values = Object.fromEntries(states.map((state, index) => [`state${index}`, state]));
   let from: Row = { backup_id: "", storage: "" };

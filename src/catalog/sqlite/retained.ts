@@ -11,7 +11,7 @@ const IS_STORED = `EXISTS (SELECT 1 FROM copies WHERE backup_id = dumps.id AND s
 const IS_GOOD = `status IN ('VERIFIED', 'PARTIAL') AND unreadable IS NULL
       AND EXISTS (SELECT 1 FROM copies WHERE backup_id = other.id AND state = 'CONFIRMED')`;
 /** When the next good globals of the server began. */
-const NEXT_GLOBALS = `ifnull((SELECT started_at FROM backups AS other
+const NEXT_GLOBALS = `coalesce((SELECT started_at FROM backups AS other
     WHERE server = backups.server AND database = backups.database AND started_at > backups.started_at AND ${IS_GOOD}
     ORDER BY started_at LIMIT 1), '9999')`;
 const IS_FIRST = `NOT EXISTS (SELECT 1 FROM backups AS other
@@ -20,7 +20,7 @@ const IS_FIRST = `NOT EXISTS (SELECT 1 FROM backups AS other
  * Whether globals are kept for a dump: of the same run, or, because a manifest names no run, the nearest before it. The
  * first of a server also serve the dumps from before.
  */
-const IS_NEEDED = `kind = 'globals' AND (
+export const IS_NEEDED: string = `kind = 'globals' AND (
     EXISTS (SELECT 1 FROM backups AS dumps WHERE run_id = backups.run_id AND server = backups.server
       AND kind = 'dump' AND ${IS_STORED})
     OR EXISTS (SELECT 1 FROM backups AS dumps INDEXED BY backups_by_time

@@ -302,6 +302,10 @@ class SqliteCatalog extends SqliteParts implements Catalog {
     return this.#select(LEASES, "ORDER BY name", {});
   }
 
+  async leaseTime(clock: Clock): Promise<Date> {
+    return clock.now();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#database.close();
   }

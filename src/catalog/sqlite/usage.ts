@@ -105,6 +105,7 @@ export class SqliteUsage implements Usage {
   }
 }
 
-function monthBefore(now: Date, months: number): string {
+/** The month so many before that of `now`: `2026-11`. */
+export function monthBefore(now: Date, months: number): string {
   return new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() - months, 1)).toISOString().slice(0, 7);
 }

@@ -6,6 +6,8 @@ import type { CopyToVerify, Coverage, Verification } from "../verification.ts";
 import type { Do } from "./busy.ts";
 import type { Row } from "./tables.ts";
 
+type Read = (sql: string, values: Row) => Promise<Row[]>;
+
 const COLUMNS = "copies.backup_id, copies.storage, copies.object_bytes, server, database";
 /** Continues after the end of the previous page, by the index on time. */
 const BACKUPS = `SELECT id, started_at FROM backups WHERE (started_at, id) > ($started_at, $id)
@@ -18,7 +20,7 @@ const READ = `SELECT ${COLUMNS}, verified_at FROM copies INDEXED BY copies_by_ve
   WHERE state = 'CONFIRMED' AND verified_at < $before
     AND (verified_at, copies.backup_id, copies.storage) > ($verified_at, $backup_id, $storage)
   ORDER BY verified_at, copies.backup_id, copies.storage LIMIT $limit`;
-const COVERAGE = `SELECT storage, sum(copies) AS copies, sum(bytes) AS bytes FROM verified_days
+export const COVERAGE: string = `SELECT storage, sum(copies) AS copies, sum(bytes) AS bytes FROM verified_days
   WHERE day BETWEEN $since AND $until GROUP BY storage ORDER BY storage`;
 /** Rows read at once before other work gets its turn. */
 const BATCH = 300;
@@ -32,32 +34,8 @@ export class SqliteVerification implements Verification {
     this.#do = whileBusy;
   }
 
-  async *queue(before: string): AsyncGenerator<CopyToVerify[]> {
-    yield* this.#neverRead();
-    let from: Row = { verified_at: "", backup_id: "", storage: "" };
-    for (;;) {
-      const rows = await this.#rows(READ, { before, ...from, limit: BATCH });
-      const last = rows.at(-1);
-      if (last === undefined) return;
-      yield rows.map(({ verified_at: _, ...copy }) => copy as unknown as CopyToVerify);
-      const { verified_at = "", backup_id = "", storage = "" } = last;
-      from = { verified_at, backup_id, storage };
-      await setImmediate();
-    }
-  }
-
-  async *#neverRead(): AsyncGenerator<CopyToVerify[]> {
-    let from: Row = { started_at: "", id: "" };
-    for (;;) {
-      const backups = await this.#rows(BACKUPS, { ...from, limit: BATCH });
-      const last = backups.at(-1);
-      if (last === undefined) return;
-      const ids = JSON.stringify(backups.map(({ id }) => id));
-      const copies = await this.#rows(NEVER_READ, { ids });
-      if (copies.length > 0) yield copies as unknown as CopyToVerify[];
-      from = { started_at: last["started_at"] ?? "", id: last["id"] ?? "" };
-      await setImmediate();
-    }
+  queue(before: string): AsyncGenerator<CopyToVerify[]> {
+    return verificationQueue((sql, values) => this.#rows(sql, values), before);
   }
 
   async coverage(days: number, now: Date): Promise<Coverage[]> {
@@ -71,6 +49,35 @@ export class SqliteVerification implements Verification {
   }
 }
 
-function dayOf(date: Date): string {
+/** See `Verification.queue`. Also for the catalog in PostgreSQL. */
+export async function* verificationQueue(read: Read, before: string): AsyncGenerator<CopyToVerify[]> {
+  yield* neverRead(read);
+  let from: Row = { verified_at: "", backup_id: "", storage: "" };
+  for (;;) {
+    const rows = await read(READ, { before, ...from, limit: BATCH });
+    const last = rows.at(-1);
+    if (last === undefined) return;
+    yield rows.map(({ verified_at: _, ...copy }) => copy as unknown as CopyToVerify);
+    const { verified_at = "", backup_id = "", storage = "" } = last;
+    from = { verified_at, backup_id, storage };
+    await setImmediate();
+  }
+}
+
+async function* neverRead(read: Read): AsyncGenerator<CopyToVerify[]> {
+  let from: Row = { started_at: "", id: "" };
+  for (;;) {
+    const backups = await read(BACKUPS, { ...from, limit: BATCH });
+    const last = backups.at(-1);
+    if (last === undefined) return;
+    const ids = JSON.stringify(backups.map(({ id }) => id));
+    const copies = await read(NEVER_READ, { ids });
+    if (copies.length > 0) yield copies as unknown as CopyToVerify[];
+    from = { started_at: last["started_at"] ?? "", id: last["id"] ?? "" };
+    await setImmediate();
+  }
+}
+
+export function dayOf(date: Date): string {
   return date.toISOString().slice(0, 10);
 }

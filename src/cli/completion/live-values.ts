@@ -45,6 +45,8 @@ export async function liveValues(
 const EMPTY: PeekedCatalog = { databases: [], backups: [], alerts: [] };
 
 async function peek({ catalog, state_dir }: ConfigNames, wish: PeekWish): Promise<PeekedCatalog> {
+  // Completion asks no server.
+  if (catalog === undefined) return EMPTY;
   try {
     // SQLite may have to create the index of its log beside the catalog, which the service must be able to use.
     if (await Bun.file(catalog).exists()) await becomeStateOwner(state_dir, silentLog);

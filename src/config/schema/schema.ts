@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import * as v from "valibot";
+import { catalogUrl } from "../catalog-url.ts";
 import { type Config, DEFAULT_STATE_DIR } from "../config.ts";
 import { OFF } from "../cron.ts";
 import { databaseKeepsFit, databasesFit } from "../database/fit.ts";
@@ -21,10 +22,19 @@ import { namedTables, rule, table } from "./table.ts";
 import { isTable } from "./values.ts";
 import { verifySchema } from "./verify.ts";
 
-const catalog = table("the [catalog] table", {
-  type: v.optional(choice(["sqlite"]), "sqlite"),
-  path: v.optional(absolutePath()),
-});
+const catalog = v.pipe(
+  table("the [catalog] table", {
+    type: v.optional(choice(["sqlite"])),
+    path: v.optional(absolutePath()),
+    url: v.optional(catalogUrl),
+  }),
+  rule((given, report) => {
+    if (given["url"] === undefined) return;
+    for (const key of ["type", "path"])
+      if (given[key] !== undefined)
+        report([key], "found together with url, expected either url (PostgreSQL) or path (SQLite)");
+  }),
+);
 
 const servers = namedTables("server", serverSchema);
 const OWNER_ONLY =
@@ -90,7 +100,10 @@ export const configSchema = v.pipe(
         signing_key_file: given.encryption.signing_key_file ?? join(given.state_dir, "signing.key"),
       },
       compression: given.compression,
-      catalog: { type: given.catalog.type, path: given.catalog.path ?? join(given.state_dir, "catalog.db") },
+      catalog:
+        given.catalog.url === undefined
+          ? { type: "sqlite", path: given.catalog.path ?? join(given.state_dir, "catalog.db") }
+          : { type: "postgres", url: given.catalog.url },
       dump: given.dump,
       guard: given.guard,
       rule: given.rule,

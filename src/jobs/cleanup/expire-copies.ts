@@ -94,7 +94,7 @@ async function underLease(
   const [first] = tasks;
   if (!first) return;
   const name = leaseName(first.server, first.database);
-  if (await isAwaited(catalog, name, clock.now())) {
+  if (await isAwaited(catalog, name, await catalog.leaseTime(clock))) {
     const reason = `left for the next cleanup: a backup of ${name} is waiting`;
     for (const { storage, backupId } of tasks) hold(tally, storage, backupId, reason);
     return;

@@ -55,7 +55,7 @@ async function sweepClusters({ config, log }: JobContext): Promise<void> {
 
 async function isInUse({ catalog, clock }: JobContext, { run_id }: ScratchDatabaseRecord): Promise<boolean> {
   if (underWay.has(run_id)) return true;
-  const now = clock.now().toISOString();
+  const now = (await catalog.leaseTime(clock)).toISOString();
   const leases = await catalog.leases();
   return leases.some((lease) => lease.name === runLeaseName(run_id) && isHeld(lease, now));
 }

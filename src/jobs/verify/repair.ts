@@ -63,7 +63,7 @@ async function repairBackup(
   const copies = await catalog.copies(backup.id);
   if (!lacking.needsWork(backup.status, copies)) return true;
   const name = leaseName(backup.server, backup.database);
-  if (await isAwaited(catalog, name, clock.now())) {
+  if (await isAwaited(catalog, name, await catalog.leaseTime(clock))) {
     log.warning("a backup was left for the next repair: a new backup of its database is waiting", {
       backup_id: backup.id,
     });

@@ -1,7 +1,6 @@
 import { Database } from "bun:sqlite";
 import { statSync } from "node:fs";
 import { messageOf, Pg321Error } from "../../../base/errors.ts";
-import type { Config } from "../../../config/config.ts";
 import { migrate } from "./migrate.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import { copiesBesideIt } from "./upgrade-copy.ts";
@@ -11,7 +10,7 @@ import { copiesBesideIt } from "./upgrade-copy.ts";
  * be read. Neither creates nor changes the catalog. Safe as root: SQLite gives the files that it creates beside a
  * catalog to the catalog's owner.
  */
-export function refuseNewerSqlite({ path }: Config["catalog"]): void {
+export function refuseNewerSqlite({ path }: { path: string }): void {
   const stats = statSync(path, { throwIfNoEntry: false });
   if (!stats) return;
   // Opening a pipe would wait for ever, even as root.

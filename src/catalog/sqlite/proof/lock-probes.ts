@@ -8,7 +8,7 @@ import { fromRow, LOCK_PROBES, toRow } from "../tables.ts";
 
 export const LATEST_PROBES = `SELECT * FROM lock_probes WHERE id IN (SELECT id FROM (
     SELECT id, row_number() OVER (PARTITION BY storage ORDER BY probed_at DESC, id DESC) AS place
-    FROM lock_probes WHERE finished_at IS NOT NULL) WHERE place = 1)
+    FROM lock_probes WHERE finished_at IS NOT NULL) AS ranked WHERE place = 1)
   ORDER BY storage`;
 
 export class SqliteLockProbes implements LockProbes {

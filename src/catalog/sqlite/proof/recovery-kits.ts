@@ -7,7 +7,7 @@ export const LAST_KIT = "SELECT made_at, fingerprint FROM recovery_kits ORDER BY
 export const SEALED_BACKUPS = `SELECT recipients, count(*) AS backups, min(started_at) AS first_started_at,
     max(started_at) AS last_started_at
   FROM backups WHERE encryption = 'age' AND status IN ('VERIFIED', 'PARTIAL')
-  GROUP BY recipients ORDER BY last_started_at DESC, recipients`;
+  GROUP BY recipients ORDER BY last_started_at DESC, recipients NULLS FIRST`;
 
 export interface SealedRow extends Omit<SealedBackups, "recipients"> {
   recipients: string | null;

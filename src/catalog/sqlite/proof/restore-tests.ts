@@ -13,7 +13,7 @@ const newestIds = (outcomes: string) => `SELECT id FROM (
     FROM restore_tests WHERE outcome IN (${outcomes})) WHERE place = 1`;
 const LATEST = newestIds("'PASSED', 'FAILED'");
 const LATEST_PASSED = newestIds("'PASSED'");
-const BY_STORAGE = `SELECT storage, max(finished_at) AS finished_at FROM restore_tests
+export const BY_STORAGE: string = `SELECT storage, max(finished_at) AS finished_at FROM restore_tests
   WHERE server = $server AND database = $database AND storage IS NOT NULL AND outcome <> 'ERROR'
   GROUP BY storage ORDER BY storage`;
 const PRUNE = `DELETE FROM restore_tests WHERE finished_at < $before

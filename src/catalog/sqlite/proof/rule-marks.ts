@@ -3,9 +3,10 @@ import type { MarksOfDatabase, RuleMarkRecord, RuleMarks } from "../../rule-mark
 import type { Do } from "../busy.ts";
 import type { Row } from "../tables.ts";
 
-const LIST = "SELECT server, database, rule, state, since FROM rule_marks ORDER BY server, database, rule";
-const REMOVE = "DELETE FROM rule_marks WHERE server = $server AND database = $database";
-const ADD = "INSERT INTO rule_marks VALUES ($server, $database, $rule, $state, $since)";
+export const LIST: string =
+  "SELECT server, database, rule, state, since FROM rule_marks ORDER BY server, database, rule";
+export const REMOVE: string = "DELETE FROM rule_marks WHERE server = $server AND database = $database";
+export const ADD: string = "INSERT INTO rule_marks VALUES ($server, $database, $rule, $state, $since)";
 
 export class SqliteRuleMarks implements RuleMarks {
   readonly #database: Database;

@@ -3,7 +3,7 @@ import type { ScratchDatabaseRecord, ScratchDatabases } from "../../scratch-data
 import type { Do } from "../busy.ts";
 import type { Row } from "../tables.ts";
 
-const ADD = `INSERT INTO scratch_databases
+export const ADD: string = `INSERT INTO scratch_databases
   VALUES ($id, $run_id, $server, $name, $oid, $comment, $role, $is_made, $created_at)`;
 
 export class SqliteScratchDatabases implements ScratchDatabases {

@@ -1,0 +1,100 @@
+import postgres from "postgres";
+import { Pg321Error } from "../../base/errors.ts";
+import { CA_FILE_HINT, isCertificateCode } from "../../base/network/certificates.ts";
+import { CatalogUnwritableError } from "../unwritable.ts";
+
+interface Meaning {
+  what: string;
+  hint: string;
+  retryable?: boolean;
+  isUnwritable?: boolean;
+}
+
+const ADDRESS_HINT =
+  "check that the server runs, and its address in catalog.url; until it answers again nothing can be recorded";
+
+/** By SQLSTATE. */
+const MEANINGS: Readonly<Record<string, Meaning>> = {
+  "53100": {
+    what: "the disk of the server is full",
+    hint: "free some space on the file system of that server",
+    isUnwritable: true,
+  },
+  "25006": {
+    what: "the server accepts only reads",
+    hint: "it is a standby, or its default_transaction_read_only is on: name the primary in catalog.url, or all servers with commas between them",
+    isUnwritable: true,
+  },
+  "28P01": { what: "the server refuses the password", hint: "correct user and password in catalog.url" },
+  "28000": {
+    what: "the server refuses the login",
+    hint: "check the user in catalog.url and the server's pg_hba.conf",
+  },
+  "3D000": { what: "the database does not exist", hint: "create it: CREATE DATABASE pg321 OWNER pg321" },
+  "42501": {
+    what: "permission denied",
+    hint: "let the role of catalog.url own the schema: CREATE SCHEMA pg321 AUTHORIZATION pg321",
+  },
+  "57014": {
+    what: "the statement took too long",
+    hint: "look for what occupies the server: pg_stat_activity",
+    retryable: true,
+  },
+  "55P03": {
+    what: "locked by another session for too long",
+    hint: "find the session that has the lock: pg_locks and pg_stat_activity",
+    retryable: true,
+  },
+  "53300": {
+    what: "the server has no free connection",
+    hint: "raise its max_connections, or put PgBouncer in front of it",
+    retryable: true,
+  },
+};
+
+/** SQLSTATEs after which the same transaction may succeed if it is tried again. */
+const CONFLICTS = ["40001", "40P01", "55P03"];
+/** The server shuts down, starts, or has ended the session; class 08 is about connections. */
+const LOST = ["57P01", "57P02", "57P03", "53300", "25006"];
+const NETWORK =
+  /^(ECONN|EPIPE|ENOTFOUND|EAI_AGAIN|EHOST|ENET|ETIMEDOUT|ENOENT|EACCES|CONNECT_TIMEOUT|CONNECTION_)/;
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "";
+}
+
+/** Another transaction was in the way. */
+export function isConflict(error: unknown): boolean {
+  return error instanceof postgres.PostgresError && CONFLICTS.includes(error.code);
+}
+
+/** The session is lost, or there never was one. */
+export function isLost(error: unknown): boolean {
+  const code = codeOf(error);
+  if (error instanceof postgres.PostgresError) return LOST.includes(code) || code.startsWith("08");
+  return NETWORK.test(code);
+}
+
+/** Turns an error thrown while `doing` something with a catalog into a `Pg321Error`. */
+export function catalogError(label: string, doing: string, error: unknown): unknown {
+  if (error instanceof Pg321Error || !(error instanceof Error)) return error;
+  const code = codeOf(error);
+  const meaning = MEANINGS[code] ?? generalMeaning(error, code);
+  if (meaning === undefined) return error;
+  const { what, hint, retryable = false, isUnwritable = false } = meaning;
+  const options = { cause: error, retryable, ...(hint !== "" && { hint }) };
+  const message = `${label}: ${doing}: ${what}`;
+  return isUnwritable
+    ? new CatalogUnwritableError("storage", message, options)
+    : new Pg321Error("storage", message, options);
+}
+
+function generalMeaning(error: Error, code: string): Meaning | undefined {
+  if (isLost(error)) return { what: `unreachable: ${error.message}`, hint: ADDRESS_HINT, retryable: true };
+  if (error instanceof postgres.PostgresError)
+    return { what: error.message, hint: "", retryable: isConflict(error) };
+  if (isCertificateCode(code))
+    return { what: error.message, hint: CA_FILE_HINT.replace("ca_file", "sslrootcert") };
+  // The package's own errors, such as a refused TLS or an unknown way to log in.
+  return code === "" ? undefined : { what: error.message, hint: ADDRESS_HINT };
+}

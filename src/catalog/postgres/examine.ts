@@ -1,0 +1,44 @@
+import type { Clock } from "../../base/clock.ts";
+import { Pg321Error } from "../../base/errors.ts";
+import type { Secret } from "../../base/secret.ts";
+import { parseCatalogUrl } from "../../config/catalog-url.ts";
+import type { HostExport } from "../host-exports.ts";
+import type { StorageIdentity } from "../identities.ts";
+import type { RecoveryKitRecord } from "../recovery-kits.ts";
+import type { CatalogFacts } from "../sqlite/examine.ts";
+import { LAST_EXPORT } from "../sqlite/host-exports.ts";
+import { LATEST_PROBES } from "../sqlite/proof/lock-probes.ts";
+import { LAST_KIT, SEALED_BACKUPS, type SealedRow, sealedBackups } from "../sqlite/proof/recovery-kits.ts";
+import { fromRow, LOCK_PROBES } from "../sqlite/tables.ts";
+import { refuseNewerSchema, schemaVersion } from "./migration/migrate.ts";
+import { MIGRATIONS } from "./migration/migrations.ts";
+import { Transactions } from "./transactions.ts";
+
+/**
+ * Reads facts about the catalog without creating or changing it; undefined if its database has none yet. Throws code
+ * `usage` if it was written by a newer program, `storage` if it cannot be read. The server itself watches its pages, so
+ * there is no damage to find here.
+ */
+export async function examinePostgres(url: Secret, clock: Clock): Promise<CatalogFacts | undefined> {
+  const parsed = parseCatalogUrl(url.reveal());
+  if (!parsed) throw new Pg321Error("usage", "catalog.url: not the URL of a PostgreSQL database");
+  await using transactions = new Transactions(parsed, clock);
+  return await transactions.do("examine it", async (transaction) => {
+    const version = await schemaVersion(transaction, transactions.label);
+    refuseNewerSchema(version, transactions.label);
+    if (version === 0) return undefined;
+    const { rows } = transaction;
+    const [installation] = await rows<{ id: string }>("SELECT id FROM installation");
+    return {
+      version,
+      knownVersion: MIGRATIONS.length,
+      installation: installation?.id,
+      identities: await rows<StorageIdentity>("SELECT * FROM storage_identities ORDER BY name"),
+      hostExport: (await rows<HostExport>(LAST_EXPORT))[0],
+      recoveryKit: (await rows<RecoveryKitRecord>(LAST_KIT))[0],
+      sealed: (await rows<SealedRow>(SEALED_BACKUPS)).map(sealedBackups),
+      probes: (await rows(LATEST_PROBES)).map((row) => fromRow(LOCK_PROBES, row)),
+      damage: [],
+    };
+  });
+}

@@ -1,0 +1,222 @@
+import { setImmediate } from "node:timers/promises";
+import { believedUntil, newestOf } from "../../base/newest-good.ts";
+import type { RunJob } from "../../config/config.ts";
+import type {
+  BackupDay,
+  BackupPoint,
+  CopyTotal,
+  DatabaseRecord,
+  LatestBackups,
+  LatestRuns,
+  NoticeTotals,
+  Overview,
+  RunTotal,
+  ScheduleRuns,
+  StorageLook,
+  StorageRecord,
+} from "../overview.ts";
+import type { RunRecord } from "../records.ts";
+import { END_OF_TIME } from "../sqlite/newest.ts";
+import {
+  DUMPS_SEARCHED,
+  ENDED,
+  LAST_SCHEDULED,
+  MISS_DATABASES,
+  NAMES_AT_ONCE,
+  newestFirst,
+  RECENT_BACKUPS,
+} from "../sqlite/overview.ts";
+import { PLACES } from "../sqlite/statements.ts";
+import { fromRow, RUNS } from "../sqlite/tables.ts";
+import { newestBackup, newestCopied, newestRun, newestRunOf } from "./newest.ts";
+import { noticeTotals } from "./notices.ts";
+import type { Do, Transaction } from "./transactions.ts";
+
+const SEE_SCHEDULE = `INSERT INTO schedules AS known VALUES ($name, $pattern, $at)
+  ON CONFLICT (name) DO UPDATE SET since = excluded.since, pattern = excluded.pattern
+  WHERE known.pattern <> excluded.pattern OR known.since > excluded.since`;
+const SEE_DATABASE = `INSERT INTO databases AS known VALUES ($server, $database, $at, $at, NULL)
+  ON CONFLICT (server, database) DO UPDATE SET
+    first_seen_at = least(known.first_seen_at, excluded.first_seen_at),
+    last_seen_at = excluded.last_seen_at, gone_at = NULL`;
+const SEE_STORAGE = `INSERT INTO storages AS known
+    (name, checked_at, check_error, free_bytes, total_bytes, errors, last_error, last_error_at)
+  VALUES ($name, $checked_at, $check_error, $free_bytes, $total_bytes, $failed, $check_error, $failed_at)
+  ON CONFLICT (name) DO UPDATE SET checked_at = excluded.checked_at, check_error = excluded.check_error,
+    free_bytes = excluded.free_bytes, total_bytes = excluded.total_bytes, errors = known.errors + excluded.errors,
+    last_error = coalesce(excluded.last_error, known.last_error),
+    last_error_at = coalesce(excluded.last_error_at, known.last_error_at)`;
+const BACKUP_DAYS = `SELECT substr(started_at, 1, 10) AS day,
+    count(*) FILTER (WHERE status = 'VERIFIED') AS verified,
+    count(*) FILTER (WHERE status = 'PARTIAL') AS partial,
+    count(*) FILTER (WHERE status IN ('FAILED', 'INTERRUPTED')) AS failed,
+    max(dump_bytes) FILTER (WHERE status IN ('VERIFIED', 'PARTIAL')) AS dump_bytes
+  FROM backups WHERE server = $server AND database = $database AND started_at >= $since AND status <> 'RUNNING'
+  GROUP BY day ORDER BY day DESC LIMIT 366`;
+const SKIPPED_IN_A_ROW = `SELECT count(*) AS skipped FROM runs
+  WHERE schedule = $schedule AND outcome = 'SKIPPED' AND scheduled_for > coalesce((
+    SELECT scheduled_for FROM runs WHERE schedule = $schedule AND outcome <> 'SKIPPED' AND scheduled_for <= $until
+    ORDER BY scheduled_for DESC LIMIT 1), '') AND scheduled_for <= $until`;
+/** Facts are large, and after a change of the selection all older dumps have another one. */
+const DUMP_SIZES = `SELECT dump_bytes FROM (
+    SELECT dump_bytes, facts, started_at, id FROM backups
+    WHERE server = $server AND database = $database AND started_at >= $since AND started_at < $before
+      AND kind = $kind AND status IN ('VERIFIED', 'PARTIAL') AND dump_bytes IS NOT NULL
+    ORDER BY started_at DESC, id DESC LIMIT ${DUMPS_SEARCHED}) AS good
+  WHERE coalesce(facts::json #>> '{left_out,key}', '') = $selection
+  ORDER BY started_at DESC, id DESC LIMIT $limit`;
+
+/** The part of the catalog in PostgreSQL that `/status` and the metrics use. */
+export class PostgresOverview implements Overview {
+  readonly #do: Do;
+
+  constructor(transact: Do) {
+    this.#do = transact;
+  }
+
+  seeSchedule(name: string, pattern: string, at: string): Promise<string> {
+    return this.#do("store a schedule", async ({ rows, run }) => {
+      await run(SEE_SCHEDULE, { name, pattern, at });
+      const [row] = await rows<{ since: string }>("SELECT since FROM schedules WHERE name = $name", { name });
+      return String(row?.since);
+    });
+  }
+
+  seeDatabases(server: string, databases: readonly string[], at: string): Promise<void> {
+    return this.#do("store databases", async ({ run }) => {
+      await run(MISS_DATABASES, { server, at, databases: JSON.stringify(databases) });
+      // In one order, so that two daemons do not wait for each other.
+      for (const database of databases.toSorted()) await run(SEE_DATABASE, { server, database, at });
+    });
+  }
+
+  databases(): Promise<DatabaseRecord[]> {
+    return this.#read("databases", "SELECT * FROM databases ORDER BY server, database");
+  }
+
+  seeStorage(name: string, look: StorageLook): Promise<void> {
+    const failed = look.check_error !== null;
+    const values = { name, ...look, failed: Number(failed), failed_at: failed ? look.checked_at : null };
+    return this.#do("store a storage", async ({ run }) => void (await run(SEE_STORAGE, values)));
+  }
+
+  storages(): Promise<StorageRecord[]> {
+    return this.#read("storages", "SELECT * FROM storages ORDER BY name");
+  }
+
+  async copyTotals(now: Date): Promise<CopyTotal[]> {
+    const sql = "SELECT * FROM copy_totals ORDER BY server, database, storage";
+    const totals = await this.#read<CopyTotal>("totals of copies", sql);
+    const until = believedUntil(now).toISOString();
+    for (const total of totals) {
+      if (total.newest_started_at === null || total.newest_started_at <= until) continue;
+      const { server, database, storage } = total;
+      total.newest_started_at = await this.#do("read backups", (transaction) =>
+        newestCopied(transaction, { server, database, storage }, now),
+      );
+    }
+    return totals;
+  }
+
+  runTotals(): Promise<RunTotal[]> {
+    return this.#read("totals of runs", "SELECT * FROM run_totals ORDER BY job, outcome");
+  }
+
+  async latestBackups(now: Date): Promise<LatestBackups[]> {
+    const names = await this.#read<Place>("the latest backups", PLACES);
+    const found: LatestBackups[] = [];
+    for (let start = 0; start < names.length; start += NAMES_AT_ONCE) {
+      // Gives way to other work in between: there may be thousands.
+      if (start > 0) await setImmediate();
+      const some = names.slice(start, start + NAMES_AT_ONCE);
+      await this.#do("read the latest backups", async (transaction) => {
+        const latest: LatestBackups[] = [];
+        for (const place of some) latest.push(await latestOf(transaction, place, now));
+        return latest;
+      }).then((latest) => found.push(...latest));
+    }
+    return found;
+  }
+
+  recentBackups(server: string, database: string, limit: number): Promise<BackupPoint[]> {
+    const values = { server, database, limit };
+    return this.#do("read the last backups", ({ rows }) => rows<BackupPoint>(RECENT_BACKUPS, values));
+  }
+
+  backupDays(server: string, database: string, since: string): Promise<BackupDay[]> {
+    return this.#do("read the days with backups", async ({ rows }) =>
+      (await rows<BackupDay>(BACKUP_DAYS, { server, database, since })).toReversed(),
+    );
+  }
+
+  dumpSizes(...[of, range]: Parameters<Overview["dumpSizes"]>): Promise<number[]> {
+    const { server, database, kind } = of;
+    return this.#do("read the sizes of dumps", async ({ rows }) =>
+      (await rows(DUMP_SIZES, { server, database, kind, ...range })).map(({ dump_bytes }) =>
+        Number(dump_bytes),
+      ),
+    );
+  }
+
+  lastScheduled(schedule: string, until = END_OF_TIME): Promise<RunRecord | undefined> {
+    return this.#do("read runs", async ({ rows }) => {
+      const [row] = await rows(LAST_SCHEDULED, { schedule, until });
+      return row && fromRow(RUNS, row);
+    });
+  }
+
+  latestRuns(now: Date): Promise<LatestRuns[]> {
+    return this.#do("read the latest runs", async (transaction) => {
+      const jobs = await transaction.rows<{ job: RunJob }>(
+        "SELECT DISTINCT job FROM run_totals ORDER BY job",
+      );
+      const found: LatestRuns[] = [];
+      for (const { job } of jobs) found.push(...(await latestRunsOf(transaction, job, now)));
+      return found;
+    });
+  }
+
+  scheduleRuns(schedule: string, now: Date): Promise<ScheduleRuns> {
+    const until = believedUntil(now).toISOString();
+    return this.#do("read the runs of a schedule", async (transaction) => {
+      const ended = (await newestRunOf(transaction, schedule, now)) ?? null;
+      const [row] = await transaction.rows<{ skipped: number }>(SKIPPED_IN_A_ROW, { schedule, until });
+      return { ended, skipped: Number(row?.skipped) };
+    });
+  }
+
+  noticeTotals(notifier: string): Promise<NoticeTotals> {
+    return this.#do("read the totals of notices", (transaction) => noticeTotals(transaction, notifier));
+  }
+
+  #read<R>(what: string, sql: string): Promise<R[]> {
+    return this.#do(`read ${what}`, ({ rows }) => rows<R>(sql));
+  }
+}
+
+interface Place {
+  server: string;
+  database: string;
+}
+
+async function latestOf(
+  transaction: Transaction,
+  { server, database }: Place,
+  now: Date,
+): Promise<LatestBackups> {
+  const place = { server, database };
+  return {
+    ...place,
+    good: (await newestBackup(transaction, "good", place, now)) ?? null,
+    ended: (await newestBackup(transaction, "ended", place, now)) ?? null,
+  };
+}
+
+async function latestRunsOf(transaction: Transaction, job: RunJob, now: Date): Promise<LatestRuns[]> {
+  const newest: (RunRecord | undefined)[] = [];
+  for (const outcome of ENDED) newest.push(await newestRun(transaction, { job, outcome }, now));
+  const [ok = null] = newest;
+  const runs = newest.filter((run) => run !== undefined).sort(newestFirst);
+  const ended = newestOf(runs, ({ started_at }) => new Date(started_at), now);
+  return ended === undefined ? [] : [{ job, ended, ok }];
+}

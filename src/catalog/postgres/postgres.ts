@@ -1,0 +1,312 @@
+import type { Clock } from "../../base/clock.ts";
+import { Pg321Error } from "../../base/errors.ts";
+import type { Log } from "../../base/log.ts";
+import type { Secret } from "../../base/secret.ts";
+import { parseCatalogUrl } from "../../config/catalog-url.ts";
+import type { AlertChange, BackupFilter, Catalog, RetainedSnapshot } from "../catalog.ts";
+import { isHeld } from "../lease.ts";
+import type { BackupOutline, EmptyBackup, OutlineFilter, PlacedCopy } from "../outlines.ts";
+import type {
+  AlertRecord,
+  BackupRecord,
+  CopyRecord,
+  CopyState,
+  DeliveryRecord,
+  HistoryCounts,
+  LeaseHolder,
+  RunRecord,
+  TombstoneRecord,
+} from "../records.ts";
+import { backupOutlines } from "../sqlite/outlines.ts";
+import { backupsWithoutCopies, objectKeys, placedCopies } from "../sqlite/pages.ts";
+import { equalTo, idsFrom, insertion, thoseOf, upsert, whereAll } from "../sqlite/statements.ts";
+import { ALERTS, BACKUPS, COPIES, DELIVERIES, LEASES, type Row, RUNS, TOMBSTONES } from "../sqlite/tables.ts";
+import { deleteOldHistory } from "./history.ts";
+import { migrate } from "./migration/migrate.ts";
+import { newestBackup } from "./newest.ts";
+import { PostgresParts } from "./parts.ts";
+import { insert, recordsOf, select, update } from "./records.ts";
+import { openRetained } from "./retained.ts";
+import { Transactions } from "./transactions.ts";
+
+const NEWEST_FIRST = "ORDER BY started_at DESC, id DESC LIMIT $limit";
+const REMOVED_LAST = "ORDER BY removed_at DESC, backup_id DESC";
+/** PostgreSQL's "no limit". */
+const ALL = null;
+
+const SERVER_TIME = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS ms";
+
+type RunFilter = Parameters<Catalog["runs"]>[0];
+type AlertFilter = Parameters<Catalog["alerts"]>[0];
+type DeliveryFilter = Parameters<Catalog["deliveries"]>[0];
+
+/** Opens the catalog in the database of `catalog.url`, creates its schema if there is none, and migrates it. */
+export async function openPostgres(url: Secret, clock: Clock, log?: Log): Promise<Catalog> {
+  const parsed = parseCatalogUrl(url.reveal());
+  if (!parsed) throw new Pg321Error("usage", "catalog.url: not the URL of a PostgreSQL database");
+  const transactions = new Transactions(parsed, clock);
+  try {
+    await migrate(transactions, { log });
+    return new PostgresCatalog(transactions);
+  } catch (error) {
+    await transactions[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+class PostgresCatalog extends PostgresParts implements Catalog {
+  readonly #transactions: Transactions;
+  readonly #do: Transactions["do"];
+
+  constructor(transactions: Transactions) {
+    super(transactions.do);
+    this.#transactions = transactions;
+    this.#do = transactions.do;
+  }
+
+  installation(): Promise<string | undefined> {
+    return this.#do("read the installation", async ({ rows }) => {
+      const [row] = await rows<{ id: string }>("SELECT id FROM installation");
+      return row?.id;
+    });
+  }
+
+  belongTo(installation: string): Promise<string> {
+    return this.#do("store the installation", async ({ rows, run }) => {
+      await run("INSERT INTO installation VALUES (1, $installation) ON CONFLICT DO NOTHING", {
+        installation,
+      });
+      const [row] = await rows<{ id: string }>("SELECT id FROM installation");
+      return String(row?.id);
+    });
+  }
+
+  insertBackup(record: BackupRecord): Promise<void> {
+    return insert(this.#do, BACKUPS, record);
+  }
+
+  updateBackup(id: string, change: Partial<Omit<BackupRecord, "id">>): Promise<void> {
+    return update(this.#transactions, BACKUPS, { id }, change);
+  }
+
+  async backup(id: string): Promise<BackupRecord | undefined> {
+    const [record] = await select(this.#do, BACKUPS, "WHERE id = $id", { id });
+    return record;
+  }
+
+  async backupsByPrefix(prefix: string, limit: number): Promise<BackupRecord[]> {
+    const ids = idsFrom("id", prefix);
+    return ids === undefined
+      ? []
+      : select(this.#do, BACKUPS, `${ids.where} ${NEWEST_FIRST}`, { ...ids.values, limit });
+  }
+
+  backups({ limit, offset = 0, ...filter }: BackupFilter): Promise<BackupRecord[]> {
+    const { where, values } = thoseOf(filter);
+    const rest = `${whereAll(where)} ${NEWEST_FIRST} OFFSET $offset`;
+    return select(this.#do, BACKUPS, rest, { ...values, limit: limit ?? ALL, offset });
+  }
+
+  countBackups(filter: Parameters<Catalog["countBackups"]>[0]): Promise<number> {
+    const { where, values } = thoseOf(filter);
+    const sql = `SELECT count(*) AS backups FROM backups ${whereAll(where)}`;
+    return this.#do("count backups", async ({ rows }) => {
+      const [row] = await rows<{ backups: number }>(sql, values);
+      return Number(row?.backups);
+    });
+  }
+
+  objectKeys(storage: string): AsyncIterable<string[]> {
+    return objectKeys((sql, values) => this.#rows("read copies", sql, values), storage);
+  }
+
+  outlines(filter: OutlineFilter): AsyncIterable<BackupOutline[]> {
+    return backupOutlines((sql, values) => this.#rows("read backups", sql, values), filter);
+  }
+
+  retained(): Promise<RetainedSnapshot> {
+    return openRetained(this.#transactions);
+  }
+
+  backupsWithoutCopies(): AsyncIterable<EmptyBackup[]> {
+    return backupsWithoutCopies((sql, values) => this.#rows("read backups", sql, values));
+  }
+
+  removeBackup(tombstone: TombstoneRecord): Promise<void> {
+    const id = tombstone.backup_id;
+    return this.#do("remove a backup", async ({ run }) => {
+      await run("DELETE FROM copies WHERE backup_id = $id", { id });
+      if ((await run("DELETE FROM backups WHERE id = $id", { id })) !== 1)
+        throw new Pg321Error("storage", `${this.#transactions.label}: remove a backup: no record of ${id}`);
+      // A backup that was adopted again after its removal has a tombstone already.
+      await run(...upsert(TOMBSTONES, ["backup_id"], tombstone));
+    });
+  }
+
+  tombstones(filter: Parameters<Catalog["tombstones"]>[0]): Promise<TombstoneRecord[]> {
+    const { limit, offset = 0, ...wanted } = filter;
+    const { where, values } = thoseOf(wanted);
+    const rest = `${whereAll(where)} ${REMOVED_LAST} LIMIT $limit OFFSET $offset`;
+    return select(this.#do, TOMBSTONES, rest, { ...values, limit: limit ?? ALL, offset });
+  }
+
+  async tombstoneByPrefix(prefix: string): Promise<TombstoneRecord | undefined> {
+    const ids = idsFrom("backup_id", prefix);
+    if (ids === undefined) return undefined;
+    const [last] = await select(this.#do, TOMBSTONES, `${ids.where} ${REMOVED_LAST} LIMIT 1`, ids.values);
+    return last;
+  }
+
+  pruneTombstones(removedBefore: string): Promise<number> {
+    const sql = "DELETE FROM tombstones WHERE removed_at < $removedBefore";
+    return this.#do("prune tombstones", ({ run }) => run(sql, { removedBefore }));
+  }
+
+  pruneHistory(before: string): Promise<HistoryCounts> {
+    return this.#do("prune the history", (transaction) => deleteOldHistory(transaction, before));
+  }
+
+  newestGood(server: string, database: string, now: Date): Promise<BackupRecord | undefined> {
+    return this.#do("read backups", (transaction) =>
+      newestBackup(transaction, "good", { server, database }, now),
+    );
+  }
+
+  putCopy(record: CopyRecord): Promise<void> {
+    return this.#run("store a copy", ...upsert(COPIES, ["backup_id", "storage"], record));
+  }
+
+  updateCopy(
+    backupId: string,
+    storage: string,
+    change: Partial<Omit<CopyRecord, "backup_id" | "storage">>,
+  ): Promise<void> {
+    return update(this.#transactions, COPIES, { backup_id: backupId, storage }, change);
+  }
+
+  copies(backupId: string): Promise<CopyRecord[]> {
+    return select(this.#do, COPIES, "WHERE backup_id = $backupId ORDER BY storage", { backupId });
+  }
+
+  copiesInState(states: readonly CopyState[]): Promise<CopyRecord[]> {
+    const rest = "WHERE state IN (SELECT value FROM json_each($states)) ORDER BY backup_id, storage";
+    return select(this.#do, COPIES, rest, { states: JSON.stringify(states) });
+  }
+
+  placedCopies(states: readonly CopyState[]): AsyncIterable<PlacedCopy[]> {
+    return placedCopies((sql, values) => this.#rows("read copies", sql, values), states);
+  }
+
+  insertRun(record: RunRecord): Promise<void> {
+    return insert(this.#do, RUNS, record);
+  }
+
+  updateRun(id: string, change: Partial<Omit<RunRecord, "id">>): Promise<void> {
+    return update(this.#transactions, RUNS, { id }, change);
+  }
+
+  runs({ job, outcome, limit }: RunFilter): Promise<RunRecord[]> {
+    const { where, values } = equalTo({ job, outcome });
+    return select(this.#do, RUNS, `${whereAll(where)} ${NEWEST_FIRST}`, { ...values, limit: limit ?? ALL });
+  }
+
+  changeAlert(
+    key: string,
+    decide: (open: AlertRecord | undefined) => AlertChange | undefined,
+  ): Promise<AlertRecord | undefined> {
+    return this.#do("change an alert", async (transaction) => {
+      // Two daemons must not open an alert of one key.
+      await transaction.lock("alert", key);
+      const where = "WHERE key = $key AND resolved_at IS NULL";
+      const [open] = await recordsOf(transaction, ALERTS, where, { key });
+      const decided = decide(open);
+      if (!decided) return undefined;
+      const { alert, deliveries } = decided;
+      await transaction.run(
+        ...(alert.id === open?.id ? upsert(ALERTS, ["id"], alert) : insertion("INSERT", ALERTS, alert)),
+      );
+      for (const delivery of deliveries) await transaction.run(...insertion("INSERT", DELIVERIES, delivery));
+      return alert;
+    });
+  }
+
+  alerts({ key, open, unacknowledged, limit }: AlertFilter): Promise<AlertRecord[]> {
+    const { where, values } = equalTo({ key });
+    if (open === true) where.push("resolved_at IS NULL");
+    if (unacknowledged === true) where.push("acknowledged_at IS NULL AND level <> 'INFO'");
+    const rest = `${whereAll(where)} ORDER BY created_at DESC, id DESC LIMIT $limit`;
+    return select(this.#do, ALERTS, rest, { ...values, limit: limit ?? ALL });
+  }
+
+  acknowledgeAlert(id: string, at: string): Promise<void> {
+    return update(this.#transactions, ALERTS, { id }, { acknowledged_at: at });
+  }
+
+  insertDeliveries(records: readonly DeliveryRecord[]): Promise<void> {
+    return this.#do("insert into deliveries", async ({ run }) => {
+      for (const record of records) await run(...insertion("INSERT", DELIVERIES, record));
+    });
+  }
+
+  updateDelivery(id: string, change: Partial<Omit<DeliveryRecord, "id">>): Promise<void> {
+    return update(this.#transactions, DELIVERIES, { id }, change);
+  }
+
+  claimDelivery(id: string, now: string, until: string): Promise<boolean> {
+    const sql = `UPDATE deliveries SET attempts = attempts + 1, next_try_at = $until
+      WHERE id = $id AND state = 'PENDING' AND next_try_at <= $now`;
+    return this.#do("take a delivery", async ({ run }) => (await run(sql, { id, now, until })) === 1);
+  }
+
+  deliveries({ limit, ...wanted }: DeliveryFilter): Promise<DeliveryRecord[]> {
+    const { where, values } = equalTo(wanted);
+    const rest = `${whereAll(where)} ORDER BY position LIMIT $limit`;
+    return select(this.#do, DELIVERIES, rest, { ...values, limit: limit ?? ALL });
+  }
+
+  acquireLease(
+    ...[lease, now, fateOf]: Parameters<Catalog["acquireLease"]>
+  ): Promise<LeaseHolder | undefined> {
+    return this.#do("take a lease", async (transaction) => {
+      // There is no row to lock for a lease that nobody has.
+      await transaction.lock("lease", lease.name);
+      const [holder] = await recordsOf(transaction, LEASES, "WHERE name = $name", { name: lease.name });
+      if (holder && isHeld(holder, now, fateOf)) return holder;
+      await transaction.run(...upsert(LEASES, ["name"], lease));
+      return undefined;
+    });
+  }
+
+  renewLease(name: string, runId: string, expiresAt: string): Promise<boolean> {
+    const sql = "UPDATE leases SET expires_at = $expiresAt WHERE name = $name AND run_id = $runId";
+    return this.#do("renew a lease", async ({ run }) => (await run(sql, { name, runId, expiresAt })) === 1);
+  }
+
+  releaseLease(name: string, runId: string): Promise<void> {
+    const sql = "DELETE FROM leases WHERE name = $name AND run_id = $runId";
+    return this.#run("release a lease", sql, { name, runId });
+  }
+
+  leases(): Promise<LeaseHolder[]> {
+    return select(this.#do, LEASES, "ORDER BY name", {});
+  }
+
+  leaseTime(): Promise<Date> {
+    return this.#do("read the time of the server", async ({ rows }) => {
+      const [row] = await rows<{ ms: number }>(SERVER_TIME);
+      return new Date(Number(row?.ms));
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#transactions[Symbol.asyncDispose]();
+  }
+
+  #run(doing: string, sql: string, values: Row): Promise<void> {
+    return this.#do(doing, async ({ run }) => void (await run(sql, values)));
+  }
+
+  #rows(doing: string, sql: string, values: Row): Promise<Row[]> {
+    return this.#do(doing, ({ rows }) => rows(sql, values));
+  }
+}

@@ -1,0 +1,166 @@
+import { connect as connectSocket, Socket } from "node:net";
+import type { Options, Sql } from "postgres";
+import postgres from "postgres";
+import { deadline, unlessAborted } from "../../base/abort.ts";
+import { systemClock } from "../../base/clock.ts";
+import { userName } from "../../base/process/become-user.ts";
+import type { CatalogHost, CatalogUrl } from "../../config/catalog-url.ts";
+import type { Row } from "../sqlite/tables.ts";
+import { numbered, valuesOf } from "./dialect.ts";
+import { tlsOf } from "./tls.ts";
+
+/** The name of pg321's sessions in `pg_stat_activity`. */
+const APPLICATION = "pg321 catalog";
+/** The longest time of a statement at the server. The client waits a little longer: the server may be gone. */
+const STATEMENT_S = 60;
+const ANSWER_MS = (STATEMENT_S + 10) * 1000;
+const KEEP_ALIVE_MS = 30_000;
+const IS_READ_ONLY =
+  "SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS is_read_only";
+/** All numbers of the catalog are integers that JavaScript can hold; sums of them are `numeric`. */
+const NUMBERS = { to: 20, from: [20, 1700], serialize: String, parse: Number };
+
+/** How a transaction begins. Its settings end with it, so that PgBouncer can give the session to others. */
+export interface Beginning {
+  mode: string;
+  /** How long a statement waits for a lock of another session. */
+  lockSeconds: number;
+  /** After this time without a statement the server ends the transaction. */
+  idleSeconds: number;
+}
+
+/** One session of a server. Whoever has it uses it alone. */
+export class Session implements AsyncDisposable {
+  readonly #sql: Sql;
+  /** Whether the server accepts no writes: a standby. */
+  readonly isReadOnly: boolean;
+  #isLost = false;
+
+  private constructor(sql: Sql, isReadOnly: boolean) {
+    this.#sql = sql;
+    this.isReadOnly = isReadOnly;
+  }
+
+  /** Connects now. Rejects with the package's errors. */
+  static async open(url: CatalogUrl, host: CatalogHost, label: string): Promise<Session> {
+    const sql = postgres(await optionsOf(url, host, label));
+    try {
+      const [row] = await within(sql.unsafe<{ is_read_only: boolean }[]>(IS_READ_ONLY));
+      return new Session(sql, row?.is_read_only === true);
+    } catch (error) {
+      await sql.end({ timeout: 1 });
+      throw error;
+    }
+  }
+
+  get isLost(): boolean {
+    return this.#isLost;
+  }
+
+  async begin({ mode, lockSeconds, idleSeconds }: Beginning): Promise<void> {
+    await this.script(`BEGIN ${mode};
+      SET LOCAL search_path = pg321;
+      SET LOCAL statement_timeout = '${STATEMENT_S}s';
+      SET LOCAL lock_timeout = '${lockSeconds}s';
+      SET LOCAL idle_in_transaction_session_timeout = '${idleSeconds}s';
+      SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'`);
+  }
+
+  /** Statements without values. */
+  async script(text: string): Promise<void> {
+    await this.#answer(this.#sql.unsafe(text));
+  }
+
+  /** The rows of one statement, and the number of rows that it changed. */
+  async execute(sql: string, values: Row): Promise<{ rows: Row[]; count: number }> {
+    const { text, names } = numbered(sql);
+    const result = await this.#answer(this.#sql.unsafe<Row[]>(text, valuesOf(names, values)));
+    return { rows: [...result], count: result.count };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isLost = true;
+    await this.#sql.end({ timeout: 1 });
+  }
+
+  async #answer<T>(query: PromiseLike<T>): Promise<T> {
+    try {
+      return await within(query);
+    } catch (error) {
+      // The server's own errors have a severity; after any other the session cannot be used.
+      if (!(error instanceof Error && "severity" in error && error.severity !== "FATAL")) this.#isLost = true;
+      throw error;
+    }
+  }
+}
+
+async function within<T>(query: PromiseLike<T>): Promise<T> {
+  using time = deadline({ clock: systemClock, durationMs: ANSWER_MS }, () =>
+    coded("CONNECTION_CLOSED", "the server does not answer"),
+  );
+  return await unlessAborted(Promise.resolve(query), time.signal);
+}
+
+/** Sets everything, so that the package reads nothing from this process's environment. */
+async function optionsOf(
+  url: CatalogUrl,
+  at: CatalogHost,
+  label: string,
+): Promise<Options<{ number: typeof NUMBERS }> & { socket: () => Promise<Socket> }> {
+  const { user = userName(), password, database, connect_timeout_ms } = url;
+  return {
+    ...at,
+    socket: onlyOnce(() => openSocket(at, connect_timeout_ms)),
+    user,
+    password: password?.reveal() ?? "",
+    database,
+    ssl: at.host.startsWith("/") ? false : await tlsOf(url, label),
+    max: 1,
+    // A statement that is prepared by name belongs to one session, and PgBouncer gives out another each time.
+    prepare: false,
+    fetch_types: false,
+    types: { number: NUMBERS },
+    idle_timeout: 0,
+    connect_timeout: connect_timeout_ms / 1000,
+    connection: { application_name: APPLICATION },
+    onnotice: () => {},
+  };
+}
+
+/** By itself the package would continue in a new session, outside the transaction. */
+function onlyOnce(open: () => Promise<Socket>): () => Promise<Socket> {
+  let isFirst = true;
+  return async () => {
+    if (isFirst) {
+      isFirst = false;
+      return open();
+    }
+    const socket = new Socket();
+    // Not thrown here, because the package would then keep every later query waiting.
+    setImmediate(() => socket.destroy(coded("CONNECTION_CLOSED", "the server closed the connection")));
+    return socket;
+  };
+}
+
+/** Resolves once it is connected. */
+async function openSocket({ host, port }: CatalogHost, limitMs: number): Promise<Socket> {
+  const late = () => coded("CONNECT_TIMEOUT", "no connection within connect_timeout");
+  using time = deadline({ clock: systemClock, durationMs: limitMs }, late);
+  const socket = connectSocket(host.startsWith("/") ? { path: `${host}/.s.PGSQL.${port}` } : { host, port });
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  socket.once("error", reject);
+  socket.once("connect", resolve);
+  try {
+    await unlessAborted(promise, time.signal);
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+  socket.setKeepAlive(true, KEEP_ALIVE_MS);
+  // The package takes the name to check in the server's certificate from here.
+  return Object.assign(socket, { host, port });
+}
+
+function coded(code: string, message: string): Error {
+  return Object.assign(new Error(message), { code });
+}

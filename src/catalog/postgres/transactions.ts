@@ -1,0 +1,187 @@
+import type { Clock } from "../../base/clock.ts";
+import { Pg321Error } from "../../base/errors.ts";
+import { type RetryPolicy, retry } from "../../base/retry.ts";
+import { type CatalogUrl, catalogPlace } from "../../config/catalog-url.ts";
+import type { Binding, Row } from "../sqlite/tables.ts";
+import { catalogError, isConflict, isLost } from "./errors.ts";
+import { type Beginning, Session } from "./session.ts";
+
+/** The statements of one transaction. Values are named as in SQLite's: `$server`. */
+export interface Transaction {
+  /** The rows of a statement; `R` says what they are, in the words of the interface. */
+  rows<R = Row>(sql: string, values?: Row): Promise<R[]>;
+  /** Returns the number of rows that it changed. */
+  run(sql: string, values?: Row): Promise<number>;
+  /** Runs several statements without values. */
+  script(text: string): Promise<void>;
+  /** Makes others with the same words wait until the end of the transaction. */
+  lock(...words: string[]): Promise<void>;
+}
+
+/**
+ * Runs the work in one transaction, which is durable when it returns; `doing` names it in errors. The work may be
+ * called again, after a conflict with another session.
+ */
+export type Do = <T>(doing: string, work: (transaction: Transaction) => Promise<T>) => Promise<T>;
+
+const WRITING: Beginning = { mode: "ISOLATION LEVEL READ COMMITTED", lockSeconds: 10, idleSeconds: 60 };
+/** Retention's plan is made while it is open. */
+const SNAPSHOT: Beginning = {
+  mode: "ISOLATION LEVEL REPEATABLE READ READ ONLY",
+  lockSeconds: 10,
+  idleSeconds: 3600,
+};
+const CONFLICT_RETRY: RetryPolicy = { attempts: 10, delayMs: 20, delayMsMax: 500 };
+/** A fail-over or a restart of the server takes some seconds. */
+const LOST_RETRY: RetryPolicy = { attempts: 5, delayMs: 200, delayMsMax: 2000 };
+const LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($words, 321))";
+
+/** The result of COMMIT is unknown, so nothing may be done twice. */
+class CommitLost extends Error {}
+
+/**
+ * The transactions of one catalog, one after the other in one session, which is opened when it is needed. A lost
+ * session is replaced; the next one may be of another host.
+ */
+export class Transactions implements AsyncDisposable {
+  readonly label: string;
+  readonly #url: CatalogUrl;
+  readonly #clock: Clock;
+  #session: Session | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(url: CatalogUrl, clock: Clock) {
+    this.#url = url;
+    this.#clock = clock;
+    this.label = `catalog ${catalogPlace(url)}`;
+  }
+
+  readonly do: Do = (doing, work) => this.#inTurn(doing, () => this.#transact(work, WRITING));
+
+  /** Like `do`, for work that waits until other daemons have done the same. */
+  readonly doSlowly: Do = (doing, work) =>
+    this.#inTurn(doing, () => this.#transact(work, { ...WRITING, lockSeconds: 50, idleSeconds: 600 }));
+
+  /** A transaction in a session of its own that sees nothing later. Ends when it is disposed of. */
+  async snapshot(doing: string): Promise<Transaction & AsyncDisposable> {
+    const open = async () => {
+      const session = await this.#connect();
+      try {
+        await session.begin(SNAPSHOT);
+        // The transaction sees the state at its first read.
+        await session.execute("SELECT 1 FROM backups LIMIT 1", {});
+        return session;
+      } catch (error) {
+        await session[Symbol.asyncDispose]();
+        throw error;
+      }
+    };
+    const session = await this.#again(doing, open);
+    return {
+      ...statementsOf(session),
+      async [Symbol.asyncDispose]() {
+        await session[Symbol.asyncDispose]();
+      },
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#turn.catch(() => {});
+    await this.#drop();
+  }
+
+  /** One after the other, so that calls of one process take effect in their order. */
+  #inTurn<T>(doing: string, operation: () => Promise<T>): Promise<T> {
+    const mine = this.#turn.then(() => this.#again(doing, operation));
+    this.#turn = mine.catch(() => {});
+    return mine;
+  }
+
+  async #again<T>(doing: string, operation: () => Promise<T>): Promise<T> {
+    const clock = this.#clock;
+    try {
+      return await retry(LOST_RETRY, { clock, isRetryable: isLost }, () =>
+        retry(CONFLICT_RETRY, { clock, isRetryable: isConflict }, operation),
+      );
+    } catch (error) {
+      throw error instanceof CommitLost
+        ? new Pg321Error("storage", `${this.label}: ${doing}: the connection was lost during COMMIT`, {
+            cause: error.cause,
+            retryable: true,
+            hint: "the change may have been stored or not; run the command again",
+          })
+        : catalogError(this.label, doing, error);
+    }
+  }
+
+  async #transact<T>(work: (transaction: Transaction) => Promise<T>, beginning: Beginning): Promise<T> {
+    const session = await this.#current();
+    try {
+      // Sent together with the first statement: if BEGIN fails the session is lost, and the statement with it.
+      const begun = session.begin(beginning);
+      begun.catch(() => {});
+      const result = await work(statementsOf(session));
+      await begun;
+      await commit(session);
+      return result;
+    } catch (error) {
+      if (!session.isLost) await session.script("ROLLBACK").catch(() => {});
+      if (isLost(error)) await this.#drop();
+      throw error;
+    } finally {
+      // The primary may be back.
+      if (session.isReadOnly || session.isLost) await this.#drop();
+    }
+  }
+
+  async #current(): Promise<Session> {
+    this.#session ??= await this.#connect();
+    return this.#session;
+  }
+
+  async #drop(): Promise<void> {
+    const session = this.#session;
+    this.#session = undefined;
+    await session?.[Symbol.asyncDispose]();
+  }
+
+  /** The first host that accepts writes; if none does, one that can be read. */
+  async #connect(): Promise<Session> {
+    let readOnly: Session | undefined;
+    let refusal: unknown;
+    for (const host of this.#url.hosts) {
+      try {
+        const session = await Session.open(this.#url, host, this.label);
+        if (!session.isReadOnly) {
+          await readOnly?.[Symbol.asyncDispose]();
+          return session;
+        }
+        if (readOnly) await session[Symbol.asyncDispose]();
+        readOnly ??= session;
+      } catch (error) {
+        refusal ??= error;
+      }
+    }
+    if (readOnly) return readOnly;
+    throw refusal;
+  }
+}
+
+async function commit(session: Session): Promise<void> {
+  try {
+    await session.script("COMMIT");
+  } catch (error) {
+    // The server's own refusal, such as a constraint that is checked at the end, is an answer.
+    throw session.isLost ? new CommitLost("", { cause: error }) : error;
+  }
+}
+
+function statementsOf(session: Session): Transaction {
+  return {
+    rows: async <R>(sql: string, values: Row = {}) =>
+      (await session.execute(sql, values)).rows as unknown as R[],
+    run: async (sql, values = {}) => (await session.execute(sql, values)).count,
+    script: (text) => session.script(text),
+    lock: async (...words) => void (await session.execute(LOCK, { words: words.join(" ") as Binding })),
+  };
+}

@@ -1,0 +1,86 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Installation, localStorage } from "../lab/installation.ts";
+import { watched } from "../lab/machine/running.ts";
+import { connectTo, disposable } from "../lab/servers/postgres.ts";
+import { compareByName, usePostgres } from "../lab/servers/use-postgres.ts";
+
+/** The whole way of a backup, with the catalog in a database and its URL in a file of its own. */
+
+const postgres = usePostgres();
+let installation: Installation;
+let [source, url]: string[] = [];
+
+beforeAll(async () => {
+  source = await postgres.createDatabase();
+  await using admin = disposable(connectTo(postgres.address, source));
+  await admin.sql`create table t as select n, md5(n::text) as text from generate_series(1, 1000) as n`;
+  url = postgres.url(await postgres.createDatabase());
+  installation = await Installation.make({
+    postgres: postgres.address,
+    databases: [source],
+    storages: (directory) => [localStorage("disk", directory)],
+  });
+  const file = join(installation.directory, "catalog-url");
+  await writeFile(file, `${url}\n`, { mode: 0o600 });
+  await installation.configure({ more: `[catalog]\nurl = { file = "${file}" }` });
+});
+afterAll(() => installation?.[Symbol.asyncDispose]());
+
+test("backs up, lists, verifies and restores, and leaves no catalog in the state directory", async () => {
+  const backup = await installation.run("backup", "--json");
+  expect([backup.stderr, backup.exitCode]).toEqual([expect.any(String), 0]);
+  const listed = await installation.run("list", "--json");
+  expect(listed.json.backups).toMatchObject([{ server: "main", database: source, status: "VERIFIED" }]);
+  expect((await installation.run("verify")).exitCode).toBe(0);
+  const restored = postgres.newName();
+  const restore = await installation.run(
+    "restore",
+    listed.json.backups[0].id,
+    "--create",
+    "--target",
+    postgres.url(restored),
+  );
+  expect([restore.stderr, restore.exitCode]).toEqual([expect.any(String), 0]);
+  expect((await compareByName(postgres, String(source), restored)).differences).toEqual([]);
+  expect(existsSync(join(installation.directory, "state", "catalog.db"))).toBe(false);
+  const { stdout } = await installation.run("doctor");
+  expect(stdout).toMatch(/ok +catalog +postgres:\/\/127\.0\.0\.1:\d+\/test_\w+ +intact, version 1\n/);
+  const check = await installation.run("check", "--json");
+  expect(check.json.catalog).toEqual({ type: "postgres", url: "[secret]" });
+  for (const { stdout, stderr } of [backup, listed, restore, check])
+    expect(stdout + stderr).not.toContain(postgres.address.password);
+});
+
+test("a daemon works with it and says that it is healthy; a second one is refused while it lives", async () => {
+  const socket = join(installation.directory, "http.sock");
+  const catalog = `[catalog]\nurl = { file = "${join(installation.directory, "catalog-url")}" }`;
+  await installation.configure({ more: `${catalog}\n[http]\nlisten = "unix:${socket}"` });
+  const daemon = watched(installation.start("run"));
+  try {
+    await daemon.says("started");
+    const health = await fetch("http://localhost/health", { unix: socket });
+    expect([await health.json(), health.status]).toEqual([{ status: "ok" }, 200]);
+    const status = await installation.run("status", "--json");
+    expect(status.json.databases).toMatchObject([{ server: "main", database: source }]);
+    const second = await installation.run("run");
+    expect(second.exitCode).toBe(11);
+    expect(second.stderr).toContain("daemon: held by run ");
+  } finally {
+    daemon.kill("SIGTERM");
+  }
+  expect((await daemon.ended).exitCode).toBe(0);
+});
+
+test("a path beside the URL is a mistake in the config, and the message does not show the URL", async () => {
+  await installation.configure({ more: `[catalog]\nurl = "${url}"\npath = "/srv/catalog.db"` });
+  const { stderr, exitCode } = await installation.run("list");
+  expect(exitCode).toBe(2);
+  expect(stderr).toContain("catalog.path: found together with url");
+  await installation.configure({ more: `[catalog]\nurl = "mysql://user:${postgres.address.password}@db/x"` });
+  const other = await installation.run("list");
+  expect(other.stderr).toContain("catalog.url: found a text, expected a URL such as");
+  expect(stderr + other.stderr).not.toContain(postgres.address.password);
+});

@@ -52,6 +52,8 @@ beforeAll(async () => {
   await mkdir(join(directory, "site"));
   await writeFile(join(directory, "site/_pg321"), SCRIPTS.zsh);
   env = {
+    // fish makes a directory of its own there, which it leaves behind.
+    ...{ TMPDIR: directory, XDG_RUNTIME_DIR: directory },
     PATH: `${directory}:${process.env["PATH"]}`,
     HOME: directory,
     PG321_CONFIG: join(directory, "config.toml"),

@@ -72,6 +72,7 @@ const PACKAGES = {
     "curl",
     "gzip",
     "openssl",
+    "pgbouncer",
     "python3-cryptography",
     "rclone",
   ],

@@ -11,7 +11,7 @@ import { migrate } from "../src/catalog/postgres/migration/migrate.ts";
 import { MIGRATIONS } from "../src/catalog/postgres/migration/migrations.ts";
 import { Transactions } from "../src/catalog/postgres/transactions.ts";
 import { parseCatalogUrl } from "../src/config/catalog-url.ts";
-import { PGBOUNCER, startPgbouncer } from "./lab/servers/pgbouncer.ts";
+import { startPgbouncer } from "./lab/servers/pgbouncer.ts";
 import { connectTo, disposable, PRIMARY_SETTINGS, startPostgres } from "./lab/servers/postgres.ts";
 import { usePostgres } from "./lab/servers/use-postgres.ts";
 import { alertRecord, backupRecord, copyRecord, ELSEWHERE } from "./suites/catalog/records.ts";
@@ -269,30 +269,27 @@ test("after a fail-over the catalog goes on at the other server of the URL", asy
   expect(await catalog.backup(backup.id)).toEqual({ ...backup, status: "FAILED" });
 });
 
-test.skipIf(PGBOUNCER === null)(
-  "daemons work through PgBouncer in transaction mode (needs pgbouncer)",
-  async () => {
-    const direct = await newUrl();
-    await using pooler = await startPgbouncer(postgres.address);
-    const url = direct.replace(/:\d+\//, `:${pooler.port}/`);
-    const daemons = await openMany(url, 5);
-    const backups = daemons.map(() => backupRecord());
-    await Promise.all(
-      daemons.map(async (daemon, index) => {
-        const backup = backups[index];
-        if (!backup) throw new Error();
-        await daemon.insertBackup(backup);
-        await daemon.putCopy(copyRecord(backup, { state: "CONFIRMED" }));
-        await daemon.changeAlert("disk full", () => undefined);
-      }),
-    );
-    const [first] = daemons as [Catalog];
-    {
-      await using snapshot = await first.retained();
-      expect((await Array.fromAsync(snapshot.backups())).flat()).toHaveLength(5);
-      // In the other of the pooler's sessions.
-      expect(await first.backups({})).toHaveLength(5);
-    }
-    await closeAll(daemons);
-  },
-);
+test("daemons work through PgBouncer in transaction mode", async () => {
+  const direct = await newUrl();
+  await using pooler = await startPgbouncer(postgres.address);
+  const url = direct.replace(/:\d+\//, `:${pooler.port}/`);
+  const daemons = await openMany(url, 5);
+  const backups = daemons.map(() => backupRecord());
+  await Promise.all(
+    daemons.map(async (daemon, index) => {
+      const backup = backups[index];
+      if (!backup) throw new Error();
+      await daemon.insertBackup(backup);
+      await daemon.putCopy(copyRecord(backup, { state: "CONFIRMED" }));
+      await daemon.changeAlert("disk full", () => undefined);
+    }),
+  );
+  const [first] = daemons as [Catalog];
+  {
+    await using snapshot = await first.retained();
+    expect((await Array.fromAsync(snapshot.backups())).flat()).toHaveLength(5);
+    // In the other of the pooler's sessions.
+    expect(await first.backups({})).toHaveLength(5);
+  }
+  await closeAll(daemons);
+});

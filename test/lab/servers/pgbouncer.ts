@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { freePort } from "./free-port.ts";
 import type { PostgresAddress } from "./postgres.ts";
 
-/** The program, if this machine has it (`apt-get install pgbouncer`); PG321_TEST_PGBOUNCER names another. */
-export const PGBOUNCER: string | null = process.env["PG321_TEST_PGBOUNCER"] ?? Bun.which("pgbouncer");
+/** The program, where Debian's package has it; not every user's PATH names that directory. */
+const PGBOUNCER = "/usr/sbin/pgbouncer";
 
 /** PgBouncer in transaction mode before a server: clients share two sessions. */
 export interface LabPgbouncer extends AsyncDisposable {
@@ -31,7 +31,7 @@ export async function startPgbouncer({
     ...(userInfo().uid === 0 ? ["user = nobody"] : []),
   ];
   writeFileSync(file, `${lines.join("\n")}\n`, { mode: 0o644 });
-  const child = Bun.spawn([String(PGBOUNCER), file], { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
+  const child = Bun.spawn([PGBOUNCER, file], { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
   while (child.exitCode === null && !(await answers(port))) await Bun.sleep(10);
   if (child.exitCode !== null) throw new Error(`pgbouncer: ${await new Response(child.stderr).text()}`);
   return {

@@ -142,8 +142,9 @@ function sorted<V>(map: Map<string, V>): [string, V][] {
 export function sums(make: MakeFixture): void {
   test("of copies, and the latest backups, agree with the records after any changes of these", async () => {
     const seen = { removed: 0, emptied: 0, goodIsOlder: 0, onlyAhead: 0 };
-    await fc.assert(
-      fc.asyncProperty(fc.array(step, { minLength: 15, maxLength: 60, size: "max" }), (steps) =>
+    const property = fc.asyncProperty(
+      fc.array(step, { minLength: 15, maxLength: 60, size: "max" }),
+      (steps) =>
         onNew(make, async (first, reopen) => {
           for (const one of steps) await take(first, one);
           const catalog = await reopen();
@@ -171,9 +172,10 @@ export function sums(make: MakeFixture): void {
           seen.onlyAhead += now.filter(isAfter).length;
           seen.goodIsOlder += now.filter(({ good, ended }) => good && ended && good.id !== ended.id).length;
         }),
-      ),
-      { numRuns: 25 },
     );
+    // Random changes may lack one of the cases that must be seen.
+    for (let round = 0; round < 5 && Object.values(seen).includes(0); round++)
+      await fc.assert(property, { numRuns: 25 });
     for (const [what, times] of Object.entries(seen)) expect(`${what}: ${times}`).not.toEndWith(": 0");
   }, 120_000);
 

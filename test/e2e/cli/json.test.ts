@@ -209,12 +209,12 @@ test("check and key print the documented JSON", async () => {
   await installation.configure({ more, server: 'exclude = ["x"]' });
   const file = join(installation.directory, "open.toml");
   await writeFile(file, await Bun.file(installation.configFile).text(), { mode: 0o644 });
-  const checked = await runProgram(["check", "--json", "-c", file], {});
-  const alone = await json("check");
+  const documents = [await json("check"), (await runProgram(["check", "--json", "-c", file], {})).json];
   // Before anything can fail: no other test may connect to a real provider.
+  await installation.configure({ more: '[catalog]\nurl = "postgres://a.example/pg321"', server: "" });
+  documents.push(await json("check", "--offline"));
   await installation.configure({ more: "", server: "" });
-  expectDocumented("JSON of check", alone, checked.json, await json("check"));
-
+  expectDocumented("JSON of check", ...documents);
   const identity = ["--identity", join(installation.directory, "k/i.txt")];
   const signingKey = ["--signing-key", join(installation.directory, "k/s")];
   expectDocumented("JSON of key generate", await json("key", "generate", ...identity, ...signingKey));

@@ -99,11 +99,11 @@ describe("ids", () => {
     for (const [option, value, allowed] of [
       ["--limit", "0", "a whole number from 1 to 1000000"],
       ["--limit", "1e3", "a whole number"],
-      ["--status", "partail", "RUNNING, VERIFIED, PARTIAL, FAILED, INTERRUPTED\nhint: did you mean PARTIAL?"],
+      ["--status", "partail", "running, complete, partial, failed, interrupted\nhint: did you mean partial?"],
     ] as const) {
       const { exitCode, stdout, stderr } = await installation.run("list", `${option}=${value}`);
       expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
-      expect(stderr).toStartWith(`error: list: ${option} is "${value.toUpperCase()}"`.slice(0, 20));
+      expect(stderr).toStartWith(`error: list: ${option} is "${value}", `);
       expect(stderr).toContain(`expected `);
       expect(stderr).toContain(allowed);
     }
@@ -188,7 +188,7 @@ describe("stdout that is read slowly, closed early or cannot be written", () => 
     const refused = await readSlowly("stderr", unknown, { PG321_CONFIG: installation.configFile });
     expect(refused.code).toBe(2);
     expect(refused.text.length).toBeGreaterThan(100_000);
-    expect(refused.text).toMatch(/INTERRUPTED\n$/);
+    expect(refused.text).toMatch(/interrupted\n$/);
   });
 
   test("a reader that closes the pipe early is not an error", async () => {

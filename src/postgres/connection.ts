@@ -1,11 +1,10 @@
 import { existsSync } from "node:fs";
-import { connect as connectSocket, Socket } from "node:net";
+import type { Socket } from "node:net";
 import { join } from "node:path";
 import type { Options, Sql } from "postgres";
 import postgres from "postgres";
-import { deadline, unlessAborted } from "../base/abort.ts";
-import { systemClock } from "../base/clock.ts";
 import { Pg321Error } from "../base/errors.ts";
+import { onlyOnce, openSocket } from "../base/network/one-socket.ts";
 import { homeDirectory, userName } from "../base/process/become-user.ts";
 import { Secret } from "../base/secret.ts";
 import type { ServerConfig } from "../config/config.ts";
@@ -163,7 +162,7 @@ async function optionsOf(
   return {
     host,
     port: endpoint.port,
-    socket: onlyOnce(() => openSocket(endpoint, host)),
+    socket: onlyOnce(() => openSocket({ host, port: endpoint.port }, endpoint.connect_timeout_ms)),
     user: endpoint.user,
     password: async () => (await passwordFor(endpoint, host)) ?? "",
     database: endpoint.database,
@@ -185,45 +184,4 @@ export async function passwordFor(endpoint: Endpoint, host: string): Promise<str
   // For its default socket directories libpq looks up "localhost".
   const hosts = SOCKET_DIRS.includes(host) ? [host, "localhost"] : [host];
   return passwordOfFile(join(homeDirectory(), ".pgpass"), { hosts, port, database, user });
-}
-
-/**
- * By itself the package reconnects at once and for ever if a server accepts a connection and closes it before it
- * answers; and after a lost connection it would continue in a session without our search_path.
- */
-function onlyOnce(open: () => Promise<Socket>): () => Promise<Socket> {
-  let isFirst = true;
-  return async () => {
-    if (isFirst) {
-      isFirst = false;
-      return open();
-    }
-    const socket = new Socket();
-    // Not thrown here, because the package would then keep every later query waiting.
-    setImmediate(() => socket.destroy(coded("CONNECTION_CLOSED", "the server closed the connection")));
-    return socket;
-  };
-}
-
-function coded(code: string, message: string): Error {
-  return Object.assign(new Error(message), { code });
-}
-
-/** Resolves once it is connected. */
-export async function openSocket({ port, connect_timeout_ms }: Endpoint, host: string): Promise<Socket> {
-  const at = host.startsWith("/") ? { path: `${host}/.s.PGSQL.${port}` } : { host, port };
-  const late = () => coded("CONNECT_TIMEOUT", "no connection within connect_timeout");
-  using time = deadline({ clock: systemClock, durationMs: connect_timeout_ms }, late);
-  const socket = connectSocket(at);
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  socket.once("error", reject);
-  socket.once("connect", resolve);
-  try {
-    await unlessAborted(promise, time.signal);
-  } catch (error) {
-    socket.destroy();
-    throw error;
-  }
-  // The package takes the name to check in the server's certificate from here.
-  return Object.assign(socket, { host, port });
 }

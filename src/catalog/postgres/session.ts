@@ -1,8 +1,9 @@
-import { connect as connectSocket, Socket } from "node:net";
+import type { Socket } from "node:net";
 import type { Options, Sql } from "postgres";
 import postgres from "postgres";
 import { deadline, unlessAborted } from "../../base/abort.ts";
 import { systemClock } from "../../base/clock.ts";
+import { coded, onlyOnce, openSocket } from "../../base/network/one-socket.ts";
 import { userName } from "../../base/process/become-user.ts";
 import type { CatalogHost, CatalogUrl } from "../../config/catalog-url.ts";
 import type { Row } from "../sqlite/tables.ts";
@@ -110,7 +111,9 @@ async function optionsOf(
   const { user = userName(), password, database, connect_timeout_ms } = url;
   return {
     ...at,
-    socket: onlyOnce(() => openSocket(at, connect_timeout_ms)),
+    socket: onlyOnce(async () =>
+      (await openSocket(at, connect_timeout_ms)).setKeepAlive(true, KEEP_ALIVE_MS),
+    ),
     user,
     password: password?.reveal() ?? "",
     database,
@@ -125,42 +128,4 @@ async function optionsOf(
     connection: { application_name: APPLICATION },
     onnotice: () => {},
   };
-}
-
-/** By itself the package would continue in a new session, outside the transaction. */
-function onlyOnce(open: () => Promise<Socket>): () => Promise<Socket> {
-  let isFirst = true;
-  return async () => {
-    if (isFirst) {
-      isFirst = false;
-      return open();
-    }
-    const socket = new Socket();
-    // Not thrown here, because the package would then keep every later query waiting.
-    setImmediate(() => socket.destroy(coded("CONNECTION_CLOSED", "the server closed the connection")));
-    return socket;
-  };
-}
-
-/** Resolves once it is connected. */
-async function openSocket({ host, port }: CatalogHost, limitMs: number): Promise<Socket> {
-  const late = () => coded("CONNECT_TIMEOUT", "no connection within connect_timeout");
-  using time = deadline({ clock: systemClock, durationMs: limitMs }, late);
-  const socket = connectSocket(host.startsWith("/") ? { path: `${host}/.s.PGSQL.${port}` } : { host, port });
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  socket.once("error", reject);
-  socket.once("connect", resolve);
-  try {
-    await unlessAborted(promise, time.signal);
-  } catch (error) {
-    socket.destroy();
-    throw error;
-  }
-  socket.setKeepAlive(true, KEEP_ALIVE_MS);
-  // The package takes the name to check in the server's certificate from here.
-  return Object.assign(socket, { host, port });
-}
-
-function coded(code: string, message: string): Error {
-  return Object.assign(new Error(message), { code });
 }

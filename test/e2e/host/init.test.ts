@@ -54,6 +54,12 @@ const installed = async (...words: string[]) => {
 };
 const leftIn = async (path: string) => (await readdir(path, { recursive: true }).catch(() => [])).sort();
 
+/** The options for a bucket, with the secret key in a file. */
+const bucketWords = (bucket: string) => [
+  ...["--bucket", bucket, "--provider", "ceph", "--endpoint", s3.endpoint],
+  ...["--access-key-id", s3.access_key_id, "--secret-access-key-file", join(outside, "secret")],
+];
+
 test("questions lead from nothing to a backup that was restored; a bad answer is asked again", async () => {
   const terminal = onTerminal(["init", "--directory", directory]);
   const answer = async (question: RegExp, text: string) => {
@@ -87,12 +93,8 @@ test("questions lead from nothing to a backup that was restored; a bad answer is
 test("without questions: the bucket is tried, and nothing of the trial stays", async () => {
   const bucket = await s3.makeBucket();
   await writeFile(join(outside, "secret"), `${s3.secret_access_key}\n`);
-  const bucketWords = [
-    ...["--bucket", bucket, "--provider", "ceph", "--endpoint", s3.endpoint],
-    ...["--access-key-id", s3.access_key_id, "--secret-access-key-file", join(outside, "secret")],
-  ];
   const words = ["--yes", "--server", address, "--create-role-as", superuser, "--schedule", "@hourly"];
-  const ended = await init(...words, ...bucketWords);
+  const ended = await init(...words, ...bucketWords(bucket));
   expect(ended).toMatchObject({ exitCode: 0 });
   expect(ended.stdout).toContain(`bucket "${bucket}": an object was written, read and removed`);
   const { backups } = await installed("list");
@@ -112,19 +114,8 @@ test("a key that may not delete is taken, and the object that stays is named", a
   await deny(s3, bucket, "s3:DeleteObject", "s3:DeleteObjectVersion");
   await writeFile(join(outside, "secret"), s3.secret_access_key);
   const { exitCode, stdout } = await init(
-    ...[
-      "--yes",
-      "--server",
-      address,
-      "--create-role-as",
-      superuser,
-      "--bucket",
-      bucket,
-      "--provider",
-      "ceph",
-    ],
-    ...["--endpoint", s3.endpoint, "--access-key-id", s3.access_key_id],
-    ...["--secret-access-key-file", join(outside, "secret")],
+    ...["--yes", "--server", address, "--create-role-as", superuser],
+    ...bucketWords(bucket),
   );
   expect({ exitCode, stdout }).toMatchObject({ exitCode: 0 });
   expect(stdout).toMatch(/may not delete objects[^\n]*init\/probe-[0-9a-f-]+ stays there/);
@@ -138,19 +129,8 @@ test("a refused answer ends it without questions, and leaves neither config nor 
   await writeFile(join(outside, "secret"), "wrong");
   const bucket = await s3.makeBucket();
   const wrong = await init(
-    ...[
-      "--yes",
-      "--server",
-      address,
-      "--create-role-as",
-      superuser,
-      "--bucket",
-      bucket,
-      "--provider",
-      "ceph",
-    ],
-    ...["--endpoint", s3.endpoint, "--access-key-id", s3.access_key_id],
-    ...["--secret-access-key-file", join(outside, "secret")],
+    ...["--yes", "--server", address, "--create-role-as", superuser],
+    ...bucketWords(bucket),
   );
   expect(wrong.exitCode).toBe(13);
   expect(wrong.stderr).toContain("the bucket cannot be used");

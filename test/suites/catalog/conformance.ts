@@ -13,6 +13,7 @@ import { removed, retainedGlobals } from "./removal.ts";
 import { restoreTests } from "./restore-tests.ts";
 import { ruleMarks } from "./rule-marks.ts";
 import { scratchDatabases } from "./scratch-databases.ts";
+import { usage } from "./usage.ts";
 
 /** A catalog that is empty at first, and that can be reopened to see what was stored. */
 export interface CatalogFixture extends AsyncDisposable {
@@ -57,6 +58,7 @@ export function catalogConformance(name: string, makeFixture: () => Promise<Cata
     describe("recovery kits", () => recoveryKits(use, reopen));
     describe("probes of immutability", () => lockProbes(use, reopen));
     describe("marks of 3-2-1-1-0", () => ruleMarks(use, reopen));
+    describe("usage", () => usage(use));
     describe("history", () => history(use));
   });
 }

@@ -24,6 +24,7 @@ const TABLES: Readonly<Record<string, string>> = {
   encryption: "Encryption to one or more public keys.",
   compression: "Compression of the dumps.",
   catalog: "The records of backups, copies and runs.",
+  fleet: "This host among those with the same catalog.",
   dump: "Limits that protect the production server from its own backup.",
   guard: "Copies that no keep rule may delete.",
   rule: "What the 3-2-1-1-0 rule demands of each database's newest good backup.",

@@ -35,6 +35,8 @@ export const TABLE_OF_CONTENTS_BYTES_MAX = 512 * MIB;
 export const STDERR_TAIL_BYTES = 4 * KIB;
 /** A lease expires if it is not renewed for this long; it is renewed four times in that time. */
 export const LEASE_MS = MINUTE_MS;
+/** How often a daemon records in the catalog that it is alive. */
+export const HEARTBEAT_MS = MINUTE_MS;
 /**
  * An expired lease whose holder cannot be seen is watched this long, and checked this often, before it is taken over.
  */

@@ -3,6 +3,7 @@ import type { Fate } from "../base/process/identity.ts";
 import type { RunJob } from "../config/config.ts";
 import type { ClockRecords } from "./clock-records.ts";
 import type { HostExports } from "./host-exports.ts";
+import type { Hosts } from "./hosts.ts";
 import type { Identities } from "./identities.ts";
 import type { LockProbes } from "./lock-probes.ts";
 import type { BackupOutline, EmptyBackup, OutlineFilter, PlacedCopy } from "./outlines.ts";
@@ -58,6 +59,8 @@ export interface BackupFilter {
   server?: string;
   database?: string;
   kind?: BackupKind;
+  /** The host that made it. */
+  host?: string;
   status?: readonly BackupStatus[];
   run_id?: string;
   /** Only backups that began at this time or before. */
@@ -83,6 +86,7 @@ export interface Catalog extends AsyncDisposable {
   readonly overview: Overview;
   readonly clockRecords: ClockRecords;
   readonly hostExports: HostExports;
+  readonly hosts: Hosts;
   readonly recoveryKits: RecoveryKits;
   readonly identities: Identities;
   readonly lockProbes: LockProbes;

@@ -78,6 +78,8 @@ export interface BackupRecord {
   unreadable: string | null;
   /** JSON: the hooks that ran around it (`HookRuns` of `jobs/backup/hook-runs.ts`); null: none. */
   hooks: string | null;
+  /** The host of the fleet that made it (`[fleet] host`); null: from before hosts were recorded, or adopted. */
+  host: string | null;
 }
 
 export interface CopyRecord {

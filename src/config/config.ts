@@ -32,6 +32,12 @@ export type CatalogConfig =
   /** `parseCatalogUrl` accepts it. */
   | { type: "postgres"; url: Secret };
 
+/** Several hosts with one catalog. */
+export interface FleetConfig {
+  /** The name of this host among those with the same catalog. */
+  host: string;
+}
+
 /**
  * The config after loading: every value is resolved (environment, file, credential), every default is filled in, and
  * every amount is in the unit at the end of its name. Keys are those of the TOML file, in the order in which
@@ -54,6 +60,7 @@ export interface Config {
   encryption: EncryptionConfig;
   compression: CompressionConfig;
   catalog: CatalogConfig;
+  fleet: FleetConfig;
   dump: DumpConfig;
   guard: GuardConfig;
   rule: RuleConfig;

@@ -55,7 +55,7 @@ describe("describeConfig", () => {
     const config = await loadToml(TOML);
     expect(keysOf(describeConfig(config))).toEqual(keysOf(config));
     const tables =
-      "server database storage encryption compression catalog dump guard rule cleanup verify schedule restore_test http notify";
+      "server database storage encryption compression catalog fleet dump guard rule cleanup verify schedule restore_test http notify";
     const keys = `file checksum timezone state_dir temp_dir ${tables} warnings`;
     expect(Object.keys(describeConfig(config)).join(" ")).toBe(keys);
   });

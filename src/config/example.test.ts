@@ -175,6 +175,7 @@ describe("config.example.toml", () => {
     ["[encryption]", "encryption", ["[encryption]", "qqqqqq = 1"]],
     ["[compression]", "compression", ["[compression]", "qqqqqq = 1"]],
     ["[catalog]", "catalog", ["[catalog]", "qqqqqq = 1"]],
+    ["[fleet]", "fleet", ["[fleet]", "qqqqqq = 1"]],
     ["[dump]", "dump", ["[dump]", "qqqqqq = 1"]],
     ["[guard]", "guard", ["[guard]", "qqqqqq = 1"]],
     ["[rule]", "rule", ["[rule]", "qqqqqq = 1"]],

@@ -8,15 +8,20 @@ import { ConfigError, problemText } from "../config/problems.ts";
 import { missingReadableFiles, missingWritablePaths, readOnlyPaths } from "../install/writable-paths.ts";
 import { REFUSAL_HINT, refusalText } from "./reload-verdict.ts";
 
-/** Throws code `usage` if a new config has another catalog: the records of running runs are in the old one. */
+/**
+ * Throws code `usage` if a new config has another catalog or another name of this host: the records of running runs are
+ * in the old catalog, and the daemon's lease is under the old name.
+ */
 export function refuseFixedChange(before: Config, after: Config): void {
-  const text = catalogText(after.catalog);
-  if (isSameCatalog(before.catalog, after.catalog)) return;
-  throw new Pg321Error(
-    "usage",
-    `${after.file}: the catalog cannot be changed (to ${text}) while the daemon runs`,
-    { hint: "restart the daemon: systemctl restart pg321" },
-  );
+  const refuse = (change: string) => {
+    throw new Pg321Error("usage", `${after.file}: ${change} while the daemon runs`, {
+      hint: "restart the daemon: systemctl restart pg321",
+    });
+  };
+  if (!isSameCatalog(before.catalog, after.catalog))
+    refuse(`the catalog cannot be changed (to ${catalogText(after.catalog)})`);
+  if (before.fleet.host !== after.fleet.host)
+    refuse(`fleet.host cannot be changed (from ${before.fleet.host} to ${after.fleet.host})`);
 }
 
 function isSameCatalog(before: CatalogConfig, after: CatalogConfig): boolean {

@@ -272,7 +272,7 @@ async function lookAtNotifiers(options: DoctorOptions, installation: string): Pr
   }
   const found = notify.map((one) =>
     look({ area: "notify", subject: one.name, code: "storage" }, options, (signal) =>
-      lookAtNotifier(one, { ...options, installation }, signal),
+      lookAtNotifier(one, { ...options, host: options.config.fleet.host, installation }, signal),
     ),
   );
   return (await Promise.all(found)).flat();

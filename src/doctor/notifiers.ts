@@ -1,4 +1,3 @@
-import { hostname } from "node:os";
 import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import type { NotifyConfig } from "../config/config.ts";
@@ -12,6 +11,8 @@ export interface NotifierOptions {
   clock: Clock;
   /** Whether a test notice is sent. */
   sendsTest: boolean;
+  /** The name of this host. */
+  host: string;
   /** Empty if there is none yet. */
   installation: string;
 }
@@ -19,7 +20,7 @@ export interface NotifierOptions {
 /** Sends a test notice, or only connects. */
 export async function lookAtNotifier(
   config: NotifyConfig,
-  { clock, sendsTest, installation }: NotifierOptions,
+  { clock, sendsTest, host, installation }: NotifierOptions,
   signal: AbortSignal,
 ): Promise<Seen[]> {
   const { type, min_level } = config;
@@ -30,7 +31,7 @@ export async function lookAtNotifier(
       const end = type === "command" ? "the program can be executed" : "the receiver accepts connections";
       return [ok(`${about}; ${end}, nothing was sent (pg321 doctor --notify sends a test)`)];
     }
-    await sendNotice(config, testNotice({ clock, host: hostname(), installation }), { clock, signal });
+    await sendNotice(config, testNotice({ clock, host, installation }), { clock, signal });
     return [ok(`${about}; a test notice was delivered`)];
   } catch (error) {
     signal.throwIfAborted();

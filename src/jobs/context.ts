@@ -1,4 +1,3 @@
-import { hostname } from "node:os";
 import type { DeliveryContext } from "../alerts/alert-context.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
@@ -63,7 +62,7 @@ export async function openContext(options: ContextOptions): Promise<JobContext> 
     log,
     clock,
     signal,
-    host: hostname(),
+    host: config.fleet.host,
     pid: process.pid,
     progress,
     [Symbol.asyncDispose]: () => all.disposeAsync(),

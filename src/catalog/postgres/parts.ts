@@ -1,5 +1,6 @@
 import type { ClockRecords } from "../clock-records.ts";
 import type { HostExports } from "../host-exports.ts";
+import type { Hosts } from "../hosts.ts";
 import type { Identities } from "../identities.ts";
 import type { LockProbes } from "../lock-probes.ts";
 import type { Overview } from "../overview.ts";
@@ -10,6 +11,7 @@ import type { ScratchDatabases } from "../scratch-databases.ts";
 import type { Usage } from "../usage.ts";
 import type { Verification } from "../verification.ts";
 import { PostgresClockRecords } from "./clock-records.ts";
+import { PostgresHosts } from "./fleet/hosts.ts";
 import { PostgresHostExports } from "./host-exports.ts";
 import { PostgresIdentities } from "./identities.ts";
 import { PostgresOverview } from "./overview.ts";
@@ -27,6 +29,7 @@ export class PostgresParts {
   readonly overview: Overview;
   readonly clockRecords: ClockRecords;
   readonly hostExports: HostExports;
+  readonly hosts: Hosts;
   readonly identities: Identities;
   readonly lockProbes: LockProbes;
   readonly recoveryKits: RecoveryKits;
@@ -40,6 +43,7 @@ export class PostgresParts {
     this.overview = new PostgresOverview(transact);
     this.clockRecords = new PostgresClockRecords(transact);
     this.hostExports = new PostgresHostExports(transact);
+    this.hosts = new PostgresHosts(transact);
     this.identities = new PostgresIdentities(transact);
     this.lockProbes = new PostgresLockProbes(transact);
     this.recoveryKits = new PostgresRecoveryKits(transact);

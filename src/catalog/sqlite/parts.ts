@@ -1,6 +1,7 @@
 import type { Database } from "bun:sqlite";
 import type { ClockRecords } from "../clock-records.ts";
 import type { HostExports } from "../host-exports.ts";
+import type { Hosts } from "../hosts.ts";
 import type { Identities } from "../identities.ts";
 import type { LockProbes } from "../lock-probes.ts";
 import type { Overview } from "../overview.ts";
@@ -12,6 +13,7 @@ import type { Usage } from "../usage.ts";
 import type { Verification } from "../verification.ts";
 import type { Do } from "./busy.ts";
 import { SqliteClockRecords } from "./clock-records.ts";
+import { SqliteHosts } from "./fleet/hosts.ts";
 import { SqliteHostExports } from "./host-exports.ts";
 import { SqliteIdentities } from "./identities.ts";
 import { SqliteOverview } from "./overview.ts";
@@ -28,6 +30,7 @@ export class SqliteParts {
   readonly overview: Overview;
   readonly clockRecords: ClockRecords;
   readonly hostExports: HostExports;
+  readonly hosts: Hosts;
   readonly identities: Identities;
   readonly lockProbes: LockProbes;
   readonly recoveryKits: RecoveryKits;
@@ -41,6 +44,7 @@ export class SqliteParts {
     this.overview = new SqliteOverview(database, whileFree);
     this.clockRecords = new SqliteClockRecords(database, whileFree);
     this.hostExports = new SqliteHostExports(database, whileFree);
+    this.hosts = new SqliteHosts(database, whileFree);
     this.identities = new SqliteIdentities(database, whileFree);
     this.lockProbes = new SqliteLockProbes(database, whileFree);
     this.recoveryKits = new SqliteRecoveryKits(database, whileFree);

@@ -61,8 +61,8 @@ const COPY_IN = `EXISTS (
 
 /** The conditions of a filter for backups. */
 export function thoseOf(filter: BackupFilter) {
-  const { server, database, kind, run_id, status, startedBy, startedAfter, startedFrom, copy } = filter;
-  const { where, values } = equalTo({ server, database, kind, run_id });
+  const { server, database, kind, run_id, host, status, startedBy, startedAfter, startedFrom, copy } = filter;
+  const { where, values } = equalTo({ server, database, kind, run_id, host });
   const add = (condition: string, name: string, value: string | undefined) => {
     if (value === undefined) return;
     where.push(condition);

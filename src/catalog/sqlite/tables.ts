@@ -1,3 +1,4 @@
+import type { HostRecord } from "../hosts.ts";
 import type {
   AlertRecord,
   BackupRecord,
@@ -14,14 +15,14 @@ export type Binding = string | number | null;
 export type Row = Record<string, Binding>;
 
 /**
- * How a kind of record is stored: one column for each field. `json` names the column with JSON text, `flag` the one
- * with a boolean kept as 0 or 1.
+ * How a kind of record is stored: one column for each field. `json` names the column with JSON text, or all of them, `flag`
+ * the one with a boolean kept as 0 or 1.
  */
 export interface Table<R> {
   readonly name: string;
   /** An object instead of a list, so that the compiler keeps it equal to the record. */
   readonly columns: { readonly [K in keyof Required<R>]: true };
-  readonly json?: keyof R & string;
+  readonly json?: (keyof R & string) | readonly (keyof R & string)[];
   readonly flag?: keyof R & string;
 }
 
@@ -56,6 +57,7 @@ export const BACKUPS: Table<BackupRecord> = {
     recipients: true,
     unreadable: true,
     hooks: true,
+    host: true,
     facts: true,
   },
 };
@@ -218,6 +220,23 @@ export const LEASES: Table<LeaseHolder> = {
   },
 };
 
+export const HOSTS: Table<HostRecord> = {
+  name: "hosts",
+  json: ["storages", "servers", "next_runs", "problems"],
+  columns: {
+    host: true,
+    version: true,
+    pid: true,
+    started_at: true,
+    heartbeat_at: true,
+    stopped_at: true,
+    storages: true,
+    servers: true,
+    next_runs: true,
+    problems: true,
+  },
+};
+
 /** The columns of a whole or partial record, ready to bind. */
 export function toRow<R extends object>(table: Table<R>, record: Partial<R>): Row {
   const row: Row = {};
@@ -225,15 +244,26 @@ export function toRow<R extends object>(table: Table<R>, record: Partial<R>): Ro
     const value = record[column];
     if (value === undefined) continue;
     if (column === table.flag) row[column] = Number(value);
-    else row[column] = column === table.json && value !== null ? JSON.stringify(value) : (value as Binding);
+    else row[column] = isJson(table, column) && value !== null ? JSON.stringify(value) : (value as Binding);
   }
   return row;
 }
 
 export function fromRow<R extends object>(table: Table<R>, row: Row): R {
-  const text = table.json === undefined ? null : row[table.json];
-  const record: Record<string, unknown> =
-    typeof text === "string" ? { ...row, [String(table.json)]: JSON.parse(text) } : row;
+  const record: Record<string, unknown> = { ...row };
+  for (const column of jsonColumns(table)) {
+    const text = row[column];
+    if (typeof text === "string") record[column] = JSON.parse(text);
+  }
   if (table.flag !== undefined) record[table.flag] = row[table.flag] === 1;
   return record as R;
+}
+
+function jsonColumns<R>({ json }: Table<R>): readonly string[] {
+  if (json === undefined) return [];
+  return typeof json === "string" ? [json] : json;
+}
+
+function isJson<R>(table: Table<R>, column: string): boolean {
+  return jsonColumns(table).includes(column);
 }

@@ -1,4 +1,3 @@
-import { hostname } from "node:os";
 import { plural } from "../../base/text/amounts.ts";
 import { isEndedByHand } from "../../base/text/states.ts";
 import { visibleData } from "../../base/text/visible.ts";
@@ -65,7 +64,7 @@ export const command: Command = {
         output.print(removed.length === 0 ? "no removed backups" : removedText(visibleData(removed), output));
       return 0;
     }
-    const found = await listBackups({ catalog, clock, config, host: hostname() }, wanted);
+    const found = await listBackups({ catalog, clock, config, host: config.fleet.host }, wanted);
     if (found.length === 0) await refuseUnknown(names, { catalog, clock, config });
     const rows = found.filter(({ backup }) => status === undefined || backup.status === status);
     if (isSet(args, "json")) output.print(jsonText({ backups: rows.map(backupJson) }));

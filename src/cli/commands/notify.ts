@@ -1,4 +1,3 @@
-import { hostname } from "node:os";
 import { newDelivery } from "../../alerts/notices.ts";
 import { EXIT_CODES, messageOf, Pg321Error } from "../../base/errors.ts";
 import { closest } from "../../base/text/suggest.ts";
@@ -36,7 +35,9 @@ export const command: Command = {
     const chosen = chosenNotifiers(config, names);
     await using catalog = await catalogOf(config, invocation);
     const installation = (await catalog?.installation()) ?? "";
-    const results = await Promise.all(chosen.map((notifier) => tried(notifier, installation, invocation)));
+    const results = await Promise.all(
+      chosen.map((notifier) => tried(notifier, { host: config.fleet.host, installation }, invocation)),
+    );
     if (catalog) await record(catalog, results, invocation);
     const shown = results.map(({ notifier: { name, type }, error }) => ({
       name,
@@ -84,10 +85,10 @@ async function catalogOf(config: Config, { clock, log }: Invocation): Promise<Ca
 
 async function tried(
   notifier: NotifyConfig,
-  installation: string,
+  sender: { host: string; installation: string },
   { clock, signal }: Invocation,
 ): Promise<Result> {
-  const notice = testNotice({ clock, host: hostname(), installation });
+  const notice = testNotice({ clock, ...sender });
   try {
     await sendNotice(notifier, notice, { clock, signal });
     return { notifier, notice, error: null };

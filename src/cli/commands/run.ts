@@ -1,9 +1,9 @@
-import { hostname } from "node:os";
 import { EXIT_CODES } from "../../base/errors.ts";
 import { openCatalog } from "../../catalog/open.ts";
 import { configPath, loadConfig, processSource } from "../../config/load.ts";
 import { Daemon } from "../../daemon/daemon.ts";
 import { holdDaemonLease } from "../../daemon/daemon-lease.ts";
+import { Heartbeat } from "../../daemon/heartbeat.ts";
 import { askForReload, verdictTeller } from "../../daemon/reload-verdict.ts";
 import { notifierAt, watchdogPauseMs } from "../../daemon/systemd.ts";
 import { HttpEndpoint } from "../../http/endpoint.ts";
@@ -48,7 +48,7 @@ export const command: Command = {
     process.on("SIGHUP", () => reloads.dispatchEvent(new Event("reload")));
     const notify = await notifierAt(env["NOTIFY_SOCKET"]);
     const config = await commandConfig(invocation);
-    const self = { host: hostname(), pid: process.pid };
+    const self = { host: config.fleet.host, pid: process.pid };
     await using catalog = await openCatalog(config.catalog, { clock, log });
     await using lease = await holdDaemonLease(catalog, self, {
       clock,
@@ -81,6 +81,7 @@ export const command: Command = {
     const endpoint = new HttpEndpoint({ live: daemon, log, clock });
     await endpoint.open(config);
     reloads.addEventListener("reload", () => void daemon.reload());
+    await using _beating = await Heartbeat.start({ live: daemon, catalog, lease, clock, log });
     log.info("started", { config_file: config.file, pid: process.pid });
     const running = daemon.run(signal).finally(() => endpoint.close());
     if (isAskedEarly) void daemon.reload();

@@ -1,4 +1,3 @@
-import { hostname } from "node:os";
 import { plural } from "../../base/text/amounts.ts";
 import { isEndedByHand } from "../../base/text/states.ts";
 import { visibleData, visibleLines } from "../../base/text/visible.ts";
@@ -39,7 +38,7 @@ export const command: Command = {
     const config = await commandConfig(invocation, { setsAside: true });
     await using catalog = await openCatalog(config.catalog, { clock, log });
     const backup = await findBackup({ catalog, clock }, args.positionals[0] ?? "");
-    const found = await listed({ catalog, clock, config, host: hostname() }, backup);
+    const found = await listed({ catalog, clock, config, host: config.fleet.host }, backup);
     const { stderr_tail, manifest, facts } = backup;
     const [test] = await catalog.restoreTests.list({ backup_id: backup.id, limit: 1 });
     if (isSet(args, "json")) {

@@ -1,4 +1,3 @@
-import { hostname } from "node:os";
 import { resolve } from "node:path";
 import { EXIT_CODES, Pg321Error } from "../../base/errors.ts";
 import { HOUR_MS } from "../../base/limits.ts";
@@ -152,5 +151,5 @@ async function fromCatalog(config: Config, { clock, log }: Invocation): Promise<
   const storages: Storage[] = [];
   for (const storage of config.storage) storages.push(opened.use(await openStorage(storage, { log, clock })));
   const installation = (await catalog.installation()) ?? "";
-  return await statusReport({ catalog, config, storages, clock, host: hostname(), installation });
+  return await statusReport({ catalog, config, storages, clock, host: config.fleet.host, installation });
 }

@@ -9,6 +9,7 @@ import { cleanupSchema } from "./cleanup.ts";
 import { compressionSchema } from "./compression.ts";
 import { dumpSchema } from "./dump.ts";
 import { encryptionSchema } from "./encryption.ts";
+import { fleetSchema } from "./fleet.ts";
 import { guardSchema } from "./guard.ts";
 import { httpSchema } from "./http.ts";
 import { absolutePath, choice, leaf } from "./leaf.ts";
@@ -56,6 +57,7 @@ export const configSchema = v.pipe(
     encryption: v.optional(encryptionSchema, {}),
     compression: v.optional(compressionSchema, {}),
     catalog: v.optional(catalog, {}),
+    fleet: v.optional(fleetSchema, {}),
     dump: v.optional(dumpSchema, {}),
     guard: v.optional(guardSchema, {}),
     rule: v.optional(ruleSchema, {}),
@@ -104,6 +106,7 @@ export const configSchema = v.pipe(
         given.catalog.url === undefined
           ? { type: "sqlite", path: given.catalog.path ?? join(given.state_dir, "catalog.db") }
           : { type: "postgres", url: given.catalog.url },
+      fleet: given.fleet,
       dump: given.dump,
       guard: given.guard,
       rule: given.rule,

@@ -17,7 +17,7 @@ import { storageNamed } from "../storages.ts";
 
 /** Writes the record of a backup that begins now. */
 export async function recordStart(
-  { catalog, clock, config, installation }: JobContext,
+  { catalog, clock, config, installation, host }: JobContext,
   runId: string,
   server: string,
   database: string,
@@ -56,6 +56,7 @@ export async function recordStart(
     hold_reason: null,
     unreadable: null,
     hooks: null,
+    host,
     recipients: isSealed ? config.encryption.recipients.join(" ") : null,
     facts: null,
   };

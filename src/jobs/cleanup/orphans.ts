@@ -182,6 +182,7 @@ function recordOf(manifest: Manifest, text: string): BackupRecord {
     recipients: null,
     unreadable: null,
     hooks: null,
+    host: null,
     facts: null,
   };
 }

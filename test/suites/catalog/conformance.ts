@@ -4,6 +4,7 @@ import type { BackupRecord, CopyRecord, RunRecord } from "../../../src/catalog/r
 import { alerts, deliveries } from "./alerts.ts";
 import { filters } from "./filters.ts";
 import { history } from "./history.ts";
+import { hosts } from "./hosts.ts";
 import { leases } from "./leases.ts";
 import { lockProbes } from "./lock-probes.ts";
 import { outlines, pagesOfCopies } from "./pages.ts";
@@ -52,6 +53,7 @@ export function catalogConformance(name: string, makeFixture: () => Promise<Cata
     describe("runs", () => runs(use, reopen));
     describe("alerts", () => alerts(use, reopen));
     describe("deliveries", () => deliveries(use, reopen));
+    describe("hosts", () => hosts(use, reopen));
     describe("leases", () => leases(use, reopen));
     describe("restore tests", () => restoreTests(use, reopen));
     describe("scratch databases", () => scratchDatabases(use, reopen));

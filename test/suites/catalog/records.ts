@@ -36,6 +36,7 @@ export function backupRecord(change: Partial<BackupRecord> = {}): BackupRecord {
     recipients: null,
     unreadable: null,
     hooks: null,
+    host: null,
     facts: null,
     ...change,
   };

@@ -266,8 +266,28 @@ const TABLES = `
     created_at TEXT NOT NULL
   );`;
 
+const FLEET = `
+  CREATE TABLE hosts (
+    host TEXT PRIMARY KEY,
+    version TEXT NOT NULL,
+    pid bigint NOT NULL,
+    started_at TEXT NOT NULL,
+    heartbeat_at TEXT NOT NULL,
+    stopped_at TEXT,
+    storages TEXT NOT NULL,
+    servers TEXT NOT NULL,
+    next_runs TEXT NOT NULL,
+    problems TEXT NOT NULL
+  );
+  CREATE INDEX runs_by_host ON runs (host, job, started_at, id);
+  ALTER TABLE backups ADD COLUMN host TEXT;
+  CREATE INDEX backups_by_host ON backups (host, started_at, id) WHERE host IS NOT NULL;
+`;
+
 /**
  * The schema's history: entry N takes a catalog from version N to N + 1. A released entry is never edited; a change is
  * a new entry at the end, and one in `sqlite/migration/migrations.ts`.
  */
-export const MIGRATIONS: readonly string[] = [`${TABLES}${TOTALS}`.replace(/\bTEXT\b/g, TEXT)];
+export const MIGRATIONS: readonly string[] = [`${TABLES}${TOTALS}`, FLEET].map((sql) =>
+  sql.replace(/\bTEXT\b/g, TEXT),
+);

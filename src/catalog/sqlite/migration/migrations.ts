@@ -205,4 +205,21 @@ export const MIGRATIONS: readonly string[] = [
           AND one.month <= strftime('%Y-%m', 'now', '-36 months'));
   END;
   `,
+  `
+  CREATE TABLE hosts (
+    host TEXT PRIMARY KEY,
+    version TEXT NOT NULL,
+    pid INTEGER NOT NULL,
+    started_at TEXT NOT NULL,
+    heartbeat_at TEXT NOT NULL,
+    stopped_at TEXT,
+    storages TEXT NOT NULL,
+    servers TEXT NOT NULL,
+    next_runs TEXT NOT NULL,
+    problems TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX runs_by_host ON runs (host, job, started_at, id);
+  ALTER TABLE backups ADD COLUMN host TEXT;
+  CREATE INDEX backups_by_host ON backups (host, started_at, id) WHERE host IS NOT NULL;
+  `,
 ];

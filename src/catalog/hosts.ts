@@ -1,0 +1,61 @@
+import type { RunRecord } from "./records.ts";
+
+/**
+ * A member of the fleet: a host whose daemon works, or worked, with this catalog. All times are those of
+ * `Catalog.leaseTime`, because the clocks of hosts may differ.
+ */
+export interface HostRecord {
+  /** `[fleet] host` of its config, by default the name of the machine. */
+  host: string;
+  /** The version of its program. */
+  version: string;
+  pid: number;
+  /** When its daemon started. */
+  started_at: string;
+  /** The last sign of life of its daemon. */
+  heartbeat_at: string;
+  /** When its daemon stopped in order; null: it works, or ended without a word. */
+  stopped_at: string | null;
+  /** The storages of its config. */
+  storages: HostStorage[];
+  /** The servers of its config, without their secrets. */
+  servers: HostServer[];
+  /** When its schedules are due next. */
+  next_runs: HostNextRun[];
+  /** The problems of its daemon, as `/health` names them. */
+  problems: string[];
+}
+
+export interface HostStorage {
+  name: string;
+  type: string;
+}
+
+export interface HostServer {
+  name: string;
+  /** `host:port`, or the path of a socket. */
+  at: string;
+}
+
+export interface HostNextRun {
+  schedule: string;
+  job: string;
+  at: string;
+}
+
+/** The hosts that share the catalog. Errors as those of `Catalog`. */
+export interface Hosts {
+  /** Inserts the host, or replaces its record; at the start of its daemon, and at each sign of life. */
+  put(record: HostRecord): Promise<void>;
+  /** Undefined if no daemon of that name ever worked with this catalog, or if the host was removed. */
+  one(host: string): Promise<HostRecord | undefined>;
+  /** In order of their names. */
+  all(): Promise<HostRecord[]>;
+  /**
+   * Removes the record of a host whose daemon has stopped, or has shown no sign of life after `silentSince`. False if it
+   * has, or if there is no such host. Nothing else is removed.
+   */
+  remove(host: string, silentSince: string): Promise<boolean>;
+  /** The newest run of each job on each host of `all`, in order of host and job; without those skipped. */
+  lastRuns(): Promise<RunRecord[]>;
+}

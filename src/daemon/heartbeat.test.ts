@@ -1,0 +1,108 @@
+import { expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { loadToml, MINIMAL } from "../../test/fixtures/config-file.ts";
+import { ManualClock } from "../../test/lab/manual-clock.ts";
+import { HEARTBEAT_MS } from "../base/limits.ts";
+import { silentLog } from "../base/log.ts";
+import { VERSION } from "../base/version.ts";
+import type { Catalog } from "../catalog/catalog.ts";
+import { openCatalog } from "../catalog/open.ts";
+import type { JobContext } from "../jobs/context.ts";
+import { Heartbeat, hostServer } from "./heartbeat.ts";
+
+interface Fixture extends AsyncDisposable {
+  catalog: Catalog;
+  clock: ManualClock;
+  lease: AbortController;
+  problems: string[];
+  warnings: string[];
+  start: () => Promise<Heartbeat>;
+}
+
+async function fixture(): Promise<Fixture> {
+  const directory = await mkdtemp(join(tmpdir(), "pg321-heartbeat-"));
+  const clock = new ManualClock(new Date("2026-11-23T00:00:00Z"));
+  const server = 'host = "db.example.com"\npassword = "hunter2"\n';
+  const config = await loadToml(
+    `state_dir = "${directory}"\n${MINIMAL.replace('name = "main"\n', `name = "main"\n${server}`)}[fleet]\nhost = "web1"\n`,
+  );
+  const catalog = await openCatalog(config.catalog, { clock });
+  const lease = new AbortController();
+  const problems: string[] = [];
+  const warnings: string[] = [];
+  const context = () => ({ config, host: config.fleet.host, pid: 42 }) as JobContext;
+  const log = { ...silentLog, warning: (message: string) => void warnings.push(message) };
+  const live = {
+    context,
+    nextRuns: () => new Map([["backup", new Date("2026-11-23T02:00:00Z")]]),
+    problems: async () => problems,
+  };
+  return {
+    ...{ catalog, clock, lease, problems, warnings },
+    start: () => Heartbeat.start({ live, catalog, lease, clock, log }),
+    async [Symbol.asyncDispose]() {
+      await catalog[Symbol.asyncDispose]();
+      await rm(directory, { recursive: true });
+    },
+  };
+}
+
+test("a daemon records its host at its start, every minute, and that it has stopped", async () => {
+  await using at = await fixture();
+  const { catalog, clock, problems } = at;
+  const heartbeat = await at.start();
+  const first = await catalog.hosts.one("web1");
+  expect(first).toEqual({
+    ...{ host: "web1", version: VERSION, pid: 42 },
+    ...{ started_at: "2026-11-23T00:00:00.000Z", heartbeat_at: "2026-11-23T00:00:00.000Z", stopped_at: null },
+    storages: [{ name: "disk", type: "local" }],
+    servers: [{ name: "main", at: "db.example.com:5432" }],
+    next_runs: [{ schedule: "backup", job: "backup", at: "2026-11-23T02:00:00.000Z" }],
+    problems: [],
+  });
+  problems.push("the catalog cannot be written: the disk is full");
+  await clock.advance(2 * HEARTBEAT_MS);
+  expect(await catalog.hosts.all()).toMatchObject([
+    { started_at: "2026-11-23T00:00:00.000Z", heartbeat_at: "2026-11-23T00:02:00.000Z", problems },
+  ]);
+  await clock.advance(HEARTBEAT_MS / 2);
+  await heartbeat[Symbol.asyncDispose]();
+  const at230 = "2026-11-23T00:02:30.000Z";
+  expect(await catalog.hosts.all()).toMatchObject([{ heartbeat_at: at230, stopped_at: at230, problems: [] }]);
+  await clock.advance(10 * HEARTBEAT_MS);
+  expect((await catalog.hosts.one("web1"))?.heartbeat_at).toBe(at230);
+});
+
+test("a daemon that has lost its lease leaves the record to the one that has it", async () => {
+  await using at = await fixture();
+  const heartbeat = await at.start();
+  at.lease.abort(new Error("another daemon has it"));
+  await at.clock.advance(2 * HEARTBEAT_MS);
+  await heartbeat[Symbol.asyncDispose]();
+  expect(await at.catalog.hosts.one("web1")).toMatchObject({
+    heartbeat_at: "2026-11-23T00:00:00.000Z",
+    stopped_at: null,
+  });
+});
+
+test("a catalog that takes no record is logged once, and the record comes when it does again", async () => {
+  await using at = await fixture();
+  const { catalog, clock, warnings } = at;
+  const put = catalog.hosts.put.bind(catalog.hosts);
+  catalog.hosts.put = () => Promise.reject(new Error("the disk is full"));
+  await using _heartbeat = await at.start();
+  await clock.advance(3 * HEARTBEAT_MS);
+  expect(warnings).toEqual(["the sign of life of this host could not be recorded"]);
+  catalog.hosts.put = put;
+  await clock.advance(HEARTBEAT_MS);
+  expect(await catalog.hosts.one("web1")).toMatchObject({ heartbeat_at: "2026-11-23T00:04:00.000Z" });
+});
+
+test("a server is named by its place, without a login", () => {
+  expect(hostServer({ name: "main", host: "/run/postgresql", port: 5433 })).toEqual({
+    name: "main",
+    at: "/run/postgresql/.s.PGSQL.5433",
+  });
+});

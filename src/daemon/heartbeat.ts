@@ -1,0 +1,114 @@
+import { unlessLate, waitAtMost } from "../base/abort.ts";
+import type { Clock } from "../base/clock.ts";
+import { messageOf, Pg321Error } from "../base/errors.ts";
+import { HEARTBEAT_MS } from "../base/limits.ts";
+import type { Log } from "../base/log.ts";
+import { VERSION } from "../base/version.ts";
+import type { Catalog } from "../catalog/catalog.ts";
+import type { HostRecord, HostServer } from "../catalog/hosts.ts";
+import type { Held } from "../catalog/lease.ts";
+import type { ServerConfig } from "../config/config.ts";
+import { schedulesOf } from "../jobs/schedules.ts";
+import { hostOf } from "../postgres/connection.ts";
+import type { LiveDaemon } from "../status/live-daemon.ts";
+
+/** How long a stopping daemon waits for the record of its stop. */
+const LAST_BEAT_MS = 5_000;
+
+export interface HeartbeatOptions {
+  live: Pick<LiveDaemon, "context" | "nextRuns" | "problems">;
+  catalog: Catalog;
+  /** Once it is lost, another daemon may work under this host's name, and writes the record. */
+  lease: Pick<Held, "signal">;
+  clock: Clock;
+  log: Log;
+}
+
+/**
+ * Keeps this host's record in the catalog: at once, every `HEARTBEAT_MS`, and at the end that the daemon has stopped.
+ * Never throws: a daemon works without it.
+ */
+export class Heartbeat implements AsyncDisposable {
+  readonly #options: HeartbeatOptions;
+  readonly #ended = new AbortController();
+  #startedAt: string | undefined;
+  #error = "";
+  #beating: Promise<void> = Promise.resolve();
+
+  private constructor(options: HeartbeatOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves once the host is recorded, or could not be. */
+  static async start(options: HeartbeatOptions): Promise<Heartbeat> {
+    const heartbeat = new Heartbeat(options);
+    await heartbeat.#beat();
+    heartbeat.#beating = heartbeat.#go();
+    return heartbeat;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ended.abort();
+    const last = this.#beating.then(() => this.#beat(true));
+    await waitAtMost(last, { clock: this.#options.clock, durationMs: LAST_BEAT_MS }).catch(() => {});
+  }
+
+  async #go(): Promise<void> {
+    const { signal } = this.#ended;
+    for (;;) {
+      await this.#options.clock.sleep(HEARTBEAT_MS, signal).catch(() => {});
+      if (signal.aborted) return;
+      await this.#beat();
+    }
+  }
+
+  async #beat(isLast = false): Promise<void> {
+    const { catalog, clock, lease, log } = this.#options;
+    if (lease.signal.aborted) return;
+    try {
+      const late = () => new Pg321Error("storage", `no answer within ${HEARTBEAT_MS / 1000} s`);
+      await unlessLate(this.#record(catalog, isLast), { clock, durationMs: HEARTBEAT_MS }, late);
+      this.#error = "";
+    } catch (error) {
+      const message = messageOf(error);
+      if (message !== this.#error)
+        log.warning("the sign of life of this host could not be recorded", { error: message });
+      this.#error = message;
+    }
+  }
+
+  async #record(catalog: Catalog, isLast: boolean): Promise<void> {
+    const problems = isLast ? [] : await this.#options.live.problems();
+    const now = (await catalog.leaseTime(this.#options.clock)).toISOString();
+    this.#startedAt ??= now;
+    const record = hostRecord(this.#options.live, { now, startedAt: this.#startedAt });
+    await catalog.hosts.put({ ...record, problems, stopped_at: isLast ? now : null });
+  }
+}
+
+function hostRecord(
+  live: HeartbeatOptions["live"],
+  { now, startedAt }: { now: string; startedAt: string },
+): Omit<HostRecord, "problems" | "stopped_at"> {
+  const { config, host, pid } = live.context();
+  const next = live.nextRuns();
+  return {
+    host,
+    version: VERSION,
+    pid,
+    started_at: startedAt,
+    heartbeat_at: now,
+    storages: config.storage.map(({ name, type }) => ({ name, type })),
+    servers: config.server.map(hostServer),
+    next_runs: schedulesOf(config).flatMap(({ name, job }) => {
+      const at = next.get(name);
+      return at ? [{ schedule: name, job, at: at.toISOString() }] : [];
+    }),
+  };
+}
+
+/** A server without its secrets. */
+export function hostServer({ name, host, port }: Pick<ServerConfig, "name" | "host" | "port">): HostServer {
+  const at = hostOf({ host, port });
+  return { name, at: at.startsWith("/") ? `${at}/.s.PGSQL.${port}` : `${at}:${port}` };
+}

@@ -1,7 +1,12 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
+import { hostname } from "node:os";
 import { join } from "node:path";
+import { systemClock } from "../../src/base/clock.ts";
+import { Secret } from "../../src/base/secret.ts";
+import { openCatalog } from "../../src/catalog/open.ts";
+import { MIGRATIONS } from "../../src/catalog/postgres/migration/migrations.ts";
 import { Installation, localStorage } from "../lab/installation.ts";
 import { watched } from "../lab/machine/running.ts";
 import { connectTo, disposable } from "../lab/servers/postgres.ts";
@@ -47,7 +52,8 @@ test("backs up, lists, verifies and restores, and leaves no catalog in the state
   expect((await compareByName(postgres, String(source), restored)).differences).toEqual([]);
   expect(existsSync(join(installation.directory, "state", "catalog.db"))).toBe(false);
   const { stdout } = await installation.run("doctor");
-  expect(stdout).toMatch(/ok +catalog +postgres:\/\/127\.0\.0\.1:\d+\/test_\w+ +intact, version 1\n/);
+  expect(stdout).toMatch(/ok +catalog +postgres:\/\/127\.0\.0\.1:\d+\/test_\w+ +intact, version \d+\n/);
+  expect(stdout).toContain(`intact, version ${MIGRATIONS.length}\n`);
   const check = await installation.run("check", "--json");
   expect(check.json.catalog).toEqual({ type: "postgres", url: "[secret]" });
   for (const { stdout, stderr } of [backup, listed, restore, check])
@@ -57,7 +63,9 @@ test("backs up, lists, verifies and restores, and leaves no catalog in the state
 test("a daemon works with it and says that it is healthy; a second one is refused while it lives", async () => {
   const socket = join(installation.directory, "http.sock");
   const catalog = `[catalog]\nurl = { file = "${join(installation.directory, "catalog-url")}" }`;
-  await installation.configure({ more: `${catalog}\n[http]\nlisten = "unix:${socket}"` });
+  await installation.configure({
+    more: `${catalog}\n[http]\nlisten = "unix:${socket}"\n[fleet]\nhost = "web1"`,
+  });
   const daemon = watched(installation.start("run"));
   try {
     await daemon.says("started");
@@ -72,6 +80,15 @@ test("a daemon works with it and says that it is healthy; a second one is refuse
     daemon.kill("SIGTERM");
   }
   expect((await daemon.ended).exitCode).toBe(0);
+  await using known = await openCatalog(
+    { type: "postgres", url: new Secret(String(url)) },
+    { clock: systemClock },
+  );
+  const host = await known.hosts.one("web1");
+  expect(host).toMatchObject({ servers: [{ name: "main" }], storages: [{ name: "disk" }] });
+  expect(host?.stopped_at).toBe(String(host?.heartbeat_at));
+  expect(String(host?.started_at) < String(host?.stopped_at)).toBe(true);
+  expect(await known.countBackups({ host: hostname() })).toBe(1);
 });
 
 test("a path beside the URL is a mistake in the config, and the message does not show the URL", async () => {

@@ -13,10 +13,12 @@ export interface JobProgress {
   /** Where that comes from: only that of a backup that exists is exact. */
   expectedFrom: ExpectedFrom | undefined;
   /** What `bytes` counts, if it is not bytes. */
-  unit?: "objects";
+  unit?: CountedUnit;
   /** The bytes written to each storage. */
   storages: ReadonlyMap<string, { bytes: number; state: StorageState }>;
 }
+
+export type CountedUnit = "objects" | "databases";
 
 /** `database_size`: on the server's disk, with indexes, which a dump does not contain. */
 export type ExpectedFrom = "backup" | "last_backup" | "database_size";
@@ -28,6 +30,18 @@ export interface ProgressListener {
 }
 
 export const silentProgress: ProgressListener = { update: () => {}, end: () => {} };
+
+/** Counts the databases that a job is done with, beside the progress of each; of one database there is nothing to count. */
+export function countingDatabases(
+  listener: ProgressListener,
+  title: string,
+  databases: number,
+): Disposable & { done: () => void } {
+  if (databases < 2) return { done: () => {}, [Symbol.dispose]: () => {} };
+  const shown = { expectedBytes: databases, unit: "databases" } as const;
+  const meter = new ProgressMeter(listener, title, undefined, [], shown);
+  return { done: () => meter.pass(1), [Symbol.dispose]: () => meter.end() };
+}
 
 /** Collects the progress of one backup, verification, repair or restore and passes it to the listener. */
 export class ProgressMeter {

@@ -32,6 +32,8 @@ function fieldsOf(work: Work) {
     expected_from: expectedFrom ?? null,
     objects: unit === "objects" ? bytes : null,
     expected_objects: unit === "objects" ? (expectedBytes ?? null) : null,
+    databases: unit === "databases" ? bytes : null,
+    expected_databases: unit === "databases" ? (expectedBytes ?? null) : null,
     share: share === undefined ? null : Math.round(share * 10_000) / 10_000,
     bytes_per_second: of(Math.round(ratePerMs * 1000)),
     elapsed_ms: Math.round(elapsedMs),

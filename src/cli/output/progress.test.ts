@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { documentedKeys, misfits } from "../../../test/lab/cli-docs.ts";
 import { ManualClock } from "../../../test/lab/manual-clock.ts";
 import { createLog } from "../../base/log.ts";
-import { ProgressMeter } from "../../jobs/progress.ts";
+import { countingDatabases, ProgressMeter } from "../../jobs/progress.ts";
 import { jsonProgress } from "./json-progress.ts";
 import { LiveLines } from "./live-lines.ts";
 import { styleFor } from "./output.ts";
@@ -133,6 +133,27 @@ describe("on a terminal", () => {
     expect(shown()).toEqual(["look  300 objects, 25% of 1,200  1.0 s"]);
   });
 
+  test("databases are counted above the work on each of them, with the time left at the pace since the beginning", async () => {
+    const { clock, listener, shown } = start();
+    {
+      using count = countingDatabases(listener, "backup", 12);
+      const meter = new ProgressMeter(listener, "backup main/app", undefined);
+      count.done();
+      await clock.advance(20_000);
+      count.done();
+      await clock.advance(20_000);
+      expect(shown()).toEqual([
+        "backup  2 of 12 databases  40.0 s, about 3m 20s left",
+        "backup main/app  0 B  0 B/s  40.0 s",
+      ]);
+      meter.end();
+    }
+    expect(shown()).toEqual([]);
+    using _one = countingDatabases(listener, "backup", 1);
+    await clock.advance(1000);
+    expect(shown()).toEqual([]);
+  });
+
   test("storages that do not fit beside the work are below it, as many in a line as fit", async () => {
     const { clock, listener, shown } = start(60);
     new ProgressMeter(listener, "backup main/app", 4096, [
@@ -197,7 +218,14 @@ describe("as JSON", () => {
     expect(objects[3]).toEqual({
       ...{ type: "progress", time: "2026-11-23T00:00:03.000Z", state: "running" },
       ...{ work: "backup main/a\n\u001b[2J", bytes: 250, expected_bytes: 1000, expected_from: "last_backup" },
-      ...{ objects: null, expected_objects: null, share: 0.25, bytes_per_second: 83 },
+      ...{
+        objects: null,
+        expected_objects: null,
+        databases: null,
+        expected_databases: null,
+        share: 0.25,
+        bytes_per_second: 83,
+      },
       ...{ elapsed_ms: 3000, left_ms: 9000 },
       storages: [
         { storage: "disk", state: "writing", bytes: 200 },

@@ -48,16 +48,15 @@ export function logProgress(log: Log, clock: Clock): ProgressListener {
 
 /** `backup main/app  1.0 GiB, 25% of about 4.0 GiB  90.1 MiB/s  11.4 s, about 34.1 s left  disk 1.0 GiB  r2 0.9 GiB` */
 function linesOf({ progress, elapsedMs, ratePerMs }: Work, style: Style, columnsMax: number): string[] {
-  const { title, bytes, unit, storages } = progress;
+  const { title, unit, storages } = progress;
   const states = [...storages].map(([name, { bytes: taken, state }]) => {
     const text = state === "writing" ? `${name} ${sizeText(taken)}` : `${name} ${state}`;
     return state === "writing" ? text : state === "stored" ? style.good(text) : style.bad(text);
   });
   const left = timeLeftMs({ progress, elapsedMs, ratePerMs });
-  const amount = unit === undefined ? sizeText(bytes) : plural(bytes, "object");
   const parts = [
     style.bold(visible(title)),
-    amount + shareText(progress),
+    amountText(progress),
     // The first bytes arrive at once, so the rate would be far too high.
     ...(unit === undefined ? [elapsedMs < TERMINAL_INTERVAL_MS ? "-" : rateText(ratePerMs, 1)] : []),
     durationText(elapsedMs) + (left === undefined ? "" : `, about ${durationText(left)} left`),
@@ -65,6 +64,13 @@ function linesOf({ progress, elapsedMs, ratePerMs }: Work, style: Style, columns
   const line = [...parts, ...states].join("  ");
   if (Bun.stringWidth(line) <= columnsMax || states.length === 0) return [line];
   return [parts.join("  "), ...wrapped(states, columnsMax)];
+}
+
+/** `1.0 GiB, 25% of about 4.0 GiB`, `300 objects, 25% of 1,200`, `2 of 12 databases`. */
+function amountText(progress: JobProgress): string {
+  const { bytes, expectedBytes = 0, unit } = progress;
+  if (unit === "databases") return `${bytes} of ${plural(expectedBytes, "database")}`;
+  return (unit === undefined ? sizeText(bytes) : plural(bytes, "object")) + shareText(progress);
 }
 
 /** An estimate never says that everything is done. */

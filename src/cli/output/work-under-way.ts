@@ -71,7 +71,9 @@ export function shownEvery(
 /** Takes a sample, and forgets those that the rate no longer needs. */
 function measured({ startedAtMs, progress, samples }: UnderWay, nowMs: number): Work {
   samples.push({ atMs: nowMs, bytes: progress.bytes });
-  while (samples.length > 2 && (samples[1]?.atMs ?? 0) <= nowMs - RATE_MS) samples.shift();
+  // Few databases end within seconds, so that only the whole time says how fast they do.
+  while (progress.unit !== "databases" && samples.length > 2 && (samples[1]?.atMs ?? 0) <= nowMs - RATE_MS)
+    samples.shift();
   const { atMs, bytes } = samples[0] ?? { atMs: nowMs, bytes: 0 };
   const ratePerMs = nowMs > atMs ? (progress.bytes - bytes) / (nowMs - atMs) : 0;
   return { progress, elapsedMs: nowMs - startedAtMs, ratePerMs };

@@ -7,6 +7,7 @@ import { RecoveryConflictError, VanishedError } from "../../postgres/errors.ts";
 import { warningsOf } from "../../postgres/program-messages.ts";
 import type { JobContext } from "../context.ts";
 import { databaseContext } from "../database-context.ts";
+import { countingDatabases } from "../progress.ts";
 import { PausedReplay } from "../standby/paused-replay.ts";
 import { BegunAhead } from "./begun-ahead.ts";
 import { backupDatabase } from "./database.ts";
@@ -78,12 +79,14 @@ export class BackupRounds {
   }
 
   async #backUp(targets: readonly Target[], group?: Group): Promise<void> {
-    const { config, signal } = this.#context;
+    const { config, progress, signal } = this.#context;
+    using count = countingDatabases(progress, "backup", targets.filter(isDatabase).length);
     await inParallel(targets, config.dump.max_parallel, async (target) => {
       if (signal.aborted) return;
       const result = await backupUnvanished(this.#context, this.#runId, target, group);
       if (isWorthAnotherTry(result)) this.#failed.push({ target, result });
       else this.#ended.push(result);
+      if (isDatabase(target)) count.done();
     });
   }
 }
@@ -92,6 +95,10 @@ export class BackupRounds {
 interface Group {
   ahead: BegunAhead;
   snapshots: GroupedSnapshots;
+}
+
+function isDatabase({ kind }: Target): boolean {
+  return kind !== "globals";
 }
 
 /** Whether it failed for a reason other than the config or a key. */

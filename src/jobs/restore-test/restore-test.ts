@@ -6,6 +6,7 @@ import type { BackupRecord, RestoreTestRecord, RunOutcome, RunRecord } from "../
 import type { JobContext } from "../context.ts";
 import { leaveResult } from "../copies/restore-results.ts";
 import { recognizeStorages } from "../markers/storage-identity.ts";
+import { countingDatabases } from "../progress.ts";
 import { recordRun } from "../record-run.ts";
 import { sweepScratch } from "../scratch/sweep.ts";
 import { chooseBackups, storagesInTurn } from "./choose.ts";
@@ -61,12 +62,14 @@ export async function runRestoreTests(
     const recognized = await recognizeStorages(leased, "restore-test");
     await sweepScratch(recognized);
     const results: RestoreTestRecord[] = [];
+    using count = countingDatabases(context.progress, "restore test", backups.length);
     for (const backup of backups) {
       const tried = await testBackup(recognized, run, backup, from, codes);
       tests.push(...tried);
       results.push(...tried.slice(-1));
       await alertTests(recognized, run.id, tried);
       if (adopt) unleft.push(...(await leaveResults(recognized, backup, tried)));
+      count.done();
     }
     const lacking = [...unread, ...unleft];
     if (lacking.length > 0) codes.push("storage");

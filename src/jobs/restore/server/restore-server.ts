@@ -5,6 +5,7 @@ import { EVERYTHING } from "../../../postgres/archive/selection.ts";
 import { connect } from "../../../postgres/connection.ts";
 import { AS_BACKED_UP } from "../../../postgres/restore/ownership.ts";
 import type { JobContext } from "../../context.ts";
+import { countingDatabases } from "../../progress.ts";
 import { type Note, recordRun } from "../../record-run.ts";
 import { runRestore } from "../restore.ts";
 import type { GlobalsReport } from "../with-globals.ts";
@@ -79,9 +80,11 @@ async function restoreAll(
   await changed();
   report.globals = await restoreGlobals(context, request, backups);
   await changed();
+  using count = countingDatabases(context.progress, "restore", plans.length);
   await inParallel(plans, request.databasesAtOnce, async (plan) => {
     context.signal.throwIfAborted();
     results.set(plan, await restoreOne(context, request, plan, report.globals === null, report));
+    count.done();
     await changed();
   });
   return report;

@@ -2,6 +2,7 @@ import type { Clock } from "../base/clock.ts";
 import type { Fate } from "../base/process/identity.ts";
 import type { RunJob } from "../config/config.ts";
 import type { ClockRecords } from "./clock-records.ts";
+import type { Fence } from "./fence.ts";
 import type { HostExports } from "./host-exports.ts";
 import type { Hosts } from "./hosts.ts";
 import type { Identities } from "./identities.ts";
@@ -80,7 +81,8 @@ export interface BackupFilter {
 /**
  * Stores the records. Every implementation is one file, is opened by `open.ts`, and passes
  * `test/suites/catalog/conformance.ts`. Each call is one transaction, durable when it returns. Errors are
- * `Pg321Error` with code `storage`.
+ * `Pg321Error` with code `storage`. A write with a `fence` throws code `locked`, and writes nothing, if another run has
+ * taken the lease since.
  */
 export interface Catalog extends AsyncDisposable {
   readonly overview: Overview;
@@ -101,9 +103,9 @@ export interface Catalog extends AsyncDisposable {
   /** Sets the installation of a new catalog. Returns the one it has from then on: the first that was set. */
   belongTo(installation: string): Promise<string>;
 
-  insertBackup(record: BackupRecord): Promise<void>;
+  insertBackup(record: BackupRecord, fence?: Fence): Promise<void>;
   /** Changes the given fields. Throws if there is no such backup. */
-  updateBackup(id: string, change: Partial<Omit<BackupRecord, "id">>): Promise<void>;
+  updateBackup(id: string, change: Partial<Omit<BackupRecord, "id">>, fence?: Fence): Promise<void>;
   backup(id: string): Promise<BackupRecord | undefined>;
   /** Every backup whose id starts with `prefix` (hex digits and dashes, any case), newest first; at most `limit`. */
   backupsByPrefix(prefix: string, limit: number): Promise<BackupRecord[]>;
@@ -129,7 +131,7 @@ export interface Catalog extends AsyncDisposable {
    */
   backupsWithoutCopies(): AsyncIterable<EmptyBackup[]>;
   /** Replaces the records of a backup and its copies by the tombstone. Throws if there is no such backup. */
-  removeBackup(tombstone: TombstoneRecord): Promise<void>;
+  removeBackup(tombstone: TombstoneRecord, fence?: Fence): Promise<void>;
   /** Newest first by removed_at. */
   tombstones(filter: Omit<BackupFilter, "status" | "copy" | "startedAfter">): Promise<TombstoneRecord[]>;
   /** The tombstone removed last of those whose backup's id starts with `prefix` (as for `backupsByPrefix`). */
@@ -150,11 +152,12 @@ export interface Catalog extends AsyncDisposable {
   newestGood(server: string, database: string, now: Date): Promise<BackupRecord | undefined>;
 
   /** Inserts, or replaces the record of the same backup and storage. */
-  putCopy(record: CopyRecord): Promise<void>;
+  putCopy(record: CopyRecord, fence?: Fence): Promise<void>;
   updateCopy(
     backupId: string,
     storage: string,
     change: Partial<Omit<CopyRecord, "backup_id" | "storage">>,
+    fence?: Fence,
   ): Promise<void>;
   /** In order of storage name. */
   copies(backupId: string): Promise<CopyRecord[]>;
@@ -215,6 +218,8 @@ export interface Catalog extends AsyncDisposable {
   /** False if this run no longer holds the lease. */
   renewLease(name: string, runId: string, expiresAt: string): Promise<boolean>;
   releaseLease(name: string, runId: string): Promise<void>;
+  /** The token that the lease got when this run took it; undefined if the run does not hold it. */
+  leaseToken(name: string, runId: string): Promise<number | undefined>;
   leases(): Promise<LeaseHolder[]>;
   /**
    * The time by which leases are taken, renewed and judged. `clock`: the host's, for a catalog that only this host uses;

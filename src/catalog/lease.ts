@@ -9,6 +9,7 @@ import {
   processIdentity,
 } from "../base/process/identity.ts";
 import type { Catalog } from "./catalog.ts";
+import { type Fence, lostLease } from "./fence.ts";
 import type { LeaseHolder } from "./records.ts";
 
 export interface LeaseRequest {
@@ -41,6 +42,8 @@ export interface Held extends AsyncDisposable {
   readonly signal: AbortSignal;
   /** The error of the last renewal; undefined if it succeeded. */
   readonly trouble: unknown;
+  /** What a write under this lease shows to the catalog. */
+  readonly fence: Fence;
 }
 
 export interface LeaseTools {
@@ -133,9 +136,12 @@ async function tryLease(
   };
   heldHere.add(runId + name);
   let holder: LeaseHolder | undefined;
+  let token: number | undefined;
   try {
     holder = await catalog.acquireLease(lease, now.toISOString(), fateOfHolder);
     if (holder) heldHere.delete(runId + name);
+    else token = await catalog.leaseToken(name, runId);
+    if (!holder && token === undefined) throw lostLease(name);
   } catch (error) {
     heldHere.delete(runId + name);
     throw error;
@@ -151,6 +157,7 @@ async function tryLease(
   const tools = { clock, ended: ended.signal, untilTaken, onTry, lostAt };
   const heartbeat = renew(catalog, lease, tools).catch((error) => lost.abort(error));
   return {
+    fence: { name, token: token ?? 0 },
     signal: AbortSignal.any([signal, lost.signal]),
     get trouble() {
       return trouble;
@@ -257,12 +264,5 @@ function heldBy(holder: LeaseHolder): Pg321Error {
         ? "only one daemon can run at a time; other commands work beside it. To start another, stop the running one first; the lease of a daemon that died expires within a minute"
         : "wait for that run to end; the lease of a process that died expires within a minute",
     retryable: true,
-  });
-}
-
-function lostLease(name: string, cause?: unknown): Pg321Error {
-  return new Pg321Error("locked", `${name}: the lease was lost while the job ran`, {
-    hint: "this host may have been suspended, or the catalog unreachable for a minute; run the job again",
-    cause,
   });
 }

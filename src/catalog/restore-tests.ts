@@ -1,3 +1,4 @@
+import type { Fence } from "./fence.ts";
 import type { RestoreTestRecord } from "./records.ts";
 
 type Ranked = Pick<RestoreTestRecord, "id" | "backup_started_at" | "finished_at">;
@@ -23,7 +24,7 @@ function compare(a: string, b: string): number {
 /** The results of restore tests. Errors as those of `Catalog`. */
 export interface RestoreTests {
   /** Inserts it; one that is known by its id stays as it is. */
-  add(record: RestoreTestRecord): Promise<void>;
+  add(record: RestoreTestRecord, fence?: Fence): Promise<void>;
   /** Newest first by finished_at. */
   list(filter: {
     backup_id?: string;

@@ -4,6 +4,7 @@ import type { Log } from "../../base/log.ts";
 import type { Secret } from "../../base/secret.ts";
 import { parseCatalogUrl } from "../../config/catalog-url.ts";
 import type { AlertChange, BackupFilter, Catalog, RetainedSnapshot } from "../catalog.ts";
+import type { Fence } from "../fence.ts";
 import { isHeld } from "../lease.ts";
 import type { BackupOutline, EmptyBackup, OutlineFilter, PlacedCopy } from "../outlines.ts";
 import type {
@@ -21,13 +22,14 @@ import { backupOutlines } from "../sqlite/outlines.ts";
 import { backupsWithoutCopies, objectKeys, placedCopies } from "../sqlite/pages.ts";
 import { equalTo, idsFrom, insertion, thoseOf, upsert, whereAll } from "../sqlite/statements.ts";
 import { ALERTS, BACKUPS, COPIES, DELIVERIES, LEASES, type Row, RUNS, TOMBSTONES } from "../sqlite/tables.ts";
+import { fencedDo, nextToken, tokenOf } from "./fence.ts";
 import { deleteOldHistory } from "./history.ts";
 import { migrate } from "./migration/migrate.ts";
 import { newestBackup } from "./newest.ts";
 import { PostgresParts } from "./parts.ts";
 import { insert, recordsOf, select, update } from "./records.ts";
 import { openRetained } from "./retained.ts";
-import { Transactions } from "./transactions.ts";
+import { type Do, Transactions } from "./transactions.ts";
 
 const NEWEST_FIRST = "ORDER BY started_at DESC, id DESC LIMIT $limit";
 const REMOVED_LAST = "ORDER BY removed_at DESC, backup_id DESC";
@@ -81,12 +83,12 @@ class PostgresCatalog extends PostgresParts implements Catalog {
     });
   }
 
-  insertBackup(record: BackupRecord): Promise<void> {
-    return insert(this.#do, BACKUPS, record);
+  insertBackup(record: BackupRecord, fence?: Fence): Promise<void> {
+    return insert(fencedDo(this.#do, fence), BACKUPS, record);
   }
 
-  updateBackup(id: string, change: Partial<Omit<BackupRecord, "id">>): Promise<void> {
-    return update(this.#transactions, BACKUPS, { id }, change);
+  updateBackup(id: string, change: Partial<Omit<BackupRecord, "id">>, fence?: Fence): Promise<void> {
+    return update(this.#updating(fence), BACKUPS, { id }, change);
   }
 
   async backup(id: string): Promise<BackupRecord | undefined> {
@@ -132,9 +134,9 @@ class PostgresCatalog extends PostgresParts implements Catalog {
     return backupsWithoutCopies((sql, values) => this.#rows("read backups", sql, values));
   }
 
-  removeBackup(tombstone: TombstoneRecord): Promise<void> {
+  removeBackup(tombstone: TombstoneRecord, fence?: Fence): Promise<void> {
     const id = tombstone.backup_id;
-    return this.#do("remove a backup", async ({ run }) => {
+    return fencedDo(this.#do, fence)("remove a backup", async ({ run }) => {
       await run("DELETE FROM copies WHERE backup_id = $id", { id });
       if ((await run("DELETE FROM backups WHERE id = $id", { id })) !== 1)
         throw new Pg321Error("storage", `${this.#transactions.label}: remove a backup: no record of ${id}`);
@@ -172,16 +174,18 @@ class PostgresCatalog extends PostgresParts implements Catalog {
     );
   }
 
-  putCopy(record: CopyRecord): Promise<void> {
-    return this.#run("store a copy", ...upsert(COPIES, ["backup_id", "storage"], record));
+  putCopy(record: CopyRecord, fence?: Fence): Promise<void> {
+    const put = upsert(COPIES, ["backup_id", "storage"], record);
+    return fencedDo(this.#do, fence)("store a copy", async ({ run }) => void (await run(...put)));
   }
 
   updateCopy(
     backupId: string,
     storage: string,
     change: Partial<Omit<CopyRecord, "backup_id" | "storage">>,
+    fence?: Fence,
   ): Promise<void> {
-    return update(this.#transactions, COPIES, { backup_id: backupId, storage }, change);
+    return update(this.#updating(fence), COPIES, { backup_id: backupId, storage }, change);
   }
 
   copies(backupId: string): Promise<CopyRecord[]> {
@@ -273,6 +277,7 @@ class PostgresCatalog extends PostgresParts implements Catalog {
       const [holder] = await recordsOf(transaction, LEASES, "WHERE name = $name", { name: lease.name });
       if (holder && isHeld(holder, now, fateOf)) return holder;
       await transaction.run(...upsert(LEASES, ["name"], lease));
+      await nextToken(transaction, lease.name);
       return undefined;
     });
   }
@@ -285,6 +290,10 @@ class PostgresCatalog extends PostgresParts implements Catalog {
   releaseLease(name: string, runId: string): Promise<void> {
     const sql = "DELETE FROM leases WHERE name = $name AND run_id = $runId";
     return this.#run("release a lease", sql, { name, runId });
+  }
+
+  leaseToken(name: string, runId: string): Promise<number | undefined> {
+    return this.#do("read a lease", (transaction) => tokenOf(transaction, name, runId));
   }
 
   leases(): Promise<LeaseHolder[]> {
@@ -300,6 +309,10 @@ class PostgresCatalog extends PostgresParts implements Catalog {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#transactions[Symbol.asyncDispose]();
+  }
+
+  #updating(fence: Fence | undefined): { do: Do; label: string } {
+    return { do: fencedDo(this.#do, fence), label: this.#transactions.label };
   }
 
   #run(doing: string, sql: string, values: Row): Promise<void> {

@@ -1,12 +1,7 @@
 import { Pg321Error } from "../../base/errors.ts";
-import { insertion, whereAll } from "../sqlite/statements.ts";
-import { fromRow, type Row, type Table, toRow } from "../sqlite/tables.ts";
+import { changeOf, insertion } from "../sqlite/statements.ts";
+import { columnsOf, fromRow, type Row, type Table } from "../sqlite/tables.ts";
 import type { Do, Transaction } from "./transactions.ts";
-
-/** The columns of a table that its records have; the table may have more. */
-export function columnsOf<R extends object>(table: Table<R>): string {
-  return Object.keys(table.columns).join(", ");
-}
 
 /** The records of a table; `rest` is what follows `FROM`. */
 export async function recordsOf<R extends object>(
@@ -42,14 +37,9 @@ export function update<R extends object>(
   key: Row,
   change: Partial<NoInfer<R>>,
 ): Promise<void> {
-  const row = toRow(table, change);
-  const equal = (names: Row) => Object.keys(names).map((column) => `${column} = $${column}`);
-  // Without a change the row is still looked up, so that a missing one is an error.
-  const [first] = Object.keys(key);
-  const set = equal(row).join(", ") || `${first} = ${first}`;
-  const sql = `UPDATE ${table.name} SET ${set} ${whereAll(equal(key))}`;
+  const changing = changeOf(table, key, change);
   return transact(`update ${table.name}`, async (transaction) => {
-    if ((await transaction.run(sql, { ...row, ...key })) === 1) return;
+    if ((await transaction.run(...changing)) === 1) return;
     const wanted = Object.values(key).join(" in ");
     throw new Pg321Error("storage", `${label}: update ${table.name}: no record of ${wanted}`);
   });

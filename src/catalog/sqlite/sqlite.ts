@@ -5,6 +5,7 @@ import { Pg321Error } from "../../base/errors.ts";
 import { requireAnswer } from "../../base/files/place.ts";
 import type { Log } from "../../base/log.ts";
 import type { AlertChange, BackupFilter, Catalog, RetainedSnapshot } from "../catalog.ts";
+import type { Fence } from "../fence.ts";
 import { isHeld } from "../lease.ts";
 import type { BackupOutline, EmptyBackup, OutlineFilter, PlacedCopy } from "../outlines.ts";
 import type {
@@ -21,17 +22,28 @@ import type {
 import type { Unwritable } from "../unwritable.ts";
 import { type Do, whileBusy } from "./busy.ts";
 import { deleteOldHistory } from "./history.ts";
+import { fenced, requireLease, takeLease, tokenOf } from "./leases.ts";
 import { newestBackup } from "./newest.ts";
 import { openDatabase } from "./open.ts";
 import { backupOutlines } from "./outlines.ts";
 import { backupsWithoutCopies, objectKeys, placedCopies } from "./pages.ts";
 import { SqliteParts } from "./parts.ts";
 import { openRetained } from "./retained.ts";
-import { equalTo, type InsertVerb, idsFrom, insertion, thoseOf, upsert, whereAll } from "./statements.ts";
+import {
+  changeOf,
+  equalTo,
+  type InsertVerb,
+  idsFrom,
+  insertion,
+  thoseOf,
+  upsert,
+  whereAll,
+} from "./statements.ts";
 import {
   ALERTS,
   BACKUPS,
   COPIES,
+  columnsOf,
   DELIVERIES,
   fromRow,
   LEASES,
@@ -96,12 +108,12 @@ class SqliteCatalog extends SqliteParts implements Catalog {
     return row && String(row["id"]);
   }
 
-  insertBackup(record: BackupRecord): Promise<void> {
-    return this.#insert("INSERT", BACKUPS, record);
+  insertBackup(record: BackupRecord, fence?: Fence): Promise<void> {
+    return this.#insert("INSERT", BACKUPS, record, fence);
   }
 
-  updateBackup(id: string, change: Partial<Omit<BackupRecord, "id">>): Promise<void> {
-    return this.#update(BACKUPS, { id }, change);
+  updateBackup(id: string, change: Partial<Omit<BackupRecord, "id">>, fence?: Fence): Promise<void> {
+    return this.#update(BACKUPS, { id }, change, fence);
   }
 
   async backup(id: string): Promise<BackupRecord | undefined> {
@@ -144,9 +156,10 @@ class SqliteCatalog extends SqliteParts implements Catalog {
     return backupsWithoutCopies((sql, values) => this.#do("read backups", () => this.#rows(sql, values)));
   }
 
-  removeBackup(tombstone: TombstoneRecord): Promise<void> {
+  removeBackup(tombstone: TombstoneRecord, fence?: Fence): Promise<void> {
     const id = tombstone.backup_id;
     const remove = this.#database.transaction(() => {
+      requireLease(this.#database, fence);
       this.#run("DELETE FROM copies WHERE backup_id = $id", { id });
       if (this.#run("DELETE FROM backups WHERE id = $id", { id }) !== 1)
         throw new Pg321Error("storage", `catalog ${this.#path}: remove a backup: no record of ${id}`);
@@ -181,19 +194,18 @@ class SqliteCatalog extends SqliteParts implements Catalog {
     return this.#do("read backups", () => newestBackup(this.#database, "good", { server, database }, now));
   }
 
-  putCopy(record: CopyRecord): Promise<void> {
-    return this.#do(
-      "store a copy",
-      () => void this.#run(...upsert(COPIES, ["backup_id", "storage"], record)),
-    );
+  putCopy(record: CopyRecord, fence?: Fence): Promise<void> {
+    const put = () => void this.#run(...upsert(COPIES, ["backup_id", "storage"], record));
+    return this.#do("store a copy", () => fenced(this.#database, fence, put));
   }
 
   updateCopy(
     backupId: string,
     storage: string,
     change: Partial<Omit<CopyRecord, "backup_id" | "storage">>,
+    fence?: Fence,
   ): Promise<void> {
-    return this.#update(COPIES, { backup_id: backupId, storage }, change);
+    return this.#update(COPIES, { backup_id: backupId, storage }, change, fence);
   }
 
   copies(backupId: string): Promise<CopyRecord[]> {
@@ -277,15 +289,9 @@ class SqliteCatalog extends SqliteParts implements Catalog {
   acquireLease(
     ...[lease, now, fateOf]: Parameters<Catalog["acquireLease"]>
   ): Promise<LeaseHolder | undefined> {
-    const take = this.#database.transaction(() => {
-      const [row] = this.#rows("SELECT * FROM leases WHERE name = $name", { name: lease.name });
-      const holder = row === undefined ? undefined : fromRow(LEASES, row);
-      if (holder && isHeld(holder, now, fateOf)) return holder;
-      this.#run(...insertion("INSERT OR REPLACE", LEASES, lease));
-      return undefined;
-    });
-    // Takes the write lock at the start: if two processes both read first, neither could go on to write.
-    return this.#do("take a lease", () => take.immediate());
+    return this.#do("take a lease", () =>
+      takeLease(this.#database, lease, (holder) => isHeld(holder, now, fateOf)),
+    );
   }
 
   renewLease(name: string, runId: string, expiresAt: string): Promise<boolean> {
@@ -296,6 +302,10 @@ class SqliteCatalog extends SqliteParts implements Catalog {
   releaseLease(name: string, runId: string): Promise<void> {
     const sql = "DELETE FROM leases WHERE name = $name AND run_id = $runId";
     return this.#do("release a lease", () => void this.#run(sql, { name, runId }));
+  }
+
+  leaseToken(name: string, runId: string): Promise<number | undefined> {
+    return this.#do("read a lease", () => tokenOf(this.#database, name, runId));
   }
 
   leases(): Promise<LeaseHolder[]> {
@@ -310,26 +320,31 @@ class SqliteCatalog extends SqliteParts implements Catalog {
     this.#database.close();
   }
 
-  #insert<R extends object>(verb: InsertVerb, table: Table<R>, record: R): Promise<void> {
-    return this.#do(`insert into ${table.name}`, () => void this.#run(...insertion(verb, table, record)));
+  #insert<R extends object>(verb: InsertVerb, table: Table<R>, record: R, fence?: Fence): Promise<void> {
+    const insert = () => void this.#run(...insertion(verb, table, record));
+    return this.#do(`insert into ${table.name}`, () => fenced(this.#database, fence, insert));
   }
 
-  #update<R extends object>(table: Table<R>, key: Row, change: Partial<NoInfer<R>>): Promise<void> {
-    const row = toRow(table, change);
-    // Without a change the row is still looked up, so that a missing one is an error.
-    const set = Object.keys(row).map((column) => `${column} = $${column}`);
-    const where = Object.keys(key).map((column) => `${column} = $${column}`);
-    const sql = `UPDATE ${table.name} SET ${set.join(", ") || "rowid = rowid"} ${whereAll(where)}`;
-    return this.#do(`update ${table.name}`, () => {
-      if (this.#run(sql, { ...row, ...key }) === 1) return;
+  #update<R extends object>(
+    table: Table<R>,
+    key: Row,
+    change: Partial<NoInfer<R>>,
+    fence?: Fence,
+  ): Promise<void> {
+    const changing = changeOf(table, key, change);
+    const update = () => {
+      if (this.#run(...changing) === 1) return;
       const wanted = Object.values(key).join(" in ");
       throw new Pg321Error("storage", `catalog ${this.#path}: update ${table.name}: no record of ${wanted}`);
-    });
+    };
+    return this.#do(`update ${table.name}`, () => fenced(this.#database, fence, update));
   }
 
   #select<R extends object>(table: Table<R>, rest: string, values: Row): Promise<R[]> {
     return this.#do(`read ${table.name}`, () =>
-      this.#rows(`SELECT * FROM ${table.name} ${rest}`, values).map((row) => fromRow(table, row)),
+      this.#rows(`SELECT ${columnsOf(table)} FROM ${table.name} ${rest}`, values).map((row) =>
+        fromRow(table, row),
+      ),
     );
   }
 

@@ -88,3 +88,17 @@ export function idsFrom(column: string, prefix: string): { where: string; values
 export function whereAll(conditions: string[]): string {
   return conditions.length === 0 ? "" : `WHERE ${conditions.join(" AND ")}`;
 }
+
+/** The statement that changes the given fields of one record. */
+export function changeOf<R extends object>(
+  table: Table<R>,
+  key: Row,
+  change: Partial<NoInfer<R>>,
+): [sql: string, values: Row] {
+  const row = toRow(table, change);
+  const equal = (names: Row) => Object.keys(names).map((column) => `${column} = $${column}`);
+  // Without a change the row is still looked up, so that a missing one is an error.
+  const [first] = Object.keys(key);
+  const set = equal(row).join(", ") || `${first} = ${first}`;
+  return [`UPDATE ${table.name} SET ${set} ${whereAll(equal(key))}`, { ...row, ...key }];
+}

@@ -236,6 +236,10 @@ export const HOSTS: Table<HostRecord> = {
     problems: true,
   },
 };
+/** The columns of a table that its records have; the table may have more. */
+export function columnsOf<R extends object>(table: Table<R>): string {
+  return Object.keys(table.columns).join(", ");
+}
 
 /** The columns of a whole or partial record, ready to bind. */
 export function toRow<R extends object>(table: Table<R>, record: Partial<R>): Row {

@@ -1,5 +1,6 @@
 import { deadline } from "../../base/abort.ts";
 import { Pg321Error } from "../../base/errors.ts";
+import { underLease } from "../../catalog/fenced-catalog.ts";
 import { backupName } from "../../catalog/globals.ts";
 import type { Held } from "../../catalog/lease.ts";
 import type { BackupKind, BackupRecord, CopyRecord } from "../../catalog/records.ts";
@@ -18,8 +19,9 @@ export interface DatabaseBackup {
   warnings: string[];
 }
 
-/** Dumps and stores. `state.isWhole` is set once the object is complete. */
+/** Dumps and stores, with a context whose writes are fenced. `state.isWhole` is set once the object is complete. */
 export type MakeBackup = (
+  context: JobContext,
   backup: BackupRecord,
   signal: AbortSignal,
   state: { isWhole: boolean },
@@ -77,7 +79,8 @@ export class BegunBackup implements AsyncDisposable {
     const state = { isWhole: false };
     return this.#within(async (signal) => {
       signal.throwIfAborted();
-      const made = await make(this.#backup, signal, state);
+      const leased = { ...underLease(this.#context, this.#lease), signal: this.#context.signal };
+      const made = await make(leased, this.#backup, signal, state);
       await this.#hooks.after(made.backup.status, signal);
       this.#hasEnded = true;
       return { ...made, warnings: this.#hooks.warnings };

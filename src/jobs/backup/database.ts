@@ -44,8 +44,8 @@ export async function backupDatabase(
   { kind, snapshot, begun }: BackupDatabaseOptions = {},
 ): Promise<DatabaseBackup> {
   await using own = begun ?? (await BegunBackup.begin(context, runId, server, { database, kind }));
-  return await own.make((backup, signal, state) =>
-    makeBackup(context, server, backup, signal, state, snapshot),
+  return await own.make((leased, backup, signal, state) =>
+    makeBackup(leased, server, backup, signal, state, snapshot),
   );
 }
 
@@ -87,11 +87,14 @@ async function makeBackup(
   // Do not lose the copies if the catalog cannot be written now: with their manifests they are complete, and the next
   // run finds them. Before the wait for the counts, so that a crash meanwhile costs no copy either.
   let unrecorded = await failureOf(recordObject(context, described));
+  // Without a manifest, neither in the catalog nor in a storage, the object will be removed.
+  if (isLocked(unrecorded)) throw unrecorded;
   const facts = await source.facts(signal);
   // Without the lease another run may be settling this backup: it confirms the copies.
-  if (isLeaseLost(signal)) throw signal.reason;
+  if (signal.aborted && isLocked(signal.reason)) throw signal.reason;
   const backup = await withFacts(context, described, facts);
   if (backup.facts !== null) unrecorded = await failureOf(recordObject(context, backup));
+  if (isLocked(unrecorded)) throw unrecorded;
   using time = timeToConfirm(clock, signal);
   await confirmCopies(context, backup, outcomes, partBytes, time);
   if (unrecorded !== undefined) throw unrecorded;
@@ -120,8 +123,9 @@ function sourceOf(
   return prepareDump(context, server, started.database, snapshot);
 }
 
-function isLeaseLost({ aborted, reason }: AbortSignal): boolean {
-  return aborted && reason instanceof Pg321Error && reason.code === "locked";
+/** Whether the lease was lost, as the renewal or a fenced write has found out. */
+function isLocked(error: unknown): boolean {
+  return error instanceof Pg321Error && error.code === "locked";
 }
 
 /** Enough for manifests. The daemon and systemd wait longer than this before they kill. */

@@ -1,5 +1,6 @@
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { leaseName } from "../../catalog/database-lease.ts";
+import { underLease } from "../../catalog/fenced-catalog.ts";
 import { GLOBALS_DATABASE, isGlobalsPlace } from "../../catalog/globals.ts";
 import { holdLease, isAwaited } from "../../catalog/lease.ts";
 import type { BackupOutline } from "../../catalog/outlines.ts";
@@ -48,7 +49,7 @@ export async function archiveGlobals(context: JobContext, runId: string, tally: 
   }
   const silent = new Map<Storage, number>();
   for (const { globals: one, archives: all } of missing.values())
-    for (const to of all) await underLease({ context, runId, tally, silent }, one, to);
+    for (const to of all) await archiveUnderLease({ context, runId, tally, silent }, one, to);
 }
 
 interface Archiving {
@@ -93,7 +94,7 @@ function neededBy(
   return byRun.get(run_id) ?? all[low] ?? all.at(-1);
 }
 
-async function underLease(
+async function archiveUnderLease(
   { context, runId, tally, silent }: Archiving,
   { id, server }: BackupOutline,
   to: Storage,
@@ -112,7 +113,7 @@ async function underLease(
       );
     const request = { name, runId, host, pid };
     await using lease = await holdLease(catalog, request, { clock, signal: context.signal });
-    await fill({ ...context, signal: lease.signal }, backup, to);
+    await fill(underLease(context, lease), backup, to);
     silent.delete(to);
     tally.note(to.name, backup.object_key, "archived too: dumps in this storage need these globals");
     log.info("globals were archived with their dumps", { storage: to.name, backup_id: id });

@@ -1,6 +1,7 @@
 import { endGone } from "../../alerts/selection-alerts.ts";
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { leaseName } from "../../catalog/database-lease.ts";
+import { underLease } from "../../catalog/fenced-catalog.ts";
 import { holdLease } from "../../catalog/lease.ts";
 import type { BackupRecord, CopyRecord, TombstoneRecord } from "../../catalog/records.ts";
 import type { JobContext } from "../context.ts";
@@ -64,8 +65,7 @@ export async function deleteBackups(
     const { catalog, clock, host, pid } = context;
     const request = { name, runId: crypto.randomUUID(), host, pid };
     await using lease = await holdLease(catalog, request, { clock, signal: context.signal });
-    for (const backup of group)
-      await deleteBackup({ ...context, signal: lease.signal }, backup, removedBy, report);
+    for (const backup of group) await deleteBackup(underLease(context, lease), backup, removedBy, report);
     const [first] = group;
     if (first) await endGone(context, first);
   }

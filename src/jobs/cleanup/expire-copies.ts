@@ -1,6 +1,7 @@
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { DAY_MS } from "../../base/limits.ts";
 import { leaseName } from "../../catalog/database-lease.ts";
+import { underLease } from "../../catalog/fenced-catalog.ts";
 import { backupName } from "../../catalog/globals.ts";
 import { holdLease, isAwaited } from "../../catalog/lease.ts";
 import type { BackupRecord, CopyRecord } from "../../catalog/records.ts";
@@ -56,9 +57,9 @@ export async function expireCopies(expiry: Expiry, type: StorageConfig["type"]):
   const silent = new Map<Storage, number>();
   const isOfType = (task: Task) => task.storage.settings.type === type;
   // Release the lease after each backup, so that a dump of the database never waits long.
-  for await (const group of begunTasks(expiry)) await underLease(expiry, group.filter(isOfType), silent);
+  for await (const group of begunTasks(expiry)) await expireTasks(expiry, group.filter(isOfType), silent);
   for (const backup of expiry.going.backups())
-    await underLease(expiry, plannedTasks(expiry, backup).filter(isOfType), silent);
+    await expireTasks(expiry, plannedTasks(expiry, backup).filter(isOfType), silent);
 }
 
 /** The copies whose removal earlier runs began, backup by backup: there are very many if a key may only hide them. */
@@ -84,7 +85,7 @@ function plannedTasks({ context }: Expiry, { backupId, server, database, copies 
   });
 }
 
-async function underLease(
+async function expireTasks(
   expiry: Expiry,
   tasks: readonly Task[],
   silent: Map<Storage, number>,
@@ -102,8 +103,8 @@ async function underLease(
   try {
     const request = { name, runId, host, pid };
     await using lease = await holdLease(catalog, request, { clock, signal: context.signal });
-    const underLease = { ...expiry, context: { ...context, signal: lease.signal } };
-    for (const task of tasks) await attempt(underLease, task, silent);
+    const leased = { ...expiry, context: underLease(context, lease) };
+    for (const task of tasks) await attempt(leased, task, silent);
   } catch (error) {
     if (!(error instanceof Pg321Error && error.code === "locked")) throw error;
     for (const { storage, backupId } of tasks) hold(tally, storage, backupId, messageOf(error));

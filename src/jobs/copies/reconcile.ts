@@ -1,5 +1,6 @@
 import { messageOf, Pg321Error } from "../../base/errors.ts";
 import { leaseName } from "../../catalog/database-lease.ts";
+import { underLease } from "../../catalog/fenced-catalog.ts";
 import { holdLease } from "../../catalog/lease.ts";
 import type { BackupRecord, CopyRecord } from "../../catalog/records.ts";
 import type { Manifest } from "../../sealed/manifest.ts";
@@ -63,7 +64,7 @@ async function reconcileUnderLease(
   const backup = await catalog.backup(id);
   const hasIntents = (await catalog.copies(id)).some((copy) => copy.state === "INTENDED");
   if (backup && (backup.status === "RUNNING" || hasIntents))
-    await reconcileBackup({ ...context, signal: lease.signal }, backup);
+    await reconcileBackup(underLease(context, lease), backup);
 }
 
 async function reconcileBackup(context: JobContext, found: BackupRecord): Promise<void> {

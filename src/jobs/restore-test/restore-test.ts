@@ -1,5 +1,6 @@
 import { alertTests } from "../../alerts/restore-test-alerts.ts";
 import { type ErrorCode, messageOf, Pg321Error } from "../../base/errors.ts";
+import { underLease } from "../../catalog/fenced-catalog.ts";
 import { backupName } from "../../catalog/globals.ts";
 import { holdLease } from "../../catalog/lease.ts";
 import type { BackupRecord, RestoreTestRecord, RunOutcome, RunRecord } from "../../catalog/records.ts";
@@ -51,7 +52,7 @@ export async function runRestoreTests(
     { name: RESTORE_TEST_LEASE, runId: crypto.randomUUID(), host: context.host, pid: context.pid },
     { clock: context.clock, signal: context.signal },
   );
-  const leased = { ...context, signal: lease.signal };
+  const leased = underLease(context, lease);
   const tests: RestoreTestRecord[] = [];
   const codes: ErrorCode[] = [];
   /** Why results could not be left in a storage. */

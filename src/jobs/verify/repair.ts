@@ -1,5 +1,6 @@
 import { hintOf, messageOf, Pg321Error } from "../../base/errors.ts";
 import { leaseName } from "../../catalog/database-lease.ts";
+import { underLease } from "../../catalog/fenced-catalog.ts";
 import { backupName } from "../../catalog/globals.ts";
 import { holdLease, isAwaited } from "../../catalog/lease.ts";
 import type { CopyRecord } from "../../catalog/records.ts";
@@ -75,6 +76,7 @@ async function repairBackup(
       { name, runId, host, pid },
       { clock, signal: context.signal },
     );
+    const leased = underLease(context, lease);
     const tried = new Set<Storage>();
     const next = async () =>
       lacking.toFill(await catalog.copies(backup.id)).filter((storage) => !tried.has(storage));
@@ -82,9 +84,9 @@ async function repairBackup(
     for (let toFill = await next(); toFill.length > 0; toFill = await next())
       for (const to of toFill) {
         tried.add(to);
-        results.push(await repairCopy(context, backup, to, lease.signal));
+        results.push(await repairCopy(leased, backup, to, lease.signal));
       }
-    await settleStatus(context, backup);
+    await settleStatus(leased, backup);
     return true;
   } catch (error) {
     if (!(error instanceof Pg321Error && error.code === "locked")) throw error;

@@ -284,10 +284,27 @@ const FLEET = `
   CREATE INDEX backups_by_host ON backups (host, started_at, id) WHERE host IS NOT NULL;
 `;
 
+const FENCING = `
+  ALTER TABLE leases ADD COLUMN token bigint NOT NULL DEFAULT 0;
+  CREATE SEQUENCE lease_tokens;
+  CREATE TABLE slots (
+    schedule TEXT NOT NULL,
+    server TEXT NOT NULL,
+    due_at TEXT NOT NULL,
+    host TEXT NOT NULL,
+    claimed_at TEXT NOT NULL,
+    PRIMARY KEY (schedule, server, due_at)
+  );
+  ALTER TABLE deliveries ADD COLUMN host TEXT;
+  ALTER TABLE alerts ADD COLUMN host TEXT;
+  DROP INDEX alerts_one_open;
+  CREATE UNIQUE INDEX alerts_one_open ON alerts (key, coalesce(host, '')) WHERE resolved_at IS NULL;
+`;
+
 /**
  * The schema's history: entry N takes a catalog from version N to N + 1. A released entry is never edited; a change is
  * a new entry at the end, and one in `sqlite/migration/migrations.ts`.
  */
-export const MIGRATIONS: readonly string[] = [`${TABLES}${TOTALS}`, FLEET].map((sql) =>
+export const MIGRATIONS: readonly string[] = [`${TABLES}${TOTALS}`, FLEET, FENCING].map((sql) =>
   sql.replace(/\bTEXT\b/g, TEXT),
 );

@@ -1,8 +1,10 @@
+import type { Fence } from "../../fence.ts";
 import type { RestoreTestRecord } from "../../records.ts";
 import type { RestoreTests } from "../../restore-tests.ts";
 import { BY_STORAGE } from "../../sqlite/proof/restore-tests.ts";
 import { equalTo, insertion, whereAll } from "../../sqlite/statements.ts";
 import { RESTORE_TESTS, type Row } from "../../sqlite/tables.ts";
+import { fencedDo } from "../fence.ts";
 import { recordsOf } from "../records.ts";
 import type { Do } from "../transactions.ts";
 
@@ -23,9 +25,9 @@ export class PostgresRestoreTests implements RestoreTests {
     this.#do = transact;
   }
 
-  add(record: RestoreTestRecord): Promise<void> {
+  add(record: RestoreTestRecord, fence?: Fence): Promise<void> {
     const [sql, row] = insertion("INSERT", RESTORE_TESTS, record);
-    return this.#do(
+    return fencedDo(this.#do, fence)(
       "record a restore test",
       async ({ run }) => void (await run(`${sql} ON CONFLICT (id) DO NOTHING`, row)),
     );

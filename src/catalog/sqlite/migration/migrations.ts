@@ -222,4 +222,21 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE backups ADD COLUMN host TEXT;
   CREATE INDEX backups_by_host ON backups (host, started_at, id) WHERE host IS NOT NULL;
   `,
+  `
+  ALTER TABLE leases ADD COLUMN token INTEGER NOT NULL DEFAULT 0;
+  CREATE TABLE lease_tokens (last INTEGER NOT NULL) STRICT;
+  INSERT INTO lease_tokens VALUES (0);
+  CREATE TABLE slots (
+    schedule TEXT NOT NULL,
+    server TEXT NOT NULL,
+    due_at TEXT NOT NULL,
+    host TEXT NOT NULL,
+    claimed_at TEXT NOT NULL,
+    PRIMARY KEY (schedule, server, due_at)
+  ) STRICT;
+  ALTER TABLE deliveries ADD COLUMN host TEXT;
+  ALTER TABLE alerts ADD COLUMN host TEXT;
+  DROP INDEX alerts_one_open;
+  CREATE UNIQUE INDEX alerts_one_open ON alerts (key, coalesce(host, '')) WHERE resolved_at IS NULL;
+  `,
 ];

@@ -1,7 +1,9 @@
 import type { Database } from "bun:sqlite";
+import type { Fence } from "../../fence.ts";
 import type { RestoreTestRecord } from "../../records.ts";
 import type { RestoreTests } from "../../restore-tests.ts";
 import type { Do } from "../busy.ts";
+import { fenced } from "../leases.ts";
 import { equalTo, insertion, whereAll } from "../statements.ts";
 import type { Row } from "../tables.ts";
 import { fromRow, RESTORE_TESTS } from "../tables.ts";
@@ -28,12 +30,10 @@ export class SqliteRestoreTests implements RestoreTests {
     this.#do = whileBusy;
   }
 
-  add(record: RestoreTestRecord): Promise<void> {
+  add(record: RestoreTestRecord, fence?: Fence): Promise<void> {
     const [sql, row] = insertion("INSERT", RESTORE_TESTS, record);
-    return this.#do(
-      "record a restore test",
-      () => void this.#database.query<never, Row>(`${sql} ON CONFLICT (id) DO NOTHING`).run(row),
-    );
+    const add = () => void this.#database.query<never, Row>(`${sql} ON CONFLICT (id) DO NOTHING`).run(row);
+    return this.#do("record a restore test", () => fenced(this.#database, fence, add));
   }
 
   list({ limit, ...wanted }: Parameters<RestoreTests["list"]>[0]): Promise<RestoreTestRecord[]> {

@@ -56,6 +56,13 @@ export interface AlertChange {
   deliveries: readonly DeliveryRecord[];
 }
 
+/** Whose alerts a host works with: its own, and those of no host. */
+export interface AlertScope {
+  host: string;
+  /** Whether a new alert belongs to no host, because several hosts work on what it is about. */
+  isShared: (alert: AlertRecord) => boolean;
+}
+
 export interface BackupFilter {
   server?: string;
   database?: string;
@@ -176,14 +183,19 @@ export interface Catalog extends AsyncDisposable {
   /**
    * Calls `decide` with the open alert of a key and stores its result in the same transaction: the alert, inserted
    * or replaced by its id, and its deliveries. `decide` must not wait; if it returns undefined nothing changes.
-   * Returns the stored alert.
+   * Returns the stored alert. With a scope, alerts of other hosts are left alone: each host may have one of the key.
    */
   changeAlert(
     key: string,
     decide: (open: AlertRecord | undefined) => AlertChange | undefined,
+    scope?: AlertScope,
   ): Promise<AlertRecord | undefined>;
-  /** Newest first by created_at. `open`: not resolved. `unacknowledged`: waits for a person; INFO alerts never do. */
+  /**
+   * Newest first by created_at. `open`: not resolved. `unacknowledged`: waits for a person; INFO alerts never do. `host`:
+   * only those of this host and of no host.
+   */
   alerts(filter: {
+    host?: string;
     key?: string;
     open?: boolean;
     unacknowledged?: boolean;
@@ -191,15 +203,17 @@ export interface Catalog extends AsyncDisposable {
   }): Promise<AlertRecord[]>;
   acknowledgeAlert(id: string, at: string): Promise<void>;
 
-  insertDeliveries(records: readonly DeliveryRecord[]): Promise<void>;
+  /** `host`: only this host sends them. */
+  insertDeliveries(records: readonly DeliveryRecord[], host?: string): Promise<void>;
   updateDelivery(id: string, change: Partial<Omit<DeliveryRecord, "id">>): Promise<void>;
   /**
    * Claims a PENDING delivery that is due: counts an attempt and sets `next_try_at` to `until`, so that it is due
    * again then if the claiming process dies. False if it is not due, or another process has claimed it.
    */
   claimDelivery(id: string, now: string, until: string): Promise<boolean>;
-  /** In the order they were inserted. */
+  /** In the order they were inserted. `host`: only those of this host and of no host. */
   deliveries(filter: {
+    host?: string;
     alert_id?: string;
     notifier?: string;
     state?: DeliveryState;

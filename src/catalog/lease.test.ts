@@ -137,6 +137,7 @@ test("with untilTaken a lease outlives a failing catalog, and reports the failur
   const clock = handClock();
   const failing = Object.create(catalog) as typeof catalog;
   failing.acquireLease = (...given) => catalog.acquireLease(...given);
+  failing.leaseToken = (...given) => catalog.leaseToken(...given);
   failing.releaseLease = (...given) => catalog.releaseLease(...given);
   failing.leases = () => catalog.leases();
   const full = new Pg321Error("storage", "the disk is full");
@@ -162,6 +163,7 @@ test("a lease that could not be released is free for its own process", async () 
   const clock = handClock();
   const failing = Object.create(catalog) as typeof catalog;
   failing.acquireLease = (...given) => catalog.acquireLease(...given);
+  failing.leaseToken = (...given) => catalog.leaseToken(...given);
   failing.renewLease = (...given) => catalog.renewLease(...given);
   failing.leases = () => catalog.leases();
   failing.releaseLease = () => Promise.reject(new Pg321Error("storage", "the disk is full"));

@@ -3,7 +3,7 @@ import { Pg321Error } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import type { Secret } from "../../base/secret.ts";
 import { parseCatalogUrl } from "../../config/catalog-url.ts";
-import type { AlertChange, BackupFilter, Catalog, RetainedSnapshot } from "../catalog.ts";
+import type { AlertChange, AlertScope, BackupFilter, Catalog, RetainedSnapshot } from "../catalog.ts";
 import type { Fence } from "../fence.ts";
 import { isHeld } from "../lease.ts";
 import type { BackupOutline, EmptyBackup, OutlineFilter, PlacedCopy } from "../outlines.ts";
@@ -20,16 +20,17 @@ import type {
 } from "../records.ts";
 import { backupOutlines } from "../sqlite/outlines.ts";
 import { backupsWithoutCopies, objectKeys, placedCopies } from "../sqlite/pages.ts";
-import { equalTo, idsFrom, insertion, thoseOf, upsert, whereAll } from "../sqlite/statements.ts";
+import { alertsOf, equalTo, idsFrom, ofHost, thoseOf, upsert, whereAll } from "../sqlite/statements.ts";
 import { ALERTS, BACKUPS, COPIES, DELIVERIES, LEASES, type Row, RUNS, TOMBSTONES } from "../sqlite/tables.ts";
-import { fencedDo, nextToken, tokenOf } from "./fence.ts";
+import { changeAlert, insertDeliveries } from "./fleet/alerts.ts";
+import { fencedDo, nextToken, tokenOf } from "./fleet/leases.ts";
 import { deleteOldHistory } from "./history.ts";
 import { migrate } from "./migration/migrate.ts";
 import { newestBackup } from "./newest.ts";
 import { PostgresParts } from "./parts.ts";
 import { insert, recordsOf, select, update } from "./records.ts";
 import { openRetained } from "./retained.ts";
-import { type Do, Transactions } from "./transactions.ts";
+import { type Do, type Transaction, Transactions } from "./transactions.ts";
 
 const NEWEST_FIRST = "ORDER BY started_at DESC, id DESC LIMIT $limit";
 const REMOVED_LAST = "ORDER BY removed_at DESC, backup_id DESC";
@@ -217,27 +218,13 @@ class PostgresCatalog extends PostgresParts implements Catalog {
   changeAlert(
     key: string,
     decide: (open: AlertRecord | undefined) => AlertChange | undefined,
+    scope?: AlertScope,
   ): Promise<AlertRecord | undefined> {
-    return this.#do("change an alert", async (transaction) => {
-      // Two daemons must not open an alert of one key.
-      await transaction.lock("alert", key);
-      const where = "WHERE key = $key AND resolved_at IS NULL";
-      const [open] = await recordsOf(transaction, ALERTS, where, { key });
-      const decided = decide(open);
-      if (!decided) return undefined;
-      const { alert, deliveries } = decided;
-      await transaction.run(
-        ...(alert.id === open?.id ? upsert(ALERTS, ["id"], alert) : insertion("INSERT", ALERTS, alert)),
-      );
-      for (const delivery of deliveries) await transaction.run(...insertion("INSERT", DELIVERIES, delivery));
-      return alert;
-    });
+    return this.#do("change an alert", (transaction) => changeAlert(transaction, key, decide, scope));
   }
 
-  alerts({ key, open, unacknowledged, limit }: AlertFilter): Promise<AlertRecord[]> {
-    const { where, values } = equalTo({ key });
-    if (open === true) where.push("resolved_at IS NULL");
-    if (unacknowledged === true) where.push("acknowledged_at IS NULL AND level <> 'INFO'");
+  alerts({ limit, ...wanted }: AlertFilter): Promise<AlertRecord[]> {
+    const { where, values } = alertsOf(wanted);
     const rest = `${whereAll(where)} ORDER BY created_at DESC, id DESC LIMIT $limit`;
     return select(this.#do, ALERTS, rest, { ...values, limit: limit ?? ALL });
   }
@@ -246,10 +233,9 @@ class PostgresCatalog extends PostgresParts implements Catalog {
     return update(this.#transactions, ALERTS, { id }, { acknowledged_at: at });
   }
 
-  insertDeliveries(records: readonly DeliveryRecord[]): Promise<void> {
-    return this.#do("insert into deliveries", async ({ run }) => {
-      for (const record of records) await run(...insertion("INSERT", DELIVERIES, record));
-    });
+  insertDeliveries(records: readonly DeliveryRecord[], host?: string): Promise<void> {
+    const insert = (transaction: Transaction) => insertDeliveries(transaction, records, host ?? null);
+    return this.#do("insert into deliveries", insert);
   }
 
   updateDelivery(id: string, change: Partial<Omit<DeliveryRecord, "id">>): Promise<void> {
@@ -263,7 +249,7 @@ class PostgresCatalog extends PostgresParts implements Catalog {
   }
 
   deliveries({ limit, ...wanted }: DeliveryFilter): Promise<DeliveryRecord[]> {
-    const { where, values } = equalTo(wanted);
+    const { where, values } = ofHost(wanted);
     const rest = `${whereAll(where)} ORDER BY position LIMIT $limit`;
     return select(this.#do, DELIVERIES, rest, { ...values, limit: limit ?? ALL });
   }

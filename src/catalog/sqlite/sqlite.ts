@@ -4,7 +4,7 @@ import type { Clock } from "../../base/clock.ts";
 import { Pg321Error } from "../../base/errors.ts";
 import { requireAnswer } from "../../base/files/place.ts";
 import type { Log } from "../../base/log.ts";
-import type { AlertChange, BackupFilter, Catalog, RetainedSnapshot } from "../catalog.ts";
+import type { AlertChange, AlertScope, BackupFilter, Catalog, RetainedSnapshot } from "../catalog.ts";
 import type { Fence } from "../fence.ts";
 import { isHeld } from "../lease.ts";
 import type { BackupOutline, EmptyBackup, OutlineFilter, PlacedCopy } from "../outlines.ts";
@@ -21,8 +21,9 @@ import type {
 } from "../records.ts";
 import type { Unwritable } from "../unwritable.ts";
 import { type Do, whileBusy } from "./busy.ts";
+import { changeAlert, insertDeliveries } from "./fleet/alerts.ts";
+import { fenced, requireLease, takeLease, tokenOf } from "./fleet/leases.ts";
 import { deleteOldHistory } from "./history.ts";
-import { fenced, requireLease, takeLease, tokenOf } from "./leases.ts";
 import { newestBackup } from "./newest.ts";
 import { openDatabase } from "./open.ts";
 import { backupOutlines } from "./outlines.ts";
@@ -30,11 +31,13 @@ import { backupsWithoutCopies, objectKeys, placedCopies } from "./pages.ts";
 import { SqliteParts } from "./parts.ts";
 import { openRetained } from "./retained.ts";
 import {
+  alertsOf,
   changeOf,
   equalTo,
   type InsertVerb,
   idsFrom,
   insertion,
+  ofHost,
   thoseOf,
   upsert,
   whereAll,
@@ -51,7 +54,6 @@ import {
   RUNS,
   type Table,
   TOMBSTONES,
-  toRow,
 } from "./tables.ts";
 
 const NEWEST_FIRST = "ORDER BY started_at DESC, id DESC LIMIT $limit";
@@ -237,24 +239,13 @@ class SqliteCatalog extends SqliteParts implements Catalog {
   changeAlert(
     key: string,
     decide: (open: AlertRecord | undefined) => AlertChange | undefined,
+    scope?: AlertScope,
   ): Promise<AlertRecord | undefined> {
-    const change = this.#database.transaction(() => {
-      const [row] = this.#rows("SELECT * FROM alerts WHERE key = $key AND resolved_at IS NULL", { key });
-      const open = row === undefined ? undefined : fromRow(ALERTS, row);
-      const decided = decide(open);
-      if (!decided) return undefined;
-      const verb = decided.alert.id === open?.id ? "INSERT OR REPLACE" : "INSERT";
-      this.#run(...insertion(verb, ALERTS, decided.alert));
-      for (const delivery of decided.deliveries) this.#run(...insertion("INSERT", DELIVERIES, delivery));
-      return decided.alert;
-    });
-    return this.#do("change an alert", () => change.immediate());
+    return this.#do("change an alert", () => changeAlert(this.#database, key, decide, scope));
   }
 
-  alerts({ key, open, unacknowledged, limit }: AlertFilter): Promise<AlertRecord[]> {
-    const { where, values } = equalTo({ key });
-    if (open === true) where.push("resolved_at IS NULL");
-    if (unacknowledged === true) where.push("acknowledged_at IS NULL AND level <> 'INFO'");
+  alerts({ limit, ...wanted }: AlertFilter): Promise<AlertRecord[]> {
+    const { where, values } = alertsOf(wanted);
     const rest = `${whereAll(where)} ORDER BY created_at DESC, id DESC LIMIT $limit`;
     return this.#select(ALERTS, rest, { ...values, limit: limit ?? ALL });
   }
@@ -263,11 +254,8 @@ class SqliteCatalog extends SqliteParts implements Catalog {
     return this.#update(ALERTS, { id }, { acknowledged_at: at });
   }
 
-  insertDeliveries(records: readonly DeliveryRecord[]): Promise<void> {
-    const insert = this.#database.transaction(() => {
-      for (const record of records) this.#run(...insertion("INSERT", DELIVERIES, record));
-    });
-    return this.#do("insert into deliveries", () => insert.immediate());
+  insertDeliveries(records: readonly DeliveryRecord[], host?: string): Promise<void> {
+    return this.#do("insert into deliveries", () => insertDeliveries(this.#database, records, host ?? null));
   }
 
   updateDelivery(id: string, change: Partial<Omit<DeliveryRecord, "id">>): Promise<void> {
@@ -281,7 +269,7 @@ class SqliteCatalog extends SqliteParts implements Catalog {
   }
 
   deliveries({ limit, ...wanted }: DeliveryFilter): Promise<DeliveryRecord[]> {
-    const { where, values } = equalTo(wanted);
+    const { where, values } = ofHost(wanted);
     const rest = `${whereAll(where)} ORDER BY rowid LIMIT $limit`;
     return this.#select(DELIVERIES, rest, { ...values, limit: limit ?? ALL });
   }

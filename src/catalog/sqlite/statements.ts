@@ -1,4 +1,4 @@
-import type { BackupFilter } from "../catalog.ts";
+import type { BackupFilter, Catalog } from "../catalog.ts";
 import type { Row, Table } from "./tables.ts";
 import { toRow } from "./tables.ts";
 
@@ -101,4 +101,22 @@ export function changeOf<R extends object>(
   const [first] = Object.keys(key);
   const set = equal(row).join(", ") || `${first} = ${first}`;
   return [`UPDATE ${table.name} SET ${set} ${whereAll(equal(key))}`, { ...row, ...key }];
+}
+
+/** The conditions of a filter for alerts. */
+export function alertsOf({ key, open, unacknowledged, host }: Parameters<Catalog["alerts"]>[0]) {
+  const { where, values } = ofHost({ key, host });
+  if (open === true) where.push("resolved_at IS NULL");
+  if (unacknowledged === true) where.push("acknowledged_at IS NULL AND level <> 'INFO'");
+  return { where, values };
+}
+
+/** Conditions as those of `equalTo`; records of no host belong to every host. */
+export function ofHost({
+  host,
+  ...wanted
+}: { host?: string | undefined } & Record<string, string | undefined>) {
+  const { where, values } = equalTo(wanted);
+  if (host === undefined) return { where, values };
+  return { where: [...where, "(host IS NULL OR host = $host)"], values: { ...values, host } };
 }

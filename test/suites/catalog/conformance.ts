@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Catalog } from "../../../src/catalog/catalog.ts";
 import type { BackupRecord, CopyRecord, RunRecord } from "../../../src/catalog/records.ts";
 import { alerts, deliveries } from "./alerts.ts";
+import { fences } from "./fences.ts";
 import { filters } from "./filters.ts";
 import { history } from "./history.ts";
 import { hosts } from "./hosts.ts";
@@ -55,6 +56,7 @@ export function catalogConformance(name: string, makeFixture: () => Promise<Cata
     describe("deliveries", () => deliveries(use, reopen));
     describe("hosts", () => hosts(use, reopen));
     describe("leases", () => leases(use, reopen));
+    describe("tokens of leases, and alerts of hosts", () => fences(use));
     describe("restore tests", () => restoreTests(use, reopen));
     describe("scratch databases", () => scratchDatabases(use, reopen));
     describe("recovery kits", () => recoveryKits(use, reopen));

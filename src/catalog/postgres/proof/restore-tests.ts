@@ -4,7 +4,7 @@ import type { RestoreTests } from "../../restore-tests.ts";
 import { BY_STORAGE } from "../../sqlite/proof/restore-tests.ts";
 import { equalTo, insertion, whereAll } from "../../sqlite/statements.ts";
 import { RESTORE_TESTS, type Row } from "../../sqlite/tables.ts";
-import { fencedDo } from "../fence.ts";
+import { fencedDo } from "../fleet/leases.ts";
 import { recordsOf } from "../records.ts";
 import type { Do } from "../transactions.ts";
 

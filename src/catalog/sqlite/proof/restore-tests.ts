@@ -3,7 +3,7 @@ import type { Fence } from "../../fence.ts";
 import type { RestoreTestRecord } from "../../records.ts";
 import type { RestoreTests } from "../../restore-tests.ts";
 import type { Do } from "../busy.ts";
-import { fenced } from "../leases.ts";
+import { fenced } from "../fleet/leases.ts";
 import { equalTo, insertion, whereAll } from "../statements.ts";
 import type { Row } from "../tables.ts";
 import { fromRow, RESTORE_TESTS } from "../tables.ts";

@@ -1,5 +1,5 @@
-import { type Fence, lostLease } from "../fence.ts";
-import type { Do, Transaction } from "./transactions.ts";
+import { type Fence, lostLease } from "../../fence.ts";
+import type { Do, Transaction } from "../transactions.ts";
 
 /** Transactions that begin with a look at the lease; until they end nobody else can take it. */
 export function fencedDo(transact: Do, fence: Fence | undefined): Do {

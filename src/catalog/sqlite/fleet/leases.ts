@@ -1,8 +1,8 @@
 import type { Database } from "bun:sqlite";
-import { type Fence, lostLease } from "../fence.ts";
-import type { LeaseHolder } from "../records.ts";
-import { insertion } from "./statements.ts";
-import { columnsOf, fromRow, LEASES, type Row } from "./tables.ts";
+import { type Fence, lostLease } from "../../fence.ts";
+import type { LeaseHolder } from "../../records.ts";
+import { insertion } from "../statements.ts";
+import { columnsOf, fromRow, LEASES, type Row } from "../tables.ts";
 
 /** Runs a write; with a fence in one transaction with a look at its lease. */
 export function fenced<T>(database: Database, fence: Fence | undefined, write: () => T): T {

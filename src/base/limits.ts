@@ -61,14 +61,20 @@ export const DELIVERY_AGE_MS_MAX = 3 * DAY_MS;
 export const RECORD_AHEAD_MS_MAX = HOUR_MS;
 /** Series of single databases in one scrape; beyond it, the databases with the fewest problems are left out. */
 export const DATABASE_SERIES_MAX = 20_000;
-/** Requests that the daemon's endpoint answers at the same time; beyond it, clients are told to try again. */
+/** Answers of the daemon's endpoint that may be in memory at the same time; beyond it, clients get 503. */
 export const HTTP_REQUESTS_MAX = 64;
-/** Connections to it; more are refused. */
+/** Connections to it. For one more, the connection that has waited longest without a complete request is closed. */
 export const HTTP_CONNECTIONS_MAX = 256;
-/** No request needs a body; this much of one is read before the request is refused. */
-export const HTTP_BODY_BYTES_MAX = 16 * KIB;
-/** A connection without a request in progress is closed after this long. */
+/** Request line and headers must be complete within this time, from the connection or from the last answer on. */
 export const HTTP_IDLE_MS_MAX = 10_000;
+/** From a complete request until the client has read the whole answer, however it reads. */
+export const HTTP_ANSWER_MS_MAX = 30_000;
+/** If no place is free, an answer that has been read for at least this long gives way. */
+export const HTTP_READING_MS_MIN = 2_000;
+/** No request may have a body; one that announces more than this is refused whatever its method. */
+export const HTTP_BODY_BYTES_MAX = 16 * KIB;
+/** Request line and headers together. */
+export const HTTP_HEADER_BYTES_MAX = 16 * KIB;
 /** A daemon that does not answer `/health` within this time is not healthy; longer than it waits for its catalog. */
 export const HEALTH_MS_MAX = 3_000;
 /** How long requests in progress get when the endpoint is closed. */

@@ -1,7 +1,6 @@
 import { Hono } from "hono";
 import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
-import { HTTP_REQUESTS_MAX } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import { visibleData } from "../base/text/visible.ts";
 import type { HttpConfig } from "../config/config.ts";
@@ -12,7 +11,7 @@ import { statusReport } from "../status/status.ts";
 import { statusText } from "../status/text.ts";
 import { reportJson, type VerdictLevel, verdictOf } from "../status/verdict.ts";
 import { errorAnswer, FORMATS, formatOf, jsonAnswer, pagePolicy, secured, textAnswer } from "./answer.ts";
-import { refusalOf } from "./guard.ts";
+import { type Asked, refusalOf } from "./guard.ts";
 import { healthAnswer, readyAnswer } from "./health.ts";
 
 export interface AppSource {
@@ -24,36 +23,32 @@ export interface AppSource {
 }
 
 /**
- * Answers one request. `pending` is the number of requests of its server whose answers are not fully read yet, this
- * one included. Never rejects.
+ * Answers one request. `takePlace` takes one of the places for answers that may be large; it returns false if none is
+ * free. Never rejects.
  */
-export type Answer = (request: Request, pending: number) => Promise<Response>;
+export type Answer = (request: Asked, takePlace: () => boolean) => Promise<Response>;
 
 /** Returns the function that answers requests. It only reads, and keeps nothing between requests. */
 export function httpAnswers(source: AppSource): Answer {
   const { http, log } = source;
   const app = routes(source);
-  let underWay = 0;
-  const answer: Answer = async (request, pending) => {
+  const answer: Answer = async (request, takePlace) => {
     const target = targetOf(request.url);
     const refusal = refusalOf(request, target.pathname, http());
     if (refusal) return errorAnswer(request, refusal.status, refusal.message, refusal.headers);
     // Each answer stays in memory until the client has read it, so their number is limited. /health is exempt: its
     // answer is small, and a busy endpoint must not look like an unhealthy daemon.
-    if (target.pathname !== "/health" && Math.max(underWay, pending) > HTTP_REQUESTS_MAX)
+    if (target.pathname !== "/health" && !takePlace())
       return errorAnswer(request, 503, "too many requests at the same time", { "retry-after": "1" });
     return await app.fetch(new Request(target.href, { method: request.method, headers: request.headers }));
   };
-  return async (request, pending) => {
-    underWay++;
+  return async (request, takePlace) => {
     try {
-      return secured(await answer(request, pending));
+      return secured(await answer(request, takePlace));
     } catch (error) {
       const path = targetOf(request.url).pathname;
       log.error("answering a request failed", { path, error: messageOf(error) });
       return secured(errorAnswer(request, 500, "the request failed; the daemon's log has the reason"));
-    } finally {
-      underWay--;
     }
   };
 }

@@ -1,9 +1,18 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { isIP, isIPv4 } from "node:net";
+import { HTTP_BODY_BYTES_MAX } from "../base/limits.ts";
 import type { Secret } from "../base/secret.ts";
 import type { HttpConfig, Listen } from "../config/config.ts";
 
 const METHODS = ["GET", "HEAD"] as const;
+
+/** A request without a body. */
+export interface Asked {
+  method: string;
+  /** The target of the request line, in any form. */
+  url: string;
+  headers: Headers;
+}
 
 /** Why a request is refused. */
 export interface Refusal {
@@ -20,7 +29,7 @@ const OPEN_PATHS = ["/health"];
 const CHALLENGE = 'Bearer realm="pg321", Basic realm="pg321: any name, and the token as the password"';
 
 /** Checks a request before any work is done for it. Undefined: it may be answered. */
-export function refusalOf(request: Request, path: string, http: HttpConfig): Refusal | undefined {
+export function refusalOf(request: Asked, path: string, http: HttpConfig): Refusal | undefined {
   const { method, headers } = request;
   if (!isKnownHost(headers.get("host"), http)) {
     return {
@@ -28,15 +37,21 @@ export function refusalOf(request: Request, path: string, http: HttpConfig): Ref
       message: "unknown host name; if this endpoint should be reached by it, add it to http.hosts",
     };
   }
+  const bodyBytes = headers.has("transfer-encoding")
+    ? Number.POSITIVE_INFINITY
+    : Number(headers.get("content-length") ?? 0);
+  // No body is read, so nothing can follow it on the connection.
+  const close: Record<string, string> = bodyBytes === 0 ? {} : { connection: "close" };
+  const withBody: Refusal = { status: 413, message: "a request must not have a body", headers: close };
+  if (bodyBytes > HTTP_BODY_BYTES_MAX) return withBody;
   if (!METHODS.some((one) => one === method)) {
     return {
       status: 405,
       message: "method not allowed: this endpoint answers only GET and HEAD",
-      headers: { allow: METHODS.join(", ") },
+      headers: { allow: METHODS.join(", "), ...close },
     };
   }
-  if (Number(headers.get("content-length") ?? 0) !== 0 || headers.has("transfer-encoding"))
-    return { status: 413, message: "a request must not have a body", headers: { connection: "close" } };
+  if (bodyBytes !== 0) return withBody;
   if (http.token === undefined || OPEN_PATHS.includes(path) || hasToken(headers, http.token)) return;
   return {
     status: 401,

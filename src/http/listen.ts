@@ -1,13 +1,14 @@
 import { lookup } from "node:dns/promises";
 import { chmod, lstat, unlink } from "node:fs/promises";
-import { connect, isIP } from "node:net";
-import type { Server } from "bun";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { type AddressInfo, connect, isIP } from "node:net";
+import type { Clock } from "../base/clock.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
-import { HTTP_BODY_BYTES_MAX } from "../base/limits.ts";
+import { HTTP_HEADER_BYTES_MAX, HTTP_IDLE_MS_MAX } from "../base/limits.ts";
 import type { Listen } from "../config/config.ts";
 import { listenText } from "../config/schema/http.ts";
 import type { Answer } from "./app.ts";
-import { listenLimited } from "./connection-limit.ts";
+import { Connections } from "./connections.ts";
 
 export type OpenListen = Exclude<Listen, { type: "off" }>;
 
@@ -30,10 +31,10 @@ export interface Listening {
  * Opens the endpoint. Replaces a socket file at which nothing listens any more. Rejects with code `locked` if the
  * address is in use or does not exist (yet), and with code `usage` if it can never be bound.
  */
-export async function listen(at: OpenListen, answer: Answer): Promise<Listening> {
-  if (at.type === "tcp") return serveAt(at, answer);
+export async function listen(at: OpenListen, answer: Answer, clock: Clock): Promise<Listening> {
+  if (at.type === "tcp") return serveAt(at, answer, clock);
   await removeDeadSocket(at.path);
-  const listening = await serve(at, answer);
+  const listening = await serve(at, answer, clock);
   try {
     await chmod(at.path, SOCKET_MODE);
   } catch (error) {
@@ -44,9 +45,13 @@ export async function listen(at: OpenListen, answer: Answer): Promise<Listening>
 }
 
 /** The error for an unknown host name does not say so: if listening fails, the name is looked up to find out. */
-async function serveAt(at: Extract<Listen, { type: "tcp" }>, answer: Answer): Promise<Listening> {
+async function serveAt(
+  at: Extract<Listen, { type: "tcp" }>,
+  answer: Answer,
+  clock: Clock,
+): Promise<Listening> {
   try {
-    return await serve(at, answer);
+    return await serve(at, answer, clock);
   } catch (error) {
     if (isIP(at.host) !== 0 || (await lookup(at.host).catch(() => undefined))) throw error;
     throw new Pg321Error("locked", `http.listen: ${listenText(at)}: the host name has no address`, {
@@ -68,49 +73,86 @@ export function addressOf(at: OpenListen, { port }: Listening): string {
   return `http://${listenText({ ...at, port: port ?? at.port })}`;
 }
 
-/*
- * Bun limits the size of request line and headers (16 KiB, else 431) and the time for receiving them (about ten
- * seconds, however slowly they arrive). It does not limit connections, so an address that anybody can reach is
- * behind a door that does. The file's permissions decide who can open a socket file, so it needs no door.
- */
-async function serve(at: OpenListen, answer: Answer): Promise<Listening> {
+async function serve(at: OpenListen, answer: Answer, clock: Clock): Promise<Listening> {
+  const connections = new Connections(clock);
+  // `connections` limits the times, so the server's own limits are off. A request without a Host header is no browser's.
+  const server = createServer({
+    maxHeaderSize: HTTP_HEADER_BYTES_MAX,
+    headersTimeout: 0,
+    requestTimeout: 0,
+    keepAliveTimeout: HTTP_IDLE_MS_MAX,
+    requireHostHeader: false,
+  });
+  server.on("connection", (socket) => connections.enter(socket));
+  server.on("request", (request, response) => handle(request, response, { answer, connections }));
   try {
-    if (at.type === "unix") return withoutDoor(bunAt(at.path, answer));
-    // An abstract socket: every user of this host can connect to it, as to the address, and needs the same token.
-    const behind = `\0pg321-${crypto.randomUUID()}`;
-    const server = bunAt(behind, answer);
-    const door = await listenLimited(at, behind).catch(async (error) => {
-      await server.stop(true);
-      throw error;
-    });
-    return {
-      ...door.taken,
-      async stop() {
-        const left = door.close();
-        await server.stop(false);
-        await left;
-      },
-      async end() {
-        door.clear();
-        await Promise.all([door.close(), server.stop(true)]);
-      },
-    };
+    await listening(server, at);
   } catch (error) {
     throw refused(at, error);
   }
+  const bound = at.type === "tcp" ? (server.address() as AddressInfo) : undefined;
+  const closed = () =>
+    new Promise<void>((resolve) => {
+      server.close(() => resolve());
+    });
+  return {
+    port: bound?.port,
+    host: bound?.address,
+    async stop() {
+      const left = closed();
+      connections.close();
+      await left;
+    },
+    async end() {
+      connections.clear();
+      await closed();
+    },
+  };
 }
 
-function bunAt(unix: string, answer: Answer): Server<undefined> {
-  return Bun.serve({
-    unix,
-    maxRequestBodySize: HTTP_BODY_BYTES_MAX,
-    development: false,
-    fetch: (request, server) => answer(request, server.pendingRequests),
+function listening(server: Server, at: OpenListen): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.once("listening", () => {
+      server.off("error", reject);
+      // A connection that cannot be accepted because no file descriptor is free must not end the daemon.
+      server.on("error", () => {});
+      resolve();
+    });
+    server.listen(at.type === "tcp" ? { host: at.host, port: at.port } : { path: at.path });
   });
 }
 
-function withoutDoor(server: Server<undefined>): Listening {
-  return { port: undefined, host: undefined, stop: () => server.stop(false), end: () => server.stop(true) };
+/** Never rejects. */
+async function handle(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { answer, connections }: { answer: Answer; connections: Connections },
+): Promise<void> {
+  const visit = connections.begin(request.socket);
+  if (!visit) return;
+  response.on("close", () => visit.read());
+  try {
+    const { method = "", url = "" } = request;
+    const made = await answer({ method, url, headers: headersOf(request) }, () => visit.takePlace());
+    const body = new Uint8Array(await made.arrayBuffer());
+    visit.made();
+    if (response.destroyed) return;
+    const length = method === "HEAD" ? {} : { "content-length": body.length };
+    response.writeHead(made.status, { ...Object.fromEntries(made.headers), ...length });
+    response.end(method === "HEAD" ? undefined : body);
+  } catch {
+    visit.made();
+    request.socket.destroy();
+  }
+}
+
+/** All of them: a header that is sent twice, such as Host, is joined by commas and then has no valid value. */
+function headersOf({ rawHeaders }: IncomingMessage): Headers {
+  const headers = new Headers();
+  for (let index = 0; index + 1 < rawHeaders.length; index += 2)
+    headers.append(rawHeaders[index] as string, rawHeaders[index + 1] as string);
+  return headers;
 }
 
 /** A killed daemon leaves its socket file, which blocks the path until it is removed. Only our own file is removed. */

@@ -47,7 +47,7 @@ interface Open {
 export async function serveHttp({ live, config, log, clock }: HttpOptions): Promise<HttpServer> {
   // Each endpoint has its own settings from its first request on, because a new one opens before the old one closes.
   const openAt = (http: HttpConfig) =>
-    open(http, (settings) => httpAnswers({ live, http: settings, log, clock }), log);
+    open(http, (settings) => httpAnswers({ live, http: settings, log, clock }), { log, clock });
   let current = await openAt(config.http);
   /** The current endpoint stays open until the new one is; only if both use the same port does it close first. */
   const move = async (wanted: HttpConfig): Promise<void> => {
@@ -87,7 +87,7 @@ function withPort(at: Listen, port: number | undefined): Listen {
 async function open(
   http: HttpConfig,
   answersBy: (settings: () => HttpConfig) => Answer,
-  log: Log,
+  { log, clock }: Pick<HttpOptions, "log" | "clock">,
 ): Promise<Open> {
   const { listen: at, token } = http;
   const settings = { http };
@@ -97,6 +97,7 @@ async function open(
   const listening = await listen(
     at,
     answersBy(() => ({ ...settings.http, listen: bound })),
+    clock,
   );
   const address = addressOf(at, listening);
   bound = boundTo(at, listening);

@@ -29,6 +29,7 @@ import type { RecoveryKits } from "./recovery-kits.ts";
 import type { RestoreTests } from "./restore-tests.ts";
 import type { RuleMarks } from "./rule-marks.ts";
 import type { ScratchDatabases } from "./scratch-databases.ts";
+import type { SpoolStatus } from "./spool/status.ts";
 import type { Usage } from "./usage.ts";
 import type { Verification } from "./verification.ts";
 
@@ -104,6 +105,8 @@ export interface Catalog extends AsyncDisposable {
   readonly usage: Usage;
   readonly verification: Verification;
   readonly scratchDatabases: ScratchDatabases;
+  /** How its spool stands; undefined if it has none. */
+  readonly spool?: { status(): SpoolStatus };
 
   /** The id of the installation that the catalog belongs to; undefined in a new catalog. */
   installation(): Promise<string | undefined>;

@@ -1,10 +1,13 @@
+import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import { catalogPlace, parseCatalogUrl } from "../config/catalog-url.ts";
-import type { CatalogConfig } from "../config/config.ts";
+import type { CatalogConfig, Config } from "../config/config.ts";
 import type { Catalog } from "./catalog.ts";
 import { examinePostgres } from "./postgres/examine.ts";
 import { openPostgres } from "./postgres/postgres.ts";
+import type { Own } from "./spool/knowledge.ts";
+import { openSpooled } from "./spool/open.ts";
 import { type CatalogFacts, examineSqlite } from "./sqlite/examine.ts";
 import { refuseNewerSqlite } from "./sqlite/migration/version.ts";
 import { openSqlite } from "./sqlite/sqlite.ts";
@@ -13,6 +16,23 @@ export interface CatalogTools {
   clock: Clock;
   /** Gets a line about an upgrade. */
   log?: Log;
+  /** For a catalog in PostgreSQL: where its records wait while it is unreachable. Without it, calls then fail. */
+  spool?: SpoolPlace;
+}
+
+/** The file of a host's spool, and whose records it keeps. */
+export interface SpoolPlace extends Own {
+  path: string;
+}
+
+/** The spool of this host, for commands that work with backups. */
+export function spoolOf({
+  state_dir,
+  server,
+  fleet,
+}: Pick<Config, "state_dir" | "server" | "fleet">): SpoolPlace {
+  const servers = server.map(({ name }) => name);
+  return { path: join(state_dir, "spool.db"), host: fleet.host, servers };
 }
 
 /** All kinds of catalog, by the `type` of their settings. */
@@ -23,7 +43,8 @@ export const CATALOGS: {
   ) => Promise<Catalog>;
 } = {
   sqlite: ({ path }, { clock, log }) => openSqlite(path, clock, log),
-  postgres: ({ url }, { clock, log }) => openPostgres(url, clock, log),
+  postgres: ({ url }, { clock, log, spool }) =>
+    spool === undefined ? openPostgres(url, clock, log) : openSpooled(url, { ...spool, clock, log }),
 };
 
 /**

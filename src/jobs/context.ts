@@ -2,7 +2,7 @@ import type { DeliveryContext } from "../alerts/alert-context.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import type { Catalog } from "../catalog/catalog.ts";
-import { openCatalog } from "../catalog/open.ts";
+import { openCatalog, spoolOf } from "../catalog/open.ts";
 import type { RunRecord } from "../catalog/records.ts";
 import type { Config, UnusableTable } from "../config/config.ts";
 import { UNUSABLE_HINT } from "../config/set-aside.ts";
@@ -44,7 +44,8 @@ export async function openContext(options: ContextOptions): Promise<JobContext> 
   await using opened = new AsyncDisposableStack();
   const keys = await loadKeys(config.encryption, options);
   await prepareTempDir(config.temp_dir, log, signal);
-  const catalog = options.catalog ?? opened.use(await openCatalog(config.catalog, { clock, log }));
+  const tools = { clock, log, spool: spoolOf(config) };
+  const catalog = options.catalog ?? opened.use(await openCatalog(config.catalog, tools));
   const storages: Storage[] = [];
   for (const settings of config.storage) {
     const storage = opened.use(await openStorage(settings, { log, clock }));

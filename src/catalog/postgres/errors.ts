@@ -1,6 +1,7 @@
 import postgres from "postgres";
 import { Pg321Error } from "../../base/errors.ts";
 import { CA_FILE_HINT, isCertificateCode } from "../../base/network/certificates.ts";
+import { CatalogUnreachableError } from "../spool/unreachable.ts";
 import { CatalogUnwritableError } from "../unwritable.ts";
 
 interface Meaning {
@@ -84,9 +85,9 @@ export function catalogError(label: string, doing: string, error: unknown): unkn
   const { what, hint, retryable = false, isUnwritable = false } = meaning;
   const options = { cause: error, retryable, ...(hint !== "" && { hint }) };
   const message = `${label}: ${doing}: ${what}`;
-  return isUnwritable
-    ? new CatalogUnwritableError("storage", message, options)
-    : new Pg321Error("storage", message, options);
+  if (isUnwritable) return new CatalogUnwritableError("storage", message, options);
+  if (isLost(error)) return new CatalogUnreachableError("storage", message, options);
+  return new Pg321Error("storage", message, options);
 }
 
 function generalMeaning(error: Error, code: string): Meaning | undefined {

@@ -30,7 +30,7 @@ import { newestBackup } from "./newest.ts";
 import { PostgresParts } from "./parts.ts";
 import { insert, recordsOf, select, update } from "./records.ts";
 import { openRetained } from "./retained.ts";
-import { type Do, type Transaction, Transactions } from "./transactions.ts";
+import { type Do, type Transaction, Transactions, type TransactionsOptions } from "./transactions.ts";
 
 const NEWEST_FIRST = "ORDER BY started_at DESC, id DESC LIMIT $limit";
 const REMOVED_LAST = "ORDER BY removed_at DESC, backup_id DESC";
@@ -45,11 +45,10 @@ type DeliveryFilter = Parameters<Catalog["deliveries"]>[0];
 
 /** Opens the catalog in the database of `catalog.url`, creates its schema if there is none, and migrates it. */
 export async function openPostgres(url: Secret, clock: Clock, log?: Log): Promise<Catalog> {
-  const parsed = parseCatalogUrl(url.reveal());
-  if (!parsed) throw new Pg321Error("usage", "catalog.url: not the URL of a PostgreSQL database");
-  const transactions = new Transactions(parsed, clock);
+  const transactions = transactionsAt(url, clock);
   try {
     await migrate(transactions, { log });
+    transactions.beginMarking();
     return new PostgresCatalog(transactions);
   } catch (error) {
     await transactions[Symbol.asyncDispose]();
@@ -57,11 +56,22 @@ export async function openPostgres(url: Secret, clock: Clock, log?: Log): Promis
   }
 }
 
-class PostgresCatalog extends PostgresParts implements Catalog {
-  readonly #transactions: Transactions;
+/** The transactions of the catalog at `catalog.url`. Connects to nothing yet. */
+export function transactionsAt(url: Secret, clock: Clock, options?: TransactionsOptions): Transactions {
+  const parsed = parseCatalogUrl(url.reveal());
+  if (!parsed) throw new Pg321Error("usage", "catalog.url: not the URL of a PostgreSQL database");
+  return new Transactions(parsed, clock, options);
+}
+
+/** The part of `Transactions` that the catalog uses. */
+type Transactional = Pick<Transactions, "do" | "label" | "snapshot" | typeof Symbol.asyncDispose>;
+
+/** Works with a schema of the newest version. */
+export class PostgresCatalog extends PostgresParts implements Catalog {
+  readonly #transactions: Transactional;
   readonly #do: Transactions["do"];
 
-  constructor(transactions: Transactions) {
+  constructor(transactions: Transactional) {
     super(transactions.do);
     this.#transactions = transactions;
     this.#do = transactions.do;

@@ -24,7 +24,9 @@ type Row = Omit<RetainedBackupRecord, "copies" | "is_needed"> &
   RetainedBackupRecord["copies"][number] & { needed: boolean };
 
 /** Opens a snapshot: a session with one read transaction, which sees no later writes and makes none of them wait. */
-export async function openRetained(transactions: Transactions): Promise<RetainedSnapshot> {
+export async function openRetained(
+  transactions: Pick<Transactions, "snapshot" | "label">,
+): Promise<RetainedSnapshot> {
   const snapshot = await transactions.snapshot(READING);
   let readings = 0;
   return {

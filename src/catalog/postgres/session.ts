@@ -15,6 +15,8 @@ const APPLICATION = "pg321 catalog";
 /** The longest time of a statement at the server. The client waits a little longer: the server may be gone. */
 const STATEMENT_S = 60;
 const ANSWER_MS = (STATEMENT_S + 10) * 1000;
+/** After this long without an answer another connection shows whether the server still answers at all. */
+const LOOK_MS = 5_000;
 const KEEP_ALIVE_MS = 30_000;
 const IS_READ_ONLY =
   "SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS is_read_only";
@@ -35,19 +37,27 @@ export class Session implements AsyncDisposable {
   readonly #sql: Sql;
   /** Whether the server accepts no writes: a standby. */
   readonly isReadOnly: boolean;
+  /** Resolves if the server answers a new connection. */
+  readonly #look: () => Promise<unknown>;
   #isLost = false;
 
-  private constructor(sql: Sql, isReadOnly: boolean) {
+  private constructor(sql: Sql, isReadOnly: boolean, look: () => Promise<unknown>) {
     this.#sql = sql;
     this.isReadOnly = isReadOnly;
+    this.#look = look;
   }
 
   /** Connects now. Rejects with the package's errors. */
   static async open(url: CatalogUrl, host: CatalogHost, label: string): Promise<Session> {
     const sql = postgres(await optionsOf(url, host, label));
     try {
-      const [row] = await within(sql.unsafe<{ is_read_only: boolean }[]>(IS_READ_ONLY));
-      return new Session(sql, row?.is_read_only === true);
+      const [row] = await within(
+        sql.unsafe<{ is_read_only: boolean }[]>(IS_READ_ONLY),
+        url.connect_timeout_ms,
+      );
+      return new Session(sql, row?.is_read_only === true, async () => {
+        await using _other = await Session.open({ ...url, connect_timeout_ms: LOOK_MS }, host, label);
+      });
     } catch (error) {
       await sql.end({ timeout: 1 });
       throw error;
@@ -86,7 +96,7 @@ export class Session implements AsyncDisposable {
 
   async #answer<T>(query: PromiseLike<T>): Promise<T> {
     try {
-      return await within(query);
+      return await within(query, ANSWER_MS, this.#look);
     } catch (error) {
       // The server's own errors have a severity; after any other the session cannot be used.
       if (!(error instanceof Error && "severity" in error && error.severity !== "FATAL")) this.#isLost = true;
@@ -95,11 +105,31 @@ export class Session implements AsyncDisposable {
   }
 }
 
-async function within<T>(query: PromiseLike<T>): Promise<T> {
-  using time = deadline({ clock: systemClock, durationMs: ANSWER_MS }, () =>
-    coded("CONNECTION_CLOSED", "the server does not answer"),
-  );
-  return await unlessAborted(Promise.resolve(query), time.signal);
+/** Rejects as a lost connection does if there is no answer in time, or if `look` rejects meanwhile. */
+async function within<T>(query: PromiseLike<T>, answerMs: number, look?: () => Promise<unknown>): Promise<T> {
+  const silent = () => coded("CONNECTION_CLOSED", "the server does not answer");
+  const over = new AbortController();
+  using time = deadline({ clock: systemClock, durationMs: answerMs, signal: over.signal }, silent);
+  const ended = new AbortController();
+  const watching = look && watch(look, ended.signal).catch(() => over.abort(silent()));
+  try {
+    return await unlessAborted(Promise.resolve(query), time.signal);
+  } finally {
+    ended.abort();
+    void watching;
+  }
+}
+
+/** Looks again and again until the signal aborts; rejects once a look did. */
+async function watch(look: () => Promise<unknown>, ended: AbortSignal): Promise<void> {
+  for (;;) {
+    const isOver = await systemClock.sleep(LOOK_MS, ended).then(
+      () => false,
+      () => true,
+    );
+    if (isOver) return;
+    await look();
+  }
 }
 
 /** Sets everything, so that the package reads nothing from this process's environment. */

@@ -1,8 +1,10 @@
 import type { Clock } from "../../base/clock.ts";
-import { Pg321Error } from "../../base/errors.ts";
+import { coded } from "../../base/network/one-socket.ts";
 import { type RetryPolicy, retry } from "../../base/retry.ts";
 import { type CatalogUrl, catalogPlace } from "../../config/catalog-url.ts";
+import { type CallMark, UnsettledChangeError } from "../spool/unreachable.ts";
 import type { Binding, Row } from "../sqlite/tables.ts";
+import { Calls, hasHappened, markStatement } from "./calls.ts";
 import { catalogError, isConflict, isLost } from "./errors.ts";
 import { type Beginning, Session } from "./session.ts";
 
@@ -36,8 +38,26 @@ const CONFLICT_RETRY: RetryPolicy = { attempts: 10, delayMs: 20, delayMsMax: 500
 const LOST_RETRY: RetryPolicy = { attempts: 5, delayMs: 200, delayMsMax: 2000 };
 const LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($words, 321))";
 
+/** With a spool a call must not wait long: the run behind it goes on without the catalog. */
+const SPOOLED_RETRY_MS = 5_000;
+
 /** The result of COMMIT is unknown, so nothing may be done twice. */
-class CommitLost extends Error {}
+class CommitLost extends Error {
+  readonly mark: CallMark;
+
+  constructor(mark: CallMark, cause: unknown) {
+    super("the connection was lost during COMMIT", { cause });
+    this.mark = mark;
+  }
+}
+
+export interface TransactionsOptions {
+  /**
+   * After a call that the server did not answer, every later one fails at once, until `revive`: the caller goes on
+   * without the catalog.
+   */
+  failsFast?: boolean;
+}
 
 /**
  * The transactions of one catalog, one after the other in one session, which is opened when it is needed. A lost
@@ -47,12 +67,18 @@ export class Transactions implements AsyncDisposable {
   readonly label: string;
   readonly #url: CatalogUrl;
   readonly #clock: Clock;
+  readonly #failsFast: boolean;
+  readonly #calls = new Calls();
   #session: Session | undefined;
   #turn: Promise<unknown> = Promise.resolve();
+  /** Why nothing is tried any more; undefined while calls are tried. */
+  #down: unknown;
+  #isMarking = false;
 
-  constructor(url: CatalogUrl, clock: Clock) {
+  constructor(url: CatalogUrl, clock: Clock, { failsFast = false }: TransactionsOptions = {}) {
     this.#url = url;
     this.#clock = clock;
+    this.#failsFast = failsFast;
     this.label = `catalog ${catalogPlace(url)}`;
   }
 
@@ -61,6 +87,16 @@ export class Transactions implements AsyncDisposable {
   /** Like `do`, for work that waits until other daemons have done the same. */
   readonly doSlowly: Do = (doing, work) =>
     this.#inTurn(doing, () => this.#transact(work, { ...WRITING, lockSeconds: 50, idleSeconds: 600 }));
+
+  /** Call it once the schema is there: from then on a COMMIT that was not answered can be settled. */
+  beginMarking(): void {
+    this.#isMarking = true;
+  }
+
+  /** Lets calls be tried again; see `TransactionsOptions`. */
+  revive(): void {
+    this.#down = undefined;
+  }
 
   /** A transaction in a session of its own that sees nothing later. Ends when it is disposed of. */
   async snapshot(doing: string): Promise<Transaction & AsyncDisposable> {
@@ -98,20 +134,30 @@ export class Transactions implements AsyncDisposable {
   }
 
   async #again<T>(doing: string, operation: () => Promise<T>): Promise<T> {
-    const clock = this.#clock;
+    if (this.#down !== undefined) throw catalogError(this.label, doing, this.#down);
     try {
-      return await retry(LOST_RETRY, { clock, isRetryable: isLost }, () =>
-        retry(CONFLICT_RETRY, { clock, isRetryable: isConflict }, operation),
+      return await this.#whileLost(() =>
+        retry(CONFLICT_RETRY, { clock: this.#clock, isRetryable: isConflict }, operation),
       );
     } catch (error) {
-      throw error instanceof CommitLost
-        ? new Pg321Error("storage", `${this.label}: ${doing}: the connection was lost during COMMIT`, {
-            cause: error.cause,
-            retryable: true,
-            hint: "the change may have been stored or not; run the command again",
-          })
-        : catalogError(this.label, doing, error);
+      if (!(error instanceof CommitLost)) {
+        if (this.#failsFast && isLost(error)) this.#down = error;
+        throw catalogError(this.label, doing, error);
+      }
+      if (this.#failsFast) this.#down = error.cause;
+      throw new UnsettledChangeError(error.mark, "storage", `${this.label}: ${doing}: ${error.message}`, {
+        cause: error.cause,
+        retryable: true,
+        hint: "the change may have been stored or not; run the command again",
+      });
     }
+  }
+
+  #whileLost<T>(operation: () => Promise<T>): Promise<T> {
+    const clock = this.#clock;
+    const untilMs = this.#failsFast ? clock.monotonicMs() + SPOOLED_RETRY_MS : Number.POSITIVE_INFINITY;
+    const isRetryable = (error: unknown) => isLost(error) && clock.monotonicMs() < untilMs;
+    return retry(LOST_RETRY, { clock, isRetryable }, operation);
   }
 
   async #transact<T>(work: (transaction: Transaction) => Promise<T>, beginning: Beginning): Promise<T> {
@@ -120,10 +166,11 @@ export class Transactions implements AsyncDisposable {
       // Sent together with the first statement: if BEGIN fails the session is lost, and the statement with it.
       const begun = session.begin(beginning);
       begun.catch(() => {});
-      const result = await work(statementsOf(session));
+      const statements = statementsOf(session);
+      const result = await work(statements);
       await begun;
-      await commit(session);
-      return result;
+      if (await this.#commit(session, statements.hasChanged())) return result;
+      throw coded("CONNECTION_CLOSED", "the connection was lost during COMMIT");
     } catch (error) {
       if (!session.isLost) await session.script("ROLLBACK").catch(() => {});
       if (isLost(error)) await this.#drop();
@@ -131,6 +178,45 @@ export class Transactions implements AsyncDisposable {
     } finally {
       // The primary may be back.
       if (session.isReadOnly || session.isLost) await this.#drop();
+    }
+  }
+
+  /** Returns false if the transaction did not happen, because its COMMIT was lost on the way. */
+  async #commit(session: Session, hasChanged: boolean): Promise<boolean> {
+    const mark = hasChanged && this.#isMarking ? this.#calls.next() : undefined;
+    try {
+      await session.script(mark === undefined ? "COMMIT" : `${markStatement(mark)}; COMMIT`);
+      return true;
+    } catch (error) {
+      // The server's own refusal, such as a constraint that is checked at the end, is an answer. Without a change it is
+      // the same as a session lost earlier.
+      if (!session.isLost || !hasChanged) throw error;
+      if (mark === undefined) throw new CommitLost({ process: "", number: 0 }, error);
+      await this.#drop();
+      return await this.#settle(mark, error);
+    }
+  }
+
+  /** Asks in a new session. Rejects with `CommitLost` if none can be had. */
+  async #settle(mark: CallMark, cause: unknown): Promise<boolean> {
+    try {
+      return await this.#whileLost(() =>
+        retry(CONFLICT_RETRY, { clock: this.#clock, isRetryable: isConflict }, async () => {
+          const session = await this.#current();
+          try {
+            await session.begin(WRITING);
+            const happened = await hasHappened(statementsOf(session), mark);
+            await session.script("COMMIT");
+            return happened;
+          } catch (error) {
+            if (session.isLost || isLost(error)) await this.#drop();
+            else await session.script("ROLLBACK").catch(() => {});
+            throw error;
+          }
+        }),
+      );
+    } catch {
+      throw new CommitLost(mark, cause);
     }
   }
 
@@ -167,21 +253,20 @@ export class Transactions implements AsyncDisposable {
   }
 }
 
-async function commit(session: Session): Promise<void> {
-  try {
-    await session.script("COMMIT");
-  } catch (error) {
-    // The server's own refusal, such as a constraint that is checked at the end, is an answer.
-    throw session.isLost ? new CommitLost("", { cause: error }) : error;
-  }
-}
-
-function statementsOf(session: Session): Transaction {
+function statementsOf(session: Session): Transaction & { hasChanged: () => boolean } {
+  let hasChanged = false;
   return {
+    hasChanged: () => hasChanged,
     rows: async <R>(sql: string, values: Row = {}) =>
       (await session.execute(sql, values)).rows as unknown as R[],
-    run: async (sql, values = {}) => (await session.execute(sql, values)).count,
-    script: (text) => session.script(text),
+    run: async (sql, values = {}) => {
+      hasChanged = true;
+      return (await session.execute(sql, values)).count;
+    },
+    script: (text) => {
+      hasChanged = true;
+      return session.script(text);
+    },
     lock: async (...words) => void (await session.execute(LOCK, { words: words.join(" ") as Binding })),
   };
 }

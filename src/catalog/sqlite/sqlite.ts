@@ -25,7 +25,7 @@ import { changeAlert, insertDeliveries } from "./fleet/alerts.ts";
 import { fenced, requireLease, takeLease, tokenOf } from "./fleet/leases.ts";
 import { deleteOldHistory } from "./history.ts";
 import { newestBackup } from "./newest.ts";
-import { openDatabase } from "./open.ts";
+import { type OpenedDatabase, openDatabase } from "./open.ts";
 import { backupOutlines } from "./outlines.ts";
 import { backupsWithoutCopies, objectKeys, placedCopies } from "./pages.ts";
 import { SqliteParts } from "./parts.ts";
@@ -61,7 +61,7 @@ const REMOVED_LAST = "ORDER BY removed_at DESC, backup_id DESC";
 /** SQLite's "no limit". */
 const ALL = -1;
 
-type RunFilter = Parameters<Catalog["runs"]>[0];
+type Opened = OpenedDatabase & { catalog: Catalog };
 type AlertFilter = Parameters<Catalog["alerts"]>[0];
 type DeliveryFilter = Parameters<Catalog["deliveries"]>[0];
 
@@ -70,10 +70,14 @@ type DeliveryFilter = Parameters<Catalog["deliveries"]>[0];
  * can still be read; then every write throws a `CatalogUnwritableError`.
  */
 export async function openSqlite(path: string, clock: Clock, log?: Log): Promise<Catalog> {
-  // SQLite works in the thread of the event loop: a path that hangs would hang everything.
+  return (await openSqliteFile(path, clock, log)).catalog;
+}
+
+/** With the connection, for more tables. In the thread of the event loop: a path that hangs would hang everything. */
+export async function openSqliteFile(path: string, clock: Clock, log?: Log): Promise<Opened> {
   await requireAnswer(`catalog ${path}`, dirname(path));
   const { database, unwritable } = await whileBusy(path, "open", clock, () => openDatabase(path, log));
-  return new SqliteCatalog(database, path, clock, unwritable);
+  return { catalog: new SqliteCatalog(database, path, clock, unwritable), database, unwritable };
 }
 
 class SqliteCatalog extends SqliteParts implements Catalog {
@@ -231,7 +235,7 @@ class SqliteCatalog extends SqliteParts implements Catalog {
     return this.#update(RUNS, { id }, change);
   }
 
-  runs({ job, outcome, limit }: RunFilter): Promise<RunRecord[]> {
+  runs({ job, outcome, limit }: Parameters<Catalog["runs"]>[0]): Promise<RunRecord[]> {
     const { where, values } = equalTo({ job, outcome });
     return this.#select(RUNS, `${whereAll(where)} ${NEWEST_FIRST}`, { ...values, limit: limit ?? ALL });
   }

@@ -1,5 +1,5 @@
 import { EXIT_CODES } from "../../base/errors.ts";
-import { openCatalog } from "../../catalog/open.ts";
+import { openCatalog, spoolOf } from "../../catalog/open.ts";
 import { configPath, loadConfig, processSource } from "../../config/load.ts";
 import { Daemon } from "../../daemon/daemon.ts";
 import { holdDaemonLease } from "../../daemon/daemon-lease.ts";
@@ -49,7 +49,7 @@ export const command: Command = {
     const notify = await notifierAt(env["NOTIFY_SOCKET"]);
     const config = await commandConfig(invocation);
     const self = { host: config.fleet.host, pid: process.pid };
-    await using catalog = await openCatalog(config.catalog, { clock, log });
+    await using catalog = await openCatalog(config.catalog, { clock, log, spool: spoolOf(config) });
     await using lease = await holdDaemonLease(catalog, self, {
       clock,
       signal,

@@ -3,7 +3,7 @@ import { EXIT_CODES, Pg321Error } from "../../base/errors.ts";
 import { HOUR_MS } from "../../base/limits.ts";
 import { createLog } from "../../base/log.ts";
 import { visibleData } from "../../base/text/visible.ts";
-import { openCatalog } from "../../catalog/open.ts";
+import { openCatalog, spoolOf } from "../../catalog/open.ts";
 import type { Config } from "../../config/config.ts";
 import { loadHttpOnly, processSource } from "../../config/load.ts";
 import { ConfigError } from "../../config/problems.ts";
@@ -147,7 +147,8 @@ const VERDICT_CODES: Readonly<Record<VerdictLevel, number>> = {
 
 async function fromCatalog(config: Config, { clock, log }: Invocation): Promise<StatusReport> {
   await using opened = new AsyncDisposableStack();
-  const catalog = opened.use(await openCatalog(config.catalog, { clock, log }));
+  const tools = { clock, log, spool: spoolOf(config) };
+  const catalog = opened.use(await openCatalog(config.catalog, tools));
   const storages: Storage[] = [];
   for (const storage of config.storage) storages.push(opened.use(await openStorage(storage, { log, clock })));
   const installation = (await catalog.installation()) ?? "";

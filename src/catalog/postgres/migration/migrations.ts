@@ -1,3 +1,4 @@
+import { SPOOLS } from "./spools.ts";
 import { TOTALS } from "./totals.ts";
 
 /** Sorted and compared by bytes, as SQLite does, whatever the collation of the database. */
@@ -305,6 +306,6 @@ const FENCING = `
  * The schema's history: entry N takes a catalog from version N to N + 1. A released entry is never edited; a change is
  * a new entry at the end, and one in `sqlite/migration/migrations.ts`.
  */
-export const MIGRATIONS: readonly string[] = [`${TABLES}${TOTALS}`, FLEET, FENCING].map((sql) =>
+export const MIGRATIONS: readonly string[] = [`${TABLES}${TOTALS}`, FLEET, FENCING, SPOOLS].map((sql) =>
   sql.replace(/\bTEXT\b/g, TEXT),
 );

@@ -1,0 +1,43 @@
+import type { CallMark } from "../spool/unreachable.ts";
+
+/** The part of a transaction that is used here. */
+interface Statements {
+  rows<R>(sql: string, values: Record<string, string | number>): Promise<R[]>;
+  run(sql: string, values: Record<string, string | number>): Promise<number>;
+}
+
+/**
+ * Each transaction that changes something stores its number, by its process, together with its COMMIT. If the COMMIT is
+ * not answered, that number says whether it happened; and a trigger refuses a number that was given up, so that a COMMIT
+ * still under way somewhere cannot happen later.
+ */
+export class Calls {
+  readonly #process = crypto.randomUUID();
+  #number = 0;
+
+  next(): CallMark {
+    this.#number++;
+    return { process: this.#process, number: this.#number };
+  }
+}
+
+/** The statement that stores the number; both values are this program's own. */
+export function markStatement({ process, number }: CallMark): string {
+  return `INSERT INTO pg321.calls VALUES ('${process}', ${number}, 1, now())
+    ON CONFLICT (process) DO UPDATE SET number = excluded.number, is_done = 1, at = now()`;
+}
+
+const GIVE_UP = `INSERT INTO calls AS known VALUES ($process, $number, 0, now())
+  ON CONFLICT (process) DO UPDATE SET number = excluded.number, is_done = 0, at = now()
+  WHERE known.number < excluded.number`;
+const FOUND = "SELECT number, is_done FROM calls WHERE process = $process";
+
+/** Whether a transaction whose COMMIT was not answered has happened. If not, it never will from now on. */
+export async function hasHappened({ run, rows }: Statements, mark: CallMark): Promise<boolean> {
+  const values = { process: mark.process, number: mark.number };
+  // Waits for the COMMIT if it is still under way.
+  if ((await run(GIVE_UP, values)) === 1) return false;
+  const [found] = await rows<{ number: number; is_done: number }>(FOUND, { process: mark.process });
+  // A higher number: the process has settled this one and gone on.
+  return found?.number === mark.number && found.is_done === 1;
+}

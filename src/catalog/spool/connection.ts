@@ -1,0 +1,180 @@
+import type { Clock } from "../../base/clock.ts";
+import { messageOf, Pg321Error } from "../../base/errors.ts";
+import { HOUR_MS, MINUTE_MS } from "../../base/limits.ts";
+import type { Log } from "../../base/log.ts";
+import { migrate } from "../postgres/migration/migrate.ts";
+import { PostgresCatalog } from "../postgres/postgres.ts";
+import type { Transactions } from "../postgres/transactions.ts";
+import { deliver } from "./deliver.ts";
+import type { SpoolFile } from "./file.ts";
+import { learn, type Own } from "./knowledge.ts";
+import { carryLeases } from "./leases.ts";
+import type { SpoolStatus } from "./status.ts";
+import { isOutage } from "./unreachable.ts";
+
+/** How often an unreachable catalog is asked. */
+const RETRY_MS = 5_000;
+/** How often the whole knowledge is read again, for what other hosts have changed. */
+const KNOWN_MS = HOUR_MS;
+
+export interface ConnectionTools {
+  file: SpoolFile;
+  transactions: Transactions;
+  own: Own;
+  clock: Clock;
+  log: Log | undefined;
+}
+
+/** Whether the catalog can be reached, and the way back to it. */
+export class Connection {
+  readonly #tools: ConnectionTools;
+  #since: string | undefined;
+  #reason = "";
+  #triedAtMs = Number.NEGATIVE_INFINITY;
+  #returning: Promise<void> | undefined;
+  #delivering: Promise<number> | undefined;
+  #learning: Promise<void> | undefined;
+  #learnedAtMs = Number.NEGATIVE_INFINITY;
+  #isClosed = false;
+
+  constructor(tools: ConnectionTools) {
+    this.#tools = tools;
+  }
+
+  status(): SpoolStatus {
+    return {
+      unreachable_since: this.#since ?? null,
+      reason: this.#since === undefined ? null : this.#reason,
+      waiting: this.#tools.file.waiting(),
+    };
+  }
+
+  /** Why the catalog cannot be reached; undefined if it can. */
+  get reason(): string | undefined {
+    return this.#since === undefined ? undefined : this.#reason;
+  }
+
+  /** Connects for the first time. Rejects if the catalog refuses, or is unreachable and nothing is known of it here. */
+  async open(): Promise<void> {
+    try {
+      await this.#return();
+    } catch (error) {
+      if (!isOutage(error) || this.#tools.file.knownAt() === undefined) throw error;
+      this.lose(error);
+    }
+  }
+
+  /** Call it before each call. Resolves to whether the catalog is to be asked; if not, it is looked for meanwhile. */
+  async isReachable(): Promise<boolean> {
+    if (this.#since !== undefined) {
+      this.#lookAgain();
+      return false;
+    }
+    try {
+      // Another process of this host could not reach it, or this one has just left changes.
+      if (!this.#tools.file.isEmpty()) await this.#deliver();
+    } catch (error) {
+      this.lose(error);
+      return false;
+    }
+    this.#learnAgain();
+    return true;
+  }
+
+  #deliver(): Promise<number> {
+    this.#delivering ??= deliver({ ...this.#tools, host: this.#tools.own.host }).finally(() => {
+      this.#delivering = undefined;
+    });
+    return this.#delivering;
+  }
+
+  /** The catalog gave no answer. */
+  lose(error: unknown): void {
+    if (this.#since !== undefined) return;
+    const { clock, log } = this.#tools;
+    this.#since = clock.now().toISOString();
+    this.#reason = messageOf(error);
+    this.#triedAtMs = clock.monotonicMs();
+    log?.error("the catalog is unreachable: this host goes on with its last knowledge", {
+      error: this.#reason,
+    });
+  }
+
+  #lookAgain(): void {
+    const { clock } = this.#tools;
+    if (this.#isClosed || this.#returning || clock.monotonicMs() - this.#triedAtMs < RETRY_MS) return;
+    this.#triedAtMs = clock.monotonicMs();
+    this.#returning = this.#return()
+      .catch((error) => {
+        this.#reason = messageOf(error);
+      })
+      .finally(() => {
+        this.#triedAtMs = clock.monotonicMs();
+        this.#returning = undefined;
+      });
+  }
+
+  async #return(): Promise<void> {
+    const { file, transactions, log } = this.#tools;
+    transactions.revive();
+    await migrate(transactions, { log });
+    transactions.beginMarking();
+    const isOther = await this.#isOtherCatalog();
+    let delivered = 0;
+    do delivered += await this.#deliver();
+    while (!(await file.inTransaction("end the outage", async () => file.isEmpty())));
+    await carryLeases(this.#tools);
+    const since = this.#since;
+    this.#since = undefined;
+    if (since !== undefined) log?.info("the catalog is reachable again", { since, delivered });
+    if (isOther || this.#isOld()) await this.#learn();
+  }
+
+  /** Records of one installation must not be delivered to another. */
+  async #isOtherCatalog(): Promise<boolean> {
+    const { file, transactions } = this.#tools;
+    const known = await file.catalog.installation();
+    const found = await new PostgresCatalog(transactions).installation();
+    if (known === undefined || found === known) return false;
+    if (file.isEmpty()) return true;
+    throw new Pg321Error(
+      "usage",
+      `${transactions.label}: it belongs to the installation ${found ?? "of nobody yet"}, but the records in ${file.path} to ${known}`,
+      { hint: "name the former catalog in catalog.url until they are delivered, or move that file away" },
+    );
+  }
+
+  #isOld(): boolean {
+    const knownAt = this.#tools.file.knownAt();
+    if (knownAt === undefined) return true;
+    const ageMs = this.#tools.clock.now().getTime() - Date.parse(knownAt);
+    return ageMs < 0 || ageMs >= KNOWN_MS;
+  }
+
+  /** Meanwhile calls go on. */
+  #learnAgain(): void {
+    const { clock } = this.#tools;
+    if (this.#learning || !this.#isOld() || clock.monotonicMs() - this.#learnedAtMs < MINUTE_MS) return;
+    this.#learnedAtMs = clock.monotonicMs();
+    this.#learning = this.#learn()
+      .catch((error) => {
+        this.#tools.log?.warning("the last knowledge of this host could not be renewed", {
+          error: messageOf(error),
+        });
+      })
+      .finally(() => {
+        this.#learning = undefined;
+      });
+  }
+
+  #learn(): Promise<void> {
+    const { file, transactions, own, clock } = this.#tools;
+    return learn(file, transactions, own, clock);
+  }
+
+  /** Ends the looking; what is under way is awaited. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.all([this.#returning, this.#learning]);
+  }
+}

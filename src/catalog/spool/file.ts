@@ -1,0 +1,213 @@
+import type { Database } from "bun:sqlite";
+import type { Clock } from "../../base/clock.ts";
+import { Pg321Error } from "../../base/errors.ts";
+import type { Log } from "../../base/log.ts";
+import type { Catalog } from "../catalog.ts";
+import type { Fence } from "../fence.ts";
+import type { LeaseHolder } from "../records.ts";
+import { whileBusy } from "../sqlite/busy.ts";
+import { openSqliteFile } from "../sqlite/sqlite.ts";
+import { upsert } from "../sqlite/statements.ts";
+import { LEASES, type Row } from "../sqlite/tables.ts";
+import type { Call } from "./calls.ts";
+import type { CallMark } from "./unreachable.ts";
+
+const TABLES = `
+  CREATE TABLE IF NOT EXISTS spool (
+    single INTEGER PRIMARY KEY CHECK (single = 1),
+    id TEXT NOT NULL,
+    known_at TEXT
+  ) STRICT;
+  CREATE TABLE IF NOT EXISTS journal (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    call TEXT NOT NULL,
+    mark TEXT,
+    at TEXT NOT NULL
+  ) STRICT;
+  CREATE TABLE IF NOT EXISTS refused (
+    number INTEGER PRIMARY KEY,
+    call TEXT NOT NULL,
+    error TEXT NOT NULL,
+    at TEXT NOT NULL
+  ) STRICT;
+  CREATE TABLE IF NOT EXISTS carried_leases (
+    name TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    token INTEGER NOT NULL,
+    catalog_token INTEGER,
+    PRIMARY KEY (name, run_id)
+  ) STRICT;`;
+
+/** A change that waits for the catalog. */
+export interface Entry {
+  /** Rises in the order of the changes, and is never used again. */
+  number: number;
+  call: Call;
+  /** The change was tried, and its COMMIT was not answered. */
+  mark: CallMark | undefined;
+}
+
+/** A lease of this host that outlived an outage. */
+export interface CarriedLease {
+  name: string;
+  run_id: string;
+  /** The token that the run behind it shows. */
+  token: number;
+  /** The token that the catalog expects; null: the lease is another run's there, or the outage is not over. */
+  catalog_token: number | null;
+}
+
+/**
+ * The file of a host for the time in which its catalog is unreachable: a catalog of SQLite with the host's last
+ * knowledge, and the journal of the changes that wait. All processes of the host use it.
+ */
+export class SpoolFile implements AsyncDisposable {
+  readonly path: string;
+  /** The id of this file: if it is lost, the numbers of the next one begin again. */
+  readonly id: string;
+  /** The last knowledge. Only the methods of this class change it. */
+  readonly catalog: Catalog;
+  readonly #database: Database;
+  readonly #clock: Clock;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  private constructor(path: string, clock: Clock, opened: { catalog: Catalog; database: Database }) {
+    this.path = path;
+    this.catalog = opened.catalog;
+    this.#database = opened.database;
+    this.#clock = clock;
+    this.#database.run(TABLES);
+    this.#database.run("INSERT INTO spool VALUES (1, ?, NULL) ON CONFLICT DO NOTHING", [crypto.randomUUID()]);
+    this.id = String(this.#row<{ id: string }>("SELECT id FROM spool")?.id);
+  }
+
+  /** Creates the file if there is none. Throws code `storage` if it cannot be written. */
+  static async open(path: string, clock: Clock, log?: Log): Promise<SpoolFile> {
+    const opened = await openSqliteFile(path, clock, log);
+    if (opened.unwritable === undefined)
+      return await whileBusy(path, "open", clock, () => new SpoolFile(path, clock, opened));
+    await opened.catalog[Symbol.asyncDispose]();
+    throw new Pg321Error("storage", `${path}: the disk is ${opened.unwritable}`);
+  }
+
+  /** Makes a change in the knowledge and appends it to the journal, all or nothing. */
+  append<T>(change: () => Promise<{ result: T; call: Call | undefined }>, mark?: CallMark): Promise<T> {
+    return this.inTransaction("append to the journal", async () => {
+      const { result, call } = await change();
+      const at = this.#clock.now().toISOString();
+      if (call !== undefined)
+        this.#database.run("INSERT INTO journal (call, mark, at) VALUES (?, ?, ?)", [
+          JSON.stringify(call),
+          mark === undefined ? null : JSON.stringify(mark),
+          at,
+        ]);
+      return result;
+    });
+  }
+
+  /** Work in one transaction of the file. Only the file itself may be awaited in it, or a reader of the catalog. */
+  inTransaction<T>(doing: string, work: (database: Database) => Promise<T>): Promise<T> {
+    const mine = this.#turn.then(() => this.#transact(doing, work));
+    this.#turn = mine.catch(() => {});
+    return mine;
+  }
+
+  async #transact<T>(doing: string, work: (database: Database) => Promise<T>): Promise<T> {
+    const database = this.#database;
+    await whileBusy(this.path, doing, this.#clock, () => database.run("BEGIN IMMEDIATE"));
+    try {
+      const result = await work(database);
+      await whileBusy(this.path, doing, this.#clock, () => database.run("COMMIT"));
+      return result;
+    } catch (error) {
+      if (database.inTransaction) database.run("ROLLBACK");
+      throw error;
+    }
+  }
+
+  /** The oldest change that waits. */
+  first(): Entry | undefined {
+    const row = this.#row<{ number: number; call: string; mark: string | null }>(
+      "SELECT number, call, mark FROM journal ORDER BY number LIMIT 1",
+    );
+    if (!row) return undefined;
+    return {
+      number: row.number,
+      call: JSON.parse(row.call) as Call,
+      mark: row.mark === null ? undefined : (JSON.parse(row.mark) as CallMark),
+    };
+  }
+
+  isEmpty(): boolean {
+    return this.#row("SELECT 1 FROM journal LIMIT 1") === null;
+  }
+
+  waiting(): number {
+    return this.#row<{ count: number }>("SELECT count(*) AS count FROM journal")?.count ?? 0;
+  }
+
+  /** Removes a change that was delivered, or is kept among the refused ones with the error. */
+  settle({ number }: Entry, error?: string): Promise<void> {
+    return this.inTransaction("settle a record", async (database) => {
+      if (error !== undefined)
+        database.run(
+          "INSERT OR IGNORE INTO refused SELECT number, call, ?, ? FROM journal WHERE number = ?",
+          [error, this.#clock.now().toISOString(), number],
+        );
+      database.run("DELETE FROM journal WHERE number <= ?", [number]);
+    });
+  }
+
+  /** When the knowledge was last brought up to date as a whole; undefined if it never was. */
+  knownAt(): string | undefined {
+    return this.#row<{ known_at: string | null }>("SELECT known_at FROM spool")?.known_at ?? undefined;
+  }
+
+  /** A lease that was taken or renewed while the catalog was unreachable. */
+  carried(name: string, runId: string): CarriedLease | undefined {
+    const sql = "SELECT * FROM carried_leases WHERE name = ? AND run_id = ?";
+    return this.#database.query<CarriedLease, string[]>(sql).get(name, runId) ?? undefined;
+  }
+
+  carriedWith({ name, token }: Fence): CarriedLease | undefined {
+    const sql = "SELECT * FROM carried_leases WHERE name = ? AND token = ?";
+    return this.#database.query<CarriedLease, [string, number]>(sql).get(name, token) ?? undefined;
+  }
+
+  carry(name: string, runId: string): void {
+    this.#database.run(
+      `INSERT OR IGNORE INTO carried_leases
+        SELECT name, run_id, token, NULL FROM leases WHERE name = ? AND run_id = ?`,
+      [name, runId],
+    );
+  }
+
+  /** `token`: the one that the catalog has given to it; null: another run has that lease there. */
+  setCatalogToken(name: string, runId: string, token: number | null): void {
+    const sql = "UPDATE carried_leases SET catalog_token = ? WHERE name = ? AND run_id = ?";
+    this.#database.run(sql, [token, name, runId]);
+  }
+
+  dropCarried(name: string, runId: string): void {
+    this.#database.run("DELETE FROM carried_leases WHERE name = ? AND run_id = ?", [name, runId]);
+  }
+
+  /** Stores a lease that the catalog has given, whatever is known about it here. */
+  putLease(lease: LeaseHolder): void {
+    const [sql, row] = upsert(LEASES, ["name"], lease);
+    this.#database.query<never, Row>(sql).run(row);
+  }
+
+  setLeaseToken(name: string, runId: string, token: number): void {
+    this.#database.run("UPDATE leases SET token = ? WHERE name = ? AND run_id = ?", [token, name, runId]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#turn;
+    await this.catalog[Symbol.asyncDispose]();
+  }
+
+  #row<R>(sql: string): R | null {
+    return this.#database.query<R, []>(sql).get();
+  }
+}

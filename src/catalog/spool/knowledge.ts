@@ -1,0 +1,109 @@
+import type { Database } from "bun:sqlite";
+import type { Clock } from "../../base/clock.ts";
+import type { Transaction, Transactions } from "../postgres/transactions.ts";
+import { PLACES } from "../sqlite/statements.ts";
+import type { Binding, Row } from "../sqlite/tables.ts";
+import type { SpoolFile } from "./file.ts";
+
+/** What a host remembers of each of its databases: enough for the next dump, its guard against shrinking, and the status. */
+const BACKUPS_KEPT = 10;
+const RUNS_KEPT = 500;
+const ROWS_KEPT = 200;
+
+const OWN = "IN (SELECT value FROM json_each($servers))";
+/** Newest backups of each database, and all that are under way or have copies that are not settled. */
+const RECENT = `WITH places AS (${PLACES}), recent AS (
+    SELECT newest.id FROM places CROSS JOIN LATERAL (
+      SELECT id FROM backups WHERE server = places.server AND database = places.database
+      ORDER BY started_at DESC, id DESC LIMIT ${BACKUPS_KEPT}) AS newest
+    WHERE places.server ${OWN}
+    UNION SELECT id FROM backups WHERE status = 'RUNNING' AND server ${OWN}
+    UNION SELECT backup_id FROM copies JOIN backups ON id = backup_id WHERE state = 'INTENDED' AND server ${OWN})`;
+
+/**
+ * What is read of each table, in the order in which it is written: a backup before its copies, and the sums last, because
+ * the triggers of the file have summed up only the rows that it has.
+ */
+const READ: readonly (readonly [table: string, sql: string])[] = [
+  ["installation", "SELECT * FROM installation"],
+  ["schedules", "SELECT * FROM schedules"],
+  ["databases", `SELECT * FROM databases WHERE server ${OWN}`],
+  ["storage_identities", "SELECT * FROM storage_identities"],
+  ["clock_trust", "SELECT * FROM clock_trust"],
+  ["host_export", "SELECT * FROM host_export"],
+  ["backups", `${RECENT} SELECT backups.* FROM backups JOIN recent ON recent.id = backups.id`],
+  ["copies", `${RECENT} SELECT copies.* FROM copies JOIN recent ON recent.id = copies.backup_id`],
+  [
+    "runs",
+    `SELECT * FROM (SELECT * FROM runs WHERE host = $host ORDER BY started_at DESC, id DESC LIMIT ${RUNS_KEPT}) AS newest`,
+  ],
+  [
+    "alerts",
+    `SELECT * FROM alerts WHERE resolved_at IS NULL UNION
+      SELECT * FROM (SELECT * FROM alerts ORDER BY created_at DESC, id DESC LIMIT ${ROWS_KEPT}) AS newest`,
+  ],
+  ["leases", "SELECT * FROM leases"],
+  ["hosts", "SELECT * FROM hosts"],
+  [
+    "restore_tests",
+    `SELECT * FROM restore_tests WHERE server ${OWN} ORDER BY finished_at DESC LIMIT ${ROWS_KEPT}`,
+  ],
+  ["lock_probes", `SELECT * FROM lock_probes ORDER BY probed_at DESC LIMIT ${ROWS_KEPT}`],
+  ["rule_marks", `SELECT * FROM rule_marks WHERE server ${OWN}`],
+  ["recovery_kits", "SELECT * FROM recovery_kits ORDER BY id DESC LIMIT 1"],
+  ["storages", "SELECT * FROM storages"],
+  ["copy_totals", `SELECT * FROM copy_totals WHERE server ${OWN}`],
+  ["run_totals", "SELECT * FROM run_totals"],
+  ["verified_days", "SELECT * FROM verified_days"],
+  ["stored_months", `SELECT * FROM stored_months WHERE server ${OWN}`],
+];
+/** Emptied first, because their rows refer to others. Notices of other hosts are sent by them. */
+const EMPTIED = ["deliveries", "copies"];
+
+/** Whose records a host keeps. */
+export interface Own {
+  host: string;
+  servers: readonly string[];
+}
+
+/**
+ * Replaces the knowledge of the file by what the catalog has now. Meanwhile no process of this host can write the file, so
+ * a change that the reading does not see is made in the file after it.
+ */
+export async function learn(
+  file: SpoolFile,
+  transactions: Pick<Transactions, "snapshot">,
+  { host, servers }: Own,
+  clock: Clock,
+): Promise<void> {
+  await file.inTransaction("store what the catalog has", async (database) => {
+    // Changes that wait are not in the catalog yet.
+    if (!file.isEmpty()) return;
+    await using snapshot = await transactions.snapshot("read for the spool");
+    for (const table of EMPTIED) database.run(`DELETE FROM ${table}`);
+    for (const [table, sql] of READ)
+      await replace(database, snapshot, table, sql, { host, servers: JSON.stringify(servers) });
+    database.run("UPDATE spool SET known_at = ?", [clock.now().toISOString()]);
+  });
+}
+
+async function replace(
+  database: Database,
+  snapshot: Transaction,
+  table: string,
+  sql: string,
+  values: Row,
+): Promise<void> {
+  const rows = await snapshot.rows(sql, values);
+  database.run(`DELETE FROM ${table}`);
+  const [first] = rows;
+  if (!first) return;
+  const known = database
+    .query<{ name: string }, [string]>("SELECT name FROM pragma_table_info(?)")
+    .all(table);
+  const columns = known.map(({ name }) => name).filter((name) => name in first);
+  const insert = database.query<never, Binding[]>(
+    `INSERT OR REPLACE INTO ${table} (${columns.map((name) => `"${name}"`)}) VALUES (${columns.map(() => "?")})`,
+  );
+  for (const row of rows) insert.run(...columns.map((name) => row[name] ?? null));
+}

@@ -1,0 +1,9 @@
+/** How a host stands that keeps its records for a catalog that it may not reach. */
+export interface SpoolStatus {
+  /** Since when the catalog has been unreachable, RFC 3339 UTC; null while it is reachable. */
+  unreachable_since: string | null;
+  /** Why it is; null while it is reachable. */
+  reason: string | null;
+  /** Changes that wait in the spool until they can be delivered. */
+  waiting: number;
+}

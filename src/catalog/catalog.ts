@@ -143,7 +143,9 @@ export interface Catalog extends AsyncDisposable {
   /** Replaces the records of a backup and its copies by the tombstone. Throws if there is no such backup. */
   removeBackup(tombstone: TombstoneRecord, fence?: Fence): Promise<void>;
   /** Newest first by removed_at. */
-  tombstones(filter: Omit<BackupFilter, "status" | "copy" | "startedAfter">): Promise<TombstoneRecord[]>;
+  tombstones(
+    filter: Omit<BackupFilter, "status" | "copy" | "startedAfter" | "host">,
+  ): Promise<TombstoneRecord[]>;
   /** The tombstone removed last of those whose backup's id starts with `prefix` (as for `backupsByPrefix`). */
   tombstoneByPrefix(prefix: string): Promise<TombstoneRecord | undefined>;
   /** Deletes tombstones from before `removedBefore`. Returns their number. */

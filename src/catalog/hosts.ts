@@ -20,7 +20,7 @@ export interface HostRecord {
   storages: HostStorage[];
   /** The servers of its config, without their secrets. */
   servers: HostServer[];
-  /** When its schedules are due next. */
+  /** Its schedules, and when they are due next. */
   next_runs: HostNextRun[];
   /** The problems of its daemon, as `/health` names them. */
   problems: string[];
@@ -40,7 +40,10 @@ export interface HostServer {
 export interface HostNextRun {
   schedule: string;
   job: string;
-  at: string;
+  /** Null: not due again, or the daemon has stopped. */
+  at: string | null;
+  /** The longest time between two of its runs; null: it runs once at most. */
+  interval_ms: number | null;
 }
 
 /** The hosts that share the catalog. Errors as those of `Catalog`. */
@@ -55,7 +58,7 @@ export interface Hosts {
    * Removes the record of a host whose daemon has stopped, or has shown no sign of life after `silentSince`. False if it
    * has, or if there is no such host. Nothing else is removed.
    */
-  remove(host: string, silentSince: string): Promise<boolean>;
+  forget(host: string, silentSince: string): Promise<boolean>;
   /** The newest run of each job on each host of `all`, in order of host and job; without those skipped. */
   lastRuns(): Promise<RunRecord[]>;
 }

@@ -11,6 +11,7 @@ export type LiveKind =
   | "target"
   | "server"
   | "storage"
+  | "host"
   | "notifier"
   | "backup"
   | "good-backup"

@@ -40,6 +40,12 @@ export const LIST_OPTIONS: Record<string, Option> = {
     help: "only backups with a copy in this state, in --storage if it is given: stored, missing, damaged, failed …",
     values: { words: STATES.map(stateWord) },
   },
+  host: {
+    type: "string",
+    value: "NAME",
+    help: "only backups that this host of the fleet made",
+    values: { live: ["host"] },
+  },
   limit: { type: "string", short: "n", value: "N", help: "at most N backups (default 50)" },
   offset: { type: "string", value: "N", help: "skip the first N of them: the next page" },
 };
@@ -69,6 +75,7 @@ export function listFilter(args: Arguments, now: Date, timezone: string): ListFi
     throw new Pg321Error("usage", `list: ${times}`, { hint: "exchange them, or leave one out" });
   }
   const copy = copyFilter(args);
+  const host = textOption(args, "host");
   // INTERRUPTED reads both: see ListFilter.
   const asked = status === "INTERRUPTED" ? (["INTERRUPTED", "RUNNING"] as const) : status && [status];
   return {
@@ -78,6 +85,7 @@ export function listFilter(args: Arguments, now: Date, timezone: string): ListFi
       ...(since && { startedFrom: since.toISOString() }),
       ...(until && { startedBy: until.toISOString() }),
       ...(copy && { copy }),
+      ...(host !== undefined && { host }),
     },
     status,
   };

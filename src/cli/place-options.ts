@@ -68,6 +68,16 @@ export async function refuseUnknown({ database, server }: Names, lookup: Lookup)
   if (database !== undefined) await findDatabase(lookup, database);
 }
 
+/** Throws code `usage` for a host that has no record in the catalog and made no backup in it. */
+export async function refuseUnknownHost(host: string, config: Config, catalog: Catalog): Promise<void> {
+  const known = [config.fleet.host, ...(await catalog.hosts.all()).map((one) => one.host)];
+  if (known.includes(host) || (await catalog.backups({ host, limit: 1 })).length > 0) return;
+  const similar = closest(host, known);
+  throw new Pg321Error("usage", `no host is named "${host}"`, {
+    hint: similar === undefined ? `known: ${[...new Set(known)].join(", ")}` : `did you mean ${similar}?`,
+  });
+}
+
 /** Throws code `usage` for a storage that neither the config nor the catalog knows. */
 export async function refuseUnknownStorage(name: string, config: Config, catalog: Catalog): Promise<void> {
   const configured = config.storage.map((storage) => storage.name);

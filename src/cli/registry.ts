@@ -80,6 +80,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/forget.ts"),
   },
   {
+    name: "forget-host",
+    summary: "remove a host that is gone from the fleet, but no backup",
+    load: () => import("./commands/forget-host.ts"),
+  },
+  {
     name: "storage",
     summary: "accept a storage whose place has changed",
     load: () => import("./commands/storage.ts"),

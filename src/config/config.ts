@@ -36,6 +36,8 @@ export type CatalogConfig =
 export interface FleetConfig {
   /** The name of this host among those with the same catalog. */
   host: string;
+  /** A daemon without a heartbeat for this long counts as silent. */
+  silent_after_ms: number;
 }
 
 /**

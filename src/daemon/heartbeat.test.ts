@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadToml, MINIMAL } from "../../test/fixtures/config-file.ts";
 import { ManualClock } from "../../test/lab/manual-clock.ts";
-import { HEARTBEAT_MS } from "../base/limits.ts";
+import { DAY_MS, HEARTBEAT_MS } from "../base/limits.ts";
 import { silentLog } from "../base/log.ts";
 import { VERSION } from "../base/version.ts";
 import type { Catalog } from "../catalog/catalog.ts";
@@ -26,7 +26,7 @@ async function fixture(): Promise<Fixture> {
   const clock = new ManualClock(new Date("2026-11-23T00:00:00Z"));
   const server = 'host = "db.example.com"\npassword = "hunter2"\n';
   const config = await loadToml(
-    `state_dir = "${directory}"\n${MINIMAL.replace('name = "main"\n', `name = "main"\n${server}`)}[fleet]\nhost = "web1"\n`,
+    `timezone = "UTC"\nstate_dir = "${directory}"\n${MINIMAL.replace('name = "main"\n', `name = "main"\n${server}`)}[fleet]\nhost = "web1"\n`,
   );
   const catalog = await openCatalog(config.catalog, { clock });
   const lease = new AbortController();
@@ -59,7 +59,10 @@ test("a daemon records its host at its start, every minute, and that it has stop
     ...{ started_at: "2026-11-23T00:00:00.000Z", heartbeat_at: "2026-11-23T00:00:00.000Z", stopped_at: null },
     storages: [{ name: "disk", type: "local" }],
     servers: [{ name: "main", at: "db.example.com:5432" }],
-    next_runs: [{ schedule: "backup", job: "backup", at: "2026-11-23T02:00:00.000Z" }],
+    next_runs: expect.arrayContaining([
+      { schedule: "backup", job: "backup", at: "2026-11-23T02:00:00.000Z", interval_ms: DAY_MS },
+      { schedule: "cleanup", job: "cleanup", at: null, interval_ms: DAY_MS },
+    ]),
     problems: [],
   });
   problems.push("the catalog cannot be written: the disk is full");

@@ -8,7 +8,7 @@ import type { Catalog } from "../catalog/catalog.ts";
 import type { HostRecord, HostServer } from "../catalog/hosts.ts";
 import type { Held } from "../catalog/lease.ts";
 import type { ServerConfig } from "../config/config.ts";
-import { schedulesOf } from "../jobs/schedules.ts";
+import { timetableOf } from "../jobs/schedules.ts";
 import { hostOf } from "../postgres/connection.ts";
 import type { LiveDaemon } from "../status/live-daemon.ts";
 
@@ -100,10 +100,12 @@ function hostRecord(
     heartbeat_at: now,
     storages: config.storage.map(({ name, type }) => ({ name, type })),
     servers: config.server.map(hostServer),
-    next_runs: schedulesOf(config).flatMap(({ name, job }) => {
-      const at = next.get(name);
-      return at ? [{ schedule: name, job, at: at.toISOString() }] : [];
-    }),
+    next_runs: timetableOf(config, new Date(now)).map(({ name, job, intervalMs }) => ({
+      schedule: name,
+      job,
+      at: next.get(name)?.toISOString() ?? null,
+      interval_ms: intervalMs ?? null,
+    })),
   };
 }
 

@@ -5,12 +5,24 @@ import type { Log } from "../base/log.ts";
 import { visibleData } from "../base/text/visible.ts";
 import type { HttpConfig } from "../config/config.ts";
 import type { JobContext } from "../jobs/context.ts";
+import { fleetReport } from "../status/fleet/fleet.ts";
+import type { FleetReport } from "../status/fleet/report.ts";
+import { fleetText } from "../status/fleet/text.ts";
+import { fleetJson, fleetVerdict } from "../status/fleet/verdict.ts";
 import type { LiveDaemon } from "../status/live-daemon.ts";
-import type { StatusReport } from "../status/report.ts";
 import { statusReport } from "../status/status.ts";
 import { statusText } from "../status/text.ts";
 import { reportJson, type VerdictLevel, verdictOf } from "../status/verdict.ts";
-import { errorAnswer, FORMATS, formatOf, jsonAnswer, pagePolicy, secured, textAnswer } from "./answer.ts";
+import {
+  errorAnswer,
+  FORMATS,
+  type Format,
+  formatOf,
+  jsonAnswer,
+  pagePolicy,
+  secured,
+  textAnswer,
+} from "./answer.ts";
 import { type Asked, refusalOf } from "./guard.ts";
 import { healthAnswer, readyAnswer } from "./health.ts";
 
@@ -55,6 +67,7 @@ export function httpAnswers(source: AppSource): Answer {
 
 function routes({ live, clock }: AppSource): Hono {
   const report = shared(() => inForce(live, (context) => statusReport(context, live)));
+  const fleet = shared(() => inForce(live, fleetReport));
   const app = new Hono();
   app.get("/health", () => healthAnswer(live, clock));
   app.get("/ready", () => readyAnswer(live, clock));
@@ -64,6 +77,9 @@ function routes({ live, clock }: AppSource): Hono {
     if (format === undefined) return errorAnswer(req.raw, 400, `format must be one of ${FORMATS.join(", ")}`);
     const failing = failingLevels(req.query("fail"));
     if (failing === undefined) return errorAnswer(req.raw, 400, `fail must be one of ${FAIL_VALUES}`);
+    const about = fleetWanted(req.query("fleet"));
+    if (about === undefined) return errorAnswer(req.raw, 400, FLEET_VALUES);
+    if (about) return fleetAnswer(await fleet(), format, failing);
     const shown = await report();
     const status = failing.includes(verdictOf(shown).level) ? 503 : 200;
     return format === "json"
@@ -111,6 +127,21 @@ function routes({ live, clock }: AppSource): Hono {
   return app;
 }
 
+const FLEET_VALUES = "fleet must be 1 (all hosts of the catalog) or 0";
+
+/** Whether an answer is to be about all hosts; undefined for an unknown value. */
+function fleetWanted(value: string | undefined): boolean | undefined {
+  if (value === undefined || value === "0") return false;
+  return value === "1" ? true : undefined;
+}
+
+function fleetAnswer(report: FleetReport, format: Format, failing: readonly VerdictLevel[]): Response {
+  const status = failing.includes(fleetVerdict(report).level) ? 503 : 200;
+  return format === "json"
+    ? jsonAnswer(fleetJson(report), status, { vary: "accept" })
+    : textAnswer(fleetText(visibleData(report)), status, { vary: "accept" });
+}
+
 const FAIL_VALUES = "1 (503 if the verdict is bad), warning (503 for a warning as well)";
 
 /** The verdicts that `?fail=` turns into a 503; undefined for an unknown value. */
@@ -132,8 +163,8 @@ async function inForce<T>(live: LiveDaemon, work: (context: JobContext) => Promi
 }
 
 /** Requests that arrive while a report is being made share that report. */
-function shared(make: () => Promise<StatusReport>): () => Promise<StatusReport> {
-  let made: Promise<StatusReport> | undefined;
+function shared<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
   return () => {
     made ??= make().finally(() => {
       made = undefined;

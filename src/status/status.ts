@@ -7,6 +7,7 @@ import { cronTimes } from "../config/cron.ts";
 import { remainsLockedUntil } from "../jobs/copies/remove-intended.ts";
 import { timetableOf } from "../jobs/schedules.ts";
 import { type ProbeFacts, probesInForce, storageImmutability } from "../storage/immutability.ts";
+import { alertStatus } from "./alert-status.ts";
 import { readCoverage } from "./coverage.ts";
 import { databaseStatuses } from "./databases.ts";
 import { globalsStatuses } from "./globals.ts";
@@ -14,7 +15,6 @@ import type { LiveDaemon } from "./live-daemon.ts";
 import { notifierStatuses } from "./notifiers.ts";
 import { recoveryKitStatus } from "./recovery-kit.ts";
 import type {
-  AlertStatus,
   ImmutabilityStatus,
   JobStatus,
   RunStatus,
@@ -54,35 +54,7 @@ export async function statusReport(source: StatusSource, live?: LiveDaemon): Pro
     notifiers: await notifierStatuses(source),
     recovery_kit: await recoveryKitStatus(source),
     globals: await globalsStatuses(source, latest, alerts),
-    alerts: alerts.map(
-      ({
-        id,
-        key,
-        level,
-        job,
-        server,
-        database,
-        message,
-        count,
-        created_at,
-        last_at,
-        acknowledged_at,
-        metadata,
-      }): AlertStatus => ({
-        id,
-        key,
-        level,
-        job,
-        server,
-        database,
-        message,
-        count,
-        created_at,
-        last_at,
-        acknowledged_at,
-        has_cause: metadata["is_quiet"] === true,
-      }),
-    ),
+    alerts: alerts.map(alertStatus),
   };
 }
 

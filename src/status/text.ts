@@ -297,7 +297,7 @@ function progressLines({ progress }: RunningStatus): string[] {
   });
 }
 
-function alertTable({ alerts }: StatusReport, style: Style): string | undefined {
+export function alertTable({ alerts }: Pick<StatusReport, "alerts">, style: Style): string | undefined {
   return tableOf(
     alerts,
     [

@@ -10,12 +10,14 @@ export interface PeekedCatalog {
   backups: PeekedBackup[];
   /** Those that nobody has acknowledged, newest first. */
   alerts: PeekedAlert[];
+  hosts: string[];
 }
 
 /** What to read. */
 export interface PeekWish {
   databases: boolean;
   alerts: boolean;
+  hosts: boolean;
   /** Backups whose ids begin so; undefined for none. */
   backups: string | undefined;
   /** Only backups that can be restored. */
@@ -29,6 +31,7 @@ const LIMIT = 100;
 const DATABASES = "SELECT server, database FROM databases ORDER BY server, database LIMIT 1000";
 const ALERTS = `SELECT id, level, message FROM alerts WHERE acknowledged_at IS NULL AND level <> 'INFO'
   ORDER BY created_at DESC, id DESC LIMIT ${LIMIT}`;
+const HOSTS = `SELECT host FROM hosts ORDER BY host LIMIT ${LIMIT}`;
 const FIELDS = "SELECT id, server, database, status, started_at FROM backups";
 const CHOSEN = `(NOT $isGood OR status IN ('VERIFIED', 'PARTIAL')) AND (NOT $isHeld OR held_at IS NOT NULL)`;
 const NEWEST = `${FIELDS} WHERE $prefix = '' AND ${CHOSEN} ORDER BY started_at DESC, id DESC LIMIT ${LIMIT}`;
@@ -42,7 +45,7 @@ const BY_ID = `SELECT * FROM (${FIELDS} WHERE id >= $prefix AND id < $prefix || 
  */
 export function peekCatalog(
   path: string,
-  { databases, alerts, backups, isGood, isHeld }: PeekWish,
+  { databases, alerts, hosts, backups, isGood, isHeld }: PeekWish,
 ): PeekedCatalog {
   using database = new Database(path, { readonly: true, strict: true });
   const rows = <T>(sql: string, values: Record<string, string | boolean> = {}) =>
@@ -50,6 +53,7 @@ export function peekCatalog(
   return {
     databases: databases ? rows(DATABASES) : [],
     alerts: alerts ? rows(ALERTS) : [],
+    hosts: hosts ? rows<{ host: string }>(HOSTS).map(({ host }) => host) : [],
     backups:
       backups === undefined
         ? []

@@ -19,7 +19,14 @@ import { backupJson } from "../output/json.ts";
 import type { Output } from "../output/output.ts";
 import { ageText, jsonText, sizeText, table } from "../output/output.ts";
 import { colouredBackup, originText } from "../output/status-colour.ts";
-import { namesIn, PLACE_OPTIONS, placeOf, refuseUnknown, refuseUnknownStorage } from "../place-options.ts";
+import {
+  namesIn,
+  PLACE_OPTIONS,
+  placeOf,
+  refuseUnknown,
+  refuseUnknownHost,
+  refuseUnknownStorage,
+} from "../place-options.ts";
 
 export const command: Command = {
   usage: "",
@@ -46,6 +53,7 @@ export const command: Command = {
     { options: ["status", "removed"], why: "a removed backup has no status" },
     { options: ["storage", "removed"], why: "a removed backup has no copies" },
     { options: ["state", "removed"], why: "a removed backup has no copies" },
+    { options: ["host", "removed"], why: "the history does not say which host made a removed backup" },
   ],
   async run(invocation) {
     const { arguments: args, output, clock, log } = invocation;
@@ -55,8 +63,9 @@ export const command: Command = {
     const names = namesIn(args);
     const wanted = { ...filter, ...(await placeOf("list", names, { catalog, clock, config })) };
     if (filter.copy?.storage !== undefined) await refuseUnknownStorage(filter.copy.storage, config, catalog);
+    if (filter.host !== undefined) await refuseUnknownHost(filter.host, config, catalog);
     if (isSet(args, "removed")) {
-      const { status: _, copy: __, ...ofTombstones } = wanted;
+      const { status: _, copy: __, host: ___, ...ofTombstones } = wanted;
       const removed = await catalog.tombstones(ofTombstones);
       if (removed.length === 0) await refuseUnknown(names, { catalog, clock, config });
       if (isSet(args, "json")) output.print(jsonText({ removed }));
@@ -102,11 +111,15 @@ async function printNone(catalog: Catalog, output: Output): Promise<void> {
 }
 
 function textOf(rows: readonly ListedBackup[], { style }: Output, now: Date): string {
+  const hostOf = ({ backup }: ListedBackup) => backup.host ?? "-";
+  // Of one host alone, it would be the same in every row.
+  const hasHosts = new Set(rows.flatMap(({ backup }) => backup.host ?? [])).size > 1;
   return table(
     rows,
     [
       { title: "ID", cell: ({ backup }) => shortId(backup.id) },
       { title: "DATABASE", isName: true, cell: ({ backup }) => backupName(backup) },
+      ...(hasHosts ? [{ title: "HOST", isName: true, cell: hostOf }] : []),
       { title: timeTitle("STARTED", style), cell: ({ backup }) => wallTime(backup.started_at, style) },
       {
         title: "AGE",

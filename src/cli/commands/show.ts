@@ -133,6 +133,7 @@ function textOf(
     ["backup", backup.id],
     ["database", backupName(backup)],
     ["status", colouredBackup(backup, style) + originText(found)],
+    ["host", backup.host],
     ["started", fullTime(backup.started_at, style)],
     ["finished", backup.finished_at && fullTime(backup.finished_at, style)],
     ["duration", duration_ms === null ? null : durationText(duration_ms)],

@@ -8,6 +8,10 @@ import type { Config } from "../../config/config.ts";
 import { loadHttpOnly, processSource } from "../../config/load.ts";
 import { ConfigError } from "../../config/problems.ts";
 import { parseDuration } from "../../config/units.ts";
+import { fleetReport } from "../../status/fleet/fleet.ts";
+import type { FleetReport } from "../../status/fleet/report.ts";
+import { fleetText } from "../../status/fleet/text.ts";
+import { fleetJson, fleetVerdict } from "../../status/fleet/verdict.ts";
 import type { StatusReport } from "../../status/report.ts";
 import { statusReport } from "../../status/status.ts";
 import { statusText } from "../../status/text.ts";
@@ -27,6 +31,10 @@ export const command: Command = {
     "Asks the daemon at http.listen. If the daemon does not answer within 3 s, reports the state from the catalog, which\n" +
     "does not include what the daemon is doing at the moment. Exit 0 whatever the verdict, unless --exit-code is given.",
   options: {
+    fleet: {
+      type: "boolean",
+      help: "all hosts and databases of the catalog instead of this host: docs/fleet.md",
+    },
     "exit-code": { type: "boolean", help: "exit 3 if the verdict is a warning, 4 if it is bad" },
     watch: { type: "boolean", help: "show it on the terminal again and again, until Ctrl-C" },
     interval: {
@@ -40,6 +48,7 @@ export const command: Command = {
   examples: [
     { command: "pg321 status", explanation: "the same as curl http://127.0.0.1:8321/status" },
     { command: "pg321 status --watch", explanation: "while a backup runs" },
+    { command: "pg321 status --fleet", explanation: "every host that shares the catalog" },
     { command: "pg321 status --exit-code >/dev/null || echo look", explanation: "for a monitoring script" },
     {
       command: "pg321 status --json | jq -r '.databases[] | select(.state != \"good\") | .database'",
@@ -55,6 +64,7 @@ export const command: Command = {
     const { arguments: args, output } = invocation;
     const intervalMs = intervalOption(args);
     if (isSet(args, "watch")) return await watchStatus(invocation, intervalMs);
+    if (isSet(args, "fleet")) return await showFleet(await commandConfig(invocation), invocation);
     const config = await commandConfig(invocation).catch((error: unknown) => {
       if (error instanceof ConfigError) return error;
       throw error;
@@ -93,6 +103,8 @@ async function watchStatus(invocation: Invocation, intervalMs: number): Promise<
   const unseen = { ...invocation, log: createLog({ format: "text", level: "error", write: () => {} }) };
   const title = style.dim(`every ${durationText(intervalMs)}; Ctrl-C ends this`);
   await watched({ screen, title, intervalMs, clock, signal }, async (columns) => {
+    if (isSet(invocation.arguments, "fleet"))
+      return fleetText(visibleData(await fleetFromCatalog(config, unseen)), { ...style, columns });
     const { report, silence } = await reportOf(config, unseen);
     return statusText(visibleData(report), { ...style, columns }, silence);
   });
@@ -144,6 +156,21 @@ const VERDICT_CODES: Readonly<Record<VerdictLevel, number>> = {
   warning: EXIT_CODES.partial,
   bad: EXIT_CODES.bad,
 };
+
+async function showFleet(config: Config, invocation: Invocation): Promise<number> {
+  const { arguments: args, output } = invocation;
+  const report = await fleetFromCatalog(config, invocation);
+  output.print(
+    isSet(args, "json") ? jsonText(fleetJson(report)) : fleetText(visibleData(report), output.style),
+  );
+  return isSet(args, "exit-code") ? VERDICT_CODES[fleetVerdict(report).level] : EXIT_CODES.ok;
+}
+
+async function fleetFromCatalog(config: Config, { clock, log }: Invocation): Promise<FleetReport> {
+  await using catalog = await openCatalog(config.catalog, { clock, log });
+  const installation = (await catalog.installation()) ?? "";
+  return await fleetReport({ catalog, config, clock, host: config.fleet.host, installation });
+}
 
 async function fromCatalog(config: Config, { clock, log }: Invocation): Promise<StatusReport> {
   await using opened = new AsyncDisposableStack();

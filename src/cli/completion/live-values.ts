@@ -33,16 +33,17 @@ export async function liveValues(
   const wish: PeekWish = {
     databases: needs("database", "target"),
     alerts: needs("alert"),
+    hosts: needs("host"),
     backups: needs(...OF_BACKUPS) ? typed.toLowerCase() : undefined,
     isGood: needs("good-backup"),
     isHeld: needs("held-backup"),
   };
-  const isForCatalog = wish.databases || wish.alerts || wish.backups !== undefined;
+  const isForCatalog = wish.databases || wish.alerts || wish.hosts || wish.backups !== undefined;
   const peeked = isForCatalog ? await peek(names, wish) : EMPTY;
   return kinds.flatMap((kind) => candidatesOf(kind, { typed, names, peeked }));
 }
 
-const EMPTY: PeekedCatalog = { databases: [], backups: [], alerts: [] };
+const EMPTY: PeekedCatalog = { databases: [], backups: [], alerts: [], hosts: [] };
 
 async function peek({ catalog, state_dir }: ConfigNames, wish: PeekWish): Promise<PeekedCatalog> {
   // Completion asks no server.
@@ -70,6 +71,8 @@ function candidatesOf(kind: LiveKind, { typed, names, peeked }: Found): Candidat
       return plain(names.servers, "server");
     case "storage":
       return plain(names.storages, "storage");
+    case "host":
+      return plain(peeked.hosts, "host");
     case "notifier":
       return plain(names.notifiers, "notifier");
     case "alert":

@@ -47,6 +47,8 @@ describe("what may stand at the cursor", () => {
     ["notify test a b ", ["<notifier>"]],
     ["recovery-kit ", ["<directories>"]],
     ["unhold ", ["<held-backup>"]],
+    ["list --host ", ["<host>"]],
+    ["forget-host ", ["<host>"]],
     ["key ", ["generate", "show", "rotate"]],
     ["completion ", ["bash", "zsh", "fish"]],
   ])("%s", async (line, expected) => {

@@ -4,10 +4,15 @@ import { loadToml, MINIMAL } from "../../../test/fixtures/config-file.ts";
 import { hostNameOf } from "./fleet.ts";
 
 test("the host of the fleet is the machine unless the config names it", async () => {
-  expect((await loadToml(MINIMAL)).fleet).toEqual({ host: hostname() });
+  expect((await loadToml(MINIMAL)).fleet).toEqual({
+    host: hostname(),
+    silent_after_ms: 300_000,
+  });
   expect((await loadToml(`${MINIMAL}[fleet]\nhost = "web1.example"\n`)).fleet).toEqual({
     host: "web1.example",
+    silent_after_ms: 300_000,
   });
+  await expect(loadToml(`${MINIMAL}[fleet]\nsilent_after = "1m"\n`)).rejects.toThrow("silent_after");
 });
 
 test("a name that a table or a lease could not show is refused", async () => {

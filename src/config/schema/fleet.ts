@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import * as v from "valibot";
 import type { FleetConfig } from "../config.ts";
-import { text } from "./leaf.ts";
+import { age, text } from "./leaf.ts";
 import { table } from "./table.ts";
 
 /** The longest name that Linux gives a machine. */
@@ -16,8 +16,14 @@ export const fleetSchema = v.pipe(
         /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/,
       ),
     ),
+    silent_after: v.optional(age("2m"), "5m"),
   }),
-  v.transform(({ host }): FleetConfig => ({ host: host ?? hostNameOf(hostname()) })),
+  v.transform(
+    ({ host, silent_after }): FleetConfig => ({
+      host: host ?? hostNameOf(hostname()),
+      silent_after_ms: silent_after,
+    }),
+  ),
 );
 
 /** The name of the machine as a name of a host of the fleet: the kernel accepts any bytes. */

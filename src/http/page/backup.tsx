@@ -67,6 +67,7 @@ const Summary = ({ found, page }: { found: PageBackup; page: Page }) => {
       <Fact name="Started">
         <Moment at={started_at} page={page} />
       </Fact>
+      {backup.host !== null && <Fact name="Host">{backup.host}</Fact>}
       <Fact name="Took">
         {durationText(finished_at === null ? null : Date.parse(finished_at) - Date.parse(started_at))}
       </Fact>

@@ -16,7 +16,7 @@ export function hostRecord(change: Partial<HostRecord> = {}): HostRecord {
     stopped_at: null,
     storages: [{ name: "disk-web1", type: "local" }],
     servers: [{ name: "main", at: "/run/postgresql/.s.PGSQL.5432" }],
-    next_runs: [{ schedule: "backup busy", job: "backup", at: at(30) }],
+    next_runs: [{ schedule: "backup busy", job: "backup", at: at(30), interval_ms: 3_600_000 }],
     problems: ["the schedule was not checked for 300 s"],
     ...change,
   };
@@ -42,11 +42,11 @@ export function hosts(use: () => Catalog, reopen: () => Promise<void>): void {
     await use().hosts.put(hostRecord({ heartbeat_at: at(10) }));
     const backup = backupRecord({ server: "of-hosts", host: "web1" });
     await use().insertBackup(backup);
-    expect(await use().hosts.remove("web1", at(9))).toBe(false);
-    expect(await use().hosts.remove("web1", at(10))).toBe(true);
-    expect(await use().hosts.remove("web1", at(10))).toBe(false);
+    expect(await use().hosts.forget("web1", at(9))).toBe(false);
+    expect(await use().hosts.forget("web1", at(10))).toBe(true);
+    expect(await use().hosts.forget("web1", at(10))).toBe(false);
     await use().hosts.put(hostRecord({ heartbeat_at: at(10), stopped_at: at(10) }));
-    expect(await use().hosts.remove("web1", at(0))).toBe(true);
+    expect(await use().hosts.forget("web1", at(0))).toBe(true);
     expect(await use().backup(backup.id)).toEqual(backup);
   });
 
@@ -79,7 +79,7 @@ export function hosts(use: () => Catalog, reopen: () => Promise<void>): void {
       await run("runs3", "backup", 6);
       const found = (await use().hosts.lastRuns()).filter(({ host }) => host.startsWith("runs"));
       expect(found).toEqual([backup, cleanup, other]);
-      for (const host of ["runs1", "runs2"]) await use().hosts.remove(host, at(59));
+      for (const host of ["runs1", "runs2"]) await use().hosts.forget(host, at(59));
     });
   });
 }

@@ -28,7 +28,7 @@ export class PostgresHosts implements Hosts {
     return (await this.#rows(ALL_HOSTS, {})).map((row) => fromRow(HOSTS, row));
   }
 
-  remove(host: string, silentSince: string): Promise<boolean> {
+  forget(host: string, silentSince: string): Promise<boolean> {
     return this.#do(
       "remove a host",
       async ({ run }) => (await run(REMOVE_HOST, { host, silentSince })) === 1,

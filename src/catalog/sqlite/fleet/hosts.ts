@@ -41,7 +41,7 @@ export class SqliteHosts implements Hosts {
     return (await this.#rows(ALL_HOSTS, {})).map((row) => fromRow(HOSTS, row));
   }
 
-  remove(host: string, silentSince: string): Promise<boolean> {
+  forget(host: string, silentSince: string): Promise<boolean> {
     return this.#do(
       "remove a host",
       () => this.#database.query<never, Row>(REMOVE_HOST).run({ host, silentSince }).changes === 1,

@@ -1,0 +1,119 @@
+import { COMMIT, VERSION } from "../../base/version.ts";
+import type { HostRecord } from "../../catalog/hosts.ts";
+import { catalogText } from "../../catalog/open.ts";
+import type { AlertRecord, RunRecord } from "../../catalog/records.ts";
+import type { JobContext } from "../../jobs/context.ts";
+import type { MarkState } from "../../rule/facts.ts";
+import { alertStatus } from "../alert-status.ts";
+import { fleetDatabases } from "./databases.ts";
+import type {
+  FleetDatabase,
+  FleetDatabaseState,
+  FleetHost,
+  FleetHostState,
+  FleetReport,
+  FleetRun,
+} from "./report.ts";
+
+export type FleetSource = Pick<JobContext, "catalog" | "config" | "clock" | "host" | "installation">;
+
+/** All hosts and databases of the catalog: asks no host, no storage and no server. Rejects as `Catalog` does. */
+export async function fleetReport(source: FleetSource): Promise<FleetReport> {
+  const { catalog, config, clock, host, installation } = source;
+  const now = clock.now();
+  const leaseNow = await catalog.leaseTime(clock);
+  const hosts = await catalog.hosts.all();
+  const runs = Map.groupBy(await catalog.hosts.lastRuns(), (run) => run.host);
+  const databases = await fleetDatabases(catalog, hosts, now);
+  const ofHost = Map.groupBy(databases, (database) => database.host);
+  const names = new Set([
+    host,
+    ...hosts.map((one) => one.host),
+    ...databases.flatMap((one) => one.host ?? []),
+  ]);
+  const alerts: AlertRecord[] = await catalog.alerts({ open: true });
+  return {
+    version: VERSION,
+    commit: COMMIT,
+    host,
+    installation,
+    now: now.toISOString(),
+    timezone: config.timezone,
+    catalog: { at: catalogText(config.catalog), is_shared: config.catalog.type === "postgres" },
+    hosts: [...names].sort().map((name) => {
+      const record = hosts.find((one) => one.host === name);
+      const silentMs = config.fleet.silent_after_ms;
+      const facts = { runs: runs.get(name) ?? [], databases: ofHost.get(name) ?? [], leaseNow, silentMs };
+      return { ...recordedHost(name, record, facts), ...hostSums(facts.databases) };
+    }),
+    databases,
+    alerts: alerts.map(alertStatus),
+  };
+}
+
+/** The state of a host by its record; `now` by `Catalog.leaseTime`. */
+export function hostState(
+  record: Pick<HostRecord, "heartbeat_at" | "stopped_at">,
+  { now, silentMs }: { now: Date; silentMs: number },
+): Exclude<FleetHostState, "never"> {
+  if (record.stopped_at !== null) return "stopped";
+  return now.getTime() - Date.parse(record.heartbeat_at) > silentMs ? "silent" : "up";
+}
+
+interface HostFacts {
+  runs: readonly RunRecord[];
+  databases: readonly FleetDatabase[];
+  leaseNow: Date;
+  silentMs: number;
+}
+
+function recordedHost(
+  host: string,
+  record: HostRecord | undefined,
+  { runs, leaseNow, silentMs }: HostFacts,
+): Omit<FleetHost, keyof ReturnType<typeof hostSums>> {
+  const last_runs = runs.map(lastRun);
+  if (!record) {
+    const unknown = {
+      version: null,
+      pid: null,
+      started_at: null,
+      heartbeat_at: null,
+      heartbeat_age_ms: null,
+    };
+    const none = { stopped_at: null, problems: [], servers: [], storages: [], next_runs: [] };
+    return { host, state: "never", ...unknown, ...none, last_runs };
+  }
+  const { version, pid, started_at, heartbeat_at, stopped_at, problems, servers, storages, next_runs } =
+    record;
+  return {
+    ...{
+      host,
+      state: hostState(record, { now: leaseNow, silentMs }),
+      version,
+      pid,
+      started_at,
+      heartbeat_at,
+    },
+    heartbeat_age_ms: Math.max(0, leaseNow.getTime() - Date.parse(heartbeat_at)),
+    ...{ stopped_at, problems, servers, storages, last_runs, next_runs },
+  };
+}
+
+function lastRun({ id, job, outcome, started_at, finished_at, error, schedule }: RunRecord): FleetRun {
+  return { id, job, outcome, started_at, finished_at, error, schedule };
+}
+
+function hostSums(
+  own: readonly FleetDatabase[],
+): Pick<FleetHost, "databases" | "marks" | "oldest_success_at"> {
+  const databases: Record<FleetDatabaseState, number> = {
+    ...{ good: 0, partial: 0, failing: 0, stale: 0, never: 0, gone: 0 },
+  };
+  const marks: Record<MarkState, number> = { held: 0, lost: 0, not_set_up: 0, not_demanded: 0 };
+  const present = own.filter(({ state }) => state !== "gone");
+  for (const { state } of own) databases[state]++;
+  for (const { state } of present.flatMap((one) => one.marks)) marks[state]++;
+  const times = present.flatMap(({ newest_good }) => newest_good?.started_at ?? []).sort();
+  return { databases, marks, oldest_success_at: times[0] ?? null };
+}

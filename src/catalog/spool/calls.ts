@@ -84,7 +84,7 @@ export const KINDS: Kinds = {
     noticeTotals: "read",
   },
   clockRecords: { trust: "read", setTrust: "online", first: "read", lastBy: "read" },
-  hosts: { put: "here", one: "read", all: "read", remove: "online", lastRuns: "read" },
+  hosts: { put: "here", one: "read", all: "read", forget: "online", lastRuns: "read" },
   hostExports: { last: "read", record: "write" },
   recoveryKits: { last: "read", record: "write", sealedBackups: "read" },
   identities: { all: "read", intend: "write", confirm: "write", rename: "online", newestKeys: "read" },

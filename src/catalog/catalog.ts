@@ -5,7 +5,6 @@ import type { ClockRecords } from "./clock-records.ts";
 import type { Fence } from "./fence.ts";
 import type { HostExports } from "./host-exports.ts";
 import type { Hosts } from "./hosts.ts";
-import type { Identities } from "./identities.ts";
 import type { LockProbes } from "./lock-probes.ts";
 import type { BackupOutline, EmptyBackup, OutlineFilter, PlacedCopy } from "./outlines.ts";
 import type { Overview } from "./overview.ts";
@@ -30,6 +29,8 @@ import type { RestoreTests } from "./restore-tests.ts";
 import type { RuleMarks } from "./rule-marks.ts";
 import type { ScratchDatabases } from "./scratch-databases.ts";
 import type { SpoolStatus } from "./spool/status.ts";
+import type { Identities } from "./storages/identities.ts";
+import type { Listings } from "./storages/listings.ts";
 import type { Usage } from "./usage.ts";
 import type { Verification } from "./verification.ts";
 
@@ -99,6 +100,7 @@ export interface Catalog extends AsyncDisposable {
   readonly hosts: Hosts;
   readonly recoveryKits: RecoveryKits;
   readonly identities: Identities;
+  readonly listings: Listings;
   readonly lockProbes: LockProbes;
   readonly restoreTests: RestoreTests;
   readonly ruleMarks: RuleMarks;
@@ -124,10 +126,10 @@ export interface Catalog extends AsyncDisposable {
   /** The number of backups that `backups` returns without limit and offset. */
   countBackups(filter: Omit<BackupFilter, "limit" | "offset">): Promise<number>;
   /**
-   * The keys of all objects of ours that a storage may hold, without the manifests, some thousands at a time.
-   * Includes everything recorded before the first keys are read.
+   * The states of the copies in a storage that have these object keys, at most some thousands at a time; keys without a
+   * copy are not in the result. If two backups have the same key, a copy that is not DELETED counts.
    */
-  objectKeys(storage: string): AsyncIterable<string[]>;
+  copyStates(storage: string, keys: readonly string[]): Promise<Map<string, CopyState>>;
   /**
    * Every backup with a manifest, newest first, some hundreds at a time, each in its state at the time of reading;
    * gives way to other work in between.

@@ -80,9 +80,10 @@ export class ProgressMeter {
     this.#update();
   }
 
-  /** Every byte has been read, so that their number is no guess any more; the storages may still write. */
+  /** Everything has been read, so that their number is no guess any more; the storages may still write. */
   readAll(): void {
-    this.#shown = { ...this.#shown, expectedBytes: this.#bytes, expectedFrom: "backup" };
+    const expectedFrom = this.#shown.unit === undefined ? "backup" : undefined;
+    this.#shown = { ...this.#shown, expectedBytes: this.#bytes, expectedFrom };
     this.#update();
   }
 

@@ -39,9 +39,22 @@ export function fullKey(prefix: string, key: string): string {
   return prefix === "" ? key : `${prefix}/${key}`;
 }
 
-/** Compares keys as S3 orders them: by their UTF-8 bytes. */
+/**
+ * Compares keys as S3 orders them: by their UTF-8 bytes. That is the order of the code units, except that those of
+ * characters beyond the first 65,536 (surrogates) come last.
+ */
 export function compareKeys(a: string, b: string): number {
-  return Buffer.compare(Buffer.from(a), Buffer.from(b));
+  const length = Math.min(a.length, b.length);
+  for (let index = 0; index < length; index++) {
+    const [one, other] = [a.charCodeAt(index), b.charCodeAt(index)];
+    if (one !== other) return byteOrder(one) - byteOrder(other);
+  }
+  return a.length - b.length;
+}
+
+function byteOrder(unit: number): number {
+  const isSurrogate = unit >= 0xd800 && unit < 0xe000;
+  return isSurrogate ? unit + 0x10000 : unit;
 }
 
 function keyProblem(key: string, prefix: string): string | undefined {

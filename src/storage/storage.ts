@@ -42,6 +42,16 @@ export interface OlderVersion {
   read(signal: AbortSignal): AsyncIterable<Uint8Array>;
 }
 
+export interface ListOptions {
+  /** Only keys that sort after this one. */
+  after?: string | undefined;
+  /** How many objects a server sends at a time, for callers that need only the first ones. */
+  pageSize?: number;
+}
+
+/** Returns those of up to 1,000 keys that this installation has records of, except what a run still works on. */
+export type OwnKeys = (keys: readonly string[]) => Promise<ReadonlySet<string>>;
+
 export interface PutOptions {
   signal: AbortSignal;
   /** The size of every part except the last, in bytes. The driver may rely on it. */
@@ -129,10 +139,11 @@ export interface Storage extends AsyncDisposable {
   head(key: string, signal: AbortSignal): Promise<StoredObject | undefined>;
 
   /**
-   * Objects whose key starts with `prefix`, in key order; fetches pages as they are read. Never yields temporary
-   * files.
+   * Objects whose key starts with `prefix`, in key order (`compareKeys`); fetches pages as they are read, and keeps only
+   * some of them in memory. Never yields temporary files. Ends only at the end of the list: if a page cannot be read it
+   * throws. Some S3 servers list in another order; whoever goes on after a key must check the order until there.
    */
-  list(prefix: string, signal: AbortSignal): AsyncIterable<StoredObject>;
+  list(prefix: string, signal: AbortSignal, options?: ListOptions): AsyncIterable<StoredObject>;
 
   /** Removes an object with all its versions. Idempotent: a missing object counts as removed. */
   remove(key: string, signal: AbortSignal): Promise<Removal>;
@@ -151,11 +162,10 @@ export interface Storage extends AsyncDisposable {
 
   /**
    * Removes temporary files and multipart uploads under the prefix that were begun before `olderThan`. Returns
-   * their number. Removes an upload only if `keys` yields its key, because other programs may have uploads under a
-   * shared prefix. `keys` yields the keys of all objects that this installation has records of, in batches; it is
-   * called only if something old is found.
+   * their number. Removes an upload only if its key is one of `ours`, because other programs may have uploads under a
+   * shared prefix.
    */
-  sweep(olderThan: Date, signal: AbortSignal, keys: () => AsyncIterable<readonly string[]>): Promise<number>;
+  sweep(olderThan: Date, signal: AbortSignal, ours: OwnKeys): Promise<number>;
 
   /** Bytes that can still be stored, if the storage can tell. */
   freeBytes(): Promise<number | undefined>;

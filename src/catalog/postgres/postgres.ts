@@ -19,7 +19,7 @@ import type {
   TombstoneRecord,
 } from "../records.ts";
 import { backupOutlines } from "../sqlite/outlines.ts";
-import { backupsWithoutCopies, objectKeys, placedCopies } from "../sqlite/pages.ts";
+import { backupsWithoutCopies, copyStates, placedCopies } from "../sqlite/pages.ts";
 import { alertsOf, equalTo, idsFrom, ofHost, thoseOf, upsert, whereAll } from "../sqlite/statements.ts";
 import { ALERTS, BACKUPS, COPIES, DELIVERIES, LEASES, type Row, RUNS, TOMBSTONES } from "../sqlite/tables.ts";
 import { changeAlert, insertDeliveries } from "./fleet/alerts.ts";
@@ -129,8 +129,8 @@ export class PostgresCatalog extends PostgresParts implements Catalog {
     });
   }
 
-  objectKeys(storage: string): AsyncIterable<string[]> {
-    return objectKeys((sql, values) => this.#rows("read copies", sql, values), storage);
+  copyStates(storage: string, keys: readonly string[]): Promise<Map<string, CopyState>> {
+    return copyStates((sql, values) => this.#rows("read copies", sql, values), storage, keys);
   }
 
   outlines(filter: OutlineFilter): AsyncIterable<BackupOutline[]> {

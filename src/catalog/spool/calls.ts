@@ -34,7 +34,7 @@ export const KINDS: Kinds = {
     backupsByPrefix: "read",
     backups: "read",
     countBackups: "read",
-    objectKeys: "pages",
+    copyStates: "whole",
     outlines: "pages",
     retained: "whole",
     backupsWithoutCopies: "pages",
@@ -88,6 +88,7 @@ export const KINDS: Kinds = {
   hostExports: { last: "read", record: "write" },
   recoveryKits: { last: "read", record: "write", sealedBackups: "read" },
   identities: { all: "read", intend: "write", confirm: "write", rename: "online", newestKeys: "read" },
+  listings: { position: "whole", keep: "online", forget: "online" },
   lockProbes: { add: "write", update: "write", latest: "read", standing: "read" },
   restoreTests: {
     add: "write",

@@ -1,9 +1,9 @@
 import { Database } from "bun:sqlite";
 import { existsSync } from "node:fs";
 import type { HostExport } from "../host-exports.ts";
-import type { StorageIdentity } from "../identities.ts";
 import type { LockProbeRecord } from "../records.ts";
 import type { RecoveryKitRecord, SealedBackups } from "../recovery-kits.ts";
+import type { StorageIdentity } from "../storages/identities.ts";
 import { catalogError } from "./errors.ts";
 import { LAST_EXPORT } from "./host-exports.ts";
 import { MIGRATIONS } from "./migration/migrations.ts";

@@ -56,19 +56,22 @@ export async function* placedCopies(read: Read, states: readonly CopyState[]): A
   }
 }
 
-/** By the primary key, which begins with the backup: each page begins after the end of the previous one. */
-const KEYS = 2_000;
-const OBJECT_KEYS = `SELECT object_key, backup_id FROM copies
-  WHERE storage = $storage AND state != 'DELETED' AND backup_id > $after ORDER BY backup_id LIMIT ${KEYS}`;
+/** By the index on storage and key. */
+const STATES_OF_KEYS = `SELECT object_key, state FROM copies
+  WHERE storage = $storage AND object_key IN (SELECT value FROM json_each($keys))`;
 
-/** `Catalog.objectKeys` */
-export async function* objectKeys(read: Read, storage: string): AsyncGenerator<string[]> {
-  let after = "";
-  for (;;) {
-    const rows = await read(OBJECT_KEYS, { storage, after });
-    if (rows.length === 0) return;
-    yield rows.map((row) => String(row["object_key"]));
-    after = String(rows.at(-1)?.["backup_id"]);
-    await setImmediate();
+/** `Catalog.copyStates` */
+export async function copyStates(
+  read: Read,
+  storage: string,
+  keys: readonly string[],
+): Promise<Map<string, CopyState>> {
+  const states = new Map<string, CopyState>();
+  if (keys.length === 0) return states;
+  for (const row of await read(STATES_OF_KEYS, { storage, keys: JSON.stringify(keys) })) {
+    const key = String(row["object_key"]);
+    const known = states.get(key);
+    if (known === undefined || known === "DELETED") states.set(key, row["state"] as CopyState);
   }
+  return states;
 }

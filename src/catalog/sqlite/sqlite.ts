@@ -27,7 +27,7 @@ import { deleteOldHistory } from "./history.ts";
 import { newestBackup } from "./newest.ts";
 import { type OpenedDatabase, openDatabase } from "./open.ts";
 import { backupOutlines } from "./outlines.ts";
-import { backupsWithoutCopies, objectKeys, placedCopies } from "./pages.ts";
+import { backupsWithoutCopies, copyStates, placedCopies } from "./pages.ts";
 import { SqliteParts } from "./parts.ts";
 import { openRetained } from "./retained.ts";
 import {
@@ -146,8 +146,8 @@ class SqliteCatalog extends SqliteParts implements Catalog {
     return this.#do("count backups", () => Number(this.#rows(sql, values)[0]?.["backups"]));
   }
 
-  objectKeys(storage: string): AsyncIterable<string[]> {
-    return objectKeys((sql, values) => this.#do("read copies", () => this.#rows(sql, values)), storage);
+  copyStates(storage: string, keys: readonly string[]): Promise<Map<string, CopyState>> {
+    return copyStates((sql, values) => this.#do("read copies", () => this.#rows(sql, values)), storage, keys);
   }
 
   outlines(filter: OutlineFilter): AsyncIterable<BackupOutline[]> {

@@ -10,6 +10,7 @@ import type {
   RunRecord,
   TombstoneRecord,
 } from "../records.ts";
+import type { ListingPosition } from "../storages/listings.ts";
 
 export type Binding = string | number | null;
 export type Row = Record<string, Binding>;
@@ -240,6 +241,20 @@ export const HOSTS: Table<HostRecord> = {
 export function columnsOf<R extends object>(table: Table<R>): string {
   return Object.keys(table.columns).join(", ");
 }
+
+export const LISTINGS: Table<ListingPosition> = {
+  name: "listings",
+  columns: {
+    storage: true,
+    purpose: true,
+    storage_id: true,
+    began_at: true,
+    after_key: true,
+    listed: true,
+    orphans: true,
+    orphan_bytes: true,
+  },
+};
 
 /** The columns of a whole or partial record, ready to bind. */
 export function toRow<R extends object>(table: Table<R>, record: Partial<R>): Row {

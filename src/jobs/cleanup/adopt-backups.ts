@@ -3,7 +3,7 @@ import { holdLease } from "../../catalog/lease.ts";
 import type { JobContext } from "../context.ts";
 import { recognizeStorages } from "../markers/storage-identity.ts";
 import { CLEANUP_LEASE } from "./cleanup.ts";
-import { adopt, orphansIn } from "./orphans.ts";
+import { searchOrphans } from "./search-orphans.ts";
 
 /** The result for one storage. */
 export interface AdoptedFrom {
@@ -38,9 +38,12 @@ async function adoptFrom(context: JobContext, name: string): Promise<AdoptedFrom
   const storage = context.storages.find((one) => one.name === name);
   if (!storage) throw new Error(`no storage ${name}`);
   let adopted = 0;
+  const onAdopted = (copies: number) => {
+    adopted += copies;
+  };
   try {
-    adopted = (await adopt(context, storage, await orphansIn(context, storage))).length;
-    return { storage: name, adopted, left: (await orphansIn(context, storage)).length, error: null };
+    const { objects } = await searchOrphans(context, storage, { isAdopting: true, onAdopted });
+    return { storage: name, adopted, left: objects, error: null };
   } catch (error) {
     context.signal.throwIfAborted();
     return { storage: name, adopted, left: 0, error: messageOf(error) };

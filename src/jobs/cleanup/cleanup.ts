@@ -12,16 +12,18 @@ import { recognizeStorages } from "../markers/storage-identity.ts";
 import { requireOwner } from "../owner.ts";
 import { recordRun } from "../record-run.ts";
 import { sweepScratch } from "../scratch/sweep.ts";
+import { adoptionOf } from "./adopt-orphans.ts";
 import { alertFutureBackups, raiseCleanupAlerts } from "./alerts.ts";
 import { archiveGlobals } from "./archive-globals.ts";
 import { byDatabase, expireCopies } from "./expire-copies.ts";
-import { adopt, adoptionOf, orphansIn, recordedKeys } from "./orphans.ts";
+import { orphansIn, settledKeys } from "./orphans.ts";
 import { decisionsOf, planCleanup, planRun } from "./plan.ts";
 import { pruneCatalog } from "./prune-catalog.ts";
 import { removeEmptyRecords } from "./remove-records.ts";
 import { renewLocks } from "./renew-locks.ts";
 import type { CleanupPreview, CleanupReport } from "./report.ts";
 import { CleanupTally } from "./report.ts";
+import { countOrphans, searchOrphans } from "./search-orphans.ts";
 import { removeTemporaryFiles } from "./temporary-files.ts";
 
 export interface CleanupOptions {
@@ -45,13 +47,13 @@ export async function previewCleanup(
   if (isAdopting) await context.keys.trustedSigners();
   for (const storage of context.storages) {
     await guarded(context, tally, storage, async () => {
-      const orphans = await orphansIn(context, storage);
-      const adoption = isAdopting
-        ? await adoptionOf(context, storage, orphans)
-        : { adopted: 0, left: orphans };
-      tally.statistics.adopted += adoption.adopted;
-      for (const { key, sizeBytes } of adoption.left)
-        tally.orphan({ storage: storage.name, key, size_bytes: sizeBytes });
+      for await (const { orphans } of orphansIn(context, storage)) {
+        const { adopted, left } = isAdopting
+          ? await adoptionOf(context, storage, orphans)
+          : { adopted: 0, left: orphans };
+        tally.statistics.adopted += adopted;
+        tally.foundOrphans(...countOrphans(storage, left));
+      }
     });
   }
   await using opened = new AsyncDisposableStack();
@@ -161,27 +163,16 @@ async function sweep(context: JobContext, tally: CleanupTally): Promise<void> {
     (file, error) => tally.fail("temp_dir", file, error),
   );
   for (const storage of context.storages) {
-    const keys = () => settledKeys(context, storage);
+    const ours = (keys: readonly string[]) => settledKeys(context, storage, keys);
     await guarded(context, tally, storage, async () => {
       if (storage.settings.type === "local")
-        statistics.temporary_files_deleted += await storage.sweep(filesBefore, context.signal, keys);
+        statistics.temporary_files_deleted += await storage.sweep(filesBefore, context.signal, ours);
       else {
         const uploadsBefore = before(config.cleanup.upload_max_age_ms);
-        statistics.multipart_uploads_aborted += await storage.sweep(uploadsBefore, context.signal, keys);
+        statistics.multipart_uploads_aborted += await storage.sweep(uploadsBefore, context.signal, ours);
       }
     });
   }
-}
-
-/**
- * Recorded keys, without those of intended copies: a run or `reconcile` still works on these, and they may be older
- * than a week.
- */
-async function* settledKeys(context: JobContext, storage: Storage): AsyncGenerator<string[]> {
-  const intended = new Set(
-    (await context.catalog.copiesInState(["INTENDED"])).map((copy) => copy.object_key),
-  );
-  for await (const keys of recordedKeys(context, storage)) yield keys.filter((key) => !intended.has(key));
 }
 
 async function reportOrphans(
@@ -190,11 +181,18 @@ async function reportOrphans(
   storage: Storage,
   isAdopting: boolean,
 ): Promise<void> {
-  const orphans = await orphansIn(context, storage);
-  const adopted = isAdopting ? await adopt(context, storage, orphans) : [];
-  tally.statistics.adopted += adopted.length;
-  const left = isAdopting ? await orphansIn(context, storage) : orphans;
-  for (const { key, sizeBytes } of left) tally.orphan({ storage: storage.name, key, size_bytes: sizeBytes });
+  const onAdopted = (copies: number) => {
+    tally.statistics.adopted += copies;
+  };
+  const search = await searchOrphans(context, storage, { isAdopting, onAdopted });
+  const { named, resumed, ...count } = search;
+  tally.foundOrphans(count, named);
+  if (resumed)
+    tally.note(
+      storage.name,
+      resumed.afterKey,
+      `the search for objects without a record went on after this key; it began at ${resumed.beganAt}`,
+    );
 }
 
 /** Runs one step in one storage. A failure is recorded and does not stop the cleanup of the other storages. */

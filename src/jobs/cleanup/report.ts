@@ -97,7 +97,7 @@ export interface CleanupPreview extends AsyncDisposable {
 }
 
 /** The most orphans that a report lists; further ones are only counted. */
-const ORPHANS_NAMED_MAX = 1000;
+export const ORPHANS_NAMED_MAX = 1000;
 
 /** Counts what a run does, for its record, its alerts and its output. */
 export class CleanupTally {
@@ -165,15 +165,17 @@ export class CleanupTally {
     this.statistics.notes.push({ storage, key, note });
   }
 
-  orphan(orphan: Orphan): void {
-    let count = this.statistics.orphans.find(({ storage }) => storage === orphan.storage);
+  /** Adds orphans of one storage, and names some of them. */
+  foundOrphans({ storage, objects, bytes }: OrphanCount, named: readonly Orphan[]): void {
+    if (objects === 0) return;
+    let count = this.statistics.orphans.find((one) => one.storage === storage);
     if (!count) {
-      count = { storage: orphan.storage, objects: 0, bytes: 0 };
+      count = { storage, objects: 0, bytes: 0 };
       this.statistics.orphans.push(count);
     }
-    count.objects++;
-    count.bytes += orphan.size_bytes;
-    if (this.orphans.length < ORPHANS_NAMED_MAX) this.orphans.push(orphan);
+    count.objects += objects;
+    count.bytes += bytes;
+    this.orphans.push(...named.slice(0, ORPHANS_NAMED_MAX - this.orphans.length));
   }
 
   /** Sums over every storage. */

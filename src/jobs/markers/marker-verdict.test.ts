@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import type { StorageIdentity } from "../../catalog/identities.ts";
+import type { StorageIdentity } from "../../catalog/storages/identities.ts";
 import type { Marker } from "../../storage/marker.ts";
 import type { MarkerFacts } from "./marker-verdict.ts";
 import { judgeMarker } from "./marker-verdict.ts";

@@ -1,4 +1,4 @@
-import type { StorageIdentity } from "../../catalog/identities.ts";
+import type { StorageIdentity } from "../../catalog/storages/identities.ts";
 import type { Marker } from "../../storage/marker.ts";
 
 /** The facts about a configured storage and its place when a run begins. */

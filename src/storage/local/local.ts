@@ -1,20 +1,20 @@
-import { constants, type Stats } from "node:fs";
-import { lstat, open, readdir, realpath, statfs } from "node:fs/promises";
+import { constants } from "node:fs";
+import { lstat, open, realpath, statfs } from "node:fs/promises";
 import { dirname, join, normalize } from "node:path";
 import { Pg321Error } from "../../base/errors.ts";
-import { ignoring } from "../../base/files/missing.ts";
 import { placeAt } from "../../base/files/place.ts";
 import { MIB } from "../../base/limits.ts";
 import { sizeText } from "../../base/text/amounts.ts";
 import { shellQuoted } from "../../base/text/shell.ts";
 import type { LocalStorageConfig } from "../../config/config.ts";
 import type { Part } from "../../stream/part.ts";
-import { checkKey, compareKeys } from "../key.ts";
+import { checkKey } from "../key.ts";
 import type { PlaceNames } from "../place.ts";
 import { placeOfDirectory } from "../place.ts";
-import type { LockAnswer, PutOptions, Removal, Storage, StoredObject } from "../storage.ts";
+import type { ListOptions, LockAnswer, PutOptions, Removal, Storage, StoredObject } from "../storage.ts";
 import { localError, removeFile } from "./files.ts";
 import { isTemporary, temporaryPath, writeObject } from "./put.ts";
+import { objectOf, statsOrMissing, walk } from "./walk.ts";
 
 const READ_BYTES = MIB;
 /** Bytes read of an object outside the place. */
@@ -112,12 +112,15 @@ export class LocalStorage implements Storage {
     });
   }
 
-  async *list(prefix: string, signal: AbortSignal): AsyncGenerator<StoredObject> {
+  async *list(
+    prefix: string,
+    signal: AbortSignal,
+    { after = "" }: ListOptions = {},
+  ): AsyncGenerator<StoredObject> {
     const what = `list ${prefix}`;
     await this.#do(what, signal, () => this.#requireRoot());
-    for await (const entry of this.#walk("", prefix, what, signal)) {
+    for await (const entry of this.#walk(what, signal, { prefix, after }))
       if (!isTemporary(entry.key)) yield entry;
-    }
   }
 
   remove(key: string, signal: AbortSignal): Promise<Removal> {
@@ -143,7 +146,7 @@ export class LocalStorage implements Storage {
   async sweep(olderThan: Date, signal: AbortSignal): Promise<number> {
     let count = 0;
     await this.#do("sweep", signal, () => this.#requireRoot());
-    for await (const { key, modifiedAt } of this.#walk("", "", "sweep", signal)) {
+    for await (const { key, modifiedAt } of this.#walk("sweep", signal)) {
       if (!isTemporary(key) || modifiedAt >= olderThan) continue;
       await this.#do(`sweep ${key}`, signal, () => removeFile(this.#root, join(this.#root, key)));
       count++;
@@ -232,36 +235,9 @@ export class LocalStorage implements Storage {
     );
   }
 
-  /** Every regular file below `directory` whose key starts with `prefix`, in key order, including temporary ones. */
-  async *#walk(
-    directory: string,
-    prefix: string,
-    what: string,
-    signal: AbortSignal,
-  ): AsyncGenerator<StoredObject> {
-    const entries = await this.#do(what, signal, () =>
-      // A directory that was removed after it was listed holds nothing.
-      readdir(join(this.#root, directory), { withFileTypes: true }).catch(ignoring("ENOENT")),
-    );
-    const names = (entries ?? [])
-      .filter((entry) => entry.isFile() || entry.isDirectory())
-      // A directory sorts like the keys below it: "a-b" comes before "a/b".
-      .map((entry) => directory + entry.name + (entry.isDirectory() ? "/" : ""))
-      .filter((name) => name.startsWith(prefix) || (name.endsWith("/") && prefix.startsWith(name)))
-      .sort(compareKeys);
-    for (const name of names) {
-      if (name.endsWith("/")) {
-        yield* this.#walk(name, prefix, what, signal);
-        continue;
-      }
-      const stats = await this.#do(what, signal, () => statsOrMissing(join(this.#root, name)));
-      if (stats?.isFile()) yield objectOf(name, stats);
-    }
+  #walk(what: string, signal: AbortSignal, wanted = { prefix: "", after: "" }): AsyncGenerator<StoredObject> {
+    return walk({ root: this.#root, run: (operation) => this.#do(what, signal, operation) }, "", wanted);
   }
-}
-
-function objectOf(key: string, stats: Stats): StoredObject {
-  return { key, sizeBytes: stats.size, modifiedAt: stats.mtime };
 }
 
 /** Undefined if it is not a regular file: outside the place anything may lie. */
@@ -270,8 +246,4 @@ async function beginningOf(path: string): Promise<Uint8Array | undefined> {
   await using file = await open(path, READ_FLAGS);
   const { buffer, bytesRead } = await file.read(new Uint8Array(AROUND_BYTES_MAX), 0, AROUND_BYTES_MAX, 0);
   return buffer.subarray(0, bytesRead);
-}
-
-async function statsOrMissing(path: string): Promise<Stats | undefined> {
-  return lstat(path).catch(ignoring("ENOENT", "ENOTDIR"));
 }

@@ -1,9 +1,4 @@
-import {
-  GetObjectCommand,
-  ListMultipartUploadsCommand,
-  type ListMultipartUploadsCommandInput,
-  ListObjectsV2Command,
-} from "@aws-sdk/client-s3";
+import { GetObjectCommand, ListObjectsV2Command } from "@aws-sdk/client-s3";
 import type { Clock } from "../../base/clock.ts";
 import { Pg321Error } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
@@ -15,9 +10,11 @@ import { checkKey, fullKey } from "../key.ts";
 import type { PlaceNames } from "../place.ts";
 import { unlessStalled } from "../stall.ts";
 import type {
+  ListOptions,
   LockAnswer,
   ObjectLock,
   OlderVersion,
+  OwnKeys,
   PutOptions,
   Removal,
   Storage,
@@ -25,6 +22,7 @@ import type {
 } from "../storage.ts";
 import { failureOf } from "./errors.ts";
 import { headObject, lockOf } from "./head.ts";
+import { type Listing, listObjects, listUploads, type OpenUpload } from "./list.ts";
 import { ObjectLocks } from "./locks.ts";
 import { abortUpload, type S3Target } from "./multipart.ts";
 import { S3Put, type S3PutSettings } from "./put.ts";
@@ -34,6 +32,8 @@ import { bucketTraits } from "./traits.ts";
 
 /** Bytes read of an object outside the prefix. */
 const AROUND_BYTES_MAX = 65_536;
+/** Old uploads whose keys are looked up together. */
+const UPLOADS_AT_ONCE = 1_000;
 
 /** A bucket, or the part of it under a prefix, on any S3 server. */
 export class S3Storage implements Storage {
@@ -43,6 +43,7 @@ export class S3Storage implements Storage {
   readonly #clock: Clock;
   readonly #put: S3PutSettings;
   readonly #locks: ObjectLocks;
+  readonly #listing: Omit<Listing, "wanted">;
   #isBucketKnown = false;
 
   constructor(config: S3StorageConfig, deps: { log: Log; clock: Clock }) {
@@ -51,6 +52,7 @@ export class S3Storage implements Storage {
     this.#s3 = new S3Requests(config, deps);
     this.#clock = deps.clock;
     this.#locks = new ObjectLocks(this.#s3, config.bucket, deps.clock);
+    this.#listing = { s3: this.#s3, bucket: config.bucket, prefix: config.prefix };
     this.#put = {
       log: deps.log,
       clock: deps.clock,
@@ -184,21 +186,8 @@ export class S3Storage implements Storage {
     };
   }
 
-  async *list(prefix: string, signal: AbortSignal): AsyncGenerator<StoredObject> {
-    const operation = `list ${prefix}`;
-    const base = fullKey(this.settings.prefix, "");
-    let ContinuationToken: string | undefined;
-    do {
-      const input = { Bucket: this.settings.bucket, Prefix: base + prefix, ContinuationToken };
-      const page = await this.#s3.call(operation, { signal }, (options) =>
-        this.#s3.client.send(new ListObjectsV2Command(input), options),
-      );
-      for (const { Key, Size, LastModified } of page.Contents ?? []) {
-        if (Key === undefined || !Key.startsWith(base) || Key === base) continue;
-        yield { key: Key.slice(base.length), sizeBytes: Size ?? 0, modifiedAt: LastModified ?? new Date(0) };
-      }
-      ContinuationToken = page.IsTruncated ? page.NextContinuationToken : undefined;
-    } while (ContinuationToken !== undefined);
+  list(prefix: string, signal: AbortSignal, options: ListOptions = {}): AsyncGenerator<StoredObject> {
+    return listObjects({ ...this.#listing, wanted: prefix }, options, signal);
   }
 
   async remove(key: string, signal: AbortSignal): Promise<Removal> {
@@ -212,36 +201,34 @@ export class S3Storage implements Storage {
   async discard(key: string, uploadId: string | undefined, signal: AbortSignal): Promise<void> {
     const target = this.#target("discard", key);
     if (uploadId !== undefined) await abortUpload(target, uploadId, signal);
-    for await (const upload of this.#uploads(target.operation, target.object.Key, signal)) {
+    for await (const upload of listUploads(this.#listing, target.operation, target.object.Key, signal))
       if (upload.name === target.object.Key) await abortUpload(target, upload.id, signal);
-    }
   }
 
-  async sweep(
-    olderThan: Date,
-    signal: AbortSignal,
-    keys: () => AsyncIterable<readonly string[]>,
-  ): Promise<number> {
-    const old = new Map<string, string[]>();
-    for await (const { name, id, beganAt } of this.#uploads(
-      "sweep",
-      fullKey(this.settings.prefix, ""),
-      signal,
-    ))
-      if (beganAt < olderThan) old.set(name, [...(old.get(name) ?? []), id]);
-    if (old.size === 0) return 0;
-    let count = 0;
-    for await (const batch of keys()) {
-      for (const key of batch) {
-        const object = { Bucket: this.settings.bucket, Key: fullKey(this.settings.prefix, key) };
-        for (const id of old.get(object.Key) ?? [])
-          if (await abortUpload({ s3: this.#s3, operation: "sweep", object }, id, signal)) count++;
-        old.delete(object.Key);
+  async sweep(olderThan: Date, signal: AbortSignal, ours: OwnKeys): Promise<number> {
+    const base = fullKey(this.settings.prefix, "");
+    let [count, foreign] = [0, 0];
+    let first: string | undefined;
+    const abortOurs = async (uploads: readonly OpenUpload[]) => {
+      const keys = await ours([...new Set(uploads.map(({ name }) => name.slice(base.length)))]);
+      for (const { name, id } of uploads) {
+        const object = { Bucket: this.settings.bucket, Key: name };
+        if (!keys.has(name.slice(base.length))) {
+          foreign++;
+          first ??= name;
+        } else if (await abortUpload({ s3: this.#s3, operation: "sweep", object }, id, signal)) count++;
       }
+    };
+    let old: OpenUpload[] = [];
+    for await (const upload of listUploads(this.#listing, "sweep", base, signal)) {
+      if (upload.beganAt < olderThan && upload.name.startsWith(base)) old.push(upload);
+      if (old.length < UPLOADS_AT_ONCE) continue;
+      await abortOurs(old);
+      old = [];
     }
-    if (old.size > 0) {
-      const uploads = [...old.values()].flat().length;
-      const fields = { storage: this.name, uploads, first: old.keys().next().value };
+    if (old.length > 0) await abortOurs(old);
+    if (foreign > 0) {
+      const fields = { storage: this.name, uploads: foreign, first };
       this.#put.log.info("left unfinished uploads that are in no record", fields);
     }
     return count;
@@ -276,30 +263,6 @@ export class S3Storage implements Storage {
       this.#s3.client.send(new ListObjectsV2Command(input), options),
     );
     this.#isBucketKnown = true;
-  }
-
-  async *#uploads(
-    operation: string,
-    prefix: string,
-    signal: AbortSignal,
-  ): AsyncGenerator<{ name: string; id: string; beganAt: Date }> {
-    let markers: { KeyMarker?: string; UploadIdMarker?: string } | undefined = {};
-    while (markers !== undefined) {
-      const input: ListMultipartUploadsCommandInput = {
-        Bucket: this.settings.bucket,
-        Prefix: prefix,
-        ...markers,
-      };
-      const page = await this.#s3.call(operation, { signal }, (options) =>
-        this.#s3.client.send(new ListMultipartUploadsCommand(input), options),
-      );
-      for (const { Key, UploadId, Initiated } of page.Uploads ?? []) {
-        if (Key === undefined || UploadId === undefined) continue;
-        yield { name: Key, id: UploadId, beganAt: Initiated ?? new Date(0) };
-      }
-      const { NextKeyMarker: KeyMarker, NextUploadIdMarker: UploadIdMarker } = page;
-      markers = page.IsTruncated && KeyMarker && UploadIdMarker ? { KeyMarker, UploadIdMarker } : undefined;
-    }
   }
 }
 

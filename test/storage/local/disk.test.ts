@@ -12,7 +12,7 @@ import { CountedParts, patterned } from "../../suites/parts.ts";
 
 const partBytes = 64 * KIB;
 const never = new AbortController().signal;
-const noKeys = async function* () {};
+const noneOfThem = async () => new Set<string>();
 
 function openLocal(path: string, change: Partial<LocalStorageConfig> = {}): Storage {
   const common = {
@@ -69,7 +69,7 @@ describe("a local storage on a real disk", () => {
       () => put(storage, "a"),
       () => storage.head("a", never),
       () => Array.fromAsync(storage.list("", never)),
-      () => storage.sweep(new Date(0), never, noKeys),
+      () => storage.sweep(new Date(0), never, noneOfThem),
       () => storage.freeBytes(),
     ]) {
       const error = await failureOf(call());
@@ -104,7 +104,7 @@ describe("a local storage on a real disk", () => {
     await symlink(victim, temporaryPath(path, "trapped"));
     await failureOf(put(openLocal(path), "trapped"));
     expect(await Bun.file(victim).text()).toBe("precious");
-    expect(await openLocal(path).sweep(new Date(Date.now() + 1000), never, noKeys)).toBe(0);
+    expect(await openLocal(path).sweep(new Date(Date.now() + 1000), never, noneOfThem)).toBe(0);
   });
 
   test("a read that hangs ends after stall_timeout and blocks no other call", async () => {
@@ -179,7 +179,7 @@ describe("a local storage on a real disk", () => {
       await Bun.write(join(own, name), "keep");
     }
     await Bun.write(join(own, "a/.pg321-00000000000000ff.tmp"), "take");
-    expect(await openLocal(own).sweep(new Date(Date.now() + 60_000), never, noKeys)).toBe(1);
+    expect(await openLocal(own).sweep(new Date(Date.now() + 60_000), never, noneOfThem)).toBe(1);
     expect((await readdir(own)).toSorted()).toEqual([
       ".pg321-0123456789abcdef.tmp",
       ".pg321-0123456789abcdef.tmp2",

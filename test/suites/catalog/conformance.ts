@@ -7,6 +7,7 @@ import { filters } from "./filters.ts";
 import { history } from "./history.ts";
 import { hosts } from "./hosts.ts";
 import { leases } from "./leases.ts";
+import { listings } from "./listings.ts";
 import { lockProbes } from "./lock-probes.ts";
 import { outlines, pagesOfCopies } from "./pages.ts";
 import { backupRecord, copyRecord, runRecord } from "./records.ts";
@@ -59,6 +60,7 @@ export function catalogConformance(name: string, makeFixture: () => Promise<Cata
     describe("tokens of leases, and alerts of hosts", () => fences(use));
     describe("restore tests", () => restoreTests(use, reopen));
     describe("scratch databases", () => scratchDatabases(use, reopen));
+    describe("listings of storages", () => listings(use, reopen));
     describe("recovery kits", () => recoveryKits(use, reopen));
     describe("probes of immutability", () => lockProbes(use, reopen));
     describe("marks of 3-2-1-1-0", () => ruleMarks(use, reopen));

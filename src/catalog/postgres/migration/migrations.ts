@@ -302,10 +302,24 @@ const FENCING = `
   CREATE UNIQUE INDEX alerts_one_open ON alerts (key, coalesce(host, '')) WHERE resolved_at IS NULL;
 `;
 
+const LISTINGS = `
+  CREATE INDEX copies_by_key ON copies (storage, object_key);
+  CREATE TABLE listings (
+    storage TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    storage_id TEXT NOT NULL,
+    began_at TEXT NOT NULL,
+    after_key TEXT,
+    listed bigint NOT NULL,
+    orphans bigint NOT NULL,
+    orphan_bytes bigint NOT NULL,
+    PRIMARY KEY (storage, purpose)
+  );`;
+
 /**
  * The schema's history: entry N takes a catalog from version N to N + 1. A released entry is never edited; a change is
  * a new entry at the end, and one in `sqlite/migration/migrations.ts`.
  */
-export const MIGRATIONS: readonly string[] = [`${TABLES}${TOTALS}`, FLEET, FENCING, SPOOLS].map((sql) =>
-  sql.replace(/\bTEXT\b/g, TEXT),
+export const MIGRATIONS: readonly string[] = [`${TABLES}${TOTALS}`, FLEET, FENCING, SPOOLS, LISTINGS].map(
+  (sql) => sql.replace(/\bTEXT\b/g, TEXT),
 );

@@ -239,4 +239,18 @@ export const MIGRATIONS: readonly string[] = [
   DROP INDEX alerts_one_open;
   CREATE UNIQUE INDEX alerts_one_open ON alerts (key, coalesce(host, '')) WHERE resolved_at IS NULL;
   `,
+  `
+  CREATE INDEX copies_by_key ON copies (storage, object_key);
+  CREATE TABLE listings (
+    storage TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    storage_id TEXT NOT NULL,
+    began_at TEXT NOT NULL,
+    after_key TEXT,
+    listed INTEGER NOT NULL,
+    orphans INTEGER NOT NULL,
+    orphan_bytes INTEGER NOT NULL,
+    PRIMARY KEY (storage, purpose)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];

@@ -1,6 +1,6 @@
 import type { Database } from "bun:sqlite";
-import type { Identities, Renaming, StorageIdentity } from "../identities.ts";
-import type { Row } from "./tables.ts";
+import type { Identities, Renaming, StorageIdentity } from "../../storages/identities.ts";
+import type { Row } from "../tables.ts";
 
 type Do = <T>(doing: string, operation: () => T) => Promise<T>;
 

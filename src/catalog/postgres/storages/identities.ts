@@ -1,6 +1,6 @@
-import type { Identities, Renaming, StorageIdentity } from "../identities.ts";
-import { CONFIRM, INTEND, KNOWN, NEWEST_KEYS, RENAME } from "../sqlite/identities.ts";
-import type { Do, Transaction } from "./transactions.ts";
+import { CONFIRM, INTEND, KNOWN, NEWEST_KEYS, RENAME } from "../../sqlite/storages/identities.ts";
+import type { Identities, Renaming, StorageIdentity } from "../../storages/identities.ts";
+import type { Do, Transaction } from "../transactions.ts";
 
 /** The part of the catalog in PostgreSQL about the identities of storages. */
 export class PostgresIdentities implements Identities {

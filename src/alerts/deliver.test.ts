@@ -2,7 +2,8 @@ import { expect, test } from "bun:test";
 import { alertLab, alertRequest } from "../../test/lab/alert-context.ts";
 import { RECEIVERS } from "../../test/lab/servers/receivers.ts";
 import { runRecord } from "../../test/suites/catalog/records.ts";
-import { HOUR_MS, MINUTE_MS } from "../base/limits.ts";
+import { DAY_MS, HOUR_MS, MINUTE_MS } from "../base/limits.ts";
+import { Secret } from "../base/secret.ts";
 import type { Notice } from "../notify/notice.ts";
 import { raiseAlert, resolveAlert } from "./alert.ts";
 import { deliverAlerts } from "./deliver.ts";
@@ -190,6 +191,19 @@ test("notices for a removed notifier are given up", async () => {
   expect(await lab.catalog.deliveries({})).toMatchObject([
     { state: "FAILED", error: expect.stringContaining("no longer has a notifier") },
   ]);
+});
+
+test("in a shared catalog a notice for a notifier that only another host has waits for that host", async () => {
+  await using receiver = await RECEIVERS.webhook();
+  await using lab = await alertLab(receiver.absent);
+  await raiseAlert(lab, alertRequest());
+  lab.config.notify = [];
+  lab.config.catalog = { type: "postgres", url: new Secret("postgres://catalog/pg321") };
+  await deliverAlerts(lab);
+  expect(await lab.catalog.deliveries({})).toMatchObject([{ state: "PENDING" }]);
+  await lab.clock.advance(3 * DAY_MS);
+  await deliverAlerts(lab);
+  expect(await lab.catalog.deliveries({})).toMatchObject([{ state: "FAILED" }]);
 });
 
 function databasesIn(taken: readonly string[]): string[] {

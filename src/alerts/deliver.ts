@@ -137,9 +137,13 @@ function afterFailure(delivery: DeliveryRecord, cause: unknown, now: Date): Part
 /** Gives up the notices for notifiers that are no longer in the config. */
 async function dropUnknown({ catalog, clock, config }: DeliveryContext): Promise<void> {
   const known = new Set([...config.notify, ...config.unusable].map(({ name }) => name));
-  const finished_at = clock.now().toISOString();
-  for (const { id, notifier } of await catalog.deliveries({ state: "PENDING" })) {
-    if (known.has(notifier)) continue;
+  const now = clock.now();
+  const finished_at = now.toISOString();
+  const isShared = config.catalog.type === "postgres";
+  for (const { id, notifier, created_at } of await catalog.deliveries({ state: "PENDING" })) {
+    // Another host of the fleet may have this notifier, and sends the notice.
+    const isOfAnother = isShared && now.getTime() - Date.parse(created_at) < DELIVERY_AGE_MS_MAX;
+    if (known.has(notifier) || isOfAnother) continue;
     const error = `the config no longer has a notifier "${notifier}"`;
     await catalog.updateDelivery(id, { state: "FAILED", finished_at, error });
   }

@@ -26,6 +26,20 @@ export interface HostRecord {
   problems: string[];
 }
 
+/**
+ * up: its daemon has recorded a heartbeat lately; stopped: its daemon has stopped in order; silent: neither.
+ */
+export type HostState = "up" | "silent" | "stopped";
+
+/** `now` by `Catalog.leaseTime`; `silentMs`: `fleet.silent_after`. */
+export function hostState(
+  { heartbeat_at, stopped_at }: Pick<HostRecord, "heartbeat_at" | "stopped_at">,
+  { now, silentMs }: { now: Date; silentMs: number },
+): HostState {
+  if (stopped_at !== null) return "stopped";
+  return now.getTime() - Date.parse(heartbeat_at) > silentMs ? "silent" : "up";
+}
+
 export interface HostStorage {
   name: string;
   type: string;

@@ -1,3 +1,4 @@
+import { alertHosts } from "../alerts/host-alerts.ts";
 import { unlessLate, waitAtMost } from "../base/abort.ts";
 import type { Clock } from "../base/clock.ts";
 import { messageOf, Pg321Error } from "../base/errors.ts";
@@ -33,6 +34,9 @@ export class Heartbeat implements AsyncDisposable {
   readonly #ended = new AbortController();
   #startedAt: string | undefined;
   #error = "";
+  /** Since when, by the monotonic clock, every heartbeat was recorded in time; undefined if the last one was not. */
+  #steadySinceMs: number | undefined;
+  #recordedAtMs = Number.NEGATIVE_INFINITY;
   #beating: Promise<void> = Promise.resolve();
 
   private constructor(options: HeartbeatOptions) {
@@ -69,21 +73,52 @@ export class Heartbeat implements AsyncDisposable {
       const late = () => new Pg321Error("storage", `no answer within ${HEARTBEAT_MS / 1000} s`);
       await unlessLate(this.#record(catalog, isLast), { clock, durationMs: HEARTBEAT_MS }, late);
       this.#error = "";
+      if (!isLast) await this.#watchOthers();
     } catch (error) {
       const message = messageOf(error);
       if (message !== this.#error)
         log.warning("the sign of life of this host could not be recorded", { error: message });
       this.#error = message;
+      this.#steadySinceMs = undefined;
     }
+  }
+
+  /**
+   * If this daemon hung, or could not reach the catalog, the others may look silent only because they could not either: it
+   * waits as long as they have for their next heartbeat.
+   */
+  async #watchOthers(): Promise<void> {
+    const { live, catalog, clock } = this.#options;
+    const context = live.context();
+    if (context.config.catalog.type === "sqlite") return;
+    const nowMs = clock.monotonicMs();
+    const isLate = nowMs - this.#recordedAtMs > 2 * HEARTBEAT_MS;
+    this.#recordedAtMs = nowMs;
+    const isOut = (catalog.spool?.status().unreachable_since ?? null) !== null;
+    if (isLate || isOut) this.#steadySinceMs = undefined;
+    // What this host remembers of the others says nothing about them.
+    if (isOut) return;
+    this.#steadySinceMs ??= nowMs;
+    const mayAccuse = nowMs - this.#steadySinceMs >= context.config.fleet.silent_after_ms;
+    await alertHosts({ ...context, catalog }, { now: await catalog.leaseTime(clock), mayAccuse });
   }
 
   async #record(catalog: Catalog, isLast: boolean): Promise<void> {
     const problems = isLast ? [] : await this.#options.live.problems();
     const now = (await catalog.leaseTime(this.#options.clock)).toISOString();
+    const isFirst = this.#startedAt === undefined;
     this.#startedAt ??= now;
     const record = hostRecord(this.#options.live, { now, startedAt: this.#startedAt });
     await catalog.hosts.put({ ...record, problems, stopped_at: isLast ? now : null });
+    if (isFirst && this.#options.live.context().config.catalog.type === "sqlite")
+      await forgetOldNames(catalog, record.host, now);
   }
+}
+
+/** A catalog in a file has one host: other names are earlier ones of it, such as those of containers. */
+async function forgetOldNames(catalog: Catalog, host: string, now: string): Promise<void> {
+  for (const other of await catalog.hosts.all())
+    if (other.host !== host) await catalog.hosts.forget(other.host, now);
 }
 
 function hostRecord(

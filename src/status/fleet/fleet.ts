@@ -1,19 +1,12 @@
 import { COMMIT, VERSION } from "../../base/version.ts";
-import type { HostRecord } from "../../catalog/hosts.ts";
+import { type HostRecord, hostState } from "../../catalog/hosts.ts";
 import { catalogText } from "../../catalog/open.ts";
 import type { AlertRecord, RunRecord } from "../../catalog/records.ts";
 import type { JobContext } from "../../jobs/context.ts";
 import type { MarkState } from "../../rule/facts.ts";
 import { alertStatus } from "../alert-status.ts";
 import { fleetDatabases } from "./databases.ts";
-import type {
-  FleetDatabase,
-  FleetDatabaseState,
-  FleetHost,
-  FleetHostState,
-  FleetReport,
-  FleetRun,
-} from "./report.ts";
+import type { FleetDatabase, FleetDatabaseState, FleetHost, FleetReport, FleetRun } from "./report.ts";
 
 export type FleetSource = Pick<JobContext, "catalog" | "config" | "clock" | "host" | "installation">;
 
@@ -49,15 +42,6 @@ export async function fleetReport(source: FleetSource): Promise<FleetReport> {
     databases,
     alerts: alerts.map(alertStatus),
   };
-}
-
-/** The state of a host by its record; `now` by `Catalog.leaseTime`. */
-export function hostState(
-  record: Pick<HostRecord, "heartbeat_at" | "stopped_at">,
-  { now, silentMs }: { now: Date; silentMs: number },
-): Exclude<FleetHostState, "never"> {
-  if (record.stopped_at !== null) return "stopped";
-  return now.getTime() - Date.parse(record.heartbeat_at) > silentMs ? "silent" : "up";
 }
 
 interface HostFacts {

@@ -1,4 +1,4 @@
-import type { HostNextRun, HostServer, HostStorage } from "../../catalog/hosts.ts";
+import type { HostNextRun, HostServer, HostState, HostStorage } from "../../catalog/hosts.ts";
 import type { BackupStatus, RunOutcome } from "../../catalog/records.ts";
 import type { RunJob } from "../../config/config.ts";
 import type { MarkState, RuleName } from "../../rule/facts.ts";
@@ -36,7 +36,7 @@ export interface FleetReport {
  * up: its daemon has shown a sign of life within `fleet.silent_after`; stopped: its daemon has stopped in order; silent:
  * neither; never: no daemon of this name has worked with the catalog, or the host was forgotten.
  */
-export type FleetHostState = "up" | "silent" | "stopped" | "never";
+export type FleetHostState = HostState | "never";
 
 export interface FleetHost {
   host: string;

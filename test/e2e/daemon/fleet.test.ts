@@ -1,16 +1,25 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { systemClock } from "../../../src/base/clock.ts";
+import { HEARTBEAT_MS } from "../../../src/base/limits.ts";
+import { silentLog } from "../../../src/base/log.ts";
 import { Secret } from "../../../src/base/secret.ts";
 import type { Catalog } from "../../../src/catalog/catalog.ts";
 import { openCatalog } from "../../../src/catalog/open.ts";
+import { loadConfig } from "../../../src/config/load.ts";
+import { Heartbeat } from "../../../src/daemon/heartbeat.ts";
+import { openContext } from "../../../src/jobs/context.ts";
+import { silentProgress } from "../../../src/jobs/progress.ts";
 import { documentedKeys, misfits } from "../../lab/cli-docs.ts";
 import { Installation, localStorage } from "../../lab/installation.ts";
+import { eventually } from "../../lab/machine/running.ts";
+import { ManualClock } from "../../lab/manual-clock.ts";
 import { usePostgres } from "../../lab/servers/use-postgres.ts";
 import { hostRecord } from "../../suites/catalog/hosts.ts";
 
 /** What every host shows of the others, with the catalog in a real PostgreSQL. */
 
 const postgres = usePostgres();
+const quiet = { log: silentLog, signal: new AbortController().signal, progress: silentProgress };
 let installation: Installation;
 let catalog: Catalog;
 
@@ -86,4 +95,32 @@ test("a living host is not forgotten; a silent one is, and its backups stay", as
   const hosts = (await catalog.hosts.all()).map(({ host }) => host);
   expect(hosts).not.toContain("web2");
   expect((await installation.ok("list", "--json")).json.backups).toHaveLength(1);
+});
+
+test("a daemon accuses a silent host once it has seen the others for long enough, and no longer once it works again", async () => {
+  const clock = new ManualClock();
+  const config = await loadConfig(installation.configFile, { env: {} });
+  const context = await openContext({ config, catalog, clock, ...quiet });
+  await using _context = context;
+  const live = { context: () => context, nextRuns: () => new Map(), problems: async () => [] };
+  const lease = { signal: new AbortController().signal };
+  const open = async () => (await catalog.alerts({ open: true })).map(({ key, level }) => `${level} ${key}`);
+  // The server of the catalog answers by its own clock: each heartbeat must be recorded before the next is due.
+  const beat = async () => {
+    const before = await catalog.hosts.one("web1");
+    await clock.advance(HEARTBEAT_MS);
+    await eventually(async () => (await catalog.hosts.one("web1"))?.heartbeat_at !== before?.heartbeat_at);
+  };
+  await recordHost("web2", 10);
+  await using _heartbeat = await Heartbeat.start({ live, catalog, lease, clock, log: silentLog });
+  for (let beats = 0; beats < 5; beats++) {
+    expect(await open()).toEqual([]);
+    await beat();
+  }
+  await eventually(async () => (await open()).length > 0);
+  expect(await open()).toEqual(["CRITICAL host web2"]);
+  await recordHost("web2", 0);
+  await beat();
+  await eventually(async () => (await open()).length === 0);
+  expect((await installation.ok("status", "--fleet")).stdout).toStartWith("2 hosts are up;");
 });

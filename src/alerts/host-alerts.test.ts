@@ -1,0 +1,95 @@
+import { expect, test } from "bun:test";
+import { type AlertLab, alertLab } from "../../test/lab/alert-context.ts";
+import { hostRecord } from "../../test/suites/catalog/hosts.ts";
+import { DAY_MS, MINUTE_MS } from "../base/limits.ts";
+import type { HostRecord } from "../catalog/hosts.ts";
+import { alertHosts } from "./host-alerts.ts";
+
+/** Records a host whose last heartbeat was so long ago. */
+async function put(lab: AlertLab, host: string, agoMs: number, change: Partial<HostRecord> = {}) {
+  const at = new Date(lab.clock.now().getTime() - agoMs).toISOString();
+  const servers = [{ name: `db-${host}`, at: `${host}:5432` }];
+  const stopped = change.stopped_at === undefined ? {} : { stopped_at: at };
+  await lab.catalog.hosts.put(
+    hostRecord({ host, servers, started_at: at, heartbeat_at: at, ...change, ...stopped }),
+  );
+}
+
+const look = (lab: AlertLab, mayAccuse = true) => alertHosts(lab, { now: lab.clock.now(), mayAccuse });
+const open = async (lab: AlertLab) => await lab.catalog.alerts({ open: true });
+const STOPPED = { stopped_at: "then" };
+
+test("a silent host raises one alert, whoever looks and however often, until it works again", async () => {
+  await using lab = await alertLab();
+  await put(lab, "here", 0);
+  await put(lab, "web2", 4 * MINUTE_MS);
+  await lab.catalog.overview.seeDatabases("db-web2", ["app", "shop"], lab.clock.now().toISOString());
+  await look(lab);
+  expect(await open(lab)).toEqual([]);
+  await put(lab, "web2", 6 * MINUTE_MS);
+  for (const host of ["here", "web3", "here"]) await look({ ...lab, host });
+  expect(await open(lab)).toMatchObject([
+    {
+      ...{ key: "host web2", level: "CRITICAL", count: 1, server: null },
+      message: "host web2 has been silent for 6m 00s: its 2 databases (server db-web2) are not backed up",
+      metadata: { silent_host: "web2", servers: ["db-web2"], databases: 2 },
+    },
+  ]);
+  await put(lab, "web2", 0);
+  await look(lab, false);
+  expect(await open(lab)).toEqual([]);
+  expect(await lab.catalog.alerts({ key: "host web2" })).toMatchObject([
+    { resolved_at: lab.clock.now().toISOString() },
+  ]);
+});
+
+test("a host is not accused by itself, nor by a daemon that could not have seen its heartbeats", async () => {
+  await using lab = await alertLab();
+  await put(lab, "here", 10 * MINUTE_MS);
+  await put(lab, "web2", 10 * MINUTE_MS);
+  await look(lab, false);
+  expect(await open(lab)).toEqual([]);
+  await look(lab);
+  expect((await open(lab)).map(({ key }) => key)).toEqual(["host web2"]);
+});
+
+test("a silent host whose servers another one has is only a warning", async () => {
+  await using lab = await alertLab();
+  await put(lab, "here", 0, { servers: [{ name: "db-web2", at: "web2:5432" }] });
+  await put(lab, "web2", 10 * MINUTE_MS);
+  await look(lab);
+  expect(await open(lab)).toMatchObject([
+    {
+      level: "WARNING",
+      message: "host web2 has been silent for 10m 00s: its servers are also on other hosts",
+    },
+  ]);
+});
+
+test("a host that was stopped for a day is a warning if nobody else has its servers", async () => {
+  await using lab = await alertLab();
+  await put(lab, "here", 0, { servers: [{ name: "db-web3", at: "web3:5432" }] });
+  for (const host of ["web2", "web3"]) await put(lab, host, DAY_MS - MINUTE_MS, STOPPED);
+  await look(lab);
+  expect(await open(lab)).toEqual([]);
+  for (const host of ["web2", "web3"]) await put(lab, host, DAY_MS + MINUTE_MS, STOPPED);
+  await look(lab);
+  expect(await open(lab)).toMatchObject([
+    {
+      ...{ key: "host web2", level: "WARNING" },
+      message:
+        "host web2 had its daemon stopped 24h 01m ago: its 0 databases (server db-web2) are not backed up",
+      metadata: { hint: expect.stringContaining("systemctl start pg321") },
+    },
+  ]);
+});
+
+test("the alert about a host that was forgotten is resolved", async () => {
+  await using lab = await alertLab();
+  await put(lab, "here", 0);
+  await put(lab, "web2", 10 * MINUTE_MS);
+  await look(lab);
+  await lab.catalog.hosts.forget("web2", lab.clock.now().toISOString());
+  await look(lab);
+  expect(await open(lab)).toEqual([]);
+});

@@ -7,6 +7,8 @@ import { loadConfig } from "../src/config/load.ts";
 import { openContext } from "../src/jobs/context.ts";
 import { silentProgress } from "../src/jobs/progress.ts";
 import { backupRecord, copyRecord } from "../test/suites/catalog/records.ts";
+import type { Shape } from "./catalog-shape.ts";
+import { fillPostgres } from "./large-postgres.ts";
 
 export const STORAGES = ["disk", "nas", "vault"];
 
@@ -21,40 +23,51 @@ export async function contextIn(directory: string) {
   });
 }
 
-export interface Shape {
-  backups: number;
-  databases: number;
-  /** `keep.days` of every storage. */
-  days: number;
-  /** Time from one backup to the next; 17 minutes if not given. */
-  secondsApart?: number;
-  /** More TOML: top-level tables. */
-  more?: string;
+/** Makes a catalog with many backups of many databases, each with a copy in every storage. */
+export async function makeCatalog(directory: string, shape: Shape): Promise<void> {
+  const { backups, databases, servers = 0 } = shape;
+  for (const name of STORAGES) await mkdir(join(directory, name));
+  await writeFile(join(directory, "config.toml"), configOf(directory, shape), { mode: 0o600 });
+  const context = await contextIn(directory);
+  if (backups === 0) return context[Symbol.asyncDispose]();
+  const { overview } = context.catalog;
+  for (let server = 0; server < servers; server++) {
+    const own = Array.from({ length: databases }, (_, i) => i).filter((i) => i % servers === server);
+    const names = own.map((i) => `database-${i}`);
+    await overview.seeDatabases(`server-${server}`, names, new Date().toISOString());
+  }
+  // About the size of a manifest.
+  const first = backupRecord({
+    ...(servers > 0 && { server: "server-0", database: "database-0" }),
+    status: "VERIFIED",
+    dump_bytes: 1_000_000,
+    manifest: "m".repeat(1_000),
+  });
+  await context.catalog.insertBackup(first);
+  for (const storage of STORAGES)
+    await context.catalog.putCopy(copyRecord(first, { storage, state: "CONFIRMED", object_bytes: 300_000 }));
+  const { catalog: place } = context.config;
+  await context[Symbol.asyncDispose]();
+  if (place.type === "sqlite") fillSqlite(place.path, first.id, shape);
+  else await fillPostgres(place.url.reveal(), first.id, shape);
 }
 
-/** Makes a catalog with many backups of many databases, each with a copy in every storage. */
-export async function makeCatalog(
-  directory: string,
-  { backups, databases, days, secondsApart = 17 * 60, more = "" }: Shape,
-): Promise<void> {
-  for (const name of STORAGES) await mkdir(join(directory, name));
-  const tables = STORAGES.map(
+function configOf(directory: string, { servers = 0, days, more = "", url }: Shape): string {
+  const names = Array.from({ length: servers }, (_, i) => `server-${i}`);
+  const tables = names.map((name) => `[[server]]\nname = "${name}"\nhost = "${name}.example"\n`);
+  const storages = STORAGES.map(
     (name) =>
       `[[storage]]\nname = "${name}"\ntype = "local"\npath = "${join(directory, name)}"\nkeep.days = ${days}\nkeep.last = 3\nkeep.monthly = 12\n`,
   );
-  const config = `state_dir = "${directory}/state"\n[[server]]\nname = "main"\n${tables.join("")}[encryption]\nmode = "none"\n${more}`;
-  await writeFile(join(directory, "config.toml"), config, { mode: 0o600 });
-  const context = await contextIn(directory);
-  if (backups === 0) return context[Symbol.asyncDispose]();
-  // About the size of a manifest.
-  const first = backupRecord({ status: "VERIFIED", dump_bytes: 1_000_000, manifest: "m".repeat(1_000) });
-  await context.catalog.insertBackup(first);
-  for (const storage of STORAGES)
-    await context.catalog.putCopy(copyRecord(first, { storage, state: "CONFIRMED" }));
-  const { catalog: place } = context.config;
-  if (place.type !== "sqlite") throw new Error("the bench fills a SQLite catalog");
-  const { path } = place;
-  await context[Symbol.asyncDispose]();
+  const catalog = url === undefined ? "" : `[catalog]\nurl = "${url}"\n`;
+  return `state_dir = "${directory}/state"\n${tables.join("") || '[[server]]\nname = "main"\n'}${storages.join("")}${catalog}[encryption]\nmode = "none"\n${more}`;
+}
+
+function fillSqlite(
+  path: string,
+  firstId: string,
+  { backups, databases, servers = 0, secondsApart = 17 * 60 }: Shape,
+): void {
   using database = new Database(path);
   // Nothing is lost if making it is cut off, and a million rows in no order need the memory.
   for (const pragma of ["synchronous = OFF", "journal_mode = MEMORY", "cache_size = -4000000"])
@@ -69,14 +82,19 @@ export async function makeCatalog(
   // Unordered, like real ids.
   const id = "printf('%08x-0000-4000-8000-%012x', (i * 2654435761) % 4294967296, i)";
   const startedAt = `strftime('%Y-%m-%dT%H:%M:%fZ', 'now', printf('-%d seconds', i * ${secondsApart}))`;
-  const made = { id, database: `'database-' || (i % ${databases})`, started_at: startedAt };
+  const made = {
+    id,
+    ...(servers > 0 && { server: `'server-' || (i % ${servers})` }),
+    database: `'database-' || (i % ${databases})`,
+    started_at: startedAt,
+  };
   database.run(
     `${numbers} INSERT INTO backups SELECT ${columns("backups", made)} FROM backups t, n WHERE t.id = ?`,
-    [first.id],
+    [firstId],
   );
   // The copies of a backup one after the other, as a run makes them.
   database.run(
     `${numbers} INSERT INTO copies SELECT ${columns("copies", { backup_id: id })} FROM n CROSS JOIN copies t WHERE t.backup_id = ?`,
-    [first.id],
+    [firstId],
   );
 }

@@ -1,5 +1,5 @@
 import type { RunJob } from "../config/config.ts";
-import type { BackupRecord, RunOutcome, RunRecord } from "./records.ts";
+import type { BackupRecord, CopyRecord, RunOutcome, RunRecord } from "./records.ts";
 
 /** A database that is, or once was, to be backed up. */
 export interface DatabaseRecord {
@@ -57,6 +57,33 @@ export interface LatestBackups {
   good: BackupRecord | null;
   /** The newest backup that has ended, whatever its status; null if there is none. */
   ended: BackupRecord | null;
+}
+
+/** The few fields of a backup that a report of very many databases needs. */
+export type StandingBackup = Pick<
+  BackupRecord,
+  "id" | "kind" | "status" | "started_at" | "finished_at" | "dump_bytes" | "object_bytes" | "error"
+>;
+
+/** The fields of a copy that a report needs. */
+export type StandingCopy = Pick<
+  CopyRecord,
+  "storage" | "state" | "confirmed_at" | "locked_until" | "lock_mode" | "lock_error" | "lock_place"
+>;
+
+/** `LatestBackups` without what a report does not show. */
+export interface Standing {
+  server: string;
+  database: string;
+  good: (StandingBackup & StandingGood) | null;
+  ended: StandingBackup | null;
+}
+
+export interface StandingGood {
+  /** `left_out` of its facts; null: there is none. */
+  left_out: unknown;
+  /** In order of storage name. */
+  copies: StandingCopy[];
 }
 
 /** The data for a chart of a database's backups over time. */
@@ -134,6 +161,11 @@ export interface Overview {
   runTotals(): Promise<RunTotal[]>;
   /** For every database that has a backup, in order of server and name. */
   latestBackups(now: Date): Promise<LatestBackups[]>;
+  /**
+   * The same databases and backups, with their copies, for a report: read from a table of the latest backups, some hundred
+   * databases at a time, giving way to other work in between.
+   */
+  standings(now: Date): Promise<Standing[]>;
   /** The last backups of a database that have ended, whatever their status; newest first, at most `limit`. */
   recentBackups(server: string, database: string, limit: number): Promise<BackupPoint[]>;
   /** The days since `since` on which a database had backups, in order; at most 366. */

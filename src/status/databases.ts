@@ -5,8 +5,13 @@ import { isAhead, newestOf } from "../base/newest-good.ts";
 import { isEndedByHand } from "../base/text/states.ts";
 import { isLeased } from "../catalog/database-lease.ts";
 import { isGlobalsPlace } from "../catalog/globals.ts";
-import type { CopyTotal, DatabaseRecord, LatestBackups } from "../catalog/overview.ts";
-import type { BackupRecord, CopyRecord } from "../catalog/records.ts";
+import type {
+  CopyTotal,
+  DatabaseRecord,
+  Standing,
+  StandingBackup,
+  StandingCopy,
+} from "../catalog/overview.ts";
 import { backupEntry } from "../jobs/schedules.ts";
 import { backupStorages } from "../jobs/storages.ts";
 import { leftOutOf, leftOutText } from "../postgres/counts/left-out.ts";
@@ -26,11 +31,11 @@ const DATABASES_AT_ONCE = 50;
 /** What the catalog knows about one database. */
 interface Facts {
   record: DatabaseRecord;
-  good: BackupRecord | null;
+  good: Standing["good"];
   /** The newest finished attempt, good or not. */
-  ended: BackupRecord | null;
+  ended: StandingBackup | null;
   /** The copies of the newest good backup. */
-  goodCopies: readonly CopyRecord[];
+  goodCopies: readonly StandingCopy[];
   /** Of the newest good backup. */
   leftOut: string | undefined;
   /** Storages with a confirmed one of them. */
@@ -45,7 +50,7 @@ interface Facts {
 export async function databaseStatuses(
   source: StatusSource,
   schedules: readonly TimedSchedule[],
-  latest: readonly LatestBackups[],
+  latest: readonly Standing[],
   now: Date,
 ): Promise<DatabaseStatus[]> {
   const { catalog } = source;
@@ -68,14 +73,14 @@ export async function databaseStatuses(
     if (index % DATABASES_AT_ONCE === DATABASES_AT_ONCE - 1) await setImmediate();
     const { good = null, ended = null } = latestOf.get(databaseKey(record)) ?? {};
     const attempt = newer(ended, abandoned.get(databaseKey(record)) ?? null, now);
-    const goodCopies = good ? await catalog.copies(good.id) : [];
+    const goodCopies = good?.copies ?? [];
     const facts: Facts = {
       record: withGone(source, record),
       good,
       ended: attempt,
       serverFailure: failureSince(failures, record, attempt),
       goodCopies,
-      leftOut: leftOutText(leftOutOf(good?.facts)),
+      leftOut: leftOutText(good ? leftOutOf({ left_out: good.left_out }) : undefined),
       storages: goodCopies.filter((copy) => copy.state === "CONFIRMED").map(({ storage }) => storage),
       totals: totals.get(databaseKey(record)) ?? [],
       schedule: backupEntry(schedules, record.server, record.database),
@@ -151,7 +156,7 @@ function staleAfterMs({ schedule }: Facts): number {
   return interval === undefined ? STALE_MS : STALE_INTERVALS * interval;
 }
 
-function goodStatus(good: BackupRecord, { leftOut, storages }: Facts, now: Date): GoodBackupStatus {
+function goodStatus(good: StandingBackup, { leftOut, storages }: Facts, now: Date): GoodBackupStatus {
   const { id, status, started_at, finished_at, dump_bytes, object_bytes } = good;
   return {
     id,
@@ -187,8 +192,8 @@ function copiesStatus(source: StatusSource, { record, totals }: Facts, now: Date
 }
 
 /** The newest backup of each database that is RUNNING in the catalog although no process works on it: it has failed. */
-async function abandonedBackups(source: StatusSource, now: Date): Promise<Map<string, BackupRecord>> {
-  const found = new Map<string, BackupRecord>();
+async function abandonedBackups(source: StatusSource, now: Date): Promise<Map<string, StandingBackup>> {
+  const found = new Map<string, StandingBackup>();
   for (const backup of await source.catalog.backups({ status: ["RUNNING"] })) {
     if (await isLeased(source, backup)) continue;
     const newest = newer(found.get(databaseKey(backup)) ?? null, { ...backup, status: "INTERRUPTED" }, now);
@@ -208,7 +213,7 @@ function withGone({ config }: StatusSource, record: DatabaseRecord): DatabaseRec
   return isConfigured || record.gone_at !== null ? record : { ...record, gone_at: record.last_seen_at };
 }
 
-function recordOf({ server, database, good, ended }: LatestBackups): DatabaseRecord {
+function recordOf({ server, database, good, ended }: Standing): DatabaseRecord {
   const times = [good, ended].flatMap((backup) => (backup ? [backup.started_at] : [])).sort();
   const [first = ""] = times;
   return { server, database, first_seen_at: first, last_seen_at: times.at(-1) ?? first, gone_at: null };
@@ -218,7 +223,7 @@ function backupStoragesOf(source: StatusSource, of: DatabaseRecord): string[] {
   return backupStorages(source, of).map(({ name }) => name);
 }
 
-function newer(left: BackupRecord | null, right: BackupRecord | null, now: Date): BackupRecord | null {
+function newer(left: StandingBackup | null, right: StandingBackup | null, now: Date): StandingBackup | null {
   if (!left || !right) return left ?? right;
   const newestFirst = left.started_at >= right.started_at ? [left, right] : [right, left];
   return newestOf(newestFirst, ({ started_at }) => new Date(started_at), now) ?? null;

@@ -2,7 +2,7 @@ import { passwordsKey } from "../alerts/password-alerts.ts";
 import { DAY_MS } from "../base/limits.ts";
 import { isEndedByHand } from "../base/text/states.ts";
 import { isGlobalsPlace } from "../catalog/globals.ts";
-import type { LatestBackups } from "../catalog/overview.ts";
+import type { Standing } from "../catalog/overview.ts";
 import type { AlertRecord } from "../catalog/records.ts";
 import { backupStorages } from "../jobs/storages.ts";
 import type { GlobalsStatus } from "./report.ts";
@@ -17,7 +17,7 @@ const BEHIND_MS_MAX = DAY_MS;
  */
 export async function globalsStatuses(
   source: StatusSource,
-  latest: readonly LatestBackups[],
+  latest: readonly Standing[],
   alerts: readonly AlertRecord[],
 ): Promise<GlobalsStatus[]> {
   const open = new Set(alerts.map(({ key }) => key));
@@ -26,8 +26,9 @@ export async function globalsStatuses(
     wanted.map(async ({ name }) => {
       const own = latest.filter(({ server }) => server === name);
       const { good = null, ended = null } = own.find(isGlobalsPlace) ?? {};
-      const copies = good ? await source.catalog.copies(good.id) : [];
-      const storages = copies.filter(({ state }) => state === "CONFIRMED").map(({ storage }) => storage);
+      const storages = (good?.copies ?? [])
+        .filter(({ state }) => state === "CONFIRMED")
+        .map(({ storage }) => storage);
       return {
         server: name,
         state: stateOf(source, own, storages),
@@ -47,7 +48,7 @@ export async function globalsStatuses(
  */
 function stateOf(
   source: StatusSource,
-  own: readonly LatestBackups[],
+  own: readonly Standing[],
   storages: readonly string[],
 ): GlobalsStatus["state"] {
   const { good = null, ended = null } = own.find(isGlobalsPlace) ?? {};

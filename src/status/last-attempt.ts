@@ -1,5 +1,5 @@
 import type { Catalog } from "../catalog/catalog.ts";
-import type { BackupRecord, BackupStatus } from "../catalog/records.ts";
+import type { BackupStatus } from "../catalog/records.ts";
 import type { DatabaseStatus } from "./report.ts";
 
 export interface Attempt {
@@ -32,7 +32,7 @@ export async function serverFailures(catalog: Pick<Catalog, "alerts">): Promise<
 export function failureSince(
   failures: ServerFailures,
   { server }: { server: string },
-  ended: BackupRecord | null,
+  ended: { started_at: string } | null,
 ): DatabaseStatus["server_failure"] {
   const failure = failures.get(server) ?? null;
   return failure && (ended === null || ended.started_at < failure.at) ? failure : null;

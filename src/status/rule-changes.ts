@@ -20,7 +20,7 @@ export async function settleMarks(context: JobContext): Promise<void> {
   try {
     const now = clock.now();
     const timetable = timetableOf(config, now).map((entry) => ({ ...entry, nextRunAt: null }));
-    const latest = await catalog.overview.latestBackups(now);
+    const latest = await catalog.overview.standings(now);
     const databases = await databaseStatuses(context, timetable, latest, now);
     const before = Map.groupBy(await catalog.ruleMarks.list(), databaseKey);
     const changed = databases.filter((one) => hasChanged(one.marks, before.get(databaseKey(one)) ?? []));

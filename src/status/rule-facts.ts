@@ -1,6 +1,6 @@
 import { backupName } from "../catalog/globals.ts";
-import type { DatabaseRecord } from "../catalog/overview.ts";
-import type { BackupRecord, CopyRecord, RestoreTestRecord } from "../catalog/records.ts";
+import type { DatabaseRecord, StandingCopy } from "../catalog/overview.ts";
+import type { RestoreTestRecord } from "../catalog/records.ts";
 import { byStanding } from "../catalog/restore-tests.ts";
 import type { RuleMarkRecord } from "../catalog/rule-marks.ts";
 import type { StorageConfig } from "../config/config.ts";
@@ -70,9 +70,9 @@ async function countedTest(
 /** The facts about one database. */
 export interface RuledDatabase {
   record: DatabaseRecord;
-  good: BackupRecord | null;
+  good: { started_at: string } | null;
   /** The copies of `good`. */
-  copies: readonly CopyRecord[];
+  copies: readonly StandingCopy[];
   /** `leftOutText` of it. */
   leftOut: string | undefined;
   staleAfterMs: number;
@@ -127,7 +127,7 @@ export function markStatuses(
 function storagesOf(
   config: StatusSource["config"],
   { server, database }: DatabaseRecord,
-  copies: readonly CopyRecord[],
+  copies: readonly StandingCopy[],
 ): StorageConfig[] {
   const chosen = storagesFor(config, server, database);
   if (chosen === undefined) return config.storage;

@@ -38,7 +38,7 @@ export async function statusReport(source: StatusSource, live?: LiveDaemon): Pro
     schedules: await Promise.all(schedules.map((schedule) => scheduleStatus(source, schedule, now))),
     running: await runningStatuses(source, live?.running() ?? []),
   };
-  const latest = await catalog.overview.latestBackups(now);
+  const latest = await catalog.overview.standings(now);
   const alerts = await catalog.alerts({ open: true });
   return {
     version: VERSION,

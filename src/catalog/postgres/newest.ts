@@ -1,6 +1,12 @@
 import { believedUntil } from "../../base/newest-good.ts";
 import type { BackupRecord, RunRecord } from "../records.ts";
-import { COPIED, END_OF_TIME, NEWEST_BACKUP, NEWEST_RUN, NEWEST_RUN_OF_SCHEDULE } from "../sqlite/newest.ts";
+import {
+  COPIED,
+  END_OF_TIME,
+  NEWEST_BACKUP,
+  NEWEST_RUN,
+  NEWEST_RUN_OF_SCHEDULE,
+} from "../sqlite/newest/newest.ts";
 import { BACKUPS, fromRow, type Row, RUNS } from "../sqlite/tables.ts";
 import type { Transaction } from "./transactions.ts";
 

@@ -1,4 +1,3 @@
-import { setImmediate } from "node:timers/promises";
 import { believedUntil, newestOf } from "../../base/newest-good.ts";
 import type { RunJob } from "../../config/config.ts";
 import type {
@@ -12,23 +11,23 @@ import type {
   Overview,
   RunTotal,
   ScheduleRuns,
+  Standing,
   StorageLook,
   StorageRecord,
 } from "../overview.ts";
 import type { RunRecord } from "../records.ts";
-import { END_OF_TIME } from "../sqlite/newest.ts";
+import { type LatestReader, latestBackups, standings } from "../sqlite/newest/latest.ts";
+import { END_OF_TIME } from "../sqlite/newest/newest.ts";
 import {
   DUMPS_SEARCHED,
   ENDED,
   LAST_SCHEDULED,
   MISS_DATABASES,
-  NAMES_AT_ONCE,
   newestFirst,
   RECENT_BACKUPS,
 } from "../sqlite/overview.ts";
-import { PLACES } from "../sqlite/statements.ts";
 import { fromRow, RUNS } from "../sqlite/tables.ts";
-import { newestBackup, newestCopied, newestRun, newestRunOf } from "./newest.ts";
+import { newestCopied, newestRun, newestRunOf } from "./newest.ts";
 import { noticeTotals } from "./notices.ts";
 import type { Do, Transaction } from "./transactions.ts";
 
@@ -69,6 +68,11 @@ const DUMP_SIZES = `SELECT dump_bytes FROM (
 /** The part of the catalog in PostgreSQL that `/status` and the metrics use. */
 export class PostgresOverview implements Overview {
   readonly #do: Do;
+  /** Each page is three transactions, and the server does most of the work. */
+  readonly #latest: LatestReader = {
+    read: (sql, values) => this.#do("read the latest backups", ({ rows }) => rows(sql, values)),
+    places: 500,
+  };
 
   constructor(transact: Do) {
     this.#do = transact;
@@ -122,20 +126,12 @@ export class PostgresOverview implements Overview {
     return this.#read("totals of runs", "SELECT * FROM run_totals ORDER BY job, outcome");
   }
 
-  async latestBackups(now: Date): Promise<LatestBackups[]> {
-    const names = await this.#read<Place>("the latest backups", PLACES);
-    const found: LatestBackups[] = [];
-    for (let start = 0; start < names.length; start += NAMES_AT_ONCE) {
-      // Gives way to other work in between: there may be thousands.
-      if (start > 0) await setImmediate();
-      const some = names.slice(start, start + NAMES_AT_ONCE);
-      await this.#do("read the latest backups", async (transaction) => {
-        const latest: LatestBackups[] = [];
-        for (const place of some) latest.push(await latestOf(transaction, place, now));
-        return latest;
-      }).then((latest) => found.push(...latest));
-    }
-    return found;
+  latestBackups(now: Date): Promise<LatestBackups[]> {
+    return latestBackups(this.#latest, now);
+  }
+
+  standings(now: Date): Promise<Standing[]> {
+    return standings(this.#latest, now);
   }
 
   recentBackups(server: string, database: string, limit: number): Promise<BackupPoint[]> {
@@ -192,24 +188,6 @@ export class PostgresOverview implements Overview {
   #read<R>(what: string, sql: string): Promise<R[]> {
     return this.#do(`read ${what}`, ({ rows }) => rows<R>(sql));
   }
-}
-
-interface Place {
-  server: string;
-  database: string;
-}
-
-async function latestOf(
-  transaction: Transaction,
-  { server, database }: Place,
-  now: Date,
-): Promise<LatestBackups> {
-  const place = { server, database };
-  return {
-    ...place,
-    good: (await newestBackup(transaction, "good", place, now)) ?? null,
-    ended: (await newestBackup(transaction, "ended", place, now)) ?? null,
-  };
 }
 
 async function latestRunsOf(transaction: Transaction, job: RunJob, now: Date): Promise<LatestRuns[]> {

@@ -84,8 +84,9 @@ export class Session implements AsyncDisposable {
 
   /** The rows of one statement, and the number of rows that it changed. */
   async execute(sql: string, values: Row): Promise<{ rows: Row[]; count: number }> {
-    const { text, names } = numbered(sql);
-    const result = await this.#answer(this.#sql.unsafe<Row[]>(text, valuesOf(names, values)));
+    const statement = numbered(sql);
+    const bound = valuesOf(statement, values);
+    const result = await this.#answer(this.#sql.unsafe<Row[]>(statement.text, bound));
     return { rows: [...result], count: result.count };
   }
 

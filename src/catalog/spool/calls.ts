@@ -75,6 +75,7 @@ export const KINDS: Kinds = {
     copyTotals: "read",
     runTotals: "read",
     latestBackups: "read",
+    standings: "read",
     recentBackups: "read",
     backupDays: "read",
     dumpSizes: "read",

@@ -1,5 +1,4 @@
 import type { Database } from "bun:sqlite";
-import { setImmediate } from "node:timers/promises";
 import { believedUntil, newestOf } from "../../base/newest-good.ts";
 import type { RunJob } from "../../config/config.ts";
 import type {
@@ -13,14 +12,15 @@ import type {
   Overview,
   RunTotal,
   ScheduleRuns,
+  Standing,
   StorageLook,
   StorageRecord,
 } from "../overview.ts";
 import type { RunOutcome, RunRecord } from "../records.ts";
 import type { Do } from "./busy.ts";
-import { END_OF_TIME, newestBackup, newestCopied, newestRun, newestRunOf } from "./newest.ts";
+import { type LatestReader, latestBackups, standings } from "./newest/latest.ts";
+import { END_OF_TIME, newestCopied, newestRun, newestRunOf } from "./newest/newest.ts";
 import { noticeTotals } from "./notices.ts";
-import { PLACES } from "./statements.ts";
 import { fromRow, type Row, RUNS } from "./tables.ts";
 
 const SEE_SCHEDULE = `INSERT INTO schedules VALUES ($name, $pattern, $at)
@@ -48,8 +48,6 @@ const SKIPPED_IN_A_ROW = `SELECT count(*) AS skipped FROM runs
   WHERE schedule = $schedule AND outcome = 'SKIPPED' AND scheduled_for > ifnull((
     SELECT scheduled_for FROM runs WHERE schedule = $schedule AND outcome <> 'SKIPPED' AND scheduled_for <= $until
     ORDER BY scheduled_for DESC LIMIT 1), '') AND scheduled_for <= $until`;
-/** Databases read without a pause. */
-export const NAMES_AT_ONCE = 50;
 export const DUMPS_SEARCHED = 100;
 export const ENDED: readonly RunOutcome[] = ["OK", "PARTIAL", "FAILED", "INTERRUPTED"];
 
@@ -66,6 +64,10 @@ const DUMP_SIZES = `SELECT dump_bytes FROM (
 export class SqliteOverview implements Overview {
   readonly #database: Database;
   readonly #do: Do;
+  readonly #latest: LatestReader = {
+    read: (sql, values) => this.#do("read the latest backups", () => this.#rows(sql, values)),
+    places: 100,
+  };
 
   constructor(database: Database, whileBusy: Do) {
     this.#database = database;
@@ -119,27 +121,12 @@ export class SqliteOverview implements Overview {
     return this.#read("totals of runs", "SELECT * FROM run_totals ORDER BY job, outcome");
   }
 
-  async latestBackups(now: Date): Promise<LatestBackups[]> {
-    const names = await this.#do("read the latest backups", () => this.#rows(PLACES, {}));
-    const found: LatestBackups[] = [];
-    for (let start = 0; start < names.length; start += NAMES_AT_ONCE) {
-      // Gives way to other work in between: there may be thousands.
-      if (start > 0) await setImmediate();
-      const some = names.slice(start, start + NAMES_AT_ONCE);
-      found.push(
-        ...(await this.#do("read the latest backups", () => some.map((name) => this.#latest(name, now)))),
-      );
-    }
-    return found;
+  latestBackups(now: Date): Promise<LatestBackups[]> {
+    return latestBackups(this.#latest, now);
   }
 
-  #latest(name: Row, now: Date): LatestBackups {
-    const place = { server: String(name["server"]), database: String(name["database"]) };
-    return {
-      ...place,
-      good: newestBackup(this.#database, "good", place, now) ?? null,
-      ended: newestBackup(this.#database, "ended", place, now) ?? null,
-    };
+  standings(now: Date): Promise<Standing[]> {
+    return standings(this.#latest, now);
   }
 
   recentBackups(server: string, database: string, limit: number): Promise<BackupPoint[]> {

@@ -24,7 +24,7 @@ import { type Do, whileBusy } from "./busy.ts";
 import { changeAlert, insertDeliveries } from "./fleet/alerts.ts";
 import { fenced, requireLease, takeLease, tokenOf } from "./fleet/leases.ts";
 import { deleteOldHistory } from "./history.ts";
-import { newestBackup } from "./newest.ts";
+import { newestBackup } from "./newest/newest.ts";
 import { type OpenedDatabase, openDatabase } from "./open.ts";
 import { backupOutlines } from "./outlines.ts";
 import { backupsWithoutCopies, copyStates, placedCopies } from "./pages.ts";

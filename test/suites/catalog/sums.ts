@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { isAhead, newestOf } from "../../../src/base/newest-good.ts";
 import type { Catalog } from "../../../src/catalog/catalog.ts";
+import type { LatestBackups, Standing, StandingBackup } from "../../../src/catalog/overview.ts";
 import type { BackupRecord, BackupStatus, CopyState } from "../../../src/catalog/records.ts";
 import type { CatalogFixture } from "./conformance.ts";
 import { backupRecord, copyRecord, tombstoneOf } from "./records.ts";
@@ -72,7 +73,12 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant("remove" as const), which }) },
   {
     weight: 1,
-    arbitrary: fc.record({ do: fc.constant("status" as const), which, status: fc.constantFrom(...STATUSES) }),
+    arbitrary: fc.record({
+      do: fc.constant("status" as const),
+      which,
+      status: fc.constantFrom(...STATUSES),
+      facts: fc.constantFrom(null, { tables: 1 }, { left_out: { key: "part" } }),
+    }),
   },
 );
 type Step = typeof step extends fc.Arbitrary<infer S> ? S : never;
@@ -86,7 +92,7 @@ async function take(catalog: Catalog, one: Step): Promise<void> {
   const backup = backups[one.which % Math.max(1, backups.length)];
   if (!backup) return;
   if (one.do === "remove") return catalog.removeBackup(tombstoneOf(backup));
-  if (one.do === "status") return catalog.updateBackup(backup.id, { status: one.status });
+  if (one.do === "status") return catalog.updateBackup(backup.id, { status: one.status, facts: one.facts });
   const change = { state: one.state, object_bytes: one.bytes };
   if (one.do === "put") return catalog.putCopy(copyRecord(backup, { storage: one.storage, ...change }));
   if ((await catalog.copies(backup.id)).some(({ storage }) => storage === one.storage))
@@ -135,6 +141,30 @@ async function recomputed(catalog: Catalog) {
   return { totals: sorted(totals), latest: sorted(latest) };
 }
 
+/** The same backups as a report sees them, each read alone. */
+async function standingsOf(catalog: Catalog, latest: readonly LatestBackups[]): Promise<Standing[]> {
+  const shown = ({ id, kind, status, started_at, finished_at, ...more }: BackupRecord): StandingBackup => {
+    const { dump_bytes, object_bytes, error } = more;
+    return { id, kind, status, started_at, finished_at, dump_bytes, object_bytes, error };
+  };
+  const found: Standing[] = [];
+  for (const { server, database, good, ended } of latest) {
+    const copies = (good ? await catalog.copies(good.id) : []).map(
+      ({ storage, state, confirmed_at, locked_until, lock_mode, lock_error, lock_place }) => {
+        return { storage, state, confirmed_at, locked_until, lock_mode, lock_error, lock_place };
+      },
+    );
+    const left_out = good?.facts?.["left_out"] ?? null;
+    found.push({
+      server,
+      database,
+      good: good && { ...shown(good), left_out, copies },
+      ended: ended && shown(ended),
+    });
+  }
+  return found;
+}
+
 function sorted<V>(map: Map<string, V>): [string, V][] {
   return [...map].sort(([left], [right]) => (left < right ? -1 : 1));
 }
@@ -164,6 +194,7 @@ export function sums(make: MakeFixture): void {
           expect(
             now.map(({ server, database, good, ended }) => [`${server} ${database}`, { good, ended }]),
           ).toEqual(latest);
+          expect(await catalog.overview.standings(NOW)).toEqual(await standingsOf(catalog, now));
           seen.removed += (await catalog.tombstones({})).length;
           seen.emptied += totalsNow.length - held.length;
           for (const { server, database, good } of now)

@@ -1,3 +1,4 @@
+import { LATEST_BACKUPS } from "./latest-backups.ts";
 import { SPOOLS } from "./spools.ts";
 import { TOTALS } from "./totals.ts";
 
@@ -320,6 +321,11 @@ const LISTINGS = `
  * The schema's history: entry N takes a catalog from version N to N + 1. A released entry is never edited; a change is
  * a new entry at the end, and one in `sqlite/migration/migrations.ts`.
  */
-export const MIGRATIONS: readonly string[] = [`${TABLES}${TOTALS}`, FLEET, FENCING, SPOOLS, LISTINGS].map(
-  (sql) => sql.replace(/\bTEXT\b/g, TEXT),
-);
+export const MIGRATIONS: readonly string[] = [
+  `${TABLES}${TOTALS}`,
+  FLEET,
+  FENCING,
+  SPOOLS,
+  LISTINGS,
+  LATEST_BACKUPS,
+].map((sql) => sql.replace(/\bTEXT\b/g, TEXT));

@@ -1,4 +1,5 @@
 import { FIRST_MIGRATIONS } from "./first-migrations.ts";
+import { LATEST_BACKUPS } from "./latest-backups.ts";
 
 /** The copies read back on each day; a day without any has no row. */
 const COUNT_VERIFIED = `INSERT INTO verified_days
@@ -253,4 +254,5 @@ export const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (storage, purpose)
   ) STRICT, WITHOUT ROWID;
   `,
+  LATEST_BACKUPS,
 ];

@@ -1,7 +1,7 @@
 import type { Database } from "bun:sqlite";
-import { believedUntil } from "../../base/newest-good.ts";
-import type { BackupRecord, RunRecord } from "../records.ts";
-import { BACKUPS, fromRow, type Row, RUNS } from "./tables.ts";
+import { believedUntil } from "../../../base/newest-good.ts";
+import type { BackupRecord, RunRecord } from "../../records.ts";
+import { BACKUPS, fromRow, type Row, RUNS } from "../tables.ts";
 
 /**
  * The rule of `base/newest-good.ts` in SQL, by steps in an index: no query takes longer the more records there are.

@@ -18,6 +18,8 @@ export interface CatalogTools {
   log?: Log;
   /** For a catalog in PostgreSQL: where its records wait while it is unreachable. Without it, calls then fail. */
   spool?: SpoolPlace;
+  /** Only for `copy/`: opens an unfinished copy, too. */
+  isCopying?: boolean;
 }
 
 /** The file of a host's spool, and whose records it keeps. */
@@ -42,9 +44,11 @@ export const CATALOGS: {
     tools: CatalogTools,
   ) => Promise<Catalog>;
 } = {
-  sqlite: ({ path }, { clock, log }) => openSqlite(path, clock, log),
-  postgres: ({ url }, { clock, log, spool }) =>
-    spool === undefined ? openPostgres(url, clock, log) : openSpooled(url, { ...spool, clock, log }),
+  sqlite: ({ path }, { clock, log, isCopying }) => openSqlite(path, clock, log, isCopying),
+  postgres: ({ url }, { clock, log, isCopying, spool }) =>
+    spool === undefined
+      ? openPostgres(url, clock, log, isCopying)
+      : openSpooled(url, { ...spool, clock, log }),
 };
 
 /**

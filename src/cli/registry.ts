@@ -90,6 +90,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/storage.ts"),
   },
   {
+    name: "catalog",
+    summary: "copy the catalog to another place",
+    load: () => import("./commands/catalog.ts"),
+  },
+  {
     name: "alerts",
     summary: "show and acknowledge alerts",
     load: () => import("./commands/alerts.ts"),

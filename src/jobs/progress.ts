@@ -18,7 +18,7 @@ export interface JobProgress {
   storages: ReadonlyMap<string, { bytes: number; state: StorageState }>;
 }
 
-export type CountedUnit = "objects" | "databases";
+export type CountedUnit = "objects" | "databases" | "records";
 
 /** `database_size`: on the server's disk, with indexes, which a dump does not contain. */
 export type ExpectedFrom = "backup" | "last_backup" | "database_size";

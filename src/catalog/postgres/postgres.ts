@@ -44,10 +44,15 @@ type AlertFilter = Parameters<Catalog["alerts"]>[0];
 type DeliveryFilter = Parameters<Catalog["deliveries"]>[0];
 
 /** Opens the catalog in the database of `catalog.url`, creates its schema if there is none, and migrates it. */
-export async function openPostgres(url: Secret, clock: Clock, log?: Log): Promise<Catalog> {
+export async function openPostgres(
+  url: Secret,
+  clock: Clock,
+  log?: Log,
+  isCopying = false,
+): Promise<Catalog> {
   const transactions = transactionsAt(url, clock);
   try {
-    await migrate(transactions, { log });
+    await migrate(transactions, { log, isCopying });
     transactions.beginMarking();
     return new PostgresCatalog(transactions);
   } catch (error) {

@@ -31,14 +31,14 @@ export interface OpenedDatabase {
  * after copying it if it is of an older version. If its disk is full or read-only, its contents are read into
  * memory instead.
  */
-export function openDatabase(path: string, log: Log | undefined): OpenedDatabase {
+export function openDatabase(path: string, log: Log | undefined, isCopying = false): OpenedDatabase {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     if (!existsSync(path)) make(path);
     refuseEmpty(path);
     // SQLite would open a file that it cannot write read-only, and fail later.
     closeSync(openSync(path, "r+"));
-    return { database: openConnection(path, log), unwritable: undefined };
+    return { database: openConnection(path, log, isCopying), unwritable: undefined };
   } catch (error) {
     const unwritable =
       error instanceof Error && "code" in error ? unwritableBy(path, String(error.code)) : undefined;

@@ -67,16 +67,15 @@ type DeliveryFilter = Parameters<Catalog["deliveries"]>[0];
 
 /**
  * Opens the catalog at `path`, creates it if it does not exist, and migrates it. If its disk takes no more bytes it
- * can still be read; then every write throws a `CatalogUnwritableError`.
+ * can still be read; then every write throws a `CatalogUnwritableError`. `part`: it may be an unfinished copy.
  */
-export async function openSqlite(path: string, clock: Clock, log?: Log): Promise<Catalog> {
-  return (await openSqliteFile(path, clock, log)).catalog;
-}
+export const openSqlite = async (...how: Parameters<typeof openSqliteFile>): Promise<Catalog> =>
+  (await openSqliteFile(...how)).catalog;
 
 /** With the connection, for more tables. In the thread of the event loop: a path that hangs would hang everything. */
-export async function openSqliteFile(path: string, clock: Clock, log?: Log): Promise<Opened> {
+export async function openSqliteFile(path: string, clock: Clock, log?: Log, part = false): Promise<Opened> {
   await requireAnswer(`catalog ${path}`, dirname(path));
-  const { database, unwritable } = await whileBusy(path, "open", clock, () => openDatabase(path, log));
+  const { database, unwritable } = await whileBusy(path, "open", clock, () => openDatabase(path, log, part));
   return { catalog: new SqliteCatalog(database, path, clock, unwritable), database, unwritable };
 }
 

@@ -34,6 +34,8 @@ function fieldsOf(work: Work) {
     expected_objects: unit === "objects" ? (expectedBytes ?? null) : null,
     databases: unit === "databases" ? bytes : null,
     expected_databases: unit === "databases" ? (expectedBytes ?? null) : null,
+    records: unit === "records" ? bytes : null,
+    expected_records: unit === "records" ? (expectedBytes ?? null) : null,
     share: share === undefined ? null : Math.round(share * 10_000) / 10_000,
     bytes_per_second: of(Math.round(ratePerMs * 1000)),
     elapsed_ms: Math.round(elapsedMs),

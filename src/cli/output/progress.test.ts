@@ -223,6 +223,8 @@ describe("as JSON", () => {
         expected_objects: null,
         databases: null,
         expected_databases: null,
+        records: null,
+        expected_records: null,
         share: 0.25,
         bytes_per_second: 83,
       },

@@ -70,7 +70,7 @@ function linesOf({ progress, elapsedMs, ratePerMs }: Work, style: Style, columns
 function amountText(progress: JobProgress): string {
   const { bytes, expectedBytes = 0, unit } = progress;
   if (unit === "databases") return `${bytes} of ${plural(expectedBytes, "database")}`;
-  return (unit === undefined ? sizeText(bytes) : plural(bytes, "object")) + shareText(progress);
+  return (unit === undefined ? sizeText(bytes) : plural(bytes, unit.slice(0, -1))) + shareText(progress);
 }
 
 /** An estimate never says that everything is done. */

@@ -1,5 +1,6 @@
 import { Pg321Error } from "../../../base/errors.ts";
 import type { Log } from "../../../base/log.ts";
+import { UNFINISHED, type UnfinishedCopy, unfinishedError } from "../../sqlite/migration/unfinished.ts";
 import type { Transaction, Transactions } from "../transactions.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
@@ -7,6 +8,7 @@ const LOOK = `SELECT current_setting('server_encoding') AS encoding,
     to_regclass('pg321.schema_version') IS NOT NULL AS has_version,
     to_regnamespace('pg321') IS NOT NULL AS has_schema,
     EXISTS (SELECT 1 FROM pg_class WHERE relnamespace = to_regnamespace('pg321')) AS has_tables`;
+const IS_UNFINISHED = `SELECT to_regclass('pg321.${UNFINISHED}') IS NOT NULL AS is_unfinished`;
 const VERSION = "SELECT version FROM pg321.schema_version";
 
 interface Looked {
@@ -32,6 +34,14 @@ export async function schemaVersion(transaction: Transaction, label: string): Pr
   return row?.version ?? 0;
 }
 
+/** What an unfinished copy says about itself; undefined for a catalog. */
+export async function unfinishedCopy({ rows }: Transaction): Promise<UnfinishedCopy | undefined> {
+  const [found] = await rows<{ is_unfinished: boolean }>(IS_UNFINISHED);
+  if (found?.is_unfinished !== true) return undefined;
+  const [mark] = await rows<UnfinishedCopy>(`SELECT source, begun_at FROM pg321.${UNFINISHED}`);
+  return mark;
+}
+
 /** Throws code `usage` for a schema that a newer program has made. */
 export function refuseNewerSchema(version: number, label: string, known = MIGRATIONS.length): void {
   if (version <= known) return;
@@ -42,16 +52,28 @@ export function refuseNewerSchema(version: number, label: string, known = MIGRAT
   );
 }
 
+interface MigrateOptions {
+  log?: Log | undefined;
+  migrations?: readonly string[];
+  /** Whether it may be an unfinished copy of another catalog. */
+  isCopying?: boolean | undefined;
+}
+
 /**
  * Brings the schema to the newest version, in one transaction. Of several daemons that start at once one does it, and
  * the others wait for it. Throws code `usage` if a newer program has made the schema.
  */
 export async function migrate(
   { do: transact, doSlowly, label }: Transactions,
-  { log, migrations = MIGRATIONS }: { log?: Log | undefined; migrations?: readonly string[] } = {},
+  { log, migrations = MIGRATIONS, isCopying = false }: MigrateOptions = {},
 ): Promise<void> {
   const looking = "look at the schema";
-  const found = await transact(looking, (transaction) => schemaVersion(transaction, label));
+  const found = await transact(looking, async (transaction) => {
+    const version = await schemaVersion(transaction, label);
+    const unfinished = isCopying ? undefined : await unfinishedCopy(transaction);
+    if (unfinished) throw unfinishedError(label, unfinished);
+    return version;
+  });
   refuseNewerSchema(found, label, migrations.length);
   if (found === migrations.length) return;
   const before = await doSlowly("bring the schema to the newest version", async (transaction) => {

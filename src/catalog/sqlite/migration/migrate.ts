@@ -2,9 +2,12 @@ import type { Database } from "bun:sqlite";
 import { Pg321Error } from "../../../base/errors.ts";
 import { APPLICATION_ID } from "./first-migrations.ts";
 import { MIGRATIONS } from "./migrations.ts";
+import { unfinishedCopy, unfinishedError } from "./unfinished.ts";
 
 export interface MigrateOptions {
   migrations?: readonly string[];
+  /** Whether it may be an unfinished copy of another catalog. */
+  isCopying?: boolean;
   /**
    * Copies a catalog of that version, called while we hold its write lock; if it throws nothing is migrated. The
    * returned function is called afterwards with whether the catalog was migrated.
@@ -22,9 +25,11 @@ export interface MigrateOptions {
 export function migrate(
   database: Database,
   path: string,
-  { migrations = MIGRATIONS, keepCopy, copyFor }: MigrateOptions = {},
+  { migrations = MIGRATIONS, isCopying = false, keepCopy, copyFor }: MigrateOptions = {},
 ): void {
   refuseForeign(database, path);
+  const unfinished = isCopying ? undefined : unfinishedCopy(database);
+  if (unfinished) throw unfinishedError(`catalog ${path}`, unfinished);
   const foundAtFirst = pragma(database, "user_version");
   for (const [version, sql] of migrations.entries()) {
     if (pragma(database, "user_version") > version) continue;
@@ -64,7 +69,8 @@ function wayBack(path: string, copy: string | undefined): string {
   );
 }
 
-function refuseForeign(database: Database, path: string): void {
+/** Throws code `usage` for a database of another program. */
+export function refuseForeign(database: Database, path: string): void {
   if (pragma(database, "application_id") === APPLICATION_ID) return;
   const empty = database.query("SELECT 1 FROM sqlite_schema LIMIT 1").get() === null;
   // A process that creates the catalog right now commits its tables together with the id.
@@ -74,7 +80,7 @@ function refuseForeign(database: Database, path: string): void {
   });
 }
 
-function pragma(database: Database, name: "user_version" | "application_id"): number {
+export function pragma(database: Database, name: "user_version" | "application_id"): number {
   const row = database.query<Record<string, number>, []>(`PRAGMA ${name}`).get();
   return row?.[name] ?? 0;
 }

@@ -1,0 +1,187 @@
+import { hostname } from "node:os";
+import { dirname, resolve } from "node:path";
+import { EXIT_CODES, Pg321Error } from "../../base/errors.ts";
+import { Secret } from "../../base/secret.ts";
+import { plural } from "../../base/text/amounts.ts";
+import { type CopyReport, copyCatalog } from "../../catalog/copy/copy.ts";
+import { type CopyPreview, previewCopy } from "../../catalog/copy/preview.ts";
+import { parseCatalogUrl } from "../../config/catalog-url.ts";
+import type { CatalogConfig } from "../../config/config.ts";
+import { becomeStateOwner } from "../../install/state-owner.ts";
+import type { JobProgress } from "../../jobs/progress.ts";
+import type { Command, Invocation } from "../command.ts";
+import { isSet, JSON_OPTION, PROGRESS_OPTIONS, textOption } from "../command.ts";
+import { commandConfig, progressFor } from "../open-context.ts";
+import { jsonText, type Style, table } from "../output/output.ts";
+
+const PLACE = {
+  type: "string",
+  value: "URL",
+  values: { paths: "files" },
+} as const;
+
+export const command: Command = {
+  usage: "copy",
+  description:
+    "Copies every record of the catalog to another place: from a file into PostgreSQL, the other way, or between two of\n" +
+    "a kind. URL is the path of a file, or postgres://HOST/DATABASE as in catalog.url; without --from or --to it is the\n" +
+    "catalog of the config. Then both are compared, table by table. Nothing that is in the target is overwritten or\n" +
+    "removed, and a copy that was interrupted goes on when you run the command again. Stop the service first.",
+  options: {
+    from: { ...PLACE, help: "the catalog to copy (default: that of the config)" },
+    to: { ...PLACE, help: "a place without a catalog (default: that of the config)" },
+    "dry-run": { type: "boolean", help: "show what would be copied; change nothing" },
+    ...PROGRESS_OPTIONS,
+    json: JSON_OPTION,
+  },
+  examples: [
+    {
+      command: "pg321 catalog copy --to postgres://pg321@db.example.com/pg321",
+      explanation: "move the catalog from its file into a database; the password is in ~/.pgpass",
+    },
+  ],
+  positionals: { min: 1, max: 1, values: [{ words: ["copy"] }] },
+  async run(invocation) {
+    const { arguments: args, output, clock, log, signal } = invocation;
+    const [action] = args.positionals;
+    if (action !== "copy")
+      throw new Pg321Error("usage", `catalog: unknown action "${action}"`, {
+        hint: "usage: pg321 catalog copy --to URL",
+      });
+    const { from, to } = await placesOf(invocation);
+    const isJson = isSet(args, "json");
+    if (isSet(args, "dry-run")) {
+      const preview = await previewCopy({ from, to, clock });
+      output.print(isJson ? jsonText(previewJson(preview)) : previewText(preview, output.style));
+      return EXIT_CODES.ok;
+    }
+    const progress = progressFor(invocation);
+    const titles = { copy: "copy the catalog", compare: "compare both catalogs" } as const;
+    try {
+      const report = await copyCatalog({
+        ...{ from, to, clock, log, signal, host: hostname() },
+        onProgress: (work, done, total) => progress.update(progressOf(titles[work], done, total)),
+      });
+      // Nothing is drawn over the report.
+      for (const title of Object.values(titles)) progress.end(title);
+      if (isJson) output.print(jsonText({ dry_run: false, target: null, ...report }));
+      else if (!isSet(args, "quiet"))
+        output.print(`${reportText(report, output.style)}\n\n${nextStep(report, to)}`);
+    } finally {
+      for (const title of Object.values(titles)) progress.end(title);
+    }
+    return EXIT_CODES.ok;
+  },
+};
+
+/** Both ends. Root becomes the owner of the config's state directory, otherwise of the file's directory. */
+async function placesOf(invocation: Invocation): Promise<{ from: CatalogConfig; to: CatalogConfig }> {
+  const [from, to] = [placeIn(invocation, "from"), placeIn(invocation, "to")];
+  if (!from && !to)
+    throw new Pg321Error("usage", "catalog copy: --from and --to are both missing", {
+      hint: "name where the catalog of the config is copied to with --to, or what is copied into it with --from",
+    });
+  if (from && to) {
+    const file = [from, to].flatMap((place) => (place.type === "sqlite" ? [place.path] : []))[0];
+    if (file !== undefined) await becomeStateOwner(dirname(file), invocation.log);
+    return { from, to };
+  }
+  const { catalog } = await commandConfig(invocation);
+  return { from: from ?? catalog, to: to ?? catalog };
+}
+
+/** The URL may hold a password, so no message shows it. */
+function placeIn({ arguments: args }: Invocation, option: "from" | "to"): CatalogConfig | undefined {
+  const text = textOption(args, option);
+  if (text === undefined) return undefined;
+  if (/^postgres(ql)?:/i.test(text)) {
+    if (parseCatalogUrl(text)) return { type: "postgres", url: new Secret(text) };
+    throw new Pg321Error("usage", `catalog copy: --${option}: not a URL of a PostgreSQL database`, {
+      hint: "write it as for catalog.url: postgres://USER@HOST:PORT/DATABASE?sslmode=verify-full",
+    });
+  }
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text))
+    throw new Pg321Error(
+      "usage",
+      `catalog copy: --${option}: neither a path nor a URL that begins with postgres://`,
+      {
+        hint: "name the file of a catalog in SQLite by its path",
+      },
+    );
+  if (text === "") throw new Pg321Error("usage", `catalog copy: --${option} is empty`);
+  return { type: "sqlite", path: resolve(text) };
+}
+
+function progressOf(title: string, done: number, total: number): JobProgress {
+  return {
+    ...{ title, bytes: done, expectedBytes: total, expectedFrom: "backup", unit: "records" },
+    storages: new Map(),
+  };
+}
+
+const OUTCOMES: Readonly<Record<CopyReport["outcome"], string>> = {
+  copied: "copied",
+  resumed: "copied, beginning where an interrupted copy had ended",
+  started_over: "copied from the beginning, because the source had changed since the copy was begun",
+  identical: "nothing to copy: both catalogs hold the same records",
+};
+
+function reportText(report: CopyReport, style: Style): string {
+  const lines = table(
+    report.tables,
+    [
+      { title: "TABLE", cell: ({ name }) => name },
+      { title: "RECORDS", cell: ({ rows }) => String(rows), align: "right" },
+      { title: "SHA-256 IN BOTH", cell: ({ sha256 }) => sha256.slice(0, 16) },
+    ],
+    style,
+  );
+  return [
+    `from  ${report.from}`,
+    `to    ${report.to}`,
+    "",
+    lines,
+    "",
+    `${OUTCOMES[report.outcome]}: ${plural(report.rows, "record")}, compared in both catalogs`,
+    `sha256 ${report.sha256}`,
+  ].join("\n");
+}
+
+function previewJson({ tables, ...preview }: CopyPreview) {
+  const counted = tables.map((one) => ({ ...one, sha256: null }));
+  return { dry_run: true, ...preview, outcome: null, tables: counted, sha256: null, daemons: [] };
+}
+
+const TARGETS: Readonly<Record<CopyPreview["target"], string>> = {
+  new: "there is no catalog yet: it would be created",
+  empty: "a catalog without records, which would be filled",
+  unfinished: "an unfinished copy, which would be finished",
+  identical: "holds the same records already: nothing would be copied",
+};
+
+function previewText(preview: CopyPreview, style: Style): string {
+  const lines = table(
+    preview.tables,
+    [
+      { title: "TABLE", cell: ({ name }) => name },
+      { title: "RECORDS", cell: ({ rows }) => String(rows), align: "right" },
+    ],
+    style,
+  );
+  return [
+    `from  ${preview.from}`,
+    `to    ${preview.to}: ${TARGETS[preview.target]}`,
+    "",
+    lines,
+    "",
+    `${plural(preview.rows, "record")}; nothing was changed`,
+  ].join("\n");
+}
+
+function nextStep({ daemons, to: place }: CopyReport, to: CatalogConfig): string {
+  if (daemons.length > 0)
+    return `warning: daemons still use the source (${daemons.join(", ")}): their later records are not in the copy. To move the catalog, stop them, remove this copy and make it again`;
+  const lines =
+    to.type === "sqlite" ? `path = ${JSON.stringify(to.path)}, and no url` : `url to the new place, ${place}`;
+  return `next: in the config of every host, set ${lines}, under [catalog]; then restart the service: systemctl restart pg321`;
+}

@@ -1,6 +1,7 @@
 /**
- * `npm run bench:http [-- --mib N] [--requests N]`: measures how fast the daemon's endpoint answers, when idle and while
- * a backup runs at full speed. Writes bench/results/DATE-http.json.
+ * `npm run bench:http [-- --mib N] [--requests N] [--clients N] [--databases N]`: measures how fast the daemon's endpoint
+ * answers: when idle, while a backup runs at full speed (not with `--mib 0`), and beside slow clients (`slow-clients.ts`),
+ * whose answers are as large as those of this many databases. Writes bench/results/DATE-http.json.
  */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -9,12 +10,24 @@ import { build, EXECUTABLE } from "../scripts/build.ts";
 import type { StatusReport } from "../src/status/report.ts";
 import { fillBulk } from "../test/lab/data/bulk-database.ts";
 import { Installation, localStorage } from "../test/lab/installation.ts";
+import { freePort } from "../test/lab/servers/free-port.ts";
 import { connectTo, startPostgres } from "../test/lab/servers/postgres.ts";
+import { type SlowFigures, slowClients } from "./slow-clients.ts";
 
 const { values } = parseArgs({
-  options: { mib: { type: "string", default: "1024" }, requests: { type: "string", default: "300" } },
+  options: {
+    mib: { type: "string", default: "1024" },
+    requests: { type: "string", default: "300" },
+    clients: { type: "string", default: "300" },
+    databases: { type: "string", default: "2000" },
+  },
 });
-const [DUMP_MIB, REQUESTS] = [Number(values.mib), Number(values.requests)] as [number, number];
+const [DUMP_MIB, REQUESTS, CLIENTS, DATABASES] = [
+  values.mib,
+  values.requests,
+  values.clients,
+  values.databases,
+].map(Number) as [number, number, number, number];
 /** A server that does nothing else, for comparison: the delay of the machine itself under the same load. */
 const EMPTY = "(empty)";
 const PATHS = ["/health", EMPTY, "/status", "/metrics", "/"];
@@ -44,13 +57,27 @@ const results: Record<string, Record<string, Figures>> = {};
 await withDaemon("off", async () => {
   results["at rest"] = await latencies(async () => true, REQUESTS);
 });
-await withDaemon(inSeconds(5), async () => {
-  while (!(await isDumping())) await Bun.sleep(PAUSE_MS);
-  results["during a backup"] = await latencies(isDumping, REQUESTS);
-});
+if (DUMP_MIB > 0)
+  await withDaemon(inSeconds(5), async () => {
+    while (!(await isDumping())) await Bun.sleep(PAUSE_MS);
+    results["during a backup"] = await latencies(isDumping, REQUESTS);
+  });
 
 empty.kill();
 await empty.exited;
+
+await installation.configure({
+  databases: Array.from({ length: DATABASES }, (_, index) => `database-${index}`),
+});
+const port = await freePort();
+let slow: Record<string, Record<string, SlowFigures>> = {};
+await withDaemon(
+  "off",
+  async (pid) => {
+    slow = await slowClients(port, pid, CLIENTS);
+  },
+  `127.0.0.1:${port}`,
+);
 
 for (const [when, figures] of Object.entries(results))
   for (const [path, { answers, median_ms, p99_ms, max_ms }] of Object.entries(figures))
@@ -60,7 +87,10 @@ for (const [when, figures] of Object.entries(results))
 const folder = join(import.meta.dir, "results");
 await mkdir(folder, { recursive: true });
 const file = join(folder, `${new Date().toISOString().slice(0, 19).replaceAll(":", "")}-http.json`);
-await writeFile(file, JSON.stringify({ dump_mib: DUMP_MIB, results }, null, 2));
+await writeFile(
+  file,
+  JSON.stringify({ dump_mib: DUMP_MIB, results, clients: CLIENTS, databases: DATABASES, slow }, null, 2),
+);
 console.log("wrote", file);
 
 /** A pattern for a single run some seconds from now; further runs during the measurement would be logged as skipped. */
@@ -76,18 +106,23 @@ interface Figures {
   max_ms: number;
 }
 
-async function withDaemon(backup: string, work: () => Promise<void>): Promise<void> {
+async function withDaemon(
+  backup: string,
+  work: (pid: number) => Promise<void>,
+  at = `unix:${socket}`,
+): Promise<void> {
   const off = '"off"';
   await installation.configure({
-    more: `[http]\nlisten = "unix:${socket}"\n[schedule]\nbackup = "${backup}"\ncleanup = ${off}\nverify = ${off}\nrepair = ${off}\n`,
+    more: `[http]\nlisten = "${at}"\n[schedule]\nbackup = "${backup}"\ncleanup = ${off}\nverify = ${off}\nrepair = ${off}\n`,
   });
   const daemon = Bun.spawn([EXECUTABLE, "run", "--log-level", "error"], {
     env: { PATH: process.env["PATH"] ?? "", HOME: "/", PG321_CONFIG: installation.configFile },
     stdio: ["ignore", "ignore", "inherit"],
   });
   try {
-    while (!(await ask("/ready").catch(() => undefined))?.ok) await Bun.sleep(PAUSE_MS);
-    await work();
+    const ready = () => (at.startsWith("unix:") ? ask("/ready") : fetch(`http://${at}/ready`));
+    while (!(await ready().catch(() => undefined))?.ok) await Bun.sleep(PAUSE_MS);
+    await work(daemon.pid);
   } finally {
     daemon.kill("SIGTERM");
     daemon.kill("SIGTERM");

@@ -27,6 +27,12 @@ export function highWaterMib(pid: number): number {
   }
 }
 
+/** The resident size of a process now. */
+export function residentMib(pid: number): number {
+  const line = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"));
+  return Number(line?.[1] ?? 0) / 1024;
+}
+
 export async function measure({
   argv,
   env,

@@ -108,7 +108,7 @@ function routes({ live, clock }: AppSource): Hono {
       const history = await page.pageHistory(context, query);
       const series = await page.pageSeries(context.catalog, shown, query);
       const year = await page.pageYear(context.catalog, shown, query);
-      return page.renderPage({ report: shown, history, series, year, query });
+      return page.inTurns(page.pageSteps({ report: shown, history, series, year, query }));
     });
     return new Response(html, {
       status,

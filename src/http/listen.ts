@@ -9,6 +9,7 @@ import type { Listen } from "../config/config.ts";
 import { listenText } from "../config/schema/http.ts";
 import type { Answer } from "./app.ts";
 import { Connections } from "./connections.ts";
+import { AnswerGarbage } from "./garbage.ts";
 
 export type OpenListen = Exclude<Listen, { type: "off" }>;
 
@@ -75,6 +76,7 @@ export function addressOf(at: OpenListen, { port }: Listening): string {
 
 async function serve(at: OpenListen, answer: Answer, clock: Clock): Promise<Listening> {
   const connections = new Connections(clock);
+  const garbage = new AnswerGarbage();
   // `connections` limits the times, so the server's own limits are off. A request without a Host header is no browser's.
   const server = createServer({
     maxHeaderSize: HTTP_HEADER_BYTES_MAX,
@@ -84,7 +86,7 @@ async function serve(at: OpenListen, answer: Answer, clock: Clock): Promise<List
     requireHostHeader: false,
   });
   server.on("connection", (socket) => connections.enter(socket));
-  server.on("request", (request, response) => handle(request, response, { answer, connections }));
+  server.on("request", (request, response) => handle(request, response, { answer, connections, garbage }));
   try {
     await listening(server, at);
   } catch (error) {
@@ -127,15 +129,20 @@ function listening(server: Server, at: OpenListen): Promise<void> {
 async function handle(
   request: IncomingMessage,
   response: ServerResponse,
-  { answer, connections }: { answer: Answer; connections: Connections },
+  { answer, connections, garbage }: { answer: Answer; connections: Connections; garbage: AnswerGarbage },
 ): Promise<void> {
   const visit = connections.begin(request.socket);
   if (!visit) return;
-  response.on("close", () => visit.read());
+  let bytes = 0;
+  response.on("close", () => {
+    visit.read();
+    garbage.left(bytes);
+  });
   try {
     const { method = "", url = "" } = request;
     const made = await answer({ method, url, headers: headersOf(request) }, () => visit.takePlace());
     const body = new Uint8Array(await made.arrayBuffer());
+    bytes = body.length;
     visit.made();
     if (response.destroyed) return;
     const length = method === "HEAD" ? {} : { "content-length": body.length };

@@ -20,3 +20,9 @@ test("texts of records are cleaned however deep they are", () => {
     error: null,
   });
 });
+
+test("a record without control characters is copied as it is", () => {
+  const record = { name: "Käse", copies: [{ storage: 'C:\\"x"', bytes: 5 }], error: null };
+  expect(visibleData(record)).toEqual(record);
+  expect(visibleData({ name: "a" })).not.toBe(visibleData({ name: "a" }));
+});

@@ -12,8 +12,14 @@ export function visibleLines(text: string): string {
   return text.replace(CONTROL_BUT_LINE_BREAK, REPLACEMENT);
 }
 
+/** JSON escapes some control characters, quotes and the backslash; it has the other control characters as they are. */
+const MAYBE_CONTROL = /\\[^"]|[\u007f-\u009f]/;
+
 /** A copy of plain data (records, reports) with every text in it made `visible`. */
 export function visibleData<T>(data: T): T {
+  const json = JSON.stringify(data);
+  // Mostly there is nothing to replace, and to look at each text of a large report takes several times as long.
+  if (!MAYBE_CONTROL.test(json)) return JSON.parse(json);
   return JSON.parse(
     JSON.stringify(data, (_key, value) => (typeof value === "string" ? visible(value) : value)),
   );

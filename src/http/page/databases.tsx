@@ -1,3 +1,4 @@
+import type { Child } from "hono/jsx";
 import { durationText, plural, sizeText } from "../../base/text/amounts.ts";
 import type { BackupPoint } from "../../catalog/overview.ts";
 import { lastAttempt } from "../../status/last-attempt.ts";
@@ -18,6 +19,7 @@ import { BriefMarks, Marks } from "./marks.tsx";
 import type { DatabaseGroups } from "./order.ts";
 import { pageAddress } from "./query.ts";
 import { Spark, sparkPoints } from "./spark.tsx";
+import { rendered, type Steps } from "./steps.ts";
 import { shortened } from "./words.ts";
 import { Year } from "./year.tsx";
 
@@ -42,20 +44,61 @@ const WORDS: Readonly<Record<DatabaseStatus["state"], string>> = {
   elsewhere: "of another installation",
 };
 
+/** The databases of the page, rendered. */
+export interface DatabaseLists {
+  cards: Child[];
+  brief: BriefList;
+  gone: BriefList;
+  left_out: number;
+}
+
+interface BriefList {
+  title: string;
+  lines: Child[];
+  isOpen: boolean;
+}
+
+/** Cards, and lines, that are rendered without a pause. */
+const CARDS_AT_ONCE = 8;
+const LINES_AT_ONCE = 50;
+
+export function* databaseLists(
+  { full, brief, gone, left_out }: DatabaseGroups,
+  series: PageSeries,
+  page: Page,
+): Steps<DatabaseLists> {
+  const cards = full.map((database, index) => (
+    <DatabaseCard
+      id={`database-${index}`}
+      database={database}
+      points={series.get(seriesKey(database)) ?? []}
+      page={page}
+    />
+  ));
+  const list = function* (title: string, databases: readonly DatabaseStatus[]): Steps<BriefList> {
+    const lines = databases.map((database) => <BriefLine database={database} page={page} />);
+    const isOpen = databases.some(({ state }) => state !== "good" && isOurs({ state }));
+    return { title, lines: yield* rendered(lines, LINES_AT_ONCE), isOpen };
+  };
+  return {
+    cards: yield* rendered(cards, CARDS_AT_ONCE),
+    brief: yield* list(plural(brief.length, "more database"), brief),
+    gone: yield* list(
+      `${plural(gone.length, "database")} ${gone.every(({ state }) => state === "elsewhere") ? "of another installation" : "no longer backed up"}`,
+      gone,
+    ),
+    left_out,
+  };
+}
+
 export interface DatabasesInput {
-  groups: DatabaseGroups;
-  series: PageSeries;
+  lists: DatabaseLists;
   /** Of the database that the page is about. */
   year: PageYear | null;
   page: Page;
 }
 
-export const Databases = ({
-  groups: { full, brief, gone, left_out },
-  series,
-  year,
-  page,
-}: DatabasesInput) => (
+export const Databases = ({ lists: { cards, brief, gone, left_out }, year, page }: DatabasesInput) => (
   <section aria-labelledby="databases">
     <h2 id="databases">Databases</h2>
     {page.query.database !== null && (
@@ -64,30 +107,15 @@ export const Databases = ({
         <a href={pageAddress({ ...page.query, page: 1, backup: null, database: null })}>Show all databases</a>
       </p>
     )}
-    {full.length === 0 && (
+    {cards.length === 0 && (
       <p class="muted">
         {page.query.database ? "There is no such database." : "No database has been found yet."}
       </p>
     )}
-    {full.length > 0 && (
-      <ul class="cards">
-        {full.map((database, index) => (
-          <DatabaseCard
-            id={`database-${index}`}
-            database={database}
-            points={series.get(seriesKey(database)) ?? []}
-            page={page}
-          />
-        ))}
-      </ul>
-    )}
-    {year !== null && full.length > 0 && <Year year={year} page={page} />}
-    <BriefDatabases title={plural(brief.length, "more database")} databases={brief} page={page} />
-    <BriefDatabases
-      title={`${plural(gone.length, "database")} ${gone.every(({ state }) => state === "elsewhere") ? "of another installation" : "no longer backed up"}`}
-      databases={gone}
-      page={page}
-    />
+    {cards.length > 0 && <ul class="cards">{cards}</ul>}
+    {year !== null && cards.length > 0 && <Year year={year} page={page} />}
+    <BriefDatabases list={brief} />
+    <BriefDatabases list={gone} />
     {left_out > 0 && (
       <p class="muted">
         {plural(left_out, "other database")} not shown here: <code>pg321 status</code> shows all of them.
@@ -209,31 +237,25 @@ const Copies = ({
   );
 };
 
-interface BriefInput {
-  title: string;
-  databases: readonly DatabaseStatus[];
-  page: Page;
-}
-
-const BriefDatabases = ({ title, databases, page }: BriefInput) =>
-  databases.length === 0 ? null : (
-    <details open={databases.some(({ state }) => state !== "good" && isOurs({ state }))}>
+const BriefDatabases = ({ list: { title, lines, isOpen } }: { list: BriefList }) =>
+  lines.length === 0 ? null : (
+    <details open={isOpen}>
       <summary>{title}</summary>
-      <ul class="brief">
-        {databases.map((database) => (
-          <li>
-            <BriefState database={database} page={page} /> <DatabaseLink database={database} page={page} />{" "}
-            <span class="muted">
-              {database.newest_good
-                ? `${page.times.relative(database.newest_good.started_at)}, ${sizeText(database.newest_good.dump_bytes)}`
-                : "no good backup"}
-            </span>{" "}
-            <BriefMarks marks={database.marks} />
-          </li>
-        ))}
-      </ul>
+      <ul class="brief">{lines}</ul>
     </details>
   );
+
+const BriefLine = ({ database, page }: { database: DatabaseStatus; page: Page }) => (
+  <li>
+    <BriefState database={database} page={page} /> <DatabaseLink database={database} page={page} />{" "}
+    <span class="muted">
+      {database.newest_good
+        ? `${page.times.relative(database.newest_good.started_at)}, ${sizeText(database.newest_good.dump_bytes)}`
+        : "no good backup"}
+    </span>{" "}
+    <BriefMarks marks={database.marks} />
+  </li>
+);
 
 const BriefState = ({ database, page }: { database: DatabaseStatus; page: Page }) => {
   const { tone, words } = standing(database, page);

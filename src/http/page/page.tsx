@@ -6,7 +6,7 @@ import type { DaemonStatus, StatusReport } from "../../status/report.ts";
 import { type Verdict, type VerdictLevel, verdictOf } from "../../status/verdict.ts";
 import { BackupPart } from "./backup.tsx";
 import { Backups } from "./backups.tsx";
-import { Databases } from "./databases.tsx";
+import { Databases, databaseLists } from "./databases.tsx";
 import { Moment, type Page, Shape, State } from "./elements.tsx";
 import { Globals } from "./globals.tsx";
 import type { PageBackup, PageHistory, PageSeries, PageYear } from "./history.ts";
@@ -15,6 +15,7 @@ import { Notifiers } from "./notifiers.tsx";
 import { databaseGroups, selected } from "./order.ts";
 import { type PageQuery, pageAddress, REFRESH_S } from "./query.ts";
 import { RestoreTests } from "./restore-tests.tsx";
+import { rendered, type Steps } from "./steps.ts";
 import { Storages } from "./storages.tsx";
 import { PAGE_STYLE } from "./style.ts";
 import { pageTimes, readable, shortened } from "./words.ts";
@@ -29,6 +30,7 @@ export {
   pageYear,
 } from "./history.ts";
 export { type PageQuery, pageQuery } from "./query.ts";
+export { inTurns } from "./steps.ts";
 export { PAGE_STYLE_HASH } from "./style.ts";
 
 export interface PageInput {
@@ -49,30 +51,30 @@ const TITLES: Readonly<Record<VerdictLevel, string>> = {
 };
 
 /**
- * The page as HTML. It is complete: it loads no other resource and needs no script. `PAGE_STYLE_HASH` is the hash of
- * its only style sheet.
+ * Makes the page as HTML, in steps between which other requests get their turn. It is complete: it loads no other
+ * resource and needs no script. `PAGE_STYLE_HASH` is the hash of its only style sheet.
  */
-export function renderPage({ report, history, series, year = null, query }: PageInput): string {
+export function* pageSteps({ report, history, series, year = null, query }: PageInput): Steps<string> {
   const page: Page = { times: pageTimes(report.now, report.timezone), query };
   const verdict = verdictOf(report);
-  return documentOf(
-    report,
-    page,
-    TITLES[verdict.level],
-    <>
-      <VerdictPart verdict={verdict} report={report} page={page} />
-      <Alerts alerts={report.alerts} page={page} />
-      <Running running={report.running} page={page} />
-      <Databases groups={databaseGroups(report, query)} series={series} year={year} page={page} />
-      <MissingMarks databases={selected(report, query)} page={page} />
-      <RestoreTests databases={report.databases} page={page} />
-      <Globals globals={report.globals ?? []} page={page} />
-      <Storages storages={report.storages} page={page} />
-      <Notifiers notifiers={report.notifiers} page={page} />
-      <Work report={report} page={page} />
-      <Backups history={history} page={page} />
-    </>,
+  const lists = yield* databaseLists(databaseGroups(report, query), series, page);
+  const parts = yield* rendered(
+    [
+      <VerdictPart verdict={verdict} report={report} page={page} />,
+      <Alerts alerts={report.alerts} page={page} />,
+      <Running running={report.running} page={page} />,
+      <Databases lists={lists} year={year} page={page} />,
+      <MissingMarks databases={selected(report, query)} page={page} />,
+      <RestoreTests databases={report.databases} page={page} />,
+      <Globals globals={report.globals ?? []} page={page} />,
+      <Storages storages={report.storages} page={page} />,
+      <Notifiers notifiers={report.notifiers} page={page} />,
+      <Work report={report} page={page} />,
+      <Backups history={history} page={page} />,
+    ],
+    1,
   );
+  return documentOf(report, page, TITLES[verdict.level], parts);
 }
 
 /** The page of one backup, as HTML; undefined: there is none. */

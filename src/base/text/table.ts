@@ -142,8 +142,11 @@ export function tableLine(
     .trimEnd();
 }
 
+const PLAIN_ASCII = /^[\x20-\x7e]*$/;
+
 /** The number of terminal columns that a text takes. */
 export function width(text: string): number {
+  if (PLAIN_ASCII.test(text)) return text.length;
   return Bun.stringWidth(stripVTControlCharacters(text));
 }
 

@@ -1,3 +1,4 @@
+import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -20,6 +21,10 @@ const FIXTURES: { readonly [T in keyof typeof CATALOGS]: () => Promise<CatalogFi
     const config = { type: "sqlite", path: join(directory, "state", "catalog.db") } as const;
     return {
       open: () => openCatalog(config, { clock: systemClock }),
+      async change(sql) {
+        using file = new Database(config.path);
+        return file.query(sql).all();
+      },
       [Symbol.asyncDispose]: () => rm(directory, { recursive: true }),
     };
   },
@@ -31,6 +36,10 @@ const FIXTURES: { readonly [T in keyof typeof CATALOGS]: () => Promise<CatalogFi
     await admin.sql`drop schema if exists pg321 cascade`;
     return {
       open: () => openCatalog({ type: "postgres", url }, { clock: systemClock }),
+      async change(sql) {
+        await using changing = disposable(connectTo(postgres.address, String(database)));
+        return [...(await changing.sql.unsafe(`SET search_path = pg321; ${sql}`)).flat().values()];
+      },
       [Symbol.asyncDispose]: async () => {},
     };
   },

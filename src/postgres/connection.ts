@@ -1,17 +1,16 @@
 import { existsSync } from "node:fs";
 import type { Socket } from "node:net";
-import { join } from "node:path";
 import type { Options, Sql } from "postgres";
 import postgres from "postgres";
 import { Pg321Error } from "../base/errors.ts";
+import { passwordAtHome, SOCKET_DIRS } from "../base/files/passfile.ts";
 import { onlyOnce, openSocket } from "../base/network/one-socket.ts";
-import { homeDirectory, userName } from "../base/process/become-user.ts";
+import { userName } from "../base/process/become-user.ts";
 import { Secret } from "../base/secret.ts";
 import type { ServerConfig } from "../config/config.ts";
 import { SSL_MODES } from "../config/config.ts";
 import { URL_PARAMETERS } from "../config/server-url.ts";
 import { databaseError } from "./errors.ts";
-import { passwordOfFile } from "./passfile.ts";
 import { tlsOf } from "./tls.ts";
 
 type ServerAddress = Pick<
@@ -36,8 +35,6 @@ export interface Endpoint extends ServerAddress {
 
 /** The name of pg321's sessions, and of those of the programs that it starts, in `pg_stat_activity`. */
 export const APPLICATION = "pg321";
-/** Where to look for the socket of a server without `host`, like the distributions' libpq. */
-const SOCKET_DIRS = ["/var/run/postgresql", "/run/postgresql", "/tmp"];
 const CONNECT_TIMEOUT_MS_DEFAULT = 10_000;
 /** SQLSTATE of a statement that a timeout or a cancel request ended. */
 const QUERY_CANCELED = "57014";
@@ -181,7 +178,5 @@ async function optionsOf(
 export async function passwordFor(endpoint: Endpoint, host: string): Promise<string | undefined> {
   const { port, database, user, password } = endpoint;
   if (password) return password.reveal();
-  // For its default socket directories libpq looks up "localhost".
-  const hosts = SOCKET_DIRS.includes(host) ? [host, "localhost"] : [host];
-  return passwordOfFile(join(homeDirectory(), ".pgpass"), { hosts, port, database, user });
+  return passwordAtHome({ host, port, database, user });
 }

@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
-import { writeFile } from "node:fs/promises";
+import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../../src/base/clock.ts";
 import { Secret } from "../../src/base/secret.ts";
 import { openCatalog } from "../../src/catalog/open.ts";
 import { MIGRATIONS } from "../../src/catalog/postgres/migration/migrations.ts";
-import { Installation, localStorage } from "../lab/installation.ts";
+import { Installation, localStorage, runProgram } from "../lab/installation.ts";
 import { watched } from "../lab/machine/running.ts";
 import { connectTo, disposable } from "../lab/servers/postgres.ts";
 import { compareByName, usePostgres } from "../lab/servers/use-postgres.ts";
@@ -89,6 +89,28 @@ test("a daemon works with it and says that it is healthy; a second one is refuse
   expect(host?.stopped_at).toBe(String(host?.heartbeat_at));
   expect(String(host?.started_at) < String(host?.stopped_at)).toBe(true);
   expect(await known.countBackups({ host: hostname() })).toBe(1);
+});
+
+test("the password may be in ~/.pgpass instead of the URL, if only its owner can read it", async () => {
+  const { host, port, database, user, password } = {
+    ...postgres.address,
+    host: "127.0.0.1",
+    database: new URL(String(url)).pathname.slice(1),
+  };
+  await installation.configure({ more: `[catalog]\nurl = "postgres://${user}@${host}:${port}/${database}"` });
+  const home = join(installation.directory, "home");
+  await mkdir(home);
+  const list = () => runProgram(["list", "--json"], { PG321_CONFIG: installation.configFile, HOME: home });
+  const file = join(home, ".pgpass");
+  await writeFile(file, `other:*:*:*:wrong\n${host}:${port}:${database}:${user}:${password}\n`, {
+    mode: 0o600,
+  });
+  expect((await list()).json.backups).toHaveLength(1);
+  await chmod(file, 0o644);
+  const refused = await list();
+  expect(refused.exitCode).toBe(13);
+  expect(refused.stderr).toContain("the server refuses the password");
+  expect(refused.stderr).toContain("~/.pgpass");
 });
 
 test("a path beside the URL is a mistake in the config, and the message does not show the URL", async () => {

@@ -26,7 +26,10 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
     hint: "it is a standby, or its default_transaction_read_only is on: name the primary in catalog.url, or all servers with commas between them",
     isUnwritable: true,
   },
-  "28P01": { what: "the server refuses the password", hint: "correct user and password in catalog.url" },
+  "28P01": {
+    what: "the server refuses the password",
+    hint: "correct user and password in catalog.url, or the line in ~/.pgpass of the service's user, which is ignored unless only its owner can read it (0600)",
+  },
   "28000": {
     what: "the server refuses the login",
     hint: "check the user in catalog.url and the server's pg_hba.conf",

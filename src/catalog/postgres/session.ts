@@ -3,6 +3,7 @@ import type { Options, Sql } from "postgres";
 import postgres from "postgres";
 import { deadline, unlessAborted } from "../../base/abort.ts";
 import { systemClock } from "../../base/clock.ts";
+import { passwordAtHome } from "../../base/files/passfile.ts";
 import { coded, onlyOnce, openSocket } from "../../base/network/one-socket.ts";
 import { userName } from "../../base/process/become-user.ts";
 import type { CatalogHost, CatalogUrl } from "../../config/catalog-url.ts";
@@ -146,7 +147,8 @@ async function optionsOf(
       (await openSocket(at, connect_timeout_ms)).setKeepAlive(true, KEEP_ALIVE_MS),
     ),
     user,
-    password: password?.reveal() ?? "",
+    // The file that libpq's programs read as well.
+    password: async () => password?.reveal() ?? (await passwordAtHome({ ...at, database, user })) ?? "",
     database,
     ssl: at.host.startsWith("/") ? false : await tlsOf(url, label),
     max: 1,

@@ -16,11 +16,13 @@ import { removed, retainedGlobals } from "./removal.ts";
 import { restoreTests } from "./restore-tests.ts";
 import { ruleMarks } from "./rule-marks.ts";
 import { scratchDatabases } from "./scratch-databases.ts";
-import { usage } from "./usage.ts";
+import { pastMonths, usage } from "./usage.ts";
 
 /** A catalog that is empty at first, and that can be reopened to see what was stored. */
 export interface CatalogFixture extends AsyncDisposable {
   open(): Promise<Catalog>;
+  /** Runs a statement in both kinds' words, beside the catalog; returns its rows. */
+  change(sql: string): Promise<unknown[]>;
 }
 
 /** Tests for every implementation of `Catalog`. */
@@ -65,6 +67,7 @@ export function catalogConformance(name: string, makeFixture: () => Promise<Cata
     describe("probes of immutability", () => lockProbes(use, reopen));
     describe("marks of 3-2-1-1-0", () => ruleMarks(use, reopen));
     describe("usage", () => usage(use));
+    describe("usage of past months", () => pastMonths(use, (sql) => fixture.change(sql)));
     describe("history", () => history(use));
   });
 }

@@ -1,6 +1,7 @@
 import { readFile, stat } from "node:fs/promises";
-import { dirname } from "node:path";
-import { PLACE_MS_MAX, placeAt } from "../base/files/place.ts";
+import { dirname, join } from "node:path";
+import { homeDirectory } from "../process/become-user.ts";
+import { PLACE_MS_MAX, placeAt } from "./place.ts";
 
 export interface PasswordPlace {
   /** Names that the file may use for the server. */
@@ -10,7 +11,19 @@ export interface PasswordPlace {
   user: string;
 }
 
+/** Where the distributions' libpq looks for the socket of a server; it finds their password under "localhost". */
+export const SOCKET_DIRS: readonly string[] = ["/var/run/postgresql", "/run/postgresql", "/tmp"];
+
 const NOT_ONLY_THE_OWNER = 0o077;
+
+/** The password of `~/.pgpass` of the user that this process has become. `host`: a name, or the directory of a socket. */
+export function passwordAtHome({
+  host,
+  ...place
+}: Omit<PasswordPlace, "hosts"> & { host: string }): Promise<string | undefined> {
+  const hosts = SOCKET_DIRS.includes(host) ? [host, "localhost"] : [host];
+  return passwordOfFile(join(homeDirectory(), ".pgpass"), { hosts, ...place });
+}
 
 /**
  * The password of the first matching line, by libpq's rules: `host:port:database:user:password`, `*` for any value,

@@ -1,7 +1,7 @@
 import { afterAll, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Sql } from "postgres";
 import { systemClock } from "../src/base/clock.ts";
 import { Secret } from "../src/base/secret.ts";
@@ -11,6 +11,7 @@ import { migrate } from "../src/catalog/postgres/migration/migrate.ts";
 import { MIGRATIONS } from "../src/catalog/postgres/migration/migrations.ts";
 import { Transactions } from "../src/catalog/postgres/transactions.ts";
 import { parseCatalogUrl } from "../src/config/catalog-url.ts";
+import { eventually } from "./lab/machine/running.ts";
 import { startPgbouncer } from "./lab/servers/pgbouncer.ts";
 import { connectTo, disposable, PRIMARY_SETTINGS, startPostgres } from "./lab/servers/postgres.ts";
 import { usePostgres } from "./lab/servers/use-postgres.ts";
@@ -254,6 +255,19 @@ test("after a fail-over the catalog goes on at the other server of the URL", asy
   const hosts = [standby, primary].map(({ address }) => `127.0.0.1:${address.port}`).join(",");
   const url = `postgres://${user}:${password}@${hosts}/postgres?target_session_attrs=read-write`;
   await using catalog = await open(url);
+  // With short pauses: it gives up before the fail-over, and must not wait to look again.
+  let aheadMs = 0;
+  const clock = {
+    ...systemClock,
+    monotonicMs: () => systemClock.monotonicMs() + aheadMs,
+    sleep: (ms: number, signal?: AbortSignal) => systemClock.sleep(ms / 50, signal),
+  };
+  const path = join(await mkdtemp(join(tmpdir(), "pg321-fail-over-")), "spool.db");
+  directories.push(dirname(path));
+  await using spooled = await openCatalog(
+    { type: "postgres", url: new Secret(url) },
+    { clock, spool: { path, host: "here", servers: ["main"] } },
+  );
   const backup = backupRecord();
   await catalog.insertBackup(backup);
   await using onStandby = disposable(connectTo(standby.address, "postgres"));
@@ -264,9 +278,23 @@ test("after a fail-over the catalog goes on at the other server of the URL", asy
     await Bun.sleep(20);
   }
   await primary.stop();
+  // There is only a standby now, which can be read.
+  const meanwhile = backupRecord();
+  await spooled.insertBackup(meanwhile);
+  expect(spooled.spool?.status()).toMatchObject({
+    unreachable_since: expect.any(String),
+    reason: expect.stringContaining("accepts only reads"),
+    waiting: 1,
+  });
   await onStandby.sql`select pg_promote()`;
   await catalog.updateBackup(backup.id, { status: "FAILED" });
   expect(await catalog.backup(backup.id)).toEqual({ ...backup, status: "FAILED" });
+  await eventually(async () => {
+    aheadMs += 5_000;
+    await spooled.leases();
+    return spooled.spool?.status().unreachable_since === null;
+  });
+  expect(await catalog.backup(meanwhile.id)).toEqual(meanwhile);
 });
 
 test("daemons work through PgBouncer in transaction mode", async () => {

@@ -2,16 +2,33 @@ import { unlessLate } from "../base/abort.ts";
 import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import { HEALTH_MS_MAX } from "../base/limits.ts";
+import { plural } from "../base/text/amounts.ts";
 import type { LiveDaemon } from "../status/live-daemon.ts";
 import { jsonAnswer } from "./answer.ts";
 
-/** `/health`: whether the daemon works. Answers within `HEALTH_MS_MAX` and asks no storage and no server. */
-export async function healthAnswer(live: LiveDaemon, clock: Clock): Promise<Response> {
-  return answerOf("ok", "failing", await problemsOf(live, clock));
+type Asked = Pick<LiveDaemon, "problems" | "waits" | "context">;
+
+/**
+ * `/health`: whether the daemon works. Answers within `HEALTH_MS_MAX` and asks no storage and no server. A daemon that
+ * works without its catalog is degraded, but healthy: a restart would not help.
+ */
+export async function healthAnswer(live: Asked, clock: Clock): Promise<Response> {
+  const problems = await problemsOf(live, clock);
+  const degraded = degradations(live);
+  return problems.length === 0 && degraded.length > 0
+    ? jsonAnswer({ status: "degraded", reasons: degraded }, 200, {}, JSON.stringify)
+    : answerOf("ok", "failing", problems);
+}
+
+function degradations(live: Asked): string[] {
+  const spool = live.context().catalog.spool?.status();
+  if (spool === undefined || spool.unreachable_since === null) return [];
+  const waiting = `${plural(spool.waiting, "record")} ${spool.waiting === 1 ? "waits" : "wait"}`;
+  return [`the catalog is unreachable since ${spool.unreachable_since}: ${waiting}`];
 }
 
 /** `/ready`: whether the daemon has started and is not stopping. */
-export async function readyAnswer(live: LiveDaemon, clock: Clock): Promise<Response> {
+export async function readyAnswer(live: Asked, clock: Clock): Promise<Response> {
   return answerOf("ready", "waiting", [...live.waits(), ...(await problemsOf(live, clock))]);
 }
 
@@ -22,7 +39,7 @@ function answerOf(well: string, ill: string, reasons: readonly string[]): Respon
     : jsonAnswer({ status: ill, reasons }, 503, {}, JSON.stringify);
 }
 
-async function problemsOf(live: LiveDaemon, clock: Clock): Promise<string[]> {
+async function problemsOf(live: Asked, clock: Clock): Promise<string[]> {
   const late = () => new Error(`no answer from the daemon within ${HEALTH_MS_MAX} ms`);
   try {
     return await unlessLate(live.problems(), { clock, durationMs: HEALTH_MS_MAX }, late);

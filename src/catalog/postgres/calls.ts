@@ -27,16 +27,33 @@ export function markStatement({ process, number }: CallMark): string {
     ON CONFLICT (process) DO UPDATE SET number = excluded.number, is_done = 1, at = now()`;
 }
 
+/** A transaction at its server: no other one has the same process and beginning. */
+export interface Whereabouts {
+  pid: number;
+  began: string;
+}
+
+export const WHEREABOUTS = "SELECT pg_backend_pid() AS pid, now()::text AS began";
+/** Its connection is lost, but the server does not know it yet, and its locks would last a minute. */
+const END = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+  WHERE pid = $pid AND xact_start::text = $began AND state = 'idle in transaction'`;
 const GIVE_UP = `INSERT INTO calls AS known VALUES ($process, $number, 0, now())
   ON CONFLICT (process) DO UPDATE SET number = excluded.number, is_done = 0, at = now()
   WHERE known.number < excluded.number`;
 const FOUND = "SELECT number, is_done FROM calls WHERE process = $process";
 
 /** Whether a transaction whose COMMIT was not answered has happened. If not, it never will from now on. */
-export async function hasHappened({ run, rows }: Statements, mark: CallMark): Promise<boolean> {
+export async function hasHappened(
+  { run, rows }: Statements,
+  mark: CallMark,
+  at?: Whereabouts,
+): Promise<boolean> {
   const values = { process: mark.process, number: mark.number };
   // Waits for the COMMIT if it is still under way.
-  if ((await run(GIVE_UP, values)) === 1) return false;
+  if ((await run(GIVE_UP, values)) === 1) {
+    if (at) await rows(END, { pid: at.pid, began: at.began });
+    return false;
+  }
   const [found] = await rows<{ number: number; is_done: number }>(FOUND, { process: mark.process });
   // A higher number: the process has settled this one and gone on.
   return found?.number === mark.number && found.is_done === 1;

@@ -8,6 +8,7 @@ import { coded, onlyOnce, openSocket } from "../../base/network/one-socket.ts";
 import { userName } from "../../base/process/become-user.ts";
 import type { CatalogHost, CatalogUrl } from "../../config/catalog-url.ts";
 import type { Row } from "../sqlite/tables.ts";
+import { WHEREABOUTS, type Whereabouts } from "./calls.ts";
 import { numbered, valuesOf } from "./dialect.ts";
 import { tlsOf } from "./tls.ts";
 
@@ -33,16 +34,23 @@ export interface Beginning {
   idleSeconds: number;
 }
 
+/** How a session finds out whether its server still answers. */
+interface Look {
+  /** After this long without an answer, and again and again. */
+  afterMs: number;
+  /** Rejects if the server does not answer a new connection in the same time. */
+  isAnswered(): Promise<void>;
+}
+
 /** One session of a server. Whoever has it uses it alone. */
 export class Session implements AsyncDisposable {
   readonly #sql: Sql;
   /** Whether the server accepts no writes: a standby. */
   readonly isReadOnly: boolean;
-  /** Resolves if the server answers a new connection. */
-  readonly #look: () => Promise<unknown>;
+  readonly #look: Look;
   #isLost = false;
 
-  private constructor(sql: Sql, isReadOnly: boolean, look: () => Promise<unknown>) {
+  private constructor(sql: Sql, isReadOnly: boolean, look: Look) {
     this.#sql = sql;
     this.isReadOnly = isReadOnly;
     this.#look = look;
@@ -56,8 +64,11 @@ export class Session implements AsyncDisposable {
         sql.unsafe<{ is_read_only: boolean }[]>(IS_READ_ONLY),
         url.connect_timeout_ms,
       );
-      return new Session(sql, row?.is_read_only === true, async () => {
-        await using _other = await Session.open({ ...url, connect_timeout_ms: LOOK_MS }, host, label);
+      return new Session(sql, row?.is_read_only === true, {
+        afterMs: Math.min(LOOK_MS, url.connect_timeout_ms),
+        async isAnswered() {
+          await using _other = await Session.open({ ...url, connect_timeout_ms: this.afterMs }, host, label);
+        },
       });
     } catch (error) {
       await sql.end({ timeout: 1 });
@@ -69,18 +80,20 @@ export class Session implements AsyncDisposable {
     return this.#isLost;
   }
 
-  async begin({ mode, lockSeconds, idleSeconds }: Beginning): Promise<void> {
-    await this.script(`BEGIN ${mode};
+  async begin({ mode, lockSeconds, idleSeconds }: Beginning): Promise<Whereabouts | undefined> {
+    const results = await this.script(`BEGIN ${mode};
       SET LOCAL search_path = pg321;
       SET LOCAL statement_timeout = '${STATEMENT_S}s';
       SET LOCAL lock_timeout = '${lockSeconds}s';
       SET LOCAL idle_in_transaction_session_timeout = '${idleSeconds}s';
-      SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'`);
+      SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off';
+      ${WHEREABOUTS}`);
+    return (results.at(-1) as Whereabouts[] | undefined)?.[0];
   }
 
-  /** Statements without values. */
-  async script(text: string): Promise<void> {
-    await this.#answer(this.#sql.unsafe(text));
+  /** Statements without values. Resolves to the rows of each, if there are several. */
+  async script(text: string): Promise<readonly unknown[]> {
+    return await this.#answer(this.#sql.unsafe<unknown[]>(text));
   }
 
   /** The rows of one statement, and the number of rows that it changed. */
@@ -92,8 +105,10 @@ export class Session implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    // The package would wait for the answers that a lost session will never get.
+    const timeout = this.#isLost ? 0 : 1;
     this.#isLost = true;
-    await this.#sql.end({ timeout: 1 });
+    await this.#sql.end({ timeout });
   }
 
   async #answer<T>(query: PromiseLike<T>): Promise<T> {
@@ -107,30 +122,26 @@ export class Session implements AsyncDisposable {
   }
 }
 
-/** Rejects as a lost connection does if there is no answer in time, or if `look` rejects meanwhile. */
-async function within<T>(query: PromiseLike<T>, answerMs: number, look?: () => Promise<unknown>): Promise<T> {
+/** Rejects as a lost connection does if there is no answer in time, or if a look finds that there will be none. */
+async function within<T>(query: PromiseLike<T>, answerMs: number, look?: Look): Promise<T> {
   const silent = () => coded("CONNECTION_CLOSED", "the server does not answer");
   const over = new AbortController();
   using time = deadline({ clock: systemClock, durationMs: answerMs, signal: over.signal }, silent);
   const ended = new AbortController();
-  const watching = look && watch(look, ended.signal).catch(() => over.abort(silent()));
+  if (look) watch(look, ended.signal).catch(() => over.abort(silent()));
   try {
     return await unlessAborted(Promise.resolve(query), time.signal);
   } finally {
     ended.abort();
-    void watching;
   }
 }
 
 /** Looks again and again until the signal aborts; rejects once a look did. */
-async function watch(look: () => Promise<unknown>, ended: AbortSignal): Promise<void> {
+async function watch(look: Look, ended: AbortSignal): Promise<void> {
   for (;;) {
-    const isOver = await systemClock.sleep(LOOK_MS, ended).then(
-      () => false,
-      () => true,
-    );
-    if (isOver) return;
-    await look();
+    await systemClock.sleep(look.afterMs, ended).catch(() => {});
+    if (ended.aborted) return;
+    await look.isAnswered();
   }
 }
 

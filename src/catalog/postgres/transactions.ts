@@ -4,7 +4,7 @@ import { type RetryPolicy, retry } from "../../base/retry.ts";
 import { type CatalogUrl, catalogPlace } from "../../config/catalog-url.ts";
 import { type CallMark, UnsettledChangeError } from "../spool/unreachable.ts";
 import type { Binding, Row } from "../sqlite/tables.ts";
-import { Calls, hasHappened, markStatement } from "./calls.ts";
+import { Calls, hasHappened, markStatement, type Whereabouts } from "./calls.ts";
 import { catalogError, isConflict, isLost } from "./errors.ts";
 import { type Beginning, Session } from "./session.ts";
 
@@ -168,8 +168,8 @@ export class Transactions implements AsyncDisposable {
       begun.catch(() => {});
       const statements = statementsOf(session);
       const result = await work(statements);
-      await begun;
-      if (await this.#commit(session, statements.hasChanged())) return result;
+      const at = await begun;
+      if (await this.#commit(session, statements.hasChanged(), at)) return result;
       throw coded("CONNECTION_CLOSED", "the connection was lost during COMMIT");
     } catch (error) {
       if (!session.isLost) await session.script("ROLLBACK").catch(() => {});
@@ -182,7 +182,7 @@ export class Transactions implements AsyncDisposable {
   }
 
   /** Returns false if the transaction did not happen, because its COMMIT was lost on the way. */
-  async #commit(session: Session, hasChanged: boolean): Promise<boolean> {
+  async #commit(session: Session, hasChanged: boolean, at: Whereabouts | undefined): Promise<boolean> {
     const mark = hasChanged && this.#isMarking ? this.#calls.next() : undefined;
     try {
       await session.script(mark === undefined ? "COMMIT" : `${markStatement(mark)}; COMMIT`);
@@ -193,19 +193,19 @@ export class Transactions implements AsyncDisposable {
       if (!session.isLost || !hasChanged) throw error;
       if (mark === undefined) throw new CommitLost({ process: "", number: 0 }, error);
       await this.#drop();
-      return await this.#settle(mark, error);
+      return await this.#settle(mark, at, error);
     }
   }
 
   /** Asks in a new session. Rejects with `CommitLost` if none can be had. */
-  async #settle(mark: CallMark, cause: unknown): Promise<boolean> {
+  async #settle(mark: CallMark, at: Whereabouts | undefined, cause: unknown): Promise<boolean> {
     try {
       return await this.#whileLost(() =>
         retry(CONFLICT_RETRY, { clock: this.#clock, isRetryable: isConflict }, async () => {
           const session = await this.#current();
           try {
             await session.begin(WRITING);
-            const happened = await hasHappened(statementsOf(session), mark);
+            const happened = await hasHappened(statementsOf(session), mark, at);
             await session.script("COMMIT");
             return happened;
           } catch (error) {
@@ -263,9 +263,9 @@ function statementsOf(session: Session): Transaction & { hasChanged: () => boole
       hasChanged = true;
       return (await session.execute(sql, values)).count;
     },
-    script: (text) => {
+    script: async (text) => {
       hasChanged = true;
-      return session.script(text);
+      await session.script(text);
     },
     lock: async (...words) => void (await session.execute(LOCK, { words: words.join(" ") as Binding })),
   };

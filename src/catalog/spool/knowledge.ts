@@ -1,7 +1,6 @@
 import type { Database } from "bun:sqlite";
 import type { Clock } from "../../base/clock.ts";
 import type { Transaction, Transactions } from "../postgres/transactions.ts";
-import { PLACES } from "../sqlite/statements.ts";
 import type { Binding, Row } from "../sqlite/tables.ts";
 import type { SpoolFile } from "./file.ts";
 
@@ -12,11 +11,11 @@ const ROWS_KEPT = 200;
 
 const OWN = "IN (SELECT value FROM json_each($servers))";
 /** Newest backups of each database, and all that are under way or have copies that are not settled. */
-const RECENT = `WITH places AS (${PLACES}), recent AS (
+const RECENT = `WITH places AS (SELECT * FROM latest_backups WHERE server ${OWN}), recent AS (
     SELECT newest.id FROM places CROSS JOIN LATERAL (
       SELECT id FROM backups WHERE server = places.server AND database = places.database
       ORDER BY started_at DESC, id DESC LIMIT ${BACKUPS_KEPT}) AS newest
-    WHERE places.server ${OWN}
+    UNION SELECT good_id FROM places UNION SELECT ended_id FROM places
     UNION SELECT id FROM backups WHERE status = 'RUNNING' AND server ${OWN}
     UNION SELECT backup_id FROM copies JOIN backups ON id = backup_id WHERE state = 'INTENDED' AND server ${OWN})`;
 
@@ -54,6 +53,7 @@ const READ: readonly (readonly [table: string, sql: string])[] = [
   ["storages", "SELECT * FROM storages"],
   ["copy_totals", `SELECT * FROM copy_totals WHERE server ${OWN}`],
   ["run_totals", "SELECT * FROM run_totals"],
+  ["latest_backups", `SELECT * FROM latest_backups WHERE server ${OWN}`],
   ["verified_days", "SELECT * FROM verified_days"],
   ["stored_months", `SELECT * FROM stored_months WHERE server ${OWN}`],
 ];

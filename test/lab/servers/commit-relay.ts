@@ -11,12 +11,9 @@ export interface CommitRelay extends AsyncDisposable {
   pass(): void;
   /**
    * At the next COMMIT of a change, once: `lost`: the server never gets it. `unanswered`: it takes effect and the answer is
-   * lost. `held`: the client loses the connection, and the server gets the COMMIT only at `release`. Then every connection of
-   * a client is cut. `refuses`: new ones are refused from then on.
+   * lost. `held`: the client loses the connection, and the server's stays open. Then every connection of a client is cut. `refuses`: new ones are refused from then on.
    */
   loseCommit(how: "lost" | "unanswered" | "held", options?: { refuses?: boolean }): void;
-  /** Gives the server the COMMIT that was held. Resolves with the server's answer to it. */
-  release(): Promise<string>;
   /** How often a COMMIT was lost so far. */
   lost(): number;
 }
@@ -31,7 +28,6 @@ interface Pair {
 export async function startCommitRelay(targetPort: number): Promise<CommitRelay> {
   let mode: "pass" | "stall" | "refuse" = "pass";
   let next: { how: "lost" | "unanswered" | "held"; refuses: boolean } | undefined;
-  let held: { pair: Pair; chunk: Uint8Array } | undefined;
   let lost = 0;
   const pairs = new Set<Pair>();
   const waiting: (() => void)[] = [];
@@ -55,10 +51,7 @@ export async function startCommitRelay(targetPort: number): Promise<CommitRelay>
       pair.server.write(chunk);
       await once(pair.server, "data");
     }
-    if (how === "held") {
-      pair.isHeld = true;
-      held = { pair, chunk };
-    }
+    if (how === "held") pair.isHeld = true;
     if (refuses) enter("refuse");
     cutAll();
   };
@@ -94,13 +87,6 @@ export async function startCommitRelay(targetPort: number): Promise<CommitRelay>
     pass: () => enter("pass"),
     loseCommit: (how, { refuses = false } = {}) => {
       next = { how, refuses };
-    },
-    async release() {
-      if (!held) throw new Error("no COMMIT was held");
-      const { pair, chunk } = held;
-      const answer = once(pair.server, "data");
-      pair.server.write(chunk);
-      return Buffer.from((await answer)[0]).toString("latin1");
     },
     lost: () => lost,
     async [Symbol.asyncDispose]() {

@@ -1,0 +1,137 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { MINUTE_MS } from "../../../src/base/limits.ts";
+import { silentLog } from "../../../src/base/log.ts";
+import { Secret } from "../../../src/base/secret.ts";
+import type { Catalog } from "../../../src/catalog/catalog.ts";
+import { openCatalog, spoolOf } from "../../../src/catalog/open.ts";
+import { loadConfig } from "../../../src/config/load.ts";
+import { Daemon } from "../../../src/daemon/daemon.ts";
+import { holdDaemonLease } from "../../../src/daemon/daemon-lease.ts";
+import { healthAnswer } from "../../../src/http/health.ts";
+import { silentProgress } from "../../../src/jobs/progress.ts";
+import { Installation, localStorage } from "../../lab/installation.ts";
+import { JumpingClock } from "../../lab/machine/jumping-clock.ts";
+import { eventually } from "../../lab/machine/running.ts";
+import { type CommitRelay, startCommitRelay } from "../../lab/servers/commit-relay.ts";
+import { connectTo, disposable } from "../../lab/servers/postgres.ts";
+import { usePostgres } from "../../lab/servers/use-postgres.ts";
+
+/** A host whose catalog is in another server's database, behind a relay that can cut it off. */
+
+const postgres = usePostgres();
+let relay: CommitRelay;
+let source: string;
+beforeAll(async () => {
+  relay = await startCommitRelay(postgres.address.port);
+  source = await postgres.createDatabase();
+  await using admin = disposable(connectTo(postgres.address, source));
+  await admin.sql`create table t as select n, md5(n::text) as text from generate_series(1, 1000) as n`;
+});
+afterAll(() => relay[Symbol.asyncDispose]());
+
+interface Site {
+  installation: Installation;
+  /** The catalog without the relay. */
+  direct: () => Promise<Catalog>;
+}
+
+async function site(schedule: string): Promise<Site> {
+  const direct = postgres.url(await postgres.createDatabase());
+  const url = `${direct.replace(`:${postgres.address.port}/`, `:${relay.port}/`)}?sslmode=disable`;
+  const installation = await Installation.make({
+    postgres: postgres.address,
+    databases: [source],
+    storages: (directory) => [localStorage("disk", directory)],
+  });
+  const off = ["cleanup", "verify", "repair"].map((job) => `${job} = "off"`);
+  const socket = join(installation.directory, "http.sock");
+  await installation.configure({
+    more: [
+      ...["[catalog]", `url = "${url}"`, "[http]", `listen = "unix:${socket}"`],
+      ...["[schedule]", `backup = "${schedule}"`, ...off],
+    ].join("\n"),
+  });
+  return {
+    installation,
+    direct: () => openCatalog({ type: "postgres", url: new Secret(direct) }, { clock: new JumpingClock() }),
+  };
+}
+
+async function inProcess({ installation }: Site, clock: JumpingClock) {
+  const loaded = () => loadConfig(installation.configFile, { env: {} });
+  const config = await loaded();
+  const catalog = await openCatalog(config.catalog, { clock, spool: spoolOf(config) });
+  const signal = new AbortController().signal;
+  const self = { host: config.fleet.host, pid: process.pid };
+  const lease = await holdDaemonLease(catalog, self, { clock, signal, onWait: () => {} });
+  const daemon = await Daemon.open({
+    ...{ config, catalog, lease, clock },
+    log: silentLog,
+    progress: silentProgress,
+    isService: false,
+    watchdogPauseMs: undefined,
+    notify: () => {},
+    loadConfig: loaded,
+    onConfig: async () => {},
+    onReload: async () => {},
+  });
+  const stop = new AbortController();
+  const running = daemon.run(stop.signal);
+  return {
+    ...{ daemon, catalog },
+    async [Symbol.asyncDispose]() {
+      stop.abort(new Error("the test is over"));
+      await running;
+      await lease[Symbol.asyncDispose]();
+      await catalog[Symbol.asyncDispose]();
+    },
+  };
+}
+
+test("an hour without the catalog and ten backups in it: the schedule goes on, and nothing is lost", async () => {
+  const place = await site("*/6 * * * *");
+  await using _installation = place.installation;
+  const clock = new JumpingClock();
+  await using host = await inProcess(place, clock);
+  const { daemon, catalog } = host;
+  const health = async (): Promise<{ status: string; reasons?: string[] }> =>
+    JSON.parse(await (await healthAnswer(daemon, clock)).text());
+  const ended = async () => (await catalog.runs({ job: "backup", outcome: "OK" })).length;
+  const next = async (count: number) => {
+    clock.jump(6 * MINUTE_MS);
+    await eventually(async () => (await ended()) === count && daemon.running().length === 0);
+  };
+  await next(1);
+  expect(await health()).toEqual({ status: "ok" });
+  // The run that is under way goes on.
+  relay.loseCommit("unanswered", { refuses: true });
+  for (let count = 2; count <= 11; count++) await next(count);
+  expect(await health()).toEqual({
+    status: "degraded",
+    reasons: [expect.stringMatching(/^the catalog is unreachable since .*: \d+ records wait$/)],
+  });
+  await using other = await place.direct();
+  expect((await other.runs({ job: "backup", outcome: "OK" })).length).toBe(1);
+  relay.pass();
+  clock.jump(5_000);
+  await eventually(async () => (await health()).status === "ok");
+  const runs = (await other.runs({ job: "backup" })).reverse();
+  expect(runs.map(({ outcome }) => outcome)).toEqual(Array(11).fill("OK"));
+  expect(runs.map(({ started_at }) => started_at).toSorted()).toEqual(
+    runs.map(({ started_at }) => started_at),
+  );
+  const backups = await other.backups({});
+  expect(backups.map(({ status }) => status)).toEqual(Array(11).fill("VERIFIED"));
+  for (const { id } of backups) {
+    const [copy] = await other.copies(id);
+    expect(copy?.state).toBe("CONFIRMED");
+    expect(existsSync(join(place.installation.directory, "disk", String(copy?.object_key)))).toBe(true);
+  }
+  // Each is the predecessor of the next one, as if nothing had happened.
+  expect(backups.slice(0, -1).map(({ previous_id }) => previous_id)).toEqual(
+    backups.slice(1).map(({ id }) => id),
+  );
+  expect((await other.overview.copyTotals(clock.now()))[0]?.copies).toBe(11);
+});

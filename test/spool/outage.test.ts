@@ -1,0 +1,139 @@
+import { Database } from "bun:sqlite";
+import { expect, test } from "bun:test";
+import { isUnreachable, useSpools } from "../lab/servers/use-spools.ts";
+import { backupRecord, copyRecord, ELSEWHERE } from "../suites/catalog/records.ts";
+
+/** What a host does while its catalog is unreachable, and when it is back. */
+
+const spools = useSpools();
+
+test("while the catalog is unreachable records are kept here, and delivered in their order when it is back", async () => {
+  const place = await spools.newPlace();
+  await using catalog = await spools.open(place);
+  await catalog.belongTo("installation");
+  const before = backupRecord({ status: "VERIFIED" });
+  await catalog.insertBackup(before);
+  spools.relay.cut();
+  const backup = backupRecord({ started_at: "2026-01-02T00:00:00.000Z" });
+  await catalog.insertBackup(backup);
+  expect(catalog.spool?.status()).toMatchObject({ unreachable_since: expect.any(String), waiting: 1 });
+  await catalog.putCopy(copyRecord(backup));
+  await catalog.updateCopy(backup.id, "local", { state: "CONFIRMED", object_bytes: 7 });
+  await catalog.updateBackup(backup.id, { status: "VERIFIED" });
+  expect((await catalog.backups({})).map(({ id }) => id)).toEqual([backup.id, before.id]);
+  expect(await catalog.installation()).toBe("installation");
+  expect((await catalog.newestGood("main", "app", new Date()))?.id).toBe(backup.id);
+  expect(catalog.spool?.status().waiting).toBe(4);
+  spools.relay.pass();
+  await spools.untilBack(catalog);
+  await using other = await spools.openDirectly(place);
+  expect(await other.backup(backup.id)).toEqual({ ...backup, status: "VERIFIED" });
+  expect(await other.copies(backup.id)).toEqual([
+    copyRecord(backup, { state: "CONFIRMED", object_bytes: 7 }),
+  ]);
+  expect(await other.overview.copyTotals(new Date())).toMatchObject([{ copies: 1, bytes: 7 }]);
+});
+
+test("a server that accepts connections and says nothing is unreachable as well, without a long wait", async () => {
+  const place = await spools.newPlace();
+  await using catalog = await spools.open({ ...place, url: `${place.url}&connect_timeout=1` });
+  spools.relay.stall();
+  const backup = backupRecord();
+  await catalog.insertBackup(backup);
+  expect(isUnreachable(catalog)).toBe(true);
+  spools.relay.pass();
+  await spools.untilBack(catalog);
+  await using other = await spools.openDirectly(place);
+  expect(await other.backup(backup.id)).toEqual(backup);
+});
+
+test("a host starts while its catalog is unreachable, if it has used it before, and delivers what an earlier process left", async () => {
+  const place = await spools.newPlace();
+  const first = backupRecord({ status: "VERIFIED" });
+  {
+    await using catalog = await spools.open(place);
+    await catalog.belongTo("installation");
+    await catalog.insertBackup(first);
+    spools.relay.cut();
+    await catalog.overview.seeSchedule("backup", "0 * * * *", "2026-01-01T00:00:00.000Z");
+  }
+  const backup = backupRecord({ started_at: "2026-01-02T00:00:00.000Z" });
+  {
+    await using catalog = await spools.open(place);
+    expect(catalog.spool?.status()).toMatchObject({ unreachable_since: expect.any(String), waiting: 1 });
+    await catalog.insertBackup(backup);
+    expect((await catalog.backups({})).map(({ id }) => id)).toEqual([backup.id, first.id]);
+  }
+  const fresh = spools.open({ ...place, path: `${place.path}.other` });
+  await expect(fresh).rejects.toMatchObject({ code: "storage" });
+  spools.relay.pass();
+  await using catalog = await spools.open(place);
+  expect(catalog.spool?.status()).toEqual({ unreachable_since: null, reason: null, waiting: 0 });
+  await using other = await spools.openDirectly(place);
+  expect(await other.backup(backup.id)).toEqual(backup);
+});
+
+test("nothing is removed and no cleanup begins while the catalog is unreachable", async () => {
+  const place = await spools.newPlace();
+  await using catalog = await spools.open(place);
+  const backup = backupRecord({ status: "VERIFIED" });
+  await catalog.insertBackup(backup);
+  await catalog.putCopy(copyRecord(backup, { state: "CONFIRMED" }));
+  spools.relay.cut();
+  const at = new Date().toISOString();
+  const lease = (name: string) => ({
+    name,
+    run_id: crypto.randomUUID(),
+    ...ELSEWHERE,
+    acquired_at: at,
+    expires_at: "9999-01-01T00:00:00.000Z",
+  });
+  const refused = { code: "storage", hint: expect.stringContaining("backups go on") };
+  await expect(catalog.acquireLease(lease("cleanup"), at, () => "unseen")).rejects.toMatchObject(refused);
+  await expect(catalog.updateCopy(backup.id, "local", { state: "DELETING" })).rejects.toMatchObject(refused);
+  await expect(catalog.retained()).rejects.toMatchObject(refused);
+  await expect(Array.fromAsync(catalog.placedCopies(["CONFIRMED"]))).rejects.toMatchObject(refused);
+  await expect(catalog.pruneHistory(at)).rejects.toMatchObject(refused);
+  expect(await catalog.acquireLease(lease("main/app"), at, () => "unseen")).toBeUndefined();
+  expect(catalog.spool?.status().waiting).toBe(0);
+  spools.relay.pass();
+});
+
+test("a record that the catalog refuses stays in the spool with the reason, and those after it are delivered", async () => {
+  const place = await spools.newPlace();
+  await using catalog = await spools.open(place);
+  spools.relay.cut();
+  await catalog.updateBackup("no such backup", { error: "x" });
+  const backup = backupRecord();
+  await catalog.insertBackup(backup);
+  spools.relay.pass();
+  await spools.untilBack(catalog);
+  await using other = await spools.openDirectly(place);
+  expect(await other.backup(backup.id)).toEqual(backup);
+  using database = new Database(place.path, { readonly: true });
+  expect(database.query("SELECT number, error FROM refused").all()).toEqual([
+    { number: 1, error: expect.stringContaining("no record of no such backup") },
+  ]);
+});
+
+test("records of one installation are not delivered to another", async () => {
+  const place = await spools.newPlace();
+  {
+    await using catalog = await spools.open(place);
+    await catalog.belongTo("one");
+    spools.relay.cut();
+    await catalog.insertBackup(backupRecord());
+  }
+  spools.relay.pass();
+  const elsewhere = await spools.newPlace({ isOther: true });
+  {
+    await using other = await spools.openDirectly(elsewhere);
+    await other.belongTo("two");
+  }
+  await expect(spools.open({ ...elsewhere, path: place.path })).rejects.toMatchObject({
+    code: "usage",
+    message: expect.stringContaining("belongs to the installation two"),
+  });
+  await using catalog = await spools.open(place);
+  expect(await catalog.countBackups({})).toBe(1);
+});
